@@ -1,0 +1,140 @@
+# SPDX-License-Identifier: LGPL-2.1-or-later
+# One Makefile for everything; what is made goes to build/.
+#
+#   make                 the programs              make demo      see it work (installs what is missing)
+#   make check           all tests                 make bench     speed against peers
+#   make install         PREFIX= DESTDIR=          make fuzz      fuzz targets, FUZZ_SECONDS each
+#   make lint            format, cppcheck, mandoc  make clean
+#
+#   V=1 shows commands; SAN=address,undefined or SAN=thread builds with sanitizers, apart from the rest.
+
+VERSION := 0.1.0
+
+PREFIX     ?= /usr/local
+BINDIR     ?= $(PREFIX)/bin
+MANDIR     ?= $(PREFIX)/share/man
+COMPDIR    ?= $(PREFIX)/share/bash-completion/completions
+INSTALL    ?= install
+PKG_CONFIG ?= pkg-config
+CLANG      ?= clang
+FUZZ_SECONDS ?= 60
+
+ifeq ($(origin CC),default)
+CC := gcc
+endif
+
+comma := ,
+B := build$(if $(SAN),/san-$(subst $(comma),-,$(SAN)))
+Q := $(if $(V),,@)
+say = $(if $(V),,@printf '  %-7s %s\n' '$(1)' '$(2)')
+
+LIBS     := fuse3 blkid json-c zlib libzstd libdeflate
+UNITLIBS := check
+
+WARN := -Wall -Wextra -Wshadow -Wstrict-prototypes -Wmissing-prototypes -Wwrite-strings -Wvla \
+	-Wpointer-arith -Wundef -Wformat=2 -Wcast-align -Wold-style-definition -Wnested-externs
+CFLAGS   ?= -O2 -g
+CPPFLAGS += -D_GNU_SOURCE -D_FILE_OFFSET_BITS=64 -DFUSE_USE_VERSION=312 -Iformats \
+	-DVDISK_VERSION='"$(VERSION)"'
+ALL_CFLAGS = -std=gnu11 $(WARN) $(WERROR) -fno-strict-overflow -fstack-protector-strong -pthread \
+	$(CFLAGS) $(if $(SAN),-fsanitize=$(SAN) -fno-omit-frame-pointer)
+ALL_LDFLAGS = -pthread $(LDFLAGS) $(if $(SAN),-fsanitize=$(SAN))
+
+# Asked only once something is built, so that "make demo" can install pkg-config itself.
+pkg_cflags = $(eval pkg_cflags := $$(shell $(PKG_CONFIG) --cflags $(LIBS)))$(pkg_cflags)
+pkg_libs   = $(eval pkg_libs := $$(shell $(PKG_CONFIG) --libs $(LIBS)))$(pkg_libs)
+unit_cflags = $(eval unit_cflags := $$(shell $(PKG_CONFIG) --cflags $(UNITLIBS)))$(unit_cflags)
+unit_libs   = $(eval unit_libs := $$(shell $(PKG_CONFIG) --libs $(UNITLIBS)))$(unit_libs)
+
+FORMATS := $(wildcard formats/*.c)
+FUSE    := $(wildcard fuse/*.c)
+UNIT    := $(wildcard tests/unit/*.c)
+IMAGES  := $(wildcard tests/images/*.c)
+HELPERS := $(wildcard tests/mount/*.c tests/bench/*.c)
+FUZZ    := $(wildcard tests/fuzz/fuzz_*.c)
+
+obj = $(patsubst %.c,$(B)/%.o,$(1))
+LIB := $(B)/libvdisk.a
+PROGRAMS := $(B)/vdiskfs
+TESTPROGRAMS := $(B)/unit $(B)/mkimage $(patsubst %.c,$(B)/%,$(HELPERS))
+
+all: $(PROGRAMS)
+
+$(B)/vdiskfs: $(call obj,$(FUSE)) $(LIB)
+	$(call say,LINK,$@)
+	$(Q)$(CC) $(ALL_LDFLAGS) -o $@ $^ $(pkg_libs) -Wl,--push-state,--no-as-needed -lgcc_s -Wl,--pop-state
+
+$(LIB): $(call obj,$(FORMATS))
+	$(call say,AR,$@)
+	$(Q)rm -f $@ && $(AR) rcs $@ $^
+
+$(B)/unit: $(call obj,$(UNIT)) $(LIB)
+	$(call say,LINK,$@)
+	$(Q)$(CC) $(ALL_LDFLAGS) -o $@ $^ $(unit_libs) $(pkg_libs)
+
+$(B)/mkimage: $(call obj,$(IMAGES)) $(LIB)
+	$(call say,LINK,$@)
+	$(Q)$(CC) $(ALL_LDFLAGS) -o $@ $^ $(pkg_libs)
+
+$(patsubst %.c,$(B)/%,$(HELPERS)): $(B)/%: $(B)/%.o
+	$(call say,LINK,$@)
+	$(Q)$(CC) $(ALL_LDFLAGS) -o $@ $^
+
+$(B)/%.o: %.c
+	$(call say,CC,$<)
+	$(Q)mkdir -p $(@D)
+	$(Q)$(CC) $(ALL_CFLAGS) $(CPPFLAGS) $(pkg_cflags) -MMD -MP -c -o $@ $<
+
+$(call obj,$(UNIT)): CPPFLAGS += -I$(B)/gen
+$(call obj,$(UNIT)): ALL_CFLAGS += $(unit_cflags)
+$(B)/tests/unit/main.o: $(B)/gen/suites.h
+
+# Every tests/unit/check_NAME.c defines "Suite *NAME_suite(void)".
+SUITES := $(patsubst tests/unit/check_%.c,%,$(filter tests/unit/check_%,$(UNIT)))
+$(B)/gen/suites.h: $(filter tests/unit/check_%,$(UNIT))
+	$(Q)mkdir -p $(@D)
+	$(Q)printf 'SUITE(%s)\n' $(SUITES) > $@
+
+# Fuzz targets bring their own copy of the library, built for coverage.
+FUZZ_SAN := fuzzer,address,undefined
+FUZZ_BIN := $(patsubst tests/fuzz/%.c,build/fuzz/%,$(FUZZ))
+fuzz-build: $(FUZZ_BIN)
+$(FUZZ_BIN): build/fuzz/%: tests/fuzz/%.c $(wildcard tests/fuzz/*.h formats/*.h) $(FORMATS)
+	$(call say,FUZZCC,$@)
+	$(Q)mkdir -p $(@D)
+	$(Q)$(CLANG) -std=gnu11 -O1 -g -fsanitize=$(FUZZ_SAN) -fno-sanitize-recover=undefined -pthread \
+		$(CPPFLAGS) $(pkg_cflags) -o $@ $< $(FORMATS) $(pkg_libs)
+
+fuzz: ; @tests/fuzz/run '$(MAKE)' $(FUZZ_SECONDS)
+
+unit: $(B)/unit
+	$(Q)$(B)/unit
+
+tests-build: $(PROGRAMS) $(TESTPROGRAMS)
+
+check: ; @tests/check '$(MAKE)' '$(SAN)'
+demo:  ; @tests/demo '$(MAKE)'
+bench: ; @tests/bench/run '$(MAKE)'
+
+lint:
+	clang-format --dry-run -Werror $$(git ls-files '*.c' '*.h')
+	cppcheck -q --enable=warning,portability --inline-suppr --error-exitcode=1 -Iformats formats fuse
+	mandoc -T lint -W warning man/*.[1-9]
+
+install: all
+	$(INSTALL) -d $(DESTDIR)$(BINDIR) $(DESTDIR)$(MANDIR)/man1 $(DESTDIR)$(MANDIR)/man5
+	$(INSTALL) -m 755 $(PROGRAMS) $(DESTDIR)$(BINDIR)
+	$(INSTALL) -m 644 man/*.1 $(DESTDIR)$(MANDIR)/man1
+	$(INSTALL) -m 644 man/*.5 $(DESTDIR)$(MANDIR)/man5
+
+uninstall:
+	rm -f $(addprefix $(DESTDIR)$(BINDIR)/,$(notdir $(PROGRAMS))) \
+		$(addprefix $(DESTDIR)$(MANDIR)/man1/,$(notdir $(wildcard man/*.1))) \
+		$(addprefix $(DESTDIR)$(MANDIR)/man5/,$(notdir $(wildcard man/*.5)))
+
+clean:
+	rm -rf build
+
+.PHONY: all unit tests-build check demo bench fuzz fuzz-build lint install uninstall clean
+.DELETE_ON_ERROR:
+-include $(patsubst %.o,%.d,$(call obj,$(FORMATS) $(FUSE) $(UNIT) $(IMAGES) $(HELPERS)))

@@ -1,0 +1,33 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* codec.h - decompressors of whole clusters and grains.
+ *
+ * One struct codec serves all threads: it keeps the contexts that are not in use, so that a decode
+ * allocates nothing.  Output never passes the buffer given, whatever the input says.
+ */
+#ifndef VDISK_CODEC_H
+#define VDISK_CODEC_H
+
+#include <stddef.h>
+#include <sys/types.h>
+
+struct codec;
+struct err;
+
+struct codec *codec_new(struct err *e);
+void codec_free(struct codec *c);
+
+/* All three fill out with at most nout bytes and return how many they made, or -EUCLEAN.  Input may
+ * be longer than the stream: what follows the stream is ignored.
+ *
+ * codec_inflate: raw deflate (qcow2 type 0, qcow); a stream that would give more is cut at nout.
+ * codec_inflate_zlib: the same behind a zlib header (streamOptimized VMDK).
+ * codec_zstd: frames one after another until nout bytes are out; the last frame must end there, and a
+ * frame may not want a window larger than any cluster. */
+ssize_t codec_inflate(struct codec *c, const void *in, size_t nin, void *out, size_t nout,
+	struct err *e);
+ssize_t codec_inflate_zlib(struct codec *c, const void *in, size_t nin, void *out, size_t nout,
+	struct err *e);
+ssize_t codec_zstd(struct codec *c, const void *in, size_t nin, void *out, size_t nout,
+	struct err *e);
+
+#endif

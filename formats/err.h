@@ -1,0 +1,39 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* err.h - one error: an errno, a sentence that says where and why, and perhaps a hint.
+ *
+ * Whoever finds the fault writes the sentence, with the value found and what was expected; callers
+ * only put "where" in front of it (err_in).  The struct lives on the stack of the one who asked and
+ * nothing here allocates.
+ *
+ * Codes: EINVAL a malformed file or argument, ENOTSUP a feature not supported, EUCLEAN a corrupt
+ * structure, EIO the host or data that is not there, EACCES and ELOOP the file policy, EBUSY a lock.
+ */
+#ifndef VDISK_ERR_H
+#define VDISK_ERR_H
+
+#define ERR_TEXT 768
+#define ERR_HINT 512
+
+struct err {
+	int code; /* positive errno; 0 = no error */
+	char text[ERR_TEXT];
+	char hint[ERR_HINT]; /* what the user may do about it; "" = nothing to say */
+};
+
+#define ERR_INIT \
+	{ .code = 0 }
+
+/* Record a failure (and forget an older hint); returns -code, so "return err_set(...)" works. */
+int err_set(struct err *e, int code, const char *fmt, ...)
+	__attribute__((format(printf, 3, 4), cold));
+
+/* Put "context: " before the sentence already recorded; returns -e->code. */
+int err_in(struct err *e, const char *fmt, ...) __attribute__((format(printf, 2, 3), cold));
+
+/* Add a hint to the failure already recorded; returns -e->code. */
+int err_hint(struct err *e, const char *fmt, ...) __attribute__((format(printf, 2, 3), cold));
+
+/* "out of memory"; returns -ENOMEM. */
+int err_nomem(struct err *e) __attribute__((cold));
+
+#endif

@@ -1,0 +1,57 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* format.h - what a disk image format is.
+ *
+ * One file formats/NAME.c defines one const struct format and registry.c lists it; nothing else in
+ * the tree knows that the format exists.  A driver opens its own file, describes itself and maps;
+ * chains, locks, the file policy, caching and all data I/O are the core's.
+ */
+#ifndef VDISK_FORMAT_H
+#define VDISK_FORMAT_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+struct err;
+struct facts;
+struct image;
+
+/* What probes look at: the first bytes of a file and its name. */
+struct peek {
+	const unsigned char *head;
+	size_t nhead; /* LIMIT_PEEK at most; less when the file is shorter */
+	uint64_t size;
+	const char *name;
+	bool is_block;
+};
+
+struct format {
+	const char *name;  /* as qemu-img says it */
+	const char *title; /* for people */
+	const char *const *suffixes; /* NULL-terminated, without the dot; the first one is ours */
+
+	/* A bid: 0 not this format, up to 100 certain.  Pure. */
+	int (*probe)(const struct peek *p);
+	/* Reads img->io; sets priv, states, nstates and what the file says of its parent.  On failure
+	 * leaves nothing behind: close is not called then. */
+	int (*open)(struct image *img, struct err *e);
+	/* Frees priv; the views of the states are freed by the core, before. */
+	void (*close)(struct image *img);
+
+	/* The rest may be NULL. */
+	/* Is parent, opened, the very image that img was made on?  NULL: any is. */
+	int (*check_parent)(const struct image *img, const struct image *parent, struct err *e);
+	/* Format-specific facts, with qemu-img's keys. */
+	void (*facts)(const struct image *img, struct facts *f);
+};
+
+/* All formats. */
+extern const struct format *const formats[]; /* NULL-terminated */
+
+/* By name, or NULL.  Knows the other names that images use for one format ("vhd" is "vpc"). */
+const struct format *format_find(const char *name);
+
+/* The highest bidder, or NULL when nobody bids. */
+const struct format *format_probe(const struct peek *p);
+
+#endif

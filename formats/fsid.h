@@ -1,0 +1,22 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* fsid.h - which file system lies in a partition, by libblkid. */
+#ifndef VDISK_FSID_H
+#define VDISK_FSID_H
+
+struct err;
+struct view;
+
+struct fsid {
+	char type[32];	 /* "ext4"; "" = nothing recognised */
+	char label[256]; /* "" = none */
+	char uuid[64];	 /* as under /dev/disk/by-uuid; "" = none */
+};
+
+/* Looks at a copy of the head and tail of the partition.  Nothing recognised is not an error; a
+ * partition that cannot be read is one. */
+int fsid_read(const struct view *part, struct fsid *id, struct err *e);
+
+/* A label or UUID as udev would name a link under /dev/disk ("my\x20disk"); malloc'ed or NULL. */
+char *fsid_encode(const char *label);
+
+#endif

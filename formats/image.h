@@ -1,0 +1,91 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* image.h - an opened disk image and the chain of images that it leans on.
+ *
+ * image_open does it all, in one thread, before anything is served: the file, its lock, its format,
+ * its parents.  Afterwards an image never changes and its views may be read from any thread.
+ */
+#ifndef VDISK_IMAGE_H
+#define VDISK_IMAGE_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <time.h>
+
+struct cache;
+struct codec;
+struct err;
+struct format;
+struct io;
+struct view;
+
+/* How to open; borrowed by every image opened with it, so it must outlive them. */
+struct image_options {
+	const char *format;		/* of the top image; NULL: probe */
+	const char *const *allow;	/* directories besides the image's own; NULL-terminated or NULL */
+	const char *const *search;	/* where to look for a parent that moved; likewise */
+	bool nobacking;			/* leave parents closed: what they would give is EIO */
+	bool share;			/* read although somebody holds the image for writing */
+	bool nosnapshots;		/* do not look at the table of internal snapshots */
+	bool ignore_parent_id;		/* take a parent that changed since the child was made */
+	struct cache *cache;		/* required */
+	struct codec *codec;		/* required */
+	void (*warn)(const char *text); /* what the user should know though it works; may be NULL */
+};
+
+/* One readable state of an image. */
+struct state {
+	char *id;		 /* NULL for the live state */
+	char *name;		 /* bytes as the image has them, NUL-terminated; NULL for live */
+	struct timespec when;	 /* taken at; of live: the file's mtime */
+	uint64_t vm_clock;	 /* nanoseconds that the guest had run */
+	struct view *view;	 /* the disk */
+	struct view *vmstate;	 /* the saved machine state, or NULL */
+};
+
+struct image {
+	const struct format *format;
+	const struct image_options *opts;
+	struct io *io;
+	struct image *parent; /* opened by the core, never by a driver */
+	char *dir;	      /* where names in this image start from; NULL: no file, no neighbours */
+	const char *root;     /* dir of the image that the user named: the fence round all names */
+
+	/* By the driver: */
+	void *priv;
+	struct state *states; /* [0] live, then snapshots in the image's order; one malloc */
+	size_t nstates;
+	char *parent_name;    /* malloc'ed, as the file says it; NULL: no parent */
+	char *parent_format;  /* malloc'ed, as the file says it; NULL: not recorded */
+	uint32_t sector_size; /* logical sectors as the file says; 0: it does not */
+};
+
+/* Opens path and everything it refers to.  The error names the file at fault. */
+int image_open(const char *path, const struct image_options *o, struct image **img, struct err *e);
+
+/* Opens an image on io, which it takes, also on failure.  Names in it lead nowhere: for tests. */
+int image_open_io(struct io *io, const struct image_options *o, struct image **img, struct err *e);
+
+/* The image, its states and its parents; NULL is fine. */
+void image_close(struct image *img);
+
+/* For drivers: a second file of the image (an extent, a data file), by the policy, locked.  what is
+ * a word for messages ("extent").  One call a name: a driver shares an io that it meets again. */
+int image_open_part(struct image *img, const char *name, const char *what, struct io **io,
+	struct err *e);
+
+/* For drivers: tell the user something that does not stop us. */
+void image_warn(const struct image *img, const char *fmt, ...)
+	__attribute__((format(printf, 2, 3)));
+
+/* For drivers: adds a state; takes view, copies id and name.  -ENOMEM leaves view to the caller. */
+struct state *image_add_state(struct image *img, const char *id, const char *name,
+	struct view *view, struct err *e);
+
+/* The number of images from img down, 1 without a parent. */
+size_t image_depth(const struct image *img);
+
+/* The state called by name or by id (names win), or NULL; never the live one. */
+struct state *image_find_state(const struct image *img, const char *name);
+
+#endif

@@ -1,0 +1,70 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* io.h - a host file opened for reading, or a stand-in for one (memory, a fault injector).
+ *
+ * Positional and safe from many threads at once.  The size is what it was when the file was opened:
+ * what a file gains later is not seen, and what it loses is EIO, never zeroes.  Images are never
+ * mapped into memory, since a file cut short would then kill the process.
+ *
+ * An io is shared by counting: io_ref and io_unref belong to opening and closing, which one thread
+ * does alone.
+ */
+#ifndef VDISK_IO_H
+#define VDISK_IO_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <sys/types.h>
+#include <time.h>
+
+struct err;
+struct io;
+
+struct io_ops {
+	/* Bytes read, fewer than len only at the end of the file; or -errno. */
+	ssize_t (*read)(struct io *io, void *buf, size_t len, uint64_t pos);
+	/* lseek SEEK_DATA or SEEK_HOLE: the position found, -ENXIO past the last; NULL: all is data. */
+	int64_t (*seek)(struct io *io, uint64_t pos, int whence);
+	void (*close)(struct io *io); /* frees io, never the name */
+};
+
+struct io {
+	const struct io_ops *ops;
+	char *name; /* path as opened; for messages and for finding neighbours */
+	int fd;     /* -1: no descriptor to splice from */
+	unsigned refs;
+	uint64_t size;
+	bool sparse;     /* the host file has holes worth asking for */
+	bool is_block;   /* a block device */
+	dev_t dev;       /* dev and ino tell two names of one file apart from two files */
+	ino_t ino;       /* 0: not a file */
+	uint64_t stored; /* bytes that the host has allocated */
+	struct timespec mtime;
+};
+
+/* Opens a regular file or a block device.  A FIFO or another special file is refused at once. */
+struct io *io_open(const char *path, struct err *e);
+
+/* Takes the descriptor fd, also on failure; name is copied. */
+struct io *io_from_fd(int fd, const char *name, struct err *e);
+
+/* A stand-in over len bytes at data, which is borrowed and must stay. */
+struct io *io_from_memory(const void *data, size_t len, const char *name, struct err *e);
+
+struct io *io_ref(struct io *io);
+void io_unref(struct io *io); /* NULL is fine */
+
+/* Exactly len bytes; the end of the file on the way is EIO. */
+int io_read(struct io *io, void *buf, size_t len, uint64_t pos, struct err *e);
+
+/* As io_read, but what lies at or past io->size reads as zeroes. */
+int io_read_padded(struct io *io, void *buf, size_t len, uint64_t pos, struct err *e);
+
+/* The next position >= pos of data (SEEK_DATA) or of a hole (SEEK_HOLE) in the host file, io->size
+ * when there is none.  A host file system that cannot tell has data everywhere. */
+uint64_t io_seek(struct io *io, uint64_t pos, int whence);
+
+/* Has the host file lost bytes since it was opened? */
+bool io_was_cut(struct io *io);
+
+#endif

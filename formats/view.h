@@ -1,0 +1,102 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* view.h - a view is a run of bytes that can be read: the live state of an image, one of its
+ * snapshots, a partition of either, or a file made up from them.
+ *
+ * Views stack.  A view does no data I/O of its own: it maps a range of its bytes to an extent, and
+ * one walk (here, in view.c) reads.  Everything above - reading, splicing, SEEK_HOLE, block counts,
+ * copying - is written once over view_resolve, for all formats.
+ *
+ * Names: off is an offset in a view (what the guest sees), pos a position in a host file.
+ *
+ * Threads: all of this may be called from many threads at once.  A stack of views that cannot change
+ * takes no lock at all; only the cache behind it does.
+ */
+#ifndef VDISK_VIEW_H
+#define VDISK_VIEW_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+struct block;
+struct cache;
+struct err;
+struct io;
+struct view;
+
+enum extent_kind {
+	EXTENT_ZERO,  /* reads as zeroes, whatever lies below */
+	EXTENT_FILE,  /* bytes of a host file, as they are */
+	EXTENT_BELOW, /* whatever the view below says; zeroes past its end or without one */
+	EXTENT_MADE,  /* part of a unit that the owner must decode (fill) */
+};
+
+/* What the bytes from off on are.  Captures all that reading them needs: no table is looked at
+ * again.  io is borrowed from the image. */
+struct extent {
+	enum extent_kind kind;
+	uint64_t len; /* > 0; never more than asked for once view_resolve returns it */
+	uint64_t pos; /* FILE: position in io; BELOW: offset in the view below; MADE: bytes to skip
+		       * in the unit */
+	struct io *io;		  /* FILE and MADE */
+	uint64_t unit_id;	  /* MADE: names the unit among all units of io */
+	uint32_t unit_len;	  /* MADE: bytes of the whole unit when decoded */
+	const struct view *owner; /* set by the walk: the view whose map gave this */
+};
+
+struct view_ops {
+	/* Says what [off, off+len) is, or its beginning.  off and len lie inside the view, len > 0.
+	 * Tells as much as one look at the tables gives: long runs make everything faster. */
+	int (*map)(const struct view *v, uint64_t off, uint64_t len, struct extent *x,
+		struct err *e);
+	/* Decodes the unit of an EXTENT_MADE into buf, unit_len bytes; the cache calls it once a
+	 * unit.  NULL when map never says EXTENT_MADE. */
+	int (*fill)(const struct view *v, const struct extent *x, void *buf, struct err *e);
+	/* Frees what the view owns besides itself and the view itself. */
+	void (*free)(struct view *v);
+};
+
+struct view {
+	const struct view_ops *ops;
+	uint64_t size;	     /* bytes; fixed */
+	struct view *below;  /* borrowed: whoever built the stack takes it down from the top */
+	struct cache *cache; /* for EXTENT_MADE */
+};
+
+/* Exactly [off, off+len), which must lie inside the view. */
+int view_read(const struct view *v, void *buf, size_t len, uint64_t off, struct err *e);
+
+/* Follows EXTENT_BELOW down to ZERO, FILE or MADE.  [off, off+len) must lie inside the view. */
+int view_resolve(const struct view *v, uint64_t off, uint64_t len, struct extent *x,
+	struct err *e);
+
+/* Pins the decoded unit of an EXTENT_MADE; the extent's bytes are block->data + x->pos.  Give it
+ * back with cache_unpin(x->owner->cache, block). */
+int view_pin(const struct extent *x, const struct block **block, struct err *e);
+
+/* The next offset >= off that holds data (SEEK_DATA) or that is a hole (SEEK_HOLE); the end of the
+ * view counts as a hole.  -ENXIO, without a message, when off is at or past the end or no data
+ * follows.  A hole is what reads as zeroes without being stored; what cannot be read counts as
+ * data, so that a copy meets the error. */
+int view_seek(const struct view *v, uint64_t off, int whence, uint64_t *found);
+
+/* Bytes of the view that are data in the sense of view_seek. */
+uint64_t view_stored(const struct view *v);
+
+/* NULL is fine. */
+void view_free(struct view *v);
+
+/* [start, start+len) of below, which must lie inside it and outlive the slice. */
+struct view *view_slice(struct view *below, uint64_t start, uint64_t len, struct err *e);
+
+/* A view in the place of one that cannot be had: each read fails with EIO and the reason. */
+struct view *view_broken(uint64_t size, const char *reason, struct err *e);
+
+/* For drivers: makes x the extent of len bytes that start skip bytes into a run of units (clusters,
+ * grains, blocks) of unit bytes each, stored in io from position start on.  A unit that begins inside
+ * the file and runs over its end reads as zeroes there; one that begins at or past the end is EIO:
+ * it was allocated and is gone.  unit 0: the whole run is one unit. */
+int extent_in_file(struct extent *x, struct io *io, uint64_t start, uint64_t skip, uint64_t len,
+	uint64_t unit, struct err *e);
+
+#endif
