@@ -11,8 +11,9 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#include "limits.h"
+#include "bounds.h"
 
+struct cache;
 struct codec;
 struct err;
 struct image;
@@ -73,6 +74,7 @@ enum { QCOW2_RANGES = 5 };
 /* An opened image.  Does not change once open has returned. */
 struct qcow2 {
 	struct qcow2_header header;
+	struct cache *cache;
 	struct codec *codec;
 	struct io *io;   /* tables and compressed clusters; the image's */
 	struct io *data; /* clusters: io, or the external data file */
@@ -81,6 +83,7 @@ struct qcow2 {
 	uint32_t entries_bits; /* an L2 table has 1 << entries_bits of them */
 	bool external;         /* data lives in an external data file, at its guest offset */
 	bool extended;         /* L2 entries have a bitmap of subclusters */
+	bool zero_flag;        /* bit 0 of an L2 entry says that the cluster is zero */
 	uint64_t size;         /* of the live disk */
 	struct qcow2_range ranges[QCOW2_RANGES];
 	unsigned nranges;
