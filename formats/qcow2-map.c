@@ -66,7 +66,10 @@ static const struct qcow2_range *range_hit(const struct qcow2 *q, uint64_t pos, 
 int qcow2_l1_check(const struct qcow2 *q, uint64_t pos, uint32_t entries, struct err *e)
 {
 	uint64_t len = (uint64_t)entries * QCOW2_ENTRY_SIZE;
+	const struct qcow2_range *hit;
 
+	if (len == 0)
+		return 0;
 	if (len > QCOW2_MAX_L1_BYTES)
 		return err_set(e, EFBIG, "L1 table: %" PRIu32 " entries are more than %u", entries,
 			QCOW2_MAX_L1_BYTES / QCOW2_ENTRY_SIZE);
@@ -74,13 +77,15 @@ int qcow2_l1_check(const struct qcow2 *q, uint64_t pos, uint32_t entries, struct
 		return err_set(e, EINVAL,
 			"L1 table: offset 0x%" PRIx64 " is not a multiple of %" PRIu32, pos,
 			q->cluster_size);
-	if (len > 0 && pos == 0)
-		return err_set(e, EINVAL, "L1 table: offset 0 is that of the header");
 	if (!range_fits(pos, len, q->io->size))
 		return err_set(e, EINVAL,
 			"L1 table: %" PRIu32 " entries at 0x%" PRIx64
 			" pass the end of the file, 0x%" PRIx64,
 			entries, pos, q->io->size);
+	hit = range_hit(q, pos, len);
+	if (hit)
+		return err_set(
+			e, EINVAL, "L1 table: offset 0x%" PRIx64 " is in the %s", pos, hit->what);
 	return 0;
 }
 

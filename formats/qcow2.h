@@ -100,14 +100,14 @@ int qcow2_header_read(const struct image *img, struct qcow2_header *h, struct er
 
 /* qcow2-map.c */
 
-/* Is [pos, pos + entries * 8) a place for an L1 table: aligned, inside the file, of legal size? */
+/* May an L1 table lie at pos: aligned, inside the file, apart from the ranges, of legal size? */
 int qcow2_l1_check(const struct qcow2 *q, uint64_t pos, uint32_t entries, struct err *e);
 
 /* A view of size bytes that the L1 table at l1_pos maps from guest offset start on. */
 struct view *qcow2_view_new(const struct qcow2 *q, uint64_t size, uint64_t start, uint64_t l1_pos,
 	uint32_t l1_size, struct err *e);
 
-/* qcow2-snap.c: adds a state for each internal snapshot. */
-int qcow2_snapshots_read(struct image *img, const struct qcow2 *q, struct err *e);
+/* qcow2-snap.c: adds a state for each internal snapshot; len is that of the table. */
+int qcow2_snapshots_read(struct image *img, const struct qcow2 *q, uint64_t *len, struct err *e);
 
 #endif
