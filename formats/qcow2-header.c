@@ -123,7 +123,7 @@ static int extension_next(
 	const struct image *img, struct extension *x, uint64_t *pos, uint64_t end, struct err *e)
 {
 	unsigned char head[EXTENSION_HEAD];
-	int rc;
+	int r;
 
 	if (*pos >= end)
 		return 0;
@@ -131,9 +131,9 @@ static int extension_next(
 		return err_set(e, EINVAL,
 			"header extension at 0x%" PRIx64 ": passes the end of the area, 0x%" PRIx64,
 			*pos, end);
-	rc = meta_read(img->opts->cache, img->io, head, sizeof head, *pos, e);
-	if (rc)
-		return rc;
+	r = meta_read(img->opts->cache, img->io, head, sizeof head, *pos, e);
+	if (r < 0)
+		return r;
 	x->type = load_be32(head);
 	x->len = load_be32(head + 4);
 	x->pos = *pos + sizeof head;
@@ -148,54 +148,70 @@ static int extension_next(
 	return 1;
 }
 
-/* Puts the name that the image gives an incompatible bit into name; "" when it gives none. */
-static void feature_name(const struct image *img, const struct extension *table, unsigned bit,
-	char name[FEATURE_NAME + 1])
+/* The extensions may be damaged here: a missing name must not hide the missing feature. */
+static struct extension find_feature_table(const struct image *img, const struct qcow2_header *h)
+{
+	uint64_t pos = h->length;
+	struct extension x;
+	struct err ignored;
+
+	while (extension_next(img, &x, &pos, extensions_end(h), &ignored) == 1)
+		if (x.type == EXTENSION_FEATURES)
+			return x;
+	return (struct extension){0};
+}
+
+/* A list of features for people, in a buffer that may be too small for all of them. */
+struct feature_list {
+	char text[ERR_TEXT / 2];
+	size_t len;
+};
+
+static void feature_add(struct feature_list *list, const char *name, unsigned bit)
+{
+	size_t room = sizeof list->text - list->len;
+	int n = snprintf(list->text + list->len, room, "%s%s%sbit %u%s", list->len ? ", " : "",
+		name, *name ? " (" : "", bit, *name ? ")" : "");
+
+	list->len += MIN((size_t)n, room - 1);
+}
+
+/* Adds the features whose names the image knows; returns those that it does not. */
+static uint64_t add_named_features(const struct image *img, const struct extension *table,
+	uint64_t unknown, struct feature_list *list)
 {
 	unsigned char record[FEATURE_RECORD];
 	struct err ignored;
 
-	name[0] = '\0';
-	for (uint32_t at = 0; at + sizeof record <= table->len; at += sizeof record) {
+	for (uint32_t at = 0; unknown && table->len - at >= sizeof record; at += sizeof record) {
+		char name[FEATURE_NAME + 1] = "";
+
 		if (meta_read(img->opts->cache, img->io, record, sizeof record, table->pos + at,
-			    &ignored))
-			return;
-		if (record[0] != 0 || record[1] != bit)
+			    &ignored) < 0)
+			break;
+		if (record[0] != 0 || record[1] > 63 || !(unknown >> record[1] & 1))
 			continue;
 		memcpy(name, record + 2, FEATURE_NAME);
-		name[FEATURE_NAME] = '\0';
 		for (char *c = name; *c; c++)
 			if (!isascii(*c) || !isprint(*c))
 				*c = '?';
-		return;
+		feature_add(list, name, record[1]);
+		unknown &= ~(UINT64_C(1) << record[1]);
 	}
+	return unknown;
 }
 
-/* The extensions may be damaged here: a missing name must not hide the missing feature. */
 static int refuse_features(
 	const struct image *img, const struct qcow2_header *h, uint64_t unknown, struct err *e)
 {
-	struct extension table = {0};
-	uint64_t pos = h->length;
-	struct err ignored;
-	char list[ERR_TEXT / 2];
-	size_t n = 0;
+	struct extension table = find_feature_table(img, h);
+	struct feature_list list = {.len = 0};
 
-	while (extension_next(img, &table, &pos, extensions_end(h), &ignored) == 1)
-		if (table.type == EXTENSION_FEATURES)
-			break;
-	if (table.type != EXTENSION_FEATURES)
-		table.len = 0;
-	for (unsigned bit = 0; bit < 64 && n < sizeof list; bit++) {
-		char name[FEATURE_NAME + 1];
-
-		if (!(unknown >> bit & 1))
-			continue;
-		feature_name(img, &table, bit, name);
-		n += (size_t)snprintf(list + n, sizeof list - n, "%s%s%sbit %u%s", n ? ", " : "",
-			name, *name ? " (" : "", bit, *name ? ")" : "");
-	}
-	return err_set(e, ENOTSUP, "unsupported incompatible feature: %s", list);
+	unknown = add_named_features(img, &table, unknown, &list);
+	for (unsigned bit = 0; bit < 64; bit++)
+		if (unknown >> bit & 1)
+			feature_add(&list, "", bit);
+	return err_set(e, ENOTSUP, "unsupported incompatible feature: %s", list.text);
 }
 
 /* Compression type and its bit say the same thing twice, so that old readers refuse new types. */
@@ -236,16 +252,16 @@ static int check_features(const struct image *img, const struct qcow2_header *h,
 static int name_read(const struct image *img, const char *what, uint64_t pos, uint32_t len,
 	uint32_t max, char *out, struct err *e)
 {
-	int rc;
+	int r;
 
 	if (len == 0 || len > max)
 		return err_set(
 			e, EINVAL, "%s: %" PRIu32 " bytes are not 1..%" PRIu32, what, len, max);
 	if (!range_fits(pos, len, img->io->size))
 		return err_set(e, EINVAL, "%s: passes the end of the file", what);
-	rc = meta_read(img->opts->cache, img->io, out, len, pos, e);
-	if (rc)
-		return rc;
+	r = meta_read(img->opts->cache, img->io, out, len, pos, e);
+	if (r < 0)
+		return r;
 	out[len] = '\0';
 	if (strlen(out) != len)
 		return err_set(e, EINVAL, "%s: has a NUL in it", what);
@@ -275,39 +291,39 @@ static int extensions_read(const struct image *img, struct qcow2_header *h, stru
 {
 	uint64_t pos = h->length;
 	struct extension x;
-	int rc;
+	int r;
 
-	while ((rc = extension_next(img, &x, &pos, extensions_end(h), e)) == 1) {
-		rc = extension_apply(img, h, &x, e);
-		if (rc)
-			return rc;
+	while ((r = extension_next(img, &x, &pos, extensions_end(h), e)) == 1) {
+		r = extension_apply(img, h, &x, e);
+		if (r < 0)
+			return r;
 	}
-	return rc;
+	return r;
 }
 
 int qcow2_header_read(const struct image *img, struct qcow2_header *h, struct err *e)
 {
 	unsigned char raw[HEADER_KNOWN];
-	int rc = io_read_padded(img->io, raw, sizeof raw, 0, e);
+	int r = io_read_padded(img->io, raw, sizeof raw, 0, e);
 
-	if (rc)
-		return rc;
+	if (r < 0)
+		return r;
 	if (load_be32(raw) != QCOW2_MAGIC)
 		return err_set(e, EINVAL, "not a qcow2 image");
 	*h = (struct qcow2_header){0};
 	header_decode(h, raw);
-	rc = check_version(h, e);
-	if (rc)
-		return rc;
+	r = check_version(h, e);
+	if (r < 0)
+		return r;
 	if (h->version >= 3)
 		header_decode_v3(h, raw);
-	rc = check_numbers(h, img->io->size, e);
-	if (!rc)
-		rc = check_features(img, h, e);
-	if (!rc && h->backing_pos)
-		rc = name_read(img, "backing file name", h->backing_pos, h->backing_len, LIMIT_NAME,
+	r = check_numbers(h, img->io->size, e);
+	if (r == 0)
+		r = check_features(img, h, e);
+	if (r == 0 && h->backing_pos)
+		r = name_read(img, "backing file name", h->backing_pos, h->backing_len, LIMIT_NAME,
 			h->backing, e);
-	if (!rc)
-		rc = extensions_read(img, h, e);
-	return rc;
+	if (r == 0)
+		r = extensions_read(img, h, e);
+	return r;
 }
