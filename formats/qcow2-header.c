@@ -43,7 +43,6 @@ struct extension {
 
 /* The feature name table is an array of { u8 set, u8 bit, char name[46] }. */
 #define FEATURE_RECORD 48u
-#define FEATURE_NAME   46u
 
 static void header_decode(struct qcow2_header *h, const unsigned char *p)
 {
@@ -176,26 +175,25 @@ static void feature_add(struct feature_list *list, const char *name, unsigned bi
 	list->len += MIN((size_t)n, room - 1);
 }
 
-/* Adds the features whose names the image knows; returns those that it does not. */
+/* Adds the features whose names the image knows; returns those that it does not.  The last record
+ * of a table may be cut short. */
 static uint64_t add_named_features(const struct image *img, const struct extension *table,
 	uint64_t unknown, struct feature_list *list)
 {
-	unsigned char record[FEATURE_RECORD];
 	struct err ignored;
 
-	for (uint32_t at = 0; unknown && table->len - at >= sizeof record; at += sizeof record) {
-		char name[FEATURE_NAME + 1] = "";
+	for (uint32_t at = 0; unknown && at < table->len; at += FEATURE_RECORD) {
+		unsigned char record[FEATURE_RECORD + 1] = "";
 
-		if (meta_read(img->opts->cache, img->io, record, sizeof record, table->pos + at,
-			    &ignored) < 0)
+		if (meta_read(img->opts->cache, img->io, record,
+			    MIN(FEATURE_RECORD, table->len - at), table->pos + at, &ignored) < 0)
 			break;
 		if (record[0] != 0 || record[1] > 63 || !(unknown >> record[1] & 1))
 			continue;
-		memcpy(name, record + 2, FEATURE_NAME);
-		for (char *c = name; *c; c++)
+		for (unsigned char *c = record + 2; *c; c++)
 			if (!isascii(*c) || !isprint(*c))
 				*c = '?';
-		feature_add(list, name, record[1]);
+		feature_add(list, (char *)record + 2, record[1]);
 		unknown &= ~(UINT64_C(1) << record[1]);
 	}
 	return unknown;
