@@ -34,7 +34,7 @@ UNITLIBS := check
 WARN := -Wall -Wextra -Wshadow -Wstrict-prototypes -Wmissing-prototypes -Wwrite-strings -Wvla \
 	-Wpointer-arith -Wundef -Wformat=2 -Wcast-align -Wold-style-definition -Wnested-externs
 CFLAGS   ?= -O2 -g
-CPPFLAGS += -D_GNU_SOURCE -D_FILE_OFFSET_BITS=64 -DFUSE_USE_VERSION=312 -Iformats \
+CPPFLAGS += -D_GNU_SOURCE -D_FILE_OFFSET_BITS=64 -DFUSE_USE_VERSION=312 -iquote formats \
 	-DVDISK_VERSION='"$(VERSION)"'
 ALL_CFLAGS = -std=gnu11 $(WARN) $(WERROR) -fno-strict-overflow -fstack-protector-strong -pthread \
 	$(CFLAGS) $(if $(SAN),-fsanitize=$(SAN) -fno-omit-frame-pointer)
@@ -85,7 +85,7 @@ $(B)/%.o: %.c
 	$(Q)mkdir -p $(@D)
 	$(Q)$(CC) $(ALL_CFLAGS) $(CPPFLAGS) $(pkg_cflags) -MMD -MP -c -o $@ $<
 
-$(call obj,$(UNIT)): CPPFLAGS += -I$(B)/gen
+$(call obj,$(UNIT)): CPPFLAGS += -iquote $(B)/gen
 $(call obj,$(UNIT)): ALL_CFLAGS += $(unit_cflags)
 $(B)/tests/unit/main.o: $(B)/gen/suites.h
 
@@ -118,7 +118,7 @@ bench: ; @tests/bench/run '$(MAKE)'
 
 lint:
 	clang-format --dry-run -Werror $$(git ls-files '*.c' '*.h')
-	cppcheck -q --enable=warning,portability --inline-suppr --error-exitcode=1 -Iformats formats fuse
+	cppcheck -q --enable=warning,portability --inline-suppr --error-exitcode=1 -iquote formats formats fuse
 	mandoc -T lint -W warning man/*.[1-9]
 
 install: all

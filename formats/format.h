@@ -16,10 +16,13 @@ struct err;
 struct facts;
 struct image;
 
-/* What probes look at: the first bytes of a file and its name. */
+/* What probes look at: the first and the last bytes of a file and its name. */
+#define PEEK_TAIL 512
+
 struct peek {
-	const unsigned char *head;
+	const unsigned char *head, *tail;
 	size_t nhead; /* LIMIT_PEEK at most; less when the file is shorter */
+	size_t ntail; /* PEEK_TAIL at most */
 	uint64_t size;
 	const char *name;
 	bool is_block;
@@ -46,12 +49,15 @@ struct format {
 };
 
 /* All formats. */
-extern const struct format *const formats[]; /* NULL-terminated */
+extern const struct format *const *const formats; /* NULL-terminated */
 
 /* By name, or NULL.  Knows the other names that images use for one format ("vhd" is "vpc"). */
 const struct format *format_find(const char *name);
 
 /* The highest bidder, or NULL when nobody bids. */
 const struct format *format_probe(const struct peek *p);
+
+/* What a file is that no format here reads, for the refusal ("a VHDX image"), or NULL. */
+const char *format_foreign(const struct peek *p);
 
 #endif

@@ -50,6 +50,8 @@ struct image {
 	struct image *parent; /* opened by the core, never by a driver */
 	char *dir;	      /* where names in this image start from; NULL: no file, no neighbours */
 	const char *root;     /* dir of the image that the user named: the fence round all names */
+	bool guessed;	      /* a parent whose format its child does not record: it may name no file */
+	struct view *missing; /* stands in for a parent that was left closed */
 
 	/* By the driver: */
 	void *priv;
@@ -81,6 +83,9 @@ void image_warn(const struct image *img, const char *fmt, ...)
 /* For drivers: adds a state; takes view, copies id and name.  -ENOMEM leaves view to the caller. */
 struct state *image_add_state(struct image *img, const char *id, const char *name,
 	struct view *view, struct err *e);
+
+/* The last part of the image's file name. */
+const char *image_basename(const struct image *img);
 
 /* The number of images from img down, 1 without a parent. */
 size_t image_depth(const struct image *img);

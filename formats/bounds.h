@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* limits.h - what an image may ask of us at most.
+/* bounds.h - what an image may ask of us at most.
  *
  * Where QEMU has a limit it is the same one, so that no image that QEMU opens is refused here.
  */
-#ifndef VDISK_LIMITS_H
-#define VDISK_LIMITS_H
+#ifndef VDISK_BOUNDS_H
+#define VDISK_BOUNDS_H
 
 #include <stdint.h>
 

@@ -1,0 +1,201 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* info.c - facts of an image collected into a JSON object, by json-c. */
+#include <json-c/json.h>
+#include <limits.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "err.h"
+#include "facts.h"
+#include "format.h"
+#include "image.h"
+#include "info.h"
+#include "io.h"
+#include "utf8.h"
+#include "view.h"
+
+/* Where facts go: the object of the format (or of one entry of a list in it) and the image's. */
+struct facts {
+	struct json_object *data, *image;
+	struct facts *more; /* entries of lists, to be freed with their parent */
+};
+
+/* JSON is UTF-8; names in images need not be.  A byte that is not becomes U+FFFD. */
+static struct json_object *new_text(const char *s)
+{
+	size_t n = strlen(s), len;
+	char *clean = malloc(3 * n + 1), *p = clean;
+	struct json_object *o;
+
+	if (!clean)
+		return NULL;
+	for (; n > 0; s += len, n -= len) {
+		len = utf8_length(s, n);
+		if (len > 0) {
+			p = mempcpy(p, s, len);
+		} else {
+			p = mempcpy(p, "\xef\xbf\xbd", 3);
+			len = 1;
+		}
+	}
+	o = json_object_new_string_len(clean, p - clean);
+	free(clean);
+	return o;
+}
+
+static void add_text(struct json_object *o, const char *key, const char *value)
+{
+	json_object_object_add(o, key, new_text(value));
+}
+
+static void add_number(struct json_object *o, const char *key, uint64_t value)
+{
+	json_object_object_add(o, key, json_object_new_uint64(value));
+}
+
+static void add_flag(struct json_object *o, const char *key, bool value)
+{
+	json_object_object_add(o, key, json_object_new_boolean(value));
+}
+
+void fact_text(struct facts *f, const char *key, const char *value)
+{
+	add_text(f->data, key, value);
+}
+
+void fact_flag(struct facts *f, const char *key, bool value)
+{
+	add_flag(f->data, key, value);
+}
+
+void fact_number(struct facts *f, const char *key, uint64_t value)
+{
+	add_number(f->data, key, value);
+}
+
+void fact_cluster_size(struct facts *f, uint64_t bytes)
+{
+	add_number(f->image, "cluster-size", bytes);
+}
+
+void fact_dirty(struct facts *f, bool dirty)
+{
+	add_flag(f->image, "dirty-flag", dirty);
+}
+
+struct facts *fact_list(struct facts *f, const char *key)
+{
+	struct json_object *list = json_object_object_get(f->data, key);
+	struct facts *entry = calloc(1, sizeof *entry);
+
+	if (!entry)
+		abort(); /* as json-c does */
+	if (!list) {
+		list = json_object_new_array();
+		json_object_object_add(f->data, key, list);
+	}
+	entry->data = json_object_new_object();
+	entry->image = f->image;
+	json_object_array_add(list, entry->data);
+	entry->more = f->more;
+	f->more = entry;
+	return entry;
+}
+
+static void free_entries(struct facts *f)
+{
+	while (f->more) {
+		struct facts *entry = f->more;
+
+		f->more = entry->more;
+		free(entry);
+	}
+}
+
+static struct json_object *snapshot_object(const struct state *s)
+{
+	struct json_object *o = json_object_new_object();
+
+	add_number(o, "vm-clock-nsec", s->vm_clock % 1000000000);
+	add_text(o, "name", s->name);
+	add_number(o, "date-sec", s->when.tv_sec);
+	add_number(o, "date-nsec", s->when.tv_nsec);
+	add_number(o, "vm-clock-sec", s->vm_clock / 1000000000);
+	add_text(o, "id", s->id);
+	add_number(o, "vm-state-size", s->vmstate ? s->vmstate->size : 0);
+	return o;
+}
+
+static void add_snapshots(struct json_object *o, const struct image *img)
+{
+	struct json_object *list;
+
+	if (img->nstates < 2)
+		return;
+	list = json_object_new_array();
+	for (size_t i = 1; i < img->nstates; i++)
+		json_object_array_add(list, snapshot_object(&img->states[i]));
+	json_object_object_add(o, "snapshots", list);
+}
+
+static void add_backing(struct json_object *o, const struct image *img)
+{
+	if (!img->parent_name)
+		return;
+	add_text(o, "backing-filename", img->parent_name);
+	if (img->parent)
+		add_text(o, "full-backing-filename", img->parent->io->name);
+	if (img->parent_format)
+		add_text(o, "backing-filename-format", img->parent_format);
+}
+
+static void add_facts(struct json_object *o, const struct image *img)
+{
+	struct facts f = {.data = json_object_new_object(), .image = o};
+	struct json_object *specific = json_object_new_object();
+
+	add_flag(o, "dirty-flag", false);
+	if (img->format->facts)
+		img->format->facts(img, &f);
+	free_entries(&f);
+	add_text(specific, "type", img->format->name);
+	json_object_object_add(specific, "data", f.data);
+	if (json_object_object_length(f.data) > 0)
+		json_object_object_add(o, "format-specific", specific);
+	else
+		json_object_put(specific);
+}
+
+static void add_filename(struct json_object *o, const struct image *img)
+{
+	char real[PATH_MAX];
+
+	add_text(o, "filename", realpath(img->io->name, real) ? real : img->io->name);
+}
+
+char *info_json(const struct image *img, size_t state, struct err *e)
+{
+	struct json_object *o = json_object_new_object();
+	const char *text;
+	char *copy = NULL;
+
+	add_filename(o, img);
+	add_text(o, "format", img->format->name);
+	add_number(o, "virtual-size", img->states[state].view->size);
+	add_number(o, "actual-size", img->io->stored);
+	add_facts(o, img);
+	add_backing(o, img);
+	if (state > 0)
+		json_object_object_add(o, "snapshot", snapshot_object(&img->states[state]));
+	else
+		add_snapshots(o, img);
+	text = json_object_to_json_string_ext(o,
+		JSON_C_TO_STRING_PRETTY | JSON_C_TO_STRING_SPACED | JSON_C_TO_STRING_NOSLASHESCAPE);
+	if (!text || asprintf(&copy, "%s\n", text) < 0) {
+		err_nomem(e);
+		copy = NULL;
+	}
+	json_object_put(o);
+	return copy;
+}

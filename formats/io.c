@@ -1,0 +1,256 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include <assert.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <inttypes.h>
+#include <linux/fs.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/ioctl.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "bytes.h"
+#include "err.h"
+#include "io.h"
+
+static struct io *io_new(const char *name, struct err *e)
+{
+	struct io *io = calloc(1, sizeof *io);
+
+	if (io)
+		io->name = strdup(name);
+	if (!io || !io->name) {
+		free(io);
+		err_nomem(e);
+		return NULL;
+	}
+	io->fd = -1;
+	io->refs = 1;
+	return io;
+}
+
+struct io *io_ref(struct io *io)
+{
+	io->refs++;
+	return io;
+}
+
+void io_unref(struct io *io)
+{
+	char *name;
+
+	if (!io || --io->refs > 0)
+		return;
+	name = io->name;
+	io->ops->close(io);
+	free(name);
+}
+
+/* Host files. */
+
+static ssize_t file_read(struct io *io, void *buf, size_t len, uint64_t pos)
+{
+	size_t done = 0;
+
+	while (done < len) {
+		ssize_t n = pread(io->fd, (char *)buf + done, len - done, pos + done);
+
+		if (n == 0)
+			break;
+		if (n > 0)
+			done += n;
+		else if (errno != EINTR)
+			return -errno;
+	}
+	return done;
+}
+
+static int64_t file_seek(struct io *io, uint64_t pos, int whence)
+{
+	off_t found = lseek(io->fd, pos, whence);
+
+	return found < 0 ? -errno : found;
+}
+
+static void file_close(struct io *io)
+{
+	close(io->fd);
+	free(io);
+}
+
+static const struct io_ops file_ops = {
+	.read = file_read,
+	.seek = file_seek,
+	.close = file_close,
+};
+
+static const char *kind_of_file(mode_t mode)
+{
+	switch (mode & S_IFMT) {
+	case S_IFDIR:
+		return "a directory";
+	case S_IFIFO:
+		return "a FIFO";
+	case S_IFSOCK:
+		return "a socket";
+	case S_IFCHR:
+		return "a character device";
+	default:
+		return "a special file";
+	}
+}
+
+static int block_device_size(struct io *io, struct err *e)
+{
+	if (ioctl(io->fd, BLKGETSIZE64, &io->size) < 0)
+		return err_set(e, errno, "%s: size of the device: %s", io->name, strerror(errno));
+	io->is_block = true;
+	return 0;
+}
+
+/* Reads what fstat tells; the descriptor is in place. */
+static int file_describe(struct io *io, struct err *e)
+{
+	struct stat st;
+
+	if (fstat(io->fd, &st) < 0)
+		return err_set(e, errno, "%s: %s", io->name, strerror(errno));
+	io->dev = st.st_dev;
+	io->ino = st.st_ino;
+	io->mtime = st.st_mtim;
+	io->stored = (uint64_t)st.st_blocks * 512;
+	io->size = st.st_size;
+	io->sparse = io->stored < io->size;
+	if (S_ISBLK(st.st_mode)) {
+		io->sparse = false;
+		return block_device_size(io, e);
+	}
+	if (!S_ISREG(st.st_mode))
+		return err_set(
+			e, EINVAL, "%s: %s, not a disk image", io->name, kind_of_file(st.st_mode));
+	return 0;
+}
+
+struct io *io_from_fd(int fd, const char *name, struct err *e)
+{
+	struct io *io = io_new(name, e);
+
+	if (!io) {
+		close(fd);
+		return NULL;
+	}
+	io->ops = &file_ops;
+	io->fd = fd;
+	if (file_describe(io, e) < 0) {
+		io_unref(io);
+		return NULL;
+	}
+	return io;
+}
+
+struct io *io_open(const char *path, struct err *e)
+{
+	/* O_NONBLOCK: opening a FIFO must not wait for a writer. */
+	int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
+
+	if (fd < 0) {
+		err_set(e, errno, "%s: %s", path, strerror(errno));
+		return NULL;
+	}
+	return io_from_fd(fd, path, e);
+}
+
+bool io_was_cut(struct io *io)
+{
+	struct stat st;
+
+	if (io->fd < 0 || io->is_block)
+		return false;
+	return fstat(io->fd, &st) < 0 || (uint64_t)st.st_size < io->size;
+}
+
+/* Memory. */
+
+struct memory {
+	struct io io;
+	const unsigned char *data;
+};
+
+static ssize_t memory_read(struct io *io, void *buf, size_t len, uint64_t pos)
+{
+	const struct memory *m = (const struct memory *)io;
+
+	if (pos >= io->size)
+		return 0;
+	len = MIN(len, io->size - pos);
+	memcpy(buf, m->data + pos, len);
+	return len;
+}
+
+static void memory_close(struct io *io)
+{
+	free(io);
+}
+
+static const struct io_ops memory_ops = {.read = memory_read, .close = memory_close};
+
+struct io *io_from_memory(const void *data, size_t len, const char *name, struct err *e)
+{
+	struct memory *m = calloc(1, sizeof *m);
+	struct io *io = &m->io;
+
+	if (m)
+		io->name = strdup(name);
+	if (!m || !io->name) {
+		free(m);
+		err_nomem(e);
+		return NULL;
+	}
+	io->ops = &memory_ops;
+	io->fd = -1;
+	io->refs = 1;
+	io->size = len;
+	io->stored = len;
+	m->data = data;
+	return io;
+}
+
+/* Whatever is behind. */
+
+int io_read(struct io *io, void *buf, size_t len, uint64_t pos, struct err *e)
+{
+	ssize_t n = io->ops->read(io, buf, len, pos);
+
+	if (n == (ssize_t)len)
+		return 0;
+	if (n < 0)
+		return err_set(e, EIO, "%s: reading %zu bytes at %" PRIu64 ": %s", io->name, len,
+			pos, strerror(-n));
+	return err_set(e, EIO, "%s: the file ends at %" PRIu64 ", %" PRIu64 " bytes were expected",
+		io->name, pos + n, MAX(io->size, pos + len));
+}
+
+int io_read_padded(struct io *io, void *buf, size_t len, uint64_t pos, struct err *e)
+{
+	size_t inside = pos < io->size ? MIN(len, io->size - pos) : 0;
+
+	memset((char *)buf + inside, 0, len - inside);
+	return inside > 0 ? io_read(io, buf, inside, pos, e) : 0;
+}
+
+uint64_t io_seek(struct io *io, uint64_t pos, int whence)
+{
+	int64_t found;
+
+	if (pos >= io->size)
+		return io->size;
+	if (!io->sparse || !io->ops->seek)
+		return whence == SEEK_DATA ? pos : io->size;
+	found = io->ops->seek(io, pos, whence);
+	if (found == -ENXIO)
+		return io->size;
+	if (found < 0)
+		return whence == SEEK_DATA ? pos : io->size;
+	return MIN((uint64_t)found, io->size);
+}

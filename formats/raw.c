@@ -1,0 +1,105 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* raw.c - the bytes of a file or a block device, as they are. */
+#include <stdlib.h>
+#include <string.h>
+#include <strings.h>
+
+#include "bytes.h"
+#include "err.h"
+#include "format.h"
+#include "image.h"
+#include "io.h"
+#include "view.h"
+
+struct raw {
+	struct view view;
+	struct io *io;
+};
+
+static int raw_map(
+	const struct view *v, uint64_t off, uint64_t len, struct extent *x, struct err *e)
+{
+	return extent_in_file(x, ((const struct raw *)v)->io, 0, off, len, 0, e);
+}
+
+static const struct view_ops raw_ops = {.map = raw_map};
+
+static int raw_open(struct image *img, struct err *e)
+{
+	struct raw *r = calloc(1, sizeof *r);
+
+	if (!r)
+		return err_nomem(e);
+	r->view = (struct view){.ops = &raw_ops, .size = img->io->size};
+	r->io = img->io;
+	if (!image_add_state(img, NULL, NULL, &r->view, e)) {
+		free(r);
+		return -e->code;
+	}
+	return 0;
+}
+
+/* Raw has no magic: something must speak for it, or any letter to grandma would be a disk. */
+
+static const char *const suffixes[] = {
+	"raw", "img", "dd", "iso", "bin", "dsk", "disk", "ima", "001", NULL};
+
+static bool has_suffix(const char *name, const char *suffix)
+{
+	size_t n = strlen(name), m = strlen(suffix);
+
+	return n > m && strcasecmp(name + n - m, suffix) == 0;
+}
+
+static bool named_like_a_disk(const char *name)
+{
+	for (const char *const *s = suffixes; *s; s++) {
+		size_t n = strlen(name), m = strlen(*s);
+
+		if (n > m && name[n - m - 1] == '.' && strcasecmp(name + n - m, *s) == 0)
+			return true;
+	}
+	return has_suffix(name, "-flat.vmdk");
+}
+
+static bool has_bytes(const struct peek *p, size_t pos, const char *bytes, size_t len)
+{
+	return range_fits(pos, len, p->nhead) && memcmp(p->head + pos, bytes, len) == 0;
+}
+
+static bool looks_like_a_disk(const struct peek *p)
+{
+	return has_bytes(p, 510, "\x55\xaa", 2) || /* boot sector, partition table */
+	       has_bytes(p, 512, "EFI PART", 8) || has_bytes(p, 4096, "EFI PART", 8) ||
+	       has_bytes(p, 1080, "\x53\xef", 2) || /* ext2, 3, 4 */
+	       has_bytes(p, 0, "XFSB", 4) || has_bytes(p, 32769, "CD001", 5) ||
+	       has_bytes(p, 0, "hsqs", 4) || /* squashfs */
+	       has_bytes(p, 4086, "SWAPSPACE2", 10) || has_bytes(p, 536, "LABELONE", 8); /* LVM */
+}
+
+static bool looks_like_text(const struct peek *p)
+{
+	size_t n = MIN(p->nhead, 4096);
+
+	for (size_t i = 0; i < n; i++)
+		if (p->head[i] < ' ' && !memchr("\t\n\v\f\r\x1b", p->head[i], 6))
+			return false;
+	return true;
+}
+
+static int raw_probe(const struct peek *p)
+{
+	if (p->is_block)
+		return 10;
+	if (p->size == 0 || format_foreign(p) || looks_like_text(p))
+		return 0;
+	return named_like_a_disk(p->name) || looks_like_a_disk(p) ? 10 : 0;
+}
+
+const struct format raw_format = {
+	.name = "raw",
+	.title = "flat disk or block device",
+	.suffixes = suffixes,
+	.probe = raw_probe,
+	.open = raw_open,
+};

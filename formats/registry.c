@@ -1,0 +1,90 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include <string.h>
+
+#include "format.h"
+
+extern const struct format raw_format, vdi_format;
+
+static const struct format *const list[] = {
+	&vdi_format,
+	&raw_format,
+	NULL,
+};
+
+const struct format *const *const formats = list;
+
+/* What images and users call a format that has another name here. */
+static const char *const aliases[][2] = {
+	{"file", "raw"},
+	{"host_device", "raw"},
+	{"img", "raw"},
+	{"vhd", "vpc"},
+};
+
+const struct format *format_find(const char *name)
+{
+	for (size_t i = 0; i < sizeof aliases / sizeof aliases[0]; i++)
+		if (strcmp(name, aliases[i][0]) == 0)
+			name = aliases[i][1];
+	for (const struct format *const *f = formats; *f; f++)
+		if (strcmp(name, (*f)->name) == 0)
+			return *f;
+	return NULL;
+}
+
+const struct format *format_probe(const struct peek *p)
+{
+	const struct format *best = NULL;
+	int highest = 0;
+
+	for (const struct format *const *f = formats; *f; f++) {
+		int bid = (*f)->probe(p);
+
+		if (bid > highest) {
+			highest = bid;
+			best = *f;
+		}
+	}
+	return best;
+}
+
+/* What we know by its magic and do not read.  None of it may be taken for a raw disk. */
+static const struct {
+	const char *what;
+	bool at_tail;
+	unsigned pos;
+	const char *magic;
+	unsigned len;
+} foreign[] = {
+	{"a VHD image", true, 0, "conectix", 8},
+	{"a VHD image", false, 0, "conectix", 8},
+	{"a VHDX image", false, 0, "vhdxfile", 8},
+	{"a QED image", false, 0, "QED\0", 4},
+	{"a Parallels image", false, 0, "WithoutFreeSpace", 16},
+	{"a Parallels image", false, 0, "WithouFreSpacExt", 16},
+	{"a Bochs image", false, 0, "Bochs Virtual HD Image", 22},
+	{"a LUKS-encrypted disk", false, 0, "LUKS\xba\xbe", 6},
+	{"a tar or OVA archive", false, 257, "ustar", 5},
+	{"a gzip file", false, 0, "\x1f\x8b", 2},
+	{"an xz file", false, 0,
+		"\xfd"
+		"7zXZ",
+		5},
+	{"a bzip2 file", false, 0, "BZh", 3},
+	{"a zstd file", false, 0, "\x28\xb5\x2f\xfd", 4},
+	{"a zip file", false, 0, "PK\3\4", 4},
+	{"a 7-Zip file", false, 0, "7z\xbc\xaf\x27\x1c", 6},
+};
+
+const char *format_foreign(const struct peek *p)
+{
+	for (size_t i = 0; i < sizeof foreign / sizeof foreign[0]; i++) {
+		const unsigned char *at = foreign[i].at_tail ? p->tail : p->head;
+		size_t n = foreign[i].at_tail ? p->ntail : p->nhead;
+
+		if (foreign[i].pos + foreign[i].len <= n &&
+			memcmp(at + foreign[i].pos, foreign[i].magic, foreign[i].len) == 0)
+			return foreign[i].what;
+	}
+	return NULL;
+}

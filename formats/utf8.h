@@ -1,0 +1,12 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* utf8.h - is it UTF-8?  Names in images are just bytes. */
+#ifndef VDISK_UTF8_H
+#define VDISK_UTF8_H
+
+#include <stddef.h>
+
+/* The number of bytes, 1 to 4, of the character at p of which n > 0 bytes are there; 0 when they are
+ * no well-formed UTF-8 (overlong forms, surrogates and what is past U+10FFFF are not). */
+size_t utf8_length(const char *p, size_t n);
+
+#endif
