@@ -211,7 +211,8 @@ int fsid_read(const struct view *part, struct fsid *id, struct err *e)
 
 char *fsid_encode(const char *label)
 {
-	size_t size = 4 * strlen(label) + 1; /* each byte may become \xNN */
+	/* Each byte may become \xNN, and libblkid insists on some room behind the last one. */
+	size_t size = 4 * strlen(label) + 16;
 	char *text = malloc(size);
 
 	if (text && blkid_encode_string(label, text, size) != 0) {

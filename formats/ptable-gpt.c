@@ -13,7 +13,7 @@
 
 #include "bytes.h"
 #include "err.h"
-#include "limits.h"
+#include "bounds.h"
 #include "ptable-impl.h"
 
 #define HEADER_MIN 92u

@@ -12,7 +12,7 @@
 
 #include "bytes.h"
 #include "err.h"
-#include "limits.h"
+#include "bounds.h"
 #include "ptable-impl.h"
 
 #define DISK_ID_POS     440

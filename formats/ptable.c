@@ -10,7 +10,7 @@
 
 #include "bytes.h"
 #include "err.h"
-#include "limits.h"
+#include "bounds.h"
 #include "ptable-impl.h"
 #include "view.h"
 

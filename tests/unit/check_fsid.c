@@ -70,6 +70,7 @@ static void put_fat16(void)
 	put_byte(38, 0x29);
 	put32(39, 0x1234abcd);
 	memdisk_put(part, 43, "BOOT LABEL FAT16   ", 19);
+	memdisk_put(part, (4 + 2 * 128) * 512, "ROOT LABEL \x08", 12);
 	memdisk_put(part, 4 * 512, "\xf8\xff\xff\xff", 4);
 }
 
@@ -155,7 +156,7 @@ START_TEST(fat16)
 	put_fat16();
 	read_id();
 	ck_assert_str_eq(id.type, "vfat");
-	ck_assert_str_eq(id.label, "BOOT LABEL");
+	ck_assert_str_eq(id.label, "ROOT LABEL");
 	ck_assert_str_eq(id.uuid, "1234-ABCD");
 }
 END_TEST

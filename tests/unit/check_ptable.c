@@ -7,7 +7,7 @@
 
 #include "bytes.h"
 #include "err.h"
-#include "limits.h"
+#include "bounds.h"
 #include "memdisk.h"
 #include "ptable.h"
 #include "unit.h"
@@ -481,7 +481,7 @@ START_TEST(gpt_two_sector_sizes)
 {
 	struct gpt small = gpt_primary(512), large = gpt_primary(4096);
 
-	small.entries = 40;
+	small.entries = 64;
 	put_protective();
 	gpt_put(&small);
 	gpt_put(&large);
