@@ -185,7 +185,8 @@ static int take_name(struct options *o, const char *arg)
 	char **name = !o->image ? &o->image : &o->mountpoint;
 
 	if (*name)
-		return complain("\"%s\" is one name too many: expected an image and a mount point", arg);
+		return complain(
+			"\"%s\" is one name too many: expected an image and a mount point", arg);
 	*name = strdup(arg);
 	return *name ? 0 : complain("out of memory");
 }
