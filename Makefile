@@ -73,7 +73,7 @@ $(B)/unit: $(call obj,$(UNIT) $(NAMES)) $(LIB)
 	$(call say,LINK,$@)
 	$(Q)$(CC) $(ALL_LDFLAGS) -o $@ $^ $(unit_libs) $(pkg_libs)
 
-$(B)/mkimage: $(call obj,$(IMAGES)) $(LIB)
+$(B)/mkimage: $(call obj,$(IMAGES))
 	$(call say,LINK,$@)
 	$(Q)$(CC) $(ALL_LDFLAGS) -o $@ $^ $(pkg_libs)
 
