@@ -1,0 +1,188 @@
+# SPDX-License-Identifier: LGPL-2.1-or-later
+# functions.sh - what every mount test starts with:  . "${0%/*}/functions.sh"
+#
+# Gives $W, a scratch directory of the test's own in which it starts, and leaves nothing behind, also
+# when the test fails or is stopped: mounts below $W, loop devices on files of $W or of its mounts,
+# and the processes behind them.
+#
+# Results are lines on standard output, one a case: "PASS what", "FAIL what", "SKIP what: why".
+# Everything else goes to the log.
+set -u
+LC_ALL=C.UTF-8
+TZ=UTC
+export LC_ALL TZ
+PATH=$PATH:/usr/local/sbin:/usr/sbin:/sbin
+
+here=$(cd "${0%/*}" && pwd)
+top=$(cd "$here/../.." && pwd)
+BUILD=${BUILD:-$top/build}
+VDISKFS=$BUILD/vdiskfs
+MKIMAGE=$BUILD/mkimage
+compare=$BUILD/tests/mount/compare
+await_exit=$BUILD/tests/mount/await-exit
+NAME=${0##*/}
+NAME=${NAME%.sh}
+exec 3>&1 1>&2
+
+pass() { printf 'PASS %s: %s\n' "$NAME" "$*" >&3; }
+fail() { printf 'FAIL %s: %s\n' "$NAME" "$*" | tee /dev/fd/3 >&2; }
+skip() { printf 'SKIP %s: %s\n' "$NAME" "$*" >&3; }
+
+# check WHAT COMMAND...: passes when the command succeeds.
+check() {
+	local what=$1
+	shift
+	if "$@"; then pass "$what"; else fail "$what"; return 1; fi
+}
+
+# check_not WHAT COMMAND...: passes when the command fails of its own will (not by a signal).
+check_not() {
+	local what=$1 status
+	shift
+	"$@"
+	status=$?
+	if [ $status -gt 0 ] && [ $status -lt 126 ]; then pass "$what"; else fail "$what (status $status)"; return 1; fi
+}
+
+# requires COMMAND...: ends the test as skipped when one is missing.
+requires() {
+	local c
+	for c in "$@"; do
+		command -v "$c" >/dev/null || { skip "all: $c is not installed"; exit 0; }
+	done
+}
+
+is_root() { [ "$(id -u)" = 0 ]; }
+
+# Mount points below $W, innermost first.  (mountinfo writes a blank as \040.)
+mounts_below() {
+	awk -v w="$W/" 'index($5, w) == 1 { print $5 }' /proc/self/mountinfo | tac
+}
+
+# The daemons and attendants that serve a mount point, however they were started.
+pids_of() {
+	local p
+	for p in /proc/[0-9]*; do
+		[ "$(readlink "$p/exe" 2>/dev/null)" = "$VDISKFS" ] || continue
+		tr '\0' '\n' <"$p/cmdline" 2>/dev/null | grep -qxF -e "$1" && echo "${p#/proc/}"
+	done
+}
+
+detach_loops() {
+	local dev file
+	is_root || return 0
+	losetup -l -n -O NAME,BACK-FILE 2>/dev/null | while read -r dev file; do
+		case $file in
+		"$W"/*) losetup -d "$dev" ;;
+		esac
+	done
+}
+
+cleanup() {
+	local m pids
+	cd /
+	trap '' EXIT HUP INT TERM
+	mounts_below | while read -r m; do
+		m=$(printf '%b' "${m//\\/\\0}")
+		case $(findmnt -n -o FSTYPE "$m") in fuse.vdiskfs) continue ;; esac
+		umount "$m" 2>/dev/null || umount -l "$m"
+	done
+	detach_loops
+	mounts_below | while read -r m; do
+		m=$(printf '%b' "${m//\\/\\0}")
+		fusermount3 -u "$m" 2>/dev/null || umount "$m" 2>/dev/null || fusermount3 -uz "$m" || umount -l "$m"
+	done
+	pids=$(for p in /proc/[0-9]*; do
+		[ "$(readlink "$p/exe" 2>/dev/null)" = "$VDISKFS" ] &&
+			tr '\0' '\n' <"$p/cmdline" 2>/dev/null | grep -qF -e "$W/" && echo "${p#/proc/}"
+	done)
+	# shellcheck disable=SC2086
+	[ -z "$pids" ] || "$await_exit" 20 $pids || { kill -9 $pids; fail "a daemon outlived its mount"; }
+	rm -rf "$W"
+}
+
+W=$(mktemp -d "${TMPDIR:-/tmp}/vdiskfs-$NAME.XXXXXX") || exit 1
+W=$(realpath "$W")
+trap cleanup EXIT
+trap 'exit 1' HUP INT TERM
+cd "$W" || exit 1
+
+# mount_image IMAGE DIR [OPTION...]: mounts, making DIR.  Paths are made absolute so that cleanup
+# knows its own.
+mount_image() {
+	local image=$1 dir=$2
+	shift 2
+	mkdir -p "$dir"
+	"$VDISKFS" "$@" "$(realpath -s "$image")" "$(realpath -s "$dir")"
+}
+
+# unmount DIR: unmounts and returns when the daemon is gone.
+unmount() {
+	local dir pids
+	dir=$(realpath -s "$1")
+	pids=$(pids_of "$dir")
+	fusermount3 -u "$dir" || return 1
+	# shellcheck disable=SC2086
+	[ -z "$pids" ] || "$await_exit" 20 $pids
+}
+
+# refused IMAGE PATTERN [OPTION...]: the mount must fail with status 1, one line (and perhaps a hint)
+# that matches the extended regular expression, within bounds, and leave no mount.
+refused() {
+	local image=$1 pattern=$2 status
+	shift 2
+	mkdir -p refused-dir
+	timeout 20 "$VDISKFS" "$@" "$image" "$W/refused-dir" 2>refused.err
+	status=$?
+	cat refused.err >&2
+	if [ $status != 1 ]; then
+		echo "status $status instead of 1" >&2
+		[ $status != 0 ] || unmount refused-dir
+		return 1
+	fi
+	if grep -q refused-dir /proc/self/mountinfo; then
+		echo "a mount was left" >&2
+		return 1
+	fi
+	[ "$(wc -l <refused.err)" -le 2 ] || { echo "more than two lines" >&2; return 1; }
+	head -n 1 refused.err | grep -qE -e '^vdiskfs: ' || { echo "no vdiskfs: prefix" >&2; return 1; }
+	grep -qE -e "$pattern" refused.err || { echo "does not match $pattern" >&2; return 1; }
+}
+
+# matches IMAGE REFERENCE [OPTION...]: mounts, compares disk.raw with the reference, unmounts.
+matches() {
+	local image=$1 ref=$2 dir status
+	shift 2
+	dir=$(mktemp -d "$W/m.XXXXXX")
+	mount_image "$image" "$dir" "$@" || return 1
+	"$compare" -u "${UNIT:-65536}" -s "${SEED:-$RANDOM}" "$dir/disk.raw" "$ref"
+	status=$?
+	unmount "$dir" || status=1
+	rmdir "$dir"
+	return $status
+}
+
+# some_data FILE SIZE: a file that has text, noise, zeroes and holes, the same each time.
+some_data() {
+	local file=$1 size i=0
+	size=$(numfmt --from=iec "$2")
+	truncate -s 0 "$file"
+	truncate -s "$size" "$file"
+	while [ $((i * 1048576)) -lt "$size" ]; do
+		case $((i % 4)) in
+		0) seq $((i * 100000)) $((i * 100000 + 60000)) ;;
+		1) noise $i 300000 ;;
+		2) printf 'lonely %d' $i ;;
+		3) : ;;
+		esac | dd of="$file" bs=64K seek=$((i * 16)) conv=notrunc iflag=fullblock status=none
+		i=$((i + 1))
+	done
+	truncate -s "$size" "$file"
+}
+
+# Noise that hardly shrinks, the same for the same seed.
+noise() {
+	awk -v s="$1" -v n="$2" 'BEGIN { srand(s + 7); for (i = 0; i < n; i += 8) printf "%c%c%c%c%c%c%c%c",
+		1 + rand() * 126, 1 + rand() * 126, 1 + rand() * 126, 1 + rand() * 126,
+		1 + rand() * 126, 1 + rand() * 126, 1 + rand() * 126, 1 + rand() * 126 }'
+}
