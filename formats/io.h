@@ -23,7 +23,8 @@ struct io;
 struct io_ops {
 	/* Bytes read, fewer than len only at the end of the file; or -errno. */
 	ssize_t (*read)(struct io *io, void *buf, size_t len, uint64_t pos);
-	/* lseek SEEK_DATA or SEEK_HOLE: the position found, -ENXIO past the last; NULL: all is data. */
+	/* lseek SEEK_DATA or SEEK_HOLE: the position found, -ENXIO past the last; NULL: all is
+	 * data. */
 	int64_t (*seek)(struct io *io, uint64_t pos, int whence);
 	void (*close)(struct io *io); /* frees io, never the name */
 };
@@ -61,10 +62,11 @@ int io_read(struct io *io, void *buf, size_t len, uint64_t pos, struct err *e);
 int io_read_padded(struct io *io, void *buf, size_t len, uint64_t pos, struct err *e);
 
 /* The next position >= pos of data (SEEK_DATA) or of a hole (SEEK_HOLE) in the host file, io->size
- * when there is none.  A host file system that cannot tell has data everywhere. */
+ * when there is none.  A host file system that cannot tell has data everywhere; what a file lost
+ * since it was opened counts as data. */
 uint64_t io_seek(struct io *io, uint64_t pos, int whence);
 
 /* Has the host file lost bytes since it was opened? */
-bool io_was_cut(struct io *io);
+bool io_was_cut(const struct io *io);
 
 #endif
