@@ -52,12 +52,14 @@ static size_t entry_cost(const struct entry *t)
 	return sizeof *t + t->block.len;
 }
 
+/* Ids are multiples of large powers of two, and low bits choose the shard and the bucket: high bits
+ * are folded in before the product as well as after it. */
 static uint64_t hash(const void *source, uint64_t id)
 {
-	uint64_t h = (uintptr_t)source * 0x9e3779b97f4a7c15u;
+	uint64_t h = (uintptr_t)source * 0x9e3779b97f4a7c15u ^ id;
 
-	h = (h ^ id) * 0xbf58476d1ce4e5b9u;
-	return h ^ h >> 29;
+	h = (h ^ h >> 32) * 0xbf58476d1ce4e5b9u;
+	return h ^ h >> 32;
 }
 
 struct cache *cache_new(size_t budget, struct err *e)
