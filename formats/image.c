@@ -150,6 +150,7 @@ int image_from_io(struct io *io, const struct image_options *o, const char *form
 	}
 	img->opts = o;
 	img->io = io;
+	io->cache = o->cache;
 	img->dir = io->ino ? directory_of(io->name) : NULL;
 	img->root = child ? child->root : img->dir;
 	img->guessed = child && !format;
@@ -205,6 +206,7 @@ int image_open_part(
 	r = policy_open(img, name, what, io, e);
 	if (r < 0)
 		return r;
+	(*io)->cache = img->opts->cache;
 	r = lock_for_reading(*io, img->opts->share, e);
 	if (r < 0) {
 		io_unref(*io);

@@ -11,6 +11,7 @@
 #include <unistd.h>
 
 #include "bytes.h"
+#include "cache.h"
 #include "err.h"
 #include "io.h"
 
@@ -42,6 +43,8 @@ void io_unref(struct io *io)
 
 	if (!io || --io->refs > 0)
 		return;
+	if (io->cache)
+		cache_forget(io->cache, io);
 	name = io->name;
 	io->ops->close(io);
 	free(name);

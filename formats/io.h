@@ -17,6 +17,7 @@
 #include <sys/types.h>
 #include <time.h>
 
+struct cache;
 struct err;
 struct io;
 
@@ -41,6 +42,7 @@ struct io {
 	ino_t ino;       /* 0: not a file */
 	uint64_t stored; /* bytes that the host has allocated */
 	struct timespec mtime;
+	struct cache *cache; /* holds blocks of the file until it is closed; NULL: none does */
 };
 
 /* Opens a regular file or a block device.  A FIFO or another special file is refused at once. */
