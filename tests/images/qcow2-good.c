@@ -196,6 +196,7 @@ static void make_packed(const struct job *j)
 
 	qcow2_begin(&q, j, ".qcow2", j->c->arg);
 	pos = qcow2_alloc(&q);
+	q.refs[pos / q.cluster] = 0; /* counted with what comes into it */
 	for (uint32_t i = 1; i < 100 && i < q.h.size / q.cluster; i++) {
 		size_t n;
 

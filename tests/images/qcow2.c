@@ -55,6 +55,7 @@ void qcow2_begin(
 	put_header(q);
 	for (unsigned i = 0; i <= L1_CLUSTER; i++)
 		qcow2_alloc(q);
+	q->refs[L1_CLUSTER] = count_tables(q) > 0;
 	for (uint32_t i = 0; i < count_tables(q); i++)
 		put_be64(q->fd, L1_CLUSTER * q->cluster + 8 * i, qcow2_alloc(q) | COPIED);
 	expect_size(j, h->size / SECTOR * SECTOR);
