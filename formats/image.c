@@ -151,6 +151,7 @@ int image_from_io(struct io *io, const struct image_options *o, const char *form
 	}
 	img->opts = o;
 	img->io = io;
+	io->cache = o->cache;
 	r = find_place(img, e);
 	img->root = child ? child->root : img->dir;
 	img->guessed = child && !format;
@@ -207,6 +208,7 @@ int image_open_part(
 	r = policy_open(img, name, what, io, e);
 	if (r < 0)
 		return r;
+	(*io)->cache = img->opts->cache;
 	r = lock_for_reading(*io, img->opts->share, e);
 	if (r < 0) {
 		io_unref(*io);
