@@ -49,7 +49,7 @@ static int add_l1(struct qcow2 *q, struct err *e)
 static void add_refcount_block(struct qcow2 *q)
 {
 	unsigned char raw[QCOW2_ENTRY_SIZE];
-	struct err ignored;
+	struct err ignored = ERR_INIT;
 	uint64_t pos;
 
 	if (meta_read(q->cache, q->io, raw, sizeof raw, q->header.reftable_pos, &ignored) < 0)
