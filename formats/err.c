@@ -24,11 +24,11 @@ void err_clean(char *text)
 	size_t n = strlen(text), len;
 
 	for (char *p = text; n > 0; p += len, n -= len) {
-		len = utf8_length(p, n);
-		if (len == 0 || is_control(p, len)) {
-			memset(p, '?', MAX(len, 1));
-			len = MAX(len, 1);
-		}
+		size_t good = utf8_length(p, n);
+
+		len = MAX(good, 1);
+		if (good == 0 || is_control(p, good))
+			memset(p, '?', len);
 	}
 }
 
