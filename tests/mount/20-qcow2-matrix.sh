@@ -6,7 +6,7 @@
 . "$here/images.sh"
 requires qemu-img qemu-io
 
-bytes() { numfmt --from=iec "$1" | tr -d '\n'; }
+bytes() { numfmt --from=iec "${1^^}"; }
 
 # converted NAME OPTIONS [-c]: src in an image with these options.
 converted() {
@@ -49,7 +49,7 @@ for cluster in 4k 64k 2M; do
 	o=cluster_size=$cluster,data_file=data.ext
 	converted "data file, clusters of $cluster" "$o"
 	converted "raw data file, clusters of $cluster" "$o,data_file_raw=on"
-	check "raw data file, clusters of $cluster: is the disk itself" cmp data.ext src
+	check "raw data file, clusters of $cluster: is the disk itself" cmp -n $((5 * 1048576 + 1536)) data.ext src
 done
 converted "data file, extended L2" "cluster_size=64k,extended_l2=on,data_file=data.ext"
 for bits in 1 2 4 8 16 32 64; do
