@@ -226,7 +226,7 @@ io -c 'write -P 66 0 64k' n25e.qcow2
 rebase n25e.qcow2 n8.raw raw
 dd if=n25e.qcow2 of=n25.raw conv=notrunc status=none
 check "N25: raw is raw for ever" matches n25.qcow2 n25.raw
-format=$(grep -abo "$(printf '\342\171\052\312')" n25.qcow2 | head -n 1 | cut -d: -f1)
+format=$(LC_ALL=C grep -abo -m1 $'\xe2\x79\x2a\xca' n25.qcow2 | head -n 1 | cut -d: -f1)
 patch n25.qcow2 "$format" deadbeef
 check "N25: a format that is guessed leads no further" refused n25.qcow2 'does not record'
 

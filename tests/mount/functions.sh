@@ -143,7 +143,7 @@ refused() {
 		[ $status != 0 ] || unmount refused-dir
 		return 1
 	fi
-	if grep -q refused-dir /proc/self/mountinfo; then
+	if grep -qF " $W/refused-dir " /proc/self/mountinfo; then
 		echo "a mount was left" >&2
 		return 1
 	fi
