@@ -17,7 +17,7 @@ for size in 512 65024 65536 66048 5245440 33555456; do
 	tail -c 512 end | dd of=src bs=512 seek=$((size / 512 - 1)) conv=notrunc status=none
 	for s in $subformats; do
 		rm -f image*.vmdk
-		qemu-img convert -q -f raw -O vmdk -o subformat=$s src image.vmdk
+		qemu-img convert -q -f raw -O vmdk -o subformat="$s" src image.vmdk
 		check "$s of $size bytes" matches image.vmdk src
 	done
 done
@@ -80,7 +80,7 @@ check "a piece that is missing" refused image-moved.vmdk 'image-flat\.vmdk'
 head -c 3000320 whole >src
 for s in $subformats; do
 	rm -f base*.vmdk
-	qemu-img convert -q -f raw -O vmdk -o subformat=$s src base.vmdk
+	qemu-img convert -q -f raw -O vmdk -o subformat="$s" src base.vmdk
 	for c in monolithicSparse twoGbMaxExtentSparse; do
 		for size in '' 1048576 5245440; do
 			seed=$RANDOM

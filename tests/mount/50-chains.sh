@@ -112,7 +112,7 @@ mv away/base.raw .
 head -c 1048576 base.raw >1.raw
 qemu-img create -q -f qcow2 -u -b 1.raw -F raw 2.qcow2 1M
 for i in $(seq 3 257); do
-	qemu-img create -q -f qcow2 -u -b $((i - 1)).qcow2 -F qcow2 $i.qcow2 1M
+	qemu-img create -q -f qcow2 -u -b $((i - 1)).qcow2 -F qcow2 "$i.qcow2" 1M
 done
 check "256 layers" matches 256.qcow2 1.raw
 check "257 layers" refused 257.qcow2 '256'
