@@ -48,7 +48,8 @@ static const struct format *choose_format(const struct peek *p, bool is_parent, 
 		err_set(e, EINVAL, "%s: the file is empty", p->name);
 	else
 		err_set(e, EINVAL, "%s: not a disk image of a known format", p->name);
-	err_hint(e, "-o format=raw shows the bytes of any file as a disk");
+	if (!is_parent)
+		err_hint(e, "-o format=raw shows the bytes of any file as a disk");
 	return NULL;
 }
 

@@ -16,6 +16,8 @@
 #include "io.h"
 #include "view.h"
 
+#define DAMAGE_STEP (64u << 10)
+
 /* One map call, clipped to what was asked for. */
 static int map_one(
 	const struct view *v, uint64_t off, uint64_t len, struct extent *x, struct err *e)
@@ -25,11 +27,9 @@ static int map_one(
 	memset(x, 0, sizeof *x);
 	x->owner = v;
 	r = v->ops->map(v, off, len, x, e);
-	if (r < 0)
-		return r;
-	assert(x->len > 0);
+	assert(r < 0 || x->len > 0);
 	x->len = MIN(x->len, len);
-	return 0;
+	return r;
 }
 
 int view_resolve(const struct view *v, uint64_t off, uint64_t len, struct extent *x, struct err *e)
@@ -124,9 +124,10 @@ static bool look(const struct view *v, uint64_t off, uint64_t *len)
 	struct extent x;
 	uint64_t data;
 
-	/* What cannot be read is data.  The step is small: the next byte may be readable again. */
+	/* What cannot be read is data.  Where the map does not say how far the damage reaches the
+	 * step is short, since what follows may be readable again. */
 	if (view_resolve(v, off, v->size - off, &x, &ignored) < 0) {
-		*len = MIN(v->size - off, 512 - off % 512);
+		*len = MIN(v->size - off, x.len > 0 ? x.len : DAMAGE_STEP - off % DAMAGE_STEP);
 		return true;
 	}
 	*len = x.len;
@@ -184,12 +185,12 @@ int extent_in_file(struct extent *x, struct io *io, uint64_t start, uint64_t ski
 {
 	uint64_t pos, begun;
 
+	x->len = len;
 	if (start >= io->size || __builtin_add_overflow(start, skip, &pos))
 		return err_set(e, EIO,
 			"%s: data at %" PRIu64 " lies past the end of the file, %" PRIu64, io->name,
 			start, io->size);
 	x->io = io;
-	x->len = len;
 	if (unit > 0) {
 		/* Only the units that begin inside the file are told of together. */
 		begun = div_round_up(io->size - start, unit) * unit;
@@ -253,8 +254,7 @@ static int broken_map(
 	const struct view *v, uint64_t off, uint64_t len, struct extent *x, struct err *e)
 {
 	(void)off;
-	(void)len;
-	(void)x;
+	x->len = len;
 	return err_set(e, EIO, "%s", ((const struct broken *)v)->reason);
 }
 

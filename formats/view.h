@@ -46,7 +46,8 @@ struct extent {
 
 struct view_ops {
 	/* Says what [off, off+len) is, or its beginning.  off and len lie inside the view, len > 0.
-	 * Tells as much as one look at the tables gives: long runs make everything faster. */
+	 * Tells as much as one look at the tables gives: long runs make everything faster.  On
+	 * failure x->len may say how far the damage reaches. */
 	int (*map)(const struct view *v, uint64_t off, uint64_t len, struct extent *x,
 		struct err *e);
 	/* Decodes the unit of an EXTENT_MADE into buf, unit_len bytes; the cache calls it once a
