@@ -17,8 +17,9 @@ table() {
 		-v fmt="$5" -v goals="$6" -v images="file $images" '
 		$1 == measure { value[$2, $3] = $4 }
 		function ratio(i, peer, from) {
-			return better == "more" ? value[i, "vdiskfs"] / value[from, peer] :
-				value[from, peer] / value[i, "vdiskfs"]
+			if (better == "more")
+				return value[i, "vdiskfs"] / value[from, peer]
+			return value[from, peer] / value[i, "vdiskfs"]
 		}
 		function judge(i, g,    part, from, r) {
 			split(g, part, ":")
@@ -76,7 +77,7 @@ print_tables() {
 			printf "\n1 TiB that stores as much as the file: mount + cp + umount %.2f s; cp of the file %.2f s: %.2f x (goal 1.3: %s)\n",
 				t["1TiB"], t["file"], t["1TiB"] / t["file"], t["1TiB"] <= 1.3 * t["file"] ? "met" : "MISSED"
 			for (f in format)
-				printf "16 TiB, %s: first byte %.1f ms, all holes of %d runs of data found in %.3f s, peak memory %.1f MiB\n",
+				printf "16 TiB, %s: first byte %.1f ms, all holes round %d runs of data found in %.3f s, peak memory %.1f MiB\n",
 					f, h[f, "huge-first"], h[f, "huge-extents"], h[f, "huge-scan"], h[f, "huge-memory"]
 		}'
 }
