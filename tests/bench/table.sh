@@ -28,7 +28,7 @@ table() {
 				return
 			r = ratio(i, part[2], from)
 			printf "  %.2f x %s (%s %s)", r, part[4] != "" ? part[4] " view" : part[2],
-				part[3], r >= part[3] ? "met" : "MISSED"
+				part[3], (r >= part[3] ? "met" : "MISSED")
 		}
 		END {
 			np = split(programs, p, " "); ni = split(images, im, " "); ng = split(goals, g, " ")
@@ -75,7 +75,7 @@ print_tables() {
 		$1 ~ /^huge-/ { h[$2, $1] = $4; format[$2] }
 		END {
 			printf "\n1 TiB that stores as much as the file: mount + cp + umount %.2f s; cp of the file %.2f s: %.2f x (goal 1.3: %s)\n",
-				t["1TiB"], t["file"], t["1TiB"] / t["file"], t["1TiB"] <= 1.3 * t["file"] ? "met" : "MISSED"
+				t["1TiB"], t["file"], t["1TiB"] / t["file"], (t["1TiB"] <= 1.3 * t["file"] ? "met" : "MISSED")
 			for (f in format)
 				printf "16 TiB, %s: first byte %.1f ms, all holes round %d runs of data found in %.3f s, peak memory %.1f MiB\n",
 					f, h[f, "huge-first"], h[f, "huge-extents"], h[f, "huge-scan"], h[f, "huge-memory"]
