@@ -87,7 +87,7 @@ $(B)/%.o: %.c
 
 $(call obj,$(UNIT)): CPPFLAGS += -iquote $(B)/gen
 $(call obj,$(UNIT)): ALL_CFLAGS += $(unit_cflags)
-$(B)/tests/unit/main.o: $(B)/gen/suites.h
+$(call obj,$(UNIT)): | $(B)/gen/suites.h
 
 # Every tests/unit/check_NAME.c defines "Suite *NAME_suite(void)".
 SUITES := $(patsubst tests/unit/check_%.c,%,$(filter tests/unit/check_%,$(UNIT)))
