@@ -44,7 +44,7 @@ static int report(const struct err *e)
 {
 	fprintf(stderr, "vdiskfs: %s\n", e->text);
 	if (e->hint[0])
-		fprintf(stderr, "vdiskfs: %s\n", e->hint);
+		fprintf(stderr, "hint: %s\n", e->hint);
 	return -1;
 }
 

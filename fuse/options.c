@@ -185,7 +185,8 @@ static int take_name(struct options *o, const char *arg)
 	char **name = !o->image ? &o->image : &o->mountpoint;
 
 	if (*name)
-		return complain("one image and one mount point, please; what is \"%s\"?", arg);
+		return complain(
+			"\"%s\" is one name too many: expected an image and a mount point", arg);
 	*name = strdup(arg);
 	return *name ? 0 : complain("out of memory");
 }
@@ -302,9 +303,9 @@ static int check_rw(const struct options *o)
 static int check_names(const struct options *o)
 {
 	if (!o->image)
-		return complain("which image?  vdiskfs --help tells more");
+		return complain("no image named; vdiskfs --help tells more");
 	if (!o->mountpoint)
-		return complain("%s: mount it where?  vdiskfs --help tells more", o->image);
+		return complain("%s: no mount point named; vdiskfs --help tells more", o->image);
 	return 0;
 }
 
