@@ -74,10 +74,11 @@ print_tables() {
 		$1 == "thin" { t[$2] = $4 }
 		$1 ~ /^huge-/ { h[$2, $1] = $4; format[$2] }
 		END {
-			printf "\n1 TiB that stores as much as the file: mount + cp + umount %.2f s; cp of the file %.2f s: %.2f x (goal 1.3: %s)\n",
-				t["1TiB"], t["file"], t["1TiB"] / t["file"], (t["1TiB"] <= 1.3 * t["file"] ? "met" : "MISSED")
+			printf "\nmount + cp + umount of 1 TiB that stores what the plain file does: %.2f s; of the plain file: %.2f s: %.2f x (goal 1.2: %s); cp of the file itself %.2f s\n",
+				t["1TiB"], t["plain"], t["1TiB"] / t["plain"],
+				(t["1TiB"] <= 1.2 * t["plain"] ? "met" : "MISSED"), t["file"]
 			for (f in format)
-				printf "16 TiB, %s: first byte %.1f ms, all holes round %d runs of data found in %.3f s, peak memory %.1f MiB\n",
+				printf "16 TiB, %s: first byte %.1f ms, the holes round %d runs of data found in %.3f s, peak memory %.1f MiB\n",
 					f, h[f, "huge-first"], h[f, "huge-extents"], h[f, "huge-scan"], h[f, "huge-memory"]
 		}'
 }
