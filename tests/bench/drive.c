@@ -96,9 +96,10 @@ static void *read_pages(void *arg)
 	return NULL;
 }
 
+/* By the golden ratio: no other keeps near pages so far apart in time. */
 static uint64_t stride_for(uint64_t pages)
 {
-	uint64_t stride = pages / 2 + pages / 9 + 1, a, b, t;
+	uint64_t stride = pages * 0.6180339887498949 + 1, a, b, t;
 
 	for (;; stride++) {
 		for (a = pages, b = stride; b; t = a % b, a = b, b = t)
