@@ -50,13 +50,15 @@ FORMATS := $(wildcard formats/*.c)
 FUSE    := $(wildcard fuse/*.c)
 UNIT    := $(wildcard tests/unit/*.c)
 IMAGES  := $(wildcard tests/images/*.c)
-HELPERS := $(wildcard tests/mount/*.c tests/bench/*.c)
+SHIM    := tests/mount/failread.c
+HELPERS := $(filter-out $(SHIM),$(wildcard tests/mount/*.c tests/bench/*.c))
 FUZZ    := $(wildcard tests/fuzz/fuzz_*.c)
 
 obj = $(patsubst %.c,$(B)/%.o,$(1))
 LIB := $(B)/libvdisk.a
 PROGRAMS := $(B)/vdiskfs
-TESTPROGRAMS := $(B)/unit $(B)/mkimage $(patsubst %.c,$(B)/%,$(HELPERS))
+TESTPROGRAMS := $(B)/unit $(B)/mkimage $(patsubst %.c,$(B)/%,$(HELPERS)) \
+	$(patsubst %.c,$(B)/%.so,$(SHIM))
 
 all: $(PROGRAMS)
 
@@ -79,6 +81,12 @@ $(B)/mkimage: $(call obj,$(IMAGES)) $(LIB)
 $(patsubst %.c,$(B)/%,$(HELPERS)): $(B)/%: $(B)/%.o
 	$(call say,LINK,$@)
 	$(Q)$(CC) $(ALL_LDFLAGS) -o $@ $^
+
+# Preloaded into the program under test, which brings the sanitizers.
+$(patsubst %.c,$(B)/%.so,$(SHIM)): $(B)/%.so: %.c
+	$(call say,LINK,$@)
+	$(Q)mkdir -p $(@D)
+	$(Q)$(CC) -std=gnu11 $(WARN) $(WERROR) $(CFLAGS) -D_GNU_SOURCE -fPIC -shared -o $@ $<
 
 $(B)/%.o: %.c
 	$(call say,CC,$<)
