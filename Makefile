@@ -48,6 +48,7 @@ unit_libs   = $(eval unit_libs := $$(shell $(PKG_CONFIG) --libs $(UNITLIBS)))$(u
 
 FORMATS := $(wildcard formats/*.c)
 FUSE    := $(wildcard fuse/*.c)
+NAMES   := fuse/names.c # the part of fuse/ that unit tests can link
 UNIT    := $(wildcard tests/unit/*.c)
 IMAGES  := $(wildcard tests/images/*.c)
 SHIM    := tests/mount/failread.c
@@ -70,11 +71,11 @@ $(LIB): $(call obj,$(FORMATS))
 	$(call say,AR,$@)
 	$(Q)rm -f $@ && $(AR) rcs $@ $^
 
-$(B)/unit: $(call obj,$(UNIT)) $(LIB)
+$(B)/unit: $(call obj,$(UNIT) $(NAMES)) $(LIB)
 	$(call say,LINK,$@)
 	$(Q)$(CC) $(ALL_LDFLAGS) -o $@ $^ $(unit_libs) $(pkg_libs)
 
-$(B)/mkimage: $(call obj,$(IMAGES)) $(LIB)
+$(B)/mkimage: $(call obj,$(IMAGES))
 	$(call say,LINK,$@)
 	$(Q)$(CC) $(ALL_LDFLAGS) -o $@ $^ $(pkg_libs)
 
@@ -93,9 +94,9 @@ $(B)/%.o: %.c
 	$(Q)mkdir -p $(@D)
 	$(Q)$(CC) $(ALL_CFLAGS) $(CPPFLAGS) $(pkg_cflags) -MMD -MP -c -o $@ $<
 
-$(call obj,$(UNIT)): CPPFLAGS += -iquote $(B)/gen
+$(call obj,$(UNIT)): CPPFLAGS += -iquote $(B)/gen -iquote fuse
 $(call obj,$(UNIT)): ALL_CFLAGS += $(unit_cflags)
-$(B)/tests/unit/main.o: $(B)/gen/suites.h
+$(call obj,$(UNIT)): | $(B)/gen/suites.h
 
 # Every tests/unit/check_NAME.c defines "Suite *NAME_suite(void)".
 SUITES := $(patsubst tests/unit/check_%.c,%,$(filter tests/unit/check_%,$(UNIT)))

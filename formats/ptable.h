@@ -27,6 +27,7 @@ struct ptable {
 	const char *scheme;	    /* "gpt", "dos"; NULL: no table found */
 	uint32_t sector;	    /* bytes of a logical sector in the table's own terms */
 	char id[PARTUUID_LEN];	    /* disk GUID or signature; "" = none */
+	const char *damage;	    /* what is wrong with it, for a warning; NULL: nothing */
 	struct partition *parts;    /* by number */
 	size_t n;
 };

@@ -3,10 +3,12 @@
 
 #include "format.h"
 
-extern const struct format raw_format, vdi_format;
+extern const struct format qcow2_format, raw_format, vdi_format, vmdk_format;
 
 static const struct format *const list[] = {
+	&qcow2_format,
 	&vdi_format,
+	&vmdk_format,
 	&raw_format,
 	NULL,
 };

@@ -1,0 +1,205 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* ptable-gpt.c - a GUID partition table (UEFI specification, section 5.3).
+ *
+ * Nothing of a table is believed before both its checksums are right.  Where the disk ends is the
+ * only other test: a disk that was cut or grown keeps a table made for another size.
+ */
+#include <errno.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <zlib.h>
+
+#include "bytes.h"
+#include "err.h"
+#include "bounds.h"
+#include "ptable-impl.h"
+
+#define HEADER_MIN 92u
+#define ENTRY_MIN  128u
+#define NAME_POS   56u
+#define NAME_UNITS 36u
+#define GUID_LEN   16u
+
+struct header {
+	uint64_t entries; /* LBA */
+	uint32_t n, entry_size, crc;
+	char id[PARTUUID_LEN];
+};
+
+/* The first three fields are little-endian, the others are bytes. */
+static void guid_text(char text[PARTUUID_LEN], const unsigned char *p)
+{
+	snprintf(text, PARTUUID_LEN, "%08" PRIx32 "-%04x-%04x-%02x%02x-%02x%02x%02x%02x%02x%02x",
+		load_le32(p), (unsigned)load_le16(p + 4), (unsigned)load_le16(p + 6), p[8], p[9],
+		p[10], p[11], p[12], p[13], p[14], p[15]);
+}
+
+static bool guid_is_zero(const unsigned char *p)
+{
+	static const unsigned char zero[GUID_LEN];
+
+	return memcmp(p, zero, sizeof zero) == 0;
+}
+
+static bool has_signature(const unsigned char *p)
+{
+	return memcmp(p, "EFI PART", 8) == 0;
+}
+
+/* The header's checksum is made with its own field as zero. */
+static uint32_t header_crc(const unsigned char *p, uint32_t size)
+{
+	static const unsigned char zero[4];
+	uLong crc = crc32(0, p, 16);
+
+	crc = crc32(crc, zero, sizeof zero);
+	return crc32(crc, p + 20, size - 20);
+}
+
+/* p is a whole sector, read from lba. */
+static bool header_parse(
+	const unsigned char *p, const struct ptable_disk *d, uint64_t lba, struct header *h)
+{
+	uint32_t size = load_le32(p + 12);
+
+	if (!has_signature(p) || size < HEADER_MIN || size > d->sector)
+		return false;
+	if (header_crc(p, size) != load_le32(p + 16) || load_le64(p + 24) != lba)
+		return false;
+	guid_text(h->id, p + 56);
+	h->entries = load_le64(p + 72);
+	h->n = load_le32(p + 80);
+	h->entry_size = load_le32(p + 84);
+	h->crc = load_le32(p + 88);
+	/* 128 * 2^n; before revision 2.3.1 of the specification any multiple of 8. */
+	return h->entry_size >= ENTRY_MIN && h->entry_size % 8 == 0;
+}
+
+static char *put_utf8(char *out, uint32_t c)
+{
+	if (c < 0x80) {
+		*out++ = c;
+	} else if (c < 0x800) {
+		*out++ = 0xc0 | c >> 6;
+		*out++ = 0x80 | (c & 0x3f);
+	} else if (c < 0x10000) {
+		*out++ = 0xe0 | c >> 12;
+		*out++ = 0x80 | (c >> 6 & 0x3f);
+		*out++ = 0x80 | (c & 0x3f);
+	} else {
+		*out++ = 0xf0 | c >> 18;
+		*out++ = 0x80 | (c >> 12 & 0x3f);
+		*out++ = 0x80 | (c >> 6 & 0x3f);
+		*out++ = 0x80 | (c & 0x3f);
+	}
+	return out;
+}
+
+static bool is_high_surrogate(uint32_t c)
+{
+	return c >= 0xd800 && c < 0xdc00;
+}
+
+static bool is_low_surrogate(uint32_t c)
+{
+	return c >= 0xdc00 && c < 0xe000;
+}
+
+/* UTF-16LE up to a NUL; half a pair becomes U+FFFD.  At most three bytes a unit come out. */
+static void name_text(char text[3 * NAME_UNITS + 1], const unsigned char *p)
+{
+	for (unsigned i = 0; i < NAME_UNITS; i++) {
+		uint32_t c = load_le16(p + 2 * i);
+		uint32_t next = i + 1 < NAME_UNITS ? load_le16(p + 2 * i + 2) : 0;
+
+		if (c == 0)
+			break;
+		if (is_high_surrogate(c) && is_low_surrogate(next)) {
+			c = 0x10000 + ((c - 0xd800) << 10) + (next - 0xdc00);
+			i++;
+		} else if (is_high_surrogate(c) || is_low_surrogate(c)) {
+			c = 0xfffd;
+		}
+		text = put_utf8(text, c);
+	}
+	*text = '\0';
+}
+
+static int entry_add(const unsigned char *p, unsigned number, const struct ptable_disk *d,
+	struct ptable *t, struct err *e)
+{
+	uint64_t first = load_le64(p + 32), last = load_le64(p + 40);
+	char name[3 * NAME_UNITS + 1];
+	struct partition *part;
+	int r;
+
+	if (guid_is_zero(p) || last < first || first >= d->nsectors)
+		return 0;
+	/* Cut first: last may be all ones, and last + 1 then 0. */
+	last = MIN(last, d->nsectors - 1);
+	r = ptable_add(t, d, number, first, last - first + 1, &part, e);
+	if (r < 0 || !part)
+		return r;
+	guid_text(part->type, p);
+	guid_text(part->partuuid, p + GUID_LEN);
+	name_text(name, p + NAME_POS);
+	if (name[0] == '\0')
+		return 0;
+	part->partlabel = strdup(name);
+	return part->partlabel ? 0 : err_nomem(e);
+}
+
+static int entries_add(const unsigned char *array, const struct header *h,
+	const struct ptable_disk *d, struct ptable *t, struct err *e)
+{
+	for (uint32_t i = 0; i < h->n; i++) {
+		int r = entry_add(array + (size_t)i * h->entry_size, i + 1, d, t, e);
+
+		if (r < 0)
+			return r;
+	}
+	t->scheme = "gpt";
+	t->sector = d->sector;
+	memcpy(t->id, h->id, sizeof t->id);
+	return 1;
+}
+
+int ptable_gpt_read(const struct ptable_disk *d, uint64_t lba, struct ptable *t, struct err *e)
+{
+	unsigned char sector[PTABLE_MAX_SECTOR], *array;
+	struct header h;
+	uint64_t len;
+	int r = ptable_read_at(d, sector, d->sector, lba, e);
+
+	if (r < 0)
+		return r;
+	if (!header_parse(sector, d, lba, &h))
+		return 0;
+	len = (uint64_t)h.n * h.entry_size;
+	if (len > LIMIT_GPT_ARRAY)
+		return 0;
+	array = malloc(len + 1); /* a table may have room for no entry */
+	if (!array)
+		return err_nomem(e);
+	r = ptable_read_at(d, array, len, h.entries, e);
+	if (r == -EINVAL)
+		r = 0;
+	else if (r == 0 && crc32(0, array, len) == h.crc)
+		r = entries_add(array, &h, d, t, e);
+	free(array);
+	return r;
+}
+
+int ptable_gpt_alternate(const struct ptable_disk *d, uint64_t *lba, struct err *e)
+{
+	unsigned char sector[PTABLE_MAX_SECTOR];
+	int r;
+
+	*lba = 0;
+	r = ptable_read_at(d, sector, d->sector, GPT_PRIMARY_LBA, e);
+	if (r == 0 && has_signature(sector))
+		*lba = load_le64(sector + 32);
+	return r;
+}

@@ -1,0 +1,211 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* qcow2-snap.c - the table of internal snapshots, each of which becomes a state of the image.
+ *
+ * Entries have no fixed length: when one cannot be walked over, none that follows can be found, and
+ * the table as a whole is invalid.  What else may be wrong with an entry is that snapshot's trouble
+ * alone: it is listed, and reading it says why it cannot be read.
+ */
+#include <errno.h>
+#include <inttypes.h>
+#include <stdlib.h>
+
+#include "bytes.h"
+#include "cache.h"
+#include "err.h"
+#include "image.h"
+#include "io.h"
+#include "qcow2.h"
+#include "view.h"
+
+#define ENTRY_FIXED 40u
+#define ENTRY_EXTRA 16u /* what of the extra data we understand */
+#define ENTRY_ALIGN 8u
+
+struct snapshot {
+	uint64_t l1_pos;
+	uint32_t l1_size;
+	uint16_t id_len, name_len;
+	struct timespec when;
+	uint64_t vm_clock;
+	uint64_t vmstate_size;
+	uint64_t disk_size;
+	uint32_t extra_len;
+	uint64_t pos, len; /* of the entry */
+};
+
+/* Extra data grew over time: 8 bytes bring the long VM state size, 16 the disk size too. */
+static void decode_extra(struct snapshot *s, const unsigned char *p)
+{
+	if (s->extra_len >= 8)
+		s->vmstate_size = load_be64(p);
+	if (s->extra_len >= 16)
+		s->disk_size = load_be64(p + 8) & ~(uint64_t)511;
+}
+
+static void decode_fixed(struct snapshot *s, const unsigned char *p)
+{
+	s->l1_pos = load_be64(p);
+	s->l1_size = load_be32(p + 8);
+	s->id_len = load_be16(p + 12);
+	s->name_len = load_be16(p + 14);
+	s->when.tv_sec = load_be32(p + 16);
+	s->when.tv_nsec = MIN(load_be32(p + 20), 999999999);
+	s->vm_clock = load_be64(p + 24);
+	s->vmstate_size = load_be32(p + 32);
+	s->extra_len = load_be32(p + 36);
+	s->len = ENTRY_FIXED + (uint64_t)s->extra_len + s->id_len + s->name_len;
+}
+
+static int entry_read(const struct qcow2 *q, uint64_t pos, struct snapshot *s, struct err *e)
+{
+	unsigned char raw[ENTRY_FIXED + ENTRY_EXTRA];
+	int r = meta_read(q->cache, q->io, raw, sizeof raw, pos, e);
+
+	if (r < 0)
+		return r;
+	*s = (struct snapshot){.pos = pos, .disk_size = q->size};
+	decode_fixed(s, raw);
+	decode_extra(s, raw + ENTRY_FIXED);
+	if (s->extra_len > QCOW2_MAX_SNAPSHOT_EXTRA)
+		return err_set(e, EINVAL, "%" PRIu32 " bytes of extra data are more than %d",
+			s->extra_len, QCOW2_MAX_SNAPSHOT_EXTRA);
+	if (!range_fits(pos, s->len, q->io->size))
+		return err_set(e, EINVAL, "passes the end of the file, 0x%" PRIx64, q->io->size);
+	return 0;
+}
+
+static uint64_t vmstate_start(const struct qcow2 *q, const struct snapshot *s)
+{
+	return round_up(s->disk_size, UINT64_C(1) << qcow2_l1_bits(q));
+}
+
+/* Is the disk of the snapshot one that can be read? */
+static int check_disk(const struct qcow2 *q, const struct snapshot *s, struct err *e)
+{
+	if (q->external)
+		return err_set(e, ENOTSUP,
+			"snapshots in an image with an external data file keep no data");
+	if (s->disk_size > LIMIT_DISK_SIZE)
+		return err_set(e, EINVAL, "disk size %" PRIu64 " is more than %" PRIu64,
+			s->disk_size, LIMIT_DISK_SIZE);
+	return qcow2_l1_check(q, s->l1_pos, s->l1_size, e);
+}
+
+/* The VM state is mapped by the first L1 entries behind the disk. */
+static int check_vmstate(const struct qcow2 *q, const struct snapshot *s, struct err *e)
+{
+	int r = check_disk(q, s, e);
+	uint64_t reach;
+
+	if (r < 0)
+		return r;
+	reach = (uint64_t)s->l1_size << qcow2_l1_bits(q);
+	if (!range_fits(vmstate_start(q, s), s->vmstate_size, reach))
+		return err_set(e, EUCLEAN,
+			"VM state: %" PRIu64 " bytes are more than the L1 table reaches",
+			s->vmstate_size);
+	return 0;
+}
+
+static struct view *broken_view(uint64_t size, struct err *why, struct err *e)
+{
+	err_in(why, "the snapshot cannot be read");
+	return view_broken(MIN(size, LIMIT_DISK_SIZE), why->text, e);
+}
+
+static struct view *disk_view(const struct qcow2 *q, const struct snapshot *s, struct err *e)
+{
+	struct err why;
+
+	if (check_disk(q, s, &why) < 0)
+		return broken_view(s->disk_size, &why, e);
+	return qcow2_view_new(q, s->disk_size, 0, s->l1_pos, s->l1_size, e);
+}
+
+static struct view *vmstate_view(const struct qcow2 *q, const struct snapshot *s, struct err *e)
+{
+	struct err why;
+
+	if (check_vmstate(q, s, &why) < 0)
+		return broken_view(s->vmstate_size, &why, e);
+	return qcow2_view_new(q, s->vmstate_size, vmstate_start(q, s), s->l1_pos, s->l1_size, e);
+}
+
+static int add_named(struct image *img, const struct qcow2 *q, const struct snapshot *s,
+	const char *id, const char *name, struct err *e)
+{
+	struct view *disk = disk_view(q, s, e);
+	struct state *state;
+
+	if (!disk)
+		return -e->code;
+	state = image_add_state(img, id, name, disk, e);
+	if (!state) {
+		view_free(disk);
+		return -e->code;
+	}
+	state->when = s->when;
+	state->vm_clock = s->vm_clock;
+	if (s->vmstate_size == 0)
+		return 0;
+	state->vmstate = vmstate_view(q, s, e);
+	return state->vmstate ? 0 : -e->code;
+}
+
+static int add_state(
+	struct image *img, const struct qcow2 *q, const struct snapshot *s, struct err *e)
+{
+	uint64_t pos = s->pos + ENTRY_FIXED + s->extra_len;
+	char *id = calloc(1, s->id_len + 1u), *name = calloc(1, s->name_len + 1u);
+	int r;
+
+	if (!id || !name)
+		r = err_nomem(e);
+	else
+		r = meta_read(q->cache, q->io, id, s->id_len, pos, e);
+	if (r == 0)
+		r = meta_read(q->cache, q->io, name, s->name_len, pos + s->id_len, e);
+	if (r == 0)
+		r = add_named(img, q, s, id, name, e);
+	free(id);
+	free(name);
+	return r;
+}
+
+static int table_read(struct image *img, const struct qcow2 *q, uint64_t *len, struct err *e)
+{
+	uint64_t start = q->header.snapshots_pos;
+
+	*len = 0;
+	if (start & (q->cluster_size - 1))
+		return err_set(e, EINVAL, "offset 0x%" PRIx64 " is not a multiple of %" PRIu32,
+			start, q->cluster_size);
+	if (q->header.nsnapshots > QCOW2_MAX_SNAPSHOTS)
+		return err_set(e, EFBIG, "%" PRIu32 " snapshots are more than %d",
+			q->header.nsnapshots, QCOW2_MAX_SNAPSHOTS);
+	for (uint32_t i = 0; i < q->header.nsnapshots; i++) {
+		struct snapshot s;
+		int r = entry_read(q, start + *len, &s, e);
+
+		if (r < 0)
+			return err_in(e, "entry %" PRIu32, i);
+		*len += round_up(s.len, ENTRY_ALIGN);
+		if (*len > QCOW2_MAX_SNAPSHOT_BYTES)
+			return err_set(e, EFBIG, "more than %u bytes", QCOW2_MAX_SNAPSHOT_BYTES);
+		r = add_state(img, q, &s, e);
+		if (r < 0)
+			return r;
+	}
+	return 0;
+}
+
+int qcow2_snapshots_read(struct image *img, const struct qcow2 *q, uint64_t *len, struct err *e)
+{
+	int r = table_read(img, q, len, e);
+
+	if (r < 0) {
+		err_in(e, "snapshot table invalid");
+		err_hint(e, "-o nosnapshots opens the live disk alone");
+	}
+	return r;
+}

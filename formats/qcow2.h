@@ -1,0 +1,113 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* qcow2.h - private to the qcow2 driver: qcow2.c opens, qcow2-header.c decodes the header,
+ * qcow2-map.c walks the tables, qcow2-snap.c finds the snapshots.
+ *
+ * Section numbers are those of the published format, QEMU's docs/interop/qcow2.
+ */
+#ifndef VDISK_QCOW2_H
+#define VDISK_QCOW2_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "bounds.h"
+
+struct cache;
+struct codec;
+struct err;
+struct image;
+struct io;
+struct view;
+
+#define QCOW2_MAGIC      0x514649fbu
+#define QCOW2_OFFSET     0x00fffffffffffe00u /* of L1, L2 and refcount table entries */
+#define QCOW2_ENTRY_SIZE 8u                  /* bytes of an L1 or refcount table entry */
+
+enum qcow2_incompatible {
+	QCOW2_DIRTY = 1u << 0,
+	QCOW2_CORRUPT = 1u << 1,
+	QCOW2_DATA_FILE = 1u << 2,
+	QCOW2_COMPRESSION = 1u << 3,
+	QCOW2_EXTENDED_L2 = 1u << 4,
+	QCOW2_KNOWN_INCOMPATIBLE = (1u << 5) - 1,
+};
+
+#define QCOW2_LAZY_REFCOUNTS 0x1u /* compatible */
+#define QCOW2_DATA_FILE_RAW  0x2u /* autoclear */
+
+enum qcow2_compression { QCOW2_DEFLATE, QCOW2_ZSTD, QCOW2_COMPRESSIONS };
+
+#define QCOW2_FORMAT_NAME 15 /* bytes of a backing format's name, as in QEMU */
+
+/* The header and its extensions, checked as far as that needs no other part of the file. */
+struct qcow2_header {
+	uint32_t version;
+	uint32_t cluster_bits;
+	uint32_t length;
+	uint64_t size; /* of the disk, as stored */
+	uint32_t crypt_method;
+	uint32_t l1_size; /* entries */
+	uint64_t l1_pos;
+	uint64_t reftable_pos;
+	uint32_t reftable_clusters;
+	uint32_t refcount_order;
+	uint32_t nsnapshots;
+	uint64_t snapshots_pos;
+	uint64_t incompatible, compatible, autoclear;
+	uint32_t compression;
+	uint64_t backing_pos; /* 0: no backing file */
+	uint32_t backing_len;
+	char backing[LIMIT_NAME + 1]; /* names are "" when there is none */
+	char backing_format[QCOW2_FORMAT_NAME + 1];
+	char data_file[LIMIT_NAME + 1];
+};
+
+/* Where no data cluster may lie.  Starts at a cluster. */
+struct qcow2_range {
+	const char *what;
+	uint64_t pos, len;
+};
+
+enum { QCOW2_RANGES = 5 };
+
+/* An opened image.  Does not change once open has returned. */
+struct qcow2 {
+	struct qcow2_header header;
+	struct cache *cache;
+	struct codec *codec;
+	struct io *io;   /* tables and compressed clusters; the image's */
+	struct io *data; /* clusters: io, or the external data file */
+	uint32_t cluster_size;
+	uint32_t entry_size;   /* bytes of an L2 entry */
+	uint32_t entries_bits; /* an L2 table has 1 << entries_bits of them */
+	bool external;         /* data lives in an external data file, at its guest offset */
+	bool extended;         /* L2 entries have a bitmap of subclusters */
+	bool zero_flag;        /* bit 0 of an L2 entry says that the cluster is zero */
+	uint64_t size;         /* of the live disk */
+	struct qcow2_range ranges[QCOW2_RANGES];
+	unsigned nranges;
+};
+
+/* Bytes of disk that an L1 entry, and so a whole L2 table, stands for. */
+static inline unsigned qcow2_l1_bits(const struct qcow2 *q)
+{
+	return q->header.cluster_bits + q->entries_bits;
+}
+
+/* qcow2-header.c */
+int qcow2_header_read(const struct image *img, struct qcow2_header *h, struct err *e);
+
+/* qcow2-map.c */
+
+/* May an L1 table lie at pos: aligned, inside the file, apart from the ranges, of legal size? */
+int qcow2_l1_check(const struct qcow2 *q, uint64_t pos, uint32_t entries, struct err *e);
+
+/* A view of size bytes that the L1 table at l1_pos maps from guest offset start on. */
+struct view *qcow2_view_new(const struct qcow2 *q, uint64_t size, uint64_t start, uint64_t l1_pos,
+	uint32_t l1_size, struct err *e);
+
+/* qcow2-snap.c: adds a state for each internal snapshot; len is that of the table. */
+int qcow2_snapshots_read(struct image *img, const struct qcow2 *q, uint64_t *len, struct err *e);
+
+#endif

@@ -1,0 +1,31 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* attend.h - the attendant: a small process beside the daemon that does what the daemon may not.
+ *
+ * The daemon locks itself in and can neither unmount nor open anything.  The attendant waits until
+ * the mount answers, tells so to whoever started us, and when the daemon ends - by a signal, a
+ * crash or kill -9 - removes the mount, which would be dead otherwise.  It holds no file of the
+ * image.
+ */
+#ifndef VDISK_ATTEND_H
+#define VDISK_ATTEND_H
+
+#include <stdbool.h>
+
+struct err;
+
+struct attend {
+	int alive; /* the daemon's: closed by its end, however it comes */
+	int told;  /* from the attendant: one byte when the mount answers; its end */
+};
+
+/* Starts the attendant of what has just been mounted on mountpoint, an absolute path. */
+int attend_start(struct attend *a, const char *mountpoint, struct err *e);
+
+/* Waits until the mount answers; false when daemon and mount are gone instead.  For a process that
+ * keeps none of the daemon's descriptors. */
+bool attend_wait_ready(const struct attend *a);
+
+/* The daemon has ended its session: waits until the mount is gone. */
+void attend_finish(struct attend *a);
+
+#endif

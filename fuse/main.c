@@ -1,0 +1,241 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* main.c - what happens, in order.
+ *
+ * All that can fail for the image's sake - opening its files, locking, reading tables - is done
+ * before there is a mount.  Then three processes: the launcher, which is the one that was started
+ * and ends once the mount answers; the daemon; its attendant.  With -f launcher and daemon are one.
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <malloc.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "attend.h"
+#include "cache.h"
+#include "codec.h"
+#include "err.h"
+#include "image.h"
+#include "log.h"
+#include "mount.h"
+#include "ops.h"
+#include "options.h"
+#include "process.h"
+#include "sandbox.h"
+#include "tree.h"
+
+/* Everything that lives as long as the mount. */
+struct daemon {
+	struct options options;
+	struct image_options how;
+	struct image *image;
+	struct server server;
+	struct log log;
+	char *mountpoint;
+	struct fuse_session *session;
+	struct attend attend;
+};
+
+static int report(const struct err *e)
+{
+	fprintf(stderr, "vdiskfs: %s\n", e->text);
+	if (e->hint[0])
+		fprintf(stderr, "hint: %s\n", e->hint);
+	return -1;
+}
+
+static void warn(const char *text)
+{
+	fprintf(stderr, "vdiskfs: warning: %s\n", text);
+}
+
+/* Buffers of clusters come and go all the time; glibc would give each back to the kernel, and a
+ * fault for every page of the next one costs more than reading it. */
+static void keep_memory(void)
+{
+	mallopt(M_MMAP_THRESHOLD, 32 << 20);
+	mallopt(M_TRIM_THRESHOLD, 64 << 20);
+}
+
+/* Inherited descriptors would keep somebody's locks and pipes open as long as the mount; but one
+ * that was given to us by name is meant to be used. */
+static void drop_inherited(const struct options *o)
+{
+	if (!strstr(o->image, "/fd/") && !strstr(o->mountpoint, "/fd/"))
+		process_close_others(-1, -1);
+}
+
+static int open_image(struct daemon *d, struct err *e)
+{
+	const struct options *o = &d->options;
+
+	d->how = (struct image_options){
+		.format = o->format,
+		.allow = (const char *const *)o->allow.v,
+		.search = (const char *const *)o->search.v,
+		.nobacking = o->nobacking,
+		.share = o->share,
+		.nosnapshots = o->nosnapshots,
+		.ignore_parent_id = o->ignore_parent_id,
+		.cache = cache_new(o->cache, e),
+		.warn = warn,
+	};
+	if (!d->how.cache)
+		return -e->code;
+	d->how.codec = codec_new(e);
+	if (!d->how.codec)
+		return -e->code;
+	return image_open(o->image, &d->how, &d->image, e);
+}
+
+/* Which state is shown as the live one. */
+static int choose_state(const struct daemon *d, size_t *state, struct err *e)
+{
+	const char *name = d->options.snapshot;
+	const struct state *found;
+
+	*state = 0;
+	if (!name)
+		return 0;
+	found = image_find_state(d->image, name);
+	if (!found)
+		return err_set(
+			e, ENOENT, "%s: it has no snapshot called \"%s\"", d->options.image, name);
+	*state = (size_t)(found - d->image->states);
+	return 0;
+}
+
+static int open_server(struct daemon *d, struct err *e)
+{
+	size_t state;
+	int ret = choose_state(d, &state, e);
+
+	if (ret == 0)
+		ret = reply_init(&d->server.reply, &d->log, e);
+	if (ret < 0)
+		return ret;
+	d->server.uid = getuid();
+	d->server.gid = getgid();
+	d->server.max_read = d->options.max_read;
+	d->server.tree = tree_new(d->image, state, &d->log, e);
+	return d->server.tree ? 0 : -e->code;
+}
+
+/* Up to the mount; whatever fails has been told of. */
+static int set_up(struct daemon *d)
+{
+	struct err e = ERR_INIT;
+
+	if (mount_check(d->options.mountpoint, &d->mountpoint, &e) < 0 ||
+		sandbox_check(d->options.sandbox, &e) < 0 || open_image(d, &e) < 0 ||
+		open_server(d, &e) < 0)
+		return report(&e);
+	d->session = mount_open(&d->options, d->mountpoint, &d->server, &e);
+	if (!d->session)
+		return e.code ? report(&e) : -1;
+	return 0;
+}
+
+static void take_down(struct daemon *d)
+{
+	if (d->session)
+		mount_close(d->session);
+	if (d->server.tree)
+		reply_end(&d->server.reply);
+	tree_free(d->server.tree);
+	image_close(d->image);
+	codec_free(d->how.codec);
+	cache_free(d->how.cache);
+	free(d->mountpoint);
+}
+
+/* In the launcher: nothing of the mount may be held here. */
+static void launcher_wait(const struct attend *attend)
+{
+	bool ready;
+
+	process_close_others(attend->told, -1);
+	ready = attend_wait_ready(attend);
+	if (!ready)
+		fputs("vdiskfs: the daemon ended before the mount answered\n", stderr);
+	_exit(ready ? EXIT_SUCCESS : EXIT_FAILURE);
+}
+
+/* Leaves the launcher behind.  Errors can still be seen afterwards. */
+static int go_to_background(struct daemon *d, struct err *e)
+{
+	pid_t pid = fork();
+
+	if (pid < 0)
+		return err_set(e, errno, "fork: %s", strerror(errno));
+	if (pid > 0)
+		launcher_wait(&d->attend);
+	setsid();
+	if (chdir("/") < 0)
+		return err_set(e, errno, "/: %s", strerror(errno));
+	log_to_syslog(&d->log);
+	return 0;
+}
+
+static int lock_in(struct daemon *d, struct err *e)
+{
+	int null = d->options.foreground ? -1 : open("/dev/null", O_RDWR | O_CLOEXEC);
+	int ret = sandbox_enter(d->options.sandbox, e);
+
+	if (null >= 0 && ret == 0)
+		process_mute(null);
+	if (null >= 0)
+		close(null);
+	return ret;
+}
+
+static int serve(struct daemon *d)
+{
+	struct err e = ERR_INIT;
+	int ret = attend_start(&d->attend, d->mountpoint, &e);
+
+	if (ret == 0 && !d->options.foreground)
+		ret = go_to_background(d, &e);
+	if (ret == 0)
+		ret = lock_in(d, &e);
+	if (ret < 0)
+		return report(&e);
+	ret = mount_serve(d->session, d->options.threads);
+	return ret < 0 ? -1 : 0;
+}
+
+static int mount_and_serve(struct daemon *d)
+{
+	int ret = set_up(d);
+
+	if (ret == 0)
+		ret = serve(d);
+	take_down(d);
+	if (d->session)
+		attend_finish(&d->attend);
+	return ret;
+}
+
+int main(int argc, char **argv)
+{
+	struct daemon d = {.attend = {.alive = -1, .told = -1}};
+	enum options_verdict verdict;
+	int ret = 0;
+
+	process_guard_stdio();
+	verdict = options_parse(&d.options, argc, argv);
+	if (verdict == OPTIONS_MOUNT) {
+		umask(077);
+		signal(SIGXFSZ, SIG_IGN);
+		keep_memory();
+		drop_inherited(&d.options);
+		log_init(&d.log);
+		ret = mount_and_serve(&d);
+	}
+	options_free(&d.options);
+	return verdict == OPTIONS_BAD || ret < 0 ? EXIT_FAILURE : EXIT_SUCCESS;
+}

@@ -1,0 +1,26 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* mount.h - the session with the kernel: from mount point to the loop that serves. */
+#ifndef VDISK_MOUNT_H
+#define VDISK_MOUNT_H
+
+struct err;
+struct fuse_session;
+struct options;
+struct server;
+
+/* Can anything be mounted there?  *path: the absolute path of the mount point, malloc'ed. */
+int mount_check(const char *mountpoint, char **path, struct err *e);
+
+/* Mounts; server becomes the user data of all requests.  NULL: libfuse or fusermount3 has said why
+ * (e->code 0), or e says it. */
+struct fuse_session *mount_open(
+	const struct options *o, const char *mountpoint, struct server *server, struct err *e);
+
+/* Answers requests until the mount is gone or a signal asks for the end.  0, a signal or -errno. */
+int mount_serve(struct fuse_session *se, unsigned threads);
+
+/* Ends the session.  The mount itself, if it still stands, is dead then: the attendant removes it,
+ * for what is locked in cannot. */
+void mount_close(struct fuse_session *se);
+
+#endif

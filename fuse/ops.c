@@ -1,0 +1,365 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* ops.c - what the kernel asks of a mount, answered from the tree.
+ *
+ * The number of a node, to the kernel, is its address; the root's is FUSE_ROOT_ID.  Nodes stay
+ * until the end, so nothing is counted and "forget" has nothing to do.  Nothing changes either: the
+ * kernel may keep names, attributes and data for as long as it likes.
+ */
+#include "ops.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/statvfs.h>
+#include <unistd.h>
+
+#include "bytes.h"
+#include "err.h"
+#include "image.h"
+#include "info.h"
+#include "tree.h"
+#include "view.h"
+#include "xattr.h"
+
+#define KEEP_SECONDS 86400.0
+
+/* More than the 12 requests of readahead that the kernel sends at once by default, so that many
+ * readers do not wait for each other. */
+#define MAX_BACKGROUND       64
+#define CONGESTION_THRESHOLD 48
+
+/* The text of an info.json, from open to release. */
+struct text {
+	size_t len;
+	char *data;
+};
+
+static struct server *server_of(fuse_req_t req)
+{
+	return fuse_req_userdata(req);
+}
+
+static struct node *node_of(fuse_req_t req, fuse_ino_t ino)
+{
+	return ino == FUSE_ROOT_ID ? tree_root(server_of(req)->tree) : (struct node *)ino;
+}
+
+static fuse_ino_t id_of(const struct node *node)
+{
+	return node->parent == node ? FUSE_ROOT_ID : (fuse_ino_t)node;
+}
+
+static int stat_of(fuse_req_t req, struct node *node, struct stat *st)
+{
+	int ret = node_stat(node, st);
+
+	st->st_uid = server_of(req)->uid;
+	st->st_gid = server_of(req)->gid;
+	return ret;
+}
+
+/* Asked for once, where it can be had. */
+static void want(struct fuse_conn_info *conn, unsigned cap)
+{
+	conn->want |= conn->capable & cap;
+}
+
+static void op_init(void *userdata, struct fuse_conn_info *conn)
+{
+	const struct server *server = userdata;
+
+	conn->max_read = server->max_read;
+	conn->max_background = MAX_BACKGROUND;
+	conn->congestion_threshold = CONGESTION_THRESHOLD;
+	/* Pages are dropped when we say so, which is never, and not when a time looks new. */
+	conn->want &= ~(unsigned)FUSE_CAP_AUTO_INVAL_DATA;
+	want(conn, FUSE_CAP_EXPLICIT_INVAL_DATA);
+	want(conn, FUSE_CAP_CACHE_SYMLINKS);
+	/* Moving pages out of the pipe was slower than copying them, measured. */
+	conn->want &= ~(unsigned)FUSE_CAP_SPLICE_MOVE;
+	want(conn, FUSE_CAP_SPLICE_WRITE);
+}
+
+static int entry_of(fuse_req_t req, struct node *node, struct fuse_entry_param *entry)
+{
+	*entry = (struct fuse_entry_param){
+		.ino = id_of(node),
+		.attr_timeout = KEEP_SECONDS,
+		.entry_timeout = KEEP_SECONDS,
+	};
+	return stat_of(req, node, &entry->attr);
+}
+
+static void op_lookup(fuse_req_t req, fuse_ino_t parent, const char *name)
+{
+	struct fuse_entry_param entry = {.entry_timeout = KEEP_SECONDS};
+	const struct dir *dir;
+	struct node *node;
+	int ret = tree_list(server_of(req)->tree, node_of(req, parent), &dir);
+
+	node = ret == 0 ? dir_find(dir, name) : NULL;
+	if (node)
+		ret = entry_of(req, node, &entry);
+	/* Number 0: there is no such name, and the kernel may remember it. */
+	if (ret < 0)
+		fuse_reply_err(req, -ret);
+	else
+		fuse_reply_entry(req, &entry);
+}
+
+static void op_getattr(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
+{
+	struct stat st;
+	int ret = stat_of(req, node_of(req, ino), &st);
+
+	(void)fi;
+	if (ret < 0)
+		fuse_reply_err(req, -ret);
+	else
+		fuse_reply_attr(req, &st, KEEP_SECONDS);
+}
+
+static void op_readlink(fuse_req_t req, fuse_ino_t ino)
+{
+	char *target = node_readlink(node_of(req, ino));
+
+	if (target)
+		fuse_reply_readlink(req, target);
+	else
+		fuse_reply_err(req, ENOMEM);
+	free(target);
+}
+
+static int text_open(struct node *node, struct text **text)
+{
+	struct err e = ERR_INIT;
+	struct text *t = malloc(sizeof *t);
+
+	if (!t)
+		return -ENOMEM;
+	t->data = info_json(node->img, node->state, &e);
+	if (!t->data) {
+		free(t);
+		return -e.code;
+	}
+	t->len = strlen(t->data);
+	*text = t;
+	return 0;
+}
+
+static void text_free(struct text *text)
+{
+	free(text->data);
+	free(text);
+}
+
+static void op_open(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
+{
+	struct node *node = node_of(req, ino);
+	struct text *text = NULL;
+	int ret = 0;
+
+	if ((fi->flags & O_ACCMODE) != O_RDONLY || (fi->flags & O_TRUNC))
+		ret = -EROFS;
+	else if (node->kind == NODE_INFO)
+		ret = text_open(node, &text);
+	if (ret < 0) {
+		fuse_reply_err(req, -ret);
+		return;
+	}
+	fi->fh = (uintptr_t)text;
+	fi->keep_cache = 1;
+	fi->noflush = 1;
+	/* Not opened after all (the caller was interrupted): there will be no release. */
+	if (fuse_reply_open(req, fi) != 0 && text)
+		text_free(text);
+}
+
+static void op_release(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
+{
+	(void)ino;
+	if (fi->fh)
+		text_free((struct text *)(uintptr_t)fi->fh);
+	fuse_reply_err(req, 0);
+}
+
+static void op_read(
+	fuse_req_t req, fuse_ino_t ino, size_t size, off_t off, struct fuse_file_info *fi)
+{
+	const struct text *text = (const struct text *)(uintptr_t)fi->fh;
+	size_t skip;
+
+	if (text) {
+		skip = MIN((uint64_t)off, text->len);
+		fuse_reply_buf(req, text->data + skip, MIN(size, text->len - skip));
+		return;
+	}
+	reply_read(&server_of(req)->reply, req, node_of(req, ino), size, (uint64_t)off);
+}
+
+static void op_lseek(
+	fuse_req_t req, fuse_ino_t ino, off_t off, int whence, struct fuse_file_info *fi)
+{
+	const struct view *view = node_view(node_of(req, ino));
+	const struct text *text = (const struct text *)(uintptr_t)fi->fh;
+	uint64_t found = 0;
+	int ret = 0;
+
+	if ((whence != SEEK_DATA && whence != SEEK_HOLE) || off < 0)
+		ret = -EINVAL;
+	else if (view)
+		ret = view_seek(view, (uint64_t)off, whence, &found);
+	else if ((uint64_t)off >= text->len)
+		ret = -ENXIO;
+	else
+		found = whence == SEEK_DATA ? (uint64_t)off : text->len;
+	if (ret < 0)
+		fuse_reply_err(req, -ret);
+	else
+		fuse_reply_lseek(req, (off_t)found);
+}
+
+static void op_opendir(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
+{
+	const struct dir *dir;
+	int ret = tree_list(server_of(req)->tree, node_of(req, ino), &dir);
+
+	if (ret < 0) {
+		fuse_reply_err(req, -ret);
+		return;
+	}
+	fi->fh = (uintptr_t)dir;
+	fi->cache_readdir = 1;
+	fi->keep_cache = 1;
+	fuse_reply_open(req, fi);
+}
+
+/* The entry at a position: "." and ".." come first.  NULL: past the last. */
+static struct node *entry_at(struct node *node, const struct dir *dir, size_t at, const char **name)
+{
+	*name = at == 0 ? "." : "..";
+	if (at == 0)
+		return node;
+	if (at == 1)
+		return node->parent;
+	if (at - 2 >= dir->n)
+		return NULL;
+	*name = dir->nodes[at - 2]->name;
+	return dir->nodes[at - 2];
+}
+
+/* Adds one entry to a listing; the bytes it takes, which may be more than there are. */
+static size_t add_plain(
+	fuse_req_t req, char *buf, size_t size, const char *name, struct node *node, size_t at)
+{
+	struct stat st = {.st_ino = node->ino, .st_mode = node_mode(node)};
+
+	return fuse_add_direntry(req, buf, size, name, &st, (off_t)at + 1);
+}
+
+/* With attributes - where they are known.  An entry whose blocks would have to be counted comes
+ * without a number, so that "ls" is quick and the kernel asks again for "ls -l". */
+static size_t add_plus(
+	fuse_req_t req, char *buf, size_t size, const char *name, struct node *node, size_t at)
+{
+	struct fuse_entry_param entry = {.attr.st_ino = node->ino, .attr.st_mode = node_mode(node)};
+
+	if (at >= 2 && node_is_measured(node) && entry_of(req, node, &entry) < 0)
+		entry.ino = 0;
+	return fuse_add_direntry_plus(req, buf, size, name, &entry, (off_t)at + 1);
+}
+
+typedef size_t add_entry(
+	fuse_req_t req, char *buf, size_t size, const char *name, struct node *node, size_t at);
+
+static void reply_listing(fuse_req_t req, fuse_ino_t ino, size_t size, off_t off,
+	struct fuse_file_info *fi, add_entry *add)
+{
+	const struct dir *dir = (const struct dir *)(uintptr_t)fi->fh;
+	struct node *parent = node_of(req, ino), *node;
+	char *buf = malloc(size);
+	const char *name;
+	size_t used = 0, len;
+
+	if (!buf) {
+		fuse_reply_err(req, ENOMEM);
+		return;
+	}
+	for (size_t at = (size_t)off; (node = entry_at(parent, dir, at, &name)) != NULL; at++) {
+		len = add(req, buf + used, size - used, name, node, at);
+		if (len > size - used)
+			break;
+		used += len;
+	}
+	fuse_reply_buf(req, buf, used);
+	free(buf);
+}
+
+static void op_readdir(
+	fuse_req_t req, fuse_ino_t ino, size_t size, off_t off, struct fuse_file_info *fi)
+{
+	reply_listing(req, ino, size, off, fi, add_plain);
+}
+
+static void op_readdirplus(
+	fuse_req_t req, fuse_ino_t ino, size_t size, off_t off, struct fuse_file_info *fi)
+{
+	reply_listing(req, ino, size, off, fi, add_plus);
+}
+
+/* A full file system of the size of the disk. */
+static void op_statfs(fuse_req_t req, fuse_ino_t ino)
+{
+	const struct node *root = tree_root(server_of(req)->tree);
+	struct statvfs st = {.f_bsize = 4096, .f_frsize = 512, .f_namemax = 255};
+
+	(void)ino;
+	st.f_blocks = div_round_up(root->img->states[root->state].view->size, st.f_frsize);
+	fuse_reply_statfs(req, &st);
+}
+
+static void reply_xattr(fuse_req_t req, ssize_t ret, const char *buf, size_t size)
+{
+	if (ret < 0)
+		fuse_reply_err(req, (int)-ret);
+	else if (size == 0)
+		fuse_reply_xattr(req, (size_t)ret);
+	else
+		fuse_reply_buf(req, buf, (size_t)ret);
+}
+
+static void op_getxattr(fuse_req_t req, fuse_ino_t ino, const char *name, size_t size)
+{
+	char *buf = malloc(size + 1);
+	ssize_t ret = buf ? xattr_get(node_of(req, ino), name, buf, size) : -ENOMEM;
+
+	reply_xattr(req, ret, buf, size);
+	free(buf);
+}
+
+static void op_listxattr(fuse_req_t req, fuse_ino_t ino, size_t size)
+{
+	char *buf = malloc(size + 1);
+	ssize_t ret = buf ? xattr_list(node_of(req, ino), buf, size) : -ENOMEM;
+
+	reply_xattr(req, ret, buf, size);
+	free(buf);
+}
+
+const struct fuse_lowlevel_ops server_ops = {
+	.init = op_init,
+	.lookup = op_lookup,
+	.getattr = op_getattr,
+	.readlink = op_readlink,
+	.open = op_open,
+	.read = op_read,
+	.release = op_release,
+	.lseek = op_lseek,
+	.opendir = op_opendir,
+	.readdir = op_readdir,
+	.readdirplus = op_readdirplus,
+	.statfs = op_statfs,
+	.getxattr = op_getxattr,
+	.listxattr = op_listxattr,
+};

@@ -1,0 +1,365 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* options.c - the command line: ours, libfuse's, and what mount(8) and fstab put among them. */
+#include "options.h"
+
+#include <errno.h>
+#include <stddef.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/sysinfo.h>
+
+#include "bytes.h"
+#include "format.h"
+#include "reply.h"
+
+#define DEFAULT_CACHE (32u << 20)
+#define MIN_CACHE     (1u << 20)
+#define MAX_THREADS   64
+
+enum {
+	KEY_ALLOW,
+	KEY_SEARCH,
+	KEY_DEBUG,
+	KEY_WRITABLE,
+};
+
+#define SET(word, member)                                                                          \
+	{                                                                                          \
+		word, offsetof(struct options, member), 1                                          \
+	}
+#define VALUE(format, member)                                                                      \
+	{                                                                                          \
+		format, offsetof(struct options, member), 0                                        \
+	}
+#define IGNORE(word)  FUSE_OPT_KEY(word, FUSE_OPT_KEY_DISCARD)
+#define PASS_ON(word) FUSE_OPT_KEY(word, FUSE_OPT_KEY_KEEP)
+
+static const struct fuse_opt spec[] = {
+	SET("-h", help),
+	SET("--help", help),
+	SET("-V", version),
+	SET("--version", version),
+	SET("--list-formats", list_formats),
+	SET("-f", foreground),
+	SET("-s", single_thread),
+	FUSE_OPT_KEY("-d", KEY_DEBUG),
+	FUSE_OPT_KEY("debug", KEY_DEBUG),
+	VALUE("format=%s", format),
+	VALUE("snapshot=%s", snapshot),
+	FUSE_OPT_KEY("allow=", KEY_ALLOW),
+	FUSE_OPT_KEY("search=", KEY_SEARCH),
+	SET("nobacking", nobacking),
+	SET("share", share),
+	SET("nosnapshots", nosnapshots),
+	SET("ignore_parent_id", ignore_parent_id),
+	VALUE("sandbox=%s", sandbox_word),
+	VALUE("cache=%s", cache_word),
+	VALUE("threads=%s", threads_word),
+	VALUE("max_read=%u", max_read),
+	SET("rw", rw),
+	FUSE_OPT_KEY("cow", KEY_WRITABLE),
+	FUSE_OPT_KEY("cow=", KEY_WRITABLE),
+	/* mount(8) always says these two, one way or the other. */
+	SET("dev", mount_words),
+	SET("nodev", mount_words),
+	SET("suid", mount_words),
+	SET("nosuid", mount_words),
+	PASS_ON("allow_other"),
+	PASS_ON("allow_root"),
+	PASS_ON("fsname="),
+	PASS_ON("subtype="),
+	PASS_ON("context="),
+	PASS_ON("fscontext="),
+	PASS_ON("defcontext="),
+	PASS_ON("rootcontext="),
+	/* What holds anyway: nothing makes a mount less safe than it is. */
+	IGNORE("ro"),
+	IGNORE("exec"),
+	IGNORE("noexec"),
+	IGNORE("atime"),
+	IGNORE("noatime"),
+	IGNORE("diratime"),
+	IGNORE("nodiratime"),
+	IGNORE("relatime"),
+	IGNORE("norelatime"),
+	IGNORE("strictatime"),
+	IGNORE("nostrictatime"),
+	IGNORE("lazytime"),
+	IGNORE("nolazytime"),
+	IGNORE("async"),
+	IGNORE("sync"),
+	IGNORE("dirsync"),
+	IGNORE("auto_unmount"),
+	IGNORE("default_permissions"),
+	/* Words of fstab. */
+	IGNORE("defaults"),
+	IGNORE("auto"),
+	IGNORE("noauto"),
+	IGNORE("user"),
+	IGNORE("user="),
+	IGNORE("users"),
+	IGNORE("nouser"),
+	IGNORE("owner"),
+	IGNORE("group"),
+	IGNORE("nofail"),
+	IGNORE("_netdev"),
+	IGNORE("comment="),
+	FUSE_OPT_END,
+};
+
+static const char usage[] =
+	"Usage: vdiskfs [options] IMAGE MOUNTPOINT\n"
+	"\n"
+	"Shows a virtual machine's disk image as plain files: disk.raw, partitions/,\n"
+	"snapshots/, chain/, info.json.  Unmount with \"fusermount3 -u MOUNTPOINT\".\n"
+	"\n"
+	"Options:\n"
+	"    -h, --help             this text\n"
+	"    -V, --version          the version\n"
+	"    --list-formats         the image formats that can be read\n"
+	"    -f                     stay in the foreground\n"
+	"    -d, -o debug           show what the kernel asks (implies -f)\n"
+	"    -s                     one worker thread\n"
+	"\n"
+	"    -o format=FMT          the format of IMAGE; do not look for it\n"
+	"    -o allow=DIR           files that IMAGE names may also lie below DIR (repeatable)\n"
+	"    -o search=DIR          look in DIR for a parent that moved (repeatable)\n"
+	"    -o nobacking           leave parents closed; what they hold cannot be read\n"
+	"    -o ignore_parent_id    take a parent that changed since its child was made\n"
+	"    -o share               read although another program writes to the image\n"
+	"    -o snapshot=NAME       show this snapshot in the place of the live state\n"
+	"    -o nosnapshots         do not look at the internal snapshots\n"
+	"    -o sandbox=on          lock the daemon in as far as the kernel can (default)\n"
+	"    -o sandbox=strict      or do not mount;  -o sandbox=off  do not\n"
+	"    -o cache=SIZE          memory for tables and decoded clusters (32M)\n"
+	"    -o threads=N           worker threads, 1 to 64\n"
+	"    -o ro                  read-only, which every mount is\n"
+	"\n"
+	"    -o allow_other         all users may look, not just you (needs user_allow_other\n"
+	"                           in /etc/fuse.conf); root too, for loop devices\n"
+	"    -o allow_root          root may look\n"
+	"    -o fsname=NAME         the source in the list of mounts (IMAGE)\n"
+	"    -o subtype=NAME        the type in the list of mounts (vdiskfs)\n"
+	"    -o max_read=N          bytes of the longest read\n"
+	"\n"
+	"The words of mount(8) and fstab are understood; \"mount -t fuse.vdiskfs\" works.\n";
+
+static int complain(const char *fmt, ...) __attribute__((format(printf, 1, 2)));
+
+static int complain(const char *fmt, ...)
+{
+	va_list ap;
+
+	fputs("vdiskfs: ", stderr);
+	va_start(ap, fmt);
+	vfprintf(stderr, fmt, ap);
+	va_end(ap);
+	fputc('\n', stderr);
+	return -1;
+}
+
+static int words_add(struct words *words, const char *word)
+{
+	char **v = reallocarray(words->v, words->n + 2, sizeof v[0]);
+
+	if (!v)
+		return complain("out of memory");
+	words->v = v;
+	v[words->n] = strdup(word);
+	if (!v[words->n])
+		return complain("out of memory");
+	v[++words->n] = NULL;
+	return 0;
+}
+
+static void words_free(struct words *words)
+{
+	for (size_t i = 0; i < words->n; i++)
+		free(words->v[i]);
+	free(words->v);
+}
+
+static int take_name(struct options *o, const char *arg)
+{
+	char **name = !o->image ? &o->image : &o->mountpoint;
+
+	if (*name)
+		return complain(
+			"\"%s\" is one name too many: expected an image and a mount point", arg);
+	*name = strdup(arg);
+	return *name ? 0 : complain("out of memory");
+}
+
+static int refuse_writing(const char *option)
+{
+	return complain("-o %s: writing is not supported, images are shown read-only", option);
+}
+
+/* 0: done with it, 1: libfuse shall see it, -1: complained. */
+static int take_option(void *data, const char *arg, int key, struct fuse_args *out)
+{
+	struct options *o = data;
+
+	(void)out;
+	switch (key) {
+	case KEY_ALLOW:
+		return words_add(&o->allow, strchr(arg, '=') + 1);
+	case KEY_SEARCH:
+		return words_add(&o->search, strchr(arg, '=') + 1);
+	case KEY_DEBUG:
+		o->debug = o->foreground = 1;
+		return 1;
+	case KEY_WRITABLE:
+		return refuse_writing("cow");
+	case FUSE_OPT_KEY_NONOPT:
+		return take_name(o, arg);
+	default:
+		if (strncmp(arg, "x-", 2) == 0 || strncmp(arg, "X-", 2) == 0)
+			return 0; /* remarks in fstab for other programs */
+		return complain("unknown option \"%s\"; vdiskfs --help lists them", arg);
+	}
+}
+
+static int take_sandbox(struct options *o)
+{
+	const char *word = o->sandbox_word;
+
+	if (!word || strcmp(word, "on") == 0)
+		o->sandbox = SANDBOX_ON;
+	else if (strcmp(word, "strict") == 0)
+		o->sandbox = SANDBOX_STRICT;
+	else if (strcmp(word, "off") == 0)
+		o->sandbox = SANDBOX_OFF;
+	else
+		return complain("sandbox=%s: expected on, strict or off", word);
+	return 0;
+}
+
+static int take_cache(struct options *o)
+{
+	unsigned long long size;
+	unsigned shift;
+	char *end;
+
+	o->cache = DEFAULT_CACHE;
+	if (!o->cache_word)
+		return 0;
+	errno = 0;
+	size = strtoull(o->cache_word, &end, 10);
+	switch (*end) {
+	case 'k':
+	case 'K':
+		shift = 10;
+		break;
+	case 'm':
+	case 'M':
+		shift = 20;
+		break;
+	case 'g':
+	case 'G':
+		shift = 30;
+		break;
+	default:
+		shift = 0;
+	}
+	if (o->cache_word[0] < '0' || o->cache_word[0] > '9' || errno || end[shift > 0] != '\0')
+		return complain("cache=%s: expected a size such as 64M", o->cache_word);
+	if (size > (SIZE_MAX / 2) >> shift || size << shift < MIN_CACHE)
+		return complain(
+			"cache=%s: 1M is the least, and it must fit in memory", o->cache_word);
+	o->cache = (size_t)(size << shift);
+	return 0;
+}
+
+static int take_threads(struct options *o)
+{
+	unsigned long n;
+	char *end;
+
+	/* Two for each processor: one waits for the disk while another decodes. */
+	o->threads = (unsigned)MIN(MAX(4, 2 * get_nprocs()), MAX_THREADS);
+	if (o->single_thread)
+		o->threads = 1;
+	if (!o->threads_word)
+		return 0;
+	n = strtoul(o->threads_word, &end, 10);
+	if (o->threads_word[0] < '0' || o->threads_word[0] > '9' || *end || n < 1 ||
+		n > MAX_THREADS)
+		return complain(
+			"threads=%s: expected a number from 1 to %d", o->threads_word, MAX_THREADS);
+	o->threads = (unsigned)n;
+	return 0;
+}
+
+/* "rw" is refused, since whoever writes it wants to write.  But mount(8) puts it into every line
+ * that has no "ro", always together with words on devices and set-user-ID: there it means no more
+ * than "by default", and a mount that failed for it could not be made without "ro" at all. */
+static int check_rw(const struct options *o)
+{
+	return o->rw && !o->mount_words ? refuse_writing("rw") : 0;
+}
+
+static int check_names(const struct options *o)
+{
+	if (!o->image)
+		return complain("no image named; vdiskfs --help tells more");
+	if (!o->mountpoint)
+		return complain("%s: no mount point named; vdiskfs --help tells more", o->image);
+	return 0;
+}
+
+static int take_max_read(struct options *o)
+{
+	if (o->max_read == 0 || o->max_read > READ_MAX)
+		o->max_read = READ_MAX;
+	return 0;
+}
+
+static void list_formats(void)
+{
+	for (const struct format *const *f = formats; *f; f++)
+		printf("%-8s %s\n", (*f)->name, (*f)->title);
+}
+
+static enum options_verdict answer(const struct options *o)
+{
+	if (o->help)
+		fputs(usage, stdout);
+	else if (o->version)
+		puts("vdiskfs " VDISK_VERSION);
+	else if (o->list_formats)
+		list_formats();
+	else
+		return OPTIONS_MOUNT;
+	return OPTIONS_DONE;
+}
+
+enum options_verdict options_parse(struct options *o, int argc, char **argv)
+{
+	enum options_verdict verdict;
+
+	*o = (struct options){.fuse = FUSE_ARGS_INIT(argc, argv)};
+	if (fuse_opt_parse(&o->fuse, o, spec, take_option) < 0)
+		return OPTIONS_BAD;
+	verdict = answer(o);
+	if (verdict == OPTIONS_MOUNT &&
+		(check_names(o) < 0 || check_rw(o) < 0 || take_sandbox(o) < 0 ||
+			take_cache(o) < 0 || take_threads(o) < 0 || take_max_read(o) < 0))
+		return OPTIONS_BAD;
+	return verdict;
+}
+
+void options_free(struct options *o)
+{
+	fuse_opt_free_args(&o->fuse);
+	words_free(&o->allow);
+	words_free(&o->search);
+	free(o->image);
+	free(o->mountpoint);
+	free(o->format);
+	free(o->snapshot);
+	free(o->sandbox_word);
+	free(o->cache_word);
+	free(o->threads_word);
+}

@@ -1,0 +1,46 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* options.h - the command line. */
+#ifndef VDISK_OPTIONS_H
+#define VDISK_OPTIONS_H
+
+#include <fuse_opt.h>
+#include <stdbool.h>
+#include <stddef.h>
+
+#include "sandbox.h"
+
+/* Words given one by one; NULL-terminated as soon as there is one. */
+struct words {
+	char **v;
+	size_t n;
+};
+
+struct options {
+	char *image, *mountpoint;
+	char *format;
+	char *snapshot;
+	struct words allow, search;
+	int nobacking, share, nosnapshots, ignore_parent_id;
+	int foreground, debug, single_thread;
+	enum sandbox_mode sandbox;
+	size_t cache;     /* bytes */
+	unsigned threads; /* workers */
+	unsigned max_read;
+	struct fuse_args fuse; /* what libfuse shall see */
+
+	/* As given, for options.c. */
+	int rw, mount_words, list_formats, help, version;
+	char *sandbox_word, *cache_word, *threads_word;
+};
+
+/* What to do now. */
+enum options_verdict {
+	OPTIONS_MOUNT,
+	OPTIONS_DONE, /* something was asked and has been printed */
+	OPTIONS_BAD,  /* a line on stderr says what is wrong */
+};
+
+enum options_verdict options_parse(struct options *o, int argc, char **argv);
+void options_free(struct options *o);
+
+#endif

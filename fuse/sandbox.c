@@ -1,0 +1,224 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* sandbox.c - Landlock denies every access by name, seccomp every call that is not on a list.
+ *
+ * Both are set up by hand: the Landlock header of the build host may be older than the kernel, and
+ * a list of calls needs no library.
+ */
+#include "sandbox.h"
+
+#include <errno.h>
+#include <linux/audit.h>
+#include <linux/filter.h>
+#include <linux/seccomp.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <string.h>
+#include <sys/prctl.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include "err.h"
+
+#if defined(__x86_64__)
+#define ARCH AUDIT_ARCH_X86_64
+#elif defined(__aarch64__)
+#define ARCH AUDIT_ARCH_AARCH64
+#elif defined(__riscv) && __riscv_xlen == 64
+#define ARCH AUDIT_ARCH_RISCV64
+#elif defined(__powerpc64__) && defined(__LITTLE_ENDIAN__)
+#define ARCH AUDIT_ARCH_PPC64LE
+#elif defined(__s390x__)
+#define ARCH AUDIT_ARCH_S390X
+#else
+#define ARCH 0 /* no filter was tried here */
+#endif
+
+/* Sanitizers open files, read /proc and call what they like. */
+#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
+#define SANITIZED true
+#elif defined(__has_feature)
+#if __has_feature(address_sanitizer) || __has_feature(thread_sanitizer) ||                         \
+	__has_feature(memory_sanitizer)
+#define SANITIZED true
+#endif
+#endif
+#ifndef SANITIZED
+#define SANITIZED false
+#endif
+
+/* The kernel's struct landlock_ruleset_attr, as of Landlock ABI 6.  Older kernels take the longer
+ * one as long as what they do not know is 0. */
+struct ruleset {
+	uint64_t access_fs;
+	uint64_t access_net;
+	uint64_t scoped;
+};
+
+#ifndef SYS_landlock_create_ruleset
+#define SYS_landlock_create_ruleset 444
+#endif
+#ifndef SYS_landlock_restrict_self
+#define SYS_landlock_restrict_self 446
+#endif
+#define LANDLOCK_GIVE_VERSION 1u
+
+static int landlock_version(void)
+{
+	return (int)syscall(SYS_landlock_create_ruleset, NULL, (size_t)0, LANDLOCK_GIVE_VERSION);
+}
+
+/* Everything that a version can deny. */
+static struct ruleset all_rights(int version)
+{
+	unsigned nfs = version >= 5 ? 16 : version >= 3 ? 15 : version == 2 ? 14 : 13;
+
+	return (struct ruleset){
+		.access_fs = (UINT64_C(1) << nfs) - 1,
+		.access_net = version >= 4 ? 3 : 0, /* TCP: bind, connect */
+		.scoped = version >= 6 ? 3 : 0,     /* abstract sockets, signals */
+	};
+}
+
+/* A set of rights without a rule that grants one. */
+static int landlock_enter(void)
+{
+	struct ruleset rules = all_rights(landlock_version());
+	long fd = syscall(SYS_landlock_create_ruleset, &rules, sizeof rules, 0u);
+	int ret;
+
+	if (fd < 0)
+		return -errno;
+	ret = syscall(SYS_landlock_restrict_self, (int)fd, 0u) < 0 ? -errno : 0;
+	close((int)fd);
+	return ret;
+}
+
+/* What serving reads takes: libfuse's loop, threads and their end, memory, host files that are open
+ * already, libblkid on a copy in memory, one line to syslog. */
+static const int allowed[] = {
+	SYS_read,
+	SYS_write,
+	SYS_readv,
+	SYS_writev,
+	SYS_pread64,
+	SYS_preadv,
+	SYS_pwrite64,
+	SYS_splice,
+	SYS_vmsplice,
+	SYS_lseek,
+	SYS_fstat,
+	SYS_newfstatat,
+	SYS_close,
+	SYS_fcntl,
+	SYS_dup3,
+	SYS_pipe2,
+	SYS_ppoll,
+	SYS_memfd_create,
+	SYS_ftruncate,
+	SYS_fadvise64,
+	SYS_sendto,
+#ifdef SYS_poll
+	SYS_poll,
+#endif
+	SYS_brk,
+	SYS_mmap,
+	SYS_munmap,
+	SYS_mremap,
+	SYS_mprotect,
+	SYS_madvise,
+	SYS_futex,
+	SYS_clone,
+	SYS_clone3,
+	SYS_set_robust_list,
+	SYS_rseq,
+	SYS_sched_yield,
+	SYS_sched_getaffinity,
+	SYS_getpid,
+	SYS_gettid,
+	SYS_tgkill,
+	SYS_exit,
+	SYS_exit_group,
+	SYS_rt_sigaction,
+	SYS_rt_sigprocmask,
+	SYS_rt_sigreturn,
+	SYS_sigaltstack,
+	SYS_restart_syscall,
+	SYS_clock_gettime,
+	SYS_clock_nanosleep,
+	SYS_nanosleep,
+	SYS_gettimeofday,
+	SYS_getrandom,
+};
+
+#define ALLOWED (sizeof allowed / sizeof allowed[0])
+/* The architecture, the number, two for each call, the refusal. */
+#define FILTER_LEN (3 + 1 + 2 * ALLOWED + 1)
+
+static void filter_make(struct sock_filter *f)
+{
+	size_t n = 0;
+
+	/* A call by another architecture's numbers is not what the list means. */
+	f[n++] = (struct sock_filter)BPF_STMT(
+		BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, arch));
+	f[n++] = (struct sock_filter)BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, ARCH, 1, 0);
+	f[n++] = (struct sock_filter)BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_KILL_PROCESS);
+	f[n++] = (struct sock_filter)BPF_STMT(
+		BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, nr));
+	for (size_t i = 0; i < ALLOWED; i++) {
+		f[n++] = (struct sock_filter)BPF_JUMP(
+			BPF_JMP | BPF_JEQ | BPF_K, (unsigned)allowed[i], 0, 1);
+		f[n++] = (struct sock_filter)BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW);
+	}
+	f[n++] = (struct sock_filter)BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ERRNO | EPERM);
+}
+
+static int seccomp_enter(void)
+{
+	struct sock_filter filter[FILTER_LEN];
+	struct sock_fprog program = {.len = FILTER_LEN, .filter = filter};
+
+	filter_make(filter);
+	return syscall(SYS_seccomp, SECCOMP_SET_MODE_FILTER, 0u, &program) < 0 ? -errno : 0;
+}
+
+static bool seccomp_is_there(void)
+{
+	uint32_t action = SECCOMP_RET_KILL_PROCESS;
+
+	return ARCH != 0 && syscall(SYS_seccomp, SECCOMP_GET_ACTION_AVAIL, 0u, &action) == 0;
+}
+
+int sandbox_check(enum sandbox_mode mode, struct err *e)
+{
+	if (mode != SANDBOX_STRICT)
+		return 0;
+	if (SANITIZED)
+		return err_set(
+			e, ENOTSUP, "sandbox=strict: a build with sanitizers has no sandbox");
+	if (landlock_version() < 1)
+		return err_set(e, ENOTSUP, "sandbox=strict: the kernel has no Landlock");
+	if (!seccomp_is_there())
+		return err_set(e, ENOTSUP, "sandbox=strict: the kernel has no seccomp filters");
+	return 0;
+}
+
+int sandbox_enter(enum sandbox_mode mode, struct err *e)
+{
+	int ret;
+
+	if (mode == SANDBOX_OFF || (mode == SANDBOX_ON && SANITIZED))
+		return 0;
+	/* No debugger, no core file with what a guest holds. */
+	prctl(PR_SET_DUMPABLE, 0, 0, 0, 0);
+	if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) < 0 && mode == SANDBOX_STRICT)
+		return err_set(e, errno, "sandbox: no_new_privs: %s", strerror(errno));
+	ret = landlock_version() < 1 ? -ENOSYS : landlock_enter();
+	if (ret < 0 && mode == SANDBOX_STRICT)
+		return err_set(e, -ret, "sandbox: Landlock: %s", strerror(-ret));
+	ret = seccomp_is_there() ? seccomp_enter() : -ENOSYS;
+	if (ret < 0 && mode == SANDBOX_STRICT)
+		return err_set(e, -ret, "sandbox: seccomp: %s", strerror(-ret));
+	return 0;
+}

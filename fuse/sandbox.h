@@ -1,0 +1,25 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* sandbox.h - the daemon locks itself in, once everything that it needs is open.
+ *
+ * Afterwards no thread of it can open, create or execute a file, make a socket or signal another
+ * process (Landlock), nor call what serving reads does not need (seccomp): what a hostile image
+ * could make of a fault in a driver ends there.
+ */
+#ifndef VDISK_SANDBOX_H
+#define VDISK_SANDBOX_H
+
+struct err;
+
+enum sandbox_mode {
+	SANDBOX_ON,     /* as far as the kernel goes along */
+	SANDBOX_STRICT, /* all of it, or fail */
+	SANDBOX_OFF,
+};
+
+/* Can this be had?  Asked before there is a mount. */
+int sandbox_check(enum sandbox_mode mode, struct err *e);
+
+/* Before the first thread is started. */
+int sandbox_enter(enum sandbox_mode mode, struct err *e);
+
+#endif

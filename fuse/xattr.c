@@ -1,0 +1,164 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* xattr.c - extended attributes: what a file shows. */
+#include "xattr.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "format.h"
+#include "image.h"
+#include "tree.h"
+#include "view.h"
+
+/* A value in text, malloc'ed; *value NULL: this node has no such attribute.  -ENOMEM. */
+typedef int xattr_value(const struct node *node, char **value);
+
+static int value_text(const char *text, char **value)
+{
+	if (!text || !*text)
+		return 0;
+	*value = strdup(text);
+	return *value ? 0 : -ENOMEM;
+}
+
+static int value_number(uint64_t number, char **value)
+{
+	if (asprintf(value, "%llu", (unsigned long long)number) >= 0)
+		return 0;
+	*value = NULL;
+	return -ENOMEM;
+}
+
+static bool shows_a_state(const struct node *node)
+{
+	return node->kind == NODE_DISK || node->kind == NODE_PARTITION ||
+	       node->kind == NODE_IMAGE || node->kind == NODE_SNAPSHOT;
+}
+
+static int get_format(const struct node *node, char **value)
+{
+	return shows_a_state(node) ? value_text(node->img->format->name, value) : 0;
+}
+
+static int get_virtual_size(const struct node *node, char **value)
+{
+	return shows_a_state(node) ? value_number(node->img->states[node->state].view->size, value)
+				   : 0;
+}
+
+static int get_layer(const struct node *node, char **value)
+{
+	if (!shows_a_state(node))
+		return 0;
+	*value = layer_name(node->img, node->layer);
+	return *value ? 0 : -ENOMEM;
+}
+
+static int get_snapshot_name(const struct node *node, char **value)
+{
+	return shows_a_state(node) ? value_text(node->img->states[node->state].name, value) : 0;
+}
+
+static int get_snapshot_id(const struct node *node, char **value)
+{
+	return shows_a_state(node) ? value_text(node->img->states[node->state].id, value) : 0;
+}
+
+static int get_start(const struct node *node, char **value)
+{
+	return node->kind == NODE_PARTITION ? value_number(node->part->entry->start, value) : 0;
+}
+
+static int get_type(const struct node *node, char **value)
+{
+	return node->kind == NODE_PARTITION ? value_text(node->part->entry->type, value) : 0;
+}
+
+static int get_fstype(const struct node *node, char **value)
+{
+	return node->kind == NODE_PARTITION ? value_text(node->part->id.type, value) : 0;
+}
+
+static int get_label(const struct node *node, char **value)
+{
+	return node->kind == NODE_PARTITION ? value_text(node->part->id.label, value) : 0;
+}
+
+static int get_uuid(const struct node *node, char **value)
+{
+	return node->kind == NODE_PARTITION ? value_text(node->part->id.uuid, value) : 0;
+}
+
+static int get_partlabel(const struct node *node, char **value)
+{
+	return node->kind == NODE_PARTITION ? value_text(node->part->entry->partlabel, value) : 0;
+}
+
+static int get_partuuid(const struct node *node, char **value)
+{
+	return node->kind == NODE_PARTITION ? value_text(node->part->entry->partuuid, value) : 0;
+}
+
+static const struct {
+	const char *name;
+	xattr_value *get;
+} xattrs[] = {
+	{"user.vdisk.format", get_format},
+	{"user.vdisk.virtual-size", get_virtual_size},
+	{"user.vdisk.layer", get_layer},
+	{"user.vdisk.snapshot.name", get_snapshot_name},
+	{"user.vdisk.snapshot.id", get_snapshot_id},
+	{"user.vdisk.partition.start", get_start},
+	{"user.vdisk.partition.type", get_type},
+	{"user.vdisk.partition.fstype", get_fstype},
+	{"user.vdisk.partition.label", get_label},
+	{"user.vdisk.partition.uuid", get_uuid},
+	{"user.vdisk.partition.partlabel", get_partlabel},
+	{"user.vdisk.partition.partuuid", get_partuuid},
+};
+
+#define XATTRS (sizeof xattrs / sizeof xattrs[0])
+
+ssize_t xattr_get(const struct node *node, const char *name, char *buf, size_t size)
+{
+	char *value = NULL;
+	ssize_t ret = -ENODATA;
+
+	for (size_t i = 0; i < XATTRS; i++)
+		if (strcmp(name, xattrs[i].name) == 0 && (ret = xattrs[i].get(node, &value)) == 0)
+			ret = value ? (ssize_t)strlen(value) : -ENODATA;
+	if (ret > 0 && size > 0) {
+		if ((size_t)ret <= size)
+			memcpy(buf, value, (size_t)ret);
+		else
+			ret = -ERANGE;
+	}
+	free(value);
+	return ret;
+}
+
+ssize_t xattr_list(const struct node *node, char *buf, size_t size)
+{
+	size_t used = 0;
+
+	for (size_t i = 0; i < XATTRS; i++) {
+		size_t len = strlen(xattrs[i].name) + 1;
+		char *value = NULL;
+		int ret = xattrs[i].get(node, &value);
+		bool has = value != NULL;
+
+		free(value);
+		if (ret < 0)
+			return ret;
+		if (!has)
+			continue;
+		if (size > 0 && used + len > size)
+			return -ERANGE;
+		if (size > 0)
+			memcpy(buf + used, xattrs[i].name, len);
+		used += len;
+	}
+	return (ssize_t)used;
+}

@@ -1,0 +1,14 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* xattr.h - extended attributes: what a file shows, for programs that look at one file only. */
+#ifndef VDISK_XATTR_H
+#define VDISK_XATTR_H
+
+#include <sys/types.h>
+
+struct node;
+
+/* As getxattr(2) and listxattr(2): the length, also when size is 0; -ENODATA, -ERANGE, -ENOMEM. */
+ssize_t xattr_get(const struct node *node, const char *name, char *buf, size_t size);
+ssize_t xattr_list(const struct node *node, char *buf, size_t size);
+
+#endif

@@ -1,0 +1,124 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* fuzz.h - what the fuzz targets of all drivers do with their input: open it as an image in memory
+ * and use every state of it as a mount would.
+ *
+ * The work for one input is bounded, so that a claim of exabytes costs no more than one of bytes.
+ */
+#ifndef VDISK_FUZZ_H
+#define VDISK_FUZZ_H
+
+#include <stddef.h>
+#include <stdint.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+#include "bytes.h"
+#include "cache.h"
+#include "codec.h"
+#include "err.h"
+#include "image.h"
+#include "io.h"
+#include "view.h"
+
+#define FUZZ_STATES  8
+#define FUZZ_EXTENTS 512
+#define FUZZ_SEEKS   8
+#define FUZZ_STRIDE  (64u << 10) /* on over a range that cannot be read */
+#define FUZZ_CACHE   (256u << 10)
+
+static inline void fuzz_require(bool holds)
+{
+	if (!holds)
+		abort();
+}
+
+/* The promises of view_resolve, whatever the image says. */
+static inline void fuzz_check_extent(const struct extent *x, uint64_t asked)
+{
+	fuzz_require(x->len > 0 && x->len <= asked);
+	fuzz_require(x->kind != EXTENT_BELOW);
+	if (x->kind == EXTENT_FILE)
+		fuzz_require(range_fits(x->pos, x->len, x->io->size));
+	if (x->kind == EXTENT_MADE)
+		fuzz_require(range_fits(x->pos, x->len, x->unit_len));
+}
+
+static inline void fuzz_read(const struct view *v, uint64_t off)
+{
+	unsigned char buf[4096];
+	struct err e = ERR_INIT;
+	size_t len = MIN(sizeof buf, v->size - off);
+	int rc = view_read(v, buf, len, off, &e);
+
+	fuzz_require(rc == 0 || rc == -e.code);
+}
+
+static inline void fuzz_extents(const struct view *v)
+{
+	uint64_t off = 0;
+
+	for (int i = 0; i < FUZZ_EXTENTS && off < v->size; i++) {
+		struct err e = ERR_INIT;
+		struct extent x;
+
+		if (view_resolve(v, off, v->size - off, &x, &e) == 0) {
+			fuzz_check_extent(&x, v->size - off);
+			fuzz_read(v, off);
+			off += x.len;
+		} else {
+			fuzz_require(e.code > 0 && e.text[0] != '\0');
+			off += MIN(FUZZ_STRIDE, v->size - off);
+		}
+	}
+	if (v->size)
+		fuzz_read(v, v->size - 1);
+}
+
+static inline void fuzz_seek(const struct view *v)
+{
+	uint64_t off = 0;
+
+	for (int i = 0; i < FUZZ_SEEKS; i++) {
+		uint64_t found;
+
+		if (view_seek(v, off, i % 2 ? SEEK_HOLE : SEEK_DATA, &found))
+			break;
+		fuzz_require(found >= off && found <= v->size);
+		off = found;
+	}
+}
+
+static inline void fuzz_view(const struct view *v)
+{
+	if (v) {
+		fuzz_extents(v);
+		fuzz_seek(v);
+	}
+}
+
+static inline int fuzz_one(const char *format, const uint8_t *data, size_t size)
+{
+	struct err e = ERR_INIT;
+	struct image_options o = {
+		.format = format,
+		.cache = cache_new(FUZZ_CACHE, &e),
+		.codec = codec_new(&e),
+	};
+	struct image *img;
+
+	fuzz_require(o.cache && o.codec);
+	if (image_open_io(io_from_memory(data, size, "fuzz", &e), &o, &img, &e) == 0) {
+		for (size_t i = 0; i < img->nstates && i < FUZZ_STATES; i++) {
+			fuzz_view(img->states[i].view);
+			fuzz_view(img->states[i].vmstate);
+		}
+		image_close(img);
+	} else {
+		fuzz_require(e.code > 0 && e.text[0] != '\0');
+	}
+	codec_free(o.codec);
+	cache_free(o.cache);
+	return 0;
+}
+
+#endif

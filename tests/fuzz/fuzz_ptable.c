@@ -1,0 +1,98 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* fuzz_ptable.c - partition tables of disks that are the fuzzer's input.
+ *
+ * Checksums would keep the fuzzer out of the GPT: the low bits of the last byte say whether to make
+ * them right first, and which sector size to claim.
+ */
+#include <stdlib.h>
+#include <zlib.h>
+
+#include "bytes.h"
+#include "err.h"
+#include "io.h"
+#include "ptable.h"
+#include "view.h"
+
+struct flat {
+	struct view view;
+	struct io *io;
+};
+
+static int flat_map(
+	const struct view *v, uint64_t off, uint64_t len, struct extent *x, struct err *e)
+{
+	(void)e;
+	x->kind = EXTENT_FILE;
+	x->io = ((const struct flat *)v)->io;
+	x->pos = off;
+	x->len = len;
+	return 0;
+}
+
+static void store_le32(uint8_t *p, uint32_t v)
+{
+	v = htole32(v);
+	memcpy(p, &v, sizeof v);
+}
+
+static void store_le64(uint8_t *p, uint64_t v)
+{
+	v = htole64(v);
+	memcpy(p, &v, sizeof v);
+}
+
+/* Makes the header at lba, if there may be one, say where it is, and its checksums right. */
+static void seal(uint8_t *disk, size_t size, uint32_t sector, uint64_t lba)
+{
+	uint8_t *p = disk + lba * sector;
+	uint64_t pos, len;
+
+	if (!range_fits(lba * sector, sector, size) || load_le32(p + 12) > sector)
+		return;
+	memcpy(p, "EFI PART", 8);
+	store_le64(p + 24, lba);
+	pos = load_le64(p + 72) % (size / sector + 1) * sector;
+	len = (uint64_t)load_le32(p + 80) * load_le32(p + 84);
+	if (range_fits(pos, len, size))
+		store_le32(p + 88, crc32(0, disk + pos, len));
+	store_le32(p + 16, 0);
+	store_le32(p + 16, crc32(0, p, load_le32(p + 12)));
+}
+
+static void check(const struct ptable *t, uint64_t size)
+{
+	for (size_t i = 0; i < t->n; i++) {
+		const struct partition *p = &t->parts[i];
+
+		if (p->number == 0 || p->len == 0 || !range_fits(p->start, p->len, size))
+			abort();
+		if (i > 0 && p->number <= t->parts[i - 1].number)
+			abort();
+	}
+}
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
+{
+	static const struct view_ops ops = {.map = flat_map};
+	uint8_t knobs = size ? data[size - 1] : 0;
+	uint32_t sector = 512u << (knobs >> 4 & 3);
+	uint8_t *disk = malloc(size + 1);
+	struct flat flat = {.view = {.ops = &ops, .size = size}};
+	struct ptable t;
+	struct err e;
+
+	memcpy(disk, data, size);
+	if (knobs & 1)
+		seal(disk, size, sector, 1);
+	if (knobs & 2 && size >= 3 * sector)
+		seal(disk, size, sector, size / sector - 1);
+	flat.io = io_from_memory(disk, size, "disk", &e);
+	if (ptable_read(&flat.view, knobs & 4 ? sector : 0, &t, &e) == 0)
+		check(&t, size);
+	ptable_free(&t);
+	io_unref(flat.io);
+	free(disk);
+	return 0;
+}
