@@ -25,7 +25,10 @@ NAME=${NAME%.sh}
 exec 3>&1 1>&2
 
 pass() { printf 'PASS %s: %s\n' "$NAME" "$*" >&3; }
-fail() { printf 'FAIL %s: %s\n' "$NAME" "$*" | tee /dev/fd/3 >&2; }
+fail() {
+	printf 'FAIL %s: %s\n' "$NAME" "$*" >&3
+	printf 'FAIL %s: %s\n' "$NAME" "$*" >&2
+}
 skip() { printf 'SKIP %s: %s\n' "$NAME" "$*" >&3; }
 
 # check WHAT COMMAND...: passes when the command succeeds.

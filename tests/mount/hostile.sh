@@ -1,6 +1,6 @@
 # shellcheck shell=bash
 # SPDX-License-Identifier: LGPL-2.1-or-later
-# hostile.sh - for tests of bad images and bad luck, after functions.sh:  . "${0%/*}/hostile.sh"
+# hostile.sh - for tests of bad images and bad luck, after functions.sh:  . "$here/hostile.sh"
 
 # These scripts set what they ask for in variables of functions.sh and pass options on as words.
 # shellcheck disable=SC2034
