@@ -51,13 +51,15 @@ FUSE    := $(wildcard fuse/*.c)
 NAMES   := fuse/names.c # the part of fuse/ that unit tests can link
 UNIT    := $(wildcard tests/unit/*.c)
 IMAGES  := $(wildcard tests/images/*.c)
-HELPERS := $(wildcard tests/mount/*.c tests/bench/*.c)
+SHIM    := tests/mount/failread.c
+HELPERS := $(filter-out $(SHIM),$(wildcard tests/mount/*.c tests/bench/*.c))
 FUZZ    := $(wildcard tests/fuzz/fuzz_*.c)
 
 obj = $(patsubst %.c,$(B)/%.o,$(1))
 LIB := $(B)/libvdisk.a
 PROGRAMS := $(B)/vdiskfs
-TESTPROGRAMS := $(B)/unit $(B)/mkimage $(patsubst %.c,$(B)/%,$(HELPERS))
+TESTPROGRAMS := $(B)/unit $(B)/mkimage $(patsubst %.c,$(B)/%,$(HELPERS)) \
+	$(patsubst %.c,$(B)/%.so,$(SHIM))
 
 all: $(PROGRAMS)
 
@@ -80,6 +82,12 @@ $(B)/mkimage: $(call obj,$(IMAGES))
 $(patsubst %.c,$(B)/%,$(HELPERS)): $(B)/%: $(B)/%.o
 	$(call say,LINK,$@)
 	$(Q)$(CC) $(ALL_LDFLAGS) -o $@ $^
+
+# Preloaded into the program under test, which brings the sanitizers.
+$(patsubst %.c,$(B)/%.so,$(SHIM)): $(B)/%.so: %.c
+	$(call say,LINK,$@)
+	$(Q)mkdir -p $(@D)
+	$(Q)$(CC) -std=gnu11 $(WARN) $(WERROR) $(CFLAGS) -D_GNU_SOURCE -fPIC -shared -o $@ $<
 
 $(B)/%.o: %.c
 	$(call say,CC,$<)
