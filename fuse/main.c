@@ -120,6 +120,7 @@ static int open_server(struct daemon *d, struct err *e)
 		return ret;
 	d->server.uid = getuid();
 	d->server.gid = getgid();
+	d->server.for_all = d->options.allow_other;
 	d->server.max_read = d->options.max_read;
 	d->server.tree = tree_new(d->image, state, &d->log, e);
 	return d->server.tree ? 0 : -e->code;
