@@ -72,12 +72,18 @@ static void header_decode_v3(struct qcow2_header *h, const unsigned char *p)
 	h->compression = h->length > HEADER_V3 ? p[104] : QCOW2_DEFLATE;
 }
 
-static int check_version(const struct qcow2_header *h, struct err *e)
+static int check_version(const struct qcow2_header *h, uint64_t file_size, struct err *e)
 {
+	uint32_t least = h->version >= 3 ? HEADER_V3 : HEADER_V2;
+
 	if (h->version == 1)
 		return err_set(e, ENOTSUP, "this is a qcow version 1 image, another format");
 	if (h->version != 2 && h->version != 3)
 		return err_set(e, ENOTSUP, "unsupported version %" PRIu32 " of qcow2", h->version);
+	if (file_size < least)
+		return err_set(e, EINVAL,
+			"header truncated: the file has %" PRIu64 " bytes, not %" PRIu32, file_size,
+			least);
 	return 0;
 }
 
@@ -91,7 +97,7 @@ static int check_backing(const struct qcow2_header *h, struct err *e)
 	return 0;
 }
 
-static int check_numbers(const struct qcow2_header *h, uint64_t file_size, struct err *e)
+static int check_numbers(const struct qcow2_header *h, struct err *e)
 {
 	if (h->cluster_bits < QCOW2_MIN_CLUSTER_BITS || h->cluster_bits > QCOW2_MAX_CLUSTER_BITS)
 		return err_set(e, EINVAL, "cluster_bits: %" PRIu32 " is outside %d..%d",
@@ -99,10 +105,6 @@ static int check_numbers(const struct qcow2_header *h, uint64_t file_size, struc
 	if (h->version >= 3 && (h->length < HEADER_V3 || h->length > 1u << h->cluster_bits))
 		return err_set(e, EINVAL, "header length: %" PRIu32 " is outside %u..%u", h->length,
 			HEADER_V3, 1u << h->cluster_bits);
-	if (h->length > file_size)
-		return err_set(e, EINVAL,
-			"header truncated: it has %" PRIu32 " bytes, the file %" PRIu64, h->length,
-			file_size);
 	if (h->refcount_order > MAX_REFCOUNT_ORDER)
 		return err_set(e, EINVAL, "refcount order: %" PRIu32 " is more than %d",
 			h->refcount_order, MAX_REFCOUNT_ORDER);
@@ -152,7 +154,7 @@ static struct extension find_feature_table(const struct image *img, const struct
 {
 	uint64_t pos = h->length;
 	struct extension x;
-	struct err ignored;
+	struct err ignored = ERR_INIT;
 
 	while (extension_next(img, &x, &pos, extensions_end(h), &ignored) == 1)
 		if (x.type == EXTENSION_FEATURES)
@@ -180,7 +182,7 @@ static void feature_add(struct feature_list *list, const char *name, unsigned bi
 static uint64_t add_named_features(const struct image *img, const struct extension *table,
 	uint64_t unknown, struct feature_list *list)
 {
-	struct err ignored;
+	struct err ignored = ERR_INIT;
 
 	for (uint32_t at = 0; unknown && at < table->len; at += FEATURE_RECORD) {
 		unsigned char record[FEATURE_RECORD + 1] = "";
@@ -310,12 +312,12 @@ int qcow2_header_read(const struct image *img, struct qcow2_header *h, struct er
 		return err_set(e, EINVAL, "not a qcow2 image");
 	*h = (struct qcow2_header){0};
 	header_decode(h, raw);
-	r = check_version(h, e);
+	r = check_version(h, img->io->size, e);
 	if (r < 0)
 		return r;
 	if (h->version >= 3)
 		header_decode_v3(h, raw);
-	r = check_numbers(h, img->io->size, e);
+	r = check_numbers(h, e);
 	if (r == 0)
 		r = check_features(img, h, e);
 	if (r == 0 && h->backing_pos)

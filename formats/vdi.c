@@ -137,9 +137,9 @@ static int check_geometry(struct vdi *d, const unsigned char *h, struct err *e)
 	d->nblocks = load_le32(h + 384);
 	if (load_le32(h + 360) != 512)
 		return err_set(e, ENOTSUP, "sectors of %u bytes, 512 expected", load_le32(h + 360));
-	if (d->block_size < 512 || !is_power_of_2(d->block_size))
-		return err_set(e, EINVAL, "block size %u is not a power of two from 512 on",
-			d->block_size);
+	if (d->block_size < 512 || d->block_size > VDI_MAX_BLOCK || !is_power_of_2(d->block_size))
+		return err_set(e, EINVAL, "block size %u is not a power of two from 512 to %u",
+			d->block_size, VDI_MAX_BLOCK);
 	if (d->extra != 0 && (!is_power_of_2(d->extra) || d->extra > d->block_size))
 		return err_set(e, EINVAL, "%u extra bytes a block", d->extra);
 	if (d->nblocks > VDI_MAX_BLOCKS)

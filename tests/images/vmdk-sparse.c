@@ -152,6 +152,16 @@ static void make_short_file(const struct job *j)
 			value_                                                                     \
 		}                                                                                  \
 	}
+/* Where no second directory could help. */
+#define REFUSE_ALONE(name_, pos_, width_, value_)                                                  \
+	{                                                                                          \
+		.name = "vmdk-" name_, .verdict = REFUSED, .make = make_mono, .arg = &no_flags,    \
+		.patch = {                                                                         \
+			pos_,                                                                      \
+			width_,                                                                    \
+			value_                                                                     \
+		}                                                                                  \
+	}
 #define CUT_TO(name_, n_)                                                                          \
 	{                                                                                          \
 		.name = "vmdk-" name_, .verdict = REFUSED, .make = make_short_file, .n = n_        \
@@ -193,6 +203,8 @@ static const struct image_case cases[] = {
 	SPECIAL("cut", make_cut),
 	GOOD_PATCHED("unclean", 72, 1, 1),
 	GOOD_PATCHED("unknown-low-flag", 8, 4, 0x8003),
+	GOOD_PATCHED("gd-far-twin", 56, 8, 0x100000),
+	GOOD_PATCHED("gd-overflow-twin", 56, 8, UINT64_MAX - 1),
 	GOOD_PATCHED("bad-gd-entry", GD_AT *SECTOR, 4, 0x7fffffff),
 	GOOD_PATCHED("bad-gt-entry", GT_AT *SECTOR + 12, 4, 0x7fffffff),
 	{.name = "vmdk-bad-gt", .make = make_overwritten, .arg = &round_cap},
@@ -220,8 +232,8 @@ static const struct image_case cases[] = {
 	REFUSE("text-long", 36, 8, (uint64_t)1 << 54),
 	REFUSE("gtes-0", 44, 4, 0),
 	REFUSE("gtes-all-ones", 44, 4, 0xffffffff),
-	REFUSE("gd-far", 56, 8, 0x100000),
-	REFUSE("gd-overflow", 56, 8, UINT64_MAX - 1),
+	REFUSE_ALONE("gd-far", 56, 8, 0x100000),
+	REFUSE_ALONE("gd-overflow", 56, 8, UINT64_MAX - 1),
 	REFUSE("gd-at-end", 56, 8, UINT64_MAX),
 	REFUSE("newlines", 73, 4, 0x0a0a200a),
 	REFUSE("compression-9", 77, 2, 9),
