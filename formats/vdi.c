@@ -167,10 +167,11 @@ static int check_layout(struct vdi *d, const unsigned char *h, struct err *e)
 			"block map of %" PRIu64 " bytes at %" PRIu64
 			" passes the end of the file, %" PRIu64,
 			map_len, d->map_pos, d->io->size);
-	if (d->data_pos < HEADER_SIZE ||
-		(d->data_pos < d->map_pos + map_len && d->data_pos >= d->map_pos))
-		return err_set(e, EINVAL, "data at %" PRIu64 " lies in the header or the block map",
-			d->data_pos);
+	/* Blocks are counted upwards from here: before the map they would run into it. */
+	if (d->data_pos < d->map_pos + map_len)
+		return err_set(e, EINVAL,
+			"data at %" PRIu64 ", before the end of the block map, %" PRIu64,
+			d->data_pos, d->map_pos + map_len);
 	return 0;
 }
 

@@ -27,7 +27,7 @@ exec 3>&1 1>&2
 pass() { printf 'PASS %s: %s\n' "$NAME" "$*" >&3; }
 fail() {
 	printf 'FAIL %s: %s\n' "$NAME" "$*" >&3
-	printf 'FAIL %s: %s\n' "$NAME" "$*"
+	printf 'FAIL %s: %s\n' "$NAME" "$*" >&2
 }
 skip() { printf 'SKIP %s: %s\n' "$NAME" "$*" >&3; }
 

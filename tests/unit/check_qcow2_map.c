@@ -219,7 +219,7 @@ START_TEST(bad_l1_entries_fail_their_part_only)
 		{build_qcow2_at(&b, AT_REFTABLE), EUCLEAN, "where the refcount table is"},
 		{b.len, EIO, "past the end"},
 	};
-	const unsigned n = sizeof bad / sizeof bad[0];
+	const unsigned n = COUNT(bad);
 
 	build_qcow2_put64(&b, AT_SIZE, (n + 1) * span);
 	build_qcow2_put32(&b, AT_L1_SIZE, n + 1);
