@@ -142,7 +142,8 @@ check "info.json of a file whose name is not UTF-8" on_mount "$latin" valid
 # Thousands of snapshots, all of the same state: the table is made here.
 many=$((3000 / slowness))
 cp base.qcow2 many.qcow2
-l1=$(xxd -p -s 40 -l 8 many.qcow2) n1=$(xxd -p -s 36 -l 4 many.qcow2)
+one=$(be64 many.qcow2 64)
+l1=$(xxd -p -s "$one" -l 8 many.qcow2) n1=$(xxd -p -s $((one + 8)) -l 4 many.qcow2)
 table=$((($(stat -c %s many.qcow2) + 65535) / 65536 * 65536))
 awk -v many=$many -v l1="$l1" -v n1="$n1" 'BEGIN {
 	for (i = 32; i < 127; i++)
