@@ -69,7 +69,7 @@ for format in raw qcow2 vmdk vdi; do
 		for kind in compat=0.10 compat=1.1 extended_l2=on; do
 			qemu-img create -q -f qcow2 -o $kind -b $base -F $format image.qcow2 $((4 * 1048576 + 512))
 			seed=$RANDOM
-			scribble qcow2 image.qcow2 $((4 * 1048576 + 512)) 65536 $seed 12
+			scribble qcow2 image.qcow2 $((4 * 1048576 + 512)) 65536 $seed 12 wwzd
 			agrees "on a ${length}er $format file, $kind (seed $seed)" image.qcow2
 		done
 	done
