@@ -51,13 +51,15 @@ FUSE    := $(wildcard fuse/*.c)
 NAMES   := fuse/names.c # the part of fuse/ that unit tests can link
 UNIT    := $(wildcard tests/unit/*.c)
 IMAGES  := $(wildcard tests/images/*.c)
-HELPERS := $(wildcard tests/mount/*.c tests/bench/*.c)
+SHIM    := tests/mount/failread.c
+HELPERS := $(filter-out $(SHIM),$(wildcard tests/mount/*.c tests/bench/*.c))
 FUZZ    := $(wildcard tests/fuzz/fuzz_*.c)
 
 obj = $(patsubst %.c,$(B)/%.o,$(1))
 LIB := $(B)/libvdisk.a
 PROGRAMS := $(B)/vdiskfs
-TESTPROGRAMS := $(B)/unit $(B)/mkimage $(patsubst %.c,$(B)/%,$(HELPERS))
+TESTPROGRAMS := $(B)/unit $(B)/mkimage $(patsubst %.c,$(B)/%,$(HELPERS)) \
+	$(patsubst %.c,$(B)/%.so,$(SHIM))
 
 all: $(PROGRAMS)
 
@@ -80,6 +82,12 @@ $(B)/mkimage: $(call obj,$(IMAGES))
 $(patsubst %.c,$(B)/%,$(HELPERS)): $(B)/%: $(B)/%.o
 	$(call say,LINK,$@)
 	$(Q)$(CC) $(ALL_LDFLAGS) -o $@ $^
+
+# Preloaded into the program under test, which brings the sanitizers.
+$(patsubst %.c,$(B)/%.so,$(SHIM)): $(B)/%.so: %.c
+	$(call say,LINK,$@)
+	$(Q)mkdir -p $(@D)
+	$(Q)$(CC) -std=gnu11 $(WARN) $(WERROR) $(CFLAGS) -D_GNU_SOURCE -fPIC -shared -o $@ $<
 
 $(B)/%.o: %.c
 	$(call say,CC,$<)
@@ -123,15 +131,18 @@ lint:
 	mandoc -T lint -W warning man/*.[1-9]
 
 install: all
-	$(INSTALL) -d $(DESTDIR)$(BINDIR) $(DESTDIR)$(MANDIR)/man1 $(DESTDIR)$(MANDIR)/man5
+	$(INSTALL) -d $(DESTDIR)$(BINDIR) $(DESTDIR)$(MANDIR)/man1 $(DESTDIR)$(MANDIR)/man5 \
+		$(DESTDIR)$(COMPDIR)
 	$(INSTALL) -m 755 $(PROGRAMS) $(DESTDIR)$(BINDIR)
 	$(INSTALL) -m 644 man/*.1 $(DESTDIR)$(MANDIR)/man1
 	$(INSTALL) -m 644 man/*.5 $(DESTDIR)$(MANDIR)/man5
+	$(INSTALL) -m 644 fuse/vdiskfs.bash-completion $(DESTDIR)$(COMPDIR)/vdiskfs
 
 uninstall:
 	rm -f $(addprefix $(DESTDIR)$(BINDIR)/,$(notdir $(PROGRAMS))) \
 		$(addprefix $(DESTDIR)$(MANDIR)/man1/,$(notdir $(wildcard man/*.1))) \
-		$(addprefix $(DESTDIR)$(MANDIR)/man5/,$(notdir $(wildcard man/*.5)))
+		$(addprefix $(DESTDIR)$(MANDIR)/man5/,$(notdir $(wildcard man/*.5))) \
+		$(DESTDIR)$(COMPDIR)/vdiskfs
 
 clean:
 	rm -rf build

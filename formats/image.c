@@ -231,6 +231,7 @@ void image_warn(const struct image *img, const char *fmt, ...)
 	va_start(ap, fmt);
 	vsnprintf(text + n, sizeof text - n, fmt, ap);
 	va_end(ap);
+	err_clean(text);
 	img->opts->warn(text);
 }
 

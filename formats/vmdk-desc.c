@@ -1,382 +1,408 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* vmdk-desc.c - the text that describes a VMDK: keys, extent lines, disk database.
+/* vmdk-desc.c - the text descriptor of a VMDK: assignments and extent lines.
  *
- * Many programs write it and each a little differently, so reading is lenient in what does not
- * matter
- * - order, case, blanks, line ends, comments, keys nobody knows - and strict in what does: an
- * extent line that is not understood is refused with its number, never passed over.
+ * Writers differ in case, blanks, line ends and order, so none of these matters.  Keys that say
+ * nothing about the data are skipped; a line that is no assignment, no comment and no extent is an
+ * error, since an extent that was overlooked would shift all that follows.
  */
-#include <ctype.h>
 #include <errno.h>
 #include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
 #include <strings.h>
 
-#include "bounds.h"
 #include "bytes.h"
 #include "err.h"
 #include "vmdk.h"
 
-/* A line being read; p moves on, end stays. */
-struct cursor {
-	const char *p, *end;
-	unsigned number;
+#define BLANKS  " \t"
+#define UTF8BOM "\xef\xbb\xbf"
+#define BOM_LEN 3
+
+enum key {
+	KEY_VERSION,
+	KEY_CID,
+	KEY_PARENT_CID,
+	KEY_CREATE_TYPE,
+	KEY_PARENT_HINT,
+	KEY_PARENT_UUID,
+	KEY_SECTOR_SIZE,
+	KEY_IO_FILTERS,
+	KEY_KEY_ID,
+	KEY_ENCRYPTION_KEYS,
+	NKEYS,
 };
 
-static bool is_blank(char c)
+static const char *const key_names[NKEYS] = {
+	[KEY_VERSION] = "version",
+	[KEY_CID] = "CID",
+	[KEY_PARENT_CID] = "parentCID",
+	[KEY_CREATE_TYPE] = "createType",
+	[KEY_PARENT_HINT] = "parentFileNameHint",
+	[KEY_PARENT_UUID] = "ddb.uuid.parent",
+	[KEY_SECTOR_SIZE] = "ddb.logicalSectorSize",
+	[KEY_IO_FILTERS] = "ddb.iofilters",
+	[KEY_KEY_ID] = "keyID",
+	[KEY_ENCRYPTION_KEYS] = "encryptionKeys",
+};
+
+struct parser {
+	struct vmdk_desc *desc;
+	unsigned line;
+	char *value[NKEYS];   /* NULL: not there or empty */
+	unsigned seen[NKEYS]; /* line, 0: not there */
+};
+
+/* Words of a line. */
+
+static char *skip_blanks(char *p)
 {
-	return c == ' ' || c == '\t';
+	return p + strspn(p, BLANKS);
 }
 
-static void skip_blanks(struct cursor *c)
+static void trim_end(char *s)
 {
-	while (c->p < c->end && is_blank(*c->p))
-		c->p++;
+	size_t n = strlen(s);
+
+	while (n > 0 && strchr(BLANKS "\r", s[n - 1]))
+		n--;
+	s[n] = '\0';
 }
 
-/* The next line of text, without its end; false after the last. */
-static bool next_line(const char **text, const char *end, struct cursor *c)
+/* Cuts off the word at *p and moves *p to what follows it. */
+static char *take_word(char **p)
 {
-	const char *p = *text;
+	char *word = skip_blanks(*p), *end = word + strcspn(word, BLANKS);
 
-	if (p >= end)
+	*p = end;
+	if (*end != '\0') {
+		*end = '\0';
+		*p = skip_blanks(end + 1);
+	}
+	return word;
+}
+
+/* Likewise for text in quotes; NULL when they are not closed. */
+static char *take_quoted(char **p)
+{
+	char *text = *p + 1, *end = strchr(text, '"');
+
+	if (!end)
+		return NULL;
+	*end = '\0';
+	*p = skip_blanks(end + 1);
+	return text;
+}
+
+/* The whole word is a number. */
+static bool parse_number(const char *word, uint64_t *v)
+{
+	const char *p = word;
+
+	for (*v = 0; *p >= '0' && *p <= '9'; p++)
+		if (__builtin_mul_overflow(*v, 10, v) ||
+			__builtin_add_overflow(*v, (uint64_t)(*p - '0'), v))
+			return false;
+	return p > word && *p == '\0';
+}
+
+/* CIDs come with and without leading zeroes. */
+static bool parse_cid(const char *word, uint32_t *v)
+{
+	size_t n = strspn(word, "0123456789abcdefABCDEF");
+
+	if (n == 0 || n > 8 || word[n] != '\0')
 		return false;
-	c->p = p;
-	while (p < end && *p != '\n' && *p != '\r')
-		p++;
-	c->end = p;
-	c->number++;
-	if (p < end)
-		p += *p == '\r' && p + 1 < end && p[1] == '\n' ? 2 : 1;
-	*text = p;
-	while (c->end > c->p && is_blank(c->end[-1]))
-		c->end--;
-	skip_blanks(c);
+	*v = strtoul(word, NULL, 16);
 	return true;
 }
 
-/* A run of letters and digits and such, up to a blank or a stop. */
-static size_t word_length(const struct cursor *c, const char *stops)
-{
-	const char *p = c->p;
-
-	while (p < c->end && !is_blank(*p) && !strchr(stops, *p))
-		p++;
-	return p - c->p;
-}
-
-static bool is_word(const char *p, size_t len, const char *word)
-{
-	return strlen(word) == len && strncasecmp(p, word, len) == 0;
-}
-
-static char *copy(const char *p, size_t len, struct err *e)
-{
-	char *s = strndup(p, len);
-
-	if (!s)
-		err_nomem(e);
-	return s;
-}
-
-/* Extent lines: ACCESS SECTORS TYPE ["FILE" [OFFSET [whatever]]] */
+/* Extent lines: ACCESS SECTORS TYPE ["FILE" [START [more]]] (The Descriptor File, The Extent
+ * Description). */
 
 static const char *const accesses[] = {"RW", "RDONLY", "NOACCESS"};
+#define NOACCESS accesses[2]
 
-static bool starts_extent(const struct cursor *c)
+/* The access that a line begins with, or NULL: it is not an extent line. */
+static const char *line_access(const char *line)
 {
-	size_t len = word_length(c, "");
+	for (size_t i = 0; i < sizeof accesses / sizeof accesses[0]; i++) {
+		size_t n = strlen(accesses[i]);
 
-	for (size_t i = 0; i < sizeof accesses / sizeof accesses[0]; i++)
-		if (is_word(c->p, len, accesses[i]))
-			return c->p + len < c->end;
-	return false;
+		if (strncasecmp(line, accesses[i], n) == 0 &&
+			(line[n] == '\0' || strchr(BLANKS, line[n])))
+			return accesses[i];
+	}
+	return NULL;
 }
 
-static int bad_line(const struct cursor *c, const char *what, struct err *e)
-{
-	return err_set(e, EINVAL, "descriptor, line %u: %s", c->number, what);
-}
-
-static int parse_number(struct cursor *c, uint64_t *value, const char *what, struct err *e)
-{
-	size_t len = word_length(c, "");
-
-	*value = 0;
-	for (size_t i = 0; i < len; i++)
-		if (!isdigit((unsigned char)c->p[i]) || __builtin_mul_overflow(*value, 10, value) ||
-			__builtin_add_overflow(*value, c->p[i] - '0', value))
-			return bad_line(c, what, e);
-	/* In bytes, too, it must be a number that a file position can have. */
-	if (len == 0 || *value > LIMIT_DISK_SIZE / VMDK_SECTOR)
-		return bad_line(c, what, e);
-	c->p += len;
-	skip_blanks(c);
-	return 0;
-}
-
-static int parse_type(struct cursor *c, enum vmdk_type *type, struct err *e)
-{
-	static const struct {
-		const char *word;
-		enum vmdk_type type;
-	} types[] = {{"FLAT", VMDK_FLAT}, {"VMFS", VMDK_FLAT}, {"SPARSE", VMDK_SPARSE},
-		{"ZERO", VMDK_ZERO}};
-	size_t len = word_length(c, "\"");
-
-	for (size_t i = 0; i < sizeof types / sizeof types[0]; i++)
-		if (is_word(c->p, len, types[i].word)) {
-			*type = types[i].type;
-			c->p += len;
-			skip_blanks(c);
-			return 0;
-		}
-	return err_set(e, ENOTSUP,
-		"descriptor, line %u: extents of type \"%.*s\" are not supported", c->number,
-		(int)MIN(len, 40), c->p);
-}
-
-static int parse_file(struct cursor *c, struct vmdk_line *line, struct err *e)
-{
-	const char *close;
-
-	if (c->p == c->end || *c->p != '"')
-		return bad_line(c, "the name of a file in quotes is expected", e);
-	c->p++;
-	close = memchr(c->p, '"', c->end - c->p);
-	if (!close)
-		return bad_line(c, "the quote is never closed", e);
-	if (close == c->p || close - c->p > LIMIT_NAME)
-		return bad_line(c, "the name of the file is empty or too long", e);
-	line->file = copy(c->p, close - c->p, e);
-	if (!line->file)
-		return -e->code;
-	c->p = close + 1;
-	skip_blanks(c);
-	if (line->type == VMDK_FLAT && c->p < c->end)
-		return parse_number(c, &line->offset, "the offset is not a number of sectors", e);
-	return 0;
-}
-
-static int parse_extent(struct cursor *c, struct vmdk_line *line, struct err *e)
-{
-	size_t len = word_length(c, "");
-	int r;
-
-	line->no_access = is_word(c->p, len, "NOACCESS");
-	c->p += len;
-	skip_blanks(c);
-	r = parse_number(c, &line->sectors, "the size is not a number of sectors", e);
-	if (r == 0 && line->sectors == 0)
-		r = bad_line(c, "an extent of no sectors", e);
-	if (r == 0)
-		r = parse_type(c, &line->type, e);
-	if (r == 0 && line->type != VMDK_ZERO)
-		r = parse_file(c, line, e);
-	return r;
-}
-
-static int add_extent(struct vmdk_desc *d, struct cursor *c, struct err *e)
+static struct vmdk_line *add_line(struct vmdk_desc *d, struct err *e)
 {
 	struct vmdk_line *lines = d->lines;
-	int r;
 
-	if (d->nlines == VMDK_MAX_EXTENTS)
-		return err_set(e, EFBIG, "descriptor, line %u: more than %d extents", c->number,
-			VMDK_MAX_EXTENTS);
+	if (d->nlines == VMDK_MAX_EXTENTS) {
+		err_set(e, EFBIG, "more than %d extents", VMDK_MAX_EXTENTS);
+		return NULL;
+	}
+	/* Room grows by doubling: it is full when the count is a power of two. */
 	if (d->nlines == 0 || is_power_of_2(d->nlines))
-		lines = realloc(lines, (d->nlines ? 2 * d->nlines : 1) * sizeof *lines);
-	if (!lines)
-		return err_nomem(e);
+		lines = realloc(lines, (d->nlines ? d->nlines * 2 : 1) * sizeof *lines);
+	if (!lines) {
+		err_nomem(e);
+		return NULL;
+	}
 	d->lines = lines;
-	memset(&lines[d->nlines], 0, sizeof *lines);
-	r = parse_extent(c, &lines[d->nlines], e);
-	if (r < 0)
-		free(lines[d->nlines].file);
-	else
-		d->nlines++;
-	return r;
+	lines += d->nlines++;
+	*lines = (struct vmdk_line){.number = 0};
+	return lines;
 }
 
-/* Assignments: key = value, key = "value". */
-
-struct assignment {
-	const char *key, *value;
-	size_t nkey, nvalue;
-};
-
-static int parse_assignment(struct cursor *c, struct assignment *a, struct err *e)
+static int parse_extent_file(struct vmdk_line *x, char *p, struct err *e)
 {
-	const char *close;
-
-	a->key = c->p;
-	a->nkey = word_length(c, "=");
-	c->p += a->nkey;
-	skip_blanks(c);
-	if (c->p == c->end || *c->p != '=')
-		return bad_line(c, "neither a key, nor an extent, nor a comment", e);
-	c->p++;
-	skip_blanks(c);
-	a->value = c->p;
-	a->nvalue = c->end - c->p;
-	if (a->nvalue == 0 || *a->value != '"')
+	if (*p == '\0')
 		return 0;
-	a->value++;
-	close = memchr(a->value, '"', a->nvalue - 1);
-	if (!close)
-		return bad_line(c, "the quote is never closed", e);
-	a->nvalue = close - a->value;
+	if (*p != '"')
+		return err_set(e, EINVAL, "extent: \"%s\", a file name in quotes expected", p);
+	x->file = take_quoted(&p);
+	if (!x->file)
+		return err_set(e, EINVAL, "extent: the quotes of the file name are not closed");
+	/* Tokens that follow the start name a device again, for Windows. */
+	if (*p != '\0') {
+		const char *start = take_word(&p);
+
+		if (!parse_number(start, &x->start))
+			return err_set(e, EINVAL, "extent: \"%s\" is not a sector number", start);
+	}
 	return 0;
 }
 
-static bool has_key(const struct assignment *a, const char *key)
+static int parse_extent(struct parser *s, const char *access, char *p, struct err *e)
 {
-	return is_word(a->key, a->nkey, key);
+	struct vmdk_line *x = add_line(s->desc, e);
+	const char *sectors;
+
+	if (!x)
+		return -e->code;
+	take_word(&p);
+	sectors = take_word(&p);
+	x->number = s->line;
+	x->hidden = access == NOACCESS;
+	x->type = take_word(&p);
+	if (!parse_number(sectors, &x->sectors) || x->sectors > LIMIT_DISK_SIZE / VMDK_SECTOR)
+		return err_set(
+			e, EINVAL, "extent: \"%s\" is not a possible number of sectors", sectors);
+	if (*x->type == '\0')
+		return err_set(e, EINVAL, "extent: it has no type");
+	return parse_extent_file(x, p, e);
 }
 
-static int set_hex(
-	const struct cursor *c, const struct assignment *a, uint32_t *value, struct err *e)
+/* Assignments: KEY = VALUE or KEY = "VALUE". */
+
+static int find_key(const char *name)
 {
+	for (int k = 0; k < NKEYS; k++)
+		if (strcasecmp(name, key_names[k]) == 0)
+			return k;
+	return -1;
+}
+
+static int parse_assignment(struct parser *s, char *line, char *equals, struct err *e)
+{
+	char *value = skip_blanks(equals + 1);
+	int k;
+
+	*equals = '\0';
+	trim_end(line);
+	k = find_key(line);
+	if (k < 0)
+		return 0;
+	if (s->seen[k])
+		return err_set(e, EINVAL, "a second %s, the first is in line %u", key_names[k],
+			s->seen[k]);
+	if (*value == '"' && !(value = take_quoted(&value)))
+		return err_set(e, EINVAL, "%s: the quotes are not closed", key_names[k]);
+	s->seen[k] = s->line;
+	s->value[k] = *value ? value : NULL;
+	return 0;
+}
+
+static int parse_line(struct parser *s, char *line, struct err *e)
+{
+	const char *access;
+	char *equals;
+
+	line = skip_blanks(line);
+	trim_end(line);
+	if (*line == '\0' || *line == '#')
+		return 0;
+	if (strchr(line, '\r'))
+		return err_set(e, EINVAL, "a carriage return without a line feed");
+	access = line_access(line);
+	if (access)
+		return parse_extent(s, access, line, e);
+	equals = strchr(line, '=');
+	if (!equals)
+		return err_set(e, EINVAL, "neither an assignment nor an extent: \"%.40s\"", line);
+	return parse_assignment(s, line, equals, e);
+}
+
+static int parse_lines(struct parser *s, char *text, struct err *e)
+{
+	char *next;
+
+	for (s->line = 1; text; text = next, s->line++) {
+		next = strchr(text, '\n');
+		if (next)
+			*next++ = '\0';
+		if (parse_line(s, text, e) < 0)
+			return err_in(e, "descriptor, line %u", s->line);
+	}
+	return 0;
+}
+
+/* What the assignments mean. */
+
+static int bad_value(const struct parser *s, enum key k, struct err *e)
+{
+	return err_set(e, EINVAL, "descriptor, line %u: %s: \"%s\" is not possible", s->seen[k],
+		key_names[k], s->value[k]);
+}
+
+static int check_version(const struct parser *s, struct err *e)
+{
+	const char *version = s->value[KEY_VERSION];
+	uint64_t v;
+
+	if (!version)
+		return err_set(e, EINVAL, "descriptor: no version");
+	if (!parse_number(version, &v))
+		return bad_value(s, KEY_VERSION, e);
+	if (v < 1 || v > 3)
+		return err_set(e, ENOTSUP, "descriptor version %s is not supported", version);
+	return 0;
+}
+
+static int set_cids(const struct parser *s, struct vmdk_desc *d, struct err *e)
+{
+	d->cid = d->parent_cid = VMDK_NO_CID;
+	if (s->value[KEY_CID] && !parse_cid(s->value[KEY_CID], &d->cid))
+		return bad_value(s, KEY_CID, e);
+	if (s->value[KEY_PARENT_CID] && !parse_cid(s->value[KEY_PARENT_CID], &d->parent_cid))
+		return bad_value(s, KEY_PARENT_CID, e);
+	return 0;
+}
+
+static int set_sector_size(const struct parser *s, struct vmdk_desc *d, struct err *e)
+{
+	const char *value = s->value[KEY_SECTOR_SIZE];
 	uint64_t v = 0;
 
-	for (size_t i = 0; i < a->nvalue; i++) {
-		int digit = tolower((unsigned char)a->value[i]);
-
-		if (!isxdigit(digit) || v > UINT32_MAX >> 4)
-			return bad_line(c, "a content id of 8 hex digits is expected", e);
-		v = v << 4 | (unsigned)(isdigit(digit) ? digit - '0' : digit - 'a' + 10);
-	}
-	if (a->nvalue == 0)
-		return bad_line(c, "a content id of 8 hex digits is expected", e);
-	*value = v;
+	if (value && (!parse_number(value, &v) || (v != 512 && v != 4096)))
+		return bad_value(s, KEY_SECTOR_SIZE, e);
+	d->sector_size = v;
 	return 0;
 }
 
-/* A key may be said once only: two answers to one question are none. */
-static int set_text(const struct cursor *c, const struct assignment *a, char **text, struct err *e)
+/* The keys of an encrypted disk stand in its descriptor, and an I/O filter does the work. */
+static int refuse_encrypted(const struct parser *s, struct err *e)
 {
-	if (*text)
-		return bad_line(c, "the key is there for the second time", e);
-	if (a->nvalue > LIMIT_NAME)
-		return bad_line(c, "the value is too long", e);
-	*text = copy(a->value, a->nvalue, e);
-	return *text ? 0 : -e->code;
-}
+	const char *filters = s->value[KEY_IO_FILTERS];
 
-static int set_version(const struct cursor *c, const struct assignment *a, struct err *e)
-{
-	if (a->nvalue == 1 && *a->value >= '1' && *a->value <= '3')
-		return 0;
-	return err_set(e, ENOTSUP, "descriptor, line %u: version %.*s is not supported", c->number,
-		(int)MIN(a->nvalue, 20), a->value);
-}
-
-static int assign(
-	struct vmdk_desc *d, const struct cursor *c, const struct assignment *a, struct err *e)
-{
-	if (has_key(a, "version"))
-		return set_version(c, a, e);
-	if (has_key(a, "CID"))
-		return set_hex(c, a, &d->cid, e);
-	if (has_key(a, "parentCID"))
-		return set_hex(c, a, &d->parent_cid, e);
-	if (has_key(a, "createType"))
-		return set_text(c, a, &d->create_type, e);
-	if (has_key(a, "parentFileNameHint"))
-		return set_text(c, a, &d->parent_hint, e);
-	if (has_key(a, "ddb.uuid.image"))
-		return set_text(c, a, &d->uuid, e);
-	if (has_key(a, "ddb.uuid.parent"))
-		return set_text(c, a, &d->parent_uuid, e);
-	if (has_key(a, "ddb.logicalSectorSize"))
-		d->sector_size = a->nvalue == 4 && memcmp(a->value, "4096", 4) == 0 ? 4096 : 512;
+	if (s->value[KEY_KEY_ID] || s->value[KEY_ENCRYPTION_KEYS] ||
+		(filters && strcasestr(filters, "crypt")))
+		return err_set(e, ENOTSUP, "the disk is encrypted, which is not supported");
 	return 0;
 }
 
-static int parse_line(struct vmdk_desc *d, struct cursor *c, struct err *e)
+static bool is_null_uuid(const char *s)
 {
-	struct assignment a;
+	return s[strspn(s, "{}0- ")] == '\0';
+}
+
+static int interpret(const struct parser *s, struct vmdk_desc *d, struct err *e)
+{
+	const char *uuid = s->value[KEY_PARENT_UUID];
+	int r = check_version(s, e);
+
+	if (r == 0)
+		r = refuse_encrypted(s, e);
+	if (r == 0)
+		r = set_cids(s, d, e);
+	if (r == 0)
+		r = set_sector_size(s, d, e);
+	if (r < 0)
+		return r;
+	d->create_type = s->value[KEY_CREATE_TYPE];
+	d->parent_hint = s->value[KEY_PARENT_HINT];
+	d->parent_uuid = uuid && !is_null_uuid(uuid) ? uuid : NULL;
+	return 0;
+}
+
+int vmdk_desc_parse(struct vmdk_desc *d, char *text, struct err *e)
+{
+	struct parser s = {.desc = d};
 	int r;
 
-	if (c->p == c->end || *c->p == '#')
-		return 0;
-	if (starts_extent(c))
-		return add_extent(d, c, e);
-	r = parse_assignment(c, &a, e);
-	return r < 0 ? r : assign(d, c, &a, e);
-}
-
-/* What a null UUID names is nothing. */
-static void drop_null_uuid(char **uuid)
-{
-	if (*uuid && strspn(*uuid, "0-{}") == strlen(*uuid)) {
-		free(*uuid);
-		*uuid = NULL;
-	}
-}
-
-static const char *skip_mark(const char *text, size_t *len)
-{
-	static const char mark[] = "\xef\xbb\xbf";
-
-	if (*len < 3 || memcmp(text, mark, 3) != 0)
-		return text;
-	*len -= 3;
-	return text + 3;
-}
-
-int vmdk_desc_parse(struct vmdk_desc *d, const char *text, size_t len, struct err *e)
-{
-	struct cursor c = {.number = 0};
-	const char *end;
-	int r = 0;
-
-	*d = (struct vmdk_desc){.parent_cid = VMDK_NO_PARENT};
-	text = skip_mark(text, &len);
-	end = text + strnlen(text, len);
-	while (r == 0 && next_line(&text, end, &c))
-		r = parse_line(d, &c, e);
+	*d = (struct vmdk_desc){.nlines = 0};
+	if (strlen(text) > VMDK_MAX_DESCRIPTOR)
+		return err_set(e, EFBIG, "descriptor: more than %u bytes", VMDK_MAX_DESCRIPTOR);
+	r = parse_lines(&s, strncmp(text, UTF8BOM, BOM_LEN) == 0 ? text + BOM_LEN : text, e);
+	if (r == 0)
+		r = interpret(&s, d, e);
 	if (r == 0 && d->nlines == 0)
-		r = err_set(e, EINVAL, "the descriptor names no extents");
-	if (r == 0 && !d->create_type) {
-		d->create_type = copy("", 0, e);
-		r = d->create_type ? 0 : -e->code;
-	}
-	drop_null_uuid(&d->parent_uuid);
+		r = err_set(e, EINVAL, "descriptor: no extents");
 	return r;
 }
 
 void vmdk_desc_free(struct vmdk_desc *d)
 {
-	for (size_t i = 0; i < d->nlines; i++)
-		free(d->lines[i].file);
 	free(d->lines);
-	free(d->create_type);
-	free(d->parent_hint);
-	free(d->parent_uuid);
-	free(d->uuid);
+	*d = (struct vmdk_desc){.nlines = 0};
 }
 
-/* The first line that says anything must be the title, which comes in several spellings, or - after
- * comments - a version. */
-bool vmdk_desc_recognise(const char *text, size_t len)
-{
-	struct cursor c = {.number = 0};
-	const char *end;
+/* Probing. */
 
-	text = skip_mark(text, &len);
-	end = text + strnlen(text, len);
-	while (next_line(&text, end, &c)) {
-		if (c.p == c.end)
+/* Is this the title that writers put into the first line?  Its blanks vary. */
+static bool is_title(const char *line)
+{
+	static const char title[] = "#diskdescriptorfile";
+	const char *t = title;
+
+	for (; *line && *t; line++) {
+		if (strchr(BLANKS, *line))
 			continue;
-		if (*c.p != '#')
-			return (size_t)(c.end - c.p) > 8 && strncasecmp(c.p, "version", 7) == 0 &&
-			       (c.p[7] == '=' || is_blank(c.p[7]));
-		c.p++;
-		skip_blanks(&c);
-		if ((size_t)(c.end - c.p) >= 15 && strncasecmp(c.p, "Disk Descriptor", 15) == 0)
-			return true;
+		if ((*line | 0x20) != (*t | 0x20))
+			return false;
+		t++;
 	}
-	return false;
+	return *t == '\0';
+}
+
+int vmdk_desc_probe(const unsigned char *head, size_t len)
+{
+	const char *p = (const char *)head, *end = p + len;
+
+	if (len >= BOM_LEN && memcmp(p, UTF8BOM, BOM_LEN) == 0)
+		p += BOM_LEN;
+	while (p < end) {
+		const char *newline = memchr(p, '\n', end - p);
+		size_t n = (newline ? newline : end) - p;
+		char line[64] = "";
+		char *first;
+
+		memcpy(line, p, MIN(sizeof line - 1, n));
+		if (memchr(p, '\0', n))
+			return is_title(line) ? 90 : 0;
+		p = newline ? newline + 1 : end;
+		first = skip_blanks(line);
+		trim_end(first);
+		if (is_title(first))
+			return 90;
+		if (*first == '\0' || *first == '#')
+			continue;
+		/* Whoever leaves the title out still begins with the version. */
+		return strncasecmp(first, "version", 7) == 0 && *skip_blanks(first + 7) == '=' ? 50
+											       : 0;
+	}
+	return 0;
 }

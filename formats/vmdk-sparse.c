@@ -1,8 +1,12 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* vmdk-sparse.c - the hosted sparse extent: header, grain directory, grain tables, grains.
+/* vmdk-sparse.c - hosted sparse extents and their compressed variant, streamOptimized.
  *
- * Directory and tables are 32-bit sector numbers and may be there twice.  Nothing says which copy
- * is right, so the first is believed as long as what it says is possible, and only then the second.
+ * A grain directory holds the sectors of grain tables, and these the sectors of grains, all 32 bits
+ * wide and counted from the beginning of the file.  There may be a redundant copy of directory and
+ * tables: it answers for entries of the first that cannot be right.
+ *
+ * An entry that points neither to room for grains nor to room for tables is damage and is told as
+ * such, at the place of the disk that it concerns; nothing else of the disk suffers.
  */
 #include <errno.h>
 #include <inttypes.h>
@@ -10,458 +14,462 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "bounds.h"
 #include "bytes.h"
 #include "cache.h"
 #include "codec.h"
 #include "err.h"
+#include "facts.h"
+#include "image.h"
 #include "io.h"
 #include "view.h"
 #include "vmdk.h"
 
-#define ENTRY          4u /* bytes of an entry of directory and table */
-#define GD_AT_END      UINT64_MAX
-#define MARKER_FOOTER  3u
-#define FOOTER_SEARCH  (1u << 20) /* bytes at the end of a file in which a footer is looked for */
-#define COMPRESSED_MAX (2u << 20) /* bytes of a grain that is inflated; writers use 64 KiB */
+#define ENTRY_SIZE 4u
 
-enum flags {
-	NEWLINE_TEST = 1u << 0,
-	REDUNDANT = 1u << 1,
-	COMPRESSED = 1u << 16,
-	MARKERS = 1u << 17,
-	MUST_KNOW = 0xffff0000u, /* who does not know one of these cannot read the extent */
+/* What the table says of a grain, when it does not say where it is.  Zero grains came with header
+ * version 2 and a flag, but no grain can ever lie in sector 1. */
+enum { GRAIN_NONE = 0, GRAIN_ZERO = 1, GRAIN_FIRST = 2 };
+
+struct sparse {
+	struct cache *cache;
+	struct codec *codec;
+	uint64_t capacity;  /* bytes of disk that the tables map */
+	uint32_t grain;     /* bytes */
+	uint32_t per_table; /* grains that a table maps */
+	uint64_t ngrains;
+	uint64_t gd_pos, gd_len; /* bytes */
+	uint64_t rgd_pos;        /* 0: no redundant directory */
+	uint64_t overhead;       /* first sector that may hold a grain */
+	bool compressed, markers;
 };
 
-enum grain_entry { GRAIN_ABSENT = 0, GRAIN_ZERO = 1 };
+/* Opening. */
 
-/* The header, and the footer that may stand in for it. */
-
-static bool is_header(const unsigned char *h)
+static bool directory_fits(uint64_t sector, uint64_t len, uint64_t size)
 {
-	return load_le32(h) == VMDK_MAGIC;
+	return sector > 0 && sector <= size / VMDK_SECTOR &&
+	       range_fits(sector * VMDK_SECTOR, len, size);
 }
 
-/* Is there a footer at pos, behind its marker? */
-static bool is_footer(const unsigned char *marker)
+static int place_directory(
+	struct sparse *s, const struct vmdk_header *h, struct io *io, struct err *e)
 {
-	return load_le64(marker) == 1 && load_le32(marker + 8) == 0 &&
-	       load_le32(marker + 12) == MARKER_FOOTER && is_header(marker + VMDK_SECTOR);
+	uint64_t tables = div_round_up(s->ngrains, s->per_table);
+	uint64_t len = tables * ENTRY_SIZE;
+	bool redundant = (h->flags & VMDK_REDUNDANT) && directory_fits(h->rgd, len, io->size);
+
+	if (len > VMDK_MAX_GD_BYTES)
+		return err_set(e, EFBIG,
+			"grain directory of %" PRIu64 " entries, at most %u are possible", tables,
+			VMDK_MAX_GD_BYTES / ENTRY_SIZE);
+	s->gd_len = len;
+	if (directory_fits(h->gd, len, io->size)) {
+		s->gd_pos = h->gd * VMDK_SECTOR;
+		s->rgd_pos = redundant ? h->rgd * VMDK_SECTOR : 0;
+	} else if (redundant) {
+		s->gd_pos = h->rgd * VMDK_SECTOR;
+	} else {
+		return err_set(e, EUCLEAN,
+			"grain directory of %" PRIu64 " bytes in sector %" PRIu64
+			" is not inside the file, %" PRIu64 " bytes",
+			len, h->gd, io->size);
+	}
+	return 0;
 }
 
-/* The footer is in the last sector but one - unless somebody appended to the file. */
-static int find_footer(struct io *io, unsigned char *h, struct err *e)
+static int sparse_load(struct sparse *s, struct io *io, struct err *e)
 {
-	uint64_t end = io->size & ~(uint64_t)(VMDK_SECTOR - 1);
-	size_t len = MIN(end, FOOTER_SEARCH), at;
-	unsigned char *tail = malloc(len + 1);
+	struct vmdk_header h;
+	bool streamed;
+	int r = vmdk_header_read(io, &h, e);
+
+	if (r < 0)
+		return r;
+	streamed = h.gd == VMDK_GD_AT_END;
+	if (streamed)
+		r = vmdk_footer_read(io, &h, e);
+	if (r < 0)
+		return r;
+	/* Tables come before overhead, unless they come last. */
+	if (!streamed && h.overhead > io->size / VMDK_SECTOR)
+		return err_set(e, EUCLEAN,
+			"the file is cut short: %" PRIu64 " bytes, at least %" PRIu64
+			" sectors expected",
+			io->size, h.overhead);
+	s->capacity = h.capacity * VMDK_SECTOR;
+	s->grain = h.grain * VMDK_SECTOR;
+	s->per_table = h.tables_len;
+	s->ngrains = div_round_up(h.capacity, h.grain);
+	s->overhead = MAX(h.overhead, GRAIN_FIRST);
+	s->compressed = h.flags & VMDK_COMPRESSED;
+	s->markers = h.flags & VMDK_MARKERS;
+	return place_directory(s, &h, io, e);
+}
+
+static int sparse_open(struct vmdk_extent *x, const struct image *img, struct err *e)
+{
+	struct sparse *s = calloc(1, sizeof *s);
 	int r;
 
-	if (!tail)
+	if (!s)
 		return err_nomem(e);
-	r = io_read(io, tail, len, end - len, e);
-	for (at = len; r == 0 && at >= 2 * VMDK_SECTOR; at -= VMDK_SECTOR)
-		if (is_footer(tail + at - 2 * VMDK_SECTOR))
-			break;
-	if (r == 0 && at >= 2 * VMDK_SECTOR)
-		memcpy(h, tail + at - VMDK_SECTOR, VMDK_SECTOR);
-	else if (r == 0)
-		r = err_set(e, EUCLEAN,
-			"the footer with the grain directory is missing; the file was cut");
-	free(tail);
+	s->cache = img->opts->cache;
+	s->codec = img->opts->codec;
+	r = sparse_load(s, x->io, e);
+	if (r < 0) {
+		free(s);
+		return x->io == img->io ? r : err_in(e, "%s", x->io->name);
+	}
+	x->priv = s;
+	return 0;
+}
+
+static void sparse_close(struct vmdk_extent *x)
+{
+	free(x->priv);
+}
+
+/* Tables.  A grain is named by its index in the extent. */
+
+static bool overlaps(uint64_t a, uint64_t a_len, uint64_t b, uint64_t b_len)
+{
+	return a < b + b_len && b < a + a_len;
+}
+
+/* May table i be at sector?  The last table need not be longer than the disk wants it. */
+static bool table_possible(const struct vmdk_extent *x, uint64_t i, uint32_t sector)
+{
+	const struct sparse *s = x->priv;
+	uint64_t pos = sector * (uint64_t)VMDK_SECTOR;
+	uint64_t len = MIN(s->per_table, s->ngrains - i * s->per_table) * ENTRY_SIZE;
+
+	return sector > 0 && range_fits(pos, len, x->io->size) &&
+	       !overlaps(pos, len, s->gd_pos, s->gd_len) &&
+	       !(s->rgd_pos && overlaps(pos, len, s->rgd_pos, s->gd_len));
+}
+
+static bool grain_possible(const struct vmdk_extent *x, uint32_t entry)
+{
+	const struct sparse *s = x->priv;
+
+	return entry < GRAIN_FIRST ||
+	       (entry >= s->overhead && entry < div_round_up(x->io->size, VMDK_SECTOR));
+}
+
+static int read_entry(
+	const struct vmdk_extent *x, uint64_t table_pos, uint64_t i, uint32_t *entry, struct err *e)
+{
+	const struct sparse *s = x->priv;
+	unsigned char raw[ENTRY_SIZE];
+	int r = meta_read(s->cache, x->io, raw, sizeof raw, table_pos + i * ENTRY_SIZE, e);
+
+	*entry = r < 0 ? 0 : load_le32(raw);
 	return r;
 }
 
-static int check_version(const unsigned char *h, struct err *e)
+/* Where table i is by the redundant directory; 0: nowhere, or nowhere possible. */
+static int find_redundant_table(
+	const struct vmdk_extent *x, uint64_t i, uint64_t *pos, struct err *e)
 {
-	static const unsigned char newlines[] = {'\n', ' ', '\r', '\n'};
-	uint32_t version = load_le32(h + 4), flags = load_le32(h + 8);
+	const struct sparse *s = x->priv;
+	uint32_t sector = 0;
+	int r = s->rgd_pos ? read_entry(x, s->rgd_pos, i, &sector, e) : 0;
 
-	if (version < 1 || version > 3)
-		return err_set(e, ENOTSUP, "sparse extent version %u is not supported", version);
-	if (flags & MUST_KNOW & ~(uint32_t)(COMPRESSED | MARKERS))
-		return err_set(e, ENOTSUP, "sparse extent flags 0x%08x are not supported", flags);
-	if (flags & NEWLINE_TEST && memcmp(h + 73, newlines, sizeof newlines) != 0)
-		return err_set(
-			e, EUCLEAN, "line ends were converted: the file was transferred as text");
-	return 0;
+	*pos = table_possible(x, i, sector) ? sector * (uint64_t)VMDK_SECTOR : 0;
+	return r;
 }
 
-static int check_compression(struct vmdk_sparse *s, const unsigned char *h, struct err *e)
+/* Where table i is; 0: there is none and no grain of it either. */
+static int find_table(const struct vmdk_extent *x, uint64_t i, uint64_t *pos, struct err *e)
 {
-	uint32_t flags = load_le32(h + 8);
-	unsigned algorithm = load_le16(h + 77);
+	const struct sparse *s = x->priv;
+	uint32_t sector;
+	int r = read_entry(x, s->gd_pos, i, &sector, e);
 
-	s->compressed = flags & COMPRESSED;
-	s->markers = flags & MARKERS;
-	if (algorithm > 1 || s->compressed != (algorithm == 1))
-		return err_set(e, ENOTSUP,
-			"compression algorithm %u with flags 0x%08x is not supported", algorithm,
-			flags);
-	if (s->compressed && s->grain_size > COMPRESSED_MAX)
-		return err_set(e, ENOTSUP,
-			"compressed grains of %" PRIu64 " bytes are not supported", s->grain_size);
-	return 0;
-}
-
-static int check_geometry(struct vmdk_sparse *s, const unsigned char *h, struct err *e)
-{
-	uint64_t grain = load_le64(h + 20);
-
-	s->capacity = load_le64(h + 12);
-	s->gtes = load_le32(h + 44);
-	if (s->capacity > LIMIT_DISK_SIZE / VMDK_SECTOR)
-		return err_set(e, EFBIG, "a capacity of %" PRIu64 " sectors", s->capacity);
-	if (!is_power_of_2(grain) || grain > VMDK_MAX_GRAIN_SECTORS)
-		return err_set(e, EINVAL,
-			"a grain of %" PRIu64 " sectors, a power of two up to %u expected", grain,
-			VMDK_MAX_GRAIN_SECTORS);
-	if (s->gtes == 0 || s->gtes > VMDK_MAX_GTES_PER_GT)
-		return err_set(e, EINVAL, "grain tables of %u entries, 1 to %u expected", s->gtes,
-			VMDK_MAX_GTES_PER_GT);
-	s->grain_size = grain * VMDK_SECTOR;
-	s->ngrains = div_round_up(s->capacity, grain);
-	s->ntables = div_round_up(s->ngrains, s->gtes);
-	if (s->ntables > VMDK_MAX_GD_BYTES / ENTRY)
-		return err_set(e, EFBIG, "a grain directory of %" PRIu64 " entries, %u at most",
-			s->ntables, VMDK_MAX_GD_BYTES / ENTRY);
-	return 0;
-}
-
-/* The position of a sector, 0 when len bytes from there on are not in the file behind the header.
- */
-static uint64_t position_of(const struct vmdk_sparse *s, uint64_t sector, uint64_t len)
-{
-	uint64_t pos = sector * VMDK_SECTOR;
-
-	if (sector > UINT64_MAX / VMDK_SECTOR || !range_fits(pos, len, s->io->size))
+	if (r < 0)
+		return r;
+	if (table_possible(x, i, sector)) {
+		*pos = sector * (uint64_t)VMDK_SECTOR;
 		return 0;
-	return pos;
+	}
+	/* Writers fill in both directories at once: where only this one has no entry, it was lost.
+	 */
+	r = find_redundant_table(x, i, pos, e);
+	if (r < 0 || *pos > 0 || sector == 0)
+		return r;
+	return err_set(e, EUCLEAN,
+		"grain directory: entry %" PRIu64 ", sector %" PRIu32 ", cannot be a grain table",
+		i, sector);
 }
 
-static int check_directory(struct vmdk_sparse *s, const unsigned char *h, struct err *e)
+/* An entry that cannot be right: what does the redundant table say? */
+static int __attribute__((cold))
+ask_redundant(const struct vmdk_extent *x, uint64_t grain, uint32_t *entry, struct err *e)
 {
-	uint64_t len = s->ntables * ENTRY, gd = load_le64(h + 56);
+	const struct sparse *s = x->priv;
+	uint32_t bad = *entry;
+	uint64_t pos;
+	int r = find_redundant_table(x, grain / s->per_table, &pos, e);
 
-	if (load_le64(h + 64) > s->io->size / VMDK_SECTOR)
+	if (r < 0)
+		return r;
+	if (pos > 0) {
+		r = read_entry(x, pos, grain % s->per_table, entry, e);
+		if (r < 0 || grain_possible(x, *entry))
+			return r;
+	}
+	if (bad < s->overhead)
 		return err_set(e, EUCLEAN,
-			"the file was cut: it has %" PRIu64 " bytes, and %" PRIu64
-			" sectors before its first grain",
-			s->io->size, load_le64(h + 64));
-	s->overhead = MAX(load_le64(h + 64), 1) * VMDK_SECTOR;
-	s->gd_pos = position_of(s, gd, len);
-	if (load_le32(h + 8) & REDUNDANT)
-		s->rgd_pos = position_of(s, load_le64(h + 48), len);
-	if (s->gd_pos == 0)
-		s->gd_pos = s->rgd_pos;
-	if (s->gd_pos == 0 && s->ntables > 0)
-		return err_set(e, EUCLEAN,
-			"the grain directory, at sector %" PRIu64
-			", is not inside the file of %" PRIu64 " bytes",
-			gd, s->io->size);
+			"grain table: grain %" PRIu64 " in sector %" PRIu32
+			", but grains begin with sector %" PRIu64,
+			grain, bad, s->overhead);
+	return err_set(e, EIO,
+		"grain %" PRIu64 " in sector %" PRIu32 " lies past the end of the file, %" PRIu64
+		" bytes",
+		grain, bad, x->io->size);
+}
+
+/* A run of grains that lie one after another, or of which none is stored.  All that is known of
+ * holes of the host file is kept for the tables that follow. */
+struct run {
+	uint32_t entry; /* of the first */
+	uint64_t n;
+	bool ended;
+	uint64_t hole_pos, hole_end;
+};
+
+static bool run_continues(const struct sparse *s, const struct run *run, uint32_t entry)
+{
+	if (run->entry < GRAIN_FIRST)
+		return entry == run->entry;
+	return !s->compressed && entry == run->entry + run->n * (s->grain / VMDK_SECTOR);
+}
+
+/* Adds n grains whose entries stand at p, as far as they go on with the run. */
+static void run_add(const struct sparse *s, struct run *run, const unsigned char *p, uint64_t n)
+{
+	for (; n > 0; n--, p += ENTRY_SIZE) {
+		if (!run_continues(s, run, load_le32(p))) {
+			run->ended = true;
+			return;
+		}
+		run->n++;
+	}
+}
+
+static int run_start(
+	const struct vmdk_extent *x, struct run *run, uint64_t grain, uint32_t entry, struct err *e)
+{
+	if (!grain_possible(x, entry)) {
+		int r = ask_redundant(x, grain, &entry, e);
+
+		if (r < 0)
+			return r;
+	}
+	run->entry = entry;
+	run->n = 1;
 	return 0;
 }
 
-static int check_descriptor(struct vmdk_sparse *s, const unsigned char *h, struct err *e)
+/* Are these bytes in a hole of the host file?  Some writers make the tables of a huge disk as one
+ * hole, which would take a while to read. */
+static bool in_hole(struct io *io, struct run *run, uint64_t pos, uint64_t len)
 {
-	uint64_t sector = load_le64(h + 28), sectors = load_le64(h + 36);
+	if (pos < run->hole_pos || pos >= run->hole_end) {
+		if (!io->sparse)
+			return false;
+		run->hole_pos = pos;
+		run->hole_end = io_seek(io, pos, SEEK_DATA);
+	}
+	return range_fits(pos - run->hole_pos, len, run->hole_end - run->hole_pos);
+}
 
-	if (sector == 0 || sectors == 0)
+/* Adds the grains from grain on to the run, n of them at most and all in the table at pos. */
+static int run_add_table(const struct vmdk_extent *x, struct run *run, uint64_t pos, uint64_t grain,
+	uint64_t n, struct err *e)
+{
+	const struct sparse *s = x->priv;
+
+	pos += grain % s->per_table * ENTRY_SIZE;
+	if (run->n > 0 && run->entry == GRAIN_NONE && in_hole(x->io, run, pos, n * ENTRY_SIZE)) {
+		run->n += n;
 		return 0;
-	if (sectors > VMDK_MAX_DESCRIPTOR / VMDK_SECTOR)
-		return err_set(e, EFBIG, "a descriptor of %" PRIu64 " sectors, %u at most", sectors,
-			VMDK_MAX_DESCRIPTOR / VMDK_SECTOR);
-	s->desc_len = sectors * VMDK_SECTOR;
-	s->desc_pos = position_of(s, sector, s->desc_len);
-	if (s->desc_pos == 0)
-		return err_set(e, EUCLEAN,
-			"the descriptor, at sector %" PRIu64 ", is not inside the file", sector);
-	return 0;
-}
+	}
+	while (n > 0 && !run->ended) {
+		uint64_t had = run->n, here;
+		struct meta m;
+		int r = meta_pin(s->cache, x->io, pos, &m, e);
 
-int vmdk_sparse_open(struct vmdk_sparse *s, struct err *e)
-{
-	unsigned char h[VMDK_SECTOR];
-	int r;
-
-	if (s->io->size < sizeof h)
-		return err_set(
-			e, EINVAL, "the header is cut off at %" PRIu64 " bytes", s->io->size);
-	r = io_read(s->io, h, sizeof h, 0, e);
-	if (r == 0 && !is_header(h))
-		r = err_set(e, EINVAL, "not a sparse VMDK extent: no KDMV at its beginning");
-	if (r == 0)
-		r = check_version(h, e);
-	if (r == 0 && load_le64(h + 56) == GD_AT_END) {
-		r = find_footer(s->io, h, e);
+		if (r < 0)
+			return r;
+		here = MIN(n, m.n / ENTRY_SIZE);
+		if (run->n == 0)
+			r = run_start(x, run, grain, load_le32(m.p), e);
 		if (r == 0)
-			r = check_version(h, e);
+			run_add(s, run, m.p + (run->n - had) * ENTRY_SIZE, here - (run->n - had));
+		meta_unpin(s->cache, &m);
+		if (r < 0)
+			return r;
+		pos += here * ENTRY_SIZE;
+		n -= here;
 	}
-	if (r == 0)
-		r = check_geometry(s, h, e);
-	if (r == 0)
-		r = check_compression(s, h, e);
-	if (r == 0)
-		r = check_directory(s, h, e);
-	if (r == 0)
-		r = check_descriptor(s, h, e);
-	return r;
-}
-
-/* From a grain to where it lies. */
-
-/* Reads one entry of a directory or a table. */
-static int read_entry(const struct vmdk_sparse *s, uint64_t pos, uint32_t *entry, struct err *e)
-{
-	unsigned char bytes[ENTRY];
-	int r = meta_read(s->cache, s->io, bytes, sizeof bytes, pos, e);
-
-	*entry = load_le32(bytes);
-	return r;
-}
-
-/* The position of table number t by one of the directories, 0 when that says nothing possible. */
-static int table_by(
-	const struct vmdk_sparse *s, uint64_t directory, uint64_t t, uint64_t *pos, struct err *e)
-{
-	uint32_t entry;
-	int r = read_entry(s, directory + t * ENTRY, &entry, e);
-
-	*pos = r == 0 ? position_of(s, entry, s->gtes * ENTRY) : 0;
-	return r;
-}
-
-/* The copy of a table, 0 when there is none. */
-static int redundant_table(const struct vmdk_sparse *s, uint64_t t, uint64_t *pos, struct err *e)
-{
-	*pos = 0;
-	return s->rgd_pos ? table_by(s, s->rgd_pos, t, pos, e) : 0;
-}
-
-static int find_table(const struct vmdk_sparse *s, uint64_t t, uint64_t *pos, struct err *e)
-{
-	int r = table_by(s, s->gd_pos, t, pos, e);
-
-	if (r == 0 && *pos == 0)
-		r = redundant_table(s, t, pos, e);
-	if (r == 0 && *pos == 0)
-		r = err_set(e, EUCLEAN, "grain table %" PRIu64 " does not lie inside the file", t);
-	return r;
-}
-
-/* Directory entries from t on, as far as one page shows, without a table. */
-static int count_missing(const struct vmdk_sparse *s, uint64_t t, uint64_t *n, struct err *e)
-{
-	struct meta m;
-	int r = meta_pin(s->cache, s->io, s->gd_pos + t * ENTRY, &m, e);
-
-	if (r < 0)
-		return r;
-	for (*n = 0; *n < MIN(m.n / ENTRY, s->ntables - t); ++*n)
-		if (load_le32(m.p + *n * ENTRY) != 0)
-			break;
-	meta_unpin(s->cache, &m);
 	return 0;
 }
 
-/* Tables from t on, the first at pos, that lie in a hole of the host file: all their entries are 0.
- * Many programs write all tables at once and leave the file system to store the zeroes. */
-static int count_in_hole(
-	const struct vmdk_sparse *s, uint64_t t, uint64_t pos, uint64_t *n, struct err *e)
+/* The run that begins at grain, n of them at most.  On failure run->n says how many grains share
+ * the fault. */
+static int run_find(
+	const struct vmdk_extent *x, uint64_t grain, uint64_t n, struct run *run, struct err *e)
 {
-	uint64_t len = s->gtes * ENTRY, data = s->io->sparse ? io_seek(s->io, pos, SEEK_DATA) : 0;
-	struct meta m;
+	const struct sparse *s = x->priv;
+
+	*run = (struct run){.entry = GRAIN_NONE};
+	while (run->n < n && !run->ended) {
+		uint64_t next = grain + run->n, pos;
+		uint64_t here = MIN(n - run->n, s->per_table - next % s->per_table);
+		bool first = run->n == 0;
+		int r = find_table(x, next / s->per_table, &pos, e);
+
+		if (r < 0) {
+			run->n = first ? here : run->n;
+			return first ? r : 0; /* a later fault is met again by whoever goes on */
+		}
+		if (pos == 0 && run->entry == GRAIN_NONE)
+			run->n += here;
+		else if (pos == 0)
+			return 0;
+		else if ((r = run_add_table(x, run, pos, next, here, e)) < 0)
+			return first ? r : 0;
+	}
+	return 0;
+}
+
+/* The map. */
+
+static int sparse_map(
+	const struct vmdk_extent *x, uint64_t off, uint64_t len, struct extent *out, struct err *e)
+{
+	const struct sparse *s = x->priv;
+	uint64_t grain = off / s->grain, skip = off % s->grain;
+	struct run run;
 	int r;
 
-	*n = 0;
-	if (data < pos + len)
-		return 0;
-	r = meta_pin(s->cache, s->io, s->gd_pos + t * ENTRY, &m, e);
+	out->kind = EXTENT_BELOW;
+	out->len = len;
+	if (off >= s->capacity)
+		return 0; /* the line says more than the tables know */
+	len = MIN(len, s->capacity - off);
+	r = run_find(x, grain, div_round_up(skip + len, s->grain), &run, e);
+	out->len = MIN(len, MAX(run.n, 1) * s->grain - skip);
 	if (r < 0)
-		return r;
-	for (; *n < MIN(m.n / ENTRY, s->ntables - t); ++*n) {
-		uint64_t next = load_le32(m.p + *n * ENTRY) * (uint64_t)VMDK_SECTOR;
-
-		if (next < pos || next + len > data)
-			break;
-	}
-	meta_unpin(s->cache, &m);
-	return 0;
-}
-
-static bool is_possible(const struct vmdk_sparse *s, uint32_t entry)
-{
-	uint64_t pos = (uint64_t)entry * VMDK_SECTOR;
-
-	return entry <= GRAIN_ZERO || (pos >= s->overhead && pos < s->io->size);
-}
-
-/* What the copy of the table says of a grain that the table is wrong about. */
-static int second_opinion(
-	const struct vmdk_sparse *s, uint64_t grain, uint32_t *entry, struct err *e)
-{
-	uint64_t table;
-	uint32_t wrong = *entry;
-	int r = redundant_table(s, grain / s->gtes, &table, e);
-
-	if (r == 0 && table != 0)
-		r = read_entry(s, table + grain % s->gtes * ENTRY, entry, e);
-	if (r == 0 && !is_possible(s, *entry))
-		r = err_set(e, EUCLEAN, "grain %" PRIu64 " at sector %u, which holds no grain",
-			grain, wrong);
-	return r;
-}
-
-/* How many of the n entries at p, the first included, go on like the first. */
-static size_t run_length(const struct vmdk_sparse *s, const unsigned char *p, size_t n)
-{
-	uint64_t first = load_le32(p), step = s->grain_size / VMDK_SECTOR;
-	size_t i = 1;
-
-	if (first <= GRAIN_ZERO)
-		step = 0;
-	else if (s->compressed)
-		return 1;
-	while (i < n && load_le32(p + i * ENTRY) == first + i * step)
-		i++;
-	return i;
-}
-
-/* The entry of a grain and the number of grains that it speaks for. */
-static int look(const struct vmdk_sparse *s, uint64_t grain, uint64_t table, uint32_t *entry,
-	uint64_t *n, struct err *e)
-{
-	uint64_t i = grain % s->gtes;
-	struct meta m;
-	int r = meta_pin(s->cache, s->io, table + i * ENTRY, &m, e);
-
-	if (r < 0)
-		return r;
-	*entry = load_le32(m.p);
-	*n = run_length(s, m.p, MIN(m.n / ENTRY, s->gtes - i));
-	meta_unpin(s->cache, &m);
-	if (is_possible(s, *entry))
-		return 0;
-	*n = 1;
-	return second_opinion(s, grain, entry, e);
-}
-
-/* A compressed grain is named by where it lies and, to be checked against what stands there, by the
- * low half of its number. */
-static int extent_of_grain(const struct vmdk_sparse *s, uint64_t grain, uint64_t skip, uint64_t n,
-	uint32_t entry, struct extent *x, struct err *e)
-{
-	x->len = n * s->grain_size - skip;
-	x->kind = entry == GRAIN_ZERO ? EXTENT_ZERO : EXTENT_BELOW;
-	if (entry <= GRAIN_ZERO)
+		return err_in(e, "%s", x->io->name);
+	if (run.entry == GRAIN_ZERO)
+		out->kind = EXTENT_ZERO;
+	if (run.entry < GRAIN_FIRST)
 		return 0;
 	if (!s->compressed)
 		return extent_in_file(
-			x, s->io, (uint64_t)entry * VMDK_SECTOR, skip, x->len, s->grain_size, e);
-	x->kind = EXTENT_MADE;
-	x->pos = skip;
-	x->io = s->io;
-	x->unit_id = grain << 32 | entry;
-	x->unit_len = s->grain_size;
+			out, x->io, run.entry * (uint64_t)VMDK_SECTOR, skip, out->len, s->grain, e);
+	out->kind = EXTENT_MADE;
+	out->io = x->io;
+	out->pos = skip;
+	/* There are 2^32 grains at most.  With the index in it the name tells two grains apart that
+	 * claim one place, and each is checked on its own. */
+	out->unit_id = grain << 32 | run.entry;
+	out->unit_len = s->grain;
 	return 0;
 }
 
-int vmdk_sparse_map(
-	const struct vmdk_sparse *s, uint64_t off, uint64_t len, struct extent *x, struct err *e)
+/* Compressed grains: a 64-bit sector of the extent, unless there are no markers, a 32-bit length,
+ * and a zlib stream (Compressed Grain). */
+
+struct packed {
+	uint64_t grain, pos; /* which and where */
+	uint32_t len;        /* of the zlib stream, which begins at pos */
+};
+
+static int read_packed(
+	const struct vmdk_extent *x, uint64_t unit_id, struct packed *k, struct err *e)
 {
-	uint64_t grain = off / s->grain_size, skip = off % s->grain_size, t = grain / s->gtes;
-	uint64_t first = grain % s->gtes, table = 0, n;
-	uint32_t entry = GRAIN_ABSENT;
-	int r;
-
-	x->len = s->grain_size - skip; /* as far as damage here would reach */
-	r = count_missing(s, t, &n, e);
-	if (r == 0 && n == 0) {
-		r = find_table(s, t, &table, e);
-		if (r == 0)
-			r = look(s, grain, table, &entry, &n, e);
-		if (r < 0)
-			return r;
-		x->len = n * s->grain_size - skip;
-		if (entry != GRAIN_ABSENT || x->len >= len)
-			return extent_of_grain(s, grain, skip, n, entry, x, e);
-		r = count_in_hole(s, t, table, &n, e);
-		if (r == 0 && n == 0)
-			n = (x->len + skip) / s->grain_size;
-		else
-			n = n * s->gtes - first;
-	} else {
-		n = n * s->gtes - first;
-	}
-	return r < 0 ? r : extent_of_grain(s, grain, skip, n, entry, x, e);
-}
-
-/* Compressed grains. */
-
-/* The record in front of a grain: its first sector in the disk - only with markers - and its
- * length. */
-static int read_record(
-	const struct vmdk_sparse *s, uint64_t *pos, uint32_t number, uint32_t *len, struct err *e)
-{
-	uint64_t grain_sectors = s->grain_size / VMDK_SECTOR,
-		 lba = (uint64_t)number * grain_sectors;
-	unsigned char record[12];
-	size_t size = s->markers ? 12 : 4;
-	int r = io_read(s->io, record, size, *pos, e);
+	const struct sparse *s = x->priv;
+	uint64_t pos = (uint32_t)unit_id * (uint64_t)VMDK_SECTOR;
+	size_t head = s->markers ? 12 : 4;
+	uint32_t max = s->grain + s->grain / 1000 + (64u << 10);
+	unsigned char raw[12];
+	int r = io_read(x->io, raw, head, pos, e);
 
 	if (r < 0)
 		return r;
-	if (s->markers)
-		lba = load_le64(record);
-	*len = load_le32(record + size - 4);
-	*pos += size;
-	if (lba % grain_sectors != 0 || (uint32_t)(lba / grain_sectors) != number)
-		return err_set(e, EUCLEAN, "the grain there is that of sector %" PRIu64, lba);
-	if (*len == 0 || *len > s->grain_size + s->grain_size / 16 + 4096 ||
-		!range_fits(*pos, *len, s->io->size))
-		return err_set(e, EUCLEAN, "a grain of %u compressed bytes", *len);
+	k->grain = unit_id >> 32;
+	k->pos = pos + head;
+	k->len = load_le32(raw + head - 4);
+	if (s->markers && load_le64(raw) != k->grain * (s->grain / VMDK_SECTOR))
+		return err_set(e, EUCLEAN,
+			"the data at %" PRIu64 " is of sector %" PRIu64 ", not %" PRIu64, pos,
+			load_le64(raw), k->grain * (s->grain / VMDK_SECTOR));
+	if (k->len == 0 || k->len > max || !range_fits(k->pos, k->len, x->io->size))
+		return err_set(e, EUCLEAN,
+			"compressed length %" PRIu32 " at %" PRIu64 ", at most %" PRIu32
+			" inside a file of %" PRIu64 " expected",
+			k->len, pos, max, x->io->size);
 	return 0;
 }
 
-/* Bytes that a grain must have: the last one may end with the disk. */
-static uint64_t bytes_of_grain(const struct vmdk_sparse *s, uint32_t number)
+/* Grains that end with the disk may be stored short; what is missing is never seen. */
+static int unpack(const struct vmdk_extent *x, const struct packed *k, const void *in,
+	unsigned char *out, struct err *e)
 {
-	uint64_t last = s->ngrains - 1;
+	const struct sparse *s = x->priv;
+	uint64_t start = k->grain * s->grain;
+	uint64_t needed = MIN(s->grain, s->capacity - start);
+	ssize_t made = codec_inflate_zlib(s->codec, in, k->len, out, s->grain, e);
 
-	if (number != (uint32_t)last)
-		return s->grain_size;
-	return s->capacity * VMDK_SECTOR - last * s->grain_size;
+	if (made < 0)
+		return err_in(e, "data at %" PRIu64, k->pos);
+	if ((uint64_t)made < needed)
+		return err_set(e, EUCLEAN,
+			"the data at %" PRIu64 " gives %zd bytes, %" PRIu64 " expected", k->pos,
+			made, needed);
+	memset(out + made, 0, s->grain - made);
+	return 0;
 }
 
-static int inflate_grain(
-	const struct vmdk_sparse *s, uint64_t pos, uint32_t number, void *buf, struct err *e)
+static int sparse_fill(
+	const struct vmdk_extent *x, const struct extent *unit, void *buf, struct err *e)
 {
-	uint32_t len;
-	ssize_t made;
+	struct packed k;
 	void *in;
-	int r = read_record(s, &pos, number, &len, e);
+	int r = read_packed(x, unit->unit_id, &k, e);
 
 	if (r < 0)
-		return r;
-	in = malloc(len);
+		goto where;
+	in = malloc(k.len);
 	if (!in)
 		return err_nomem(e);
-	r = io_read(s->io, in, len, pos, e);
-	made = r < 0 ? r : codec_inflate_zlib(s->codec, in, len, buf, s->grain_size, e);
+	r = io_read(x->io, in, k.len, k.pos, e);
+	if (r == 0)
+		r = unpack(x, &k, in, buf, e);
 	free(in);
-	if (made < 0)
-		return made;
-	if ((uint64_t)made < bytes_of_grain(s, number))
-		return err_set(e, EUCLEAN, "it holds %zd bytes, %" PRIu64 " expected", made,
-			bytes_of_grain(s, number));
-	memset((char *)buf + made, 0, s->grain_size - made);
-	return 0;
+where:
+	return r < 0 ? err_in(e, "%s: grain %" PRIu64, x->io->name, unit->unit_id >> 32) : 0;
 }
 
-int vmdk_sparse_fill(const struct vmdk_sparse *s, const struct extent *x, void *buf, struct err *e)
+static void sparse_facts(const struct vmdk_extent *x, struct facts *f)
 {
-	uint32_t sector = (uint32_t)x->unit_id;
-	int r = inflate_grain(s, (uint64_t)sector * VMDK_SECTOR, x->unit_id >> 32, buf, e);
+	const struct sparse *s = x->priv;
 
-	return r < 0 ? err_in(e, "compressed grain at sector %u", sector) : 0;
+	fact_number(f, "cluster-size", s->grain);
+	fact_cluster_size(f, s->grain);
+	if (s->compressed)
+		fact_flag(f, "compressed", true);
 }
+
+const struct vmdk_kind vmdk_sparse = {
+	.type = "SPARSE",
+	.has_file = true,
+	.open = sparse_open,
+	.close = sparse_close,
+	.map = sparse_map,
+	.fill = sparse_fill,
+	.facts = sparse_facts,
+};

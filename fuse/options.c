@@ -21,6 +21,7 @@ enum {
 	KEY_ALLOW,
 	KEY_SEARCH,
 	KEY_DEBUG,
+	KEY_ALLOW_OTHER,
 	KEY_WRITABLE,
 };
 
@@ -65,7 +66,7 @@ static const struct fuse_opt spec[] = {
 	SET("nodev", mount_words),
 	SET("suid", mount_words),
 	SET("nosuid", mount_words),
-	PASS_ON("allow_other"),
+	FUSE_OPT_KEY("allow_other", KEY_ALLOW_OTHER),
 	PASS_ON("allow_root"),
 	PASS_ON("fsname="),
 	PASS_ON("subtype="),
@@ -209,6 +210,9 @@ static int take_option(void *data, const char *arg, int key, struct fuse_args *o
 		return words_add(&o->search, strchr(arg, '=') + 1);
 	case KEY_DEBUG:
 		o->debug = o->foreground = 1;
+		return 1;
+	case KEY_ALLOW_OTHER:
+		o->allow_other = 1;
 		return 1;
 	case KEY_WRITABLE:
 		return refuse_writing("cow");
