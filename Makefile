@@ -48,15 +48,18 @@ unit_libs   = $(eval unit_libs := $$(shell $(PKG_CONFIG) --libs $(UNITLIBS)))$(u
 
 FORMATS := $(wildcard formats/*.c)
 FUSE    := $(wildcard fuse/*.c)
+NAMES   := fuse/names.c # the part of fuse/ that unit tests can link
 UNIT    := $(wildcard tests/unit/*.c)
 IMAGES  := $(wildcard tests/images/*.c)
-HELPERS := $(wildcard tests/mount/*.c tests/bench/*.c)
+SHIM    := tests/mount/failread.c
+HELPERS := $(filter-out $(SHIM),$(wildcard tests/mount/*.c tests/bench/*.c))
 FUZZ    := $(wildcard tests/fuzz/fuzz_*.c)
 
 obj = $(patsubst %.c,$(B)/%.o,$(1))
 LIB := $(B)/libvdisk.a
 PROGRAMS := $(B)/vdiskfs
-TESTPROGRAMS := $(B)/unit $(B)/mkimage $(patsubst %.c,$(B)/%,$(HELPERS))
+TESTPROGRAMS := $(B)/unit $(B)/mkimage $(patsubst %.c,$(B)/%,$(HELPERS)) \
+	$(patsubst %.c,$(B)/%.so,$(SHIM))
 
 all: $(PROGRAMS)
 
@@ -68,11 +71,11 @@ $(LIB): $(call obj,$(FORMATS))
 	$(call say,AR,$@)
 	$(Q)rm -f $@ && $(AR) rcs $@ $^
 
-$(B)/unit: $(call obj,$(UNIT)) $(LIB)
+$(B)/unit: $(call obj,$(UNIT) $(NAMES)) $(LIB)
 	$(call say,LINK,$@)
 	$(Q)$(CC) $(ALL_LDFLAGS) -o $@ $^ $(unit_libs) $(pkg_libs)
 
-$(B)/mkimage: $(call obj,$(IMAGES)) $(LIB)
+$(B)/mkimage: $(call obj,$(IMAGES))
 	$(call say,LINK,$@)
 	$(Q)$(CC) $(ALL_LDFLAGS) -o $@ $^ $(pkg_libs)
 
@@ -80,12 +83,18 @@ $(patsubst %.c,$(B)/%,$(HELPERS)): $(B)/%: $(B)/%.o
 	$(call say,LINK,$@)
 	$(Q)$(CC) $(ALL_LDFLAGS) -o $@ $^
 
+# Preloaded into the program under test, which brings the sanitizers.
+$(patsubst %.c,$(B)/%.so,$(SHIM)): $(B)/%.so: %.c
+	$(call say,LINK,$@)
+	$(Q)mkdir -p $(@D)
+	$(Q)$(CC) -std=gnu11 $(WARN) $(WERROR) $(CFLAGS) -D_GNU_SOURCE -fPIC -shared -o $@ $<
+
 $(B)/%.o: %.c
 	$(call say,CC,$<)
 	$(Q)mkdir -p $(@D)
 	$(Q)$(CC) $(ALL_CFLAGS) $(CPPFLAGS) $(pkg_cflags) -MMD -MP -c -o $@ $<
 
-$(call obj,$(UNIT)): CPPFLAGS += -iquote $(B)/gen
+$(call obj,$(UNIT)): CPPFLAGS += -iquote $(B)/gen -iquote fuse
 $(call obj,$(UNIT)): ALL_CFLAGS += $(unit_cflags)
 $(call obj,$(UNIT)): | $(B)/gen/suites.h
 
@@ -122,15 +131,18 @@ lint:
 	mandoc -T lint -W warning man/*.[1-9]
 
 install: all
-	$(INSTALL) -d $(DESTDIR)$(BINDIR) $(DESTDIR)$(MANDIR)/man1 $(DESTDIR)$(MANDIR)/man5
+	$(INSTALL) -d $(DESTDIR)$(BINDIR) $(DESTDIR)$(MANDIR)/man1 $(DESTDIR)$(MANDIR)/man5 \
+		$(DESTDIR)$(COMPDIR)
 	$(INSTALL) -m 755 $(PROGRAMS) $(DESTDIR)$(BINDIR)
 	$(INSTALL) -m 644 man/*.1 $(DESTDIR)$(MANDIR)/man1
 	$(INSTALL) -m 644 man/*.5 $(DESTDIR)$(MANDIR)/man5
+	$(INSTALL) -m 644 fuse/vdiskfs.bash-completion $(DESTDIR)$(COMPDIR)/vdiskfs
 
 uninstall:
 	rm -f $(addprefix $(DESTDIR)$(BINDIR)/,$(notdir $(PROGRAMS))) \
 		$(addprefix $(DESTDIR)$(MANDIR)/man1/,$(notdir $(wildcard man/*.1))) \
-		$(addprefix $(DESTDIR)$(MANDIR)/man5/,$(notdir $(wildcard man/*.5)))
+		$(addprefix $(DESTDIR)$(MANDIR)/man5/,$(notdir $(wildcard man/*.5))) \
+		$(DESTDIR)$(COMPDIR)/vdiskfs
 
 clean:
 	rm -rf build

@@ -8,30 +8,31 @@
 
 #include <stdint.h>
 
-#define LIMIT_DISK_SIZE	    ((uint64_t)INT64_MAX) /* bytes of a virtual disk: an off_t */
-#define LIMIT_CHAIN_DEPTH   256			  /* images in a backing chain */
-#define LIMIT_NAME	    1023		  /* bytes of a file name in an image */
-#define LIMIT_PEEK	    (64u << 10)		  /* bytes at the head of a file that probes see */
+#define LIMIT_DISK_SIZE   ((uint64_t)INT64_MAX) /* bytes of a virtual disk: an off_t */
+#define LIMIT_CHAIN_DEPTH 256                   /* images in a backing chain */
+#define LIMIT_NAME        1023                  /* bytes of a file name in an image */
+#define LIMIT_PEEK        (64u << 10)           /* bytes at the head of a file that probes see */
 
-#define QCOW2_MAX_L1_BYTES	   (32u << 20) /* active or of a snapshot */
-#define QCOW2_MAX_REFTABLE_BYTES   (8u << 20)
-#define QCOW2_MAX_SNAPSHOTS	   65536
-#define QCOW2_MAX_SNAPSHOT_BYTES   (64u << 20) /* the whole table */
-#define QCOW2_MAX_SNAPSHOT_EXTRA   1024
-#define QCOW2_MIN_CLUSTER_BITS	   9
-#define QCOW2_MAX_CLUSTER_BITS	   21
+#define QCOW2_MAX_L1_BYTES       (32u << 20) /* active or of a snapshot */
+#define QCOW2_MAX_REFTABLE_BYTES (8u << 20)
+#define QCOW2_MAX_SNAPSHOTS      65536
+#define QCOW2_MAX_SNAPSHOT_BYTES (64u << 20) /* the whole table */
+#define QCOW2_MAX_SNAPSHOT_EXTRA 1024
+#define QCOW2_MIN_CLUSTER_BITS   9
+#define QCOW2_MAX_CLUSTER_BITS   21
 
-#define VMDK_MAX_DESCRIPTOR	   (1u << 20)
-#define VMDK_MAX_EXTENTS	   4096
-#define VMDK_MAX_GRAIN_SECTORS	   0x200000u
-#define VMDK_MAX_GTES_PER_GT	   512
-#define VMDK_MAX_GD_BYTES	   (32u << 20)
-#define VMDK_MAX_PACKED_SECTORS	   4096u       /* of a compressed grain: 2 MiB, as of a qcow2 cluster */
-#define VMDK_MAX_PADDING	   (64u << 20) /* zeroes behind the footer of a stream */
+#define VMDK_MAX_DESCRIPTOR     (1u << 20)
+#define VMDK_MAX_EXTENTS        4096
+#define VMDK_MAX_GRAIN_SECTORS  0x200000u
+#define VMDK_MAX_GTES_PER_GT    512
+#define VMDK_MAX_GD_BYTES       (32u << 20)
+#define VMDK_MAX_PACKED_SECTORS 4096u /* of a compressed grain: 2 MiB, as of a qcow2 cluster */
+#define VMDK_MAX_PADDING        (64u << 20) /* zeroes behind the footer of a stream */
 
-#define VDI_MAX_BLOCKS		   0x1fffffffu /* a map of 2 GiB: as many as its u32 offset reaches */
+#define VDI_MAX_BLOCKS 0x1fffffffu  /* a map of 2 GiB: as many as its u32 offset reaches */
+#define VDI_MAX_BLOCK  (256u << 20) /* bytes; VirtualBox opens up to 128 MiB */
 
-#define LIMIT_PARTITIONS	   256	       /* of one table */
-#define LIMIT_GPT_ARRAY		   (1u << 20)  /* bytes of the entry array */
+#define LIMIT_PARTITIONS 256        /* of one table */
+#define LIMIT_GPT_ARRAY  (1u << 20) /* bytes of the entry array */
 
 #endif

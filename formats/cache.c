@@ -52,12 +52,14 @@ static size_t entry_cost(const struct entry *t)
 	return sizeof *t + t->block.len;
 }
 
+/* Ids are multiples of large powers of two, and low bits choose the shard and the bucket: high bits
+ * are folded in before the product as well as after it. */
 static uint64_t hash(const void *source, uint64_t id)
 {
-	uint64_t h = (uintptr_t)source * 0x9e3779b97f4a7c15u;
+	uint64_t h = (uintptr_t)source * 0x9e3779b97f4a7c15u ^ id;
 
-	h = (h ^ id) * 0xbf58476d1ce4e5b9u;
-	return h ^ h >> 29;
+	h = (h ^ h >> 32) * 0xbf58476d1ce4e5b9u;
+	return h ^ h >> 32;
 }
 
 struct cache *cache_new(size_t budget, struct err *e)
@@ -274,7 +276,13 @@ void cache_unpin(struct cache *c, const struct block *block)
 		shrink(c, s - c->shards);
 }
 
-/* Pages of metadata. */
+/* Pages of metadata.  Decoded units of an io are named by ids of the driver's choice; so that pages
+ * never meet them, their source is the address behind io's first byte. */
+
+static const void *page_source(const struct io *io)
+{
+	return (const char *)io + 1;
+}
 
 struct page {
 	struct io *io;
@@ -292,10 +300,7 @@ int meta_pin(struct cache *c, struct io *io, uint64_t pos, struct meta *m, struc
 {
 	size_t skip = pos % META_PAGE;
 	struct page page = {.io = io, .pos = pos - skip};
-	/* Decoded units of the io are named by ids of the driver's choice; so that pages never meet
-	 * them, their source is the address behind io's first byte. */
-	int r = cache_pin(
-		c, (const char *)io + 1, page.pos, META_PAGE, page_load, &page, &m->block, e);
+	int r = cache_pin(c, page_source(io), page.pos, META_PAGE, page_load, &page, &m->block, e);
 
 	if (r < 0)
 		return r;
@@ -326,4 +331,28 @@ int meta_read(struct cache *c, struct io *io, void *buf, size_t len, uint64_t po
 		len -= n;
 	}
 	return 0;
+}
+
+static bool is_of(const struct entry *t, const struct io *io)
+{
+	return t->source == io || t->source == page_source(io);
+}
+
+void cache_forget(struct cache *c, const struct io *io)
+{
+	for (size_t i = 0; i < SHARDS; i++) {
+		struct shard *s = &c->shards[i];
+
+		pthread_mutex_lock(&s->lock);
+		for (struct entry *t = s->oldest, *newer; t; t = newer) {
+			newer = t->newer;
+			if (!is_of(t, io))
+				continue;
+			lru_remove(s, t);
+			unchain(s, t);
+			atomic_fetch_sub(&c->used, entry_cost(t));
+			entry_free(t);
+		}
+		pthread_mutex_unlock(&s->lock);
+	}
 }

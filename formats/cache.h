@@ -3,9 +3,9 @@
  *
  * A block is a run of bytes named by (source, id) and made by a load function.  It is loaded once,
  * however many threads want it at the same time (single flight), outside any lock; it does not
- * change afterwards and stays where it is as long as somebody has it pinned.  What nobody has pinned
- * is thrown away, least recently used first, when the sum passes the budget.  A failed load is told
- * to whoever asked and not kept.
+ * change afterwards and stays where it is as long as somebody has it pinned.  What nobody has
+ * pinned is thrown away, least recently used first, when the sum passes the budget.  A failed load
+ * is told to whoever asked and not kept.
  *
  * Locks: one mutex a shard, last in the order of locks; never held while loading.
  */
@@ -32,8 +32,8 @@ typedef int cache_load(void *arg, void *buf, size_t len, struct err *e);
 struct cache *cache_new(size_t budget, struct err *e);
 void cache_free(struct cache *c); /* NULL is fine; nothing may be pinned */
 
-/* Pins the block (source, id) of len bytes, loading it if need be.  source is an address that stays
- * unique while the cache lives; len is a function of (source, id). */
+/* Pins the block (source, id) of len bytes, loading it if need be.  source is the address of what
+ * the block is made from; len is a function of (source, id). */
 int cache_pin(struct cache *c, const void *source, uint64_t id, size_t len, cache_load *load,
 	void *arg, const struct block **block, struct err *e);
 void cache_unpin(struct cache *c, const struct block *block);
@@ -46,8 +46,8 @@ size_t cache_used(const struct cache *c);
 #define META_PAGE 4096u
 
 struct meta {
-	const unsigned char *p;	   /* the byte at the position asked for */
-	size_t n;		   /* bytes from p to the end of its page, >= 1 */
+	const unsigned char *p;    /* the byte at the position asked for */
+	size_t n;                  /* bytes from p to the end of its page, >= 1 */
 	const struct block *block; /* private */
 };
 
@@ -56,5 +56,9 @@ void meta_unpin(struct cache *c, struct meta *m);
 
 /* Copies len bytes at pos, across pages: for headers and single entries. */
 int meta_read(struct cache *c, struct io *io, void *buf, size_t len, uint64_t pos, struct err *e);
+
+/* Drops the pages and units of io, of which none may be pinned.  io_unref does it for an io that
+ * names its cache: the next io may have the same address. */
+void cache_forget(struct cache *c, const struct io *io);
 
 #endif

@@ -6,6 +6,7 @@
  */
 #include <errno.h>
 #include <pthread.h>
+#include <stdbool.h>
 #include <stdlib.h>
 
 #include <libdeflate.h>
@@ -67,9 +68,9 @@ static void *spare_take(struct codec *c, struct spares *s)
 }
 
 /* False: the stack is full and ctx is the caller's to free. */
-static int spare_give(struct codec *c, struct spares *s, void *ctx)
+static bool spare_give(struct codec *c, struct spares *s, void *ctx)
 {
-	int room;
+	bool room;
 
 	pthread_mutex_lock(&c->lock);
 	room = s->n < SPARES;

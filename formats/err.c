@@ -1,10 +1,36 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #include <errno.h>
 #include <stdarg.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <string.h>
 
+#include "bytes.h"
 #include "err.h"
+#include "utf8.h"
+
+/* A C0 or C1 control character, or DEL? */
+static bool is_control(const char *p, size_t len)
+{
+	unsigned char first = p[0], second = len > 1 ? p[1] : 0;
+
+	return len == 1 ? first < ' ' || first == 0x7f : first == 0xc2 && second < 0xa0;
+}
+
+/* Names in messages come from images, and terminals obey control characters: those, and what is no
+ * UTF-8, become question marks.  So a sentence is also always one line. */
+void err_clean(char *text)
+{
+	size_t n = strlen(text), len;
+
+	for (char *p = text; n > 0; p += len, n -= len) {
+		size_t good = utf8_length(p, n);
+
+		len = MAX(good, 1);
+		if (good == 0 || is_control(p, good))
+			memset(p, '?', len);
+	}
+}
 
 int err_set(struct err *e, int code, const char *fmt, ...)
 {
@@ -13,6 +39,7 @@ int err_set(struct err *e, int code, const char *fmt, ...)
 	va_start(ap, fmt);
 	vsnprintf(e->text, sizeof e->text, fmt, ap);
 	va_end(ap);
+	err_clean(e->text);
 	e->code = code;
 	e->hint[0] = '\0';
 	return -code;
@@ -22,14 +49,17 @@ int err_in(struct err *e, const char *fmt, ...)
 {
 	char old[ERR_TEXT];
 	va_list ap;
-	int n;
+	size_t n, room;
 
 	memcpy(old, e->text, sizeof old);
+	/* When both do not fit the sentence, which has the reason at its end, goes before a path. */
+	room = sizeof e->text - strlen(": ") - MIN(strlen(old), sizeof e->text / 2);
 	va_start(ap, fmt);
-	n = vsnprintf(e->text, sizeof e->text, fmt, ap);
+	vsnprintf(e->text, room, fmt, ap);
 	va_end(ap);
-	if (n >= 0 && (size_t)n < sizeof e->text)
-		snprintf(e->text + n, sizeof e->text - n, ": %s", old);
+	n = strlen(e->text);
+	snprintf(e->text + n, sizeof e->text - n, ": %s", old);
+	err_clean(e->text);
 	return -e->code;
 }
 
@@ -40,6 +70,7 @@ int err_hint(struct err *e, const char *fmt, ...)
 	va_start(ap, fmt);
 	vsnprintf(e->hint, sizeof e->hint, fmt, ap);
 	va_end(ap);
+	err_clean(e->hint);
 	return -e->code;
 }
 

@@ -33,6 +33,10 @@ int err_in(struct err *e, const char *fmt, ...) __attribute__((format(printf, 2,
 /* Add a hint to the failure already recorded; returns -e->code. */
 int err_hint(struct err *e, const char *fmt, ...) __attribute__((format(printf, 2, 3), cold));
 
+/* Makes text fit to be shown: one line of UTF-8 without control characters, as all of the above
+ * leave it. */
+void err_clean(char *text);
+
 /* "out of memory"; returns -ENOMEM. */
 int err_nomem(struct err *e) __attribute__((cold));
 

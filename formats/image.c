@@ -18,18 +18,18 @@
 #include "policy.h"
 #include "view.h"
 
-/* The directory of the file behind path: names in an image mean its neighbours, also when the image
- * was reached through a link. */
-static char *directory_of(const char *path)
+/* Names in an image mean its neighbours, also when the image was reached through a link. */
+static int find_place(struct image *img, struct err *e)
 {
-	char real[PATH_MAX];
-	char *slash;
+	char real[PATH_MAX], *slash;
 
-	if (!realpath(path, real))
-		return NULL;
+	if (!img->io->ino || !realpath(img->io->name, real))
+		return 0;
+	img->path = strdup(real);
 	slash = strrchr(real, '/');
 	slash[slash == real] = '\0';
-	return strdup(real);
+	img->dir = strdup(real);
+	return img->path && img->dir ? 0 : err_nomem(e);
 }
 
 /* What nobody bids for is raw when it is a parent: its child says that it is a disk. */
@@ -109,6 +109,7 @@ static void image_free(struct image *img)
 	io_unref(img->io);
 	free(img->parent_name);
 	free(img->parent_format);
+	free(img->path);
 	free(img->dir);
 	free(img);
 }
@@ -150,10 +151,12 @@ int image_from_io(struct io *io, const struct image_options *o, const char *form
 	}
 	img->opts = o;
 	img->io = io;
-	img->dir = io->ino ? directory_of(io->name) : NULL;
+	io->cache = o->cache;
+	r = find_place(img, e);
 	img->root = child ? child->root : img->dir;
 	img->guessed = child && !format;
-	img->format = format ? named_format(format, e) : guess_format(io, img->guessed, e);
+	if (r == 0)
+		img->format = format ? named_format(format, e) : guess_format(io, img->guessed, e);
 	r = img->format ? open_format(img, e) : -e->code;
 	if (r < 0) {
 		image_free(img);
@@ -205,6 +208,7 @@ int image_open_part(
 	r = policy_open(img, name, what, io, e);
 	if (r < 0)
 		return r;
+	(*io)->cache = img->opts->cache;
 	r = lock_for_reading(*io, img->opts->share, e);
 	if (r < 0) {
 		io_unref(*io);
@@ -227,6 +231,7 @@ void image_warn(const struct image *img, const char *fmt, ...)
 	va_start(ap, fmt);
 	vsnprintf(text + n, sizeof text - n, fmt, ap);
 	va_end(ap);
+	err_clean(text);
 	img->opts->warn(text);
 }
 

@@ -48,7 +48,8 @@ struct image {
 	const struct image_options *opts;
 	struct io *io;
 	struct image *parent; /* opened by the core, never by a driver */
-	char *dir;	      /* where names in this image start from; NULL: no file, no neighbours */
+	char *path;	      /* of the file, absolute and without links; NULL: not a file */
+	char *dir;	      /* where names in this image start from; NULL: likewise */
 	const char *root;     /* dir of the image that the user named: the fence round all names */
 	bool guessed;	      /* a parent whose format its child does not record: it may name no file */
 	struct view *missing; /* stands in for a parent that was left closed */

@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* info.c - facts of an image collected into a JSON object, by json-c. */
 #include <json-c/json.h>
-#include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -167,20 +166,13 @@ static void add_facts(struct json_object *o, const struct image *img)
 		json_object_put(specific);
 }
 
-static void add_filename(struct json_object *o, const struct image *img)
-{
-	char real[PATH_MAX];
-
-	add_text(o, "filename", realpath(img->io->name, real) ? real : img->io->name);
-}
-
 char *info_json(const struct image *img, size_t state, struct err *e)
 {
 	struct json_object *o = json_object_new_object();
 	const char *text;
 	char *copy = NULL;
 
-	add_filename(o, img);
+	add_text(o, "filename", img->path ? img->path : img->io->name);
 	add_text(o, "format", img->format->name);
 	add_number(o, "virtual-size", img->states[state].view->size);
 	add_number(o, "actual-size", img->io->stored);

@@ -11,6 +11,7 @@
 #include <unistd.h>
 
 #include "bytes.h"
+#include "cache.h"
 #include "err.h"
 #include "io.h"
 
@@ -42,6 +43,8 @@ void io_unref(struct io *io)
 
 	if (!io || --io->refs > 0)
 		return;
+	if (io->cache)
+		cache_forget(io->cache, io);
 	name = io->name;
 	io->ops->close(io);
 	free(name);
@@ -161,13 +164,19 @@ struct io *io_open(const char *path, struct err *e)
 	return io_from_fd(fd, path, e);
 }
 
-bool io_was_cut(struct io *io)
+/* A device keeps its size, and so does what is no file. */
+static uint64_t size_now(const struct io *io)
 {
 	struct stat st;
 
 	if (io->fd < 0 || io->is_block)
-		return false;
-	return fstat(io->fd, &st) < 0 || (uint64_t)st.st_size < io->size;
+		return io->size;
+	return fstat(io->fd, &st) < 0 ? 0 : st.st_size;
+}
+
+bool io_was_cut(const struct io *io)
+{
+	return size_now(io) < io->size;
 }
 
 /* Memory. */
@@ -248,8 +257,9 @@ uint64_t io_seek(struct io *io, uint64_t pos, int whence)
 	if (!io->sparse || !io->ops->seek)
 		return whence == SEEK_DATA ? pos : io->size;
 	found = io->ops->seek(io, pos, whence);
+	/* No data follows, but what was cut off is no hole: reading it must meet the error. */
 	if (found == -ENXIO)
-		return io->size;
+		return whence == SEEK_DATA ? MIN(MAX(pos, size_now(io)), io->size) : io->size;
 	if (found < 0)
 		return whence == SEEK_DATA ? pos : io->size;
 	return MIN((uint64_t)found, io->size);

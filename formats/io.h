@@ -17,13 +17,15 @@
 #include <sys/types.h>
 #include <time.h>
 
+struct cache;
 struct err;
 struct io;
 
 struct io_ops {
 	/* Bytes read, fewer than len only at the end of the file; or -errno. */
 	ssize_t (*read)(struct io *io, void *buf, size_t len, uint64_t pos);
-	/* lseek SEEK_DATA or SEEK_HOLE: the position found, -ENXIO past the last; NULL: all is data. */
+	/* lseek SEEK_DATA or SEEK_HOLE: the position found, -ENXIO past the last; NULL: all is
+	 * data. */
 	int64_t (*seek)(struct io *io, uint64_t pos, int whence);
 	void (*close)(struct io *io); /* frees io, never the name */
 };
@@ -40,6 +42,7 @@ struct io {
 	ino_t ino;       /* 0: not a file */
 	uint64_t stored; /* bytes that the host has allocated */
 	struct timespec mtime;
+	struct cache *cache; /* holds blocks of the file until it is closed; NULL: none does */
 };
 
 /* Opens a regular file or a block device.  A FIFO or another special file is refused at once. */
@@ -61,10 +64,11 @@ int io_read(struct io *io, void *buf, size_t len, uint64_t pos, struct err *e);
 int io_read_padded(struct io *io, void *buf, size_t len, uint64_t pos, struct err *e);
 
 /* The next position >= pos of data (SEEK_DATA) or of a hole (SEEK_HOLE) in the host file, io->size
- * when there is none.  A host file system that cannot tell has data everywhere. */
+ * when there is none.  A host file system that cannot tell has data everywhere; what a file lost
+ * since it was opened counts as data. */
 uint64_t io_seek(struct io *io, uint64_t pos, int whence);
 
 /* Has the host file lost bytes since it was opened? */
-bool io_was_cut(struct io *io);
+bool io_was_cut(const struct io *io);
 
 #endif

@@ -23,6 +23,22 @@
 #include "bounds.h"
 #include "policy.h"
 
+#define SHOWN_MAX 200
+
+struct shown {
+	char text[SHOWN_MAX + 4];
+};
+
+/* The name as messages have it: a long one must not push out the reason. */
+static struct shown shown(const char *name)
+{
+	struct shown s;
+
+	snprintf(s.text, sizeof s.text, "%.*s%s", SHOWN_MAX, name,
+		strlen(name) > SHOWN_MAX ? "..." : "");
+	return s;
+}
+
 /* The part of path below dir, or NULL when it is not below.  Both are without links and dots. */
 static const char *path_below(const char *path, const char *dir)
 {
@@ -89,7 +105,7 @@ static int refuse_outside(const char *what, const char *name, const char *real, 
 {
 	const char *slash = strrchr(real, '/');
 
-	err_set(e, EACCES, "%s \"%s\" lies outside the image's directory", what, name);
+	err_set(e, EACCES, "%s \"%s\" lies outside the image's directory", what, shown(name).text);
 	return err_hint(e, "-o allow=%.*s lets it be opened, if you trust the image",
 		(int)(slash > real ? slash - real : 1), real);
 }
@@ -104,7 +120,7 @@ static bool looks_like_protocol(const char *name)
 
 static int refuse_missing(const char *what, const char *name, int code, struct err *e)
 {
-	err_set(e, code, "%s \"%s\": %s", what, name, strerror(code));
+	err_set(e, code, "%s \"%s\": %s", what, shown(name).text, strerror(code));
 	if (looks_like_protocol(name))
 		err_hint(e,
 			"names in images are plain file names here: protocols are never followed");
@@ -131,7 +147,7 @@ int policy_open(
 		return r;
 	if (!img->dir)
 		return err_set(e, EACCES, "%s \"%s\": the image is not a file with neighbours",
-			what, name);
+			what, shown(name).text);
 	n = snprintf(path, sizeof path, "%s%s%s", name[0] == '/' ? "" : img->dir,
 		name[0] == '/' ? "" : "/", name);
 	if (n >= (int)sizeof path)
@@ -149,7 +165,8 @@ int policy_open(
 	if ((*io)->is_block) {
 		io_unref(*io);
 		*io = NULL;
-		return err_set(e, EACCES, "%s \"%s\" is a device, not a file", what, name);
+		return err_set(
+			e, EACCES, "%s \"%s\" is a device, not a file", what, shown(name).text);
 	}
 	return 0;
 }

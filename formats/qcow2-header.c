@@ -154,7 +154,7 @@ static struct extension find_feature_table(const struct image *img, const struct
 {
 	uint64_t pos = h->length;
 	struct extension x;
-	struct err ignored;
+	struct err ignored = ERR_INIT;
 
 	while (extension_next(img, &x, &pos, extensions_end(h), &ignored) == 1)
 		if (x.type == EXTENSION_FEATURES)
@@ -182,7 +182,7 @@ static void feature_add(struct feature_list *list, const char *name, unsigned bi
 static uint64_t add_named_features(const struct image *img, const struct extension *table,
 	uint64_t unknown, struct feature_list *list)
 {
-	struct err ignored;
+	struct err ignored = ERR_INIT;
 
 	for (uint32_t at = 0; unknown && at < table->len; at += FEATURE_RECORD) {
 		unsigned char record[FEATURE_RECORD + 1] = "";

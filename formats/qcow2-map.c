@@ -377,17 +377,21 @@ static int inflate_cluster(
 	return 0;
 }
 
-/* The last sector of the input may pass the end of the file: only the stream itself was written. */
+/* The last sector of the input may pass the end of the file: only the stream itself was written.
+ * Nothing is put in the place of what is missing: zeroes decode to something, and a stream that was
+ * cut off would end in made-up bytes. */
 static int qcow2_fill(const struct view *view, const struct extent *x, void *buf, struct err *e)
 {
 	const struct qcow2 *q = ((const struct qcow2_view *)view)->q;
 	uint64_t nin, pos = compressed_range(q, x->unit_id, &nin);
-	void *in = malloc(nin);
+	void *in;
 	int r;
 
+	nin = MIN(nin, q->io->size - pos);
+	in = malloc(nin);
 	if (!in)
 		return err_nomem(e);
-	r = io_read_padded(q->io, in, nin, pos, e);
+	r = io_read(q->io, in, nin, pos, e);
 	if (r == 0)
 		r = inflate_cluster(q, in, nin, buf, e);
 	free(in);

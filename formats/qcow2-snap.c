@@ -115,7 +115,7 @@ static struct view *broken_view(uint64_t size, struct err *why, struct err *e)
 
 static struct view *disk_view(const struct qcow2 *q, const struct snapshot *s, struct err *e)
 {
-	struct err why;
+	struct err why = ERR_INIT;
 
 	if (check_disk(q, s, &why) < 0)
 		return broken_view(s->disk_size, &why, e);
@@ -124,7 +124,7 @@ static struct view *disk_view(const struct qcow2 *q, const struct snapshot *s, s
 
 static struct view *vmstate_view(const struct qcow2 *q, const struct snapshot *s, struct err *e)
 {
-	struct err why;
+	struct err why = ERR_INIT;
 
 	if (check_vmstate(q, s, &why) < 0)
 		return broken_view(s->vmstate_size, &why, e);

@@ -18,9 +18,13 @@
 #include "qcow2.h"
 #include "view.h"
 
+/* Tables own their last cluster to its end. */
 static void range_add(struct qcow2 *q, const char *what, uint64_t pos, uint64_t len)
 {
-	q->ranges[q->nranges++] = (struct qcow2_range){.what = what, .pos = pos, .len = len};
+	if (len == 0)
+		return;
+	q->ranges[q->nranges++] = (struct qcow2_range){
+		.what = what, .pos = pos, .len = round_up(len, q->cluster_size)};
 }
 
 static int add_l1(struct qcow2 *q, struct err *e)
@@ -45,7 +49,7 @@ static int add_l1(struct qcow2 *q, struct err *e)
 static void add_refcount_block(struct qcow2 *q)
 {
 	unsigned char raw[QCOW2_ENTRY_SIZE];
-	struct err ignored;
+	struct err ignored = ERR_INIT;
 	uint64_t pos;
 
 	if (meta_read(q->cache, q->io, raw, sizeof raw, q->header.reftable_pos, &ignored) < 0)

@@ -63,7 +63,7 @@ struct qcow2_header {
 	char data_file[LIMIT_NAME + 1];
 };
 
-/* Where no data cluster may lie.  Starts at a cluster. */
+/* Whole clusters that hold no data. */
 struct qcow2_range {
 	const char *what;
 	uint64_t pos, len;

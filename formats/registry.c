@@ -59,12 +59,15 @@ static const struct {
 	unsigned len;
 } foreign[] = {
 	{"a VHD image", true, 0, "conectix", 8},
+	{"a VHD image", true, 1, "conectix", 8}, /* Virtual PC before 2004: a footer of 511 bytes */
 	{"a VHD image", false, 0, "conectix", 8},
 	{"a VHDX image", false, 0, "vhdxfile", 8},
 	{"a QED image", false, 0, "QED\0", 4},
 	{"a Parallels image", false, 0, "WithoutFreeSpace", 16},
 	{"a Parallels image", false, 0, "WithouFreSpacExt", 16},
 	{"a Bochs image", false, 0, "Bochs Virtual HD Image", 22},
+	{"an Apple disk image", true, 0, "koly", 4},
+	{"an EnCase image", false, 0, "EVF\t\r\n\xff\0", 8},
 	{"a LUKS-encrypted disk", false, 0, "LUKS\xba\xbe", 6},
 	{"a tar or OVA archive", false, 257, "ustar", 5},
 	{"a gzip file", false, 0, "\x1f\x8b", 2},

@@ -137,9 +137,9 @@ static int check_geometry(struct vdi *d, const unsigned char *h, struct err *e)
 	d->nblocks = load_le32(h + 384);
 	if (load_le32(h + 360) != 512)
 		return err_set(e, ENOTSUP, "sectors of %u bytes, 512 expected", load_le32(h + 360));
-	if (d->block_size < 512 || !is_power_of_2(d->block_size))
-		return err_set(e, EINVAL, "block size %u is not a power of two from 512 on",
-			d->block_size);
+	if (d->block_size < 512 || d->block_size > VDI_MAX_BLOCK || !is_power_of_2(d->block_size))
+		return err_set(e, EINVAL, "block size %u is not a power of two from 512 to %u",
+			d->block_size, VDI_MAX_BLOCK);
 	if (d->extra != 0 && (!is_power_of_2(d->extra) || d->extra > d->block_size))
 		return err_set(e, EINVAL, "%u extra bytes a block", d->extra);
 	if (d->nblocks > VDI_MAX_BLOCKS)
@@ -167,10 +167,11 @@ static int check_layout(struct vdi *d, const unsigned char *h, struct err *e)
 			"block map of %" PRIu64 " bytes at %" PRIu64
 			" passes the end of the file, %" PRIu64,
 			map_len, d->map_pos, d->io->size);
-	if (d->data_pos < HEADER_SIZE ||
-		(d->data_pos < d->map_pos + map_len && d->data_pos >= d->map_pos))
-		return err_set(e, EINVAL, "data at %" PRIu64 " lies in the header or the block map",
-			d->data_pos);
+	/* Blocks are counted upwards from here: before the map they would run into it. */
+	if (d->data_pos < d->map_pos + map_len)
+		return err_set(e, EINVAL,
+			"data at %" PRIu64 ", before the end of the block map, %" PRIu64,
+			d->data_pos, d->map_pos + map_len);
 	return 0;
 }
 

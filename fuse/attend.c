@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* attend.c - the attendant.
  *
- * It knows the mount by its device number, which the kernel gives to the next mount once ours is
- * gone.  So what it removes must also be dead (ENOTCONN): a mount that somebody has just made in
- * our place answers.
+ * It finds the mount by its device number, which the kernel gives to the next mount once ours is
+ * gone, perhaps on the same directory.  So before it removes anything it makes sure that the mount
+ * is the one that it saw answer, by the id that is given out once (Linux 6.8), or else that it is
+ * dead.
  */
 #include "attend.h"
 
@@ -26,16 +27,27 @@
 #include "err.h"
 #include "process.h"
 
-#define READY 'r'
+/* What is said through the pipes. */
+#define MOUNTED   'm'
+#define READY     'r'
+#define UNMOUNTED 'u'
 
 /* Readahead, in KiB, that makes a cold sequential read 1.6 times as fast as the kernel's 128. */
 #define READ_AHEAD "1024"
 
-/* Mounts of ours that may exist: the one we made and binds of it. */
-#define MOUNTS_MAX 64
-
 /* How long a daemon waits for the attendant, in ms. */
 #define FINISH_MAX 10000
+
+/* Of statx(2), newer than some headers: the id of a mount that no other will ever have. */
+#define MNT_ID_UNIQUE 0x4000u
+
+/* What the attendant knows of the mount. */
+struct watched {
+	const char *mountpoint;
+	dev_t below; /* what the directory showed before */
+	dev_t dev;   /* 0: nothing of ours is mounted */
+	uint64_t id; /* 0: not known */
+};
 
 /* A path in mountinfo has blanks and the like as \ooo. */
 static void unescape(char *path)
@@ -109,29 +121,33 @@ static bool is_dead(const char *path)
 }
 
 /* What a user may do without being root. */
-static bool run_fusermount(const char *path)
+static void run_fusermount(const char *path)
 {
 	const char *const argv[] = {"fusermount3", "-u", "-z", "-q", "--", path, NULL};
-	int status;
 	pid_t pid;
 
-	if (posix_spawnp(&pid, argv[0], NULL, NULL, (char *const *)argv, environ) != 0)
-		return false;
-	return waitpid(pid, &status, 0) == pid && WIFEXITED(status) && WEXITSTATUS(status) == 0;
+	if (posix_spawnp(&pid, argv[0], NULL, NULL, (char *const *)argv, environ) == 0)
+		waitpid(pid, NULL, 0);
 }
 
-static void remove_dead(dev_t dev)
+/* Without asking the daemon, whose mount would be busy meanwhile. */
+static uint64_t mount_id(const char *path)
 {
-	for (int i = 0; i < MOUNTS_MAX; i++) {
-		char *path = mountpoint_of(dev);
-		bool removed =
-			path && is_dead(path) &&
-			(umount2(path, MNT_DETACH | UMOUNT_NOFOLLOW) == 0 || run_fusermount(path));
+	struct statx st;
 
-		free(path);
-		if (!removed)
-			return;
-	}
+	if (statx(AT_FDCWD, path, AT_STATX_DONT_SYNC | AT_NO_AUTOMOUNT, MNT_ID_UNIQUE, &st) < 0)
+		return 0;
+	return st.stx_mask & MNT_ID_UNIQUE ? st.stx_mnt_id : 0;
+}
+
+static void remove_mount(const struct watched *w, bool unmounted)
+{
+	char *path = w->dev ? mountpoint_of(w->dev) : NULL;
+
+	if (path && (w->id ? mount_id(path) == w->id : !unmounted && is_dead(path)) &&
+		umount2(path, MNT_DETACH | UMOUNT_NOFOLLOW) < 0)
+		run_fusermount(path);
+	free(path);
 }
 
 /* Only root may; others keep the kernel's readahead. */
@@ -170,26 +186,58 @@ static void settle(int alive, int told)
 	setenv("PATH", "/usr/local/bin:/usr/bin:/bin", 1);
 }
 
-static void attend(const char *mountpoint, dev_t dev, int alive, int told)
+/* The next byte from the other side, 0 at its end. */
+static char hear(int fd)
 {
-	struct stat st;
+	char byte = 0;
+	ssize_t n;
+
+	do
+		n = read(fd, &byte, 1);
+	while (n < 0 && errno == EINTR);
+	return n == 1 ? byte : 0;
+}
+
+static void say(int fd, char byte)
+{
+	dprintf(fd, "%c", byte);
+}
+
+/* Waits for the daemon's first answer, or for its end. */
+static void await_answer(struct watched *w, int told)
+{
+	struct stat st = {.st_dev = 0};
+
+	if (stat(w->mountpoint, &st) < 0 && errno == ENOTCONN)
+		return;
+	if (w->dev && st.st_dev == w->dev) {
+		w->id = mount_id(w->mountpoint);
+		set_read_ahead(w->dev);
+	}
+	say(told, READY);
+}
+
+static void attend(struct watched *w, int alive, int told)
+{
+	bool unmounted = false;
 	char byte;
 
 	settle(alive, told);
-	/* This waits for the daemon's first answer, or for its end. */
-	if (stat(mountpoint, &st) == 0 && st.st_dev == dev)
-		set_read_ahead(dev);
-	if (!is_dead(mountpoint))
-		dprintf(told, "%c", READY);
-	while (read(alive, &byte, 1) < 0 && errno == EINTR)
-		;
-	if (dev)
-		remove_dead(dev);
+	byte = hear(alive);
+	/* Also when the daemon ended without a word: it may have mounted before. */
+	w->dev = mounted_on(w->mountpoint);
+	if (w->dev == w->below)
+		w->dev = 0;
+	if (byte == MOUNTED)
+		await_answer(w, told);
+	while ((byte = hear(alive)) != 0)
+		unmounted = byte == UNMOUNTED;
+	remove_mount(w, unmounted);
 }
 
 int attend_start(struct attend *a, const char *mountpoint, struct err *e)
 {
-	dev_t dev = mounted_on(mountpoint);
+	struct watched w = {.mountpoint = mountpoint, .below = mounted_on(mountpoint)};
 	int alive[2], told[2];
 	pid_t pid;
 
@@ -202,7 +250,7 @@ int attend_start(struct attend *a, const char *mountpoint, struct err *e)
 	}
 	pid = fork();
 	if (pid == 0) {
-		attend(mountpoint, dev, alive[0], told[1]);
+		attend(&w, alive[0], told[1]);
 		_exit(EXIT_SUCCESS);
 	}
 	close(alive[0]);
@@ -212,24 +260,26 @@ int attend_start(struct attend *a, const char *mountpoint, struct err *e)
 	return pid < 0 ? err_set(e, errno, "fork: %s", strerror(errno)) : 0;
 }
 
-bool attend_wait_ready(const struct attend *a)
+void attend_mounted(const struct attend *a)
 {
-	ssize_t n;
-	char byte;
-
-	do
-		n = read(a->told, &byte, 1);
-	while (n < 0 && errno == EINTR);
-	return n == 1;
+	say(a->alive, MOUNTED);
 }
 
-void attend_finish(struct attend *a)
+bool attend_wait_ready(const struct attend *a)
+{
+	return hear(a->told) == READY;
+}
+
+void attend_finish(struct attend *a, bool unmounted)
 {
 	struct pollfd end = {.fd = a->told, .events = POLLIN};
-	char byte;
 
+	if (a->alive < 0)
+		return;
+	if (unmounted)
+		say(a->alive, UNMOUNTED);
 	close(a->alive);
-	while (poll(&end, 1, FINISH_MAX) > 0 && read(a->told, &byte, 1) > 0)
+	while (poll(&end, 1, FINISH_MAX) > 0 && hear(a->told) != 0)
 		;
 	close(a->told);
 }

@@ -18,14 +18,19 @@ struct attend {
 	int told;  /* from the attendant: one byte when the mount answers; its end */
 };
 
-/* Starts the attendant of what has just been mounted on mountpoint, an absolute path. */
+/* Starts the attendant of what is going to be mounted on mountpoint, an absolute path.  Before the
+ * mount, so that there is no moment in which it could be left behind. */
 int attend_start(struct attend *a, const char *mountpoint, struct err *e);
+
+/* The mount is made: the attendant now waits for its first answer. */
+void attend_mounted(const struct attend *a);
 
 /* Waits until the mount answers; false when daemon and mount are gone instead.  For a process that
  * keeps none of the daemon's descriptors. */
 bool attend_wait_ready(const struct attend *a);
 
-/* The daemon has ended its session: waits until the mount is gone. */
-void attend_finish(struct attend *a);
+/* The daemon has ended its session, because somebody unmounted or for another reason: waits until
+ * the mount is gone.  Fine too when none was started. */
+void attend_finish(struct attend *a, bool unmounted);
 
 #endif

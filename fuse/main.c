@@ -44,7 +44,7 @@ static int report(const struct err *e)
 {
 	fprintf(stderr, "vdiskfs: %s\n", e->text);
 	if (e->hint[0])
-		fprintf(stderr, "vdiskfs: %s\n", e->hint);
+		fprintf(stderr, "hint: %s\n", e->hint);
 	return -1;
 }
 
@@ -120,6 +120,7 @@ static int open_server(struct daemon *d, struct err *e)
 		return ret;
 	d->server.uid = getuid();
 	d->server.gid = getgid();
+	d->server.for_all = d->options.allow_other;
 	d->server.max_read = d->options.max_read;
 	d->server.tree = tree_new(d->image, state, &d->log, e);
 	return d->server.tree ? 0 : -e->code;
@@ -134,9 +135,12 @@ static int set_up(struct daemon *d)
 		sandbox_check(d->options.sandbox, &e) < 0 || open_image(d, &e) < 0 ||
 		open_server(d, &e) < 0)
 		return report(&e);
+	if (attend_start(&d->attend, d->mountpoint, &e) < 0)
+		return report(&e);
 	d->session = mount_open(&d->options, d->mountpoint, &d->server, &e);
 	if (!d->session)
 		return e.code ? report(&e) : -1;
+	attend_mounted(&d->attend);
 	return 0;
 }
 
@@ -193,30 +197,30 @@ static int lock_in(struct daemon *d, struct err *e)
 	return ret;
 }
 
-static int serve(struct daemon *d)
+/* The end of the mount: *unmounted, or a signal, or an error. */
+static int serve(struct daemon *d, bool *unmounted)
 {
 	struct err e = ERR_INIT;
-	int ret = attend_start(&d->attend, d->mountpoint, &e);
+	int ret = d->options.foreground ? 0 : go_to_background(d, &e);
 
-	if (ret == 0 && !d->options.foreground)
-		ret = go_to_background(d, &e);
 	if (ret == 0)
 		ret = lock_in(d, &e);
 	if (ret < 0)
 		return report(&e);
 	ret = mount_serve(d->session, d->options.threads);
+	*unmounted = ret == 0;
 	return ret < 0 ? -1 : 0;
 }
 
 static int mount_and_serve(struct daemon *d)
 {
+	bool unmounted = false;
 	int ret = set_up(d);
 
 	if (ret == 0)
-		ret = serve(d);
+		ret = serve(d, &unmounted);
 	take_down(d);
-	if (d->session)
-		attend_finish(&d->attend);
+	attend_finish(&d->attend, unmounted);
 	return ret;
 }
 

@@ -30,6 +30,7 @@ int mount_check(const char *mountpoint, char **path, struct err *e)
 	if (stat(*path, &st) == 0 && !S_ISDIR(st.st_mode) &&
 		strncmp(mountpoint, "/dev/fd/", 8) != 0) {
 		free(*path);
+		*path = NULL;
 		return err_set(e, ENOTDIR, "%s: a mount point must be a directory", mountpoint);
 	}
 	return 0;

@@ -52,10 +52,13 @@ static fuse_ino_t id_of(const struct node *node)
 
 static int stat_of(fuse_req_t req, struct node *node, struct stat *st)
 {
+	const struct server *server = server_of(req);
 	int ret = node_stat(node, st);
 
-	st->st_uid = server_of(req)->uid;
-	st->st_gid = server_of(req)->gid;
+	st->st_uid = server->uid;
+	st->st_gid = server->gid;
+	if (server->for_all)
+		st->st_mode |= (st->st_mode & 0500) >> 3 | (st->st_mode & 0500) >> 6;
 	return ret;
 }
 

@@ -4,6 +4,7 @@
 #define VDISK_OPS_H
 
 #include <fuse_lowlevel.h>
+#include <stdbool.h>
 #include <sys/types.h>
 
 #include "reply.h"
@@ -16,6 +17,7 @@ struct server {
 	struct reply reply;
 	uid_t uid; /* whom all files belong to */
 	gid_t gid;
+	bool for_all;      /* other users may read too */
 	unsigned max_read; /* as the mount was told */
 };
 

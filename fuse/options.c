@@ -21,6 +21,7 @@ enum {
 	KEY_ALLOW,
 	KEY_SEARCH,
 	KEY_DEBUG,
+	KEY_ALLOW_OTHER,
 	KEY_WRITABLE,
 };
 
@@ -65,7 +66,7 @@ static const struct fuse_opt spec[] = {
 	SET("nodev", mount_words),
 	SET("suid", mount_words),
 	SET("nosuid", mount_words),
-	PASS_ON("allow_other"),
+	FUSE_OPT_KEY("allow_other", KEY_ALLOW_OTHER),
 	PASS_ON("allow_root"),
 	PASS_ON("fsname="),
 	PASS_ON("subtype="),
@@ -185,7 +186,8 @@ static int take_name(struct options *o, const char *arg)
 	char **name = !o->image ? &o->image : &o->mountpoint;
 
 	if (*name)
-		return complain("one image and one mount point, please; what is \"%s\"?", arg);
+		return complain(
+			"\"%s\" is one name too many: expected an image and a mount point", arg);
 	*name = strdup(arg);
 	return *name ? 0 : complain("out of memory");
 }
@@ -208,6 +210,9 @@ static int take_option(void *data, const char *arg, int key, struct fuse_args *o
 		return words_add(&o->search, strchr(arg, '=') + 1);
 	case KEY_DEBUG:
 		o->debug = o->foreground = 1;
+		return 1;
+	case KEY_ALLOW_OTHER:
+		o->allow_other = 1;
 		return 1;
 	case KEY_WRITABLE:
 		return refuse_writing("cow");
@@ -302,9 +307,9 @@ static int check_rw(const struct options *o)
 static int check_names(const struct options *o)
 {
 	if (!o->image)
-		return complain("which image?  vdiskfs --help tells more");
+		return complain("no image named; vdiskfs --help tells more");
 	if (!o->mountpoint)
-		return complain("%s: mount it where?  vdiskfs --help tells more", o->image);
+		return complain("%s: no mount point named; vdiskfs --help tells more", o->image);
 	return 0;
 }
 

@@ -21,7 +21,7 @@ struct options {
 	char *snapshot;
 	struct words allow, search;
 	int nobacking, share, nosnapshots, ignore_parent_id;
-	int foreground, debug, single_thread;
+	int allow_other, foreground, debug, single_thread;
 	enum sandbox_mode sandbox;
 	size_t cache;     /* bytes */
 	unsigned threads; /* workers */

@@ -93,19 +93,27 @@ static int fill_file(
 }
 
 /* The table is read here, since a disk without partitions has no such directory. */
+static void warn_of_table(const struct fill *fill, const char *text)
+{
+	char path[512];
+
+	node_path(fill->nodes[0], path, sizeof path);
+	log_error(fill->tree->log, "%s: partition table: %s", path, text);
+}
+
 static int fill_partitions_dir(struct fill *fill, const struct view *disk)
 {
 	struct ptable *table = calloc(1, sizeof *table);
 	struct err e = ERR_INIT;
 	struct node *node;
-	char path[512];
 
 	if (!table)
 		return -ENOMEM;
-	if (ptable_read(disk, fill->dir->img->sector_size, table, &e) < 0) {
-		node_path(fill->nodes[0], path, sizeof path);
-		log_error(fill->tree->log, "%s: partition table: %s", path, e.text);
-	} else if (table->n > 0) {
+	if (ptable_read(disk, fill->dir->img->sector_size, table, &e) < 0)
+		warn_of_table(fill, e.text);
+	else if (table->damage)
+		warn_of_table(fill, table->damage);
+	if (e.code == 0 && table->n > 0) {
 		node = fill_add(fill, NODE_PARTITIONS, "partitions");
 		if (node) {
 			node->table = table;

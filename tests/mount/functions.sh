@@ -25,7 +25,10 @@ NAME=${NAME%.sh}
 exec 3>&1 1>&2
 
 pass() { printf 'PASS %s: %s\n' "$NAME" "$*" >&3; }
-fail() { printf 'FAIL %s: %s\n' "$NAME" "$*" | tee /dev/fd/3 >&2; }
+fail() {
+	printf 'FAIL %s: %s\n' "$NAME" "$*" >&3
+	printf 'FAIL %s: %s\n' "$NAME" "$*" >&2
+}
 skip() { printf 'SKIP %s: %s\n' "$NAME" "$*" >&3; }
 
 # check WHAT COMMAND...: passes when the command succeeds.
@@ -62,9 +65,9 @@ mounts_below() {
 # The daemons and attendants that serve a mount point, however they were started.
 pids_of() {
 	local p
-	for p in /proc/[0-9]*; do
-		[ "$(readlink "$p/exe" 2>/dev/null)" = "$VDISKFS" ] || continue
-		tr '\0' '\n' <"$p/cmdline" 2>/dev/null | grep -qxF -e "$1" && echo "${p#/proc/}"
+	for p in $(pgrep '^vdiskfs'); do
+		[ "$(readlink "/proc/$p/exe" 2>/dev/null)" = "$VDISKFS" ] || continue
+		tr '\0' '\n' <"/proc/$p/cmdline" 2>/dev/null | grep -qxF -e "$1" && echo "$p"
 	done
 }
 
@@ -140,7 +143,7 @@ refused() {
 		[ $status != 0 ] || unmount refused-dir
 		return 1
 	fi
-	if grep -q refused-dir /proc/self/mountinfo; then
+	if grep -qF " $W/refused-dir " /proc/self/mountinfo; then
 		echo "a mount was left" >&2
 		return 1
 	fi
@@ -155,7 +158,7 @@ matches() {
 	shift 2
 	dir=$(mktemp -d "$W/m.XXXXXX")
 	mount_image "$image" "$dir" "$@" || return 1
-	"$compare" -u "${UNIT:-65536}" -s "${SEED:-$RANDOM}" "$dir/disk.raw" "$ref"
+	"$compare" -e -u "${UNIT:-65536}" -s "${SEED:-$RANDOM}" "$dir/disk.raw" "$ref"
 	status=$?
 	unmount "$dir" || status=1
 	rmdir "$dir"

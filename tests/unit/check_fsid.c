@@ -137,6 +137,50 @@ static void put_ntfs(uint64_t mft_cluster)
 	memdisk_put(part, volume + 80, "C\0:", 4);
 }
 
+/* The sum over the first eleven sectors without the fields that change, as often as it fits in the
+ * twelfth. */
+static void exfat_seal(void)
+{
+	unsigned char boot[11 * 512];
+	uint32_t sum = 0;
+
+	memdisk_get(part, 0, boot, sizeof boot);
+	for (size_t i = 0; i < sizeof boot; i++)
+		if (i != 106 && i != 107 && i != 112)
+			sum = (sum >> 1 | sum << 31) + boot[i];
+	for (uint64_t off = sizeof boot; off < 12 * 512; off += 4)
+		put32(off, sum);
+}
+
+/* The root directory is at the far end. */
+static void put_exfat(const char *label)
+{
+	uint64_t root = (4096 + (15000 - 2) * 8) * 512;
+
+	memdisk_put(part, 0,
+		"\xeb\x76\x90"
+		"EXFAT   ",
+		11);
+	put32(72, 64 * MIB / 512);
+	put32(80, 2048);
+	put32(84, 128);
+	put32(88, 4096);
+	put32(92, 15000);
+	put32(96, 15000);
+	put32(100, 0xcafe0102);
+	put16(104, 0x100);
+	put_byte(108, 9);
+	put_byte(109, 3);
+	put_byte(110, 1);
+	put_byte(111, 0x80);
+	memdisk_put(part, 510, "\x55\xaa", 2);
+	exfat_seal();
+	put_byte(root, 0x83);
+	put_byte(root + 1, strlen(label));
+	for (size_t i = 0; label[i]; i++)
+		put16(root + 2 + 2 * i, label[i]);
+}
+
 START_TEST(nothing)
 {
 	read_id();
@@ -170,6 +214,29 @@ START_TEST(fat32_label_in_root)
 	read_id();
 	ck_assert_str_eq(id.type, "vfat");
 	ck_assert_str_eq(id.label, "ROOT LABEL");
+}
+END_TEST
+
+START_TEST(exfat_label_in_root)
+{
+	put_exfat("Card 1");
+	read_id();
+	ck_assert_str_eq(id.type, "exfat");
+	ck_assert_str_eq(id.label, "Card 1");
+	ck_assert_str_eq(id.uuid, "CAFE-0102");
+}
+END_TEST
+
+/* Numbers that lead anywhere, as with NTFS. */
+START_TEST(exfat_hostile)
+{
+	put_exfat("Card 1");
+	put32(96, _i % 2 ? 0xffffffff : 1);
+	put_byte(108, 9 + 60 * _i);
+	put_byte(109, 100 * _i);
+	exfat_seal();
+	read_id();
+	ck_assert_str_eq(id.label, "");
 }
 END_TEST
 
@@ -281,6 +348,8 @@ Suite *fsid_suite(void)
 	tcase_add_test(c, nothing);
 	tcase_add_test(c, fat16);
 	tcase_add_test(c, fat32_label_in_root);
+	tcase_add_test(c, exfat_label_in_root);
+	tcase_add_loop_test(c, exfat_hostile, 0, 4);
 	tcase_add_test(c, ext2);
 	tcase_add_test(c, ntfs_far_table);
 	tcase_add_loop_test(c, ntfs_hostile, 0, 5);

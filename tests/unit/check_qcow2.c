@@ -1,10 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* check_qcow2.c - opening: the header, its extensions, snapshots, files beside the image. */
 #include <errno.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
 #include "build_qcow2.h"
 #include "bytes.h"
@@ -80,7 +78,7 @@ START_TEST(odd_disk_sizes_lose_their_last_bytes)
 {
 	static const uint64_t sizes[][2] = {{0, 0}, {1, 0}, {511, 0}, {512, 512}, {1025, 1024}};
 
-	for (size_t i = 0; i < sizeof sizes / sizeof sizes[0]; i++) {
+	for (size_t i = 0; i < COUNT(sizes); i++) {
 		build_qcow2_put64(&b, AT_SIZE, sizes[i][0]);
 		opens();
 		ck_assert_uint_eq(disk(0)->size, sizes[i][1]);
@@ -182,7 +180,7 @@ START_TEST(a_file_cut_short_is_refused)
 		{112, EINVAL, "pass the end of the file"},
 	};
 
-	for (size_t i = 0; i < sizeof cuts / sizeof cuts[0]; i++)
+	for (size_t i = 0; i < COUNT(cuts); i++)
 		subject_refuses(&s, b.bytes, cuts[i].len, cuts[i].code, cuts[i].text);
 }
 END_TEST
@@ -200,7 +198,7 @@ START_TEST(bad_refcounts_do_not_matter)
 	};
 
 	build_qcow2_l2(&b, 1, build_qcow2_at(&b, AT_DATA + 1));
-	for (size_t i = 0; i < sizeof bad / sizeof bad[0]; i++) {
+	for (size_t i = 0; i < COUNT(bad); i++) {
 		if (bad[i].bytes == 8)
 			build_qcow2_put64(&b, bad[i].pos, bad[i].value);
 		else
@@ -238,7 +236,7 @@ START_TEST(broken_extensions_are_refused)
 {
 	static const uint32_t lengths[] = {393, 0x7fffffff, 0xfffffff8, 0xffffffff};
 
-	for (size_t i = 0; i < sizeof lengths / sizeof lengths[0]; i++) {
+	for (size_t i = 0; i < COUNT(lengths); i++) {
 		build_qcow2_put32(&b, 112, 0x12345678);
 		build_qcow2_put32(&b, 116, lengths[i]);
 		refuses(EINVAL, "header extension at 0x70");
@@ -432,48 +430,10 @@ END_TEST
 
 /* Files beside the image. */
 
-static char dir[] = "/tmp/check_qcow2.XXXXXX";
-
-static void write_file(const char *name, const void *data, size_t len)
+static int open_file(void)
 {
-	char path[64];
-	FILE *f;
-
-	snprintf(path, sizeof path, "%s/%s", dir, name);
-	f = fopen(path, "w");
-	ck_assert_ptr_nonnull(f);
-	ck_assert_uint_eq(fwrite(data, 1, len, f), len);
-	ck_assert_int_eq(fclose(f), 0);
-}
-
-static int open_in_dir(void)
-{
-	char path[64];
-
 	write_file("i.qcow2", b.bytes, b.len);
-	snprintf(path, sizeof path, "%s/i.qcow2", dir);
-	return image_open(path, &s.o, &s.img, &s.e);
-}
-
-static void setup_dir(void)
-{
-	setup();
-	ck_assert_ptr_nonnull(mkdtemp(dir));
-}
-
-static void teardown_dir(void)
-{
-	static const char *const names[] = {"i.qcow2", "other"};
-
-	teardown();
-	for (size_t i = 0; i < 2; i++) {
-		char path[64];
-
-		snprintf(path, sizeof path, "%s/%s", dir, names[i]);
-		unlink(path);
-	}
-	ck_assert_int_eq(rmdir(dir), 0);
-	memcpy(dir + sizeof dir - 7, "XXXXXX", 6);
+	return image_open("i.qcow2", &s.o, &s.img, &s.e);
 }
 
 START_TEST(unallocated_clusters_are_the_parents)
@@ -484,7 +444,7 @@ START_TEST(unallocated_clusters_are_the_parents)
 	write_file("other", base, sizeof base);
 	build_qcow2_backing(&b, "other", "raw");
 	build_qcow2_l2(&b, 2, ENTRY_ZERO);
-	ck_assert_msg(open_in_dir() == 0, "%s", s.e.text);
+	ck_assert_ok(open_file(), &s.e);
 	subject_reads(disk(0), 0, 700, 0xbb);
 	subject_reads(disk(0), 700, disk(0)->size - 700, 0);
 }
@@ -504,7 +464,7 @@ START_TEST(data_is_in_the_data_file)
 	build_qcow2_l2(&b, 3, ENTRY_COPIED | 512);
 	build_qcow2_l2(&b, 4, ENTRY_COPIED | 2048);
 	build_qcow2_l2(&b, 5, build_qcow2_packed(&b, 512, 100));
-	ck_assert_msg(open_in_dir() == 0, "%s", s.e.text);
+	ck_assert_ok(open_file(), &s.e);
 	subject_maps(disk(0), 0, EXTENT_FILE, 1024);
 	subject_reads(disk(0), 0, 1024, 0xdd);
 	subject_reads(disk(0), 1024, 512, 0);
@@ -515,11 +475,25 @@ START_TEST(data_is_in_the_data_file)
 }
 END_TEST
 
+START_TEST(snapshots_need_data_of_their_own)
+{
+	struct build_snapshot snap;
+
+	rebuild(3, 9, BIT_DATA_FILE);
+	snap = plain_snapshot();
+	write_file("other", "", 0);
+	build_qcow2_extension(&b, DATA_FILE, "other", 5);
+	build_qcow2_snapshot(&b, &snap);
+	ck_assert_ok(open_file(), &s.e);
+	subject_fails(disk(1), 0, EIO, "external data file");
+}
+END_TEST
+
 START_TEST(the_data_file_is_another_file)
 {
 	rebuild(3, 9, BIT_DATA_FILE);
 	build_qcow2_extension(&b, DATA_FILE, "i.qcow2", 7);
-	ck_assert_int_eq(open_in_dir(), -ELOOP);
+	ck_assert_fails(open_file(), ELOOP, &s.e, "the data file is the image itself");
 }
 END_TEST
 
@@ -561,8 +535,7 @@ static void add_header_tests(TCase *tc)
 	tcase_add_test(tc, a_header_of_104_bytes_opens);
 	tcase_add_test(tc, odd_disk_sizes_lose_their_last_bytes);
 	tcase_add_test(tc, an_empty_disk_needs_no_l1_table);
-	tcase_add_loop_test(
-		tc, hostile_header_values_are_refused, 0, sizeof bends / sizeof bends[0]);
+	tcase_add_loop_test(tc, hostile_header_values_are_refused, 0, COUNT(bends));
 	tcase_add_test(tc, a_file_cut_short_is_refused);
 	tcase_add_test(tc, bad_refcounts_do_not_matter);
 	tcase_add_test(tc, unknown_harmless_features_open);
@@ -598,9 +571,11 @@ Suite *qcow2_suite(void)
 	tcase_add_checked_fixture(snapshots, setup, teardown);
 	add_snapshot_tests(snapshots);
 	suite_add_tcase(suite, snapshots);
-	tcase_add_checked_fixture(files, setup_dir, teardown_dir);
+	use_temp_dir(files);
+	tcase_add_checked_fixture(files, setup, teardown);
 	tcase_add_test(files, unallocated_clusters_are_the_parents);
 	tcase_add_test(files, data_is_in_the_data_file);
+	tcase_add_test(files, snapshots_need_data_of_their_own);
 	tcase_add_test(files, the_data_file_is_another_file);
 	suite_add_tcase(suite, files);
 	return suite;

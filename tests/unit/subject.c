@@ -1,22 +1,15 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-#include <check.h>
 #include <stdlib.h>
 #include <string.h>
 
-#include "cache.h"
-#include "codec.h"
 #include "io.h"
 #include "subject.h"
-
-#define CACHE_SIZE (256u << 10) /* small, so that blocks are thrown out */
+#include "unit.h"
 
 void subject_new(struct subject *s, const char *format)
 {
-	*s = (struct subject){.e = ERR_INIT};
+	*s = (struct subject){.o = options_new(), .e = ERR_INIT};
 	s->o.format = format;
-	s->o.cache = cache_new(CACHE_SIZE, &s->e);
-	s->o.codec = codec_new(&s->e);
-	ck_assert(s->o.cache && s->o.codec);
 }
 
 static void forget(struct subject *s)
@@ -28,8 +21,7 @@ static void forget(struct subject *s)
 void subject_free(struct subject *s)
 {
 	forget(s);
-	codec_free(s->o.codec);
-	cache_free(s->o.cache);
+	options_free(&s->o);
 }
 
 static int try_open(struct subject *s, const void *bytes, size_t len)
@@ -46,7 +38,7 @@ void subject_opens(struct subject *s, const void *bytes, size_t len)
 
 	forget(s);
 	r = try_open(s, bytes, len);
-	ck_assert_msg(r == 0, "%s", s->e.text);
+	ck_assert_ok(r, &s->e);
 }
 
 void subject_refuses(struct subject *s, const void *bytes, size_t len, int code, const char *text)
@@ -58,9 +50,7 @@ void subject_refuses(struct subject *s, const void *bytes, size_t len, int code,
 	memcpy(before, bytes, len);
 	forget(s);
 	r = try_open(s, bytes, len);
-	ck_assert_msg(r < 0, "opened, but \"%s\" was expected", text);
-	ck_assert_msg(r == -code && s->e.code == code && strstr(s->e.text, text),
-		"%d \"%s\", but %d \"%s\" was expected", s->e.code, s->e.text, code, text);
+	ck_assert_fails(r, code, &s->e, text);
 	ck_assert_mem_eq(before, bytes, len);
 	free(before);
 }
@@ -72,7 +62,7 @@ void subject_reads(const struct view *v, uint64_t off, size_t len, unsigned char
 
 	ck_assert(buf);
 	memset(buf, ~byte, len);
-	ck_assert_msg(view_read(v, buf, len, off, &e) == 0, "%s", e.text);
+	ck_assert_ok(view_read(v, buf, len, off, &e), &e);
 	for (size_t i = 0; i < len; i++)
 		ck_assert_msg(buf[i] == byte, "byte %#jx is %#x, not %#x", (uintmax_t)(off + i),
 			buf[i], byte);
@@ -83,20 +73,16 @@ void subject_fails(const struct view *v, uint64_t off, int code, const char *tex
 {
 	struct err e = ERR_INIT;
 	char byte;
-	int r = view_read(v, &byte, 1, off, &e);
 
-	ck_assert_msg(r < 0, "byte %#jx reads, but \"%s\" was expected", (uintmax_t)off, text);
-	ck_assert_msg(r == -code && e.code == code && strstr(e.text, text),
-		"%d \"%s\", but %d \"%s\" was expected", e.code, e.text, code, text);
+	ck_assert_fails(view_read(v, &byte, 1, off, &e), code, &e, text);
 }
 
 struct extent subject_extent(const struct view *v, uint64_t off)
 {
 	struct err e = ERR_INIT;
 	struct extent x;
-	int r = view_resolve(v, off, v->size - off, &x, &e);
 
-	ck_assert_msg(r == 0, "%s", e.text);
+	ck_assert_ok(view_resolve(v, off, v->size - off, &x, &e), &e);
 	return x;
 }
 

@@ -11,7 +11,7 @@
 #include "view.h"
 
 struct subject {
-	struct image_options o; /* subject_new sets cache and codec; the rest is the test's */
+	struct image_options o; /* subject_new sets what it must; the rest is the test's */
 	struct image *img;
 	struct err e;
 };

@@ -4,9 +4,54 @@
 #define VDISK_UNIT_H
 
 #include <check.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "image.h"
 
 #define SUITE(name) Suite *name##_suite(void);
 #include "suites.h"
 #undef SUITE
+
+#define COUNT(array) (sizeof(array) / sizeof(array)[0])
+
+/* A suite of one case. */
+Suite *suite_of(const char *name, TCase *tc);
+
+/* Each test of the case starts in an empty directory of its own; all are removed with the case,
+ * also when a test fails. */
+void use_temp_dir(TCase *tc);
+
+/* Files of the current directory; name may hold slashes, missing directories are made. */
+void write_file(const char *name, const void *data, size_t len);
+void write_text(const char *name, const char *text);
+
+/* Bytes that are never 0 and differ from place to place and from seed to seed. */
+void fill_pattern(void *buf, size_t len, unsigned seed);
+
+/* A number that looks random; the state may start as anything. */
+uint64_t next_random(uint64_t *state);
+
+/* Options with a cache and a codec. */
+struct image_options options_new(void);
+void options_free(struct image_options *o);
+
+/* The error is -code and its text contains part. */
+#define ck_assert_fails(result, code_, e, part)                                                    \
+	do {                                                                                       \
+		ck_assert_int_eq((result), -(code_));                                              \
+		ck_assert_int_eq((e)->code, (code_));                                              \
+		ck_assert_msg(strstr((e)->text, (part)) != NULL, "\"%s\" does not say \"%s\"",     \
+			(e)->text, (part));                                                        \
+	} while (0)
+
+/* The same for what returns a pointer. */
+#define ck_assert_null_fails(p, code_, e, part)                                                    \
+	do {                                                                                       \
+		ck_assert_ptr_null(p);                                                             \
+		ck_assert_fails(-(e)->code, code_, e, part);                                       \
+	} while (0)
+
+#define ck_assert_ok(result, e) ck_assert_msg((result) == 0, "%s", (e)->text)
 
 #endif

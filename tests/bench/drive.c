@@ -1,0 +1,166 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* drive sequential FILE             reads all of it, 1 MiB at a time; prints MiB a second
+ * drive random FILE READERS SECONDS reads pages of 4 KiB; prints reads a second
+ * drive extents FILE                walks SEEK_DATA and SEEK_HOLE; prints how many runs and seconds
+ *
+ * No page is read twice by "random", so that the kernel's cache of the file answers none; who wants
+ * the same of "sequential" mounts anew. */
+#include <errno.h>
+#include <fcntl.h>
+#include <pthread.h>
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <time.h>
+#include <unistd.h>
+
+#define MIB         (1u << 20)
+#define PAGE        4096u
+#define READERS_MAX 64
+
+static double now(void)
+{
+	struct timespec t;
+
+	clock_gettime(CLOCK_MONOTONIC, &t);
+	return t.tv_sec + t.tv_nsec / 1e9;
+}
+
+static int open_or_exit(const char *name)
+{
+	int fd = open(name, O_RDONLY);
+
+	if (fd < 0) {
+		perror(name);
+		exit(1);
+	}
+	return fd;
+}
+
+static uint64_t size_of(int fd)
+{
+	return (uint64_t)lseek(fd, 0, SEEK_END);
+}
+
+static int drive_sequential(const char *name)
+{
+	int fd = open_or_exit(name);
+	char *buf = aligned_alloc(PAGE, MIB);
+	uint64_t done = 0;
+	double start;
+	ssize_t n;
+
+	memset(buf, 1, MIB); /* its pages are not part of the measure */
+	start = now();
+	while ((n = read(fd, buf, MIB)) > 0)
+		done += (uint64_t)n;
+	if (n < 0) {
+		perror(name);
+		return 1;
+	}
+	printf("%.1f\n", done / (now() - start) / MIB);
+	return 0;
+}
+
+struct random_job {
+	int fd;
+	uint64_t pages, stride;
+	double end;
+	atomic_ulong next;
+	atomic_bool failed;
+};
+
+/* Page numbers are multiples of a stride that shares no factor with their count: each comes once.
+ */
+static void *read_pages(void *arg)
+{
+	struct random_job *job = arg;
+	char *buf = aligned_alloc(PAGE, PAGE);
+
+	while (now() < job->end) {
+		uint64_t i = atomic_fetch_add(&job->next, 1);
+		off_t off = (off_t)(i * job->stride % job->pages * PAGE);
+
+		if (i >= job->pages)
+			break;
+		if (pread(job->fd, buf, PAGE, off) != PAGE) {
+			job->failed = true;
+			break;
+		}
+	}
+	free(buf);
+	return NULL;
+}
+
+/* By the golden ratio: no other keeps near pages so far apart in time. */
+static uint64_t stride_for(uint64_t pages)
+{
+	uint64_t stride = pages * 0.6180339887498949 + 1, a, b, t;
+
+	for (;; stride++) {
+		for (a = pages, b = stride; b; t = a % b, a = b, b = t)
+			;
+		if (a == 1)
+			return stride;
+	}
+}
+
+static int drive_random(const char *name, int readers, double seconds)
+{
+	struct random_job job = {.fd = open_or_exit(name)};
+	pthread_t threads[READERS_MAX];
+	double start;
+
+	if (readers < 1 || readers > READERS_MAX)
+		return 2;
+	posix_fadvise(job.fd, 0, 0, POSIX_FADV_RANDOM); /* else readahead joins in */
+	job.pages = size_of(job.fd) / PAGE;
+	job.stride = stride_for(job.pages);
+	start = now();
+	job.end = start + seconds;
+	for (int i = 0; i < readers; i++)
+		pthread_create(&threads[i], NULL, read_pages, &job);
+	for (int i = 0; i < readers; i++)
+		pthread_join(threads[i], NULL);
+	if (job.failed) {
+		fprintf(stderr, "%s: a read failed\n", name);
+		return 1;
+	}
+	printf("%.0f\n", job.next / (now() - start));
+	return 0;
+}
+
+static int drive_extents(const char *name)
+{
+	int fd = open_or_exit(name);
+	unsigned long n = 0;
+	double start = now();
+	off_t off = 0;
+
+	while ((off = lseek(fd, off, SEEK_DATA)) >= 0) {
+		off = lseek(fd, off, SEEK_HOLE);
+		n++;
+	}
+	if (errno != ENXIO) {
+		perror(name);
+		return 1;
+	}
+	printf("%lu %.3f\n", n, now() - start);
+	return 0;
+}
+
+int main(int argc, char **argv)
+{
+	if (argc == 3 && strcmp(argv[1], "sequential") == 0)
+		return drive_sequential(argv[2]);
+	if (argc == 5 && strcmp(argv[1], "random") == 0)
+		return drive_random(argv[2], atoi(argv[3]), atof(argv[4]));
+	if (argc == 3 && strcmp(argv[1], "extents") == 0)
+		return drive_extents(argv[2]);
+	fprintf(stderr, "usage: drive sequential|random|extents FILE [READERS SECONDS]\n");
+	return 2;
+}

@@ -1,0 +1,84 @@
+# SPDX-License-Identifier: LGPL-2.1-or-later
+# table.sh - medians and ratios out of lines "MEASURE IMAGE PROGRAM VALUE".
+
+# medians FILE: one line for each measure, image and program, in the order they first came.
+medians() {
+	sort -s -k1,3 -k4,4g "$1" | awk '
+		function flush() { if (n) print key, n % 2 ? v[(n + 1) / 2] : (v[n / 2] + v[n / 2 + 1]) / 2 }
+		{ k = $1 " " $2 " " $3; if (k != key) { flush(); key = k; n = 0 } v[++n] = $4 }
+		END { flush() }'
+}
+
+# table TITLE MEASURE PROGRAMS BETTER FORMAT GOALS: a row for each image, a column for each program.
+# BETTER is "more" or "less".  GOALS are words IMAGES:PEER:RATIO[:PEER-IMAGE]; the ratio says how many
+# times better vdiskfs is than the peer at the same image, or at another one.
+table() {
+	medians "$results" | awk -v title="$1" -v measure="$2" -v programs="$3" -v better="$4" \
+		-v fmt="$5" -v goals="$6" -v images="file $images" '
+		$1 == measure { value[$2, $3] = $4 }
+		function ratio(i, peer, from) {
+			if (better == "more")
+				return value[i, "vdiskfs"] / value[from, peer]
+			return value[from, peer] / value[i, "vdiskfs"]
+		}
+		function judge(i, g,    part, from, r) {
+			split(g, part, ":")
+			from = part[4] != "" ? part[4] : i
+			if (index("," part[1] ",", "," i ",") == 0 || !((from, part[2]) in value))
+				return
+			r = ratio(i, part[2], from)
+			printf "  %.2f x %s (%s %s)", r, part[4] != "" ? part[4] " view" : part[2],
+				part[3], (r >= part[3] ? "met" : "MISSED")
+		}
+		END {
+			np = split(programs, p, " "); ni = split(images, im, " "); ng = split(goals, g, " ")
+			printf "\n%-40s", title
+			for (k = 1; k <= np; k++) printf "%10s", p[k]
+			print "  vdiskfs is (goal)"
+			for (j = 1; j <= ni; j++) {
+				line = ""; some = 0
+				for (k = 1; k <= np; k++) {
+					has = (im[j], p[k]) in value
+					some += has
+					line = line sprintf("%10s", has ? sprintf(fmt, value[im[j], p[k]]) : "-")
+				}
+				if (!some) continue
+				printf "  %-38s%s", im[j], line
+				if ((im[j], "vdiskfs") in value)
+					for (k = 1; k <= ng; k++) judge(im[j], g[k])
+				print ""
+			}
+		}'
+}
+
+machine() {
+	awk -F': ' '/^model name/ { print $2; exit }' /proc/cpuinfo
+	echo "$(nproc) processors, kernel $(uname -r), QEMU $(qemu-img --version | awk '{ print $3; exit }')"
+}
+
+print_tables() {
+	local results=$1 plain=raw,qcow2,vmdk,vdi deflated=deflate,stream all=raw,qcow2,deflate,zstd,vmdk,stream,vdi
+	echo
+	machine
+	echo "a disk of $mb MiB; medians of $rounds rounds; fresh mounts, images in the page cache"
+	table "sequential read, MiB/s" sequential "file vdiskfs qsd libyal" more %.0f \
+		"$plain:qsd:1.5 $deflated:qsd:3 zstd:qsd:2 qcow2,vmdk,vdi:vdiskfs:0.85:raw"
+	table "random 4 KiB, 1 reader, reads/s" random1 "file vdiskfs qsd libyal" more %.0f "$all:qsd:1"
+	table "random 4 KiB, 2 readers, reads/s" random2 "file vdiskfs qsd libyal" more %.0f "$all:qsd:2"
+	table "cp --sparse=auto, s" copy "file vdiskfs qsd libyal" less %.2f "$all:qsd:1"
+	table "mount + cp + umount, s" whole "vdiskfs qsd libyal convert" less %.2f \
+		"$deflated:convert:1 zstd:convert:1"
+	table "mount to first byte, ms" first "vdiskfs qsd libyal" less %.1f "$all:qsd:1"
+	table "peak memory, MiB" memory "vdiskfs qsd libyal" less %.1f ""
+	medians "$results" | awk '
+		$1 == "thin" { t[$2] = $4 }
+		$1 ~ /^huge-/ { h[$2, $1] = $4; format[$2] }
+		END {
+			printf "\nmount + cp + umount of 1 TiB that stores what the plain file does: %.2f s; of the plain file: %.2f s: %.2f x (goal 1.2: %s); cp of the file itself %.2f s\n",
+				t["1TiB"], t["plain"], t["1TiB"] / t["plain"],
+				(t["1TiB"] <= 1.2 * t["plain"] ? "met" : "MISSED"), t["file"]
+			for (f in format)
+				printf "16 TiB, %s: first byte %.1f ms, the holes round %d runs of data found in %.3f s, peak memory %.1f MiB\n",
+					f, h[f, "huge-first"], h[f, "huge-extents"], h[f, "huge-scan"], h[f, "huge-memory"]
+		}'
+}

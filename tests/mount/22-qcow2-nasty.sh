@@ -1,0 +1,268 @@
+#!/usr/bin/env bash
+# SPDX-License-Identifier: LGPL-2.1-or-later
+# Cases of qcow2 that readers get wrong.  The right answer is expected, also where QEMU has another;
+# those of snapshots are in 21-qcow2-snapshots.sh.  In a fresh image with clusters of 64 KiB lie the
+# L1 table at 0x30000, the first L2 table at 0x40000 and the first data at 0x50000.
+. "${0%/*}/functions.sh"
+. "$here/images.sh"
+requires qemu-img qemu-io xxd zstd
+
+fill() { head -c "$2" /dev/zero | tr '\0' "\\$(printf %o "$1")"; } # BYTE LENGTH
+hex_text() { noise 5 100000 | xxd -p | tr -d '\n'; }
+overwrite() { dd of="$1" bs=1 seek=$(($2)) conv=notrunc status=none; } # FILE POSITION <BYTES
+fresh() { qemu-img create -q -f qcow2 "$@"; }
+io() { qemu-io -f qcow2 "$@" >/dev/null; }
+
+# damaged WHAT IMAGE START LENGTH REFERENCE: reads of that range fail, the bytes around it are right.
+damaged() { check "$1" on_mount "$2" has_damage $(($3)) $(($4)) "$5"; }
+has_damage() {
+	local start=$1 len=$2 ref=$3 disk=$4/disk.raw off
+	[ "$(stat -c %s "$disk")" = "$(stat -c %s "$ref")" ] || { echo "wrong size"; return 1; }
+	for off in $start $((start + len / 2)) $((start + len - 1)); do
+		! dd if="$disk" of=/dev/null bs=1 skip=$off count=1 status=none || { echo "$off can be read"; return 1; }
+	done
+	cmp -n $((start)) "$disk" "$ref" && cmp -i $((start + len)) "$disk" "$ref"
+}
+
+# N1: the file ends inside the L1 table.
+fresh n1.qcow2 64M
+truncate -s 64M zeroes
+check "N1: metadata past the end of the file is zero" matches n1.qcow2 zeroes
+
+# N2: compressed clusters cut by the end of the file, sharing sectors, crossing clusters.
+fresh n2.qcow2 1M
+io -c 'write -c -P 7 0 64k' n2.qcow2
+agrees "N2: a compressed cluster that ends with the file" n2.qcow2
+hex_text >n2.hex
+truncate -s 393216 n2.hex
+qemu-img convert -f raw -O qcow2 -c n2.hex n2c.qcow2
+check "N2: compressed clusters that share sectors" matches n2c.qcow2 n2.hex
+
+# N3: the field widths change with the cluster size.
+head -c 3000000 "$(command -v qemu-img)" >n3.raw
+truncate -s 3000320 n3.raw
+for c in 512 4096 2M; do
+	qemu-img convert -f raw -O qcow2 -c -o cluster_size=$c n3.raw n3-$c.qcow2
+	check "N3: compressed, clusters of $c" matches n3-$c.qcow2 n3.raw
+done
+
+# N4: streams that other writers make.  stream FROM TO: standard input in the place of the stream of
+# the first cluster, which is longer.
+stream() { cp "$1" "$2" && overwrite "$2" 0x50000; }
+head -c 100352 n3.raw >n4.raw
+qemu-img convert -f raw -O qcow2 -c -o compression_type=zstd n4.raw n4.qcow2
+check "N4: zstd, the disk ends inside a cluster" matches n4.qcow2 n4.raw
+qemu-img convert -f raw -O qcow2 -c -o compression_type=zstd n2.hex n4z.qcow2
+for _ in 1 2 3 4; do head -c 20000 n2.hex; done | head -c 65536 >n4.plain
+cp n2.hex n4.ref
+overwrite n4.ref 0 <n4.plain
+{ head -c 30000 n4.plain | zstd -qc; tail -c +30001 n4.plain | zstd -qc; } | stream n4z.qcow2 n4f.qcow2
+check "N4: zstd, two frames in one cluster" matches n4f.qcow2 n4.ref
+{ printf '\120\052\115\030\003\000\000\000abc'; zstd -qc n4.plain; } | stream n4z.qcow2 n4f.qcow2
+check "N4: zstd, a frame to be skipped first" matches n4f.qcow2 n4.ref
+zstd -qc --check n4.plain | stream n4z.qcow2 n4f.qcow2
+check "N4: zstd, with a checksum" matches n4f.qcow2 n4.ref
+{ zstd -qc --check n4.plain | head -c -1; printf '\377'; } | stream n4z.qcow2 n4f.qcow2
+damaged "N4: zstd, with a wrong checksum" n4f.qcow2 0 65536 n4.ref
+{ cat n4.plain; echo more; } | zstd -qc | stream n4z.qcow2 n4f.qcow2
+damaged "N4: zstd, a frame longer than the cluster" n4f.qcow2 0 65536 n4.ref
+{ head -c 60000 n4.plain | zstd -qc; fill 255 4000; } | stream n4z.qcow2 n4f.qcow2
+damaged "N4: zstd, too little" n4f.qcow2 0 65536 n4.ref
+
+deflate() { gzip -nc "$@" | tail -c +11 | head -c -8; }
+deflate n4.plain | stream n2c.qcow2 n4d.qcow2
+check "N4: deflate with a window of 32 KiB" matches n4d.qcow2 n4.ref
+{ cat n4.plain; echo more; } | deflate | stream n2c.qcow2 n4d.qcow2
+check "N4: deflate of more than the cluster" matches n4d.qcow2 n4.ref
+head -c 65535 n4.plain | deflate | stream n2c.qcow2 n4d.qcow2
+damaged "N4: deflate of less than the cluster" n4d.qcow2 0 65536 n4.ref
+{ printf '\170\234'; deflate n4.plain; } | stream n2c.qcow2 n4d.qcow2
+damaged "N4: deflate in a zlib wrapping" n4d.qcow2 0 65536 n4.ref
+fill 255 30000 | stream n2c.qcow2 n4d.qcow2
+damaged "N4: garbage" n4d.qcow2 0 65536 n4.ref
+
+# N5, N6: clusters that are zero, with and without data behind them, over a backing file.
+fresh n5.qcow2 1M
+io -c 'write -P 1 0 256k' -c 'write -z 64k 64k' -c 'write -z -u 128k 64k' -c 'discard 192k 64k' n5.qcow2
+{ fill 1 65536; head -c 983040 /dev/zero; } >n5.ref
+check "N5: zero clusters with and without data" matches n5.qcow2 n5.ref
+fresh n6b.qcow2 1M
+io -c 'write -P 9 0 1M' n6b.qcow2
+fresh -b n6b.qcow2 -F qcow2 n6.qcow2
+io -c 'discard 0 64k' n6.qcow2
+fill 9 1048576 >nines
+{ head -c 65536 /dev/zero; fill 9 983040; } >n6.ref
+check "N6: a zero cluster hides the backing file" matches n6.qcow2 n6.ref
+fresh -o compat=0.10 -b n6b.qcow2 -F qcow2 n6v2.qcow2
+io -c 'discard 0 64k' n6v2.qcow2
+check "N6: which version 2 cannot say" matches n6v2.qcow2 nines
+
+# N7, N8, N9: backing files shorter and longer than what lies on them.
+fill 7 102400 >n7b.raw
+fresh -b n7b.raw -F raw n7.qcow2 1M
+io -c 'write -P 1 96k 1k' n7.qcow2
+{ fill 7 98304; fill 1 1024; fill 7 3072; head -c 946176 /dev/zero; } >n7.ref
+check "N7: a backing file that ends inside a cluster" matches n7.qcow2 n7.ref
+head -c 1000 n3.raw >n8.raw
+fresh -b n8.raw -F raw n8.qcow2 64k
+{ cat n8.raw; head -c 64536 /dev/zero; } >n8.ref
+check "N8: a backing file of 1000 bytes" matches n8.qcow2 n8.ref
+fresh n9b.qcow2 8M
+io -c 'write -P 9 0 8M' n9b.qcow2
+fresh -b n9b.qcow2 -F qcow2 n9.qcow2 1049088
+qemu-img resize -q n9.qcow2 2M
+{ fill 9 1049088; head -c 1048064 /dev/zero; } >n9.ref
+check "N9: grown over a longer backing file" matches n9.qcow2 n9.ref
+fresh n10.qcow2 1M
+io -c 'write -P 5 0 1M' n10.qcow2
+qemu-img resize -q --shrink n10.qcow2 524800
+qemu-img resize -q n10.qcow2 1M
+agrees "N10: cut inside a cluster and grown again" n10.qcow2
+
+# N14, N16: reference counts and the flags made from them mean nothing to a reader.
+fresh n14.qcow2 1M
+io -c 'write -P 1 0 64k' n14.qcow2
+qemu-img snapshot -c s n14.qcow2
+agrees "N14: stale flags" n14.qcow2
+qemu-img convert -f raw -O qcow2 -c -o refcount_bits=1 n2.hex n16a.qcow2
+qemu-img snapshot -c s n16a.qcow2
+check "N16: refcounts of 1 bit, after a snapshot that failed" matches n16a.qcow2 n2.hex
+fresh -o refcount_bits=2 n16b.qcow2 1M
+io -c 'write -P 3 0 64k' n16b.qcow2
+for i in 1 2 3; do qemu-img snapshot -c s$i n16b.qcow2; done
+agrees "N16: refcounts of 2 bits that ran over" n16b.qcow2
+fresh -o cluster_size=512,refcount_bits=64 n16c.qcow2 16M
+io -c 'write -P 4 0 3M' n16c.qcow2
+agrees "N16: a refcount table that grew" n16c.qcow2
+
+# N17: subclusters.
+fresh -o extended_l2=on,cluster_size=128k -b n9b.qcow2 -F qcow2 n17.qcow2 8M
+io -c 'write -P 1 5k 1k' -c 'write -z 12k 4k' -c 'discard 128k 128k' -c 'write -P 2 300k 100k' \
+	-c 'write -c -P 4 512k 128k' n17.qcow2
+UNIT=4096 agrees "N17: subclusters of all kinds" n17.qcow2
+fresh -o extended_l2=on,preallocation=metadata -b n9b.qcow2 -F qcow2 n17p.qcow2 8M
+fill 9 8388608 >n17p.ref
+check "N17: room without data" matches n17p.qcow2 n17p.ref
+fresh -o extended_l2=on n17x.qcow2 1M
+io -c 'write -P 1 0 192k' n17x.qcow2
+{ fill 1 196608; head -c 851968 /dev/zero; } >n17x.ref
+patch n17x.qcow2 0x40018 0000000100000001
+damaged "N17: a subcluster both stored and zero" n17x.qcow2 65536 65536 n17x.ref
+
+# N18, N19: an external data file, beside the image and not where somebody stands.
+mkdir n18
+(cd n18 && fresh -o data_file=d.raw d.qcow2 1M && io -c 'write -P 1 0 64k' -c 'write -P 2 128k 1k' d.qcow2 &&
+	reference d.qcow2 ../n18.ref)
+check "N18: the data file lies beside the image" matches n18/d.qcow2 n18.ref
+mv n18/d.raw n18/elsewhere
+check "N18: and is missed when it is gone" refused n18/d.qcow2 'd\.raw'
+fresh -o data_file=n19.raw,data_file_raw=on n19.qcow2 1M
+qemu-io -d unmap --image-opts driver=qcow2,file.filename=n19.qcow2,pass-discard-request=off \
+	-c 'write -P 1 64k 64k' -c 'discard 64k 64k' >/dev/null
+agrees "N19: a raw data file that is behind its image" n19.qcow2
+fresh -o data_file=n19x.raw n19x.qcow2 1M
+io -c 'write -P 1 0 192k' n19x.qcow2
+{ fill 1 196608; head -c 851968 /dev/zero; } >n19x.ref
+patch n19x.qcow2 0x40008 8000000000020000
+damaged "N19: data that is not at its own offset" n19x.qcow2 65536 65536 n19x.ref
+
+# N20 to N23: bits that forbid, and bits that do not.
+fresh -o lazy_refcounts=on n20.qcow2 64M
+io -c 'write -P 1 0 1M' -c flush -c abort n20.qcow2
+[ "$(xxd -p -s 72 -l 8 n20.qcow2)" = 0000000000000001 ] || fail "N20: qemu-io left no dirty image"
+{ fill 1 1048576; head -c 66060288 /dev/zero; } >n20.ref
+check "N20: a dirty image" matches n20.qcow2 n20.ref
+cp n5.qcow2 n20c.qcow2
+patch n20c.qcow2 79 02
+check "N20: an image marked corrupt" matches n20c.qcow2 n5.ref
+for o in 79 87 95; do
+	cp n5.qcow2 n21-$o.qcow2
+	patch n21-$o.qcow2 $o 20
+done
+check "N21: an unknown incompatible feature" refused n21-79.qcow2 'feature.*5'
+check "N21: an unknown compatible feature" matches n21-87.qcow2 n5.ref
+check "N21: an unknown autoclear feature" matches n21-95.qcow2 n5.ref
+cp n21-79.qcow2 n21.qcow2
+names=$(grep -abo 'dirty bit' n21.qcow2 | head -n 1 | cut -d: -f1)
+patch n21.qcow2 $((names - 1)) 05
+printf 'time travel' | overwrite n21.qcow2 "$names"
+check "N21: it is called by the name that the image has" refused n21.qcow2 'time travel'
+sum=$(sha256sum n21.qcow2)
+check "N21: a refused image is left alone" [ "$sum" = "$(sha256sum n21.qcow2)" ]
+fresh n22.qcow2 64M
+qemu-img bitmap --add n22.qcow2 b0
+qemu-img bitmap --add -g 1M --disable n22.qcow2 b1
+io -c 'write -P 6 0 128k' n22.qcow2
+agrees "N22: bitmaps" n22.qcow2
+patch n22.qcow2 95 00
+agrees "N22: bitmaps that are not valid" n22.qcow2
+cp n5.qcow2 n23.qcow2
+patch n23.qcow2 95 01
+check "N23: valid bitmaps that are not there" matches n23.qcow2 n5.ref
+
+# N24: names of backing files.
+cp n6b.qcow2 a:b.qcow2
+rebase() { qemu-img rebase -u -f qcow2 -F "${3:-qcow2}" -b "$2" "$1"; }
+fresh n24.qcow2 1M
+rebase n24.qcow2 'json:{"driver":"raw","file":{"driver":"file","filename":"n8.raw"}}' raw
+check "N24: json: is no file" refused n24.qcow2 'json:'
+rebase n24.qcow2 ./a:b.qcow2
+check "N24: a colon in a name" matches n24.qcow2 nines
+rebase n24.qcow2 a:b.qcow2
+check "N24: what looks like a protocol is a name" matches n24.qcow2 nines
+rebase n24.qcow2 file:a:b.qcow2
+check "N24: file: is a name too" refused n24.qcow2 'file:a:b'
+rebase n24.qcow2 n24.qcow2
+check "N24: on itself" refused n24.qcow2 'loop'
+mkdir n24l
+ln -s ../n6.qcow2 n24l/o.qcow2
+check "N24: a link to an overlay leaves its backing file where it is" matches n24l/o.qcow2 n6.ref
+
+# N25: a raw disk in which the guest wrote a qcow2 header.
+truncate -s 1M n25.raw
+fresh -b n25.raw -F raw n25.qcow2
+fresh n25e.qcow2 1M
+io -c 'write -P 66 0 64k' n25e.qcow2
+rebase n25e.qcow2 n8.raw raw
+dd if=n25e.qcow2 of=n25.raw conv=notrunc status=none
+check "N25: raw is raw for ever" matches n25.qcow2 n25.raw
+[ "$(xxd -p -s 112 -l 4 n25.qcow2)" = e2792aca ] || fail "N25: the format does not come first"
+patch n25.qcow2 112 deadbeef
+check "N25: a format that is guessed leads no further" refused n25.qcow2 'does not record'
+
+# N26: rebasing breaks the snapshots; they read as the file now says.
+fresh -b n9b.qcow2 -F qcow2 n26.qcow2
+qemu-img snapshot -c s n26.qcow2
+qemu-img rebase -f qcow2 -b '' n26.qcow2
+truncate -s 8M n26.ref
+snapshot_is_zero() { same "$1/disk.raw" n17p.ref && same "$1/snapshots/s/disk.raw" n26.ref; }
+check "N26: a snapshot that lost its backing file" on_mount n26.qcow2 snapshot_is_zero
+
+# N28, N29: other oddities.
+fresh n28.qcow2 1M
+io -c 'write -P 1 0 128k' n28.qcow2
+patch n28.qcow2 0x40008 8000000000050000
+agrees "N28: two entries for one cluster" n28.qcow2
+cp n5.qcow2 n29.qcow2
+patch n29.qcow2 31 01
+check "N29: a size that is no multiple of 512" matches n29.qcow2 n5.ref
+cp n5.qcow2 n29.qcow2
+patch n29.qcow2 100 00000068
+check "N29: a header of 104 bytes" matches n29.qcow2 n5.ref
+
+# N31: version 2 has no zero flag.
+fresh -o compat=0.10 n31.qcow2 1M
+io -c 'write -P 1 0 192k' n31.qcow2
+patch n31.qcow2 0x4000f 01
+damaged "N31: a zero flag in version 2" n31.qcow2 65536 65536 n19x.ref
+
+# N32: what was allocated and is gone is an error, not zeroes.
+fresh n32.qcow2 1M
+io -c 'write -P 1 0 1M' n32.qcow2
+fill 1 1048576 >n32.ref
+truncate -s 262144 n32.qcow2
+damaged "N32: a file cut before its L2 table" n32.qcow2 0 1048576 n32.ref
+fresh n32.qcow2 1M
+io -c 'write -P 1 0 1M' n32.qcow2
+truncate -s $((0x50000 + 4 * 65536)) n32.qcow2
+damaged "N32: a file cut between data clusters" n32.qcow2 262144 786432 n32.ref

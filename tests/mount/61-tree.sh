@@ -1,0 +1,173 @@
+#!/usr/bin/env bash
+# SPDX-License-Identifier: LGPL-2.1-or-later
+# The tree itself: what is shown, its numbers, times and attributes, info.json, thousands of entries.
+. "${0%/*}/functions.sh"
+. "$here/images.sh"
+requires qemu-img qemu-io jq sfdisk getfattr xxd
+
+entries() { # NAMES MOUNT
+	[ "$(cd "$2" && find . -mindepth 1 -printf '%P\n' | sort | tr '\n' ' ')" = "$1" ] || {
+		find "$2" -mindepth 1 -printf '%P\n'
+		return 1
+	}
+}
+truncate -s 8M plain.img
+noise 1 5000 | dd of=plain.img conv=notrunc status=none
+check "a plain disk: two files" on_mount plain.img entries 'disk.raw info.json '
+cp plain.img parted.img
+sfdisk -q parted.img <<-'TABLE'
+	label: dos
+	label-id: 0x12345678
+	1: start=2048, size=2048, type=83
+TABLE
+check "a disk with a partition" on_mount parted.img entries \
+	'disk.raw info.json partitions partitions/1.raw partitions/by-partuuid partitions/by-partuuid/12345678-01 '
+qemu-img create -q -f qcow2 -b plain.img -F raw over.qcow2
+qemu-img snapshot -c s over.qcow2
+qemu-img create -q -f qcow2 -b over.qcow2 -F qcow2 top.qcow2
+check "a chain" on_mount top.qcow2 entries "$(printf '%s ' chain chain/0-top.qcow2 chain/0-top.qcow2/disk.raw \
+	chain/0-top.qcow2/info.json chain/1-over.qcow2 chain/1-over.qcow2/disk.raw chain/1-over.qcow2/info.json \
+	chain/1-over.qcow2/snapshots chain/1-over.qcow2/snapshots/s chain/1-over.qcow2/snapshots/s/disk.raw \
+	chain/1-over.qcow2/snapshots/s/info.json chain/2-plain.img chain/2-plain.img/disk.raw \
+	chain/2-plain.img/info.json disk.raw info.json)"
+
+# One with everything, for what follows.
+qemu-img convert -q -f raw -O qcow2 parted.img base.qcow2
+qemu-img snapshot -c one base.qcow2
+qemu-img create -q -f qcow2 -o extended_l2=on -b base.qcow2 -F qcow2 all.qcow2
+for n in two three; do qemu-img snapshot -c $n all.qcow2; done
+nothing_empty() { [ -z "$(find "$1" -type d -empty)" ]; }
+check "no empty directory" on_mount all.qcow2 nothing_empty
+
+picture() { find "$1" -printf '%P %y %i %m %U %G %s %b %T@ %l\n' | sort; }
+take() { picture "$2" >"$1"; }
+on_mount all.qcow2 take first
+on_mount all.qcow2 take second
+check "the same numbers at every mount" cmp first second
+numbers_differ() {
+	picture "$1" | awk '{ print $3 }' | sort | uniq -d >twice
+	[ ! -s twice ] && [ "$(picture "$1" | wc -l)" -gt 30 ]
+}
+check "no inode number twice" on_mount all.qcow2 numbers_differ
+modes() {
+	[ -z "$(find "$1" -type f ! -perm 0400 -o -type d ! -perm 0500 -o -type l ! -perm 0777)" ] &&
+		[ -z "$(find "$1" ! -uid "$(id -u)" -o ! -gid "$(id -g)")" ]
+}
+check "modes and owner" on_mount all.qcow2 modes
+touch -d '2001-02-03 04:05:06.123456789' all.qcow2
+touch -d '1999-12-31 23:59:59' base.qcow2
+times() {
+	[ "$(stat -c %.9Y "$1")" = 981173106.123456789 ] && [ "$(stat -c %.9Y "$1/disk.raw")" = 981173106.123456789 ] &&
+		[ "$(stat -c %.9Y "$1/info.json")" = 981173106.123456789 ] &&
+		[ "$(stat -c %Y "$1/partitions/1.raw")" = 981173106 ] &&
+		[ "$(stat -c %Y "$1/chain/1-base.qcow2/disk.raw")" = 946684799 ] &&
+		[ "$(stat -c %Y "$1/chain/1-base.qcow2")" = 946684799 ]
+}
+check "times are those of the files" on_mount all.qcow2 times
+
+attribute() { [ "$(getfattr --only-values -n "user.vdisk.$2" "$1" 2>/dev/null)" = "$3" ]; }
+attributes() {
+	attribute "$1/disk.raw" format qcow2 && attribute "$1/disk.raw" virtual-size 8388608 &&
+		attribute "$1/disk.raw" layer 0-all.qcow2 && attribute "$1" format qcow2 &&
+		attribute "$1/chain/1-base.qcow2/disk.raw" layer 1-base.qcow2 &&
+		attribute "$1/snapshots/three" snapshot.name three && attribute "$1/snapshots/three" snapshot.id 2 &&
+		attribute "$1/partitions/1.raw" partition.start 1048576 &&
+		attribute "$1/partitions/1.raw" partition.partuuid 12345678-01 &&
+		[ -z "$(getfattr "$1/info.json")" ] && [ -z "$(getfattr -m '' "$1/snapshots" 2>/dev/null)" ] &&
+		! getfattr -n user.vdisk.nonsense "$1/disk.raw" 2>/dev/null &&
+		[ "$(getfattr "$1/partitions/1.raw" 2>/dev/null | grep -c '^user\.vdisk\.')" -ge 6 ]
+}
+check "extended attributes" on_mount all.qcow2 attributes
+
+# statfs: the disk is what there is, and nothing is free.
+room() {
+	local blocks unit free
+	read -r unit blocks free < <(stat -f -c '%S %b %f' "$1")
+	[ $((unit * blocks)) -ge 8388608 ] && [ $((unit * blocks)) -lt 16777216 ] && [ "$free" = 0 ] &&
+		[ "$(stat -f -c %T "$1")" = fuseblk ] || [ "$(stat -f -c %T "$1")" = fuse ]
+}
+check "statfs" on_mount all.qcow2 room
+
+read_only() {
+	local f=$1/disk.raw out
+	for cmd in "touch $1/new" "mkdir $1/new" "rm -f $f" "rmdir $1/snapshots/two" "mv $f $1/new" "truncate -s 0 $f" \
+		"ln $f $1/new" "ln -s x $1/new" "chmod 600 $f" "dd if=/dev/zero of=$f count=1 conv=notrunc" \
+		"setfattr -n user.x -v y $f" "mkfifo $1/new"; do
+		out=$($cmd 2>&1) && { echo "$cmd succeeded"; return 1; }
+		[[ $out == *'Read-only file system'* ]] || { echo "$out"; return 1; }
+	done
+}
+check "nothing can be changed" on_mount all.qcow2 read_only
+lookups() {
+	[ ! -e "$1/disk" ] && [ ! -e "$1/disk.raw/x" ] && [ ! -e "$1/snapshots/nine" ] && [ ! -e "$1/Disk.raw" ] &&
+		[ "$(cd "$1/chain/1-base.qcow2/snapshots/one" && cd ../../../.. && pwd -P)" = "$1" ]
+}
+check "what is not there is not there" on_mount all.qcow2 lookups
+
+# info.json has what qemu-img info says, key by key; ours may say more.  The name differs (qemu-img
+# has it as given), and icount of snapshots means nothing without the machine.
+same_info() { # IMAGE MOUNT
+	local want got filter='del(.filename, .children, .["actual-size"], .snapshots[]?.icount)'
+	qemu-img info --output=json "$W/$1" | jq -S "$filter" >want.json || return 1
+	jq -S . "$2/info.json" >got.json || return 1
+	# Each path of qemu-img's object must lead to the same value in ours.
+	jq -n --slurpfile want want.json --slurpfile got got.json '
+		[$want[0] | paths(scalars)] | map(select(. as $p | ($want[0] | getpath($p)) != ($got[0] | getpath($p))))' >differ.json
+	[ "$(jq length differ.json)" = 0 ] || { cat want.json got.json differ.json; return 1; }
+	[ "$(jq -r .filename "$2/info.json")" = "$(realpath "$1")" ] &&
+		[ "$(jq '.["actual-size"]' "$2/info.json")" = $(($(stat -c '%b * %B' "$1"))) ]
+}
+qemu-img create -q -f qcow2 -o compat=0.10,cluster_size=4k v2.qcow2 5M
+qemu-img create -q -f qcow2 -o lazy_refcounts=on,compression_type=zstd,refcount_bits=8 v3.qcow2 5M
+qemu-io -f qcow2 -c 'write 0 1M' -c flush -c abort v3.qcow2 >/dev/null 2>&1
+qemu-img create -q -f qcow2 -o data_file=data.bin,data_file_raw=on data.qcow2 5M
+qemu-img create -q -f vdi plain.vdi 5M
+for s in monolithicSparse monolithicFlat twoGbMaxExtentSparse twoGbMaxExtentFlat streamOptimized; do
+	qemu-img create -q -f vmdk -o subformat=$s $s.vmdk 3G
+done
+qemu-img create -q -f vmdk -b monolithicSparse.vmdk -F vmdk delta.vmdk
+for image in plain.img all.qcow2 top.qcow2 over.qcow2 v2.qcow2 v3.qcow2 data.qcow2 plain.vdi ./*.vmdk; do
+	check "info.json of $image" on_mount "$image" same_info "${image#./}"
+done
+no_newline_missing() { [ "$(tail -c 1 "$1/info.json" | xxd -p)" = 0a ] && [ "$(stat -c %s "$1/info.json")" = "$(cat "$1/info.json" | wc -c)" ]; }
+check "info.json is as long as stat says" on_mount all.qcow2 no_newline_missing
+latin=$(printf 'caf\351.qcow2')
+cp v2.qcow2 "$latin"
+valid() { jq -e .filename "$1/info.json" >/dev/null; }
+check "info.json of a file whose name is not UTF-8" on_mount "$latin" valid
+
+# Thousands of snapshots, all of the same state: the table is made here.
+many=$((3000 / slowness))
+cp base.qcow2 many.qcow2
+l1=$(xxd -p -s 40 -l 8 many.qcow2) n1=$(xxd -p -s 36 -l 4 many.qcow2)
+table=$((($(stat -c %s many.qcow2) + 65535) / 65536 * 65536))
+awk -v many=$many -v l1="$l1" -v n1="$n1" 'BEGIN {
+	for (i = 1; i <= many; i++) {
+		id = sprintf("%d", i)
+		name = sprintf("snapshot number %d", i)
+		printf "%s%s%04x%04x%08x%08x%016x%08x%08x%016x%016x", l1, n1, length(id), length(name),
+			1000000000 + i, 0, 0, 0, 16, 0, 8388608
+		text = id name
+		for (j = 1; j <= length(text); j++)
+			printf "%02x", index(" 0123456789", substr(text, j, 1)) > 0 ? \
+				(substr(text, j, 1) == " " ? 32 : 48 + substr(text, j, 1)) : \
+				96 + index("abcdefghijklmnopqrstuvwxyz", substr(text, j, 1))
+		for (j = length(text); j % 8 != 0; j++)
+			printf "00"
+	}
+}' | xxd -r -p | dd of=many.qcow2 bs=64K seek=$((table / 65536)) conv=notrunc status=none
+patch many.qcow2 60 "$(hex32 $many)$(hex64 $table)"
+check "qemu-img sees $many snapshots" [ "$(qemu-img info --output=json many.qcow2 | jq '.snapshots | length')" = $many ]
+thousands() {
+	local dir=$1/snapshots
+	[ "$(find "$dir" -mindepth 1 -maxdepth 1 -name 'snapshot number *' | sort -u | wc -l)" = $many ] &&
+		[ "$(ls -f "$dir" | grep -c snapshot)" = $many ] &&
+		[ "$(ls -l "$dir" | grep -c 'snapshot number')" = $many ] &&
+		[ "$(stat -c %Y "$dir/snapshot number $many")" = $((1000000000 + many)) ] &&
+		cmp "$dir/snapshot number $((many / 2))/disk.raw" parted.img &&
+		[ "$(jq '.snapshots | length' "$1/info.json")" = $many ]
+}
+check "$many snapshots" on_mount many.qcow2 thousands
+# Half read, then again from the start: what rewinddir does.
+twice() { (cd "$1/snapshots" && [ "$(ls -f | head -n 100 | wc -l)" = 100 ] && [ "$(ls -f | wc -l)" = $((many + 2)) ]); }
+check "reading half a directory" on_mount many.qcow2 twice

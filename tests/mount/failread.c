@@ -1,0 +1,103 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* failread.so - a bad spot on the host's disk, by LD_PRELOAD.
+ *
+ * FAILREAD_FILE names the file that has it; the first line of FAILREAD_SPOT says where, "START
+ * END", and may be rewritten at any time by one write of the same length (END 0: the disk is well
+ * again). Reads and splices of that file that touch the range fail with EIO, as those of a disk
+ * would: a read that starts before it ends short. */
+#include <dlfcn.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+#include <sys/uio.h>
+#include <unistd.h>
+
+#define SPOT_LEN 64
+
+/* Set once, before main. */
+static const char *spot_text;
+static dev_t bad_dev;
+static ino_t bad_ino;
+
+__attribute__((constructor)) static void find_spot(void)
+{
+	const char *file = getenv("FAILREAD_FILE"), *spot = getenv("FAILREAD_SPOT");
+	int fd = spot ? open(spot, O_RDONLY | O_CLOEXEC) : -1;
+	struct stat st;
+	void *p;
+
+	if (fd < 0 || !file || stat(file, &st) < 0)
+		return;
+	p = mmap(NULL, SPOT_LEN, PROT_READ, MAP_SHARED, fd, 0);
+	close(fd);
+	if (p == MAP_FAILED)
+		return;
+	bad_dev = st.st_dev;
+	bad_ino = st.st_ino;
+	spot_text = p;
+}
+
+/* How much of [pos, pos+len) can be read: -1 for none, because it starts in the bad spot. */
+static ssize_t readable(int fd, size_t len, off_t pos)
+{
+	char text[SPOT_LEN];
+	long long start, end;
+	struct stat st;
+
+	if (!spot_text || fstat(fd, &st) < 0 || st.st_dev != bad_dev || st.st_ino != bad_ino)
+		return len;
+	memcpy(text, spot_text, sizeof text - 1);
+	text[sizeof text - 1] = '\0';
+	if (sscanf(text, "%lld %lld", &start, &end) != 2 || pos >= end)
+		return len;
+	if (pos >= start) {
+		errno = EIO;
+		return -1;
+	}
+	return (long long)len < start - pos ? (ssize_t)len : start - pos;
+}
+
+typedef ssize_t pread_fn(int, void *, size_t, off_t);
+typedef ssize_t preadv_fn(int, const struct iovec *, int, off_t);
+typedef ssize_t splice_fn(int, off_t *, int, off_t *, size_t, unsigned);
+
+ssize_t pread(int fd, void *buf, size_t len, off_t pos)
+{
+	pread_fn *real = (pread_fn *)dlsym(RTLD_NEXT, "pread64");
+	ssize_t n = readable(fd, len, pos);
+
+	return n < 0 ? -1 : real(fd, buf, n, pos);
+}
+
+ssize_t pread64(int fd, void *buf, size_t len, off_t pos) __attribute__((alias("pread")));
+
+/* The whole call fails when any of it is bad: nobody may take that for the end of the file. */
+ssize_t preadv(int fd, const struct iovec *iov, int n, off_t pos)
+{
+	preadv_fn *real = (preadv_fn *)dlsym(RTLD_NEXT, "preadv64");
+	size_t len = 0;
+
+	for (int i = 0; i < n; i++)
+		len += iov[i].iov_len;
+	if (readable(fd, len, pos) != (ssize_t)len) {
+		errno = EIO;
+		return -1;
+	}
+	return real(fd, iov, n, pos);
+}
+
+ssize_t preadv64(int fd, const struct iovec *iov, int n, off_t pos)
+	__attribute__((alias("preadv")));
+
+ssize_t splice(int in, off_t *in_pos, int out, off_t *out_pos, size_t len, unsigned flags)
+{
+	splice_fn *real = (splice_fn *)dlsym(RTLD_NEXT, "splice");
+	ssize_t n = in_pos ? readable(in, len, *in_pos) : (ssize_t)len;
+
+	return n < 0 ? -1 : real(in, in_pos, out, out_pos, n, flags);
+}

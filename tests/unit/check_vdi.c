@@ -1,0 +1,380 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "bounds.h"
+#include "bytes.h"
+#include "err.h"
+#include "fault_io.h"
+#include "format.h"
+#include "image.h"
+#include "io.h"
+#include "unit.h"
+#include "vdi_image.h"
+#include "view.h"
+
+static const uint32_t mixed[] = {4, VDI_FREE, 0, 1, 2, VDI_ZERO, VDI_FREE, 3};
+
+/* [0] is the one that damage is done to. */
+static const struct vdi_spec good[] = {
+	{.block_size = 4096, .map = mixed, .nblocks = COUNT(mixed)},
+	{.map = mixed, .nblocks = COUNT(mixed)},
+	{.block_size = 512, .map = mixed, .nblocks = COUNT(mixed)},
+	{.block_size = 2 << 20, .map = mixed, .nblocks = COUNT(mixed)},
+	{.block_size = 4096, .extra = 512, .map = mixed, .nblocks = COUNT(mixed)},
+	{.block_size = 4096, .extra = 4096, .map = mixed, .nblocks = COUNT(mixed)},
+	/* the last block is not all of the disk, or not all there */
+	{.block_size = 4096, .map = mixed, .nblocks = COUNT(mixed), .size = 7 * 4096 + 512},
+	{.block_size = 4096, .map = mixed, .nblocks = COUNT(mixed), .cut = 4095},
+	{.block_size = 4096, .map = mixed, .nblocks = COUNT(mixed), .cut = 1},
+	/* fewer bytes than blocks, as after shrinking; none at all */
+	{.block_size = 4096, .map = mixed, .nblocks = COUNT(mixed), .size = 4096},
+	{.block_size = 4096},
+	/* as VirtualBox lays it out now */
+	{.map_pos = 1 << 20, .data_pos = 2 << 20, .map = mixed, .nblocks = COUNT(mixed)},
+};
+
+static int open_vdi(
+	const struct vdi_image *v, const struct image_options *o, struct image **img, struct err *e)
+{
+	return image_open_io(io_from_memory(v->file, v->file_len, "x.vdi", e), o, img, e);
+}
+
+/* The stretches that are stored, from the disk and the map: no pattern has zeroes in it. */
+static void seeks_agree(const struct view *v, const unsigned char *disk)
+{
+	uint64_t off = 0, found, wrong = 0;
+
+	for (bool data = true; off < v->size; data = !data, off = found) {
+		int r = view_seek(v, off, data ? SEEK_DATA : SEEK_HOLE, &found);
+
+		if (data && r == -ENXIO)
+			found = v->size;
+		else
+			ck_assert_int_eq(r, 0);
+		for (; off < found; off++)
+			wrong += (disk[off] != 0) != !data;
+	}
+	ck_assert_uint_eq(wrong, 0);
+}
+
+START_TEST(reads_as_built)
+{
+	struct vdi_image v = vdi_image_make(&good[_i]);
+	struct image_options o = options_new();
+	unsigned char *buf = malloc(v.disk_len + 1);
+	struct err e = ERR_INIT;
+	struct image *img;
+
+	ck_assert_ok(open_vdi(&v, &o, &img, &e), &e);
+	ck_assert_str_eq(img->format->name, "vdi");
+	ck_assert_uint_eq(img->states[0].view->size, v.disk_len);
+	ck_assert_ok(view_read(img->states[0].view, buf, v.disk_len, 0, &e), &e);
+	ck_assert_int_eq(memcmp(buf, v.disk, v.disk_len), 0);
+	seeks_agree(img->states[0].view, v.disk);
+	image_close(img);
+	options_free(&o);
+	vdi_image_free(&v);
+	free(buf);
+}
+END_TEST
+
+START_TEST(random_reads)
+{
+	struct vdi_image v = vdi_image_make(&good[_i]);
+	struct image_options o = options_new();
+	unsigned char buf[20000];
+	uint64_t seed = _i;
+	struct err e = ERR_INIT;
+	struct image *img;
+
+	ck_assert_ok(open_vdi(&v, &o, &img, &e), &e);
+	for (int i = 0; i < 500; i++) {
+		uint64_t off = next_random(&seed) % v.disk_len;
+		size_t len = next_random(&seed) % sizeof buf;
+
+		len = MIN(len, v.disk_len - off);
+		ck_assert_ok(view_read(img->states[0].view, buf, len, off, &e), &e);
+		ck_assert_int_eq(memcmp(buf, v.disk + off, len), 0);
+	}
+	image_close(img);
+	options_free(&o);
+	vdi_image_free(&v);
+}
+END_TEST
+
+/* Neighbours in the file are one extent: blocks 2, 3 and 4 of mixed. */
+START_TEST(runs_are_told_of_together)
+{
+	struct vdi_image v = vdi_image_make(&good[0]);
+	struct image_options o = options_new();
+	struct err e = ERR_INIT;
+	struct image *img;
+	struct extent x;
+
+	ck_assert_ok(open_vdi(&v, &o, &img, &e), &e);
+	ck_assert_ok(view_resolve(img->states[0].view, 8192 + 10, 22000, &x, &e), &e);
+	ck_assert_int_eq(x.kind, EXTENT_FILE);
+	ck_assert_uint_eq(x.len, 3 * 4096 - 10);
+	image_close(img);
+	options_free(&o);
+	vdi_image_free(&v);
+}
+END_TEST
+
+/* Old writers stored sizes that are no multiple of a sector: the guest saw whole ones. */
+START_TEST(odd_sizes_are_rounded_down)
+{
+	struct vdi_spec spec = good[0];
+	struct image_options o = options_new();
+	struct err e = ERR_INIT;
+	struct vdi_image v;
+	struct image *img;
+
+	spec.size = 4096 + 1023;
+	v = vdi_image_make(&spec);
+	ck_assert_ok(open_vdi(&v, &o, &img, &e), &e);
+	ck_assert_uint_eq(img->states[0].view->size, 4096 + 512);
+	image_close(img);
+	options_free(&o);
+	vdi_image_free(&v);
+}
+END_TEST
+
+/* One field of good[0] set to a value that must be refused. */
+static const struct {
+	unsigned pos, width;
+	uint64_t value;
+	const char *part;
+} hostile[] = {
+	{64, 4, 0xbeda1070, "not a disk image"},
+	{68, 4, 0x00000002, "version 0.2"},
+	{68, 4, 0x00020001, "version 2.1"},
+	{72, 4, 0, "header of 0 bytes"},
+	{72, 4, 383, "header of 383 bytes"},
+	{76, 4, 0, "image type 0"},
+	{76, 4, 3, "difference"},
+	{76, 4, 4, "difference"},
+	{76, 4, 5, "image type 5"},
+	{76, 4, 99, "image type 99"},
+	{76, 4, 0xffffffff, "image type 4294967295"},
+	{340, 4, 0, "block map at 0"},
+	{340, 4, 511, "block map at 511"},
+	{340, 4, 513, "block map at 513"},
+	{340, 4, 1 << 20, "passes the end of the file"},
+	{340, 4, 0xfffffe00, "passes the end of the file"},
+	{344, 4, 0, "data at 0"},
+	{344, 4, 512, "data at 512"},
+	{344, 4, 543, "data at 543"},
+	{344, 4, 456, "data at 456"},
+	{360, 4, 4096, "sectors of 4096 bytes"},
+	{360, 4, 0, "sectors of 0 bytes"},
+	{368, 8, 8 * 4096 + 512, "disk of 33280 bytes in 8 blocks"},
+	{368, 8, 1ull << 49, "disk of"},
+	{368, 8, UINT64_MAX, "disk of 18446744073709551615 bytes"},
+	{376, 4, 0, "block size 0"},
+	{376, 4, 1, "block size 1 "},
+	{376, 4, 256, "block size 256"},
+	{376, 4, 0xfffff, "block size 1048575"},
+	{376, 4, 4097, "block size 4097"},
+	{376, 4, 2048, "in 8 blocks of 2048"},
+	{380, 4, 3, "3 extra bytes"},
+	{380, 4, 8192, "8192 extra bytes"},
+	{380, 4, 0xffffffff, "4294967295 extra bytes"},
+	{384, 4, 7, "in 7 blocks"},
+	{384, 4, 0, "in 0 blocks"},
+	{384, 4, 0x1fffff80, "passes the end of the file"},
+	{384, 4, 0x20000000, "a map of 536870912 blocks"},
+	{384, 4, 0xffffffff, "a map of 4294967295 blocks"},
+	{424, 1, 1, "difference to a parent"},
+	{439, 1, 1, "difference to a parent"},
+	{440, 1, 1, "difference to a parent"},
+};
+
+START_TEST(hostile_headers)
+{
+	struct vdi_image v = vdi_image_make(&good[0]);
+	struct image_options o = options_new();
+	unsigned char *before = malloc(v.file_len);
+	struct err e = ERR_INIT;
+	struct image *img;
+
+	put_le(v.file + hostile[_i].pos, hostile[_i].width, hostile[_i].value);
+	memcpy(before, v.file, v.file_len);
+	ck_assert_fails(open_vdi(&v, &o, &img, &e), e.code, &e, hostile[_i].part);
+	ck_assert(e.code == EINVAL || e.code == ENOTSUP || e.code == EFBIG);
+	ck_assert_int_eq(memcmp(v.file, before, v.file_len), 0);
+	options_free(&o);
+	vdi_image_free(&v);
+	free(before);
+}
+END_TEST
+
+/* Fields that say nothing about the data may say what they like. */
+START_TEST(harmless_fields)
+{
+	static const struct {
+		unsigned pos;
+		uint32_t value;
+	} fields[] = {{80, 0xffffffff}, {348, 0}, {364, 7}, {388, 0xffffffff}, {68, 0x00010000},
+		{76, 2}, {72, 384}, {344, 0xffffffff}};
+	struct vdi_image v = vdi_image_make(&good[0]);
+	struct image_options o = options_new();
+	struct err e = ERR_INIT;
+	struct image *img;
+	unsigned char c;
+
+	put_le(v.file + fields[_i].pos, 4, fields[_i].value);
+	ck_assert_ok(open_vdi(&v, &o, &img, &e), &e);
+	/* But for the data area itself: that is an error where a byte of it is wanted. */
+	if (fields[_i].pos == 344)
+		ck_assert_fails(view_read(img->states[0].view, &c, 1, 0, &e), EIO, &e, "past the");
+	else
+		ck_assert_ok(view_read(img->states[0].view, &c, 1, 0, &e), &e);
+	ck_assert_ok(view_read(img->states[0].view, &c, 1, 4096, &e), &e);
+	ck_assert_uint_eq(c, 0);
+	image_close(img);
+	options_free(&o);
+	vdi_image_free(&v);
+}
+END_TEST
+
+/* Wherever the header or the map is cut off. */
+START_TEST(short_files)
+{
+	struct vdi_image v = vdi_image_make(&good[0]);
+	struct image_options o = options_new();
+	struct err e = ERR_INIT;
+	struct image *img;
+
+	for (size_t len = 0; len < 512 + 32; len++) {
+		v.file_len = len;
+		o.format = len % 2 ? "vdi" : NULL;
+		ck_assert_int_lt(open_vdi(&v, &o, &img, &e), 0);
+	}
+	options_free(&o);
+	vdi_image_free(&v);
+}
+END_TEST
+
+/* A block that is said to lie past the end of the file was there once: it is not zeroes. */
+START_TEST(blocks_past_the_end)
+{
+	static const uint32_t entries[] = {5, 6, 0x7fffffff, 0xfffffffd};
+	struct vdi_image v = vdi_image_make(&good[0]);
+	struct image_options o = options_new();
+	struct err e = ERR_INIT;
+	unsigned char buf[3 * 4096];
+	struct image *img;
+
+	put_le(v.file + 512 + 4 * 3, 4, entries[_i]);
+	ck_assert_ok(open_vdi(&v, &o, &img, &e), &e);
+	ck_assert_fails(
+		view_read(img->states[0].view, buf, 1, 3 * 4096, &e), EIO, &e, "past the end");
+	ck_assert_fails(
+		view_read(img->states[0].view, buf, 8192, 2 * 4096, &e), EIO, &e, "past the end");
+	ck_assert_ok(view_read(img->states[0].view, buf, 4096, 2 * 4096, &e), &e);
+	ck_assert_mem_eq(buf, v.disk + 2 * 4096, 4096);
+	ck_assert_ok(view_read(img->states[0].view, buf, 4096, 4 * 4096, &e), &e);
+	ck_assert_mem_eq(buf, v.disk + 4 * 4096, 4096);
+	image_close(img);
+	options_free(&o);
+	vdi_image_free(&v);
+}
+END_TEST
+
+/* The farthest place that a header can name: no sum on the way to it may wrap. */
+START_TEST(the_farthest_block)
+{
+	struct vdi_image v = vdi_image_make(&good[0]);
+	struct image_options o = options_new();
+	struct err e = ERR_INIT;
+	struct image *img;
+	unsigned char c;
+
+	put_le(v.file + 344, 4, 0xffffffff);
+	put_le(v.file + 376, 4, 1u << 31);
+	put_le(v.file + 380, 4, 1u << 31);
+	for (int i = 0; i < 8; i++)
+		put_le(v.file + 512 + 4 * i, 4, 0xfffffffd);
+	ck_assert_ok(open_vdi(&v, &o, &img, &e), &e);
+	ck_assert_fails(view_read(img->states[0].view, &c, 1, 0, &e), EIO, &e,
+		"data at 18446744067267100671 lies past the end");
+	image_close(img);
+	options_free(&o);
+	vdi_image_free(&v);
+}
+END_TEST
+
+/* Fails the nth read of opening and reading, for every n: an error each time, and afterwards all is
+ * as if nothing had happened. */
+
+static int script(struct image *img, unsigned char *buf, size_t len, struct err *e)
+{
+	int r = view_read(img->states[0].view, buf, len, 0, e);
+
+	return r < 0 ? r : view_read(img->states[0].view, buf, 4096, len - 4096, e);
+}
+
+static bool fails_well(const struct vdi_image *v, unsigned nth, enum fault fault)
+{
+	struct image_options o = options_new();
+	unsigned char *buf = malloc(v->disk_len);
+	struct io *io = fault_io_new(v->file, v->file_len);
+	struct err e = ERR_INIT;
+	struct image *img = NULL;
+	bool struck = true;
+	int r;
+
+	io_ref(io);
+	fault_io_arm(io, nth, fault);
+	r = image_open_io(io, &o, &img, &e);
+	if (r == 0) {
+		r = script(img, buf, v->disk_len, &e);
+		struck = fault_io_struck(io);
+		ck_assert_int_eq(r, struck ? -EIO : 0);
+		fault_io_arm(io, 0, fault);
+		ck_assert_ok(script(img, buf, v->disk_len, &e), &e);
+		ck_assert_ok(view_read(img->states[0].view, buf, v->disk_len, 0, &e), &e);
+		ck_assert_int_eq(memcmp(buf, v->disk, v->disk_len), 0);
+	} else {
+		ck_assert_int_eq(r, -EIO);
+		ck_assert(fault_io_struck(io));
+	}
+	image_close(img);
+	io_unref(io);
+	options_free(&o);
+	free(buf);
+	return struck;
+}
+
+START_TEST(every_read_fails_once)
+{
+	struct vdi_image v = vdi_image_make(&good[0]);
+	unsigned n = 1;
+
+	while (fails_well(&v, n, _i ? FAULT_SHORT : FAULT_EIO))
+		n++;
+	ck_assert_uint_gt(n, 6); /* head, tail, header, map, data */
+	vdi_image_free(&v);
+}
+END_TEST
+
+Suite *vdi_suite(void)
+{
+	TCase *tc = tcase_create("vdi");
+
+	tcase_add_loop_test(tc, reads_as_built, 0, COUNT(good));
+	tcase_add_loop_test(tc, random_reads, 0, 9);
+	tcase_add_test(tc, runs_are_told_of_together);
+	tcase_add_test(tc, odd_sizes_are_rounded_down);
+	tcase_add_loop_test(tc, hostile_headers, 0, COUNT(hostile));
+	tcase_add_loop_test(tc, harmless_fields, 0, 8);
+	tcase_add_test(tc, short_files);
+	tcase_add_loop_test(tc, blocks_past_the_end, 0, 4);
+	tcase_add_test(tc, the_farthest_block);
+	tcase_add_loop_test(tc, every_read_fails_once, 0, 2);
+	return suite_of("vdi", tc);
+}

@@ -1,0 +1,128 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* unit.c - temporary directories, files, patterns, options.
+ *
+ * libcheck runs each test in a child: what a checked fixture sets is gone with the test, what an
+ * unchecked one sets is the parent's and sees the end of the case whatever a test did.
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <ftw.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "bytes.h"
+#include "cache.h"
+#include "codec.h"
+#include "err.h"
+#include "unit.h"
+
+/* Fixtures take no argument.  Set and cleared by the parent only. */
+static char root[64];
+
+Suite *suite_of(const char *name, TCase *tc)
+{
+	Suite *s = suite_create(name);
+
+	suite_add_tcase(s, tc);
+	return s;
+}
+
+static void make_root(void)
+{
+	strcpy(root, "/tmp/vdisk-unit-XXXXXX");
+	if (!mkdtemp(root))
+		abort();
+}
+
+static int remove_one(const char *path, const struct stat *st, int type, struct FTW *where)
+{
+	(void)st;
+	(void)type;
+	(void)where;
+	return remove(path);
+}
+
+static void remove_root(void)
+{
+	nftw(root, remove_one, 16, FTW_DEPTH | FTW_PHYS);
+	root[0] = '\0';
+}
+
+static void enter_fresh_dir(void)
+{
+	char dir[96];
+
+	snprintf(dir, sizeof dir, "%s/XXXXXX", root);
+	ck_assert_ptr_nonnull(mkdtemp(dir));
+	ck_assert_int_eq(chdir(dir), 0);
+}
+
+void use_temp_dir(TCase *tc)
+{
+	tcase_add_unchecked_fixture(tc, make_root, remove_root);
+	tcase_add_checked_fixture(tc, enter_fresh_dir, NULL);
+}
+
+static void make_directories(const char *name)
+{
+	char dir[4096];
+
+	for (const char *p = strchr(name + 1, '/'); p; p = strchr(p + 1, '/')) {
+		snprintf(dir, sizeof dir, "%.*s", (int)(p - name), name);
+		ck_assert(mkdir(dir, 0700) == 0 || errno == EEXIST);
+	}
+}
+
+void write_file(const char *name, const void *data, size_t len)
+{
+	int fd;
+
+	make_directories(name);
+	fd = open(name, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
+	ck_assert_int_ge(fd, 0);
+	ck_assert_int_eq(write(fd, data, len), (ssize_t)len);
+	ck_assert_int_eq(close(fd), 0);
+}
+
+void write_text(const char *name, const char *text)
+{
+	write_file(name, text, strlen(text));
+}
+
+void fill_pattern(void *buf, size_t len, unsigned seed)
+{
+	unsigned char *p = buf;
+
+	for (size_t i = 0; i < len; i++)
+		p[i] = 1 + (i + i / 251 + i / 4096 + 37 * (size_t)seed) % 255;
+}
+
+uint64_t next_random(uint64_t *state)
+{
+	uint64_t z = *state += 0x9e3779b97f4a7c15u;
+
+	z = (z ^ z >> 30) * 0xbf58476d1ce4e5b9u;
+	z = (z ^ z >> 27) * 0x94d049bb133111ebu;
+	return z ^ z >> 31;
+}
+
+struct image_options options_new(void)
+{
+	struct err e = ERR_INIT;
+	struct image_options o = {
+		.cache = cache_new(4 << 20, &e),
+		.codec = codec_new(&e),
+	};
+
+	ck_assert(o.cache && o.codec);
+	return o;
+}
+
+void options_free(struct image_options *o)
+{
+	codec_free(o->codec);
+	cache_free(o->cache);
+}
