@@ -177,6 +177,19 @@ START_TEST(runs_are_told_as_one)
 }
 END_TEST
 
+/* With small clusters the page of a table holds others behind it. */
+START_TEST(a_run_ends_with_its_table)
+{
+	build_qcow2_put64(&b, AT_SIZE, 2 * build_qcow2_span(&b));
+	build_qcow2_put32(&b, AT_L1_SIZE, 2);
+	build_qcow2_l2(&b, ENTRIES - 1, data_at(0));
+	build_qcow2_l2(&b, ENTRIES, data_at(1));
+	opens();
+	subject_maps(disk(), build_qcow2_span(&b) - CLUSTER, EXTENT_FILE, CLUSTER);
+	reads(ENTRIES, 0);
+}
+END_TEST
+
 /* One bad entry must not take its good neighbours with it. */
 START_TEST(a_run_ends_before_a_bad_entry)
 {
@@ -440,6 +453,7 @@ static void add_cluster_tests(TCase *tc)
 	tcase_add_test(tc, metadata_is_never_served_as_data);
 	tcase_add_test(tc, a_run_stops_before_metadata);
 	tcase_add_test(tc, runs_are_told_as_one);
+	tcase_add_test(tc, a_run_ends_with_its_table);
 	tcase_add_test(tc, a_run_ends_before_a_bad_entry);
 	tcase_add_test(tc, empty_l1_entries_are_told_as_one);
 	tcase_add_test(tc, bad_l1_entries_fail_their_part_only);
