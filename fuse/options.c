@@ -124,7 +124,7 @@ static const char usage[] =
 	"    -s                     one worker thread\n"
 	"\n"
 	"    -o format=FMT          the format of IMAGE; do not look for it\n"
-	"    -o allow=DIR           files that IMAGE names may lie in DIR too (repeatable)\n"
+	"    -o allow=DIR           IMAGE may name files below DIR too (repeatable)\n"
 	"    -o search=DIR          look in DIR for a parent that moved (repeatable)\n"
 	"    -o nobacking           leave parents closed; what they hold cannot be read\n"
 	"    -o ignore_parent_id    take a parent that changed since its child was made\n"
