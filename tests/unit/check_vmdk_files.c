@@ -199,10 +199,11 @@ enum { HUGE_TABLES = 65536, HUGE_GD = 16, HUGE_GT = 1024 }; /* sectors, but for 
 #define HUGE_TABLE_LEN 2048u
 #define HUGE_SPAN      (UINT64_C(32) << 20) /* bytes of disk that a table maps */
 
-/* A disk of 2 TiB, all tables one hole of the file but for the first, which is full of entry. */
+/* A disk of 2 TiB, all tables one hole of the file but for the first page of them, which is full of
+ * entry. */
 static const struct view *huge(uint32_t entry)
 {
-	unsigned char *file = calloc(1, HUGE_GT * SECTOR + HUGE_TABLE_LEN);
+	unsigned char *file = calloc(1, HUGE_GT * SECTOR + META_PAGE);
 	struct build_vmdk b;
 
 	ck_assert_ptr_nonnull(file);
@@ -215,9 +216,9 @@ static const struct view *huge(uint32_t entry)
 	build_vmdk_free(&b);
 	for (uint32_t i = 0; i < HUGE_TABLES; i++)
 		store_le32(file + HUGE_GD * SECTOR + 4 * i, HUGE_GT + i * HUGE_TABLE_LEN / SECTOR);
-	for (uint32_t i = 0; i < HUGE_TABLE_LEN; i += 4)
+	for (uint32_t i = 0; i < META_PAGE; i += 4)
 		store_le32(file + HUGE_GT * SECTOR + i, entry);
-	write_file("d.vmdk", file, HUGE_GT * SECTOR + (entry ? HUGE_TABLE_LEN : 0));
+	write_file("d.vmdk", file, HUGE_GT * SECTOR + (entry ? META_PAGE : 0));
 	free(file);
 	ck_assert_int_eq(
 		truncate("d.vmdk", HUGE_GT * SECTOR + HUGE_TABLES * (off_t)HUGE_TABLE_LEN), 0);
@@ -233,13 +234,14 @@ END_TEST
 
 START_TEST(tables_in_holes_do_not_prolong_what_is_zero)
 {
+	const uint64_t full = META_PAGE / HUGE_TABLE_LEN * HUGE_SPAN;
 	const struct view *v = huge(1);
 	struct extent x;
 
 	ck_assert_ok(v->ops->map(v, 0, v->size, &x, &s.e), &s.e);
-	ck_assert(x.kind == EXTENT_ZERO && x.len == HUGE_SPAN);
-	ck_assert_ok(v->ops->map(v, HUGE_SPAN, v->size - HUGE_SPAN, &x, &s.e), &s.e);
-	ck_assert(x.kind == EXTENT_BELOW && x.len == v->size - HUGE_SPAN);
+	ck_assert(x.kind == EXTENT_ZERO && x.len == full);
+	ck_assert_ok(v->ops->map(v, full, v->size - full, &x, &s.e), &s.e);
+	ck_assert(x.kind == EXTENT_BELOW && x.len == v->size - full);
 }
 END_TEST
 

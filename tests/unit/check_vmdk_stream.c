@@ -5,6 +5,7 @@
 
 #include "bounds.h"
 #include "build_vmdk.h"
+#include "bytes.h"
 #include "err.h"
 #include "io.h"
 #include "subject.h"
@@ -170,6 +171,22 @@ START_TEST(damaged_records_are_told)
 }
 END_TEST
 
+/* What deflate makes of a grain that it cannot compress is longer than the grain, but not by much.
+ */
+START_TEST(compressed_lengths_have_a_limit)
+{
+	const uint32_t limit = GRAIN + GRAIN / 1000 + 65536;
+	size_t record = build_stream_grain(&b, 3, GRAIN, 'x');
+
+	build_stream_pad(&b, 2 * round_up(limit, SECTOR));
+	build_stream_finish(&b);
+	build_vmdk_put(&b, record + 8, 4, limit);
+	subject_reads(opened(), 3 * GRAIN, GRAIN, 'x');
+	build_vmdk_put(&b, record + 8, 4, limit + 1);
+	subject_fails(opened(), 3 * GRAIN, EUCLEAN, "compressed length 69637");
+}
+END_TEST
+
 START_TEST(a_grain_must_be_as_long_as_the_disk_needs)
 {
 	const struct view *v;
@@ -264,6 +281,7 @@ Suite *vmdk_stream_suite(void)
 	tcase_add_test(tc, streams_cut_short_are_refused);
 	tcase_add_test(tc, a_footer_that_points_nowhere_is_refused);
 	tcase_add_loop_test(tc, damaged_records_are_told, 0, COUNT(bends));
+	tcase_add_test(tc, compressed_lengths_have_a_limit);
 	tcase_add_test(tc, a_grain_must_be_as_long_as_the_disk_needs);
 	tcase_add_test(tc, what_a_short_grain_lacks_is_zero);
 	tcase_add_test(tc, the_directory_is_no_table);
