@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include <assert.h>
 #include <errno.h>
 #include <pthread.h>
 #include <stdatomic.h>
@@ -36,7 +37,7 @@ static int table_map(
 	const struct extent *at = t->x;
 	uint64_t skip = off;
 
-	(void)len;
+	assert(len > 0 && range_fits(off, len, v->size)); /* what the walk owes every map */
 	for (; skip >= at->len; at++)
 		skip -= at->len;
 	x->kind = at->kind;
