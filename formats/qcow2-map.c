@@ -107,7 +107,8 @@ static int l1_decode(const struct qcow2 *q, uint64_t entry, uint64_t *table, str
 	if (hit)
 		return err_set(e, EUCLEAN, "L2 table at 0x%" PRIx64 ", where the %s is", *table,
 			hit->what);
-	if (*table >= q->io->size)
+	/* Whole: half a table would say "not allocated" for all that the other half had. */
+	if (!range_fits(*table, q->cluster_size, q->io->size))
 		return err_set(e, EIO,
 			"L2 table at 0x%" PRIx64 ", past the end of the file, 0x%" PRIx64, *table,
 			q->io->size);
