@@ -1,0 +1,254 @@
+#!/usr/bin/env bash
+# SPDX-License-Identifier: LGPL-2.1-or-later
+# From the start of the daemon to its end: by umount, by a signal, by kill -9, with files open; and
+# an image that is moved, removed or cut while it is mounted.
+. "${0%/*}/functions.sh"
+. "$here/hostile.sh"
+requires qemu-img qemu-io
+
+mkdir mnt
+noise 7 8388608 >disk.raw
+qemu-img convert -q -f raw -O qcow2 disk.raw disk.qcow2
+image=$W/disk.qcow2
+
+is_mounted() { [[ $(</proc/self/mountinfo) == *" $W/$1 "* ]]; }
+nobody_serves() { ! is_mounted "$1" && [ -z "$(pids_of "$W/$1")" ]; }
+right() { "$compare" -n 50 "$1/disk.raw" disk.raw; }
+
+# ends DIR COMMAND...: runs it and waits until all processes of the mount are gone.
+ends() {
+	local dir=$1 pids
+	shift
+	pids=$(pids_of "$W/$dir")
+	[ -n "$pids" ] || return 1
+	"$@" || return 1
+	# shellcheck disable=SC2086
+	"$await_exit" 20 $pids && nobody_serves "$dir"
+}
+# signals DIR SIGNAL: the daemon gets one.
+signals() { kill "-$2" "$(daemon_of "$W/$1")"; }
+
+# Start and end.
+
+at_once() {
+	local i
+	for ((i = 0; i < ${sanitized:+1}0 + 30; i++)); do
+		"$VDISKFS" "$image" "$W/mnt" || return 1
+		# No wait here: a launcher that came back too early shows an empty directory.
+		[ -r mnt/disk.raw ] && [ -e mnt/info.json ] || return 1
+		unmount mnt || return 1
+	done
+}
+check "the tree is there when the command returns" at_once
+
+mount_image disk.qcow2 mnt
+check "one daemon and one attendant serve it" [ "$(pids_of "$W/mnt" | wc -l)" = 2 ]
+check "umount ends them" ends mnt umount mnt
+check "the lock is free afterwards" qemu-io -f qcow2 -c 'read 0 512' disk.qcow2
+mount_image disk.qcow2 mnt
+check "fusermount3 -u ends them" ends mnt fusermount3 -u mnt
+
+for signal in TERM INT HUP; do
+	mount_image disk.qcow2 mnt
+	check "SIG$signal: unmounted, ended" ends mnt signals mnt $signal
+	check "SIG$signal: the lock is free" qemu-io -f qcow2 -c 'read 0 512' disk.qcow2
+done
+for signal in KILL SEGV; do
+	mount_image disk.qcow2 mnt
+	check "SIG$signal: no dead mount" ends mnt signals mnt $signal
+	check "SIG$signal: the mount point is usable" matches disk.qcow2 disk.raw
+done
+
+# A file is open while it ends.
+busy_end() {
+	local fd status=0
+	mount_image disk.qcow2 mnt || return 1
+	exec {fd}<mnt/disk.raw
+	head -c 4096 <&"$fd" >/dev/null
+	ends mnt signals mnt "$1" || status=1
+	exec {fd}<&-
+	return $status
+}
+check "SIGTERM with an open file" busy_end TERM
+check "SIGKILL with an open file" busy_end KILL
+busy_umount() {
+	local fd
+	mount_image disk.qcow2 mnt || return 1
+	exec {fd}<mnt/disk.raw
+	! umount mnt || return 1
+	right mnt || return 1
+	exec {fd}<&-
+	ends mnt umount mnt
+}
+check "umount of a busy mount is refused and harms nothing" busy_umount
+lazy() {
+	local fd pids sum
+	mount_image disk.qcow2 mnt || return 1
+	pids=$(pids_of "$W/mnt")
+	exec {fd}<mnt/disk.raw
+	umount -l mnt || return 1
+	sum=$(sha256sum <&"$fd")
+	exec {fd}<&-
+	[ "$sum" = "$(sha256sum <disk.raw)" ] || return 1
+	# shellcheck disable=SC2086
+	"$await_exit" 20 $pids
+}
+check "umount -l: served until the last file is closed" lazy
+# The kernel asks while nobody answers: reads of a killed daemon end with an error.
+reader_ends() {
+	local reader status=0
+	mount_image disk.qcow2 mnt || return 1
+	(while cat mnt/disk.raw >/dev/null; do :; done) 2>/dev/null &
+	reader=$!
+	ends mnt signals mnt KILL || status=1
+	wait $reader
+	return $status
+}
+check "SIGKILL while it is read: readers get an error" reader_ends
+
+# In the foreground.
+
+# foreground DIR OPTION...: starts it as a job of this shell, $daemon; returns when it has mounted.
+foreground() {
+	local dir=$1
+	shift
+	mkdir -p "$dir"
+	# Jobs of a script have SIGINT ignored, and it is right to leave it so.
+	env --default-signal=INT "$VDISKFS" "$@" "$image" "$W/$dir" 2>foreground.err &
+	daemon=$!
+	"$BUILD/tests/mount/await-mount" 20 "$W/$dir"
+}
+# foreground_ends OPTIONS COMMAND...
+foreground_ends() {
+	# shellcheck disable=SC2086
+	foreground mnt $1 && right mnt || return 1
+	[ "$(daemon_of "$W/mnt")" = "$daemon" ] || return 1
+	ends mnt "${@:2}" || return 1
+	wait $daemon
+}
+check "-f: umount, status 0" foreground_ends -f umount mnt
+check "-f: SIGTERM, status 0" foreground_ends -f signals mnt TERM
+check "-f: SIGINT, as by Ctrl-C, status 0" foreground_ends -f signals mnt INT
+check "-d: serves, in the foreground" foreground_ends -d umount mnt
+check "-d: tells what the kernel asks" grep -q LOOKUP foreground.err
+check "-f -s" foreground_ends "-f -s" umount mnt
+
+# More than one.
+
+mount_image disk.qcow2 one
+mount_image disk.qcow2 two
+check "two mounts of one image" right one
+check "the second too" right two
+check "one ends, " ends one umount one
+check "the other stays" right two
+check "and ends" ends two umount two
+mount_image disk.raw outer
+mount_image outer/disk.raw inner
+check "an image in a mount can be mounted" right inner
+check "inner ends" ends inner umount inner
+check "outer ends" ends outer umount outer
+on_top() {
+	mount_image disk.qcow2 mnt || return 1
+	cp disk.raw other.img
+	printf other | dd of=other.img conv=notrunc status=none
+	mount_image other.img mnt -o format=raw || return 1
+	cmp mnt/disk.raw other.img || return 1
+	fusermount3 -u mnt && right mnt && unmount mnt
+}
+check "a mount on top of a mount" on_top
+
+# Where it cannot be mounted.
+
+: >file
+check "mount point missing" eval '"$VDISKFS" disk.qcow2 no-dir 2>e; was_refused $? e "no-dir: No such file"'
+check "mount point is a file" eval '"$VDISKFS" disk.qcow2 file 2>e; was_refused $? e "file: .*directory"'
+mkdir full
+: >full/something
+matches_on() { mount_image disk.qcow2 "$1" && right "$1" && unmount "$1"; }
+check "mount point not empty: hidden, and back" eval 'matches_on full && [ -e full/something ]'
+mkdir 'odd name, with \ and (brackets)'
+check "odd mount point" matches_on 'odd name, with \ and (brackets)'
+no_device() {
+	unshare -m sh -c 'mount --bind /dev/null /dev/fuse && exec "$@"' -- \
+		timeout 20 "$VDISKFS" disk.qcow2 mnt 2>no-device.err
+	[ $? = 1 ] && [ -s no-device.err ] && nobody_serves mnt
+}
+if is_root; then
+	check "no /dev/fuse: an error, nothing left" no_device
+else
+	skip "no /dev/fuse: needs root"
+fi
+check "a failed mount frees the lock" qemu-io -f qcow2 -c 'read 0 512' disk.qcow2
+
+# Descriptors of the caller are not kept: a pipe of its ends.
+pipe_ends() {
+	echo end | { mount_image disk.qcow2 mnt; cat; } | timeout 20 cat >/dev/null && unmount mnt
+}
+check "the daemon keeps no pipe of its caller" pipe_ends
+closed_stdio() {
+	"$VDISKFS" "$image" "$W/mnt" <&- >&- 2>&- && right mnt && unmount mnt
+}
+check "started with standard input, output, error closed" closed_stdio
+elsewhere() {
+	mkdir -p cwd
+	(cd cwd && "$VDISKFS" ../disk.qcow2 ../mnt) && rmdir cwd && right mnt && unmount mnt
+}
+check "the directory it was started in is free" elsewhere
+
+# The image changes its place.
+
+cp disk.qcow2 moved.qcow2
+mount_image moved.qcow2 mnt
+mv moved.qcow2 elsewhere.qcow2
+check "image renamed under the mount" right mnt
+rm elsewhere.qcow2
+check "image removed under the mount" right mnt
+check "and unmounted" ends mnt umount mnt
+replaced() {
+	cp disk.qcow2 replaced.qcow2
+	mount_image replaced.qcow2 mnt || return 1
+	qemu-img create -q -f qcow2 new.qcow2 8M
+	mv new.qcow2 replaced.qcow2
+	right mnt && unmount mnt
+}
+check "image replaced under the mount: the old one is shown" replaced
+
+# Cut under the mount: what is gone is EIO, the rest is right.  Nothing is in the page cache yet.
+# cut_under FILE IMAGE LENGTH OPTION...: FILE, of IMAGE, is cut to LENGTH.
+cut_under() {
+	local file=$1 top=$2 len=$3 status=0
+	shift 3
+	mount_image "$top" mnt "$@" || return 1
+	truncate -s "$len" "$file"
+	"$scan" mnt/disk.raw disk.raw >found || status=1
+	cat found >&2
+	still_answers mnt || status=1
+	unmount mnt || status=1
+	return $status
+}
+cp disk.raw cut.raw
+check "raw cut under the mount" cut_under cut.raw cut.raw 3M -o format=raw
+check "raw: just the rest is EIO" shows_exactly found "error $((3 << 20)) $((8 << 20))"
+cp disk.raw odd.raw
+check "raw cut amid a page" cut_under odd.raw odd.raw $(((3 << 20) + 100)) -o format=raw
+check "raw: the page too" shows_exactly found "error $((3 << 20)) $((8 << 20))"
+cp disk.raw gone.raw
+check "raw cut to nothing" cut_under gone.raw gone.raw 0 -o format=raw
+check "raw: all of it is EIO" shows_exactly found "error 0 $((8 << 20))"
+qemu-img convert -q -f raw -O qcow2 disk.raw cut.qcow2
+check "qcow2 cut under the mount" cut_under cut.qcow2 cut.qcow2 3M
+check "qcow2: some is EIO" grep -q error found
+qemu-img convert -q -f raw -O qcow2 -c disk.raw packed.qcow2
+check "compressed qcow2 cut under the mount" cut_under packed.qcow2 packed.qcow2 3M
+check "compressed qcow2: some is EIO" grep -q error found
+qemu-img convert -q -f raw -O vdi disk.raw cut.vdi
+check "VDI cut under the mount" cut_under cut.vdi cut.vdi 4M
+check "VDI: some is EIO" grep -q error found
+qemu-img convert -q -f raw -O vmdk -o subformat=monolithicFlat disk.raw flat.vmdk
+check "VMDK extent cut under the mount" cut_under flat-flat.vmdk flat.vmdk 1M
+check "VMDK: just the rest is EIO" shows_exactly found "error $((1 << 20)) $((8 << 20))"
+qemu-img create -q -f qcow2 -F raw -b cutbase.raw top.qcow2
+cp disk.raw cutbase.raw
+qemu-img create -q -f qcow2 -F raw -b cutbase.raw top.qcow2
+check "backing file cut under the mount" cut_under cutbase.raw top.qcow2 1M
+check "backing file: just the rest is EIO" shows_exactly found "error $((1 << 20)) $((8 << 20))"
