@@ -1,0 +1,133 @@
+#!/usr/bin/env bash
+# SPDX-License-Identifier: LGPL-2.1-or-later
+# QEMU and we see each other's locks: on images, on backing files, on extents and data files.
+. "${0%/*}/functions.sh"
+. "$here/hostile.sh"
+requires qemu-img qemu-io
+
+mkdir mnt
+noise 8 1048576 >disk.raw
+for f in qcow2 vmdk vdi; do qemu-img convert -q -f raw -O $f disk.raw disk.$f; done
+qemu-img convert -q -f raw -O vmdk -o subformat=monolithicFlat disk.raw flat.vmdk
+qemu-img create -q -f qcow2 -F qcow2 -b disk.qcow2 over.qcow2
+qemu-img create -q -f qcow2 -o data_file=data.raw external.qcow2 1M
+qemu-io -f qcow2 -c 'write -P 5 0 64k' external.qcow2
+
+# hold ARGUMENT...: qemu-io has an image open from here on, as process $holder, until let_go.
+hold() {
+	local line
+	coproc HOLD { exec qemu-io "$@" 2>&1; }
+	holder=$HOLD_PID
+	# Only once it has read is it sure to have opened.
+	echo 'read 0 512' >&"${HOLD[1]}"
+	while read -r line <&"${HOLD[0]}"; do
+		echo "holder: $line" >&2
+		[[ $line == *"read 512/512"* ]] && return 0
+	done
+	return 1
+}
+let_go() {
+	local pid=$holder
+	echo quit >&"${HOLD[1]}"
+	wait "$pid"
+}
+writes() { qemu-io -f "$1" -c 'read 0 512' "$2" >/dev/null 2>&1; }
+reads() { qemu-io -r -f "$1" -c 'read 0 512' "$2" >/dev/null 2>&1; }
+
+# held_by_writer FORMAT FILE
+held_by_writer() {
+	hold -f "$1" "$2" || { fail "$1: qemu-io holds it"; return; }
+	check "$1 written by QEMU: refused, who is named" \
+		refused_within "$2" "${2##*/}: in use for writing by qemu-io \(pid $holder\)" -o "format=$1"
+	check "$1: the hint names the option" grep -q -e '-o share' within.err
+	check "$1: -o share reads it" matches "$2" disk.raw -o "format=$1,share"
+	check "$1: the holder is still there" kill -0 "$holder"
+	let_go
+	check "$1: free again" matches "$2" disk.raw -o "format=$1"
+}
+for f in qcow2 vmdk vdi raw; do held_by_writer $f "$W/disk.$f"; done
+held_by_writer vmdk "$W/flat.vmdk"
+
+# Readers do not disturb each other.
+hold -r -f qcow2 disk.qcow2
+check "read by QEMU: can be mounted" matches disk.qcow2 disk.raw
+let_go
+hold -r -U -f qcow2 disk.qcow2
+check "read with force-share by QEMU: can be mounted" matches disk.qcow2 disk.raw
+let_go
+
+# The other way round.
+for f in qcow2 vmdk vdi; do
+	mount_image disk.$f mnt
+	check_not "$f mounted: QEMU may not write" writes $f disk.$f
+	check "$f mounted: QEMU may read" reads $f disk.$f
+	check "$f mounted: a second mount may" matches disk.$f disk.raw
+	check_not "$f mounted: qemu-img may not create over it" qemu-img create -q -f $f disk.$f 1M
+	unmount mnt
+	check "$f unmounted: QEMU may write" writes $f disk.$f
+done
+mount_image disk.raw mnt -o format=raw
+check_not "raw mounted: QEMU may not write" writes raw disk.raw
+check "raw mounted: QEMU may read" reads raw disk.raw
+unmount mnt
+mount_image disk.qcow2 mnt -o share
+check "mounted with -o share: QEMU may write" writes qcow2 disk.qcow2
+unmount mnt
+check "everything is still right" matches disk.qcow2 disk.raw
+
+# Backing files: their user holds them as readers do.
+hold -f qcow2 over.qcow2
+check "base of a running overlay: can be mounted" matches disk.qcow2 disk.raw
+check "the overlay itself: refused" refused_within over.qcow2 "over.qcow2: in use for writing"
+let_go
+hold -f qcow2 disk.qcow2
+check "overlay on a base that is written: refused, the base is named" \
+	refused_within over.qcow2 "/disk.qcow2: in use for writing by qemu-io \(pid $holder\)"
+check "without the base: nothing in the way" eval 'mount_image over.qcow2 mnt -o nobacking && unmount mnt'
+check "with -o share" matches over.qcow2 disk.raw -o share
+let_go
+mount_image over.qcow2 mnt
+check_not "overlay mounted: QEMU may not write to the base" writes qcow2 disk.qcow2
+check "overlay mounted: QEMU may read the base" reads qcow2 disk.qcow2
+unmount mnt
+check "overlay unmounted: QEMU may write to the base" writes qcow2 disk.qcow2
+
+# Parts of an image.
+hold -f qcow2 external.qcow2
+check "data file of a running image: refused" refused_within data.raw "data.raw: in use for writing" -o format=raw
+let_go
+mount_image external.qcow2 mnt
+check_not "data file of a mounted image: QEMU may not write" writes raw data.raw
+unmount mnt
+hold -f raw flat-flat.vmdk
+check "VMDK with an extent that is written: refused, the extent is named" \
+	refused_within flat.vmdk "flat-flat.vmdk: in use for writing by qemu-io"
+let_go
+mount_image flat.vmdk mnt
+check_not "extent of a mounted VMDK: QEMU may not write" writes raw flat-flat.vmdk
+unmount mnt
+
+# What the locks are, as the kernel tells: shared ones on 100, 201 and 203, by nobody else after the end.
+locks_on() {
+	awk -v ino=":$(stat -c %i "$1")$" '$2 == "OFDLCK" && $6 ~ ino { print $4, $7 "-" $8 }' /proc/locks | sort -u
+}
+locks_are() {
+	local file=$1
+	shift
+	locks_on "$file" >held
+	if [ $# = 0 ]; then [ ! -s held ]; else shows_exactly held "$@"; fi
+}
+if [ -r /proc/locks ] && mount_image disk.qcow2 mnt && [ -n "$(locks_on disk.qcow2)" ]; then
+	check "locks: as QEMU's readers" locks_are disk.qcow2 "READ 100-100" "READ 201-201" "READ 203-203"
+	unmount mnt
+	check "locks: none after umount" locks_are disk.qcow2
+	mount_image disk.qcow2 mnt -o share
+	check "locks with -o share: as QEMU's force-share" locks_are disk.qcow2 "READ 100-100"
+	kill -9 "$(daemon_of "$W/mnt")"
+	# shellcheck disable=SC2046
+	"$await_exit" 20 $(pids_of "$W/mnt")
+	check "locks: none after kill -9" locks_are disk.qcow2
+else
+	skip "what the locks are: /proc/locks does not tell"
+fi
+mountpoint -q mnt && unmount mnt
