@@ -108,6 +108,8 @@ static void image_free(struct image *img)
 		img->format->close(img);
 	io_unref(img->io);
 	free(img->parent_name);
+	for (size_t i = 0; i < IMAGE_OTHER_NAMES; i++)
+		free(img->parent_others[i]);
 	free(img->parent_format);
 	free(img->path);
 	free(img->dir);
@@ -233,6 +235,17 @@ void image_warn(const struct image *img, const char *fmt, ...)
 	va_end(ap);
 	err_clean(text);
 	img->opts->warn(text);
+}
+
+int image_add_parent_name(struct image *img, const char *name, struct err *e)
+{
+	char **room = &img->parent_name;
+
+	for (size_t i = 0; *room; room = &img->parent_others[i++])
+		if (strcmp(*room, name) == 0 || i == IMAGE_OTHER_NAMES)
+			return 0;
+	*room = strdup(name);
+	return *room ? 0 : err_nomem(e);
 }
 
 struct state *image_add_state(
