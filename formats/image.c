@@ -237,15 +237,24 @@ void image_warn(const struct image *img, const char *fmt, ...)
 	img->opts->warn(text);
 }
 
-int image_add_parent_name(struct image *img, const char *name, struct err *e)
+int image_add_parent_name(struct image *img, const char *windows_name, struct err *e)
 {
-	char **room = &img->parent_name;
+	char *name, **room = &img->parent_name;
 
+	if (windows_name[0] == '\0')
+		return 0;
+	name = strdup(windows_name);
+	if (!name)
+		return err_nomem(e);
+	for (char *c = strchr(name, '\\'); c; c = strchr(c, '\\'))
+		*c = '/';
 	for (size_t i = 0; *room; room = &img->parent_others[i++])
-		if (strcmp(*room, name) == 0 || i == IMAGE_OTHER_NAMES)
+		if (strcmp(*room, name) == 0 || i == IMAGE_OTHER_NAMES) {
+			free(name);
 			return 0;
-	*room = strdup(name);
-	return *room ? 0 : err_nomem(e);
+		}
+	*room = name;
+	return 0;
 }
 
 struct state *image_add_state(

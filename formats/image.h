@@ -84,9 +84,10 @@ int image_open_part(struct image *img, const char *name, const char *what, struc
 void image_warn(const struct image *img, const char *fmt, ...)
 	__attribute__((format(printf, 2, 3)));
 
-/* For drivers: one more name of the parent, copied; the first is the parent_name.  A name that is
- * known, and what there is no room for, is left out. */
-int image_add_parent_name(struct image *img, const char *name, struct err *e);
+/* For drivers: one more name of the parent, as Windows writes it; copied, with our separators.  The
+ * first is the parent_name.  An empty name, one that is known already and what there is no room for
+ * are left out. */
+int image_add_parent_name(struct image *img, const char *windows_name, struct err *e);
 
 /* For drivers: adds a state; takes view, copies id and name.  -ENOMEM leaves view to the caller. */
 struct state *image_add_state(struct image *img, const char *id, const char *name,

@@ -34,17 +34,6 @@ enum {
 	MACX = 0x4d616358, /* a file: URL, UTF-8 */
 };
 
-/* A name as Windows has it, with our separators; false when it is none. */
-static bool name_from_utf16(
-	char name[NAME_ROOM], const unsigned char *p, size_t len, enum utf16_order order)
-{
-	if (!utf16_to_utf8(name, p, len / 2, order))
-		return false;
-	for (char *c = strchr(name, '\\'); c; c = strchr(c, '\\'))
-		*c = '/';
-	return name[0] != '\0';
-}
-
 static int hex_digit(int c)
 {
 	return c >= '0' && c <= '9'   ? c - '0'
@@ -93,7 +82,7 @@ static bool name_from_locator(struct io *io, const unsigned char *locator, char 
 		return false;
 	if (code == MACX)
 		return name_from_url(name, text, len);
-	return name_from_utf16(name, text, len, UTF16_LE);
+	return utf16_to_utf8(name, text, len / 2, UTF16_LE);
 }
 
 static int add_locators(
@@ -118,7 +107,7 @@ int vhd_name_parent(struct image *img, const unsigned char *header, struct err *
 
 	if (r == 0)
 		r = add_locators(img, header, W2KU, e);
-	if (r == 0 && name_from_utf16(name, header + NAME_POS, 2 * NAME_UNITS, UTF16_BE))
+	if (r == 0 && utf16_to_utf8(name, header + NAME_POS, NAME_UNITS, UTF16_BE))
 		r = image_add_parent_name(img, name, e);
 	if (r == 0)
 		r = add_locators(img, header, MACX, e);
