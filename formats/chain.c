@@ -34,7 +34,8 @@ static int refuse_loop(const struct image *top, const struct io *io, struct err 
 {
 	for (const struct image *i = top; i; i = i->parent)
 		if (i->io->dev == io->dev && i->io->ino == io->ino)
-			return err_set(e, ELOOP, "the backing chain loops at %s", io->name);
+			return err_set(e, ELOOP, "%s: the backing chain loops at %s", top->io->name,
+				io->name);
 	return 0;
 }
 
@@ -179,8 +180,8 @@ int chain_open(struct image *top, struct err *e)
 		if (img->opts->nobacking)
 			return leave_closed(img, e);
 		if (++depth > LIMIT_CHAIN_DEPTH)
-			return err_set(e, ELOOP, "the backing chain is longer than %d images",
-				LIMIT_CHAIN_DEPTH);
+			return err_set(e, ELOOP, "%s: the backing chain is longer than %d images",
+				top->io->name, LIMIT_CHAIN_DEPTH);
 		r = open_parent(top, img, e);
 		if (r < 0)
 			return r;

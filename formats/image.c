@@ -76,12 +76,12 @@ static const struct format *guess_format(struct io *io, bool is_parent, struct e
 	return f;
 }
 
-static const struct format *named_format(const char *name, struct err *e)
+static const struct format *named_format(const char *name, const struct io *io, struct err *e)
 {
 	const struct format *f = format_find(name);
 
 	if (!f) {
-		err_set(e, ENOTSUP, "format \"%s\" is not known", name);
+		err_set(e, ENOTSUP, "%s: format \"%s\" is not known", io->name, name);
 		err_hint(e, "vdiskfs --list-formats shows those that are");
 	}
 	return f;
@@ -158,7 +158,8 @@ int image_from_io(struct io *io, const struct image_options *o, const char *form
 	img->root = child ? child->root : img->dir;
 	img->guessed = child && !format;
 	if (r == 0)
-		img->format = format ? named_format(format, e) : guess_format(io, img->guessed, e);
+		img->format =
+			format ? named_format(format, io, e) : guess_format(io, img->guessed, e);
 	r = img->format ? open_format(img, e) : -e->code;
 	if (r < 0) {
 		image_free(img);

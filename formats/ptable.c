@@ -156,7 +156,7 @@ int ptable_read(const struct view *disk, uint32_t sector, struct ptable *t, stru
 		sizes[0] = 512;
 	memset(t, 0, sizeof *t);
 	r = table_read(disk, sizes, t, e);
-	return r < 0 ? err_in(e, "partition table") : 0;
+	return r < 0 ? r : 0;
 }
 
 void ptable_free(struct ptable *t)

@@ -5,7 +5,6 @@
  * whole, and no feature is set that this driver does not know.  Where tables lie is checked by who
  * reads them.
  */
-#include <ctype.h>
 #include <errno.h>
 #include <inttypes.h>
 #include <stdio.h>
@@ -192,9 +191,6 @@ static uint64_t add_named_features(const struct image *img, const struct extensi
 			break;
 		if (record[0] != 0 || record[1] > 63 || !(unknown >> record[1] & 1))
 			continue;
-		for (unsigned char *c = record + 2; *c; c++)
-			if (!isascii(*c) || !isprint(*c))
-				*c = '?';
 		feature_add(list, (char *)record + 2, record[1]);
 		unknown &= ~(UINT64_C(1) << record[1]);
 	}

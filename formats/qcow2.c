@@ -21,8 +21,6 @@
 /* Tables own their last cluster to its end. */
 static void range_add(struct qcow2 *q, const char *what, uint64_t pos, uint64_t len)
 {
-	if (len == 0)
-		return;
 	q->ranges[q->nranges++] = (struct qcow2_range){
 		.what = what, .pos = pos, .len = round_up(len, q->cluster_size)};
 }

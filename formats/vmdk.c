@@ -226,6 +226,7 @@ static int open_extent(
 static int open_extents(struct image *img, struct vmdk *v, bool own, struct err *e)
 {
 	size_t n = v->desc.nlines;
+	int r;
 
 	v->extents = calloc(n, sizeof *v->extents);
 	if (!v->extents)
@@ -240,8 +241,9 @@ static int open_extents(struct image *img, struct vmdk *v, bool own, struct err 
 			return err_set(e, EFBIG, "descriptor, line %u: the disk passes 2^63 bytes",
 				x->line->number);
 		v->view.size += x->len;
-		if (open_extent(img, v, x, own, e) < 0)
-			return err_in(e, "descriptor, line %u", x->line->number);
+		r = open_extent(img, v, x, own, e);
+		if (r < 0)
+			return own ? r : err_in(e, "descriptor, line %u", x->line->number);
 	}
 	return 0;
 }

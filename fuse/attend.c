@@ -56,7 +56,7 @@ static void unescape(char *path)
 
 	for (const char *in = path; *in; out++) {
 		if (in[0] == '\\' && in[1] && in[2] && in[3]) {
-			*out = (char)((in[1] - '0') << 6 | (in[2] - '0') << 3 | (in[3] - '0'));
+			*out = (char)(64 * (in[1] - '0') + 8 * (in[2] - '0') + (in[3] - '0'));
 			in += 4;
 		} else {
 			*out = *in++;

@@ -144,10 +144,10 @@ static int set_up(struct daemon *d)
 	return 0;
 }
 
-static void take_down(struct daemon *d)
+static void take_down(struct daemon *d, bool unmounted)
 {
 	if (d->session)
-		mount_close(d->session);
+		mount_close(d->session, unmounted || !sandbox_applies(d->options.sandbox));
 	if (d->server.tree)
 		reply_end(&d->server.reply);
 	tree_free(d->server.tree);
@@ -219,7 +219,7 @@ static int mount_and_serve(struct daemon *d)
 
 	if (ret == 0)
 		ret = serve(d, &unmounted);
-	take_down(d);
+	take_down(d, unmounted);
 	attend_finish(&d->attend, unmounted);
 	return ret;
 }

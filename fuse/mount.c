@@ -119,8 +119,10 @@ int mount_serve(struct fuse_session *se, unsigned threads)
 	return ret;
 }
 
-void mount_close(struct fuse_session *se)
+void mount_close(struct fuse_session *se, bool can_unmount)
 {
 	fuse_remove_signal_handlers(se);
+	if (can_unmount)
+		fuse_session_unmount(se);
 	fuse_session_destroy(se);
 }

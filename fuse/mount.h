@@ -3,6 +3,8 @@
 #ifndef VDISK_MOUNT_H
 #define VDISK_MOUNT_H
 
+#include <stdbool.h>
+
 struct err;
 struct fuse_session;
 struct options;
@@ -19,8 +21,8 @@ struct fuse_session *mount_open(
 /* Answers requests until the mount is gone or a signal asks for the end.  0, a signal or -errno. */
 int mount_serve(struct fuse_session *se, unsigned threads);
 
-/* Ends the session.  The mount itself, if it still stands, is dead then: the attendant removes it,
- * for what is locked in cannot. */
-void mount_close(struct fuse_session *se);
+/* Ends the session.  can_unmount: the mount is gone, or this process is free to remove it; else it
+ * is left to the attendant, dead. */
+void mount_close(struct fuse_session *se, bool can_unmount);
 
 #endif

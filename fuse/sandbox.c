@@ -10,7 +10,6 @@
 #include <linux/audit.h>
 #include <linux/filter.h>
 #include <linux/seccomp.h>
-#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <string.h>
@@ -190,6 +189,11 @@ static bool seccomp_is_there(void)
 	return ARCH != 0 && syscall(SYS_seccomp, SECCOMP_GET_ACTION_AVAIL, 0u, &action) == 0;
 }
 
+bool sandbox_applies(enum sandbox_mode mode)
+{
+	return mode == SANDBOX_STRICT || (mode == SANDBOX_ON && !SANITIZED);
+}
+
 int sandbox_check(enum sandbox_mode mode, struct err *e)
 {
 	if (mode != SANDBOX_STRICT)
@@ -208,7 +212,7 @@ int sandbox_enter(enum sandbox_mode mode, struct err *e)
 {
 	int ret;
 
-	if (mode == SANDBOX_OFF || (mode == SANDBOX_ON && SANITIZED))
+	if (!sandbox_applies(mode))
 		return 0;
 	/* No debugger, no core file with what a guest holds. */
 	prctl(PR_SET_DUMPABLE, 0, 0, 0, 0);

@@ -8,6 +8,8 @@
 #ifndef VDISK_SANDBOX_H
 #define VDISK_SANDBOX_H
 
+#include <stdbool.h>
+
 struct err;
 
 enum sandbox_mode {
@@ -15,6 +17,9 @@ enum sandbox_mode {
 	SANDBOX_STRICT, /* all of it, or fail */
 	SANDBOX_OFF,
 };
+
+/* Does sandbox_enter do anything?  Not in a build with sanitizers, unless told to be strict. */
+bool sandbox_applies(enum sandbox_mode mode);
 
 /* Can this be had?  Asked before there is a mount. */
 int sandbox_check(enum sandbox_mode mode, struct err *e);

@@ -92,38 +92,42 @@ static int fill_file(
 	return 0;
 }
 
-/* The table is read here, since a disk without partitions has no such directory. */
-static void warn_of_table(const struct fill *fill, const char *text)
+static int read_table(const struct fill *fill, const struct view *disk, struct ptable *table)
 {
+	struct err e = ERR_INIT;
+	int ret = ptable_read(disk, fill->dir->img->sector_size, table, &e);
+	const char *trouble = ret < 0 ? e.text : table->damage;
 	char path[512];
 
-	node_path(fill->nodes[0], path, sizeof path);
-	log_error(fill->tree->log, "%s: partition table: %s", path, text);
+	if (trouble) {
+		node_path(fill->nodes[0], path, sizeof path);
+		log_error(fill->tree->log, "%s: partition table: %s", path, trouble);
+	}
+	return ret;
 }
 
+/* The table is read here, since a disk without partitions has no such directory; nor has one whose
+ * table cannot be read. */
 static int fill_partitions_dir(struct fill *fill, const struct view *disk)
 {
 	struct ptable *table = calloc(1, sizeof *table);
-	struct err e = ERR_INIT;
 	struct node *node;
+	int ret;
 
 	if (!table)
 		return -ENOMEM;
-	if (ptable_read(disk, fill->dir->img->sector_size, table, &e) < 0)
-		warn_of_table(fill, e.text);
-	else if (table->damage)
-		warn_of_table(fill, table->damage);
-	if (e.code == 0 && table->n > 0) {
+	ret = read_table(fill, disk, table);
+	if (ret == 0 && table->n > 0) {
 		node = fill_add(fill, NODE_PARTITIONS, "partitions");
 		if (node) {
 			node->table = table;
 			return 0;
 		}
-		e.code = ENOMEM;
+		ret = -ENOMEM;
 	}
 	ptable_free(table);
 	free(table);
-	return e.code == ENOMEM ? -ENOMEM : 0;
+	return ret == -ENOMEM ? ret : 0;
 }
 
 /* A directory with a disk.raw. */

@@ -25,15 +25,15 @@ all_snapshots() {
 	return $ok
 }
 
-# series NAME OPTIONS UNIT: snapshots between scribbles.
+# series NAME OPTIONS UNIT [KINDS]: snapshots between scribbles.
 series() {
-	local name=$1 seed=$RANDOM i unit=$3
+	local name=$1 seed=$RANDOM i unit=$3 kinds=${4:-wwzdc}
 	qemu-img create -q -f qcow2 -o "$2" series.qcow2 $((unit * 70))
 	for i in 1 2 3 4; do
-		scribble qcow2 series.qcow2 $((unit * 70)) "$unit" $((seed + i)) 12
+		scribble qcow2 series.qcow2 $((unit * 70)) "$unit" $((seed + i)) 12 "$kinds"
 		qemu-img snapshot -c "s$i" series.qcow2
 	done
-	scribble qcow2 series.qcow2 $((unit * 70)) "$unit" $((seed + 5)) 12
+	scribble qcow2 series.qcow2 $((unit * 70)) "$unit" $((seed + 5)) 12 "$kinds"
 	qemu-img snapshot -d s2 series.qcow2
 	UNIT=$unit check "series, $name (seed $seed)" on_mount series.qcow2 all_snapshots series.qcow2
 }
@@ -42,9 +42,9 @@ series "v3" cluster_size=64k 65536
 series "v3, clusters of 512" cluster_size=512 512
 series "v3, zstd" cluster_size=64k,compression_type=zstd 65536
 series "v2" compat=0.10 65536
-series "extended L2" extended_l2=on 65536
+series "extended L2" extended_l2=on 65536 wwzd
 series "on a backing file" backing_file=base.raw,backing_fmt=raw 65536
-series "on a backing file, extended L2" backing_file=base.raw,backing_fmt=raw,extended_l2=on 65536
+series "on a backing file, extended L2" backing_file=base.raw,backing_fmt=raw,extended_l2=on 65536 wwzd
 
 # N11: snapshots are as large as the disk was then; QEMU shows all with the size of now.
 qemu-img create -q -f qcow2 n11.qcow2 8M

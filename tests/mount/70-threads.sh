@@ -6,7 +6,7 @@
 requires qemu-img qemu-io sfdisk
 
 # A disk with partitions; below it a compressed one, on top a plain one, snapshots in between.
-size=$((24 * 1048576 / slowness * 2 + 512))
+size=$((48 * 1048576 / slowness / 512 * 512 + 512))
 some_data base.raw $size
 sfdisk -q base.raw <<-'TABLE'
 	label: dos
@@ -20,10 +20,10 @@ qemu-img convert -q -f raw -O vmdk -o subformat=streamOptimized base.raw stream.
 top() {
 	qemu-img create -q -f qcow2 -b "$2" -F "$3" "$1"
 	scribble qcow2 "$1" $size 65536 $RANDOM 30
-	qemu-img snapshot -c then "$1"
+	qemu-img snapshot -c 'then' "$1"
 	scribble qcow2 "$1" $size 65536 $RANDOM 30
 	reference "$1" "$1.ref"
-	reference "$1" "$1.then" -l then
+	reference "$1" "$1.then" -l 'then'
 }
 top a.qcow2 zstd.qcow2 qcow2
 top b.qcow2 deflate.qcow2 qcow2

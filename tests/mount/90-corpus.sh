@@ -24,20 +24,21 @@ if [ ! -d "$corpus/items" ]; then
 	corpus=$W
 fi
 
-# Refused for now, each by name: the feature is not supported.
-not_supported='encrypted|UUID|extent type|COWD|VMFSSPARSE|SESPARSE|subformat|version [0-9.]+ (of|is)'
+# Refused, each by name, as a feature that is not supported: encryption; parents that are known by
+# their UUID only; VMware's own kinds of sparse extents; parents in formats that are not read here.
+not_supported='encrypted|UUID|COWD|VMFSSPARSE|SESPARSE|format "[a-z]+" is not known'
+# Refused by QEMU for what does not keep anybody from reading: a colon in the image's own name, dirty
+# bitmaps, reference counts.
+not_needed='Unknown protocol|[Bb]itmap|reference count'
 
-# One line an item: id, format, top file, expectation, hash, size; then the other hashes that some
-# reader gave.
+# One line an item: id, format, expectation, hash, top file, the hashes that other readers gave, what
+# QEMU said, and internal snapshots as "id size hash;".
 items() {
 	jq -r 'select(.format == "raw" or .format == "qcow2" or .format == "vmdk" or .format == "vdi")
-		| [.id, .format, .expect, .truth.nz_sha256 // "-", .truth.size // "-", .top, ((.answers // {}) | [.[]] | join(" "))]
+		| [.id, .format, .expect, .truth.nz_sha256 // "-", .top, ((.answers // {}) | [.[]] | join(" ")),
+			(.qemu.contents.stderr // "" | gsub("\n"; " ")),
+			([(.qemu.snapshots // [])[] | select(.rc == 0 and .id != "") | "\(.id) \(.size) \(.nz_sha256);"] | add // "")]
 		| join("\u001f")' "$corpus"/items/*/manifest.json
-}
-# Internal snapshots: id of the snapshot, hash.
-snapshots() {
-	jq -r '(.qemu.snapshots // [])[] | select(.rc == 0) | [.id, .nz_sha256] | @tsv' \
-		"$corpus/items/$1/manifest.json"
 }
 
 hash_of() {
@@ -59,9 +60,9 @@ read_item() {
 	fi
 }
 judge() { # sets verdict: refused, unsupported, error, same, other, different, or what is worse
-	local dir=$W/item status
+	local dir=$W/item files=$corpus/items/$id/files status
 	mkdir -p "$dir"
-	timeout 30 "$VDISKFS" -o "format=$format" "$corpus/items/$id/files/$file" "$dir" 2>item.err
+	timeout 30 "$VDISKFS" -o "format=$format" -o "allow=$files" "$files/$file" "$dir" 2>item.err
 	status=$?
 	case $status in
 	0)
@@ -72,29 +73,30 @@ judge() { # sets verdict: refused, unsupported, error, same, other, different, o
 	1)
 		verdict=refused
 		! grep -qE "$not_supported" item.err || verdict=unsupported
-		[ "$(wc -l <item.err)" -le 2 ] || verdict="more than two lines"
+		[ "$(grep -vc warning item.err)" -le 2 ] || verdict="more than two lines"
 		;;
 	124) verdict=slow ;;
 	*) verdict="status $status" ;;
 	esac
 }
+# QEMU shows a snapshot in the size that the disk has now, which is wrong for one of another size.
 judge_snapshots() {
-	local snapshot hash entry got
-	while IFS=$'\t' read -r snapshot hash; do
+	local snapshot size hash entry
+	while read -r -d ';' snapshot size hash; do
 		for entry in "$1"/snapshots/*/; do
-			got=$(getfattr --only-values -n user.vdisk.snapshot.id "$entry" 2>/dev/null)
-			[ "$got" = "$snapshot" ] || continue
-			[ "$(hash_of "$entry/disk.raw")" = "$hash" ] || verdict="snapshot $snapshot is different"
+			[ "$(getfattr --only-values -n user.vdisk.snapshot.id "$entry" 2>/dev/null)" = "$snapshot" ] || continue
+			[ "$(stat -c %s "$entry/disk.raw")" != "$size" ] || [ "$(hash_of "$entry/disk.raw")" = "$hash" ] ||
+				verdict="snapshot $snapshot is different"
 			continue 2
 		done
 		verdict="no snapshot $snapshot"
-	done < <(snapshots "$id")
+	done <<<"$snapshots"
 }
 
-while IFS=$'\x1f' read -r id format expect want size file others; do
+while IFS=$'\x1f' read -r id format expect want file others said snapshots; do
 	judge
 	case $expect:$verdict in
-	contents:same | error:refused | error:unsupported | contents-of-damaged:same) pass "$id: $expect" ;;
+	contents:same | contents-of-damaged:same | error:refused | error:unsupported | error:error) pass "$id: $expect" ;;
 	contents-of-damaged:refused | contents-of-damaged:error | contents-of-damaged:other) pass "$id: $expect" ;;
 	slow:* | error-or-contents:*)
 		case $verdict in
@@ -104,6 +106,10 @@ while IFS=$'\x1f' read -r id format expect want size file others; do
 		;;
 	contents-with-secret:unsupported | contents:unsupported) skip "$id: $(head -n 1 item.err | sed 's/.*: //')" ;;
 	*)
+		if [ "$expect:$verdict" = error:different ] && [[ $said =~ $not_needed ]]; then
+			pass "$id: read although QEMU says: ${said##*: }"
+			continue
+		fi
 		fail "$id: $expect, but: $verdict"
 		cat item.err
 		;;

@@ -62,12 +62,15 @@ mounts_below() {
 	awk -v w="$W/" 'index($5, w) == 1 { print $5 }' /proc/self/mountinfo | tac
 }
 
-# The daemons and attendants that serve a mount point, however they were started.
+# The daemons and attendants that serve a mount point, however they were started.  (Whose program it
+# is only root can ask: they are not dumpable.)  With a second argument, the first may be any part of
+# a word of their command line.
 pids_of() {
-	local p
-	for p in $(pgrep '^vdiskfs'); do
-		[ "$(readlink "/proc/$p/exe" 2>/dev/null)" = "$VDISKFS" ] || continue
-		tr '\0' '\n' <"/proc/$p/cmdline" 2>/dev/null | grep -qxF -e "$1" && echo "$p"
+	local file comm whole=${2--x}
+	# shellcheck disable=SC2086
+	for file in $(grep -lszF $whole -e "$1" /proc/[0-9]*/cmdline); do
+		file=${file%/cmdline}
+		read -r comm 2>/dev/null <"$file/comm" && [[ $comm == vdiskfs* ]] && echo "${file#/proc/}"
 	done
 }
 
@@ -95,10 +98,7 @@ cleanup() {
 		m=$(printf '%b' "${m//\\/\\0}")
 		fusermount3 -u "$m" 2>/dev/null || umount "$m" 2>/dev/null || fusermount3 -uz "$m" || umount -l "$m"
 	done
-	pids=$(for p in /proc/[0-9]*; do
-		[ "$(readlink "$p/exe" 2>/dev/null)" = "$VDISKFS" ] &&
-			tr '\0' '\n' <"$p/cmdline" 2>/dev/null | grep -qF -e "$W/" && echo "${p#/proc/}"
-	done)
+	pids=$(pids_of "$W/" "")
 	# shellcheck disable=SC2086
 	[ -z "$pids" ] || "$await_exit" 20 $pids || { kill -9 $pids; fail "a daemon outlived its mount"; }
 	rm -rf "$W"

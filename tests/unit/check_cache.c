@@ -397,7 +397,7 @@ static void *hammer_away(void *arg)
 	struct hammer *h = arg;
 	uint64_t random = (uintptr_t)&random; /* a stack each */
 
-	for (int i = 0; i < 20000; i++)
+	for (int i = 0; i < 4000; i++)
 		hammer_one(h, next_random(&random) % 40);
 	return NULL;
 }
@@ -405,7 +405,7 @@ static void *hammer_away(void *arg)
 START_TEST(hammered)
 {
 	struct hammer h = {.cache = new_cache(20 << 10)};
-	pthread_t threads[8];
+	pthread_t threads[6];
 
 	for (size_t i = 0; i < COUNT(threads); i++)
 		ck_assert_int_eq(pthread_create(&threads[i], NULL, hammer_away, &h), 0);
@@ -508,8 +508,8 @@ Suite *cache_suite(void)
 	tcase_add_test(tc, blocks_larger_than_the_budget);
 	tcase_add_test(tc, failure_is_told_and_not_kept);
 	tcase_add_test(tc, failure_in_a_full_cache);
-	tcase_add_loop_test(tc, one_flight_for_all, 0, 20);
-	tcase_add_loop_test(tc, failed_flight_is_told_to_all, 0, 20);
+	tcase_add_loop_test(tc, one_flight_for_all, 0, 10);
+	tcase_add_loop_test(tc, failed_flight_is_told_to_all, 0, 10);
 	tcase_add_test(tc, slow_load_stops_nobody);
 	tcase_add_test(tc, hammered);
 	tcase_add_test(tc, pages_of_metadata);

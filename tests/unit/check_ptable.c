@@ -342,7 +342,7 @@ START_TEST(unreadable)
 {
 	memdisk_break(disk, 0);
 	ck_assert_int_eq(ptable_read(disk, 0, &table, &error), -EIO);
-	ck_assert_str_eq(error.text, "partition table: a broken sector");
+	ck_assert_str_eq(error.text, "a broken sector");
 	ck_assert_uint_eq(table.n, 0);
 }
 END_TEST

@@ -177,6 +177,19 @@ START_TEST(runs_are_told_as_one)
 }
 END_TEST
 
+/* With small clusters the page of a table holds others behind it. */
+START_TEST(a_run_ends_with_its_table)
+{
+	build_qcow2_put64(&b, AT_SIZE, 2 * build_qcow2_span(&b));
+	build_qcow2_put32(&b, AT_L1_SIZE, 2);
+	build_qcow2_l2(&b, ENTRIES - 1, data_at(0));
+	build_qcow2_l2(&b, ENTRIES, data_at(1));
+	opens();
+	subject_maps(disk(), build_qcow2_span(&b) - CLUSTER, EXTENT_FILE, CLUSTER);
+	reads(ENTRIES, 0);
+}
+END_TEST
+
 /* One bad entry must not take its good neighbours with it. */
 START_TEST(a_run_ends_before_a_bad_entry)
 {
@@ -242,7 +255,7 @@ START_TEST(l2_tables_are_aligned_to_clusters)
 }
 END_TEST
 
-/* What a file lacks of its last cluster reads as zeroes, be it data or a table. */
+/* What a file lacks of its last cluster reads as zeroes if it is data, and fails if it is a table. */
 START_TEST(the_last_cluster_may_be_cut)
 {
 	build_qcow2_l2(&b, 0, data_at(7));
@@ -255,9 +268,10 @@ START_TEST(the_last_cluster_may_be_cut)
 	memset(b.bytes + data_at(7), 0xff, CLUSTER);
 	build_qcow2_l1(&b, 0, data_at(7));
 	build_qcow2_put64(&b, data_at(7), data_at(1));
+	subject_opens(&s, b.bytes, b.len - 1);
+	fails(0, EIO, "L2 table");
 	subject_opens(&s, b.bytes, b.len - CLUSTER + 8);
-	reads(0, 0x11);
-	reads(1, 0);
+	fails(1, EIO, "L2 table");
 }
 END_TEST
 
@@ -440,6 +454,7 @@ static void add_cluster_tests(TCase *tc)
 	tcase_add_test(tc, metadata_is_never_served_as_data);
 	tcase_add_test(tc, a_run_stops_before_metadata);
 	tcase_add_test(tc, runs_are_told_as_one);
+	tcase_add_test(tc, a_run_ends_with_its_table);
 	tcase_add_test(tc, a_run_ends_before_a_bad_entry);
 	tcase_add_test(tc, empty_l1_entries_are_told_as_one);
 	tcase_add_test(tc, bad_l1_entries_fail_their_part_only);

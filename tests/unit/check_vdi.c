@@ -178,6 +178,7 @@ static const struct {
 	{376, 4, 1, "block size 1 "},
 	{376, 4, 256, "block size 256"},
 	{376, 4, 0xfffff, "block size 1048575"},
+	{376, 4, 1u << 29, "block size 536870912"},
 	{376, 4, 4097, "block size 4097"},
 	{376, 4, 2048, "in 8 blocks of 2048"},
 	{380, 4, 3, "3 extra bytes"},
@@ -295,13 +296,13 @@ START_TEST(the_farthest_block)
 	unsigned char c;
 
 	put_le(v.file + 344, 4, 0xffffffff);
-	put_le(v.file + 376, 4, 1u << 31);
-	put_le(v.file + 380, 4, 1u << 31);
+	put_le(v.file + 376, 4, 1u << 28);
+	put_le(v.file + 380, 4, 1u << 28);
 	for (int i = 0; i < 8; i++)
 		put_le(v.file + 512 + 4 * i, 4, 0xfffffffd);
 	ck_assert_ok(open_vdi(&v, &o, &img, &e), &e);
 	ck_assert_fails(view_read(img->states[0].view, &c, 1, 0, &e), EIO, &e,
-		"data at 18446744067267100671 lies past the end");
+		"data at 2305843012166483967 lies past the end");
 	image_close(img);
 	options_free(&o);
 	vdi_image_free(&v);

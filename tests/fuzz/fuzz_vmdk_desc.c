@@ -1,0 +1,50 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* fuzz_vmdk_desc.c - the descriptor parser alone: extents need files, which images in memory have
+ * not. */
+#include <string.h>
+
+#include "fuzz.h"
+#include "vmdk.h"
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
+
+/* NULL, or a string that ends inside the text. */
+static void check_string(const char *s, const char *text, size_t size)
+{
+	fuzz_require(!s || (s >= text && s <= text + size));
+}
+
+static void check_desc(const struct vmdk_desc *d, const char *text, size_t size)
+{
+	fuzz_require(d->nlines > 0 && d->nlines <= VMDK_MAX_EXTENTS);
+	check_string(d->create_type, text, size);
+	check_string(d->parent_hint, text, size);
+	check_string(d->parent_uuid, text, size);
+	for (size_t i = 0; i < d->nlines; i++) {
+		const struct vmdk_line *x = &d->lines[i];
+
+		fuzz_require(x->type && x->type[0] != '\0' && x->number > 0);
+		fuzz_require(x->sectors <= LIMIT_DISK_SIZE / VMDK_SECTOR);
+		check_string(x->type, text, size);
+		check_string(x->file, text, size);
+	}
+}
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
+{
+	char *text = malloc(size + 1);
+	struct err e = ERR_INIT;
+	struct vmdk_desc d;
+	int r, bid = vmdk_desc_probe(data, size);
+
+	fuzz_require(text && bid >= 0 && bid <= 100);
+	memcpy(text, data, size);
+	text[size] = '\0';
+	r = vmdk_desc_parse(&d, text, &e);
+	fuzz_require(r == 0 || (r == -e.code && e.text[0] != '\0'));
+	if (r == 0)
+		check_desc(&d, text, size);
+	vmdk_desc_free(&d);
+	free(text);
+	return 0;
+}
