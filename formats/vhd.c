@@ -446,7 +446,7 @@ static int tail_bid(const struct peek *p, size_t len)
 static int head_bid(const struct peek *p)
 {
 	if (p->nhead < FOOTER_LEN)
-		return 0;
+		return p->nhead >= 8 && memcmp(p->head, "conectix", 8) == 0 ? 30 : 0;
 	switch (footer_look(p->head, FOOTER_LEN)) {
 	case FOOTER_GOOD:
 		return footer_type(p->head) == VHD_FIXED ? 30 : 100;
