@@ -78,27 +78,30 @@ static ssize_t read_changed(
 	return len;
 }
 
-/* What the base had; zeroes where it has grown.  Fewer bytes than asked for only when it was cut.
- */
+/* What the base had; zeroes where it has grown. */
 static ssize_t read_base(const struct overlay *o, void *buf, size_t len, uint64_t pos)
 {
+	ssize_t n;
+
 	if (pos >= o->base->size) {
 		memset(buf, 0, len);
 		return len;
 	}
-	return o->base->ops->read(o->base, buf, MIN(len, o->base->size - pos), pos);
+	len = MIN(len, o->base->size - pos);
+	n = o->base->ops->read(o->base, buf, len, pos);
+	return n >= 0 && (size_t)n < len ? -EIO : n; /* it was cut */
 }
 
 static ssize_t overlay_read(struct io *io, void *buf, size_t len, uint64_t pos)
 {
 	const struct overlay *o = (const struct overlay *)io;
 	size_t done = 0, i;
-	ssize_t n = 1;
+	ssize_t n;
 
 	if (pos >= io->size)
 		return 0;
 	len = MIN(len, io->size - pos);
-	for (i = find_change(o, pos); done < len && n > 0; done += n) {
+	for (i = find_change(o, pos); done < len; done += n) {
 		const struct change *c = &o->changes[i];
 		char *to = (char *)buf + done;
 		uint64_t at = pos + done;
