@@ -105,14 +105,18 @@ $(B)/gen/suites.h: $(filter tests/unit/check_%,$(UNIT))
 	$(Q)printf 'SUITE(%s)\n' $(SUITES) > $@
 
 # Fuzz targets bring their own copy of the library, built for coverage.
-FUZZ_SAN := fuzzer,address,undefined
+FUZZ_CFLAGS := -std=gnu11 -O1 -g -fno-sanitize-recover=undefined -pthread
 FUZZ_BIN := $(patsubst tests/fuzz/%.c,build/fuzz/%,$(FUZZ))
+FUZZ_LIB := $(patsubst %.c,build/fuzz/%.o,$(FORMATS))
 fuzz-build: $(FUZZ_BIN)
-$(FUZZ_BIN): build/fuzz/%: tests/fuzz/%.c $(wildcard tests/fuzz/*.h formats/*.h) $(FORMATS)
-	$(call say,FUZZCC,$@)
+$(FUZZ_BIN): build/fuzz/%: build/fuzz/tests/fuzz/%.o $(FUZZ_LIB)
+	$(call say,LINK,$@)
+	$(Q)$(CLANG) -fsanitize=fuzzer,address,undefined -pthread -o $@ $^ $(pkg_libs)
+build/fuzz/%.o: %.c
+	$(call say,FUZZCC,$<)
 	$(Q)mkdir -p $(@D)
-	$(Q)$(CLANG) -std=gnu11 -O1 -g -fsanitize=$(FUZZ_SAN) -fno-sanitize-recover=undefined -pthread \
-		$(CPPFLAGS) $(pkg_cflags) -o $@ $< $(FORMATS) $(pkg_libs)
+	$(Q)$(CLANG) $(FUZZ_CFLAGS) -fsanitize=fuzzer-no-link,address,undefined $(CPPFLAGS) $(pkg_cflags) \
+		-MMD -MP -c -o $@ $<
 
 fuzz: ; @tests/fuzz/run '$(MAKE)' $(FUZZ_SECONDS)
 
@@ -149,4 +153,6 @@ clean:
 
 .PHONY: all unit tests-build check demo bench fuzz fuzz-build lint install uninstall clean
 .DELETE_ON_ERROR:
+.SECONDARY:
+-include $(patsubst %.c,build/fuzz/%.d,$(FORMATS) $(FUZZ))
 -include $(patsubst %.o,%.d,$(call obj,$(FORMATS) $(FUSE) $(UNIT) $(IMAGES) $(HELPERS)))

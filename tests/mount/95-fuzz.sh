@@ -1,0 +1,15 @@
+#!/usr/bin/env bash
+# SPDX-License-Identifier: LGPL-2.1-or-later
+# Every fuzz target builds, takes all images that we can make as seeds, and runs a short while.
+. "${0%/*}/functions.sh"
+requires clang
+
+case $BUILD in
+*/san-*) skip "all: the targets have sanitizers of their own, whatever the build"; exit 0 ;;
+esac
+
+unset MAKEFLAGS MAKELEVEL
+cd "$top" || exit 1
+nice tests/fuzz/run make "${FUZZ_SECONDS:-4}"
+status=$?
+check "fuzz targets are clean" [ $status = 0 ]
