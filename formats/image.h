@@ -33,6 +33,8 @@ struct image_options {
 	void (*warn)(const char *text); /* what the user should know though it works; may be NULL */
 };
 
+#define IMAGE_OTHER_NAMES 4
+
 /* One readable state of an image. */
 struct state {
 	char *id;		 /* NULL for the live state */
@@ -59,6 +61,7 @@ struct image {
 	struct state *states; /* [0] live, then snapshots in the image's order; one malloc */
 	size_t nstates;
 	char *parent_name;    /* malloc'ed, as the file says it; NULL: no parent */
+	char *parent_others[IMAGE_OTHER_NAMES]; /* tried in turn when that fails; likewise */
 	char *parent_format;  /* malloc'ed, as the file says it; NULL: not recorded */
 	uint32_t sector_size; /* logical sectors as the file says; 0: it does not */
 };
@@ -80,6 +83,11 @@ int image_open_part(struct image *img, const char *name, const char *what, struc
 /* For drivers: tell the user something that does not stop us. */
 void image_warn(const struct image *img, const char *fmt, ...)
 	__attribute__((format(printf, 2, 3)));
+
+/* For drivers: one more name of the parent, as Windows writes it; copied, with our separators.  The
+ * first is the parent_name.  An empty name, one that is known already and what there is no room for
+ * are left out. */
+int image_add_parent_name(struct image *img, const char *windows_name, struct err *e);
 
 /* For drivers: adds a state; takes view, copies id and name.  -ENOMEM leaves view to the caller. */
 struct state *image_add_state(struct image *img, const char *id, const char *name,
