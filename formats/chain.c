@@ -78,8 +78,7 @@ static int refuse_loop(const struct image *top, const struct io *io, struct err 
 	return 0;
 }
 
-/* An image that we only guessed to be one may hold what a guest wrote: it must not lead anywhere.
- */
+/* What we only guessed to be an image may hold what a guest wrote: it must not lead anywhere. */
 static int check_guess(const struct image *child, const struct image *parent, struct err *e)
 {
 	if (!parent->guessed)

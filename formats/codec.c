@@ -137,25 +137,25 @@ ssize_t codec_inflate_zlib(
 static ssize_t zstd_run(
 	ZSTD_DCtx *d, const void *in, size_t nin, void *out, size_t nout, struct err *e)
 {
-	ZSTD_inBuffer src = {.src = in, .size = nin};
-	ZSTD_outBuffer dst = {.dst = out, .size = nout};
+	ZSTD_inBuffer from = {.src = in, .size = nin};
+	ZSTD_outBuffer to = {.dst = out, .size = nout};
 	size_t left = 0;
 
 	ZSTD_DCtx_reset(d, ZSTD_reset_session_only);
 	ZSTD_DCtx_setParameter(d, ZSTD_d_windowLogMax, ZSTD_WINDOW_LOG_MAX);
-	while (dst.pos < dst.size) {
-		size_t in_before = src.pos, out_before = dst.pos;
+	while (to.pos < to.size) {
+		size_t in_before = from.pos, out_before = to.pos;
 
-		left = ZSTD_decompressStream(d, &dst, &src);
+		left = ZSTD_decompressStream(d, &to, &from);
 		if (ZSTD_isError(left))
 			return err_set(
 				e, EUCLEAN, "damaged zstd data: %s", ZSTD_getErrorName(left));
-		if (src.pos == in_before && dst.pos == out_before)
+		if (from.pos == in_before && to.pos == out_before)
 			return err_set(e, EUCLEAN, "damaged zstd data: it ends too early");
 	}
 	if (left > 0)
 		return err_set(e, EUCLEAN, "damaged zstd data: more than %zu bytes", nout);
-	return dst.pos;
+	return to.pos;
 }
 
 ssize_t codec_zstd(

@@ -52,7 +52,7 @@ int err_in(struct err *e, const char *fmt, ...)
 	size_t n, room;
 
 	memcpy(old, e->text, sizeof old);
-	/* When both do not fit the sentence, which has the reason at its end, goes before a path. */
+	/* Where both do not fit the sentence goes first: the reason stands at its end. */
 	room = sizeof e->text - strlen(": ") - MIN(strlen(old), sizeof e->text / 2);
 	va_start(ap, fmt);
 	vsnprintf(e->text, room, fmt, ap);

@@ -4,6 +4,7 @@
 #include <fcntl.h>
 #include <inttypes.h>
 #include <linux/fs.h>
+#include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/ioctl.h>
@@ -15,17 +16,28 @@
 #include "err.h"
 #include "io.h"
 
-static struct io *io_new(const char *name, struct err *e)
-{
-	struct io *io = calloc(1, sizeof *io);
+/* A host file.  To find the end of its data, the host walks all extents up to there: the run of
+ * data that was found last is kept, or who asks extent by extent would wait for the square of them.
+ * It is no promise: a hole that is made later is read as the data that it was. */
+struct file {
+	struct io io;
+	pthread_mutex_t lock;
+	uint64_t run_start, run_end;
+};
 
-	if (io)
+static struct io *file_new(const char *name, struct err *e)
+{
+	struct file *f = calloc(1, sizeof *f);
+	struct io *io = &f->io;
+
+	if (f)
 		io->name = strdup(name);
-	if (!io || !io->name) {
-		free(io);
+	if (!f || !io->name) {
+		free(f);
 		err_nomem(e);
 		return NULL;
 	}
+	pthread_mutex_init(&f->lock, NULL);
 	io->fd = -1;
 	io->refs = 1;
 	return io;
@@ -69,17 +81,49 @@ static ssize_t file_read(struct io *io, void *buf, size_t len, uint64_t pos)
 	return done;
 }
 
+/* The end of the run that pos lies in, 0: not in the one that is known. */
+static uint64_t known_run(struct file *f, uint64_t pos)
+{
+	uint64_t end = 0;
+
+	pthread_mutex_lock(&f->lock);
+	if (f->run_start <= pos && pos < f->run_end)
+		end = f->run_end;
+	pthread_mutex_unlock(&f->lock);
+	return end;
+}
+
+static void keep_run(struct file *f, uint64_t start, uint64_t end)
+{
+	pthread_mutex_lock(&f->lock);
+	f->run_start = start;
+	f->run_end = end;
+	pthread_mutex_unlock(&f->lock);
+}
+
 static int64_t file_seek(struct io *io, uint64_t pos, int whence)
 {
-	off_t found = lseek(io->fd, pos, whence);
+	struct file *f = (struct file *)io;
+	uint64_t end = known_run(f, pos);
+	off_t found;
 
-	return found < 0 ? -errno : found;
+	if (end > 0)
+		return whence == SEEK_DATA ? pos : end;
+	found = lseek(io->fd, pos, whence);
+	if (found < 0)
+		return -errno;
+	if (whence == SEEK_HOLE && (uint64_t)found > pos)
+		keep_run(f, pos, found);
+	return found;
 }
 
 static void file_close(struct io *io)
 {
+	struct file *f = (struct file *)io;
+
 	close(io->fd);
-	free(io);
+	pthread_mutex_destroy(&f->lock);
+	free(f);
 }
 
 static const struct io_ops file_ops = {
@@ -137,7 +181,7 @@ static int file_describe(struct io *io, struct err *e)
 
 struct io *io_from_fd(int fd, const char *name, struct err *e)
 {
-	struct io *io = io_new(name, e);
+	struct io *io = file_new(name, e);
 
 	if (!io) {
 		close(fd);

@@ -35,8 +35,7 @@ static int lock_call(int fd, int cmd, short type, int byte, bool *busy)
 	return 0;
 }
 
-/* One line of fdinfo tells of a lock: "lock: 1: OFDLCK ADVISORY READ -1 MAJ:MIN:INODE START END".
- */
+/* A line of fdinfo for a lock: "lock: 1: OFDLCK ADVISORY READ -1 MAJ:MIN:INODE START END". */
 static bool line_locks(const char *line, const struct io *io, int byte)
 {
 	unsigned major_, minor_;
@@ -152,8 +151,7 @@ int lock_for_reading(struct io *io, bool share, struct err *e)
 	for (const int *byte = share ? take_shared : take; *byte; byte++) {
 		int r = lock_call(io->fd, F_OFD_SETLK, F_RDLCK, *byte, NULL);
 
-		/* A write lock on the byte is no way of QEMU's; whoever holds it means to be alone.
-		 */
+		/* A write lock is not QEMU's way; whoever holds one means to be alone. */
 		if (r == -EAGAIN || r == -EACCES)
 			return refuse(io, *byte, share, e);
 		if (r < 0)

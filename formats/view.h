@@ -78,7 +78,7 @@ int view_pin(const struct extent *x, const struct block **block, struct err *e);
 /* The next offset >= off that holds data (SEEK_DATA) or that is a hole (SEEK_HOLE); the end of the
  * view counts as a hole.  -ENXIO, without a message, when off is at or past the end or no data
  * follows.  A hole is what reads as zeroes without being stored; what cannot be read counts as
- * data, so that a copy meets the error. */
+ * data, so that a copy meets the error, and so does what lies behind millions of pieces. */
 int view_seek(const struct view *v, uint64_t off, int whence, uint64_t *found);
 
 /* Bytes of the view that are data in the sense of view_seek. */

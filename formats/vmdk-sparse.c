@@ -100,7 +100,7 @@ static int sparse_load(struct sparse *s, struct io *io, struct err *e)
 	s->grain = h.grain * VMDK_SECTOR;
 	s->per_table = h.tables_len;
 	s->ngrains = div_round_up(h.capacity, h.grain);
-	s->overhead = MAX(h.overhead, GRAIN_FIRST);
+	s->overhead = h.overhead;
 	s->compressed = h.flags & VMDK_COMPRESSED;
 	s->markers = h.flags & VMDK_MARKERS;
 	return place_directory(s, &h, io, e);

@@ -230,6 +230,16 @@ static void make_backed(const struct job *j)
 		.arg = "qcow2-data-file-" name_ "-data", .n = entry_                               \
 	}
 
+/* The file ends amid the only L2 table. */
+static void make_cut_table(const struct job *j)
+{
+	struct qcow2 q;
+
+	qcow2_begin(&q, j, ".qcow2", &v3_4k);
+	qcow2_end(&q);
+	file_resize(q.fd, 4 * 4096 + 2048);
+}
+
 static const struct image_case cases[] = {
 	BAD_TABLE("reserved-0", L2 | COPIED | 1),
 	BAD_TABLE("reserved-8", L2 | COPIED | 0x100),
@@ -247,6 +257,11 @@ static const struct image_case cases[] = {
 		.make = make_plain,
 		.arg = &v3_4k,
 		.patch = {3 * 4096, 8, (4 * 4096 + 512) | COPIED}},
+
+	{.name = "qcow2-l1-table-cut",
+		.verdict = READERROR,
+		.bad = {0, 100 * KIB},
+		.make = make_cut_table},
 
 	BAD_ENTRY("reserved-1", 9 * CLUSTER | COPIED | 2),
 	BAD_ENTRY("reserved-8", 9 * CLUSTER | COPIED | 0x100),

@@ -81,14 +81,15 @@ static void make_cut_data(const struct job *j)
 	expect_zero(j, 2 * q.cluster + q.cluster / 2, q.cluster / 2);
 }
 
-/* As a fresh image: the file ends behind the first entries of its only L2 table. */
+/* As a fresh image: the file ends behind the only entry of the L1 table. */
 static void make_cut_table(const struct job *j)
 {
 	struct qcow2 q;
 
 	qcow2_begin(&q, j, ".qcow2", &v3_64k);
 	qcow2_end(&q);
-	file_resize(q.fd, 4 * q.cluster + 12);
+	put_be64(q.fd, 3 * q.cluster, 0);
+	file_resize(q.fd, 3 * q.cluster + 8);
 }
 
 /* Two guest clusters on one host cluster. */

@@ -3,6 +3,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "bytes.h"
 #include "mkimage.h"
@@ -172,11 +173,14 @@ static void make_long_line(const struct job *j)
 
 static void make_long_text(const struct job *j)
 {
+	static const char remark[] =
+		"# 3456789012345678901234567890123456789012345678901234567890123\n";
 	int fd = put_top(j, "RW 64 ZERO\n");
+	/* Without a gap: a NUL would end the text. */
+	uint64_t pos = lseek(fd, 0, SEEK_END);
 
-	for (uint64_t pos = 4096; pos < 2 * MIB; pos += 64)
-		put_text(fd, pos - 64,
-			"# 34567890123456789012345678901234567890123456789012345678901\n#\n");
+	for (; pos < 2 * MIB; pos += strlen(remark))
+		put_text(fd, pos, remark);
 }
 
 /* A NUL in the name of the file: the text ends there, inside a quoted name. */

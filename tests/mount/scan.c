@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* scan [-b BYTES] FILE REFERENCE
+/* scan [-d] [-b BYTES] FILE REFERENCE
  *
- * Reads all of FILE, a view on a mount that may have bad spots, BYTES (4096) at a time.  Prints the
- * ranges that answer EIO, "error START END" a line, and fails when anything else than EIO or the
- * bytes of REFERENCE comes back: a wrong byte, a short read, another errno, another size. */
+ * Reads all of FILE, a view on a mount that may have bad spots, BYTES (4096) at a time; with -d
+ * past the page cache, which otherwise rounds what cannot be read to pages.  Prints the ranges that
+ * answer EIO, "error START END" a line, and fails when anything else than EIO or the bytes of
+ * REFERENCE comes back: a wrong byte, a short read, another errno, another size. */
 #include <errno.h>
 #include <fcntl.h>
 #include <inttypes.h>
@@ -72,11 +73,11 @@ static bool scan_all(struct scan *s)
 	return true;
 }
 
-static bool open_both(struct scan *s, const char *file, const char *reference)
+static bool open_both(struct scan *s, const char *file, int flags, const char *reference)
 {
 	struct stat a, b;
 
-	s->fd = open(file, O_RDONLY | O_CLOEXEC);
+	s->fd = open(file, O_RDONLY | O_CLOEXEC | flags);
 	s->ref = open(reference, O_RDONLY | O_CLOEXEC);
 	if (s->fd < 0 || s->ref < 0 || fstat(s->fd, &a) < 0 || fstat(s->ref, &b) < 0) {
 		perror(s->fd < 0 ? file : reference);
@@ -92,12 +93,15 @@ static bool open_both(struct scan *s, const char *file, const char *reference)
 int main(int argc, char **argv)
 {
 	struct scan s = {.step = 4096};
-	int c;
+	int c, flags = 0;
 
-	while ((c = getopt(argc, argv, "b:")) != -1) {
-		if (c != 'b')
+	while ((c = getopt(argc, argv, "db:")) != -1) {
+		if (c == 'd')
+			flags = O_DIRECT;
+		else if (c == 'b')
+			s.step = strtoull(optarg, NULL, 0);
+		else
 			return 2;
-		s.step = strtoull(optarg, NULL, 0);
 	}
 	if (argc - optind != 2 || s.step == 0)
 		return 2;
@@ -105,5 +109,5 @@ int main(int argc, char **argv)
 	s.wanted = malloc(s.step);
 	if (!s.got || !s.wanted)
 		return 2;
-	return open_both(&s, argv[optind], argv[optind + 1]) && scan_all(&s) ? 0 : 1;
+	return open_both(&s, argv[optind], flags, argv[optind + 1]) && scan_all(&s) ? 0 : 1;
 }

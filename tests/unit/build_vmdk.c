@@ -166,6 +166,7 @@ size_t build_stream_grain(struct build_vmdk *b, unsigned i, size_t len, unsigned
 	if (compress(b->bytes + pos + head, &packed, plain, len) != Z_OK)
 		abort();
 	free(plain);
+	b->len = pos + round_up(head + packed, SECTOR);
 	if (marked)
 		build_vmdk_put(b, pos, 8, i * b->grain);
 	build_vmdk_put(b, pos + head - 4, 4, packed);

@@ -194,6 +194,25 @@ START_TEST(what_was_cut_off_is_no_hole)
 }
 END_TEST
 
+/* The host is not asked again for what it has told, and what it told stays true enough. */
+START_TEST(a_run_of_data_is_remembered)
+{
+	struct io *io = open_sparse("f");
+	int fd = open("f", O_WRONLY | O_CLOEXEC);
+
+	ck_assert_uint_eq(io_seek(io, 300000, SEEK_HOLE), 512 << 10);
+	ck_assert_int_eq(
+		fallocate(fd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, 256 << 10, 256 << 10), 0);
+	ck_assert_uint_eq(io_seek(io, 400000, SEEK_DATA), 400000);
+	ck_assert_uint_eq(io_seek(io, 400000, SEEK_HOLE), 512 << 10);
+	ck_assert_uint_eq(io_seek(io, 299999, SEEK_DATA), 1 << 20);
+	ck_assert_uint_eq(io_seek(io, 512 << 10, SEEK_HOLE), 512 << 10);
+	ck_assert_uint_eq(io_seek(io, 400000, SEEK_DATA), 400000);
+	close(fd);
+	io_unref(io);
+}
+END_TEST
+
 START_TEST(growth_is_not_told_of)
 {
 	struct io *io = open_sparse("f");
@@ -252,6 +271,7 @@ Suite *io_suite(void)
 	tcase_add_test(tc, growing_and_shrinking);
 	tcase_add_test(tc, holes_of_a_host_file);
 	tcase_add_test(tc, what_was_cut_off_is_no_hole);
+	tcase_add_test(tc, a_run_of_data_is_remembered);
 	tcase_add_test(tc, growth_is_not_told_of);
 	tcase_add_test(tc, no_holes_without_seek);
 	tcase_add_test(tc, faults_strike_when_armed);

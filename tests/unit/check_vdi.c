@@ -105,6 +105,37 @@ START_TEST(random_reads)
 }
 END_TEST
 
+/* What was never written is the parent's, what was zeroed is not. */
+START_TEST(free_and_zero_above_a_parent)
+{
+	static unsigned char data[8 * 4096];
+	struct vdi_image v = vdi_image_make(&good[0]);
+	struct image_options o = options_new();
+	unsigned char buf[4096], zeroes[4096] = {0};
+	struct image *img, *parent;
+	struct err e = ERR_INIT;
+
+	fill_pattern(data, sizeof data, 99);
+	ck_assert_ok(open_vdi(&v, &o, &img, &e), &e);
+	o.format = "raw";
+	ck_assert_ok(
+		image_open_io(io_from_memory(data, sizeof data, "p", &e), &o, &parent, &e), &e);
+	img->states[0].view->below = parent->states[0].view;
+	for (size_t i = 0; i < COUNT(mixed); i++) {
+		const unsigned char *expected = mixed[i] == VDI_FREE   ? data + 4096 * i
+						: mixed[i] == VDI_ZERO ? zeroes
+								       : v.disk + 4096 * i;
+
+		ck_assert_ok(view_read(img->states[0].view, buf, 4096, 4096 * i, &e), &e);
+		ck_assert_mem_eq(buf, expected, 4096);
+	}
+	image_close(img);
+	image_close(parent);
+	options_free(&o);
+	vdi_image_free(&v);
+}
+END_TEST
+
 /* Neighbours in the file are one extent: blocks 2, 3 and 4 of mixed. */
 START_TEST(runs_are_told_of_together)
 {
@@ -369,6 +400,7 @@ Suite *vdi_suite(void)
 
 	tcase_add_loop_test(tc, reads_as_built, 0, COUNT(good));
 	tcase_add_loop_test(tc, random_reads, 0, 9);
+	tcase_add_test(tc, free_and_zero_above_a_parent);
 	tcase_add_test(tc, runs_are_told_of_together);
 	tcase_add_test(tc, odd_sizes_are_rounded_down);
 	tcase_add_loop_test(tc, hostile_headers, 0, COUNT(hostile));

@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include <assert.h>
 #include <errno.h>
 #include <pthread.h>
 #include <stdatomic.h>
@@ -36,7 +37,7 @@ static int table_map(
 	const struct extent *at = t->x;
 	uint64_t skip = off;
 
-	(void)len;
+	assert(len > 0 && range_fits(off, len, v->size)); /* what the walk owes every map */
 	for (; skip >= at->len; at++)
 		skip -= at->len;
 	x->kind = at->kind;
@@ -248,6 +249,41 @@ START_TEST(damage_is_data_as_far_as_it_reaches)
 	ck_assert_uint_le(found, 362144 + 65536);
 	ck_assert_int_eq(view_seek(&t.view, 500000, SEEK_DATA, &found), -ENXIO);
 	ck_assert_uint_ge(view_stored(&t.view), 300000);
+}
+END_TEST
+
+/* As many pieces as bytes, of one kind: no table could be counted through. */
+
+struct comb {
+	struct view view;
+	enum extent_kind kind;
+};
+
+static int comb_map(
+	const struct view *v, uint64_t off, uint64_t len, struct extent *x, struct err *e)
+{
+	(void)off;
+	(void)len;
+	(void)e;
+	x->kind = ((const struct comb *)v)->kind;
+	x->len = 1;
+	return 0;
+}
+
+START_TEST(walks_end_and_what_they_miss_is_data)
+{
+	static const struct view_ops ops = {.map = comb_map};
+	struct comb c = {.view = {.ops = &ops, .size = LIMIT_DISK_SIZE}, .kind = EXTENT_MADE};
+	uint64_t found;
+
+	ck_assert_int_eq(view_seek(&c.view, 7, SEEK_HOLE, &found), 0);
+	ck_assert_uint_eq(found, LIMIT_DISK_SIZE);
+	ck_assert_uint_eq(view_stored(&c.view), LIMIT_DISK_SIZE);
+	c.kind = EXTENT_ZERO;
+	ck_assert_int_eq(view_seek(&c.view, 7, SEEK_DATA, &found), 0);
+	ck_assert_uint_gt(found, 1000000);
+	ck_assert_uint_gt(view_stored(&c.view), LIMIT_DISK_SIZE / 2);
+	ck_assert_int_eq(view_seek(&c.view, LIMIT_DISK_SIZE - 100, SEEK_DATA, &found), -ENXIO);
 }
 END_TEST
 
@@ -597,6 +633,7 @@ Suite *view_suite(void)
 	tcase_add_test(tc, reads_past_the_end);
 	tcase_add_test(tc, broken_views);
 	tcase_add_test(tc, damage_is_data_as_far_as_it_reaches);
+	tcase_add_test(tc, walks_end_and_what_they_miss_is_data);
 	tcase_add_test(tc, made_units_are_made_once);
 	tcase_add_test(tc, holes_of_the_host_show_through);
 	tcase_add_loop_test(tc, random_stacks_read_as_their_models, 0, 10);

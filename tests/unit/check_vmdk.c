@@ -229,11 +229,21 @@ START_TEST(the_redundant_directory_answers_for_a_lost_entry)
 		build_vmdk_put(&b, b.gd * SECTOR + 4, 4, lost[i]);
 		subject_reads(opened(), 4 * GRAIN, GRAIN, 0x13);
 	}
-	/* a directory and not a table */
-	build_vmdk_put(&b, b.gd * SECTOR + 4, 4, b.gd);
-	subject_reads(opened(), 4 * GRAIN, GRAIN, 0x13);
-	build_vmdk_put(&b, b.gd * SECTOR + 4, 4, b.rgd);
-	subject_reads(opened(), 4 * GRAIN, GRAIN, 0x13);
+}
+END_TEST
+
+START_TEST(a_directory_is_no_table)
+{
+	const uint32_t places[] = {b.gd, b.rgd};
+
+	store(4, 3);
+	for (size_t i = 0; i < COUNT(places); i++) {
+		build_vmdk_put(&b, b.gd * SECTOR + 4, 4, places[i]);
+		build_vmdk_put(&b, b.rgd * SECTOR + 4, 4, b.rgt + b.table_sectors);
+		subject_reads(opened(), 4 * GRAIN, GRAIN, 0x13);
+		build_vmdk_put(&b, b.rgd * SECTOR + 4, 4, places[i]);
+		subject_fails(opened(), 4 * GRAIN, EUCLEAN, "grain directory: entry 1, sector");
+	}
 }
 END_TEST
 
@@ -439,6 +449,7 @@ static TCase *damage_tests(void)
 
 	tcase_add_checked_fixture(tc, setup, teardown);
 	tcase_add_test(tc, the_redundant_directory_answers_for_a_lost_entry);
+	tcase_add_test(tc, a_directory_is_no_table);
 	tcase_add_test(tc, the_redundant_table_answers_for_an_impossible_entry);
 	tcase_add_test(tc, the_redundant_directory_stands_in_for_the_first);
 	tcase_add_test(tc, damage_hurts_only_its_own_place);

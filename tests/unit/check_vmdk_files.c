@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* check_vmdk_files.c - disks of several files, deltas, and what info.json says of them. */
 #include <errno.h>
-#include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -52,6 +51,12 @@ static const struct view *described(const char *text)
 {
 	write_text("d.vmdk", text);
 	return opened("d.vmdk");
+}
+
+static void store_le32(unsigned char *p, uint32_t v)
+{
+	v = htole32(v);
+	memcpy(p, &v, sizeof v);
 }
 
 /* n sectors, each full of its number plus base. */
@@ -190,35 +195,64 @@ START_TEST(the_sector_size_is_told)
 }
 END_TEST
 
-/* The tables of a disk of 2 TiB, all of them one hole of the file. */
-START_TEST(tables_in_holes_are_not_read)
+enum { HUGE_TABLES = 65536, HUGE_GD = 16, HUGE_GT = 1024 }; /* sectors, but for the first */
+#define HUGE_TABLE_LEN 2048u
+#define HUGE_SPAN      (UINT64_C(32) << 20) /* bytes of disk that a table maps */
+
+/* A disk of 2 TiB, all tables one hole of the file but for the first page of them, which is full of
+ * entry. */
+static const struct view *huge(uint32_t entry)
 {
-	const uint64_t capacity = UINT64_C(1) << 32;
-	const uint32_t tables = 65536, directory = 16;
-	unsigned char *file = calloc(1, (directory + 512) * SECTOR);
+	unsigned char *file = calloc(1, HUGE_GT * SECTOR + META_PAGE);
 	struct build_vmdk b;
-	int fd;
 
 	ck_assert_ptr_nonnull(file);
 	build_vmdk_new(&b, 128, 128, 512);
-	build_vmdk_put(&b, AT_CAPACITY, 8, capacity);
+	build_vmdk_put(&b, AT_CAPACITY, 8, HUGE_TABLES * HUGE_SPAN / SECTOR);
 	build_vmdk_put(&b, AT_FLAGS, 4, WITH_NEWLINES);
-	build_vmdk_put(&b, AT_GD, 8, directory);
+	build_vmdk_put(&b, AT_GD, 8, HUGE_GD);
 	build_vmdk_text(&b, HEAD "RW 4294967296 SPARSE \"x\"\n");
 	memcpy(file, b.bytes, (1 + TEXT_SECTORS) * SECTOR);
 	build_vmdk_free(&b);
-	for (uint32_t i = 0; i < tables; i++) {
-		uint32_t le = htole32(1024 + 4 * i);
-
-		memcpy(file + directory * SECTOR + 4 * i, &le, 4);
-	}
-	write_file("d.vmdk", file, (directory + 512) * SECTOR);
+	for (uint32_t i = 0; i < HUGE_TABLES; i++)
+		store_le32(file + HUGE_GD * SECTOR + 4 * i, HUGE_GT + i * HUGE_TABLE_LEN / SECTOR);
+	for (uint32_t i = 0; i < META_PAGE; i += 4)
+		store_le32(file + HUGE_GT * SECTOR + i, entry);
+	write_file("d.vmdk", file, HUGE_GT * SECTOR + (entry ? META_PAGE : 0));
 	free(file);
-	fd = open("d.vmdk", O_WRONLY | O_CLOEXEC);
-	ck_assert_int_eq(ftruncate(fd, (1024 + 4 * (off_t)tables) * SECTOR), 0);
-	close(fd);
-	subject_maps(opened("d.vmdk"), 0, EXTENT_ZERO, capacity * SECTOR);
+	ck_assert_int_eq(
+		truncate("d.vmdk", HUGE_GT * SECTOR + HUGE_TABLES * (off_t)HUGE_TABLE_LEN), 0);
+	return opened("d.vmdk");
+}
+
+START_TEST(tables_in_holes_are_not_read)
+{
+	subject_maps(huge(0), 0, EXTENT_ZERO, HUGE_TABLES * HUGE_SPAN);
 	ck_assert_uint_lt(cache_used(s.o.cache), 1 << 20); /* the directory and little else */
+}
+END_TEST
+
+START_TEST(tables_in_holes_do_not_prolong_what_is_zero)
+{
+	const uint64_t full = META_PAGE / HUGE_TABLE_LEN * HUGE_SPAN;
+	const struct view *v = huge(1);
+	struct extent x;
+
+	ck_assert_ok(v->ops->map(v, 0, v->size, &x, &s.e), &s.e);
+	ck_assert(x.kind == EXTENT_ZERO && x.len == full);
+	ck_assert_ok(v->ops->map(v, full, v->size - full, &x, &s.e), &s.e);
+	ck_assert(x.kind == EXTENT_BELOW && x.len == v->size - full);
+}
+END_TEST
+
+START_TEST(a_stream_of_a_header_alone_is_refused)
+{
+	struct build_vmdk b;
+
+	build_stream_new(&b, 128, 8, WITH_NEWLINES | WITH_PACKED | WITH_LBA);
+	write_file("s.vmdk", b.bytes, SECTOR);
+	build_vmdk_free(&b);
+	refuses(HEAD "RW 128 SPARSE \"s.vmdk\"\n", EUCLEAN, "nothing follows the header");
 }
 END_TEST
 
@@ -300,6 +334,8 @@ Suite *vmdk_files_suite(void)
 	tcase_add_test(tc, an_extent_of_no_size_carries_a_descriptor);
 	tcase_add_test(tc, the_sector_size_is_told);
 	tcase_add_test(tc, tables_in_holes_are_not_read);
+	tcase_add_test(tc, tables_in_holes_do_not_prolong_what_is_zero);
+	tcase_add_test(tc, a_stream_of_a_header_alone_is_refused);
 	tcase_add_test(tc, a_delta_shows_its_parent);
 	tcase_add_test(tc, content_ids_must_agree);
 	tcase_add_test(tc, a_parent_without_a_name_cannot_be_had);

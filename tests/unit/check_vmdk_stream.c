@@ -1,10 +1,11 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* check_vmdk_stream.c - streamOptimized extents. */
 #include <errno.h>
-#include <stdlib.h>
+#include <string.h>
 
 #include "bounds.h"
 #include "build_vmdk.h"
+#include "bytes.h"
 #include "err.h"
 #include "io.h"
 #include "subject.h"
@@ -76,6 +77,22 @@ START_TEST(a_stream_may_have_its_directory_in_front)
 }
 END_TEST
 
+/* They must not be taken for one run, which compressed grains never make. */
+START_TEST(records_may_lie_a_grain_apart)
+{
+	const struct view *v;
+
+	build_stream_grain(&b, 3, GRAIN, 'x');
+	build_stream_pad(&b, GRAIN - SECTOR);
+	build_stream_grain(&b, 4, GRAIN, 'y');
+	build_stream_finish(&b);
+	ck_assert_uint_eq(b.entries[4], b.entries[3] + GRAIN / SECTOR);
+	v = opened();
+	subject_maps(v, 3 * GRAIN, EXTENT_MADE, GRAIN);
+	subject_reads(v, 4 * GRAIN, GRAIN, 'y');
+}
+END_TEST
+
 START_TEST(streams_are_padded)
 {
 	static const size_t pads[] = {1, 511, 512, 65536, 1 << 20};
@@ -110,6 +127,9 @@ START_TEST(a_footer_that_points_nowhere_is_refused)
 	footer = b.len - 2 * SECTOR;
 	build_vmdk_put(&b, footer + AT_GD, 8, UINT64_MAX);
 	refuses(EUCLEAN, "does not say where");
+	build_vmdk_put(&b, footer - SECTOR + 12, 4, 1); /* not the marker of a footer */
+	refuses(EUCLEAN, "no footer at");
+	build_vmdk_put(&b, footer - SECTOR + 12, 4, 3);
 	build_vmdk_put(&b, footer + AT_GD, 8, b.len / SECTOR);
 	refuses(EUCLEAN, "grain directory");
 	build_vmdk_put(&b, footer + AT_GRAIN, 8, 3);
@@ -151,6 +171,22 @@ START_TEST(damaged_records_are_told)
 }
 END_TEST
 
+/* What deflate makes of a grain that it cannot compress is longer than the grain, but not by much.
+ */
+START_TEST(compressed_lengths_have_a_limit)
+{
+	const uint32_t limit = GRAIN + GRAIN / 1000 + 65536;
+	size_t record = build_stream_grain(&b, 3, GRAIN, 'x');
+
+	build_stream_pad(&b, 2 * round_up(limit, SECTOR));
+	build_stream_finish(&b);
+	build_vmdk_put(&b, record + 8, 4, limit);
+	subject_reads(opened(), 3 * GRAIN, GRAIN, 'x');
+	build_vmdk_put(&b, record + 8, 4, limit + 1);
+	subject_fails(opened(), 3 * GRAIN, EUCLEAN, "compressed length 69637");
+}
+END_TEST
+
 START_TEST(a_grain_must_be_as_long_as_the_disk_needs)
 {
 	const struct view *v;
@@ -163,6 +199,33 @@ START_TEST(a_grain_must_be_as_long_as_the_disk_needs)
 	subject_fails(v, 3 * GRAIN, EUCLEAN, "gives 4095 bytes, 4096 expected");
 	subject_reads(v, 4 * GRAIN, GRAIN, 'y');
 	subject_fails(v, 16 * GRAIN, EUCLEAN, "gives 2047 bytes, 2048 expected");
+}
+END_TEST
+
+START_TEST(what_a_short_grain_lacks_is_zero)
+{
+	unsigned char unit[GRAIN];
+	const struct view *v;
+	struct extent x;
+
+	build_stream_grain(&b, 16, GRAIN / 2, 's');
+	build_stream_finish(&b);
+	v = opened();
+	x = subject_extent(v, 16 * GRAIN);
+	ck_assert_uint_eq(x.unit_len, GRAIN);
+	memset(unit, 0xff, sizeof unit);
+	ck_assert_ok(v->ops->fill(v, &x, unit, &s.e), &s.e);
+	for (unsigned i = 0; i < GRAIN; i++)
+		ck_assert_uint_eq(unit[i], i < GRAIN / 2 ? 's' : 0);
+}
+END_TEST
+
+START_TEST(the_directory_is_no_table)
+{
+	build_stream_grain(&b, 3, GRAIN, 'x');
+	build_stream_finish(&b);
+	build_vmdk_put(&b, b.gd * SECTOR, 4, b.gd);
+	subject_fails(opened(), 3 * GRAIN, EUCLEAN, "grain directory: entry 0");
 }
 END_TEST
 
@@ -213,11 +276,15 @@ Suite *vmdk_stream_suite(void)
 	tcase_add_checked_fixture(tc, setup, teardown);
 	tcase_add_test(tc, streams_are_read);
 	tcase_add_test(tc, a_stream_may_have_its_directory_in_front);
+	tcase_add_test(tc, records_may_lie_a_grain_apart);
 	tcase_add_test(tc, streams_are_padded);
 	tcase_add_test(tc, streams_cut_short_are_refused);
 	tcase_add_test(tc, a_footer_that_points_nowhere_is_refused);
 	tcase_add_loop_test(tc, damaged_records_are_told, 0, COUNT(bends));
+	tcase_add_test(tc, compressed_lengths_have_a_limit);
 	tcase_add_test(tc, a_grain_must_be_as_long_as_the_disk_needs);
+	tcase_add_test(tc, what_a_short_grain_lacks_is_zero);
+	tcase_add_test(tc, the_directory_is_no_table);
 	tcase_add_test(tc, two_grains_cannot_share_a_record);
 	tcase_add_test(tc, records_lie_in_the_file);
 	tcase_add_test(tc, huge_compressed_grains_are_refused);

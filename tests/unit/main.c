@@ -29,7 +29,8 @@ int main(int argc, char **argv)
 	SRunner *runner = srunner_create(NULL);
 	int failed;
 
-	/* libcheck's four seconds are short for a sanitizer on a machine that does other things too. */
+	/* libcheck's four seconds are short for a sanitizer on a machine that does other things
+	 * too. */
 	setenv("CK_DEFAULT_TIMEOUT", "60", 0);
 	for (size_t i = 0; i < sizeof suites / sizeof suites[0]; i++)
 		if (wanted(suites[i].name, argc, argv))

@@ -1,0 +1,248 @@
+#!/usr/bin/env bash
+# SPDX-License-Identifier: LGPL-2.1-or-later
+# What is no image, or less of one than it says: one clear line, status 1, no mount, nothing changed.
+. "${0%/*}/functions.sh"
+. "$here/hostile.sh"
+requires qemu-img jq xxd
+
+# Names that are no image at all.
+
+mkdir empty-dir mnt
+: >empty.img
+: >empty.raw
+seq 1 5000 >letter.txt
+seq 1 5000 >letter.img
+head -c 100000 /dev/zero >zeroes
+mkfifo fifo.img
+ln -s nowhere dangling.img
+ln -s loop.img loop.img
+
+check "missing file" refused missing.img "^vdiskfs: missing.img: No such file"
+check "missing directory" refused no/such.img "^vdiskfs: no/such.img: No such file"
+check "empty name" refused "" "^vdiskfs: "
+check "directory without images" refused empty-dir "empty-dir.*director"
+check "empty file" refused_within empty.img "empty.img.*empty"
+check "empty file called raw" refused_within empty.raw "empty.raw.*empty"
+check "text file" refused_within letter.txt "letter.txt: not a disk image"
+check "text file called img" refused_within letter.img "letter.img: not a disk image"
+check "zeroes without a name" refused_within zeroes "zeroes: not a disk image"
+check "hint says how to see it anyway" grep -q -e "-o format=raw" within.err
+fifo_refused() {
+	mkdir -p refused-dir
+	within timeout 20 "$VDISKFS" fifo.img refused-dir 2>fifo.err
+	was_refused $? fifo.err "fifo.img: .*FIFO"
+}
+check "FIFO, without waiting for a writer" fifo_refused
+check "character device" refused /dev/zero "/dev/zero: .*character device"
+check "dangling link" refused dangling.img "dangling.img: No such file"
+check "link to itself" refused loop.img "loop.img: .*symbolic links"
+check "unknown format" refused_within zeroes "format \"qcow9\" is not known" -o format=qcow9
+check "format that it is not" refused_within letter.img "letter.img: .*qcow2" -o format=qcow2
+check "format that it is not, vdi" refused_within letter.img "letter.img: .*VDI" -o format=vdi
+check "format that it is not, vmdk" refused_within letter.img "letter.img: " -o format=vmdk
+
+unreadable() {
+	chmod 711 "$W"
+	install -m 755 "$VDISKFS" vdiskfs-copy
+	install -d -o nobody nobody-dir
+	install -m 600 zeroes secret.img
+	setpriv --reuid=nobody --regid=nogroup --clear-groups \
+		./vdiskfs-copy -o format=raw secret.img nobody-dir 2>unreadable.err
+	was_refused $? unreadable.err "secret.img: Permission denied"
+}
+if is_root; then
+	check "file that the user may not read" unreadable
+else
+	skip "file that the user may not read: needs root"
+fi
+
+# Files of other programs, told by their first bytes.
+foreign() {
+	head -c 65536 /dev/zero >"$1"
+	poke "$1" "$2" "$3"
+	check "foreign: $4" refused_within "$1" "$4"
+}
+foreign a.vhdx 0 "$(hex vhdxfile)" "VHDX"
+foreign a.vhd 65024 "$(hex conectix)" "VHD"
+foreign a.qed 0 51454400 "QED"
+foreign a.hdd 0 "$(hex WithoutFreeSpace)" "Parallels"
+foreign a.img 0 "$(hex LUKS)babe" "LUKS"
+foreign a.ova 257 "$(hex ustar)" "tar or OVA"
+foreign b.img 0 1f8b08 "gzip"
+foreign c.img 0 fd377a585a00 "xz"
+foreign d.img 0 28b52ffd "zstd"
+
+# Images of each kind, cut at every boundary that their makers know.  Data clusters are cut only
+# between two of them: a last cluster of which a part is there is legal, and reads as zeroes behind.
+
+some_data disk 1M
+head -c 262144 disk | sed 's/0/o/g' >disk.raw
+truncate -s 256K disk.raw
+
+# data_ranges FILE: "start end" of the bytes in the host file that hold guest data.
+data_ranges() {
+	qemu-img map --output=json "$1" | jq -r '.[] | select(.offset) | "\(.offset) \(.offset + .length)"'
+}
+
+# cuts FILE STEP FIELDS: where to cut - in each field of the header, at each STEP up to the first data
+# and amid it, and where data starts or ends.
+cuts() {
+	local file=$1 step=$2 fields=$3 size first
+	size=$(stat -c %s "$file")
+	first=$(data_ranges "$file" | awk -v m="$size" '$1 < m { m = $1 } END { print m }')
+	{
+		seq 1 4 "$fields"
+		seq "$step" $((step / 2)) "$first"
+		data_ranges "$file" | tr ' ' '\n'
+	} | awk -v size="$size" -v stride="${sanitized:+5}" '
+		$1 < size && !seen[$1]++ && (stride == "" || NR % stride == 0)'
+}
+
+# The last of a series of cuts that were mounted; a boundary that matters shows here.
+cut_everywhere() {
+	local file=$1 step=$2 fields=$3 must=$4 at mounted=0 refused=0 bad=0
+	for at in $(cuts "$file" "$step" "$fields"); do
+		head -c "$at" "$file" >"cut-$file"
+		honest "cut-$file" disk.raw || { echo "cut at $at" >&2; bad=$((bad + 1)); }
+		if grep -q refused honest.out; then
+			refused=$((refused + 1))
+		else
+			mounted=$((mounted + 1))
+			[ "$at" -ge "$must" ] || { echo "mounted when cut at $at" >&2; bad=$((bad + 1)); }
+		fi
+	done
+	echo "$file: $refused cuts refused, $mounted mounted" >&2
+	[ $bad = 0 ] && [ $refused -gt 0 ]
+}
+
+cut_case() {
+	local file=$1 step=$2 fields=$3 must=$4
+	shift 4
+	qemu-img convert -q -f raw -O "$@" disk.raw "$file" || { fail "$file: qemu-img"; return; }
+	check "$file whole" matches "$file" disk.raw
+	check "$file cut anywhere: refused, or right bytes and EIO" \
+		cut_everywhere "$file" "$step" "$fields" "$must"
+}
+cut_case v3.qcow2 4096 116 112 qcow2 -o cluster_size=4k
+cut_case v2.qcow2 4096 76 72 qcow2 -o compat=0.10,cluster_size=4k
+cut_case small.qcow2 512 116 112 qcow2 -o cluster_size=512
+cut_case packed.qcow2 4096 116 112 qcow2 -c -o cluster_size=4k
+cut_case dynamic.vdi 512 512 512 vdi
+cut_case fixed.vdi 512 512 512 vdi -o static=on
+cut_case sparse.vmdk 512 512 512 vmdk
+cut_case stream.vmdk 512 512 512 vmdk -o subformat=streamOptimized
+
+# Images that promise more than the host file has.
+flat_too_short() {
+	qemu-img convert -q -f raw -O vmdk -o subformat=monolithicFlat disk.raw flat.vmdk
+	truncate -s 100K flat-flat.vmdk
+	honest flat.vmdk disk.raw
+}
+extent_missing() {
+	qemu-img convert -q -f raw -O vmdk -o subformat=twoGbMaxExtentSparse disk.raw split.vmdk
+	rm split-s001.vmdk
+	refused_within split.vmdk "split-s001.vmdk"
+}
+backing_missing() {
+	qemu-img create -q -u -f qcow2 -F qcow2 -b gone.qcow2 over.qcow2 1M
+	refused_within over.qcow2 "gone.qcow2.*No such file"
+}
+backing_missing_left_out() {
+	mount_image over.qcow2 mnt -o nobacking || return 1
+	! cat mnt/disk.raw >/dev/null 2>nobacking.err && grep -q 'Input/output error' nobacking.err
+	local status=$?
+	unmount mnt && return $status
+}
+check "VMDK whose flat extent is too short" flat_too_short
+check "VMDK whose extent is missing" extent_missing
+check "qcow2 whose backing file is missing" backing_missing
+check "qcow2 whose backing file is missing, nobacking: EIO, not zeroes" backing_missing_left_out
+
+# One number of a good image made bad: "NAME POS HEX PATTERN" a line.
+qemu-img create -q -f qcow2 good.qcow2 64M
+bad_numbers() {
+	cat <<-'LIST'
+		version-0 4 00000000 version
+		version-1 4 00000001 version
+		version-4 4 00000004 version
+		version-max 4 ffffffff version
+		cluster-bits-0 20 00000000 cluster_bits
+		cluster-bits-8 20 00000008 cluster_bits
+		cluster-bits-22 20 00000016 cluster_bits
+		cluster-bits-63 20 0000003f cluster_bits
+		cluster-bits-max 20 ffffffff cluster_bits
+		size-max 24 ffffffffffffffff size
+		size-2^63 24 8000000000000000 size
+		size-beyond-L1 24 0004000000000000 L1
+		encrypted-aes 32 00000001 crypt
+		encrypted-luks 32 00000002 crypt
+		encrypted-99 32 00000063 crypt
+		l1-size-0 36 00000000 L1
+		l1-size-max 36 ffffffff L1
+		l1-size-4M 36 00400000 L1
+		l1-unaligned 40 0000000000030001 L1
+		l1-far 40 7fffffffffff0000 L1
+		l1-wild 40 1234567890abcdef L1
+		snapshots-65537 60 00010001 snapshot
+		snapshots-max 60 ffffffff snapshot
+		backing-far 8 ffffffffffffffff00000010 backing
+		header-length-0 100 00000000 header.length
+		header-length-100 100 00000064 header.length
+		header-length-max 100 ffffffff header.length
+		refcount-order-7 96 00000007 refcount
+		refcount-order-max 96 ffffffff refcount
+		data-file-without-name 79 04 data
+		compression-without-type 79 08 compression
+		compression-type-7 104 07 compression
+		extension-too-long 116 ffffffff extension
+		extension-wraps 116 fffffff8 extension
+	LIST
+}
+while read -r name pos digits pattern; do
+	cp good.qcow2 "$name.qcow2"
+	poke "$name.qcow2" "$pos" "$digits"
+	check "qcow2 $name" refused_within "$name.qcow2" "$pattern"
+done < <(bad_numbers)
+
+# Every incompatible feature of qcow2 that is not known must be refused; dirty and corrupt may be read.
+unknown_features() {
+	local bit
+	for bit in $(seq 5 63); do
+		cp good.qcow2 feature.qcow2
+		poke feature.qcow2 72 "$(be 8 $((1 << bit)))"
+		refused_within feature.qcow2 "feature.*bit $bit\b" || return 1
+	done
+}
+named_feature() {
+	cp good.qcow2 feature.qcow2
+	# The first record of QEMU's feature name table becomes that of bit 40.
+	poke feature.qcow2 120 0028 "$(hex "time travel")" 00
+	poke feature.qcow2 72 "$(be 8 $((1 << 40)))"
+	refused_within feature.qcow2 "time travel"
+}
+marked() {
+	qemu-img convert -q -f raw -O qcow2 disk.raw marked.qcow2
+	poke marked.qcow2 79 "$1"
+	unchanged marked.qcow2 matches marked.qcow2 disk.raw
+}
+check "qcow2: all 59 unknown incompatible features" unknown_features
+check "qcow2: an unknown feature by the name that the image gives" named_feature
+check "qcow2: dirty images can be read" marked 01
+check "qcow2: images marked corrupt can be read" marked 02
+check "qcow2: unknown compatible and autoclear features do not matter" eval '
+	qemu-img convert -q -f raw -O qcow2 disk.raw soft.qcow2
+	poke soft.qcow2 80 fffffffffffffffe fffffffffffffffc
+	matches soft.qcow2 disk.raw'
+
+# Sizes that are odd but true.
+odd_raw() {
+	head -c "$1" disk.raw >odd.img
+	matches odd.img odd.img -o format=raw
+}
+for n in 1 511 513 4097 65535; do check "raw of $n bytes" odd_raw $n; done
+size_zero() {
+	qemu-img create -q -f qcow2 zero.qcow2 0
+	: >nothing
+	matches zero.qcow2 nothing
+}
+check "qcow2 of no bytes" size_zero

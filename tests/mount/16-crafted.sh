@@ -1,0 +1,79 @@
+#!/usr/bin/env bash
+# SPDX-License-Identifier: LGPL-2.1-or-later
+# Every image that mkimage makes: good ones that no tool here can make, hostile ones that must be
+# refused in good order, and damaged ones that must fail where they are damaged and nowhere else.
+. "${0%/*}/functions.sh"
+. "$here/hostile.sh"
+requires jq
+
+# image_of NAME: the file to mount; others of that name are its extents and parents.
+image_of() {
+	local name=$1 suffix
+	for suffix in vmdk qcow2 vdi; do
+		[ -e "made/$name.$suffix" ] && echo "made/$name.$suffix" && return
+	done
+	echo "mkimage made no image for $name" >&2
+	return 1
+}
+
+sums_of() { sha256sum made/*; }
+
+good() {
+	local image
+	image=$(image_of "$1") || return 1
+	matches "$image" "made/$1.raw"
+}
+
+hostile() {
+	local image
+	image=$(image_of "$1") || return 1
+	mkdir -p refused-dir
+	# A refusal that had to read and keep what the image claims would not fit in this.
+	(
+		[ -n "$sanitized" ] || ulimit -v 400000
+		within timeout 30 "$VDISKFS" "$image" "$W/refused-dir" 2>hostile.err
+	)
+	was_refused $? hostile.err .
+}
+
+# damaged NAME START LEN: that range is EIO, whole and alone; the rest is right; the daemon lives, and
+# a second look finds the same.
+damaged() {
+	local name=$1 start=$2 end=$(($2 + $3)) ref=made/$1.raw image status=0
+	image=$(image_of "$name") || return 1
+	mount_image "$image" mnt || return 1
+	finds "$start" "$end" -d -b $(((start | end) % 4096 ? 512 : 4096)) "$ref" || status=1
+	# Cached, a page that cannot be read whole cannot be read.
+	finds $((start & -4096)) "$(least $(((end + 4095) & -4096)) "$(stat -c %s "$ref")")" "$ref" || status=1
+	cmp -n $((start & -4096)) mnt/disk.raw "$ref" || status=1
+	still_answers "$W/mnt" || status=1
+	[ -n "$sanitized" ] || [ "$(memory_of "$(daemon_of "$W/mnt")")" -lt 64 ] || status=1
+	unmount mnt || status=1
+	return $status
+}
+
+# finds START END OPTION... REFERENCE: a scan finds just that range bad.
+finds() {
+	local range="error $1 $2"
+	shift 2
+	"$scan" "${@:1:$#-1}" mnt/disk.raw "${@: -1}" >found && shows_exactly found "$range"
+}
+
+least() { echo $(($1 < $2 ? $1 : $2)); }
+
+[ -x "$MKIMAGE" ] || { fail "no mkimage at $MKIMAGE"; exit 1; }
+"$MKIMAGE" --list >list || { fail "mkimage --list"; exit 1; }
+mkdir made
+while read -r name verdict format start len; do
+	rm -f made/*
+	"$MKIMAGE" "$name" made || { fail "$name: mkimage"; continue; }
+	before=$(sums_of)
+	case $verdict in
+	ok) check "$format $name: reads as it should" good "$name" ;;
+	refuse) check "$format $name: refused" hostile "$name" ;;
+	readerror) check "$format $name: EIO at $start, $len bytes" damaged "$name" "$start" "$len" ;;
+	*) fail "$name: what is \"$verdict\"?" ;;
+	esac
+	[ "$before" = "$(sums_of)" ] || fail "$name: its files were changed"
+done <list
+check "all were tried" [ "$(wc -l <list)" -gt 50 ]
