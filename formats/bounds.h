@@ -32,6 +32,14 @@
 #define VDI_MAX_BLOCKS 0x1fffffffu  /* a map of 2 GiB: as many as its u32 offset reaches */
 #define VDI_MAX_BLOCK  (256u << 20) /* bytes; VirtualBox opens up to 128 MiB */
 
+#define VHDX_MAX_DISK    (UINT64_C(64) << 40)
+#define VHDX_MIN_BLOCK   (1u << 20)
+#define VHDX_MAX_BLOCK   (256u << 20)
+#define VHDX_MAX_ENTRIES 2047        /* of a region or metadata table */
+#define VHDX_MAX_ITEM    (1u << 20)  /* bytes of a metadata item */
+#define VHDX_MAX_LOG     (32u << 20) /* bytes; writers make logs of 1 MiB */
+#define VHDX_MAX_CHANGES 16384       /* pages and runs of zeroes in a log to be replayed */
+
 #define LIMIT_PARTITIONS 256        /* of one table */
 #define LIMIT_GPT_ARRAY  (1u << 20) /* bytes of the entry array */
 

@@ -29,45 +29,6 @@ static const char *last_part(const char *name, bool backslash_too)
 	return last;
 }
 
-/* A parent that is not where its child says: beside the child, when a wrong one would be noticed,
- * and in the directories that the user gave. */
-static int find_moved_parent(const struct image *img, struct io **io, struct err *e)
-{
-	bool verifiable = img->format->check_parent != NULL;
-	const char *base = last_part(img->parent_name, verifiable);
-	struct err ignored = ERR_INIT;
-	char path[PATH_MAX];
-
-	if (verifiable && policy_open(img, base, WHAT, io, &ignored) == 0)
-		return 0;
-	for (const char *const *dir = img->opts->search; dir && *dir; dir++) {
-		char real[PATH_MAX];
-
-		if (!realpath(*dir, real) ||
-			snprintf(path, sizeof path, "%s/%s", real, base) >= (int)sizeof path)
-			continue;
-		if (policy_open(img, path, WHAT, io, &ignored) == 0)
-			return 0;
-	}
-	if (!e->hint[0])
-		err_hint(e, "-o search=DIR looks for it in DIR, -o nobacking does without");
-	return -e->code;
-}
-
-static int open_parent_file(const struct image *img, struct io **io, struct err *e)
-{
-	int r = policy_open(img, img->parent_name, WHAT, io, e);
-
-	if (r == -ENOENT || r == -ENOTDIR)
-		r = find_moved_parent(img, io, e);
-	if (r < 0)
-		return err_in(e, "%s", img->io->name);
-	r = lock_for_reading(*io, img->opts->share, e);
-	if (r < 0)
-		io_unref(*io);
-	return r;
-}
-
 /* top: the image that the user named. */
 static int refuse_loop(const struct image *top, const struct io *io, struct err *e)
 {
@@ -95,14 +56,13 @@ static int check_guess(const struct image *child, const struct image *parent, st
 	return 0;
 }
 
-static int open_parent(const struct image *top, struct image *img, struct err *e)
+/* Makes the image in io, which it takes, the parent of img, if it is that. */
+static int take_parent(const struct image *top, struct image *img, struct io *io, struct err *e)
 {
-	struct io *io;
-	int r = open_parent_file(img, &io, e);
+	int r = lock_for_reading(io, img->opts->share, e);
 
-	if (r < 0)
-		return r;
-	r = refuse_loop(top, io, e);
+	if (r == 0)
+		r = refuse_loop(top, io, e);
 	if (r < 0) {
 		io_unref(io);
 		return r;
@@ -112,6 +72,93 @@ static int open_parent(const struct image *top, struct image *img, struct err *e
 		r = check_guess(img, img->parent, e);
 	if (r == 0 && img->format->check_parent && !img->opts->ignore_parent_id)
 		r = img->format->check_parent(img, img->parent, e);
+	if (r < 0) {
+		image_close(img->parent);
+		img->parent = NULL;
+	}
+	return r;
+}
+
+/* A search for the parent by its names.  What is told when it fails is the first failure that is
+ * more than a missing file, or else the first. */
+struct search {
+	const struct image *top; /* the image that the user named */
+	struct image *img;
+	bool found; /* something other than a missing file was met */
+	struct err e;
+};
+
+static int try_name(struct search *s, const char *name)
+{
+	struct err e = ERR_INIT;
+	struct io *io;
+	int r = policy_open(s->img, name, WHAT, &io, &e);
+	/* What lies outside was not even looked at: it may as well be missing. */
+	bool missing = r == -ENOENT || r == -ENOTDIR || r == -EACCES;
+
+	if (r == 0)
+		r = take_parent(s->top, s->img, io, &e);
+	else
+		err_in(&e, "%s", s->img->io->name);
+	if (r < 0 && (s->e.code == 0 || (!missing && !s->found)))
+		s->e = e;
+	s->found |= !missing;
+	return r;
+}
+
+/* A parent that is not where its child says: beside the child, when a wrong one would be noticed,
+ * and in the directories that the user gave. */
+static int try_moved(struct search *s, const char *name)
+{
+	bool verifiable = s->img->format->check_parent != NULL;
+	const char *base = last_part(name, verifiable);
+	char real[PATH_MAX], path[PATH_MAX];
+
+	if (verifiable && try_name(s, base) == 0)
+		return 0;
+	for (const char *const *dir = s->img->opts->search; dir && *dir; dir++) {
+		if (!realpath(*dir, real) ||
+			snprintf(path, sizeof path, "%s/%s", real, base) >= (int)sizeof path)
+			continue;
+		if (try_name(s, path) == 0)
+			return 0;
+	}
+	return -s->e.code;
+}
+
+static int try_names(struct search *s, int (*try)(struct search *, const char *))
+{
+	const struct image *img = s->img;
+
+	if (try(s, img->parent_name) == 0)
+		return 0;
+	for (size_t i = 0; i < IMAGE_OTHER_NAMES && img->parent_others[i]; i++)
+		if (try(s, img->parent_others[i]) == 0)
+			return 0;
+	return -s->e.code;
+}
+
+static void hint_at_search(struct err *e)
+{
+	char hint[ERR_HINT];
+
+	memcpy(hint, e->hint, sizeof hint);
+	err_hint(e, "%s%s-o search=DIR looks for it in DIR, -o nobacking does without", hint,
+		hint[0] ? "; " : "");
+}
+
+static int open_parent(const struct image *top, struct image *img, struct err *e)
+{
+	struct search s = {.top = top, .img = img};
+	int r = try_names(&s, try_name);
+
+	if (r < 0 && !s.found) {
+		r = try_names(&s, try_moved);
+		if (r < 0 && !s.found)
+			hint_at_search(&s.e);
+	}
+	if (r < 0)
+		*e = s.e;
 	return r;
 }
 

@@ -108,6 +108,8 @@ static void image_free(struct image *img)
 		img->format->close(img);
 	io_unref(img->io);
 	free(img->parent_name);
+	for (size_t i = 0; i < IMAGE_OTHER_NAMES; i++)
+		free(img->parent_others[i]);
 	free(img->parent_format);
 	free(img->path);
 	free(img->dir);
@@ -234,6 +236,26 @@ void image_warn(const struct image *img, const char *fmt, ...)
 	va_end(ap);
 	err_clean(text);
 	img->opts->warn(text);
+}
+
+int image_add_parent_name(struct image *img, const char *windows_name, struct err *e)
+{
+	char *name, **room = &img->parent_name;
+
+	if (windows_name[0] == '\0')
+		return 0;
+	name = strdup(windows_name);
+	if (!name)
+		return err_nomem(e);
+	for (char *c = strchr(name, '\\'); c; c = strchr(c, '\\'))
+		*c = '/';
+	for (size_t i = 0; *room; room = &img->parent_others[i++])
+		if (strcmp(*room, name) == 0 || i == IMAGE_OTHER_NAMES) {
+			free(name);
+			return 0;
+		}
+	*room = name;
+	return 0;
 }
 
 struct state *image_add_state(

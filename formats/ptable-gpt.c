@@ -14,34 +14,20 @@
 #include "bytes.h"
 #include "err.h"
 #include "bounds.h"
+#include "guid.h"
 #include "ptable-impl.h"
+#include "utf16.h"
 
 #define HEADER_MIN 92u
 #define ENTRY_MIN  128u
 #define NAME_POS   56u
 #define NAME_UNITS 36u
-#define GUID_LEN   16u
 
 struct header {
 	uint64_t entries; /* LBA */
 	uint32_t n, entry_size, crc;
 	char id[PARTUUID_LEN];
 };
-
-/* The first three fields are little-endian, the others are bytes. */
-static void guid_text(char text[PARTUUID_LEN], const unsigned char *p)
-{
-	snprintf(text, PARTUUID_LEN, "%08" PRIx32 "-%04x-%04x-%02x%02x-%02x%02x%02x%02x%02x%02x",
-		load_le32(p), (unsigned)load_le16(p + 4), (unsigned)load_le16(p + 6), p[8], p[9],
-		p[10], p[11], p[12], p[13], p[14], p[15]);
-}
-
-static bool guid_is_zero(const unsigned char *p)
-{
-	static const unsigned char zero[GUID_LEN];
-
-	return memcmp(p, zero, sizeof zero) == 0;
-}
 
 static bool has_signature(const unsigned char *p)
 {
@@ -77,61 +63,11 @@ static bool header_parse(
 	return h->entry_size >= ENTRY_MIN && h->entry_size % 8 == 0;
 }
 
-static char *put_utf8(char *out, uint32_t c)
-{
-	if (c < 0x80) {
-		*out++ = c;
-	} else if (c < 0x800) {
-		*out++ = 0xc0 | c >> 6;
-		*out++ = 0x80 | (c & 0x3f);
-	} else if (c < 0x10000) {
-		*out++ = 0xe0 | c >> 12;
-		*out++ = 0x80 | (c >> 6 & 0x3f);
-		*out++ = 0x80 | (c & 0x3f);
-	} else {
-		*out++ = 0xf0 | c >> 18;
-		*out++ = 0x80 | (c >> 12 & 0x3f);
-		*out++ = 0x80 | (c >> 6 & 0x3f);
-		*out++ = 0x80 | (c & 0x3f);
-	}
-	return out;
-}
-
-static bool is_high_surrogate(uint32_t c)
-{
-	return c >= 0xd800 && c < 0xdc00;
-}
-
-static bool is_low_surrogate(uint32_t c)
-{
-	return c >= 0xdc00 && c < 0xe000;
-}
-
-/* UTF-16LE up to a NUL; half a pair becomes U+FFFD.  At most three bytes a unit come out. */
-static void name_text(char text[3 * NAME_UNITS + 1], const unsigned char *p)
-{
-	for (unsigned i = 0; i < NAME_UNITS; i++) {
-		uint32_t c = load_le16(p + 2 * i);
-		uint32_t next = i + 1 < NAME_UNITS ? load_le16(p + 2 * i + 2) : 0;
-
-		if (c == 0)
-			break;
-		if (is_high_surrogate(c) && is_low_surrogate(next)) {
-			c = 0x10000 + ((c - 0xd800) << 10) + (next - 0xdc00);
-			i++;
-		} else if (is_high_surrogate(c) || is_low_surrogate(c)) {
-			c = 0xfffd;
-		}
-		text = put_utf8(text, c);
-	}
-	*text = '\0';
-}
-
 static int entry_add(const unsigned char *p, unsigned number, const struct ptable_disk *d,
 	struct ptable *t, struct err *e)
 {
 	uint64_t first = load_le64(p + 32), last = load_le64(p + 40);
-	char name[3 * NAME_UNITS + 1];
+	char name[UTF16_AS_UTF8(NAME_UNITS)];
 	struct partition *part;
 	int r;
 
@@ -144,7 +80,7 @@ static int entry_add(const unsigned char *p, unsigned number, const struct ptabl
 		return r;
 	guid_text(part->type, p);
 	guid_text(part->partuuid, p + GUID_LEN);
-	name_text(name, p + NAME_POS);
+	utf16_to_utf8(name, p + NAME_POS, NAME_UNITS, UTF16_LE);
 	if (name[0] == '\0')
 		return 0;
 	part->partlabel = strdup(name);

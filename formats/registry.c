@@ -3,11 +3,16 @@
 
 #include "format.h"
 
-extern const struct format qcow2_format, raw_format, vdi_format, vmdk_format;
+extern const struct format qcow2_format, raw_format, vdi_format, vhd_format, vhdx_format,
+	vmdk_format;
 
+/* Of equal bids the first wins: a fixed VHD goes before all whose magic is in the first sector, for
+ * there a guest writes what it likes. */
 static const struct format *const list[] = {
+	&vhd_format,
 	&qcow2_format,
 	&vdi_format,
+	&vhdx_format,
 	&vmdk_format,
 	&raw_format,
 	NULL,
@@ -58,10 +63,6 @@ static const struct {
 	const char *magic;
 	unsigned len;
 } foreign[] = {
-	{"a VHD image", true, 0, "conectix", 8},
-	{"a VHD image", true, 1, "conectix", 8}, /* Virtual PC before 2004: a footer of 511 bytes */
-	{"a VHD image", false, 0, "conectix", 8},
-	{"a VHDX image", false, 0, "vhdxfile", 8},
 	{"a QED image", false, 0, "QED\0", 4},
 	{"a Parallels image", false, 0, "WithoutFreeSpace", 16},
 	{"a Parallels image", false, 0, "WithouFreSpacExt", 16},

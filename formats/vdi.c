@@ -6,7 +6,6 @@
  */
 #include <errno.h>
 #include <inttypes.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -16,6 +15,7 @@
 #include "err.h"
 #include "facts.h"
 #include "format.h"
+#include "guid.h"
 #include "image.h"
 #include "io.h"
 #include "view.h"
@@ -215,12 +215,9 @@ static int vdi_open(struct image *img, struct err *e)
 static void vdi_facts(const struct image *img, struct facts *f)
 {
 	const struct vdi *d = (const struct vdi *)img->states[0].view;
-	const unsigned char *u = d->uuid;
-	char uuid[40];
+	char uuid[GUID_TEXT];
 
-	snprintf(uuid, sizeof uuid, "%08x-%04x-%04x-%02x%02x-%02x%02x%02x%02x%02x%02x",
-		load_le32(u), load_le16(u + 4), load_le16(u + 6), u[8], u[9], u[10], u[11], u[12],
-		u[13], u[14], u[15]);
+	guid_text(uuid, d->uuid);
 	fact_text(f, "create-type", d->type == FIXED ? "fixed" : "dynamic");
 	fact_text(f, "uuid", uuid);
 	fact_cluster_size(f, d->block_size);

@@ -1,0 +1,164 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* vhdx.c - Hyper-V's second format: fixed, dynamic and differencing disks of up to 64 TiB.
+ *
+ * A file that was not closed has changes in its log.  They belong to it: it is read as if they had
+ * been made, in memory, and the file stays as it is.
+ */
+#include <errno.h>
+#include <inttypes.h>
+#include <stdlib.h>
+#include <string.h>
+#include <strings.h>
+
+#include "bytes.h"
+#include "err.h"
+#include "facts.h"
+#include "format.h"
+#include "image.h"
+#include "io.h"
+#include "vhdx.h"
+
+#define BAT_ENTRY 8u
+
+static void vhdx_free(struct view *v)
+{
+	struct vhdx *d = (struct vhdx *)v;
+
+	io_unref(d->io);
+	free(d);
+}
+
+static const struct view_ops vhdx_ops = {.map = vhdx_map, .free = vhdx_free};
+
+static int replay_log(const struct image *img, struct vhdx *d, struct err *e)
+{
+	struct io *replayed;
+	int r;
+
+	if (guid_is_zero(d->header.log_guid))
+		return 0;
+	r = vhdx_log_replay(d->io, &d->header, &replayed, e);
+	if (r < 0)
+		return r;
+	image_warn(img, "it was not closed properly; its log is replayed in memory");
+	io_unref(d->io);
+	d->io = replayed;
+	d->replayed = true;
+	return 0;
+}
+
+/* The BAT must have room for all blocks; in a differencing disk also for the bitmaps of the last.
+ */
+static int check_bat(const struct vhdx *d, struct err *e)
+{
+	uint64_t n = 0, room = d->parts[VHDX_BAT].len / BAT_ENTRY;
+
+	if (d->differencing)
+		n = div_round_up(d->nblocks, d->ratio) * (d->ratio + UINT64_C(1));
+	else if (d->nblocks > 0)
+		n = vhdx_bat_index(d, d->nblocks - 1) + 1;
+	if (n > room)
+		return err_set(e, EUCLEAN,
+			"BAT: %" PRIu64 " entries, %" PRIu64 " needed for a disk of %" PRIu64
+			" bytes",
+			room, n, d->view.size);
+	return 0;
+}
+
+static int setup(struct image *img, struct vhdx *d, struct err *e)
+{
+	int r = vhdx_header_read(d, e);
+
+	if (r == 0)
+		r = replay_log(img, d, e);
+	if (r == 0)
+		r = vhdx_regions_read(d, e);
+	if (r == 0)
+		r = vhdx_metadata_read(img, d, e);
+	if (r == 0)
+		r = check_bat(d, e);
+	return r;
+}
+
+static int vhdx_open(struct image *img, struct err *e)
+{
+	struct vhdx *d = calloc(1, sizeof *d);
+	int r;
+
+	if (!d)
+		return err_nomem(e);
+	d->view = (struct view){.ops = &vhdx_ops, .cache = img->opts->cache};
+	d->io = io_ref(img->io);
+	r = setup(img, d, e);
+	if (r == 0 && !image_add_state(img, NULL, NULL, &d->view, e))
+		r = -e->code;
+	if (r < 0)
+		vhdx_free(&d->view);
+	else
+		img->sector_size = d->sector_size;
+	return r;
+}
+
+static const struct vhdx *vhdx_of(const struct image *img)
+{
+	return (const struct vhdx *)img->states[0].view;
+}
+
+/* The disk's own id is the same all along a chain: what tells parents apart is the GUID that
+ * changes with what they hold (section 2.6.2.6.3). */
+static int vhdx_check_parent(const struct image *img, const struct image *parent, struct err *e)
+{
+	const struct vhdx *child = vhdx_of(img), *base = vhdx_of(parent);
+	char found[GUID_TEXT];
+
+	guid_text(found, base->header.data_guid);
+	if (strcasecmp(found, child->linkage[0]) != 0 &&
+		strcasecmp(found, child->linkage[1]) != 0) {
+		err_set(e, EUCLEAN, "%s: it was made on a parent with %s, but %s has %s",
+			img->io->name, child->linkage[0], parent->io->name, found);
+		return err_hint(e,
+			"the parent was changed since; -o ignore_parent_id takes it all the same");
+	}
+	if (base->sector_size != child->sector_size)
+		return err_set(e, EUCLEAN,
+			"%s: sectors of %" PRIu32 " bytes on a parent with %" PRIu32, img->io->name,
+			child->sector_size, base->sector_size);
+	return 0;
+}
+
+static void vhdx_facts(const struct image *img, struct facts *f)
+{
+	const struct vhdx *d = vhdx_of(img);
+	char text[GUID_TEXT];
+
+	fact_text(f, "subformat",
+		d->differencing ? "differencing"
+		: d->fixed      ? "fixed"
+				: "dynamic");
+	guid_text(text, d->disk_id);
+	fact_text(f, "disk-id", text);
+	guid_text(text, d->header.data_guid);
+	fact_text(f, "data-write-guid", text);
+	fact_number(f, "logical-sector-size", d->sector_size);
+	if (d->physical_sector_size)
+		fact_number(f, "physical-sector-size", d->physical_sector_size);
+	fact_cluster_size(f, d->block_size);
+	fact_dirty(f, d->replayed);
+}
+
+static int vhdx_probe(const struct peek *p)
+{
+	return p->nhead >= 8 && memcmp(p->head, "vhdxfile", 8) == 0 ? 100 : 0;
+}
+
+static const char *const suffixes[] = {"vhdx", "avhdx", NULL};
+
+const struct format vhdx_format = {
+	.name = "vhdx",
+	.title = "Hyper-V disk (VHDX)",
+	.suffixes = suffixes,
+	.probe = vhdx_probe,
+	.open = vhdx_open,
+	.check_parent = vhdx_check_parent,
+	.facts = vhdx_facts,
+};

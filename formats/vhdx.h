@@ -1,0 +1,73 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* vhdx.h - private to the VHDX driver: vhdx.c opens, vhdx-header.c reads headers and the region
+ * table, vhdx-log.c replays the log, vhdx-meta.c reads the metadata, vhdx-map.c walks the BAT.
+ *
+ * Section numbers are those of the published format, [MS-VHDX].  All integers are little-endian.
+ */
+#ifndef VDISK_VHDX_H
+#define VDISK_VHDX_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "guid.h"
+#include "view.h"
+
+struct err;
+struct image;
+struct io;
+
+#define VHDX_MIB (1u << 20) /* what everything but the headers is aligned to */
+
+/* The header that is current. */
+struct vhdx_header {
+	uint64_t sequence;
+	unsigned char data_guid[GUID_LEN]; /* new with each change that a guest can see */
+	unsigned char log_guid[GUID_LEN];  /* zero: there is nothing in the log */
+	uint64_t log_pos;
+	uint32_t log_len;
+};
+
+/* A part of the file in which no block may lie. */
+struct vhdx_range {
+	const char *what;
+	uint64_t pos, len;
+};
+
+enum vhdx_part { VHDX_HEADERS, VHDX_LOG, VHDX_BAT, VHDX_METADATA, VHDX_PARTS };
+
+struct vhdx {
+	struct view view;
+	struct io *io; /* the file; with a log in it, the file as it will be after a replay */
+	struct vhdx_header header;
+	bool replayed;
+	struct vhdx_range parts[VHDX_PARTS];
+	uint32_t block_size;
+	uint32_t sector_size, physical_sector_size;
+	uint32_t ratio; /* blocks that one block of sector bitmaps is for */
+	uint64_t nblocks;
+	bool fixed, differencing;
+	unsigned char disk_id[GUID_LEN];
+	char linkage[2][GUID_TEXT]; /* the parent's data_guid is one of them; "": not given */
+};
+
+static inline uint64_t vhdx_bat_index(const struct vhdx *d, uint64_t block)
+{
+	return block + block / d->ratio;
+}
+
+/* vhdx-header.c; both set parts. */
+int vhdx_header_read(struct vhdx *d, struct err *e);
+int vhdx_regions_read(struct vhdx *d, struct err *e);
+
+/* vhdx-log.c: *replayed is file with the log that h describes replayed in memory; it holds file. */
+int vhdx_log_replay(
+	struct io *file, const struct vhdx_header *h, struct io **replayed, struct err *e);
+
+/* vhdx-meta.c: all that is between linkage and block_size, the size, and the parent's names. */
+int vhdx_metadata_read(struct image *img, struct vhdx *d, struct err *e);
+
+/* vhdx-map.c */
+int vhdx_map(const struct view *v, uint64_t off, uint64_t len, struct extent *x, struct err *e);
+
+#endif
