@@ -330,7 +330,7 @@ START_TEST(copies)
 
 	subject_new(&s, NULL);
 	memset(v.file, 0, 512);
-	warns(&s, &v, "the copy of the footer is damaged");
+	warns(&s, &v, "the copy of the footer differs from it");
 	subject_free(&s);
 	vhd_destroy(&v);
 }
