@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* VHDX.  A file has megabytes of nothing between its parts and checksums over most of them.  So an
- * input is not a file but changes to one that is valid: records of a place (3 bytes), a length (1)
- * and bytes to put there.  Checksums are made right afterwards. */
+ * input is not a file but whether the log of a valid one is active (1 byte) and changes to it:
+ * records of a place (3 bytes), a length (1) and bytes to put there.  Checksums are made right
+ * afterwards. */
 #include <string.h>
 
 #include "crc32c.h"
@@ -103,6 +104,28 @@ static void change(uint8_t *file, const uint8_t *data, size_t size)
 	}
 }
 
+/* An entry that changes a page and clears one; active: it is to be replayed. */
+static void put_log(uint8_t *file, bool active)
+{
+	uint8_t *p = file + MIB;
+
+	memcpy(p, "loge", 4);
+	put(p + 8, 2 * PAGE, 4);
+	put(p + 16, 1, 8);
+	put(p + 24, 2, 4);
+	memset(p + 32, 'L', GUID_LEN);
+	memcpy(p + 64, "desc", 4);
+	put(p + 64 + 16, 4 * MIB, 8);
+	put(p + 64 + 24, 1, 8);
+	memcpy(p + 96, "zero", 4);
+	put(p + 96 + 8, PAGE, 8);
+	put(p + 96 + 16, 5 * MIB, 8);
+	put(p + 96 + 24, 1, 8);
+	memcpy(p + PAGE, "data", 4);
+	put(p + 2 * PAGE - 4, 1, 4);
+	memset(file + HEADER + 48, active ? 'L' : 0, GUID_LEN);
+}
+
 /* Of the entries in the log, at its first pages. */
 static void seal_log(uint8_t *file)
 {
@@ -121,7 +144,9 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	fuzz_require(file != NULL);
 	put_heads(file);
 	put_metadata(file);
-	change(file, data, size);
+	put_log(file, size > 0 && data[0] & 1);
+	if (size > 0)
+		change(file, data + 1, size - 1);
 	seal(file + HEADER, PAGE);
 	seal(file + TABLE, TABLE_LEN);
 	seal_log(file);
