@@ -11,12 +11,12 @@
 #define MIN(a, b) ((a) < (b) ? (a) : (b))
 #define MAX(a, b) ((a) > (b) ? (a) : (b))
 
-#define DEFINE_LOAD(name, type, convert)                         \
-	static inline type name(const void *p)                   \
-	{                                                        \
-		type v;                                          \
-		memcpy(&v, p, sizeof v);                         \
-		return convert(v);                               \
+#define DEFINE_LOAD(name, type, convert)                                                           \
+	static inline type name(const void *p)                                                     \
+	{                                                                                          \
+		type v;                                                                            \
+		memcpy(&v, p, sizeof v);                                                           \
+		return convert(v);                                                                 \
 	}
 
 DEFINE_LOAD(load_be16, uint16_t, be16toh)

@@ -93,7 +93,8 @@ static int try_name(struct search *s, const char *name)
 	struct err e = ERR_INIT;
 	struct io *io;
 	int r = policy_open(s->img, name, WHAT, &io, &e);
-	bool missing = r == -ENOENT || r == -ENOTDIR;
+	/* What lies outside was not even looked at: it may as well be missing. */
+	bool missing = r == -ENOENT || r == -ENOTDIR || r == -EACCES;
 
 	if (r == 0)
 		r = take_parent(s->top, s->img, io, &e);
@@ -137,6 +138,15 @@ static int try_names(struct search *s, int (*try)(struct search *, const char *)
 	return -s->e.code;
 }
 
+static void hint_at_search(struct err *e)
+{
+	char hint[ERR_HINT];
+
+	memcpy(hint, e->hint, sizeof hint);
+	err_hint(e, "%s%s-o search=DIR looks for it in DIR, -o nobacking does without", hint,
+		hint[0] ? "; " : "");
+}
+
 static int open_parent(const struct image *top, struct image *img, struct err *e)
 {
 	struct search s = {.top = top, .img = img};
@@ -144,9 +154,8 @@ static int open_parent(const struct image *top, struct image *img, struct err *e
 
 	if (r < 0 && !s.found) {
 		r = try_names(&s, try_moved);
-		if (r < 0 && !s.found && !s.e.hint[0])
-			err_hint(&s.e,
-				"-o search=DIR looks for it in DIR, -o nobacking does without");
+		if (r < 0 && !s.found)
+			hint_at_search(&s.e);
 	}
 	if (r < 0)
 		*e = s.e;

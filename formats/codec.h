@@ -21,13 +21,13 @@ void codec_free(struct codec *c);
  *
  * codec_inflate: raw deflate (qcow2 type 0, qcow); a stream that would give more is cut at nout.
  * codec_inflate_zlib: the same behind a zlib header (streamOptimized VMDK).
- * codec_zstd: frames one after another until nout bytes are out; the last frame must end there, and a
- * frame may not want a window of more than 8 MiB. */
-ssize_t codec_inflate(struct codec *c, const void *in, size_t nin, void *out, size_t nout,
-	struct err *e);
-ssize_t codec_inflate_zlib(struct codec *c, const void *in, size_t nin, void *out, size_t nout,
-	struct err *e);
-ssize_t codec_zstd(struct codec *c, const void *in, size_t nin, void *out, size_t nout,
-	struct err *e);
+ * codec_zstd: frames one after another until nout bytes are out; the last frame must end there, and
+ * a frame may not want a window of more than 8 MiB. */
+ssize_t codec_inflate(
+	struct codec *c, const void *in, size_t nin, void *out, size_t nout, struct err *e);
+ssize_t codec_inflate_zlib(
+	struct codec *c, const void *in, size_t nin, void *out, size_t nout, struct err *e);
+ssize_t codec_zstd(
+	struct codec *c, const void *in, size_t nin, void *out, size_t nout, struct err *e);
 
 #endif

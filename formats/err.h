@@ -6,7 +6,8 @@
  * nothing here allocates.
  *
  * Codes: EINVAL a malformed file or argument, ENOTSUP a feature not supported, EUCLEAN a corrupt
- * structure, EIO the host or data that is not there, EACCES and ELOOP the file policy, EBUSY a lock.
+ * structure, EIO the host or data that is not there, EACCES and ELOOP the file policy, EBUSY a
+ * lock.
  */
 #ifndef VDISK_ERR_H
 #define VDISK_ERR_H
@@ -20,8 +21,10 @@ struct err {
 	char hint[ERR_HINT]; /* what the user may do about it; "" = nothing to say */
 };
 
-#define ERR_INIT \
-	{ .code = 0 }
+#define ERR_INIT                                                                                   \
+	{                                                                                          \
+		.code = 0                                                                          \
+	}
 
 /* Record a failure (and forget an older hint); returns -code, so "return err_set(...)" works. */
 int err_set(struct err *e, int code, const char *fmt, ...)

@@ -29,14 +29,14 @@ struct peek {
 };
 
 struct format {
-	const char *name;  /* as qemu-img says it */
-	const char *title; /* for people */
+	const char *name;            /* as qemu-img says it */
+	const char *title;           /* for people */
 	const char *const *suffixes; /* NULL-terminated, without the dot; the first one is ours */
 
 	/* A bid: 0 not this format, up to 100 certain.  Pure. */
 	int (*probe)(const struct peek *p);
-	/* Reads img->io; sets priv, states, nstates and what the file says of its parent.  On failure
-	 * leaves nothing behind: close is not called then. */
+	/* Reads img->io; sets priv, states, nstates and what the file says of its parent.  On
+	 * failure leaves nothing behind: close is not called then. */
 	int (*open)(struct image *img, struct err *e);
 	/* Frees priv; the views of the states are freed by the core, before. */
 	void (*close)(struct image *img);

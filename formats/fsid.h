@@ -7,9 +7,9 @@ struct err;
 struct view;
 
 struct fsid {
-	char type[32];	 /* "ext4"; "" = nothing recognised */
+	char type[32];   /* "ext4"; "" = nothing recognised */
 	char label[256]; /* "" = none */
-	char uuid[64];	 /* as under /dev/disk/by-uuid; "" = none */
+	char uuid[64];   /* as under /dev/disk/by-uuid; "" = none */
 };
 
 /* Looks at a copy of the head and tail of the partition.  Nothing recognised is not an error; a

@@ -21,15 +21,15 @@ struct view;
 
 /* How to open; borrowed by every image opened with it, so it must outlive them. */
 struct image_options {
-	const char *format;		/* of the top image; NULL: probe */
-	const char *const *allow;	/* directories besides the image's own; NULL-terminated or NULL */
-	const char *const *search;	/* where to look for a parent that moved; likewise */
-	bool nobacking;			/* leave parents closed: what they would give is EIO */
-	bool share;			/* read although somebody holds the image for writing */
-	bool nosnapshots;		/* do not look at the table of internal snapshots */
-	bool ignore_parent_id;		/* take a parent that changed since the child was made */
-	struct cache *cache;		/* required */
-	struct codec *codec;		/* required */
+	const char *format;       /* of the top image; NULL: probe */
+	const char *const *allow; /* directories besides the image's own; NULL-terminated or NULL */
+	const char *const *search;      /* where to look for a parent that moved; likewise */
+	bool nobacking;                 /* leave parents closed: what they would give is EIO */
+	bool share;                     /* read although somebody holds the image for writing */
+	bool nosnapshots;               /* do not look at the table of internal snapshots */
+	bool ignore_parent_id;          /* take a parent that changed since the child was made */
+	struct cache *cache;            /* required */
+	struct codec *codec;            /* required */
 	void (*warn)(const char *text); /* what the user should know though it works; may be NULL */
 };
 
@@ -37,12 +37,12 @@ struct image_options {
 
 /* One readable state of an image. */
 struct state {
-	char *id;		 /* NULL for the live state */
-	char *name;		 /* bytes as the image has them, NUL-terminated; NULL for live */
-	struct timespec when;	 /* taken at; of live: the file's mtime */
-	uint64_t vm_clock;	 /* nanoseconds that the guest had run */
-	struct view *view;	 /* the disk */
-	struct view *vmstate;	 /* the saved machine state, or NULL */
+	char *id;             /* NULL for the live state */
+	char *name;           /* bytes as the image has them, NUL-terminated; NULL for live */
+	struct timespec when; /* taken at; of live: the file's mtime */
+	uint64_t vm_clock;    /* nanoseconds that the guest had run */
+	struct view *view;    /* the disk */
+	struct view *vmstate; /* the saved machine state, or NULL */
 };
 
 struct image {
@@ -50,17 +50,17 @@ struct image {
 	const struct image_options *opts;
 	struct io *io;
 	struct image *parent; /* opened by the core, never by a driver */
-	char *path;	      /* of the file, absolute and without links; NULL: not a file */
-	char *dir;	      /* where names in this image start from; NULL: likewise */
+	char *path;           /* of the file, absolute and without links; NULL: not a file */
+	char *dir;            /* where names in this image start from; NULL: likewise */
 	const char *root;     /* dir of the image that the user named: the fence round all names */
-	bool guessed;	      /* a parent whose format its child does not record: it may name no file */
+	bool guessed; /* a parent whose format its child does not record: it may name no file */
 	struct view *missing; /* stands in for a parent that was left closed */
 
 	/* By the driver: */
 	void *priv;
 	struct state *states; /* [0] live, then snapshots in the image's order; one malloc */
 	size_t nstates;
-	char *parent_name;    /* malloc'ed, as the file says it; NULL: no parent */
+	char *parent_name; /* malloc'ed, as the file says it; NULL: no parent */
 	char *parent_others[IMAGE_OTHER_NAMES]; /* tried in turn when that fails; likewise */
 	char *parent_format;  /* malloc'ed, as the file says it; NULL: not recorded */
 	uint32_t sector_size; /* logical sectors as the file says; 0: it does not */
@@ -77,8 +77,8 @@ void image_close(struct image *img);
 
 /* For drivers: a second file of the image (an extent, a data file), by the policy, locked.  what is
  * a word for messages ("extent").  One call a name: a driver shares an io that it meets again. */
-int image_open_part(struct image *img, const char *name, const char *what, struct io **io,
-	struct err *e);
+int image_open_part(
+	struct image *img, const char *name, const char *what, struct io **io, struct err *e);
 
 /* For drivers: tell the user something that does not stop us. */
 void image_warn(const struct image *img, const char *fmt, ...)
@@ -90,8 +90,8 @@ void image_warn(const struct image *img, const char *fmt, ...)
 int image_add_parent_name(struct image *img, const char *windows_name, struct err *e);
 
 /* For drivers: adds a state; takes view, copies id and name.  -ENOMEM leaves view to the caller. */
-struct state *image_add_state(struct image *img, const char *id, const char *name,
-	struct view *view, struct err *e);
+struct state *image_add_state(
+	struct image *img, const char *id, const char *name, struct view *view, struct err *e);
 
 /* The last part of the image's file name. */
 const char *image_basename(const struct image *img);

@@ -1,10 +1,11 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* policy.c - from a name in an image to an open file, or a refusal.
  *
- * A name is first resolved to a path without symbolic links, which opens nothing.  That path must
- * lie below one of the allowed directories; it is then opened from that directory with the kernel
- * told to follow no link and not to leave, so that a path changed meanwhile is refused instead of
- * followed.
+ * Three looks, each at ground that the one before has found safe.  The text of the name must lead
+ * below an allowed directory: what does not is never looked at, since a look alone can mount a
+ * network file system or wait for one.  Then it is resolved to a path without symbolic links, which
+ * opens nothing and must lie there, too.  Last it is opened from that directory with the kernel
+ * told to follow no link and not to leave, so that a path changed meanwhile is refused.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -69,45 +70,80 @@ static int open_beneath(const char *dir, const char *rest)
 	return fd;
 }
 
-/* Opens real if it lies below dir: the descriptor, -1 with errno, or -2 when it lies elsewhere. */
-static int try_directory(const char *real, const char *dir)
+/* Directory number i of those that names may lead into, or NULL after the last. */
+static const char *allowed_directory(const struct image *img, size_t i)
 {
-	char resolved[PATH_MAX];
-	const char *rest;
+	const char *const *lists[] = {img->opts->allow, img->opts->search};
 
-	if (!realpath(dir, resolved))
-		return -2;
-	rest = path_below(real, resolved);
-	return rest ? open_beneath(resolved, rest) : -2;
+	if (i-- == 0)
+		return img->root;
+	for (size_t list = 0; list < 2; list++)
+		for (const char *const *dir = lists[list]; dir && *dir; dir++)
+			if (i-- == 0)
+				return *dir;
+	return NULL;
 }
 
-static int try_directories(const char *real, const char *const *dirs)
+/* Takes ".", ".." and doubled slashes out of an absolute path, by its text alone. */
+static void tidy(char *path)
 {
-	int fd = -2;
+	char *out = path;
 
-	for (; dirs && *dirs && fd == -2; dirs++)
-		fd = try_directory(real, *dirs);
-	return fd;
+	for (const char *slash = path; *slash;) {
+		const char *part = slash + 1;
+		size_t n = strcspn(part, "/");
+
+		if (n == 2 && part[0] == '.' && part[1] == '.') {
+			while (out > path && *--out != '/')
+				;
+		} else if (n > 1 || (n == 1 && part[0] != '.')) {
+			memmove(out, slash, n + 1);
+			out += n + 1;
+		}
+		slash = part + n;
+	}
+	if (out == path)
+		*out++ = '/';
+	*out = '\0';
 }
 
-static int open_allowed(const struct image *img, const char *real)
+static bool text_leads_inside(const struct image *img, const char *path)
 {
-	int fd = img->root ? try_directory(real, img->root) : -2;
+	char text[PATH_MAX], real[PATH_MAX];
+	const char *dir;
 
-	if (fd == -2)
-		fd = try_directories(real, img->opts->allow);
-	if (fd == -2)
-		fd = try_directories(real, img->opts->search);
-	return fd;
+	strcpy(text, path);
+	tidy(text);
+	for (size_t i = 0; (dir = allowed_directory(img, i)); i++)
+		if (path_below(text, dir) || (realpath(dir, real) && path_below(text, real)))
+			return true;
+	return false;
 }
 
-static int refuse_outside(const char *what, const char *name, const char *real, struct err *e)
+#define OUTSIDE -2
+
+/* Opens a path without links: the descriptor, -1 with errno, or OUTSIDE. */
+static int open_inside(const struct image *img, const char *path)
 {
-	const char *slash = strrchr(real, '/');
+	char real[PATH_MAX];
+	const char *dir;
+
+	for (size_t i = 0; (dir = allowed_directory(img, i)); i++) {
+		const char *rest = realpath(dir, real) ? path_below(path, real) : NULL;
+
+		if (rest)
+			return open_beneath(real, rest);
+	}
+	return OUTSIDE;
+}
+
+static int refuse_outside(const char *what, const char *name, const char *path, struct err *e)
+{
+	const char *slash = strrchr(path, '/');
 
 	err_set(e, EACCES, "%s \"%s\" lies outside the image's directory", what, shown(name).text);
 	return err_hint(e, "-o allow=%.*s lets it be opened, if you trust the image",
-		(int)(slash > real ? slash - real : 1), real);
+		(int)(slash > path ? slash - path : 1), path);
 }
 
 /* "nbd:", "json:" and their like are QEMU's way to name what is not a plain file. */
@@ -152,10 +188,14 @@ int policy_open(
 		name[0] == '/' ? "" : "/", name);
 	if (n >= (int)sizeof path)
 		return refuse_missing(what, name, ENAMETOOLONG, e);
+	if (!text_leads_inside(img, path)) {
+		tidy(path);
+		return refuse_outside(what, name, path, e);
+	}
 	if (!realpath(path, real))
 		return refuse_missing(what, name, errno, e);
-	fd = open_allowed(img, real);
-	if (fd == -2)
+	fd = open_inside(img, real);
+	if (fd == OUTSIDE)
 		return refuse_outside(what, name, real, e);
 	if (fd < 0)
 		return refuse_missing(what, name, errno, e);

@@ -14,7 +14,7 @@ struct io;
 
 /* Opens name as img says it, unlocked; what is a word for messages ("backing file").  The error
  * says which file was refused, why, and which option would let it in. */
-int policy_open(const struct image *img, const char *name, const char *what, struct io **io,
-	struct err *e);
+int policy_open(
+	const struct image *img, const char *name, const char *what, struct io **io, struct err *e);
 
 #endif

@@ -17,18 +17,18 @@ struct view;
 
 struct partition {
 	unsigned number;
-	uint64_t start, len;	   /* bytes; inside the disk, len > 0 */
+	uint64_t start, len;         /* bytes; inside the disk, len > 0 */
 	char partuuid[PARTUUID_LEN]; /* as under /dev/disk/by-partuuid; "" = none */
-	char *partlabel;	   /* UTF-8, GPT only; NULL = none */
-	char type[PARTUUID_LEN];   /* GPT type GUID, or "0x83" */
+	char *partlabel;             /* UTF-8, GPT only; NULL = none */
+	char type[PARTUUID_LEN];     /* GPT type GUID, or "0x83" */
 };
 
 struct ptable {
-	const char *scheme;	    /* "gpt", "dos"; NULL: no table found */
-	uint32_t sector;	    /* bytes of a logical sector in the table's own terms */
-	char id[PARTUUID_LEN];	    /* disk GUID or signature; "" = none */
-	const char *damage;	    /* what is wrong with it, for a warning; NULL: nothing */
-	struct partition *parts;    /* by number */
+	const char *scheme;      /* "gpt", "dos"; NULL: no table found */
+	uint32_t sector;         /* bytes of a logical sector in the table's own terms */
+	char id[PARTUUID_LEN];   /* disk GUID or signature; "" = none */
+	const char *damage;      /* what is wrong with it, for a warning; NULL: nothing */
+	struct partition *parts; /* by number */
 	size_t n;
 };
 

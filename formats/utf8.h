@@ -5,8 +5,8 @@
 
 #include <stddef.h>
 
-/* The number of bytes, 1 to 4, of the character at p of which n > 0 bytes are there; 0 when they are
- * no well-formed UTF-8 (overlong forms, surrogates and what is past U+10FFFF are not). */
+/* The number of bytes, 1 to 4, of the character at p of which n > 0 bytes are there; 0 when they
+ * are no well-formed UTF-8 (overlong forms, surrogates and what is past U+10FFFF are not). */
 size_t utf8_length(const char *p, size_t n);
 
 #endif

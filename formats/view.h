@@ -8,8 +8,8 @@
  *
  * Names: off is an offset in a view (what the guest sees), pos a position in a host file.
  *
- * Threads: all of this may be called from many threads at once.  A stack of views that cannot change
- * takes no lock at all; only the cache behind it does.
+ * Threads: all of this may be called from many threads at once.  A stack of views that cannot
+ * change takes no lock at all; only the cache behind it does.
  */
 #ifndef VDISK_VIEW_H
 #define VDISK_VIEW_H
@@ -35,12 +35,12 @@ enum extent_kind {
  * again.  io is borrowed from the image. */
 struct extent {
 	enum extent_kind kind;
-	uint64_t len; /* > 0; never more than asked for once view_resolve returns it */
-	uint64_t pos; /* FILE: position in io; BELOW: offset in the view below; MADE: bytes to skip
-		       * in the unit */
-	struct io *io;		  /* FILE and MADE */
-	uint64_t unit_id;	  /* MADE: names the unit among all units of io */
-	uint32_t unit_len;	  /* MADE: bytes of the whole unit when decoded */
+	uint64_t len;  /* > 0; never more than asked for once view_resolve returns it */
+	uint64_t pos;  /* FILE: position in io; BELOW: offset in the view below; MADE: bytes to skip
+			* in the unit */
+	struct io *io; /* FILE and MADE */
+	uint64_t unit_id;         /* MADE: names the unit among all units of io */
+	uint32_t unit_len;        /* MADE: bytes of the whole unit when decoded */
 	const struct view *owner; /* set by the walk: the view whose map gave this */
 };
 
@@ -48,8 +48,8 @@ struct view_ops {
 	/* Says what [off, off+len) is, or its beginning.  off and len lie inside the view, len > 0.
 	 * Tells as much as one look at the tables gives: long runs make everything faster.  On
 	 * failure x->len may say how far the damage reaches. */
-	int (*map)(const struct view *v, uint64_t off, uint64_t len, struct extent *x,
-		struct err *e);
+	int (*map)(
+		const struct view *v, uint64_t off, uint64_t len, struct extent *x, struct err *e);
 	/* Decodes the unit of an EXTENT_MADE into buf, unit_len bytes; the cache calls it once a
 	 * unit.  NULL when map never says EXTENT_MADE. */
 	int (*fill)(const struct view *v, const struct extent *x, void *buf, struct err *e);
@@ -59,7 +59,7 @@ struct view_ops {
 
 struct view {
 	const struct view_ops *ops;
-	uint64_t size;	     /* bytes; fixed */
+	uint64_t size;       /* bytes; fixed */
 	struct view *below;  /* borrowed: whoever built the stack takes it down from the top */
 	struct cache *cache; /* for EXTENT_MADE */
 };
@@ -68,8 +68,7 @@ struct view {
 int view_read(const struct view *v, void *buf, size_t len, uint64_t off, struct err *e);
 
 /* Follows EXTENT_BELOW down to ZERO, FILE or MADE.  [off, off+len) must lie inside the view. */
-int view_resolve(const struct view *v, uint64_t off, uint64_t len, struct extent *x,
-	struct err *e);
+int view_resolve(const struct view *v, uint64_t off, uint64_t len, struct extent *x, struct err *e);
 
 /* Pins the decoded unit of an EXTENT_MADE; the extent's bytes are block->data + x->pos.  Give it
  * back with cache_unpin(x->owner->cache, block). */
@@ -94,9 +93,9 @@ struct view *view_slice(struct view *below, uint64_t start, uint64_t len, struct
 struct view *view_broken(uint64_t size, const char *reason, struct err *e);
 
 /* For drivers: makes x the extent of len bytes that start skip bytes into a run of units (clusters,
- * grains, blocks) of unit bytes each, stored in io from position start on.  A unit that begins inside
- * the file and runs over its end reads as zeroes there; one that begins at or past the end is EIO:
- * it was allocated and is gone.  unit 0: the whole run is one unit. */
+ * grains, blocks) of unit bytes each, stored in io from position start on.  A unit that begins
+ * inside the file and runs over its end reads as zeroes there; one that begins at or past the end
+ * is EIO: it was allocated and is gone.  unit 0: the whole run is one unit. */
 int extent_in_file(struct extent *x, struct io *io, uint64_t start, uint64_t skip, uint64_t len,
 	uint64_t unit, struct err *e);
 

@@ -9,6 +9,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/statvfs.h>
@@ -29,8 +30,10 @@
 #define MAX_BACKGROUND       64
 #define CONGESTION_THRESHOLD 48
 
-/* The text of an info.json, from open to release. */
+/* The text of an info.json, from open to release.  Counted, since the release may be at work before
+ * the thread that answered the last read is back from its system call. */
 struct text {
+	atomic_uint refs;
 	size_t len;
 	char *data;
 };
@@ -146,13 +149,16 @@ static int text_open(struct node *node, struct text **text)
 		free(t);
 		return -e.code;
 	}
+	atomic_init(&t->refs, 1);
 	t->len = strlen(t->data);
 	*text = t;
 	return 0;
 }
 
-static void text_free(struct text *text)
+static void text_unref(struct text *text)
 {
+	if (atomic_fetch_sub(&text->refs, 1) > 1)
+		return;
 	free(text->data);
 	free(text);
 }
@@ -176,26 +182,28 @@ static void op_open(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
 	fi->noflush = 1;
 	/* Not opened after all (the caller was interrupted): there will be no release. */
 	if (fuse_reply_open(req, fi) != 0 && text)
-		text_free(text);
+		text_unref(text);
 }
 
 static void op_release(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
 {
 	(void)ino;
 	if (fi->fh)
-		text_free((struct text *)(uintptr_t)fi->fh);
+		text_unref((struct text *)(uintptr_t)fi->fh);
 	fuse_reply_err(req, 0);
 }
 
 static void op_read(
 	fuse_req_t req, fuse_ino_t ino, size_t size, off_t off, struct fuse_file_info *fi)
 {
-	const struct text *text = (const struct text *)(uintptr_t)fi->fh;
+	struct text *text = (struct text *)(uintptr_t)fi->fh;
 	size_t skip;
 
 	if (text) {
 		skip = MIN((uint64_t)off, text->len);
+		atomic_fetch_add(&text->refs, 1);
 		fuse_reply_buf(req, text->data + skip, MIN(size, text->len - skip));
+		text_unref(text);
 		return;
 	}
 	reply_read(&server_of(req)->reply, req, node_of(req, ino), size, (uint64_t)off);

@@ -67,7 +67,7 @@ print_tables() {
 	table "random 4 KiB, 2 readers, reads/s" random2 "file vdiskfs qsd libyal" more %.0f "$all:qsd:2"
 	table "cp --sparse=auto, s" copy "file vdiskfs qsd libyal" less %.2f "$all:qsd:1"
 	table "mount + cp + umount, s" whole "vdiskfs qsd libyal convert" less %.2f \
-		"$deflated:convert:1 zstd:convert:1"
+		"$deflated:convert:1"
 	table "mount to first byte, ms" first "vdiskfs qsd libyal" less %.1f "$all:qsd:1"
 	table "peak memory, MiB" memory "vdiskfs qsd libyal" less %.1f ""
 	medians "$results" | awk '

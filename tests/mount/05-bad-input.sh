@@ -82,31 +82,30 @@ data_ranges() {
 	qemu-img map --output=json "$1" | jq -r '.[] | select(.offset) | "\(.offset) \(.offset + .length)"'
 }
 
-# cuts FILE STEP FIELDS: where to cut - in each field of the header, at each STEP up to the first data
-# and amid it, and where data starts or ends.
+# cuts FILE STEP FIELD HEADER: where to cut - at each FIELD bytes of the header, at each STEP and half
+# STEP up to the first data, and where data starts or ends.
 cuts() {
-	local file=$1 step=$2 fields=$3 size first
+	local file=$1 step=$2 field=$3 header=$4 size first
 	size=$(stat -c %s "$file")
 	first=$(data_ranges "$file" | awk -v m="$size" '$1 < m { m = $1 } END { print m }')
 	{
-		seq 1 4 "$fields"
+		seq 1 "$field" "$header"
 		seq "$step" $((step / 2)) "$first"
 		data_ranges "$file" | tr ' ' '\n'
 	} | awk -v size="$size" -v stride="${sanitized:+5}" '
 		$1 < size && !seen[$1]++ && (stride == "" || NR % stride == 0)'
 }
 
-# The last of a series of cuts that were mounted; a boundary that matters shows here.
 cut_everywhere() {
-	local file=$1 step=$2 fields=$3 must=$4 at mounted=0 refused=0 bad=0
-	for at in $(cuts "$file" "$step" "$fields"); do
+	local file=$1 at mounted=0 refused=0 bad=0
+	for at in $(cuts "$@"); do
 		head -c "$at" "$file" >"cut-$file"
-		honest "cut-$file" disk.raw || { echo "cut at $at" >&2; bad=$((bad + 1)); }
-		if grep -q refused honest.out; then
+		honest "cut-$file" disk.raw || { echo "$file cut at $at" >&2; bad=$((bad + 1)); }
+		if [ "$(<honest.out)" = refused ]; then
 			refused=$((refused + 1))
 		else
 			mounted=$((mounted + 1))
-			[ "$at" -ge "$must" ] || { echo "mounted when cut at $at" >&2; bad=$((bad + 1)); }
+			[ "$at" -ge "$4" ] || { echo "mounted when cut at $at" >&2; bad=$((bad + 1)); }
 		fi
 	done
 	echo "$file: $refused cuts refused, $mounted mounted" >&2
@@ -114,21 +113,21 @@ cut_everywhere() {
 }
 
 cut_case() {
-	local file=$1 step=$2 fields=$3 must=$4
+	local file=$1 step=$2 field=$3 header=$4
 	shift 4
 	qemu-img convert -q -f raw -O "$@" disk.raw "$file" || { fail "$file: qemu-img"; return; }
 	check "$file whole" matches "$file" disk.raw
 	check "$file cut anywhere: refused, or right bytes and EIO" \
-		cut_everywhere "$file" "$step" "$fields" "$must"
+		cut_everywhere "$file" "$step" "$field" "$header"
 }
-cut_case v3.qcow2 4096 116 112 qcow2 -o cluster_size=4k
-cut_case v2.qcow2 4096 76 72 qcow2 -o compat=0.10,cluster_size=4k
-cut_case small.qcow2 512 116 112 qcow2 -o cluster_size=512
-cut_case packed.qcow2 4096 116 112 qcow2 -c -o cluster_size=4k
-cut_case dynamic.vdi 512 512 512 vdi
-cut_case fixed.vdi 512 512 512 vdi -o static=on
-cut_case sparse.vmdk 512 512 512 vmdk
-cut_case stream.vmdk 512 512 512 vmdk -o subformat=streamOptimized
+cut_case v3.qcow2 4096 4 112 qcow2 -o cluster_size=4k
+cut_case v2.qcow2 4096 4 72 qcow2 -o compat=0.10,cluster_size=4k
+cut_case small.qcow2 512 16 112 qcow2 -o cluster_size=512
+cut_case packed.qcow2 8192 16 112 qcow2 -c -o cluster_size=4k
+cut_case dynamic.vdi 512 16 456 vdi
+cut_case fixed.vdi 512 16 456 vdi -o static=on
+cut_case sparse.vmdk 4096 8 512 vmdk
+cut_case stream.vmdk 8192 16 512 vmdk -o subformat=streamOptimized
 
 # Images that promise more than the host file has.
 flat_too_short() {

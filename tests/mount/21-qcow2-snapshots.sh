@@ -155,7 +155,8 @@ raw_names() {
 }
 check "N13: attributes tell the true names" on_mount n13.qcow2 raw_names
 hostile_json() {
-	jq -e '.snapshots | length == 15 and .[0].name == "a/b" and .[8].name == "new\nline" and .[9].name == "esc\u001b[31m"' "$1/info.json" >/dev/null
+	jq -e '.snapshots | length == 15 and .[0].name == "a/b" and
+		.[8].name == "new\nline" and .[9].name == "esc\u001b[31m"' "$1/info.json" >/dev/null
 }
 check "N13: info.json stays JSON" on_mount n13.qcow2 hostile_json
 reference n13.qcow2 dup.ref -l snapshot.id=5

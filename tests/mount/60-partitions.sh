@@ -228,7 +228,10 @@ if is_root && losetup -f >/dev/null 2>&1; then
 	check "loop mount of a logical partition" loop_mount all/partitions/6.raw
 	device=$(losetup -r -P -f --show all/disk.raw)
 	mkdir -p guest
-	partition_of_loop() { udevadm settle 2>/dev/null; [ ! -b "${device}p1" ] || { mount -o ro "${device}p1" guest && diff -r -x lost+found guest tree; }; }
+	partition_of_loop() {
+		udevadm settle 2>/dev/null
+		[ ! -b "${device}p1" ] || { mount -o ro "${device}p1" guest && diff -r -x lost+found guest tree; }
+	}
 	check "the kernel's own view of disk.raw" partition_of_loop
 	umount guest 2>/dev/null
 	losetup -d "$device"

@@ -132,7 +132,10 @@ for image in plain.img all.qcow2 top.qcow2 over.qcow2 v2.qcow2 v3.qcow2 data.qco
 	monolithicSparse.vmdk monolithicFlat.vmdk twoGbMaxExtentSparse.vmdk twoGbMaxExtentFlat.vmdk streamOptimized.vmdk; do
 	check "info.json of $image" on_mount "$image" same_info "$image"
 done
-no_newline_missing() { [ "$(tail -c 1 "$1/info.json" | xxd -p)" = 0a ] && [ "$(stat -c %s "$1/info.json")" = "$(wc -c <"$1/info.json")" ]; }
+no_newline_missing() {
+	[ "$(tail -c 1 "$1/info.json" | xxd -p)" = 0a ] &&
+		[ "$(stat -c %s "$1/info.json")" = "$(wc -c <"$1/info.json")" ]
+}
 check "info.json is as long as stat says" on_mount all.qcow2 no_newline_missing
 latin=$(printf 'caf\351.qcow2')
 cp v2.qcow2 "$latin"

@@ -101,6 +101,7 @@ cleanup() {
 	pids=$(pids_of "$W/" "")
 	# shellcheck disable=SC2086
 	[ -z "$pids" ] || "$await_exit" 20 $pids || { kill -9 $pids; fail "a daemon outlived its mount"; }
+	sanitizer_reports
 	rm -rf "$W"
 }
 
@@ -108,6 +109,20 @@ W=$(mktemp -d "${TMPDIR:-/tmp}/vdiskfs-$NAME.XXXXXX") || exit 1
 W=$(realpath "$W")
 trap cleanup EXIT
 trap 'exit 1' HUP INT TERM
+
+# A daemon has no standard error: what sanitizers say goes to files, and fails the test at its end.
+for v in ASAN UBSAN TSAN LSAN; do
+	v=${v}_OPTIONS
+	export "$v=${!v:+${!v}:}log_path=$W/sanitizer"
+done
+sanitizer_reports() {
+	local f
+	for f in "$W"/sanitizer.*; do
+		[ -s "$f" ] || continue
+		fail "a sanitizer has found something"
+		cat "$f"
+	done
+}
 cd "$W" || exit 1
 
 # mount_image IMAGE DIR [OPTION...]: mounts, making DIR.  Paths are made absolute so that cleanup

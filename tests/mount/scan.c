@@ -93,7 +93,7 @@ static bool open_both(struct scan *s, const char *file, int flags, const char *r
 int main(int argc, char **argv)
 {
 	struct scan s = {.step = 4096};
-	int c, flags = 0;
+	int c, flags = 0, status = 2;
 
 	while ((c = getopt(argc, argv, "db:")) != -1) {
 		if (c == 'd')
@@ -107,7 +107,10 @@ int main(int argc, char **argv)
 		return 2;
 	s.got = malloc(s.step);
 	s.wanted = malloc(s.step);
-	if (!s.got || !s.wanted)
-		return 2;
-	return open_both(&s, argv[optind], flags, argv[optind + 1]) && scan_all(&s) ? 0 : 1;
+	if (s.got && s.wanted)
+		status = open_both(&s, argv[optind], flags, argv[optind + 1]) && scan_all(&s) ? 0
+											      : 1;
+	free(s.got);
+	free(s.wanted);
+	return status;
 }

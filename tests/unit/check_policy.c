@@ -183,7 +183,7 @@ START_TEST(open_descriptors_are_no_files)
 	refuses(&w, name, EACCES, "outside");
 	ck_assert_int_eq(pipe(pipes), 0);
 	snprintf(name, sizeof name, "/proc/self/fd/%d", pipes[0]);
-	refuses(&w, name, ENOENT, name);
+	refuses(&w, name, EACCES, "outside");
 	close(fd);
 	close(pipes[0]);
 	close(pipes[1]);
@@ -260,7 +260,8 @@ START_TEST(allowed_through_a_link)
 	ck_assert_int_eq(symlink("vm2", "link"), 0);
 	w.opts.allow = allow;
 	opens(&w, "../vm2/near.img", "near");
-	opens(&w, "../link/near.img", "near");
+	/* By its text it leads elsewhere, and text is all that is looked at there. */
+	refuses(&w, "../link/near.img", EACCES, "outside");
 }
 END_TEST
 

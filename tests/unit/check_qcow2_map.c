@@ -255,7 +255,8 @@ START_TEST(l2_tables_are_aligned_to_clusters)
 }
 END_TEST
 
-/* What a file lacks of its last cluster reads as zeroes if it is data, and fails if it is a table. */
+/* What a file lacks of its last cluster reads as zeroes if it is data, and fails if it is a table.
+ */
 START_TEST(the_last_cluster_may_be_cut)
 {
 	build_qcow2_l2(&b, 0, data_at(7));

@@ -1,0 +1,200 @@
+#!/usr/bin/env bash
+# SPDX-License-Identifier: LGPL-2.1-or-later
+# The command line: what is asked and answered, options in every place and spelling, mount(8) and
+# fstab, the list of mounts; and that help, manual and README tell of the same options.
+. "${0%/*}/functions.sh"
+. "$here/hostile.sh"
+requires qemu-img qemu-io
+
+mkdir mnt
+noise 6 524288 >disk.img
+qemu-img convert -q -f raw -O qcow2 disk.img snap.qcow2
+qemu-img snapshot -c before snap.qcow2
+qemu-io -f qcow2 -c 'write -P 7 0 128k' snap.qcow2
+qemu-img convert -q -l before -f qcow2 -O raw snap.qcow2 before.raw
+qemu-img convert -q -f qcow2 -O raw snap.qcow2 now.raw
+
+# What only asks: standard output, nothing else, status 0.
+
+tells() {
+	"$VDISKFS" "$@" >told 2>told.err && [ -s told ] && [ ! -s told.err ]
+}
+for o in -h --help; do
+	check "$o" tells $o
+	check "$o says how to call it" grep -q '^Usage: vdiskfs ' told
+	check "$o fits a terminal" eval '! grep -E ".{81}" told'
+done
+version=$(sed -n 's/^VERSION := //p' "$top/Makefile")
+for o in -V --version; do
+	check "$o" tells $o
+	check "$o is that of the Makefile" grep -qx "vdiskfs $version" told
+done
+check "--list-formats" tells --list-formats
+for f in raw qcow2 vmdk vdi; do
+	check "--list-formats has $f" grep -q "^$f  *[A-Za-z]" told
+done
+
+# mounts ARGUMENT...: mounts disk.img and looks at one byte.
+mounts() {
+	local status=0
+	"$VDISKFS" "$@" || return 1
+	cmp -s -n 4096 mnt/disk.raw disk.img || status=1
+	unmount mnt || status=1
+	return $status
+}
+image=$W/disk.img mnt=$W/mnt
+check "names only" mounts "$image" "$mnt"
+check "options first" mounts -o ro -o threads=2 "$image" "$mnt"
+check "options last" mounts "$image" "$mnt" -o ro -o threads=2
+check "options between" mounts -s "$image" -o ro "$mnt" -o threads=2
+check "list of options" mounts "$image" "$mnt" -o ro,threads=3,cache=2M,format=raw,nobacking,share
+check "word joined to -o" mounts -oro "$image" "$mnt" -othreads=1
+check "names after --" mounts -o ro -- "$image" "$mnt"
+check "relative names" mounts disk.img mnt
+check "one thread" mounts -s "$image" "$mnt"
+check "64 threads" mounts -o threads=64 "$image" "$mnt"
+for size in 1M 1048576 1024k 2m 1G; do
+	check "cache=$size" mounts -o "cache=$size" "$image" "$mnt"
+done
+for mode in on off; do
+	check "sandbox=$mode" mounts -o "sandbox=$mode" "$image" "$mnt"
+done
+fstab_words=defaults,auto,noauto,user,users,nouser,owner,group,nofail,_netdev,async,sync,dirsync
+fstab_words+=,atime,noatime,diratime,nodiratime,relatime,norelatime,strictatime,nostrictatime,lazytime
+fstab_words+=,dev,nodev,suid,nosuid,exec,noexec,x-systemd.automount,x-gvfs-show,comment=hello,auto_unmount
+check "words of fstab" mounts "$image" "$mnt" -o "$fstab_words"
+check "reads of 4 KiB" mounts "$image" "$mnt" -o max_read=4096
+
+# What cannot be: one line, status 1.
+
+# denied PATTERN ARGUMENT...
+denied() {
+	local pattern=$1
+	shift
+	mkdir -p refused-dir
+	timeout 20 "$VDISKFS" "$@" >denied.out 2>denied.err
+	was_refused $? denied.err "$pattern" && [ ! -s denied.out ]
+}
+dir=$W/refused-dir
+check "no names" denied "image"
+check "one name" denied "mount point" "$image"
+check "three names" denied "third" "$image" "$dir" third
+check "unknown long option" denied "\-\-frobnicate" --frobnicate "$image" "$dir"
+check "unknown letter" denied "\-x" -x "$image" "$dir"
+check "unknown word" denied "frobnicate" -o frobnicate "$image" "$dir"
+check "unknown word in a list" denied "frobnicate" "$image" "$dir" -o ro,frobnicate=1,threads=2
+check "rw" denied "rw.*not supported" -o rw "$image" "$dir"
+check "cow" denied "cow.*not supported" -o cow "$image" "$dir"
+check "cow=FILE" denied "cow.*not supported" "$image" "$dir" -o "cow=$W/cow.qcow2"
+check "cow=FILE makes no file" [ ! -e cow.qcow2 ]
+for bad in threads=0 threads=65 threads=-1 threads=many threads=2x cache=1 cache=1048575 cache=64X cache=-1M \
+	cache=99999999999G cache= sandbox=maybe sandbox=; do
+	check "$bad" denied "${bad%=*}=" -o "$bad" "$image" "$dir"
+done
+check "format=nonsense" denied "nonsense.*not known" -o format=nonsense "$image" "$dir"
+check "snapshot=nonsense" denied "no snapshot.*nonsense" -o snapshot=nonsense "$W/snap.qcow2" "$dir"
+check "snapshot of what has none" denied "no snapshot" -o format=raw,snapshot=before "$image" "$dir"
+
+# Options that change what is shown.
+
+shows() {
+	local ref=$1 status=0
+	shift
+	mount_image snap.qcow2 mnt "$@" || return 1
+	"$compare" -n 50 mnt/disk.raw "$ref" || status=1
+	# shellcheck disable=SC2012
+	ls mnt | tr '\n' ' ' >listed
+	unmount mnt && return $status
+}
+check "without options: the live state" shows now.raw
+check "and its snapshots" grep -q snapshots listed
+check "snapshot=NAME" shows before.raw -o snapshot=before
+check "snapshot=ID" shows before.raw -o snapshot=1
+check "nosnapshots" shows now.raw -o nosnapshots
+check "and none are shown" eval '! grep -q snapshots listed'
+check "format=raw shows the container" shows snap.qcow2 -o format=raw
+
+# The list of mounts.
+
+# listed_as SOURCE: the source as the kernel escapes it.
+listed_as() {
+	local source type options status=0
+	read -r source type options < <(awk -v m="$W/mnt" '$2 == m { print $1, $3, $4 }' /proc/self/mounts)
+	echo "$source $type $options" >&2
+	[ "$source" = "$1" ] && [ "$type" = "${2:-fuse.vdiskfs}" ] || status=1
+	for word in ro nosuid nodev noexec noatime default_permissions; do
+		[[ ",$options," == *,$word,* ]] || { echo "no $word" >&2; status=1; }
+	done
+	unmount mnt && return $status
+}
+"$VDISKFS" "$image" "$mnt"
+check "/proc/mounts" listed_as "$image"
+"$VDISKFS" disk.img mnt
+check "/proc/mounts has the whole path" listed_as "$image"
+"$VDISKFS" "$image" "$mnt" -o dev,suid,exec
+check "no word makes the mount less safe" listed_as "$image"
+cp disk.img 'odd, name\with=all.img'
+"$VDISKFS" 'odd, name\with=all.img' mnt
+check "odd names are whole" listed_as "$W/odd,\\040name\\134with=all.img"
+"$VDISKFS" "$image" "$mnt" -o fsname=mydisk,subtype=mytype
+check "fsname and subtype" listed_as mydisk fuse.mytype
+
+# mount(8), which calls mount.fuse3, which calls a shell, which looks for the program in directories
+# of its own choice: one of them is ours in a name space of ours.
+
+in_mount_path() {
+	unshare -m bash -c 'mount --bind bin /usr/local/sbin && "$@"' -- "$@"
+}
+by_mount() {
+	local status=0
+	mount "$@" || return 1
+	cmp -s -n 4096 mnt/disk.raw disk.img || status=1
+	listed_as "$image" || status=1
+	return $status
+}
+not_by_mount() {
+	! mount -t fuse.vdiskfs "$W/missing.img" mnt 2>mount.err || return 1
+	grep "^vdiskfs: .*missing.img: No such file" mount.err && ! mountpoint -q mnt
+}
+export -f by_mount not_by_mount listed_as unmount pids_of
+export W image await_exit
+mkdir bin
+ln -s "$VDISKFS" bin/vdiskfs
+if ! is_root || ! command -v mount.fuse3 >/dev/null || ! in_mount_path true; then
+	skip "mount(8): needs root, mount.fuse3, name spaces and /usr/local/sbin"
+else
+	check "mount -t fuse.vdiskfs" in_mount_path by_mount -t fuse.vdiskfs "$image" "$mnt"
+	check "mount -t fuse.vdiskfs -o ro" in_mount_path by_mount -t fuse.vdiskfs -o ro "$image" "$mnt"
+	check "mount -t fuse.vdiskfs with our options" in_mount_path \
+		by_mount -t fuse.vdiskfs -o ro,threads=2,format=raw,allow="$W" "$image" "$mnt"
+	echo "$image $mnt fuse.vdiskfs noauto,user,nofail,x-systemd.automount,threads=2 0 0" >fstab
+	check "a line of fstab" in_mount_path by_mount -T fstab "$mnt"
+	echo "$image $mnt fuse.vdiskfs defaults 0 0" >fstab
+	check "a line of fstab with defaults" in_mount_path by_mount -T fstab "$mnt"
+	check "mount(8) fails when we do and leaves nothing" in_mount_path not_by_mount
+fi
+
+# Help, manual and README.
+
+# Each lists "-o word" and "-x, --long" in its own way; what comes out is one option a line.
+of_help() { "$VDISKFS" --help | grep -oE -- '-o [a-z_]+' | sort -u; }
+of_manual() { sed -nE 's/^\.It Fl o Cm ([a-z_]+).*/-o \1/p' "$top/man/vdiskfs.1" | sort -u; }
+of_readme() { grep -oE '^\| *`-o [a-z_]+' "$top/README.md" | grep -oE -- '-o [a-z_]+' | sort -u; }
+letters_of_help() { "$VDISKFS" --help | grep -oE -- '(^ +|, )(-[a-zA-Z]|--[a-z-]+)' | grep -oE -- '-.*' |
+	grep -vx -e -o | sort -u; }
+letters_of_manual() {
+	sed -nE '/^\.It Fl o /d; s/^\.It (Fl .*)/\1/p' "$top/man/vdiskfs.1" | grep -oE 'Fl -?[a-zA-Z-]+' |
+		sed 's/Fl /-/' | sort -u
+}
+same_lists() {
+	"$1" >a
+	"$2" >b
+	[ -s a ] && diff a b >&2
+}
+check "help and manual list the same words" same_lists of_help of_manual
+check "help and README list the same words" same_lists of_help of_readme
+check "help and manual list the same letters" same_lists letters_of_help letters_of_manual
+
+formats_listed() { "$VDISKFS" --list-formats | awk '{ print $1 }' | sort; }
+formats_of_readme() { sed -nE '/^\| *format/,/^$/s/^\| *`([a-z0-9]+)`.*/\1/p' "$top/README.md" | sort; }
+check "README's table of formats is --list-formats" same_lists formats_listed formats_of_readme
