@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* VHDX.  A file has megabytes of nothing between its parts and checksums over most of them.  So an
- * input is not a file but whether the log of a valid one is active (1 byte) and changes to it:
- * records of a place (3 bytes), a length (1) and bytes to put there.  Checksums are made right
- * afterwards. */
+ * input is not a file but changes to one that is valid.  The first byte says whether the log is
+ * active and whether there is a parent; then come records of a part (1 byte), a place in it (1), a
+ * length (1) and bytes to put there.  Checksums are made right afterwards. */
 #include <string.h>
 
 #include "crc32c.h"
@@ -92,15 +92,47 @@ static void put_metadata(uint8_t *file)
 		put(file + 2 * MIB + 8 * i, (4 + i / 3 % 2) * MIB | 6, 8);
 }
 
+static void put_utf16(uint8_t *p, const char *text)
+{
+	for (; *text; text++, p += 2)
+		*p = *text;
+}
+
+static void put_parent(uint8_t *file)
+{
+	static const unsigned char type[] = GUID_BYTES(
+		0xb04aefb7, 0xd19e, 0x4a81, 0xb7, 0x89, 0x25, 0xb8, 0xe9, 0x44, 0x59, 0x13);
+	static const char *const texts[] = {"parent_linkage",
+		"{11111111-1111-1111-1111-111111111111}", "relative_path", "parent"};
+	uint8_t *p = file + VALUES + 256;
+
+	file[VALUES + 4] = 2;
+	memcpy(p, type, GUID_LEN);
+	put(p + 18, 2, 2);
+	for (unsigned i = 0; i < 4; i++) {
+		put(p + 20 + i / 2 * 12 + i % 2 * 4, 64 + 80 * i, 4);
+		put(p + 28 + i / 2 * 12 + i % 2 * 2, 2 * strlen(texts[i]), 2);
+		put_utf16(p + 64 + 80 * i, texts[i]);
+	}
+	/* Block 3 is there in part; its bits are somewhere in block 0. */
+	file[2 * MIB + 8 * 3] |= 7;
+	put(file + 2 * MIB + 8 * 4096, 4 * MIB | 6, 8);
+	memset(file + 4 * MIB + 3 * 256, 0xc1, 100);
+}
+
 static void change(uint8_t *file, const uint8_t *data, size_t size)
 {
-	while (size >= 4) {
-		size_t pos = (data[0] | data[1] << 8 | (size_t)data[2] << 16) % FILE_LEN;
-		size_t len = MIN(MIN(data[3], size - 4), FILE_LEN - pos);
+	static const size_t parts[] = {HEADER, HEADER + 4096 - 256, TABLE, META, VALUES,
+		VALUES + 256, MIB, MIB + PAGE, MIB + 2 * PAGE, 2 * MIB, 2 * MIB + 8 * 4096,
+		4 * MIB + 3 * 256};
 
-		memcpy(file + pos, data + 4, len);
-		data += 4 + len;
-		size -= 4 + len;
+	while (size >= 3) {
+		size_t pos = parts[data[0] % (sizeof parts / sizeof parts[0])] + data[1];
+		size_t len = MIN(data[2], size - 3);
+
+		memcpy(file + pos, data + 3, len);
+		data += 3 + len;
+		size -= 3 + len;
 	}
 }
 
@@ -145,6 +177,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	put_heads(file);
 	put_metadata(file);
 	put_log(file, size > 0 && data[0] & 1);
+	if (size > 0 && data[0] & 2)
+		put_parent(file);
 	if (size > 0)
 		change(file, data + 1, size - 1);
 	seal(file + HEADER, PAGE);
