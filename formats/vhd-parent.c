@@ -75,7 +75,7 @@ static bool name_from_locator(struct io *io, const unsigned char *locator, char 
 	uint32_t code = load_be32(locator), len = load_be32(locator + 8);
 	uint64_t pos = load_be64(locator + 16);
 	unsigned char text[LOCATOR_MAX];
-	struct err ignored;
+	struct err ignored = ERR_INIT;
 
 	if (len > sizeof text || !range_fits(pos, len, io->size) ||
 		io_read(io, text, len, pos, &ignored) < 0)

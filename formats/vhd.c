@@ -228,7 +228,7 @@ static int read_footer(const struct image *img, struct vhd *d, unsigned char *f,
 		return r;
 	if (at_end == FOOTER_GOOD) {
 		if (footer_type(f) != VHD_FIXED && memcmp(f, copy, FOOTER_LEN - 1) != 0)
-			image_warn(img, "the copy of the footer is damaged");
+			image_warn(img, "the copy of the footer differs from it");
 		return 0;
 	}
 	if (at_start == FOOTER_GOOD) {

@@ -101,6 +101,7 @@ static inline int fuzz_one(const char *format, const uint8_t *data, size_t size)
 	struct err e = ERR_INIT;
 	struct image_options o = {
 		.format = format,
+		.nobacking = true, /* or what has a parent would never be looked into */
 		.cache = cache_new(FUZZ_CACHE, &e),
 		.codec = codec_new(&e),
 	};

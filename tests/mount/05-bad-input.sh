@@ -62,8 +62,6 @@ foreign() {
 	poke "$1" "$2" "$3"
 	check "foreign: $4" refused_within "$1" "$4"
 }
-foreign a.vhdx 0 "$(hex vhdxfile)" "VHDX"
-foreign a.vhd 65024 "$(hex conectix)" "VHD"
 foreign a.qed 0 51454400 "QED"
 foreign a.hdd 0 "$(hex WithoutFreeSpace)" "Parallels"
 foreign a.img 0 "$(hex LUKS)babe" "LUKS"

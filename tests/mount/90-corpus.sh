@@ -34,7 +34,8 @@ not_needed='Unknown protocol|[Bb]itmap|reference count'
 # One line an item: id, format, expectation, hash, top file, the hashes that other readers gave, what
 # QEMU said, and internal snapshots as "id size hash;".
 items() {
-	jq -r 'select(.format == "raw" or .format == "qcow2" or .format == "vmdk" or .format == "vdi")
+	jq -r 'select(.format == "raw" or .format == "qcow2" or .format == "vmdk" or .format == "vdi"
+			or .format == "vpc" or .format == "vhdx")
 		| [.id, .format, .expect, .truth.nz_sha256 // "-", .top, ((.answers // {}) | [.[]] | join(" ")),
 			(.qemu.contents.stderr // "" | gsub("\n"; " ")),
 			([(.qemu.snapshots // [])[] | select(.rc == 0 and .id != "") | "\(.id) \(.size) \(.nz_sha256);"] | add // "")]

@@ -47,12 +47,17 @@ void vhdx_seal(struct vhdx_image *v)
 	seal(v->file + VHDX_TABLE2, TABLE_LEN);
 }
 
-static void put_header(unsigned char *h, uint64_t sequence, const struct vhdx_spec *s)
+static void put_header(
+	struct vhdx_image *v, size_t pos, uint64_t sequence, const struct vhdx_spec *s)
 {
+	unsigned char *h = v->file + pos;
+
 	memcpy(h, "head", 4);
 	put_le(h + 8, 8, sequence);
-	memset(h + 16, sequence, GUID_LEN);
-	memset(h + 32, s->data_guid, GUID_LEN);
+	for (unsigned i = 0; i < GUID_LEN; i++) {
+		h[16 + i] = sequence;
+		h[32 + i] = s->data_guid;
+	}
 	put_le(h + 66, 2, 1);
 	put_le(h + 68, 4, VHDX_LOG_LEN);
 	put_le(h + 72, 8, VHDX_LOG_AT);
@@ -198,12 +203,13 @@ struct vhdx_image vhdx_build(const struct vhdx_spec *spec)
 	v.file_len = bitmaps + (s.nmap / ratio(&s) + 1) * MIB;
 	v.file = calloc(1, v.file_len);
 	v.disk = calloc(1, v.disk_len + 1);
-	ck_assert(v.file && v.disk);
+	if (!v.file || !v.disk)
+		abort();
 	if (s.below)
 		memcpy(v.disk, s.below, v.disk_len);
 	memcpy(v.file, "vhdxfile", 8);
-	put_header(v.file + VHDX_HEADER1, 8, &s);
-	put_header(v.file + VHDX_HEADER2, 7, &s);
+	put_header(&v, VHDX_HEADER1, 8, &s);
+	put_header(&v, VHDX_HEADER2, 7, &s);
 	put_table(v.file + VHDX_TABLE1);
 	put_table(v.file + VHDX_TABLE2);
 	put_metadata(v.file + VHDX_META_AT, &s);

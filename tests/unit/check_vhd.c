@@ -330,7 +330,7 @@ START_TEST(copies)
 
 	subject_new(&s, NULL);
 	memset(v.file, 0, 512);
-	warns(&s, &v, "the copy of the footer is damaged");
+	warns(&s, &v, "the copy of the footer differs from it");
 	subject_free(&s);
 	vhd_destroy(&v);
 }
@@ -356,8 +356,7 @@ END_TEST
 /* What lies at the beginning of a fixed disk was written by a guest. */
 START_TEST(fixed_disks_are_found_by_their_end)
 {
-	static const char *const magics[] = {
-		"QFI\xfb\0\0\0\3", "KDMV\1\0\0", "vhdxfile", "\x1f\x8b"};
+	static const char magics[][9] = {"QFI\xfb\0\0\0\3", "KDMV\1", "vhdxfile", "\x1f\x8b"};
 	struct vhd_image v = vhd_build(&good[11]);
 	struct image_options o = options_new();
 	struct err e = ERR_INIT;
