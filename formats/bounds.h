@@ -40,6 +40,11 @@
 #define VHDX_MAX_LOG     (32u << 20) /* bytes; writers make logs of 1 MiB */
 #define VHDX_MAX_CHANGES 16384       /* pages and runs of zeroes in a log to be replayed */
 
+#define XML_MAX_BYTES    (16u << 20)
+#define XML_MAX_ELEMENTS (256u << 10)
+#define XML_MAX_DEPTH    1024        /* VirtualBox nests snapshots, two elements each */
+#define XML_MAX_TEXT     (64u << 10) /* bytes in one element */
+
 #define LIMIT_PARTITIONS 256        /* of one table */
 #define LIMIT_GPT_ARRAY  (1u << 20) /* bytes of the entry array */
 

@@ -12,6 +12,8 @@
 #include <stdint.h>
 #include <time.h>
 
+#include "guid.h"
+
 struct cache;
 struct codec;
 struct err;
@@ -62,8 +64,10 @@ struct image {
 	size_t nstates;
 	char *parent_name; /* malloc'ed, as the file says it; NULL: no parent */
 	char *parent_others[IMAGE_OTHER_NAMES]; /* tried in turn when that fails; likewise */
-	char *parent_format;  /* malloc'ed, as the file says it; NULL: not recorded */
-	uint32_t sector_size; /* logical sectors as the file says; 0: it does not */
+	char *parent_format;               /* malloc'ed, as the file says it; NULL: not recorded */
+	unsigned char id[GUID_LEN];        /* what the image calls itself; zero: nothing */
+	unsigned char parent_id[GUID_LEN]; /* what it calls its parent; likewise */
+	uint32_t sector_size;              /* logical sectors as the file says; 0: it does not */
 };
 
 /* Opens path and everything it refers to.  The error names the file at fault. */
