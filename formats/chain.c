@@ -33,7 +33,7 @@ static const char *last_part(const char *name, bool backslash_too)
 static int refuse_loop(const struct image *top, const struct io *io, struct err *e)
 {
 	for (const struct image *i = top; i; i = i->parent)
-		if (i->io->dev == io->dev && i->io->ino == io->ino)
+		if (io_is_same(i->io, io))
 			return err_set(e, ELOOP, "%s: the backing chain loops at %s", top->io->name,
 				io->name);
 	return 0;

@@ -5,6 +5,7 @@
 #include <inttypes.h>
 #include <linux/fs.h>
 #include <pthread.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/ioctl.h>
@@ -25,22 +26,32 @@ struct file {
 	uint64_t run_start, run_end;
 };
 
-static struct io *file_new(const char *name, struct err *e)
+void *io_new(size_t bytes, const struct io_ops *ops, const char *name, struct err *e)
 {
-	struct file *f = calloc(1, sizeof *f);
-	struct io *io = &f->io;
+	struct io *io = calloc(1, bytes);
 
-	if (f)
+	if (io)
 		io->name = strdup(name);
-	if (!f || !io->name) {
-		free(f);
+	if (!io || !io->name) {
+		free(io);
 		err_nomem(e);
 		return NULL;
 	}
-	pthread_mutex_init(&f->lock, NULL);
+	io->ops = ops;
 	io->fd = -1;
 	io->refs = 1;
 	return io;
+}
+
+void io_stand_for(struct io *io, const struct io *of)
+{
+	io->dev = of->dev;
+	io->ino = of->ino;
+	io->start = of->start;
+	io->size = of->size;
+	io->stored = of->stored;
+	io->mtime = of->mtime;
+	io->cache = of->cache;
 }
 
 struct io *io_ref(struct io *io)
@@ -181,13 +192,14 @@ static int file_describe(struct io *io, struct err *e)
 
 struct io *io_from_fd(int fd, const char *name, struct err *e)
 {
-	struct io *io = file_new(name, e);
+	struct file *f = io_new(sizeof *f, &file_ops, name, e);
+	struct io *io = &f->io;
 
-	if (!io) {
+	if (!f) {
 		close(fd);
 		return NULL;
 	}
-	io->ops = &file_ops;
+	pthread_mutex_init(&f->lock, NULL);
 	io->fd = fd;
 	if (file_describe(io, e) < 0) {
 		io_unref(io);
@@ -215,7 +227,9 @@ static uint64_t size_now(const struct io *io)
 
 	if (io->fd < 0 || io->is_block)
 		return io->size;
-	return fstat(io->fd, &st) < 0 ? 0 : st.st_size;
+	if (fstat(io->fd, &st) < 0 || (uint64_t)st.st_size < io->start)
+		return 0;
+	return st.st_size - io->start;
 }
 
 bool io_was_cut(const struct io *io)
@@ -250,23 +264,87 @@ static const struct io_ops memory_ops = {.read = memory_read, .close = memory_cl
 
 struct io *io_from_memory(const void *data, size_t len, const char *name, struct err *e)
 {
-	struct memory *m = calloc(1, sizeof *m);
-	struct io *io = &m->io;
+	struct memory *m = io_new(sizeof *m, &memory_ops, name, e);
 
-	if (m)
-		io->name = strdup(name);
-	if (!m || !io->name) {
-		free(m);
+	if (!m)
+		return NULL;
+	m->io.size = len;
+	m->io.stored = len;
+	m->data = data;
+	return &m->io;
+}
+
+/* Members of archives. */
+
+struct slice {
+	struct io io;
+	struct io *archive;
+	uint64_t pos;
+};
+
+static ssize_t slice_read(struct io *io, void *buf, size_t len, uint64_t pos)
+{
+	const struct slice *s = (const struct slice *)io;
+
+	if (pos >= io->size)
+		return 0;
+	return s->archive->ops->read(s->archive, buf, MIN(len, io->size - pos), s->pos + pos);
+}
+
+static int64_t slice_seek(struct io *io, uint64_t pos, int whence)
+{
+	const struct slice *s = (const struct slice *)io;
+	int64_t found = s->archive->ops->seek(s->archive, s->pos + pos, whence);
+
+	return found < 0 ? found : found - (int64_t)s->pos;
+}
+
+static void slice_close(struct io *io)
+{
+	struct slice *s = (struct slice *)io;
+
+	io_unref(s->archive);
+	free(s);
+}
+
+static const struct io_ops slice_ops = {
+	.read = slice_read,
+	.seek = slice_seek,
+	.close = slice_close,
+};
+
+struct io *io_slice(
+	struct io *archive, uint64_t pos, uint64_t len, const char *member, struct err *e)
+{
+	struct slice *s = NULL;
+	char *name;
+
+	assert(range_fits(pos, len, archive->size));
+	if (asprintf(&name, "%s:%s", archive->name, member) < 0) {
 		err_nomem(e);
 		return NULL;
 	}
-	io->ops = &memory_ops;
-	io->fd = -1;
-	io->refs = 1;
-	io->size = len;
-	io->stored = len;
-	m->data = data;
-	return io;
+	s = io_new(sizeof *s, &slice_ops, name, e);
+	free(name);
+	if (!s)
+		return NULL;
+	io_stand_for(&s->io, archive);
+	s->archive = io_ref(archive);
+	s->pos = pos;
+	s->io.member = s->io.name + strlen(archive->name) + 1;
+	s->io.fd = archive->fd;
+	s->io.start += pos;
+	s->io.size = len;
+	/* How much of a sparse archive is whose is not worth a walk over its holes. */
+	s->io.stored = MIN(len, archive->stored);
+	s->io.sparse = archive->sparse && archive->ops->seek;
+	s->io.is_block = archive->is_block;
+	return &s->io;
+}
+
+bool io_is_same(const struct io *a, const struct io *b)
+{
+	return a == b || (a->ino && a->dev == b->dev && a->ino == b->ino && a->start == b->start);
 }
 
 /* Whatever is behind. */

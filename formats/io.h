@@ -32,13 +32,15 @@ struct io_ops {
 
 struct io {
 	const struct io_ops *ops;
-	char *name; /* path as opened; for messages and for finding neighbours */
-	int fd;     /* -1: no descriptor to splice from */
+	char *name;         /* path as opened; for messages and for finding neighbours */
+	const char *member; /* in an archive: the end of name that names it there; or NULL */
+	int fd;             /* -1: no descriptor to splice from */
+	uint64_t start;     /* where the first byte is in what fd has open: 0 but in an archive */
 	unsigned refs;
 	uint64_t size;
 	bool sparse;     /* the host file has holes worth asking for */
 	bool is_block;   /* a block device */
-	dev_t dev;       /* dev and ino tell two names of one file apart from two files */
+	dev_t dev;       /* of the file that it is, or that it lies in */
 	ino_t ino;       /* 0: not a file */
 	uint64_t stored; /* bytes that the host has allocated */
 	struct timespec mtime;
@@ -54,6 +56,18 @@ struct io *io_from_fd(int fd, const char *name, struct err *e);
 /* A stand-in over len bytes at data, which is borrowed and must stay. */
 struct io *io_from_memory(const void *data, size_t len, const char *name, struct err *e);
 
+/* The member of an archive that lies at [pos, pos+len) of the file archive, which it holds; read
+ * and spliced where it is.  Its name is "ARCHIVE:MEMBER". */
+struct io *io_slice(
+	struct io *archive, uint64_t pos, uint64_t len, const char *member, struct err *e);
+
+/* For stand-ins: a struct of bytes that begins with a struct io, zeroes but for the ops, a copy of
+ * name, no descriptor and one reference. */
+void *io_new(size_t bytes, const struct io_ops *ops, const char *name, struct err *e);
+
+/* For stand-ins made from another io: to be known as what it is made from. */
+void io_stand_for(struct io *io, const struct io *of);
+
 struct io *io_ref(struct io *io);
 void io_unref(struct io *io); /* NULL is fine */
 
@@ -67,6 +81,9 @@ int io_read_padded(struct io *io, void *buf, size_t len, uint64_t pos, struct er
  * when there is none.  A host file system that cannot tell has data everywhere; what a file lost
  * since it was opened counts as data. */
 uint64_t io_seek(struct io *io, uint64_t pos, int whence);
+
+/* Are both the same file, or the same member of one, by whatever names? */
+bool io_is_same(const struct io *a, const struct io *b);
 
 /* Has the host file lost bytes since it was opened? */
 bool io_was_cut(const struct io *io);

@@ -135,22 +135,11 @@ static const struct io_ops overlay_ops = {.read = overlay_read, .close = overlay
 
 struct io *overlay_new(struct io *base, uint32_t max, struct err *e)
 {
-	struct overlay *o = calloc(1, sizeof *o);
+	struct overlay *o = io_new(sizeof *o, &overlay_ops, base->name, e);
 
-	if (o)
-		o->io.name = strdup(base->name);
-	if (!o || !o->io.name) {
-		free(o);
-		err_nomem(e);
+	if (!o)
 		return NULL;
-	}
-	o->io.ops = &overlay_ops;
-	o->io.fd = -1;
-	o->io.refs = 1;
-	o->io.size = base->size;
-	o->io.stored = base->stored;
-	o->io.mtime = base->mtime;
-	o->io.cache = base->cache;
+	io_stand_for(&o->io, base);
 	o->base = io_ref(base);
 	o->max = max;
 	return &o->io;

@@ -86,7 +86,7 @@ static int open_data_file(struct image *img, struct qcow2 *q, struct err *e)
 	r = image_open_part(img, q->header.data_file, "data file", &data, e);
 	if (r < 0)
 		return r;
-	if (data->dev == q->io->dev && data->ino == q->io->ino) {
+	if (io_is_same(data, q->io)) {
 		io_unref(data);
 		return err_set(e, ELOOP, "the data file is the image itself");
 	}

@@ -199,7 +199,7 @@ static int open_extent_file(struct image *img, struct vmdk *v, struct vmdk_exten
 	if (r < 0)
 		return r;
 	x->io = io;
-	if (x->io->ino == img->io->ino && x->io->dev == img->io->dev)
+	if (io_is_same(x->io, img->io))
 		return err_set(e, ELOOP, "extent \"%s\" is the descriptor itself", file);
 	return 0;
 }

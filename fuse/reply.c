@@ -167,7 +167,7 @@ static int plan_make(
 /* Moves a piece of a host file into the pipe.  -EAGAIN: it cannot be done this way. */
 static int pipe_fill(struct worker *w, const struct extent *x, struct err *e)
 {
-	off64_t pos = (off64_t)x->pos;
+	off64_t pos = (off64_t)(x->io->start + x->pos);
 	size_t left = x->len;
 
 	while (left > 0) {
@@ -175,7 +175,8 @@ static int pipe_fill(struct worker *w, const struct extent *x, struct err *e)
 
 		if (n == 0)
 			return err_set(e, EIO, "%s: cut short: nothing at %lld, it had %llu bytes",
-				x->io->name, (long long)pos, (unsigned long long)x->io->size);
+				x->io->name, (long long)pos - (long long)x->io->start,
+				(unsigned long long)x->io->size);
 		if (n < 0 && errno == EINTR)
 			continue;
 		if (n < 0)

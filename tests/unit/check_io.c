@@ -258,6 +258,64 @@ START_TEST(faults_strike_when_armed)
 }
 END_TEST
 
+START_TEST(a_member_of_an_archive)
+{
+	unsigned char data[5000], buf[1000];
+	struct err e = ERR_INIT;
+	struct io *io, *a, *b;
+
+	fill_pattern(data, sizeof data, 7);
+	write_file("x.ova", data, sizeof data);
+	io = io_open("x.ova", &e);
+	a = io_slice(io, 512, 1000, "dir/a", &e);
+	b = io_slice(io, 2048, 2952, "b", &e);
+	ck_assert_uint_eq(io->refs, 3);
+	ck_assert_str_eq(a->name, "x.ova:dir/a");
+	ck_assert_str_eq(a->member, "dir/a");
+	ck_assert_int_eq(a->fd, io->fd);
+	ck_assert_uint_eq(a->start, 512);
+	ck_assert_uint_eq(a->size, 1000);
+	ck_assert(!io_is_same(a, b) && !io_is_same(a, io) && io_is_same(a, a));
+	io_unref(io);
+	ck_assert_ok(io_read(a, buf, 1000, 0, &e), &e);
+	ck_assert_mem_eq(buf, data + 512, 1000);
+	ck_assert_ok(io_read(b, buf, 10, 2942, &e), &e);
+	ck_assert_mem_eq(buf, data + 4990, 10);
+	ck_assert_fails(io_read(a, buf, 2, 999, &e), EIO, &e, "x.ova:dir/a: the file ends at 1000");
+	ck_assert(!io_was_cut(b));
+	ck_assert_int_eq(truncate("x.ova", 4999), 0);
+	ck_assert(io_was_cut(b) && !io_was_cut(a));
+	ck_assert_fails(io_read(b, buf, 10, 2942, &e), EIO, &e, "ends at 2951");
+	ck_assert_int_eq(truncate("x.ova", 600), 0);
+	ck_assert(io_was_cut(b) && io_was_cut(a));
+	io_unref(a);
+	io_unref(b);
+}
+END_TEST
+
+/* Holes are told of from the member's own start, and never past its end. */
+START_TEST(holes_of_a_member)
+{
+	struct err e = ERR_INIT;
+	struct io *io = open_sparse("f");
+	struct io *m = io_slice(io, 128 << 10, 256 << 10, "m", &e);
+
+	ck_assert(m->sparse);
+	ck_assert_uint_eq(io_seek(m, 0, SEEK_DATA), 128 << 10);
+	ck_assert_uint_eq(io_seek(m, 0, SEEK_HOLE), 0);
+	ck_assert_uint_eq(io_seek(m, 150000, SEEK_HOLE), 256 << 10);
+	io_unref(m);
+	m = io_slice(io, 384 << 10, 512 << 10, "m", &e);
+	ck_assert_uint_eq(io_seek(m, 0, SEEK_HOLE), 128 << 10);
+	ck_assert_uint_eq(io_seek(m, 128 << 10, SEEK_DATA), 512 << 10);
+	ck_assert_int_eq(truncate("f", 600 << 10), 0);
+	ck_assert_uint_eq(io_seek(m, 128 << 10, SEEK_DATA), 216 << 10);
+	ck_assert_uint_eq(io_seek(m, 400 << 10, SEEK_DATA), 400 << 10);
+	io_unref(m);
+	io_unref(io);
+}
+END_TEST
+
 Suite *io_suite(void)
 {
 	TCase *tc = tcase_create("io");
@@ -274,6 +332,8 @@ Suite *io_suite(void)
 	tcase_add_test(tc, a_run_of_data_is_remembered);
 	tcase_add_test(tc, growth_is_not_told_of);
 	tcase_add_test(tc, no_holes_without_seek);
+	tcase_add_test(tc, a_member_of_an_archive);
+	tcase_add_test(tc, holes_of_a_member);
 	tcase_add_test(tc, faults_strike_when_armed);
 	return suite_of("io", tc);
 }
