@@ -45,6 +45,16 @@
 #define XML_MAX_DEPTH    1024        /* VirtualBox nests snapshots, two elements each */
 #define XML_MAX_TEXT     (64u << 10) /* bytes in one element */
 
+#define TAR_MAX_MEMBERS 65536
+#define TAR_MAX_HEADERS (4 * TAR_MAX_MEMBERS)
+#define TAR_MAX_RECORDS (1u << 20) /* bytes that stand beside one header */
+
+#define OVF_MAX_ITEMS 4096 /* files, disks, and pieces of hardware each */
+
+#define MANIFEST_MAX_BYTES (16u << 20) /* 65536 chunks of a disk have a line each */
+
+#define GUNZIP_MAX_POINTS 1024 /* of 32 KiB each, where decoding can begin */
+
 #define LIMIT_PARTITIONS 256        /* of one table */
 #define LIMIT_GPT_ARRAY  (1u << 20) /* bytes of the entry array */
 

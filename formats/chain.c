@@ -59,6 +59,12 @@ static int check_guess(const struct image *child, const struct image *parent, st
 /* Makes the image in io, which it takes, the parent of img, if it is that. */
 static int take_parent(const struct image *top, struct image *img, struct io *io, struct err *e)
 {
+	struct opening how = {
+		.format = img->parent_format,
+		.child = img,
+		.is_disk = true,
+		.guessed = !img->parent_format,
+	};
 	int r = lock_for_reading(io, img->opts->share, e);
 
 	if (r == 0)
@@ -67,7 +73,7 @@ static int take_parent(const struct image *top, struct image *img, struct io *io
 		io_unref(io);
 		return r;
 	}
-	r = image_from_io(io, img->opts, img->parent_format, img, &img->parent, e);
+	r = image_from_io(io, img->opts, &how, &img->parent, e);
 	if (r == 0)
 		r = check_guess(img, img->parent, e);
 	if (r == 0 && img->format->check_parent && !img->opts->ignore_parent_id)

@@ -1,7 +1,10 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* chain.h - between image.c and chain.c only. */
+/* chain.h - between image.c, chain.c and package.c only. */
 #ifndef VDISK_CHAIN_H
 #define VDISK_CHAIN_H
+
+#include <stdbool.h>
+#include <stddef.h>
 
 struct err;
 struct image;
@@ -11,9 +14,22 @@ struct io;
 /* Opens the parents of img, down to the last, and puts the views on top of each other. */
 int chain_open(struct image *img, struct err *e);
 
-/* One image on io, which it takes, also on failure; without its parents.  format NULL: probe.
- * child: the image that names it, or NULL. */
-int image_from_io(struct io *io, const struct image_options *o, const char *format,
-	const struct image *child, struct image **out, struct err *e);
+/* How an image is to be opened. */
+struct opening {
+	const char *format;        /* NULL: probe */
+	const struct image *child; /* whose name for it led here; NULL: the user's did */
+	bool is_disk;              /* what no format knows is raw then */
+	bool guessed;              /* it may name no file */
+	struct io *const *files;   /* of a package, that make up its file; NULL: that is it */
+	size_t nfiles;
+};
+
+/* One image on io, which it takes, also on failure; without its parents. */
+int image_from_io(struct io *io, const struct image_options *o, const struct opening *how,
+	struct image **out, struct err *e);
+
+/* The same with its parents. */
+int image_open_as(struct io *io, const struct image_options *o, const struct opening *how,
+	struct image **out, struct err *e);
 
 #endif

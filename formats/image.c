@@ -15,14 +15,25 @@
 #include "io.h"
 #include "bounds.h"
 #include "lock.h"
+#include "package.h"
 #include "policy.h"
 #include "view.h"
+
+/* Names in a member mean members, which the package finds. */
+static int find_place_in_archive(struct image *img, struct err *e)
+{
+	const char *archive = package_path(img->package), *member = img->io->member;
+
+	return asprintf(&img->path, "%s:%s", archive, member) < 0 ? err_nomem(e) : 0;
+}
 
 /* Names in an image mean its neighbours, also when the image was reached through a link. */
 static int find_place(struct image *img, struct err *e)
 {
 	char real[PATH_MAX], *slash;
 
+	if (img->io->member)
+		return find_place_in_archive(img, e);
 	if (!img->io->ino || !realpath(img->io->name, real))
 		return 0;
 	img->path = strdup(real);
@@ -32,8 +43,8 @@ static int find_place(struct image *img, struct err *e)
 	return img->path && img->dir ? 0 : err_nomem(e);
 }
 
-/* What nobody bids for is raw when it is a parent: its child says that it is a disk. */
-static const struct format *choose_format(const struct peek *p, bool is_parent, struct err *e)
+/* What nobody bids for is raw when another file says that it is a disk. */
+static const struct format *choose_format(const struct peek *p, bool is_disk, struct err *e)
 {
 	const struct format *f = format_probe(p);
 	const char *foreign = f ? NULL : format_foreign(p);
@@ -42,21 +53,24 @@ static const struct format *choose_format(const struct peek *p, bool is_parent, 
 		return f;
 	if (foreign)
 		err_set(e, ENOTSUP, "%s: %s, which is not supported", p->name, foreign);
-	else if (is_parent)
+	else if (is_disk)
 		return format_find("raw");
 	else if (p->size == 0)
 		err_set(e, EINVAL, "%s: the file is empty", p->name);
 	else
 		err_set(e, EINVAL, "%s: not a disk image of a known format", p->name);
-	if (!is_parent)
+	if (!is_disk)
 		err_hint(e, "-o format=raw shows the bytes of any file as a disk");
 	return NULL;
 }
 
-static const struct format *guess_format(struct io *io, bool is_parent, struct err *e)
+/* Looks at a file as probes do; head has LIMIT_PEEK bytes, tail PEEK_TAIL. */
+static int peek_at(
+	struct io *io, unsigned char *head, unsigned char *tail, struct peek *p, struct err *e)
 {
-	unsigned char tail[PEEK_TAIL], *head = malloc(LIMIT_PEEK);
-	struct peek peek = {
+	int r;
+
+	*p = (struct peek){
 		.head = head,
 		.tail = tail,
 		.nhead = MIN(LIMIT_PEEK, io->size),
@@ -65,13 +79,20 @@ static const struct format *guess_format(struct io *io, bool is_parent, struct e
 		.name = io->name,
 		.is_block = io->is_block,
 	};
+	r = io_read(io, head, p->nhead, 0, e);
+	return r < 0 ? r : io_read(io, tail, p->ntail, io->size - p->ntail, e);
+}
+
+static const struct format *guess_format(struct io *io, bool is_disk, struct err *e)
+{
+	unsigned char tail[PEEK_TAIL], *head = malloc(LIMIT_PEEK);
 	const struct format *f = NULL;
+	struct peek peek;
 
 	if (!head)
 		err_nomem(e);
-	else if (io_read(io, head, peek.nhead, 0, e) == 0 &&
-		 io_read(io, tail, peek.ntail, io->size - peek.ntail, e) == 0)
-		f = choose_format(&peek, is_parent, e);
+	else if (peek_at(io, head, tail, &peek, e) == 0)
+		f = choose_format(&peek, is_disk, e);
 	free(head);
 	return f;
 }
@@ -111,6 +132,10 @@ static void image_free(struct image *img)
 	for (size_t i = 0; i < IMAGE_OTHER_NAMES; i++)
 		free(img->parent_others[i]);
 	free(img->parent_format);
+	for (size_t i = 0; i < img->nfiles; i++)
+		io_unref(img->files[i]);
+	free(img->files);
+	package_close(img->package);
 	free(img->path);
 	free(img->dir);
 	free(img);
@@ -141,11 +166,45 @@ static int open_format(struct image *img, struct err *e)
 	return 0;
 }
 
-int image_from_io(struct io *io, const struct image_options *o, const char *format,
-	const struct image *child, struct image **out, struct err *e)
+/* Room grows by doubling: it is full when the count is a power of two. */
+static int add_file(struct image *img, struct io *io, struct err *e)
+{
+	size_t n = img->nfiles;
+	struct io **files = img->files;
+
+	if (n == 0 || is_power_of_2(n))
+		files = realloc(files, (n ? 2 * n : 1) * sizeof files[0]);
+	if (!files)
+		return err_nomem(e);
+	img->files = files;
+	img->files[img->nfiles++] = io_ref(io);
+	return 0;
+}
+
+/* Whoever names an image passes on where it may lead, and the package that both are in. */
+static int take_after(struct image *img, const struct opening *how, struct err *e)
+{
+	struct io *const *files = how->files ? how->files : &img->io;
+	size_t n = how->files ? how->nfiles : 1;
+	int r = 0;
+
+	if (how->child && how->child->package) {
+		img->package = package_ref(how->child->package);
+		for (size_t i = 0; r == 0 && i < n; i++)
+			r = add_file(img, files[i], e);
+	}
+	if (r == 0)
+		r = find_place(img, e);
+	img->root = how->child ? how->child->root : img->dir;
+	img->guessed = how->guessed;
+	return r;
+}
+
+int image_from_io(struct io *io, const struct image_options *o, const struct opening *how,
+	struct image **out, struct err *e)
 {
 	struct image *img = calloc(1, sizeof *img);
-	int r = 0;
+	int r;
 
 	if (!img) {
 		io_unref(io);
@@ -154,12 +213,10 @@ int image_from_io(struct io *io, const struct image_options *o, const char *form
 	img->opts = o;
 	img->io = io;
 	io->cache = o->cache;
-	r = find_place(img, e);
-	img->root = child ? child->root : img->dir;
-	img->guessed = child && !format;
+	r = take_after(img, how, e);
 	if (r == 0)
-		img->format =
-			format ? named_format(format, io, e) : guess_format(io, img->guessed, e);
+		img->format = how->format ? named_format(how->format, io, e)
+					  : guess_format(io, how->is_disk, e);
 	r = img->format ? open_format(img, e) : -e->code;
 	if (r < 0) {
 		image_free(img);
@@ -169,10 +226,11 @@ int image_from_io(struct io *io, const struct image_options *o, const char *form
 	return 0;
 }
 
-int image_open_io(struct io *io, const struct image_options *o, struct image **out, struct err *e)
+int image_open_as(struct io *io, const struct image_options *o, const struct opening *how,
+	struct image **out, struct err *e)
 {
 	struct image *img;
-	int r = image_from_io(io, o, o->format, NULL, &img, e);
+	int r = image_from_io(io, o, how, &img, e);
 
 	if (r < 0)
 		return r;
@@ -183,6 +241,31 @@ int image_open_io(struct io *io, const struct image_options *o, struct image **o
 	}
 	*out = img;
 	return 0;
+}
+
+int image_open_io(struct io *io, const struct image_options *o, struct image **out, struct err *e)
+{
+	struct opening how = {.format = o->format};
+
+	return image_open_as(io, o, &how, out, e);
+}
+
+/* The bytes of a package are shown when the user says raw; another format is that of its disk. */
+static bool is_package(struct io *io, const struct image_options *o)
+{
+	unsigned char head[PACKAGE_PEEK];
+	struct err ignored = ERR_INIT;
+	struct peek peek = {
+		.head = head,
+		.nhead = MIN(PACKAGE_PEEK, io->size),
+		.size = io->size,
+		.name = io->name,
+		.is_block = io->is_block,
+	};
+
+	if (o->format && format_find(o->format) == format_find("raw"))
+		return false;
+	return io_read(io, head, peek.nhead, 0, &ignored) == 0 && package_probe(&peek);
 }
 
 int image_open(const char *path, const struct image_options *o, struct image **out, struct err *e)
@@ -197,6 +280,8 @@ int image_open(const char *path, const struct image_options *o, struct image **o
 		io_unref(io);
 		return r;
 	}
+	if (is_package(io, o))
+		return package_open_only_disk(io, o, out, e);
 	return image_open_io(io, o, out, e);
 }
 
@@ -213,6 +298,8 @@ int image_open_part(
 		return r;
 	(*io)->cache = img->opts->cache;
 	r = lock_for_reading(*io, img->opts->share, e);
+	if (r == 0 && img->package)
+		r = add_file(img, *io, e);
 	if (r < 0) {
 		io_unref(*io);
 		*io = NULL;
@@ -282,9 +369,10 @@ struct state *image_add_state(
 
 const char *image_basename(const struct image *img)
 {
-	const char *slash = strrchr(img->io->name, '/');
+	const char *name = img->io->member ? img->io->member : img->io->name;
+	const char *slash = strrchr(name, '/');
 
-	return slash ? slash + 1 : img->io->name;
+	return slash ? slash + 1 : name;
 }
 
 size_t image_depth(const struct image *img)

@@ -19,6 +19,7 @@ struct codec;
 struct err;
 struct format;
 struct io;
+struct package;
 struct view;
 
 /* How to open; borrowed by every image opened with it, so it must outlive them. */
@@ -56,7 +57,10 @@ struct image {
 	char *dir;            /* where names in this image start from; NULL: likewise */
 	const char *root;     /* dir of the image that the user named: the fence round all names */
 	bool guessed; /* a parent whose format its child does not record: it may name no file */
-	struct view *missing; /* stands in for a parent that was left closed */
+	struct view *missing;    /* stands in for a parent that was left closed */
+	struct package *package; /* that it is a part of, held; NULL: none */
+	struct io **files;       /* of the package, that it reads, held; the manifest has them */
+	size_t nfiles;
 
 	/* By the driver: */
 	void *priv;

@@ -22,6 +22,7 @@
 #include "image.h"
 #include "io.h"
 #include "bounds.h"
+#include "package.h"
 #include "policy.h"
 
 #define SHOWN_MAX 200
@@ -181,6 +182,8 @@ int policy_open(
 
 	if (r < 0)
 		return r;
+	if (img->package && package_is_archive(img->package))
+		return package_open_member(img, name, what, io, e);
 	if (!img->dir)
 		return err_set(e, EACCES, "%s \"%s\": the image is not a file with neighbours",
 			what, shown(name).text);

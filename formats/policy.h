@@ -3,7 +3,8 @@
  *
  * Every byte of an image is hostile.  A name in it is a plain file name, never a protocol.  It is
  * taken from the directory of the image that says it and must lead to a regular file below the
- * directory of the image that the user named, or below a directory that the user allowed.
+ * directory of the image that the user named, or below a directory that the user allowed.  Of an
+ * image in an archive it leads to a member of that, or nowhere.
  */
 #ifndef VDISK_POLICY_H
 #define VDISK_POLICY_H
