@@ -11,6 +11,7 @@
 #include "image.h"
 #include "info.h"
 #include "io.h"
+#include "package.h"
 #include "utf8.h"
 #include "view.h"
 
@@ -173,6 +174,8 @@ char *info_json(const struct image *img, size_t state, struct err *e)
 	char *copy = NULL;
 
 	add_text(o, "filename", img->path ? img->path : img->io->name);
+	if (img->package)
+		add_text(o, "package", package_path(img->package));
 	add_text(o, "format", img->format->name);
 	add_number(o, "virtual-size", img->states[state].view->size);
 	add_number(o, "actual-size", img->io->stored);

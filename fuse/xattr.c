@@ -7,8 +7,10 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "err.h"
 #include "format.h"
 #include "image.h"
+#include "package.h"
 #include "tree.h"
 #include "view.h"
 
@@ -66,6 +68,20 @@ static int get_snapshot_id(const struct node *node, char **value)
 	return shows_a_state(node) ? value_text(node->img->states[node->state].id, value) : 0;
 }
 
+static int get_package(const struct node *node, char **value)
+{
+	const struct package *package = node->img->package;
+
+	return shows_a_state(node) && package ? value_text(package_path(package), value) : 0;
+}
+
+static int get_manifest(const struct node *node, char **value)
+{
+	struct err e = ERR_INIT;
+
+	return shows_a_state(node) ? package_verify(node->img, value, &e) : 0;
+}
+
 static int get_start(const struct node *node, char **value)
 {
 	return node->kind == NODE_PARTITION ? value_number(node->part->entry->start, value) : 0;
@@ -110,6 +126,7 @@ static const struct {
 	{"user.vdisk.layer", get_layer},
 	{"user.vdisk.snapshot.name", get_snapshot_name},
 	{"user.vdisk.snapshot.id", get_snapshot_id},
+	{"user.vdisk.package", get_package},
 	{"user.vdisk.partition.start", get_start},
 	{"user.vdisk.partition.type", get_type},
 	{"user.vdisk.partition.fstype", get_fstype},
@@ -117,9 +134,14 @@ static const struct {
 	{"user.vdisk.partition.uuid", get_uuid},
 	{"user.vdisk.partition.partlabel", get_partlabel},
 	{"user.vdisk.partition.partuuid", get_partuuid},
+	{"user.vdisk.manifest", get_manifest},
 };
 
 #define XATTRS (sizeof xattrs / sizeof xattrs[0])
+
+/* The last one reads whole disks.  It is there for who asks for it by name: programs that copy
+ * files ask for all that are listed. */
+#define LISTED (XATTRS - 1)
 
 ssize_t xattr_get(const struct node *node, const char *name, char *buf, size_t size)
 {
@@ -143,7 +165,7 @@ ssize_t xattr_list(const struct node *node, char *buf, size_t size)
 {
 	size_t used = 0;
 
-	for (size_t i = 0; i < XATTRS; i++) {
+	for (size_t i = 0; i < LISTED; i++) {
 		size_t len = strlen(xattrs[i].name) + 1;
 		char *value = NULL;
 		int ret = xattrs[i].get(node, &value);
