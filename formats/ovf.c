@@ -249,18 +249,19 @@ static bool says_raw(const char *format)
 static int add_disk(struct reader *rd, const struct xml *node)
 {
 	struct ovf *o = rd->ovf;
-	const char *capacity = xml_attr(node, "capacity");
+	const char *capacity = xml_attr(node, "capacity"), *file = xml_attr(node, "fileRef");
 	struct ovf_disk *d = add_entry(&o->disks, &o->ndisks, sizeof *d, rd->e);
 
 	if (!d)
 		return -rd->e->code;
 	d->id = xml_attr(node, "diskId");
 	d->uuid = xml_attr(node, "uuid");
-	d->file = find_file(o, xml_attr(node, "fileRef"));
-	if (!d->file && xml_attr(node, "fileRef"))
+	d->parent = xml_attr(node, "parentRef");
+	d->file = find_file(o, file);
+	if (!d->file && file && *file)
 		return err_set(rd->e, EINVAL,
 			"disk \"%s\" has the file \"%s\", which is not listed", d->id ? d->id : "",
-			xml_attr(node, "fileRef"));
+			file);
 	if (capacity)
 		d->capacity = ovf_capacity(capacity, xml_attr(node, "capacityAllocationUnits"));
 	d->is_raw = says_raw(xml_attr(node, "format"));

@@ -27,6 +27,7 @@ struct ovf_file {
 struct ovf_disk {
 	const char *id, *uuid; /* may be NULL */
 	const struct ovf_file *file;
+	const char *parent;  /* id of the disk that it is a delta on, or NULL */
 	uint64_t capacity;   /* bytes; 0: not told in numbers.  Often wrong */
 	bool is_raw;         /* said to be no image but the bytes of the disk */
 	const char *refusal; /* why its bytes cannot be shown, or NULL */

@@ -192,6 +192,18 @@ static int open_image(const struct package *p, const struct ovf_disk *d, const s
 	return image_open_as(io, p->opts, &how, img, e);
 }
 
+/* A delta must know of its parent, too, or what it has not stored would read as zeroes. */
+static int check_parent(const struct image *img, const struct ovf_disk *d, struct err *e)
+{
+	if (!d->parent || !*d->parent || img->parent_name)
+		return 0;
+	return err_set(e, ENOTSUP,
+		"%s: the package says that it is based on another disk, \"%s\", but it does not "
+		"name "
+		"it",
+		img->io->name, d->parent);
+}
+
 /* The image is right: it is no use to cut or fill up a disk by what the descriptor says. */
 static void compare_capacity(const struct image *img, const struct ovf_disk *d)
 {
@@ -216,7 +228,12 @@ int package_open_disk(struct package *p, size_t disk, struct image **img, struct
 	if (r == 0)
 		r = open_image(p, d, &s, img, e);
 	stored_free(&s);
-	if (r == 0)
+	if (r < 0)
+		return r;
+	r = check_parent(*img, d, e);
+	if (r < 0)
+		image_close(*img);
+	else
 		compare_capacity(*img, d);
 	return r;
 }
