@@ -240,10 +240,13 @@ static const struct ovf_file *find_file(const struct ovf *o, const char *id)
 	return NULL;
 }
 
-/* The descriptions of QEMU's formats in oVirt's packages, and what else means plain bytes. */
+/* oVirt names what stands for plain bytes in an encyclopedia. */
 static bool says_raw(const char *format)
 {
-	return format && (ends_in(format, "/Byte") || strcasestr(format, "raw"));
+	size_t n = format ? strlen(format) : 0;
+
+	return n > 0 &&
+	       (ends_in(format, "/Byte") || (n >= 3 && !strcasecmp(format + n - 3, "raw")));
 }
 
 static int add_disk(struct reader *rd, const struct xml *node)
