@@ -39,94 +39,87 @@ struct manifest_line {
 	char wanted[HEX_MAX], found[HEX_MAX]; /* found: "" until the file has been read */
 };
 
-static const struct algorithm *find_algorithm(const char *name, size_t len)
+static const struct algorithm *find_algorithm(const char *name)
 {
-	for (size_t i = 0; i < sizeof algorithms / sizeof algorithms[0]; i++) {
-		const struct algorithm *a = &algorithms[i];
-
-		if ((strlen(a->name) == len && strncasecmp(a->name, name, len) == 0) ||
-			(strlen(a->dashed) == len && strncasecmp(a->dashed, name, len) == 0))
-			return a;
-	}
+	for (size_t i = 0; i < sizeof algorithms / sizeof algorithms[0]; i++)
+		if (strcasecmp(algorithms[i].name, name) == 0 ||
+			strcasecmp(algorithms[i].dashed, name) == 0)
+			return &algorithms[i];
 	return NULL;
 }
 
-static void trim(const char **text, size_t *len)
+/* The text without blanks at its ends. */
+static char *trim(char *text)
 {
-	while (*len > 0 && isspace((unsigned char)**text)) {
-		(*text)++;
-		(*len)--;
-	}
-	while (*len > 0 && isspace((unsigned char)(*text)[*len - 1]))
-		(*len)--;
+	size_t n;
+
+	while (isspace((unsigned char)*text))
+		text++;
+	for (n = strlen(text); n > 0 && isspace((unsigned char)text[n - 1]); n--)
+		;
+	text[n] = '\0';
+	return text;
 }
 
-static void unquote(const char **text, size_t *len)
+static char *unquote(char *text)
 {
-	if (*len >= 2 && (**text == '"' || **text == '\'') && (*text)[*len - 1] == **text) {
-		(*text)++;
-		*len -= 2;
-	}
+	size_t n = strlen(text);
+
+	if (n < 2 || (*text != '"' && *text != '\'') || text[n - 1] != *text)
+		return text;
+	text[n - 1] = '\0';
+	return text + 1;
 }
 
 /* A digest in lower case. */
-static bool take_hex(struct manifest_line *line, const char *hex, size_t len)
+static bool take_hex(struct manifest_line *line, const char *hex)
 {
-	trim(&hex, &len);
-	unquote(&hex, &len);
-	if (len != 2 * line->algorithm->len)
+	size_t n = strlen(hex);
+
+	if (n != 2 * line->algorithm->len || strspn(hex, "0123456789abcdefABCDEF") != n)
 		return false;
-	for (size_t i = 0; i < len; i++) {
-		if (!isxdigit((unsigned char)hex[i]))
-			return false;
+	for (size_t i = 0; i <= n; i++)
 		line->wanted[i] = tolower((unsigned char)hex[i]);
-	}
-	line->wanted[len] = '\0';
 	return true;
 }
 
-/* Takes a line apart: names may hold any of "()= ", so the last "=" counts and what is around the
- * first and last parenthesis before it. */
-static int parse_line(
-	const char *text, size_t len, size_t number, struct manifest_line *line, struct err *e)
+/* Takes a line apart, and its text with it.  Names may hold any of "()= ", so the last "=" counts
+ * and what is around the first and last parenthesis before it. */
+static int parse_line(char *text, size_t number, struct manifest_line *line, struct err *e)
 {
-	const char *open = memchr(text, '(', len), *equals = memrchr(text, '=', len);
-	const char *close = equals ? memrchr(text, ')', equals - text) : NULL;
-	const char *word = text, *name;
-	size_t nalgorithm, nname;
+	char *open = strchr(text, '('), *equals = strrchr(text, '='), *close = NULL;
 
+	if (equals) {
+		*equals = '\0';
+		close = strrchr(text, ')');
+	}
 	if (!open || !close || close < open)
 		return err_set(
 			e, EINVAL, "line %zu is not of the form \"SHA256(file)= digest\"", number);
-	nalgorithm = open - text;
-	trim(&word, &nalgorithm);
+	*open = *close = '\0';
+	text = trim(text);
 	line->number = number;
-	line->algorithm = find_algorithm(word, nalgorithm);
+	line->algorithm = find_algorithm(text);
 	if (!line->algorithm)
-		return err_set(e, ENOTSUP, "line %zu: the digest \"%.*s\" is not supported", number,
-			(int)MIN(nalgorithm, 40), word);
-	if (!take_hex(line, equals + 1, text + len - (equals + 1)))
+		return err_set(e, ENOTSUP, "line %zu: the digest \"%.40s\" is not supported",
+			number, text);
+	if (!take_hex(line, unquote(trim(equals + 1))))
 		return err_set(e, EINVAL, "line %zu: no %s digest", number, line->algorithm->name);
-	name = open + 1;
-	nname = close - name;
-	trim(&name, &nname);
-	unquote(&name, &nname);
-	line->name = strndup(name, nname);
+	line->name = strdup(unquote(trim(open + 1)));
 	if (!line->name)
 		return err_nomem(e);
 	tar_tidy(line->name);
 	return 0;
 }
 
-static int add_line(struct manifest *m, const char *text, size_t len, size_t number, struct err *e)
+static int add_line(struct manifest *m, char *text, size_t number, struct err *e)
 {
 	struct manifest_line line = {.name = NULL}, *more = m->lines;
 	int r;
 
-	trim(&text, &len);
-	if (len == 0)
+	if (!*trim(text))
 		return 0;
-	r = parse_line(text, len, number, &line, e);
+	r = parse_line(text, number, &line, e);
 	if (r < 0)
 		return r;
 	if (m->n == 0 || is_power_of_2(m->n))
@@ -148,22 +141,17 @@ static int compare_lines(const void *a, const void *b)
 	return order ? order : (x->number > y->number) - (x->number < y->number);
 }
 
-int manifest_parse(const char *text, size_t len, struct manifest *m, struct err *e)
+int manifest_parse(char *text, struct manifest *m, struct err *e)
 {
-	const char *end = text + len;
+	char *line;
 	int r = 0;
 
 	/* Before a daemon gives up opening files: libcrypto has a file of settings. */
 	OPENSSL_init_crypto(OPENSSL_INIT_NO_LOAD_CONFIG, NULL);
 	*m = (struct manifest){0};
 	pthread_mutex_init(&m->lock, NULL);
-	for (size_t number = 1; r == 0 && text < end; number++) {
-		const char *newline = memchr(text, '\n', end - text);
-		size_t n = (newline ? newline : end) - text;
-
-		r = add_line(m, text, n, number, e);
-		text += n + 1;
-	}
+	for (size_t number = 1; r == 0 && (line = strsep(&text, "\n")); number++)
+		r = add_line(m, line, number, e);
 	if (r < 0)
 		manifest_free(m);
 	else if (m->n > 0)

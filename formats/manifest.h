@@ -16,8 +16,9 @@ struct manifest {
 	pthread_mutex_t lock;        /* what was found out; held while a file is read */
 };
 
-/* Reads lines "SHA256(name)= hex", in the spelling of any writer.  *m is to be freed. */
-int manifest_parse(const char *text, size_t len, struct manifest *m, struct err *e);
+/* Reads lines "SHA256(name)= hex", in the spelling of any writer, and leaves nothing of the text.
+ * *m is to be freed. */
+int manifest_parse(char *text, struct manifest *m, struct err *e);
 void manifest_free(struct manifest *m); /* of one that was parsed, or of zeroes */
 
 /* Is the file that the package calls name, which io has open, as the manifest says?  EUCLEAN: it is

@@ -260,7 +260,8 @@ static int parse_manifest(struct package *p, struct io *io, struct err *e)
 		return err_nomem(e);
 	r = io_read(io, text, io->size, 0, e);
 	if (r == 0) {
-		r = manifest_parse(text, io->size, &p->manifest, e);
+		text[io->size] = '\0';
+		r = manifest_parse(text, &p->manifest, e);
 		if (r < 0)
 			err_in(e, "%s", io->name);
 	}
