@@ -91,8 +91,10 @@ int package_open_file(
 	const struct package *p, const char *name, const char *what, struct io **io, struct err *e)
 {
 	struct image descriptor = package_descriptor(p);
-	int r = policy_open(&descriptor, name, what, io, e);
+	int r;
 
+	*io = NULL;
+	r = policy_open(&descriptor, name, what, io, e);
 	if (r == 0)
 		r = lock_for_reading(*io, p->opts->share, e);
 	else
