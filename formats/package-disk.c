@@ -215,10 +215,11 @@ static void compare_capacity(const struct image *img, const struct ovf_disk *d)
 			d->capacity, size);
 }
 
-int package_open_disk(struct package *p, size_t disk, struct image **img, struct err *e)
+int package_open_disk(struct package *p, size_t disk, struct image **out, struct err *e)
 {
 	const struct ovf_disk *d = &p->ovf.disks[disk];
 	struct stored s = {0};
+	struct image *img;
 	int r;
 
 	if (d->refusal)
@@ -226,16 +227,18 @@ int package_open_disk(struct package *p, size_t disk, struct image **img, struct
 			e, ENOTSUP, "%s: \"%s\": %s", p->io->name, d->file->href, d->refusal);
 	r = open_stored(&s, p, d->file, e);
 	if (r == 0)
-		r = open_image(p, d, &s, img, e);
+		r = open_image(p, d, &s, &img, e);
 	stored_free(&s);
 	if (r < 0)
 		return r;
-	r = check_parent(*img, d, e);
-	if (r < 0)
-		image_close(*img);
-	else
-		compare_capacity(*img, d);
-	return r;
+	r = check_parent(img, d, e);
+	if (r < 0) {
+		image_close(img);
+		return r;
+	}
+	compare_capacity(img, d);
+	*out = img;
+	return 0;
 }
 
 static int refuse_count(const struct package *p, struct err *e)

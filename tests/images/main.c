@@ -16,7 +16,7 @@
 
 static const struct family *const families[] = {&vdi_family, &vhd_family, &vhdx_family,
 	&vmdk_sparse_family, &vmdk_stream_family, &vmdk_text_family, &qcow2_good_family,
-	&qcow2_bad_family};
+	&qcow2_bad_family, &ova_family};
 
 static void list_case(const char *format, const struct image_case *c)
 {
