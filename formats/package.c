@@ -47,7 +47,7 @@ static bool is_archive(const struct peek *p)
 {
 	const char *first = (const char *)p->head;
 
-	return p->nhead >= 512 && memcmp(p->head + 257, "ustar", 5) == 0 &&
+	return p->nhead >= TAR_PEEK && tar_probe(p->head) &&
 	       (is_named(p->name, ".ova") || ends_in(first, strnlen(first, 100), ".ovf"));
 }
 
@@ -309,12 +309,12 @@ static int find_path(struct package *p, struct err *e)
 static int read_package(struct package *p, struct err *e)
 {
 	struct io *descriptor = NULL;
-	unsigned char magic[512] = "";
-	int r = io_read(p->io, magic, MIN(sizeof magic, p->io->size), 0, e);
+	unsigned char head[TAR_PEEK];
+	int r = io_read_padded(p->io, head, sizeof head, 0, e);
 
 	if (r == 0)
 		r = find_path(p, e);
-	if (r == 0 && memcmp(magic + 257, "ustar", 5) == 0)
+	if (r == 0 && tar_probe(head))
 		r = open_archive(p, &descriptor, e);
 	else if (r == 0)
 		r = open_alone(p, &descriptor, e);

@@ -8,7 +8,6 @@
 
 #include <errno.h>
 #include <inttypes.h>
-#include <stdbool.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -17,7 +16,7 @@
 #include "err.h"
 #include "io.h"
 
-#define BLOCK 512u
+#define BLOCK TAR_PEEK
 
 /* Where the fields are. */
 #define NAME_AT    0
@@ -96,6 +95,11 @@ static bool sum_is_right(const unsigned char *h)
 		high += !own && h[i] >= 0x80;
 	}
 	return stored == sum || stored + 256 * high == sum;
+}
+
+bool tar_probe(const unsigned char *head)
+{
+	return memcmp(head + MAGIC_AT, "ustar", 5) == 0 || sum_is_right(head);
 }
 
 int tar_tidy(char *path)

@@ -8,6 +8,7 @@
 #ifndef VDISK_TAR_H
 #define VDISK_TAR_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -24,6 +25,10 @@ struct tar {
 	struct tar_member *members;        /* regular files, as they come */
 	const struct tar_member **by_name; /* the same; of equal names the first comes first */
 };
+
+/* Are the TAR_PEEK bytes at head those of an archive? */
+#define TAR_PEEK 512u
+bool tar_probe(const unsigned char *head);
 
 /* Fills *t, which is to be freed.  The error does not name the archive. */
 int tar_read(struct io *io, struct tar *t, struct err *e);
