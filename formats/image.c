@@ -132,9 +132,9 @@ static void image_free(struct image *img)
 	for (size_t i = 0; i < IMAGE_OTHER_NAMES; i++)
 		free(img->parent_others[i]);
 	free(img->parent_format);
-	for (size_t i = 0; i < img->nfiles; i++)
-		io_unref(img->files[i]);
-	free(img->files);
+	for (size_t i = 0; i < img->nmembers; i++)
+		io_unref(img->members[i]);
+	free(img->members);
 	package_close(img->package);
 	free(img->path);
 	free(img->dir);
@@ -167,17 +167,17 @@ static int open_format(struct image *img, struct err *e)
 }
 
 /* Room grows by doubling: it is full when the count is a power of two. */
-static int add_file(struct image *img, struct io *io, struct err *e)
+static int add_member(struct image *img, struct io *io, struct err *e)
 {
-	size_t n = img->nfiles;
-	struct io **files = img->files;
+	size_t n = img->nmembers;
+	struct io **members = img->members;
 
 	if (n == 0 || is_power_of_2(n))
-		files = realloc(files, (n ? 2 * n : 1) * sizeof files[0]);
-	if (!files)
+		members = realloc(members, (n ? 2 * n : 1) * sizeof members[0]);
+	if (!members)
 		return err_nomem(e);
-	img->files = files;
-	img->files[img->nfiles++] = io_ref(io);
+	img->members = members;
+	img->members[img->nmembers++] = io_ref(io);
 	return 0;
 }
 
@@ -191,7 +191,7 @@ static int take_after(struct image *img, const struct opening *how, struct err *
 	if (how->child && how->child->package) {
 		img->package = package_ref(how->child->package);
 		for (size_t i = 0; r == 0 && i < n; i++)
-			r = add_file(img, files[i], e);
+			r = add_member(img, files[i], e);
 	}
 	if (r == 0)
 		r = find_place(img, e);
@@ -299,7 +299,7 @@ int image_open_part(
 	(*io)->cache = img->opts->cache;
 	r = lock_for_reading(*io, img->opts->share, e);
 	if (r == 0 && img->package)
-		r = add_file(img, *io, e);
+		r = add_member(img, *io, e);
 	if (r < 0) {
 		io_unref(*io);
 		*io = NULL;

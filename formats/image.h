@@ -59,8 +59,8 @@ struct image {
 	bool guessed; /* a parent whose format its child does not record: it may name no file */
 	struct view *missing;    /* stands in for a parent that was left closed */
 	struct package *package; /* that it is a part of, held; NULL: none */
-	struct io **files;       /* of the package, that it reads, held; the manifest has them */
-	size_t nfiles;
+	struct io **members;     /* of the package, that it reads, held; the manifest has them */
+	size_t nmembers;
 
 	/* By the driver: */
 	void *priv;

@@ -289,14 +289,14 @@ static int verify_image(const struct image *img, struct err *e)
 	struct package *p = img->package;
 	int r = 0;
 
-	for (size_t i = 0; r == 0 && i < img->nfiles; i++) {
-		const char *name = name_in_package(p, img->files[i]);
+	for (size_t i = 0; r == 0 && i < img->nmembers; i++) {
+		const char *name = name_in_package(p, img->members[i]);
 
 		if (name)
-			r = manifest_check(&p->manifest, name, img->files[i], e);
+			r = manifest_check(&p->manifest, name, img->members[i], e);
 		else
 			r = err_set(
-				e, ENOENT, "%s: it is no part of the package", img->files[i]->name);
+				e, ENOENT, "%s: it is no part of the package", img->members[i]->name);
 	}
 	return r;
 }
