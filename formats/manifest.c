@@ -186,7 +186,7 @@ static int digest_with(
 
 static int digest_file(struct manifest_line *line, struct io *io, struct err *e)
 {
-	unsigned char digest[EVP_MAX_MD_SIZE];
+	unsigned char digest[EVP_MAX_MD_SIZE] = {0};
 	EVP_MD_CTX *ctx = EVP_MD_CTX_new();
 	const EVP_MD *md = EVP_get_digestbyname(line->algorithm->name);
 	void *buf = malloc(CHUNK);

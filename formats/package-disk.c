@@ -295,8 +295,8 @@ static int verify_image(const struct image *img, struct err *e)
 		if (name)
 			r = manifest_check(&p->manifest, name, img->members[i], e);
 		else
-			r = err_set(
-				e, ENOENT, "%s: it is no part of the package", img->members[i]->name);
+			r = err_set(e, ENOENT, "%s: it is no part of the package",
+				img->members[i]->name);
 	}
 	return r;
 }

@@ -198,30 +198,22 @@ START_TEST(facts_of_disks)
 }
 END_TEST
 
+#define MEDIUM(uuid, location, property)                                                           \
+	"<HardDisk uuid='" uuid "' location='" location "'><Property name='" property              \
+	"'/></HardDisk>"
+
 /* VirtualBox tells in its own part what is encrypted, by UUID or by file. */
 START_TEST(encrypted_media)
 {
-	struct ovf o =
-		parsed(
-			ENVELOPE THREE_FILES DISKS(
-				"<Disk ovf:diskId='1' ovf:fileRef='a' xmlns:vbox='v' "
-				"vbox:uuid='aa-bb'/>"
-				"<Disk ovf:diskId='2' ovf:fileRef='b'/>"
-				"<Disk ovf:diskId='3' ovf:fileRef='c' xmlns:vbox='v' "
-				"vbox:uuid='cc-dd'/>") "<VirtualSystem><vbox:Machine "
-						       "xmlns:vbox='v'><vbox:MediaRegistry>"
-						       "<vbox:HardDisks><vbox:HardDisk "
-						       "uuid='{AA-BB}' location='x.vdi'>"
-						       "<vbox:Property name='CRYPT/KeyStore' "
-						       "value='x'/></vbox:HardDisk>"
-						       "<vbox:HardDisk uuid='{ee}' "
-						       "location='/home/u/b.vmdk'>"
-						       "<vbox:Property name='CRYPT/KeyId' "
-						       "value='x'/></vbox:HardDisk>"
-						       "<vbox:HardDisk uuid='{cc-dd}' "
-						       "location='c.iso'/>"
-						       "</vbox:HardDisks></vbox:MediaRegistry></"
-						       "vbox:Machine></VirtualSystem>" END);
+	struct ovf o = parsed(ENVELOPE THREE_FILES
+		"<DiskSection>"
+		"<Disk ovf:diskId='1' ovf:fileRef='a' xmlns:vbox='v' vbox:uuid='aa-bb'/>"
+		"<Disk ovf:diskId='2' ovf:fileRef='b'/>"
+		"<Disk ovf:diskId='3' ovf:fileRef='c' xmlns:vbox='v' vbox:uuid='cc-dd'/>"
+		"</DiskSection><VirtualSystem><Machine xmlns='v'><MediaRegistry><HardDisks>" MEDIUM(
+			"{AA-BB}", "x.vdi", "CRYPT/KeyStore") MEDIUM("{ee-ff}", "/home/u/b.vmdk",
+			"CRYPT/KeyId") MEDIUM("{cc-dd}", "c.iso",
+			"other") "</HardDisks></MediaRegistry></Machine></VirtualSystem>" END);
 
 	ck_assert_uint_eq(o.ndisks, 3);
 	ck_assert_ptr_nonnull(o.disks[0].refusal);
