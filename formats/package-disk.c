@@ -16,6 +16,9 @@
 #include "package-impl.h"
 #include "view.h"
 
+/* So many bytes are not decompressed before somebody begins to wonder. */
+#define LONG_TIME ((uint64_t)1 << 30)
+
 /* The files that one disk is stored in. */
 struct stored {
 	size_t n;
@@ -162,6 +165,12 @@ static int unpack(struct io **io, const struct package *p, const struct ovf_disk
 			       : 0;
 	if (!packing && d->is_raw)
 		return 0;
+	if ((*io)->size >= LONG_TIME) {
+		struct image descriptor = package_descriptor(p);
+
+		image_warn(&descriptor, "\"%s\" is compressed: it is read through first",
+			d->file->href);
+	}
 	*io = gunzip_open(*io, p->opts->cache, e);
 	return *io ? 0 : -e->code;
 }

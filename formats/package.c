@@ -167,25 +167,34 @@ int package_open_member(
 
 /* Opening. */
 
-static int parse_descriptor(struct package *p, struct io *io, struct err *e)
+/* All of a file, malloc'ed, with a NUL behind it. */
+static int read_text(struct io *io, uint64_t max, char **text, struct err *e)
 {
-	char *text;
 	int r;
 
-	if (io->size > XML_MAX_BYTES)
-		return err_set(e, EINVAL, "%s: %" PRIu64 " bytes of XML, more than %u", io->name,
-			io->size, XML_MAX_BYTES);
-	text = malloc(io->size + 1);
-	if (!text)
+	if (io->size > max)
+		return err_set(e, EINVAL, "%s: %" PRIu64 " bytes of text, more than %" PRIu64,
+			io->name, io->size, max);
+	*text = malloc(io->size + 1);
+	if (!*text)
 		return err_nomem(e);
-	r = io_read(io, text, io->size, 0, e);
-	if (r == 0) {
-		r = ovf_parse(text, io->size, &p->ovf, e);
-		if (r < 0)
-			err_in(e, "%s", io->name);
-	}
-	free(text);
+	(*text)[io->size] = '\0';
+	r = io_read(io, *text, io->size, 0, e);
+	if (r < 0)
+		free(*text);
 	return r;
+}
+
+static int read_descriptor(struct package *p, struct io *io, struct err *e)
+{
+	char *text;
+	int r = read_text(io, XML_MAX_BYTES, &text, e);
+
+	if (r < 0)
+		return r;
+	r = ovf_parse(text, io->size, &p->ovf, e);
+	free(text);
+	return r < 0 ? err_in(e, "%s", io->name) : 0;
 }
 
 /* The one member that is a descriptor; two of one name are one, as any two are. */
@@ -249,27 +258,17 @@ static char *manifest_name(const char *descriptor)
 	return asprintf(&name, "%.*s.mf", (int)n, descriptor) < 0 ? NULL : name;
 }
 
-static int parse_manifest(struct package *p, struct io *io, struct err *e)
+static int read_manifest(struct package *p, struct io *io, struct err *e)
 {
 	char *text;
-	int r;
+	int r = read_text(io, MANIFEST_MAX_BYTES, &text, e);
 
-	if (io->size > MANIFEST_MAX_BYTES)
-		return err_set(e, EINVAL, "%s: %" PRIu64 " bytes of digests, more than %u",
-			io->name, io->size, MANIFEST_MAX_BYTES);
-	text = malloc(io->size + 1);
-	if (!text)
-		return err_nomem(e);
-	r = io_read(io, text, io->size, 0, e);
-	if (r == 0) {
-		text[io->size] = '\0';
-		r = manifest_parse(text, &p->manifest, e);
-		if (r < 0)
-			err_in(e, "%s", io->name);
-	}
+	if (r < 0)
+		return r;
+	r = manifest_parse(text, &p->manifest, e);
 	free(text);
 	p->has_manifest = r == 0;
-	return r;
+	return r < 0 ? err_in(e, "%s", io->name) : 0;
 }
 
 /* A manifest that cannot be read stops nobody from reading the disks. */
@@ -289,7 +288,7 @@ static int open_manifest(struct package *p, const struct io *descriptor, struct 
 	if (r == -ENOENT)
 		return 0;
 	if (r == 0)
-		r = parse_manifest(p, io, &trouble);
+		r = read_manifest(p, io, &trouble);
 	io_unref(io);
 	if (r < 0 && p->opts->warn)
 		p->opts->warn(trouble.text);
@@ -319,7 +318,7 @@ static int read_package(struct package *p, struct err *e)
 	else if (r == 0)
 		r = open_alone(p, &descriptor, e);
 	if (r == 0)
-		r = parse_descriptor(p, descriptor, e);
+		r = read_descriptor(p, descriptor, e);
 	if (r == 0)
 		r = open_manifest(p, descriptor, e);
 	io_unref(descriptor);

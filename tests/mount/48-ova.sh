@@ -202,7 +202,7 @@ check "a disk above the descriptor" refused deep/x.ovf "lies outside the image's
 check "but where it is allowed" matches deep/x.ovf src -o allow="$W"
 { describe; head -c 17M /dev/zero; } >x.ovf
 packed d.vmdk
-check "a descriptor of 17 MB" refused x.ova 'bytes of XML, more than'
+check "a descriptor of 17 MB" refused x.ova 'bytes of text, more than'
 awk 'BEGIN { print "<?xml version=\"1.0\"?><!DOCTYPE x [<!ENTITY a0 \"aaaaaaaaaa\">"
 	for (i = 1; i < 30; i++) printf "<!ENTITY a%d \"&a%d;&a%d;\">\n", i, i - 1, i - 1
 	print "]><Envelope>&a29;</Envelope>" }' >x.ovf
