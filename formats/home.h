@@ -1,0 +1,27 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* home.h - where an image lives: the folder of a machine, its folder for snapshots, and the .vbox
+ * files in them that say which image is what.
+ *
+ * Who made an image need not have made its surroundings.  Descriptions are opened only in a
+ * directory that the image lies in, or in the one above, and what they say is no more than a name
+ * in an image is: a name to be tried.
+ */
+#ifndef VDISK_HOME_H
+#define VDISK_HOME_H
+
+struct image;
+struct machine;
+
+/* Anything but 0 ends the visit and is returned. */
+typedef int home_visit(void *arg, const char *dir, const struct machine *m);
+
+/* Visits the machines that files in dir describe, in order of their names: NAME.vbox, or
+ * NAME.vbox-prev where that is missing or cannot be read.  tell: the image that is told when one
+ * cannot; may be NULL. */
+int home_visit_machines(const char *dir, const struct image *tell, home_visit *visit, void *arg);
+
+/* The directory above dir, malloc'ed, when dir is where a machine there keeps its snapshots: it is
+ * called so by default, or one of the machines says so.  NULL: it is not. */
+char *home_above(const char *dir);
+
+#endif
