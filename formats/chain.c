@@ -81,7 +81,7 @@ static int check_parent(const struct search *s, struct err *e)
 	int r = check_guess(img, img->parent, e);
 
 	if (r == 0)
-		r = family_check_image(img->parent, e);
+		r = family_check_image(img->parent, img, e);
 	if (r == 0 && img->format->check_parent && !s->ignore_id)
 		r = img->format->check_parent(img, img->parent, e);
 	return r;
@@ -237,7 +237,7 @@ static int leave_closed(struct image *img, struct err *e)
 int chain_open(struct image *top, struct err *e)
 {
 	size_t depth = 1;
-	int r = family_check_image(top, e);
+	int r = family_check_image(top, NULL, e);
 
 	for (struct image *img = top; r == 0 && has_parent(img); img = img->parent) {
 		if (img->opts->nobacking)

@@ -341,18 +341,22 @@ static int check_medium(void *arg, const char *dir, const struct machine *m)
 		medium->refusal, m->name, dir);
 }
 
-int family_check_image(const struct image *img, struct err *e)
+int family_check_image(const struct image *img, const struct image *child, struct err *e)
 {
 	struct check c = {.img = img, .e = e};
+	const struct image *tell = img;
 	char *above;
 	int r;
 
 	if (!img->dir || guid_is_zero(img->id))
 		return 0;
-	r = home_visit_machines(img->dir, img, check_medium, &c);
+	/* The same descriptions were looked at for the child. */
+	if (child && child->dir && strcmp(child->dir, img->dir) == 0)
+		tell = NULL;
+	r = home_visit_machines(img->dir, tell, check_medium, &c);
 	above = home_above(img->dir);
 	if (r == 0 && above)
-		r = home_visit_machines(above, img, check_medium, &c);
+		r = home_visit_machines(above, tell, check_medium, &c);
 	free(above);
 	return r;
 }

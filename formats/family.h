@@ -23,7 +23,8 @@ int family_find(struct image *img, family_take *take, void *arg, struct err *e);
 /* For formats, as check_parent: the id of the parent and of its last change, if both tell it. */
 int family_check_parent(const struct image *img, const struct image *parent, struct err *e);
 
-/* Refuses an image of whose bytes a description beside it says that they are not the disk's. */
-int family_check_image(const struct image *img, struct err *e);
+/* Refuses an image of whose bytes a description beside it says that they are not the disk's.
+ * child: the image that it is the parent of, or NULL. */
+int family_check_image(const struct image *img, const struct image *child, struct err *e);
 
 #endif

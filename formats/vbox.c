@@ -66,7 +66,7 @@ static void bring_over(char *path, const char *folder)
 		*c = '/';
 	file = strrchr(path, '/');
 	from = file + 1;
-	if (n > 0 && file > path + n && file[-n - 1] == '/' &&
+	if (n > 0 && file > path + n && *(file - n - 1) == '/' &&
 		strncasecmp(file - n, folder, n) == 0)
 		from = file - n;
 	memmove(path, from, strlen(from) + 1);
