@@ -17,6 +17,7 @@
 #include "err.h"
 #include "facts.h"
 #include "format.h"
+#include "guid.h"
 #include "image.h"
 #include "io.h"
 #include "vhd.h"
@@ -391,9 +392,13 @@ static int vhd_open(struct image *img, struct err *e)
 	r = setup(img, d, e);
 	if (r == 0 && !image_add_state(img, NULL, NULL, &d->view, e))
 		r = -e->code;
-	if (r < 0)
+	if (r < 0) {
 		free(d);
-	return r;
+		return r;
+	}
+	memcpy(img->id, d->id, GUID_LEN);
+	memcpy(img->parent_id, d->parent_id, GUID_LEN);
+	return 0;
 }
 
 /* What is told. */
