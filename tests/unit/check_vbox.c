@@ -13,98 +13,71 @@
 #include "unit.h"
 #include "vbox.h"
 
-#define ID(last) "{5d1f2c00-9c53-4b1c-8a52-0000000000" last "}"
-#define HEAD                                                                                       \
-	"<?xml version=\"1.0\"?>\n<VirtualBox xmlns=\"http://www.virtualbox.org/\" "               \
-	"version=\"1.19-linux\">"
-#define MEDIA                                                                                      \
-	"<MediaRegistry><HardDisks>"                                                               \
-	"<HardDisk uuid=\"" ID(                                                                    \
-		"01") "\" location=\"root.vdi\" format=\"VDI\" type=\"Normal\">"                   \
-		      "<HardDisk uuid=\"" ID(                                                      \
-			      "02") "\" location=\"Snapshots/a.vdi\" format=\"VDI\">"              \
-				    "<HardDisk uuid=\"" ID(                                        \
-					    "03") "\" location=\"Snapshots/b.vdi\" "               \
-						  "format=\"VDI\"/>"                               \
-						  "</HardDisk>"                                    \
-						  "<HardDisk uuid=\"" ID(                          \
-							  "04") "\" location=\"Snapshots/c.vdi\" " \
-								"format=\"VDI\"/>"                 \
-								"</HardDisk>"                      \
-								"<HardDisk uuid=\"" ID(            \
-									"05") "\" "                \
-									      "location=\"./"      \
-									      "data.vmdk\" "       \
-									      "format=\"VMDK\"/>"  \
-									      "</"                 \
-									      "HardDisks><"        \
-									      "DVDImages><Image "  \
-									      "uuid=\"" ID(        \
-										      "99") "\" "  \
-											    "loca" \
-											    "tion" \
-											    "=\"x" \
-											    ".iso" \
-											    "\"/"  \
-											    "></"  \
-											    "DVDI" \
-											    "mage" \
-											    "s>"   \
-											    "</"   \
-											    "Medi" \
-											    "aReg" \
-											    "istr" \
-											    "y>"
-#define CONTROLLERS(root_disk)                                                                     \
-	"<StorageControllers><StorageController name=\"SATA\" type=\"AHCI\">"                      \
-	"<AttachedDevice type=\"HardDisk\" port=\"0\" device=\"0\"><Image uuid=\"" root_disk       \
-	"\"/></AttachedDevice>"                                                                    \
-	"<AttachedDevice type=\"HardDisk\" port=\"1\" device=\"0\"><Image uuid=\"" ID(             \
-		"05") "\"/></AttachedDevice>"                                                      \
-		      "<AttachedDevice type=\"HardDisk\" port=\"2\" device=\"0\"><Image "          \
-		      "uuid=\"" ID("77") "\"/></AttachedDevice>"                                   \
-					 "<AttachedDevice type=\"DVD\" port=\"3\" "                \
-					 "device=\"0\"><Image uuid=\"" ID(                         \
-						 "99") "\"/></AttachedDevice>"                     \
-						       "</StorageController></StorageControllers>"
+#define HEAD "<VirtualBox xmlns='http://www.virtualbox.org/' version='1.19-linux'>"
 
-/* Two snapshots, one on the other, and one beside them; the machine is on the second. */
-#define SNAPSHOTS                                                                                                                   \
-	"<Snapshot uuid=\"" ID(                                                                                                     \
-		"11") "\" name=\"Base\" timeStamp=\"2024-05-06T07:08:09Z\">"                                                        \
-		      "<Description>all of it</Description>"                                                                        \
-		      "<Hardware>" CONTROLLERS(ID(                                                                                  \
-			      "01")) "</Hardware><Snapshots>"                                                                       \
-				     "<Snapshot uuid=\"" ID("12") "\" name=\"Update/1\" "                                           \
-								  "timeStamp=\"2024-05-07T00:00:"                                   \
-								  "00Z\">" CONTROLLERS(ID(                                          \
-									  "02")) "</Snapshot>"                                      \
-										 "<Snapshot "                                       \
-										 "uuid=\"" ID(                                      \
-											 "13") "\" name=\"\" timeStamp=\"never\"/>" \
-											       "<"                                  \
-											       "/"                                  \
-											       "S"                                  \
-											       "n"                                  \
-											       "a"                                  \
-											       "p"                                  \
-											       "s"                                  \
-											       "h"                                  \
-											       "o"                                  \
-											       "t"                                  \
-											       "s"                                  \
-											       ">"                                  \
-											       "<"                                  \
-											       "/"                                  \
-											       "S"                                  \
-											       "n"                                  \
-											       "a"                                  \
-											       "p"                                  \
-											       "s"                                  \
-											       "h"                                  \
-											       "o"                                  \
-											       "t"                                  \
-											       ">"
+/* In the texts here "#NN" is a UUID. */
+
+static const char media[] = "<MediaRegistry><HardDisks>"
+			    "<HardDisk uuid='#01' location='root.vdi' format='VDI' type='Normal'>"
+			    "<HardDisk uuid='#02' location='Snapshots/a.vdi' format='VDI'>"
+			    "<HardDisk uuid='#03' location='Snapshots/b.vdi' format='VDI'/>"
+			    "</HardDisk>"
+			    "<HardDisk uuid='#04' location='Snapshots/c.vdi' format='VDI'/>"
+			    "</HardDisk>"
+			    "<HardDisk uuid='#05' location='./data.vmdk' format='VMDK'/>"
+			    "</HardDisks>"
+			    "<DVDImages><Image uuid='#99' location='x.iso'/></DVDImages>"
+			    "</MediaRegistry>";
+
+/* One that is registered nowhere, and one that is no hard disk. */
+#define CONTROLLERS(disk)                                                                          \
+	"<StorageControllers><StorageController name='SATA' type='AHCI'>"                          \
+	"<AttachedDevice type='HardDisk' port='0' device='0'><Image uuid='" disk "'/>"             \
+	"</AttachedDevice>"                                                                        \
+	"<AttachedDevice type='HardDisk' port='1' device='0'><Image uuid='#05'/>"                  \
+	"</AttachedDevice>"                                                                        \
+	"<AttachedDevice type='HardDisk' port='2' device='0'><Image uuid='#77'/>"                  \
+	"</AttachedDevice>"                                                                        \
+	"<AttachedDevice type='DVD' port='3' device='0'><Image uuid='#99'/>"                       \
+	"</AttachedDevice></StorageController></StorageControllers>"
+
+#define ON_ROOT CONTROLLERS("#01")
+#define ON_A    CONTROLLERS("#02")
+#define ON_B    CONTROLLERS("#03")
+
+/* Two snapshots, one on the other, and one beside the second. */
+static const char snapshots[] =
+	"<Snapshot uuid='#11' name='Base' timeStamp='2024-05-06T07:08:09Z'>"
+	"<Description>all of it</Description>"
+	"<Hardware>" ON_ROOT "</Hardware>"
+	"<Snapshots>"
+	"<Snapshot uuid='#12' name='Update/1' timeStamp='2024-05-07T00:00:00Z'>" ON_A "</Snapshot>"
+	"<Snapshot uuid='#13' name='' timeStamp='never'/>"
+	"</Snapshots>"
+	"</Snapshot>";
+
+/* The document of these parts; to be freed. */
+static char *document(const char *machine, const char *one, const char *two, const char *three)
+{
+	static const char uuid[] = "{5d1f2c00-9c53-4b1c-8a52-0000000000";
+	char *parts, *text, *out;
+
+	ck_assert_int_gt(asprintf(&parts, "%s%s%s%s%s</Machine></VirtualBox>", HEAD, machine, one,
+				 two, three),
+		0);
+	out = text = malloc(strlen(parts) * (sizeof uuid / 3 + 1));
+	ck_assert_ptr_nonnull(text);
+	for (const char *p = parts; *p; p++)
+		if (*p == '#') {
+			out += sprintf(out, "%s%.2s}", uuid, p + 1);
+			p += 2;
+		} else {
+			*out++ = *p;
+		}
+	*out = '\0';
+	free(parts);
+	return text;
+}
 
 static int try_read(const char *text, struct machine **m, struct err *e)
 {
@@ -124,6 +97,16 @@ static struct machine *machine_of(const char *text)
 	return m;
 }
 
+static struct machine *made_of(
+	const char *machine, const char *one, const char *two, const char *three)
+{
+	char *text = document(machine, one, two, three);
+	struct machine *m = machine_of(text);
+
+	free(text);
+	return m;
+}
+
 static void has_disk(
 	const struct machine *m, size_t state, size_t i, const char *slot, const char *file)
 {
@@ -134,9 +117,9 @@ static void has_disk(
 
 START_TEST(media_and_states)
 {
-	struct machine *m = machine_of(HEAD "<Machine name=\"My VM\" currentSnapshot=\"" ID(
-		"12") "\" snapshotFolder=\"Frozen\">" MEDIA SNAPSHOTS
-		      "<Hardware>" CONTROLLERS(ID("03")) "</Hardware></Machine></VirtualBox>");
+	struct machine *m =
+		made_of("<Machine name='My VM' currentSnapshot='#12' snapshotFolder='Frozen'>",
+			media, snapshots, "<Hardware>" ON_B "</Hardware>");
 
 	ck_assert_str_eq(m->name, "My VM");
 	ck_assert_str_eq(m->snapshot_dir, "Frozen");
@@ -174,19 +157,20 @@ END_TEST
 START_TEST(old_and_empty)
 {
 	struct machine *m = machine_of(
-		"<v:VirtualBox xmlns:v=\"http://www.innotek.de/VirtualBox-settings\">"
-		"<v:Machine><v:MediaRegistry><v:HardDisks><v:HardDisk uuid=\"" ID(
-			"01") "\" location=\"old.vdi\"/></v:HardDisks></v:MediaRegistry>"
-			      "<v:StorageControllers><v:StorageController name=\"IDE\">"
-			      "<v:AttachedDevice type=\"HardDisk\"><v:Image uuid=\"" ID(
-				      "01") "\"/></v:AttachedDevice></v:StorageController>"
-					    "</v:StorageControllers></v:Machine></v:VirtualBox>");
+		"<v:VirtualBox xmlns:v='http://www.innotek.de/VirtualBox-settings'>"
+		"<v:Machine><v:MediaRegistry><v:HardDisks>"
+		"<v:HardDisk uuid='5d1f2c00-9c53-4b1c-8a52-000000000001' location='old.vdi'/>"
+		"</v:HardDisks></v:MediaRegistry>"
+		"<v:StorageControllers><v:StorageController name='IDE'>"
+		"<v:AttachedDevice type='HardDisk'>"
+		"<v:Image uuid='{5D1F2C00-9C53-4B1C-8A52-000000000001}'/></v:AttachedDevice>"
+		"</v:StorageController></v:StorageControllers></v:Machine></v:VirtualBox>");
 
 	ck_assert_str_eq(m->name, "");
 	ck_assert_str_eq(m->snapshot_dir, "Snapshots");
 	has_disk(m, 0, 0, "IDE 0:0", "old.vdi");
 	machine_free(m);
-	m = machine_of(HEAD "<Machine snapshotFolder=\"\"/></VirtualBox>");
+	m = machine_of("<VirtualBox><Machine snapshotFolder=''/></VirtualBox>");
 	ck_assert_str_eq(m->snapshot_dir, "Snapshots");
 	ck_assert_uint_eq(m->nmedia, 0);
 	ck_assert_uint_eq(m->nstates, 1);
@@ -197,20 +181,14 @@ END_TEST
 
 START_TEST(encrypted_media)
 {
-	struct machine *m = machine_of(
-		HEAD "<Machine><MediaRegistry><HardDisks>"
-		     "<HardDisk uuid=\"" ID("01") "\" location=\"a\"><HardDisk uuid=\"" ID("02") "\" location=\"b\"><HardDisk uuid=\"" ID(
-			     "03") "\" location=\"c\"/></HardDisk>"
-				   "<Property name=\"CRYPT/KeyId\" value=\"key\"/></HardDisk>"
-				   "<HardDisk uuid=\"" ID(
-					   "04") "\" location=\"d\"><Property name=\"CRYPT/KeyId\" "
-						 "value=\"\"/>"
-						 "<Property name=\"other\" value=\"x\"/></HardDisk>"
-						 "<HardDisk uuid=\"" ID(
-							 "05") "\" location=\"10.0.0.1|iqn.x\" "
-							       "format=\"iSCSI\"/>"
-							       "</HardDisks></MediaRegistry></"
-							       "Machine></VirtualBox>");
+	struct machine *m = made_of("<Machine><MediaRegistry><HardDisks>",
+		"<HardDisk uuid='#01' location='a'>"
+		"<HardDisk uuid='#02' location='b'><HardDisk uuid='#03' location='c'/></HardDisk>"
+		"<Property name='CRYPT/KeyId' value='key'/></HardDisk>",
+		"<HardDisk uuid='#04' location='d'><Property name='CRYPT/KeyId' value=''/>"
+		"<Property name='other' value='x'/></HardDisk>",
+		"<HardDisk uuid='#05' location='10.0.0.1|iqn.x' format='iSCSI'/>"
+		"</HardDisks></MediaRegistry>");
 
 	ck_assert_uint_eq(m->nmedia, 5);
 	for (size_t i = 0; i < 3; i++)
