@@ -17,7 +17,6 @@
 #include "err.h"
 #include "facts.h"
 #include "format.h"
-#include "guid.h"
 #include "image.h"
 #include "io.h"
 #include "vhd.h"
@@ -375,6 +374,7 @@ static int setup(struct image *img, struct vhd *d, struct err *e)
 		r = check_footer(d, f, e);
 	if (r < 0)
 		return r;
+	memcpy(img->id, d->id, sizeof d->id);
 	d->header_pos = load_be64(f + 16);
 	d->view.ops = d->type == VHD_FIXED ? &fixed_ops : &blocks_ops;
 	return d->type == VHD_FIXED ? check_fixed(img, d, e) : open_blocks(img, d, e);
@@ -392,13 +392,9 @@ static int vhd_open(struct image *img, struct err *e)
 	r = setup(img, d, e);
 	if (r == 0 && !image_add_state(img, NULL, NULL, &d->view, e))
 		r = -e->code;
-	if (r < 0) {
+	if (r < 0)
 		free(d);
-		return r;
-	}
-	memcpy(img->id, d->id, GUID_LEN);
-	memcpy(img->parent_id, d->parent_id, GUID_LEN);
-	return 0;
+	return r;
 }
 
 /* What is told. */

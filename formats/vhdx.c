@@ -92,14 +92,11 @@ static int vhdx_open(struct image *img, struct err *e)
 	r = setup(img, d, e);
 	if (r == 0 && !image_add_state(img, NULL, NULL, &d->view, e))
 		r = -e->code;
-	if (r < 0) {
+	if (r < 0)
 		vhdx_free(&d->view);
-		return r;
-	}
-	img->sector_size = d->sector_size;
-	memcpy(img->id, d->header.data_guid, GUID_LEN);
-	guid_parse(img->parent_id, d->linkage[0]);
-	return 0;
+	else
+		img->sector_size = d->sector_size;
+	return r;
 }
 
 static const struct vhdx *vhdx_of(const struct image *img)

@@ -12,13 +12,14 @@ void put_le(unsigned char *p, unsigned width, uint64_t value)
 		p[i] = value >> 8 * i;
 }
 
-static void put_ids(unsigned char *h, const struct vdi_spec *s)
+static void put_ids(unsigned char *p, const struct vdi_spec *s)
 {
-	memset(h, s->id ? s->id : 1, 16);
-	memset(h + 16, s->change ? s->change : 1, 16);
-	memset(h + 32, s->parent, 16);
-	if (!s->version_0)
-		memset(h + 48, s->parent_change, 16);
+	const unsigned char bytes[] = {s->id ? s->id : 1, s->change ? s->change : 1, s->parent,
+		s->version_0 ? 0 : s->parent_change};
+	size_t n = s->version_0 ? 3 : 4;
+
+	for (size_t i = 0; i < 16 * n; i++)
+		p[i] = bytes[i / 16];
 }
 
 static void put_header_0(unsigned char *h, const struct vdi_spec *s)
