@@ -12,6 +12,7 @@
 #include "family.h"
 #include "format.h"
 #include "guid.h"
+#include "home.h"
 #include "image.h"
 #include "io.h"
 #include "lock.h"
@@ -70,6 +71,7 @@ static int check_guess(const struct image *child, const struct image *parent, st
 struct search {
 	const struct image *top; /* the image that the user named */
 	struct image *img;
+	struct homes *homes;
 	bool ignore_id;
 	bool found; /* something other than a missing file was met */
 	struct err e;
@@ -81,7 +83,7 @@ static int check_parent(const struct search *s, struct err *e)
 	int r = check_guess(img, img->parent, e);
 
 	if (r == 0)
-		r = family_check_image(img->parent, img, e);
+		r = family_check_image(img->parent, s->homes, e);
 	if (r == 0 && img->format->check_parent && !s->ignore_id)
 		r = img->format->check_parent(img, img->parent, e);
 	return r;
@@ -191,19 +193,25 @@ static int open_kin(struct search *s)
 	int r;
 
 	s->ignore_id = false;
-	r = family_find(s->img, take_kin, s, &e);
+	r = family_find(s->img, s->homes, take_kin, s, &e);
 	s->ignore_id = ignore;
 	if (r < 0 && r != -ENOENT && ignore)
-		r = family_find(s->img, take_kin, s, &e);
+		r = family_find(s->img, s->homes, take_kin, s, &e);
 	if (r < 0 && (s->e.code == 0 || (r != -ENOENT && !s->found)))
 		s->e = e;
 	s->found |= r != -ENOENT && r != -EACCES;
 	return r;
 }
 
-static int open_parent(const struct image *top, struct image *img, struct err *e)
+static int open_parent(
+	const struct image *top, struct image *img, struct homes *homes, struct err *e)
 {
-	struct search s = {.top = top, .img = img, .ignore_id = img->opts->ignore_parent_id};
+	struct search s = {
+		.top = top,
+		.img = img,
+		.homes = homes,
+		.ignore_id = img->opts->ignore_parent_id,
+	};
 	int r = -ENOENT;
 
 	if (img->parent_name)
@@ -234,10 +242,10 @@ static int leave_closed(struct image *img, struct err *e)
 	return 0;
 }
 
-int chain_open(struct image *top, struct err *e)
+static int open_parents(struct image *top, struct homes *homes, struct err *e)
 {
 	size_t depth = 1;
-	int r = family_check_image(top, NULL, e);
+	int r = family_check_image(top, homes, e);
 
 	for (struct image *img = top; r == 0 && has_parent(img); img = img->parent) {
 		if (img->opts->nobacking)
@@ -245,10 +253,19 @@ int chain_open(struct image *top, struct err *e)
 		if (++depth > LIMIT_CHAIN_DEPTH)
 			return err_set(e, ELOOP, "%s: the backing chain is longer than %d images",
 				top->io->name, LIMIT_CHAIN_DEPTH);
-		r = open_parent(top, img, e);
+		r = open_parent(top, img, homes, e);
 		if (r < 0)
 			return r;
 		lay_on(img, img->parent->states[0].view);
 	}
+	return r;
+}
+
+int chain_open(struct image *top, struct err *e)
+{
+	struct homes homes = {0};
+	int r = open_parents(top, &homes, e);
+
+	homes_free(&homes);
 	return r;
 }

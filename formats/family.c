@@ -33,6 +33,7 @@
 
 struct search {
 	struct image *img;
+	struct homes *homes;
 	family_take *take;
 	void *arg;
 	char **dirs; /* to be looked through, in this order */
@@ -136,8 +137,8 @@ static int try_registered(void *arg, const char *dir, const struct machine *m)
 
 static bool find_registered(struct search *s)
 {
-	return home_visit_machines(s->img->dir, NULL, try_registered, s) ||
-	       (s->above && home_visit_machines(s->above, NULL, try_registered, s));
+	return homes_visit(s->homes, s->img->dir, NULL, try_registered, s) ||
+	       (s->above && homes_visit(s->homes, s->above, NULL, try_registered, s));
 }
 
 /* "{UUID}.vdi", as VirtualBox calls the files of differences. */
@@ -241,8 +242,8 @@ static int find_places(struct search *s, struct err *e)
 	if (r == 0)
 		r = add_dir_below(s, img->dir, SNAPSHOTS);
 	if (r == 0)
-		r = home_visit_machines(img->dir, NULL, add_snapshots, s);
-	s->above = home_above(img->dir);
+		r = homes_visit(s->homes, img->dir, NULL, add_snapshots, s);
+	s->above = homes_above(s->homes, img->dir);
 	if (r == 0 && s->above)
 		r = add_dir(s, s->above);
 	if (r == 0)
@@ -281,9 +282,15 @@ static bool found(struct search *s)
 	return find_registered(s) || find_in_each(s, find_in_by_name) || find_in_each(s, find_in);
 }
 
-int family_find(struct image *img, family_take *take, void *arg, struct err *e)
+int family_find(struct image *img, struct homes *homes, family_take *take, void *arg, struct err *e)
 {
-	struct search s = {.img = img, .take = take, .arg = arg, .left = FAMILY_MAX_FILES};
+	struct search s = {
+		.img = img,
+		.homes = homes,
+		.take = take,
+		.arg = arg,
+		.left = FAMILY_MAX_FILES,
+	};
 	int r;
 
 	if (!img->dir)
@@ -341,22 +348,18 @@ static int check_medium(void *arg, const char *dir, const struct machine *m)
 		medium->refusal, m->name, dir);
 }
 
-int family_check_image(const struct image *img, const struct image *child, struct err *e)
+int family_check_image(const struct image *img, struct homes *homes, struct err *e)
 {
 	struct check c = {.img = img, .e = e};
-	const struct image *tell = img;
 	char *above;
 	int r;
 
 	if (!img->dir || guid_is_zero(img->id))
 		return 0;
-	/* The same descriptions were looked at for the child. */
-	if (child && child->dir && strcmp(child->dir, img->dir) == 0)
-		tell = NULL;
-	r = home_visit_machines(img->dir, tell, check_medium, &c);
-	above = home_above(img->dir);
+	r = homes_visit(homes, img->dir, img, check_medium, &c);
+	above = homes_above(homes, img->dir);
 	if (r == 0 && above)
-		r = home_visit_machines(above, tell, check_medium, &c);
+		r = homes_visit(homes, above, img, check_medium, &c);
 	free(above);
 	return r;
 }

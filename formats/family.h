@@ -6,6 +6,7 @@
 #define VDISK_FAMILY_H
 
 struct err;
+struct homes;
 struct image;
 struct io;
 
@@ -18,13 +19,13 @@ typedef int family_take(void *arg, struct io *io, const char *format, struct err
  * directory of img, in those of the machine's snapshots and in those that the user gave.  take
  * decides; a file that it does not want is passed over, as is what cannot be opened.  The error
  * tells of the first that had the id, or where it was looked for: ENOENT. */
-int family_find(struct image *img, family_take *take, void *arg, struct err *e);
+int family_find(
+	struct image *img, struct homes *homes, family_take *take, void *arg, struct err *e);
 
 /* For formats, as check_parent: the id of the parent and of its last change, if both tell it. */
 int family_check_parent(const struct image *img, const struct image *parent, struct err *e);
 
-/* Refuses an image of whose bytes a description beside it says that they are not the disk's.
- * child: the image that it is the parent of, or NULL. */
-int family_check_image(const struct image *img, const struct image *child, struct err *e);
+/* Refuses an image of whose bytes a description beside it says that they are not the disk's. */
+int family_check_image(const struct image *img, struct homes *homes, struct err *e);
 
 #endif

@@ -20,6 +20,15 @@
 #define SUFFIX ".vbox"
 #define PREV   "-prev"
 
+/* One directory. */
+struct home {
+	struct home *next;
+	char *dir;
+	size_t n;
+	struct machine *machines[HOME_MAX_MACHINES];
+	char *unreadable; /* what is to be told of the first that is; NULL: nothing, or it was */
+};
+
 static bool ends_with(const char *name, const char *end)
 {
 	size_t n = strlen(name), len = strlen(end);
@@ -49,24 +58,6 @@ static int read_machine(const char *dir, const char *name, struct machine **m, s
 	return r;
 }
 
-static int visit_file(const char *dir, const char *name, const struct image *tell,
-	home_visit *visit, void *arg, bool *readable)
-{
-	struct err e = ERR_INIT;
-	struct machine *m;
-	int r;
-
-	*readable = read_machine(dir, name, &m, &e) == 0;
-	if (!*readable) {
-		if (tell)
-			image_warn(tell, "what %s says of it is not known: %s", name, e.text);
-		return 0;
-	}
-	r = visit(arg, dir, m);
-	machine_free(m);
-	return r;
-}
-
 /* Is b the older version of the description a, if there was one? */
 static bool is_older_version(const char *a, const char *b)
 {
@@ -75,26 +66,87 @@ static bool is_older_version(const char *a, const char *b)
 	return n > 0 && strncmp(a, b, n) == 0 && strcmp(b + n, PREV) == 0;
 }
 
-int home_visit_machines(const char *dir, const struct image *tell, home_visit *visit, void *arg)
+static void read_home(struct home *home)
 {
 	const char *last = NULL; /* read with success */
 	struct dirent **list;
-	int n = scandir(dir, &list, is_description, by_name), r = 0;
+	int n = scandir(home->dir, &list, is_description, by_name);
 
-	for (int i = 0; i < n && i < HOME_MAX_MACHINES && r == 0; i++) {
+	for (int i = 0; i < n && home->n < HOME_MAX_MACHINES; i++) {
 		const char *name = list[i]->d_name;
-		bool readable;
+		struct err e = ERR_INIT;
 
 		if (is_older_version(last, name))
 			continue;
-		r = visit_file(dir, name, tell, visit, arg, &readable);
-		if (readable)
+		if (read_machine(home->dir, name, &home->machines[home->n], &e) == 0) {
+			home->n++;
 			last = name;
+		} else if (!home->unreadable) {
+			err_in(&e, "what %s says of it is not known", name);
+			home->unreadable = strdup(e.text);
+		}
 	}
 	for (int i = 0; i < n; i++)
 		free(list[i]);
 	if (n >= 0)
 		free(list);
+}
+
+static void home_free(struct home *home)
+{
+	for (size_t i = 0; i < home->n; i++)
+		machine_free(home->machines[i]);
+	free(home->unreadable);
+	free(home->dir);
+	free(home);
+}
+
+/* NULL without memory. */
+static struct home *find_home(struct homes *h, const char *dir)
+{
+	struct home *home = h->first;
+
+	while (home && strcmp(home->dir, dir) != 0)
+		home = home->next;
+	if (home)
+		return home;
+	home = calloc(1, sizeof *home);
+	if (!home)
+		return NULL;
+	home->dir = strdup(dir);
+	if (!home->dir) {
+		free(home);
+		return NULL;
+	}
+	read_home(home);
+	home->next = h->first;
+	h->first = home;
+	return home;
+}
+
+void homes_free(struct homes *h)
+{
+	while (h->first) {
+		struct home *home = h->first;
+
+		h->first = home->next;
+		home_free(home);
+	}
+}
+
+int homes_visit(
+	struct homes *h, const char *dir, const struct image *tell, home_visit *visit, void *arg)
+{
+	struct home *home = find_home(h, dir);
+	int r = 0;
+
+	if (home && home->unreadable && tell) {
+		image_warn(tell, "%s", home->unreadable);
+		free(home->unreadable);
+		home->unreadable = NULL;
+	}
+	for (size_t i = 0; home && i < home->n && r == 0; i++)
+		r = visit(arg, dir, home->machines[i]);
 	return r;
 }
 
@@ -109,7 +161,7 @@ static int keeps_snapshots_in(void *arg, const char *dir, const struct machine *
 	return strcmp(said, said[0] == '/' ? folder : strrchr(folder, '/') + 1) == 0;
 }
 
-char *home_above(const char *dir)
+char *homes_above(struct homes *h, const char *dir)
 {
 	const char *slash = strrchr(dir, '/');
 	char *above;
@@ -118,7 +170,7 @@ char *home_above(const char *dir)
 		return NULL;
 	above = strndup(dir, slash > dir ? slash - dir : 1);
 	if (!above || strcmp(slash, "/Snapshots") == 0 ||
-		home_visit_machines(above, NULL, keeps_snapshots_in, (void *)dir))
+		homes_visit(h, above, NULL, keeps_snapshots_in, (void *)dir))
 		return above;
 	free(above);
 	return NULL;

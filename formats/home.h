@@ -12,16 +12,24 @@
 struct image;
 struct machine;
 
+/* The machines of directories that were asked for, each read once; {0} knows none. */
+struct homes {
+	struct home *first;
+};
+
+void homes_free(struct homes *h);
+
 /* Anything but 0 ends the visit and is returned. */
 typedef int home_visit(void *arg, const char *dir, const struct machine *m);
 
 /* Visits the machines that files in dir describe, in order of their names: NAME.vbox, or
- * NAME.vbox-prev where that is missing or cannot be read.  tell: the image that is told when one
- * cannot; may be NULL. */
-int home_visit_machines(const char *dir, const struct image *tell, home_visit *visit, void *arg);
+ * NAME.vbox-prev where that is missing or cannot be read.  tell: the image that is told of one that
+ * cannot, if none was before; may be NULL. */
+int homes_visit(
+	struct homes *h, const char *dir, const struct image *tell, home_visit *visit, void *arg);
 
 /* The directory above dir, malloc'ed, when dir is where a machine there keeps its snapshots: it is
  * called so by default, or one of the machines says so.  NULL: it is not. */
-char *home_above(const char *dir);
+char *homes_above(struct homes *h, const char *dir);
 
 #endif

@@ -488,18 +488,20 @@ START_TEST(unreadable_descriptions_are_told)
 }
 END_TEST
 
-START_TEST(homes)
+START_TEST(snapshot_folders)
 {
-	char *above = home_above("/Snapshots");
+	struct homes h = {0};
+	char *above = homes_above(&h, "/Snapshots");
 
 	ck_assert_str_eq(above, "/");
 	free(above);
-	above = home_above("/nowhere/at/all/Snapshots");
+	above = homes_above(&h, "/nowhere/at/all/Snapshots");
 	ck_assert_str_eq(above, "/nowhere/at/all");
 	free(above);
-	ck_assert_ptr_null(home_above("/"));
-	ck_assert_ptr_null(home_above("/nowhere/at/all/snapshots"));
-	ck_assert_ptr_null(home_above("/nowhere/at/all/OldSnapshots"));
+	ck_assert_ptr_null(homes_above(&h, "/"));
+	ck_assert_ptr_null(homes_above(&h, "/nowhere/at/all/snapshots"));
+	ck_assert_ptr_null(homes_above(&h, "/nowhere/at/all/OldSnapshots"));
+	homes_free(&h);
 }
 END_TEST
 
@@ -525,6 +527,6 @@ Suite *family_suite(void)
 	tcase_add_test(tc, many_files);
 	tcase_add_test(tc, encrypted);
 	tcase_add_test(tc, unreadable_descriptions_are_told);
-	tcase_add_test(tc, homes);
+	tcase_add_test(tc, snapshot_folders);
 	return suite_of("family", tc);
 }
