@@ -3,14 +3,15 @@
 
 #include "format.h"
 
-extern const struct format qcow2_format, raw_format, vdi_format, vhd_format, vhdx_format,
-	vmdk_format;
+extern const struct format qcow_format, qcow2_format, raw_format, vdi_format, vhd_format,
+	vhdx_format, vmdk_format;
 
 /* Of equal bids the first wins: a fixed VHD goes before all whose magic is in the first sector, for
  * there a guest writes what it likes. */
 static const struct format *const list[] = {
 	&vhd_format,
 	&qcow2_format,
+	&qcow_format,
 	&vdi_format,
 	&vhdx_format,
 	&vmdk_format,
