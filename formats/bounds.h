@@ -26,6 +26,10 @@
 #define QCOW_MIN_TABLE_BITS   6
 #define QCOW_MAX_TABLE_BITS   13
 
+#define QED_MIN_CLUSTER (4u << 10)
+#define QED_MAX_CLUSTER (64u << 20)
+#define QED_MAX_TABLE   16u /* clusters */
+
 #define VMDK_MAX_DESCRIPTOR     (1u << 20)
 #define VMDK_MAX_EXTENTS        4096
 #define VMDK_MAX_GRAIN_SECTORS  0x200000u

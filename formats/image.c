@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* image.c - one image: its file, its lock, its format, its states.  The chain is chain.c's. */
 #include <errno.h>
+#include <inttypes.h>
 #include <limits.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -236,6 +237,25 @@ void image_warn(const struct image *img, const char *fmt, ...)
 	va_end(ap);
 	err_clean(text);
 	img->opts->warn(text);
+}
+
+int image_read_parent_name(struct image *img, uint64_t pos, uint32_t len, struct err *e)
+{
+	static const char what[] = "backing file name";
+	int r;
+
+	if (len == 0 || len > LIMIT_NAME)
+		return err_set(
+			e, EINVAL, "%s: %" PRIu32 " bytes are not 1..%d", what, len, LIMIT_NAME);
+	if (!range_fits(pos, len, img->io->size))
+		return err_set(e, EINVAL, "%s: passes the end of the file", what);
+	img->parent_name = calloc(1, len + 1);
+	if (!img->parent_name)
+		return err_nomem(e);
+	r = io_read(img->io, img->parent_name, len, pos, e);
+	if (r == 0 && strlen(img->parent_name) != len)
+		r = err_set(e, EINVAL, "%s: has a NUL in it", what);
+	return r;
 }
 
 int image_add_parent_name(struct image *img, const char *windows_name, struct err *e)

@@ -88,6 +88,9 @@ int image_open_part(
 void image_warn(const struct image *img, const char *fmt, ...)
 	__attribute__((format(printf, 2, 3)));
 
+/* For drivers: the parent's name is the len bytes at pos of the file. */
+int image_read_parent_name(struct image *img, uint64_t pos, uint32_t len, struct err *e);
+
 /* For drivers: one more name of the parent, as Windows writes it; copied, with our separators.  The
  * first is the parent_name.  An empty name, one that is known already and what there is no room for
  * are left out. */

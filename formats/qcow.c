@@ -166,18 +166,9 @@ static int read_backing(struct image *img, struct qcow *q, const unsigned char *
 
 	if (pos == 0)
 		return 0;
-	if (len == 0 || len > LIMIT_NAME)
-		return err_set(e, EINVAL, "backing file name: %" PRIu32 " bytes are not 1..%d", len,
-			LIMIT_NAME);
-	if (!range_fits(pos, len, img->io->size))
-		return err_set(e, EINVAL, "backing file name: passes the end of the file");
-	img->parent_name = calloc(1, len + 1);
-	if (!img->parent_name)
-		return err_nomem(e);
-	r = io_read(img->io, img->parent_name, len, pos, e);
-	if (r == 0 && strlen(img->parent_name) != len)
-		return err_set(e, EINVAL, "backing file name: has a NUL in it");
-	tables_reserve(&q->tables, "backing file name", pos, len);
+	r = image_read_parent_name(img, pos, len, e);
+	if (r == 0)
+		tables_reserve(&q->tables, "backing file name", pos, len);
 	return r;
 }
 

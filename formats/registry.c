@@ -3,8 +3,8 @@
 
 #include "format.h"
 
-extern const struct format qcow_format, qcow2_format, raw_format, vdi_format, vhd_format,
-	vhdx_format, vmdk_format;
+extern const struct format qcow_format, qcow2_format, qed_format, raw_format, vdi_format,
+	vhd_format, vhdx_format, vmdk_format;
 
 /* Of equal bids the first wins: a fixed VHD goes before all whose magic is in the first sector, for
  * there a guest writes what it likes. */
@@ -12,6 +12,7 @@ static const struct format *const list[] = {
 	&vhd_format,
 	&qcow2_format,
 	&qcow_format,
+	&qed_format,
 	&vdi_format,
 	&vhdx_format,
 	&vmdk_format,
@@ -64,7 +65,6 @@ static const struct {
 	const char *magic;
 	unsigned len;
 } foreign[] = {
-	{"a QED image", false, 0, "QED\0", 4},
 	{"a Parallels image", false, 0, "WithoutFreeSpace", 16},
 	{"a Parallels image", false, 0, "WithouFreSpacExt", 16},
 	{"a Bochs image", false, 0, "Bochs Virtual HD Image", 22},
