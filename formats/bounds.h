@@ -30,6 +30,9 @@
 #define QED_MAX_CLUSTER (64u << 20)
 #define QED_MAX_TABLE   16u /* clusters */
 
+#define BOCHS_MAX_CATALOG (1u << 20) /* entries */
+#define BOCHS_MAX_EXTENT  (8u << 20)
+
 #define VMDK_MAX_DESCRIPTOR     (1u << 20)
 #define VMDK_MAX_EXTENTS        4096
 #define VMDK_MAX_GRAIN_SECTORS  0x200000u

@@ -3,8 +3,8 @@
 
 #include "format.h"
 
-extern const struct format qcow_format, qcow2_format, qed_format, raw_format, vdi_format,
-	vhd_format, vhdx_format, vmdk_format;
+extern const struct format bochs_format, qcow_format, qcow2_format, qed_format, raw_format,
+	vdi_format, vhd_format, vhdx_format, vmdk_format;
 
 /* Of equal bids the first wins: a fixed VHD goes before all whose magic is in the first sector, for
  * there a guest writes what it likes. */
@@ -13,6 +13,7 @@ static const struct format *const list[] = {
 	&qcow2_format,
 	&qcow_format,
 	&qed_format,
+	&bochs_format,
 	&vdi_format,
 	&vhdx_format,
 	&vmdk_format,
@@ -67,7 +68,6 @@ static const struct {
 } foreign[] = {
 	{"a Parallels image", false, 0, "WithoutFreeSpace", 16},
 	{"a Parallels image", false, 0, "WithouFreSpacExt", 16},
-	{"a Bochs image", false, 0, "Bochs Virtual HD Image", 22},
 	{"an Apple disk image", true, 0, "koly", 4},
 	{"an EnCase image", false, 0, "EVF\t\r\n\xff\0", 8},
 	{"a LUKS-encrypted disk", false, 0, "LUKS\xba\xbe", 6},
