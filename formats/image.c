@@ -186,9 +186,17 @@ int image_open_io(struct io *io, const struct image_options *o, struct image **o
 	return 0;
 }
 
+bool image_is_bundle(const char *dir)
+{
+	char path[PATH_MAX];
+
+	return format_bundle(dir, path, sizeof path);
+}
+
 int image_open(const char *path, const struct image_options *o, struct image **out, struct err *e)
 {
-	struct io *io = io_open(path, e);
+	char file[PATH_MAX];
+	struct io *io = io_open(format_bundle(path, file, sizeof file) ? file : path, e);
 	int r;
 
 	if (!io)

@@ -70,6 +70,9 @@ struct image {
 	uint32_t sector_size;              /* logical sectors as the file says; 0: it does not */
 };
 
+/* Is dir a directory that is one image as a whole?  image_open takes it by its name. */
+bool image_is_bundle(const char *dir);
+
 /* Opens path and everything it refers to.  The error names the file at fault. */
 int image_open(const char *path, const struct image_options *o, struct image **img, struct err *e);
 

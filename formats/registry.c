@@ -1,10 +1,12 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include <stdio.h>
 #include <string.h>
+#include <sys/stat.h>
 
 #include "format.h"
 
-extern const struct format bochs_format, qcow_format, qcow2_format, qed_format, raw_format,
-	vdi_format, vhd_format, vhdx_format, vmdk_format;
+extern const struct format bochs_format, parallels_format, qcow_format, qcow2_format, qed_format,
+	raw_format, vdi_format, vhd_format, vhdx_format, vmdk_format;
 
 /* Of equal bids the first wins: a fixed VHD goes before all whose magic is in the first sector, for
  * there a guest writes what it likes. */
@@ -13,6 +15,7 @@ static const struct format *const list[] = {
 	&qcow2_format,
 	&qcow_format,
 	&qed_format,
+	&parallels_format,
 	&bochs_format,
 	&vdi_format,
 	&vhdx_format,
@@ -42,6 +45,20 @@ const struct format *format_find(const char *name)
 	return NULL;
 }
 
+bool format_bundle(const char *dir, char *path, size_t size)
+{
+	struct stat st;
+
+	for (const struct format *const *f = formats; *f; f++) {
+		if (!(*f)->bundle)
+			continue;
+		if (snprintf(path, size, "%s/%s", dir, (*f)->bundle) < (int)size &&
+			stat(path, &st) == 0 && S_ISREG(st.st_mode))
+			return true;
+	}
+	return false;
+}
+
 const struct format *format_probe(const struct peek *p)
 {
 	const struct format *best = NULL;
@@ -66,8 +83,6 @@ static const struct {
 	const char *magic;
 	unsigned len;
 } foreign[] = {
-	{"a Parallels image", false, 0, "WithoutFreeSpace", 16},
-	{"a Parallels image", false, 0, "WithouFreSpacExt", 16},
 	{"an Apple disk image", true, 0, "koly", 4},
 	{"an EnCase image", false, 0, "EVF\t\r\n\xff\0", 8},
 	{"a LUKS-encrypted disk", false, 0, "LUKS\xba\xbe", 6},
