@@ -34,6 +34,8 @@ struct format {
 	const char *const *suffixes; /* NULL-terminated, without the dot; the first one is ours */
 	const char *bundle; /* a directory with a file of this name is one image; or NULL */
 
+	bool records_parent_format; /* at least when qemu-img is asked to */
+
 	/* A bid: 0 not this format, up to 100 certain.  Pure. */
 	int (*probe)(const struct peek *p);
 	/* Reads img->io; sets priv, states, nstates and what the file says of its parent.  On
