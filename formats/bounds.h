@@ -35,7 +35,7 @@
 
 #define PARALLELS_MAX_CLUSTER  (INT32_MAX / 513) /* sectors */
 #define PARALLELS_MAX_STORAGES 256
-#define PARALLELS_MAX_SHOTS    512
+#define PARALLELS_MAX_SHOTS    256
 
 #define VMDK_MAX_DESCRIPTOR     (1u << 20)
 #define VMDK_MAX_EXTENTS        4096

@@ -57,8 +57,9 @@ extern const struct format *const *const formats; /* NULL-terminated */
 /* By name, or NULL.  Knows the other names that images use for one format ("vhd" is "vpc"). */
 const struct format *format_find(const char *name);
 
-/* Is dir a directory that is one image as a whole?  path is then the file in it to open. */
-bool format_bundle(const char *dir, char *path, size_t size);
+/* The format of dir, a directory that is one image as a whole, or NULL.  path is then the file in
+ * it to open. */
+const struct format *format_bundle(const char *dir, char *path, size_t size);
 
 /* The highest bidder, or NULL when nobody bids. */
 const struct format *format_probe(const struct peek *p);

@@ -190,15 +190,19 @@ bool image_is_bundle(const char *dir)
 {
 	char path[PATH_MAX];
 
-	return format_bundle(dir, path, sizeof path);
+	return format_bundle(dir, path, sizeof path) != NULL;
 }
 
 int image_open(const char *path, const struct image_options *o, struct image **out, struct err *e)
 {
 	char file[PATH_MAX];
-	struct io *io = io_open(format_bundle(path, file, sizeof file) ? file : path, e);
+	const struct format *bundle = format_bundle(path, file, sizeof file);
+	struct io *io;
 	int r;
 
+	if (bundle && (!o->format || format_find(o->format) == bundle))
+		path = file;
+	io = io_open(path, e);
 	if (!io)
 		return -e->code;
 	r = lock_for_reading(io, o->share, e);

@@ -137,21 +137,6 @@ static const char *top_guid(const struct xml *root)
 	return guid[0] ? guid : GUID_ACTIVE;
 }
 
-static const struct xml *nth(const struct xml *node, size_t n)
-{
-	while (node && n-- > 0)
-		node = xml_again(node);
-	return node;
-}
-
-/* A descriptor that lists no shots has one. */
-const char *parallels_desc_guid(const struct xml *root, size_t shot)
-{
-	const struct xml *first = first_shot(root);
-
-	return first ? xml_text(nth(first, shot), "GUID") : top_guid(root);
-}
-
 static size_t count(const struct xml *node)
 {
 	size_t n = 0;
@@ -162,12 +147,10 @@ static size_t count(const struct xml *node)
 }
 
 /* Its number, or PARALLELS_NONE. */
-static size_t find_shot(const struct xml *root, const char *guid)
+static size_t find_shot(const struct parallels *p, const char *guid)
 {
-	size_t i = 0;
-
-	for (const struct xml *shot = first_shot(root); shot; shot = xml_again(shot), i++)
-		if (parallels_same_guid(xml_text(shot, "GUID"), guid))
+	for (size_t i = 0; i < p->nshots; i++)
+		if (parallels_same_guid(p->shots[i].guid, guid))
 			return i;
 	return PARALLELS_NONE;
 }
@@ -178,44 +161,35 @@ static int set_broken(struct parallels *p, size_t shot, const struct err *why, s
 	return p->shots[shot].broken ? 0 : err_nomem(e);
 }
 
-static int find_parent(struct parallels *p, const struct xml *root, const struct xml *shot,
-	size_t i, struct err *e)
+static int find_parent(struct parallels *p, const struct xml *shot, size_t i, struct err *e)
 {
 	const char *guid = xml_text(shot, "ParentGUID");
 	struct err why = ERR_INIT;
 
-	p->shots[i].parent = PARALLELS_NONE;
-	if (is_no_guid(guid))
+	p->shots[i].parent = is_no_guid(guid) ? PARALLELS_NONE : find_shot(p, guid);
+	if (is_no_guid(guid) || p->shots[i].parent != PARALLELS_NONE)
 		return 0;
-	p->shots[i].parent = find_shot(root, guid);
-	if (p->shots[i].parent != PARALLELS_NONE)
-		return 0;
-	err_set(&why, EINVAL, "shot %.40s: its parent %.40s is not there", xml_text(shot, "GUID"),
-		guid);
+	err_set(&why, EINVAL, "shot %.40s: its parent %.40s is not there", p->shots[i].guid, guid);
 	return set_broken(p, i, &why, e);
 }
 
-/* Is the way from a shot to its last parent a short one? */
+/* Does the way from a shot to its last parent have an end? */
 static bool ends(const struct parallels *p, size_t shot)
 {
-	for (size_t n = 0; n < LIMIT_CHAIN_DEPTH; n++) {
-		if (shot == PARALLELS_NONE)
-			return true;
+	for (size_t n = 0; n < p->nshots && shot != PARALLELS_NONE; n++)
 		shot = p->shots[shot].parent;
-	}
-	return false;
+	return shot == PARALLELS_NONE;
 }
 
 /* After this all ways end. */
-static int break_endless(struct parallels *p, const struct xml *root, struct err *e)
+static int break_endless(struct parallels *p, struct err *e)
 {
 	for (size_t i = 0; i < p->nshots; i++) {
 		struct err why = ERR_INIT;
 
 		if (p->shots[i].broken || ends(p, i))
 			continue;
-		err_set(&why, ELOOP, "shot %.40s: its parents loop, or are more than %d",
-			parallels_desc_guid(root, i), LIMIT_CHAIN_DEPTH);
+		err_set(&why, ELOOP, "shot %.40s: its parents loop", p->shots[i].guid);
 		if (set_broken(p, i, &why, e) < 0)
 			return -e->code;
 	}
@@ -225,24 +199,57 @@ static int break_endless(struct parallels *p, const struct xml *root, struct err
 	return 0;
 }
 
+/* A descriptor that lists no shots has one: the current state, or what there is an image of. */
+static const char *only_guid(const struct xml *root)
+{
+	const struct xml *storage = xml_child(xml_child(root, "StorageData"), "Storage");
+	const struct xml *image = xml_child(storage, "Image");
+
+	return image && !xml_again(image) ? xml_text(image, "GUID") : top_guid(root);
+}
+
 static int read_shots(struct parallels *p, const struct xml *root, struct err *e)
 {
-	size_t i = 0;
+	const struct xml *first = first_shot(root), *shot = first;
 	int r = 0;
 
-	p->shots[0].parent = PARALLELS_NONE;
-	if (!first_shot(root))
+	if (!first) {
+		p->shots[0].guid = only_guid(root);
+		p->shots[0].parent = PARALLELS_NONE;
 		return 0;
-	p->top = find_shot(root, top_guid(root));
+	}
+	for (size_t i = 0; shot; shot = xml_again(shot), i++)
+		p->shots[i].guid = xml_text(shot, "GUID");
+	p->top = find_shot(p, top_guid(root));
 	if (p->top == PARALLELS_NONE)
 		return err_set(
 			e, EINVAL, "no shot %.40s, which is the current state", top_guid(root));
-	for (const struct xml *shot = first_shot(root); shot && r == 0; shot = xml_again(shot))
-		r = find_parent(p, root, shot, i++, e);
-	return r < 0 ? r : break_endless(p, root, e);
+	shot = first;
+	for (size_t i = 0; shot && r == 0; shot = xml_again(shot), i++)
+		r = find_parent(p, shot, i, e);
+	return r < 0 ? r : break_endless(p, e);
 }
 
 /* Storages. */
+
+/* Which image is which shot's. */
+static int find_images(struct parallels *p, const struct xml *node, size_t storage, struct err *e)
+{
+	const struct xml *first = xml_child(node, "Image");
+	struct parallels_file *files = p->storages[storage].files;
+	size_t n = count(first);
+
+	if (n > PARALLELS_MAX_SHOTS)
+		return err_set(
+			e, EINVAL, "%zu images, at most %d expected", n, PARALLELS_MAX_SHOTS);
+	for (node = first; node; node = xml_again(node)) {
+		size_t i = find_shot(p, xml_text(node, "GUID"));
+
+		if (i != PARALLELS_NONE && !files[i].node)
+			files[i].node = node;
+	}
+	return 0;
+}
 
 static int read_storage(
 	struct parallels *p, const struct xml *node, size_t i, uint64_t *pos, struct err *e)
@@ -261,7 +268,7 @@ static int read_storage(
 	p->storages[i].start = start * PARALLELS_SECTOR;
 	p->storages[i].len = (end - start) * PARALLELS_SECTOR;
 	*pos = end;
-	return 0;
+	return find_images(p, node, i, e);
 }
 
 static int read_storages(struct parallels *p, const struct xml *node, struct err *e)
@@ -341,18 +348,18 @@ static int read_plain(
 	return 0;
 }
 
-static int open_file(struct image *img, struct parallels *p, size_t storage, size_t shot,
-	const struct xml *node, struct err *e)
+static int open_file(
+	struct image *img, struct parallels *p, size_t storage, size_t shot, struct err *e)
 {
 	struct parallels_file *f = &p->storages[storage].files[shot];
 	uint64_t len = p->storages[storage].len;
-	const char *type = xml_text(node, "Type");
+	const char *type = xml_text(f->node, "Type");
 	bool plain = strcasecmp(type, "Plain") == 0;
 	int r;
 
 	if (!plain && strcasecmp(type, "Compressed") != 0)
 		return err_set(e, ENOTSUP, "images of type \"%.40s\" are not supported", type);
-	r = open_named(img, xml_text(node, "File"), &f->io, e);
+	r = open_named(img, xml_text(f->node, "File"), &f->io, e);
 	if (r < 0)
 		return r;
 	if (is_taken(p, f))
@@ -364,47 +371,29 @@ static int open_file(struct image *img, struct parallels *p, size_t storage, siz
 	return plain || shot == p->top ? check_length(f, len, e) : 0;
 }
 
-/* The image of a shot.  Where no shots are listed and there is one image, it is that. */
-static const struct xml *find_image(
-	const struct xml *root, const struct xml *storage, const char *guid)
+static int open_shot(struct image *img, struct parallels *p, size_t shot, struct err *e)
 {
-	const struct xml *first = xml_child(storage, "Image");
-
-	for (const struct xml *node = first; node; node = xml_again(node))
-		if (parallels_same_guid(xml_text(node, "GUID"), guid))
-			return node;
-	return first_shot(root) || (first && xml_again(first)) ? NULL : first;
-}
-
-static int open_shot(
-	struct image *img, struct parallels *p, const struct xml *root, size_t shot, struct err *e)
-{
-	const struct xml *storage = xml_child(xml_child(root, "StorageData"), "Storage");
-	const char *guid = parallels_desc_guid(root, shot);
-
-	for (size_t i = 0; i < p->nstorages; i++, storage = xml_again(storage)) {
-		const struct xml *node = find_image(root, storage, guid);
+	for (size_t i = 0; i < p->nstorages; i++) {
 		int r;
 
-		if (!node)
-			return err_set(
-				e, EINVAL, "storage %zu has no image for shot %.40s", i, guid);
-		r = open_file(img, p, i, shot, node, e);
+		if (!p->storages[i].files[shot].node)
+			return err_set(e, EINVAL, "storage %zu has no image for shot %.40s", i,
+				p->shots[shot].guid);
+		r = open_file(img, p, i, shot, e);
 		if (r < 0)
 			return err_in(e, "storage %zu", i);
 	}
 	return 0;
 }
 
-static int open_current(
-	struct image *img, struct parallels *p, const struct xml *root, bool *seen, struct err *e)
+static int open_current(struct image *img, struct parallels *p, bool *seen, struct err *e)
 {
 	for (size_t i = p->top; i != PARALLELS_NONE; i = p->shots[i].parent) {
 		int r;
 
 		if (p->shots[i].broken)
 			return err_set(e, EINVAL, "%s", p->shots[i].broken);
-		r = open_shot(img, p, root, i, e);
+		r = open_shot(img, p, i, e);
 		if (r < 0)
 			return r;
 		seen[i] = true;
@@ -412,15 +401,14 @@ static int open_current(
 	return 0;
 }
 
-static int open_others(struct image *img, struct parallels *p, const struct xml *root,
-	const bool *seen, struct err *e)
+static int open_others(struct image *img, struct parallels *p, const bool *seen, struct err *e)
 {
 	for (size_t i = 0; i < p->nshots; i++) {
 		struct err why = ERR_INIT;
 
 		if (seen[i] || p->shots[i].broken)
 			continue;
-		if (open_shot(img, p, root, i, &why) < 0 && set_broken(p, i, &why, e) < 0)
+		if (open_shot(img, p, i, &why) < 0 && set_broken(p, i, &why, e) < 0)
 			return -e->code;
 	}
 	return 0;
@@ -445,8 +433,8 @@ int parallels_desc_read(
 	if (r == 0)
 		r = read_storages(p, storage, e);
 	if (r == 0)
-		r = open_current(img, p, root, seen, e);
+		r = open_current(img, p, seen, e);
 	if (r == 0 && !img->opts->nosnapshots)
-		r = open_others(img, p, root, seen, e);
+		r = open_others(img, p, seen, e);
 	return r;
 }

@@ -179,10 +179,10 @@ static void bare_guid(char *out, size_t size, const char *guid)
 	out[strcspn(out, "}")] = '\0';
 }
 
-static int add_snapshot(struct image *img, const struct parallels *p, const struct xml *root,
-	const struct xml *names, size_t shot, struct err *e)
+static int add_snapshot(struct image *img, const struct parallels *p, const struct xml *names,
+	size_t shot, struct err *e)
 {
-	const char *guid = parallels_desc_guid(root, shot);
+	const char *guid = p->shots[shot].guid;
 	const struct xml *item = parallels_names_find(names, guid);
 	const char *name = xml_text(item, "Name");
 	struct tm tm = {0};
@@ -199,8 +199,7 @@ static int add_snapshot(struct image *img, const struct parallels *p, const stru
 	return 0;
 }
 
-static int add_snapshots(
-	struct image *img, const struct parallels *p, const struct xml *root, struct err *e)
+static int add_snapshots(struct image *img, const struct parallels *p, struct err *e)
 {
 	struct xml *names;
 	int r = 0;
@@ -210,7 +209,7 @@ static int add_snapshots(
 	names = parallels_names_read(img);
 	for (size_t i = 0; r == 0 && i < p->nshots; i++)
 		if (i != p->top)
-			r = add_snapshot(img, p, root, names, i, e);
+			r = add_snapshot(img, p, names, i, e);
 	xml_free(names);
 	return r;
 }
@@ -226,7 +225,7 @@ static int open_bundle(struct image *img, struct parallels *p, struct err *e)
 	if (r == 0 && !add_state(img, p, p->top, NULL, NULL, e))
 		r = -e->code;
 	if (r == 0)
-		r = add_snapshots(img, p, root, e);
+		r = add_snapshots(img, p, e);
 	xml_free(root);
 	img->sector_size = p->sector_size;
 	return r;

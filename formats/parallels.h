@@ -33,12 +33,14 @@ struct parallels_file {
 	uint64_t cluster; /* bytes; any number of sectors */
 	uint64_t unit;    /* bytes that entries count in */
 	uint64_t nentries;
-	uint64_t data_pos; /* no cluster lies before it */
+	uint64_t data_pos;      /* no cluster lies before it */
+	const struct xml *node; /* in the descriptor, as long as that is being read */
 };
 
 #define PARALLELS_NONE SIZE_MAX /* as parent */
 
 struct parallels_shot {
+	const char *guid; /* in the descriptor, as long as that is being read */
 	size_t parent;
 	char *broken; /* why its files cannot be read; NULL: they can */
 };
@@ -79,12 +81,9 @@ int parallels_file_map(const struct parallels_file *f, struct cache *cache, uint
 
 bool parallels_desc_probe(const unsigned char *head, size_t len);
 
-/* Fills p and opens the files.  root must outlive what guid gave. */
+/* Fills p and opens the files.  What p says of guid and node lies in root. */
 int parallels_desc_read(
 	struct image *img, struct parallels *p, const struct xml *root, struct err *e);
-
-/* What the descriptor calls a shot. */
-const char *parallels_desc_guid(const struct xml *root, size_t shot);
 
 bool parallels_same_guid(const char *a, const char *b);
 

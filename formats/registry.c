@@ -45,7 +45,7 @@ const struct format *format_find(const char *name)
 	return NULL;
 }
 
-bool format_bundle(const char *dir, char *path, size_t size)
+const struct format *format_bundle(const char *dir, char *path, size_t size)
 {
 	struct stat st;
 
@@ -54,9 +54,9 @@ bool format_bundle(const char *dir, char *path, size_t size)
 			continue;
 		if (snprintf(path, size, "%s/%s", dir, (*f)->bundle) < (int)size &&
 			stat(path, &st) == 0 && S_ISREG(st.st_mode))
-			return true;
+			return *f;
 	}
-	return false;
+	return NULL;
 }
 
 const struct format *format_probe(const struct peek *p)

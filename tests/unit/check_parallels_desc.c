@@ -165,6 +165,11 @@ START_TEST(shots_are_states)
 	ck_assert_uint_eq(img->nstates, 1);
 	shows(img->states[0].view, "tmrt");
 	image_close(img);
+	o.format = "parallels";
+	ck_assert_ok(image_open(BUNDLE, &o, &img, &e), &e);
+	image_close(img);
+	o.format = "raw";
+	ck_assert_fails(image_open(BUNDLE, &o, &img, &e), EINVAL, &e, "a directory");
 	options_free(&o);
 }
 END_TEST
