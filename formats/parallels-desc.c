@@ -316,6 +316,11 @@ static int open_named(struct image *img, const char *name, struct io **io, struc
 	return image_open_part(img, base, "image", io, &moved) == 0 ? 0 : r;
 }
 
+static bool same_file(const struct io *a, const struct io *b)
+{
+	return a->ino == b->ino && a->dev == b->dev;
+}
+
 /* Is the file one of another shot, too? */
 static bool is_taken(const struct parallels *p, const struct parallels_file *f)
 {
@@ -323,8 +328,7 @@ static bool is_taken(const struct parallels *p, const struct parallels_file *f)
 		for (size_t k = 0; k < p->nshots; k++) {
 			const struct parallels_file *other = &p->storages[i].files[k];
 
-			if (other != f && other->io && other->io->ino == f->io->ino &&
-				other->io->dev == f->io->dev)
+			if (other != f && other->io && same_file(other->io, f->io))
 				return true;
 		}
 	return false;
@@ -362,6 +366,8 @@ static int open_file(
 	r = open_named(img, xml_text(f->node, "File"), &f->io, e);
 	if (r < 0)
 		return r;
+	if (same_file(f->io, img->io))
+		return err_set(e, ELOOP, "%s: the descriptor itself", f->io->name);
 	if (is_taken(p, f))
 		return err_set(e, ELOOP, "%s: the image of more than one shot", f->io->name);
 	r = plain ? read_plain(p, f, shot, e) : parallels_file_read(f, e);
