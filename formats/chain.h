@@ -24,6 +24,9 @@ struct opening {
 	size_t nfiles;
 };
 
+/* The way of a parent.  format: that child records, or NULL. */
+struct opening opening_of_parent(const struct image *child, const char *format);
+
 /* One image on io, which it takes, also on failure; without its parents. */
 int image_from_io(struct io *io, const struct image_options *o, const struct opening *how,
 	struct image **out, struct err *e);

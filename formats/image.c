@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* image.c - one image: its file, its lock, its format, its states.  The chain is chain.c's. */
 #include <errno.h>
+#include <inttypes.h>
 #include <limits.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -132,6 +133,7 @@ static void image_free(struct image *img)
 	for (size_t i = 0; i < IMAGE_OTHER_NAMES; i++)
 		free(img->parent_others[i]);
 	free(img->parent_format);
+	free(img->machine_dir);
 	for (size_t i = 0; i < img->nmembers; i++)
 		io_unref(img->members[i]);
 	free(img->members);
@@ -195,7 +197,7 @@ static int take_after(struct image *img, const struct opening *how, struct err *
 	}
 	if (r == 0)
 		r = find_place(img, e);
-	img->root = how->child ? how->child->root : img->dir;
+	img->root = how->child ? policy_root(how->child, img->path) : img->dir;
 	img->guessed = how->guessed;
 	return r;
 }
@@ -243,6 +245,13 @@ int image_open_as(struct io *io, const struct image_options *o, const struct ope
 	return 0;
 }
 
+bool image_is_bundle(const char *dir)
+{
+	char path[PATH_MAX];
+
+	return format_bundle(dir, path, sizeof path) != NULL;
+}
+
 int image_open_io(struct io *io, const struct image_options *o, struct image **out, struct err *e)
 {
 	struct opening how = {.format = o->format};
@@ -270,9 +279,14 @@ static bool is_package(struct io *io, const struct image_options *o)
 
 int image_open(const char *path, const struct image_options *o, struct image **out, struct err *e)
 {
-	struct io *io = io_open(path, e);
+	char file[PATH_MAX];
+	const struct format *bundle = format_bundle(path, file, sizeof file);
+	struct io *io;
 	int r;
 
+	if (bundle && (!o->format || format_find(o->format) == bundle))
+		path = file;
+	io = io_open(path, e);
 	if (!io)
 		return -e->code;
 	r = lock_for_reading(io, o->share, e);
@@ -297,7 +311,7 @@ int image_open_part(
 	if (r < 0)
 		return r;
 	(*io)->cache = img->opts->cache;
-	r = lock_for_reading(*io, img->opts->share, e);
+	r = img->opts->nolock ? 0 : lock_for_reading(*io, img->opts->share, e);
 	if (r == 0 && img->package)
 		r = add_member(img, *io, e);
 	if (r < 0) {
@@ -323,6 +337,25 @@ void image_warn(const struct image *img, const char *fmt, ...)
 	va_end(ap);
 	err_clean(text);
 	img->opts->warn(text);
+}
+
+int image_read_parent_name(struct image *img, uint64_t pos, uint32_t len, struct err *e)
+{
+	static const char what[] = "backing file name";
+	int r;
+
+	if (len == 0 || len > LIMIT_NAME)
+		return err_set(
+			e, EINVAL, "%s: %" PRIu32 " bytes are not 1..%d", what, len, LIMIT_NAME);
+	if (!range_fits(pos, len, img->io->size))
+		return err_set(e, EINVAL, "%s: passes the end of the file", what);
+	img->parent_name = calloc(1, len + 1);
+	if (!img->parent_name)
+		return err_nomem(e);
+	r = io_read(img->io, img->parent_name, len, pos, e);
+	if (r == 0 && strlen(img->parent_name) != len)
+		r = err_set(e, EINVAL, "%s: has a NUL in it", what);
+	return r;
 }
 
 int image_add_parent_name(struct image *img, const char *windows_name, struct err *e)

@@ -31,6 +31,7 @@ struct image_options {
 	bool share;                     /* read although somebody holds the image for writing */
 	bool nosnapshots;               /* do not look at the table of internal snapshots */
 	bool ignore_parent_id;          /* take a parent that changed since the child was made */
+	bool nolock;                    /* of parts: only a look at what the image is */
 	struct cache *cache;            /* required */
 	struct codec *codec;            /* required */
 	void (*warn)(const char *text); /* what the user should know though it works; may be NULL */
@@ -56,6 +57,8 @@ struct image {
 	char *path;           /* of the file, absolute and without links; NULL: not a file */
 	char *dir;            /* where names in this image start from; NULL: likewise */
 	const char *root;     /* dir of the image that the user named: the fence round all names */
+	char *machine_dir; /* what is above root when that is a folder of snapshots: the fence of a
+			    * search by id, told by that search; NULL: root is */
 	bool guessed; /* a parent whose format its child does not record: it may name no file */
 	struct view *missing;    /* stands in for a parent that was left closed */
 	struct package *package; /* that it is a part of, held; NULL: none */
@@ -71,8 +74,13 @@ struct image {
 	char *parent_format;               /* malloc'ed, as the file says it; NULL: not recorded */
 	unsigned char id[GUID_LEN];        /* what the image calls itself; zero: nothing */
 	unsigned char parent_id[GUID_LEN]; /* what it calls its parent; likewise */
-	uint32_t sector_size;              /* logical sectors as the file says; 0: it does not */
+	unsigned char change_id[GUID_LEN]; /* another one whenever its bytes change; likewise */
+	unsigned char parent_change_id[GUID_LEN]; /* of the parent, as it was then; likewise */
+	uint32_t sector_size; /* logical sectors as the file says; 0: it does not */
 };
+
+/* Is dir a directory that is one image as a whole?  image_open takes it by its name. */
+bool image_is_bundle(const char *dir);
 
 /* Opens path and everything it refers to.  The error names the file at fault. */
 int image_open(const char *path, const struct image_options *o, struct image **img, struct err *e);
@@ -91,6 +99,9 @@ int image_open_part(
 /* For drivers: tell the user something that does not stop us. */
 void image_warn(const struct image *img, const char *fmt, ...)
 	__attribute__((format(printf, 2, 3)));
+
+/* For drivers: the parent's name is the len bytes at pos of the file. */
+int image_read_parent_name(struct image *img, uint64_t pos, uint32_t len, struct err *e);
 
 /* For drivers: one more name of the parent, as Windows writes it; copied, with our separators.  The
  * first is the parent_name.  An empty name, one that is known already and what there is no room for
