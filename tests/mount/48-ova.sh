@@ -62,6 +62,9 @@ try_format "a VDI" d.vdi -O vdi
 try_format "a VHD" d.vhd -O vpc -o force_size=on
 try_format "a fixed VHD" d.vhd -O vpc -o subformat=fixed,force_size=on
 try_format "a VHDX" d.vhdx -O vhdx
+try_format "a QED" d.qed -O qed
+try_format "a qcow" d.qcow -O qcow
+try_format "a Parallels disk" d.hdd -O parallels
 try_format "a raw disk" d.raw -O raw
 qemu-img convert -q -f raw -O vmdk -o subformat=twoGbMaxExtentFlat src d.vmdk
 one d.vmdk
