@@ -178,15 +178,28 @@ static int leave_closed(struct image *img, struct err *e)
 	return 0;
 }
 
+static int refuse_unnamed(const struct image *img, struct err *e)
+{
+	char id[GUID_TEXT];
+
+	guid_text(id, img->parent_id);
+	err_set(e, ENOTSUP, "%s: it names its parent only by UUID, %s, which is not supported",
+		img->io->name, id);
+	return err_hint(e, "-o nobacking opens it without");
+}
+
 int chain_open(struct image *top, struct err *e)
 {
 	size_t depth = 1;
 
-	for (struct image *img = top; img->parent_name; img = img->parent) {
+	for (struct image *img = top; img->parent_name || !guid_is_zero(img->parent_id);
+		img = img->parent) {
 		int r;
 
 		if (img->opts->nobacking)
 			return leave_closed(img, e);
+		if (!img->parent_name)
+			return refuse_unnamed(img, e);
 		if (++depth > LIMIT_CHAIN_DEPTH)
 			return err_set(e, ELOOP, "%s: the backing chain is longer than %d images",
 				top->io->name, LIMIT_CHAIN_DEPTH);

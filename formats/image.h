@@ -67,7 +67,9 @@ struct image {
 	char *parent_format;               /* malloc'ed, as the file says it; NULL: not recorded */
 	unsigned char id[GUID_LEN];        /* what the image calls itself; zero: nothing */
 	unsigned char parent_id[GUID_LEN]; /* what it calls its parent; likewise */
-	uint32_t sector_size;              /* logical sectors as the file says; 0: it does not */
+	unsigned char change_id[GUID_LEN]; /* another one whenever its bytes change; likewise */
+	unsigned char parent_change_id[GUID_LEN]; /* of the parent, as it was then; likewise */
+	uint32_t sector_size; /* logical sectors as the file says; 0: it does not */
 };
 
 /* Opens path and everything it refers to.  The error names the file at fault. */

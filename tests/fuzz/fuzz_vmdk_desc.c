@@ -19,7 +19,7 @@ static void check_desc(const struct vmdk_desc *d, const char *text, size_t size)
 	fuzz_require(d->nlines > 0 && d->nlines <= VMDK_MAX_EXTENTS);
 	check_string(d->create_type, text, size);
 	check_string(d->parent_hint, text, size);
-	check_string(d->parent_uuid, text, size);
+	check_string(d->encoding, text, size);
 	for (size_t i = 0; i < d->nlines; i++) {
 		const struct vmdk_line *x = &d->lines[i];
 

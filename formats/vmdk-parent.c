@@ -1,0 +1,118 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* vmdk-parent.c - how a delta names its parent, and how that is known again.
+ *
+ * VMware names the parent's descriptor and its content ID, which changes with the first write after
+ * each open.  VirtualBox names it by UUID alone, so that it may be of another format; a second UUID
+ * changes with what the parent holds.
+ */
+#include <errno.h>
+#include <inttypes.h>
+#include <string.h>
+#include <strings.h>
+
+#include "err.h"
+#include "format.h"
+#include "image.h"
+#include "io.h"
+#include "vmdk.h"
+
+static bool has_uuid(const unsigned char *id)
+{
+	return !guid_is_zero(id);
+}
+
+/* Those who write no descriptor name the parent's data itself. */
+static bool is_flat(const struct vmdk_desc *d, const char *name)
+{
+	static const char suffix[] = "-flat.vmdk";
+	size_t n = strlen(name);
+
+	return d->bare && n > strlen(suffix) && strcasecmp(name + n - strlen(suffix), suffix) == 0;
+}
+
+static int name_parent(struct image *img, const struct vmdk_desc *d, struct err *e)
+{
+	char name[VMDK_NAME_ROOM];
+	int r = vmdk_name_decode(d, d->parent_hint, name, e);
+
+	if (r < 0)
+		return err_in(e, "parentFileNameHint");
+	img->parent_name = strdup(name);
+	img->parent_format = strdup(is_flat(d, name) ? "raw" : img->format->name);
+	return img->parent_name && img->parent_format ? 0 : err_nomem(e);
+}
+
+int vmdk_set_parent(struct image *img, const struct vmdk_desc *d, struct err *e)
+{
+	memcpy(img->id, d->id, GUID_LEN);
+	memcpy(img->change_id, d->change_id, GUID_LEN);
+	memcpy(img->parent_id, d->parent_id, GUID_LEN);
+	memcpy(img->parent_change_id, d->parent_change_id, GUID_LEN);
+	if (d->parent_hint)
+		return name_parent(img, d, e);
+	if (d->parent_cid == VMDK_NO_CID || has_uuid(d->parent_id))
+		return 0;
+	/* Left closed it may be called what it likes. */
+	if (img->opts->nobacking) {
+		img->parent_name = strdup("?");
+		return img->parent_name ? 0 : err_nomem(e);
+	}
+	return err_set(e, EINVAL, "it has a parent, parentCID=%08" PRIx32 ", but does not name it",
+		d->parent_cid);
+}
+
+static int refuse_uuid(const struct image *img, const struct image *parent, const char *what,
+	const unsigned char *wanted, const unsigned char *found, struct err *e)
+{
+	char wanted_text[GUID_TEXT], found_text[GUID_TEXT];
+
+	guid_text(wanted_text, wanted);
+	guid_text(found_text, found);
+	err_set(e, EINVAL, "%s: the parent %s %s: UUID %s, %s expected", img->io->name,
+		parent->io->name, what, found_text, wanted_text);
+	return err_hint(e, "-o ignore_parent_id takes it all the same");
+}
+
+static int compare_uuids(const struct image *img, const struct image *parent, struct err *e)
+{
+	if (memcmp(img->parent_id, parent->id, GUID_LEN) != 0)
+		return refuse_uuid(img, parent, "is another image", img->parent_id, parent->id, e);
+	if (has_uuid(img->parent_change_id) && has_uuid(parent->change_id) &&
+		memcmp(img->parent_change_id, parent->change_id, GUID_LEN) != 0)
+		return refuse_uuid(img, parent, "was changed after the image was made",
+			img->parent_change_id, parent->change_id, e);
+	return 0;
+}
+
+static int compare_cids(const struct image *img, const struct vmdk_desc *child,
+	const struct image *parent, const struct vmdk_desc *base, struct err *e)
+{
+	if (base->cid == child->parent_cid)
+		return 0;
+	err_set(e, EINVAL,
+		"%s: the parent %s was changed after the image was made: CID %08" PRIx32
+		", %08" PRIx32 " expected",
+		img->io->name, parent->io->name, base->cid, child->parent_cid);
+	return err_hint(e, "-o ignore_parent_id takes it all the same");
+}
+
+int vmdk_compare_parent(const struct image *img, const struct vmdk_desc *child,
+	const struct image *parent, const struct vmdk_desc *base, struct err *e)
+{
+	/* An old ESX delta that has no descriptor knows a name and nothing else. */
+	if (child->bare)
+		return 0;
+	if (has_uuid(child->parent_id)) {
+		int r = compare_uuids(img, parent, e);
+
+		if (r < 0)
+			return r;
+	} else if (!base) {
+		return err_set(e, EINVAL, "%s: the parent is %s, vmdk was expected", img->io->name,
+			parent->format->name);
+	}
+	/* VirtualBox leaves the content ID of the parent open. */
+	if (!base || (child->parent_cid == VMDK_NO_CID && has_uuid(child->parent_id)))
+		return 0;
+	return compare_cids(img, child, parent, base, e);
+}
