@@ -45,20 +45,20 @@ static bool overlaps(uint64_t a, uint64_t a_len, uint64_t b, uint64_t b_len)
 	return a < b + b_len && b < a + a_len;
 }
 
+static bool is_sector(uint64_t place)
+{
+	return place > VMDK_ZERO;
+}
+
 /* May table i be at sector?  The last table need not be longer than the disk wants it. */
 static bool table_possible(const struct vmdk_tables *t, uint64_t i, uint64_t sector)
 {
 	uint64_t len = MIN(t->per_table, t->ngrains - i * t->per_table) * t->entry_len;
 	uint64_t pos = sector * VMDK_SECTOR;
 
-	return sector > 0 && sector <= t->io->size / VMDK_SECTOR &&
+	return is_sector(sector) && sector <= t->io->size / VMDK_SECTOR &&
 	       range_fits(pos, len, t->io->size) && !overlaps(pos, len, t->gd_pos, t->gd_len) &&
 	       !(t->rgd_pos && overlaps(pos, len, t->rgd_pos, t->gd_len));
-}
-
-static bool is_sector(uint64_t place)
-{
-	return place > VMDK_ZERO;
 }
 
 static bool grain_possible(const struct vmdk_tables *t, uint64_t place)

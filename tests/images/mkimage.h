@@ -47,7 +47,8 @@ struct family {
 };
 
 extern const struct family vdi_family, vhd_family, vhdx_family;
-extern const struct family vmdk_sparse_family, vmdk_stream_family, vmdk_text_family;
+extern const struct family vmdk_sparse_family, vmdk_stream_family, vmdk_text_family,
+	vmdk_esx_family;
 extern const struct family qcow2_good_family, qcow2_bad_family;
 
 /* One image being made. */
