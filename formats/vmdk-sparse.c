@@ -69,8 +69,8 @@ static int load_tables(
 		r = vmdk_tables_check(&s->tables, &lost, e);
 	if (r == 0 && lost > 0)
 		image_warn(img,
-			"%s: %" PRIu64 " entries of the grain directory are lost; the redundant "
-			"one is used for them",
+			"%s: entries of the grain directory that are lost: %" PRIu64
+			"; the redundant one is used for them",
 			s->tables.io->name, lost);
 	return r;
 }

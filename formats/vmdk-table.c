@@ -137,23 +137,34 @@ static int find_table(const struct vmdk_tables *t, uint64_t i, uint64_t *sector,
 	return bad_table(t, i, raw, e);
 }
 
+/* Is entry i of the directory no good, and its twin is? */
+static bool is_lost(const struct vmdk_tables *t, uint64_t i, const unsigned char *entry,
+	const unsigned char *twin)
+{
+	uint64_t place = t->table_at(t, entry);
+
+	return !table_possible(t, i, place) && !(place == VMDK_ZERO && t->zero_tables) &&
+	       table_possible(t, i, t->table_at(t, twin));
+}
+
 int vmdk_tables_check(const struct vmdk_tables *t, uint64_t *lost, struct err *e)
 {
-	uint64_t i = 0, tables = count_tables(t);
+	uint64_t tables = t->rgd_pos ? count_tables(t) : 0, here;
 
-	for (*lost = 0; t->rgd_pos && i < tables;) {
+	*lost = 0;
+	for (uint64_t i = 0; i < tables; i += here) {
+		unsigned char twins[META_PAGE];
+		uint64_t at = i * t->entry_len;
 		struct meta m;
-		int r = meta_pin(t->cache, t->io, t->gd_pos + i * t->entry_len, &m, e);
+		int r = meta_pin(t->cache, t->io, t->gd_pos + at, &m, e);
 
 		if (r < 0)
 			return r;
-		for (size_t at = 0; r == 0 && at < m.n && i < tables; at += t->entry_len, i++) {
-			uint64_t place = t->table_at(t, m.p + at), other = VMDK_NONE;
-
-			if (!table_possible(t, i, place) && !(place == VMDK_ZERO && t->zero_tables))
-				r = find_redundant_table(t, i, &other, e);
-			*lost += other != VMDK_NONE;
-		}
+		here = MIN(m.n / t->entry_len, tables - i);
+		r = meta_read(t->cache, t->io, twins, here * t->entry_len, t->rgd_pos + at, e);
+		for (uint64_t k = 0; r == 0 && k < here; k++)
+			*lost +=
+				is_lost(t, i + k, m.p + k * t->entry_len, twins + k * t->entry_len);
 		meta_unpin(t->cache, &m);
 		if (r < 0)
 			return r;

@@ -274,9 +274,9 @@ START_TEST(the_use_of_the_redundant_directory_is_told)
 	opens_with_warning("");
 	build_vmdk_put(&b, b.gd * SECTOR + 4, 4, 0);
 	build_vmdk_put(&b, b.gd * SECTOR + 12, 4, UINT32_MAX);
-	opens_with_warning("2 entries of the grain directory are lost");
+	opens_with_warning("directory that are lost: 2;");
 	build_vmdk_put(&b, b.rgd * SECTOR + 4, 4, 0);
-	opens_with_warning("1 entries of the grain directory are lost");
+	opens_with_warning("directory that are lost: 1;");
 	build_vmdk_put(&b, b.rgd * SECTOR + 12, 4, 0);
 	opens_with_warning("");
 	build_vmdk_put(&b, AT_GD, 8, b.len / SECTOR);
