@@ -5,6 +5,7 @@
  * each open.  VirtualBox names it by UUID alone, so that it may be of another format; a second UUID
  * changes with what the parent holds.
  */
+#include <assert.h>
 #include <errno.h>
 #include <inttypes.h>
 #include <string.h>
@@ -105,14 +106,10 @@ int vmdk_compare_parent(const struct image *img, const struct vmdk_desc *child,
 	if (has_uuid(child->parent_id)) {
 		int r = compare_uuids(img, parent, e);
 
-		if (r < 0)
+		/* VirtualBox leaves the content ID of the parent open. */
+		if (r < 0 || !base || child->parent_cid == VMDK_NO_CID)
 			return r;
-	} else if (!base) {
-		return err_set(e, EINVAL, "%s: the parent is %s, vmdk was expected", img->io->name,
-			parent->format->name);
 	}
-	/* VirtualBox leaves the content ID of the parent open. */
-	if (!base || (child->parent_cid == VMDK_NO_CID && has_uuid(child->parent_id)))
-		return 0;
+	assert(base); /* or there is a UUID */
 	return compare_cids(img, child, parent, base, e);
 }

@@ -170,9 +170,9 @@ static int check_area(
 	if (area->start > 0 && area->start <= io->size / VMDK_SECTOR && area->len >= len)
 		return 0;
 	return err_set(e, EUCLEAN,
-		"%s: %" PRIu64 " sectors from sector %" PRIu64 " on; at least %" PRIu64
-		" in a file of %" PRIu64 " bytes were expected",
-		what, area->len, area->start, len, io->size);
+		"%s: %" PRIu64 " sectors from sector %" PRIu64
+		" on are not possible here, in a file of %" PRIu64 " bytes",
+		what, area->len, area->start, io->size);
 }
 
 static int sesparse_load(struct sesparse *s, struct err *e)
@@ -188,15 +188,15 @@ static int sesparse_load(struct sesparse *s, struct err *e)
 	if (r == 0)
 		r = check_area(&s->h.directory, div_round_up(t->gd_len, VMDK_SECTOR),
 			"grain directory", io, e);
-	if (r == 0)
-		r = check_area(&s->h.tables, 0, "grain tables", io, e);
-	if (r == 0)
-		r = check_area(&s->h.grains, 0, "grains", io, e);
 	if (r == 0 && !vmdk_directory_fits(t, s->h.directory.start))
 		r = err_set(e, EUCLEAN,
 			"grain directory of %" PRIu64 " bytes in sector %" PRIu64
 			" is not inside the file, %" PRIu64 " bytes",
 			t->gd_len, s->h.directory.start, io->size);
+	if (r == 0)
+		r = check_area(&s->h.tables, 0, "grain tables", io, e);
+	if (r == 0)
+		r = check_area(&s->h.grains, 0, "grains", io, e);
 	t->gd_pos = s->h.directory.start * VMDK_SECTOR;
 	t->first_grain = s->h.grains.start;
 	return r;

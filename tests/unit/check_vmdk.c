@@ -204,6 +204,14 @@ START_TEST(an_entry_of_1_is_a_table_of_zero_grains)
 	ck_assert_ok(v->ops->map(v, 3 * GRAIN, 10 * GRAIN, &x, &s.e), &s.e);
 	ck_assert(x.kind == EXTENT_ZERO && x.len == 5 * GRAIN);
 	subject_reads(v, 8 * GRAIN, GRAIN, 0x12);
+	/* a table of zeroes before one that is not there */
+	build_vmdk_put(&b, b.gd * SECTOR + 8, 4, 0);
+	build_vmdk_put(&b, b.rgd * SECTOR + 8, 4, 0);
+	v = opened();
+	ck_assert_ok(v->ops->map(v, 4 * GRAIN, 10 * GRAIN, &x, &s.e), &s.e);
+	ck_assert(x.kind == EXTENT_ZERO && x.len == 4 * GRAIN);
+	ck_assert_ok(v->ops->map(v, 8 * GRAIN, 6 * GRAIN, &x, &s.e), &s.e);
+	ck_assert(x.kind == EXTENT_BELOW && x.len == 6 * GRAIN);
 }
 END_TEST
 

@@ -9,6 +9,7 @@
 #include "bytes.h"
 #include "err.h"
 #include "fault_io.h"
+#include "info.h"
 #include "io.h"
 #include "subject.h"
 #include "unit.h"
@@ -501,6 +502,37 @@ START_TEST(headers_that_are_not_known_are_refused)
 }
 END_TEST
 
+START_TEST(directories_that_are_cut_are_refused)
+{
+	b.len = b.gd * SECTOR + 8;
+	ck_assert_fails(try_described(SE_LINE), EUCLEAN, &s.e,
+		"grain directory of 16 bytes in sector 8 is not inside");
+}
+END_TEST
+
+static void says(const char *part)
+{
+	char *json = info_json(s.img, 0, &s.e);
+
+	ck_assert_ptr_nonnull(json);
+	ck_assert_msg(strstr(json, part), "no %s in %s", part, json);
+	free(json);
+}
+
+START_TEST(facts_are_told)
+{
+	described(SE_LINE);
+	says("\"cluster-size\": 4096");
+	says("\"format\": \"SESPARSE\"");
+	build_esx_free(&b);
+	build_cowd_new(&b, COWD_SECTORS, 1);
+	alone();
+	says("\"cluster-size\": 512");
+	says("\"create-type\": \"vmfsSparse\"");
+	says("\"format\": \"VMFSSPARSE\"");
+}
+END_TEST
+
 /* Deltas of both kinds are laid over anything. */
 START_TEST(deltas_lie_on_parents)
 {
@@ -565,6 +597,8 @@ static TCase *sesparse_tests(void)
 	tcase_add_test(tc, entries_that_stand_for_nothing_hurt_their_own_place);
 	tcase_add_test(tc, directory_entries_are_checked);
 	tcase_add_loop_test(tc, headers_that_are_not_known_are_refused, 0, COUNT(se_bends));
+	tcase_add_test(tc, directories_that_are_cut_are_refused);
+	tcase_add_test(tc, facts_are_told);
 	tcase_add_test(tc, deltas_lie_on_parents);
 	return tc;
 }

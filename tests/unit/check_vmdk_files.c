@@ -190,6 +190,32 @@ START_TEST(an_extent_of_no_size_carries_a_descriptor)
 }
 END_TEST
 
+static void write_stream(const char *name, unsigned grain, unsigned char byte)
+{
+	struct build_vmdk b;
+
+	build_stream_new(&b, 64, 8, WITH_NEWLINES | WITH_PACKED | WITH_LBA);
+	build_stream_grain(&b, grain, 4096, byte);
+	build_stream_finish(&b);
+	write_file(name, b.bytes, b.len);
+	build_vmdk_free(&b);
+}
+
+START_TEST(streams_may_be_extents)
+{
+	const struct view *v;
+
+	write_numbered("a.img", 8, 1);
+	write_stream("b.vmdk", 2, 'b');
+	write_stream("c.vmdk", 2, 'c');
+	v = described(HEAD "RW 8 FLAT \"a.img\" 0\nRW 64 SPARSE \"b.vmdk\"\n"
+			   "RW 64 SPARSE \"c.vmdk\"\nRW 64 SPARSE \"b.vmdk\"\n");
+	subject_reads(v, (8 + 16) * SECTOR, 8 * SECTOR, 'b');
+	subject_reads(v, (72 + 16) * SECTOR, 8 * SECTOR, 'c');
+	subject_reads(v, (136 + 16) * SECTOR, 8 * SECTOR, 'b');
+}
+END_TEST
+
 START_TEST(the_sector_size_is_told)
 {
 	described(HEAD "RW 8 ZERO\nddb.logicalSectorSize = \"4096\"\n");
@@ -405,6 +431,7 @@ Suite *vmdk_files_suite(void)
 	tcase_add_loop_test(tc, impossible_extents_are_refused, 0, COUNT(refusals));
 	tcase_add_test(tc, a_renamed_image_shows_itself);
 	tcase_add_test(tc, an_extent_of_no_size_carries_a_descriptor);
+	tcase_add_test(tc, streams_may_be_extents);
 	tcase_add_test(tc, the_sector_size_is_told);
 	tcase_add_test(tc, tables_in_holes_are_not_read);
 	tcase_add_test(tc, tables_in_holes_do_not_prolong_what_is_zero);

@@ -173,6 +173,19 @@ START_TEST(a_lost_footer_loses_nothing)
 }
 END_TEST
 
+START_TEST(what_the_line_says_more_than_the_header_is_no_loss)
+{
+	const struct view *v;
+
+	build_vmdk_text(&b, "version=1\nRW 1000 SPARSE \"x\"\n");
+	build_stream_grain(&b, 16, GRAIN / 2, 'c');
+	cut();
+	v = opened();
+	subject_reads(v, 16 * GRAIN, GRAIN / 2, 'c');
+	subject_maps(v, 16 * GRAIN + GRAIN, EXTENT_ZERO, 1000 * SECTOR - 17 * GRAIN);
+}
+END_TEST
+
 /* Where grains do not come in order, a gap says nothing. */
 START_TEST(order_matters)
 {
@@ -253,6 +266,7 @@ Suite *vmdk_scan_suite(void)
 	tcase_add_test(tc, a_table_says_that_its_grains_are_all);
 	tcase_add_test(tc, a_directory_says_that_all_grains_are_there);
 	tcase_add_test(tc, a_lost_footer_loses_nothing);
+	tcase_add_test(tc, what_the_line_says_more_than_the_header_is_no_loss);
 	tcase_add_test(tc, order_matters);
 	tcase_add_loop_test(tc, nothing_is_believed_behind_damage, 0, COUNT(bends));
 	tcase_add_test(tc, where_nothing_is_left_the_reason_is_told);
