@@ -85,14 +85,8 @@ static int place_directory(struct vmdk_tables *t, const struct vmdk_cowd_header 
 		return err_set(e, EINVAL,
 			"grain directory of %" PRIu32 " entries, %" PRIu64 " expected", h->gd_len,
 			t->gd_len / ENTRY_SIZE);
-	if (!vmdk_directory_fits(t, h->gd))
-		return err_set(e, EUCLEAN,
-			"grain directory of %" PRIu64 " bytes in sector %" PRIu32
-			" is not inside the file, %" PRIu64 " bytes",
-			t->gd_len, h->gd, t->io->size);
-	t->gd_pos = h->gd * (uint64_t)VMDK_SECTOR;
 	t->first_grain = h->gd + div_round_up(t->gd_len, VMDK_SECTOR);
-	return 0;
+	return vmdk_tables_place(t, h->gd, e);
 }
 
 static int load_tables(struct vmdk_tables *t, struct err *e)

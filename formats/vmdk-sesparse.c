@@ -188,16 +188,12 @@ static int sesparse_load(struct sesparse *s, struct err *e)
 	if (r == 0)
 		r = check_area(&s->h.directory, div_round_up(t->gd_len, VMDK_SECTOR),
 			"grain directory", io, e);
-	if (r == 0 && !vmdk_directory_fits(t, s->h.directory.start))
-		r = err_set(e, EUCLEAN,
-			"grain directory of %" PRIu64 " bytes in sector %" PRIu64
-			" is not inside the file, %" PRIu64 " bytes",
-			t->gd_len, s->h.directory.start, io->size);
+	if (r == 0)
+		r = vmdk_tables_place(t, s->h.directory.start, e);
 	if (r == 0)
 		r = check_area(&s->h.tables, 0, "grain tables", io, e);
 	if (r == 0)
 		r = check_area(&s->h.grains, 0, "grains", io, e);
-	t->gd_pos = s->h.directory.start * VMDK_SECTOR;
 	t->first_grain = s->h.grains.start;
 	return r;
 }

@@ -38,25 +38,19 @@ static uint64_t decode_sector(const struct vmdk_tables *t, const unsigned char *
 static int place_directory(
 	struct vmdk_tables *t, const struct vmdk_header *h, const struct image *img, struct err *e)
 {
+	bool redundant;
 	int r = vmdk_tables_measure(t, e);
-	bool redundant = r == 0 && (h->flags & VMDK_REDUNDANT) && vmdk_directory_fits(t, h->rgd);
 
 	if (r < 0)
 		return r;
-	if (vmdk_directory_fits(t, h->gd)) {
-		t->gd_pos = h->gd * VMDK_SECTOR;
-		t->rgd_pos = redundant ? h->rgd * VMDK_SECTOR : 0;
-	} else if (redundant) {
-		t->gd_pos = h->rgd * VMDK_SECTOR;
+	redundant = (h->flags & VMDK_REDUNDANT) && vmdk_directory_fits(t, h->rgd);
+	if (redundant && !vmdk_directory_fits(t, h->gd)) {
 		image_warn(img, "%s: the grain directory is lost; the redundant one is used",
 			t->io->name);
-	} else {
-		return err_set(e, EUCLEAN,
-			"grain directory of %" PRIu64 " bytes in sector %" PRIu64
-			" is not inside the file, %" PRIu64 " bytes",
-			t->gd_len, h->gd, t->io->size);
+		return vmdk_tables_place(t, h->rgd, e);
 	}
-	return 0;
+	t->rgd_pos = redundant ? h->rgd * VMDK_SECTOR : 0;
+	return vmdk_tables_place(t, h->gd, e);
 }
 
 static int load_tables(

@@ -38,6 +38,17 @@ bool vmdk_directory_fits(const struct vmdk_tables *t, uint64_t sector)
 	       range_fits(sector * VMDK_SECTOR, t->gd_len, t->io->size);
 }
 
+int vmdk_tables_place(struct vmdk_tables *t, uint64_t sector, struct err *e)
+{
+	if (!vmdk_directory_fits(t, sector))
+		return err_set(e, EUCLEAN,
+			"grain directory of %" PRIu64 " bytes in sector %" PRIu64
+			" is not inside the file, %" PRIu64 " bytes",
+			t->gd_len, sector, t->io->size);
+	t->gd_pos = sector * VMDK_SECTOR;
+	return 0;
+}
+
 /* What is possible. */
 
 static bool overlaps(uint64_t a, uint64_t a_len, uint64_t b, uint64_t b_len)

@@ -170,8 +170,11 @@ struct vmdk_tables {
 /* Sets ngrains, and gd_len, from the rest. */
 int vmdk_tables_measure(struct vmdk_tables *t, struct err *e);
 
-/* Does a directory of t lie inside the file? */
+/* Would a directory of t that begins in this sector lie inside the file? */
 bool vmdk_directory_fits(const struct vmdk_tables *t, uint64_t sector);
+
+/* That is where it is: sets gd_pos. */
+int vmdk_tables_place(struct vmdk_tables *t, uint64_t sector, struct err *e);
 
 /* Reads the directory and tells how many of its entries only the redundant one has. */
 int vmdk_tables_check(const struct vmdk_tables *t, uint64_t *lost, struct err *e);
