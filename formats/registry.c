@@ -66,6 +66,8 @@ static const struct {
 	{"a QED image", false, 0, "QED\0", 4},
 	{"a Parallels image", false, 0, "WithoutFreeSpace", 16},
 	{"a Parallels image", false, 0, "WithouFreSpacExt", 16},
+	{"an unfinished VMDK", false, 0, "kdmv", 4},
+	{"a list of changes to a VMDK", false, 0, "\xa2\x72\x19\xf6\1\0\0", 8},
 	{"a Bochs image", false, 0, "Bochs Virtual HD Image", 22},
 	{"an Apple disk image", true, 0, "koly", 4},
 	{"an EnCase image", false, 0, "EVF\t\r\n\xff\0", 8},

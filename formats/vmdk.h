@@ -27,9 +27,10 @@ struct image;
 struct io;
 
 #define VMDK_SECTOR 512u /* bytes of a sector in all fields, whatever the guest's sectors are */
-#define VMDK_NAME_ROOM                                                                             \
-	(3 * LIMIT_NAME + 1)   /* bytes of a file name once it is UTF-8, with the NUL */
 #define VMDK_NO_CID UINT32_MAX /* as parentCID: no parent */
+
+/* Bytes of a file name once it is UTF-8, with the NUL. */
+#define VMDK_NAME_ROOM (3 * LIMIT_NAME + 1)
 
 /* An extent line of the descriptor. */
 struct vmdk_line {
@@ -65,7 +66,7 @@ struct vmdk_extent {
 	void *priv;          /* the kind's */
 };
 
-/* A kind of extent.  All may be NULL, but for map. */
+/* A kind of extent.  What it has no need of is NULL; all map, and those with a file open. */
 struct vmdk_kind {
 	/* io is there.  On failure leaves nothing behind but io. */
 	int (*open)(struct vmdk_extent *x, const struct image *img, struct err *e);

@@ -65,6 +65,8 @@ foreign() {
 foreign a.qed 0 51454400 "QED"
 foreign a.hdd 0 "$(hex WithoutFreeSpace)" "Parallels"
 foreign a.img 0 "$(hex LUKS)babe" "LUKS"
+foreign a.vmdk 0 "$(hex kdmv)" "unfinished VMDK"
+foreign a-ctk.vmdk 0 a27219f601000000 "list of changes"
 foreign a.ova 257 "$(hex ustar)" "tar or OVA"
 foreign b.img 0 1f8b08 "gzip"
 foreign c.img 0 fd377a585a00 "xz"
