@@ -54,6 +54,9 @@ extern const struct format *const *const formats; /* NULL-terminated */
 /* By name, or NULL.  Knows the other names that images use for one format ("vhd" is "vpc"). */
 const struct format *format_find(const char *name);
 
+/* The format that files of this name usually are, by suffix, or NULL; opens nothing. */
+const struct format *format_of_name(const char *name);
+
 /* The highest bidder, or NULL when nobody bids. */
 const struct format *format_probe(const struct peek *p);
 

@@ -30,6 +30,7 @@ struct image_options {
 	bool share;                     /* read although somebody holds the image for writing */
 	bool nosnapshots;               /* do not look at the table of internal snapshots */
 	bool ignore_parent_id;          /* take a parent that changed since the child was made */
+	bool nolock;                    /* of parts: only a look at what the image is */
 	struct cache *cache;            /* required */
 	struct codec *codec;            /* required */
 	void (*warn)(const char *text); /* what the user should know though it works; may be NULL */
@@ -55,6 +56,8 @@ struct image {
 	char *path;           /* of the file, absolute and without links; NULL: not a file */
 	char *dir;            /* where names in this image start from; NULL: likewise */
 	const char *root;     /* dir of the image that the user named: the fence round all names */
+	char *machine_dir; /* what is above root when that is a folder of snapshots: the fence of a
+			    * search by id, told by that search; NULL: root is */
 	bool guessed; /* a parent whose format its child does not record: it may name no file */
 	struct view *missing; /* stands in for a parent that was left closed */
 
