@@ -12,6 +12,7 @@
 #include <strings.h>
 
 #include "err.h"
+#include "family.h"
 #include "format.h"
 #include "image.h"
 #include "io.h"
@@ -62,29 +63,6 @@ int vmdk_set_parent(struct image *img, const struct vmdk_desc *d, struct err *e)
 		d->parent_cid);
 }
 
-static int refuse_uuid(const struct image *img, const struct image *parent, const char *what,
-	const unsigned char *wanted, const unsigned char *found, struct err *e)
-{
-	char wanted_text[GUID_TEXT], found_text[GUID_TEXT];
-
-	guid_text(wanted_text, wanted);
-	guid_text(found_text, found);
-	err_set(e, EINVAL, "%s: the parent %s %s: UUID %s, %s expected", img->io->name,
-		parent->io->name, what, found_text, wanted_text);
-	return err_hint(e, "-o ignore_parent_id takes it all the same");
-}
-
-static int compare_uuids(const struct image *img, const struct image *parent, struct err *e)
-{
-	if (memcmp(img->parent_id, parent->id, GUID_LEN) != 0)
-		return refuse_uuid(img, parent, "is another image", img->parent_id, parent->id, e);
-	if (has_uuid(img->parent_change_id) && has_uuid(parent->change_id) &&
-		memcmp(img->parent_change_id, parent->change_id, GUID_LEN) != 0)
-		return refuse_uuid(img, parent, "was changed after the image was made",
-			img->parent_change_id, parent->change_id, e);
-	return 0;
-}
-
 static int compare_cids(const struct image *img, const struct vmdk_desc *child,
 	const struct image *parent, const struct vmdk_desc *base, struct err *e)
 {
@@ -104,7 +82,7 @@ int vmdk_compare_parent(const struct image *img, const struct vmdk_desc *child,
 	if (child->bare)
 		return 0;
 	if (has_uuid(child->parent_id)) {
-		int r = compare_uuids(img, parent, e);
+		int r = family_check_parent(img, parent, e);
 
 		/* VirtualBox leaves the content ID of the parent open. */
 		if (r < 0 || !base || child->parent_cid == VMDK_NO_CID)

@@ -203,6 +203,79 @@ static void make_delta(const struct job *j)
 	sparse_expect(j, &sparse, 0, 1024, FILE_DATA(2));
 }
 
+/* As VirtualBox makes children: they know their parent by UUIDs, and names mean nothing.  UUIDs
+ * here are numbers, others in each case. */
+
+struct uuids {
+	unsigned image, modification, parent, parent_modification; /* 0: none */
+};
+
+static void put_uuids(const struct job *j, int fd, const struct uuids *u)
+{
+	const struct {
+		const char *key;
+		unsigned number;
+	} keys[] = {
+		{"image", u->image},
+		{"modification", u->modification},
+		{"parent", u->parent},
+		{"parentmodification", u->parent_modification},
+	};
+	char uuid[64], text[512];
+	size_t len = 0;
+
+	for (size_t i = 0; i < N_ELEMENTS(keys); i++) {
+		strcpy(uuid, "00000000-0000-0000-0000-000000000000");
+		if (keys[i].number)
+			snprintf(uuid, sizeof uuid, "%08x-c8ca-48ed-b7aa-e6fc49da%04x",
+				keys[i].number, (unsigned)j->c->n);
+		len += snprintf(
+			text + len, sizeof text - len, "ddb.uuid.%s=\"%s\"\n", keys[i].key, uuid);
+	}
+	put_text(fd, lseek(fd, 0, SEEK_END), text);
+}
+
+/* A flat disk that might be the parent. */
+static void put_candidate(
+	const struct job *j, const char *suffix, const struct uuids *u, uint64_t from)
+{
+	char line[64], text[64], flat[64];
+	struct descriptor d = {"monolithicFlat", 7, NO_PARENT, NULL, line};
+
+	snprintf(line, sizeof line, "RW 700 FLAT \"%%s%s-flat.vmdk\" 0\n", suffix);
+	snprintf(text, sizeof text, "%s.vmdk", suffix);
+	snprintf(flat, sizeof flat, "%s-flat.vmdk", suffix);
+	put_uuids(j, put_descriptor(j, text, &d), u);
+	put_flat(j, flat, 700, from);
+}
+
+static void put_uuid_child(const struct job *j)
+{
+	struct descriptor child = {
+		"monolithicSparse", 7, NO_PARENT, NULL, "RW 1024 SPARSE \"%s-s001.vmdk\"\n"};
+
+	put_uuids(j, put_descriptor(j, ".vmdk", &child), &(struct uuids){1, 2, 3, 4});
+	sparse_put(file_new(j, "-s001.vmdk"), &sparse, FILE_DATA(2));
+	expect_size(j, 1024 * SECTOR);
+	expect(j, 0, FILE_DATA(1), 700 * SECTOR);
+	sparse_expect(j, &sparse, 0, 1024, FILE_DATA(2));
+}
+
+/* Beside the parent lie a copy that was changed since, and a disk with its name. */
+static void make_uuid_child(const struct job *j)
+{
+	put_uuid_child(j);
+	put_candidate(j, "-a", &(struct uuids){3, 5, 0, 0}, FILE_DATA(3));
+	put_candidate(j, "-base", &(struct uuids){6, 4, 0, 0}, FILE_DATA(4));
+	put_candidate(j, "-z", &(struct uuids){3, 4, 0, 0}, FILE_DATA(1));
+}
+
+static void make_uuid_stranger(const struct job *j)
+{
+	put_uuid_child(j);
+	put_candidate(j, "-base", j->c->arg, FILE_DATA(1));
+}
+
 /* A good file beside a descriptor that must not be taken. */
 static void make_bad_lines(const struct job *j)
 {
@@ -303,6 +376,18 @@ static const struct image_case cases[] = {
 	DELTA("delta-windows", "C:\\Virtual Machines\\%s-base.vmdk"),
 	DELTA("delta-esx", "/vmfs/volumes/5e1b/vm/%s-base.vmdk"),
 
+	{.name = "vmdk-uuid-child", .make = make_uuid_child, .n = 1},
+
+	{.name = "vmdk-uuid-stranger",
+		.verdict = REFUSED,
+		.make = make_uuid_stranger,
+		.n = 2,
+		.arg = &(const struct uuids){6, 4, 0, 0}},
+	{.name = "vmdk-uuid-changed",
+		.verdict = REFUSED,
+		.make = make_uuid_stranger,
+		.n = 3,
+		.arg = &(const struct uuids){3, 5, 0, 0}},
 	REFUSE("no-lines", ""),
 	{.name = "vmdk-too-many-lines", .verdict = REFUSED, .make = make_many, .n = 4097},
 	REFUSE("no-sectors", "RW FLAT \"%s-flat.vmdk\" 0\n"),

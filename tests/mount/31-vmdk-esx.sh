@@ -37,9 +37,34 @@ make_image vmdk-sesparse
 child=made/vmdk-sesparse.vmdk base=made/vmdk-sesparse-base.vmdk
 id=871a6044-c8ca-48ed-b7aa-e6fc49da3db4
 echo "ddb.uuid.parent=\"$id\"" >>$child
-check "a parent with another UUID" refused $child "another image.*$id"
+check "a parent with another UUID" refused $child "made on the disk $id"
 echo "ddb.uuid.image=\"$id\"" >>$base
 check "a parent with the right one" matches $child made/vmdk-sesparse.raw
+
+# A child that names it by nothing else, of another format, in a folder of snapshots.
+uuid_at() { # FILE POSITION: as text has it
+	local h
+	h=$(xxd -p -s "$2" -l 16 "$1")
+	echo "${h:6:2}${h:4:2}${h:2:2}${h:0:2}-${h:10:2}${h:8:2}-${h:14:2}${h:12:2}-${h:16:4}-${h:20:12}"
+}
+mkdir -p machine/Snapshots
+head -c 1000448 <(seq 1000000) >src
+qemu-img convert -q -f raw -O vdi src machine/base.vdi
+{
+	printf '# Disk DescriptorFile\nversion=1\nCID=1\nparentCID=ffffffff\ncreateType="monolithicSparse"\n'
+	printf 'RW 1 ZERO\nRW 1953 SPARSE "grains.vmdk"\nddb.uuid.parent="%s"\nddb.uuid.parentmodification="%s"\n' \
+		"$(uuid_at machine/base.vdi 392)" "$(uuid_at machine/base.vdi 408)"
+} >machine/Snapshots/child.vmdk
+qemu-img create -q -f vmdk machine/Snapshots/grains.vmdk 999936
+{
+	head -c 512 /dev/zero
+	tail -c +513 src
+} >child.ref
+check "a child of a VDI, known by its UUID" matches machine/Snapshots/child.vmdk child.ref
+patch machine/base.vdi 408 00000001
+check "which was changed since" refused machine/Snapshots/child.vmdk 'was changed'
+patch machine/base.vdi 392 00000001
+check "which is another one" refused machine/Snapshots/child.vmdk 'not found'
 
 # Without a descriptor.
 make_image vmdk-cowd-child-of-disk
