@@ -45,7 +45,7 @@ static int place_directory(
 		return r;
 	redundant = (h->flags & VMDK_REDUNDANT) && vmdk_directory_fits(t, h->rgd);
 	if (redundant && !vmdk_directory_fits(t, h->gd)) {
-		image_warn(img, "%s: the grain directory is lost; the redundant one is used",
+		image_warn(img, "%s has lost its grain directory; the redundant one is used",
 			t->io->name);
 		return vmdk_tables_place(t, h->rgd, e);
 	}
@@ -63,8 +63,8 @@ static int load_tables(
 		r = vmdk_tables_check(&s->tables, &lost, e);
 	if (r == 0 && lost > 0)
 		image_warn(img,
-			"%s: entries of the grain directory that are lost: %" PRIu64
-			"; the redundant one is used for them",
+			"%s has lost %" PRIu64
+			" of its grain directory's entries; the redundant one is used for them",
 			s->tables.io->name, lost);
 	return r;
 }
@@ -87,8 +87,7 @@ static int recover(
 		return -e->code;
 	*e = ours;
 	if (r == 0)
-		image_warn(img,
-			"%s: the stream has no directory; what is shown was found by its markers",
+		image_warn(img, "%s has lost its directory; what is shown was found by its markers",
 			s->tables.io->name);
 	return r;
 }

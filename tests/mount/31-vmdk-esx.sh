@@ -86,7 +86,7 @@ for lost in 1024 1536 2048; do
 done
 refused cut.vmdk 'format=vmdk shows what is left' && pass "and that is what the hint says"
 mount_image cut.vmdk mnt -o format=vmdk 2>warnings
-check "with a warning" grep -q 'warning: .*no directory' warnings
+check "with a warning" grep -q 'warning: .*lost its directory' warnings
 unmount mnt
 # Up to the middle of the last grain: those before it are as they were, it is an error.
 table=$((size - 512 * (1 + 1 + 1 + 1 + 1 + 4 + 1)))

@@ -282,13 +282,13 @@ START_TEST(the_use_of_the_redundant_directory_is_told)
 	opens_with_warning("");
 	build_vmdk_put(&b, b.gd * SECTOR + 4, 4, 0);
 	build_vmdk_put(&b, b.gd * SECTOR + 12, 4, UINT32_MAX);
-	opens_with_warning("directory that are lost: 2;");
+	opens_with_warning("lost 2 of its grain directory's entries");
 	build_vmdk_put(&b, b.rgd * SECTOR + 4, 4, 0);
-	opens_with_warning("directory that are lost: 1;");
+	opens_with_warning("lost 1 of its grain directory's entries");
 	build_vmdk_put(&b, b.rgd * SECTOR + 12, 4, 0);
 	opens_with_warning("");
 	build_vmdk_put(&b, AT_GD, 8, b.len / SECTOR);
-	opens_with_warning("the grain directory is lost; the redundant one is used");
+	opens_with_warning("lost its grain directory; the redundant one is used");
 }
 END_TEST
 
