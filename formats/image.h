@@ -19,6 +19,7 @@ struct codec;
 struct err;
 struct format;
 struct io;
+struct secret;
 struct view;
 
 /* How to open; borrowed by every image opened with it, so it must outlive them. */
@@ -30,6 +31,7 @@ struct image_options {
 	bool share;                     /* read although somebody holds the image for writing */
 	bool nosnapshots;               /* do not look at the table of internal snapshots */
 	bool ignore_parent_id;          /* take a parent that changed since the child was made */
+	const struct secret *secrets;   /* passphrases to try on each image; NULL: none */
 	struct cache *cache;            /* required */
 	struct codec *codec;            /* required */
 	void (*warn)(const char *text); /* what the user should know though it works; may be NULL */
