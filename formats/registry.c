@@ -3,13 +3,14 @@
 
 #include "format.h"
 
-extern const struct format qcow2_format, raw_format, vdi_format, vhd_format, vhdx_format,
-	vmdk_format;
+extern const struct format luks_format, qcow2_format, raw_format, vdi_format, vhd_format,
+	vhdx_format, vmdk_format;
 
 /* Of equal bids the first wins: a fixed VHD goes before all whose magic is in the first sector, for
  * there a guest writes what it likes. */
 static const struct format *const list[] = {
 	&vhd_format,
+	&luks_format,
 	&qcow2_format,
 	&vdi_format,
 	&vhdx_format,
@@ -69,7 +70,6 @@ static const struct {
 	{"a Bochs image", false, 0, "Bochs Virtual HD Image", 22},
 	{"an Apple disk image", true, 0, "koly", 4},
 	{"an EnCase image", false, 0, "EVF\t\r\n\xff\0", 8},
-	{"a LUKS-encrypted disk", false, 0, "LUKS\xba\xbe", 6},
 	{"a tar or OVA archive", false, 257, "ustar", 5},
 	{"a gzip file", false, 0, "\x1f\x8b", 2},
 	{"an xz file", false, 0,
