@@ -21,7 +21,7 @@ int qcow2_luks_check(const struct qcow2 *q, struct err *e)
 	uint64_t pos = q->header.luks_pos, len = q->header.luks_len;
 
 	if (len == 0)
-		return err_set(e, EINVAL, "the LUKS header is missing");
+		return err_set(e, EINVAL, "encrypted with LUKS, but the LUKS header is missing");
 	if (pos == 0 || (pos & (q->cluster_size - 1)))
 		return err_set(e, EINVAL,
 			"LUKS header: offset 0x%" PRIx64 " is not a multiple of %" PRIu32, pos,

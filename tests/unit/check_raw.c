@@ -83,7 +83,6 @@ static const struct {
 	{"disk.img", 0, "QED\0", 4, "a QED image"},
 	{"disk.img", 0, "WithoutFreeSpace", 16, "a Parallels image"},
 	{"disk.img", 0, "WithouFreSpacExt", 16, "a Parallels image"},
-	{"disk.img", 0, "LUKS\xba\xbe", 6, "LUKS"},
 	{"disk.img", 257, "ustar", 5, "a tar or OVA archive"},
 	{"disk.img", 0, "\x1f\x8b\x08", 3, "a gzip file"},
 	{"disk.img", 0,
