@@ -8,7 +8,8 @@ case $BUILD in
 */san-*) skip "all: the targets have sanitizers of their own, whatever the build"; exit 0 ;;
 esac
 
-unset MAKEFLAGS MAKELEVEL
+# Each target tells of what it finds by itself.
+unset MAKEFLAGS MAKELEVEL ASAN_OPTIONS UBSAN_OPTIONS LSAN_OPTIONS TSAN_OPTIONS
 cd "$top" || exit 1
 nice tests/fuzz/run make "${FUZZ_SECONDS:-4}"
 status=$?
