@@ -54,7 +54,7 @@ static const char *cut_word(const char *text, char end, char word[static CRYPT_W
 
 struct crypt_mode crypt_mode_parse(const char *text)
 {
-	struct crypt_mode m;
+	struct crypt_mode m = {.chaining = ""};
 
 	text = cut_word(text, '-', m.chaining);
 	text = cut_word(text, ':', m.ivgen);

@@ -19,10 +19,15 @@
 static const struct luks_spec plain = SPEC("cbc-plain64", "sha256", 16, 0);
 static const struct luks_spec last_slot = SPEC("cbc-plain64", "sha256", 16, 7);
 static const struct luks_spec odd_material = SPEC("cbc-essiv:sha256", "sha1", 24, 2);
+static const struct luks_spec xts_512 = SPEC("xts-plain64", "sha256", 64, 0);
+static const struct luks_spec xts_256 = SPEC("xts-plain", "sha1", 32, 0);
+static const struct luks_spec cbc_128 = SPEC("cbc-essiv:sha256", "sha1", 16, 3);
+static const struct luks_spec cbc_256 = SPEC("cbc-plain", "sha384", 32, 0);
 static const struct luks_spec xts_384 = SPEC("xts-plain64", "sha512", 48, 0);
 static const struct luks_spec xts_essiv = SPEC("xts-essiv:sha256", "md5", 64, 0);
 static const struct luks_spec ctr_plain = SPEC("ctr-plain", "ripemd160", 32, 0);
-static const struct luks_spec ecb = SPEC("ecb", "sha224", 32, 0);
+static const struct luks_spec ecb = SPEC("ecb-plain64", "sha224", 32, 0);
+static const struct luks_spec ecb_alone = SPEC("ecb", "sha256", 16, 0);
 static const struct luks_spec camellia = {"camellia", "xts-plain64", "sha384", 64, {"mkimage"}, 3};
 static const struct luks_spec aria = {"aria", "cbc-plain64", "sha256", 32, {"mkimage"}, 3};
 static const struct luks_spec stranger = {"aes", "cbc-plain64", "sha256", 16, {"stranger"}, 3};
@@ -95,10 +100,15 @@ static const struct image_case cases[] = {
 	GOOD("plain", plain),
 	GOOD("last-slot", last_slot),
 	GOOD("odd-material", odd_material),
+	GOOD("xts-512", xts_512),
+	GOOD("xts-256", xts_256),
+	GOOD("cbc-128", cbc_128),
+	GOOD("cbc-256", cbc_256),
 	GOOD("xts-384", xts_384),
 	GOOD("xts-essiv", xts_essiv),
 	GOOD("ctr-plain", ctr_plain),
 	GOOD("ecb", ecb),
+	GOOD("ecb-alone", ecb_alone),
 	GOOD("camellia", camellia),
 	GOOD("aria", aria),
 	{.name = "luks-odd-end", .make = make_odd_end},

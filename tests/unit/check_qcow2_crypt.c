@@ -281,7 +281,7 @@ static const struct {
 	{116, 4, 17, EINVAL, "place of the LUKS header: 17 bytes"},
 	{120, 8, 0, EINVAL, "LUKS header: offset 0x0"},
 	{120, 8, 512, EINVAL, "LUKS header: offset 0x200"},
-	{120, 8, AT_DATA * CLUSTER, EINVAL, "not a LUKS header"},
+	{120, 8, AT_DATA *CLUSTER, EINVAL, "not a LUKS header"},
 	{120, 8, AT_L1 *CLUSTER, EINVAL, "L1 table: offset 0x30000 is in the LUKS header"},
 	{120, 8, UINT64_C(0x7fffffffffff0000), EINVAL, "pass the end of the file"},
 	{120, 8, UINT64_C(0xffffffffffff0000), EINVAL, "pass the end of the file"},
