@@ -21,6 +21,22 @@
 #define QCOW2_MIN_CLUSTER_BITS   9
 #define QCOW2_MAX_CLUSTER_BITS   21
 
+#define QCOW_MIN_CLUSTER_BITS 9
+#define QCOW_MAX_CLUSTER_BITS 16
+#define QCOW_MIN_TABLE_BITS   6
+#define QCOW_MAX_TABLE_BITS   13
+
+#define QED_MIN_CLUSTER (4u << 10)
+#define QED_MAX_CLUSTER (64u << 20)
+#define QED_MAX_TABLE   16u /* clusters */
+
+#define BOCHS_MAX_CATALOG (1u << 20) /* entries */
+#define BOCHS_MAX_EXTENT  (8u << 20)
+
+#define PARALLELS_MAX_CLUSTER  (INT32_MAX / 513) /* sectors */
+#define PARALLELS_MAX_STORAGES 256
+#define PARALLELS_MAX_SHOTS    256
+
 #define VMDK_MAX_DESCRIPTOR     (1u << 20)
 #define VMDK_MAX_EXTENTS        4096
 #define VMDK_MAX_GRAIN_SECTORS  0x200000u

@@ -39,6 +39,17 @@ static int refuse_loop(const struct image *top, const struct io *io, struct err 
 	return 0;
 }
 
+static int hint_at_record(const struct image *child, const struct image *parent, struct err *e)
+{
+	if (child->format->records_parent_format)
+		return err_hint(e, "if it is, record it: qemu-img rebase -u -b %s -F %s %s",
+			child->parent_name, parent->format->name, child->io->name);
+	return err_hint(e,
+		"%s images cannot record it; as another format they can: qemu-img convert -O qcow2 "
+		"%s NEW",
+		child->format->name, child->io->name);
+}
+
 /* What we only guessed to be an image may hold what a guest wrote: it must not lead anywhere. */
 static int check_guess(const struct image *child, const struct image *parent, struct err *e)
 {
@@ -48,8 +59,7 @@ static int check_guess(const struct image *child, const struct image *parent, st
 		err_set(e, EACCES,
 			"%s: it names a backing file itself, but %s does not record that it is %s",
 			parent->io->name, image_basename(child), parent->format->name);
-		return err_hint(e, "if it is, record it: qemu-img rebase -u -b %s -F %s %s",
-			child->parent_name, parent->format->name, child->io->name);
+		return hint_at_record(child, parent, e);
 	}
 	image_warn(child, "the format of the backing file is not recorded; it looks like %s",
 		parent->format->name);

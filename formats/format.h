@@ -32,6 +32,9 @@ struct format {
 	const char *name;            /* as qemu-img says it */
 	const char *title;           /* for people */
 	const char *const *suffixes; /* NULL-terminated, without the dot; the first one is ours */
+	const char *bundle; /* a directory with a file of this name is one image; or NULL */
+
+	bool records_parent_format; /* at least when qemu-img is asked to */
 
 	/* A bid: 0 not this format, up to 100 certain.  Pure. */
 	int (*probe)(const struct peek *p);
@@ -53,6 +56,10 @@ extern const struct format *const *const formats; /* NULL-terminated */
 
 /* By name, or NULL.  Knows the other names that images use for one format ("vhd" is "vpc"). */
 const struct format *format_find(const char *name);
+
+/* The format of dir, a directory that is one image as a whole, or NULL.  path is then the file in
+ * it to open. */
+const struct format *format_bundle(const char *dir, char *path, size_t size);
 
 /* The highest bidder, or NULL when nobody bids. */
 const struct format *format_probe(const struct peek *p);

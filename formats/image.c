@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* image.c - one image: its file, its lock, its format, its states.  The chain is chain.c's. */
 #include <errno.h>
+#include <inttypes.h>
 #include <limits.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -185,11 +186,23 @@ int image_open_io(struct io *io, const struct image_options *o, struct image **o
 	return 0;
 }
 
+bool image_is_bundle(const char *dir)
+{
+	char path[PATH_MAX];
+
+	return format_bundle(dir, path, sizeof path) != NULL;
+}
+
 int image_open(const char *path, const struct image_options *o, struct image **out, struct err *e)
 {
-	struct io *io = io_open(path, e);
+	char file[PATH_MAX];
+	const struct format *bundle = format_bundle(path, file, sizeof file);
+	struct io *io;
 	int r;
 
+	if (bundle && (!o->format || format_find(o->format) == bundle))
+		path = file;
+	io = io_open(path, e);
 	if (!io)
 		return -e->code;
 	r = lock_for_reading(io, o->share, e);
@@ -236,6 +249,25 @@ void image_warn(const struct image *img, const char *fmt, ...)
 	va_end(ap);
 	err_clean(text);
 	img->opts->warn(text);
+}
+
+int image_read_parent_name(struct image *img, uint64_t pos, uint32_t len, struct err *e)
+{
+	static const char what[] = "backing file name";
+	int r;
+
+	if (len == 0 || len > LIMIT_NAME)
+		return err_set(
+			e, EINVAL, "%s: %" PRIu32 " bytes are not 1..%d", what, len, LIMIT_NAME);
+	if (!range_fits(pos, len, img->io->size))
+		return err_set(e, EINVAL, "%s: passes the end of the file", what);
+	img->parent_name = calloc(1, len + 1);
+	if (!img->parent_name)
+		return err_nomem(e);
+	r = io_read(img->io, img->parent_name, len, pos, e);
+	if (r == 0 && strlen(img->parent_name) != len)
+		r = err_set(e, EINVAL, "%s: has a NUL in it", what);
+	return r;
 }
 
 int image_add_parent_name(struct image *img, const char *windows_name, struct err *e)

@@ -72,6 +72,9 @@ struct image {
 	uint32_t sector_size;              /* logical sectors as the file says; 0: it does not */
 };
 
+/* Is dir a directory that is one image as a whole?  image_open takes it by its name. */
+bool image_is_bundle(const char *dir);
+
 /* Opens path and everything it refers to.  The error names the file at fault. */
 int image_open(const char *path, const struct image_options *o, struct image **img, struct err *e);
 
@@ -89,6 +92,9 @@ int image_open_part(
 /* For drivers: tell the user something that does not stop us. */
 void image_warn(const struct image *img, const char *fmt, ...)
 	__attribute__((format(printf, 2, 3)));
+
+/* For drivers: the parent's name is the len bytes at pos of the file. */
+int image_read_parent_name(struct image *img, uint64_t pos, uint32_t len, struct err *e);
 
 /* For drivers: one more name of the parent, as Windows writes it; copied, with our separators.  The
  * first is the parent_name.  An empty name, one that is known already and what there is no room for

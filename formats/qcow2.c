@@ -261,6 +261,7 @@ const struct format qcow2_format = {
 	.name = "qcow2",
 	.title = "QEMU copy-on-write image",
 	.suffixes = suffixes,
+	.records_parent_format = true,
 	.probe = qcow2_probe,
 	.open = qcow2_open,
 	.close = qcow2_close,

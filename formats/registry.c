@@ -1,10 +1,12 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include <stdio.h>
 #include <string.h>
+#include <sys/stat.h>
 
 #include "format.h"
 
-extern const struct format luks_format, qcow2_format, raw_format, vdi_format, vhd_format,
-	vhdx_format, vmdk_format;
+extern const struct format bochs_format, luks_format, parallels_format, qcow_format, qcow2_format,
+	qed_format, raw_format, vdi_format, vhd_format, vhdx_format, vmdk_format;
 
 /* Of equal bids the first wins: a fixed VHD goes before all whose magic is in the first sector, for
  * there a guest writes what it likes. */
@@ -12,6 +14,10 @@ static const struct format *const list[] = {
 	&vhd_format,
 	&luks_format,
 	&qcow2_format,
+	&qcow_format,
+	&qed_format,
+	&parallels_format,
+	&bochs_format,
 	&vdi_format,
 	&vhdx_format,
 	&vmdk_format,
@@ -40,6 +46,20 @@ const struct format *format_find(const char *name)
 	return NULL;
 }
 
+const struct format *format_bundle(const char *dir, char *path, size_t size)
+{
+	struct stat st;
+
+	for (const struct format *const *f = formats; *f; f++) {
+		if (!(*f)->bundle)
+			continue;
+		if (snprintf(path, size, "%s/%s", dir, (*f)->bundle) < (int)size &&
+			stat(path, &st) == 0 && S_ISREG(st.st_mode))
+			return *f;
+	}
+	return NULL;
+}
+
 const struct format *format_probe(const struct peek *p)
 {
 	const struct format *best = NULL;
@@ -64,12 +84,22 @@ static const struct {
 	const char *magic;
 	unsigned len;
 } foreign[] = {
-	{"a QED image", false, 0, "QED\0", 4},
-	{"a Parallels image", false, 0, "WithoutFreeSpace", 16},
-	{"a Parallels image", false, 0, "WithouFreSpacExt", 16},
-	{"a Bochs image", false, 0, "Bochs Virtual HD Image", 22},
 	{"an Apple disk image", true, 0, "koly", 4},
+	{"an encrypted Apple disk image", false, 0, "encrcdsa", 8},
+	{"an Apple sparse disk image", false, 0, "sprs", 4},
 	{"an EnCase image", false, 0, "EVF\t\r\n\xff\0", 8},
+	{"an EnCase image", false, 0, "EVF2\r\n\x81\0", 8},
+	{"an EnCase logical image", false, 0, "LVF\t\r\n\xff\0", 8},
+	{"an AFF image", false, 0, "AFF10\r\n\0", 8},
+	{"a cloop image", false, 0, "#!/bin/sh\n#V2.0 Format\n", 23},
+	{"a Windows image (WIM)", false, 0, "MSWIM\0\0\0", 8},
+	{"a compressed hard disk (CHD)", false, 0, "MComprHD", 8},
+	{"a compressed ISO image", false, 0, "CISO", 4},
+	{"an Android sparse image", false, 0, "\x3a\xff\x26\xed", 4},
+	{"a Partclone image", false, 0, "partclone-image", 15},
+	{"an Acronis backup", false, 0, "\xb4\x6e\x68\x44", 4},
+	{"a Proxmox backup", false, 0, "VMA\0", 4},
+	{"a User-mode Linux COW file", false, 0, "OOOM", 4},
 	{"a tar or OVA archive", false, 257, "ustar", 5},
 	{"a gzip file", false, 0, "\x1f\x8b", 2},
 	{"an xz file", false, 0,
@@ -79,6 +109,9 @@ static const struct {
 	{"a bzip2 file", false, 0, "BZh", 3},
 	{"a zstd file", false, 0, "\x28\xb5\x2f\xfd", 4},
 	{"a zip file", false, 0, "PK\3\4", 4},
+	{"an lz4 file", false, 0, "\x04\x22\x4d\x18", 4},
+	{"an lzop file", false, 0, "\x89LZO", 4},
+	{"a RAR file", false, 0, "Rar!\x1a\x07", 6},
 	{"a 7-Zip file", false, 0, "7z\xbc\xaf\x27\x1c", 6},
 };
 

@@ -330,7 +330,7 @@ static int take_max_read(struct options *o)
 static void list_formats(void)
 {
 	for (const struct format *const *f = formats; *f; f++)
-		printf("%-8s %s\n", (*f)->name, (*f)->title);
+		printf("%-9s %s\n", (*f)->name, (*f)->title);
 }
 
 static enum options_verdict answer(const struct options *o)

@@ -7,6 +7,8 @@
 #include <string.h>
 #include <unistd.h>
 
+#include <zlib.h>
+
 #include "bytes.h"
 #include "mkimage.h"
 
@@ -144,6 +146,17 @@ void put_data(int fd, uint64_t pos, uint64_t from, uint64_t len)
 		from += n;
 		len -= n;
 	}
+}
+
+size_t deflated(void *out, size_t room, const void *data, size_t len, int window)
+{
+	z_stream z = {.next_in = (void *)data, .avail_in = len, .next_out = out, .avail_out = room};
+
+	if (deflateInit2(&z, 9, Z_DEFLATED, window, 9, Z_DEFAULT_STRATEGY) != Z_OK ||
+		deflate(&z, Z_FINISH) != Z_STREAM_END)
+		die("cannot compress");
+	deflateEnd(&z);
+	return room - z.avail_out;
 }
 
 void expect(const struct job *j, uint64_t off, uint64_t from, uint64_t len)

@@ -46,6 +46,7 @@ struct family {
 	size_t n;
 };
 
+extern const struct family qcow_family, qed_family, bochs_family, parallels_family;
 extern const struct family luks_family, vdi_family, vhd_family, vhdx_family;
 extern const struct family vmdk_sparse_family, vmdk_stream_family, vmdk_text_family;
 extern const struct family qcow2_good_family, qcow2_bad_family;
@@ -80,6 +81,9 @@ void patch_be(const struct job *j, int fd);
 
 void data_make(void *buf, uint64_t from, size_t len);
 void put_data(int fd, uint64_t pos, uint64_t from, uint64_t len);
+
+/* Deflates data into out, which has room; window as for zlib.  Returns the bytes made. */
+size_t deflated(void *out, size_t room, const void *data, size_t len, int window);
 
 /* The disk has this data at off, or zeroes there after all. */
 void expect(const struct job *j, uint64_t off, uint64_t from, uint64_t len);

@@ -2,7 +2,6 @@
 /* qcow2-good.c - qcow2 images that must read, though no tool writes them so. */
 #include <stdio.h>
 #include <string.h>
-#include <zlib.h>
 #include <zstd.h>
 
 #include "bytes.h"
@@ -168,17 +167,6 @@ static void make_data_file(const struct job *j)
 
 #define ROOM (128 * KIB)
 
-static size_t deflated(void *out, const void *data, size_t len, int window)
-{
-	z_stream z = {.next_in = (void *)data, .avail_in = len, .next_out = out, .avail_out = ROOM};
-
-	if (deflateInit2(&z, 9, Z_DEFLATED, window, 9, Z_DEFAULT_STRATEGY) != Z_OK ||
-		deflate(&z, Z_FINISH) != Z_STREAM_END)
-		die("cannot compress");
-	deflateEnd(&z);
-	return ROOM - z.avail_out;
-}
-
 static size_t zstd_packed(void *out, const void *data, size_t len)
 {
 	size_t n = ZSTD_compress(out, ROOM, data, len, 3);
@@ -203,7 +191,7 @@ static void make_packed(const struct job *j)
 
 		data_make(data, i * q.cluster, q.cluster);
 		n = q.h.compression ? zstd_packed(out, data, q.cluster)
-				    : deflated(out, data, q.cluster, -12);
+				    : deflated(out, ROOM, data, q.cluster, -12);
 		while (pos + n + 512 > q.next * q.cluster)
 			q.refs[qcow2_alloc(&q) / q.cluster] = 0;
 		qcow2_packed(&q, i, pos, out, n);
@@ -233,7 +221,7 @@ static void make_deflate_long(const struct job *j)
 
 	qcow2_begin(&q, j, ".qcow2", &v3_512);
 	data_make(data, 0, sizeof data);
-	deflated(out, data, sizeof data, -15);
+	deflated(out, ROOM, data, sizeof data, -15);
 	finish_packed(&q, out, q.cluster, 0);
 }
 
@@ -248,7 +236,7 @@ static void make_deflate_window(const struct job *j)
 	data_make(data, NOISE, 32 * KIB - 512);
 	memcpy(data + 32 * KIB - 512, data, 32 * KIB - 512);
 	memset(data + 64 * KIB - 1024, 0, 1024);
-	n = deflated(out, data, sizeof data, -15);
+	n = deflated(out, ROOM, data, sizeof data, -15);
 	finish_packed(&q, out, n, NOISE);
 	expect(j, q.cluster + 32 * KIB - 512, NOISE, 32 * KIB - 512);
 	expect_zero(j, 2 * q.cluster - 1024, 1024);

@@ -30,7 +30,7 @@ for o in -V --version; do
 	check "$o is that of the Makefile" grep -qx "vdiskfs $version" told
 done
 check "--list-formats" tells --list-formats
-for f in raw qcow2 vmdk vdi vpc vhdx luks; do
+for f in raw qcow2 vmdk vdi vpc vhdx luks qcow qed parallels bochs; do
 	check "--list-formats has $f" grep -q "^$f  *[A-Za-z]" told
 done
 

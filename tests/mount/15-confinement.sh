@@ -37,6 +37,18 @@ say_extent() {
 	printf '%s\n' '# Disk DescriptorFile' version=1 CID=00000001 parentCID=ffffffff \
 		'createType="monolithicFlat"' "RW $((size / 512)) FLAT \"$2\" 0" >"$1"
 }
+say_image() {
+	printf '<Parallels_disk_image><Disk_Parameters><Disk_size>%s</Disk_size></Disk_Parameters>' $((size / 512)) >"$1"
+	printf '<StorageData><Storage><Start>0</Start><End>%s</End><Image><GUID>{5fbaabe3-6958-40ff-92a7-860e329aab41}</GUID><Type>Plain</Type><File>%s</File></Image></Storage></StorageData></Parallels_disk_image>\n' \
+		$((size / 512)) "$2" >>"$1"
+}
+qemu-img create -q -f qcow qcow.tmpl $size
+# Behind everything else.
+say_old() {
+	cp qcow.tmpl "$1"
+	poke "$1" 8 "$(be 8 4096)" "$(be 4 "$(printf %s "$2" | wc -c)")"
+	printf %s "$2" | dd of="$1" bs=4K seek=1 conv=notrunc status=none
+}
 cid=$(grep -aom1 '^CID=.*' parent.vmdk)
 qemu-img create -q -f vmdk -b parent.vmdk -F vmdk child.tmpl
 # A descriptor of 20 sectors from sector 1 on.
@@ -56,6 +68,8 @@ say() {
 	data-*) say_data "$1" "$2" "$3" ;;
 	extent) say_extent "$2" "$3" ;;
 	hint) say_hint "$2" "$3" ;;
+	image) say_image "$2" "$3" ;;
+	old) say_old "$2" "$3" ;;
 	esac
 }
 
@@ -231,17 +245,19 @@ check_trace() {
 	check "$kind: nobody is called for nbd:unix:" silently nbd:unix:socket 'sun_path'
 }
 
-for kind in backing data-off data-on extent hint; do
+for kind in backing data-off data-on extent hint old image; do
 	referent=plain suffix=qcow2
 	case $kind in
 	extent) suffix=vmdk ;;
 	hint) referent=parent.vmdk suffix=vmdk ;;
+	old) suffix=qcow ;;
+	image) suffix=hdd ;;
 	esac
 	make_place
 	check_allowed
 	check_outside
 	check_no_files
-	check_odd_names
+	[ $kind = image ] || check_odd_names # not all of which XML can say
 	check_device
 	check_trace
 done

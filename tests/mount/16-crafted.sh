@@ -9,7 +9,7 @@ requires jq
 # image_of NAME: the file to mount; others of that name are its extents and parents.
 image_of() {
 	local name=$1 suffix
-	for suffix in vmdk qcow2 vdi vpc vhdx luks; do
+	for suffix in vmdk qcow2 vdi vpc vhdx luks qcow qed bochs parallels; do
 		[ -e "made/$name.$suffix" ] && echo "made/$name.$suffix" && return
 	done
 	echo "mkimage made no image for $name" >&2

@@ -25,8 +25,9 @@ if [ ! -d "$corpus/items" ]; then
 fi
 
 # Refused, each by name, as a feature that is not supported: encryption; parents that are known by
-# their UUID only; VMware's own kinds of sparse extents; parents in formats that are not read here.
-not_supported='encrypted|UUID|COWD|VMFSSPARSE|SESPARSE|format "[a-z]+" is not known'
+# their UUID only; VMware's own kinds of sparse extents; parents in formats that are not read here;
+# parents that are only guessed to be images and name parents themselves.
+not_supported='encrypted|does not record that|UUID|COWD|VMFSSPARSE|SESPARSE|format "[a-z]+" is not known'
 # Refused by QEMU for what does not keep anybody from reading: a colon in the image's own name, dirty
 # bitmaps, reference counts.
 not_needed='Unknown protocol|[Bb]itmap|reference count'
@@ -35,7 +36,8 @@ not_needed='Unknown protocol|[Bb]itmap|reference count'
 # QEMU said, internal snapshots as "id size hash;", and the passphrase.
 items() {
 	jq -r 'select(.format == "raw" or .format == "qcow2" or .format == "vmdk" or .format == "vdi"
-			or .format == "vpc" or .format == "vhdx")
+			or .format == "vpc" or .format == "vhdx" or .format == "qcow" or .format == "qed"
+			or .format == "parallels" or .format == "bochs")
 		| [.id, .format, .expect, .truth.nz_sha256 // "-", .top, ((.answers // {}) | [.[]] | join(" ")),
 			(.qemu.contents.stderr // "" | gsub("\n"; " ")),
 			([(.qemu.snapshots // [])[] | select(.rc == 0 and .id != "") | "\(.id) \(.size) \(.nz_sha256);"] | add // ""),
