@@ -33,6 +33,7 @@ qemu_create() {
 blockdev() {
 	case $1 in
 	*.luks) echo "driver=luks,file.filename=$1,key-secret=s" ;;
+	*.qcow) echo "driver=qcow,file.filename=$1,encrypt.key-secret=s" ;;
 	*) echo "driver=qcow2,file.filename=$1,encrypt.key-secret=s${backed:+,$backed}" ;;
 	esac
 }
@@ -82,6 +83,13 @@ for o in cluster_size=512 cluster_size=4k cluster_size=2M compat=0.10 extended_l
 	filled qcow2 image.qcow2 encrypt.format=aes,encrypt.key-secret=s,$o
 	check "qcow2 AES $o" matches image.qcow2 src "${with[@]}"
 done
+
+filled qcow image.qcow encrypt.format=aes,encrypt.key-secret=s
+check "qcow AES" matches image.qcow src "${with[@]}"
+check "qcow AES: none" refused_within image.qcow 'encrypted \(AES\), and no passphrase was given'
+qemu_create qcow image.qcow 3000000 encrypt.format=aes,encrypt.key-secret=s
+io image.qcow 'write -P 65 128k 512' 'write -P 66 1M 70k' 'write -P 67 2999296 512' 'write -c -P 5 4k 4k'
+agrees_with_qemu "qcow AES, parts of clusters" image.qcow
 
 # Passphrases.
 filled luks good.luks key-secret=s,iter-time=10

@@ -114,7 +114,7 @@ static const struct {
 	{32, 1, 17, EINVAL, "cluster_bits: 17"},
 	{33, 1, 5, EINVAL, "l2_bits: 5"},
 	{33, 1, 14, EINVAL, "l2_bits: 14"},
-	{36, 4, 1, ENOTSUP, "encrypted"},
+	{36, 4, 1, ENOKEY, "encrypted"},
 	{36, 4, 2, ENOTSUP, "encryption method 2"},
 	{40, 8, 47, EINVAL, "L1 table: offset 47 is in the header"},
 	{40, 8, FILE_LEN - 7, EINVAL, "L1 table: 1 entries at 0xfff9"},
