@@ -68,6 +68,12 @@
 #define XML_MAX_DEPTH    1024        /* VirtualBox nests snapshots, two elements each */
 #define XML_MAX_TEXT     (64u << 10) /* bytes in one element */
 
+#define VBOX_MAX_MEDIA     4096 /* that one machine registers */
+#define VBOX_MAX_SNAPSHOTS 4096
+
+#define HOME_MAX_MACHINES 64   /* descriptions in one directory that are read */
+#define FAMILY_MAX_FILES  4096 /* files that are opened to find a parent by its id */
+
 #define LIMIT_PARTITIONS 256        /* of one table */
 #define LIMIT_GPT_ARRAY  (1u << 20) /* bytes of the entry array */
 

@@ -7,16 +7,24 @@
 #include <string.h>
 
 #include "chain.h"
+#include "bounds.h"
 #include "err.h"
+#include "family.h"
 #include "format.h"
+#include "guid.h"
+#include "home.h"
 #include "image.h"
 #include "io.h"
-#include "bounds.h"
 #include "lock.h"
 #include "policy.h"
 #include "view.h"
 
 #define WHAT "backing file"
+
+static bool has_parent(const struct image *img)
+{
+	return img->parent_name || !guid_is_zero(img->parent_id);
+}
 
 /* The last part of a name as some system or other wrote it. */
 static const char *last_part(const char *name, bool backslash_too)
@@ -55,10 +63,12 @@ static int check_guess(const struct image *child, const struct image *parent, st
 {
 	if (!parent->guessed)
 		return 0;
-	if (parent->parent_name) {
+	if (has_parent(parent)) {
 		err_set(e, EACCES,
 			"%s: it names a backing file itself, but %s does not record that it is %s",
 			parent->io->name, image_basename(child), parent->format->name);
+		if (!child->parent_name)
+			return -EACCES;
 		return hint_at_record(child, parent, e);
 	}
 	image_warn(child, "the format of the backing file is not recorded; it looks like %s",
@@ -66,37 +76,50 @@ static int check_guess(const struct image *child, const struct image *parent, st
 	return 0;
 }
 
-/* Makes the image in io, which it takes, the parent of img, if it is that. */
-static int take_parent(const struct image *top, struct image *img, struct io *io, struct err *e)
+/* A search for the parent.  What is told when it fails is the first failure that is more than a
+ * missing file, or else the first. */
+struct search {
+	const struct image *top; /* the image that the user named */
+	struct image *img;
+	struct homes *homes;
+	bool ignore_id;
+	bool found; /* something other than a missing file was met */
+	struct err e;
+};
+
+static int check_parent(const struct search *s, struct err *e)
 {
+	const struct image *img = s->img;
+	int r = check_guess(img, img->parent, e);
+
+	if (r == 0)
+		r = family_check_image(img->parent, s->homes, e);
+	if (r == 0 && img->format->check_parent && !s->ignore_id)
+		r = img->format->check_parent(img, img->parent, e);
+	return r;
+}
+
+/* Makes the image in io, which it takes, the parent, if it is that. */
+static int take_parent(const struct search *s, struct io *io, const char *format, struct err *e)
+{
+	struct image *img = s->img;
 	int r = lock_for_reading(io, img->opts->share, e);
 
 	if (r == 0)
-		r = refuse_loop(top, io, e);
+		r = refuse_loop(s->top, io, e);
 	if (r < 0) {
 		io_unref(io);
 		return r;
 	}
-	r = image_from_io(io, img->opts, img->parent_format, img, &img->parent, e);
+	r = image_from_io(io, img->opts, format, img, &img->parent, e);
 	if (r == 0)
-		r = check_guess(img, img->parent, e);
-	if (r == 0 && img->format->check_parent && !img->opts->ignore_parent_id)
-		r = img->format->check_parent(img, img->parent, e);
+		r = check_parent(s, e);
 	if (r < 0) {
 		image_close(img->parent);
 		img->parent = NULL;
 	}
 	return r;
 }
-
-/* A search for the parent by its names.  What is told when it fails is the first failure that is
- * more than a missing file, or else the first. */
-struct search {
-	const struct image *top; /* the image that the user named */
-	struct image *img;
-	bool found; /* something other than a missing file was met */
-	struct err e;
-};
 
 static int try_name(struct search *s, const char *name)
 {
@@ -107,7 +130,7 @@ static int try_name(struct search *s, const char *name)
 	bool missing = r == -ENOENT || r == -ENOTDIR || r == -EACCES;
 
 	if (r == 0)
-		r = take_parent(s->top, s->img, io, &e);
+		r = take_parent(s, io, s->img->parent_format, &e);
 	else
 		err_in(&e, "%s", s->img->io->name);
 	if (r < 0 && (s->e.code == 0 || (!missing && !s->found)))
@@ -157,19 +180,60 @@ static void hint_at_search(struct err *e)
 		hint[0] ? "; " : "");
 }
 
-static int open_parent(const struct image *top, struct image *img, struct err *e)
+/* By the names that the image has for it. */
+static int open_named(struct search *s)
 {
-	struct search s = {.top = top, .img = img};
-	int r = try_names(&s, try_name);
+	int r = try_names(s, try_name);
 
-	if (r < 0 && !s.found) {
-		r = try_names(&s, try_moved);
-		if (r < 0 && !s.found)
-			hint_at_search(&s.e);
-	}
-	if (r < 0)
-		*e = s.e;
+	if (r < 0 && !s->found)
+		r = try_names(s, try_moved);
 	return r;
+}
+
+static int take_kin(void *arg, struct io *io, const char *format, struct err *e)
+{
+	return take_parent(arg, io, format, e);
+}
+
+/* By the id that the image has for it.  One that has changed is taken when there is no other. */
+static int open_kin(struct search *s)
+{
+	bool ignore = s->ignore_id;
+	struct err e = ERR_INIT;
+	int r;
+
+	s->ignore_id = false;
+	r = family_find(s->img, s->homes, take_kin, s, &e);
+	s->ignore_id = ignore;
+	if (r < 0 && r != -ENOENT && ignore)
+		r = family_find(s->img, s->homes, take_kin, s, &e);
+	if (r < 0 && (s->e.code == 0 || (r != -ENOENT && !s->found)))
+		s->e = e;
+	s->found |= r != -ENOENT && r != -EACCES;
+	return r;
+}
+
+static int open_parent(
+	const struct image *top, struct image *img, struct homes *homes, struct err *e)
+{
+	struct search s = {
+		.top = top,
+		.img = img,
+		.homes = homes,
+		.ignore_id = img->opts->ignore_parent_id,
+	};
+	int r = -ENOENT;
+
+	if (img->parent_name)
+		r = open_named(&s);
+	if (r < 0 && !guid_is_zero(img->parent_id))
+		r = open_kin(&s);
+	if (r == 0)
+		return 0;
+	if (!s.found)
+		hint_at_search(&s.e);
+	*e = s.e;
+	return -e->code;
 }
 
 static void lay_on(struct image *img, struct view *below)
@@ -188,22 +252,30 @@ static int leave_closed(struct image *img, struct err *e)
 	return 0;
 }
 
-int chain_open(struct image *top, struct err *e)
+static int open_parents(struct image *top, struct homes *homes, struct err *e)
 {
 	size_t depth = 1;
+	int r = family_check_image(top, homes, e);
 
-	for (struct image *img = top; img->parent_name; img = img->parent) {
-		int r;
-
+	for (struct image *img = top; r == 0 && has_parent(img); img = img->parent) {
 		if (img->opts->nobacking)
 			return leave_closed(img, e);
 		if (++depth > LIMIT_CHAIN_DEPTH)
 			return err_set(e, ELOOP, "%s: the backing chain is longer than %d images",
 				top->io->name, LIMIT_CHAIN_DEPTH);
-		r = open_parent(top, img, e);
+		r = open_parent(top, img, homes, e);
 		if (r < 0)
 			return r;
 		lay_on(img, img->parent->states[0].view);
 	}
-	return 0;
+	return r;
+}
+
+int chain_open(struct image *top, struct err *e)
+{
+	struct homes homes = {0};
+	int r = open_parents(top, &homes, e);
+
+	homes_free(&homes);
+	return r;
 }

@@ -35,6 +35,7 @@ struct format {
 	const char *bundle; /* a directory with a file of this name is one image; or NULL */
 
 	bool records_parent_format; /* at least when qemu-img is asked to */
+	bool records_raw_parent;    /* its parent is an image of some format unless it says raw */
 
 	/* A bid: 0 not this format, up to 100 certain.  Pure. */
 	int (*probe)(const struct peek *p);
@@ -56,6 +57,9 @@ extern const struct format *const *const formats; /* NULL-terminated */
 
 /* By name, or NULL.  Knows the other names that images use for one format ("vhd" is "vpc"). */
 const struct format *format_find(const char *name);
+
+/* The format that files of this name usually are, by suffix, or NULL; opens nothing. */
+const struct format *format_of_name(const char *name);
 
 /* The format of dir, a directory that is one image as a whole, or NULL.  path is then the file in
  * it to open. */

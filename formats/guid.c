@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #include <inttypes.h>
 #include <stdio.h>
+#include <string.h>
 
 #include "bytes.h"
 #include "guid.h"
@@ -17,4 +18,34 @@ bool guid_is_zero(const unsigned char *p)
 	static const unsigned char zero[GUID_LEN];
 
 	return memcmp(p, zero, sizeof zero) == 0;
+}
+
+static int hex_digit(int c)
+{
+	return c >= '0' && c <= '9'   ? c - '0'
+	       : c >= 'a' && c <= 'f' ? c - 'a' + 10
+	       : c >= 'A' && c <= 'F' ? c - 'A' + 10
+				      : -1;
+}
+
+bool guid_parse(unsigned char p[GUID_LEN], const char *text)
+{
+	/* Where in p the digits of the text go; the first three fields are little-endian. */
+	static const unsigned char place[GUID_LEN] = {
+		3, 2, 1, 0, 5, 4, 7, 6, 8, 9, 10, 11, 12, 13, 14, 15};
+	unsigned char id[GUID_LEN];
+	bool braces = *text == '{';
+
+	text += braces;
+	for (size_t i = 0; i < GUID_LEN; i++, text += 2) {
+		if ((i == 4 || i == 6 || i == 8 || i == 10) && *text++ != '-')
+			return false;
+		if (hex_digit(text[0]) < 0 || hex_digit(text[1]) < 0)
+			return false;
+		id[place[i]] = hex_digit(text[0]) << 4 | hex_digit(text[1]);
+	}
+	if (strcmp(text, braces ? "}" : "") != 0)
+		return false;
+	memcpy(p, id, sizeof id);
+	return true;
 }

@@ -18,4 +18,8 @@
 void guid_text(char text[GUID_TEXT], const unsigned char *p);
 bool guid_is_zero(const unsigned char *p);
 
+/* Reads what guid_text writes, in either case and perhaps in braces; false: text is something
+ * else, and p is as it was. */
+bool guid_parse(unsigned char p[GUID_LEN], const char *text);
+
 #endif

@@ -112,6 +112,7 @@ static void image_free(struct image *img)
 	for (size_t i = 0; i < IMAGE_OTHER_NAMES; i++)
 		free(img->parent_others[i]);
 	free(img->parent_format);
+	free(img->machine_dir);
 	free(img->path);
 	free(img->dir);
 	free(img);
@@ -156,11 +157,11 @@ int image_from_io(struct io *io, const struct image_options *o, const char *form
 	img->io = io;
 	io->cache = o->cache;
 	r = find_place(img, e);
-	img->root = child ? child->root : img->dir;
-	img->guessed = child && !format;
+	img->root = child ? policy_root(child, img->path) : img->dir;
+	img->guessed = child && !format && !child->format->records_raw_parent;
 	if (r == 0)
 		img->format =
-			format ? named_format(format, io, e) : guess_format(io, img->guessed, e);
+			format ? named_format(format, io, e) : guess_format(io, child != NULL, e);
 	r = img->format ? open_format(img, e) : -e->code;
 	if (r < 0) {
 		image_free(img);
@@ -225,7 +226,7 @@ int image_open_part(
 	if (r < 0)
 		return r;
 	(*io)->cache = img->opts->cache;
-	r = lock_for_reading(*io, img->opts->share, e);
+	r = img->opts->nolock ? 0 : lock_for_reading(*io, img->opts->share, e);
 	if (r < 0) {
 		io_unref(*io);
 		*io = NULL;

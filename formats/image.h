@@ -32,6 +32,7 @@ struct image_options {
 	bool nosnapshots;               /* do not look at the table of internal snapshots */
 	bool ignore_parent_id;          /* take a parent that changed since the child was made */
 	const struct secret *secrets;   /* passphrases to try on each image; NULL: none */
+	bool nolock;                    /* of parts: only a look at what the image is */
 	struct cache *cache;            /* required */
 	struct codec *codec;            /* required */
 	void (*warn)(const char *text); /* what the user should know though it works; may be NULL */
@@ -57,6 +58,8 @@ struct image {
 	char *path;           /* of the file, absolute and without links; NULL: not a file */
 	char *dir;            /* where names in this image start from; NULL: likewise */
 	const char *root;     /* dir of the image that the user named: the fence round all names */
+	char *machine_dir; /* what is above root when that is a folder of snapshots: the fence of a
+			    * search by id, told by that search; NULL: root is */
 	bool guessed; /* a parent whose format its child does not record: it may name no file */
 	struct view *missing; /* stands in for a parent that was left closed */
 
@@ -69,7 +72,9 @@ struct image {
 	char *parent_format;               /* malloc'ed, as the file says it; NULL: not recorded */
 	unsigned char id[GUID_LEN];        /* what the image calls itself; zero: nothing */
 	unsigned char parent_id[GUID_LEN]; /* what it calls its parent; likewise */
-	uint32_t sector_size;              /* logical sectors as the file says; 0: it does not */
+	unsigned char change_id[GUID_LEN]; /* another one whenever its bytes change; likewise */
+	unsigned char parent_change_id[GUID_LEN]; /* of the parent, as it was then; likewise */
+	uint32_t sector_size; /* logical sectors as the file says; 0: it does not */
 };
 
 /* Is dir a directory that is one image as a whole?  image_open takes it by its name. */

@@ -160,9 +160,8 @@ static void add_snapshots(struct json_object *o, const struct image *img)
 
 static void add_backing(struct json_object *o, const struct image *img)
 {
-	if (!img->parent_name)
-		return;
-	add_text(o, "backing-filename", img->parent_name);
+	if (img->parent_name)
+		add_text(o, "backing-filename", img->parent_name);
 	if (img->parent)
 		add_text(o, "full-backing-filename", img->parent->io->name);
 	if (img->parent_format)

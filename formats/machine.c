@@ -78,6 +78,15 @@ struct machine_medium *machine_add_medium(struct machine *m, const char *file, s
 	return medium;
 }
 
+const struct machine_medium *machine_find_medium(
+	const struct machine *m, const unsigned char id[GUID_LEN])
+{
+	for (size_t i = 0; i < m->nmedia && !guid_is_zero(id); i++)
+		if (memcmp(m->media[i].id, id, GUID_LEN) == 0)
+			return &m->media[i];
+	return NULL;
+}
+
 static void free_state(struct machine_state *s)
 {
 	for (size_t i = 0; i < s->ndisks; i++) {
@@ -100,6 +109,7 @@ void machine_free(struct machine *m)
 	}
 	free(m->states);
 	free(m->media);
+	free(m->snapshot_dir);
 	free(m->name);
 	free(m);
 }

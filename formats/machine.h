@@ -40,6 +40,7 @@ struct machine_medium {
 
 struct machine {
 	char *name;
+	char *snapshot_dir; /* where it puts the files of differences, as written; NULL: not told */
 	size_t nstates, nmedia;
 	struct machine_state *states;
 	struct machine_medium *media;
@@ -53,5 +54,9 @@ struct machine_state *machine_add_state(struct machine *m, const char *name, str
 int machine_add_disk(
 	struct machine_state *state, const char *slot, const char *file, struct err *e);
 struct machine_medium *machine_add_medium(struct machine *m, const char *file, struct err *e);
+
+/* The medium of this id, or NULL; also when the id is zero. */
+const struct machine_medium *machine_find_medium(
+	const struct machine *m, const unsigned char id[GUID_LEN]);
 
 #endif

@@ -210,3 +210,33 @@ int policy_open(
 	}
 	return 0;
 }
+
+int policy_open_kin(
+	const struct image *img, const char *name, const char *what, struct io **io, struct err *e)
+{
+	const struct image finder = {
+		.opts = img->opts,
+		.dir = img->dir,
+		.root = img->machine_dir ? img->machine_dir : img->root,
+	};
+
+	return policy_open(&finder, name, what, io, e);
+}
+
+int policy_open_in(
+	const char *dir, const char *name, const char *what, struct io **io, struct err *e)
+{
+	const struct image_options nothing_else = {0};
+	const struct image finder = {.opts = &nothing_else, .dir = (char *)dir, .root = dir};
+
+	return policy_open(&finder, name, what, io, e);
+}
+
+const char *policy_root(const struct image *child, const char *path)
+{
+	const char *above = child->machine_dir;
+
+	if (above && path && !path_below(path, child->root) && path_below(path, above))
+		return above;
+	return child->root;
+}

@@ -3,7 +3,15 @@
  *
  * Every byte of an image is hostile.  A name in it is a plain file name, never a protocol.  It is
  * taken from the directory of the image that says it and must lead to a regular file below the
- * directory of the image that the user named, or below a directory that the user allowed.
+ * directory of the image that the user named, or below a directory that the user allowed: the
+ * fence.
+ *
+ * A parent that is known by its id alone is looked for, not named, and for that search alone a
+ * directory which is a machine's folder for snapshots (home.h) is no fence: the one above it is,
+ * since the two are one machine's.  So an image in such a folder can make us open files of the
+ * machine's folder, and have those of them for a parent that are images with the id that it says.
+ * Names in a parent which was found there may lead below the machine's folder, as if the user had
+ * named that image.
  */
 #ifndef VDISK_POLICY_H
 #define VDISK_POLICY_H
@@ -16,5 +24,17 @@ struct io;
  * says which file was refused, why, and which option would let it in. */
 int policy_open(
 	const struct image *img, const char *name, const char *what, struct io **io, struct err *e);
+
+/* Likewise a file that may be the parent that img knows by its id; img->machine_dir counts. */
+int policy_open_kin(
+	const struct image *img, const char *name, const char *what, struct io **io, struct err *e);
+
+/* Opens a file of dir or below it, which nobody else has a say in: both are our choice. */
+int policy_open_in(
+	const char *dir, const char *name, const char *what, struct io **io, struct err *e);
+
+/* The fence round the names in the parent of child that was found at path, real; borrowed from
+ * child. */
+const char *policy_root(const struct image *child, const char *path);
 
 #endif

@@ -221,6 +221,7 @@ const struct format qed_format = {
 	.name = "qed",
 	.title = "QEMU enhanced disk",
 	.suffixes = suffixes,
+	.records_raw_parent = true,
 	.probe = qed_probe,
 	.open = qed_open,
 	.facts = qed_facts,

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #include <stdio.h>
 #include <string.h>
+#include <strings.h>
 #include <sys/stat.h>
 
 #include "format.h"
@@ -42,6 +43,24 @@ const struct format *format_find(const char *name)
 			name = aliases[i][1];
 	for (const struct format *const *f = formats; *f; f++)
 		if (strcmp(name, (*f)->name) == 0)
+			return *f;
+	return NULL;
+}
+
+static bool has_suffix(const struct format *f, const char *suffix)
+{
+	for (const char *const *s = f->suffixes; s && *s; s++)
+		if (strcasecmp(suffix, *s) == 0)
+			return true;
+	return false;
+}
+
+const struct format *format_of_name(const char *name)
+{
+	const char *dot = strrchr(name, '.');
+
+	for (const struct format *const *f = formats; dot && dot != name && *f; f++)
+		if (has_suffix(*f, dot + 1))
 			return *f;
 	return NULL;
 }

@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* vdi.c - VirtualBox disk images, version 1: a header, one map of 32-bit entries, blocks.
+/* vdi.c - VirtualBox disk images: a header, one map of 32-bit entries, blocks.
  *
  * All integers are little-endian.  A map entry is the number of a block in the data area; the two
- * highest values say that nothing is stored.
+ * highest values say that nothing is stored.  An image names its parent by a UUID and nothing else:
+ * to find the file is the core's.
  */
 #include <errno.h>
 #include <inttypes.h>
@@ -14,6 +15,7 @@
 #include "cache.h"
 #include "err.h"
 #include "facts.h"
+#include "family.h"
 #include "format.h"
 #include "guid.h"
 #include "image.h"
@@ -21,7 +23,8 @@
 #include "view.h"
 
 #define VDI_SIGNATURE 0xbeda107fu
-#define HEADER_SIZE   456         /* all that version 1.1 has */
+#define VERSION_0     0x00000002u /* 0.2, the only one before 1 */
+#define HEADER_SIZE   456u        /* as far as version 1 is looked at */
 #define ENTRY_FREE    0xffffffffu /* never written: the parent's, or zeroes */
 #define ENTRY_ZERO    0xfffffffeu /* zeroes, whatever the parent has */
 
@@ -35,8 +38,16 @@ struct vdi {
 	uint32_t block_size;
 	uint32_t extra; /* bytes of VirtualBox's own before the data of each block */
 	uint32_t nblocks;
-	unsigned char uuid[16];
 };
+
+/* Where a version has its fields, counted from the start of the file. */
+struct layout {
+	unsigned len, type, sector, size, block_size, nblocks;
+	unsigned ids; /* of the image, its change, its parent, the parent's change */
+};
+
+static const struct layout version_0 = {420, 72, 348, 352, 360, 364, 372};
+static const struct layout version_1 = {HEADER_SIZE, 76, 360, 368, 376, 384, 392};
 
 static bool is_stored(uint32_t entry)
 {
@@ -98,50 +109,57 @@ static const struct view_ops vdi_ops = {.map = vdi_map};
 
 /* Header, section by section; every value is looked at before it is used. */
 
-static int check_version(const unsigned char *h, struct err *e)
+static int check_version(const unsigned char *h, const struct layout **l, struct err *e)
 {
 	uint32_t version = load_le32(h + 68), header = load_le32(h + 72);
 
 	if (load_le32(h + 64) != VDI_SIGNATURE)
 		return err_set(e, EINVAL, "not a VDI image: no signature at 64");
+	*l = version == VERSION_0 ? &version_0 : &version_1;
+	if (version == VERSION_0)
+		return 0;
 	if (version >> 16 != 1)
 		return err_set(e, ENOTSUP, "VDI version %u.%u is not supported", version >> 16,
 			version & 0xffff);
 	if (header < HEADER_SIZE - 72)
-		return err_set(e, EINVAL, "header of %u bytes, at least %d expected", header,
+		return err_set(e, EINVAL, "header of %u bytes, at least %u expected", header,
 			HEADER_SIZE - 72);
 	return 0;
 }
 
-static int check_type(struct vdi *d, const unsigned char *h, struct err *e)
+/* Any type may have a parent: that it is named is what counts. */
+static int check_type(struct image *img, struct vdi *d, const unsigned char *h,
+	const struct layout *l, struct err *e)
 {
-	static const unsigned char none[16];
+	const unsigned char *id = h + l->ids;
 
-	d->type = load_le32(h + 76);
-	memcpy(d->uuid, h + 392, sizeof d->uuid);
+	d->type = load_le32(h + l->type);
+	memcpy(img->id, id, GUID_LEN);
+	memcpy(img->change_id, id + GUID_LEN, GUID_LEN);
+	memcpy(img->parent_id, id + 2 * GUID_LEN, GUID_LEN);
+	if (l == &version_1)
+		memcpy(img->parent_change_id, id + 3 * GUID_LEN, GUID_LEN);
 	if (d->type < DYNAMIC || d->type > DIFFERENCING)
 		return err_set(e, ENOTSUP, "image type %u is not known", (unsigned)d->type);
-	if (d->type > FIXED || memcmp(h + 424, none, 16) != 0 || memcmp(h + 440, none, 16) != 0)
-		return err_set(e, ENOTSUP,
-			"it is a difference to a parent known only by its UUID, "
-			"which is not supported");
+	if (d->type > FIXED && guid_is_zero(img->parent_id))
+		return err_set(
+			e, EUCLEAN, "it is a difference, but to no parent: its UUID is zero");
 	return 0;
 }
 
-static int check_geometry(struct vdi *d, const unsigned char *h, struct err *e)
+static int check_geometry(
+	struct vdi *d, const unsigned char *h, const struct layout *l, struct err *e)
 {
-	uint64_t size = load_le64(h + 368);
+	uint64_t size = load_le64(h + l->size);
+	uint32_t sector = load_le32(h + l->sector);
 
-	d->block_size = load_le32(h + 376);
-	d->extra = load_le32(h + 380);
-	d->nblocks = load_le32(h + 384);
-	if (load_le32(h + 360) != 512)
-		return err_set(e, ENOTSUP, "sectors of %u bytes, 512 expected", load_le32(h + 360));
+	d->block_size = load_le32(h + l->block_size);
+	d->nblocks = load_le32(h + l->nblocks);
+	if (sector != 512 && (sector != 0 || l == &version_1))
+		return err_set(e, ENOTSUP, "sectors of %u bytes, 512 expected", sector);
 	if (d->block_size < 512 || d->block_size > VDI_MAX_BLOCK || !is_power_of_2(d->block_size))
 		return err_set(e, EINVAL, "block size %u is not a power of two from 512 to %u",
 			d->block_size, VDI_MAX_BLOCK);
-	if (d->extra != 0 && (!is_power_of_2(d->extra) || d->extra > d->block_size))
-		return err_set(e, EINVAL, "%u extra bytes a block", d->extra);
 	if (d->nblocks > VDI_MAX_BLOCKS)
 		return err_set(e, EFBIG, "a map of %u blocks, at most %u are possible", d->nblocks,
 			VDI_MAX_BLOCKS);
@@ -153,15 +171,30 @@ static int check_geometry(struct vdi *d, const unsigned char *h, struct err *e)
 	return 0;
 }
 
-static int check_layout(struct vdi *d, const unsigned char *h, struct err *e)
+/* Version 0 has map and data behind the header, without a gap. */
+static void place_version_0(struct vdi *d)
 {
-	uint64_t map_len = 4 * (uint64_t)d->nblocks;
+	d->map_pos = version_0.len;
+	d->data_pos = d->map_pos + 4 * (uint64_t)d->nblocks;
+}
 
+static int place_version_1(struct vdi *d, const unsigned char *h, struct err *e)
+{
 	d->map_pos = load_le32(h + 340);
 	d->data_pos = load_le32(h + 344);
+	d->extra = load_le32(h + 380);
+	if (d->extra != 0 && (!is_power_of_2(d->extra) || d->extra > d->block_size))
+		return err_set(e, EINVAL, "%u extra bytes a block", d->extra);
 	if (d->map_pos % 512 != 0 || d->map_pos < HEADER_SIZE)
 		return err_set(e, EINVAL, "block map at %" PRIu64 ", a multiple of 512 expected",
 			d->map_pos);
+	return 0;
+}
+
+static int check_places(const struct vdi *d, struct err *e)
+{
+	uint64_t map_len = 4 * (uint64_t)d->nblocks;
+
 	if (!range_fits(d->map_pos, map_len, d->io->size))
 		return err_set(e, EINVAL,
 			"block map of %" PRIu64 " bytes at %" PRIu64
@@ -175,24 +208,31 @@ static int check_layout(struct vdi *d, const unsigned char *h, struct err *e)
 	return 0;
 }
 
-static int read_header(struct vdi *d, struct err *e)
+static int check_header(struct image *img, struct vdi *d, const unsigned char *h, struct err *e)
 {
-	unsigned char h[HEADER_SIZE];
-	int r;
+	const struct layout *l;
+	int r = check_version(h, &l, e);
 
-	if (d->io->size < sizeof h)
+	if (r == 0 && d->io->size < l->len)
 		return err_set(
 			e, EINVAL, "the header is cut off at %" PRIu64 " bytes", d->io->size);
-	r = io_read(d->io, h, sizeof h, 0, e);
 	if (r == 0)
-		r = check_version(h, e);
+		r = check_type(img, d, h, l, e);
 	if (r == 0)
-		r = check_type(d, h, e);
-	if (r == 0)
-		r = check_geometry(d, h, e);
-	if (r == 0)
-		r = check_layout(d, h, e);
-	return r;
+		r = check_geometry(d, h, l, e);
+	if (r == 0 && l == &version_0)
+		place_version_0(d);
+	else if (r == 0)
+		r = place_version_1(d, h, e);
+	return r == 0 ? check_places(d, e) : r;
+}
+
+static int read_header(struct image *img, struct vdi *d, struct err *e)
+{
+	unsigned char h[HEADER_SIZE];
+	int r = io_read_padded(d->io, h, sizeof h, 0, e);
+
+	return r == 0 ? check_header(img, d, h, e) : r;
 }
 
 static int vdi_open(struct image *img, struct err *e)
@@ -204,7 +244,7 @@ static int vdi_open(struct image *img, struct err *e)
 		return err_nomem(e);
 	d->view = (struct view){.ops = &vdi_ops, .cache = img->opts->cache};
 	d->io = img->io;
-	r = read_header(d, e);
+	r = read_header(img, d, e);
 	if (r == 0 && !image_add_state(img, NULL, NULL, &d->view, e))
 		r = -e->code;
 	if (r < 0)
@@ -212,14 +252,28 @@ static int vdi_open(struct image *img, struct err *e)
 	return r;
 }
 
+static void fact_guid(struct facts *f, const char *key, const unsigned char *id)
+{
+	char text[GUID_TEXT];
+
+	guid_text(text, id);
+	fact_text(f, key, text);
+}
+
 static void vdi_facts(const struct image *img, struct facts *f)
 {
+	static const char *const types[] = {
+		[DYNAMIC] = "dynamic",
+		[FIXED] = "fixed",
+		[UNDO] = "undo",
+		[DIFFERENCING] = "differencing",
+	};
 	const struct vdi *d = (const struct vdi *)img->states[0].view;
-	char uuid[GUID_TEXT];
 
-	guid_text(uuid, d->uuid);
-	fact_text(f, "create-type", d->type == FIXED ? "fixed" : "dynamic");
-	fact_text(f, "uuid", uuid);
+	fact_text(f, "create-type", types[d->type]);
+	fact_guid(f, "uuid", img->id);
+	if (!guid_is_zero(img->parent_id))
+		fact_guid(f, "parent-uuid", img->parent_id);
 	fact_cluster_size(f, d->block_size);
 }
 
@@ -236,5 +290,6 @@ const struct format vdi_format = {
 	.suffixes = suffixes,
 	.probe = vdi_probe,
 	.open = vdi_open,
+	.check_parent = family_check_parent,
 	.facts = vdi_facts,
 };

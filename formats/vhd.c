@@ -374,6 +374,7 @@ static int setup(struct image *img, struct vhd *d, struct err *e)
 		r = check_footer(d, f, e);
 	if (r < 0)
 		return r;
+	memcpy(img->id, d->id, sizeof d->id);
 	d->header_pos = load_be64(f + 16);
 	d->view.ops = d->type == VHD_FIXED ? &fixed_ops : &blocks_ops;
 	return d->type == VHD_FIXED ? check_fixed(img, d, e) : open_blocks(img, d, e);

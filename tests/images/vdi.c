@@ -5,21 +5,14 @@
 
 #include "bytes.h"
 #include "mkimage.h"
+#include "vdi.h"
 
-#define FREE 0xffffffffu
-#define ZERO 0xfffffffeu
+#define FREE VDI_FREE
+#define ZERO VDI_ZERO
 
 #define BLOCK (64 * KIB) /* of the image that most damage is done to */
 
-/* What the header says; all else follows from it. */
-struct vdi {
-	uint64_t size;
-	uint32_t type, block_size, extra, map_pos, data_pos;
-	uint32_t nblocks;
-	const uint32_t *map;
-};
-
-static uint64_t block_pos(const struct vdi *v, uint32_t entry)
+uint64_t vdi_block_pos(const struct vdi *v, uint32_t entry)
 {
 	return v->data_pos + entry * ((uint64_t)v->block_size + v->extra) + v->extra;
 }
@@ -41,7 +34,7 @@ static void put_head(int fd, uint32_t version)
 	put_le32(fd, 68, version);
 }
 
-static void put_header(int fd, const struct vdi *v)
+void vdi_put_header(int fd, const struct vdi *v)
 {
 	put_head(fd, 0x00010001);
 	put_le32(fd, 72, 400);
@@ -58,22 +51,45 @@ static void put_header(int fd, const struct vdi *v)
 	put_text(fd, 408, "fedcba9876543210");
 }
 
-/* Block number k of the data area holds the data stream from k * block_size on. */
-static void put_blocks(const struct job *j, int fd, const struct vdi *v)
+void vdi_put_header_0(int fd, const struct vdi *v)
 {
-	uint64_t size = v->size / 512 * 512;
+	put_head(fd, 0x00000002);
+	put_le32(fd, 72, v->type);
+	put_le32(fd, 348, 512);
+	put_le64(fd, 352, v->size);
+	put_le32(fd, 360, v->block_size);
+	put_le32(fd, 364, v->nblocks);
+	put_le32(fd, 368, count_stored(v));
+	put_text(fd, 372, "0123456789abcdef");
+	put_text(fd, 388, "fedcba9876543210");
+}
 
+void vdi_put_blocks(int fd, const struct vdi *v, uint64_t from)
+{
+	file_resize(fd, vdi_block_pos(v, count_stored(v)) - v->extra);
 	for (uint32_t i = 0; i < v->nblocks; i++) {
-		uint64_t off = (uint64_t)i * v->block_size;
-		uint64_t from = v->map[i] * (uint64_t)v->block_size;
+		uint64_t pos = vdi_block_pos(v, v->map[i]);
 
 		put_le32(fd, v->map_pos + 4 * i, v->map[i]);
 		if (v->map[i] >= ZERO)
 			continue;
 		/* What is in front of a block is not the guest's, and not zero either. */
-		put_data(fd, block_pos(v, v->map[i]) - v->extra, NOISE, v->extra);
-		put_data(fd, block_pos(v, v->map[i]), from, v->block_size);
-		expect(j, off, from, off < size ? MIN(v->block_size, size - off) : 0);
+		put_data(fd, pos - v->extra, NOISE, v->extra);
+		put_data(fd, pos, from + v->map[i] * (uint64_t)v->block_size, v->block_size);
+	}
+}
+
+static void expect_blocks(const struct job *j, const struct vdi *v)
+{
+	uint64_t size = v->size / 512 * 512;
+
+	expect_size(j, size);
+	for (uint32_t i = 0; i < v->nblocks; i++) {
+		uint64_t off = (uint64_t)i * v->block_size;
+
+		if (v->map[i] < ZERO && off < size)
+			expect(j, off, v->map[i] * (uint64_t)v->block_size,
+				MIN(v->block_size, size - off));
 	}
 }
 
@@ -81,10 +97,9 @@ static int make(const struct job *j, const struct vdi *v)
 {
 	int fd = file_new(j, ".vdi");
 
-	put_header(fd, v);
-	file_resize(fd, block_pos(v, count_stored(v)) - v->extra);
-	put_blocks(j, fd, v);
-	expect_size(j, v->size / 512 * 512);
+	vdi_put_header(fd, v);
+	vdi_put_blocks(fd, v, 0);
+	expect_blocks(j, v);
 	patch_le(j, fd);
 	return fd;
 }
@@ -155,20 +170,18 @@ static void make_lost(const struct job *j)
 	file_resize(fd, 2 * MIB + 2 * MIB);
 }
 
-/* The first version of the format, which no program has written since 2007. */
+/* As before 2007: map and data follow the header at once, on no round position. */
+static const struct vdi old = {
+	7 * 64 * KIB - 512, 1, 64 * KIB, 0, VDI_HEAD_0, VDI_HEAD_0 + 28, 7, shuffled_map};
+
 static void make_version_0(const struct job *j)
 {
 	int fd = file_new(j, ".vdi");
 
-	put_head(fd, 0x00000002);
-	put_le32(fd, 72, 1);
-	put_le64(fd, 352, 2 * MIB);
-	put_le32(fd, 360, MIB);
-	put_le32(fd, 364, 2);
-	put_le32(fd, 368, 1);
-	put_le32(fd, 420, FREE);
-	put_le32(fd, 424, 0);
-	put_data(fd, 428, 0, MIB);
+	vdi_put_header_0(fd, &old);
+	vdi_put_blocks(fd, &old, 0);
+	expect_blocks(j, &old);
+	patch_le(j, fd);
 }
 
 static void make_short_file(const struct job *j)
@@ -203,6 +216,15 @@ static void make_short_file(const struct job *j)
 			value_                                                                     \
 		}                                                                                  \
 	}
+#define REFUSE_0(name_, pos_, width_, value_)                                                      \
+	{                                                                                          \
+		.name = "vdi-version-0-" name_, .verdict = REFUSED, .make = make_version_0,        \
+		.patch = {                                                                         \
+			pos_,                                                                      \
+			width_,                                                                    \
+			value_                                                                     \
+		}                                                                                  \
+	}
 /* Block 1 of the disk cannot be read. */
 #define BAD_BLOCK(name_, pos_, width_, value_)                                                     \
 	{                                                                                          \
@@ -227,6 +249,9 @@ static const struct image_case cases[] = {
 	GOOD("empty", empty),
 	SPECIAL("long-map", make_long_map),
 	SPECIAL("cut", make_cut),
+	SPECIAL("version-0", make_version_0),
+	HARMLESS("version-1-0", 68, 4, 0x00010000),
+	HARMLESS("parent-of-nobody", 440, 8, 1),
 	HARMLESS("allocated-few", 388, 4, 0),
 	HARMLESS("allocated-many", 388, 4, 0xffffffff),
 	HARMLESS("short-header", 72, 4, 384),
@@ -237,13 +262,19 @@ static const struct image_case cases[] = {
 	BAD_BLOCK("entry-far", 516, 4, 0xfffffffd),
 	BAD_BLOCK("data-past-end", 344, 4, 4 * MIB),
 
-	{.name = "vdi-version-0", .verdict = REFUSED, .make = make_version_0},
+	REFUSE_0("type-0", 72, 4, 0),
+	REFUSE_0("difference", 72, 4, 4),
+	REFUSE_0("parent", 404, 8, 1),
+	REFUSE_0("size-past-blocks", 352, 8, 7 * 64 * KIB + 1),
+	REFUSE_0("block-size-odd", 360, 4, 0xfffff),
+	REFUSE_0("blocks-many", 364, 4, 0x1fffff80),
 	{.name = "vdi-map-last", .verdict = REFUSED, .make = make_vdi, .arg = &map_last},
 	{.name = "vdi-empty-file", .verdict = REFUSED, .make = make_short_file},
 	{.name = "vdi-header-cut", .verdict = REFUSED, .make = make_short_file, .n = 455},
 	{.name = "vdi-map-cut", .verdict = REFUSED, .make = make_short_file, .n = 527},
 	REFUSE("signature", 64, 4, 0xbeda107e),
 	REFUSE("version-2", 68, 4, 0x00020000),
+	REFUSE("version-0-1", 68, 4, 0x00000001),
 	REFUSE("header-size-0", 72, 4, 0),
 	REFUSE("header-size-383", 72, 4, 383),
 	REFUSE("type-0", 76, 4, 0),

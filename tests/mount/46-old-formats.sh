@@ -79,6 +79,8 @@ check "a raw parent that looks like qcow2" matches image trap.raw
 qemu-img create -q -f qcow2 -b trap.raw -F raw middle.qcow2 1M
 qemu-img create -q -f qcow -b middle.qcow2 -F qcow2 image 1M
 check "a guess that leads on" refused image 'does not record'
+qemu-img create -q -f qed -b middle.qcow2 -F qcow2 image 1M
+check "what QED does not call raw may lead on" agrees_with image ref
 mv trap.raw away
 rm -f image
 qemu-img create -q -f qed -u -b trap.raw -F raw image 1M

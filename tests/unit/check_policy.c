@@ -364,6 +364,58 @@ START_TEST(swapped_while_we_look)
 }
 END_TEST
 
+/* The image is in vm/sub, vm the folder of its machine: to be searched, not to be named. */
+START_TEST(the_folder_of_the_machine)
+{
+	struct world w;
+	char sub[320], path[400];
+	struct io *io = NULL;
+
+	world_make(&w);
+	snprintf(sub, sizeof sub, "%s/sub", w.vm);
+	w.img.dir = sub;
+	w.img.root = sub;
+	snprintf(path, sizeof path, "%s/base.img", w.vm);
+	ck_assert_fails(
+		policy_open_kin(&w.img, path, "parent", &io, &w.e), EACCES, &w.e, "outside");
+	ck_assert_str_eq(policy_root(&w.img, path), sub);
+	w.img.machine_dir = w.vm;
+	refuses(&w, path, EACCES, "outside");
+	refuses(&w, "../base.img", EACCES, "outside");
+	ck_assert_ok(policy_open_kin(&w.img, path, "parent", &io, &w.e), &w.e);
+	ck_assert_str_eq(text_of(io), "base");
+	ck_assert_ok(policy_open_kin(&w.img, "deep.img", "parent", &io, &w.e), &w.e);
+	ck_assert_str_eq(text_of(io), "deep");
+	ck_assert_int_eq(symlink("../secret.img", "vm/link.img"), 0);
+	ck_assert_fails(policy_open_kin(&w.img, "../link.img", "parent", &io, &w.e), EACCES, &w.e,
+		"outside");
+	ck_assert_fails(policy_open_kin(&w.img, "../../secret.img", "parent", &io, &w.e), EACCES,
+		&w.e, "outside");
+	/* What was found there may lead no further than that. */
+	ck_assert_str_eq(policy_root(&w.img, path), w.vm);
+	snprintf(path, sizeof path, "%s/deep.img", sub);
+	ck_assert_str_eq(policy_root(&w.img, path), sub);
+	snprintf(path, sizeof path, "%s/secret.img", w.here);
+	ck_assert_str_eq(policy_root(&w.img, path), sub);
+}
+END_TEST
+
+START_TEST(only_in_a_directory)
+{
+	struct world w;
+	struct io *io = NULL;
+
+	world_make(&w);
+	ck_assert_int_eq(symlink("../secret.img", "vm/link.img"), 0);
+	ck_assert_ok(policy_open_in(w.vm, "base.img", "description", &io, &w.e), &w.e);
+	ck_assert_str_eq(text_of(io), "base");
+	ck_assert_fails(policy_open_in(w.vm, "link.img", "description", &io, &w.e), EACCES, &w.e,
+		"outside");
+	ck_assert_fails(policy_open_in(w.vm, "../secret.img", "description", &io, &w.e), EACCES,
+		&w.e, "outside");
+}
+END_TEST
+
 Suite *policy_suite(void)
 {
 	TCase *tc = tcase_create("policy");
@@ -383,6 +435,8 @@ Suite *policy_suite(void)
 	tcase_add_test(tc, parent_in_a_subdirectory);
 	tcase_add_test(tc, image_in_the_root_directory);
 	tcase_add_test(tc, image_without_a_place);
+	tcase_add_test(tc, the_folder_of_the_machine);
+	tcase_add_test(tc, only_in_a_directory);
 	tcase_add_test(tc, swapped_while_we_look);
 	return suite_of("policy", tc);
 }

@@ -9,6 +9,7 @@
 #include "err.h"
 #include "fault_io.h"
 #include "format.h"
+#include "guid.h"
 #include "image.h"
 #include "io.h"
 #include "unit.h"
@@ -34,6 +35,9 @@ static const struct vdi_spec good[] = {
 	{.block_size = 4096},
 	/* as VirtualBox lays it out now */
 	{.map_pos = 1 << 20, .data_pos = 2 << 20, .map = mixed, .nblocks = COUNT(mixed)},
+	/* before version 1 */
+	{.version_0 = true, .block_size = 4096, .map = mixed, .nblocks = COUNT(mixed)},
+	{.version_0 = true, .map = mixed, .nblocks = COUNT(mixed), .type = 2, .cut = 7},
 };
 
 static int open_vdi(
@@ -174,6 +178,76 @@ START_TEST(odd_sizes_are_rounded_down)
 }
 END_TEST
 
+/* Where version 0 has its fields, by what their damage is called. */
+START_TEST(hostile_version_0)
+{
+	static const struct {
+		unsigned pos, width;
+		uint64_t value;
+		int code;
+		const char *part;
+	} bad[] = {
+		{72, 4, 0, ENOTSUP, "image type 0"},
+		{72, 4, 3, EUCLEAN, "difference"},
+		{348, 4, 4096, ENOTSUP, "sectors of 4096"},
+		{352, 8, 8 * 4096 + 1, EINVAL, "disk of 32769 bytes"},
+		{360, 4, 3, EINVAL, "block size 3"},
+		{364, 4, 1u << 20, EINVAL, "block map of 4194304 bytes at 420"},
+		{404, 1, 1, ENOENT, "it has a parent"},
+	};
+	struct vdi_spec spec = {
+		.version_0 = true, .block_size = 4096, .map = mixed, .nblocks = COUNT(mixed)};
+	struct vdi_image v = vdi_image_make(&spec);
+	struct image_options o = options_new();
+	struct err e = ERR_INIT;
+	struct image *img;
+
+	put_le(v.file + bad[_i].pos, bad[_i].width, bad[_i].value);
+	ck_assert_fails(open_vdi(&v, &o, &img, &e), bad[_i].code, &e, bad[_i].part);
+	v.file_len = 419;
+	ck_assert_int_lt(open_vdi(&v, &o, &img, &e), 0);
+	/* No sector size at all was no matter then. */
+	v.file_len = 420 + 32 + 5 * 4096;
+	put_le(v.file + bad[_i].pos, bad[_i].width, 0);
+	if (bad[_i].pos == 348) {
+		ck_assert_ok(open_vdi(&v, &o, &img, &e), &e);
+		image_close(img);
+	}
+	options_free(&o);
+	vdi_image_free(&v);
+}
+END_TEST
+
+START_TEST(ids)
+{
+	static const unsigned char none[GUID_LEN];
+	struct vdi_spec spec = {.version_0 = _i,
+		.map = mixed,
+		.nblocks = COUNT(mixed),
+		.type = 4,
+		.id = 2,
+		.change = 3,
+		.parent = 4,
+		.parent_change = 5};
+	struct vdi_image v = vdi_image_make(&spec);
+	struct image_options o = options_new();
+	unsigned char expected[GUID_LEN];
+	struct err e = ERR_INIT;
+	struct image *img;
+
+	o.nobacking = true;
+	ck_assert_ok(open_vdi(&v, &o, &img, &e), &e);
+	ck_assert_mem_eq(img->id, memset(expected, 2, GUID_LEN), GUID_LEN);
+	ck_assert_mem_eq(img->change_id, memset(expected, 3, GUID_LEN), GUID_LEN);
+	ck_assert_mem_eq(img->parent_id, memset(expected, 4, GUID_LEN), GUID_LEN);
+	memset(expected, 5, GUID_LEN);
+	ck_assert_mem_eq(img->parent_change_id, spec.version_0 ? none : expected, GUID_LEN);
+	image_close(img);
+	options_free(&o);
+	vdi_image_free(&v);
+}
+END_TEST
+
 /* One field of good[0] set to a value that must be refused. */
 static const struct {
 	unsigned pos, width;
@@ -181,7 +255,8 @@ static const struct {
 	const char *part;
 } hostile[] = {
 	{64, 4, 0xbeda1070, "not a disk image"},
-	{68, 4, 0x00000002, "version 0.2"},
+	{68, 4, 0x00000002, "image type 400"}, /* the length of a header of version 1 */
+	{68, 4, 0x00000001, "version 0.1"},
 	{68, 4, 0x00020001, "version 2.1"},
 	{72, 4, 0, "header of 0 bytes"},
 	{72, 4, 383, "header of 383 bytes"},
@@ -220,9 +295,8 @@ static const struct {
 	{384, 4, 0x1fffff80, "passes the end of the file"},
 	{384, 4, 0x20000000, "a map of 536870912 blocks"},
 	{384, 4, 0xffffffff, "a map of 4294967295 blocks"},
-	{424, 1, 1, "difference to a parent"},
-	{439, 1, 1, "difference to a parent"},
-	{440, 1, 1, "difference to a parent"},
+	{424, 1, 1, "it has a parent"},
+	{439, 1, 1, "it has a parent"},
 };
 
 START_TEST(hostile_headers)
@@ -236,7 +310,8 @@ START_TEST(hostile_headers)
 	put_le(v.file + hostile[_i].pos, hostile[_i].width, hostile[_i].value);
 	memcpy(before, v.file, v.file_len);
 	ck_assert_fails(open_vdi(&v, &o, &img, &e), e.code, &e, hostile[_i].part);
-	ck_assert(e.code == EINVAL || e.code == ENOTSUP || e.code == EFBIG);
+	ck_assert(e.code == EINVAL || e.code == ENOTSUP || e.code == EFBIG || e.code == EUCLEAN ||
+		  e.code == ENOENT);
 	ck_assert_int_eq(memcmp(v.file, before, v.file_len), 0);
 	options_free(&o);
 	vdi_image_free(&v);
@@ -251,7 +326,7 @@ START_TEST(harmless_fields)
 		unsigned pos;
 		uint32_t value;
 	} fields[] = {{80, 0xffffffff}, {348, 0}, {364, 7}, {388, 0xffffffff}, {68, 0x00010000},
-		{76, 2}, {72, 384}, {344, 0xffffffff}};
+		{76, 2}, {72, 384}, {344, 0xffffffff}, {440, 1}};
 	struct vdi_image v = vdi_image_make(&good[0]);
 	struct image_options o = options_new();
 	struct err e = ERR_INIT;
@@ -404,7 +479,9 @@ Suite *vdi_suite(void)
 	tcase_add_test(tc, runs_are_told_of_together);
 	tcase_add_test(tc, odd_sizes_are_rounded_down);
 	tcase_add_loop_test(tc, hostile_headers, 0, COUNT(hostile));
-	tcase_add_loop_test(tc, harmless_fields, 0, 8);
+	tcase_add_loop_test(tc, hostile_version_0, 0, 7);
+	tcase_add_loop_test(tc, ids, 0, 2);
+	tcase_add_loop_test(tc, harmless_fields, 0, 9);
 	tcase_add_test(tc, short_files);
 	tcase_add_loop_test(tc, blocks_past_the_end, 0, 4);
 	tcase_add_test(tc, the_farthest_block);

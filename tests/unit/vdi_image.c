@@ -12,13 +12,32 @@ void put_le(unsigned char *p, unsigned width, uint64_t value)
 		p[i] = value >> 8 * i;
 }
 
-static void put_header(unsigned char *h, const struct vdi_spec *s)
+static void put_ids(unsigned char *p, const struct vdi_spec *s)
 {
-	memcpy(h, "<<< Oracle VM VirtualBox Disk Image >>>\n", 40);
-	put_le(h + 64, 4, 0xbeda107f);
+	const unsigned char bytes[] = {s->id ? s->id : 1, s->change ? s->change : 1, s->parent,
+		s->version_0 ? 0 : s->parent_change};
+	size_t n = s->version_0 ? 3 : 4;
+
+	for (size_t i = 0; i < 16 * n; i++)
+		p[i] = bytes[i / 16];
+}
+
+static void put_header_0(unsigned char *h, const struct vdi_spec *s)
+{
+	put_le(h + 68, 4, 0x00000002);
+	put_le(h + 72, 4, s->type ? s->type : 1);
+	put_le(h + 348, 4, 512);
+	put_le(h + 352, 8, s->size);
+	put_le(h + 360, 4, s->block_size);
+	put_le(h + 364, 4, s->nblocks);
+	put_ids(h + 372, s);
+}
+
+static void put_header_1(unsigned char *h, const struct vdi_spec *s)
+{
 	put_le(h + 68, 4, 0x00010001);
 	put_le(h + 72, 4, 400);
-	put_le(h + 76, 4, 1);
+	put_le(h + 76, 4, s->type ? s->type : 1);
 	put_le(h + 340, 4, s->map_pos);
 	put_le(h + 344, 4, s->data_pos);
 	put_le(h + 360, 4, 512);
@@ -26,10 +45,17 @@ static void put_header(unsigned char *h, const struct vdi_spec *s)
 	put_le(h + 376, 4, s->block_size);
 	put_le(h + 380, 4, s->extra);
 	put_le(h + 384, 4, s->nblocks);
-	for (int i = 0; i < 16; i++) {
-		h[392 + i] = 0x10 + i;
-		h[408 + i] = 0x80 + i;
-	}
+	put_ids(h + 392, s);
+}
+
+static void put_header(unsigned char *h, const struct vdi_spec *s)
+{
+	memcpy(h, "<<< Oracle VM VirtualBox Disk Image >>>\n", 40);
+	put_le(h + 64, 4, 0xbeda107f);
+	if (s->version_0)
+		put_header_0(h, s);
+	else
+		put_header_1(h, s);
 }
 
 static uint32_t blocks_stored(const struct vdi_spec *s)
@@ -71,8 +97,11 @@ struct vdi_image vdi_image_make(const struct vdi_spec *spec)
 	uint32_t stored = blocks_stored(&s);
 
 	s.block_size = s.block_size ? s.block_size : 1 << 20;
-	s.map_pos = s.map_pos ? s.map_pos : 512;
-	s.data_pos = s.data_pos ? s.data_pos : round_up(s.map_pos + 4 * s.nblocks, 512);
+	s.map_pos = s.version_0 ? 420 : s.map_pos ? s.map_pos : 512;
+	if (s.version_0)
+		s.data_pos = s.map_pos + 4 * s.nblocks;
+	else if (!s.data_pos)
+		s.data_pos = round_up(s.map_pos + 4 * s.nblocks, 512);
 	s.size = s.size ? s.size : (uint64_t)s.nblocks * s.block_size;
 
 	v.file_len = s.data_pos + stored * ((size_t)s.block_size + s.extra);

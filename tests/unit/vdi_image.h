@@ -3,6 +3,7 @@
 #ifndef VDISK_VDI_IMAGE_H
 #define VDISK_VDI_IMAGE_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -17,6 +18,9 @@ struct vdi_spec {
 	const uint32_t *map;
 	uint32_t nblocks;
 	uint64_t cut; /* bytes missing at the end of the file */
+	bool version_0;
+	uint32_t type;
+	unsigned char id, change, parent, parent_change; /* 0: zero, but 1 for the first two */
 };
 
 struct vdi_image {
@@ -25,6 +29,7 @@ struct vdi_image {
 };
 
 /* Number k of the data area is full of fill_pattern(k + 1), what lies before its data of 0xee. */
+/* An id is full of its number. */
 struct vdi_image vdi_image_make(const struct vdi_spec *spec);
 void vdi_image_free(struct vdi_image *v);
 

@@ -1,0 +1,15 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* vbox.h - VirtualBox's description of a machine, NAME.vbox. */
+#ifndef VDISK_VBOX_H
+#define VDISK_VBOX_H
+
+struct err;
+struct io;
+struct machine;
+
+/* Reads all of io.  The media are in the order of the file, each after the one it is based on, and
+ * the snapshots each after the one that it was taken on.  A disk is named by the file of its
+ * medium; one whose medium is registered elsewhere is left out. */
+int vbox_read(struct io *io, struct machine **m, struct err *e);
+
+#endif
