@@ -57,12 +57,14 @@ machine() {
 }
 
 print_tables() {
-	local results=$1 plain=raw,qcow2,vmdk,vdi deflated=deflate,stream all=raw,qcow2,deflate,zstd,vmdk,stream,vdi
+	local results=$1 deflated=deflate,stream
+	local plain=qcow2,vmdk,vdi,vhd,vhdx,qcow,qed,parallels
+	local all=raw,qcow2,deflate,zstd,vmdk,stream,vdi,vhd,vhdx
 	echo
 	machine
 	echo "a disk of $mb MiB; medians of $rounds rounds; fresh mounts, images in the page cache"
 	table "sequential read, MiB/s" sequential "file vdiskfs qsd libyal" more %.0f \
-		"$plain:qsd:1.5 $deflated:qsd:3 zstd:qsd:2 qcow2,vmdk,vdi:vdiskfs:0.85:raw"
+		"raw,$plain:qsd:1.5 $deflated:qsd:3 zstd:qsd:2 $plain:vdiskfs:0.85:raw"
 	table "random 4 KiB, 1 reader, reads/s" random1 "file vdiskfs qsd libyal" more %.0f "$all:qsd:1"
 	table "random 4 KiB, 2 readers, reads/s" random2 "file vdiskfs qsd libyal" more %.0f "$all:qsd:2"
 	table "cp --sparse=auto, s" copy "file vdiskfs qsd libyal" less %.2f "$all:qsd:1"
