@@ -103,6 +103,8 @@ static const struct {
 	const char *magic;
 	unsigned len;
 } foreign[] = {
+	{"an unfinished VMDK", false, 0, "kdmv", 4},
+	{"a list of changes to a VMDK", false, 0, "\xa2\x72\x19\xf6\1\0\0", 8},
 	{"an Apple disk image", true, 0, "koly", 4},
 	{"an encrypted Apple disk image", false, 0, "encrcdsa", 8},
 	{"an Apple sparse disk image", false, 0, "sprs", 4},

@@ -25,7 +25,12 @@ enum key {
 	KEY_PARENT_CID,
 	KEY_CREATE_TYPE,
 	KEY_PARENT_HINT,
-	KEY_PARENT_UUID,
+	KEY_ENCODING,
+	KEY_DDB_ENCODING,
+	KEY_ID,
+	KEY_CHANGE_ID,
+	KEY_PARENT_ID,
+	KEY_PARENT_CHANGE_ID,
 	KEY_SECTOR_SIZE,
 	KEY_IO_FILTERS,
 	KEY_KEY_ID,
@@ -39,7 +44,12 @@ static const char *const key_names[NKEYS] = {
 	[KEY_PARENT_CID] = "parentCID",
 	[KEY_CREATE_TYPE] = "createType",
 	[KEY_PARENT_HINT] = "parentFileNameHint",
-	[KEY_PARENT_UUID] = "ddb.uuid.parent",
+	[KEY_ENCODING] = "encoding",
+	[KEY_DDB_ENCODING] = "ddb.encoding",
+	[KEY_ID] = "ddb.uuid.image",
+	[KEY_CHANGE_ID] = "ddb.uuid.modification",
+	[KEY_PARENT_ID] = "ddb.uuid.parent",
+	[KEY_PARENT_CHANGE_ID] = "ddb.uuid.parentmodification",
 	[KEY_SECTOR_SIZE] = "ddb.logicalSectorSize",
 	[KEY_IO_FILTERS] = "ddb.iofilters",
 	[KEY_KEY_ID] = "keyID",
@@ -314,14 +324,29 @@ static int refuse_encrypted(const struct parser *s, struct err *e)
 	return 0;
 }
 
-static bool is_null_uuid(const char *s)
+/* What an image calls itself is for its children; whom it calls its parent must be understood. */
+static int set_ids(const struct parser *s, struct vmdk_desc *d, struct err *e)
 {
-	return s[strspn(s, "{}0- ")] == '\0';
+	const char *parent = s->value[KEY_PARENT_ID];
+	const struct {
+		enum key key;
+		unsigned char *id;
+	} others[] = {
+		{KEY_ID, d->id},
+		{KEY_CHANGE_ID, d->change_id},
+		{KEY_PARENT_CHANGE_ID, d->parent_change_id},
+	};
+
+	if (parent && !guid_parse(d->parent_id, parent))
+		return bad_value(s, KEY_PARENT_ID, e);
+	for (size_t i = 0; i < sizeof others / sizeof others[0]; i++)
+		if (s->value[others[i].key])
+			guid_parse(others[i].id, s->value[others[i].key]);
+	return 0;
 }
 
 static int interpret(const struct parser *s, struct vmdk_desc *d, struct err *e)
 {
-	const char *uuid = s->value[KEY_PARENT_UUID];
 	int r = check_version(s, e);
 
 	if (r == 0)
@@ -330,11 +355,13 @@ static int interpret(const struct parser *s, struct vmdk_desc *d, struct err *e)
 		r = set_cids(s, d, e);
 	if (r == 0)
 		r = set_sector_size(s, d, e);
+	if (r == 0)
+		r = set_ids(s, d, e);
 	if (r < 0)
 		return r;
 	d->create_type = s->value[KEY_CREATE_TYPE];
 	d->parent_hint = s->value[KEY_PARENT_HINT];
-	d->parent_uuid = uuid && !is_null_uuid(uuid) ? uuid : NULL;
+	d->encoding = s->value[KEY_ENCODING] ? s->value[KEY_ENCODING] : s->value[KEY_DDB_ENCODING];
 	return 0;
 }
 

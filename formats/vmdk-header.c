@@ -12,12 +12,12 @@
 #include "io.h"
 #include "vmdk.h"
 
+#define MAGIC           "KDMV"
 #define HEADER_SIZE     512u
 #define FLAG_NEWLINES   (1u << 0)
 #define FLAGS_MUST_KNOW 0xffff0000u /* Hosted Sparse Extent Header: the others may be ignored */
 
 enum { NOT_COMPRESSED = 0, DEFLATE = 1 };
-enum { MARKER_FOOTER = 3 };
 
 static void decode(struct vmdk_header *h, const unsigned char *p)
 {
@@ -40,8 +40,8 @@ static int check_version(const struct vmdk_header *h, const unsigned char *p, st
 {
 	static const unsigned char newlines[] = {'\n', ' ', '\r', '\n'};
 
-	if (memcmp(p, VMDK_MAGIC, 4) != 0)
-		return err_set(e, EINVAL, "not a sparse extent: no " VMDK_MAGIC " at its start");
+	if (memcmp(p, MAGIC, 4) != 0)
+		return err_set(e, EINVAL, "not a sparse extent: no " MAGIC " at its start");
 	if (h->version < 1 || h->version > 3)
 		return err_set(e, ENOTSUP, "sparse extent version %" PRIu32 " is not supported",
 			h->version);
@@ -152,7 +152,7 @@ int vmdk_footer_read(struct io *io, struct vmdk_header *h, struct err *e)
 	r = io_read(io, marker, sizeof marker, pos - VMDK_SECTOR, e);
 	if (r < 0)
 		return r;
-	if (load_le32(marker + 8) != 0 || load_le32(marker + 12) != MARKER_FOOTER)
+	if (load_le32(marker + 8) != 0 || load_le32(marker + 12) != VMDK_MARKER_FOOTER)
 		return err_set(e, EUCLEAN,
 			"no footer at %" PRIu64 ": the file is cut short or was never finished",
 			pos);

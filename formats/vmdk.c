@@ -29,22 +29,23 @@ struct vmdk {
 
 extern const struct format vmdk_format;
 
-/* Magics of what else may be behind the name ".vmdk". */
+/* What a sparse extent begins with. */
 static const struct {
 	const char *magic;
 	size_t len;
-	const char *type;
-} unsupported[] = {
-	{"COWD", 4, "VMFSSPARSE"},
-	{"\xbe\xba\xfe\xca\0\0\0", 8, "SESPARSE"},
+	const struct vmdk_kind *kind;
+} magics[] = {
+	{"KDMV", 4, &vmdk_sparse},
+	{"COWD", 4, &vmdk_cowd},
+	{"\xbe\xba\xfe\xca\0\0\0", 8, &vmdk_sesparse},
 };
+#define MAGIC_LEN 8
 
-static const char *unsupported_type(const unsigned char *head, size_t len)
+static const struct vmdk_kind *kind_by_magic(const unsigned char *head, size_t len)
 {
-	for (size_t i = 0; i < sizeof unsupported / sizeof unsupported[0]; i++)
-		if (len >= unsupported[i].len &&
-			memcmp(head, unsupported[i].magic, unsupported[i].len) == 0)
-			return unsupported[i].type;
+	for (size_t i = 0; i < sizeof magics / sizeof magics[0]; i++)
+		if (len >= magics[i].len && memcmp(head, magics[i].magic, magics[i].len) == 0)
+			return magics[i].kind;
 	return NULL;
 }
 
@@ -73,9 +74,11 @@ static int vmdk_map(
 	uint64_t inside = off - x->start;
 	int r = x->kind->map(x, inside, MIN(len, x->len - inside), out, e);
 
-	if (r == 0 && out->kind == EXTENT_BELOW)
+	if (r < 0)
+		return err_in(e, "%s", x->io->name);
+	if (out->kind == EXTENT_BELOW)
 		out->pos = off;
-	return r;
+	return 0;
 }
 
 static int vmdk_fill(const struct view *view, const struct extent *unit, void *buf, struct err *e)
@@ -108,94 +111,85 @@ static void vmdk_free(struct view *view)
 
 static const struct view_ops vmdk_ops = {.map = vmdk_map, .fill = vmdk_fill, .free = vmdk_free};
 
-/* The simple kinds of extent. */
+/* Kinds of extent, by the words of the descriptor.  Which kind a sparse one is says its file:
+ * descriptors that say something else exist. */
 
-static int flat_open(struct vmdk_extent *x, const struct image *img, struct err *e)
-{
-	uint64_t pos;
-
-	(void)img;
-	if (__builtin_mul_overflow(x->line->start, VMDK_SECTOR, &pos) ||
-		!range_fits(pos, x->len, x->io->size))
-		return err_set(e, EUCLEAN,
-			"%s: %" PRIu64 " sectors from sector %" PRIu64
-			" on were expected, the file has %" PRIu64 " bytes",
-			x->io->name, x->line->sectors, x->line->start, x->io->size);
-	return 0;
-}
-
-static int flat_map(
-	const struct vmdk_extent *x, uint64_t off, uint64_t len, struct extent *out, struct err *e)
-{
-	(void)e;
-	out->kind = EXTENT_FILE;
-	out->io = x->io;
-	out->pos = x->line->start * VMDK_SECTOR + off;
-	out->len = len;
-	return 0;
-}
-
-static int zero_map(
-	const struct vmdk_extent *x, uint64_t off, uint64_t len, struct extent *out, struct err *e)
-{
-	(void)x, (void)off, (void)e;
-	out->kind = EXTENT_ZERO;
-	out->len = len;
-	return 0;
-}
-
-static const struct vmdk_kind vmdk_flat = {
-	.type = "FLAT",
-	.has_file = true,
-	.open = flat_open,
-	.map = flat_map,
+static const struct type {
+	const char *word;
+	const struct vmdk_kind *kind; /* NULL: see above */
+	bool is_device;
+} types[] = {
+	{.word = "FLAT", .kind = &vmdk_flat},
+	{.word = "VMFS", .kind = &vmdk_flat}, /* it may be thin on its ESX host: to us the same */
+	{.word = "ZERO", .kind = &vmdk_zero},
+	{.word = "SPARSE"},
+	{.word = "VMFSSPARSE"},
+	{.word = "SESPARSE"},
+	{.word = "VMFSRAW", .is_device = true},
+	{.word = "VMFSRDM", .is_device = true},
 };
 
-/* On an ESX file system, where it may be thin: to us the same. */
-static const struct vmdk_kind vmdk_vmfs = {
-	.type = "VMFS",
-	.has_file = true,
-	.open = flat_open,
-	.map = flat_map,
-};
-
-static const struct vmdk_kind vmdk_zero = {.type = "ZERO", .map = zero_map};
-
-static const struct vmdk_kind *const kinds[] = {&vmdk_flat, &vmdk_vmfs, &vmdk_sparse, &vmdk_zero};
-
-static const struct vmdk_kind *find_kind(const struct vmdk_line *line)
+static const struct type *find_type(const struct vmdk_line *line)
 {
-	for (size_t i = 0; i < sizeof kinds / sizeof kinds[0]; i++)
-		if (strcasecmp(line->type, kinds[i]->type) == 0)
-			return line->hidden ? &vmdk_zero : kinds[i];
+	for (size_t i = 0; i < sizeof types / sizeof types[0]; i++)
+		if (strcasecmp(line->type, types[i].word) == 0)
+			return &types[i];
 	return NULL;
+}
+
+static int read_kind(struct vmdk_extent *x, struct err *e)
+{
+	unsigned char head[MAGIC_LEN];
+	int r = io_read(x->io, head, sizeof head, 0, e);
+
+	if (r < 0)
+		return r;
+	x->kind = kind_by_magic(head, sizeof head);
+	if (!x->kind)
+		return err_set(
+			e, EINVAL, "not a sparse extent: it begins with none of their magics");
+	return 0;
 }
 
 /* Opening. */
 
 static bool is_device(const char *file)
 {
-	return strncmp(file, "/dev/", 5) == 0 || strncmp(file, "\\\\.\\", 4) == 0;
+	static const char *const prefixes[] = {"/dev/", "/vmfs/devices/", "\\\\.\\", "//./"};
+
+	for (size_t i = 0; i < sizeof prefixes / sizeof prefixes[0]; i++)
+		if (strncmp(file, prefixes[i], strlen(prefixes[i])) == 0)
+			return true;
+	return false;
+}
+
+static int refuse_device(const struct vmdk_line *line, struct err *e)
+{
+	return err_set(e, EACCES,
+		"extent \"%s\" of type %s is a device: no name in an image ever opens one",
+		line->file ? line->file : "", line->type);
 }
 
 /* Opens the file of extent x, or shares it with an extent before that has the same. */
 static int open_extent_file(struct image *img, struct vmdk *v, struct vmdk_extent *x, struct err *e)
 {
 	const char *file = x->line->file;
+	char name[VMDK_NAME_ROOM];
 	struct io *io;
 	int r;
 
 	if (!file)
 		return err_set(e, EINVAL, "extent: no file name");
 	if (is_device(file))
-		return err_set(
-			e, ENOTSUP, "extent \"%s\" is a device, which is not supported", file);
+		return refuse_device(x->line, e);
 	for (struct vmdk_extent *other = v->extents; other < x; other++)
 		if (other->io && strcmp(other->line->file, file) == 0) {
 			x->io = io_ref(other->io);
 			return 0;
 		}
-	r = image_open_part(img, file, "extent", &io, e);
+	r = vmdk_name_decode(&v->desc, file, name, e);
+	if (r == 0)
+		r = image_open_part(img, name, "extent", &io, e);
 	if (r < 0)
 		return r;
 	x->io = io;
@@ -204,23 +198,41 @@ static int open_extent_file(struct image *img, struct vmdk *v, struct vmdk_exten
 	return 0;
 }
 
+/* The file is there: finds out what it is and opens that. */
+static int open_kind(
+	struct vmdk_extent *x, const struct type *type, const struct image *img, struct err *e)
+{
+	int r = 0;
+
+	if (type->kind)
+		x->kind = type->kind;
+	else
+		r = read_kind(x, e);
+	if (r == 0)
+		r = x->kind->open(x, img, e);
+	return r < 0 && x->io != img->io ? err_in(e, "%s", x->io->name) : r;
+}
+
 /* own: the extent lies in the file that also holds the descriptor, whatever the line calls it. */
 static int open_extent(
 	struct image *img, struct vmdk *v, struct vmdk_extent *x, bool own, struct err *e)
 {
-	const struct vmdk_kind *kind = find_kind(x->line);
+	const struct type *type = find_type(x->line);
 	int r = 0;
 
-	if (!kind)
+	if (!type)
 		return err_set(e, ENOTSUP, "extent type %s is not supported", x->line->type);
-	x->kind = kind;
+	if (x->line->hidden || type->kind == &vmdk_zero) {
+		x->kind = &vmdk_zero;
+		return 0;
+	}
+	if (type->is_device)
+		return refuse_device(x->line, e);
 	if (own)
 		x->io = io_ref(img->io);
-	else if (kind->has_file)
+	else
 		r = open_extent_file(img, v, x, e);
-	if (r == 0 && kind->open)
-		r = kind->open(x, img, e);
-	return r;
+	return r < 0 ? r : open_kind(x, type, img, e);
 }
 
 static int open_extents(struct image *img, struct vmdk *v, bool own, struct err *e)
@@ -260,6 +272,13 @@ static int read_text(struct image *img, struct vmdk *v, uint64_t pos, uint64_t l
 	return io_read(img->io, v->text, n, pos, e);
 }
 
+static int refuse_part(struct err *e)
+{
+	return err_set(e, ENOTSUP,
+		"it has no descriptor: it is one extent of a disk, whose descriptor is in another "
+		"file");
+}
+
 /* Reads the descriptor out of a sparse extent. */
 static int read_embedded(
 	struct image *img, struct vmdk *v, const struct vmdk_header *h, struct err *e)
@@ -280,9 +299,7 @@ static int read_embedded(
 	}
 	/* QEMU leaves room for one in each extent of a split disk. */
 	if (!v->text || v->text[0] == '\0')
-		return err_set(e, ENOTSUP,
-			"it has no descriptor: it is one extent of a disk, whose descriptor is in "
-			"another file");
+		return refuse_part(e);
 	return vmdk_desc_parse(&v->desc, v->text, e);
 }
 
@@ -300,57 +317,103 @@ static int open_monolithic(struct image *img, struct vmdk *v, struct err *e)
 	/* An extent of no size only carries the descriptor of others. */
 	if (h.capacity == 0)
 		return open_extents(img, v, false, e);
-	if (v->desc.nlines != 1 || strcasecmp(v->desc.lines[0].type, vmdk_sparse.type) != 0)
+	if (v->desc.nlines != 1 || strcasecmp(v->desc.lines[0].type, "SPARSE") != 0)
 		return err_set(e, ENOTSUP,
-			"descriptor: %zu extents, the first of type %s; one of type %s is "
-			"supported "
-			"in a sparse extent",
-			v->desc.nlines, v->desc.lines[0].type, vmdk_sparse.type);
+			"descriptor: %zu extents, the first of type %s; one of type SPARSE is "
+			"supported in a sparse extent",
+			v->desc.nlines, v->desc.lines[0].type);
 	return open_extents(img, v, true, e);
+}
+
+/* An ESX extent alone.  A root disk and a child that names its parent say all that there is to
+ * know.  Later ESX leaves both to the descriptor; an extent of its making goes by its name. */
+static int check_origin(const struct image *img, const struct vmdk_cowd_header *h, struct err *e)
+{
+	static const char suffix[] = "-delta.vmdk";
+	size_t n = strlen(img->io->name);
+
+	if (h->is_root || h->parent[0] != '\0')
+		return 0;
+	if (n > strlen(suffix) && strcasecmp(img->io->name + n - strlen(suffix), suffix) == 0)
+		return refuse_part(e);
+	image_warn(img, "it names no parent: what it does not hold reads as zeroes");
+	return 0;
+}
+
+static int open_bare(struct image *img, struct vmdk *v, struct err *e)
+{
+	struct vmdk_cowd_header h;
+	int r = vmdk_cowd_read(img->io, &h, e);
+
+	if (r == 0)
+		r = check_origin(img, &h, e);
+	if (r < 0)
+		return r;
+	v->text = strdup(h.parent);
+	v->desc = (struct vmdk_desc){
+		.bare = true,
+		.cid = VMDK_NO_CID,
+		.parent_cid = VMDK_NO_CID,
+		.create_type = "vmfsSparse",
+		.parent_hint = h.parent[0] ? v->text : NULL,
+		.lines = calloc(1, sizeof *v->desc.lines),
+	};
+	if (!v->text || !v->desc.lines)
+		return err_nomem(e);
+	v->desc.nlines = 1;
+	v->desc.lines[0] = (struct vmdk_line){.type = "VMFSSPARSE", .sectors = h.capacity};
+	return open_extents(img, v, true, e);
+}
+
+/* An extent that names a parent of which the descriptor knows nothing would show too little. */
+static int check_parents(const struct vmdk *v, struct err *e)
+{
+	const struct vmdk_desc *d = &v->desc;
+
+	if (d->parent_hint || d->parent_cid != VMDK_NO_CID || !guid_is_zero(d->parent_id))
+		return 0;
+	for (size_t i = 0; i < d->nlines; i++) {
+		struct vmdk_cowd_header h;
+		int r;
+
+		if (v->extents[i].kind != &vmdk_cowd)
+			continue;
+		r = vmdk_cowd_read(v->extents[i].io, &h, e);
+		if (r < 0)
+			return r;
+		if (h.parent[0] != '\0')
+			return err_set(e, EINVAL,
+				"%s: it names a parent, \"%.200s\", and the descriptor none",
+				v->extents[i].io->name, h.parent);
+	}
+	return 0;
+}
+
+static int open_described(struct image *img, struct vmdk *v, struct err *e)
+{
+	int r = read_text(img, v, 0, img->io->size, e);
+
+	if (r == 0)
+		r = vmdk_desc_parse(&v->desc, v->text, e);
+	if (r == 0)
+		r = open_extents(img, v, false, e);
+	return r < 0 ? r : check_parents(v, e);
 }
 
 static int open_disk(struct image *img, struct vmdk *v, struct err *e)
 {
-	unsigned char head[8];
-	const char *type;
+	unsigned char head[MAGIC_LEN];
+	const struct vmdk_kind *kind;
 	int r = io_read_padded(img->io, head, sizeof head, 0, e);
 
 	if (r < 0)
 		return r;
-	type = unsupported_type(head, sizeof head);
-	if (type)
-		return err_set(
-			e, ENOTSUP, "a bare extent of type %s, which is not supported", type);
-	if (memcmp(head, VMDK_MAGIC, 4) == 0)
+	kind = kind_by_magic(head, sizeof head);
+	if (kind == &vmdk_sparse)
 		return open_monolithic(img, v, e);
-	r = read_text(img, v, 0, img->io->size, e);
-	if (r == 0)
-		r = vmdk_desc_parse(&v->desc, v->text, e);
-	return r < 0 ? r : open_extents(img, v, false, e);
-}
-
-/* VMware names the parent by its file and its content ID, VirtualBox by its UUID alone. */
-static int set_parent(struct image *img, const struct vmdk_desc *d, struct err *e)
-{
-	const char *name = d->parent_hint;
-
-	if (!name && !d->parent_uuid && d->parent_cid == VMDK_NO_CID)
-		return 0;
-	/* Left closed it may be called what it likes. */
-	if (!name && img->opts->nobacking)
-		name = d->parent_uuid ? d->parent_uuid : "?";
-	if (!name && d->parent_uuid) {
-		err_set(e, ENOTSUP, "it names its parent only by UUID, %s, which is not supported",
-			d->parent_uuid);
-		return err_hint(e, "-o nobacking opens it without");
-	}
-	if (!name)
-		return err_set(e, EINVAL,
-			"it has a parent, parentCID=%08" PRIx32 ", but does not name it",
-			d->parent_cid);
-	img->parent_name = strdup(name);
-	img->parent_format = strdup(vmdk_format.name);
-	return img->parent_name && img->parent_format ? 0 : err_nomem(e);
+	if (kind == &vmdk_cowd)
+		return open_bare(img, v, e);
+	return kind ? refuse_part(e) : open_described(img, v, e);
 }
 
 static int vmdk_open(struct image *img, struct err *e)
@@ -363,7 +426,7 @@ static int vmdk_open(struct image *img, struct err *e)
 	v->view = (struct view){.ops = &vmdk_ops, .cache = img->opts->cache};
 	r = open_disk(img, v, e);
 	if (r == 0)
-		r = set_parent(img, &v->desc, e);
+		r = vmdk_set_parent(img, &v->desc, e);
 	if (r == 0 && !image_add_state(img, NULL, NULL, &v->view, e))
 		r = -e->code;
 	if (r < 0) {
@@ -379,23 +442,12 @@ static const struct vmdk_desc *descriptor_of(const struct image *img)
 	return &((const struct vmdk *)img->states[0].view)->desc;
 }
 
-/* The parent gets another content ID with the first write after it was opened: a child that has
- * noted the old one has lost what it was made on. */
 static int vmdk_check_parent(const struct image *img, const struct image *parent, struct err *e)
 {
-	uint32_t wanted = descriptor_of(img)->parent_cid, found;
+	bool is_vmdk = parent->format == &vmdk_format;
 
-	if (parent->format != &vmdk_format)
-		return err_set(e, EINVAL, "%s: the parent is %s, vmdk was expected", img->io->name,
-			parent->format->name);
-	found = descriptor_of(parent)->cid;
-	if (found == wanted)
-		return 0;
-	err_set(e, EINVAL,
-		"%s: the parent %s was changed after the image was made: CID %08" PRIx32
-		", %08" PRIx32 " expected",
-		img->io->name, parent->io->name, found, wanted);
-	return err_hint(e, "-o ignore_parent_id takes it all the same");
+	return vmdk_compare_parent(
+		img, descriptor_of(img), parent, is_vmdk ? descriptor_of(parent) : NULL, e);
 }
 
 static void vmdk_facts(const struct image *img, struct facts *f)
@@ -420,10 +472,10 @@ static void vmdk_facts(const struct image *img, struct facts *f)
 
 static int vmdk_probe(const struct peek *p)
 {
-	if (p->nhead >= 4 && memcmp(p->head, VMDK_MAGIC, 4) == 0)
-		return 100;
-	if (unsupported_type(p->head, p->nhead))
-		return 90;
+	const struct vmdk_kind *kind = kind_by_magic(p->head, p->nhead);
+
+	if (kind)
+		return kind == &vmdk_sparse ? 100 : 90;
 	return vmdk_desc_probe(p->head, p->nhead);
 }
 

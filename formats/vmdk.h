@@ -1,10 +1,11 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* vmdk.h - private to the VMDK driver: vmdk.c opens a disk and finds the extent that holds an
- * offset, vmdk-desc.c reads the descriptor, vmdk-header.c and vmdk-sparse.c know the sparse extents
- * of hosted products.
+/* vmdk.h - private to the VMDK driver.
  *
- * A disk is a text descriptor and the extents that it lists, one after another.  What differs from
- * one kind of extent to the next is behind struct vmdk_kind.
+ * A disk is a text descriptor and the extents that it lists, one after another: vmdk.c.  What
+ * differs from one kind of extent to the next is behind struct vmdk_kind.  Three kinds are sparse:
+ * those of hosted products (vmdk-sparse.c, with vmdk-header.c and vmdk-scan.c), those of ESX
+ * (vmdk-cowd.c) and those of ESX from 5.5 on (vmdk-sesparse.c).  All three look their grains up in
+ * tables of one shape, which vmdk-table.c walks.
  *
  * Section names are those of VMware's "Virtual Disk Format 5.0".
  */
@@ -16,16 +17,20 @@
 #include <stdint.h>
 
 #include "bounds.h"
+#include "guid.h"
 
+struct cache;
 struct err;
 struct extent;
 struct facts;
 struct image;
 struct io;
 
-#define VMDK_SECTOR 512u   /* bytes of a sector in all fields, whatever the guest's sectors are */
-#define VMDK_MAGIC  "KDMV" /* of a hosted sparse extent */
+#define VMDK_SECTOR 512u /* bytes of a sector in all fields, whatever the guest's sectors are */
 #define VMDK_NO_CID UINT32_MAX /* as parentCID: no parent */
+
+/* Bytes of a file name once it is UTF-8, with the NUL. */
+#define VMDK_NAME_ROOM (3 * LIMIT_NAME + 1)
 
 /* An extent line of the descriptor. */
 struct vmdk_line {
@@ -42,8 +47,12 @@ struct vmdk_desc {
 	uint32_t cid, parent_cid;
 	const char *create_type; /* these are NULL when the descriptor does not say */
 	const char *parent_hint;
-	const char *parent_uuid; /* VirtualBox's own way to name a parent; never the null UUID */
-	uint32_t sector_size;    /* 0: it does not say */
+	const char *encoding; /* of file names that are not ASCII */
+	uint32_t sector_size; /* 0: it does not say */
+	bool bare;            /* there is no text: an extent that makes do without one */
+	/* VirtualBox's own, as in struct image; zero: it does not say. */
+	unsigned char id[GUID_LEN], change_id[GUID_LEN];
+	unsigned char parent_id[GUID_LEN], parent_change_id[GUID_LEN];
 	struct vmdk_line *lines;
 	size_t nlines;
 };
@@ -57,11 +66,8 @@ struct vmdk_extent {
 	void *priv;          /* the kind's */
 };
 
-/* A kind of extent, by the word that the descriptor uses. */
+/* A kind of extent.  What it has no need of is NULL; all map, and those with a file open. */
 struct vmdk_kind {
-	const char *type;
-	bool has_file;
-	/* The rest may be NULL, but for map. */
 	/* io is there.  On failure leaves nothing behind but io. */
 	int (*open)(struct vmdk_extent *x, const struct image *img, struct err *e);
 	void (*close)(struct vmdk_extent *x);
@@ -83,15 +89,36 @@ int vmdk_desc_probe(const unsigned char *head, size_t len);
 int vmdk_desc_parse(struct vmdk_desc *d, char *text, struct err *e);
 void vmdk_desc_free(struct vmdk_desc *d);
 
+/* vmdk-name.c */
+
+/* Writes name, which is in the encoding that the descriptor declares, as UTF-8. */
+int vmdk_name_decode(
+	const struct vmdk_desc *d, const char *name, char out[VMDK_NAME_ROOM], struct err *e);
+
+/* vmdk-parent.c */
+
+/* Fills in what the descriptor says of the image and of its parent. */
+int vmdk_set_parent(struct image *img, const struct vmdk_desc *d, struct err *e);
+
+/* As check_parent.  base: of the parent, NULL when that is of another format. */
+int vmdk_compare_parent(const struct image *img, const struct vmdk_desc *child,
+	const struct image *parent, const struct vmdk_desc *base, struct err *e);
+
+/* vmdk-flat.c */
+extern const struct vmdk_kind vmdk_flat, vmdk_zero;
+
 /* vmdk-header.c */
 
 #define VMDK_GD_AT_END UINT64_MAX /* as gd: the footer knows */
 
 enum vmdk_flags {
-	VMDK_REDUNDANT = 1u << 1, /* there is a second grain directory */
+	VMDK_REDUNDANT = 1u << 1,   /* there is a second grain directory */
+	VMDK_ZERO_GRAINS = 1u << 2, /* an entry of 1 stands for zeroes */
 	VMDK_COMPRESSED = 1u << 16,
 	VMDK_MARKERS = 1u << 17, /* compressed grains say where they belong */
 };
+
+enum vmdk_markers { VMDK_MARKER_END, VMDK_MARKER_TABLE, VMDK_MARKER_DIRECTORY, VMDK_MARKER_FOOTER };
 
 /* The header of a sparse extent.  All in sectors, as in the file. */
 struct vmdk_header {
@@ -106,10 +133,88 @@ struct vmdk_header {
 
 int vmdk_header_read(struct io *io, struct vmdk_header *h, struct err *e);
 
-/* Reads the footer instead, which has the same fields. */
+/* Reads the footer instead, which has the same fields.  -EUCLEAN when there is none. */
 int vmdk_footer_read(struct io *io, struct vmdk_header *h, struct err *e);
 
-/* vmdk-sparse.c */
-extern const struct vmdk_kind vmdk_sparse;
+/* vmdk-table.c */
+
+/* What a table says, whatever its form: the sector where something begins, or one of these. */
+#define VMDK_NONE UINT64_C(0) /* nothing here: the parent's, or zeroes */
+#define VMDK_ZERO UINT64_C(1) /* zeroes, whatever the parent has */
+#define VMDK_BAD  UINT64_MAX  /* the entry makes no sense */
+
+struct vmdk_tables;
+typedef uint64_t vmdk_decode(const struct vmdk_tables *t, const unsigned char *entry);
+
+/* A grain directory has the places of grain tables, and these have the places of grains.  There may
+ * be a redundant copy of both, which answers for entries of the first that cannot be right.
+ *
+ * An entry that points neither to room for grains nor to room for tables is damage and is told as
+ * such, at the place of the disk that it concerns; nothing else of the disk suffers. */
+struct vmdk_tables {
+	struct cache *cache;
+	struct io *io;
+	vmdk_decode *table_at, *grain_at; /* of entries of the directory and of tables */
+	uint32_t entry_len;               /* bytes, in both */
+	uint32_t per_table;               /* grains that a table maps */
+	uint32_t grain;                   /* bytes */
+	uint64_t capacity;                /* bytes of disk that are mapped */
+	uint64_t ngrains;
+	uint64_t gd_pos, gd_len; /* bytes */
+	uint64_t rgd_pos;        /* 0: no redundant directory */
+	uint64_t first_grain;    /* sector */
+	bool zero_tables;        /* VMDK_ZERO in the directory: all grains are zero */
+	bool zero_grains;        /* VMDK_ZERO in a table is possible */
+	bool packed;             /* grains are compressed: sector, and no two make a run */
+};
+
+/* Sets ngrains, and gd_len, from the rest. */
+int vmdk_tables_measure(struct vmdk_tables *t, struct err *e);
+
+/* Would a directory of t that begins in this sector lie inside the file? */
+bool vmdk_directory_fits(const struct vmdk_tables *t, uint64_t sector);
+
+/* That is where it is: sets gd_pos. */
+int vmdk_tables_place(struct vmdk_tables *t, uint64_t sector, struct err *e);
+
+/* Reads the directory and tells how many of its entries only the redundant one has. */
+int vmdk_tables_check(const struct vmdk_tables *t, uint64_t *lost, struct err *e);
+
+/* As map of struct vmdk_kind.  Of compressed grains out->pos is the sector and out->unit_id the
+ * index: all else of an EXTENT_MADE is the caller's. */
+int vmdk_tables_map(
+	const struct vmdk_tables *t, uint64_t off, uint64_t len, struct extent *out, struct err *e);
+
+/* vmdk-scan.c */
+
+#define VMDK_RECORD_HEAD 12u /* bytes in front of a compressed grain that has a marker */
+
+/* Bytes that a compressed grain may take: more than it has, when it does not shrink. */
+#define VMDK_MAX_PACKED(grain) ((grain) + (grain) / 1000 + (64u << 10))
+
+/* The grains that were found in a stream without its directory. */
+struct vmdk_scan;
+
+/* -ENODATA: there is not one. */
+int vmdk_scan(struct io *io, const struct vmdk_header *h, struct vmdk_scan **scan, struct err *e);
+void vmdk_scan_free(struct vmdk_scan *scan); /* NULL is fine */
+
+/* As vmdk_tables_map. */
+int vmdk_scan_map(const struct vmdk_scan *scan, uint64_t off, uint64_t len, struct extent *out,
+	struct err *e);
+
+/* vmdk-sparse.c, vmdk-cowd.c, vmdk-sesparse.c */
+extern const struct vmdk_kind vmdk_sparse, vmdk_cowd, vmdk_sesparse;
+
+#define VMDK_COWD_NAME 1024 /* bytes of a name in the header, with the NUL or without */
+
+/* What the header of an ESX extent says beside its tables. */
+struct vmdk_cowd_header {
+	uint32_t capacity, grain, gd, gd_len; /* sectors; of gd_len, entries */
+	bool is_root;                         /* it says that it has no parent */
+	char parent[VMDK_COWD_NAME + 1];      /* "": it names none */
+};
+
+int vmdk_cowd_read(struct io *io, struct vmdk_cowd_header *h, struct err *e);
 
 #endif

@@ -14,12 +14,24 @@ static void check_string(const char *s, const char *text, size_t size)
 	fuzz_require(!s || (s >= text && s <= text + size));
 }
 
+/* Whatever it was, it is no longer than it may be. */
+static void check_name(const struct vmdk_desc *d, const char *name)
+{
+	char out[VMDK_NAME_ROOM];
+	struct err e = ERR_INIT;
+
+	if (name && vmdk_name_decode(d, name, out, &e) == 0)
+		fuzz_require(strlen(out) < sizeof out);
+}
+
 static void check_desc(const struct vmdk_desc *d, const char *text, size_t size)
 {
 	fuzz_require(d->nlines > 0 && d->nlines <= VMDK_MAX_EXTENTS);
 	check_string(d->create_type, text, size);
 	check_string(d->parent_hint, text, size);
-	check_string(d->parent_uuid, text, size);
+	check_string(d->encoding, text, size);
+	check_name(d, d->parent_hint);
+	check_name(d, d->lines[0].file);
 	for (size_t i = 0; i < d->nlines; i++) {
 		const struct vmdk_line *x = &d->lines[i];
 

@@ -64,6 +64,16 @@ static const struct mono zero_gte = {
 static const struct mono zero_gte_unflagged = {
 	{5 * 128, 128, V1, zeroes, 5}, 640, "RW 640 SPARSE \"%s.vmdk\"\n"};
 
+/* The entry of a table says that all its grains are zero. */
+static void make_zero_table(const struct job *j)
+{
+	int fd = make(j, &zero_gte);
+
+	put_le32(fd, RGD_AT * SECTOR, 1);
+	put_le32(fd, GD_AT * SECTOR, 1);
+	expect_zero(j, 0, 5 * GRAIN);
+}
+
 /* Many grain tables, of which some are missing. */
 #define FAR 1500
 
@@ -198,6 +208,7 @@ static const struct image_case cases[] = {
 	GOOD("grain-1m", grain_1m),
 	GOOD("zero-gte", zero_gte),
 	GOOD("zero-gte-unflagged", zero_gte_unflagged),
+	SPECIAL("zero-table", make_zero_table),
 	SPECIAL("grain-8k", make_grain_8k),
 	SPECIAL("no-table", make_no_table),
 	SPECIAL("cut", make_cut),
@@ -205,6 +216,7 @@ static const struct image_case cases[] = {
 	GOOD_PATCHED("unknown-low-flag", 8, 4, 0x8003),
 	GOOD_PATCHED("gd-far-twin", 56, 8, 0x100000),
 	GOOD_PATCHED("gd-overflow-twin", 56, 8, UINT64_MAX - 1),
+	GOOD_PATCHED("gd-entry-1", GD_AT *SECTOR, 4, 1),
 	GOOD_PATCHED("bad-gd-entry", GD_AT *SECTOR, 4, 0x7fffffff),
 	GOOD_PATCHED("bad-gt-entry", GT_AT *SECTOR + 12, 4, 0x7fffffff),
 	{.name = "vmdk-bad-gt", .make = make_overwritten, .arg = &round_cap},

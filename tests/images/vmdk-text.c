@@ -57,6 +57,38 @@ static void make_zero_extent(const struct job *j)
 	expect(j, 120 * SECTOR, FILE_DATA(2), 40 * SECTOR);
 }
 
+/* Nothing but zeroes at both ends, and what nobody may look at. */
+static void make_zero_ends(const struct job *j)
+{
+	put_top(j, "RW 1 ZERO\nRW 3 ZERO\nRW 9 FLAT \"%s-a.vmdk\" 31\n"
+		   "NOACCESS 5 FLAT \"%s-a.vmdk\" 0\nNOACCESS 2 ZERO\nRW 7 ZERO\n");
+	expect_size(j, 27 * SECTOR);
+	put_flat(j, "-a.vmdk", 40, FILE_DATA(1));
+	expect(j, 4 * SECTOR, FILE_DATA(1) + 31 * SECTOR, 9 * SECTOR);
+}
+
+static void make_all_zero(const struct job *j)
+{
+	put_top(j, "RW 100 ZERO\n");
+	expect_size(j, 100 * SECTOR);
+}
+
+/* As a disk made of a part of a device: the rest of the device is not there. */
+static void make_partitioned(const struct job *j)
+{
+	put_descriptor(j, ".vmdk",
+		&(struct descriptor){"partitionedDevice", 1, NO_PARENT, NULL,
+			"RW 63 FLAT \"%s-pt.vmdk\" 0\nRW 100 ZERO\n"
+			"RDONLY 50 FLAT \"%s-p2.vmdk\" 0 partitionUUID \\\\?\\Volume{1}\n"
+			"RW 8 ZERO\nRW 2 FLAT \"%s-pt.vmdk\" 63\n"});
+	expect_size(j, 223 * SECTOR);
+	put_flat(j, "-pt.vmdk", 65, FILE_DATA(1));
+	put_flat(j, "-p2.vmdk", 50, FILE_DATA(2));
+	expect(j, 0, FILE_DATA(1), 63 * SECTOR);
+	expect(j, 163 * SECTOR, FILE_DATA(2), 50 * SECTOR);
+	expect(j, 221 * SECTOR, FILE_DATA(1) + 63 * SECTOR, 2 * SECTOR);
+}
+
 static void make_flat_offset(const struct job *j)
 {
 	put_descriptor(j, ".vmdk",
@@ -133,6 +165,26 @@ static void make_odd_text(const struct job *j)
 	expect(j, 0, FILE_DATA(1), 8 * SECTOR);
 }
 
+/* Names in the code page of a system; what else the text says is for other programs. */
+static void make_encoded(const struct job *j)
+{
+	const struct {
+		const char *encoding, *name, *utf8;
+	} *c = j->c->arg;
+	char text[512];
+
+	snprintf(text, sizeof text,
+		"# Disk DescriptorFile\nversion=3\nencoding=\"%s\"\nCID=1\nparentCID=ffffffff\n"
+		"isNativeSnapshot=\"no\"\ncreateType=\"vmfs\"\n\nRW 8 VMFS \"%s%s\"\n\n"
+		"changeTrackPath=\"nowhere-ctk.vmdk\"\n\nddb.longContentID = \"1\"\n"
+		"ddb.uuid = \"60 00 C2 9a 51 de 3b 16-7c d0 4b 4a 4f 4e 4d 4c\"\n",
+		c->encoding, j->c->name, c->name);
+	put_text(file_new(j, ".vmdk"), 0, text);
+	expect_size(j, 8 * SECTOR);
+	put_flat(j, c->utf8, 8, FILE_DATA(1));
+	expect(j, 0, FILE_DATA(1), 8 * SECTOR);
+}
+
 /* A child with its own data, zeroes that hide the parent's, and more room than the parent has. */
 static void make_delta(const struct job *j)
 {
@@ -149,6 +201,79 @@ static void make_delta(const struct job *j)
 	expect_size(j, 1024 * SECTOR);
 	expect(j, 0, FILE_DATA(1), 700 * SECTOR);
 	sparse_expect(j, &sparse, 0, 1024, FILE_DATA(2));
+}
+
+/* As VirtualBox makes children: they know their parent by UUIDs, and names mean nothing.  UUIDs
+ * here are numbers, others in each case. */
+
+struct uuids {
+	unsigned image, modification, parent, parent_modification; /* 0: none */
+};
+
+static void put_uuids(const struct job *j, int fd, const struct uuids *u)
+{
+	const struct {
+		const char *key;
+		unsigned number;
+	} keys[] = {
+		{"image", u->image},
+		{"modification", u->modification},
+		{"parent", u->parent},
+		{"parentmodification", u->parent_modification},
+	};
+	char uuid[64], text[512];
+	size_t len = 0;
+
+	for (size_t i = 0; i < N_ELEMENTS(keys); i++) {
+		strcpy(uuid, "00000000-0000-0000-0000-000000000000");
+		if (keys[i].number)
+			snprintf(uuid, sizeof uuid, "%08x-c8ca-48ed-b7aa-e6fc49da%04x",
+				keys[i].number, (unsigned)j->c->n);
+		len += snprintf(
+			text + len, sizeof text - len, "ddb.uuid.%s=\"%s\"\n", keys[i].key, uuid);
+	}
+	put_text(fd, lseek(fd, 0, SEEK_END), text);
+}
+
+/* A flat disk that might be the parent. */
+static void put_candidate(
+	const struct job *j, const char *suffix, const struct uuids *u, uint64_t from)
+{
+	char line[64], text[64], flat[64];
+	struct descriptor d = {"monolithicFlat", 7, NO_PARENT, NULL, line};
+
+	snprintf(line, sizeof line, "RW 700 FLAT \"%%s%s-flat.vmdk\" 0\n", suffix);
+	snprintf(text, sizeof text, "%s.vmdk", suffix);
+	snprintf(flat, sizeof flat, "%s-flat.vmdk", suffix);
+	put_uuids(j, put_descriptor(j, text, &d), u);
+	put_flat(j, flat, 700, from);
+}
+
+static void put_uuid_child(const struct job *j)
+{
+	struct descriptor child = {
+		"monolithicSparse", 7, NO_PARENT, NULL, "RW 1024 SPARSE \"%s-s001.vmdk\"\n"};
+
+	put_uuids(j, put_descriptor(j, ".vmdk", &child), &(struct uuids){1, 2, 3, 4});
+	sparse_put(file_new(j, "-s001.vmdk"), &sparse, FILE_DATA(2));
+	expect_size(j, 1024 * SECTOR);
+	expect(j, 0, FILE_DATA(1), 700 * SECTOR);
+	sparse_expect(j, &sparse, 0, 1024, FILE_DATA(2));
+}
+
+/* Beside the parent lie a copy that was changed since, and a disk with its name. */
+static void make_uuid_child(const struct job *j)
+{
+	put_uuid_child(j);
+	put_candidate(j, "-a", &(struct uuids){3, 5, 0, 0}, FILE_DATA(3));
+	put_candidate(j, "-base", &(struct uuids){6, 4, 0, 0}, FILE_DATA(4));
+	put_candidate(j, "-z", &(struct uuids){3, 4, 0, 0}, FILE_DATA(1));
+}
+
+static void make_uuid_stranger(const struct job *j)
+{
+	put_uuid_child(j);
+	put_candidate(j, "-base", j->c->arg, FILE_DATA(1));
 }
 
 /* A good file beside a descriptor that must not be taken. */
@@ -220,6 +345,15 @@ static void make_nul(const struct job *j)
 		.n = cid_                                                                          \
 	}
 
+#define ENCODED(name_, verdict_, ...)                                                              \
+	{                                                                                          \
+		.name = "vmdk-encoded-" name_, .verdict = verdict_, .make = make_encoded,          \
+		.arg = (const char *const[])                                                       \
+		{                                                                                  \
+			__VA_ARGS__                                                                \
+		}                                                                                  \
+	}
+
 static const struct image_case cases[] = {
 	SPECIAL("round-split", make_round_split),
 	SPECIAL("zero-extent", make_zero_extent),
@@ -227,12 +361,33 @@ static const struct image_case cases[] = {
 	SPECIAL("vmfs", make_vmfs),
 	SPECIAL("mixed", make_mixed),
 	SPECIAL("odd-text", make_odd_text),
+	SPECIAL("zero-ends", make_zero_ends),
+	SPECIAL("all-zero", make_all_zero),
+	SPECIAL("partitioned", make_partitioned),
+	ENCODED("utf8", READS, "utf-8", "-\xc3\xbc.vmdk", "-\xc3\xbc.vmdk"),
+	ENCODED("windows", READS, "windows-1252", "-\xfc \x80.vmdk", "-\xc3\xbc \xe2\x82\xac.vmdk"),
+	ENCODED("gbk", READS, "GBK", "-\xb4\xc5\xc5\xcc", "-\xe7\xa3\x81\xe7\x9b\x98"),
+	ENCODED("unknown-ascii", READS, "x-mac", "-flat.vmdk", "-flat.vmdk"),
+	ENCODED("unknown", REFUSED, "x-mac", "-\xfc.vmdk", "-\xfc.vmdk"),
+	ENCODED("wrong", REFUSED, "Big5", "-\xff\xff.vmdk", "-\xff\xff.vmdk"),
 	LINES("many-lines", 700),
 	LINES("most-lines", 4096),
 	DELTA("delta", "%s-base.vmdk"),
 	DELTA("delta-windows", "C:\\Virtual Machines\\%s-base.vmdk"),
 	DELTA("delta-esx", "/vmfs/volumes/5e1b/vm/%s-base.vmdk"),
 
+	{.name = "vmdk-uuid-child", .make = make_uuid_child, .n = 1},
+
+	{.name = "vmdk-uuid-stranger",
+		.verdict = REFUSED,
+		.make = make_uuid_stranger,
+		.n = 2,
+		.arg = &(const struct uuids){6, 4, 0, 0}},
+	{.name = "vmdk-uuid-changed",
+		.verdict = REFUSED,
+		.make = make_uuid_stranger,
+		.n = 3,
+		.arg = &(const struct uuids){3, 5, 0, 0}},
 	REFUSE("no-lines", ""),
 	{.name = "vmdk-too-many-lines", .verdict = REFUSED, .make = make_many, .n = 4097},
 	REFUSE("no-sectors", "RW FLAT \"%s-flat.vmdk\" 0\n"),
@@ -250,6 +405,12 @@ static const struct image_case cases[] = {
 	REFUSE("bad-access", "RWX 64 FLAT \"%s-flat.vmdk\" 0\n"),
 	REFUSE("bad-type", "RW 64 CURVED \"%s-flat.vmdk\" 0\n"),
 	REFUSE("raw-device", "RW 64 VMFSRDM \"%s-flat.vmdk\"\n"),
+	REFUSE("raw-device-2", "RW 64 VMFSRAW \"%s-flat.vmdk\"\n"),
+	REFUSE("device-windows", "RW 64 FLAT \"\\\\.\\PhysicalDrive0\" 0 partitionUUID x\n"),
+	REFUSE("device-esx", "RW 64 VMFS \"/vmfs/devices/disks/vml.0200\"\n"),
+	REFUSE("vsan", "RW 64 VSANSPARSE \"%s-flat.vmdk\"\n"),
+	REFUSE("flat-as-cowd", "RW 64 VMFSSPARSE \"%s-flat.vmdk\"\n"),
+	REFUSE("flat-as-sesparse", "RW 64 SESPARSE \"%s-flat.vmdk\"\n"),
 	REFUSE("flat-as-sparse", "RW 64 SPARSE \"%s-flat.vmdk\"\n"),
 	REFUSE("not-there", "RW 64 FLAT \"%s-flut.vmdk\" 0\n"),
 	REFUSE("itself-flat", "RW 64 FLAT \"%s.vmdk\" 0\n"),

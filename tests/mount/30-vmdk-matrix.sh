@@ -176,9 +176,13 @@ descriptor >image.vmdk <<<'RW 587 FLAT "my pieces/a piece.raw" 0'
 check "a piece shorter than its line says" refused image.vmdk 'a piece\.raw'
 descriptor >image.vmdk <<<'RW 100 FLAT "../../../../../../../../../../etc/passwd" 0'
 check "a piece outside" refused image.vmdk 'outside|etc/passwd'
-for kind in VMFSSPARSE SESPARSE VMFSRDM VMFSRAW NONSENSE; do
+for kind in VMFSRDM VMFSRAW NONSENSE; do
 	descriptor >image.vmdk <<<"RW 100 $kind \"my pieces/a piece.raw\""
 	check "$kind is refused by name" refused image.vmdk "$kind"
+done
+for kind in SPARSE VMFSSPARSE SESPARSE; do
+	descriptor >image.vmdk <<<"RW 100 $kind \"my pieces/a piece.raw\""
+	check "$kind must be what it says" refused image.vmdk 'not a sparse extent'
 done
 descriptor >image.vmdk </dev/null
 check "no pieces at all" refused image.vmdk 'extent'

@@ -187,6 +187,34 @@ START_TEST(missing_tables_are_missing_grains)
 }
 END_TEST
 
+/* One entry can stand for a table of zero grains, where zero grains are known. */
+START_TEST(an_entry_of_1_is_a_table_of_zero_grains)
+{
+	const struct view *v;
+	struct extent x;
+
+	store(4, 3);
+	store(8, 2);
+	build_vmdk_put(&b, b.gd * SECTOR + 4, 4, 1);
+	v = opened();
+	subject_reads(v, 4 * GRAIN, GRAIN, 0x13); /* without the flag it is damage */
+	build_vmdk_put(&b, AT_FLAGS, 4, WITH_NEWLINES | WITH_RGD | WITH_ZERO);
+	build_vmdk_both(&b, 3, 1);
+	v = opened();
+	ck_assert_ok(v->ops->map(v, 3 * GRAIN, 10 * GRAIN, &x, &s.e), &s.e);
+	ck_assert(x.kind == EXTENT_ZERO && x.len == 5 * GRAIN);
+	subject_reads(v, 8 * GRAIN, GRAIN, 0x12);
+	/* a table of zeroes before one that is not there */
+	build_vmdk_put(&b, b.gd * SECTOR + 8, 4, 0);
+	build_vmdk_put(&b, b.rgd * SECTOR + 8, 4, 0);
+	v = opened();
+	ck_assert_ok(v->ops->map(v, 4 * GRAIN, 10 * GRAIN, &x, &s.e), &s.e);
+	ck_assert(x.kind == EXTENT_ZERO && x.len == 4 * GRAIN);
+	ck_assert_ok(v->ops->map(v, 8 * GRAIN, 6 * GRAIN, &x, &s.e), &s.e);
+	ck_assert(x.kind == EXTENT_BELOW && x.len == 6 * GRAIN);
+}
+END_TEST
+
 /* Size: what the line says counts (not the header's capacity, which VirtualBox rounds up). */
 
 static void resize_line(const char *sectors)
@@ -229,6 +257,38 @@ START_TEST(the_redundant_directory_answers_for_a_lost_entry)
 		build_vmdk_put(&b, b.gd * SECTOR + 4, 4, lost[i]);
 		subject_reads(opened(), 4 * GRAIN, GRAIN, 0x13);
 	}
+}
+END_TEST
+
+static char warning[ERR_TEXT];
+
+static void keep_warning(const char *text)
+{
+	ck_assert_str_eq(warning, ""); /* once */
+	strcpy(warning, text);
+}
+
+static void opens_with_warning(const char *part)
+{
+	warning[0] = '\0';
+	s.o.warn = keep_warning;
+	opened();
+	ck_assert_msg(strstr(warning, part) && (*part || !*warning), "%s", warning);
+}
+
+START_TEST(the_use_of_the_redundant_directory_is_told)
+{
+	store(4, 3);
+	opens_with_warning("");
+	build_vmdk_put(&b, b.gd * SECTOR + 4, 4, 0);
+	build_vmdk_put(&b, b.gd * SECTOR + 12, 4, UINT32_MAX);
+	opens_with_warning("lost 2 of its grain directory's entries");
+	build_vmdk_put(&b, b.rgd * SECTOR + 4, 4, 0);
+	opens_with_warning("lost 1 of its grain directory's entries");
+	build_vmdk_put(&b, b.rgd * SECTOR + 12, 4, 0);
+	opens_with_warning("");
+	build_vmdk_put(&b, AT_GD, 8, b.len / SECTOR);
+	opens_with_warning("lost its grain directory; the redundant one is used");
 }
 END_TEST
 
@@ -340,8 +400,7 @@ static const struct bend {
 	{AT_NEWLINES, 4, 0x0a0a200a, EUCLEAN, "copied as text"},
 	{AT_COMPRESSION, 2, 1, EINVAL, "compression algorithm 1 does not go with"},
 	{AT_COMPRESSION, 2, 9, ENOTSUP, "compression algorithm 9"},
-	{0, 4, 0x44574f43, ENOTSUP, "VMFSSPARSE"},
-	{0, 8, 0xcafebabe, ENOTSUP, "SESPARSE"},
+	{0, 8, 0xcafebabe, ENOTSUP, "no descriptor"},
 };
 
 START_TEST(impossible_headers_are_refused)
@@ -438,6 +497,7 @@ static TCase *map_tests(void)
 	tcase_add_test(tc, zero_grains_differ_from_missing_ones);
 	tcase_add_test(tc, an_entry_of_1_is_a_zero_grain_without_the_flag_too);
 	tcase_add_test(tc, missing_tables_are_missing_grains);
+	tcase_add_test(tc, an_entry_of_1_is_a_table_of_zero_grains);
 	tcase_add_test(tc, the_line_is_shorter_than_the_capacity);
 	tcase_add_test(tc, the_line_is_longer_than_the_capacity);
 	return tc;
@@ -449,6 +509,7 @@ static TCase *damage_tests(void)
 
 	tcase_add_checked_fixture(tc, setup, teardown);
 	tcase_add_test(tc, the_redundant_directory_answers_for_a_lost_entry);
+	tcase_add_test(tc, the_use_of_the_redundant_directory_is_told);
 	tcase_add_test(tc, a_directory_is_no_table);
 	tcase_add_test(tc, the_redundant_table_answers_for_an_impossible_entry);
 	tcase_add_test(tc, the_redundant_directory_stands_in_for_the_first);

@@ -59,7 +59,8 @@ START_TEST(everything_is_found)
 	ck_assert_uint_eq(p.desc.parent_cid, 0x1234abcd);
 	ck_assert_str_eq(p.desc.create_type, "monolithicSparse");
 	ck_assert_str_eq(p.desc.parent_hint, "C:\\VMs\\base disk.vmdk");
-	ck_assert_ptr_null(p.desc.parent_uuid);
+	ck_assert_str_eq(p.desc.encoding, "UTF-8");
+	ck_assert(guid_is_zero(p.desc.parent_id));
 	ck_assert_uint_eq(p.desc.sector_size, 4096);
 	ck_assert_uint_eq(p.desc.nlines, 3);
 	ck_assert_uint_eq(line(0)->number, 10);
@@ -136,6 +137,7 @@ static const struct {
 	{HEAD "RW10 FLAT \"a.img\" 0\n", EINVAL, "neither an assignment nor an extent"},
 	{"version=1\rRW 10 ZERO\r", EINVAL, "line 1: a carriage return"},
 	{"\xff\xfe#", EINVAL, "line 1: neither"},
+	{HEAD ONE "ddb.uuid.parent=\"871a6044\"\n", EINVAL, "line 6: ddb.uuid.parent"},
 	{HEAD ONE "keyID=\"x\"\n", ENOTSUP, "encrypted"},
 	{HEAD ONE "encryptionKeys=\"vmware:key/list/(...)\"\n", ENOTSUP, "encrypted"},
 	{HEAD ONE "ddb.iofilters = \"vmwarevmcrypt\"\n", ENOTSUP, "encrypted"},
@@ -188,12 +190,77 @@ START_TEST(long_lines_and_long_texts)
 }
 END_TEST
 
-START_TEST(a_parent_uuid_counts_unless_it_is_null)
+START_TEST(uuids_are_read)
 {
-	parses(HEAD ONE "ddb.uuid.parent=\"871a6044-c8ca-48ed-b7aa-e6fc49da3db4\"\n");
-	ck_assert_str_eq(p.desc.parent_uuid, "871a6044-c8ca-48ed-b7aa-e6fc49da3db4");
+	static const unsigned char parent[GUID_LEN] = GUID_BYTES(
+		0x871a6044, 0xc8ca, 0x48ed, 0xb7, 0xaa, 0xe6, 0xfc, 0x49, 0xda, 0x3d, 0xb4);
+
+	parses(HEAD ONE "ddb.uuid.parent=\"871a6044-c8ca-48ed-b7aa-e6fc49da3db4\"\n"
+			"ddb.uuid.image=\"00000001-0000-0000-0000-000000000000\"\n"
+			"ddb.uuid.modification=\"{00000002-0000-0000-0000-000000000000}\"\n"
+			"DDB.UUID.parentModification=\"00000003-0000-0000-0000-000000000000\"\n");
+	ck_assert_mem_eq(p.desc.parent_id, parent, GUID_LEN);
+	ck_assert_uint_eq(p.desc.id[0], 1);
+	ck_assert_uint_eq(p.desc.change_id[0], 2);
+	ck_assert_uint_eq(p.desc.parent_change_id[0], 3);
 	parses(HEAD ONE "ddb.uuid.parent=\"{00000000-0000-0000-0000-000000000000}\"\n");
-	ck_assert_ptr_null(p.desc.parent_uuid);
+	ck_assert(guid_is_zero(p.desc.parent_id));
+	parses(HEAD ONE "ddb.uuid.image=\"60 00 C2 9a\"\n");
+	ck_assert(guid_is_zero(p.desc.id));
+}
+END_TEST
+
+/* "\xb5" is Greek mu or another sign in most of them. */
+static const struct {
+	const char *encoding, *name, *utf8;
+} names[] = {
+	{NULL, "plain.vmdk", "plain.vmdk"},
+	{NULL, "\xb5.vmdk", "\xb5.vmdk"},
+	{"UTF-8", "\xc3\xbc.vmdk", "\xc3\xbc.vmdk"},
+	{"utf-8", "\xb5.vmdk", "\xb5.vmdk"},
+	{"windows-1252", "\x80 \xfc.vmdk", "\xe2\x82\xac \xc3\xbc.vmdk"},
+	{"Windows-1251", "\xe4\xe8\xf1\xea", "\xd0\xb4\xd0\xb8\xd1\x81\xd0\xba"},
+	{"GBK", "\xb4\xc5\xc5\xcc", "\xe7\xa3\x81\xe7\x9b\x98"},
+	{"Big5", "\xba\xcf\xba\xd0", "\xe7\xa3\x81\xe7\xa2\x9f"},
+	{"Shift_JIS", "\x95\x5c.vmdk", "\xe8\xa1\xa8.vmdk"},
+	{"no such thing", "plain.vmdk", "plain.vmdk"},
+};
+
+START_TEST(names_are_read_as_their_encoding_says)
+{
+	const struct vmdk_desc d = {.encoding = names[_i].encoding};
+	char name[VMDK_NAME_ROOM];
+
+	ck_assert_ok(vmdk_name_decode(&d, names[_i].name, name, &p.e), &p.e);
+	ck_assert_str_eq(name, names[_i].utf8);
+}
+END_TEST
+
+START_TEST(names_that_cannot_be_read_are_refused)
+{
+	static const char *const strange[] = {
+		"no such thing", "UTF-7", "ISO-2022-KR", "IBM1364", ""};
+	struct vmdk_desc d;
+	char name[VMDK_NAME_ROOM], max[LIMIT_NAME + 2];
+
+	for (size_t i = 0; i < COUNT(strange); i++) {
+		d = (struct vmdk_desc){.encoding = strange[i]};
+		ck_assert_fails(vmdk_name_decode(&d, "\xb5", name, &p.e), ENOTSUP, &p.e,
+			"\", which is not supported");
+	}
+	d.encoding = "windows-1252";
+	ck_assert_fails(
+		vmdk_name_decode(&d, "\x81", name, &p.e), EINVAL, &p.e, "not written in CP1252");
+	d.encoding = "windows-932";
+	ck_assert_fails(vmdk_name_decode(&d, "\x95", name, &p.e), EINVAL, &p.e, "not written in");
+	memset(max, '\x80', sizeof max);
+	max[LIMIT_NAME] = '\0';
+	d.encoding = "windows-1252";
+	ck_assert_ok(vmdk_name_decode(&d, max, name, &p.e), &p.e);
+	ck_assert_uint_eq(strlen(name), 3 * LIMIT_NAME);
+	max[LIMIT_NAME] = 'x';
+	max[LIMIT_NAME + 1] = '\0';
+	ck_assert_fails(vmdk_name_decode(&d, max, name, &p.e), ENAMETOOLONG, &p.e, "1023 bytes");
 }
 END_TEST
 
@@ -240,7 +307,9 @@ Suite *vmdk_desc_suite(void)
 	tcase_add_loop_test(tc, what_makes_no_sense_is_refused, 0, COUNT(refusals));
 	tcase_add_test(tc, extents_are_counted);
 	tcase_add_test(tc, long_lines_and_long_texts);
-	tcase_add_test(tc, a_parent_uuid_counts_unless_it_is_null);
+	tcase_add_test(tc, uuids_are_read);
+	tcase_add_loop_test(tc, names_are_read_as_their_encoding_says, 0, COUNT(names));
+	tcase_add_test(tc, names_that_cannot_be_read_are_refused);
 	tcase_add_loop_test(tc, descriptors_are_recognised, 0, COUNT(probes));
 	return suite_of("vmdk_desc", tc);
 }

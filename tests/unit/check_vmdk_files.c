@@ -130,14 +130,16 @@ static const struct {
 	int code;
 	const char *says;
 } refusals[] = {
-	{"RW 1 VMFSSPARSE \"a.img\"\n", ENOTSUP, "line 5: extent type VMFSSPARSE is not"},
-	{"RW 1 SESPARSE \"a.img\"\n", ENOTSUP, "extent type SESPARSE is not supported"},
-	{"RW 1 VMFSRDM \"a.img\"\n", ENOTSUP, "extent type VMFSRDM is not supported"},
-	{"RW 1 VMFSRAW \"a.img\"\n", ENOTSUP, "extent type VMFSRAW is not supported"},
-	{"RW 1 FOO \"a.img\"\n", ENOTSUP, "extent type FOO is not supported"},
+	{"RW 1 VMFSSPARSE \"a.img\"\n", EINVAL, "a.img: not a sparse extent"},
+	{"RW 1 SESPARSE \"a.img\"\n", EINVAL, "a.img: not a sparse extent"},
+	{"RW 1 VMFSRDM \"a.img\"\n", EACCES, "\"a.img\" of type VMFSRDM is a device"},
+	{"RW 1 VMFSRAW \"a.img\"\n", EACCES, "of type VMFSRAW is a device"},
+	{"RW 1 FOO \"a.img\"\n", ENOTSUP, "line 5: extent type FOO is not supported"},
+	{"RW 1 VSANSPARSE \"a.img\"\n", ENOTSUP, "extent type VSANSPARSE is not supported"},
 	{"NOACCESS 1 FOO\n", ENOTSUP, "extent type FOO is not supported"},
-	{"RW 1 FLAT \"/dev/sda\" 0\n", ENOTSUP, "is a device"},
-	{"RW 1 FLAT \"\\\\.\\PhysicalDrive0\" 0\n", ENOTSUP, "is a device"},
+	{"RW 1 FLAT \"/dev/sda\" 0\n", EACCES, "is a device"},
+	{"RW 1 FLAT \"\\\\.\\PhysicalDrive0\" 0\n", EACCES, "is a device"},
+	{"RW 1 VMFS \"/vmfs/devices/disks/vml.02\"\n", EACCES, "is a device"},
 	{"RW 1 FLAT\n", EINVAL, "no file name"},
 	{"RW 1 FLAT \"\" 0\n", EINVAL, "empty name"},
 	{"RW 1 FLAT \"d.vmdk\" 0\n", ELOOP, "the descriptor itself"},
@@ -185,6 +187,32 @@ START_TEST(an_extent_of_no_size_carries_a_descriptor)
 	write_file("d.vmdk", b.bytes, b.len);
 	build_vmdk_free(&b);
 	subject_reads(opened("d.vmdk"), 7 * SECTOR, SECTOR, 8);
+}
+END_TEST
+
+static void write_stream(const char *name, unsigned grain, unsigned char byte)
+{
+	struct build_vmdk b;
+
+	build_stream_new(&b, 64, 8, WITH_NEWLINES | WITH_PACKED | WITH_LBA);
+	build_stream_grain(&b, grain, 4096, byte);
+	build_stream_finish(&b);
+	write_file(name, b.bytes, b.len);
+	build_vmdk_free(&b);
+}
+
+START_TEST(streams_may_be_extents)
+{
+	const struct view *v;
+
+	write_numbered("a.img", 8, 1);
+	write_stream("b.vmdk", 2, 'b');
+	write_stream("c.vmdk", 2, 'c');
+	v = described(HEAD "RW 8 FLAT \"a.img\" 0\nRW 64 SPARSE \"b.vmdk\"\n"
+			   "RW 64 SPARSE \"c.vmdk\"\nRW 64 SPARSE \"b.vmdk\"\n");
+	subject_reads(v, (8 + 16) * SECTOR, 8 * SECTOR, 'b');
+	subject_reads(v, (72 + 16) * SECTOR, 8 * SECTOR, 'c');
+	subject_reads(v, (136 + 16) * SECTOR, 8 * SECTOR, 'b');
 }
 END_TEST
 
@@ -292,15 +320,96 @@ START_TEST(a_parent_without_a_name_cannot_be_had)
 {
 	write_sparse("d.vmdk", CHILD, 2);
 	ck_assert_fails(try_open("d.vmdk"), EINVAL, &s.e, "does not name it");
-	write_sparse(
-		"d.vmdk", CHILD "ddb.uuid.parent=\"871a6044-c8ca-48ed-b7aa-e6fc49da3db4\"\n", 2);
-	ck_assert_fails(try_open("d.vmdk"), ENOTSUP, &s.e, "names its parent only by UUID");
-	write_sparse("d.vmdk", HEAD "RW 128 SPARSE \"x\"\nddb.uuid.parent=\"871a6044\"\n", 2);
-	ck_assert_fails(
-		try_open("d.vmdk"), ENOTSUP, &s.e, "names its parent only by UUID, 871a6044");
 	s.o.nobacking = true;
-	subject_reads(opened("d.vmdk"), 8 * SECTOR, 8 * SECTOR, 0x10);
-	subject_fails(s.img->states[0].view, 0, EIO, "nobacking");
+	subject_fails(opened("d.vmdk"), 0, EIO, "nobacking");
+}
+END_TEST
+
+#define UUID "871a6044-c8ca-48ed-b7aa-e6fc49da3db4"
+
+/* As VirtualBox writes a child: the UUID is all that it says of its parent. */
+START_TEST(a_parent_may_be_known_by_its_uuid_alone)
+{
+	static const unsigned char id[GUID_LEN] = GUID_BYTES(
+		0x871a6044, 0xc8ca, 0x48ed, 0xb7, 0xaa, 0xe6, 0xfc, 0x49, 0xda, 0x3d, 0xb4);
+	const struct view *v;
+
+	write_sparse("d.vmdk", HEAD "RW 128 SPARSE \"x\"\nddb.uuid.parent=\"" UUID "\"\n", 2);
+	ck_assert_fails(try_open("d.vmdk"), ENOENT, &s.e, UUID);
+	s.o.nobacking = true;
+	v = opened("d.vmdk");
+	subject_reads(v, 8 * SECTOR, 8 * SECTOR, 0x10);
+	subject_fails(v, 0, EIO, "nobacking");
+	ck_assert_mem_eq(s.img->parent_id, id, GUID_LEN);
+	ck_assert_ptr_null(s.img->parent_name);
+
+	s.o.nobacking = false;
+	write_numbered("flat.img", 64, 1);
+	write_text("p.vmdk",
+		"version=1\nCID=77\nRW 64 FLAT \"flat.img\" 0\nddb.uuid.image=\"" UUID "\"\n");
+	v = opened("d.vmdk");
+	subject_reads(v, 7 * SECTOR, SECTOR, 8);
+	subject_reads(v, 8 * SECTOR, 8 * SECTOR, 0x10);
+	subject_reads(v, 16 * SECTOR, SECTOR, 17);
+}
+END_TEST
+
+/* A name and UUIDs: all of it must be right. */
+static const struct {
+	const char *child, *parent, *says;
+} identities[] = {
+	{"parent=\"" UUID "\"", "image=\"" UUID "\"", NULL},
+	{"parent=\"" UUID "\"", "", "is 00000000-0000-"},
+	{"parent=\"" UUID "\"", "image=\"00000001-c8ca-48ed-b7aa-e6fc49da3db4\"",
+		"is 00000001-c8ca-48ed-b7aa-e6fc49da3db4"},
+	{"parent=\"" UUID "\"\nddb.uuid.parentmodification=\"" UUID "\"",
+		"image=\"" UUID "\"\nddb.uuid.modification=\"" UUID "\"", NULL},
+	{"parent=\"" UUID "\"\nddb.uuid.parentmodification=\"" UUID "\"",
+		"image=\"" UUID
+		"\"\nddb.uuid.modification=\"00000001-c8ca-48ed-b7aa-e6fc49da3db4\"",
+		"was changed after the image was made"},
+	{"parent=\"" UUID "\"\nddb.uuid.parentmodification=\"" UUID "\"",
+		"image=\"" UUID
+		"\"\nddb.uuid.modification=\"00000000-0000-0000-0000-000000000000\"",
+		NULL},
+};
+
+START_TEST(uuids_must_agree)
+{
+	char text[512];
+
+	snprintf(text, sizeof text, "version=1\nCID=5\nRW 64 ZERO\nddb.uuid.%s\n",
+		identities[_i].parent[0] ? identities[_i].parent : "image=");
+	write_text("base.vmdk", text);
+	snprintf(text, sizeof text,
+		HEAD "RW 128 SPARSE \"x\"\nparentFileNameHint=\"base.vmdk\"\n"
+		     "ddb.uuid.%s\n",
+		identities[_i].child);
+	write_sparse("d.vmdk", text, 2);
+	if (!identities[_i].says) {
+		opened("d.vmdk");
+		return;
+	}
+	ck_assert_fails(try_open("d.vmdk"), EUCLEAN, &s.e, identities[_i].says);
+	s.o.ignore_parent_id = true;
+	opened("d.vmdk");
+}
+END_TEST
+
+START_TEST(names_are_in_the_encoding_of_the_descriptor)
+{
+	const struct view *v;
+
+	write_numbered("d\xc3\xbc.img", 8, 1);
+	v = described(HEAD "encoding=\"windows-1252\"\nRW 8 FLAT \"d\xfc.img\" 0\n");
+	subject_reads(v, 0, SECTOR, 1);
+	refuses(HEAD "encoding=\"klingon\"\nRW 8 FLAT \"d\xfc.img\" 0\n", ENOTSUP,
+		"in the encoding \"klingon\"");
+	described(HEAD "encoding=\"klingon\"\nRW 8 ZERO\n");
+	write_text("base\xc3\xbc.vmdk", "version=1\nCID=1\nRW 64 ZERO\n");
+	write_sparse("d.vmdk",
+		CHILD "ddb.encoding=\"windows-1252\"\nparentFileNameHint=\"base\xfc.vmdk\"\n", 2);
+	opened("d.vmdk");
 }
 END_TEST
 
@@ -332,6 +441,7 @@ Suite *vmdk_files_suite(void)
 	tcase_add_loop_test(tc, impossible_extents_are_refused, 0, COUNT(refusals));
 	tcase_add_test(tc, a_renamed_image_shows_itself);
 	tcase_add_test(tc, an_extent_of_no_size_carries_a_descriptor);
+	tcase_add_test(tc, streams_may_be_extents);
 	tcase_add_test(tc, the_sector_size_is_told);
 	tcase_add_test(tc, tables_in_holes_are_not_read);
 	tcase_add_test(tc, tables_in_holes_do_not_prolong_what_is_zero);
@@ -339,6 +449,9 @@ Suite *vmdk_files_suite(void)
 	tcase_add_test(tc, a_delta_shows_its_parent);
 	tcase_add_test(tc, content_ids_must_agree);
 	tcase_add_test(tc, a_parent_without_a_name_cannot_be_had);
+	tcase_add_test(tc, a_parent_may_be_known_by_its_uuid_alone);
+	tcase_add_loop_test(tc, uuids_must_agree, 0, COUNT(identities));
+	tcase_add_test(tc, names_are_in_the_encoding_of_the_descriptor);
 	tcase_add_test(tc, info_has_the_keys_of_qemu_img);
 	return suite_of("vmdk_files", tc);
 }

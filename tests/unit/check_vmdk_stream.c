@@ -25,7 +25,7 @@ static void rebuild(uint32_t flags)
 
 static void setup(void)
 {
-	subject_new(&s, "vmdk");
+	subject_new(&s, NULL);
 	build_stream_new(&b, 16 * 8 + 4, 8, STREAM);
 }
 
