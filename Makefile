@@ -49,7 +49,7 @@ unit_libs   = $(eval unit_libs := $$(shell $(PKG_CONFIG) --libs $(UNITLIBS)))$(u
 FORMATS := $(wildcard formats/*.c)
 FUSE    := $(wildcard fuse/*.c)
 NAMES   := fuse/names.c # the part of fuse/ that unit tests can link
-UNIT    := $(wildcard tests/unit/*.c)
+UNIT    := $(wildcard tests/unit/*.c) tests/images/luks-make.c
 IMAGES  := $(wildcard tests/images/*.c)
 SHIM    := tests/mount/failread.c
 HELPERS := $(filter-out $(SHIM),$(wildcard tests/mount/*.c tests/bench/*.c))
@@ -94,7 +94,7 @@ $(B)/%.o: %.c
 	$(Q)mkdir -p $(@D)
 	$(Q)$(CC) $(ALL_CFLAGS) $(CPPFLAGS) $(pkg_cflags) -MMD -MP -c -o $@ $<
 
-$(call obj,$(UNIT)): CPPFLAGS += -iquote $(B)/gen -iquote fuse
+$(call obj,$(UNIT)): CPPFLAGS += -iquote $(B)/gen -iquote fuse -iquote tests/images
 $(call obj,$(UNIT)): ALL_CFLAGS += $(unit_cflags)
 $(call obj,$(UNIT)): | $(B)/gen/suites.h
 

@@ -57,6 +57,13 @@
 #define VHDX_MAX_LOG     (32u << 20) /* bytes; writers make logs of 1 MiB */
 #define VHDX_MAX_CHANGES 16384       /* pages and runs of zeroes in a log to be replayed */
 
+#define SECRET_MAX (1u << 20) /* bytes of a passphrase */
+
+/* Unlocking a slot costs its iterations for each digest that the key is long.  At their time the
+ * fastest machines make headers of some 30 million in two seconds. */
+#define LUKS_MAX_WORK     UINT64_C(64000000)  /* of a slot */
+#define LUKS_MAX_ALL_WORK UINT64_C(192000000) /* of all slots */
+
 #define XML_MAX_BYTES    (16u << 20)
 #define XML_MAX_ELEMENTS (256u << 10)
 #define XML_MAX_DEPTH    1024        /* VirtualBox nests snapshots, two elements each */

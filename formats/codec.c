@@ -1,12 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* codec.c - libdeflate for speed, zlib for what libdeflate will not take, libzstd.
- *
- * Contexts that nobody uses wait in two short stacks under one mutex, which is never held while
- * decoding.  More threads than the stacks hold just make and free their own.
- */
+/* codec.c - libdeflate for speed, zlib for what libdeflate will not take, libzstd. */
 #include <errno.h>
-#include <pthread.h>
-#include <stdbool.h>
 #include <stdlib.h>
 
 #include <libdeflate.h>
@@ -15,21 +9,14 @@
 
 #include "codec.h"
 #include "err.h"
-
-#define SPARES 16
+#include "pool.h"
 
 /* A cluster is 2 MiB at most, but the encoder's levels up to 19 may announce a window of 8 MiB when
  * they do not know the length beforehand.  More than that is memory for nothing. */
 #define ZSTD_WINDOW_LOG_MAX 23
 
-struct spares {
-	void *ctx[SPARES];
-	size_t n;
-};
-
 struct codec {
-	pthread_mutex_t lock;
-	struct spares deflate, zstd;
+	struct pool deflate, zstd;
 };
 
 struct codec *codec_new(struct err *e)
@@ -40,44 +27,28 @@ struct codec *codec_new(struct err *e)
 		err_nomem(e);
 		return NULL;
 	}
-	pthread_mutex_init(&c->lock, NULL);
+	pool_init(&c->deflate);
+	pool_init(&c->zstd);
 	return c;
+}
+
+static void deflate_free(void *d)
+{
+	libdeflate_free_decompressor(d);
+}
+
+static void zstd_free(void *d)
+{
+	ZSTD_freeDCtx(d);
 }
 
 void codec_free(struct codec *c)
 {
 	if (!c)
 		return;
-	while (c->deflate.n > 0)
-		libdeflate_free_decompressor(c->deflate.ctx[--c->deflate.n]);
-	while (c->zstd.n > 0)
-		ZSTD_freeDCtx(c->zstd.ctx[--c->zstd.n]);
-	pthread_mutex_destroy(&c->lock);
+	pool_end(&c->deflate, deflate_free);
+	pool_end(&c->zstd, zstd_free);
 	free(c);
-}
-
-static void *spare_take(struct codec *c, struct spares *s)
-{
-	void *ctx = NULL;
-
-	pthread_mutex_lock(&c->lock);
-	if (s->n > 0)
-		ctx = s->ctx[--s->n];
-	pthread_mutex_unlock(&c->lock);
-	return ctx;
-}
-
-/* False: the stack is full and ctx is the caller's to free. */
-static bool spare_give(struct codec *c, struct spares *s, void *ctx)
-{
-	bool room;
-
-	pthread_mutex_lock(&c->lock);
-	room = s->n < SPARES;
-	if (room)
-		s->ctx[s->n++] = ctx;
-	pthread_mutex_unlock(&c->lock);
-	return room;
 }
 
 /* zlib takes streams that libdeflate refuses: those that give more than nout bytes, and those that
@@ -103,7 +74,7 @@ static ssize_t inflate_slowly(
 static ssize_t inflate_any(struct codec *c, int window_bits, const void *in, size_t nin, void *out,
 	size_t nout, struct err *e)
 {
-	struct libdeflate_decompressor *d = spare_take(c, &c->deflate);
+	struct libdeflate_decompressor *d = pool_take(&c->deflate);
 	enum libdeflate_result r;
 	size_t made;
 
@@ -115,7 +86,7 @@ static ssize_t inflate_any(struct codec *c, int window_bits, const void *in, siz
 		r = libdeflate_deflate_decompress_ex(d, in, nin, out, nout, NULL, &made);
 	else
 		r = libdeflate_zlib_decompress_ex(d, in, nin, out, nout, NULL, &made);
-	if (!spare_give(c, &c->deflate, d))
+	if (!pool_give(&c->deflate, d))
 		libdeflate_free_decompressor(d);
 	if (r == LIBDEFLATE_SUCCESS)
 		return made;
@@ -161,7 +132,7 @@ static ssize_t zstd_run(
 ssize_t codec_zstd(
 	struct codec *c, const void *in, size_t nin, void *out, size_t nout, struct err *e)
 {
-	ZSTD_DCtx *d = spare_take(c, &c->zstd);
+	ZSTD_DCtx *d = pool_take(&c->zstd);
 	ssize_t made;
 
 	if (!d)
@@ -169,7 +140,7 @@ ssize_t codec_zstd(
 	if (!d)
 		return err_nomem(e);
 	made = zstd_run(d, in, nin, out, nout, e);
-	if (!spare_give(c, &c->zstd, d))
+	if (!pool_give(&c->zstd, d))
 		ZSTD_freeDCtx(d);
 	return made;
 }

@@ -7,7 +7,7 @@
  *
  * Codes: EINVAL a malformed file or argument, ENOTSUP a feature not supported, EUCLEAN a corrupt
  * structure, EIO the host or data that is not there, EACCES and ELOOP the file policy, EBUSY a
- * lock.
+ * lock, ENOKEY and EKEYREJECTED no passphrase and a wrong one.
  */
 #ifndef VDISK_ERR_H
 #define VDISK_ERR_H

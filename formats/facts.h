@@ -19,8 +19,13 @@ void fact_number(struct facts *f, const char *key, uint64_t value);
 /* A list of objects ("extents"): fact_list gives a place to put the next object's facts. */
 struct facts *fact_list(struct facts *f, const char *key);
 
-/* For the image as a whole, beside "format-specific": qemu-img's "cluster-size", "dirty-flag". */
+/* An object of facts ("encrypt"). */
+struct facts *fact_object(struct facts *f, const char *key);
+
+/* For the image as a whole, beside "format-specific": qemu-img's "cluster-size", "dirty-flag",
+ * "encrypted". */
 void fact_cluster_size(struct facts *f, uint64_t bytes);
 void fact_dirty(struct facts *f, bool dirty);
+void fact_encrypted(struct facts *f);
 
 #endif

@@ -63,6 +63,7 @@ static bool has_the_id(const struct search *s, struct io *io, const char *format
 
 	look.nolock = true;
 	look.warn = NULL;
+	look.secrets = NULL; /* what is encrypted has no id */
 	if (image_from_io(io_ref(io), &look, &how, &img, &e) < 0)
 		return false;
 	same = memcmp(img->id, s->img->parent_id, GUID_LEN) == 0;

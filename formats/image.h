@@ -20,6 +20,7 @@ struct err;
 struct format;
 struct io;
 struct package;
+struct secret;
 struct view;
 
 /* How to open; borrowed by every image opened with it, so it must outlive them. */
@@ -31,6 +32,7 @@ struct image_options {
 	bool share;                     /* read although somebody holds the image for writing */
 	bool nosnapshots;               /* do not look at the table of internal snapshots */
 	bool ignore_parent_id;          /* take a parent that changed since the child was made */
+	const struct secret *secrets;   /* passphrases to try on each image; NULL: none */
 	bool nolock;                    /* of parts: only a look at what the image is */
 	struct cache *cache;            /* required */
 	struct codec *codec;            /* required */

@@ -15,10 +15,10 @@
 #include "utf8.h"
 #include "view.h"
 
-/* Where facts go: the object of the format (or of one entry of a list in it) and the image's. */
+/* Where facts go: the object of the format (or one inside of it) and the image's. */
 struct facts {
 	struct json_object *data, *image;
-	struct facts *more; /* entries of lists, to be freed with their parent */
+	struct facts *more; /* those of objects inside, to be freed with their parent */
 };
 
 /* JSON is UTF-8; names in images need not be.  A byte that is not becomes U+FFFD. */
@@ -84,23 +84,43 @@ void fact_dirty(struct facts *f, bool dirty)
 	add_flag(f->image, "dirty-flag", dirty);
 }
 
+void fact_encrypted(struct facts *f)
+{
+	add_flag(f->image, "encrypted", true);
+}
+
+static struct facts *new_object(struct facts *f)
+{
+	struct facts *inner = calloc(1, sizeof *inner);
+
+	if (!inner)
+		abort(); /* as json-c does */
+	inner->data = json_object_new_object();
+	inner->image = f->image;
+	inner->more = f->more;
+	f->more = inner;
+	return inner;
+}
+
 struct facts *fact_list(struct facts *f, const char *key)
 {
 	struct json_object *list = json_object_object_get(f->data, key);
-	struct facts *entry = calloc(1, sizeof *entry);
+	struct facts *entry = new_object(f);
 
-	if (!entry)
-		abort(); /* as json-c does */
 	if (!list) {
 		list = json_object_new_array();
 		json_object_object_add(f->data, key, list);
 	}
-	entry->data = json_object_new_object();
-	entry->image = f->image;
 	json_object_array_add(list, entry->data);
-	entry->more = f->more;
-	f->more = entry;
 	return entry;
+}
+
+struct facts *fact_object(struct facts *f, const char *key)
+{
+	struct facts *inner = new_object(f);
+
+	json_object_object_add(f->data, key, inner->data);
+	return inner;
 }
 
 static void free_entries(struct facts *f)

@@ -14,11 +14,13 @@
 #include "bytes.h"
 #include "cache.h"
 #include "codec.h"
+#include "crypt.h"
 #include "err.h"
 #include "facts.h"
 #include "format.h"
 #include "image.h"
 #include "io.h"
+#include "qcow-aes.h"
 #include "tables.h"
 #include "view.h"
 
@@ -32,6 +34,7 @@ struct qcow {
 	struct view view;
 	struct tables tables;
 	struct codec *codec;
+	struct crypt *crypt; /* of clusters that are not compressed, or NULL */
 };
 
 /* Where the input of a compressed cluster lies, and its exact length. */
@@ -69,7 +72,13 @@ static const struct tables_ops qcow_tables = {.load = load_be64, .decode = qcow_
 static int qcow_map(
 	const struct view *v, uint64_t off, uint64_t len, struct extent *x, struct err *e)
 {
-	return tables_map(&((const struct qcow *)v)->tables, off, len, x, e);
+	const struct qcow *q = (const struct qcow *)v;
+	int r = tables_map(&q->tables, off, len, x, e);
+
+	/* There are no clusters of zeroes: such are what the file does not hold. */
+	if (r < 0 || !q->crypt || (x->kind != EXTENT_FILE && x->kind != EXTENT_ZERO))
+		return r;
+	return extent_encrypted(x, q->crypt, off / CRYPT_SECTOR, e);
 }
 
 static int inflate_cluster(const struct qcow *q, uint64_t pos, uint64_t nin, void *in, void *out,
@@ -102,7 +111,13 @@ static int qcow_fill(const struct view *v, const struct extent *x, void *buf, st
 	return r < 0 ? err_in(e, "compressed cluster at 0x%" PRIx64, pos) : 0;
 }
 
-static const struct view_ops qcow_ops = {.map = qcow_map, .fill = qcow_fill};
+static void qcow_free(struct view *v)
+{
+	crypt_free(((struct qcow *)v)->crypt);
+	free(v);
+}
+
+static const struct view_ops qcow_ops = {.map = qcow_map, .fill = qcow_fill, .free = qcow_free};
 
 /* Header, field by field; every value is looked at before it is used. */
 
@@ -127,13 +142,12 @@ static int check_geometry(struct qcow *q, const unsigned char *h, struct err *e)
 	return 0;
 }
 
-/* The cipher knows no right key from a wrong one: without a passphrase there is nothing to show. */
-static int check_encryption(const unsigned char *h, struct err *e)
+static int unlock(const struct image *img, struct qcow *q, const unsigned char *h, struct err *e)
 {
 	uint32_t method = load_be32(h + 36);
 
 	if (method == CRYPT_AES)
-		return err_set(e, ENOTSUP, "encrypted image (AES) is not supported");
+		return qcow_aes_unlock(img, &q->crypt, e);
 	if (method != CRYPT_NONE)
 		return err_set(e, ENOTSUP, "unsupported encryption method %" PRIu32, method);
 	return 0;
@@ -187,12 +201,10 @@ static int read_header(struct image *img, struct qcow *q, struct err *e)
 		return err_set(e, EINVAL, "not a qcow image of version 1");
 	r = check_geometry(q, h, e);
 	if (r == 0)
-		r = check_encryption(h, e);
-	if (r == 0)
 		r = check_l1(q, h, e);
 	if (r == 0)
 		r = read_backing(img, q, h, e);
-	return r;
+	return r < 0 ? r : unlock(img, q, h, e);
 }
 
 static int qcow_open(struct image *img, struct err *e)
@@ -216,7 +228,7 @@ static int qcow_open(struct image *img, struct err *e)
 	if (r == 0 && !image_add_state(img, NULL, NULL, &q->view, e))
 		r = -e->code;
 	if (r < 0)
-		free(q);
+		qcow_free(&q->view);
 	return r;
 }
 
@@ -225,6 +237,8 @@ static void qcow_facts(const struct image *img, struct facts *f)
 	const struct qcow *q = (const struct qcow *)img->states[0].view;
 
 	fact_cluster_size(f, UINT64_C(1) << q->tables.cluster_bits);
+	if (q->crypt)
+		fact_encrypted(f);
 }
 
 static int qcow_probe(const struct peek *p)

@@ -40,6 +40,8 @@ struct extension {
 	uint64_t pos; /* of the data */
 };
 
+#define LUKS_POINTER 16u /* u64 position, u64 length */
+
 /* The feature name table is an array of { u8 set, u8 bit, char name[46] }. */
 #define FEATURE_RECORD 48u
 
@@ -50,7 +52,7 @@ static void header_decode(struct qcow2_header *h, const unsigned char *p)
 	h->backing_len = load_be32(p + 16);
 	h->cluster_bits = load_be32(p + 20);
 	h->size = load_be64(p + 24);
-	h->crypt_method = load_be32(p + 32);
+	h->encryption = load_be32(p + 32);
 	h->l1_size = load_be32(p + 36);
 	h->l1_pos = load_be64(p + 40);
 	h->reftable_pos = load_be64(p + 48);
@@ -230,12 +232,8 @@ static int check_features(const struct image *img, const struct qcow2_header *h,
 
 	if (unknown)
 		return refuse_features(img, h, unknown, e);
-	if (h->crypt_method == 1 || h->crypt_method == 2)
-		return err_set(e, ENOTSUP, "encrypted image (%s) is not supported",
-			h->crypt_method == 1 ? "AES" : "LUKS");
-	if (h->crypt_method)
-		return err_set(
-			e, ENOTSUP, "unsupported encryption method %" PRIu32, h->crypt_method);
+	if (h->encryption >= QCOW2_ENCRYPTIONS)
+		return err_set(e, ENOTSUP, "unsupported encryption method %" PRIu32, h->encryption);
 	if ((h->incompatible & QCOW2_EXTENDED_L2) && h->cluster_bits < MIN_EXTENDED_BITS)
 		return err_set(e, EINVAL,
 			"cluster_bits: %" PRIu32 " is less than %d, which extended L2 needs",
@@ -264,6 +262,25 @@ static int name_read(const struct image *img, const char *what, uint64_t pos, ui
 	return 0;
 }
 
+static int luks_place(
+	const struct image *img, struct qcow2_header *h, const struct extension *x, struct err *e)
+{
+	unsigned char raw[LUKS_POINTER];
+	int r;
+
+	if (h->encryption != QCOW2_LUKS)
+		return err_set(e, EINVAL, "LUKS header in an image that is not encrypted with it");
+	if (x->len != sizeof raw)
+		return err_set(e, EINVAL, "place of the LUKS header: %" PRIu32 " bytes, not %u",
+			x->len, LUKS_POINTER);
+	r = meta_read(img->opts->cache, img->io, raw, sizeof raw, x->pos, e);
+	if (r < 0)
+		return r;
+	h->luks_pos = load_be64(raw);
+	h->luks_len = load_be64(raw + 8);
+	return 0;
+}
+
 static int extension_apply(
 	const struct image *img, struct qcow2_header *h, const struct extension *x, struct err *e)
 {
@@ -277,7 +294,7 @@ static int extension_apply(
 		return name_read(
 			img, "data file name", x->pos, x->len, LIMIT_NAME, h->data_file, e);
 	case EXTENSION_LUKS:
-		return err_set(e, EINVAL, "LUKS header in an image that is not encrypted");
+		return luks_place(img, h, x, e);
 	default:
 		return 0;
 	}

@@ -307,33 +307,34 @@ static int l2_look(const struct qcow2_view *v, uint64_t table, uint64_t off, uin
 /* The view. */
 
 /* Metadata must never be served as data: the run ends before it or fails. */
-static int extent_of_data(const struct qcow2 *q, const struct run *run, uint64_t skip,
-	struct extent *x, struct err *e)
+static int extent_of_data(
+	const struct qcow2 *q, const struct run *run, uint64_t off, struct extent *x, struct err *e)
 {
-	uint64_t len = run->len;
+	uint64_t len = run->len, skip = in_cluster(q, off);
 	const struct qcow2_range *hit = q->external ? NULL : range_hit(q, run->host, skip + len);
+	int r;
 
 	if (hit && hit->pos <= run->host + skip)
 		return err_set(e, EUCLEAN, "data cluster at 0x%" PRIx64 ", where the %s is",
 			run->host, hit->what);
 	if (hit)
 		len = hit->pos - run->host - skip;
-	return extent_in_file(x, q->data, run->host, skip, len, q->cluster_size, e);
+	r = extent_in_file(x, q->data, run->host, skip, len, q->cluster_size, e);
+	return r < 0 || !q->crypt ? r : qcow2_encrypted(q, off, x, e);
 }
 
 static int extent_of_run(const struct qcow2_view *v, const struct run *run, uint64_t off,
 	struct extent *x, struct err *e)
 {
 	const struct qcow2 *q = v->q;
-	uint64_t skip = in_cluster(q, off);
 
 	x->kind = run->kind;
 	x->len = run->len;
 	switch (run->kind) {
 	case EXTENT_FILE:
-		return extent_of_data(q, run, skip, x, e);
+		return extent_of_data(q, run, off, x, e);
 	case EXTENT_MADE:
-		x->pos = skip;
+		x->pos = in_cluster(q, off);
 		x->io = q->io;
 		x->unit_id = run->host;
 		x->unit_len = q->cluster_size;

@@ -10,6 +10,7 @@
 
 #include "bytes.h"
 #include "cache.h"
+#include "crypt.h"
 #include "err.h"
 #include "facts.h"
 #include "format.h"
@@ -23,6 +24,19 @@ static void range_add(struct qcow2 *q, const char *what, uint64_t pos, uint64_t 
 {
 	q->ranges[q->nranges++] = (struct qcow2_range){
 		.what = what, .pos = pos, .len = round_up(len, q->cluster_size)};
+}
+
+static int add_luks(struct qcow2 *q, struct err *e)
+{
+	const struct qcow2_header *h = &q->header;
+	int r;
+
+	if (h->encryption != QCOW2_LUKS)
+		return 0;
+	r = qcow2_luks_check(q, e);
+	if (r == 0)
+		range_add(q, "LUKS header", h->luks_pos, h->luks_len);
+	return r;
 }
 
 static int add_l1(struct qcow2 *q, struct err *e)
@@ -159,13 +173,17 @@ static int qcow2_setup(struct image *img, struct qcow2 *q, struct err *e)
 	if (r < 0)
 		return r;
 	derive(q, img);
-	r = add_l1(q, e);
+	r = add_luks(q, e);
+	if (r == 0)
+		r = add_l1(q, e);
 	if (r < 0)
 		return r;
 	add_refcounts(img, q);
 	if (q->header.incompatible & QCOW2_CORRUPT)
 		image_warn(img, "marked corrupt: QEMU met a damaged table in it");
 	r = open_data_file(img, q, e);
+	if (r == 0)
+		r = qcow2_unlock(img, q, e);
 	if (r == 0)
 		r = add_live_state(img, q, e);
 	if (r == 0)
@@ -179,6 +197,7 @@ static void qcow2_free(struct qcow2 *q)
 {
 	if (q->data != q->io)
 		io_unref(q->data);
+	crypt_free(q->crypt);
 	free(q);
 }
 
@@ -218,6 +237,7 @@ static void qcow2_facts(const struct image *img, struct facts *f)
 		fact_flag(f, "data-file-raw", h->autoclear & QCOW2_DATA_FILE_RAW);
 	}
 	fact_number(f, "refcount-bits", 1u << h->refcount_order);
+	qcow2_crypt_facts(q, f);
 	if (h->version >= 3) {
 		fact_flag(f, "corrupt", h->incompatible & QCOW2_CORRUPT);
 		fact_flag(f, "extended-l2", q->extended);

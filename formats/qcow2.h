@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* qcow2.h - private to the qcow2 driver: qcow2.c opens, qcow2-header.c decodes the header,
- * qcow2-map.c walks the tables, qcow2-snap.c finds the snapshots.
+ * qcow2-map.c walks the tables, qcow2-snap.c finds the snapshots, qcow2-crypt.c the key.
  *
  * Section numbers are those of the published format, QEMU's docs/interop/qcow2.
  */
@@ -12,10 +12,14 @@
 #include <stdint.h>
 
 #include "bounds.h"
+#include "luks.h"
 
 struct cache;
 struct codec;
+struct crypt;
 struct err;
+struct extent;
+struct facts;
 struct image;
 struct io;
 struct view;
@@ -36,6 +40,7 @@ enum qcow2_incompatible {
 #define QCOW2_LAZY_REFCOUNTS 0x1u /* compatible */
 #define QCOW2_DATA_FILE_RAW  0x2u /* autoclear */
 
+enum qcow2_encryption { QCOW2_PLAIN, QCOW2_AES, QCOW2_LUKS, QCOW2_ENCRYPTIONS };
 enum qcow2_compression { QCOW2_DEFLATE, QCOW2_ZSTD, QCOW2_COMPRESSIONS };
 
 #define QCOW2_FORMAT_NAME 15 /* bytes of a backing format's name, as in QEMU */
@@ -46,7 +51,7 @@ struct qcow2_header {
 	uint32_t cluster_bits;
 	uint32_t length;
 	uint64_t size; /* of the disk, as stored */
-	uint32_t crypt_method;
+	uint32_t encryption;
 	uint32_t l1_size; /* entries */
 	uint64_t l1_pos;
 	uint64_t reftable_pos;
@@ -56,7 +61,8 @@ struct qcow2_header {
 	uint64_t snapshots_pos;
 	uint64_t incompatible, compatible, autoclear;
 	uint32_t compression;
-	uint64_t backing_pos; /* 0: no backing file */
+	uint64_t luks_pos, luks_len; /* 0: there is no such extension */
+	uint64_t backing_pos;        /* 0: no backing file */
 	uint32_t backing_len;
 	char backing[LIMIT_NAME + 1]; /* names are "" when there is none */
 	char backing_format[QCOW2_FORMAT_NAME + 1];
@@ -69,15 +75,17 @@ struct qcow2_range {
 	uint64_t pos, len;
 };
 
-enum { QCOW2_RANGES = 5 };
+enum { QCOW2_RANGES = 6 };
 
 /* An opened image.  Does not change once open has returned. */
 struct qcow2 {
 	struct qcow2_header header;
 	struct cache *cache;
 	struct codec *codec;
-	struct io *io;   /* tables and compressed clusters; the image's */
-	struct io *data; /* clusters: io, or the external data file */
+	struct io *io;       /* tables and compressed clusters; the image's */
+	struct io *data;     /* clusters: io, or the external data file */
+	struct crypt *crypt; /* of clusters that are not compressed, or NULL */
+	struct luks luks;    /* when that is LUKS */
 	uint32_t cluster_size;
 	uint32_t entry_size;   /* bytes of an L2 entry */
 	uint32_t entries_bits; /* an L2 table has 1 << entries_bits of them */
@@ -106,6 +114,19 @@ int qcow2_l1_check(const struct qcow2 *q, uint64_t pos, uint32_t entries, struct
 /* A view of size bytes that the L1 table at l1_pos maps from guest offset start on. */
 struct view *qcow2_view_new(const struct qcow2 *q, uint64_t size, uint64_t start, uint64_t l1_pos,
 	uint32_t l1_size, struct err *e);
+
+/* qcow2-crypt.c */
+
+/* Where the LUKS header lies, if there has to be one. */
+int qcow2_luks_check(const struct qcow2 *q, struct err *e);
+
+/* Makes q->crypt, if the image is encrypted. */
+int qcow2_unlock(const struct image *img, struct qcow2 *q, struct err *e);
+
+/* What a view maps from guest offset off on is encrypted as the image is. */
+int qcow2_encrypted(const struct qcow2 *q, uint64_t off, struct extent *x, struct err *e);
+
+void qcow2_crypt_facts(const struct qcow2 *q, struct facts *f);
 
 /* qcow2-snap.c: adds a state for each internal snapshot; len is that of the table. */
 int qcow2_snapshots_read(struct image *img, const struct qcow2 *q, uint64_t *len, struct err *e);

@@ -6,13 +6,14 @@
 
 #include "format.h"
 
-extern const struct format bochs_format, parallels_format, qcow_format, qcow2_format, qed_format,
-	raw_format, vdi_format, vhd_format, vhdx_format, vmdk_format;
+extern const struct format bochs_format, luks_format, parallels_format, qcow_format, qcow2_format,
+	qed_format, raw_format, vdi_format, vhd_format, vhdx_format, vmdk_format;
 
 /* Of equal bids the first wins: a fixed VHD goes before all whose magic is in the first sector, for
  * there a guest writes what it likes. */
 static const struct format *const list[] = {
 	&vhd_format,
+	&luks_format,
 	&qcow2_format,
 	&qcow_format,
 	&qed_format,
@@ -120,7 +121,6 @@ static const struct {
 	{"an Acronis backup", false, 0, "\xb4\x6e\x68\x44", 4},
 	{"a Proxmox backup", false, 0, "VMA\0", 4},
 	{"a User-mode Linux COW file", false, 0, "OOOM", 4},
-	{"a LUKS-encrypted disk", false, 0, "LUKS\xba\xbe", 6},
 	{"a tar archive", false, 257, "ustar", 5},
 	{"a gzip file", false, 0, "\x1f\x8b", 2},
 	{"an xz file", false, 0,

@@ -12,6 +12,7 @@
 
 #include "bytes.h"
 #include "cache.h"
+#include "crypt.h"
 #include "err.h"
 #include "io.h"
 #include "view.h"
@@ -82,7 +83,7 @@ static int read_made(const struct extent *x, void *buf, struct err *e)
 	return 0;
 }
 
-static int read_extent(const struct extent *x, void *buf, struct err *e)
+int view_read_extent(const struct extent *x, void *buf, struct err *e)
 {
 	switch (x->kind) {
 	case EXTENT_ZERO:
@@ -92,6 +93,8 @@ static int read_extent(const struct extent *x, void *buf, struct err *e)
 		return io_read(x->io, buf, x->len, x->pos, e);
 	case EXTENT_MADE:
 		return read_made(x, buf, e);
+	case EXTENT_CRYPT:
+		return crypt_read(x->crypt, x->io, buf, x->len, x->pos, x->sector, e);
 	case EXTENT_BELOW:
 		break;
 	}
@@ -111,7 +114,7 @@ int view_read(const struct view *v, void *buf, size_t len, uint64_t off, struct 
 		int r = view_resolve(v, off, len, &x, e);
 
 		if (r == 0)
-			r = read_extent(&x, p, e);
+			r = view_read_extent(&x, p, e);
 		if (r < 0)
 			return r;
 		p += x.len;
@@ -137,7 +140,7 @@ static bool look(const struct view *v, uint64_t off, uint64_t *len)
 	}
 	*len = x.len;
 	if (x.kind != EXTENT_FILE)
-		return x.kind == EXTENT_MADE;
+		return x.kind != EXTENT_ZERO;
 	data = io_seek(x.io, x.pos, SEEK_DATA);
 	if (data > x.pos) {
 		*len = MIN(x.len, data - x.pos);
@@ -215,6 +218,21 @@ int extent_in_file(struct extent *x, struct io *io, uint64_t start, uint64_t ski
 	x->kind = EXTENT_FILE;
 	x->pos = pos;
 	x->len = MIN(x->len, io->size - pos);
+	return 0;
+}
+
+int extent_encrypted(struct extent *x, struct crypt *crypt, uint64_t sector, struct err *e)
+{
+	uint64_t end;
+
+	/* What the file does not hold would be zeroes, which decrypt to nonsense. */
+	end = x->kind == EXTENT_FILE ? x->io->size - x->io->size % CRYPT_SECTOR : 0;
+	if (x->kind != EXTENT_FILE || x->pos >= end)
+		return err_set(e, EIO, "encrypted data lies past the end of the file");
+	x->kind = EXTENT_CRYPT;
+	x->len = MIN(x->len, end - x->pos);
+	x->crypt = crypt;
+	x->sector = sector;
 	return 0;
 }
 

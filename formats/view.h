@@ -20,6 +20,7 @@
 
 struct block;
 struct cache;
+struct crypt;
 struct err;
 struct io;
 struct view;
@@ -29,6 +30,7 @@ enum extent_kind {
 	EXTENT_FILE,  /* bytes of a host file, as they are */
 	EXTENT_BELOW, /* whatever the view below says; zeroes past its end or without one */
 	EXTENT_MADE,  /* part of a unit that the owner must decode (fill) */
+	EXTENT_CRYPT, /* bytes of a host file, encrypted */
 };
 
 /* What the bytes from off on are.  Captures all that reading them needs: no table is looked at
@@ -36,11 +38,13 @@ enum extent_kind {
 struct extent {
 	enum extent_kind kind;
 	uint64_t len;  /* > 0; never more than asked for once view_resolve returns it */
-	uint64_t pos;  /* FILE: position in io; BELOW: offset in the view below; MADE: bytes to skip
-			* in the unit */
-	struct io *io; /* FILE and MADE */
+	uint64_t pos;  /* FILE, CRYPT: position in io; BELOW: offset in the view below; MADE: bytes
+			* to skip in the unit */
+	struct io *io; /* FILE, CRYPT and MADE */
 	uint64_t unit_id;         /* MADE: names the unit among all units of io */
 	uint32_t unit_len;        /* MADE: bytes of the whole unit when decoded */
+	uint64_t sector;          /* CRYPT: number, for its cipher, of the sector that pos is in */
+	struct crypt *crypt;      /* CRYPT */
 	const struct view *owner; /* set by the walk: the view whose map gave this */
 };
 
@@ -67,8 +71,11 @@ struct view {
 /* Exactly [off, off+len), which must lie inside the view. */
 int view_read(const struct view *v, void *buf, size_t len, uint64_t off, struct err *e);
 
-/* Follows EXTENT_BELOW down to ZERO, FILE or MADE.  [off, off+len) must lie inside the view. */
+/* Follows EXTENT_BELOW down to one of the others.  [off, off+len) must lie inside the view. */
 int view_resolve(const struct view *v, uint64_t off, uint64_t len, struct extent *x, struct err *e);
+
+/* All len bytes of a resolved extent. */
+int view_read_extent(const struct extent *x, void *buf, struct err *e);
 
 /* Pins the decoded unit of an EXTENT_MADE; the extent's bytes are block->data + x->pos.  Give it
  * back with cache_unpin(x->owner->cache, block). */
@@ -98,5 +105,10 @@ struct view *view_broken(uint64_t size, const char *reason, struct err *e);
  * is EIO: it was allocated and is gone.  unit 0: the whole run is one unit. */
 int extent_in_file(struct extent *x, struct io *io, uint64_t start, uint64_t skip, uint64_t len,
 	uint64_t unit, struct err *e);
+
+/* For drivers: x, as extent_in_file made it, is encrypted.  sector is the number, for the cipher,
+ * of the one that x->pos is in; sectors begin at multiples of CRYPT_SECTOR in the file.  One that
+ * the file does not hold whole is EIO. */
+int extent_encrypted(struct extent *x, struct crypt *crypt, uint64_t sector, struct err *e);
 
 #endif

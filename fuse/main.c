@@ -12,6 +12,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/prctl.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -26,12 +27,14 @@
 #include "options.h"
 #include "process.h"
 #include "sandbox.h"
+#include "secret.h"
 #include "tree.h"
 
 /* Everything that lives as long as the mount. */
 struct daemon {
 	struct options options;
 	struct image_options how;
+	struct secret *secrets;
 	struct image *image;
 	struct server server;
 	struct log log;
@@ -69,9 +72,36 @@ static void drop_inherited(const struct options *o)
 		process_close_others(-1, -1);
 }
 
+/* From here on no debugger and no core file sees what this process and those that it starts hold.
+ */
+static int read_secrets(struct daemon *d, struct err *e)
+{
+	const struct words *files = &d->options.passphrases;
+	struct secret **end = &d->secrets;
+
+	if (files->n > 0)
+		prctl(PR_SET_DUMPABLE, 0, 0, 0, 0);
+	for (size_t i = 0; i < files->n; i++) {
+		*end = secret_read(files->v[i], e);
+		if (!*end)
+			return -e->code;
+		end = &(*end)->next;
+	}
+	return 0;
+}
+
+/* Once all images are open nothing needs the passphrases. */
+static void wipe_secrets(struct daemon *d)
+{
+	secret_free(d->secrets);
+	d->secrets = NULL;
+	d->how.secrets = NULL;
+}
+
 static int open_image(struct daemon *d, struct err *e)
 {
 	const struct options *o = &d->options;
+	int ret;
 
 	d->how = (struct image_options){
 		.format = o->format,
@@ -81,6 +111,7 @@ static int open_image(struct daemon *d, struct err *e)
 		.share = o->share,
 		.nosnapshots = o->nosnapshots,
 		.ignore_parent_id = o->ignore_parent_id,
+		.secrets = d->secrets,
 		.cache = cache_new(o->cache, e),
 		.warn = warn,
 	};
@@ -89,7 +120,9 @@ static int open_image(struct daemon *d, struct err *e)
 	d->how.codec = codec_new(e);
 	if (!d->how.codec)
 		return -e->code;
-	return image_open(o->image, &d->how, &d->image, e);
+	ret = image_open(o->image, &d->how, &d->image, e);
+	wipe_secrets(d);
+	return ret;
 }
 
 /* Which state is shown as the live one. */
@@ -151,6 +184,7 @@ static void take_down(struct daemon *d, bool unmounted)
 	if (d->server.tree)
 		reply_end(&d->server.reply);
 	tree_free(d->server.tree);
+	wipe_secrets(d);
 	image_close(d->image);
 	codec_free(d->how.codec);
 	cache_free(d->how.cache);
@@ -214,9 +248,17 @@ static int serve(struct daemon *d, bool *unmounted)
 
 static int mount_and_serve(struct daemon *d)
 {
+	struct err e = ERR_INIT;
 	bool unmounted = false;
-	int ret = set_up(d);
+	int ret;
 
+	/* A passphrase may come through a descriptor that is not kept. */
+	if (read_secrets(d, &e) < 0) {
+		wipe_secrets(d);
+		return report(&e);
+	}
+	drop_inherited(&d->options);
+	ret = set_up(d);
 	if (ret == 0)
 		ret = serve(d, &unmounted);
 	take_down(d, unmounted);
@@ -236,7 +278,6 @@ int main(int argc, char **argv)
 		umask(077);
 		signal(SIGXFSZ, SIG_IGN);
 		keep_memory();
-		drop_inherited(&d.options);
 		log_init(&d.log);
 		ret = mount_and_serve(&d);
 	}

@@ -20,6 +20,7 @@
 enum {
 	KEY_ALLOW,
 	KEY_SEARCH,
+	KEY_PASSPHRASE,
 	KEY_DEBUG,
 	KEY_ALLOW_OTHER,
 	KEY_WRITABLE,
@@ -50,6 +51,7 @@ static const struct fuse_opt spec[] = {
 	VALUE("snapshot=%s", snapshot),
 	FUSE_OPT_KEY("allow=", KEY_ALLOW),
 	FUSE_OPT_KEY("search=", KEY_SEARCH),
+	FUSE_OPT_KEY("passphrase-file=", KEY_PASSPHRASE),
 	SET("nobacking", nobacking),
 	SET("share", share),
 	SET("nosnapshots", nosnapshots),
@@ -126,6 +128,9 @@ static const char usage[] =
 	"    -o format=FMT          the format of IMAGE; do not look for it\n"
 	"    -o allow=DIR           IMAGE may name files below DIR too (repeatable)\n"
 	"    -o search=DIR          look in DIR for a parent that moved (repeatable)\n"
+	"    -o passphrase-file=FILE\n"
+	"                           open encrypted images with what is in FILE, or on\n"
+	"                           standard input if that is \"-\" (repeatable)\n"
 	"    -o nobacking           leave parents closed; what they hold cannot be read\n"
 	"    -o ignore_parent_id    take a parent that changed since its child was made\n"
 	"    -o share               read although another program writes to the image\n"
@@ -208,6 +213,8 @@ static int take_option(void *data, const char *arg, int key, struct fuse_args *o
 		return words_add(&o->allow, strchr(arg, '=') + 1);
 	case KEY_SEARCH:
 		return words_add(&o->search, strchr(arg, '=') + 1);
+	case KEY_PASSPHRASE:
+		return words_add(&o->passphrases, strchr(arg, '=') + 1);
 	case KEY_DEBUG:
 		o->debug = o->foreground = 1;
 		return 1;
@@ -359,6 +366,7 @@ void options_free(struct options *o)
 	fuse_opt_free_args(&o->fuse);
 	words_free(&o->allow);
 	words_free(&o->search);
+	words_free(&o->passphrases);
 	free(o->image);
 	free(o->mountpoint);
 	free(o->format);

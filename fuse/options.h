@@ -20,6 +20,7 @@ struct options {
 	char *format;
 	char *snapshot;
 	struct words allow, search;
+	struct words passphrases; /* files */
 	int nobacking, share, nosnapshots, ignore_parent_id;
 	int allow_other, foreground, debug, single_thread;
 	enum sandbox_mode sandbox;

@@ -2,8 +2,9 @@
 /* reply.c - answers to reads.
  *
  * A small read is copied.  A large one is resolved to pieces first: when all of them lie in host
- * files, the pages go through a pipe and nobody copies them; else files are read into the thread's
- * buffer, while zeroes and decoded units are written to the kernel from where they are.
+ * files, the pages go through a pipe and nobody copies them; else files are read (and decrypted)
+ * into the thread's buffer, while zeroes and decoded units are written to the kernel from where
+ * they are.
  *
  * A read is answered in full or with an error: what the kernel asked for and did not get, it would
  * fill with zeroes.  That is why a splice goes through a pipe of our own: only there a host file
@@ -242,7 +243,7 @@ static ssize_t plan_gather(struct plan *plan, unsigned char *buf, struct iovec *
 			iov[n++].iov_base = (void *)(piece->block->data + x->pos);
 			continue;
 		}
-		ret = io_read(x->io, buf, x->len, x->pos, e);
+		ret = view_read_extent(x, buf, e);
 		if (ret < 0)
 			return ret;
 		iov[n++].iov_base = buf;

@@ -37,7 +37,7 @@ static inline void fuzz_check_extent(const struct extent *x, uint64_t asked)
 {
 	fuzz_require(x->len > 0 && x->len <= asked);
 	fuzz_require(x->kind != EXTENT_BELOW);
-	if (x->kind == EXTENT_FILE)
+	if (x->kind == EXTENT_FILE || x->kind == EXTENT_CRYPT)
 		fuzz_require(range_fits(x->pos, x->len, x->io->size));
 	if (x->kind == EXTENT_MADE)
 		fuzz_require(range_fits(x->pos, x->len, x->unit_len));
@@ -96,12 +96,14 @@ static inline void fuzz_view(const struct view *v)
 	}
 }
 
-static inline int fuzz_one(const char *format, const uint8_t *data, size_t size)
+static inline int fuzz_one_with(
+	const char *format, const struct secret *secrets, const uint8_t *data, size_t size)
 {
 	struct err e = ERR_INIT;
 	struct image_options o = {
 		.format = format,
 		.nobacking = true, /* or what has a parent would never be looked into */
+		.secrets = secrets,
 		.cache = cache_new(FUZZ_CACHE, &e),
 		.codec = codec_new(&e),
 	};
@@ -120,6 +122,11 @@ static inline int fuzz_one(const char *format, const uint8_t *data, size_t size)
 	codec_free(o.codec);
 	cache_free(o.cache);
 	return 0;
+}
+
+static inline int fuzz_one(const char *format, const uint8_t *data, size_t size)
+{
+	return fuzz_one_with(format, NULL, data, size);
 }
 
 #endif

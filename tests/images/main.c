@@ -14,8 +14,8 @@
 
 #include "mkimage.h"
 
-static const struct family *const families[] = {&qcow_family, &qed_family, &bochs_family,
-	&parallels_family, &vdi_family, &vdi_chain_family, &vhd_family, &vhdx_family,
+static const struct family *const families[] = {&luks_family, &qcow_family, &qed_family,
+	&bochs_family, &parallels_family, &vdi_family, &vdi_chain_family, &vhd_family, &vhdx_family,
 	&vmdk_sparse_family, &vmdk_stream_family, &vmdk_text_family, &vmdk_esx_family,
 	&qcow2_good_family, &qcow2_bad_family, &ova_family};
 

@@ -47,7 +47,8 @@ struct family {
 };
 
 extern const struct family qcow_family, qed_family, bochs_family, parallels_family;
-extern const struct family vdi_family, vdi_chain_family, vhd_family, vhdx_family, ova_family;
+extern const struct family luks_family, vdi_family, vdi_chain_family, vhd_family, vhdx_family,
+	ova_family;
 extern const struct family vmdk_sparse_family, vmdk_stream_family, vmdk_text_family,
 	vmdk_esx_family;
 extern const struct family qcow2_good_family, qcow2_bad_family;

@@ -30,7 +30,7 @@ for o in -V --version; do
 	check "$o is that of the Makefile" grep -qx "vdiskfs $version" told
 done
 check "--list-formats" tells --list-formats
-for f in raw qcow2 vmdk vdi vpc vhdx qcow qed parallels bochs; do
+for f in raw qcow2 vmdk vdi vpc vhdx luks qcow qed parallels bochs; do
 	check "--list-formats has $f" grep -q "^$f  *[A-Za-z]" told
 done
 
@@ -177,9 +177,9 @@ fi
 # Help, manual and README.
 
 # Each lists "-o word" and "-x, --long" in its own way; what comes out is one option a line.
-of_help() { "$VDISKFS" --help | grep -oE -- '-o [a-z_]+' | sort -u; }
-of_manual() { sed -nE 's/^\.It Fl o Cm ([a-z_]+).*/-o \1/p' "$top/man/vdiskfs.1" | sort -u; }
-of_readme() { grep -oE '^\| *`-o [a-z_]+' "$top/README.md" | grep -oE -- '-o [a-z_]+' | sort -u; }
+of_help() { "$VDISKFS" --help | grep -oE -- '-o [a-z_-]+' | sort -u; }
+of_manual() { sed -nE 's/^\.It Fl o Cm ([a-z_-]+).*/-o \1/p' "$top/man/vdiskfs.1" | sort -u; }
+of_readme() { grep -oE '^\| *`-o [a-z_-]+' "$top/README.md" | grep -oE -- '-o [a-z_-]+' | sort -u; }
 letters_of_help() { "$VDISKFS" --help | grep -oE -- '(^ +|, )(-[a-zA-Z]|--[a-z-]+)' | grep -oE -- '-.*' |
 	grep -vx -e -o | sort -u; }
 letters_of_manual() {

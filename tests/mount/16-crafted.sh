@@ -9,7 +9,7 @@ requires jq
 # image_of NAME: the file to mount; others of that name are its extents and parents.
 image_of() {
 	local name=$1 suffix
-	for suffix in ova vmdk qcow2 vdi vpc vhdx qcow qed bochs parallels; do
+	for suffix in ova vmdk qcow2 vdi vpc vhdx luks qcow qed bochs parallels; do
 		[ -e "made/$name.$suffix" ] && echo "made/$name.$suffix" && return
 	done
 	echo "mkimage made no image for $name" >&2
@@ -21,7 +21,7 @@ sums_of() { sha256sum made/*; }
 good() {
 	local image
 	image=$(image_of "$1") || return 1
-	matches "$image" "made/$1.raw"
+	matches "$image" "made/$1.raw" "${with[@]}"
 }
 
 hostile() {
@@ -31,7 +31,7 @@ hostile() {
 	# A refusal that had to read and keep what the image claims would not fit in this.
 	(
 		[ -n "$sanitized" ] || ulimit -v 400000
-		within timeout 30 "$VDISKFS" "$image" "$W/refused-dir" 2>hostile.err
+		within timeout 30 "$VDISKFS" "${with[@]}" "$image" "$W/refused-dir" 2>hostile.err
 	)
 	was_refused $? hostile.err .
 }
@@ -64,10 +64,13 @@ least() { echo $(($1 < $2 ? $1 : $2)); }
 [ -x "$MKIMAGE" ] || { fail "no mkimage at $MKIMAGE"; exit 1; }
 "$MKIMAGE" --list >list || { fail "mkimage --list"; exit 1; }
 mkdir made
+printf mkimage >passphrase
 while read -r name verdict format start len; do
 	rm -f made/*
 	"$MKIMAGE" "$name" made || { fail "$name: mkimage"; continue; }
 	before=$(sums_of)
+	with=()
+	[ "$format" != luks ] || with=(-o "passphrase-file=$W/passphrase")
 	case $verdict in
 	ok) check "$format $name: reads as it should" good "$name" ;;
 	refuse) check "$format $name: refused" hostile "$name" ;;

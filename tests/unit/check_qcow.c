@@ -12,7 +12,9 @@
 #include "format.h"
 #include "image.h"
 #include "io.h"
+#include "luks-make.h"
 #include "memory_image.h"
+#include "secret.h"
 #include "unit.h"
 #include "view.h"
 
@@ -83,6 +85,50 @@ START_TEST(reads_as_built)
 }
 END_TEST
 
+static void encrypt_cluster(struct memory_image *m, unsigned guest, unsigned stored)
+{
+	static const unsigned char key[16] = "passphrase";
+
+	ck_assert_int_eq(luks_encrypt_with("aes", "cbc-plain64", key, sizeof key,
+				 m->file + DATA + stored * CLUSTER, CLUSTER, guest * CLUSTER / 512),
+		0);
+}
+
+/* Whatever is stored but not compressed, by its place on the disk; and of a cluster that the file
+ * does not hold whole, what it holds. */
+START_TEST(encrypted_with_aes)
+{
+	struct secret secret = {.bytes = (unsigned char *)"passphrase", .len = 10};
+	struct memory_image m = build();
+	struct image_options o = options_new();
+	unsigned char *buf = malloc(m.disk_len);
+	struct err e = ERR_INIT;
+	const struct view *v;
+	struct image *img;
+
+	put_be(m.file + 36, 4, 1);
+	encrypt_cluster(&m, 0, 1);
+	encrypt_cluster(&m, 1, 2);
+	encrypt_cluster(&m, 2, 3);
+	encrypt_cluster(&m, 7, 0);
+	put_cluster(&m, 19, 13); /* the last of the file */
+	encrypt_cluster(&m, 19, 13);
+	ck_assert_fails(memory_image_open(&m, &o, &img, &e), ENOKEY, &e, "encrypted (AES)");
+	o.secrets = &secret;
+	m.file_len -= 512 + 1;
+	ck_assert_ok(memory_image_open(&m, &o, &img, &e), &e);
+	v = img->states[0].view;
+	ck_assert_ok(view_read(v, buf, m.disk_len - 1024, 0, &e), &e);
+	ck_assert_int_eq(memcmp(buf, m.disk, m.disk_len - 1024), 0);
+	ck_assert_fails(view_read(v, buf, 1, m.disk_len - 1024, &e), EIO, &e, "past the end");
+	ck_assert_fails(view_read(v, buf, 1, m.disk_len - 1, &e), EIO, &e, "past the end");
+	image_close(img);
+	options_free(&o);
+	memory_image_free(&m);
+	free(buf);
+}
+END_TEST
+
 START_TEST(runs_are_told_of_together)
 {
 	struct memory_image m = build();
@@ -114,7 +160,7 @@ static const struct {
 	{32, 1, 17, EINVAL, "cluster_bits: 17"},
 	{33, 1, 5, EINVAL, "l2_bits: 5"},
 	{33, 1, 14, EINVAL, "l2_bits: 14"},
-	{36, 4, 1, ENOTSUP, "encrypted"},
+	{36, 4, 1, ENOKEY, "encrypted"},
 	{36, 4, 2, ENOTSUP, "encryption method 2"},
 	{40, 8, 47, EINVAL, "L1 table: offset 47 is in the header"},
 	{40, 8, FILE_LEN - 7, EINVAL, "L1 table: 1 entries at 0xfff9"},
@@ -270,6 +316,7 @@ Suite *qcow_suite(void)
 
 	use_temp_dir(tc);
 	tcase_add_test(tc, reads_as_built);
+	tcase_add_test(tc, encrypted_with_aes);
 	tcase_add_test(tc, runs_are_told_of_together);
 	tcase_add_loop_test(tc, hostile_headers, 0, COUNT(hostile));
 	tcase_add_loop_test(tc, bad_entries, 0, COUNT(bad));

@@ -89,7 +89,6 @@ static const struct {
 	{"disk.img", 0, "\x3a\xff\x26\xed", 4, "an Android sparse image"},
 	{"disk.img", 0, "VMA\0", 4, "a Proxmox backup"},
 	{"disk.img", 0, "OOOM", 4, "a User-mode Linux COW file"},
-	{"disk.img", 0, "LUKS\xba\xbe", 6, "LUKS"},
 	{"disk.img", 257, "ustar", 5, "a tar archive"},
 	{"disk.img", 0, "\x1f\x8b\x08", 3, "a gzip file"},
 	{"disk.img", 0,

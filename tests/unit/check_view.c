@@ -10,6 +10,7 @@
 #include "bounds.h"
 #include "bytes.h"
 #include "cache.h"
+#include "crypt.h"
 #include "err.h"
 #include "io.h"
 #include "unit.h"
@@ -50,6 +51,8 @@ static int table_map(
 	x->io = t->io;
 	x->unit_id = at->unit_id;
 	x->unit_len = at->unit_len;
+	x->crypt = at->crypt;
+	x->sector = x->pos / CRYPT_SECTOR; /* of the file, as in qcow2 */
 	return 0;
 }
 
@@ -385,22 +388,26 @@ struct layer {
 };
 
 struct stack {
-	unsigned char file[FILE_LEN];
+	unsigned char file[FILE_LEN], decrypted[FILE_LEN];
 	struct io *io;
 	struct cache *cache;
+	struct crypt *crypt;
 	struct layer layers[LAYERS]; /* [0] is the lowest */
 	struct view *top;
 	uint64_t seed;
 	atomic_uint wrong;
 };
 
-static struct extent random_extent(uint64_t *random, uint64_t off, uint64_t room)
+static struct extent random_extent(struct stack *s, uint64_t off, uint64_t room)
 {
-	struct extent x = {.kind = next_random(random) % 4,
-		.len = MIN(room, 1 + next_random(random) % EXTENT_MAX)};
+	uint64_t *random = &s->seed;
+	struct extent x = {.kind = next_random(random) % 5,
+		.len = MIN(room, 1 + next_random(random) % EXTENT_MAX),
+		.crypt = s->crypt};
 
 	switch (x.kind) {
 	case EXTENT_FILE:
+	case EXTENT_CRYPT:
 		x.pos = next_random(random) % (FILE_LEN - x.len);
 		break;
 	case EXTENT_BELOW: /* mostly what lies straight below */
@@ -425,10 +432,13 @@ static void model_extent(struct stack *s, struct layer *l, const struct layer *b
 	uint64_t size = below ? below->table.view.size : 0;
 
 	memset(l->bytes + off, 0, x->len);
-	memset(l->is_data + off, x->kind == EXTENT_FILE || x->kind == EXTENT_MADE, x->len);
+	memset(l->is_data + off, x->kind != EXTENT_ZERO && x->kind != EXTENT_BELOW, x->len);
 	switch (x->kind) {
 	case EXTENT_FILE:
 		memcpy(l->bytes + off, s->file + x->pos, x->len);
+		break;
+	case EXTENT_CRYPT:
+		memcpy(l->bytes + off, s->decrypted + x->pos, x->len);
 		break;
 	case EXTENT_MADE:
 		fill_pattern(unit, sizeof unit, x->unit_id);
@@ -451,7 +461,7 @@ static void build_layer(struct stack *s, struct layer *l, struct layer *below)
 	size_t n = 0;
 
 	for (uint64_t off = 0; off < size; off += l->x[n++].len) {
-		l->x[n] = random_extent(&s->seed, off, size - off);
+		l->x[n] = random_extent(s, off, size - off);
 		model_extent(s, l, below, &l->x[n], off);
 	}
 	l->table = table_of(l->x, n, s->io, s->cache);
@@ -466,6 +476,9 @@ static struct stack *stack_new(uint64_t seed)
 	s->seed = seed;
 	s->io = pattern_io(s->file, sizeof s->file);
 	s->cache = cache_new(8 << 10, &e);
+	memcpy(s->decrypted, s->file, FILE_LEN);
+	ck_assert_ok(crypt_new("aes", "cbc-plain64", s->file, 16, &s->crypt, &e), &e);
+	ck_assert_ok(crypt_decrypt(s->crypt, s->decrypted, FILE_LEN, 0, &e), &e);
 	for (int i = 0; i < LAYERS; i++)
 		build_layer(s, &s->layers[i], i > 0 ? &s->layers[i - 1] : NULL);
 	s->top = &s->layers[LAYERS - 1].table.view;
@@ -475,6 +488,7 @@ static struct stack *stack_new(uint64_t seed)
 static void stack_free(struct stack *s)
 {
 	cache_free(s->cache);
+	crypt_free(s->crypt);
 	io_unref(s->io);
 	free(s);
 }

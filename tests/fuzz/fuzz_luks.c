@@ -1,0 +1,37 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include <string.h>
+
+#include "fuzz.h"
+#include "luks.h"
+#include "secret.h"
+
+#define AT_ITERATIONS 164
+#define AT_SLOTS      208
+#define SLOT_SIZE     48
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
+
+/* Up to 3 iterations: no more is learnt from millions, and they would be all that is done. */
+static void cut_iterations(uint8_t *p)
+{
+	p[0] = p[1] = p[2] = 0;
+	p[3] &= 3;
+}
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
+{
+	struct secret secret = {.bytes = (unsigned char *)"mkimage\n", .len = 8};
+	uint8_t *copy;
+
+	if (size < LUKS_HEADER)
+		return fuzz_one_with("luks", &secret, data, size);
+	copy = malloc(size);
+	fuzz_require(copy != NULL);
+	memcpy(copy, data, size);
+	cut_iterations(copy + AT_ITERATIONS);
+	for (int i = 0; i < LUKS_SLOTS; i++)
+		cut_iterations(copy + AT_SLOTS + i * SLOT_SIZE + 4);
+	fuzz_one_with("luks", &secret, copy, size);
+	free(copy);
+	return 0;
+}

@@ -1,0 +1,23 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* Every image is encrypted, with the method that takes no time to unlock. */
+#include <string.h>
+
+#include "fuzz.h"
+#include "secret.h"
+
+#define AT_CRYPT_METHOD 32
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
+{
+	struct secret secret = {.bytes = (unsigned char *)"mkimage", .len = 7};
+	uint8_t *copy = malloc(size + AT_CRYPT_METHOD + 4);
+
+	fuzz_require(copy != NULL);
+	memcpy(copy, data, size);
+	memcpy(copy + AT_CRYPT_METHOD, "\0\0\0\1", 4);
+	fuzz_one_with("qcow2", &secret, copy, size);
+	free(copy);
+	return 0;
+}

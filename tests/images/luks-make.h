@@ -1,0 +1,54 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* luks-make.h - LUKS1 headers with open slots, and what is encrypted with their key.
+ *
+ * For mkimage and for the unit tests.  Modes are put together here of single blocks in ECB, keys
+ * with libcrypto's own PBKDF2: nothing of formats/ is in it but bytes.h.
+ */
+#ifndef LUKS_MAKE_H
+#define LUKS_MAKE_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#define LUKS_MAKE_SLOTS 8
+#define LUKS_MAKE_KEY   64 /* bytes at most */
+
+/* Positions of header fields. */
+enum {
+	LUKS_AT_VERSION = 6,
+	LUKS_AT_CIPHER = 8,
+	LUKS_AT_MODE = 40,
+	LUKS_AT_HASH = 72,
+	LUKS_AT_PAYLOAD = 104,
+	LUKS_AT_KEY_LEN = 108,
+	LUKS_AT_DIGEST = 112,
+	LUKS_AT_ITERATIONS = 164,
+	LUKS_AT_UUID = 168,
+	LUKS_AT_SLOTS = 208, /* each of 48 bytes: */
+	LUKS_SLOT_SIZE = 48,
+	LUKS_SLOT_ITERATIONS = 4,
+	LUKS_SLOT_SECTOR = 40,
+	LUKS_SLOT_STRIPES = 44,
+};
+
+struct luks_spec {
+	const char *cipher, *mode, *hash;
+	size_t key_len;
+	/* Slots without one are unused. */
+	const char *passphrases[LUKS_MAKE_SLOTS];
+	uint32_t iterations; /* 0: 1000 */
+};
+
+/* The key that all images made here are encrypted with; key_len bytes of it. */
+extern const unsigned char luks_master[LUKS_MAKE_KEY];
+
+/* Encrypts whole sectors in place, of which the first has that number; 0, or -1 for what libcrypto
+ * has not. */
+int luks_encrypt_with(const char *cipher, const char *mode, const unsigned char *key,
+	size_t key_len, void *buf, size_t len, uint64_t sector);
+int luks_encrypt(const struct luks_spec *s, void *buf, size_t len, uint64_t sector);
+
+/* Header and key material, up to where the data begins; malloc'ed, or NULL. */
+unsigned char *luks_make(const struct luks_spec *s, size_t *len);
+
+#endif
