@@ -12,6 +12,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+struct check_report;
 struct err;
 struct facts;
 struct image;
@@ -50,6 +51,8 @@ struct format {
 	int (*check_parent)(const struct image *img, const struct image *parent, struct err *e);
 	/* Format-specific facts, with qemu-img's keys. */
 	void (*facts)(const struct image *img, struct facts *f);
+	/* As image_check.  NULL: there is nothing that could be wrong, or be seen to be. */
+	int (*check)(struct image *img, unsigned repair, struct check_report *r, struct err *e);
 };
 
 /* All formats. */

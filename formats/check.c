@@ -1,0 +1,72 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include <errno.h>
+#include <stdarg.h>
+#include <stdio.h>
+
+#include "check.h"
+#include "err.h"
+#include "format.h"
+#include "image.h"
+#include "io.h"
+
+static void tell(struct check_report *r, const char *fmt, va_list ap)
+{
+	char text[ERR_TEXT];
+
+	if (!r->found)
+		return;
+	vsnprintf(text, sizeof text, fmt, ap);
+	err_clean(text);
+	r->found(r->arg, text);
+}
+
+void check_tell(struct check_report *r, const char *fmt, ...)
+{
+	va_list ap;
+
+	va_start(ap, fmt);
+	tell(r, fmt, ap);
+	va_end(ap);
+}
+
+void check_corruption(struct check_report *r, const char *fmt, ...)
+{
+	va_list ap;
+
+	va_start(ap, fmt);
+	tell(r, fmt, ap);
+	va_end(ap);
+	r->corruptions++;
+}
+
+void check_leak(struct check_report *r, const char *fmt, ...)
+{
+	va_list ap;
+
+	va_start(ap, fmt);
+	tell(r, fmt, ap);
+	va_end(ap);
+	r->leaks++;
+}
+
+void check_error(struct check_report *r, const char *fmt, ...)
+{
+	va_list ap;
+
+	va_start(ap, fmt);
+	tell(r, fmt, ap);
+	va_end(ap);
+	r->check_errors++;
+}
+
+int image_check(struct image *img, unsigned repair, struct check_report *r, struct err *e)
+{
+	int rc;
+
+	*r = (struct check_report){.found = r->found, .arg = r->arg};
+	if (!img->format->check)
+		return err_set(e, ENOTSUP, "%s: images of format \"%s\" cannot be checked",
+			img->io->name, img->format->name);
+	rc = img->format->check(img, repair, r, e);
+	return rc < 0 ? err_in(e, "%s", img->io->name) : 0;
+}
