@@ -48,7 +48,7 @@ unit_libs   = $(eval unit_libs := $$(shell $(PKG_CONFIG) --libs $(UNITLIBS)))$(u
 
 FORMATS := $(wildcard formats/*.c)
 FUSE    := $(wildcard fuse/*.c)
-NAMES   := fuse/names.c # the part of fuse/ that unit tests can link
+TREE    := $(addprefix fuse/,log.c names.c node.c source.c tree.c tree-fill.c) # what unit tests can link
 UNIT    := $(wildcard tests/unit/*.c) tests/images/luks-make.c
 IMAGES  := $(wildcard tests/images/*.c)
 SHIM    := tests/mount/failread.c
@@ -71,7 +71,7 @@ $(LIB): $(call obj,$(FORMATS))
 	$(call say,AR,$@)
 	$(Q)rm -f $@ && $(AR) rcs $@ $^
 
-$(B)/unit: $(call obj,$(UNIT) $(NAMES)) $(LIB)
+$(B)/unit: $(call obj,$(UNIT) $(TREE)) $(LIB)
 	$(call say,LINK,$@)
 	$(Q)$(CC) $(ALL_LDFLAGS) -o $@ $^ $(unit_libs) $(pkg_libs)
 

@@ -23,6 +23,7 @@
 #include "image.h"
 #include "log.h"
 #include "mount.h"
+#include "notify.h"
 #include "ops.h"
 #include "options.h"
 #include "process.h"
@@ -40,6 +41,7 @@ struct daemon {
 	struct log log;
 	char *mountpoint;
 	struct fuse_session *session;
+	struct notify notify;
 	struct attend attend;
 };
 
@@ -144,6 +146,7 @@ static int choose_state(const struct daemon *d, size_t *state, struct err *e)
 
 static int open_server(struct daemon *d, struct err *e)
 {
+	struct source *source;
 	size_t state;
 	int ret = choose_state(d, &state, e);
 
@@ -155,7 +158,9 @@ static int open_server(struct daemon *d, struct err *e)
 	d->server.gid = getgid();
 	d->server.for_all = d->options.allow_other;
 	d->server.max_read = d->options.max_read;
-	d->server.tree = tree_new(d->image, state, &d->log, e);
+	source = source_of(d->image, state, e);
+	if (source)
+		d->server.tree = tree_new(source, &d->log, e);
 	return d->server.tree ? 0 : -e->code;
 }
 
@@ -239,9 +244,12 @@ static int serve(struct daemon *d, bool *unmounted)
 
 	if (ret == 0)
 		ret = lock_in(d, &e);
+	if (ret == 0)
+		ret = notify_start(&d->notify, d->session, d->server.tree, &e);
 	if (ret < 0)
 		return report(&e);
 	ret = mount_serve(d->session, d->options.threads);
+	notify_end(&d->notify);
 	*unmounted = ret == 0;
 	return ret < 0 ? -1 : 0;
 }

@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* ops.c - what the kernel asks of a mount, answered from the tree.
  *
- * The number of a node, to the kernel, is its address; the root's is FUSE_ROOT_ID.  Nodes stay
- * until the end, so nothing is counted and "forget" has nothing to do.  Nothing changes either: the
- * kernel may keep names, attributes and data for as long as it likes.
+ * The number of a node, to the kernel, is its address; the root's is FUSE_ROOT_ID.  A node stays as
+ * long as the kernel knows it, which counts how often it was told and takes it back by "forget".
+ * What changes is told (notify.c), so the kernel may keep names, attributes and data for as long as
+ * it likes; only names that are not there it must ask for again.
  */
 #include "ops.h"
 
@@ -17,8 +18,8 @@
 
 #include "bytes.h"
 #include "err.h"
+#include "file.h"
 #include "image.h"
-#include "info.h"
 #include "tree.h"
 #include "view.h"
 #include "xattr.h"
@@ -30,22 +31,19 @@
 #define MAX_BACKGROUND       64
 #define CONGESTION_THRESHOLD 48
 
-/* The text of an info.json, from open to release.  Counted, since the release may be at work before
- * the thread that answered the last read is back from its system call. */
-struct text {
-	atomic_uint refs;
-	size_t len;
-	char *data;
-};
-
 static struct server *server_of(fuse_req_t req)
 {
 	return fuse_req_userdata(req);
 }
 
+static struct tree *tree_of(fuse_req_t req)
+{
+	return server_of(req)->tree;
+}
+
 static struct node *node_of(fuse_req_t req, fuse_ino_t ino)
 {
-	return ino == FUSE_ROOT_ID ? tree_root(server_of(req)->tree) : (struct node *)ino;
+	return ino == FUSE_ROOT_ID ? tree_root(tree_of(req)) : (struct node *)ino;
 }
 
 static fuse_ino_t id_of(const struct node *node)
@@ -97,21 +95,45 @@ static int entry_of(fuse_req_t req, struct node *node, struct fuse_entry_param *
 	return stat_of(req, node, &entry->attr);
 }
 
+/* The kernel was told of a node, or was not after all. */
+static void forget(fuse_req_t req, struct node *node, uint64_t n)
+{
+	struct tree *tree = tree_of(req);
+
+	if (node != tree_root(tree))
+		node_put(tree, node, n);
+}
+
 static void op_lookup(fuse_req_t req, fuse_ino_t parent, const char *name)
 {
-	struct fuse_entry_param entry = {.entry_timeout = KEEP_SECONDS};
-	const struct dir *dir;
+	struct fuse_entry_param entry;
 	struct node *node;
-	int ret = tree_list(server_of(req)->tree, node_of(req, parent), &dir);
+	int ret = tree_lookup(tree_of(req), node_of(req, parent), name, &node);
 
-	node = ret == 0 ? dir_find(dir, name) : NULL;
-	if (node)
+	if (ret == 0 && !node)
+		ret = -ENOENT;
+	if (ret == 0)
 		ret = entry_of(req, node, &entry);
-	/* Number 0: there is no such name, and the kernel may remember it. */
+	/* The answer may find nobody: then the kernel has not counted it. */
 	if (ret < 0)
 		fuse_reply_err(req, -ret);
 	else
-		fuse_reply_entry(req, &entry);
+		ret = fuse_reply_entry(req, &entry);
+	if (ret < 0 && node)
+		node_put(tree_of(req), node, 1);
+}
+
+static void op_forget(fuse_req_t req, fuse_ino_t ino, uint64_t n)
+{
+	forget(req, node_of(req, ino), n);
+	fuse_reply_none(req);
+}
+
+static void op_forget_multi(fuse_req_t req, size_t count, struct fuse_forget_data *forgets)
+{
+	for (size_t i = 0; i < count; i++)
+		forget(req, node_of(req, forgets[i].ino), forgets[i].nlookup);
+	fuse_reply_none(req);
 }
 
 static void op_getattr(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
@@ -128,103 +150,66 @@ static void op_getattr(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi
 
 static void op_readlink(fuse_req_t req, fuse_ino_t ino)
 {
-	char *target = node_readlink(node_of(req, ino));
-
-	if (target)
-		fuse_reply_readlink(req, target);
-	else
-		fuse_reply_err(req, ENOMEM);
-	free(target);
+	fuse_reply_readlink(req, node_of(req, ino)->target);
 }
 
-static int text_open(struct node *node, struct text **text)
+static struct file *file_of(const struct fuse_file_info *fi)
 {
-	struct err e = ERR_INIT;
-	struct text *t = malloc(sizeof *t);
-
-	if (!t)
-		return -ENOMEM;
-	t->data = info_json(node->img, node->state, &e);
-	if (!t->data) {
-		free(t);
-		return -e.code;
-	}
-	atomic_init(&t->refs, 1);
-	t->len = strlen(t->data);
-	*text = t;
-	return 0;
-}
-
-static void text_unref(struct text *text)
-{
-	if (atomic_fetch_sub(&text->refs, 1) > 1)
-		return;
-	free(text->data);
-	free(text);
+	return (struct file *)(uintptr_t)fi->fh;
 }
 
 static void op_open(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
 {
-	struct node *node = node_of(req, ino);
-	struct text *text = NULL;
-	int ret = 0;
+	struct file *file = NULL;
+	int ret = -EROFS;
 
-	if ((fi->flags & O_ACCMODE) != O_RDONLY || (fi->flags & O_TRUNC))
-		ret = -EROFS;
-	else if (node->kind == NODE_INFO)
-		ret = text_open(node, &text);
+	if ((fi->flags & O_ACCMODE) == O_RDONLY && !(fi->flags & O_TRUNC))
+		ret = file_open(node_of(req, ino), &file);
 	if (ret < 0) {
 		fuse_reply_err(req, -ret);
 		return;
 	}
-	fi->fh = (uintptr_t)text;
+	fi->fh = (uintptr_t)file;
 	fi->keep_cache = 1;
 	fi->noflush = 1;
 	/* Not opened after all (the caller was interrupted): there will be no release. */
-	if (fuse_reply_open(req, fi) != 0 && text)
-		text_unref(text);
+	if (fuse_reply_open(req, fi) != 0)
+		file_unref(tree_of(req), file);
 }
 
 static void op_release(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
 {
 	(void)ino;
-	if (fi->fh)
-		text_unref((struct text *)(uintptr_t)fi->fh);
+	file_unref(tree_of(req), file_of(fi));
 	fuse_reply_err(req, 0);
 }
 
 static void op_read(
 	fuse_req_t req, fuse_ino_t ino, size_t size, off_t off, struct fuse_file_info *fi)
 {
-	struct text *text = (struct text *)(uintptr_t)fi->fh;
+	struct server *server = server_of(req);
+	struct file *file = file_ref(file_of(fi));
 	size_t skip;
 
-	if (text) {
-		skip = MIN((uint64_t)off, text->len);
-		atomic_fetch_add(&text->refs, 1);
-		fuse_reply_buf(req, text->data + skip, MIN(size, text->len - skip));
-		text_unref(text);
-		return;
+	(void)ino;
+	if (file->view) {
+		reply_read(&server->reply, req, file->node, file->view, size, (uint64_t)off);
+	} else {
+		skip = MIN((uint64_t)off, file->len);
+		fuse_reply_buf(req, file->text + skip, MIN(size, file->len - skip));
 	}
-	reply_read(&server_of(req)->reply, req, node_of(req, ino), size, (uint64_t)off);
+	file_unref(server->tree, file);
 }
 
 static void op_lseek(
 	fuse_req_t req, fuse_ino_t ino, off_t off, int whence, struct fuse_file_info *fi)
 {
-	const struct view *view = node_view(node_of(req, ino));
-	const struct text *text = (const struct text *)(uintptr_t)fi->fh;
 	uint64_t found = 0;
-	int ret = 0;
+	int ret = -EINVAL;
 
-	if ((whence != SEEK_DATA && whence != SEEK_HOLE) || off < 0)
-		ret = -EINVAL;
-	else if (view)
-		ret = view_seek(view, (uint64_t)off, whence, &found);
-	else if ((uint64_t)off >= text->len)
-		ret = -ENXIO;
-	else
-		found = whence == SEEK_DATA ? (uint64_t)off : text->len;
+	(void)ino;
+	if ((whence == SEEK_DATA || whence == SEEK_HOLE) && off >= 0)
+		ret = file_seek(file_of(fi), (uint64_t)off, whence, &found);
 	if (ret < 0)
 		fuse_reply_err(req, -ret);
 	else
@@ -233,8 +218,8 @@ static void op_lseek(
 
 static void op_opendir(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
 {
-	const struct dir *dir;
-	int ret = tree_list(server_of(req)->tree, node_of(req, ino), &dir);
+	struct dir *dir;
+	int ret = tree_list(tree_of(req), node_of(req, ino), &dir);
 
 	if (ret < 0) {
 		fuse_reply_err(req, -ret);
@@ -243,7 +228,15 @@ static void op_opendir(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi
 	fi->fh = (uintptr_t)dir;
 	fi->cache_readdir = 1;
 	fi->keep_cache = 1;
-	fuse_reply_open(req, fi);
+	if (fuse_reply_open(req, fi) != 0)
+		tree_unlist(tree_of(req), dir);
+}
+
+static void op_releasedir(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
+{
+	(void)ino;
+	tree_unlist(tree_of(req), (struct dir *)(uintptr_t)fi->fh);
+	fuse_reply_err(req, 0);
 }
 
 /* The entry at a position: "." and ".." come first.  NULL: past the last. */
@@ -270,15 +263,21 @@ static size_t add_plain(
 }
 
 /* With attributes - where they are known.  An entry whose blocks would have to be counted comes
- * without a number, so that "ls" is quick and the kernel asks again for "ls -l". */
+ * without a number, so that "ls" is quick and the kernel asks again for "ls -l"; so does one that
+ * has gone meanwhile.  What has a number is held for the kernel. */
 static size_t add_plus(
 	fuse_req_t req, char *buf, size_t size, const char *name, struct node *node, size_t at)
 {
 	struct fuse_entry_param entry = {.attr.st_ino = node->ino, .attr.st_mode = node_mode(node)};
+	size_t len;
 
-	if (at >= 2 && node_is_measured(node) && entry_of(req, node, &entry) < 0)
+	if (at >= 2 && node_is_measured(node) && !atomic_load(&node->gone) &&
+		entry_of(req, node, &entry) < 0)
 		entry.ino = 0;
-	return fuse_add_direntry_plus(req, buf, size, name, &entry, (off_t)at + 1);
+	len = fuse_add_direntry_plus(req, buf, size, name, &entry, (off_t)at + 1);
+	if (entry.ino && len <= size)
+		node_get(node);
+	return len;
 }
 
 typedef size_t add_entry(
@@ -322,11 +321,10 @@ static void op_readdirplus(
 /* A full file system of the size of the disk. */
 static void op_statfs(fuse_req_t req, fuse_ino_t ino)
 {
-	const struct node *root = tree_root(server_of(req)->tree);
 	struct statvfs st = {.f_bsize = 4096, .f_frsize = 512, .f_namemax = 255};
 
 	(void)ino;
-	st.f_blocks = div_round_up(root->img->states[root->state].view->size, st.f_frsize);
+	st.f_blocks = div_round_up(tree_size(tree_of(req)), st.f_frsize);
 	fuse_reply_statfs(req, &st);
 }
 
@@ -361,6 +359,8 @@ static void op_listxattr(fuse_req_t req, fuse_ino_t ino, size_t size)
 const struct fuse_lowlevel_ops server_ops = {
 	.init = op_init,
 	.lookup = op_lookup,
+	.forget = op_forget,
+	.forget_multi = op_forget_multi,
 	.getattr = op_getattr,
 	.readlink = op_readlink,
 	.open = op_open,
@@ -368,6 +368,7 @@ const struct fuse_lowlevel_ops server_ops = {
 	.release = op_release,
 	.lseek = op_lseek,
 	.opendir = op_opendir,
+	.releasedir = op_releasedir,
 	.readdir = op_readdir,
 	.readdirplus = op_readdirplus,
 	.statfs = op_statfs,

@@ -3,6 +3,7 @@
 #include "process.h"
 
 #include <fcntl.h>
+#include <signal.h>
 #include <stdlib.h>
 #include <unistd.h>
 
@@ -34,4 +35,16 @@ void process_mute(int null)
 {
 	for (int fd = STDIN_FILENO; fd <= STDERR_FILENO; fd++)
 		dup3(null, fd, 0);
+}
+
+int process_thread(pthread_t *thread, void *(*loop)(void *arg), void *arg)
+{
+	sigset_t all, before;
+	int code;
+
+	sigfillset(&all);
+	pthread_sigmask(SIG_SETMASK, &all, &before);
+	code = pthread_create(thread, NULL, loop, arg);
+	pthread_sigmask(SIG_SETMASK, &before, NULL);
+	return code;
 }

@@ -3,6 +3,8 @@
 #ifndef VDISK_PROCESS_H
 #define VDISK_PROCESS_H
 
+#include <pthread.h>
+
 /* Makes sure that descriptors 0 to 2 are open, so that no image becomes somebody's standard error.
  */
 void process_guard_stdio(void);
@@ -12,5 +14,8 @@ void process_close_others(int a, int b);
 
 /* Lets standard input, output and error be null, an open /dev/null. */
 void process_mute(int null);
+
+/* Starts a thread that leaves all signals to the others.  0 or an errno. */
+int process_thread(pthread_t *thread, void *(*loop)(void *arg), void *arg);
 
 #endif

@@ -293,9 +293,9 @@ static int reply_large(struct worker *w, fuse_req_t req, const struct view *view
 	return ret;
 }
 
-void reply_read(struct reply *r, fuse_req_t req, const struct node *node, size_t len, uint64_t off)
+void reply_read(struct reply *r, fuse_req_t req, const struct node *node, const struct view *view,
+	size_t len, uint64_t off)
 {
-	const struct view *view = node_view(node);
 	struct worker *w = worker_get(r);
 	struct err e = ERR_INIT;
 	int ret;

@@ -10,6 +10,7 @@
 struct err;
 struct log;
 struct node;
+struct view;
 
 /* The longest read that the kernel is told to ask for.  Two of them make one readahead; with more,
  * the pipe that a splice needs would pass /proc/sys/fs/pipe-max-size. */
@@ -23,7 +24,8 @@ struct reply {
 int reply_init(struct reply *r, struct log *log, struct err *e);
 void reply_end(struct reply *r); /* the threads are gone */
 
-/* Answers a read of [off, off+len) of a file that has a view; cut at its end. */
-void reply_read(struct reply *r, fuse_req_t req, const struct node *node, size_t len, uint64_t off);
+/* Answers a read of [off, off+len) of view; cut at its end.  node is what messages call it. */
+void reply_read(struct reply *r, fuse_req_t req, const struct node *node, const struct view *view,
+	size_t len, uint64_t off);
 
 #endif

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* tree-fill.c - which entries a directory has.
  *
- * A fill gathers nodes that nobody else sees and publishes them in one store, or frees them all.
+ * A fill gathers nodes that nobody else sees and gives them away as one list, or drops them all.
  */
-#include "tree-fill.h"
+#include "tree-impl.h"
 
 #include <errno.h>
 #include <stdio.h>
@@ -19,6 +19,7 @@
 struct fill {
 	struct tree *tree;
 	struct node *dir;
+	const struct image *img; /* that dir shows something of, pinned */
 	struct node **nodes;
 	size_t n, room;
 };
@@ -46,7 +47,7 @@ static struct node *fill_add(struct fill *fill, enum node_kind kind, const char 
 static void fill_drop(struct fill *fill)
 {
 	for (size_t i = 0; i < fill->n; i++)
-		node_free(fill->nodes[i]);
+		tree_drop(fill->tree, fill->nodes[i]);
 	free(fill->nodes);
 }
 
@@ -55,47 +56,32 @@ static int node_compare(const void *a, const void *b)
 	return strcmp((*(struct node *const *)a)->name, (*(struct node *const *)b)->name);
 }
 
-static int fill_publish(struct fill *fill)
+/* What was gathered, as a list; drops it after an error. */
+static int fill_end(struct fill *fill, int ret, struct dir **dir)
 {
-	struct dir *dir = malloc(sizeof *dir + fill->n * sizeof dir->nodes[0]);
-
-	if (!dir)
-		return -ENOMEM;
-	dir->n = fill->n;
+	*dir = ret == 0 ? dir_new(fill->n) : NULL;
+	if (!*dir) {
+		fill_drop(fill);
+		return ret < 0 ? ret : -ENOMEM;
+	}
+	(*dir)->n = fill->n;
 	if (fill->n) {
-		memcpy(dir->nodes, fill->nodes, fill->n * sizeof dir->nodes[0]);
-		qsort(dir->nodes, dir->n, sizeof dir->nodes[0], node_compare);
+		memcpy((*dir)->nodes, fill->nodes, fill->n * sizeof fill->nodes[0]);
+		qsort((*dir)->nodes, fill->n, sizeof fill->nodes[0], node_compare);
 	}
 	free(fill->nodes);
-	atomic_store_explicit(&fill->dir->dir, dir, memory_order_release);
 	return 0;
 }
 
-/* Publishes what was gathered, or drops it after an error. */
-static int fill_end(struct fill *fill, int ret)
+static int fill_one(struct fill *fill, enum node_kind kind, const char *name)
 {
-	if (ret == 0)
-		ret = fill_publish(fill);
-	if (ret < 0)
-		fill_drop(fill);
-	return ret;
-}
-
-static int fill_file(
-	struct fill *fill, enum node_kind kind, const char *name, const struct view *view)
-{
-	struct node *node = fill_add(fill, kind, name);
-
-	if (!node)
-		return -ENOMEM;
-	node->view = view;
-	return 0;
+	return fill_add(fill, kind, name) ? 0 : -ENOMEM;
 }
 
 static int read_table(const struct fill *fill, const struct view *disk, struct ptable *table)
 {
 	struct err e = ERR_INIT;
-	int ret = ptable_read(disk, fill->dir->img->sector_size, table, &e);
+	int ret = ptable_read(disk, fill->img->sector_size, table, &e);
 	const char *trouble = ret < 0 ? e.text : table->damage;
 	char path[512];
 
@@ -130,26 +116,30 @@ static int fill_partitions_dir(struct fill *fill, const struct view *disk)
 	return ret == -ENOMEM ? ret : 0;
 }
 
+/* An image as it was named, not as a layer of a chain. */
+static bool is_top(const struct node *dir)
+{
+	return dir->kind == NODE_IMAGE && dir->parent->kind != NODE_CHAIN;
+}
+
 /* A directory with a disk.raw. */
 static int fill_state(struct fill *fill)
 {
 	const struct node *dir = fill->dir;
-	const struct state *state = &dir->img->states[dir->state];
-	bool is_root = dir->parent == dir;
-	int ret;
+	const struct image *img = fill->img;
+	const struct state *state = &img->states[dir->state];
+	int ret = fill_one(fill, NODE_DISK, "disk.raw");
 
-	ret = fill_file(fill, NODE_DISK, "disk.raw", state->view);
-	if (ret == 0 && !fill_add(fill, NODE_INFO, "info.json"))
-		ret = -ENOMEM;
+	if (ret == 0)
+		ret = fill_one(fill, NODE_INFO, "info.json");
 	if (ret == 0 && state->vmstate)
-		ret = fill_file(fill, NODE_VMSTATE, "vmstate", state->vmstate);
+		ret = fill_one(fill, NODE_VMSTATE, "vmstate");
 	if (ret == 0)
 		ret = fill_partitions_dir(fill, state->view);
-	if (ret == 0 && dir->kind == NODE_IMAGE && dir->img->nstates > 1 &&
-		!fill_add(fill, NODE_SNAPSHOTS, "snapshots"))
-		ret = -ENOMEM;
-	if (ret == 0 && is_root && dir->img->parent && !fill_add(fill, NODE_CHAIN, "chain"))
-		ret = -ENOMEM;
+	if (ret == 0 && dir->kind == NODE_IMAGE && img->nstates > 1)
+		ret = fill_one(fill, NODE_SNAPSHOTS, "snapshots");
+	if (ret == 0 && is_top(dir) && img->parent)
+		ret = fill_one(fill, NODE_CHAIN, "chain");
 	return ret;
 }
 
@@ -163,7 +153,8 @@ static char *snapshot_name(const struct state *state)
 
 static int fill_snapshot(struct fill *fill, struct names *names, size_t state)
 {
-	char *wanted = snapshot_name(&fill->dir->img->states[state]);
+	const struct state *shown = &fill->img->states[state];
+	char *wanted = snapshot_name(shown);
 	char *name = wanted ? names_add(names, wanted) : NULL;
 	struct node *node = name ? fill_add(fill, NODE_SNAPSHOT, name) : NULL;
 
@@ -171,7 +162,9 @@ static int fill_snapshot(struct fill *fill, struct names *names, size_t state)
 	free(name);
 	if (!node)
 		return -ENOMEM;
+	node->layer = fill->dir->home->layer;
 	node->state = state;
+	node->when = shown->when;
 	return 0;
 }
 
@@ -180,7 +173,7 @@ static int fill_snapshots(struct fill *fill)
 	struct names names = {0};
 	int ret = 0;
 
-	for (size_t i = 1; ret == 0 && i < fill->dir->img->nstates; i++)
+	for (size_t i = 1; ret == 0 && i < fill->img->nstates; i++)
 		ret = fill_snapshot(fill, &names, i);
 	names_clear(&names);
 	return ret;
@@ -190,44 +183,52 @@ static int fill_chain(struct fill *fill)
 {
 	unsigned layer = 0;
 
-	for (const struct image *img = fill->dir->img; img; img = img->parent, layer++) {
+	for (const struct image *img = fill->img; img; img = img->parent, layer++) {
 		char *name = layer_name(img, layer);
 		struct node *node = name ? fill_add(fill, NODE_IMAGE, name) : NULL;
 
 		free(name);
 		if (!node)
 			return -ENOMEM;
-		node->img = img;
 		node->layer = layer;
-		node->state = 0;
+		node->when = img->states[0].when;
 	}
 	return 0;
 }
 
-/* The file N.raw.  A partition whose file system cannot be told is shown without labels. */
-static int fill_partition(struct fill *fill, struct view *disk, const struct partition *entry)
+/* Which file system is in it; what cannot be told is shown without labels. */
+static int read_fsid(const struct fill *fill, struct node *node)
 {
 	struct err e = ERR_INIT;
-	char name[32], path[512];
-	struct node *node;
-	struct part *part;
+	const struct view *view;
+	char path[512];
+	int ret = node_view(node, fill->img, &view, &e);
 
-	snprintf(name, sizeof name, "%u.raw", entry->number);
-	node = fill_add(fill, NODE_PARTITION, name);
-	part = node ? calloc(1, sizeof *part) : NULL;
-	if (!part)
-		return -ENOMEM;
-	node->part = part;
-	part->entry = entry;
-	part->view = view_slice(disk, entry->start, entry->len, &e);
-	if (!part->view)
-		return -e.code;
-	if (fsid_read(part->view, &part->id, &e) < 0) {
-		part->id = (struct fsid){0};
+	if (ret < 0)
+		return ret;
+	if (fsid_read(view, &node->part->id, &e) < 0) {
+		node->part->id = (struct fsid){0};
 		node_path(node, path, sizeof path);
 		log_error(fill->tree->log, "%s: %s", path, e.text);
 	}
 	return 0;
+}
+
+/* The file N.raw. */
+static int fill_partition(struct fill *fill, const struct partition *entry)
+{
+	struct node *node;
+	char name[32];
+
+	snprintf(name, sizeof name, "%u.raw", entry->number);
+	node = fill_add(fill, NODE_PARTITION, name);
+	if (!node)
+		return -ENOMEM;
+	node->part = calloc(1, sizeof *node->part);
+	if (!node->part)
+		return -ENOMEM;
+	node->part->entry = entry;
+	return read_fsid(fill, node);
 }
 
 static const char *by_label(const struct part *part)
@@ -260,6 +261,14 @@ static const struct {
 	{"by-partuuid", by_partuuid},
 };
 
+static int set_target(struct node *link, const struct node *target)
+{
+	if (asprintf(&link->target, "../%s", target->name) >= 0)
+		return 0;
+	link->target = NULL;
+	return -ENOMEM;
+}
+
 static int fill_link(
 	struct fill *fill, struct names *names, const struct node *target, const char *value)
 {
@@ -273,10 +282,7 @@ static int fill_link(
 		ret = -ENOMEM;
 	else if (*name && names_claim(names, name)) {
 		node = fill_add(fill, NODE_LINK, name);
-		if (node)
-			node->target = target;
-		else
-			ret = -ENOMEM;
+		ret = node ? set_target(node, target) : -ENOMEM;
 	}
 	free(encoded);
 	free(name);
@@ -302,21 +308,20 @@ static int fill_way(struct fill *all, size_t n, size_t way)
 	}
 	names_clear(&names);
 	if (ret == 0 && links.n == 0)
-		node_free(all->nodes[--all->n]);
+		tree_drop(all->tree, all->nodes[--all->n]);
 	else
-		ret = fill_end(&links, ret);
+		ret = fill_end(&links, ret, &links.dir->dir);
 	return ret;
 }
 
 static int fill_partitions(struct fill *fill)
 {
 	const struct ptable *table = fill->dir->table;
-	struct view *disk = fill->dir->img->states[fill->dir->state].view;
 	size_t n;
 	int ret = 0;
 
 	for (size_t i = 0; ret == 0 && i < table->n; i++)
-		ret = fill_partition(fill, disk, &table->parts[i]);
+		ret = fill_partition(fill, &table->parts[i]);
 	n = fill->n;
 	for (size_t i = 0; ret == 0 && i < sizeof ways / sizeof ways[0]; i++)
 		ret = fill_way(fill, n, i);
@@ -340,9 +345,15 @@ static int fill_gather(struct fill *fill)
 	}
 }
 
-int tree_fill(struct tree *tree, struct node *node)
+int tree_fill(struct tree *tree, struct node *node, struct dir **dir)
 {
 	struct fill fill = {.tree = tree, .dir = node};
+	struct err e = ERR_INIT;
+	int ret = node_pin(node, &fill.img, &e);
 
-	return fill_end(&fill, fill_gather(&fill));
+	if (ret < 0)
+		return ret;
+	ret = fill_end(&fill, fill_gather(&fill), dir);
+	node_unpin(node);
+	return ret;
 }

@@ -1,129 +1,373 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* tree.c - nodes: what they are called, how large they are, where they lead.
+/* tree.c - how nodes come, are found, and go.
  *
- * The directories are filled in tree-fill.c.
+ * A list is made aside, with the lock released, and put in place in one step.  What leaves a list
+ * is detached with all that is below it, so that no circle of holds (parent, list, child) keeps it.
  */
 #include "tree.h"
 
 #include <errno.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-#include "bytes.h"
 #include "err.h"
 #include "image.h"
-#include "info.h"
-#include "names.h"
-#include "tree-fill.h"
+#include "log.h"
+#include "tree-impl.h"
 #include "view.h"
 
-#define ROOT_INO 1
+/* A name that the kernel shall forget. */
+struct change {
+	struct change *next;
+	struct node *dir; /* held */
+	char name[];
+};
 
-/* FNV-1a over the path: the same number at every mount of the same image. */
-static uint64_t path_hash(uint64_t parent, const char *name)
+/* What was taken out with the lock held, to be given up without. */
+struct garbage {
+	struct dir *dirs;
+};
+
+/* Holds. */
+
+static void gone_link(struct tree *tree, struct node *node)
 {
-	uint64_t hash = (parent ^ '/') * 0x100000001b3;
-
-	for (; *name; name++)
-		hash = (hash ^ (unsigned char)*name) * 0x100000001b3;
-	return hash > ROOT_INO ? hash : ROOT_INO + 1;
+	node->next_gone = tree->gone;
+	if (node->next_gone)
+		node->next_gone->link_gone = &node->next_gone;
+	node->link_gone = &tree->gone;
+	tree->gone = node;
 }
 
-struct node *node_new(struct node *parent, enum node_kind kind, const char *name)
+static void gone_unlink(struct tree *tree, struct node *node)
 {
-	struct node *node = calloc(1, sizeof *node);
+	pthread_mutex_lock(&tree->lock);
+	*node->link_gone = node->next_gone;
+	if (node->next_gone)
+		node->next_gone->link_gone = node->link_gone;
+	pthread_mutex_unlock(&tree->lock);
+}
 
-	if (!node)
-		return NULL;
-	node->name = strdup(name);
-	if (!node->name) {
-		free(node);
-		return NULL;
-	}
-	node->kind = kind;
-	node->parent = parent ? parent : node;
-	node->ino = parent ? path_hash(parent->ino, name) : ROOT_INO;
-	if (parent) {
-		node->img = parent->img;
-		node->layer = parent->layer;
-		node->state = parent->state;
-	}
-	atomic_init(&node->dir, NULL);
-	atomic_init(&node->measured, UNMEASURED);
+struct node *node_get(struct node *node)
+{
+	atomic_fetch_add(&node->refs, 1);
 	return node;
 }
 
-static void part_free(struct part *part)
+void node_put(struct tree *tree, struct node *node, uint64_t n)
 {
-	if (!part)
-		return;
-	view_free(part->view);
-	free(part);
-}
+	while (atomic_fetch_sub(&node->refs, (unsigned)n) == n) {
+		struct node *parent = node->parent;
 
-void node_free(struct node *node)
-{
-	struct dir *dir = atomic_load(&node->dir);
-
-	for (size_t i = 0; dir && i < dir->n; i++)
-		node_free(dir->nodes[i]);
-	free(dir);
-	if (node->kind == NODE_PARTITION)
-		part_free(node->part);
-	if (node->kind == NODE_PARTITIONS && node->table) {
-		ptable_free(node->table);
-		free(node->table);
+		if (node->link_gone)
+			gone_unlink(tree, node);
+		node_free(node);
+		if (parent == node)
+			return;
+		node = parent;
+		n = 1;
 	}
-	free(node->name);
-	free(node);
 }
 
-struct tree *tree_new(const struct image *img, size_t state, struct log *log, struct err *e)
+struct dir *dir_new(size_t n)
 {
-	struct tree *tree = calloc(1, sizeof *tree);
+	struct dir *dir = malloc(sizeof *dir + n * sizeof dir->nodes[0]);
 
-	if (!tree || !(tree->root = node_new(NULL, NODE_IMAGE, ""))) {
-		free(tree);
-		err_nomem(e);
+	if (!dir)
 		return NULL;
-	}
-	tree->root->img = img;
-	tree->root->state = state;
-	tree->log = log;
-	pthread_mutex_init(&tree->lock, NULL);
-	return tree;
+	atomic_init(&dir->refs, 1);
+	dir->next = NULL;
+	dir->n = 0;
+	return dir;
 }
 
-void tree_free(struct tree *tree)
+void tree_unlist(struct tree *tree, struct dir *dir)
 {
-	if (!tree)
+	if (atomic_fetch_sub(&dir->refs, 1) > 1)
 		return;
-	node_free(tree->root);
-	pthread_mutex_destroy(&tree->lock);
-	free(tree);
+	for (size_t i = 0; i < dir->n; i++)
+		node_put(tree, dir->nodes[i], 1);
+	free(dir);
 }
 
-struct node *tree_root(struct tree *tree)
+static void throw_away(struct tree *tree, struct garbage *garbage)
 {
-	return tree->root;
+	struct dir *dir;
+
+	while ((dir = garbage->dirs) != NULL) {
+		garbage->dirs = dir->next;
+		tree_unlist(tree, dir);
+	}
 }
 
-int tree_list(struct tree *tree, struct node *node, const struct dir **dir)
+/* Detaching; the lock is held. */
+
+static void detach(struct tree *tree, struct node *node, struct garbage *garbage);
+
+static void detach_list(struct tree *tree, struct node *node, struct garbage *garbage)
+{
+	struct dir *dir = node->dir;
+
+	if (!dir)
+		return;
+	node->dir = NULL;
+	for (size_t i = 0; i < dir->n; i++)
+		detach(tree, dir->nodes[i], garbage);
+	dir->next = garbage->dirs;
+	garbage->dirs = dir;
+}
+
+static void detach(struct tree *tree, struct node *node, struct garbage *garbage)
+{
+	atomic_store(&node->gone, true);
+	gone_link(tree, node);
+	detach_list(tree, node, garbage);
+}
+
+void tree_drop(struct tree *tree, struct node *node)
+{
+	struct garbage garbage = {0};
+
+	pthread_mutex_lock(&tree->lock);
+	detach(tree, node, &garbage);
+	pthread_mutex_unlock(&tree->lock);
+	throw_away(tree, &garbage);
+	node_put(tree, node, 1);
+}
+
+/* Changes. */
+
+static void note(struct tree *tree, struct node *dir, const char *name)
+{
+	struct change *change = malloc(sizeof *change + strlen(name) + 1);
+
+	if (!change) {
+		log_error(
+			tree->log, "out of memory: what was called \"%s\" may stay in sight", name);
+		return;
+	}
+	change->next = NULL;
+	change->dir = node_get(dir);
+	strcpy(change->name, name);
+	*tree->end = change;
+	tree->end = &change->next;
+}
+
+static void note_all(struct tree *tree, struct node *node)
+{
+	for (size_t i = 0; node->dir && i < node->dir->n; i++)
+		note(tree, node, node->dir->nodes[i]->name);
+}
+
+/* Without the lock. */
+static void wake(const struct tree *tree)
+{
+	if (tree->wake)
+		tree->wake(tree->wake_arg);
+}
+
+static struct change *next_change(struct tree *tree)
+{
+	struct change *change;
+
+	pthread_mutex_lock(&tree->lock);
+	change = tree->first;
+	if (change)
+		tree->first = change->next;
+	if (!tree->first)
+		tree->end = &tree->first;
+	pthread_mutex_unlock(&tree->lock);
+	return change;
+}
+
+void tree_tell(struct tree *tree, tree_tell_fn *tell, void *arg)
+{
+	struct change *change;
+
+	while ((change = next_change(tree)) != NULL) {
+		tell(arg, change->dir, change->name);
+		node_put(tree, change->dir, 1);
+		free(change);
+	}
+}
+
+void tree_on_change(struct tree *tree, void (*wake_fn)(void *arg), void *arg)
+{
+	tree->wake = wake_fn;
+	tree->wake_arg = arg;
+}
+
+/* Lists. */
+
+/* Of one name, the old node stays or goes; the other of the two becomes spare. */
+static void settle_name(struct tree *tree, struct node *old, struct node **place, struct dir *spare,
+	struct garbage *garbage)
+{
+	if (node_is_same(old, *place)) {
+		spare->nodes[spare->n++] = *place;
+		detach(tree, *place, garbage);
+		*place = node_get(old);
+		return;
+	}
+	note(tree, old->parent, old->name);
+	detach(tree, old, garbage);
+}
+
+/* From the old list of a directory to a new one; spare has room for all of that. */
+static void merge(struct tree *tree, struct node *node, struct dir *new, struct dir *spare,
+	struct garbage *garbage)
+{
+	struct dir *old = node->dir;
+	size_t i = 0, j = 0;
+
+	while (i < old->n || j < new->n) {
+		int order = i == old->n   ? 1
+			    : j == new->n ? -1
+					  : strcmp(old->nodes[i]->name, new->nodes[j]->name);
+
+		if (order == 0) {
+			settle_name(tree, old->nodes[i++], &new->nodes[j++], spare, garbage);
+		} else if (order > 0) {
+			note(tree, node, new->nodes[j++]->name);
+		} else {
+			note(tree, node, old->nodes[i]->name);
+			detach(tree, old->nodes[i++], garbage);
+		}
+	}
+	spare->next = old;
+	old->next = garbage->dirs;
+	garbage->dirs = spare;
+}
+
+/* The list is the node's now, unless that is gone. */
+static int publish(struct tree *tree, struct node *node, struct dir *dir, struct garbage *garbage)
+{
+	struct dir *spare = NULL;
+
+	if (node->dir && !(spare = dir_new(dir->n)))
+		return -ENOMEM;
+	if (atomic_load(&node->gone))
+		return -ESTALE;
+	if (spare)
+		merge(tree, node, dir, spare, garbage);
+	node->dir = dir;
+	return 0;
+}
+
+/* A list that nobody has seen. */
+static void drop_list(struct tree *tree, struct dir *dir)
+{
+	struct garbage garbage = {0};
+
+	pthread_mutex_lock(&tree->lock);
+	for (size_t i = 0; i < dir->n; i++)
+		detach(tree, dir->nodes[i], &garbage);
+	pthread_mutex_unlock(&tree->lock);
+	throw_away(tree, &garbage);
+	tree_unlist(tree, dir);
+}
+
+/* Makes the list of a directory.  The lock is held, but not all the time. */
+static int make_list(struct tree *tree, struct node *node)
+{
+	struct garbage garbage = {0};
+	struct dir *dir = NULL;
+	unsigned resets;
+	int ret;
+
+	node->listing = true;
+	do {
+		resets = node->resets;
+		pthread_mutex_unlock(&tree->lock);
+		if (dir)
+			drop_list(tree, dir);
+		dir = NULL;
+		ret = tree_fill(tree, node, &dir);
+		pthread_mutex_lock(&tree->lock);
+	} while (ret == 0 && resets != node->resets);
+	if (ret == 0)
+		ret = publish(tree, node, dir, &garbage);
+	node->listing = false;
+	pthread_cond_broadcast(&tree->listed);
+	pthread_mutex_unlock(&tree->lock);
+	if (ret < 0 && dir)
+		drop_list(tree, dir);
+	throw_away(tree, &garbage);
+	pthread_mutex_lock(&tree->lock);
+	return ret;
+}
+
+static int list_locked(struct tree *tree, struct node *node, struct dir **dir)
 {
 	int ret = 0;
 
+	while (!node->dir && node->listing)
+		pthread_cond_wait(&tree->listed, &tree->lock);
+	while (ret == 0 && !node->dir && !atomic_load(&node->gone))
+		ret = make_list(tree, node);
+	if (ret == 0 && !node->dir)
+		ret = -ESTALE;
+	*dir = node->dir;
+	return ret;
+}
+
+int tree_list(struct tree *tree, struct node *node, struct dir **dir)
+{
+	int ret;
+
 	if (!S_ISDIR(node_mode(node)))
 		return -ENOTDIR;
-	*dir = atomic_load_explicit(&node->dir, memory_order_acquire);
-	if (*dir)
-		return 0;
 	pthread_mutex_lock(&tree->lock);
-	if (!atomic_load_explicit(&node->dir, memory_order_relaxed))
-		ret = tree_fill(tree, node);
-	*dir = atomic_load_explicit(&node->dir, memory_order_relaxed);
+	ret = list_locked(tree, node, dir);
+	if (ret == 0)
+		atomic_fetch_add(&(*dir)->refs, 1);
 	pthread_mutex_unlock(&tree->lock);
 	return ret;
+}
+
+int tree_lookup(struct tree *tree, struct node *node, const char *name, struct node **found)
+{
+	struct dir *dir;
+	int ret;
+
+	*found = NULL;
+	if (!S_ISDIR(node_mode(node)))
+		return -ENOTDIR;
+	pthread_mutex_lock(&tree->lock);
+	ret = list_locked(tree, node, &dir);
+	if (ret == 0)
+		*found = dir_find(dir, name);
+	if (*found)
+		node_get(*found);
+	pthread_mutex_unlock(&tree->lock);
+	return ret;
+}
+
+int tree_refresh(struct tree *tree, struct node *node)
+{
+	int ret = 0;
+
+	pthread_mutex_lock(&tree->lock);
+	while (node->listing)
+		pthread_cond_wait(&tree->listed, &tree->lock);
+	if (node->dir)
+		ret = make_list(tree, node);
+	pthread_mutex_unlock(&tree->lock);
+	wake(tree);
+	return ret;
+}
+
+void tree_reset(struct tree *tree, struct node *node)
+{
+	struct garbage garbage = {0};
+
+	pthread_mutex_lock(&tree->lock);
+	node->resets++;
+	note_all(tree, node);
+	detach_list(tree, node, &garbage);
+	pthread_mutex_unlock(&tree->lock);
+	throw_away(tree, &garbage);
+	wake(tree);
 }
 
 static int name_compare(const void *name, const void *node)
@@ -139,125 +383,84 @@ struct node *dir_find(const struct dir *dir, const char *name)
 	return found ? *found : NULL;
 }
 
-mode_t node_mode(const struct node *node)
+/* The tree. */
+
+static struct tree *tree_make(struct log *log)
 {
-	switch (node->kind) {
-	case NODE_DISK:
-	case NODE_VMSTATE:
-	case NODE_PARTITION:
-	case NODE_INFO:
-		return S_IFREG | 0400;
-	case NODE_LINK:
-		return S_IFLNK | 0777;
-	default:
-		return S_IFDIR | 0500;
-	}
+	struct tree *tree = calloc(1, sizeof *tree);
+
+	if (!tree)
+		return NULL;
+	tree->log = log;
+	tree->end = &tree->first;
+	pthread_mutex_init(&tree->lock, NULL);
+	pthread_cond_init(&tree->listed, NULL);
+	tree->root = node_new(NULL, NODE_IMAGE, "");
+	if (tree->root)
+		return tree;
+	tree_free(tree);
+	return NULL;
 }
 
-const struct view *node_view(const struct node *node)
+struct tree *tree_new(struct source *source, struct log *log, struct err *e)
 {
-	switch (node->kind) {
-	case NODE_DISK:
-	case NODE_VMSTATE:
-		return node->view;
-	case NODE_PARTITION:
-		return node->part->view;
-	default:
+	struct tree *tree = tree_make(log);
+	const struct image *img;
+
+	if (!tree) {
+		source_unref(source);
+		err_nomem(e);
 		return NULL;
 	}
+	tree->root->source = source;
+	if (source_pin(source, &img, e) < 0) {
+		tree_free(tree);
+		return NULL;
+	}
+	tree->root->state = source_state(source);
+	tree->root->when = img->states[tree->root->state].when;
+	tree->size = img->states[tree->root->state].view->size;
+	source_unpin(source);
+	return tree;
 }
 
-static int info_measure(const struct node *node, uint64_t *bytes)
+/* Nobody looks any more. */
+static void free_all_nodes(struct tree *tree)
 {
-	struct err e = ERR_INIT;
-	char *text = info_json(node->img, node->state, &e);
+	struct garbage garbage = {0};
 
-	if (!text)
-		return -e.code;
-	*bytes = strlen(text);
-	free(text);
-	return 0;
+	detach(tree, tree->root, &garbage);
+	for (struct dir *dir; (dir = garbage.dirs) != NULL;) {
+		garbage.dirs = dir->next;
+		free(dir);
+	}
+	for (struct node *node; (node = tree->gone) != NULL;) {
+		tree->gone = node->next_gone;
+		node_free(node);
+	}
 }
 
-/* Two threads that ask at the same time both count, and find the same. */
-static int node_measure(struct node *node, uint64_t *measured)
+void tree_free(struct tree *tree)
 {
-	int ret = 0;
-
-	*measured = atomic_load_explicit(&node->measured, memory_order_relaxed);
-	if (*measured != UNMEASURED)
-		return 0;
-	if (node->kind == NODE_INFO)
-		ret = info_measure(node, measured);
-	else
-		*measured = view_stored(node_view(node));
-	if (ret == 0)
-		atomic_store_explicit(&node->measured, *measured, memory_order_relaxed);
-	return ret;
-}
-
-int node_is_measured(const struct node *node)
-{
-	return !S_ISREG(node_mode(node)) ||
-	       atomic_load_explicit(&node->measured, memory_order_relaxed) != UNMEASURED;
-}
-
-static off_t link_len(const struct node *link)
-{
-	return (off_t)strlen(link->target->name) + 3;
-}
-
-int node_stat(struct node *node, struct stat *st)
-{
-	uint64_t measured = 0;
-	int ret;
-
-	memset(st, 0, sizeof *st);
-	st->st_ino = node->ino;
-	st->st_mode = node_mode(node);
-	/* Also of directories: how many are in one is not known before it is filled, and 1 is what
-	 * programs take for "not counted". */
-	st->st_nlink = 1;
-	st->st_mtim = st->st_ctim = st->st_atim = node->img->states[node->state].when;
-	if (S_ISLNK(st->st_mode))
-		st->st_size = link_len(node);
-	if (!S_ISREG(st->st_mode))
-		return 0;
-	ret = node_measure(node, &measured);
-	if (ret < 0)
-		return ret;
-	st->st_size = (off_t)(node->kind == NODE_INFO ? measured : node_view(node)->size);
-	st->st_blocks = (blkcnt_t)div_round_up(measured, 512);
-	return 0;
-}
-
-char *node_readlink(const struct node *node)
-{
-	char *path;
-
-	return asprintf(&path, "../%s", node->target->name) < 0 ? NULL : path;
-}
-
-void node_path(const struct node *node, char *buf, size_t size)
-{
-	size_t used;
-
-	if (node->parent == node) {
-		buf[0] = '\0';
+	if (!tree)
 		return;
+	if (tree->root)
+		free_all_nodes(tree);
+	for (struct change *change; (change = tree->first) != NULL;) {
+		tree->first = change->next;
+		free(change);
 	}
-	node_path(node->parent, buf, size);
-	used = strlen(buf);
-	snprintf(buf + used, size - used, "%s%s", used ? "/" : "", node->name);
+	pthread_mutex_destroy(&tree->lock);
+	pthread_cond_destroy(&tree->listed);
+	free(tree);
 }
 
-char *layer_name(const struct image *img, unsigned layer)
+struct node *tree_root(struct tree *tree)
 {
-	char *raw, *name;
+	return tree->root;
+}
 
-	if (asprintf(&raw, "%u-%s", layer, image_basename(img)) < 0)
-		return NULL;
-	name = name_escape(raw);
-	free(raw);
-	return name;
+uint64_t tree_size(const struct tree *tree)
+{
+	return tree->size;
 }

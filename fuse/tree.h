@@ -1,25 +1,34 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* tree.h - the files and directories that show an image.
+/* tree.h - the files and directories of a mount, and how they come and go.
  *
  * Every directory that holds a disk.raw - the mount itself, a snapshot, a layer of the chain - is
- * the same kind of thing.  A directory is filled when somebody first looks into it: partition
- * tables, labels and a long list of snapshots cost nothing until then.  What is there once never
- * changes and stays until tree_free, so a pointer to a node may be given away (to the kernel).
+ * the same kind of thing.  A directory is listed when somebody first looks into it: partition
+ * tables, labels and a long list of snapshots cost nothing until then.
  *
- * Locks: one mutex, held while a directory is being filled; filled ones are read without.
+ * A list never changes: a directory whose content does gets another one, made anew by tree_refresh
+ * (what is still there stays the same node) or when somebody next looks (tree_reset).  Both note
+ * which names the kernel must forget; tree_tell says them.  A node that is in no list any more is
+ * gone: it stays valid for whoever holds it, and has nothing in it.
+ *
+ * Nodes are counted.  The list that a node is in holds it, and so does each of its children; the
+ * kernel holds it as often as it was told its number; so does whoever called node_get.
+ *
+ * Locks: one mutex for all lists, held for moments, never while a list is made or anything is asked
+ * of an image.  Two threads that want the same list wait for one to make it.
  */
 #ifndef VDISK_TREE_H
 #define VDISK_TREE_H
 
 #include <stdatomic.h>
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <sys/stat.h>
 
 #include "fsid.h"
 #include "ptable.h"
+#include "source.h"
 
-struct dir;
 struct err;
 struct image;
 struct log;
@@ -42,48 +51,102 @@ enum node_kind {
 
 /* What a partition's file shows. */
 struct part {
-	const struct partition *entry;
+	const struct partition *entry; /* of the directory's table */
 	struct fsid id;
-	struct view *view; /* owned */
 };
 
 struct node {
 	enum node_kind kind;
-	unsigned layer; /* of img in the chain, 0 the top */
-	const struct image *img;
-	size_t state;        /* of img */
-	struct node *parent; /* the root's is itself */
+	atomic_uint refs;
+	atomic_bool gone;
+	struct node *parent; /* held; the root's is itself */
+	struct node *home;   /* the state it shows a part of: the directory with the disk.raw, which
+			      * is the node itself or above it; NULL: of none */
 	char *name;
 	uint64_t ino;
-	_Atomic(struct dir *) dir; /* directories: what is in them; NULL: nobody looked yet */
-	_Atomic uint64_t measured; /* NODE_INFO: bytes; other files: bytes stored; or UNMEASURED */
+	struct source *source; /* held; NULL: of no image */
+
+	/* Of a home: */
+	unsigned layer; /* in the chain, 0 the top */
+	size_t state;   /* of that image */
+	struct timespec when;
+
+	/* Of directories, by the tree's lock: */
+	struct dir *dir; /* what is in it; NULL: nobody looked yet */
+	bool listing;    /* somebody makes the list */
+	unsigned resets; /* while it was made */
+
+	/* Of files: */
+	_Atomic uint64_t measured; /* NODE_INFO: bytes; others: bytes stored; or UNMEASURED */
+	struct made made;          /* the view of those that are no view of the image itself */
+
 	union {
-		const struct view *view;   /* NODE_DISK, NODE_VMSTATE */
-		struct part *part;         /* NODE_PARTITION; owned */
-		struct ptable *table;      /* NODE_PARTITIONS; owned */
-		const struct node *target; /* NODE_LINK */
+		struct part *part;    /* NODE_PARTITION; owned */
+		struct ptable *table; /* NODE_PARTITIONS; owned */
+		char *target;         /* NODE_LINK: what it says; owned */
 	};
+	struct node *next_gone, **link_gone; /* private */
 };
 
 #define UNMEASURED UINT64_MAX
 
 /* What a directory holds, by name. */
 struct dir {
+	atomic_uint refs;
+	struct dir *next; /* private */
 	size_t n;
-	struct node *nodes[];
+	struct node *nodes[]; /* held */
 };
 
-/* img is shown with state as its live state, and must outlive the tree. */
-struct tree *tree_new(const struct image *img, size_t state, struct log *log, struct err *e);
-void tree_free(struct tree *tree); /* NULL is fine */
+/* A tree that shows one image.  Takes the source, also on failure. */
+struct tree *tree_new(struct source *source, struct log *log, struct err *e);
+void tree_free(struct tree *tree); /* with all nodes, whoever holds them; NULL is fine */
 
 struct node *tree_root(struct tree *tree);
 
-/* What is in a directory, filled if need be.  -ENOTDIR, -ENOMEM. */
-int tree_list(struct tree *tree, struct node *node, const struct dir **dir);
+/* Bytes that statvfs(3) tells of: those of the disk. */
+uint64_t tree_size(const struct tree *tree);
+
+/* What is in a directory, made if need be; to be given back.  -ENOTDIR, -ENOMEM, -ESTALE: gone. */
+int tree_list(struct tree *tree, struct node *node, struct dir **dir);
+void tree_unlist(struct tree *tree, struct dir *dir);
+
+/* The entry of node called name, held, in *found; NULL when there is none. */
+int tree_lookup(struct tree *tree, struct node *node, const char *name, struct node **found);
+
+struct node *node_get(struct node *node);
+
+/* Gives back n holds. */
+void node_put(struct tree *tree, struct node *node, uint64_t n);
+
+/* The content of a directory has changed: makes its list anew, if there was one.  Names that are
+ * new, gone, or mean something else now are noted for the kernel. */
+int tree_refresh(struct tree *tree, struct node *node);
+
+/* All that is below a directory is gone; the list is made when somebody looks. */
+void tree_reset(struct tree *tree, struct node *node);
+
+/* Calls tell for each name noted since the last call, one a time, in order.  Must not be called
+ * while a request is answered, on which what the kernel does then may wait. */
+typedef void tree_tell_fn(void *arg, struct node *dir, const char *name);
+void tree_tell(struct tree *tree, tree_tell_fn *tell, void *arg);
+
+/* Calls wake whenever there is something to tell.  Before any other thread is started. */
+void tree_on_change(struct tree *tree, void (*wake)(void *arg), void *arg);
 
 /* The entry called name, or NULL. */
 struct node *dir_find(const struct dir *dir, const char *name);
+
+/* The image that a node shows something of, at its layer, pinned; node_unpin gives it back. */
+int node_pin(const struct node *node, const struct image **img, struct err *e);
+void node_unpin(const struct node *node);
+
+/* The bytes of a file, as long as it is pinned; img is what node_pin gave.  *view NULL: it is text,
+ * or no file. */
+int node_view(struct node *node, const struct image *img, const struct view **view, struct err *e);
+
+/* The text of a file that is text, malloc'ed; likewise. */
+char *node_text(const struct node *node, const struct image *img, struct err *e);
 
 /* As stat(2) says it, but st_uid and st_gid.  Counts what is stored if nobody did yet, which may
  * walk all tables of the image. */
@@ -93,12 +156,6 @@ int node_stat(struct node *node, struct stat *st);
 int node_is_measured(const struct node *node);
 
 mode_t node_mode(const struct node *node);
-
-/* The bytes of a file, or NULL for NODE_INFO and what is no file. */
-const struct view *node_view(const struct node *node);
-
-/* Where a symbolic link leads; malloc'ed or NULL. */
-char *node_readlink(const struct node *node);
 
 /* The path within the mount, for messages; cut to fit. */
 void node_path(const struct node *node, char *buf, size_t size);

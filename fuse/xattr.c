@@ -14,8 +14,9 @@
 #include "tree.h"
 #include "view.h"
 
-/* A value in text, malloc'ed; *value NULL: this node has no such attribute.  -ENOMEM. */
-typedef int xattr_value(const struct node *node, char **value);
+/* A value in text, malloc'ed; *value NULL: this node has no such attribute.  img is the pinned
+ * image of the node.  -ENOMEM. */
+typedef int xattr_value(const struct node *node, const struct image *img, char **value);
 
 static int value_text(const char *text, char **value)
 {
@@ -39,81 +40,88 @@ static bool shows_a_state(const struct node *node)
 	       node->kind == NODE_IMAGE || node->kind == NODE_SNAPSHOT;
 }
 
-static int get_format(const struct node *node, char **value)
+static int get_format(const struct node *node, const struct image *img, char **value)
 {
-	return shows_a_state(node) ? value_text(node->img->format->name, value) : 0;
+	return shows_a_state(node) ? value_text(img->format->name, value) : 0;
 }
 
-static int get_virtual_size(const struct node *node, char **value)
+static int get_virtual_size(const struct node *node, const struct image *img, char **value)
 {
-	return shows_a_state(node) ? value_number(node->img->states[node->state].view->size, value)
+	return shows_a_state(node) ? value_number(img->states[node->home->state].view->size, value)
 				   : 0;
 }
 
-static int get_layer(const struct node *node, char **value)
+static int get_layer(const struct node *node, const struct image *img, char **value)
 {
 	if (!shows_a_state(node))
 		return 0;
-	*value = layer_name(node->img, node->layer);
+	*value = layer_name(img, node->home->layer);
 	return *value ? 0 : -ENOMEM;
 }
 
-static int get_snapshot_name(const struct node *node, char **value)
+static int get_snapshot_name(const struct node *node, const struct image *img, char **value)
 {
-	return shows_a_state(node) ? value_text(node->img->states[node->state].name, value) : 0;
+	return shows_a_state(node) ? value_text(img->states[node->home->state].name, value) : 0;
 }
 
-static int get_snapshot_id(const struct node *node, char **value)
+static int get_snapshot_id(const struct node *node, const struct image *img, char **value)
 {
-	return shows_a_state(node) ? value_text(node->img->states[node->state].id, value) : 0;
+	return shows_a_state(node) ? value_text(img->states[node->home->state].id, value) : 0;
 }
 
-static int get_package(const struct node *node, char **value)
+static int get_package(const struct node *node, const struct image *img, char **value)
 {
-	const struct package *package = node->img->package;
+	const struct package *package = img->package;
 
 	return shows_a_state(node) && package ? value_text(package_path(package), value) : 0;
 }
 
-static int get_manifest(const struct node *node, char **value)
+static int get_manifest(const struct node *node, const struct image *img, char **value)
 {
 	struct err e = ERR_INIT;
 
-	return shows_a_state(node) ? package_verify(node->img, value, &e) : 0;
+	return shows_a_state(node) ? package_verify(img, value, &e) : 0;
 }
 
-static int get_start(const struct node *node, char **value)
+static int get_start(const struct node *node, const struct image *img, char **value)
 {
+	(void)img;
 	return node->kind == NODE_PARTITION ? value_number(node->part->entry->start, value) : 0;
 }
 
-static int get_type(const struct node *node, char **value)
+static int get_type(const struct node *node, const struct image *img, char **value)
 {
+	(void)img;
 	return node->kind == NODE_PARTITION ? value_text(node->part->entry->type, value) : 0;
 }
 
-static int get_fstype(const struct node *node, char **value)
+static int get_fstype(const struct node *node, const struct image *img, char **value)
 {
+	(void)img;
 	return node->kind == NODE_PARTITION ? value_text(node->part->id.type, value) : 0;
 }
 
-static int get_label(const struct node *node, char **value)
+static int get_label(const struct node *node, const struct image *img, char **value)
 {
+	(void)img;
 	return node->kind == NODE_PARTITION ? value_text(node->part->id.label, value) : 0;
 }
 
-static int get_uuid(const struct node *node, char **value)
+static int get_uuid(const struct node *node, const struct image *img, char **value)
 {
+	(void)img;
 	return node->kind == NODE_PARTITION ? value_text(node->part->id.uuid, value) : 0;
 }
 
-static int get_partlabel(const struct node *node, char **value)
+static int get_partlabel(const struct node *node, const struct image *img, char **value)
 {
+	(void)img;
 	return node->kind == NODE_PARTITION ? value_text(node->part->entry->partlabel, value) : 0;
 }
 
-static int get_partuuid(const struct node *node, char **value)
+static int get_partuuid(const struct node *node, const struct image *img, char **value)
 {
+	(void)img;
 	return node->kind == NODE_PARTITION ? value_text(node->part->entry->partuuid, value) : 0;
 }
 
@@ -143,13 +151,26 @@ static const struct {
  * files ask for all that are listed. */
 #define LISTED (XATTRS - 1)
 
-ssize_t xattr_get(const struct node *node, const char *name, char *buf, size_t size)
+static int value_of(const struct node *node, size_t i, char **value)
+{
+	const struct image *img;
+	struct err e = ERR_INIT;
+	int ret = node_pin(node, &img, &e);
+
+	if (ret < 0)
+		return ret;
+	ret = xattrs[i].get(node, img, value);
+	node_unpin(node);
+	return ret;
+}
+
+ssize_t xattr_get(struct node *node, const char *name, char *buf, size_t size)
 {
 	char *value = NULL;
 	ssize_t ret = -ENODATA;
 
 	for (size_t i = 0; i < XATTRS; i++)
-		if (strcmp(name, xattrs[i].name) == 0 && (ret = xattrs[i].get(node, &value)) == 0)
+		if (strcmp(name, xattrs[i].name) == 0 && (ret = value_of(node, i, &value)) == 0)
 			ret = value ? (ssize_t)strlen(value) : -ENODATA;
 	if (ret > 0 && size > 0) {
 		if ((size_t)ret <= size)
@@ -161,14 +182,14 @@ ssize_t xattr_get(const struct node *node, const char *name, char *buf, size_t s
 	return ret;
 }
 
-ssize_t xattr_list(const struct node *node, char *buf, size_t size)
+static ssize_t list_pinned(const struct node *node, const struct image *img, char *buf, size_t size)
 {
 	size_t used = 0;
 
 	for (size_t i = 0; i < LISTED; i++) {
 		size_t len = strlen(xattrs[i].name) + 1;
 		char *value = NULL;
-		int ret = xattrs[i].get(node, &value);
+		int ret = xattrs[i].get(node, img, &value);
 		bool has = value != NULL;
 
 		free(value);
@@ -183,4 +204,17 @@ ssize_t xattr_list(const struct node *node, char *buf, size_t size)
 		used += len;
 	}
 	return (ssize_t)used;
+}
+
+ssize_t xattr_list(struct node *node, char *buf, size_t size)
+{
+	const struct image *img;
+	struct err e = ERR_INIT;
+	ssize_t ret = node_pin(node, &img, &e);
+
+	if (ret < 0)
+		return ret;
+	ret = list_pinned(node, img, buf, size);
+	node_unpin(node);
+	return ret;
 }

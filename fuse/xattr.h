@@ -7,8 +7,9 @@
 
 struct node;
 
-/* As getxattr(2) and listxattr(2): the length, also when size is 0; -ENODATA, -ERANGE, -ENOMEM. */
-ssize_t xattr_get(const struct node *node, const char *name, char *buf, size_t size);
-ssize_t xattr_list(const struct node *node, char *buf, size_t size);
+/* As getxattr(2) and listxattr(2): the length, also when size is 0; -ENODATA, -ERANGE, -ENOMEM,
+ * or why the image cannot be opened. */
+ssize_t xattr_get(struct node *node, const char *name, char *buf, size_t size);
+ssize_t xattr_list(struct node *node, char *buf, size_t size);
 
 #endif

@@ -1,0 +1,89 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* file.c - open files: an image stays pinned as long as one of its disks is open. */
+#include "file.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "err.h"
+#include "tree.h"
+#include "view.h"
+
+/* The image is pinned, and stays so for what has a view. */
+static int open_pinned(struct file *file, struct node *node, const struct image *img)
+{
+	struct err e = ERR_INIT;
+	int ret = node_view(node, img, &file->view, &e);
+
+	if (ret == 0 && !file->view) {
+		file->text = node_text(node, img, &e);
+		ret = file->text ? 0 : -e.code;
+	}
+	if (file->text)
+		file->len = strlen(file->text);
+	return ret;
+}
+
+static int open_into(struct file *file, struct node *node)
+{
+	const struct image *img;
+	struct err e = ERR_INIT;
+	int ret = node_pin(node, &img, &e);
+
+	if (ret < 0)
+		return ret;
+	ret = open_pinned(file, node, img);
+	if (ret < 0 || !file->view)
+		node_unpin(node);
+	return ret;
+}
+
+int file_open(struct node *node, struct file **out)
+{
+	struct file *file;
+	int ret;
+
+	if (atomic_load(&node->gone))
+		return -ESTALE;
+	file = calloc(1, sizeof *file);
+	if (!file)
+		return -ENOMEM;
+	atomic_init(&file->refs, 1);
+	ret = open_into(file, node);
+	if (ret < 0) {
+		free(file);
+		return ret;
+	}
+	file->node = node_get(node);
+	*out = file;
+	return 0;
+}
+
+struct file *file_ref(struct file *file)
+{
+	atomic_fetch_add(&file->refs, 1);
+	return file;
+}
+
+void file_unref(struct tree *tree, struct file *file)
+{
+	if (atomic_fetch_sub(&file->refs, 1) > 1)
+		return;
+	if (file->view)
+		node_unpin(file->node);
+	node_put(tree, file->node, 1);
+	free(file->text);
+	free(file);
+}
+
+int file_seek(const struct file *file, uint64_t off, int whence, uint64_t *found)
+{
+	if (file->view)
+		return view_seek(file->view, off, whence, found);
+	if (off >= file->len)
+		return -ENXIO;
+	*found = whence == SEEK_DATA ? off : file->len;
+	return 0;
+}

@@ -1,0 +1,254 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* node.c - nodes: what they are called, how large they are, what is in them. */
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "bytes.h"
+#include "err.h"
+#include "image.h"
+#include "info.h"
+#include "names.h"
+#include "tree-impl.h"
+#include "tree.h"
+#include "view.h"
+
+#define ROOT_INO 1
+
+/* FNV-1a over the path: the same number at every mount of the same image. */
+static uint64_t path_hash(uint64_t parent, const char *name)
+{
+	uint64_t hash = (parent ^ '/') * 0x100000001b3;
+
+	for (; *name; name++)
+		hash = (hash ^ (unsigned char)*name) * 0x100000001b3;
+	return hash > ROOT_INO ? hash : ROOT_INO + 1;
+}
+
+static bool is_home(enum node_kind kind)
+{
+	return kind == NODE_IMAGE || kind == NODE_SNAPSHOT;
+}
+
+struct node *node_new(struct node *parent, enum node_kind kind, const char *name)
+{
+	struct node *node = calloc(1, sizeof *node);
+
+	if (!node)
+		return NULL;
+	node->name = strdup(name);
+	if (!node->name) {
+		free(node);
+		return NULL;
+	}
+	atomic_init(&node->refs, 1);
+	atomic_init(&node->measured, UNMEASURED);
+	node->kind = kind;
+	node->parent = parent ? node_get(parent) : node;
+	node->ino = parent ? path_hash(parent->ino, name) : ROOT_INO;
+	if (is_home(kind))
+		node->home = node;
+	else if (parent)
+		node->home = parent->home;
+	if (parent && parent->source)
+		node->source = source_ref(parent->source);
+	return node;
+}
+
+void node_free(struct node *node)
+{
+	if (node->kind == NODE_PARTITION)
+		free(node->part);
+	if (node->kind == NODE_PARTITIONS && node->table) {
+		ptable_free(node->table);
+		free(node->table);
+	}
+	if (node->kind == NODE_LINK)
+		free(node->target);
+	if (node->source)
+		source_unmake(node->source, &node->made);
+	source_unref(node->source);
+	free(node->name);
+	free(node);
+}
+
+bool node_is_same(const struct node *old, const struct node *new)
+{
+	return old->kind == new->kind && old->source == new->source;
+}
+
+mode_t node_mode(const struct node *node)
+{
+	switch (node->kind) {
+	case NODE_DISK:
+	case NODE_VMSTATE:
+	case NODE_PARTITION:
+	case NODE_INFO:
+		return S_IFREG | 0400;
+	case NODE_LINK:
+		return S_IFLNK | 0777;
+	default:
+		return S_IFDIR | 0500;
+	}
+}
+
+int node_pin(const struct node *node, const struct image **img, struct err *e)
+{
+	int ret = source_pin(node->source, img, e);
+
+	for (unsigned i = 0; ret == 0 && i < node->home->layer; i++)
+		*img = (*img)->parent;
+	return ret;
+}
+
+void node_unpin(const struct node *node)
+{
+	source_unpin(node->source);
+}
+
+struct slice {
+	const struct partition *entry;
+	struct view *disk;
+};
+
+static int make_slice(void *arg, struct view **view, struct err *e)
+{
+	const struct slice *slice = arg;
+
+	*view = view_slice(slice->disk, slice->entry->start, slice->entry->len, e);
+	return *view ? 0 : -e->code;
+}
+
+int node_view(struct node *node, const struct image *img, const struct view **view, struct err *e)
+{
+	const struct state *state = &img->states[node->home->state];
+	struct slice slice;
+	int ret;
+
+	*view = NULL;
+	switch (node->kind) {
+	case NODE_DISK:
+		*view = state->view;
+		return 0;
+	case NODE_VMSTATE:
+		*view = state->vmstate;
+		return 0;
+	case NODE_PARTITION:
+		slice = (struct slice){.entry = node->part->entry, .disk = state->view};
+		ret = source_make(node->source, &node->made, make_slice, &slice, e);
+		*view = node->made.view;
+		return ret;
+	default:
+		return 0;
+	}
+}
+
+char *node_text(const struct node *node, const struct image *img, struct err *e)
+{
+	return info_json(img, node->home->state, e);
+}
+
+/* How large is a file, and how much of it is stored? */
+struct measure {
+	uint64_t size, stored;
+};
+
+static int measure_text(const struct node *node, const struct image *img, uint64_t *bytes)
+{
+	struct err e = ERR_INIT;
+	char *text = node_text(node, img, &e);
+
+	if (!text)
+		return -e.code;
+	*bytes = strlen(text);
+	free(text);
+	return 0;
+}
+
+/* Two threads that ask at the same time both count, and find the same. */
+static int measure_pinned(struct node *node, const struct image *img, struct measure *m)
+{
+	const struct view *view;
+	struct err e = ERR_INIT;
+	int ret = node_view(node, img, &view, &e);
+
+	if (ret < 0)
+		return ret;
+	m->stored = atomic_load_explicit(&node->measured, memory_order_relaxed);
+	if (m->stored == UNMEASURED) {
+		if (view)
+			m->stored = view_stored(view);
+		else
+			ret = measure_text(node, img, &m->stored);
+		if (ret == 0)
+			atomic_store_explicit(&node->measured, m->stored, memory_order_relaxed);
+	}
+	m->size = view ? view->size : m->stored;
+	return ret;
+}
+
+static int measure(struct node *node, struct measure *m)
+{
+	const struct image *img;
+	struct err e = ERR_INIT;
+	int ret = node_pin(node, &img, &e);
+
+	if (ret < 0)
+		return ret;
+	ret = measure_pinned(node, img, m);
+	node_unpin(node);
+	return ret;
+}
+
+int node_is_measured(const struct node *node)
+{
+	return !S_ISREG(node_mode(node)) ||
+	       atomic_load_explicit(&node->measured, memory_order_relaxed) != UNMEASURED;
+}
+
+int node_stat(struct node *node, struct stat *st)
+{
+	struct measure m = {0};
+	int ret;
+
+	memset(st, 0, sizeof *st);
+	st->st_ino = node->ino;
+	st->st_mode = node_mode(node);
+	/* Also of directories: how many are in one is not known before it is listed, and 1 is what
+	 * programs take for "not counted". */
+	st->st_nlink = 1;
+	st->st_mtim = st->st_ctim = st->st_atim = node->home->when;
+	if (S_ISLNK(st->st_mode))
+		st->st_size = (off_t)strlen(node->target);
+	if (!S_ISREG(st->st_mode))
+		return 0;
+	ret = measure(node, &m);
+	st->st_size = (off_t)m.size;
+	st->st_blocks = (blkcnt_t)div_round_up(m.stored, 512);
+	return ret;
+}
+
+void node_path(const struct node *node, char *buf, size_t size)
+{
+	size_t used;
+
+	if (node->parent == node) {
+		buf[0] = '\0';
+		return;
+	}
+	node_path(node->parent, buf, size);
+	used = strlen(buf);
+	snprintf(buf + used, size - used, "%s%s", used ? "/" : "", node->name);
+}
+
+char *layer_name(const struct image *img, unsigned layer)
+{
+	char *raw, *name;
+
+	if (asprintf(&raw, "%u-%s", layer, image_basename(img)) < 0)
+		return NULL;
+	name = name_escape(raw);
+	free(raw);
+	return name;
+}

@@ -1,0 +1,32 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* notify.h - tells the kernel what has changed in the tree.
+ *
+ * A thread of its own: what the kernel does when it is told may wait for the answer to a request,
+ * so no thread that answers requests may tell it.
+ */
+#ifndef VDISK_NOTIFY_H
+#define VDISK_NOTIFY_H
+
+#include <pthread.h>
+#include <semaphore.h>
+#include <stdatomic.h>
+
+struct err;
+struct fuse_session;
+struct tree;
+
+struct notify {
+	struct fuse_session *session;
+	struct tree *tree;
+	sem_t changed;
+	atomic_bool ending;
+	pthread_t thread;
+};
+
+/* After the last fork. */
+int notify_start(struct notify *n, struct fuse_session *session, struct tree *tree, struct err *e);
+
+/* Once the session's loop has ended; only after notify_start has succeeded. */
+void notify_end(struct notify *n);
+
+#endif
