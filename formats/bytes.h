@@ -28,6 +28,22 @@ DEFINE_LOAD(load_le64, uint64_t, le64toh)
 
 #undef DEFINE_LOAD
 
+#define DEFINE_STORE(name, type, convert)                                                          \
+	static inline void name(void *p, type v)                                                   \
+	{                                                                                          \
+		v = convert(v);                                                                    \
+		memcpy(p, &v, sizeof v);                                                           \
+	}
+
+DEFINE_STORE(store_be16, uint16_t, htobe16)
+DEFINE_STORE(store_be32, uint32_t, htobe32)
+DEFINE_STORE(store_be64, uint64_t, htobe64)
+DEFINE_STORE(store_le16, uint16_t, htole16)
+DEFINE_STORE(store_le32, uint32_t, htole32)
+DEFINE_STORE(store_le64, uint64_t, htole64)
+
+#undef DEFINE_STORE
+
 static inline bool is_power_of_2(uint64_t v)
 {
 	return v && (v & (v - 1)) == 0;

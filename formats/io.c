@@ -5,6 +5,7 @@
 #include <inttypes.h>
 #include <linux/fs.h>
 #include <pthread.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -128,6 +129,45 @@ static int64_t file_seek(struct io *io, uint64_t pos, int whence)
 	return found;
 }
 
+static int file_write(struct io *io, const void *buf, size_t len, uint64_t pos)
+{
+	size_t done = 0;
+
+	while (done < len) {
+		ssize_t n = pwrite(io->fd, (const char *)buf + done, len - done, pos + done);
+
+		if (n > 0)
+			done += n;
+		else if (n == 0)
+			return -EIO;
+		else if (errno != EINTR)
+			return -errno;
+	}
+	return 0;
+}
+
+static int file_sync(struct io *io)
+{
+	return fdatasync(io->fd) < 0 ? -errno : 0;
+}
+
+static int file_resize(struct io *io, uint64_t size)
+{
+	return ftruncate(io->fd, size) < 0 ? -errno : 0;
+}
+
+static int file_punch(struct io *io, uint64_t pos, uint64_t len)
+{
+	int mode = FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE;
+
+	if (fallocate(io->fd, mode, pos, len) < 0)
+		return errno == ENODEV || errno == ENOSYS ? -EOPNOTSUPP : -errno;
+	io->sparse = true;
+	/* What is known of the data is known no more. */
+	keep_run((struct file *)io, 0, 0);
+	return 0;
+}
+
 static void file_close(struct io *io)
 {
 	struct file *f = (struct file *)io;
@@ -140,6 +180,10 @@ static void file_close(struct io *io)
 static const struct io_ops file_ops = {
 	.read = file_read,
 	.seek = file_seek,
+	.write = file_write,
+	.sync = file_sync,
+	.resize = file_resize,
+	.punch = file_punch,
 	.close = file_close,
 };
 
@@ -161,8 +205,11 @@ static const char *kind_of_file(mode_t mode)
 
 static int block_device_size(struct io *io, struct err *e)
 {
-	if (ioctl(io->fd, BLKGETSIZE64, &io->size) < 0)
+	uint64_t size;
+
+	if (ioctl(io->fd, BLKGETSIZE64, &size) < 0)
 		return err_set(e, errno, "%s: size of the device: %s", io->name, strerror(errno));
+	io->size = size;
 	io->is_block = true;
 	return 0;
 }
@@ -218,6 +265,28 @@ struct io *io_open(const char *path, struct err *e)
 		return NULL;
 	}
 	return io_from_fd(fd, path, e);
+}
+
+int io_make_writable(struct io *io, struct err *e)
+{
+	char path[32];
+	int fd;
+
+	snprintf(path, sizeof path, "/proc/self/fd/%d", io->fd);
+	fd = io->member ? -1 : open(path, O_RDWR | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
+	if (io->member)
+		return err_set(e, ENOTSUP, "%s: in an archive nothing can be written", io->name);
+	if (fd < 0 || dup3(fd, io->fd, O_CLOEXEC) < 0) {
+		err_set(e, errno, "%s: opening it for writing: %s", io->name, strerror(errno));
+		if (fd >= 0)
+			close(fd);
+		return -e->code;
+	}
+	close(fd);
+	io->writable = true;
+	/* Holes come and go. */
+	io->sparse = !io->is_block;
+	return 0;
 }
 
 /* A device keeps its size, and so does what is no file. */
@@ -368,6 +437,85 @@ int io_read_padded(struct io *io, void *buf, size_t len, uint64_t pos, struct er
 
 	memset((char *)buf + inside, 0, len - inside);
 	return inside > 0 ? io_read(io, buf, inside, pos, e) : 0;
+}
+
+/* A full disk is the user's to know; what else the host says is an I/O error to a guest. */
+static int write_failed(struct io *io, const char *what, int r, struct err *e)
+{
+	int code = r == -ENOSPC || r == -EDQUOT || r == -EFBIG ? -r : EIO;
+
+	return err_set(e, code, "%s: %s: %s", io->name, what, strerror(-r));
+}
+
+/* Several may write behind the end at a time. */
+static void grow_to(struct io *io, uint64_t end)
+{
+	uint64_t size = io->size;
+
+	while (size < end && !atomic_compare_exchange_weak(&io->size, &size, end))
+		;
+}
+
+int io_write(struct io *io, const void *buf, size_t len, uint64_t pos, struct err *e)
+{
+	int r;
+
+	assert(io->writable);
+	r = io->ops->write(io, buf, len, pos);
+	/* After the write: a sync that came before it did not see it.  Also of one that failed, for
+	 * a part of it may be there. */
+	io->unsynced = true;
+	if (r < 0)
+		return write_failed(io, "writing", r, e);
+	grow_to(io, pos + len);
+	return 0;
+}
+
+static int write_zeroes(struct io *io, uint64_t pos, uint64_t len, struct err *e)
+{
+	static const unsigned char zeroes[64u << 10];
+	int r = 0;
+
+	for (size_t n; r == 0 && len > 0; pos += n, len -= n) {
+		n = MIN(len, sizeof zeroes);
+		r = io_write(io, zeroes, n, pos, e);
+	}
+	return r;
+}
+
+int io_zero(struct io *io, uint64_t pos, uint64_t len, struct err *e)
+{
+	int r = io->ops->punch ? io->ops->punch(io, pos, len) : -EOPNOTSUPP;
+
+	assert(io->writable && range_fits(pos, len, io->size));
+	io->unsynced = true;
+	if (r == -EOPNOTSUPP)
+		return write_zeroes(io, pos, len, e);
+	return r < 0 ? write_failed(io, "making a hole", r, e) : 0;
+}
+
+int io_resize(struct io *io, uint64_t size, struct err *e)
+{
+	int r;
+
+	assert(io->writable);
+	r = io->ops->resize ? io->ops->resize(io, size) : -ENOTSUP;
+	io->unsynced = true;
+	if (r < 0)
+		return write_failed(io, "changing its size", r, e);
+	io->size = size;
+	return 0;
+}
+
+int io_sync(struct io *io, struct err *e)
+{
+	int r;
+
+	/* What is written from here on may be missed by this sync, and says so again. */
+	if (!atomic_exchange(&io->unsynced, false))
+		return 0;
+	r = io->ops->sync(io);
+	return r < 0 ? write_failed(io, "sync", r, e) : 0;
 }
 
 uint64_t io_seek(struct io *io, uint64_t pos, int whence)

@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* io.h - a host file opened for reading, or a stand-in for one (memory, a fault injector).
+/* io.h - an opened host file, or a stand-in for one (memory, a fault injector).
  *
- * Positional and safe from many threads at once.  The size is what it was when the file was opened:
- * what a file gains later is not seen, and what it loses is EIO, never zeroes.  Images are never
- * mapped into memory, since a file cut short would then kill the process.
+ * Positional and safe from many threads at once.  The size is what it was when the file was opened
+ * and what we made of it since: what others add later is not seen, and what they take away is EIO,
+ * never zeroes.  Images are never mapped into memory, since a file cut short would then kill the
+ * process.
  *
  * An io is shared by counting: io_ref and io_unref belong to opening and closing, which one thread
  * does alone.
@@ -20,6 +21,7 @@
 struct cache;
 struct err;
 struct io;
+struct writeback;
 
 struct io_ops {
 	/* Bytes read, fewer than len only at the end of the file; or -errno. */
@@ -27,6 +29,15 @@ struct io_ops {
 	/* lseek SEEK_DATA or SEEK_HOLE: the position found, -ENXIO past the last; NULL: all is
 	 * data. */
 	int64_t (*seek)(struct io *io, uint64_t pos, int whence);
+
+	/* For a writable io; all give 0 or -errno.  The wrappers below keep size. */
+	int (*write)(struct io *io, const void *buf, size_t len, uint64_t pos);
+	int (*sync)(struct io *io); /* what was written is durable */
+	int (*resize)(struct io *io, uint64_t size);
+	/* Makes the range read as zeroes, giving its room back; inside the file.  -EOPNOTSUPP, or
+	 * NULL: cannot. */
+	int (*punch)(struct io *io, uint64_t pos, uint64_t len);
+
 	void (*close)(struct io *io); /* frees io, never the name */
 };
 
@@ -37,14 +48,17 @@ struct io {
 	int fd;             /* -1: no descriptor to splice from */
 	uint64_t start;     /* where the first byte is in what fd has open: 0 but in an archive */
 	unsigned refs;
-	uint64_t size;
-	bool sparse;     /* the host file has holes worth asking for */
-	bool is_block;   /* a block device */
-	dev_t dev;       /* of the file that it is, or that it lies in */
-	ino_t ino;       /* 0: not a file */
-	uint64_t stored; /* bytes that the host has allocated */
+	_Atomic uint64_t size;
+	bool writable;
+	_Atomic bool unsynced; /* something was written since the last sync */
+	bool sparse;           /* the host file has holes worth asking for */
+	bool is_block;         /* a block device */
+	dev_t dev;             /* of the file that it is, or that it lies in */
+	ino_t ino;             /* 0: not a file */
+	uint64_t stored;       /* bytes that the host has allocated */
 	struct timespec mtime;
 	struct cache *cache; /* holds blocks of the file until it is closed; NULL: none does */
+	struct writeback *writeback; /* collects changes of its metadata; NULL: it has none */
 };
 
 /* Opens a regular file or a block device.  A FIFO or another special file is refused at once. */
@@ -52,6 +66,10 @@ struct io *io_open(const char *path, struct err *e);
 
 /* Takes the descriptor fd, also on failure; name is copied. */
 struct io *io_from_fd(int fd, const char *name, struct err *e);
+
+/* Lets an opened file be written as well: the very same one, whatever its name leads to now.  Locks
+ * of the descriptor are lost. */
+int io_make_writable(struct io *io, struct err *e);
 
 /* A stand-in over len bytes at data, which is borrowed and must stay. */
 struct io *io_from_memory(const void *data, size_t len, const char *name, struct err *e);
@@ -76,6 +94,20 @@ int io_read(struct io *io, void *buf, size_t len, uint64_t pos, struct err *e);
 
 /* As io_read, but what lies at or past io->size reads as zeroes. */
 int io_read_padded(struct io *io, void *buf, size_t len, uint64_t pos, struct err *e);
+
+/* Exactly len bytes, of a writable io; the file grows as needed.  ENOSPC, EDQUOT and EFBIG are told
+ * as they are, all else is EIO. */
+int io_write(struct io *io, const void *buf, size_t len, uint64_t pos, struct err *e);
+
+/* The range, inside the file, reads as zeroes then: as holes where the host can, else by writing.
+ */
+int io_zero(struct io *io, uint64_t pos, uint64_t len, struct err *e);
+
+/* Cuts the file or makes it longer, by zeroes. */
+int io_resize(struct io *io, uint64_t size, struct err *e);
+
+/* Returns once all that was written is durable. */
+int io_sync(struct io *io, struct err *e);
 
 /* The next position >= pos of data (SEEK_DATA) or of a hole (SEEK_HOLE) in the host file, io->size
  * when there is none.  A host file system that cannot tell has data everywhere; what a file lost

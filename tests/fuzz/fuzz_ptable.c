@@ -29,18 +29,6 @@ static int flat_map(
 	return 0;
 }
 
-static void store_le32(uint8_t *p, uint32_t v)
-{
-	v = htole32(v);
-	memcpy(p, &v, sizeof v);
-}
-
-static void store_le64(uint8_t *p, uint64_t v)
-{
-	v = htole64(v);
-	memcpy(p, &v, sizeof v);
-}
-
 /* Makes the header at lba, if there may be one, say where it is, and its checksums right. */
 static void seal(uint8_t *disk, size_t size, uint32_t sector, uint64_t lba)
 {

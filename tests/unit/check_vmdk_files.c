@@ -53,12 +53,6 @@ static const struct view *described(const char *text)
 	return opened("d.vmdk");
 }
 
-static void store_le32(unsigned char *p, uint32_t v)
-{
-	v = htole32(v);
-	memcpy(p, &v, sizeof v);
-}
-
 /* n sectors, each full of its number plus base. */
 static void write_numbered(const char *name, unsigned n, unsigned base)
 {
