@@ -2,9 +2,9 @@
 /* cache.c - sharded LRU with pinned entries and single-flight loading.
  *
  * Invariants, under the shard's mutex: an entry is in its hash chain from the moment somebody means
- * to load it until it is evicted or its load fails; it is in the LRU list exactly when it is loaded
- * and nobody has it pinned.  used is the sum over all entries, kept without a lock: it may be
- * passed for a moment, never for good.
+ * to load it until it is evicted, its load fails or another one takes its place; it is in the LRU
+ * list exactly when it is loaded, in its chain, without a note and nobody has it pinned.  used is
+ * the sum over all entries, kept without a lock: it may be passed for a moment, never for good.
  */
 #include <assert.h>
 #include <errno.h>
@@ -32,6 +32,8 @@ struct entry {
 	struct entry *newer, *older; /* in the LRU list */
 	unsigned pins;
 	bool loading;
+	bool stale; /* another has taken its place; the last to unpin it frees it */
+	void *note; /* of whoever changed it */
 };
 
 struct shard {
@@ -184,7 +186,7 @@ static struct entry *entry_take(struct cache *c, struct shard *s, size_t len)
 	void *data;
 
 	if (s->oldest && s->oldest->block.len == len && atomic_load(&c->used) + len > c->budget)
-		return evict_one(s);
+		return evict_one(s); /* unpinned and without a note, that is */
 	t = calloc(1, sizeof *t);
 	data = aligned_alloc(DATA_ALIGN, round_up(len, DATA_ALIGN));
 	if (!t || !data) {
@@ -229,7 +231,7 @@ static int pin_locked(struct cache *c, struct shard *s, uint64_t h, const void *
 		pthread_cond_wait(&s->loaded, &s->lock);
 	if (t) {
 		assert(t->block.len == len);
-		if (t->pins++ == 0)
+		if (t->pins++ == 0 && !t->note)
 			lru_remove(s, t);
 		*block = &t->block;
 		return 0;
@@ -262,18 +264,104 @@ int cache_pin(struct cache *c, const void *source, uint64_t id, size_t len, cach
 	return r;
 }
 
+/* Shard locked. */
+static void unpin_locked(struct cache *c, struct shard *s, struct entry *t)
+{
+	assert(t->pins > 0);
+	if (--t->pins > 0 || t->note)
+		return;
+	if (!t->stale) {
+		lru_add(s, t);
+		return;
+	}
+	atomic_fetch_sub(&c->used, entry_cost(t));
+	entry_free(t);
+}
+
 void cache_unpin(struct cache *c, const struct block *block)
 {
 	struct entry *t = (struct entry *)block;
 	struct shard *s = t->shard;
 
 	pthread_mutex_lock(&s->lock);
-	assert(t->pins > 0);
-	if (--t->pins == 0)
-		lru_add(s, t);
+	unpin_locked(c, s, t);
 	pthread_mutex_unlock(&s->lock);
 	if (atomic_load(&c->used) > c->budget)
 		shrink(c, s - c->shards);
+}
+
+/* A copy in the place of t, which others go on reading; pinned once.  Shard locked. */
+static struct entry *replace(struct cache *c, struct shard *s, struct entry *t)
+{
+	struct entry *copy = entry_take(c, s, t->block.len);
+
+	if (!copy)
+		return NULL;
+	memcpy((void *)copy->block.data, t->block.data, t->block.len);
+	copy->source = t->source;
+	copy->id = t->id;
+	copy->pins = 1;
+	copy->loading = false;
+	copy->note = t->note;
+	unchain(s, t);
+	copy->next = *bucket_of(s, hash(t->source, t->id));
+	*bucket_of(s, hash(t->source, t->id)) = copy;
+	t->note = NULL;
+	t->stale = true;
+	return copy;
+}
+
+/* The caller has t pinned. */
+static int modify_locked(struct cache *c, struct shard *s, struct entry *t, cache_change *change,
+	void *arg, struct err *e)
+{
+	struct entry *fresh = t;
+
+	if (t->pins > 1) {
+		fresh = replace(c, s, t);
+		if (!fresh)
+			return err_nomem(e);
+		unpin_locked(c, s, t);
+	}
+	change(arg, (unsigned char *)fresh->block.data, &fresh->note);
+	unpin_locked(c, s, fresh);
+	return 0;
+}
+
+int cache_modify(struct cache *c, const void *source, uint64_t id, size_t len, cache_load *load,
+	void *arg, cache_change *change, void *change_arg, struct err *e)
+{
+	uint64_t h = hash(source, id);
+	struct shard *s = &c->shards[h % SHARDS];
+	const struct block *block;
+	int r;
+
+	pthread_mutex_lock(&s->lock);
+	r = pin_locked(c, s, h, source, id, len, load, arg, &block, e);
+	if (r == 0) {
+		r = modify_locked(c, s, (struct entry *)block, change, change_arg, e);
+		if (r < 0)
+			unpin_locked(c, s, (struct entry *)block);
+	}
+	pthread_mutex_unlock(&s->lock);
+	if (atomic_load(&c->used) > c->budget)
+		shrink(c, s - c->shards);
+	return r;
+}
+
+void cache_release(struct cache *c, const void *source, uint64_t id)
+{
+	uint64_t h = hash(source, id);
+	struct shard *s = &c->shards[h % SHARDS];
+	struct entry *t;
+
+	pthread_mutex_lock(&s->lock);
+	t = find(s, h, source, id);
+	assert(t && t->note);
+	t->note = NULL;
+	if (t->pins == 0)
+		lru_add(s, t);
+	pthread_mutex_unlock(&s->lock);
 }
 
 /* Pages of metadata.  Decoded units of an io are named by ids of the driver's choice; so that pages
@@ -307,6 +395,20 @@ int meta_pin(struct cache *c, struct io *io, uint64_t pos, struct meta *m, struc
 	m->p = m->block->data + skip;
 	m->n = META_PAGE - skip;
 	return 0;
+}
+
+int meta_modify(struct cache *c, struct io *io, uint64_t pos, cache_change *change, void *arg,
+	struct err *e)
+{
+	struct page page = {.io = io, .pos = pos - pos % META_PAGE};
+
+	return cache_modify(
+		c, page_source(io), page.pos, META_PAGE, page_load, &page, change, arg, e);
+}
+
+void meta_release(struct cache *c, struct io *io, uint64_t pos)
+{
+	cache_release(c, page_source(io), pos - pos % META_PAGE);
 }
 
 void meta_unpin(struct cache *c, struct meta *m)

@@ -3,9 +3,9 @@
  *
  * A block is a run of bytes named by (source, id) and made by a load function.  It is loaded once,
  * however many threads want it at the same time (single flight), outside any lock; it does not
- * change afterwards and stays where it is as long as somebody has it pinned.  What nobody has
- * pinned is thrown away, least recently used first, when the sum passes the budget.  A failed load
- * is told to whoever asked and not kept.
+ * change and stays where it is as long as somebody has it pinned: a change makes another block of
+ * the name, for those who pin it later.  What nobody has pinned is thrown away, least recently used
+ * first, when the sum passes the budget.  A failed load is told to whoever asked and not kept.
  *
  * Locks: one mutex a shard, last in the order of locks; never held while loading.
  */
@@ -38,6 +38,18 @@ int cache_pin(struct cache *c, const void *source, uint64_t id, size_t len, cach
 	void *arg, const struct block **block, struct err *e);
 void cache_unpin(struct cache *c, const struct block *block);
 
+/* Changes the bytes of a block; runs under the lock of its shard. */
+typedef void cache_change(void *arg, unsigned char *data, void **note);
+
+/* Lets change loose on the block (source, id), loading it if need be.  *note belongs to the caller,
+ * NULL at first; as long as it is not NULL the block is not thrown away.  One change at a time to a
+ * block. */
+int cache_modify(struct cache *c, const void *source, uint64_t id, size_t len, cache_load *load,
+	void *arg, cache_change *change, void *change_arg, struct err *e);
+
+/* Takes the note off the block (source, id), which has one. */
+void cache_release(struct cache *c, const void *source, uint64_t id);
+
 /* Bytes held now: for tests and for the curious. */
 size_t cache_used(const struct cache *c);
 
@@ -57,8 +69,15 @@ void meta_unpin(struct cache *c, struct meta *m);
 /* Copies len bytes at pos, across pages: for headers and single entries. */
 int meta_read(struct cache *c, struct io *io, void *buf, size_t len, uint64_t pos, struct err *e);
 
-/* Drops the pages and units of io, of which none may be pinned.  io_unref does it for an io that
- * names its cache: the next io may have the same address. */
+/* As cache_modify, of the page of the file that pos lies in. */
+int meta_modify(struct cache *c, struct io *io, uint64_t pos, cache_change *change, void *arg,
+	struct err *e);
+
+/* As cache_release. */
+void meta_release(struct cache *c, struct io *io, uint64_t pos);
+
+/* Drops the pages and units of io, of which none may be pinned or have a note.  io_unref does it
+ * for an io that names its cache: the next io may have the same address. */
 void cache_forget(struct cache *c, const struct io *io);
 
 #endif
