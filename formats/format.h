@@ -47,6 +47,9 @@ struct format {
 	void (*close)(struct image *img);
 
 	/* The rest may be NULL. */
+	/* The image is writable and the view of its live state has write ops: what they need before
+	 * the first of them is called.  Adds files beside img->io to img->writer->writeback. */
+	int (*start_writing)(struct image *img, struct err *e);
 	/* Is parent, opened, the very image that img was made on?  NULL: any is. */
 	int (*check_parent)(const struct image *img, const struct image *parent, struct err *e);
 	/* Format-specific facts, with qemu-img's keys. */

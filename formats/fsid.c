@@ -47,8 +47,11 @@ static int copy_range(
 
 	while (off < end) {
 		struct extent x;
-		int r = view_resolve(part, off, MIN(end - off, COPY_LEN), &x, e);
+		int r;
 
+		view_enter(part);
+		r = view_resolve(part, off, MIN(end - off, COPY_LEN), &x, e);
+		view_leave(part);
 		if (r == 0 && x.kind != EXTENT_ZERO) {
 			r = view_read(part, buf, x.len, off, e);
 			if (r == 0)

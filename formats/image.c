@@ -19,6 +19,8 @@
 #include "package.h"
 #include "policy.h"
 #include "view.h"
+#include "writeback.h"
+#include "writer.h"
 
 /* Names in a member mean members, which the package finds. */
 static int find_place_in_archive(struct image *img, struct err *e)
@@ -109,6 +111,45 @@ static const struct format *named_format(const char *name, const struct io *io, 
 	return f;
 }
 
+static int hint_at_cow(struct err *e)
+{
+	return err_hint(e, "-o cow lets a throw-away copy be written instead");
+}
+
+/* Now that the driver has made the views. */
+static int become_writable(struct image *img, struct err *e)
+{
+	struct view *live = img->states[0].view;
+	int r;
+
+	if (!live->write && img->no_writing)
+		err_set(e, ENOTSUP, "%s: it cannot be written to: %s", img->io->name,
+			img->no_writing);
+	else if (!live->write)
+		err_set(e, ENOTSUP, "%s: images of the format %s cannot be written to",
+			img->io->name, img->format->name);
+	if (!live->write)
+		return hint_at_cow(e);
+	live->cache = img->opts->cache;
+	img->writer = writer_new(live, e);
+	if (!img->writer)
+		return -e->code;
+	for (size_t i = 0; i < img->nstates; i++) {
+		img->states[i].view->writer = img->writer;
+		if (img->states[i].vmstate)
+			img->states[i].vmstate->writer = img->writer;
+	}
+	r = writeback_add(img->writer->writeback, img->io, e);
+	if (r == 0 && img->format->start_writing)
+		r = img->format->start_writing(img, e);
+	return r < 0 ? err_in(e, "%s", img->io->name) : 0;
+}
+
+int image_finish(struct image *img, struct err *e)
+{
+	return img->writer ? writer_finish(img->writer, e) : 0;
+}
+
 static void free_states(struct image *img)
 {
 	for (size_t i = 0; i < img->nstates; i++) {
@@ -125,6 +166,10 @@ static void free_states(struct image *img)
 
 static void image_free(struct image *img)
 {
+	struct err ignored = ERR_INIT;
+
+	image_finish(img, &ignored);
+	writer_free(img->writer);
 	free_states(img);
 	if (img->format && img->format->close && img->priv)
 		img->format->close(img);
@@ -197,6 +242,7 @@ static int take_after(struct image *img, const struct opening *how, struct err *
 	}
 	if (r == 0)
 		r = find_place(img, e);
+	img->writable = img->opts->write && !how->child;
 	img->root = how->child ? policy_root(how->child, img->path) : img->dir;
 	img->guessed = how->guessed;
 	return r;
@@ -237,6 +283,8 @@ int image_open_as(struct io *io, const struct image_options *o, const struct ope
 	if (r < 0)
 		return r;
 	r = chain_open(img, e);
+	if (r == 0 && img->writable)
+		r = become_writable(img, e);
 	if (r < 0) {
 		image_close(img);
 		return r;
@@ -257,6 +305,18 @@ int image_open_io(struct io *io, const struct image_options *o, struct image **o
 	struct opening how = {.format = o->format};
 
 	return image_open_as(io, o, &how, out, e);
+}
+
+/* A file that was opened becomes writable before it is locked: the descriptor is another one then.
+ */
+static int open_up(struct io *io, const struct image_options *o, bool write, struct err *e)
+{
+	int r;
+
+	if (!write)
+		return o->nolock ? 0 : lock_for_reading(io, o->share, e);
+	r = io_make_writable(io, e);
+	return r < 0 ? r : lock_for_writing(io, e);
 }
 
 /* The bytes of a package are shown when the user says raw; another format is that of its disk. */
@@ -289,14 +349,18 @@ int image_open(const char *path, const struct image_options *o, struct image **o
 	io = io_open(path, e);
 	if (!io)
 		return -e->code;
-	r = lock_for_reading(io, o->share, e);
+	r = open_up(io, o, o->write, e);
 	if (r < 0) {
 		io_unref(io);
 		return r;
 	}
-	if (is_package(io, o))
+	if (!is_package(io, o))
+		return image_open_io(io, o, out, e);
+	if (!o->write)
 		return package_open_only_disk(io, o, out, e);
-	return image_open_io(io, o, out, e);
+	io_unref(io);
+	err_set(e, ENOTSUP, "%s: a package cannot be written to", path);
+	return hint_at_cow(e);
 }
 
 int image_open_part(
@@ -311,7 +375,7 @@ int image_open_part(
 	if (r < 0)
 		return r;
 	(*io)->cache = img->opts->cache;
-	r = img->opts->nolock ? 0 : lock_for_reading(*io, img->opts->share, e);
+	r = open_up(*io, img->opts, img->writable, e);
 	if (r == 0 && img->package)
 		r = add_member(img, *io, e);
 	if (r < 0) {

@@ -2,7 +2,8 @@
 /* image.h - an opened disk image and the chain of images that it leans on.
  *
  * image_open does it all, in one thread, before anything is served: the file, its lock, its format,
- * its parents.  Afterwards an image never changes and its views may be read from any thread.
+ * its parents.  Afterwards its views may be used from any thread.  Only the image that is opened
+ * for writing can change; its parents never do.
  */
 #ifndef VDISK_IMAGE_H
 #define VDISK_IMAGE_H
@@ -29,6 +30,7 @@ struct image_options {
 	const char *const *allow; /* directories besides the image's own; NULL-terminated or NULL */
 	const char *const *search;      /* where to look for a parent that moved; likewise */
 	bool nobacking;                 /* leave parents closed: what they would give is EIO */
+	bool write;                     /* the image that is named, not its parents */
 	bool share;                     /* read although somebody holds the image for writing */
 	bool nosnapshots;               /* do not look at the table of internal snapshots */
 	bool ignore_parent_id;          /* take a parent that changed since the child was made */
@@ -55,10 +57,12 @@ struct image {
 	const struct format *format;
 	const struct image_options *opts;
 	struct io *io;
-	struct image *parent; /* opened by the core, never by a driver */
-	char *path;           /* of the file, absolute and without links; NULL: not a file */
-	char *dir;            /* where names in this image start from; NULL: likewise */
-	const char *root;     /* dir of the image that the user named: the fence round all names */
+	bool writable;         /* it shall be written: what the driver opens, too */
+	struct writer *writer; /* of a writable image, once it is open */
+	struct image *parent;  /* opened by the core, never by a driver */
+	char *path;            /* of the file, absolute and without links; NULL: not a file */
+	char *dir;             /* where names in this image start from; NULL: likewise */
+	const char *root;      /* dir of the image that the user named: the fence round all names */
 	char *machine_dir; /* what is above root when that is a folder of snapshots: the fence of a
 			    * search by id, told by that search; NULL: root is */
 	bool guessed; /* a parent whose format its child does not record: it may name no file */
@@ -78,6 +82,8 @@ struct image {
 	unsigned char parent_id[GUID_LEN]; /* what it calls its parent; likewise */
 	unsigned char change_id[GUID_LEN]; /* another one whenever its bytes change; likewise */
 	unsigned char parent_change_id[GUID_LEN]; /* of the parent, as it was then; likewise */
+	const char
+		*no_writing;  /* why this one cannot be written to; NULL: none of the format can */
 	uint32_t sector_size; /* logical sectors as the file says; 0: it does not */
 };
 
@@ -89,6 +95,10 @@ int image_open(const char *path, const struct image_options *o, struct image **i
 
 /* Opens an image on io, which it takes, also on failure.  Names in it lead nowhere: for tests. */
 int image_open_io(struct io *io, const struct image_options *o, struct image **img, struct err *e);
+
+/* Of a writable image: makes durable what was written and takes off the marks of being written, as
+ * before image_close, which does it too but cannot tell that it failed.  Fine for any other. */
+int image_finish(struct image *img, struct err *e);
 
 /* The image, its states and its parents; NULL is fine. */
 void image_close(struct image *img);

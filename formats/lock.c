@@ -121,6 +121,9 @@ static int refuse(const struct io *io, int byte, bool share, struct err *e)
 		err_set(e, EBUSY, "%s: in use%s, which lets nobody read it", io->name, holder);
 		return -EBUSY;
 	}
+	if (byte == FORBIDS(WRITE) || byte == FORBIDS(RESIZE))
+		return err_set(
+			e, EBUSY, "%s: in use%s, which lets nobody write to it", io->name, holder);
 	err_set(e, EBUSY, "%s: in use for writing%s", io->name, holder);
 	if (!share)
 		err_hint(e, "-o share reads it all the same; what you see may be torn");
@@ -139,16 +142,12 @@ static int test_all(struct io *io, const int *bytes, bool share, struct err *e)
 	return 0;
 }
 
-int lock_for_reading(struct io *io, bool share, struct err *e)
+/* Takes and tests; bytes end with 0. */
+static int lock(struct io *io, const int *take, const int *test, bool share, struct err *e)
 {
-	static const int take[] = {USES(CONSISTENT_READ), FORBIDS(WRITE), FORBIDS(RESIZE), 0};
-	static const int test[] = {FORBIDS(CONSISTENT_READ), USES(WRITE), USES(RESIZE), 0};
-	static const int take_shared[] = {USES(CONSISTENT_READ), 0};
-	static const int test_shared[] = {FORBIDS(CONSISTENT_READ), 0};
-
 	if (io->fd < 0)
 		return 0;
-	for (const int *byte = share ? take_shared : take; *byte; byte++) {
+	for (const int *byte = take; *byte; byte++) {
 		int r = lock_call(io->fd, F_OFD_SETLK, F_RDLCK, *byte, NULL);
 
 		/* A write lock is not QEMU's way; whoever holds one means to be alone. */
@@ -157,5 +156,26 @@ int lock_for_reading(struct io *io, bool share, struct err *e)
 		if (r < 0)
 			return 0; /* this file system knows no such locks */
 	}
-	return test_all(io, share ? test_shared : test, share, e);
+	return test_all(io, test, share, e);
+}
+
+int lock_for_reading(struct io *io, bool share, struct err *e)
+{
+	static const int take[] = {USES(CONSISTENT_READ), FORBIDS(WRITE), FORBIDS(RESIZE), 0};
+	static const int test[] = {FORBIDS(CONSISTENT_READ), USES(WRITE), USES(RESIZE), 0};
+	static const int take_shared[] = {USES(CONSISTENT_READ), 0};
+	static const int test_shared[] = {FORBIDS(CONSISTENT_READ), 0};
+
+	return share ? lock(io, take_shared, test_shared, share, e)
+		     : lock(io, take, test, share, e);
+}
+
+int lock_for_writing(struct io *io, struct err *e)
+{
+	static const int take[] = {USES(CONSISTENT_READ), USES(WRITE), USES(RESIZE), FORBIDS(WRITE),
+		FORBIDS(RESIZE), 0};
+	static const int test[] = {FORBIDS(CONSISTENT_READ), FORBIDS(WRITE), FORBIDS(RESIZE),
+		USES(WRITE), USES(RESIZE), 0};
+
+	return lock(io, take, test, true, e);
 }

@@ -15,4 +15,7 @@ struct io;
  * names the program in the way where it can be found.  A file system without locks is no error. */
 int lock_for_reading(struct io *io, bool share, struct err *e);
 
+/* Locks an opened file to be written by us and nobody else; whoever reads it is in the way, too. */
+int lock_for_writing(struct io *io, struct err *e);
+
 #endif

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* raw.c - the bytes of a file or a block device, as they are. */
+#include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 #include <strings.h>
@@ -10,6 +11,7 @@
 #include "image.h"
 #include "io.h"
 #include "view.h"
+#include "writer.h"
 
 struct raw {
 	struct view view;
@@ -19,10 +21,29 @@ struct raw {
 static int raw_map(
 	const struct view *v, uint64_t off, uint64_t len, struct extent *x, struct err *e)
 {
-	return extent_in_file(x, ((const struct raw *)v)->io, 0, off, len, 0, e);
+	struct io *io = ((const struct raw *)v)->io;
+
+	x->inplace = io->writable;
+	return extent_in_file(x, io, 0, off, len, 0, e);
 }
 
 static const struct view_ops raw_ops = {.map = raw_map};
+
+/* All of it is in place, so that there is never room to be made. */
+static int raw_resize(struct view *v, uint64_t size, struct err *e)
+{
+	struct io *io = ((const struct raw *)v)->io;
+	int r;
+
+	if (io->is_block)
+		return err_set(e, EOPNOTSUPP, "a device keeps its size");
+	r = io_resize(io, size, e);
+	if (r == 0)
+		v->size = size;
+	return r;
+}
+
+static const struct write_ops raw_write_ops = {.resize = raw_resize};
 
 static int raw_open(struct image *img, struct err *e)
 {
@@ -30,7 +51,13 @@ static int raw_open(struct image *img, struct err *e)
 
 	if (!r)
 		return err_nomem(e);
-	r->view = (struct view){.ops = &raw_ops, .size = img->io->size};
+	r->view = (struct view){
+		.ops = &raw_ops,
+		.size = img->io->size,
+		.write = img->writable ? &raw_write_ops : NULL,
+		.granule = 1,
+		.unit = 1,
+	};
 	r->io = img->io;
 	if (!image_add_state(img, NULL, NULL, &r->view, e)) {
 		free(r);

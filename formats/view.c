@@ -16,6 +16,7 @@
 #include "err.h"
 #include "io.h"
 #include "view.h"
+#include "writer.h"
 
 #define DAMAGE_STEP (64u << 10)
 
@@ -24,9 +25,19 @@
  * whoever copies some time, but never a byte. */
 #define LOOKS_MAX (1u << 22)
 
-/* One map call, clipped to what was asked for. */
-static int map_one(
-	const struct view *v, uint64_t off, uint64_t len, struct extent *x, struct err *e)
+void view_enter(const struct view *v)
+{
+	if (v->writer)
+		pthread_rwlock_rdlock(&v->writer->gate);
+}
+
+void view_leave(const struct view *v)
+{
+	if (v->writer)
+		pthread_rwlock_unlock(&v->writer->gate);
+}
+
+int view_map(const struct view *v, uint64_t off, uint64_t len, struct extent *x, struct err *e)
 {
 	int r;
 
@@ -42,7 +53,7 @@ int view_resolve(const struct view *v, uint64_t off, uint64_t len, struct extent
 {
 	assert(len > 0 && range_fits(off, len, v->size));
 	for (;;) {
-		int r = map_one(v, off, len, x, e);
+		int r = view_map(v, off, len, x, e);
 
 		if (r < 0 || x->kind != EXTENT_BELOW)
 			return r;
@@ -101,14 +112,13 @@ int view_read_extent(const struct extent *x, void *buf, struct err *e)
 	abort(); /* view_resolve never leaves an EXTENT_BELOW */
 }
 
-int view_read(const struct view *v, void *buf, size_t len, uint64_t off, struct err *e)
+/* The gate is held. */
+static int read_inside(const struct view *v, char *p, size_t len, uint64_t off, struct err *e)
 {
-	char *p = buf;
-
 	if (!range_fits(off, len, v->size))
 		return err_set(e, EINVAL,
 			"%zu bytes at %" PRIu64 " pass the end of a disk of %" PRIu64, len, off,
-			v->size);
+			(uint64_t)v->size);
 	while (len > 0) {
 		struct extent x;
 		int r = view_resolve(v, off, len, &x, e);
@@ -122,6 +132,16 @@ int view_read(const struct view *v, void *buf, size_t len, uint64_t off, struct 
 		len -= x.len;
 	}
 	return 0;
+}
+
+int view_read(const struct view *v, void *buf, size_t len, uint64_t off, struct err *e)
+{
+	int r;
+
+	view_enter(v);
+	r = read_inside(v, buf, len, off, e);
+	view_leave(v);
+	return r;
 }
 
 /* Is off data or hole, and for how many bytes at least?  A host file may itself have holes where
@@ -150,7 +170,7 @@ static bool look(const struct view *v, uint64_t off, uint64_t *len)
 	return true;
 }
 
-int view_seek(const struct view *v, uint64_t off, int whence, uint64_t *found)
+static int seek_inside(const struct view *v, uint64_t off, int whence, uint64_t *found)
 {
 	bool want_data = whence == SEEK_DATA;
 	uint64_t len;
@@ -171,14 +191,27 @@ int view_seek(const struct view *v, uint64_t off, int whence, uint64_t *found)
 	return 0;
 }
 
+int view_seek(const struct view *v, uint64_t off, int whence, uint64_t *found)
+{
+	int r;
+
+	view_enter(v);
+	r = seek_inside(v, off, whence, found);
+	view_leave(v);
+	return r;
+}
+
 uint64_t view_stored(const struct view *v)
 {
 	uint64_t sum = 0, off = 0, len;
 
+	view_enter(v);
 	for (unsigned n = 0; off < v->size && n < LOOKS_MAX; off += len, n++)
 		if (look(v, off, &len))
 			sum += len;
-	return sum + (v->size - off);
+	sum += v->size - off;
+	view_leave(v);
+	return sum;
 }
 
 void view_free(struct view *v)
@@ -264,7 +297,13 @@ struct view *view_slice(struct view *below, uint64_t start, uint64_t len, struct
 		err_nomem(e);
 		return NULL;
 	}
-	s->view = (struct view){.ops = &slice_ops, .size = len, .below = below};
+	s->view = (struct view){
+		.ops = &slice_ops,
+		.size = len,
+		.below = below,
+		.writer = below->writer,
+		.through = true,
+	};
 	s->start = start;
 	return &s->view;
 }

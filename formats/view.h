@@ -9,7 +9,9 @@
  * Names: off is an offset in a view (what the guest sees), pos a position in a host file.
  *
  * Threads: all of this may be called from many threads at once.  A stack of views that cannot
- * change takes no lock at all; only the cache behind it does.
+ * change takes no lock at all; only the cache behind it does.  One that can has a writer, whose
+ * gate whoever keeps an extent is inside of (view_enter); the functions that keep none enter
+ * themselves.
  */
 #ifndef VDISK_VIEW_H
 #define VDISK_VIEW_H
@@ -24,6 +26,8 @@ struct crypt;
 struct err;
 struct io;
 struct view;
+struct write_ops;
+struct writer;
 
 enum extent_kind {
 	EXTENT_ZERO,  /* reads as zeroes, whatever lies below */
@@ -41,10 +45,11 @@ struct extent {
 	uint64_t pos;  /* FILE, CRYPT: position in io; BELOW: offset in the view below; MADE: bytes
 			* to skip in the unit */
 	struct io *io; /* FILE, CRYPT and MADE */
-	uint64_t unit_id;         /* MADE: names the unit among all units of io */
-	uint32_t unit_len;        /* MADE: bytes of the whole unit when decoded */
-	uint64_t sector;          /* CRYPT: number, for its cipher, of the sector that pos is in */
-	struct crypt *crypt;      /* CRYPT */
+	uint64_t unit_id;    /* MADE: names the unit among all units of io */
+	uint32_t unit_len;   /* MADE: bytes of the whole unit when decoded */
+	uint64_t sector;     /* CRYPT: number, for its cipher, of the sector that pos is in */
+	struct crypt *crypt; /* CRYPT */
+	bool inplace; /* the bytes may be overwritten at pos of io, also where ZERO is said */
 	const struct view *owner; /* set by the walk: the view whose map gave this */
 };
 
@@ -63,18 +68,34 @@ struct view_ops {
 
 struct view {
 	const struct view_ops *ops;
-	uint64_t size;       /* bytes; fixed */
-	struct view *below;  /* borrowed: whoever built the stack takes it down from the top */
-	struct cache *cache; /* for EXTENT_MADE */
+	_Atomic uint64_t size; /* bytes; changes only by view_resize */
+	struct view *below;    /* borrowed: whoever built the stack takes it down from the top */
+	struct cache *cache;   /* for EXTENT_MADE and for tables */
+
+	/* Of a stack that can change: */
+	struct writer *writer;         /* of the image below; borrowed; NULL: nothing can change */
+	const struct write_ops *write; /* of the live state; NULL: this view can only be read */
+	bool through;                  /* a part of the view below: what is written goes there */
+	uint32_t granule;              /* the least that is put on the map at a time, bytes */
+	uint64_t unit;                 /* the least that room is made for; a multiple of granule */
 };
 
 /* Exactly [off, off+len), which must lie inside the view. */
 int view_read(const struct view *v, void *buf, size_t len, uint64_t off, struct err *e);
 
-/* Follows EXTENT_BELOW down to one of the others.  [off, off+len) must lie inside the view. */
+/* Between these two extents of the view are good.  Not to be nested. */
+void view_enter(const struct view *v);
+void view_leave(const struct view *v);
+
+/* What the view itself says of a range, clipped to it; entered. */
+int view_map(const struct view *v, uint64_t off, uint64_t len, struct extent *x, struct err *e);
+
+/* Follows EXTENT_BELOW down to one of the others.  [off, off+len) must lie inside the view;
+ * entered.
+ */
 int view_resolve(const struct view *v, uint64_t off, uint64_t len, struct extent *x, struct err *e);
 
-/* All len bytes of a resolved extent. */
+/* All len bytes of a resolved extent; entered. */
 int view_read_extent(const struct extent *x, void *buf, struct err *e);
 
 /* Pins the decoded unit of an EXTENT_MADE; the extent's bytes are block->data + x->pos.  Give it
@@ -89,6 +110,20 @@ int view_seek(const struct view *v, uint64_t off, int whence, uint64_t *found);
 
 /* Bytes of the view that are data in the sense of view_seek. */
 uint64_t view_stored(const struct view *v);
+
+/* Writes, view-write.c.  A view without a writer is EROFS, a range that passes its end ENOSPC. What
+ * was written is seen by all who read later, in all views of the image; it is durable after
+ * view_flush.  Of a write that fails a part may have been done. */
+int view_write(struct view *v, const void *buf, size_t len, uint64_t off, struct err *e);
+
+/* The range reads as zeroes then; room that only it used is given back as far as the format can. */
+int view_clear(struct view *v, uint64_t off, uint64_t len, struct err *e);
+
+/* Returns once all that was written to the image before is durable; 0 for what cannot change. */
+int view_flush(struct view *v, struct err *e);
+
+/* Changes the size of a disk; durable on return.  EOPNOTSUPP: the format cannot. */
+int view_resize(struct view *v, uint64_t size, struct err *e);
 
 /* NULL is fine. */
 void view_free(struct view *v);

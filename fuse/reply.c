@@ -273,7 +273,8 @@ static int reply_copy(struct worker *w, fuse_req_t req, const struct view *view,
 	return ret;
 }
 
-static int reply_large(struct worker *w, fuse_req_t req, const struct view *view, size_t len,
+/* Answers while the pieces are what they were found to be.  -E2BIG: too many. */
+static int reply_pieces(struct worker *w, fuse_req_t req, const struct view *view, size_t len,
 	uint64_t off, struct err *e)
 {
 	struct plan plan;
@@ -287,10 +288,19 @@ static int reply_large(struct worker *w, fuse_req_t req, const struct view *view
 	}
 	if (ret == 0)
 		ret = reply_gathered(w, req, &plan, e);
-	else if (ret == -E2BIG)
-		ret = reply_copy(w, req, view, len, off, e);
 	plan_drop(&plan);
 	return ret;
+}
+
+static int reply_large(struct worker *w, fuse_req_t req, const struct view *view, size_t len,
+	uint64_t off, struct err *e)
+{
+	int ret;
+
+	view_enter(view);
+	ret = reply_pieces(w, req, view, len, off, e);
+	view_leave(view);
+	return ret == -E2BIG ? reply_copy(w, req, view, len, off, e) : ret;
 }
 
 void reply_read(struct reply *r, fuse_req_t req, const struct node *node, const struct view *view,

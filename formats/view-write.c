@@ -1,0 +1,297 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* view-write.c - the walk of a write: in place where that can be, into new room elsewhere. */
+#include <assert.h>
+#include <errno.h>
+#include <inttypes.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "bytes.h"
+#include "err.h"
+#include "io.h"
+#include "view.h"
+#include "writer.h"
+
+#define COPY_MAX (1u << 20) /* bytes copied up at a time */
+
+/* Looking up a range of a terabyte in one go would hold the locks, and fill the cache with changes,
+ * for too long. */
+#define CLEAR_MAX (UINT64_C(16) << 30)
+
+static const unsigned char zeroes[64u << 10];
+
+/* What a write is about: off in the view that the caller has, which is a part of the view that
+ * takes it. */
+static struct view *go_through(struct view *v, uint64_t *off, uint64_t len)
+{
+	struct err ignored;
+	struct extent x;
+
+	while (v->through) {
+		view_map(v, *off, len, &x, &ignored);
+		*off = x.pos;
+		v = v->below;
+	}
+	return v;
+}
+
+/* The units that [off, off+len) touches. */
+static struct range units_of(const struct view *v, uint64_t off, uint64_t len)
+{
+	return (struct range){
+		.start = off - off % v->unit,
+		.end = div_round_up(off + len, v->unit) * v->unit,
+	};
+}
+
+/* Copies [start, end) of what the view shows into the room. */
+static int copy_up(
+	const struct view *v, const struct grant *g, uint64_t start, uint64_t end, struct err *e)
+{
+	void *buf = NULL;
+	int r = 0;
+
+	for (struct extent x; r == 0 && start < end; start += x.len) {
+		r = view_resolve(v, start, MIN(end - start, COPY_MAX), &x, e);
+		if (r < 0 || (x.kind == EXTENT_ZERO && g->fresh))
+			continue;
+		if (!buf)
+			buf = malloc(MIN(end - start, COPY_MAX));
+		r = buf ? view_read_extent(&x, buf, e) : err_nomem(e);
+		if (r == 0)
+			r = io_write(g->io, buf, x.len, g->pos + (start - g->off), e);
+	}
+	free(buf);
+	return r;
+}
+
+/* Data first, then the map that reveals it. */
+static int fill_grant(struct view *v, const struct grant *g, const void *buf, size_t len,
+	uint64_t off, struct err *e)
+{
+	int r = copy_up(v, g, g->off, off, e);
+
+	if (r == 0)
+		r = io_write(g->io, buf, len, g->pos + (off - g->off), e);
+	if (r == 0)
+		r = copy_up(v, g, off + len, g->off + g->len, e);
+	pthread_mutex_lock(&v->writer->meta);
+	if (r == 0)
+		r = v->write->commit(v, g, e);
+	if (r < 0)
+		v->write->cancel(v, g);
+	pthread_mutex_unlock(&v->writer->meta);
+	return r;
+}
+
+/* The range is locked.  Bytes written, 0: it is in place by now. */
+static int64_t write_room(struct view *v, const void *buf, size_t len, uint64_t off, struct err *e)
+{
+	struct extent x;
+	struct grant g;
+	int r = view_map(v, off, len, &x, e);
+
+	if (r < 0 || x.inplace)
+		return r;
+	pthread_mutex_lock(&v->writer->meta);
+	r = v->write->reserve(v, off, MIN(len, x.len), &g, e);
+	pthread_mutex_unlock(&v->writer->meta);
+	if (r < 0)
+		return r;
+	assert(g.off <= off && off < g.off + g.len && g.off + g.len <= v->size);
+	len = MIN(len, g.off + g.len - off);
+	r = fill_grant(v, &g, buf, len, off, e);
+	return r < 0 ? r : (int64_t)len;
+}
+
+static int64_t write_new(struct view *v, const void *buf, size_t len, uint64_t off, struct err *e)
+{
+	struct range range = units_of(v, off, len);
+	int64_t n;
+
+	range_take(v->writer, &range);
+	n = write_room(v, buf, len, off, e);
+	range_drop(v->writer, &range);
+	return n;
+}
+
+/* Bytes written, 0: look again. */
+static int64_t write_step(struct view *v, const void *buf, size_t len, uint64_t off, struct err *e)
+{
+	struct extent x;
+	int r = view_map(v, off, len, &x, e);
+
+	if (r < 0)
+		return r;
+	if (!x.inplace)
+		return write_new(v, buf, x.len, off, e);
+	r = io_write(x.io, buf, x.len, x.pos, e);
+	return r < 0 ? r : (int64_t)x.len;
+}
+
+/* The gate is held. */
+static int write_inside(struct view *v, const char *p, size_t len, uint64_t off, struct err *e)
+{
+	while (len > 0) {
+		int64_t n = write_step(v, p, len, off, e);
+
+		if (n < 0)
+			return (int)n;
+		p += n;
+		off += n;
+		len -= n;
+	}
+	return 0;
+}
+
+/* Zeroes without being stored, as far as one look goes; stored ones elsewhere. */
+static int64_t overwrite(struct view *v, uint64_t off, uint64_t len, struct err *e)
+{
+	struct extent x;
+	int r = view_map(v, off, len, &x, e);
+
+	if (r == 0 && x.inplace && x.kind == EXTENT_FILE) {
+		r = io_zero(x.io, x.pos, x.len, e);
+		return r < 0 ? r : (int64_t)x.len;
+	}
+	if (r == 0)
+		r = view_resolve(v, off, len, &x, e);
+	if (r == 0 && x.kind != EXTENT_ZERO) {
+		x.len = MIN(x.len, sizeof zeroes);
+		r = write_inside(v, (const char *)zeroes, x.len, off, e);
+	}
+	return r < 0 ? r : (int64_t)x.len;
+}
+
+/* Whole units, in the format's own way. */
+static int clear_units(struct view *v, uint64_t off, uint64_t len, struct err *e)
+{
+	struct range range = units_of(v, off, len);
+	int r;
+
+	range_take(v->writer, &range);
+	pthread_mutex_lock(&v->writer->meta);
+	r = v->write->clear(v, off, len, e);
+	pthread_mutex_unlock(&v->writer->meta);
+	range_drop(v->writer, &range);
+	return r;
+}
+
+/* How much of the range, from its start on, is whole units; else *rest is what comes before one. */
+static uint64_t whole_units(const struct view *v, uint64_t off, uint64_t len, uint64_t *rest)
+{
+	uint64_t skip = off % v->unit;
+
+	*rest = MIN(len, v->unit - skip);
+	if (skip != 0)
+		return 0;
+	if (off + len == v->size)
+		return len;
+	return len - len % v->unit;
+}
+
+static int64_t clear_step(struct view *v, uint64_t off, uint64_t len, struct err *e)
+{
+	uint64_t rest, whole;
+	int r;
+
+	if (!v->write->clear)
+		return overwrite(v, off, len, e);
+	whole = MIN(whole_units(v, off, len, &rest), CLEAR_MAX);
+	r = whole > 0 ? clear_units(v, off, whole, e) : -EOPNOTSUPP;
+	if (r == -EOPNOTSUPP)
+		return overwrite(v, off, whole > 0 ? whole : rest, e);
+	return r < 0 ? r : (int64_t)whole;
+}
+
+static int clear_inside(struct view *v, uint64_t off, uint64_t len, struct err *e)
+{
+	while (len > 0) {
+		int64_t n = clear_step(v, off, len, e);
+
+		if (n < 0)
+			return (int)n;
+		off += n;
+		len -= n;
+	}
+	return 0;
+}
+
+static int check_writable(const struct view *v, struct err *e)
+{
+	return v->writer ? 0 : err_set(e, EROFS, "it can only be read");
+}
+
+static int check_range(const struct view *v, uint64_t off, uint64_t len, struct err *e)
+{
+	if (range_fits(off, len, v->size))
+		return 0;
+	return err_set(e, ENOSPC,
+		"%" PRIu64 " bytes at %" PRIu64 " pass the end of a disk of %" PRIu64, len, off,
+		(uint64_t)v->size);
+}
+
+/* The gate is held; buf NULL: zeroes. */
+static int change_inside(struct view *v, const void *buf, uint64_t len, uint64_t off, struct err *e)
+{
+	int r = check_range(v, off, len, e);
+
+	if (r < 0 || len == 0)
+		return r;
+	v = go_through(v, &off, len);
+	/* A partition stays as long as it was when its disk became shorter. */
+	r = check_range(v, off, len, e);
+	if (r == 0 && !v->write)
+		r = err_set(e, EROFS, "this state can only be read");
+	if (r < 0)
+		return r;
+	return buf ? write_inside(v, buf, len, off, e) : clear_inside(v, off, len, e);
+}
+
+static int change(struct view *v, const void *buf, uint64_t len, uint64_t off, struct err *e)
+{
+	int r = check_writable(v, e);
+
+	if (r == 0)
+		r = writer_begin(v->writer, e);
+	if (r < 0)
+		return r;
+	view_enter(v);
+	r = change_inside(v, buf, len, off, e);
+	view_leave(v);
+	if (r == 0 && writer_is_full(v->writer))
+		r = writer_flush(v->writer, e);
+	return r;
+}
+
+int view_write(struct view *v, const void *buf, size_t len, uint64_t off, struct err *e)
+{
+	return change(v, buf, len, off, e);
+}
+
+int view_clear(struct view *v, uint64_t off, uint64_t len, struct err *e)
+{
+	return change(v, NULL, len, off, e);
+}
+
+int view_flush(struct view *v, struct err *e)
+{
+	return v->writer ? writer_flush(v->writer, e) : 0;
+}
+
+int view_resize(struct view *v, uint64_t size, struct err *e)
+{
+	int r = check_writable(v, e);
+
+	if (r < 0 || size == v->size)
+		return r;
+	if (!v->write || !v->write->resize)
+		return err_set(e, EOPNOTSUPP, "its size cannot be changed");
+	r = writer_begin(v->writer, e);
+	if (r < 0)
+		return r;
+	writer_close_gate(v->writer);
+	r = v->write->resize(v, size, e);
+	writer_open_gate(v->writer);
+	return r == 0 ? writer_flush(v->writer, e) : r;
+}
