@@ -53,7 +53,8 @@ void codec_free(struct codec *c)
 
 /* zlib takes streams that libdeflate refuses: those that give more than nout bytes, and those that
  * have no end marker, as some writers leave them.  Whatever came out before zlib gave up counts
- * only when it gave up for want of room or of input. */
+ * only when it gave up for want of room or of input, and never behind a zlib header: what is right
+ * there is known by the checksum at the end alone. */
 static ssize_t inflate_slowly(
 	int window_bits, const void *in, size_t nin, void *out, size_t nout, struct err *e)
 {
@@ -65,7 +66,10 @@ static ssize_t inflate_slowly(
 		return err_nomem(e);
 	r = inflate(&z, Z_FINISH);
 	made = nout - z.avail_out;
-	if (r != Z_STREAM_END && r != Z_BUF_ERROR)
+	if (r == Z_BUF_ERROR && window_bits > 0)
+		made = err_set(e, EUCLEAN, "damaged zlib data: %s",
+			z.avail_out ? "it ends too early" : "it does not end where it should");
+	else if (r != Z_STREAM_END && r != Z_BUF_ERROR)
 		made = err_set(e, EUCLEAN, "damaged deflate data: %s", z.msg ? z.msg : zError(r));
 	inflateEnd(&z);
 	return made;

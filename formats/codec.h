@@ -20,7 +20,8 @@ void codec_free(struct codec *c);
  * be longer than the stream: what follows the stream is ignored.
  *
  * codec_inflate: raw deflate (qcow2 type 0, qcow); a stream that would give more is cut at nout.
- * codec_inflate_zlib: the same behind a zlib header (streamOptimized VMDK).
+ * codec_inflate_zlib: deflate behind a zlib header (streamOptimized VMDK); a stream that would give
+ * more, or that lacks its end and the checksum there, is damaged.
  * codec_zstd: frames one after another until nout bytes are out; the last frame must end there, and
  * a frame may not want a window of more than 8 MiB. */
 ssize_t codec_inflate(

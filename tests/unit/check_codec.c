@@ -91,10 +91,11 @@ static const struct {
 	int window_bits;
 } deflates[] = {
 	{codec_inflate, -15},
-	{codec_inflate_zlib, 15},
 	{codec_inflate, -12},
+	{codec_inflate_zlib, 15},
 	{codec_inflate_zlib, 12},
 };
+#define BARE 2 /* the first two have no header */
 
 START_TEST(deflate_whole)
 {
@@ -194,6 +195,39 @@ START_TEST(deflate_with_bits_flipped)
 		for (int n = 0; n < 3; n++)
 			b->packed[next_random(&seed) % b->npacked] ^= 1 << next_random(&seed) % 8;
 		ck_assert_int_ge(run(b, deflates[_i].decode, b->npacked, 2048), -EUCLEAN);
+	}
+	bench_free(b);
+}
+END_TEST
+
+/* What says that bytes behind a zlib header are right stands at the end of the stream. */
+START_TEST(zlib_without_its_end)
+{
+	struct bench *b = bench_new();
+
+	deflate_plain(b, 15, CLUSTER, Z_SYNC_FLUSH);
+	ck_assert_fails(run(b, codec_inflate_zlib, b->npacked, CLUSTER), EUCLEAN, &b->e,
+		"does not end where it should");
+	deflate_plain(b, 15, CLUSTER, Z_FINISH);
+	ck_assert_fails(run(b, codec_inflate_zlib, b->npacked, 4096), EUCLEAN, &b->e,
+		"does not end where it should");
+	for (size_t n = 0; n < b->npacked; n += 1 + n / 3)
+		ck_assert_fails(run(b, codec_inflate_zlib, n, CLUSTER), EUCLEAN, &b->e,
+			"it ends too early");
+	bench_free(b);
+}
+END_TEST
+
+START_TEST(zlib_damaged_is_never_other_bytes)
+{
+	struct bench *b = bench_new();
+	uint64_t seed = 7;
+
+	for (int i = 0; i < 500; i++) {
+		deflate_plain(b, 15, CLUSTER, Z_FINISH);
+		b->packed[next_random(&seed) % b->npacked] ^= 1 << next_random(&seed) % 8;
+		if (run(b, codec_inflate_zlib, b->npacked, CLUSTER) >= 0)
+			ck_assert_mem_eq(b->out, b->plain, CLUSTER);
 	}
 	bench_free(b);
 }
@@ -397,11 +431,13 @@ Suite *codec_suite(void)
 	tcase_add_loop_test(tc, deflate_whole, 0, COUNT(deflates));
 	tcase_add_loop_test(tc, deflate_with_bytes_behind, 0, COUNT(deflates));
 	tcase_add_loop_test(tc, deflate_that_gives_less, 0, COUNT(deflates));
-	tcase_add_loop_test(tc, deflate_that_gives_more_is_cut, 0, COUNT(deflates));
-	tcase_add_loop_test(tc, deflate_without_end_marker, 0, COUNT(deflates));
-	tcase_add_loop_test(tc, deflate_cut_short, 0, COUNT(deflates));
+	tcase_add_loop_test(tc, deflate_that_gives_more_is_cut, 0, BARE);
+	tcase_add_loop_test(tc, deflate_without_end_marker, 0, BARE);
+	tcase_add_loop_test(tc, deflate_cut_short, 0, BARE);
 	tcase_add_loop_test(tc, deflate_damaged, 0, COUNT(deflates));
 	tcase_add_loop_test(tc, deflate_with_bits_flipped, 0, COUNT(deflates));
+	tcase_add_test(tc, zlib_without_its_end);
+	tcase_add_test(tc, zlib_damaged_is_never_other_bytes);
 	tcase_add_test(tc, zlib_checksum_is_looked_at);
 	tcase_add_test(tc, deflate_over_the_whole_window);
 	tcase_add_loop_test(tc, zstd_whole, 0, 2);
