@@ -18,6 +18,7 @@
 #define QCOW2_MAX_SNAPSHOTS      65536
 #define QCOW2_MAX_SNAPSHOT_BYTES (64u << 20) /* the whole table */
 #define QCOW2_MAX_SNAPSHOT_EXTRA 1024
+#define QCOW2_MAX_BITMAP_TABLE   (1u << 30) /* bytes */
 #define QCOW2_MIN_CLUSTER_BITS   9
 #define QCOW2_MAX_CLUSTER_BITS   21
 

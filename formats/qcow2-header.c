@@ -30,6 +30,7 @@ enum extension_type {
 	EXTENSION_END = 0,
 	EXTENSION_BACKING_FORMAT = 0xe2792acau,
 	EXTENSION_FEATURES = 0x6803f857u,
+	EXTENSION_BITMAPS = 0x23852875u,
 	EXTENSION_LUKS = 0x0537be77u,
 	EXTENSION_DATA_FILE = 0x44415441u,
 };
@@ -40,7 +41,8 @@ struct extension {
 	uint64_t pos; /* of the data */
 };
 
-#define LUKS_POINTER 16u /* u64 position, u64 length */
+#define LUKS_POINTER   16u /* u64 position, u64 length */
+#define BITMAPS_RECORD 24u /* u32 number, u32 reserved, u64 length and position of a directory */
 
 /* The feature name table is an array of { u8 set, u8 bit, char name[46] }. */
 #define FEATURE_RECORD 48u
@@ -281,6 +283,24 @@ static int luks_place(
 	return 0;
 }
 
+/* Whoever does not look at them need not mind what is wrong with them. */
+static int bitmaps_place(
+	const struct image *img, struct qcow2_header *h, const struct extension *x, struct err *e)
+{
+	unsigned char raw[BITMAPS_RECORD];
+	int r;
+
+	if (x->len != sizeof raw)
+		return 0;
+	r = meta_read(img->opts->cache, img->io, raw, sizeof raw, x->pos, e);
+	if (r < 0)
+		return r;
+	h->nbitmaps = load_be32(raw);
+	h->bitmaps_len = load_be64(raw + 8);
+	h->bitmaps_pos = load_be64(raw + 16);
+	return 0;
+}
+
 static int extension_apply(
 	const struct image *img, struct qcow2_header *h, const struct extension *x, struct err *e)
 {
@@ -293,6 +313,8 @@ static int extension_apply(
 	case EXTENSION_DATA_FILE:
 		return name_read(
 			img, "data file name", x->pos, x->len, LIMIT_NAME, h->data_file, e);
+	case EXTENSION_BITMAPS:
+		return bitmaps_place(img, h, x, e);
 	case EXTENSION_LUKS:
 		return luks_place(img, h, x, e);
 	default:

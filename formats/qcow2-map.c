@@ -17,12 +17,6 @@
 #include "qcow2.h"
 #include "view.h"
 
-#define COPIED        (UINT64_C(1) << 63) /* a writer's note, stale in the tables of snapshots */
-#define L1_RESERVED   UINT64_C(0x7f000000000001ff)
-#define L2_COMPRESSED (UINT64_C(1) << 62)
-#define L2_RESERVED   UINT64_C(0x3f000000000001fe) /* of a cluster that is not compressed */
-#define L2_ZERO       UINT64_C(1)
-
 #define SECTOR_BITS      9
 #define SUBCLUSTERS_BITS 5
 
@@ -97,7 +91,7 @@ static int l1_decode(const struct qcow2 *q, uint64_t entry, uint64_t *table, str
 	*table = entry & QCOW2_OFFSET;
 	if (entry == 0)
 		return 0;
-	if (entry & L1_RESERVED)
+	if (entry & QCOW2_L1_RESERVED)
 		return err_set(e, EUCLEAN, "reserved bits are set in 0x%016" PRIx64, entry);
 	if (in_cluster(q, *table))
 		return err_set(e, EUCLEAN,
@@ -161,13 +155,11 @@ static unsigned compressed_bits(const struct qcow2 *q)
 	return 62 - (q->header.cluster_bits - 8);
 }
 
-/* Where the input of a compressed cluster lies.  The length is in whole sectors, and so an upper
- * bound: what follows the stream there belongs to others. */
-static uint64_t compressed_range(const struct qcow2 *q, uint64_t entry, uint64_t *len)
+uint64_t qcow2_compressed_range(const struct qcow2 *q, uint64_t entry, uint64_t *len)
 {
 	unsigned bits = compressed_bits(q);
 	uint64_t pos = entry & ((UINT64_C(1) << bits) - 1);
-	uint64_t more = (entry & (L2_COMPRESSED - 1)) >> bits;
+	uint64_t more = (entry & (QCOW2_COMPRESSED - 1)) >> bits;
 
 	*len = ((more + 1) << SECTOR_BITS) - (pos & ((1u << SECTOR_BITS) - 1));
 	return pos;
@@ -177,7 +169,7 @@ static int decode_compressed(
 	const struct qcow2 *q, const unsigned char *p, struct run *run, struct err *e)
 {
 	uint64_t entry = load_be64(p), len;
-	uint64_t pos = compressed_range(q, entry, &len);
+	uint64_t pos = qcow2_compressed_range(q, entry, &len);
 	const struct qcow2_range *hit = range_hit(q, pos, 1);
 
 	if (q->external)
@@ -192,7 +184,7 @@ static int decode_compressed(
 			"compressed data at 0x%" PRIx64 ", past the end of the file, 0x%" PRIx64,
 			pos, q->io->size);
 	run->kind = EXTENT_MADE;
-	run->host = entry & ~COPIED;
+	run->host = entry & ~QCOW2_COPIED;
 	return 0;
 }
 
@@ -242,17 +234,17 @@ static int l2_decode(
 	const struct qcow2 *q, const unsigned char *p, uint64_t off, struct run *run, struct err *e)
 {
 	uint64_t entry = load_be64(p), skip = in_cluster(q, off);
-	bool zero = entry & L2_ZERO, has_host;
+	bool zero = entry & QCOW2_ZERO, has_host;
 	int r;
 
 	run->len = q->cluster_size - skip;
 	run->host = entry & QCOW2_OFFSET;
-	if (entry & L2_COMPRESSED)
+	if (entry & QCOW2_COMPRESSED)
 		return decode_compressed(q, p, run, e);
-	if (entry & (L2_RESERVED | (q->zero_flag ? 0 : L2_ZERO)))
+	if (entry & (QCOW2_L2_RESERVED | (q->zero_flag ? 0 : QCOW2_ZERO)))
 		return err_set(e, EUCLEAN, "reserved bits are set in 0x%016" PRIx64, entry);
 	/* In a data file position 0 is good for data, and COPIED tells it from no cluster. */
-	has_host = run->host != 0 || (entry & COPIED && !zero);
+	has_host = run->host != 0 || (entry & QCOW2_COPIED && !zero);
 	if (has_host) {
 		r = check_host(q, run->host, off - skip, e);
 		if (r < 0)
@@ -383,7 +375,7 @@ static int inflate_cluster(
 static int qcow2_fill(const struct view *view, const struct extent *x, void *buf, struct err *e)
 {
 	const struct qcow2 *q = ((const struct qcow2_view *)view)->q;
-	uint64_t nin, pos = compressed_range(q, x->unit_id, &nin);
+	uint64_t nin, pos = qcow2_compressed_range(q, x->unit_id, &nin);
 	void *in;
 	int r;
 

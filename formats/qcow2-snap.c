@@ -17,24 +17,10 @@
 #include "qcow2.h"
 #include "view.h"
 
-#define ENTRY_FIXED 40u
 #define ENTRY_EXTRA 16u /* what of the extra data we understand */
-#define ENTRY_ALIGN 8u
-
-struct snapshot {
-	uint64_t l1_pos;
-	uint32_t l1_size;
-	uint16_t id_len, name_len;
-	struct timespec when;
-	uint64_t vm_clock;
-	uint64_t vmstate_size;
-	uint64_t disk_size;
-	uint32_t extra_len;
-	uint64_t pos, len; /* of the entry */
-};
 
 /* Extra data grew over time: 8 bytes bring the long VM state size, 16 the disk size too. */
-static void decode_extra(struct snapshot *s, const unsigned char *p)
+static void decode_extra(struct qcow2_snapshot *s, const unsigned char *p)
 {
 	if (s->extra_len >= 8)
 		s->vmstate_size = load_be64(p);
@@ -42,7 +28,7 @@ static void decode_extra(struct snapshot *s, const unsigned char *p)
 		s->disk_size = load_be64(p + 8) & ~(uint64_t)511;
 }
 
-static void decode_fixed(struct snapshot *s, const unsigned char *p)
+static void decode_fixed(struct qcow2_snapshot *s, const unsigned char *p)
 {
 	s->l1_pos = load_be64(p);
 	s->l1_size = load_be32(p + 8);
@@ -53,19 +39,20 @@ static void decode_fixed(struct snapshot *s, const unsigned char *p)
 	s->vm_clock = load_be64(p + 24);
 	s->vmstate_size = load_be32(p + 32);
 	s->extra_len = load_be32(p + 36);
-	s->len = ENTRY_FIXED + (uint64_t)s->extra_len + s->id_len + s->name_len;
+	s->len = QCOW2_SNAPSHOT_FIXED + (uint64_t)s->extra_len + s->id_len + s->name_len;
 }
 
-static int entry_read(const struct qcow2 *q, uint64_t pos, struct snapshot *s, struct err *e)
+int qcow2_snapshot_read(
+	const struct qcow2 *q, uint64_t pos, struct qcow2_snapshot *s, struct err *e)
 {
-	unsigned char raw[ENTRY_FIXED + ENTRY_EXTRA];
+	unsigned char raw[QCOW2_SNAPSHOT_FIXED + ENTRY_EXTRA];
 	int r = meta_read(q->cache, q->io, raw, sizeof raw, pos, e);
 
 	if (r < 0)
 		return r;
-	*s = (struct snapshot){.pos = pos, .disk_size = q->size};
+	*s = (struct qcow2_snapshot){.pos = pos, .disk_size = q->size};
 	decode_fixed(s, raw);
-	decode_extra(s, raw + ENTRY_FIXED);
+	decode_extra(s, raw + QCOW2_SNAPSHOT_FIXED);
 	if (s->extra_len > QCOW2_MAX_SNAPSHOT_EXTRA)
 		return err_set(e, EINVAL, "%" PRIu32 " bytes of extra data are more than %d",
 			s->extra_len, QCOW2_MAX_SNAPSHOT_EXTRA);
@@ -74,13 +61,13 @@ static int entry_read(const struct qcow2 *q, uint64_t pos, struct snapshot *s, s
 	return 0;
 }
 
-static uint64_t vmstate_start(const struct qcow2 *q, const struct snapshot *s)
+static uint64_t vmstate_start(const struct qcow2 *q, const struct qcow2_snapshot *s)
 {
 	return round_up(s->disk_size, UINT64_C(1) << qcow2_l1_bits(q));
 }
 
 /* Is the disk of the snapshot one that can be read? */
-static int check_disk(const struct qcow2 *q, const struct snapshot *s, struct err *e)
+static int check_disk(const struct qcow2 *q, const struct qcow2_snapshot *s, struct err *e)
 {
 	if (q->external)
 		return err_set(e, ENOTSUP,
@@ -92,7 +79,7 @@ static int check_disk(const struct qcow2 *q, const struct snapshot *s, struct er
 }
 
 /* The VM state is mapped by the first L1 entries behind the disk. */
-static int check_vmstate(const struct qcow2 *q, const struct snapshot *s, struct err *e)
+static int check_vmstate(const struct qcow2 *q, const struct qcow2_snapshot *s, struct err *e)
 {
 	int r = check_disk(q, s, e);
 	uint64_t reach;
@@ -113,7 +100,7 @@ static struct view *broken_view(uint64_t size, struct err *why, struct err *e)
 	return view_broken(MIN(size, LIMIT_DISK_SIZE), why->text, e);
 }
 
-static struct view *disk_view(const struct qcow2 *q, const struct snapshot *s, struct err *e)
+static struct view *disk_view(const struct qcow2 *q, const struct qcow2_snapshot *s, struct err *e)
 {
 	struct err why = ERR_INIT;
 
@@ -122,7 +109,8 @@ static struct view *disk_view(const struct qcow2 *q, const struct snapshot *s, s
 	return qcow2_view_new(q, s->disk_size, 0, s->l1_pos, s->l1_size, e);
 }
 
-static struct view *vmstate_view(const struct qcow2 *q, const struct snapshot *s, struct err *e)
+static struct view *vmstate_view(
+	const struct qcow2 *q, const struct qcow2_snapshot *s, struct err *e)
 {
 	struct err why = ERR_INIT;
 
@@ -131,7 +119,7 @@ static struct view *vmstate_view(const struct qcow2 *q, const struct snapshot *s
 	return qcow2_view_new(q, s->vmstate_size, vmstate_start(q, s), s->l1_pos, s->l1_size, e);
 }
 
-static int add_named(struct image *img, const struct qcow2 *q, const struct snapshot *s,
+static int add_named(struct image *img, const struct qcow2 *q, const struct qcow2_snapshot *s,
 	const char *id, const char *name, struct err *e)
 {
 	struct view *disk = disk_view(q, s, e);
@@ -153,9 +141,9 @@ static int add_named(struct image *img, const struct qcow2 *q, const struct snap
 }
 
 static int add_state(
-	struct image *img, const struct qcow2 *q, const struct snapshot *s, struct err *e)
+	struct image *img, const struct qcow2 *q, const struct qcow2_snapshot *s, struct err *e)
 {
-	uint64_t pos = s->pos + ENTRY_FIXED + s->extra_len;
+	uint64_t pos = s->pos + QCOW2_SNAPSHOT_FIXED + s->extra_len;
 	char *id = calloc(1, s->id_len + 1u), *name = calloc(1, s->name_len + 1u);
 	int r;
 
@@ -184,12 +172,12 @@ static int table_read(struct image *img, const struct qcow2 *q, uint64_t *len, s
 		return err_set(e, EFBIG, "%" PRIu32 " snapshots are more than %d",
 			q->header.nsnapshots, QCOW2_MAX_SNAPSHOTS);
 	for (uint32_t i = 0; i < q->header.nsnapshots; i++) {
-		struct snapshot s;
-		int r = entry_read(q, start + *len, &s, e);
+		struct qcow2_snapshot s;
+		int r = qcow2_snapshot_read(q, start + *len, &s, e);
 
 		if (r < 0)
 			return err_in(e, "entry %" PRIu32, i);
-		*len += round_up(s.len, ENTRY_ALIGN);
+		*len += round_up(s.len, QCOW2_SNAPSHOT_ALIGN);
 		if (*len > QCOW2_MAX_SNAPSHOT_BYTES)
 			return err_set(e, EFBIG, "more than %u bytes", QCOW2_MAX_SNAPSHOT_BYTES);
 		r = add_state(img, q, &s, e);

@@ -266,4 +266,5 @@ const struct format qcow2_format = {
 	.open = qcow2_open,
 	.close = qcow2_close,
 	.facts = qcow2_facts,
+	.check = qcow2_check,
 };

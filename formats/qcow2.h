@@ -10,11 +10,13 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <time.h>
 
 #include "bounds.h"
 #include "luks.h"
 
 struct cache;
+struct check_report;
 struct codec;
 struct crypt;
 struct err;
@@ -24,9 +26,17 @@ struct image;
 struct io;
 struct view;
 
-#define QCOW2_MAGIC      0x514649fbu
-#define QCOW2_OFFSET     0x00fffffffffffe00u /* of L1, L2 and refcount table entries */
-#define QCOW2_ENTRY_SIZE 8u                  /* bytes of an L1 or refcount table entry */
+#define QCOW2_MAGIC           0x514649fbu
+#define QCOW2_OFFSET          0x00fffffffffffe00u /* of L1 and L2 entries */
+#define QCOW2_ENTRY_SIZE      8u                  /* bytes of an L1 or refcount table entry */
+#define QCOW2_REFTABLE_OFFSET 0xfffffffffffffe00u /* of refcount table entries */
+
+/* Of L1 and L2 entries. */
+#define QCOW2_COPIED      (UINT64_C(1) << 63) /* a writer's note, stale in tables of snapshots */
+#define QCOW2_L1_RESERVED UINT64_C(0x7f000000000001ff)
+#define QCOW2_COMPRESSED  (UINT64_C(1) << 62)
+#define QCOW2_L2_RESERVED UINT64_C(0x3f000000000001fe) /* of a cluster that is not compressed */
+#define QCOW2_ZERO        UINT64_C(1)
 
 enum qcow2_incompatible {
 	QCOW2_DIRTY = 1u << 0,
@@ -38,7 +48,8 @@ enum qcow2_incompatible {
 };
 
 #define QCOW2_LAZY_REFCOUNTS 0x1u /* compatible */
-#define QCOW2_DATA_FILE_RAW  0x2u /* autoclear */
+#define QCOW2_BITMAPS        0x1u /* autoclear: the bitmaps are those of the disk */
+#define QCOW2_DATA_FILE_RAW  0x2u /* likewise */
 
 enum qcow2_encryption { QCOW2_PLAIN, QCOW2_AES, QCOW2_LUKS, QCOW2_ENCRYPTIONS };
 enum qcow2_compression { QCOW2_DEFLATE, QCOW2_ZSTD, QCOW2_COMPRESSIONS };
@@ -61,8 +72,10 @@ struct qcow2_header {
 	uint64_t snapshots_pos;
 	uint64_t incompatible, compatible, autoclear;
 	uint32_t compression;
-	uint64_t luks_pos, luks_len; /* 0: there is no such extension */
-	uint64_t backing_pos;        /* 0: no backing file */
+	uint64_t luks_pos, luks_len;       /* 0: there is no such extension */
+	uint32_t nbitmaps;                 /* 0: there is no such extension */
+	uint64_t bitmaps_pos, bitmaps_len; /* of their directory */
+	uint64_t backing_pos;              /* 0: no backing file */
 	uint32_t backing_len;
 	char backing[LIMIT_NAME + 1]; /* names are "" when there is none */
 	char backing_format[QCOW2_FORMAT_NAME + 1];
@@ -108,6 +121,10 @@ int qcow2_header_read(const struct image *img, struct qcow2_header *h, struct er
 
 /* qcow2-map.c */
 
+/* Where the input of a compressed cluster lies, by its L2 entry.  The length is in whole sectors,
+ * and so an upper bound: what follows the stream there belongs to others. */
+uint64_t qcow2_compressed_range(const struct qcow2 *q, uint64_t entry, uint64_t *len);
+
 /* May an L1 table lie at pos: aligned, inside the file, apart from the ranges, of legal size? */
 int qcow2_l1_check(const struct qcow2 *q, uint64_t pos, uint32_t entries, struct err *e);
 
@@ -128,7 +145,32 @@ int qcow2_encrypted(const struct qcow2 *q, uint64_t off, struct extent *x, struc
 
 void qcow2_crypt_facts(const struct qcow2 *q, struct facts *f);
 
-/* qcow2-snap.c: adds a state for each internal snapshot; len is that of the table. */
+/* qcow2-snap.c */
+
+#define QCOW2_SNAPSHOT_FIXED 40u /* bytes of an entry before its extra data, id and name */
+#define QCOW2_SNAPSHOT_ALIGN 8u  /* of the entries that follow the first */
+
+/* An entry of the snapshot table. */
+struct qcow2_snapshot {
+	uint64_t l1_pos;
+	uint32_t l1_size;
+	uint16_t id_len, name_len;
+	struct timespec when;
+	uint64_t vm_clock;
+	uint64_t vmstate_size;
+	uint64_t disk_size;
+	uint32_t extra_len;
+	uint64_t pos, len; /* of the entry */
+};
+
+/* Reads the entry at pos, which lies in the file then; what it says of the disk may be nonsense. */
+int qcow2_snapshot_read(
+	const struct qcow2 *q, uint64_t pos, struct qcow2_snapshot *s, struct err *e);
+
+/* Adds a state for each internal snapshot; len is that of the table. */
 int qcow2_snapshots_read(struct image *img, const struct qcow2 *q, uint64_t *len, struct err *e);
+
+/* qcow2-check.c, as in struct format */
+int qcow2_check(struct image *img, unsigned repair, struct check_report *r, struct err *e);
 
 #endif

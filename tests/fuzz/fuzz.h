@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* fuzz.h - what the fuzz targets of all drivers do with their input: open it as an image in memory
- * and use every state of it as a mount would.
+ * use every state of it as a mount would, and check it.
  *
  * The work for one input is bounded, so that a claim of exabytes costs no more than one of bytes.
  */
@@ -14,6 +14,7 @@
 
 #include "bytes.h"
 #include "cache.h"
+#include "check.h"
 #include "codec.h"
 #include "err.h"
 #include "image.h"
@@ -96,6 +97,15 @@ static inline void fuzz_view(const struct view *v)
 	}
 }
 
+static inline void fuzz_check(struct image *img)
+{
+	struct check_report report = {.found = NULL};
+	struct err e = ERR_INIT;
+	int rc = image_check(img, 0, &report, &e);
+
+	fuzz_require(rc == 0 || (rc == -e.code && e.text[0] != '\0'));
+}
+
 static inline int fuzz_one_with(
 	const char *format, const struct secret *secrets, const uint8_t *data, size_t size)
 {
@@ -115,6 +125,7 @@ static inline int fuzz_one_with(
 			fuzz_view(img->states[i].view);
 			fuzz_view(img->states[i].vmstate);
 		}
+		fuzz_check(img);
 		image_close(img);
 	} else {
 		fuzz_require(e.code > 0 && e.text[0] != '\0');
