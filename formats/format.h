@@ -13,6 +13,8 @@
 #include <stdint.h>
 
 struct check_report;
+struct create_option;
+struct creation;
 struct err;
 struct facts;
 struct image;
@@ -50,6 +52,10 @@ struct format {
 	/* The image is writable and the view of its live state has write ops: what they need before
 	 * the first of them is called.  Adds files beside img->io to img->writer->writeback. */
 	int (*start_writing)(struct image *img, struct err *e);
+	/* Writes an empty image into c->io: create.h. */
+	int (*create)(struct creation *c, struct err *e);
+	const struct create_option *create_options;
+	bool can_back; /* created images may have a backing file */
 	/* Is parent, opened, the very image that img was made on?  NULL: any is. */
 	int (*check_parent)(const struct image *img, const struct image *parent, struct err *e);
 	/* Format-specific facts, with qemu-img's keys. */

@@ -1,11 +1,13 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* raw.c - the bytes of a file or a block device, as they are. */
 #include <errno.h>
+#include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
 #include <strings.h>
 
 #include "bytes.h"
+#include "create.h"
 #include "err.h"
 #include "format.h"
 #include "image.h"
@@ -123,10 +125,32 @@ static int raw_probe(const struct peek *p)
 	return named_like_a_disk(p->name) || looks_like_a_disk(p) ? 10 : 0;
 }
 
+static int raw_create(struct creation *c, struct err *e)
+{
+	if (c->io->is_block)
+		return c->size <= c->io->size
+			       ? 0
+			       : err_set(e, ENOSPC, "the device has only %" PRIu64 " bytes",
+					 (uint64_t)c->io->size);
+	if (create_is(c, "preallocation", "off"))
+		return io_resize(c->io, c->size, e);
+	return create_preallocate(c->io, 0, c->size, create_is(c, "preallocation", "full"), e);
+}
+
+static const char *const preallocations[] = {"off", "falloc", "full", NULL};
+
+static const struct create_option create_options[] = {
+	{"preallocation", CREATE_WORD, "room for the disk (off, falloc, full)", "off",
+		preallocations},
+	{0},
+};
+
 const struct format raw_format = {
 	.name = "raw",
 	.title = "flat disk or block device",
 	.suffixes = suffixes,
 	.probe = raw_probe,
 	.open = raw_open,
+	.create = raw_create,
+	.create_options = create_options,
 };

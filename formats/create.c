@@ -1,0 +1,350 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* create.c - words to a new file. */
+#include "create.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <strings.h>
+#include <unistd.h>
+
+#include "bounds.h"
+#include "bytes.h"
+#include "err.h"
+#include "format.h"
+#include "image.h"
+#include "io.h"
+#include "lock.h"
+#include "view.h"
+
+/* Words. */
+
+/* log2 of what a suffix multiplies by; -1: there is no such. */
+static int suffix_shift(const char *suffix)
+{
+	static const char letters[] = "bkmgtpe";
+	const char *at;
+
+	if (*suffix == '\0')
+		return 0;
+	at = strchr(letters, *suffix | 0x20);
+	return at && suffix[1] == '\0' ? 10 * (int)(at - letters) : -1;
+}
+
+int create_parse_size(const char *text, uint64_t *bytes)
+{
+	long double v;
+	char *end;
+	int shift;
+
+	if (*text < '0' || *text > '9' || strpbrk(text, "xXnNpP") == text + 1)
+		return -EINVAL;
+	v = strtold(text, &end);
+	shift = suffix_shift(end);
+	if (shift < 0)
+		return -EINVAL;
+	v *= (long double)(UINT64_C(1) << shift);
+	if (v > (long double)LIMIT_DISK_SIZE)
+		return -ERANGE;
+	*bytes = (uint64_t)v;
+	return 0;
+}
+
+static const struct create_option *find_option(const struct format *f, const char *name, size_t len)
+{
+	for (const struct create_option *o = f->create_options; o && o->name; o++)
+		if (strlen(o->name) == len && strncmp(o->name, name, len) == 0)
+			return o;
+	return NULL;
+}
+
+static bool is_flag(const char *value)
+{
+	return strcmp(value, "on") == 0 || strcmp(value, "off") == 0;
+}
+
+static bool is_number(const char *value)
+{
+	return *value && value[strspn(value, "0123456789")] == '\0';
+}
+
+static bool is_one_of(const char *value, const char *const *words)
+{
+	for (; *words; words++)
+		if (strcasecmp(value, *words) == 0)
+			return true;
+	return false;
+}
+
+static int check_value(const struct create_option *o, const char *value, struct err *e)
+{
+	uint64_t bytes;
+
+	switch (o->kind) {
+	case CREATE_SIZE:
+		if (create_parse_size(value, &bytes) < 0)
+			return err_set(
+				e, EINVAL, "%s=%s: expected a size such as 64k", o->name, value);
+		return 0;
+	case CREATE_NUMBER:
+		if (!is_number(value))
+			return err_set(e, EINVAL, "%s=%s: expected a number", o->name, value);
+		return 0;
+	case CREATE_FLAG:
+		if (!is_flag(value))
+			return err_set(e, EINVAL, "%s=%s: expected on or off", o->name, value);
+		return 0;
+	case CREATE_WORD:
+		if (!is_one_of(value, o->words))
+			return err_set(
+				e, EINVAL, "%s=%s: there is no such %s", o->name, value, o->name);
+		return 0;
+	case CREATE_TEXT:
+		break;
+	}
+	return 0;
+}
+
+static int check_words(const struct format *f, const struct create_request *r, struct err *e)
+{
+	for (const char *const *word = r->options; word && *word; word++) {
+		size_t len = strcspn(*word, "=");
+		const struct create_option *o = find_option(f, *word, len);
+		int ret;
+
+		if (!o)
+			return err_set(e, EINVAL, "the format %s has no option \"%.*s\"", f->name,
+				(int)len, *word);
+		ret = check_value(o, (*word)[len] ? *word + len + 1 : "on", e);
+		if (ret < 0)
+			return ret;
+	}
+	return 0;
+}
+
+/* The last word counts. */
+const char *create_text(const struct creation *c, const char *name)
+{
+	size_t len = strlen(name);
+	const char *value = find_option(c->format, name, len)->standard;
+
+	for (const char *const *word = c->request->options; word && *word; word++)
+		if (strncmp(*word, name, len) == 0 && ((*word)[len] == '=' || !(*word)[len]))
+			value = (*word)[len] ? *word + len + 1 : "on";
+	return value;
+}
+
+uint64_t create_number(const struct creation *c, const char *name, uint64_t otherwise)
+{
+	const char *value = create_text(c, name);
+
+	if (value)
+		create_parse_size(value, &otherwise);
+	return otherwise;
+}
+
+bool create_flag(const struct creation *c, const char *name)
+{
+	return create_is(c, name, "on");
+}
+
+bool create_is(const struct creation *c, const char *name, const char *word)
+{
+	const char *value = create_text(c, name);
+
+	return value && strcasecmp(value, word) == 0;
+}
+
+/* Files. */
+
+/* Locked before it is emptied: it may be somebody's disk. */
+static int take_file(int fd, const char *path, struct io **io, struct err *e)
+{
+	int r;
+
+	*io = io_from_fd(fd, path, e);
+	if (!*io)
+		return -e->code;
+	r = io_make_writable(*io, e);
+	if (r == 0)
+		r = lock_for_writing(*io, e);
+	if (r == 0 && !(*io)->is_block)
+		r = io_resize(*io, 0, e);
+	if (r < 0) {
+		io_unref(*io);
+		*io = NULL;
+	}
+	return r;
+}
+
+static int make_file(const char *path, bool replace, struct io **io, struct err *e)
+{
+	int flags = O_RDWR | O_CREAT | O_CLOEXEC | O_NONBLOCK | O_NOCTTY | (replace ? 0 : O_EXCL);
+	int fd = open(path, flags, 0666);
+
+	int r;
+
+	*io = NULL;
+	if (fd < 0)
+		return err_set(e, errno, "%s: %s", path, strerror(errno));
+	r = take_file(fd, path, io, e);
+	if (r < 0 && !replace)
+		unlink(path);
+	return r;
+}
+
+static int keep_part(struct creation *c, struct io *io, struct err *e)
+{
+	struct io **parts = reallocarray(c->parts, c->nparts + 1, sizeof parts[0]);
+
+	if (!parts)
+		return err_nomem(e);
+	c->parts = parts;
+	c->parts[c->nparts++] = io;
+	return 0;
+}
+
+int create_part(struct creation *c, const char *name, struct io **io, struct err *e)
+{
+	const char *slash = strrchr(c->path, '/');
+	char *path;
+	int r;
+
+	if (asprintf(&path, "%.*s%s", slash ? (int)(slash + 1 - c->path) : 0, c->path, name) < 0)
+		return err_nomem(e);
+	r = make_file(path, c->request->replace, io, e);
+	if (r == 0)
+		r = keep_part(c, *io, e);
+	if (r < 0)
+		io_unref(*io);
+	free(path);
+	return r;
+}
+
+int create_preallocate(struct io *io, uint64_t pos, uint64_t len, bool full, struct err *e)
+{
+	static const unsigned char zeroes[64u << 10];
+	int r = 0;
+
+	if (!full && io->fd >= 0) {
+		r = posix_fallocate(io->fd, pos, len);
+		if (r != 0)
+			return err_set(e, r, "%s: preallocation: %s", io->name, strerror(r));
+		io->size = MAX(io->size, pos + len);
+		return 0;
+	}
+	for (uint64_t n; r == 0 && len > 0; pos += n, len -= n) {
+		n = MIN(len, sizeof zeroes);
+		r = io_write(io, zeroes, n, pos, e);
+	}
+	return r;
+}
+
+/* Nothing of a file that did not come to be is left. */
+static void end_file(struct io *io, bool made, bool replaced)
+{
+	struct err ignored = ERR_INIT;
+
+	if (io && !made && !replaced)
+		unlink(io->name);
+	else if (io && !made && !io->is_block)
+		io_resize(io, 0, &ignored);
+	io_unref(io);
+}
+
+/* The backing file. */
+
+/* Names mean what they will mean to the image: its neighbours. */
+static char *backing_path(const struct creation *c)
+{
+	const char *name = c->request->backing, *slash = strrchr(c->path, '/');
+	char *path;
+
+	if (name[0] == '/' || !slash)
+		return strdup(name);
+	return asprintf(&path, "%.*s%s", (int)(slash + 1 - c->path), c->path, name) < 0 ? NULL
+											: path;
+}
+
+static int open_backing(struct creation *c, struct image **parent, struct err *e)
+{
+	struct image_options how = *c->request->how;
+	char *path = backing_path(c);
+	int r;
+
+	if (!path)
+		return err_nomem(e);
+	how.format = c->request->backing_format;
+	how.write = false;
+	r = image_open(path, &how, parent, e);
+	c->parent = r == 0 ? *parent : NULL;
+	free(path);
+	return r < 0 ? err_in(e, "backing file") : 0;
+}
+
+static int choose_size(struct creation *c, struct err *e)
+{
+	c->size = c->request->size;
+	if (c->size == CREATE_NO_SIZE && !c->parent)
+		return err_set(e, EINVAL, "%s: an image needs a size", c->path);
+	if (c->size == CREATE_NO_SIZE)
+		c->size = c->parent->states[0].view->size;
+	if (c->size > LIMIT_DISK_SIZE)
+		return err_set(
+			e, EFBIG, "%s: a disk of %" PRIu64 " bytes is too large", c->path, c->size);
+	return 0;
+}
+
+static int sync_all(struct creation *c, struct err *e)
+{
+	int r = io_sync(c->io, e);
+
+	for (size_t i = 0; r == 0 && i < c->nparts; i++)
+		r = io_sync(c->parts[i], e);
+	return r;
+}
+
+static int create(struct creation *c, struct err *e)
+{
+	bool replace = c->request->replace;
+	int r = make_file(c->path, replace, &c->io, e);
+
+	if (r == 0)
+		r = c->format->create(c, e);
+	if (r < 0 && c->io)
+		err_in(e, "%s", c->path);
+	if (r == 0)
+		r = sync_all(c, e);
+	for (size_t i = 0; i < c->nparts; i++)
+		end_file(c->parts[i], r == 0, replace);
+	end_file(c->io, r == 0, replace);
+	free(c->parts);
+	return r;
+}
+
+int image_create(const struct format *format, const char *path, const struct create_request *r,
+	struct err *e)
+{
+	struct creation c = {.format = format, .request = r, .path = path};
+	struct image *parent = NULL;
+	int ret;
+
+	if (!format->create)
+		return err_set(
+			e, ENOTSUP, "images of the format %s cannot be created", format->name);
+	ret = check_words(format, r, e);
+	if (ret == 0 && r->backing && !format->can_back)
+		ret = err_set(e, ENOTSUP,
+			"images of the format %s are created without a backing file", format->name);
+	if (ret == 0 && r->backing && !r->unchecked)
+		ret = open_backing(&c, &parent, e);
+	if (ret == 0)
+		ret = choose_size(&c, e);
+	if (ret == 0)
+		ret = create(&c, e);
+	image_close(parent);
+	return ret;
+}

@@ -1,0 +1,90 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* create.h - making new, empty images.
+ *
+ * The core takes the words apart by the table of the format, makes and locks the file and opens the
+ * backing file; the driver writes what an empty image of its format is.  One thread.
+ */
+#ifndef VDISK_CREATE_H
+#define VDISK_CREATE_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+struct creation;
+struct err;
+struct format;
+struct image;
+struct image_options;
+struct io;
+
+/* What an option takes. */
+enum create_kind {
+	CREATE_SIZE,   /* bytes, with a suffix: 64k */
+	CREATE_NUMBER, /* as it is */
+	CREATE_FLAG,   /* on, off */
+	CREATE_WORD,   /* one of a list */
+	CREATE_TEXT,
+};
+
+/* One option of a format, with qemu-img's name where it has one.  size, backing_file and
+ * backing_fmt are the request's, not in tables. */
+struct create_option {
+	const char *name; /* NULL ends a table */
+	enum create_kind kind;
+	const char *help;
+	const char *standard;     /* the value when none is given, as a word; NULL: none */
+	const char *const *words; /* CREATE_WORD: NULL-terminated */
+};
+
+#define CREATE_NO_SIZE UINT64_MAX
+
+/* What is asked for; borrowed. */
+struct create_request {
+	uint64_t size;              /* of the disk; CREATE_NO_SIZE: that of the backing file */
+	const char *backing;        /* as the image shall name it; NULL: none */
+	const char *backing_format; /* goes with backing */
+	bool unchecked;             /* the backing file is not looked at; size must be given */
+	const char *const *options; /* "name=value", NULL-terminated; NULL: none */
+	bool replace;               /* a file that is there, and that nobody uses, is replaced */
+	const struct image_options *how; /* the backing file is opened with */
+};
+
+/* Makes the image path.  On failure no new file is left behind; one that was replaced is empty.
+ * EEXIST: there is a file and it shall not be replaced. */
+int image_create(const struct format *format, const char *path, const struct create_request *r,
+	struct err *e);
+
+/* "64k", "1.5G": bytes, with the suffixes of qemu-img, powers of 1024.  -EINVAL, -ERANGE, without
+ * a sentence. */
+int create_parse_size(const char *text, uint64_t *bytes);
+
+/* For drivers, in format->create. */
+
+/* An image in the making. */
+struct creation {
+	const struct format *format;
+	const struct create_request *request;
+	struct io *io;              /* the new file: empty, writable, locked */
+	const char *path;           /* as it was given */
+	uint64_t size;              /* of the disk */
+	const struct image *parent; /* the backing file, opened; NULL: none, or unchecked */
+	struct io **parts;          /* private */
+	size_t nparts;
+};
+
+/* The value of an option as it was given or as the standard is, checked to be of its kind; NULL:
+ * neither.  For all kinds; the others are for theirs. */
+const char *create_text(const struct creation *c, const char *name);
+uint64_t create_number(const struct creation *c, const char *name, uint64_t otherwise);
+bool create_flag(const struct creation *c, const char *name);
+bool create_is(const struct creation *c, const char *name, const char *word);
+
+/* A second file of the image, in its directory, made as the first one was; closed by the core. */
+int create_part(struct creation *c, const char *name, struct io **io, struct err *e);
+
+/* Preallocation: gives room to [pos, pos+len) of the file, which reads as zeroes.  full: by
+ * writing, else by asking the host for it. */
+int create_preallocate(struct io *io, uint64_t pos, uint64_t len, bool full, struct err *e);
+
+#endif

@@ -1,0 +1,160 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include <errno.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "create.h"
+#include "err.h"
+#include "format.h"
+#include "unit.h"
+#include "view.h"
+
+static int make(const char *path, const struct create_request *r, struct err *e)
+{
+	return image_create(format_find("raw"), path, r, e);
+}
+
+START_TEST(sizes)
+{
+	static const struct {
+		const char *text;
+		uint64_t bytes;
+	} good[] = {
+		{"0", 0},
+		{"512", 512},
+		{"64k", 65536},
+		{"64K", 65536},
+		{"1M", 1 << 20},
+		{"1.5G", UINT64_C(1610612736)},
+		{"10b", 10},
+		{"2T", UINT64_C(2) << 40},
+		{"7E", UINT64_C(7) << 60},
+	};
+	static const char *const bad[] = {"", "k", "-1", "1x", "1kk", "0x10", " 1", "nan"};
+	uint64_t bytes;
+
+	for (size_t i = 0; i < COUNT(good); i++) {
+		ck_assert_int_eq(create_parse_size(good[i].text, &bytes), 0);
+		ck_assert_uint_eq(bytes, good[i].bytes);
+	}
+	for (size_t i = 0; i < COUNT(bad); i++)
+		ck_assert_int_eq(create_parse_size(bad[i], &bytes), -EINVAL);
+	ck_assert_int_eq(create_parse_size("8E", &bytes), -ERANGE);
+}
+END_TEST
+
+START_TEST(raw_has_its_size)
+{
+	struct image_options o = options_new();
+	struct create_request r = {.size = 12345, .how = &o};
+	struct err e = ERR_INIT;
+	struct stat st;
+
+	ck_assert_ok(make("a.raw", &r, &e), &e);
+	ck_assert_int_eq(stat("a.raw", &st), 0);
+	ck_assert_int_eq(st.st_size, 12345);
+	ck_assert_int_eq(st.st_blocks, 0);
+	options_free(&o);
+}
+END_TEST
+
+START_TEST(preallocated)
+{
+	static const char *const words[] = {"preallocation=falloc", "preallocation=full"};
+	struct err e = ERR_INIT;
+	struct stat st;
+
+	for (size_t i = 0; i < COUNT(words); i++) {
+		const char *options[] = {words[i], NULL};
+		struct create_request r = {.size = 1 << 20, .options = options, .replace = true};
+
+		ck_assert_ok(make("a.raw", &r, &e), &e);
+		ck_assert_int_eq(stat("a.raw", &st), 0);
+		ck_assert_int_eq(st.st_size, 1 << 20);
+		ck_assert_int_ge(st.st_blocks, (1 << 20) / 512);
+	}
+}
+END_TEST
+
+START_TEST(words_are_checked)
+{
+	static const struct {
+		const char *word, *text;
+	} bad[] = {
+		{"cluster_size=64k", "has no option \"cluster_size\""},
+		{"preallocation=lots", "there is no such preallocation"},
+		{"preallocation", "there is no such preallocation"},
+	};
+
+	for (size_t i = 0; i < COUNT(bad); i++) {
+		const char *options[] = {bad[i].word, NULL};
+		struct create_request r = {.size = 512, .options = options};
+		struct err e = ERR_INIT;
+
+		ck_assert_fails(make("a.raw", &r, &e), EINVAL, &e, bad[i].text);
+		ck_assert_int_ne(access("a.raw", F_OK), 0);
+	}
+}
+END_TEST
+
+START_TEST(a_file_is_replaced_only_when_asked)
+{
+	struct create_request r = {.size = 512};
+	struct err e = ERR_INIT;
+
+	write_text("a.raw", "precious");
+	ck_assert_fails(make("a.raw", &r, &e), EEXIST, &e, "a.raw: File exists");
+	ck_assert_int_eq(access("a.raw", F_OK), 0);
+	r.replace = true;
+	ck_assert_ok(make("a.raw", &r, &e), &e);
+}
+END_TEST
+
+START_TEST(nor_one_that_is_in_use)
+{
+	struct image_options o = options_new();
+	struct create_request r = {.size = 512, .replace = true};
+	struct err e = ERR_INIT;
+	struct image *img;
+	struct stat st;
+
+	write_text("a.raw", "precious");
+	o.format = "raw";
+	ck_assert_ok(image_open("a.raw", &o, &img, &e), &e);
+	ck_assert_fails(make("a.raw", &r, &e), EBUSY, &e, "a.raw: in use");
+	ck_assert_int_eq(stat("a.raw", &st), 0);
+	ck_assert_int_eq(st.st_size, 8);
+	image_close(img);
+	options_free(&o);
+}
+END_TEST
+
+START_TEST(sizes_are_needed_and_bounded)
+{
+	struct create_request r = {.size = CREATE_NO_SIZE};
+	struct err e = ERR_INIT;
+
+	ck_assert_fails(make("a.raw", &r, &e), EINVAL, &e, "needs a size");
+	r.size = UINT64_C(1) << 63;
+	ck_assert_fails(make("a.raw", &r, &e), EFBIG, &e, "too large");
+	r.size = 512;
+	r.backing = "b.raw";
+	ck_assert_fails(make("a.raw", &r, &e), ENOTSUP, &e, "without a backing file");
+}
+END_TEST
+
+Suite *create_suite(void)
+{
+	TCase *tc = tcase_create("create");
+
+	use_temp_dir(tc);
+	tcase_add_test(tc, sizes);
+	tcase_add_test(tc, raw_has_its_size);
+	tcase_add_test(tc, preallocated);
+	tcase_add_test(tc, words_are_checked);
+	tcase_add_test(tc, a_file_is_replaced_only_when_asked);
+	tcase_add_test(tc, nor_one_that_is_in_use);
+	tcase_add_test(tc, sizes_are_needed_and_bounded);
+	return suite_of("create", tc);
+}
