@@ -37,6 +37,9 @@ struct format {
 	const char *const *suffixes; /* NULL-terminated, without the dot; the first one is ours */
 	const char *bundle; /* a directory with a file of this name is one image; or NULL */
 
+	bool has_parents;   /* an image may be based on another */
+	bool has_snapshots; /* an image may hold other states than the live one */
+
 	bool records_parent_format; /* at least when qemu-img is asked to */
 	bool records_raw_parent;    /* its parent is an image of some format unless it says raw */
 
@@ -66,6 +69,10 @@ struct format {
 
 /* All formats. */
 extern const struct format *const *const formats; /* NULL-terminated */
+
+/* What can be done with images of a format, as words for people: "read, parents, snapshots". */
+#define FORMAT_ABILITIES 80
+void format_abilities(const struct format *f, char text[FORMAT_ABILITIES]);
 
 /* By name, or NULL.  Knows the other names that images use for one format ("vhd" is "vpc"). */
 const struct format *format_find(const char *name);

@@ -295,6 +295,7 @@ const struct format parallels_format = {
 	.name = "parallels",
 	.title = "Parallels disk",
 	.suffixes = suffixes,
+	.has_snapshots = true,
 	.bundle = PARALLELS_DESCRIPTOR,
 	.probe = parallels_probe,
 	.open = parallels_open,

@@ -253,6 +253,7 @@ const struct format qcow_format = {
 	.name = "qcow",
 	.title = "QEMU copy-on-write image, version 1",
 	.suffixes = suffixes,
+	.has_parents = true,
 	.probe = qcow_probe,
 	.open = qcow_open,
 	.facts = qcow_facts,

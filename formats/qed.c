@@ -221,6 +221,7 @@ const struct format qed_format = {
 	.name = "qed",
 	.title = "QEMU enhanced disk",
 	.suffixes = suffixes,
+	.has_parents = true,
 	.records_raw_parent = true,
 	.probe = qed_probe,
 	.open = qed_open,

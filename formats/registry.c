@@ -47,6 +47,24 @@ const struct format *format_find(const char *name)
 	return NULL;
 }
 
+void format_abilities(const struct format *f, char text[FORMAT_ABILITIES])
+{
+	const struct {
+		const char *word;
+		bool can;
+	} abilities[] = {
+		{"parents", f->has_parents},
+		{"snapshots", f->has_snapshots},
+		{"check", f->check != NULL},
+		{"write", f->start_writing != NULL},
+	};
+	size_t n = snprintf(text, FORMAT_ABILITIES, "read");
+
+	for (size_t i = 0; i < sizeof abilities / sizeof abilities[0]; i++)
+		if (abilities[i].can)
+			n += snprintf(text + n, FORMAT_ABILITIES - n, ", %s", abilities[i].word);
+}
+
 static bool has_suffix(const struct format *f, const char *suffix)
 {
 	for (const char *const *s = f->suffixes; s && *s; s++)

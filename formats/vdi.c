@@ -288,6 +288,7 @@ const struct format vdi_format = {
 	.name = "vdi",
 	.title = "VirtualBox disk image",
 	.suffixes = suffixes,
+	.has_parents = true,
 	.probe = vdi_probe,
 	.open = vdi_open,
 	.check_parent = family_check_parent,

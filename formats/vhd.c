@@ -472,6 +472,7 @@ const struct format vhd_format = {
 	.name = "vpc",
 	.title = "Virtual PC and Hyper-V disk (VHD)",
 	.suffixes = suffixes,
+	.has_parents = true,
 	.probe = vhd_probe,
 	.open = vhd_open,
 	.check_parent = vhd_check_parent,

@@ -157,6 +157,7 @@ const struct format vhdx_format = {
 	.name = "vhdx",
 	.title = "Hyper-V disk (VHDX)",
 	.suffixes = suffixes,
+	.has_parents = true,
 	.probe = vhdx_probe,
 	.open = vhdx_open,
 	.check_parent = vhdx_check_parent,

@@ -485,6 +485,7 @@ const struct format vmdk_format = {
 	.name = "vmdk",
 	.title = "VMware virtual disk",
 	.suffixes = suffixes,
+	.has_parents = true,
 	.probe = vmdk_probe,
 	.open = vmdk_open,
 	.check_parent = vmdk_check_parent,

@@ -7,6 +7,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <sys/sysinfo.h>
 
 #include "bytes.h"
@@ -120,7 +121,7 @@ static const char usage[] =
 	"Options:\n"
 	"    -h, --help             this text\n"
 	"    -V, --version          the version\n"
-	"    --list-formats         the image formats that can be read\n"
+	"    --list-formats         the image formats and what can be done with each\n"
 	"    -f                     stay in the foreground\n"
 	"    -d, -o debug           show what the kernel asks (implies -f)\n"
 	"    -s                     one worker thread\n"
@@ -197,6 +198,17 @@ static int take_name(struct options *o, const char *arg)
 	return *name ? 0 : complain("out of memory");
 }
 
+/* "threads" for "threads=N" is no unknown option. */
+static int refuse_option(const char *arg)
+{
+	size_t n = strlen(arg);
+
+	for (const struct fuse_opt *known = spec; known->templ; known++)
+		if (strncmp(known->templ, arg, n) == 0 && known->templ[n] == '=')
+			return complain("option \"%s\" wants a value: %s=...", arg, arg);
+	return complain("unknown option \"%s\"; vdiskfs --help lists them", arg);
+}
+
 static int refuse_writing(const char *option)
 {
 	return complain("-o %s: writing is not supported, images are shown read-only", option);
@@ -228,7 +240,7 @@ static int take_option(void *data, const char *arg, int key, struct fuse_args *o
 	default:
 		if (strncmp(arg, "x-", 2) == 0 || strncmp(arg, "X-", 2) == 0)
 			return 0; /* remarks in fstab for other programs */
-		return complain("unknown option \"%s\"; vdiskfs --help lists them", arg);
+		return refuse_option(arg);
 	}
 }
 
@@ -311,6 +323,20 @@ static int check_rw(const struct options *o)
 	return o->rw && !o->mount_words ? refuse_writing("rw") : 0;
 }
 
+/* A directory that is not there would help with nothing, and nobody would know why. */
+static int check_directories(const struct words *words, const char *option)
+{
+	for (size_t i = 0; i < words->n; i++) {
+		struct stat st;
+
+		if (stat(words->v[i], &st) < 0)
+			return complain("%s=%s: %s", option, words->v[i], strerror(errno));
+		if (!S_ISDIR(st.st_mode))
+			return complain("%s=%s: not a directory", option, words->v[i]);
+	}
+	return 0;
+}
+
 static int check_names(const struct options *o)
 {
 	if (!o->image)
@@ -329,8 +355,12 @@ static int take_max_read(struct options *o)
 
 static void list_formats(void)
 {
-	for (const struct format *const *f = formats; *f; f++)
-		printf("%-9s %s\n", (*f)->name, (*f)->title);
+	char abilities[FORMAT_ABILITIES];
+
+	for (const struct format *const *f = formats; *f; f++) {
+		format_abilities(*f, abilities);
+		printf("%-9s  %-36s  %s\n", (*f)->name, (*f)->title, abilities);
+	}
 }
 
 static enum options_verdict answer(const struct options *o)
@@ -356,7 +386,9 @@ enum options_verdict options_parse(struct options *o, int argc, char **argv)
 	verdict = answer(o);
 	if (verdict == OPTIONS_MOUNT &&
 		(check_names(o) < 0 || check_rw(o) < 0 || take_sandbox(o) < 0 ||
-			take_cache(o) < 0 || take_threads(o) < 0 || take_max_read(o) < 0))
+			take_cache(o) < 0 || take_threads(o) < 0 || take_max_read(o) < 0 ||
+			check_directories(&o->allow, "allow") < 0 ||
+			check_directories(&o->search, "search") < 0))
 		return OPTIONS_BAD;
 	return verdict;
 }

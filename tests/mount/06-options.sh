@@ -30,6 +30,7 @@ for o in -V --version; do
 	check "$o is that of the Makefile" grep -qx "vdiskfs $version" told
 done
 check "--list-formats" tells --list-formats
+check "--list-formats tells what each can do" eval '! grep -v "  read" told'
 for f in raw qcow2 vmdk vdi vpc vhdx luks qcow qed parallels bochs; do
 	check "--list-formats has $f" grep -q "^$f  *[A-Za-z]" told
 done
@@ -83,6 +84,13 @@ check "unknown long option" denied "\-\-frobnicate" --frobnicate "$image" "$dir"
 check "unknown letter" denied "\-x" -x "$image" "$dir"
 check "unknown word" denied "frobnicate" -o frobnicate "$image" "$dir"
 check "unknown word in a list" denied "frobnicate" "$image" "$dir" -o ro,frobnicate=1,threads=2
+for word in allow search format snapshot passphrase-file sandbox cache threads; do
+	check "$word without a value" denied "\"$word\" wants a value" -o $word "$image" "$dir"
+done
+for word in allow search; do
+	check "$word=DIR that is not there" denied "$word=/no/where: No such" -o $word=/no/where "$image" "$dir"
+	check "$word=FILE" denied "$word=.*: not a directory" -o $word="$image" "$image" "$dir"
+done
 check "rw" denied "rw.*not supported" -o rw "$image" "$dir"
 check "cow" denied "cow.*not supported" -o cow "$image" "$dir"
 check "cow=FILE" denied "cow.*not supported" "$image" "$dir" -o "cow=$W/cow.qcow2"
@@ -195,6 +203,9 @@ check "help and manual list the same words" same_lists of_help of_manual
 check "help and README list the same words" same_lists of_help of_readme
 check "help and manual list the same letters" same_lists letters_of_help letters_of_manual
 
-formats_listed() { "$VDISKFS" --list-formats | awk '{ print $1 }' | sort; }
-formats_of_readme() { sed -nE '/^\| *format/,/^$/s/^\| *`([a-z0-9]+)`.*/\1/p' "$top/README.md" | sort; }
+# Names, titles and abilities.
+formats_listed() { "$VDISKFS" --list-formats | sed 's/   */|/g' | sort; }
+formats_of_readme() {
+	sed -nE '/^\| *format/,/^$/s/^\| *`([a-z0-9]+)` \| ([^|]*) \| ([^|]*) \|.*/\1|\2|\3/p' "$top/README.md" | sort
+}
 check "README's table of formats is --list-formats" same_lists formats_listed formats_of_readme
