@@ -14,6 +14,8 @@ PREFIX     ?= /usr/local
 BINDIR     ?= $(PREFIX)/bin
 MANDIR     ?= $(PREFIX)/share/man
 COMPDIR    ?= $(PREFIX)/share/bash-completion/completions
+ZSHDIR     ?= $(PREFIX)/share/zsh/site-functions
+FISHDIR    ?= $(PREFIX)/share/fish/vendor_completions.d
 INSTALL    ?= install
 PKG_CONFIG ?= pkg-config
 CLANG      ?= clang
@@ -49,6 +51,7 @@ unit_libs   = $(eval unit_libs := $$(shell $(PKG_CONFIG) --libs $(UNITLIBS)))$(u
 FORMATS := $(wildcard formats/*.c)
 FUSE    := $(wildcard fuse/*.c)
 TREE    := $(addprefix fuse/,log.c names.c node.c source.c tree.c tree-fill.c) # what unit tests can link
+TOOLS   := $(wildcard tools/*.c)
 UNIT    := $(wildcard tests/unit/*.c) tests/images/luks-make.c
 IMAGES  := $(wildcard tests/images/*.c)
 SHIM    := tests/mount/failread.c
@@ -57,7 +60,7 @@ FUZZ    := $(wildcard tests/fuzz/fuzz_*.c)
 
 obj = $(patsubst %.c,$(B)/%.o,$(1))
 LIB := $(B)/libvdisk.a
-PROGRAMS := $(B)/vdiskfs
+PROGRAMS := $(B)/vdiskfs $(B)/vdisk
 TESTPROGRAMS := $(B)/unit $(B)/mkimage $(patsubst %.c,$(B)/%,$(HELPERS)) \
 	$(patsubst %.c,$(B)/%.so,$(SHIM))
 
@@ -66,6 +69,10 @@ all: $(PROGRAMS)
 $(B)/vdiskfs: $(call obj,$(FUSE)) $(LIB)
 	$(call say,LINK,$@)
 	$(Q)$(CC) $(ALL_LDFLAGS) -o $@ $^ $(pkg_libs) -Wl,--push-state,--no-as-needed -lgcc_s -Wl,--pop-state
+
+$(B)/vdisk: $(call obj,$(TOOLS)) $(LIB)
+	$(call say,LINK,$@)
+	$(Q)$(CC) $(ALL_LDFLAGS) -o $@ $^ $(pkg_libs)
 
 $(LIB): $(call obj,$(FORMATS))
 	$(call say,AR,$@)
@@ -131,22 +138,26 @@ bench: ; @tests/bench/run '$(MAKE)'
 
 lint:
 	clang-format --dry-run -Werror $$(git ls-files '*.c' '*.h')
-	cppcheck -q --enable=warning,portability --suppress=ctuuninitvar --error-exitcode=1 -Iformats formats fuse
+	cppcheck -q --enable=warning,portability --suppress=ctuuninitvar --error-exitcode=1 -Iformats formats fuse tools
 	mandoc -T lint -W warning man/*.[1-9]
 
 install: all
 	$(INSTALL) -d $(DESTDIR)$(BINDIR) $(DESTDIR)$(MANDIR)/man1 $(DESTDIR)$(MANDIR)/man5 \
-		$(DESTDIR)$(COMPDIR)
+		$(DESTDIR)$(COMPDIR) $(DESTDIR)$(ZSHDIR) $(DESTDIR)$(FISHDIR)
 	$(INSTALL) -m 755 $(PROGRAMS) $(DESTDIR)$(BINDIR)
 	$(INSTALL) -m 644 man/*.1 $(DESTDIR)$(MANDIR)/man1
 	$(INSTALL) -m 644 man/*.5 $(DESTDIR)$(MANDIR)/man5
 	$(INSTALL) -m 644 fuse/vdiskfs.bash-completion $(DESTDIR)$(COMPDIR)/vdiskfs
+	$(B)/vdisk completion bash > $(DESTDIR)$(COMPDIR)/vdisk
+	$(B)/vdisk completion zsh > $(DESTDIR)$(ZSHDIR)/_vdisk
+	$(B)/vdisk completion fish > $(DESTDIR)$(FISHDIR)/vdisk.fish
 
 uninstall:
 	rm -f $(addprefix $(DESTDIR)$(BINDIR)/,$(notdir $(PROGRAMS))) \
 		$(addprefix $(DESTDIR)$(MANDIR)/man1/,$(notdir $(wildcard man/*.1))) \
 		$(addprefix $(DESTDIR)$(MANDIR)/man5/,$(notdir $(wildcard man/*.5))) \
-		$(DESTDIR)$(COMPDIR)/vdiskfs
+		$(DESTDIR)$(COMPDIR)/vdiskfs $(DESTDIR)$(COMPDIR)/vdisk \
+		$(DESTDIR)$(ZSHDIR)/_vdisk $(DESTDIR)$(FISHDIR)/vdisk.fish
 
 clean:
 	rm -rf build
@@ -155,4 +166,4 @@ clean:
 .DELETE_ON_ERROR:
 .SECONDARY:
 -include $(patsubst %.c,build/fuzz/%.d,$(FORMATS) $(FUZZ))
--include $(patsubst %.o,%.d,$(call obj,$(FORMATS) $(FUSE) $(UNIT) $(IMAGES) $(HELPERS)))
+-include $(patsubst %.o,%.d,$(call obj,$(FORMATS) $(FUSE) $(TOOLS) $(UNIT) $(IMAGES) $(HELPERS)))

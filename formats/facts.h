@@ -11,10 +11,14 @@
 #include <stdint.h>
 
 struct facts;
+struct io;
 
 void fact_text(struct facts *f, const char *key, const char *value);
 void fact_flag(struct facts *f, const char *key, bool value);
 void fact_number(struct facts *f, const char *key, uint64_t value);
+
+/* The name of a file of the image. */
+void fact_file(struct facts *f, const char *key, const struct io *io);
 
 /* A list of objects ("extents"): fact_list gives a place to put the next object's facts. */
 struct facts *fact_list(struct facts *f, const char *key);

@@ -18,6 +18,8 @@ struct creation;
 struct err;
 struct facts;
 struct image;
+struct measured;
+struct view;
 
 /* What probes look at: the first and the last bytes of a file and its name. */
 #define PEEK_TAIL 512
@@ -65,6 +67,9 @@ struct format {
 	void (*facts)(const struct image *img, struct facts *f);
 	/* As image_check.  NULL: there is nothing that could be wrong, or be seen to be. */
 	int (*check)(struct image *img, unsigned repair, struct check_report *r, struct err *e);
+	/* How large a file becomes that holds disk, or an empty disk of size bytes if that is
+	 * NULL. */
+	int (*measure)(const struct view *disk, uint64_t size, struct measured *m, struct err *e);
 };
 
 /* All formats. */

@@ -260,11 +260,12 @@ int image_from_io(struct io *io, const struct image_options *o, const struct ope
 	}
 	img->opts = o;
 	img->io = io;
+	img->stored = io->stored;
 	io->cache = o->cache;
 	r = take_after(img, how, e);
 	if (r == 0)
 		img->format = how->format ? named_format(how->format, io, e)
-					  : guess_format(io, how->is_disk, e);
+					  : guess_format(io, how->is_disk || o->any_is_raw, e);
 	r = img->format ? open_format(img, e) : -e->code;
 	if (r < 0) {
 		image_free(img);
@@ -381,8 +382,10 @@ int image_open_part(
 	if (r < 0) {
 		io_unref(*io);
 		*io = NULL;
+		return r;
 	}
-	return r;
+	img->stored += (*io)->stored;
+	return 0;
 }
 
 void image_warn(const struct image *img, const char *fmt, ...)
@@ -460,6 +463,7 @@ struct state *image_add_state(
 		return NULL;
 	}
 	new.view = view;
+	new.icount = -1;
 	img->states[img->nstates] = new;
 	return &img->states[img->nstates++];
 }
@@ -470,6 +474,22 @@ const char *image_basename(const struct image *img)
 	const char *slash = strrchr(name, '/');
 
 	return slash ? slash + 1 : name;
+}
+
+char *image_file_name(const struct image *img, const char *name, const struct io *io)
+{
+	size_t n = img->dir ? strlen(img->dir) : 0;
+	const char *slash = strrchr(name, '/');
+	char *path;
+
+	if (io == img->io)
+		return strdup(name);
+	if (n == 0 || strncmp(io->name, img->dir, n) != 0 || io->name[n] != '/')
+		return strdup(io->name);
+	return asprintf(&path, "%.*s%s", slash ? (int)(slash + 1 - name) : 0, name,
+		       io->name + n + 1) < 0
+		       ? NULL
+		       : path;
 }
 
 size_t image_depth(const struct image *img)

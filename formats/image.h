@@ -35,6 +35,7 @@ struct image_options {
 	bool nosnapshots;               /* do not look at the table of internal snapshots */
 	bool ignore_parent_id;          /* take a parent that changed since the child was made */
 	const struct secret *secrets;   /* passphrases to try on each image; NULL: none */
+	bool any_is_raw;                /* what no format claims is a disk: the user says so */
 	bool nolock;                    /* of parts: only a look at what the image is */
 	struct cache *cache;            /* required */
 	struct codec *codec;            /* required */
@@ -49,6 +50,7 @@ struct state {
 	char *name;           /* bytes as the image has them, NUL-terminated; NULL for live */
 	struct timespec when; /* taken at; of live: the file's mtime */
 	uint64_t vm_clock;    /* nanoseconds that the guest had run */
+	int64_t icount;       /* instructions that it had run; -1: not counted */
 	struct view *view;    /* the disk */
 	struct view *vmstate; /* the saved machine state, or NULL */
 };
@@ -59,10 +61,11 @@ struct image {
 	struct io *io;
 	bool writable;         /* it shall be written: what the driver opens, too */
 	struct writer *writer; /* of a writable image, once it is open */
-	struct image *parent;  /* opened by the core, never by a driver */
-	char *path;            /* of the file, absolute and without links; NULL: not a file */
-	char *dir;             /* where names in this image start from; NULL: likewise */
-	const char *root;      /* dir of the image that the user named: the fence round all names */
+	uint64_t stored;      /* bytes that the host has allocated for it: io and its other files */
+	struct image *parent; /* opened by the core, never by a driver */
+	char *path;           /* of the file, absolute and without links; NULL: not a file */
+	char *dir;            /* where names in this image start from; NULL: likewise */
+	const char *root;     /* dir of the image that the user named: the fence round all names */
 	char *machine_dir; /* what is above root when that is a folder of snapshots: the fence of a
 			    * search by id, told by that search; NULL: root is */
 	bool guessed; /* a parent whose format its child does not record: it may name no file */
@@ -126,6 +129,10 @@ struct state *image_add_state(
 
 /* The last part of the image's file name. */
 const char *image_basename(const struct image *img);
+
+/* What io, a file of img, is called where img is called name: neighbours are called alike.
+ * malloc'ed, or NULL without memory. */
+char *image_file_name(const struct image *img, const char *name, const struct io *io);
 
 /* The number of images from img down, 1 without a parent. */
 size_t image_depth(const struct image *img);

@@ -18,7 +18,9 @@
 /* Where facts go: the object of the format (or one inside of it) and the image's. */
 struct facts {
 	struct json_object *data, *image;
-	struct facts *more; /* those of objects inside, to be freed with their parent */
+	const struct image *img;
+	const char *filename; /* what img is called */
+	struct facts *more;   /* those of objects inside, to be freed with their parent */
 };
 
 /* JSON is UTF-8; names in images need not be.  A byte that is not becomes U+FFFD. */
@@ -89,6 +91,14 @@ void fact_encrypted(struct facts *f)
 	add_flag(f->image, "encrypted", true);
 }
 
+void fact_file(struct facts *f, const char *key, const struct io *io)
+{
+	char *name = image_file_name(f->img, f->filename, io);
+
+	add_text(f->data, key, name ? name : io->name);
+	free(name);
+}
+
 static struct facts *new_object(struct facts *f)
 {
 	struct facts *inner = calloc(1, sizeof *inner);
@@ -97,6 +107,8 @@ static struct facts *new_object(struct facts *f)
 		abort(); /* as json-c does */
 	inner->data = json_object_new_object();
 	inner->image = f->image;
+	inner->img = f->img;
+	inner->filename = f->filename;
 	inner->more = f->more;
 	f->more = inner;
 	return inner;
@@ -137,6 +149,8 @@ static struct json_object *snapshot_object(const struct state *s)
 {
 	struct json_object *o = json_object_new_object();
 
+	if (s->icount >= 0)
+		add_number(o, "icount", (uint64_t)s->icount);
 	add_number(o, "vm-clock-nsec", s->vm_clock % 1000000000);
 	add_text(o, "name", s->name);
 	add_number(o, "date-sec", s->when.tv_sec);
@@ -147,31 +161,29 @@ static struct json_object *snapshot_object(const struct state *s)
 	return o;
 }
 
-static void add_snapshots(struct json_object *o, const struct image *img)
+struct json_object *info_snapshots(const struct image *img)
 {
-	struct json_object *list;
+	struct json_object *list = json_object_new_array();
 
-	if (img->nstates < 2)
-		return;
-	list = json_object_new_array();
 	for (size_t i = 1; i < img->nstates; i++)
 		json_object_array_add(list, snapshot_object(&img->states[i]));
-	json_object_object_add(o, "snapshots", list);
+	return list;
 }
 
-static void add_backing(struct json_object *o, const struct image *img)
+static void add_backing(struct json_object *o, const struct image *img, const char *backing)
 {
 	if (img->parent_name)
 		add_text(o, "backing-filename", img->parent_name);
-	if (img->parent)
-		add_text(o, "full-backing-filename", img->parent->io->name);
+	if (backing)
+		add_text(o, "full-backing-filename", backing);
 	if (img->parent_format)
 		add_text(o, "backing-filename-format", img->parent_format);
 }
 
-static void add_facts(struct json_object *o, const struct image *img)
+static void add_facts(struct json_object *o, const struct image *img, const char *filename)
 {
-	struct facts f = {.data = json_object_new_object(), .image = o};
+	struct facts f = {
+		.data = json_object_new_object(), .image = o, .img = img, .filename = filename};
 	struct json_object *specific = json_object_new_object();
 
 	add_flag(o, "dirty-flag", false);
@@ -186,30 +198,45 @@ static void add_facts(struct json_object *o, const struct image *img)
 		json_object_put(specific);
 }
 
-char *info_json(const struct image *img, size_t state, struct err *e)
+struct json_object *info_object(
+	const struct image *img, size_t state, const char *filename, const char *backing)
 {
 	struct json_object *o = json_object_new_object();
-	const char *text;
-	char *copy = NULL;
 
-	add_text(o, "filename", img->path ? img->path : img->io->name);
+	add_text(o, "filename", filename);
 	if (img->package)
 		add_text(o, "package", package_path(img->package));
 	add_text(o, "format", img->format->name);
 	add_number(o, "virtual-size", img->states[state].view->size);
-	add_number(o, "actual-size", img->io->stored);
-	add_facts(o, img);
-	add_backing(o, img);
+	add_number(o, "actual-size", img->stored);
+	add_facts(o, img, filename);
+	add_backing(o, img, backing);
 	if (state > 0)
 		json_object_object_add(o, "snapshot", snapshot_object(&img->states[state]));
-	else
-		add_snapshots(o, img);
-	text = json_object_to_json_string_ext(o,
+	else if (img->nstates > 1)
+		json_object_object_add(o, "snapshots", info_snapshots(img));
+	return o;
+}
+
+char *info_text(struct json_object *o, struct err *e)
+{
+	const char *text = json_object_to_json_string_ext(o,
 		JSON_C_TO_STRING_PRETTY | JSON_C_TO_STRING_SPACED | JSON_C_TO_STRING_NOSLASHESCAPE);
+	char *copy = NULL;
+
 	if (!text || asprintf(&copy, "%s\n", text) < 0) {
 		err_nomem(e);
 		copy = NULL;
 	}
-	json_object_put(o);
 	return copy;
+}
+
+char *info_json(const struct image *img, size_t state, struct err *e)
+{
+	struct json_object *o = info_object(img, state, img->path ? img->path : img->io->name,
+		img->parent ? img->parent->io->name : NULL);
+	char *text = info_text(o, e);
+
+	json_object_put(o);
+	return text;
 }

@@ -7,8 +7,21 @@
 
 struct err;
 struct image;
+struct json_object;
 
-/* The text for one state of the image (0 live), ending in a newline; malloc'ed; NULL on failure. */
+/* One state of the image (0 live) as an object for json-c, which is the caller's to put.  filename
+ * is what it shall be called, backing its parent's file, NULL: not known. */
+struct json_object *info_object(
+	const struct image *img, size_t state, const char *filename, const char *backing);
+
+/* The same as text with the absolute paths of the files, ending in a newline; malloc'ed; NULL on
+ * failure. */
 char *info_json(const struct image *img, size_t state, struct err *e);
+
+/* Any object or list, likewise. */
+char *info_text(struct json_object *o, struct err *e);
+
+/* The list of its snapshots, perhaps an empty one. */
+struct json_object *info_snapshots(const struct image *img);
 
 #endif

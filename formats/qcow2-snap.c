@@ -17,15 +17,18 @@
 #include "qcow2.h"
 #include "view.h"
 
-#define ENTRY_EXTRA 16u /* what of the extra data we understand */
+#define ENTRY_EXTRA 24u /* what of the extra data we understand */
 
-/* Extra data grew over time: 8 bytes bring the long VM state size, 16 the disk size too. */
+/* Extra data grew over time: 8 bytes bring the long VM state size, 16 the disk size, 24 the count of
+ * instructions. */
 static void decode_extra(struct qcow2_snapshot *s, const unsigned char *p)
 {
 	if (s->extra_len >= 8)
 		s->vmstate_size = load_be64(p);
 	if (s->extra_len >= 16)
 		s->disk_size = load_be64(p + 8) & ~(uint64_t)511;
+	if (s->extra_len >= 24)
+		s->icount = (int64_t)load_be64(p + 16);
 }
 
 static void decode_fixed(struct qcow2_snapshot *s, const unsigned char *p)
@@ -50,7 +53,7 @@ int qcow2_snapshot_read(
 
 	if (r < 0)
 		return r;
-	*s = (struct qcow2_snapshot){.pos = pos, .disk_size = q->size};
+	*s = (struct qcow2_snapshot){.pos = pos, .disk_size = q->size, .icount = -1};
 	decode_fixed(s, raw);
 	decode_extra(s, raw + QCOW2_SNAPSHOT_FIXED);
 	if (s->extra_len > QCOW2_MAX_SNAPSHOT_EXTRA)
@@ -134,6 +137,7 @@ static int add_named(struct image *img, const struct qcow2 *q, const struct qcow
 	}
 	state->when = s->when;
 	state->vm_clock = s->vm_clock;
+	state->icount = s->icount;
 	if (s->vmstate_size == 0)
 		return 0;
 	state->vmstate = vmstate_view(q, s, e);

@@ -269,4 +269,5 @@ const struct format qcow2_format = {
 	.close = qcow2_close,
 	.facts = qcow2_facts,
 	.check = qcow2_check,
+	.measure = qcow2_measure,
 };

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* qcow2.h - private to the qcow2 driver: qcow2.c opens, qcow2-header.c decodes the header,
- * qcow2-map.c walks the tables, qcow2-snap.c finds the snapshots, qcow2-crypt.c the key.
+ * qcow2-map.c walks the tables, qcow2-snap.c finds the snapshots, qcow2-crypt.c the key,
+ * qcow2-measure.c tells sizes of images to come.
  *
  * Section numbers are those of the published format, QEMU's docs/interop/qcow2.
  */
@@ -24,6 +25,7 @@ struct extent;
 struct facts;
 struct image;
 struct io;
+struct measured;
 struct view;
 
 #define QCOW2_MAGIC           0x514649fbu
@@ -157,6 +159,7 @@ struct qcow2_snapshot {
 	uint16_t id_len, name_len;
 	struct timespec when;
 	uint64_t vm_clock;
+	int64_t icount; /* -1: not counted */
 	uint64_t vmstate_size;
 	uint64_t disk_size;
 	uint32_t extra_len;
@@ -171,6 +174,8 @@ int qcow2_snapshot_read(
 int qcow2_snapshots_read(struct image *img, const struct qcow2 *q, uint64_t *len, struct err *e);
 
 /* qcow2-check.c, as in struct format */
-int qcow2_check(struct image *img, unsigned repair, struct check_report *r, struct err *e);
+int qcow2_check(struct image *img, unsigned repair, struct check_report *r,
+	struct err *e); /* qcow2-measure.c, likewise */
+int qcow2_measure(const struct view *disk, uint64_t size, struct measured *m, struct err *e);
 
 #endif

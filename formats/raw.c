@@ -12,6 +12,7 @@
 #include "format.h"
 #include "image.h"
 #include "io.h"
+#include "measure.h"
 #include "view.h"
 #include "writer.h"
 
@@ -145,6 +146,15 @@ static const struct create_option create_options[] = {
 	{0},
 };
 
+/* A sector that is begun counts whole. */
+static int raw_measure(const struct view *disk, uint64_t size, struct measured *m, struct err *e)
+{
+	(void)disk;
+	(void)e;
+	m->full = m->required = round_up(size, 512);
+	return 0;
+}
+
 const struct format raw_format = {
 	.name = "raw",
 	.title = "flat disk or block device",
@@ -153,4 +163,5 @@ const struct format raw_format = {
 	.open = raw_open,
 	.create = raw_create,
 	.create_options = create_options,
+	.measure = raw_measure,
 };

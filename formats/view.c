@@ -57,11 +57,12 @@ int view_resolve(const struct view *v, uint64_t off, uint64_t len, struct extent
 
 		if (r < 0 || x->kind != EXTENT_BELOW)
 			return r;
-		v = v->below;
-		if (!v || x->pos >= v->size) {
+		if (!v->below || x->pos >= v->below->size) {
 			x->kind = EXTENT_ZERO;
+			x->absent = true;
 			return 0;
 		}
+		v = v->below;
 		off = x->pos;
 		len = MIN(x->len, v->size - off);
 	}

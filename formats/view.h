@@ -51,6 +51,7 @@ struct extent {
 	struct crypt *crypt; /* CRYPT */
 	bool inplace; /* the bytes may be overwritten at pos of io, also where ZERO is said */
 	const struct view *owner; /* set by the walk: the view whose map gave this */
+	bool absent; /* set by the walk: zeroes since no view of the stack says what is there */
 };
 
 struct view_ops {

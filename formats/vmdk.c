@@ -463,10 +463,13 @@ static void vmdk_facts(const struct image *img, struct facts *f)
 		struct facts *entry = fact_list(f, "extents");
 
 		fact_number(entry, "virtual-size", x->len);
-		fact_text(entry, "filename", x->io ? x->io->name : "");
-		fact_text(entry, "format", x->line->type);
+		if (x->io)
+			fact_file(entry, "filename", x->io);
+		else
+			fact_text(entry, "filename", "");
 		if (x->kind->facts)
 			x->kind->facts(x, entry);
+		fact_text(entry, "format", x->line->type);
 	}
 }
 

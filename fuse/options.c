@@ -13,6 +13,7 @@
 #include "bytes.h"
 #include "format.h"
 #include "reply.h"
+#include "size.h"
 
 #define DEFAULT_CACHE (32u << 20)
 #define MIN_CACHE     (1u << 20)
@@ -261,37 +262,19 @@ static int take_sandbox(struct options *o)
 
 static int take_cache(struct options *o)
 {
-	unsigned long long size;
-	unsigned shift;
-	char *end;
+	uint64_t size;
+	int ret;
 
 	o->cache = DEFAULT_CACHE;
 	if (!o->cache_word)
 		return 0;
-	errno = 0;
-	size = strtoull(o->cache_word, &end, 10);
-	switch (*end) {
-	case 'k':
-	case 'K':
-		shift = 10;
-		break;
-	case 'm':
-	case 'M':
-		shift = 20;
-		break;
-	case 'g':
-	case 'G':
-		shift = 30;
-		break;
-	default:
-		shift = 0;
-	}
-	if (o->cache_word[0] < '0' || o->cache_word[0] > '9' || errno || end[shift > 0] != '\0')
+	ret = size_parse(o->cache_word, &size);
+	if (ret == -EINVAL)
 		return complain("cache=%s: expected a size such as 64M", o->cache_word);
-	if (size > (SIZE_MAX / 2) >> shift || size << shift < MIN_CACHE)
+	if (ret < 0 || size > SIZE_MAX / 2 || size < MIN_CACHE)
 		return complain(
 			"cache=%s: 1M is the least, and it must fit in memory", o->cache_word);
-	o->cache = (size_t)(size << shift);
+	o->cache = (size_t)size;
 	return 0;
 }
 

@@ -17,6 +17,7 @@ here=$(cd "${0%/*}" && pwd)
 top=$(cd "$here/../.." && pwd)
 BUILD=${BUILD:-$top/build}
 VDISKFS=$BUILD/vdiskfs
+VDISK=$BUILD/vdisk
 MKIMAGE=$BUILD/mkimage
 compare=$BUILD/tests/mount/compare
 await_exit=$BUILD/tests/mount/await-exit

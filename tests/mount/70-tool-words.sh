@@ -1,0 +1,103 @@
+#!/usr/bin/env bash
+# SPDX-License-Identifier: LGPL-2.1-or-later
+# vdisk's command line: help, manual, README and completion tell of the same verbs and options, and
+# what only asks is answered on standard output.
+. "${0%/*}/functions.sh"
+
+man=$top/man/vdisk.1
+tells() {
+	"$VDISK" "$@" >told 2>told.err && [ -s told ] && [ ! -s told.err ]
+}
+fits() { ! grep -E '.{81}' told; }
+same_lists() {
+	"$1" "${@:3}" >a
+	"$2" "${@:3}" >b
+	[ -s a ] && diff a b >&2
+}
+
+for o in -h --help help; do
+	check "$o" tells $o
+	check "$o says how to call it" grep -q '^Usage: vdisk ' told
+	check "$o fits a terminal" fits
+done
+version=$(sed -n 's/^VERSION := //p' "$top/Makefile")
+for o in -V --version; do
+	check "$o" tells $o
+	check "$o is that of the Makefile" grep -qx "vdisk $version" told
+done
+check "--list-formats" tells --list-formats
+"$VDISKFS" --list-formats | awk '{ print $1 }' >known
+check "--list-formats has those of vdiskfs" eval 'diff <(awk "{ print \$1 }" told) known'
+
+verbs_of_help() { "$VDISK" --help | sed -n '/^Verbs:/,/^$/s/^    \([a-z]*\) .*/\1/p' | sort; }
+verbs_of_manual() { sed -nE 's/^\.Ss ([a-z]+) .*/\1/p' "$man" | grep -vx -e completion | sort; }
+verbs_of_readme() { grep -oE '^\| *`vdisk [a-z]+' "$top/README.md" | awk '{ print $NF }' | sort; }
+check "help and manual have the same verbs" same_lists verbs_of_help verbs_of_manual
+check "help and README have the same verbs" same_lists verbs_of_help verbs_of_readme
+
+# One option a line, "-x" or "--long".
+options_of_help() {
+	"$VDISK" "$1" --help | sed -n '/^Options:/,$p' | grep -oE -- '^    (-[a-zA-Z], )?--[a-z-]+' | grep -oE -- '--?[a-zA-Z-]+' | sort
+}
+items_of() { sed -nE "/$1/,/^\.S[sh]/s/^\.It (Fl .*)/\1/p" "$man" | grep -oE 'Fl -?[a-zA-Z-]+' | sed 's/Fl /-/'; }
+# What all verbs have and what several have stands at the beginning; of the latter only what the
+# verb has counts.
+options_of_manual() {
+	{
+		items_of "^\.Ss $1 "
+		items_of '^\.Ss Options of all verbs' | grep -xF -f <(options_of_help "$1")
+	} | sort -u
+}
+options_of_bash() { sed -n "/^	$1)/,/^		words=/s/^		words='\(.*\)' ;;/\1/p" vdisk.bash | tr -s ' ' '\n' | sed 's/=$//; /^$/d' | sort; }
+options_of_zsh() { sed -n "/^	$1)/,/;;$/p" vdisk.zsh | grep -oE -- "^			'\*--?[a-zA-Z-]+" | grep -oE -- '-.*' | sed 's/=-$//; s/-$//' | sort; }
+options_of_fish() {
+	grep -F "__fish_seen_subcommand_from $1'" vdisk.fish | grep -oE -- ' (-s [a-zA-Z]|-l [a-z-]+)' |
+		sed 's/ -s /-/; s/ -l /--/' | sort
+}
+for shell in bash zsh fish; do
+	check "completion $shell" eval '"$VDISK" completion $shell >vdisk.$shell'
+	if command -v $shell >/dev/null; then
+		check "$shell can read it" $shell -n vdisk.$shell
+	else
+		skip "$shell is not installed"
+	fi
+done
+check_not "completion of another shell" "$VDISK" completion csh
+all_listed() { sort -u <(for v in $(verbs_of_help); do options_of_help "$v"; done); }
+of_all_verbs() { items_of '^\.Ss Options of all verbs' | sort -u; }
+check "no option of all verbs is one of none" eval '! of_all_verbs | grep -vxF -f <(all_listed)'
+for v in $(verbs_of_help); do
+	check "$v --help" tells "$v" --help
+	check "help $v is the same" eval 'diff told <("$VDISK" help $v)'
+	check "$v --help fits a terminal" fits
+	check "$v: help and manual" same_lists options_of_help options_of_manual "$v"
+	for shell in bash zsh fish; do
+		check "$v: help and completion for $shell" same_lists options_of_help options_of_$shell "$v"
+	done
+done
+
+# The bash completion at work.
+
+completes() { # LINE WORD...: completing the line gives just these
+	local line=$1 got
+	shift
+	got=$(bash -c '
+		. ./vdisk.bash
+		vdisk() { "$VDISK" "$@"; }
+		compopt() { :; }
+		COMP_LINE=$1 COMP_POINT=${#1}
+		read -ra COMP_WORDS <<<"${1//=/ = }"
+		[[ $1 != *" " && $1 != *= ]] || COMP_WORDS+=("")
+		COMP_CWORD=$((${#COMP_WORDS[@]} - 1))
+		_vdisk
+		printf "%s\n" "${COMPREPLY[@]}"' -- "$line" | sort | tr '\n' ' ')
+	echo "$got" >&2
+	[ "$got" = "$(printf '%s\n' "$@" | sort | tr '\n' ' ')" ]
+}
+export VDISK
+touch one.qcow2 two.qcow2
+check "bash completes verbs" completes "vdisk com" compare
+check "and options" completes "vdisk info --back" --backing-chain
+check "and forms" completes "vdisk info --output=" human json
+check "and formats" completes "vdisk info -f qc" qcow qcow2
+check "and files" completes "vdisk info one" one.qcow2

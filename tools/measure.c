@@ -1,0 +1,66 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* measure.c - how large an image would become. */
+#include "measure.h"
+
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "args.h"
+#include "err.h"
+#include "format.h"
+#include "report.h"
+#include "run.h"
+#include "source.h"
+#include "view.h"
+
+static const struct format *output_format(const struct args *a)
+{
+	const char *name = args_value(a, OPT_OUTPUT_FORMAT);
+	const struct format *f = format_find(name ? name : "raw");
+
+	if (!f)
+		report("Unknown file format '%s'", name);
+	else if (!f->measure)
+		report("Block driver '%s' does not support size measurement", f->name);
+	return f && f->measure ? f : NULL;
+}
+
+static int print(const struct args *a, const struct view *disk, uint64_t size)
+{
+	const struct format *f = output_format(a);
+	struct measured m;
+	struct err e = ERR_INIT;
+	bool json;
+
+	if (!f || !args_want_json(a, &json))
+		return EXIT_FAILURE;
+	if (f->measure(disk, size, &m, &e) < 0)
+		return report("%s", e.text);
+	if (json)
+		printf("{\n    \"required\": %" PRIu64 ",\n    \"fully-allocated\": %" PRIu64
+		       "\n}\n",
+			m.required, m.full);
+	else
+		printf("required size: %" PRIu64 "\nfully allocated size: %" PRIu64 "\n",
+			m.required, m.full);
+	return EXIT_SUCCESS;
+}
+
+static int measure(const struct args *a, struct source *source)
+{
+	if (!source_choose(source, args_value(a, OPT_SNAPSHOT)))
+		return EXIT_FAILURE;
+	return print(a, source->state->view, source->state->view->size);
+}
+
+int run_measure(const struct args *a)
+{
+	uint64_t size = 0;
+
+	if (args_has(a, OPT_SIZE) == (a->n > 0))
+		return report("Either --size N or one filename must be specified.");
+	if (a->n > 0)
+		return source_run(a, false, measure);
+	return args_size(a, OPT_SIZE, "image size", &size) ? print(a, NULL, size) : EXIT_FAILURE;
+}

@@ -1,0 +1,63 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include "names.h"
+
+#include <stdbool.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "image.h"
+#include "io.h"
+
+/* name, which stands in the file base, as it is seen from here. */
+static char *combine(const char *base, const char *name)
+{
+	const char *slash = name[0] == '/' ? NULL : strrchr(base, '/');
+	char *path;
+
+	return asprintf(&path, "%.*s%s", slash ? (int)(slash + 1 - base) : 0, base, name) < 0
+		       ? NULL
+		       : path;
+}
+
+static bool leads_to(const char *path, const char *real)
+{
+	char *resolved = realpath(path, NULL);
+	bool same = resolved && strcmp(resolved, real) == 0;
+
+	free(resolved);
+	return same;
+}
+
+char *parent_file(const struct image *img, const char *name)
+{
+	const struct image *parent = img->parent;
+	char *path = img->parent_name ? combine(name, img->parent_name) : NULL;
+
+	if (!parent || !parent->path || (path && leads_to(path, parent->path)))
+		return path;
+	free(path);
+	return strdup(parent->path);
+}
+
+static char *file_below(const struct image *img, char *name, const struct io *io)
+{
+	while (img && name && img->io != io) {
+		char *next = parent_file(img, name);
+
+		free(name);
+		name = next;
+		img = img->parent;
+	}
+	if (img)
+		return name;
+	free(name);
+	return NULL;
+}
+
+char *chain_file(const struct image *img, const char *name, const struct io *io)
+{
+	char *found = file_below(img, strdup(name), io);
+
+	return found ? found : image_file_name(img, name, io);
+}

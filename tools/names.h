@@ -1,0 +1,17 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* names.h - what the files of a chain are called beside a name that the user gave. */
+#ifndef VDISK_TOOL_NAMES_H
+#define VDISK_TOOL_NAMES_H
+
+struct image;
+struct io;
+
+/* What the parent of img is called if img is called name: what img says, seen from where name is;
+ * or where it was found, if it is another file.  malloc'ed; NULL: no parent is known by name. */
+char *parent_file(const struct image *img, const char *name);
+
+/* What io, of the chain of img, is called if img is called name; malloc'ed or NULL without memory.
+ */
+char *chain_file(const struct image *img, const char *name, const struct io *io);
+
+#endif

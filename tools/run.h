@@ -1,0 +1,15 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* run.h - what each verb does; one file a verb.  All return the exit status. */
+#ifndef VDISK_RUN_H
+#define VDISK_RUN_H
+
+struct args;
+
+int run_compare(const struct args *a);
+int run_convert(const struct args *a);
+int run_info(const struct args *a);
+int run_map(const struct args *a);
+int run_measure(const struct args *a);
+int run_snapshot(const struct args *a);
+
+#endif

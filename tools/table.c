@@ -1,0 +1,122 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* table.c - the one table of verbs and options.  Letters and names are qemu-img's where it has
+ * them.
+ */
+#include <string.h>
+
+#include "run.h"
+#include "verb.h"
+
+/* clang-format off */
+
+#define FORMAT(of) {OPT_FORMAT, 'f', "format", VALUE_FORMAT, "FMT", \
+	"the format of " of "; do not look for it"}
+#define OUTPUT {OPT_OUTPUT, 0, "output", VALUE_OUTPUT, "FORM", \
+	"human: as text (default); json: for programs"}
+#define QUIET {OPT_QUIET, 'q', "quiet", VALUE_NONE, NULL, \
+	"print nothing but errors"}
+#define PROGRESS {OPT_PROGRESS, 'p', "progress", VALUE_NONE, NULL, \
+	"show how far it is"}
+#define SNAPSHOT(verb) {OPT_SNAPSHOT, 'l', "snapshot", VALUE_TEXT, "SNAPSHOT", \
+	verb " the disk of this internal snapshot"}
+#define THREADS {OPT_THREADS, 'm', "threads", VALUE_TEXT, "N", \
+	"work with N threads (one for each processor)"}
+
+/* Of all verbs that open an image. */
+#define OPENING \
+	{OPT_SHARE, 'U', "force-share", VALUE_NONE, NULL, \
+		"read although another program writes to the image"}, \
+	{OPT_ALLOW, 0, "allow", VALUE_DIR, "DIR", \
+		"images may name files below DIR (repeatable)"}, \
+	{OPT_SEARCH, 0, "search", VALUE_DIR, "DIR", \
+		"look in DIR for a parent that moved (repeatable)"}, \
+	{OPT_PASSPHRASE, 0, "passphrase-file", VALUE_FILE, "FILE", \
+		"FILE has the passphrase (repeatable)"}, \
+	{OPT_IGNORE_PARENT_ID, 0, "ignore-parent-id", VALUE_NONE, NULL, \
+		"take a parent that has changed since"}
+
+#define END \
+	{OPT_HELP, 'h', "help", VALUE_NONE, NULL, "this text"}, \
+	{OPT_END, 0, NULL, VALUE_NONE, NULL, NULL}
+
+static const struct option_row compare_options[] = {
+	FORMAT("IMAGE1"),
+	{OPT_FORMAT2, 'F', "second-format", VALUE_FORMAT, "FMT", "the format of IMAGE2"},
+	{OPT_STRICT, 's', "strict", VALUE_NONE, NULL,
+		"sizes, and what is stored, must be the same as well"},
+	PROGRESS, QUIET, THREADS, OPENING, END
+};
+
+static const struct option_row convert_options[] = {
+	FORMAT("the images"),
+	{OPT_OUTPUT_FORMAT, 'O', "output-format", VALUE_FORMAT, "FMT",
+		"the format of OUTPUT (raw)"},
+	SNAPSHOT("convert"),
+	{OPT_NO_CREATE, 'n', "no-create", VALUE_NONE, NULL,
+		"write into OUTPUT, which is there and as large"},
+	{OPT_SPARSE, 'S', "sparse-size", VALUE_TEXT, "SIZE",
+		"so many zeroes become a hole (4k); 0: none do"},
+	THREADS,
+	{OPT_UNORDERED, 'W', "out-of-order", VALUE_NONE, NULL,
+		"write in any order, which is done anyway"},
+	PROGRESS, QUIET, OPENING, END
+};
+
+static const struct option_row info_options[] = {
+	FORMAT("IMAGE"), OUTPUT,
+	{OPT_BACKING_CHAIN, 0, "backing-chain", VALUE_NONE, NULL,
+		"tell of all images that it is based on, too"},
+	{OPT_TREE, 0, "tree", VALUE_NONE, NULL,
+		"draw its chain, snapshots and partitions"},
+	OPENING, END
+};
+
+static const struct option_row map_options[] = {
+	FORMAT("IMAGE"), OUTPUT,
+	{OPT_START, 's', "start-offset", VALUE_TEXT, "OFFSET", "begin there"},
+	{OPT_LENGTH, 'l', "max-length", VALUE_TEXT, "LENGTH", "look at no more than this"},
+	{OPT_PICTURE, 0, "picture", VALUE_SVG, "FILE.svg",
+		"draw it, in the terminal or into a file"},
+	OPENING, END
+};
+
+static const struct option_row measure_options[] = {
+	FORMAT("IMAGE"), OUTPUT,
+	{OPT_OUTPUT_FORMAT, 'O', "output-format", VALUE_FORMAT, "FMT",
+		"the format that it would be converted to (raw)"},
+	{OPT_SIZE, 's', "size", VALUE_TEXT, "SIZE", "of an empty disk of this size"},
+	SNAPSHOT("measure"),
+	OPENING, END
+};
+
+static const struct option_row snapshot_options[] = {
+	FORMAT("IMAGE"), OUTPUT,
+	{OPT_LIST, 'l', "list", VALUE_NONE, NULL, "list the snapshots (default)"},
+	QUIET, OPENING, END
+};
+
+const struct verb verbs[] = {
+	{"compare", "IMAGE1 IMAGE2", "compare the disks of two images",
+		compare_options, run_compare},
+	{"convert", "IMAGE... OUTPUT", "copy disks into an image of another format",
+		convert_options, run_convert},
+	{"info", "IMAGE", "tell what an image is",
+		info_options, run_info},
+	{"map", "IMAGE", "tell where the data of a disk lies",
+		map_options, run_map},
+	{"measure", "IMAGE", "tell how large an image would become",
+		measure_options, run_measure},
+	{"snapshot", "IMAGE", "list the internal snapshots of an image",
+		snapshot_options, run_snapshot},
+	{NULL, NULL, NULL, NULL, NULL},
+};
+
+/* clang-format on */
+
+const struct verb *verb_find(const char *name)
+{
+	for (const struct verb *v = verbs; v->name; v++)
+		if (strcmp(v->name, name) == 0)
+			return v;
+	return NULL;
+}

@@ -1,0 +1,145 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include "work.h"
+
+#include <errno.h>
+#include <pthread.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/sysinfo.h>
+#include <unistd.h>
+
+#include "args.h"
+#include "bytes.h"
+#include "err.h"
+#include "progress.h"
+#include "report.h"
+#include "view.h"
+
+#define MAX_THREADS  64
+#define BUFFER_ALIGN 4096
+
+struct shared {
+	const struct work *work;
+	pthread_mutex_t lock; /* of all below */
+	uint64_t next;
+	bool ended;
+	uint64_t result_off; /* what the result is of */
+	int result;
+	struct err e;
+};
+
+/* The first byte from off on that is data in v, end if none is. */
+static uint64_t next_data(const struct view *v, uint64_t off, uint64_t end)
+{
+	uint64_t found;
+
+	if (!v || off >= v->size || view_seek(v, off, SEEK_DATA, &found) < 0)
+		return end;
+	return MIN(found, end);
+}
+
+/* Hands out the next piece; false: there is none.  Locked. */
+static bool take_piece(struct shared *s, uint64_t *off, size_t *len)
+{
+	const struct work *w = s->work;
+	uint64_t start = s->next;
+
+	if (!w->holes_too)
+		start = MIN(next_data(w->views[0], s->next, w->end),
+			next_data(w->views[1], s->next, w->end));
+	if (w->progress)
+		progress_add(w->progress, start - s->next);
+	s->next = start;
+	if (s->ended || start >= w->end)
+		return false;
+	*off = start;
+	*len = MIN(w->end - start, WORK_PIECE - start % WORK_PIECE);
+	s->next += *len;
+	return true;
+}
+
+/* Locked. */
+static void note_result(struct shared *s, uint64_t off, int result, const struct err *e)
+{
+	if (s->ended && s->result_off < off)
+		return;
+	s->ended = true;
+	s->result_off = off;
+	s->result = result;
+	s->e = *e;
+}
+
+static void work_on(struct shared *s, void *buf)
+{
+	struct err e = ERR_INIT;
+	uint64_t off;
+	size_t len;
+
+	pthread_mutex_lock(&s->lock);
+	while (take_piece(s, &off, &len)) {
+		int r;
+
+		pthread_mutex_unlock(&s->lock);
+		r = s->work->piece(s->work->arg, off, len, buf, &e);
+		pthread_mutex_lock(&s->lock);
+		if (r != 0)
+			note_result(s, off, r, &e);
+		else if (s->work->progress)
+			progress_add(s->work->progress, len);
+	}
+	pthread_mutex_unlock(&s->lock);
+}
+
+static void *thread_main(void *arg)
+{
+	struct shared *s = arg;
+	void *buf = aligned_alloc(BUFFER_ALIGN, round_up(s->work->buffer, BUFFER_ALIGN));
+	struct err e = ERR_INIT;
+
+	if (buf) {
+		work_on(s, buf);
+	} else {
+		err_nomem(&e);
+		pthread_mutex_lock(&s->lock);
+		note_result(s, s->next, -ENOMEM, &e);
+		pthread_mutex_unlock(&s->lock);
+	}
+	free(buf);
+	return NULL;
+}
+
+int work_run(const struct work *w, struct err *e)
+{
+	struct shared s = {.work = w, .next = w->start};
+	pthread_t threads[MAX_THREADS];
+	unsigned n = 0;
+
+	pthread_mutex_init(&s.lock, NULL);
+	/* This thread is one of them; those that cannot be had are done without. */
+	while (n + 1 < w->threads && pthread_create(&threads[n], NULL, thread_main, &s) == 0)
+		n++;
+	thread_main(&s);
+	while (n > 0)
+		pthread_join(threads[--n], NULL);
+	pthread_mutex_destroy(&s.lock);
+	if (s.result != 0)
+		*e = s.e;
+	return s.result;
+}
+
+unsigned work_threads(const struct args *a)
+{
+	const char *word = args_value(a, OPT_THREADS);
+	unsigned long n = 0;
+	char *end;
+
+	if (!word)
+		return (unsigned)MIN(MAX_THREADS, MAX(1, get_nprocs()));
+	if (word[0] >= '0' && word[0] <= '9')
+		n = strtoul(word, &end, 10);
+	if (n < 1 || *end || n > MAX_THREADS) {
+		report("Invalid number of threads '%s'; allowed are 1 to %d", word, MAX_THREADS);
+		return 0;
+	}
+	return (unsigned)n;
+}
