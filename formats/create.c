@@ -18,40 +18,10 @@
 #include "image.h"
 #include "io.h"
 #include "lock.h"
+#include "size.h"
 #include "view.h"
 
 /* Words. */
-
-/* log2 of what a suffix multiplies by; -1: there is no such. */
-static int suffix_shift(const char *suffix)
-{
-	static const char letters[] = "bkmgtpe";
-	const char *at;
-
-	if (*suffix == '\0')
-		return 0;
-	at = strchr(letters, *suffix | 0x20);
-	return at && suffix[1] == '\0' ? 10 * (int)(at - letters) : -1;
-}
-
-int create_parse_size(const char *text, uint64_t *bytes)
-{
-	long double v;
-	char *end;
-	int shift;
-
-	if (*text < '0' || *text > '9' || strpbrk(text, "xXnNpP") == text + 1)
-		return -EINVAL;
-	v = strtold(text, &end);
-	shift = suffix_shift(end);
-	if (shift < 0)
-		return -EINVAL;
-	v *= (long double)(UINT64_C(1) << shift);
-	if (v > (long double)LIMIT_DISK_SIZE)
-		return -ERANGE;
-	*bytes = (uint64_t)v;
-	return 0;
-}
 
 static const struct create_option *find_option(const struct format *f, const char *name, size_t len)
 {
@@ -85,7 +55,7 @@ static int check_value(const struct create_option *o, const char *value, struct 
 
 	switch (o->kind) {
 	case CREATE_SIZE:
-		if (create_parse_size(value, &bytes) < 0)
+		if (size_parse(value, &bytes) < 0)
 			return err_set(
 				e, EINVAL, "%s=%s: expected a size such as 64k", o->name, value);
 		return 0;
@@ -142,7 +112,7 @@ uint64_t create_number(const struct creation *c, const char *name, uint64_t othe
 	const char *value = create_text(c, name);
 
 	if (value)
-		create_parse_size(value, &otherwise);
+		size_parse(value, &otherwise);
 	return otherwise;
 }
 

@@ -55,10 +55,6 @@ struct create_request {
 int image_create(const struct format *format, const char *path, const struct create_request *r,
 	struct err *e);
 
-/* "64k", "1.5G": bytes, with the suffixes of qemu-img, powers of 1024.  -EINVAL, -ERANGE, without
- * a sentence. */
-int create_parse_size(const char *text, uint64_t *bytes);
-
 /* For drivers, in format->create. */
 
 /* An image in the making. */

@@ -19,8 +19,8 @@
 
 #define ENTRY_EXTRA 24u /* what of the extra data we understand */
 
-/* Extra data grew over time: 8 bytes bring the long VM state size, 16 the disk size, 24 the count of
- * instructions. */
+/* Extra data grew over time: 8 bytes bring the long VM state size, 16 the disk size, 24 the count
+ * of instructions. */
 static void decode_extra(struct qcow2_snapshot *s, const unsigned char *p)
 {
 	if (s->extra_len >= 8)

@@ -174,8 +174,9 @@ int qcow2_snapshot_read(
 int qcow2_snapshots_read(struct image *img, const struct qcow2 *q, uint64_t *len, struct err *e);
 
 /* qcow2-check.c, as in struct format */
-int qcow2_check(struct image *img, unsigned repair, struct check_report *r,
-	struct err *e); /* qcow2-measure.c, likewise */
+int qcow2_check(struct image *img, unsigned repair, struct check_report *r, struct err *e);
+
+/* qcow2-measure.c, likewise */
 int qcow2_measure(const struct view *disk, uint64_t size, struct measured *m, struct err *e);
 
 #endif

@@ -42,7 +42,8 @@ static int print_option(const struct option_row *row)
 
 void help_verb(const struct verb *v)
 {
-	printf("Usage: vdisk %s [options] %s\n\n", v->name, v->operands);
+	printf("Usage: vdisk %s [options]%s%s\n\n", v->name, v->operands[0] ? " " : "",
+		v->operands);
 	printf("%c%s.\n\nOptions:\n", v->summary[0] - 'a' + 'A', v->summary + 1);
 	for (const struct option_row *row = v->options; row->key != OPT_END; row++) {
 		int n = print_option(row);

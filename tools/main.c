@@ -14,8 +14,12 @@
 
 static void list_formats(void)
 {
-	for (const struct format *const *f = formats; *f; f++)
-		printf("%-9s %s\n", (*f)->name, (*f)->title);
+	char abilities[FORMAT_ABILITIES];
+
+	for (const struct format *const *f = formats; *f; f++) {
+		format_abilities(*f, abilities);
+		printf("%-9s  %-36s  %s\n", (*f)->name, (*f)->title, abilities);
+	}
 }
 
 /* What is asked of the program as a whole; false: it was nothing of the kind. */

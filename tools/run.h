@@ -8,8 +8,11 @@ struct args;
 int run_compare(const struct args *a);
 int run_convert(const struct args *a);
 int run_info(const struct args *a);
+int run_list(const struct args *a);
 int run_map(const struct args *a);
 int run_measure(const struct args *a);
+int run_mount(const struct args *a);
 int run_snapshot(const struct args *a);
+int run_umount(const struct args *a);
 
 #endif

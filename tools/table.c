@@ -89,6 +89,21 @@ static const struct option_row measure_options[] = {
 	OPENING, END
 };
 
+static const struct option_row list_options[] = {
+	OUTPUT, END
+};
+
+static const struct option_row mount_options[] = {
+	FORMAT("IMAGE"),
+	{OPT_RW, 0, "rw", VALUE_NONE, NULL, "writable; read-only is the default"},
+	SNAPSHOT("mount"),
+	OPENING, END
+};
+
+static const struct option_row umount_options[] = {
+	END
+};
+
 static const struct option_row snapshot_options[] = {
 	FORMAT("IMAGE"), OUTPUT,
 	{OPT_LIST, 'l', "list", VALUE_NONE, NULL, "list the snapshots (default)"},
@@ -102,12 +117,18 @@ const struct verb verbs[] = {
 		convert_options, run_convert},
 	{"info", "IMAGE", "tell what an image is",
 		info_options, run_info},
+	{"list", "", "tell what of images is mounted where",
+		list_options, run_list},
 	{"map", "IMAGE", "tell where the data of a disk lies",
 		map_options, run_map},
 	{"measure", "IMAGE", "tell how large an image would become",
 		measure_options, run_measure},
+	{"mount", "IMAGE [PARTITION] DIR", "mount a file system of a guest",
+		mount_options, run_mount},
 	{"snapshot", "IMAGE", "list the internal snapshots of an image",
 		snapshot_options, run_snapshot},
+	{"umount", "DIR", "unmount it, and wait until the image is released",
+		umount_options, run_umount},
 	{NULL, NULL, NULL, NULL, NULL},
 };
 

@@ -15,35 +15,6 @@ static int make(const char *path, const struct create_request *r, struct err *e)
 	return image_create(format_find("raw"), path, r, e);
 }
 
-START_TEST(sizes)
-{
-	static const struct {
-		const char *text;
-		uint64_t bytes;
-	} good[] = {
-		{"0", 0},
-		{"512", 512},
-		{"64k", 65536},
-		{"64K", 65536},
-		{"1M", 1 << 20},
-		{"1.5G", UINT64_C(1610612736)},
-		{"10b", 10},
-		{"2T", UINT64_C(2) << 40},
-		{"7E", UINT64_C(7) << 60},
-	};
-	static const char *const bad[] = {"", "k", "-1", "1x", "1kk", "0x10", " 1", "nan"};
-	uint64_t bytes;
-
-	for (size_t i = 0; i < COUNT(good); i++) {
-		ck_assert_int_eq(create_parse_size(good[i].text, &bytes), 0);
-		ck_assert_uint_eq(bytes, good[i].bytes);
-	}
-	for (size_t i = 0; i < COUNT(bad); i++)
-		ck_assert_int_eq(create_parse_size(bad[i], &bytes), -EINVAL);
-	ck_assert_int_eq(create_parse_size("8E", &bytes), -ERANGE);
-}
-END_TEST
-
 START_TEST(raw_has_its_size)
 {
 	struct image_options o = options_new();
@@ -149,7 +120,6 @@ Suite *create_suite(void)
 	TCase *tc = tcase_create("create");
 
 	use_temp_dir(tc);
-	tcase_add_test(tc, sizes);
 	tcase_add_test(tc, raw_has_its_size);
 	tcase_add_test(tc, preallocated);
 	tcase_add_test(tc, words_are_checked);
