@@ -58,6 +58,9 @@
 #define VHDX_MAX_LOG     (32u << 20) /* bytes; writers make logs of 1 MiB */
 #define VHDX_MAX_CHANGES 16384       /* pages and runs of zeroes in a log to be replayed */
 
+#define LAYOUT_MAX_CHUNKS (1u << 20) /* of 32768 granules: 2 PiB in granules of 64 KiB */
+#define LAYOUT_MAX_MIXED  16384      /* of them with a bitmap of 4 KiB */
+
 #define SECRET_MAX (1u << 20) /* bytes of a passphrase */
 
 /* Unlocking a slot costs its iterations for each digest that the key is long.  At their time the

@@ -435,12 +435,12 @@ int meta_read(struct cache *c, struct io *io, void *buf, size_t len, uint64_t po
 	return 0;
 }
 
-static bool is_of(const struct entry *t, const struct io *io)
+static bool is_of(const struct entry *t, const void *source)
 {
-	return t->source == io || t->source == page_source(io);
+	return t->source == source || t->source == page_source(source);
 }
 
-void cache_forget(struct cache *c, const struct io *io)
+void cache_forget(struct cache *c, const void *source)
 {
 	for (size_t i = 0; i < SHARDS; i++) {
 		struct shard *s = &c->shards[i];
@@ -448,7 +448,7 @@ void cache_forget(struct cache *c, const struct io *io)
 		pthread_mutex_lock(&s->lock);
 		for (struct entry *t = s->oldest, *newer; t; t = newer) {
 			newer = t->newer;
-			if (!is_of(t, io))
+			if (!is_of(t, source))
 				continue;
 			lru_remove(s, t);
 			unchain(s, t);

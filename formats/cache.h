@@ -76,8 +76,8 @@ int meta_modify(struct cache *c, struct io *io, uint64_t pos, cache_change *chan
 /* As cache_release. */
 void meta_release(struct cache *c, struct io *io, uint64_t pos);
 
-/* Drops the pages and units of io, of which none may be pinned or have a note.  io_unref does it
- * for an io that names its cache: the next io may have the same address. */
-void cache_forget(struct cache *c, const struct io *io);
+/* Drops the blocks of a source, and the pages of an io, of which none may be pinned or have a note:
+ * the next one may have the same address.  io_unref does it for an io that names its cache. */
+void cache_forget(struct cache *c, const void *source);
 
 #endif

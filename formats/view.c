@@ -20,11 +20,6 @@
 
 #define DAMAGE_STEP (64u << 10)
 
-/* A table of a few bytes a cluster, a sparse one at that, can name more pieces than anybody has the
- * time to count.  What one walk does not come to in this many looks counts as data: that costs
- * whoever copies some time, but never a byte. */
-#define LOOKS_MAX (1u << 22)
-
 void view_enter(const struct view *v)
 {
 	if (v->writer)
@@ -79,8 +74,8 @@ static int load_unit(void *arg, void *buf, size_t len, struct err *e)
 int view_pin(const struct extent *x, const struct block **block, struct err *e)
 {
 	assert(x->kind == EXTENT_MADE && range_fits(x->pos, x->len, x->unit_len));
-	return cache_pin(
-		x->owner->cache, x->io, x->unit_id, x->unit_len, load_unit, (void *)x, block, e);
+	return cache_pin(x->owner->cache, x->io ? (const void *)x->io : x->owner, x->unit_id,
+		x->unit_len, load_unit, (void *)x, block, e);
 }
 
 static int read_made(const struct extent *x, void *buf, struct err *e)
@@ -113,9 +108,10 @@ int view_read_extent(const struct extent *x, void *buf, struct err *e)
 	abort(); /* view_resolve never leaves an EXTENT_BELOW */
 }
 
-/* The gate is held. */
-static int read_inside(const struct view *v, char *p, size_t len, uint64_t off, struct err *e)
+int view_read_inside(const struct view *v, void *buf, size_t len, uint64_t off, struct err *e)
 {
+	char *p = buf;
+
 	if (!range_fits(off, len, v->size))
 		return err_set(e, EINVAL,
 			"%zu bytes at %" PRIu64 " pass the end of a disk of %" PRIu64, len, off,
@@ -140,14 +136,12 @@ int view_read(const struct view *v, void *buf, size_t len, uint64_t off, struct 
 	int r;
 
 	view_enter(v);
-	r = read_inside(v, buf, len, off, e);
+	r = view_read_inside(v, buf, len, off, e);
 	view_leave(v);
 	return r;
 }
 
-/* Is off data or hole, and for how many bytes at least?  A host file may itself have holes where
- * an image stores something: those bytes are zeroes that take no room either. */
-static bool look(const struct view *v, uint64_t off, uint64_t *len)
+bool view_look(const struct view *v, uint64_t off, uint64_t *len)
 {
 	struct err ignored = ERR_INIT;
 	struct extent x;
@@ -162,6 +156,8 @@ static bool look(const struct view *v, uint64_t off, uint64_t *len)
 	*len = x.len;
 	if (x.kind != EXTENT_FILE)
 		return x.kind != EXTENT_ZERO;
+	/* A host file may itself have holes where an image stores something: those bytes are
+	 * zeroes that take no room either. */
 	data = io_seek(x.io, x.pos, SEEK_DATA);
 	if (data > x.pos) {
 		*len = MIN(x.len, data - x.pos);
@@ -179,9 +175,9 @@ static int seek_inside(const struct view *v, uint64_t off, int whence, uint64_t 
 	if (off >= v->size)
 		return -ENXIO;
 	for (unsigned n = 0; off < v->size; off += len, n++) {
-		if (n == LOOKS_MAX && !want_data)
+		if (n == VIEW_LOOKS_MAX && !want_data)
 			break;
-		if (n == LOOKS_MAX || look(v, off, &len) == want_data) {
+		if (n == VIEW_LOOKS_MAX || view_look(v, off, &len) == want_data) {
 			*found = off;
 			return 0;
 		}
@@ -207,8 +203,8 @@ uint64_t view_stored(const struct view *v)
 	uint64_t sum = 0, off = 0, len;
 
 	view_enter(v);
-	for (unsigned n = 0; off < v->size && n < LOOKS_MAX; off += len, n++)
-		if (look(v, off, &len))
+	for (unsigned n = 0; off < v->size && n < VIEW_LOOKS_MAX; off += len, n++)
+		if (view_look(v, off, &len))
 			sum += len;
 	sum += v->size - off;
 	view_leave(v);

@@ -44,8 +44,8 @@ struct extent {
 	uint64_t len;  /* > 0; never more than asked for once view_resolve returns it */
 	uint64_t pos;  /* FILE, CRYPT: position in io; BELOW: offset in the view below; MADE: bytes
 			* to skip in the unit */
-	struct io *io; /* FILE, CRYPT and MADE */
-	uint64_t unit_id;    /* MADE: names the unit among all units of io */
+	struct io *io; /* FILE, CRYPT and MADE, but for units that owner makes of nothing: NULL */
+	uint64_t unit_id;    /* MADE: names the unit among all units of io, else of owner */
 	uint32_t unit_len;   /* MADE: bytes of the whole unit when decoded */
 	uint64_t sector;     /* CRYPT: number, for its cipher, of the sector that pos is in */
 	struct crypt *crypt; /* CRYPT */
@@ -88,6 +88,9 @@ int view_read(const struct view *v, void *buf, size_t len, uint64_t off, struct 
 void view_enter(const struct view *v);
 void view_leave(const struct view *v);
 
+/* As view_read; entered. */
+int view_read_inside(const struct view *v, void *buf, size_t len, uint64_t off, struct err *e);
+
 /* What the view itself says of a range, clipped to it; entered. */
 int view_map(const struct view *v, uint64_t off, uint64_t len, struct extent *x, struct err *e);
 
@@ -108,6 +111,15 @@ int view_pin(const struct extent *x, const struct block **block, struct err *e);
  * follows.  A hole is what reads as zeroes without being stored; what cannot be read counts as
  * data, so that a copy meets the error, and so does what lies behind millions of pieces. */
 int view_seek(const struct view *v, uint64_t off, int whence, uint64_t *found);
+
+/* Is off, inside the view, data in the sense of view_seek?  The same is true of len bytes, at least
+ * one; entered. */
+bool view_look(const struct view *v, uint64_t off, uint64_t *len);
+
+/* A table of a few bytes a cluster, a sparse one at that, can name more pieces than anybody has the
+ * time to count.  What one walk does not come to in this many looks counts as data: that costs
+ * whoever copies some time, but never a byte. */
+#define VIEW_LOOKS_MAX (1u << 22)
 
 /* Bytes of the view that are data in the sense of view_seek. */
 uint64_t view_stored(const struct view *v);
