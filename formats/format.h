@@ -18,6 +18,7 @@ struct creation;
 struct err;
 struct facts;
 struct image;
+struct layout;
 struct measured;
 struct view;
 
@@ -70,6 +71,9 @@ struct format {
 	/* How large a file becomes that holds disk, or an empty disk of size bytes if that is
 	 * NULL. */
 	int (*measure)(const struct view *disk, uint64_t size, struct measured *m, struct err *e);
+	/* Files of this format that can be made up over a disk; NULL-terminated.  NULL: none can.
+	 */
+	const struct layout *const *layouts;
 };
 
 /* All formats. */

@@ -257,6 +257,8 @@ static int qcow2_probe(const struct peek *p)
 
 static const char *const suffixes[] = {"qcow2", NULL};
 
+static const struct layout *const layouts[] = {&qcow2_layout, NULL};
+
 const struct format qcow2_format = {
 	.name = "qcow2",
 	.title = "QEMU copy-on-write image",
@@ -270,4 +272,5 @@ const struct format qcow2_format = {
 	.facts = qcow2_facts,
 	.check = qcow2_check,
 	.measure = qcow2_measure,
+	.layouts = layouts,
 };

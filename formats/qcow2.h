@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* qcow2.h - private to the qcow2 driver: qcow2.c opens, qcow2-header.c decodes the header,
  * qcow2-map.c walks the tables, qcow2-snap.c finds the snapshots, qcow2-crypt.c the key,
- * qcow2-measure.c tells sizes of images to come.
+ * qcow2-measure.c tells sizes of images to come, qcow2-layout.c makes files up.
  *
  * Section numbers are those of the published format, QEMU's docs/interop/qcow2.
  */
@@ -25,6 +25,7 @@ struct extent;
 struct facts;
 struct image;
 struct io;
+struct layout;
 struct measured;
 struct view;
 
@@ -178,5 +179,8 @@ int qcow2_check(struct image *img, unsigned repair, struct check_report *r, stru
 
 /* qcow2-measure.c, likewise */
 int qcow2_measure(const struct view *disk, uint64_t size, struct measured *m, struct err *e);
+
+/* qcow2-layout.c */
+extern const struct layout qcow2_layout;
 
 #endif

@@ -20,15 +20,11 @@
 #include "guid.h"
 #include "image.h"
 #include "io.h"
+#include "layout.h"
+#include "vdi.h"
 #include "view.h"
 
-#define VDI_SIGNATURE 0xbeda107fu
-#define VERSION_0     0x00000002u /* 0.2, the only one before 1 */
-#define HEADER_SIZE   456u        /* as far as version 1 is looked at */
-#define ENTRY_FREE    0xffffffffu /* never written: the parent's, or zeroes */
-#define ENTRY_ZERO    0xfffffffeu /* zeroes, whatever the parent has */
-
-enum vdi_type { DYNAMIC = 1, FIXED = 2, UNDO = 3, DIFFERENCING = 4 };
+#define HEADER_SIZE 456u /* as far as version 1 is looked at */
 
 struct vdi {
 	struct view view;
@@ -41,17 +37,17 @@ struct vdi {
 };
 
 /* Where a version has its fields, counted from the start of the file. */
-struct layout {
+struct fields {
 	unsigned len, type, sector, size, block_size, nblocks;
 	unsigned ids; /* of the image, its change, its parent, the parent's change */
 };
 
-static const struct layout version_0 = {420, 72, 348, 352, 360, 364, 372};
-static const struct layout version_1 = {HEADER_SIZE, 76, 360, 368, 376, 384, 392};
+static const struct fields version_0 = {420, 72, 348, 352, 360, 364, 372};
+static const struct fields version_1 = {HEADER_SIZE, 76, 360, 368, 376, 384, 392};
 
 static bool is_stored(uint32_t entry)
 {
-	return entry < ENTRY_ZERO;
+	return entry < VDI_ENTRY_ZERO;
 }
 
 /* Does the block with entry next follow the one with entry prev without a seam? */
@@ -97,7 +93,7 @@ static int vdi_map(
 
 	x->len = n * (uint64_t)d->block_size - skip;
 	x->pos = off;
-	x->kind = entry == ENTRY_FREE ? EXTENT_BELOW : EXTENT_ZERO;
+	x->kind = entry == VDI_ENTRY_FREE ? EXTENT_BELOW : EXTENT_ZERO;
 	if (!is_stored(entry))
 		return 0;
 	return extent_in_file(x, d->io,
@@ -109,14 +105,14 @@ static const struct view_ops vdi_ops = {.map = vdi_map};
 
 /* Header, section by section; every value is looked at before it is used. */
 
-static int check_version(const unsigned char *h, const struct layout **l, struct err *e)
+static int check_version(const unsigned char *h, const struct fields **l, struct err *e)
 {
 	uint32_t version = load_le32(h + 68), header = load_le32(h + 72);
 
 	if (load_le32(h + 64) != VDI_SIGNATURE)
 		return err_set(e, EINVAL, "not a VDI image: no signature at 64");
-	*l = version == VERSION_0 ? &version_0 : &version_1;
-	if (version == VERSION_0)
+	*l = version == VDI_VERSION_0 ? &version_0 : &version_1;
+	if (version == VDI_VERSION_0)
 		return 0;
 	if (version >> 16 != 1)
 		return err_set(e, ENOTSUP, "VDI version %u.%u is not supported", version >> 16,
@@ -129,7 +125,7 @@ static int check_version(const unsigned char *h, const struct layout **l, struct
 
 /* Any type may have a parent: that it is named is what counts. */
 static int check_type(struct image *img, struct vdi *d, const unsigned char *h,
-	const struct layout *l, struct err *e)
+	const struct fields *l, struct err *e)
 {
 	const unsigned char *id = h + l->ids;
 
@@ -139,16 +135,16 @@ static int check_type(struct image *img, struct vdi *d, const unsigned char *h,
 	memcpy(img->parent_id, id + 2 * GUID_LEN, GUID_LEN);
 	if (l == &version_1)
 		memcpy(img->parent_change_id, id + 3 * GUID_LEN, GUID_LEN);
-	if (d->type < DYNAMIC || d->type > DIFFERENCING)
+	if (d->type < VDI_DYNAMIC || d->type > VDI_DIFFERENCING)
 		return err_set(e, ENOTSUP, "image type %u is not known", (unsigned)d->type);
-	if (d->type > FIXED && guid_is_zero(img->parent_id))
+	if (d->type > VDI_FIXED && guid_is_zero(img->parent_id))
 		return err_set(
 			e, EUCLEAN, "it is a difference, but to no parent: its UUID is zero");
 	return 0;
 }
 
 static int check_geometry(
-	struct vdi *d, const unsigned char *h, const struct layout *l, struct err *e)
+	struct vdi *d, const unsigned char *h, const struct fields *l, struct err *e)
 {
 	uint64_t size = load_le64(h + l->size);
 	uint32_t sector = load_le32(h + l->sector);
@@ -210,7 +206,7 @@ static int check_places(const struct vdi *d, struct err *e)
 
 static int check_header(struct image *img, struct vdi *d, const unsigned char *h, struct err *e)
 {
-	const struct layout *l;
+	const struct fields *l;
 	int r = check_version(h, &l, e);
 
 	if (r == 0 && d->io->size < l->len)
@@ -263,10 +259,10 @@ static void fact_guid(struct facts *f, const char *key, const unsigned char *id)
 static void vdi_facts(const struct image *img, struct facts *f)
 {
 	static const char *const types[] = {
-		[DYNAMIC] = "dynamic",
-		[FIXED] = "fixed",
-		[UNDO] = "undo",
-		[DIFFERENCING] = "differencing",
+		[VDI_DYNAMIC] = "dynamic",
+		[VDI_FIXED] = "fixed",
+		[VDI_UNDO] = "undo",
+		[VDI_DIFFERENCING] = "differencing",
 	};
 	const struct vdi *d = (const struct vdi *)img->states[0].view;
 
@@ -284,6 +280,8 @@ static int vdi_probe(const struct peek *p)
 
 static const char *const suffixes[] = {"vdi", NULL};
 
+static const struct layout *const layouts[] = {&vdi_layout, NULL};
+
 const struct format vdi_format = {
 	.name = "vdi",
 	.title = "VirtualBox disk image",
@@ -293,4 +291,5 @@ const struct format vdi_format = {
 	.open = vdi_open,
 	.check_parent = family_check_parent,
 	.facts = vdi_facts,
+	.layouts = layouts,
 };

@@ -18,7 +18,6 @@
 #include "utf16.h"
 #include "vhd.h"
 
-#define EPOCH        946684800 /* 2000-01-01 00:00 UTC, from which time stamps count */
 #define NAME_POS     64u
 #define NAME_UNITS   256u
 #define LOCATORS_POS 576u
@@ -124,7 +123,7 @@ int vhd_name_parent(struct image *img, const unsigned char *header, struct err *
 static bool stamp_fits(const struct vhd *child, const struct vhd *parent)
 {
 	return child->parent_stamp == 0 || child->parent_stamp == parent->stamp ||
-	       child->parent_stamp == (uint32_t)(parent->io->mtime.tv_sec - EPOCH);
+	       child->parent_stamp == (uint32_t)(parent->io->mtime.tv_sec - VHD_EPOCH);
 }
 
 int vhd_check_parent(const struct image *img, const struct image *parent, struct err *e)

@@ -21,10 +21,8 @@
 #include "io.h"
 #include "vhd.h"
 
-#define FOOTER_LEN     512u
 #define OLD_FOOTER_LEN 511u /* of Virtual PC before 2004; the last byte is reserved */
 #define BAT_ENTRY      4u
-#define ABSENT         0xffffffffu
 
 /* Mapping. */
 
@@ -33,7 +31,7 @@ static size_t count_absent(const unsigned char *p, size_t n)
 {
 	size_t i = 0;
 
-	while (i < n && load_be32(p + BAT_ENTRY * i) == ABSENT)
+	while (i < n && load_be32(p + BAT_ENTRY * i) == VHD_ABSENT)
 		i++;
 	return i;
 }
@@ -45,7 +43,7 @@ static const char *find_overlap(const struct vhd *d, uint64_t pos, uint64_t len)
 		const char *what;
 		uint64_t pos, len;
 	} taken[] = {
-		{"copy of the footer", 0, FOOTER_LEN},
+		{"copy of the footer", 0, VHD_FOOTER_LEN},
 		{"header", d->header_pos, VHD_HEADER_LEN},
 		{"BAT", d->bat_pos, d->nblocks * BAT_ENTRY},
 	};
@@ -154,15 +152,19 @@ static const struct view_ops blocks_ops = {.map = map_blocks};
 
 /* The footer and its copy. */
 
-/* The complement of the sum of all bytes, those of the sum itself, at sum_at, left out. */
-static bool sum_is_right(const unsigned char *p, size_t len, size_t sum_at)
+uint32_t vhd_checksum(const unsigned char *p, size_t len, size_t sum_at)
 {
 	uint32_t sum = 0;
 
 	for (size_t i = 0; i < len; i++)
 		if (i < sum_at || i >= sum_at + 4)
 			sum += p[i];
-	return load_be32(p + sum_at) == ~sum;
+	return ~sum;
+}
+
+static bool sum_is_right(const unsigned char *p, size_t len, size_t sum_at)
+{
+	return load_be32(p + sum_at) == vhd_checksum(p, len, sum_at);
 }
 
 enum footer { FOOTER_NONE, FOOTER_DAMAGED, FOOTER_GOOD };
@@ -182,7 +184,7 @@ static enum vhd_type footer_type(const unsigned char *f)
 /* Reads the footer at the end of the file; d->end is where it begins. */
 static int read_tail(struct vhd *d, unsigned char *f, enum footer *state, struct err *e)
 {
-	static const size_t lengths[] = {FOOTER_LEN, OLD_FOOTER_LEN};
+	static const size_t lengths[] = {VHD_FOOTER_LEN, OLD_FOOTER_LEN};
 
 	*state = FOOTER_NONE;
 	d->end = d->io->size;
@@ -192,7 +194,7 @@ static int read_tail(struct vhd *d, unsigned char *f, enum footer *state, struct
 
 		if (d->io->size < len)
 			continue;
-		f[FOOTER_LEN - 1] = 0;
+		f[VHD_FOOTER_LEN - 1] = 0;
 		r = io_read(d->io, f, len, d->io->size - len, e);
 		if (r < 0)
 			return r;
@@ -206,9 +208,9 @@ static int read_tail(struct vhd *d, unsigned char *f, enum footer *state, struct
 /* The copy at the beginning.  A fixed disk has none: what is there is the guest's. */
 static int read_copy(struct vhd *d, unsigned char *f, enum footer *state, struct err *e)
 {
-	int r = io_read_padded(d->io, f, FOOTER_LEN, 0, e);
+	int r = io_read_padded(d->io, f, VHD_FOOTER_LEN, 0, e);
 
-	*state = r == 0 ? footer_look(f, FOOTER_LEN) : FOOTER_NONE;
+	*state = r == 0 ? footer_look(f, VHD_FOOTER_LEN) : FOOTER_NONE;
 	if (*state == FOOTER_GOOD && footer_type(f) == VHD_FIXED)
 		*state = FOOTER_NONE;
 	return r;
@@ -218,7 +220,7 @@ static int read_copy(struct vhd *d, unsigned char *f, enum footer *state, struct
  * Specification, "Hard Disk Footer Format"). */
 static int read_footer(const struct image *img, struct vhd *d, unsigned char *f, struct err *e)
 {
-	unsigned char copy[FOOTER_LEN];
+	unsigned char copy[VHD_FOOTER_LEN];
 	enum footer at_end, at_start;
 	int r = read_tail(d, f, &at_end, e);
 
@@ -227,19 +229,19 @@ static int read_footer(const struct image *img, struct vhd *d, unsigned char *f,
 	if (r < 0)
 		return r;
 	if (at_end == FOOTER_GOOD) {
-		if (footer_type(f) != VHD_FIXED && memcmp(f, copy, FOOTER_LEN - 1) != 0)
+		if (footer_type(f) != VHD_FIXED && memcmp(f, copy, VHD_FOOTER_LEN - 1) != 0)
 			image_warn(img, "the copy of the footer differs from it");
 		return 0;
 	}
 	if (at_start == FOOTER_GOOD) {
 		image_warn(img, "the footer is %s; its copy is used",
 			at_end == FOOTER_NONE ? "missing" : "damaged");
-		memcpy(f, copy, FOOTER_LEN);
+		memcpy(f, copy, VHD_FOOTER_LEN);
 		return 0;
 	}
 	if (at_end == FOOTER_NONE && at_start == FOOTER_NONE)
 		return err_set(e, EINVAL, "not a VHD image: no footer at the end of the file");
-	if (memcmp(f, copy, FOOTER_LEN - 1) != 0)
+	if (memcmp(f, copy, VHD_FOOTER_LEN - 1) != 0)
 		return err_set(
 			e, EUCLEAN, "footer: the checksum is wrong, and there is no good copy");
 	image_warn(img, "footer and copy agree, but their checksum is wrong");
@@ -328,7 +330,7 @@ static int check_bat(struct vhd *d, const unsigned char *h, struct err *e)
 			"BAT: %" PRIu32 " entries at %" PRIu64
 			" pass the end of the data, %" PRIu64,
 			entries, d->bat_pos, d->end);
-	if (d->bat_pos < FOOTER_LEN ||
+	if (d->bat_pos < VHD_FOOTER_LEN ||
 		(d->bat_pos < d->header_pos + VHD_HEADER_LEN && d->header_pos < d->bat_pos + len))
 		return err_set(e, EINVAL, "BAT: at %" PRIu64 ", where the header is", d->bat_pos);
 	return 0;
@@ -367,7 +369,7 @@ static int open_blocks(struct image *img, struct vhd *d, struct err *e)
 
 static int setup(struct image *img, struct vhd *d, struct err *e)
 {
-	unsigned char f[FOOTER_LEN];
+	unsigned char f[VHD_FOOTER_LEN];
 	int r = read_footer(img, d, f, e);
 
 	if (r == 0)
@@ -446,9 +448,9 @@ static int tail_bid(const struct peek *p, size_t len)
 
 static int head_bid(const struct peek *p)
 {
-	if (p->nhead < FOOTER_LEN)
+	if (p->nhead < VHD_FOOTER_LEN)
 		return p->nhead >= 8 && memcmp(p->head, "conectix", 8) == 0 ? 30 : 0;
-	switch (footer_look(p->head, FOOTER_LEN)) {
+	switch (footer_look(p->head, VHD_FOOTER_LEN)) {
 	case FOOTER_GOOD:
 		return footer_type(p->head) == VHD_FIXED ? 30 : 100;
 	case FOOTER_DAMAGED:
@@ -461,12 +463,14 @@ static int head_bid(const struct peek *p)
 
 static int vhd_probe(const struct peek *p)
 {
-	int tail = MAX(tail_bid(p, FOOTER_LEN), tail_bid(p, OLD_FOOTER_LEN));
+	int tail = MAX(tail_bid(p, VHD_FOOTER_LEN), tail_bid(p, OLD_FOOTER_LEN));
 
 	return MAX(tail, head_bid(p));
 }
 
 static const char *const suffixes[] = {"vhd", "vpc", "avhd", "vud", NULL};
+
+static const struct layout *const layouts[] = {&vhd_layout, NULL};
 
 const struct format vhd_format = {
 	.name = "vpc",
@@ -477,4 +481,5 @@ const struct format vhd_format = {
 	.open = vhd_open,
 	.check_parent = vhd_check_parent,
 	.facts = vhd_facts,
+	.layouts = layouts,
 };

@@ -13,31 +13,33 @@
 #include "io.h"
 #include "vhdx.h"
 
-#define HEADER_LEN  4096u
-#define TABLE_LEN   (64u << 10)
+#define HEADER_LEN  VHDX_HEADER_LEN
+#define TABLE_LEN   VHDX_TABLE_LEN
 #define TABLE_HEAD  16u
 #define TABLE_ENTRY 32u
 #define REQUIRED    1u /* flag of a region: who does not know it cannot read the file */
 
-static const uint64_t header_pos[] = {64 << 10, 128 << 10};
-static const uint64_t table_pos[] = {192 << 10, 256 << 10};
+const uint64_t vhdx_header_pos[] = {64 << 10, 128 << 10};
+const uint64_t vhdx_regions_pos[] = {192 << 10, 256 << 10};
 
-static const unsigned char bat_guid[] =
+const unsigned char vhdx_bat_guid[] =
 	GUID_BYTES(0x2dc27766, 0xf623, 0x4200, 0x9d, 0x64, 0x11, 0x5e, 0x9b, 0xfd, 0x4a, 0x08);
-static const unsigned char metadata_guid[] =
+const unsigned char vhdx_metadata_guid[] =
 	GUID_BYTES(0x8b7ca206, 0x4790, 0x4b9a, 0xb8, 0xfe, 0x57, 0x5f, 0x05, 0x0f, 0x88, 0x6e);
 
-/* Has p the signature, and in its next field the checksum of all with that field as zero? */
-static bool is_valid(const unsigned char *p, size_t len, const char *signature)
+uint32_t vhdx_checksum(const unsigned char *p, size_t len)
 {
 	static const unsigned char zero[4];
 	uint32_t crc;
 
-	if (memcmp(p, signature, 4) != 0)
-		return false;
 	crc = crc32c(0, p, 4);
 	crc = crc32c(crc, zero, sizeof zero);
-	return crc32c(crc, p + 8, len - 8) == load_le32(p + 4);
+	return crc32c(crc, p + 8, len - 8);
+}
+
+static bool is_valid(const unsigned char *p, size_t len, const char *signature)
+{
+	return memcmp(p, signature, 4) == 0 && vhdx_checksum(p, len) == load_le32(p + 4);
 }
 
 /* Which of the two is current (section 2.2.2)?  Disk2vhd writes two that are the same. */
@@ -102,7 +104,7 @@ int vhdx_header_read(struct vhdx *d, struct err *e)
 	if (r == 0 && memcmp(magic, "vhdxfile", sizeof magic) != 0)
 		r = err_set(e, EINVAL, "not a VHDX image: no vhdxfile at its beginning");
 	for (int i = 0; r == 0 && i < 2; i++)
-		r = io_read_padded(d->io, h[i], HEADER_LEN, header_pos[i], e);
+		r = io_read_padded(d->io, h[i], HEADER_LEN, vhdx_header_pos[i], e);
 	if (r == 0)
 		r = choose_header(h, &current, e);
 	if (r < 0)
@@ -144,9 +146,9 @@ static int take_region(struct vhdx *d, const unsigned char *p, struct err *e)
 {
 	char guid[GUID_TEXT];
 
-	if (memcmp(p, bat_guid, GUID_LEN) == 0)
+	if (memcmp(p, vhdx_bat_guid, GUID_LEN) == 0)
 		return add_region(d, VHDX_BAT, "BAT", p, e);
-	if (memcmp(p, metadata_guid, GUID_LEN) == 0)
+	if (memcmp(p, vhdx_metadata_guid, GUID_LEN) == 0)
 		return add_region(d, VHDX_METADATA, "metadata", p, e);
 	if (!(load_le32(p + 28) & REQUIRED))
 		return 0;
@@ -195,7 +197,7 @@ int vhdx_regions_read(struct vhdx *d, struct err *e)
 	if (!table)
 		return err_nomem(e);
 	for (int i = 0; r == 0 && !valid && i < 2; i++) {
-		r = io_read_padded(d->io, table, TABLE_LEN, table_pos[i], e);
+		r = io_read_padded(d->io, table, TABLE_LEN, vhdx_regions_pos[i], e);
 		valid = r == 0 && is_valid(table, TABLE_LEN, "regi");
 	}
 	if (r == 0 && !valid)

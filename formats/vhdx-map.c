@@ -20,16 +20,6 @@
 #define BITMAP_LEN     VHDX_MIB
 #define BITMAP_PRESENT 6u
 
-enum block_state {
-	NOT_PRESENT = 0,
-	UNDEFINED = 1,
-	ZERO = 2,
-	UNMAPPED = 3,
-	UNMAPPED_DRAFT = 5, /* in files older than version 1.0 of the format */
-	FULLY_PRESENT = 6,
-	PARTIALLY_PRESENT = 7,
-};
-
 /* What an entry says, and for how many blocks in a row. */
 struct run {
 	enum extent_kind kind;
@@ -62,20 +52,20 @@ static int decode(
 {
 	*run = (struct run){.kind = EXTENT_ZERO, .n = 1};
 	switch (entry & STATE_MASK) {
-	case NOT_PRESENT:
+	case VHDX_NOT_PRESENT:
 		run->kind = EXTENT_BELOW;
 		return 0;
-	case UNDEFINED:
-	case ZERO:
-	case UNMAPPED:
-	case UNMAPPED_DRAFT:
+	case VHDX_UNDEFINED:
+	case VHDX_ZERO:
+	case VHDX_UNMAPPED:
+	case VHDX_UNMAPPED_DRAFT:
 		return 0; /* positions in these are leftovers */
-	case PARTIALLY_PRESENT:
+	case VHDX_PARTIALLY_PRESENT:
 		run->partial = d->differencing;
 		if (run->partial)
 			break;
 		return err_set(e, EUCLEAN, "a part of it is present, but the disk has no parent");
-	case FULLY_PRESENT:
+	case VHDX_FULLY_PRESENT:
 		break;
 	default:
 		return err_set(

@@ -17,7 +17,7 @@
 #include "utf16.h"
 #include "vhdx.h"
 
-#define TABLE_LEN   (64u << 10)
+#define TABLE_LEN   VHDX_TABLE_LEN
 #define TABLE_HEAD  32u
 #define TABLE_ENTRY 32u
 
@@ -28,35 +28,33 @@
 enum entry_flags { ENTRY_USER = 1, ENTRY_REQUIRED = 4 };
 enum file_flags { FILE_FIXED = 1, FILE_HAS_PARENT = 2, FILE_KNOWN = 3 };
 
-enum item { PARAMETERS, SIZE, SECTOR, PHYSICAL_SECTOR, DISK_ID, LOCATOR, ITEMS };
-
 static const struct {
 	const char *what;
 	unsigned char guid[GUID_LEN];
 	uint32_t len; /* 0: of any */
 	bool optional;
-} items[ITEMS] = {
-	[PARAMETERS] = {"file parameters",
+} items[VHDX_ITEMS] = {
+	[VHDX_PARAMETERS] = {"file parameters",
 		GUID_BYTES(
 			0xcaa16737, 0xfa36, 0x4d43, 0xb3, 0xb6, 0x33, 0xf0, 0xaa, 0x44, 0xe7, 0x6b),
 		8, false},
-	[SIZE] = {"virtual disk size",
+	[VHDX_SIZE] = {"virtual disk size",
 		GUID_BYTES(
 			0x2fa54224, 0xcd1b, 0x4876, 0xb2, 0x11, 0x5d, 0xbe, 0xd8, 0x3b, 0xf4, 0xb8),
 		8, false},
-	[SECTOR] = {"logical sector size",
+	[VHDX_SECTOR] = {"logical sector size",
 		GUID_BYTES(
 			0x8141bf1d, 0xa96f, 0x4709, 0xba, 0x47, 0xf2, 0x33, 0xa8, 0xfa, 0xab, 0x5f),
 		4, false},
-	[PHYSICAL_SECTOR] = {"physical sector size",
+	[VHDX_PHYSICAL_SECTOR] = {"physical sector size",
 		GUID_BYTES(
 			0xcda348c7, 0x445d, 0x4471, 0x9c, 0xc9, 0xe9, 0x88, 0x52, 0x51, 0xc5, 0x56),
 		4, true},
-	[DISK_ID] = {"virtual disk id",
+	[VHDX_DISK_ID] = {"virtual disk id",
 		GUID_BYTES(
 			0xbeca12ab, 0xb2e6, 0x4523, 0x93, 0xef, 0xc3, 0x09, 0xe0, 0x00, 0xc7, 0x46),
 		16, true},
-	[LOCATOR] = {"parent locator",
+	[VHDX_LOCATOR] = {"parent locator",
 		GUID_BYTES(
 			0xa8d35f2d, 0xb30b, 0x454d, 0xab, 0xf7, 0xd3, 0xd8, 0x48, 0x34, 0xab, 0x0c),
 		0, true},
@@ -64,6 +62,11 @@ static const struct {
 
 static const unsigned char locator_type[] =
 	GUID_BYTES(0xb04aefb7, 0xd19e, 0x4a81, 0xb7, 0x89, 0x25, 0xb8, 0xe9, 0x44, 0x59, 0x13);
+
+const unsigned char *vhdx_item_guid(enum vhdx_item item)
+{
+	return items[item].guid;
+}
 
 struct place {
 	uint64_t pos; /* in the file; 0: the item is not there */
@@ -76,7 +79,7 @@ static int find_item(const unsigned char *entry, bool user)
 {
 	int i = 0;
 
-	while (i < ITEMS && (user || memcmp(entry, items[i].guid, GUID_LEN) != 0))
+	while (i < VHDX_ITEMS && (user || memcmp(entry, items[i].guid, GUID_LEN) != 0))
 		i++;
 	return i;
 }
@@ -88,7 +91,7 @@ static int take_entry(const struct vhdx_range *region, const unsigned char *p, s
 	int i = find_item(p, flags & ENTRY_USER);
 	char guid[GUID_TEXT];
 
-	if (i == ITEMS) {
+	if (i == VHDX_ITEMS) {
 		if (!(flags & ENTRY_REQUIRED))
 			return 0;
 		guid_text(guid, p);
@@ -121,7 +124,7 @@ static int parse_table(const struct vhdx_range *region, const unsigned char *tab
 		return err_set(e, EUCLEAN, "metadata: %u items, %d at most", n, VHDX_MAX_ENTRIES);
 	for (unsigned i = 0; r == 0 && i < n; i++)
 		r = take_entry(region, table + TABLE_HEAD + i * TABLE_ENTRY, places, e);
-	for (int i = 0; r == 0 && i < ITEMS; i++)
+	for (int i = 0; r == 0 && i < VHDX_ITEMS; i++)
 		if (places[i].pos == 0 && !items[i].optional)
 			r = err_set(e, EUCLEAN, "metadata: no %s", items[i].what);
 	return r;
@@ -194,18 +197,18 @@ static int check_size(struct vhdx *d, const unsigned char *p, struct err *e)
 
 static int read_disk(struct vhdx *d, const struct place *places, struct err *e)
 {
-	unsigned char p[LOCATOR][GUID_LEN] = {{0}};
+	unsigned char p[VHDX_LOCATOR][GUID_LEN] = {{0}};
 	int r = 0;
 
-	for (int i = 0; r == 0 && i < LOCATOR; i++)
+	for (int i = 0; r == 0 && i < VHDX_LOCATOR; i++)
 		r = io_read(d->io, p[i], places[i].len, places[i].pos, e);
 	if (r == 0)
-		r = check_parameters(d, p[PARAMETERS], e);
+		r = check_parameters(d, p[VHDX_PARAMETERS], e);
 	if (r == 0)
-		r = check_sectors(d, p[SECTOR], p[PHYSICAL_SECTOR], e);
+		r = check_sectors(d, p[VHDX_SECTOR], p[VHDX_PHYSICAL_SECTOR], e);
 	if (r == 0)
-		r = check_size(d, p[SIZE], e);
-	memcpy(d->disk_id, p[DISK_ID], GUID_LEN);
+		r = check_size(d, p[VHDX_SIZE], e);
+	memcpy(d->disk_id, p[VHDX_DISK_ID], GUID_LEN);
 	return r;
 }
 
@@ -318,12 +321,12 @@ static int read_locator(struct image *img, struct vhdx *d, const struct place *p
 
 int vhdx_metadata_read(struct image *img, struct vhdx *d, struct err *e)
 {
-	struct place places[ITEMS] = {{0}};
+	struct place places[VHDX_ITEMS] = {{0}};
 	int r = find_items(d, places, e);
 
 	if (r == 0)
 		r = read_disk(d, places, e);
 	if (r == 0 && d->differencing)
-		r = read_locator(img, d, &places[LOCATOR], e);
+		r = read_locator(img, d, &places[VHDX_LOCATOR], e);
 	return r;
 }

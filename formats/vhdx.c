@@ -153,6 +153,8 @@ static int vhdx_probe(const struct peek *p)
 
 static const char *const suffixes[] = {"vhdx", "avhdx", NULL};
 
+static const struct layout *const layouts[] = {&vhdx_layout, NULL};
+
 const struct format vhdx_format = {
 	.name = "vhdx",
 	.title = "Hyper-V disk (VHDX)",
@@ -162,4 +164,5 @@ const struct format vhdx_format = {
 	.open = vhdx_open,
 	.check_parent = vhdx_check_parent,
 	.facts = vhdx_facts,
+	.layouts = layouts,
 };

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* vhdx.h - private to the VHDX driver: vhdx.c opens, vhdx-header.c reads headers and the region
- * table, vhdx-log.c replays the log, vhdx-meta.c reads the metadata, vhdx-map.c walks the BAT.
+ * table, vhdx-log.c replays the log, vhdx-meta.c reads the metadata, vhdx-map.c walks the BAT,
+ * vhdx-layout.c makes files up.
  *
  * Section numbers are those of the published format, [MS-VHDX].  All integers are little-endian.
  */
@@ -8,6 +9,7 @@
 #define VDISK_VHDX_H
 
 #include <stdbool.h>
+#include <stddef.h>
 #include <stdint.h>
 
 #include "guid.h"
@@ -16,8 +18,36 @@
 struct err;
 struct image;
 struct io;
+struct layout;
 
-#define VHDX_MIB (1u << 20) /* what everything but the headers is aligned to */
+#define VHDX_MIB        (1u << 20) /* what everything but the headers is aligned to */
+#define VHDX_HEADER_LEN 4096u
+#define VHDX_TABLE_LEN  (64u << 10) /* of regions or of metadata */
+
+extern const uint64_t vhdx_header_pos[2], vhdx_regions_pos[2];
+extern const unsigned char vhdx_bat_guid[GUID_LEN], vhdx_metadata_guid[GUID_LEN];
+
+/* Items of metadata. */
+enum vhdx_item {
+	VHDX_PARAMETERS,
+	VHDX_SIZE,
+	VHDX_SECTOR,
+	VHDX_PHYSICAL_SECTOR,
+	VHDX_DISK_ID,
+	VHDX_LOCATOR,
+	VHDX_ITEMS
+};
+
+/* In the BAT, the low bits of an entry. */
+enum vhdx_block_state {
+	VHDX_NOT_PRESENT = 0,
+	VHDX_UNDEFINED = 1,
+	VHDX_ZERO = 2,
+	VHDX_UNMAPPED = 3,
+	VHDX_UNMAPPED_DRAFT = 5, /* in files older than version 1.0 of the format */
+	VHDX_FULLY_PRESENT = 6,
+	VHDX_PARTIALLY_PRESENT = 7,
+};
 
 /* The header that is current. */
 struct vhdx_header {
@@ -56,7 +86,13 @@ static inline uint64_t vhdx_bat_index(const struct vhdx *d, uint64_t block)
 	return block + block / d->ratio;
 }
 
-/* vhdx-header.c; both set parts. */
+/* vhdx-header.c */
+
+/* What belongs into the second field of the structure of len bytes at p: the checksum of all of it
+ * with that field as zero. */
+uint32_t vhdx_checksum(const unsigned char *p, size_t len);
+
+/* Both set parts. */
 int vhdx_header_read(struct vhdx *d, struct err *e);
 int vhdx_regions_read(struct vhdx *d, struct err *e);
 
@@ -65,9 +101,13 @@ int vhdx_log_replay(
 	struct io *file, const struct vhdx_header *h, struct io **replayed, struct err *e);
 
 /* vhdx-meta.c: all that is between linkage and block_size, the size, and the parent's names. */
+const unsigned char *vhdx_item_guid(enum vhdx_item item);
 int vhdx_metadata_read(struct image *img, struct vhdx *d, struct err *e);
 
 /* vhdx-map.c */
 int vhdx_map(const struct view *v, uint64_t off, uint64_t len, struct extent *x, struct err *e);
+
+/* vhdx-layout.c */
+extern const struct layout vhdx_layout;
 
 #endif

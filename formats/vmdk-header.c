@@ -13,11 +13,11 @@
 #include "vmdk.h"
 
 #define MAGIC           "KDMV"
-#define HEADER_SIZE     512u
+#define HEADER_SIZE     VMDK_SECTOR
 #define FLAG_NEWLINES   (1u << 0)
 #define FLAGS_MUST_KNOW 0xffff0000u /* Hosted Sparse Extent Header: the others may be ignored */
 
-enum { NOT_COMPRESSED = 0, DEFLATE = 1 };
+static const unsigned char newlines[] = {'\n', ' ', '\r', '\n'};
 
 static void decode(struct vmdk_header *h, const unsigned char *p)
 {
@@ -36,10 +36,26 @@ static void decode(struct vmdk_header *h, const unsigned char *p)
 	};
 }
 
+void vmdk_header_encode(const struct vmdk_header *h, unsigned char *p)
+{
+	memset(p, 0, HEADER_SIZE);
+	memcpy(p, MAGIC, 4);
+	store_le32(p + 4, h->version);
+	store_le32(p + 8, h->flags | FLAG_NEWLINES);
+	store_le64(p + 12, h->capacity);
+	store_le64(p + 20, h->grain);
+	store_le64(p + 28, h->desc_start);
+	store_le64(p + 36, h->desc_len);
+	store_le32(p + 44, h->tables_len);
+	store_le64(p + 48, h->rgd);
+	store_le64(p + 56, h->gd);
+	store_le64(p + 64, h->overhead);
+	memcpy(p + 73, newlines, sizeof newlines);
+	store_le16(p + 77, h->compression);
+}
+
 static int check_version(const struct vmdk_header *h, const unsigned char *p, struct err *e)
 {
-	static const unsigned char newlines[] = {'\n', ' ', '\r', '\n'};
-
 	if (memcmp(p, MAGIC, 4) != 0)
 		return err_set(e, EINVAL, "not a sparse extent: no " MAGIC " at its start");
 	if (h->version < 1 || h->version > 3)
@@ -58,10 +74,11 @@ static int check_compression(const struct vmdk_header *h, struct err *e)
 
 	if (unknown)
 		return err_set(e, ENOTSUP, "flags 0x%" PRIx32 " are not supported", unknown);
-	if (h->compression > DEFLATE)
+	if (h->compression > VMDK_DEFLATE)
 		return err_set(
 			e, ENOTSUP, "compression algorithm %u is not supported", h->compression);
-	if (compressed != (h->compression == DEFLATE) || (!compressed && (h->flags & VMDK_MARKERS)))
+	if (compressed != (h->compression == VMDK_DEFLATE) ||
+		(!compressed && (h->flags & VMDK_MARKERS)))
 		return err_set(e, EINVAL,
 			"compression algorithm %u does not go with flags 0x%" PRIx32,
 			h->compression, h->flags);

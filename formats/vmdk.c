@@ -484,6 +484,8 @@ static int vmdk_probe(const struct peek *p)
 
 static const char *const suffixes[] = {"vmdk", NULL};
 
+static const struct layout *const layouts[] = {&vmdk_layout, &vmdk_stream_layout, NULL};
+
 const struct format vmdk_format = {
 	.name = "vmdk",
 	.title = "VMware virtual disk",
@@ -493,4 +495,5 @@ const struct format vmdk_format = {
 	.open = vmdk_open,
 	.check_parent = vmdk_check_parent,
 	.facts = vmdk_facts,
+	.layouts = layouts,
 };

@@ -25,6 +25,8 @@ struct extent;
 struct facts;
 struct image;
 struct io;
+struct layout;
+struct made;
 
 #define VMDK_SECTOR 512u /* bytes of a sector in all fields, whatever the guest's sectors are */
 #define VMDK_NO_CID UINT32_MAX /* as parentCID: no parent */
@@ -131,6 +133,11 @@ struct vmdk_header {
 	uint16_t compression;
 };
 
+enum { VMDK_NOT_COMPRESSED = 0, VMDK_DEFLATE = 1 };
+
+/* Writes a header, or a footer, of VMDK_SECTOR bytes. */
+void vmdk_header_encode(const struct vmdk_header *h, unsigned char *p);
+
 int vmdk_header_read(struct io *io, struct vmdk_header *h, struct err *e);
 
 /* Reads the footer instead, which has the same fields.  -EUCLEAN when there is none. */
@@ -216,5 +223,24 @@ struct vmdk_cowd_header {
 };
 
 int vmdk_cowd_read(struct io *io, struct vmdk_cowd_header *h, struct err *e);
+
+/* vmdk-layout.c, vmdk-stream-layout.c */
+extern const struct layout vmdk_layout, vmdk_stream_layout;
+
+#define VMDK_GRAIN       128u /* of both: sectors */
+#define VMDK_TABLE       512u /* entries of a grain table */
+#define VMDK_DESC_START  1u   /* sector */
+#define VMDK_DESC_LEN    20u
+#define VMDK_LAYOUT_NAME 256 /* bytes, with the NUL */
+
+/* What the headers of both have in common. */
+struct vmdk_header vmdk_layout_header(const struct made *m);
+
+/* name as a descriptor can have it. */
+void vmdk_layout_name(char out[VMDK_LAYOUT_NAME], const char *name);
+
+/* Writes the descriptor, of VMDK_DESC_LEN sectors, that is in a file of this name. */
+void vmdk_layout_descriptor(
+	const struct made *m, const char *create_type, const char *name, unsigned char *out);
 
 #endif

@@ -1,0 +1,64 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* layout.h - a disk as a file of some format, made up while it is read.
+ *
+ * The granules of the disk that hold data lie in the file one after another, in order.  All that
+ * the format wants round them - headers, tables, checksums - follows from which granules those are:
+ * it is computed when somebody reads it and never stored.  So the file's exact size is known at
+ * once, any byte of it can be read at any time, and it is the same each time.
+ *
+ * What is made is a view: data goes straight through to the disk below, holes are holes.
+ */
+#ifndef VDISK_LAYOUT_H
+#define VDISK_LAYOUT_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+struct cache;
+struct err;
+struct format;
+struct granules;
+struct image;
+struct view;
+
+#define LAYOUT_BITS 16 /* of the granules that all layouts start from: 64 KiB */
+#define LAYOUT_ID   32 /* bytes */
+
+/* A disk, and what its files say about it.  All of it outlives the files. */
+struct layout_source {
+	struct view *disk;             /* must never change */
+	const struct granules *stored; /* of the disk, in granules of 1 << LAYOUT_BITS bytes */
+	struct cache *cache;
+	unsigned char id[LAYOUT_ID]; /* all ids in the files follow from it */
+	int64_t when;                /* the disk's date: seconds since 1970 */
+	uint32_t sector_size;        /* the guest's, 512 or 4096; 0: not known */
+};
+
+/* A kind of file that can be made up. */
+struct layout {
+	const char *variant; /* qemu-img's "subformat", as far as it has one; else NULL */
+	const char *suffix;  /* usual end of a file's name, with the dot */
+	uint64_t max_disk;   /* bytes; the format has no larger disks */
+	uint64_t max_file;   /* bytes; no larger files: make fails with EFBIG */
+	/* The file's name is for formats that say it; it may be copied. */
+	int (*make)(
+		const struct layout_source *s, const char *name, struct view **file, struct err *e);
+};
+
+/* Fills in id and when from what is known of a state: the same each time it is opened, another one
+ * when it changed. */
+int layout_identify(struct layout_source *s, const struct image *img, size_t state, struct err *e);
+
+/* Makes the file; refuses disks of more than max_disk bytes, with EFBIG. */
+int layout_make(const struct layout *l, const struct layout_source *s, const char *name,
+	struct view **file, struct err *e);
+
+/* What view_stored would count of a file that layout_make made, given what it counts of the disk:
+ * the disk is not walked again. */
+uint64_t layout_stored(const struct view *file, uint64_t disk_stored);
+
+/* Is layout_make sure to succeed, as far as sizes go?  If not, it depends on what is stored. */
+bool layout_surely_fits(const struct layout *l, uint64_t disk_size);
+
+#endif
