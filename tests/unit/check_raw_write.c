@@ -1,0 +1,119 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* Raw images, and what all writing has in common. */
+#include <errno.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "create.h"
+#include "err.h"
+#include "format.h"
+#include "model.h"
+#include "power.h"
+#include "unit.h"
+#include "view.h"
+
+static void make(const char *path, uint64_t size)
+{
+	struct create_request r = {.size = size};
+	struct err e = ERR_INIT;
+
+	ck_assert_ok(image_create(format_find("raw"), path, &r, &e), &e);
+}
+
+START_TEST(like_an_array)
+{
+	struct model m = {
+		.path = "a.raw",
+		.format = "raw",
+		.seed = 1,
+		.size_max = 6 << 20,
+		.shrinks = true,
+		.referee = "raw",
+	};
+
+	make(m.path, (5 << 20) + 1536);
+	model_run(&m);
+}
+END_TEST
+
+START_TEST(power_cuts)
+{
+	struct power p = {.path = "a.raw", .format = "raw", .seed = 2};
+
+	make(p.path, 1 << 20);
+	power_run(&p);
+}
+END_TEST
+
+START_TEST(faults)
+{
+	struct power p = {.path = "a.raw", .format = "raw", .seed = 3};
+
+	make(p.path, 256 << 10);
+	power_faults(&p);
+}
+END_TEST
+
+START_TEST(partitions_write_through)
+{
+	struct image_options o = options_new();
+	struct err e = ERR_INIT;
+	struct view *disk, *part;
+	struct image *img;
+	char buf[4];
+
+	make("a.raw", 8192);
+	o.format = "raw";
+	o.write = true;
+	ck_assert_ok(image_open("a.raw", &o, &img, &e), &e);
+	disk = img->states[0].view;
+	part = view_slice(disk, 1000, 5000, &e);
+	ck_assert_ptr_nonnull(part);
+	ck_assert_ok(view_write(part, "abcd", 4, 4996, &e), &e);
+	ck_assert_ok(view_read(disk, buf, 4, 5996, &e), &e);
+	ck_assert_mem_eq(buf, "abcd", 4);
+	ck_assert_ok(view_clear(part, 4998, 2, &e), &e);
+	ck_assert_ok(view_read(disk, buf, 4, 5996, &e), &e);
+	ck_assert_mem_eq(buf, "ab\0\0", 4);
+	ck_assert_fails(view_write(part, "abcd", 4, 4997, &e), ENOSPC, &e, "pass the end");
+	ck_assert_fails(view_resize(part, 1, &e), EOPNOTSUPP, &e, "cannot be changed");
+	/* What the disk has lost a partition cannot be given. */
+	ck_assert_ok(view_resize(disk, 2048, &e), &e);
+	ck_assert_fails(view_write(part, "abcd", 4, 2000, &e), ENOSPC, &e, "pass the end");
+	ck_assert_ok(view_read(part, buf, 4, 2000, &e), &e);
+	ck_assert_mem_eq(buf, "\0\0\0\0", 4);
+	view_free(part);
+	image_close(img);
+	options_free(&o);
+}
+END_TEST
+
+START_TEST(only_when_asked)
+{
+	struct image_options o = options_new();
+	struct err e = ERR_INIT;
+	struct image *img;
+
+	make("a.raw", 8192);
+	o.format = "raw";
+	ck_assert_ok(image_open("a.raw", &o, &img, &e), &e);
+	ck_assert_fails(view_write(img->states[0].view, "a", 1, 0, &e), EROFS, &e, "only be read");
+	ck_assert_ok(view_flush(img->states[0].view, &e), &e);
+	image_close(img);
+	options_free(&o);
+}
+END_TEST
+
+Suite *raw_write_suite(void)
+{
+	TCase *tc = tcase_create("raw_write");
+
+	tcase_set_timeout(tc, 60);
+	use_temp_dir(tc);
+	tcase_add_test(tc, like_an_array);
+	tcase_add_test(tc, power_cuts);
+	tcase_add_test(tc, faults);
+	tcase_add_test(tc, partitions_write_through);
+	tcase_add_test(tc, only_when_asked);
+	return suite_of("raw_write", tc);
+}

@@ -1,0 +1,237 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include "model.h"
+
+#include <pthread.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "bytes.h"
+#include "check.h"
+#include "err.h"
+#include "format.h"
+#include "unit.h"
+#include "view.h"
+
+#define THREADS   3
+#define STRIPE    3072u /* no multiple of any cluster size */
+#define FAR       (3u << 20)
+#define OPS       150 /* of each thread in a round */
+#define REFERENCE "reference.raw"
+
+struct run {
+	const struct model *m;
+	struct image_options o;
+	struct image *img;
+	unsigned char *bytes; /* what the disk shall hold */
+	uint64_t size;
+	uint64_t state;
+};
+
+struct worker {
+	struct run *run;
+	unsigned number;
+	uint64_t state;
+	pthread_t thread;
+};
+
+static struct view *disk(const struct run *run)
+{
+	return run->img->states[0].view;
+}
+
+static uint64_t below(uint64_t *state, uint64_t n)
+{
+	return next_random(state) % n;
+}
+
+static void open_again(struct run *run)
+{
+	struct err e = ERR_INIT;
+
+	if (run->img)
+		ck_assert_ok(image_finish(run->img, &e), &e);
+	image_close(run->img);
+	ck_assert_ok(image_open(run->m->path, &run->o, &run->img, &e), &e);
+	ck_assert_uint_eq(disk(run)->size, run->size);
+}
+
+static void complain(const struct run *run, const unsigned char *buf, uint64_t off, uint64_t n)
+{
+	uint64_t i = 0;
+
+	while (i < n && buf[i] == run->bytes[off + i])
+		i++;
+	ck_abort_msg("seed %llu: byte %llu is 0x%02x, not 0x%02x", (unsigned long long)run->m->seed,
+		(unsigned long long)(off + i), buf[i], run->bytes[off + i]);
+}
+
+/* Every byte, in pieces of odd sizes. */
+static void compare(struct run *run)
+{
+	unsigned char *buf = malloc(FAR);
+	struct err e = ERR_INIT;
+	uint64_t n;
+
+	ck_assert_ptr_nonnull(buf);
+	for (uint64_t off = 0; off < run->size; off += n) {
+		n = 1 + below(&run->state, FAR);
+		n = MIN(n, run->size - off);
+		ck_assert_ok(view_read(disk(run), buf, n, off, &e), &e);
+		if (memcmp(buf, run->bytes + off, n) != 0)
+			complain(run, buf, off, n);
+	}
+	free(buf);
+}
+
+/* One operation on a range that nobody else touches.  One in four writes writes zeroes: images may
+ * treat them in a way of their own. */
+static void operate(struct run *run, uint64_t *state, uint64_t off, uint64_t len)
+{
+	unsigned char *p = run->bytes + off;
+	unsigned what = below(state, 8);
+	struct err e = ERR_INIT;
+
+	if (what == 0) {
+		memset(p, 0, len);
+		ck_assert_ok(view_clear(disk(run), off, len, &e), &e);
+		return;
+	}
+	if (what == 1)
+		memset(p, 0, len);
+	else
+		fill_pattern(p, len, (unsigned)next_random(state));
+	ck_assert_ok(view_write(disk(run), p, len, off, &e), &e);
+}
+
+/* A range inside of one stripe of the worker's own. */
+static bool choose_in_stripe(struct worker *w, uint64_t *off, uint64_t *len)
+{
+	uint64_t stripes = div_round_up(w->run->size, STRIPE);
+	uint64_t stripe = below(&w->state, stripes), skip = below(&w->state, STRIPE);
+
+	stripe = stripe - stripe % THREADS + w->number;
+	*off = stripe * STRIPE + skip;
+	*len = 1 + below(&w->state, STRIPE - skip);
+	return range_fits(*off, *len, w->run->size);
+}
+
+static void *work(void *arg)
+{
+	struct worker *w = arg;
+	unsigned char buf[STRIPE];
+	struct err e = ERR_INIT;
+	uint64_t off, len;
+
+	for (unsigned i = 0; i < OPS; i++) {
+		if (!choose_in_stripe(w, &off, &len))
+			continue;
+		operate(w->run, &w->state, off, len);
+		ck_assert_ok(view_read(disk(w->run), buf, len, off, &e), &e);
+		ck_assert_mem_eq(buf, w->run->bytes + off, len);
+		if (below(&w->state, 40) == 0)
+			ck_assert_ok(view_flush(disk(w->run), &e), &e);
+	}
+	return NULL;
+}
+
+static void work_together(struct run *run)
+{
+	struct worker workers[THREADS];
+
+	for (unsigned i = 0; i < THREADS; i++) {
+		workers[i] =
+			(struct worker){.run = run, .number = i, .state = next_random(&run->state)};
+		ck_assert_int_eq(pthread_create(&workers[i].thread, NULL, work, &workers[i]), 0);
+	}
+	for (unsigned i = 0; i < THREADS; i++)
+		pthread_join(workers[i].thread, NULL);
+}
+
+static void reach_far(struct run *run)
+{
+	for (unsigned i = 0; i < 12; i++) {
+		uint64_t off = below(&run->state, run->size);
+		uint64_t len = 1 + below(&run->state, MIN(FAR, run->size - off));
+
+		operate(run, &run->state, off, len);
+	}
+}
+
+static void change_size(struct run *run)
+{
+	const struct model *m = run->m;
+	uint64_t least = m->shrinks ? 1 : run->size / 512;
+	uint64_t size = 512 * (least + below(&run->state, m->size_max / 512 - least + 1));
+	struct err e = ERR_INIT;
+
+	ck_assert_ok(view_resize(disk(run), size, &e), &e);
+	/* What is cut off is gone, what is added is zeroes. */
+	if (size < run->size)
+		memset(run->bytes + size, 0, run->size - size);
+	run->size = size;
+	ck_assert_uint_eq(disk(run)->size, size);
+}
+
+static void ask(const char *command)
+{
+	ck_assert_msg(system(command) == 0, "%s", command);
+}
+
+/* Our own check, and QEMU's. */
+static void judge(struct run *run)
+{
+	const struct model *m = run->m;
+	struct check_report report = {0};
+	struct err e = ERR_INIT;
+	char command[512];
+
+	run->o.write = false;
+	open_again(run);
+	compare(run);
+	if (run->img->format->check) {
+		ck_assert_ok(image_check(run->img, 0, &report, &e), &e);
+		ck_assert_uint_eq(report.corruptions + report.leaks + report.check_errors, 0);
+	}
+	image_close(run->img);
+	run->img = NULL;
+	if (!m->referee)
+		return;
+	write_file(REFERENCE, run->bytes, run->size);
+	snprintf(command, sizeof command, "qemu-img compare -q -f %s -F raw '%s' " REFERENCE,
+		m->referee, m->path);
+	ask(command);
+	if (strcmp(m->referee, "vpc") == 0 || strcmp(m->referee, "raw") == 0)
+		return; /* which it cannot check */
+	snprintf(command, sizeof command, "qemu-img check -q -f %s '%s' >check.log 2>&1",
+		m->referee, m->path);
+	ask(command);
+}
+
+void model_run(struct model *m)
+{
+	struct run run = {.m = m, .o = options_new(), .state = m->seed};
+	struct err e = ERR_INIT;
+
+	run.o.write = true;
+	run.o.format = m->format;
+	ck_assert_ok(image_open(m->path, &run.o, &run.img, &e), &e);
+	run.size = disk(&run)->size;
+	run.bytes = calloc(1, MAX(run.size, m->size_max));
+	ck_assert_ptr_nonnull(run.bytes);
+	if (m->before)
+		memcpy(run.bytes, m->before, run.size);
+	compare(&run);
+	for (unsigned i = 0, n = m->rounds ? m->rounds : 6; i < n; i++) {
+		work_together(&run);
+		reach_far(&run);
+		if (m->size_max > 0)
+			change_size(&run);
+		compare(&run);
+		if (i % 2 == 1)
+			open_again(&run);
+	}
+	judge(&run);
+	free(run.bytes);
+	options_free(&run.o);
+}

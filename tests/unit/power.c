@@ -1,0 +1,540 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include "power.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "bytes.h"
+#include "check.h"
+#include "err.h"
+#include "format.h"
+#include "io.h"
+#include "unit.h"
+#include "view.h"
+
+#define SECTOR 512u
+#define ROOM   (256u << 20) /* of address space for a file; pages come as they are touched */
+
+/* A write, or a change of size, that no sync has made durable yet. */
+struct pending {
+	uint64_t pos, len;
+	unsigned char *data; /* NULL: the file ends at pos from now on */
+	struct pending *next;
+};
+
+/* The file of memory: as the program sees it, and as it was at the last sync. */
+struct medium {
+	struct io io;
+	unsigned char *now, *durable;
+	uint64_t durable_size;
+	struct pending *first, **last;
+	unsigned calls, fails_at; /* host calls that change; the one to fail; 0: none */
+	int failure;
+};
+
+static int count_call(struct medium *m)
+{
+	return ++m->calls == m->fails_at ? -m->failure : 0;
+}
+
+static ssize_t medium_read(struct io *io, void *buf, size_t len, uint64_t pos)
+{
+	struct medium *m = (struct medium *)io;
+
+	if (pos >= io->size)
+		return 0;
+	len = MIN(len, io->size - pos);
+	memcpy(buf, m->now + pos, len);
+	return len;
+}
+
+static void remember(struct medium *m, uint64_t pos, uint64_t len, const void *data)
+{
+	struct pending *p = calloc(1, sizeof *p);
+
+	ck_assert_ptr_nonnull(p);
+	p->pos = pos;
+	p->len = len;
+	if (data) {
+		p->data = malloc(len);
+		ck_assert_ptr_nonnull(p->data);
+		memcpy(p->data, data, len);
+	}
+	*m->last = p;
+	m->last = &p->next;
+}
+
+static int medium_write(struct io *io, const void *buf, size_t len, uint64_t pos)
+{
+	struct medium *m = (struct medium *)io;
+	int r = count_call(m);
+
+	ck_assert(range_fits(pos, len, ROOM));
+	if (r < 0)
+		return r;
+	memcpy(m->now + pos, buf, len);
+	remember(m, pos, len, buf);
+	return 0;
+}
+
+static int medium_resize(struct io *io, uint64_t size)
+{
+	struct medium *m = (struct medium *)io;
+	int r = count_call(m);
+
+	ck_assert_uint_le(size, ROOM);
+	if (r < 0)
+		return r;
+	if (size < io->size)
+		memset(m->now + size, 0, io->size - size);
+	remember(m, size, 0, NULL);
+	return 0;
+}
+
+/* A write, as one sector or one change of size, to a file that is being put together. */
+static void replay(
+	unsigned char *bytes, uint64_t *size, const struct pending *p, uint64_t from, uint64_t len)
+{
+	if (!p->data) {
+		if (p->pos < *size)
+			memset(bytes + p->pos, 0, *size - p->pos);
+		*size = p->pos;
+		return;
+	}
+	memcpy(bytes + p->pos + from, p->data + from, len);
+	*size = MAX(*size, p->pos + from + len);
+}
+
+static void forget_pending(struct medium *m)
+{
+	for (struct pending *p = m->first, *next; p; p = next) {
+		next = p->next;
+		free(p->data);
+		free(p);
+	}
+	m->first = NULL;
+	m->last = &m->first;
+}
+
+static int medium_sync(struct io *io)
+{
+	struct medium *m = (struct medium *)io;
+	int r = count_call(m);
+
+	if (r < 0)
+		return r;
+	for (const struct pending *p = m->first; p; p = p->next)
+		replay(m->durable, &m->durable_size, p, 0, p->len);
+	forget_pending(m);
+	return 0;
+}
+
+static void medium_close(struct io *io)
+{
+	(void)io; /* it outlives the image that has it */
+}
+
+static const struct io_ops medium_ops = {
+	.read = medium_read,
+	.write = medium_write,
+	.sync = medium_sync,
+	.resize = medium_resize,
+	.close = medium_close,
+};
+
+static void medium_load(struct medium *m, const char *path)
+{
+	int fd = open(path, O_RDONLY | O_CLOEXEC);
+	struct stat st;
+
+	ck_assert(fd >= 0 && fstat(fd, &st) == 0 && st.st_size <= ROOM);
+	m->now = calloc(1, ROOM);
+	m->durable = calloc(1, ROOM);
+	ck_assert(m->now && m->durable);
+	ck_assert_int_eq(read(fd, m->now, st.st_size), st.st_size);
+	memcpy(m->durable, m->now, st.st_size);
+	m->durable_size = st.st_size;
+	m->last = &m->first;
+	close(fd);
+}
+
+static struct io *medium_io(struct medium *m)
+{
+	uint64_t size = MAX(m->io.size, m->durable_size);
+
+	m->io = (struct io){
+		.ops = &medium_ops,
+		.name = strdup("medium"),
+		.fd = -1,
+		.refs = 1,
+		.size = size,
+		.writable = true,
+	};
+	return &m->io;
+}
+
+static void medium_free(struct medium *m)
+{
+	forget_pending(m);
+	free(m->now);
+	free(m->durable);
+}
+
+/* What the disk may hold. */
+
+/* A sector holds its number and that of the write, all over; zeroes are a clear or nothing. */
+struct disk {
+	uint64_t sectors;
+	uint64_t *flushed;     /* the write that it must hold at least */
+	uint64_t *written;     /* the last one; 0: a clear */
+	uint64_t *first_later; /* the first one since the flush; 0: none */
+	bool *may_be_zero;     /* something since the flush cleared it */
+	bool *uncertain;       /* the last change failed, perhaps half-way */
+};
+
+struct run {
+	const struct power *p;
+	struct image_options o;
+	struct medium medium;
+	struct image *img;
+	struct disk disk;
+	uint64_t stamp; /* of the last write */
+	uint64_t state;
+	unsigned looked; /* at states */
+};
+
+static void put_sector(unsigned char *p, uint64_t sector, uint64_t stamp)
+{
+	for (unsigned i = 0; i < SECTOR; i += 16) {
+		memcpy(p + i, &sector, 8);
+		memcpy(p + i + 8, &stamp, 8);
+	}
+}
+
+static bool is_zero(const unsigned char *p)
+{
+	return p[0] == 0 && memcmp(p, p + 1, SECTOR - 1) == 0;
+}
+
+static bool sector_is_good(const struct disk *d, const unsigned char *p, uint64_t i)
+{
+	unsigned char want[SECTOR];
+	uint64_t stamp;
+
+	if (is_zero(p))
+		return d->flushed[i] == 0 || d->may_be_zero[i];
+	memcpy(&stamp, p + 8, 8);
+	put_sector(want, i, stamp);
+	return memcmp(p, want, SECTOR) == 0 &&
+	       (stamp == d->flushed[i] || (d->first_later[i] && stamp >= d->first_later[i]));
+}
+
+static void complain(const struct run *run, const unsigned char *p, uint64_t i)
+{
+	uint64_t sector, stamp;
+
+	memcpy(&sector, p, 8);
+	memcpy(&stamp, p + 8, 8);
+	ck_abort_msg("seed %llu: sector %llu holds write %llu of sector %llu; %llu was flushed, "
+		     "%llu came later",
+		(unsigned long long)run->p->seed, (unsigned long long)i, (unsigned long long)stamp,
+		(unsigned long long)sector, (unsigned long long)run->disk.flushed[i],
+		(unsigned long long)run->disk.written[i]);
+}
+
+static void judge_bytes(const struct run *run, const struct image *img)
+{
+	const struct view *v = img->states[0].view;
+	unsigned char *buf = malloc(run->disk.sectors * SECTOR);
+	struct err e = ERR_INIT;
+
+	ck_assert_ptr_nonnull(buf);
+	ck_assert_ok(view_read(v, buf, run->disk.sectors * SECTOR, 0, &e), &e);
+	for (uint64_t i = 0; i < run->disk.sectors; i++)
+		if (!sector_is_good(&run->disk, buf + i * SECTOR, i))
+			complain(run, buf + i * SECTOR, i);
+	free(buf);
+}
+
+static void found(void *arg, const char *sentence)
+{
+	snprintf(arg, 256, "%s", sentence);
+}
+
+static void judge_check(const struct run *run, struct image *img, bool leaks_too)
+{
+	char first[256] = "";
+	struct check_report report = {.found = found, .arg = first};
+	struct err e = ERR_INIT;
+
+	if (run->p->no_check || !img->format->check)
+		return;
+	ck_assert_ok(image_check(img, 0, &report, &e), &e);
+	ck_assert_msg(report.corruptions == 0 && report.check_errors == 0, "seed %llu: %s",
+		(unsigned long long)run->p->seed, first);
+	ck_assert_msg(!leaks_too || report.leaks == 0, "seed %llu: %s",
+		(unsigned long long)run->p->seed, first);
+}
+
+static struct image *open_bytes(
+	const struct run *run, const unsigned char *bytes, uint64_t size, struct image_options *o)
+{
+	struct err e = ERR_INIT;
+	struct image *img = NULL;
+	struct io *io = io_from_memory(bytes, size, "after the cut", &e);
+
+	*o = options_new();
+	o->format = run->p->format;
+	ck_assert_ptr_nonnull(io);
+	ck_assert_msg(image_open_io(io, o, &img, &e) == 0, "seed %llu: %s",
+		(unsigned long long)run->p->seed, e.text);
+	return img;
+}
+
+/* Whoever writes to it next finds a good image, and leaves one. */
+static void go_on_writing(const struct run *run, const unsigned char *bytes, uint64_t size)
+{
+	struct image_options o = options_new();
+	struct medium m = {.durable_size = size};
+	struct err e = ERR_INIT;
+	unsigned char sector[SECTOR];
+	struct image *img;
+
+	m.now = calloc(1, ROOM);
+	m.durable = calloc(1, ROOM);
+	ck_assert(m.now && m.durable);
+	memcpy(m.now, bytes, size);
+	m.last = &m.first;
+	o.format = run->p->format;
+	o.write = true;
+	ck_assert_ok(image_open_io(medium_io(&m), &o, &img, &e), &e);
+	judge_bytes(run, img);
+	memset(sector, 0xa5, SECTOR);
+	ck_assert_ok(view_write(img->states[0].view, sector, SECTOR, 0, &e), &e);
+	ck_assert_ok(image_finish(img, &e), &e);
+	image_close(img);
+	options_free(&o);
+	img = open_bytes(run, m.now, m.io.size, &o);
+	judge_check(run, img, false);
+	image_close(img);
+	options_free(&o);
+	medium_free(&m);
+}
+
+static void judge(struct run *run, const unsigned char *bytes, uint64_t size)
+{
+	struct image_options o;
+	struct image *img = open_bytes(run, bytes, size, &o);
+
+	judge_bytes(run, img);
+	judge_check(run, img, false);
+	image_close(img);
+	options_free(&o);
+	if (run->looked++ % 8 == 0)
+		go_on_writing(run, bytes, size);
+}
+
+/* Every sector of what is pending is there or is not. */
+static void cut(struct run *run, unsigned percent)
+{
+	struct medium *m = &run->medium;
+	uint64_t size = m->durable_size;
+	unsigned char *bytes = calloc(1, ROOM);
+
+	ck_assert_ptr_nonnull(bytes);
+	memcpy(bytes, m->durable, size);
+	for (const struct pending *p = m->first; p; p = p->next) {
+		if (!p->data && next_random(&run->state) % 100 < percent)
+			replay(bytes, &size, p, 0, 0);
+		for (uint64_t i = 0, n; i < p->len; i += n) {
+			n = MIN(SECTOR - (p->pos + i) % SECTOR, p->len - i);
+			if (next_random(&run->state) % 100 < percent)
+				replay(bytes, &size, p, i, n);
+		}
+	}
+	judge(run, bytes, size);
+	free(bytes);
+}
+
+static void cut_some(struct run *run)
+{
+	static const unsigned percents[] = {50, 0, 90, 10, 100, 97};
+	unsigned n = run->p->cuts ? run->p->cuts : 6;
+
+	/* With nothing pending all cuts are the same. */
+	for (unsigned i = 0; i < (run->medium.first ? n : 1); i++)
+		cut(run, percents[i % COUNT(percents)]);
+}
+
+/* Writing. */
+
+static void flushed(struct disk *d)
+{
+	for (uint64_t i = 0; i < d->sectors; i++) {
+		if (d->uncertain[i])
+			continue;
+		d->flushed[i] = d->written[i];
+		d->first_later[i] = 0;
+		d->may_be_zero[i] = false;
+	}
+}
+
+static void note(struct disk *d, uint64_t first, uint64_t n, uint64_t stamp)
+{
+	for (uint64_t i = first; i < first + n; i++) {
+		d->written[i] = stamp;
+		d->uncertain[i] = false;
+		if (stamp == 0)
+			d->may_be_zero[i] = true;
+		else if (d->first_later[i] == 0)
+			d->first_later[i] = stamp;
+	}
+}
+
+static void choose(struct run *run, uint64_t *first, uint64_t *n)
+{
+	uint64_t most = next_random(&run->state) % 4 == 0 ? 512 : 24;
+
+	*first = next_random(&run->state) % run->disk.sectors;
+	*n = 1 + next_random(&run->state) % MIN(most, run->disk.sectors - *first);
+}
+
+/* One operation; what it says.  Noted before: it may have been done in part. */
+static int operate(struct run *run, struct err *e)
+{
+	struct view *v = run->img->states[0].view;
+	unsigned what = next_random(&run->state) % 10;
+	unsigned char *buf;
+	uint64_t first, n;
+	int r;
+
+	if (what == 0) {
+		r = view_flush(v, e);
+		if (r == 0)
+			flushed(&run->disk);
+		return r;
+	}
+	choose(run, &first, &n);
+	note(&run->disk, first, n, what == 1 ? 0 : ++run->stamp);
+	buf = malloc(n * SECTOR);
+	ck_assert_ptr_nonnull(buf);
+	for (uint64_t i = 0; i < n; i++)
+		put_sector(buf + i * SECTOR, first + i, run->stamp);
+	r = what == 1 ? view_clear(v, first * SECTOR, n * SECTOR, e)
+		      : view_write(v, buf, n * SECTOR, first * SECTOR, e);
+	free(buf);
+	memset(run->disk.uncertain + first, r < 0, n);
+	return r;
+}
+
+static void disk_new(struct disk *d, uint64_t sectors)
+{
+	d->sectors = sectors;
+	d->flushed = calloc(sectors, sizeof *d->flushed);
+	d->written = calloc(sectors, sizeof *d->written);
+	d->first_later = calloc(sectors, sizeof *d->first_later);
+	d->may_be_zero = calloc(sectors, sizeof *d->may_be_zero);
+	d->uncertain = calloc(sectors, sizeof *d->uncertain);
+	ck_assert(d->flushed && d->written && d->first_later && d->may_be_zero && d->uncertain);
+}
+
+static void run_open(struct run *run)
+{
+	struct err e = ERR_INIT;
+
+	ck_assert_ok(image_open_io(medium_io(&run->medium), &run->o, &run->img, &e), &e);
+}
+
+static void run_begin(struct run *run, const struct power *p)
+{
+	*run = (struct run){.p = p, .o = options_new(), .state = p->seed};
+	run->o.format = p->format;
+	run->o.write = true;
+	medium_load(&run->medium, p->path);
+	run_open(run);
+	disk_new(&run->disk, run->img->states[0].view->size / SECTOR);
+}
+
+static void run_end(struct run *run)
+{
+	image_close(run->img);
+	options_free(&run->o);
+	medium_free(&run->medium);
+	free(run->disk.flushed);
+	free(run->disk.written);
+	free(run->disk.first_later);
+	free(run->disk.may_be_zero);
+	free(run->disk.uncertain);
+}
+
+static void finish(struct run *run)
+{
+	struct image_options o;
+	struct err e = ERR_INIT;
+	struct image *img;
+
+	ck_assert_ok(image_finish(run->img, &e), &e);
+	flushed(&run->disk);
+	img = open_bytes(run, run->medium.durable, run->medium.durable_size, &o);
+	judge_bytes(run, img);
+	judge_check(run, img, true);
+	image_close(img);
+	options_free(&o);
+}
+
+void power_run(const struct power *p)
+{
+	struct err e = ERR_INIT;
+	struct run run;
+
+	run_begin(&run, p);
+	for (unsigned i = 0, n = p->ops ? p->ops : 200; i < n; i++) {
+		ck_assert_ok(operate(&run, &e), &e);
+		cut_some(&run);
+		if (i % 64 == 63) {
+			finish(&run);
+			image_close(run.img);
+			run_open(&run);
+		}
+	}
+	finish(&run);
+	run_end(&run);
+}
+
+#define FAULT_OPS 24
+
+/* True: the scenario came to its end without a fault, since there are fewer calls. */
+static bool fail_at(const struct power *p, unsigned n, int failure)
+{
+	struct err e = ERR_INIT;
+	struct run run;
+	bool struck;
+
+	run_begin(&run, p);
+	run.medium.failure = failure;
+	run.medium.fails_at = run.medium.calls + n;
+	for (unsigned i = 0; i < FAULT_OPS; i++)
+		operate(&run, &e);
+	struck = run.medium.calls >= run.medium.fails_at;
+	/* An error was told of, unless the fault struck what nobody waits for. */
+	if (!struck)
+		ck_assert_int_eq(e.code, 0);
+	cut(&run, 100);
+	cut(&run, 50);
+	run_end(&run);
+	return !struck;
+}
+
+void power_faults(const struct power *p)
+{
+	static const int failures[] = {ENOSPC, EIO};
+
+	for (size_t i = 0; i < COUNT(failures); i++)
+		for (unsigned n = 1; !fail_at(p, n, failures[i]); n++)
+			;
+}

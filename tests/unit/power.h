@@ -1,0 +1,31 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* power.h - what a power cut leaves of an image.
+ *
+ * The image lies in a file of memory that remembers each write since the last sync.  Random writes,
+ * clears and flushes go on; time and again the power fails: of what was written since the last sync
+ * any part is there, in sectors, in any order.  Each such file must open, pass the format's check
+ * without a corruption, and hold in each sector what was flushed last or written later.  Then it is
+ * opened for writing, written to and finished, and has no leak either.
+ */
+#ifndef VDISK_POWER_H
+#define VDISK_POWER_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+struct power {
+	const char *path;   /* of the empty image to begin with, a single file */
+	const char *format; /* NULL: probe */
+	uint64_t seed;
+	unsigned ops;  /* 0: 200 */
+	unsigned cuts; /* that are looked at between two operations, at most; 0: 6 */
+	bool no_check; /* the format has none worth asking */
+};
+
+void power_run(const struct power *p);
+
+/* The n-th call to the host fails, for each n of a scenario in turn: the caller hears of it, and
+ * what was flushed before is there. */
+void power_faults(const struct power *p);
+
+#endif
