@@ -14,6 +14,7 @@
 #include "bits.h"
 #include "bounds.h"
 #include "bytes.h"
+#include "check.h"
 #include "cache.h"
 #include "err.h"
 #include "format.h"
@@ -211,4 +212,5 @@ const struct format bochs_format = {
 	.suffixes = suffixes,
 	.probe = bochs_probe,
 	.open = bochs_open,
+	.check = check_map,
 };

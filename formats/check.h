@@ -49,6 +49,13 @@ struct check_report {
  * was found until then. */
 int image_check(struct image *img, unsigned repair, struct check_report *r, struct err *e);
 
+/* For drivers, as in struct format: can each byte of the disk be mapped, and has it a place of its
+ * own in the file?  What the map of the live disk refuses is told in the words of the driver. */
+int check_map(struct image *img, unsigned repair, struct check_report *r, struct err *e);
+
+/* For drivers: the latter alone.  What cannot be mapped is passed over. */
+int check_overlaps(struct image *img, struct check_report *r, struct err *e);
+
 /* For drivers: a sentence, and one more of what it is about. */
 void check_corruption(struct check_report *r, const char *fmt, ...)
 	__attribute__((format(printf, 2, 3)));

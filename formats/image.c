@@ -242,7 +242,7 @@ static int take_after(struct image *img, const struct opening *how, struct err *
 	}
 	if (r == 0)
 		r = find_place(img, e);
-	img->writable = img->opts->write && !how->child;
+	img->writable = (img->opts->write || img->opts->repair) && !how->child;
 	img->root = how->child ? policy_root(how->child, img->path) : img->dir;
 	img->guessed = how->guessed;
 	return r;
@@ -284,7 +284,7 @@ int image_open_as(struct io *io, const struct image_options *o, const struct ope
 	if (r < 0)
 		return r;
 	r = chain_open(img, e);
-	if (r == 0 && img->writable)
+	if (r == 0 && img->writable && o->write)
 		r = become_writable(img, e);
 	if (r < 0) {
 		image_close(img);
@@ -350,14 +350,14 @@ int image_open(const char *path, const struct image_options *o, struct image **o
 	io = io_open(path, e);
 	if (!io)
 		return -e->code;
-	r = open_up(io, o, o->write, e);
+	r = open_up(io, o, o->write || o->repair, e);
 	if (r < 0) {
 		io_unref(io);
 		return r;
 	}
 	if (!is_package(io, o))
 		return image_open_io(io, o, out, e);
-	if (!o->write)
+	if (!o->write && !o->repair)
 		return package_open_only_disk(io, o, out, e);
 	io_unref(io);
 	err_set(e, ENOTSUP, "%s: a package cannot be written to", path);

@@ -28,11 +28,12 @@ struct view;
 struct image_options {
 	const char *format;       /* of the top image; NULL: probe */
 	const char *const *allow; /* directories besides the image's own; NULL-terminated or NULL */
-	const char *const *search;      /* where to look for a parent that moved; likewise */
-	bool nobacking;                 /* leave parents closed: what they would give is EIO */
-	bool write;                     /* the image that is named, not its parents */
-	bool share;                     /* read although somebody holds the image for writing */
-	bool nosnapshots;               /* do not look at the table of internal snapshots */
+	const char *const *search; /* where to look for a parent that moved; likewise */
+	bool nobacking;            /* leave parents closed: what they would give is EIO */
+	bool write;                /* the image that is named, not its parents */
+	bool repair;      /* for image_check alone: its files may be written, but not the disk */
+	bool share;       /* read although somebody holds the image for writing */
+	bool nosnapshots; /* do not look at the table of internal snapshots */
 	bool ignore_parent_id;          /* take a parent that changed since the child was made */
 	const struct secret *secrets;   /* passphrases to try on each image; NULL: none */
 	bool any_is_raw;                /* what no format claims is a disk: the user says so */

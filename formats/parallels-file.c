@@ -17,13 +17,11 @@
 #include "parallels.h"
 #include "view.h"
 
-#define MAGIC_LEN  16u
-#define MAGIC_OLD  "WithoutFreeSpace"
-#define MAGIC_NEW  "WithouFreSpacExt"
-#define VERSION    2u
-#define HEADER_LEN 64u /* the BAT follows */
-#define BAT_ENTRY  4u
-#define IN_USE     0x746f6e59u
+#define MAGIC_LEN 16u
+#define MAGIC_OLD "WithoutFreeSpace"
+#define MAGIC_NEW "WithouFreSpacExt"
+#define VERSION   2u
+#define IN_USE    0x746f6e59u
 
 bool parallels_file_probe(const unsigned char *head, size_t len)
 {
@@ -37,7 +35,7 @@ static int check_version(const unsigned char *h, struct err *e)
 {
 	uint32_t version = load_le32(h + 16);
 
-	if (!parallels_file_probe(h, HEADER_LEN))
+	if (!parallels_file_probe(h, PARALLELS_HEADER))
 		return err_set(e, EINVAL, "not a Parallels image");
 	if (version != VERSION)
 		return err_set(e, ENOTSUP, "Parallels image: version %" PRIu32 ", %u is supported",
@@ -67,7 +65,7 @@ static int check_bat(struct parallels_file *f, const unsigned char *h, struct er
 	uint64_t end;
 
 	f->nentries = load_le32(h + 32);
-	end = HEADER_LEN + f->nentries * BAT_ENTRY;
+	end = PARALLELS_HEADER + f->nentries * PARALLELS_BAT_ENTRY;
 	if (f->nentries < div_round_up(f->size, f->cluster))
 		return err_set(e, EINVAL,
 			"disk of %" PRIu64 " bytes in %" PRIu64 " clusters of %" PRIu64, f->size,
@@ -82,7 +80,7 @@ static int check_bat(struct parallels_file *f, const unsigned char *h, struct er
 
 int parallels_file_read(struct parallels_file *f, struct err *e)
 {
-	unsigned char h[HEADER_LEN];
+	unsigned char h[PARALLELS_HEADER];
 	int r;
 
 	if (f->io->size < sizeof h)
@@ -107,7 +105,7 @@ static size_t run_length(const struct parallels_file *f, const unsigned char *p,
 	uint64_t first = load_le32(p), step = first ? f->cluster / f->unit : 0;
 	size_t i = 1;
 
-	while (i < n && load_le32(p + BAT_ENTRY * i) == first + i * step)
+	while (i < n && load_le32(p + PARALLELS_BAT_ENTRY * i) == first + i * step)
 		i++;
 	return i;
 }
@@ -119,12 +117,12 @@ static int map_clusters(const struct parallels_file *f, struct cache *cache, uin
 	uint64_t wanted = div_round_up(skip + len, f->cluster);
 	struct meta m;
 	size_t n;
-	int r = meta_pin(cache, f->io, HEADER_LEN + i * BAT_ENTRY, &m, e);
+	int r = meta_pin(cache, f->io, PARALLELS_HEADER + i * PARALLELS_BAT_ENTRY, &m, e);
 
 	if (r < 0)
 		return r;
 	pos = load_le32(m.p) * f->unit;
-	n = run_length(f, m.p, MIN(wanted, m.n / BAT_ENTRY));
+	n = run_length(f, m.p, MIN(wanted, m.n / PARALLELS_BAT_ENTRY));
 	meta_unpin(cache, &m);
 
 	x->kind = EXTENT_BELOW;

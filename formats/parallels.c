@@ -301,4 +301,5 @@ const struct format parallels_format = {
 	.open = parallels_open,
 	.close = parallels_close,
 	.facts = parallels_facts,
+	.check = parallels_check,
 };

@@ -15,6 +15,7 @@
 #include <stdint.h>
 
 struct cache;
+struct check_report;
 struct err;
 struct extent;
 struct image;
@@ -22,7 +23,9 @@ struct io;
 struct peek;
 struct xml;
 
-#define PARALLELS_SECTOR 512u
+#define PARALLELS_SECTOR    512u
+#define PARALLELS_HEADER    64u /* bytes; the BAT follows */
+#define PARALLELS_BAT_ENTRY 4u
 
 /* Of one storage and one shot: a flat file, or an expanding image. */
 struct parallels_file {
@@ -73,6 +76,9 @@ int parallels_file_read(struct parallels_file *f, struct err *e);
 /* As in struct view_ops; BELOW needs no position. */
 int parallels_file_map(const struct parallels_file *f, struct cache *cache, uint64_t off,
 	uint64_t len, struct extent *x, struct err *e);
+
+/* parallels-check.c, as in struct format */
+int parallels_check(struct image *img, unsigned repair, struct check_report *r, struct err *e);
 
 /* parallels-desc.c */
 

@@ -12,6 +12,7 @@
 
 #include "bounds.h"
 #include "bytes.h"
+#include "check.h"
 #include "cache.h"
 #include "codec.h"
 #include "crypt.h"
@@ -257,4 +258,5 @@ const struct format qcow_format = {
 	.probe = qcow_probe,
 	.open = qcow_open,
 	.facts = qcow_facts,
+	.check = check_map,
 };

@@ -20,32 +20,18 @@
 #include "format.h"
 #include "image.h"
 #include "io.h"
+#include "qed.h"
 #include "tables.h"
 #include "view.h"
 
 #define MAGIC       "QED\0"
 #define HEADER_SIZE 64u
-#define ENTRY_ZERO  1u /* in an L2 table: zeroes, whatever the parent has */
-
-enum feature {
-	BACKING_FILE = 1u << 0,
-	NEED_CHECK = 1u << 1,
-	BACKING_IS_RAW = 1u << 2,
-	KNOWN_FEATURES = (1u << 3) - 1,
-};
-
-struct qed {
-	struct view view;
-	struct tables tables;
-	uint64_t header_len; /* bytes of the clusters that the header owns */
-	uint64_t features;
-};
 
 static int qed_decode(const struct tables *t, uint64_t entry, struct cluster *c, struct err *e)
 {
 	(void)t, (void)e;
 	c->host = entry;
-	c->kind = entry == 0 ? EXTENT_BELOW : entry == ENTRY_ZERO ? EXTENT_ZERO : EXTENT_FILE;
+	c->kind = entry == 0 ? EXTENT_BELOW : entry == QED_ENTRY_ZERO ? EXTENT_ZERO : EXTENT_FILE;
 	return 0;
 }
 
@@ -91,7 +77,7 @@ static int check_features(struct qed *q, const unsigned char *h, struct err *e)
 	uint64_t unknown;
 
 	q->features = load_le64(h + 16);
-	unknown = q->features & ~(uint64_t)KNOWN_FEATURES;
+	unknown = q->features & ~(uint64_t)QED_KNOWN_FEATURES;
 	if (unknown)
 		return err_set(e, ENOTSUP, "unsupported feature: bit %d", __builtin_ctzll(unknown));
 	return 0;
@@ -145,14 +131,14 @@ static int read_backing(
 {
 	uint32_t pos = load_le32(h + 56), len = load_le32(h + 60);
 
-	if (!(q->features & BACKING_FILE))
+	if (!(q->features & QED_BACKING_FILE))
 		return 0;
 	if (!range_fits(pos, len, q->header_len))
 		return err_set(e, EINVAL,
 			"backing file name: %" PRIu32 " bytes at 0x%" PRIx32
 			" are not inside the header",
 			len, pos);
-	if (q->features & BACKING_IS_RAW) {
+	if (q->features & QED_BACKING_IS_RAW) {
 		img->parent_format = strdup("raw");
 		if (!img->parent_format)
 			return err_nomem(e);
@@ -207,7 +193,7 @@ static void qed_facts(const struct image *img, struct facts *f)
 	const struct qed *q = (const struct qed *)img->states[0].view;
 
 	fact_cluster_size(f, UINT64_C(1) << q->tables.cluster_bits);
-	fact_dirty(f, q->features & NEED_CHECK);
+	fact_dirty(f, q->features & QED_NEED_CHECK);
 }
 
 static int qed_probe(const struct peek *p)
@@ -226,4 +212,5 @@ const struct format qed_format = {
 	.probe = qed_probe,
 	.open = qed_open,
 	.facts = qed_facts,
+	.check = qed_check,
 };
