@@ -1,9 +1,12 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include <errno.h>
 #include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/random.h>
 
 #include "bytes.h"
+#include "err.h"
 #include "guid.h"
 
 void guid_text(char text[GUID_TEXT], const unsigned char *p)
@@ -11,6 +14,15 @@ void guid_text(char text[GUID_TEXT], const unsigned char *p)
 	snprintf(text, GUID_TEXT, "%08" PRIx32 "-%04x-%04x-%02x%02x-%02x%02x%02x%02x%02x%02x",
 		load_le32(p), (unsigned)load_le16(p + 4), (unsigned)load_le16(p + 6), p[8], p[9],
 		p[10], p[11], p[12], p[13], p[14], p[15]);
+}
+
+int guid_random(unsigned char p[GUID_LEN], struct err *e)
+{
+	if (getrandom(p, GUID_LEN, 0) != (ssize_t)GUID_LEN)
+		return err_set(e, EIO, "no random numbers: %s", strerror(errno));
+	p[7] = (p[7] & 0x0f) | 0x40;
+	p[8] = (p[8] & 0x3f) | 0x80;
+	return 0;
 }
 
 bool guid_is_zero(const unsigned char *p)

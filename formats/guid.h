@@ -5,6 +5,8 @@
 
 #include <stdbool.h>
 
+struct err;
+
 #define GUID_LEN  16u
 #define GUID_TEXT 37 /* "xxxxxxxx-xxxx-xxxx-xxxx-xxxxxxxxxxxx" and the NUL */
 
@@ -16,6 +18,9 @@
 	}
 
 void guid_text(char text[GUID_TEXT], const unsigned char *p);
+/* A new one, of random bits (RFC 9562, version 4). */
+int guid_random(unsigned char p[GUID_LEN], struct err *e);
+
 bool guid_is_zero(const unsigned char *p);
 
 /* Reads what guid_text writes, in either case and perhaps in braces; false: text is something

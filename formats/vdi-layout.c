@@ -1,8 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* vdi-layout.c - a disk as a VDI file: header, block map, blocks of 1 MiB, placed as VirtualBox
  * places them. */
-#include <string.h>
-
 #include "bounds.h"
 #include "bytes.h"
 #include "err.h"
@@ -13,7 +11,6 @@
 #define BLOCK_BITS 20
 #define BLOCK      (1u << BLOCK_BITS)
 #define MAP_POS    BLOCK
-#define HEADER_LEN 472u /* with the geometry at its end */
 
 struct vdi_layout {
 	struct made made;
@@ -24,23 +21,20 @@ static int fill_header(
 	const struct made *m, uint64_t first, size_t n, unsigned char *h, struct err *e)
 {
 	const struct vdi_layout *d = (const struct vdi_layout *)m;
+	struct vdi_header header = {
+		.type = VDI_DYNAMIC,
+		.size = made_disk_size(m),
+		.map_pos = MAP_POS,
+		.data_pos = d->data_pos,
+		.block_size = BLOCK,
+		.nblocks = granules_all(m->stored),
+		.count = granules_stored(m->stored),
+	};
 
 	(void)first, (void)n, (void)e;
-	strcpy((char *)h, "<<< vdiskfs VirtualBox Disk Image >>>\n");
-	store_le32(h + 64, VDI_SIGNATURE);
-	store_le32(h + 68, VDI_VERSION_1);
-	store_le32(h + 72, HEADER_LEN - 72);
-	store_le32(h + 76, VDI_DYNAMIC);
-	store_le32(h + 340, MAP_POS);
-	store_le32(h + 344, d->data_pos);
-	store_le32(h + 360, 512);
-	store_le64(h + 368, made_disk_size(m));
-	store_le32(h + 376, BLOCK);
-	store_le32(h + 384, granules_all(m->stored));
-	store_le32(h + 388, granules_stored(m->stored));
-	made_id(m, "VDI image", h + 392);
-	made_id(m, "VDI modification", h + 408);
-	store_le32(h + 468, 512);
+	made_id(m, "VDI image", header.ids[0]);
+	made_id(m, "VDI modification", header.ids[1]);
+	vdi_header_encode(&header, h);
 	return 0;
 }
 
@@ -70,7 +64,7 @@ static int vdi_make(
 		view_free(&d->made.view);
 		return -e->code;
 	}
-	made_add_table(&d->made, 0, 1, HEADER_LEN, fill_header);
+	made_add_table(&d->made, 0, 1, VDI_HEADER_LEN, fill_header);
 	end = made_add_table(&d->made, MAP_POS, granules_all(d->made.stored), 4, fill_map);
 	d->data_pos = round_up(MAX(end, MAP_POS + 1), BLOCK);
 	end = made_add_data(&d->made, d->data_pos, d->made.stored, 0, NULL);

@@ -26,16 +26,6 @@
 
 #define HEADER_SIZE 456u /* as far as version 1 is looked at */
 
-struct vdi {
-	struct view view;
-	struct io *io;
-	enum vdi_type type;
-	uint64_t map_pos, data_pos;
-	uint32_t block_size;
-	uint32_t extra; /* bytes of VirtualBox's own before the data of each block */
-	uint32_t nblocks;
-};
-
 /* Where a version has its fields, counted from the start of the file. */
 struct fields {
 	unsigned len, type, sector, size, block_size, nblocks;
@@ -45,17 +35,12 @@ struct fields {
 static const struct fields version_0 = {420, 72, 348, 352, 360, 364, 372};
 static const struct fields version_1 = {HEADER_SIZE, 76, 360, 368, 376, 384, 392};
 
-static bool is_stored(uint32_t entry)
-{
-	return entry < VDI_ENTRY_ZERO;
-}
-
 /* Does the block with entry next follow the one with entry prev without a seam? */
 static bool continues(const struct vdi *d, uint32_t prev, uint32_t next)
 {
-	if (!is_stored(prev))
+	if (!vdi_is_stored(prev))
 		return next == prev;
-	return is_stored(next) && next == prev + 1 && d->extra == 0;
+	return vdi_is_stored(next) && next == prev + 1 && d->extra == 0;
 }
 
 /* How many of the n entries at p, the first included, make one run. */
@@ -94,14 +79,22 @@ static int vdi_map(
 	x->len = n * (uint64_t)d->block_size - skip;
 	x->pos = off;
 	x->kind = entry == VDI_ENTRY_FREE ? EXTENT_BELOW : EXTENT_ZERO;
-	if (!is_stored(entry))
+	if (!vdi_is_stored(entry))
 		return 0;
-	return extent_in_file(x, d->io,
-		d->data_pos + entry * ((uint64_t)d->block_size + d->extra) + d->extra, skip, x->len,
-		d->block_size, e);
+	x->inplace = d->io->writable;
+	return extent_in_file(
+		x, d->io, vdi_block_pos(d, entry) + d->extra, skip, x->len, d->block_size, e);
 }
 
-static const struct view_ops vdi_ops = {.map = vdi_map};
+static void vdi_free(struct view *v)
+{
+	struct vdi *d = (struct vdi *)v;
+
+	vdi_alloc_free(d->alloc);
+	free(d);
+}
+
+static const struct view_ops vdi_ops = {.map = vdi_map, .free = vdi_free};
 
 /* Header, section by section; every value is looked at before it is used. */
 
@@ -151,6 +144,7 @@ static int check_geometry(
 
 	d->block_size = load_le32(h + l->block_size);
 	d->nblocks = load_le32(h + l->nblocks);
+	d->count = load_le32(h + l->nblocks + 4);
 	if (sector != 512 && (sector != 0 || l == &version_1))
 		return err_set(e, ENOTSUP, "sectors of %u bytes, 512 expected", sector);
 	if (d->block_size < 512 || d->block_size > VDI_MAX_BLOCK || !is_power_of_2(d->block_size))
@@ -216,9 +210,12 @@ static int check_header(struct image *img, struct vdi *d, const unsigned char *h
 		r = check_type(img, d, h, l, e);
 	if (r == 0)
 		r = check_geometry(d, h, l, e);
-	if (r == 0 && l == &version_0)
+	if (r < 0)
+		return r;
+	d->version_0 = l == &version_0;
+	if (d->version_0)
 		place_version_0(d);
-	else if (r == 0)
+	else
 		r = place_version_1(d, h, e);
 	return r == 0 ? check_places(d, e) : r;
 }
@@ -241,6 +238,8 @@ static int vdi_open(struct image *img, struct err *e)
 	d->view = (struct view){.ops = &vdi_ops, .cache = img->opts->cache};
 	d->io = img->io;
 	r = read_header(img, d, e);
+	if (r == 0)
+		vdi_let_write(img, d);
 	if (r == 0 && !image_add_state(img, NULL, NULL, &d->view, e))
 		r = -e->code;
 	if (r < 0)
@@ -289,6 +288,10 @@ const struct format vdi_format = {
 	.has_parents = true,
 	.probe = vdi_probe,
 	.open = vdi_open,
+	.start_writing = vdi_start_writing,
+	.create = vdi_create,
+	.create_options = vdi_create_options,
+	.can_back = true,
 	.check_parent = family_check_parent,
 	.facts = vdi_facts,
 	.layouts = layouts,

@@ -76,8 +76,7 @@ static int fail(struct writer *w, const struct err *e)
 	return -e->code;
 }
 
-/* meta is held. */
-static int write_back(struct writer *w, struct err *e)
+int writer_write_back(struct writer *w, struct err *e)
 {
 	int r = w->view->write->prepare ? w->view->write->prepare(w->view, e) : 0;
 
@@ -98,7 +97,7 @@ int writer_begin(struct writer *w, struct err *e)
 	else if (!w->begun && w->view->write->begin) {
 		r = w->view->write->begin(w->view, e);
 		if (r == 0)
-			r = write_back(w, e);
+			r = writer_write_back(w, e);
 	}
 	if (r == 0)
 		w->begun = true;
@@ -113,7 +112,7 @@ static int flush(struct writer *w, bool *room, struct err *e)
 	int r;
 
 	pthread_mutex_lock(&w->meta);
-	r = w->failed ? refuse_failed(w, e) : write_back(w, e);
+	r = w->failed ? refuse_failed(w, e) : writer_write_back(w, e);
 	*room = r == 0 && ops->durable && ops->durable(w->view);
 	pthread_mutex_unlock(&w->meta);
 	return r;
@@ -145,11 +144,11 @@ int writer_finish(struct writer *w, struct err *e)
 		return r;
 	/* What was settled has changed counts once more. */
 	pthread_mutex_lock(&w->meta);
-	r = write_back(w, e);
+	r = writer_write_back(w, e);
 	if (r == 0 && w->view->write->finish) {
 		r = w->view->write->finish(w->view, e);
 		if (r == 0)
-			r = write_back(w, e);
+			r = writer_write_back(w, e);
 	}
 	if (r == 0)
 		w->begun = false;

@@ -104,6 +104,10 @@ int writer_flush(struct writer *w, struct err *e);
 /* Flushes, and leaves the image as if nobody was writing to it. */
 int writer_finish(struct writer *w, struct err *e);
 
+/* For a driver, inside of one of its operations: all that was done so far is durable on return, in
+ * order.  Frees nothing. */
+int writer_write_back(struct writer *w, struct err *e);
+
 /* Is it time to flush, lest too much of the cache is taken by changes? */
 bool writer_is_full(const struct writer *w);
 

@@ -1,0 +1,352 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* Writing and making VDI images. */
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "bytes.h"
+#include "create.h"
+#include "err.h"
+#include "format.h"
+#include "guid.h"
+#include "image.h"
+#include "io.h"
+#include "model.h"
+#include "power.h"
+#include "unit.h"
+#include "vdi_image.h"
+#include "view.h"
+
+#define MB (UINT64_C(1) << 20)
+
+static void make(const char *path, uint64_t size, const char *backing, const char *const *options)
+{
+	struct image_options o = options_new();
+	struct create_request r = {
+		.size = size,
+		.backing = backing,
+		.options = options,
+		.how = &o,
+	};
+	struct err e = ERR_INIT;
+
+	ck_assert_ok(image_create(format_find("vdi"), path, &r, &e), &e);
+	options_free(&o);
+}
+
+static const char *const small_blocks[] = {"cluster_size=128k", NULL};
+static const char *const fixed[] = {"static=on", NULL};
+static const char *const none[] = {NULL};
+
+static struct image *open_for_writing(const char *path, struct image_options *o)
+{
+	struct err e = ERR_INIT;
+	struct image *img;
+
+	*o = options_new();
+	o->write = true;
+	ck_assert_ok(image_open(path, o, &img, &e), &e);
+	return img;
+}
+
+static const struct {
+	const char *const *options;
+	uint64_t size;
+	bool grows;
+} kinds[] = {
+	{none, 5 * MB + 512, true},
+	{none, 9 * MB, true},
+	{fixed, 5 * MB + 512, false},
+	{small_blocks, 5 * MB + 1536, true},
+};
+
+START_TEST(like_an_array)
+{
+	struct model m = {
+		.path = "a.vdi",
+		.seed = 1 + _i,
+		.size_max = kinds[_i].grows ? 16 * MB : 0,
+		.referee = kinds[_i].options == small_blocks ? NULL : "vdi",
+	};
+
+	make(m.path, kinds[_i].size, NULL, kinds[_i].options);
+	model_run(&m);
+}
+END_TEST
+
+/* A parent that is full of something, and a difference to it. */
+static unsigned char *make_family(uint64_t size, const char *const *options)
+{
+	unsigned char *bytes = malloc(size);
+	struct image_options o;
+	struct err e = ERR_INIT;
+	struct image *img;
+
+	make("base.vdi", size, NULL, none);
+	img = open_for_writing("base.vdi", &o);
+	fill_pattern(bytes, size, 7);
+	memset(bytes + size / 3, 0, size / 3);
+	ck_assert_ok(view_write(img->states[0].view, bytes, size / 3, 0, &e), &e);
+	ck_assert_ok(view_write(img->states[0].view, bytes + 2 * (size / 3), size - 2 * (size / 3),
+			     2 * (size / 3), &e),
+		&e);
+	ck_assert_ok(image_finish(img, &e), &e);
+	image_close(img);
+	options_free(&o);
+	make("child.vdi", CREATE_NO_SIZE, "base.vdi", options);
+	return bytes;
+}
+
+START_TEST(differences)
+{
+	unsigned char *before = make_family(6 * MB, _i ? none : small_blocks);
+	struct model m = {
+		.path = "child.vdi",
+		.seed = 20 + _i,
+		.before = before,
+		.size_max = 12 * MB,
+	};
+
+	model_run(&m);
+	free(before);
+}
+END_TEST
+
+/* An image as an old or odd program left it. */
+START_TEST(images_of_others)
+{
+	static const uint32_t map[] = {4, VDI_FREE, 0, 1, 2, VDI_ZERO, VDI_FREE, 3};
+	static const struct vdi_spec specs[] = {
+		{.block_size = 4096, .map = map, .nblocks = COUNT(map)},
+		{.block_size = 4096, .extra = 512, .map = map, .nblocks = COUNT(map)},
+		{.block_size = 512, .map = map, .nblocks = COUNT(map)},
+		{.block_size = 64 << 10,
+			.map = map,
+			.nblocks = COUNT(map),
+			.cut = 4095,
+			.size = 7 * 65536 + 1024},
+		{.map = map, .nblocks = COUNT(map), .map_pos = 1 << 20, .data_pos = 2 << 20},
+	};
+	struct vdi_image v = vdi_image_make(&specs[_i]);
+	struct model m = {
+		.path = "a.vdi",
+		.seed = 30 + _i,
+		.before = v.disk,
+		.referee = _i == 4 ? "vdi" : NULL,
+	};
+
+	write_file(m.path, v.file, v.file_len);
+	model_run(&m);
+	vdi_image_free(&v);
+}
+END_TEST
+
+static const uint32_t mixed[] = {4, VDI_FREE, 0, 1, 2, VDI_ZERO, VDI_FREE, 3};
+#define MAP 512 /* where vdi_image_make puts it */
+
+/* Who cannot be written, for fear of what would be hit. */
+START_TEST(refused)
+{
+	static const struct {
+		struct vdi_spec spec;
+		size_t pos; /* 0: nothing is patched */
+		uint32_t value;
+		int code;
+		const char *part;
+	} cases[] = {
+		{{.version_0 = true}, 0, 0, ENOTSUP, "version 0.2"},
+		{{.type = 1}, MAP + 4, 0, EUCLEAN, "and so is a block before it"},
+		{{.type = 1}, MAP + 4, 8, EUCLEAN, "which has at most 8"},
+		{{.type = 1}, MAP + 4, 6, EUCLEAN, "past the end of the file"},
+	};
+	struct vdi_spec spec = cases[_i].spec;
+	struct image_options o = options_new();
+	struct err e = ERR_INIT;
+	struct vdi_image v;
+	struct image *img;
+
+	spec.block_size = 4096;
+	spec.map = mixed;
+	spec.nblocks = COUNT(mixed);
+	v = vdi_image_make(&spec);
+	if (cases[_i].pos)
+		put_le(v.file + cases[_i].pos, 4, cases[_i].value);
+	write_file("a.vdi", v.file, v.file_len);
+	o.write = true;
+	ck_assert_fails(image_open("a.vdi", &o, &img, &e), cases[_i].code, &e, cases[_i].part);
+	o.write = false;
+	ck_assert_ok(image_open("a.vdi", &o, &img, &e), &e);
+	image_close(img);
+	options_free(&o);
+	vdi_image_free(&v);
+}
+END_TEST
+
+static uint32_t field(const char *path, size_t pos)
+{
+	unsigned char raw[4];
+	FILE *f = fopen(path, "r");
+
+	ck_assert(f && fseek(f, pos, SEEK_SET) == 0 && fread(raw, 4, 1, f) == 1);
+	fclose(f);
+	return load_le32(raw);
+}
+
+/* A crash leaves a count that is wrong, and gaps. */
+START_TEST(opening_puts_right)
+{
+	static const uint32_t gaps[] = {7, VDI_FREE, 0, 5, 2, VDI_ZERO, VDI_FREE, 3};
+	struct vdi_spec spec = {.block_size = 4096, .map = gaps, .nblocks = COUNT(gaps)};
+	struct vdi_image v = vdi_image_make(&spec);
+	unsigned char *buf = malloc(v.disk_len);
+	struct err e = ERR_INIT;
+	struct image_options o;
+	struct image *img;
+	uint32_t taken = 0;
+
+	put_le(v.file + 388, 4, 2);
+	write_file("a.vdi", v.file, v.file_len);
+	img = open_for_writing("a.vdi", &o);
+	ck_assert_ok(view_read(img->states[0].view, buf, v.disk_len, 0, &e), &e);
+	ck_assert_mem_eq(buf, v.disk, v.disk_len);
+	image_close(img);
+	options_free(&o);
+	ck_assert_uint_eq(field("a.vdi", 388), 5);
+	for (size_t i = 0; i < COUNT(gaps); i++)
+		if (gaps[i] < VDI_ZERO)
+			taken |= 1u << field("a.vdi", MAP + 4 * i);
+	ck_assert_uint_eq(taken, 0x1f);
+	free(buf);
+	vdi_image_free(&v);
+}
+END_TEST
+
+/* The first write, and nothing before it, changes the id that children know the parent by. */
+START_TEST(id_of_the_change)
+{
+	struct image_options o;
+	struct err e = ERR_INIT;
+	unsigned char id[GUID_LEN];
+	struct image *img;
+	char sector[512];
+
+	make("a.vdi", MB, NULL, none);
+	make("b.vdi", CREATE_NO_SIZE, "a.vdi", none);
+	img = open_for_writing("a.vdi", &o);
+	memcpy(id, img->change_id, GUID_LEN);
+	ck_assert_ok(view_flush(img->states[0].view, &e), &e);
+	image_close(img);
+	options_free(&o);
+	img = open_for_writing("b.vdi", &o);
+	ck_assert_mem_eq(img->parent->change_id, id, GUID_LEN);
+	ck_assert_ok(view_write(img->states[0].view, "a", 1, 0, &e), &e);
+	image_close(img);
+	options_free(&o);
+	img = open_for_writing("a.vdi", &o);
+	ck_assert_ok(view_write(img->states[0].view, "a", 1, 0, &e), &e);
+	image_close(img);
+	ck_assert_fails(image_open("b.vdi", &o, &img, &e), EUCLEAN, &e, "changed");
+	ck_assert_ok(image_open("a.vdi", &o, &img, &e), &e);
+	ck_assert_mem_ne(img->change_id, id, GUID_LEN);
+	ck_assert_ok(view_read(img->states[0].view, sector, 2, 0, &e), &e);
+	ck_assert_mem_eq(sector, "a", 2);
+	image_close(img);
+	options_free(&o);
+}
+END_TEST
+
+static void resize_fails(const char *path, uint64_t size, int code, const char *part)
+{
+	struct image_options o;
+	struct err e = ERR_INIT;
+	struct image *img = open_for_writing(path, &o);
+	uint64_t had = img->states[0].view->size;
+
+	ck_assert_fails(view_resize(img->states[0].view, size, &e), code, &e, part);
+	ck_assert_uint_eq(img->states[0].view->size, had);
+	image_close(img);
+	options_free(&o);
+}
+
+START_TEST(sizes_that_cannot_be)
+{
+	make("a.vdi", MB, NULL, none);
+	make("fixed.vdi", MB, NULL, fixed);
+	resize_fails("a.vdi", MB + 1, EINVAL, "whole sectors");
+	resize_fails("a.vdi", MB - 512, EOPNOTSUPP, "can only grow");
+	resize_fails("a.vdi", (UINT64_C(256) << 30) + 512, EOPNOTSUPP, "room for a disk of");
+	resize_fails("fixed.vdi", 2 * MB, EOPNOTSUPP, "keeps its size");
+	make("child.vdi", MB - 512, "a.vdi", none);
+	resize_fails("child.vdi", 2 * MB, EOPNOTSUPP, "its parent is longer");
+}
+END_TEST
+
+START_TEST(what_is_not_made)
+{
+	static const struct {
+		const char *backing;
+		const char *options[3];
+		const char *part;
+	} cases[] = {
+		{NULL, {"cluster_size=100k"}, "a power of two from 128k to 128M"},
+		{NULL, {"cluster_size=64k"}, "a power of two from 128k to 128M"},
+		{NULL, {"preallocation=full"}, "only with static=on"},
+		{"a.vdi", {"static=on"}, "is a difference"},
+		{"base.img", {NULL}, "has no UUID"},
+	};
+	struct image_options o = options_new();
+	struct create_request r = {
+		.size = MB,
+		.backing = cases[_i].backing,
+		.options = cases[_i].options,
+		.how = &o,
+	};
+	struct err e = ERR_INIT;
+
+	make("a.vdi", MB, NULL, none);
+	write_text("base.img", "some bytes");
+	if (_i == 4)
+		r.backing_format = "raw";
+	ck_assert_fails(
+		image_create(format_find("vdi"), "b.vdi", &r, &e), EINVAL, &e, cases[_i].part);
+	options_free(&o);
+}
+END_TEST
+
+START_TEST(power_cuts)
+{
+	struct power p = {.path = "a.vdi", .seed = 2 + _i, .ops = 100};
+
+	make(p.path, 1 * MB, NULL, _i ? fixed : small_blocks);
+	power_run(&p);
+}
+END_TEST
+
+START_TEST(faults)
+{
+	struct power p = {.path = "a.vdi", .seed = 4};
+
+	make(p.path, 1 * MB, NULL, small_blocks);
+	power_faults(&p);
+}
+END_TEST
+
+Suite *vdi_write_suite(void)
+{
+	TCase *tc = tcase_create("vdi_write");
+
+	tcase_set_timeout(tc, 60);
+	use_temp_dir(tc);
+	tcase_add_loop_test(tc, like_an_array, 0, COUNT(kinds));
+	tcase_add_loop_test(tc, differences, 0, 2);
+	tcase_add_loop_test(tc, images_of_others, 0, 5);
+	tcase_add_loop_test(tc, refused, 0, 4);
+	tcase_add_test(tc, opening_puts_right);
+	tcase_add_test(tc, id_of_the_change);
+	tcase_add_test(tc, sizes_that_cannot_be);
+	tcase_add_loop_test(tc, what_is_not_made, 0, 5);
+	tcase_add_loop_test(tc, power_cuts, 0, 2);
+	tcase_add_test(tc, faults);
+	return suite_of("vdi_write", tc);
+}
