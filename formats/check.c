@@ -9,7 +9,8 @@
 #include "image.h"
 #include "io.h"
 
-static void tell(struct check_report *r, const char *fmt, va_list ap)
+static void __attribute__((format(printf, 2, 0)))
+tell(struct check_report *r, const char *fmt, va_list ap)
 {
 	char text[ERR_TEXT];
 

@@ -24,7 +24,7 @@ static const char *const spellings[][2] = {
 /* What only a mount can do is no hint for us. */
 static const char *const no_words_of_ours[] = {"-o nobacking", "-o nosnapshots"};
 
-static void say(const char *fmt, va_list ap)
+static void __attribute__((format(printf, 1, 0))) say(const char *fmt, va_list ap)
 {
 	fflush(stdout);
 	fputs("vdisk: ", stderr);
