@@ -12,6 +12,7 @@
 #define LIMIT_CHAIN_DEPTH 256                   /* images in a backing chain */
 #define LIMIT_NAME        1023                  /* bytes of a file name in an image */
 #define LIMIT_PEEK        (64u << 10)           /* bytes at the head of a file that probes see */
+#define LIMIT_DESCRIPTOR  (1u << 20)            /* bytes of a file that may just name others */
 
 #define QCOW2_MAX_L1_BYTES       (32u << 20) /* active or of a snapshot */
 #define QCOW2_MAX_REFTABLE_BYTES (8u << 20)
@@ -77,7 +78,8 @@
 #define TAR_MAX_HEADERS (4 * TAR_MAX_MEMBERS)
 #define TAR_MAX_RECORDS (1u << 20) /* bytes that stand beside one header */
 
-#define OVF_MAX_ITEMS 4096 /* files, disks, and pieces of hardware each */
+#define OVF_MAX_ITEMS  4096 /* files, disks, and pieces of hardware each */
+#define OVF_MAX_CHUNKS 65536
 
 #define MANIFEST_MAX_BYTES (16u << 20) /* 65536 chunks of a disk have a line each */
 
@@ -85,6 +87,11 @@
 
 #define VBOX_MAX_MEDIA     4096 /* that one machine registers */
 #define VBOX_MAX_SNAPSHOTS 4096
+
+#define DICT_MAX_BYTES    (4 << 20)
+#define DICT_MAX_ENTRIES  65536
+#define VMX_MAX_SNAPSHOTS 4096
+#define VMX_MAX_DISKS     512 /* of a snapshot */
 
 #define HOME_MAX_MACHINES 64   /* descriptions in one directory that are read */
 #define FAMILY_MAX_FILES  4096 /* files that are opened to find a parent by its id */

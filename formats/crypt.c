@@ -13,6 +13,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include <openssl/crypto.h>
 #include <openssl/evp.h>
 
 #include "bytes.h"
@@ -194,6 +195,11 @@ static int check_cipher(
 		return err_set(e, EINVAL, "a key of %zu bytes does not fit %s in %s mode", key_len,
 			cipher, m->chaining);
 	return 0;
+}
+
+void crypt_load(void)
+{
+	OPENSSL_init_crypto(OPENSSL_INIT_LOAD_CONFIG, NULL);
 }
 
 int crypt_new(const char *cipher, const char *mode, const unsigned char *key, size_t key_len,

@@ -30,6 +30,9 @@ struct crypt_mode crypt_mode_parse(const char *text);
 /* Bits of the cipher's own key: XTS has two in one. */
 size_t crypt_key_bits(const struct crypt_mode *mode, size_t key_len);
 
+/* Lets libcrypto read its configuration now, for a process that will not be able to. */
+void crypt_load(void);
+
 /* The cipher and the mode in the words of LUKS.  -ENOTSUP names what is not known here. */
 int crypt_new(const char *cipher, const char *mode, const unsigned char *key, size_t key_len,
 	struct crypt **c, struct err *e);

@@ -34,6 +34,9 @@ struct peek {
 	bool is_block;
 };
 
+/* A name that an image has for another file: of its parent, or of a part of itself. */
+typedef void format_name_visit(void *arg, const char *name, bool is_parent);
+
 struct format {
 	const char *name;            /* as qemu-img says it */
 	const char *title;           /* for people */
@@ -48,6 +51,9 @@ struct format {
 
 	/* A bid: 0 not this format, up to 100 certain.  Pure. */
 	int (*probe)(const struct peek *p);
+	/* Visits the names of other files that show at the head of a file of this format, however
+	 * it is cut; NULL: none do.  Pure. */
+	void (*names)(const unsigned char *head, size_t n, format_name_visit *visit, void *arg);
 	/* Reads img->io; sets priv, states, nstates and what the file says of its parent.  On
 	 * failure leaves nothing behind: close is not called then. */
 	int (*open)(struct image *img, struct err *e);

@@ -49,7 +49,7 @@ static int by_name(const struct dirent **a, const struct dirent **b)
 static int read_machine(const char *dir, const char *name, struct machine **m, struct err *e)
 {
 	struct io *io;
-	int r = policy_open_in(dir, name, "description", &io, e);
+	int r = policy_open_in(dir, NULL, name, "description", &io, e);
 
 	if (r < 0)
 		return r;

@@ -179,9 +179,9 @@ static void image_free(struct image *img)
 		free(img->parent_others[i]);
 	free(img->parent_format);
 	free(img->machine_dir);
-	for (size_t i = 0; i < img->nmembers; i++)
-		io_unref(img->members[i]);
-	free(img->members);
+	for (size_t i = 0; i < img->nfiles; i++)
+		io_unref(img->files[i]);
+	free(img->files);
 	package_close(img->package);
 	free(img->path);
 	free(img->dir);
@@ -214,17 +214,17 @@ static int open_format(struct image *img, struct err *e)
 }
 
 /* Room grows by doubling: it is full when the count is a power of two. */
-static int add_member(struct image *img, struct io *io, struct err *e)
+static int add_file(struct image *img, struct io *io, struct err *e)
 {
-	size_t n = img->nmembers;
-	struct io **members = img->members;
+	size_t n = img->nfiles;
+	struct io **files = img->files;
 
 	if (n == 0 || is_power_of_2(n))
-		members = realloc(members, (n ? 2 * n : 1) * sizeof members[0]);
-	if (!members)
+		files = realloc(files, (n ? 2 * n : 1) * sizeof files[0]);
+	if (!files)
 		return err_nomem(e);
-	img->members = members;
-	img->members[img->nmembers++] = io_ref(io);
+	img->files = files;
+	img->files[img->nfiles++] = io_ref(io);
 	return 0;
 }
 
@@ -235,11 +235,10 @@ static int take_after(struct image *img, const struct opening *how, struct err *
 	size_t n = how->files ? how->nfiles : 1;
 	int r = 0;
 
-	if (how->child && how->child->package) {
+	if (how->child && how->child->package)
 		img->package = package_ref(how->child->package);
-		for (size_t i = 0; r == 0 && i < n; i++)
-			r = add_member(img, files[i], e);
-	}
+	for (size_t i = 0; r == 0 && i < n; i++)
+		r = add_file(img, files[i], e);
 	if (r == 0)
 		r = find_place(img, e);
 	img->writable = (img->opts->write || img->opts->repair) && !how->child;
@@ -338,19 +337,11 @@ static bool is_package(struct io *io, const struct image_options *o)
 	return io_read(io, head, peek.nhead, 0, &ignored) == 0 && package_probe(&peek);
 }
 
-int image_open(const char *path, const struct image_options *o, struct image **out, struct err *e)
+/* Takes io, also on failure. */
+static int open_top(struct io *io, const struct image_options *o, struct image **out, struct err *e)
 {
-	char file[PATH_MAX];
-	const struct format *bundle = format_bundle(path, file, sizeof file);
-	struct io *io;
-	int r;
+	int r = open_up(io, o, o->write || o->repair, e);
 
-	if (bundle && (!o->format || format_find(o->format) == bundle))
-		path = file;
-	io = io_open(path, e);
-	if (!io)
-		return -e->code;
-	r = open_up(io, o, o->write || o->repair, e);
 	if (r < 0) {
 		io_unref(io);
 		return r;
@@ -359,9 +350,35 @@ int image_open(const char *path, const struct image_options *o, struct image **o
 		return image_open_io(io, o, out, e);
 	if (!o->write && !o->repair)
 		return package_open_only_disk(io, o, out, e);
+	err_set(e, ENOTSUP, "%s: a package cannot be written to", io->name);
 	io_unref(io);
-	err_set(e, ENOTSUP, "%s: a package cannot be written to", path);
 	return hint_at_cow(e);
+}
+
+/* The file to open for path, which may be that of a bundle; file has PATH_MAX bytes. */
+static const char *file_at(const char *path, const struct image_options *o, char *file)
+{
+	const struct format *bundle = format_bundle(path, file, PATH_MAX);
+
+	return bundle && (!o->format || format_find(o->format) == bundle) ? file : path;
+}
+
+int image_open(const char *path, const struct image_options *o, struct image **out, struct err *e)
+{
+	char file[PATH_MAX];
+	struct io *io = io_open(file_at(path, o, file), e);
+
+	return io ? open_top(io, o, out, e) : -e->code;
+}
+
+int image_open_in(const char *fence, const char *path, const struct image_options *o,
+	struct image **out, struct err *e)
+{
+	char file[PATH_MAX];
+	struct io *io;
+	int r = policy_open_in(fence, o, file_at(path, o, file), "image", &io, e);
+
+	return r == 0 ? open_top(io, o, out, e) : r;
 }
 
 int image_open_part(
@@ -377,8 +394,8 @@ int image_open_part(
 		return r;
 	(*io)->cache = img->opts->cache;
 	r = open_up(*io, img->opts, img->writable, e);
-	if (r == 0 && img->package)
-		r = add_member(img, *io, e);
+	if (r == 0)
+		r = add_file(img, *io, e);
 	if (r < 0) {
 		io_unref(*io);
 		*io = NULL;

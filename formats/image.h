@@ -72,8 +72,8 @@ struct image {
 	bool guessed; /* a parent whose format its child does not record: it may name no file */
 	struct view *missing;    /* stands in for a parent that was left closed */
 	struct package *package; /* that it is a part of, held; NULL: none */
-	struct io **members;     /* of the package, that it reads, held; the manifest has them */
-	size_t nmembers;
+	struct io **files;       /* all that it reads, held */
+	size_t nfiles;
 
 	/* By the driver: */
 	void *priv;
@@ -96,6 +96,11 @@ bool image_is_bundle(const char *dir);
 
 /* Opens path and everything it refers to.  The error names the file at fault. */
 int image_open(const char *path, const struct image_options *o, struct image **img, struct err *e);
+
+/* The same for a path that nobody has chosen by hand, as those found in a directory: it must lead
+ * below the directory fence, or below what o allows. */
+int image_open_in(const char *fence, const char *path, const struct image_options *o,
+	struct image **img, struct err *e);
 
 /* Opens an image on io, which it takes, also on failure.  Names in it lead nowhere: for tests. */
 int image_open_io(struct io *io, const struct image_options *o, struct image **img, struct err *e);

@@ -518,6 +518,23 @@ int io_sync(struct io *io, struct err *e)
 	return r < 0 ? write_failed(io, "sync", r, e) : 0;
 }
 
+int io_read_text(struct io *io, uint64_t max, char **text, struct err *e)
+{
+	int r;
+
+	if (io->size > max)
+		return err_set(e, EINVAL, "%s: %" PRIu64 " bytes of text, more than %" PRIu64,
+			io->name, io->size, max);
+	*text = malloc(io->size + 1);
+	if (!*text)
+		return err_nomem(e);
+	(*text)[io->size] = '\0';
+	r = io_read(io, *text, io->size, 0, e);
+	if (r < 0)
+		free(*text);
+	return r;
+}
+
 uint64_t io_seek(struct io *io, uint64_t pos, int whence)
 {
 	int64_t found;

@@ -109,6 +109,9 @@ int io_resize(struct io *io, uint64_t size, struct err *e);
 /* Returns once all that was written is durable. */
 int io_sync(struct io *io, struct err *e);
 
+/* All of a file that is a text, max bytes at most: malloc'ed, with a NUL behind it. */
+int io_read_text(struct io *io, uint64_t max, char **text, struct err *e);
+
 /* The next position >= pos of data (SEEK_DATA) or of a hole (SEEK_HOLE) in the host file, io->size
  * when there is none.  A host file system that cannot tell has data everywhere; what a file lost
  * since it was opened counts as data. */

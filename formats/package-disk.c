@@ -298,14 +298,14 @@ static int verify_image(const struct image *img, struct err *e)
 	struct package *p = img->package;
 	int r = 0;
 
-	for (size_t i = 0; r == 0 && i < img->nmembers; i++) {
-		const char *name = name_in_package(p, img->members[i]);
+	for (size_t i = 0; r == 0 && i < img->nfiles; i++) {
+		const char *name = name_in_package(p, img->files[i]);
 
 		if (name)
-			r = manifest_check(&p->manifest, name, img->members[i], e);
+			r = manifest_check(&p->manifest, name, img->files[i], e);
 		else
-			r = err_set(e, ENOENT, "%s: it is no part of the package",
-				img->members[i]->name);
+			r = err_set(
+				e, ENOENT, "%s: it is no part of the package", img->files[i]->name);
 	}
 	return r;
 }

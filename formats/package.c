@@ -167,28 +167,10 @@ int package_open_member(
 
 /* Opening. */
 
-/* All of a file, malloc'ed, with a NUL behind it. */
-static int read_text(struct io *io, uint64_t max, char **text, struct err *e)
-{
-	int r;
-
-	if (io->size > max)
-		return err_set(e, EINVAL, "%s: %" PRIu64 " bytes of text, more than %" PRIu64,
-			io->name, io->size, max);
-	*text = malloc(io->size + 1);
-	if (!*text)
-		return err_nomem(e);
-	(*text)[io->size] = '\0';
-	r = io_read(io, *text, io->size, 0, e);
-	if (r < 0)
-		free(*text);
-	return r;
-}
-
 static int read_descriptor(struct package *p, struct io *io, struct err *e)
 {
 	char *text;
-	int r = read_text(io, XML_MAX_BYTES, &text, e);
+	int r = io_read_text(io, XML_MAX_BYTES, &text, e);
 
 	if (r < 0)
 		return r;
@@ -261,7 +243,7 @@ static char *manifest_name(const char *descriptor)
 static int read_manifest(struct package *p, struct io *io, struct err *e)
 {
 	char *text;
-	int r = read_text(io, MANIFEST_MAX_BYTES, &text, e);
+	int r = io_read_text(io, MANIFEST_MAX_BYTES, &text, e);
 
 	if (r < 0)
 		return r;
@@ -347,19 +329,33 @@ int package_open_io(
 	return 0;
 }
 
-int package_open(const char *path, const struct image_options *o, struct package **p, struct err *e)
+/* Takes io, also on failure. */
+static int lock_and_open(
+	struct io *io, const struct image_options *o, struct package **p, struct err *e)
 {
-	struct io *io = io_open(path, e);
-	int r;
+	int r = lock_for_reading(io, o->share, e);
 
-	if (!io)
-		return -e->code;
-	r = lock_for_reading(io, o->share, e);
 	if (r < 0) {
 		io_unref(io);
 		return r;
 	}
 	return package_open_io(io, o, p, e);
+}
+
+int package_open(const char *path, const struct image_options *o, struct package **p, struct err *e)
+{
+	struct io *io = io_open(path, e);
+
+	return io ? lock_and_open(io, o, p, e) : -e->code;
+}
+
+int package_open_in(const char *fence, const char *path, const struct image_options *o,
+	struct package **p, struct err *e)
+{
+	struct io *io;
+	int r = policy_open_in(fence, o, path, "package", &io, e);
+
+	return r == 0 ? lock_and_open(io, o, p, e) : r;
 }
 
 struct package *package_ref(struct package *p)

@@ -33,6 +33,10 @@ bool package_is_named(const char *name);
 int package_open(
 	const char *path, const struct image_options *o, struct package **p, struct err *e);
 
+/* The same for a path that nobody has chosen by hand: see image_open_in. */
+int package_open_in(const char *fence, const char *path, const struct image_options *o,
+	struct package **p, struct err *e);
+
 /* The same of a file that is open and locked already, which it takes, also on failure. */
 int package_open_io(
 	struct io *io, const struct image_options *o, struct package **p, struct err *e);

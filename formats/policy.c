@@ -226,13 +226,26 @@ int policy_open_kin(
 	return policy_open(&finder, name, what, io, e);
 }
 
-int policy_open_in(
-	const char *dir, const char *name, const char *what, struct io **io, struct err *e)
+static const struct image_options nothing_else;
+
+static struct image finder_in(const char *dir, const struct image_options *o)
 {
-	const struct image_options nothing_else = {0};
-	const struct image finder = {.opts = &nothing_else, .dir = (char *)dir, .root = dir};
+	return (struct image){.opts = o ? o : &nothing_else, .dir = (char *)dir, .root = dir};
+}
+
+int policy_open_in(const char *dir, const struct image_options *o, const char *name,
+	const char *what, struct io **io, struct err *e)
+{
+	struct image finder = finder_in(dir, o);
 
 	return policy_open(&finder, name, what, io, e);
+}
+
+bool policy_may_look(const char *dir, const struct image_options *o, const char *path)
+{
+	struct image finder = finder_in(dir, o);
+
+	return text_leads_inside(&finder, path);
 }
 
 const char *policy_root(const struct image *child, const char *path)

@@ -16,8 +16,11 @@
 #ifndef VDISK_POLICY_H
 #define VDISK_POLICY_H
 
+#include <stdbool.h>
+
 struct err;
 struct image;
+struct image_options;
 struct io;
 
 /* Opens name as img says it, unlocked; what is a word for messages ("backing file").  The error
@@ -29,9 +32,13 @@ int policy_open(
 int policy_open_kin(
 	const struct image *img, const char *name, const char *what, struct io **io, struct err *e);
 
-/* Opens a file of dir or below it, which nobody else has a say in: both are our choice. */
-int policy_open_in(
-	const char *dir, const char *name, const char *what, struct io **io, struct err *e);
+/* Opens a file by a name that no image said, from dir: it must lead to a regular file below dir, or
+ * below what o allows besides (NULL: nothing). */
+int policy_open_in(const char *dir, const struct image_options *o, const char *name,
+	const char *what, struct io **io, struct err *e);
+
+/* May policy_open_in so much as look at an absolute path? */
+bool policy_may_look(const char *dir, const struct image_options *o, const char *path);
 
 /* The fence round the names in the parent of child that was found at path, real; borrowed from
  * child. */

@@ -1,98 +1,65 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* vmdk-name.c - names in a descriptor, which are in the encoding that it declares.
- *
- * Those who write descriptors on Windows use the code page of their system.  Names here are UTF-8.
- * Only encodings of this list are handed to iconv: an image must not choose which of all its
- * converters run.  None of them has a byte of ASCII inside another character that would matter to
- * the parser of the text.
- */
+/* vmdk-name.c - names in a descriptor, which are in the encoding that it declares. */
 #include <errno.h>
-#include <iconv.h>
+#include <stdlib.h>
 #include <string.h>
-#include <strings.h>
 
 #include "bounds.h"
+#include "bytes.h"
+#include "encoding.h"
 #include "err.h"
+#include "format.h"
 #include "vmdk.h"
-
-static const struct {
-	const char *declared, *iconv;
-} encodings[] = {
-	{"windows-874", "CP874"},
-	{"windows-932", "CP932"},
-	{"windows-936", "CP936"},
-	{"windows-949", "CP949"},
-	{"windows-950", "CP950"},
-	{"windows-1250", "CP1250"},
-	{"windows-1251", "CP1251"},
-	{"windows-1252", "CP1252"},
-	{"windows-1253", "CP1253"},
-	{"windows-1254", "CP1254"},
-	{"windows-1255", "CP1255"},
-	{"windows-1256", "CP1256"},
-	{"windows-1257", "CP1257"},
-	{"windows-1258", "CP1258"},
-	{"Shift_JIS", "CP932"},
-	{"EUC-JP", "EUC-JP"},
-	{"GBK", "CP936"},
-	{"GB2312", "CP936"},
-	{"GB18030", "GB18030"},
-	{"Big5", "CP950"},
-	{"EUC-KR", "CP949"},
-	{"ISO-8859-1", "ISO-8859-1"},
-	{"ISO-8859-2", "ISO-8859-2"},
-	{"ISO-8859-15", "ISO-8859-15"},
-};
-
-static bool is_ascii(const char *s)
-{
-	for (; *s; s++)
-		if (*s & 0x80)
-			return false;
-	return true;
-}
-
-static const char *find_encoding(const char *declared)
-{
-	for (size_t i = 0; i < sizeof encodings / sizeof encodings[0]; i++)
-		if (strcasecmp(declared, encodings[i].declared) == 0)
-			return encodings[i].iconv;
-	return NULL;
-}
-
-static int convert(const char *encoding, const char *name, char out[VMDK_NAME_ROOM], struct err *e)
-{
-	iconv_t cd = iconv_open("UTF-8", encoding);
-	char *in = (char *)name; /* iconv does not write there */
-	size_t nin = strlen(name), nout = VMDK_NAME_ROOM - 1, r;
-
-	if (cd == (iconv_t)-1)
-		return err_set(e, ENOTSUP, "names in %s cannot be read: this system has no %s",
-			encoding, encoding);
-	r = iconv(cd, &in, &nin, &out, &nout);
-	iconv_close(cd);
-	if (r == (size_t)-1)
-		return err_set(
-			e, EINVAL, "the name \"%.200s\" is not written in %s", name, encoding);
-	*out = '\0';
-	return 0;
-}
 
 int vmdk_name_decode(
 	const struct vmdk_desc *d, const char *name, char out[VMDK_NAME_ROOM], struct err *e)
 {
-	const char *encoding;
-
 	if (strlen(name) > LIMIT_NAME)
 		return err_set(e, ENAMETOOLONG, "a file name of more than %d bytes", LIMIT_NAME);
-	if (!d->encoding || strcasecmp(d->encoding, "UTF-8") == 0 || is_ascii(name)) {
-		strcpy(out, name);
-		return 0;
-	}
-	encoding = find_encoding(d->encoding);
-	if (!encoding)
-		return err_set(e, ENOTSUP,
-			"the name \"%.200s\" is in the encoding \"%.40s\", which is not supported",
-			name, d->encoding);
-	return convert(encoding, name, out, e);
+	return encoding_decode(d->encoding, name, out, VMDK_NAME_ROOM, e);
+}
+
+/* The descriptor that is embedded in an extent; malloc'ed or NULL. */
+static char *find_embedded(const unsigned char *head, size_t n)
+{
+	uint64_t start, len;
+
+	if (n < VMDK_SECTOR || memcmp(head, "KDMV", 4) != 0)
+		return NULL;
+	start = load_le64(head + 28);
+	len = load_le64(head + 36);
+	if (start == 0 || start >= n / VMDK_SECTOR)
+		return NULL;
+	start *= VMDK_SECTOR;
+	len = len > n / VMDK_SECTOR ? n : len * VMDK_SECTOR;
+	return strndup((const char *)head + start, MIN(len, n - start));
+}
+
+static void visit_name(const struct vmdk_desc *d, const char *name, bool is_parent,
+	format_name_visit *visit, void *arg)
+{
+	char decoded[VMDK_NAME_ROOM];
+	struct err e = ERR_INIT;
+
+	if (name && vmdk_name_decode(d, name, decoded, &e) == 0)
+		visit(arg, decoded, is_parent);
+}
+
+/* An embedded descriptor names the file itself, perhaps as it was called elsewhere. */
+void vmdk_names(const unsigned char *head, size_t n, format_name_visit *visit, void *arg)
+{
+	bool whole = vmdk_desc_probe(head, n) > 0;
+	char *text = whole ? strndup((const char *)head, n) : find_embedded(head, n);
+	struct err e = ERR_INIT;
+	struct vmdk_desc d;
+
+	if (!text)
+		return;
+	/* What could be read of a damaged one counts, too. */
+	vmdk_desc_parse(&d, text, &e);
+	for (size_t i = 0; whole && i < d.nlines; i++)
+		visit_name(&d, d.lines[i].file, false, visit, arg);
+	visit_name(&d, d.parent_hint, true, visit, arg);
+	vmdk_desc_free(&d);
+	free(text);
 }

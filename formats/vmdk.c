@@ -492,6 +492,7 @@ const struct format vmdk_format = {
 	.suffixes = suffixes,
 	.has_parents = true,
 	.probe = vmdk_probe,
+	.names = vmdk_names,
 	.open = vmdk_open,
 	.check_parent = vmdk_check_parent,
 	.facts = vmdk_facts,

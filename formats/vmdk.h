@@ -17,6 +17,7 @@
 #include <stdint.h>
 
 #include "bounds.h"
+#include "format.h"
 #include "guid.h"
 
 struct cache;
@@ -96,6 +97,9 @@ void vmdk_desc_free(struct vmdk_desc *d);
 /* Writes name, which is in the encoding that the descriptor declares, as UTF-8. */
 int vmdk_name_decode(
 	const struct vmdk_desc *d, const char *name, char out[VMDK_NAME_ROOM], struct err *e);
+
+/* As names of a format. */
+void vmdk_names(const unsigned char *head, size_t n, format_name_visit *visit, void *arg);
 
 /* vmdk-parent.c */
 

@@ -30,8 +30,11 @@ static int open_into(struct file *file, struct node *node)
 {
 	const struct image *img;
 	struct err e = ERR_INIT;
-	int ret = node_pin(node, &img, &e);
+	int ret;
 
+	if (node->kind == NODE_ERROR)
+		return open_pinned(file, node, NULL);
+	ret = node_pin(node, &img, &e);
 	if (ret < 0)
 		return ret;
 	ret = open_pinned(file, node, img);

@@ -2,8 +2,9 @@
 /* main.c - what happens, in order.
  *
  * All that can fail for the image's sake - opening its files, locking, reading tables - is done
- * before there is a mount.  Then three processes: the launcher, which is the one that was started
- * and ends once the mount answers; the daemon; its attendant.  With -f launcher and daemon are one.
+ * before there is a mount; a directory of images has only to be there.  Then three processes: the
+ * launcher, which is the one that was started and ends once the mount answers; the daemon; its
+ * attendant.  With -f launcher and daemon are one.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -13,12 +14,16 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/prctl.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
+#include <sys/statvfs.h>
 #include <unistd.h>
 
 #include "attend.h"
 #include "cache.h"
 #include "codec.h"
+#include "crypt.h"
+#include "encoding.h"
 #include "err.h"
 #include "image.h"
 #include "log.h"
@@ -30,6 +35,7 @@
 #include "sandbox.h"
 #include "secret.h"
 #include "tree.h"
+#include "watch.h"
 
 /* Everything that lives as long as the mount. */
 struct daemon {
@@ -37,6 +43,12 @@ struct daemon {
 	struct image_options how;
 	struct secret *secrets;
 	struct image *image;
+	/* Of a directory: */
+	char *directory; /* without links */
+	struct sources *sources;
+	struct watch *watch;
+	struct encodings *encodings;
+	const char **readable; /* where files may be opened once the daemon is locked in */
 	struct server server;
 	struct log log;
 	char *mountpoint;
@@ -53,9 +65,15 @@ static int report(const struct err *e)
 	return -1;
 }
 
+/* Where warnings go while there is a mount; NULL: to standard error. */
+static struct log *warnings;
+
 static void warn(const char *text)
 {
-	fprintf(stderr, "vdiskfs: warning: %s\n", text);
+	if (warnings)
+		log_error(warnings, "warning: %s", text);
+	else
+		fprintf(stderr, "vdiskfs: warning: %s\n", text);
 }
 
 /* Buffers of clusters come and go all the time; glibc would give each back to the kernel, and a
@@ -92,7 +110,7 @@ static int read_secrets(struct daemon *d, struct err *e)
 	return 0;
 }
 
-/* Once all images are open nothing needs the passphrases. */
+/* Once the image is open nothing needs the passphrases. */
 static void wipe_secrets(struct daemon *d)
 {
 	secret_free(d->secrets);
@@ -100,10 +118,9 @@ static void wipe_secrets(struct daemon *d)
 	d->how.secrets = NULL;
 }
 
-static int open_image(struct daemon *d, struct err *e)
+static int prepare_opening(struct daemon *d, struct err *e)
 {
 	const struct options *o = &d->options;
-	int ret;
 
 	d->how = (struct image_options){
 		.format = o->format,
@@ -120,9 +137,15 @@ static int open_image(struct daemon *d, struct err *e)
 	if (!d->how.cache)
 		return -e->code;
 	d->how.codec = codec_new(e);
-	if (!d->how.codec)
-		return -e->code;
-	ret = image_open(o->image, &d->how, &d->image, e);
+	return d->how.codec ? 0 : -e->code;
+}
+
+/* One image. */
+
+static int open_image(struct daemon *d, struct err *e)
+{
+	int ret = image_open(d->options.image, &d->how, &d->image, e);
+
 	wipe_secrets(d);
 	return ret;
 }
@@ -144,11 +167,127 @@ static int choose_state(const struct daemon *d, size_t *state, struct err *e)
 	return 0;
 }
 
-static int open_server(struct daemon *d, struct err *e)
+static int show_image(struct daemon *d, struct err *e)
 {
 	struct source *source;
 	size_t state;
-	int ret = choose_state(d, &state, e);
+	int ret = open_image(d, e);
+
+	if (ret == 0)
+		ret = choose_state(d, &state, e);
+	if (ret < 0)
+		return ret;
+	source = source_of(d->image, state, e);
+	if (source)
+		d->server.tree = tree_new(source, &d->log, e);
+	return d->server.tree ? 0 : -e->code;
+}
+
+/* A directory of images: these are opened later, by a daemon that is somewhere else and locked in.
+ */
+
+/* What is not there stays as it was given. */
+static void make_absolute(struct words *dirs)
+{
+	for (size_t i = 0; i < dirs->n; i++) {
+		char *real = realpath(dirs->v[i], NULL);
+
+		if (!real)
+			continue;
+		free(dirs->v[i]);
+		dirs->v[i] = real;
+	}
+}
+
+static int list_readable(struct daemon *d, struct err *e)
+{
+	const struct words *lists[] = {&d->options.allow, &d->options.search};
+	size_t n = 0;
+
+	d->readable = calloc(lists[0]->n + lists[1]->n + 2, sizeof d->readable[0]);
+	if (!d->readable)
+		return err_nomem(e);
+	d->readable[n++] = d->directory;
+	for (size_t i = 0; i < 2; i++)
+		for (size_t k = 0; k < lists[i]->n; k++)
+			d->readable[n++] = lists[i]->v[k];
+	return 0;
+}
+
+/* Each image takes a descriptor or more. */
+static void allow_many_files(void)
+{
+	struct rlimit limit;
+
+	if (getrlimit(RLIMIT_NOFILE, &limit) < 0)
+		return;
+	limit.rlim_cur = limit.rlim_max;
+	setrlimit(RLIMIT_NOFILE, &limit);
+}
+
+/* Libraries that load parts of themselves do it now. */
+static int load_libraries(struct daemon *d, struct err *e)
+{
+	crypt_load();
+	d->encodings = encodings_load();
+	return d->encodings ? 0 : err_nomem(e);
+}
+
+static uint64_t size_of_file_system(const char *path)
+{
+	struct statvfs st;
+
+	return statvfs(path, &st) == 0 ? (uint64_t)st.f_blocks * st.f_frsize : 0;
+}
+
+static int open_directory(struct daemon *d, struct err *e)
+{
+	const struct options *o = &d->options;
+
+	d->directory = realpath(o->image, NULL);
+	if (!d->directory)
+		return err_set(e, errno, "%s: %s", o->image, strerror(errno));
+	if (access(d->directory, R_OK | X_OK) < 0)
+		return err_set(e, errno, "%s: %s", o->image, strerror(errno));
+	d->sources = sources_new(&d->how, o->snapshot, o->idle, e);
+	if (!d->sources)
+		return -e->code;
+	d->watch = watch_new(d->sources, o->idle, &d->log, e);
+	return d->watch ? 0 : -e->code;
+}
+
+static int show_directory(struct daemon *d, struct err *e)
+{
+	struct shown_dir shown;
+
+	make_absolute(&d->options.allow);
+	make_absolute(&d->options.search);
+	allow_many_files();
+	if (open_directory(d, e) < 0 || list_readable(d, e) < 0 || load_libraries(d, e) < 0)
+		return -e->code;
+	shown = (struct shown_dir){
+		.path = d->directory,
+		.skip = d->mountpoint,
+		.sources = d->sources,
+		.how = &d->how,
+		.size = size_of_file_system(d->directory),
+		.watch = watch_dir,
+		.watch_arg = d->watch,
+	};
+	d->server.tree = tree_new_dir(&shown, &d->log, e);
+	return d->server.tree ? 0 : -e->code;
+}
+
+static bool is_directory_of_images(const char *path)
+{
+	struct stat st;
+
+	return stat(path, &st) == 0 && S_ISDIR(st.st_mode) && !image_is_bundle(path);
+}
+
+static int open_server(struct daemon *d, struct err *e)
+{
+	int ret = prepare_opening(d, e);
 
 	if (ret == 0)
 		ret = reply_init(&d->server.reply, &d->log, e);
@@ -158,10 +297,7 @@ static int open_server(struct daemon *d, struct err *e)
 	d->server.gid = getgid();
 	d->server.for_all = d->options.allow_other;
 	d->server.max_read = d->options.max_read;
-	source = source_of(d->image, state, e);
-	if (source)
-		d->server.tree = tree_new(source, &d->log, e);
-	return d->server.tree ? 0 : -e->code;
+	return is_directory_of_images(d->options.image) ? show_directory(d, e) : show_image(d, e);
 }
 
 /* Up to the mount; whatever fails has been told of. */
@@ -170,8 +306,7 @@ static int set_up(struct daemon *d)
 	struct err e = ERR_INIT;
 
 	if (mount_check(d->options.mountpoint, &d->mountpoint, &e) < 0 ||
-		sandbox_check(d->options.sandbox, &e) < 0 || open_image(d, &e) < 0 ||
-		open_server(d, &e) < 0)
+		sandbox_check(d->options.sandbox, &e) < 0 || open_server(d, &e) < 0)
 		return report(&e);
 	if (attend_start(&d->attend, d->mountpoint, &e) < 0)
 		return report(&e);
@@ -189,10 +324,15 @@ static void take_down(struct daemon *d, bool unmounted)
 	if (d->server.tree)
 		reply_end(&d->server.reply);
 	tree_free(d->server.tree);
+	watch_free(d->watch);
+	sources_free(d->sources);
+	encodings_free(d->encodings);
 	wipe_secrets(d);
 	image_close(d->image);
 	codec_free(d->how.codec);
 	cache_free(d->how.cache);
+	free(d->readable);
+	free(d->directory);
 	free(d->mountpoint);
 }
 
@@ -227,13 +367,32 @@ static int go_to_background(struct daemon *d, struct err *e)
 static int lock_in(struct daemon *d, struct err *e)
 {
 	int null = d->options.foreground ? -1 : open("/dev/null", O_RDWR | O_CLOEXEC);
-	int ret = sandbox_enter(d->options.sandbox, e);
+	int ret = sandbox_enter(d->options.sandbox, d->readable, e);
 
 	if (null >= 0 && ret == 0)
 		process_mute(null);
 	if (null >= 0)
 		close(null);
 	return ret;
+}
+
+static int start_threads(struct daemon *d, struct err *e)
+{
+	int ret = notify_start(&d->notify, d->session, d->server.tree, e);
+
+	if (ret < 0 || !d->watch)
+		return ret;
+	ret = watch_start(d->watch, d->server.tree, e);
+	if (ret < 0)
+		notify_end(&d->notify);
+	return ret;
+}
+
+static void end_threads(struct daemon *d)
+{
+	if (d->watch)
+		watch_end(d->watch);
+	notify_end(&d->notify);
 }
 
 /* The end of the mount: *unmounted, or a signal, or an error. */
@@ -245,11 +404,12 @@ static int serve(struct daemon *d, bool *unmounted)
 	if (ret == 0)
 		ret = lock_in(d, &e);
 	if (ret == 0)
-		ret = notify_start(&d->notify, d->session, d->server.tree, &e);
+		ret = start_threads(d, &e);
 	if (ret < 0)
 		return report(&e);
+	warnings = &d->log;
 	ret = mount_serve(d->session, d->options.threads);
-	notify_end(&d->notify);
+	end_threads(d);
 	*unmounted = ret == 0;
 	return ret < 0 ? -1 : 0;
 }

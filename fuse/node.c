@@ -7,6 +7,7 @@
 
 #include "bytes.h"
 #include "err.h"
+#include "folder.h"
 #include "image.h"
 #include "info.h"
 #include "names.h"
@@ -28,10 +29,28 @@ static uint64_t path_hash(uint64_t parent, const char *name)
 
 static bool is_home(enum node_kind kind)
 {
-	return kind == NODE_IMAGE || kind == NODE_SNAPSHOT;
+	return kind == NODE_IMAGE || kind == NODE_SNAPSHOT || kind == NODE_PACKAGE;
 }
 
-struct node *node_new(struct node *parent, enum node_kind kind, const char *name)
+bool node_is_top(const struct node *node)
+{
+	return node->kind == NODE_PACKAGE || node->kind == NODE_FOLDER ||
+	       (node->kind == NODE_IMAGE && node->parent->kind != NODE_CHAIN);
+}
+
+/* What a node has of the one that it is in. */
+static void inherit(struct node *node, const struct node *parent)
+{
+	if (!node->home)
+		node->home = parent->home;
+	node->when = parent->when;
+	if (!parent->source || node_is_top(node) || node->kind == NODE_ERROR)
+		return;
+	node->source = source_ref(parent->source);
+	node->generation = source_generation(parent->source);
+}
+
+struct node *node_new(struct tree *tree, struct node *parent, enum node_kind kind, const char *name)
 {
 	struct node *node = calloc(1, sizeof *node);
 
@@ -47,12 +66,11 @@ struct node *node_new(struct node *parent, enum node_kind kind, const char *name
 	node->kind = kind;
 	node->parent = parent ? node_get(parent) : node;
 	node->ino = parent ? path_hash(parent->ino, name) : ROOT_INO;
+	node->tree = tree;
 	if (is_home(kind))
 		node->home = node;
-	else if (parent)
-		node->home = parent->home;
-	if (parent && parent->source)
-		node->source = source_ref(parent->source);
+	if (parent)
+		inherit(node, parent);
 	return node;
 }
 
@@ -64,8 +82,11 @@ void node_free(struct node *node)
 		ptable_free(node->table);
 		free(node->table);
 	}
-	if (node->kind == NODE_LINK)
-		free(node->target);
+	if (node->kind == NODE_LINK || node->kind == NODE_ERROR)
+		free(node->text);
+	if (node->kind == NODE_FOLDER)
+		folder_unref(node->folder);
+	folder_unref(node->place.of);
 	if (node->source)
 		source_unmake(node->source, &node->made);
 	source_unref(node->source);
@@ -73,9 +94,19 @@ void node_free(struct node *node)
 	free(node);
 }
 
+static bool same_place(const struct place *a, const struct place *b)
+{
+	if (!a->of || !b->of)
+		return a->of == b->of;
+	return a->shot == b->shot && folder_entry_is_same(a->entry, b->entry);
+}
+
 bool node_is_same(const struct node *old, const struct node *new)
 {
-	return old->kind == new->kind && old->source == new->source;
+	if (old->kind != new->kind || !same_place(&old->place, &new->place))
+		return false;
+	return node_is_top(old) ||
+	       (old->source == new->source && old->generation == new->generation);
 }
 
 mode_t node_mode(const struct node *node)
@@ -85,6 +116,7 @@ mode_t node_mode(const struct node *node)
 	case NODE_VMSTATE:
 	case NODE_PARTITION:
 	case NODE_INFO:
+	case NODE_ERROR:
 		return S_IFREG | 0400;
 	case NODE_LINK:
 		return S_IFLNK | 0777;
@@ -93,10 +125,20 @@ mode_t node_mode(const struct node *node)
 	}
 }
 
+/* The top that a node is below, or is. */
+static struct node *top_of(const struct node *node)
+{
+	while (!node_is_top(node))
+		node = node->parent;
+	return (struct node *)node;
+}
+
 int node_pin(const struct node *node, const struct image **img, struct err *e)
 {
-	int ret = source_pin(node->source, img, e);
+	int ret = source_pin(node->source, node->generation, img, e);
 
+	if (ret == -ESTALE && !atomic_load(&node->gone))
+		tree_reset(node->tree, top_of(node));
 	for (unsigned i = 0; ret == 0 && i < node->home->layer; i++)
 		*img = (*img)->parent;
 	return ret;
@@ -122,11 +164,14 @@ static int make_slice(void *arg, struct view **view, struct err *e)
 
 int node_view(struct node *node, const struct image *img, const struct view **view, struct err *e)
 {
-	const struct state *state = &img->states[node->home->state];
+	const struct state *state;
 	struct slice slice;
 	int ret;
 
 	*view = NULL;
+	if (!img)
+		return 0;
+	state = &img->states[node->home->state];
 	switch (node->kind) {
 	case NODE_DISK:
 		*view = state->view;
@@ -146,7 +191,14 @@ int node_view(struct node *node, const struct image *img, const struct view **vi
 
 char *node_text(const struct node *node, const struct image *img, struct err *e)
 {
-	return info_json(img, node->home->state, e);
+	char *text = NULL;
+
+	if (node->kind == NODE_INFO)
+		return info_json(img, node->home->state, e);
+	text = strdup(node->text);
+	if (!text)
+		err_nomem(e);
+	return text;
 }
 
 /* How large is a file, and how much of it is stored? */
@@ -190,15 +242,31 @@ static int measure_pinned(struct node *node, const struct image *img, struct mea
 
 static int measure(struct node *node, struct measure *m)
 {
-	const struct image *img;
+	const struct image *img = NULL;
 	struct err e = ERR_INIT;
-	int ret = node_pin(node, &img, &e);
+	int ret;
 
+	if (node->kind == NODE_ERROR)
+		return measure_pinned(node, NULL, m);
+	ret = node_pin(node, &img, &e);
 	if (ret < 0)
 		return ret;
 	ret = measure_pinned(node, img, m);
 	node_unpin(node);
 	return ret;
+}
+
+/* The times of what is in a directory of the host are those that are there. */
+struct timespec node_time(const struct node *node)
+{
+	const char *path = NULL;
+	struct stat st;
+
+	if (node->place.of && !node->place.shot)
+		path = node->place.entry->path;
+	else if (node->kind == NODE_FOLDER)
+		path = node->tree->dir.path;
+	return path && stat(path, &st) == 0 ? st.st_mtim : node->when;
 }
 
 int node_is_measured(const struct node *node)
@@ -218,9 +286,9 @@ int node_stat(struct node *node, struct stat *st)
 	/* Also of directories: how many are in one is not known before it is listed, and 1 is what
 	 * programs take for "not counted". */
 	st->st_nlink = 1;
-	st->st_mtim = st->st_ctim = st->st_atim = node->home->when;
+	st->st_mtim = st->st_ctim = st->st_atim = node_time(node);
 	if (S_ISLNK(st->st_mode))
-		st->st_size = (off_t)strlen(node->target);
+		st->st_size = (off_t)strlen(node->text);
 	if (!S_ISREG(st->st_mode))
 		return 0;
 	ret = measure(node, &m);

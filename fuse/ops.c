@@ -150,7 +150,7 @@ static void op_getattr(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi
 
 static void op_readlink(fuse_req_t req, fuse_ino_t ino)
 {
-	fuse_reply_readlink(req, node_of(req, ino)->target);
+	fuse_reply_readlink(req, node_of(req, ino)->text);
 }
 
 static struct file *file_of(const struct fuse_file_info *fi)

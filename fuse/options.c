@@ -18,6 +18,8 @@
 #define DEFAULT_CACHE (32u << 20)
 #define MIN_CACHE     (1u << 20)
 #define MAX_THREADS   64
+#define DEFAULT_IDLE  10
+#define MAX_IDLE      86400
 
 enum {
 	KEY_ALLOW,
@@ -61,6 +63,7 @@ static const struct fuse_opt spec[] = {
 	VALUE("sandbox=%s", sandbox_word),
 	VALUE("cache=%s", cache_word),
 	VALUE("threads=%s", threads_word),
+	VALUE("idle=%s", idle_word),
 	VALUE("max_read=%u", max_read),
 	SET("rw", rw),
 	FUSE_OPT_KEY("cow", KEY_WRITABLE),
@@ -114,10 +117,11 @@ static const struct fuse_opt spec[] = {
 };
 
 static const char usage[] =
-	"Usage: vdiskfs [options] IMAGE MOUNTPOINT\n"
+	"Usage: vdiskfs [options] IMAGE-OR-DIRECTORY MOUNTPOINT\n"
 	"\n"
 	"Shows a virtual machine's disk image as plain files: disk.raw, partitions/,\n"
-	"snapshots/, chain/, info.json.  Unmount with \"fusermount3 -u MOUNTPOINT\".\n"
+	"snapshots/, chain/, info.json; of a directory, each image in it as a\n"
+	"directory of these.  Unmount with \"fusermount3 -u MOUNTPOINT\".\n"
 	"\n"
 	"Options:\n"
 	"    -h, --help             this text\n"
@@ -142,6 +146,7 @@ static const char usage[] =
 	"    -o sandbox=strict      or do not mount;  -o sandbox=off  do not\n"
 	"    -o cache=SIZE          memory for tables and decoded clusters (32M)\n"
 	"    -o threads=N           worker threads, 1 to 64\n"
+	"    -o idle=SECONDS        of a directory: close images unused for so long (10)\n"
 	"    -o ro                  read-only, which every mount is\n"
 	"\n"
 	"    -o allow_other         other users may look too (needs user_allow_other\n"
@@ -298,6 +303,21 @@ static int take_threads(struct options *o)
 	return 0;
 }
 
+static int take_idle(struct options *o)
+{
+	unsigned long n;
+	char *end;
+
+	o->idle = DEFAULT_IDLE;
+	if (!o->idle_word)
+		return 0;
+	n = strtoul(o->idle_word, &end, 10);
+	if (o->idle_word[0] < '0' || o->idle_word[0] > '9' || *end || n > MAX_IDLE)
+		return complain("idle=%s: expected seconds, %d at most", o->idle_word, MAX_IDLE);
+	o->idle = (unsigned)n;
+	return 0;
+}
+
 /* "rw" is refused, since whoever writes it wants to write.  But mount(8) puts it into every line
  * that has no "ro", always together with words on devices and set-user-ID: there it means no more
  * than "by default", and a mount that failed for it could not be made without "ro" at all. */
@@ -369,8 +389,8 @@ enum options_verdict options_parse(struct options *o, int argc, char **argv)
 	verdict = answer(o);
 	if (verdict == OPTIONS_MOUNT &&
 		(check_names(o) < 0 || check_rw(o) < 0 || take_sandbox(o) < 0 ||
-			take_cache(o) < 0 || take_threads(o) < 0 || take_max_read(o) < 0 ||
-			check_directories(&o->allow, "allow") < 0 ||
+			take_cache(o) < 0 || take_threads(o) < 0 || take_idle(o) < 0 ||
+			take_max_read(o) < 0 || check_directories(&o->allow, "allow") < 0 ||
 			check_directories(&o->search, "search") < 0))
 		return OPTIONS_BAD;
 	return verdict;
@@ -389,4 +409,5 @@ void options_free(struct options *o)
 	free(o->sandbox_word);
 	free(o->cache_word);
 	free(o->threads_word);
+	free(o->idle_word);
 }

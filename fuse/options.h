@@ -27,11 +27,12 @@ struct options {
 	size_t cache;     /* bytes */
 	unsigned threads; /* workers */
 	unsigned max_read;
+	unsigned idle;         /* seconds that an image in a directory stays open unused */
 	struct fuse_args fuse; /* what libfuse shall see */
 
 	/* As given, for options.c. */
 	int rw, mount_words, list_formats, help, version;
-	char *sandbox_word, *cache_word, *threads_word;
+	char *sandbox_word, *cache_word, *threads_word, *idle_word;
 };
 
 /* What to do now. */

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* sandbox.c - Landlock denies every access by name, seccomp every call that is not on a list.
+/* sandbox.c - Landlock denies every access by name, but for reading where that is allowed; seccomp
+ * denies every call that is not on a list.
  *
  * Both are set up by hand: the Landlock header of the build host may be older than the kernel, and
  * a list of calls needs no library.
@@ -7,6 +8,7 @@
 #include "sandbox.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <linux/audit.h>
 #include <linux/filter.h>
 #include <linux/seccomp.h>
@@ -57,10 +59,21 @@ struct ruleset {
 #ifndef SYS_landlock_create_ruleset
 #define SYS_landlock_create_ruleset 444
 #endif
+#ifndef SYS_landlock_add_rule
+#define SYS_landlock_add_rule 445
+#endif
 #ifndef SYS_landlock_restrict_self
 #define SYS_landlock_restrict_self 446
 #endif
 #define LANDLOCK_GIVE_VERSION 1u
+#define LANDLOCK_PATH_BENEATH 1
+#define LANDLOCK_READ         (UINT64_C(1) << 2 | UINT64_C(1) << 3) /* files, directories */
+
+/* struct landlock_path_beneath_attr */
+struct beneath {
+	uint64_t access;
+	int32_t fd;
+} __attribute__((packed));
 
 static int landlock_version(void)
 {
@@ -79,16 +92,33 @@ static struct ruleset all_rights(int version)
 	};
 }
 
-/* A set of rights without a rule that grants one. */
-static int landlock_enter(void)
+/* A directory that is not there grants nothing, as it does without a sandbox. */
+static int grant_reading(int rules, const char *path)
+{
+	struct beneath rule = {.access = LANDLOCK_READ};
+	int ret;
+
+	rule.fd = open(path, O_PATH | O_DIRECTORY | O_CLOEXEC);
+	if (rule.fd < 0)
+		return 0;
+	ret = syscall(SYS_landlock_add_rule, rules, LANDLOCK_PATH_BENEATH, &rule, 0u) < 0 ? -errno
+											  : 0;
+	close(rule.fd);
+	return ret;
+}
+
+static int landlock_enter(const char *const *below)
 {
 	struct ruleset rules = all_rights(landlock_version());
 	long fd = syscall(SYS_landlock_create_ruleset, &rules, sizeof rules, 0u);
-	int ret;
+	int ret = 0;
 
 	if (fd < 0)
 		return -errno;
-	ret = syscall(SYS_landlock_restrict_self, (int)fd, 0u) < 0 ? -errno : 0;
+	for (; below && *below && ret == 0; below++)
+		ret = grant_reading((int)fd, *below);
+	if (ret == 0)
+		ret = syscall(SYS_landlock_restrict_self, (int)fd, 0u) < 0 ? -errno : 0;
 	close((int)fd);
 	return ret;
 }
@@ -150,11 +180,41 @@ static const int allowed[] = {
 	SYS_getrandom,
 };
 
-#define ALLOWED (sizeof allowed / sizeof allowed[0])
-/* The architecture, the number, two for each call, the refusal. */
-#define FILTER_LEN (3 + 1 + 2 * ALLOWED + 1)
+/* What finding and opening files takes besides. */
+static const int allowed_to_open[] = {
+	SYS_openat,
+	SYS_openat2,
+	SYS_getdents64,
+	SYS_readlinkat,
+	SYS_faccessat,
+#ifdef SYS_faccessat2
+	SYS_faccessat2,
+#endif
+#ifdef SYS_readlink
+	SYS_readlink,
+#endif
+#ifdef SYS_statx
+	SYS_statx,
+#endif
+	SYS_inotify_add_watch,
+};
 
-static void filter_make(struct sock_filter *f)
+#define ALLOWED         (sizeof allowed / sizeof allowed[0])
+#define ALLOWED_TO_OPEN (sizeof allowed_to_open / sizeof allowed_to_open[0])
+/* The architecture, the number, two for each call, the refusal. */
+#define FILTER_MAX (3 + 1 + 2 * (ALLOWED + ALLOWED_TO_OPEN) + 1)
+
+static size_t filter_allow(struct sock_filter *f, size_t n, const int *calls, size_t ncalls)
+{
+	for (size_t i = 0; i < ncalls; i++) {
+		f[n++] = (struct sock_filter)BPF_JUMP(
+			BPF_JMP | BPF_JEQ | BPF_K, (unsigned)calls[i], 0, 1);
+		f[n++] = (struct sock_filter)BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW);
+	}
+	return n;
+}
+
+static size_t filter_make(struct sock_filter *f, bool to_open)
 {
 	size_t n = 0;
 
@@ -165,20 +225,19 @@ static void filter_make(struct sock_filter *f)
 	f[n++] = (struct sock_filter)BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_KILL_PROCESS);
 	f[n++] = (struct sock_filter)BPF_STMT(
 		BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, nr));
-	for (size_t i = 0; i < ALLOWED; i++) {
-		f[n++] = (struct sock_filter)BPF_JUMP(
-			BPF_JMP | BPF_JEQ | BPF_K, (unsigned)allowed[i], 0, 1);
-		f[n++] = (struct sock_filter)BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW);
-	}
+	n = filter_allow(f, n, allowed, ALLOWED);
+	if (to_open)
+		n = filter_allow(f, n, allowed_to_open, ALLOWED_TO_OPEN);
 	f[n++] = (struct sock_filter)BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ERRNO | EPERM);
+	return n;
 }
 
-static int seccomp_enter(void)
+static int seccomp_enter(bool to_open)
 {
-	struct sock_filter filter[FILTER_LEN];
-	struct sock_fprog program = {.len = FILTER_LEN, .filter = filter};
+	struct sock_filter filter[FILTER_MAX];
+	struct sock_fprog program = {.filter = filter};
 
-	filter_make(filter);
+	program.len = (unsigned short)filter_make(filter, to_open);
 	return syscall(SYS_seccomp, SECCOMP_SET_MODE_FILTER, 0u, &program) < 0 ? -errno : 0;
 }
 
@@ -208,7 +267,7 @@ int sandbox_check(enum sandbox_mode mode, struct err *e)
 	return 0;
 }
 
-int sandbox_enter(enum sandbox_mode mode, struct err *e)
+int sandbox_enter(enum sandbox_mode mode, const char *const *below, struct err *e)
 {
 	int ret;
 
@@ -218,10 +277,10 @@ int sandbox_enter(enum sandbox_mode mode, struct err *e)
 	prctl(PR_SET_DUMPABLE, 0, 0, 0, 0);
 	if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) < 0 && mode == SANDBOX_STRICT)
 		return err_set(e, errno, "sandbox: no_new_privs: %s", strerror(errno));
-	ret = landlock_version() < 1 ? -ENOSYS : landlock_enter();
+	ret = landlock_version() < 1 ? -ENOSYS : landlock_enter(below);
 	if (ret < 0 && mode == SANDBOX_STRICT)
 		return err_set(e, -ret, "sandbox: Landlock: %s", strerror(-ret));
-	ret = seccomp_is_there() ? seccomp_enter() : -ENOSYS;
+	ret = seccomp_is_there() ? seccomp_enter(below != NULL) : -ENOSYS;
 	if (ret < 0 && mode == SANDBOX_STRICT)
 		return err_set(e, -ret, "sandbox: seccomp: %s", strerror(-ret));
 	return 0;

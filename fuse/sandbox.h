@@ -3,7 +3,8 @@
  *
  * Afterwards no thread of it can open, create or execute a file, make a socket or signal another
  * process (Landlock), nor call what serving reads does not need (seccomp): what a hostile image
- * could make of a fault in a driver ends there.
+ * could make of a fault in a driver ends there.  A mount of a directory goes on to open images: it
+ * may read what is below that directory and below those that the user allowed, and no more.
  */
 #ifndef VDISK_SANDBOX_H
 #define VDISK_SANDBOX_H
@@ -24,7 +25,8 @@ bool sandbox_applies(enum sandbox_mode mode);
 /* Can this be had?  Asked before there is a mount. */
 int sandbox_check(enum sandbox_mode mode, struct err *e);
 
-/* Before the first thread is started. */
-int sandbox_enter(enum sandbox_mode mode, struct err *e);
+/* Before the first thread is started.  below: directories in which and below which files may still
+ * be opened for reading; NULL-terminated, or NULL: nowhere. */
+int sandbox_enter(enum sandbox_mode mode, const char *const *below, struct err *e);
 
 #endif

@@ -1,23 +1,91 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* source.c - images that are shown, and what is made from them. */
+/* source.c - images that are shown: opened, pinned, closed.
+ *
+ * The thread that opens or closes an image does it without the lock, while "busy" keeps the others
+ * waiting.
+ */
 #include "source.h"
 
+#include <errno.h>
 #include <pthread.h>
 #include <stdatomic.h>
 #include <stdlib.h>
+#include <string.h>
+#include <time.h>
 
 #include "err.h"
+#include "image.h"
+#include "package.h"
+#include "stamp.h"
 #include "view.h"
+
+/* Images that are open though nobody uses them.  Each holds some files and a little memory. */
+#define IDLE_MAX 64
+
+struct sources {
+	const struct image_options *how;
+	const char *snapshot;
+	time_t idle;
+	pthread_mutex_t lock;
+	pthread_cond_t done;
+	struct source *first, *last; /* open and not pinned, the longest first */
+	size_t nidle;
+};
 
 struct source {
 	atomic_uint refs;
-	const struct image *img;
+	struct sources *all; /* NULL: img stays open */
+	struct origin from;
+	struct image *img;
 	size_t state;
+	unsigned generation;
+	struct stamp stamp; /* of the generation, once it is known */
+	bool known;
+	unsigned pins;
+	bool busy;
+	struct source *prev, *next; /* in the list of those that are idle */
+	time_t since;
 	pthread_mutex_t making;
 	struct made *made;
 };
 
-struct source *source_of(const struct image *img, size_t state, struct err *e)
+static time_t now(void)
+{
+	struct timespec ts;
+
+	clock_gettime(CLOCK_MONOTONIC, &ts);
+	return ts.tv_sec;
+}
+
+/* Sources. */
+
+struct sources *sources_new(
+	const struct image_options *how, const char *snapshot, unsigned idle, struct err *e)
+{
+	struct sources *all = calloc(1, sizeof *all);
+
+	if (!all) {
+		err_nomem(e);
+		return NULL;
+	}
+	all->how = how;
+	all->snapshot = snapshot;
+	all->idle = (time_t)idle;
+	pthread_mutex_init(&all->lock, NULL);
+	pthread_cond_init(&all->done, NULL);
+	return all;
+}
+
+void sources_free(struct sources *all)
+{
+	if (!all)
+		return;
+	pthread_mutex_destroy(&all->lock);
+	pthread_cond_destroy(&all->done);
+	free(all);
+}
+
+static struct source *source_alloc(struct err *e)
 {
 	struct source *s = calloc(1, sizeof *s);
 
@@ -26,9 +94,36 @@ struct source *source_of(const struct image *img, size_t state, struct err *e)
 		return NULL;
 	}
 	atomic_init(&s->refs, 1);
-	s->img = img;
-	s->state = state;
+	s->generation = ANY_GENERATION + 1;
 	pthread_mutex_init(&s->making, NULL);
+	return s;
+}
+
+struct source *source_new(struct sources *all, const struct origin *from, struct err *e)
+{
+	struct source *s = source_alloc(e);
+
+	if (!s)
+		return NULL;
+	s->all = all;
+	s->from = *from;
+	s->from.fence = strdup(from->fence);
+	s->from.path = strdup(from->path);
+	if (s->from.fence && s->from.path)
+		return s;
+	source_unref(s);
+	err_nomem(e);
+	return NULL;
+}
+
+struct source *source_of(const struct image *img, size_t state, struct err *e)
+{
+	struct source *s = source_alloc(e);
+
+	if (!s)
+		return NULL;
+	s->img = (struct image *)img; /* which is not ours to close */
+	s->state = state;
 	return s;
 }
 
@@ -38,30 +133,7 @@ struct source *source_ref(struct source *s)
 	return s;
 }
 
-void source_unref(struct source *s)
-{
-	if (!s || atomic_fetch_sub(&s->refs, 1) > 1)
-		return;
-	pthread_mutex_destroy(&s->making);
-	free(s);
-}
-
-int source_pin(struct source *s, const struct image **img, struct err *e)
-{
-	(void)e;
-	*img = s->img;
-	return 0;
-}
-
-void source_unpin(struct source *s)
-{
-	(void)s;
-}
-
-size_t source_state(const struct source *s)
-{
-	return s->state;
-}
+/* What is made from an image. */
 
 static void made_link(struct source *s, struct made *m)
 {
@@ -70,6 +142,17 @@ static void made_link(struct source *s, struct made *m)
 		m->next->link = &m->next;
 	m->link = &s->made;
 	s->made = m;
+}
+
+static void made_free(struct made *m)
+{
+	if (!m->link)
+		return;
+	*m->link = m->next;
+	if (m->next)
+		m->next->link = m->link;
+	view_free(m->view);
+	*m = (struct made){0};
 }
 
 /* What is made stays where it is while the source is pinned: *m is read without the lock then. */
@@ -86,21 +169,304 @@ int source_make(struct source *s, struct made *m, made_fn *make, void *arg, stru
 	return ret;
 }
 
-/* The lock is held. */
-static void made_free(struct made *m)
-{
-	if (!m->link)
-		return;
-	*m->link = m->next;
-	if (m->next)
-		m->next->link = m->link;
-	view_free(m->view);
-	*m = (struct made){0};
-}
-
 void source_unmake(struct source *s, struct made *m)
 {
 	pthread_mutex_lock(&s->making);
 	made_free(m);
 	pthread_mutex_unlock(&s->making);
+}
+
+/* Those that are idle; the lock is held. */
+
+static void idle_add(struct source *s, time_t since)
+{
+	struct sources *all = s->all;
+
+	s->since = since;
+	s->prev = all->last;
+	s->next = NULL;
+	*(all->last ? &all->last->next : &all->first) = s;
+	all->last = s;
+	all->nidle++;
+}
+
+static void idle_remove(struct source *s)
+{
+	struct sources *all = s->all;
+
+	*(s->prev ? &s->prev->next : &all->first) = s->next;
+	*(s->next ? &s->next->prev : &all->last) = s->prev;
+	s->prev = s->next = NULL;
+	all->nidle--;
+}
+
+static void close_image(struct source *s)
+{
+	pthread_mutex_lock(&s->making);
+	while (s->made)
+		made_free(s->made);
+	pthread_mutex_unlock(&s->making);
+	image_close(s->img);
+}
+
+/* An idle one.  The lock is released meanwhile. */
+static void close_idle(struct source *s)
+{
+	struct sources *all = s->all;
+
+	idle_remove(s);
+	s->busy = true;
+	source_ref(s);
+	pthread_mutex_unlock(&all->lock);
+	close_image(s);
+	pthread_mutex_lock(&all->lock);
+	s->img = NULL;
+	s->busy = false;
+	pthread_cond_broadcast(&all->done);
+	pthread_mutex_unlock(&all->lock);
+	source_unref(s);
+	pthread_mutex_lock(&all->lock);
+}
+
+int sources_close_idle(struct sources *all)
+{
+	int left = -1;
+
+	pthread_mutex_lock(&all->lock);
+	while (all->first && all->first->since + all->idle <= now())
+		close_idle(all->first);
+	if (all->first)
+		left = (int)(all->first->since + all->idle - now());
+	pthread_mutex_unlock(&all->lock);
+	return left;
+}
+
+/* Nobody can find it any more but through the list, which is by the lock. */
+static bool last_unref(struct source *s)
+{
+	bool last;
+
+	if (!s->all)
+		return atomic_fetch_sub(&s->refs, 1) == 1;
+	pthread_mutex_lock(&s->all->lock);
+	last = atomic_fetch_sub(&s->refs, 1) == 1;
+	if (last && s->img)
+		idle_remove(s);
+	pthread_mutex_unlock(&s->all->lock);
+	return last;
+}
+
+void source_unref(struct source *s)
+{
+	if (!s || !last_unref(s))
+		return;
+	if (s->all && s->img)
+		close_image(s);
+	stamp_free(&s->stamp);
+	free((char *)s->from.fence);
+	free((char *)s->from.path);
+	pthread_mutex_destroy(&s->making);
+	free(s);
+}
+
+/* Opening. */
+
+/* Which state of an image the user wants to see as the live one. */
+static int choose_state(
+	const struct source *s, const struct image *img, size_t *state, struct err *e)
+{
+	const char *name = s->from.chosen ? s->all->snapshot : NULL;
+	const struct state *found;
+
+	*state = 0;
+	if (!name)
+		return 0;
+	found = image_find_state(img, name);
+	if (!found)
+		return err_set(
+			e, ENOENT, "%s: it has no snapshot called \"%s\"", s->from.path, name);
+	*state = (size_t)(found - img->states);
+	return 0;
+}
+
+static int open_image(const struct source *s, struct image **img, struct err *e)
+{
+	const struct origin *from = &s->from;
+	struct package *package;
+	int ret;
+
+	if (!from->in_package)
+		return image_open_in(from->fence, from->path, s->all->how, img, e);
+	ret = package_open_in(from->fence, from->path, s->all->how, &package, e);
+	if (ret < 0)
+		return ret;
+	if (from->disk < package_count(package))
+		ret = package_open_disk(package, from->disk, img, e);
+	else
+		ret = err_set(e, ENOENT, "%s: it has no such disk", from->path);
+	package_close(package);
+	return ret;
+}
+
+/* What came of opening an image. */
+struct opened {
+	struct image *img;
+	size_t state;
+	struct stamp stamp;
+};
+
+static int open_all(const struct source *s, struct opened *o, struct err *e)
+{
+	int ret = open_image(s, &o->img, e);
+
+	if (ret < 0)
+		return ret;
+	ret = choose_state(s, o->img, &o->state, e);
+	if (ret == 0)
+		ret = stamp_take(&o->stamp, o->img, e);
+	if (ret < 0)
+		image_close(o->img);
+	return ret;
+}
+
+/* Another generation begins with the next image that is opened. */
+static void end_generation(struct source *s)
+{
+	if (s->known)
+		s->generation++;
+	s->known = false;
+	stamp_free(&s->stamp);
+}
+
+static void take_opened(struct source *s, const struct opened *o)
+{
+	if (s->known && !stamp_is_same(&s->stamp, &o->stamp))
+		end_generation(s);
+	stamp_free(&s->stamp);
+	s->stamp = o->stamp;
+	s->known = true;
+	s->img = o->img;
+	s->state = o->state;
+}
+
+/* The lock is held, but not all the time.  An image that cannot be opened again is none that was
+ * known: somebody shall look anew, and be told why. */
+static int open_busy(struct source *s, struct err *e)
+{
+	struct sources *all = s->all;
+	struct opened o = {.img = NULL};
+	int ret;
+
+	s->busy = true;
+	if (all->nidle >= IDLE_MAX)
+		close_idle(all->first);
+	pthread_mutex_unlock(&all->lock);
+	ret = open_all(s, &o, e);
+	pthread_mutex_lock(&all->lock);
+	if (ret == 0)
+		take_opened(s, &o);
+	else
+		end_generation(s);
+	s->busy = false;
+	pthread_cond_broadcast(&all->done);
+	return ret;
+}
+
+static int pin_locked(struct source *s, unsigned generation, struct err *e)
+{
+	int ret = 0;
+
+	while (s->busy)
+		pthread_cond_wait(&s->all->done, &s->all->lock);
+	if (!s->img)
+		ret = open_busy(s, e);
+	else if (s->pins == 0)
+		idle_remove(s);
+	if (ret == 0)
+		s->pins++;
+	if (generation != ANY_GENERATION && generation != s->generation)
+		return ret == 0 ? 1 : -ESTALE;
+	return ret;
+}
+
+static void unpin_locked(struct source *s)
+{
+	if (--s->pins == 0)
+		idle_add(s, now());
+}
+
+int source_pin(struct source *s, unsigned generation, const struct image **img, struct err *e)
+{
+	int ret = 0;
+
+	if (!s->all) {
+		*img = s->img;
+		return 0;
+	}
+	pthread_mutex_lock(&s->all->lock);
+	ret = pin_locked(s, generation, e);
+	if (ret > 0) {
+		unpin_locked(s);
+		ret = -ESTALE;
+	}
+	*img = s->img;
+	pthread_mutex_unlock(&s->all->lock);
+	return ret;
+}
+
+void source_unpin(struct source *s)
+{
+	if (!s->all)
+		return;
+	pthread_mutex_lock(&s->all->lock);
+	unpin_locked(s);
+	pthread_mutex_unlock(&s->all->lock);
+}
+
+unsigned source_generation(const struct source *s)
+{
+	return s->generation;
+}
+
+size_t source_state(const struct source *s)
+{
+	return s->state;
+}
+
+/* The lock is held, but not all the time. */
+static bool check_busy(struct source *s)
+{
+	bool changed;
+
+	if (s->img)
+		idle_remove(s);
+	s->busy = true;
+	pthread_mutex_unlock(&s->all->lock);
+	changed = !stamp_holds(&s->stamp);
+	pthread_mutex_lock(&s->all->lock);
+	if (s->img)
+		idle_add(s, s->since);
+	s->busy = false;
+	pthread_cond_broadcast(&s->all->done);
+	return changed;
+}
+
+bool source_has_changed(struct source *s)
+{
+	bool changed = false;
+
+	if (!s->all)
+		return false;
+	pthread_mutex_lock(&s->all->lock);
+	while (s->busy)
+		pthread_cond_wait(&s->all->done, &s->all->lock);
+	if (s->known && s->pins == 0)
+		changed = check_busy(s);
+	if (changed && s->pins == 0) {
+		end_generation(s);
+		if (s->img)
+			close_idle(s);
+	}
+	pthread_mutex_unlock(&s->all->lock);
+	return changed;
 }

@@ -5,17 +5,24 @@
  * and views be looked at.  Whoever answers a request pins for that long, an open file from open to
  * release: so reading takes no lock of ours.
  *
- * Locks: one mutex for all sources, and one a source while a view is made.  Neither is held while
- * bytes are read.
+ * In a mount of a directory an image is opened when it is first pinned.  Once nobody has had it
+ * pinned for a while, or when too many are open, it is closed; the nodes stay, and it is opened
+ * again when they are used.  Should its files have changed meanwhile, it is another generation of
+ * the image: what was shown of the one before is -ESTALE.
+ *
+ * Locks: one mutex for all sources, held for moments, and one a source while a view is made.
  */
 #ifndef VDISK_SOURCE_H
 #define VDISK_SOURCE_H
 
+#include <stdbool.h>
 #include <stddef.h>
 
 struct err;
 struct image;
+struct image_options;
 struct source;
+struct sources;
 struct view;
 
 /* A view made from the views of an image, such as a partition.  It lives until the image is closed
@@ -27,18 +34,48 @@ struct made {
 
 typedef int made_fn(void *arg, struct view **view, struct err *e);
 
+/* How an image is opened. */
+struct origin {
+	const char *fence; /* directory that it must lie below */
+	const char *path;
+	bool in_package; /* path is a package: */
+	size_t disk;     /* this one of it */
+	bool chosen;     /* shows the snapshot that the user asked for as its live state */
+};
+
+/* The images of a mount.  how and snapshot (NULL: the live state) must outlive them.  idle: how
+ * many seconds an image stays open that nobody uses. */
+struct sources *sources_new(
+	const struct image_options *how, const char *snapshot, unsigned idle, struct err *e);
+void sources_free(struct sources *all); /* all of them are gone; NULL is fine */
+
+/* Closes what has been idle for long enough.  Seconds until the next one has; -1: none is. */
+int sources_close_idle(struct sources *all);
+
+/* An image that is opened when need be; the texts of from are copied. */
+struct source *source_new(struct sources *all, const struct origin *from, struct err *e);
+
 /* An image that is open and stays so; it must outlive the source.  state is its live state. */
 struct source *source_of(const struct image *img, size_t state, struct err *e);
 
 struct source *source_ref(struct source *s);
 void source_unref(struct source *s); /* NULL is fine */
 
-/* The image, which stays open until source_unpin. */
-int source_pin(struct source *s, const struct image **img, struct err *e);
+#define ANY_GENERATION 0
+
+/* The image, which stays open until source_unpin.  -ESTALE: it is not of this generation. */
+int source_pin(struct source *s, unsigned generation, const struct image **img, struct err *e);
 void source_unpin(struct source *s);
 
-/* Which state of the image is shown as the live one.  Pinned. */
+/* Pinned: which generation this is, never ANY_GENERATION. */
+unsigned source_generation(const struct source *s);
+
+/* Pinned: which state of the image is shown as the live one. */
 size_t source_state(const struct source *s);
+
+/* Has an image that was open once changed since?  Then its generation ends here; but one that is
+ * pinned has not changed for those who use it. */
+bool source_has_changed(struct source *s);
 
 /* Pinned.  Calls make unless m is made already; one thread at a time. */
 int source_make(struct source *s, struct made *m, made_fn *make, void *arg, struct err *e);

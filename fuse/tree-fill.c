@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* tree-fill.c - which entries a directory has.
  *
- * A fill gathers nodes that nobody else sees and gives them away as one list, or drops them all.
+ * Directories of the host are tree-folder.c's.
  */
 #include "tree-impl.h"
 
@@ -11,21 +11,13 @@
 #include <string.h>
 
 #include "err.h"
+#include "folder.h"
 #include "image.h"
 #include "log.h"
 #include "names.h"
 #include "view.h"
 
-struct fill {
-	struct tree *tree;
-	struct node *dir;
-	const struct image *img; /* that dir shows something of, pinned */
-	struct node **nodes;
-	size_t n, room;
-};
-
-/* One more entry, NULL without memory. */
-static struct node *fill_add(struct fill *fill, enum node_kind kind, const char *name)
+struct node *fill_add(struct fill *fill, enum node_kind kind, const char *name)
 {
 	struct node *node;
 
@@ -38,17 +30,31 @@ static struct node *fill_add(struct fill *fill, enum node_kind kind, const char 
 		fill->nodes = nodes;
 		fill->room = room;
 	}
-	node = node_new(fill->dir, kind, name);
+	node = node_new(fill->tree, fill->dir, kind, name);
 	if (node)
 		fill->nodes[fill->n++] = node;
 	return node;
 }
 
-static void fill_drop(struct fill *fill)
+struct node *fill_add_named(
+	struct fill *fill, enum node_kind kind, struct names *names, const char *wanted)
+{
+	char *escaped = name_escape(*wanted ? wanted : "unnamed");
+	char *name = escaped ? names_add(names, escaped) : NULL;
+	struct node *node = name ? fill_add(fill, kind, name) : NULL;
+
+	free(escaped);
+	free(name);
+	return node;
+}
+
+void fill_clear(struct fill *fill)
 {
 	for (size_t i = 0; i < fill->n; i++)
 		tree_drop(fill->tree, fill->nodes[i]);
 	free(fill->nodes);
+	fill->nodes = NULL;
+	fill->n = fill->room = 0;
 }
 
 static int node_compare(const void *a, const void *b)
@@ -61,7 +67,7 @@ static int fill_end(struct fill *fill, int ret, struct dir **dir)
 {
 	*dir = ret == 0 ? dir_new(fill->n) : NULL;
 	if (!*dir) {
-		fill_drop(fill);
+		fill_clear(fill);
 		return ret < 0 ? ret : -ENOMEM;
 	}
 	(*dir)->n = fill->n;
@@ -116,12 +122,6 @@ static int fill_partitions_dir(struct fill *fill, const struct view *disk)
 	return ret == -ENOMEM ? ret : 0;
 }
 
-/* An image as it was named, not as a layer of a chain. */
-static bool is_top(const struct node *dir)
-{
-	return dir->kind == NODE_IMAGE && dir->parent->kind != NODE_CHAIN;
-}
-
 /* A directory with a disk.raw. */
 static int fill_state(struct fill *fill)
 {
@@ -136,30 +136,23 @@ static int fill_state(struct fill *fill)
 		ret = fill_one(fill, NODE_VMSTATE, "vmstate");
 	if (ret == 0)
 		ret = fill_partitions_dir(fill, state->view);
-	if (ret == 0 && dir->kind == NODE_IMAGE && img->nstates > 1)
+	if (ret == 0 && dir->kind != NODE_SNAPSHOT && (img->nstates > 1 || has_shots(dir)))
 		ret = fill_one(fill, NODE_SNAPSHOTS, "snapshots");
-	if (ret == 0 && is_top(dir) && img->parent)
+	if (ret == 0 && node_is_top(dir) && img->parent)
 		ret = fill_one(fill, NODE_CHAIN, "chain");
 	return ret;
 }
 
-/* What a snapshot wants to be called: its name, else its id. */
-static char *snapshot_name(const struct state *state)
-{
-	if (state->name && *state->name)
-		return name_escape(state->name);
-	return name_escape(state->id && *state->id ? state->id : "unnamed");
-}
-
+/* A snapshot is called by its name, else by its id. */
 static int fill_snapshot(struct fill *fill, struct names *names, size_t state)
 {
 	const struct state *shown = &fill->img->states[state];
-	char *wanted = snapshot_name(shown);
-	char *name = wanted ? names_add(names, wanted) : NULL;
-	struct node *node = name ? fill_add(fill, NODE_SNAPSHOT, name) : NULL;
+	bool named = shown->name && *shown->name;
+	struct node *node = fill_add_named(fill, NODE_SNAPSHOT, names,
+		named       ? shown->name
+		: shown->id ? shown->id
+			    : "");
 
-	free(wanted);
-	free(name);
 	if (!node)
 		return -ENOMEM;
 	node->layer = fill->dir->home->layer;
@@ -175,6 +168,8 @@ static int fill_snapshots(struct fill *fill)
 
 	for (size_t i = 1; ret == 0 && i < fill->img->nstates; i++)
 		ret = fill_snapshot(fill, &names, i);
+	if (ret == 0)
+		ret = fill_shots(fill, &names);
 	names_clear(&names);
 	return ret;
 }
@@ -263,9 +258,9 @@ static const struct {
 
 static int set_target(struct node *link, const struct node *target)
 {
-	if (asprintf(&link->target, "../%s", target->name) >= 0)
+	if (asprintf(&link->text, "../%s", target->name) >= 0)
 		return 0;
-	link->target = NULL;
+	link->text = NULL;
 	return -ENOMEM;
 }
 
@@ -331,6 +326,7 @@ static int fill_partitions(struct fill *fill)
 static int fill_gather(struct fill *fill)
 {
 	switch (fill->dir->kind) {
+	case NODE_PACKAGE:
 	case NODE_IMAGE:
 	case NODE_SNAPSHOT:
 		return fill_state(fill);
@@ -345,15 +341,58 @@ static int fill_gather(struct fill *fill)
 	}
 }
 
+/* What is in a top is of one generation, which may be another than when it was looked into last. */
+static void take_generation(struct node *top, const struct image *img)
+{
+	top->state = source_state(top->source);
+	if (!top->place.shot)
+		top->when = img->states[top->state].when;
+}
+
+static int fill_pinned(struct fill *fill, struct err *e)
+{
+	struct node *node = fill->dir;
+	int ret = node_pin(node, &fill->img, e);
+
+	if (ret < 0)
+		return ret;
+	if (node_is_top(node))
+		take_generation(node, fill->img);
+	ret = fill_gather(fill);
+	node_unpin(node);
+	return ret;
+}
+
+static int fill_any(struct fill *fill, struct err *e)
+{
+	const struct place *place = &fill->dir->place;
+	bool many = false;
+	int ret = 0;
+
+	if (place->of && place->entry->refusal && !place->shot)
+		return err_set(e, ENOTSUP, "%s: %s", place->entry->path, place->entry->refusal);
+	if (fill->dir->kind == NODE_FOLDER)
+		return fill_folder(fill, e);
+	if (fill->dir->kind == NODE_PACKAGE)
+		ret = fill_package(fill, &many, e);
+	return ret < 0 || many ? ret : fill_pinned(fill, e);
+}
+
+/* An image that cannot be opened is a directory that says why, and harms no other. */
+static bool can_tell(const struct node *node, const struct err *e)
+{
+	return node->place.of && node_is_top(node) && e->code && e->code != ENOMEM;
+}
+
 int tree_fill(struct tree *tree, struct node *node, struct dir **dir)
 {
 	struct fill fill = {.tree = tree, .dir = node};
 	struct err e = ERR_INIT;
-	int ret = node_pin(node, &fill.img, &e);
+	int ret = fill_any(&fill, &e);
 
-	if (ret < 0)
-		return ret;
-	ret = fill_end(&fill, fill_gather(&fill), dir);
-	node_unpin(node);
-	return ret;
+	if (ret < 0 && can_tell(node, &e)) {
+		fill_clear(&fill);
+		ret = fill_error(&fill, &e);
+	}
+	return fill_end(&fill, ret, dir);
 }

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* tree-impl.h - between tree.c, which keeps nodes, node.c, which says what they are, and
- * tree-fill.c, which makes them. */
+/* tree-impl.h - between tree.c, which keeps nodes, node.c, which says what they are, and those that
+ * make them: tree-fill.c, tree-folder.c. */
 #ifndef VDISK_TREE_IMPL_H
 #define VDISK_TREE_IMPL_H
 
@@ -12,10 +12,12 @@ struct change;
 
 struct tree {
 	struct node *root;
+	struct shown_dir dir; /* of NODE_FOLDERs */
 	uint64_t size;
 	struct log *log;
 	pthread_mutex_t lock;
 	pthread_cond_t listed;       /* a list was made */
+	atomic_uint errors;          /* see tree_errors */
 	struct node *gone;           /* that somebody holds */
 	struct change *first, **end; /* for the kernel */
 	void (*wake)(void *arg);
@@ -23,10 +25,14 @@ struct tree {
 };
 
 /* A node in the place of its parent (NULL: the root), held once; NULL without memory. */
-struct node *node_new(struct node *parent, enum node_kind kind, const char *name);
+struct node *node_new(
+	struct tree *tree, struct node *parent, enum node_kind kind, const char *name);
 
 /* Frees what it is, not what it is in. */
 void node_free(struct node *node);
+
+/* What st_mtim says: where a file of the host is shown, that of the file. */
+struct timespec node_time(const struct node *node);
 
 /* Can the old node stay in the place of the new one, which a list made anew has? */
 bool node_is_same(const struct node *old, const struct node *new);
@@ -39,5 +45,41 @@ void tree_drop(struct tree *tree, struct node *node);
 
 /* Makes a new list of what is in a directory. */
 int tree_fill(struct tree *tree, struct node *node, struct dir **dir);
+
+/* A list in the making: nodes that nobody else sees, which are given away as one list or dropped.
+ */
+struct names;
+struct fill {
+	struct tree *tree;
+	struct node *dir;
+	const struct image *img; /* that dir shows something of, pinned; NULL: of none */
+	struct node **nodes;
+	size_t n, room;
+};
+
+/* One more entry, NULL without memory. */
+struct node *fill_add(struct fill *fill, enum node_kind kind, const char *name);
+
+/* Likewise, called as wanted, made fit to be a name and unlike others of names. */
+struct node *fill_add_named(
+	struct fill *fill, enum node_kind kind, struct names *names, const char *wanted);
+
+/* Drops what was gathered. */
+void fill_clear(struct fill *fill);
+
+/* tree-folder.c: */
+
+/* Of a NODE_FOLDER; watched by whoever watches. */
+int fill_folder(struct fill *fill, struct err *e);
+
+/* Of a NODE_PACKAGE that has other than one disk; *many false: it has one, nothing was gathered. */
+int fill_package(struct fill *fill, bool *many, struct err *e);
+
+/* The snapshots that a machine has of the disk, among those of the image. */
+bool has_shots(const struct node *top);
+int fill_shots(struct fill *fill, struct names *names);
+
+/* The text of an error as the only file. */
+int fill_error(struct fill *fill, const struct err *e);
 
 #endif

@@ -370,6 +370,50 @@ void tree_reset(struct tree *tree, struct node *node)
 	wake(tree);
 }
 
+void tree_retry(struct tree *tree, struct node *top)
+{
+	bool is_error;
+
+	pthread_mutex_lock(&tree->lock);
+	is_error = top->dir && top->dir->n == 1 && top->dir->nodes[0]->kind == NODE_ERROR;
+	pthread_mutex_unlock(&tree->lock);
+	if (is_error)
+		tree_reset(tree, top);
+}
+
+unsigned tree_errors(struct tree *tree)
+{
+	return atomic_exchange(&tree->errors, 0);
+}
+
+/* Tops that are in a list, of which each holds the next by next_found. */
+static void find_tops(struct node *node, struct node ***end)
+{
+	if (!node_is_top(node) && node->kind != NODE_SNAPSHOTS)
+		return;
+	if (node_is_top(node)) {
+		**end = node_get(node);
+		node->next_found = NULL;
+		*end = &node->next_found;
+	}
+	for (size_t i = 0; node->dir && i < node->dir->n; i++)
+		find_tops(node->dir->nodes[i], end);
+}
+
+void tree_each_top(struct tree *tree, tree_visit_fn *visit, void *arg)
+{
+	struct node *first = NULL, **end = &first, *node;
+
+	pthread_mutex_lock(&tree->lock);
+	find_tops(tree->root, &end);
+	pthread_mutex_unlock(&tree->lock);
+	while ((node = first) != NULL) {
+		first = node->next_found;
+		visit(arg, node);
+		node_put(tree, node, 1);
+	}
+}
+
 static int name_compare(const void *name, const void *node)
 {
 	return strcmp(name, (*(struct node *const *)node)->name);
@@ -385,7 +429,7 @@ struct node *dir_find(const struct dir *dir, const char *name)
 
 /* The tree. */
 
-static struct tree *tree_make(struct log *log)
+static struct tree *tree_make(enum node_kind kind, struct log *log)
 {
 	struct tree *tree = calloc(1, sizeof *tree);
 
@@ -395,7 +439,7 @@ static struct tree *tree_make(struct log *log)
 	tree->end = &tree->first;
 	pthread_mutex_init(&tree->lock, NULL);
 	pthread_cond_init(&tree->listed, NULL);
-	tree->root = node_new(NULL, NODE_IMAGE, "");
+	tree->root = node_new(tree, NULL, kind, "");
 	if (tree->root)
 		return tree;
 	tree_free(tree);
@@ -404,7 +448,7 @@ static struct tree *tree_make(struct log *log)
 
 struct tree *tree_new(struct source *source, struct log *log, struct err *e)
 {
-	struct tree *tree = tree_make(log);
+	struct tree *tree = tree_make(NODE_IMAGE, log);
 	const struct image *img;
 
 	if (!tree) {
@@ -413,7 +457,7 @@ struct tree *tree_new(struct source *source, struct log *log, struct err *e)
 		return NULL;
 	}
 	tree->root->source = source;
-	if (source_pin(source, &img, e) < 0) {
+	if (source_pin(source, ANY_GENERATION, &img, e) < 0) {
 		tree_free(tree);
 		return NULL;
 	}
@@ -421,6 +465,19 @@ struct tree *tree_new(struct source *source, struct log *log, struct err *e)
 	tree->root->when = img->states[tree->root->state].when;
 	tree->size = img->states[tree->root->state].view->size;
 	source_unpin(source);
+	return tree;
+}
+
+struct tree *tree_new_dir(const struct shown_dir *dir, struct log *log, struct err *e)
+{
+	struct tree *tree = tree_make(NODE_FOLDER, log);
+
+	if (!tree) {
+		err_nomem(e);
+		return NULL;
+	}
+	tree->dir = *dir;
+	tree->size = dir->size;
 	return tree;
 }
 

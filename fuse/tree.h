@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* tree.h - the files and directories of a mount, and how they come and go.
  *
- * Every directory that holds a disk.raw - the mount itself, a snapshot, a layer of the chain - is
- * the same kind of thing.  A directory is listed when somebody first looks into it: partition
- * tables, labels and a long list of snapshots cost nothing until then.
+ * Every directory that holds a disk.raw - the mount itself, a snapshot, a layer of the chain, an
+ * image in a directory that is mounted - is the same kind of thing.  A directory is listed when
+ * somebody first looks into it: partition tables, labels and a long list of snapshots cost nothing
+ * until then.
  *
  * A list never changes: a directory whose content does gets another one, made anew by tree_refresh
  * (what is still there stays the same node) or when somebody next looks (tree_reset).  Both note
@@ -30,13 +31,18 @@
 #include "source.h"
 
 struct err;
+struct folder;
+struct folder_entry;
 struct image;
+struct image_options;
 struct log;
 struct tree;
 struct view;
 
 enum node_kind {
-	NODE_IMAGE,      /* directory: an image - the root, or a layer of the chain */
+	NODE_FOLDER,     /* directory: one of the host's */
+	NODE_PACKAGE,    /* directory: its disk, or one directory for each of its disks */
+	NODE_IMAGE,      /* directory: an image - the root, in a folder, or a layer of the chain */
 	NODE_SNAPSHOT,   /* directory: a state that is not the live one */
 	NODE_SNAPSHOTS,  /* directory of snapshots */
 	NODE_CHAIN,      /* directory of layers */
@@ -46,6 +52,7 @@ enum node_kind {
 	NODE_VMSTATE,    /* file: the saved machine */
 	NODE_PARTITION,  /* file */
 	NODE_INFO,       /* file: text, made when asked for */
+	NODE_ERROR,      /* file: why a directory has nothing else in it */
 	NODE_LINK,       /* symbolic link to a partition */
 };
 
@@ -55,8 +62,16 @@ struct part {
 	struct fsid id;
 };
 
+/* Where a directory of the tree comes from in a directory of the host. */
+struct place {
+	struct folder *of; /* held; NULL: from nowhere there */
+	const struct folder_entry *entry;
+	size_t shot; /* of the entry's, from 1 on; 0: the entry as it is now */
+};
+
 struct node {
 	enum node_kind kind;
+	struct tree *tree;
 	atomic_uint refs;
 	atomic_bool gone;
 	struct node *parent; /* held; the root's is itself */
@@ -64,28 +79,32 @@ struct node {
 			      * is the node itself or above it; NULL: of none */
 	char *name;
 	uint64_t ino;
+	struct timespec when;
 	struct source *source; /* held; NULL: of no image */
+	unsigned generation;   /* of the source; ANY_GENERATION: of a top, see node_is_top */
+	struct place place;
 
 	/* Of a home: */
 	unsigned layer; /* in the chain, 0 the top */
 	size_t state;   /* of that image */
-	struct timespec when;
 
 	/* Of directories, by the tree's lock: */
 	struct dir *dir; /* what is in it; NULL: nobody looked yet */
 	bool listing;    /* somebody makes the list */
-	unsigned resets; /* while it was made */
+	unsigned resets; /* how often all of it was dropped */
 
 	/* Of files: */
 	_Atomic uint64_t measured; /* NODE_INFO: bytes; others: bytes stored; or UNMEASURED */
 	struct made made;          /* the view of those that are no view of the image itself */
 
 	union {
-		struct part *part;    /* NODE_PARTITION; owned */
-		struct ptable *table; /* NODE_PARTITIONS; owned */
-		char *target;         /* NODE_LINK: what it says; owned */
+		struct part *part;     /* NODE_PARTITION; owned */
+		struct ptable *table;  /* NODE_PARTITIONS; owned */
+		char *text;            /* NODE_LINK: what it says; NODE_ERROR; owned */
+		struct folder *folder; /* NODE_FOLDER: as it was read last, by the tree's lock;
+					* held */
 	};
-	struct node *next_gone, **link_gone; /* private */
+	struct node *next_gone, **link_gone, *next_found; /* private */
 };
 
 #define UNMEASURED UINT64_MAX
@@ -100,11 +119,26 @@ struct dir {
 
 /* A tree that shows one image.  Takes the source, also on failure. */
 struct tree *tree_new(struct source *source, struct log *log, struct err *e);
+
+/* A tree that shows a directory of the host and all that is below it.  What is borrowed must
+ * outlive it. */
+struct shown_dir {
+	const char *path; /* without links */
+	const char *skip; /* a directory that is not looked at: the mount point */
+	struct sources *sources;
+	const struct image_options *how;
+	uint64_t size; /* as of tree_size */
+	/* Is told of each directory of the host whose content shows, before it is read.  True: it
+	 * was not watched before. */
+	bool (*watch)(void *arg, const char *path);
+	void *watch_arg;
+};
+struct tree *tree_new_dir(const struct shown_dir *dir, struct log *log, struct err *e);
 void tree_free(struct tree *tree); /* with all nodes, whoever holds them; NULL is fine */
 
 struct node *tree_root(struct tree *tree);
 
-/* Bytes that statvfs(3) tells of: those of the disk. */
+/* Bytes that statvfs(3) tells of: those of the disk, or of the host's file system. */
 uint64_t tree_size(const struct tree *tree);
 
 /* What is in a directory, made if need be; to be given back.  -ENOTDIR, -ENOMEM, -ESTALE: gone. */
@@ -126,6 +160,20 @@ int tree_refresh(struct tree *tree, struct node *node);
 /* All that is below a directory is gone; the list is made when somebody looks. */
 void tree_reset(struct tree *tree, struct node *node);
 
+/* Visits all tops and all directories of the host that are in some list now, each held meanwhile.
+ * For one thread at a time. */
+typedef void tree_visit_fn(void *arg, struct node *node);
+void tree_each_top(struct tree *tree, tree_visit_fn *visit, void *arg);
+
+/* The directory of the host that a NODE_FOLDER shows, and was it read because of path? */
+bool node_shows_dir(const struct node *node, const char *path);
+
+/* Resets a top that just shows an error, so that it is tried again. */
+void tree_retry(struct tree *tree, struct node *top);
+
+/* How many lists have been made that just show an error, since the last call. */
+unsigned tree_errors(struct tree *tree);
+
 /* Calls tell for each name noted since the last call, one a time, in order.  Must not be called
  * while a request is answered, on which what the kernel does then may wait. */
 typedef void tree_tell_fn(void *arg, struct node *dir, const char *name);
@@ -137,7 +185,11 @@ void tree_on_change(struct tree *tree, void (*wake)(void *arg), void *arg);
 /* The entry called name, or NULL. */
 struct node *dir_find(const struct dir *dir, const char *name);
 
-/* The image that a node shows something of, at its layer, pinned; node_unpin gives it back. */
+/* The directory that shows what a whole source has, opened by a pin of whatever generation. */
+bool node_is_top(const struct node *node);
+
+/* The image that a node shows something of, at its layer, pinned; node_unpin gives it back.
+ * -ESTALE: the image has changed since; its directory has been reset. */
 int node_pin(const struct node *node, const struct image **img, struct err *e);
 void node_unpin(const struct node *node);
 
@@ -145,7 +197,7 @@ void node_unpin(const struct node *node);
  * or no file. */
 int node_view(struct node *node, const struct image *img, const struct view **view, struct err *e);
 
-/* The text of a file that is text, malloc'ed; likewise. */
+/* The text of a file that is text, malloc'ed; likewise, but img may be NULL for NODE_ERROR. */
 char *node_text(const struct node *node, const struct image *img, struct err *e);
 
 /* As stat(2) says it, but st_uid and st_gid.  Counts what is stored if nobody did yet, which may

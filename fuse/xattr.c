@@ -155,7 +155,7 @@ static int value_of(const struct node *node, size_t i, char **value)
 {
 	const struct image *img;
 	struct err e = ERR_INIT;
-	int ret = node_pin(node, &img, &e);
+	int ret = node->source ? node_pin(node, &img, &e) : -ENODATA;
 
 	if (ret < 0)
 		return ret;
@@ -206,11 +206,21 @@ static ssize_t list_pinned(const struct node *node, const struct image *img, cha
 	return (ssize_t)used;
 }
 
+/* "ls -l" asks this of each image in a directory, and shall not open them all. */
+static bool is_cheap(const struct node *node)
+{
+	return node->source && !(node->place.of && node_is_top(node));
+}
+
 ssize_t xattr_list(struct node *node, char *buf, size_t size)
 {
 	const struct image *img;
 	struct err e = ERR_INIT;
-	ssize_t ret = node_pin(node, &img, &e);
+	ssize_t ret;
+
+	if (!is_cheap(node))
+		return 0;
+	ret = node_pin(node, &img, &e);
 
 	if (ret < 0)
 		return ret;

@@ -96,7 +96,7 @@ check "cow" denied "cow.*not supported" -o cow "$image" "$dir"
 check "cow=FILE" denied "cow.*not supported" "$image" "$dir" -o "cow=$W/cow.qcow2"
 check "cow=FILE makes no file" [ ! -e cow.qcow2 ]
 for bad in threads=0 threads=65 threads=-1 threads=many threads=2x cache=1 cache=1048575 cache=64X cache=-1M \
-	cache=99999999999G cache= sandbox=maybe sandbox=; do
+	cache=99999999999G cache= sandbox=maybe sandbox= idle= idle=-1 idle=1s idle=86401; do
 	check "$bad" denied "${bad%=*}=" -o "$bad" "$image" "$dir"
 done
 check "format=nonsense" denied "nonsense.*not known" -o format=nonsense "$image" "$dir"

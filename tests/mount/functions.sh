@@ -48,6 +48,16 @@ check_not() {
 	if [ $status -gt 0 ] && [ $status -lt 126 ]; then pass "$what"; else fail "$what (status $status)"; return 1; fi
 }
 
+# eventually COMMAND...: waits until it succeeds, ten seconds at most.
+eventually() {
+	local end=$((SECONDS + 10))
+	until "$@" 2>/dev/null; do
+		[ $SECONDS -lt $end ] || { "$@"; return; }
+		read -r -t 0.05 <> <(:)
+	done
+	return 0
+}
+
 # requires COMMAND...: ends the test as skipped when one is missing.
 requires() {
 	local c

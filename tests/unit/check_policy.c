@@ -407,12 +407,12 @@ START_TEST(only_in_a_directory)
 
 	world_make(&w);
 	ck_assert_int_eq(symlink("../secret.img", "vm/link.img"), 0);
-	ck_assert_ok(policy_open_in(w.vm, "base.img", "description", &io, &w.e), &w.e);
+	ck_assert_ok(policy_open_in(w.vm, NULL, "base.img", "description", &io, &w.e), &w.e);
 	ck_assert_str_eq(text_of(io), "base");
-	ck_assert_fails(policy_open_in(w.vm, "link.img", "description", &io, &w.e), EACCES, &w.e,
-		"outside");
-	ck_assert_fails(policy_open_in(w.vm, "../secret.img", "description", &io, &w.e), EACCES,
+	ck_assert_fails(policy_open_in(w.vm, NULL, "link.img", "description", &io, &w.e), EACCES,
 		&w.e, "outside");
+	ck_assert_fails(policy_open_in(w.vm, NULL, "../secret.img", "description", &io, &w.e),
+		EACCES, &w.e, "outside");
 }
 END_TEST
 

@@ -1,0 +1,303 @@
+#!/usr/bin/env bash
+# SPDX-License-Identifier: LGPL-2.1-or-later
+# A directory of images: what is listed and what is not, thousands of them, bad ones, files that come,
+# go and change, images that are closed and opened again, and how far the daemon can reach.
+. "${0%/*}/functions.sh"
+. "$here/images.sh"
+. "$here/hostile.sh"
+requires qemu-img qemu-io getfattr tar xxd
+
+# holds DIR NAME...: has it these entries and no more?
+holds() {
+	local dir=$1
+	shift
+	[ "$(ls "$dir")" = "$(printf '%s\n' "$@")" ] || { ls -l "$dir" >&2; return 1; }
+}
+# with_mount DIR MOUNT [OPTION...] -- COMMAND...
+with_mount() {
+	local dir=$1 mnt=$2 options=() status=0
+	shift 2
+	while [ "$1" != -- ]; do options+=("$1"); shift; done
+	shift
+	mount_image "$dir" "$mnt" "${options[@]}" || return 1
+	"$@" || status=1
+	unmount "$mnt" && return $status
+}
+# opened_by MOUNT PATTERN: files of that name that the daemon has open.
+opened_by() { readlink "/proc/$(daemon_of "$W/$1")/fd"/* | grep -c -e "$2"; }
+none_open() { [ "$(opened_by "$@")" = 0 ]; }
+
+# What is listed.
+
+mkdir -p vms/sub/deep vms/logs vms/none vms/.hidden
+some_data src 3M
+printf '\0\1' | dd of=src conv=notrunc status=none # or it would be a text
+cp src vms/raw.img
+qemu-img convert -q -f raw -O qcow2 src vms/a.qcow2
+qemu-img snapshot -c one vms/a.qcow2
+qemu-img convert -q -f raw -O vdi src vms/b.vdi
+for kind in monolithicFlat twoGbMaxExtentSparse monolithicSparse; do
+	qemu-img convert -q -f raw -O vmdk -o subformat=$kind src vms/sub/$kind.vmdk
+done
+qemu-img convert -q -f raw -O vpc -o force_size=on src vms/sub/deep/c.vhd
+qemu-img create -q -f qcow2 -F raw -b ../../raw.img vms/sub/deep/outside.qcow2
+cp vms/a.qcow2 vms/sub/overlay.snapshot1
+cp vms/a.qcow2 vms/.hidden/x.qcow2
+echo 'this is no image' >vms/broken.qcow2
+echo text >vms/notes.txt
+echo text >vms/logs/vm.log
+mkfifo vms/pipe.img
+ln -s . vms/loop
+listed() {
+	holds "$1" a.qcow2 b.vdi broken.qcow2 raw.img sub &&
+		holds "$1/sub" deep monolithicFlat.vmdk monolithicSparse.vmdk overlay.snapshot1 twoGbMaxExtentSparse.vmdk &&
+		holds "$1/sub/deep" c.vhd outside.qcow2 && holds "$1/a.qcow2" disk.raw info.json snapshots &&
+		holds "$1/a.qcow2/snapshots/one" disk.raw info.json && [ ! -e "$1/.hidden" ] && [ ! -e "$1/logs" ]
+}
+check "a tree of images" with_mount vms mnt -- listed mnt
+right() {
+	local f
+	for f in raw.img a.qcow2 a.qcow2/snapshots/one b.vdi sub/monolithicFlat.vmdk sub/monolithicSparse.vmdk \
+		sub/twoGbMaxExtentSparse.vmdk sub/overlay.snapshot1 sub/deep/c.vhd; do
+		same "$1/$f/disk.raw" src || { echo "$f" >&2; return 1; }
+	done
+}
+check "every byte of them" with_mount vms mnt -- right mnt
+[ -n "$sanitized" ] || check "in the strictest sandbox" with_mount vms mnt -o sandbox=strict -- right mnt
+bad_ones() {
+	holds "$1/broken.qcow2" error.txt && grep -q '^/.*/broken.qcow2: not a disk image' "$1/broken.qcow2/error.txt" &&
+		grep -q '^hint: ' "$1/broken.qcow2/error.txt" &&
+		[ "$(wc -c <"$1/broken.qcow2/error.txt")" = "$(stat -c %s "$1/broken.qcow2/error.txt")" ] &&
+		grep -q 'lies outside' "$1/sub/deep/outside.qcow2/error.txt" && right "$1"
+}
+check "a bad image says why, and harms no other" with_mount vms mnt -- bad_ones mnt
+check "allow= holds for all" with_mount vms mnt -o "allow=$W/vms" -- same mnt/sub/deep/outside.qcow2/disk.raw src
+(cd vms && check "relative names" with_mount . ../mnt -o allow=. -- same ../mnt/sub/deep/outside.qcow2/disk.raw ../src)
+check "format= holds for all" with_mount vms mnt -o format=raw -- cmp mnt/broken.qcow2/disk.raw vms/broken.qcow2
+snapshot_of_all() { same "$1/a.qcow2/disk.raw" src && grep -q 'no snapshot called "one"' "$1/b.vdi/error.txt"; }
+check "snapshot= holds for all" with_mount vms mnt -o snapshot=one -- snapshot_of_all mnt
+numbers() { find "$1" -printf '%P %i %s %b %T@\n' | sort; }
+same_numbers() { with_mount vms mnt -- numbers mnt >n1 && with_mount vms mnt -- numbers mnt >n2 && [ -s n1 ] && cmp n1 n2; }
+check "the same numbers and times at every mount" same_numbers
+attributes() {
+	[ "$(getfattr --only-values -n user.vdisk.format "$1/b.vdi")" = vdi ] && [ -z "$(getfattr -d "$1" "$1/sub")" ] &&
+		! getfattr -n user.vdisk.format "$1/broken.qcow2" 2>/dev/null &&
+		[ "$(stat -c %Y "$1/b.vdi")" = "$(stat -c %Y vms/b.vdi)" ] && [ "$(stat -f -c %f "$1")" = 0 ]
+}
+check "times and attributes" with_mount vms mnt -- attributes mnt
+read_only() { ! mkdir "$1/new" 2>ro.err && grep -q 'Read-only' ro.err; }
+check "nothing can be made" with_mount vms mnt -- read_only mnt
+check "the mount point lies in it" eval 'mkdir -p vms/none/here; with_mount vms vms/none/here -- listed vms/none/here'
+rm -r vms/none
+check "a directory that is not there" refused no/dir 'No such file'
+mkdir void
+check "an empty directory" with_mount void mnt -- eval '[ -z "$(ls mnt)" ]'
+
+# Packages and bundles.
+
+ovf() { # FILE...
+	local f files='' disks='' n=0
+	for f; do
+		files+="<File id=\"f$((++n))\" href=\"$f\"/>"
+		disks+="<Disk diskId=\"d$n\" fileRef=\"f$n\"/>"
+	done
+	echo "<Envelope><References>$files</References><DiskSection>$disks</DiskSection></Envelope>"
+}
+mkdir packs
+qemu-img convert -q -f raw -O vmdk -o subformat=streamOptimized src packs/p-disk1.vmdk
+qemu-img convert -q -f raw -O qcow2 src packs/p-disk2.qcow2
+(cd packs && ovf p-disk1.vmdk >one.ovf && tar cf one.ova one.ovf p-disk1.vmdk &&
+	ovf p-disk1.vmdk p-disk2.qcow2 >two.ovf && tar cf two.ova two.ovf p-disk1.vmdk p-disk2.qcow2 && rm one.ovf)
+packages() {
+	holds "$1" one.ova two.ova two.ovf && same "$1/one.ova/disk.raw" src && holds "$1/two.ova" p-disk1.vmdk p-disk2.qcow2 &&
+		same "$1/two.ova/p-disk1.vmdk/disk.raw" src && same "$1/two.ova/p-disk2.qcow2/disk.raw" src &&
+		same "$1/two.ovf/p-disk2.qcow2/disk.raw" src
+}
+check "packages" with_mount packs mnt -- packages mnt
+
+# Thousands: listed without opening one.
+
+many=$((3000 / slowness))
+mkdir many
+for ((i = 0; i < many; i++)); do printf 'QFI\373' >"many/$i.qcow2"; done
+list_many() {
+	[ "$(find "$1" -maxdepth 1 | wc -l)" = $((many + 1)) ] && [ "$(ls -l "$1" | wc -l)" = $((many + 1)) ] &&
+		none_open "$1" /many/.
+}
+check "$many images" with_mount many mnt -- list_many mnt
+quick() {
+	local start=${EPOCHREALTIME/./} end
+	ls -l "$1" >/dev/null
+	end=${EPOCHREALTIME/./}
+	echo "$(((end - start) / 1000)) ms" >&2
+	[ -n "$sanitized" ] || [ $((end - start)) -lt 10000000 ]
+}
+check "$many images in less than 10 s" with_mount many mnt -- quick mnt
+traced() {
+	strace -qq -f -o strace.log -e trace=openat,openat2,open "$VDISKFS" -f -o sandbox=off many "$W/mnt" &
+	"$BUILD/tests/mount/await-mount" 20 "$W/mnt" && list_many mnt
+	unmount mnt
+	wait $!
+	[ "$(grep -c 'many' strace.log)" -lt 20 ] || { grep many strace.log | head; return 1; }
+}
+if [ -z "$sanitized" ] && strace -qq -o strace.log -e trace=openat true 2>/dev/null; then
+	check "$many images, and not a file opened" traced
+else
+	skip "not a file opened: strace cannot be used"
+fi
+
+# Files come, go and change.
+
+mkdir live
+cp vms/a.qcow2 live/first.qcow2
+lives() {
+	holds "$1" first.qcow2 && cp vms/b.vdi live/new.vdi && eventually holds "$1" first.qcow2 new.vdi &&
+		same "$1/new.vdi/disk.raw" src && mv live/new.vdi live/other.vdi && eventually holds "$1" first.qcow2 other.vdi &&
+		[ ! -e "$1/new.vdi" ] && same "$1/other.vdi/disk.raw" src && rm live/other.vdi &&
+		eventually holds "$1" first.qcow2 && same "$1/first.qcow2/disk.raw" src
+}
+check "files come and go" with_mount live mnt -- lives mnt
+appears() { [ ! -e "$1/late.qcow2" ] && cp vms/a.qcow2 live/late.qcow2 && eventually same "$1/late.qcow2/disk.raw" src; }
+check "a name that was not there appears" with_mount live mnt -- appears mnt
+rm live/late.qcow2
+deeper() {
+	mkdir -p live/x/y && eventually holds "$1" first.qcow2 && cp vms/b.vdi live/x/y/z.vdi &&
+		eventually same "$1/x/y/z.vdi/disk.raw" src && rm -r live/x && eventually holds "$1" first.qcow2
+}
+check "folders come and go" with_mount live mnt -- deeper mnt
+has_size() { [ "$(stat -c %s "$1")" = "$2" ]; }
+begins_with() { [ "$(head -c 1 "$1" | xxd -p)" = "$2" ]; }
+replaced() {
+	same "$1/first.qcow2/disk.raw" src && [ -e "$1/first.qcow2/snapshots/one" ] &&
+		qemu-img create -q -f qcow2 tmp.qcow2 5M && mv tmp.qcow2 live/first.qcow2 &&
+		eventually has_size "$1/first.qcow2/disk.raw" 5242880 && [ ! -e "$1/first.qcow2/snapshots" ]
+}
+check "another image of the same name" with_mount live mnt -- replaced mnt
+written() {
+	head -c 1 "$1/first.qcow2/disk.raw" >/dev/null && eventually none_open "$1" first.qcow2 &&
+		qemu-io -f qcow2 -c 'write -P 7 0 64k' live/first.qcow2 >/dev/null && eventually begins_with "$1/first.qcow2/disk.raw" 07
+}
+check "an image that was written to" with_mount live mnt -o idle=0 -- written mnt
+mended() {
+	holds "$1/first.qcow2" error.txt && cp vms/a.qcow2 live/first.qcow2 && eventually same "$1/first.qcow2/disk.raw" src
+}
+: >live/first.qcow2
+check "a broken image that is mended" with_mount live mnt -- mended mnt
+stays() { (cd "$1/first.qcow2" && cp ../../vms/b.vdi ../../live/b.vdi && eventually [ -e ../b.vdi ] && same disk.raw "$W/src" && [ "$(pwd -P)" = "$W/$1/first.qcow2" ]); }
+check "who is in a directory stays there" with_mount live mnt -- stays mnt
+rm live/b.vdi
+
+# Opened when used, closed when not.
+
+idle() {
+	none_open "$1" /vms/ && ls "$1" "$1/sub" >/dev/null && none_open "$1" /vms/ && same "$1/a.qcow2/disk.raw" src &&
+		[ "$(opened_by "$1" /vms/)" -ge 1 ] && eventually none_open "$1" /vms/ && same "$1/a.qcow2/disk.raw" src
+}
+check "closed when idle, opened again" with_mount vms mnt -o idle=1 -- idle mnt
+held() {
+	exec 7<"$1/b.vdi/disk.raw" && same "$1/a.qcow2/disk.raw" src && eventually none_open "$1" a.qcow2 &&
+		[ "$(opened_by "$1" b.vdi)" = 1 ] && cmp /proc/self/fd/7 src
+	local status=$?
+	exec 7<&-
+	return $status
+}
+check "what is open stays so" with_mount vms mnt -o idle=0 -- held mnt
+locks() {
+	head -c 1 "$1/a.qcow2/disk.raw" >/dev/null && ! qemu-io -c 'write 0 1' vms/a.qcow2 >/dev/null 2>lock.err &&
+		grep -qi lock lock.err
+}
+check "an image in use is locked" with_mount vms mnt -o idle=60 -- locks mnt
+in_use() {
+	exec 8> >(exec qemu-io -f qcow2 live/first.qcow2 >qemu-io.out 2>&1)
+	echo 'write -P 9 0 64k' >&8
+	eventually grep -q wrote qemu-io.out
+	eventually grep -q 'in use' "$1/first.qcow2/error.txt"
+	local status=$?
+	echo quit >&8
+	exec 8>&-
+	[ $status = 0 ] && eventually begins_with "$1/first.qcow2/disk.raw" 09
+}
+check "an image in use by another is shown once it is free" with_mount live mnt -o idle=1 -- in_use mnt
+crowd() {
+	local i pids=() status=0
+	for ((i = 0; i < 12; i++)); do
+		(for f in a.qcow2 b.vdi raw.img sub/monolithicFlat.vmdk sub/deep/c.vhd; do cmp "$1/$f/disk.raw" src || exit 1; done) &
+		pids+=($!)
+	done
+	for i in "${pids[@]}"; do wait "$i" || status=1; done
+	return $status
+}
+check "a crowd of readers while images come and go" with_mount vms mnt -o idle=0 -- crowd mnt
+turbulent() {
+	(for i in {1..30}; do cp vms/b.vdi "live/t$i.vdi"; cp vms/a.qcow2 live/first.qcow2; rm -f "live/t$((i - 3)).vdi"; done) &
+	local writer=$! n=0
+	while kill -0 $writer 2>/dev/null; do
+		find "$1" >/dev/null 2>&1
+		cat "$1"/*/disk.raw >/dev/null 2>&1
+		n=$((n + 1))
+	done
+	wait $writer
+	eventually same "$1/first.qcow2/disk.raw" src && [ $n -gt 0 ]
+}
+check "readers while files change" with_mount live mnt -o idle=0 -- turbulent mnt
+rm -f live/t*.vdi
+
+# How far it can reach.
+
+mkdir out
+cp vms/a.qcow2 out/secret.qcow2
+mkdir jail
+cp vms/a.qcow2 jail/good.qcow2
+ln -s ../out/secret.qcow2 jail/link.qcow2
+qemu-img create -q -f qcow2 -F qcow2 -b "$W/out/secret.qcow2" jail/absolute.qcow2
+ln -s ../out jail/dirlink
+refusals() {
+	holds "$1" absolute.qcow2 good.qcow2 link.qcow2 && grep -q 'lies outside' "$1/link.qcow2/error.txt" &&
+		grep -q "^hint: -o allow=$W/out" "$1/link.qcow2/error.txt" && grep -q 'lies outside' "$1/absolute.qcow2/error.txt" &&
+		same "$1/good.qcow2/disk.raw" src
+}
+for mode in on off; do
+	check "nothing outside is opened, sandbox=$mode" with_mount jail mnt -o sandbox=$mode -- refusals mnt
+done
+allowed() { same "$1/link.qcow2/disk.raw" src && same "$1/absolute.qcow2/disk.raw" src; }
+for mode in on off; do
+	check "allow= lets it be, sandbox=$mode" with_mount jail mnt -o "sandbox=$mode,allow=$W/out" -- allowed mnt
+done
+locked_in() {
+	local pid
+	pid=$(daemon_of "$W/$1")
+	awk '/^Seccomp:/ { s = $2 } /^NoNewPrivs:/ { n = $2 } END { exit !(s == 2 && n == 1) }' "/proc/$pid/status" &&
+		same "$1/good.qcow2/disk.raw" src
+}
+[ -n "$sanitized" ] || check "the daemon is locked in" with_mount jail mnt -- locked_in mnt
+
+# Encrypted ones, by a daemon that is locked in when it tries the passphrase.
+printf secret >pw
+mkdir crypt
+qemu-img create -q -f luks --object secret,id=s,data=secret -o key-secret=s,iter-time=10 crypt/l.luks 2M &&
+	cp vms/a.qcow2 crypt/
+secret_ones() { [ "$(stat -c %s "$1/l.luks/disk.raw")" = 2097152 ] && cat "$1/l.luks/disk.raw" >/dev/null && same "$1/a.qcow2/disk.raw" src; }
+check "an encrypted image" with_mount crypt mnt -o "passphrase-file=$W/pw" -- secret_ones mnt
+no_secret() { grep -q 'no passphrase' "$1/l.luks/error.txt" && same "$1/a.qcow2/disk.raw" src; }
+check "an encrypted image without its passphrase" with_mount crypt mnt -- no_secret mnt
+# Names in encodings whose converters are files.
+mkdir names
+qemu-img convert -q -f raw -O vmdk -o subformat=monolithicFlat src names/x.vmdk
+mv names/x-flat.vmdk $'names/\xd0\x96-flat.vmdk'
+{ printf 'encoding="windows-1251"\n'; sed $'s/x-flat/\xc6-flat/' names/x.vmdk; } >names/tmp
+{ sed -n 2p names/tmp; sed -n 1p names/tmp; sed 1,2d names/tmp; } >names/x.vmdk
+rm names/tmp
+check "a descriptor in another encoding" with_mount names mnt -- eval 'holds mnt x.vmdk && same mnt/x.vmdk/disk.raw src'
+
+# Ended by a signal while it has something to tell.
+ended() {
+	local pid
+	mount_image live mnt -o idle=0 || return 1
+	find mnt >/dev/null
+	pid=$(daemon_of "$W/mnt")
+	cp vms/b.vdi live/end.vdi
+	kill -TERM "$pid"
+	# shellcheck disable=SC2046
+	"$await_exit" 20 "$pid" $(pids_of "$W/mnt") && ! mountpoint -q mnt
+}
+check "a signal ends it" ended
