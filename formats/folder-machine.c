@@ -25,6 +25,7 @@
 #include "machine.h"
 #include "ovf.h"
 #include "policy.h"
+#include "suffix.h"
 #include "vmx.h"
 
 /* Where files are. */
@@ -64,8 +65,8 @@ static char *find_at(const struct folder *f, const char *dir, const char *name)
 }
 
 /* A machine that was moved has its files beside its description, and those of its snapshots where
- * they belong.  What is nowhere is called as the description has it. */
-static char *find_file(const struct folder *f, const struct machine *m, const char *file)
+ * they belong; malloc'ed or NULL. */
+static char *find_there(const struct folder *f, const struct machine *m, const char *file)
 {
 	const char *base = last_part(file);
 	char *found = find_at(f, f->path, file), *folder;
@@ -76,9 +77,17 @@ static char *find_file(const struct folder *f, const struct machine *m, const ch
 		found = find_at(f, folder, base);
 		free(folder);
 	}
-	if (!found)
-		found = file[0] == '/' ? strdup(file) : folder_join(f->path, file);
 	return found;
+}
+
+/* What is nowhere is called as the description has it. */
+static char *find_file(const struct folder *f, const struct machine *m, const char *file)
+{
+	char *found = find_there(f, m, file);
+
+	if (found)
+		return found;
+	return file[0] == '/' ? strdup(file) : folder_join(f->path, file);
 }
 
 /* One disk. */
@@ -111,7 +120,8 @@ static void drop_number(char *file)
 	memmove(dash, dot, strlen(dot) + 1);
 }
 
-/* The path of the file that a disk began as; malloc'ed or NULL. */
+/* The path of the file that a disk began as; malloc'ed or NULL.  What is nowhere counts as a disk
+ * of this directory. */
 static char *origin_of(const struct folder *f, const struct machine *m, const char *file)
 {
 	const struct machine_medium *medium = medium_of(m, file), *parent;
@@ -119,7 +129,10 @@ static char *origin_of(const struct folder *f, const struct machine *m, const ch
 
 	for (; medium && (parent = parent_of(m, medium)); medium = parent)
 		;
-	origin = find_file(f, m, medium ? medium->file : file);
+	file = medium ? medium->file : file;
+	origin = find_there(f, m, file);
+	if (!origin)
+		origin = folder_join(f->path, last_part(file));
 	if (origin && !medium)
 		drop_number(origin);
 	return origin;
@@ -139,11 +152,12 @@ struct reading {
 	struct err *e;
 };
 
-static struct disk *disk_for(struct reading *r, char *origin)
+/* Two that are attached at once are two, whatever they are called. */
+static struct disk *disk_for(struct reading *r, char *origin, size_t state)
 {
 	struct disk *d = r->disks;
 
-	while (d && strcmp(d->origin, origin) != 0)
+	while (d && (d->files[state] || strcmp(d->origin, origin) != 0))
 		d = d->next;
 	if (d) {
 		free(origin);
@@ -169,7 +183,7 @@ static int collect_disks(struct reading *r)
 		for (size_t k = 0; k < r->m->states[i].ndisks; k++) {
 			const char *file = r->m->states[i].disks[k].file;
 			char *origin = origin_of(r->f, r->m, file);
-			struct disk *d = origin ? disk_for(r, origin) : NULL;
+			struct disk *d = origin ? disk_for(r, origin, i) : NULL;
 
 			if (!d)
 				return err_nomem(r->e);
@@ -435,16 +449,10 @@ static int claim_package(struct folder *f, const char *name, struct err *e)
 	return r;
 }
 
-static bool ends_in(const char *name, const char *suffix)
-{
-	size_t len = strlen(name), n = strlen(suffix);
-
-	return len > n && strcasecmp(name + len - n, suffix) == 0;
-}
-
 static int is_described(const struct dirent *d)
 {
-	return d->d_name[0] != '.' && (ends_in(d->d_name, ".vmx") || ends_in(d->d_name, ".ovf"));
+	return d->d_name[0] != '.' &&
+	       (has_suffix(d->d_name, ".vmx") || has_suffix(d->d_name, ".ovf"));
 }
 
 static int by_name(const struct dirent **a, const struct dirent **b)
@@ -459,7 +467,7 @@ int folder_add_machines(struct folder *f, struct err *e)
 	int n = r == 0 ? scandir(f->path, &list, is_described, by_name) : 0;
 
 	for (int i = 0; i < n; i++) {
-		if (r == 0 && ends_in(list[i]->d_name, ".vmx"))
+		if (r == 0 && has_suffix(list[i]->d_name, ".vmx"))
 			r = add_vmware(f, list[i]->d_name, e);
 		else if (r == 0)
 			r = claim_package(f, list[i]->d_name, e);

@@ -21,6 +21,7 @@
 #include "io.h"
 #include "package.h"
 #include "policy.h"
+#include "suffix.h"
 
 #define HEAD_LEN 4096u
 
@@ -28,7 +29,8 @@ enum look {
 	LOOK_NOTHING, /* nothing to show */
 	LOOK_IMAGE,
 	LOOK_PACKAGE,
-	LOOK_FOLDER, /* perhaps something is in it */
+	LOOK_MACHINE, /* a description: its disks are shown */
+	LOOK_FOLDER,  /* perhaps something is in it */
 };
 
 /* One file. */
@@ -77,6 +79,8 @@ static enum look look_at_file(const struct folder *f, const char *path, const ch
 {
 	if (package_is_named(name))
 		return LOOK_PACKAGE;
+	if (has_suffix(name, ".vmx") || has_suffix(name, ".vbox"))
+		return LOOK_MACHINE;
 	if (format_of_name(name) || peek(f, path, name))
 		return LOOK_IMAGE;
 	return LOOK_NOTHING;

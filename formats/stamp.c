@@ -67,6 +67,20 @@ void stamp_free(struct stamp *s)
 	*s = (struct stamp){0};
 }
 
+void stamp_renew(struct stamp *s)
+{
+	struct stat st;
+
+	for (size_t i = 0; i < s->n; i++) {
+		struct stamped *f = &s->files[i];
+
+		if (stat(f->path, &st) < 0)
+			continue;
+		f->mtime = st.st_mtim;
+		f->size = f->size == ANY_SIZE ? ANY_SIZE : st.st_size;
+	}
+}
+
 static bool same(const struct stamped *a, const struct stamped *b)
 {
 	return a->dev == b->dev && a->ino == b->ino &&

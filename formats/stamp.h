@@ -22,6 +22,9 @@ struct stamp {
 int stamp_take(struct stamp *s, const struct image *img, struct err *e);
 void stamp_free(struct stamp *s);
 
+/* What the files are now is what they shall be: we have written to them. */
+void stamp_renew(struct stamp *s);
+
 bool stamp_is_same(const struct stamp *a, const struct stamp *b);
 
 /* Do the files that have these names now look as they did? */

@@ -18,6 +18,7 @@
 #include "dict.h"
 #include "err.h"
 #include "machine.h"
+#include "suffix.h"
 
 /* Disks that are attached. */
 
@@ -26,20 +27,13 @@ static const struct {
 	unsigned controllers, units;
 } buses[] = {{"ide", 2, 2}, {"scsi", 4, 64}, {"sata", 4, 30}, {"nvme", 4, 64}};
 
-static bool ends_in(const char *name, const char *suffix)
-{
-	size_t len = strlen(name), n = strlen(suffix);
-
-	return len > n && strcasecmp(name + len - n, suffix) == 0;
-}
-
 /* A disk says so or says nothing; what is no file (a drive, "auto detect") has no such name. */
 static bool is_disk(const struct dict *d, const char *slot, const char *file)
 {
 	const char *type = dict_get(d, "%s.deviceType", slot);
 
 	return strcasecmp(dict_get(d, "%s.present", slot), "FALSE") != 0 &&
-	       ends_in(file, ".vmdk") && strncasecmp(type, "cdrom", 5) != 0 &&
+	       has_suffix(file, ".vmdk") && strncasecmp(type, "cdrom", 5) != 0 &&
 	       strncasecmp(type, "atapi", 5) != 0;
 }
 
@@ -161,7 +155,7 @@ static int add_shot_disks(
 	for (unsigned k = 0; k < n && k < VMX_MAX_DISKS && r == 0; k++) {
 		const char *file = dict_get(d, "snapshot%u.disk%u.fileName", i, k);
 
-		if (ends_in(file, ".vmdk"))
+		if (has_suffix(file, ".vmdk"))
 			r = machine_add_disk(
 				state, dict_get(d, "snapshot%u.disk%u.node", i, k), file, e);
 	}

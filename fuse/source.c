@@ -202,11 +202,15 @@ static void idle_remove(struct source *s)
 
 static void close_image(struct source *s)
 {
+	bool writable = s->img->writable;
+
 	pthread_mutex_lock(&s->making);
 	while (s->made)
 		made_free(s->made);
 	pthread_mutex_unlock(&s->making);
 	image_close(s->img);
+	if (writable)
+		stamp_renew(&s->stamp);
 }
 
 /* An idle one.  The lock is released meanwhile. */
@@ -460,7 +464,8 @@ bool source_has_changed(struct source *s)
 	pthread_mutex_lock(&s->all->lock);
 	while (s->busy)
 		pthread_cond_wait(&s->all->done, &s->all->lock);
-	if (s->known && s->pins == 0)
+	/* To what we may write nobody else does. */
+	if (s->known && s->pins == 0 && !(s->img && s->img->writable))
 		changed = check_busy(s);
 	if (changed && s->pins == 0) {
 		end_generation(s);
