@@ -239,6 +239,18 @@ static char *backing_path(const struct creation *c)
 											: path;
 }
 
+char *create_windows_name(const struct creation *c)
+{
+	const char *name = c->request->backing;
+	char *windows;
+
+	if (asprintf(&windows, "%s%s", name[0] == '/' ? "" : "./", name) < 0)
+		return NULL;
+	for (char *p = strchr(windows, '/'); p; p = strchr(p, '/'))
+		*p = '\\';
+	return windows;
+}
+
 static int open_backing(struct creation *c, struct image **parent, struct err *e)
 {
 	struct image_options how = *c->request->how;

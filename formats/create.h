@@ -79,6 +79,10 @@ bool create_is(const struct creation *c, const char *name, const char *word);
 /* A second file of the image, in its directory, made as the first one was; closed by the core. */
 int create_part(struct creation *c, const char *name, struct io **io, struct err *e);
 
+/* The name of the backing file as Windows programs know files, with their separators; to be freed;
+ * NULL: no memory. */
+char *create_windows_name(const struct creation *c);
+
 /* Preallocation: gives room to [pos, pos+len) of the file, which reads as zeroes.  full: by
  * writing, else by asking the host for it. */
 int create_preallocate(struct io *io, uint64_t pos, uint64_t len, bool full, struct err *e);

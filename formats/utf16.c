@@ -1,8 +1,10 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #include <stdint.h>
+#include <string.h>
 
 #include "bytes.h"
 #include "utf16.h"
+#include "utf8.h"
 
 static char *put_utf8(char *out, uint32_t c)
 {
@@ -60,4 +62,47 @@ bool utf16_to_utf8(char *text, const unsigned char *p, size_t n, enum utf16_orde
 	}
 	*text = '\0';
 	return whole;
+}
+
+static unsigned char *put_unit(unsigned char *p, uint32_t unit, enum utf16_order order)
+{
+	if (order == UTF16_BE)
+		store_be16(p, unit);
+	else
+		store_le16(p, unit);
+	return p + 2;
+}
+
+/* The character of len bytes at p. */
+static uint32_t character_at(const char *p, size_t len)
+{
+	uint32_t c = (unsigned char)p[0] & (len == 1 ? 0x7f : 0x7f >> len);
+
+	for (size_t i = 1; i < len; i++)
+		c = c << 6 | (p[i] & 0x3f);
+	return c;
+}
+
+bool utf16_from_utf8(
+	unsigned char *p, size_t room, size_t *n, const char *text, enum utf16_order order)
+{
+	size_t left = strlen(text);
+
+	*n = 0;
+	for (size_t len; left > 0; text += len, left -= len) {
+		uint32_t c;
+
+		len = utf8_length(text, left);
+		c = len ? character_at(text, len) : 0;
+		if (c == 0 || *n + 1 + (c >= 0x10000) > room)
+			return false;
+		if (c >= 0x10000) {
+			p = put_unit(p, 0xd800 + ((c - 0x10000) >> 10), order);
+			c = 0xdc00 + (c & 0x3ff);
+			++*n;
+		}
+		p = put_unit(p, c, order);
+		++*n;
+	}
+	return true;
 }
