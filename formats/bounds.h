@@ -51,6 +51,8 @@
 #define VDI_MAX_BLOCKS 0x1fffffffu  /* a map of 2 GiB: as many as its u32 offset reaches */
 #define VDI_MAX_BLOCK  (256u << 20) /* bytes; VirtualBox opens up to 128 MiB */
 
+#define VHD_MAX_PLACES (1u << 22) /* blocks of a disk that is written to: 2 TiB in 512 KiB */
+
 #define VHDX_MAX_DISK    (UINT64_C(64) << 40)
 #define VHDX_MIN_BLOCK   (1u << 20)
 #define VHDX_MAX_BLOCK   (256u << 20)

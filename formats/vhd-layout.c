@@ -19,86 +19,44 @@
 #define BITMAP_LEN (BLOCK / VHD_SECTOR / 8)
 #define HEADER_POS VHD_FOOTER_LEN
 #define BAT_POS    (HEADER_POS + VHD_HEADER_LEN)
-#define VERSION    0x00010000u
-
-/* All readers go by the size in the footer and not by the geometry, which may say less, when this
- * is who made the file. */
-#define CREATOR         "win "
-#define CREATOR_VERSION 0x000a0000u
-#define CREATOR_SYSTEM  "Wi2k"
-
-/* Of a disk that the geometry can express. */
-#define MAX_CYLINDERS 65535u
-#define MAX_SECTORS   (MAX_CYLINDERS * 16 * 255)
 
 struct vhd_layout {
 	struct made made;
 	uint64_t data_pos;
 };
 
-/* Virtual Hard Disk Image Format Specification, appendix "CHS Calculation". */
-static void put_geometry(unsigned char *p, uint64_t size)
+static struct vhd_new about(const struct made *m)
 {
-	uint32_t sectors = MIN(size / VHD_SECTOR, MAX_SECTORS), per_track, heads, tracks;
+	struct vhd_new n = {
+		.type = VHD_DYNAMIC,
+		.size = made_disk_size(m),
+		.when = m->source.when,
+		.bat_pos = BAT_POS,
+		.entries = granules_all(m->stored),
+		.block_size = BLOCK,
+	};
 
-	if (sectors >= MAX_CYLINDERS * 16 * 63) {
-		per_track = 255;
-		heads = 16;
-		tracks = sectors / per_track;
-	} else {
-		per_track = 17;
-		tracks = sectors / per_track;
-		heads = MAX(4, div_round_up(tracks, 1024));
-		if (tracks >= heads * 1024 || heads > 16) {
-			per_track = 31;
-			heads = 16;
-			tracks = sectors / per_track;
-		}
-		if (tracks >= heads * 1024) {
-			per_track = 63;
-			heads = 16;
-			tracks = sectors / per_track;
-		}
-	}
-	store_be16(p, tracks / heads);
-	p[2] = heads;
-	p[3] = per_track;
+	made_id(m, "VHD", n.id);
+	return n;
 }
 
 static int fill_footer(
 	const struct made *m, uint64_t first, size_t n, unsigned char *f, struct err *e)
 {
-	uint64_t size = made_disk_size(m);
+	struct vhd_new new = about(m);
 
 	(void)first, (void)n, (void)e;
-	memcpy(f, "conectix", 8);
-	store_be32(f + 8, 2); /* a bit that is always set */
-	store_be32(f + 12, VERSION);
-	store_be64(f + 16, HEADER_POS);
-	store_be32(f + 24, MAX(m->source.when - VHD_EPOCH, 0));
-	memcpy(f + 28, CREATOR, 4);
-	store_be32(f + 32, CREATOR_VERSION);
-	memcpy(f + 36, CREATOR_SYSTEM, 4);
-	store_be64(f + 40, size);
-	store_be64(f + 48, size);
-	put_geometry(f + 56, size);
-	store_be32(f + 60, VHD_DYNAMIC);
-	made_id(m, "VHD", f + 68);
-	store_be32(f + VHD_FOOTER_SUM, vhd_checksum(f, VHD_FOOTER_LEN, VHD_FOOTER_SUM));
+	vhd_make_footer(f, &new);
 	return 0;
 }
 
 static int fill_header(
 	const struct made *m, uint64_t first, size_t n, unsigned char *h, struct err *e)
 {
+	struct vhd_new new = about(m);
+
 	(void)first, (void)n, (void)e;
-	memcpy(h, "cxsparse", 8);
-	store_be64(h + 8, UINT64_MAX);
-	store_be64(h + 16, BAT_POS);
-	store_be32(h + 24, VERSION);
-	store_be32(h + 28, granules_all(m->stored));
-	store_be32(h + 32, BLOCK);
-	store_be32(h + VHD_HEADER_SUM, vhd_checksum(h, VHD_HEADER_LEN, VHD_HEADER_SUM));
+	vhd_make_header(h, &new);
 	return 0;
 }
 

@@ -18,20 +18,10 @@
 #include "utf16.h"
 #include "vhd.h"
 
-#define NAME_POS     64u
-#define NAME_UNITS   256u
-#define LOCATORS_POS 576u
-#define LOCATORS     8u
-#define LOCATOR_LEN  24u
-#define LOCATOR_MAX  (2u * LIMIT_NAME) /* bytes of its text */
-#define NAME_ROOM    UTF16_AS_UTF8(LOCATOR_MAX / 2)
-
-enum {
-	W2RU = 0x57327275, /* a Windows path from here, UTF-16LE - the rest of the file is
-			      big-endian */
-	W2KU = 0x57326b75, /* a Windows path, UTF-16LE */
-	MACX = 0x4d616358, /* a file: URL, UTF-8 */
-};
+#define LOCATORS    8u
+#define LOCATOR_LEN 24u
+#define LOCATOR_MAX (2u * LIMIT_NAME) /* bytes of its text */
+#define NAME_ROOM   UTF16_AS_UTF8(LOCATOR_MAX / 2)
 
 static int hex_digit(int c)
 {
@@ -79,7 +69,7 @@ static bool name_from_locator(struct io *io, const unsigned char *locator, char 
 	if (len > sizeof text || !range_fits(pos, len, io->size) ||
 		io_read(io, text, len, pos, &ignored) < 0)
 		return false;
-	if (code == MACX)
+	if (code == VHD_MACX)
 		return name_from_url(name, text, len);
 	return utf16_to_utf8(name, text, len / 2, UTF16_LE);
 }
@@ -91,7 +81,7 @@ static int add_locators(
 	int r = 0;
 
 	for (size_t i = 0; r == 0 && i < LOCATORS; i++) {
-		const unsigned char *locator = header + LOCATORS_POS + i * LOCATOR_LEN;
+		const unsigned char *locator = header + VHD_LOCATORS_POS + i * LOCATOR_LEN;
 
 		if (load_be32(locator) == code && name_from_locator(img->io, locator, name))
 			r = image_add_parent_name(img, name, e);
@@ -102,14 +92,14 @@ static int add_locators(
 int vhd_name_parent(struct image *img, const unsigned char *header, struct err *e)
 {
 	char name[NAME_ROOM];
-	int r = add_locators(img, header, W2RU, e);
+	int r = add_locators(img, header, VHD_W2RU, e);
 
 	if (r == 0)
-		r = add_locators(img, header, W2KU, e);
-	if (r == 0 && utf16_to_utf8(name, header + NAME_POS, NAME_UNITS, UTF16_BE))
+		r = add_locators(img, header, VHD_W2KU, e);
+	if (r == 0 && utf16_to_utf8(name, header + VHD_NAME_POS, VHD_NAME_UNITS, UTF16_BE))
 		r = image_add_parent_name(img, name, e);
 	if (r == 0)
-		r = add_locators(img, header, MACX, e);
+		r = add_locators(img, header, VHD_MACX, e);
 	if (r < 0)
 		return r;
 	if (!img->parent_name)

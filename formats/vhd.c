@@ -22,7 +22,7 @@
 #include "vhd.h"
 
 #define OLD_FOOTER_LEN 511u /* of Virtual PC before 2004; the last byte is reserved */
-#define BAT_ENTRY      4u
+#define BAT_ENTRY      VHD_BAT_ENTRY
 
 /* Mapping. */
 
@@ -54,17 +54,21 @@ static const char *find_overlap(const struct vhd *d, uint64_t pos, uint64_t len)
 	return NULL;
 }
 
-/* The block at pos, of which the disk shows visible bytes, must have its bitmap in the file and not
- * lie where something else is. */
-static int check_place(const struct vhd *d, uint64_t pos, uint64_t visible, struct err *e)
+/* What the BAT says of the block must be a place with room for its bitmap, where nothing else is.
+ */
+static int place_block(
+	const struct vhd *d, uint64_t block, uint64_t entry, uint64_t *pos, struct err *e)
 {
-	const char *hit = find_overlap(d, pos, d->bitmap_len + visible);
+	uint64_t visible = MIN(d->block_size, d->view.size - block * d->block_size);
+	const char *hit;
 
+	*pos = entry * VHD_SECTOR;
+	hit = find_overlap(d, *pos, d->bitmap_len + visible);
 	if (hit)
-		return err_set(e, EUCLEAN, "it is at %" PRIu64 ", where the %s is", pos, hit);
-	if (!range_fits(pos, d->bitmap_len, d->end))
+		return err_set(e, EUCLEAN, "it is at %" PRIu64 ", where the %s is", *pos, hit);
+	if (!range_fits(*pos, d->bitmap_len, d->end))
 		return err_set(e, EIO, "it is at %" PRIu64 ", past the end of the data, %" PRIu64,
-			pos, d->end);
+			*pos, (uint64_t)d->end);
 	return 0;
 }
 
@@ -97,18 +101,17 @@ static int extent_of_data(const struct vhd *d, uint64_t pos, struct extent *x, s
 	x->io = d->io;
 	x->pos = pos;
 	x->len = MIN(x->len, d->end - pos);
+	x->inplace = d->io->writable;
 	return 0;
 }
 
-static int map_block(const struct vhd *d, uint64_t pos, uint64_t visible, uint64_t skip,
-	struct extent *x, struct err *e)
+static int map_block(
+	const struct vhd *d, uint64_t pos, uint64_t skip, struct extent *x, struct err *e)
 {
 	bool stored = false;
 	uint64_t len = 0;
-	int r = check_place(d, pos, visible, e);
+	int r = look_at_bitmap(d, pos, skip, &stored, &len, e);
 
-	if (r == 0)
-		r = look_at_bitmap(d, pos, skip, &stored, &len, e);
 	if (r < 0)
 		return r;
 	x->len = len;
@@ -119,7 +122,7 @@ static int map_blocks(
 	const struct view *v, uint64_t off, uint64_t len, struct extent *x, struct err *e)
 {
 	const struct vhd *d = (const struct vhd *)v;
-	uint64_t block = off / d->block_size, skip = off % d->block_size;
+	uint64_t block = off / d->block_size, skip = off % d->block_size, pos;
 	uint64_t wanted = div_round_up(skip + len, d->block_size), entry;
 	struct meta m;
 	size_t n;
@@ -136,31 +139,37 @@ static int map_blocks(
 	x->len = MAX(n, 1) * (uint64_t)d->block_size - skip;
 	if (n > 0)
 		return 0;
-	r = map_block(
-		d, entry * VHD_SECTOR, MIN(d->block_size, v->size - (off - skip)), skip, x, e);
+	r = place_block(d, block, entry, &pos, e);
+	if (r == 0)
+		r = map_block(d, pos, skip, x, e);
+	return r < 0 ? err_in(e, "block %" PRIu64, block) : 0;
+}
+
+int vhd_find_block(const struct vhd *d, uint64_t block, uint64_t *pos, struct err *e)
+{
+	unsigned char entry[BAT_ENTRY];
+	int r = meta_read(
+		d->view.cache, d->io, entry, sizeof entry, d->bat_pos + block * BAT_ENTRY, e);
+
+	*pos = 0;
+	if (r == 0 && load_be32(entry) != VHD_ABSENT)
+		r = place_block(d, block, load_be32(entry), pos, e);
 	return r < 0 ? err_in(e, "block %" PRIu64, block) : 0;
 }
 
 static int map_fixed(
 	const struct view *v, uint64_t off, uint64_t len, struct extent *x, struct err *e)
 {
-	return extent_in_file(x, ((const struct vhd *)v)->io, 0, off, len, 0, e);
+	struct io *io = ((const struct vhd *)v)->io;
+
+	x->inplace = io->writable;
+	return extent_in_file(x, io, 0, off, len, 0, e);
 }
 
 static const struct view_ops fixed_ops = {.map = map_fixed};
 static const struct view_ops blocks_ops = {.map = map_blocks};
 
 /* The footer and its copy. */
-
-uint32_t vhd_checksum(const unsigned char *p, size_t len, size_t sum_at)
-{
-	uint32_t sum = 0;
-
-	for (size_t i = 0; i < len; i++)
-		if (i < sum_at || i >= sum_at + 4)
-			sum += p[i];
-	return ~sum;
-}
 
 static bool sum_is_right(const unsigned char *p, size_t len, size_t sum_at)
 {
@@ -216,20 +225,25 @@ static int read_copy(struct vhd *d, unsigned char *f, enum footer *state, struct
 	return r;
 }
 
+/* A file that lost its end may end with what a guest wrote, even with a footer of its making; the
+ * beginning of a fixed disk is a guest's as well. */
+static bool is_false(const unsigned char *f, const unsigned char *copy)
+{
+	return footer_type(f) != VHD_FIXED && memcmp(f + 68, copy + 68, VHD_ID_LEN) != 0;
+}
+
 /* f becomes the footer, or the copy of one that is lost (Virtual Hard Disk Image Format
  * Specification, "Hard Disk Footer Format"). */
-static int read_footer(const struct image *img, struct vhd *d, unsigned char *f, struct err *e)
+static int choose_footer(const struct image *img, struct vhd *d, unsigned char *f,
+	enum footer at_end, const unsigned char *copy, enum footer at_start, struct err *e)
 {
-	unsigned char copy[VHD_FOOTER_LEN];
-	enum footer at_end, at_start;
-	int r = read_tail(d, f, &at_end, e);
+	bool same = memcmp(f, copy, VHD_FOOTER_LEN - 1) == 0;
 
-	if (r == 0)
-		r = read_copy(d, copy, &at_start, e);
-	if (r < 0)
-		return r;
+	if (at_end == FOOTER_GOOD && at_start == FOOTER_GOOD && is_false(f, copy))
+		at_end = FOOTER_NONE;
+	d->footer_bad = at_end != FOOTER_GOOD || (footer_type(f) != VHD_FIXED && !same);
 	if (at_end == FOOTER_GOOD) {
-		if (footer_type(f) != VHD_FIXED && memcmp(f, copy, VHD_FOOTER_LEN - 1) != 0)
+		if (d->footer_bad)
 			image_warn(img, "the copy of the footer differs from it");
 		return 0;
 	}
@@ -241,11 +255,24 @@ static int read_footer(const struct image *img, struct vhd *d, unsigned char *f,
 	}
 	if (at_end == FOOTER_NONE && at_start == FOOTER_NONE)
 		return err_set(e, EINVAL, "not a VHD image: no footer at the end of the file");
-	if (memcmp(f, copy, VHD_FOOTER_LEN - 1) != 0)
+	if (!same)
 		return err_set(
 			e, EUCLEAN, "footer: the checksum is wrong, and there is no good copy");
 	image_warn(img, "footer and copy agree, but their checksum is wrong");
 	return 0;
+}
+
+static int read_footer(const struct image *img, struct vhd *d, unsigned char *f, struct err *e)
+{
+	unsigned char copy[VHD_FOOTER_LEN];
+	enum footer at_end, at_start;
+	int r = read_tail(d, f, &at_end, e);
+
+	if (r == 0)
+		r = read_copy(d, copy, &at_start, e);
+	if (r == 0)
+		r = choose_footer(img, d, f, at_end, copy, at_start, e);
+	return r;
 }
 
 static int check_footer(struct vhd *d, const unsigned char *f, struct err *e)
@@ -338,14 +365,14 @@ static int check_bat(struct vhd *d, const unsigned char *h, struct err *e)
 
 /* People edit headers.  A wrong sum is forgiven where everything that decides what is read is found
  * a second time: the BAT right behind the header, with as many entries as the disk has blocks. */
-static int check_sum(
-	const struct image *img, const struct vhd *d, const unsigned char *h, struct err *e)
+static int check_sum(const struct image *img, struct vhd *d, const unsigned char *h, struct err *e)
 {
 	if (sum_is_right(h, VHD_HEADER_LEN, 36))
 		return 0;
 	if (d->bat_pos != d->header_pos + VHD_HEADER_LEN || load_be32(h + 28) != d->nblocks)
 		return err_set(e, EUCLEAN, "header: the checksum is wrong");
 	image_warn(img, "the checksum of the header is wrong");
+	d->header_bad = true;
 	return 0;
 }
 
@@ -369,17 +396,29 @@ static int open_blocks(struct image *img, struct vhd *d, struct err *e)
 
 static int setup(struct image *img, struct vhd *d, struct err *e)
 {
-	unsigned char f[VHD_FOOTER_LEN];
-	int r = read_footer(img, d, f, e);
+	int r = read_footer(img, d, d->footer, e);
 
 	if (r == 0)
-		r = check_footer(d, f, e);
+		r = check_footer(d, d->footer, e);
 	if (r < 0)
 		return r;
+	vhd_footer_seal(d->footer);
 	memcpy(img->id, d->id, sizeof d->id);
-	d->header_pos = load_be64(f + 16);
+	d->header_pos = load_be64(d->footer + 16);
 	d->view.ops = d->type == VHD_FIXED ? &fixed_ops : &blocks_ops;
 	return d->type == VHD_FIXED ? check_fixed(img, d, e) : open_blocks(img, d, e);
+}
+
+static void allow_writing(struct image *img, struct vhd *d)
+{
+	d->view.granule = VHD_SECTOR;
+	d->view.unit = VHD_SECTOR;
+	d->view.write = &vhd_fixed_write_ops;
+	if (d->type == VHD_FIXED)
+		return;
+	d->view.unit = d->block_size;
+	d->view.write = d->header_bad ? NULL : &vhd_write_ops;
+	img->no_writing = "the checksum of its header is wrong";
 }
 
 static int vhd_open(struct image *img, struct err *e)
@@ -392,6 +431,8 @@ static int vhd_open(struct image *img, struct err *e)
 	d->view.cache = img->opts->cache;
 	d->io = img->io;
 	r = setup(img, d, e);
+	if (r == 0 && img->writable)
+		allow_writing(img, d);
 	if (r == 0 && !image_add_state(img, NULL, NULL, &d->view, e))
 		r = -e->code;
 	if (r < 0)
@@ -479,6 +520,10 @@ const struct format vhd_format = {
 	.has_parents = true,
 	.probe = vhd_probe,
 	.open = vhd_open,
+	.start_writing = vhd_start_writing,
+	.create = vhd_create,
+	.create_options = vhd_create_options,
+	.can_back = true,
 	.check_parent = vhd_check_parent,
 	.facts = vhd_facts,
 	.layouts = layouts,

@@ -1,15 +1,18 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* vhd.h - private to the VHD driver: vhd.c opens and maps, vhd-parent.c knows parents,
- * vhd-layout.c makes files up.
+/* vhd.h - private to the VHD driver: vhd.c opens and maps, vhd-parent.c knows parents, vhd-footer.c
+ * makes footers and headers, vhd-write.c has room for new blocks, vhd-resize.c changes sizes,
+ * vhd-create.c makes new files, vhd-layout.c makes files up.
  *
  * All integers are big-endian, but for the text of some parent locators.
  */
 #ifndef VDISK_VHD_H
 #define VDISK_VHD_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
+#include "create.h"
 #include "view.h"
 
 struct err;
@@ -25,8 +28,24 @@ struct layout;
 #define VHD_ABSENT     0xffffffffu /* in the BAT: no block */
 #define VHD_EPOCH      946684800   /* 2000-01-01 00:00 UTC, from which time stamps count */
 
+#define VHD_BAT_ENTRY 4u
+#define VHD_MAX_SIZE  (UINT64_C(2040) << 30) /* of a disk; as QEMU and Hyper-V have it */
+
 #define VHD_FOOTER_SUM 64 /* where the checksums are */
 #define VHD_HEADER_SUM 36
+
+#define VHD_SPARES 64 /* more rooms than writers fail at a time */
+
+#define VHD_NAME_POS     64u /* of the parent's name in the header */
+#define VHD_NAME_UNITS   256u
+#define VHD_LOCATORS_POS 576u
+
+enum vhd_locator {
+	VHD_W2RU = 0x57327275, /* a Windows path from here, UTF-16LE - the rest of the file is
+				  big-endian */
+	VHD_W2KU = 0x57326b75, /* a Windows path, UTF-16LE */
+	VHD_MACX = 0x4d616358, /* a file: URL, UTF-8 */
+};
 
 enum vhd_type { VHD_FIXED = 2, VHD_DYNAMIC = 3, VHD_DIFFERENCING = 4 };
 
@@ -34,30 +53,95 @@ struct vhd {
 	struct view view;
 	struct io *io;
 	enum vhd_type type;
-	uint64_t end; /* of data: where the footer is, or where the file ends without one */
+	_Atomic uint64_t end; /* of data: where the footer is, or where the file ends without one */
+	unsigned char footer[VHD_FOOTER_LEN]; /* with the right checksum */
+	bool footer_bad;                      /* it or its copy is not as footer */
 	unsigned char id[VHD_ID_LEN];
 	unsigned char creator[4];
 	uint32_t stamp; /* seconds since 2000 */
 
 	/* Of those that are not fixed: */
 	uint64_t header_pos, bat_pos;
+	bool header_bad; /* its checksum is wrong */
 	uint32_t block_size;
 	uint32_t bitmap_len; /* bytes in front of the data of each block */
 	uint64_t nblocks;    /* entries of the BAT that the disk needs */
 	unsigned char parent_id[VHD_ID_LEN];
 	uint32_t parent_stamp;
+
+	/* Rooms that were given out and came back; where the data before each of them ends. */
+	uint64_t spare[VHD_SPARES];
+	unsigned nspare;
 };
+
+/* vhd.c */
+void vhd_id_text(char text[VHD_ID_TEXT], const unsigned char *id);
+
+/* Where the block begins, with its bitmap; 0: it has no place. */
+int vhd_find_block(const struct vhd *d, uint64_t block, uint64_t *pos, struct err *e);
+
+/* vhd-footer.c */
 
 /* The complement of the sum of all bytes, those of the checksum itself, at sum_at, left out. */
 uint32_t vhd_checksum(const unsigned char *p, size_t len, size_t sum_at);
 
-void vhd_id_text(char text[VHD_ID_TEXT], const unsigned char *id);
+/* Makes the checksum of a footer right. */
+void vhd_footer_seal(unsigned char *f);
+
+/* What the geometry of a disk of size bytes says that it has: as much or less. */
+uint64_t vhd_geometry_size(uint64_t size);
+
+/* Lets a footer say another size, to all who read it. */
+void vhd_set_size(unsigned char *f, uint64_t size);
+
+/* What a new file says of itself. */
+struct vhd_new {
+	enum vhd_type type;
+	uint64_t size;
+	int64_t when; /* seconds since 1970 */
+	unsigned char id[VHD_ID_LEN];
+	uint64_t bat_pos;
+	uint32_t entries, block_size;
+	const struct vhd_parent *parent; /* NULL: none */
+};
+
+/* How a new file names its parent. */
+struct vhd_parent {
+	unsigned char id[VHD_ID_LEN];
+	int64_t when;                           /* the file changed last */
+	unsigned char name[2 * VHD_NAME_UNITS]; /* UTF-16BE, padded with zeroes */
+	uint32_t locator;                       /* code of the one there is */
+	uint32_t len;                           /* of its text, bytes */
+	uint64_t pos;
+};
+
+/* Both are zeroes before.  The header of a new file follows the copy of the footer. */
+void vhd_make_footer(unsigned char *f, const struct vhd_new *n);
+void vhd_make_header(unsigned char *h, const struct vhd_new *n);
+
+/* vhd-parent.c */
 
 /* Adds the names that the dynamic header gives to the parent. */
 int vhd_name_parent(struct image *img, const unsigned char *header, struct err *e);
 
 int vhd_check_parent(const struct image *img, const struct image *parent, struct err *e);
 
+/* vhd-write.c */
+extern const struct write_ops vhd_fixed_write_ops, vhd_write_ops;
+int vhd_start_writing(struct image *img, struct err *e);
+
+/* Puts the footer at end, where no data follows; all in front of it belongs to the data then. */
+int vhd_extend(struct vhd *d, uint64_t end, struct err *e);
+
+/* vhd-resize.c */
+int vhd_resize_fixed(struct view *v, uint64_t size, struct err *e);
+int vhd_resize(struct view *v, uint64_t size, struct err *e);
+
+/* vhd-create.c */
+extern const struct create_option vhd_create_options[];
+int vhd_create(struct creation *c, struct err *e);
+
+/* vhd-layout.c */
 extern const struct layout vhd_layout;
 
 #endif

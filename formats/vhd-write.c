@@ -1,0 +1,324 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* vhd-write.c - room for new blocks, and how it becomes a part of the disk.
+ *
+ * A new block takes the place of the footer, which moves behind it.  Where the footer was is the
+ * bitmap then, or a gap, never data: so no moment's end of the file is bytes that a guest chose,
+ * and when there is no footer the copy at the beginning counts.
+ *
+ * Orders: data, then the bitmap that reveals it, then the BAT that reveals the block.  Blocks never
+ * go away: what is cleared becomes a hole of the host file.
+ */
+#include <errno.h>
+#include <inttypes.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "bits.h"
+#include "bounds.h"
+#include "bytes.h"
+#include "cache.h"
+#include "err.h"
+#include "image.h"
+#include "io.h"
+#include "vhd.h"
+#include "writeback.h"
+#include "writer.h"
+
+#define DATA_ALIGN 4096u /* where hosts like data to be; programs differ and all read it */
+
+/* Room. */
+
+int vhd_extend(struct vhd *d, uint64_t end, struct err *e)
+{
+	uint64_t size = d->io->size;
+	struct err ignored = ERR_INIT;
+	int r = io_write(d->io, d->footer, VHD_FOOTER_LEN, end, e);
+
+	if (r == 0)
+		d->end = end;
+	else
+		io_resize(d->io, size, &ignored);
+	return r;
+}
+
+/* Where a block is whose room begins at from. */
+static uint64_t block_in(const struct vhd *d, uint64_t from)
+{
+	return round_up(from + d->bitmap_len, MIN(d->block_size, DATA_ALIGN)) - d->bitmap_len;
+}
+
+static uint64_t room_end(const struct vhd *d, uint64_t from)
+{
+	return block_in(d, from) + d->bitmap_len + d->block_size;
+}
+
+/* Room that was used before has what was written to it. */
+static int take_spare(struct vhd *d, uint64_t *from, struct err *e)
+{
+	int r;
+
+	*from = d->spare[d->nspare - 1];
+	r = io_zero(d->io, block_in(d, *from), d->bitmap_len + d->block_size, e);
+	if (r == 0)
+		d->nspare--;
+	return r;
+}
+
+static int take_room(struct vhd *d, uint64_t *from, struct err *e)
+{
+	if (d->nspare > 0)
+		return take_spare(d, from, e);
+	*from = d->end;
+	if (block_in(d, *from) / VHD_SECTOR >= VHD_ABSENT)
+		return err_set(e, EFBIG, "%s: a VHD file of 2 TiB has no room for another block",
+			d->io->name);
+	return vhd_extend(d, room_end(d, *from), e);
+}
+
+static int vhd_reserve(struct view *v, uint64_t off, uint64_t len, struct grant *g, struct err *e)
+{
+	struct vhd *d = (struct vhd *)v;
+	uint64_t block = off / d->block_size, skip = off % d->block_size, pos, end;
+	int r = vhd_find_block(d, block, &pos, e);
+
+	end = MIN(round_up(skip + len, VHD_SECTOR), d->block_size);
+	skip -= skip % VHD_SECTOR;
+	*g = (struct grant){
+		.off = block * d->block_size + skip,
+		.len = end - skip,
+		.io = d->io,
+		.fresh = pos == 0,
+	};
+	if (r == 0 && pos == 0) {
+		r = take_room(d, &g->token, e);
+		pos = block_in(d, g->token);
+	}
+	g->pos = pos + d->bitmap_len + skip;
+	return r;
+}
+
+/* A token is where room begins: never at 0. */
+static void vhd_cancel(struct view *v, const struct grant *g)
+{
+	struct vhd *d = (struct vhd *)v;
+
+	if (g->token != 0 && d->nspare < VHD_SPARES)
+		d->spare[d->nspare++] = g->token;
+}
+
+/* The map. */
+
+/* Sets the bits of n sectors from first on in the bitmap at pos. */
+static int set_bits(struct vhd *d, uint64_t pos, uint64_t first, uint64_t n, struct err *e)
+{
+	unsigned char map[VHD_SECTOR];
+	int r = 0;
+
+	for (uint64_t done; r == 0 && n > 0; first += done, n -= done) {
+		size_t bit = first % (sizeof map * 8);
+		uint64_t at = pos + first / (sizeof map * 8) * sizeof map;
+
+		done = MIN(n, sizeof map * 8 - bit);
+		r = meta_read(d->view.cache, d->io, map, sizeof map, at, e);
+		if (r < 0)
+			break;
+		bits_set(map, bit, done, MSB_FIRST);
+		r = meta_write(d->io, map, sizeof map, at, ORDER_TABLES, e);
+	}
+	return r;
+}
+
+/* QEMU takes all sectors of a block of a dynamic disk for stored: they are, as zeroes. */
+static int new_bitmap(struct vhd *d, uint64_t pos, struct err *e)
+{
+	unsigned char map[VHD_SECTOR];
+	int r = 0;
+
+	memset(map, d->type == VHD_DYNAMIC ? 0xff : 0, sizeof map);
+	for (uint32_t i = 0; r == 0 && i < d->bitmap_len; i += sizeof map)
+		r = meta_write(d->io, map, sizeof map, pos + i, ORDER_TABLES, e);
+	return r;
+}
+
+static int set_entry(struct vhd *d, uint64_t block, uint64_t pos, struct err *e)
+{
+	unsigned char entry[VHD_BAT_ENTRY];
+
+	store_be32(entry, pos / VHD_SECTOR);
+	return meta_write(d->io, entry, sizeof entry, d->bat_pos + block * VHD_BAT_ENTRY,
+		ORDER_TABLES_ROOT, e);
+}
+
+static int vhd_commit(struct view *v, const struct grant *g, struct err *e)
+{
+	struct vhd *d = (struct vhd *)v;
+	uint64_t block = g->off / d->block_size, skip = g->off % d->block_size;
+	uint64_t pos = g->pos - skip - d->bitmap_len;
+	int r = g->token ? new_bitmap(d, pos, e) : 0;
+
+	if (r == 0 && (d->type == VHD_DIFFERENCING || !g->token))
+		r = set_bits(d, pos, skip / VHD_SECTOR, g->len / VHD_SECTOR, e);
+	if (r == 0 && g->token)
+		r = set_entry(d, block, pos, e);
+	return r;
+}
+
+/* Beginning and end. */
+
+/* A good one stays as long as the other is not durable. */
+static int mend_footers(struct vhd *d, struct err *e)
+{
+	uint64_t end = round_up(d->end, VHD_SECTOR);
+	int r = vhd_extend(d, end, e);
+
+	if (r == 0)
+		r = io_sync(d->io, e);
+	if (r == 0 && d->type != VHD_FIXED)
+		r = io_write(d->io, d->footer, VHD_FOOTER_LEN, 0, e);
+	if (r == 0)
+		d->footer_bad = false;
+	return r;
+}
+
+static int vhd_begin(struct view *v, struct err *e)
+{
+	struct vhd *d = (struct vhd *)v;
+
+	return d->footer_bad ? mend_footers(d, e) : 0;
+}
+
+/* Is there spare room at the end of the data? */
+static bool find_last(const struct vhd *d, unsigned *i)
+{
+	for (*i = 0; *i < d->nspare; ++*i)
+		if (room_end(d, d->spare[*i]) == d->end)
+			return true;
+	return false;
+}
+
+/* Gives spare room at the end back, once nothing waits to be written there.  The footer is where it
+ * will be before the rest is cut off; what it overwrites is no data. */
+static int trim(struct vhd *d, struct err *e)
+{
+	int r = 0;
+
+	for (unsigned i; r == 0 && find_last(d, &i);) {
+		uint64_t end = d->spare[i];
+
+		r = io_write(d->io, d->footer, VHD_FOOTER_LEN, end, e);
+		if (r == 0)
+			r = io_resize(d->io, end + VHD_FOOTER_LEN, e);
+		if (r < 0)
+			break;
+		d->end = end;
+		d->spare[i] = d->spare[--d->nspare];
+	}
+	return r;
+}
+
+static int vhd_finish(struct view *v, struct err *e)
+{
+	return trim((struct vhd *)v, e);
+}
+
+const struct write_ops vhd_fixed_write_ops = {
+	.begin = vhd_begin,
+	.resize = vhd_resize_fixed,
+};
+
+const struct write_ops vhd_write_ops = {
+	.begin = vhd_begin,
+	.reserve = vhd_reserve,
+	.commit = vhd_commit,
+	.cancel = vhd_cancel,
+	.resize = vhd_resize,
+	.finish = vhd_finish,
+};
+
+/* Before the first change: may the image be trusted? */
+
+struct places {
+	uint32_t *at; /* sectors, one for each block that has a place */
+	size_t n, room;
+};
+
+static int add_place(struct places *p, uint32_t at, struct err *e)
+{
+	size_t room = p->room ? 2 * p->room : 1024;
+	uint32_t *more;
+
+	if (p->n == VHD_MAX_PLACES)
+		return err_set(e, EFBIG, "more than %u blocks are stored", VHD_MAX_PLACES);
+	if (p->n == p->room) {
+		more = reallocarray(p->at, room, sizeof more[0]);
+		if (!more)
+			return err_nomem(e);
+		p->at = more;
+		p->room = room;
+	}
+	p->at[p->n++] = at;
+	return 0;
+}
+
+static int find_places(struct vhd *d, struct places *p, struct err *e)
+{
+	int r = 0;
+
+	for (uint64_t block = 0, n; r == 0 && block < d->nblocks; block += n) {
+		struct meta m;
+
+		r = meta_pin(d->view.cache, d->io, d->bat_pos + block * VHD_BAT_ENTRY, &m, e);
+		if (r < 0)
+			break;
+		n = MIN(m.n / VHD_BAT_ENTRY, d->nblocks - block);
+		for (uint64_t i = 0; r == 0 && i < n; i++) {
+			uint32_t at = load_be32(m.p + i * VHD_BAT_ENTRY);
+
+			if (at != VHD_ABSENT)
+				r = add_place(p, at, e);
+		}
+		meta_unpin(d->view.cache, &m);
+	}
+	return r;
+}
+
+static int compare_places(const void *a, const void *b)
+{
+	uint32_t x = *(const uint32_t *)a, y = *(const uint32_t *)b;
+
+	return x < y ? -1 : x > y;
+}
+
+static int check_places(const struct vhd *d, const struct places *p, struct err *e)
+{
+	uint64_t len = (d->bitmap_len + (uint64_t)d->block_size) / VHD_SECTOR;
+
+	for (size_t i = 0; i + 1 < p->n; i++)
+		if (p->at[i + 1] - p->at[i] < len)
+			return err_set(e, EUCLEAN,
+				"two blocks share room at %" PRIu64 ": writing one would spoil the "
+				"other",
+				p->at[i + 1] * (uint64_t)VHD_SECTOR);
+	if (p->n > 0 && p->at[p->n - 1] + len > d->end / VHD_SECTOR)
+		return err_set(e, EUCLEAN,
+			"the block at %" PRIu64 " passes the end of the data, %" PRIu64,
+			p->at[p->n - 1] * (uint64_t)VHD_SECTOR, (uint64_t)d->end);
+	return 0;
+}
+
+int vhd_start_writing(struct image *img, struct err *e)
+{
+	struct vhd *d = (struct vhd *)img->states[0].view;
+	struct places p = {0};
+	int r;
+
+	if (d->type == VHD_FIXED)
+		return 0;
+	r = find_places(d, &p, e);
+	if (r == 0 && p.n > 0) {
+		qsort(p.at, p.n, sizeof p.at[0], compare_places);
+		r = check_places(d, &p, e);
+	}
+	free(p.at);
+	return r;
+}
