@@ -316,6 +316,7 @@ static int open_up(struct io *io, const struct image_options *o, bool write, str
 	if (!write)
 		return o->nolock ? 0 : lock_for_reading(io, o->share, e);
 	r = io_make_writable(io, e);
+	io->nosync = o->nosync;
 	return r < 0 ? r : lock_for_writing(io, e);
 }
 

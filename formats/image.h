@@ -32,6 +32,7 @@ struct image_options {
 	bool nobacking;            /* leave parents closed: what they would give is EIO */
 	bool write;                /* the image that is named, not its parents */
 	bool repair;      /* for image_check alone: its files may be written, but not the disk */
+	bool nosync;      /* leave durability to the host: the image can be made anew */
 	bool share;       /* read although somebody holds the image for writing */
 	bool nosnapshots; /* do not look at the table of internal snapshots */
 	bool ignore_parent_id;          /* take a parent that changed since the child was made */

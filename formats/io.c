@@ -512,7 +512,7 @@ int io_sync(struct io *io, struct err *e)
 	int r;
 
 	/* What is written from here on may be missed by this sync, and says so again. */
-	if (!atomic_exchange(&io->unsynced, false))
+	if (io->nosync || !atomic_exchange(&io->unsynced, false))
 		return 0;
 	r = io->ops->sync(io);
 	return r < 0 ? write_failed(io, "sync", r, e) : 0;

@@ -50,6 +50,7 @@ struct io {
 	unsigned refs;
 	_Atomic uint64_t size;
 	bool writable;
+	bool nosync;           /* syncs are left out: who made it makes it anew after a crash */
 	_Atomic bool unsynced; /* something was written since the last sync */
 	bool sparse;           /* the host file has holes worth asking for */
 	bool is_block;         /* a block device */

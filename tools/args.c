@@ -86,22 +86,31 @@ static bool refuse(int c, char **argv)
 	return false;
 }
 
+static bool is_shrinking(const char *word)
+{
+	return word[0] == '-' && word[1] >= '0' && word[1] <= '9';
+}
+
 bool args_parse(struct args *a, const struct verb *verb, int argc, char **argv)
 {
 	struct spec spec;
-	int c;
+	int c, kept = 0;
 
 	*a = (struct args){.verb = verb};
 	make_spec(&spec, verb->options);
 	opterr = 0;
 	optind = 0;
+	/* What begins like a negative size is one, and no option. */
+	if (argc > 2 && is_shrinking(argv[argc - 1]))
+		kept = 1;
+	argc -= kept;
 	while ((c = getopt_long(argc, argv, spec.letters, spec.names, NULL)) != -1) {
 		if (c == ':' || c == '?')
 			return refuse(c, argv);
 		give(&a->options[find_row(verb->options, c)->key], optarg);
 	}
 	a->operands = (const char *const *)argv + optind;
-	a->n = (size_t)(argc - optind);
+	a->n = (size_t)(argc + kept - optind);
 	return true;
 }
 

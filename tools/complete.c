@@ -8,6 +8,7 @@
 
 #include "verb.h"
 
+#define CACHE_MODES  "unsafe writeback writethrough none directsync"
 #define LIST_FORMATS "vdisk --list-formats 2>/dev/null | cut -d' ' -f1"
 
 static void print_verb_names(void)
@@ -66,6 +67,8 @@ static void print_bash_verb(const struct verb *v)
 	printf("\t%s)\n\t\tcase $prev in\n", v->name);
 	print_bash_kind(v, VALUE_FORMAT, "_vdisk_words \"$(" LIST_FORMATS ")\"");
 	print_bash_kind(v, VALUE_OUTPUT, "_vdisk_words 'human json'");
+	print_bash_kind(v, VALUE_CACHE, "_vdisk_words '" CACHE_MODES "'");
+	print_bash_kind(v, VALUE_REPAIR, "_vdisk_words 'leaks all'");
 	print_bash_kind(v, VALUE_DIR,
 		"compopt -o filenames; mapfile -t COMPREPLY < <(compgen -d "
 		"-- \"$cur\")");
@@ -138,6 +141,8 @@ static void print_zsh_value(const struct option_row *o)
 		[VALUE_DIR] = "_files -/",
 		[VALUE_FORMAT] = "_vdisk_formats",
 		[VALUE_OUTPUT] = "(human json)",
+		[VALUE_CACHE] = "(" CACHE_MODES ")",
+		[VALUE_REPAIR] = "(leaks all)",
 		[VALUE_SVG] = "_files -g \"*.svg\"",
 	};
 
@@ -225,6 +230,8 @@ static void print_fish_option(const struct verb *v, const struct option_row *o)
 		[VALUE_DIR] = " -x -a '(__fish_complete_directories)'",
 		[VALUE_FORMAT] = " -x -a '(vdisk --list-formats | string split -f1 \" \")'",
 		[VALUE_OUTPUT] = " -x -a 'human json'",
+		[VALUE_CACHE] = " -x -a '" CACHE_MODES "'",
+		[VALUE_REPAIR] = " -x -a 'leaks all'",
 		[VALUE_SVG] = "",
 	};
 

@@ -5,12 +5,15 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
 
 #include "args.h"
 #include "bytes.h"
 #include "err.h"
 #include "format.h"
-#include "output.h"
+#include "io.h"
+#include "maker.h"
 #include "progress.h"
 #include "report.h"
 #include "run.h"
@@ -25,46 +28,93 @@
 
 struct converting {
 	const struct args *args;
+	const struct format *format;
+	const char *name; /* of the output */
 	struct source *sources;
 	size_t n;
 	uint64_t size;   /* of all together */
 	uint64_t sparse; /* how many zeroes become a hole; 0: none */
 	unsigned threads;
-	struct output out;
+	struct maker maker;
+	struct source out;
 	struct progress progress;
-	uint64_t base; /* where the disk that is being copied begins in the output */
-	const struct view *disk;
+	uint64_t base;            /* where the disk that is being copied begins in the output */
+	const struct view *disk;  /* that disk */
+	const struct view *below; /* what the output shows where nothing is written; NULL: zeroes */
+	bool fresh;               /* nothing was written to the output before */
 };
 
-/* How much of buf, from where a unit of sparse begins or at its start, is all zero or all not. */
-static size_t run_length(
-	const struct converting *c, const unsigned char *buf, size_t len, uint64_t off, bool *zero)
+/* What becomes of some bytes. */
+enum fate { LEFT, ZEROED, WRITTEN };
+
+/* Does the output show these bytes already, by what it is based on? */
+static int is_below(const struct converting *c, const unsigned char *buf, size_t len, uint64_t off,
+	bool *is, struct err *e)
+{
+	unsigned char below[WORK_PIECE];
+	size_t inside = off < c->below->size ? MIN(len, c->below->size - off) : 0;
+	int r = inside > 0 ? view_read(c->below, below, inside, off, e) : 0;
+
+	*is = r == 0 && (inside == 0 || memcmp(buf, below, inside) == 0) &&
+	      is_zero(buf + inside, len - inside);
+	return r;
+}
+
+static int fate_of(const struct converting *c, const unsigned char *buf, size_t len, uint64_t off,
+	enum fate *fate, struct err *e)
+{
+	bool below = false;
+	int r = c->below ? is_below(c, buf, len, off, &below, e) : 0;
+
+	*fate = below ? LEFT : WRITTEN;
+	if (!below && is_zero(buf, len))
+		*fate = c->fresh && !c->below ? LEFT : ZEROED;
+	return r;
+}
+
+/* How many bytes at the beginning of buf have one fate; units of sparse have one. */
+static ssize_t run_length(const struct converting *c, const unsigned char *buf, size_t len,
+	uint64_t off, enum fate *fate, struct err *e)
 {
 	size_t n = 0, unit;
 
 	for (; n < len; n += unit) {
-		bool is;
+		enum fate next;
+		int r;
 
 		unit = (size_t)MIN(len - n, c->sparse - (off + n) % c->sparse);
-		is = is_zero(buf + n, unit);
+		r = fate_of(c, buf + n, unit, off + n, &next, e);
+		if (r < 0)
+			return r;
 		if (n == 0)
-			*zero = is;
-		else if (is != *zero)
+			*fate = next;
+		else if (next != *fate)
 			break;
 	}
-	return n;
+	return (ssize_t)n;
+}
+
+static int write_run(const struct converting *c, const unsigned char *buf, size_t len, uint64_t off,
+	enum fate fate, struct err *e)
+{
+	struct view *out = c->out.state->view;
+
+	if (fate == LEFT)
+		return 0;
+	return fate == ZEROED ? view_clear(out, off, len, e) : view_write(out, buf, len, off, e);
 }
 
 static int write_sparsely(const struct converting *c, const unsigned char *buf, size_t len,
 	uint64_t off, struct err *e)
 {
-	bool zero = false;
+	enum fate fate = LEFT;
 	int r = 0;
 
-	for (size_t n; r == 0 && len > 0; buf += n, off += n, len -= n) {
-		n = run_length(c, buf, len, off, &zero);
-		r = zero ? output_zero(&c->out, c->base + off, n, e)
-			 : output_write(&c->out, buf, n, c->base + off, e);
+	for (ssize_t n; r == 0 && len > 0; buf += n, off += (size_t)n, len -= (size_t)n) {
+		n = run_length(c, buf, len, off, &fate, e);
+		if (n < 0)
+			return (int)n;
+		r = write_run(c, buf, (size_t)n, off, fate, e);
 	}
 	return r;
 }
@@ -72,13 +122,13 @@ static int write_sparsely(const struct converting *c, const unsigned char *buf, 
 static int copy_piece(void *arg, uint64_t off, size_t len, void *buf, struct err *e)
 {
 	const struct converting *c = arg;
+	uint64_t to = c->base + off;
 	int r = view_read(c->disk, buf, len, off, e);
 
 	if (r < 0)
 		return err_in(e, "error while reading at byte %" PRIu64, off);
-	r = c->sparse ? write_sparsely(c, buf, len, off, e)
-		      : output_write(&c->out, buf, len, c->base + off, e);
-	return r < 0 ? err_in(e, "error while writing at byte %" PRIu64, c->base + off) : 0;
+	r = c->sparse ? write_sparsely(c, buf, len, to, e) : write_run(c, buf, len, to, WRITTEN, e);
+	return r < 0 ? err_in(e, "error while writing at byte %" PRIu64, to) : 0;
 }
 
 static int copy_disk(struct converting *c, struct err *e)
@@ -87,7 +137,7 @@ static int copy_disk(struct converting *c, struct err *e)
 		.views = {c->disk},
 		.end = c->disk->size,
 		/* Where there is something already, holes must be made of it. */
-		.holes_too = !c->out.reads_zero || !c->sparse,
+		.holes_too = !c->fresh || c->below || !c->sparse,
 		.buffer = WORK_PIECE,
 		.threads = c->threads,
 		.progress = &c->progress,
@@ -100,7 +150,7 @@ static int copy_disk(struct converting *c, struct err *e)
 
 static int copy_all(struct converting *c, struct err *e)
 {
-	int r = output_begin(&c->out, args_has(c->args, OPT_NO_CREATE), e);
+	int r = 0;
 
 	progress_begin(&c->progress,
 		args_has(c->args, OPT_PROGRESS) && !args_has(c->args, OPT_QUIET), c->size);
@@ -109,32 +159,90 @@ static int copy_all(struct converting *c, struct err *e)
 		r = copy_disk(c, e);
 		c->base += c->disk->size;
 	}
+	if (r == 0)
+		r = image_finish(c->out.img, e);
 	progress_end(&c->progress);
 	return r;
 }
 
+/* A file that is read would be gone with the first byte; its lock says so too, but not with -U. */
 static bool is_a_source(const struct converting *c)
 {
+	struct stat st;
+
+	if (stat(c->name, &st) < 0)
+		return false;
 	for (size_t i = 0; i < c->n; i++)
-		if (output_is_of(&c->out, c->sources[i].img))
-			return true;
+		for (const struct image *img = c->sources[i].img; img; img = img->parent)
+			if (img->io->ino == st.st_ino && img->io->dev == st.st_dev)
+				return true;
 	return false;
 }
 
-static int write_output(struct converting *c)
+static bool check_room(const struct converting *c)
 {
-	const char *name = c->args->operands[c->n];
-	struct err e = ERR_INIT;
-	int r = output_open(&c->out, name, c->size, &e), end;
+	uint64_t room = c->out.state->view->size;
 
-	if (r < 0)
-		return report_err(&e, "could not make the output");
+	if (room >= c->size)
+		return true;
+	report("output file is smaller than input file: %s has %" PRIu64 " bytes, not %" PRIu64,
+		c->name, room, c->size);
+	return false;
+}
+
+static bool open_output(struct converting *c, const struct session *s)
+{
+	struct image_options how = session_options(s, c->format->name);
+	const struct image *parent;
+
+	how.write = true;
+	how.share = false;
+	how.nosync = !args_value(c->args, OPT_CACHE) ||
+		     strcmp(args_value(c->args, OPT_CACHE), "unsafe") == 0;
+	if (!source_open(&c->out, c->name, &how))
+		return false;
+	parent = c->out.img->parent;
+	c->below = parent && c->fresh ? parent->states[0].view : NULL;
+	/* Nobody knows what is on a device. */
+	c->fresh = c->fresh && !c->out.img->io->is_block;
+	return check_room(c);
+}
+
+static bool make_output(struct converting *c)
+{
+	struct create_request *r = &c->maker.request;
+	struct err e = ERR_INIT;
+
+	c->fresh = !args_has(c->args, OPT_NO_CREATE);
+	if (!c->fresh)
+		return true;
+	r->size = c->size;
+	r->replace = true;
+	if (image_create(c->format, c->name, r, &e) == 0)
+		return true;
+	report_about(c->name, &e);
+	return false;
+}
+
+static int write_output(struct converting *c, const struct session *s)
+{
+	bool was_there = access(c->name, F_OK) == 0;
+	struct err e = ERR_INIT;
+	int r = -1;
+
 	if (is_a_source(c))
-		r = err_set(&e, EINVAL, "%s: it is one of the files that are read", name);
-	else
+		return report("%s: it is one of the files that are read", c->name);
+	if (!make_output(c))
+		return EXIT_FAILURE;
+	if (open_output(c, s)) {
 		r = copy_all(c, &e);
-	end = output_end(&c->out, r == 0, r == 0 ? &e : &(struct err)ERR_INIT);
-	return r < 0 || end < 0 ? report("%s", e.text) : EXIT_SUCCESS;
+		if (r < 0)
+			report("%s", e.text);
+	}
+	source_close(&c->out);
+	if (r < 0 && !was_there)
+		unlink(c->name);
+	return r < 0 ? EXIT_FAILURE : EXIT_SUCCESS;
 }
 
 static bool open_sources(struct converting *c, const struct session *s)
@@ -170,38 +278,51 @@ static bool check_sparse(struct converting *c)
 	return false;
 }
 
-static bool check_format(const struct args *a)
+static bool check_format(struct converting *c)
 {
-	const char *name = args_value(a, OPT_OUTPUT_FORMAT);
-	const struct format *f = format_find(name ? name : "raw");
+	const char *name = args_value(c->args, OPT_OUTPUT_FORMAT);
 
-	if (!f)
+	c->format = format_find(name ? name : "raw");
+	if (!c->format)
 		report("Unknown file format '%s'", name);
-	else if (f != format_find("raw"))
-		report("Format driver '%s' does not support image creation", f->name);
-	return f == format_find("raw");
+	else if (!c->format->create && !args_has(c->args, OPT_NO_CREATE))
+		report("Format driver '%s' does not support image creation", c->format->name);
+	else
+		return true;
+	return false;
+}
+
+static int convert(struct converting *c)
+{
+	struct session s;
+	int status = EXIT_FAILURE;
+
+	if (session_begin(&s, c->args) && maker_begin(&c->maker, &s, c->format, &status)) {
+		if (c->n == 0)
+			status = report("Must specify image file name");
+		else if (open_sources(c, &s))
+			status = write_output(c, &s);
+	}
+	maker_end(&c->maker);
+	for (size_t i = 0; i < c->n; i++)
+		source_close(&c->sources[i]);
+	session_end(&s);
+	return status;
 }
 
 int run_convert(const struct args *a)
 {
 	struct converting c = {.args = a};
-	struct session s;
-	int status = EXIT_FAILURE;
+	int status;
 
-	if (a->n < 2)
-		return report("Must specify image file name");
 	c.threads = work_threads(a);
-	if (c.threads == 0 || !check_sparse(&c) || !check_format(a))
+	if (c.threads == 0 || !check_sparse(&c) || !check_format(&c))
 		return EXIT_FAILURE;
-	c.n = a->n - 1;
-	c.sources = calloc(c.n, sizeof c.sources[0]);
-	if (!c.sources)
-		return report("out of memory");
-	if (session_begin(&s, a) && open_sources(&c, &s))
-		status = write_output(&c);
-	for (size_t i = 0; i < c.n; i++)
-		source_close(&c.sources[i]);
-	session_end(&s);
+	/* "-o help" needs no names. */
+	c.n = a->n > 0 ? a->n - 1 : 0;
+	c.name = a->n > 0 ? a->operands[c.n] : NULL;
+	c.sources = calloc(c.n + 1, sizeof c.sources[0]);
+	status = c.sources ? convert(&c) : report("out of memory");
 	free(c.sources);
 	return status;
 }

@@ -112,5 +112,5 @@ static int map(const struct args *a, struct source *source)
 
 int run_map(const struct args *a)
 {
-	return source_run(a, false, map);
+	return source_run(a, 0, map);
 }

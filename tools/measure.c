@@ -61,6 +61,6 @@ int run_measure(const struct args *a)
 	if (args_has(a, OPT_SIZE) == (a->n > 0))
 		return report("Either --size N or one filename must be specified.");
 	if (a->n > 0)
-		return source_run(a, false, measure);
+		return source_run(a, 0, measure);
 	return args_size(a, OPT_SIZE, "image size", &size) ? print(a, NULL, size) : EXIT_FAILURE;
 }

@@ -9,8 +9,7 @@
 #include "image.h"
 #include "io.h"
 
-/* name, which stands in the file base, as it is seen from here. */
-static char *combine(const char *base, const char *name)
+char *name_beside(const char *base, const char *name)
 {
 	const char *slash = name[0] == '/' ? NULL : strrchr(base, '/');
 	char *path;
@@ -32,7 +31,7 @@ static bool leads_to(const char *path, const char *real)
 char *parent_file(const struct image *img, const char *name)
 {
 	const struct image *parent = img->parent;
-	char *path = img->parent_name ? combine(name, img->parent_name) : NULL;
+	char *path = img->parent_name ? name_beside(name, img->parent_name) : NULL;
 
 	if (!parent || !parent->path || (path && leads_to(path, parent->path)))
 		return path;

@@ -22,7 +22,7 @@ static const char *const spellings[][2] = {
 #define NSPELLINGS (sizeof spellings / sizeof spellings[0])
 
 /* What only a mount can do is no hint for us. */
-static const char *const no_words_of_ours[] = {"-o nobacking", "-o nosnapshots"};
+static const char *const no_words_of_ours[] = {"-o nobacking", "-o nosnapshots", "-o cow"};
 
 static void __attribute__((format(printf, 1, 0))) say(const char *fmt, va_list ap)
 {
@@ -96,14 +96,25 @@ int report_err(const struct err *e, const char *fmt, ...)
 	return EXIT_FAILURE;
 }
 
-int report_open(const char *name, const struct err *e)
+static const char *reason_of(const char *name, const struct err *e)
 {
 	size_t n = strlen(name);
-	const char *reason = e->text;
 
-	if (strncmp(reason, name, n) == 0 && strncmp(reason + n, ": ", 2) == 0)
-		reason += n + 2;
-	report("Could not open '%s': %s", name, reason);
+	return strncmp(e->text, name, n) == 0 && strncmp(e->text + n, ": ", 2) == 0
+		       ? e->text + n + 2
+		       : e->text;
+}
+
+int report_about(const char *name, const struct err *e)
+{
+	report("%s: %s", name, reason_of(name, e));
+	print_hint(e->hint);
+	return EXIT_FAILURE;
+}
+
+int report_open(const char *name, const struct err *e)
+{
+	report("Could not open '%s': %s", name, reason_of(name, e));
 	print_hint(e->hint);
 	return EXIT_FAILURE;
 }

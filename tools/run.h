@@ -5,13 +5,16 @@
 
 struct args;
 
+int run_check(const struct args *a);
 int run_compare(const struct args *a);
 int run_convert(const struct args *a);
+int run_create(const struct args *a);
 int run_info(const struct args *a);
 int run_list(const struct args *a);
 int run_map(const struct args *a);
 int run_measure(const struct args *a);
 int run_mount(const struct args *a);
+int run_resize(const struct args *a);
 int run_snapshot(const struct args *a);
 int run_umount(const struct args *a);
 

@@ -73,5 +73,5 @@ static int list(const struct args *a, struct source *source)
 
 int run_snapshot(const struct args *a)
 {
-	return source_run(a, true, list);
+	return source_run(a, SOURCE_ALONE, list);
 }

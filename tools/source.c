@@ -136,10 +136,20 @@ bool source_choose(struct source *source, const char *snapshot)
 	return true;
 }
 
-int source_run(const struct args *a, bool nobacking,
+/* Makes durable what work has written, of which a part may be there even when it failed. */
+static int finish(struct source *source, int status)
+{
+	struct err e = ERR_INIT;
+
+	if (image_finish(source->img, &e) == 0)
+		return status;
+	return report("%s", e.text);
+}
+
+int source_run(const struct args *a, unsigned how,
 	int (*work)(const struct args *a, struct source *source))
 {
-	struct image_options how;
+	struct image_options options;
 	struct session s;
 	struct source source = {0};
 	int status = EXIT_FAILURE;
@@ -150,10 +160,11 @@ int source_run(const struct args *a, bool nobacking,
 	if (!args_want_json(a, &json))
 		return EXIT_FAILURE;
 	if (session_begin(&s, a)) {
-		how = session_options(&s, args_value(a, OPT_FORMAT));
-		how.nobacking = nobacking;
-		if (source_open(&source, a->operands[0], &how))
-			status = work(a, &source);
+		options = session_options(&s, args_value(a, OPT_FORMAT));
+		options.nobacking = how & SOURCE_ALONE;
+		options.write = how & SOURCE_WRITE;
+		if (source_open(&source, a->operands[0], &options))
+			status = finish(&source, work(a, &source));
 		source_close(&source);
 	}
 	session_end(&s);

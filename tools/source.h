@@ -40,9 +40,12 @@ void source_close(struct source *source); /* one of zeroes is fine */
  * plain name or id.  False: it has been told why. */
 bool source_choose(struct source *source, const char *snapshot);
 
-/* For verbs of one image: checks the operands and --output, opens the image, without its parents if
- * nobacking, and lets work loose on it; the exit status. */
-int source_run(const struct args *a, bool nobacking,
+/* For verbs of one image: checks the operands and --output, opens the image, and lets work loose on
+ * it; the exit status. */
+#define SOURCE_ALONE 1u /* without its parents */
+#define SOURCE_WRITE 2u /* to be written; what was is durable on return */
+
+int source_run(const struct args *a, unsigned how,
 	int (*work)(const struct args *a, struct source *source));
 
 #endif

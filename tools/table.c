@@ -39,6 +39,13 @@
 	{OPT_HELP, 'h', "help", VALUE_NONE, NULL, "this text"}, \
 	{OPT_END, 0, NULL, VALUE_NONE, NULL, NULL}
 
+static const struct option_row check_options[] = {
+	FORMAT("IMAGE"), OUTPUT,
+	{OPT_REPAIR, 'r', "repair", VALUE_REPAIR, "WHAT",
+		"mend leaks, or all that is wrong"},
+	QUIET, OPENING, END
+};
+
 static const struct option_row compare_options[] = {
 	FORMAT("IMAGE1"),
 	{OPT_FORMAT2, 'F', "second-format", VALUE_FORMAT, "FMT", "the format of IMAGE2"},
@@ -52,6 +59,14 @@ static const struct option_row convert_options[] = {
 	{OPT_OUTPUT_FORMAT, 'O', "output-format", VALUE_FORMAT, "FMT",
 		"the format of OUTPUT (raw)"},
 	SNAPSHOT("convert"),
+	{OPT_OPTIONS, 'o', "options", VALUE_TEXT, "OPTIONS",
+		"how to make it: NAME=VALUE,...; help tells of them"},
+	{OPT_BACKING, 'B', "backing", VALUE_FILE, "FILE",
+		"what OUTPUT shall be based on; it gets what differs"},
+	{OPT_BACKING_FORMAT, 'F', "backing-format", VALUE_FORMAT, "FMT",
+		"the format of that, which is recorded"},
+	{OPT_CACHE, 't', "cache", VALUE_CACHE, "MODE",
+		"unsafe (default), or another: sync OUTPUT"},
 	{OPT_NO_CREATE, 'n', "no-create", VALUE_NONE, NULL,
 		"write into OUTPUT, which is there and as large"},
 	{OPT_SPARSE, 'S', "sparse-size", VALUE_TEXT, "SIZE",
@@ -60,6 +75,18 @@ static const struct option_row convert_options[] = {
 	{OPT_UNORDERED, 'W', "out-of-order", VALUE_NONE, NULL,
 		"write in any order, which is done anyway"},
 	PROGRESS, QUIET, OPENING, END
+};
+
+static const struct option_row create_options[] = {
+	{OPT_FORMAT, 'f', "format", VALUE_FORMAT, "FMT", "the format of IMAGE (raw)"},
+	{OPT_OPTIONS, 'o', "options", VALUE_TEXT, "OPTIONS",
+		"how to make it: NAME=VALUE,...; help tells of them"},
+	{OPT_BACKING, 'b', "backing", VALUE_FILE, "FILE", "what it shall be based on"},
+	{OPT_BACKING_FORMAT, 'F', "backing-format", VALUE_FORMAT, "FMT",
+		"the format of that, which is recorded"},
+	{OPT_UNSAFE, 'u', "unsafe", VALUE_NONE, NULL, "do not look at the backing file"},
+	{OPT_FORCE, 0, "force", VALUE_NONE, NULL, "replace IMAGE if it is there"},
+	QUIET, OPENING, END
 };
 
 static const struct option_row info_options[] = {
@@ -104,6 +131,12 @@ static const struct option_row umount_options[] = {
 	END
 };
 
+static const struct option_row resize_options[] = {
+	FORMAT("IMAGE"),
+	{OPT_SHRINK, 0, "shrink", VALUE_NONE, NULL, "it may lose what is at its end"},
+	QUIET, OPENING, END
+};
+
 static const struct option_row snapshot_options[] = {
 	FORMAT("IMAGE"), OUTPUT,
 	{OPT_LIST, 'l', "list", VALUE_NONE, NULL, "list the snapshots (default)"},
@@ -111,10 +144,14 @@ static const struct option_row snapshot_options[] = {
 };
 
 const struct verb verbs[] = {
+	{"check", "IMAGE", "look for damage in an image, and mend it",
+		check_options, run_check},
 	{"compare", "IMAGE1 IMAGE2", "compare the disks of two images",
 		compare_options, run_compare},
 	{"convert", "IMAGE... OUTPUT", "copy disks into an image of another format",
 		convert_options, run_convert},
+	{"create", "IMAGE [SIZE]", "make a new, empty image",
+		create_options, run_create},
 	{"info", "IMAGE", "tell what an image is",
 		info_options, run_info},
 	{"list", "", "tell what of images is mounted where",
@@ -125,6 +162,8 @@ const struct verb verbs[] = {
 		measure_options, run_measure},
 	{"mount", "IMAGE [PARTITION] DIR", "mount a file system of a guest",
 		mount_options, run_mount},
+	{"resize", "IMAGE [+|-]SIZE", "change the size of a disk",
+		resize_options, run_resize},
 	{"snapshot", "IMAGE", "list the internal snapshots of an image",
 		snapshot_options, run_snapshot},
 	{"umount", "DIR", "unmount it, and wait until the image is released",

@@ -12,7 +12,12 @@
 enum option_key {
 	OPT_END,
 	OPT_ALLOW,
+	OPT_BACKING,
 	OPT_BACKING_CHAIN,
+	OPT_BACKING_FORMAT,
+	OPT_CACHE,
+	OPT_COMPRESS,
+	OPT_FORCE,
 	OPT_FORMAT,  /* of the image, or of the first one */
 	OPT_FORMAT2, /* of the second one */
 	OPT_HELP,
@@ -28,7 +33,9 @@ enum option_key {
 	OPT_PROGRESS,
 	OPT_QUIET,
 	OPT_RW,
+	OPT_REPAIR,
 	OPT_SEARCH,
+	OPT_SHRINK,
 	OPT_SHARE,
 	OPT_SIZE,
 	OPT_SNAPSHOT,
@@ -38,6 +45,7 @@ enum option_key {
 	OPT_THREADS,
 	OPT_TREE,
 	OPT_UNORDERED,
+	OPT_UNSAFE,
 	OPT_COUNT,
 };
 
@@ -48,7 +56,9 @@ enum value_kind {
 	VALUE_FILE,
 	VALUE_DIR,
 	VALUE_FORMAT,
+	VALUE_CACHE,  /* qemu-img's modes */
 	VALUE_OUTPUT, /* human, json */
+	VALUE_REPAIR, /* leaks, all */
 	VALUE_SVG,    /* a file, and the value may be left out */
 };
 

@@ -1,0 +1,69 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* create.c - new, empty images. */
+#include "create.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+
+#include "args.h"
+#include "err.h"
+#include "format.h"
+#include "maker.h"
+#include "report.h"
+#include "run.h"
+#include "source.h"
+
+static const struct format *find_format(const struct args *a)
+{
+	const char *name = args_value(a, OPT_FORMAT);
+	const struct format *f = format_find(name ? name : "raw");
+
+	if (!f)
+		report("Unknown file format '%s'", name);
+	return f;
+}
+
+/* Nothing is lost with a file that is empty. */
+static bool is_empty(const char *name)
+{
+	struct stat st;
+
+	return stat(name, &st) == 0 && S_ISREG(st.st_mode) && st.st_size == 0;
+}
+
+static int make(const struct args *a, struct maker *m, const char *name)
+{
+	struct err e = ERR_INIT;
+
+	m->request.replace = args_has(a, OPT_FORCE) || is_empty(name);
+	if (image_create(m->format, name, &m->request, &e) == 0) {
+		if (!args_has(a, OPT_QUIET))
+			maker_tell(m, name);
+		return EXIT_SUCCESS;
+	}
+	if (e.code == EEXIST)
+		err_hint(&e, "--force replaces it, and what is in it");
+	return report_about(name, &e);
+}
+
+int run_create(const struct args *a)
+{
+	const struct format *f = find_format(a);
+	struct session s;
+	struct maker m = {0};
+	int status = EXIT_FAILURE;
+
+	if (!f)
+		return EXIT_FAILURE;
+	if (session_begin(&s, a) && maker_begin(&m, &s, f, &status)) {
+		if (a->n != 1 && a->n != 2)
+			status = args_misused("Expecting image file name");
+		else if (maker_size(&m, a->operands[0], a->n == 2 ? a->operands[1] : NULL))
+			status = make(a, &m, a->operands[0]);
+	}
+	maker_end(&m);
+	session_end(&s);
+	return status;
+}
