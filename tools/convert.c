@@ -13,6 +13,7 @@
 #include "err.h"
 #include "format.h"
 #include "io.h"
+#include "laid.h"
 #include "maker.h"
 #include "progress.h"
 #include "report.h"
@@ -28,14 +29,17 @@
 
 struct converting {
 	const struct args *args;
-	const struct format *format;
-	const char *name; /* of the output */
+	const struct format *format; /* that the output is made as and written through */
+	const char *name;            /* of the output */
 	struct source *sources;
 	size_t n;
 	uint64_t size;   /* of all together */
 	uint64_t sparse; /* how many zeroes become a hole; 0: none */
 	unsigned threads;
 	struct maker maker;
+	const struct layout
+		*layout; /* the output is the disk laid out; NULL: an image made empty */
+	struct laid laid;
 	struct source out;
 	struct progress progress;
 	uint64_t base;            /* where the disk that is being copied begins in the output */
@@ -155,7 +159,7 @@ static int copy_all(struct converting *c, struct err *e)
 	progress_begin(&c->progress,
 		args_has(c->args, OPT_PROGRESS) && !args_has(c->args, OPT_QUIET), c->size);
 	for (size_t i = 0; r == 0 && i < c->n; i++) {
-		c->disk = c->sources[i].state->view;
+		c->disk = c->layout ? c->laid.file : c->sources[i].state->view;
 		r = copy_disk(c, e);
 		c->base += c->disk->size;
 	}
@@ -224,6 +228,27 @@ static bool make_output(struct converting *c)
 	return false;
 }
 
+/* Files that are laid out are written as what they are: raw bytes. */
+static bool lay_out(struct converting *c)
+{
+	struct err e = ERR_INIT;
+
+	if (!c->layout)
+		return true;
+	if (c->n > 1) {
+		report("several images are only joined in a format that can be written to");
+		return false;
+	}
+	if (laid_begin(&c->laid, c->layout, &c->sources[0], c->name, &e) < 0) {
+		report_about(c->name, &e);
+		return false;
+	}
+	c->format = format_find("raw");
+	c->maker.request.options = NULL;
+	c->size = c->laid.file->size;
+	return true;
+}
+
 static int write_output(struct converting *c, const struct session *s)
 {
 	bool was_there = access(c->name, F_OK) == 0;
@@ -232,7 +257,7 @@ static int write_output(struct converting *c, const struct session *s)
 
 	if (is_a_source(c))
 		return report("%s: it is one of the files that are read", c->name);
-	if (!make_output(c))
+	if (!lay_out(c) || !make_output(c))
 		return EXIT_FAILURE;
 	if (open_output(c, s)) {
 		r = copy_all(c, &e);
@@ -285,11 +310,21 @@ static bool check_format(struct converting *c)
 	c->format = format_find(name ? name : "raw");
 	if (!c->format)
 		report("Unknown file format '%s'", name);
-	else if (!c->format->create && !args_has(c->args, OPT_NO_CREATE))
-		report("Format driver '%s' does not support image creation", c->format->name);
-	else
+	return c->format != NULL;
+}
+
+/* What can be made empty and be written is; of the rest, what can be laid out. */
+static bool choose_way(struct converting *c)
+{
+	const struct create_request *r = &c->maker.request;
+
+	if (c->format->create || args_has(c->args, OPT_NO_CREATE))
 		return true;
-	return false;
+	c->layout = r->backing ? NULL : laid_choose(c->format, &c->maker.words);
+	if (!c->layout)
+		report("Format driver '%s' does not support image creation%s", c->format->name,
+			c->format->layouts ? " with these options" : "");
+	return c->layout != NULL;
 }
 
 static int convert(struct converting *c)
@@ -300,10 +335,11 @@ static int convert(struct converting *c)
 	if (session_begin(&s, c->args) && maker_begin(&c->maker, &s, c->format, &status)) {
 		if (c->n == 0)
 			status = report("Must specify image file name");
-		else if (open_sources(c, &s))
+		else if (choose_way(c) && open_sources(c, &s))
 			status = write_output(c, &s);
 	}
 	maker_end(&c->maker);
+	laid_end(&c->laid);
 	for (size_t i = 0; i < c->n; i++)
 		source_close(&c->sources[i]);
 	session_end(&s);

@@ -1,0 +1,189 @@
+#!/usr/bin/env bash
+# SPDX-License-Identifier: LGPL-2.1-or-later
+# vdisk's verbs that write, with qemu-img as their referee: create, convert, resize, check; and the
+# command lines that tutorials teach, with vdisk in the place of qemu-img.
+. "${0%/*}/functions.sh"
+requires qemu-img qemu-io jq
+
+fails() { # PATTERN ARGUMENT...: with status 1
+	local pattern=$1
+	shift
+	"$VDISK" "$@" >out 2>err
+	[ $? = 1 ] || return 1
+	cat err >&2
+	grep -qE -e "$pattern" err
+}
+says() { # LINE ARGUMENT...: that alone
+	local line=$1
+	shift
+	[ "$("$VDISK" "$@")" = "$line" ]
+}
+some_data disk.raw 6M
+
+# create
+
+check "create raw" says "Formatting 'a.img', fmt=raw size=10737418240" create -f raw a.img 10G
+check "has its size, and takes no room" [ "$(stat -c '%s %b' a.img)" = "10737418240 0" ]
+check "raw is the default" says "Formatting 'b.img', fmt=raw size=1572864" create b.img 1.5M
+check "quietly" says "" create -q c.img 1M
+check "size as a word" says "Formatting 'd.img', fmt=raw size=4096" create -o size=4k d.img
+for p in falloc full; do
+	check "preallocation=$p" "$VDISK" create -q -o preallocation=$p $p.img 1M
+	check "has its room" [ "$(stat -c '%s %b' $p.img)" = "1048576 2048" ]
+done
+cp disk.raw kept.raw
+check "an image that is there is kept" fails "File exists" create kept.raw 1M
+check "as it is" cmp disk.raw kept.raw
+check "--force replaces it" "$VDISK" create -q --force kept.raw 1M
+check "with an empty one" [ "$(stat -c '%s %b' kept.raw)" = "1048576 0" ]
+: >empty.raw
+check "an empty file is no image" "$VDISK" create -q empty.raw 1M
+check "no size" fails "needs a size" create none.img
+check "a wrong size" fails "Invalid image size" create none.img 1X
+check "a negative size" fails "Invalid image size" create none.img -1M
+check "no name" fails "Expecting image file name" create
+check "an unknown format" fails "Unknown file format 'frob'" create -f frob none.img 1M
+check "an unknown word" fails "frob" create -o frob=1 none.img 1M
+check "a wrong value" fails "preallocation" create -o preallocation=some none.img 1M
+check "a raw image has no parent" fails "without a backing file" create -b disk.raw -F raw none.img
+check "no directory" fails "No such file" create no/where.img 1M
+check "nothing was made" [ ! -e none.img ]
+check "create -o help" eval '"$VDISK" create -o help | grep -q "^  preallocation=<str>"'
+
+# A disk that somebody reads is neither replaced nor resized nor converted into.
+
+cp disk.raw busy.raw
+mount_image busy.raw mnt -o format=raw
+check "a busy image is not replaced" fails "in use" create --force busy.raw 1M
+check "nor resized" fails "in use" resize -f raw busy.raw 1M --shrink
+check "nor converted into" fails "in use" convert disk.raw busy.raw
+check "it is as it was" cmp disk.raw busy.raw
+unmount mnt
+
+# resize
+
+cp disk.raw r.raw
+check "grow" says "Image resized." resize -f raw r.raw +2M
+check "to" [ "$(stat -c %s r.raw)" = 8388608 ]
+check "with what it had" cmp -n 6291456 disk.raw r.raw
+check "shrinking needs a word" fails "shrink" resize -f raw r.raw -3M
+check "and is not done without it" [ "$(stat -c %s r.raw)" = 8388608 ]
+check "shrink" says "" resize -q -f raw --shrink r.raw -3M
+check "down to" [ "$(stat -c %s r.raw)" = 5242880 ]
+check "to a size" says "Image resized." resize -f raw r.raw 6M
+check "below nothing" fails "must be positive" resize -f raw --shrink r.raw -7M
+check "to no size" fails "Invalid size" resize -f raw r.raw much
+check "no size at all" fails "Expecting image file name and size" resize r.raw
+
+# convert to all that can be made.
+
+qemu-img create -q -f qcow2 -b disk.raw -F raw over.qcow2 8M
+qemu-io -f qcow2 -c 'write -P 6 2M 64k' -c 'write -z 1M 128k' -c 'write -P 9 7M 4k' over.qcow2 >/dev/null
+qemu-img convert -q -O raw over.qcow2 over.raw
+while read -r format options; do
+	for source in disk.raw over.qcow2; do
+		ref=${source%.*}.raw
+		rm -f made
+		check "convert $source to $format $options" \
+			"$VDISK" convert -O "$format" ${options:+-o "$options"} "$source" made
+		check "$source to $format $options is the same disk" qemu-img compare -q -f raw -F "$format" "$ref" made
+		qemu-img check -q -f "$format" made 2>/dev/null
+		status=$?
+		check "$source to $format $options has no damage" [ $status = 0 -o $status = 63 ]
+	done
+done <<'END'
+raw
+qcow2
+vmdk
+vmdk subformat=streamOptimized
+vdi
+vpc
+vhdx
+END
+check "convert with a parent for raw" fails "without a backing file" convert -B disk.raw -F raw over.qcow2 no.raw
+check "convert with an unknown word" fails . convert -O qcow2 -o frob=1 disk.raw no.raw
+check "convert to what only is read" fails "does not support image creation" convert -O bochs disk.raw no.raw
+check "nothing was made of it" [ ! -e no.raw ]
+if losetup -f >/dev/null 2>&1 && is_root; then
+	noise 5 8388608 >device.raw
+	truncate -s 8M device.raw
+	loop=$(losetup -f --show device.raw)
+	check "convert onto a device" "$VDISK" convert over.qcow2 "$loop"
+	check "zeroes are written over" cmp over.raw "$loop"
+	check "a device too small" fails "only|smaller" convert a.img "$loop"
+	losetup -d "$loop"
+fi
+for t in unsafe writeback none; do
+	check "convert -t $t" eval '"$VDISK" convert -t $t over.qcow2 t.raw && cmp over.raw t.raw'
+done
+
+# check, on images with planted damage.
+
+checks_alike() { # IMAGE: the counts and the status of qemu-img
+	local f=$1 keys='{corruptions, leaks, "check-errors", "total-clusters", "allocated-clusters",
+		"fragmented-clusters", "compressed-clusters", "image-end-offset"}'
+	"$VDISK" check --output=json "$f" >ours 2>ours.err
+	echo $? >ours.status
+	qemu-img check --output=json "$f" >theirs 2>theirs.err
+	echo $? >theirs.status
+	cat ours.err
+	diff ours.status theirs.status && diff <(jq -S "$keys" ours) <(jq -S "$keys" theirs) || return 1
+	diff <("$VDISK" check "$f" 2>/dev/null) <(qemu-img check "$f" 2>/dev/null)
+}
+poke() { # FILE POSITION BYTES...
+	printf '%b' "$3" | dd of="$1" bs=1 seek=$(($2)) conv=notrunc status=none
+}
+qemu-img convert -q -f raw -O qcow2 disk.raw good.qcow2
+qemu-img convert -q -c -f raw -O qcow2 disk.raw packed.qcow2
+qemu-img convert -q -f raw -O qcow2 -o compat=0.10 disk.raw old.qcow2
+for f in good packed old over; do
+	check "check $f.qcow2" checks_alike $f.qcow2
+done
+refblock=$(qemu-io -f raw -r -c 'read -v 65536 8' good.qcow2 | awk '/^00010000/ { print "0x" $2 $3 $4 $5 $6 $7 $8 $9 }')
+cp good.qcow2 leak.qcow2
+poke leak.qcow2 $((refblock + 2 * 100)) '\0\1'
+check "a leak" checks_alike leak.qcow2
+cp good.qcow2 low.qcow2
+poke low.qcow2 $((refblock + 2 * 5)) '\0\0'
+check "a count too low" checks_alike low.qcow2
+cp good.qcow2 high.qcow2
+poke high.qcow2 $((refblock + 2 * 5)) '\0\7'
+check "a count too high" checks_alike high.qcow2
+check "check finds nothing to check in raw" eval '"$VDISK" check disk.raw; [ $? = 63 ]'
+check "check quietly" says "" check -q good.qcow2
+check "check of nothing" fails "No such file" check missing.qcow2
+check "check -r with another word" fails "leaks, all" check -r some good.qcow2
+
+# Tutorials.
+
+t() { # STATUS EXPECTED-PATTERN LINE...: both programs end so, and what ours says matches
+	local status=$1 pattern=$2 got
+	shift 2
+	rm -rf tutorial
+	cp -r before tutorial
+	got=$(cd tutorial && "$VDISK" "$@" 2>&1)
+	local ours=$?
+	(cd before && qemu-img "$@" >/dev/null 2>&1)
+	local theirs=$?
+	echo "$got (status $ours, theirs $theirs)"
+	[ $ours = "$status" ] && [ $theirs = "$status" ] && grep -qE -e "$pattern" <<<"$got"
+}
+mkdir before
+check "qemu-img create -f raw" t 0 "^Formatting 'ubuntu.img', fmt=raw size=10737418240" create -f raw ubuntu.img 10G
+check "qemu-img info ubuntu.img" t 0 '^virtual size: 10 GiB \(10737418240 bytes\)' info ubuntu.img
+check "qemu-img check ubuntu.img" t 63 'This image format does not support checks' check ubuntu.img
+cp disk.raw before/source.img
+for f in vmdk qcow2 vdi; do
+	qemu-img convert -q -f raw -O $f disk.raw before/source.$f
+	check "qemu-img info source.$f" t 0 "^file format: $f" info source.$f
+	check "qemu-img convert -f $f -O raw" t 0 '^$' convert -f $f -O raw source.$f target.img
+	rm -f before/target.img
+done
+check "qemu-img convert -O qcow2" t 0 '^$' convert -O qcow2 source.vmdk target.qcow2
+check "qemu-img convert -f vmdk -O qcow2" t 0 '^$' convert -f vmdk -O qcow2 source.vmdk target.qcow2
+check "qemu-img convert -f raw -O vdi" t 0 '^$' convert -f raw -O vdi source.img target.vdi
+check "qemu-img convert -f vdi -O qcow2" t 0 '^$' convert -f vdi -O qcow2 source.vdi target.qcow2
+check "qemu-img check" t 0 '^No errors were found on the image.' check source.qcow2
+check "and says where the image ends" t 0 '^Image end offset: [0-9]+$' check source.qcow2
+qemu-img snapshot -c ubuntu_fresh before/source.qcow2
+check "qemu-img snapshot -l" t 0 '^1 +ubuntu_fresh +0 B ' snapshot -l source.qcow2
