@@ -163,6 +163,7 @@ int source_run(const struct args *a, unsigned how,
 		options = session_options(&s, args_value(a, OPT_FORMAT));
 		options.nobacking = how & SOURCE_ALONE;
 		options.write = how & SOURCE_WRITE;
+		options.repair = how & SOURCE_REPAIR;
 		if (source_open(&source, a->operands[0], &options))
 			status = finish(&source, work(a, &source));
 		source_close(&source);

@@ -42,8 +42,9 @@ bool source_choose(struct source *source, const char *snapshot);
 
 /* For verbs of one image: checks the operands and --output, opens the image, and lets work loose on
  * it; the exit status. */
-#define SOURCE_ALONE 1u /* without its parents */
-#define SOURCE_WRITE 2u /* to be written; what was is durable on return */
+#define SOURCE_ALONE  1u /* without its parents */
+#define SOURCE_WRITE  2u /* to be written; what was is durable on return */
+#define SOURCE_REPAIR 4u /* for image_check */
 
 int source_run(const struct args *a, unsigned how,
 	int (*work)(const struct args *a, struct source *source));
