@@ -20,19 +20,25 @@
 
 static const unsigned char zeroes[64u << 10];
 
-/* What a write is about: off in the view that the caller has, which is a part of the view that
- * takes it. */
-static struct view *go_through(struct view *v, uint64_t *off, uint64_t len)
+struct view *view_base(struct view *v, uint64_t *start)
 {
 	struct err ignored;
 	struct extent x;
 
+	*start = 0;
 	while (v->through) {
-		view_map(v, *off, len, &x, &ignored);
-		*off = x.pos;
+		view_map(v, 0, 1, &x, &ignored);
+		*start += x.pos;
 		v = v->below;
 	}
 	return v;
+}
+
+bool view_is_writable(const struct view *v)
+{
+	while (v->through)
+		v = v->below;
+	return v->writer && v->write;
 }
 
 /* The units that [off, off+len) touches. */
@@ -235,10 +241,12 @@ static int check_range(const struct view *v, uint64_t off, uint64_t len, struct 
 static int change_inside(struct view *v, const void *buf, uint64_t len, uint64_t off, struct err *e)
 {
 	int r = check_range(v, off, len, e);
+	uint64_t start;
 
 	if (r < 0 || len == 0)
 		return r;
-	v = go_through(v, &off, len);
+	v = view_base(v, &start);
+	off += start;
 	/* A partition stays as long as it was when its disk became shorter. */
 	r = check_range(v, off, len, e);
 	if (r == 0 && !v->write)

@@ -131,8 +131,11 @@ static int settle(struct writer *w, struct err *e)
 int writer_flush(struct writer *w, struct err *e)
 {
 	bool room;
-	int r = flush(w, &room, e);
+	int r;
 
+	if (!w->begun)
+		return 0;
+	r = flush(w, &room, e);
 	return r == 0 && room ? settle(w, e) : r;
 }
 

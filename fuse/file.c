@@ -23,6 +23,10 @@ static int open_pinned(struct file *file, struct node *node, const struct image 
 	}
 	if (file->text)
 		file->len = strlen(file->text);
+	if (ret == 0 && file->view)
+		file->base = view_base(file->view, &file->start);
+	if (ret == 0 && file->writes && !(node_is_live(node) && file->view))
+		ret = -EROFS;
 	return ret;
 }
 
@@ -43,7 +47,7 @@ static int open_into(struct file *file, struct node *node)
 	return ret;
 }
 
-int file_open(struct node *node, struct file **out)
+int file_open(struct node *node, bool writes, struct file **out)
 {
 	struct file *file;
 	int ret;
@@ -54,6 +58,7 @@ int file_open(struct node *node, struct file **out)
 	if (!file)
 		return -ENOMEM;
 	atomic_init(&file->refs, 1);
+	file->writes = writes;
 	ret = open_into(file, node);
 	if (ret < 0) {
 		free(file);

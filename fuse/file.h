@@ -4,6 +4,7 @@
 #define VDISK_FILE_H
 
 #include <stdatomic.h>
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -14,13 +15,21 @@ struct view;
 struct file {
 	atomic_uint refs;
 	struct node *node;       /* held */
-	const struct view *view; /* of a pinned image; NULL: it is text */
-	size_t len;              /* of the text */
-	char *text;              /* owned */
+	struct view *view;       /* of a pinned image; NULL: it is text */
+	const struct view *base; /* the disk that it is a part of, from start on */
+	uint64_t start;
+	bool writes; /* it was opened to be written */
+	size_t len;  /* of the text */
+	char *text;  /* owned */
+
+	/* share.c's: */
+	struct file *next, **link;
+	uint64_t stale_start, stale_end; /* to be forgotten by the kernel; nothing: both 0 */
 };
 
-/* -ESTALE: the node is gone, what it was may be found by its name again. */
-int file_open(struct node *node, struct file **file);
+/* -ESTALE: the node is gone, what it was may be found by its name again.  -EROFS: it cannot be
+ * written. */
+int file_open(struct node *node, bool writes, struct file **file);
 
 /* Counted, since the release may be at work before the thread that answered the last read is back
  * from its system call. */

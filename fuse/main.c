@@ -22,9 +22,11 @@
 #include "attend.h"
 #include "cache.h"
 #include "codec.h"
+#include "cow.h"
 #include "crypt.h"
 #include "encoding.h"
 #include "err.h"
+#include "flusher.h"
 #include "image.h"
 #include "log.h"
 #include "mount.h"
@@ -55,6 +57,8 @@ struct daemon {
 	struct fuse_session *session;
 	struct notify notify;
 	struct attend attend;
+	struct flusher flusher;
+	struct cow cow;
 };
 
 static int report(const struct err *e)
@@ -144,8 +148,12 @@ static int prepare_opening(struct daemon *d, struct err *e)
 
 static int open_image(struct daemon *d, struct err *e)
 {
-	int ret = image_open(d->options.image, &d->how, &d->image, e);
+	const struct options *o = &d->options;
+	int ret;
 
+	d->how.write = o->writable && !o->cow;
+	ret = o->cow ? cow_open(&d->cow, o->image, o->cow_file, &d->how, &d->image, e)
+		     : image_open(o->image, &d->how, &d->image, e);
 	wipe_secrets(d);
 	return ret;
 }
@@ -180,6 +188,8 @@ static int show_image(struct daemon *d, struct err *e)
 	source = source_of(d->image, state, e);
 	if (source)
 		d->server.tree = tree_new(source, &d->log, e);
+	if (d->server.tree && d->server.writable)
+		tree_make_writable(d->server.tree);
 	return d->server.tree ? 0 : -e->code;
 }
 
@@ -260,6 +270,9 @@ static int show_directory(struct daemon *d, struct err *e)
 {
 	struct shown_dir shown;
 
+	if (d->options.writable)
+		return err_set(e, ENOTSUP, "%s: a directory cannot be written to; name an image",
+			d->options.image);
 	make_absolute(&d->options.allow);
 	make_absolute(&d->options.search);
 	allow_many_files();
@@ -297,6 +310,8 @@ static int open_server(struct daemon *d, struct err *e)
 	d->server.gid = getgid();
 	d->server.for_all = d->options.allow_other;
 	d->server.max_read = d->options.max_read;
+	d->server.writable = d->options.writable;
+	share_init(&d->server.share);
 	return is_directory_of_images(d->options.image) ? show_directory(d, e) : show_image(d, e);
 }
 
@@ -329,6 +344,7 @@ static void take_down(struct daemon *d, bool unmounted)
 	encodings_free(d->encodings);
 	wipe_secrets(d);
 	image_close(d->image);
+	cow_free(&d->cow);
 	codec_free(d->how.codec);
 	cache_free(d->how.cache);
 	free(d->readable);
@@ -378,13 +394,19 @@ static int lock_in(struct daemon *d, struct err *e)
 
 static int start_threads(struct daemon *d, struct err *e)
 {
-	int ret = notify_start(&d->notify, d->session, d->server.tree, e);
+	struct server *server = &d->server;
+	int ret = notify_start(&d->notify, d->session, server->tree, &server->share, e);
 
-	if (ret < 0 || !d->watch)
+	if (ret < 0)
 		return ret;
-	ret = watch_start(d->watch, d->server.tree, e);
+	if (d->watch)
+		ret = watch_start(d->watch, server->tree, e);
+	else if (server->writable)
+		ret = flusher_start(&d->flusher, d->image->states[0].view, &d->log, e);
 	if (ret < 0)
 		notify_end(&d->notify);
+	else if (server->writable)
+		server->flusher = &d->flusher;
 	return ret;
 }
 
@@ -392,7 +414,21 @@ static void end_threads(struct daemon *d)
 {
 	if (d->watch)
 		watch_end(d->watch);
+	if (d->server.flusher)
+		flusher_end(d->server.flusher);
 	notify_end(&d->notify);
+}
+
+/* What was written is durable, and the image as others expect it, before the mount is said to be
+ * gone. */
+static int finish_image(struct daemon *d)
+{
+	struct err e = ERR_INIT;
+
+	if (!d->image || image_finish(d->image, &e) == 0)
+		return 0;
+	log_error(&d->log, "%s", e.text);
+	return -1;
 }
 
 /* The end of the mount: *unmounted, or a signal, or an error. */
@@ -411,7 +447,7 @@ static int serve(struct daemon *d, bool *unmounted)
 	ret = mount_serve(d->session, d->options.threads);
 	end_threads(d);
 	*unmounted = ret == 0;
-	return ret < 0 ? -1 : 0;
+	return finish_image(d) < 0 || ret < 0 ? -1 : 0;
 }
 
 static int mount_and_serve(struct daemon *d)

@@ -14,6 +14,7 @@
 #include "ops.h"
 #include "options.h"
 #include "refuse.h"
+#include "write.h"
 
 int mount_check(const char *mountpoint, char **path, struct err *e)
 {
@@ -58,9 +59,9 @@ static int add_mount_options(struct fuse_args *args, const struct options *o)
 
 	if (source && asprintf(&fsname, "fsname=%s", source) >= 0 &&
 		asprintf(&words,
-			"ro,nosuid,nodev,noexec,noatime,default_permissions,subtype=vdiskfs,"
+			"%s,nosuid,nodev,noexec,noatime,default_permissions,subtype=vdiskfs,"
 			"max_read=%u",
-			o->max_read) >= 0 &&
+			o->writable ? "rw" : "ro", o->max_read) >= 0 &&
 		fuse_opt_add_opt_escaped(&words, fsname) == 0 &&
 		fuse_opt_insert_arg(args, 1, words) == 0)
 		ret = fuse_opt_insert_arg(args, 1, "-o");
@@ -85,6 +86,8 @@ static struct fuse_session *session_new(
 		err_nomem(e);
 	} else {
 		refuse_changes(&ops);
+		if (server->writable)
+			write_changes(&ops);
 		se = fuse_session_new(&args, &ops, sizeof ops, server);
 	}
 	fuse_opt_free_args(&args);

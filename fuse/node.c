@@ -4,6 +4,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 
 #include "bytes.h"
 #include "err.h"
@@ -16,6 +17,21 @@
 #include "view.h"
 
 #define ROOT_INO 1
+#define NSEC     INT64_C(1000000000)
+
+void tree_make_writable(struct tree *tree)
+{
+	tree->writable = true;
+}
+
+void tree_changed(struct tree *tree)
+{
+	struct timespec now;
+
+	clock_gettime(CLOCK_REALTIME_COARSE, &now);
+	atomic_fetch_add(&tree->changes, 1);
+	atomic_store(&tree->wrote_at, now.tv_sec * NSEC + now.tv_nsec);
+}
 
 /* FNV-1a over the path: the same number at every mount of the same image. */
 static uint64_t path_hash(uint64_t parent, const char *name)
@@ -109,12 +125,18 @@ bool node_is_same(const struct node *old, const struct node *new)
 	       (old->source == new->source && old->generation == new->generation);
 }
 
+bool node_is_live(const struct node *node)
+{
+	return node->tree->writable && node->home == node->tree->root;
+}
+
 mode_t node_mode(const struct node *node)
 {
 	switch (node->kind) {
 	case NODE_DISK:
-	case NODE_VMSTATE:
 	case NODE_PARTITION:
+		return S_IFREG | (node_is_live(node) ? 0600 : 0400);
+	case NODE_VMSTATE:
 	case NODE_INFO:
 	case NODE_ERROR:
 		return S_IFREG | 0400;
@@ -162,7 +184,7 @@ static int make_slice(void *arg, struct view **view, struct err *e)
 	return *view ? 0 : -e->code;
 }
 
-int node_view(struct node *node, const struct image *img, const struct view **view, struct err *e)
+int node_view(struct node *node, const struct image *img, struct view **view, struct err *e)
 {
 	const struct state *state;
 	struct slice slice;
@@ -218,23 +240,32 @@ static int measure_text(const struct node *node, const struct image *img, uint64
 	return 0;
 }
 
+/* How often that which a node shows has changed. */
+static unsigned changes_of(const struct node *node)
+{
+	return node_is_live(node) ? atomic_load(&node->tree->changes) : 0;
+}
+
 /* Two threads that ask at the same time both count, and find the same. */
 static int measure_pinned(struct node *node, const struct image *img, struct measure *m)
 {
-	const struct view *view;
+	unsigned changes = changes_of(node);
+	struct view *view;
 	struct err e = ERR_INIT;
 	int ret = node_view(node, img, &view, &e);
 
 	if (ret < 0)
 		return ret;
 	m->stored = atomic_load_explicit(&node->measured, memory_order_relaxed);
-	if (m->stored == UNMEASURED) {
+	if (m->stored == UNMEASURED || atomic_load(&node->measured_at) != changes) {
 		if (view)
 			m->stored = view_stored(view);
 		else
 			ret = measure_text(node, img, &m->stored);
-		if (ret == 0)
+		if (ret == 0) {
+			atomic_store(&node->measured_at, changes);
 			atomic_store_explicit(&node->measured, m->stored, memory_order_relaxed);
+		}
 	}
 	m->size = view ? view->size : m->stored;
 	return ret;
@@ -259,9 +290,12 @@ static int measure(struct node *node, struct measure *m)
 /* The times of what is in a directory of the host are those that are there. */
 struct timespec node_time(const struct node *node)
 {
+	int64_t wrote_at = node_is_live(node) ? atomic_load(&node->tree->wrote_at) : 0;
 	const char *path = NULL;
 	struct stat st;
 
+	if (wrote_at > 0)
+		return (struct timespec){wrote_at / NSEC, wrote_at % NSEC};
 	if (node->place.of && !node->place.shot)
 		path = node->place.entry->path;
 	else if (node->kind == NODE_FOLDER)
@@ -272,7 +306,8 @@ struct timespec node_time(const struct node *node)
 int node_is_measured(const struct node *node)
 {
 	return !S_ISREG(node_mode(node)) ||
-	       atomic_load_explicit(&node->measured, memory_order_relaxed) != UNMEASURED;
+	       (atomic_load_explicit(&node->measured, memory_order_relaxed) != UNMEASURED &&
+		       atomic_load(&node->measured_at) == changes_of(node));
 }
 
 int node_stat(struct node *node, struct stat *st)

@@ -10,6 +10,7 @@
 
 #include "err.h"
 #include "process.h"
+#include "share.h"
 #include "tree.h"
 
 #define PATIENCE 10 /* ms */
@@ -30,12 +31,20 @@ static void tell(void *arg, struct node *dir, const char *name)
 	fuse_lowlevel_notify_inval_entry(n->session, ino, name, strlen(name));
 }
 
+static void tell_stale(void *arg, struct node *node, uint64_t off, uint64_t len)
+{
+	const struct notify *n = arg;
+
+	fuse_lowlevel_notify_inval_inode(n->session, number_of(n, node), (off_t)off, (off_t)len);
+}
+
 static void *notify_loop(void *arg)
 {
 	struct notify *n = arg;
 
 	while (!atomic_load(&n->ending)) {
 		tree_tell(n->tree, tell, n);
+		share_tell(n->share, n->tree, tell_stale, n);
 		while (sem_wait(&n->changed) < 0 && errno == EINTR)
 			;
 	}
@@ -49,15 +58,18 @@ static void wake(void *arg)
 	sem_post(&n->changed);
 }
 
-int notify_start(struct notify *n, struct fuse_session *session, struct tree *tree, struct err *e)
+int notify_start(struct notify *n, struct fuse_session *session, struct tree *tree,
+	struct share *share, struct err *e)
 {
 	int code;
 
 	n->session = session;
 	n->tree = tree;
+	n->share = share;
 	atomic_init(&n->ending, false);
 	sem_init(&n->changed, 0, 0);
 	tree_on_change(tree, wake, n);
+	share_on_stale(share, wake, n);
 	code = process_thread(&n->thread, notify_loop, n);
 	return code == 0 ? 0 : err_set(e, code, "no thread: %s", strerror(code));
 }
@@ -91,5 +103,6 @@ void notify_end(struct notify *n)
 		pthread_join(n->thread, NULL);
 	free(buf.mem);
 	tree_on_change(n->tree, NULL, NULL);
+	share_on_stale(n->share, NULL, NULL);
 	sem_destroy(&n->changed);
 }

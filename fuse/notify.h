@@ -13,18 +13,21 @@
 
 struct err;
 struct fuse_session;
+struct share;
 struct tree;
 
 struct notify {
 	struct fuse_session *session;
 	struct tree *tree;
+	struct share *share;
 	sem_t changed;
 	atomic_bool ending;
 	pthread_t thread;
 };
 
 /* After the last fork. */
-int notify_start(struct notify *n, struct fuse_session *session, struct tree *tree, struct err *e);
+int notify_start(struct notify *n, struct fuse_session *session, struct tree *tree,
+	struct share *share, struct err *e);
 
 /* Once the session's loop has ended; only after notify_start has succeeded. */
 void notify_end(struct notify *n);

@@ -19,9 +19,11 @@
 #include "bytes.h"
 #include "err.h"
 #include "file.h"
+#include "flusher.h"
 #include "image.h"
 #include "tree.h"
 #include "view.h"
+#include "write.h"
 #include "xattr.h"
 
 #define KEEP_SECONDS 86400.0
@@ -31,7 +33,7 @@
 #define MAX_BACKGROUND       64
 #define CONGESTION_THRESHOLD 48
 
-static struct server *server_of(fuse_req_t req)
+struct server *server_of(fuse_req_t req)
 {
 	return fuse_req_userdata(req);
 }
@@ -41,7 +43,7 @@ static struct tree *tree_of(fuse_req_t req)
 	return server_of(req)->tree;
 }
 
-static struct node *node_of(fuse_req_t req, fuse_ino_t ino)
+struct node *node_of(fuse_req_t req, fuse_ino_t ino)
 {
 	return ino == FUSE_ROOT_ID ? tree_root(tree_of(req)) : (struct node *)ino;
 }
@@ -51,7 +53,7 @@ static fuse_ino_t id_of(const struct node *node)
 	return node->parent == node ? FUSE_ROOT_ID : (fuse_ino_t)node;
 }
 
-static int stat_of(fuse_req_t req, struct node *node, struct stat *st)
+int stat_of(fuse_req_t req, struct node *node, struct stat *st)
 {
 	const struct server *server = server_of(req);
 	int ret = node_stat(node, st);
@@ -61,6 +63,12 @@ static int stat_of(fuse_req_t req, struct node *node, struct stat *st)
 	if (server->for_all)
 		st->st_mode |= (st->st_mode & 0500) >> 3 | (st->st_mode & 0500) >> 6;
 	return ret;
+}
+
+/* Somebody may write through another name. */
+double attr_timeout(const struct node *node)
+{
+	return node_is_live(node) && S_ISREG(node_mode(node)) ? 0 : KEEP_SECONDS;
 }
 
 /* Asked for once, where it can be had. */
@@ -74,6 +82,8 @@ static void op_init(void *userdata, struct fuse_conn_info *conn)
 	const struct server *server = userdata;
 
 	conn->max_read = server->max_read;
+	if (server->writable)
+		conn->max_write = WRITE_MAX;
 	conn->max_background = MAX_BACKGROUND;
 	conn->congestion_threshold = CONGESTION_THRESHOLD;
 	/* Pages are dropped when we say so, which is never, and not when a time looks new. */
@@ -89,7 +99,7 @@ static int entry_of(fuse_req_t req, struct node *node, struct fuse_entry_param *
 {
 	*entry = (struct fuse_entry_param){
 		.ino = id_of(node),
-		.attr_timeout = KEEP_SECONDS,
+		.attr_timeout = attr_timeout(node),
 		.entry_timeout = KEEP_SECONDS,
 	};
 	return stat_of(req, node, &entry->attr);
@@ -139,13 +149,14 @@ static void op_forget_multi(fuse_req_t req, size_t count, struct fuse_forget_dat
 static void op_getattr(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
 {
 	struct stat st;
-	int ret = stat_of(req, node_of(req, ino), &st);
+	struct node *node = node_of(req, ino);
+	int ret = stat_of(req, node, &st);
 
 	(void)fi;
 	if (ret < 0)
 		fuse_reply_err(req, -ret);
 	else
-		fuse_reply_attr(req, &st, KEEP_SECONDS);
+		fuse_reply_attr(req, &st, attr_timeout(node));
 }
 
 static void op_readlink(fuse_req_t req, fuse_ino_t ino)
@@ -153,34 +164,57 @@ static void op_readlink(fuse_req_t req, fuse_ino_t ino)
 	fuse_reply_readlink(req, node_of(req, ino)->text);
 }
 
-static struct file *file_of(const struct fuse_file_info *fi)
+struct file *file_of(const struct fuse_file_info *fi)
 {
 	return (struct file *)(uintptr_t)fi->fh;
 }
 
+static void close_file(struct server *server, struct file *file)
+{
+	share_remove(&server->share, file);
+	file_unref(server->tree, file);
+}
+
 static void op_open(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
 {
+	struct server *server = server_of(req);
+	bool writes = (fi->flags & O_ACCMODE) != O_RDONLY || fi->flags & O_TRUNC;
 	struct file *file = NULL;
-	int ret = -EROFS;
+	int ret =
+		writes && !server->writable ? -EROFS : file_open(node_of(req, ino), writes, &file);
 
-	if ((fi->flags & O_ACCMODE) == O_RDONLY && !(fi->flags & O_TRUNC))
-		ret = file_open(node_of(req, ino), &file);
+	if (ret == 0 && fi->flags & O_TRUNC)
+		ret = write_empty(req, file);
 	if (ret < 0) {
+		if (file)
+			file_unref(server->tree, file);
 		fuse_reply_err(req, -ret);
 		return;
 	}
 	fi->fh = (uintptr_t)file;
-	fi->keep_cache = 1;
-	fi->noflush = 1;
+	fi->direct_io = share_add(&server->share, file);
+	fi->keep_cache = !file->base || !file->base->writer;
+	fi->noflush = !writes;
 	/* Not opened after all (the caller was interrupted): there will be no release. */
 	if (fuse_reply_open(req, fi) != 0)
-		file_unref(tree_of(req), file);
+		close_file(server, file);
 }
 
 static void op_release(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
 {
 	(void)ino;
-	file_unref(tree_of(req), file_of(fi));
+	close_file(server_of(req), file_of(fi));
+	fuse_reply_err(req, 0);
+}
+
+/* Whoever closes a file that was written may believe that it is safe soon. */
+static void op_flush(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
+{
+	struct server *server = server_of(req);
+
+	(void)ino;
+	if (file_of(fi)->writes && server->flusher)
+		flusher_hurry(server->flusher);
 	fuse_reply_err(req, 0);
 }
 
@@ -366,6 +400,7 @@ const struct fuse_lowlevel_ops server_ops = {
 	.open = op_open,
 	.read = op_read,
 	.release = op_release,
+	.flush = op_flush,
 	.lseek = op_lseek,
 	.opendir = op_opendir,
 	.releasedir = op_releasedir,

@@ -5,10 +5,15 @@
 
 #include <fuse_lowlevel.h>
 #include <stdbool.h>
+#include <sys/stat.h>
 #include <sys/types.h>
 
 #include "reply.h"
+#include "share.h"
 
+struct file;
+struct flusher;
+struct node;
 struct tree;
 
 /* The user data of the session. */
@@ -17,10 +22,22 @@ struct server {
 	struct reply reply;
 	uid_t uid; /* whom all files belong to */
 	gid_t gid;
-	bool for_all;      /* other users may read too */
-	unsigned max_read; /* as the mount was told */
+	bool for_all;  /* other users may read too */
+	bool writable; /* the image at the root is written */
+	struct share share;
+	struct flusher *flusher; /* NULL: nothing can change */
+	unsigned max_read;       /* as the mount was told */
 };
 
 extern const struct fuse_lowlevel_ops server_ops;
+
+/* For handlers. */
+struct server *server_of(fuse_req_t req);
+struct node *node_of(fuse_req_t req, fuse_ino_t ino);
+struct file *file_of(const struct fuse_file_info *fi);
+
+/* What stat(2) says of a node, and for how many seconds the kernel may believe it. */
+int stat_of(fuse_req_t req, struct node *node, struct stat *st);
+double attr_timeout(const struct node *node);
 
 #endif

@@ -27,7 +27,6 @@ enum {
 	KEY_PASSPHRASE,
 	KEY_DEBUG,
 	KEY_ALLOW_OTHER,
-	KEY_WRITABLE,
 };
 
 #define SET(word, member)                                                                          \
@@ -66,8 +65,10 @@ static const struct fuse_opt spec[] = {
 	VALUE("idle=%s", idle_word),
 	VALUE("max_read=%u", max_read),
 	SET("rw", rw),
-	FUSE_OPT_KEY("cow", KEY_WRITABLE),
-	FUSE_OPT_KEY("cow=", KEY_WRITABLE),
+	SET("ro", ro),
+	SET("writable", writable),
+	SET("cow", cow),
+	VALUE("cow=%s", cow_file),
 	/* mount(8) always says these two, one way or the other. */
 	SET("dev", mount_words),
 	SET("nodev", mount_words),
@@ -82,7 +83,6 @@ static const struct fuse_opt spec[] = {
 	PASS_ON("defcontext="),
 	PASS_ON("rootcontext="),
 	/* What holds anyway: nothing makes a mount less safe than it is. */
-	IGNORE("ro"),
 	IGNORE("exec"),
 	IGNORE("noexec"),
 	IGNORE("atime"),
@@ -147,7 +147,10 @@ static const char usage[] =
 	"    -o cache=SIZE          memory for tables and decoded clusters (32M)\n"
 	"    -o threads=N           worker threads, 1 to 64\n"
 	"    -o idle=SECONDS        of a directory: close images unused for so long (10)\n"
-	"    -o ro                  read-only, which every mount is\n"
+	"    -o ro                  read-only, as without any of these:\n"
+	"    -o rw                  write to the image (mount(8), fstab: -o writable)\n"
+	"    -o cow                 write to an overlay that is gone with the mount\n"
+	"    -o cow=FILE            write to FILE, a qcow2 overlay, made if it is not there\n"
 	"\n"
 	"    -o allow_other         other users may look too (needs user_allow_other\n"
 	"                           in /etc/fuse.conf); root too, for loop devices\n"
@@ -215,11 +218,6 @@ static int refuse_option(const char *arg)
 	return complain("unknown option \"%s\"; vdiskfs --help lists them", arg);
 }
 
-static int refuse_writing(const char *option)
-{
-	return complain("-o %s: writing is not supported, images are shown read-only", option);
-}
-
 /* 0: done with it, 1: libfuse shall see it, -1: complained. */
 static int take_option(void *data, const char *arg, int key, struct fuse_args *out)
 {
@@ -239,8 +237,6 @@ static int take_option(void *data, const char *arg, int key, struct fuse_args *o
 	case KEY_ALLOW_OTHER:
 		o->allow_other = 1;
 		return 1;
-	case KEY_WRITABLE:
-		return refuse_writing("cow");
 	case FUSE_OPT_KEY_NONOPT:
 		return take_name(o, arg);
 	default:
@@ -318,12 +314,26 @@ static int take_idle(struct options *o)
 	return 0;
 }
 
-/* "rw" is refused, since whoever writes it wants to write.  But mount(8) puts it into every line
- * that has no "ro", always together with words on devices and set-user-ID: there it means no more
- * than "by default", and a mount that failed for it could not be made without "ro" at all. */
-static int check_rw(const struct options *o)
+/* Whoever writes "rw" wants to write.  But mount(8) puts it into every line that has no "ro",
+ * always together with words on devices and set-user-ID: there it means no more than "by default",
+ * which is not to write; "writable" is the word for it. */
+static int take_writable(struct options *o)
 {
-	return o->rw && !o->mount_words ? refuse_writing("rw") : 0;
+	if (o->rw && !o->mount_words)
+		o->writable = 1;
+	if (o->cow_file)
+		o->cow = 1;
+	if (o->cow)
+		o->writable = 1;
+	if (o->ro && o->writable)
+		return complain("-o ro: not together with rw, writable or cow");
+	if (o->writable && o->snapshot)
+		return complain("-o snapshot=%s: a snapshot cannot be written", o->snapshot);
+	if (o->writable && o->nobacking)
+		return complain("-o nobacking: what is written may need bytes of the parent");
+	if (o->writable && !o->cow && o->share)
+		return complain("-o share: an image that others write to cannot be written");
+	return 0;
 }
 
 /* A directory that is not there would help with nothing, and nobody would know why. */
@@ -388,7 +398,7 @@ enum options_verdict options_parse(struct options *o, int argc, char **argv)
 		return OPTIONS_BAD;
 	verdict = answer(o);
 	if (verdict == OPTIONS_MOUNT &&
-		(check_names(o) < 0 || check_rw(o) < 0 || take_sandbox(o) < 0 ||
+		(check_names(o) < 0 || take_writable(o) < 0 || take_sandbox(o) < 0 ||
 			take_cache(o) < 0 || take_threads(o) < 0 || take_idle(o) < 0 ||
 			take_max_read(o) < 0 || check_directories(&o->allow, "allow") < 0 ||
 			check_directories(&o->search, "search") < 0))
@@ -406,6 +416,7 @@ void options_free(struct options *o)
 	free(o->mountpoint);
 	free(o->format);
 	free(o->snapshot);
+	free(o->cow_file);
 	free(o->sandbox_word);
 	free(o->cache_word);
 	free(o->threads_word);

@@ -21,6 +21,9 @@ struct options {
 	char *snapshot;
 	struct words allow, search;
 	struct words passphrases; /* files */
+	int writable;   /* what is live can be written: the image, or with cow its overlay */
+	int cow;        /* the image itself stays as it is */
+	char *cow_file; /* the overlay; NULL: one for the time of the mount */
 	int nobacking, share, nosnapshots, ignore_parent_id;
 	int allow_other, foreground, debug, single_thread;
 	enum sandbox_mode sandbox;
@@ -31,7 +34,7 @@ struct options {
 	struct fuse_args fuse; /* what libfuse shall see */
 
 	/* As given, for options.c. */
-	int rw, mount_words, list_formats, help, version;
+	int rw, ro, mount_words, list_formats, help, version;
 	char *sandbox_word, *cache_word, *threads_word, *idle_word;
 };
 

@@ -145,6 +145,8 @@ static const int allowed[] = {
 	SYS_ppoll,
 	SYS_memfd_create,
 	SYS_ftruncate,
+	SYS_fdatasync,
+	SYS_fallocate,
 	SYS_fadvise64,
 	SYS_sendto,
 #ifdef SYS_poll

@@ -195,7 +195,7 @@ static int fill_chain(struct fill *fill)
 static int read_fsid(const struct fill *fill, struct node *node)
 {
 	struct err e = ERR_INIT;
-	const struct view *view;
+	struct view *view;
 	char path[512];
 	int ret = node_view(node, fill->img, &view, &e);
 

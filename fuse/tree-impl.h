@@ -22,6 +22,9 @@ struct tree {
 	struct change *first, **end; /* for the kernel */
 	void (*wake)(void *arg);
 	void *wake_arg;
+	bool writable;
+	atomic_uint changes;      /* of what is shown live */
+	_Atomic int64_t wrote_at; /* the last of them, in ns since 1970 */
 };
 
 /* A node in the place of its parent (NULL: the root), held once; NULL without memory. */

@@ -95,6 +95,7 @@ struct node {
 
 	/* Of files: */
 	_Atomic uint64_t measured; /* NODE_INFO: bytes; others: bytes stored; or UNMEASURED */
+	atomic_uint measured_at;   /* how often what is shown had changed then */
 	struct made made;          /* the view of those that are no view of the image itself */
 
 	union {
@@ -140,6 +141,15 @@ struct node *tree_root(struct tree *tree);
 
 /* Bytes that statvfs(3) tells of: those of the disk, or of the host's file system. */
 uint64_t tree_size(const struct tree *tree);
+
+/* The live state of the image at the root can be written.  Before the first request. */
+void tree_make_writable(struct tree *tree);
+
+/* It has been written: sizes and times are others now. */
+void tree_changed(struct tree *tree);
+
+/* Is the node of a state that is being written? */
+bool node_is_live(const struct node *node);
 
 /* What is in a directory, made if need be; to be given back.  -ENOTDIR, -ENOMEM, -ESTALE: gone. */
 int tree_list(struct tree *tree, struct node *node, struct dir **dir);
@@ -195,7 +205,7 @@ void node_unpin(const struct node *node);
 
 /* The bytes of a file, as long as it is pinned; img is what node_pin gave.  *view NULL: it is text,
  * or no file. */
-int node_view(struct node *node, const struct image *img, const struct view **view, struct err *e);
+int node_view(struct node *node, const struct image *img, struct view **view, struct err *e);
 
 /* The text of a file that is text, malloc'ed; likewise, but img may be NULL for NODE_ERROR. */
 char *node_text(const struct node *node, const struct image *img, struct err *e);

@@ -1,0 +1,30 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* flusher.h - makes what was written durable every few seconds, though nobody asks. */
+#ifndef VDISK_FLUSHER_H
+#define VDISK_FLUSHER_H
+
+#include <pthread.h>
+#include <semaphore.h>
+#include <stdatomic.h>
+
+struct err;
+struct log;
+struct view;
+
+struct flusher {
+	struct view *view;
+	struct log *log;
+	sem_t wanted;
+	atomic_bool ending;
+	pthread_t thread;
+};
+
+/* After the last fork; view is one of the image. */
+int flusher_start(struct flusher *f, struct view *view, struct log *log, struct err *e);
+
+/* Now rather than in some seconds; does not wait for it. */
+void flusher_hurry(struct flusher *f);
+
+void flusher_end(struct flusher *f);
+
+#endif

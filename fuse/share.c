@@ -1,0 +1,116 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* share.c - which of the open files show what was written. */
+#include "share.h"
+
+#include "bytes.h"
+#include "file.h"
+#include "tree.h"
+#include "view.h"
+
+void share_init(struct share *s)
+{
+	pthread_mutex_init(&s->lock, NULL);
+	s->files = NULL;
+	s->wake = NULL;
+}
+
+void share_on_stale(struct share *s, void (*wake)(void *arg), void *arg)
+{
+	s->wake = wake;
+	s->wake_arg = arg;
+}
+
+/* Do both show bytes of one disk, by different nodes? */
+static bool are_siblings(const struct file *a, const struct file *b)
+{
+	return a->base == b->base && a->node != b->node;
+}
+
+bool share_add(struct share *s, struct file *file)
+{
+	bool past = false;
+
+	if (!file->view || !file->base->writer)
+		return false;
+	pthread_mutex_lock(&s->lock);
+	for (const struct file *f = s->files; f; f = f->next)
+		past |= f->writes && are_siblings(f, file);
+	file->next = s->files;
+	if (file->next)
+		file->next->link = &file->next;
+	file->link = &s->files;
+	s->files = file;
+	pthread_mutex_unlock(&s->lock);
+	return past;
+}
+
+void share_remove(struct share *s, struct file *file)
+{
+	if (!file->link)
+		return;
+	pthread_mutex_lock(&s->lock);
+	*file->link = file->next;
+	if (file->next)
+		file->next->link = file->link;
+	pthread_mutex_unlock(&s->lock);
+}
+
+/* Makes [start, end) of the disk stale in f, as far as f shows it. */
+static bool make_stale(struct file *f, uint64_t start, uint64_t end)
+{
+	uint64_t first = MAX(start, f->start), last = MIN(end, f->start + f->view->size);
+
+	if (first >= last)
+		return false;
+	if (f->stale_start == f->stale_end) {
+		f->stale_start = first - f->start;
+		f->stale_end = last - f->start;
+	} else {
+		f->stale_start = MIN(f->stale_start, first - f->start);
+		f->stale_end = MAX(f->stale_end, last - f->start);
+	}
+	return true;
+}
+
+void share_changed(struct share *s, const struct file *file, uint64_t off, uint64_t len)
+{
+	uint64_t start = file->start + off;
+	bool stale = false;
+
+	pthread_mutex_lock(&s->lock);
+	for (struct file *f = s->files; f; f = f->next)
+		if (are_siblings(f, file) && make_stale(f, start, start + len))
+			stale = true;
+	pthread_mutex_unlock(&s->lock);
+	if (stale && s->wake)
+		s->wake(s->wake_arg);
+}
+
+/* The next stale range; its node is held. */
+static struct node *take_stale(struct share *s, uint64_t *off, uint64_t *len)
+{
+	struct node *node = NULL;
+
+	pthread_mutex_lock(&s->lock);
+	for (struct file *f = s->files; f && !node; f = f->next) {
+		if (f->stale_start == f->stale_end)
+			continue;
+		node = node_get(f->node);
+		*off = f->stale_start;
+		*len = f->stale_end - f->stale_start;
+		f->stale_start = f->stale_end = 0;
+	}
+	pthread_mutex_unlock(&s->lock);
+	return node;
+}
+
+void share_tell(struct share *s, struct tree *tree, share_tell_fn *tell, void *arg)
+{
+	struct node *node;
+	uint64_t off, len;
+
+	while ((node = take_stale(s, &off, &len)) != NULL) {
+		tell(arg, node, off, len);
+		node_put(tree, node, 1);
+	}
+}

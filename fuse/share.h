@@ -1,0 +1,44 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* share.h - files that show the same bytes: a disk and its partitions.
+ *
+ * The kernel keeps the pages of each by itself.  What is written through one is stale in the others
+ * then: the kernel is told to forget it (by the notifier, at once, but not before the write
+ * returns), and a file that is opened while another one can be written is read past the pages.
+ *
+ * Locks: one mutex, held for moments.
+ */
+#ifndef VDISK_SHARE_H
+#define VDISK_SHARE_H
+
+#include <pthread.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+struct file;
+struct node;
+struct tree;
+
+struct share {
+	pthread_mutex_t lock;
+	struct file *files; /* open ones of images that can change */
+	void (*wake)(void *arg);
+	void *wake_arg;
+};
+
+void share_init(struct share *s);
+
+/* Whom to wake when there is something to tell; before the first request. */
+void share_on_stale(struct share *s, void (*wake)(void *arg), void *arg);
+
+/* A file was opened.  True: its pages would not be told of in time, it must be read past them. */
+bool share_add(struct share *s, struct file *file);
+void share_remove(struct share *s, struct file *file);
+
+/* [off, off+len) of the file has changed. */
+void share_changed(struct share *s, const struct file *file, uint64_t off, uint64_t len);
+
+/* Calls tell for what has become stale since the last call.  By the notifier. */
+typedef void share_tell_fn(void *arg, struct node *node, uint64_t off, uint64_t len);
+void share_tell(struct share *s, struct tree *tree, share_tell_fn *tell, void *arg);
+
+#endif

@@ -1,0 +1,177 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* write.c - write, truncate, fallocate, fsync: each is one call to the view of an open file. */
+#include "write.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <linux/falloc.h>
+
+#include "bytes.h"
+#include "err.h"
+#include "file.h"
+#include "log.h"
+#include "ops.h"
+#include "share.h"
+#include "tree.h"
+#include "view.h"
+
+/* What callers expect of a file; all else went wrong with the image, and is logged. */
+static bool is_answer(int code)
+{
+	return code == ENOSPC || code == EROFS || code == EOPNOTSUPP || code == EDQUOT ||
+	       code == EFBIG;
+}
+
+/* The errno for the caller. */
+static int told(fuse_req_t req, const struct file *file, const char *what, const struct err *e)
+{
+	char path[512];
+
+	if (is_answer(e->code))
+		return e->code;
+	node_path(file->node, path, sizeof path);
+	log_error(server_of(req)->reply.log, "%s: %s: %s", path, what, e->text);
+	return e->code == ENOMEM ? ENOMEM : EIO;
+}
+
+static void changed(fuse_req_t req, struct file *file, uint64_t off, uint64_t len)
+{
+	tree_changed(server_of(req)->tree);
+	share_changed(&server_of(req)->share, file, off, len);
+}
+
+int write_empty(fuse_req_t req, struct file *file)
+{
+	struct err e = ERR_INIT;
+	uint64_t size = file->view->size;
+
+	if (view_clear(file->view, 0, size, &e) < 0)
+		return -told(req, file, "cannot clear", &e);
+	changed(req, file, 0, size);
+	return 0;
+}
+
+static void op_write(fuse_req_t req, fuse_ino_t ino, const char *buf, size_t size, off_t off,
+	struct fuse_file_info *fi)
+{
+	struct file *file = file_of(fi);
+	struct err e = ERR_INIT;
+
+	(void)ino;
+	if (!file->writes) {
+		fuse_reply_err(req, EBADF);
+		return;
+	}
+	if (view_write(file->view, buf, size, (uint64_t)off, &e) < 0) {
+		fuse_reply_err(req, told(req, file, "cannot write", &e));
+		return;
+	}
+	changed(req, file, (uint64_t)off, size);
+	fuse_reply_write(req, size);
+}
+
+static void op_fsync(fuse_req_t req, fuse_ino_t ino, int datasync, struct fuse_file_info *fi)
+{
+	struct file *file = file_of(fi);
+	struct err e = ERR_INIT;
+	int ret = file->view ? view_flush(file->view, &e) : 0;
+
+	(void)ino;
+	(void)datasync;
+	fuse_reply_err(req, ret < 0 ? told(req, file, "cannot flush", &e) : 0);
+}
+
+/* Zeroes without data is all that is told apart of the ways to make room; room that is asked for
+ * is there when it is written to. */
+static int allocate(struct file *file, int mode, uint64_t off, uint64_t len, struct err *e)
+{
+	uint64_t size = file->view->size;
+	bool keeps_size = mode & FALLOC_FL_KEEP_SIZE;
+
+	if (!keeps_size && !range_fits(off, len, size))
+		return err_set(e, ENOSPC, "a disk does not grow by being written to");
+	if ((mode & ~FALLOC_FL_KEEP_SIZE) == 0)
+		return 0;
+	if (!(mode & (FALLOC_FL_PUNCH_HOLE | FALLOC_FL_ZERO_RANGE)))
+		return err_set(e, EOPNOTSUPP, "no such way to allocate");
+	if (off >= size)
+		return 0;
+	return view_clear(file->view, off, MIN(len, size - off), e);
+}
+
+static void op_fallocate(
+	fuse_req_t req, fuse_ino_t ino, int mode, off_t off, off_t len, struct fuse_file_info *fi)
+{
+	struct file *file = file_of(fi);
+	struct err e = ERR_INIT;
+
+	(void)ino;
+	if (!file->writes) {
+		fuse_reply_err(req, EBADF);
+		return;
+	}
+	if (allocate(file, mode, (uint64_t)off, (uint64_t)len, &e) < 0) {
+		fuse_reply_err(req, told(req, file, "cannot clear", &e));
+		return;
+	}
+	changed(req, file, (uint64_t)off, (uint64_t)len);
+	fuse_reply_err(req, 0);
+}
+
+/* Truncating a disk is making it another size; what a file of plain size would do on the way, to
+ * become empty first, is done by clearing it when it is opened. */
+static int resize(fuse_req_t req, struct file *file, uint64_t size)
+{
+	struct err e = ERR_INIT;
+	uint64_t before = file->view->size;
+
+	if (view_resize(file->view, size, &e) < 0)
+		return -told(req, file, "cannot change the size", &e);
+	changed(req, file, MIN(before, size), MAX(before, size) - MIN(before, size));
+	return 0;
+}
+
+/* Without a file that is open for it one is opened for the moment. */
+static int resize_node(fuse_req_t req, struct node *node, uint64_t size)
+{
+	struct server *server = server_of(req);
+	struct file *file;
+	int ret = file_open(node, true, &file);
+
+	if (ret < 0)
+		return ret;
+	ret = resize(req, file, size);
+	file_unref(server->tree, file);
+	return ret;
+}
+
+static void op_setattr(
+	fuse_req_t req, fuse_ino_t ino, struct stat *to, int which, struct fuse_file_info *fi)
+{
+	struct node *node = node_of(req, ino);
+	struct stat st;
+	int ret = 0;
+
+	/* Whose it is and who may use it is said by the mount; times are those of the image. */
+	if (which & (FUSE_SET_ATTR_MODE | FUSE_SET_ATTR_UID | FUSE_SET_ATTR_GID))
+		ret = -EPERM;
+	else if (!S_ISREG(node_mode(node)) && which & FUSE_SET_ATTR_SIZE)
+		ret = -EINVAL;
+	else if (which & FUSE_SET_ATTR_SIZE)
+		ret = fi && file_of(fi)->writes ? resize(req, file_of(fi), (uint64_t)to->st_size)
+						: resize_node(req, node, (uint64_t)to->st_size);
+	if (ret == 0)
+		ret = stat_of(req, node, &st);
+	if (ret < 0)
+		fuse_reply_err(req, -ret);
+	else
+		fuse_reply_attr(req, &st, attr_timeout(node));
+}
+
+void write_changes(struct fuse_lowlevel_ops *ops)
+{
+	ops->write = op_write;
+	ops->fsync = op_fsync;
+	ops->fallocate = op_fallocate;
+	ops->setattr = op_setattr;
+}
