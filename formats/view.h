@@ -138,6 +138,12 @@ int view_write(struct view *v, const void *buf, size_t len, uint64_t off, struct
 /* The range reads as zeroes then; room that only it used is given back as far as the format can. */
 int view_clear(struct view *v, uint64_t off, uint64_t len, struct err *e);
 
+/* Copies bytes of one view into another, holes as holes; the ranges do not overlap when both show
+ * the same bytes.  How many were copied: fewer than len at the end of from, or when an error came
+ * later; -errno when it came first. */
+int64_t view_copy(const struct view *from, uint64_t off, struct view *to, uint64_t to_off,
+	uint64_t len, struct err *e);
+
 /* Returns once all that was written to the image before is durable; 0 for what cannot change. */
 int view_flush(struct view *v, struct err *e);
 

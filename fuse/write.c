@@ -118,6 +118,33 @@ static void op_fallocate(
 	fuse_reply_err(req, 0);
 }
 
+/* The most of one request, lest it cannot be interrupted for long: the caller asks for the rest. */
+#define COPY_MAX (UINT64_C(256) << 20)
+
+static void op_copy_file_range(fuse_req_t req, fuse_ino_t ino, off_t off, struct fuse_file_info *fi,
+	fuse_ino_t to_ino, off_t to_off, struct fuse_file_info *to_fi, size_t len, int flags)
+{
+	struct file *from = file_of(fi), *to = file_of(to_fi);
+	struct err e = ERR_INIT;
+	int64_t n;
+
+	(void)ino;
+	(void)to_ino;
+	(void)flags;
+	if (!from->view || !to->writes) {
+		fuse_reply_err(req, from->view ? EBADF : EOPNOTSUPP);
+		return;
+	}
+	n = view_copy(
+		from->view, (uint64_t)off, to->view, (uint64_t)to_off, MIN(len, COPY_MAX), &e);
+	if (n < 0) {
+		fuse_reply_err(req, told(req, to, "cannot copy", &e));
+		return;
+	}
+	changed(req, to, (uint64_t)to_off, (uint64_t)n);
+	fuse_reply_write(req, (size_t)n);
+}
+
 /* Truncating a disk is making it another size; what a file of plain size would do on the way, to
  * become empty first, is done by clearing it when it is opened. */
 static int resize(fuse_req_t req, struct file *file, uint64_t size)
@@ -173,5 +200,6 @@ void write_changes(struct fuse_lowlevel_ops *ops)
 	ops->write = op_write;
 	ops->fsync = op_fsync;
 	ops->fallocate = op_fallocate;
+	ops->copy_file_range = op_copy_file_range;
 	ops->setattr = op_setattr;
 }

@@ -91,10 +91,13 @@ for word in allow search; do
 	check "$word=DIR that is not there" denied "$word=/no/where: No such" -o $word=/no/where "$image" "$dir"
 	check "$word=FILE" denied "$word=.*: not a directory" -o $word="$image" "$image" "$dir"
 done
-check "rw" denied "rw.*not supported" -o rw "$image" "$dir"
-check "cow" denied "cow.*not supported" -o cow "$image" "$dir"
-check "cow=FILE" denied "cow.*not supported" "$image" "$dir" -o "cow=$W/cow.qcow2"
-check "cow=FILE makes no file" [ ! -e cow.qcow2 ]
+for word in rw writable cow "cow=$W/cow.qcow2"; do
+	check "ro and $word" denied "not together" -o "ro,$word" "$image" "$dir"
+	check "snapshot and $word" denied "cannot be written" -o "snapshot=before,$word" "$W/snap.qcow2" "$dir"
+	check "nobacking and $word" denied "nobacking" -o "nobacking,$word" "$image" "$dir"
+done
+check "share and rw" denied "share" -o share,rw "$image" "$dir"
+check "cow=FILE makes no file when it is refused" [ ! -e cow.qcow2 ]
 for bad in threads=0 threads=65 threads=-1 threads=many threads=2x cache=1 cache=1048575 cache=64X cache=-1M \
 	cache=99999999999G cache= sandbox=maybe sandbox= idle= idle=-1 idle=1s idle=86401; do
 	check "$bad" denied "${bad%=*}=" -o "$bad" "$image" "$dir"

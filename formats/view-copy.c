@@ -1,0 +1,79 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* view-copy.c - from one view into another without anybody in between. */
+#include <errno.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+#include "bytes.h"
+#include "err.h"
+#include "view.h"
+
+#define CHUNK (1u << 20)
+
+struct copy {
+	const struct view *from;
+	struct view *to;
+	uint64_t off, to_off, left;
+	void *buf;
+};
+
+static void advance(struct copy *c, uint64_t n)
+{
+	c->off += n;
+	c->to_off += n;
+	c->left -= n;
+}
+
+/* A hole stays one. */
+static int copy_hole(struct copy *c, uint64_t len, struct err *e)
+{
+	int r = view_clear(c->to, c->to_off, len, e);
+
+	if (r == 0)
+		advance(c, len);
+	return r;
+}
+
+static int copy_data(struct copy *c, uint64_t len, struct err *e)
+{
+	uint64_t n = MIN(len, CHUNK);
+	int r = view_read(c->from, c->buf, n, c->off, e);
+
+	if (r == 0)
+		r = view_write(c->to, c->buf, n, c->to_off, e);
+	if (r == 0)
+		advance(c, n);
+	return r;
+}
+
+static int copy_step(struct copy *c, struct err *e)
+{
+	uint64_t end = c->off + c->left, data, hole;
+
+	if (view_seek(c->from, c->off, SEEK_DATA, &data) < 0)
+		data = end;
+	if (data > c->off)
+		return copy_hole(c, MIN(data, end) - c->off, e);
+	if (view_seek(c->from, c->off, SEEK_HOLE, &hole) < 0)
+		hole = end;
+	return copy_data(c, MIN(hole, end) - c->off, e);
+}
+
+int64_t view_copy(const struct view *from, uint64_t off, struct view *to, uint64_t to_off,
+	uint64_t len, struct err *e)
+{
+	struct copy c = {.from = from, .to = to, .off = off, .to_off = to_off};
+	int r = 0;
+
+	if (off >= from->size)
+		return 0;
+	c.left = MIN(len, from->size - off);
+	len = c.left;
+	c.buf = malloc(CHUNK);
+	if (!c.buf)
+		return err_nomem(e);
+	while (r == 0 && c.left > 0)
+		r = copy_step(&c, e);
+	free(c.buf);
+	return r < 0 && c.left == len ? r : (int64_t)(len - c.left);
+}

@@ -1,0 +1,176 @@
+#!/usr/bin/env bash
+# SPDX-License-Identifier: LGPL-2.1-or-later
+# Writing through a mount: bytes, holes, sizes, partitions, loop devices with file systems, sync.
+. "${0%/*}/functions.sh"
+. "$here/images.sh"
+requires qemu-img sfdisk mkfs.ext4 fsck.ext4 losetup fallocate xfs_io
+
+# Formats whose images are made by qemu-img and written here: format and options.
+kinds() {
+	"$VDISKFS" --list-formats | awk '/(, |  )write(,|$)/ { print $1 }' | while read -r f; do
+		case $f in
+		raw | vdi | vhdx) echo "$f" ;;
+		qcow2) printf 'qcow2 %s\n' "" "-o cluster_size=4k" "-o compat=0.10" "-o extended_l2=on" \
+			"-o lazy_refcounts=on,refcount_bits=1" ;;
+		vpc) echo "vpc -o force_size=on" ;;
+		vmdk) printf 'vmdk %s\n' "" "-o subformat=twoGbMaxExtentSparse" "-o subformat=monolithicFlat" ;;
+		esac
+	done
+}
+
+# fails PATTERN COMMAND...: it does, and says why.
+fails() {
+	local pattern=$1
+	shift
+	! "$@" 2>fails.err || return 1
+	grep -qE "$pattern" fails.err || { cat fails.err >&2; return 1; }
+}
+
+# The image agrees with the file ref, and nothing is wrong with it.
+judged() {
+	local format=$1 image=$2
+	qemu-img compare -f "$format" -F raw "$image" ref >&2 || return 1
+	case $format in
+	raw | vpc) ;;
+	*) qemu-img check -q -f "$format" "$image" >&2 ;;
+	esac
+}
+
+# The same change to the disk and to the file beside it.
+both() {
+	local f
+	for f in mnt/disk.raw ref; do
+		"$@" "$f" || return 1
+	done
+}
+put() { dd if=some of="$4" bs=$1 seek=$2 count=$3 conv=notrunc status=none; }
+daemon_of() {
+	local p
+	for p in $(pids_of "$1"); do [ "$(cat "/proc/$p/comm")" != vdiskfs ] || echo "$p"; done
+}
+punch() { fallocate -p -o "$1" -l "$2" "$3"; }
+zero() { fallocate -z -o "$1" -l "$2" "$3"; }
+
+# Writes in all sizes, through the disk and through a partition, with holes and zeroes between.
+scribble() {
+	both put 1 1234567 1 && both put 512 100 3 && both put 4096 700 9 && both put 65536 20 40 &&
+		both put 1000003 5 2 && both punch 1500000 900000 && both zero 2000000 70000 &&
+		both punch 0 4096 && both put 777 33 60 || return 1
+	dd if=some of=mnt/partitions/1.raw bs=4096 seek=3 count=20 conv=notrunc status=none || return 1
+	dd if=some of=ref bs=4096 seek=$((256 + 3)) count=20 conv=notrunc status=none
+}
+
+# Room that is punched out is not stored.
+gives_room_back() {
+	local before after
+	sync mnt/disk.raw
+	before=$(stat -c %b mnt/disk.raw)
+	both punch $((8 << 20)) $((4 << 20)) || return 1
+	after=$(stat -c %b mnt/disk.raw)
+	[ "$after" -lt "$before" ] || { echo "$before blocks, then $after" >&2; return 1; }
+}
+
+new_ref() {
+	truncate -s 0 ref && truncate -s 24M ref
+	printf 'label: dos\n2048,40960,83\n' | sfdisk -q ref
+}
+
+some_data some 24M
+while read -r format options; do
+	name="$format${options:+ ${options#-o }}"
+	image=disk.$format
+	rm -f disk*
+	new_ref
+	# shellcheck disable=SC2086
+	qemu-img create -q -f "$format" $options "$image" 24M || { fail "$name: create"; continue; }
+	check "$name: mount" mount_image "$image" mnt -o rw || continue
+	check "$name: modes" [ "$(stat -c %a mnt/disk.raw)" = 600 ]
+	dd if=ref of=mnt/disk.raw bs=1M conv=notrunc status=none
+	check "$name: unmount" unmount mnt
+	check "$name: a copy" judged "$format" "$image"
+
+	mount_image "$image" mnt -o rw
+	check "$name: scribble" scribble
+	check "$name: read back" same mnt/disk.raw ref
+	dd if=some of=mnt/disk.raw bs=1M seek=8 count=4 skip=1 conv=notrunc status=none
+	dd if=some of=ref bs=1M seek=8 count=4 skip=1 conv=notrunc status=none
+	check "$name: holes give room back" gives_room_back
+	check "$name: another mount is refused" refused "$image" "in use"
+	check "$name: sync" sync mnt/disk.raw
+	unmount mnt
+	check "$name: after scribbling" judged "$format" "$image"
+	check "$name: a read-only mount" matches "$image" ref
+done < <(kinds)
+
+# What only one format need show.
+rm -f disk*
+new_ref
+cp ref disk.raw
+mount_image disk.raw mnt -o rw
+check "past the end" fails "No space left" dd if=some of=mnt/disk.raw bs=1M seek=24 count=1 conv=notrunc status=none
+check "chmod is refused" fails "not permitted" chmod 644 mnt/disk.raw
+check "info.json cannot be written" fails "Permission denied|Read-only" dd if=some of=mnt/info.json bs=1 count=1 conv=notrunc status=none
+check "no new files" fails "Read-only" touch mnt/new
+check "a longer disk" truncate -s 25M mnt/disk.raw
+check "its size" [ "$(stat -c %s mnt/disk.raw)" = $((25 << 20)) ]
+check "a shorter disk" truncate -s 24M mnt/disk.raw
+check "a partition keeps its size" fails "not supported" truncate -s 1M mnt/partitions/1.raw
+check "cp onto the disk" cp some mnt/disk.raw
+check "copy_file_range within the mount" xfs_io -c "copy_range -s 512 -d $((22 << 20)) -l 1000000 mnt/partitions/1.raw" mnt/disk.raw
+check "what was copied" cmp -n 1000000 <(tail -c +$((1 + (1 << 20) + 512)) some) <(tail -c +$((1 + (22 << 20))) mnt/disk.raw)
+check "and copied over" cp some mnt/disk.raw
+check "it is the copy" same mnt/disk.raw some
+cp ref mnt/disk.raw
+
+if is_root; then
+	used() {
+		local dev
+		mkfs.ext4 -q -F mnt/partitions/1.raw && mkdir -p fs || return 1
+		dev=$(losetup -f --show "$W/mnt/partitions/1.raw") || return 1
+		mount "$dev" fs && cp -r "$top/formats" "$top/fuse" fs/ && rm -r fs/fuse && sync -f fs/formats &&
+			fstrim fs && diff -r "$top/formats" fs/formats && umount fs
+		local status=$?
+		losetup -d "$dev"
+		return $status
+	}
+	check "a file system on a loop device" used
+	check "fsck" fsck.ext4 -f -n mnt/partitions/1.raw
+	check "the disk shows the partition" cmp mnt/partitions/1.raw <(tail -c +$((1 + (1 << 20))) mnt/disk.raw | head -c $((20 << 20)))
+	unmount mnt
+	check "fsck of the image" fsck.ext4 -f -n "disk.raw?offset=1048576"
+else
+	unmount mnt
+fi
+
+# A reader that was there before sees what is written.
+byte_is() { [ "$(dd if=mnt/partitions/1.raw bs=1 count=1 status=none | xxd -p)" = "0$1" ]; }
+reader_sees() {
+	local i status=0
+	exec 7<mnt/partitions/1.raw
+	for i in 1 2 3 4 5 6 7; do
+		head -c 4096 /dev/fd/7 >/dev/null
+		printf "\\$i" | dd of=mnt/disk.raw bs=1 seek=1048576 conv=notrunc status=none
+		eventually byte_is $i || status=1
+	done
+	exec 7<&-
+	return $status
+}
+mount_image disk.raw mnt -o rw
+check "partitions show what the disk was given" reader_sees
+unmount mnt
+
+# The daemon is told to end: all is there.
+mount_image disk.raw mnt -o rw
+dd if=some of=mnt/disk.raw bs=1M count=3 conv=notrunc status=none
+dd if=some of=ref bs=1M count=3 conv=notrunc status=none
+ends_by_signal() {
+	local pid
+	pid=$(daemon_of "$W/mnt")
+	kill -TERM "$pid" && "$await_exit" 20 "$pid" && head -c $((3 << 20)) disk.raw | cmp - <(head -c $((3 << 20)) ref)
+}
+check "SIGTERM" ends_by_signal
+! mountpoint -q mnt || unmount mnt
+
+qemu-img create -q -f qed disk.qed 1M
+check "a format that cannot be written" refused disk.qed "cannot be written to" -o rw
+check "a directory" refused . "directory cannot be written" -o rw
