@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* drive sequential FILE             reads all of it, 1 MiB at a time; prints MiB a second
  * drive random FILE READERS SECONDS reads pages of 4 KiB; prints reads a second
+ * drive write FILE WRITERS SECONDS  writes them and syncs at the end; prints writes a second
  * drive extents FILE                walks SEEK_DATA and SEEK_HOLE; prints how many runs and seconds
  *
  * No page is read twice by "random", so that the kernel's cache of the file answers none; who wants
@@ -30,9 +31,9 @@ static double now(void)
 	return t.tv_sec + t.tv_nsec / 1e9;
 }
 
-static int open_or_exit(const char *name)
+static int open_or_exit(const char *name, int flags)
 {
-	int fd = open(name, O_RDONLY);
+	int fd = open(name, flags);
 
 	if (fd < 0) {
 		perror(name);
@@ -48,7 +49,7 @@ static uint64_t size_of(int fd)
 
 static int drive_sequential(const char *name)
 {
-	int fd = open_or_exit(name);
+	int fd = open_or_exit(name, O_RDONLY);
 	char *buf = aligned_alloc(PAGE, MIB);
 	uint64_t done = 0;
 	double start;
@@ -70,24 +71,28 @@ struct random_job {
 	int fd;
 	uint64_t pages, stride;
 	double end;
+	bool writes;
 	atomic_ulong next;
 	atomic_bool failed;
 };
 
 /* Page numbers are multiples of a stride that shares no factor with their count: each comes once.
  */
-static void *read_pages(void *arg)
+static void *visit_pages(void *arg)
 {
 	struct random_job *job = arg;
 	char *buf = aligned_alloc(PAGE, PAGE);
+	ssize_t n;
 
+	memset(buf, 'w', PAGE);
 	while (now() < job->end) {
 		uint64_t i = atomic_fetch_add(&job->next, 1);
 		off_t off = (off_t)(i * job->stride % job->pages * PAGE);
 
 		if (i >= job->pages)
 			break;
-		if (pread(job->fd, buf, PAGE, off) != PAGE) {
+		n = job->writes ? pwrite(job->fd, buf, PAGE, off) : pread(job->fd, buf, PAGE, off);
+		if (n != PAGE) {
 			job->failed = true;
 			break;
 		}
@@ -109,9 +114,12 @@ static uint64_t stride_for(uint64_t pages)
 	}
 }
 
-static int drive_random(const char *name, int readers, double seconds)
+static int drive_random(const char *name, bool writes, int readers, double seconds)
 {
-	struct random_job job = {.fd = open_or_exit(name)};
+	struct random_job job = {
+		.fd = open_or_exit(name, writes ? O_WRONLY : O_RDONLY),
+		.writes = writes,
+	};
 	pthread_t threads[READERS_MAX];
 	double start;
 
@@ -123,11 +131,13 @@ static int drive_random(const char *name, int readers, double seconds)
 	start = now();
 	job.end = start + seconds;
 	for (int i = 0; i < readers; i++)
-		pthread_create(&threads[i], NULL, read_pages, &job);
+		pthread_create(&threads[i], NULL, visit_pages, &job);
 	for (int i = 0; i < readers; i++)
 		pthread_join(threads[i], NULL);
+	if (writes && fsync(job.fd) < 0)
+		job.failed = true;
 	if (job.failed) {
-		fprintf(stderr, "%s: a read failed\n", name);
+		fprintf(stderr, "%s: a read or write failed\n", name);
 		return 1;
 	}
 	printf("%.0f\n", job.next / (now() - start));
@@ -136,7 +146,7 @@ static int drive_random(const char *name, int readers, double seconds)
 
 static int drive_extents(const char *name)
 {
-	int fd = open_or_exit(name);
+	int fd = open_or_exit(name, O_RDONLY);
 	unsigned long n = 0;
 	double start = now();
 	off_t off = 0;
@@ -158,9 +168,11 @@ int main(int argc, char **argv)
 	if (argc == 3 && strcmp(argv[1], "sequential") == 0)
 		return drive_sequential(argv[2]);
 	if (argc == 5 && strcmp(argv[1], "random") == 0)
-		return drive_random(argv[2], atoi(argv[3]), atof(argv[4]));
+		return drive_random(argv[2], false, atoi(argv[3]), atof(argv[4]));
+	if (argc == 5 && strcmp(argv[1], "write") == 0)
+		return drive_random(argv[2], true, atoi(argv[3]), atof(argv[4]));
 	if (argc == 3 && strcmp(argv[1], "extents") == 0)
 		return drive_extents(argv[2]);
-	fprintf(stderr, "usage: drive sequential|random|extents FILE [READERS SECONDS]\n");
+	fprintf(stderr, "usage: drive sequential|random|write|extents FILE [THREADS SECONDS]\n");
 	return 2;
 }

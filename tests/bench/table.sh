@@ -70,6 +70,12 @@ print_tables() {
 	table "cp --sparse=auto, s" copy "file vdiskfs qsd libyal" less %.2f "$all:qsd:1"
 	table "mount + cp + umount, s" whole "vdiskfs qsd libyal convert" less %.2f \
 		"$deflated:convert:1"
+	table "a disk into a new image, synced, s" fill "vdiskfs qsd convert" less %.2f \
+		"qcow2,vmdk,vdi:convert:1 qcow2,vmdk,vdi:qsd:1.67"
+	table "random 4 KiB writes, 2 writers, new, /s" wnew "vdiskfs qsd" more %.0f \
+		"raw,qcow2,vmdk,vdi,vhd,vhdx:qsd:1.5"
+	table "random 4 KiB writes, 2 writers, over, /s" wover "vdiskfs qsd" more %.0f \
+		"raw,qcow2,vmdk,vdi,vhd,vhdx:qsd:1.5 qcow2,vmdk,vdi,vhd,vhdx:vdiskfs:0.8:raw"
 	table "mount to first byte, ms" first "vdiskfs qsd libyal" less %.1f "$all:qsd:1"
 	table "peak memory, MiB" memory "vdiskfs qsd libyal" less %.1f ""
 	medians "$results" | awk '

@@ -1,0 +1,82 @@
+# SPDX-License-Identifier: LGPL-2.1-or-later
+# Writing, beside qemu-img and the writable export of QEMU's storage daemon.  Sourced by run.
+
+write_formats() {
+	local f
+	for f in raw qcow2 vmdk vdi vhd vhdx; do
+		[[ " $images " != *" $f "* ]] || echo "$f"
+	done
+}
+
+# A new image of the size of the disk.
+fresh() {
+	local options=
+	[ "$1" != vhd ] || options="-o force_size=on"
+	rm -f "$out/w.img"
+	# shellcheck disable=SC2086
+	qemu-img create -q -f "$(format_of "$1")" $options "$out/w.img" "${mb}M" || die "no new $1"
+}
+
+# serve_writable PROGRAM FORMAT: as serve, for writing into $out/w.img.
+serve_writable() {
+	mkdir -p "$W/mnt"
+	: >"$W/point"
+	case $1 in
+	vdiskfs)
+		view=$W/mnt/disk.raw
+		set -- "$vdiskfs" -o "rw,format=$2" "$out/w.img" "$W/mnt" ;;
+	qsd)
+		view=$W/point
+		set -- qemu-storage-daemon --daemonize --blockdev "driver=file,node-name=file,filename=$out/w.img" \
+			--blockdev "driver=$2,node-name=disk,file=file" \
+			--export "type=fuse,id=view,node-name=disk,mountpoint=$view,writable=on,growable=on" ;;
+	esac
+	"$tools/firstbyte" "$view" "$@" >/dev/null 2>>"$W/log"
+}
+
+# Mount, cp, sync, unmount.
+measure_fill() {
+	local start
+	fresh "$1"
+	start=$(now)
+	serve_writable "$2" "$(format_of "$1")" || die "$2 cannot write $1"
+	dd if="$W/disk.raw" of="$view" bs=1M conv=notrunc,fsync status=none || die "$2: no copy into $1"
+	stop
+	record fill "$1" "$2" "$(since "$start")"
+	qemu-img compare -q -f "$(format_of "$1")" -F raw "$out/w.img" "$W/disk.raw" || die "$2 wrote a bad $1"
+}
+
+measure_fill_convert() {
+	local start
+	rm -f "$out/w.img"
+	start=$(now)
+	qemu-img convert -W -m 8 -f raw -O "$(format_of "$1")" "$W/disk.raw" "$out/w.img" ||
+		die "qemu-img cannot convert to $1"
+	sync "$out/w.img"
+	record fill "$1" convert "$(since "$start")"
+}
+
+# Pages of a new image, and of one that is full.
+measure_writes() {
+	local value
+	fresh "$1"
+	serve_writable "$2" "$(format_of "$1")" || die "$2 cannot write $1"
+	value=$("$tools/drive" write "$view" 2 "$seconds") || die "$2: writing to $1 failed"
+	record wnew "$1" "$2" "$value"
+	dd if="$W/disk.raw" of="$view" bs=1M conv=notrunc,fsync status=none || die "$2: no copy into $1"
+	value=$("$tools/drive" write "$view" 2 "$seconds") || die "$2: writing to $1 failed"
+	record wover "$1" "$2" "$value"
+	stop
+}
+
+measure_writing() {
+	local f p
+	for f in $(write_formats); do
+		measure_fill_convert "$f"
+		for p in vdiskfs $(! command -v qemu-storage-daemon >/dev/null || echo qsd); do
+			measure_fill "$f" "$p"
+			measure_writes "$f" "$p"
+		done
+	done
+	rm -f "$out/w.img"
+}
