@@ -145,6 +145,7 @@ static void cowd_facts(const struct vmdk_extent *x, struct facts *f)
 }
 
 const struct vmdk_kind vmdk_cowd = {
+	.no_writing = "it has an extent of the kind vmfsSparse (COWD)",
 	.open = cowd_open,
 	.close = cowd_close,
 	.map = cowd_map,

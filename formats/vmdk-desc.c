@@ -32,6 +32,8 @@ enum key {
 	KEY_PARENT_ID,
 	KEY_PARENT_CHANGE_ID,
 	KEY_SECTOR_SIZE,
+	KEY_LONG_CID,
+	KEY_TRACKING,
 	KEY_IO_FILTERS,
 	KEY_KEY_ID,
 	KEY_ENCRYPTION_KEYS,
@@ -51,6 +53,8 @@ static const char *const key_names[NKEYS] = {
 	[KEY_PARENT_ID] = "ddb.uuid.parent",
 	[KEY_PARENT_CHANGE_ID] = "ddb.uuid.parentmodification",
 	[KEY_SECTOR_SIZE] = "ddb.logicalSectorSize",
+	[KEY_LONG_CID] = "ddb.longContentID",
+	[KEY_TRACKING] = "changeTrackPath",
 	[KEY_IO_FILTERS] = "ddb.iofilters",
 	[KEY_KEY_ID] = "keyID",
 	[KEY_ENCRYPTION_KEYS] = "encryptionKeys",
@@ -60,6 +64,7 @@ struct parser {
 	struct vmdk_desc *desc;
 	unsigned line;
 	char *value[NKEYS];   /* NULL: not there or empty */
+	char *name[NKEYS];    /* as it stands in the text; NULL: not there */
 	unsigned seen[NKEYS]; /* line, 0: not there */
 };
 
@@ -131,6 +136,7 @@ static bool parse_cid(const char *word, uint32_t *v)
  * Description). */
 
 static const char *const accesses[] = {"RW", "RDONLY", "NOACCESS"};
+#define RDONLY   accesses[1]
 #define NOACCESS accesses[2]
 
 /* The access that a line begins with, or NULL: it is not an extent line. */
@@ -197,6 +203,7 @@ static int parse_extent(struct parser *s, const char *access, char *p, struct er
 	sectors = take_word(&p);
 	x->number = s->line;
 	x->hidden = access == NOACCESS;
+	x->fixed = access == RDONLY;
 	x->type = take_word(&p);
 	if (!parse_number(sectors, &x->sectors) || x->sectors > LIMIT_DISK_SIZE / VMDK_SECTOR)
 		return err_set(
@@ -232,6 +239,7 @@ static int parse_assignment(struct parser *s, char *line, char *equals, struct e
 	if (*value == '"' && !(value = take_quoted(&value)))
 		return err_set(e, EINVAL, "%s: the quotes are not closed", key_names[k]);
 	s->seen[k] = s->line;
+	s->name[k] = line;
 	s->value[k] = *value ? value : NULL;
 	return 0;
 }
@@ -359,6 +367,10 @@ static int interpret(const struct parser *s, struct vmdk_desc *d, struct err *e)
 		r = set_ids(s, d, e);
 	if (r < 0)
 		return r;
+	d->at.cid = s->value[KEY_CID];
+	d->at.long_cid = s->value[KEY_LONG_CID];
+	d->at.change_id = s->value[KEY_CHANGE_ID];
+	d->at.tracking = s->name[KEY_TRACKING];
 	d->create_type = s->value[KEY_CREATE_TYPE];
 	d->parent_hint = s->value[KEY_PARENT_HINT];
 	d->encoding = s->value[KEY_ENCODING] ? s->value[KEY_ENCODING] : s->value[KEY_DDB_ENCODING];

@@ -28,6 +28,7 @@ static int flat_map(
 {
 	(void)e;
 	out->kind = EXTENT_FILE;
+	out->inplace = x->io->writable;
 	out->io = x->io;
 	out->pos = x->line->start * VMDK_SECTOR + off;
 	out->len = len;
@@ -44,4 +45,7 @@ static int zero_map(
 }
 
 const struct vmdk_kind vmdk_flat = {.open = flat_open, .map = flat_map};
-const struct vmdk_kind vmdk_zero = {.map = zero_map};
+const struct vmdk_kind vmdk_zero = {
+	.map = zero_map,
+	.no_writing = "it has a part that is nothing but zeroes",
+};

@@ -245,6 +245,7 @@ static void sesparse_facts(const struct vmdk_extent *x, struct facts *f)
 }
 
 const struct vmdk_kind vmdk_sesparse = {
+	.no_writing = "it has an extent of the kind seSparse",
 	.open = sesparse_open,
 	.close = sesparse_close,
 	.map = sesparse_map,

@@ -16,6 +16,7 @@
 #include "image.h"
 #include "io.h"
 #include "view.h"
+#include "vmdk-room.h"
 #include "vmdk.h"
 
 #define ENTRY_SIZE 4u
@@ -25,6 +26,7 @@ struct sparse {
 	struct vmdk_scan *scan; /* in the place of tables; NULL: there are tables */
 	struct codec *codec;
 	bool markers;
+	const char *no_writing;
 };
 
 /* Opening. */
@@ -53,6 +55,21 @@ static int place_directory(
 	return vmdk_tables_place(t, h->gd, e);
 }
 
+/* Why an extent that can be read cannot be written to; NULL: it can. */
+static const char *find_obstacle(
+	const struct vmdk_tables *t, const struct vmdk_header *h, uint64_t lost)
+{
+	bool whole = t->gd_pos == h->gd * VMDK_SECTOR && lost == 0;
+
+	if (t->packed)
+		return "streamOptimized: compressed grains stay as they are";
+	if (h->version > 2)
+		return "its sparse extent is of version 3, of which changes are to be tracked";
+	if (!whole || (h->flags & VMDK_REDUNDANT) != (t->rgd_pos ? VMDK_REDUNDANT : 0))
+		return "a grain directory is damaged";
+	return NULL;
+}
+
 static int load_tables(
 	struct sparse *s, const struct vmdk_header *h, const struct image *img, struct err *e)
 {
@@ -61,6 +78,8 @@ static int load_tables(
 
 	if (r == 0)
 		r = vmdk_tables_check(&s->tables, &lost, e);
+	if (r == 0)
+		s->no_writing = find_obstacle(&s->tables, h, lost);
 	if (r == 0 && lost > 0)
 		image_warn(img,
 			"%s has lost %" PRIu64
@@ -86,6 +105,7 @@ static int recover(
 	if (r == -ENODATA)
 		return -e->code;
 	*e = ours;
+	s->no_writing = "it has lost its directory";
 	if (r == 0)
 		image_warn(img, "%s has lost its directory; what is shown was found by its markers",
 			s->tables.io->name);
@@ -105,6 +125,7 @@ static void take_header(struct sparse *s, const struct vmdk_header *h)
 	t->zero_tables = h->flags & VMDK_ZERO_GRAINS;
 	/* With or without the flag: no grain can ever lie in sector 1. */
 	t->zero_grains = true;
+	t->zero_marks = h->flags & VMDK_ZERO_GRAINS;
 	t->packed = h->flags & VMDK_COMPRESSED;
 	s->markers = h->flags & VMDK_MARKERS;
 }
@@ -151,6 +172,10 @@ static int sparse_open(struct vmdk_extent *x, const struct image *img, struct er
 		return r;
 	}
 	x->priv = s;
+	x->tables = &s->tables;
+	x->no_writing = s->no_writing;
+	if (s->tables.capacity < x->len && !x->no_writing)
+		x->no_writing = "its sparse extent is shorter than the descriptor says";
 	return 0;
 }
 
@@ -159,6 +184,7 @@ static void sparse_close(struct vmdk_extent *x)
 	struct sparse *s = x->priv;
 
 	vmdk_scan_free(s->scan);
+	vmdk_room_free(s->tables.room);
 	free(s);
 }
 

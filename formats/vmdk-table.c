@@ -90,9 +90,8 @@ static int read_entry(
 	return meta_read(t->cache, t->io, raw, t->entry_len, pos + i * t->entry_len, e);
 }
 
-/* Where table i is by the redundant directory; VMDK_NONE: nowhere, or nowhere possible. */
-static int find_redundant_table(
-	const struct vmdk_tables *t, uint64_t i, uint64_t *sector, struct err *e)
+/* VMDK_NONE: nowhere, or nowhere possible. */
+int vmdk_find_twin(const struct vmdk_tables *t, uint64_t i, uint64_t *sector, struct err *e)
 {
 	unsigned char raw[ENTRY_MAX];
 	uint64_t place;
@@ -123,8 +122,7 @@ bad_table(const struct vmdk_tables *t, uint64_t i, const unsigned char *raw, str
 		i, load_le32(raw));
 }
 
-/* The sector of table i, or what all of its grains are. */
-static int find_table(const struct vmdk_tables *t, uint64_t i, uint64_t *sector, struct err *e)
+int vmdk_find_table(const struct vmdk_tables *t, uint64_t i, uint64_t *sector, struct err *e)
 {
 	unsigned char raw[ENTRY_MAX];
 	uint64_t place;
@@ -142,7 +140,7 @@ static int find_table(const struct vmdk_tables *t, uint64_t i, uint64_t *sector,
 		return 0;
 	/* Writers fill in both directories at once: where only this one has no entry, it was lost.
 	 */
-	r = find_redundant_table(t, i, sector, e);
+	r = vmdk_find_twin(t, i, sector, e);
 	if (r < 0 || *sector != VMDK_NONE || place == VMDK_NONE)
 		return r;
 	return bad_table(t, i, raw, e);
@@ -210,7 +208,7 @@ static int __attribute__((cold)) ask_redundant(const struct vmdk_tables *t, uint
 {
 	unsigned char other[ENTRY_MAX];
 	uint64_t table;
-	int r = find_redundant_table(t, grain / t->per_table, &table, e);
+	int r = vmdk_find_twin(t, grain / t->per_table, &table, e);
 
 	if (r < 0)
 		return r;
@@ -333,7 +331,7 @@ static int run_find(
 		uint64_t next = grain + run->n, table;
 		uint64_t here = MIN(n - run->n, t->per_table - next % t->per_table);
 		bool first = run->n == 0;
-		int r = find_table(t, next / t->per_table, &table, e);
+		int r = vmdk_find_table(t, next / t->per_table, &table, e);
 
 		if (r < 0) {
 			run->n = first ? here : run->n;
@@ -369,9 +367,11 @@ int vmdk_tables_map(
 		out->kind = EXTENT_ZERO;
 	if (!is_sector(run.place))
 		return 0;
-	if (!t->packed)
+	if (!t->packed) {
+		out->inplace = t->room != NULL;
 		return extent_in_file(
 			out, t->io, run.place * VMDK_SECTOR, skip, out->len, t->grain, e);
+	}
 	out->kind = EXTENT_MADE;
 	out->pos = run.place;
 	out->unit_id = grain;

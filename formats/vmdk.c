@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* vmdk.c - VMware's virtual disks, versions 1 to 3, for reading.
+/* vmdk.c - VMware's virtual disks, versions 1 to 3.
  *
  * The extents lie end to end: extent i begins where extent i-1 ends, the first at 0, and together
  * they are the disk.  Their lengths are those of the extent lines, not what an extent's own header
@@ -19,13 +19,6 @@
 #include "io.h"
 #include "view.h"
 #include "vmdk.h"
-
-struct vmdk {
-	struct view view;
-	char *text; /* of the descriptor; desc points into it */
-	struct vmdk_desc desc;
-	struct vmdk_extent *extents; /* as many as lines */
-};
 
 extern const struct format vmdk_format;
 
@@ -51,8 +44,7 @@ static const struct vmdk_kind *kind_by_magic(const unsigned char *head, size_t l
 
 /* The disk. */
 
-/* The last extent that begins at or before off. */
-static const struct vmdk_extent *find_extent(const struct vmdk *v, uint64_t off)
+struct vmdk_extent *vmdk_find_extent(const struct vmdk *v, uint64_t off)
 {
 	size_t low = 0, high = v->desc.nlines;
 
@@ -70,7 +62,7 @@ static const struct vmdk_extent *find_extent(const struct vmdk *v, uint64_t off)
 static int vmdk_map(
 	const struct view *view, uint64_t off, uint64_t len, struct extent *out, struct err *e)
 {
-	const struct vmdk_extent *x = find_extent((const struct vmdk *)view, off);
+	const struct vmdk_extent *x = vmdk_find_extent((const struct vmdk *)view, off);
 	uint64_t inside = off - x->start;
 	int r = x->kind->map(x, inside, MIN(len, x->len - inside), out, e);
 
@@ -265,6 +257,7 @@ static int read_text(struct image *img, struct vmdk *v, uint64_t pos, uint64_t l
 {
 	size_t n = MIN(len, VMDK_MAX_DESCRIPTOR + 1);
 
+	v->text_pos = pos;
 	v->text = malloc(n + 1);
 	if (!v->text)
 		return err_nomem(e);
@@ -290,6 +283,7 @@ static int read_embedded(
 			"descriptor of %" PRIu64 " sectors in sector %" PRIu64
 			" passes the end of the file, %" PRIu64 " sectors",
 			h->desc_len, h->desc_start, sectors);
+	v->embedded = true;
 	if (h->desc_start > 0 && h->desc_len > 0) {
 		int r = read_text(
 			img, v, h->desc_start * VMDK_SECTOR, h->desc_len * VMDK_SECTOR, e);
@@ -434,6 +428,7 @@ static int vmdk_open(struct image *img, struct err *e)
 		return r;
 	}
 	img->sector_size = v->desc.sector_size;
+	vmdk_let_write(img, v);
 	return 0;
 }
 
@@ -494,6 +489,7 @@ const struct format vmdk_format = {
 	.probe = vmdk_probe,
 	.names = vmdk_names,
 	.open = vmdk_open,
+	.start_writing = vmdk_start_writing,
 	.check_parent = vmdk_check_parent,
 	.facts = vmdk_facts,
 	.layouts = layouts,

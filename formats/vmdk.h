@@ -19,18 +19,19 @@
 #include "bounds.h"
 #include "format.h"
 #include "guid.h"
+#include "view.h"
 
 struct cache;
 struct err;
-struct extent;
 struct facts;
 struct image;
 struct io;
 struct layout;
 struct made;
 
-#define VMDK_SECTOR 512u /* bytes of a sector in all fields, whatever the guest's sectors are */
-#define VMDK_NO_CID UINT32_MAX /* as parentCID: no parent */
+#define VMDK_SECTOR    512u /* bytes of a sector in all fields, whatever the guest's sectors are */
+#define VMDK_NO_CID    UINT32_MAX  /* as parentCID: no parent */
+#define VMDK_FIRST_CID 0xfffffffeu /* before anything was written */
 
 /* Bytes of a file name once it is UTF-8, with the NUL. */
 #define VMDK_NAME_ROOM (3 * LIMIT_NAME + 1)
@@ -39,6 +40,7 @@ struct made;
 struct vmdk_line {
 	unsigned number; /* of the line in the text */
 	bool hidden;     /* NOACCESS: the disk has zeroes here */
+	bool fixed;      /* RDONLY */
 	const char *type;
 	uint64_t sectors;
 	const char *file; /* NULL: none */
@@ -56,6 +58,11 @@ struct vmdk_desc {
 	/* VirtualBox's own, as in struct image; zero: it does not say. */
 	unsigned char id[GUID_LEN], change_id[GUID_LEN];
 	unsigned char parent_id[GUID_LEN], parent_change_id[GUID_LEN];
+	/* Where writing changes the text; NULL: there is no such. */
+	struct {
+		const char *cid, *long_cid, *change_id; /* values */
+		const char *tracking; /* a key: the list of what was changed is in another file */
+	} at;
 	struct vmdk_line *lines;
 	size_t nlines;
 };
@@ -67,10 +74,34 @@ struct vmdk_extent {
 	uint64_t start, len; /* its bytes of the disk */
 	struct io *io;       /* a reference of its own; NULL: the kind has no file */
 	void *priv;          /* the kind's */
+	/* By the kind: */
+	struct vmdk_tables *tables; /* that can be changed; NULL: all is in place */
+	const char *no_writing;     /* why this one cannot be written to; NULL: it can */
 };
+
+/* An opened disk. */
+struct vmdk {
+	struct view view;
+	char *text; /* of the descriptor; desc points into it */
+	struct vmdk_desc desc;
+	struct io *io;     /* of a disk that is written to: the file with the descriptor */
+	uint64_t text_pos; /* in there */
+	bool embedded;     /* in a sparse extent */
+	struct vmdk_extent *extents; /* as many as lines */
+};
+
+/* The last extent that begins at or before off. */
+struct vmdk_extent *vmdk_find_extent(const struct vmdk *v, uint64_t off);
+
+/* vmdk-write.c */
+
+/* The image is open: if it shall be written, lets it, or says why it cannot. */
+void vmdk_let_write(struct image *img, struct vmdk *v);
+int vmdk_start_writing(struct image *img, struct err *e);
 
 /* A kind of extent.  What it has no need of is NULL; all map, and those with a file open. */
 struct vmdk_kind {
+	const char *no_writing; /* why none of it can be written to */
 	/* io is there.  On failure leaves nothing behind but io. */
 	int (*open)(struct vmdk_extent *x, const struct image *img, struct err *e);
 	void (*close)(struct vmdk_extent *x);
@@ -154,6 +185,7 @@ int vmdk_footer_read(struct io *io, struct vmdk_header *h, struct err *e);
 #define VMDK_ZERO UINT64_C(1) /* zeroes, whatever the parent has */
 #define VMDK_BAD  UINT64_MAX  /* the entry makes no sense */
 
+struct vmdk_room;
 struct vmdk_tables;
 typedef uint64_t vmdk_decode(const struct vmdk_tables *t, const unsigned char *entry);
 
@@ -177,6 +209,8 @@ struct vmdk_tables {
 	bool zero_tables;        /* VMDK_ZERO in the directory: all grains are zero */
 	bool zero_grains;        /* VMDK_ZERO in a table is possible */
 	bool packed;             /* grains are compressed: sector, and no two make a run */
+	bool zero_marks;         /* others know VMDK_ZERO in a table, too */
+	struct vmdk_room *room;  /* of an extent that can be written: vmdk-room.h */
 };
 
 /* Sets ngrains, and gd_len, from the rest. */
@@ -190,6 +224,11 @@ int vmdk_tables_place(struct vmdk_tables *t, uint64_t sector, struct err *e);
 
 /* Reads the directory and tells how many of its entries only the redundant one has. */
 int vmdk_tables_check(const struct vmdk_tables *t, uint64_t *lost, struct err *e);
+
+/* The sector of table i, or VMDK_NONE or VMDK_ZERO, what all of its grains are; the sector of its
+ * redundant twin, or VMDK_NONE. */
+int vmdk_find_table(const struct vmdk_tables *t, uint64_t i, uint64_t *sector, struct err *e);
+int vmdk_find_twin(const struct vmdk_tables *t, uint64_t i, uint64_t *sector, struct err *e);
 
 /* As map of struct vmdk_kind.  Of compressed grains out->pos is the sector and out->unit_id the
  * index: all else of an EXTENT_MADE is the caller's. */

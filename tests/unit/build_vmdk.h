@@ -22,6 +22,7 @@ enum {
 	AT_RGD = 48,
 	AT_GD = 56,
 	AT_OVERHEAD = 64,
+	AT_UNCLEAN = 72,
 	AT_NEWLINES = 73,
 	AT_COMPRESSION = 77,
 };

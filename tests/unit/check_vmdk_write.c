@@ -1,0 +1,443 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* Writing VMDKs that others made. */
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "build_vmdk.h"
+#include "bytes.h"
+#include "err.h"
+#include "image.h"
+#include "io.h"
+#include "model.h"
+#include "power.h"
+#include "unit.h"
+#include "view.h"
+
+#define MB (UINT64_C(1) << 20)
+
+static void make(const char *path, const char *options, uint64_t size)
+{
+	char command[256];
+
+	snprintf(command, sizeof command, "qemu-img create -q -f vmdk %s %s %llu", options, path,
+		(unsigned long long)size);
+	ck_assert_msg(system(command) == 0, "%s", command);
+}
+
+static struct image *open_for_writing(const char *path, struct image_options *o)
+{
+	struct err e = ERR_INIT;
+	struct image *img;
+
+	*o = options_new();
+	o->write = true;
+	ck_assert_ok(image_open(path, o, &img, &e), &e);
+	return img;
+}
+
+static char *read_text(const char *path)
+{
+	char *text = calloc(1, 65536);
+	FILE *f = fopen(path, "r");
+
+	ck_assert(text && f);
+	ck_assert(fread(text, 1, 65535, f) > 0);
+	fclose(f);
+	return text;
+}
+
+static const char *const kinds[] = {
+	"-o subformat=monolithicSparse",
+	"-o subformat=monolithicFlat",
+	"-o subformat=twoGbMaxExtentSparse",
+	"-o subformat=twoGbMaxExtentFlat",
+	"-o zeroed_grain=on",
+};
+
+static unsigned char *read_bytes(const char *path, size_t *len)
+{
+	unsigned char *bytes = malloc(16 * MB);
+	FILE *f = fopen(path, "r");
+
+	ck_assert(bytes && f);
+	*len = fread(bytes, 1, 16 * MB, f);
+	fclose(f);
+	return bytes;
+}
+
+/* Both directories have tables of their own, which say the same; nobody is writing. */
+static void twins_are_equal(const char *path)
+{
+	size_t len;
+	unsigned char *p = read_bytes(path, &len), zeroes[2048] = {0};
+	uint64_t rgd = load_le64(p + AT_RGD) * SECTOR, gd = load_le64(p + AT_GD) * SECTOR;
+	uint32_t rgt = load_le32(p + rgd) * SECTOR, gt = load_le32(p + gd) * SECTOR;
+
+	ck_assert_uint_ne(rgt, gt);
+	ck_assert_mem_eq(p + rgt, p + gt, 2048);
+	ck_assert_mem_ne(p + gt, zeroes, 2048);
+	ck_assert_uint_eq(p[AT_UNCLEAN], 0);
+	free(p);
+}
+
+START_TEST(like_an_array)
+{
+	struct model m = {.path = "a.vmdk", .seed = 1 + _i, .referee = "vmdk"};
+
+	make(m.path, kinds[_i], 5 * MB + 1536);
+	model_run(&m);
+	if (_i == 0 || _i == 4)
+		twins_are_equal(m.path);
+}
+END_TEST
+
+static unsigned char *fill_parent(const char *path, uint64_t size)
+{
+	unsigned char *bytes = malloc(size);
+	struct err e = ERR_INIT;
+	struct image_options o;
+	struct image *img;
+	struct view *v;
+
+	make(path, "", size);
+	img = open_for_writing(path, &o);
+	v = img->states[0].view;
+	fill_pattern(bytes, size, 7);
+	memset(bytes + size / 3, 0, size / 3);
+	ck_assert_ok(view_write(v, bytes, size / 3, 0, &e), &e);
+	ck_assert_ok(
+		view_write(v, bytes + 2 * (size / 3), size - 2 * (size / 3), 2 * (size / 3), &e),
+		&e);
+	ck_assert_ok(image_finish(img, &e), &e);
+	image_close(img);
+	options_free(&o);
+	return bytes;
+}
+
+START_TEST(deltas)
+{
+	static const char *const options[] = {
+		"-b base.vmdk -F vmdk", "-b base.vmdk -F vmdk -o zeroed_grain=on"};
+	unsigned char *before = fill_parent("base.vmdk", 4 * MB + 1024);
+	struct model m = {
+		.path = "delta.vmdk",
+		.seed = 20 + _i,
+		.before = before,
+		.referee = "vmdk",
+	};
+
+	make(m.path, options[_i], 4 * MB + 1024);
+	model_run(&m);
+	free(before);
+}
+END_TEST
+
+/* Extents as others make them: small grains, few of them to a table, tables that are missing. */
+START_TEST(extents_of_others)
+{
+	static const struct {
+		uint64_t grain;
+		uint32_t per_table;
+		bool no_tables, no_twin;
+	} cases[] = {{8, 512, false, false}, {1, 512, true, false}, {16, 128, true, false},
+		{128, 4, true, true}, {128, 512, false, true}};
+	struct build_vmdk b;
+	struct model m = {.path = "a.vmdk", .seed = 30 + _i};
+	char text[200];
+
+	build_vmdk_new(&b, 4099, cases[_i].grain, cases[_i].per_table);
+	snprintf(text, sizeof text,
+		"version=1\nCID=1234567\nparentCID=ffffffff\n"
+		"createType=\"monolithicSparse\"\nRW 4099 SPARSE \"x\"\n");
+	build_vmdk_text(&b, text);
+	for (uint32_t i = 0; i < b.ntables && cases[_i].no_tables; i++) {
+		build_vmdk_put(&b, b.rgd * SECTOR + 4 * i, 4, 0);
+		build_vmdk_put(&b, b.gd * SECTOR + 4 * i, 4, 0);
+	}
+	if (cases[_i].no_twin)
+		build_vmdk_put(&b, AT_FLAGS, 4, WITH_NEWLINES);
+	write_file(m.path, b.bytes, b.len);
+	model_run(&m);
+	build_vmdk_free(&b);
+}
+END_TEST
+
+static const char described[] =
+	"# Disk DescriptorFile\nversion=3\nCID=12c4567\nparentCID=ffffffff\n"
+	"createType=\"vmfs\"\nchangeTrackPath=\"a-ctk.vmdk\"\n"
+	"RW 8 VMFS \"a-flat.vmdk\"\n"
+	"ddb.longContentID = \"%s\"\n"
+	"ddb.uuid.modification = \"11111111-2222-3333-4444-555555555555\"\n";
+
+/* The first write, and nothing before it, changes what others know the content by. */
+START_TEST(first_write)
+{
+	struct image_options o;
+	struct err e = ERR_INIT;
+	struct image *img;
+	char text[600], *now, *line;
+
+	snprintf(text, sizeof text, described, "0123456789abcdef0123456789abcdef");
+	write_text("a.vmdk", text);
+	write_file("a-flat.vmdk", calloc(1, 4096), 4096);
+	img = open_for_writing("a.vmdk", &o);
+	ck_assert_ok(view_flush(img->states[0].view, &e), &e);
+	now = read_text("a.vmdk");
+	ck_assert_str_eq(now, text);
+	free(now);
+	ck_assert_ok(view_write(img->states[0].view, "abc", 3, 4093, &e), &e);
+	image_close(img);
+	now = read_text("a.vmdk");
+	ck_assert_uint_eq(strlen(now), strlen(text));
+	ck_assert_ptr_null(strstr(now, "CID=12c4567"));
+	line = strstr(now, "\nCID=");
+	ck_assert_ptr_nonnull(line);
+	ck_assert_uint_eq(strspn(line + 5, "0123456789abcdef"), 7);
+	ck_assert_ptr_nonnull(strstr(now, "\n#hangeTrackPath="));
+	ck_assert_ptr_null(strstr(now, "11111111-2222"));
+	ck_assert_ptr_nonnull(strstr(now, "RW 8 VMFS \"a-flat.vmdk\"\n"));
+	free(now);
+	ck_assert_ok(image_open("a.vmdk", &o, &img, &e), &e);
+	ck_assert_ok(view_read(img->states[0].view, text, 3, 4093, &e), &e);
+	ck_assert_mem_eq(text, "abc", 3);
+	image_close(img);
+	options_free(&o);
+}
+END_TEST
+
+/* The long content ID goes on to end with the short one. */
+START_TEST(long_content_id)
+{
+	struct image_options o;
+	struct err e = ERR_INIT;
+	struct image *img;
+	char *now, *cid, *id;
+
+	write_text("a.vmdk", "version=1\nCID=fffffffe\nparentCID=ffffffff\ncreateType=\"vmfs\"\n"
+			     "RW 8 VMFS \"a-flat.vmdk\"\n"
+			     "ddb.longContentID = \"0123456789abcdef01234567fffffffe\"\n");
+	write_file("a-flat.vmdk", calloc(1, 4096), 4096);
+	img = open_for_writing("a.vmdk", &o);
+	ck_assert_ok(view_write(img->states[0].view, "abc", 3, 1, &e), &e);
+	image_close(img);
+	options_free(&o);
+	now = read_text("a.vmdk");
+	cid = strstr(now, "CID=");
+	id = strstr(now, "ID = \"");
+	ck_assert(cid && id);
+	ck_assert_mem_ne(cid + 4, "fffffffe", 8);
+	ck_assert_mem_ne(id + 6, "0123456789abcdef01234567", 24);
+	ck_assert_mem_eq(id + 6 + 24, cid + 4, 8);
+	ck_assert_int_eq(id[6 + 32], '"');
+	free(now);
+}
+END_TEST
+
+/* A child knows that its parent was written to. */
+START_TEST(changed_parent)
+{
+	struct image_options o;
+	struct err e = ERR_INIT;
+	struct image *img;
+
+	make("base.vmdk", "", MB);
+	make("delta.vmdk", "-b base.vmdk -F vmdk", MB);
+	img = open_for_writing("delta.vmdk", &o);
+	image_close(img);
+	options_free(&o);
+	img = open_for_writing("base.vmdk", &o);
+	ck_assert_ok(view_write(img->states[0].view, "abc", 3, 1, &e), &e);
+	image_close(img);
+	ck_assert_fails(image_open("delta.vmdk", &o, &img, &e), EINVAL, &e, "was changed after");
+	options_free(&o);
+}
+END_TEST
+
+static void refuse(const char *path, int code, const char *part)
+{
+	struct image_options o = options_new();
+	struct err e = ERR_INIT;
+	struct image *img;
+
+	o.write = true;
+	ck_assert_fails(image_open(path, &o, &img, &e), code, &e, part);
+	options_free(&o);
+}
+
+static const struct {
+	const char *lines, *part;
+} refusals[] = {
+	{"RDONLY 8 FLAT \"f\" 0\n", "is RDONLY"},
+	{"RW 8 FLAT \"f\" 0\nRW 8 ZERO\n", "nothing but zeroes"},
+	{"RW 8 FLAT \"f\" 0\nNOACCESS 8 FLAT \"f\" 8\n", "nothing but zeroes"},
+	{"RW 8 FLAT \"f\" 0\nRW 8 FLAT \"f\" 7\n", "share the bytes"},
+	{"RW 8 FLAT \"f\" 0\nRW 128 SPARSE \"s\"\n", "in the middle of a grain"},
+	{"RW 128 SPARSE \"s\"\nRW 128 SPARSE \"s\"\n", "share the bytes"},
+	{"RW 129 SPARSE \"s\"\n", "shorter than the descriptor says"},
+	{"RW 8 FLAT \"f\" 0\nRW 8 FLAT \"f\" 8\n", NULL},
+	{"RW 128 FLAT \"f\" 0\nRW 128 SPARSE \"s\"\n", NULL},
+};
+
+START_TEST(which_disks)
+{
+	char text[300];
+	struct build_vmdk b;
+	struct image_options o;
+
+	build_vmdk_new(&b, 128, 128, 512);
+	write_file("s", b.bytes, b.len);
+	write_file("f", calloc(128, 512), 65536);
+	snprintf(text, sizeof text,
+		"version=1\nCID=1\nparentCID=ffffffff\ncreateType=\"custom\"\n%s",
+		refusals[_i].lines);
+	write_text("a.vmdk", text);
+	if (refusals[_i].part) {
+		refuse("a.vmdk", ENOTSUP, refusals[_i].part);
+	} else {
+		image_close(open_for_writing("a.vmdk", &o));
+		options_free(&o);
+	}
+	build_vmdk_free(&b);
+}
+END_TEST
+
+START_TEST(streams)
+{
+	make("a.vmdk", "-o subformat=streamOptimized", MB);
+	refuse("a.vmdk", ENOTSUP, "streamOptimized");
+}
+END_TEST
+
+static const char own[] = "version=1\nCID=1234567\nparentCID=ffffffff\n"
+			  "createType=\"monolithicSparse\"\nRW 1024 SPARSE \"x\"\n";
+
+/* Tables that cannot be right. */
+START_TEST(bad_tables)
+{
+	struct build_vmdk b;
+
+	build_vmdk_new(&b, 1024, 8, 32);
+	build_vmdk_text(&b, own);
+	switch (_i) {
+	case 0:
+		build_vmdk_both(&b, 0, build_vmdk_data(&b, 3));
+		build_vmdk_both(&b, 9, build_vmdk_data(&b, 3));
+		break;
+	case 1:
+		build_vmdk_first(&b, 9, b.data - 1);
+		break;
+	case 2:
+		build_vmdk_first(&b, 9, 1 << 20);
+		break;
+	case 3:
+		build_vmdk_put(&b, b.gd * SECTOR, 4, 1 << 20);
+		break;
+	case 4:
+		build_vmdk_put(&b, b.rgd * SECTOR, 4, b.gt);
+		break;
+	case 5:
+		build_vmdk_put(&b, AT_VERSION, 4, 3);
+		break;
+	}
+	write_file("a.vmdk", b.bytes, b.len);
+	refuse("a.vmdk", _i == 3 || _i == 5 ? ENOTSUP : EUCLEAN,
+		(const char *[]){"and so is another", "cannot be in sector", "cannot be in sector",
+			"is damaged", "both have the same table", "version 3"}[_i]);
+	build_vmdk_free(&b);
+}
+END_TEST
+
+/* A crash, or a program that knows of one table alone. */
+START_TEST(twins_made_equal)
+{
+	struct image_options o;
+	struct build_vmdk b;
+	unsigned char *now;
+	FILE *f;
+
+	build_vmdk_new(&b, 1024, 8, 32);
+	build_vmdk_text(&b, own);
+	build_vmdk_both(&b, 3, build_vmdk_data(&b, 0));
+	build_vmdk_first(&b, 70, build_vmdk_data(&b, 1));
+	build_vmdk_redundant(&b, 100, build_vmdk_data(&b, 2));
+	write_file("a.vmdk", b.bytes, b.len);
+	image_close(open_for_writing("a.vmdk", &o));
+	options_free(&o);
+	now = malloc(b.len);
+	f = fopen("a.vmdk", "r");
+	ck_assert(now && f && fread(now, 1, b.len, f) == b.len);
+	fclose(f);
+	ck_assert_mem_eq(
+		now + b.gt * SECTOR, b.bytes + b.gt * SECTOR, b.ntables * b.table_sectors * SECTOR);
+	ck_assert_mem_eq(
+		now + b.gt * SECTOR, now + b.rgt * SECTOR, b.ntables * b.table_sectors * SECTOR);
+	free(now);
+	build_vmdk_free(&b);
+}
+END_TEST
+
+/* As long as somebody writes, and after a crash, the header says so. */
+START_TEST(unclean)
+{
+	struct image_options o;
+	struct err e = ERR_INIT;
+	struct image *img;
+	unsigned char *p;
+	size_t len;
+
+	make("a.vmdk", "", MB);
+	img = open_for_writing("a.vmdk", &o);
+	ck_assert_ok(view_write(img->states[0].view, "abc", 3, 1, &e), &e);
+	ck_assert_ok(view_flush(img->states[0].view, &e), &e);
+	p = read_bytes("a.vmdk", &len);
+	ck_assert_uint_eq(p[AT_UNCLEAN], 1);
+	free(p);
+	ck_assert_ok(image_finish(img, &e), &e);
+	twins_are_equal("a.vmdk");
+	image_close(img);
+	options_free(&o);
+}
+END_TEST
+
+START_TEST(power_cuts)
+{
+	struct power p = {.path = "a.vmdk", .seed = 2 + _i, .ops = 150};
+
+	make(p.path, _i ? "-o zeroed_grain=on" : "", 2 * MB);
+	power_run(&p);
+}
+END_TEST
+
+START_TEST(faults)
+{
+	struct power p = {.path = "a.vmdk", .seed = 4};
+
+	make(p.path, "", 1 * MB);
+	power_faults(&p);
+}
+END_TEST
+
+Suite *vmdk_write_suite(void)
+{
+	TCase *tc = tcase_create("vmdk_write");
+
+	tcase_set_timeout(tc, 60);
+	use_temp_dir(tc);
+	tcase_add_loop_test(tc, like_an_array, 0, COUNT(kinds));
+	tcase_add_loop_test(tc, deltas, 0, 2);
+	tcase_add_loop_test(tc, extents_of_others, 0, 5);
+	tcase_add_test(tc, first_write);
+	tcase_add_test(tc, long_content_id);
+	tcase_add_test(tc, changed_parent);
+	tcase_add_loop_test(tc, which_disks, 0, COUNT(refusals));
+	tcase_add_test(tc, streams);
+	tcase_add_loop_test(tc, bad_tables, 0, 6);
+	tcase_add_test(tc, twins_made_equal);
+	tcase_add_test(tc, unclean);
+	tcase_add_loop_test(tc, power_cuts, 0, 2);
+	tcase_add_test(tc, faults);
+	return suite_of("vmdk_write", tc);
+}
