@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* vmdk-layout.c - a disk as a VMDK file, monolithicSparse: header, descriptor, redundant grain
- * directory and tables, the same once more, grains of 64 KiB.  All tables are there, also those
- * without an entry: VMware's products cannot do without. */
+ * directory and tables, the same once more, grains of 64 KiB. */
 #include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
@@ -10,23 +9,14 @@
 #include "err.h"
 #include "granules.h"
 #include "made.h"
-#include "vmdk.h"
+#include "vmdk-text.h"
 
-#define GRAIN       (VMDK_GRAIN * VMDK_SECTOR)
-#define TABLE_BITS  (LAYOUT_BITS + 9) /* of disk that a grain table is for */
-#define TABLE_BYTES (VMDK_TABLE * 4)
-
-/* As for a disk on a SCSI bus. */
-#define HEADS         255u
-#define PER_TRACK     63u
-#define MAX_CYLINDERS 65535u
+#define GRAIN      (VMDK_GRAIN * VMDK_SECTOR)
+#define TABLE_BITS (LAYOUT_BITS + 9) /* of disk that a grain table is for */
 
 struct vmdk_layout {
 	struct made made;
-	uint64_t ntables;
-	uint64_t rgd_pos, rgt_pos; /* redundant directory, and its tables */
-	uint64_t gd_pos, gt_pos;
-	uint64_t data_pos;
+	struct vmdk_plan plan;
 	char name[VMDK_LAYOUT_NAME];
 };
 
@@ -40,14 +30,6 @@ void vmdk_layout_name(char out[VMDK_LAYOUT_NAME], const char *name)
 			*p = '_';
 }
 
-static void id_text(const struct made *m, const char *use, char text[GUID_TEXT])
-{
-	unsigned char id[GUID_LEN];
-
-	made_id(m, use, id);
-	guid_text(text, id);
-}
-
 /* Two values stand for something else; the high bit is clear in both that this makes of them. */
 static uint32_t content_id(const struct made *m)
 {
@@ -57,55 +39,29 @@ static uint32_t content_id(const struct made *m)
 	return load_le32(id) & 0x7fffffff;
 }
 
-void vmdk_layout_descriptor(
-	const struct made *m, const char *create_type, const char *name, unsigned char *out)
+int vmdk_layout_descriptor(const struct made *m, const char *create_type, const char *name,
+	unsigned char *out, struct err *e)
 {
-	uint64_t sectors = made_disk_size(m) / VMDK_SECTOR;
-	uint32_t cid = content_id(m);
-	char image[GUID_TEXT], modification[GUID_TEXT];
-	unsigned char long_id[GUID_LEN];
-
-	id_text(m, "VMDK image", image);
-	id_text(m, "VMDK modification", modification);
-	made_id(m, "VMDK long content", long_id);
-	snprintf((char *)out, VMDK_DESC_LEN * VMDK_SECTOR,
-		"# Disk DescriptorFile\n"
-		"version=1\n"
-		"encoding=\"UTF-8\"\n"
-		"CID=%08" PRIx32 "\n"
-		"parentCID=ffffffff\n"
-		"createType=\"%s\"\n"
-		"\n"
-		"# Extent description\n"
-		"RW %" PRIu64 " SPARSE \"%s\"\n"
-		"\n"
-		"# The Disk Data Base\n"
-		"#DDB\n"
-		"\n"
-		"ddb.virtualHWVersion = \"4\"\n"
-		"ddb.adapterType = \"lsilogic\"\n"
-		"ddb.geometry.cylinders = \"%" PRIu64 "\"\n"
-		"ddb.geometry.heads = \"%u\"\n"
-		"ddb.geometry.sectors = \"%u\"\n"
-		"ddb.longContentID = \"%016" PRIx64 "%08" PRIx32 "%08" PRIx32 "\"\n"
-		"ddb.uuid.image = \"%s\"\n"
-		"ddb.uuid.modification = \"%s\"\n"
-		"ddb.uuid.parent = \"00000000-0000-0000-0000-000000000000\"\n"
-		"ddb.uuid.parentmodification = \"00000000-0000-0000-0000-000000000000\"\n",
-		cid, create_type, sectors, name,
-		MIN(div_round_up(sectors, HEADS * PER_TRACK), MAX_CYLINDERS), HEADS, PER_TRACK,
-		load_le64(long_id), load_le32(long_id + 8), cid, image, modification);
-}
-
-struct vmdk_header vmdk_layout_header(const struct made *m)
-{
-	return (struct vmdk_header){
-		.capacity = made_disk_size(m) / VMDK_SECTOR,
-		.grain = VMDK_GRAIN,
-		.desc_start = VMDK_DESC_START,
-		.desc_len = VMDK_DESC_LEN,
-		.tables_len = VMDK_TABLE,
+	struct vmdk_text text = {
+		.cid = content_id(m),
+		.parent_cid = VMDK_NO_CID,
+		.create_type = create_type,
+		.sectors = made_disk_size(m) / VMDK_SECTOR,
+		.adapter = "lsilogic",
+		.hw_version = "4",
 	};
+	FILE *f = fmemopen(out, VMDK_DESC_LEN * VMDK_SECTOR, "w");
+
+	if (!f)
+		return err_nomem(e);
+	made_id(m, "VMDK image", text.ids[0]);
+	made_id(m, "VMDK modification", text.ids[1]);
+	made_id(m, "VMDK long content", text.long_id);
+	vmdk_text_begin(f, &text);
+	fprintf(f, "RW %" PRIu64 " SPARSE \"%s\"\n", text.sectors, name);
+	vmdk_text_end(f, &text);
+	fclose(f);
+	return 0;
 }
 
 /* Pieces of the file. */
@@ -113,39 +69,24 @@ struct vmdk_header vmdk_layout_header(const struct made *m)
 static int fill_header(
 	const struct made *m, uint64_t first, size_t n, unsigned char *out, struct err *e)
 {
-	const struct vmdk_layout *d = (const struct vmdk_layout *)m;
-	struct vmdk_header h = vmdk_layout_header(m);
-
 	(void)first, (void)n, (void)e;
-	h.version = 1;
-	h.flags = VMDK_REDUNDANT;
-	h.rgd = d->rgd_pos / VMDK_SECTOR;
-	h.gd = d->gd_pos / VMDK_SECTOR;
-	h.overhead = d->data_pos / VMDK_SECTOR;
-	vmdk_header_encode(&h, out);
+	vmdk_header_encode(&((const struct vmdk_layout *)m)->plan.header, out);
 	return 0;
 }
 
 static int fill_descriptor(
 	const struct made *m, uint64_t first, size_t n, unsigned char *out, struct err *e)
 {
-	(void)first, (void)n, (void)e;
-	vmdk_layout_descriptor(m, "monolithicSparse", ((const struct vmdk_layout *)m)->name, out);
-	return 0;
-}
-
-/* Where tables [first, first+n) of those at pos are. */
-static void put_tables(uint64_t pos, uint64_t first, size_t n, unsigned char *out)
-{
-	for (size_t i = 0; i < n; i++)
-		store_le32(out + 4 * i, (pos + (first + i) * TABLE_BYTES) / VMDK_SECTOR);
+	(void)first, (void)n;
+	return vmdk_layout_descriptor(
+		m, "monolithicSparse", ((const struct vmdk_layout *)m)->name, out, e);
 }
 
 static int fill_rgd(
 	const struct made *m, uint64_t first, size_t n, unsigned char *out, struct err *e)
 {
 	(void)e;
-	put_tables(((const struct vmdk_layout *)m)->rgt_pos, first, n, out);
+	vmdk_plan_directory(((const struct vmdk_layout *)m)->plan.rgt, first, n, out);
 	return 0;
 }
 
@@ -153,7 +94,7 @@ static int fill_gd(
 	const struct made *m, uint64_t first, size_t n, unsigned char *out, struct err *e)
 {
 	(void)e;
-	put_tables(((const struct vmdk_layout *)m)->gt_pos, first, n, out);
+	vmdk_plan_directory(((const struct vmdk_layout *)m)->plan.gt, first, n, out);
 	return 0;
 }
 
@@ -162,7 +103,8 @@ static int fill_tables(
 {
 	const struct vmdk_layout *d = (const struct vmdk_layout *)m;
 	uint64_t all = granules_all(m->stored), end = MIN(first + n, all);
-	uint64_t pos = d->data_pos + granules_rank(m->stored, MIN(first, all)) * GRAIN;
+	uint64_t pos = d->plan.header.overhead * VMDK_SECTOR +
+		       granules_rank(m->stored, MIN(first, all)) * GRAIN;
 
 	(void)e;
 	for (uint64_t grain = first; grain < end; grain++, out += 4) {
@@ -174,39 +116,27 @@ static int fill_tables(
 	return 0;
 }
 
-static void place(struct vmdk_layout *d)
-{
-	uint64_t gd_len, gt_len;
-
-	d->ntables = div_round_up(granules_all(d->made.stored), VMDK_TABLE);
-	gd_len = round_up(d->ntables * 4, VMDK_SECTOR);
-	gt_len = d->ntables * TABLE_BYTES;
-	d->rgd_pos = (VMDK_DESC_START + VMDK_DESC_LEN) * VMDK_SECTOR;
-	d->rgt_pos = d->rgd_pos + gd_len;
-	d->gd_pos = d->rgt_pos + gt_len;
-	d->gt_pos = d->gd_pos + gd_len;
-	d->data_pos = round_up(d->gt_pos + gt_len, GRAIN);
-}
-
 static int vmdk_make(
 	const struct layout_source *s, const char *name, struct view **file, struct err *e)
 {
 	struct vmdk_layout *d = made_new(sizeof *d, s, e);
 	struct made *m = &d->made;
-	uint64_t end;
+	const struct vmdk_plan *p = &d->plan;
+	uint64_t entries, end;
 
 	if (!d)
 		return -e->code;
 	vmdk_layout_name(d->name, name);
-	place(d);
+	d->plan = vmdk_plan(made_disk_size(m) / VMDK_SECTOR, true);
+	entries = p->ntables * VMDK_TABLE;
 	made_add_table(m, 0, 1, VMDK_SECTOR, fill_header);
 	made_add_table(
 		m, VMDK_DESC_START * VMDK_SECTOR, 1, VMDK_DESC_LEN * VMDK_SECTOR, fill_descriptor);
-	made_add_table(m, d->rgd_pos, d->ntables, 4, fill_rgd);
-	made_add_sparse_table(m, d->rgt_pos, d->ntables * VMDK_TABLE, 4, fill_tables, m->stored);
-	made_add_table(m, d->gd_pos, d->ntables, 4, fill_gd);
-	made_add_sparse_table(m, d->gt_pos, d->ntables * VMDK_TABLE, 4, fill_tables, m->stored);
-	end = made_add_data(m, d->data_pos, m->stored, 0, NULL);
+	made_add_table(m, p->rgd * VMDK_SECTOR, p->ntables, 4, fill_rgd);
+	made_add_sparse_table(m, p->rgt * VMDK_SECTOR, entries, 4, fill_tables, m->stored);
+	made_add_table(m, p->gd * VMDK_SECTOR, p->ntables, 4, fill_gd);
+	made_add_sparse_table(m, p->gt * VMDK_SECTOR, entries, 4, fill_tables, m->stored);
+	end = made_add_data(m, p->header.overhead * VMDK_SECTOR, m->stored, 0, NULL);
 	return made_end(m, end, &vmdk_layout, file, e);
 }
 

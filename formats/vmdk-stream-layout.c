@@ -13,7 +13,7 @@
 #include "err.h"
 #include "granules.h"
 #include "made.h"
-#include "vmdk.h"
+#include "vmdk-text.h"
 
 #define GRAIN      (VMDK_GRAIN * VMDK_SECTOR)
 #define TABLE_BITS (LAYOUT_BITS + 9) /* of disk that a grain table is for */
@@ -37,11 +37,12 @@ struct vmdk_stream_layout {
 
 static struct vmdk_header header_with(const struct made *m, uint64_t gd)
 {
-	struct vmdk_header h = vmdk_layout_header(m);
+	struct vmdk_header h = vmdk_plan(made_disk_size(m) / VMDK_SECTOR, true).header;
 
 	h.version = 3;
 	h.flags = VMDK_COMPRESSED | VMDK_MARKERS;
 	h.compression = VMDK_DEFLATE;
+	h.rgd = 0;
 	h.gd = gd;
 	h.overhead = ((const struct vmdk_stream_layout *)m)->data_pos / VMDK_SECTOR;
 	return h;
@@ -60,10 +61,9 @@ static int fill_header(
 static int fill_descriptor(
 	const struct made *m, uint64_t first, size_t n, unsigned char *out, struct err *e)
 {
-	(void)first, (void)n, (void)e;
-	vmdk_layout_descriptor(
-		m, "streamOptimized", ((const struct vmdk_stream_layout *)m)->name, out);
-	return 0;
+	(void)first, (void)n;
+	return vmdk_layout_descriptor(
+		m, "streamOptimized", ((const struct vmdk_stream_layout *)m)->name, out, e);
 }
 
 /* Half a grain, as a block of deflate that stores it (RFC 1951, section 3.2.4). */

@@ -8,7 +8,6 @@
 #include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
-#include <sys/random.h>
 
 #include "bytes.h"
 #include "err.h"
@@ -34,23 +33,17 @@ static int patch(struct view *view, const char *at, const char *text, size_t len
 			   : io_write(io, text, len, pos, e);
 }
 
-static int random_bytes(void *buf, size_t len, struct err *e)
-{
-	if (getrandom(buf, len, 0) != (ssize_t)len)
-		return err_set(e, EIO, "no random numbers: %s", strerror(errno));
-	return 0;
-}
-
 /* Another content ID, of as many digits as the old one; two stand for something else. */
 static int new_cid(const struct vmdk_desc *d, char text[9], struct err *e)
 {
 	size_t digits = strlen(d->at.cid);
 	uint32_t mask = digits < 8 ? (UINT32_C(1) << 4 * digits) - 1 : UINT32_MAX, cid;
+	unsigned char bits[GUID_LEN] = {0};
 	int r;
 
 	do {
-		r = random_bytes(&cid, sizeof cid, e);
-		cid &= mask;
+		r = guid_random(bits, e);
+		cid = load_le32(bits) & mask;
 	} while (r == 0 && (cid == d->cid || cid >= VMDK_FIRST_CID));
 	snprintf(text, 9, "%0*" PRIx32, (int)digits, cid);
 	return r;
@@ -59,14 +52,14 @@ static int new_cid(const struct vmdk_desc *d, char text[9], struct err *e)
 /* The long one ends with the short one. */
 static int change_long_cid(struct view *view, const char *at, const char *cid, struct err *e)
 {
-	uint64_t bits[2];
+	unsigned char bits[GUID_LEN];
 	char text[33];
-	int r = random_bytes(bits, sizeof bits, e);
+	int r = guid_random(bits, e);
 
 	if (r < 0 || strlen(at) != 32 || strlen(cid) != 8)
 		return r;
-	snprintf(text, sizeof text, "%016" PRIx64 "%08" PRIx32 "%s", bits[0], (uint32_t)bits[1],
-		cid);
+	snprintf(text, sizeof text, "%016" PRIx64 "%08" PRIx32 "%s", load_le64(bits),
+		load_le32(bits + 8), cid);
 	return patch(view, at, text, 32, e);
 }
 

@@ -437,6 +437,11 @@ static const struct vmdk_desc *descriptor_of(const struct image *img)
 	return &((const struct vmdk *)img->states[0].view)->desc;
 }
 
+uint32_t vmdk_content_id(const struct image *img)
+{
+	return descriptor_of(img)->cid;
+}
+
 static int vmdk_check_parent(const struct image *img, const struct image *parent, struct err *e)
 {
 	bool is_vmdk = parent->format == &vmdk_format;
@@ -490,6 +495,9 @@ const struct format vmdk_format = {
 	.names = vmdk_names,
 	.open = vmdk_open,
 	.start_writing = vmdk_start_writing,
+	.create = vmdk_create,
+	.create_options = vmdk_create_options,
+	.can_back = true,
 	.check_parent = vmdk_check_parent,
 	.facts = vmdk_facts,
 	.layouts = layouts,

@@ -18,6 +18,7 @@
 
 #include "bounds.h"
 #include "format.h"
+#include "create.h"
 #include "guid.h"
 #include "view.h"
 
@@ -89,6 +90,9 @@ struct vmdk {
 	bool embedded;     /* in a sparse extent */
 	struct vmdk_extent *extents; /* as many as lines */
 };
+
+/* The content ID that the descriptor of an opened image of this format has. */
+uint32_t vmdk_content_id(const struct image *img);
 
 /* The last extent that begins at or before off. */
 struct vmdk_extent *vmdk_find_extent(const struct vmdk *v, uint64_t off);
@@ -267,23 +271,20 @@ struct vmdk_cowd_header {
 
 int vmdk_cowd_read(struct io *io, struct vmdk_cowd_header *h, struct err *e);
 
+/* vmdk-create.c */
+int vmdk_create(struct creation *c, struct err *e);
+extern const struct create_option vmdk_create_options[];
+
 /* vmdk-layout.c, vmdk-stream-layout.c */
 extern const struct layout vmdk_layout, vmdk_stream_layout;
 
-#define VMDK_GRAIN       128u /* of both: sectors */
-#define VMDK_TABLE       512u /* entries of a grain table */
-#define VMDK_DESC_START  1u   /* sector */
-#define VMDK_DESC_LEN    20u
 #define VMDK_LAYOUT_NAME 256 /* bytes, with the NUL */
-
-/* What the headers of both have in common. */
-struct vmdk_header vmdk_layout_header(const struct made *m);
 
 /* name as a descriptor can have it. */
 void vmdk_layout_name(char out[VMDK_LAYOUT_NAME], const char *name);
 
 /* Writes the descriptor, of VMDK_DESC_LEN sectors, that is in a file of this name. */
-void vmdk_layout_descriptor(
-	const struct made *m, const char *create_type, const char *name, unsigned char *out);
+int vmdk_layout_descriptor(const struct made *m, const char *create_type, const char *name,
+	unsigned char *out, struct err *e);
 
 #endif

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* Writing VMDKs that others made. */
+/* Writing VMDKs that others made, and our own. */
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -8,7 +8,9 @@
 
 #include "build_vmdk.h"
 #include "bytes.h"
+#include "create.h"
 #include "err.h"
+#include "format.h"
 #include "image.h"
 #include "io.h"
 #include "model.h"
@@ -25,6 +27,35 @@ static void make(const char *path, const char *options, uint64_t size)
 	snprintf(command, sizeof command, "qemu-img create -q -f vmdk %s %s %llu", options, path,
 		(unsigned long long)size);
 	ck_assert_msg(system(command) == 0, "%s", command);
+}
+
+static int try_create(
+	const char *path, const char *options, const char *backing, uint64_t size, struct err *e)
+{
+	struct image_options o = options_new();
+	char words[200], *word, *rest = words;
+	const char *list[8] = {NULL};
+	struct create_request r = {
+		.size = size,
+		.backing = backing,
+		.options = list,
+		.how = &o,
+	};
+	int ret;
+
+	snprintf(words, sizeof words, "%s", options);
+	for (size_t i = 0; (word = strsep(&rest, ",")); i++)
+		list[i] = *word ? word : NULL;
+	ret = image_create(format_find("vmdk"), path, &r, e);
+	options_free(&o);
+	return ret;
+}
+
+static void create(const char *path, const char *options, const char *backing, uint64_t size)
+{
+	struct err e = ERR_INIT;
+
+	ck_assert_ok(try_create(path, options, backing, size, &e), &e);
 }
 
 static struct image *open_for_writing(const char *path, struct image_options *o)
@@ -85,12 +116,100 @@ static void twins_are_equal(const char *path)
 
 START_TEST(like_an_array)
 {
-	struct model m = {.path = "a.vmdk", .seed = 1 + _i, .referee = "vmdk"};
+	struct model m = {.path = "a.vmdk", .seed = 1 + _i, .referee = "vmdk", .rounds = 4};
 
 	make(m.path, kinds[_i], 5 * MB + 1536);
 	model_run(&m);
 	if (_i == 0 || _i == 4)
 		twins_are_equal(m.path);
+}
+END_TEST
+
+static const char *const own_kinds[] = {
+	"subformat=monolithicSparse",
+	"subformat=monolithicFlat",
+	"subformat=twoGbMaxExtentSparse",
+	"subformat=twoGbMaxExtentFlat,adapter_type=lsilogic",
+	"zeroed_grain=on,compat6",
+};
+
+START_TEST(like_an_array_of_our_own)
+{
+	struct model m = {.path = "a.vmdk", .seed = 11 + _i, .referee = "vmdk", .rounds = 4};
+
+	create(m.path, own_kinds[_i], NULL, 5 * MB + 1536);
+	model_run(&m);
+	if (_i == 0 || _i == 4)
+		twins_are_equal(m.path);
+}
+END_TEST
+
+/* A disk of more extents than one: it is written where they meet. */
+START_TEST(split)
+{
+	const uint64_t seam = UINT64_C(4192256) * 512;
+	unsigned char buf[8192], back[8192];
+	struct image_options o;
+	struct err e = ERR_INIT;
+	struct image *img;
+	struct view *v;
+
+	create("a.vmdk", own_kinds[2 + _i], NULL, 2 * seam + MB);
+	img = open_for_writing("a.vmdk", &o);
+	v = img->states[0].view;
+	ck_assert_uint_eq(v->size, 2 * seam + MB);
+	fill_pattern(buf, sizeof buf, 5);
+	for (unsigned i = 1; i <= 2; i++) {
+		ck_assert_ok(view_write(v, buf, sizeof buf, i * seam - 4096 - 512 * i, &e), &e);
+		ck_assert_ok(image_finish(img, &e), &e);
+		ck_assert_ok(view_read(v, back, sizeof back, i * seam - 4096 - 512 * i, &e), &e);
+		ck_assert_mem_eq(buf, back, sizeof buf);
+	}
+	ck_assert_ok(view_clear(v, seam - 4608, sizeof buf, &e), &e);
+	image_close(img);
+	ck_assert_ok(image_open("a.vmdk", &o, &img, &e), &e);
+	v = img->states[0].view;
+	ck_assert_ok(view_read(v, back, sizeof back, 2 * seam - 5120, &e), &e);
+	ck_assert_mem_eq(buf, back, sizeof buf);
+	ck_assert_ok(view_read(v, back, sizeof back, seam - 4608, &e), &e);
+	memset(buf, 0, sizeof buf);
+	ck_assert_mem_eq(buf, back, sizeof buf);
+	image_close(img);
+	options_free(&o);
+	ck_assert_int_eq(system("qemu-img check -q a.vmdk"), 0);
+}
+END_TEST
+
+static const struct {
+	const char *path, *options, *backing;
+	int code;
+	const char *part;
+} not_made[] = {
+	{"b.vmdk", "subformat=streamOptimized", NULL, ENOTSUP, "made of a disk at once"},
+	{"b.vmdk", "subformat=monolithicFlat", "a.vmdk", EINVAL, "has no backing file"},
+	{"b.vmdk", "subformat=monolithicFlat,zeroed_grain=on", NULL, EINVAL, "has no grains"},
+	{"b.vmdk", "preallocation=full", NULL, EINVAL, "only of flat disks"},
+	{"b.vmdk", "compat6=on,hwversion=7", NULL, EINVAL, "says what hwversion is"},
+	{"b.vmdk", "hwversion=7\"", NULL, EINVAL, "cannot be in a descriptor"},
+	{"b.vmdk", "", "base.img", EINVAL, "only vmdk is possible"},
+	{"a\"b.vmdk", "subformat=monolithicFlat", NULL, EINVAL, "cannot be in a descriptor"},
+	{"b.vmdk", "adapter_type=scsi", NULL, EINVAL, "no such adapter_type"},
+};
+
+/* Nothing is left of them. */
+START_TEST(what_is_not_made)
+{
+	struct err e = ERR_INIT;
+	unsigned char *disk = calloc(1, MB);
+
+	create("a.vmdk", "", NULL, MB);
+	write_file("base.img", disk, MB);
+	ck_assert_fails(
+		try_create(not_made[_i].path, not_made[_i].options, not_made[_i].backing, MB, &e),
+		not_made[_i].code, &e, not_made[_i].part);
+	ck_assert_int_eq(access(not_made[_i].path, F_OK), -1);
+	ck_assert_int_eq(access("b-flat.vmdk", F_OK), -1);
+	free(disk);
 }
 END_TEST
 
@@ -102,7 +221,7 @@ static unsigned char *fill_parent(const char *path, uint64_t size)
 	struct image *img;
 	struct view *v;
 
-	make(path, "", size);
+	create(path, "", NULL, size);
 	img = open_for_writing(path, &o);
 	v = img->states[0].view;
 	fill_pattern(bytes, size, 7);
@@ -119,8 +238,6 @@ static unsigned char *fill_parent(const char *path, uint64_t size)
 
 START_TEST(deltas)
 {
-	static const char *const options[] = {
-		"-b base.vmdk -F vmdk", "-b base.vmdk -F vmdk -o zeroed_grain=on"};
 	unsigned char *before = fill_parent("base.vmdk", 4 * MB + 1024);
 	struct model m = {
 		.path = "delta.vmdk",
@@ -129,7 +246,10 @@ START_TEST(deltas)
 		.referee = "vmdk",
 	};
 
-	make(m.path, options[_i], 4 * MB + 1024);
+	if (_i < 2)
+		create(m.path, _i ? "zeroed_grain=on" : "", "base.vmdk", CREATE_NO_SIZE);
+	else
+		make(m.path, "-b base.vmdk -F vmdk", 4 * MB + 1024);
 	model_run(&m);
 	free(before);
 }
@@ -427,7 +547,10 @@ Suite *vmdk_write_suite(void)
 	tcase_set_timeout(tc, 60);
 	use_temp_dir(tc);
 	tcase_add_loop_test(tc, like_an_array, 0, COUNT(kinds));
-	tcase_add_loop_test(tc, deltas, 0, 2);
+	tcase_add_loop_test(tc, like_an_array_of_our_own, 0, COUNT(own_kinds));
+	tcase_add_loop_test(tc, split, 0, 2);
+	tcase_add_loop_test(tc, what_is_not_made, 0, COUNT(not_made));
+	tcase_add_loop_test(tc, deltas, 0, 3);
 	tcase_add_loop_test(tc, extents_of_others, 0, 5);
 	tcase_add_test(tc, first_write);
 	tcase_add_test(tc, long_content_id);
