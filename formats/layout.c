@@ -69,6 +69,8 @@ int layout_identify(struct layout_source *s, const struct image *img, size_t sta
 int layout_make(const struct layout *l, const struct layout_source *s, const char *name,
 	struct view **file, struct err *e)
 {
+	if (s->disk->size == 0)
+		return err_set(e, EINVAL, "the disk is empty: it has no bytes");
 	if (s->disk->size > l->max_disk)
 		return err_set(e, EFBIG,
 			"a disk of %" PRIu64 " bytes, at most %" PRIu64 " are possible",
@@ -77,7 +79,9 @@ int layout_make(const struct layout *l, const struct layout_source *s, const cha
 }
 
 /* Tables and what lies round each granule take less than an eighth of what is stored. */
-bool layout_surely_fits(const struct layout *l, uint64_t disk_size)
+enum layout_fit layout_fit(const struct layout *l, uint64_t disk_size)
 {
-	return disk_size <= l->max_disk && disk_size <= l->max_file / 8 * 7;
+	if (disk_size == 0 || disk_size > l->max_disk)
+		return LAYOUT_NEVER;
+	return disk_size <= l->max_file / 8 * 7 ? LAYOUT_ALWAYS : LAYOUT_MAYBE;
 }

@@ -11,7 +11,6 @@
 #ifndef VDISK_LAYOUT_H
 #define VDISK_LAYOUT_H
 
-#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -41,7 +40,7 @@ struct layout {
 	const char *suffix;  /* usual end of a file's name, with the dot */
 	uint64_t max_disk;   /* bytes; the format has no larger disks */
 	uint64_t max_file;   /* bytes; no larger files: make fails with EFBIG */
-	/* The file's name is for formats that say it; it may be copied. */
+	/* The file's name is for formats that say it; it is copied. */
 	int (*make)(
 		const struct layout_source *s, const char *name, struct view **file, struct err *e);
 };
@@ -50,7 +49,8 @@ struct layout {
  * when it changed. */
 int layout_identify(struct layout_source *s, const struct image *img, size_t state, struct err *e);
 
-/* Makes the file; refuses disks of more than max_disk bytes, with EFBIG. */
+/* Makes the file.  EFBIG: the disk is, or the file would be, larger than the format has them;
+ * EINVAL: the disk has no bytes at all, which few readers take. */
 int layout_make(const struct layout *l, const struct layout_source *s, const char *name,
 	struct view **file, struct err *e);
 
@@ -58,7 +58,9 @@ int layout_make(const struct layout *l, const struct layout_source *s, const cha
  * the disk is not walked again. */
 uint64_t layout_stored(const struct view *file, uint64_t disk_stored);
 
-/* Is layout_make sure to succeed, as far as sizes go?  If not, it depends on what is stored. */
-bool layout_surely_fits(const struct layout *l, uint64_t disk_size);
+/* Is there such a file of a disk of so many bytes?  LAYOUT_MAYBE: that depends on what is stored.
+ */
+enum layout_fit { LAYOUT_NEVER, LAYOUT_MAYBE, LAYOUT_ALWAYS };
+enum layout_fit layout_fit(const struct layout *l, uint64_t disk_size);
 
 #endif

@@ -119,7 +119,7 @@ static void place(struct qcow2_layout *q)
 	uint64_t ntables = granules_stored(q->tables), l1_clusters;
 
 	q->l1_size = granules_all(q->tables);
-	l1_clusters = MAX(1, div_round_up(q->l1_size * QCOW2_ENTRY_SIZE, CLUSTER));
+	l1_clusters = div_round_up(q->l1_size * QCOW2_ENTRY_SIZE, CLUSTER);
 	count_refcounts(q, 1 + l1_clusters + ntables + granules_stored(q->made.stored));
 	q->l1_pos = q->block_pos + q->blocks * CLUSTER;
 	q->l2_pos = q->l1_pos + l1_clusters * CLUSTER;

@@ -57,6 +57,7 @@ void format_abilities(const struct format *f, char text[FORMAT_ABILITIES])
 		{"snapshots", f->has_snapshots},
 		{"check", f->check != NULL},
 		{"write", f->start_writing != NULL},
+		{"export", f->layouts != NULL},
 	};
 	size_t n = snprintf(text, FORMAT_ABILITIES, "read");
 

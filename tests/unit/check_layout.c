@@ -317,6 +317,11 @@ START_TEST(refuses_what_the_format_cannot_hold)
 
 	use_disk(l->max_disk / 65536 * 65536, 65536, none);
 	ck_assert(layout_make(l, &source, "x", &file, &e) == 0);
+	ck_assert_int_ne(layout_fit(l, l->max_disk), LAYOUT_NEVER);
+	ck_assert_int_eq(layout_fit(l, l->max_disk + 1), LAYOUT_NEVER);
+	ck_assert_int_eq(layout_fit(l, 0), LAYOUT_NEVER);
+	source.disk->size = 0;
+	ck_assert_fails(layout_make(l, &source, "x", &file, &e), EINVAL, &e, "no bytes");
 	source.disk->size = l->max_disk + 1;
 	ck_assert_fails(layout_make(l, &source, "x", &file, &e), EFBIG, &e, "at most");
 }
@@ -332,9 +337,9 @@ START_TEST(refuses_files_that_grow_too_long)
 	if (l->max_file > 4 * TIB || l->max_disk < 2 * TIB)
 		return;
 	use_disk(2 * TIB, 1u << 30, all);
-	ck_assert(!layout_surely_fits(l, source.disk->size));
+	ck_assert_int_eq(layout_fit(l, source.disk->size), LAYOUT_MAYBE);
 	ck_assert_fails(layout_make(l, &source, "x", &none_made, &e), EFBIG, &e, "the file would");
-	ck_assert(layout_surely_fits(l, TIB));
+	ck_assert_int_eq(layout_fit(l, TIB), LAYOUT_ALWAYS);
 }
 END_TEST
 
