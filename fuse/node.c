@@ -8,6 +8,7 @@
 
 #include "bytes.h"
 #include "err.h"
+#include "export.h"
 #include "folder.h"
 #include "image.h"
 #include "info.h"
@@ -103,6 +104,8 @@ void node_free(struct node *node)
 	if (node->kind == NODE_FOLDER)
 		folder_unref(node->folder);
 	folder_unref(node->place.of);
+	if (node->kind == NODE_EXPORTS)
+		exports_free(node->exports);
 	if (node->source)
 		source_unmake(node->source, &node->made);
 	source_unref(node->source);
@@ -139,6 +142,7 @@ mode_t node_mode(const struct node *node)
 	case NODE_VMSTATE:
 	case NODE_INFO:
 	case NODE_ERROR:
+	case NODE_EXPORT:
 		return S_IFREG | 0400;
 	case NODE_LINK:
 		return S_IFLNK | 0777;
@@ -184,10 +188,24 @@ static int make_slice(void *arg, struct view **view, struct err *e)
 	return *view ? 0 : -e->code;
 }
 
+struct export_args {
+	const struct node *node;
+	const struct image *img;
+};
+
+static int make_export(void *arg, struct view **view, struct err *e)
+{
+	const struct export_args *x = arg;
+
+	return export_make(x->node->parent->exports, x->img, x->node->home->state, x->node->layout,
+		x->node->name, view, e);
+}
+
 int node_view(struct node *node, const struct image *img, struct view **view, struct err *e)
 {
 	const struct state *state;
 	struct slice slice;
+	struct export_args x;
 	int ret;
 
 	*view = NULL;
@@ -204,6 +222,11 @@ int node_view(struct node *node, const struct image *img, struct view **view, st
 	case NODE_PARTITION:
 		slice = (struct slice){.entry = node->part->entry, .disk = state->view};
 		ret = source_make(node->source, &node->made, make_slice, &slice, e);
+		*view = node->made.view;
+		return ret;
+	case NODE_EXPORT:
+		x = (struct export_args){.node = node, .img = img};
+		ret = source_make(node->source, &node->made, make_export, &x, e);
 		*view = node->made.view;
 		return ret;
 	default:
@@ -246,6 +269,14 @@ static unsigned changes_of(const struct node *node)
 	return node_is_live(node) ? atomic_load(&node->tree->changes) : 0;
 }
 
+static uint64_t count_stored(
+	const struct node *node, const struct image *img, const struct view *view)
+{
+	if (node->kind != NODE_EXPORT)
+		return view_stored(view);
+	return export_stored(node->parent->exports, &img->states[node->home->state], view);
+}
+
 /* Two threads that ask at the same time both count, and find the same. */
 static int measure_pinned(struct node *node, const struct image *img, struct measure *m)
 {
@@ -259,7 +290,7 @@ static int measure_pinned(struct node *node, const struct image *img, struct mea
 	m->stored = atomic_load_explicit(&node->measured, memory_order_relaxed);
 	if (m->stored == UNMEASURED || atomic_load(&node->measured_at) != changes) {
 		if (view)
-			m->stored = view_stored(view);
+			m->stored = count_stored(node, img, view);
 		else
 			ret = measure_text(node, img, &m->stored);
 		if (ret == 0) {

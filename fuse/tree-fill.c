@@ -11,8 +11,11 @@
 #include <string.h>
 
 #include "err.h"
+#include "export.h"
 #include "folder.h"
+#include "format.h"
 #include "image.h"
+#include "layout.h"
 #include "log.h"
 #include "names.h"
 #include "view.h"
@@ -122,6 +125,15 @@ static int fill_partitions_dir(struct fill *fill, const struct view *disk)
 	return ret == -ENOMEM ? ret : 0;
 }
 
+static int fill_exports_dir(struct fill *fill)
+{
+	struct node *node = fill_add(fill, NODE_EXPORTS, "export");
+
+	if (node)
+		node->exports = exports_new();
+	return node && node->exports ? 0 : -ENOMEM;
+}
+
 /* A directory with a disk.raw. */
 static int fill_state(struct fill *fill)
 {
@@ -136,6 +148,8 @@ static int fill_state(struct fill *fill)
 		ret = fill_one(fill, NODE_VMSTATE, "vmstate");
 	if (ret == 0)
 		ret = fill_partitions_dir(fill, state->view);
+	if (ret == 0 && exports_any(img, state))
+		ret = fill_exports_dir(fill);
 	if (ret == 0 && dir->kind != NODE_SNAPSHOT && (img->nstates > 1 || has_shots(dir)))
 		ret = fill_one(fill, NODE_SNAPSHOTS, "snapshots");
 	if (ret == 0 && node_is_top(dir) && img->parent)
@@ -323,6 +337,47 @@ static int fill_partitions(struct fill *fill)
 	return ret;
 }
 
+/* Of a disk that may be too much for the format, it is found out here. */
+static int fill_export(struct fill *fill, const struct layout *l, const char *base)
+{
+	size_t size = strlen(base) + strlen(l->suffix) + 1;
+	struct view *view = fill->img->states[fill->dir->home->state].view;
+	enum layout_fit fit = layout_fit(l, view->size);
+	struct err e = ERR_INIT;
+	struct node *node;
+	char *name;
+	int ret = 0;
+
+	if (fit == LAYOUT_NEVER)
+		return 0;
+	name = malloc(size);
+	if (name)
+		snprintf(name, size, "%s%s", base, l->suffix);
+	node = name ? fill_add(fill, NODE_EXPORT, name) : NULL;
+	free(name);
+	if (!node)
+		return -ENOMEM;
+	node->layout = l;
+	if (fit == LAYOUT_MAYBE)
+		ret = node_view(node, fill->img, &view, &e);
+	if (ret != -EFBIG)
+		return ret;
+	tree_drop(fill->tree, fill->nodes[--fill->n]);
+	return 0;
+}
+
+static int fill_exports(struct fill *fill)
+{
+	char *base = exports_name(fill->img, fill->dir->home->state);
+	int ret = base ? 0 : -ENOMEM;
+
+	for (const struct format *const *f = formats; ret == 0 && *f; f++)
+		for (const struct layout *const *l = (*f)->layouts; ret == 0 && l && *l; l++)
+			ret = fill_export(fill, *l, base);
+	free(base);
+	return ret;
+}
+
 static int fill_gather(struct fill *fill)
 {
 	switch (fill->dir->kind) {
@@ -336,6 +391,8 @@ static int fill_gather(struct fill *fill)
 		return fill_chain(fill);
 	case NODE_PARTITIONS:
 		return fill_partitions(fill);
+	case NODE_EXPORTS:
+		return fill_exports(fill);
 	default:
 		return 0; /* NODE_LINKS are filled with the directory that they are in */
 	}

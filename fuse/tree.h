@@ -31,10 +31,12 @@
 #include "source.h"
 
 struct err;
+struct exports;
 struct folder;
 struct folder_entry;
 struct image;
 struct image_options;
+struct layout;
 struct log;
 struct tree;
 struct view;
@@ -54,6 +56,8 @@ enum node_kind {
 	NODE_INFO,       /* file: text, made when asked for */
 	NODE_ERROR,      /* file: why a directory has nothing else in it */
 	NODE_LINK,       /* symbolic link to a partition */
+	NODE_EXPORTS,    /* directory of the disk in other formats */
+	NODE_EXPORT,     /* file: one of them */
 };
 
 /* What a partition's file shows. */
@@ -99,11 +103,13 @@ struct node {
 	struct made made;          /* the view of those that are no view of the image itself */
 
 	union {
-		struct part *part;     /* NODE_PARTITION; owned */
-		struct ptable *table;  /* NODE_PARTITIONS; owned */
-		char *text;            /* NODE_LINK: what it says; NODE_ERROR; owned */
-		struct folder *folder; /* NODE_FOLDER: as it was read last, by the tree's lock;
-					* held */
+		struct part *part;       /* NODE_PARTITION; owned */
+		struct ptable *table;    /* NODE_PARTITIONS; owned */
+		char *text;              /* NODE_LINK: what it says; NODE_ERROR; owned */
+		struct folder *folder;   /* NODE_FOLDER: as it was read last, by the tree's lock;
+					  * held */
+		struct exports *exports; /* NODE_EXPORTS; owned */
+		const struct layout *layout; /* NODE_EXPORT */
 	};
 	struct node *next_gone, **link_gone, *next_found; /* private */
 };

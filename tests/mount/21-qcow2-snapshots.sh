@@ -219,7 +219,7 @@ check "nosnapshots opens it all the same" on_mount broken.qcow2 as_live now.ref
 mount_with=()
 
 # What is in a snapshot's directory, and what is not.
-entries() { [ "$(ls -A "$1/snapshots/big")" = $'disk.raw\ninfo.json' ]; }
+entries() { [ "$(ls -A "$1/snapshots/big")" = $'disk.raw\nexport\ninfo.json' ]; }
 check "a snapshot's directory" on_mount n11.qcow2 entries
 snapshot_json() {
 	jq -e '.["virtual-size"] == 67108864 and .snapshot.name == "big" and .snapshot.id == "2" and has("snapshots") == false' \

@@ -159,7 +159,7 @@ else
 fi
 
 # --- Disks without partitions have no such directory.
-none() { [ "$(ls -A "$1")" = $'disk.raw\ninfo.json' ]; }
+none() { [ "$(ls -A "$1")" = $'disk.raw\nexport\ninfo.json' ]; }
 check "a file system without a table" on_mount ext4.fs none
 cp vfat.fs vfat.img
 check "a boot sector that is no table" on_mount vfat.img none

@@ -6,14 +6,14 @@
 requires qemu-img qemu-io jq sfdisk getfattr xxd
 
 entries() { # NAMES MOUNT
-	[ "$(cd "$2" && find . -mindepth 1 -printf '%P\n' | sort | tr '\n' ' ')" = "$1" ] || {
+	[ "$(cd "$2" && find . -mindepth 1 -path '*/export/*' -o -mindepth 1 -printf '%P\n' | sort | tr '\n' ' ')" = "$1" ] || {
 		find "$2" -mindepth 1 -printf '%P\n'
 		return 1
 	}
 }
 truncate -s 8M plain.img
 noise 1 5000 | dd of=plain.img conv=notrunc status=none
-check "a plain disk: two files" on_mount plain.img entries 'disk.raw info.json '
+check "a plain disk: two files and other formats" on_mount plain.img entries 'disk.raw export info.json '
 cp plain.img parted.img
 sfdisk -q parted.img <<-'TABLE'
 	label: dos
@@ -21,15 +21,16 @@ sfdisk -q parted.img <<-'TABLE'
 	1: start=2048, size=2048, type=83
 TABLE
 check "a disk with a partition" on_mount parted.img entries \
-	'disk.raw info.json partitions partitions/1.raw partitions/by-partuuid partitions/by-partuuid/12345678-01 '
+	'disk.raw export info.json partitions partitions/1.raw partitions/by-partuuid partitions/by-partuuid/12345678-01 '
 qemu-img create -q -f qcow2 -b plain.img -F raw over.qcow2
 qemu-img snapshot -c s over.qcow2
 qemu-img create -q -f qcow2 -b over.qcow2 -F qcow2 top.qcow2
 check "a chain" on_mount top.qcow2 entries "$(printf '%s ' chain chain/0-top.qcow2 chain/0-top.qcow2/disk.raw \
-	chain/0-top.qcow2/info.json chain/1-over.qcow2 chain/1-over.qcow2/disk.raw chain/1-over.qcow2/info.json \
-	chain/1-over.qcow2/snapshots chain/1-over.qcow2/snapshots/s chain/1-over.qcow2/snapshots/s/disk.raw \
+	chain/0-top.qcow2/export chain/0-top.qcow2/info.json chain/1-over.qcow2 chain/1-over.qcow2/disk.raw \
+	chain/1-over.qcow2/export chain/1-over.qcow2/info.json chain/1-over.qcow2/snapshots \
+	chain/1-over.qcow2/snapshots/s chain/1-over.qcow2/snapshots/s/disk.raw chain/1-over.qcow2/snapshots/s/export \
 	chain/1-over.qcow2/snapshots/s/info.json chain/2-plain.img chain/2-plain.img/disk.raw \
-	chain/2-plain.img/info.json disk.raw info.json)"
+	chain/2-plain.img/export chain/2-plain.img/info.json disk.raw export info.json)"
 
 # One with everything, for what follows.
 qemu-img convert -q -f raw -O qcow2 parted.img base.qcow2

@@ -117,9 +117,9 @@ static void ck_assert_lists(struct node *dir, const char *expected)
 
 START_TEST(lists_are_by_name)
 {
-	ck_assert_lists(tree_root(tree), "disk.raw info.json snapshots ");
+	ck_assert_lists(tree_root(tree), "disk.raw export info.json snapshots ");
 	ck_assert_lists(snapshots(), "a b ");
-	ck_assert_lists(find(snapshots(), "b"), "disk.raw info.json ");
+	ck_assert_lists(find(snapshots(), "b"), "disk.raw export info.json ");
 	ck_assert_ptr_null(find(snapshots(), "c"));
 	ck_assert_told("");
 }
@@ -202,7 +202,7 @@ START_TEST(a_reset_drops_all_that_is_below)
 	struct node *dir = node_get(snapshots()), *a = node_get(find(dir, "a"));
 
 	tree_reset(tree, tree_root(tree));
-	ck_assert_told("/disk.raw /info.json /snapshots ");
+	ck_assert_told("/disk.raw /export /info.json /snapshots ");
 	ck_assert(atomic_load(&dir->gone));
 	ck_assert(atomic_load(&a->gone));
 	ck_assert_ptr_ne(snapshots(), dir);

@@ -1,0 +1,35 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* export.h - the disk of a state as files of other formats, made up while they are read. */
+#ifndef VDISK_EXPORT_H
+#define VDISK_EXPORT_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+struct err;
+struct image;
+struct layout;
+struct state;
+struct view;
+
+/* What all files of one state have in common: found when the first of them is looked at. */
+struct exports;
+
+struct exports *exports_new(void);    /* NULL without memory */
+void exports_free(struct exports *x); /* NULL is fine; the files are gone */
+
+/* Has a state of img such files?  It has none when its disk can change, by our doing or others'. */
+bool exports_any(const struct image *img, const struct state *state);
+
+/* What they are called, up to the suffix of each; malloc'ed or NULL. */
+char *exports_name(const struct image *img, size_t state);
+
+/* Makes one of them, called name.  One thread at a time.  -EFBIG: there can be none. */
+int export_make(struct exports *x, const struct image *img, size_t state, const struct layout *l,
+	const char *name, struct view **file, struct err *e);
+
+/* Bytes of such a file that are stored. */
+uint64_t export_stored(struct exports *x, const struct state *state, const struct view *file);
+
+#endif

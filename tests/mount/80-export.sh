@@ -1,0 +1,269 @@
+#!/usr/bin/env bash
+# SPDX-License-Identifier: LGPL-2.1-or-later
+# Files of other formats in export/: copied with cp, they are what qemu-img, libvmdk, libvhdi and
+# vdiskfs itself take for images of that disk; and any byte of them can be read at any time.
+. "${0%/*}/functions.sh"
+. "$here/images.sh"
+requires qemu-img qemu-io jq cp tar
+ranges=$BUILD/tests/mount/ranges
+
+format_of() { # FILE: as qemu-img says it
+	case $1 in *.vhd) echo vpc ;; *) echo "${1##*.}" ;; esac
+}
+# judged COPY REFERENCE: by qemu-img.
+judged() {
+	local format
+	format=$(format_of "$1")
+	if [ "$format" != vpc ]; then # which qemu-img cannot check
+		qemu-img check -f "$format" "$1" >check.out 2>&1 && ! grep -i leak check.out || { cat check.out; return 1; }
+	fi
+	# It warns when one is longer and the rest zero.
+	qemu-img compare -f "$format" -F raw "$1" "$2" >compare.out 2>&1 && ! grep -i mismatch compare.out ||
+		{ cat compare.out; return 1; }
+}
+# read_back COPY REFERENCE: by ourselves.
+read_back() {
+	local status
+	mkdir -p back
+	mount_image "$1" back || return 1
+	cmp back/disk.raw "$2"
+	status=$?
+	unmount back || status=1
+	return $status
+}
+mkdir copies
+# exported DIR REFERENCE NAME: copies all files of a directory with a disk.raw, and has others judge the
+# copies.  Where the disk has no whole number of sectors, neither has the reference.
+exported() {
+	local dir=$1 file copy
+	cp --sparse=always "$2" padded.ref
+	truncate -s %512 padded.ref
+	[ "$(cd "$dir/export" && echo *)" = "$3-stream.vmdk $3.qcow2 $3.vdi $3.vhd $3.vhdx $3.vmdk" ] || {
+		ls "$dir/export"
+		return 1
+	}
+	for file in "$dir/export/"*; do
+		copy=copies/${file##*/}
+		cp "$file" "$copy" && judged "$copy" padded.ref && read_back "$copy" padded.ref || { echo "$file"; return 1; }
+		rm -f "$copy"
+	done
+}
+# exports WHAT IMAGE REFERENCE [OPTION...]: of the image itself.
+exports() {
+	local what=$1 image=$2 ref=$3 base=${2%.*} dir status
+	shift 3
+	dir=$(mktemp -d "$W/m.XXXXXX")
+	mount_image "$image" "$dir" "$@"
+	exported "$dir" "$ref" "$base"
+	status=$?
+	unmount "$dir" && rmdir "$dir" || status=1
+	check "$what" [ $status = 0 ]
+}
+
+# --- From every format.
+some_data src.raw 3M
+printf '\353\0' | dd of=src.raw conv=notrunc status=none # or it would be text, not a disk
+exports "raw" src.raw src.raw
+qemu-img convert -q -f raw -O qcow2 src.raw a.qcow2
+exports "qcow2" a.qcow2 src.raw
+qemu-img convert -q -f raw -O qcow2 -c -o cluster_size=4k src.raw deflate.qcow2
+exports "qcow2, deflate" deflate.qcow2 src.raw
+for s in monolithicSparse twoGbMaxExtentFlat streamOptimized; do
+	qemu-img convert -q -f raw -O vmdk -o subformat=$s src.raw $s.vmdk
+	exports "vmdk, $s" $s.vmdk src.raw
+done
+qemu-img convert -q -f raw -O vdi src.raw b.vdi
+exports "vdi" b.vdi src.raw
+qemu-img convert -q -f raw -O vpc -o force_size=on src.raw c.vhd
+exports "vhd" c.vhd src.raw
+qemu-img convert -q -f raw -O vhdx src.raw d.vhdx
+exports "vhdx" d.vhdx src.raw
+
+# --- From chains and snapshots; the names tell which.
+qemu-img create -q -f qcow2 -b src.raw -F raw mid.qcow2
+scribble qcow2 mid.qcow2 3145728 65536 5 6 wwz
+qemu-img snapshot -c 'before the "upgrade"' mid.qcow2
+reference mid.qcow2 before.ref
+scribble qcow2 mid.qcow2 3145728 65536 6 6 wwz
+reference mid.qcow2 mid.ref
+qemu-img create -q -f qcow2 -b mid.qcow2 -F qcow2 top.qcow2 4M
+qemu-io -f qcow2 -c 'write -P 3 3M 64k' -c 'write -z 1M 64k' top.qcow2 >/dev/null
+reference top.qcow2 top.ref
+exports "a chain" top.qcow2 top.ref
+layer() { exported "$1/chain/1-mid.qcow2" mid.ref mid; }
+check "a layer of a chain" on_mount top.qcow2 layer
+snapshot() { exported "$1/snapshots/before the \"upgrade\"" before.ref 'mid-before the "upgrade"'; }
+check "a snapshot" on_mount mid.qcow2 snapshot
+chosen() { exported "$1" before.ref 'mid-before the "upgrade"'; }
+mount_with=(-o snapshot=1)
+check "a snapshot in the place of the live state" on_mount mid.qcow2 chosen
+mount_with=()
+
+# --- Disks of all sorts.
+head -c 1000003 src.raw >odd.raw
+exports "no whole number of sectors" odd.raw odd.raw
+head -c 512 src.raw >tiny.raw
+exports "one sector" tiny.raw tiny.raw
+truncate -s 9M empty.raw
+exports "nothing stored" empty.raw empty.raw
+noise 8 2200000 >full.raw
+truncate -s %512 full.raw
+exports "all stored" full.raw full.raw
+qemu-img create -q -f qcow2 gone.qcow2 0
+no_export() { [ ! -e "$1/export" ]; }
+check "no bytes: no files" on_mount gone.qcow2 no_export
+mount_with=(-o rw)
+check "what can change has none" on_mount b.vdi no_export
+mount_with=(-o share)
+check "nor has what others may change" on_mount b.vdi no_export
+mount_with=()
+
+# --- Large ones.
+qemu-img create -q -f qcow2 large.qcow2 5T
+qemu-io -f qcow2 -c 'write -P 7 0 64k' -c 'write -P 8 2T 200k' -c 'write -P 9 5497558138368 512' large.qcow2 >/dev/null
+ranges_of() { "$ranges" "$1/disk.raw" | awk '{ print int($1 / 65536), int(($1 + $2 + 65535) / 65536) }'; }
+on_mount large.qcow2 ranges_of >large.ranges
+large() {
+	local file copy kib
+	[ "$(cd "$1/export" && echo *)" = "large-stream.vmdk large.qcow2 large.vdi large.vhdx large.vmdk" ] || return 1
+	for file in "$1/export/"*; do
+		copy=copies/${file##*/}
+		cp --sparse=always "$file" "$copy" || return 1
+		qemu-img check -q -f "$(format_of "$file")" "$copy" || return 1
+		qemu-io -r -f "$(format_of "$file")" -c 'read -P 7 0 64k' -c 'read -P 0 64k 1M' -c 'read -P 8 2T 200k' \
+			-c 'read -P 0 4T 1M' -c 'read -P 9 5497558138368 512' "$copy" >large.out || return 1
+		! grep -i 'fail' large.out || return 1
+		on_mount "$copy" ranges_of >got.ranges && cmp got.ranges large.ranges || return 1
+		[ "$(stat -c '%b' "$file")" -lt 65536 ] || { stat "$file"; return 1; }
+		rm -f "$copy"
+	done
+	kib=$(awk '/^VmHWM/ { print $2 }' "/proc/$(pids_of "$(realpath "$1")" | head -n 1)/status")
+	echo "VmHWM $kib KiB"
+	[ "$slowness" != 1 ] || [ "$kib" -lt 65536 ]
+}
+check "5 TiB" on_mount large.qcow2 large
+formats_for() { # SIZE: which files a disk of that size has
+	qemu-img create -q -f qcow2 sized.qcow2 "$1"
+	on_mount sized.qcow2 list_of
+}
+list_of() { (cd "$1/export" && printf '%s ' *); }
+check "2040 GiB: the largest VHD" [ "$(formats_for 2040G)" = \
+	'sized-stream.vmdk sized.qcow2 sized.vdi sized.vhd sized.vhdx sized.vmdk ' ]
+check "more: no VHD" [ "$(formats_for 2190433321472)" = \
+	'sized-stream.vmdk sized.qcow2 sized.vdi sized.vhdx sized.vmdk ' ]
+check "more than 64 TiB: no VHDX" [ "$(formats_for 65T)" = 'sized-stream.vmdk sized.qcow2 sized.vdi sized.vmdk ' ]
+check "more than 512 TiB: just qcow2" [ "$(formats_for 600T)" = 'sized.qcow2 ' ]
+# Each entry of the map is block 0: 3 TiB are stored, as far as anybody can tell.
+qemu-img create -q -f vdi heavy.vdi 3T
+dd if=/dev/zero of=heavy.vdi bs=512 seek=1 count=24576 conv=notrunc status=none
+noise 3 1048576 >>heavy.vdi
+check "3 TiB stored: no VMDK" [ "$(on_mount heavy.vdi list_of)" = 'heavy.qcow2 heavy.vdi heavy.vhdx ' ]
+
+# --- Any byte at any time.
+at_random() {
+	local file
+	cp --sparse=always "$1/export/"* copies/
+	for file in "$1/export/"*; do same "$file" "copies/${file##*/}" || return 1; done
+}
+check "random reads" on_mount top.qcow2 at_random
+
+# --- Holes, and the same bytes each time.
+truncate -s 64M holes.raw
+for at in 0 5 17 18 63; do noise $at 100000 | dd of=holes.raw bs=1M seek=$at conv=notrunc status=none; done
+sync holes.raw
+holes() { # the data of each file is what is stored, and some tables
+	local file sum
+	for file in "$1/export/"*; do
+		sum=$("$ranges" "$file" | awk '{ n += $2 } END { printf "%d", n }')
+		[ $(((sum + 511) / 512)) = "$(stat -c '%b' "$file")" ] && [ "$sum" -gt 500000 ] || { echo "$file $sum"; return 1; }
+		case $file in
+		*-stream.vmdk) ;; # whose grains are units
+		*) [ "$sum" -lt 1100000 ] || { echo "$file: $sum bytes of data"; return 1; } ;;
+		esac
+	done
+}
+check "holes" on_mount holes.raw holes
+sums() { (cd "$1/export" && sha256sum -- *); }
+on_mount src.raw sums >sums.1
+on_mount src.raw sums >sums.2
+check "the same bytes each time" cmp sums.1 sums.2
+touch src.raw
+on_mount src.raw sums >sums.3
+ids_change() { [ "$(comm -12 <(sort sums.1) <(sort sums.3) | awk '{ print $2 }')" = src.qcow2 ]; }
+check "other ids once the image has changed, but for qcow2, which has none" ids_change
+
+# --- Other readers.
+in_mount() { # PROGRAM IMAGE FILE REFERENCE
+	local status
+	mkdir -p foreign
+	"$1" "$2" foreign >/dev/null || return 1
+	cmp "foreign/$3" "$4"
+	status=$?
+	fusermount -u foreign 2>/dev/null || fusermount3 -u foreign || umount foreign
+	return $status
+}
+by_libyal() {
+	cp -f "$1/export/"* copies/
+	in_mount vmdkmount copies/src.vmdk vmdk1 src.raw && in_mount vmdkmount copies/src-stream.vmdk vmdk1 src.raw &&
+		in_mount vhdimount copies/src.vhd vhdi1 src.raw && in_mount vhdimount copies/src.vhdx vhdi1 src.raw
+}
+if command -v vmdkmount >/dev/null && command -v vhdimount >/dev/null; then
+	check "libvmdk and libvhdi read them" on_mount src.raw by_libyal
+else
+	skip "libvmdk and libvhdi: not installed"
+fi
+
+# --- Errors of the disk are errors of the file: no copy looks whole.
+qemu-img create -q -f qcow2 -b src.raw -F raw broken.qcow2
+qemu-io -f qcow2 -c 'write -P 5 64k 64k' broken.qcow2 >/dev/null
+mount_with=(-o nobacking)
+fails() {
+	local file
+	for file in "$1/export/"*; do ! cp "$file" copies/broken || return 1; done
+}
+check "what cannot be read is no zeroes" on_mount broken.qcow2 fails
+mount_with=()
+
+# --- The recipes of README and manual.
+sfdisk=$(command -v sfdisk)
+cp src.raw guest.raw
+[ -z "$sfdisk" ] || printf 'label: dos\n1: start=2048, size=2048, type=83\n' | "$sfdisk" -q guest.raw
+qemu-img convert -q -f raw -O qcow2 guest.raw guest.qcow2
+qemu-img snapshot -c before-upgrade guest.qcow2
+qemu-io -f qcow2 -c 'write -P 6 2M 64k' guest.qcow2 >/dev/null
+reference guest.qcow2 guest.ref
+mkdir -p recipes mnt
+recipe() { # WHAT COMMAND REFERENCE: in recipes/, the command leaves one file behind, which is that disk
+	mount_image guest.qcow2 mnt
+	(cd recipes && ln -s ../mnt mnt && eval "$2" && rm mnt)
+	unmount mnt
+	check "recipe: $2" matches recipes/* "$1" -o format="${3:-raw}"
+	rm -rf recipes/*
+}
+recipe guest.ref 'cp mnt/disk.raw guest.raw'
+recipe guest.ref 'cp mnt/export/guest.qcow2 .' qcow2
+recipe guest.ref 'cp mnt/export/guest.vmdk .' vmdk
+recipe guest.raw 'cp mnt/snapshots/before-upgrade/export/*.vdi old.vdi' vdi
+recipe guest.raw 'cp mnt/snapshots/before-upgrade/export/*.qcow2 .' qcow2
+if [ -n "$sfdisk" ]; then
+	dd if=guest.ref of=part.ref bs=512 skip=2048 count=2048 status=none
+	recipe part.ref 'cp mnt/partitions/1.raw root.raw'
+fi
+ssh() { shift && sh -c "$1"; } # to a host that is near
+recipe guest.ref "cat mnt/export/guest.vdi | ssh host 'cat >guest.vdi'" vdi
+recipe guest.ref 'tar -cf - -C mnt/export guest.vhdx | tar -xf -' vhdx
+
+# A package of a machine by tar, and its disk to qcow2 again.
+cat >machine.ovf <<-'OVF'
+	<?xml version="1.0" encoding="UTF-8"?>
+	<Envelope xmlns="http://schemas.dmtf.org/ovf/envelope/1" xmlns:ovf="http://schemas.dmtf.org/ovf/envelope/1">
+	<References><File ovf:id="f1" ovf:href="guest-stream.vmdk"/></References>
+	<DiskSection><Info>Disks</Info><Disk ovf:diskId="d1" ovf:fileRef="f1" ovf:capacity="3145728"
+	 ovf:format="http://www.vmware.com/interfaces/specifications/vmdk.html#streamOptimized"/></DiskSection>
+	<VirtualSystem ovf:id="vm"><Info>A machine</Info></VirtualSystem></Envelope>
+OVF
+package() { tar --format=ustar -cf machine.ova machine.ovf -C "$1/export" guest-stream.vmdk; }
+check "an OVA of a stream, by tar" on_mount guest.qcow2 package
+check "which is that disk" matches machine.ova guest.ref
+unpack() { cp "$1"/export/*.qcow2 unpacked.qcow2 && qemu-img compare -f qcow2 -F raw unpacked.qcow2 guest.ref >&2; }
+check "recipe: an OVA's disk to qcow2" on_mount machine.ova unpack
