@@ -494,6 +494,13 @@ int io_zero(struct io *io, uint64_t pos, uint64_t len, struct err *e)
 	return r < 0 ? write_failed(io, "making a hole", r, e) : 0;
 }
 
+void io_discard(struct io *io, uint64_t pos, uint64_t len)
+{
+	assert(io->writable && range_fits(pos, len, io->size));
+	if (io->ops->punch)
+		io->ops->punch(io, pos, len);
+}
+
 int io_resize(struct io *io, uint64_t size, struct err *e)
 {
 	int r;

@@ -104,6 +104,9 @@ int io_write(struct io *io, const void *buf, size_t len, uint64_t pos, struct er
  */
 int io_zero(struct io *io, uint64_t pos, uint64_t len, struct err *e);
 
+/* Gives the room of the range back to the host, if it can; what is read there then is undefined. */
+void io_discard(struct io *io, uint64_t pos, uint64_t len);
+
 /* Cuts the file or makes it longer, by zeroes. */
 int io_resize(struct io *io, uint64_t size, struct err *e);
 

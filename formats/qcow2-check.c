@@ -18,29 +18,6 @@
 
 /* Refcounts as the file has them. */
 
-/* The refcount number i of a block, or of the part of a block at p. */
-static uint64_t refcount_load(const struct qcow2 *q, const unsigned char *p, uint64_t i)
-{
-	unsigned order = q->header.refcount_order, bits = 1u << order;
-
-	switch (order) {
-	case 4:
-		return load_be16(p + 2 * i);
-	case 5:
-		return load_be32(p + 4 * i);
-	case 6:
-		return load_be64(p + 8 * i);
-	default:
-		return p[i * bits / 8] >> (i * bits % 8) & ((1u << bits) - 1);
-	}
-}
-
-/* Refcounts in a block, as a power of two. */
-static unsigned block_bits(const struct qcow2 *q)
-{
-	return q->header.cluster_bits + 3 - q->header.refcount_order;
-}
-
 /* The position of the block that has the refcounts from cluster number i << block_bits on; 0: there
  * is none, all are 0. */
 static uint64_t block_pos(const struct qcow2_check *c, uint64_t i)
@@ -78,8 +55,8 @@ static int lookup_refcount(struct lookup *l, uint64_t cluster, uint64_t *count, 
 {
 	const struct qcow2 *q = l->c->q;
 	unsigned order = q->header.refcount_order;
-	uint64_t pos = block_pos(l->c, cluster >> block_bits(q));
-	uint64_t i = cluster & ((UINT64_C(1) << block_bits(q)) - 1);
+	uint64_t pos = block_pos(l->c, cluster >> qcow2_block_bits(q));
+	uint64_t i = cluster & ((UINT64_C(1) << qcow2_block_bits(q)) - 1);
 	uint64_t at = pos + (i << order) / 8, page = at & ~(uint64_t)(META_PAGE - 1);
 	struct meta m;
 
@@ -95,7 +72,8 @@ static int lookup_refcount(struct lookup *l, uint64_t cluster, uint64_t *count, 
 		l->m = m;
 		l->page = page;
 	}
-	*count = refcount_load(q, l->m.p + (at - page), order < 3 ? i & ((8u >> order) - 1) : 0);
+	*count = qcow2_refcount_load(
+		q, l->m.p + (at - page), order < 3 ? i & ((8u >> order) - 1) : 0);
 	return 1;
 }
 
@@ -128,7 +106,7 @@ static int compare_block(
 {
 	const struct qcow2 *q = c->q;
 	const uint32_t *refs = c->refs + (first - c->first);
-	uint64_t pos = block_pos(c, i), skip = first & ((UINT64_C(1) << block_bits(q)) - 1);
+	uint64_t pos = block_pos(c, i), skip = first & ((UINT64_C(1) << qcow2_block_bits(q)) - 1);
 	bool empty = pos == 0;
 	int r = 0;
 
@@ -145,15 +123,15 @@ static int compare_block(
 	if (empty && all_zero(refs, n))
 		return 0;
 	for (uint64_t k = 0; k < n; k++)
-		compare_cluster(
-			c, first + k, empty ? 0 : refcount_load(q, c->buf, skip + k), refs[k]);
+		compare_cluster(c, first + k, empty ? 0 : qcow2_refcount_load(q, c->buf, skip + k),
+			refs[k]);
 	return 0;
 }
 
 static int compare_window(struct qcow2_check *c, struct err *e)
 {
 	uint64_t at = c->first, end = MIN(c->nclusters, c->first + c->nwindow);
-	unsigned bits = block_bits(c->q);
+	unsigned bits = qcow2_block_bits(c->q);
 	int r = 0;
 
 	while (r == 0 && at < end) {

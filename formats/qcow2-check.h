@@ -76,17 +76,6 @@ int qcow2_check_read(
 /* Starts a new walk over all tables. */
 void qcow2_check_rewind(struct qcow2_check *c);
 
-enum qcow2_entry {
-	QCOW2_ENTRY_UNALLOCATED,
-	QCOW2_ENTRY_ZERO, /* without a cluster */
-	QCOW2_ENTRY_ZERO_ALLOCATED,
-	QCOW2_ENTRY_DATA,
-	QCOW2_ENTRY_COMPRESSED,
-};
-
-/* What an L2 entry is, whatever else may be wrong with it. */
-enum qcow2_entry qcow2_entry_kind(const struct qcow2 *q, uint64_t entry);
-
 /* The most that a refcount can be, as far as references are counted. */
 uint32_t qcow2_refcount_max(const struct qcow2 *q);
 

@@ -14,25 +14,19 @@
 #include "codec.h"
 #include "err.h"
 #include "io.h"
+#include "qcow2-write.h"
 #include "qcow2.h"
 #include "view.h"
 
 #define SECTOR_BITS      9
 #define SUBCLUSTERS_BITS 5
 
-struct qcow2_view {
-	struct view view;
-	const struct qcow2 *q;
-	uint64_t start; /* guest offset of the view's first byte */
-	uint64_t l1_pos;
-	uint32_t l1_size;
-};
-
 /* What an L2 entry says of the bytes from some place in its cluster on. */
 struct run {
 	enum extent_kind kind;
 	uint64_t len;  /* as far as the cluster goes on like this */
 	uint64_t host; /* FILE: position of the cluster; MADE: the entry */
+	bool copied;   /* FILE: nobody else has the cluster, as writers noted */
 };
 
 static uint64_t in_cluster(const struct qcow2 *q, uint64_t off)
@@ -83,8 +77,7 @@ int qcow2_l1_check(const struct qcow2 *q, uint64_t pos, uint32_t entries, struct
 	return 0;
 }
 
-/* Finds the L2 table that a L1 entry points to; 0: it points to none. */
-static int l1_decode(const struct qcow2 *q, uint64_t entry, uint64_t *table, struct err *e)
+int qcow2_l1_decode(const struct qcow2 *q, uint64_t entry, uint64_t *table, struct err *e)
 {
 	const struct qcow2_range *hit;
 
@@ -141,7 +134,7 @@ static int l1_look(
 	n = count_empty(&m, v->l1_size - i);
 	if (n == 0) {
 		n = 1;
-		r = l1_decode(q, load_be64(m.p), table, e);
+		r = qcow2_l1_decode(q, load_be64(m.p), table, e);
 	}
 	meta_unpin(q->cache, &m);
 	*len = (n << bits) - skip;
@@ -217,6 +210,20 @@ static int decode_subclusters(const struct qcow2 *q, uint64_t bitmap, bool has_h
 	return 0;
 }
 
+enum qcow2_entry qcow2_entry_kind(const struct qcow2 *q, uint64_t entry)
+{
+	bool placed = entry & QCOW2_OFFSET;
+
+	if (entry & QCOW2_COMPRESSED)
+		return QCOW2_ENTRY_COMPRESSED;
+	if (!q->extended && entry & QCOW2_ZERO)
+		return placed ? QCOW2_ENTRY_ZERO_ALLOCATED : QCOW2_ENTRY_ZERO;
+	/* In a data file position 0 is good for data. */
+	if (placed || (q->external && entry & QCOW2_COPIED))
+		return QCOW2_ENTRY_DATA;
+	return QCOW2_ENTRY_UNALLOCATED;
+}
+
 /* Is host a place for the cluster at guest offset off? */
 static int check_host(const struct qcow2 *q, uint64_t host, uint64_t off, struct err *e)
 {
@@ -250,6 +257,7 @@ static int l2_decode(
 		if (r < 0)
 			return r;
 	}
+	run->copied = q->alloc && entry & QCOW2_COPIED;
 	if (q->extended)
 		return decode_subclusters(q, load_be64(p + 8), has_host, skip, run, e);
 	run->kind = zero ? EXTENT_ZERO : has_host ? EXTENT_FILE : EXTENT_BELOW;
@@ -270,7 +278,8 @@ static void run_extend(const struct qcow2 *q, const unsigned char *p, size_t n, 
 		if (l2_decode(q, p, off + run->len, &next, &ignored) < 0)
 			return;
 		if (next.kind != run->kind ||
-			(next.kind == EXTENT_FILE && next.host != run->host + skip + run->len))
+			(next.kind == EXTENT_FILE && (next.host != run->host + skip + run->len ||
+							     next.copied != run->copied)))
 			return;
 		run->len += next.len;
 		p += q->entry_size;
@@ -298,10 +307,24 @@ static int l2_look(const struct qcow2_view *v, uint64_t table, uint64_t off, uin
 
 /* The view. */
 
-/* Metadata must never be served as data: the run ends before it or fails. */
-static int extent_of_data(
-	const struct qcow2 *q, const struct run *run, uint64_t off, struct extent *x, struct err *e)
+/* May it be overwritten?  A note that says so is not enough: a wrong one would cost a snapshot its
+ * data. */
+static bool is_owned(const struct qcow2_view *v, const struct run *run, const struct extent *x)
 {
+	const struct qcow2 *q = v->q;
+	unsigned bits = q->header.cluster_bits;
+
+	if (!run->copied || !v->view.write)
+		return false;
+	return q->external || qcow2_counted_once(q->alloc, x->pos >> bits,
+				      ((x->pos + x->len - 1) >> bits) - (x->pos >> bits) + 1);
+}
+
+/* Metadata must never be served as data: the run ends before it or fails. */
+static int extent_of_data(const struct qcow2_view *v, const struct run *run, uint64_t off,
+	struct extent *x, struct err *e)
+{
+	const struct qcow2 *q = v->q;
 	uint64_t len = run->len, skip = in_cluster(q, off);
 	const struct qcow2_range *hit = q->external ? NULL : range_hit(q, run->host, skip + len);
 	int r;
@@ -312,6 +335,8 @@ static int extent_of_data(
 	if (hit)
 		len = hit->pos - run->host - skip;
 	r = extent_in_file(x, q->data, run->host, skip, len, q->cluster_size, e);
+	if (r == 0)
+		x->inplace = x->kind == EXTENT_FILE && is_owned(v, run, x);
 	return r < 0 || !q->crypt ? r : qcow2_encrypted(q, off, x, e);
 }
 
@@ -324,7 +349,7 @@ static int extent_of_run(const struct qcow2_view *v, const struct run *run, uint
 	x->len = run->len;
 	switch (run->kind) {
 	case EXTENT_FILE:
-		return extent_of_data(q, run, off, x, e);
+		return extent_of_data(v, run, off, x, e);
 	case EXTENT_MADE:
 		x->pos = in_cluster(q, off);
 		x->io = q->io;
@@ -392,7 +417,7 @@ static int qcow2_fill(const struct view *view, const struct extent *x, void *buf
 
 static const struct view_ops qcow2_view_ops = {.map = qcow2_map, .fill = qcow2_fill};
 
-struct view *qcow2_view_new(const struct qcow2 *q, uint64_t size, uint64_t start, uint64_t l1_pos,
+struct view *qcow2_view_new(struct qcow2 *q, uint64_t size, uint64_t start, uint64_t l1_pos,
 	uint32_t l1_size, struct err *e)
 {
 	struct qcow2_view *v = calloc(1, sizeof *v);

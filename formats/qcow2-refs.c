@@ -100,20 +100,6 @@ static void refer(struct qcow2_check *c, uint64_t pos, uint64_t len, uint32_t ti
 
 /* L2 tables. */
 
-enum qcow2_entry qcow2_entry_kind(const struct qcow2 *q, uint64_t entry)
-{
-	bool placed = entry & QCOW2_OFFSET;
-
-	if (entry & QCOW2_COMPRESSED)
-		return QCOW2_ENTRY_COMPRESSED;
-	if (!q->extended && entry & QCOW2_ZERO)
-		return placed ? QCOW2_ENTRY_ZERO_ALLOCATED : QCOW2_ENTRY_ZERO;
-	/* In a data file position 0 is good for data. */
-	if (placed || (q->external && entry & QCOW2_COPIED))
-		return QCOW2_ENTRY_DATA;
-	return QCOW2_ENTRY_UNALLOCATED;
-}
-
 struct walk {
 	struct qcow2_check *c;
 	const struct qcow2_table *table;

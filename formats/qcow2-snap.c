@@ -103,7 +103,7 @@ static struct view *broken_view(uint64_t size, struct err *why, struct err *e)
 	return view_broken(MIN(size, LIMIT_DISK_SIZE), why->text, e);
 }
 
-static struct view *disk_view(const struct qcow2 *q, const struct qcow2_snapshot *s, struct err *e)
+static struct view *disk_view(struct qcow2 *q, const struct qcow2_snapshot *s, struct err *e)
 {
 	struct err why = ERR_INIT;
 
@@ -112,8 +112,7 @@ static struct view *disk_view(const struct qcow2 *q, const struct qcow2_snapshot
 	return qcow2_view_new(q, s->disk_size, 0, s->l1_pos, s->l1_size, e);
 }
 
-static struct view *vmstate_view(
-	const struct qcow2 *q, const struct qcow2_snapshot *s, struct err *e)
+static struct view *vmstate_view(struct qcow2 *q, const struct qcow2_snapshot *s, struct err *e)
 {
 	struct err why = ERR_INIT;
 
@@ -122,7 +121,7 @@ static struct view *vmstate_view(
 	return qcow2_view_new(q, s->vmstate_size, vmstate_start(q, s), s->l1_pos, s->l1_size, e);
 }
 
-static int add_named(struct image *img, const struct qcow2 *q, const struct qcow2_snapshot *s,
+static int add_named(struct image *img, struct qcow2 *q, const struct qcow2_snapshot *s,
 	const char *id, const char *name, struct err *e)
 {
 	struct view *disk = disk_view(q, s, e);
@@ -145,7 +144,7 @@ static int add_named(struct image *img, const struct qcow2 *q, const struct qcow
 }
 
 static int add_state(
-	struct image *img, const struct qcow2 *q, const struct qcow2_snapshot *s, struct err *e)
+	struct image *img, struct qcow2 *q, const struct qcow2_snapshot *s, struct err *e)
 {
 	uint64_t pos = s->pos + QCOW2_SNAPSHOT_FIXED + s->extra_len;
 	char *id = calloc(1, s->id_len + 1u), *name = calloc(1, s->name_len + 1u);
@@ -164,7 +163,7 @@ static int add_state(
 	return r;
 }
 
-static int table_read(struct image *img, const struct qcow2 *q, uint64_t *len, struct err *e)
+static int table_read(struct image *img, struct qcow2 *q, uint64_t *len, struct err *e)
 {
 	uint64_t start = q->header.snapshots_pos;
 
@@ -191,7 +190,7 @@ static int table_read(struct image *img, const struct qcow2 *q, uint64_t *len, s
 	return 0;
 }
 
-int qcow2_snapshots_read(struct image *img, const struct qcow2 *q, uint64_t *len, struct err *e)
+int qcow2_snapshots_read(struct image *img, struct qcow2 *q, uint64_t *len, struct err *e)
 {
 	int r = table_read(img, q, len, e);
 

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* qcow2.c - QEMU's copy-on-write format, versions 2 and 3, for reading.
+/* qcow2.c - QEMU's copy-on-write format, versions 2 and 3.
  *
- * The refcounts are for those who allocate: they are never looked at, so an image that a crash left
- * dirty reads as well as any other.
+ * The refcounts are for those who allocate: nothing that is only read needs them, so an image that
+ * a crash left dirty reads as well as any other.
  */
 #include <errno.h>
 #include <inttypes.h>
@@ -16,6 +16,7 @@
 #include "format.h"
 #include "image.h"
 #include "io.h"
+#include "qcow2-write.h"
 #include "qcow2.h"
 #include "view.h"
 
@@ -125,13 +126,26 @@ static void derive(struct qcow2 *q, struct image *img)
 	range_add(q, "header", 0, q->cluster_size);
 }
 
-static int add_live_state(struct image *img, const struct qcow2 *q, struct err *e)
+static void let_write(struct image *img, const struct qcow2 *q, struct view *v)
+{
+	if (q->header.encryption != QCOW2_PLAIN) {
+		img->no_writing = "it is encrypted";
+		return;
+	}
+	v->write = &qcow2_write_ops;
+	v->granule = q->cluster_size / (q->extended ? QCOW2_SUBCLUSTERS : 1);
+	v->unit = q->cluster_size;
+}
+
+static int add_live_state(struct image *img, struct qcow2 *q, struct err *e)
 {
 	const struct qcow2_header *h = &q->header;
 	struct view *v = qcow2_view_new(q, q->size, 0, h->l1_pos, h->l1_size, e);
 
 	if (!v)
 		return -e->code;
+	if (img->writable)
+		let_write(img, q, v);
 	if (!image_add_state(img, NULL, NULL, v, e)) {
 		view_free(v);
 		return -e->code;
@@ -198,6 +212,7 @@ static void qcow2_free(struct qcow2 *q)
 	if (q->data != q->io)
 		io_unref(q->data);
 	crypt_free(q->crypt);
+	qcow2_alloc_free(q->alloc);
 	free(q);
 }
 
@@ -269,6 +284,7 @@ const struct format qcow2_format = {
 	.probe = qcow2_probe,
 	.open = qcow2_open,
 	.close = qcow2_close,
+	.start_writing = qcow2_start_writing,
 	.facts = qcow2_facts,
 	.check = qcow2_check,
 	.measure = qcow2_measure,

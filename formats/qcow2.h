@@ -15,6 +15,7 @@
 
 #include "bounds.h"
 #include "luks.h"
+#include "view.h"
 
 struct cache;
 struct check_report;
@@ -57,6 +58,17 @@ enum qcow2_incompatible {
 enum qcow2_encryption { QCOW2_PLAIN, QCOW2_AES, QCOW2_LUKS, QCOW2_ENCRYPTIONS };
 enum qcow2_compression { QCOW2_DEFLATE, QCOW2_ZSTD, QCOW2_COMPRESSIONS };
 
+/* Fields of the header that are changed one at a time, each with what follows it. */
+enum {
+	QCOW2_AT_SIZE = 24,
+	QCOW2_AT_L1 = 36,        /* size, position */
+	QCOW2_AT_REFTABLE = 48,  /* position, clusters */
+	QCOW2_AT_SNAPSHOTS = 60, /* number, position */
+	QCOW2_AT_AUTOCLEAR = 88,
+};
+
+#define QCOW2_SUBCLUSTERS 32
+
 #define QCOW2_FORMAT_NAME 15 /* bytes of a backing format's name, as in QEMU */
 
 /* The header and its extensions, checked as far as that needs no other part of the file. */
@@ -93,7 +105,9 @@ struct qcow2_range {
 
 enum { QCOW2_RANGES = 6 };
 
-/* An opened image.  Does not change once open has returned. */
+/* An opened image.  Does not change once open has returned, but of a writable one what it says of
+ * sizes and of where tables lie: with the gate closed, or under the meta lock where only writers
+ * look at it. */
 struct qcow2 {
 	struct qcow2_header header;
 	struct cache *cache;
@@ -111,12 +125,28 @@ struct qcow2 {
 	uint64_t size;         /* of the live disk */
 	struct qcow2_range ranges[QCOW2_RANGES];
 	unsigned nranges;
+	struct qcow2_alloc *alloc; /* of an image that is being written, or NULL */
+};
+
+/* The disk, or the saved machine, of a state. */
+struct qcow2_view {
+	struct view view;
+	struct qcow2 *q;
+	uint64_t start; /* guest offset of the view's first byte */
+	uint64_t l1_pos;
+	uint32_t l1_size;
 };
 
 /* Bytes of disk that an L1 entry, and so a whole L2 table, stands for. */
 static inline unsigned qcow2_l1_bits(const struct qcow2 *q)
 {
 	return q->header.cluster_bits + q->entries_bits;
+}
+
+/* Refcounts in a block, as a power of two. */
+static inline unsigned qcow2_block_bits(const struct qcow2 *q)
+{
+	return q->header.cluster_bits + 3 - q->header.refcount_order;
 }
 
 /* qcow2-header.c */
@@ -131,8 +161,22 @@ uint64_t qcow2_compressed_range(const struct qcow2 *q, uint64_t entry, uint64_t 
 /* May an L1 table lie at pos: aligned, inside the file, apart from the ranges, of legal size? */
 int qcow2_l1_check(const struct qcow2 *q, uint64_t pos, uint32_t entries, struct err *e);
 
+enum qcow2_entry {
+	QCOW2_ENTRY_UNALLOCATED,
+	QCOW2_ENTRY_ZERO, /* without a cluster */
+	QCOW2_ENTRY_ZERO_ALLOCATED,
+	QCOW2_ENTRY_DATA,
+	QCOW2_ENTRY_COMPRESSED,
+};
+
+/* What an L2 entry is, whatever else may be wrong with it. */
+enum qcow2_entry qcow2_entry_kind(const struct qcow2 *q, uint64_t entry);
+
+/* Finds the L2 table that an L1 entry points to; 0: it points to none. */
+int qcow2_l1_decode(const struct qcow2 *q, uint64_t entry, uint64_t *table, struct err *e);
+
 /* A view of size bytes that the L1 table at l1_pos maps from guest offset start on. */
-struct view *qcow2_view_new(const struct qcow2 *q, uint64_t size, uint64_t start, uint64_t l1_pos,
+struct view *qcow2_view_new(struct qcow2 *q, uint64_t size, uint64_t start, uint64_t l1_pos,
 	uint32_t l1_size, struct err *e);
 
 /* qcow2-crypt.c */
@@ -172,7 +216,10 @@ int qcow2_snapshot_read(
 	const struct qcow2 *q, uint64_t pos, struct qcow2_snapshot *s, struct err *e);
 
 /* Adds a state for each internal snapshot; len is that of the table. */
-int qcow2_snapshots_read(struct image *img, const struct qcow2 *q, uint64_t *len, struct err *e);
+int qcow2_snapshots_read(struct image *img, struct qcow2 *q, uint64_t *len, struct err *e);
+
+/* qcow2-counts.c: refcount number i of those that begin at p. */
+uint64_t qcow2_refcount_load(const struct qcow2 *q, const unsigned char *p, uint64_t i);
 
 /* qcow2-check.c, as in struct format */
 int qcow2_check(struct image *img, unsigned repair, struct check_report *r, struct err *e);

@@ -1,0 +1,367 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* qcow2-resize.c - longer and shorter disks, with the gate closed.
+ *
+ * What lies behind the end of a disk is never shown again: not by one that becomes shorter and then
+ * longer, not by a backing file that is longer, not by a machine's state that was saved there.
+ */
+#include <errno.h>
+#include <inttypes.h>
+#include <stdlib.h>
+
+#include "bytes.h"
+#include "cache.h"
+#include "err.h"
+#include "io.h"
+#include "qcow2-write.h"
+#include "qcow2.h"
+#include "view.h"
+#include "writeback.h"
+#include "writer.h"
+
+/* Forgetting what lies behind the end. */
+
+static int forget_entries(struct qcow2_view *v, struct qcow2_entries *t, bool unlink, struct err *e)
+{
+	const struct qcow2 *q = v->q;
+	int r = qcow2_alloc_prepare(q->alloc, t->n, e);
+
+	if (r == 0 && unlink)
+		r = meta_zero(q->io, t->n * q->entry_size, t->pos, ORDER_TABLES, e);
+	for (size_t i = 0; r == 0 && i < t->n; i++)
+		qcow2_entry_drop(q->alloc, t->raw + i * q->entry_size);
+	return r;
+}
+
+/* The entries of a table from off on; unlink: they are emptied as well. */
+static int forget_table(
+	struct qcow2_view *v, uint64_t table, uint64_t off, bool unlink, struct err *e)
+{
+	uint64_t span = UINT64_C(1) << qcow2_l1_bits(v->q), end = (off / span + 1) * span;
+	struct qcow2_entries t;
+	int r = 0;
+
+	for (; r == 0 && off < end; off += (uint64_t)t.n << v->q->header.cluster_bits) {
+		r = qcow2_entries_read(v->q, table, off, UINT64_MAX, &t, e);
+		if (r == 0)
+			r = forget_entries(v, &t, unlink, e);
+	}
+	return r;
+}
+
+/* A whole table, which another state may go on using. */
+static int unlink_table(struct qcow2_view *v, uint64_t table, uint64_t off, struct err *e)
+{
+	struct qcow2 *q = v->q;
+	uint64_t pos = v->l1_pos + (off >> qcow2_l1_bits(q)) * QCOW2_ENTRY_SIZE;
+	int r = meta_zero(q->io, QCOW2_ENTRY_SIZE, pos, ORDER_TABLES_ROOT, e);
+
+	if (r == 0)
+		r = forget_table(v, table, off, false, e);
+	if (r == 0)
+		r = qcow2_alloc_prepare(q->alloc, 1, e);
+	if (r == 0)
+		qcow2_alloc_drop(q->alloc, table >> q->header.cluster_bits, 1);
+	return r;
+}
+
+/* All clusters from off, the start of one, to the end of the L1 table. */
+static int forget_from(struct qcow2_view *v, uint64_t off, struct err *e)
+{
+	struct qcow2 *q = v->q;
+	unsigned bits = qcow2_l1_bits(q);
+	uint64_t table, len;
+	int r = 0;
+
+	for (; r == 0 && off >> bits < v->l1_size; off += len) {
+		r = qcow2_table_find(v, off, &table, &len, e);
+		if (r < 0 || table == 0)
+			continue;
+		if (len >> bits == 1) {
+			r = unlink_table(v, table, off, e);
+		} else {
+			r = qcow2_table_own(v, off, &table, e);
+			if (r == 0)
+				r = forget_table(v, table, off, true, e);
+		}
+		if (r == 0)
+			r = qcow2_alloc_relieve(q->alloc, e);
+	}
+	return r;
+}
+
+/* The end of a last cluster that the disk has only a part of. */
+
+/* Copies what the disk has of its last cluster into buf. */
+static int read_last(const struct view *v, uint64_t off, unsigned char *buf, struct err *e)
+{
+	int r = 0;
+
+	for (struct extent x; r == 0 && off < v->size; off += x.len, buf += x.len) {
+		r = view_resolve(v, off, v->size - off, &x, e);
+		if (r == 0)
+			r = view_read_extent(&x, buf, e);
+	}
+	return r;
+}
+
+static int take_last(const struct qcow2 *q, struct grant *g, struct err *e)
+{
+	struct qcow2_clusters c;
+	int r;
+
+	g->io = q->data;
+	g->pos = g->off;
+	if (q->external)
+		return 0;
+	r = qcow2_alloc_take(q->alloc, 1, true, &c, &g->fresh, e);
+	g->pos = c.first << q->header.cluster_bits;
+	return r;
+}
+
+/* Moves the cluster that begins at off to a new place, with zeroes behind the end of the disk. */
+static int move_last(struct qcow2_view *v, uint64_t off, uint64_t new_size, struct err *e)
+{
+	const struct qcow2 *q = v->q;
+	struct grant g = {.off = off, .len = q->cluster_size};
+	uint64_t len = q->external ? MIN(q->cluster_size, new_size - off) : q->cluster_size;
+	unsigned char *buf = calloc(1, q->cluster_size);
+	int r;
+
+	if (!buf)
+		return err_nomem(e);
+	r = read_last(&v->view, off, buf, e);
+	if (r == 0)
+		r = take_last(q, &g, e);
+	if (r == 0)
+		r = io_write(g.io, buf, len, g.pos, e);
+	if (r == 0)
+		r = qcow2_commit(&v->view, &g, e);
+	free(buf);
+	return r;
+}
+
+static int zero_last(struct qcow2_view *v, uint64_t new_size, struct err *e)
+{
+	const struct qcow2 *q = v->q;
+	uint64_t end = v->view.size, off = end & ~(uint64_t)(q->cluster_size - 1), table, len, pos;
+	struct qcow2_entries t = {.raw = {0}};
+	enum qcow2_entry kind;
+	bool held;
+	int r;
+
+	if (off == end)
+		return 0;
+	r = qcow2_table_find(v, off, &table, &len, e);
+	if (r == 0 && table != 0)
+		r = qcow2_entries_read(q, table, off, 1, &t, e);
+	if (r == 0)
+		r = qcow2_check_held(q, t.raw, &held, e);
+	if (r < 0)
+		return r;
+	kind = qcow2_entry_kind(q, load_be64(t.raw));
+	if (kind == QCOW2_ENTRY_ZERO || kind == QCOW2_ENTRY_ZERO_ALLOCATED ||
+		(load_be64(t.raw) == 0 && qcow2_nothing_below(v, end)))
+		return 0;
+	if (!held || q->extended)
+		return move_last(v, off, new_size, e);
+	pos = (load_be64(t.raw) & QCOW2_OFFSET) + (end - off);
+	len = MIN(q->cluster_size - (end - off), q->data->size - MIN(pos, q->data->size));
+	return len > 0 ? io_zero(q->data, pos, len, e) : 0;
+}
+
+/* Growing. */
+
+static int copy_l1(const struct qcow2_view *v, uint64_t to, struct err *e)
+{
+	const struct qcow2 *q = v->q;
+	unsigned char buf[META_PAGE];
+	uint64_t len = (uint64_t)v->l1_size * QCOW2_ENTRY_SIZE;
+	int r = 0;
+
+	for (uint64_t at = 0, n; r == 0 && at < len; at += n) {
+		n = MIN(sizeof buf, len - at);
+		r = meta_read(q->cache, q->io, buf, n, v->l1_pos + at, e);
+		if (r == 0)
+			r = meta_write(q->io, buf, n, to + at, ORDER_TABLES_ROOT, e);
+	}
+	return r;
+}
+
+/* The header points to another L1 table. */
+static int switch_l1(struct qcow2_view *v, uint64_t pos, uint32_t entries, struct err *e)
+{
+	struct qcow2 *q = v->q;
+	struct qcow2_header *h = &q->header;
+	uint64_t first = v->l1_pos >> h->cluster_bits,
+		 n = div_round_up((uint64_t)v->l1_size * QCOW2_ENTRY_SIZE, q->cluster_size);
+	unsigned char raw[12];
+	int r;
+
+	store_be32(raw, entries);
+	store_be64(raw + 4, pos);
+	r = meta_write(q->io, raw, sizeof raw, QCOW2_AT_L1, ORDER_HEADER, e);
+	if (r < 0)
+		return r;
+	if (n > 0)
+		qcow2_alloc_drop(q->alloc, first, n);
+	for (unsigned i = 0; i < q->nranges; i++)
+		if (q->ranges[i].pos == h->l1_pos)
+			q->ranges[i] = (struct qcow2_range){.what = "L1 table",
+				.pos = pos,
+				.len = round_up(
+					(uint64_t)entries * QCOW2_ENTRY_SIZE, q->cluster_size)};
+	v->l1_pos = h->l1_pos = pos;
+	v->l1_size = h->l1_size = entries;
+	return writer_write_back(q->alloc->writer, e);
+}
+
+static int grow_l1(struct qcow2_view *v, uint64_t size, struct err *e)
+{
+	struct qcow2 *q = v->q;
+	uint64_t entries = div_round_up(size, UINT64_C(1) << qcow2_l1_bits(q)), pos, len;
+	struct qcow2_clusters c;
+	bool fresh;
+	int r;
+
+	if (entries <= v->l1_size)
+		return 0;
+	len = round_up(entries * QCOW2_ENTRY_SIZE, q->cluster_size);
+	r = qcow2_alloc_prepare(q->alloc, 2, e);
+	if (r == 0)
+		r = qcow2_alloc_take(q->alloc, len >> q->header.cluster_bits, true, &c, &fresh, e);
+	if (r < 0)
+		return r;
+	pos = c.first << q->header.cluster_bits;
+	r = meta_zero(q->io, len, pos, ORDER_TABLES_ROOT, e);
+	if (r == 0)
+		r = copy_l1(v, pos, e);
+	if (r == 0)
+		return switch_l1(v, pos, entries, e);
+	qcow2_alloc_drop(q->alloc, c.first, c.n);
+	return r;
+}
+
+/* Where the backing file goes on behind the old end, the disk does not. */
+static int hide_below(struct qcow2_view *v, uint64_t size, struct err *e)
+{
+	uint64_t off = round_up(v->view.size, v->q->cluster_size), len;
+	int r = 0;
+
+	if (qcow2_nothing_below(v, off) || off >= size)
+		return 0;
+	size = MIN(size, v->view.below->size);
+	for (; r == 0 && off < size; off += len) {
+		len = MIN(size - off, UINT64_C(1) << qcow2_l1_bits(v->q));
+		r = v->view.write->clear(&v->view, off, len, e);
+		if (r == 0)
+			r = qcow2_alloc_relieve(v->q->alloc, e);
+	}
+	return r;
+}
+
+/* All clusters of a data file that is the disk as it is have an entry. */
+static int map_outside(struct qcow2_view *v, uint64_t off, uint64_t size, struct err *e)
+{
+	struct qcow2 *q = v->q;
+	struct qcow2_entries t;
+	uint64_t table;
+	int r = 0;
+
+	if (!q->external || !(q->header.autoclear & QCOW2_DATA_FILE_RAW))
+		return 0;
+	for (off = round_up(off, q->cluster_size); r == 0 && off < size;) {
+		r = qcow2_table_own(v, off, &table, e);
+		if (r == 0)
+			r = qcow2_entries_read(
+				q, table, off, qcow2_clusters_of(q, off, size - off), &t, e);
+		if (r < 0)
+			break;
+		for (size_t i = 0; i < t.n; i++, off += q->cluster_size) {
+			store_be64(t.raw + i * q->entry_size, off | QCOW2_COPIED);
+			if (q->extended)
+				store_be64(t.raw + i * q->entry_size + 8, UINT32_MAX);
+		}
+		r = meta_write(q->io, t.raw, t.n * q->entry_size, t.pos, ORDER_TABLES, e);
+		if (r == 0)
+			r = qcow2_alloc_relieve(q->alloc, e);
+	}
+	return r;
+}
+
+static int put_size(struct qcow2_view *v, uint64_t size, struct err *e)
+{
+	struct qcow2 *q = v->q;
+	unsigned char raw[8];
+	int r;
+
+	store_be64(raw, size);
+	r = meta_write(q->io, raw, sizeof raw, QCOW2_AT_SIZE, ORDER_HEADER, e);
+	if (r == 0)
+		q->header.size = q->size = v->view.size = size;
+	return r;
+}
+
+static int grow(struct qcow2_view *v, uint64_t size, struct err *e)
+{
+	struct qcow2 *q = v->q;
+	uint64_t old = v->view.size;
+	int r = 0;
+
+	if (q->header.version < 3 && !qcow2_nothing_below(v, old))
+		return err_set(e, ENOTSUP,
+			"version 2 cannot hide what the backing file has behind the end of the "
+			"disk");
+	if (q->external && q->data->size < size)
+		r = io_resize(q->data, size, e);
+	if (r == 0)
+		r = zero_last(v, size, e);
+	if (r == 0)
+		r = forget_from(v, round_up(old, q->cluster_size), e);
+	if (r == 0)
+		r = grow_l1(v, size, e);
+	if (r == 0)
+		r = hide_below(v, size, e);
+	if (r == 0)
+		r = map_outside(v, old, size, e);
+	return r == 0 ? put_size(v, size, e) : r;
+}
+
+/* The new end is durable before anything behind it goes. */
+static int shrink(struct qcow2_view *v, uint64_t size, struct err *e)
+{
+	struct qcow2 *q = v->q;
+	int r = put_size(v, size, e);
+
+	if (r == 0)
+		r = writer_write_back(q->alloc->writer, e);
+	if (r == 0)
+		r = forget_from(v, round_up(size, q->cluster_size), e);
+	if (r == 0 && q->external)
+		r = io_resize(q->data, size, e);
+	return r;
+}
+
+static int check_size(const struct qcow2 *q, uint64_t size, struct err *e)
+{
+	uint64_t max = (uint64_t)QCOW2_MAX_L1_BYTES / QCOW2_ENTRY_SIZE;
+
+	if (size % 512 != 0)
+		return err_set(e, EINVAL, "%" PRIu64 " bytes are not whole sectors", size);
+	if (size > LIMIT_DISK_SIZE || (size >> qcow2_l1_bits(q)) >= max)
+		return err_set(e, EFBIG,
+			"a disk of %" PRIu64 " bytes needs an L1 table of more than %u bytes", size,
+			QCOW2_MAX_L1_BYTES);
+	if (q->header.version < 3 && q->header.nsnapshots > 0)
+		return err_set(e, ENOTSUP, "version 2 cannot resize a disk with snapshots");
+	return 0;
+}
+
+int qcow2_resize(struct view *view, uint64_t size, struct err *e)
+{
+	struct qcow2_view *v = (struct qcow2_view *)view;
+	int r = check_size(v->q, size, e);
+
+	if (r < 0)
+		return r;
+	return size > view->size ? grow(v, size, e) : shrink(v, size, e);
+}

@@ -1,0 +1,155 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* qcow2-write.h - private to the writing side of qcow2: qcow2-counts.c reads and changes refcounts,
+ * qcow2-alloc.c hands out clusters and takes them back, qcow2-table.c changes L1 and L2 tables,
+ * qcow2-write.c is what the core calls.
+ *
+ * On disk a refcount is never less than the references to its cluster.  So a cluster is counted
+ * before a table points to it, and counted down once it is durable that none does; until then its
+ * refcount keeps it from being given out again.  Everything here runs under the meta lock.
+ *
+ * Counts are always kept, also where the image lets them be lazy: writing them costs no sync that a
+ * flush would not need for the data as well.
+ */
+#ifndef VDISK_QCOW2_WRITE_H
+#define VDISK_QCOW2_WRITE_H
+
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "cache.h"
+#include "qcow2.h"
+#include "view.h"
+
+struct err;
+struct image;
+struct grant;
+struct writer;
+
+/* Clusters, by number. */
+struct qcow2_clusters {
+	uint64_t first, n;
+};
+
+/* The refcount table.  Whoever maps may look at the one before for a while. */
+struct qcow2_reftable {
+	uint64_t pos;
+	uint64_t entries;
+	struct qcow2_reftable *before;
+};
+
+struct qcow2_alloc {
+	struct qcow2 *q;
+	struct writer *writer;
+	_Atomic(struct qcow2_reftable *) table;
+	uint64_t next; /* no cluster before it is free */
+	/* One reference less each, once nothing refers to them on disk; of the first durable of
+	 * them that is so. */
+	struct qcow2_clusters *freed;
+	size_t nfreed, room, durable;
+};
+
+/* qcow2-counts.c */
+
+/* The refcount of cluster number first, and in *n how many have it from there on, max at most, as
+ * far as one look goes. */
+int qcow2_count(const struct qcow2_alloc *a, uint64_t first, uint64_t max, uint64_t *count,
+	uint64_t *n, struct err *e);
+
+/* Are these clusters counted once, each? */
+bool qcow2_counted_once(const struct qcow2_alloc *a, uint64_t first, uint64_t n);
+
+/* Adds by, 1 or -1, to the refcounts of clusters that have refcount blocks.  ERANGE: one would
+ * become too large.  When it fails some may have been changed. */
+int qcow2_count_add(struct qcow2_alloc *a, uint64_t first, uint64_t n, int by, struct err *e);
+
+/* Is there a refcount block for the cluster? */
+int qcow2_block_exists(const struct qcow2_alloc *a, uint64_t cluster, bool *exists, struct err *e);
+
+/* Makes one, in free clusters, and a longer refcount table if need be. */
+int qcow2_block_make(struct qcow2_alloc *a, uint64_t cluster, struct err *e);
+
+/* Looks at the refcounts of all that may never be given out. */
+int qcow2_counts_check(const struct qcow2_alloc *a, struct err *e);
+
+/* qcow2-alloc.c */
+
+struct qcow2_alloc *qcow2_alloc_new(struct qcow2 *q, struct writer *w, struct err *e);
+void qcow2_alloc_free(struct qcow2_alloc *a); /* NULL is fine */
+
+/* Counts up to want clusters that follow each other - all of them, if whole - that were free.
+ * *fresh: they read as zeroes. */
+int qcow2_alloc_take(struct qcow2_alloc *a, uint64_t want, bool whole, struct qcow2_clusters *got,
+	bool *fresh, struct err *e);
+
+/* Takes back at once what nothing has ever pointed to. */
+void qcow2_alloc_cancel(struct qcow2_alloc *a, struct qcow2_clusters c);
+
+/* Room to remember n more calls of qcow2_alloc_drop, which cannot fail then. */
+int qcow2_alloc_prepare(struct qcow2_alloc *a, size_t n, struct err *e);
+
+/* One reference less, once that is durable. */
+void qcow2_alloc_drop(struct qcow2_alloc *a, uint64_t first, uint64_t n);
+
+/* With the gate closed: in the middle of something long, makes durable what was done, if it is
+ * much, and gives back what was dropped. */
+int qcow2_alloc_relieve(struct qcow2_alloc *a, struct err *e);
+
+/* As in struct write_ops. */
+bool qcow2_durable(struct view *v);
+int qcow2_settle(struct view *v, struct err *e);
+
+/* qcow2-table.c */
+
+/* The L2 table for guest offset off, which is nobody else's; made or copied if it must be. */
+int qcow2_table_own(struct qcow2_view *v, uint64_t off, uint64_t *table, struct err *e);
+
+/* The table for off, shared or not, 0: there is none; *len: how far it reaches from there. */
+int qcow2_table_find(
+	const struct qcow2_view *v, uint64_t off, uint64_t *table, uint64_t *len, struct err *e);
+
+/* Entries in one page of a table, from that for off on, max at most. */
+struct qcow2_entries {
+	uint64_t pos;
+	size_t n;
+	unsigned char raw[META_PAGE];
+};
+
+int qcow2_entries_read(const struct qcow2 *q, uint64_t table, uint64_t off, uint64_t max,
+	struct qcow2_entries *t, struct err *e);
+
+/* Does the live disk have the cluster of this entry for itself? */
+int qcow2_check_held(const struct qcow2 *q, const unsigned char *entry, bool *held, struct err *e);
+
+/* One reference less for what an entry refers to; prepared for by one call more. */
+void qcow2_entry_drop(struct qcow2_alloc *a, const unsigned char *entry);
+
+/* Clusters that [off, off+len) touches. */
+static inline uint64_t qcow2_clusters_of(const struct qcow2 *q, uint64_t off, uint64_t len)
+{
+	unsigned bits = q->header.cluster_bits;
+
+	return ((off + len - 1) >> bits) - (off >> bits) + 1;
+}
+
+/* Does the cluster at off read as zeroes when no entry says more? */
+static inline bool qcow2_nothing_below(const struct qcow2_view *v, uint64_t off)
+{
+	return !v->view.below || off >= v->view.below->size;
+}
+
+/* qcow2-write.c */
+
+extern const struct write_ops qcow2_write_ops;
+
+/* As in struct format. */
+int qcow2_start_writing(struct image *img, struct err *e);
+
+/* As in struct write_ops. */
+int qcow2_commit(struct view *v, const struct grant *g, struct err *e);
+
+/* qcow2-resize.c, as in struct write_ops */
+int qcow2_resize(struct view *v, uint64_t size, struct err *e);
+
+#endif
