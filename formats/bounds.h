@@ -22,6 +22,7 @@
 #define QCOW2_MAX_BITMAP_TABLE   (1u << 30) /* bytes */
 #define QCOW2_MIN_CLUSTER_BITS   9
 #define QCOW2_MAX_CLUSTER_BITS   21
+#define QCOW2_MIN_EXTENDED_BITS  14 /* a subcluster, 1/32, has a sector at least */
 
 #define QCOW_MIN_CLUSTER_BITS 9
 #define QCOW_MAX_CLUSTER_BITS 16

@@ -183,6 +183,8 @@ int create_part(struct creation *c, const char *name, struct io **io, struct err
 	char *path;
 	int r;
 
+	if (name[0] == '/')
+		slash = NULL;
 	if (asprintf(&path, "%.*s%s", slash ? (int)(slash + 1 - c->path) : 0, c->path, name) < 0)
 		return err_nomem(e);
 	r = make_file(path, c->request->replace, io, e);

@@ -106,7 +106,8 @@ static int make_block(
 		return 0;
 	}
 	*made = true;
-	return qcow2_block_make(a, at, e);
+	/* One block takes a cluster of those that it counts: so many cannot follow it. */
+	return qcow2_block_make(a, at, whole && c->n >= per_block ? c->n : 0, e);
 }
 
 static int check_place(const struct qcow2_alloc *a, const struct qcow2_clusters *c, struct err *e)

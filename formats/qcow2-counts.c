@@ -219,14 +219,13 @@ int qcow2_block_exists(const struct qcow2_alloc *a, uint64_t cluster, bool *exis
 }
 
 /* n clusters are inside the file, and zero as metadata. */
-static int put_zeroes(struct qcow2_alloc *a, struct qcow2_clusters c, struct err *e)
+static int put_zeroes(struct qcow2_alloc *a, uint64_t pos, uint64_t n, struct err *e)
 {
 	const struct qcow2 *q = a->q;
-	unsigned bits = q->header.cluster_bits;
-	uint64_t end = (c.first + c.n) << bits;
-	int r = end > q->io->size ? io_resize(q->io, end, e) : 0;
+	uint64_t len = n << q->header.cluster_bits;
+	int r = pos + len > q->io->size ? io_resize(q->io, pos + len, e) : 0;
 
-	return r < 0 ? r : meta_zero(q->io, c.n << bits, c.first << bits, ORDER_COUNTS, e);
+	return r < 0 ? r : meta_zero(q->io, len, pos, ORDER_COUNTS, e);
 }
 
 /* The first n counts from pos on, the start of a block or of some that follow each other, are 1. */
@@ -298,86 +297,105 @@ static int copy_table(struct qcow2_alloc *a, uint64_t pos, struct err *e)
 	return r;
 }
 
-/* How many blocks the table lacks, and how many clusters it shall have, when it grows to have an
- * entry number i: the new blocks and the new table lie where these blocks count. */
-static int plan_table(
-	const struct qcow2 *q, uint64_t i, uint64_t *blocks, uint64_t *clusters, struct err *e)
+/* New blocks for the clusters from number i << block_bits on, of which none has one.  The first of
+ * them are taken by the blocks, and by a new refcount table when the old one is too short. */
+struct plan {
+	uint64_t i;
+	uint64_t blocks;
+	uint64_t table; /* clusters of the new table; 0: there is none */
+	uint64_t pos;   /* of the first block */
+};
+
+/* Room for want clusters in one piece shall follow. */
+static int plan_blocks(
+	const struct qcow2_alloc *a, struct plan *p, uint64_t want, bool grow, struct err *e)
 {
+	const struct qcow2 *q = a->q;
 	uint64_t per_block = UINT64_C(1) << qcow2_block_bits(q), before = 0;
 	uint64_t per_cluster = q->cluster_size / QCOW2_ENTRY_SIZE;
 	uint64_t max = QCOW2_MAX_REFTABLE_BYTES >> q->header.cluster_bits;
 
-	for (*blocks = 1; *blocks != before;) {
-		before = *blocks;
-		*clusters = div_round_up((i + before) * 3 / 2, per_cluster);
-		if (*clusters > max)
-			*clusters = MAX(max, div_round_up(i + before, per_cluster));
-		*blocks = MAX(before, div_round_up(before + *clusters, per_block));
+	p->table = 0;
+	for (p->blocks = 1; p->blocks != before;) {
+		before = p->blocks;
+		if (grow)
+			p->table = div_round_up((p->i + before) * 3 / 2, per_cluster);
+		if (p->table > max)
+			p->table = MAX(max, div_round_up(p->i + before, per_cluster));
+		p->blocks = MAX(before, div_round_up(before + p->table + want, per_block));
 	}
-	if (*clusters > max)
+	p->pos = p->i << qcow2_block_bits(q) << q->header.cluster_bits;
+	if (p->table > max)
 		return err_set(e, EFBIG, "the refcount table of an image cannot be larger than %u",
 			QCOW2_MAX_REFTABLE_BYTES);
 	return 0;
 }
 
-static int fill_table(struct qcow2_alloc *a, uint64_t i, struct qcow2_clusters blocks, uint64_t pos,
-	struct err *e)
+/* Moves the plan on to where none of its blocks is there yet. */
+static int find_place(const struct qcow2_alloc *a, struct plan *p, uint64_t want, struct err *e)
 {
-	int r = copy_table(a, pos, e);
+	uint64_t k = 0, pos;
+	int r = plan_blocks(a, p, want, false, e);
 
-	for (uint64_t k = 0; r == 0 && k < blocks.n; k++)
-		r = put_entry(a, pos, i + k, (blocks.first + k) << a->q->header.cluster_bits,
-			ORDER_COUNTS, e);
+	while (r == 0 && k < p->blocks) {
+		r = find_block(a, p->i + k, &pos, e);
+		k++;
+		if (r == 0 && pos != 0) {
+			p->i += k;
+			k = 0;
+			r = plan_blocks(a, p, want, false, e);
+		}
+	}
+	if (r == 0 && p->i + p->blocks > ((const struct qcow2_reftable *)a->table)->entries)
+		r = plan_blocks(a, p, want, true, e);
 	return r;
 }
 
-/* So that the table has an entry number i, with a block. */
-static int grow_table(struct qcow2_alloc *a, uint64_t i, struct err *e)
+static int put_entries(struct qcow2_alloc *a, const struct plan *p, uint64_t table,
+	enum write_order order, struct err *e)
 {
-	struct qcow2 *q = a->q;
-	struct qcow2_clusters all = {.first = i << qcow2_block_bits(q)}, blocks = all;
-	struct qcow2_reftable *t;
-	uint64_t clusters;
-	int r = plan_table(q, i, &blocks.n, &clusters, e);
+	int r = 0;
 
-	if (r < 0)
-		return r;
-	t = calloc(1, sizeof *t);
-	if (!t)
-		return err_nomem(e);
-	all.n = blocks.n + clusters;
-	t->pos = (all.first + blocks.n) << q->header.cluster_bits;
-	t->entries = (clusters << q->header.cluster_bits) / QCOW2_ENTRY_SIZE;
-	r = put_zeroes(a, all, e);
-	if (r == 0)
-		r = put_ones(a, all.first << q->header.cluster_bits, all.n, e);
-	if (r == 0)
-		r = fill_table(a, i, blocks, t->pos, e);
-	if (r == 0)
-		r = switch_table(a, t, clusters, e);
-	if (r < 0) {
-		free(t);
-		return r;
-	}
-	return writer_write_back(a->writer, e);
+	for (uint64_t k = 0; r == 0 && k < p->blocks; k++)
+		r = put_entry(
+			a, table, p->i + k, p->pos + (k << a->q->header.cluster_bits), order, e);
+	return r;
 }
 
-/* A block lies in the first of its clusters: none of them can be in use. */
-int qcow2_block_make(struct qcow2_alloc *a, uint64_t cluster, struct err *e)
+static int make_table(struct qcow2_alloc *a, const struct plan *p, struct err *e)
 {
 	const struct qcow2 *q = a->q;
-	uint64_t i = cluster >> qcow2_block_bits(q);
-	struct qcow2_clusters block = {.first = i << qcow2_block_bits(q), .n = 1};
-	const struct qcow2_reftable *t = a->table;
-	uint64_t pos = block.first << q->header.cluster_bits;
+	struct qcow2_reftable *t = calloc(1, sizeof *t);
 	int r;
 
-	if (i >= t->entries)
-		return grow_table(a, i, e);
-	r = put_zeroes(a, block, e);
+	if (!t)
+		return err_nomem(e);
+	t->pos = p->pos + (p->blocks << q->header.cluster_bits);
+	t->entries = (p->table << q->header.cluster_bits) / QCOW2_ENTRY_SIZE;
+	r = copy_table(a, t->pos, e);
 	if (r == 0)
-		r = put_ones(a, pos, 1, e);
-	return r < 0 ? r : put_entry(a, t->pos, i, pos, ORDER_COUNTS_ROOT, e);
+		r = put_entries(a, p, t->pos, ORDER_COUNTS, e);
+	if (r == 0)
+		r = switch_table(a, t, p->table, e);
+	if (r < 0)
+		free(t);
+	return r < 0 ? r : writer_write_back(a->writer, e);
+}
+
+int qcow2_block_make(struct qcow2_alloc *a, uint64_t cluster, uint64_t want, struct err *e)
+{
+	const struct qcow2 *q = a->q;
+	const struct qcow2_reftable *t = a->table;
+	struct plan p = {.i = cluster >> qcow2_block_bits(q)};
+	int r = find_place(a, &p, want, e);
+
+	if (r == 0)
+		r = put_zeroes(a, p.pos, p.blocks + p.table, e);
+	if (r == 0)
+		r = put_ones(a, p.pos, p.blocks + p.table, e);
+	if (r < 0)
+		return r;
+	return p.table ? make_table(a, &p, e) : put_entries(a, &p, t->pos, ORDER_COUNTS_ROOT, e);
 }
 
 /* What may never be given out. */

@@ -18,22 +18,10 @@
 
 #define HEADER_V2    72u
 #define HEADER_V3    104u /* at least */
-#define HEADER_KNOWN 112u /* what of it we understand */
+#define HEADER_KNOWN QCOW2_HEADER_LENGTH
 
 #define MAX_REFCOUNT_ORDER 6
 #define V2_REFCOUNT_ORDER  4
-#define MIN_EXTENDED_BITS  14 /* a subcluster, 1/32, has a sector at least */
-
-#define EXTENSION_HEAD 8u
-
-enum extension_type {
-	EXTENSION_END = 0,
-	EXTENSION_BACKING_FORMAT = 0xe2792acau,
-	EXTENSION_FEATURES = 0x6803f857u,
-	EXTENSION_BITMAPS = 0x23852875u,
-	EXTENSION_LUKS = 0x0537be77u,
-	EXTENSION_DATA_FILE = 0x44415441u,
-};
 
 struct extension {
 	uint32_t type;
@@ -43,9 +31,6 @@ struct extension {
 
 #define LUKS_POINTER   16u /* u64 position, u64 length */
 #define BITMAPS_RECORD 24u /* u32 number, u32 reserved, u64 length and position of a directory */
-
-/* The feature name table is an array of { u8 set, u8 bit, char name[46] }. */
-#define FEATURE_RECORD 48u
 
 static void header_decode(struct qcow2_header *h, const unsigned char *p)
 {
@@ -73,6 +58,31 @@ static void header_decode_v3(struct qcow2_header *h, const unsigned char *p)
 	h->refcount_order = load_be32(p + 96);
 	h->length = load_be32(p + 100);
 	h->compression = h->length > HEADER_V3 ? p[104] : QCOW2_DEFLATE;
+}
+
+void qcow2_header_encode(const struct qcow2_header *h, unsigned char *p)
+{
+	store_be32(p, QCOW2_MAGIC);
+	store_be32(p + 4, h->version);
+	store_be64(p + 8, h->backing_pos);
+	store_be32(p + 16, h->backing_len);
+	store_be32(p + 20, h->cluster_bits);
+	store_be64(p + QCOW2_AT_SIZE, h->size);
+	store_be32(p + 32, h->encryption);
+	store_be32(p + QCOW2_AT_L1, h->l1_size);
+	store_be64(p + QCOW2_AT_L1 + 4, h->l1_pos);
+	store_be64(p + QCOW2_AT_REFTABLE, h->reftable_pos);
+	store_be32(p + QCOW2_AT_REFTABLE + 8, h->reftable_clusters);
+	store_be32(p + QCOW2_AT_SNAPSHOTS, h->nsnapshots);
+	store_be64(p + QCOW2_AT_SNAPSHOTS + 4, h->snapshots_pos);
+	if (h->version < 3)
+		return;
+	store_be64(p + 72, h->incompatible);
+	store_be64(p + 80, h->compatible);
+	store_be64(p + QCOW2_AT_AUTOCLEAR, h->autoclear);
+	store_be32(p + 96, h->refcount_order);
+	store_be32(p + 100, h->length);
+	p[104] = h->compression;
 }
 
 static int check_version(const struct qcow2_header *h, uint64_t file_size, struct err *e)
@@ -126,7 +136,7 @@ static uint64_t extensions_end(const struct qcow2_header *h)
 static int extension_next(
 	const struct image *img, struct extension *x, uint64_t *pos, uint64_t end, struct err *e)
 {
-	unsigned char head[EXTENSION_HEAD];
+	unsigned char head[QCOW2_EXTENSION_HEAD];
 	int r;
 
 	if (*pos >= end)
@@ -141,7 +151,7 @@ static int extension_next(
 	x->type = load_be32(head);
 	x->len = load_be32(head + 4);
 	x->pos = *pos + sizeof head;
-	if (x->type == EXTENSION_END)
+	if (x->type == QCOW2_EXTENSION_END)
 		return 0;
 	if (x->len > end - x->pos)
 		return err_set(e, EINVAL,
@@ -160,7 +170,7 @@ static struct extension find_feature_table(const struct image *img, const struct
 	struct err ignored = ERR_INIT;
 
 	while (extension_next(img, &x, &pos, extensions_end(h), &ignored) == 1)
-		if (x.type == EXTENSION_FEATURES)
+		if (x.type == QCOW2_EXTENSION_FEATURES)
 			return x;
 	return (struct extension){0};
 }
@@ -187,11 +197,12 @@ static uint64_t add_named_features(const struct image *img, const struct extensi
 {
 	struct err ignored = ERR_INIT;
 
-	for (uint32_t at = 0; unknown && at < table->len; at += FEATURE_RECORD) {
-		unsigned char record[FEATURE_RECORD + 1] = "";
+	for (uint32_t at = 0; unknown && at < table->len; at += QCOW2_FEATURE_RECORD) {
+		unsigned char record[QCOW2_FEATURE_RECORD + 1] = "";
 
 		if (meta_read(img->opts->cache, img->io, record,
-			    MIN(FEATURE_RECORD, table->len - at), table->pos + at, &ignored) < 0)
+			    MIN(QCOW2_FEATURE_RECORD, table->len - at), table->pos + at,
+			    &ignored) < 0)
 			break;
 		if (record[0] != 0 || record[1] > 63 || !(unknown >> record[1] & 1))
 			continue;
@@ -236,10 +247,10 @@ static int check_features(const struct image *img, const struct qcow2_header *h,
 		return refuse_features(img, h, unknown, e);
 	if (h->encryption >= QCOW2_ENCRYPTIONS)
 		return err_set(e, ENOTSUP, "unsupported encryption method %" PRIu32, h->encryption);
-	if ((h->incompatible & QCOW2_EXTENDED_L2) && h->cluster_bits < MIN_EXTENDED_BITS)
+	if ((h->incompatible & QCOW2_EXTENDED_L2) && h->cluster_bits < QCOW2_MIN_EXTENDED_BITS)
 		return err_set(e, EINVAL,
 			"cluster_bits: %" PRIu32 " is less than %d, which extended L2 needs",
-			h->cluster_bits, MIN_EXTENDED_BITS);
+			h->cluster_bits, QCOW2_MIN_EXTENDED_BITS);
 	return check_compression(h, e);
 }
 
@@ -305,17 +316,17 @@ static int extension_apply(
 	const struct image *img, struct qcow2_header *h, const struct extension *x, struct err *e)
 {
 	switch (x->type) {
-	case EXTENSION_BACKING_FORMAT:
+	case QCOW2_EXTENSION_BACKING_FORMAT:
 		if (x->len == 0) /* how QEMU may say that it does not know */
 			return 0;
 		return name_read(img, "backing format", x->pos, x->len, QCOW2_FORMAT_NAME,
 			h->backing_format, e);
-	case EXTENSION_DATA_FILE:
+	case QCOW2_EXTENSION_DATA_FILE:
 		return name_read(
 			img, "data file name", x->pos, x->len, LIMIT_NAME, h->data_file, e);
-	case EXTENSION_BITMAPS:
+	case QCOW2_EXTENSION_BITMAPS:
 		return bitmaps_place(img, h, x, e);
-	case EXTENSION_LUKS:
+	case QCOW2_EXTENSION_LUKS:
 		return luks_place(img, h, x, e);
 	default:
 		return 0;

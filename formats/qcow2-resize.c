@@ -259,33 +259,69 @@ static int hide_below(struct qcow2_view *v, uint64_t size, struct err *e)
 	return r;
 }
 
-/* All clusters of a data file that is the disk as it is have an entry. */
-static int map_outside(struct qcow2_view *v, uint64_t off, uint64_t size, struct err *e)
+/* The place of up to *n clusters of the disk from off on. */
+static int take_place(struct qcow2 *q, uint64_t off, size_t *n, uint64_t *pos, struct err *e)
+{
+	struct qcow2_clusters c;
+	bool fresh;
+	int r;
+
+	*pos = off;
+	if (q->external)
+		return 0;
+	r = qcow2_alloc_take(q->alloc, *n, false, &c, &fresh, e);
+	*pos = c.first << q->header.cluster_bits;
+	*n = c.n;
+	return r;
+}
+
+static int map_some(struct qcow2_view *v, uint64_t off, uint64_t end, struct qcow2_entries *t,
+	uint64_t *pos, struct err *e)
 {
 	struct qcow2 *q = v->q;
-	struct qcow2_entries t;
 	uint64_t table;
+	int r = qcow2_table_own(v, off, &table, e);
+
+	if (r == 0)
+		r = qcow2_entries_read(q, table, off, qcow2_clusters_of(q, off, end - off), t, e);
+	if (r == 0)
+		r = take_place(q, off, &t->n, pos, e);
+	for (size_t i = 0; r == 0 && i < t->n; i++) {
+		uint64_t host = *pos + ((uint64_t)i << q->header.cluster_bits);
+
+		store_be64(t->raw + i * q->entry_size, host | QCOW2_COPIED);
+		if (q->extended)
+			store_be64(t->raw + i * q->entry_size + 8, q->external ? UINT32_MAX : 0);
+	}
+	return r < 0 ? r : meta_write(q->io, t->raw, t->n * q->entry_size, t->pos, ORDER_TABLES, e);
+}
+
+int qcow2_map_all(struct qcow2_view *v, uint64_t off, uint64_t end, qcow2_mapped *mapped, void *arg,
+	struct err *e)
+{
+	const struct qcow2 *q = v->q;
+	struct qcow2_entries t;
+	uint64_t pos = 0;
 	int r = 0;
 
-	if (!q->external || !(q->header.autoclear & QCOW2_DATA_FILE_RAW))
-		return 0;
-	for (off = round_up(off, q->cluster_size); r == 0 && off < size;) {
-		r = qcow2_table_own(v, off, &table, e);
-		if (r == 0)
-			r = qcow2_entries_read(
-				q, table, off, qcow2_clusters_of(q, off, size - off), &t, e);
-		if (r < 0)
-			break;
-		for (size_t i = 0; i < t.n; i++, off += q->cluster_size) {
-			store_be64(t.raw + i * q->entry_size, off | QCOW2_COPIED);
-			if (q->extended)
-				store_be64(t.raw + i * q->entry_size + 8, UINT32_MAX);
-		}
-		r = meta_write(q->io, t.raw, t.n * q->entry_size, t.pos, ORDER_TABLES, e);
+	for (; r == 0 && off < end; off += (uint64_t)t.n << q->header.cluster_bits) {
+		r = map_some(v, off, end, &t, &pos, e);
+		if (r == 0 && mapped)
+			r = mapped(arg, q->data, pos, (uint64_t)t.n << q->header.cluster_bits, e);
 		if (r == 0)
 			r = qcow2_alloc_relieve(q->alloc, e);
 	}
 	return r;
+}
+
+/* Whoever reads and writes a data file alone is seen through the image, too. */
+static int map_outside(struct qcow2_view *v, uint64_t off, uint64_t end, struct err *e)
+{
+	const struct qcow2 *q = v->q;
+
+	if (!q->external || !(q->header.autoclear & QCOW2_DATA_FILE_RAW))
+		return 0;
+	return qcow2_map_all(v, round_up(off, q->cluster_size), end, NULL, NULL, e);
 }
 
 static int put_size(struct qcow2_view *v, uint64_t size, struct err *e)
@@ -347,7 +383,7 @@ static int check_size(const struct qcow2 *q, uint64_t size, struct err *e)
 
 	if (size % 512 != 0)
 		return err_set(e, EINVAL, "%" PRIu64 " bytes are not whole sectors", size);
-	if (size > LIMIT_DISK_SIZE || (size >> qcow2_l1_bits(q)) >= max)
+	if (size > LIMIT_DISK_SIZE || div_round_up(size, UINT64_C(1) << qcow2_l1_bits(q)) > max)
 		return err_set(e, EFBIG,
 			"a disk of %" PRIu64 " bytes needs an L1 table of more than %u bytes", size,
 			QCOW2_MAX_L1_BYTES);

@@ -247,7 +247,7 @@ static int clear_entries(struct qcow2_view *v, struct qcow2_entries *t, uint64_t
 {
 	const struct qcow2 *q = v->q;
 	struct qcow2_entries old = *t;
-	bool changed[META_PAGE / 8], any = false;
+	bool changed[META_PAGE / 8] = {false}, any = false;
 	int r = qcow2_alloc_prepare(q->alloc, t->n, e);
 
 	for (size_t i = 0; i < t->n; i++) {
@@ -276,8 +276,10 @@ static int clear_some(
 	r = qcow2_table_own(v, off, &table, e);
 	if (r == 0)
 		r = qcow2_entries_read(v->q, table, off, qcow2_clusters_of(v->q, off, len), &t, e);
+	if (r < 0)
+		return r;
 	*done = (uint64_t)t.n << v->q->header.cluster_bits;
-	return r < 0 ? r : clear_entries(v, &t, off, e);
+	return clear_entries(v, &t, off, e);
 }
 
 /* What a data file has there is read by others as well, and gives its room back. */
@@ -333,7 +335,7 @@ static int qcow2_begin(struct view *view, struct err *e)
 	return r;
 }
 
-const struct write_ops qcow2_write_ops = {
+static const struct write_ops qcow2_write_ops = {
 	.begin = qcow2_begin,
 	.reserve = qcow2_reserve,
 	.commit = qcow2_commit,
@@ -343,6 +345,15 @@ const struct write_ops qcow2_write_ops = {
 	.settle = qcow2_settle,
 	.resize = qcow2_resize,
 };
+
+void qcow2_let_write(struct view *v)
+{
+	const struct qcow2 *q = view_of(v)->q;
+
+	v->write = &qcow2_write_ops;
+	v->unit = q->cluster_size;
+	v->granule = q->cluster_size / (q->extended ? QCOW2_SUBCLUSTERS : 1);
+}
 
 static int check_marks(const struct qcow2_header *h, struct err *e)
 {

@@ -67,8 +67,9 @@ int qcow2_count_add(struct qcow2_alloc *a, uint64_t first, uint64_t n, int by, s
 /* Is there a refcount block for the cluster? */
 int qcow2_block_exists(const struct qcow2_alloc *a, uint64_t cluster, bool *exists, struct err *e);
 
-/* Makes one, in free clusters, and a longer refcount table if need be. */
-int qcow2_block_make(struct qcow2_alloc *a, uint64_t cluster, struct err *e);
+/* Makes one, in free clusters, and a longer refcount table if need be; or those for want clusters
+ * that follow each other, somewhere behind. */
+int qcow2_block_make(struct qcow2_alloc *a, uint64_t cluster, uint64_t want, struct err *e);
 
 /* Looks at the refcounts of all that may never be given out. */
 int qcow2_counts_check(const struct qcow2_alloc *a, struct err *e);
@@ -141,7 +142,8 @@ static inline bool qcow2_nothing_below(const struct qcow2_view *v, uint64_t off)
 
 /* qcow2-write.c */
 
-extern const struct write_ops qcow2_write_ops;
+/* The view of the live disk can be written to. */
+void qcow2_let_write(struct view *v);
 
 /* As in struct format. */
 int qcow2_start_writing(struct image *img, struct err *e);
@@ -149,7 +151,16 @@ int qcow2_start_writing(struct image *img, struct err *e);
 /* As in struct write_ops. */
 int qcow2_commit(struct view *v, const struct grant *g, struct err *e);
 
-/* qcow2-resize.c, as in struct write_ops */
+/* qcow2-resize.c */
+
+/* As in struct write_ops. */
 int qcow2_resize(struct view *v, uint64_t size, struct err *e);
+
+/* Is told of clusters that got a place in a file. */
+typedef int qcow2_mapped(void *arg, struct io *io, uint64_t pos, uint64_t len, struct err *e);
+
+/* With the gate closed: each cluster from off to end, which have none, gets a place. */
+int qcow2_map_all(struct qcow2_view *v, uint64_t off, uint64_t end, qcow2_mapped *mapped, void *arg,
+	struct err *e);
 
 #endif

@@ -109,13 +109,13 @@ static int open_data_file(struct image *img, struct qcow2 *q, struct err *e)
 	return 0;
 }
 
-static void derive(struct qcow2 *q, struct image *img)
+void qcow2_derive(struct qcow2 *q, struct io *io, struct cache *cache, struct codec *codec)
 {
 	const struct qcow2_header *h = &q->header;
 
-	q->cache = img->opts->cache;
-	q->codec = img->opts->codec;
-	q->io = q->data = img->io;
+	q->cache = cache;
+	q->codec = codec;
+	q->io = q->data = io;
 	q->external = h->incompatible & QCOW2_DATA_FILE;
 	q->extended = h->incompatible & QCOW2_EXTENDED_L2;
 	q->zero_flag = h->version >= 3 && !q->extended;
@@ -126,17 +126,6 @@ static void derive(struct qcow2 *q, struct image *img)
 	range_add(q, "header", 0, q->cluster_size);
 }
 
-static void let_write(struct image *img, const struct qcow2 *q, struct view *v)
-{
-	if (q->header.encryption != QCOW2_PLAIN) {
-		img->no_writing = "it is encrypted";
-		return;
-	}
-	v->write = &qcow2_write_ops;
-	v->granule = q->cluster_size / (q->extended ? QCOW2_SUBCLUSTERS : 1);
-	v->unit = q->cluster_size;
-}
-
 static int add_live_state(struct image *img, struct qcow2 *q, struct err *e)
 {
 	const struct qcow2_header *h = &q->header;
@@ -144,8 +133,10 @@ static int add_live_state(struct image *img, struct qcow2 *q, struct err *e)
 
 	if (!v)
 		return -e->code;
-	if (img->writable)
-		let_write(img, q, v);
+	if (img->writable && h->encryption == QCOW2_PLAIN)
+		qcow2_let_write(v);
+	else if (h->encryption != QCOW2_PLAIN)
+		img->no_writing = "it is encrypted";
 	if (!image_add_state(img, NULL, NULL, v, e)) {
 		view_free(v);
 		return -e->code;
@@ -186,7 +177,7 @@ static int qcow2_setup(struct image *img, struct qcow2 *q, struct err *e)
 
 	if (r < 0)
 		return r;
-	derive(q, img);
+	qcow2_derive(q, img->io, img->opts->cache, img->opts->codec);
 	r = add_luks(q, e);
 	if (r == 0)
 		r = add_l1(q, e);
@@ -286,6 +277,9 @@ const struct format qcow2_format = {
 	.close = qcow2_close,
 	.start_writing = qcow2_start_writing,
 	.facts = qcow2_facts,
+	.create = qcow2_create,
+	.create_options = qcow2_create_options,
+	.can_back = true,
 	.check = qcow2_check,
 	.measure = qcow2_measure,
 	.layouts = layouts,

@@ -14,6 +14,7 @@
 #include <time.h>
 
 #include "bounds.h"
+#include "create.h"
 #include "luks.h"
 #include "view.h"
 
@@ -68,6 +69,22 @@ enum {
 };
 
 #define QCOW2_SUBCLUSTERS 32
+
+#define QCOW2_HEADER_LENGTH 112u /* what of it we understand, and write in version 3 */
+
+enum qcow2_extension {
+	QCOW2_EXTENSION_END = 0,
+	QCOW2_EXTENSION_BACKING_FORMAT = 0xe2792acau,
+	QCOW2_EXTENSION_FEATURES = 0x6803f857u,
+	QCOW2_EXTENSION_BITMAPS = 0x23852875u,
+	QCOW2_EXTENSION_LUKS = 0x0537be77u,
+	QCOW2_EXTENSION_DATA_FILE = 0x44415441u,
+};
+
+#define QCOW2_EXTENSION_HEAD 8u /* u32 type, u32 length */
+
+/* The feature name table is an array of { u8 set, u8 bit, char name[46] }. */
+#define QCOW2_FEATURE_RECORD 48u
 
 #define QCOW2_FORMAT_NAME 15 /* bytes of a backing format's name, as in QEMU */
 
@@ -152,6 +169,14 @@ static inline unsigned qcow2_block_bits(const struct qcow2 *q)
 /* qcow2-header.c */
 int qcow2_header_read(const struct image *img, struct qcow2_header *h, struct err *e);
 
+/* What comes before the extensions: 72 or QCOW2_HEADER_LENGTH bytes of zeroes at p are filled. */
+void qcow2_header_encode(const struct qcow2_header *h, unsigned char *p);
+
+/* qcow2.c */
+
+/* What follows from the header, for an image in io. */
+void qcow2_derive(struct qcow2 *q, struct io *io, struct cache *cache, struct codec *codec);
+
 /* qcow2-map.c */
 
 /* Where the input of a compressed cluster lies, by its L2 entry.  The length is in whole sectors,
@@ -220,6 +245,10 @@ int qcow2_snapshots_read(struct image *img, struct qcow2 *q, uint64_t *len, stru
 
 /* qcow2-counts.c: refcount number i of those that begin at p. */
 uint64_t qcow2_refcount_load(const struct qcow2 *q, const unsigned char *p, uint64_t i);
+
+/* qcow2-create.c, as in struct format */
+int qcow2_create(struct creation *c, struct err *e);
+extern const struct create_option qcow2_create_options[];
 
 /* qcow2-check.c, as in struct format */
 int qcow2_check(struct image *img, unsigned repair, struct check_report *r, struct err *e);
