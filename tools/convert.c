@@ -317,14 +317,15 @@ static bool check_format(struct converting *c)
 static bool choose_way(struct converting *c)
 {
 	const struct create_request *r = &c->maker.request;
+	const struct layout *l = r->backing ? NULL : laid_choose(c->format, &c->maker.words);
 
-	if (c->format->create || args_has(c->args, OPT_NO_CREATE))
+	if (args_has(c->args, OPT_NO_CREATE) || (c->format->create && !(l && l->whole)))
 		return true;
-	c->layout = r->backing ? NULL : laid_choose(c->format, &c->maker.words);
-	if (!c->layout)
+	c->layout = l;
+	if (!l)
 		report("Format driver '%s' does not support image creation%s", c->format->name,
 			c->format->layouts ? " with these options" : "");
-	return c->layout != NULL;
+	return l != NULL;
 }
 
 static int convert(struct converting *c)
