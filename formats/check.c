@@ -68,6 +68,8 @@ int image_check(struct image *img, unsigned repair, struct check_report *r, stru
 	if (!img->format->check)
 		return err_set(e, ENOTSUP, "%s: images of format \"%s\" cannot be checked",
 			img->io->name, img->format->name);
+	if (repair && !img->io->writable)
+		return err_set(e, EROFS, "%s: it was not opened for repair", img->io->name);
 	rc = img->format->check(img, repair, r, e);
 	return rc < 0 ? err_in(e, "%s", img->io->name) : 0;
 }

@@ -7,7 +7,6 @@
 #include <string.h>
 
 #include "bytes.h"
-#include "cache.h"
 #include "err.h"
 #include "image.h"
 #include "io.h"
@@ -18,9 +17,7 @@
 
 /* Refcounts as the file has them. */
 
-/* The position of the block that has the refcounts from cluster number i << block_bits on; 0: there
- * is none, all are 0. */
-static uint64_t block_pos(const struct qcow2_check *c, uint64_t i)
+uint64_t qcow2_block_pos(const struct qcow2_check *c, uint64_t i)
 {
 	return i < c->nreftable ? c->reftable[i] & QCOW2_REFTABLE_OFFSET : 0;
 }
@@ -30,32 +27,24 @@ static bool is_aligned(const struct qcow2_check *c, uint64_t pos)
 	return !(pos & (c->q->cluster_size - 1));
 }
 
-/* Can QEMU look at a block there?  Past the end of the file it can, and finds zeroes. */
-static bool is_readable(const struct qcow2_check *c, uint64_t pos)
+/* Past the end of the file QEMU can, and finds zeroes. */
+bool qcow2_block_readable(const struct qcow2_check *c, uint64_t pos)
 {
 	return is_aligned(c, pos) && pos <= (uint64_t)INT64_MAX - c->q->cluster_size;
 }
 
-/* The refcount of a cluster, with the page of its block at hand that was looked at last. */
-struct lookup {
-	const struct qcow2_check *c;
-	uint64_t page; /* position */
-	struct meta m; /* of that page when block is set */
-};
-
-static void lookup_end(struct lookup *l)
+void qcow2_lookup_end(struct qcow2_lookup *l)
 {
 	if (l->m.block)
 		meta_unpin(l->c->q->cache, &l->m);
 	l->m.block = NULL;
 }
 
-/* 1: found, 0: its block is nowhere, or -errno. */
-static int lookup_refcount(struct lookup *l, uint64_t cluster, uint64_t *count, struct err *e)
+int qcow2_lookup_refcount(struct qcow2_lookup *l, uint64_t cluster, uint64_t *count, struct err *e)
 {
 	const struct qcow2 *q = l->c->q;
 	unsigned order = q->header.refcount_order;
-	uint64_t pos = block_pos(l->c, cluster >> qcow2_block_bits(q));
+	uint64_t pos = qcow2_block_pos(l->c, cluster >> qcow2_block_bits(q));
 	uint64_t i = cluster & ((UINT64_C(1) << qcow2_block_bits(q)) - 1);
 	uint64_t at = pos + (i << order) / 8, page = at & ~(uint64_t)(META_PAGE - 1);
 	struct meta m;
@@ -63,10 +52,10 @@ static int lookup_refcount(struct lookup *l, uint64_t cluster, uint64_t *count, 
 	*count = 0;
 	if (pos == 0)
 		return 1;
-	if (!is_readable(l->c, pos))
+	if (!qcow2_block_readable(l->c, pos))
 		return 0;
 	if (!l->m.block || l->page != page) {
-		lookup_end(l);
+		qcow2_lookup_end(l);
 		if (meta_pin(q->cache, q->io, page, &m, e) < 0)
 			return -e->code;
 		l->m = m;
@@ -75,6 +64,38 @@ static int lookup_refcount(struct lookup *l, uint64_t cluster, uint64_t *count, 
 	*count = qcow2_refcount_load(
 		q, l->m.p + (at - page), order < 3 ? i & ((8u >> order) - 1) : 0);
 	return 1;
+}
+
+/* Windows. */
+
+static int count_window(struct qcow2_check *c, uint64_t first, struct err *e)
+{
+	int r = 0;
+
+	if (c->counted && c->first == first)
+		return 0;
+	if (c->dirty)
+		memset(c->refs, 0, c->nwindow * sizeof c->refs[0]);
+	c->dirty = false;
+	c->first = first;
+	c->say = c->told ? &c->silence : c->r;
+	if (first < c->nclusters)
+		r = qcow2_refs_count(c, e);
+	c->told = c->counted = true;
+	return r;
+}
+
+int qcow2_each_window(
+	struct qcow2_check *c, uint64_t end, qcow2_window_work *work, void *arg, struct err *e)
+{
+	int r = 0;
+
+	for (uint64_t first = 0; r == 0 && first < MAX(end, c->nclusters); first += c->nwindow) {
+		r = count_window(c, first, e);
+		if (r == 0)
+			r = work(c, arg, e);
+	}
+	return r;
 }
 
 /* Refcounts and references. */
@@ -100,22 +121,27 @@ static bool all_zero(const uint32_t *refs, uint64_t n)
 	return n == 0 || (refs[0] == 0 && memcmp(refs, refs + 1, (n - 1) * sizeof refs[0]) == 0);
 }
 
+static int compare_unreadable(struct qcow2_check *c, uint64_t first, uint64_t n)
+{
+	check_tell(c->r, "Can't get refcount for cluster %" PRIu64 ": %s", first, strerror(EIO));
+	c->r->check_errors += n;
+	c->rebuild = true;
+	return 0;
+}
+
 /* Clusters [first, first+n), whose refcounts are all in block number i. */
 static int compare_block(
 	struct qcow2_check *c, uint64_t i, uint64_t first, uint64_t n, struct err *e)
 {
 	const struct qcow2 *q = c->q;
 	const uint32_t *refs = c->refs + (first - c->first);
-	uint64_t pos = block_pos(c, i), skip = first & ((UINT64_C(1) << qcow2_block_bits(q)) - 1);
+	uint64_t pos = qcow2_block_pos(c, i);
+	uint64_t skip = first & ((UINT64_C(1) << qcow2_block_bits(q)) - 1);
 	bool empty = pos == 0;
 	int r = 0;
 
-	if (!is_readable(c, pos)) {
-		check_tell(c->r, "Can't get refcount for cluster %" PRIu64 ": %s", first,
-			strerror(EIO));
-		c->r->check_errors += n;
-		return 0;
-	}
+	if (!qcow2_block_readable(c, pos))
+		return compare_unreadable(c, first, n);
 	if (!empty)
 		r = qcow2_check_read(c, pos, c->buf, q->cluster_size, &empty, e);
 	if (r < 0)
@@ -128,12 +154,13 @@ static int compare_block(
 	return 0;
 }
 
-static int compare_window(struct qcow2_check *c, struct err *e)
+static int compare_window(struct qcow2_check *c, void *arg, struct err *e)
 {
 	uint64_t at = c->first, end = MIN(c->nclusters, c->first + c->nwindow);
 	unsigned bits = qcow2_block_bits(c->q);
 	int r = 0;
 
+	(void)arg;
 	while (r == 0 && at < end) {
 		uint64_t i = at >> bits, n = MIN(end, (i + 1) << bits) - at;
 
@@ -143,109 +170,9 @@ static int compare_window(struct qcow2_check *c, struct err *e)
 	return r;
 }
 
-/* Clusters behind the last window are none but one that begins at the end of the file. */
-static int compare_all(struct qcow2_check *c, struct err *e)
-{
-	int r = 0;
+/* One look at an image. */
 
-	c->say = c->r;
-	for (c->first = 0; r == 0 && c->first < c->nclusters; c->first += c->nwindow) {
-		if (c->first > 0)
-			memset(c->refs, 0, c->nwindow * sizeof c->refs[0]);
-		r = qcow2_refs_count(c, e);
-		if (r == 0)
-			r = compare_window(c, e);
-		c->say = &c->silence;
-	}
-	return r;
-}
-
-/* The flag COPIED in the tables of the live disk: writers change what has it in place. */
-
-static int copied_wrong(
-	struct lookup *l, uint64_t cluster, uint64_t entry, uint64_t *count, struct err *e)
-{
-	int r = lookup_refcount(l, cluster, count, e);
-
-	return r <= 0 ? r : (*count == 1) != !!(entry & QCOW2_COPIED);
-}
-
-static int check_copied_l1(struct qcow2_check *c, struct lookup *l, struct err *e)
-{
-	const struct qcow2_header *h = &c->q->header;
-	int r = 0;
-
-	for (uint32_t i = 0; r >= 0 && i < h->l1_size; i++) {
-		unsigned char raw[QCOW2_ENTRY_SIZE];
-		uint64_t entry, count;
-
-		r = meta_read(c->q->cache, c->q->io, raw, sizeof raw,
-			h->l1_pos + (uint64_t)i * QCOW2_ENTRY_SIZE, e);
-		entry = load_be64(raw);
-		if (r < 0 || !(entry & QCOW2_OFFSET))
-			continue;
-		r = copied_wrong(l, (entry & QCOW2_OFFSET) >> h->cluster_bits, entry, &count, e);
-		if (r > 0)
-			check_corruption(c->r,
-				"ERROR OFLAG_COPIED L2 cluster: l1_index=%" PRIu32
-				" l1_entry=%" PRIx64 " refcount=%" PRIu64,
-				i, entry, count);
-	}
-	return MIN(r, 0);
-}
-
-static int check_copied_entry(
-	struct qcow2_check *c, struct lookup *l, uint64_t entry, uint32_t times, struct err *e)
-{
-	enum qcow2_entry kind = qcow2_entry_kind(c->q, entry);
-	uint64_t count = 1; /* of clusters in a data file */
-	int r;
-
-	if (kind != QCOW2_ENTRY_DATA && kind != QCOW2_ENTRY_ZERO_ALLOCATED)
-		return 0;
-	if (c->q->external)
-		r = !(entry & QCOW2_COPIED);
-	else
-		r = copied_wrong(
-			l, (entry & QCOW2_OFFSET) >> c->q->header.cluster_bits, entry, &count, e);
-	if (r <= 0)
-		return r;
-	check_corruption(c->r,
-		"ERROR OFLAG_COPIED data cluster: l2_entry=%" PRIx64 " refcount=%" PRIu64, entry,
-		count);
-	c->r->corruptions += times - 1;
-	return 0;
-}
-
-static int check_copied_table(
-	struct qcow2_check *c, struct lookup *l, const struct qcow2_table *table, struct err *e)
-{
-	const struct qcow2 *q = c->q;
-	bool empty;
-	int r = qcow2_check_read(c, table->pos, c->buf, q->cluster_size, &empty, e);
-
-	for (unsigned i = 0; r == 0 && !empty && i < 1u << q->entries_bits; i++)
-		r = check_copied_entry(
-			c, l, load_be64(c->buf + i * q->entry_size), table->active, e);
-	return r < 0 ? err_in(e, "L2 table at 0x%" PRIx64, table->pos) : 0;
-}
-
-static int check_copied(struct qcow2_check *c, struct err *e)
-{
-	struct lookup l = {.c = c};
-	int r = check_copied_l1(c, &l, e);
-
-	qcow2_check_rewind(c);
-	for (size_t i = 0; r == 0 && i < c->ntables && c->tables[i].active; i++)
-		if (c->tables[i].pos)
-			r = check_copied_table(c, &l, &c->tables[i], e);
-	lookup_end(&l);
-	return r;
-}
-
-/* The check. */
-
-static int start(struct qcow2_check *c, struct err *e)
+static int measure(struct qcow2_check *c, struct err *e)
 {
 	const struct qcow2 *q = c->q;
 	const struct qcow2_header *h = &q->header;
@@ -263,14 +190,30 @@ static int start(struct qcow2_check *c, struct err *e)
 			h->reftable_clusters, h->reftable_pos);
 	c->r->image_end_offset = q->cluster_size;
 	c->r->total_clusters = div_round_up(q->size, q->cluster_size);
-	c->nwindow = MAX(WINDOW_LEAST, real / q->cluster_size);
-	c->nwindow = MIN(c->nwindow, c->nclusters + 1);
+	/* Whole blocks of refcounts. */
+	c->nwindow = MIN(MAX(WINDOW_LEAST, real / q->cluster_size), c->nclusters + 1);
+	c->nwindow = round_up(c->nwindow, UINT64_C(1) << qcow2_block_bits(q));
 	c->refs = calloc(c->nwindow, sizeof c->refs[0]);
 	c->buf = malloc(q->cluster_size);
 	return c->refs && c->buf ? 0 : err_nomem(e);
 }
 
-static void finish(struct qcow2_check *c)
+/* All but the flags; r gets what is found. */
+static int look(struct qcow2_check *c, struct qcow2 *q, struct check_report *r, struct err *e)
+{
+	int rc;
+
+	*c = (struct qcow2_check){.q = q, .r = r};
+	rc = measure(c, e);
+	qcow2_check_rewind(c);
+	if (rc == 0)
+		rc = qcow2_refs_collect(c, e);
+	if (rc == 0)
+		rc = qcow2_each_window(c, 0, compare_window, NULL, e);
+	return rc;
+}
+
+static void look_away(struct qcow2_check *c)
 {
 	free(c->used);
 	free(c->tables);
@@ -280,28 +223,116 @@ static void finish(struct qcow2_check *c)
 	free(c->buf);
 }
 
-static int check_all(struct qcow2_check *c, struct err *e)
-{
-	int r = start(c, e);
+/* Repair. */
 
-	qcow2_check_rewind(c);
+static int mend(struct qcow2_check *c, unsigned repair, struct err *e)
+{
+	bool rebuild = c->rebuild || (repair & CHECK_ERRORS && c->outside);
+
+	if (rebuild && !(repair & CHECK_ERRORS))
+		return err_set(e, EIO, "need to rebuild refcount structures");
+	if (rebuild)
+		return qcow2_rebuild_counts(c, e);
+	if (c->r->corruptions == 0 && c->r->leaks == 0)
+		return 0;
+	return qcow2_mend_counts(c, repair, e);
+}
+
+/* Looks again, without a word. */
+static int look_again(struct qcow2_check *c, struct check_report *r, struct err *e)
+{
+	struct qcow2 *q = c->q;
+
+	look_away(c);
+	cache_forget(q->cache, q->io);
+	*r = (struct check_report){.found = NULL};
+	return look(c, q, r, e);
+}
+
+static uint64_t less(uint64_t before, uint64_t now)
+{
+	return before > now ? before - now : 0;
+}
+
+/* What is gone was mended. */
+static void take_over(struct check_report *r, const struct check_report *now)
+{
+	struct check_report before = *r;
+
+	*r = *now;
+	r->found = before.found;
+	r->arg = before.arg;
+	r->corruptions_fixed = less(before.corruptions, now->corruptions);
+	r->leaks_fixed = less(before.leaks, now->leaks);
+}
+
+/* The marks say what is no longer so. */
+static int mark_clean(struct qcow2 *q, struct err *e)
+{
+	uint64_t clean = q->header.incompatible & ~(uint64_t)(QCOW2_DIRTY | QCOW2_CORRUPT);
+	uint64_t be = htobe64(clean);
+	int r = io_sync(q->io, e);
+
+	if (r < 0 || clean == q->header.incompatible)
+		return r;
+	r = io_write(q->io, &be, sizeof be, QCOW2_AT_INCOMPATIBLE, e);
 	if (r == 0)
-		r = qcow2_refs_collect(c, e);
+		r = io_sync(q->io, e);
 	if (r == 0)
-		r = compare_all(c, e);
-	if (r == 0)
-		r = check_copied(c, e);
+		q->header.incompatible = clean;
 	return r;
+}
+
+static int repair_counts(struct qcow2_check *c, unsigned repair, struct err *e)
+{
+	struct check_report *r = c->r, now;
+	int rc = 0;
+
+	if (c->odd_zeroes && repair & CHECK_ERRORS) {
+		rc = qcow2_mend_zeroes(c, e);
+		if (rc == 0)
+			rc = look_again(c, &now, e);
+		c->r = r;
+	}
+	if (rc == 0)
+		rc = mend(c, repair, e);
+	if (rc == 0)
+		rc = look_again(c, &now, e);
+	if (rc == 0)
+		take_over(r, &now);
+	c->r = r;
+	return rc;
+}
+
+static int repair_all(struct qcow2_check *c, unsigned repair, struct err *e)
+{
+	struct qcow2 *q = c->q;
+	int r = repair_counts(c, repair, e);
+
+	if (r == 0)
+		r = qcow2_check_copied(c, repair, e);
+	if (r == 0 && c->r->corruptions == 0 && c->r->check_errors == 0)
+		r = mark_clean(q, e);
+	if (r == 0)
+		r = io_sync(q->io, e);
+	cache_forget(q->cache, q->io);
+	return r;
+}
+
+int qcow2_check_run(struct qcow2 *q, unsigned repair, struct check_report *r, struct err *e)
+{
+	struct qcow2_check c;
+	int rc = look(&c, q, r, e);
+
+	if (rc == 0 && repair)
+		rc = repair_all(&c, repair, e);
+	else if (rc == 0)
+		rc = qcow2_check_copied(&c, 0, e);
+	look_away(&c);
+	return rc;
 }
 
 int qcow2_check(struct image *img, unsigned repair, struct check_report *r, struct err *e)
 {
-	struct qcow2_check c = {.q = img->priv, .r = r};
-	int rc;
-
-	if (repair)
-		return err_set(e, ENOTSUP, "qcow2 images cannot be repaired");
-	rc = check_all(&c, e);
-	finish(&c);
-	return rc;
+	return qcow2_check_run(img->priv, repair, r, e);
 }

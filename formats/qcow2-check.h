@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* qcow2-check.h - private to the check of qcow2: qcow2-refs.c finds out how often each cluster is
- * referred to, qcow2-check.c compares that with the refcounts.
+ * referred to, qcow2-check.c compares that with the refcounts, qcow2-repair.c makes them right, and
+ * qcow2-copied.c looks at, or mends, the flags that tell who has a cluster alone.
  *
  * References are counted in a window of clusters at a time, so that memory does not grow with the
  * length of a sparse file: nearly always one window has them all; else the tables are walked again
@@ -14,6 +15,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "cache.h"
 #include "check.h"
 
 struct err;
@@ -51,13 +53,19 @@ struct qcow2_check {
 	/* The window: how often clusters from first on are referred to, as far as refcounts go. */
 	uint64_t first, nwindow;
 	uint32_t *refs;
-	struct check_report *say; /* the report in the first window, what nobody reads later */
+	bool counted, dirty;      /* they are those of first; some are not 0 */
+	bool without_refcounts;   /* the refcounts themselves are not counted */
+	bool told;                /* what there is to tell of the tables was told */
+	struct check_report *say; /* the report, or what nobody reads when it was told */
 	struct check_report silence;
 
 	unsigned char *buf; /* a cluster */
 	uint64_t budget;    /* bytes of tables that may still be read */
 	bool uncertain;     /* some reference may have been missed or misread */
+	bool overflow;      /* some cluster is referred to more often than it can count */
+	bool odd_zeroes;    /* there are clusters to be zero at places that cannot be */
 	bool rebuild;       /* the refcounts as such are no good */
+	bool outside;       /* a block of them is said to be outside the file */
 };
 
 /* qcow2-refs.c */
@@ -76,7 +84,57 @@ int qcow2_check_read(
 /* Starts a new walk over all tables. */
 void qcow2_check_rewind(struct qcow2_check *c);
 
+/* Is this the entry of a cluster to be zero, at a place that cannot be? */
+bool qcow2_is_odd_zero(const struct qcow2 *q, uint64_t entry, uint64_t bitmap);
+
 /* The most that a refcount can be, as far as references are counted. */
 uint32_t qcow2_refcount_max(const struct qcow2 *q);
+
+/* qcow2-check.c */
+
+typedef int qcow2_window_work(struct qcow2_check *c, void *arg, struct err *e);
+
+/* Counts in one window after the other, as far as there are clusters and up to end, and calls work
+ * for each. */
+int qcow2_each_window(
+	struct qcow2_check *c, uint64_t end, qcow2_window_work *work, void *arg, struct err *e);
+
+static inline bool qcow2_in_window(const struct qcow2_check *c, uint64_t cluster)
+{
+	return cluster >= c->first && cluster - c->first < c->nwindow;
+}
+
+/* The position of the block that has the refcounts from cluster number i << qcow2_block_bits on; 0:
+ * there is none, all are 0. */
+uint64_t qcow2_block_pos(const struct qcow2_check *c, uint64_t i);
+
+/* Can a block be looked at that lies there? */
+bool qcow2_block_readable(const struct qcow2_check *c, uint64_t pos);
+
+/* The refcount of a cluster, with the page of its block at hand that was looked at last. */
+struct qcow2_lookup {
+	const struct qcow2_check *c;
+	uint64_t page; /* position */
+	struct meta m; /* of that page when block is set */
+};
+
+/* 1: found, 0: its block is nowhere, or -errno. */
+int qcow2_lookup_refcount(struct qcow2_lookup *l, uint64_t cluster, uint64_t *count, struct err *e);
+void qcow2_lookup_end(struct qcow2_lookup *l);
+
+/* qcow2-copied.c: tells which flags are wrong, and mends those that repair says and that can be
+ * mended without a doubt. */
+int qcow2_check_copied(struct qcow2_check *c, unsigned repair, struct err *e);
+
+/* qcow2-repair.c */
+
+/* Makes the refcounts in place those that they should be, as far as repair says. */
+int qcow2_mend_counts(struct qcow2_check *c, unsigned repair, struct err *e);
+
+/* Puts all refcounts anew behind the end of the file. */
+int qcow2_rebuild_counts(struct qcow2_check *c, struct err *e);
+
+/* Lets clusters that are to be zero, at places that cannot be, be zero without a place. */
+int qcow2_mend_zeroes(struct qcow2_check *c, struct err *e);
 
 #endif

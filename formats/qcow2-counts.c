@@ -29,7 +29,7 @@ uint64_t qcow2_refcount_load(const struct qcow2 *q, const unsigned char *p, uint
 	}
 }
 
-static void refcount_store(const struct qcow2 *q, unsigned char *p, uint64_t i, uint64_t count)
+void qcow2_refcount_store(const struct qcow2 *q, unsigned char *p, uint64_t i, uint64_t count)
 {
 	unsigned order = q->header.refcount_order, bits = 1u << order, shift;
 
@@ -177,7 +177,7 @@ static int piece_add(const struct qcow2_alloc *a, const struct piece *p, uint64_
 		uint64_t count = qcow2_refcount_load(q, buf, p->first + i);
 
 		r = check_add(q, first + i, count, by, e);
-		refcount_store(q, buf, p->first + i, count + by);
+		qcow2_refcount_store(q, buf, p->first + i, count + by);
 	}
 	return r;
 }
@@ -241,7 +241,7 @@ static int put_ones(struct qcow2_alloc *a, uint64_t pos, uint64_t n, struct err 
 		len = div_round_up(k << order, 8);
 		memset(buf, 0, len);
 		for (uint64_t i = 0; i < k; i++)
-			refcount_store(q, buf, i, 1);
+			qcow2_refcount_store(q, buf, i, 1);
 		r = meta_write(q->io, buf, len, pos, ORDER_COUNTS, e);
 	}
 	return r;

@@ -65,8 +65,9 @@ static void refer_cluster(struct qcow2_check *c, uint64_t cluster, uint32_t time
 	uint32_t max = qcow2_refcount_max(c->q), room, *refs;
 
 	c->nclusters = MAX(c->nclusters, cluster + 1);
-	if (cluster < c->first || cluster - c->first >= c->nwindow)
+	if (!qcow2_in_window(c, cluster))
 		return;
+	c->dirty = true;
 	refs = &c->refs[cluster - c->first];
 	room = max - *refs;
 	*refs += MIN(times, room);
@@ -75,7 +76,7 @@ static void refer_cluster(struct qcow2_check *c, uint64_t cluster, uint32_t time
 	check_corruption(c->r, "ERROR: overflow cluster offset=0x%" PRIx64,
 		cluster << c->q->header.cluster_bits);
 	c->r->corruptions += times - room - 1;
-	c->uncertain = true;
+	c->overflow = true;
 }
 
 /* The last cluster of a file need not be whole. */
@@ -149,11 +150,18 @@ static void count_fragment(struct walk *w, uint64_t pos)
 	w->next = pos + c->q->cluster_size;
 }
 
+bool qcow2_is_odd_zero(const struct qcow2 *q, uint64_t entry, uint64_t bitmap)
+{
+	bool data = q->extended ? bitmap & UINT32_MAX : !(entry & QCOW2_ZERO);
+
+	return !data && (entry & QCOW2_OFFSET) & (q->cluster_size - 1);
+}
+
 static void walk_cluster(struct walk *w, uint64_t entry, uint64_t bitmap)
 {
 	struct qcow2_check *c = w->c;
 	uint64_t pos = entry & QCOW2_OFFSET;
-	bool data = c->q->extended ? bitmap & UINT32_MAX : !(entry & QCOW2_ZERO);
+	bool odd_zero = qcow2_is_odd_zero(c->q, entry, bitmap);
 
 	if (bitmap >> 32 & bitmap) {
 		check_corruption(c->say,
@@ -166,9 +174,10 @@ static void walk_cluster(struct walk *w, uint64_t entry, uint64_t bitmap)
 		check_corruption(c->say,
 			"ERROR offset=%" PRIx64
 			": %s cluster is not properly aligned; L2 entry corrupted.",
-			pos, data ? "Data" : "Preallocated");
+			pos, odd_zero ? "Preallocated" : "Data");
 		odd_entry(w);
 	}
+	c->odd_zeroes |= odd_zero;
 	count_fragment(w, pos);
 	if (!c->q->external)
 		refer(c, pos, c->q->cluster_size, w->table->times);
@@ -516,6 +525,7 @@ static bool odd_block(struct qcow2_check *c, uint64_t i)
 		c->rebuild = true;
 	} else if (pos >> c->q->header.cluster_bits >= c->nclusters) {
 		check_corruption(c->say, "ERROR refcount block %" PRIu64 " is outside image", i);
+		c->outside = true;
 	} else {
 		return false;
 	}
@@ -530,8 +540,7 @@ static void refer_blocks(struct qcow2_check *c)
 		if (c->reftable[i] == 0 || odd_block(c, i))
 			continue;
 		refer(c, c->reftable[i], c->q->cluster_size, 1);
-		if (cluster < c->first || cluster - c->first >= c->nwindow ||
-			c->refs[cluster - c->first] == 1)
+		if (!qcow2_in_window(c, cluster) || c->refs[cluster - c->first] == 1)
 			continue;
 		check_corruption(c->r, "ERROR refcount block %" PRIu64 " refcount=%" PRIu32, i,
 			c->refs[cluster - c->first]);
@@ -545,14 +554,15 @@ int qcow2_refs_count(struct qcow2_check *c, struct err *e)
 
 	qcow2_check_rewind(c);
 	for (size_t i = 0; i < c->nused; i++)
-		refer(c, c->used[i].pos, c->used[i].len, 1);
+		if (!c->without_refcounts || c->used[i].pos != c->q->header.reftable_pos)
+			refer(c, c->used[i].pos, c->used[i].len, 1);
 	for (size_t i = 0; r == 0 && i < c->ntables; i++) {
 		refer(c, c->tables[i].pos, c->q->cluster_size, c->tables[i].times);
 		r = walk_table(c, &c->tables[i], e);
 	}
 	if (r == 0)
 		r = walk_bitmaps(c, e);
-	if (r == 0)
+	if (r == 0 && !c->without_refcounts)
 		refer_blocks(c);
 	return r;
 }

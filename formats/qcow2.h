@@ -65,6 +65,7 @@ enum {
 	QCOW2_AT_L1 = 36,        /* size, position */
 	QCOW2_AT_REFTABLE = 48,  /* position, clusters */
 	QCOW2_AT_SNAPSHOTS = 60, /* number, position */
+	QCOW2_AT_INCOMPATIBLE = 72,
 	QCOW2_AT_AUTOCLEAR = 88,
 };
 
@@ -245,12 +246,20 @@ int qcow2_snapshots_read(struct image *img, struct qcow2 *q, uint64_t *len, stru
 
 /* qcow2-counts.c: refcount number i of those that begin at p. */
 uint64_t qcow2_refcount_load(const struct qcow2 *q, const unsigned char *p, uint64_t i);
+void qcow2_refcount_store(const struct qcow2 *q, unsigned char *p, uint64_t i, uint64_t count);
 
 /* qcow2-create.c, as in struct format */
 int qcow2_create(struct creation *c, struct err *e);
 extern const struct create_option qcow2_create_options[];
 
-/* qcow2-check.c, as in struct format */
+/* qcow2-check.c */
+
+/* Checks the image and mends what repair says, for which q->io must be writable.  No page of its
+ * metadata may be pinned or wait to be written.  For whoever opens a dirty image to write to it,
+ * CHECK_ALL; it is clean then unless the report still has corruptions or check errors. */
+int qcow2_check_run(struct qcow2 *q, unsigned repair, struct check_report *r, struct err *e);
+
+/* As in struct format. */
 int qcow2_check(struct image *img, unsigned repair, struct check_report *r, struct err *e);
 
 /* qcow2-measure.c, likewise */

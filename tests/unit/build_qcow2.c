@@ -104,6 +104,21 @@ void build_qcow2_new(
 	b->snapshots_end = build_qcow2_at(b, AT_SNAPSHOTS);
 }
 
+void build_qcow2_refcount(struct build_qcow2 *b, unsigned cluster, uint16_t count)
+{
+	build_qcow2_put16(b, build_qcow2_at(b, AT_REFBLOCK) + 2 * cluster, count);
+}
+
+void build_qcow2_sound(struct build_qcow2 *b)
+{
+	build_qcow2_refcount(b, AT_SNAPSHOTS, 0);
+	build_qcow2_refcount(b, AT_L1_COPY, 0);
+	for (unsigned i = 0; i < 2; i++) {
+		build_qcow2_refcount(b, AT_DATA + i, 1);
+		build_qcow2_l2(b, i, build_qcow2_at(b, AT_DATA + i) | ENTRY_COPIED);
+	}
+}
+
 void build_qcow2_free(struct build_qcow2 *b)
 {
 	free(b->bytes);

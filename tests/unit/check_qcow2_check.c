@@ -20,13 +20,8 @@ static struct findings f;
 static void setup_with(unsigned version, unsigned bits, uint64_t incompatible)
 {
 	build_qcow2_new(&b, version, bits, incompatible);
+	build_qcow2_sound(&b);
 	subject_new(&s, "qcow2");
-	build_qcow2_put16(&b, build_qcow2_at(&b, AT_REFBLOCK) + 2 * AT_SNAPSHOTS, 0);
-	build_qcow2_put16(&b, build_qcow2_at(&b, AT_REFBLOCK) + 2 * AT_L1_COPY, 0);
-	for (unsigned i = 0; i < 2; i++) {
-		build_qcow2_put16(&b, build_qcow2_at(&b, AT_REFBLOCK) + 2 * (AT_DATA + i), 1);
-		build_qcow2_l2(&b, i, build_qcow2_at(&b, AT_DATA + i) | ENTRY_COPIED);
-	}
 }
 
 static void setup(void)
@@ -46,11 +41,6 @@ static void finds(const char *text)
 	findings_are(&f, s.img, text);
 }
 
-static void put_refcount(unsigned cluster, unsigned count)
-{
-	build_qcow2_put16(&b, build_qcow2_at(&b, AT_REFBLOCK) + 2 * cluster, count);
-}
-
 START_TEST(good)
 {
 	finds("");
@@ -65,7 +55,7 @@ END_TEST
 
 START_TEST(leak)
 {
-	put_refcount(AT_L1_COPY, 3);
+	build_qcow2_refcount(&b, AT_L1_COPY, 3);
 	finds("Leaked cluster 6 refcount=3 reference=0\n");
 	findings_count(&f, 0, 1);
 }
@@ -74,7 +64,7 @@ END_TEST
 START_TEST(count_too_low)
 {
 	build_qcow2_l2(&b, 2, build_qcow2_at(&b, AT_DATA));
-	put_refcount(AT_REFTABLE, 0);
+	build_qcow2_refcount(&b, AT_REFTABLE, 0);
 	finds("ERROR cluster 1 refcount=0 reference=1\n"
 	      "ERROR cluster 7 refcount=1 reference=2\n"
 	      "ERROR OFLAG_COPIED data cluster: l2_entry=7000 refcount=1\n");
@@ -107,7 +97,7 @@ START_TEST(unaligned)
 {
 	build_qcow2_l2(&b, 1, (build_qcow2_at(&b, AT_DATA + 1) + 512) | ENTRY_COPIED);
 	build_qcow2_l2(&b, 2, (build_qcow2_at(&b, AT_DATA + 1) + 512) | ENTRY_COPIED | ENTRY_ZERO);
-	put_refcount(AT_DATA + 1, 2);
+	build_qcow2_refcount(&b, AT_DATA + 1, 2);
 	finds("ERROR offset=8200: Data cluster is not properly aligned; L2 entry corrupted.\n"
 	      "ERROR offset=8200: Preallocated cluster is not properly aligned; L2 entry "
 	      "corrupted.\n"
@@ -130,7 +120,7 @@ END_TEST
 START_TEST(last_cluster)
 {
 	build_qcow2_l2(&b, 2, build_qcow2_at(&b, ALL_CLUSTERS - 1) | ENTRY_COPIED);
-	put_refcount(ALL_CLUSTERS - 1, 1);
+	build_qcow2_refcount(&b, ALL_CLUSTERS - 1, 1);
 	b.len -= 4096 - 512;
 	finds("");
 	ck_assert_uint_eq(f.report.image_end_offset, build_qcow2_at(&b, ALL_CLUSTERS));
@@ -143,8 +133,8 @@ START_TEST(compressed)
 
 	build_qcow2_l2(&b, 2, build_qcow2_packed(&b, pos, 300));
 	build_qcow2_l2(&b, 3, build_qcow2_packed(&b, pos + 300, 300) | ENTRY_COPIED);
-	put_refcount(AT_DATA + 2, 1);
-	put_refcount(AT_DATA + 3, 2);
+	build_qcow2_refcount(&b, AT_DATA + 2, 1);
+	build_qcow2_refcount(&b, AT_DATA + 3, 2);
 	finds("ERROR: coffset=0xa0c8: copied flag must never be set for compressed clusters\n");
 	ck_assert_uint_eq(f.report.compressed_clusters, 2);
 	ck_assert_uint_eq(f.report.fragmented_clusters, 2);
@@ -164,11 +154,11 @@ static void take_snapshot(unsigned extra_len)
 	};
 
 	build_qcow2_snapshot(&b, &snap);
-	put_refcount(AT_SNAPSHOTS, 1);
-	put_refcount(AT_L1_COPY, 1);
-	put_refcount(AT_L2, 2);
-	put_refcount(AT_DATA, 2);
-	put_refcount(AT_DATA + 1, 2);
+	build_qcow2_refcount(&b, AT_SNAPSHOTS, 1);
+	build_qcow2_refcount(&b, AT_L1_COPY, 1);
+	build_qcow2_refcount(&b, AT_L2, 2);
+	build_qcow2_refcount(&b, AT_DATA, 2);
+	build_qcow2_refcount(&b, AT_DATA + 1, 2);
 	build_qcow2_put64(&b, snap.l1_pos, build_qcow2_at(&b, AT_L2));
 	build_qcow2_l1(&b, 0, build_qcow2_at(&b, AT_L2));
 	build_qcow2_l2(&b, 0, build_qcow2_at(&b, AT_DATA));
@@ -188,7 +178,7 @@ START_TEST(shared_table)
 {
 	take_snapshot(16);
 	build_qcow2_l2(&b, 2, 4);
-	put_refcount(AT_DATA, 1);
+	build_qcow2_refcount(&b, AT_DATA, 1);
 	finds("ERROR found l2 entry with reserved bits set: 4\n"
 	      "ERROR cluster 7 refcount=1 reference=2\n"
 	      "ERROR OFLAG_COPIED data cluster: l2_entry=7000 refcount=1\n");
@@ -202,10 +192,10 @@ START_TEST(bad_snapshots)
 
 	take_snapshot(8);
 	build_qcow2_put64(&b, entry, build_qcow2_at(&b, AT_L1_COPY) + 8);
-	put_refcount(AT_L1_COPY, 0);
-	put_refcount(AT_L2, 1);
-	put_refcount(AT_DATA, 1);
-	put_refcount(AT_DATA + 1, 1);
+	build_qcow2_refcount(&b, AT_L1_COPY, 0);
+	build_qcow2_refcount(&b, AT_L2, 1);
+	build_qcow2_refcount(&b, AT_DATA, 1);
+	build_qcow2_refcount(&b, AT_DATA + 1, 1);
 	build_qcow2_l1(&b, 0, build_qcow2_at(&b, AT_L2) | ENTRY_COPIED);
 	build_qcow2_l2(&b, 0, build_qcow2_at(&b, AT_DATA) | ENTRY_COPIED);
 	build_qcow2_l2(&b, 1, build_qcow2_at(&b, AT_DATA + 1) | ENTRY_COPIED);

@@ -14,13 +14,18 @@ static void collect(void *arg, const char *sentence)
 	strcat(f->text, "\n");
 }
 
-void findings_are(struct findings *f, struct image *img, const char *text)
+void findings_mended(struct findings *f, struct image *img, unsigned repair, const char *text)
 {
 	struct err e = ERR_INIT;
 
 	*f = (struct findings){.report.found = collect, .report.arg = f};
-	ck_assert_ok(image_check(img, 0, &f->report, &e), &e);
+	ck_assert_ok(image_check(img, repair, &f->report, &e), &e);
 	ck_assert_str_eq(f->text, text);
+}
+
+void findings_are(struct findings *f, struct image *img, const char *text)
+{
+	findings_mended(f, img, 0, text);
 }
 
 void findings_count(const struct findings *f, unsigned corruptions, unsigned leaks)

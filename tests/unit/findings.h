@@ -15,7 +15,10 @@ struct findings {
 /* The check must go through; its findings are then these, word by word. */
 void findings_are(struct findings *f, struct image *img, const char *text);
 
-/* Likewise; and these are all that is counted. */
+/* The same with a repair. */
+void findings_mended(struct findings *f, struct image *img, unsigned repair, const char *text);
+
+/* These are all that is counted. */
 void findings_count(const struct findings *f, unsigned corruptions, unsigned leaks);
 
 /* The check must fail like this. */
