@@ -112,12 +112,13 @@ static const struct machine_medium *parent_of(
 /* "disk-000001.vmdk" -> "disk.vmdk", in place. */
 static void drop_number(char *file)
 {
-	char *dot = strrchr(file, '.'), *dash = dot - 7;
+	char *dot = has_suffix(file, ".vmdk") ? strrchr(file, '.') : NULL, *dash;
 
-	if (!dot || dot - file < 8 || strcasecmp(dot, ".vmdk") != 0 || *dash != '-' ||
-		strspn(dash + 1, "0123456789") != 6)
+	if (!dot || dot - file < 8)
 		return;
-	memmove(dash, dot, strlen(dot) + 1);
+	dash = dot - 7;
+	if (*dash == '-' && strspn(dash + 1, "0123456789") == 6)
+		memmove(dash, dot, strlen(dot) + 1);
 }
 
 /* The path of the file that a disk began as; malloc'ed or NULL.  What is nowhere counts as a disk

@@ -260,9 +260,9 @@ static int refuse_count(const struct package *p, struct err *e)
 	for (size_t i = 0; i < p->ovf.ndisks && used < sizeof list; i++)
 		used += snprintf(list + used, sizeof list - used, "%s%s", i ? ", " : "",
 			package_disk_name(p, i));
-	return err_set(e, ENOTSUP,
-		"%s: it has %zu disks, of which only one can be mounted at a time: %s", p->io->name,
-		p->ovf.ndisks, list);
+	err_set(e, ENOTSUP, "%s: it has %zu disks, of which only one can be mounted at a time: %s",
+		p->io->name, p->ovf.ndisks, list);
+	return err_hint(e, "mount the directory that it lies in: there each disk is shown");
 }
 
 int package_open_only_disk(

@@ -334,6 +334,11 @@ struct timespec node_time(const struct node *node)
 	return path && stat(path, &st) == 0 ? st.st_mtim : node->when;
 }
 
+bool node_list_stays(const struct node *node)
+{
+	return !node_is_top(node) && node->kind != NODE_SNAPSHOTS;
+}
+
 int node_is_measured(const struct node *node)
 {
 	return !S_ISREG(node_mode(node)) ||

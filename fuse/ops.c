@@ -252,16 +252,17 @@ static void op_lseek(
 
 static void op_opendir(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
 {
+	struct node *node = node_of(req, ino);
 	struct dir *dir;
-	int ret = tree_list(tree_of(req), node_of(req, ino), &dir);
+	int ret = tree_list(tree_of(req), node, &dir);
 
 	if (ret < 0) {
 		fuse_reply_err(req, -ret);
 		return;
 	}
 	fi->fh = (uintptr_t)dir;
-	fi->cache_readdir = 1;
-	fi->keep_cache = 1;
+	/* The kernel would mix what it reads of an old list and of a new one. */
+	fi->cache_readdir = fi->keep_cache = node_list_stays(node);
 	if (fuse_reply_open(req, fi) != 0)
 		tree_unlist(tree_of(req), dir);
 }

@@ -59,7 +59,7 @@ void node_put(struct tree *tree, struct node *node, uint64_t n)
 	while (atomic_fetch_sub(&node->refs, (unsigned)n) == n) {
 		struct node *parent = node->parent;
 
-		if (node->link_gone)
+		if (atomic_load(&node->gone))
 			gone_unlink(tree, node);
 		node_free(node);
 		if (parent == node)

@@ -220,6 +220,9 @@ char *node_text(const struct node *node, const struct image *img, struct err *e)
  * walk all tables of the image. */
 int node_stat(struct node *node, struct stat *st);
 
+/* Is the list of a directory the same for as long as it is in the tree? */
+bool node_list_stays(const struct node *node);
+
 /* Would node_stat be quick? */
 int node_is_measured(const struct node *node);
 

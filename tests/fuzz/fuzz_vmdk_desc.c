@@ -42,8 +42,18 @@ static void check_desc(const struct vmdk_desc *d, const char *text, size_t size)
 	}
 }
 
+static void check_other(void *arg, const char *name, bool is_parent)
+{
+	unsigned *count = arg;
+
+	(void)is_parent;
+	fuzz_require(strlen(name) < VMDK_NAME_ROOM);
+	fuzz_require(++*count <= VMDK_MAX_EXTENTS + 1);
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
+	unsigned count = 0;
 	char *text = malloc(size + 1);
 	struct err e = ERR_INIT;
 	struct vmdk_desc d;
@@ -58,5 +68,6 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 		check_desc(&d, text, size);
 	vmdk_desc_free(&d);
 	free(text);
+	vmdk_names(data, size, check_other, &count);
 	return 0;
 }
