@@ -67,7 +67,8 @@ struct format {
 	/* Writes an empty image into c->io: create.h. */
 	int (*create)(struct creation *c, struct err *e);
 	const struct create_option *create_options;
-	bool can_back; /* created images may have a backing file */
+	bool can_write; /* images, at least some of them */
+	bool can_back;  /* created images may have a backing file */
 	/* Is parent, opened, the very image that img was made on?  NULL: any is. */
 	int (*check_parent)(const struct image *img, const struct image *parent, struct err *e);
 	/* Format-specific facts, with qemu-img's keys. */

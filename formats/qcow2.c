@@ -275,6 +275,7 @@ const struct format qcow2_format = {
 	.probe = qcow2_probe,
 	.open = qcow2_open,
 	.close = qcow2_close,
+	.can_write = true,
 	.start_writing = qcow2_start_writing,
 	.facts = qcow2_facts,
 	.create = qcow2_create,

@@ -161,6 +161,7 @@ const struct format raw_format = {
 	.suffixes = suffixes,
 	.probe = raw_probe,
 	.open = raw_open,
+	.can_write = true,
 	.create = raw_create,
 	.create_options = create_options,
 	.measure = raw_measure,

@@ -56,7 +56,8 @@ void format_abilities(const struct format *f, char text[FORMAT_ABILITIES])
 		{"parents", f->has_parents},
 		{"snapshots", f->has_snapshots},
 		{"check", f->check != NULL},
-		{"write", f->start_writing != NULL},
+		{"write", f->can_write},
+		{"create", f->create != NULL},
 		{"export", f->layouts != NULL},
 	};
 	size_t n = snprintf(text, FORMAT_ABILITIES, "read");

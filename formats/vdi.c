@@ -288,6 +288,7 @@ const struct format vdi_format = {
 	.has_parents = true,
 	.probe = vdi_probe,
 	.open = vdi_open,
+	.can_write = true,
 	.start_writing = vdi_start_writing,
 	.create = vdi_create,
 	.create_options = vdi_create_options,

@@ -520,6 +520,7 @@ const struct format vhd_format = {
 	.has_parents = true,
 	.probe = vhd_probe,
 	.open = vhd_open,
+	.can_write = true,
 	.start_writing = vhd_start_writing,
 	.create = vhd_create,
 	.create_options = vhd_create_options,

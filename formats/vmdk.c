@@ -494,6 +494,7 @@ const struct format vmdk_format = {
 	.probe = vmdk_probe,
 	.names = vmdk_names,
 	.open = vmdk_open,
+	.can_write = true,
 	.start_writing = vmdk_start_writing,
 	.create = vmdk_create,
 	.create_options = vmdk_create_options,

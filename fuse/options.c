@@ -151,7 +151,7 @@ static const char usage[] =
 	"    -o rw                  write to the image\n"
 	"    -o writable            the same for mount(8) and fstab, which always say rw\n"
 	"    -o cow                 write to an overlay that is gone with the mount\n"
-	"    -o cow=FILE            write to FILE, a qcow2 overlay, made if it is not there\n"
+	"    -o cow=FILE            write to FILE, a qcow2 overlay, made if need be\n"
 	"\n"
 	"    -o allow_other         other users may look too (needs user_allow_other\n"
 	"                           in /etc/fuse.conf); root too, for loop devices\n"
