@@ -1,0 +1,70 @@
+#!/usr/bin/env bash
+# SPDX-License-Identifier: LGPL-2.1-or-later
+# Writing beside an image: overlays that are gone with the mount, and those that stay.
+. "${0%/*}/functions.sh"
+. "$here/images.sh"
+requires qemu-img sha256sum
+
+some_data whole 6M
+mkdir temp
+export TMPDIR=$W/temp
+
+# A new byte in the disk, and in the file beside it.
+scribble() {
+	local f
+	for f in "$1/disk.raw" ref; do
+		printf 'abc' | dd of="$f" bs=1 seek=$((1234567 + $2)) conv=notrunc status=none || return 1
+	done
+}
+untouched() { sha256sum -c --quiet base.sum; }
+
+# throw_away IMAGE FORMAT: the image is as it was, and nothing else is left.
+throw_away() {
+	mount_image "$1" mnt -o "cow,format=$2" || return 1
+	scribble mnt 0 && same mnt/disk.raw ref
+	local status=$?
+	[ -z "$(ls temp)" ] || { echo "the overlay has a name" >&2; status=1; }
+	unmount mnt || status=1
+	[ -z "$(ls temp)" ] || status=1
+	return $status
+}
+
+# keep IMAGE FORMAT: QEMU reads the overlay; it is taken up again; and it can be committed.
+keep() {
+	local image=$1 format=$2
+	mount_image "$image" mnt -o "format=$format,cow=$W/over.qcow2" && scribble mnt 10 && unmount mnt || return 1
+	qemu-img check -q over.qcow2 && qemu-img compare -q -F raw over.qcow2 ref || return 1
+	mount_image "$image" mnt -o "format=$format,cow=$W/over.qcow2" && same mnt/disk.raw ref && scribble mnt 20 && unmount mnt || return 1
+	untouched && [ "$(qemu-img info --output=json over.qcow2 | jq -r '."backing-filename-format"')" = "$format" ]
+}
+
+for format in raw qcow2 vdi vmdk vpc vhdx qed; do
+	case $format in
+	vpc) options=(-o force_size=on) ;;
+	*) options=() ;;
+	esac
+	rm -f base.* over.qcow2
+	qemu-img convert -f raw -O "$format" "${options[@]}" whole "base.$format" || { fail "$format: no image"; continue; }
+	sha256sum "base.$format" >base.sum
+	cp whole ref
+	check "$format: an overlay that is thrown away" throw_away "base.$format" "$format"
+	check "$format: the image is as it was" untouched
+	cp whole ref
+	check "$format: an overlay that is kept" keep "base.$format" "$format"
+done
+
+qemu-img convert -f raw -O qcow2 whole first.qcow2
+qemu-img convert -f raw -O qcow2 whole second.qcow2
+mount_image first.qcow2 mnt -o "cow=$W/of-first.qcow2" && unmount mnt
+check "an overlay of another image" refused second.qcow2 "no overlay of .*second.qcow2" -o "cow=$W/of-first.qcow2"
+cp whole precious.txt
+check "a file that is no overlay" refused first.qcow2 "precious.txt" -o "cow=$W/precious.txt"
+check "it is as it was" cmp precious.txt whole
+check "no such directory" refused first.qcow2 "No such file" -o "cow=$W/nowhere/over.qcow2"
+check "a directory for nameless ones that is not there" env TMPDIR=/no/where bash -c \
+	'! "$0" -o cow "$1" "$2" 2>&1 | grep -v "/no/where"' "$VDISKFS" "$W/first.qcow2" "$W/mnt"
+qemu-img snapshot -c before first.qcow2
+mount_image first.qcow2 mnt -o cow
+check "the image is a layer below the overlay" [ -d mnt/chain/1-first.qcow2/snapshots/before ]
+check "its disk is not written" [ "$(stat -c %a mnt/chain/1-first.qcow2/disk.raw)" = 400 ]
+unmount mnt
