@@ -109,16 +109,17 @@ check "what is not there is not there" on_mount all.qcow2 lookups
 # has it as given), icount of snapshots means nothing without the machine, and qemu-img has no word
 # for the kind of an extent that is the image itself.
 same_info() { # IMAGE MOUNT
-	local filter='del(.filename, .children, .["actual-size"], .snapshots[]?.icount)
+	local filter='del(.filename, .children, .snapshots[]?.icount)
 			| del(.["format-specific"].data.extents[]? | select(.format == "").format)'
+	# It does not open a data file, and so knows nothing of its size.
+	[ "$1" != data.qcow2 ] || filter+=' | del(.["actual-size"])'
 	qemu-img info --output=json "$W/$1" | jq -S "$filter" >want.json || return 1
 	jq -S . "$2/info.json" >got.json || return 1
 	# Each path of qemu-img's object must lead to the same value in ours.
 	jq -n --slurpfile want want.json --slurpfile got got.json '
 		[$want[0] | paths(scalars)] | map(select(. as $p | ($want[0] | getpath($p)) != ($got[0] | getpath($p))))' >differ.json
 	[ "$(jq length differ.json)" = 0 ] || { cat want.json got.json differ.json; return 1; }
-	[ "$(jq -r .filename "$2/info.json")" = "$(realpath "$1")" ] &&
-		[ "$(jq '.["actual-size"]' "$2/info.json")" = $(($(stat -c '%b * %B' "$1"))) ]
+	[ "$(jq -r .filename "$2/info.json")" = "$(realpath "$1")" ]
 }
 qemu-img create -q -f qcow2 -o compat=0.10,cluster_size=4k v2.qcow2 5M
 qemu-img create -q -f qcow2 -o lazy_refcounts=on,compression_type=zstd,refcount_bits=8 v3.qcow2 5M
