@@ -32,16 +32,18 @@ size_t bits_run(const unsigned char *map, size_t i, size_t n, enum bit_order ord
 	return end - i;
 }
 
-static void set_one(unsigned char *map, size_t i, enum bit_order order)
+static void put_one(unsigned char *map, size_t i, bool value, enum bit_order order)
 {
-	map[i / 8] |= order == MSB_FIRST ? 0x80 >> i % 8 : 1 << i % 8;
+	unsigned char bit = order == MSB_FIRST ? 0x80 >> i % 8 : 1 << i % 8;
+
+	map[i / 8] = value ? map[i / 8] | bit : map[i / 8] & ~bit;
 }
 
-void bits_set(unsigned char *map, size_t i, size_t n, enum bit_order order)
+void bits_put(unsigned char *map, size_t i, size_t n, bool value, enum bit_order order)
 {
 	for (; n > 0 && i % 8 != 0; i++, n--)
-		set_one(map, i, order);
-	memset(map + i / 8, 0xff, n / 8);
+		put_one(map, i, value, order);
+	memset(map + i / 8, value ? 0xff : 0, n / 8);
 	for (i += n - n % 8, n %= 8; n > 0; i++, n--)
-		set_one(map, i, order);
+		put_one(map, i, value, order);
 }

@@ -55,6 +55,7 @@
 #define VHD_MAX_PLACES (1u << 22) /* blocks of a disk that is written to: 2 TiB in 512 KiB */
 
 #define VHDX_MAX_DISK    (UINT64_C(64) << 40)
+#define VHDX_MAX_FILE    (UINT64_C(256) << 40) /* that is written to: 32 MiB of memory */
 #define VHDX_MIN_BLOCK   (1u << 20)
 #define VHDX_MAX_BLOCK   (256u << 20)
 #define VHDX_MAX_ENTRIES 2047        /* of a region or metadata table */

@@ -229,3 +229,37 @@ int overlay_zero(struct io *io, uint64_t pos, uint64_t len, struct err *e)
 
 	return add_change(io, &c, e);
 }
+
+/* For the base. */
+
+bool overlay_touches(const struct io *io, uint64_t pos, uint64_t len)
+{
+	const struct overlay *o = (const struct overlay *)io;
+	size_t i = find_change(o, pos);
+
+	return i < o->n && o->changes[i].pos < pos + len;
+}
+
+static int apply_change(const struct overlay *o, const struct change *c, struct err *e)
+{
+	unsigned char page[OVERLAY_PAGE];
+	int r;
+
+	if (c->from == 0)
+		return io_zero(o->base, c->pos, c->len, e);
+	r = read_page(o, c, page);
+	if (r < 0)
+		return err_set(e, EIO, "%s: reading %u bytes at %" PRIu64 ": %s", o->base->name,
+			OVERLAY_PAGE, c->from, strerror(-r));
+	return io_write(o->base, page, sizeof page, c->pos, e);
+}
+
+int overlay_apply(struct io *io, struct err *e)
+{
+	const struct overlay *o = (const struct overlay *)io;
+	int r = io->size > o->base->size ? io_resize(o->base, io->size, e) : 0;
+
+	for (size_t i = 0; r == 0 && i < o->n; i++)
+		r = apply_change(o, &o->changes[i], e);
+	return r;
+}

@@ -6,6 +6,7 @@
 #ifndef VDISK_OVERLAY_H
 #define VDISK_OVERLAY_H
 
+#include <stdbool.h>
 #include <stdint.h>
 
 struct err;
@@ -26,5 +27,12 @@ int overlay_zero(struct io *io, uint64_t pos, uint64_t len, struct err *e);
 
 /* Makes the file this long, if it is shorter: with zeroes. */
 int overlay_grow(struct io *io, uint64_t size, struct err *e);
+
+/* Does a change lie anywhere in [pos, pos+len)? */
+bool overlay_touches(const struct io *io, uint64_t pos, uint64_t len);
+
+/* Makes the changes in the base, which is writable; not yet durable.  The log that they are in must
+ * not be touched by them. */
+int overlay_apply(struct io *io, struct err *e);
 
 #endif

@@ -13,6 +13,7 @@
 #include "image.h"
 #include "io.h"
 #include "utf16.h"
+#include "vhd-make.h"
 #include "vhd.h"
 
 #define BAT_POS   (VHD_FOOTER_LEN + VHD_HEADER_LEN)

@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "bytes.h"
+#include "vhd-make.h"
 #include "vhd.h"
 
 /* Of a disk that the geometry can express. */

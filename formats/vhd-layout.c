@@ -11,6 +11,7 @@
 #include "err.h"
 #include "granules.h"
 #include "made.h"
+#include "vhd-make.h"
 #include "vhd.h"
 
 #define BLOCK_BITS 21

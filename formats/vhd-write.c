@@ -122,7 +122,7 @@ static int set_bits(struct vhd *d, uint64_t pos, uint64_t first, uint64_t n, str
 		r = meta_read(d->view.cache, d->io, map, sizeof map, at, e);
 		if (r < 0)
 			break;
-		bits_set(map, bit, done, MSB_FIRST);
+		bits_put(map, bit, done, true, MSB_FIRST);
 		r = meta_write(d->io, map, sizeof map, at, ORDER_TABLES, e);
 	}
 	return r;

@@ -19,6 +19,7 @@
 #include "format.h"
 #include "image.h"
 #include "io.h"
+#include "vhd-make.h"
 #include "vhd.h"
 
 #define OLD_FOOTER_LEN 511u /* of Virtual PC before 2004; the last byte is reserved */

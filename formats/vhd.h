@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* vhd.h - private to the VHD driver: vhd.c opens and maps, vhd-parent.c knows parents, vhd-footer.c
- * makes footers and headers, vhd-write.c has room for new blocks, vhd-resize.c changes sizes,
- * vhd-create.c makes new files, vhd-layout.c makes files up.
+ * makes footers and headers, vhd-write.c has room for new blocks, vhd-resize.c changes sizes.  What
+ * makes new files is in vhd-make.h.
  *
  * All integers are big-endian, but for the text of some parent locators.
  */
@@ -12,13 +12,11 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#include "create.h"
 #include "view.h"
 
 struct err;
 struct image;
 struct io;
-struct layout;
 
 #define VHD_SECTOR     512u
 #define VHD_FOOTER_LEN 512u
@@ -94,31 +92,6 @@ uint64_t vhd_geometry_size(uint64_t size);
 /* Lets a footer say another size, to all who read it. */
 void vhd_set_size(unsigned char *f, uint64_t size);
 
-/* What a new file says of itself. */
-struct vhd_new {
-	enum vhd_type type;
-	uint64_t size;
-	int64_t when; /* seconds since 1970 */
-	unsigned char id[VHD_ID_LEN];
-	uint64_t bat_pos;
-	uint32_t entries, block_size;
-	const struct vhd_parent *parent; /* NULL: none */
-};
-
-/* How a new file names its parent. */
-struct vhd_parent {
-	unsigned char id[VHD_ID_LEN];
-	int64_t when;                           /* the file changed last */
-	unsigned char name[2 * VHD_NAME_UNITS]; /* UTF-16BE, padded with zeroes */
-	uint32_t locator;                       /* code of the one there is */
-	uint32_t len;                           /* of its text, bytes */
-	uint64_t pos;
-};
-
-/* Both are zeroes before.  The header of a new file follows the copy of the footer. */
-void vhd_make_footer(unsigned char *f, const struct vhd_new *n);
-void vhd_make_header(unsigned char *h, const struct vhd_new *n);
-
 /* vhd-parent.c */
 
 /* Adds the names that the dynamic header gives to the parent. */
@@ -136,12 +109,5 @@ int vhd_extend(struct vhd *d, uint64_t end, struct err *e);
 /* vhd-resize.c */
 int vhd_resize_fixed(struct view *v, uint64_t size, struct err *e);
 int vhd_resize(struct view *v, uint64_t size, struct err *e);
-
-/* vhd-create.c */
-extern const struct create_option vhd_create_options[];
-int vhd_create(struct creation *c, struct err *e);
-
-/* vhd-layout.c */
-extern const struct layout vhd_layout;
 
 #endif

@@ -11,6 +11,8 @@
 #include "crc32c.h"
 #include "err.h"
 #include "io.h"
+#include "vhdx-make.h"
+#include "vhdx-write.h"
 #include "vhdx.h"
 
 #define HEADER_LEN  VHDX_HEADER_LEN
@@ -113,10 +115,36 @@ int vhdx_header_read(struct vhdx *d, struct err *e)
 		return err_set(
 			e, ENOTSUP, "version %u is not supported", load_le16(h[current] + 66));
 	d->parts[VHDX_HEADERS] = (struct vhdx_range){"header", 0, VHDX_MIB};
+	d->header.slot = current;
 	d->header.sequence = load_le64(h[current] + 8);
+	memcpy(d->header.file_guid, h[current] + 16, GUID_LEN);
 	memcpy(d->header.data_guid, h[current] + 32, GUID_LEN);
 	memcpy(d->header.log_guid, h[current] + 48, GUID_LEN);
 	return check_log(d, h[current], e);
+}
+
+int vhdx_header_write(struct vhdx *d, struct err *e)
+{
+	unsigned char h[HEADER_LEN] = {0};
+	struct vhdx_header next = d->header;
+	int r;
+
+	next.slot = !next.slot;
+	next.sequence++;
+	vhdx_put_header(h, &next);
+	r = io_write(d->io, h, sizeof h, vhdx_header_pos[next.slot], e);
+	if (r == 0)
+		r = io_sync(d->io, e);
+	if (r == 0)
+		d->header = next;
+	return r;
+}
+
+int vhdx_headers_write(struct vhdx *d, struct err *e)
+{
+	int r = vhdx_header_write(d, e);
+
+	return r < 0 ? r : vhdx_header_write(d, e);
 }
 
 /* Regions. */
@@ -188,7 +216,8 @@ static int parse_regions(struct vhdx *d, const unsigned char *table, struct err 
 	return check_overlap(d, e);
 }
 
-int vhdx_regions_read(struct vhdx *d, struct err *e)
+/* The first of the two tables that is whole; to be freed. */
+static int load_regions(const struct vhdx *d, unsigned char **loaded, struct err *e)
 {
 	unsigned char *table = malloc(TABLE_LEN);
 	bool valid = false;
@@ -202,8 +231,39 @@ int vhdx_regions_read(struct vhdx *d, struct err *e)
 	}
 	if (r == 0 && !valid)
 		r = err_set(e, EUCLEAN, "region table: both copies are damaged");
-	if (r == 0)
-		r = parse_regions(d, table, e);
+	if (r < 0)
+		free(table);
+	else
+		*loaded = table;
+	return r;
+}
+
+int vhdx_regions_read(struct vhdx *d, struct err *e)
+{
+	unsigned char *table;
+	int r = load_regions(d, &table, e);
+
+	if (r < 0)
+		return r;
+	r = parse_regions(d, table, e);
+	free(table);
+	return r;
+}
+
+int vhdx_regions_each(struct vhdx *d, vhdx_region_fn *each, void *arg, struct err *e)
+{
+	unsigned char *table;
+	int r = load_regions(d, &table, e);
+	uint32_t n;
+
+	if (r < 0)
+		return r;
+	n = load_le32(table + 8); /* was looked at before */
+	for (uint32_t i = 0; r == 0 && i < n; i++) {
+		const unsigned char *p = table + TABLE_HEAD + (size_t)i * TABLE_ENTRY;
+
+		r = each(arg, load_le64(p + 16), load_le32(p + 24), e);
+	}
 	free(table);
 	return r;
 }

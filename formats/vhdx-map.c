@@ -14,11 +14,10 @@
 #include "io.h"
 #include "vhdx.h"
 
-#define BAT_ENTRY      8u
-#define STATE_MASK     7u
-#define POSITION_MASK  (~(uint64_t)(VHDX_MIB - 1))
-#define BITMAP_LEN     VHDX_MIB
-#define BITMAP_PRESENT 6u
+#define BAT_ENTRY     VHDX_BAT_ENTRY
+#define STATE_MASK    VHDX_STATE_MASK
+#define POSITION_MASK VHDX_POSITION_MASK
+#define BITMAP_LEN    VHDX_MIB
 
 /* What an entry says, and for how many blocks in a row. */
 struct run {
@@ -103,7 +102,7 @@ static void run_extend(const struct vhdx *d, const struct meta *m, uint64_t bloc
 static int look(
 	const struct vhdx *d, uint64_t block, uint64_t wanted, struct run *run, struct err *e)
 {
-	uint64_t pos = d->parts[VHDX_BAT].pos + vhdx_bat_index(d, block) * BAT_ENTRY;
+	uint64_t pos = vhdx_entry_pos(d, vhdx_bat_index(d, block));
 	struct meta m;
 	int r = meta_pin(d->view.cache, d->io, pos, &m, e);
 
@@ -119,17 +118,16 @@ static int look(
 /* The position of the block of bitmaps that has the bits of block. */
 static int find_bitmaps(const struct vhdx *d, uint64_t block, uint64_t *pos, struct err *e)
 {
-	uint64_t chunk = block / d->ratio, i = chunk * (d->ratio + UINT64_C(1)) + d->ratio;
+	uint64_t i = vhdx_bitmap_index(d, block);
 	unsigned char bytes[BAT_ENTRY];
 	uint64_t entry;
-	int r = meta_read(d->view.cache, d->io, bytes, sizeof bytes,
-		d->parts[VHDX_BAT].pos + i * BAT_ENTRY, e);
+	int r = meta_read(d->view.cache, d->io, bytes, sizeof bytes, vhdx_entry_pos(d, i), e);
 
 	if (r < 0)
 		return r;
 	entry = load_le64(bytes);
 	*pos = entry & POSITION_MASK;
-	if ((entry & STATE_MASK) != BITMAP_PRESENT)
+	if ((entry & STATE_MASK) != VHDX_BITMAP_PRESENT)
 		return err_set(e, EUCLEAN, "a part of it is present, but no sector bitmap");
 	if (!range_fits(*pos, BITMAP_LEN, d->io->size))
 		return err_set(e, EIO,
@@ -175,7 +173,9 @@ static int extent_of_run(const struct vhdx *d, const struct run *run, uint64_t b
 	x->kind = stored ? EXTENT_FILE : run->partial ? EXTENT_BELOW : run->kind;
 	if (!stored)
 		return 0;
-	return extent_in_file(x, d->io, run->pos, skip, len, d->block_size, e);
+	r = extent_in_file(x, d->io, run->pos, skip, len, d->block_size, e);
+	x->inplace = d->io->writable && x->kind == EXTENT_FILE;
+	return r;
 }
 
 int vhdx_map(const struct view *v, uint64_t off, uint64_t len, struct extent *x, struct err *e)

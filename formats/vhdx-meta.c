@@ -60,7 +60,7 @@ static const struct {
 		0, true},
 };
 
-static const unsigned char locator_type[] =
+const unsigned char vhdx_locator_type[] =
 	GUID_BYTES(0xb04aefb7, 0xd19e, 0x4a81, 0xb7, 0x89, 0x25, 0xb8, 0xe9, 0x44, 0x59, 0x13);
 
 const unsigned char *vhdx_item_guid(enum vhdx_item item)
@@ -209,6 +209,7 @@ static int read_disk(struct vhdx *d, const struct place *places, struct err *e)
 	if (r == 0)
 		r = check_size(d, p[VHDX_SIZE], e);
 	memcpy(d->disk_id, p[VHDX_DISK_ID], GUID_LEN);
+	d->size_pos = places[VHDX_SIZE].pos;
 	return r;
 }
 
@@ -289,7 +290,7 @@ static int parse_locator(struct image *img, struct vhdx *d, const unsigned char 
 
 	if (size < LOCATOR_HEAD)
 		return err_set(e, EUCLEAN, "parent locator: %" PRIu32 " bytes", size);
-	if (memcmp(locator, locator_type, GUID_LEN) != 0) {
+	if (memcmp(locator, vhdx_locator_type, GUID_LEN) != 0) {
 		guid_text(guid, locator);
 		return err_set(e, ENOTSUP, "parent locators of type %s are not supported", guid);
 	}

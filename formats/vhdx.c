@@ -16,14 +16,17 @@
 #include "format.h"
 #include "image.h"
 #include "io.h"
+#include "vhdx-make.h"
+#include "vhdx-write.h"
 #include "vhdx.h"
 
-#define BAT_ENTRY 8u
+#define BAT_ENTRY VHDX_BAT_ENTRY
 
 static void vhdx_free(struct view *v)
 {
 	struct vhdx *d = (struct vhdx *)v;
 
+	vhdx_writing_free(d->writing);
 	io_unref(d->io);
 	free(d);
 }
@@ -40,23 +43,26 @@ static int replay_log(const struct image *img, struct vhdx *d, struct err *e)
 	r = vhdx_log_replay(d->io, &d->header, &replayed, e);
 	if (r < 0)
 		return r;
-	image_warn(img, "it was not closed properly; its log is replayed in memory");
+	if (!img->opts->write)
+		image_warn(img, "it was not closed properly; its log is replayed in memory");
 	io_unref(d->io);
 	d->io = replayed;
 	d->replayed = true;
 	return 0;
 }
 
-/* The BAT must have room for all blocks; in a differencing disk also for the bitmaps of the last.
- */
+/* In a differencing disk also for the bitmaps of the last blocks. */
+uint64_t vhdx_bat_entries(const struct vhdx *d, uint64_t nblocks)
+{
+	if (d->differencing)
+		return div_round_up(nblocks, d->ratio) * (d->ratio + UINT64_C(1));
+	return nblocks > 0 ? vhdx_bat_index(d, nblocks - 1) + 1 : 0;
+}
+
 static int check_bat(const struct vhdx *d, struct err *e)
 {
-	uint64_t n = 0, room = d->parts[VHDX_BAT].len / BAT_ENTRY;
+	uint64_t n = vhdx_bat_entries(d, d->nblocks), room = d->parts[VHDX_BAT].len / BAT_ENTRY;
 
-	if (d->differencing)
-		n = div_round_up(d->nblocks, d->ratio) * (d->ratio + UINT64_C(1));
-	else if (d->nblocks > 0)
-		n = vhdx_bat_index(d, d->nblocks - 1) + 1;
 	if (n > room)
 		return err_set(e, EUCLEAN,
 			"BAT: %" PRIu64 " entries, %" PRIu64 " needed for a disk of %" PRIu64
@@ -80,6 +86,15 @@ static int setup(struct image *img, struct vhdx *d, struct err *e)
 	return r;
 }
 
+static int allow_writing(struct vhdx *d, struct err *e)
+{
+	d->view.write = &vhdx_write_ops;
+	d->view.granule = d->sector_size;
+	d->view.unit = d->block_size;
+	d->writing = calloc(1, sizeof *d->writing);
+	return d->writing ? 0 : err_nomem(e);
+}
+
 static int vhdx_open(struct image *img, struct err *e)
 {
 	struct vhdx *d = calloc(1, sizeof *d);
@@ -90,6 +105,8 @@ static int vhdx_open(struct image *img, struct err *e)
 	d->view = (struct view){.ops = &vhdx_ops, .cache = img->opts->cache};
 	d->io = io_ref(img->io);
 	r = setup(img, d, e);
+	if (r == 0 && img->writable)
+		r = allow_writing(d, e);
 	if (r == 0 && !image_add_state(img, NULL, NULL, &d->view, e))
 		r = -e->code;
 	if (r < 0)
@@ -162,6 +179,11 @@ const struct format vhdx_format = {
 	.has_parents = true,
 	.probe = vhdx_probe,
 	.open = vhdx_open,
+	.can_write = true,
+	.start_writing = vhdx_start_writing,
+	.create = vhdx_create,
+	.create_options = vhdx_create_options,
+	.can_back = true,
 	.check_parent = vhdx_check_parent,
 	.facts = vhdx_facts,
 	.layouts = layouts,

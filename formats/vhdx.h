@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* vhdx.h - private to the VHDX driver: vhdx.c opens, vhdx-header.c reads headers and the region
- * table, vhdx-log.c replays the log, vhdx-meta.c reads the metadata, vhdx-map.c walks the BAT,
- * vhdx-layout.c makes files up.
+ * table, vhdx-log.c replays the log, vhdx-meta.c reads the metadata, vhdx-map.c walks the BAT. What
+ * writes is in vhdx-write.h, what makes new files in vhdx-make.h.
  *
  * Section numbers are those of the published format, [MS-VHDX].  All integers are little-endian.
  */
@@ -18,7 +18,6 @@
 struct err;
 struct image;
 struct io;
-struct layout;
 
 #define VHDX_MIB        (1u << 20) /* what everything but the headers is aligned to */
 #define VHDX_HEADER_LEN 4096u
@@ -51,7 +50,9 @@ enum vhdx_block_state {
 
 /* The header that is current. */
 struct vhdx_header {
+	unsigned slot; /* which of the two it is */
 	uint64_t sequence;
+	unsigned char file_guid[GUID_LEN]; /* new whenever somebody begins to write */
 	unsigned char data_guid[GUID_LEN]; /* new with each change that a guest can see */
 	unsigned char log_guid[GUID_LEN];  /* zero: there is nothing in the log */
 	uint64_t log_pos;
@@ -78,13 +79,18 @@ struct vhdx {
 	uint64_t nblocks;
 	bool fixed, differencing;
 	unsigned char disk_id[GUID_LEN];
-	char linkage[2][GUID_TEXT]; /* the parent's data_guid is one of them; "": not given */
+	char linkage[2][GUID_TEXT];   /* the parent's data_guid is one of them; "": not given */
+	uint64_t size_pos;            /* in the file, of the item that says how long the disk is */
+	struct vhdx_writing *writing; /* NULL: it is only read */
 };
 
 static inline uint64_t vhdx_bat_index(const struct vhdx *d, uint64_t block)
 {
 	return block + block / d->ratio;
 }
+
+/* vhdx.c: the entries of the BAT that a disk of so many blocks needs. */
+uint64_t vhdx_bat_entries(const struct vhdx *d, uint64_t nblocks);
 
 /* vhdx-header.c */
 
@@ -101,13 +107,28 @@ int vhdx_log_replay(
 	struct io *file, const struct vhdx_header *h, struct io **replayed, struct err *e);
 
 /* vhdx-meta.c: all that is between linkage and block_size, the size, and the parent's names. */
+extern const unsigned char vhdx_locator_type[GUID_LEN];
 const unsigned char *vhdx_item_guid(enum vhdx_item item);
 int vhdx_metadata_read(struct image *img, struct vhdx *d, struct err *e);
 
 /* vhdx-map.c */
 int vhdx_map(const struct view *v, uint64_t off, uint64_t len, struct extent *x, struct err *e);
 
-/* vhdx-layout.c */
-extern const struct layout vhdx_layout;
+#define VHDX_BAT_ENTRY      8u
+#define VHDX_STATE_MASK     7u
+#define VHDX_POSITION_MASK  (~(uint64_t)(VHDX_MIB - 1))
+#define VHDX_BITMAP_PRESENT 6u /* the state of a block of sector bitmaps */
+
+/* The position in the file of entry i of the BAT. */
+static inline uint64_t vhdx_entry_pos(const struct vhdx *d, uint64_t i)
+{
+	return d->parts[VHDX_BAT].pos + i * VHDX_BAT_ENTRY;
+}
+
+/* The entry for the block of sector bitmaps of the chunk that block is in. */
+static inline uint64_t vhdx_bitmap_index(const struct vhdx *d, uint64_t block)
+{
+	return block / d->ratio * (d->ratio + UINT64_C(1)) + d->ratio;
+}
 
 #endif

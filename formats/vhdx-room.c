@@ -1,0 +1,218 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* vhdx-room.c - which room of the file is free.
+ *
+ * The format has no list of it: what no region and no entry of the BAT points at is free.
+ */
+#include <errno.h>
+#include <inttypes.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "bits.h"
+#include "bounds.h"
+#include "bytes.h"
+#include "err.h"
+#include "io.h"
+#include "vhdx-write.h"
+
+#define STEP 8192u /* entries of the BAT that are looked at together */
+
+/* The file has n MiB, of which those that are new are free. */
+static int set_end(struct vhdx_writing *w, uint64_t n, struct err *e)
+{
+	uint64_t room = round_up(MAX(n, 2 * w->room), 8);
+	unsigned char *more;
+
+	if (n > VHDX_MAX_FILE / VHDX_MIB)
+		return err_set(e, EFBIG, "a file of more than %" PRIu64 " bytes", VHDX_MAX_FILE);
+	if (n > w->room) {
+		more = realloc(w->used, room / 8);
+		if (!more)
+			return err_nomem(e);
+		memset(more + w->room / 8, 0, (room - w->room) / 8);
+		w->used = more;
+		w->room = room;
+	}
+	if (n > w->n) {
+		w->nfree += n - w->n;
+		w->n = n;
+	}
+	return 0;
+}
+
+static void mark(struct vhdx_writing *w, uint64_t first, uint64_t n, bool used)
+{
+	bits_put(w->used, first, n, used, LSB_FIRST);
+	w->nfree = used ? w->nfree - n : w->nfree + n;
+}
+
+/* The bits from i on that are equal to the first of them. */
+static uint64_t run_at(const struct vhdx_writing *w, uint64_t i)
+{
+	return bits_run(w->used, i, w->n, LSB_FIRST);
+}
+
+/* Scanning. */
+
+static int claim(struct vhdx *d, uint64_t pos, uint64_t len, struct err *e)
+{
+	struct vhdx_writing *w = d->writing;
+	uint64_t first = pos / VHDX_MIB, n = len / VHDX_MIB;
+	int r;
+
+	if (n == 0)
+		return 0;
+	if (pos >= d->io->size)
+		return err_set(e, EUCLEAN,
+			"it is at 0x%" PRIx64 ", past the end of the file, 0x%" PRIx64, pos,
+			(uint64_t)d->io->size);
+	r = set_end(w, first + n, e);
+	if (r < 0)
+		return r;
+	if (bits_get(w->used, first, LSB_FIRST) || run_at(w, first) < n)
+		return err_set(e, EUCLEAN,
+			"it is at 0x%" PRIx64 ", where something else is: writing one would spoil "
+			"the other",
+			pos);
+	mark(w, first, n, true);
+	return 0;
+}
+
+static int claim_region(void *arg, uint64_t pos, uint64_t len, struct err *e)
+{
+	int r = 0;
+
+	if (pos % VHDX_MIB != 0 || len % VHDX_MIB != 0)
+		r = err_set(e, EUCLEAN, "%" PRIu64 " bytes at 0x%" PRIx64 " are no whole MiB", len,
+			pos);
+	if (r == 0)
+		r = claim(arg, pos, len, e);
+	return r < 0 ? err_in(e, "region table") : 0;
+}
+
+static int claim_parts(struct vhdx *d, struct err *e)
+{
+	const struct vhdx_range *log = &d->parts[VHDX_LOG];
+	int r = claim(d, 0, VHDX_MIB, e);
+
+	if (r == 0)
+		r = vhdx_regions_each(d, claim_region, d, e);
+	if (r < 0)
+		return r;
+	if (log->len == 0 || log->pos % VHDX_MIB != 0 || log->len % VHDX_MIB != 0)
+		return err_set(e, ENOTSUP, "it has no room for a log");
+	r = claim(d, log->pos, log->len, e);
+	return r < 0 ? err_in(e, "log") : 0;
+}
+
+/* Entry i of the BAT: of a block, or of sector bitmaps. */
+static int claim_entry(struct vhdx *d, uint64_t i, uint64_t entry, struct err *e)
+{
+	bool is_bitmap = i % (d->ratio + UINT64_C(1)) == d->ratio;
+	unsigned state = entry & VHDX_STATE_MASK;
+	int r;
+
+	if (state != VHDX_FULLY_PRESENT && (is_bitmap || state != VHDX_PARTIALLY_PRESENT))
+		return 0;
+	r = claim(d, entry & VHDX_POSITION_MASK, is_bitmap ? VHDX_MIB : d->block_size, e);
+	return r < 0 ? err_in(e, "BAT: entry %" PRIu64, i) : 0;
+}
+
+static int claim_blocks(struct vhdx *d, struct err *e)
+{
+	uint64_t all = vhdx_bat_entries(d, d->nblocks);
+	unsigned char *buf = malloc(STEP * VHDX_BAT_ENTRY);
+	int r = buf ? 0 : err_nomem(e);
+
+	for (uint64_t i = 0, n; r == 0 && i < all; i += n) {
+		n = MIN(all - i, STEP);
+		r = io_read(d->io, buf, n * VHDX_BAT_ENTRY, vhdx_entry_pos(d, i), e);
+		for (uint64_t k = 0; r == 0 && k < n; k++)
+			r = claim_entry(d, i + k, load_le64(buf + k * VHDX_BAT_ENTRY), e);
+	}
+	free(buf);
+	return r;
+}
+
+int vhdx_room_scan(struct vhdx *d, struct err *e)
+{
+	int r = set_end(d->writing, div_round_up(d->io->size, VHDX_MIB), e);
+
+	if (r == 0)
+		r = claim_parts(d, e);
+	if (r == 0)
+		r = claim_blocks(d, e);
+	return r;
+}
+
+/* Giving out. */
+
+static bool find_free(const struct vhdx_writing *w, uint64_t n, uint64_t *first)
+{
+	if (w->nfree < n)
+		return false;
+	for (uint64_t i = 0, run; i < w->n; i += run) {
+		run = run_at(w, i);
+		*first = i;
+		if (run >= n && !bits_get(w->used, i, LSB_FIRST))
+			return true;
+	}
+	return false;
+}
+
+/* At the end of the file, where there is nothing yet. */
+static int append(struct vhdx *d, uint64_t n, uint64_t *first, struct err *e)
+{
+	struct vhdx_writing *w = d->writing;
+	int r;
+
+	*first = w->n;
+	r = set_end(w, *first + n, e);
+	if (r < 0)
+		return r;
+	r = io_resize(d->io, w->n * VHDX_MIB, e);
+	if (r < 0) {
+		w->n -= n;
+		w->nfree -= n;
+	}
+	return r;
+}
+
+int vhdx_room_take(struct vhdx *d, uint64_t len, uint64_t *pos, struct err *e)
+{
+	uint64_t first, n = len / VHDX_MIB;
+	int r;
+
+	if (find_free(d->writing, n, &first))
+		r = io_zero(d->io, first * VHDX_MIB, len, e);
+	else
+		r = append(d, n, &first, e);
+	if (r < 0)
+		return r;
+	mark(d->writing, first, n, true);
+	*pos = first * VHDX_MIB;
+	return 0;
+}
+
+void vhdx_room_give(struct vhdx *d, uint64_t pos, uint64_t len)
+{
+	mark(d->writing, pos / VHDX_MIB, len / VHDX_MIB, false);
+}
+
+int vhdx_room_trim(struct vhdx *d, struct err *e)
+{
+	struct vhdx_writing *w = d->writing;
+	uint64_t n = w->n;
+	int r;
+
+	while (n > 0 && !bits_get(w->used, n - 1, LSB_FIRST))
+		n--;
+	if (n == w->n && d->io->size <= n * VHDX_MIB)
+		return 0;
+	r = io_resize(d->io, n * VHDX_MIB, e);
+	if (r < 0)
+		return r;
+	w->nfree -= w->n - n;
+	w->n = n;
+	return 0;
+}
