@@ -116,9 +116,10 @@ static void forget(fuse_req_t req, struct node *node, uint64_t n)
 
 static void op_lookup(fuse_req_t req, fuse_ino_t parent, const char *name)
 {
+	struct tree *tree = tree_of(req); /* which outlives the request: a reply ends that */
 	struct fuse_entry_param entry;
 	struct node *node;
-	int ret = tree_lookup(tree_of(req), node_of(req, parent), name, &node);
+	int ret = tree_lookup(tree, node_of(req, parent), name, &node);
 
 	if (ret == 0 && !node)
 		ret = -ENOENT;
@@ -130,7 +131,7 @@ static void op_lookup(fuse_req_t req, fuse_ino_t parent, const char *name)
 	else
 		ret = fuse_reply_entry(req, &entry);
 	if (ret < 0 && node)
-		node_put(tree_of(req), node, 1);
+		node_put(tree, node, 1);
 }
 
 static void op_forget(fuse_req_t req, fuse_ino_t ino, uint64_t n)
@@ -253,8 +254,9 @@ static void op_lseek(
 static void op_opendir(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
 {
 	struct node *node = node_of(req, ino);
+	struct tree *tree = tree_of(req);
 	struct dir *dir;
-	int ret = tree_list(tree_of(req), node, &dir);
+	int ret = tree_list(tree, node, &dir);
 
 	if (ret < 0) {
 		fuse_reply_err(req, -ret);
@@ -264,7 +266,7 @@ static void op_opendir(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi
 	/* The kernel would mix what it reads of an old list and of a new one. */
 	fi->cache_readdir = fi->keep_cache = node_list_stays(node);
 	if (fuse_reply_open(req, fi) != 0)
-		tree_unlist(tree_of(req), dir);
+		tree_unlist(tree, dir);
 }
 
 static void op_releasedir(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)

@@ -51,8 +51,8 @@ ln -s . vms/loop
 listed() {
 	holds "$1" a.qcow2 b.vdi broken.qcow2 raw.img sub &&
 		holds "$1/sub" deep monolithicFlat.vmdk monolithicSparse.vmdk overlay.snapshot1 twoGbMaxExtentSparse.vmdk &&
-		holds "$1/sub/deep" c.vhd outside.qcow2 && holds "$1/a.qcow2" disk.raw info.json snapshots &&
-		holds "$1/a.qcow2/snapshots/one" disk.raw info.json && [ ! -e "$1/.hidden" ] && [ ! -e "$1/logs" ]
+		holds "$1/sub/deep" c.vhd outside.qcow2 && holds "$1/a.qcow2" disk.raw export info.json snapshots &&
+		holds "$1/a.qcow2/snapshots/one" disk.raw export info.json && [ ! -e "$1/.hidden" ] && [ ! -e "$1/logs" ]
 }
 check "a tree of images" with_mount vms mnt -- listed mnt
 right() {

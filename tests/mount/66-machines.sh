@@ -62,8 +62,8 @@ cd "$W" || exit 1
 same_disk() { cmp "$1/disk.raw" "$2.ref"; }
 vmware() {
 	local d=$1/vmware/d.vmdk
-	holds "$1/vmware" d.vmdk e.vmdk && holds "$d" chain disk.raw info.json snapshots &&
-		holds "$d/snapshots" one && holds "$d/snapshots/one" disk.raw info.json snapshots &&
+	holds "$1/vmware" d.vmdk e.vmdk && holds "$d" chain disk.raw export info.json snapshots &&
+		holds "$d/snapshots" one && holds "$d/snapshots/one" disk.raw export info.json snapshots &&
 		holds "$d/snapshots/one/snapshots" 'three%2Fx' two && same_disk "$d" d-000004 &&
 		same_disk "$d/snapshots/one" d && same_disk "$d/snapshots/one/snapshots/two" d-000002 &&
 		same_disk "$d/snapshots/one/snapshots/three%2Fx" d-000003 && same_disk "$1/vmware/e.vmdk" e &&
@@ -81,7 +81,7 @@ cp -r all/vmware/. copy/flat
 on_its_own() { holds "$1" d.vmdk e.vmdk && same_disk "$1/d.vmdk/snapshots/one" d; }
 check "the folder itself" on_mount copy/flat on_its_own
 no_vmsd() {
-	holds "$1/d.vmdk" chain disk.raw info.json && same_disk "$1/d.vmdk" d-000004 &&
+	holds "$1/d.vmdk" chain disk.raw export info.json && same_disk "$1/d.vmdk" d-000004 &&
 		holds "$1" d-000002.vmdk d.vmdk e.vmdk
 }
 rm copy/flat/vm.vmsd
@@ -163,7 +163,7 @@ on_mount boxes/vm/disk.vdi copies base.ref
 on_mount "boxes/vm/Snapshots/{$middle_id}.vdi" copies middle.ref
 box() {
 	local d=$1/vm/disk.vdi
-	holds "$1/vm" disk.vdi && holds "$d" chain disk.raw info.json snapshots && same_disk "$d" top &&
+	holds "$1/vm" disk.vdi && holds "$d" chain disk.raw export info.json snapshots && same_disk "$d" top &&
 		holds "$d/snapshots" before && holds "$d/snapshots/before/snapshots" after &&
 		same_disk "$d/snapshots/before" base && same_disk "$d/snapshots/before/snapshots/after" middle &&
 		[ "$(stat -c %Y "$d/snapshots/before")" = 1714979289 ]
