@@ -115,7 +115,7 @@ bad_vmsd() { holds "$1/vmware" d-000002.vmdk d.vmdk e.vmdk; }
 cp all/vmware/d-000002.vmdk copy/vmware/
 printf 'snapshot0.uid = "1"\n\0' >copy/vmware/vm.vmsd
 check "a list of snapshots that cannot be read" on_mount copy bad_vmsd
-circles() { find "$1" | wc -l >count && [ "$(cat count)" -lt 300 ] && same_disk "$1/vmware/d.vmdk" d-000004; }
+circles() { find "$1" -name info.json >all.txt && [ "$(grep -c snapshots all.txt)" -lt 40 ] && same_disk "$1/vmware/d.vmdk" d-000004; }
 { shot 0 1 2 a d.vmdk; shot 1 2 1 b d-000001.vmdk; shot 2 3 3 c d-000002.vmdk; } >copy/vmware/vm.vmsd
 check "snapshots that go round in circles" on_mount copy circles
 
