@@ -332,9 +332,11 @@ static int put_size(struct qcow2_view *v, uint64_t size, struct err *e)
 
 	store_be64(raw, size);
 	r = meta_write(q->io, raw, sizeof raw, QCOW2_AT_SIZE, ORDER_HEADER, e);
-	if (r == 0)
-		q->header.size = q->size = v->view.size = size;
-	return r;
+	if (r < 0)
+		return r;
+	q->header.size = q->size = size;
+	v->view.size = size;
+	return 0;
 }
 
 static int grow(struct qcow2_view *v, uint64_t size, struct err *e)
