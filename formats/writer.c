@@ -131,11 +131,8 @@ static int settle(struct writer *w, struct err *e)
 int writer_flush(struct writer *w, struct err *e)
 {
 	bool room;
-	int r;
+	int r = flush(w, &room, e);
 
-	if (!w->begun)
-		return 0;
-	r = flush(w, &room, e);
 	return r == 0 && room ? settle(w, e) : r;
 }
 
