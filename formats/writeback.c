@@ -26,7 +26,8 @@ struct writeback {
 	struct io **files;
 	size_t nfiles;
 	struct dirty **pages;
-	size_t npages, room;
+	_Atomic size_t npages; /* looked at without the meta lock */
+	size_t room;
 };
 
 struct writeback *writeback_new(struct cache *c, struct err *e)

@@ -43,7 +43,7 @@ void writeback_free(struct writeback *w); /* NULL is fine */
 /* From now on the metadata of io, which must stay until writeback_free, is changed through w. */
 int writeback_add(struct writeback *w, struct io *io, struct err *e);
 
-/* Pages that wait to be written. */
+/* Pages that wait to be written; asked by any thread, at any time. */
 size_t writeback_pending(const struct writeback *w);
 
 /* Calls each for every page that waits: a multiple of META_PAGE and what it will be. */

@@ -158,13 +158,7 @@ int writer_finish(struct writer *w, struct err *e)
 
 bool writer_is_full(const struct writer *w)
 {
-	struct writer *locked = (struct writer *)w;
-	bool full;
-
-	pthread_mutex_lock(&locked->meta);
-	full = writeback_pending(w->writeback) > w->pending_max;
-	pthread_mutex_unlock(&locked->meta);
-	return full;
+	return writeback_pending(w->writeback) > w->pending_max;
 }
 
 static bool range_is_free(const struct writer *w, const struct range *r)
