@@ -14,9 +14,9 @@
 
 #define COPY_MAX (1u << 20) /* bytes copied up at a time */
 
-/* Looking up a range of a terabyte in one go would hold the locks, and fill the cache with changes,
- * for too long. */
-#define CLEAR_MAX (UINT64_C(16) << 30)
+/* Units that are cleared between two looks at whether it is time to flush: their entries are some
+ * MiB of changes, and the locks are held that long. */
+#define CLEAR_UNITS (UINT64_C(256) << 10)
 
 static const unsigned char zeroes[64u << 10];
 
@@ -203,7 +203,7 @@ static int64_t clear_step(struct view *v, uint64_t off, uint64_t len, struct err
 
 	if (!v->write->clear)
 		return overwrite(v, off, len, e);
-	whole = MIN(whole_units(v, off, len, &rest), CLEAR_MAX);
+	whole = whole_units(v, off, len, &rest);
 	r = whole > 0 ? clear_units(v, off, whole, e) : -EOPNOTSUPP;
 	if (r == -EOPNOTSUPP)
 		return overwrite(v, off, whole > 0 ? whole : rest, e);
@@ -277,9 +277,31 @@ int view_write(struct view *v, const void *buf, size_t len, uint64_t off, struct
 	return change(v, buf, len, off, e);
 }
 
+/* How much of a range is cleared at a time: up to the end of a unit, where the format has a way of
+ * its own to clear those. */
+static uint64_t clear_piece(struct view *v, uint64_t off, uint64_t len)
+{
+	uint64_t start, most;
+
+	v = view_base(v, &start);
+	if (!v->write || !v->write->clear)
+		return len;
+	most = CLEAR_UNITS * v->unit;
+	return MIN(len, most - (start + off) % v->unit);
+}
+
 int view_clear(struct view *v, uint64_t off, uint64_t len, struct err *e)
 {
-	return change(v, NULL, len, off, e);
+	int r = 0;
+
+	do {
+		uint64_t n = clear_piece(v, off, len);
+
+		r = change(v, NULL, n, off, e);
+		off += n;
+		len -= n;
+	} while (r == 0 && len > 0);
+	return r;
 }
 
 int view_flush(struct view *v, struct err *e)
