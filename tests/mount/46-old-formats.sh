@@ -166,7 +166,8 @@ mv descriptor padded.hdd/DiskDescriptor.xml
 check "padded" refused padded.hdd 'padded'
 rm $bundle/middle.1
 check "an image is missing" refused $bundle 'middle.1'
-check "a directory that is no bundle" refused vm.pvm .
+tells_why() { grep -q 'middle.1.*No such file' "$1/${bundle#*/}/error.txt"; }
+check "a bundle in a directory, which tells of it" on_mount "${bundle%%/*}" tells_why
 
 # Bochs.
 if command -v bximage >/dev/null; then
