@@ -108,26 +108,6 @@ static void vhd_cancel(struct view *v, const struct grant *g)
 
 /* The map. */
 
-/* Sets the bits of n sectors from first on in the bitmap at pos. */
-static int set_bits(struct vhd *d, uint64_t pos, uint64_t first, uint64_t n, struct err *e)
-{
-	unsigned char map[VHD_SECTOR];
-	int r = 0;
-
-	for (uint64_t done; r == 0 && n > 0; first += done, n -= done) {
-		size_t bit = first % (sizeof map * 8);
-		uint64_t at = pos + first / (sizeof map * 8) * sizeof map;
-
-		done = MIN(n, sizeof map * 8 - bit);
-		r = meta_read(d->view.cache, d->io, map, sizeof map, at, e);
-		if (r < 0)
-			break;
-		bits_put(map, bit, done, true, MSB_FIRST);
-		r = meta_write(d->io, map, sizeof map, at, ORDER_TABLES, e);
-	}
-	return r;
-}
-
 /* QEMU takes all sectors of a block of a dynamic disk for stored: they are, as zeroes. */
 static int new_bitmap(struct vhd *d, uint64_t pos, struct err *e)
 {
@@ -157,7 +137,8 @@ static int vhd_commit(struct view *v, const struct grant *g, struct err *e)
 	int r = g->token ? new_bitmap(d, pos, e) : 0;
 
 	if (r == 0 && (d->type == VHD_DIFFERENCING || !g->token))
-		r = set_bits(d, pos, skip / VHD_SECTOR, g->len / VHD_SECTOR, e);
+		r = meta_put_bits(d->io, pos, skip / VHD_SECTOR, g->len / VHD_SECTOR, true,
+			MSB_FIRST, ORDER_TABLES, e);
 	if (r == 0 && g->token)
 		r = set_entry(d, block, pos, e);
 	return r;

@@ -113,27 +113,6 @@ static int find_bitmaps(struct vhdx *d, uint64_t block, uint64_t *pos, bool *fre
 	return *fresh ? vhdx_room_take(d, VHDX_MIB, pos, e) : r;
 }
 
-/* Changes n bits from first on in the bitmaps at pos. */
-static int put_bits(
-	struct vhdx *d, uint64_t pos, uint64_t first, uint64_t n, bool value, struct err *e)
-{
-	unsigned char map[WRITE_SECTOR];
-	int r = 0;
-
-	for (uint64_t done; r == 0 && n > 0; first += done, n -= done) {
-		size_t bit = first % (sizeof map * 8);
-		uint64_t at = pos + first / (sizeof map * 8) * sizeof map;
-
-		done = MIN(n, sizeof map * 8 - bit);
-		r = meta_read(d->view.cache, d->io, map, sizeof map, at, e);
-		if (r < 0)
-			break;
-		bits_put(map, bit, done, value, LSB_FIRST);
-		r = meta_write(d->io, map, sizeof map, at, ORDER, e);
-	}
-	return r;
-}
-
 /* Of a block that was not there all bits may be anything. */
 static int note_sectors(struct vhdx *d, const struct grant *g, struct err *e)
 {
@@ -146,10 +125,10 @@ static int note_sectors(struct vhdx *d, const struct grant *g, struct err *e)
 	if (r < 0)
 		return r;
 	if (g->token)
-		r = put_bits(d, pos, first, per_block, false, e);
+		r = meta_put_bits(d->io, pos, first, per_block, false, LSB_FIRST, ORDER, e);
 	if (r == 0)
-		r = put_bits(
-			d, pos, first + skip / d->sector_size, g->len / d->sector_size, true, e);
+		r = meta_put_bits(d->io, pos, first + skip / d->sector_size,
+			g->len / d->sector_size, true, LSB_FIRST, ORDER, e);
 	/* Without an entry the room is lost until the image is opened again: changes of what is in
 	 * it may be waiting. */
 	if (r == 0 && fresh)

@@ -179,6 +179,26 @@ int meta_zero(struct io *io, size_t len, uint64_t pos, enum write_order order, s
 	return change_pages(io, NULL, len, pos, order, e);
 }
 
+int meta_put_bits(struct io *io, uint64_t pos, uint64_t first, uint64_t n, bool value,
+	enum bit_order bits, enum write_order order, struct err *e)
+{
+	unsigned char map[WRITE_SECTOR];
+	int r = 0;
+
+	for (uint64_t done; r == 0 && n > 0; first += done, n -= done) {
+		size_t bit = first % (sizeof map * 8);
+		uint64_t at = pos + first / (sizeof map * 8) * sizeof map;
+
+		done = MIN(n, sizeof map * 8 - bit);
+		r = meta_read(io->writeback->cache, io, map, sizeof map, at, e);
+		if (r < 0)
+			break;
+		bits_put(map, bit, done, value, bits);
+		r = meta_write(io, map, sizeof map, at, order, e);
+	}
+	return r;
+}
+
 /* Writing. */
 
 static int sync_files(struct writeback *w, struct err *e)

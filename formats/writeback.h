@@ -13,8 +13,11 @@
 #ifndef VDISK_WRITEBACK_H
 #define VDISK_WRITEBACK_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+
+#include "bits.h"
 
 struct cache;
 struct err;
@@ -62,5 +65,10 @@ int meta_write(struct io *io, const void *buf, size_t len, uint64_t pos, enum wr
 
 /* The same with zeroes. */
 int meta_zero(struct io *io, size_t len, uint64_t pos, enum write_order order, struct err *e);
+
+/* Makes n bits from the one numbered first on, in a map of bits that begins at pos, a multiple of
+ * WRITE_SECTOR, equal to value. */
+int meta_put_bits(struct io *io, uint64_t pos, uint64_t first, uint64_t n, bool value,
+	enum bit_order bits, enum write_order order, struct err *e);
 
 #endif

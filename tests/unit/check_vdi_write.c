@@ -20,35 +20,9 @@
 
 #define MB (UINT64_C(1) << 20)
 
-static void make(const char *path, uint64_t size, const char *backing, const char *const *options)
-{
-	struct image_options o = options_new();
-	struct create_request r = {
-		.size = size,
-		.backing = backing,
-		.options = options,
-		.how = &o,
-	};
-	struct err e = ERR_INIT;
-
-	ck_assert_ok(image_create(format_find("vdi"), path, &r, &e), &e);
-	options_free(&o);
-}
-
 static const char *const small_blocks[] = {"cluster_size=128k", NULL};
 static const char *const fixed[] = {"static=on", NULL};
 static const char *const none[] = {NULL};
-
-static struct image *open_for_writing(const char *path, struct image_options *o)
-{
-	struct err e = ERR_INIT;
-	struct image *img;
-
-	*o = options_new();
-	o->write = true;
-	ck_assert_ok(image_open(path, o, &img, &e), &e);
-	return img;
-}
 
 static const struct {
 	const char *const *options;
@@ -70,7 +44,7 @@ START_TEST(like_an_array)
 		.referee = kinds[_i].options == small_blocks ? NULL : "vdi",
 	};
 
-	make(m.path, kinds[_i].size, NULL, kinds[_i].options);
+	make_image("vdi", m.path, kinds[_i].size, NULL, kinds[_i].options);
 	model_run(&m);
 }
 END_TEST
@@ -83,8 +57,8 @@ static unsigned char *make_family(uint64_t size, const char *const *options)
 	struct err e = ERR_INIT;
 	struct image *img;
 
-	make("base.vdi", size, NULL, none);
-	img = open_for_writing("base.vdi", &o);
+	make_image("vdi", "base.vdi", size, NULL, none);
+	img = open_image_file("base.vdi", true, &o);
 	fill_pattern(bytes, size, 7);
 	memset(bytes + size / 3, 0, size / 3);
 	ck_assert_ok(view_write(img->states[0].view, bytes, size / 3, 0, &e), &e);
@@ -94,7 +68,7 @@ static unsigned char *make_family(uint64_t size, const char *const *options)
 	ck_assert_ok(image_finish(img, &e), &e);
 	image_close(img);
 	options_free(&o);
-	make("child.vdi", CREATE_NO_SIZE, "base.vdi", options);
+	make_image("vdi", "child.vdi", CREATE_NO_SIZE, "base.vdi", options);
 	return bytes;
 }
 
@@ -207,7 +181,7 @@ START_TEST(opening_puts_right)
 
 	put_le(v.file + 388, 4, 2);
 	write_file("a.vdi", v.file, v.file_len);
-	img = open_for_writing("a.vdi", &o);
+	img = open_image_file("a.vdi", true, &o);
 	ck_assert_ok(view_read(img->states[0].view, buf, v.disk_len, 0, &e), &e);
 	ck_assert_mem_eq(buf, v.disk, v.disk_len);
 	image_close(img);
@@ -231,19 +205,19 @@ START_TEST(id_of_the_change)
 	struct image *img;
 	char sector[512];
 
-	make("a.vdi", MB, NULL, none);
-	make("b.vdi", CREATE_NO_SIZE, "a.vdi", none);
-	img = open_for_writing("a.vdi", &o);
+	make_image("vdi", "a.vdi", MB, NULL, none);
+	make_image("vdi", "b.vdi", CREATE_NO_SIZE, "a.vdi", none);
+	img = open_image_file("a.vdi", true, &o);
 	memcpy(id, img->change_id, GUID_LEN);
 	ck_assert_ok(view_flush(img->states[0].view, &e), &e);
 	image_close(img);
 	options_free(&o);
-	img = open_for_writing("b.vdi", &o);
+	img = open_image_file("b.vdi", true, &o);
 	ck_assert_mem_eq(img->parent->change_id, id, GUID_LEN);
 	ck_assert_ok(view_write(img->states[0].view, "a", 1, 0, &e), &e);
 	image_close(img);
 	options_free(&o);
-	img = open_for_writing("a.vdi", &o);
+	img = open_image_file("a.vdi", true, &o);
 	ck_assert_ok(view_write(img->states[0].view, "a", 1, 0, &e), &e);
 	image_close(img);
 	ck_assert_fails(image_open("b.vdi", &o, &img, &e), EUCLEAN, &e, "changed");
@@ -260,7 +234,7 @@ static void resize_fails(const char *path, uint64_t size, int code, const char *
 {
 	struct image_options o;
 	struct err e = ERR_INIT;
-	struct image *img = open_for_writing(path, &o);
+	struct image *img = open_image_file(path, true, &o);
 	uint64_t had = img->states[0].view->size;
 
 	ck_assert_fails(view_resize(img->states[0].view, size, &e), code, &e, part);
@@ -271,13 +245,13 @@ static void resize_fails(const char *path, uint64_t size, int code, const char *
 
 START_TEST(sizes_that_cannot_be)
 {
-	make("a.vdi", MB, NULL, none);
-	make("fixed.vdi", MB, NULL, fixed);
+	make_image("vdi", "a.vdi", MB, NULL, none);
+	make_image("vdi", "fixed.vdi", MB, NULL, fixed);
 	resize_fails("a.vdi", MB + 1, EINVAL, "whole sectors");
 	resize_fails("a.vdi", MB - 512, EOPNOTSUPP, "can only grow");
 	resize_fails("a.vdi", (UINT64_C(256) << 30) + 512, EOPNOTSUPP, "room for a disk of");
 	resize_fails("fixed.vdi", 2 * MB, EOPNOTSUPP, "keeps its size");
-	make("child.vdi", MB - 512, "a.vdi", none);
+	make_image("vdi", "child.vdi", MB - 512, "a.vdi", none);
 	resize_fails("child.vdi", 2 * MB, EOPNOTSUPP, "its parent is longer");
 }
 END_TEST
@@ -304,7 +278,7 @@ START_TEST(what_is_not_made)
 	};
 	struct err e = ERR_INIT;
 
-	make("a.vdi", MB, NULL, none);
+	make_image("vdi", "a.vdi", MB, NULL, none);
 	write_text("base.img", "some bytes");
 	if (_i == 4)
 		r.backing_format = "raw";
@@ -318,7 +292,7 @@ START_TEST(power_cuts)
 {
 	struct power p = {.path = "a.vdi", .seed = 2 + _i, .ops = 100};
 
-	make(p.path, 1 * MB, NULL, _i ? fixed : small_blocks);
+	make_image("vdi", p.path, 1 * MB, NULL, _i ? fixed : small_blocks);
 	power_run(&p);
 }
 END_TEST
@@ -327,7 +301,7 @@ START_TEST(faults)
 {
 	struct power p = {.path = "a.vdi", .seed = 4};
 
-	make(p.path, 1 * MB, NULL, small_blocks);
+	make_image("vdi", p.path, 1 * MB, NULL, small_blocks);
 	power_faults(&p);
 }
 END_TEST

@@ -21,43 +21,9 @@
 
 #define MB (UINT64_C(1) << 20)
 
-static int try_make(const char *path, uint64_t size, const char *backing,
-	const char *const *options, struct err *e)
-{
-	struct image_options o = options_new();
-	struct create_request r = {
-		.size = size,
-		.backing = backing,
-		.options = options,
-		.how = &o,
-	};
-	int ret = image_create(format_find("vpc"), path, &r, e);
-
-	options_free(&o);
-	return ret;
-}
-
-static void make(const char *path, uint64_t size, const char *backing, const char *const *options)
-{
-	struct err e = ERR_INIT;
-
-	ck_assert_ok(try_make(path, size, backing, options, &e), &e);
-}
-
 static const char *const fixed[] = {"subformat=fixed", NULL};
 static const char *const small_blocks[] = {"block_size=512k", NULL};
 static const char *const none[] = {NULL};
-
-static struct image *open_for_writing(const char *path, struct image_options *o)
-{
-	struct err e = ERR_INIT;
-	struct image *img;
-
-	*o = options_new();
-	o->write = true;
-	ck_assert_ok(image_open(path, o, &img, &e), &e);
-	return img;
-}
 
 static const struct {
 	const char *const *options;
@@ -79,7 +45,7 @@ START_TEST(like_an_array)
 		.referee = "vpc",
 	};
 
-	make(m.path, kinds[_i].size, NULL, kinds[_i].options);
+	make_image("vpc", m.path, kinds[_i].size, NULL, kinds[_i].options);
 	model_run(&m);
 }
 END_TEST
@@ -92,14 +58,14 @@ static unsigned char *make_family(uint64_t size, const char *const *options)
 	struct err e = ERR_INIT;
 	struct image *img;
 
-	make("base.vhd", size, NULL, options);
-	img = open_for_writing("base.vhd", &o);
+	make_image("vpc", "base.vhd", size, NULL, options);
+	img = open_image_file("base.vhd", true, &o);
 	fill_pattern(bytes, size, 7);
 	ck_assert_ok(view_write(img->states[0].view, bytes, size, 0, &e), &e);
 	ck_assert_ok(image_finish(img, &e), &e);
 	image_close(img);
 	options_free(&o);
-	make("a.vhd", size, "base.vhd", none);
+	make_image("vpc", "a.vhd", size, "base.vhd", none);
 	return bytes;
 }
 
@@ -205,9 +171,9 @@ START_TEST(new_blocks_are_aligned)
 	struct err e = ERR_INIT;
 	struct image *img;
 
-	make("a.vhd", 100 * MB, NULL, none);
+	make_image("vpc", "a.vhd", 100 * MB, NULL, none);
 	ck_assert_uint_eq(size_of("a.vhd"), 2048 + 512);
-	img = open_for_writing("a.vhd", &o);
+	img = open_image_file("a.vhd", true, &o);
 	ck_assert_ok(view_write(img->states[0].view, "x", 1, 90 * MB, &e), &e);
 	ck_assert_ok(view_write(img->states[0].view, "y", 1, 9 * MB, &e), &e);
 	ck_assert_ok(image_finish(img, &e), &e);
@@ -231,7 +197,7 @@ START_TEST(growing_shows_zeroes)
 	unsigned char buf[4];
 
 	write_file("a.vhd", v.file, v.file_len);
-	img = open_for_writing("a.vhd", &o);
+	img = open_image_file("a.vhd", true, &o);
 	ck_assert_ok(view_resize(img->states[0].view, 200 * 65536, &e), &e);
 	ck_assert_ok(view_read(img->states[0].view, buf, 4, 1024, &e), &e);
 	ck_assert_mem_eq(buf, "\0\0\0\0", 4);
@@ -243,7 +209,7 @@ START_TEST(growing_shows_zeroes)
 	image_close(img);
 	options_free(&o);
 	check_footers("a.vhd");
-	img = open_for_writing("a.vhd", &o);
+	img = open_image_file("a.vhd", true, &o);
 	ck_assert_ok(view_read(img->states[0].view, buf, 4, 199 * 65536, &e), &e);
 	ck_assert_mem_eq(buf, "abcd", 4);
 	image_close(img);
@@ -294,9 +260,9 @@ START_TEST(lost_footers_come_back)
 	struct err e = ERR_INIT;
 	struct image *img;
 
-	make("a.vhd", 100 * MB, NULL, none);
+	make_image("vpc", "a.vhd", 100 * MB, NULL, none);
 	ck_assert_int_eq(truncate("a.vhd", 2048), 0);
-	img = open_for_writing("a.vhd", &o);
+	img = open_image_file("a.vhd", true, &o);
 	ck_assert_ok(view_write(img->states[0].view, "x", 1, 0, &e), &e);
 	image_close(img);
 	options_free(&o);
@@ -337,11 +303,14 @@ START_TEST(what_cannot_be_made)
 		.size = MB, .backing = "b.raw", .backing_format = "raw", .how = &o};
 	struct err e = ERR_INIT;
 
-	ck_assert_fails(try_make("a.vhd", UINT64_C(2041) << 30, NULL, none, &e), EFBIG, &e, "2040");
-	ck_assert_fails(try_make("a.vhd", MB, NULL, odd, &e), EINVAL, &e, "512k");
-	make("base.vhd", MB, NULL, none);
-	ck_assert_fails(try_make("a.vhd", 2 * MB, "base.vhd", none, &e), EINVAL, &e, "as long");
-	ck_assert_fails(try_make("a.vhd", MB, "base.vhd", fixed, &e), EINVAL, &e, "fixed");
+	ck_assert_fails(try_make_image("vpc", "a.vhd", UINT64_C(2041) << 30, NULL, none, &e), EFBIG,
+		&e, "2040");
+	ck_assert_fails(try_make_image("vpc", "a.vhd", MB, NULL, odd, &e), EINVAL, &e, "512k");
+	make_image("vpc", "base.vhd", MB, NULL, none);
+	ck_assert_fails(try_make_image("vpc", "a.vhd", 2 * MB, "base.vhd", none, &e), EINVAL, &e,
+		"as long");
+	ck_assert_fails(
+		try_make_image("vpc", "a.vhd", MB, "base.vhd", fixed, &e), EINVAL, &e, "fixed");
 	write_file("b.raw", "0123456789abcdef", 16);
 	ck_assert_fails(image_create(format_find("vpc"), "a.vhd", &r, &e), EINVAL, &e, "is raw");
 	options_free(&o);
@@ -356,7 +325,7 @@ START_TEST(sizes_of_geometries)
 	struct err e = ERR_INIT;
 	struct image *img;
 
-	make("a.vhd", 10 * MB, NULL, free_size);
+	make_image("vpc", "a.vhd", 10 * MB, NULL, free_size);
 	ck_assert_ok(image_open("a.vhd", &o, &img, &e), &e);
 	ck_assert_uint_eq(img->states[0].view->size, 10514432);
 	image_close(img);

@@ -19,46 +19,12 @@
 #include "unit.h"
 #include "view.h"
 
-static int try_make(const char *path, uint64_t size, const char *backing,
-	const char *const *options, struct err *e)
-{
-	struct image_options o = options_new();
-	struct create_request r = {
-		.size = size,
-		.backing = backing,
-		.options = options,
-		.how = &o,
-	};
-	int ret = image_create(format_find("vhdx"), path, &r, e);
-
-	options_free(&o);
-	return ret;
-}
-
-static void make(const char *path, uint64_t size, const char *backing, const char *const *options)
-{
-	struct err e = ERR_INIT;
-
-	ck_assert_ok(try_make(path, size, backing, options, &e), &e);
-}
-
 static const char *const none[] = {NULL};
 static const char *const small[] = {"block_size=1M", NULL};
 static const char *const small_fixed[] = {"block_size=1M", "subformat=fixed", NULL};
 static const char *const absent[] = {"block_size=1M", "block_state_zero=off", "log_size=3M", NULL};
 static const char *const large_sectors[] = {"block_size=1M", "logical_sector_size=4096", NULL};
 static const char *const twos[] = {"block_size=2M", NULL};
-
-static struct image *open_image(const char *path, bool write, struct image_options *o)
-{
-	struct err e = ERR_INIT;
-	struct image *img;
-
-	*o = options_new();
-	o->write = write;
-	ck_assert_ok(image_open(path, o, &img, &e), &e);
-	return img;
-}
 
 static void close_image(struct image *img, struct image_options *o)
 {
@@ -89,7 +55,7 @@ START_TEST(like_an_array)
 		.referee = kinds[_i].options == large_sectors ? NULL : "vhdx",
 	};
 
-	make(m.path, kinds[_i].size, NULL, kinds[_i].options);
+	make_image("vhdx", m.path, kinds[_i].size, NULL, kinds[_i].options);
 	model_run(&m);
 }
 END_TEST
@@ -102,14 +68,14 @@ static unsigned char *make_family(uint64_t size, const char *const *options)
 	struct err e = ERR_INIT;
 	struct image *img;
 
-	make("base.vhdx", size, NULL, options);
-	img = open_image("base.vhdx", true, &o);
+	make_image("vhdx", "base.vhdx", size, NULL, options);
+	img = open_image_file("base.vhdx", true, &o);
 	fill_pattern(bytes, size, 7);
 	ck_assert_ok(view_write(img->states[0].view, bytes, size, 0, &e), &e);
 	ck_assert_ok(view_clear(img->states[0].view, MIB, MIB, &e), &e);
 	memset(bytes + MIB, 0, MIB);
 	close_image(img, &o);
-	make("a.vhdx", size, "base.vhdx", options == large_sectors ? options : twos);
+	make_image("vhdx", "a.vhdx", size, "base.vhdx", options == large_sectors ? options : twos);
 	return bytes;
 }
 
@@ -128,7 +94,7 @@ START_TEST(power_cuts)
 	struct power p = {
 		.path = "a.vhdx", .format = "vhdx", .seed = 31 + _i, .ops = 40, .cuts = 4};
 
-	make(p.path, 2 * MIB + 8192, NULL, kinds[1 + _i].options);
+	make_image("vhdx", p.path, 2 * MIB + 8192, NULL, kinds[1 + _i].options);
 	power_run(&p);
 }
 END_TEST
@@ -137,7 +103,7 @@ START_TEST(faults)
 {
 	struct power p = {.path = "a.vhdx", .format = "vhdx", .seed = 41 + _i};
 
-	make(p.path, MIB + 8192, NULL, kinds[1 + _i].options);
+	make_image("vhdx", p.path, MIB + 8192, NULL, kinds[1 + _i].options);
 	power_faults(&p);
 }
 END_TEST
@@ -177,15 +143,15 @@ START_TEST(headers_tell_of_writing)
 	struct image *img;
 	size_t n;
 
-	make("a.vhdx", 4 * MIB, NULL, small);
+	make_image("vhdx", "a.vhdx", 4 * MIB, NULL, small);
 	before = load("a.vhdx", &n);
-	img = open_image("a.vhdx", true, &o);
+	img = open_image_file("a.vhdx", true, &o);
 	close_image(img, &o);
 	after = load("a.vhdx", &n);
 	ck_assert_mem_eq(before, after, n);
 	free(after);
 
-	img = open_image("a.vhdx", true, &o);
+	img = open_image_file("a.vhdx", true, &o);
 	ck_assert_ok(view_write(img->states[0].view, "x", 1, 12345, &e), &e);
 	ck_assert_ok(view_flush(img->states[0].view, &e), &e);
 	during = load("a.vhdx", &n);
@@ -227,7 +193,7 @@ START_TEST(a_log_is_replayed_first)
 	memcpy(v.disk + 8192, page, 4096);
 	memset(v.disk + 2 * MIB + 4096, 0, 3 * 4096);
 	write_file("a.vhdx", v.file, v.file_len);
-	img = open_image("a.vhdx", true, &o);
+	img = open_image_file("a.vhdx", true, &o);
 	vhdx_reads(img->states[0].view, &v, 1);
 	close_image(img, &o);
 	file = load("a.vhdx", &n);
@@ -235,7 +201,7 @@ START_TEST(a_log_is_replayed_first)
 	ck_assert_mem_eq(file + VHDX_DATA_AT + 8192, page, 4096);
 	ck_assert_mem_eq(current_header(file) + 48, zero, 16);
 	free(file);
-	img = open_image("a.vhdx", false, &o);
+	img = open_image_file("a.vhdx", false, &o);
 	vhdx_reads(img->states[0].view, &v, 2);
 	close_image(img, &o);
 	vhdx_destroy(&v);
@@ -293,9 +259,9 @@ START_TEST(parents_that_changed)
 	struct err e = ERR_INIT;
 	struct image *img;
 
-	make("base.vhdx", 4 * MIB, NULL, small);
-	make("a.vhdx", 4 * MIB, "base.vhdx", none);
-	img = open_image("base.vhdx", true, &o);
+	make_image("vhdx", "base.vhdx", 4 * MIB, NULL, small);
+	make_image("vhdx", "a.vhdx", 4 * MIB, "base.vhdx", none);
+	img = open_image_file("base.vhdx", true, &o);
 	ck_assert_ok(view_write(img->states[0].view, "x", 1, 0, &e), &e);
 	close_image(img, &o);
 	o = options_new();
@@ -315,10 +281,10 @@ START_TEST(room_comes_back)
 	struct image *img;
 	struct stat st;
 
-	make("a.vhdx", 8 * MIB, NULL, small);
+	make_image("vhdx", "a.vhdx", 8 * MIB, NULL, small);
 	fill_pattern(data, 4 * MIB, 3);
 	for (unsigned i = 0; i < 2; i++) {
-		img = open_image("a.vhdx", true, &o);
+		img = open_image_file("a.vhdx", true, &o);
 		ck_assert_ok(view_write(img->states[0].view, data, 4 * MIB, 0, &e), &e);
 		ck_assert_ok(view_clear(img->states[0].view, 0, 3 * MIB, &e), &e);
 		ck_assert_ok(view_flush(img->states[0].view, &e), &e);
@@ -329,7 +295,7 @@ START_TEST(room_comes_back)
 		ck_assert_int_eq(stat("a.vhdx", &st), 0);
 		ck_assert_uint_eq(st.st_size, 8 * MIB);
 	}
-	img = open_image("a.vhdx", true, &o);
+	img = open_image_file("a.vhdx", true, &o);
 	ck_assert_ok(view_clear(img->states[0].view, 0, 8 * MIB, &e), &e);
 	close_image(img, &o);
 	ck_assert_int_eq(stat("a.vhdx", &st), 0);
@@ -348,16 +314,16 @@ START_TEST(round_the_log)
 	uint64_t offs[700];
 	char c;
 
-	make("a.vhdx", size, NULL, small);
-	make("b.vhdx", size, "a.vhdx", none);
-	img = open_image("b.vhdx", true, &o);
+	make_image("vhdx", "a.vhdx", size, NULL, small);
+	make_image("vhdx", "b.vhdx", size, "a.vhdx", none);
+	img = open_image_file("b.vhdx", true, &o);
 	for (unsigned i = 0; i < COUNT(offs); i++) {
 		offs[i] = next_random(&seed) % size;
 		c = 'a' + i % 26;
 		ck_assert_ok(view_write(img->states[0].view, &c, 1, offs[i], &e), &e);
 	}
 	close_image(img, &o);
-	img = open_image("b.vhdx", false, &o);
+	img = open_image_file("b.vhdx", false, &o);
 	for (unsigned i = 0; i < COUNT(offs); i++) {
 		ck_assert_ok(view_read(img->states[0].view, &c, 1, offs[i], &e), &e);
 		ck_assert_int_eq(c, 'a' + i % 26);
@@ -373,8 +339,8 @@ START_TEST(sizes)
 	struct view *v;
 	struct image *img;
 
-	make("a.vhdx", 4 * MIB, NULL, small);
-	img = open_image("a.vhdx", true, &o);
+	make_image("vhdx", "a.vhdx", 4 * MIB, NULL, small);
+	img = open_image_file("a.vhdx", true, &o);
 	v = img->states[0].view;
 	ck_assert_fails(view_resize(v, MIB, &e), EOPNOTSUPP, &e, "only become longer");
 	ck_assert_fails(view_resize(v, 5 * MIB + 100, &e), EINVAL, &e, "sectors");
@@ -395,14 +361,19 @@ START_TEST(what_cannot_be_made)
 		.size = MIB, .backing = "b.raw", .backing_format = "raw", .how = &o};
 	struct err e = ERR_INIT;
 
-	ck_assert_fails(try_make("a.vhdx", UINT64_C(65) << 40, NULL, none, &e), EFBIG, &e, "64");
-	ck_assert_fails(try_make("a.vhdx", MIB, NULL, odd, &e), EINVAL, &e, "power of two");
-	ck_assert_fails(try_make("a.vhdx", MIB, NULL, log, &e), EINVAL, &e, "whole MiB");
-	ck_assert_fails(try_make("a.vhdx", MIB, NULL, sector, &e), EINVAL, &e, "4096");
-	make("base.vhdx", MIB, NULL, none);
-	ck_assert_fails(try_make("a.vhdx", MIB, "base.vhdx", small_fixed, &e), EINVAL, &e, "fixed");
+	ck_assert_fails(try_make_image("vhdx", "a.vhdx", UINT64_C(65) << 40, NULL, none, &e), EFBIG,
+		&e, "64");
 	ck_assert_fails(
-		try_make("a.vhdx", MIB, "base.vhdx", large_sectors, &e), EINVAL, &e, "sectors");
+		try_make_image("vhdx", "a.vhdx", MIB, NULL, odd, &e), EINVAL, &e, "power of two");
+	ck_assert_fails(
+		try_make_image("vhdx", "a.vhdx", MIB, NULL, log, &e), EINVAL, &e, "whole MiB");
+	ck_assert_fails(
+		try_make_image("vhdx", "a.vhdx", MIB, NULL, sector, &e), EINVAL, &e, "4096");
+	make_image("vhdx", "base.vhdx", MIB, NULL, none);
+	ck_assert_fails(try_make_image("vhdx", "a.vhdx", MIB, "base.vhdx", small_fixed, &e), EINVAL,
+		&e, "fixed");
+	ck_assert_fails(try_make_image("vhdx", "a.vhdx", MIB, "base.vhdx", large_sectors, &e),
+		EINVAL, &e, "sectors");
 	write_file("b.raw", "0123456789abcdef", 16);
 	ck_assert_fails(image_create(format_find("vhdx"), "a.vhdx", &r, &e), EINVAL, &e, "is raw");
 	options_free(&o);

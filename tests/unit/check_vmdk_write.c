@@ -32,23 +32,13 @@ static void make(const char *path, const char *options, uint64_t size)
 static int try_create(
 	const char *path, const char *options, const char *backing, uint64_t size, struct err *e)
 {
-	struct image_options o = options_new();
 	char words[200], *word, *rest = words;
 	const char *list[8] = {NULL};
-	struct create_request r = {
-		.size = size,
-		.backing = backing,
-		.options = list,
-		.how = &o,
-	};
-	int ret;
 
 	snprintf(words, sizeof words, "%s", options);
 	for (size_t i = 0; (word = strsep(&rest, ",")); i++)
 		list[i] = *word ? word : NULL;
-	ret = image_create(format_find("vmdk"), path, &r, e);
-	options_free(&o);
-	return ret;
+	return try_make_image("vmdk", path, size, backing, list, e);
 }
 
 static void create(const char *path, const char *options, const char *backing, uint64_t size)
@@ -56,17 +46,6 @@ static void create(const char *path, const char *options, const char *backing, u
 	struct err e = ERR_INIT;
 
 	ck_assert_ok(try_create(path, options, backing, size, &e), &e);
-}
-
-static struct image *open_for_writing(const char *path, struct image_options *o)
-{
-	struct err e = ERR_INIT;
-	struct image *img;
-
-	*o = options_new();
-	o->write = true;
-	ck_assert_ok(image_open(path, o, &img, &e), &e);
-	return img;
 }
 
 static char *read_text(const char *path)
@@ -155,7 +134,7 @@ START_TEST(split)
 	struct view *v;
 
 	create("a.vmdk", own_kinds[2 + _i], NULL, 2 * seam + MB);
-	img = open_for_writing("a.vmdk", &o);
+	img = open_image_file("a.vmdk", true, &o);
 	v = img->states[0].view;
 	ck_assert_uint_eq(v->size, 2 * seam + MB);
 	fill_pattern(buf, sizeof buf, 5);
@@ -222,7 +201,7 @@ static unsigned char *fill_parent(const char *path, uint64_t size)
 	struct view *v;
 
 	create(path, "", NULL, size);
-	img = open_for_writing(path, &o);
+	img = open_image_file(path, true, &o);
 	v = img->states[0].view;
 	fill_pattern(bytes, size, 7);
 	memset(bytes + size / 3, 0, size / 3);
@@ -303,7 +282,7 @@ START_TEST(first_write)
 	snprintf(text, sizeof text, described, "0123456789abcdef0123456789abcdef");
 	write_text("a.vmdk", text);
 	write_file("a-flat.vmdk", calloc(1, 4096), 4096);
-	img = open_for_writing("a.vmdk", &o);
+	img = open_image_file("a.vmdk", true, &o);
 	ck_assert_ok(view_flush(img->states[0].view, &e), &e);
 	now = read_text("a.vmdk");
 	ck_assert_str_eq(now, text);
@@ -340,7 +319,7 @@ START_TEST(long_content_id)
 			     "RW 8 VMFS \"a-flat.vmdk\"\n"
 			     "ddb.longContentID = \"0123456789abcdef01234567fffffffe\"\n");
 	write_file("a-flat.vmdk", calloc(1, 4096), 4096);
-	img = open_for_writing("a.vmdk", &o);
+	img = open_image_file("a.vmdk", true, &o);
 	ck_assert_ok(view_write(img->states[0].view, "abc", 3, 1, &e), &e);
 	image_close(img);
 	options_free(&o);
@@ -365,10 +344,10 @@ START_TEST(changed_parent)
 
 	make("base.vmdk", "", MB);
 	make("delta.vmdk", "-b base.vmdk -F vmdk", MB);
-	img = open_for_writing("delta.vmdk", &o);
+	img = open_image_file("delta.vmdk", true, &o);
 	image_close(img);
 	options_free(&o);
-	img = open_for_writing("base.vmdk", &o);
+	img = open_image_file("base.vmdk", true, &o);
 	ck_assert_ok(view_write(img->states[0].view, "abc", 3, 1, &e), &e);
 	image_close(img);
 	ck_assert_fails(image_open("delta.vmdk", &o, &img, &e), EINVAL, &e, "was changed after");
@@ -417,7 +396,7 @@ START_TEST(which_disks)
 	if (refusals[_i].part) {
 		refuse("a.vmdk", ENOTSUP, refusals[_i].part);
 	} else {
-		image_close(open_for_writing("a.vmdk", &o));
+		image_close(open_image_file("a.vmdk", true, &o));
 		options_free(&o);
 	}
 	build_vmdk_free(&b);
@@ -484,7 +463,7 @@ START_TEST(twins_made_equal)
 	build_vmdk_first(&b, 70, build_vmdk_data(&b, 1));
 	build_vmdk_redundant(&b, 100, build_vmdk_data(&b, 2));
 	write_file("a.vmdk", b.bytes, b.len);
-	image_close(open_for_writing("a.vmdk", &o));
+	image_close(open_image_file("a.vmdk", true, &o));
 	options_free(&o);
 	now = malloc(b.len);
 	f = fopen("a.vmdk", "r");
@@ -509,7 +488,7 @@ START_TEST(unclean)
 	size_t len;
 
 	make("a.vmdk", "", MB);
-	img = open_for_writing("a.vmdk", &o);
+	img = open_image_file("a.vmdk", true, &o);
 	ck_assert_ok(view_write(img->states[0].view, "abc", 3, 1, &e), &e);
 	ck_assert_ok(view_flush(img->states[0].view, &e), &e);
 	p = read_bytes("a.vmdk", &len);

@@ -197,6 +197,13 @@ struct disk {
 	bool *uncertain;       /* the last change failed, perhaps half-way */
 };
 
+/* Memory for a file that is put together time and again: fresh pages would cost more than all that
+ * is done with them. */
+struct scratch {
+	unsigned char *bytes; /* zeroes from used on */
+	uint64_t used;
+};
+
 struct run {
 	const struct power *p;
 	struct image_options o;
@@ -205,7 +212,9 @@ struct run {
 	struct disk disk;
 	uint64_t stamp; /* of the last write */
 	uint64_t state;
-	unsigned looked; /* at states */
+	unsigned looked;                     /* at states */
+	struct scratch after, next, ignored; /* the cut; who goes on writing: its file as it sees
+					      * it, and as nobody looks at it */
 };
 
 static void put_sector(unsigned char *p, uint64_t sector, uint64_t stamp)
@@ -296,8 +305,21 @@ static struct image *open_bytes(
 	return img;
 }
 
+static unsigned char *scratch_fill(struct scratch *s, const void *bytes, uint64_t size)
+{
+	if (!s->bytes)
+		s->bytes = calloc(1, ROOM);
+	ck_assert_ptr_nonnull(s->bytes);
+	if (size > 0)
+		memcpy(s->bytes, bytes, size);
+	if (s->used > size)
+		memset(s->bytes + size, 0, s->used - size);
+	s->used = size;
+	return s->bytes;
+}
+
 /* Whoever writes to it next finds a good image, and leaves one. */
-static void go_on_writing(const struct run *run, const unsigned char *bytes, uint64_t size)
+static void go_on_writing(struct run *run, const unsigned char *bytes, uint64_t size)
 {
 	struct image_options o = options_new();
 	struct medium m = {.durable_size = size};
@@ -305,10 +327,8 @@ static void go_on_writing(const struct run *run, const unsigned char *bytes, uin
 	unsigned char sector[SECTOR];
 	struct image *img;
 
-	m.now = calloc(1, ROOM);
-	m.durable = calloc(1, ROOM);
-	ck_assert(m.now && m.durable);
-	memcpy(m.now, bytes, size);
+	m.now = scratch_fill(&run->next, bytes, size);
+	m.durable = scratch_fill(&run->ignored, NULL, 0);
 	m.last = &m.first;
 	o.format = run->p->format;
 	o.write = true;
@@ -321,9 +341,10 @@ static void go_on_writing(const struct run *run, const unsigned char *bytes, uin
 	options_free(&o);
 	img = open_bytes(run, m.now, m.io.size, &o);
 	judge_check(run, img, false);
+	run->next.used = m.io.size;
 	image_close(img);
 	options_free(&o);
-	medium_free(&m);
+	forget_pending(&m);
 }
 
 static void judge(struct run *run, const unsigned char *bytes, uint64_t size)
@@ -344,10 +365,8 @@ static void cut(struct run *run, unsigned percent)
 {
 	struct medium *m = &run->medium;
 	uint64_t size = m->durable_size;
-	unsigned char *bytes = calloc(1, ROOM);
+	unsigned char *bytes = scratch_fill(&run->after, m->durable, size);
 
-	ck_assert_ptr_nonnull(bytes);
-	memcpy(bytes, m->durable, size);
 	for (const struct pending *p = m->first; p; p = p->next) {
 		if (!p->data && next_random(&run->state) % 100 < percent)
 			replay(bytes, &size, p, 0, 0);
@@ -357,8 +376,8 @@ static void cut(struct run *run, unsigned percent)
 				replay(bytes, &size, p, i, n);
 		}
 	}
+	run->after.used = size;
 	judge(run, bytes, size);
-	free(bytes);
 }
 
 static void cut_some(struct run *run)
@@ -465,6 +484,9 @@ static void run_end(struct run *run)
 	image_close(run->img);
 	options_free(&run->o);
 	medium_free(&run->medium);
+	free(run->after.bytes);
+	free(run->next.bytes);
+	free(run->ignored.bytes);
 	free(run->disk.flushed);
 	free(run->disk.written);
 	free(run->disk.first_later);

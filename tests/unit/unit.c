@@ -16,7 +16,9 @@
 #include "bytes.h"
 #include "cache.h"
 #include "codec.h"
+#include "create.h"
 #include "err.h"
+#include "format.h"
 #include "unit.h"
 
 /* Fixtures take no argument.  Set and cleared by the parent only. */
@@ -125,4 +127,39 @@ void options_free(struct image_options *o)
 {
 	codec_free(o->codec);
 	cache_free(o->cache);
+}
+
+int try_make_image(const char *format, const char *path, uint64_t size, const char *backing,
+	const char *const *options, struct err *e)
+{
+	struct image_options o = options_new();
+	struct create_request r = {
+		.size = size,
+		.backing = backing,
+		.options = options,
+		.how = &o,
+	};
+	int ret = image_create(format_find(format), path, &r, e);
+
+	options_free(&o);
+	return ret;
+}
+
+void make_image(const char *format, const char *path, uint64_t size, const char *backing,
+	const char *const *options)
+{
+	struct err e = ERR_INIT;
+
+	ck_assert_ok(try_make_image(format, path, size, backing, options, &e), &e);
+}
+
+struct image *open_image_file(const char *path, bool write, struct image_options *o)
+{
+	struct err e = ERR_INIT;
+	struct image *img;
+
+	*o = options_new();
+	o->write = write;
+	ck_assert_ok(image_open(path, o, &img, &e), &e);
+	return img;
 }

@@ -36,6 +36,15 @@ uint64_t next_random(uint64_t *state);
 struct image_options options_new(void);
 void options_free(struct image_options *o);
 
+/* Makes an empty image by the options, NULL-terminated; CREATE_NO_SIZE: as large as backing. */
+int try_make_image(const char *format, const char *path, uint64_t size, const char *backing,
+	const char *const *options, struct err *e);
+void make_image(const char *format, const char *path, uint64_t size, const char *backing,
+	const char *const *options);
+
+/* Opens an image with options of its own, which are the caller's to free. */
+struct image *open_image_file(const char *path, bool write, struct image_options *o);
+
 /* The error is -code and its text contains part. */
 #define ck_assert_fails(result, code_, e, part)                                                    \
 	do {                                                                                       \
