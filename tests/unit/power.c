@@ -35,6 +35,8 @@ struct medium {
 	struct pending *first, **last;
 	unsigned calls, fails_at; /* host calls that change; the one to fail; 0: none */
 	int failure;
+	void (*before_sync)(void *arg); /* when something is pending; NULL: nobody looks */
+	void *arg;
 };
 
 static int count_call(struct medium *m)
@@ -128,6 +130,8 @@ static int medium_sync(struct io *io)
 
 	if (r < 0)
 		return r;
+	if (m->first && m->before_sync)
+		m->before_sync(m->arg);
 	for (const struct pending *p = m->first; p; p = p->next)
 		replay(m->durable, &m->durable_size, p, 0, p->len);
 	forget_pending(m);
@@ -360,14 +364,23 @@ static void judge(struct run *run, const unsigned char *bytes, uint64_t size)
 		go_on_writing(run, bytes, size);
 }
 
-/* Every sector of what is pending is there or is not. */
-static void cut(struct run *run, unsigned percent)
+static uint64_t count_pending(const struct medium *m)
+{
+	uint64_t n = 0;
+
+	for (const struct pending *p = m->first; p; p = p->next)
+		n++;
+	return n;
+}
+
+/* Of the first most of what is pending every sector is there or is not. */
+static void cut(struct run *run, unsigned percent, uint64_t most)
 {
 	struct medium *m = &run->medium;
 	uint64_t size = m->durable_size;
 	unsigned char *bytes = scratch_fill(&run->after, m->durable, size);
 
-	for (const struct pending *p = m->first; p; p = p->next) {
+	for (const struct pending *p = m->first; p && most > 0; p = p->next, most--) {
 		if (!p->data && next_random(&run->state) % 100 < percent)
 			replay(bytes, &size, p, 0, 0);
 		for (uint64_t i = 0, n; i < p->len; i += n) {
@@ -380,14 +393,19 @@ static void cut(struct run *run, unsigned percent)
 	judge(run, bytes, size);
 }
 
-static void cut_some(struct run *run)
+/* In the midst of an operation: what is pending is on its way. */
+static void cut_at_sync(void *arg)
 {
-	static const unsigned percents[] = {50, 0, 90, 10, 100, 97};
-	unsigned n = run->p->cuts ? run->p->cuts : 6;
+	static const unsigned percents[] = {50, 97, 90, 10};
+	struct run *run = arg;
+	uint64_t n = count_pending(&run->medium);
 
-	/* With nothing pending all cuts are the same. */
-	for (unsigned i = 0; i < (run->medium.first ? n : 1); i++)
-		cut(run, percents[i % COUNT(percents)]);
+	for (unsigned i = 0; i < (run->p->cuts ? run->p->cuts : COUNT(percents)); i++)
+		cut(run, percents[i % COUNT(percents)], UINT64_MAX);
+	/* In order, up to somewhere, and all but the last. */
+	cut(run, 100, next_random(&run->state) % n);
+	cut(run, 100, n - 1);
+	cut(run, 100, n);
 }
 
 /* Writing. */
@@ -477,6 +495,7 @@ static void run_begin(struct run *run, const struct power *p)
 	medium_load(&run->medium, p->path);
 	run_open(run);
 	disk_new(&run->disk, run->img->states[0].view->size / SECTOR);
+	run->medium.arg = run;
 }
 
 static void run_end(struct run *run)
@@ -515,9 +534,10 @@ void power_run(const struct power *p)
 	struct run run;
 
 	run_begin(&run, p);
+	run.medium.before_sync = cut_at_sync;
 	for (unsigned i = 0, n = p->ops ? p->ops : 200; i < n; i++) {
 		ck_assert_ok(operate(&run, &e), &e);
-		cut_some(&run);
+		cut(&run, 50, UINT64_MAX);
 		if (i % 64 == 63) {
 			finish(&run);
 			image_close(run.img);
@@ -546,8 +566,8 @@ static bool fail_at(const struct power *p, unsigned n, int failure)
 	/* An error was told of, unless the fault struck what nobody waits for. */
 	if (!struck)
 		ck_assert_int_eq(e.code, 0);
-	cut(&run, 100);
-	cut(&run, 50);
+	cut(&run, 100, UINT64_MAX);
+	cut(&run, 50, UINT64_MAX);
 	run_end(&run);
 	return !struck;
 }

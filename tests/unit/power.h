@@ -2,10 +2,11 @@
 /* power.h - what a power cut leaves of an image.
  *
  * The image lies in a file of memory that remembers each write since the last sync.  Random writes,
- * clears and flushes go on; time and again the power fails: of what was written since the last sync
- * any part is there, in sectors, in any order.  Each such file must open, pass the format's check
- * without a corruption, and hold in each sector what was flushed last or written later.  Then it is
- * opened for writing, written to and finished, and has no leak either.
+ * clears and flushes go on; between them, and before each sync in the midst of them, the power
+ * fails: of what was written since the last sync any part is there, in sectors, in any order, or
+ * all up to some moment.  Each such file must open, pass the format's check without a corruption,
+ * and hold in each sector what was flushed last or written later.  Now and then it is opened for
+ * writing, written to and finished, and passes again.
  */
 #ifndef VDISK_POWER_H
 #define VDISK_POWER_H
@@ -18,7 +19,7 @@ struct power {
 	const char *format; /* NULL: probe */
 	uint64_t seed;
 	unsigned ops;  /* 0: 200 */
-	unsigned cuts; /* that are looked at between two operations, at most; 0: 6 */
+	unsigned cuts; /* of parts that are looked at before a sync; 0: 4 */
 	bool no_check; /* the format has none worth asking */
 };
 
