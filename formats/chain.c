@@ -250,7 +250,7 @@ static int open_parent(
 static void lay_on(struct image *img, struct view *below)
 {
 	for (size_t i = 0; i < img->nstates; i++)
-		img->states[i].view->below = below;
+		img->states[i]->view->below = below;
 }
 
 static int leave_closed(struct image *img, struct err *e)
@@ -277,7 +277,7 @@ static int open_parents(struct image *top, struct homes *homes, struct err *e)
 		r = open_parent(top, img, homes, e);
 		if (r < 0)
 			return r;
-		lay_on(img, img->parent->states[0].view);
+		lay_on(img, img->parent->states[0]->view);
 	}
 	return r;
 }

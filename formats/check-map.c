@@ -166,7 +166,7 @@ static int look(struct image *img, bool damage, struct check_report *r, struct e
 		.looks = LOOKS_LEAST + real / 4,
 		.findings = FINDINGS_MAX,
 	};
-	int rc = map_all(&m, img->states[0].view, e);
+	int rc = map_all(&m, img->states[0]->view, e);
 
 	if (rc == 0)
 		merge(&m);

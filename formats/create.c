@@ -275,7 +275,7 @@ static int choose_size(struct creation *c, struct err *e)
 	if (c->size == CREATE_NO_SIZE && !c->parent)
 		return err_set(e, EINVAL, "%s: an image needs a size", c->path);
 	if (c->size == CREATE_NO_SIZE)
-		c->size = c->parent->states[0].view->size;
+		c->size = c->parent->states[0]->view->size;
 	if (c->size > LIMIT_DISK_SIZE)
 		return err_set(
 			e, EFBIG, "%s: a disk of %" PRIu64 " bytes is too large", c->path, c->size);

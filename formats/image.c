@@ -119,7 +119,7 @@ static int hint_at_cow(struct err *e)
 /* Now that the driver has made the views. */
 static int become_writable(struct image *img, struct err *e)
 {
-	struct view *live = img->states[0].view;
+	struct view *live = img->states[0]->view;
 	int r;
 
 	if (!live->write && img->no_writing)
@@ -135,9 +135,9 @@ static int become_writable(struct image *img, struct err *e)
 	if (!img->writer)
 		return -e->code;
 	for (size_t i = 0; i < img->nstates; i++) {
-		img->states[i].view->writer = img->writer;
-		if (img->states[i].vmstate)
-			img->states[i].vmstate->writer = img->writer;
+		img->states[i]->view->writer = img->writer;
+		if (img->states[i]->vmstate)
+			img->states[i]->vmstate->writer = img->writer;
 	}
 	r = writeback_add(img->writer->writeback, img->io, e);
 	if (r == 0 && img->format->start_writing)
@@ -152,16 +152,11 @@ int image_finish(struct image *img, struct err *e)
 
 static void free_states(struct image *img)
 {
-	for (size_t i = 0; i < img->nstates; i++) {
-		struct state *s = &img->states[i];
-
-		view_free(s->view);
-		view_free(s->vmstate);
-		free(s->id);
-		free(s->name);
-	}
+	for (size_t i = 0; i < img->nstates; i++)
+		state_put(img->states[i]);
 	free(img->states);
 	view_free(img->missing);
+	pthread_mutex_destroy(&img->states_lock);
 }
 
 static void image_free(struct image *img)
@@ -207,9 +202,9 @@ static int open_format(struct image *img, struct err *e)
 		img->priv = NULL;
 		return err_in(e, "%s", img->io->name);
 	}
-	if (img->states[0].view->size > LIMIT_DISK_SIZE)
+	if (img->states[0]->view->size > LIMIT_DISK_SIZE)
 		return err_set(e, EFBIG, "%s: a disk of more than 2^63 bytes", img->io->name);
-	img->states[0].when = img->io->mtime;
+	img->states[0]->when = img->io->mtime;
 	return 0;
 }
 
@@ -257,6 +252,7 @@ int image_from_io(struct io *io, const struct image_options *o, const struct ope
 		io_unref(io);
 		return err_nomem(e);
 	}
+	pthread_mutex_init(&img->states_lock, NULL);
 	img->opts = o;
 	img->io = io;
 	img->stored = io->stored;
@@ -463,29 +459,6 @@ int image_add_parent_name(struct image *img, const char *windows_name, struct er
 	return 0;
 }
 
-struct state *image_add_state(
-	struct image *img, const char *id, const char *name, struct view *view, struct err *e)
-{
-	struct state *s = img->states;
-	struct state new = {.id = id ? strdup(id) : NULL, .name = name ? strdup(name) : NULL};
-
-	/* Room grows by doubling: it is full when the count is a power of two. */
-	if (img->nstates == 0 || is_power_of_2(img->nstates))
-		s = realloc(s, (img->nstates ? img->nstates * 2 : 1) * sizeof *s);
-	if (s)
-		img->states = s;
-	if (!s || (id && !new.id) || (name && !new.name)) {
-		free(new.id);
-		free(new.name);
-		err_nomem(e);
-		return NULL;
-	}
-	new.view = view;
-	new.icount = -1;
-	img->states[img->nstates] = new;
-	return &img->states[img->nstates++];
-}
-
 const char *image_basename(const struct image *img)
 {
 	const char *name = img->io->member ? img->io->member : img->io->name;
@@ -517,20 +490,4 @@ size_t image_depth(const struct image *img)
 	for (; img; img = img->parent)
 		n++;
 	return n;
-}
-
-static bool equal(const char *a, const char *b)
-{
-	return a && strcmp(a, b) == 0;
-}
-
-struct state *image_find_state(const struct image *img, const char *name)
-{
-	for (size_t i = 1; i < img->nstates; i++)
-		if (equal(img->states[i].name, name))
-			return &img->states[i];
-	for (size_t i = 1; i < img->nstates; i++)
-		if (equal(img->states[i].id, name))
-			return &img->states[i];
-	return NULL;
 }

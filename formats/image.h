@@ -8,12 +8,13 @@
 #ifndef VDISK_IMAGE_H
 #define VDISK_IMAGE_H
 
+#include <pthread.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
-#include <time.h>
 
 #include "guid.h"
+#include "state.h"
 
 struct cache;
 struct codec;
@@ -46,17 +47,6 @@ struct image_options {
 
 #define IMAGE_OTHER_NAMES 4
 
-/* One readable state of an image. */
-struct state {
-	char *id;             /* NULL for the live state */
-	char *name;           /* bytes as the image has them, NUL-terminated; NULL for live */
-	struct timespec when; /* taken at; of live: the file's mtime */
-	uint64_t vm_clock;    /* nanoseconds that the guest had run */
-	int64_t icount;       /* instructions that it had run; -1: not counted */
-	struct view *view;    /* the disk */
-	struct view *vmstate; /* the saved machine state, or NULL */
-};
-
 struct image {
 	const struct format *format;
 	const struct image_options *opts;
@@ -75,11 +65,13 @@ struct image {
 	struct package *package; /* that it is a part of, held; NULL: none */
 	struct io **files;       /* all that it reads, held */
 	size_t nfiles;
+	struct state **states; /* [0] live, then snapshots in the image's order; see state.h */
+	size_t nstates;
+	unsigned next_state;
+	pthread_mutex_t states_lock;
 
 	/* By the driver: */
 	void *priv;
-	struct state *states; /* [0] live, then snapshots in the image's order; one malloc */
-	size_t nstates;
 	char *parent_name; /* malloc'ed, as the file says it; NULL: no parent */
 	char *parent_others[IMAGE_OTHER_NAMES]; /* tried in turn when that fails; likewise */
 	char *parent_format;               /* malloc'ed, as the file says it; NULL: not recorded */
@@ -130,10 +122,6 @@ int image_read_parent_name(struct image *img, uint64_t pos, uint32_t len, struct
  * are left out. */
 int image_add_parent_name(struct image *img, const char *windows_name, struct err *e);
 
-/* For drivers: adds a state; takes view, copies id and name.  -ENOMEM leaves view to the caller. */
-struct state *image_add_state(
-	struct image *img, const char *id, const char *name, struct view *view, struct err *e);
-
 /* The last part of the image's file name. */
 const char *image_basename(const struct image *img);
 
@@ -143,8 +131,5 @@ char *image_file_name(const struct image *img, const char *name, const struct io
 
 /* The number of images from img down, 1 without a parent. */
 size_t image_depth(const struct image *img);
-
-/* The state called by name or by id (names win), or NULL; never the live one. */
-struct state *image_find_state(const struct image *img, const char *name);
 
 #endif

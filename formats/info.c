@@ -166,7 +166,7 @@ struct json_object *info_snapshots(const struct image *img)
 	struct json_object *list = json_object_new_array();
 
 	for (size_t i = 1; i < img->nstates; i++)
-		json_object_array_add(list, snapshot_object(&img->states[i]));
+		json_object_array_add(list, snapshot_object(img->states[i]));
 	return list;
 }
 
@@ -198,8 +198,8 @@ static void add_facts(struct json_object *o, const struct image *img, const char
 		json_object_put(specific);
 }
 
-struct json_object *info_object(
-	const struct image *img, size_t state, const char *filename, const char *backing)
+struct json_object *info_object(const struct image *img, const struct state *state,
+	const char *filename, const char *backing)
 {
 	struct json_object *o = json_object_new_object();
 
@@ -207,14 +207,16 @@ struct json_object *info_object(
 	if (img->package)
 		add_text(o, "package", package_path(img->package));
 	add_text(o, "format", img->format->name);
-	add_number(o, "virtual-size", img->states[state].view->size);
+	add_number(o, "virtual-size", state->view->size);
 	add_number(o, "actual-size", img->stored);
 	add_facts(o, img, filename);
 	add_backing(o, img, backing);
-	if (state > 0)
-		json_object_object_add(o, "snapshot", snapshot_object(&img->states[state]));
+	states_lock(img);
+	if (state->no > 0)
+		json_object_object_add(o, "snapshot", snapshot_object(state));
 	else if (img->nstates > 1)
 		json_object_object_add(o, "snapshots", info_snapshots(img));
+	states_unlock(img);
 	return o;
 }
 
@@ -231,7 +233,7 @@ char *info_text(struct json_object *o, struct err *e)
 	return copy;
 }
 
-char *info_json(const struct image *img, size_t state, struct err *e)
+char *info_json(const struct image *img, const struct state *state, struct err *e)
 {
 	struct json_object *o = info_object(img, state, img->path ? img->path : img->io->name,
 		img->parent ? img->parent->io->name : NULL);

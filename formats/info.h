@@ -8,15 +8,16 @@
 struct err;
 struct image;
 struct json_object;
+struct state;
 
-/* One state of the image (0 live) as an object for json-c, which is the caller's to put.  filename
+/* One state of the image as an object for json-c, which is the caller's to put.  filename
  * is what it shall be called, backing its parent's file, NULL: not known. */
-struct json_object *info_object(
-	const struct image *img, size_t state, const char *filename, const char *backing);
+struct json_object *info_object(const struct image *img, const struct state *state,
+	const char *filename, const char *backing);
 
 /* The same as text with the absolute paths of the files, ending in a newline; malloc'ed; NULL on
  * failure. */
-char *info_json(const struct image *img, size_t state, struct err *e);
+char *info_json(const struct image *img, const struct state *state, struct err *e);
 
 /* Any object or list, likewise. */
 char *info_text(struct json_object *o, struct err *e);

@@ -27,9 +27,8 @@ static void put_name(char out[256], const char *name)
 		memcpy(out, name, strnlen(name, 256));
 }
 
-static void add_state(unsigned char id[LAYOUT_ID], const struct image *img, size_t state)
+static void add_state(unsigned char id[LAYOUT_ID], const struct image *img, const struct state *s)
 {
-	const struct state *s = &img->states[state];
 	struct facts_of_state f = {0};
 	unsigned char digest[HASH_MAX];
 
@@ -42,13 +41,16 @@ static void add_state(unsigned char id[LAYOUT_ID], const struct image *img, size
 	store_le64(f.numbers[3], img->io->size);
 	store_le64(f.numbers[4], s->vm_clock);
 	put_name(f.names[0], image_basename(img));
+	states_lock(img);
 	put_name(f.names[1], s->id);
 	put_name(f.names[2], s->name);
+	states_unlock(img);
 	hash_digest(hash_find("sha256"), &f, sizeof f, digest);
 	memcpy(id, digest, LAYOUT_ID);
 }
 
-int layout_identify(struct layout_source *s, const struct image *img, size_t state, struct err *e)
+int layout_identify(
+	struct layout_source *s, const struct image *img, const struct state *state, struct err *e)
 {
 	size_t depth = image_depth(img), n = 0;
 	const struct image **chain = calloc(depth, sizeof *chain);
@@ -59,9 +61,9 @@ int layout_identify(struct layout_source *s, const struct image *img, size_t sta
 		chain[n++] = i;
 	memset(s->id, 0, sizeof s->id);
 	while (n-- > 0)
-		add_state(s->id, chain[n], n == 0 ? state : 0);
+		add_state(s->id, chain[n], n == 0 ? state : chain[n]->states[0]);
 	free(chain);
-	s->when = img->states[state].when.tv_sec;
+	s->when = state->when.tv_sec;
 	s->sector_size = img->sector_size;
 	return 0;
 }

@@ -19,6 +19,7 @@ struct err;
 struct format;
 struct granules;
 struct image;
+struct state;
 struct view;
 
 #define LAYOUT_BITS 16 /* of the granules that all layouts start from: 64 KiB */
@@ -48,7 +49,8 @@ struct layout {
 
 /* Fills in id and when from what is known of a state: the same each time it is opened, another one
  * when it changed. */
-int layout_identify(struct layout_source *s, const struct image *img, size_t state, struct err *e);
+int layout_identify(
+	struct layout_source *s, const struct image *img, const struct state *state, struct err *e);
 
 /* Makes the file.  EFBIG: the disk is, or the file would be, larger than the format has them;
  * EINVAL: the disk has no bytes at all, which few readers take. */

@@ -74,7 +74,7 @@ static int luks_open(struct image *img, struct err *e)
 static void disk_facts(const struct image *img, struct facts *f)
 {
 	fact_encrypted(f);
-	luks_facts(&((const struct disk *)img->states[0].view)->luks, f);
+	luks_facts(&((const struct disk *)img->states[0]->view)->luks, f);
 }
 
 /* Version 2 too, which is refused by its name. */

@@ -216,7 +216,7 @@ static int check_parent(const struct image *img, const struct ovf_disk *d, struc
 /* The image is right: it is no use to cut or fill up a disk by what the descriptor says. */
 static void compare_capacity(const struct image *img, const struct ovf_disk *d)
 {
-	uint64_t size = img->states[0].view->size;
+	uint64_t size = img->states[0]->view->size;
 
 	if (d->capacity > 0 && d->capacity != size)
 		image_warn(img,

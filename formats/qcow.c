@@ -235,7 +235,7 @@ static int qcow_open(struct image *img, struct err *e)
 
 static void qcow_facts(const struct image *img, struct facts *f)
 {
-	const struct qcow *q = (const struct qcow *)img->states[0].view;
+	const struct qcow *q = (const struct qcow *)img->states[0]->view;
 
 	fact_cluster_size(f, UINT64_C(1) << q->tables.cluster_bits);
 	if (q->crypt)

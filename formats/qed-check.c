@@ -204,7 +204,7 @@ int qed_check(struct image *img, unsigned repair, struct check_report *r, struct
 {
 	struct qed_check c = {
 		.img = img,
-		.q = (struct qed *)img->states[0].view,
+		.q = (struct qed *)img->states[0]->view,
 		.r = r,
 		.mend = repair & CHECK_ERRORS,
 	};

@@ -190,7 +190,7 @@ static int qed_open(struct image *img, struct err *e)
 
 static void qed_facts(const struct image *img, struct facts *f)
 {
-	const struct qed *q = (const struct qed *)img->states[0].view;
+	const struct qed *q = (const struct qed *)img->states[0]->view;
 
 	fact_cluster_size(f, UINT64_C(1) << q->tables.cluster_bits);
 	fact_dirty(f, q->features & QED_NEED_CHECK);

@@ -279,7 +279,7 @@ static int complete_file(struct vdi *d, struct err *e)
 
 int vdi_start_writing(struct image *img, struct err *e)
 {
-	struct vdi *d = (struct vdi *)img->states[0].view;
+	struct vdi *d = (struct vdi *)img->states[0]->view;
 	int r = vdi_alloc_new(d, e);
 
 	if (r == 0)

@@ -263,7 +263,7 @@ static void vdi_facts(const struct image *img, struct facts *f)
 		[VDI_UNDO] = "undo",
 		[VDI_DIFFERENCING] = "differencing",
 	};
-	const struct vdi *d = (const struct vdi *)img->states[0].view;
+	const struct vdi *d = (const struct vdi *)img->states[0]->view;
 
 	fact_text(f, "create-type", types[d->type]);
 	fact_guid(f, "uuid", img->id);

@@ -71,7 +71,7 @@ static int check_parent(const struct creation *c, const struct vhd_new *n, struc
 	if (c->parent->format != format_find("vpc"))
 		return err_set(e, EINVAL, "the backing file is %s, and must be VHD",
 			c->parent->format->name);
-	if (c->parent->states[0].view->size != n->size)
+	if (c->parent->states[0]->view->size != n->size)
 		return err_set(e, EINVAL, "the disk must be as long as that of the backing file");
 	if (n->type == VHD_FIXED)
 		return err_set(e, EINVAL, "a fixed disk has no backing file");
@@ -108,7 +108,7 @@ static int describe_parent(const struct creation *c, const struct vhd_new *n, st
 
 	if (r < 0)
 		return r;
-	memcpy(p->id, ((const struct vhd *)c->parent->states[0].view)->id, VHD_ID_LEN);
+	memcpy(p->id, ((const struct vhd *)c->parent->states[0]->view)->id, VHD_ID_LEN);
 	p->when = c->parent->io->mtime.tv_sec;
 	p->pos = BAT_POS + round_up(n->entries * (uint64_t)VHD_BAT_ENTRY, VHD_SECTOR);
 	return name_parent(c, p, text, e);

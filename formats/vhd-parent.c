@@ -118,8 +118,8 @@ static bool stamp_fits(const struct vhd *child, const struct vhd *parent)
 
 int vhd_check_parent(const struct image *img, const struct image *parent, struct err *e)
 {
-	const struct vhd *child = (const struct vhd *)img->states[0].view;
-	const struct vhd *base = (const struct vhd *)parent->states[0].view;
+	const struct vhd *child = (const struct vhd *)img->states[0]->view;
+	const struct vhd *base = (const struct vhd *)parent->states[0]->view;
 	char wanted[VHD_ID_TEXT], found[VHD_ID_TEXT];
 
 	if (memcmp(child->parent_id, base->id, VHD_ID_LEN) != 0) {

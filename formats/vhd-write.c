@@ -289,7 +289,7 @@ static int check_places(const struct vhd *d, const struct places *p, struct err 
 
 int vhd_start_writing(struct image *img, struct err *e)
 {
-	struct vhd *d = (struct vhd *)img->states[0].view;
+	struct vhd *d = (struct vhd *)img->states[0]->view;
 	struct places p = {0};
 	int r;
 

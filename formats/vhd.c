@@ -457,7 +457,7 @@ static void vhd_facts(const struct image *img, struct facts *f)
 		[VHD_DYNAMIC] = "dynamic",
 		[VHD_DIFFERENCING] = "differencing",
 	};
-	const struct vhd *d = (const struct vhd *)img->states[0].view;
+	const struct vhd *d = (const struct vhd *)img->states[0]->view;
 	char text[VHD_ID_TEXT];
 
 	fact_text(f, "subformat", subformats[d->type]);

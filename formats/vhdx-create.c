@@ -170,7 +170,7 @@ static int check_parent(const struct creation *c, const struct vhdx_new *n, stru
 static int name_parent(
 	const struct creation *c, struct vhdx_new *n, unsigned char *locator, struct err *e)
 {
-	const struct vhdx *parent = (const struct vhdx *)c->parent->states[0].view;
+	const struct vhdx *parent = (const struct vhdx *)c->parent->states[0]->view;
 	char guid[GUID_TEXT], linkage[GUID_TEXT + 2], *path = create_windows_name(c);
 	const char *const pairs[LOCATOR_PAIRS][2] = {
 		{"parent_linkage", linkage},

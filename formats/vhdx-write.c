@@ -292,7 +292,7 @@ static int replay(struct image *img, struct vhdx *d, struct err *e)
 
 int vhdx_start_writing(struct image *img, struct err *e)
 {
-	struct vhdx *d = (struct vhdx *)img->states[0].view;
+	struct vhdx *d = (struct vhdx *)img->states[0]->view;
 	int r = d->replayed ? replay(img, d, e) : 0;
 
 	img->writer->pending_max = VHDX_LOG_PAGES / 2;

@@ -118,7 +118,7 @@ static int vhdx_open(struct image *img, struct err *e)
 
 static const struct vhdx *vhdx_of(const struct image *img)
 {
-	return (const struct vhdx *)img->states[0].view;
+	return (const struct vhdx *)img->states[0]->view;
 }
 
 /* The disk's own id is the same all along a chain: what tells parents apart is the GUID that

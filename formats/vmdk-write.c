@@ -236,7 +236,7 @@ static int add_file(struct image *img, const struct vmdk *v, size_t i, struct er
 
 int vmdk_start_writing(struct image *img, struct err *e)
 {
-	struct vmdk *v = (struct vmdk *)img->states[0].view;
+	struct vmdk *v = (struct vmdk *)img->states[0]->view;
 	int r = 0;
 
 	for (size_t i = 0; r == 0 && i < v->desc.nlines; i++)

@@ -434,7 +434,7 @@ static int vmdk_open(struct image *img, struct err *e)
 
 static const struct vmdk_desc *descriptor_of(const struct image *img)
 {
-	return &((const struct vmdk *)img->states[0].view)->desc;
+	return &((const struct vmdk *)img->states[0]->view)->desc;
 }
 
 uint32_t vmdk_content_id(const struct image *img)
@@ -452,7 +452,7 @@ static int vmdk_check_parent(const struct image *img, const struct image *parent
 
 static void vmdk_facts(const struct image *img, struct facts *f)
 {
-	const struct vmdk *v = (const struct vmdk *)img->states[0].view;
+	const struct vmdk *v = (const struct vmdk *)img->states[0]->view;
 	const struct vmdk_desc *d = &v->desc;
 
 	fact_number(f, "cid", d->cid);

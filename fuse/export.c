@@ -62,15 +62,16 @@ static char *base_name(const struct image *img)
 	return strdup(name);
 }
 
-static char *raw_name(const struct image *img, size_t state)
+static char *raw_name(const struct image *img, const struct state *s)
 {
-	const struct state *s = &img->states[state];
 	char *base = base_name(img), *name = NULL;
 
-	if (!base || state == 0)
+	if (!base || s->no == 0)
 		return base;
+	states_lock(img);
 	if (asprintf(&name, "%s-%s", base, s->name && *s->name ? s->name : s->id) < 0)
 		name = NULL;
+	states_unlock(img);
 	free(base);
 	return name;
 }
@@ -87,7 +88,7 @@ static void cut(char *name)
 	name[n] = '\0';
 }
 
-char *exports_name(const struct image *img, size_t state)
+char *exports_name(const struct image *img, const struct state *state)
 {
 	char *raw = raw_name(img, state);
 	char *name = raw ? name_escape(raw) : NULL;
@@ -99,11 +100,11 @@ char *exports_name(const struct image *img, size_t state)
 }
 
 /* The walk is done once, also when the image is closed and opened again: it is the same then. */
-int export_make(struct exports *x, const struct image *img, size_t state, const struct layout *l,
-	const char *name, struct view **file, struct err *e)
+int export_make(struct exports *x, const struct image *img, const struct state *state,
+	const struct layout *l, const char *name, struct view **file, struct err *e)
 {
 	struct layout_source source = {
-		.disk = img->states[state].view,
+		.disk = state->view,
 		.cache = img->opts->cache,
 	};
 	int ret;

@@ -23,11 +23,11 @@ void exports_free(struct exports *x); /* NULL is fine; the files are gone */
 bool exports_any(const struct image *img, const struct state *state);
 
 /* What they are called, up to the suffix of each; malloc'ed or NULL. */
-char *exports_name(const struct image *img, size_t state);
+char *exports_name(const struct image *img, const struct state *state);
 
 /* Makes one of them, called name.  One thread at a time.  -EFBIG: there can be none. */
-int export_make(struct exports *x, const struct image *img, size_t state, const struct layout *l,
-	const char *name, struct view **file, struct err *e);
+int export_make(struct exports *x, const struct image *img, const struct state *state,
+	const struct layout *l, const char *name, struct view **file, struct err *e);
 
 /* Bytes of such a file that are stored. */
 uint64_t export_stored(struct exports *x, const struct state *state, const struct view *file);

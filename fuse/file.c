@@ -12,13 +12,13 @@
 #include "view.h"
 
 /* The image is pinned, and stays so for what has a view. */
-static int open_pinned(struct file *file, struct node *node, const struct image *img)
+static int open_pinned(struct file *file, struct node *node)
 {
 	struct err e = ERR_INIT;
-	int ret = node_view(node, img, &file->view, &e);
+	int ret = node_view(node, &file->shown, &file->view, &e);
 
 	if (ret == 0 && !file->view) {
-		file->text = node_text(node, img, &e);
+		file->text = node_text(node, &file->shown, &e);
 		ret = file->text ? 0 : -e.code;
 	}
 	if (file->text)
@@ -32,18 +32,17 @@ static int open_pinned(struct file *file, struct node *node, const struct image 
 
 static int open_into(struct file *file, struct node *node)
 {
-	const struct image *img;
 	struct err e = ERR_INIT;
 	int ret;
 
 	if (node->kind == NODE_ERROR)
-		return open_pinned(file, node, NULL);
-	ret = node_pin(node, &img, &e);
+		return open_pinned(file, node);
+	ret = node_pin(node, &file->shown, &e);
 	if (ret < 0)
 		return ret;
-	ret = open_pinned(file, node, img);
+	ret = open_pinned(file, node);
 	if (ret < 0 || !file->view)
-		node_unpin(node);
+		node_unpin(node, &file->shown);
 	return ret;
 }
 
@@ -80,7 +79,7 @@ void file_unref(struct tree *tree, struct file *file)
 	if (atomic_fetch_sub(&file->refs, 1) > 1)
 		return;
 	if (file->view)
-		node_unpin(file->node);
+		node_unpin(file->node, &file->shown);
 	node_put(tree, file->node, 1);
 	free(file->text);
 	free(file);

@@ -8,14 +8,13 @@
 #include <stddef.h>
 #include <stdint.h>
 
-struct node;
-struct tree;
-struct view;
+#include "tree.h"
 
 struct file {
 	atomic_uint refs;
 	struct node *node;       /* held */
-	struct view *view;       /* of a pinned image; NULL: it is text */
+	struct shown shown;      /* pinned, of what has a view */
+	struct view *view;       /* NULL: it is text */
 	const struct view *base; /* the disk that it is a part of, from start on */
 	uint64_t start;
 	bool writes; /* it was opened to be written */

@@ -159,7 +159,7 @@ static int open_image(struct daemon *d, struct err *e)
 }
 
 /* Which state is shown as the live one. */
-static int choose_state(const struct daemon *d, size_t *state, struct err *e)
+static int choose_state(const struct daemon *d, unsigned *state, struct err *e)
 {
 	const char *name = d->options.snapshot;
 	const struct state *found;
@@ -171,14 +171,14 @@ static int choose_state(const struct daemon *d, size_t *state, struct err *e)
 	if (!found)
 		return err_set(
 			e, ENOENT, "%s: it has no snapshot called \"%s\"", d->options.image, name);
-	*state = (size_t)(found - d->image->states);
+	*state = found->no;
 	return 0;
 }
 
 static int show_image(struct daemon *d, struct err *e)
 {
 	struct source *source;
-	size_t state;
+	unsigned state;
 	int ret = open_image(d, e);
 
 	if (ret == 0)
@@ -402,7 +402,7 @@ static int start_threads(struct daemon *d, struct err *e)
 	if (d->watch)
 		ret = watch_start(d->watch, server->tree, e);
 	else if (server->writable)
-		ret = flusher_start(&d->flusher, d->image->states[0].view, &d->log, e);
+		ret = flusher_start(&d->flusher, d->image->states[0]->view, &d->log, e);
 	if (ret < 0)
 		notify_end(&d->notify);
 	else if (server->writable)

@@ -159,19 +159,35 @@ static struct node *top_of(const struct node *node)
 	return (struct node *)node;
 }
 
-int node_pin(const struct node *node, const struct image **img, struct err *e)
+/* The image is pinned. */
+static int hold_state(const struct node *node, struct shown *shown)
 {
-	int ret = source_pin(node->source, node->generation, img, e);
+	const struct node *home = node->home;
+	unsigned no = node_is_top(home) ? source_state(node->source) : home->state;
+
+	for (unsigned i = 0; i < home->layer; i++)
+		shown->img = shown->img->parent;
+	shown->state = state_get(shown->img, no);
+	return shown->state ? 0 : -ESTALE;
+}
+
+int node_pin(const struct node *node, struct shown *shown, struct err *e)
+{
+	int ret = source_pin(node->source, node->generation, &shown->img, e);
 
 	if (ret == -ESTALE && !atomic_load(&node->gone))
 		tree_reset(node->tree, top_of(node));
-	for (unsigned i = 0; ret == 0 && i < node->home->layer; i++)
-		*img = (*img)->parent;
+	if (ret < 0)
+		return ret;
+	ret = hold_state(node, shown);
+	if (ret < 0)
+		source_unpin(node->source);
 	return ret;
 }
 
-void node_unpin(const struct node *node)
+void node_unpin(const struct node *node, const struct shown *shown)
 {
+	state_put(shown->state);
 	source_unpin(node->source);
 }
 
@@ -190,28 +206,27 @@ static int make_slice(void *arg, struct view **view, struct err *e)
 
 struct export_args {
 	const struct node *node;
-	const struct image *img;
+	const struct shown *shown;
 };
 
 static int make_export(void *arg, struct view **view, struct err *e)
 {
 	const struct export_args *x = arg;
 
-	return export_make(x->node->parent->exports, x->img, x->node->home->state, x->node->layout,
-		x->node->name, view, e);
+	return export_make(x->node->parent->exports, x->shown->img, x->shown->state,
+		x->node->layout, x->node->name, view, e);
 }
 
-int node_view(struct node *node, const struct image *img, struct view **view, struct err *e)
+int node_view(struct node *node, const struct shown *shown, struct view **view, struct err *e)
 {
-	const struct state *state;
+	const struct state *state = shown->state;
 	struct slice slice;
 	struct export_args x;
 	int ret;
 
 	*view = NULL;
-	if (!img)
+	if (!state)
 		return 0;
-	state = &img->states[node->home->state];
 	switch (node->kind) {
 	case NODE_DISK:
 		*view = state->view;
@@ -225,7 +240,7 @@ int node_view(struct node *node, const struct image *img, struct view **view, st
 		*view = node->made.view;
 		return ret;
 	case NODE_EXPORT:
-		x = (struct export_args){.node = node, .img = img};
+		x = (struct export_args){.node = node, .shown = shown};
 		ret = source_make(node->source, &node->made, make_export, &x, e);
 		*view = node->made.view;
 		return ret;
@@ -234,12 +249,12 @@ int node_view(struct node *node, const struct image *img, struct view **view, st
 	}
 }
 
-char *node_text(const struct node *node, const struct image *img, struct err *e)
+char *node_text(const struct node *node, const struct shown *shown, struct err *e)
 {
 	char *text = NULL;
 
 	if (node->kind == NODE_INFO)
-		return info_json(img, node->home->state, e);
+		return info_json(shown->img, shown->state, e);
 	text = strdup(node->text);
 	if (!text)
 		err_nomem(e);
@@ -251,10 +266,10 @@ struct measure {
 	uint64_t size, stored;
 };
 
-static int measure_text(const struct node *node, const struct image *img, uint64_t *bytes)
+static int measure_text(const struct node *node, const struct shown *shown, uint64_t *bytes)
 {
 	struct err e = ERR_INIT;
-	char *text = node_text(node, img, &e);
+	char *text = node_text(node, shown, &e);
 
 	if (!text)
 		return -e.code;
@@ -270,29 +285,29 @@ static unsigned changes_of(const struct node *node)
 }
 
 static uint64_t count_stored(
-	const struct node *node, const struct image *img, const struct view *view)
+	const struct node *node, const struct shown *shown, const struct view *view)
 {
 	if (node->kind != NODE_EXPORT)
 		return view_stored(view);
-	return export_stored(node->parent->exports, &img->states[node->home->state], view);
+	return export_stored(node->parent->exports, shown->state, view);
 }
 
 /* Two threads that ask at the same time both count, and find the same. */
-static int measure_pinned(struct node *node, const struct image *img, struct measure *m)
+static int measure_pinned(struct node *node, const struct shown *shown, struct measure *m)
 {
 	unsigned changes = changes_of(node);
 	struct view *view;
 	struct err e = ERR_INIT;
-	int ret = node_view(node, img, &view, &e);
+	int ret = node_view(node, shown, &view, &e);
 
 	if (ret < 0)
 		return ret;
 	m->stored = atomic_load_explicit(&node->measured, memory_order_relaxed);
 	if (m->stored == UNMEASURED || atomic_load(&node->measured_at) != changes) {
 		if (view)
-			m->stored = count_stored(node, img, view);
+			m->stored = count_stored(node, shown, view);
 		else
-			ret = measure_text(node, img, &m->stored);
+			ret = measure_text(node, shown, &m->stored);
 		if (ret == 0) {
 			atomic_store(&node->measured_at, changes);
 			atomic_store_explicit(&node->measured, m->stored, memory_order_relaxed);
@@ -304,17 +319,17 @@ static int measure_pinned(struct node *node, const struct image *img, struct mea
 
 static int measure(struct node *node, struct measure *m)
 {
-	const struct image *img = NULL;
+	struct shown shown = {.img = NULL};
 	struct err e = ERR_INIT;
 	int ret;
 
 	if (node->kind == NODE_ERROR)
-		return measure_pinned(node, NULL, m);
-	ret = node_pin(node, &img, &e);
+		return measure_pinned(node, &shown, m);
+	ret = node_pin(node, &shown, &e);
 	if (ret < 0)
 		return ret;
-	ret = measure_pinned(node, img, m);
-	node_unpin(node);
+	ret = measure_pinned(node, &shown, m);
+	node_unpin(node, &shown);
 	return ret;
 }
 

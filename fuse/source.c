@@ -37,7 +37,7 @@ struct source {
 	struct sources *all; /* NULL: img stays open */
 	struct origin from;
 	struct image *img;
-	size_t state;
+	unsigned state;
 	unsigned generation;
 	struct stamp stamp; /* of the generation, once it is known */
 	bool known;
@@ -116,7 +116,7 @@ struct source *source_new(struct sources *all, const struct origin *from, struct
 	return NULL;
 }
 
-struct source *source_of(const struct image *img, size_t state, struct err *e)
+struct source *source_of(const struct image *img, unsigned state, struct err *e)
 {
 	struct source *s = source_alloc(e);
 
@@ -277,7 +277,7 @@ void source_unref(struct source *s)
 
 /* Which state of an image the user wants to see as the live one. */
 static int choose_state(
-	const struct source *s, const struct image *img, size_t *state, struct err *e)
+	const struct source *s, const struct image *img, unsigned *state, struct err *e)
 {
 	const char *name = s->from.chosen ? s->all->snapshot : NULL;
 	const struct state *found;
@@ -289,7 +289,7 @@ static int choose_state(
 	if (!found)
 		return err_set(
 			e, ENOENT, "%s: it has no snapshot called \"%s\"", s->from.path, name);
-	*state = (size_t)(found - img->states);
+	*state = found->no;
 	return 0;
 }
 
@@ -315,7 +315,7 @@ static int open_image(const struct source *s, struct image **img, struct err *e)
 /* What came of opening an image. */
 struct opened {
 	struct image *img;
-	size_t state;
+	unsigned state;
 	struct stamp stamp;
 };
 
@@ -432,7 +432,7 @@ unsigned source_generation(const struct source *s)
 	return s->generation;
 }
 
-size_t source_state(const struct source *s)
+unsigned source_state(const struct source *s)
 {
 	return s->state;
 }

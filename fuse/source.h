@@ -55,8 +55,9 @@ int sources_close_idle(struct sources *all);
 /* An image that is opened when need be; the texts of from are copied. */
 struct source *source_new(struct sources *all, const struct origin *from, struct err *e);
 
-/* An image that is open and stays so; it must outlive the source.  state is its live state. */
-struct source *source_of(const struct image *img, size_t state, struct err *e);
+/* An image that is open and stays so; it must outlive the source.  state is the number
+ * of the one that is shown as live. */
+struct source *source_of(const struct image *img, unsigned state, struct err *e);
 
 struct source *source_ref(struct source *s);
 void source_unref(struct source *s); /* NULL is fine */
@@ -70,8 +71,8 @@ void source_unpin(struct source *s);
 /* Pinned: which generation this is, never ANY_GENERATION. */
 unsigned source_generation(const struct source *s);
 
-/* Pinned: which state of the image is shown as the live one. */
-size_t source_state(const struct source *s);
+/* Pinned: the number of the state that is shown as the live one. */
+unsigned source_state(const struct source *s);
 
 /* Has an image that was open once changed since?  Then its generation ends here; but one that is
  * pinned has not changed for those who use it. */

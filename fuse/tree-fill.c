@@ -90,7 +90,7 @@ static int fill_one(struct fill *fill, enum node_kind kind, const char *name)
 static int read_table(const struct fill *fill, const struct view *disk, struct ptable *table)
 {
 	struct err e = ERR_INIT;
-	int ret = ptable_read(disk, fill->img->sector_size, table, &e);
+	int ret = ptable_read(disk, fill->shown.img->sector_size, table, &e);
 	const char *trouble = ret < 0 ? e.text : table->damage;
 	char path[512];
 
@@ -138,8 +138,8 @@ static int fill_exports_dir(struct fill *fill)
 static int fill_state(struct fill *fill)
 {
 	const struct node *dir = fill->dir;
-	const struct image *img = fill->img;
-	const struct state *state = &img->states[dir->state];
+	const struct image *img = fill->shown.img;
+	const struct state *state = fill->shown.state;
 	int ret = fill_one(fill, NODE_DISK, "disk.raw");
 
 	if (ret == 0)
@@ -158,9 +158,8 @@ static int fill_state(struct fill *fill)
 }
 
 /* A snapshot is called by its name, else by its id. */
-static int fill_snapshot(struct fill *fill, struct names *names, size_t state)
+static int fill_snapshot(struct fill *fill, struct names *names, const struct state *shown)
 {
-	const struct state *shown = &fill->img->states[state];
 	bool named = shown->name && *shown->name;
 	struct node *node = fill_add_named(fill, NODE_SNAPSHOT, names,
 		named       ? shown->name
@@ -170,7 +169,7 @@ static int fill_snapshot(struct fill *fill, struct names *names, size_t state)
 	if (!node)
 		return -ENOMEM;
 	node->layer = fill->dir->home->layer;
-	node->state = state;
+	node->state = shown->no;
 	node->when = shown->when;
 	return 0;
 }
@@ -178,10 +177,13 @@ static int fill_snapshot(struct fill *fill, struct names *names, size_t state)
 static int fill_snapshots(struct fill *fill)
 {
 	struct names names = {0};
+	const struct image *img = fill->shown.img;
 	int ret = 0;
 
-	for (size_t i = 1; ret == 0 && i < fill->img->nstates; i++)
-		ret = fill_snapshot(fill, &names, i);
+	states_lock(img);
+	for (size_t i = 1; ret == 0 && i < img->nstates; i++)
+		ret = fill_snapshot(fill, &names, img->states[i]);
+	states_unlock(img);
 	if (ret == 0)
 		ret = fill_shots(fill, &names);
 	names_clear(&names);
@@ -192,7 +194,7 @@ static int fill_chain(struct fill *fill)
 {
 	unsigned layer = 0;
 
-	for (const struct image *img = fill->img; img; img = img->parent, layer++) {
+	for (const struct image *img = fill->shown.img; img; img = img->parent, layer++) {
 		char *name = layer_name(img, layer);
 		struct node *node = name ? fill_add(fill, NODE_IMAGE, name) : NULL;
 
@@ -200,7 +202,7 @@ static int fill_chain(struct fill *fill)
 		if (!node)
 			return -ENOMEM;
 		node->layer = layer;
-		node->when = img->states[0].when;
+		node->when = img->states[0]->when;
 	}
 	return 0;
 }
@@ -211,7 +213,7 @@ static int read_fsid(const struct fill *fill, struct node *node)
 	struct err e = ERR_INIT;
 	struct view *view;
 	char path[512];
-	int ret = node_view(node, fill->img, &view, &e);
+	int ret = node_view(node, &fill->shown, &view, &e);
 
 	if (ret < 0)
 		return ret;
@@ -341,7 +343,7 @@ static int fill_partitions(struct fill *fill)
 static int fill_export(struct fill *fill, const struct layout *l, const char *base)
 {
 	size_t size = strlen(base) + strlen(l->suffix) + 1;
-	struct view *view = fill->img->states[fill->dir->home->state].view;
+	struct view *view = fill->shown.state->view;
 	enum layout_fit fit = layout_fit(l, view->size);
 	struct err e = ERR_INIT;
 	struct node *node;
@@ -359,7 +361,7 @@ static int fill_export(struct fill *fill, const struct layout *l, const char *ba
 		return -ENOMEM;
 	node->layout = l;
 	if (fit == LAYOUT_MAYBE)
-		ret = node_view(node, fill->img, &view, &e);
+		ret = node_view(node, &fill->shown, &view, &e);
 	if (ret != -EFBIG)
 		return ret;
 	tree_drop(fill->tree, fill->nodes[--fill->n]);
@@ -368,7 +370,7 @@ static int fill_export(struct fill *fill, const struct layout *l, const char *ba
 
 static int fill_exports(struct fill *fill)
 {
-	char *base = exports_name(fill->img, fill->dir->home->state);
+	char *base = exports_name(fill->shown.img, fill->shown.state);
 	int ret = base ? 0 : -ENOMEM;
 
 	for (const struct format *const *f = formats; ret == 0 && *f; f++)
@@ -399,24 +401,24 @@ static int fill_gather(struct fill *fill)
 }
 
 /* What is in a top is of one generation, which may be another than when it was looked into last. */
-static void take_generation(struct node *top, const struct image *img)
+static void take_generation(struct node *top, const struct state *state)
 {
-	top->state = source_state(top->source);
+	top->state = state->no;
 	if (!top->place.shot)
-		top->when = img->states[top->state].when;
+		top->when = state->when;
 }
 
 static int fill_pinned(struct fill *fill, struct err *e)
 {
 	struct node *node = fill->dir;
-	int ret = node_pin(node, &fill->img, e);
+	int ret = node_pin(node, &fill->shown, e);
 
 	if (ret < 0)
 		return ret;
 	if (node_is_top(node))
-		take_generation(node, fill->img);
+		take_generation(node, fill->shown.state);
 	ret = fill_gather(fill);
-	node_unpin(node);
+	node_unpin(node, &fill->shown);
 	return ret;
 }
 

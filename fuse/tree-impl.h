@@ -55,7 +55,7 @@ struct names;
 struct fill {
 	struct tree *tree;
 	struct node *dir;
-	const struct image *img; /* that dir shows something of, pinned; NULL: of none */
+	struct shown shown; /* what dir shows something of, pinned */
 	struct node **nodes;
 	size_t n, room;
 };

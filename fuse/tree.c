@@ -450,6 +450,7 @@ struct tree *tree_new(struct source *source, struct log *log, struct err *e)
 {
 	struct tree *tree = tree_make(NODE_IMAGE, log);
 	const struct image *img;
+	const struct state *shown;
 
 	if (!tree) {
 		source_unref(source);
@@ -461,9 +462,10 @@ struct tree *tree_new(struct source *source, struct log *log, struct err *e)
 		tree_free(tree);
 		return NULL;
 	}
-	tree->root->state = source_state(source);
-	tree->root->when = img->states[tree->root->state].when;
-	tree->size = img->states[tree->root->state].view->size;
+	shown = img->states[source_state(source)];
+	tree->root->state = shown->no;
+	tree->root->when = shown->when;
+	tree->size = shown->view->size;
 	source_unpin(source);
 	return tree;
 }

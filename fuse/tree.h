@@ -90,7 +90,7 @@ struct node {
 
 	/* Of a home: */
 	unsigned layer; /* in the chain, 0 the top */
-	size_t state;   /* of that image */
+	unsigned state; /* of that image, by number */
 
 	/* Of directories, by the tree's lock: */
 	struct dir *dir; /* what is in it; NULL: nobody looked yet */
@@ -204,17 +204,22 @@ struct node *dir_find(const struct dir *dir, const char *name);
 /* The directory that shows what a whole source has, opened by a pin of whatever generation. */
 bool node_is_top(const struct node *node);
 
-/* The image that a node shows something of, at its layer, pinned; node_unpin gives it back.
- * -ESTALE: the image has changed since; its directory has been reset. */
-int node_pin(const struct node *node, const struct image **img, struct err *e);
-void node_unpin(const struct node *node);
+/* What a node shows something of. */
+struct shown {
+	const struct image *img; /* at its layer; NULL: nothing */
+	struct state *state;     /* held */
+};
 
-/* The bytes of a file, as long as it is pinned; img is what node_pin gave.  *view NULL: it is text,
- * or no file. */
-int node_view(struct node *node, const struct image *img, struct view **view, struct err *e);
+/* Pins the image; node_unpin gives it back.  -ESTALE: the image has changed since, and its
+ * directory has been reset, or the snapshot is no more. */
+int node_pin(const struct node *node, struct shown *shown, struct err *e);
+void node_unpin(const struct node *node, const struct shown *shown);
 
-/* The text of a file that is text, malloc'ed; likewise, but img may be NULL for NODE_ERROR. */
-char *node_text(const struct node *node, const struct image *img, struct err *e);
+/* The bytes of a file, as long as it is pinned.  *view NULL: it is text, or no file. */
+int node_view(struct node *node, const struct shown *shown, struct view **view, struct err *e);
+
+/* The text of a file that is text, malloc'ed; likewise, but of a NODE_ERROR nothing is shown. */
+char *node_text(const struct node *node, const struct shown *shown, struct err *e);
 
 /* As stat(2) says it, but st_uid and st_gid.  Counts what is stored if nobody did yet, which may
  * walk all tables of the image. */

@@ -16,7 +16,7 @@
 
 /* A value in text, malloc'ed; *value NULL: this node has no such attribute.  img is the pinned
  * image of the node.  -ENOMEM. */
-typedef int xattr_value(const struct node *node, const struct image *img, char **value);
+typedef int xattr_value(const struct node *node, const struct shown *shown, char **value);
 
 static int value_text(const char *text, char **value)
 {
@@ -40,88 +40,94 @@ static bool shows_a_state(const struct node *node)
 	       node->kind == NODE_IMAGE || node->kind == NODE_SNAPSHOT;
 }
 
-static int get_format(const struct node *node, const struct image *img, char **value)
+static int get_format(const struct node *node, const struct shown *shown, char **value)
 {
-	return shows_a_state(node) ? value_text(img->format->name, value) : 0;
+	return shows_a_state(node) ? value_text(shown->img->format->name, value) : 0;
 }
 
-static int get_virtual_size(const struct node *node, const struct image *img, char **value)
+static int get_virtual_size(const struct node *node, const struct shown *shown, char **value)
 {
-	return shows_a_state(node) ? value_number(img->states[node->home->state].view->size, value)
-				   : 0;
+	return shows_a_state(node) ? value_number(shown->state->view->size, value) : 0;
 }
 
-static int get_layer(const struct node *node, const struct image *img, char **value)
+static int get_layer(const struct node *node, const struct shown *shown, char **value)
 {
 	if (!shows_a_state(node))
 		return 0;
-	*value = layer_name(img, node->home->layer);
+	*value = layer_name(shown->img, node->home->layer);
 	return *value ? 0 : -ENOMEM;
 }
 
-static int get_snapshot_name(const struct node *node, const struct image *img, char **value)
+static int get_snapshot_name(const struct node *node, const struct shown *shown, char **value)
 {
-	return shows_a_state(node) ? value_text(img->states[node->home->state].name, value) : 0;
+	int ret;
+
+	if (!shows_a_state(node))
+		return 0;
+	states_lock(shown->img);
+	ret = value_text(shown->state->name, value);
+	states_unlock(shown->img);
+	return ret;
 }
 
-static int get_snapshot_id(const struct node *node, const struct image *img, char **value)
+static int get_snapshot_id(const struct node *node, const struct shown *shown, char **value)
 {
-	return shows_a_state(node) ? value_text(img->states[node->home->state].id, value) : 0;
+	return shows_a_state(node) ? value_text(shown->state->id, value) : 0;
 }
 
-static int get_package(const struct node *node, const struct image *img, char **value)
+static int get_package(const struct node *node, const struct shown *shown, char **value)
 {
-	const struct package *package = img->package;
+	const struct package *package = shown->img->package;
 
 	return shows_a_state(node) && package ? value_text(package_path(package), value) : 0;
 }
 
-static int get_manifest(const struct node *node, const struct image *img, char **value)
+static int get_manifest(const struct node *node, const struct shown *shown, char **value)
 {
 	struct err e = ERR_INIT;
 
-	return shows_a_state(node) ? package_verify(img, value, &e) : 0;
+	return shows_a_state(node) ? package_verify(shown->img, value, &e) : 0;
 }
 
-static int get_start(const struct node *node, const struct image *img, char **value)
+static int get_start(const struct node *node, const struct shown *shown, char **value)
 {
-	(void)img;
+	(void)shown;
 	return node->kind == NODE_PARTITION ? value_number(node->part->entry->start, value) : 0;
 }
 
-static int get_type(const struct node *node, const struct image *img, char **value)
+static int get_type(const struct node *node, const struct shown *shown, char **value)
 {
-	(void)img;
+	(void)shown;
 	return node->kind == NODE_PARTITION ? value_text(node->part->entry->type, value) : 0;
 }
 
-static int get_fstype(const struct node *node, const struct image *img, char **value)
+static int get_fstype(const struct node *node, const struct shown *shown, char **value)
 {
-	(void)img;
+	(void)shown;
 	return node->kind == NODE_PARTITION ? value_text(node->part->id.type, value) : 0;
 }
 
-static int get_label(const struct node *node, const struct image *img, char **value)
+static int get_label(const struct node *node, const struct shown *shown, char **value)
 {
-	(void)img;
+	(void)shown;
 	return node->kind == NODE_PARTITION ? value_text(node->part->id.label, value) : 0;
 }
 
-static int get_uuid(const struct node *node, const struct image *img, char **value)
+static int get_uuid(const struct node *node, const struct shown *shown, char **value)
 {
-	(void)img;
+	(void)shown;
 	return node->kind == NODE_PARTITION ? value_text(node->part->id.uuid, value) : 0;
 }
 
-static int get_partlabel(const struct node *node, const struct image *img, char **value)
+static int get_partlabel(const struct node *node, const struct shown *shown, char **value)
 {
-	(void)img;
+	(void)shown;
 	return node->kind == NODE_PARTITION ? value_text(node->part->entry->partlabel, value) : 0;
 }
 
-static int get_partuuid(const struct node *node, const struct image *img, char **value)
+static int get_partuuid(const struct node *node, const struct shown *shown, char **value)
 {
-	(void)img;
+	(void)shown;
 	return node->kind == NODE_PARTITION ? value_text(node->part->entry->partuuid, value) : 0;
 }
 
@@ -153,14 +159,14 @@ static const struct {
 
 static int value_of(const struct node *node, size_t i, char **value)
 {
-	const struct image *img;
+	struct shown shown;
 	struct err e = ERR_INIT;
-	int ret = node->source ? node_pin(node, &img, &e) : -ENODATA;
+	int ret = node->source ? node_pin(node, &shown, &e) : -ENODATA;
 
 	if (ret < 0)
 		return ret;
-	ret = xattrs[i].get(node, img, value);
-	node_unpin(node);
+	ret = xattrs[i].get(node, &shown, value);
+	node_unpin(node, &shown);
 	return ret;
 }
 
@@ -182,14 +188,15 @@ ssize_t xattr_get(struct node *node, const char *name, char *buf, size_t size)
 	return ret;
 }
 
-static ssize_t list_pinned(const struct node *node, const struct image *img, char *buf, size_t size)
+static ssize_t list_pinned(
+	const struct node *node, const struct shown *shown, char *buf, size_t size)
 {
 	size_t used = 0;
 
 	for (size_t i = 0; i < LISTED; i++) {
 		size_t len = strlen(xattrs[i].name) + 1;
 		char *value = NULL;
-		int ret = xattrs[i].get(node, img, &value);
+		int ret = xattrs[i].get(node, shown, &value);
 		bool has = value != NULL;
 
 		free(value);
@@ -214,17 +221,17 @@ static bool is_cheap(const struct node *node)
 
 ssize_t xattr_list(struct node *node, char *buf, size_t size)
 {
-	const struct image *img;
+	struct shown shown;
 	struct err e = ERR_INIT;
 	ssize_t ret;
 
 	if (!is_cheap(node))
 		return 0;
-	ret = node_pin(node, &img, &e);
+	ret = node_pin(node, &shown, &e);
 
 	if (ret < 0)
 		return ret;
-	ret = list_pinned(node, img, buf, size);
-	node_unpin(node);
+	ret = list_pinned(node, &shown, buf, size);
+	node_unpin(node, &shown);
 	return ret;
 }

@@ -206,7 +206,7 @@ static bool open_output(struct converting *c, const struct session *s)
 	if (!source_open(&c->out, c->name, &how))
 		return false;
 	parent = c->out.img->parent;
-	c->below = parent && c->fresh ? parent->states[0].view : NULL;
+	c->below = parent && c->fresh ? parent->states[0]->view : NULL;
 	/* Nobody knows what is on a device. */
 	c->fresh = c->fresh && !c->out.img->io->is_block;
 	return check_room(c);

@@ -134,7 +134,8 @@ static struct json_object *describe(const struct source *source, bool chain)
 
 	for (const struct image *img = source->img; img; img = chain ? img->parent : NULL) {
 		next = name ? parent_file(img, name) : NULL;
-		json_object_array_add(list, info_object(img, 0, name ? name : "", next));
+		json_object_array_add(
+			list, info_object(img, img->states[0], name ? name : "", next));
 		free(name);
 		name = next;
 	}

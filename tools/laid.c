@@ -52,7 +52,7 @@ int laid_begin(struct laid *l, const struct layout *layout, const struct source 
 		.cache = source->how.cache,
 		.sector_size = source->img->sector_size,
 	};
-	r = layout_identify(&l->source, source->img, state - source->img->states, e);
+	r = layout_identify(&l->source, source->img, state, e);
 	return r < 0 ? r : layout_make(layout, &l->source, slash ? slash + 1 : name, &l->file, e);
 }
 

@@ -35,14 +35,14 @@ static void walk_begin(struct walk *w, const struct source *source)
 	*w = (struct walk){.disk = source->state->view};
 	for (const struct image *i = source->img; i && w->n < LIMIT_CHAIN_DEPTH; i = i->parent) {
 		w->layers[w->n] = i;
-		w->flat[w->n++] = is_flat(i->states[0].view);
+		w->flat[w->n++] = is_flat(i->states[0]->view);
 	}
 }
 
 static bool owns(const struct image *img, const struct view *v)
 {
 	for (size_t i = 0; i < img->nstates; i++)
-		if (img->states[i].view == v)
+		if (img->states[i]->view == v)
 			return true;
 	return img->missing == v;
 }

@@ -36,7 +36,7 @@ static bool new_size(const char *word, uint64_t old, uint64_t *size)
 
 static int change(const struct args *a, struct source *source, uint64_t size)
 {
-	struct view *disk = source->img->states[0].view;
+	struct view *disk = source->img->states[0]->view;
 	struct err e = ERR_INIT;
 
 	if (size < disk->size && !args_has(a, OPT_SHRINK))
@@ -55,7 +55,7 @@ static int resize(const struct args *a, struct source *source)
 {
 	uint64_t size;
 
-	if (!new_size(args_value(a, OPT_SIZE), source->img->states[0].view->size, &size))
+	if (!new_size(args_value(a, OPT_SIZE), source->img->states[0]->view->size, &size))
 		return EXIT_FAILURE;
 	return change(a, source, size);
 }

@@ -43,7 +43,7 @@ void snapshots_print(const struct image *img)
 	puts("Snapshot list:");
 	printf(COLUMNS, "ID", "TAG", "VM SIZE", "DATE", "VM CLOCK", "ICOUNT");
 	for (size_t i = 1; i < img->nstates; i++)
-		print_one(&img->states[i]);
+		print_one(img->states[i]);
 }
 
 static int print_json(const struct image *img)

@@ -82,7 +82,7 @@ bool source_open(struct source *source, const char *name, const struct image_opt
 		report_open(name, &e);
 		return false;
 	}
-	source->state = &source->img->states[0];
+	source->state = source->img->states[0];
 	return true;
 }
 
@@ -112,8 +112,8 @@ static bool fits(const struct state *s, const char *id, const char *name)
 static const struct state *find_exactly(const struct image *img, const char *id, const char *name)
 {
 	for (size_t i = 1; i < img->nstates; i++)
-		if (fits(&img->states[i], id, name))
-			return &img->states[i];
+		if (fits(img->states[i], id, name))
+			return img->states[i];
 	return NULL;
 }
 

@@ -91,7 +91,7 @@ static void print_snapshots(struct branch *b, const struct image *img)
 	puts("snapshots");
 	inner.depth++;
 	for (size_t i = 1; i < img->nstates; i++) {
-		const struct state *s = &img->states[i];
+		const struct state *s = img->states[i];
 
 		inner.more[b->depth] = i + 1 < img->nstates;
 		print_lead(&inner);
@@ -105,7 +105,7 @@ static void print_snapshots(struct branch *b, const struct image *img)
 
 static void print_image(struct branch *b, const struct image *img)
 {
-	struct view *disk = img->states[0].view;
+	struct view *disk = img->states[0]->view;
 	struct err e = ERR_INIT;
 	struct ptable t = {0};
 	bool has_table, has_snapshots = img->nstates > 1;

@@ -122,8 +122,8 @@ static inline int fuzz_one_with(
 	fuzz_require(o.cache && o.codec);
 	if (image_open_io(io_from_memory(data, size, "fuzz", &e), &o, &img, &e) == 0) {
 		for (size_t i = 0; i < img->nstates && i < FUZZ_STATES; i++) {
-			fuzz_view(img->states[i].view);
-			fuzz_view(img->states[i].vmstate);
+			fuzz_view(img->states[i]->view);
+			fuzz_view(img->states[i]->vmstate);
 		}
 		fuzz_check(img);
 		image_close(img);

@@ -39,7 +39,7 @@ static void use_disk(struct package *p, size_t disk)
 		fuzz_require(e.code > 0 && e.text[0] != '\0');
 		return;
 	}
-	fuzz_view(img->states[0].view);
+	fuzz_view(img->states[0]->view);
 	if (package_verify(img, &verdict, &e) == 0)
 		free(verdict);
 	image_close(img);

@@ -103,7 +103,7 @@ static void reads(uint64_t off, unsigned char expected)
 {
 	unsigned char c;
 
-	ck_assert_ok(view_read(img->states[0].view, &c, 1, off, &e), &e);
+	ck_assert_ok(view_read(img->states[0]->view, &c, 1, off, &e), &e);
 	ck_assert_uint_eq(c, expected);
 }
 
@@ -136,7 +136,7 @@ START_TEST(parent_longer_than_its_child)
 	free(data);
 	write_overlay("top.qcow2", 0, "base.img", "raw");
 	opens("top.qcow2");
-	ck_assert_uint_eq(img->states[0].view->size, DISK_SIZE);
+	ck_assert_uint_eq(img->states[0]->view->size, DISK_SIZE);
 	reads(DISK_SIZE - 1, BASE);
 }
 END_TEST
@@ -224,8 +224,8 @@ START_TEST(parent_left_closed)
 	ck_assert_ptr_null(img->parent);
 	ck_assert_uint_eq(image_depth(img), 1);
 	reads(CLUSTER, 0x11);
-	ck_assert_fails(view_read(img->states[0].view, buf, 1, 0, &e), EIO, &e, "-o nobacking");
-	ck_assert_fails(view_read(img->states[0].view, buf, sizeof buf, CLUSTER, &e), EIO, &e,
+	ck_assert_fails(view_read(img->states[0]->view, buf, 1, 0, &e), EIO, &e, "-o nobacking");
+	ck_assert_fails(view_read(img->states[0]->view, buf, sizeof buf, CLUSTER, &e), EIO, &e,
 		"-o nobacking");
 	/* Without parents the option says nothing. */
 	write_overlay("alone.qcow2", 1, NULL, NULL);
@@ -370,17 +370,17 @@ START_TEST(states)
 		snprintf(id, sizeof id, "%d", i);
 		snprintf(name, sizeof name, "%d", i + 1);
 		s = image_add_state(&bare, id, name, NULL, &e);
-		ck_assert_ptr_eq(s, &bare.states[i]);
+		ck_assert_ptr_eq(s, bare.states[i]);
 		ck_assert_uint_eq(bare.nstates, i + 1);
 	}
-	ck_assert_ptr_eq(image_find_state(&bare, "7"), &bare.states[6]);
-	ck_assert_ptr_eq(image_find_state(&bare, "1"), &bare.states[1]); /* by id */
-	ck_assert_ptr_eq(image_find_state(&bare, "100"), &bare.states[99]);
+	ck_assert_ptr_eq(image_find_state(&bare, "7"), bare.states[6]);
+	ck_assert_ptr_eq(image_find_state(&bare, "1"), bare.states[1]); /* by id */
+	ck_assert_ptr_eq(image_find_state(&bare, "100"), bare.states[99]);
 	ck_assert_ptr_null(image_find_state(&bare, "101"));
 	ck_assert_ptr_null(image_find_state(&bare, ""));
 	for (size_t i = 0; i < bare.nstates; i++) {
-		free(bare.states[i].id);
-		free(bare.states[i].name);
+		free(bare.states[i]->id);
+		free(bare.states[i]->name);
 	}
 	free(bare.states);
 }

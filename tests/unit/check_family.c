@@ -104,7 +104,7 @@ static void shows_both(const char *name, const char *parent, struct image_option
 	ck_assert_ptr_nonnull(img->parent);
 	ck_assert_ptr_nonnull(realpath(parent, real));
 	ck_assert_str_eq(img->parent->path, real);
-	ck_assert_ok(view_read(img->states[0].view, disk, sizeof disk, 0, &e), &e);
+	ck_assert_ok(view_read(img->states[0]->view, disk, sizeof disk, 0, &e), &e);
 	ck_assert_mem_eq(disk, c.disk, BLOCK);
 	ck_assert_mem_eq(disk + BLOCK, zeroes, BLOCK);
 	ck_assert_mem_eq(disk + 2 * BLOCK, b.disk + 2 * BLOCK, BLOCK);
@@ -380,9 +380,9 @@ START_TEST(without)
 	put_vdi("child.vdi", &child);
 	o.nobacking = true;
 	ck_assert_ok(open_with("child.vdi", &o, &img, &e), &e);
-	ck_assert_ok(view_read(img->states[0].view, c, BLOCK, BLOCK, &e), &e);
+	ck_assert_ok(view_read(img->states[0]->view, c, BLOCK, BLOCK, &e), &e);
 	ck_assert_fails(
-		view_read(img->states[0].view, c, 1, 2 * BLOCK, &e), EIO, &e, "-o nobacking");
+		view_read(img->states[0]->view, c, 1, 2 * BLOCK, &e), EIO, &e, "-o nobacking");
 	image_close(img);
 	options_free(&o);
 }

@@ -143,7 +143,7 @@ static const struct view *open_file(const struct kind *k)
 	file = make(k->layout);
 	ck_assert_ok(image_open_io(view_io_new(file), &o, &img, &e), &e);
 	ck_assert_ptr_eq(img->format, k->format);
-	return img->states[0].view;
+	return img->states[0]->view;
 }
 
 static void check_read(const struct view *v, uint64_t off, size_t len)

@@ -73,8 +73,8 @@ static void opens_with(const char *passphrase)
 	s.o.secrets = &secret;
 	subject_opens(&s, file, file_len);
 	ck_assert_str_eq(s.img->format->name, "luks");
-	ck_assert_uint_eq(s.img->states[0].view->size, DISK_LEN);
-	ck_assert_ok(view_read(s.img->states[0].view, buf, DISK_LEN, 0, &e), &e);
+	ck_assert_uint_eq(s.img->states[0]->view->size, DISK_LEN);
+	ck_assert_ok(view_read(s.img->states[0]->view, buf, DISK_LEN, 0, &e), &e);
 	ck_assert_mem_eq(buf, disk, DISK_LEN);
 }
 
@@ -190,9 +190,9 @@ START_TEST(all_is_data)
 	struct extent x;
 
 	opens_with("first");
-	x = subject_extent(s.img->states[0].view, 700);
+	x = subject_extent(s.img->states[0]->view, 700);
 	ck_assert(x.kind == EXTENT_CRYPT && x.len == DISK_LEN - 700);
-	ck_assert_uint_eq(view_stored(s.img->states[0].view), DISK_LEN);
+	ck_assert_uint_eq(view_stored(s.img->states[0]->view), DISK_LEN);
 }
 END_TEST
 
@@ -203,10 +203,10 @@ START_TEST(a_last_sector_that_is_cut_is_left_out)
 	s.o.secrets = &secret;
 	for (size_t cut = 1; cut < SECTOR; cut += 17) {
 		subject_opens(&s, file, file_len - cut);
-		ck_assert_uint_eq(s.img->states[0].view->size, DISK_LEN - SECTOR);
+		ck_assert_uint_eq(s.img->states[0]->view->size, DISK_LEN - SECTOR);
 	}
 	subject_opens(&s, file, header_len);
-	ck_assert_uint_eq(s.img->states[0].view->size, 0);
+	ck_assert_uint_eq(s.img->states[0]->view->size, 0);
 }
 END_TEST
 
@@ -358,7 +358,7 @@ static bool fails_well(unsigned nth, enum fault fault)
 	fault_io_arm(io, nth, fault);
 	r = image_open_io(io, &o, &img, &e);
 	if (r == 0)
-		r = view_read(img->states[0].view, buf, DISK_LEN, 0, &e);
+		r = view_read(img->states[0]->view, buf, DISK_LEN, 0, &e);
 	struck = fault_io_struck(io);
 	ck_assert_int_eq(r, struck ? -EIO : 0);
 	image_close(img);

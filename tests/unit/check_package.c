@@ -107,8 +107,8 @@ static void shows_disk(struct world *w, size_t disk)
 	unsigned char buf[8192];
 
 	ck_assert_ok(package_open_disk(w->p, disk, &w->img, &w->e), &w->e);
-	ck_assert_uint_eq(w->img->states[0].view->size, sizeof buf);
-	ck_assert_ok(view_read(w->img->states[0].view, buf, sizeof buf, 0, &w->e), &w->e);
+	ck_assert_uint_eq(w->img->states[0]->view->size, sizeof buf);
+	ck_assert_ok(view_read(w->img->states[0]->view, buf, sizeof buf, 0, &w->e), &w->e);
 	ck_assert_mem_eq(buf, w->disk, sizeof buf);
 }
 
@@ -289,11 +289,11 @@ START_TEST(one_disk_or_none)
 	add_disk(&w, "a.raw");
 	tar_build_write(&w.tar, "x.ova");
 	ck_assert_ok(image_open("x.ova", &w.o, &w.img, &w.e), &w.e);
-	ck_assert_uint_eq(w.img->states[0].view->size, sizeof w.disk);
+	ck_assert_uint_eq(w.img->states[0]->view->size, sizeof w.disk);
 	image_close(w.img);
 	w.o.format = "raw";
 	ck_assert_ok(image_open("x.ova", &w.o, &w.img, &w.e), &w.e);
-	ck_assert_uint_eq(w.img->states[0].view->size, w.tar.len);
+	ck_assert_uint_eq(w.img->states[0]->view->size, w.tar.len);
 	image_close(w.img);
 	w.o.format = "vmdk";
 	ck_assert_fails(image_open("x.ova", &w.o, &w.img, &w.e), EINVAL, &w.e, "x.ova:a.raw: ");

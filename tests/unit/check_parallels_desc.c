@@ -127,7 +127,7 @@ static void opens_as(const char *letters)
 
 	ck_assert_ok(image_open(BUNDLE, &o, &img, &e), &e);
 	ck_assert_str_eq(img->format->name, "parallels");
-	shows(img->states[0].view, letters);
+	shows(img->states[0]->view, letters);
 	image_close(img);
 	options_free(&o);
 }
@@ -153,7 +153,7 @@ START_TEST(shots_are_states)
 	ck_assert(!image_is_bundle("vm.pvm"));
 	ck_assert_ok(image_open(BUNDLE, &o, &img, &e), &e);
 	ck_assert_uint_eq(img->nstates, 3);
-	shows(img->states[0].view, "tmrt");
+	shows(img->states[0]->view, "tmrt");
 	shows(image_find_state(img, ROOT)->view, "rrrr");
 	shows(image_find_state(img, MID)->view, "rmrr");
 	ck_assert_ptr_eq(image_find_state(img, "11111111-2222-3333-4444-555555555555"),
@@ -163,7 +163,7 @@ START_TEST(shots_are_states)
 	o.nosnapshots = true;
 	ck_assert_ok(image_open(BUNDLE "/DiskDescriptor.xml", &o, &img, &e), &e);
 	ck_assert_uint_eq(img->nstates, 1);
-	shows(img->states[0].view, "tmrt");
+	shows(img->states[0]->view, "tmrt");
 	image_close(img);
 	o.format = "parallels";
 	ck_assert_ok(image_open(BUNDLE, &o, &img, &e), &e);
@@ -370,7 +370,7 @@ START_TEST(broken_snapshots)
 		"Compressed", "gone") MIDDLE SHOT(TOP, NONE) SHOT(MID, NONE) SHOT(ROOT, MID) TAIL);
 	ck_assert_ok(image_open(BUNDLE, &o, &img, &e), &e);
 	ck_assert_uint_eq(img->nstates, 3);
-	shows(img->states[0].view, "-xx-");
+	shows(img->states[0]->view, "-xx-");
 	ck_assert_fails(view_read(image_find_state(img, MID)->view, &c, 1, 0, &e), EIO, &e,
 		"image \"gone\"");
 	ck_assert_fails(view_read(image_find_state(img, ROOT)->view, &c, 1, 0, &e), EIO, &e,
@@ -397,7 +397,7 @@ START_TEST(warnings)
 	image_close(img);
 	ck_assert_ok(image_open(BUNDLE "/t", &o, &img, &e), &e);
 	ck_assert_ptr_nonnull(strstr(warning, "one file of the disk that DiskDescriptor.xml"));
-	shows(img->states[0].view, "t--t");
+	shows(img->states[0]->view, "t--t");
 	image_close(img);
 	options_free(&o);
 }

@@ -117,7 +117,7 @@ START_TEST(encrypted_with_aes)
 	o.secrets = &secret;
 	m.file_len -= 512 + 1;
 	ck_assert_ok(memory_image_open(&m, &o, &img, &e), &e);
-	v = img->states[0].view;
+	v = img->states[0]->view;
 	ck_assert_ok(view_read(v, buf, m.disk_len - 1024, 0, &e), &e);
 	ck_assert_int_eq(memcmp(buf, m.disk, m.disk_len - 1024), 0);
 	ck_assert_fails(view_read(v, buf, 1, m.disk_len - 1024, &e), EIO, &e, "past the end");
@@ -261,7 +261,7 @@ START_TEST(on_a_raw_parent)
 	write_child("x.qcow", "base");
 	ck_assert_ok(image_open("x.qcow", &o, &img, &e), &e);
 	ck_assert_str_eq(img->parent->format->name, "raw");
-	v = img->states[0].view;
+	v = img->states[0]->view;
 	ck_assert_ok(view_read(v, buf, CLUSTER, 3 * CLUSTER, &e), &e);
 	ck_assert_mem_eq(buf, base + 3 * CLUSTER, CLUSTER);
 	ck_assert_ok(view_read(v, buf, CLUSTER, 10 * CLUSTER, &e), &e);

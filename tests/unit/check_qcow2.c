@@ -50,7 +50,7 @@ static void refuses(int code, const char *text)
 
 static const struct view *disk(size_t state)
 {
-	return s.img->states[state].view;
+	return s.img->states[state]->view;
 }
 
 START_TEST(all_cluster_sizes_and_versions_open)
@@ -387,7 +387,7 @@ START_TEST(info_has_the_keys_of_qemu)
 	rebuild(3, 14, BIT_DIRTY | BIT_EXTENDED);
 	build_qcow2_put64(&b, AT_COMPATIBLE, 1);
 	opens();
-	json = info_json(s.img, 0, &s.e);
+	json = info_json(s.img, s.img->states[0], &s.e);
 	ck_assert_ptr_nonnull(json);
 	ck_assert_ptr_nonnull(strstr(json, "\"cluster-size\": 16384"));
 	ck_assert_ptr_nonnull(strstr(json, "\"dirty-flag\": true"));

@@ -103,7 +103,7 @@ static uint64_t aes_cluster(unsigned i, uint64_t off)
 static const struct view *opened(void)
 {
 	subject_opens(&s, b.bytes, b.len);
-	return s.img->states[0].view;
+	return s.img->states[0]->view;
 }
 
 START_TEST(luks_counts_from_the_start_of_the_file)
@@ -227,8 +227,8 @@ START_TEST(snapshots_and_machine_states)
 	build_qcow2_snapshot(&b, &snapshot);
 	opened();
 	ck_assert_uint_eq(s.img->nstates, 2);
-	subject_reads(s.img->states[1].view, 0, CLUSTER, 0x15);
-	subject_reads(s.img->states[1].vmstate, 0, CLUSTER, 0x15);
+	subject_reads(s.img->states[1]->view, 0, CLUSTER, 0x15);
+	subject_reads(s.img->states[1]->vmstate, 0, CLUSTER, 0x15);
 }
 END_TEST
 

@@ -47,7 +47,7 @@ static void opens(void)
 
 static const struct view *disk(void)
 {
-	return s.img->states[0].view;
+	return s.img->states[0]->view;
 }
 
 static uint64_t data_at(unsigned i)

@@ -45,7 +45,7 @@ static struct image *open_file(bool repair)
 static unsigned char *read_disk(void)
 {
 	struct image *img = open_file(false);
-	const struct view *v = img->states[0].view;
+	const struct view *v = img->states[0]->view;
 	unsigned char *disk = malloc(v->size);
 	struct err e = ERR_INIT;
 

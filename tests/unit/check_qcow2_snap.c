@@ -36,7 +36,7 @@ static void refuses(int code, const char *text)
 
 static const struct view *disk(size_t state)
 {
-	return s.img->states[state].view;
+	return s.img->states[state]->view;
 }
 
 static struct build_snapshot plain_snapshot(void)
@@ -68,12 +68,12 @@ START_TEST(a_snapshot_is_a_state_of_its_own)
 	build_qcow2_snapshot(&b, &snap);
 	opens();
 	ck_assert_uint_eq(s.img->nstates, 2);
-	ck_assert_str_eq(s.img->states[1].id, "1");
-	ck_assert_str_eq(s.img->states[1].name, "first");
-	ck_assert_int_eq(s.img->states[1].when.tv_sec, 1000000000);
-	ck_assert_int_eq(s.img->states[1].when.tv_nsec, 5);
-	ck_assert_uint_eq(s.img->states[1].vm_clock, 7);
-	ck_assert_ptr_null(s.img->states[1].vmstate);
+	ck_assert_str_eq(s.img->states[1]->id, "1");
+	ck_assert_str_eq(s.img->states[1]->name, "first");
+	ck_assert_int_eq(s.img->states[1]->when.tv_sec, 1000000000);
+	ck_assert_int_eq(s.img->states[1]->when.tv_nsec, 5);
+	ck_assert_uint_eq(s.img->states[1]->vm_clock, 7);
+	ck_assert_ptr_null(s.img->states[1]->vmstate);
 	ck_assert_uint_eq(disk(1)->size, 1024);
 	subject_reads(disk(0), 0, 512, 0x10);
 	subject_reads(disk(1), 0, 512, 0x13);
@@ -98,7 +98,7 @@ START_TEST(a_snapshot_without_a_size_has_the_current_one)
 	opens();
 	ck_assert_uint_eq(s.img->nstates, 3);
 	ck_assert_uint_eq(disk(1)->size, build_qcow2_span(&b));
-	ck_assert_str_eq(s.img->states[2].name, "");
+	ck_assert_str_eq(s.img->states[2]->name, "");
 	subject_reads(disk(2), 0, disk(2)->size, 0);
 }
 END_TEST
@@ -118,9 +118,9 @@ START_TEST(the_vm_state_is_a_view_of_its_own)
 	build_qcow2_snapshot(&b, &snap);
 	opens();
 	ck_assert_uint_eq(disk(1)->size, 1024);
-	ck_assert_uint_eq(s.img->states[1].vmstate->size, 700);
-	subject_reads(s.img->states[1].vmstate, 0, 512, 0x11);
-	subject_reads(s.img->states[1].vmstate, 512, 188, 0);
+	ck_assert_uint_eq(s.img->states[1]->vmstate->size, 700);
+	subject_reads(s.img->states[1]->vmstate, 0, 512, 0x11);
+	subject_reads(s.img->states[1]->vmstate, 512, 188, 0);
 }
 END_TEST
 
@@ -145,7 +145,7 @@ START_TEST(a_broken_snapshot_spoils_no_other)
 	subject_fails(disk(2), 0, EIO, "L1 table: 268435456 entries");
 	subject_fails(disk(3), 0, EIO, "disk size");
 	subject_reads(disk(4), 0, 512, 0x13);
-	subject_fails(s.img->states[4].vmstate, 0, EIO, "VM state");
+	subject_fails(s.img->states[4]->vmstate, 0, EIO, "VM state");
 }
 END_TEST
 

@@ -155,7 +155,7 @@ START_TEST(need_check)
 	put_le(m.file + 16, 8, 2);
 	memory_image_reads(&m);
 	ck_assert_ok(memory_image_open(&m, &o, &img, &e), &e);
-	info = info_json(img, 0, &e);
+	info = info_json(img, img->states[0], &e);
 	ck_assert_ptr_nonnull(strstr(info, "\"dirty-flag\": true"));
 	ck_assert_ptr_nonnull(strstr(info, "\"cluster-size\": 4096"));
 	free(info);
@@ -200,9 +200,9 @@ START_TEST(parents)
 	write_child("x.qed", "base", raw ? 5 : 1);
 	ck_assert_ok(image_open("x.qed", &o, &img, &e), &e);
 	ck_assert_str_eq(img->parent->format->name, raw ? "raw" : "qed");
-	ck_assert_ok(view_read(img->states[0].view, buf, sizeof buf, 3 * CLUSTER, &e), &e);
+	ck_assert_ok(view_read(img->states[0]->view, buf, sizeof buf, 3 * CLUSTER, &e), &e);
 	ck_assert_mem_eq(buf, (raw ? m.file : m.disk) + 3 * CLUSTER, sizeof buf);
-	ck_assert_ok(view_read(img->states[0].view, buf, sizeof buf, 5 * CLUSTER, &e), &e);
+	ck_assert_ok(view_read(img->states[0]->view, buf, sizeof buf, 5 * CLUSTER, &e), &e);
 	ck_assert_uint_eq(buf[0], 0); /* a zero cluster hides it */
 	image_close(img);
 	options_free(&o);

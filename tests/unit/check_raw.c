@@ -25,7 +25,7 @@ START_TEST(any_size_is_shown_whole)
 	o.format = "raw";
 	fill_pattern(data, sizes[_i], 1);
 	ck_assert_ok(image_open_io(io_from_memory(data, sizes[_i], "x", &e), &o, &img, &e), &e);
-	v = img->states[0].view;
+	v = img->states[0]->view;
 	ck_assert_str_eq(img->format->name, "raw");
 	ck_assert_uint_eq(img->nstates, 1);
 	ck_assert_uint_eq(v->size, sizes[_i]);
@@ -47,7 +47,7 @@ START_TEST(empty_file_named_raw)
 
 	o.format = "raw";
 	ck_assert_ok(image_open_io(io_from_memory("", 0, "x", &e), &o, &img, &e), &e);
-	ck_assert_uint_eq(img->states[0].view->size, 0);
+	ck_assert_uint_eq(img->states[0]->view->size, 0);
 	image_close(img);
 	options_free(&o);
 }

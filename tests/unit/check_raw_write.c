@@ -66,7 +66,7 @@ START_TEST(partitions_write_through)
 	o.format = "raw";
 	o.write = true;
 	ck_assert_ok(image_open("a.raw", &o, &img, &e), &e);
-	disk = img->states[0].view;
+	disk = img->states[0]->view;
 	part = view_slice(disk, 1000, 5000, &e);
 	ck_assert_ptr_nonnull(part);
 	ck_assert_ok(view_write(part, "abcd", 4, 4996, &e), &e);
@@ -97,8 +97,8 @@ START_TEST(only_when_asked)
 	make("a.raw", 8192);
 	o.format = "raw";
 	ck_assert_ok(image_open("a.raw", &o, &img, &e), &e);
-	ck_assert_fails(view_write(img->states[0].view, "a", 1, 0, &e), EROFS, &e, "only be read");
-	ck_assert_ok(view_flush(img->states[0].view, &e), &e);
+	ck_assert_fails(view_write(img->states[0]->view, "a", 1, 0, &e), EROFS, &e, "only be read");
+	ck_assert_ok(view_flush(img->states[0]->view, &e), &e);
 	image_close(img);
 	options_free(&o);
 }

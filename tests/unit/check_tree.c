@@ -25,7 +25,7 @@ static struct tree *tree;
 static void add_state(const char *name)
 {
 	struct err e = ERR_INIT;
-	struct view *view = view_slice(img->states[0].view, 0, DISK_SIZE, &e);
+	struct view *view = view_slice(img->states[0]->view, 0, DISK_SIZE, &e);
 
 	ck_assert_ptr_nonnull(view);
 	ck_assert_ptr_nonnull(image_add_state(img, name, name, view, &e));
@@ -33,11 +33,7 @@ static void add_state(const char *name)
 
 static void drop_last_state(void)
 {
-	struct state *s = &img->states[--img->nstates];
-
-	view_free(s->view);
-	free(s->id);
-	free(s->name);
+	state_remove(img, img->nstates - 1);
 }
 
 static void set_up(void)

@@ -74,10 +74,10 @@ START_TEST(reads_as_built)
 
 	ck_assert_ok(open_vdi(&v, &o, &img, &e), &e);
 	ck_assert_str_eq(img->format->name, "vdi");
-	ck_assert_uint_eq(img->states[0].view->size, v.disk_len);
-	ck_assert_ok(view_read(img->states[0].view, buf, v.disk_len, 0, &e), &e);
+	ck_assert_uint_eq(img->states[0]->view->size, v.disk_len);
+	ck_assert_ok(view_read(img->states[0]->view, buf, v.disk_len, 0, &e), &e);
 	ck_assert_int_eq(memcmp(buf, v.disk, v.disk_len), 0);
-	seeks_agree(img->states[0].view, v.disk);
+	seeks_agree(img->states[0]->view, v.disk);
 	image_close(img);
 	options_free(&o);
 	vdi_image_free(&v);
@@ -100,7 +100,7 @@ START_TEST(random_reads)
 		size_t len = next_random(&seed) % sizeof buf;
 
 		len = MIN(len, v.disk_len - off);
-		ck_assert_ok(view_read(img->states[0].view, buf, len, off, &e), &e);
+		ck_assert_ok(view_read(img->states[0]->view, buf, len, off, &e), &e);
 		ck_assert_int_eq(memcmp(buf, v.disk + off, len), 0);
 	}
 	image_close(img);
@@ -124,13 +124,13 @@ START_TEST(free_and_zero_above_a_parent)
 	o.format = "raw";
 	ck_assert_ok(
 		image_open_io(io_from_memory(data, sizeof data, "p", &e), &o, &parent, &e), &e);
-	img->states[0].view->below = parent->states[0].view;
+	img->states[0]->view->below = parent->states[0]->view;
 	for (size_t i = 0; i < COUNT(mixed); i++) {
 		const unsigned char *expected = mixed[i] == VDI_FREE   ? data + 4096 * i
 						: mixed[i] == VDI_ZERO ? zeroes
 								       : v.disk + 4096 * i;
 
-		ck_assert_ok(view_read(img->states[0].view, buf, 4096, 4096 * i, &e), &e);
+		ck_assert_ok(view_read(img->states[0]->view, buf, 4096, 4096 * i, &e), &e);
 		ck_assert_mem_eq(buf, expected, 4096);
 	}
 	image_close(img);
@@ -150,7 +150,7 @@ START_TEST(runs_are_told_of_together)
 	struct extent x;
 
 	ck_assert_ok(open_vdi(&v, &o, &img, &e), &e);
-	ck_assert_ok(view_resolve(img->states[0].view, 8192 + 10, 22000, &x, &e), &e);
+	ck_assert_ok(view_resolve(img->states[0]->view, 8192 + 10, 22000, &x, &e), &e);
 	ck_assert_int_eq(x.kind, EXTENT_FILE);
 	ck_assert_uint_eq(x.len, 3 * 4096 - 10);
 	image_close(img);
@@ -171,7 +171,7 @@ START_TEST(odd_sizes_are_rounded_down)
 	spec.size = 4096 + 1023;
 	v = vdi_image_make(&spec);
 	ck_assert_ok(open_vdi(&v, &o, &img, &e), &e);
-	ck_assert_uint_eq(img->states[0].view->size, 4096 + 512);
+	ck_assert_uint_eq(img->states[0]->view->size, 4096 + 512);
 	image_close(img);
 	options_free(&o);
 	vdi_image_free(&v);
@@ -337,10 +337,10 @@ START_TEST(harmless_fields)
 	ck_assert_ok(open_vdi(&v, &o, &img, &e), &e);
 	/* But for the data area itself: that is an error where a byte of it is wanted. */
 	if (fields[_i].pos == 344)
-		ck_assert_fails(view_read(img->states[0].view, &c, 1, 0, &e), EIO, &e, "past the");
+		ck_assert_fails(view_read(img->states[0]->view, &c, 1, 0, &e), EIO, &e, "past the");
 	else
-		ck_assert_ok(view_read(img->states[0].view, &c, 1, 0, &e), &e);
-	ck_assert_ok(view_read(img->states[0].view, &c, 1, 4096, &e), &e);
+		ck_assert_ok(view_read(img->states[0]->view, &c, 1, 0, &e), &e);
+	ck_assert_ok(view_read(img->states[0]->view, &c, 1, 4096, &e), &e);
 	ck_assert_uint_eq(c, 0);
 	image_close(img);
 	options_free(&o);
@@ -379,12 +379,12 @@ START_TEST(blocks_past_the_end)
 	put_le(v.file + 512 + 4 * 3, 4, entries[_i]);
 	ck_assert_ok(open_vdi(&v, &o, &img, &e), &e);
 	ck_assert_fails(
-		view_read(img->states[0].view, buf, 1, 3 * 4096, &e), EIO, &e, "past the end");
+		view_read(img->states[0]->view, buf, 1, 3 * 4096, &e), EIO, &e, "past the end");
 	ck_assert_fails(
-		view_read(img->states[0].view, buf, 8192, 2 * 4096, &e), EIO, &e, "past the end");
-	ck_assert_ok(view_read(img->states[0].view, buf, 4096, 2 * 4096, &e), &e);
+		view_read(img->states[0]->view, buf, 8192, 2 * 4096, &e), EIO, &e, "past the end");
+	ck_assert_ok(view_read(img->states[0]->view, buf, 4096, 2 * 4096, &e), &e);
 	ck_assert_mem_eq(buf, v.disk + 2 * 4096, 4096);
-	ck_assert_ok(view_read(img->states[0].view, buf, 4096, 4 * 4096, &e), &e);
+	ck_assert_ok(view_read(img->states[0]->view, buf, 4096, 4 * 4096, &e), &e);
 	ck_assert_mem_eq(buf, v.disk + 4 * 4096, 4096);
 	image_close(img);
 	options_free(&o);
@@ -407,7 +407,7 @@ START_TEST(the_farthest_block)
 	for (int i = 0; i < 8; i++)
 		put_le(v.file + 512 + 4 * i, 4, 0xfffffffd);
 	ck_assert_ok(open_vdi(&v, &o, &img, &e), &e);
-	ck_assert_fails(view_read(img->states[0].view, &c, 1, 0, &e), EIO, &e,
+	ck_assert_fails(view_read(img->states[0]->view, &c, 1, 0, &e), EIO, &e,
 		"data at 2305843012166483967 lies past the end");
 	image_close(img);
 	options_free(&o);
@@ -420,9 +420,9 @@ END_TEST
 
 static int script(struct image *img, unsigned char *buf, size_t len, struct err *e)
 {
-	int r = view_read(img->states[0].view, buf, len, 0, e);
+	int r = view_read(img->states[0]->view, buf, len, 0, e);
 
-	return r < 0 ? r : view_read(img->states[0].view, buf, 4096, len - 4096, e);
+	return r < 0 ? r : view_read(img->states[0]->view, buf, 4096, len - 4096, e);
 }
 
 static bool fails_well(const struct vdi_image *v, unsigned nth, enum fault fault)
@@ -444,7 +444,7 @@ static bool fails_well(const struct vdi_image *v, unsigned nth, enum fault fault
 		ck_assert_int_eq(r, struck ? -EIO : 0);
 		fault_io_arm(io, 0, fault);
 		ck_assert_ok(script(img, buf, v->disk_len, &e), &e);
-		ck_assert_ok(view_read(img->states[0].view, buf, v->disk_len, 0, &e), &e);
+		ck_assert_ok(view_read(img->states[0]->view, buf, v->disk_len, 0, &e), &e);
 		ck_assert_int_eq(memcmp(buf, v->disk, v->disk_len), 0);
 	} else {
 		ck_assert_int_eq(r, -EIO);

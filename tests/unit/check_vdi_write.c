@@ -61,8 +61,8 @@ static unsigned char *make_family(uint64_t size, const char *const *options)
 	img = open_image_file("base.vdi", true, &o);
 	fill_pattern(bytes, size, 7);
 	memset(bytes + size / 3, 0, size / 3);
-	ck_assert_ok(view_write(img->states[0].view, bytes, size / 3, 0, &e), &e);
-	ck_assert_ok(view_write(img->states[0].view, bytes + 2 * (size / 3), size - 2 * (size / 3),
+	ck_assert_ok(view_write(img->states[0]->view, bytes, size / 3, 0, &e), &e);
+	ck_assert_ok(view_write(img->states[0]->view, bytes + 2 * (size / 3), size - 2 * (size / 3),
 			     2 * (size / 3), &e),
 		&e);
 	ck_assert_ok(image_finish(img, &e), &e);
@@ -182,7 +182,7 @@ START_TEST(opening_puts_right)
 	put_le(v.file + 388, 4, 2);
 	write_file("a.vdi", v.file, v.file_len);
 	img = open_image_file("a.vdi", true, &o);
-	ck_assert_ok(view_read(img->states[0].view, buf, v.disk_len, 0, &e), &e);
+	ck_assert_ok(view_read(img->states[0]->view, buf, v.disk_len, 0, &e), &e);
 	ck_assert_mem_eq(buf, v.disk, v.disk_len);
 	image_close(img);
 	options_free(&o);
@@ -209,21 +209,21 @@ START_TEST(id_of_the_change)
 	make_image("vdi", "b.vdi", CREATE_NO_SIZE, "a.vdi", none);
 	img = open_image_file("a.vdi", true, &o);
 	memcpy(id, img->change_id, GUID_LEN);
-	ck_assert_ok(view_flush(img->states[0].view, &e), &e);
+	ck_assert_ok(view_flush(img->states[0]->view, &e), &e);
 	image_close(img);
 	options_free(&o);
 	img = open_image_file("b.vdi", true, &o);
 	ck_assert_mem_eq(img->parent->change_id, id, GUID_LEN);
-	ck_assert_ok(view_write(img->states[0].view, "a", 1, 0, &e), &e);
+	ck_assert_ok(view_write(img->states[0]->view, "a", 1, 0, &e), &e);
 	image_close(img);
 	options_free(&o);
 	img = open_image_file("a.vdi", true, &o);
-	ck_assert_ok(view_write(img->states[0].view, "a", 1, 0, &e), &e);
+	ck_assert_ok(view_write(img->states[0]->view, "a", 1, 0, &e), &e);
 	image_close(img);
 	ck_assert_fails(image_open("b.vdi", &o, &img, &e), EUCLEAN, &e, "changed");
 	ck_assert_ok(image_open("a.vdi", &o, &img, &e), &e);
 	ck_assert_mem_ne(img->change_id, id, GUID_LEN);
-	ck_assert_ok(view_read(img->states[0].view, sector, 2, 0, &e), &e);
+	ck_assert_ok(view_read(img->states[0]->view, sector, 2, 0, &e), &e);
 	ck_assert_mem_eq(sector, "a", 2);
 	image_close(img);
 	options_free(&o);
@@ -235,10 +235,10 @@ static void resize_fails(const char *path, uint64_t size, int code, const char *
 	struct image_options o;
 	struct err e = ERR_INIT;
 	struct image *img = open_image_file(path, true, &o);
-	uint64_t had = img->states[0].view->size;
+	uint64_t had = img->states[0]->view->size;
 
-	ck_assert_fails(view_resize(img->states[0].view, size, &e), code, &e, part);
-	ck_assert_uint_eq(img->states[0].view->size, had);
+	ck_assert_fails(view_resize(img->states[0]->view, size, &e), code, &e, part);
+	ck_assert_uint_eq(img->states[0]->view->size, had);
 	image_close(img);
 	options_free(&o);
 }

@@ -82,15 +82,15 @@ START_TEST(reads_as_built)
 
 	ck_assert_ok(open_vhd(&v, &o, &img, &e), &e);
 	ck_assert_str_eq(img->format->name, "vpc");
-	ck_assert_uint_eq(img->states[0].view->size, v.disk_len);
-	ck_assert_ok(view_read(img->states[0].view, buf, v.disk_len, 0, &e), &e);
+	ck_assert_uint_eq(img->states[0]->view->size, v.disk_len);
+	ck_assert_ok(view_read(img->states[0]->view, buf, v.disk_len, 0, &e), &e);
 	ck_assert_int_eq(memcmp(buf, v.disk, v.disk_len), 0);
 	for (int i = 0; i < 300 && v.disk_len > 0; i++) {
 		uint64_t off = next_random(&seed) % v.disk_len;
 		size_t len = next_random(&seed) % 20000;
 
 		len = MIN(len, v.disk_len - off);
-		ck_assert_ok(view_read(img->states[0].view, buf, len, off, &e), &e);
+		ck_assert_ok(view_read(img->states[0]->view, buf, len, off, &e), &e);
 		ck_assert_int_eq(memcmp(buf, v.disk + off, len), 0);
 	}
 	image_close(img);
@@ -109,10 +109,10 @@ START_TEST(bits_from_the_highest)
 	subject_new(&s, "vpc");
 	v.file[load_be32(v.file + VHD_HEAD) * 512] = 0xc1;
 	subject_opens(&s, v.file, v.file_len);
-	subject_maps(s.img->states[0].view, 0, EXTENT_FILE, 1024);
-	subject_maps(s.img->states[0].view, 100, EXTENT_FILE, 924);
-	subject_maps(s.img->states[0].view, 1024, EXTENT_ZERO, 5 * 512);
-	subject_maps(s.img->states[0].view, 7 * 512, EXTENT_FILE, 512);
+	subject_maps(s.img->states[0]->view, 0, EXTENT_FILE, 1024);
+	subject_maps(s.img->states[0]->view, 100, EXTENT_FILE, 924);
+	subject_maps(s.img->states[0]->view, 1024, EXTENT_ZERO, 5 * 512);
+	subject_maps(s.img->states[0]->view, 7 * 512, EXTENT_FILE, 512);
 	subject_free(&s);
 	vhd_destroy(&v);
 }
@@ -126,12 +126,12 @@ START_TEST(runs_are_told_of_together)
 	subject_new(&s, "vhd");
 	memset(v.file + load_be32(v.file + VHD_HEAD) * 512, 0xff, 512);
 	subject_opens(&s, v.file, v.file_len);
-	subject_maps(s.img->states[0].view, 7, EXTENT_FILE, (2 << 20) - 7);
-	subject_maps(s.img->states[0].view, 4 << 21, EXTENT_ZERO, 4 << 20);
+	subject_maps(s.img->states[0]->view, 7, EXTENT_FILE, (2 << 20) - 7);
+	subject_maps(s.img->states[0]->view, 4 << 21, EXTENT_ZERO, 4 << 20);
 	/* as far as one page of the BAT reaches, which begins at 1536 */
 	subject_opens(&s, w.file, w.file_len);
-	subject_maps(s.img->states[0].view, 0, EXTENT_ZERO, 640 * 4096);
-	subject_maps(s.img->states[0].view, 640 * 4096 + 1, EXTENT_ZERO, 1024 * 4096 - 1);
+	subject_maps(s.img->states[0]->view, 0, EXTENT_ZERO, 640 * 4096);
+	subject_maps(s.img->states[0]->view, 640 * 4096 + 1, EXTENT_ZERO, 1024 * 4096 - 1);
 	subject_free(&s);
 	vhd_destroy(&v);
 	vhd_destroy(&w);
@@ -202,7 +202,7 @@ START_TEST(odd_sizes)
 	put_be(v.file + v.footer_pos + 48, 8, 4096 + 1023);
 	vhd_seal_footer(v.file + v.footer_pos);
 	subject_opens(&s, v.file, v.file_len);
-	ck_assert_uint_eq(s.img->states[0].view->size, 4096 + 512);
+	ck_assert_uint_eq(s.img->states[0]->view->size, 4096 + 512);
 	subject_free(&s);
 	vhd_destroy(&v);
 }
@@ -230,7 +230,7 @@ START_TEST(bad_entries)
 	subject_new(&s, "vpc");
 	put_be(v.file + VHD_HEAD + 8, 4, bad[_i].entry);
 	subject_opens(&s, v.file, v.file_len);
-	view = s.img->states[0].view;
+	view = s.img->states[0]->view;
 	subject_fails(view, 2 * 4096, bad[_i].code, bad[_i].part);
 	subject_fails(view, 3 * 4096 - 1, bad[_i].code, "block 2");
 	subject_maps(view, 4096, EXTENT_ZERO, 4096);
@@ -253,17 +253,17 @@ START_TEST(blocks_that_are_cut)
 	put_be(v.file + VHD_HEAD, 4, sector + 1);
 	memset(v.file + (size_t)(sector + 1) * 512, 0xff, 512);
 	subject_opens(&s, v.file, v.file_len);
-	view = s.img->states[0].view;
+	view = s.img->states[0]->view;
 	subject_maps(view, 0, EXTENT_FILE, 7 * 512);
 	subject_fails(view, 7 * 512, EIO, "past the end of the data");
 	/* without the footer and the last sector but one */
 	put_be(v.file + VHD_HEAD, 4, sector);
 	subject_opens(&s, v.file, v.file_len - 1024);
-	subject_maps(s.img->states[0].view, 0, EXTENT_FILE, 7 * 512);
-	subject_fails(s.img->states[0].view, 7 * 512, EIO, "past the end of the data");
+	subject_maps(s.img->states[0]->view, 0, EXTENT_FILE, 7 * 512);
+	subject_fails(s.img->states[0]->view, 7 * 512, EIO, "past the end of the data");
 	/* the bitmap itself */
 	subject_opens(&s, v.file, v.file_len - 512 - 4096 - 1);
-	subject_fails(s.img->states[0].view, 0, EIO, "past the end of the data");
+	subject_fails(s.img->states[0]->view, 0, EIO, "past the end of the data");
 	subject_free(&s);
 	vhd_destroy(&v);
 }
@@ -291,7 +291,7 @@ static void warns(struct subject *s, const struct vhd_image *v, const char *text
 	ck_assert_uint_eq(nwarnings, text != NULL);
 	if (text)
 		ck_assert_ptr_nonnull(strstr(warning, text));
-	ck_assert_ok(view_read(s->img->states[0].view, buf, v->disk_len, 0, &e), &e);
+	ck_assert_ok(view_read(s->img->states[0]->view, buf, v->disk_len, 0, &e), &e);
 	ck_assert_int_eq(memcmp(buf, v->disk, v->disk_len), 0);
 	free(buf);
 }
@@ -366,7 +366,7 @@ START_TEST(fixed_disks_are_found_by_their_end)
 		memcpy(v.file, magics[i], 8);
 		ck_assert_ok(open_vhd(&v, &o, &img, &e), &e);
 		ck_assert_str_eq(img->format->name, "vpc");
-		ck_assert_uint_eq(img->states[0].view->size, v.disk_len);
+		ck_assert_uint_eq(img->states[0]->view->size, v.disk_len);
 		image_close(img);
 	}
 	options_free(&o);
@@ -442,11 +442,11 @@ static bool fails_well(const struct vhd_image *v, unsigned nth, enum fault fault
 	fault_io_arm(io, nth, fault);
 	r = image_open_io(io, &o, &img, &e);
 	if (r == 0) {
-		r = view_read(img->states[0].view, buf, v->disk_len, 0, &e);
+		r = view_read(img->states[0]->view, buf, v->disk_len, 0, &e);
 		struck = fault_io_struck(io);
 		ck_assert_int_eq(r, struck ? -EIO : 0);
 		fault_io_arm(io, 0, fault);
-		ck_assert_ok(view_read(img->states[0].view, buf, v->disk_len, 0, &e), &e);
+		ck_assert_ok(view_read(img->states[0]->view, buf, v->disk_len, 0, &e), &e);
 		ck_assert_int_eq(memcmp(buf, v->disk, v->disk_len), 0);
 	} else {
 		ck_assert_int_eq(r, -EIO);

@@ -89,7 +89,7 @@ static void reads(struct image_options *o, const unsigned char *disk)
 
 	ck_assert_ok(open_child(o, &img, &e), &e);
 	ck_assert_ptr_nonnull(img->parent);
-	ck_assert_ok(view_read(img->states[0].view, buf, sizeof buf, 0, &e), &e);
+	ck_assert_ok(view_read(img->states[0]->view, buf, sizeof buf, 0, &e), &e);
 	ck_assert_mem_eq(buf, disk, sizeof buf);
 	image_close(img);
 }
@@ -195,11 +195,11 @@ START_TEST(without_its_parent)
 	o.nobacking = true;
 	disk = put_child(&spec);
 	ck_assert_ok(open_child(&o, &img, &e), &e);
-	ck_assert_ok(view_read(img->states[0].view, buf, 512, 4096, &e), &e);
+	ck_assert_ok(view_read(img->states[0]->view, buf, 512, 4096, &e), &e);
 	ck_assert_mem_eq(buf, disk + 4096, 512);
 	ck_assert_fails(
-		view_read(img->states[0].view, buf, 512, 4096 + 512, &e), EIO, &e, "nobacking");
-	ck_assert_fails(view_read(img->states[0].view, buf, 512, 0, &e), EIO, &e, "nobacking");
+		view_read(img->states[0]->view, buf, 512, 4096 + 512, &e), EIO, &e, "nobacking");
+	ck_assert_fails(view_read(img->states[0]->view, buf, 512, 0, &e), EIO, &e, "nobacking");
 	image_close(img);
 	free(disk);
 	options_free(&o);

@@ -61,7 +61,7 @@ static unsigned char *make_family(uint64_t size, const char *const *options)
 	make_image("vpc", "base.vhd", size, NULL, options);
 	img = open_image_file("base.vhd", true, &o);
 	fill_pattern(bytes, size, 7);
-	ck_assert_ok(view_write(img->states[0].view, bytes, size, 0, &e), &e);
+	ck_assert_ok(view_write(img->states[0]->view, bytes, size, 0, &e), &e);
 	ck_assert_ok(image_finish(img, &e), &e);
 	image_close(img);
 	options_free(&o);
@@ -174,8 +174,8 @@ START_TEST(new_blocks_are_aligned)
 	make_image("vpc", "a.vhd", 100 * MB, NULL, none);
 	ck_assert_uint_eq(size_of("a.vhd"), 2048 + 512);
 	img = open_image_file("a.vhd", true, &o);
-	ck_assert_ok(view_write(img->states[0].view, "x", 1, 90 * MB, &e), &e);
-	ck_assert_ok(view_write(img->states[0].view, "y", 1, 9 * MB, &e), &e);
+	ck_assert_ok(view_write(img->states[0]->view, "x", 1, 90 * MB, &e), &e);
+	ck_assert_ok(view_write(img->states[0]->view, "y", 1, 9 * MB, &e), &e);
 	ck_assert_ok(image_finish(img, &e), &e);
 	ck_assert_uint_eq(size_of("a.vhd"), 2 * (4096 + 2 * MB) + 512);
 	image_close(img);
@@ -198,19 +198,19 @@ START_TEST(growing_shows_zeroes)
 
 	write_file("a.vhd", v.file, v.file_len);
 	img = open_image_file("a.vhd", true, &o);
-	ck_assert_ok(view_resize(img->states[0].view, 200 * 65536, &e), &e);
-	ck_assert_ok(view_read(img->states[0].view, buf, 4, 1024, &e), &e);
+	ck_assert_ok(view_resize(img->states[0]->view, 200 * 65536, &e), &e);
+	ck_assert_ok(view_read(img->states[0]->view, buf, 4, 1024, &e), &e);
 	ck_assert_mem_eq(buf, "\0\0\0\0", 4);
-	ck_assert_ok(view_write(img->states[0].view, "abcd", 4, 199 * 65536, &e), &e);
-	ck_assert_fails(view_resize(img->states[0].view, 512, &e), EOPNOTSUPP, &e, "longer");
-	ck_assert_fails(view_resize(img->states[0].view, 1000, &e), EINVAL, &e, "sectors");
+	ck_assert_ok(view_write(img->states[0]->view, "abcd", 4, 199 * 65536, &e), &e);
+	ck_assert_fails(view_resize(img->states[0]->view, 512, &e), EOPNOTSUPP, &e, "longer");
+	ck_assert_fails(view_resize(img->states[0]->view, 1000, &e), EINVAL, &e, "sectors");
 	ck_assert_fails(
-		view_resize(img->states[0].view, UINT64_C(2041) << 30, &e), EFBIG, &e, "2040 GiB");
+		view_resize(img->states[0]->view, UINT64_C(2041) << 30, &e), EFBIG, &e, "2040 GiB");
 	image_close(img);
 	options_free(&o);
 	check_footers("a.vhd");
 	img = open_image_file("a.vhd", true, &o);
-	ck_assert_ok(view_read(img->states[0].view, buf, 4, 199 * 65536, &e), &e);
+	ck_assert_ok(view_read(img->states[0]->view, buf, 4, 199 * 65536, &e), &e);
 	ck_assert_mem_eq(buf, "abcd", 4);
 	image_close(img);
 	options_free(&o);
@@ -263,7 +263,7 @@ START_TEST(lost_footers_come_back)
 	make_image("vpc", "a.vhd", 100 * MB, NULL, none);
 	ck_assert_int_eq(truncate("a.vhd", 2048), 0);
 	img = open_image_file("a.vhd", true, &o);
-	ck_assert_ok(view_write(img->states[0].view, "x", 1, 0, &e), &e);
+	ck_assert_ok(view_write(img->states[0]->view, "x", 1, 0, &e), &e);
 	image_close(img);
 	options_free(&o);
 	check_footers("a.vhd");
@@ -288,7 +288,7 @@ START_TEST(false_footers)
 	vhd_seal_footer(last);
 	ck_assert_ok(
 		image_open_io(io_from_memory(v.file, v.footer_pos, "x.vhd", &e), &o, &img, &e), &e);
-	ck_assert_uint_eq(img->states[0].view->size, 65536);
+	ck_assert_uint_eq(img->states[0]->view->size, 65536);
 	image_close(img);
 	options_free(&o);
 	vhd_destroy(&v);
@@ -327,7 +327,7 @@ START_TEST(sizes_of_geometries)
 
 	make_image("vpc", "a.vhd", 10 * MB, NULL, free_size);
 	ck_assert_ok(image_open("a.vhd", &o, &img, &e), &e);
-	ck_assert_uint_eq(img->states[0].view->size, 10514432);
+	ck_assert_uint_eq(img->states[0]->view->size, 10514432);
 	image_close(img);
 	options_free(&o);
 }

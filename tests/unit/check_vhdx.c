@@ -36,7 +36,7 @@ START_TEST(reads_as_built)
 	subject_opens(&s, v.file, v.file_len);
 	ck_assert_str_eq(s.img->format->name, "vhdx");
 	ck_assert_uint_eq(s.img->sector_size, good[_i].sector_size ? good[_i].sector_size : 512);
-	vhdx_reads(s.img->states[0].view, &v, _i);
+	vhdx_reads(s.img->states[0]->view, &v, _i);
 	subject_free(&s);
 	vhdx_destroy(&v);
 }
@@ -50,12 +50,12 @@ START_TEST(runs_are_told_of_together)
 
 	subject_new(&s, NULL);
 	subject_opens(&s, v.file, v.file_len);
-	view = s.img->states[0].view;
+	view = s.img->states[0]->view;
 	subject_maps(view, 5, EXTENT_FILE, MIB - 5);
 	subject_maps(view, 2 * MIB + 7, EXTENT_FILE, 2 * MIB - 7);
 	subject_maps(view, 4 * MIB, EXTENT_ZERO, 4 * MIB);
 	subject_opens(&s, w.file, w.file_len);
-	subject_maps(s.img->states[0].view, 0, EXTENT_ZERO, 20 * MIB);
+	subject_maps(s.img->states[0]->view, 0, EXTENT_ZERO, 20 * MIB);
 	subject_free(&s);
 	vhdx_destroy(&v);
 	vhdx_destroy(&w);
@@ -79,7 +79,7 @@ START_TEST(chunks)
 	put_le(v.file + VHDX_BAT_AT + 8 * 17, 8, (VHDX_DATA_AT + 256 * MIB) | STATE_FULL);
 	subject_new(&s, NULL);
 	subject_opens(&s, v.file, v.file_len);
-	view = s.img->states[0].view;
+	view = s.img->states[0]->view;
 	subject_maps(view, 0, EXTENT_ZERO, 15 * 256 * MIB);
 	subject_maps(view, 15 * 256 * MIB, EXTENT_FILE, MIB); /* the file ends there */
 	subject_maps(view, 15 * 256 * MIB + MIB, EXTENT_ZERO, 255 * MIB);
@@ -184,7 +184,7 @@ START_TEST(harmless_fields)
 		put_le(v.file + ITEM + 4 * 32 + 24, 4, 2);
 	vhdx_seal(&v);
 	subject_opens(&s, v.file, v.file_len);
-	vhdx_reads(s.img->states[0].view, &v, _i);
+	vhdx_reads(s.img->states[0]->view, &v, _i);
 	subject_free(&s);
 	vhdx_destroy(&v);
 }
@@ -201,7 +201,7 @@ START_TEST(torn_headers)
 	subject_new(&s, NULL);
 	v.file[positions[_i] + 100] ^= 1;
 	subject_opens(&s, v.file, v.file_len);
-	vhdx_reads(s.img->states[0].view, &v, _i);
+	vhdx_reads(s.img->states[0]->view, &v, _i);
 	v.file[positions[pair + 1 - _i % 2] + 100] ^= 1;
 	subject_refuses(&s, v.file, v.file_len, EUCLEAN, "both copies are damaged");
 	subject_free(&s);
@@ -253,7 +253,7 @@ START_TEST(bad_entries)
 	subject_new(&s, NULL);
 	put_le(v.file + VHDX_BAT_AT + 8 * 3, 8, bad[_i].entry);
 	subject_opens(&s, v.file, v.file_len);
-	view = s.img->states[0].view;
+	view = s.img->states[0]->view;
 	subject_fails(view, 3 * MIB, bad[_i].code, bad[_i].part);
 	subject_fails(view, 4 * MIB - 1, bad[_i].code, "block 3: ");
 	subject_maps(view, 2 * MIB, EXTENT_FILE, MIB);

@@ -29,7 +29,7 @@ static void bat_page(const struct vhdx_image *v, unsigned char *page, unsigned b
 static void opens_and_reads(struct subject *s, const struct vhdx_image *v)
 {
 	subject_opens(s, v->file, v->file_len);
-	vhdx_reads(s->img->states[0].view, v, 1);
+	vhdx_reads(s->img->states[0]->view, v, 1);
 }
 
 static unsigned nwarnings;
@@ -224,7 +224,7 @@ START_TEST(growth)
 	memcpy(v.disk + 3 * MIB + 8192, data, PAGE);
 	subject_new(&s, NULL);
 	opens_and_reads(&s, &v);
-	subject_maps(s.img->states[0].view, 3 * MIB, EXTENT_FILE, MIB);
+	subject_maps(s.img->states[0]->view, 3 * MIB, EXTENT_FILE, MIB);
 	subject_free(&s);
 	vhdx_destroy(&v);
 }
@@ -336,11 +336,11 @@ static bool fails_well(const struct vhdx_image *v, unsigned nth, enum fault faul
 	fault_io_arm(io, nth, fault);
 	r = image_open_io(io, &o, &img, &e);
 	if (r == 0) {
-		r = view_read(img->states[0].view, buf, v->disk_len, 0, &e);
+		r = view_read(img->states[0]->view, buf, v->disk_len, 0, &e);
 		struck = fault_io_struck(io);
 		ck_assert_int_eq(r, struck ? -EIO : 0);
 		fault_io_arm(io, 0, fault);
-		ck_assert_ok(view_read(img->states[0].view, buf, v->disk_len, 0, &e), &e);
+		ck_assert_ok(view_read(img->states[0]->view, buf, v->disk_len, 0, &e), &e);
 		ck_assert_int_eq(memcmp(buf, v->disk, v->disk_len), 0);
 	} else {
 		ck_assert_int_eq(r, -EIO);

@@ -62,7 +62,7 @@ static void chain_reads(const struct vhdx_spec *spec, const char *path)
 
 	ck_assert_ok(image_open("child.vhdx", &o, &img, &e), &e);
 	ck_assert_ptr_nonnull(img->parent);
-	vhdx_reads(img->states[0].view, &child, spec->sectors);
+	vhdx_reads(img->states[0]->view, &child, spec->sectors);
 	image_close(img);
 	options_free(&o);
 	vhdx_destroy(&child);
@@ -213,9 +213,9 @@ START_TEST(bad_bitmaps)
 	put_le(child.file + VHDX_BAT_AT + 8 * 4096, 8, bad[_i].entry);
 	put_file("child.vhdx", &child);
 	ck_assert_ok(image_open("child.vhdx", &o, &img, &e), &e);
-	subject_fails(img->states[0].view, 0, bad[_i].code, bad[_i].part);
-	subject_fails(img->states[0].view, 5 * MIB - 1, bad[_i].code, "block 4: ");
-	subject_maps(img->states[0].view, MIB, EXTENT_FILE, MIB);
+	subject_fails(img->states[0]->view, 0, bad[_i].code, bad[_i].part);
+	subject_fails(img->states[0]->view, 5 * MIB - 1, bad[_i].code, "block 4: ");
+	subject_maps(img->states[0]->view, MIB, EXTENT_FILE, MIB);
 	image_close(img);
 	options_free(&o);
 	vhdx_destroy(&child);

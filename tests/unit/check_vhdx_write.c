@@ -71,8 +71,8 @@ static unsigned char *make_family(uint64_t size, const char *const *options)
 	make_image("vhdx", "base.vhdx", size, NULL, options);
 	img = open_image_file("base.vhdx", true, &o);
 	fill_pattern(bytes, size, 7);
-	ck_assert_ok(view_write(img->states[0].view, bytes, size, 0, &e), &e);
-	ck_assert_ok(view_clear(img->states[0].view, MIB, MIB, &e), &e);
+	ck_assert_ok(view_write(img->states[0]->view, bytes, size, 0, &e), &e);
+	ck_assert_ok(view_clear(img->states[0]->view, MIB, MIB, &e), &e);
 	memset(bytes + MIB, 0, MIB);
 	close_image(img, &o);
 	make_image("vhdx", "a.vhdx", size, "base.vhdx", options == large_sectors ? options : twos);
@@ -152,8 +152,8 @@ START_TEST(headers_tell_of_writing)
 	free(after);
 
 	img = open_image_file("a.vhdx", true, &o);
-	ck_assert_ok(view_write(img->states[0].view, "x", 1, 12345, &e), &e);
-	ck_assert_ok(view_flush(img->states[0].view, &e), &e);
+	ck_assert_ok(view_write(img->states[0]->view, "x", 1, 12345, &e), &e);
+	ck_assert_ok(view_flush(img->states[0]->view, &e), &e);
 	during = load("a.vhdx", &n);
 	ck_assert_mem_ne(current_header(during) + 16, current_header(before) + 16, 16);
 	ck_assert_mem_ne(current_header(during) + 32, current_header(before) + 32, 16);
@@ -194,7 +194,7 @@ START_TEST(a_log_is_replayed_first)
 	memset(v.disk + 2 * MIB + 4096, 0, 3 * 4096);
 	write_file("a.vhdx", v.file, v.file_len);
 	img = open_image_file("a.vhdx", true, &o);
-	vhdx_reads(img->states[0].view, &v, 1);
+	vhdx_reads(img->states[0]->view, &v, 1);
 	close_image(img, &o);
 	file = load("a.vhdx", &n);
 	ck_assert_uint_eq(n, v.file_len + MIB);
@@ -202,7 +202,7 @@ START_TEST(a_log_is_replayed_first)
 	ck_assert_mem_eq(current_header(file) + 48, zero, 16);
 	free(file);
 	img = open_image_file("a.vhdx", false, &o);
-	vhdx_reads(img->states[0].view, &v, 2);
+	vhdx_reads(img->states[0]->view, &v, 2);
 	close_image(img, &o);
 	vhdx_destroy(&v);
 }
@@ -262,7 +262,7 @@ START_TEST(parents_that_changed)
 	make_image("vhdx", "base.vhdx", 4 * MIB, NULL, small);
 	make_image("vhdx", "a.vhdx", 4 * MIB, "base.vhdx", none);
 	img = open_image_file("base.vhdx", true, &o);
-	ck_assert_ok(view_write(img->states[0].view, "x", 1, 0, &e), &e);
+	ck_assert_ok(view_write(img->states[0]->view, "x", 1, 0, &e), &e);
 	close_image(img, &o);
 	o = options_new();
 	o.write = true;
@@ -285,18 +285,18 @@ START_TEST(room_comes_back)
 	fill_pattern(data, 4 * MIB, 3);
 	for (unsigned i = 0; i < 2; i++) {
 		img = open_image_file("a.vhdx", true, &o);
-		ck_assert_ok(view_write(img->states[0].view, data, 4 * MIB, 0, &e), &e);
-		ck_assert_ok(view_clear(img->states[0].view, 0, 3 * MIB, &e), &e);
-		ck_assert_ok(view_flush(img->states[0].view, &e), &e);
-		ck_assert_ok(view_write(img->states[0].view, "x", 1, 5 * MIB, &e), &e);
-		ck_assert_ok(view_read(img->states[0].view, buf, 512, 5 * MIB + 512, &e), &e);
+		ck_assert_ok(view_write(img->states[0]->view, data, 4 * MIB, 0, &e), &e);
+		ck_assert_ok(view_clear(img->states[0]->view, 0, 3 * MIB, &e), &e);
+		ck_assert_ok(view_flush(img->states[0]->view, &e), &e);
+		ck_assert_ok(view_write(img->states[0]->view, "x", 1, 5 * MIB, &e), &e);
+		ck_assert_ok(view_read(img->states[0]->view, buf, 512, 5 * MIB + 512, &e), &e);
 		ck_assert(buf[0] == 0 && memcmp(buf, buf + 1, 511) == 0);
 		close_image(img, &o);
 		ck_assert_int_eq(stat("a.vhdx", &st), 0);
 		ck_assert_uint_eq(st.st_size, 8 * MIB);
 	}
 	img = open_image_file("a.vhdx", true, &o);
-	ck_assert_ok(view_clear(img->states[0].view, 0, 8 * MIB, &e), &e);
+	ck_assert_ok(view_clear(img->states[0]->view, 0, 8 * MIB, &e), &e);
 	close_image(img, &o);
 	ck_assert_int_eq(stat("a.vhdx", &st), 0);
 	ck_assert_uint_eq(st.st_size, 4 * MIB);
@@ -320,12 +320,12 @@ START_TEST(round_the_log)
 	for (unsigned i = 0; i < COUNT(offs); i++) {
 		offs[i] = next_random(&seed) % size;
 		c = 'a' + i % 26;
-		ck_assert_ok(view_write(img->states[0].view, &c, 1, offs[i], &e), &e);
+		ck_assert_ok(view_write(img->states[0]->view, &c, 1, offs[i], &e), &e);
 	}
 	close_image(img, &o);
 	img = open_image_file("b.vhdx", false, &o);
 	for (unsigned i = 0; i < COUNT(offs); i++) {
-		ck_assert_ok(view_read(img->states[0].view, &c, 1, offs[i], &e), &e);
+		ck_assert_ok(view_read(img->states[0]->view, &c, 1, offs[i], &e), &e);
 		ck_assert_int_eq(c, 'a' + i % 26);
 	}
 	close_image(img, &o);
@@ -341,7 +341,7 @@ START_TEST(sizes)
 
 	make_image("vhdx", "a.vhdx", 4 * MIB, NULL, small);
 	img = open_image_file("a.vhdx", true, &o);
-	v = img->states[0].view;
+	v = img->states[0]->view;
 	ck_assert_fails(view_resize(v, MIB, &e), EOPNOTSUPP, &e, "only become longer");
 	ck_assert_fails(view_resize(v, 5 * MIB + 100, &e), EINVAL, &e, "sectors");
 	ck_assert_fails(view_resize(v, UINT64_C(65) << 40, &e), EFBIG, &e, "64 TiB");

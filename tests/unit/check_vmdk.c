@@ -40,7 +40,7 @@ static void rebuild(uint64_t capacity, uint64_t grain, uint32_t per_table)
 static const struct view *opened(void)
 {
 	subject_opens(&s, b.bytes, b.len);
-	return s.img->states[0].view;
+	return s.img->states[0]->view;
 }
 
 static void refuses(int code, const char *text)
@@ -151,7 +151,7 @@ START_TEST(zero_grains_differ_from_missing_ones)
 	build_vmdk_put(&b, AT_VERSION, 4, 2);
 	opened();
 	img = s.img;
-	v = img->states[0].view;
+	v = img->states[0]->view;
 	ck_assert_ok(v->ops->map(v, 0, v->size, &x, &s.e), &s.e);
 	ck_assert(x.kind == EXTENT_BELOW && x.pos == 0 && x.len == GRAIN);
 	ck_assert_ok(v->ops->map(v, GRAIN + 1, v->size - GRAIN - 1, &x, &s.e), &s.e);
@@ -229,7 +229,7 @@ START_TEST(the_line_is_shorter_than_the_capacity)
 	store(0, 0);
 	resize_line("7");
 	ck_assert_uint_eq(opened()->size, 7 * SECTOR);
-	subject_maps(s.img->states[0].view, 0, EXTENT_FILE, 7 * SECTOR);
+	subject_maps(s.img->states[0]->view, 0, EXTENT_FILE, 7 * SECTOR);
 }
 END_TEST
 
@@ -318,7 +318,7 @@ START_TEST(the_redundant_table_answers_for_an_impossible_entry)
 	}
 	build_vmdk_redundant(&b, 4, 0);
 	subject_maps(opened(), 0, EXTENT_ZERO, 4 * GRAIN);
-	subject_reads(s.img->states[0].view, 4 * GRAIN, GRAIN, 0);
+	subject_reads(s.img->states[0]->view, 4 * GRAIN, GRAIN, 0);
 }
 END_TEST
 

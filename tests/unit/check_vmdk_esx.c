@@ -52,7 +52,7 @@ static void rebuild_cowd(uint32_t capacity, uint32_t grain)
 static const struct view *alone(void)
 {
 	subject_opens(&s, b.bytes, b.len);
-	return s.img->states[0].view;
+	return s.img->states[0]->view;
 }
 
 static void refuses_alone(int code, const char *text)
@@ -70,7 +70,7 @@ static int try_open(const char *name)
 static const struct view *opened(const char *name)
 {
 	ck_assert_ok(try_open(name), &s.e);
-	return s.img->states[0].view;
+	return s.img->states[0]->view;
 }
 
 /* The extent as x.vmdk, beside d.vmdk with these lines. */
@@ -87,7 +87,7 @@ static int try_described(const char *lines)
 static const struct view *described(const char *lines)
 {
 	ck_assert_ok(try_described(lines), &s.e);
-	return s.img->states[0].view;
+	return s.img->states[0]->view;
 }
 
 /* What the driver says, whatever is below. */
@@ -512,7 +512,7 @@ END_TEST
 
 static void says(const char *part)
 {
-	char *json = info_json(s.img, 0, &s.e);
+	char *json = info_json(s.img, s.img->states[0], &s.e);
 
 	ck_assert_ptr_nonnull(json);
 	ck_assert_msg(strstr(json, part), "no %s in %s", part, json);

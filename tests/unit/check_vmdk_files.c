@@ -38,7 +38,7 @@ static int try_open(const char *name)
 static const struct view *opened(const char *name)
 {
 	ck_assert_ok(try_open(name), &s.e);
-	return s.img->states[0].view;
+	return s.img->states[0]->view;
 }
 
 static void refuses(const char *text, int code, const char *says)
@@ -416,7 +416,7 @@ START_TEST(info_has_the_keys_of_qemu_img)
 
 	write_sparse("s.vmdk", "", 1);
 	described(HEAD "createType=\"custom\"\nRW 128 SPARSE \"s.vmdk\"\nRW 8 ZERO\n");
-	json = info_json(s.img, 0, &s.e);
+	json = info_json(s.img, s.img->states[0], &s.e);
 	ck_assert_ptr_nonnull(json);
 	for (size_t i = 0; i < COUNT(parts); i++)
 		ck_assert_msg(strstr(json, parts[i]), "no %s in %s", parts[i], json);

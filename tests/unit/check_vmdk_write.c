@@ -135,7 +135,7 @@ START_TEST(split)
 
 	create("a.vmdk", own_kinds[2 + _i], NULL, 2 * seam + MB);
 	img = open_image_file("a.vmdk", true, &o);
-	v = img->states[0].view;
+	v = img->states[0]->view;
 	ck_assert_uint_eq(v->size, 2 * seam + MB);
 	fill_pattern(buf, sizeof buf, 5);
 	for (unsigned i = 1; i <= 2; i++) {
@@ -147,7 +147,7 @@ START_TEST(split)
 	ck_assert_ok(view_clear(v, seam - 4608, sizeof buf, &e), &e);
 	image_close(img);
 	ck_assert_ok(image_open("a.vmdk", &o, &img, &e), &e);
-	v = img->states[0].view;
+	v = img->states[0]->view;
 	ck_assert_ok(view_read(v, back, sizeof back, 2 * seam - 5120, &e), &e);
 	ck_assert_mem_eq(buf, back, sizeof buf);
 	ck_assert_ok(view_read(v, back, sizeof back, seam - 4608, &e), &e);
@@ -202,7 +202,7 @@ static unsigned char *fill_parent(const char *path, uint64_t size)
 
 	create(path, "", NULL, size);
 	img = open_image_file(path, true, &o);
-	v = img->states[0].view;
+	v = img->states[0]->view;
 	fill_pattern(bytes, size, 7);
 	memset(bytes + size / 3, 0, size / 3);
 	ck_assert_ok(view_write(v, bytes, size / 3, 0, &e), &e);
@@ -283,11 +283,11 @@ START_TEST(first_write)
 	write_text("a.vmdk", text);
 	write_file("a-flat.vmdk", calloc(1, 4096), 4096);
 	img = open_image_file("a.vmdk", true, &o);
-	ck_assert_ok(view_flush(img->states[0].view, &e), &e);
+	ck_assert_ok(view_flush(img->states[0]->view, &e), &e);
 	now = read_text("a.vmdk");
 	ck_assert_str_eq(now, text);
 	free(now);
-	ck_assert_ok(view_write(img->states[0].view, "abc", 3, 4093, &e), &e);
+	ck_assert_ok(view_write(img->states[0]->view, "abc", 3, 4093, &e), &e);
 	image_close(img);
 	now = read_text("a.vmdk");
 	ck_assert_uint_eq(strlen(now), strlen(text));
@@ -300,7 +300,7 @@ START_TEST(first_write)
 	ck_assert_ptr_nonnull(strstr(now, "RW 8 VMFS \"a-flat.vmdk\"\n"));
 	free(now);
 	ck_assert_ok(image_open("a.vmdk", &o, &img, &e), &e);
-	ck_assert_ok(view_read(img->states[0].view, text, 3, 4093, &e), &e);
+	ck_assert_ok(view_read(img->states[0]->view, text, 3, 4093, &e), &e);
 	ck_assert_mem_eq(text, "abc", 3);
 	image_close(img);
 	options_free(&o);
@@ -320,7 +320,7 @@ START_TEST(long_content_id)
 			     "ddb.longContentID = \"0123456789abcdef01234567fffffffe\"\n");
 	write_file("a-flat.vmdk", calloc(1, 4096), 4096);
 	img = open_image_file("a.vmdk", true, &o);
-	ck_assert_ok(view_write(img->states[0].view, "abc", 3, 1, &e), &e);
+	ck_assert_ok(view_write(img->states[0]->view, "abc", 3, 1, &e), &e);
 	image_close(img);
 	options_free(&o);
 	now = read_text("a.vmdk");
@@ -348,7 +348,7 @@ START_TEST(changed_parent)
 	image_close(img);
 	options_free(&o);
 	img = open_image_file("base.vmdk", true, &o);
-	ck_assert_ok(view_write(img->states[0].view, "abc", 3, 1, &e), &e);
+	ck_assert_ok(view_write(img->states[0]->view, "abc", 3, 1, &e), &e);
 	image_close(img);
 	ck_assert_fails(image_open("delta.vmdk", &o, &img, &e), EINVAL, &e, "was changed after");
 	options_free(&o);
@@ -489,8 +489,8 @@ START_TEST(unclean)
 
 	make("a.vmdk", "", MB);
 	img = open_image_file("a.vmdk", true, &o);
-	ck_assert_ok(view_write(img->states[0].view, "abc", 3, 1, &e), &e);
-	ck_assert_ok(view_flush(img->states[0].view, &e), &e);
+	ck_assert_ok(view_write(img->states[0]->view, "abc", 3, 1, &e), &e);
+	ck_assert_ok(view_flush(img->states[0]->view, &e), &e);
 	p = read_bytes("a.vmdk", &len);
 	ck_assert_uint_eq(p[AT_UNCLEAN], 1);
 	free(p);

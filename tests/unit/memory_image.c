@@ -86,7 +86,7 @@ void memory_image_reads(const struct memory_image *m)
 	struct view *v;
 
 	ck_assert_ok(memory_image_open(m, &o, &img, &e), &e);
-	v = img->states[0].view;
+	v = img->states[0]->view;
 	ck_assert_str_eq(img->format->name, m->format);
 	ck_assert_uint_eq(v->size, m->disk_len);
 	ck_assert_ok(view_read(v, buf, m->disk_len, 0, &e), &e);
@@ -118,7 +118,7 @@ void memory_image_damaged(
 	struct view *v;
 
 	ck_assert_ok(memory_image_open(m, &o, &img, &e), &e);
-	v = img->states[0].view;
+	v = img->states[0]->view;
 	ck_assert_fails(view_read(v, buf, m->disk_len, 0, &e), code, &e, part);
 	ck_assert_fails(view_read(v, buf, 1, off, &e), code, &e, part);
 	ck_assert_fails(view_read(v, buf, 1, off + len - 1, &e), code, &e, part);
@@ -139,7 +139,7 @@ void memory_image_extent(const struct memory_image *m, uint64_t off, int kind, u
 	struct extent x;
 
 	ck_assert_ok(memory_image_open(m, &o, &img, &e), &e);
-	ck_assert_ok(view_resolve(img->states[0].view, off, m->disk_len - off, &x, &e), &e);
+	ck_assert_ok(view_resolve(img->states[0]->view, off, m->disk_len - off, &x, &e), &e);
 	ck_assert_int_eq(x.kind, kind);
 	ck_assert_uint_eq(x.len, len);
 	image_close(img);
@@ -160,11 +160,11 @@ static bool fails_well(const struct memory_image *m, unsigned nth, enum fault fa
 	fault_io_arm(io, nth, fault);
 	r = image_open_io(io, &o, &img, &e);
 	if (r == 0) {
-		r = view_read(img->states[0].view, buf, m->disk_len, 0, &e);
+		r = view_read(img->states[0]->view, buf, m->disk_len, 0, &e);
 		struck = fault_io_struck(io);
 		ck_assert_int_eq(r, struck ? -EIO : 0);
 		fault_io_arm(io, 0, fault);
-		ck_assert_ok(view_read(img->states[0].view, buf, m->disk_len, 0, &e), &e);
+		ck_assert_ok(view_read(img->states[0]->view, buf, m->disk_len, 0, &e), &e);
 		ck_assert_int_eq(memcmp(buf, m->disk, m->disk_len), 0);
 	} else {
 		ck_assert_int_eq(r, -EIO);

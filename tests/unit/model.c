@@ -37,7 +37,7 @@ struct worker {
 
 static struct view *disk(const struct run *run)
 {
-	return run->img->states[0].view;
+	return run->img->states[0]->view;
 }
 
 static uint64_t below(uint64_t *state, uint64_t n)

@@ -262,7 +262,7 @@ static void complain(const struct run *run, const unsigned char *p, uint64_t i)
 
 static void judge_bytes(const struct run *run, const struct image *img)
 {
-	const struct view *v = img->states[0].view;
+	const struct view *v = img->states[0]->view;
 	unsigned char *buf = malloc(run->disk.sectors * SECTOR);
 	struct err e = ERR_INIT;
 
@@ -339,7 +339,7 @@ static void go_on_writing(struct run *run, const unsigned char *bytes, uint64_t 
 	ck_assert_ok(image_open_io(medium_io(&m), &o, &img, &e), &e);
 	judge_bytes(run, img);
 	memset(sector, 0xa5, SECTOR);
-	ck_assert_ok(view_write(img->states[0].view, sector, SECTOR, 0, &e), &e);
+	ck_assert_ok(view_write(img->states[0]->view, sector, SECTOR, 0, &e), &e);
 	ck_assert_ok(image_finish(img, &e), &e);
 	image_close(img);
 	options_free(&o);
@@ -444,7 +444,7 @@ static void choose(struct run *run, uint64_t *first, uint64_t *n)
 /* One operation; what it says.  Noted before: it may have been done in part. */
 static int operate(struct run *run, struct err *e)
 {
-	struct view *v = run->img->states[0].view;
+	struct view *v = run->img->states[0]->view;
 	unsigned what = next_random(&run->state) % 10;
 	unsigned char *buf;
 	uint64_t first, n;
@@ -494,7 +494,7 @@ static void run_begin(struct run *run, const struct power *p)
 	run->o.write = true;
 	medium_load(&run->medium, p->path);
 	run_open(run);
-	disk_new(&run->disk, run->img->states[0].view->size / SECTOR);
+	disk_new(&run->disk, run->img->states[0]->view->size / SECTOR);
 	run->medium.arg = run;
 }
 
