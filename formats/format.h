@@ -20,6 +20,7 @@ struct facts;
 struct image;
 struct layout;
 struct measured;
+struct snapshot_ops;
 struct view;
 
 /* What probes look at: the first and the last bytes of a file and its name. */
@@ -75,6 +76,7 @@ struct format {
 	void (*facts)(const struct image *img, struct facts *f);
 	/* As image_check.  NULL: there is nothing that could be wrong, or be seen to be. */
 	int (*check)(struct image *img, unsigned repair, struct check_report *r, struct err *e);
+	const struct snapshot_ops *snapshots; /* can come and go; NULL: cannot */
 	/* How large a file becomes that holds disk, or an empty disk of size bytes if that is
 	 * NULL. */
 	int (*measure)(const struct view *disk, uint64_t size, struct measured *m, struct err *e);

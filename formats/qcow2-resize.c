@@ -171,24 +171,27 @@ static int zero_last(struct qcow2_view *v, uint64_t new_size, struct err *e)
 
 /* Growing. */
 
-static int copy_l1(const struct qcow2_view *v, uint64_t to, struct err *e)
+int qcow2_l1_copy(
+	const struct qcow2 *q, struct qcow2_l1 from, uint64_t to, uint64_t mask, struct err *e)
 {
-	const struct qcow2 *q = v->q;
 	unsigned char buf[META_PAGE];
-	uint64_t len = (uint64_t)v->l1_size * QCOW2_ENTRY_SIZE;
 	int r = 0;
 
-	for (uint64_t at = 0, n; r == 0 && at < len; at += n) {
-		n = MIN(sizeof buf, len - at);
-		r = meta_read(q->cache, q->io, buf, n, v->l1_pos + at, e);
+	for (uint64_t i = 0, n, at; r == 0 && i < from.entries; i += n) {
+		n = MIN(from.entries - i, sizeof buf / QCOW2_ENTRY_SIZE);
+		at = i * QCOW2_ENTRY_SIZE;
+		r = meta_read(q->cache, q->io, buf, n * QCOW2_ENTRY_SIZE, from.pos + at, e);
+		for (unsigned char *p = buf; r == 0 && p < buf + n * QCOW2_ENTRY_SIZE;
+			p += QCOW2_ENTRY_SIZE)
+			store_be64(p, load_be64(p) & mask);
 		if (r == 0)
-			r = meta_write(q->io, buf, n, to + at, ORDER_TABLES_ROOT, e);
+			r = meta_write(
+				q->io, buf, n * QCOW2_ENTRY_SIZE, to + at, ORDER_TABLES_ROOT, e);
 	}
 	return r;
 }
 
-/* The header points to another L1 table. */
-static int switch_l1(struct qcow2_view *v, uint64_t pos, uint32_t entries, struct err *e)
+int qcow2_switch_l1(struct qcow2_view *v, uint64_t pos, uint32_t entries, struct err *e)
 {
 	struct qcow2 *q = v->q;
 	struct qcow2_header *h = &q->header;
@@ -234,9 +237,10 @@ static int grow_l1(struct qcow2_view *v, uint64_t size, struct err *e)
 	pos = c.first << q->header.cluster_bits;
 	r = meta_zero(q->io, len, pos, ORDER_TABLES_ROOT, e);
 	if (r == 0)
-		r = copy_l1(v, pos, e);
+		r = qcow2_l1_copy(q, (struct qcow2_l1){.pos = v->l1_pos, .entries = v->l1_size},
+			pos, UINT64_MAX, e);
 	if (r == 0)
-		return switch_l1(v, pos, entries, e);
+		return qcow2_switch_l1(v, pos, entries, e);
 	qcow2_alloc_drop(q->alloc, c.first, c.n);
 	return r;
 }
@@ -324,7 +328,7 @@ static int map_outside(struct qcow2_view *v, uint64_t off, uint64_t end, struct 
 	return qcow2_map_all(v, round_up(off, q->cluster_size), end, NULL, NULL, e);
 }
 
-static int put_size(struct qcow2_view *v, uint64_t size, struct err *e)
+int qcow2_put_size(struct qcow2_view *v, uint64_t size, struct err *e)
 {
 	struct qcow2 *q = v->q;
 	unsigned char raw[8];
@@ -361,14 +365,14 @@ static int grow(struct qcow2_view *v, uint64_t size, struct err *e)
 		r = hide_below(v, size, e);
 	if (r == 0)
 		r = map_outside(v, old, size, e);
-	return r == 0 ? put_size(v, size, e) : r;
+	return r == 0 ? qcow2_put_size(v, size, e) : r;
 }
 
 /* The new end is durable before anything behind it goes. */
 static int shrink(struct qcow2_view *v, uint64_t size, struct err *e)
 {
 	struct qcow2 *q = v->q;
-	int r = put_size(v, size, e);
+	int r = qcow2_put_size(v, size, e);
 
 	if (r == 0)
 		r = writer_write_back(q->alloc->writer, e);
@@ -379,7 +383,7 @@ static int shrink(struct qcow2_view *v, uint64_t size, struct err *e)
 	return r;
 }
 
-static int check_size(const struct qcow2 *q, uint64_t size, struct err *e)
+int qcow2_size_check(const struct qcow2 *q, uint64_t size, struct err *e)
 {
 	uint64_t max = (uint64_t)QCOW2_MAX_L1_BYTES / QCOW2_ENTRY_SIZE;
 
@@ -389,16 +393,17 @@ static int check_size(const struct qcow2 *q, uint64_t size, struct err *e)
 		return err_set(e, EFBIG,
 			"a disk of %" PRIu64 " bytes needs an L1 table of more than %u bytes", size,
 			QCOW2_MAX_L1_BYTES);
-	if (q->header.version < 3 && q->header.nsnapshots > 0)
-		return err_set(e, ENOTSUP, "version 2 cannot resize a disk with snapshots");
 	return 0;
 }
 
 int qcow2_resize(struct view *view, uint64_t size, struct err *e)
 {
 	struct qcow2_view *v = (struct qcow2_view *)view;
-	int r = check_size(v->q, size, e);
+	const struct qcow2_header *h = &v->q->header;
+	int r = qcow2_size_check(v->q, size, e);
 
+	if (r == 0 && h->version < 3 && h->nsnapshots > 0)
+		r = err_set(e, ENOTSUP, "version 2 cannot resize a disk with snapshots");
 	if (r < 0)
 		return r;
 	return size > view->size ? grow(v, size, e) : shrink(v, size, e);

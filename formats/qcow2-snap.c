@@ -121,26 +121,35 @@ static struct view *vmstate_view(struct qcow2 *q, const struct qcow2_snapshot *s
 	return qcow2_view_new(q, s->vmstate_size, vmstate_start(q, s), s->l1_pos, s->l1_size, e);
 }
 
-static int add_named(struct image *img, struct qcow2 *q, const struct qcow2_snapshot *s,
-	const char *id, const char *name, struct err *e)
+static int make_views(
+	struct qcow2 *q, const struct qcow2_snapshot *s, struct state *state, struct err *e)
 {
-	struct view *disk = disk_view(q, s, e);
-	struct state *state;
-
-	if (!disk)
+	state->view = disk_view(q, s, e);
+	if (!state->view)
 		return -e->code;
-	state = image_add_state(img, id, name, disk, e);
-	if (!state) {
-		view_free(disk);
-		return -e->code;
-	}
-	state->when = s->when;
-	state->vm_clock = s->vm_clock;
-	state->icount = s->icount;
 	if (s->vmstate_size == 0)
 		return 0;
 	state->vmstate = vmstate_view(q, s, e);
 	return state->vmstate ? 0 : -e->code;
+}
+
+int qcow2_snapshot_add(struct image *img, struct qcow2 *q, const struct qcow2_snapshot *s,
+	const char *id, const char *name, struct err *e)
+{
+	struct state *state = state_new(id, name, e);
+	int r;
+
+	if (!state)
+		return -e->code;
+	state->when = s->when;
+	state->vm_clock = s->vm_clock;
+	state->icount = s->icount;
+	r = make_views(q, s, state, e);
+	if (r == 0)
+		r = state_add(img, state, e);
+	if (r < 0)
+		state_put(state);
+	return r;
 }
 
 static int add_state(
@@ -157,7 +166,7 @@ static int add_state(
 	if (r == 0)
 		r = meta_read(q->cache, q->io, name, s->name_len, pos + s->id_len, e);
 	if (r == 0)
-		r = add_named(img, q, s, id, name, e);
+		r = qcow2_snapshot_add(img, q, s, id, name, e);
 	free(id);
 	free(name);
 	return r;

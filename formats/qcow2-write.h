@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* qcow2-write.h - private to the writing side of qcow2: qcow2-counts.c reads and changes refcounts,
  * qcow2-alloc.c hands out clusters and takes them back, qcow2-table.c changes L1 and L2 tables,
- * qcow2-write.c is what the core calls.
+ * qcow2-tree.c does something to all that an L1 table refers to,
+ * qcow2-write.c is what the core calls, qcow2-snap-write.c what it calls for snapshots.
  *
  * On disk a refcount is never less than the references to its cluster.  So a cluster is counted
  * before a table points to it, and counted down once it is durable that none does; until then its
@@ -140,6 +141,30 @@ static inline bool qcow2_nothing_below(const struct qcow2_view *v, uint64_t off)
 	return !v->view.below || off >= v->view.below->size;
 }
 
+/* qcow2-tree.c, with the gate closed */
+
+/* An L1 table, and so all that it refers to. */
+struct qcow2_l1 {
+	uint64_t pos;
+	uint32_t entries;
+};
+
+/* Can all of it be found? */
+int qcow2_tree_check(struct qcow2 *q, struct qcow2_l1 l1, struct err *e);
+
+/* One reference more to all that it refers to; when that fails to none of it. */
+int qcow2_tree_share(struct qcow2 *q, struct qcow2_l1 l1, struct err *e);
+
+/* Takes that back at once: no other table was written that has it. */
+void qcow2_tree_unshare(struct qcow2 *q, struct qcow2_l1 l1);
+
+/* One reference less, of a table that nothing on disk points to any more. */
+int qcow2_tree_drop(struct qcow2 *q, struct qcow2_l1 l1, struct err *e);
+
+/* Takes the flag COPIED off all that the live disk refers to, or lets it say what refcounts do. */
+int qcow2_flags_clear(struct qcow2_view *live, struct err *e);
+int qcow2_flags_renew(struct qcow2_view *live, struct err *e);
+
 /* qcow2-write.c */
 
 /* The view of the live disk can be written to. */
@@ -155,6 +180,20 @@ int qcow2_commit(struct view *v, const struct grant *g, struct err *e);
 
 /* As in struct write_ops. */
 int qcow2_resize(struct view *v, uint64_t size, struct err *e);
+
+/* Can a disk be so large? */
+int qcow2_size_check(const struct qcow2 *q, uint64_t size, struct err *e);
+
+/* Copies an L1 table to position to, and of each entry what mask has. */
+int qcow2_l1_copy(
+	const struct qcow2 *q, struct qcow2_l1 from, uint64_t to, uint64_t mask, struct err *e);
+
+/* The header says that the disk is this long, once it is written back. */
+int qcow2_put_size(struct qcow2_view *v, uint64_t size, struct err *e);
+
+/* It points to another L1 table; durable on return.  The old one's clusters are dropped, for which
+ * was prepared, but not what it points to. */
+int qcow2_switch_l1(struct qcow2_view *v, uint64_t pos, uint32_t entries, struct err *e);
 
 /* Is told of clusters that got a place in a file. */
 typedef int qcow2_mapped(void *arg, struct io *io, uint64_t pos, uint64_t len, struct err *e);

@@ -282,6 +282,7 @@ const struct format qcow2_format = {
 	.create_options = qcow2_create_options,
 	.can_back = true,
 	.check = qcow2_check,
+	.snapshots = &qcow2_snapshot_ops,
 	.measure = qcow2_measure,
 	.layouts = layouts,
 };

@@ -29,6 +29,7 @@ struct image;
 struct io;
 struct layout;
 struct measured;
+struct snapshot_ops;
 struct view;
 
 #define QCOW2_MAGIC           0x514649fbu
@@ -241,8 +242,15 @@ struct qcow2_snapshot {
 int qcow2_snapshot_read(
 	const struct qcow2 *q, uint64_t pos, struct qcow2_snapshot *s, struct err *e);
 
+/* Adds the state of a snapshot. */
+int qcow2_snapshot_add(struct image *img, struct qcow2 *q, const struct qcow2_snapshot *s,
+	const char *id, const char *name, struct err *e);
+
 /* Adds a state for each internal snapshot; len is that of the table. */
 int qcow2_snapshots_read(struct image *img, struct qcow2 *q, uint64_t *len, struct err *e);
+
+/* qcow2-snap-write.c */
+extern const struct snapshot_ops qcow2_snapshot_ops;
 
 /* qcow2-counts.c: refcount number i of those that begin at p. */
 uint64_t qcow2_refcount_load(const struct qcow2 *q, const unsigned char *p, uint64_t i);

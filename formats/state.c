@@ -36,24 +36,34 @@ void state_put(struct state *s)
 		state_free(s);
 }
 
-static struct state *state_new(const char *id, const char *name)
+struct state *state_new(const char *id, const char *name, struct err *e)
 {
 	struct state *s = calloc(1, sizeof *s);
 
-	if (!s)
-		return NULL;
-	atomic_init(&s->refs, 1);
-	s->icount = -1;
-	s->id = id ? strdup(id) : NULL;
-	s->name = name ? strdup(name) : NULL;
-	if ((!id || s->id) && (!name || s->name))
+	if (s) {
+		atomic_init(&s->refs, 1);
+		s->icount = -1;
+		s->id = id ? strdup(id) : NULL;
+		s->name = name ? strdup(name) : NULL;
+	}
+	if (s && (!id || s->id) && (!name || s->name))
 		return s;
-	state_free(s);
+	state_put(s);
+	err_nomem(e);
 	return NULL;
 }
 
+/* Of one image all lie on the same, and are written to by the same. */
+static void take_after(struct view *v, const struct view *live)
+{
+	if (!v)
+		return;
+	v->below = live->below;
+	v->writer = live->writer;
+}
+
 /* Room grows by doubling: it is full when the count is a power of two. */
-static int add(struct image *img, struct state *s)
+static int add(struct image *img, struct state *s, struct err *e)
 {
 	size_t n = img->nstates;
 	struct state **states = img->states;
@@ -61,31 +71,40 @@ static int add(struct image *img, struct state *s)
 	if (n == 0 || is_power_of_2(n))
 		states = reallocarray(states, n ? 2 * n : 1, sizeof states[0]);
 	if (!states)
-		return -1;
+		return err_nomem(e);
 	img->states = states;
 	s->no = img->next_state++;
 	img->states[img->nstates++] = s;
 	return 0;
 }
 
+int state_add(struct image *img, struct state *s, struct err *e)
+{
+	int r;
+
+	if (img->nstates > 0) {
+		take_after(s->view, img->states[0]->view);
+		take_after(s->vmstate, img->states[0]->view);
+	}
+	states_lock(img);
+	r = add(img, s, e);
+	states_unlock(img);
+	return r;
+}
+
 struct state *image_add_state(
 	struct image *img, const char *id, const char *name, struct view *view, struct err *e)
 {
-	struct state *s = state_new(id, name);
-	int r = -1;
+	struct state *s = state_new(id, name, e);
 
-	if (s) {
-		states_lock(img);
-		r = add(img, s);
-		states_unlock(img);
-	}
-	if (r < 0) {
-		state_put(s);
-		err_nomem(e);
+	if (!s)
 		return NULL;
-	}
 	s->view = view;
-	return s;
+	if (state_add(img, s, e) == 0)
+		return s;
+	s->view = NULL;
+	state_put(s);
+	return NULL;
 }
 
 static bool equal(const char *a, const char *b)

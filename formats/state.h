@@ -34,6 +34,10 @@ struct state {
 struct state *image_add_state(
 	struct image *img, const char *id, const char *name, struct view *view, struct err *e);
 
+/* The same in two steps, for what others may see at once.  A new state is held. */
+struct state *state_new(const char *id, const char *name, struct err *e);
+int state_add(struct image *img, struct state *s, struct err *e);
+
 /* The state called by name or by id (names win), or NULL; never the live one. */
 struct state *image_find_state(const struct image *img, const char *name);
 

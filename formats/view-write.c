@@ -309,6 +309,18 @@ int view_flush(struct view *v, struct err *e)
 	return v->writer ? writer_flush(v->writer, e) : 0;
 }
 
+struct resize {
+	struct view *view;
+	uint64_t size;
+};
+
+static int resize(void *arg, struct err *e)
+{
+	const struct resize *to = arg;
+
+	return to->view->write->resize(to->view, to->size, e);
+}
+
 int view_resize(struct view *v, uint64_t size, struct err *e)
 {
 	int r = check_writable(v, e);
@@ -317,11 +329,5 @@ int view_resize(struct view *v, uint64_t size, struct err *e)
 		return r;
 	if (!v->write || !v->write->resize)
 		return err_set(e, EOPNOTSUPP, "its size cannot be changed");
-	r = writer_begin(v->writer, e);
-	if (r < 0)
-		return r;
-	writer_close_gate(v->writer);
-	r = v->write->resize(v, size, e);
-	writer_open_gate(v->writer);
-	return r == 0 ? writer_flush(v->writer, e) : r;
+	return writer_alone(v->writer, resize, &(struct resize){.view = v, .size = size}, e);
 }

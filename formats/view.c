@@ -38,6 +38,8 @@ int view_map(const struct view *v, uint64_t off, uint64_t len, struct extent *x,
 
 	memset(x, 0, sizeof *x);
 	x->owner = v;
+	if (v->dropped)
+		return err_set(e, ESTALE, "the snapshot was deleted");
 	r = v->ops->map(v, off, len, x, e);
 	assert(r < 0 || x->len > 0);
 	x->len = MIN(x->len, len);

@@ -76,6 +76,7 @@ struct view {
 	/* Of a stack that can change: */
 	struct writer *writer;         /* of the image below; borrowed; NULL: nothing can change */
 	const struct write_ops *write; /* of the live state; NULL: this view can only be read */
+	bool dropped;                  /* by the gate: what it showed is no more */
 	bool through;                  /* a part of the view below: what is written goes there */
 	uint32_t granule;              /* the least that is put on the map at a time, bytes */
 	uint64_t unit;                 /* the least that room is made for; a multiple of granule */

@@ -50,13 +50,13 @@ void writer_free(struct writer *w)
 	free(w);
 }
 
-void writer_close_gate(struct writer *w)
+static void close_gate(struct writer *w)
 {
 	pthread_rwlock_wrlock(&w->gate);
 	pthread_mutex_lock(&w->meta);
 }
 
-void writer_open_gate(struct writer *w)
+static void open_gate(struct writer *w)
 {
 	pthread_mutex_unlock(&w->meta);
 	pthread_rwlock_unlock(&w->gate);
@@ -122,9 +122,9 @@ static int settle(struct writer *w, struct err *e)
 {
 	int r;
 
-	writer_close_gate(w);
+	close_gate(w);
 	r = w->view->write->settle(w->view, e);
-	writer_open_gate(w);
+	open_gate(w);
 	return r;
 }
 
@@ -134,6 +134,20 @@ int writer_flush(struct writer *w, struct err *e)
 	int r = flush(w, &room, e);
 
 	return r == 0 && room ? settle(w, e) : r;
+}
+
+int writer_alone(struct writer *w, writer_change *change, void *arg, struct err *e)
+{
+	int r = writer_begin(w, e);
+
+	if (r < 0)
+		return r;
+	close_gate(w);
+	r = w->failed ? refuse_failed(w, e) : writer_write_back(w, e);
+	if (r == 0)
+		r = change(arg, e);
+	open_gate(w);
+	return r == 0 ? writer_flush(w, e) : r;
 }
 
 int writer_finish(struct writer *w, struct err *e)

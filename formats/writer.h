@@ -111,9 +111,10 @@ int writer_write_back(struct writer *w, struct err *e);
 /* Is it time to flush, lest too much of the cache is taken by changes? */
 bool writer_is_full(const struct writer *w);
 
-/* The exclusive gate, with meta, for what changes more than a map. */
-void writer_close_gate(struct writer *w);
-void writer_open_gate(struct writer *w);
+/* Does what changes more than a map: with the gate closed and the meta lock held, when all that was
+ * done before is durable.  So is this when it has succeeded. */
+typedef int writer_change(void *arg, struct err *e);
+int writer_alone(struct writer *w, writer_change *change, void *arg, struct err *e);
 
 /* Keeps other allocating writers out of [start, end) of the view. */
 struct range {

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #include "model.h"
 
+#include <errno.h>
 #include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -10,6 +11,7 @@
 #include "check.h"
 #include "err.h"
 #include "format.h"
+#include "snapshot.h"
 #include "unit.h"
 #include "view.h"
 
@@ -17,7 +19,15 @@
 #define STRIPE    3072u /* no multiple of any cluster size */
 #define FAR       (3u << 20)
 #define OPS       150 /* of each thread in a round */
+#define SHOTS     5
 #define REFERENCE "reference.raw"
+
+/* A snapshot that is there: what its disk holds. */
+struct shot {
+	unsigned char *bytes; /* NULL: there is none */
+	uint64_t size;
+	char name[24];
+};
 
 struct run {
 	const struct model *m;
@@ -26,6 +36,8 @@ struct run {
 	unsigned char *bytes; /* what the disk shall hold */
 	uint64_t size;
 	uint64_t state;
+	struct shot shots[SHOTS];
+	unsigned named; /* snapshots that got a name so far */
 };
 
 struct worker {
@@ -56,32 +68,150 @@ static void open_again(struct run *run)
 	ck_assert_uint_eq(disk(run)->size, run->size);
 }
 
-static void complain(const struct run *run, const unsigned char *buf, uint64_t off, uint64_t n)
+static void complain(const struct run *run, const char *what, const unsigned char *buf,
+	const unsigned char *want, uint64_t off, uint64_t n)
 {
 	uint64_t i = 0;
 
-	while (i < n && buf[i] == run->bytes[off + i])
+	while (i < n && buf[i] == want[i])
 		i++;
-	ck_abort_msg("seed %llu: byte %llu is 0x%02x, not 0x%02x", (unsigned long long)run->m->seed,
-		(unsigned long long)(off + i), buf[i], run->bytes[off + i]);
+	ck_abort_msg("seed %llu, %s: byte %llu is 0x%02x, not 0x%02x",
+		(unsigned long long)run->m->seed, what, (unsigned long long)(off + i), buf[i],
+		want[i]);
 }
 
 /* Every byte, in pieces of odd sizes. */
-static void compare(struct run *run)
+static void compare_view(struct run *run, const char *what, const struct view *v,
+	const unsigned char *bytes, uint64_t size)
 {
 	unsigned char *buf = malloc(FAR);
 	struct err e = ERR_INIT;
 	uint64_t n;
 
 	ck_assert_ptr_nonnull(buf);
-	for (uint64_t off = 0; off < run->size; off += n) {
+	ck_assert_uint_eq(v->size, size);
+	for (uint64_t off = 0; off < size; off += n) {
 		n = 1 + below(&run->state, FAR);
-		n = MIN(n, run->size - off);
-		ck_assert_ok(view_read(disk(run), buf, n, off, &e), &e);
-		if (memcmp(buf, run->bytes + off, n) != 0)
-			complain(run, buf, off, n);
+		n = MIN(n, size - off);
+		ck_assert_ok(view_read(v, buf, n, off, &e), &e);
+		if (memcmp(buf, bytes + off, n) != 0)
+			complain(run, what, buf, bytes + off, off, n);
 	}
 	free(buf);
+}
+
+static const struct state *state_of(const struct run *run, const struct shot *shot)
+{
+	const struct state *s = image_find_state(run->img, shot->name);
+
+	ck_assert_msg(s != NULL, "seed %llu: no snapshot %s", (unsigned long long)run->m->seed,
+		shot->name);
+	return s;
+}
+
+static void compare(struct run *run)
+{
+	size_t n = 1;
+
+	compare_view(run, "the disk", disk(run), run->bytes, run->size);
+	for (struct shot *s = run->shots; s < run->shots + SHOTS; s++) {
+		if (!s->bytes)
+			continue;
+		compare_view(run, s->name, state_of(run, s)->view, s->bytes, s->size);
+		n++;
+	}
+	ck_assert_uint_eq(run->img->nstates, n);
+}
+
+/* Snapshots. */
+
+static void shot_name(struct run *run, char name[24])
+{
+	snprintf(name, 24, "%s %u", run->named % 2 ? "shot" : "a longer name for", run->named);
+	run->named++;
+}
+
+static void shot_take(struct run *run, struct shot *s)
+{
+	struct err e = ERR_INIT;
+	unsigned no;
+	int r;
+
+	shot_name(run, s->name);
+	r = snapshot_take(run->img, s->name, &no, &e);
+	if (r == -ERANGE && run->m->counts_fill)
+		return;
+	ck_assert_ok(r, &e);
+	s->size = run->size;
+	s->bytes = malloc(s->size + 1);
+	ck_assert_ptr_nonnull(s->bytes);
+	memcpy(s->bytes, run->bytes, s->size);
+}
+
+static void shot_drop(struct run *run, struct shot *s)
+{
+	struct err e = ERR_INIT;
+
+	ck_assert_ok(snapshot_drop(run->img, state_of(run, s)->no, &e), &e);
+	free(s->bytes);
+	s->bytes = NULL;
+}
+
+static void shot_rename(struct run *run, struct shot *s)
+{
+	unsigned no = state_of(run, s)->no;
+	struct err e = ERR_INIT;
+
+	shot_name(run, s->name);
+	ck_assert_ok(snapshot_rename(run->img, no, s->name, &e), &e);
+	ck_assert_str_eq(state_of(run, s)->name, s->name);
+}
+
+static void shot_apply(struct run *run, struct shot *s)
+{
+	struct err e = ERR_INIT;
+	int r = snapshot_apply(run->img, state_of(run, s)->no, &e);
+
+	if (r == -ERANGE && run->m->counts_fill)
+		return;
+	ck_assert_ok(r, &e);
+	run->size = s->size;
+	memcpy(run->bytes, s->bytes, s->size);
+	memset(run->bytes + s->size, 0, MAX(run->m->size_max, s->size) - s->size);
+}
+
+static void change_snapshots(struct run *run)
+{
+	for (unsigned i = 0; i < 4; i++) {
+		struct shot *s = &run->shots[below(&run->state, SHOTS)];
+
+		if (!s->bytes)
+			shot_take(run, s);
+		else if (i == 0)
+			shot_drop(run, s);
+		else if (i == 1)
+			shot_rename(run, s);
+		else
+			shot_apply(run, s);
+	}
+}
+
+/* Beside those who write: what they keep then nobody can say. */
+static void *come_and_go(void *arg)
+{
+	struct run *run = arg;
+	struct err e = ERR_INIT;
+	unsigned no;
+
+	for (unsigned i = 0; i < 8; i++) {
+		int r = snapshot_take(run->img, "passing by", &no, &e);
+
+		if (r == -ERANGE && run->m->counts_fill)
+			continue;
+		ck_assert_ok(r, &e);
+		ck_assert_ok(snapshot_drop(run->img, no, &e), &e);
+	}
+	return NULL;
 }
 
 /* One operation on a range that nobody else touches.  One in four writes writes zeroes: images may
@@ -138,7 +268,10 @@ static void *work(void *arg)
 static void work_together(struct run *run)
 {
 	struct worker workers[THREADS];
+	pthread_t other;
 
+	if (run->m->snapshots)
+		ck_assert_int_eq(pthread_create(&other, NULL, come_and_go, run), 0);
 	for (unsigned i = 0; i < THREADS; i++) {
 		workers[i] =
 			(struct worker){.run = run, .number = i, .state = next_random(&run->state)};
@@ -146,6 +279,8 @@ static void work_together(struct run *run)
 	}
 	for (unsigned i = 0; i < THREADS; i++)
 		pthread_join(workers[i].thread, NULL);
+	if (run->m->snapshots)
+		pthread_join(other, NULL);
 }
 
 static void reach_far(struct run *run)
@@ -178,6 +313,20 @@ static void ask(const char *command)
 	ck_assert_msg(system(command) == 0, "%s", command);
 }
 
+/* QEMU shows it with the size that the disk has now. */
+static void ask_of_shot(const struct run *run, const struct shot *s)
+{
+	char command[512];
+
+	write_file(REFERENCE, s->bytes, s->size);
+	snprintf(command, sizeof command,
+		"qemu-img convert -q -f %s -O raw -l 'snapshot.name=%s' '%s' shot.raw && "
+		"cmp -n %llu shot.raw " REFERENCE,
+		run->m->referee, s->name, run->m->path,
+		(unsigned long long)MIN(s->size, run->size));
+	ask(command);
+}
+
 /* Our own check, and QEMU's. */
 static void judge(struct run *run)
 {
@@ -201,6 +350,9 @@ static void judge(struct run *run)
 	snprintf(command, sizeof command, "qemu-img compare -q -f %s -F raw '%s' " REFERENCE,
 		m->referee, m->path);
 	ask(command);
+	for (const struct shot *s = run->shots; s < run->shots + SHOTS; s++)
+		if (s->bytes)
+			ask_of_shot(run, s);
 	if (strcmp(m->referee, "vpc") == 0 || strcmp(m->referee, "raw") == 0)
 		return; /* which it cannot check */
 	snprintf(command, sizeof command, "qemu-img check -q -f %s '%s' >check.log 2>&1",
@@ -225,6 +377,8 @@ void model_run(struct model *m)
 	for (unsigned i = 0, n = m->rounds ? m->rounds : 6; i < n; i++) {
 		work_together(&run);
 		reach_far(&run);
+		if (m->snapshots)
+			change_snapshots(&run);
 		if (m->size_max > 0)
 			change_size(&run);
 		compare(&run);
@@ -232,6 +386,8 @@ void model_run(struct model *m)
 			open_again(&run);
 	}
 	judge(&run);
+	for (unsigned i = 0; i < SHOTS; i++)
+		free(run.shots[i].bytes);
 	free(run.bytes);
 	options_free(&run.o);
 }

@@ -4,7 +4,8 @@
  * For drivers: make an image, "struct model m = {...}; model_run(&m)".  Several threads write and
  * clear in stripes of their own, which share units of the image, while others read and flush; then
  * one thread does what reaches further.  All of it is compared, now and then after closing and
- * opening the image again.  QEMU has the last word.
+ * opening the image again.  Snapshots are taken, dropped and gone back to meanwhile, and keep what
+ * they have.  QEMU has the last word.
  */
 #ifndef VDISK_MODEL_H
 #define VDISK_MODEL_H
@@ -21,6 +22,8 @@ struct model {
 	unsigned rounds;   /* 0: 6; each is some hundred operations */
 	uint64_t size_max; /* the disk is resized up to here; 0: never */
 	bool shrinks;      /* ... and down */
+	bool snapshots;    /* the image can have them */
+	bool counts_fill;  /* ... but not many */
 	const char
 		*referee; /* the format for qemu-img, which checks and compares; NULL: it cannot */
 };

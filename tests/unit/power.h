@@ -6,7 +6,8 @@
  * fails: of what was written since the last sync any part is there, in sectors, in any order, or
  * all up to some moment.  Each such file must open, pass the format's check without a corruption,
  * and hold in each sector what was flushed last or written later.  Now and then it is opened for
- * writing, written to and finished, and passes again.
+ * writing, written to and finished, and passes again.  A snapshot is there or is not, and has what
+ * it was taken of; the disk is as before or what was gone back to.
  */
 #ifndef VDISK_POWER_H
 #define VDISK_POWER_H
@@ -18,9 +19,10 @@ struct power {
 	const char *path;   /* of the empty image to begin with, a single file */
 	const char *format; /* NULL: probe */
 	uint64_t seed;
-	unsigned ops;  /* 0: 200 */
-	unsigned cuts; /* of parts that are looked at before a sync; 0: 4 */
-	bool no_check; /* the format has none worth asking */
+	unsigned ops;   /* 0: 200 */
+	unsigned cuts;  /* of parts that are looked at before a sync; 0: 4 */
+	bool no_check;  /* the format has none worth asking */
+	bool snapshots; /* one is taken, gone back to and dropped, time and again */
 };
 
 void power_run(const struct power *p);
