@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* file.c - open files: an image stays pinned as long as one of its disks is open. */
+/* file.c - open files: an image is held as long as one of its disks is open. */
 #include "file.h"
 
 #include <errno.h>
@@ -8,10 +8,11 @@
 #include <unistd.h>
 
 #include "err.h"
-#include "tree.h"
+#include "log.h"
+#include "tree-impl.h"
 #include "view.h"
 
-/* The image is pinned, and stays so for what has a view. */
+/* The image is held, and stays so for what has a view. */
 static int open_pinned(struct file *file, struct node *node)
 {
 	struct err e = ERR_INIT;
@@ -25,9 +26,21 @@ static int open_pinned(struct file *file, struct node *node)
 		file->len = strlen(file->text);
 	if (ret == 0 && file->view)
 		file->base = view_base(file->view, &file->start);
-	if (ret == 0 && file->writes && !(node_is_live(node) && file->view))
+	if (ret == 0 && file->writes && !file->view)
 		ret = -EROFS;
 	return ret;
+}
+
+/* Why an image of a directory cannot be written is for the log; that it is in use can be told. */
+static int not_writable(const struct node *node, const struct err *e)
+{
+	char path[512];
+
+	if (e->code == 0)
+		return -ESTALE;
+	node_path(node, path, sizeof path);
+	log_error(node->tree->log, "%s: %s", path, e->text);
+	return e->code == EBUSY || e->code == ENOMEM ? -e->code : -EROFS;
 }
 
 static int open_into(struct file *file, struct node *node)
@@ -35,14 +48,16 @@ static int open_into(struct file *file, struct node *node)
 	struct err e = ERR_INIT;
 	int ret;
 
+	if (file->writes && !node_is_live(node))
+		return -EROFS;
 	if (node->kind == NODE_ERROR)
 		return open_pinned(file, node);
-	ret = node_pin(node, &file->shown, &e);
+	ret = node_hold(node, file->writes, &file->shown, &e);
 	if (ret < 0)
-		return ret;
+		return node_is_live(node) && file->writes ? not_writable(node, &e) : ret;
 	ret = open_pinned(file, node);
 	if (ret < 0 || !file->view)
-		node_unpin(node, &file->shown);
+		node_unhold(node, &file->shown);
 	return ret;
 }
 
@@ -79,7 +94,7 @@ void file_unref(struct tree *tree, struct file *file)
 	if (atomic_fetch_sub(&file->refs, 1) > 1)
 		return;
 	if (file->view)
-		node_unpin(file->node, &file->shown);
+		node_unhold(file->node, &file->shown);
 	node_put(tree, file->node, 1);
 	free(file->text);
 	free(file);

@@ -13,7 +13,7 @@
 struct file {
 	atomic_uint refs;
 	struct node *node;       /* held */
-	struct shown shown;      /* pinned, of what has a view */
+	struct shown shown;      /* of an image that is held, of what has a view */
 	struct view *view;       /* NULL: it is text */
 	const struct view *base; /* the disk that it is a part of, from start on */
 	uint64_t start;
@@ -27,7 +27,7 @@ struct file {
 };
 
 /* -ESTALE: the node is gone, what it was may be found by its name again.  -EROFS: it cannot be
- * written. */
+ * written.  -EBUSY: not now, for somebody reads it or another program has it. */
 int file_open(struct node *node, bool writes, struct file **file);
 
 /* Counted, since the release may be at work before the thread that answered the last read is back

@@ -2,13 +2,12 @@
 #include "flusher.h"
 
 #include <errno.h>
+#include <stdbool.h>
 #include <string.h>
 #include <time.h>
 
 #include "err.h"
-#include "log.h"
 #include "process.h"
-#include "view.h"
 
 #define PERIOD 5 /* s */
 
@@ -28,22 +27,18 @@ static void *flush_loop(void *arg)
 	bool failed = false;
 
 	while (!atomic_load(&f->ending) && !failed) {
-		struct err e = ERR_INIT;
-
 		wait_a_while(f);
-		failed = view_flush(f->view, &e) < 0;
-		if (failed)
-			log_error(f->log, "flush: %s; nothing more is written", e.text);
+		failed = f->flush(f->arg) < 0;
 	}
 	return NULL;
 }
 
-int flusher_start(struct flusher *f, struct view *view, struct log *log, struct err *e)
+int flusher_start(struct flusher *f, flush_fn *flush, void *arg, struct err *e)
 {
 	int code;
 
-	f->view = view;
-	f->log = log;
+	f->flush = flush;
+	f->arg = arg;
 	atomic_init(&f->ending, false);
 	sem_init(&f->wanted, 0, 0);
 	code = process_thread(&f->thread, flush_loop, f);

@@ -8,19 +8,20 @@
 #include <stdatomic.h>
 
 struct err;
-struct log;
-struct view;
+
+/* Flushes; on failure nothing more is written, and it is not called again. */
+typedef int flush_fn(void *arg);
 
 struct flusher {
-	struct view *view;
-	struct log *log;
+	flush_fn *flush;
+	void *arg;
 	sem_t wanted;
 	atomic_bool ending;
 	pthread_t thread;
 };
 
-/* After the last fork; view is one of the image. */
-int flusher_start(struct flusher *f, struct view *view, struct log *log, struct err *e);
+/* After the last fork. */
+int flusher_start(struct flusher *f, flush_fn *flush, void *arg, struct err *e);
 
 /* Now rather than in some seconds; does not wait for it. */
 void flusher_hurry(struct flusher *f);

@@ -37,6 +37,7 @@
 #include "sandbox.h"
 #include "secret.h"
 #include "tree.h"
+#include "view.h"
 #include "watch.h"
 
 /* Everything that lives as long as the mount. */
@@ -50,7 +51,8 @@ struct daemon {
 	struct sources *sources;
 	struct watch *watch;
 	struct encodings *encodings;
-	const char **readable; /* where files may be opened once the daemon is locked in */
+	struct locked_in locked_in;
+	const char **readable;
 	struct server server;
 	struct log log;
 	char *mountpoint;
@@ -218,6 +220,8 @@ static int list_readable(struct daemon *d, struct err *e)
 	if (!d->readable)
 		return err_nomem(e);
 	d->readable[n++] = d->directory;
+	d->locked_in.readable = d->readable;
+	d->locked_in.writable = d->options.writable ? d->directory : NULL;
 	for (size_t i = 0; i < 2; i++)
 		for (size_t k = 0; k < lists[i]->n; k++)
 			d->readable[n++] = lists[i]->v[k];
@@ -270,8 +274,8 @@ static int show_directory(struct daemon *d, struct err *e)
 {
 	struct shown_dir shown;
 
-	if (d->options.writable)
-		return err_set(e, ENOTSUP, "%s: a directory cannot be written to; name an image",
+	if (d->options.cow)
+		return err_set(e, ENOTSUP, "%s: cow is for one image, not for a directory",
 			d->options.image);
 	make_absolute(&d->options.allow);
 	make_absolute(&d->options.search);
@@ -288,6 +292,8 @@ static int show_directory(struct daemon *d, struct err *e)
 		.watch_arg = d->watch,
 	};
 	d->server.tree = tree_new_dir(&shown, &d->log, e);
+	if (d->server.tree && d->server.writable)
+		tree_make_writable(d->server.tree);
 	return d->server.tree ? 0 : -e->code;
 }
 
@@ -383,30 +389,12 @@ static int go_to_background(struct daemon *d, struct err *e)
 static int lock_in(struct daemon *d, struct err *e)
 {
 	int null = d->options.foreground ? -1 : open("/dev/null", O_RDWR | O_CLOEXEC);
-	int ret = sandbox_enter(d->options.sandbox, d->readable, e);
+	int ret = sandbox_enter(d->options.sandbox, &d->locked_in, e);
 
 	if (null >= 0 && ret == 0)
 		process_mute(null);
 	if (null >= 0)
 		close(null);
-	return ret;
-}
-
-static int start_threads(struct daemon *d, struct err *e)
-{
-	struct server *server = &d->server;
-	int ret = notify_start(&d->notify, d->session, server->tree, &server->share, e);
-
-	if (ret < 0)
-		return ret;
-	if (d->watch)
-		ret = watch_start(d->watch, server->tree, e);
-	else if (server->writable)
-		ret = flusher_start(&d->flusher, d->image->states[0]->view, &d->log, e);
-	if (ret < 0)
-		notify_end(&d->notify);
-	else if (server->writable)
-		server->flusher = &d->flusher;
 	return ret;
 }
 
@@ -419,13 +407,57 @@ static void end_threads(struct daemon *d)
 	notify_end(&d->notify);
 }
 
+static int flush_image(void *arg)
+{
+	struct daemon *d = arg;
+	struct err e = ERR_INIT;
+	int ret = view_flush(d->image->states[0]->view, &e);
+
+	if (ret < 0)
+		log_error(&d->log, "flush: %s; nothing more is written", e.text);
+	return ret;
+}
+
+static int flush_directory(void *arg)
+{
+	sources_flush(arg);
+	return 0;
+}
+
+static int start_flusher(struct daemon *d, struct err *e)
+{
+	if (d->sources)
+		return flusher_start(&d->flusher, flush_directory, d->sources, e);
+	return flusher_start(&d->flusher, flush_image, d, e);
+}
+
+static int start_threads(struct daemon *d, struct err *e)
+{
+	struct server *server = &d->server;
+	int ret = notify_start(&d->notify, d->session, server->tree, &server->share, e);
+
+	if (ret < 0)
+		return ret;
+	if (d->watch)
+		ret = watch_start(d->watch, server->tree, e);
+	if (ret == 0 && server->writable) {
+		ret = start_flusher(d, e);
+		server->flusher = ret == 0 ? &d->flusher : NULL;
+	}
+	if (ret < 0)
+		end_threads(d);
+	return ret;
+}
+
 /* What was written is durable, and the image as others expect it, before the mount is said to be
  * gone. */
 static int finish_image(struct daemon *d)
 {
 	struct err e = ERR_INIT;
 
-	if (!d->image || image_finish(d->image, &e) == 0)
+	if (d->sources)
+		return sources_finish(d->sources);
+	if (image_finish(d->image, &e) == 0)
 		return 0;
 	log_error(&d->log, "%s", e.text);
 	return -1;

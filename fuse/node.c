@@ -128,9 +128,20 @@ bool node_is_same(const struct node *old, const struct node *new)
 	       (old->source == new->source && old->generation == new->generation);
 }
 
+/* A disk of a directory as it is now, not as a machine's snapshot has it, and not in a package. */
+static bool is_disk_of_dir(const struct node *home)
+{
+	const struct place *place = &home->place;
+
+	return home->kind == NODE_IMAGE && place->of && place->entry->kind == FOLDER_IMAGE &&
+	       !place->shot;
+}
+
 bool node_is_live(const struct node *node)
 {
-	return node->tree->writable && node->home == node->tree->root;
+	const struct node *home = node->home;
+
+	return node->tree->writable && home && (home == node->tree->root || is_disk_of_dir(home));
 }
 
 mode_t node_mode(const struct node *node)
@@ -171,16 +182,20 @@ static int hold_state(const struct node *node, struct shown *shown)
 	return shown->state ? 0 : -ESTALE;
 }
 
-int node_pin(const struct node *node, struct shown *shown, struct err *e)
+/* What came of pinning the source. */
+static int take_state(const struct node *node, int ret, struct shown *shown)
 {
-	int ret = source_pin(node->source, node->generation, &shown->img, e);
-
 	if (ret == -ESTALE && !atomic_load(&node->gone))
 		tree_reset(node->tree, top_of(node));
-	if (ret < 0)
-		return ret;
-	ret = hold_state(node, shown);
-	if (ret < 0)
+	return ret < 0 ? ret : hold_state(node, shown);
+}
+
+int node_pin(const struct node *node, struct shown *shown, struct err *e)
+{
+	int pinned = source_pin(node->source, node->generation, &shown->img, e);
+	int ret = take_state(node, pinned, shown);
+
+	if (ret < 0 && pinned == 0)
 		source_unpin(node->source);
 	return ret;
 }
@@ -189,6 +204,22 @@ void node_unpin(const struct node *node, const struct shown *shown)
 {
 	state_put(shown->state);
 	source_unpin(node->source);
+}
+
+int node_hold(const struct node *node, bool writes, struct shown *shown, struct err *e)
+{
+	int held = source_hold(node->source, node->generation, writes, &shown->img, e);
+	int ret = take_state(node, held, shown);
+
+	if (ret < 0 && held == 0)
+		source_unhold(node->source);
+	return ret;
+}
+
+void node_unhold(const struct node *node, const struct shown *shown)
+{
+	state_put(shown->state);
+	source_unhold(node->source);
 }
 
 struct slice {
@@ -336,14 +367,16 @@ static int measure(struct node *node, struct measure *m)
 /* The times of what is in a directory of the host are those that are there. */
 struct timespec node_time(const struct node *node)
 {
-	int64_t wrote_at = node_is_live(node) ? atomic_load(&node->tree->wrote_at) : 0;
+	bool live = node_is_live(node);
+	const struct place *place = live ? &node->home->place : &node->place;
+	int64_t wrote_at = live && !place->of ? atomic_load(&node->tree->wrote_at) : 0;
 	const char *path = NULL;
 	struct stat st;
 
 	if (wrote_at > 0)
 		return (struct timespec){wrote_at / NSEC, wrote_at % NSEC};
-	if (node->place.of && !node->place.shot)
-		path = node->place.entry->path;
+	if (place->of && !place->shot)
+		path = place->entry->path;
 	else if (node->kind == NODE_FOLDER)
 		path = node->tree->dir.path;
 	return path && stat(path, &st) == 0 ? st.st_mtim : node->when;

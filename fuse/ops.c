@@ -194,7 +194,7 @@ static void op_open(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
 	}
 	fi->fh = (uintptr_t)file;
 	fi->direct_io = share_add(&server->share, file);
-	fi->keep_cache = !file->base || !file->base->writer;
+	fi->keep_cache = !file->base || !(file->base->writer || node_is_live(file->node));
 	fi->noflush = !writes;
 	/* Not opened after all (the caller was interrupted): there will be no release. */
 	if (fuse_reply_open(req, fi) != 0)

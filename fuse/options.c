@@ -148,7 +148,7 @@ static const char usage[] =
 	"    -o threads=N           worker threads, 1 to 64\n"
 	"    -o idle=SECONDS        of a directory: close images unused for so long (10)\n"
 	"    -o ro                  read-only, as without any of these:\n"
-	"    -o rw                  write to the image\n"
+	"    -o rw                  write to the image, or to those in the directory\n"
 	"    -o writable            the same for mount(8) and fstab, which always say rw\n"
 	"    -o cow                 write to an overlay that is gone with the mount\n"
 	"    -o cow=FILE            write to FILE, a qcow2 overlay, made if need be\n"

@@ -68,6 +68,8 @@ struct ruleset {
 #define LANDLOCK_GIVE_VERSION 1u
 #define LANDLOCK_PATH_BENEATH 1
 #define LANDLOCK_READ         (UINT64_C(1) << 2 | UINT64_C(1) << 3) /* files, directories */
+/* Writing and cutting files, removing and making them. */
+#define LANDLOCK_WRITE (UINT64_C(1) << 1 | UINT64_C(1) << 14 | UINT64_C(1) << 5 | UINT64_C(1) << 8)
 
 /* struct landlock_path_beneath_attr */
 struct beneath {
@@ -93,9 +95,9 @@ static struct ruleset all_rights(int version)
 }
 
 /* A directory that is not there grants nothing, as it does without a sandbox. */
-static int grant_reading(int rules, const char *path)
+static int grant(int rules, const char *path, uint64_t access)
 {
-	struct beneath rule = {.access = LANDLOCK_READ};
+	struct beneath rule = {.access = access};
 	int ret;
 
 	rule.fd = open(path, O_PATH | O_DIRECTORY | O_CLOEXEC);
@@ -107,7 +109,7 @@ static int grant_reading(int rules, const char *path)
 	return ret;
 }
 
-static int landlock_enter(const char *const *below)
+static int landlock_enter(const struct locked_in *in)
 {
 	struct ruleset rules = all_rights(landlock_version());
 	long fd = syscall(SYS_landlock_create_ruleset, &rules, sizeof rules, 0u);
@@ -115,8 +117,11 @@ static int landlock_enter(const char *const *below)
 
 	if (fd < 0)
 		return -errno;
-	for (; below && *below && ret == 0; below++)
-		ret = grant_reading((int)fd, *below);
+	for (const char *const *dir = in->readable; dir && *dir && ret == 0; dir++)
+		ret = grant((int)fd, *dir, LANDLOCK_READ);
+	if (ret == 0 && in->writable)
+		ret = grant(
+			(int)fd, in->writable, LANDLOCK_READ | (LANDLOCK_WRITE & rules.access_fs));
 	if (ret == 0)
 		ret = syscall(SYS_landlock_restrict_self, (int)fd, 0u) < 0 ? -errno : 0;
 	close((int)fd);
@@ -201,10 +206,19 @@ static const int allowed_to_open[] = {
 	SYS_inotify_add_watch,
 };
 
-#define ALLOWED         (sizeof allowed / sizeof allowed[0])
-#define ALLOWED_TO_OPEN (sizeof allowed_to_open / sizeof allowed_to_open[0])
+/* What taking away files takes that were made in vain. */
+static const int allowed_to_write[] = {
+	SYS_unlinkat,
+#ifdef SYS_unlink
+	SYS_unlink,
+#endif
+};
+
+#define ALLOWED          (sizeof allowed / sizeof allowed[0])
+#define ALLOWED_TO_OPEN  (sizeof allowed_to_open / sizeof allowed_to_open[0])
+#define ALLOWED_TO_WRITE (sizeof allowed_to_write / sizeof allowed_to_write[0])
 /* The architecture, the number, two for each call, the refusal. */
-#define FILTER_MAX (3 + 1 + 2 * (ALLOWED + ALLOWED_TO_OPEN) + 1)
+#define FILTER_MAX (3 + 1 + 2 * (ALLOWED + ALLOWED_TO_OPEN + ALLOWED_TO_WRITE) + 1)
 
 static size_t filter_allow(struct sock_filter *f, size_t n, const int *calls, size_t ncalls)
 {
@@ -216,7 +230,7 @@ static size_t filter_allow(struct sock_filter *f, size_t n, const int *calls, si
 	return n;
 }
 
-static size_t filter_make(struct sock_filter *f, bool to_open)
+static size_t filter_make(struct sock_filter *f, const struct locked_in *in)
 {
 	size_t n = 0;
 
@@ -228,18 +242,20 @@ static size_t filter_make(struct sock_filter *f, bool to_open)
 	f[n++] = (struct sock_filter)BPF_STMT(
 		BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, nr));
 	n = filter_allow(f, n, allowed, ALLOWED);
-	if (to_open)
+	if (in->readable)
 		n = filter_allow(f, n, allowed_to_open, ALLOWED_TO_OPEN);
+	if (in->writable)
+		n = filter_allow(f, n, allowed_to_write, ALLOWED_TO_WRITE);
 	f[n++] = (struct sock_filter)BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ERRNO | EPERM);
 	return n;
 }
 
-static int seccomp_enter(bool to_open)
+static int seccomp_enter(const struct locked_in *in)
 {
 	struct sock_filter filter[FILTER_MAX];
 	struct sock_fprog program = {.filter = filter};
 
-	program.len = (unsigned short)filter_make(filter, to_open);
+	program.len = (unsigned short)filter_make(filter, in);
 	return syscall(SYS_seccomp, SECCOMP_SET_MODE_FILTER, 0u, &program) < 0 ? -errno : 0;
 }
 
@@ -269,7 +285,7 @@ int sandbox_check(enum sandbox_mode mode, struct err *e)
 	return 0;
 }
 
-int sandbox_enter(enum sandbox_mode mode, const char *const *below, struct err *e)
+int sandbox_enter(enum sandbox_mode mode, const struct locked_in *in, struct err *e)
 {
 	int ret;
 
@@ -279,10 +295,10 @@ int sandbox_enter(enum sandbox_mode mode, const char *const *below, struct err *
 	prctl(PR_SET_DUMPABLE, 0, 0, 0, 0);
 	if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) < 0 && mode == SANDBOX_STRICT)
 		return err_set(e, errno, "sandbox: no_new_privs: %s", strerror(errno));
-	ret = landlock_version() < 1 ? -ENOSYS : landlock_enter(below);
+	ret = landlock_version() < 1 ? -ENOSYS : landlock_enter(in);
 	if (ret < 0 && mode == SANDBOX_STRICT)
 		return err_set(e, -ret, "sandbox: Landlock: %s", strerror(-ret));
-	ret = seccomp_is_there() ? seccomp_enter(below != NULL) : -ENOSYS;
+	ret = seccomp_is_there() ? seccomp_enter(in) : -ENOSYS;
 	if (ret < 0 && mode == SANDBOX_STRICT)
 		return err_set(e, -ret, "sandbox: seccomp: %s", strerror(-ret));
 	return 0;

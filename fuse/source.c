@@ -24,12 +24,14 @@
 
 struct sources {
 	const struct image_options *how;
+	struct image_options to_write;
 	const char *snapshot;
 	time_t idle;
 	pthread_mutex_t lock;
 	pthread_cond_t done;
 	struct source *first, *last; /* open and not pinned, the longest first */
 	size_t nidle;
+	struct source *writable; /* open ones that can be written */
 };
 
 struct source {
@@ -42,9 +44,12 @@ struct source {
 	struct stamp stamp; /* of the generation, once it is known */
 	bool known;
 	unsigned pins;
+	unsigned holds; /* of the pins, those of files */
 	bool busy;
 	struct source *prev, *next; /* in the list of those that are idle */
 	time_t since;
+	struct source *next_writable, **link_writable; /* NULL: not in that list */
+	bool failed;                                   /* a flush did, and it was told */
 	pthread_mutex_t making;
 	struct made *made;
 };
@@ -69,6 +74,8 @@ struct sources *sources_new(
 		return NULL;
 	}
 	all->how = how;
+	all->to_write = *how;
+	all->to_write.write = true;
 	all->snapshot = snapshot;
 	all->idle = (time_t)idle;
 	pthread_mutex_init(&all->lock, NULL);
@@ -200,6 +207,55 @@ static void idle_remove(struct source *s)
 	all->nidle--;
 }
 
+/* Those that can be written; the lock is held. */
+
+static void writable_add(struct source *s)
+{
+	struct sources *all = s->all;
+
+	s->failed = false;
+	s->next_writable = all->writable;
+	if (s->next_writable)
+		s->next_writable->link_writable = &s->next_writable;
+	s->link_writable = &all->writable;
+	all->writable = s;
+}
+
+static void writable_remove(struct source *s)
+{
+	if (!s->link_writable)
+		return;
+	*s->link_writable = s->next_writable;
+	if (s->next_writable)
+		s->next_writable->link_writable = s->link_writable;
+	s->link_writable = NULL;
+}
+
+/* The next of them, with a reference. */
+static struct source *writable_ref(struct source *s)
+{
+	return s ? source_ref(s) : NULL;
+}
+
+/* Closing. */
+
+static void warn(const struct source *s, const struct err *e)
+{
+	if (s->all->how->warn)
+		s->all->how->warn(e->text);
+}
+
+/* Nobody waits for the answer. */
+static int finish_image(struct source *s)
+{
+	struct err e = ERR_INIT;
+	int ret = image_finish(s->img, &e);
+
+	if (ret < 0 && !s->failed)
+		warn(s, &e);
+	return ret;
+}
+
 static void close_image(struct source *s)
 {
 	bool writable = s->img->writable;
@@ -208,6 +264,8 @@ static void close_image(struct source *s)
 	while (s->made)
 		made_free(s->made);
 	pthread_mutex_unlock(&s->making);
+	if (writable)
+		finish_image(s);
 	image_close(s->img);
 	if (writable)
 		stamp_renew(&s->stamp);
@@ -219,6 +277,7 @@ static void close_idle(struct source *s)
 	struct sources *all = s->all;
 
 	idle_remove(s);
+	writable_remove(s);
 	s->busy = true;
 	source_ref(s);
 	pthread_mutex_unlock(&all->lock);
@@ -254,8 +313,10 @@ static bool last_unref(struct source *s)
 		return atomic_fetch_sub(&s->refs, 1) == 1;
 	pthread_mutex_lock(&s->all->lock);
 	last = atomic_fetch_sub(&s->refs, 1) == 1;
-	if (last && s->img)
+	if (last && s->img) {
 		idle_remove(s);
+		writable_remove(s);
+	}
 	pthread_mutex_unlock(&s->all->lock);
 	return last;
 }
@@ -293,14 +354,15 @@ static int choose_state(
 	return 0;
 }
 
-static int open_image(const struct source *s, struct image **img, struct err *e)
+static int open_image(const struct source *s, bool to_write, struct image **img, struct err *e)
 {
 	const struct origin *from = &s->from;
 	struct package *package;
 	int ret;
 
 	if (!from->in_package)
-		return image_open_in(from->fence, from->path, s->all->how, img, e);
+		return image_open_in(from->fence, from->path,
+			to_write ? &s->all->to_write : s->all->how, img, e);
 	ret = package_open_in(from->fence, from->path, s->all->how, &package, e);
 	if (ret < 0)
 		return ret;
@@ -319,9 +381,9 @@ struct opened {
 	struct stamp stamp;
 };
 
-static int open_all(const struct source *s, struct opened *o, struct err *e)
+static int open_all(const struct source *s, bool to_write, struct opened *o, struct err *e)
 {
-	int ret = open_image(s, &o->img, e);
+	int ret = open_image(s, to_write, &o->img, e);
 
 	if (ret < 0)
 		return ret;
@@ -351,11 +413,33 @@ static void take_opened(struct source *s, const struct opened *o)
 	s->known = true;
 	s->img = o->img;
 	s->state = o->state;
+	if (s->img->writable)
+		writable_add(s);
+}
+
+/* Some image that nobody uses may have the lock that another one wants: of a file that both are
+ * based on, or that one writes and the other reads.  The lock is held, but not all the time. */
+static int open_now(struct source *s, bool to_write, struct opened *o, struct err *e)
+{
+	struct sources *all = s->all;
+	bool again = false;
+	int ret;
+
+	do {
+		*e = (struct err)ERR_INIT;
+		pthread_mutex_unlock(&all->lock);
+		ret = open_all(s, to_write, o, e);
+		pthread_mutex_lock(&all->lock);
+		again = ret == -EBUSY && all->first && !again;
+		while (again && all->first)
+			close_idle(all->first);
+	} while (again);
+	return ret;
 }
 
 /* The lock is held, but not all the time.  An image that cannot be opened again is none that was
- * known: somebody shall look anew, and be told why. */
-static int open_busy(struct source *s, struct err *e)
+ * known: somebody shall look anew, and be told why; but many cannot be written. */
+static int open_busy(struct source *s, bool to_write, struct err *e)
 {
 	struct sources *all = s->all;
 	struct opened o = {.img = NULL};
@@ -364,27 +448,55 @@ static int open_busy(struct source *s, struct err *e)
 	s->busy = true;
 	if (all->nidle >= IDLE_MAX)
 		close_idle(all->first);
-	pthread_mutex_unlock(&all->lock);
-	ret = open_all(s, &o, e);
-	pthread_mutex_lock(&all->lock);
+	ret = open_now(s, to_write, &o, e);
 	if (ret == 0)
 		take_opened(s, &o);
-	else
+	else if (!to_write)
 		end_generation(s);
 	s->busy = false;
 	pthread_cond_broadcast(&all->done);
 	return ret;
 }
 
-static int pin_locked(struct source *s, unsigned generation, struct err *e)
+/* Waits until nobody looks at the image, which those do but for a moment who do not hold it.  The
+ * lock is held, but not all the time. */
+static int await_alone(struct source *s, struct err *e)
+{
+	while (s->busy || (s->pins > 0 && s->holds == 0))
+		pthread_cond_wait(&s->all->done, &s->all->lock);
+	return s->holds == 0 ? 0
+			     : err_set(e, EBUSY,
+				       "%s: it is open for reading, and cannot be opened for "
+				       "writing meanwhile",
+				       s->from.path);
+}
+
+/* An image that is open is writable on return. */
+static int close_unwritable(struct source *s, struct err *e)
 {
 	int ret = 0;
 
-	while (s->busy)
-		pthread_cond_wait(&s->all->done, &s->all->lock);
-	if (!s->img)
-		ret = open_busy(s, e);
-	else if (s->pins == 0)
+	while (ret == 0 && s->img && !s->img->writable) {
+		ret = await_alone(s, e);
+		if (ret == 0 && s->img && !s->img->writable)
+			close_idle(s);
+	}
+	return ret;
+}
+
+static int pin_locked(struct source *s, unsigned generation, bool to_write, struct err *e)
+{
+	int ret = 0;
+
+	do {
+		while (s->busy)
+			pthread_cond_wait(&s->all->done, &s->all->lock);
+		if (to_write)
+			ret = close_unwritable(s, e);
+	} while (ret == 0 && s->busy);
+	if (ret == 0 && !s->img)
+		ret = open_busy(s, to_write, e);
+	else if (ret == 0 && s->pins == 0)
 		idle_remove(s);
 	if (ret == 0)
 		s->pins++;
@@ -393,27 +505,37 @@ static int pin_locked(struct source *s, unsigned generation, struct err *e)
 	return ret;
 }
 
-static void unpin_locked(struct source *s)
+static void unpin_locked(struct source *s, time_t since)
 {
-	if (--s->pins == 0)
-		idle_add(s, now());
+	if (--s->pins > 0)
+		return;
+	idle_add(s, since);
+	pthread_cond_broadcast(&s->all->done);
+}
+
+static int pin(struct source *s, unsigned generation, bool to_write, const struct image **img,
+	struct err *e)
+{
+	int ret = pin_locked(s, generation, to_write, e);
+
+	if (ret > 0) {
+		unpin_locked(s, now());
+		ret = -ESTALE;
+	}
+	*img = s->img;
+	return ret;
 }
 
 int source_pin(struct source *s, unsigned generation, const struct image **img, struct err *e)
 {
-	int ret = 0;
+	int ret;
 
 	if (!s->all) {
 		*img = s->img;
 		return 0;
 	}
 	pthread_mutex_lock(&s->all->lock);
-	ret = pin_locked(s, generation, e);
-	if (ret > 0) {
-		unpin_locked(s);
-		ret = -ESTALE;
-	}
-	*img = s->img;
+	ret = pin(s, generation, false, img, e);
 	pthread_mutex_unlock(&s->all->lock);
 	return ret;
 }
@@ -423,8 +545,96 @@ void source_unpin(struct source *s)
 	if (!s->all)
 		return;
 	pthread_mutex_lock(&s->all->lock);
-	unpin_locked(s);
+	unpin_locked(s, now());
 	pthread_mutex_unlock(&s->all->lock);
+}
+
+int source_hold(
+	struct source *s, unsigned generation, bool writes, const struct image **img, struct err *e)
+{
+	int ret;
+
+	if (!s->all) {
+		*img = s->img;
+		return 0;
+	}
+	pthread_mutex_lock(&s->all->lock);
+	ret = pin(s, generation, writes, img, e);
+	if (ret == 0)
+		s->holds++;
+	pthread_mutex_unlock(&s->all->lock);
+	return ret;
+}
+
+void source_unhold(struct source *s)
+{
+	if (!s->all)
+		return;
+	pthread_mutex_lock(&s->all->lock);
+	s->holds--;
+	unpin_locked(s, now());
+	pthread_mutex_unlock(&s->all->lock);
+}
+
+/* All that can be written. */
+
+/* Pinned, without the lock. */
+static int flush_image(struct source *s)
+{
+	struct err e = ERR_INIT;
+	int ret = s->failed ? 0 : view_flush(s->img->states[0]->view, &e);
+
+	s->failed = s->failed || ret < 0;
+	if (ret < 0) {
+		err_in(&e, "flush");
+		warn(s, &e);
+	}
+	return ret;
+}
+
+/* The lock is held, but not all the time: an image that is pinned stays in the list. */
+static int visit_writable(struct source *s, int (*visit)(struct source *s))
+{
+	bool idle = s->pins == 0;
+	time_t since = s->since;
+	int ret;
+
+	if (idle)
+		idle_remove(s);
+	s->pins++;
+	pthread_mutex_unlock(&s->all->lock);
+	ret = visit(s);
+	pthread_mutex_lock(&s->all->lock);
+	unpin_locked(s, idle ? since : now());
+	return ret;
+}
+
+static int each_writable(struct sources *all, int (*visit)(struct source *s))
+{
+	struct source *s, *next;
+	int ret = 0;
+
+	pthread_mutex_lock(&all->lock);
+	for (s = writable_ref(all->writable); s; s = next) {
+		if (visit_writable(s, visit) < 0)
+			ret = -EIO;
+		next = writable_ref(s->next_writable);
+		pthread_mutex_unlock(&all->lock);
+		source_unref(s);
+		pthread_mutex_lock(&all->lock);
+	}
+	pthread_mutex_unlock(&all->lock);
+	return ret;
+}
+
+void sources_flush(struct sources *all)
+{
+	each_writable(all, flush_image);
+}
+
+int sources_finish(struct sources *all)
+{
+	return each_writable(all, finish_image);
 }
 
 unsigned source_generation(const struct source *s)

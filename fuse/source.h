@@ -10,6 +10,9 @@
  * again when they are used.  Should its files have changed meanwhile, it is another generation of
  * the image: what was shown of the one before is -ESTALE.
  *
+ * Where it may be written, it is opened for reading all the same, until somebody holds it to write:
+ * then it is opened anew, and stays writable until it is closed.
+ *
  * Locks: one mutex for all sources, held for moments, and one a source while a view is made.
  */
 #ifndef VDISK_SOURCE_H
@@ -43,11 +46,18 @@ struct origin {
 	bool chosen;     /* shows the snapshot that the user asked for as its live state */
 };
 
-/* The images of a mount.  how and snapshot (NULL: the live state) must outlive them.  idle: how
- * many seconds an image stays open that nobody uses. */
+/* The images of a mount.  how and snapshot (NULL: the live state) must outlive them; what cannot be
+ * told to anybody goes to how->warn.  idle: how many seconds an image stays open that nobody uses.
+ */
 struct sources *sources_new(
 	const struct image_options *how, const char *snapshot, unsigned idle, struct err *e);
 void sources_free(struct sources *all); /* all of them are gone; NULL is fine */
+
+/* Makes durable what was written to any of them.  One thread at a time. */
+void sources_flush(struct sources *all);
+
+/* The same, and takes off the marks of being written; -EIO when one of them has failed. */
+int sources_finish(struct sources *all);
 
 /* Closes what has been idle for long enough.  Seconds until the next one has; -1: none is. */
 int sources_close_idle(struct sources *all);
@@ -67,6 +77,12 @@ void source_unref(struct source *s); /* NULL is fine */
 /* The image, which stays open until source_unpin.  -ESTALE: it is not of this generation. */
 int source_pin(struct source *s, unsigned generation, const struct image **img, struct err *e);
 void source_unpin(struct source *s);
+
+/* The same for as long as a file is open, perhaps to write: of sources_new images.  -EBUSY: it is
+ * held by who only reads, and cannot be opened anew. */
+int source_hold(struct source *s, unsigned generation, bool writes, const struct image **img,
+	struct err *e);
+void source_unhold(struct source *s);
 
 /* Pinned: which generation this is, never ANY_GENERATION. */
 unsigned source_generation(const struct source *s);

@@ -148,7 +148,7 @@ static int fill_state(struct fill *fill)
 		ret = fill_one(fill, NODE_VMSTATE, "vmstate");
 	if (ret == 0)
 		ret = fill_partitions_dir(fill, state->view);
-	if (ret == 0 && exports_any(img, state))
+	if (ret == 0 && !node_is_live(dir) && exports_any(img, state))
 		ret = fill_exports_dir(fill);
 	if (ret == 0 && dir->kind != NODE_SNAPSHOT && (img->nstates > 1 || has_shots(dir)))
 		ret = fill_one(fill, NODE_SNAPSHOTS, "snapshots");

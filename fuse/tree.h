@@ -148,13 +148,14 @@ struct node *tree_root(struct tree *tree);
 /* Bytes that statvfs(3) tells of: those of the disk, or of the host's file system. */
 uint64_t tree_size(const struct tree *tree);
 
-/* The live state of the image at the root can be written.  Before the first request. */
+/* Live states can be written: of the image at the root, or of all images in a directory.  Before
+ * the first request. */
 void tree_make_writable(struct tree *tree);
 
 /* It has been written: sizes and times are others now. */
 void tree_changed(struct tree *tree);
 
-/* Is the node of a state that is being written? */
+/* Is the node of a state that may be written? */
 bool node_is_live(const struct node *node);
 
 /* What is in a directory, made if need be; to be given back.  -ENOTDIR, -ENOMEM, -ESTALE: gone. */
@@ -214,6 +215,10 @@ struct shown {
  * directory has been reset, or the snapshot is no more. */
 int node_pin(const struct node *node, struct shown *shown, struct err *e);
 void node_unpin(const struct node *node, const struct shown *shown);
+
+/* The same for as long as a file is open: see source_hold. */
+int node_hold(const struct node *node, bool writes, struct shown *shown, struct err *e);
+void node_unhold(const struct node *node, const struct shown *shown);
 
 /* The bytes of a file, as long as it is pinned.  *view NULL: it is text, or no file. */
 int node_view(struct node *node, const struct shown *shown, struct view **view, struct err *e);
