@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* codec.h - decompressors of whole clusters and grains.
+/* codec.h - decompressors and compressors of whole clusters and grains.
  *
- * One struct codec serves all threads: it keeps the contexts that are not in use, so that a decode
- * allocates nothing.  Output never passes the buffer given, whatever the input says.
+ * One struct codec serves all threads: it keeps the contexts that are not in use, so that neither
+ * way allocates anything.  Output never passes the buffer given, whatever the input says.
  */
 #ifndef VDISK_CODEC_H
 #define VDISK_CODEC_H
@@ -30,5 +30,17 @@ ssize_t codec_inflate_zlib(
 	struct codec *c, const void *in, size_t nin, void *out, size_t nout, struct err *e);
 ssize_t codec_zstd(
 	struct codec *c, const void *in, size_t nin, void *out, size_t nout, struct err *e);
+
+/* The other way, each for what its decoder above is for.  How many bytes were made, 0: more than
+ * there is room for; -ENOMEM. */
+ssize_t codec_deflate(
+	struct codec *c, const void *in, size_t nin, void *out, size_t nout, struct err *e);
+ssize_t codec_deflate_zlib(
+	struct codec *c, const void *in, size_t nin, void *out, size_t nout, struct err *e);
+ssize_t codec_zstd_pack(
+	struct codec *c, const void *in, size_t nin, void *out, size_t nout, struct err *e);
+
+/* Room in which codec_deflate_zlib succeeds, whatever the nin bytes are. */
+size_t codec_deflate_zlib_room(size_t nin);
 
 #endif

@@ -424,6 +424,63 @@ START_TEST(many_threads)
 }
 END_TEST
 
+static const struct {
+	decode_call *pack, *unpack;
+} ways[] = {
+	{codec_deflate, codec_inflate},
+	{codec_deflate_zlib, codec_inflate_zlib},
+	{codec_zstd_pack, codec_zstd},
+};
+
+/* Into room of every size, and out of it again; never a byte more. */
+START_TEST(packed_and_back)
+{
+	struct bench *b = bench_new();
+	size_t room = CLUSTER, n = 0;
+	ssize_t made;
+
+	for (unsigned i = 0; i < 40; i++) {
+		memset(b->packed, GUARD, sizeof b->packed);
+		made = ways[_i].pack(b->codec, b->plain, CLUSTER, b->packed, room, &b->e);
+		ck_assert_int_ge(made, 0);
+		ck_assert_int_le(made, (ssize_t)room);
+		for (size_t k = room; k < room + 64; k++)
+			ck_assert_uint_eq(b->packed[k], GUARD);
+		if (made > 0) {
+			n++;
+			ck_assert_int_eq(run(b, ways[_i].unpack, made, CLUSTER), CLUSTER);
+			ck_assert_mem_eq(b->out, b->plain, CLUSTER);
+			room = i % 2 ? (size_t)made : (size_t)made + 9;
+		}
+		room -= i % 3;
+	}
+	ck_assert_uint_ge(n, 2);
+	bench_free(b);
+}
+END_TEST
+
+/* What does not shrink has room in what is promised. */
+START_TEST(noise_is_packed)
+{
+	struct bench *b = bench_new();
+	uint64_t seed = 4;
+	ssize_t made;
+
+	for (size_t i = 0; i < CLUSTER; i++)
+		b->plain[i] = next_random(&seed) >> 32;
+	ck_assert_int_eq(
+		codec_deflate(b->codec, b->plain, CLUSTER, b->packed, CLUSTER - 1, &b->e), 0);
+	ck_assert_int_eq(
+		codec_zstd_pack(b->codec, b->plain, CLUSTER, b->packed, CLUSTER - 1, &b->e), 0);
+	made = codec_deflate_zlib(
+		b->codec, b->plain, CLUSTER, b->packed, codec_deflate_zlib_room(CLUSTER), &b->e);
+	ck_assert_int_gt(made, CLUSTER);
+	ck_assert_int_eq(run(b, codec_inflate_zlib, made, CLUSTER), CLUSTER);
+	ck_assert_mem_eq(b->out, b->plain, CLUSTER);
+	bench_free(b);
+}
+END_TEST
+
 Suite *codec_suite(void)
 {
 	TCase *tc = tcase_create("codec");
@@ -446,6 +503,8 @@ Suite *codec_suite(void)
 	tcase_add_loop_test(tc, zstd_cut_short, 0, 2);
 	tcase_add_loop_test(tc, zstd_damaged, 0, 2);
 	tcase_add_test(tc, zstd_window_is_bounded);
+	tcase_add_loop_test(tc, packed_and_back, 0, COUNT(ways));
+	tcase_add_test(tc, noise_is_packed);
 	tcase_add_test(tc, many_threads);
 	return suite_of("codec", tc);
 }
