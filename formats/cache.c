@@ -364,6 +364,25 @@ void cache_release(struct cache *c, const void *source, uint64_t id)
 	pthread_mutex_unlock(&s->lock);
 }
 
+void cache_drop(struct cache *c, const void *source, uint64_t id)
+{
+	uint64_t h = hash(source, id);
+	struct shard *s = &c->shards[h % SHARDS];
+	struct entry *t;
+
+	pthread_mutex_lock(&s->lock);
+	t = find(s, h, source, id);
+	if (t) {
+		assert(!t->note && !t->loading);
+		if (t->pins++ == 0)
+			lru_remove(s, t);
+		unchain(s, t);
+		t->stale = true;
+		unpin_locked(c, s, t);
+	}
+	pthread_mutex_unlock(&s->lock);
+}
+
 /* Pages of metadata.  Decoded units of an io are named by ids of the driver's choice; so that pages
  * never meet them, their source is the address behind io's first byte. */
 

@@ -50,6 +50,10 @@ int cache_modify(struct cache *c, const void *source, uint64_t id, size_t len, c
 /* Takes the note off the block (source, id), which has one. */
 void cache_release(struct cache *c, const void *source, uint64_t id);
 
+/* Forgets the block (source, id), which has no note and is not being loaded: its name stands for
+ * other bytes from now on. */
+void cache_drop(struct cache *c, const void *source, uint64_t id);
+
 /* Bytes held now: for tests and for the curious. */
 size_t cache_used(const struct cache *c);
 

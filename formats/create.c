@@ -150,48 +150,51 @@ static int take_file(int fd, const char *path, struct io **io, struct err *e)
 	return r;
 }
 
-static int make_file(const char *path, bool replace, struct io **io, struct err *e)
+static int make_file(const char *path, bool replace, struct created *f, struct err *e)
 {
-	int flags = O_RDWR | O_CREAT | O_CLOEXEC | O_NONBLOCK | O_NOCTTY | (replace ? 0 : O_EXCL);
-	int fd = open(path, flags, 0666);
+	int flags = O_RDWR | O_CREAT | O_CLOEXEC | O_NONBLOCK | O_NOCTTY;
+	int fd = open(path, flags | O_EXCL, 0666), r;
 
-	int r;
-
-	*io = NULL;
+	*f = (struct created){.is_new = fd >= 0};
+	if (fd < 0 && errno == EEXIST && replace)
+		fd = open(path, flags, 0666);
 	if (fd < 0)
 		return err_set(e, errno, "%s: %s", path, strerror(errno));
-	r = take_file(fd, path, io, e);
-	if (r < 0 && !replace)
+	r = take_file(fd, path, &f->io, e);
+	if (r < 0 && f->is_new)
 		unlink(path);
 	return r;
 }
 
-static int keep_part(struct creation *c, struct io *io, struct err *e)
+/* Nothing of a file that did not come to be is left. */
+static void end_file(const struct created *f, bool made)
 {
-	struct io **parts = reallocarray(c->parts, c->nparts + 1, sizeof parts[0]);
+	struct err ignored = ERR_INIT;
 
-	if (!parts)
-		return err_nomem(e);
-	c->parts = parts;
-	c->parts[c->nparts++] = io;
-	return 0;
+	if (f->io && !made && f->is_new)
+		unlink(f->io->name);
+	else if (f->io && !made && !f->io->is_block)
+		io_resize(f->io, 0, &ignored);
+	io_unref(f->io);
 }
 
 int create_part(struct creation *c, const char *name, struct io **io, struct err *e)
 {
 	const char *slash = strrchr(c->path, '/');
+	struct created *parts = reallocarray(c->parts, c->nparts + 1, sizeof parts[0]);
 	char *path;
 	int r;
 
+	if (!parts)
+		return err_nomem(e);
+	c->parts = parts;
 	if (name[0] == '/')
 		slash = NULL;
 	if (asprintf(&path, "%.*s%s", slash ? (int)(slash + 1 - c->path) : 0, c->path, name) < 0)
 		return err_nomem(e);
-	r = make_file(path, c->request->replace, io, e);
+	r = make_file(path, c->request->replace, &parts[c->nparts], e);
 	if (r == 0)
-		r = keep_part(c, *io, e);
-	if (r < 0)
-		io_unref(*io);
+		*io = parts[c->nparts++].io;
 	free(path);
 	return r;
 }
@@ -213,18 +216,6 @@ int create_preallocate(struct io *io, uint64_t pos, uint64_t len, bool full, str
 		r = io_write(io, zeroes, n, pos, e);
 	}
 	return r;
-}
-
-/* Nothing of a file that did not come to be is left. */
-static void end_file(struct io *io, bool made, bool replaced)
-{
-	struct err ignored = ERR_INIT;
-
-	if (io && !made && !replaced)
-		unlink(io->name);
-	else if (io && !made && !io->is_block)
-		io_resize(io, 0, &ignored);
-	io_unref(io);
 }
 
 /* The backing file. */
@@ -287,15 +278,16 @@ static int sync_all(struct creation *c, struct err *e)
 	int r = io_sync(c->io, e);
 
 	for (size_t i = 0; r == 0 && i < c->nparts; i++)
-		r = io_sync(c->parts[i], e);
+		r = io_sync(c->parts[i].io, e);
 	return r;
 }
 
 static int create(struct creation *c, struct err *e)
 {
-	bool replace = c->request->replace;
-	int r = make_file(c->path, replace, &c->io, e);
+	struct created first;
+	int r = make_file(c->path, c->request->replace, &first, e);
 
+	c->io = first.io;
 	if (r == 0)
 		r = c->format->create(c, e);
 	if (r < 0 && c->io)
@@ -303,8 +295,8 @@ static int create(struct creation *c, struct err *e)
 	if (r == 0)
 		r = sync_all(c, e);
 	for (size_t i = 0; i < c->nparts; i++)
-		end_file(c->parts[i], r == 0, replace);
-	end_file(c->io, r == 0, replace);
+		end_file(&c->parts[i], r == 0);
+	end_file(&first, r == 0);
 	free(c->parts);
 	return r;
 }
@@ -323,6 +315,8 @@ int image_create(const struct format *format, const char *path, const struct cre
 	if (ret == 0 && r->backing && !format->can_back)
 		ret = err_set(e, ENOTSUP,
 			"images of the format %s are created without a backing file", format->name);
+	if (ret == 0 && r->packed && !format->can_pack)
+		ret = err_set(e, ENOTSUP, "Compression not supported for this file format");
 	if (ret == 0 && r->backing && !r->unchecked)
 		ret = open_backing(&c, &parent, e);
 	if (ret == 0)

@@ -46,7 +46,8 @@ struct create_request {
 	const char *backing_format; /* goes with backing */
 	bool unchecked;             /* the backing file is not looked at; size must be given */
 	const char *const *options; /* "name=value", NULL-terminated; NULL: none */
-	bool replace;               /* a file that is there, and that nobody uses, is replaced */
+	bool packed;  /* it is made to be filled with packed units: view_write_packed */
+	bool replace; /* a file that is there, and that nobody uses, is replaced */
 	const struct image_options *how; /* the backing file is opened with */
 };
 
@@ -57,6 +58,12 @@ int image_create(const struct format *format, const char *path, const struct cre
 
 /* For drivers, in format->create. */
 
+/* A file of it. */
+struct created {
+	struct io *io;
+	bool is_new; /* there was none before */
+};
+
 /* An image in the making. */
 struct creation {
 	const struct format *format;
@@ -65,7 +72,7 @@ struct creation {
 	const char *path;           /* as it was given */
 	uint64_t size;              /* of the disk */
 	const struct image *parent; /* the backing file, opened; NULL: none, or unchecked */
-	struct io **parts;          /* private */
+	struct created *parts;      /* private */
 	size_t nparts;
 };
 

@@ -70,6 +70,7 @@ struct format {
 	const struct create_option *create_options;
 	bool can_write; /* images, at least some of them */
 	bool can_back;  /* created images may have a backing file */
+	bool can_pack;  /* created images, at least some, may be filled with packed units */
 	/* Is parent, opened, the very image that img was made on?  NULL: any is. */
 	int (*check_parent)(const struct image *img, const struct image *parent, struct err *e);
 	/* Format-specific facts, with qemu-img's keys. */

@@ -163,6 +163,66 @@ void qcow2_alloc_cancel(struct qcow2_alloc *a, struct qcow2_clusters c)
 		a->next = MIN(a->next, c.first);
 }
 
+/* May one more compressed cluster lie in the one that the last of them ended in? */
+static int check_shared(const struct qcow2_alloc *a, bool *shared, struct err *e)
+{
+	uint64_t count, n;
+	int r;
+
+	*shared = false;
+	if (a->packed == 0)
+		return 0;
+	r = qcow2_count(a, a->packed >> a->q->header.cluster_bits, 1, &count, &n, e);
+	*shared = r == 0 && count < qcow2_count_max(a->q);
+	return r;
+}
+
+/* In a new cluster, or from where the last one ends into it. */
+static int pack_new(struct qcow2_alloc *a, bool shared, uint64_t *pos, struct err *e)
+{
+	unsigned bits = a->q->header.cluster_bits;
+	uint64_t last = a->packed >> bits;
+	struct qcow2_clusters c;
+	bool fresh;
+	int r = qcow2_alloc_take(a, 1, true, &c, &fresh, e);
+
+	if (r < 0)
+		return r;
+	*pos = c.first << bits;
+	if (!shared || c.first != last + 1)
+		return 0;
+	*pos = a->packed;
+	r = qcow2_count_add(a, last, 1, 1, e);
+	if (r < 0)
+		qcow2_alloc_cancel(a, c);
+	return r;
+}
+
+int qcow2_alloc_pack(struct qcow2_alloc *a, uint32_t len, uint64_t *pos, struct err *e)
+{
+	uint32_t size = a->q->cluster_size;
+	bool shared;
+	int r = check_shared(a, &shared, e);
+
+	if (r < 0)
+		return r;
+	*pos = a->packed;
+	if (shared && len <= size - a->packed % size)
+		r = qcow2_count_add(a, a->packed >> a->q->header.cluster_bits, 1, 1, e);
+	else
+		r = pack_new(a, shared, pos, e);
+	if (r == 0)
+		a->packed = (*pos + len) % size ? *pos + len : 0;
+	return r;
+}
+
+void qcow2_alloc_unpack(struct qcow2_alloc *a, uint64_t pos, uint32_t len)
+{
+	qcow2_alloc_cancel(a, (struct qcow2_clusters){.first = pos >> a->q->header.cluster_bits,
+				      .n = qcow2_clusters_of(a->q, pos, len)});
+	a->packed = 0;
+}
+
 int qcow2_alloc_prepare(struct qcow2_alloc *a, size_t n, struct err *e)
 {
 	size_t needed = a->nfreed + n + SPARE, room = MAX(2 * a->room, needed);
@@ -253,6 +313,8 @@ int qcow2_settle(struct view *v, struct err *e)
 	int r = 0;
 
 	forget_tables(a);
+	/* What it points into may be given back. */
+	a->packed = 0;
 	for (; r == 0 && done < a->durable; done++) {
 		struct qcow2_clusters c = a->freed[done];
 

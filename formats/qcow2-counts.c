@@ -50,8 +50,7 @@ void qcow2_refcount_store(const struct qcow2 *q, unsigned char *p, uint64_t i, u
 	}
 }
 
-/* The most that a refcount can be. */
-static uint64_t count_max(const struct qcow2 *q)
+uint64_t qcow2_count_max(const struct qcow2 *q)
 {
 	unsigned bits = 1u << q->header.refcount_order;
 
@@ -150,7 +149,7 @@ bool qcow2_counted_once(const struct qcow2_alloc *a, uint64_t first, uint64_t n)
 
 static int check_add(const struct qcow2 *q, uint64_t cluster, uint64_t count, int by, struct err *e)
 {
-	if (by > 0 && count == count_max(q))
+	if (by > 0 && count == qcow2_count_max(q))
 		return err_set(e, ERANGE,
 			"cluster %" PRIu64 " has %" PRIu64 " references: refcounts of %u bits are "
 			"full",

@@ -158,6 +158,15 @@ uint64_t qcow2_compressed_range(const struct qcow2 *q, uint64_t entry, uint64_t 
 	return pos;
 }
 
+bool qcow2_compressed_entry(const struct qcow2 *q, uint64_t pos, uint64_t len, uint64_t *entry)
+{
+	unsigned bits = compressed_bits(q);
+	uint64_t more = ((pos + len - 1) >> SECTOR_BITS) - (pos >> SECTOR_BITS);
+
+	*entry = QCOW2_COMPRESSED | more << bits | pos;
+	return pos + len <= UINT64_C(1) << MIN(bits, QCOW2_OFFSET_BITS);
+}
+
 static int decode_compressed(
 	const struct qcow2 *q, const unsigned char *p, struct run *run, struct err *e)
 {

@@ -169,7 +169,9 @@ static void qcow2_cancel(struct view *v, const struct grant *g)
 {
 	const struct qcow2 *q = view_of(v)->q;
 
-	if (g->token == TOKEN_NEW && !q->external)
+	if (g->packed)
+		qcow2_alloc_unpack(q->alloc, g->pos, g->packed);
+	else if (g->token == TOKEN_NEW && !q->external)
 		qcow2_alloc_cancel(
 			q->alloc, (struct qcow2_clusters){.first = g->pos >> q->header.cluster_bits,
 					  .n = qcow2_clusters_of(q, g->off, g->len)});
@@ -192,13 +194,17 @@ static uint64_t bits_of(const struct qcow2 *q, const struct grant *g, uint64_t c
 static void make_entry(
 	const struct qcow2 *q, const struct grant *g, uint64_t cluster, unsigned char *p)
 {
-	uint64_t bitmap = load_bitmap(q, p), bits;
+	uint64_t bitmap = load_bitmap(q, p), bits, entry;
 
-	store_be64(p, (g->pos + cluster - g->off) | QCOW2_COPIED);
+	if (g->packed)
+		qcow2_compressed_entry(q, g->pos, g->packed, &entry);
+	else
+		entry = (g->pos + cluster - g->off) | QCOW2_COPIED;
+	store_be64(p, entry);
 	if (!q->extended)
 		return;
 	bits = bits_of(q, g, cluster);
-	store_be64(p + 8, (bitmap | bits) & ~(bits << 32));
+	store_be64(p + 8, g->packed ? 0 : (bitmap | bits) & ~(bits << 32));
 }
 
 int qcow2_commit(struct view *v, const struct grant *g, struct err *e)
@@ -340,6 +346,8 @@ static const struct write_ops qcow2_write_ops = {
 	.reserve = qcow2_reserve,
 	.commit = qcow2_commit,
 	.cancel = qcow2_cancel,
+	.pack = qcow2_pack,
+	.reserve_packed = qcow2_reserve_packed,
 	.clear = qcow2_clear,
 	.durable = qcow2_durable,
 	.settle = qcow2_settle,
@@ -353,6 +361,7 @@ void qcow2_let_write(struct view *v)
 	v->write = &qcow2_write_ops;
 	v->unit = q->cluster_size;
 	v->granule = q->cluster_size / (q->extended ? QCOW2_SUBCLUSTERS : 1);
+	v->packed_max = q->external ? 0 : q->cluster_size - 1;
 }
 
 static int check_marks(const struct qcow2_header *h, struct err *e)

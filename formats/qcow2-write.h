@@ -2,7 +2,8 @@
 /* qcow2-write.h - private to the writing side of qcow2: qcow2-counts.c reads and changes refcounts,
  * qcow2-alloc.c hands out clusters and takes them back, qcow2-table.c changes L1 and L2 tables,
  * qcow2-tree.c does something to all that an L1 table refers to,
- * qcow2-write.c is what the core calls, qcow2-snap-write.c what it calls for snapshots.
+ * qcow2-write.c is what the core calls, qcow2-pack.c what it calls for compressed clusters,
+ * qcow2-snap-write.c for snapshots.
  *
  * On disk a refcount is never less than the references to its cluster.  So a cluster is counted
  * before a table points to it, and counted down once it is durable that none does; until then its
@@ -44,7 +45,8 @@ struct qcow2_alloc {
 	struct qcow2 *q;
 	struct writer *writer;
 	_Atomic(struct qcow2_reftable *) table;
-	uint64_t next; /* no cluster before it is free */
+	uint64_t next;   /* no cluster before it is free */
+	uint64_t packed; /* where the next compressed cluster may begin; 0: nowhere yet */
 	/* One reference less each, once nothing refers to them on disk; of the first durable of
 	 * them that is so. */
 	struct qcow2_clusters *freed;
@@ -52,6 +54,9 @@ struct qcow2_alloc {
 };
 
 /* qcow2-counts.c */
+
+/* The most that a refcount can be. */
+uint64_t qcow2_count_max(const struct qcow2 *q);
 
 /* The refcount of cluster number first, and in *n how many have it from there on, max at most, as
  * far as one look goes. */
@@ -87,6 +92,11 @@ int qcow2_alloc_take(struct qcow2_alloc *a, uint64_t want, bool whole, struct qc
 
 /* Takes back at once what nothing has ever pointed to. */
 void qcow2_alloc_cancel(struct qcow2_alloc *a, struct qcow2_clusters c);
+
+/* Counts the clusters that len bytes at *pos touch, where they can lie: behind what was packed
+ * before, or in a new cluster.  len < a cluster. */
+int qcow2_alloc_pack(struct qcow2_alloc *a, uint32_t len, uint64_t *pos, struct err *e);
+void qcow2_alloc_unpack(struct qcow2_alloc *a, uint64_t pos, uint32_t len);
 
 /* Room to remember n more calls of qcow2_alloc_drop, which cannot fail then. */
 int qcow2_alloc_prepare(struct qcow2_alloc *a, size_t n, struct err *e);
@@ -175,6 +185,14 @@ int qcow2_start_writing(struct image *img, struct err *e);
 
 /* As in struct write_ops. */
 int qcow2_commit(struct view *v, const struct grant *g, struct err *e);
+
+/* qcow2-pack.c */
+
+/* As in struct write_ops. */
+ssize_t qcow2_pack(
+	const struct view *v, const void *unit, uint64_t off, void *packed, struct err *e);
+int qcow2_reserve_packed(
+	struct view *v, uint64_t off, uint32_t packed, struct grant *g, struct err *e);
 
 /* qcow2-resize.c */
 

@@ -281,6 +281,7 @@ const struct format qcow2_format = {
 	.create = qcow2_create,
 	.create_options = qcow2_create_options,
 	.can_back = true,
+	.can_pack = true,
 	.check = qcow2_check,
 	.snapshots = &qcow2_snapshot_ops,
 	.measure = qcow2_measure,

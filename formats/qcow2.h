@@ -34,6 +34,7 @@ struct view;
 
 #define QCOW2_MAGIC           0x514649fbu
 #define QCOW2_OFFSET          0x00fffffffffffe00u /* of L1 and L2 entries */
+#define QCOW2_OFFSET_BITS     56u
 #define QCOW2_ENTRY_SIZE      8u                  /* bytes of an L1 or refcount table entry */
 #define QCOW2_REFTABLE_OFFSET 0xfffffffffffffe00u /* of refcount table entries */
 
@@ -184,6 +185,9 @@ void qcow2_derive(struct qcow2 *q, struct io *io, struct cache *cache, struct co
 /* Where the input of a compressed cluster lies, by its L2 entry.  The length is in whole sectors,
  * and so an upper bound: what follows the stream there belongs to others. */
 uint64_t qcow2_compressed_range(const struct qcow2 *q, uint64_t entry, uint64_t *len);
+
+/* The L2 entry of a compressed cluster of len bytes at pos.  False: it cannot lie there. */
+bool qcow2_compressed_entry(const struct qcow2 *q, uint64_t pos, uint64_t len, uint64_t *entry);
 
 /* May an L1 table lie at pos: aligned, inside the file, apart from the ranges, of legal size? */
 int qcow2_l1_check(const struct qcow2 *q, uint64_t pos, uint32_t entries, struct err *e);

@@ -71,7 +71,18 @@ static int copy_up(
 	return r;
 }
 
-/* Data first, then the map that reveals it. */
+/* Data first, then the map that reveals it; r: whether the data is there. */
+static int end_grant(struct view *v, const struct grant *g, int r, struct err *e)
+{
+	pthread_mutex_lock(&v->writer->meta);
+	if (r == 0)
+		r = v->write->commit(v, g, e);
+	if (r < 0)
+		v->write->cancel(v, g);
+	pthread_mutex_unlock(&v->writer->meta);
+	return r;
+}
+
 static int fill_grant(struct view *v, const struct grant *g, const void *buf, size_t len,
 	uint64_t off, struct err *e)
 {
@@ -81,13 +92,7 @@ static int fill_grant(struct view *v, const struct grant *g, const void *buf, si
 		r = io_write(g->io, buf, len, g->pos + (off - g->off), e);
 	if (r == 0)
 		r = copy_up(v, g, off + len, g->off + g->len, e);
-	pthread_mutex_lock(&v->writer->meta);
-	if (r == 0)
-		r = v->write->commit(v, g, e);
-	if (r < 0)
-		v->write->cancel(v, g);
-	pthread_mutex_unlock(&v->writer->meta);
-	return r;
+	return end_grant(v, g, r, e);
 }
 
 /* The range is locked.  Bytes written, 0: it is in place by now. */
@@ -251,30 +256,77 @@ static int change_inside(struct view *v, const void *buf, uint64_t len, uint64_t
 	r = check_range(v, off, len, e);
 	if (r == 0 && !v->write)
 		r = err_set(e, EROFS, "this state can only be read");
+	if (r == 0 && v->packed_only)
+		r = err_set(e, EROFS, "it is only written packed, by whole units");
 	if (r < 0)
 		return r;
 	return buf ? write_inside(v, buf, len, off, e) : clear_inside(v, off, len, e);
 }
 
-static int change(struct view *v, const void *buf, uint64_t len, uint64_t off, struct err *e)
+static int begin_change(struct view *v, struct err *e)
 {
 	int r = check_writable(v, e);
 
 	if (r == 0)
 		r = writer_begin(v->writer, e);
-	if (r < 0)
-		return r;
-	view_enter(v);
-	r = change_inside(v, buf, len, off, e);
+	if (r == 0)
+		view_enter(v);
+	return r;
+}
+
+static int end_change(struct view *v, int r, struct err *e)
+{
 	view_leave(v);
 	if (r == 0 && writer_is_full(v->writer))
 		r = writer_flush(v->writer, e);
 	return r;
 }
 
+static int change(struct view *v, const void *buf, uint64_t len, uint64_t off, struct err *e)
+{
+	int r = begin_change(v, e);
+
+	return r < 0 ? r : end_change(v, change_inside(v, buf, len, off, e), e);
+}
+
 int view_write(struct view *v, const void *buf, size_t len, uint64_t off, struct err *e)
 {
 	return change(v, buf, len, off, e);
+}
+
+/* Packed. */
+
+ssize_t view_pack(const struct view *v, const void *unit, uint64_t off, void *packed, struct err *e)
+{
+	return v->write->pack(v, unit, off, packed, e);
+}
+
+static int write_packed(
+	struct view *v, const void *packed, uint32_t len, uint64_t off, struct err *e)
+{
+	struct range range = units_of(v, off, 1);
+	struct grant g;
+	int r;
+
+	range_take(v->writer, &range);
+	pthread_mutex_lock(&v->writer->meta);
+	r = v->write->reserve_packed(v, off, len, &g, e);
+	pthread_mutex_unlock(&v->writer->meta);
+	if (r == 0)
+		r = end_grant(v, &g, io_write(g.io, packed, len, g.pos, e), e);
+	range_drop(v->writer, &range);
+	return r;
+}
+
+int view_write_packed(struct view *v, const void *packed, uint32_t len, uint64_t off, struct err *e)
+{
+	int r = begin_change(v, e);
+
+	if (r < 0)
+		return r;
+	assert(v->packed_max > 0 && off % v->unit == 0);
+	r = check_range(v, off, 1, e);
+	return end_change(v, r < 0 ? r : write_packed(v, packed, len, off, e), e);
 }
 
 /* How much of a range is cleared at a time: up to the end of a unit, where the format has a way of

@@ -19,6 +19,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <sys/types.h>
 
 struct block;
 struct cache;
@@ -80,6 +81,8 @@ struct view {
 	bool through;                  /* a part of the view below: what is written goes there */
 	uint32_t granule;              /* the least that is put on the map at a time, bytes */
 	uint64_t unit;                 /* the least that room is made for; a multiple of granule */
+	uint32_t packed_max; /* bytes, at most, of a unit that is packed; 0: none can be */
+	bool packed_only;    /* units are written packed, each once, in their order */
 };
 
 /* Exactly [off, off+len), which must lie inside the view. */
@@ -138,6 +141,16 @@ int view_write(struct view *v, const void *buf, size_t len, uint64_t off, struct
 
 /* The range reads as zeroes then; room that only it used is given back as far as the format can. */
 int view_clear(struct view *v, uint64_t off, uint64_t len, struct err *e);
+
+/* Packs a unit of the live state of an image whose packed_max is not 0: view->unit bytes, zeroes
+ * behind the end of the disk.  How many bytes it takes packed, 0: too many, it is written as it is;
+ * -errno.  For any number of threads at once: it is what takes the time. */
+ssize_t view_pack(
+	const struct view *v, const void *unit, uint64_t off, void *packed, struct err *e);
+
+/* As view_write, of the unit at off, from what view_pack made of it. */
+int view_write_packed(
+	struct view *v, const void *packed, uint32_t len, uint64_t off, struct err *e);
 
 /* Copies bytes of one view into another, holes as holes; the ranges do not overlap when both show
  * the same bytes.  How many were copied: fewer than len at the end of from, or when an error came

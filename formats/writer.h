@@ -30,6 +30,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <sys/types.h>
 
 #include "err.h"
 
@@ -42,8 +43,9 @@ struct grant {
 	uint64_t off, len; /* of the view: whole granules, or up to its end */
 	struct io *io;
 	uint64_t pos;
-	bool fresh;     /* it reads as zeroes already */
-	uint64_t token; /* the driver's */
+	bool fresh;      /* it reads as zeroes already */
+	uint32_t packed; /* bytes that the unit at off takes there, packed; 0: it is as it is */
+	uint64_t token;  /* the driver's */
 };
 
 /* Of a view that can be written.  meta is held; on failure nothing has changed. */
@@ -58,6 +60,14 @@ struct write_ops {
 	int (*commit)(struct view *v, const struct grant *g, struct err *e);
 	/* It does not: takes it back. */
 	void (*cancel)(struct view *v, const struct grant *g);
+	/* Packs the unit at off, as view_pack: any thread, without a lock.  NULL: view->packed_max
+	 * is 0. */
+	ssize_t (*pack)(
+		const struct view *v, const void *unit, uint64_t off, void *packed, struct err *e);
+	/* Room for the unit at off, which takes so many bytes packed.  Nobody else reserves in it
+	 * meanwhile; then commit or cancel. */
+	int (*reserve_packed)(
+		struct view *v, uint64_t off, uint32_t packed, struct grant *g, struct err *e);
 	/* Lets whole units (the last may end with the view) read as zeroes without being stored.
 	 * -EOPNOTSUPP: cannot; NULL: never can.  They are overwritten then. */
 	int (*clear)(struct view *v, uint64_t off, uint64_t len, struct err *e);

@@ -25,7 +25,7 @@ static const char *const variants[] = {
 	"preallocation=metadata,extended_l2=on",
 	"cluster_size=1k,refcount_bits=2",
 	"cluster_size=4k,refcount_bits=4,lazy_refcounts=on",
-	"cluster_size=8k,refcount_bits=8",
+	"cluster_size=8k,refcount_bits=8,compression_type=zstd",
 	"cluster_size=32k,refcount_bits=32",
 	"preallocation=metadata",
 	"cluster_size=2M",

@@ -283,6 +283,43 @@ static void work_together(struct run *run)
 		pthread_join(other, NULL);
 }
 
+/* Whole units, packed where that makes them smaller.  Half of what they hold is zeroes. */
+static void pack_unit(struct run *run, uint64_t off)
+{
+	struct view *v = disk(run);
+	size_t len = MIN(v->unit, run->size - off);
+	unsigned char *unit = calloc(1, v->unit), *packed = malloc(v->packed_max);
+	struct err e = ERR_INIT;
+	ssize_t n;
+
+	ck_assert_ptr_nonnull(unit);
+	ck_assert_ptr_nonnull(packed);
+	fill_pattern(unit, len - below(&run->state, len), (unsigned)next_random(&run->state));
+	memcpy(run->bytes + off, unit, len);
+	n = view_pack(v, unit, off, packed, &e);
+	ck_assert_int_ge(n, 0);
+	ck_assert_int_le(n, v->packed_max);
+	if (n > 0)
+		ck_assert_ok(view_write_packed(v, packed, n, off, &e), &e);
+	else
+		ck_assert_ok(view_write(v, unit, len, off, &e), &e);
+	free(unit);
+	free(packed);
+}
+
+static void pack_some(struct run *run)
+{
+	uint64_t unit = disk(run)->unit, units = div_round_up(run->size, unit);
+
+	for (unsigned i = 0; i < 20; i++) {
+		uint64_t off = below(&run->state, units) * unit;
+		uint64_t n = 1 + below(&run->state, 4);
+
+		for (; n > 0 && off < run->size; n--, off += unit)
+			pack_unit(run, off);
+	}
+}
+
 static void reach_far(struct run *run)
 {
 	for (unsigned i = 0; i < 12; i++) {
@@ -379,6 +416,8 @@ void model_run(struct model *m)
 		reach_far(&run);
 		if (m->snapshots)
 			change_snapshots(&run);
+		if (disk(&run)->packed_max > 0)
+			pack_some(&run);
 		if (m->size_max > 0)
 			change_size(&run);
 		compare(&run);
