@@ -15,6 +15,7 @@
 #include "format.h"
 #include "image.h"
 #include "io.h"
+#include "vmdk-stream.h"
 #include "vmdk-text.h"
 #include "vmdk.h"
 
@@ -24,17 +25,18 @@
 
 static const struct subformat {
 	const char *name;
-	bool flat, split;
+	bool flat, split, stream;
 } subformats[] = {
 	{.name = "monolithicSparse"},
 	{.name = "monolithicFlat", .flat = true},
 	{.name = "twoGbMaxExtentSparse", .split = true},
 	{.name = "twoGbMaxExtentFlat", .flat = true, .split = true},
+	{.name = "streamOptimized", .stream = true},
 };
 
 struct making {
 	struct creation *creation;
-	const struct subformat *kind; /* NULL: streamOptimized */
+	const struct subformat *kind;
 	struct vmdk_text text;
 	char base[BASE_MAX + 1]; /* the name of the file without its suffix */
 };
@@ -53,10 +55,13 @@ static int check_kind(const struct making *m, struct err *e)
 {
 	const struct creation *c = m->creation;
 
-	if (!m->kind)
-		return err_set(e, ENOTSUP,
-			"subformat=streamOptimized: such a file is made of a disk at once, by "
-			"converting, and never written to");
+	if (c->request->packed && !m->kind->stream)
+		return err_set(e, ENOTSUP, "only subformat=streamOptimized is compressed");
+	if (m->kind->stream && c->request->backing)
+		return err_set(
+			e, EINVAL, "subformat=streamOptimized: a stream has no backing file");
+	if (m->kind->stream && create_flag(c, "zeroed_grain"))
+		return err_set(e, EINVAL, "zeroed_grain: a stream does not store zeroes");
 	if (m->kind->flat && c->request->backing)
 		return err_set(
 			e, EINVAL, "subformat=%s: a flat disk has no backing file", m->kind->name);
@@ -257,7 +262,8 @@ static int make_extents(const struct making *m, FILE *text, struct err *e)
 	if (!m->kind->flat && !m->kind->split) {
 		fprintf(text, "RW %" PRIu64 " SPARSE \"%s\"\n", left,
 			slash ? slash + 1 : m->creation->path);
-		return write_sparse(m, m->creation->io, left, true, e);
+		return m->kind->stream ? vmdk_stream_create(m->creation->io, left, e)
+				       : write_sparse(m, m->creation->io, left, true, e);
 	}
 	do {
 		n = m->kind->split ? MIN(left, SPLIT) : left;
@@ -309,8 +315,8 @@ static const char *const preallocations[] = {"off", "falloc", "full", NULL};
 
 const struct create_option vmdk_create_options[] = {
 	{"subformat", CREATE_WORD,
-		"in one file or split, sparse or flat (monolithicSparse, monolithicFlat, "
-		"twoGbMaxExtentSparse, twoGbMaxExtentFlat)",
+		"in one file or split, sparse, flat or compressed (monolithicSparse, "
+		"monolithicFlat, twoGbMaxExtentSparse, twoGbMaxExtentFlat, streamOptimized)",
 		"monolithicSparse", words},
 	{"adapter_type", CREATE_WORD, "what it is attached to (ide, lsilogic, buslogic, legacyESX)",
 		"ide", adapters},

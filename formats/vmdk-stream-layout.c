@@ -13,7 +13,7 @@
 #include "err.h"
 #include "granules.h"
 #include "made.h"
-#include "vmdk-text.h"
+#include "vmdk-stream.h"
 
 #define GRAIN      (VMDK_GRAIN * VMDK_SECTOR)
 #define TABLE_BITS (LAYOUT_BITS + 9) /* of disk that a grain table is for */
@@ -24,8 +24,7 @@
 #define PACKED_LEN (2 + 2 * (BLOCK_HEAD + HALF) + 4)
 #define RECORD     ((VMDK_RECORD_HEAD + PACKED_LEN + VMDK_SECTOR - 1) & ~(VMDK_SECTOR - 1))
 
-#define TABLE_SECTORS (VMDK_TABLE * 4 / VMDK_SECTOR)
-#define TABLE_RECORD  ((1 + TABLE_SECTORS) * VMDK_SECTOR)
+#define TABLE_RECORD ((1 + VMDK_TABLE_SECTORS) * VMDK_SECTOR)
 
 struct vmdk_stream_layout {
 	struct made made;
@@ -37,15 +36,7 @@ struct vmdk_stream_layout {
 
 static struct vmdk_header header_with(const struct made *m, uint64_t gd)
 {
-	struct vmdk_header h = vmdk_plan(made_disk_size(m) / VMDK_SECTOR, true).header;
-
-	h.version = 3;
-	h.flags = VMDK_COMPRESSED | VMDK_MARKERS;
-	h.compression = VMDK_DEFLATE;
-	h.rgd = 0;
-	h.gd = gd;
-	h.overhead = ((const struct vmdk_stream_layout *)m)->data_pos / VMDK_SECTOR;
-	return h;
+	return vmdk_stream_header(made_disk_size(m) / VMDK_SECTOR, gd);
 }
 
 static int fill_header(
@@ -110,12 +101,6 @@ static int fill_grains(
 	return r;
 }
 
-static void put_marker(unsigned char *out, uint64_t sectors, enum vmdk_markers type)
-{
-	store_le64(out, sectors);
-	store_le32(out + 12, type);
-}
-
 /* A table of grains that begins with this one. */
 static void put_table(const struct made *m, uint64_t grain, unsigned char *out)
 {
@@ -138,7 +123,7 @@ static int fill_tables(
 
 	(void)e;
 	for (size_t i = 0; i < n; i++, out += TABLE_RECORD) {
-		put_marker(out, TABLE_SECTORS, VMDK_MARKER_TABLE);
+		vmdk_marker_encode(VMDK_TABLE_SECTORS, VMDK_MARKER_TABLE, out);
 		put_table(m, granules_select(d->tables, first + i) * VMDK_TABLE, out + VMDK_SECTOR);
 	}
 	return 0;
@@ -148,7 +133,8 @@ static int fill_gd_marker(
 	const struct made *m, uint64_t first, size_t n, unsigned char *out, struct err *e)
 {
 	(void)first, (void)n, (void)e;
-	put_marker(out, ((const struct vmdk_stream_layout *)m)->gd_sectors, VMDK_MARKER_DIRECTORY);
+	vmdk_marker_encode(
+		((const struct vmdk_stream_layout *)m)->gd_sectors, VMDK_MARKER_DIRECTORY, out);
 	return 0;
 }
 
@@ -176,7 +162,7 @@ static int fill_footer(
 	struct vmdk_header h = header_with(m, gd);
 
 	(void)first, (void)n, (void)e;
-	put_marker(out, 1, VMDK_MARKER_FOOTER);
+	vmdk_marker_encode(1, VMDK_MARKER_FOOTER, out);
 	vmdk_header_encode(&h, out + VMDK_SECTOR);
 	return 0;
 }
@@ -187,7 +173,7 @@ static uint64_t add_pieces(struct vmdk_stream_layout *d)
 	struct made *m = &d->made;
 	uint64_t all = granules_all(d->tables), end;
 
-	d->data_pos = VMDK_GRAIN * VMDK_SECTOR;
+	d->data_pos = VMDK_STREAM_START * VMDK_SECTOR;
 	d->gd_sectors = div_round_up(all * 4, VMDK_SECTOR);
 	made_add_table(m, 0, 1, VMDK_SECTOR, fill_header);
 	made_add_table(

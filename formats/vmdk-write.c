@@ -15,6 +15,7 @@
 #include "io.h"
 #include "view.h"
 #include "vmdk-room.h"
+#include "vmdk-stream.h"
 #include "vmdk.h"
 #include "writeback.h"
 #include "writer.h"
@@ -202,14 +203,12 @@ static const char *find_obstacle(const struct vmdk *v, const struct vmdk_extent 
 	return NULL;
 }
 
-void vmdk_let_write(struct image *img, struct vmdk *v)
+static void let_write(struct image *img, struct vmdk *v)
 {
 	const struct vmdk_extent *end = v->extents + v->desc.nlines;
 	bool marks = true;
 	uint32_t unit = 1;
 
-	if (!img->writable)
-		return;
 	for (const struct vmdk_extent *x = v->extents; x < end; x++)
 		if (x->tables) {
 			unit = MAX(unit, x->tables->grain);
@@ -223,6 +222,15 @@ void vmdk_let_write(struct image *img, struct vmdk *v)
 	v->view.write = marks ? &vmdk_marking_ops : &vmdk_write_ops;
 	v->view.granule = 1;
 	v->view.unit = unit;
+}
+
+int vmdk_let_write(struct image *img, struct vmdk *v, struct err *e)
+{
+	int r = img->writable && img->opts->fill ? vmdk_stream_open(img, v, e) : 0;
+
+	if (r == 0 && img->writable && !v->stream)
+		let_write(img, v);
+	return r;
 }
 
 static int add_file(struct image *img, const struct vmdk *v, size_t i, struct err *e)
@@ -244,7 +252,7 @@ int vmdk_start_writing(struct image *img, struct err *e)
 	for (size_t i = 0; r == 0 && i < v->desc.nlines; i++) {
 		struct vmdk_extent *x = &v->extents[i];
 
-		if (x->tables)
+		if (x->tables && !v->stream)
 			r = vmdk_room_new(x->tables, img->writer, e);
 		if (r < 0 && x->io != img->io)
 			return err_in(e, "%s", x->io->name);

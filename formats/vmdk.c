@@ -18,6 +18,7 @@
 #include "image.h"
 #include "io.h"
 #include "view.h"
+#include "vmdk-stream.h"
 #include "vmdk.h"
 
 extern const struct format vmdk_format;
@@ -84,7 +85,7 @@ static int vmdk_fill(const struct view *view, const struct extent *unit, void *b
 	return x->kind->fill(x, unit, buf, e);
 }
 
-static void vmdk_free(struct view *view)
+void vmdk_free(struct view *view)
 {
 	struct vmdk *v = (struct vmdk *)view;
 
@@ -95,6 +96,7 @@ static void vmdk_free(struct view *view)
 			x->kind->close(x);
 		io_unref(x->io);
 	}
+	vmdk_stream_free(v->stream);
 	free(v->extents);
 	vmdk_desc_free(&v->desc);
 	free(v->text);
@@ -308,8 +310,8 @@ static int open_monolithic(struct image *img, struct vmdk *v, struct err *e)
 		r = read_embedded(img, v, &h, e);
 	if (r < 0)
 		return r;
-	/* An extent of no size only carries the descriptor of others. */
-	if (h.capacity == 0)
+	/* An extent of no size only carries the descriptor of others, if there are any. */
+	if (h.capacity == 0 && (v->desc.nlines != 1 || v->desc.lines[0].sectors > 0))
 		return open_extents(img, v, false, e);
 	if (v->desc.nlines != 1 || strcasecmp(v->desc.lines[0].type, "SPARSE") != 0)
 		return err_set(e, ENOTSUP,
@@ -421,6 +423,8 @@ static int vmdk_open(struct image *img, struct err *e)
 	r = open_disk(img, v, e);
 	if (r == 0)
 		r = vmdk_set_parent(img, &v->desc, e);
+	if (r == 0)
+		r = vmdk_let_write(img, v, e);
 	if (r == 0 && !image_add_state(img, NULL, NULL, &v->view, e))
 		r = -e->code;
 	if (r < 0) {
@@ -428,7 +432,6 @@ static int vmdk_open(struct image *img, struct err *e)
 		return r;
 	}
 	img->sector_size = v->desc.sector_size;
-	vmdk_let_write(img, v);
 	return 0;
 }
 
@@ -499,6 +502,7 @@ const struct format vmdk_format = {
 	.create = vmdk_create,
 	.create_options = vmdk_create_options,
 	.can_back = true,
+	.can_pack = true,
 	.check_parent = vmdk_check_parent,
 	.facts = vmdk_facts,
 	.layouts = layouts,

@@ -29,6 +29,7 @@ struct image;
 struct io;
 struct layout;
 struct made;
+struct vmdk_stream;
 
 #define VMDK_SECTOR    512u /* bytes of a sector in all fields, whatever the guest's sectors are */
 #define VMDK_NO_CID    UINT32_MAX  /* as parentCID: no parent */
@@ -89,7 +90,11 @@ struct vmdk {
 	uint64_t text_pos; /* in there */
 	bool embedded;     /* in a sparse extent */
 	struct vmdk_extent *extents; /* as many as lines */
+	struct vmdk_stream *stream;  /* that is being filled, or NULL */
 };
+
+/* As in struct view_ops. */
+void vmdk_free(struct view *view);
 
 /* The content ID that the descriptor of an opened image of this format has. */
 uint32_t vmdk_content_id(const struct image *img);
@@ -100,7 +105,7 @@ struct vmdk_extent *vmdk_find_extent(const struct vmdk *v, uint64_t off);
 /* vmdk-write.c */
 
 /* The image is open: if it shall be written, lets it, or says why it cannot. */
-void vmdk_let_write(struct image *img, struct vmdk *v);
+int vmdk_let_write(struct image *img, struct vmdk *v, struct err *e);
 int vmdk_start_writing(struct image *img, struct err *e);
 
 /* A kind of extent.  What it has no need of is NULL; all map, and those with a file open. */

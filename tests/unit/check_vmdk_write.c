@@ -164,7 +164,8 @@ static const struct {
 	int code;
 	const char *part;
 } not_made[] = {
-	{"b.vmdk", "subformat=streamOptimized", NULL, ENOTSUP, "made of a disk at once"},
+	{"b.vmdk", "subformat=streamOptimized", "a.vmdk", EINVAL, "has no backing file"},
+	{"b.vmdk", "subformat=streamOptimized,zeroed_grain=on", NULL, EINVAL, "zeroed_grain"},
 	{"b.vmdk", "subformat=monolithicFlat", "a.vmdk", EINVAL, "has no backing file"},
 	{"b.vmdk", "subformat=monolithicFlat,zeroed_grain=on", NULL, EINVAL, "has no grains"},
 	{"b.vmdk", "preallocation=full", NULL, EINVAL, "only of flat disks"},
@@ -410,6 +411,127 @@ START_TEST(streams)
 }
 END_TEST
 
+#define GRAIN 65536
+
+/* One that was made empty, to be filled. */
+static struct image *open_stream(const char *path, struct image_options *o)
+{
+	struct err e = ERR_INIT;
+	struct image *img;
+
+	*o = options_new();
+	o->write = true;
+	o->fill = true;
+	ck_assert_ok(image_open(path, o, &img, &e), &e);
+	return img;
+}
+
+static int pack_grain(struct view *v, uint64_t off, unsigned seed, struct err *e)
+{
+	unsigned char unit[GRAIN], *packed = malloc(v->packed_max);
+	ssize_t n;
+	int r;
+
+	ck_assert_ptr_nonnull(packed);
+	fill_pattern(unit, sizeof unit, seed);
+	n = view_pack(v, unit, off, packed, e);
+	ck_assert_int_gt(n, 0);
+	ck_assert_int_le(n, v->packed_max);
+	r = view_write_packed(v, packed, n, off, e);
+	free(packed);
+	return r;
+}
+
+static const unsigned filled[] = {0, 1, 5, 511, 512, 1300, 1599};
+
+static void fill_stream(void)
+{
+	struct image_options o;
+	struct image *img;
+	struct err e = ERR_INIT;
+
+	ck_assert_ok(try_create("a.vmdk", "subformat=streamOptimized", NULL, 100 * MB, &e), &e);
+	img = open_stream("a.vmdk", &o);
+	for (size_t i = 0; i < COUNT(filled); i++)
+		ck_assert_ok(
+			pack_grain(img->states[0].view, (uint64_t)filled[i] * GRAIN, i, &e), &e);
+	ck_assert_ok(image_finish(img, &e), &e);
+	image_close(img);
+	options_free(&o);
+}
+
+START_TEST(streams_are_filled)
+{
+	unsigned char want[GRAIN], got[GRAIN];
+	struct image_options o;
+	struct image *img;
+	struct err e = ERR_INIT;
+	size_t next = 0;
+
+	fill_stream();
+	img = open_image_file("a.vmdk", false, &o);
+	for (unsigned i = 0; i < 1600; i++) {
+		memset(want, 0, sizeof want);
+		if (i == filled[next])
+			fill_pattern(want, sizeof want, next++);
+		ck_assert_ok(
+			view_read(img->states[0].view, got, GRAIN, (uint64_t)i * GRAIN, &e), &e);
+		ck_assert_mem_eq(want, got, GRAIN);
+	}
+	image_close(img);
+	options_free(&o);
+	ck_assert_int_eq(system("qemu-img convert -f vmdk -O raw a.vmdk a.raw && "
+				"qemu-img compare -q -f vmdk -F raw a.vmdk a.raw"),
+		0);
+}
+END_TEST
+
+/* Only once, in order, by whole grains, and not read meanwhile. */
+START_TEST(streams_go_forward)
+{
+	struct image_options o;
+	struct image *img;
+	struct view *v;
+	struct err e = ERR_INIT;
+	char byte = 1;
+
+	fill_stream();
+	refuse("a.vmdk", ENOTSUP, "streamOptimized");
+	ck_assert_ok(try_create("b.vmdk", "subformat=streamOptimized", NULL, MB, &e), &e);
+	img = open_stream("b.vmdk", &o);
+	v = img->states[0].view;
+	ck_assert(v->packed_only);
+	ck_assert_ok(pack_grain(v, 3 * GRAIN, 1, &e), &e);
+	ck_assert_fails(pack_grain(v, 3 * GRAIN, 1, &e), EINVAL, &e, "too late");
+	ck_assert_fails(pack_grain(v, 0, 1, &e), EINVAL, &e, "too late");
+	ck_assert_fails(pack_grain(v, MB, 1, &e), ENOSPC, &e, "pass the end");
+	ck_assert_fails(view_write(v, &byte, 1, 5 * GRAIN, &e), EROFS, &e, "only written packed");
+	ck_assert_fails(view_clear(v, 5 * GRAIN, GRAIN, &e), EROFS, &e, "only written packed");
+	ck_assert_fails(view_read(v, &byte, 1, 3 * GRAIN, &e), EIO, &e, "being filled");
+	ck_assert_fails(view_resize(v, 2 * MB, &e), EOPNOTSUPP, &e, "cannot be changed");
+	image_close(img);
+	options_free(&o);
+}
+END_TEST
+
+/* One that was never ended is no disk of zeroes. */
+START_TEST(streams_without_an_end)
+{
+	struct image_options o;
+	struct image *img, *again;
+	struct err e = ERR_INIT;
+
+	ck_assert_ok(try_create("b.vmdk", "subformat=streamOptimized", NULL, MB, &e), &e);
+	img = open_stream("b.vmdk", &o);
+	ck_assert_ok(pack_grain(img->states[0].view, 3 * GRAIN, 1, &e), &e);
+	ck_assert_int_eq(system("cp b.vmdk c.vmdk"), 0);
+	o.write = false;
+	ck_assert_fails(image_open("c.vmdk", &o, &again, &e), EUCLEAN, &e, "footer");
+	image_close(img);
+	options_free(&o);
+}
+END_TEST
+
 static const char own[] = "version=1\nCID=1234567\nparentCID=ffffffff\n"
 			  "createType=\"monolithicSparse\"\nRW 1024 SPARSE \"x\"\n";
 
@@ -536,6 +658,9 @@ Suite *vmdk_write_suite(void)
 	tcase_add_test(tc, changed_parent);
 	tcase_add_loop_test(tc, which_disks, 0, COUNT(refusals));
 	tcase_add_test(tc, streams);
+	tcase_add_test(tc, streams_are_filled);
+	tcase_add_test(tc, streams_go_forward);
+	tcase_add_test(tc, streams_without_an_end);
 	tcase_add_loop_test(tc, bad_tables, 0, 6);
 	tcase_add_test(tc, twins_made_equal);
 	tcase_add_test(tc, unclean);
