@@ -38,7 +38,6 @@ struct layout_source {
 /* A kind of file that can be made up. */
 struct layout {
 	const char *variant; /* qemu-img's "subformat", as far as it has one; else NULL */
-	bool whole;          /* images of this variant cannot be made empty and written then */
 	const char *suffix;  /* usual end of a file's name, with the dot */
 	uint64_t max_disk;   /* bytes; the format has no larger disks */
 	uint64_t max_file;   /* bytes; no larger files: make fails with EFBIG */

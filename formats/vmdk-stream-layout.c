@@ -206,7 +206,6 @@ static int vmdk_stream_make(
 
 const struct layout vmdk_stream_layout = {
 	.variant = "streamOptimized",
-	.whole = true,
 	.suffix = "-stream.vmdk",
 	.max_disk = (uint64_t)VMDK_MAX_GD_BYTES / 4 << TABLE_BITS,
 	.max_file = UINT64_C(2) << 40, /* sectors are counted in 32 bits */

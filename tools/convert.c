@@ -9,11 +9,10 @@
 #include <unistd.h>
 
 #include "args.h"
-#include "bytes.h"
+#include "copy.h"
 #include "err.h"
 #include "format.h"
 #include "io.h"
-#include "laid.h"
 #include "maker.h"
 #include "progress.h"
 #include "report.h"
@@ -21,7 +20,6 @@
 #include "source.h"
 #include "view.h"
 #include "work.h"
-#include "zeroes.h"
 
 #define DEFAULT_SPARSE 4096
 #define MAX_SPARSE     (16u << 20)
@@ -33,135 +31,25 @@ struct converting {
 	const char *name;            /* of the output */
 	struct source *sources;
 	size_t n;
-	uint64_t size;   /* of all together */
-	uint64_t sparse; /* how many zeroes become a hole; 0: none */
-	unsigned threads;
+	uint64_t size; /* of all together */
 	struct maker maker;
-	const struct layout
-		*layout; /* the output is the disk laid out; NULL: an image made empty */
-	struct laid laid;
 	struct source out;
+	struct copy copy;
 	struct progress progress;
-	uint64_t base;            /* where the disk that is being copied begins in the output */
-	const struct view *disk;  /* that disk */
-	const struct view *below; /* what the output shows where nothing is written; NULL: zeroes */
-	bool fresh;               /* nothing was written to the output before */
 };
-
-/* What becomes of some bytes. */
-enum fate { LEFT, ZEROED, WRITTEN };
-
-/* Does the output show these bytes already, by what it is based on? */
-static int is_below(const struct converting *c, const unsigned char *buf, size_t len, uint64_t off,
-	bool *is, struct err *e)
-{
-	unsigned char below[WORK_PIECE];
-	size_t inside = off < c->below->size ? MIN(len, c->below->size - off) : 0;
-	int r = inside > 0 ? view_read(c->below, below, inside, off, e) : 0;
-
-	*is = r == 0 && (inside == 0 || memcmp(buf, below, inside) == 0) &&
-	      is_zero(buf + inside, len - inside);
-	return r;
-}
-
-static int fate_of(const struct converting *c, const unsigned char *buf, size_t len, uint64_t off,
-	enum fate *fate, struct err *e)
-{
-	bool below = false;
-	int r = c->below ? is_below(c, buf, len, off, &below, e) : 0;
-
-	*fate = below ? LEFT : WRITTEN;
-	if (!below && is_zero(buf, len))
-		*fate = c->fresh && !c->below ? LEFT : ZEROED;
-	return r;
-}
-
-/* How many bytes at the beginning of buf have one fate; units of sparse have one. */
-static ssize_t run_length(const struct converting *c, const unsigned char *buf, size_t len,
-	uint64_t off, enum fate *fate, struct err *e)
-{
-	size_t n = 0, unit;
-
-	for (; n < len; n += unit) {
-		enum fate next;
-		int r;
-
-		unit = (size_t)MIN(len - n, c->sparse - (off + n) % c->sparse);
-		r = fate_of(c, buf + n, unit, off + n, &next, e);
-		if (r < 0)
-			return r;
-		if (n == 0)
-			*fate = next;
-		else if (next != *fate)
-			break;
-	}
-	return (ssize_t)n;
-}
-
-static int write_run(const struct converting *c, const unsigned char *buf, size_t len, uint64_t off,
-	enum fate fate, struct err *e)
-{
-	struct view *out = c->out.state->view;
-
-	if (fate == LEFT)
-		return 0;
-	return fate == ZEROED ? view_clear(out, off, len, e) : view_write(out, buf, len, off, e);
-}
-
-static int write_sparsely(const struct converting *c, const unsigned char *buf, size_t len,
-	uint64_t off, struct err *e)
-{
-	enum fate fate = LEFT;
-	int r = 0;
-
-	for (ssize_t n; r == 0 && len > 0; buf += n, off += (size_t)n, len -= (size_t)n) {
-		n = run_length(c, buf, len, off, &fate, e);
-		if (n < 0)
-			return (int)n;
-		r = write_run(c, buf, (size_t)n, off, fate, e);
-	}
-	return r;
-}
-
-static int copy_piece(void *arg, uint64_t off, size_t len, void *buf, struct err *e)
-{
-	const struct converting *c = arg;
-	uint64_t to = c->base + off;
-	int r = view_read(c->disk, buf, len, off, e);
-
-	if (r < 0)
-		return err_in(e, "error while reading at byte %" PRIu64, off);
-	r = c->sparse ? write_sparsely(c, buf, len, to, e) : write_run(c, buf, len, to, WRITTEN, e);
-	return r < 0 ? err_in(e, "error while writing at byte %" PRIu64, to) : 0;
-}
-
-static int copy_disk(struct converting *c, struct err *e)
-{
-	struct work w = {
-		.views = {c->disk},
-		.end = c->disk->size,
-		/* Where there is something already, holes must be made of it. */
-		.holes_too = !c->fresh || c->below || !c->sparse,
-		.buffer = WORK_PIECE,
-		.threads = c->threads,
-		.progress = &c->progress,
-		.piece = copy_piece,
-		.arg = c,
-	};
-
-	return work_run(&w, e);
-}
 
 static int copy_all(struct converting *c, struct err *e)
 {
+	struct copy *copy = &c->copy;
 	int r = 0;
 
 	progress_begin(&c->progress,
 		args_has(c->args, OPT_PROGRESS) && !args_has(c->args, OPT_QUIET), c->size);
+	copy->progress = &c->progress;
 	for (size_t i = 0; r == 0 && i < c->n; i++) {
-		c->disk = c->layout ? c->laid.file : c->sources[i].state->view;
-		r = copy_disk(c, e);
-		c->base += c->disk->size;
+		copy->disk = c->sources[i].state->view;
+		r = copy_run(copy, e);
+		copy->base += copy->disk->size;
 	}
 	if (r == 0)
 		r = image_finish(c->out.img, e);
@@ -194,22 +82,42 @@ static bool check_room(const struct converting *c)
 	return false;
 }
 
+static const struct view *parent_of(const struct converting *c)
+{
+	const struct image *parent = c->out.img->parent;
+
+	return parent && c->copy.fresh ? parent->states[0]->view : NULL;
+}
+
+/* Streams cannot be otherwise. */
+static bool choose_packing(struct converting *c)
+{
+	const struct view *out = c->copy.out;
+
+	c->copy.packed = args_has(c->args, OPT_COMPRESS) || out->packed_only;
+	if (!c->copy.packed || out->packed_max > 0)
+		return true;
+	report("%s: Compression not supported for this image", c->name);
+	return false;
+}
+
 static bool open_output(struct converting *c, const struct session *s)
 {
 	struct image_options how = session_options(s, c->format->name);
-	const struct image *parent;
+	struct copy *copy = &c->copy;
 
 	how.write = true;
+	how.fill = c->copy.fresh;
 	how.share = false;
 	how.nosync = !args_value(c->args, OPT_CACHE) ||
 		     strcmp(args_value(c->args, OPT_CACHE), "unsafe") == 0;
 	if (!source_open(&c->out, c->name, &how))
 		return false;
-	parent = c->out.img->parent;
-	c->below = parent && c->fresh ? parent->states[0]->view : NULL;
+	copy->out = c->out.state->view;
+	copy->below = parent_of(c);
 	/* Nobody knows what is on a device. */
-	c->fresh = c->fresh && !c->out.img->io->is_block;
-	return check_room(c);
+	copy->fresh = copy->fresh && !c->out.img->io->is_block;
+	return check_room(c) && choose_packing(c);
 }
 
 static bool make_output(struct converting *c)
@@ -217,36 +125,16 @@ static bool make_output(struct converting *c)
 	struct create_request *r = &c->maker.request;
 	struct err e = ERR_INIT;
 
-	c->fresh = !args_has(c->args, OPT_NO_CREATE);
-	if (!c->fresh)
+	c->copy.fresh = !args_has(c->args, OPT_NO_CREATE);
+	if (!c->copy.fresh)
 		return true;
 	r->size = c->size;
 	r->replace = true;
+	r->packed = args_has(c->args, OPT_COMPRESS);
 	if (image_create(c->format, c->name, r, &e) == 0)
 		return true;
 	report_about(c->name, &e);
 	return false;
-}
-
-/* Files that are laid out are written as what they are: raw bytes. */
-static bool lay_out(struct converting *c)
-{
-	struct err e = ERR_INIT;
-
-	if (!c->layout)
-		return true;
-	if (c->n > 1) {
-		report("several images are only joined in a format that can be written to");
-		return false;
-	}
-	if (laid_begin(&c->laid, c->layout, &c->sources[0], c->name, &e) < 0) {
-		report_about(c->name, &e);
-		return false;
-	}
-	c->format = format_find("raw");
-	c->maker.request.options = NULL;
-	c->size = c->laid.file->size;
-	return true;
 }
 
 static int write_output(struct converting *c, const struct session *s)
@@ -257,7 +145,7 @@ static int write_output(struct converting *c, const struct session *s)
 
 	if (is_a_source(c))
 		return report("%s: it is one of the files that are read", c->name);
-	if (!lay_out(c) || !make_output(c))
+	if (!make_output(c))
 		return EXIT_FAILURE;
 	if (open_output(c, s)) {
 		r = copy_all(c, &e);
@@ -292,10 +180,10 @@ static bool open_sources(struct converting *c, const struct session *s)
 
 static bool check_sparse(struct converting *c)
 {
-	c->sparse = DEFAULT_SPARSE;
-	if (!args_size(c->args, OPT_SPARSE, "buffer size for sparse output", &c->sparse))
+	c->copy.sparse = DEFAULT_SPARSE;
+	if (!args_size(c->args, OPT_SPARSE, "buffer size for sparse output", &c->copy.sparse))
 		return false;
-	if (c->sparse % SECTOR == 0 && c->sparse <= MAX_SPARSE)
+	if (c->copy.sparse % SECTOR == 0 && c->copy.sparse <= MAX_SPARSE)
 		return true;
 	report("Invalid buffer size for sparse output specified. Valid sizes are multiples of %d "
 	       "up to %u. Select 0 to disable sparse detection (fully allocates output).",
@@ -313,19 +201,20 @@ static bool check_format(struct converting *c)
 	return c->format != NULL;
 }
 
-/* What can be made empty and be written is; of the rest, what can be laid out. */
-static bool choose_way(struct converting *c)
+/* Before anything of an output that is there is gone. */
+static bool check_abilities(const struct converting *c)
 {
-	const struct create_request *r = &c->maker.request;
-	const struct layout *l = r->backing ? NULL : laid_choose(c->format, &c->maker.words);
+	const struct format *f = c->format;
 
-	if (args_has(c->args, OPT_NO_CREATE) || (c->format->create && !(l && l->whole)))
+	if (args_has(c->args, OPT_NO_CREATE))
 		return true;
-	c->layout = l;
-	if (!l)
-		report("Format driver '%s' does not support image creation%s", c->format->name,
-			c->format->layouts ? " with these options" : "");
-	return l != NULL;
+	if (!f->create)
+		report("Format driver '%s' does not support image creation", f->name);
+	else if (args_has(c->args, OPT_COMPRESS) && !f->can_pack)
+		report("Compression not supported for this file format");
+	else
+		return true;
+	return false;
 }
 
 static int convert(struct converting *c)
@@ -336,11 +225,10 @@ static int convert(struct converting *c)
 	if (session_begin(&s, c->args) && maker_begin(&c->maker, &s, c->format, &status)) {
 		if (c->n == 0)
 			status = report("Must specify image file name");
-		else if (choose_way(c) && open_sources(c, &s))
+		else if (check_abilities(c) && open_sources(c, &s))
 			status = write_output(c, &s);
 	}
 	maker_end(&c->maker);
-	laid_end(&c->laid);
 	for (size_t i = 0; i < c->n; i++)
 		source_close(&c->sources[i]);
 	session_end(&s);
@@ -352,8 +240,8 @@ int run_convert(const struct args *a)
 	struct converting c = {.args = a};
 	int status;
 
-	c.threads = work_threads(a);
-	if (c.threads == 0 || !check_sparse(&c) || !check_format(&c))
+	c.copy.threads = work_threads(a);
+	if (c.copy.threads == 0 || !check_sparse(&c) || !check_format(&c))
 		return EXIT_FAILURE;
 	/* "-o help" needs no names. */
 	c.n = a->n > 0 ? a->n - 1 : 0;

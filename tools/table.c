@@ -65,6 +65,8 @@ static const struct option_row convert_options[] = {
 		"what OUTPUT shall be based on; it gets what differs"},
 	{OPT_BACKING_FORMAT, 'F', "backing-format", VALUE_FORMAT, "FMT",
 		"the format of that, which is recorded"},
+	{OPT_COMPRESS, 'c', "compress", VALUE_NONE, NULL,
+		"compress what is written (qcow2, vmdk streams)"},
 	{OPT_CACHE, 't', "cache", VALUE_CACHE, "MODE",
 		"unsafe (default), or another: sync OUTPUT"},
 	{OPT_NO_CREATE, 'n', "no-create", VALUE_NONE, NULL,

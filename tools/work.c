@@ -21,7 +21,9 @@
 struct shared {
 	const struct work *work;
 	pthread_mutex_t lock; /* of all below */
+	pthread_cond_t turned;
 	uint64_t next;
+	uint64_t taken, turn; /* pieces handed out; those whose second step is done */
 	bool ended;
 	uint64_t result_off; /* what the result is of */
 	int result;
@@ -42,19 +44,22 @@ static uint64_t next_data(const struct view *v, uint64_t off, uint64_t end)
 static bool take_piece(struct shared *s, uint64_t *off, size_t *len)
 {
 	const struct work *w = s->work;
-	uint64_t start = s->next;
+	uint64_t start = s->next, unit = MAX(w->unit, 1), piece = MAX(w->unit, WORK_PIECE);
 
 	if (!w->holes_too)
 		start = MIN(next_data(w->views[0], s->next, w->end),
 			next_data(w->views[1], s->next, w->end));
+	if (start < w->end)
+		start -= (start - w->start) % unit;
 	if (w->progress)
 		progress_add(w->progress, start - s->next);
 	s->next = start;
 	if (s->ended || start >= w->end)
 		return false;
 	*off = start;
-	*len = MIN(w->end - start, WORK_PIECE - start % WORK_PIECE);
+	*len = MIN(w->end - start, piece - (start - w->start) % piece);
 	s->next += *len;
+	s->taken++;
 	return true;
 }
 
@@ -69,6 +74,30 @@ static void note_result(struct shared *s, uint64_t off, int result, const struct
 	s->e = *e;
 }
 
+/* Waits until it is the turn of piece number i; false: the work ends before it.  Locked. */
+static bool wait_for_turn(struct shared *s, uint64_t i, uint64_t off)
+{
+	while (s->turn != i && !(s->ended && s->result_off < off))
+		pthread_cond_wait(&s->turned, &s->lock);
+	return s->turn == i;
+}
+
+/* The second step of piece number i.  Locked, but not while it is done. */
+static int follow_up(
+	struct shared *s, uint64_t i, uint64_t off, size_t len, void *buf, struct err *e)
+{
+	int r;
+
+	if (!wait_for_turn(s, i, off))
+		return 0;
+	pthread_mutex_unlock(&s->lock);
+	r = s->work->then(s->work->arg, off, len, buf, e);
+	pthread_mutex_lock(&s->lock);
+	if (r == 0)
+		s->turn++;
+	return r;
+}
+
 static void work_on(struct shared *s, void *buf)
 {
 	struct err e = ERR_INIT;
@@ -77,15 +106,19 @@ static void work_on(struct shared *s, void *buf)
 
 	pthread_mutex_lock(&s->lock);
 	while (take_piece(s, &off, &len)) {
+		uint64_t i = s->taken - 1;
 		int r;
 
 		pthread_mutex_unlock(&s->lock);
 		r = s->work->piece(s->work->arg, off, len, buf, &e);
 		pthread_mutex_lock(&s->lock);
+		if (r == 0 && s->work->then)
+			r = follow_up(s, i, off, len, buf, &e);
 		if (r != 0)
 			note_result(s, off, r, &e);
 		else if (s->work->progress)
 			progress_add(s->work->progress, len);
+		pthread_cond_broadcast(&s->turned);
 	}
 	pthread_mutex_unlock(&s->lock);
 }
@@ -115,12 +148,14 @@ int work_run(const struct work *w, struct err *e)
 	unsigned n = 0;
 
 	pthread_mutex_init(&s.lock, NULL);
+	pthread_cond_init(&s.turned, NULL);
 	/* This thread is one of them; those that cannot be had are done without. */
 	while (n + 1 < w->threads && pthread_create(&threads[n], NULL, thread_main, &s) == 0)
 		n++;
 	thread_main(&s);
 	while (n > 0)
 		pthread_join(threads[--n], NULL);
+	pthread_cond_destroy(&s.turned);
 	pthread_mutex_destroy(&s.lock);
 	if (s.result != 0)
 		*e = s.e;

@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* work.h - going through disks with several threads, leaving out what reads as zeroes anyway.
  *
- * Pieces are handed out in their order, each to whichever thread asks next.  Whatever ends the work
- * early, the result is that of the first piece of the disk that had one: the same each time.
+ * Pieces are handed out in their order, each to whichever thread asks next.  What must be done in
+ * that order, too, is done by the second step of a piece.  Whatever ends the work early, the result
+ * is that of the first piece of the disk that had one: the same each time.
  */
 #ifndef VDISK_WORK_H
 #define VDISK_WORK_H
@@ -16,7 +17,7 @@ struct err;
 struct progress;
 struct view;
 
-#define WORK_PIECE (256u << 10) /* bytes, at most; aligned to that but where data begins */
+#define WORK_PIECE (256u << 10) /* bytes, at most, but those of a larger unit */
 
 /* 0 to go on; what else it returns ends the work. */
 typedef int work_piece(void *arg, uint64_t off, size_t len, void *buf, struct err *e);
@@ -25,10 +26,13 @@ struct work {
 	const struct view *views[2]; /* what is hole in both is left out; NULL: there is only one */
 	uint64_t start, end;         /* views may end before */
 	bool holes_too;              /* nothing is left out */
-	size_t buffer;               /* bytes that each thread gets for its own use */
+	uint32_t unit; /* pieces begin that many bytes from start, or a multiple of it; 0: where
+			* data does */
+	size_t buffer; /* bytes that each thread gets for its own use */
 	unsigned threads;
 	struct progress *progress; /* or NULL */
 	work_piece *piece;
+	work_piece *then; /* for each piece after that, one at a time and in their order; or NULL */
 	void *arg;
 };
 

@@ -454,7 +454,7 @@ static void fill_stream(void)
 	img = open_stream("a.vmdk", &o);
 	for (size_t i = 0; i < COUNT(filled); i++)
 		ck_assert_ok(
-			pack_grain(img->states[0].view, (uint64_t)filled[i] * GRAIN, i, &e), &e);
+			pack_grain(img->states[0]->view, (uint64_t)filled[i] * GRAIN, i, &e), &e);
 	ck_assert_ok(image_finish(img, &e), &e);
 	image_close(img);
 	options_free(&o);
@@ -475,7 +475,7 @@ START_TEST(streams_are_filled)
 		if (i == filled[next])
 			fill_pattern(want, sizeof want, next++);
 		ck_assert_ok(
-			view_read(img->states[0].view, got, GRAIN, (uint64_t)i * GRAIN, &e), &e);
+			view_read(img->states[0]->view, got, GRAIN, (uint64_t)i * GRAIN, &e), &e);
 		ck_assert_mem_eq(want, got, GRAIN);
 	}
 	image_close(img);
@@ -499,7 +499,7 @@ START_TEST(streams_go_forward)
 	refuse("a.vmdk", ENOTSUP, "streamOptimized");
 	ck_assert_ok(try_create("b.vmdk", "subformat=streamOptimized", NULL, MB, &e), &e);
 	img = open_stream("b.vmdk", &o);
-	v = img->states[0].view;
+	v = img->states[0]->view;
 	ck_assert(v->packed_only);
 	ck_assert_ok(pack_grain(v, 3 * GRAIN, 1, &e), &e);
 	ck_assert_fails(pack_grain(v, 3 * GRAIN, 1, &e), EINVAL, &e, "too late");
@@ -523,7 +523,7 @@ START_TEST(streams_without_an_end)
 
 	ck_assert_ok(try_create("b.vmdk", "subformat=streamOptimized", NULL, MB, &e), &e);
 	img = open_stream("b.vmdk", &o);
-	ck_assert_ok(pack_grain(img->states[0].view, 3 * GRAIN, 1, &e), &e);
+	ck_assert_ok(pack_grain(img->states[0]->view, 3 * GRAIN, 1, &e), &e);
 	ck_assert_int_eq(system("cp b.vmdk c.vmdk"), 0);
 	o.write = false;
 	ck_assert_fails(image_open("c.vmdk", &o, &again, &e), EUCLEAN, &e, "footer");
