@@ -69,6 +69,7 @@ struct image {
 	struct state **states; /* [0] live, then snapshots in the image's order; see state.h */
 	size_t nstates;
 	unsigned next_state;
+	bool renumbered; /* a state went: opened again, the others have other numbers */
 	pthread_mutex_t states_lock;
 
 	/* By the driver: */

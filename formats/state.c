@@ -150,6 +150,7 @@ void state_remove(struct image *img, size_t i)
 	states_lock(img);
 	s = img->states[i];
 	img->nstates--;
+	img->renumbered = true;
 	memmove(&img->states[i], &img->states[i + 1], (img->nstates - i) * sizeof s);
 	states_unlock(img);
 	state_put(s);

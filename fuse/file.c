@@ -58,6 +58,8 @@ static int open_into(struct file *file, struct node *node)
 	ret = open_pinned(file, node);
 	if (ret < 0 || !file->view)
 		node_unhold(node, &file->shown);
+	else
+		atomic_fetch_add(&node->home->opened, 1);
 	return ret;
 }
 
@@ -93,8 +95,10 @@ void file_unref(struct tree *tree, struct file *file)
 {
 	if (atomic_fetch_sub(&file->refs, 1) > 1)
 		return;
-	if (file->view)
+	if (file->view) {
+		atomic_fetch_sub(&file->node->home->opened, 1);
 		node_unhold(file->node, &file->shown);
+	}
 	node_put(tree, file->node, 1);
 	free(file->text);
 	free(file);

@@ -14,6 +14,7 @@
 #include "ops.h"
 #include "options.h"
 #include "refuse.h"
+#include "dirs.h"
 #include "write.h"
 
 int mount_check(const char *mountpoint, char **path, struct err *e)
@@ -86,8 +87,10 @@ static struct fuse_session *session_new(
 		err_nomem(e);
 	} else {
 		refuse_changes(&ops);
-		if (server->writable)
+		if (server->writable) {
 			write_changes(&ops);
+			dirs_changes(&ops);
+		}
 		se = fuse_session_new(&args, &ops, sizeof ops, server);
 	}
 	fuse_opt_free_args(&args);

@@ -144,6 +144,16 @@ bool node_is_live(const struct node *node)
 	return node->tree->writable && home && (home == node->tree->root || is_disk_of_dir(home));
 }
 
+/* The top of the chain shows the same. */
+bool node_can_change(const struct node *node)
+{
+	const struct node *home = node->home;
+
+	if (home && home->layer == 0 && home->parent->kind == NODE_CHAIN)
+		home = home->parent->home;
+	return home && node_is_live(home);
+}
+
 mode_t node_mode(const struct node *node)
 {
 	switch (node->kind) {
@@ -157,6 +167,8 @@ mode_t node_mode(const struct node *node)
 		return S_IFREG | 0400;
 	case NODE_LINK:
 		return S_IFLNK | 0777;
+	case NODE_SNAPSHOTS:
+		return S_IFDIR | (node_is_live(node) ? 0700 : 0500);
 	default:
 		return S_IFDIR | 0500;
 	}
@@ -312,7 +324,7 @@ static int measure_text(const struct node *node, const struct shown *shown, uint
 /* How often that which a node shows has changed. */
 static unsigned changes_of(const struct node *node)
 {
-	return node_is_live(node) ? atomic_load(&node->tree->changes) : 0;
+	return node_can_change(node) ? atomic_load(&node->tree->changes) : 0;
 }
 
 static uint64_t count_stored(
@@ -367,7 +379,7 @@ static int measure(struct node *node, struct measure *m)
 /* The times of what is in a directory of the host are those that are there. */
 struct timespec node_time(const struct node *node)
 {
-	bool live = node_is_live(node);
+	bool live = node_can_change(node);
 	const struct place *place = live ? &node->home->place : &node->place;
 	int64_t wrote_at = live && !place->of ? atomic_load(&node->tree->wrote_at) : 0;
 	const char *path = NULL;

@@ -21,6 +21,7 @@
 #include "file.h"
 #include "flusher.h"
 #include "image.h"
+#include "log.h"
 #include "tree.h"
 #include "view.h"
 #include "write.h"
@@ -65,10 +66,28 @@ int stat_of(fuse_req_t req, struct node *node, struct stat *st)
 	return ret;
 }
 
+static bool is_answer(int code)
+{
+	return code == ENOSPC || code == EROFS || code == EOPNOTSUPP || code == EDQUOT ||
+	       code == EFBIG || code == ENAMETOOLONG || code == ERANGE || code == EBUSY ||
+	       code == ESTALE;
+}
+
+int errno_of(fuse_req_t req, const struct node *node, const char *what, const struct err *e)
+{
+	char path[512];
+
+	if (is_answer(e->code))
+		return e->code;
+	node_path(node, path, sizeof path);
+	log_error(server_of(req)->reply.log, "%s: %s: %s", path, what, e->text);
+	return e->code == ENOMEM ? ENOMEM : EIO;
+}
+
 /* Somebody may write through another name. */
 double attr_timeout(const struct node *node)
 {
-	return node_is_live(node) && S_ISREG(node_mode(node)) ? 0 : KEEP_SECONDS;
+	return node_can_change(node) && S_ISREG(node_mode(node)) ? 0 : KEEP_SECONDS;
 }
 
 /* Asked for once, where it can be had. */
@@ -114,24 +133,30 @@ static void forget(fuse_req_t req, struct node *node, uint64_t n)
 		node_put(tree, node, n);
 }
 
-static void op_lookup(fuse_req_t req, fuse_ino_t parent, const char *name)
+void reply_node(fuse_req_t req, struct node *node)
 {
 	struct tree *tree = tree_of(req); /* which outlives the request: a reply ends that */
 	struct fuse_entry_param entry;
-	struct node *node;
-	int ret = tree_lookup(tree, node_of(req, parent), name, &node);
+	int ret = entry_of(req, node, &entry);
 
-	if (ret == 0 && !node)
-		ret = -ENOENT;
-	if (ret == 0)
-		ret = entry_of(req, node, &entry);
 	/* The answer may find nobody: then the kernel has not counted it. */
 	if (ret < 0)
 		fuse_reply_err(req, -ret);
 	else
 		ret = fuse_reply_entry(req, &entry);
-	if (ret < 0 && node)
+	if (ret < 0)
 		node_put(tree, node, 1);
+}
+
+static void op_lookup(fuse_req_t req, fuse_ino_t parent, const char *name)
+{
+	struct node *node;
+	int ret = tree_lookup(tree_of(req), node_of(req, parent), name, &node);
+
+	if (ret == 0 && node)
+		reply_node(req, node);
+	else
+		fuse_reply_err(req, ret < 0 ? -ret : ENOENT);
 }
 
 static void op_forget(fuse_req_t req, fuse_ino_t ino, uint64_t n)
@@ -194,7 +219,7 @@ static void op_open(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
 	}
 	fi->fh = (uintptr_t)file;
 	fi->direct_io = share_add(&server->share, file);
-	fi->keep_cache = !file->base || !(file->base->writer || node_is_live(file->node));
+	fi->keep_cache = !(file->base ? file->base->writer != NULL : node_can_change(file->node));
 	fi->noflush = !writes;
 	/* Not opened after all (the caller was interrupted): there will be no release. */
 	if (fuse_reply_open(req, fi) != 0)

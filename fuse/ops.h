@@ -11,6 +11,7 @@
 #include "reply.h"
 #include "share.h"
 
+struct err;
 struct file;
 struct flusher;
 struct node;
@@ -35,6 +36,13 @@ extern const struct fuse_lowlevel_ops server_ops;
 struct server *server_of(fuse_req_t req);
 struct node *node_of(fuse_req_t req, fuse_ino_t ino);
 struct file *file_of(const struct fuse_file_info *fi);
+
+/* The errno for a caller whose request failed: what callers expect is passed on, anything else is
+ * logged with what was asked for, and EIO or ENOMEM. */
+int errno_of(fuse_req_t req, const struct node *node, const char *what, const struct err *e);
+
+/* Answers with a node, which is held for the kernel. */
+void reply_node(fuse_req_t req, struct node *node);
 
 /* What stat(2) says of a node, and for how many seconds the kernel may believe it. */
 int stat_of(fuse_req_t req, struct node *node, struct stat *st);

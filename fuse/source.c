@@ -49,7 +49,8 @@ struct source {
 	struct source *prev, *next; /* in the list of those that are idle */
 	time_t since;
 	struct source *next_writable, **link_writable; /* NULL: not in that list */
-	bool failed;                                   /* a flush did, and it was told */
+	bool renumbered; /* the states of the image that was closed last are others now */
+	bool failed;     /* a flush did, and it was told */
 	pthread_mutex_t making;
 	struct made *made;
 };
@@ -260,6 +261,7 @@ static void close_image(struct source *s)
 {
 	bool writable = s->img->writable;
 
+	s->renumbered = s->img->renumbered;
 	pthread_mutex_lock(&s->making);
 	while (s->made)
 		made_free(s->made);
@@ -269,6 +271,15 @@ static void close_image(struct source *s)
 	image_close(s->img);
 	if (writable)
 		stamp_renew(&s->stamp);
+}
+
+/* Another generation begins with the next image that is opened. */
+static void end_generation(struct source *s)
+{
+	if (s->known)
+		s->generation++;
+	s->known = false;
+	stamp_free(&s->stamp);
 }
 
 /* An idle one.  The lock is released meanwhile. */
@@ -284,6 +295,8 @@ static void close_idle(struct source *s)
 	close_image(s);
 	pthread_mutex_lock(&all->lock);
 	s->img = NULL;
+	if (s->renumbered)
+		end_generation(s);
 	s->busy = false;
 	pthread_cond_broadcast(&all->done);
 	pthread_mutex_unlock(&all->lock);
@@ -393,15 +406,6 @@ static int open_all(const struct source *s, bool to_write, struct opened *o, str
 	if (ret < 0)
 		image_close(o->img);
 	return ret;
-}
-
-/* Another generation begins with the next image that is opened. */
-static void end_generation(struct source *s)
-{
-	if (s->known)
-		s->generation++;
-	s->known = false;
-	stamp_free(&s->stamp);
 }
 
 static void take_opened(struct source *s, const struct opened *o)

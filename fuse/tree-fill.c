@@ -134,6 +134,17 @@ static int fill_exports_dir(struct fill *fill)
 	return node && node->exports ? 0 : -ENOMEM;
 }
 
+/* Where some can be made the directory is there before. */
+static bool has_snapshots(const struct node *dir, const struct image *img)
+{
+	bool some;
+
+	states_lock(img);
+	some = img->nstates > 1;
+	states_unlock(img);
+	return some || has_shots(dir) || (node_can_change(dir) && img->format->snapshots);
+}
+
 /* A directory with a disk.raw. */
 static int fill_state(struct fill *fill)
 {
@@ -150,7 +161,7 @@ static int fill_state(struct fill *fill)
 		ret = fill_partitions_dir(fill, state->view);
 	if (ret == 0 && !node_is_live(dir) && exports_any(img, state))
 		ret = fill_exports_dir(fill);
-	if (ret == 0 && dir->kind != NODE_SNAPSHOT && (img->nstates > 1 || has_shots(dir)))
+	if (ret == 0 && dir->kind != NODE_SNAPSHOT && has_snapshots(dir, img))
 		ret = fill_one(fill, NODE_SNAPSHOTS, "snapshots");
 	if (ret == 0 && node_is_top(dir) && img->parent)
 		ret = fill_one(fill, NODE_CHAIN, "chain");

@@ -357,6 +357,54 @@ int tree_refresh(struct tree *tree, struct node *node)
 	return ret;
 }
 
+/* The entry of node that is called name, or shows the top layer; held.  NULL: nobody has seen one.
+ */
+static struct node *seen(struct tree *tree, struct node *node, const char *name)
+{
+	struct node *found = NULL;
+
+	pthread_mutex_lock(&tree->lock);
+	if (node->dir && name)
+		found = dir_find(node->dir, name);
+	for (size_t i = 0; node->dir && !name && !found && i < node->dir->n; i++)
+		if (node->dir->nodes[i]->layer == 0)
+			found = node->dir->nodes[i];
+	if (found)
+		node_get(found);
+	pthread_mutex_unlock(&tree->lock);
+	return found;
+}
+
+static int refresh_snapshots(struct tree *tree, struct node *image)
+{
+	struct node *node = seen(tree, image, "snapshots");
+	int ret;
+
+	if (!node)
+		return 0;
+	ret = tree_refresh(tree, node);
+	node_put(tree, node, 1);
+	return ret;
+}
+
+/* They are listed where the image is, and once more in its chain. */
+int tree_snapshots_changed(struct tree *tree, const struct node *node)
+{
+	struct node *image = node->home, *chain = seen(tree, image, "chain"), *top;
+	int ret = refresh_snapshots(tree, image);
+
+	tree_changed(tree);
+	if (!chain)
+		return ret;
+	top = seen(tree, chain, NULL);
+	if (top && ret == 0)
+		ret = refresh_snapshots(tree, top);
+	if (top)
+		node_put(tree, top, 1);
+	node_put(tree, chain, 1);
+	return ret;
+}
+
 void tree_reset(struct tree *tree, struct node *node)
 {
 	struct garbage garbage = {0};

@@ -89,8 +89,9 @@ struct node {
 	struct place place;
 
 	/* Of a home: */
-	unsigned layer; /* in the chain, 0 the top */
-	unsigned state; /* of that image, by number */
+	unsigned layer;     /* in the chain, 0 the top */
+	unsigned state;     /* of that image, by number */
+	atomic_uint opened; /* files that show something of it */
 
 	/* Of directories, by the tree's lock: */
 	struct dir *dir; /* what is in it; NULL: nobody looked yet */
@@ -155,8 +156,13 @@ void tree_make_writable(struct tree *tree);
 /* It has been written: sizes and times are others now. */
 void tree_changed(struct tree *tree);
 
-/* Is the node of a state that may be written? */
+/* Snapshots came or went of the image that node shows something of: what lists them is made anew,
+ * as by tree_refresh. */
+int tree_snapshots_changed(struct tree *tree, const struct node *node);
+
+/* Is the node of a state that may be written: by this very name, or by any? */
 bool node_is_live(const struct node *node);
+bool node_can_change(const struct node *node);
 
 /* What is in a directory, made if need be; to be given back.  -ENOTDIR, -ENOMEM, -ESTALE: gone. */
 int tree_list(struct tree *tree, struct node *node, struct dir **dir);

@@ -15,23 +15,10 @@
 #include "tree.h"
 #include "view.h"
 
-/* What callers expect of a file; all else went wrong with the image, and is logged. */
-static bool is_answer(int code)
-{
-	return code == ENOSPC || code == EROFS || code == EOPNOTSUPP || code == EDQUOT ||
-	       code == EFBIG;
-}
-
 /* The errno for the caller. */
 static int told(fuse_req_t req, const struct file *file, const char *what, const struct err *e)
 {
-	char path[512];
-
-	if (is_answer(e->code))
-		return e->code;
-	node_path(file->node, path, sizeof path);
-	log_error(server_of(req)->reply.log, "%s: %s: %s", path, what, e->text);
-	return e->code == ENOMEM ? ENOMEM : EIO;
+	return errno_of(req, file->node, what, e);
 }
 
 static void changed(fuse_req_t req, struct file *file, uint64_t off, uint64_t len)
