@@ -17,9 +17,7 @@
 #include "io.h"
 #include "view.h"
 
-#define DAMAGE_STEP  (64u << 10) /* where the driver does not say how far it reaches */
-#define FINDINGS_MAX (1u << 16)
-
+#define DAMAGE_STEP (64u << 10) /* where the driver does not say how far it reaches */
 /* Each look at the map takes another entry of some table, of four bytes at least, or a page without
  * any.  A disk that asks for more looks than its files have bytes has tables that overlap. */
 #define LOOKS_LEAST (UINT64_C(1) << 22)
@@ -33,13 +31,14 @@ struct piece {
 	uint64_t pos, len;
 };
 
+enum { DAMAGE = 1, OVERLAPS = 2 }; /* what shall be told */
+
 struct mapping {
 	struct check_report *r;
-	bool damage; /* it shall be told */
+	unsigned tell;
 	struct piece *pieces;
 	size_t n, room, max;
-	uint64_t looks;    /* that may still be taken */
-	uint64_t findings; /* likewise */
+	uint64_t looks; /* that may still be taken */
 };
 
 static int compare_pieces(const void *a, const void *b)
@@ -62,6 +61,7 @@ static bool is_sorted(const struct mapping *m)
 /* Puts the pieces in order, tells which overlap, and makes one of those that touch. */
 static void merge(struct mapping *m)
 {
+	struct err enough = ERR_INIT;
 	size_t n = 0;
 
 	if (!is_sorted(m))
@@ -74,13 +74,11 @@ static void merge(struct mapping *m)
 			m->pieces[n++] = *p;
 			continue;
 		}
-		if (p->pos < end && m->findings > 0) {
-			m->findings--;
+		if (p->pos < end && check_go_on(m->r, &enough) == 0)
 			check_corruption(m->r,
 				"ERROR: two parts of the disk share %" PRIu64 " bytes at 0x%" PRIx64
 				" of %s",
 				MIN(end - p->pos, p->len), p->pos, p->io->name);
-		}
 		last->len = MAX(end, p->pos + p->len) - last->pos;
 	}
 	m->n = n;
@@ -125,11 +123,10 @@ static int add_damage(struct mapping *m, const struct err *why, struct err *e)
 {
 	if (why->code == ENOMEM)
 		return err_nomem(e);
-	if (!m->damage)
+	if (!(m->tell & DAMAGE))
 		return 0;
-	if (m->findings == 0)
-		return err_set(e, EUCLEAN, "there is too much damage to tell all of it");
-	m->findings--;
+	if (check_go_on(m->r, e) < 0)
+		return -e->code;
 	check_corruption(m->r, "ERROR: %s", why->text);
 	return 0;
 }
@@ -149,22 +146,21 @@ static int map_all(struct mapping *m, const struct view *v, struct err *e)
 				"hold");
 		if (view_map(v, off, v->size - off, &x, &why) < 0)
 			r = add_damage(m, &why, e);
-		else if (x.kind == EXTENT_FILE || x.kind == EXTENT_CRYPT)
+		else if (m->tell & OVERLAPS && (x.kind == EXTENT_FILE || x.kind == EXTENT_CRYPT))
 			r = add_piece(m, &x, e);
 		off += MIN(x.len ? x.len : DAMAGE_STEP, v->size - off);
 	}
 	return r;
 }
 
-static int look(struct image *img, bool damage, struct check_report *r, struct err *e)
+static int look(struct image *img, unsigned tell, struct check_report *r, struct err *e)
 {
 	uint64_t real = img->io->is_block ? img->io->size : img->stored;
 	struct mapping m = {
 		.r = r,
-		.damage = damage,
+		.tell = tell,
 		.max = PIECES_LEAST + real / 4096,
 		.looks = LOOKS_LEAST + real / 4,
-		.findings = FINDINGS_MAX,
 	};
 	int rc = map_all(&m, img->states[0]->view, e);
 
@@ -174,14 +170,19 @@ static int look(struct image *img, bool damage, struct check_report *r, struct e
 	return rc;
 }
 
+int check_damage(struct image *img, struct check_report *r, struct err *e)
+{
+	return look(img, DAMAGE, r, e);
+}
+
 int check_overlaps(struct image *img, struct check_report *r, struct err *e)
 {
-	return look(img, false, r, e);
+	return look(img, OVERLAPS, r, e);
 }
 
 int check_map(struct image *img, unsigned repair, struct check_report *r, struct err *e)
 {
 	if (repair)
 		return err_set(e, ENOTSUP, "images of this format cannot be repaired");
-	return look(img, true, r, e);
+	return look(img, DAMAGE | OVERLAPS, r, e);
 }

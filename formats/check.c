@@ -60,6 +60,15 @@ void check_error(struct check_report *r, const char *fmt, ...)
 	r->check_errors++;
 }
 
+#define FINDINGS_MAX (1u << 16)
+
+int check_go_on(const struct check_report *r, struct err *e)
+{
+	return r->corruptions < FINDINGS_MAX
+		       ? 0
+		       : err_set(e, EUCLEAN, "there is too much damage to tell all of it");
+}
+
 int image_check(struct image *img, unsigned repair, struct check_report *r, struct err *e)
 {
 	int rc;

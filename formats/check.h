@@ -53,8 +53,13 @@ int image_check(struct image *img, unsigned repair, struct check_report *r, stru
  * own in the file?  What the map of the live disk refuses is told in the words of the driver. */
 int check_map(struct image *img, unsigned repair, struct check_report *r, struct err *e);
 
-/* For drivers: the latter alone.  What cannot be mapped is passed over. */
+/* For drivers: the former alone, or the latter alone: the driver sees to the other. */
+int check_damage(struct image *img, struct check_report *r, struct err *e);
 int check_overlaps(struct image *img, struct check_report *r, struct err *e);
+
+/* For drivers, whose tables may be a hole of the file that stands for millions of the same mistake:
+ * shall it go on?  -EUCLEAN: enough was found. */
+int check_go_on(const struct check_report *r, struct err *e);
 
 /* For drivers: a sentence, and one more of what it is about. */
 void check_corruption(struct check_report *r, const char *fmt, ...)

@@ -295,5 +295,6 @@ const struct format vdi_format = {
 	.can_back = true,
 	.check_parent = family_check_parent,
 	.facts = vdi_facts,
+	.check = vdi_check,
 	.layouts = layouts,
 };

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* vdi.h - private to the VDI driver: vdi.c opens and maps, vdi-write.c changes, with the room that
- * vdi-alloc.c finds, vdi-create.c makes new ones, vdi-layout.c makes files up. */
+ * vdi-alloc.c finds, vdi-create.c makes new ones, vdi-layout.c makes files up, vdi-check.c looks
+ * for damage. */
 #ifndef VDISK_VDI_H
 #define VDISK_VDI_H
 
@@ -11,6 +12,7 @@
 #include "guid.h"
 #include "view.h"
 
+struct check_report;
 struct image;
 struct layout;
 
@@ -102,5 +104,8 @@ int vdi_alloc_grow(struct vdi_alloc *a, uint32_t nblocks, struct err *e);
 /* Moves blocks from the end of the data area into its gaps, if there are any.  Nobody else may be
  * inside the image; durable on return. */
 int vdi_alloc_close_gaps(struct vdi *d, struct err *e);
+
+/* vdi-check.c, as in struct format */
+int vdi_check(struct image *img, unsigned repair, struct check_report *r, struct err *e);
 
 #endif

@@ -18,8 +18,6 @@
 #include "utf16.h"
 #include "vhd.h"
 
-#define LOCATORS    8u
-#define LOCATOR_LEN 24u
 #define LOCATOR_MAX (2u * LIMIT_NAME) /* bytes of its text */
 #define NAME_ROOM   UTF16_AS_UTF8(LOCATOR_MAX / 2)
 
@@ -80,8 +78,8 @@ static int add_locators(
 	char name[NAME_ROOM];
 	int r = 0;
 
-	for (size_t i = 0; r == 0 && i < LOCATORS; i++) {
-		const unsigned char *locator = header + VHD_LOCATORS_POS + i * LOCATOR_LEN;
+	for (size_t i = 0; r == 0 && i < VHD_LOCATORS; i++) {
+		const unsigned char *locator = header + VHD_LOCATORS_POS + i * VHD_LOCATOR_LEN;
 
 		if (load_be32(locator) == code && name_from_locator(img->io, locator, name))
 			r = image_add_parent_name(img, name, e);

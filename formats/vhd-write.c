@@ -147,7 +147,7 @@ static int vhd_commit(struct view *v, const struct grant *g, struct err *e)
 /* Beginning and end. */
 
 /* A good one stays as long as the other is not durable. */
-static int mend_footers(struct vhd *d, struct err *e)
+int vhd_mend_footers(struct vhd *d, struct err *e)
 {
 	uint64_t end = round_up(d->end, VHD_SECTOR);
 	int r = vhd_extend(d, end, e);
@@ -165,7 +165,7 @@ static int vhd_begin(struct view *v, struct err *e)
 {
 	struct vhd *d = (struct vhd *)v;
 
-	return d->footer_bad ? mend_footers(d, e) : 0;
+	return d->footer_bad ? vhd_mend_footers(d, e) : 0;
 }
 
 /* Is there spare room at the end of the data? */
@@ -177,22 +177,26 @@ static bool find_last(const struct vhd *d, unsigned *i)
 	return false;
 }
 
-/* Gives spare room at the end back, once nothing waits to be written there.  The footer is where it
- * will be before the rest is cut off; what it overwrites is no data. */
+int vhd_cut(struct vhd *d, uint64_t end, struct err *e)
+{
+	int r = io_write(d->io, d->footer, VHD_FOOTER_LEN, end, e);
+
+	if (r == 0)
+		r = io_resize(d->io, end + VHD_FOOTER_LEN, e);
+	if (r == 0)
+		d->end = end;
+	return r;
+}
+
+/* Gives spare room at the end back, once nothing waits to be written there. */
 static int trim(struct vhd *d, struct err *e)
 {
 	int r = 0;
 
 	for (unsigned i; r == 0 && find_last(d, &i);) {
-		uint64_t end = d->spare[i];
-
-		r = io_write(d->io, d->footer, VHD_FOOTER_LEN, end, e);
+		r = vhd_cut(d, d->spare[i], e);
 		if (r == 0)
-			r = io_resize(d->io, end + VHD_FOOTER_LEN, e);
-		if (r < 0)
-			break;
-		d->end = end;
-		d->spare[i] = d->spare[--d->nspare];
+			d->spare[i] = d->spare[--d->nspare];
 	}
 	return r;
 }
@@ -218,59 +222,7 @@ const struct write_ops vhd_write_ops = {
 
 /* Before the first change: may the image be trusted? */
 
-struct places {
-	uint32_t *at; /* sectors, one for each block that has a place */
-	size_t n, room;
-};
-
-static int add_place(struct places *p, uint32_t at, struct err *e)
-{
-	size_t room = p->room ? 2 * p->room : 1024;
-	uint32_t *more;
-
-	if (p->n == VHD_MAX_PLACES)
-		return err_set(e, EFBIG, "more than %u blocks are stored", VHD_MAX_PLACES);
-	if (p->n == p->room) {
-		more = reallocarray(p->at, room, sizeof more[0]);
-		if (!more)
-			return err_nomem(e);
-		p->at = more;
-		p->room = room;
-	}
-	p->at[p->n++] = at;
-	return 0;
-}
-
-static int find_places(struct vhd *d, struct places *p, struct err *e)
-{
-	int r = 0;
-
-	for (uint64_t block = 0, n; r == 0 && block < d->nblocks; block += n) {
-		struct meta m;
-
-		r = meta_pin(d->view.cache, d->io, d->bat_pos + block * VHD_BAT_ENTRY, &m, e);
-		if (r < 0)
-			break;
-		n = MIN(m.n / VHD_BAT_ENTRY, d->nblocks - block);
-		for (uint64_t i = 0; r == 0 && i < n; i++) {
-			uint32_t at = load_be32(m.p + i * VHD_BAT_ENTRY);
-
-			if (at != VHD_ABSENT)
-				r = add_place(p, at, e);
-		}
-		meta_unpin(d->view.cache, &m);
-	}
-	return r;
-}
-
-static int compare_places(const void *a, const void *b)
-{
-	uint32_t x = *(const uint32_t *)a, y = *(const uint32_t *)b;
-
-	return x < y ? -1 : x > y;
-}
-
-static int check_places(const struct vhd *d, const struct places *p, struct err *e)
+static int check_places(const struct vhd *d, const struct vhd_places *p, struct err *e)
 {
 	uint64_t len = (d->bitmap_len + (uint64_t)d->block_size) / VHD_SECTOR;
 
@@ -290,16 +242,14 @@ static int check_places(const struct vhd *d, const struct places *p, struct err 
 int vhd_start_writing(struct image *img, struct err *e)
 {
 	struct vhd *d = (struct vhd *)img->states[0]->view;
-	struct places p = {0};
+	struct vhd_places p;
 	int r;
 
 	if (d->type == VHD_FIXED)
 		return 0;
-	r = find_places(d, &p, e);
-	if (r == 0 && p.n > 0) {
-		qsort(p.at, p.n, sizeof p.at[0], compare_places);
+	r = vhd_find_places(d, &p, e);
+	if (r == 0)
 		r = check_places(d, &p, e);
-	}
 	free(p.at);
 	return r;
 }

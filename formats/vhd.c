@@ -528,5 +528,6 @@ const struct format vhd_format = {
 	.can_back = true,
 	.check_parent = vhd_check_parent,
 	.facts = vhd_facts,
+	.check = vhd_check,
 	.layouts = layouts,
 };

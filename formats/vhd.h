@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* vhd.h - private to the VHD driver: vhd.c opens and maps, vhd-parent.c knows parents, vhd-footer.c
- * makes footers and headers, vhd-write.c has room for new blocks, vhd-resize.c changes sizes.  What
- * makes new files is in vhd-make.h.
+ * makes footers and headers, vhd-write.c has room for new blocks, vhd-resize.c changes sizes,
+ * vhd-check.c looks for damage.  What makes new files is in vhd-make.h.
  *
  * All integers are big-endian, but for the text of some parent locators.
  */
@@ -14,6 +14,7 @@
 
 #include "view.h"
 
+struct check_report;
 struct err;
 struct image;
 struct io;
@@ -37,6 +38,8 @@ struct io;
 #define VHD_NAME_POS     64u /* of the parent's name in the header */
 #define VHD_NAME_UNITS   256u
 #define VHD_LOCATORS_POS 576u
+#define VHD_LOCATORS     8u
+#define VHD_LOCATOR_LEN  24u
 
 enum vhd_locator {
 	VHD_W2RU = 0x57327275, /* a Windows path from here, UTF-16LE - the rest of the file is
@@ -105,6 +108,26 @@ int vhd_start_writing(struct image *img, struct err *e);
 
 /* Puts the footer at end, where no data follows; all in front of it belongs to the data then. */
 int vhd_extend(struct vhd *d, uint64_t end, struct err *e);
+
+/* The data ends there, and so does the file behind the footer.  The footer is where it will be
+ * before the rest is cut off; what it overwrites must be no data. */
+int vhd_cut(struct vhd *d, uint64_t end, struct err *e);
+
+/* Makes footer and copy what they should be; a good one is there at any time. */
+int vhd_mend_footers(struct vhd *d, struct err *e);
+
+/* vhd-check.c */
+
+/* Where the blocks are that have a place: sectors, in order. */
+struct vhd_places {
+	uint32_t *at; /* to be freed, also on failure */
+	size_t n, room;
+};
+
+int vhd_find_places(const struct vhd *d, struct vhd_places *p, struct err *e);
+
+/* As in struct format. */
+int vhd_check(struct image *img, unsigned repair, struct check_report *r, struct err *e);
 
 /* vhd-resize.c */
 int vhd_resize_fixed(struct view *v, uint64_t size, struct err *e);

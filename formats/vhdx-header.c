@@ -39,7 +39,7 @@ uint32_t vhdx_checksum(const unsigned char *p, size_t len)
 	return crc32c(crc, p + 8, len - 8);
 }
 
-static bool is_valid(const unsigned char *p, size_t len, const char *signature)
+bool vhdx_is_valid(const unsigned char *p, size_t len, const char *signature)
 {
 	return memcmp(p, signature, 4) == 0 && vhdx_checksum(p, len) == load_le32(p + 4);
 }
@@ -51,7 +51,7 @@ static int choose_header(unsigned char h[2][HEADER_LEN], unsigned *current, stru
 	uint64_t sequence[2];
 
 	for (int i = 0; i < 2; i++) {
-		valid[i] = is_valid(h[i], HEADER_LEN, "head");
+		valid[i] = vhdx_is_valid(h[i], HEADER_LEN, "head");
 		sequence[i] = load_le64(h[i] + 8);
 	}
 	if (!valid[0] && !valid[1])
@@ -227,7 +227,7 @@ static int load_regions(const struct vhdx *d, unsigned char **loaded, struct err
 		return err_nomem(e);
 	for (int i = 0; r == 0 && !valid && i < 2; i++) {
 		r = io_read_padded(d->io, table, TABLE_LEN, vhdx_regions_pos[i], e);
-		valid = r == 0 && is_valid(table, TABLE_LEN, "regi");
+		valid = r == 0 && vhdx_is_valid(table, TABLE_LEN, "regi");
 	}
 	if (r == 0 && !valid)
 		r = err_set(e, EUCLEAN, "region table: both copies are damaged");

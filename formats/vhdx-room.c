@@ -11,6 +11,7 @@
 #include "bits.h"
 #include "bounds.h"
 #include "bytes.h"
+#include "check.h"
 #include "err.h"
 #include "io.h"
 #include "vhdx-write.h"
@@ -78,6 +79,16 @@ static int claim(struct vhdx *d, uint64_t pos, uint64_t len, struct err *e)
 	return 0;
 }
 
+/* Damage is told, and it goes on. */
+static int tell(struct check_report *r, struct err *e)
+{
+	if (e->code != EUCLEAN)
+		return -e->code;
+	check_corruption(r, "ERROR %s", e->text);
+	*e = (struct err)ERR_INIT;
+	return check_go_on(r, e);
+}
+
 static int claim_region(void *arg, uint64_t pos, uint64_t len, struct err *e)
 {
 	int r = 0;
@@ -90,26 +101,34 @@ static int claim_region(void *arg, uint64_t pos, uint64_t len, struct err *e)
 	return r < 0 ? err_in(e, "region table") : 0;
 }
 
-static int claim_parts(struct vhdx *d, struct err *e)
+static int claim_log(struct vhdx *d, struct err *e)
 {
 	const struct vhdx_range *log = &d->parts[VHDX_LOG];
-	int r = claim(d, 0, VHDX_MIB, e);
+	int r;
 
-	if (r == 0)
-		r = vhdx_regions_each(d, claim_region, d, e);
-	if (r < 0)
-		return r;
 	if (log->len == 0 || log->pos % VHDX_MIB != 0 || log->len % VHDX_MIB != 0)
 		return err_set(e, ENOTSUP, "it has no room for a log");
 	r = claim(d, log->pos, log->len, e);
 	return r < 0 ? err_in(e, "log") : 0;
 }
 
+static int claim_regions(struct vhdx *d, struct err *e)
+{
+	int r = claim(d, 0, VHDX_MIB, e);
+
+	return r == 0 ? vhdx_regions_each(d, claim_region, d, e) : r;
+}
+
+static bool is_of_bitmaps(const struct vhdx *d, uint64_t i)
+{
+	return i % (d->ratio + UINT64_C(1)) == d->ratio;
+}
+
 /* Entry i of the BAT: of a block, or of sector bitmaps. */
 static int claim_entry(struct vhdx *d, uint64_t i, uint64_t entry, struct err *e)
 {
-	bool is_bitmap = i % (d->ratio + UINT64_C(1)) == d->ratio;
 	unsigned state = entry & VHDX_STATE_MASK;
+	bool is_bitmap = is_of_bitmaps(d, i);
 	int r;
 
 	if (state != VHDX_FULLY_PRESENT && (is_bitmap || state != VHDX_PARTIALLY_PRESENT))
@@ -118,7 +137,36 @@ static int claim_entry(struct vhdx *d, uint64_t i, uint64_t entry, struct err *e
 	return r < 0 ? err_in(e, "BAT: entry %" PRIu64, i) : 0;
 }
 
-static int claim_blocks(struct vhdx *d, struct err *e)
+/* The same for a report; what the map of the disk refuses is told elsewhere.  A block that the end
+ * of the file cuts is read as zeroes there. */
+static int check_entry(
+	struct vhdx *d, uint64_t i, uint64_t entry, struct check_report *report, struct err *e)
+{
+	uint64_t block = i - i / (d->ratio + UINT64_C(1)), off = block * d->block_size;
+	uint64_t visible, pos = entry & VHDX_POSITION_MASK;
+	bool is_block = !is_of_bitmaps(d, i) && off < d->view.size, is_told = false;
+	struct err ignored = ERR_INIT;
+	struct extent x;
+
+	if (is_block)
+		is_told = view_map(&d->view, off, 1, &x, &ignored) < 0;
+	if (claim_entry(d, i, entry, e) < 0) {
+		if (!is_told)
+			return tell(report, e);
+		*e = (struct err)ERR_INIT;
+		return 0;
+	}
+	visible = is_block ? MIN(d->block_size, d->view.size - off) : 0;
+	if (!is_told && (entry & VHDX_STATE_MASK) == VHDX_FULLY_PRESENT &&
+		!range_fits(pos, visible, d->io->size))
+		check_corruption(report,
+			"ERROR BAT: entry %" PRIu64 ": it ends at 0x%" PRIx64
+			", past the end of the file, 0x%" PRIx64,
+			i, pos + visible, (uint64_t)d->io->size);
+	return check_go_on(report, e);
+}
+
+static int claim_blocks(struct vhdx *d, struct check_report *report, struct err *e)
 {
 	uint64_t all = vhdx_bat_entries(d, d->nblocks);
 	unsigned char *buf = malloc(STEP * VHDX_BAT_ENTRY);
@@ -127,8 +175,12 @@ static int claim_blocks(struct vhdx *d, struct err *e)
 	for (uint64_t i = 0, n; r == 0 && i < all; i += n) {
 		n = MIN(all - i, STEP);
 		r = io_read(d->io, buf, n * VHDX_BAT_ENTRY, vhdx_entry_pos(d, i), e);
-		for (uint64_t k = 0; r == 0 && k < n; k++)
-			r = claim_entry(d, i + k, load_le64(buf + k * VHDX_BAT_ENTRY), e);
+		for (uint64_t k = 0; r == 0 && k < n; k++) {
+			uint64_t entry = load_le64(buf + k * VHDX_BAT_ENTRY);
+
+			r = report ? check_entry(d, i + k, entry, report, e)
+				   : claim_entry(d, i + k, entry, e);
+		}
 	}
 	free(buf);
 	return r;
@@ -139,10 +191,24 @@ int vhdx_room_scan(struct vhdx *d, struct err *e)
 	int r = set_end(d->writing, div_round_up(d->io->size, VHDX_MIB), e);
 
 	if (r == 0)
-		r = claim_parts(d, e);
+		r = claim_regions(d, e);
 	if (r == 0)
-		r = claim_blocks(d, e);
+		r = claim_log(d, e);
+	if (r == 0)
+		r = claim_blocks(d, NULL, e);
 	return r;
+}
+
+/* Without room for a log it can be read all the same. */
+int vhdx_room_check(struct vhdx *d, struct check_report *report, struct err *e)
+{
+	int r = set_end(d->writing, div_round_up(d->io->size, VHDX_MIB), e);
+
+	if (r == 0 && claim_regions(d, e) < 0)
+		r = tell(report, e);
+	if (r == 0 && d->parts[VHDX_LOG].len > 0 && claim_log(d, e) < 0)
+		r = tell(report, e);
+	return r == 0 ? claim_blocks(d, report, e) : r;
 }
 
 /* Giving out. */

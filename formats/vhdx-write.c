@@ -278,23 +278,25 @@ const struct write_ops vhdx_write_ops = {
 	.finish = vhdx_finish,
 };
 
-static int replay(struct image *img, struct vhdx *d, struct err *e)
+int vhdx_replay(struct image *img, struct vhdx *d, struct err *e)
 {
 	int r = guid_random(d->header.file_guid, e);
 
 	if (r == 0)
 		r = vhdx_journal_replay(d, img->io, e);
 	if (r == 0)
-		image_warn(img, "it was not closed properly; its log was replayed");
-	d->replayed = false;
+		d->replayed = false;
 	return r;
 }
 
 int vhdx_start_writing(struct image *img, struct err *e)
 {
 	struct vhdx *d = (struct vhdx *)img->states[0]->view;
-	int r = d->replayed ? replay(img, d, e) : 0;
+	bool unclean = d->replayed;
+	int r = unclean ? vhdx_replay(img, d, e) : 0;
 
+	if (r == 0 && unclean)
+		image_warn(img, "it was not closed properly; its log was replayed");
 	img->writer->pending_max = VHDX_LOG_PAGES / 2;
 	if (r == 0)
 		r = vhdx_room_scan(d, e);

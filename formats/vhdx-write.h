@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* vhdx-write.h - private to what writes VHDX images: vhdx-write.c puts new blocks on the map,
  * vhdx-room.c knows which room of the file is free, vhdx-journal.c logs what changes, vhdx-resize.c
- * makes disks longer.
+ * makes disks longer, vhdx-check.c mends.
  *
  * All of it runs under the meta lock of the image.
  */
@@ -14,6 +14,7 @@
 
 #include "vhdx.h"
 
+struct check_report;
 struct err;
 struct image;
 struct view;
@@ -56,12 +57,18 @@ int vhdx_headers_write(struct vhdx *d, struct err *e);
 /* vhdx-write.c */
 extern const struct write_ops vhdx_write_ops;
 int vhdx_start_writing(struct image *img, struct err *e);
+
+/* The log that was replayed in memory is replayed in the file. */
+int vhdx_replay(struct image *img, struct vhdx *d, struct err *e);
 void vhdx_writing_free(struct vhdx_writing *w); /* NULL is fine */
 
 /* vhdx-room.c */
 
 /* Finds out what is free; refuses what two things use. */
 int vhdx_room_scan(struct vhdx *d, struct err *e);
+
+/* The same for who looks for damage: is told what two things use, and what is not there. */
+int vhdx_room_check(struct vhdx *d, struct check_report *report, struct err *e);
 
 /* len bytes, whole MiB, that read as zeroes; the file is long enough then. */
 int vhdx_room_take(struct vhdx *d, uint64_t len, uint64_t *pos, struct err *e);

@@ -186,5 +186,6 @@ const struct format vhdx_format = {
 	.can_back = true,
 	.check_parent = vhdx_check_parent,
 	.facts = vhdx_facts,
+	.check = vhdx_check,
 	.layouts = layouts,
 };

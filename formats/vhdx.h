@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* vhdx.h - private to the VHDX driver: vhdx.c opens, vhdx-header.c reads headers and the region
- * table, vhdx-log.c replays the log, vhdx-meta.c reads the metadata, vhdx-map.c walks the BAT. What
- * writes is in vhdx-write.h, what makes new files in vhdx-make.h.
+ * table, vhdx-log.c replays the log, vhdx-meta.c reads the metadata, vhdx-map.c walks the BAT,
+ * vhdx-check.c looks for damage.  What writes is in vhdx-write.h, what makes new files in
+ * vhdx-make.h.
  *
  * Section numbers are those of the published format, [MS-VHDX].  All integers are little-endian.
  */
@@ -15,6 +16,7 @@
 #include "guid.h"
 #include "view.h"
 
+struct check_report;
 struct err;
 struct image;
 struct io;
@@ -98,6 +100,9 @@ uint64_t vhdx_bat_entries(const struct vhdx *d, uint64_t nblocks);
  * with that field as zero. */
 uint32_t vhdx_checksum(const unsigned char *p, size_t len);
 
+/* Does it begin with the signature, and is the checksum right? */
+bool vhdx_is_valid(const unsigned char *p, size_t len, const char *signature);
+
 /* Both set parts. */
 int vhdx_header_read(struct vhdx *d, struct err *e);
 int vhdx_regions_read(struct vhdx *d, struct err *e);
@@ -130,5 +135,8 @@ static inline uint64_t vhdx_bitmap_index(const struct vhdx *d, uint64_t block)
 {
 	return block / d->ratio * (d->ratio + UINT64_C(1)) + d->ratio;
 }
+
+/* vhdx-check.c, as in struct format */
+int vhdx_check(struct image *img, unsigned repair, struct check_report *r, struct err *e);
 
 #endif

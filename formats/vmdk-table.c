@@ -61,8 +61,8 @@ static bool is_sector(uint64_t place)
 	return place > VMDK_ZERO;
 }
 
-/* May table i be at sector?  The last table need not be longer than the disk wants it. */
-static bool table_possible(const struct vmdk_tables *t, uint64_t i, uint64_t sector)
+/* The last table need not be longer than the disk wants it. */
+bool vmdk_table_possible(const struct vmdk_tables *t, uint64_t i, uint64_t sector)
 {
 	uint64_t len = MIN(t->per_table, t->ngrains - i * t->per_table) * t->entry_len;
 	uint64_t pos = sector * VMDK_SECTOR;
@@ -72,7 +72,7 @@ static bool table_possible(const struct vmdk_tables *t, uint64_t i, uint64_t sec
 	       !(t->rgd_pos && overlaps(pos, len, t->rgd_pos, t->gd_len));
 }
 
-static bool grain_possible(const struct vmdk_tables *t, uint64_t place)
+bool vmdk_grain_possible(const struct vmdk_tables *t, uint64_t place)
 {
 	if (place == VMDK_ZERO)
 		return t->zero_grains;
@@ -104,7 +104,7 @@ int vmdk_find_twin(const struct vmdk_tables *t, uint64_t i, uint64_t *sector, st
 	if (r < 0)
 		return r;
 	place = t->table_at(t, raw);
-	if (table_possible(t, i, place))
+	if (vmdk_table_possible(t, i, place))
 		*sector = place;
 	return 0;
 }
@@ -136,7 +136,7 @@ int vmdk_find_table(const struct vmdk_tables *t, uint64_t i, uint64_t *sector, s
 		return 0;
 	}
 	*sector = place;
-	if (table_possible(t, i, place))
+	if (vmdk_table_possible(t, i, place))
 		return 0;
 	/* Writers fill in both directories at once: where only this one has no entry, it was lost.
 	 */
@@ -152,8 +152,8 @@ static bool is_lost(const struct vmdk_tables *t, uint64_t i, const unsigned char
 {
 	uint64_t place = t->table_at(t, entry);
 
-	return !table_possible(t, i, place) && !(place == VMDK_ZERO && t->zero_tables) &&
-	       table_possible(t, i, t->table_at(t, twin));
+	return !vmdk_table_possible(t, i, place) && !(place == VMDK_ZERO && t->zero_tables) &&
+	       vmdk_table_possible(t, i, t->table_at(t, twin));
 }
 
 int vmdk_tables_check(const struct vmdk_tables *t, uint64_t *lost, struct err *e)
@@ -217,7 +217,7 @@ static int __attribute__((cold)) ask_redundant(const struct vmdk_tables *t, uint
 		if (r < 0)
 			return r;
 		*place = t->grain_at(t, other);
-		if (grain_possible(t, *place))
+		if (vmdk_grain_possible(t, *place))
 			return 0;
 	}
 	return bad_grain(t, grain, t->grain_at(t, raw), raw, e);
@@ -257,7 +257,7 @@ static int run_start(const struct vmdk_tables *t, struct run *run, uint64_t grai
 {
 	uint64_t place = t->grain_at(t, p);
 
-	if (!grain_possible(t, place)) {
+	if (!vmdk_grain_possible(t, place)) {
 		int r = ask_redundant(t, grain, p, &place, e);
 
 		if (r < 0)

@@ -505,5 +505,6 @@ const struct format vmdk_format = {
 	.can_pack = true,
 	.check_parent = vmdk_check_parent,
 	.facts = vmdk_facts,
+	.check = vmdk_check,
 	.layouts = layouts,
 };

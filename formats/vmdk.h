@@ -23,6 +23,7 @@
 #include "view.h"
 
 struct cache;
+struct check_report;
 struct err;
 struct facts;
 struct image;
@@ -231,6 +232,10 @@ bool vmdk_directory_fits(const struct vmdk_tables *t, uint64_t sector);
 /* That is where it is: sets gd_pos. */
 int vmdk_tables_place(struct vmdk_tables *t, uint64_t sector, struct err *e);
 
+/* May table i be in this sector?  May a table say that a grain is there? */
+bool vmdk_table_possible(const struct vmdk_tables *t, uint64_t i, uint64_t sector);
+bool vmdk_grain_possible(const struct vmdk_tables *t, uint64_t place);
+
 /* Reads the directory and tells how many of its entries only the redundant one has. */
 int vmdk_tables_check(const struct vmdk_tables *t, uint64_t *lost, struct err *e);
 
@@ -291,5 +296,8 @@ void vmdk_layout_name(char out[VMDK_LAYOUT_NAME], const char *name);
 /* Writes the descriptor, of VMDK_DESC_LEN sectors, that is in a file of this name. */
 int vmdk_layout_descriptor(const struct made *m, const char *create_type, const char *name,
 	unsigned char *out, struct err *e);
+
+/* vmdk-check.c, as in struct format */
+int vmdk_check(struct image *img, unsigned repair, struct check_report *r, struct err *e);
 
 #endif

@@ -8,84 +8,41 @@
 #include "build_qcow2.h"
 #include "bytes.h"
 #include "err.h"
-#include "findings.h"
+#include "mender.h"
 #include "unit.h"
 #include "view.h"
 
 #define PATH "image.qcow2"
 
 static struct build_qcow2 b;
-static struct image_options o;
-static struct findings f;
+static struct mender m;
 
 static void setup(void)
 {
 	build_qcow2_new(&b, 3, 12, 0);
 	build_qcow2_sound(&b);
-	o = options_new();
-	o.format = "qcow2";
+	mender_new(&m, "qcow2", PATH);
 }
 
 static void teardown(void)
 {
-	options_free(&o);
+	mender_free(&m);
 	build_qcow2_free(&b);
 }
 
-static struct image *open_file(bool repair)
-{
-	struct image *img;
-	struct err e = ERR_INIT;
-
-	o.repair = repair;
-	ck_assert_ok(image_open(PATH, &o, &img, &e), &e);
-	return img;
-}
-
-static unsigned char *read_disk(void)
-{
-	struct image *img = open_file(false);
-	const struct view *v = img->states[0]->view;
-	unsigned char *disk = malloc(v->size);
-	struct err e = ERR_INIT;
-
-	ck_assert(disk);
-	ck_assert_ok(view_read(v, disk, v->size, 0, &e), &e);
-	image_close(img);
-	return disk;
-}
-
-/* The text is what is told while it is mended; afterwards the disk is the same. */
 static void mends(unsigned repair, const char *text)
 {
-	unsigned char *before, *after;
-	struct image *img;
-
-	write_file(PATH, b.bytes, b.len);
-	before = read_disk();
-	img = open_file(true);
-	findings_mended(&f, img, repair, text);
-	image_close(img);
-	after = read_disk();
-	ck_assert_mem_eq(before, after, build_qcow2_span(&b));
-	free(before);
-	free(after);
+	mender_mends(&m, b.bytes, b.len, repair, text);
 }
 
 static void fixed(unsigned corruptions, unsigned leaks)
 {
-	ck_assert_uint_eq(f.report.corruptions_fixed, corruptions);
-	ck_assert_uint_eq(f.report.leaks_fixed, leaks);
-	ck_assert_uint_eq(f.report.check_errors, 0);
+	mender_fixed(&m, corruptions, leaks);
 }
 
-/* What a check says now. */
 static void leaves(const char *text)
 {
-	struct image *img = open_file(false);
-
-	findings_are(&f, img, text);
-	image_close(img);
+	mender_leaves(&m, text);
 }
 
 START_TEST(nothing)
@@ -132,7 +89,7 @@ START_TEST(too_low_is_no_leak)
 	mends(CHECK_LEAKS, "ERROR cluster 7 refcount=1 reference=2\n"
 			   "ERROR OFLAG_COPIED data cluster: l2_entry=7000 refcount=1\n");
 	fixed(0, 0);
-	ck_assert_uint_eq(f.report.corruptions, 2);
+	ck_assert_uint_eq(m.f.report.corruptions, 2);
 }
 END_TEST
 
@@ -155,17 +112,17 @@ START_TEST(not_understood)
 	build_qcow2_l2(&b, 1, build_qcow2_at(&b, AT_DATA + 1));
 	write_file(PATH, b.bytes, b.len);
 	for (int i = 0; i < 2; i++) {
-		struct image *img = open_file(true);
+		struct image *img = mender_open(&m, true);
 
-		findings_mended(&f, img, CHECK_ALL,
+		findings_mended(&m.f, img, CHECK_ALL,
 			"ERROR found l2 entry with reserved bits set: 10\n"
 			"Leaked cluster 6 refcount=1 reference=0\n"
 			"Leaks are left alone: what is not understood may be what uses them\n"
 			"ERROR OFLAG_COPIED data cluster: l2_entry=8000 refcount=1\n");
 		image_close(img);
 		fixed(0, 0);
-		ck_assert_uint_eq(f.report.corruptions, 2);
-		ck_assert_uint_eq(f.report.leaks, 1);
+		ck_assert_uint_eq(m.f.report.corruptions, 2);
+		ck_assert_uint_eq(m.f.report.leaks, 1);
 	}
 }
 END_TEST
@@ -195,13 +152,13 @@ START_TEST(rebuild_not_understood)
 	build_qcow2_refcount(&b, AT_SNAPSHOTS, 1);
 	write_file(PATH, b.bytes, b.len);
 	for (int i = 0; i < 2; i++) {
-		struct image *img = open_file(true);
+		struct image *img = mender_open(&m, true);
 		struct err e = ERR_INIT;
 
-		f.report = (struct check_report){.found = NULL};
-		ck_assert_ok(image_check(img, CHECK_ALL, &f.report, &e), &e);
+		m.f.report = (struct check_report){.found = NULL};
+		ck_assert_ok(image_check(img, CHECK_ALL, &m.f.report, &e), &e);
 		image_close(img);
-		ck_assert_uint_gt(f.report.corruptions, 0);
+		ck_assert_uint_gt(m.f.report.corruptions, 0);
 	}
 	leaves("ERROR offset=6200: Data cluster is not properly aligned; L2 entry corrupted.\n"
 	       "Leaked cluster 1 refcount=1 reference=0\n"
@@ -218,9 +175,9 @@ START_TEST(rebuild_is_no_leak)
 
 	build_qcow2_refcount(&b, AT_REFTABLE, 0);
 	write_file(PATH, b.bytes, b.len);
-	img = open_file(true);
-	f.report = (struct check_report){.found = NULL};
-	ck_assert_fails(image_check(img, CHECK_LEAKS, &f.report, &e), EIO, &e,
+	img = mender_open(&m, true);
+	m.f.report = (struct check_report){.found = NULL};
+	ck_assert_fails(image_check(img, CHECK_LEAKS, &m.f.report, &e), EIO, &e,
 		"need to rebuild refcount structures");
 	image_close(img);
 	leaves("ERROR cluster 1 refcount=0 reference=1\n");
@@ -286,10 +243,10 @@ START_TEST(marks_stay)
 	build_qcow2_l2(&b, 2, 0x10);
 	write_file(PATH, b.bytes, b.len);
 	for (int i = 0; i < 2; i++) {
-		struct image *img = open_file(true);
+		struct image *img = mender_open(&m, true);
 
 		findings_mended(
-			&f, img, CHECK_ALL, "ERROR found l2 entry with reserved bits set: 10\n");
+			&m.f, img, CHECK_ALL, "ERROR found l2 entry with reserved bits set: 10\n");
 		image_close(img);
 		ck_assert_uint_eq(incompatible(), 3);
 	}
@@ -304,8 +261,8 @@ START_TEST(zero_at_an_odd_place)
 	build_qcow2_refcount(&b, AT_DATA + 4, 1);
 	build_qcow2_refcount(&b, AT_DATA + 5, 1);
 	write_file(PATH, b.bytes, b.len);
-	img = open_file(true);
-	findings_mended(&f, img, CHECK_ALL,
+	img = mender_open(&m, true);
+	findings_mended(&m.f, img, CHECK_ALL,
 		"ERROR offset=b200: Preallocated cluster is not properly aligned; L2 entry "
 		"corrupted.\n"
 		"Repairing offset=b200: Preallocated cluster is not properly aligned; L2 entry "

@@ -305,7 +305,7 @@ static void judge_shot(const struct run *run, const struct image *img)
 	}
 }
 
-/* What was found wrong, but for the flags that follow the refcounts. */
+/* What was told, but for the flags that follow the refcounts. */
 struct findings {
 	uint64_t n;
 	char first[256];
@@ -331,7 +331,8 @@ static void judge_check(const struct run *run, struct image *img, bool leaks_too
 		return;
 	ck_assert_ok(image_check(img, 0, &report, &e), &e);
 	ck_assert_msg(
-		(report.corruptions == 0 || run->in_change) && f.n == 0 && report.check_errors == 0,
+		(report.corruptions == 0 || (run->in_change && f.n == 0)) &&
+			report.check_errors == 0,
 		"seed %llu: %s", (unsigned long long)run->p->seed, f.first);
 	ck_assert_msg(!leaks_too || report.leaks == 0, "seed %llu: leaks",
 		(unsigned long long)run->p->seed);
