@@ -33,8 +33,6 @@ static int check_name(const char *name, struct err *e)
 {
 	size_t n = strlen(name);
 
-	if (n == 0)
-		return err_set(e, EINVAL, "a snapshot needs a name");
 	if (n > SNAPSHOT_NAME_MAX)
 		return err_set(e, ENAMETOOLONG,
 			"the name of a snapshot has at most %d bytes, not %zu", SNAPSHOT_NAME_MAX,

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* snapshot.c - the internal snapshots of an image. */
+/* snapshot.c - the internal snapshots of an image: those of one that is mounted are changed through
+ * the mount, whose daemon has it. */
 #include <inttypes.h>
 #include <json-c/json.h>
 #include <stdio.h>
@@ -10,9 +11,11 @@
 #include "args.h"
 #include "err.h"
 #include "info.h"
+#include "live.h"
 #include "report.h"
 #include "run.h"
 #include "size.h"
+#include "snapshot.h"
 #include "snapshots.h"
 #include "source.h"
 #include "view.h"
@@ -71,7 +74,79 @@ static int list(const struct args *a, struct source *source)
 	return EXIT_SUCCESS;
 }
 
+/* Of an image that is not mounted. */
+
+static int take(const struct args *a, struct source *source)
+{
+	const char *name = args_value(a, OPT_TAKE);
+	struct err e = ERR_INIT;
+	unsigned no;
+
+	if (snapshot_take(source->img, name, &no, &e) < 0)
+		return report_err(&e, "Could not create snapshot '%s'", name);
+	return EXIT_SUCCESS;
+}
+
+static int apply(const struct args *a, struct source *source)
+{
+	const char *name = args_value(a, OPT_APPLY);
+	const struct state *s = image_find_state(source->img, name);
+	struct err e = ERR_INIT;
+
+	if (!s)
+		return report("Could not apply snapshot '%s': snapshot not found", name);
+	if (snapshot_apply(source->img, s->no, &e) < 0)
+		return report_err(&e, "Could not apply snapshot '%s'", name);
+	return EXIT_SUCCESS;
+}
+
+/* By its name alone: a snapshot that is called as the id of another shall not be mistaken. */
+static int delete (const struct args *a, struct source *source)
+{
+	const char *name = args_value(a, OPT_DELETE);
+	const struct state *s = image_find_state(source->img, name);
+	struct err e = ERR_INIT;
+
+	if (!s || strcmp(s->name, name) != 0)
+		return report("Could not delete snapshot '%s': snapshot not found", name);
+	if (snapshot_drop(source->img, s->no, &e) < 0)
+		return report_err(&e, "Could not delete snapshot '%s'", name);
+	return EXIT_SUCCESS;
+}
+
+/* Of one that is. */
+static int change_mounted(const struct args *a, const char *dir)
+{
+	if (args_has(a, OPT_TAKE))
+		return live_take(dir, args_value(a, OPT_TAKE));
+	if (args_has(a, OPT_DELETE))
+		return live_drop(dir, args_value(a, OPT_DELETE));
+	return report("Could not apply snapshot '%s': the image is mounted at %s, where its disk "
+		      "is in use",
+		args_value(a, OPT_APPLY), dir);
+}
+
+static int change(const struct args *a)
+{
+	char *dir = a->n == 1 ? live_find(a->operands[0]) : NULL;
+	int status;
+
+	if (!dir)
+		return source_run(a, SOURCE_ALONE | SOURCE_WRITE,
+			args_has(a, OPT_TAKE)    ? take
+			: args_has(a, OPT_APPLY) ? apply
+						 : delete);
+	status = change_mounted(a, dir);
+	free(dir);
+	return status;
+}
+
 int run_snapshot(const struct args *a)
 {
-	return source_run(a, SOURCE_ALONE, list);
+	size_t changes =
+		a->options[OPT_TAKE].n + a->options[OPT_APPLY].n + a->options[OPT_DELETE].n;
+
+	if (changes > 1 || (changes && args_has(a, OPT_LIST)))
+		return args_misused("Cannot mix '-l', '-a', '-c', '-d'");
+	return changes ? change(a) : source_run(a, SOURCE_ALONE, list);
 }

@@ -142,6 +142,12 @@ static const struct option_row resize_options[] = {
 static const struct option_row snapshot_options[] = {
 	FORMAT("IMAGE"), OUTPUT,
 	{OPT_LIST, 'l', "list", VALUE_NONE, NULL, "list the snapshots (default)"},
+	{OPT_TAKE, 'c', "create", VALUE_TEXT, "NAME",
+		"take a snapshot, also of a mounted disk"},
+	{OPT_APPLY, 'a', "apply", VALUE_TEXT, "SNAPSHOT",
+		"go back to a snapshot, by name or id"},
+	{OPT_DELETE, 'd', "delete", VALUE_TEXT, "NAME",
+		"delete a snapshot, also of a mounted disk"},
 	QUIET, OPENING, END
 };
 
@@ -166,7 +172,7 @@ const struct verb verbs[] = {
 		mount_options, run_mount},
 	{"resize", "IMAGE [+|-]SIZE", "change the size of a disk",
 		resize_options, run_resize},
-	{"snapshot", "IMAGE", "list the internal snapshots of an image",
+	{"snapshot", "IMAGE", "list, take, apply and delete internal snapshots",
 		snapshot_options, run_snapshot},
 	{"umount", "DIR", "unmount it, and wait until the image is released",
 		umount_options, run_umount},

@@ -12,11 +12,13 @@
 enum option_key {
 	OPT_END,
 	OPT_ALLOW,
+	OPT_APPLY,
 	OPT_BACKING,
 	OPT_BACKING_CHAIN,
 	OPT_BACKING_FORMAT,
 	OPT_CACHE,
 	OPT_COMPRESS,
+	OPT_DELETE,
 	OPT_FORCE,
 	OPT_FORMAT,  /* of the image, or of the first one */
 	OPT_FORMAT2, /* of the second one */
@@ -42,6 +44,7 @@ enum option_key {
 	OPT_SPARSE,
 	OPT_START,
 	OPT_STRICT,
+	OPT_TAKE,
 	OPT_THREADS,
 	OPT_TREE,
 	OPT_UNORDERED,

@@ -1,0 +1,203 @@
+#!/usr/bin/env bash
+# SPDX-License-Identifier: LGPL-2.1-or-later
+# Snapshots as directories, and by vdisk snapshot: taken, deleted, renamed, gone back to.
+. "${0%/*}/functions.sh"
+. "$here/images.sh"
+requires qemu-img jq getfattr cmp
+
+some_data first 3M
+some_data second 2M
+qemu-img convert -f raw -O qcow2 -c first packed.qcow2
+
+put() { dd if="$1" of=mnt/disk.raw bs=64k conv=notrunc status=none; } # FILE
+shows() { cmp -n "$(stat -c %s "$2")" "mnt/$1/disk.raw" "$2"; }      # DIR FILE
+listed() { [ "$(ls mnt/snapshots | tr '\n' ' ')" = "$1" ]; }
+sound() { qemu-img check -q "$1" && "$VDISK" check -q "$1"; }
+# Neither by our words nor by QEMU's.
+names_are() {
+	[ "$("$VDISK" info --output=json "$1" | jq -r '[.snapshots[]?.name] | join(" ")')" = "$2" ] &&
+		[ "$(qemu-img info --output=json "$1" | jq -r '[.snapshots[]?.name] | join(" ")')" = "$2" ]
+}
+
+# By the words of a shell.
+walk() { # OPTION...
+	qemu-img create -q -f qcow2 "$@" a.qcow2 8M && mount_image a.qcow2 mnt -o rw || return 1
+	listed "" && put first && mkdir mnt/snapshots/one && listed "one " && shows snapshots/one first || return 1
+	put second && shows snapshots/one first && shows . second || return 1
+	mkdir "mnt/snapshots/two words" && listed "one two words " && fallocate -p -o 0 -l 1M mnt/disk.raw || return 1
+	shows "snapshots/two words" second && shows snapshots/one first || return 1
+	mv mnt/snapshots/one mnt/snapshots/eins && listed "eins two words " && shows snapshots/eins first || return 1
+	[ "$(getfattr --only-values -n user.vdisk.snapshot.name mnt/snapshots/eins)" = eins ] || return 1
+	[ "$(jq -r '.snapshots[].name' mnt/info.json | tr '\n' ,)" = "eins,two words," ] || return 1
+	rmdir "mnt/snapshots/two words" && listed "eins " && shows snapshots/eins first || return 1
+	unmount mnt && sound a.qcow2 && names_are a.qcow2 eins || return 1
+	qemu-img convert -f qcow2 -O raw -l eins a.qcow2 eins.raw && cmp -n 3M eins.raw first
+}
+check "plain" walk
+check "version 2" walk -o compat=0.10
+check "subclusters" walk -o extended_l2=on
+check "small clusters" walk -o cluster_size=512
+check "wide refcounts" walk -o refcount_bits=64
+
+# What was packed, or is a parent's, is shared as well.
+on_others() {
+	cp packed.qcow2 a.qcow2
+	qemu-img create -q -f qcow2 -b packed.qcow2 -F qcow2 child.qcow2
+	local image
+	for image in a child; do
+		mount_image $image.qcow2 mnt -o rw && mkdir mnt/snapshots/s && put second || return 1
+		shows snapshots/s first && shows . second && unmount mnt && sound $image.qcow2 || return 1
+		"$VDISK" snapshot -a s $image.qcow2 && matches $image.qcow2 first && sound $image.qcow2 || return 1
+		"$VDISK" snapshot -d s $image.qcow2 && matches $image.qcow2 first && sound $image.qcow2 || return 1
+	done
+}
+check "compressed clusters, and a parent's" on_others
+
+# What is refused leaves all as it is.
+qemu-img create -q -f qcow2 b.qcow2 8M
+mount_image b.qcow2 mnt -o rw
+put first
+mkdir mnt/snapshots/keep mnt/snapshots/other
+errno_is() { # ERRNO COMMAND...
+	local text=$1
+	shift
+	! "$@" 2>error && grep -q "$text" error
+}
+check "a name that is taken" errno_is "File exists" mkdir mnt/snapshots/keep
+check "a name that is taken already" errno_is "File exists" mv -T mnt/snapshots/keep mnt/snapshots/other
+check "no other place for it" errno_is "not permitted" mv -T mnt/snapshots/keep mnt/elsewhere
+check "no other directory" errno_is "not permitted" mkdir mnt/directory
+check "nothing in a snapshot" errno_is "not permitted" mkdir mnt/snapshots/keep/more
+check "nothing is written to one" errno_is "Read-only" dd if=first of=mnt/snapshots/keep/disk.raw conv=notrunc
+check "a name that terminals obey" errno_is "Invalid" mkdir mnt/snapshots/$'a\033b'
+check "one that is not there" errno_is "No such" rmdir mnt/snapshots/nobody
+exec 5<mnt/snapshots/keep/disk.raw
+check "one that is open" errno_is "busy" rmdir mnt/snapshots/keep
+check "it is read on under another name" mv mnt/snapshots/keep mnt/snapshots/kept
+check "with the bytes that it had" cmp -n 3M - first <&5
+exec 5<&-
+check "after that it goes" rmdir mnt/snapshots/kept
+check "each state has exports but the live one" [ -d mnt/snapshots/other/export -a ! -d mnt/export ]
+check "an export of it" cp mnt/snapshots/other/export/b-other.vdi other.vdi
+check "is right" matches other.vdi mnt/snapshots/other/disk.raw
+unmount mnt
+check "the image is sound" sound b.qcow2
+
+# Those who cannot.
+qemu-img create -q -f qcow2 -o refcount_bits=1 one.qcow2 2M
+mount_image one.qcow2 mnt -o rw && put second
+check "no room in the refcounts" errno_is "out of range" mkdir mnt/snapshots/s
+check "the disk is as it was" shows . second
+unmount mnt
+check "and the image is sound" sound one.qcow2
+qemu-img create -q -f qcow2 -o data_file=data.raw outside.qcow2 1M
+mount_image outside.qcow2 mnt -o rw
+check "data in another file" errno_is "not supported" mkdir mnt/snapshots/s
+unmount mnt
+qemu-img create -q -f vmdk x.vmdk 1M
+mount_image x.vmdk mnt -o rw
+check "a format that has none" [ ! -e mnt/snapshots ]
+unmount mnt
+mount_image b.qcow2 mnt
+check "a mount to read" errno_is "Read-only" mkdir mnt/snapshots/s
+check "and the tool says so" errno_is "mounted to be read" "$VDISK" snapshot -c s b.qcow2
+unmount mnt
+
+# An overlay keeps its own; the image gets none.
+mount_image b.qcow2 mnt -o "cow=$W/over.qcow2"
+put second
+check "in an overlay" mkdir mnt/snapshots/mine
+put first
+check "it is kept" shows snapshots/mine second
+check_not "the tool does not take it for the image" "$VDISK" snapshot -c theirs b.qcow2
+unmount mnt
+check "by the overlay" names_are over.qcow2 mine
+check "not by the image" names_are b.qcow2 other
+
+# In a directory of images; another program sees at once what one does.
+mkdir vms && cp packed.qcow2 vms/guest.qcow2 && mount_image vms all -o rw
+check "in a directory" mkdir all/guest.qcow2/snapshots/s
+check "listed" [ "$(ls all/guest.qcow2/snapshots)" = s ]
+check "by the tool" "$VDISK" snapshot -c t vms/guest.qcow2
+check "listed as well" [ "$(ls all/guest.qcow2/snapshots | tr '\n' ' ')" = "s t " ]
+check "in its chain, too" [ "$(ls all/guest.qcow2/chain/*/snapshots 2>/dev/null | tr '\n' ' ')" = "" ]
+check "deleted by the tool" "$VDISK" snapshot -d s vms/guest.qcow2
+check "the other one is right" cmp -n 3M all/guest.qcow2/snapshots/t/disk.raw first
+unmount all
+check "sound" sound vms/guest.qcow2
+
+# While others write, and at the same time.
+busy() {
+	qemu-img create -q -f qcow2 a.qcow2 64M && mount_image a.qcow2 mnt -o rw || return 1
+	local i pid
+	(for i in 1 2 3 4 5 6; do dd if=first of=mnt/disk.raw bs=16k seek=$((i * 200)) conv=notrunc status=none; done) &
+	pid=$!
+	for i in 1 2 3 4 5 6 7 8; do mkdir "mnt/snapshots/$i" && ls -lR mnt/snapshots >ls.log || return 1; done
+	for i in 1 3 5 7; do rmdir "mnt/snapshots/$i" || return 1; done
+	wait $pid && listed "2 4 6 8 " || return 1
+	sha256sum mnt/disk.raw mnt/snapshots/*/disk.raw >sums && unmount mnt && sound a.qcow2 || return 1
+	mount_image a.qcow2 mnt && sha256sum -c --quiet sums && unmount mnt
+}
+check "beside writers" busy
+
+# A snapshot that was taken is there, whatever becomes of the daemon.
+killed() {
+	qemu-img create -q -f qcow2 a.qcow2 8M && mount_image a.qcow2 mnt -o rw && put first && mkdir mnt/snapshots/s || return 1
+	local pids
+	pids=$(pids_of "$W/mnt")
+	# shellcheck disable=SC2086
+	kill -9 $pids && "$await_exit" 20 $pids
+	fusermount3 -u mnt 2>/dev/null
+	mount_image a.qcow2 mnt && shows snapshots/s first && unmount mnt && sound a.qcow2
+}
+check "after kill -9" killed
+
+# A guest's file system, as it was.
+if is_root && command -v mkfs.ext4 >/dev/null; then
+	guest() {
+		qemu-img create -q -f qcow2 a.qcow2 64M && mount_image a.qcow2 mnt -o rw && mkfs.ext4 -q mnt/disk.raw || return 1
+		mkdir -p fs old && mount -o loop mnt/disk.raw fs && echo before >fs/file && sync -f fs/file || return 1
+		mkdir mnt/snapshots/before && echo after >fs/file && sync -f fs/file || return 1
+		mount -o loop,ro,noload mnt/snapshots/before/disk.raw old && [ "$(cat old/file)" = before ] && [ "$(cat fs/file)" = after ] || return 1
+		errno_is busy rmdir mnt/snapshots/before && umount old && umount fs && eventually rmdir mnt/snapshots/before || return 1
+		unmount mnt && sound a.qcow2
+	}
+	check "a file system as it was" guest
+else
+	skip "a file system as it was: needs root and mkfs.ext4"
+fi
+
+# The tool, beside qemu-img: the same words, exit statuses and contents.
+cp packed.qcow2 ours.qcow2
+cp packed.qcow2 theirs.qcow2
+step() { # WORDS: the same comes of it
+	local ours theirs
+	"$VDISK" snapshot "$@" ours.qcow2
+	ours=$?
+	qemu-img snapshot "$@" theirs.qcow2
+	theirs=$?
+	[ $ours = $theirs ] || { echo "$ours, not $theirs" >&2; return 1; }
+	for f in ours theirs; do
+		qemu-img info --output=json $f.qcow2 | jq -c '[.snapshots[]? | {id, name, "vm-state-size"}]' >$f.list
+	done
+	cmp ours.list theirs.list && sound ours.qcow2 && qemu-img compare -q ours.qcow2 theirs.qcow2
+}
+scribble() { for f in ours theirs; do qemu-io -c "write -q -P $1 $2 $3" $f.qcow2 >/dev/null || return 1; done; }
+check "-c" step -c one
+check "written by QEMU" scribble 1 0 200k
+check "-c again" step -c two
+check "written once more" scribble 2 1M 300k
+check "a name twice" step -c two
+check "-a" step -a one
+check "-a by id" step -a 2
+check "-d of one of two" step -d two
+check "-d of a name that is not there" step -d 3
+check "-a of a name that is not there" step -a nobody
+check "-c and -d" step -c a -d one
+check "QEMU writes to what we went back to" scribble 3 100k 2M
+check "-a once more" step -a one
+check "-d" step -d one
+check "-d of the last" step -d two
+check "nothing is lost" [ "$(stat -c %s ours.qcow2)" -le $(($(stat -c %s theirs.qcow2) + 262144)) ]
+truncate -s 1M plain.raw
+check "a format without" errno_is "no snapshots" "$VDISK" snapshot -f raw -c s plain.raw
