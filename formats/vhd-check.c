@@ -95,11 +95,13 @@ static void look_at_gap(struct walk *w, uint64_t pos)
 	w->r->leaks += n - 1;
 }
 
-/* In front of the first block may be anything.  What is past the end is told elsewhere. */
+/* What is past the end is told elsewhere. */
 static int look_at_places(struct walk *w, struct err *e)
 {
 	const struct vhd_places *p = &w->places;
 
+	w->end = MAX(
+		w->d->header_pos + VHD_HEADER_LEN, w->d->bat_pos + w->d->nblocks * VHD_BAT_ENTRY);
 	for (size_t i = 0; i < p->n; i++) {
 		uint64_t pos = p->at[i] * (uint64_t)VHD_SECTOR;
 
@@ -109,7 +111,7 @@ static int look_at_places(struct walk *w, struct err *e)
 			return -e->code;
 		if (i > 0 && pos < w->end)
 			check_corruption(w->r, "ERROR two blocks share room at %" PRIu64, pos);
-		else if (i > 0)
+		else
 			look_at_gap(w, pos);
 		w->end = pos + room_len(w->d);
 	}
@@ -136,12 +138,13 @@ static int look_at_tail(struct walk *w, bool mend, struct err *e)
 {
 	struct vhd *d = w->d;
 	uint64_t n;
-	int r = w->places.n > 0 ? find_locators(w, e) : 0;
+	int r = find_locators(w, e);
 
-	if (r < 0 || w->places.n == 0 || d->end < w->end)
+	if (r < 0 || d->end < w->end)
 		return r;
 	n = (d->end - w->end) / room_len(d);
-	if (n == 0 || !mend) {
+	/* What Xen adds lies in front of the first block, if there is one. */
+	if (n == 0 || !mend || w->places.n == 0) {
 		look_at_gap(w, d->end);
 		return 0;
 	}

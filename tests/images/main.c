@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* mkimage NAME DIR	makes the image NAME: DIR/NAME.FORMAT, what it refers to, and DIR/NAME.raw
  * mkimage --list	prints NAME VERDICT FORMAT [OFFSET LENGTH] for each
+ * mkimage --corrupt FORMAT DAMAGE FILE SEED	does damage to a good image
+ * mkimage --corruptions	prints FORMAT DAMAGE for each kind
  *
  * Images that no tool at hand can make: legal ones from the corners of the formats, and hostile
  * ones. The verdict says what reading must give: "ok" the bytes of NAME.raw, "refuse" an error when
@@ -12,6 +14,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "corrupt.h"
 #include "mkimage.h"
 
 static const struct family *const families[] = {&luks_family, &qcow_family, &qed_family,
@@ -53,8 +56,17 @@ int main(int argc, char **argv)
 		list_all();
 		return EXIT_SUCCESS;
 	}
+	if (argc == 2 && strcmp(argv[1], "--corruptions") == 0) {
+		corrupt_list();
+		return EXIT_SUCCESS;
+	}
+	if (argc == 6 && strcmp(argv[1], "--corrupt") == 0) {
+		corrupt_file(argv[2], argv[3], argv[4], argv[5]);
+		return EXIT_SUCCESS;
+	}
 	if (argc != 3)
-		die("usage: mkimage NAME DIR, or mkimage --list");
+		die("usage: mkimage NAME DIR, mkimage --corrupt FORMAT DAMAGE FILE SEED, or "
+		    "mkimage --list");
 	j.c = find(argv[1]);
 	j.dir = argv[2];
 	if (j.c->verdict != REFUSED)

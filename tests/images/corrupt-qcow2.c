@@ -1,0 +1,256 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* corrupt-qcow2.c - damage of qcow2 images with refcounts of 16 bits. */
+#include "bytes.h"
+#include "corrupt.h"
+#include "mkimage.h"
+
+#define COPIED     (UINT64_C(1) << 63)
+#define COMPRESSED (UINT64_C(1) << 62)
+#define OFFSET     UINT64_C(0x00fffffffffffe00)
+
+static uint64_t cluster(const struct victim *v)
+{
+	return UINT64_C(1) << take_be(v, 20, 4);
+}
+
+static uint64_t l1_pos(const struct victim *v)
+{
+	return take_be(v, 40, 8);
+}
+
+static uint64_t reftable_pos(const struct victim *v)
+{
+	return take_be(v, 48, 8);
+}
+
+static int is_set(uint64_t entry)
+{
+	return entry != 0;
+}
+
+static int is_data(uint64_t entry)
+{
+	return (entry & OFFSET) != 0 && !(entry & COMPRESSED);
+}
+
+static int is_absent(uint64_t entry)
+{
+	return entry == 0;
+}
+
+static int is_packed(uint64_t entry)
+{
+	return (entry & COMPRESSED) != 0;
+}
+
+static uint64_t an_l1_entry(struct victim *v, wanted_fn *wanted)
+{
+	return choose_be(v, l1_pos(v), take_be(v, 36, 4), 8, wanted);
+}
+
+static uint64_t an_l2_entry(struct victim *v, wanted_fn *wanted)
+{
+	uint64_t table = take_be(v, an_l1_entry(v, is_set), 8) & OFFSET;
+
+	return choose_be(v, table, cluster(v) / 8, 8, wanted);
+}
+
+static uint64_t a_reftable_entry(struct victim *v)
+{
+	return choose_be(v, reftable_pos(v), cluster(v) / 8, 8, is_set);
+}
+
+static void change_count(struct victim *v, uint64_t pos, int by)
+{
+	uint64_t n = pos / cluster(v), per_block = cluster(v) / 2;
+	uint64_t block = take_be(v, reftable_pos(v) + n / per_block * 8, 8);
+	uint64_t at = block + n % per_block * 2;
+
+	plant_be(v, at, 2, take_be(v, at, 2) + by);
+}
+
+static uint64_t some_data(struct victim *v)
+{
+	return take_be(v, an_l2_entry(v, is_data), 8) & OFFSET;
+}
+
+/* Counts. */
+
+static void data_uncounted(struct victim *v)
+{
+	change_count(v, some_data(v), -1);
+}
+
+static void data_leaks(struct victim *v)
+{
+	change_count(v, some_data(v), 1 + choose(v, 3));
+}
+
+static void table_uncounted(struct victim *v)
+{
+	change_count(v, take_be(v, an_l1_entry(v, is_set), 8) & OFFSET, -1);
+}
+
+static void table_leaks(struct victim *v)
+{
+	change_count(v, take_be(v, an_l1_entry(v, is_set), 8) & OFFSET, 1);
+}
+
+static void l1_uncounted(struct victim *v)
+{
+	change_count(v, l1_pos(v), -1);
+}
+
+static void header_uncounted(struct victim *v)
+{
+	change_count(v, 0, -1);
+}
+
+static void block_uncounted(struct victim *v)
+{
+	change_count(v, take_be(v, a_reftable_entry(v), 8), -1);
+}
+
+static void block_lost(struct victim *v)
+{
+	plant_be(v, a_reftable_entry(v), 8, 0);
+}
+
+static void block_unaligned(struct victim *v)
+{
+	uint64_t at = a_reftable_entry(v);
+
+	plant_be(v, at, 8, take_be(v, at, 8) + 512);
+}
+
+static void block_past_end(struct victim *v)
+{
+	plant_be(v, a_reftable_entry(v), 8, round_up(v->size, cluster(v)) + 16 * cluster(v));
+}
+
+static void block_is_data(struct victim *v)
+{
+	uint64_t data = some_data(v);
+
+	plant_be(v, a_reftable_entry(v), 8, data);
+}
+
+/* Entries. */
+
+static void data_unaligned(struct victim *v)
+{
+	uint64_t at = an_l2_entry(v, is_data);
+
+	plant_be(v, at, 8, take_be(v, at, 8) + 512);
+}
+
+static void data_shared(struct victim *v)
+{
+	uint64_t data = some_data(v);
+
+	plant_be(v, an_l2_entry(v, is_data), 8, data | COPIED);
+}
+
+static void data_lost(struct victim *v)
+{
+	plant_be(v, an_l2_entry(v, is_data), 8, 0);
+}
+
+static void data_past_end(struct victim *v)
+{
+	plant_be(v, an_l2_entry(v, is_absent), 8,
+		(round_up(v->size, cluster(v)) + choose(v, 4) * cluster(v)) | COPIED);
+}
+
+static void data_is_l1(struct victim *v)
+{
+	plant_be(v, an_l2_entry(v, is_data), 8, l1_pos(v) | COPIED);
+}
+
+static void data_is_reftable(struct victim *v)
+{
+	plant_be(v, an_l2_entry(v, is_data), 8, reftable_pos(v) | COPIED);
+}
+
+static void data_not_copied(struct victim *v)
+{
+	uint64_t at = an_l2_entry(v, is_data);
+
+	plant_be(v, at, 8, take_be(v, at, 8) & ~COPIED);
+}
+
+static void packed_past_end(struct victim *v)
+{
+	uint64_t at = an_l2_entry(v, is_packed);
+
+	plant_be(v, at, 8, take_be(v, at, 8) | UINT64_C(1) << 40);
+}
+
+static void table_lost(struct victim *v)
+{
+	plant_be(v, an_l1_entry(v, is_set), 8, 0);
+}
+
+static void table_unaligned(struct victim *v)
+{
+	uint64_t at = an_l1_entry(v, is_set);
+
+	plant_be(v, at, 8, take_be(v, at, 8) + 512);
+}
+
+static void table_shared(struct victim *v)
+{
+	uint64_t table = take_be(v, an_l1_entry(v, is_set), 8);
+
+	plant_be(v, an_l1_entry(v, is_absent), 8, table);
+}
+
+static void table_not_copied(struct victim *v)
+{
+	uint64_t at = an_l1_entry(v, is_set);
+
+	plant_be(v, at, 8, take_be(v, at, 8) & ~COPIED);
+}
+
+/* Marks. */
+
+static void marked_dirty(struct victim *v)
+{
+	plant_be(v, 72, 8, take_be(v, 72, 8) | 1);
+	change_count(v, some_data(v), 1);
+}
+
+static void marked_corrupt(struct victim *v)
+{
+	plant_be(v, 72, 8, take_be(v, 72, 8) | 2);
+}
+
+static const struct corruption list[] = {
+	{"qcow2", "data-uncounted", data_uncounted},
+	{"qcow2", "data-leaks", data_leaks},
+	{"qcow2", "table-uncounted", table_uncounted},
+	{"qcow2", "table-leaks", table_leaks},
+	{"qcow2", "l1-uncounted", l1_uncounted},
+	{"qcow2", "header-uncounted", header_uncounted},
+	{"qcow2", "block-uncounted", block_uncounted},
+	{"qcow2", "block-lost", block_lost},
+	{"qcow2", "block-unaligned", block_unaligned},
+	{"qcow2", "block-past-end", block_past_end},
+	{"qcow2", "block-is-data", block_is_data},
+	{"qcow2", "data-unaligned", data_unaligned},
+	{"qcow2", "data-shared", data_shared},
+	{"qcow2", "data-lost", data_lost},
+	{"qcow2", "data-past-end", data_past_end},
+	{"qcow2", "data-is-l1", data_is_l1},
+	{"qcow2", "data-is-reftable", data_is_reftable},
+	{"qcow2", "data-not-copied", data_not_copied},
+	{"qcow2", "packed-past-end", packed_past_end},
+	{"qcow2", "table-lost", table_lost},
+	{"qcow2", "table-unaligned", table_unaligned},
+	{"qcow2", "table-shared", table_shared},
+	{"qcow2", "table-not-copied", table_not_copied},
+	{"qcow2", "marked-dirty", marked_dirty},
+	{"qcow2", "marked-corrupt", marked_corrupt},
+};
+
+const struct corruptions qcow2_corruptions = {list, N_ELEMENTS(list)};
