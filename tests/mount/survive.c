@@ -1,0 +1,133 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* survive.c - writes to a disk until whoever serves it is killed, and says afterwards whether all
+ * is there that was made durable.
+ *
+ *   survive write DISK SEED NOTE [PID...]   writes and syncs at random; NOTE has the number of the
+ *                                           last write that was synced, and after some of them the
+ *                                           processes are killed
+ *   survive verify DISK SEED NOTE           each block holds the last write to it that was synced,
+ *                                           or one that came later
+ *
+ * Which block a write goes to follows from the seed and its number, which is all that it writes.
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <signal.h>
+#include <stdbool.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/types.h>
+#include <unistd.h>
+
+#define BLOCK  4096u
+#define BLOCKS 1500u
+#define WRITES 4000u
+#define BATCH  24u /* most writes between two syncs */
+
+static uint64_t mix(uint64_t x)
+{
+	x ^= x >> 33;
+	x *= 0xff51afd7ed558ccd;
+	x ^= x >> 33;
+	x *= 0xc4ceb9fe1a85ec53;
+	return x ^ x >> 33;
+}
+
+static uint64_t block_of(uint64_t seed, uint64_t i)
+{
+	return mix(seed * 1000003 + i) % BLOCKS;
+}
+
+static bool ends_batch(uint64_t seed, uint64_t i)
+{
+	return mix(seed + 7 * i) % BATCH == 0 || i % BATCH == 0;
+}
+
+static void fill(uint64_t block[BLOCK / 8], uint64_t i, uint64_t number)
+{
+	for (size_t k = 0; k < BLOCK / 8; k++)
+		block[k] = k % 2 ? number : i;
+}
+
+static int die(const char *what)
+{
+	fprintf(stderr, "survive: %s: %s\n", what, strerror(errno));
+	return 1;
+}
+
+static int do_write(int disk, int note, uint64_t seed, char **pids)
+{
+	uint64_t block[BLOCK / 8], last = 20 + mix(seed) % 300;
+
+	for (uint64_t i = 1; i < WRITES; i++) {
+		uint64_t number = block_of(seed, i);
+
+		if (i == last)
+			for (; *pids; pids++)
+				kill((pid_t)atoi(*pids), SIGKILL);
+		fill(block, i, number);
+		if (pwrite(disk, block, BLOCK, (off_t)(number * BLOCK)) != BLOCK)
+			return i >= last ? 0 : die("write");
+		if (!ends_batch(seed, i))
+			continue;
+		if (fsync(disk) < 0)
+			return i >= last ? 0 : die("fsync");
+		if (pwrite(note, &i, sizeof i, 0) != sizeof i)
+			return die("note");
+	}
+	fprintf(stderr, "survive: nobody was killed\n");
+	return 1;
+}
+
+/* What was written last to each block, of the first n. */
+static void remember(uint64_t seed, uint64_t n, uint64_t last[BLOCKS])
+{
+	for (uint64_t i = 1; i <= n; i++)
+		last[block_of(seed, i)] = i;
+}
+
+static int do_verify(int disk, int note, uint64_t seed)
+{
+	static uint64_t last[BLOCKS];
+	uint64_t block[BLOCK / 8], want[BLOCK / 8], durable = 0;
+
+	if (pread(note, &durable, sizeof durable, 0) < 0)
+		return die("note");
+	remember(seed, durable, last);
+	for (uint64_t number = 0; number < BLOCKS; number++) {
+		if (pread(disk, block, BLOCK, (off_t)(number * BLOCK)) != BLOCK)
+			return die("read");
+		fill(want, block[0], block[0] ? number : 0);
+		if (memcmp(block, want, BLOCK) == 0 &&
+			(block[0] == last[number] ||
+				(block[0] > durable && block_of(seed, block[0]) == number)))
+			continue;
+		fprintf(stderr,
+			"survive: seed %ju, block %ju holds write %ju of block %ju, not %ju; %ju "
+			"were synced\n",
+			(uintmax_t)seed, (uintmax_t)number, (uintmax_t)block[0],
+			(uintmax_t)block[1], (uintmax_t)last[number], (uintmax_t)durable);
+		return 1;
+	}
+	return 0;
+}
+
+int main(int argc, char **argv)
+{
+	bool write = argc >= 5 && strcmp(argv[1], "write") == 0;
+	int disk, note;
+	uint64_t seed;
+
+	if (argc < 5) {
+		fprintf(stderr, "usage: survive write|verify DISK SEED NOTE [PID...]\n");
+		return 2;
+	}
+	seed = strtoull(argv[3], NULL, 10);
+	disk = open(argv[2], write ? O_RDWR : O_RDONLY);
+	note = open(argv[4], write ? O_RDWR | O_CREAT | O_TRUNC : O_RDONLY, 0600);
+	if (disk < 0 || note < 0)
+		return die(disk < 0 ? argv[2] : argv[4]);
+	return write ? do_write(disk, note, seed, argv + 5) : do_verify(disk, note, seed);
+}
