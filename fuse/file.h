@@ -18,6 +18,7 @@ struct file {
 	const struct view *base; /* the disk that it is a part of, from start on */
 	uint64_t start;
 	bool writes; /* it was opened to be written */
+	bool direct; /* past the kernel's pages */
 	size_t len;  /* of the text */
 	char *text;  /* owned */
 

@@ -10,6 +10,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/fuse.h>
 #include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
@@ -26,6 +27,10 @@
 #include "view.h"
 #include "write.h"
 #include "xattr.h"
+
+#ifndef FOPEN_PARALLEL_DIRECT_WRITES
+#define FOPEN_PARALLEL_DIRECT_WRITES (1u << 6) /* of Linux 6.0 */
+#endif
 
 #define KEEP_SECONDS 86400.0
 
@@ -201,6 +206,22 @@ static void close_file(struct server *server, struct file *file)
 	file_unref(server->tree, file);
 }
 
+/* Answers as fuse_reply_open does.  Writers who go past the pages need not wait for each other,
+ * which old libraries have no word for. */
+static int reply_open(fuse_req_t req, struct fuse_file_info *fi, bool parallel)
+{
+#if FUSE_VERSION >= FUSE_MAKE_VERSION(3, 15)
+	fi->parallel_direct_writes = parallel;
+	return fuse_reply_open(req, fi);
+#else
+	struct fuse_open_out out = {
+		.fh = fi->fh, .open_flags = FOPEN_DIRECT_IO | FOPEN_PARALLEL_DIRECT_WRITES};
+
+	return parallel ? fuse_reply_buf(req, (const char *)&out, sizeof out)
+			: fuse_reply_open(req, fi);
+#endif
+}
+
 static void op_open(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
 {
 	struct server *server = server_of(req);
@@ -218,11 +239,12 @@ static void op_open(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
 		return;
 	}
 	fi->fh = (uintptr_t)file;
-	fi->direct_io = share_add(&server->share, file);
+	share_add(&server->share, file, (fi->flags & O_ACCMODE) == O_WRONLY);
+	fi->direct_io = file->direct;
 	fi->keep_cache = !(file->base ? file->base->writer != NULL : node_can_change(file->node));
 	fi->noflush = !writes;
 	/* Not opened after all (the caller was interrupted): there will be no release. */
-	if (fuse_reply_open(req, fi) != 0)
+	if (reply_open(req, fi, file->direct && writes) != 0)
 		close_file(server, file);
 }
 

@@ -26,22 +26,32 @@ static bool are_siblings(const struct file *a, const struct file *b)
 	return a->base == b->base && a->node != b->node;
 }
 
-bool share_add(struct share *s, struct file *file)
+/* Of all that are open now. */
+static bool goes_past(const struct share *s, const struct file *file, bool past_pages)
 {
-	bool past = false;
+	bool must = false;
 
+	for (const struct file *f = s->files; f; f = f->next) {
+		if (f->base != file->base)
+			continue;
+		must |= f->writes && (f->direct || f->node != file->node);
+		past_pages &= f->direct || f->node != file->node;
+	}
+	return must || past_pages;
+}
+
+void share_add(struct share *s, struct file *file, bool past_pages)
+{
 	if (!file->view || !file->base->writer)
-		return false;
+		return;
 	pthread_mutex_lock(&s->lock);
-	for (const struct file *f = s->files; f; f = f->next)
-		past |= f->writes && are_siblings(f, file);
+	file->direct = goes_past(s, file, past_pages);
 	file->next = s->files;
 	if (file->next)
 		file->next->link = &file->next;
 	file->link = &s->files;
 	s->files = file;
 	pthread_mutex_unlock(&s->lock);
-	return past;
 }
 
 void share_remove(struct share *s, struct file *file)

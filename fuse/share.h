@@ -5,6 +5,9 @@
  * then: the kernel is told to forget it (by the notifier, at once, but not before the write
  * returns), and a file that is opened while another one can be written is read past the pages.
  *
+ * Who only writes, as cp does, gains nothing from pages: it writes past them, and several at once,
+ * unless the file is open for somebody who reads them.
+ *
  * Locks: one mutex, held for moments.
  */
 #ifndef VDISK_SHARE_H
@@ -30,8 +33,9 @@ void share_init(struct share *s);
 /* Whom to wake when there is something to tell; before the first request. */
 void share_on_stale(struct share *s, void (*wake)(void *arg), void *arg);
 
-/* A file was opened.  True: its pages would not be told of in time, it must be read past them. */
-bool share_add(struct share *s, struct file *file);
+/* A file was opened, past_pages: it would rather do without.  Says with file->direct whether it is
+ * to be read and written past the pages. */
+void share_add(struct share *s, struct file *file, bool past_pages);
 void share_remove(struct share *s, struct file *file);
 
 /* [off, off+len) of the file has changed. */

@@ -115,6 +115,23 @@ check "a longer disk" truncate -s 25M mnt/disk.raw
 check "its size" [ "$(stat -c %s mnt/disk.raw)" = $((25 << 20)) ]
 check "a shorter disk" truncate -s 24M mnt/disk.raw
 check "a partition keeps its size" fails "not supported" truncate -s 1M mnt/partitions/1.raw
+# What one writes the other reads next, though the kernel has read ahead.
+seen_at_once() { # SKIP
+	local status
+	exec 6<mnt/disk.raw
+	head -c 4096 <&6 >begin
+	dd if=some of=mnt/disk.raw bs=64k count=1 seek=1 skip="$1" conv=notrunc status=none
+	head -c 61440 <&6 >>begin
+	head -c 65536 <&6 | cmp - <(dd if=some bs=64k skip="$1" count=1 status=none)
+	status=$?
+	exec 6<&-
+	return $status
+}
+check "a reader sees what is written" seen_at_once 5
+exec 7>>mnt/disk.raw
+check "also while another only writes" seen_at_once 9
+exec 7>&-
+check "and after that" seen_at_once 13
 check "cp onto the disk" cp some mnt/disk.raw
 check "copy_file_range within the mount" xfs_io -c "copy_range -s 512 -d $((22 << 20)) -l 1000000 mnt/partitions/1.raw" mnt/disk.raw
 check "what was copied" cmp -n 1000000 <(tail -c +$((1 + (1 << 20) + 512)) some) <(tail -c +$((1 + (22 << 20))) mnt/disk.raw)
