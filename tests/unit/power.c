@@ -330,9 +330,8 @@ static void judge_check(const struct run *run, struct image *img, bool leaks_too
 	if (run->p->no_check || !img->format->check)
 		return;
 	ck_assert_ok(image_check(img, 0, &report, &e), &e);
-	ck_assert_msg(
-		(report.corruptions == 0 || (run->in_change && f.n == 0)) &&
-			report.check_errors == 0,
+	ck_assert_msg((report.corruptions == 0 || (run->in_change && f.n == 0)) &&
+			      report.check_errors == 0,
 		"seed %llu: %s", (unsigned long long)run->p->seed, f.first);
 	ck_assert_msg(!leaks_too || report.leaks == 0, "seed %llu: leaks",
 		(unsigned long long)run->p->seed);
