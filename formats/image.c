@@ -145,6 +145,11 @@ static int become_writable(struct image *img, struct err *e)
 	return r < 0 ? err_in(e, "%s", img->io->name) : 0;
 }
 
+int image_flush(struct image *img, struct err *e)
+{
+	return img->writer ? writer_flush(img->writer, e) : 0;
+}
+
 int image_finish(struct image *img, struct err *e)
 {
 	return img->writer ? writer_finish(img->writer, e) : 0;

@@ -100,6 +100,9 @@ int image_open_in(const char *fence, const char *path, const struct image_option
 /* Opens an image on io, which it takes, also on failure.  Names in it lead nowhere: for tests. */
 int image_open_io(struct io *io, const struct image_options *o, struct image **img, struct err *e);
 
+/* Returns once all that was written to the image before is durable. */
+int image_flush(struct image *img, struct err *e);
+
 /* Of a writable image: makes durable what was written and takes off the marks of being written, as
  * before image_close, which does it too but cannot tell that it failed.  Fine for any other. */
 int image_finish(struct image *img, struct err *e);

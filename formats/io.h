@@ -12,6 +12,7 @@
 #ifndef VDISK_IO_H
 #define VDISK_IO_H
 
+#include <stdatomic.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -52,7 +53,7 @@ struct io {
 	bool writable;
 	bool nosync;           /* syncs are left out: who made it makes it anew after a crash */
 	_Atomic bool unsynced; /* something was written since the last sync */
-	bool sparse;           /* the host file has holes worth asking for */
+	atomic_bool sparse;    /* the host file has holes worth asking for */
 	bool is_block;         /* a block device */
 	dev_t dev;             /* of the file that it is, or that it lies in */
 	ino_t ino;             /* 0: not a file */

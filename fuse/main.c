@@ -411,7 +411,7 @@ static int flush_image(void *arg)
 {
 	struct daemon *d = arg;
 	struct err e = ERR_INIT;
-	int ret = view_flush(d->image->states[0]->view, &e);
+	int ret = image_flush(d->image, &e);
 
 	if (ret < 0)
 		log_error(&d->log, "flush: %s; nothing more is written", e.text);

@@ -586,7 +586,7 @@ void source_unhold(struct source *s)
 static int flush_image(struct source *s)
 {
 	struct err e = ERR_INIT;
-	int ret = s->failed ? 0 : view_flush(s->img->states[0]->view, &e);
+	int ret = s->failed ? 0 : image_flush(s->img, &e);
 
 	s->failed = s->failed || ret < 0;
 	if (ret < 0) {

@@ -213,7 +213,9 @@ static int fill_chain(struct fill *fill)
 		if (!node)
 			return -ENOMEM;
 		node->layer = layer;
+		states_lock(img);
 		node->when = img->states[0]->when;
+		states_unlock(img);
 	}
 	return 0;
 }

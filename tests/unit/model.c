@@ -33,6 +33,7 @@ struct run {
 	const struct model *m;
 	struct image_options o;
 	struct image *img;
+	struct view *disk;    /* its live state */
 	unsigned char *bytes; /* what the disk shall hold */
 	uint64_t size;
 	uint64_t state;
@@ -49,7 +50,7 @@ struct worker {
 
 static struct view *disk(const struct run *run)
 {
-	return run->img->states[0]->view;
+	return run->disk;
 }
 
 static uint64_t below(uint64_t *state, uint64_t n)
@@ -65,6 +66,7 @@ static void open_again(struct run *run)
 		ck_assert_ok(image_finish(run->img, &e), &e);
 	image_close(run->img);
 	ck_assert_ok(image_open(run->m->path, &run->o, &run->img, &e), &e);
+	run->disk = run->img->states[0]->view;
 	ck_assert_uint_eq(disk(run)->size, run->size);
 }
 
@@ -405,6 +407,7 @@ void model_run(struct model *m)
 	run.o.write = true;
 	run.o.format = m->format;
 	ck_assert_ok(image_open(m->path, &run.o, &run.img, &e), &e);
+	run.disk = run.img->states[0]->view;
 	run.size = disk(&run)->size;
 	run.bytes = calloc(1, MAX(run.size, m->size_max));
 	ck_assert_ptr_nonnull(run.bytes);
