@@ -68,8 +68,9 @@ START_TEST(like_an_array)
 	if (strstr(variants[_i], "compat=0.10"))
 		m.size_max = 0; /* which has no room for the size of a snapshot */
 	m.snapshots = !strstr(variants[_i], "data_file");
-	m.counts_fill =
-		strstr(variants[_i], "refcount_bits=1") || strstr(variants[_i], "refcount_bits=2");
+	m.counts_fill = strstr(variants[_i], "refcount_bits=1") ||
+			strstr(variants[_i], "refcount_bits=2") ||
+			strstr(variants[_i], "refcount_bits=4");
 	make(variants[_i], SIZE);
 	model_run(&m);
 }

@@ -487,29 +487,61 @@ static void choose(struct run *run, uint64_t *first, uint64_t *n)
 	*n = 1 + next_random(&run->state) % MIN(most, run->disk.sectors - *first);
 }
 
+/* A whole unit, from a buffer of that size. */
+static int pack(struct view *v, const void *unit, uint64_t len, uint64_t off, struct err *e)
+{
+	void *packed = malloc(v->packed_max);
+	ssize_t n;
+	int r;
+
+	ck_assert_ptr_nonnull(packed);
+	n = view_pack(v, unit, off, packed, e);
+	ck_assert_int_ge(n, 0);
+	r = n > 0 ? view_write_packed(v, packed, n, off, e) : view_write(v, unit, len, off, e);
+	free(packed);
+	return r;
+}
+
+enum { FLUSH, CLEAR, PACK, WRITE, CHOICES = 10 };
+
+static int change(
+	struct view *v, unsigned what, const void *buf, uint64_t first, uint64_t n, struct err *e)
+{
+	if (what == CLEAR)
+		return view_clear(v, first * SECTOR, n * SECTOR, e);
+	if (what == PACK)
+		return pack(v, buf, n * SECTOR, first * SECTOR, e);
+	return view_write(v, buf, n * SECTOR, first * SECTOR, e);
+}
+
 /* One operation; what it says.  Noted before: it may have been done in part. */
 static int operate(struct run *run, struct err *e)
 {
 	struct view *v = run->img->states[0]->view;
-	unsigned what = next_random(&run->state) % 10;
+	unsigned what = next_random(&run->state) % CHOICES;
 	unsigned char *buf;
 	uint64_t first, n;
 	int r;
 
-	if (what == 0) {
+	if (what == FLUSH) {
 		r = view_flush(v, e);
 		if (r == 0)
 			flushed(&run->disk);
 		return r;
 	}
 	choose(run, &first, &n);
-	note(&run->disk, first, n, what == 1 ? 0 : ++run->stamp);
-	buf = malloc(n * SECTOR);
+	if (what == PACK && v->packed_max == 0)
+		what = WRITE;
+	if (what == PACK) {
+		first -= first % (v->unit / SECTOR);
+		n = MIN(v->unit / SECTOR, run->disk.sectors - first);
+	}
+	note(&run->disk, first, n, what == CLEAR ? 0 : ++run->stamp);
+	buf = calloc(1, n * SECTOR + v->unit);
 	ck_assert_ptr_nonnull(buf);
 	for (uint64_t i = 0; i < n; i++)
 		put_sector(buf + i * SECTOR, first + i, run->stamp);
-	r = what == 1 ? view_clear(v, first * SECTOR, n * SECTOR, e)
-		      : view_write(v, buf, n * SECTOR, first * SECTOR, e);
+	r = change(v, what, buf, first, n, e);
 	free(buf);
 	memset(run->disk.uncertain + first, r < 0, n);
 	return r;
