@@ -37,7 +37,6 @@
 #include "sandbox.h"
 #include "secret.h"
 #include "tree.h"
-#include "view.h"
 #include "watch.h"
 
 /* Everything that lives as long as the mount. */
