@@ -12,7 +12,6 @@
 #define L2_BITS        (LAYOUT_BITS + 13) /* of disk that an L2 table is for */
 #define BLOCK_ENTRIES  (CLUSTER / 2)      /* of a refcount block */
 #define REFCOUNT_ORDER 4
-#define HEADER_LEN     112
 
 struct qcow2_layout {
 	struct made made;
@@ -30,16 +29,19 @@ static int fill_header(
 	const struct qcow2_layout *q = (const struct qcow2_layout *)m;
 
 	(void)first, (void)n, (void)e;
-	store_be32(h, QCOW2_MAGIC);
-	store_be32(h + 4, 3);
-	store_be32(h + 20, LAYOUT_BITS);
-	store_be64(h + 24, made_disk_size(m));
-	store_be32(h + 36, q->l1_size);
-	store_be64(h + 40, q->l1_pos);
-	store_be64(h + 48, q->table_pos);
-	store_be32(h + 56, (q->block_pos - q->table_pos) / CLUSTER);
-	store_be32(h + 96, REFCOUNT_ORDER);
-	store_be32(h + 100, HEADER_LEN);
+	qcow2_header_encode(
+		&(struct qcow2_header){
+			.version = 3,
+			.cluster_bits = LAYOUT_BITS,
+			.length = QCOW2_HEADER_LENGTH,
+			.size = made_disk_size(m),
+			.l1_size = q->l1_size,
+			.l1_pos = q->l1_pos,
+			.reftable_pos = q->table_pos,
+			.reftable_clusters = (q->block_pos - q->table_pos) / CLUSTER,
+			.refcount_order = REFCOUNT_ORDER,
+		},
+		h);
 	return 0;
 }
 
@@ -131,7 +133,7 @@ static void add_pieces(struct qcow2_layout *q)
 	struct made *m = &q->made;
 	uint64_t ntables = granules_stored(q->tables);
 
-	made_add_table(m, 0, 1, HEADER_LEN, fill_header);
+	made_add_table(m, 0, 1, QCOW2_HEADER_LENGTH, fill_header);
 	made_add_table(m, q->table_pos, q->blocks, QCOW2_ENTRY_SIZE, fill_refcount_table);
 	made_add_table(m, q->block_pos, q->clusters, 2, fill_refcounts);
 	made_add_sparse_table(m, q->l1_pos, q->l1_size, QCOW2_ENTRY_SIZE, fill_l1, q->tables);
