@@ -11,6 +11,7 @@
 #include <strings.h>
 #include <unistd.h>
 
+#include "backing.h"
 #include "bounds.h"
 #include "bytes.h"
 #include "err.h"
@@ -220,18 +221,6 @@ int create_preallocate(struct io *io, uint64_t pos, uint64_t len, bool full, str
 
 /* The backing file. */
 
-/* Names mean what they will mean to the image: its neighbours. */
-static char *backing_path(const struct creation *c)
-{
-	const char *name = c->request->backing, *slash = strrchr(c->path, '/');
-	char *path;
-
-	if (name[0] == '/' || !slash)
-		return strdup(name);
-	return asprintf(&path, "%.*s%s", (int)(slash + 1 - c->path), c->path, name) < 0 ? NULL
-											: path;
-}
-
 char *create_windows_name(const struct creation *c)
 {
 	const char *name = c->request->backing;
@@ -247,16 +236,12 @@ char *create_windows_name(const struct creation *c)
 static int open_backing(struct creation *c, struct image **parent, struct err *e)
 {
 	struct image_options how = *c->request->how;
-	char *path = backing_path(c);
 	int r;
 
-	if (!path)
-		return err_nomem(e);
 	how.format = c->request->backing_format;
 	how.write = false;
-	r = image_open(path, &how, parent, e);
+	r = backing_open(c->path, c->request->backing, &how, parent, e);
 	c->parent = r == 0 ? *parent : NULL;
-	free(path);
 	return r < 0 ? err_in(e, "backing file") : 0;
 }
 

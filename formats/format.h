@@ -78,6 +78,9 @@ struct format {
 	/* As image_check.  NULL: there is nothing that could be wrong, or be seen to be. */
 	int (*check)(struct image *img, unsigned repair, struct check_report *r, struct err *e);
 	const struct snapshot_ops *snapshots; /* can come and go; NULL: cannot */
+	/* As in backing.h, with the gate closed. */
+	int (*set_backing)(struct image *img, const char *name, const char *format, struct err *e);
+	int (*empty)(struct image *img, struct err *e);
 	/* How large a file becomes that holds disk, or an empty disk of size bytes if that is
 	 * NULL. */
 	int (*measure)(const struct view *disk, uint64_t size, struct measured *m, struct err *e);

@@ -64,8 +64,8 @@ void qcow2_header_encode(const struct qcow2_header *h, unsigned char *p)
 {
 	store_be32(p, QCOW2_MAGIC);
 	store_be32(p + 4, h->version);
-	store_be64(p + 8, h->backing_pos);
-	store_be32(p + 16, h->backing_len);
+	store_be64(p + QCOW2_AT_BACKING, h->backing_pos);
+	store_be32(p + QCOW2_AT_BACKING + 8, h->backing_len);
 	store_be32(p + 20, h->cluster_bits);
 	store_be64(p + QCOW2_AT_SIZE, h->size);
 	store_be32(p + 32, h->encryption);

@@ -3,7 +3,7 @@
  * qcow2-alloc.c hands out clusters and takes them back, qcow2-table.c changes L1 and L2 tables,
  * qcow2-tree.c does something to all that an L1 table refers to,
  * qcow2-write.c is what the core calls, qcow2-pack.c what it calls for compressed clusters,
- * qcow2-snap-write.c for snapshots.
+ * qcow2-snap-write.c for snapshots, qcow2-backing.c for what an image is based on.
  *
  * On disk a refcount is never less than the references to its cluster.  So a cluster is counted
  * before a table points to it, and counted down once it is durable that none does; until then its
@@ -185,6 +185,10 @@ int qcow2_start_writing(struct image *img, struct err *e);
 
 /* As in struct write_ops. */
 int qcow2_commit(struct view *v, const struct grant *g, struct err *e);
+
+/* qcow2-backing.c, as in struct format */
+int qcow2_set_backing(struct image *img, const char *name, const char *format, struct err *e);
+int qcow2_empty(struct image *img, struct err *e);
 
 /* qcow2-pack.c */
 

@@ -284,6 +284,8 @@ const struct format qcow2_format = {
 	.can_pack = true,
 	.check = qcow2_check,
 	.snapshots = &qcow2_snapshot_ops,
+	.set_backing = qcow2_set_backing,
+	.empty = qcow2_empty,
 	.measure = qcow2_measure,
 	.layouts = layouts,
 };

@@ -63,6 +63,7 @@ enum qcow2_compression { QCOW2_DEFLATE, QCOW2_ZSTD, QCOW2_COMPRESSIONS };
 
 /* Fields of the header that are changed one at a time, each with what follows it. */
 enum {
+	QCOW2_AT_BACKING = 8, /* position, length of the name */
 	QCOW2_AT_SIZE = 24,
 	QCOW2_AT_L1 = 36,        /* size, position */
 	QCOW2_AT_REFTABLE = 48,  /* position, clusters */

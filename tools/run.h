@@ -6,6 +6,7 @@
 struct args;
 
 int run_check(const struct args *a);
+int run_commit(const struct args *a);
 int run_compare(const struct args *a);
 int run_convert(const struct args *a);
 int run_create(const struct args *a);
@@ -14,6 +15,7 @@ int run_list(const struct args *a);
 int run_map(const struct args *a);
 int run_measure(const struct args *a);
 int run_mount(const struct args *a);
+int run_rebase(const struct args *a);
 int run_resize(const struct args *a);
 int run_snapshot(const struct args *a);
 int run_umount(const struct args *a);

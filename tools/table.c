@@ -17,6 +17,8 @@
 	"print nothing but errors"}
 #define PROGRESS {OPT_PROGRESS, 'p', "progress", VALUE_NONE, NULL, \
 	"show how far it is"}
+#define CACHE(of) {OPT_CACHE, 't', "cache", VALUE_CACHE, "MODE", \
+	"unsafe: do not sync " of}
 #define SNAPSHOT(verb) {OPT_SNAPSHOT, 'l', "snapshot", VALUE_TEXT, "SNAPSHOT", \
 	verb " the disk of this internal snapshot"}
 #define THREADS {OPT_THREADS, 'm', "threads", VALUE_TEXT, "N", \
@@ -44,6 +46,16 @@ static const struct option_row check_options[] = {
 	{OPT_REPAIR, 'r', "repair", VALUE_REPAIR, "WHAT",
 		"mend leaks, or all that is wrong"},
 	QUIET, OPENING, END
+};
+
+static const struct option_row commit_options[] = {
+	FORMAT("IMAGE"),
+	{OPT_BACKING, 'b', "base", VALUE_FILE, "FILE",
+		"the image to write to (what IMAGE is based on)"},
+	{OPT_DROP, 'd', "drop", VALUE_NONE, NULL, "do not empty IMAGE afterwards"},
+	{OPT_RATE, 'r', "rate-limit", VALUE_TEXT, "RATE", "write no more bytes in a second"},
+	CACHE("what is written to"),
+	PROGRESS, QUIET, OPENING, END
 };
 
 static const struct option_row compare_options[] = {
@@ -133,6 +145,18 @@ static const struct option_row umount_options[] = {
 	END
 };
 
+static const struct option_row rebase_options[] = {
+	FORMAT("IMAGE"),
+	{OPT_BACKING, 'b', "backing", VALUE_FILE, "FILE",
+		"what it shall be based on; '': on nothing"},
+	{OPT_BACKING_FORMAT, 'F', "backing-format", VALUE_FORMAT, "FMT",
+		"the format of that, which is recorded"},
+	{OPT_UNSAFE, 'u', "unsafe", VALUE_NONE, NULL,
+		"change the name alone: FILE has the same contents"},
+	CACHE("IMAGE"),
+	PROGRESS, QUIET, OPENING, END
+};
+
 static const struct option_row resize_options[] = {
 	FORMAT("IMAGE"),
 	{OPT_SHRINK, 0, "shrink", VALUE_NONE, NULL, "it may lose what is at its end"},
@@ -154,6 +178,8 @@ static const struct option_row snapshot_options[] = {
 const struct verb verbs[] = {
 	{"check", "IMAGE", "look for damage in an image, and mend it",
 		check_options, run_check},
+	{"commit", "IMAGE", "write what an image changes to what it is based on",
+		commit_options, run_commit},
 	{"compare", "IMAGE1 IMAGE2", "compare the disks of two images",
 		compare_options, run_compare},
 	{"convert", "IMAGE... OUTPUT", "copy disks into an image of another format",
@@ -170,6 +196,8 @@ const struct verb verbs[] = {
 		measure_options, run_measure},
 	{"mount", "IMAGE [PARTITION] DIR", "mount a file system of a guest",
 		mount_options, run_mount},
+	{"rebase", "IMAGE", "base an image on another one",
+		rebase_options, run_rebase},
 	{"resize", "IMAGE [+|-]SIZE", "change the size of a disk",
 		resize_options, run_resize},
 	{"snapshot", "IMAGE", "list, take, apply and delete internal snapshots",

@@ -19,6 +19,7 @@ enum option_key {
 	OPT_CACHE,
 	OPT_COMPRESS,
 	OPT_DELETE,
+	OPT_DROP,
 	OPT_FORCE,
 	OPT_FORMAT,  /* of the image, or of the first one */
 	OPT_FORMAT2, /* of the second one */
@@ -34,6 +35,7 @@ enum option_key {
 	OPT_PICTURE,
 	OPT_PROGRESS,
 	OPT_QUIET,
+	OPT_RATE,
 	OPT_RW,
 	OPT_REPAIR,
 	OPT_SEARCH,

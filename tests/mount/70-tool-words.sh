@@ -96,7 +96,7 @@ completes() { # LINE WORD...: completing the line gives just these
 }
 export VDISK
 touch one.qcow2 two.qcow2
-check "bash completes verbs" completes "vdisk com" compare
+check "bash completes verbs" completes "vdisk compa" compare
 check "and options" completes "vdisk info --back" --backing-chain
 check "and forms" completes "vdisk info --output=" human json
 check "and formats" completes "vdisk info -f qc" qcow qcow2
