@@ -1,0 +1,72 @@
+#!/usr/bin/env bash
+# SPDX-License-Identifier: LGPL-2.1-or-later
+# vdisk compare and convert, over all formats, beside qemu-img's.
+. "${0%/*}/functions.sh"
+requires qemu-img qemu-io jq
+. "$here/tool-images.sh"
+
+while read -r f; do
+	format=''
+	[ "$f" != b.vhd ] || format='-F vpc'
+	# shellcheck disable=SC2086
+	check "compare with $f" same_text compare disk.raw $format "$f"
+done <images
+check "compare quietly" same_text compare -q disk.raw over.qcow2
+check "compare strictly" same_text compare -s a.qcow2 packed.qcow2
+check "compare sizes strictly" same_text compare -s disk.raw tall.qcow2
+cp disk.raw long.raw
+truncate -s 8M long.raw
+check "compare with a longer one" same_text compare disk.raw long.raw
+printf x | dd of=long.raw bs=1 seek=7000000 conv=notrunc status=none
+check "data behind the end" same_text compare disk.raw long.raw
+check "and the other way round" same_text compare long.raw disk.raw
+check "compare with what is not there" same_status compare disk.raw missing.raw
+
+# Copies.
+
+converts() { # REFERENCE ARGUMENT...: to out.raw
+	local ref=$1
+	shift
+	rm -f out.raw
+	"$VDISK" convert "$@" out.raw && cmp "$ref" out.raw
+}
+blocks() { stat -c %b "$1"; }
+while read -r f; do
+	format=''
+	[ "$f" != b.vhd ] || format='-f vpc'
+	[ "$f" != empty.raw ] || continue
+	# shellcheck disable=SC2086
+	qemu-img convert $format -O raw "$f" ref.raw
+	# shellcheck disable=SC2086
+	check "convert $f" converts ref.raw $format -O raw "$f"
+	check "$f stays sparse" [ "$(blocks out.raw)" -le $(($(blocks ref.raw) + 64)) ]
+done <images
+qemu-img convert -l first -O raw over.qcow2 first.raw
+for l in first snapshot.name=first snapshot.id=1 1; do
+	check "convert -l $l" converts first.raw -l "$l" over.qcow2
+done
+cat disk.raw long.raw disk.raw >joined.raw
+check "several images one behind the other" converts joined.raw -f raw disk.raw long.raw disk.raw
+check "with one thread" converts joined.raw -m 1 -f raw disk.raw long.raw disk.raw
+check "with many" converts joined.raw -m 16 -W -f raw disk.raw long.raw disk.raw
+check "convert -S 0" converts disk.raw -S 0 a.qcow2
+check "stores it all" [ "$(blocks out.raw)" -ge $((6 * 2048)) ]
+check "a large empty disk is quick" timeout 10 "$VDISK" convert empty.raw huge.raw
+check "and takes no room" [ "$(stat -c '%s %b' huge.raw)" = "10737418240 0" ]
+noise 3 7000000 >old.raw
+cp old.raw out.raw
+check "convert -n" "$VDISK" convert -n a.qcow2 out.raw
+check "has the disk" cmp -n 6291456 disk.raw out.raw
+check "and nothing else is touched" cmp -i 6291456 old.raw out.raw
+check_not "convert -n into what is too small" "$VDISK" convert -n tall.qcow2 out.raw
+check_not "an image is not converted into itself" "$VDISK" convert disk.raw disk.raw
+check_not "nor into its parent" "$VDISK" convert over.qcow2 a.vmdk
+check "which is whole" cmp disk.raw ref.raw
+check "progress" eval '"$VDISK" convert -p a.qcow2 out.raw | grep -q "(100.00/100%)"'
+check "no progress when quiet" eval '[ -z "$("$VDISK" convert -p -q a.qcow2 out.raw)" ]'
+cp a.qcow2 torn.qcow2
+truncate -s 200k torn.qcow2
+check_not "what cannot be read" "$VDISK" convert torn.qcow2 gone.raw
+check "leaves no half of a copy" [ ! -e gone.raw ]
+"$VDISK" compare disk.raw torn.qcow2
+check "compare then ends with 4" [ $? = 4 ]
