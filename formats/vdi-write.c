@@ -164,10 +164,10 @@ static int check_growth(const struct vdi *d, uint64_t size, struct err *e)
 
 	if (size % 512 != 0)
 		return err_set(e, EINVAL, "a disk of %" PRIu64 " bytes has no whole sectors", size);
-	if (size < v->size || d->type == VDI_FIXED)
-		return err_set(e, EOPNOTSUPP, "%s",
-			d->type == VDI_FIXED ? "a fixed VDI image keeps its size"
-					     : "a VDI image can only grow");
+	if (d->type == VDI_FIXED)
+		return err_set(e, EOPNOTSUPP, "a fixed VDI image keeps its size");
+	if (size < v->size && view_stores_behind(v, size))
+		return err_set(e, EOPNOTSUPP, "there are blocks behind the end");
 	if (size > room)
 		return err_set(e, EOPNOTSUPP,
 			"its block map has room for a disk of %" PRIu64 " bytes", room);
@@ -220,6 +220,15 @@ static int set_size(struct vdi *d, uint64_t size, uint32_t nblocks, struct err *
 	return meta_write(d->io, fields, sizeof fields, VDI_SIZE, ORDER_HEADER, e);
 }
 
+/* An image may have more blocks than its disk needs. */
+static uint32_t blocks_for(const struct vdi *d, uint64_t size)
+{
+	uint32_t needed = div_round_up(size, d->block_size);
+	bool spare = d->nblocks > div_round_up(d->view.size, d->block_size);
+
+	return size < d->view.size && !spare ? needed : MAX(d->nblocks, needed);
+}
+
 static int vdi_resize(struct view *v, uint64_t size, struct err *e)
 {
 	struct vdi *d = (struct vdi *)v;
@@ -228,7 +237,7 @@ static int vdi_resize(struct view *v, uint64_t size, struct err *e)
 
 	if (r < 0)
 		return r;
-	nblocks = MAX(d->nblocks, div_round_up(size, d->block_size));
+	nblocks = blocks_for(d, size);
 	r = zero_past_end(d, e);
 	if (r == 0)
 		r = add_entries(d, nblocks, e);

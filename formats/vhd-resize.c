@@ -105,8 +105,8 @@ static int check_dynamic(const struct vhd *d, uint64_t size, struct err *e)
 		return r;
 	if (d->type == VHD_DIFFERENCING)
 		return err_set(e, EOPNOTSUPP, "a differencing VHD disk is as long as its parent");
-	if (size < d->view.size)
-		return err_set(e, EOPNOTSUPP, "a dynamic VHD disk can only become longer");
+	if (size < d->view.size && view_stores_behind(&d->view, size))
+		return err_set(e, EOPNOTSUPP, "there are blocks behind the end");
 	if (div_round_up(size, d->block_size) > VHD_MAX_PLACES)
 		return err_set(e, EOPNOTSUPP, "it would have more than %u blocks", VHD_MAX_PLACES);
 	if (d->header_pos % VHD_SECTOR != 0)
@@ -240,9 +240,9 @@ int vhd_resize(struct view *v, uint64_t size, struct err *e)
 	uint64_t needed = div_round_up(size, d->block_size);
 	int r = check_dynamic(d, size, e);
 
-	if (r == 0)
+	if (r == 0 && size > v->size)
 		r = clear_tail(d, e);
-	if (r == 0)
+	if (r == 0 && size > v->size)
 		r = make_entries(d, needed, e);
 	if (r == 0)
 		r = writer_write_back(v->writer, e);

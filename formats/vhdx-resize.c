@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* vhdx-resize.c - longer VHDX disks, as far as the BAT reaches.
+/* vhdx-resize.c - longer VHDX disks, as far as the BAT reaches, and shorter ones.
  *
  * How long the disk is stands in one item of the metadata; changing it is one entry of the log.
  */
@@ -23,14 +23,14 @@ static int check_size(const struct vhdx *d, uint64_t size, struct err *e)
 			d->sector_size);
 	if (size > VHDX_MAX_DISK)
 		return err_set(e, EFBIG, "a VHDX disk has at most 64 TiB");
-	if (size < d->view.size)
-		return err_set(e, EOPNOTSUPP, "a VHDX disk can only become longer");
+	if (size < d->view.size && view_stores_behind(&d->view, size))
+		return err_set(e, EOPNOTSUPP, "there are blocks behind the end");
 	if (d->view.below && d->view.below->size > d->view.size)
 		return err_set(e, EOPNOTSUPP, "its parent is longer, and would be seen");
 	return 0;
 }
 
-/* Entries that are zero are those of blocks that nobody wrote to. */
+/* Entries of blocks that nobody wrote to, which a disk that was longer may have left. */
 static int check_entries(const struct vhdx *d, uint64_t first, uint64_t end, struct err *e)
 {
 	if (end > d->parts[VHDX_BAT].len / VHDX_BAT_ENTRY)
@@ -44,7 +44,7 @@ static int check_entries(const struct vhdx *d, uint64_t first, uint64_t end, str
 
 		if (r < 0)
 			return r;
-		if (load_le64(entry) != 0)
+		if (load_le64(entry) != VHDX_NOT_PRESENT && load_le64(entry) != VHDX_ZERO)
 			return err_set(e, EOPNOTSUPP,
 				"entry %" PRIu64 " of its BAT, behind those of the disk, is not "
 				"empty",
@@ -80,7 +80,7 @@ int vhdx_resize(struct view *v, uint64_t size, struct err *e)
 	if (r == 0)
 		r = check_entries(
 			d, vhdx_bat_entries(d, d->nblocks), vhdx_bat_entries(d, nblocks), e);
-	if (r == 0)
+	if (r == 0 && size > v->size)
 		r = clear_tail(d, e);
 	/* The log takes only so much at a time. */
 	if (r == 0)

@@ -373,6 +373,19 @@ static int resize(void *arg, struct err *e)
 	return to->view->write->resize(to->view, to->size, e);
 }
 
+/* What cannot be looked at is taken for something. */
+bool view_stores_behind(const struct view *v, uint64_t off)
+{
+	struct err ignored = ERR_INIT;
+	struct extent x;
+
+	for (off = round_up(off, v->unit); off < v->size; off += x.len)
+		if (view_map(v, off, v->size - off, &x, &ignored) < 0 || x.inplace ||
+			(x.kind != EXTENT_ZERO && x.kind != EXTENT_BELOW))
+			return true;
+	return false;
+}
+
 int view_resize(struct view *v, uint64_t size, struct err *e)
 {
 	int r = check_writable(v, e);

@@ -180,6 +180,9 @@ struct view *view_broken(uint64_t size, const char *reason, struct err *e);
 int extent_in_file(struct extent *x, struct io *io, uint64_t start, uint64_t skip, uint64_t len,
 	uint64_t unit, struct err *e);
 
+/* For drivers: does the view itself store anything from off on?  Entered. */
+bool view_stores_behind(const struct view *v, uint64_t off);
+
 /* For drivers: x, as extent_in_file made it, is encrypted.  sector is the number, for the cipher,
  * of the one that x->pos is in; sectors begin at multiples of CRYPT_SECTOR in the file.  One that
  * the file does not hold whole is EIO. */

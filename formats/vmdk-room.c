@@ -211,7 +211,7 @@ void vmdk_room_free(struct vmdk_room *room)
 
 /* Room in the file. */
 
-static int append(struct vmdk_tables *t, uint64_t len, uint64_t *pos, struct err *e)
+int vmdk_room_append(struct vmdk_tables *t, uint64_t len, uint64_t *pos, struct err *e)
 {
 	uint64_t end = t->room->end + len;
 
@@ -262,7 +262,7 @@ static int add_tables(struct vmdk_tables *t, uint64_t i, struct pair *p, struct 
 {
 	uint64_t len = table_len(t) * (t->rgd_pos ? 2 : 1), pos;
 	uint32_t all = p->table;
-	int r = append(t, round_up(len, t->grain), &pos, e);
+	int r = vmdk_room_append(t, round_up(len, t->grain), &pos, e);
 
 	if (r < 0)
 		return r;
@@ -344,7 +344,7 @@ static int take_grains(
 	}
 	r = make_spare_room(room, *n, e);
 	if (r == 0)
-		r = append(t, *n * t->grain, pos, e);
+		r = vmdk_room_append(t, *n * t->grain, pos, e);
 	*fresh = r == 0 && had <= *pos;
 	return r;
 }

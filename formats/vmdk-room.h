@@ -26,6 +26,9 @@ void vmdk_room_cancel(struct vmdk_tables *t, const struct grant *g);
  * t->zero_marks. */
 int vmdk_room_zero(struct vmdk_tables *t, uint64_t off, uint64_t len, struct err *e);
 
+/* Makes the file longer by whole grains, which may hold anything. */
+int vmdk_room_append(struct vmdk_tables *t, uint64_t len, uint64_t *pos, struct err *e);
+
 /* Takes the mark off the header. */
 int vmdk_room_finish(struct vmdk_tables *t, struct err *e);
 

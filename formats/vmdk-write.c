@@ -163,6 +163,7 @@ static const struct write_ops vmdk_write_ops = {
 	.reserve = vmdk_reserve,
 	.commit = vmdk_commit,
 	.cancel = vmdk_cancel,
+	.resize = vmdk_resize,
 	.finish = vmdk_finish,
 };
 
@@ -173,6 +174,7 @@ static const struct write_ops vmdk_marking_ops = {
 	.commit = vmdk_commit,
 	.cancel = vmdk_cancel,
 	.clear = vmdk_clear,
+	.resize = vmdk_resize,
 	.finish = vmdk_finish,
 };
 

@@ -109,6 +109,9 @@ struct vmdk_extent *vmdk_find_extent(const struct vmdk *v, uint64_t off);
 int vmdk_let_write(struct image *img, struct vmdk *v, struct err *e);
 int vmdk_start_writing(struct image *img, struct err *e);
 
+/* vmdk-resize.c: as in struct write_ops. */
+int vmdk_resize(struct view *view, uint64_t size, struct err *e);
+
 /* A kind of extent.  What it has no need of is NULL; all map, and those with a file open. */
 struct vmdk_kind {
 	const char *no_writing; /* why none of it can be written to */

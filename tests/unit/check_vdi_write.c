@@ -243,13 +243,27 @@ static void resize_fails(const char *path, uint64_t size, int code, const char *
 	options_free(&o);
 }
 
+static void write_end(const char *path, uint64_t size)
+{
+	struct image_options o;
+	struct err e = ERR_INIT;
+	struct image *img = open_image_file(path, true, &o);
+
+	ck_assert_ok(view_resize(img->states[0]->view, size / 4, &e), &e);
+	ck_assert_ok(view_resize(img->states[0]->view, size, &e), &e);
+	ck_assert_ok(view_write(img->states[0]->view, "a", 1, size - 1, &e), &e);
+	image_close(img);
+	options_free(&o);
+}
+
 START_TEST(sizes_that_cannot_be)
 {
-	make_image("vdi", "a.vdi", MB, NULL, none);
+	make_image("vdi", "a.vdi", MB, NULL, small_blocks);
 	make_image("vdi", "fixed.vdi", MB, NULL, fixed);
+	write_end("a.vdi", MB);
 	resize_fails("a.vdi", MB + 1, EINVAL, "whole sectors");
-	resize_fails("a.vdi", MB - 512, EOPNOTSUPP, "can only grow");
-	resize_fails("a.vdi", (UINT64_C(256) << 30) + 512, EOPNOTSUPP, "room for a disk of");
+	resize_fails("a.vdi", MB / 2, EOPNOTSUPP, "blocks behind the end");
+	resize_fails("a.vdi", (UINT64_C(32) << 30) + 512, EOPNOTSUPP, "room for a disk of");
 	resize_fails("fixed.vdi", 2 * MB, EOPNOTSUPP, "keeps its size");
 	make_image("vdi", "child.vdi", MB - 512, "a.vdi", none);
 	resize_fails("child.vdi", 2 * MB, EOPNOTSUPP, "its parent is longer");

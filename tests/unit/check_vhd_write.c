@@ -202,7 +202,8 @@ START_TEST(growing_shows_zeroes)
 	ck_assert_ok(view_read(img->states[0]->view, buf, 4, 1024, &e), &e);
 	ck_assert_mem_eq(buf, "\0\0\0\0", 4);
 	ck_assert_ok(view_write(img->states[0]->view, "abcd", 4, 199 * 65536, &e), &e);
-	ck_assert_fails(view_resize(img->states[0]->view, 512, &e), EOPNOTSUPP, &e, "longer");
+	ck_assert_fails(
+		view_resize(img->states[0]->view, 512, &e), EOPNOTSUPP, &e, "behind the end");
 	ck_assert_fails(view_resize(img->states[0]->view, 1000, &e), EINVAL, &e, "sectors");
 	ck_assert_fails(
 		view_resize(img->states[0]->view, UINT64_C(2041) << 30, &e), EFBIG, &e, "2040 GiB");

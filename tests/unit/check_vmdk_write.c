@@ -98,6 +98,8 @@ START_TEST(like_an_array)
 	struct model m = {.path = "a.vmdk", .seed = 1 + _i, .referee = "vmdk", .rounds = 4};
 
 	make(m.path, kinds[_i], 5 * MB + 1536);
+	if (_i == 0 || _i == 4)
+		m.size_max = 70 * MB;
 	model_run(&m);
 	if (_i == 0 || _i == 4)
 		twins_are_equal(m.path);
@@ -117,6 +119,8 @@ START_TEST(like_an_array_of_our_own)
 	struct model m = {.path = "a.vmdk", .seed = 11 + _i, .referee = "vmdk", .rounds = 4};
 
 	create(m.path, own_kinds[_i], NULL, 5 * MB + 1536);
+	if (_i == 0 || _i == 4)
+		m.size_max = 70 * MB;
 	model_run(&m);
 	if (_i == 0 || _i == 4)
 		twins_are_equal(m.path);
@@ -156,6 +160,73 @@ START_TEST(split)
 	image_close(img);
 	options_free(&o);
 	ck_assert_int_eq(system("qemu-img check -q a.vmdk"), 0);
+}
+END_TEST
+
+static void refuse_size(const char *path, uint64_t size, int code, const char *part)
+{
+	struct image_options o;
+	struct err e = ERR_INIT;
+	struct image *img = open_image_file(path, true, &o);
+	uint64_t had = img->states[0]->view->size;
+
+	ck_assert_fails(view_resize(img->states[0]->view, size, &e), code, &e, part);
+	ck_assert_uint_eq(img->states[0]->view->size, had);
+	image_close(img);
+	options_free(&o);
+}
+
+START_TEST(sizes_that_cannot_be)
+{
+	create("a.vmdk", "", NULL, MB);
+	create("flat.vmdk", "subformat=monolithicFlat", NULL, MB);
+	create("split.vmdk", "subformat=twoGbMaxExtentSparse", NULL, MB);
+	create("base.vmdk", "", NULL, MB);
+	create("child.vmdk", "", "base.vmdk", CREATE_NO_SIZE);
+	refuse_size("a.vmdk", MB + 1, EINVAL, "whole sectors");
+	refuse_size("a.vmdk", UINT64_C(1) << 50, EFBIG, "too many grain tables");
+	refuse_size("flat.vmdk", 2 * MB, EOPNOTSUPP, "only a disk in one sparse file");
+	refuse_size("split.vmdk", 2 * MB, EOPNOTSUPP, "only a disk in one sparse file");
+	refuse_size("child.vmdk", 2 * MB, EOPNOTSUPP, "its parent would be seen");
+}
+END_TEST
+
+/* So much longer that the directories move, and shorter again as far as nothing is stored. */
+START_TEST(directories_move)
+{
+	const uint64_t size = UINT64_C(5) << 30;
+	struct image_options o;
+	struct err e = ERR_INIT;
+	struct image *img;
+	struct view *v;
+	char back[4];
+
+	create("a.vmdk", "", NULL, 3 * MB + 512);
+	img = open_image_file("a.vmdk", true, &o);
+	v = img->states[0]->view;
+	ck_assert_ok(view_write(v, "abcd", 4, 3 * MB, &e), &e);
+	ck_assert_ok(view_resize(v, 2 * size, &e), &e);
+	ck_assert_ok(view_write(v, "efgh", 4, size - 512, &e), &e);
+	ck_assert_ok(view_resize(v, size, &e), &e);
+	ck_assert_fails(view_resize(v, size - 512 * 1024, &e), EOPNOTSUPP, &e, "behind the end");
+	ck_assert_ok(view_resize(v, 3 * size, &e), &e);
+	ck_assert_ok(view_write(v, "ijkl", 4, 3 * size - 512, &e), &e);
+	ck_assert_ok(image_finish(img, &e), &e);
+	image_close(img);
+	options_free(&o);
+	ck_assert_int_eq(system("qemu-img check -q a.vmdk && qemu-img info a.vmdk | "
+				"grep -q '(16106127360 bytes)'"),
+		0);
+	img = open_image_file("a.vmdk", false, &o);
+	v = img->states[0]->view;
+	ck_assert_ok(view_read(v, back, 4, 3 * MB, &e), &e);
+	ck_assert_mem_eq(back, "abcd", 4);
+	ck_assert_ok(view_read(v, back, 4, size - 512, &e), &e);
+	ck_assert_mem_eq(back, "efgh", 4);
+	ck_assert_ok(view_read(v, back, 4, 3 * size - 512, &e), &e);
+	ck_assert_mem_eq(back, "ijkl", 4);
+	image_close(img);
+	options_free(&o);
 }
 END_TEST
 
@@ -650,6 +721,8 @@ Suite *vmdk_write_suite(void)
 	tcase_add_loop_test(tc, like_an_array, 0, COUNT(kinds));
 	tcase_add_loop_test(tc, like_an_array_of_our_own, 0, COUNT(own_kinds));
 	tcase_add_loop_test(tc, split, 0, 2);
+	tcase_add_test(tc, sizes_that_cannot_be);
+	tcase_add_test(tc, directories_move);
 	tcase_add_loop_test(tc, what_is_not_made, 0, COUNT(not_made));
 	tcase_add_loop_test(tc, deltas, 0, 3);
 	tcase_add_loop_test(tc, extents_of_others, 0, 5);
