@@ -193,7 +193,7 @@ int create_part(struct creation *c, const char *name, struct io **io, struct err
 		slash = NULL;
 	if (asprintf(&path, "%.*s%s", slash ? (int)(slash + 1 - c->path) : 0, c->path, name) < 0)
 		return err_nomem(e);
-	r = make_file(path, c->request->replace, &parts[c->nparts], e);
+	r = make_file(path, c->request->replace && !c->request->new_parts, &parts[c->nparts], e);
 	if (r == 0)
 		*io = parts[c->nparts++].io;
 	free(path);

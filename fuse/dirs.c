@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* dirs.c - mkdir, rmdir and mv in snapshots/: a snapshot is taken, dropped, renamed.
+/* dirs.c - mkdir, rmdir and mv in snapshots/: a snapshot is taken, dropped, renamed; and in a
+ * directory of images, where it is an image that is made or removed.
  *
  * The kernel sends one of these at a time for a directory, and none for a name in it that is being
  * looked up.
@@ -13,7 +14,7 @@
 
 #include "err.h"
 #include "image.h"
-#include "log.h"
+#include "make.h"
 #include "names.h"
 #include "ops.h"
 #include "snapshot.h"
@@ -84,19 +85,26 @@ static int take(struct change *c, struct err *e)
 	return snapshot_take(c->img, c->name, &c->no, e);
 }
 
+static int take_snapshot(fuse_req_t req, struct change *c, struct node **node)
+{
+	int ret = check_dir(c->dir);
+
+	if (ret == 0)
+		ret = change(req, "cannot take a snapshot", c);
+	return ret == 0 ? find(c->dir, c->no, node) : ret;
+}
+
 static void op_mkdir(fuse_req_t req, fuse_ino_t parent, const char *name, mode_t mode)
 {
 	struct change c = {.dir = node_of(req, parent), .name = name, .run = take};
 	struct node *node = NULL;
-	int ret = check_dir(c.dir);
+	int ret = is_plain(name) ? 0 : -EINVAL;
 
 	(void)mode;
-	if (ret == 0 && !is_plain(name))
-		ret = -EINVAL;
-	if (ret == 0)
-		ret = change(req, "cannot take a snapshot", &c);
-	if (ret == 0)
-		ret = find(c.dir, c.no, &node);
+	if (ret == 0 && c.dir->kind == NODE_FOLDER)
+		ret = make_image(req, c.dir, name, &node);
+	else if (ret == 0)
+		ret = take_snapshot(req, &c, &node);
 	if (ret < 0)
 		fuse_reply_err(req, -ret);
 	else
@@ -125,18 +133,25 @@ static int drop(struct change *c, struct err *e)
 	return snapshot_drop(c->img, c->no, e);
 }
 
-static void op_rmdir(fuse_req_t req, fuse_ino_t parent, const char *name)
+static int drop_snapshot(fuse_req_t req, struct node *dir, const char *name)
 {
-	struct change c = {.dir = node_of(req, parent), .run = drop};
+	struct change c = {.dir = dir, .run = drop};
 	bool busy = false;
-	int ret = check_dir(c.dir);
+	int ret = check_dir(dir);
 
 	if (ret == 0)
-		ret = look_up(c.dir, name, &c.no, &busy);
+		ret = look_up(dir, name, &c.no, &busy);
 	if (ret == 0 && busy)
 		ret = -EBUSY;
-	if (ret == 0)
-		ret = change(req, "cannot delete a snapshot", &c);
+	return ret == 0 ? change(req, "cannot delete a snapshot", &c) : ret;
+}
+
+static void op_rmdir(fuse_req_t req, fuse_ino_t parent, const char *name)
+{
+	struct node *dir = node_of(req, parent);
+	int ret = dir->kind == NODE_FOLDER ? make_remove(req, dir, name)
+					   : drop_snapshot(req, dir, name);
+
 	fuse_reply_err(req, -ret);
 }
 
@@ -182,4 +197,5 @@ void dirs_changes(struct fuse_lowlevel_ops *ops)
 	ops->mkdir = op_mkdir;
 	ops->rmdir = op_rmdir;
 	ops->rename = op_rename;
+	make_changes(ops);
 }

@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* dirs.h - directories that come and go by the user's hand: snapshots. */
+/* dirs.h - directories that come and go by the user's hand: snapshots, images. */
 #ifndef VDISK_DIRS_H
 #define VDISK_DIRS_H
 
 #include <fuse_lowlevel.h>
 
-/* Adds mkdir, rmdir and rename. */
+/* Adds mkdir, rmdir, rename and setxattr. */
 void dirs_changes(struct fuse_lowlevel_ops *ops);
 
 #endif

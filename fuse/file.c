@@ -8,15 +8,30 @@
 #include <unistd.h>
 
 #include "err.h"
+#include "fresh.h"
 #include "log.h"
 #include "tree-impl.h"
 #include "view.h"
+
+/* The view comes last: who sees it sees all. */
+static int take_view(struct file *file, struct node *node, struct err *e)
+{
+	struct view *view;
+	int ret = node_view(node, &file->shown, &view, e);
+
+	if (ret < 0 || !view)
+		return ret;
+	file->base = view_base(view, &file->start);
+	file->view = view;
+	atomic_fetch_add(&node->home->opened, 1);
+	return 0;
+}
 
 /* The image is held, and stays so for what has a view. */
 static int open_pinned(struct file *file, struct node *node)
 {
 	struct err e = ERR_INIT;
-	int ret = node_view(node, &file->shown, &file->view, &e);
+	int ret = take_view(file, node, &e);
 
 	if (ret == 0 && !file->view) {
 		file->text = node_text(node, &file->shown, &e);
@@ -24,8 +39,6 @@ static int open_pinned(struct file *file, struct node *node)
 	}
 	if (file->text)
 		file->len = strlen(file->text);
-	if (ret == 0 && file->view)
-		file->base = view_base(file->view, &file->start);
 	if (ret == 0 && file->writes && !file->view)
 		ret = -EROFS;
 	return ret;
@@ -43,6 +56,26 @@ static int not_writable(const struct node *node, const struct err *e)
 	return e->code == EBUSY || e->code == ENOMEM ? -e->code : -EROFS;
 }
 
+/* A disk that nobody has put anything into yet. */
+static bool is_empty(const struct node *node)
+{
+	const struct fresh *f = node_fresh(node);
+
+	return f && f->empty;
+}
+
+int file_attach(struct file *file, struct err *e)
+{
+	int ret = node_hold(file->node, file->writes, &file->shown, e);
+
+	if (ret < 0)
+		return ret;
+	ret = take_view(file, file->node, e);
+	if (ret < 0)
+		node_unhold(file->node, &file->shown);
+	return ret;
+}
+
 static int open_into(struct file *file, struct node *node)
 {
 	struct err e = ERR_INIT;
@@ -50,16 +83,16 @@ static int open_into(struct file *file, struct node *node)
 
 	if (file->writes && !node_is_live(node))
 		return -EROFS;
+	if (is_empty(node))
+		return 0;
 	if (node->kind == NODE_ERROR)
 		return open_pinned(file, node);
 	ret = node_hold(node, file->writes, &file->shown, &e);
 	if (ret < 0)
 		return node_is_live(node) && file->writes ? not_writable(node, &e) : ret;
 	ret = open_pinned(file, node);
-	if (ret < 0 || !file->view)
+	if (!file->view)
 		node_unhold(node, &file->shown);
-	else
-		atomic_fetch_add(&node->home->opened, 1);
 	return ret;
 }
 

@@ -12,10 +12,10 @@
 
 struct file {
 	atomic_uint refs;
-	struct node *node;       /* held */
-	struct shown shown;      /* of an image that is held, of what has a view */
-	struct view *view;       /* NULL: it is text */
-	const struct view *base; /* the disk that it is a part of, from start on */
+	struct node *node;         /* held */
+	struct shown shown;        /* of an image that is held, of what has a view */
+	struct view *_Atomic view; /* NULL: it is text, or a disk that has no bytes yet */
+	const struct view *base;   /* the disk that it is a part of, from start on */
 	uint64_t start;
 	bool writes; /* it was opened to be written */
 	bool direct; /* past the kernel's pages */
@@ -30,6 +30,9 @@ struct file {
 /* -ESTALE: the node is gone, what it was may be found by its name again.  -EROFS: it cannot be
  * written.  -EBUSY: not now, for somebody reads it or another program has it. */
 int file_open(struct node *node, bool writes, struct file **file);
+
+/* The disk has got bytes since.  One thread at a time. */
+int file_attach(struct file *file, struct err *e);
 
 /* Counted, since the release may be at work before the thread that answered the last read is back
  * from its system call. */

@@ -10,6 +10,7 @@
 #include "err.h"
 #include "export.h"
 #include "folder.h"
+#include "fresh.h"
 #include "image.h"
 #include "info.h"
 #include "names.h"
@@ -145,6 +146,11 @@ bool node_is_live(const struct node *node)
 }
 
 /* The top of the chain shows the same. */
+struct fresh *node_fresh(const struct node *node)
+{
+	return node->kind == NODE_DISK && node_is_live(node) ? source_fresh(node->source) : NULL;
+}
+
 bool node_can_change(const struct node *node)
 {
 	const struct node *home = node->home;
@@ -168,7 +174,10 @@ mode_t node_mode(const struct node *node)
 	case NODE_LINK:
 		return S_IFLNK | 0777;
 	case NODE_SNAPSHOTS:
+	case NODE_IMAGE:
 		return S_IFDIR | (node_is_live(node) ? 0700 : 0500);
+	case NODE_FOLDER:
+		return S_IFDIR | (node->tree->writable ? 0700 : 0500);
 	default:
 		return S_IFDIR | 0500;
 	}
@@ -338,6 +347,7 @@ static uint64_t count_stored(
 /* Two threads that ask at the same time both count, and find the same. */
 static int measure_pinned(struct node *node, const struct shown *shown, struct measure *m)
 {
+	const struct fresh *fresh = node_fresh(node);
 	unsigned changes = changes_of(node);
 	struct view *view;
 	struct err e = ERR_INIT;
@@ -356,7 +366,7 @@ static int measure_pinned(struct node *node, const struct shown *shown, struct m
 			atomic_store_explicit(&node->measured, m->stored, memory_order_relaxed);
 		}
 	}
-	m->size = view ? view->size : m->stored;
+	m->size = !view ? m->stored : fresh ? fresh_size(fresh, view) : view->size;
 	return ret;
 }
 

@@ -21,6 +21,7 @@
 #include "err.h"
 #include "file.h"
 #include "flusher.h"
+#include "grow.h"
 #include "image.h"
 #include "log.h"
 #include "tree.h"
@@ -241,7 +242,7 @@ static void op_open(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
 	fi->fh = (uintptr_t)file;
 	share_add(&server->share, file, (fi->flags & O_ACCMODE) == O_WRONLY);
 	fi->direct_io = file->direct;
-	fi->keep_cache = !(file->base ? file->base->writer != NULL : node_can_change(file->node));
+	fi->keep_cache = !node_can_change(file->node) && !(file->base && file->base->writer);
 	fi->noflush = !writes;
 	/* Not opened after all (the caller was interrupted): there will be no release. */
 	if (reply_open(req, fi, file->direct && writes) != 0)
@@ -259,11 +260,12 @@ static void op_release(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi
 static void op_flush(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
 {
 	struct server *server = server_of(req);
+	struct file *file = file_of(fi);
 
 	(void)ino;
-	if (file_of(fi)->writes && server->flusher)
+	if (file->writes && server->flusher)
 		flusher_hurry(server->flusher);
-	fuse_reply_err(req, 0);
+	fuse_reply_err(req, file->writes ? -write_settle(req, file) : 0);
 }
 
 static void op_read(
@@ -274,6 +276,7 @@ static void op_read(
 	size_t skip;
 
 	(void)ino;
+	grow_look(req, file);
 	if (file->view) {
 		reply_read(&server->reply, req, file->node, file->view, size, (uint64_t)off);
 	} else {
@@ -290,6 +293,7 @@ static void op_lseek(
 	int ret = -EINVAL;
 
 	(void)ino;
+	grow_look(req, file_of(fi));
 	if ((whence == SEEK_DATA || whence == SEEK_HOLE) && off >= 0)
 		ret = file_seek(file_of(fi), (uint64_t)off, whence, &found);
 	if (ret < 0)

@@ -32,12 +32,31 @@ static bool goes_past(const struct share *s, const struct file *file, bool past_
 	bool must = false;
 
 	for (const struct file *f = s->files; f; f = f->next) {
-		if (f->base != file->base)
+		if (f->base != file->base || f == file)
 			continue;
 		must |= f->writes && (f->direct || f->node != file->node);
 		past_pages &= f->direct || f->node != file->node;
 	}
 	return must || past_pages;
+}
+
+/* The lock is held. */
+static void insert(struct share *s, struct file *file)
+{
+	if (file->link)
+		return;
+	file->next = s->files;
+	if (file->next)
+		file->next->link = &file->next;
+	file->link = &s->files;
+	s->files = file;
+}
+
+void share_late(struct share *s, struct file *file)
+{
+	pthread_mutex_lock(&s->lock);
+	insert(s, file);
+	pthread_mutex_unlock(&s->lock);
 }
 
 void share_add(struct share *s, struct file *file, bool past_pages)
@@ -46,11 +65,7 @@ void share_add(struct share *s, struct file *file, bool past_pages)
 		return;
 	pthread_mutex_lock(&s->lock);
 	file->direct = goes_past(s, file, past_pages);
-	file->next = s->files;
-	if (file->next)
-		file->next->link = &file->next;
-	file->link = &s->files;
-	s->files = file;
+	insert(s, file);
 	pthread_mutex_unlock(&s->lock);
 }
 

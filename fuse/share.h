@@ -36,6 +36,10 @@ void share_on_stale(struct share *s, void (*wake)(void *arg), void *arg);
 /* A file was opened, past_pages: it would rather do without.  Says with file->direct whether it is
  * to be read and written past the pages. */
 void share_add(struct share *s, struct file *file, bool past_pages);
+
+/* The disk of a file that is open already has got bytes. */
+void share_late(struct share *s, struct file *file);
+
 void share_remove(struct share *s, struct file *file);
 
 /* [off, off+len) of the file has changed. */

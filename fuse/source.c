@@ -14,6 +14,8 @@
 #include <time.h>
 
 #include "err.h"
+#include "format.h"
+#include "fresh.h"
 #include "image.h"
 #include "package.h"
 #include "stamp.h"
@@ -51,6 +53,8 @@ struct source {
 	struct source *next_writable, **link_writable; /* NULL: not in that list */
 	bool renumbered; /* the states of the image that was closed last are others now */
 	bool failed;     /* a flush did, and it was told */
+	struct fresh *_Atomic fresh;        /* owned; NULL: not made in this mount */
+	struct image_options how, to_write; /* then: its format is known */
 	pthread_mutex_t making;
 	struct made *made;
 };
@@ -341,6 +345,7 @@ void source_unref(struct source *s)
 	if (s->all && s->img)
 		close_image(s);
 	stamp_free(&s->stamp);
+	fresh_free(s->fresh);
 	free((char *)s->from.fence);
 	free((char *)s->from.path);
 	pthread_mutex_destroy(&s->making);
@@ -367,6 +372,13 @@ static int choose_state(
 	return 0;
 }
 
+static const struct image_options *how_to(const struct source *s, bool write)
+{
+	if (s->fresh)
+		return write ? &s->to_write : &s->how;
+	return write ? &s->all->to_write : s->all->how;
+}
+
 static int open_image(const struct source *s, bool to_write, struct image **img, struct err *e)
 {
 	const struct origin *from = &s->from;
@@ -374,8 +386,7 @@ static int open_image(const struct source *s, bool to_write, struct image **img,
 	int ret;
 
 	if (!from->in_package)
-		return image_open_in(from->fence, from->path,
-			to_write ? &s->all->to_write : s->all->how, img, e);
+		return image_open_in(from->fence, from->path, how_to(s, to_write), img, e);
 	ret = package_open_in(from->fence, from->path, s->all->how, &package, e);
 	if (ret < 0)
 		return ret;
@@ -639,6 +650,53 @@ void sources_flush(struct sources *all)
 int sources_finish(struct sources *all)
 {
 	return each_writable(all, finish_image);
+}
+
+struct fresh *source_fresh(const struct source *s)
+{
+	return s->fresh;
+}
+
+void source_set_fresh(struct source *s, struct fresh *fresh)
+{
+	s->how = *s->all->how;
+	s->how.format = fresh->format->name;
+	s->to_write = s->how;
+	s->to_write.write = true;
+	s->fresh = fresh;
+}
+
+/* The lock is held, but not all the time. */
+static int close_alone(struct source *s, struct err *e)
+{
+	int ret;
+
+	do {
+		ret = await_alone(s, e);
+		if (ret == 0 && s->img)
+			close_idle(s);
+	} while (ret == 0 && (s->busy || s->img));
+	return ret;
+}
+
+int source_change(struct source *s, source_change_fn *change, void *arg, struct err *e)
+{
+	int ret;
+
+	pthread_mutex_lock(&s->all->lock);
+	ret = close_alone(s, e);
+	if (ret == 0) {
+		s->busy = true;
+		pthread_mutex_unlock(&s->all->lock);
+		ret = change(arg, e);
+		pthread_mutex_lock(&s->all->lock);
+		stamp_free(&s->stamp);
+		s->known = false;
+		s->busy = false;
+		pthread_cond_broadcast(&s->all->done);
+	}
+	pthread_mutex_unlock(&s->all->lock);
+	return ret;
 }
 
 unsigned source_generation(const struct source *s)

@@ -22,6 +22,7 @@
 #include <stddef.h>
 
 struct err;
+struct fresh;
 struct image;
 struct image_options;
 struct source;
@@ -83,6 +84,16 @@ void source_unpin(struct source *s);
 int source_hold(struct source *s, unsigned generation, bool writes, const struct image **img,
 	struct err *e);
 void source_unhold(struct source *s);
+
+/* Calls change while the image is closed and nobody has it pinned: what that does to its files
+ * makes no other generation.  -EBUSY: somebody holds it. */
+typedef int source_change_fn(void *arg, struct err *e);
+int source_change(struct source *s, source_change_fn *change, void *arg, struct err *e);
+
+/* What there is to know of one that was made in this mount, or NULL; it is given once, and goes
+ * with the source. */
+struct fresh *source_fresh(const struct source *s);
+void source_set_fresh(struct source *s, struct fresh *fresh);
 
 /* Pinned: which generation this is, never ANY_GENERATION. */
 unsigned source_generation(const struct source *s);

@@ -112,6 +112,22 @@ static const char *host_path(const struct node *node)
 	return node->place.of ? node->place.entry->path : node->tree->dir.path;
 }
 
+char *node_host_path(const struct node *dir, const char *name)
+{
+	const char *above = host_path(dir), *slash = strcmp(above, "/") == 0 ? "" : "/";
+	char *path;
+
+	return asprintf(&path, "%s%s%s", above, slash, name) < 0 ? NULL : path;
+}
+
+bool node_is_image_of(const struct node *node, const char *path)
+{
+	const struct place *place = &node->place;
+
+	return node->kind == NODE_IMAGE && place->of && !place->shot &&
+	       strcmp(place->entry->path, path) == 0;
+}
+
 static bool watch(const struct tree *tree, const char *path)
 {
 	return tree->dir.watch && tree->dir.watch(tree->dir.watch_arg, path);

@@ -34,6 +34,7 @@ struct err;
 struct exports;
 struct folder;
 struct folder_entry;
+struct fresh;
 struct image;
 struct image_options;
 struct layout;
@@ -160,6 +161,9 @@ void tree_changed(struct tree *tree);
  * as by tree_refresh. */
 int tree_snapshots_changed(struct tree *tree, const struct node *node);
 
+/* What there is to know of a disk whose image was made in this mount; NULL: it is none. */
+struct fresh *node_fresh(const struct node *node);
+
 /* Is the node of a state that may be written: by this very name, or by any? */
 bool node_is_live(const struct node *node);
 bool node_can_change(const struct node *node);
@@ -187,6 +191,13 @@ void tree_reset(struct tree *tree, struct node *node);
  * For one thread at a time. */
 typedef void tree_visit_fn(void *arg, struct node *node);
 void tree_each_top(struct tree *tree, tree_visit_fn *visit, void *arg);
+
+/* What name is, or would be, in the directory of the host that a NODE_FOLDER shows; malloc'ed or
+ * NULL. */
+char *node_host_path(const struct node *dir, const char *name);
+
+/* Is it the directory of the image, or the disk of a machine, that is in this file? */
+bool node_is_image_of(const struct node *node, const char *path);
 
 /* The directory of the host that a NODE_FOLDER shows, and was it read because of path? */
 bool node_shows_dir(const struct node *node, const char *path);

@@ -9,7 +9,7 @@
 #include "bytes.h"
 #include "err.h"
 #include "file.h"
-#include "log.h"
+#include "grow.h"
 #include "ops.h"
 #include "share.h"
 #include "tree.h"
@@ -30,12 +30,20 @@ static void changed(fuse_req_t req, struct file *file, uint64_t off, uint64_t le
 int write_empty(fuse_req_t req, struct file *file)
 {
 	struct err e = ERR_INIT;
-	uint64_t size = file->view->size;
+	uint64_t size = file->view ? file->view->size : 0;
+	int ret = grow_can(file) ? grow_set(req, file, 0, &e) : view_clear(file->view, 0, size, &e);
 
-	if (view_clear(file->view, 0, size, &e) < 0)
+	if (ret < 0)
 		return -told(req, file, "cannot clear", &e);
 	changed(req, file, 0, size);
 	return 0;
+}
+
+int write_settle(fuse_req_t req, struct file *file)
+{
+	struct err e = ERR_INIT;
+
+	return grow_settle(req, file, &e) < 0 ? -told(req, file, "cannot end the disk", &e) : 0;
 }
 
 static void op_write(fuse_req_t req, fuse_ino_t ino, const char *buf, size_t size, off_t off,
@@ -49,7 +57,8 @@ static void op_write(fuse_req_t req, fuse_ino_t ino, const char *buf, size_t siz
 		fuse_reply_err(req, EBADF);
 		return;
 	}
-	if (view_write(file->view, buf, size, (uint64_t)off, &e) < 0) {
+	if (grow_to(req, file, (uint64_t)off + size, 0, &e) < 0 ||
+		view_write(file->view, buf, size, (uint64_t)off, &e) < 0) {
 		fuse_reply_err(req, told(req, file, "cannot write", &e));
 		return;
 	}
@@ -70,11 +79,15 @@ static void op_fsync(fuse_req_t req, fuse_ino_t ino, int datasync, struct fuse_f
 
 /* Zeroes without data is all that is told apart of the ways to make room; room that is asked for
  * is there when it is written to. */
-static int allocate(struct file *file, int mode, uint64_t off, uint64_t len, struct err *e)
+static int allocate(
+	fuse_req_t req, struct file *file, int mode, uint64_t off, uint64_t len, struct err *e)
 {
-	uint64_t size = file->view->size;
 	bool keeps_size = mode & FALLOC_FL_KEEP_SIZE;
+	uint64_t size;
 
+	if (!keeps_size && grow_to(req, file, off + len, 0, e) < 0)
+		return -e->code;
+	size = file->view ? file->view->size : 0;
 	if (!keeps_size && !range_fits(off, len, size))
 		return err_set(e, ENOSPC, "a disk does not grow by being written to");
 	if ((mode & ~FALLOC_FL_KEEP_SIZE) == 0)
@@ -97,7 +110,7 @@ static void op_fallocate(
 		fuse_reply_err(req, EBADF);
 		return;
 	}
-	if (allocate(file, mode, (uint64_t)off, (uint64_t)len, &e) < 0) {
+	if (allocate(req, file, mode, (uint64_t)off, (uint64_t)len, &e) < 0) {
 		fuse_reply_err(req, told(req, file, "cannot clear", &e));
 		return;
 	}
@@ -107,6 +120,20 @@ static void op_fallocate(
 
 /* The most of one request, lest it cannot be interrupted for long: the caller asks for the rest. */
 #define COPY_MAX (UINT64_C(256) << 20)
+
+/* Whoever copies the beginning of a file is expected to copy all of it. */
+static int64_t copy(fuse_req_t req, struct file *from, uint64_t off, struct file *to,
+	uint64_t to_off, uint64_t len, struct err *e)
+{
+	uint64_t size = from->view->size;
+
+	if (off >= size)
+		return 0;
+	len = MIN(len, size - off);
+	if (grow_to(req, to, to_off + len, off == to_off ? size : 0, e) < 0)
+		return -e->code;
+	return view_copy(from->view, off, to->view, to_off, len, e);
+}
 
 static void op_copy_file_range(fuse_req_t req, fuse_ino_t ino, off_t off, struct fuse_file_info *fi,
 	fuse_ino_t to_ino, off_t to_off, struct fuse_file_info *to_fi, size_t len, int flags)
@@ -118,12 +145,12 @@ static void op_copy_file_range(fuse_req_t req, fuse_ino_t ino, off_t off, struct
 	(void)ino;
 	(void)to_ino;
 	(void)flags;
+	grow_look(req, from);
 	if (!from->view || !to->writes) {
 		fuse_reply_err(req, from->view ? EBADF : EOPNOTSUPP);
 		return;
 	}
-	n = view_copy(
-		from->view, (uint64_t)off, to->view, (uint64_t)to_off, MIN(len, COPY_MAX), &e);
+	n = copy(req, from, (uint64_t)off, to, (uint64_t)to_off, MIN(len, COPY_MAX), &e);
 	if (n < 0) {
 		fuse_reply_err(req, told(req, to, "cannot copy", &e));
 		return;
@@ -137,9 +164,11 @@ static void op_copy_file_range(fuse_req_t req, fuse_ino_t ino, off_t off, struct
 static int resize(fuse_req_t req, struct file *file, uint64_t size)
 {
 	struct err e = ERR_INIT;
-	uint64_t before = file->view->size;
+	uint64_t before = file->view ? file->view->size : 0;
+	int ret =
+		grow_can(file) ? grow_set(req, file, size, &e) : view_resize(file->view, size, &e);
 
-	if (view_resize(file->view, size, &e) < 0)
+	if (ret < 0)
 		return -told(req, file, "cannot change the size", &e);
 	changed(req, file, MIN(before, size), MAX(before, size) - MIN(before, size));
 	return 0;
@@ -155,8 +184,24 @@ static int resize_node(fuse_req_t req, struct node *node, uint64_t size)
 	if (ret < 0)
 		return ret;
 	ret = resize(req, file, size);
+	if (ret == 0)
+		ret = write_settle(req, file);
+	share_remove(&server->share, file);
 	file_unref(server->tree, file);
 	return ret;
+}
+
+/* Whose it is and who may use it is said by the mount; times are those of the image.  Programs that
+ * unpack files set both, of what they have made: there it passes when it would not change whose it
+ * is. */
+static bool changes_owner(fuse_req_t req, const struct node *node, const struct stat *to, int which)
+{
+	const struct server *server = server_of(req);
+
+	if (which & FUSE_SET_ATTR_MODE && !node_fresh(node))
+		return true;
+	return (which & FUSE_SET_ATTR_UID && to->st_uid != server->uid) ||
+	       (which & FUSE_SET_ATTR_GID && to->st_gid != server->gid);
 }
 
 static void op_setattr(
@@ -166,8 +211,7 @@ static void op_setattr(
 	struct stat st;
 	int ret = 0;
 
-	/* Whose it is and who may use it is said by the mount; times are those of the image. */
-	if (which & (FUSE_SET_ATTR_MODE | FUSE_SET_ATTR_UID | FUSE_SET_ATTR_GID))
+	if (changes_owner(req, node, to, which))
 		ret = -EPERM;
 	else if (!S_ISREG(node_mode(node)) && which & FUSE_SET_ATTR_SIZE)
 		ret = -EINVAL;

@@ -9,8 +9,10 @@
 
 #include "err.h"
 #include "format.h"
+#include "fresh.h"
 #include "image.h"
 #include "package.h"
+#include "source.h"
 #include "tree.h"
 #include "view.h"
 
@@ -170,6 +172,25 @@ static int value_of(const struct node *node, size_t i, char **value)
 	return ret;
 }
 
+/* An option that was given to an image which was made in this mount. */
+static ssize_t option_of(const struct node *node, const char *name, char **value)
+{
+	struct fresh *f = node->source && node_is_top(node) ? source_fresh(node->source) : NULL;
+	const char *option = NULL;
+	ssize_t ret = -ENODATA;
+
+	if (!f || strncmp(name, XATTR_PREFIX, strlen(XATTR_PREFIX)) != 0)
+		return ret;
+	pthread_mutex_lock(&f->lock);
+	option = fresh_option(f, name + strlen(XATTR_PREFIX));
+	if (option)
+		*value = strdup(option);
+	pthread_mutex_unlock(&f->lock);
+	if (option)
+		ret = *value ? (ssize_t)strlen(*value) : -ENOMEM;
+	return ret;
+}
+
 ssize_t xattr_get(struct node *node, const char *name, char *buf, size_t size)
 {
 	char *value = NULL;
@@ -178,6 +199,8 @@ ssize_t xattr_get(struct node *node, const char *name, char *buf, size_t size)
 	for (size_t i = 0; i < XATTRS; i++)
 		if (strcmp(name, xattrs[i].name) == 0 && (ret = value_of(node, i, &value)) == 0)
 			ret = value ? (ssize_t)strlen(value) : -ENODATA;
+	if (ret == -ENODATA)
+		ret = option_of(node, name, &value);
 	if (ret > 0 && size > 0) {
 		if ((size_t)ret <= size)
 			memcpy(buf, value, (size_t)ret);

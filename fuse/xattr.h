@@ -7,6 +7,8 @@
 
 struct node;
 
+#define XATTR_PREFIX "user.vdisk."
+
 /* As getxattr(2) and listxattr(2): the length, also when size is 0; -ENODATA, -ERANGE, -ENOMEM,
  * or why the image cannot be opened. */
 ssize_t xattr_get(struct node *node, const char *name, char *buf, size_t size);

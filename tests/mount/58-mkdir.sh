@@ -1,0 +1,133 @@
+#!/usr/bin/env bash
+# SPDX-License-Identifier: LGPL-2.1-or-later
+# Images that are made by mkdir in a directory of images, and filled by cp, dd, rsync, tar.
+. "${0%/*}/functions.sh"
+. "$here/images.sh"
+. "$here/hostile.sh"
+requires qemu-img setfattr getfattr tar
+
+formats="raw qcow2 vdi vmdk vhd vhdx"
+holds() { [ "$(stat -c %s "$1")" = "$(stat -c %s "$2")" ] && cmp "$1" "$2"; }
+# Disks are whole sectors, but for raw ones.
+whole() { case $1 in *raw*) echo odd ;; *) echo even ;; esac; }
+judged() {
+	local format=${1##*.}
+	case $format in
+	vhd) format=vpc ;;
+	raw) cmp "$1" "$2" && return ;;
+	esac
+	{ [ "$format" = vpc ] || qemu-img check -q -f "$format" "$1" >&2; } &&
+		qemu-img compare -q -f "$format" -F raw "$1" "$2" && [ "$(virtual_size "$1" "$format")" = "$(stat -c %s "$2")" ]
+}
+virtual_size() { qemu-img info -f "$2" --output=json "$1" | sed -n 's/^    "virtual-size": \([0-9]*\),*$/\1/p;' | tail -n 1; }
+
+mkdir vms vms/sub
+some_data odd 21M
+noise 3 1000 >>odd
+truncate -s 40M odd
+noise 4 1001 >>odd
+cp --sparse=always odd even
+truncate -s %512 even
+qemu-img create -q -f qcow2 vms/sub/old.qcow2 1M
+tar cSf odd.tar --transform 's/odd/disk.raw/' odd
+
+mount_image vms mnt -o rw,idle=1 || exit 1
+for f in $formats; do
+	check "$f: a new one is empty" eval 'mkdir mnt/cp.$f && [ "$(stat -c %s mnt/cp.$f/disk.raw)" = 0 ] && [ -z "$(cat mnt/cp.$f/disk.raw)" ]'
+	check "$f: cp" eval 'cp odd mnt/cp.$f/disk.raw && holds mnt/cp.$f/disk.raw $(whole $f)'
+	mkdir mnt/inside.$f mnt/sparse.$f mnt/dd.$f mnt/tar.$f mnt/again.$f mnt/holes.$f || fail "$f: mkdir"
+	check "$f: cp within the mount" eval 'cp mnt/cp.$f/disk.raw mnt/inside.$f/disk.raw && holds mnt/inside.$f/disk.raw $(whole $f)'
+	check "$f: cp --sparse" eval 'cp --sparse=always odd mnt/sparse.$f/disk.raw && holds mnt/sparse.$f/disk.raw $(whole $f)'
+	check "$f: dd in two" eval 'dd if=odd of=mnt/dd.$f/disk.raw bs=1M count=15 status=none &&
+		dd if=odd of=mnt/dd.$f/disk.raw bs=1M skip=15 seek=15 conv=notrunc status=none && holds mnt/dd.$f/disk.raw $(whole $f)'
+	check "$f: tar" eval 'tar xSf odd.tar --overwrite --no-same-permissions --no-same-owner -C mnt/tar.$f && holds mnt/tar.$f/disk.raw $(whole $f)'
+	check "$f: another one into it" eval 'cp odd mnt/again.$f/disk.raw &&
+		cp /dev/null mnt/again.$f/disk.raw && cp odd mnt/again.$f/disk.raw && holds mnt/again.$f/disk.raw $(whole $f)'
+	check "$f: a size first" eval 'truncate -s 40M mnt/holes.$f/disk.raw && [ "$(stat -c "%s %b" mnt/holes.$f/disk.raw)" = "$((40 << 20)) 0" ] &&
+		dd if=odd of=mnt/holes.$f/disk.raw bs=1M conv=notrunc,sparse status=none && holds mnt/holes.$f/disk.raw $(whole $f)'
+done
+
+check_not "no suffix" mkdir mnt/new
+check_not "no format" mkdir mnt/new.txt
+check_not "a hidden one" mkdir mnt/.new.qcow2
+check_not "what cannot be made" mkdir mnt/new.qed
+exists() { ! mkdir mnt/cp.qcow2 2>err && grep -q 'exists' err; }
+check "what is there" exists
+echo text >vms/hidden-flat.vmdk
+rival() {
+	mkdir mnt/hidden.vmdk && ! setfattr -n user.vdisk.subformat -v monolithicFlat mnt/hidden.vmdk &&
+		[ "$(cat vms/hidden-flat.vmdk)" = text ] && cp odd mnt/hidden.vmdk/disk.raw && holds mnt/hidden.vmdk/disk.raw even
+}
+check "a file of another image is left alone" rival
+check "in a sub-directory" eval 'mkdir mnt/sub/new.qcow2 && cp odd mnt/sub/new.qcow2/disk.raw && holds mnt/sub/new.qcow2/disk.raw even'
+listed_once() { [ "$(find mnt -maxdepth 1 -name 'cp.*' | wc -l)" = 6 ]; }
+check "each is listed once" listed_once
+not_empty() { ! rmdir mnt/cp.qcow2 2>err && grep -q 'not empty' err && [ -e vms/cp.qcow2 ]; }
+check "an image that holds something is not removed" not_empty
+check_not "nor one that was there" rmdir mnt/sub/old.qcow2
+removed() { mkdir mnt/gone.vdi && rmdir mnt/gone.vdi && [ ! -e vms/gone.vdi ] && [ ! -e mnt/gone.vdi ] && mkdir mnt/gone.vdi && rmdir mnt/gone.vdi; }
+check "an empty one is" removed
+
+# Options.
+
+set_option() { setfattr -n "user.vdisk.$2" -v "$3" "$1"; }
+options() {
+	mkdir mnt/o.qcow2 mnt/o.vmdk mnt/o.vhd mnt/o.vdi || return 1
+	set_option mnt/o.qcow2 cluster_size 4k && set_option mnt/o.qcow2 compat 0.10 && set_option mnt/o.qcow2 cluster_size 128k &&
+		[ "$(getfattr --only-values -n user.vdisk.cluster_size mnt/o.qcow2)" = 128k ] &&
+		set_option mnt/o.vmdk subformat monolithicFlat && set_option mnt/o.vhd subformat fixed &&
+		set_option mnt/o.vdi static on || return 1
+	cp odd mnt/o.qcow2/disk.raw && truncate -s "$(stat -c %s even)" mnt/o.vmdk/disk.raw mnt/o.vdi/disk.raw mnt/o.vhd/disk.raw &&
+		cp odd mnt/o.vmdk/disk.raw && cp odd mnt/o.vdi/disk.raw && cp odd mnt/o.vhd/disk.raw
+}
+check "options" options
+bad_options() {
+	local word
+	mkdir mnt/bad.qcow2 || return 1
+	for word in 'cluster_size 3' 'cluster_size x' 'nothing 1' 'compat 2'; do
+		# shellcheck disable=SC2086
+		! set_option mnt/bad.qcow2 $word 2>err && grep -q 'Invalid' err || return 1
+	done
+	cp odd mnt/bad.qcow2/disk.raw && holds mnt/bad.qcow2/disk.raw even
+}
+check "options that are none" bad_options
+late() { ! set_option mnt/cp.qcow2 cluster_size 4k 2>err && grep -q 'busy' err; }
+check "too late for options" late
+check_not "an image that was there" set_option mnt/sub/old.qcow2 cluster_size 4k
+check_not "grows no longer" dd if=odd of=mnt/sub/old.qcow2/disk.raw bs=1M conv=notrunc status=none
+partitions() {
+	printf 'label: dos\n2048,2048,83\n' | sfdisk -q even2 && mkdir mnt/p.vhdx && [ ! -e mnt/p.vhdx/partitions ] &&
+		cp even2 mnt/p.vhdx/disk.raw && [ -e mnt/p.vhdx/partitions/1.raw ]
+}
+truncate -s 4M even2
+check "partitions of what was copied" partitions
+unmount mnt
+
+for f in $formats; do
+	for i in cp inside sparse dd tar again holes; do
+		check "$f: $i, as others read it" judged vms/$i.$f "$(whole $f)"
+	done
+done
+check "qcow2 of these options" eval 'judged vms/o.qcow2 even && qemu-img info vms/o.qcow2 | grep -q "cluster_size: 131072" && qemu-img info vms/o.qcow2 | grep -q "compat: 0.10"'
+check "flat VMDK" eval 'qemu-img compare -q -F raw vms/o.vmdk even && [ -s vms/o-flat.vmdk ]'
+check "fixed VHD" judged vms/o.vhd even
+check "static VDI" judged vms/o.vdi even
+check "in a sub-directory, as others read it" judged vms/sub/new.qcow2 even
+
+strict() {
+	local status=0
+	mount_image vms mnt -o rw,sandbox=strict || return 1
+	mkdir mnt/strict.vmdk && set_option mnt/strict.vmdk subformat twoGbMaxExtentFlat && truncate -s 41M mnt/strict.vmdk/disk.raw &&
+		dd if=odd of=mnt/strict.vmdk/disk.raw bs=1M count=40 conv=notrunc status=none && mkdir mnt/strict.vdi && rmdir mnt/strict.vdi || status=1
+	unmount mnt && [ $status = 0 ] && cmp -n $((40 << 20)) vms/strict-f001.vmdk odd
+}
+[ -n "$sanitized" ] || check "in the strictest sandbox" strict
+read_only() { with_mount_ro mkdir mnt/ro.qcow2; }
+with_mount_ro() {
+	local status
+	mount_image vms mnt || return 1
+	"$@" 2>err
+	status=$?
+	unmount mnt && [ $status != 0 ] && grep -q 'Read-only' err
+}
+check "not in a mount that is read-only" read_only
