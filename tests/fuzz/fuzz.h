@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* fuzz.h - what the fuzz targets of all drivers do with their input: open it as an image in memory
- * use every state of it as a mount would, and check it.
+/* fuzz.h - what the fuzz targets of all drivers do with their input: open it as an image in memory,
+ * use every state of it as a mount would, tell what it is, and check it.
  *
  * The work for one input is bounded, so that a claim of exabytes costs no more than one of bytes.
  */
@@ -18,6 +18,7 @@
 #include "codec.h"
 #include "err.h"
 #include "image.h"
+#include "info.h"
 #include "io.h"
 #include "view.h"
 
@@ -97,6 +98,15 @@ static inline void fuzz_view(const struct view *v)
 	}
 }
 
+static inline void fuzz_info(const struct image *img, const struct state *state)
+{
+	struct err e = ERR_INIT;
+	char *text = info_json(img, state, &e);
+
+	fuzz_require(text && text[0] == '{');
+	free(text);
+}
+
 static inline void fuzz_check(struct image *img)
 {
 	struct check_report report = {.found = NULL};
@@ -124,6 +134,7 @@ static inline int fuzz_one_with(
 		for (size_t i = 0; i < img->nstates && i < FUZZ_STATES; i++) {
 			fuzz_view(img->states[i]->view);
 			fuzz_view(img->states[i]->vmstate);
+			fuzz_info(img, img->states[i]);
 		}
 		fuzz_check(img);
 		image_close(img);

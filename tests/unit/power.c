@@ -19,7 +19,7 @@
 #include "view.h"
 
 #define SECTOR 512u
-#define ROOM   (256u << 20) /* of address space for a file; pages come as they are touched */
+#define ROOM   (64u << 20) /* of address space for a file; pages come as they are touched */
 
 /* A write, or a change of size, that no sync has made durable yet. */
 struct pending {
@@ -668,6 +668,14 @@ static void finish(struct run *run)
 	options_free(&o);
 }
 
+/* POWER_FACTOR=50 lets it go on for longer, and says how many states were looked at. */
+static unsigned long factor(void)
+{
+	const char *word = getenv("POWER_FACTOR");
+
+	return word ? strtoul(word, NULL, 10) : 0;
+}
+
 void power_run(const struct power *p)
 {
 	struct err e = ERR_INIT;
@@ -675,7 +683,7 @@ void power_run(const struct power *p)
 
 	run_begin(&run, p);
 	run.medium.before_sync = cut_at_sync;
-	for (unsigned i = 0, n = p->ops ? p->ops : 200; i < n; i++) {
+	for (unsigned i = 0, n = (p->ops ? p->ops : 200) * MAX(factor(), 1); i < n; i++) {
 		ck_assert_ok(operate(&run, &e), &e);
 		cut(&run, 50, UINT64_MAX);
 		if (p->snapshots && i % 8 == 7)
@@ -687,6 +695,8 @@ void power_run(const struct power *p)
 		}
 	}
 	finish(&run);
+	if (factor() > 0)
+		printf("%s: %u states\n", p->path, run.looked);
 	run_end(&run);
 }
 

@@ -8,6 +8,8 @@
  * and hold in each sector what was flushed last or written later.  Now and then it is opened for
  * writing, written to and finished, and passes again.  A snapshot is there or is not, and has what
  * it was taken of; the disk is as before or what was gone back to.
+ *
+ * POWER_FACTOR=N in the environment makes a run N times as long.
  */
 #ifndef VDISK_POWER_H
 #define VDISK_POWER_H
