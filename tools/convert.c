@@ -9,6 +9,7 @@
 #include <unistd.h>
 
 #include "args.h"
+#include "bytes.h"
 #include "copy.h"
 #include "err.h"
 #include "format.h"
@@ -89,12 +90,15 @@ static const struct view *parent_of(const struct converting *c)
 	return parent && c->copy.fresh ? parent->states[0]->view : NULL;
 }
 
-/* Streams cannot be otherwise. */
+/* Streams cannot be otherwise.  Threads that wait for their turn to write leave their processor to
+ * others. */
 static bool choose_packing(struct converting *c)
 {
 	const struct view *out = c->copy.out;
 
 	c->copy.packed = args_has(c->args, OPT_COMPRESS) || out->packed_only;
+	if (c->copy.packed && !args_has(c->args, OPT_THREADS))
+		c->copy.threads = MIN(2 * c->copy.threads, WORK_THREADS);
 	if (!c->copy.packed || out->packed_max > 0)
 		return true;
 	report("%s: Compression not supported for this image", c->name);

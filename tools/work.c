@@ -15,7 +15,6 @@
 #include "report.h"
 #include "view.h"
 
-#define MAX_THREADS  64
 #define BUFFER_ALIGN 4096
 
 struct shared {
@@ -144,7 +143,7 @@ static void *thread_main(void *arg)
 int work_run(const struct work *w, struct err *e)
 {
 	struct shared s = {.work = w, .next = w->start};
-	pthread_t threads[MAX_THREADS];
+	pthread_t threads[WORK_THREADS];
 	unsigned n = 0;
 
 	pthread_mutex_init(&s.lock, NULL);
@@ -169,11 +168,11 @@ unsigned work_threads(const struct args *a)
 	char *end;
 
 	if (!word)
-		return (unsigned)MIN(MAX_THREADS, MAX(1, get_nprocs()));
+		return (unsigned)MIN(WORK_THREADS, MAX(1, get_nprocs()));
 	if (word[0] >= '0' && word[0] <= '9')
 		n = strtoul(word, &end, 10);
-	if (n < 1 || *end || n > MAX_THREADS) {
-		report("Invalid number of threads '%s'; allowed are 1 to %d", word, MAX_THREADS);
+	if (n < 1 || *end || n > WORK_THREADS) {
+		report("Invalid number of threads '%s'; allowed are 1 to %d", word, WORK_THREADS);
 		return 0;
 	}
 	return (unsigned)n;

@@ -12,6 +12,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#define WORK_THREADS 64 /* at most */
+
 struct args;
 struct err;
 struct progress;
