@@ -244,6 +244,21 @@ static int write_all(struct committing *c, struct err *e)
 	return r == 0 ? image_finish(c->layers[c->n - 1].source.img, e) : r;
 }
 
+/* Some formats know their parent by an id that changes with it. */
+static void tell_end(const struct committing *c)
+{
+	const struct format *f = c->layers[0].format;
+
+	if (!f->empty && f->check_parent && !args_has(c->args, OPT_DROP))
+		fprintf(stderr,
+			"vdisk: warning: '%s' is not emptied, which the format %s cannot be; it "
+			"may be taken for no child of its parent, which has changed, but with "
+			"--ignore-parent-id\n",
+			c->name, f->name);
+	if (!args_has(c->args, OPT_QUIET))
+		puts("Image committed.");
+}
+
 static int commit_all(struct committing *c)
 {
 	struct err e = ERR_INIT;
@@ -265,8 +280,7 @@ static int commit_all(struct committing *c)
 	if (c->empties && (image_empty(c->layers[0].source.img, &e) < 0 ||
 				  image_finish(c->layers[0].source.img, &e) < 0))
 		return report_err(&e, "Could not empty '%s'", c->name);
-	if (!args_has(c->args, OPT_QUIET))
-		puts("Image committed.");
+	tell_end(c);
 	return EXIT_SUCCESS;
 }
 

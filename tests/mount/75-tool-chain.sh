@@ -102,6 +102,20 @@ mount_image ours/middle mnt -o format=qcow2
 check_not "what is mounted is not written to" "$VDISK" commit ours/top
 unmount mnt
 
+# A child that knows its parent by an id that has changed then.
+for format in vmdk vdi vhdx vpc; do
+	case $format in vpc) parent=parent.vhd ;; *) parent=parent.$format ;; esac
+	child=child-$parent
+	"$VDISK" create -q -f $format $parent 6M
+	"$VDISK" create -q -f $format -b $parent -F $format "$child"
+	"$VDISK" convert -n -O $format other.raw "$child"
+	check "commit of a $format" "$VDISK" commit -q "$child"
+	"$VDISK" convert $parent out.raw
+	check "its parent has the disk" cmp -n 5242880 other.raw out.raw
+	check "the child is the same, too" "$VDISK" compare -q --ignore-parent-id "$child" $parent
+	check "the parent is sound" "$VDISK" check -q $parent
+done
+
 # rebase
 
 while read -r what; do
