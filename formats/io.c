@@ -146,6 +146,15 @@ static int file_write(struct io *io, const void *buf, size_t len, uint64_t pos)
 	return 0;
 }
 
+static ssize_t file_copy(
+	struct io *io, uint64_t pos, const struct io *from, uint64_t from_pos, size_t len)
+{
+	loff_t in = from->start + from_pos, out = pos;
+	ssize_t n = copy_file_range(from->fd, &in, io->fd, &out, len, 0);
+
+	return n < 0 ? -errno : n;
+}
+
 static int file_sync(struct io *io)
 {
 	return fdatasync(io->fd) < 0 ? -errno : 0;
@@ -181,6 +190,7 @@ static const struct io_ops file_ops = {
 	.read = file_read,
 	.seek = file_seek,
 	.write = file_write,
+	.copy = file_copy,
 	.sync = file_sync,
 	.resize = file_resize,
 	.punch = file_punch,
@@ -469,6 +479,43 @@ int io_write(struct io *io, const void *buf, size_t len, uint64_t pos, struct er
 		return write_failed(io, "writing", r, e);
 	grow_to(io, pos + len);
 	return 0;
+}
+
+#define COPY_STEP (1u << 20)
+
+/* By hand. */
+static int copy_bytes(struct io *io, uint64_t pos, struct io *from, uint64_t from_pos, uint64_t len,
+	struct err *e)
+{
+	void *buf = malloc(MIN(len, COPY_STEP));
+	int r = buf ? 0 : err_nomem(e);
+
+	for (size_t n; r == 0 && len > 0; pos += n, from_pos += n, len -= n) {
+		n = MIN(len, COPY_STEP);
+		r = io_read(from, buf, n, from_pos, e);
+		if (r == 0)
+			r = io_write(io, buf, n, pos, e);
+	}
+	free(buf);
+	return r;
+}
+
+int io_copy(struct io *io, uint64_t pos, struct io *from, uint64_t from_pos, uint64_t len,
+	struct err *e)
+{
+	ssize_t n = 1;
+
+	assert(io->writable);
+	for (; len > 0 && n > 0; pos += n, from_pos += n, len -= n) {
+		n = io->ops->copy && from->fd >= 0 ? io->ops->copy(io, pos, from, from_pos, len)
+						   : 0;
+		if (n <= 0)
+			break;
+		io->unsynced = true;
+		grow_to(io, pos + n);
+	}
+	/* Why it did not go on shows there. */
+	return len > 0 ? copy_bytes(io, pos, from, from_pos, len, e) : 0;
 }
 
 static int write_zeroes(struct io *io, uint64_t pos, uint64_t len, struct err *e)

@@ -33,6 +33,10 @@ struct io_ops {
 
 	/* For a writable io; all give 0 or -errno.  The wrappers below keep size. */
 	int (*write)(struct io *io, const void *buf, size_t len, uint64_t pos);
+	/* Copies bytes of from, which has a descriptor, without looking at them: how many, or
+	 * -errno when it has to be done by reading and writing.  NULL: always. */
+	ssize_t (*copy)(
+		struct io *io, uint64_t pos, const struct io *from, uint64_t from_pos, size_t len);
 	int (*sync)(struct io *io); /* what was written is durable */
 	int (*resize)(struct io *io, uint64_t size);
 	/* Makes the range read as zeroes, giving its room back; inside the file.  -EOPNOTSUPP, or
@@ -100,6 +104,10 @@ int io_read_padded(struct io *io, void *buf, size_t len, uint64_t pos, struct er
 /* Exactly len bytes, of a writable io; the file grows as needed.  ENOSPC, EDQUOT and EFBIG are told
  * as they are, all else is EIO. */
 int io_write(struct io *io, const void *buf, size_t len, uint64_t pos, struct err *e);
+
+/* Exactly len bytes of another file; shared with it where the host's file system can. */
+int io_copy(struct io *io, uint64_t pos, struct io *from, uint64_t from_pos, uint64_t len,
+	struct err *e);
 
 /* The range, inside the file, reads as zeroes then: as holes where the host can, else by writing.
  */

@@ -71,6 +71,26 @@ static int copy_up(
 	return r;
 }
 
+/* What is written: in memory, or in a file. */
+struct bytes {
+	const char *buf; /* NULL: in the file */
+	struct io *io;
+	uint64_t pos;
+};
+
+static int put(const struct bytes *from, size_t len, struct io *io, uint64_t pos, struct err *e)
+{
+	return from->buf ? io_write(io, from->buf, len, pos, e)
+			 : io_copy(io, pos, from->io, from->pos, len, e);
+}
+
+static void pass(struct bytes *from, size_t len)
+{
+	if (from->buf)
+		from->buf += len;
+	from->pos += len;
+}
+
 /* Data first, then the map that reveals it; r: whether the data is there. */
 static int end_grant(struct view *v, const struct grant *g, int r, struct err *e)
 {
@@ -83,20 +103,21 @@ static int end_grant(struct view *v, const struct grant *g, int r, struct err *e
 	return r;
 }
 
-static int fill_grant(struct view *v, const struct grant *g, const void *buf, size_t len,
+static int fill_grant(struct view *v, const struct grant *g, const struct bytes *from, size_t len,
 	uint64_t off, struct err *e)
 {
 	int r = copy_up(v, g, g->off, off, e);
 
 	if (r == 0)
-		r = io_write(g->io, buf, len, g->pos + (off - g->off), e);
+		r = put(from, len, g->io, g->pos + (off - g->off), e);
 	if (r == 0)
 		r = copy_up(v, g, off + len, g->off + g->len, e);
 	return end_grant(v, g, r, e);
 }
 
 /* The range is locked.  Bytes written, 0: it is in place by now. */
-static int64_t write_room(struct view *v, const void *buf, size_t len, uint64_t off, struct err *e)
+static int64_t write_room(
+	struct view *v, const struct bytes *from, size_t len, uint64_t off, struct err *e)
 {
 	struct extent x;
 	struct grant g;
@@ -111,23 +132,25 @@ static int64_t write_room(struct view *v, const void *buf, size_t len, uint64_t 
 		return r;
 	assert(g.off <= off && off < g.off + g.len && g.off + g.len <= v->size);
 	len = MIN(len, g.off + g.len - off);
-	r = fill_grant(v, &g, buf, len, off, e);
+	r = fill_grant(v, &g, from, len, off, e);
 	return r < 0 ? r : (int64_t)len;
 }
 
-static int64_t write_new(struct view *v, const void *buf, size_t len, uint64_t off, struct err *e)
+static int64_t write_new(
+	struct view *v, const struct bytes *from, size_t len, uint64_t off, struct err *e)
 {
 	struct range range = units_of(v, off, len);
 	int64_t n;
 
 	range_take(v->writer, &range);
-	n = write_room(v, buf, len, off, e);
+	n = write_room(v, from, len, off, e);
 	range_drop(v->writer, &range);
 	return n;
 }
 
 /* Bytes written, 0: look again. */
-static int64_t write_step(struct view *v, const void *buf, size_t len, uint64_t off, struct err *e)
+static int64_t write_step(
+	struct view *v, const struct bytes *from, size_t len, uint64_t off, struct err *e)
 {
 	struct extent x;
 	int r = view_map(v, off, len, &x, e);
@@ -135,20 +158,21 @@ static int64_t write_step(struct view *v, const void *buf, size_t len, uint64_t 
 	if (r < 0)
 		return r;
 	if (!x.inplace)
-		return write_new(v, buf, x.len, off, e);
-	r = io_write(x.io, buf, x.len, x.pos, e);
+		return write_new(v, from, x.len, off, e);
+	r = put(from, x.len, x.io, x.pos, e);
 	return r < 0 ? r : (int64_t)x.len;
 }
 
 /* The gate is held. */
-static int write_inside(struct view *v, const char *p, size_t len, uint64_t off, struct err *e)
+static int write_inside(
+	struct view *v, struct bytes from, uint64_t len, uint64_t off, struct err *e)
 {
 	while (len > 0) {
-		int64_t n = write_step(v, p, len, off, e);
+		int64_t n = write_step(v, &from, len, off, e);
 
 		if (n < 0)
 			return (int)n;
-		p += n;
+		pass(&from, n);
 		off += n;
 		len -= n;
 	}
@@ -169,7 +193,7 @@ static int64_t overwrite(struct view *v, uint64_t off, uint64_t len, struct err 
 		r = view_resolve(v, off, len, &x, e);
 	if (r == 0 && x.kind != EXTENT_ZERO) {
 		x.len = MIN(x.len, sizeof zeroes);
-		r = write_inside(v, (const char *)zeroes, x.len, off, e);
+		r = write_inside(v, (struct bytes){.buf = (const char *)zeroes}, x.len, off, e);
 	}
 	return r < 0 ? r : (int64_t)x.len;
 }
@@ -242,8 +266,9 @@ static int check_range(const struct view *v, uint64_t off, uint64_t len, struct 
 		(uint64_t)v->size);
 }
 
-/* The gate is held; buf NULL: zeroes. */
-static int change_inside(struct view *v, const void *buf, uint64_t len, uint64_t off, struct err *e)
+/* The gate is held; from NULL: zeroes. */
+static int change_inside(
+	struct view *v, const struct bytes *from, uint64_t len, uint64_t off, struct err *e)
 {
 	int r = check_range(v, off, len, e);
 	uint64_t start;
@@ -260,7 +285,7 @@ static int change_inside(struct view *v, const void *buf, uint64_t len, uint64_t
 		r = err_set(e, EROFS, "it is only written packed, by whole units");
 	if (r < 0)
 		return r;
-	return buf ? write_inside(v, buf, len, off, e) : clear_inside(v, off, len, e);
+	return from ? write_inside(v, *from, len, off, e) : clear_inside(v, off, len, e);
 }
 
 static int begin_change(struct view *v, struct err *e)
@@ -282,16 +307,23 @@ static int end_change(struct view *v, int r, struct err *e)
 	return r;
 }
 
-static int change(struct view *v, const void *buf, uint64_t len, uint64_t off, struct err *e)
+static int change(
+	struct view *v, const struct bytes *from, uint64_t len, uint64_t off, struct err *e)
 {
 	int r = begin_change(v, e);
 
-	return r < 0 ? r : end_change(v, change_inside(v, buf, len, off, e), e);
+	return r < 0 ? r : end_change(v, change_inside(v, from, len, off, e), e);
 }
 
 int view_write(struct view *v, const void *buf, size_t len, uint64_t off, struct err *e)
 {
-	return change(v, buf, len, off, e);
+	return change(v, &(struct bytes){.buf = buf}, len, off, e);
+}
+
+int view_write_from(
+	struct view *v, struct io *io, uint64_t pos, uint64_t len, uint64_t off, struct err *e)
+{
+	return change(v, &(struct bytes){.io = io, .pos = pos}, len, off, e);
 }
 
 /* Packed. */

@@ -139,6 +139,7 @@ static const int allowed[] = {
 	SYS_preadv,
 	SYS_pwrite64,
 	SYS_splice,
+	SYS_copy_file_range,
 	SYS_vmsplice,
 	SYS_lseek,
 	SYS_fstat,

@@ -4,7 +4,7 @@
 . "${0%/*}/functions.sh"
 . "$here/images.sh"
 . "$here/hostile.sh"
-requires qemu-img setfattr getfattr tar
+requires qemu-img setfattr getfattr tar sfdisk xfs_io
 
 formats="raw qcow2 vdi vmdk vhd vhdx"
 holds() { [ "$(stat -c %s "$1")" = "$(stat -c %s "$2")" ] && cmp "$1" "$2"; }
@@ -113,6 +113,31 @@ check "flat VMDK" eval 'qemu-img compare -q -F raw vms/o.vmdk even && [ -s vms/o
 check "fixed VHD" judged vms/o.vhd even
 check "static VDI" judged vms/o.vdi even
 check "in a sub-directory, as others read it" judged vms/sub/new.qcow2 even
+
+# Within the mount, from file to file: the daemon reads nothing but tables.
+copied() {
+	local pid tracer f status=0
+	mount_image vms mnt -o rw,sandbox=off || return 1
+	for pid in $(pids_of "$W/mnt"); do [ "$(cat "/proc/$pid/comm")" != vdiskfs ] || break; done
+	strace -f -qq -e trace=copy_file_range,pread64,pwrite64 -o trace -p "$pid" &
+	tracer=$!
+	eventually grep -q '^TracerPid:.[1-9]' "/proc/$pid/status"
+	for f in raw qcow2 vdi vmdk vhd vhdx; do
+		mkdir mnt/copied.$f && xfs_io -c 'copy_range mnt/cp.qcow2/disk.raw' mnt/copied.$f/disk.raw &&
+			cmp mnt/copied.$f/disk.raw even || status=1
+	done
+	[ $status = 0 ] && grep -q ' copy_file_range(.* = [1-9]' trace || status=1
+	unmount mnt || status=1
+	wait $tracer
+	# What is compared is spliced; of a MiB and more nothing is read or written.
+	! grep -E ' (pread64|pwrite64)\(.* = [0-9]{7,}' trace && [ $status = 0 ]
+}
+if command -v strace >/dev/null && [ -z "$sanitized" ]; then
+	check "copied from file to file" copied
+	for f in raw qcow2 vdi vmdk vhd vhdx; do check "$f: copied, as others read it" judged vms/copied.$f even; done
+else
+	skip "copied from file to file: no strace"
+fi
 
 strict() {
 	local status=0
