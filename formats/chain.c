@@ -50,7 +50,7 @@ static int refuse_loop(const struct image *top, const struct io *io, struct err 
 static int hint_at_record(const struct image *child, const struct image *parent, struct err *e)
 {
 	if (child->format->records_parent_format)
-		return err_hint(e, "if it is, record it: qemu-img rebase -u -b %s -F %s %s",
+		return err_hint(e, "if it is, record it: vdisk rebase -u -b %s -F %s %s",
 			child->parent_name, parent->format->name, child->io->name);
 	return err_hint(e,
 		"%s images cannot record it; as another format they can: qemu-img convert -O qcow2 "

@@ -272,7 +272,7 @@ START_TEST(guessed_parent_with_a_parent)
 	write_overlay("base", 0, "secret.img", "raw");
 	write_overlay("top.qcow2", 0, "base", NULL);
 	refuses("top.qcow2", EACCES, "it names a backing file itself");
-	ck_assert_ptr_nonnull(strstr(e.hint, "qemu-img rebase -u -b base -F qcow2 top.qcow2"));
+	ck_assert_ptr_nonnull(strstr(e.hint, "vdisk rebase -u -b base -F qcow2 top.qcow2"));
 }
 END_TEST
 
