@@ -140,8 +140,8 @@ bool view_is_writable(const struct view *v);
 int view_write(struct view *v, const void *buf, size_t len, uint64_t off, struct err *e);
 
 /* As view_write, of bytes of a file. */
-int view_write_from(struct view *v, struct io *io, uint64_t pos, uint64_t len, uint64_t off,
-	struct err *e);
+int view_write_from(
+	struct view *v, struct io *io, uint64_t pos, uint64_t len, uint64_t off, struct err *e);
 
 /* The range reads as zeroes then; room that only it used is given back as far as the format can. */
 int view_clear(struct view *v, uint64_t off, uint64_t len, struct err *e);
