@@ -116,11 +116,35 @@ static int hint_at_cow(struct err *e)
 	return err_hint(e, "-o cow lets a throw-away copy be written instead");
 }
 
+/* NULL: nothing can be written. */
+static void set_writer(struct image *img, struct writer *w)
+{
+	img->writer = w;
+	for (size_t i = 0; i < img->nstates; i++) {
+		img->states[i]->view->writer = w;
+		if (img->states[i]->vmstate)
+			img->states[i]->vmstate->writer = w;
+	}
+}
+
+static int start_writing(struct image *img, struct err *e)
+{
+	int r = writeback_add(img->writer->writeback, img->io, e);
+
+	if (r == 0 && img->format->start_writing)
+		r = img->format->start_writing(img, e);
+	if (r < 0) { /* the driver is not ready for what ends writing */
+		writer_free(img->writer);
+		set_writer(img, NULL);
+	}
+	return r < 0 ? err_in(e, "%s", img->io->name) : 0;
+}
+
 /* Now that the driver has made the views. */
 static int become_writable(struct image *img, struct err *e)
 {
 	struct view *live = img->states[0]->view;
-	int r;
+	struct writer *w;
 
 	if (!live->write && img->no_writing)
 		err_set(e, ENOTSUP, "%s: it cannot be written to: %s", img->io->name,
@@ -131,18 +155,11 @@ static int become_writable(struct image *img, struct err *e)
 	if (!live->write)
 		return hint_at_cow(e);
 	live->cache = img->opts->cache;
-	img->writer = writer_new(live, e);
-	if (!img->writer)
+	w = writer_new(live, e);
+	if (!w)
 		return -e->code;
-	for (size_t i = 0; i < img->nstates; i++) {
-		img->states[i]->view->writer = img->writer;
-		if (img->states[i]->vmstate)
-			img->states[i]->vmstate->writer = img->writer;
-	}
-	r = writeback_add(img->writer->writeback, img->io, e);
-	if (r == 0 && img->format->start_writing)
-		r = img->format->start_writing(img, e);
-	return r < 0 ? err_in(e, "%s", img->io->name) : 0;
+	set_writer(img, w);
+	return start_writing(img, e);
 }
 
 int image_flush(struct image *img, struct err *e)
