@@ -7,6 +7,7 @@
 
 #include "bytes.h"
 #include "cache.h"
+#include "check.h"
 #include "err.h"
 #include "image.h"
 #include "io.h"
@@ -364,16 +365,31 @@ void qcow2_let_write(struct view *v)
 	v->packed_max = q->external ? 0 : q->cluster_size - 1;
 }
 
-static int check_marks(const struct qcow2_header *h, struct err *e)
+/* What a crash has left of refcounts that are written late is put right, as QEMU does it. */
+static int clean(struct image *img, struct qcow2 *q, struct err *e)
 {
-	const char *mark = h->incompatible & QCOW2_CORRUPT ? "corrupt"
-			   : h->incompatible & QCOW2_DIRTY ? "dirty"
-							   : NULL;
+	struct check_report report = {.found = NULL};
+	int r = qcow2_check_run(q, CHECK_ALL, &report, e);
 
-	if (!mark)
-		return 0;
-	err_set(e, EUCLEAN, "it is marked %s", mark);
-	return err_hint(e, "vdisk check -r all mends it");
+	if (r == 0 && q->header.incompatible & QCOW2_DIRTY)
+		r = err_set(e, EUCLEAN, "more than refcounts is damaged");
+	if (r < 0) {
+		err_in(e, "it is marked dirty");
+		return err_hint(e, "vdisk check -r all mends what can be mended");
+	}
+	image_warn(img, "%s was marked dirty: its refcounts have been put right", img->io->name);
+	return 0;
+}
+
+static int check_marks(struct image *img, struct qcow2 *q, struct err *e)
+{
+	uint64_t marks = q->header.incompatible;
+
+	if (marks & QCOW2_CORRUPT) {
+		err_set(e, EUCLEAN, "it is marked corrupt");
+		return err_hint(e, "vdisk check -r all mends it");
+	}
+	return marks & QCOW2_DIRTY ? clean(img, q, e) : 0;
 }
 
 /* It was looked at when the image was opened. */
@@ -389,11 +405,10 @@ static int check_table(const struct qcow2 *q, struct err *e)
 int qcow2_start_writing(struct image *img, struct err *e)
 {
 	struct qcow2 *q = img->priv;
-	int r = check_marks(&q->header, e);
+	int r = check_marks(img, q, e);
 
 	if (r == 0)
 		r = check_table(q, e);
-
 	if (r == 0 && q->external)
 		r = writeback_add(img->writer->writeback, q->data, e);
 	if (r < 0)

@@ -172,9 +172,18 @@ io -c 'write -P 1 0 1M' -c flush -c abort n20.qcow2
 [ "$(xxd -p -s 72 -l 8 n20.qcow2)" = 0000000000000001 ] || fail "N20: qemu-io left no dirty image"
 { fill 1 1048576; head -c 66060288 /dev/zero; } >n20.ref
 check "N20: a dirty image" matches n20.qcow2 n20.ref
+mount_image n20.qcow2 n20 -o rw
+check "N20: is put right when it is opened for writing" [ "$(xxd -p -s 72 -l 8 n20.qcow2)" = 0000000000000000 ]
+dd if=n20.ref of=n20/disk.raw bs=64k seek=40 count=3 conv=notrunc status=none
+dd if=n20.ref of=n20.ref bs=64k seek=40 count=3 conv=notrunc status=none
+unmount n20
+check "N20: and written to" matches n20.qcow2 n20.ref
+check "N20: QEMU finds no fault in it" qemu-img check -q n20.qcow2
 cp n5.qcow2 n20c.qcow2
 patch n20c.qcow2 79 02
 check "N20: an image marked corrupt" matches n20c.qcow2 n5.ref
+mkdir n20c
+check_not "N20: which nobody may write to" "$VDISKFS" -o rw n20c.qcow2 n20c
 for o in 79 87 95; do
 	cp n5.qcow2 n21-$o.qcow2
 	patch n21-$o.qcow2 $o 20
