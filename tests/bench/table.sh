@@ -57,7 +57,7 @@ machine() {
 }
 
 print_tables() {
-	local results=$1 deflated=deflate,stream
+	local results=$1 format deflated=deflate,stream
 	local plain=qcow2,vmdk,vdi,vhd,vhdx,qcow,qed,parallels
 	local all=raw,qcow2,deflate,zstd,vmdk,stream,vdi,vhd,vhdx
 	echo
@@ -80,6 +80,10 @@ print_tables() {
 		"raw,qcow2,vmdk,vdi,vhd,vhdx:convert:1.3 $deflated:convert:3"
 	table "  what they take, MiB" size "vdiskfs convert" less %.1f "$deflated:convert:1"
 	table "vdisk and qemu-img info, ms" info "vdiskfs convert" less %.1f "$all:convert:1"
+	for format in qcow2 vdi vmdk; do
+		table "mount, cp of export/*.$format, umount, s" "export-$format" "vdiskfs convert" less %.2f \
+			"raw,$plain:convert:1 $deflated:convert:2"
+	done
 	table "mount to first byte, ms" first "vdiskfs qsd libyal" less %.1f "$all:qsd:1"
 	table "peak memory, MiB" memory "vdiskfs qsd libyal" less %.1f ""
 	medians "$results" | awk '
