@@ -17,7 +17,6 @@
 #include "qcow2-check.h"
 #include "qcow2.h"
 
-#define BITMAP_FIXED    24u /* bytes of a directory entry before its extra data and name */
 #define BITMAP_RESERVED UINT64_C(0xff000000000001fe) /* of an entry of a bitmap's table */
 #define BITMAP_ONES     UINT64_C(1) /* no cluster, but all bits are set; else reserved, too */
 
@@ -493,15 +492,11 @@ static int walk_bitmaps(struct qcow2_check *c, struct err *e)
 	if (!(h->autoclear & QCOW2_BITMAPS))
 		return 0;
 	for (uint32_t i = 0; r == 0 && i < h->nbitmaps; i++) {
-		unsigned char raw[BITMAP_FIXED];
+		unsigned char raw[QCOW2_BITMAP_FIXED];
 
-		if (!range_fits(at, sizeof raw, h->bitmaps_len))
-			return err_set(e, EUCLEAN,
-				"bitmap %" PRIu32 ": passes the end of the directory", i);
-		r = meta_read(q->cache, q->io, raw, sizeof raw, h->bitmaps_pos + at, e);
+		r = qcow2_bitmap_read(q, i, &at, raw, e);
 		if (r == 0)
 			r = walk_bitmap(c, load_be64(raw), load_be32(raw + 8), e);
-		at += round_up(sizeof raw + load_be16(raw + 18) + (uint64_t)load_be32(raw + 20), 8);
 	}
 	return r < 0 ? err_in(e, "bitmaps") : 0;
 }

@@ -322,24 +322,36 @@ static int complete_file(struct io *io, uint64_t end, struct err *e)
 	return end > io->size && !io->is_block ? io_resize(io, end, e) : 0;
 }
 
-/* What others noted of the disk, and would trust, is true no more. */
+/* What others noted of the disk, and would trust, is true no more.  Bitmaps can say so themselves;
+ * of one that is given up nobody would know which clusters are its own. */
+static int withdraw_notes(struct qcow2 *q, struct err *e)
+{
+	struct qcow2_header *h = &q->header;
+	uint64_t keep = h->autoclear & QCOW2_DATA_FILE_RAW;
+	struct err ignored = ERR_INIT;
+	unsigned char raw[8];
+	int r;
+
+	if (h->autoclear & QCOW2_BITMAPS && qcow2_bitmaps_mark(q, &ignored) == 0)
+		keep |= QCOW2_BITMAPS;
+	if (h->autoclear == keep)
+		return 0;
+	store_be64(raw, keep);
+	r = meta_write(q->io, raw, sizeof raw, QCOW2_AT_AUTOCLEAR, ORDER_HEADER, e);
+	if (r == 0)
+		h->autoclear = keep;
+	return r;
+}
+
 static int qcow2_begin(struct view *view, struct err *e)
 {
 	struct qcow2 *q = view_of(view)->q;
-	struct qcow2_header *h = &q->header;
-	unsigned char raw[8];
 	int r = complete_file(q->io, round_up(q->io->size, q->cluster_size), e);
 
 	if (r == 0 && q->external)
 		r = complete_file(
 			q->data, MIN(round_up(q->data->size, q->cluster_size), view->size), e);
-	if (r < 0 || h->version < 3 || !(h->autoclear & ~(uint64_t)QCOW2_DATA_FILE_RAW))
-		return r;
-	store_be64(raw, h->autoclear & QCOW2_DATA_FILE_RAW);
-	r = meta_write(q->io, raw, sizeof raw, QCOW2_AT_AUTOCLEAR, ORDER_HEADER, e);
-	if (r == 0)
-		h->autoclear &= QCOW2_DATA_FILE_RAW;
-	return r;
+	return r < 0 || q->header.version < 3 ? r : withdraw_notes(q, e);
 }
 
 static const struct write_ops qcow2_write_ops = {

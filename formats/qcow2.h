@@ -257,6 +257,18 @@ int qcow2_snapshots_read(struct image *img, struct qcow2 *q, uint64_t *len, stru
 /* qcow2-snap-write.c */
 extern const struct snapshot_ops qcow2_snapshot_ops;
 
+/* qcow2-bitmaps.c */
+
+#define QCOW2_BITMAP_FIXED 24u /* bytes of a directory entry before its extra data and name */
+
+/* The entry of bitmap i, at *at of the directory; *at is that of the next one then. */
+int qcow2_bitmap_read(const struct qcow2 *q, uint32_t i, uint64_t *at,
+	unsigned char raw[QCOW2_BITMAP_FIXED], struct err *e);
+
+/* Marks all of them as in use: whoever keeps them knows then that they are not up to date.
+ * -EUCLEAN: nothing was marked, since the directory is damaged. */
+int qcow2_bitmaps_mark(const struct qcow2 *q, struct err *e);
+
 /* qcow2-counts.c: refcount number i of those that begin at p. */
 uint64_t qcow2_refcount_load(const struct qcow2 *q, const unsigned char *p, uint64_t i);
 void qcow2_refcount_store(const struct qcow2 *q, unsigned char *p, uint64_t i, uint64_t count);

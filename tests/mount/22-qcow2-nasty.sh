@@ -184,6 +184,26 @@ patch n20c.qcow2 79 02
 check "N20: an image marked corrupt" matches n20c.qcow2 n5.ref
 mkdir n20c
 check_not "N20: which nobody may write to" "$VDISKFS" -o rw n20c.qcow2 n20c
+fresh n22w.qcow2 8M
+qemu-img bitmap --add n22w.qcow2 b0
+qemu-img bitmap --add -g 1M n22w.qcow2 longer-name
+cp n22w.qcow2 n22x.qcow2
+mount_image n22w.qcow2 n22w -o rw
+dd if=n20.ref of=n22w/disk.raw bs=64k count=9 conv=notrunc status=none
+unmount n22w
+check "N22: bitmaps stay when somebody else writes" qemu-img check -q n22w.qcow2
+check "N22: but QEMU knows that they are not up to date" eval \
+	'[ "$(qemu-img info n22w.qcow2 --output=json | grep -c "\"in-use\"")" = 2 ]'
+check "N22: and removes them" eval 'qemu-img bitmap --remove n22w.qcow2 b0 && qemu-img check -q n22w.qcow2'
+# A directory that is none is left alone, and given up.
+pos=$(grep -abo 'longer-name' n22x.qcow2 | head -n 1 | cut -d: -f1)
+patch n22x.qcow2 $((pos - 24 + 16)) 07
+cp n22x.qcow2 n22y.qcow2
+mount_image n22x.qcow2 n22x -o rw
+dd if=n20.ref of=n22x/disk.raw bs=64k count=9 conv=notrunc status=none
+unmount n22x
+check "N22: a damaged directory of bitmaps is left alone" cmp -n 30 -i $((pos - 24)) n22x.qcow2 n22y.qcow2
+check "N22: and given up" [ "$(xxd -p -s 88 -l 8 n22x.qcow2)" = 0000000000000000 ]
 for o in 79 87 95; do
 	cp n5.qcow2 n21-$o.qcow2
 	patch n21-$o.qcow2 $o 20
