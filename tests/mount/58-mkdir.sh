@@ -4,7 +4,7 @@
 . "${0%/*}/functions.sh"
 . "$here/images.sh"
 . "$here/hostile.sh"
-requires qemu-img setfattr getfattr tar sfdisk xfs_io
+requires qemu-img setfattr getfattr tar rsync sfdisk xfs_io
 
 formats="raw qcow2 vdi vmdk vhd vhdx"
 holds() { [ "$(stat -c %s "$1")" = "$(stat -c %s "$2")" ] && cmp "$1" "$2"; }
@@ -35,11 +35,12 @@ mount_image vms mnt -o rw,idle=1 || exit 1
 for f in $formats; do
 	check "$f: a new one is empty" eval 'mkdir mnt/cp.$f && [ "$(stat -c %s mnt/cp.$f/disk.raw)" = 0 ] && [ -z "$(cat mnt/cp.$f/disk.raw)" ]'
 	check "$f: cp" eval 'cp odd mnt/cp.$f/disk.raw && holds mnt/cp.$f/disk.raw $(whole $f)'
-	mkdir mnt/inside.$f mnt/sparse.$f mnt/dd.$f mnt/tar.$f mnt/again.$f mnt/holes.$f || fail "$f: mkdir"
+	mkdir mnt/inside.$f mnt/sparse.$f mnt/dd.$f mnt/rsync.$f mnt/tar.$f mnt/again.$f mnt/holes.$f || fail "$f: mkdir"
 	check "$f: cp within the mount" eval 'cp mnt/cp.$f/disk.raw mnt/inside.$f/disk.raw && holds mnt/inside.$f/disk.raw $(whole $f)'
 	check "$f: cp --sparse" eval 'cp --sparse=always odd mnt/sparse.$f/disk.raw && holds mnt/sparse.$f/disk.raw $(whole $f)'
 	check "$f: dd in two" eval 'dd if=odd of=mnt/dd.$f/disk.raw bs=1M count=15 status=none &&
 		dd if=odd of=mnt/dd.$f/disk.raw bs=1M skip=15 seek=15 conv=notrunc status=none && holds mnt/dd.$f/disk.raw $(whole $f)'
+	check "$f: rsync" eval 'rsync --inplace odd mnt/rsync.$f/disk.raw && holds mnt/rsync.$f/disk.raw $(whole $f)'
 	check "$f: tar" eval 'tar xSf odd.tar --overwrite --no-same-permissions --no-same-owner -C mnt/tar.$f && holds mnt/tar.$f/disk.raw $(whole $f)'
 	check "$f: another one into it" eval 'cp odd mnt/again.$f/disk.raw &&
 		cp /dev/null mnt/again.$f/disk.raw && cp odd mnt/again.$f/disk.raw && holds mnt/again.$f/disk.raw $(whole $f)'
@@ -104,7 +105,7 @@ check "partitions of what was copied" partitions
 unmount mnt
 
 for f in $formats; do
-	for i in cp inside sparse dd tar again holes; do
+	for i in cp inside sparse dd rsync tar again holes; do
 		check "$f: $i, as others read it" judged vms/$i.$f "$(whole $f)"
 	done
 done
