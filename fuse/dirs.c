@@ -64,20 +64,9 @@ static int change(fuse_req_t req, const char *what, struct change *c)
 	return tree_snapshots_changed(c->dir->tree, c->dir);
 }
 
-/* The directory of the snapshot with this number, held. */
-static int find(struct node *dir, unsigned no, struct node **node)
+static bool is_snapshot(const struct node *node, const void *no)
 {
-	struct dir *list;
-	int ret = tree_list(dir->tree, dir, &list);
-
-	if (ret < 0)
-		return ret;
-	*node = NULL;
-	for (size_t i = 0; i < list->n && !*node; i++)
-		if (list->nodes[i]->kind == NODE_SNAPSHOT && list->nodes[i]->state == no)
-			*node = node_get(list->nodes[i]);
-	tree_unlist(dir->tree, list);
-	return *node ? 0 : -ENOENT; /* somebody was quicker */
+	return node->kind == NODE_SNAPSHOT && node->state == *(const unsigned *)no;
 }
 
 static int take(struct change *c, struct err *e)
@@ -91,7 +80,9 @@ static int take_snapshot(fuse_req_t req, struct change *c, struct node **node)
 
 	if (ret == 0)
 		ret = change(req, "cannot take a snapshot", c);
-	return ret == 0 ? find(c->dir, c->no, node) : ret;
+	if (ret == 0)
+		ret = tree_find(c->dir->tree, c->dir, is_snapshot, &c->no, node);
+	return ret == 0 && !*node ? -ENOENT : ret; /* somebody was quicker */
 }
 
 static void op_mkdir(fuse_req_t req, fuse_ino_t parent, const char *name, mode_t mode)

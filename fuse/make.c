@@ -36,30 +36,14 @@ static int choose_format(const char *name, const struct format **format, struct 
 	return 0;
 }
 
-/* The directory of an image by the path of its file; *node NULL: there is none, as when a machine's
- * description says that the file is a part of something else. */
-static int find(struct node *dir, const char *path, struct node **node)
-{
-	struct dir *list;
-	int ret = tree_list(dir->tree, dir, &list);
-
-	*node = NULL;
-	if (ret < 0)
-		return ret;
-	for (size_t i = 0; i < list->n && !*node; i++)
-		if (node_is_image_of(list->nodes[i], path))
-			*node = node_get(list->nodes[i]);
-	tree_unlist(dir->tree, list);
-	return 0;
-}
-
-/* The new image is shown like any file that comes by itself. */
+/* The new image is shown like any file that comes by itself; it is not when a machine's description
+ * says that the file is a part of something else. */
 static int show(fuse_req_t req, struct node *dir, struct fresh *f, struct node **node)
 {
 	int ret = tree_refresh(dir->tree, dir);
 
 	if (ret == 0)
-		ret = find(dir, f->path, node);
+		ret = tree_find(dir->tree, dir, node_is_image_of, f->path, node);
 	if (ret < 0 || !*node) {
 		log_error(server_of(req)->reply.log, "%s: it was made, but is not shown", f->path);
 		fresh_free(f);
@@ -95,7 +79,7 @@ int make_remove(fuse_req_t req, struct node *dir, const char *name)
 
 	if (ret < 0 || !node)
 		return ret < 0 ? ret : -ENOENT;
-	f = node->source ? source_fresh(node->source) : NULL;
+	f = node_fresh_image(node);
 	ret = -ENOTEMPTY;
 	if (f) {
 		pthread_mutex_lock(&f->lock);
@@ -112,7 +96,7 @@ int make_remove(fuse_req_t req, struct node *dir, const char *name)
 
 static int set_option(fuse_req_t req, const struct node *node, const char *word)
 {
-	struct fresh *f = node->source && node_is_top(node) ? source_fresh(node->source) : NULL;
+	struct fresh *f = node_fresh_image(node);
 	struct err e = ERR_INIT;
 	int ret;
 

@@ -145,12 +145,17 @@ bool node_is_live(const struct node *node)
 	return node->tree->writable && home && (home == node->tree->root || is_disk_of_dir(home));
 }
 
-/* The top of the chain shows the same. */
-struct fresh *node_fresh(const struct node *node)
+struct fresh *node_fresh_image(const struct node *node)
 {
-	return node->kind == NODE_DISK && node_is_live(node) ? source_fresh(node->source) : NULL;
+	return node->source && node_is_top(node) ? source_fresh(node->source) : NULL;
 }
 
+struct fresh *node_fresh(const struct node *node)
+{
+	return node->kind == NODE_DISK && node_is_live(node) ? node_fresh_image(node->home) : NULL;
+}
+
+/* The top of the chain shows the same. */
 bool node_can_change(const struct node *node)
 {
 	const struct node *home = node->home;

@@ -120,7 +120,7 @@ char *node_host_path(const struct node *dir, const char *name)
 	return asprintf(&path, "%s%s%s", above, slash, name) < 0 ? NULL : path;
 }
 
-bool node_is_image_of(const struct node *node, const char *path)
+bool node_is_image_of(const struct node *node, const void *path)
 {
 	const struct place *place = &node->place;
 

@@ -325,6 +325,28 @@ int tree_list(struct tree *tree, struct node *node, struct dir **dir)
 	return ret;
 }
 
+/* The entry that is what arg says, held, or NULL. */
+static struct node *find_in(const struct dir *dir, tree_is_fn *is, const void *arg)
+{
+	for (size_t i = 0; i < dir->n; i++)
+		if (is(dir->nodes[i], arg))
+			return node_get(dir->nodes[i]);
+	return NULL;
+}
+
+int tree_find(
+	struct tree *tree, struct node *node, tree_is_fn *is, const void *arg, struct node **found)
+{
+	struct dir *dir;
+	int ret;
+
+	pthread_mutex_lock(&tree->lock);
+	ret = list_locked(tree, node, &dir);
+	*found = ret == 0 ? find_in(dir, is, arg) : NULL;
+	pthread_mutex_unlock(&tree->lock);
+	return ret;
+}
+
 int tree_lookup(struct tree *tree, struct node *node, const char *name, struct node **found)
 {
 	struct dir *dir;
@@ -357,51 +379,54 @@ int tree_refresh(struct tree *tree, struct node *node)
 	return ret;
 }
 
-/* The entry of node that is called name, or shows the top layer; held.  NULL: nobody has seen one.
- */
-static struct node *seen(struct tree *tree, struct node *node, const char *name)
+/* Likewise of a list that somebody has seen; NULL: nobody has. */
+static struct node *seen(struct tree *tree, struct node *node, tree_is_fn *is, const void *arg)
 {
-	struct node *found = NULL;
+	struct node *found;
 
 	pthread_mutex_lock(&tree->lock);
-	if (node->dir && name)
-		found = dir_find(node->dir, name);
-	for (size_t i = 0; node->dir && !name && !found && i < node->dir->n; i++)
-		if (node->dir->nodes[i]->layer == 0)
-			found = node->dir->nodes[i];
-	if (found)
-		node_get(found);
+	found = node->dir ? find_in(node->dir, is, arg) : NULL;
 	pthread_mutex_unlock(&tree->lock);
 	return found;
 }
 
+static bool is_of_kind(const struct node *node, const void *kind)
+{
+	return node->kind == *(const enum node_kind *)kind;
+}
+
+static bool is_top_layer(const struct node *node, const void *arg)
+{
+	(void)arg;
+	return node->layer == 0;
+}
+
 static int refresh_snapshots(struct tree *tree, struct node *image)
 {
-	struct node *node = seen(tree, image, "snapshots");
-	int ret;
+	static const enum node_kind kind = NODE_SNAPSHOTS;
+	struct node *node = seen(tree, image, is_of_kind, &kind);
+	int ret = node ? tree_refresh(tree, node) : 0;
 
-	if (!node)
-		return 0;
-	ret = tree_refresh(tree, node);
-	node_put(tree, node, 1);
+	if (node)
+		node_put(tree, node, 1);
 	return ret;
 }
 
 /* They are listed where the image is, and once more in its chain. */
 int tree_snapshots_changed(struct tree *tree, const struct node *node)
 {
-	struct node *image = node->home, *chain = seen(tree, image, "chain"), *top;
-	int ret = refresh_snapshots(tree, image);
+	static const enum node_kind kind = NODE_CHAIN;
+	struct node *chain = seen(tree, node->home, is_of_kind, &kind);
+	struct node *top = chain ? seen(tree, chain, is_top_layer, NULL) : NULL;
+	int ret = refresh_snapshots(tree, node->home);
 
 	tree_changed(tree);
-	if (!chain)
-		return ret;
-	top = seen(tree, chain, NULL);
-	if (top && ret == 0)
+	if (ret == 0 && top)
 		ret = refresh_snapshots(tree, top);
 	if (top)
 		node_put(tree, top, 1);
-	node_put(tree, chain, 1);
+	if (chain)
+		node_put(tree, chain, 1);
 	return ret;
 }
 

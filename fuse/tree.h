@@ -161,7 +161,9 @@ void tree_changed(struct tree *tree);
  * as by tree_refresh. */
 int tree_snapshots_changed(struct tree *tree, const struct node *node);
 
-/* What there is to know of a disk whose image was made in this mount; NULL: it is none. */
+/* What there is to know of an image that was made in this mount, by its directory, or by its disk;
+ * NULL: it is none. */
+struct fresh *node_fresh_image(const struct node *node);
 struct fresh *node_fresh(const struct node *node);
 
 /* Is the node of a state that may be written: by this very name, or by any? */
@@ -171,6 +173,11 @@ bool node_can_change(const struct node *node);
 /* What is in a directory, made if need be; to be given back.  -ENOTDIR, -ENOMEM, -ESTALE: gone. */
 int tree_list(struct tree *tree, struct node *node, struct dir **dir);
 void tree_unlist(struct tree *tree, struct dir *dir);
+
+/* The entry of node that is what arg says, held, in *found; NULL when there is none. */
+typedef bool tree_is_fn(const struct node *node, const void *arg);
+int tree_find(
+	struct tree *tree, struct node *node, tree_is_fn *is, const void *arg, struct node **found);
 
 /* The entry of node called name, held, in *found; NULL when there is none. */
 int tree_lookup(struct tree *tree, struct node *node, const char *name, struct node **found);
@@ -197,7 +204,7 @@ void tree_each_top(struct tree *tree, tree_visit_fn *visit, void *arg);
 char *node_host_path(const struct node *dir, const char *name);
 
 /* Is it the directory of the image, or the disk of a machine, that is in this file? */
-bool node_is_image_of(const struct node *node, const char *path);
+bool node_is_image_of(const struct node *node, const void *path);
 
 /* The directory of the host that a NODE_FOLDER shows, and was it read because of path? */
 bool node_shows_dir(const struct node *node, const char *path);

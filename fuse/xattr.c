@@ -175,7 +175,7 @@ static int value_of(const struct node *node, size_t i, char **value)
 /* An option that was given to an image which was made in this mount. */
 static ssize_t option_of(const struct node *node, const char *name, char **value)
 {
-	struct fresh *f = node->source && node_is_top(node) ? source_fresh(node->source) : NULL;
+	struct fresh *f = node_fresh_image(node);
 	const char *option = NULL;
 	ssize_t ret = -ENODATA;
 
