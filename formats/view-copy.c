@@ -2,7 +2,6 @@
 /* view-copy.c - from one view into another without anybody in between. */
 #include <errno.h>
 #include <stdlib.h>
-#include <unistd.h>
 
 #include "bytes.h"
 #include "err.h"
@@ -59,7 +58,6 @@ static int copy_data(struct copy *c, uint64_t len, struct err *e)
 		return r;
 	}
 	r = view_read(c->from, c->buf, n, c->off, e);
-
 	if (r == 0)
 		r = view_write(c->to, c->buf, n, c->to_off, e);
 	if (r == 0)
@@ -67,17 +65,17 @@ static int copy_data(struct copy *c, uint64_t len, struct err *e)
 	return r;
 }
 
+/* As far as one look goes: where the data ends is not asked each time. */
 static int copy_step(struct copy *c, struct err *e)
 {
-	uint64_t end = c->off + c->left, data, hole;
+	uint64_t len;
+	bool data;
 
-	if (view_seek(c->from, c->off, SEEK_DATA, &data) < 0)
-		data = end;
-	if (data > c->off)
-		return copy_hole(c, MIN(data, end) - c->off, e);
-	if (view_seek(c->from, c->off, SEEK_HOLE, &hole) < 0)
-		hole = end;
-	return copy_data(c, MIN(hole, end) - c->off, e);
+	view_enter(c->from);
+	data = view_look(c->from, c->off, &len);
+	view_leave(c->from);
+	len = MIN(len, c->left);
+	return data ? copy_data(c, len, e) : copy_hole(c, len, e);
 }
 
 int64_t view_copy(const struct view *from, uint64_t off, struct view *to, uint64_t to_off,

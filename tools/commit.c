@@ -23,7 +23,7 @@
 #include "source.h"
 #include "view.h"
 
-#define CHUNK (1u << 20)
+#define LOOK (16u << 20) /* bytes, at most, between two signs of life */
 
 /* An image of the chain, and how to open it alone. */
 struct layer {
@@ -42,7 +42,6 @@ struct committing {
 	struct timespec begun;
 	uint64_t written;
 	struct progress progress;
-	unsigned char *buf;
 };
 
 /* The chain. */
@@ -187,15 +186,12 @@ static int find(
 static int copy(const struct committing *c, const struct view *disk, uint64_t off, uint64_t len,
 	struct err *e)
 {
-	int r = 0;
-
-	for (uint64_t n; r == 0 && len > 0; off += n, len -= n) {
-		n = MIN(len, CHUNK);
-		r = view_read(disk, c->buf, n, off, e);
-		if (r == 0)
-			r = view_write(base_of(c), c->buf, n, off, e);
+	for (int64_t n; len > 0; off += n, len -= n) {
+		n = view_copy(disk, off, base_of(c), off, len, e);
+		if (n < 0)
+			return (int)n;
 	}
-	return r;
+	return 0;
 }
 
 /* As long as more was written than the rate allows. */
@@ -237,7 +233,7 @@ static int write_all(struct committing *c, struct err *e)
 	if (size > base_of(c)->size)
 		r = view_resize(base_of(c), size, e);
 	for (uint64_t off = 0; r == 0 && off < size; off += f.len) {
-		r = find(c, off, MIN(size - off, 16 * CHUNK), &f, e);
+		r = find(c, off, MIN(size - off, LOOK), &f, e);
 		if (r == 0)
 			r = commit_found(c, off, &f, e);
 	}
@@ -264,16 +260,12 @@ static int commit_all(struct committing *c)
 	struct err e = ERR_INIT;
 	int r;
 
-	c->buf = malloc(CHUNK);
-	if (!c->buf)
-		return report("out of memory");
 	clock_gettime(CLOCK_MONOTONIC, &c->begun);
 	progress_begin(&c->progress,
 		args_has(c->args, OPT_PROGRESS) && !args_has(c->args, OPT_QUIET),
 		disk_of(c, 0)->size);
 	r = write_all(c, &e);
 	progress_end(&c->progress);
-	free(c->buf);
 	if (r < 0)
 		return report_err(&e, "Could not commit '%s'", c->name);
 	/* The base is durable: nothing is lost with what was there twice. */
