@@ -6,6 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "chain.h"
 #include "err.h"
 #include "format.h"
 #include "image.h"
@@ -18,11 +19,6 @@ struct change {
 	const char *name, *format;
 };
 
-static int check_writer(const struct image *img, struct err *e)
-{
-	return img->writer ? 0 : err_set(e, EROFS, "%s: it is not open for writing", img->io->name);
-}
-
 static int set_backing(void *arg, struct err *e)
 {
 	const struct change *c = arg;
@@ -33,13 +29,12 @@ static int set_backing(void *arg, struct err *e)
 int image_set_backing(struct image *img, const char *name, const char *format, struct err *e)
 {
 	struct change c = {.img = img, .name = name, .format = format};
-	int r = check_writer(img, e);
 
-	if (r == 0 && !img->format->set_backing)
-		r = err_set(e, EOPNOTSUPP,
+	if (!img->format->set_backing)
+		return err_set(e, EOPNOTSUPP,
 			"images of the format %s keep the backing file that they were made with",
 			img->format->name);
-	return r == 0 ? writer_alone(img->writer, set_backing, &c, e) : r;
+	return writer_alone(img->writer, set_backing, &c, e);
 }
 
 static int empty(void *arg, struct err *e)
@@ -52,12 +47,11 @@ static int empty(void *arg, struct err *e)
 int image_empty(struct image *img, struct err *e)
 {
 	struct change c = {.img = img};
-	int r = check_writer(img, e);
 
-	if (r == 0 && !img->format->empty)
-		r = err_set(e, EOPNOTSUPP, "images of the format %s cannot be emptied",
+	if (!img->format->empty)
+		return err_set(e, EOPNOTSUPP, "images of the format %s cannot be emptied",
 			img->format->name);
-	return r == 0 ? writer_alone(img->writer, empty, &c, e) : r;
+	return writer_alone(img->writer, empty, &c, e);
 }
 
 struct image *image_swap_parent(struct image *img, struct image *parent)
@@ -65,8 +59,7 @@ struct image *image_swap_parent(struct image *img, struct image *parent)
 	struct image *had = img->parent;
 
 	img->parent = parent;
-	for (size_t i = 0; i < img->nstates; i++)
-		img->states[i]->view->below = parent ? parent->states[0]->view : NULL;
+	chain_lay_on(img, parent ? parent->states[0]->view : NULL);
 	return had;
 }
 

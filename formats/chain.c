@@ -247,7 +247,7 @@ static int open_parent(
 	return -e->code;
 }
 
-static void lay_on(struct image *img, struct view *below)
+void chain_lay_on(struct image *img, struct view *below)
 {
 	for (size_t i = 0; i < img->nstates; i++)
 		img->states[i]->view->below = below;
@@ -259,7 +259,7 @@ static int leave_closed(struct image *img, struct err *e)
 		"the data is in the backing file, which -o nobacking leaves closed", e);
 	if (!img->missing)
 		return -e->code;
-	lay_on(img, img->missing);
+	chain_lay_on(img, img->missing);
 	return 0;
 }
 
@@ -277,7 +277,7 @@ static int open_parents(struct image *top, struct homes *homes, struct err *e)
 		r = open_parent(top, img, homes, e);
 		if (r < 0)
 			return r;
-		lay_on(img, img->parent->states[0]->view);
+		chain_lay_on(img, img->parent->states[0]->view);
 	}
 	return r;
 }

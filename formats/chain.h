@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* chain.h - between image.c, chain.c and package.c only. */
+/* chain.h - between image.c, chain.c, backing.c and package.c only. */
 #ifndef VDISK_CHAIN_H
 #define VDISK_CHAIN_H
 
@@ -10,9 +10,13 @@ struct err;
 struct image;
 struct image_options;
 struct io;
+struct view;
 
 /* Opens the parents of img, down to the last, and puts the views on top of each other. */
 int chain_open(struct image *img, struct err *e);
+
+/* What the states of img do not store is read from below; NULL: it is zeroes. */
+void chain_lay_on(struct image *img, struct view *below);
 
 /* How an image is to be opened. */
 struct opening {

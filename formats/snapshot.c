@@ -13,20 +13,13 @@
 #include "view.h"
 #include "writer.h"
 
-bool snapshot_possible(const struct image *img)
-{
-	return img->writer && img->format->snapshots;
-}
-
 static int check_possible(const struct image *img, struct err *e)
 {
-	if (!img->format->snapshots)
-		return err_set(e, ENOTSUP,
-			"%s: images of the format %s have no snapshots that can be changed",
-			img->io->name, img->format->name);
-	if (!img->writer)
-		return err_set(e, EROFS, "%s: it is not open for writing", img->io->name);
-	return 0;
+	if (img->format->snapshots)
+		return 0;
+	return err_set(e, ENOTSUP,
+		"%s: images of the format %s have no snapshots that can be changed", img->io->name,
+		img->format->name);
 }
 
 static int check_name(const char *name, struct err *e)

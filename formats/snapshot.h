@@ -9,7 +9,6 @@
 #ifndef VDISK_SNAPSHOT_H
 #define VDISK_SNAPSHOT_H
 
-#include <stdbool.h>
 #include <stddef.h>
 
 struct err;
@@ -29,9 +28,6 @@ struct snapshot_ops {
 	/* The disk becomes what it was. */
 	int (*apply)(struct image *img, size_t i, struct err *e);
 };
-
-/* Can img have its snapshots changed? */
-bool snapshot_possible(const struct image *img);
 
 /* no: the number of the state. */
 int snapshot_take(struct image *img, const char *name, unsigned *no, struct err *e);

@@ -34,13 +34,6 @@ struct view *view_base(struct view *v, uint64_t *start)
 	return v;
 }
 
-bool view_is_writable(const struct view *v)
-{
-	while (v->through)
-		v = v->below;
-	return v->writer && v->write;
-}
-
 /* The units that [off, off+len) touches. */
 static struct range units_of(const struct view *v, uint64_t off, uint64_t len)
 {

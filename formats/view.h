@@ -131,9 +131,6 @@ uint64_t view_stored(const struct view *v);
 /* The view that v is a part of, or v itself; *start is where it begins there. */
 struct view *view_base(struct view *v, uint64_t *start);
 
-/* Can it be written, as it is or through the view that it is a part of? */
-bool view_is_writable(const struct view *v);
-
 /* Writes, view-write.c.  A view without a writer is EROFS, a range that passes its end ENOSPC. What
  * was written is seen by all who read later, in all views of the image; it is durable after
  * view_flush.  Of a write that fails a part may have been done. */

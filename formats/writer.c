@@ -138,7 +138,7 @@ int writer_flush(struct writer *w, struct err *e)
 
 int writer_alone(struct writer *w, writer_change *change, void *arg, struct err *e)
 {
-	int r = writer_begin(w, e);
+	int r = w ? writer_begin(w, e) : err_set(e, EROFS, "it is not open for writing");
 
 	if (r < 0)
 		return r;

@@ -122,7 +122,7 @@ int writer_write_back(struct writer *w, struct err *e);
 bool writer_is_full(const struct writer *w);
 
 /* Does what changes more than a map: with the gate closed and the meta lock held, when all that was
- * done before is durable.  So is this when it has succeeded. */
+ * done before is durable.  So is this when it has succeeded.  w NULL: EROFS. */
 typedef int writer_change(void *arg, struct err *e);
 int writer_alone(struct writer *w, writer_change *change, void *arg, struct err *e);
 
