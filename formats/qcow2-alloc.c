@@ -250,18 +250,20 @@ void qcow2_alloc_drop(struct qcow2_alloc *a, uint64_t first, uint64_t n)
 	a->freed[a->nfreed++] = (struct qcow2_clusters){.first = first, .n = n};
 }
 
-int qcow2_alloc_relieve(struct qcow2_alloc *a, struct err *e)
+int qcow2_alloc_give_back(struct qcow2_alloc *a, struct err *e)
 {
 	struct view *v = a->writer->view;
-	int r = 0;
+	int r = writer_write_back(a->writer, e);
 
+	return r == 0 && qcow2_durable(v) ? qcow2_settle(v, e) : r;
+}
+
+int qcow2_alloc_relieve(struct qcow2_alloc *a, struct err *e)
+{
 	if (a->nfreed < FREED_MAX &&
 		writeback_pending(a->writer->writeback) < a->writer->pending_max)
 		return 0;
-	r = writer_write_back(a->writer, e);
-	if (r == 0 && qcow2_durable(v))
-		r = qcow2_settle(v, e);
-	return r;
+	return qcow2_alloc_give_back(a, e);
 }
 
 bool qcow2_durable(struct view *v)
@@ -299,11 +301,7 @@ static void forget_tables(struct qcow2_alloc *a)
 
 	free_tables(t->before);
 	t->before = NULL;
-	for (unsigned i = 0; i < q->nranges; i++)
-		if (strcmp(q->ranges[i].what, "refcount table") == 0) {
-			q->ranges[i].pos = t->pos;
-			q->ranges[i].len = t->entries * QCOW2_ENTRY_SIZE;
-		}
+	qcow2_range_set(q, "refcount table", t->pos, t->entries * QCOW2_ENTRY_SIZE);
 }
 
 int qcow2_settle(struct view *v, struct err *e)

@@ -181,49 +181,22 @@ int qcow2_set_backing(struct image *img, const char *name, const char *format, s
 
 /* Emptying. */
 
-/* An L1 table without an entry, for the disk as it is. */
-static int make_l1(const struct qcow2_view *live, struct qcow2_l1 *l1, struct err *e)
-{
-	const struct qcow2 *q = live->q;
-	uint64_t entries = MAX(1, div_round_up(live->view.size, UINT64_C(1) << qcow2_l1_bits(q)));
-	uint64_t len = round_up(entries * QCOW2_ENTRY_SIZE, q->cluster_size);
-	struct qcow2_clusters c;
-	bool fresh;
-	int r = qcow2_alloc_prepare(q->alloc, 2, e);
-
-	if (r == 0)
-		r = qcow2_alloc_take(q->alloc, len >> q->header.cluster_bits, true, &c, &fresh, e);
-	if (r < 0)
-		return r;
-	*l1 = (struct qcow2_l1){.pos = c.first << q->header.cluster_bits, .entries = entries};
-	r = meta_zero(q->io, len, l1->pos, ORDER_TABLES_ROOT, e);
-	if (r < 0)
-		qcow2_alloc_drop(q->alloc, c.first, c.n);
-	return r;
-}
-
-/* All that the old table refers to is let go of. */
-static int drop_all(struct qcow2_view *live, struct qcow2_l1 old, struct err *e)
-{
-	struct writer *w = live->q->alloc->writer;
-	int r = qcow2_tree_drop(live->q, old, e);
-
-	if (r == 0)
-		r = writer_write_back(w, e);
-	return r == 0 && qcow2_durable(&live->view) ? qcow2_settle(&live->view, e) : r;
-}
-
 /* Once the disk is empty, what is not found any more is only room. */
 int qcow2_empty(struct image *img, struct err *e)
 {
 	struct qcow2_view *live = (struct qcow2_view *)img->states[0]->view;
-	struct qcow2_l1 old = {.pos = live->l1_pos, .entries = live->l1_size}, l1;
+	struct qcow2 *q = live->q;
+	uint64_t entries = div_round_up(live->view.size, UINT64_C(1) << qcow2_l1_bits(q));
+	struct qcow2_l1 none = {.entries = 0}, old = qcow2_l1_of(live), l1;
 	struct err why = ERR_INIT;
-	int r = make_l1(live, &l1, e);
+	int r = qcow2_l1_make(q, none, 0, MAX(1, entries), &l1, e);
 
 	if (r == 0)
-		r = qcow2_switch_l1(live, l1.pos, l1.entries, e);
-	if (r == 0 && drop_all(live, old, &why) < 0 && !img->writer->failed)
-		image_warn(img, "room is lost, vdisk check -r leaks finds it: %s", why.text);
-	return r;
+		r = qcow2_l1_switch(live, l1, e);
+	if (r < 0)
+		return r;
+	r = qcow2_tree_drop(q, old, &why);
+	if (r == 0)
+		r = qcow2_alloc_give_back(q->alloc, &why);
+	return qcow2_tree_dropped(img, r, &why);
 }

@@ -279,23 +279,6 @@ static int switch_table(
 	return 0;
 }
 
-/* Copies the old table to where the new one will be. */
-static int copy_table(struct qcow2_alloc *a, uint64_t pos, struct err *e)
-{
-	const struct qcow2 *q = a->q;
-	const struct qcow2_reftable *t = a->table;
-	unsigned char buf[META_PAGE];
-	int r = 0;
-
-	for (uint64_t at = 0, n; r == 0 && at < t->entries * QCOW2_ENTRY_SIZE; at += n) {
-		n = MIN(sizeof buf, t->entries * QCOW2_ENTRY_SIZE - at);
-		r = meta_read(q->cache, q->io, buf, n, t->pos + at, e);
-		if (r == 0)
-			r = meta_write(q->io, buf, n, pos + at, ORDER_COUNTS, e);
-	}
-	return r;
-}
-
 /* New blocks for the clusters from number i << block_bits on, of which none has one.  The first of
  * them are taken by the blocks, and by a new refcount table when the old one is too short. */
 struct plan {
@@ -364,6 +347,7 @@ static int put_entries(struct qcow2_alloc *a, const struct plan *p, uint64_t tab
 static int make_table(struct qcow2_alloc *a, const struct plan *p, struct err *e)
 {
 	const struct qcow2 *q = a->q;
+	const struct qcow2_reftable *old = a->table;
 	struct qcow2_reftable *t = calloc(1, sizeof *t);
 	int r;
 
@@ -371,7 +355,8 @@ static int make_table(struct qcow2_alloc *a, const struct plan *p, struct err *e
 		return err_nomem(e);
 	t->pos = p->pos + (p->blocks << q->header.cluster_bits);
 	t->entries = (p->table << q->header.cluster_bits) / QCOW2_ENTRY_SIZE;
-	r = copy_table(a, t->pos, e);
+	r = meta_copy(q->cache, q->io, old->pos, old->entries * QCOW2_ENTRY_SIZE, t->pos,
+		ORDER_COUNTS, e);
 	if (r == 0)
 		r = put_entries(a, p, t->pos, ORDER_COUNTS, e);
 	if (r == 0)

@@ -203,16 +203,9 @@ static int write_window(struct qcow2_check *c, void *arg, struct err *e)
 /* The ranges are what mapping knows of where no data lies. */
 static void know_ranges(struct qcow2 *q, const struct rebuild *b)
 {
-	for (unsigned i = 0; i < q->nranges; i++) {
-		struct qcow2_range *range = &q->ranges[i];
-
-		if (strcmp(range->what, "refcount table") == 0)
-			*range = (struct qcow2_range){range->what, q->header.reftable_pos,
-				b->ntable << q->header.cluster_bits};
-		else if (strcmp(range->what, "refcount block") == 0)
-			*range = (struct qcow2_range){
-				range->what, b->start << q->header.cluster_bits, q->cluster_size};
-	}
+	qcow2_range_set(
+		q, "refcount table", q->header.reftable_pos, b->ntable << q->header.cluster_bits);
+	qcow2_range_set(q, "refcount block", b->start << q->header.cluster_bits, q->cluster_size);
 }
 
 /* The header changes to the new table in one write. */

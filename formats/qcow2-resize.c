@@ -171,78 +171,16 @@ static int zero_last(struct qcow2_view *v, uint64_t new_size, struct err *e)
 
 /* Growing. */
 
-int qcow2_l1_copy(
-	const struct qcow2 *q, struct qcow2_l1 from, uint64_t to, uint64_t mask, struct err *e)
-{
-	unsigned char buf[META_PAGE];
-	int r = 0;
-
-	for (uint64_t i = 0, n, at; r == 0 && i < from.entries; i += n) {
-		n = MIN(from.entries - i, sizeof buf / QCOW2_ENTRY_SIZE);
-		at = i * QCOW2_ENTRY_SIZE;
-		r = meta_read(q->cache, q->io, buf, n * QCOW2_ENTRY_SIZE, from.pos + at, e);
-		for (unsigned char *p = buf; r == 0 && p < buf + n * QCOW2_ENTRY_SIZE;
-			p += QCOW2_ENTRY_SIZE)
-			store_be64(p, load_be64(p) & mask);
-		if (r == 0)
-			r = meta_write(
-				q->io, buf, n * QCOW2_ENTRY_SIZE, to + at, ORDER_TABLES_ROOT, e);
-	}
-	return r;
-}
-
-int qcow2_switch_l1(struct qcow2_view *v, uint64_t pos, uint32_t entries, struct err *e)
-{
-	struct qcow2 *q = v->q;
-	struct qcow2_header *h = &q->header;
-	uint64_t first = v->l1_pos >> h->cluster_bits,
-		 n = div_round_up((uint64_t)v->l1_size * QCOW2_ENTRY_SIZE, q->cluster_size);
-	unsigned char raw[12];
-	int r;
-
-	store_be32(raw, entries);
-	store_be64(raw + 4, pos);
-	r = meta_write(q->io, raw, sizeof raw, QCOW2_AT_L1, ORDER_HEADER, e);
-	if (r < 0)
-		return r;
-	if (n > 0)
-		qcow2_alloc_drop(q->alloc, first, n);
-	for (unsigned i = 0; i < q->nranges; i++)
-		if (q->ranges[i].pos == h->l1_pos)
-			q->ranges[i] = (struct qcow2_range){.what = "L1 table",
-				.pos = pos,
-				.len = round_up(
-					(uint64_t)entries * QCOW2_ENTRY_SIZE, q->cluster_size)};
-	v->l1_pos = h->l1_pos = pos;
-	v->l1_size = h->l1_size = entries;
-	return writer_write_back(q->alloc->writer, e);
-}
-
 static int grow_l1(struct qcow2_view *v, uint64_t size, struct err *e)
 {
-	struct qcow2 *q = v->q;
-	uint64_t entries = div_round_up(size, UINT64_C(1) << qcow2_l1_bits(q)), pos, len;
-	struct qcow2_clusters c;
-	bool fresh;
+	uint64_t entries = div_round_up(size, UINT64_C(1) << qcow2_l1_bits(v->q));
+	struct qcow2_l1 from = qcow2_l1_of(v), to;
 	int r;
 
-	if (entries <= v->l1_size)
+	if (entries <= from.entries)
 		return 0;
-	len = round_up(entries * QCOW2_ENTRY_SIZE, q->cluster_size);
-	r = qcow2_alloc_prepare(q->alloc, 2, e);
-	if (r == 0)
-		r = qcow2_alloc_take(q->alloc, len >> q->header.cluster_bits, true, &c, &fresh, e);
-	if (r < 0)
-		return r;
-	pos = c.first << q->header.cluster_bits;
-	r = meta_zero(q->io, len, pos, ORDER_TABLES_ROOT, e);
-	if (r == 0)
-		r = qcow2_l1_copy(q, (struct qcow2_l1){.pos = v->l1_pos, .entries = v->l1_size},
-			pos, UINT64_MAX, e);
-	if (r == 0)
-		return qcow2_switch_l1(v, pos, entries, e);
-	qcow2_alloc_drop(q->alloc, c.first, c.n);
-	return r;
+	r = qcow2_l1_make(v->q, from, UINT64_MAX, entries, &to, e);
+	return r == 0 ? qcow2_l1_switch(v, to, e) : r;
 }
 
 /* Where the backing file goes on behind the old end, the disk does not. */

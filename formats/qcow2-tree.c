@@ -10,9 +10,11 @@
 #include "bytes.h"
 #include "cache.h"
 #include "err.h"
+#include "image.h"
 #include "qcow2-write.h"
 #include "qcow2.h"
 #include "writeback.h"
+#include "writer.h"
 
 /* Walks. */
 
@@ -222,6 +224,13 @@ int qcow2_tree_drop(struct qcow2 *q, struct qcow2_l1 l1, struct err *e)
 	return walk(q, l1, drop_table, q, e);
 }
 
+int qcow2_tree_dropped(struct image *img, int r, const struct err *why)
+{
+	if (r < 0 && !img->writer->failed)
+		image_warn(img, "room is lost, vdisk check -r leaks finds it: %s", why->text);
+	return 0;
+}
+
 /* The flag COPIED in the tables of the live disk. */
 
 struct flags {
@@ -299,9 +308,7 @@ static int flag_table(void *arg, const struct l1_entry *l, struct err *e)
 
 static int put_flags(struct flags *f, struct err *e)
 {
-	struct qcow2_l1 l1 = {.pos = f->live->l1_pos, .entries = f->live->l1_size};
-
-	return walk(f->live->q, l1, flag_table, f, e);
+	return walk(f->live->q, qcow2_l1_of(f->live), flag_table, f, e);
 }
 
 int qcow2_flags_clear(struct qcow2_view *live, struct err *e)

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* qcow2-write.h - private to the writing side of qcow2: qcow2-counts.c reads and changes refcounts,
  * qcow2-alloc.c hands out clusters and takes them back, qcow2-table.c changes L1 and L2 tables,
- * qcow2-tree.c does something to all that an L1 table refers to,
+ * qcow2-l1.c makes L1 tables,
+ * qcow2-tree.c does something to all that one refers to,
  * qcow2-write.c is what the core calls, qcow2-pack.c what it calls for compressed clusters,
  * qcow2-snap-write.c for snapshots, qcow2-backing.c for what an image is based on.
  *
@@ -104,8 +105,10 @@ int qcow2_alloc_prepare(struct qcow2_alloc *a, size_t n, struct err *e);
 /* One reference less, once that is durable. */
 void qcow2_alloc_drop(struct qcow2_alloc *a, uint64_t first, uint64_t n);
 
-/* With the gate closed: in the middle of something long, makes durable what was done, if it is
- * much, and gives back what was dropped. */
+/* With the gate closed: makes durable what was done, and gives back what was dropped. */
+int qcow2_alloc_give_back(struct qcow2_alloc *a, struct err *e);
+
+/* The same in the middle of something long, when it has become much. */
 int qcow2_alloc_relieve(struct qcow2_alloc *a, struct err *e);
 
 /* As in struct write_ops. */
@@ -151,13 +154,31 @@ static inline bool qcow2_nothing_below(const struct qcow2_view *v, uint64_t off)
 	return !v->view.below || off >= v->view.below->size;
 }
 
-/* qcow2-tree.c, with the gate closed */
+/* qcow2-l1.c */
 
 /* An L1 table, and so all that it refers to. */
 struct qcow2_l1 {
 	uint64_t pos;
 	uint32_t entries;
 };
+
+static inline struct qcow2_l1 qcow2_l1_of(const struct qcow2_view *v)
+{
+	return (struct qcow2_l1){.pos = v->l1_pos, .entries = v->l1_size};
+}
+
+/* Makes a table of so many entries, of which the first are those of from, and of each what mask
+ * has.  Prepares for it to be dropped, and for the one that it takes the place of. */
+int qcow2_l1_make(struct qcow2 *q, struct qcow2_l1 from, uint64_t mask, uint32_t entries,
+	struct qcow2_l1 *to, struct err *e);
+
+/* The clusters of a table are dropped, not what it points to; prepared for. */
+void qcow2_l1_drop(struct qcow2 *q, struct qcow2_l1 l1);
+
+/* The header points to another table; durable on return.  The old one is dropped. */
+int qcow2_l1_switch(struct qcow2_view *v, struct qcow2_l1 to, struct err *e);
+
+/* qcow2-tree.c, with the gate closed */
 
 /* Can all of it be found? */
 int qcow2_tree_check(struct qcow2 *q, struct qcow2_l1 l1, struct err *e);
@@ -170,6 +191,9 @@ void qcow2_tree_unshare(struct qcow2 *q, struct qcow2_l1 l1);
 
 /* One reference less, of a table that nothing on disk points to any more. */
 int qcow2_tree_drop(struct qcow2 *q, struct qcow2_l1 l1, struct err *e);
+
+/* What a change has dropped is given back, or was not, r: the change stays.  Returns 0. */
+int qcow2_tree_dropped(struct image *img, int r, const struct err *why);
 
 /* Takes the flag COPIED off all that the live disk refers to, or lets it say what refcounts do. */
 int qcow2_flags_clear(struct qcow2_view *live, struct err *e);
@@ -206,16 +230,8 @@ int qcow2_resize(struct view *v, uint64_t size, struct err *e);
 /* Can a disk be so large? */
 int qcow2_size_check(const struct qcow2 *q, uint64_t size, struct err *e);
 
-/* Copies an L1 table to position to, and of each entry what mask has. */
-int qcow2_l1_copy(
-	const struct qcow2 *q, struct qcow2_l1 from, uint64_t to, uint64_t mask, struct err *e);
-
 /* The header says that the disk is this long, once it is written back. */
 int qcow2_put_size(struct qcow2_view *v, uint64_t size, struct err *e);
-
-/* It points to another L1 table; durable on return.  The old one's clusters are dropped, for which
- * was prepared, but not what it points to. */
-int qcow2_switch_l1(struct qcow2_view *v, uint64_t pos, uint32_t entries, struct err *e);
 
 /* Is told of clusters that got a place in a file. */
 typedef int qcow2_mapped(void *arg, struct io *io, uint64_t pos, uint64_t len, struct err *e);

@@ -7,6 +7,7 @@
 #include <errno.h>
 #include <inttypes.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "bytes.h"
 #include "cache.h"
@@ -21,10 +22,15 @@
 #include "view.h"
 
 /* Tables own their last cluster to its end. */
-static void range_add(struct qcow2 *q, const char *what, uint64_t pos, uint64_t len)
+void qcow2_range_set(struct qcow2 *q, const char *what, uint64_t pos, uint64_t len)
 {
-	q->ranges[q->nranges++] = (struct qcow2_range){
+	unsigned i = 0;
+
+	while (i < q->nranges && strcmp(q->ranges[i].what, what) != 0)
+		i++;
+	q->ranges[i] = (struct qcow2_range){
 		.what = what, .pos = pos, .len = round_up(len, q->cluster_size)};
+	q->nranges = MAX(q->nranges, i + 1);
 }
 
 static int add_luks(struct qcow2 *q, struct err *e)
@@ -36,7 +42,7 @@ static int add_luks(struct qcow2 *q, struct err *e)
 		return 0;
 	r = qcow2_luks_check(q, e);
 	if (r == 0)
-		range_add(q, "LUKS header", h->luks_pos, h->luks_len);
+		qcow2_range_set(q, "LUKS header", h->luks_pos, h->luks_len);
 	return r;
 }
 
@@ -53,7 +59,7 @@ static int add_l1(struct qcow2 *q, struct err *e)
 			"L1 table: %" PRIu32 " entries, %" PRIu64 " needed for a disk of %" PRIu64
 			" bytes",
 			h->l1_size, needed, h->size);
-	range_add(q, "L1 table", h->l1_pos, (uint64_t)h->l1_size * QCOW2_ENTRY_SIZE);
+	qcow2_range_set(q, "L1 table", h->l1_pos, (uint64_t)h->l1_size * QCOW2_ENTRY_SIZE);
 	return 0;
 }
 
@@ -69,7 +75,7 @@ static void add_refcount_block(struct qcow2 *q)
 		return;
 	pos = load_be64(raw);
 	if (pos != 0 && pos < q->io->size && pos % q->cluster_size == 0)
-		range_add(q, "refcount block", pos, q->cluster_size);
+		qcow2_range_set(q, "refcount block", pos, q->cluster_size);
 }
 
 /* Bad refcounts spoil nothing that is read; they only cannot be told from data then. */
@@ -84,7 +90,7 @@ static void add_refcounts(struct image *img, struct qcow2 *q)
 			h->reftable_clusters, h->reftable_pos);
 		return;
 	}
-	range_add(q, "refcount table", h->reftable_pos, len);
+	qcow2_range_set(q, "refcount table", h->reftable_pos, len);
 	add_refcount_block(q);
 }
 
@@ -123,7 +129,7 @@ void qcow2_derive(struct qcow2 *q, struct io *io, struct cache *cache, struct co
 	q->entry_size = q->extended ? 16 : 8;
 	q->entries_bits = h->cluster_bits - (q->extended ? 4 : 3);
 	q->size = h->size & ~(uint64_t)511; /* sectors, as the guest sees them */
-	range_add(q, "header", 0, q->cluster_size);
+	qcow2_range_set(q, "header", 0, q->cluster_size);
 }
 
 static int add_live_state(struct image *img, struct qcow2 *q, struct err *e)
@@ -153,7 +159,7 @@ static int add_snapshots(struct image *img, struct qcow2 *q, struct err *e)
 		return 0;
 	r = qcow2_snapshots_read(img, q, &len, e);
 	if (r == 0 && len > 0)
-		range_add(q, "snapshot table", q->header.snapshots_pos, len);
+		qcow2_range_set(q, "snapshot table", q->header.snapshots_pos, len);
 	return r;
 }
 

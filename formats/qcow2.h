@@ -178,6 +178,10 @@ void qcow2_header_encode(const struct qcow2_header *h, unsigned char *p);
 
 /* qcow2.c */
 
+/* No data may lie in this range, which is called what; it has its name alone.  With the gate closed
+ * once the image is open. */
+void qcow2_range_set(struct qcow2 *q, const char *what, uint64_t pos, uint64_t len);
+
 /* What follows from the header, for an image in io. */
 void qcow2_derive(struct qcow2 *q, struct io *io, struct cache *cache, struct codec *codec);
 

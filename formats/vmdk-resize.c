@@ -78,16 +78,7 @@ static int append_zeroes(struct vmdk_tables *t, uint64_t len, uint64_t *pos, str
 
 static int copy_directory(const struct vmdk_tables *t, uint64_t from, uint64_t to, struct err *e)
 {
-	unsigned char entries[VMDK_SECTOR];
-	int r = 0;
-
-	for (uint64_t i = 0, n; r == 0 && i < t->gd_len; i += n) {
-		n = MIN(t->gd_len - i, sizeof entries);
-		r = meta_read(t->cache, t->io, entries, n, from + i, e);
-		if (r == 0)
-			r = meta_write(t->io, entries, n, to + i, ORDER_TABLES_ROOT, e);
-	}
-	return r;
+	return meta_copy(t->cache, t->io, from, t->gd_len, to, ORDER_TABLES_ROOT, e);
 }
 
 /* The rest of the last sector of a directory is its own. */

@@ -174,6 +174,21 @@ int meta_write(struct io *io, const void *buf, size_t len, uint64_t pos, enum wr
 	return change_pages(io, buf, len, pos, order, e);
 }
 
+int meta_copy(struct cache *c, struct io *io, uint64_t from, size_t len, uint64_t pos,
+	enum write_order order, struct err *e)
+{
+	unsigned char buf[META_PAGE];
+	int r = 0;
+
+	for (size_t at = 0, n; r == 0 && at < len; at += n) {
+		n = MIN(sizeof buf, len - at);
+		r = meta_read(c, io, buf, n, from + at, e);
+		if (r == 0)
+			r = meta_write(io, buf, n, pos + at, order, e);
+	}
+	return r;
+}
+
 int meta_zero(struct io *io, size_t len, uint64_t pos, enum write_order order, struct err *e)
 {
 	return change_pages(io, NULL, len, pos, order, e);

@@ -63,6 +63,10 @@ int writeback_flush(struct writeback *w, struct err *e);
 int meta_write(struct io *io, const void *buf, size_t len, uint64_t pos, enum write_order order,
 	struct err *e);
 
+/* The same with len bytes that are at from. */
+int meta_copy(struct cache *c, struct io *io, uint64_t from, size_t len, uint64_t pos,
+	enum write_order order, struct err *e);
+
 /* The same with zeroes. */
 int meta_zero(struct io *io, size_t len, uint64_t pos, enum write_order order, struct err *e);
 
