@@ -19,6 +19,8 @@
 	"show how far it is"}
 #define CACHE(of) {OPT_CACHE, 't', "cache", VALUE_CACHE, "MODE", \
 	"unsafe: do not sync " of}
+#define BACKING_FORMAT {OPT_BACKING_FORMAT, 'F', "backing-format", VALUE_FORMAT, "FMT", \
+	"the format of that, which is recorded"}
 #define SNAPSHOT(verb) {OPT_SNAPSHOT, 'l', "snapshot", VALUE_TEXT, "SNAPSHOT", \
 	verb " the disk of this internal snapshot"}
 #define THREADS {OPT_THREADS, 'm', "threads", VALUE_TEXT, "N", \
@@ -75,8 +77,7 @@ static const struct option_row convert_options[] = {
 		"how to make it: NAME=VALUE,...; help tells of them"},
 	{OPT_BACKING, 'B', "backing", VALUE_FILE, "FILE",
 		"what OUTPUT shall be based on; it gets what differs"},
-	{OPT_BACKING_FORMAT, 'F', "backing-format", VALUE_FORMAT, "FMT",
-		"the format of that, which is recorded"},
+	BACKING_FORMAT,
 	{OPT_COMPRESS, 'c', "compress", VALUE_NONE, NULL,
 		"compress what is written (qcow2, vmdk streams)"},
 	{OPT_CACHE, 't', "cache", VALUE_CACHE, "MODE",
@@ -96,8 +97,7 @@ static const struct option_row create_options[] = {
 	{OPT_OPTIONS, 'o', "options", VALUE_TEXT, "OPTIONS",
 		"how to make it: NAME=VALUE,...; help tells of them"},
 	{OPT_BACKING, 'b', "backing", VALUE_FILE, "FILE", "what it shall be based on"},
-	{OPT_BACKING_FORMAT, 'F', "backing-format", VALUE_FORMAT, "FMT",
-		"the format of that, which is recorded"},
+	BACKING_FORMAT,
 	{OPT_UNSAFE, 'u', "unsafe", VALUE_NONE, NULL, "do not look at the backing file"},
 	{OPT_FORCE, 0, "force", VALUE_NONE, NULL, "replace IMAGE if it is there"},
 	QUIET, OPENING, END
@@ -149,8 +149,7 @@ static const struct option_row rebase_options[] = {
 	FORMAT("IMAGE"),
 	{OPT_BACKING, 'b', "backing", VALUE_FILE, "FILE",
 		"what it shall be based on; '': on nothing"},
-	{OPT_BACKING_FORMAT, 'F', "backing-format", VALUE_FORMAT, "FMT",
-		"the format of that, which is recorded"},
+	BACKING_FORMAT,
 	{OPT_UNSAFE, 'u', "unsafe", VALUE_NONE, NULL,
 		"change the name alone: FILE has the same contents"},
 	CACHE("IMAGE"),

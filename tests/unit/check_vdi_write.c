@@ -230,19 +230,6 @@ START_TEST(id_of_the_change)
 }
 END_TEST
 
-static void resize_fails(const char *path, uint64_t size, int code, const char *part)
-{
-	struct image_options o;
-	struct err e = ERR_INIT;
-	struct image *img = open_image_file(path, true, &o);
-	uint64_t had = img->states[0]->view->size;
-
-	ck_assert_fails(view_resize(img->states[0]->view, size, &e), code, &e, part);
-	ck_assert_uint_eq(img->states[0]->view->size, had);
-	image_close(img);
-	options_free(&o);
-}
-
 static void write_end(const char *path, uint64_t size)
 {
 	struct image_options o;
@@ -261,12 +248,12 @@ START_TEST(sizes_that_cannot_be)
 	make_image("vdi", "a.vdi", MB, NULL, small_blocks);
 	make_image("vdi", "fixed.vdi", MB, NULL, fixed);
 	write_end("a.vdi", MB);
-	resize_fails("a.vdi", MB + 1, EINVAL, "whole sectors");
-	resize_fails("a.vdi", MB / 2, EOPNOTSUPP, "blocks behind the end");
-	resize_fails("a.vdi", (UINT64_C(32) << 30) + 512, EOPNOTSUPP, "room for a disk of");
-	resize_fails("fixed.vdi", 2 * MB, EOPNOTSUPP, "keeps its size");
+	refuses_size("a.vdi", MB + 1, EINVAL, "whole sectors");
+	refuses_size("a.vdi", MB / 2, EOPNOTSUPP, "blocks behind the end");
+	refuses_size("a.vdi", (UINT64_C(32) << 30) + 512, EOPNOTSUPP, "room for a disk of");
+	refuses_size("fixed.vdi", 2 * MB, EOPNOTSUPP, "keeps its size");
 	make_image("vdi", "child.vdi", MB - 512, "a.vdi", none);
-	resize_fails("child.vdi", 2 * MB, EOPNOTSUPP, "its parent is longer");
+	refuses_size("child.vdi", 2 * MB, EOPNOTSUPP, "its parent is longer");
 }
 END_TEST
 

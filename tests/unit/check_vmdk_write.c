@@ -163,19 +163,6 @@ START_TEST(split)
 }
 END_TEST
 
-static void refuse_size(const char *path, uint64_t size, int code, const char *part)
-{
-	struct image_options o;
-	struct err e = ERR_INIT;
-	struct image *img = open_image_file(path, true, &o);
-	uint64_t had = img->states[0]->view->size;
-
-	ck_assert_fails(view_resize(img->states[0]->view, size, &e), code, &e, part);
-	ck_assert_uint_eq(img->states[0]->view->size, had);
-	image_close(img);
-	options_free(&o);
-}
-
 START_TEST(sizes_that_cannot_be)
 {
 	create("a.vmdk", "", NULL, MB);
@@ -183,11 +170,11 @@ START_TEST(sizes_that_cannot_be)
 	create("split.vmdk", "subformat=twoGbMaxExtentSparse", NULL, MB);
 	create("base.vmdk", "", NULL, MB);
 	create("child.vmdk", "", "base.vmdk", CREATE_NO_SIZE);
-	refuse_size("a.vmdk", MB + 1, EINVAL, "whole sectors");
-	refuse_size("a.vmdk", UINT64_C(1) << 50, EFBIG, "too many grain tables");
-	refuse_size("flat.vmdk", 2 * MB, EOPNOTSUPP, "only a disk in one sparse file");
-	refuse_size("split.vmdk", 2 * MB, EOPNOTSUPP, "only a disk in one sparse file");
-	refuse_size("child.vmdk", 2 * MB, EOPNOTSUPP, "its parent would be seen");
+	refuses_size("a.vmdk", MB + 1, EINVAL, "whole sectors");
+	refuses_size("a.vmdk", UINT64_C(1) << 50, EFBIG, "too many grain tables");
+	refuses_size("flat.vmdk", 2 * MB, EOPNOTSUPP, "only a disk in one sparse file");
+	refuses_size("split.vmdk", 2 * MB, EOPNOTSUPP, "only a disk in one sparse file");
+	refuses_size("child.vmdk", 2 * MB, EOPNOTSUPP, "its parent would be seen");
 }
 END_TEST
 

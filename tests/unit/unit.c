@@ -20,6 +20,7 @@
 #include "err.h"
 #include "format.h"
 #include "unit.h"
+#include "view.h"
 
 /* Fixtures take no argument.  Set and cleared by the parent only. */
 static char root[64];
@@ -162,4 +163,17 @@ struct image *open_image_file(const char *path, bool write, struct image_options
 	o->write = write;
 	ck_assert_ok(image_open(path, o, &img, &e), &e);
 	return img;
+}
+
+void refuses_size(const char *path, uint64_t size, int code, const char *part)
+{
+	struct image_options o;
+	struct err e = ERR_INIT;
+	struct image *img = open_image_file(path, true, &o);
+	uint64_t had = img->states[0]->view->size;
+
+	ck_assert_fails(view_resize(img->states[0]->view, size, &e), code, &e, part);
+	ck_assert_uint_eq(img->states[0]->view->size, had);
+	image_close(img);
+	options_free(&o);
 }

@@ -45,6 +45,9 @@ void make_image(const char *format, const char *path, uint64_t size, const char 
 /* Opens an image with options of its own, which are the caller's to free. */
 struct image *open_image_file(const char *path, bool write, struct image_options *o);
 
+/* The disk of the image cannot be made that long, and stays as long as it is. */
+void refuses_size(const char *path, uint64_t size, int code, const char *part);
+
 /* The error is -code and its text contains part. */
 #define ck_assert_fails(result, code_, e, part)                                                    \
 	do {                                                                                       \
