@@ -118,7 +118,7 @@ static void drop_number(char *file)
 		return;
 	dash = dot - 7;
 	if (*dash == '-' && strspn(dash + 1, "0123456789") == 6)
-		memmove(dash, dot, strlen(dot) + 1);
+		memmove(dash, dot, sizeof ".vmdk");
 }
 
 /* The path of the file that a disk began as; malloc'ed or NULL.  What is nowhere counts as a disk
