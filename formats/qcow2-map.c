@@ -273,25 +273,50 @@ static int l2_decode(
 	return 0;
 }
 
+/* How many of the n entries at p go on from the one before them as clusters in a row do: with the
+ * same flags, at the next place.  What was found of that one is true of them as well. */
+static size_t count_like(const struct qcow2 *q, const unsigned char *p, size_t n, bool placed)
+{
+	uint64_t entry = load_be64(p - QCOW2_ENTRY_SIZE), step = placed ? q->cluster_size : 0;
+	size_t i = 0;
+
+	while (i < n && load_be64(p + i * QCOW2_ENTRY_SIZE) == (entry += step))
+		i++;
+	return i;
+}
+
+/* Makes the run of guest offset off longer by the cluster of the entry at p, if it goes on there.
+ */
+static bool run_extend_by_one(
+	const struct qcow2 *q, const unsigned char *p, uint64_t off, struct run *run)
+{
+	struct run next;
+	struct err ignored; /* an entry that is no good starts a run of its own */
+
+	if (l2_decode(q, p, off + run->len, &next, &ignored) < 0 || next.kind != run->kind)
+		return false;
+	if (next.kind == EXTENT_FILE && (next.host != run->host + in_cluster(q, off) + run->len ||
+						next.copied != run->copied))
+		return false;
+	run->len += next.len;
+	return true;
+}
+
 /* Makes the run of guest offset off longer, by the n entries that follow at p. */
 static void run_extend(const struct qcow2 *q, const unsigned char *p, size_t n, uint64_t off,
 	uint64_t wanted, struct run *run)
 {
-	uint64_t skip = in_cluster(q, off);
-	struct run next;
-	struct err ignored; /* an entry that is no good starts a run of its own */
+	size_t like;
 
 	if (run->kind == EXTENT_MADE)
 		return;
-	for (; n > 0 && run->len < wanted && in_cluster(q, skip + run->len) == 0; n--) {
-		if (l2_decode(q, p, off + run->len, &next, &ignored) < 0)
+	n = MIN(n, div_round_up(in_cluster(q, off) + wanted, q->cluster_size) - 1);
+	for (; n > 0 && in_cluster(q, off + run->len) == 0; p += like * q->entry_size, n -= like) {
+		like = q->extended ? 0 : count_like(q, p, n, run->kind == EXTENT_FILE);
+		run->len += (uint64_t)like << q->header.cluster_bits;
+		if (like == 0 && !run_extend_by_one(q, p, off, run))
 			return;
-		if (next.kind != run->kind ||
-			(next.kind == EXTENT_FILE && (next.host != run->host + skip + run->len ||
-							     next.copied != run->copied)))
-			return;
-		run->len += next.len;
-		p += q->entry_size;
+		like = MAX(like, 1u);
 	}
 }
 
