@@ -96,6 +96,26 @@ static int open_into(struct file *file, struct node *node)
 	return ret;
 }
 
+static void list_add(struct tree *tree, struct file *file)
+{
+	pthread_mutex_lock(&tree->lock);
+	file->next_open = tree->files;
+	if (file->next_open)
+		file->next_open->open_link = &file->next_open;
+	file->open_link = &tree->files;
+	tree->files = file;
+	pthread_mutex_unlock(&tree->lock);
+}
+
+static void list_remove(struct tree *tree, struct file *file)
+{
+	pthread_mutex_lock(&tree->lock);
+	*file->open_link = file->next_open;
+	if (file->next_open)
+		file->next_open->open_link = file->open_link;
+	pthread_mutex_unlock(&tree->lock);
+}
+
 int file_open(struct node *node, bool writes, struct file **out)
 {
 	struct file *file;
@@ -114,6 +134,7 @@ int file_open(struct node *node, bool writes, struct file **out)
 		return ret;
 	}
 	file->node = node_get(node);
+	list_add(node->tree, file);
 	*out = file;
 	return 0;
 }
@@ -128,6 +149,7 @@ void file_unref(struct tree *tree, struct file *file)
 {
 	if (atomic_fetch_sub(&file->refs, 1) > 1)
 		return;
+	list_remove(tree, file);
 	if (file->view) {
 		atomic_fetch_sub(&file->node->home->opened, 1);
 		node_unhold(file->node, &file->shown);
@@ -135,6 +157,12 @@ void file_unref(struct tree *tree, struct file *file)
 	node_put(tree, file->node, 1);
 	free(file->text);
 	free(file);
+}
+
+void file_close_all(struct tree *tree)
+{
+	while (tree->files)
+		file_unref(tree, tree->files);
 }
 
 int file_seek(const struct file *file, uint64_t off, int whence, uint64_t *found)

@@ -22,6 +22,8 @@ struct file {
 	size_t len;  /* of the text */
 	char *text;  /* owned */
 
+	struct file *next_open, **open_link; /* of the tree's list */
+
 	/* share.c's: */
 	struct file *next, **link;
 	uint64_t stale_start, stale_end; /* to be forgotten by the kernel; nothing: both 0 */
@@ -38,6 +40,10 @@ int file_attach(struct file *file, struct err *e);
  * from its system call. */
 struct file *file_ref(struct file *file);
 void file_unref(struct tree *tree, struct file *file);
+
+/* Closes what is still open once nobody asks any more: a mount that ends does not wait for the last
+ * releases. */
+void file_close_all(struct tree *tree);
 
 /* As lseek(2), SEEK_DATA or SEEK_HOLE. */
 int file_seek(const struct file *file, uint64_t off, int whence, uint64_t *found);

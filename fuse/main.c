@@ -26,6 +26,7 @@
 #include "crypt.h"
 #include "encoding.h"
 #include "err.h"
+#include "file.h"
 #include "flusher.h"
 #include "image.h"
 #include "log.h"
@@ -341,8 +342,10 @@ static void take_down(struct daemon *d, bool unmounted)
 {
 	if (d->session)
 		mount_close(d->session, unmounted || !sandbox_applies(d->options.sandbox));
-	if (d->server.tree)
+	if (d->server.tree) {
 		reply_end(&d->server.reply);
+		file_close_all(d->server.tree);
+	}
 	tree_free(d->server.tree);
 	watch_free(d->watch);
 	sources_free(d->sources);

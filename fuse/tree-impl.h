@@ -19,6 +19,7 @@ struct tree {
 	pthread_cond_t listed;       /* a list was made */
 	atomic_uint errors;          /* see tree_errors */
 	struct node *gone;           /* that somebody holds */
+	struct file *files;          /* that are open */
 	struct change *first, **end; /* for the kernel */
 	void (*wake)(void *arg);
 	void *wake_arg;
