@@ -241,6 +241,7 @@ Suite *qcow2_backing_suite(void)
 	TCase *t = tcase_create("qcow2_backing");
 	Suite *suite = suite_of("qcow2_backing", t);
 
+	use_temp_dir(t);
 	tcase_add_checked_fixture(t, setup, teardown);
 	tcase_add_loop_test(t, names, 0, 2 * COUNT(clusters));
 	tcase_add_test(t, too_long);

@@ -133,6 +133,7 @@ Suite *vdi_check_suite(void)
 	TCase *t = tcase_create("vdi_check");
 	Suite *suite = suite_of("vdi_check", t);
 
+	use_temp_dir(t);
 	tcase_add_checked_fixture(t, setup, teardown);
 	tcase_add_test(t, good);
 	tcase_add_test(t, count_too_low);

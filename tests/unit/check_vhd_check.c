@@ -160,6 +160,7 @@ Suite *vhd_check_suite(void)
 	TCase *t = tcase_create("vhd_check");
 	Suite *suite = suite_of("vhd_check", t);
 
+	use_temp_dir(t);
 	tcase_add_checked_fixture(t, setup, teardown);
 	tcase_add_test(t, good);
 	tcase_add_test(t, no_footer);

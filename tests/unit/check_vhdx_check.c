@@ -114,6 +114,7 @@ Suite *vhdx_check_suite(void)
 	TCase *t = tcase_create("vhdx_check");
 	Suite *suite = suite_of("vhdx_check", t);
 
+	use_temp_dir(t);
 	tcase_add_checked_fixture(t, setup, teardown);
 	tcase_add_test(t, good);
 	tcase_add_loop_test(t, half_written, 0, 4);

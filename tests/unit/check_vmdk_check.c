@@ -167,6 +167,7 @@ Suite *vmdk_check_suite(void)
 	TCase *t = tcase_create("vmdk_check");
 	Suite *suite = suite_of("vmdk_check", t);
 
+	use_temp_dir(t);
 	tcase_add_checked_fixture(t, setup, teardown);
 	tcase_add_test(t, good);
 	tcase_add_test(t, twin_lags);
