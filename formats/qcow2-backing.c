@@ -3,7 +3,8 @@
  *
  * The header with its extensions should lie in one sector, which is there or is not after a power
  * cut: for that it may lose the names of features, which are only for readers that do not know
- * them.  The name of the backing file is written before, where the old one is not.
+ * them.  The name of the backing file is written before, where neither the old one is nor anything
+ * else of the old header.
  */
 #include <errno.h>
 #include <inttypes.h>
@@ -26,7 +27,7 @@
 struct head {
 	const struct qcow2 *q;
 	unsigned char *old, *new;
-	uint64_t len; /* of the new one, without the name */
+	uint64_t old_len, len; /* without the name */
 	uint64_t name_pos;
 	const char *name, *format; /* NULL: none */
 };
@@ -49,20 +50,22 @@ static void add(struct head *h, uint32_t type, const void *data, uint32_t len)
 static void add_others(struct head *h, bool features)
 {
 	const struct qcow2_header *header = &h->q->header;
-	uint64_t end = header->backing_pos ? header->backing_pos : h->q->cluster_size, len;
+	uint64_t end = header->backing_pos ? header->backing_pos : h->q->cluster_size;
+	uint64_t at, len;
 
-	for (uint64_t at = header->length; at + QCOW2_EXTENSION_HEAD <= end;
+	for (at = header->length; at + QCOW2_EXTENSION_HEAD <= end;
 		at += QCOW2_EXTENSION_HEAD + round_up(len, 8)) {
 		const unsigned char *p = h->old + at;
 		uint32_t type = load_be32(p);
 
 		len = load_be32(p + 4);
 		if (type == QCOW2_EXTENSION_END || len > end - at - QCOW2_EXTENSION_HEAD)
-			return;
+			break;
 		if (type != QCOW2_EXTENSION_BACKING_FORMAT &&
 			(features || type != QCOW2_EXTENSION_FEATURES))
 			add(h, type, p + QCOW2_EXTENSION_HEAD, len);
 	}
+	h->old_len = at + QCOW2_EXTENSION_HEAD;
 }
 
 static void compose(struct head *h, bool features)
@@ -81,7 +84,7 @@ static uint64_t name_len(const struct head *h)
 	return h->name ? strlen(h->name) : 0;
 }
 
-/* In the sector of the header, or in sectors that the old name is not in. */
+/* In the sector of the header, or in sectors that nothing of the old one is in. */
 static int place_name(struct head *h, struct err *e)
 {
 	const struct qcow2_header *header = &h->q->header;
@@ -89,7 +92,7 @@ static int place_name(struct head *h, struct err *e)
 
 	h->name_pos = h->len;
 	if (h->len > WRITE_SECTOR || h->len + len > WRITE_SECTOR) {
-		h->name_pos = round_up(h->len, WRITE_SECTOR);
+		h->name_pos = round_up(MAX(h->len, h->old_len), WRITE_SECTOR);
 		if (header->backing_pos < h->name_pos + len && h->name_pos < old_end)
 			h->name_pos = round_up(old_end, WRITE_SECTOR);
 	}

@@ -11,6 +11,7 @@
 #include "bytes.h"
 #include "err.h"
 #include "image.h"
+#include "power.h"
 #include "unit.h"
 #include "view.h"
 
@@ -31,13 +32,17 @@ static void teardown(void)
 	options_free(&o);
 }
 
-static void make(const char *cluster_size, const char *compat)
+static void make_sized(const char *cluster_size, const char *compat, uint64_t size)
 {
 	const char *words[] = {cluster_size, compat, NULL};
-	struct err e = ERR_INIT;
 
 	unlink(PATH);
-	ck_assert_ok(try_make_image("qcow2", PATH, SIZE, NULL, words, &e), &e);
+	make_image("qcow2", PATH, size, NULL, words);
+}
+
+static void make(const char *cluster_size, const char *compat)
+{
+	make_sized(cluster_size, compat, SIZE);
 }
 
 static struct image *open_image(bool write)
@@ -236,6 +241,62 @@ START_TEST(not_for_writing)
 }
 END_TEST
 
+/* Names that fit into the sector of the header and that do not; an extension that begins in that
+ * sector and ends behind it; a cluster of one sector; a snapshot that keeps what is emptied. */
+static const struct {
+	const char *cluster_size, *compat;
+	unsigned name;
+	bool bitmap, snapshots;
+} powers[] = {
+	{"cluster_size=4k", "compat=1.1", 1023, false, false},
+	{"cluster_size=64k", "compat=1.1", 1023, true, false},
+	{"cluster_size=64k", "compat=0.10", 1023, false, true},
+	{"cluster_size=512", "compat=1.1", 300, false, true},
+};
+
+/* Behind the names of the features, which QEMU writes when it is told of a backing file, and where
+ * one was once. */
+static void add_bitmap(void)
+{
+	static const char commands[] = "qemu-img rebase -u -b x -F raw " PATH "\n"
+				       "qemu-img bitmap --add " PATH " b\n"
+				       "qemu-img rebase -u -b '' " PATH "\n";
+
+	write_text("x", "");
+	ck_assert_int_eq(system(commands), 0);
+}
+
+static struct power make_power(size_t i, uint64_t size)
+{
+	make_sized(powers[i].cluster_size, powers[i].compat, size);
+	if (powers[i].bitmap)
+		add_bitmap();
+	return (struct power){
+		.path = PATH,
+		.format = "qcow2",
+		.seed = 400 + i,
+		.ops = 150,
+		.base_name = powers[i].name,
+		.snapshots = powers[i].snapshots,
+	};
+}
+
+START_TEST(power_cuts)
+{
+	struct power p = make_power(_i, 512 << 10);
+
+	power_run(&p);
+}
+END_TEST
+
+START_TEST(faults)
+{
+	struct power p = make_power(_i, 256 << 10);
+
+	power_faults(&p);
+}
+END_TEST
+
 Suite *qcow2_backing_suite(void)
 {
 	TCase *t = tcase_create("qcow2_backing");
@@ -249,5 +310,7 @@ Suite *qcow2_backing_suite(void)
 	tcase_add_test(t, one_sector);
 	tcase_add_loop_test(t, emptied, 0, COUNT(clusters));
 	tcase_add_test(t, not_for_writing);
+	tcase_add_loop_test(t, power_cuts, 0, COUNT(powers));
+	tcase_add_loop_test(t, faults, 0, COUNT(powers));
 	return suite;
 }

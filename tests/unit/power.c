@@ -9,6 +9,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "backing.h"
 #include "bytes.h"
 #include "check.h"
 #include "err.h"
@@ -209,6 +210,14 @@ struct shot {
 	uint64_t *kept;        /* the write that each sector holds */
 };
 
+/* What the image is based on, by the number of the change that said so; 0: nothing. */
+struct base {
+	uint64_t now;
+	uint64_t other; /* or this */
+};
+
+#define BASE_NAME 1023 /* bytes at most */
+
 /* Memory for a file that is put together time and again: fresh pages would cost more than all that
  * is done with them. */
 struct scratch {
@@ -223,8 +232,10 @@ struct run {
 	struct image *img;
 	struct disk disk;
 	struct shot shot;
-	bool in_change; /* of the snapshot: the disk's own entries may not be flagged */
-	uint64_t stamp; /* of the last write */
+	struct base base;
+	uint64_t *nothing; /* what an emptied disk holds */
+	bool in_change;    /* of the snapshot: the disk's own entries may not be flagged */
+	uint64_t stamp;    /* of the last write */
 	uint64_t state;
 	unsigned looked;                     /* at states */
 	struct scratch after, next, ignored; /* the cut; who goes on writing: its file as it sees
@@ -305,6 +316,51 @@ static void judge_shot(const struct run *run, const struct image *img)
 	}
 }
 
+/* Names of all lengths, with a format or without. */
+static const char *base_name(const struct run *run, uint64_t no, char name[BASE_NAME + 1])
+{
+	uint64_t random = no;
+	size_t len = 1 + next_random(&random) % run->p->base_name;
+
+	if (no == 0)
+		return NULL;
+	memset(name, 'a' + no % 26, len);
+	name[len] = '\0';
+	return name;
+}
+
+static const char *base_format(uint64_t no)
+{
+	static const char *const kinds[] = {NULL, "raw", "qcow2", "15_bytes_long__"};
+
+	return no == 0 ? NULL : kinds[no / 2 % COUNT(kinds)];
+}
+
+static bool same_text(const char *a, const char *b)
+{
+	return a && b ? strcmp(a, b) == 0 : a == b;
+}
+
+static bool is_based_on(const struct run *run, const struct image *img, uint64_t no)
+{
+	char name[BASE_NAME + 1];
+
+	return same_text(img->parent_name, base_name(run, no, name)) &&
+	       same_text(img->parent_format, base_format(no));
+}
+
+static void judge_base(const struct run *run, const struct image *img)
+{
+	const struct base *b = &run->base;
+
+	if (run->p->base_name == 0)
+		return;
+	ck_assert_msg(is_based_on(run, img, b->now) || is_based_on(run, img, b->other),
+		"seed %llu: based on %s, format %s", (unsigned long long)run->p->seed,
+		img->parent_name ? img->parent_name : "nothing",
+		img->parent_format ? img->parent_format : "none");
+}
+
 /* What was told, but for the flags that follow the refcounts. */
 struct findings {
 	uint64_t n;
@@ -337,19 +393,37 @@ static void judge_check(const struct run *run, struct image *img, bool leaks_too
 		(unsigned long long)run->p->seed);
 }
 
+static void judge_all(const struct run *run, struct image *img, bool leaks_too)
+{
+	judge_bytes(run, img);
+	judge_shot(run, img);
+	judge_base(run, img);
+	judge_check(run, img, leaks_too);
+}
+
+/* What it is based on is but a name: zeroes. */
+static struct image *open_medium(const struct run *run, struct io *io, struct image_options *o)
+{
+	struct err e = ERR_INIT;
+	struct image *img;
+
+	o->format = run->p->format;
+	o->nobacking = true;
+	ck_assert_msg(image_open_io(io, o, &img, &e) == 0, "seed %llu: %s",
+		(unsigned long long)run->p->seed, e.text);
+	image_swap_parent(img, NULL);
+	return img;
+}
+
 static struct image *open_bytes(
 	const struct run *run, const unsigned char *bytes, uint64_t size, struct image_options *o)
 {
 	struct err e = ERR_INIT;
-	struct image *img = NULL;
 	struct io *io = io_from_memory(bytes, size, "after the cut", &e);
 
 	*o = options_new();
-	o->format = run->p->format;
 	ck_assert_ptr_nonnull(io);
-	ck_assert_msg(image_open_io(io, o, &img, &e) == 0, "seed %llu: %s",
-		(unsigned long long)run->p->seed, e.text);
-	return img;
+	return open_medium(run, io, o);
 }
 
 static unsigned char *scratch_fill(struct scratch *s, const void *bytes, uint64_t size)
@@ -377,11 +451,11 @@ static void go_on_writing(struct run *run, const unsigned char *bytes, uint64_t 
 	m.now = scratch_fill(&run->next, bytes, size);
 	m.durable = scratch_fill(&run->ignored, NULL, 0);
 	m.last = &m.first;
-	o.format = run->p->format;
 	o.write = true;
-	ck_assert_ok(image_open_io(medium_io(&m), &o, &img, &e), &e);
+	img = open_medium(run, medium_io(&m), &o);
 	judge_bytes(run, img);
 	judge_shot(run, img);
+	judge_base(run, img);
 	memset(sector, 0xa5, SECTOR);
 	ck_assert_ok(view_write(img->states[0]->view, sector, SECTOR, 0, &e), &e);
 	ck_assert_ok(image_finish(img, &e), &e);
@@ -389,6 +463,7 @@ static void go_on_writing(struct run *run, const unsigned char *bytes, uint64_t 
 	options_free(&o);
 	img = open_bytes(run, m.now, m.io.size, &o);
 	judge_shot(run, img);
+	judge_base(run, img);
 	judge_check(run, img, false);
 	run->next.used = m.io.size;
 	image_close(img);
@@ -401,9 +476,7 @@ static void judge(struct run *run, const unsigned char *bytes, uint64_t size)
 	struct image_options o;
 	struct image *img = open_bytes(run, bytes, size, &o);
 
-	judge_bytes(run, img);
-	judge_shot(run, img);
-	judge_check(run, img, false);
+	judge_all(run, img, false);
 	image_close(img);
 	options_free(&o);
 	if (run->looked++ % 8 == 0)
@@ -610,8 +683,55 @@ static int change_shot(struct run *run, struct err *e)
 	if (r < 0)
 		return r;
 	run->in_change = false;
-	flushed(&run->disk);
 	return 0;
+}
+
+/* What the image is based on. */
+
+static int base_set(struct run *run, struct err *e)
+{
+	struct base *b = &run->base;
+	uint64_t no = next_random(&run->state) % 4 ? ++run->stamp : 0;
+	char name[BASE_NAME + 1];
+	int r;
+
+	b->other = no;
+	r = image_set_backing(run->img, base_name(run, no, name), base_format(no), e);
+	if (r == 0)
+		b->now = no;
+	return r;
+}
+
+static int empty(struct run *run, struct err *e)
+{
+	struct disk *d = &run->disk;
+	int r;
+
+	d->other = run->nothing;
+	r = image_empty(run->img, e);
+	if (r < 0)
+		return r;
+	d->other = NULL;
+	memset(d->written, 0, d->sectors * sizeof d->written[0]);
+	return 0;
+}
+
+/* More than writing; does nothing where nothing of that is asked for. */
+static int change_more(struct run *run, struct err *e)
+{
+	const struct power *p = run->p;
+	bool based = p->base_name > 0 && (!p->snapshots || next_random(&run->state) % 2);
+	int r;
+
+	if (!based && !p->snapshots)
+		return 0;
+	if (!based)
+		r = change_shot(run, e);
+	else
+		r = next_random(&run->state) % 4 ? base_set(run, e) : empty(run, e);
+	if (r == 0)
+		flushed(&run->disk);
+	return r;
 }
 
 static void disk_new(struct disk *d, uint64_t sectors)
@@ -627,22 +747,20 @@ static void disk_new(struct disk *d, uint64_t sectors)
 
 static void run_open(struct run *run)
 {
-	struct err e = ERR_INIT;
-
-	ck_assert_ok(image_open_io(medium_io(&run->medium), &run->o, &run->img, &e), &e);
+	run->img = open_medium(run, medium_io(&run->medium), &run->o);
 }
 
 static void run_begin(struct run *run, const struct power *p)
 {
 	*run = (struct run){.p = p, .o = options_new(), .state = p->seed};
-	run->o.format = p->format;
 	run->o.write = true;
 	medium_load(&run->medium, p->path);
 	run_open(run);
 	disk_new(&run->disk, run->img->states[0]->view->size / SECTOR);
 	run->shot.not_there = true;
 	run->shot.kept = calloc(run->disk.sectors, sizeof run->shot.kept[0]);
-	ck_assert_ptr_nonnull(run->shot.kept);
+	run->nothing = calloc(run->disk.sectors, sizeof run->nothing[0]);
+	ck_assert(run->shot.kept && run->nothing);
 	run->medium.arg = run;
 }
 
@@ -655,6 +773,7 @@ static void run_end(struct run *run)
 	free(run->next.bytes);
 	free(run->ignored.bytes);
 	free(run->shot.kept);
+	free(run->nothing);
 	free(run->disk.flushed);
 	free(run->disk.written);
 	free(run->disk.first_later);
@@ -671,9 +790,7 @@ static void finish(struct run *run)
 	ck_assert_ok(image_finish(run->img, &e), &e);
 	flushed(&run->disk);
 	img = open_bytes(run, run->medium.durable, run->medium.durable_size, &o);
-	judge_bytes(run, img);
-	judge_shot(run, img);
-	judge_check(run, img, true);
+	judge_all(run, img, true);
 	image_close(img);
 	options_free(&o);
 }
@@ -696,8 +813,8 @@ void power_run(const struct power *p)
 	for (unsigned i = 0, n = (p->ops ? p->ops : 200) * MAX(factor(), 1); i < n; i++) {
 		ck_assert_ok(operate(&run, &e), &e);
 		cut(&run, 50, UINT64_MAX);
-		if (p->snapshots && i % 8 == 7)
-			ck_assert_ok(change_shot(&run, &e), &e);
+		if (i % 8 == 7)
+			ck_assert_ok(change_more(&run, &e), &e);
 		if (i % 64 == 63) {
 			finish(&run);
 			image_close(run.img);
@@ -725,7 +842,7 @@ static bool fail_at(const struct power *p, unsigned n, int failure)
 	for (unsigned i = 0; i < FAULT_OPS; i++) {
 		operate(&run, &e);
 		/* What a snapshot has of a write that failed cannot be known. */
-		if (p->snapshots && i % 6 == 5 && e.code == 0 && change_shot(&run, &e) < 0)
+		if (i % 6 == 5 && e.code == 0 && change_more(&run, &e) < 0)
 			break;
 	}
 	struck = run.medium.calls >= run.medium.fails_at;

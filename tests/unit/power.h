@@ -7,7 +7,8 @@
  * all up to some moment.  Each such file must open, pass the format's check without a corruption,
  * and hold in each sector what was flushed last or written later.  Now and then it is opened for
  * writing, written to and finished, and passes again.  A snapshot is there or is not, and has what
- * it was taken of; the disk is as before or what was gone back to.
+ * it was taken of; the disk is as before or what was gone back to.  So it is with the name of what
+ * the image is based on, and with a disk that was emptied.
  *
  * POWER_FACTOR=N in the environment makes a run N times as long.
  */
@@ -25,6 +26,9 @@ struct power {
 	unsigned cuts;  /* of parts that are looked at before a sync; 0: 4 */
 	bool no_check;  /* the format has none worth asking */
 	bool snapshots; /* one is taken, gone back to and dropped, time and again */
+	/* Names of backing files of so many bytes at most are set and taken away, and the disk is
+	 * emptied, time and again; 0: not */
+	unsigned base_name;
 };
 
 void power_run(const struct power *p);
