@@ -164,7 +164,8 @@ START_TEST(pinned_blocks_stay_where_they_are)
 	loads = 0;
 	for (uint64_t id = 0; id < COUNT(held); id++) {
 		for (size_t i = 0; i < 4096; i++)
-			ck_assert_uint_eq(held[id]->data[i], byte_of(id));
+			if (held[id]->data[i] != byte_of(id))
+				ck_abort_msg("byte %zu of %ju", i, (uintmax_t)id);
 		ck_assert_ptr_eq(pin(c, id, 4096, &loads), held[id]);
 		cache_unpin(c, held[id]);
 	}
