@@ -23,8 +23,13 @@ int folder_scan(struct folder *f, struct err *e);
 /* Claims what the head of an image names, and what that names as parents, if parents. */
 int folder_claim_names(struct folder *f, const char *path, bool parents, struct err *e);
 
-/* folder-machine.c: adds the disks of the machines that are described in the directory, and claims
- * their files. */
+/* folder-machine.c */
+
+/* The path of the file name, which is relative to dir, with the directories in it followed, when
+ * one is there; malloc'ed or NULL. */
+char *folder_find(const struct folder *f, const char *dir, const char *name);
+
+/* Adds the disks of the machines that are described in the directory, and claims their files. */
 int folder_add_machines(struct folder *f, struct err *e);
 
 #endif

@@ -49,8 +49,7 @@ static bool is_there(const struct folder *f, const char *path)
 	       S_ISREG(st.st_mode);
 }
 
-/* dir/name, with the directories in name followed, when a file is there; malloc'ed or NULL. */
-static char *find_at(const struct folder *f, const char *dir, const char *name)
+char *folder_find(const struct folder *f, const char *dir, const char *name)
 {
 	char *path = name[0] == '/' ? strdup(name) : folder_join(dir, name);
 	char real[PATH_MAX], *slash, *found = NULL;
@@ -69,12 +68,12 @@ static char *find_at(const struct folder *f, const char *dir, const char *name)
 static char *find_there(const struct folder *f, const struct machine *m, const char *file)
 {
 	const char *base = last_part(file);
-	char *found = find_at(f, f->path, file), *folder;
+	char *found = folder_find(f, f->path, file), *folder;
 
 	if (!found)
-		found = find_at(f, f->path, base);
+		found = folder_find(f, f->path, base);
 	if (!found && m->snapshot_dir && (folder = folder_join(f->path, m->snapshot_dir))) {
-		found = find_at(f, folder, base);
+		found = folder_find(f, folder, base);
 		free(folder);
 	}
 	return found;

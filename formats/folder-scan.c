@@ -2,7 +2,8 @@
 /* folder-scan.c - what the names of files tell, and where they do not, their first bytes.
  *
  * Thousands of images are listed at once, so most are not even looked at.  Opened are files whose
- * name says nothing, and small ones that may be a descriptor of others.
+ * name says nothing, small ones that may be a descriptor of others, and where a raw file or a
+ * directory is listed, too, those that may name a raw file.
  */
 #include <dirent.h>
 #include <errno.h>
@@ -120,24 +121,21 @@ struct naming {
 	struct err *e;
 };
 
-/* What another file is called in the directory of path; malloc'ed or NULL. */
-static char *beside(const char *path, const char *name)
+/* Another file, as the one at path names it; malloc'ed or NULL. */
+static char *find_beside(const struct folder *f, const char *path, const char *name)
 {
 	const char *slash = strrchr(path, '/');
-	char *dir, *joined;
+	char *dir = strndup(path, slash > path ? (size_t)(slash - path) : 1);
+	char *found = dir ? folder_find(f, dir, name) : NULL;
 
-	if (name[0] == '/')
-		return strdup(name);
-	dir = strndup(path, slash > path ? (size_t)(slash - path) : 1);
-	joined = dir ? folder_join(dir, name) : NULL;
 	free(dir);
-	return joined;
+	return found;
 }
 
 static void take_name(void *arg, const char *name, bool is_parent)
 {
 	struct naming *n = arg;
-	char *other = beside(n->path, name);
+	char *other = find_beside(n->f, n->path, name);
 
 	n->count++;
 	if (is_parent) {
@@ -173,7 +171,7 @@ static void read_names(const struct format *f, struct naming *n, bool large_too)
 {
 	struct io *io = open_file(n->f, n->path);
 
-	if (io && (large_too || io->size <= LIMIT_DESCRIPTOR))
+	if (io && (large_too || f->names_raw || io->size <= LIMIT_DESCRIPTOR))
 		visit_names(f, io, n);
 	io_unref(io);
 }
@@ -259,11 +257,18 @@ static bool holds_something(struct folder *f, const char *dir, unsigned *budget)
 	return found;
 }
 
+static bool names_raw(const char *path)
+{
+	const struct format *format = format_of_name(path);
+
+	return format && format->names_raw;
+}
+
 static int add_image(struct folder *f, const char *name, const char *path, struct err *e)
 {
 	if (!folder_add(f, FOLDER_IMAGE, name, path, e))
 		return -ENOMEM;
-	return folder_claim_names(f, path, false, e);
+	return names_raw(path) ? 0 : folder_claim_names(f, path, false, e);
 }
 
 static int add_path(struct folder *f, const struct dirent *d, const char *path, struct err *e)
@@ -285,8 +290,30 @@ static int add_path(struct folder *f, const struct dirent *d, const char *path, 
 	}
 }
 
+/* Could an entry, or one of a directory below, be the raw file that an image names? */
+static bool may_be_named(const struct folder_entry *entry)
+{
+	return entry->kind == FOLDER_SUB ||
+	       (entry->kind == FOLDER_IMAGE && format_of_name(entry->path) == format_find("raw"));
+}
+
+/* Of entries from number from on. */
+static int claim_raw_files(struct folder *f, size_t from, struct err *e)
+{
+	bool some = false;
+	int r = 0;
+
+	for (size_t i = from; i < f->n; i++)
+		some = some || may_be_named(&f->entries[i]);
+	for (size_t i = from; some && r == 0 && i < f->n; i++)
+		if (names_raw(f->entries[i].path))
+			r = folder_claim_names(f, f->entries[i].path, false, e);
+	return r;
+}
+
 int folder_scan(struct folder *f, struct err *e)
 {
+	size_t from = f->n;
 	struct dirent **list;
 	int n = scandir(f->path, &list, NULL, NULL), r = 0;
 
@@ -302,5 +329,5 @@ int folder_scan(struct folder *f, struct err *e)
 		free(list[i]);
 	}
 	free(list);
-	return r;
+	return r == 0 ? claim_raw_files(f, from, e) : r;
 }

@@ -55,6 +55,7 @@ struct format {
 	/* Visits the names of other files that show at the head of a file of this format, however
 	 * it is cut; NULL: none do.  Pure. */
 	void (*names)(const unsigned char *head, size_t n, format_name_visit *visit, void *arg);
+	bool names_raw; /* of raw files that hold its data, whatever size it has itself */
 	/* Reads img->io; sets priv, states, nstates and what the file says of its parent.  On
 	 * failure leaves nothing behind: close is not called then. */
 	int (*open)(struct image *img, struct err *e);

@@ -8,6 +8,7 @@
 #include <errno.h>
 #include <inttypes.h>
 #include <stdio.h>
+#include <string.h>
 
 #include "bytes.h"
 #include "cache.h"
@@ -372,4 +373,30 @@ int qcow2_header_read(const struct image *img, struct qcow2_header *h, struct er
 	if (r == 0)
 		r = extensions_read(img, h, e);
 	return r;
+}
+
+void qcow2_names(const unsigned char *head, size_t n, format_name_visit *visit, void *arg)
+{
+	struct qcow2_header h = {0};
+	char name[LIMIT_NAME + 1];
+	uint64_t pos, len, end;
+
+	if (n < HEADER_KNOWN || load_be32(head) != QCOW2_MAGIC || load_be32(head + 4) < 3)
+		return;
+	header_decode(&h, head);
+	header_decode_v3(&h, head);
+	end = h.backing_pos ? MIN(h.backing_pos, n) : n;
+	for (pos = h.length; range_fits(pos, QCOW2_EXTENSION_HEAD, end); pos += round_up(len, 8)) {
+		uint32_t type = load_be32(head + pos);
+
+		len = load_be32(head + pos + 4);
+		pos += QCOW2_EXTENSION_HEAD;
+		if (type == QCOW2_EXTENSION_END || !range_fits(pos, len, end))
+			return;
+		if (type != QCOW2_EXTENSION_DATA_FILE || len > LIMIT_NAME)
+			continue;
+		memcpy(name, head + pos, len);
+		name[len] = '\0';
+		visit(arg, name, false);
+	}
 }

@@ -15,6 +15,7 @@
 
 #include "bounds.h"
 #include "create.h"
+#include "format.h"
 #include "luks.h"
 #include "view.h"
 
@@ -175,6 +176,9 @@ int qcow2_header_read(const struct image *img, struct qcow2_header *h, struct er
 
 /* What comes before the extensions: 72 or QCOW2_HEADER_LENGTH bytes of zeroes at p are filled. */
 void qcow2_header_encode(const struct qcow2_header *h, unsigned char *p);
+
+/* As in struct format: the data file's.  A backing file is an image for itself. */
+void qcow2_names(const unsigned char *head, size_t n, format_name_visit *visit, void *arg);
 
 /* qcow2.c */
 

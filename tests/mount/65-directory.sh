@@ -93,6 +93,31 @@ check "a directory that is not there" refused no/dir 'No such file'
 mkdir void
 check "an empty directory" with_mount void mnt -- eval '[ -z "$(ls mnt)" ]'
 
+# Data files of qcow2 images.
+
+mkdir -p data/below
+data_file() { # IMAGE NAME [OPTIONS]
+	(cd data && qemu-img create -q -f qcow2 -o "data_file=$2${3:+,$3}" "$1" 3M && qemu-img convert -q -n -f raw -O qcow2 ../src "$1")
+}
+cp src data/free.raw
+ln -s . data/loop
+data_file a.qcow2 a.raw
+data_file b.qcow2 "$W/data/loop/b.img" data_file_raw=on
+data_file c.qcow2 below/c.raw
+cp src data/below/d.raw
+(cd data && qemu-img create -q -f qcow2 -F qcow2 -b a.qcow2 over.qcow2 && cp b.qcow2 other.qcow2)
+hidden() {
+	holds "$1" a.qcow2 b.qcow2 below c.qcow2 free.raw other.qcow2 over.qcow2 && holds "$1/below" d.raw &&
+		[ ! -e "$1/a.raw" ] && [ ! -e "$1/below/c.raw" ] && same "$1/a.qcow2/disk.raw" src &&
+		same "$1/b.qcow2/disk.raw" src && same "$1/c.qcow2/disk.raw" src && same "$1/over.qcow2/disk.raw" src
+}
+check "the data of an image is no image" with_mount data mnt -- hidden mnt
+shown_again() {
+	mv data/a.qcow2 gone.qcow2 && eventually holds "$1" a.raw b.qcow2 below c.qcow2 free.raw other.qcow2 over.qcow2 &&
+		same "$1/a.raw/disk.raw" src && cp gone.qcow2 data/a.qcow2 && eventually hidden "$1"
+}
+check "unless the image goes" with_mount data mnt -- shown_again mnt
+
 # Packages and bundles.
 
 ovf() { # FILE...

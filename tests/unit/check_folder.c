@@ -8,6 +8,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "bytes.h"
 #include "err.h"
 #include "folder.h"
 #include "unit.h"
@@ -111,6 +112,66 @@ START_TEST(extents_are_not_shown)
 	write_text("odd.img", "xx");
 	write_text("lone-flat.vmdk", "xx");
 	ck_assert_shows("", "flat.vmdk lone-flat.vmdk split.vmdk ");
+}
+END_TEST
+
+/* The head of an image that names a data file, behind another extension. */
+static void write_qcow2(const char *path, const char *data_file)
+{
+	unsigned char head[4096] = "QFI\xfb";
+
+	store_be32(head + 4, 3);
+	store_be32(head + 20, 16);
+	store_be32(head + 76, 4);
+	store_be32(head + 100, 112);
+	store_be32(head + 112, 0x6803f857);
+	store_be32(head + 116, 45);
+	store_be32(head + 168, 0x44415441);
+	store_be32(head + 172, strlen(data_file));
+	memcpy(head + 176, data_file, strlen(data_file));
+	write_file(path, head, sizeof head);
+}
+
+START_TEST(data_files_are_not_shown)
+{
+	struct folder *above, *f;
+
+	write_qcow2("a.qcow2", "a.raw");
+	write_qcow2("b.qcow2", "./sub/../b.img");
+	write_qcow2("c.qcow2", "sub/c.raw");
+	write_qcow2("self.qcow2", "self.qcow2");
+	write_qcow2("gone.qcow2", "gone.raw");
+	write_text("a.raw", "xx");
+	write_text("b.img", "xx");
+	write_text("sub/c.raw", "xx");
+	write_text("sub/lone.raw", "xx");
+	ck_assert_shows("", "a.qcow2 b.qcow2 c.qcow2 gone.qcow2 self.qcow2 sub/ ");
+	above = read_dir("", NULL);
+	f = read_dir("sub", above);
+	ck_assert_uint_eq(f->n, 1);
+	ck_assert_str_eq(f->entries[0].name, "lone.raw");
+	folder_unref(f);
+	folder_unref(above);
+	ck_assert_int_eq(unlink("a.qcow2"), 0);
+	ck_assert_shows("", "a.raw b.qcow2 c.qcow2 gone.qcow2 self.qcow2 sub/ ");
+}
+END_TEST
+
+/* Wherever it is cut. */
+START_TEST(heads_that_are_cut)
+{
+	unsigned char head[4096];
+	FILE *file;
+
+	write_qcow2("a.qcow2", "a.raw");
+	write_text("a.raw", "xx");
+	file = fopen("a.qcow2", "rb");
+	ck_assert(file && fread(head, 1, sizeof head, file) == sizeof head);
+	fclose(file);
+	for (size_t n = 0; n <= 176 + 5; n++) {
+		write_file("a.qcow2", head, n);
+		ck_assert_shows("", n == 176 + 5 ? "a.qcow2 " : "a.qcow2 a.raw ");
+	}
 }
 END_TEST
 
@@ -306,6 +367,8 @@ Suite *folder_suite(void)
 	tcase_add_test(tc, others_are_known_by_their_first_bytes);
 	tcase_add_test(tc, folders_without_images_are_not_shown);
 	tcase_add_test(tc, extents_are_not_shown);
+	tcase_add_test(tc, data_files_are_not_shown);
+	tcase_add_test(tc, heads_that_are_cut);
 	tcase_add_test(tc, a_renamed_image_hides_no_other);
 	tcase_add_test(tc, a_vmware_machine_shows_each_disk_once);
 	tcase_add_test(tc, a_virtualbox_machine_shows_each_disk_once);
