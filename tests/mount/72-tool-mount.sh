@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
 # vdisk mount, umount and list: a file system of a guest in one command, and nothing left afterwards.
 . "${0%/*}/functions.sh"
-requires qemu-img sfdisk mkfs.ext4 debugfs jq
+requires qemu-img sfdisk mkfs.ext4 debugfs e2fsck dumpe2fs jq
 is_root || { skip "all: loop devices need root"; exit 0; }
 losetup -f >/dev/null 2>&1 || { skip "all: no loop devices"; exit 0; }
 
@@ -43,6 +43,7 @@ nothing_left() {
 	! grep -F "$W" /proc/self/mountinfo && ! losetup -l -n -O BACK-FILE | grep -F /run/vdisk &&
 		[ -z "$(ls /run/vdisk)" ]
 }
+listed() { "$VDISK" list | grep -F "$W/"; } # others may have mounts, too
 has_file() { # DIR LABEL
 	grep -qx "the file of $2" "$1/hello"
 }
@@ -59,7 +60,7 @@ for p in 1 root; do
 	check "by $p: the file is there" has_file mnt root
 	check "by $p: read-only" eval '! touch mnt/new'
 	check_not "by $p: the image is in use" released disk.qcow2
-	check "by $p: listed" eval '[ "$("$VDISK" list)" = "1         $W/disk.qcow2 on $W/mnt" ]'
+	check "by $p: listed" eval '[ "$(listed)" = "1         $W/disk.qcow2 on $W/mnt" ]'
 	check "by $p: umount" "$VDISK" umount mnt
 	check "by $p: the image is released" released disk.qcow2
 	check "by $p: nothing is left" nothing_left
@@ -68,7 +69,7 @@ uuid=$(blkid -p -O $((51200 * 512)) -S $((20480 * 512)) -s UUID -o value disk.ra
 check "mount by UUID" "$VDISK" mount disk.qcow2 "$uuid" 'odd, dir'
 check "the file of that one is there" has_file 'odd, dir' home
 check "mount another of the same image" "$VDISK" mount disk.qcow2 1 mnt
-check "both are listed" eval '[ "$("$VDISK" list --output=json | jq -r "map(.what) | sort | join(\" \")")" = "1 2" ]'
+check "both are listed" eval '[ "$("$VDISK" list --output=json | jq -r "map(select(.directory | startswith(\"$W/\")).what) | sort | join(\" \")")" = "1 2" ]'
 check "umount one" "$VDISK" umount 'odd, dir'
 check "the other one stays" has_file mnt root
 check "umount the other" "$VDISK" umount "$W/mnt"
@@ -103,6 +104,68 @@ check "umount of what is not there" fails 'No such file' umount nowhere
 cp disk.raw dirty.raw
 debugfs -w -R 'feature needs_recovery' "dirty.raw?offset=1048576"
 check "an unclean file system" eval '"$VDISK" mount dirty.raw 1 mnt && has_file mnt root && "$VDISK" umount mnt'
+
+# Written to: what is in the image once umount returns, as qemu-img reads it.
+
+part_of() { # IMAGE START SIZE: the file system at START, in units of 512 bytes
+	qemu-img convert -q -O raw "$1" all.raw && dd if=all.raw of=part.raw bs=512 skip="$2" count="$3" status=none
+}
+holds_written() { # IMAGE START SIZE TEXT: and the file system is whole
+	part_of "$1" "$2" "$3" && e2fsck -fn part.raw >/dev/null && debugfs -R 'cat deep/er/new' part.raw | grep -qx "$4" &&
+		debugfs -R 'dump big big' part.raw && cmp big random && ! debugfs -R 'stat hello' part.raw | grep -q Inode
+}
+write_into() { # DIR TEXT
+	mkdir -p "$1/deep/er" && echo "$2" >"$1/deep/er/new" && cp random "$1/big" && rm "$1/hello" && touch "$1/short" && rm "$1/short"
+}
+some_data random 3M
+for kind in qcow2 vmdk vdi vpc vhdx raw; do
+	qemu-img convert -q -f raw -O $kind disk.raw written.$kind
+	for part in 1:2048:40960 home:51200:20480; do
+		IFS=: read -r name start size <<<"$part"
+		check "$kind: mount --rw by $name" "$VDISK" mount --rw -f $kind written.$kind "$name" mnt
+		check "$kind: it is written to" write_into mnt "$kind $name"
+		check "$kind: umount" "$VDISK" umount mnt
+		check "$kind: it is released, and nothing is left" eval "released written.$kind $kind && nothing_left"
+		check "$kind: what was written to $name is in the image" holds_written written.$kind "$start" "$size" "$kind $name"
+	done
+	check "$kind: what was not written is as it was" cmp -n $((2048 * 512)) disk.raw all.raw
+done
+qemu-img create -q -f qcow2 -F qcow2 -b disk.qcow2 over.qcow2
+sum=$(sha256sum <disk.qcow2)
+over() {
+	"$VDISK" mount --rw over.qcow2 root mnt && write_into mnt over && "$VDISK" umount mnt &&
+		holds_written over.qcow2 2048 40960 over && [ "$(sha256sum <disk.qcow2)" = "$sum" ]
+}
+check "into an overlay, which alone is changed" over
+unclean() {
+	"$VDISK" mount --rw dirty.raw 1 mnt && has_file mnt root && "$VDISK" umount mnt &&
+		! dumpe2fs -h "dirty.raw?offset=1048576" 2>/dev/null | grep -q needs_recovery
+}
+check "an unclean file system is put right" unclean
+
+# Read-only without --rw, whoever asks.
+
+not_written() {
+	"$VDISK" mount disk.qcow2 root mnt && ! touch mnt/new && ! rm mnt/hello && ! mount -o remount,rw mnt && has_file mnt root &&
+		grep -q " $W/mnt ro," /proc/self/mountinfo && "$VDISK" umount mnt && [ "$(sha256sum <disk.qcow2)" = "$sum" ]
+}
+check "without --rw nothing can be written" not_written
+
+# What cannot be written.
+
+qemu-img convert -q -f raw -O vmdk -o subformat=streamOptimized disk.raw stream.vmdk
+qemu-img convert -q -f raw -O qcow disk.raw old.qcow
+check "a stream is not written to" fails 'stream.vmdk: it cannot be written to: streamOptimized' mount --rw stream.vmdk root mnt
+check "nor what its format cannot" fails 'old.qcow: images of the format qcow cannot be written to' mount --rw old.qcow root mnt
+check "nor a snapshot" fails 'a snapshot cannot be written' mount --rw --snapshot=one disk.qcow2 root mnt
+check "nor a partition that is not there" fails 'no partition "7"' mount --rw disk.qcow2 7 mnt
+check "nothing of that was written to" eval '[ "$(sha256sum <disk.qcow2)" = "$sum" ]'
+alone() {
+	"$VDISK" mount --rw disk.qcow2 root mnt && ! "$VDISK" mount --rw disk.qcow2 home other 2>err &&
+		! "$VDISK" mount disk.qcow2 home other 2>>err && [ "$(grep -c 'disk.qcow2: in use.* by vdiskfs (pid ' err)" = 2 ] &&
+		has_file mnt root && "$VDISK" umount mnt && nothing_left
+}
+check "one at a time" alone
 
 # As a user, with a /dev/fuse for all in a name space of its own.
 as_user() { setpriv --reuid nobody --regid "$(id -g nobody)" --clear-groups env XDG_RUNTIME_DIR="$W/run" "$@"; }
