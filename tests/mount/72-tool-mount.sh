@@ -176,7 +176,14 @@ user_mounts() {
 		as_user "$VDISK" list | grep -q "^2 .*/umnt$" &&
 		as_user "$VDISK" umount umnt && released disk.qcow2 && [ -z "$(ls run/vdisk)" ]
 }
-export -f as_user user_mounts released
+user_writes() {
+	mount --bind fuse /dev/fuse &&
+		as_user "$VDISK" mount --rw own.qcow2 home umnt &&
+		echo mine | as_user tee umnt/open/mine &&
+		as_user "$VDISK" umount umnt && released own.qcow2 && [ -z "$(ls run/vdisk)" ] &&
+		part_of own.qcow2 51200 20480 && e2fsck -fn part.raw && debugfs -R 'cat open/mine' part.raw | grep -qx mine
+}
+export -f as_user user_mounts user_writes released part_of
 export W VDISK
 if ! command -v fuse2fs >/dev/null || ! command -v setpriv >/dev/null || ! unshare -m true ||
 	! mknod -m 666 fuse c 10 229; then
@@ -187,4 +194,10 @@ else
 	chmod 644 disk.qcow2
 	chown nobody run umnt
 	check "a user mounts and unmounts" unshare -m bash -c user_mounts
+	cp disk.raw own.raw
+	debugfs -w -R 'mkdir open' 'own.raw?offset=26214400'
+	debugfs -w -R 'set_inode_field open mode 040777' 'own.raw?offset=26214400'
+	qemu-img convert -q -f raw -O qcow2 own.raw own.qcow2
+	chown nobody own.qcow2
+	check "a user writes" unshare -m bash -c user_writes
 fi
