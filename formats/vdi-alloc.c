@@ -4,6 +4,9 @@
  * The header says how many blocks are stored, and whoever appends one takes that for its number.  A
  * gap makes the two differ: it is closed when the image is opened for writing, for it comes from a
  * crash, and when writing ends, for it comes from a write that failed.
+ *
+ * A block moves by being copied: its entry changes when the copy is durable, and where it was is
+ * given out again when the entry is.
  */
 #include <errno.h>
 #include <inttypes.h>
@@ -23,8 +26,9 @@ struct vdi_alloc {
 	uint64_t *taken;  /* a bit a block */
 	uint32_t nblocks; /* that there are bits for */
 	uint32_t ntaken;
-	uint32_t end;   /* behind the last one that is taken */
-	uint32_t first; /* none before it is free */
+	uint32_t end;       /* behind the last one that is taken */
+	uint32_t first;     /* none before it is free */
+	uint32_t low, high; /* blocks move that are not inside */
 };
 
 static size_t words_for(uint32_t nblocks)
@@ -54,13 +58,18 @@ static void take(struct vdi_alloc *a, uint32_t block)
 	a->end = MAX(a->end, block + 1);
 }
 
+static void find_end(struct vdi_alloc *a)
+{
+	while (a->end > 0 && !is_taken(a, a->end - 1))
+		a->end--;
+}
+
 static void give(struct vdi_alloc *a, uint32_t block)
 {
 	unmark(a, block);
 	a->ntaken--;
 	a->first = MIN(a->first, block);
-	while (a->end > 0 && !is_taken(a, a->end - 1))
-		a->end--;
+	find_end(a);
 }
 
 static uint32_t find_free(struct vdi_alloc *a)
@@ -73,6 +82,11 @@ static uint32_t find_free(struct vdi_alloc *a)
 uint32_t vdi_alloc_end(const struct vdi_alloc *a)
 {
 	return a->end;
+}
+
+uint32_t vdi_alloc_taken(const struct vdi_alloc *a)
+{
+	return a->ntaken;
 }
 
 uint32_t vdi_alloc_take(struct vdi_alloc *a, uint32_t max, uint32_t *first)
@@ -95,14 +109,16 @@ void vdi_alloc_give(struct vdi_alloc *a, uint32_t first, uint32_t n)
 int vdi_alloc_grow(struct vdi_alloc *a, uint32_t nblocks, struct err *e)
 {
 	size_t had = a->taken ? words_for(a->nblocks) : 0, n = words_for(nblocks);
-	uint64_t *taken = realloc(a->taken, n * sizeof taken[0]);
+	uint64_t *taken;
 
+	if (n <= had)
+		return 0;
+	taken = realloc(a->taken, n * sizeof taken[0]);
 	if (!taken)
 		return err_nomem(e);
-	if (n > had)
-		memset(taken + had, 0, (n - had) * sizeof taken[0]);
+	memset(taken + had, 0, (n - had) * sizeof taken[0]);
 	a->taken = taken;
-	a->nblocks = MAX(a->nblocks, nblocks);
+	a->nblocks = nblocks;
 	return 0;
 }
 
@@ -113,24 +129,31 @@ void vdi_alloc_free(struct vdi_alloc *a)
 	free(a);
 }
 
+void vdi_alloc_shift(struct vdi_alloc *a, uint32_t n)
+{
+	for (uint32_t i = 0; i < a->end; i++)
+		if (i + n < a->end && is_taken(a, i + n))
+			mark(a, i);
+		else
+			unmark(a, i);
+	a->end -= MIN(n, a->end);
+	a->first = 0;
+}
+
 /* The map, page by page. */
 
-/* The n entries from that of block first on stand at p. */
-typedef int each_fn(
-	struct vdi *d, uint32_t first, const unsigned char *p, uint32_t n, struct err *e);
-
-static int each_page(struct vdi *d, each_fn *each, struct err *e)
+int vdi_map_each(struct vdi *d, vdi_map_fn *each, void *arg, struct err *e)
 {
 	int r = 0;
 
 	for (uint32_t first = 0, n; r == 0 && first < d->nblocks; first += n) {
 		struct meta m;
 
-		r = meta_pin(d->view.cache, d->io, d->map_pos + 4 * (uint64_t)first, &m, e);
+		r = meta_pin(d->view.cache, d->io, vdi_entry_pos(d, first), &m, e);
 		if (r < 0)
 			break;
 		n = MIN(m.n / 4, d->nblocks - first);
-		r = each(d, first, m.p, n, e);
+		r = each(arg, first, m.p, n, e);
 		meta_unpin(d->view.cache, &m);
 	}
 	return r;
@@ -158,8 +181,9 @@ static int take_entry(struct vdi *d, uint32_t block, uint32_t entry, struct err 
 }
 
 static int take_entries(
-	struct vdi *d, uint32_t first, const unsigned char *p, uint32_t n, struct err *e)
+	void *arg, uint32_t first, const unsigned char *p, uint32_t n, struct err *e)
 {
+	struct vdi *d = arg;
 	int r = 0;
 
 	for (uint32_t i = 0; r == 0 && i < n; i++, p += 4)
@@ -176,10 +200,10 @@ int vdi_alloc_new(struct vdi *d, struct err *e)
 	if (!d->alloc)
 		return err_nomem(e);
 	r = vdi_alloc_grow(d->alloc, d->nblocks, e);
-	return r == 0 ? each_page(d, take_entries, e) : r;
+	return r == 0 ? vdi_map_each(d, take_entries, d, e) : r;
 }
 
-/* Gaps. */
+/* Moving. */
 
 static int copy_block(struct vdi *d, uint32_t from, uint32_t to, struct err *e)
 {
@@ -198,46 +222,69 @@ static int copy_block(struct vdi *d, uint32_t from, uint32_t to, struct err *e)
 	return r;
 }
 
-/* What lies behind as many blocks as are taken goes into the gaps before: there are as many. */
-static int move_entries(
-	struct vdi *d, uint32_t first, const unsigned char *p, uint32_t n, struct err *e)
+/* From now on its bytes are elsewhere: where they were nobody takes before find_free may see it. */
+static int move_block(struct vdi *d, uint32_t block, uint32_t from, struct err *e)
 {
+	struct vdi_alloc *a = d->alloc;
+	uint32_t to = find_free(a);
+	unsigned char entry[4];
+	int r = copy_block(d, from, to, e);
+
+	store_le32(entry, to);
+	if (r == 0)
+		r = meta_write(
+			d->io, entry, sizeof entry, vdi_entry_pos(d, block), ORDER_TABLES, e);
+	if (r < 0)
+		return r;
+	mark(a, to);
+	unmark(a, from);
+	a->end = MAX(a->end, to + 1);
+	return vdi_write_back_some(d, e);
+}
+
+static int move_entries(
+	void *arg, uint32_t first, const unsigned char *p, uint32_t n, struct err *e)
+{
+	struct vdi *d = arg;
 	int r = 0;
 
 	for (uint32_t i = 0; r == 0 && i < n; i++, p += 4) {
-		uint32_t from = load_le32(p), to;
-		unsigned char entry[4];
+		uint32_t from = load_le32(p);
 
-		if (!vdi_is_stored(from) || from < d->alloc->ntaken)
-			continue;
-		to = find_free(d->alloc);
-		r = copy_block(d, from, to, e);
-		if (r < 0)
-			break;
-		store_le32(entry, to);
-		r = meta_write(
-			d->io, entry, 4, d->map_pos + 4 * (uint64_t)(first + i), ORDER_TABLES, e);
-		if (r == 0)
-			mark(d->alloc, to);
+		if (vdi_is_stored(from) && (from < d->alloc->low || from >= d->alloc->high))
+			r = move_block(d, first + i, from, e);
 	}
+	return r;
+}
+
+/* What is not in [low, high) moves into what is free there, which is enough.  What was moved before
+ * an error is, too: free is then what the durable map does not have. */
+static int move_inside(struct vdi *d, uint32_t low, uint32_t high, struct err *e)
+{
+	struct vdi_alloc *a = d->alloc;
+	struct err ignored = ERR_INIT;
+	int r;
+
+	a->low = a->first = low;
+	a->high = high;
+	r = vdi_map_each(d, move_entries, d, e);
+	if (r == 0)
+		r = writer_write_back(d->view.writer, e);
+	else
+		writer_write_back(d->view.writer, &ignored);
+	a->first = 0;
+	find_end(a);
 	return r;
 }
 
 int vdi_alloc_close_gaps(struct vdi *d, struct err *e)
 {
 	struct vdi_alloc *a = d->alloc;
-	uint32_t end = a->end;
-	int r;
 
-	if (end == a->ntaken)
-		return 0;
-	/* Where blocks were is taken until the map is durable. */
-	r = each_page(d, move_entries, e);
-	if (r == 0)
-		r = writer_write_back(d->view.writer, e);
-	if (r < 0)
-		return r;
-	for (a->end = a->ntaken; end > a->end; end--)
-		unmark(a, end - 1);
-	return 0;
+	return a->end == a->ntaken ? 0 : move_inside(d, 0, a->ntaken, e);
+}
+
+int vdi_alloc_clear_front(struct vdi *d, uint32_t n, struct err *e)
+{
+	return move_inside(d, n, UINT32_MAX, e);
 }

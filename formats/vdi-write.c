@@ -19,15 +19,14 @@
 #include "writeback.h"
 #include "writer.h"
 
-static uint64_t entry_pos(const struct vdi *d, uint32_t block)
+uint32_t vdi_entries_in_page(const struct vdi *d, uint32_t block)
 {
-	return d->map_pos + 4 * (uint64_t)block;
+	return (META_PAGE - vdi_entry_pos(d, block) % META_PAGE) / 4;
 }
 
-/* Entries from that of the block on that lie in one page: they change together or not at all. */
-static uint32_t entries_in_page(const struct vdi *d, uint32_t block)
+int vdi_write_back_some(struct vdi *d, struct err *e)
 {
-	return (META_PAGE - entry_pos(d, block) % META_PAGE) / 4;
+	return writer_is_full(d->view.writer) ? writer_write_back(d->view.writer, e) : 0;
 }
 
 /* Children know by it that their parent was changed. */
@@ -45,7 +44,7 @@ static uint32_t blocks_wanted(const struct vdi *d, uint64_t off, uint64_t len)
 {
 	uint64_t n = div_round_up(off % d->block_size + len, d->block_size);
 
-	return d->extra > 0 ? 1 : MIN(n, entries_in_page(d, off / d->block_size));
+	return d->extra > 0 ? 1 : MIN(n, vdi_entries_in_page(d, off / d->block_size));
 }
 
 static int vdi_reserve(struct view *v, uint64_t off, uint64_t len, struct grant *g, struct err *e)
@@ -83,7 +82,7 @@ static int vdi_commit(struct view *v, const struct grant *g, struct err *e)
 
 	for (uint32_t i = 0; i < n; i++)
 		store_le32(entries + 4 * i, g->token + i);
-	return meta_write(d->io, entries, 4 * (size_t)n, entry_pos(d, g->off / d->block_size),
+	return meta_write(d->io, entries, 4 * (size_t)n, vdi_entry_pos(d, g->off / d->block_size),
 		ORDER_TABLES, e);
 }
 
@@ -102,7 +101,8 @@ static int hide_parent(struct vdi *d, const struct extent *x, struct err *e)
 
 	for (size_t i = 0; i < n; i += 4)
 		store_le32(entries + i, VDI_ENTRY_ZERO);
-	return meta_write(d->io, entries, n, entry_pos(d, x->pos / d->block_size), ORDER_TABLES, e);
+	return meta_write(
+		d->io, entries, n, vdi_entry_pos(d, x->pos / d->block_size), ORDER_TABLES, e);
 }
 
 /* The data area must have no gaps: a block that is stored keeps its place, and only the host gets
@@ -154,107 +154,6 @@ static int vdi_finish(struct view *v, struct err *e)
 	return io_resize(d->io, end, e);
 }
 
-/* Resizing.  Room for more entries is only where the writer of the image left some: what lies
- * behind the map does not move. */
-
-static int check_growth(const struct vdi *d, uint64_t size, struct err *e)
-{
-	uint64_t room = MIN((d->data_pos - d->map_pos) / 4, VDI_MAX_BLOCKS) * d->block_size;
-	const struct view *v = &d->view;
-
-	if (size % 512 != 0)
-		return err_set(e, EINVAL, "a disk of %" PRIu64 " bytes has no whole sectors", size);
-	if (d->type == VDI_FIXED)
-		return err_set(e, EOPNOTSUPP, "a fixed VDI image keeps its size");
-	if (size < v->size && view_stores_behind(v, size))
-		return err_set(e, EOPNOTSUPP, "there are blocks behind the end");
-	if (size > room)
-		return err_set(e, EOPNOTSUPP,
-			"its block map has room for a disk of %" PRIu64 " bytes", room);
-	if (v->below && v->below->size > v->size)
-		return err_set(e, EOPNOTSUPP,
-			"its parent is longer: what that has past the end would come to light");
-	return 0;
-}
-
-/* What blocks hold past the end of the disk was never seen, and must not be. */
-static int zero_past_end(struct vdi *d, struct err *e)
-{
-	uint64_t off = d->view.size, end = (uint64_t)d->nblocks * d->block_size;
-	struct extent x;
-	int r = 0;
-
-	for (; r == 0 && off < end; off += x.len) {
-		x = (struct extent){.len = 0};
-		r = d->view.ops->map(&d->view, off, end - off, &x, e);
-		if (r == 0 && x.kind == EXTENT_FILE)
-			r = io_zero(x.io, x.pos, x.len, e);
-	}
-	return r;
-}
-
-/* The header does not know of these entries yet. */
-static int add_entries(struct vdi *d, uint32_t nblocks, struct err *e)
-{
-	unsigned char entries[META_PAGE];
-	int r = vdi_alloc_grow(d->alloc, nblocks, e);
-
-	memset(entries, 0xff, sizeof entries); /* VDI_ENTRY_FREE */
-	for (uint32_t i = d->nblocks, n; r == 0 && i < nblocks; i += n) {
-		n = MIN(nblocks - i, entries_in_page(d, i));
-		r = meta_write(d->io, entries, 4 * (size_t)n, entry_pos(d, i), ORDER_TABLES, e);
-		if (r == 0 && writeback_pending(d->view.writer->writeback) > 1024)
-			r = writer_write_back(d->view.writer, e);
-	}
-	return r;
-}
-
-static int set_size(struct vdi *d, uint64_t size, uint32_t nblocks, struct err *e)
-{
-	unsigned char fields[20];
-
-	store_le64(fields, size);
-	store_le32(fields + 8, d->block_size);
-	store_le32(fields + 12, d->extra);
-	store_le32(fields + 16, nblocks);
-	return meta_write(d->io, fields, sizeof fields, VDI_SIZE, ORDER_HEADER, e);
-}
-
-/* An image may have more blocks than its disk needs. */
-static uint32_t blocks_for(const struct vdi *d, uint64_t size)
-{
-	uint32_t needed = div_round_up(size, d->block_size);
-	bool spare = d->nblocks > div_round_up(d->view.size, d->block_size);
-
-	return size < d->view.size && !spare ? needed : MAX(d->nblocks, needed);
-}
-
-static int vdi_resize(struct view *v, uint64_t size, struct err *e)
-{
-	struct vdi *d = (struct vdi *)v;
-	uint32_t nblocks;
-	int r = check_growth(d, size, e);
-
-	if (r < 0)
-		return r;
-	nblocks = blocks_for(d, size);
-	r = zero_past_end(d, e);
-	if (r == 0)
-		r = add_entries(d, nblocks, e);
-	/* The count, which waits for another order, is in the sector of the size. */
-	if (r == 0)
-		r = writer_write_back(v->writer, e);
-	if (r == 0)
-		r = set_size(d, size, nblocks, e);
-	if (r == 0)
-		r = writer_write_back(v->writer, e);
-	if (r < 0)
-		return r;
-	d->nblocks = nblocks;
-	v->size = size;
-	return 0;
-}
-
 static const struct write_ops vdi_write_ops = {
 	.begin = vdi_begin,
 	.reserve = vdi_reserve,
@@ -272,6 +171,11 @@ void vdi_let_write(struct image *img, struct vdi *d)
 		return;
 	if (d->version_0) {
 		img->no_writing = "it is of VDI version 0.2, which only very old programs write";
+		return;
+	}
+	/* A sector of the map may be written at any time: no other bytes are in it. */
+	if (d->data_pos % 512 != 0) {
+		img->no_writing = "its data do not begin at a multiple of 512";
 		return;
 	}
 	d->view.write = &vdi_write_ops;

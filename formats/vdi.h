@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* vdi.h - private to the VDI driver: vdi.c opens and maps, vdi-write.c changes, with the room that
- * vdi-alloc.c finds, vdi-create.c makes new ones, vdi-layout.c makes files up, vdi-check.c looks
- * for damage. */
+ * vdi-alloc.c finds, vdi-resize.c makes disks longer, vdi-create.c makes new ones, vdi-layout.c
+ * makes files up, vdi-check.c looks for damage. */
 #ifndef VDISK_VDI_H
 #define VDISK_VDI_H
 
@@ -23,6 +23,7 @@ struct layout;
 #define VDI_ENTRY_ZERO 0xfffffffeu /* zeroes, whatever the parent has */
 
 /* In the header of version 1, counted from the start of the file. */
+#define VDI_PLACES 340u /* of the map, of the data area */
 #define VDI_SIZE   368u /* of the disk; the block size, the extra bytes and the blocks follow */
 #define VDI_COUNT  388u /* of the blocks that are stored */
 #define VDI_IDS    392u /* of the image, of what it holds; the same of its parent */
@@ -56,6 +57,12 @@ static inline uint64_t vdi_block_pos(const struct vdi *d, uint32_t entry)
 	return d->data_pos + entry * ((uint64_t)d->block_size + d->extra);
 }
 
+/* Where the entry of a block stands. */
+static inline uint64_t vdi_entry_pos(const struct vdi *d, uint32_t block)
+{
+	return d->map_pos + 4 * (uint64_t)block;
+}
+
 /* vdi-layout.c */
 extern const struct layout vdi_layout;
 
@@ -83,6 +90,15 @@ extern const struct create_option vdi_create_options[];
 void vdi_let_write(struct image *img, struct vdi *d);
 int vdi_start_writing(struct image *img, struct err *e);
 
+/* Writes back what was changed, if it is much. */
+int vdi_write_back_some(struct vdi *d, struct err *e);
+
+/* Entries from that of the block on that lie in one page: they change together or not at all. */
+uint32_t vdi_entries_in_page(const struct vdi *d, uint32_t block);
+
+/* vdi-resize.c */
+int vdi_resize(struct view *v, uint64_t size, struct err *e);
+
 /* vdi-alloc.c: which blocks of the data area are taken.  Under the meta lock. */
 
 /* Reads the whole map.  -EUCLEAN: an entry of it cannot be right, so that nobody may write. */
@@ -91,6 +107,9 @@ void vdi_alloc_free(struct vdi_alloc *a); /* NULL is fine */
 
 /* The block behind the last one that is taken. */
 uint32_t vdi_alloc_end(const struct vdi_alloc *a);
+
+/* How many are taken. */
+uint32_t vdi_alloc_taken(const struct vdi_alloc *a);
 
 /* Takes up to max > 0 free blocks that lie one after another; returns how many. */
 uint32_t vdi_alloc_take(struct vdi_alloc *a, uint32_t max, uint32_t *first);
@@ -104,6 +123,17 @@ int vdi_alloc_grow(struct vdi_alloc *a, uint32_t nblocks, struct err *e);
 /* Moves blocks from the end of the data area into its gaps, if there are any.  Nobody else may be
  * inside the image; durable on return. */
 int vdi_alloc_close_gaps(struct vdi *d, struct err *e);
+
+/* The same with the first n places, which are free then.  The map has numbers for the others. */
+int vdi_alloc_clear_front(struct vdi *d, uint32_t n, struct err *e);
+
+/* The data area begins n places later, which were free. */
+void vdi_alloc_shift(struct vdi_alloc *a, uint32_t n);
+
+/* The whole map: the n entries from that of block first on stand at p. */
+typedef int vdi_map_fn(
+	void *arg, uint32_t first, const unsigned char *p, uint32_t n, struct err *e);
+int vdi_map_each(struct vdi *d, vdi_map_fn *each, void *arg, struct err *e);
 
 /* vdi-check.c, as in struct format */
 int vdi_check(struct image *img, unsigned repair, struct check_report *r, struct err *e);

@@ -75,6 +75,15 @@ check "below nothing" fails "must be positive" resize -f raw --shrink r.raw -7M
 check "to no size" fails "Invalid size" resize -f raw r.raw much
 check "no size at all" fails "Expecting image file name and size" resize r.raw
 
+# longer FORMAT [OPTION...]: far past what its tables have room for; nothing is lost, and QEMU finds no fault.
+longer() {
+	qemu-img convert -q -f raw -O "$1" "${@:2}" r.raw "long.$1" && "$VDISK" resize -q "long.$1" 300G &&
+		"$VDISK" check -q "long.$1" && qemu-img check -q -f "$1" "long.$1" &&
+		qemu-img compare -q -f "$1" -F raw "long.$1" long.raw
+}
+cp r.raw long.raw && truncate -s 300G long.raw
+check "a vdi disk much longer" longer vdi
+
 # convert to all that can be made.
 
 qemu-img create -q -f qcow2 -b disk.raw -F raw over.qcow2 8M

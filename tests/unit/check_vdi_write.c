@@ -107,6 +107,7 @@ START_TEST(images_of_others)
 		.path = "a.vdi",
 		.seed = 30 + _i,
 		.before = v.disk,
+		.size_max = 16 * MB,
 		.referee = _i == 4 ? "vdi" : NULL,
 	};
 
@@ -117,7 +118,8 @@ START_TEST(images_of_others)
 END_TEST
 
 static const uint32_t mixed[] = {4, VDI_FREE, 0, 1, 2, VDI_ZERO, VDI_FREE, 3};
-#define MAP 512 /* where vdi_image_make puts it */
+#define MAP      512 /* where vdi_image_make puts it */
+#define COUNT_AT 388
 
 /* Who cannot be written, for fear of what would be hit. */
 START_TEST(refused)
@@ -133,6 +135,7 @@ START_TEST(refused)
 		{{.type = 1}, MAP + 4, 0, EUCLEAN, "and so is a block before it"},
 		{{.type = 1}, MAP + 4, 8, EUCLEAN, "which has at most 8"},
 		{{.type = 1}, MAP + 4, 6, EUCLEAN, "past the end of the file"},
+		{{.data_pos = MAP + 4 * COUNT(mixed)}, 0, 0, ENOTSUP, "at a multiple of 512"},
 	};
 	struct vdi_spec spec = cases[_i].spec;
 	struct image_options o = options_new();
@@ -250,7 +253,7 @@ START_TEST(sizes_that_cannot_be)
 	write_end("a.vdi", MB);
 	refuses_size("a.vdi", MB + 1, EINVAL, "whole sectors");
 	refuses_size("a.vdi", MB / 2, EOPNOTSUPP, "blocks behind the end");
-	refuses_size("a.vdi", (UINT64_C(32) << 30) + 512, EOPNOTSUPP, "room for a disk of");
+	refuses_size("a.vdi", UINT64_C(64) << 40, EFBIG, "has at most 70368744046080");
 	refuses_size("fixed.vdi", 2 * MB, EOPNOTSUPP, "keeps its size");
 	make_image("vdi", "child.vdi", MB - 512, "a.vdi", none);
 	refuses_size("child.vdi", 2 * MB, EOPNOTSUPP, "its parent is longer");
@@ -298,6 +301,50 @@ START_TEST(power_cuts)
 }
 END_TEST
 
+/* The map of these has room for no more than 64 KiB. */
+static void make_short(const char *path, uint32_t stored)
+{
+	uint32_t map[128];
+	struct vdi_spec spec = {.block_size = 512, .map = map, .nblocks = 64};
+	struct vdi_image v;
+
+	for (uint32_t i = 0; i < COUNT(map); i++)
+		map[i] = i < stored ? stored - 1 - i : VDI_FREE;
+	spec.nblocks = MAX(stored, spec.nblocks);
+	v = vdi_image_make(&spec);
+	put_le(v.file + COUNT_AT, 4, stored);
+	memset(v.file + 1024, 0, v.file_len - 1024);
+	write_file(path, v.file, v.file_len);
+	vdi_image_free(&v);
+}
+
+START_TEST(no_block_can_be_moved)
+{
+	make_short("a.vdi", 128);
+	refuses_size("a.vdi", MB, EOPNOTSUPP, "too many of its blocks are stored");
+	make_short("a.vdi", 126);
+	write_end("a.vdi", MB);
+}
+END_TEST
+
+START_TEST(power_cuts_of_growing)
+{
+	struct power p = {.path = "a.vdi", .seed = 51 + _i, .ops = 60, .grows = MB / 2};
+
+	make_short(p.path, 40 * _i);
+	power_run(&p);
+}
+END_TEST
+
+START_TEST(faults_of_growing)
+{
+	struct power p = {.path = "a.vdi", .seed = 61 + _i, .grows = MB / 2};
+
+	make_short(p.path, 40);
+	power_faults(&p);
+}
+END_TEST
+
 START_TEST(faults)
 {
 	struct power p = {.path = "a.vdi", .seed = 4};
@@ -316,12 +363,15 @@ Suite *vdi_write_suite(void)
 	tcase_add_loop_test(tc, like_an_array, 0, COUNT(kinds));
 	tcase_add_loop_test(tc, differences, 0, 2);
 	tcase_add_loop_test(tc, images_of_others, 0, 5);
-	tcase_add_loop_test(tc, refused, 0, 4);
+	tcase_add_loop_test(tc, refused, 0, 5);
 	tcase_add_test(tc, opening_puts_right);
 	tcase_add_test(tc, id_of_the_change);
 	tcase_add_test(tc, sizes_that_cannot_be);
 	tcase_add_loop_test(tc, what_is_not_made, 0, 5);
 	tcase_add_loop_test(tc, power_cuts, 0, 2);
+	tcase_add_test(tc, no_block_can_be_moved);
+	tcase_add_loop_test(tc, power_cuts_of_growing, 0, 4);
 	tcase_add_test(tc, faults);
+	tcase_add_loop_test(tc, faults_of_growing, 0, 2);
 	return suite_of("vdi_write", tc);
 }

@@ -196,6 +196,7 @@ static void medium_free(struct medium *m)
 /* A sector holds its number and that of the write, all over; zeroes are a clear or nothing. */
 struct disk {
 	uint64_t sectors;
+	uint64_t grown;        /* what it may have instead, since it is to grow; 0: nothing */
 	uint64_t *flushed;     /* the write that it must hold at least */
 	uint64_t *written;     /* the last one; 0: a clear */
 	uint64_t *first_later; /* the first one since the flush; 0: none */
@@ -285,12 +286,14 @@ static void complain(const struct run *run, const unsigned char *p, uint64_t i)
 static void judge_bytes(const struct run *run, const struct image *img)
 {
 	const struct view *v = img->states[0]->view;
-	unsigned char *buf = malloc(run->disk.sectors * SECTOR);
+	uint64_t sectors = v->size / SECTOR;
+	unsigned char *buf = malloc(v->size);
 	struct err e = ERR_INIT;
 
 	ck_assert_ptr_nonnull(buf);
-	ck_assert_ok(view_read(v, buf, run->disk.sectors * SECTOR, 0, &e), &e);
-	for (uint64_t i = 0; i < run->disk.sectors; i++)
+	ck_assert(sectors == run->disk.sectors || sectors == run->disk.grown);
+	ck_assert_ok(view_read(v, buf, sectors * SECTOR, 0, &e), &e);
+	for (uint64_t i = 0; i < sectors; i++)
 		if (!sector_is_good(&run->disk, buf + i * SECTOR, i))
 			complain(run, buf + i * SECTOR, i);
 	free(buf);
@@ -580,7 +583,7 @@ static int pack(struct view *v, const void *unit, uint64_t len, uint64_t off, st
 	return r;
 }
 
-enum { FLUSH, CLEAR, PACK, WRITE, CHOICES = 10 };
+enum { FLUSH, CLEAR, PACK, WRITE, GROW, CHOICES = 10 };
 
 static int change(
 	struct view *v, unsigned what, const void *buf, uint64_t first, uint64_t n, struct err *e)
@@ -590,6 +593,25 @@ static int change(
 	if (what == PACK)
 		return pack(v, buf, n * SECTOR, first * SECTOR, e);
 	return view_write(v, buf, n * SECTOR, first * SECTOR, e);
+}
+
+/* After one that failed nobody knows how long it is. */
+static int grow(struct run *run, struct err *e)
+{
+	struct disk *d = &run->disk;
+	uint64_t more = run->p->grows / SECTOR - d->sectors;
+	int r;
+
+	if (more == 0 || d->grown > 0)
+		return 0;
+	d->grown = d->sectors + 1 + next_random(&run->state) % MIN(more, 1 + more / 4);
+	r = view_resize(run->img->states[0]->view, d->grown * SECTOR, e);
+	if (r < 0)
+		return r;
+	d->sectors = d->grown;
+	d->grown = 0;
+	flushed(d);
+	return 0;
 }
 
 /* One operation; what it says.  Noted before: it may have been done in part. */
@@ -607,6 +629,8 @@ static int operate(struct run *run, struct err *e)
 			flushed(&run->disk);
 		return r;
 	}
+	if (what == GROW && run->p->grows > 0)
+		return grow(run, e);
 	choose(run, &first, &n);
 	if (what == PACK && v->packed_max == 0)
 		what = WRITE;
@@ -739,14 +763,14 @@ static int change_more(struct run *run, struct err *e)
 	return r;
 }
 
-static void disk_new(struct disk *d, uint64_t sectors)
+static void disk_new(struct disk *d, uint64_t sectors, uint64_t most)
 {
 	d->sectors = sectors;
-	d->flushed = calloc(sectors, sizeof *d->flushed);
-	d->written = calloc(sectors, sizeof *d->written);
-	d->first_later = calloc(sectors, sizeof *d->first_later);
-	d->may_be_zero = calloc(sectors, sizeof *d->may_be_zero);
-	d->uncertain = calloc(sectors, sizeof *d->uncertain);
+	d->flushed = calloc(most, sizeof *d->flushed);
+	d->written = calloc(most, sizeof *d->written);
+	d->first_later = calloc(most, sizeof *d->first_later);
+	d->may_be_zero = calloc(most, sizeof *d->may_be_zero);
+	d->uncertain = calloc(most, sizeof *d->uncertain);
 	ck_assert(d->flushed && d->written && d->first_later && d->may_be_zero && d->uncertain);
 }
 
@@ -757,11 +781,14 @@ static void run_open(struct run *run)
 
 static void run_begin(struct run *run, const struct power *p)
 {
+	uint64_t sectors;
+
 	*run = (struct run){.p = p, .o = options_new(), .state = p->seed};
 	run->o.write = true;
 	medium_load(&run->medium, p->path);
 	run_open(run);
-	disk_new(&run->disk, run->img->states[0]->view->size / SECTOR);
+	sectors = run->img->states[0]->view->size / SECTOR;
+	disk_new(&run->disk, sectors, MAX(sectors, p->grows / SECTOR));
 	run->shot.not_there = true;
 	run->shot.kept = calloc(run->disk.sectors, sizeof run->shot.kept[0]);
 	run->nothing = calloc(run->disk.sectors, sizeof run->nothing[0]);

@@ -8,7 +8,8 @@
  * and hold in each sector what was flushed last or written later.  Now and then it is opened for
  * writing, written to and finished, and passes again.  A snapshot is there or is not, and has what
  * it was taken of; the disk is as before or what was gone back to.  So it is with the name of what
- * the image is based on, and with a disk that was emptied.
+ * the image is based on, and with a disk that was emptied.  Where it grows, it is as long as before
+ * or as it shall be.
  *
  * POWER_FACTOR=N in the environment makes a run N times as long.
  */
@@ -24,6 +25,7 @@ struct power {
 	uint64_t seed;
 	unsigned ops;   /* 0: 200 */
 	unsigned cuts;  /* of parts that are looked at before a sync; 0: 4 */
+	uint64_t grows; /* up to so many bytes, little by little; 0: never */
 	bool no_check;  /* the format has none worth asking */
 	bool snapshots; /* one is taken, gone back to and dropped, time and again */
 	/* Names of backing files of so many bytes at most are set and taken away, and the disk is
