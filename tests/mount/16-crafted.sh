@@ -16,7 +16,8 @@ image_of() {
 	return 1
 }
 
-sums_of() { sha256sum made/*; }
+# What was made is given an old date: any write to it, or a file more or less, shows.
+dates_of() { stat -c '%n %s %y' made/*; }
 
 good() {
 	local image
@@ -68,7 +69,8 @@ printf mkimage >passphrase
 while read -r name verdict format start len; do
 	rm -f made/*
 	"$MKIMAGE" "$name" made || { fail "$name: mkimage"; continue; }
-	before=$(sums_of)
+	touch -d 2001-01-01 made/*
+	before=$(dates_of)
 	with=()
 	[ "$format" != luks ] || with=(-o "passphrase-file=$W/passphrase")
 	case $verdict in
@@ -77,6 +79,6 @@ while read -r name verdict format start len; do
 	readerror) check "$format $name: EIO at $start, $len bytes" damaged "$name" "$start" "$len" ;;
 	*) fail "$name: what is \"$verdict\"?" ;;
 	esac
-	[ "$before" = "$(sums_of)" ] || fail "$name: its files were changed"
+	[ "$before" = "$(dates_of)" ] || fail "$name: its files were changed"
 done <list
 check "all were tried" [ "$(wc -l <list)" -gt 50 ]
