@@ -150,7 +150,7 @@ struct writing {
 
 static void put(struct writing *w, const void *data, size_t len)
 {
-	if (range_fits(w->len, len, w->room))
+	if (len > 0 && range_fits(w->len, len, w->room))
 		memcpy(w->p + w->len, data, len);
 	w->len += len;
 }

@@ -130,6 +130,7 @@ int file_open(struct node *node, bool writes, struct file **out)
 	file->writes = writes;
 	ret = open_into(file, node);
 	if (ret < 0) {
+		free(file->text);
 		free(file);
 		return ret;
 	}

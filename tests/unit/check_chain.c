@@ -378,10 +378,8 @@ START_TEST(states)
 	ck_assert_ptr_eq(image_find_state(&bare, "100"), bare.states[99]);
 	ck_assert_ptr_null(image_find_state(&bare, "101"));
 	ck_assert_ptr_null(image_find_state(&bare, ""));
-	for (size_t i = 0; i < bare.nstates; i++) {
-		free(bare.states[i]->id);
-		free(bare.states[i]->name);
-	}
+	for (size_t i = 0; i < bare.nstates; i++)
+		state_put(bare.states[i]);
 	free(bare.states);
 }
 END_TEST

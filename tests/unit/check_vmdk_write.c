@@ -330,6 +330,8 @@ static const char described[] =
 	"ddb.longContentID = \"%s\"\n"
 	"ddb.uuid.modification = \"11111111-2222-3333-4444-555555555555\"\n";
 
+static const unsigned char nothing[65536];
+
 /* The first write, and nothing before it, changes what others know the content by. */
 START_TEST(first_write)
 {
@@ -340,7 +342,7 @@ START_TEST(first_write)
 
 	snprintf(text, sizeof text, described, "0123456789abcdef0123456789abcdef");
 	write_text("a.vmdk", text);
-	write_file("a-flat.vmdk", calloc(1, 4096), 4096);
+	write_file("a-flat.vmdk", nothing, 4096);
 	img = open_image_file("a.vmdk", true, &o);
 	ck_assert_ok(view_flush(img->states[0]->view, &e), &e);
 	now = read_text("a.vmdk");
@@ -377,7 +379,7 @@ START_TEST(long_content_id)
 	write_text("a.vmdk", "version=1\nCID=fffffffe\nparentCID=ffffffff\ncreateType=\"vmfs\"\n"
 			     "RW 8 VMFS \"a-flat.vmdk\"\n"
 			     "ddb.longContentID = \"0123456789abcdef01234567fffffffe\"\n");
-	write_file("a-flat.vmdk", calloc(1, 4096), 4096);
+	write_file("a-flat.vmdk", nothing, 4096);
 	img = open_image_file("a.vmdk", true, &o);
 	ck_assert_ok(view_write(img->states[0]->view, "abc", 3, 1, &e), &e);
 	image_close(img);
@@ -447,7 +449,7 @@ START_TEST(which_disks)
 
 	build_vmdk_new(&b, 128, 128, 512);
 	write_file("s", b.bytes, b.len);
-	write_file("f", calloc(128, 512), 65536);
+	write_file("f", nothing, 65536);
 	snprintf(text, sizeof text,
 		"version=1\nCID=1\nparentCID=ffffffff\ncreateType=\"custom\"\n%s",
 		refusals[_i].lines);
