@@ -16,6 +16,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <sys/mount.h>
 #include <sys/prctl.h>
 #include <sys/stat.h>
@@ -29,6 +30,7 @@
 
 /* What is said through the pipes. */
 #define MOUNTED   'm'
+#define SERVING   's'
 #define READY     'r'
 #define UNMOUNTED 'u'
 
@@ -37,6 +39,9 @@
 
 /* How long a daemon waits for the attendant, in ms. */
 #define FINISH_MAX 10000
+
+/* How long the rest of a daemon may outlive the thread that serves, in ms. */
+#define REST_MAX 2000
 
 /* Of statx(2), newer than some headers: the id of a mount that no other will ever have. */
 #define MNT_ID_UNIQUE 0x4000u
@@ -150,18 +155,39 @@ static void remove_mount(const struct watched *w, bool unmounted)
 	free(path);
 }
 
+static void set_control(const char *path, const char *value)
+{
+	int fd = open(path, O_WRONLY | O_CLOEXEC);
+
+	if (fd < 0)
+		return;
+	dprintf(fd, "%s", value);
+	close(fd);
+}
+
 /* Only root may; others keep the kernel's readahead. */
 static void set_read_ahead(dev_t dev)
 {
 	char path[64];
-	int fd;
 
 	snprintf(path, sizeof path, "/sys/class/bdi/%u:%u/read_ahead_kb", major(dev), minor(dev));
-	fd = open(path, O_WRONLY | O_CLOEXEC);
-	if (fd < 0)
-		return;
-	dprintf(fd, READ_AHEAD);
-	close(fd);
+	set_control(path, READ_AHEAD);
+}
+
+/* Makes the kernel answer all requests with an error.  Users have a file for it where root has
+ * mounted those. */
+static void cut(const struct watched *w)
+{
+	char *path = w->dev ? mountpoint_of(w->dev) : NULL;
+	char control[64];
+
+	if (path && w->id && mount_id(path) == w->id &&
+		umount2(path, MNT_FORCE | UMOUNT_NOFOLLOW) < 0 && errno == EPERM) {
+		snprintf(control, sizeof control, "/sys/fs/fuse/connections/%u/abort",
+			minor(w->dev));
+		set_control(control, "1");
+	}
+	free(path);
 }
 
 /* Nothing but its two pipes, its own session, deaf to what is meant for the daemon: it ends when
@@ -217,7 +243,19 @@ static void await_answer(struct watched *w, int told)
 	say(told, READY);
 }
 
-static void attend(struct watched *w, int alive, int told)
+/* Waits for the end of the thread that serves, and lets no other outlive it.  When a daemon dies,
+ * one of them may be telling the kernel of a change in a directory that is locked by a process,
+ * which waits for the daemon's answer: neither would end, and the mount would be there for good. */
+static void outlast(const struct watched *w, int alive, pthread_mutex_t *serving)
+{
+	struct pollfd end = {.fd = alive, .events = POLLIN};
+
+	pthread_mutex_lock(serving); /* the kernel gives it up for a thread that dies */
+	if (poll(&end, 1, REST_MAX) == 0)
+		cut(w);
+}
+
+static void attend(struct watched *w, int alive, int told, pthread_mutex_t *serving)
 {
 	bool unmounted = false;
 	char byte;
@@ -231,8 +269,28 @@ static void attend(struct watched *w, int alive, int told)
 	if (byte == MOUNTED)
 		await_answer(w, told);
 	while ((byte = hear(alive)) != 0)
-		unmounted = byte == UNMOUNTED;
+		if (byte == SERVING)
+			outlast(w, alive, serving);
+		else
+			unmounted = byte == UNMOUNTED;
 	remove_mount(w, unmounted);
+}
+
+/* A mutex that processes share, and whose owner may die; NULL without memory. */
+static pthread_mutex_t *shared_mutex(void)
+{
+	pthread_mutex_t *m =
+		mmap(NULL, sizeof *m, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+	pthread_mutexattr_t attr;
+
+	if (m == MAP_FAILED)
+		return NULL;
+	pthread_mutexattr_init(&attr);
+	pthread_mutexattr_setpshared(&attr, PTHREAD_PROCESS_SHARED);
+	pthread_mutexattr_setrobust(&attr, PTHREAD_MUTEX_ROBUST);
+	pthread_mutex_init(m, &attr);
+	pthread_mutexattr_destroy(&attr);
+	return m;
 }
 
 int attend_start(struct attend *a, const char *mountpoint, struct err *e)
@@ -241,6 +299,9 @@ int attend_start(struct attend *a, const char *mountpoint, struct err *e)
 	int alive[2], told[2];
 	pid_t pid;
 
+	a->serving = shared_mutex();
+	if (!a->serving)
+		return err_nomem(e);
 	if (pipe2(alive, O_CLOEXEC) < 0)
 		return err_set(e, errno, "pipe: %s", strerror(errno));
 	if (pipe2(told, O_CLOEXEC) < 0) {
@@ -250,7 +311,7 @@ int attend_start(struct attend *a, const char *mountpoint, struct err *e)
 	}
 	pid = fork();
 	if (pid == 0) {
-		attend(&w, alive[0], told[1]);
+		attend(&w, alive[0], told[1], a->serving);
 		_exit(EXIT_SUCCESS);
 	}
 	close(alive[0]);
@@ -263,6 +324,12 @@ int attend_start(struct attend *a, const char *mountpoint, struct err *e)
 void attend_mounted(const struct attend *a)
 {
 	say(a->alive, MOUNTED);
+}
+
+void attend_serving(const struct attend *a)
+{
+	pthread_mutex_lock(a->serving);
+	say(a->alive, SERVING);
 }
 
 bool attend_wait_ready(const struct attend *a)
@@ -279,6 +346,7 @@ void attend_finish(struct attend *a, bool unmounted)
 	if (unmounted)
 		say(a->alive, UNMOUNTED);
 	close(a->alive);
+	pthread_mutex_unlock(a->serving); /* EPERM: it never came to that */
 	while (poll(&end, 1, FINISH_MAX) > 0 && hear(a->told) != 0)
 		;
 	close(a->told);

@@ -9,13 +9,15 @@
 #ifndef VDISK_ATTEND_H
 #define VDISK_ATTEND_H
 
+#include <pthread.h>
 #include <stdbool.h>
 
 struct err;
 
 struct attend {
-	int alive; /* the daemon's: closed by its end, however it comes */
-	int told;  /* from the attendant: one byte when the mount answers; its end */
+	int alive;                /* the daemon's: closed by its end, however it comes */
+	int told;                 /* from the attendant: one byte when the mount answers; its end */
+	pthread_mutex_t *serving; /* shared: held by the thread that the mount lives by */
 };
 
 /* Starts the attendant of what is going to be mounted on mountpoint, an absolute path.  Before the
@@ -24,6 +26,9 @@ int attend_start(struct attend *a, const char *mountpoint, struct err *e);
 
 /* The mount is made: the attendant now waits for its first answer. */
 void attend_mounted(const struct attend *a);
+
+/* The calling thread is what the mount lives by from now on. */
+void attend_serving(const struct attend *a);
 
 /* Waits until the mount answers; false when daemon and mount are gone instead.  For a process that
  * keeps none of the daemon's descriptors. */

@@ -471,8 +471,10 @@ static int serve(struct daemon *d, bool *unmounted)
 	struct err e = ERR_INIT;
 	int ret = d->options.foreground ? 0 : go_to_background(d, &e);
 
-	if (ret == 0)
+	if (ret == 0) {
+		attend_serving(&d->attend);
 		ret = lock_in(d, &e);
+	}
 	if (ret == 0)
 		ret = start_threads(d, &e);
 	if (ret < 0)

@@ -106,6 +106,34 @@ reader_ends() {
 }
 check "SIGKILL while it is read: readers get an error" reader_ends
 
+# It dies in the midst of making an image, while it tells the kernel of another one in the directory,
+# which is locked by the process that waits for the answer.
+ends_in_mkdir() {
+	local daemon tracer maker status=0
+	mkdir -p vms mnt
+	cp disk.raw vms/there.raw
+	mount_image vms mnt -o rw,sandbox=off && ls mnt >/dev/null || return 1
+	for daemon in $(pids_of "$W/mnt"); do [ "$(cat "/proc/$daemon/comm")" != vdiskfs ] || break; done
+	strace -qq -f -o trace -P "$W/vms/new.qcow2" -e inject=openat:delay_enter=60000000 -p "$daemon" &
+	tracer=$!
+	eventually grep -q '^TracerPid:.[1-9]' "/proc/$daemon/status"
+	timeout 20 mkdir mnt/new.qcow2 &
+	maker=$!
+	eventually grep -q fuse_mkdir "/proc/$(pgrep -P "$maker")/stack"
+	cp disk.raw vms/late.raw
+	eventually is_stuck "$daemon" || status=1
+	kill -9 "$daemon" $tracer
+	wait $maker
+	[ $? = 1 ] && eventually not_mounted mnt && [ $status = 0 ]
+}
+is_stuck() { cat "/proc/$1"/task/*/stack | grep -q fuse_reverse_inval; }
+not_mounted() { ! grep -qF " $W/$1 " /proc/self/mountinfo; }
+if is_root && command -v strace >/dev/null && [ -z "$sanitized" ]; then
+	check "SIGKILL while a directory is changed" ends_in_mkdir
+else
+	skip "SIGKILL while a directory is changed: needs root and strace"
+fi
+
 # In the foreground.
 
 # foreground DIR OPTION...: starts it as a job of this shell, $daemon; returns when it has mounted.
