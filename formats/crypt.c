@@ -22,6 +22,7 @@
 #include "hash.h"
 #include "io.h"
 #include "pool.h"
+#include "secret.h"
 
 #define BLOCK 16u /* bytes, of every cipher here */
 
@@ -35,6 +36,7 @@ struct lane {
 };
 
 struct crypt {
+	const char *locked; /* what it would be, with a key; NULL: it has one */
 	enum ivgen ivgen;
 	struct lane *first; /* never used, but to make others */
 	struct pool lanes;
@@ -227,6 +229,18 @@ int crypt_new(const char *cipher, const char *mode, const unsigned char *key, si
 	return 0;
 }
 
+int crypt_new_locked(const char *encryption, struct crypt **out, struct err *e)
+{
+	struct crypt *c = calloc(1, sizeof *c);
+
+	if (!c)
+		return err_nomem(e);
+	pool_init(&c->lanes);
+	c->locked = encryption;
+	*out = c;
+	return 0;
+}
+
 void crypt_free(struct crypt *c)
 {
 	if (!c)
@@ -300,6 +314,8 @@ int crypt_decrypt(struct crypt *c, void *buf, size_t len, uint64_t sector, struc
 	struct lane *l = pool_take(&c->lanes);
 	bool ok = true;
 
+	if (c->locked)
+		return secret_missing(c->locked, e);
 	if (!l)
 		l = lane_copy(c->first);
 	if (!l)

@@ -36,6 +36,11 @@ void crypt_load(void);
 /* The cipher and the mode in the words of LUKS.  -ENOTSUP names what is not known here. */
 int crypt_new(const char *cipher, const char *mode, const unsigned char *key, size_t key_len,
 	struct crypt **c, struct err *e);
+
+/* Stands for one whose key nobody has: it decrypts nothing.  encryption, what it is called, is
+ * borrowed. */
+int crypt_new_locked(const char *encryption, struct crypt **c, struct err *e);
+
 void crypt_free(struct crypt *c); /* NULL is fine; wipes the keys */
 
 /* Decrypts whole sectors in place; the first has that number, the others those that follow. */

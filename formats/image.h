@@ -37,12 +37,13 @@ struct image_options {
 	bool nosync;      /* leave durability to the host: the image can be made anew */
 	bool share;       /* read although somebody holds the image for writing */
 	bool nosnapshots; /* do not look at the table of internal snapshots */
-	bool ignore_parent_id;          /* take a parent that changed since the child was made */
-	const struct secret *secrets;   /* passphrases to try on each image; NULL: none */
-	bool any_is_raw;                /* what no format claims is a disk: the user says so */
-	bool nolock;                    /* of parts: only a look at what the image is */
-	struct cache *cache;            /* required */
-	struct codec *codec;            /* required */
+	bool ignore_parent_id;        /* take a parent that changed since the child was made */
+	const struct secret *secrets; /* passphrases to try on each image; NULL: none */
+	bool locked;         /* then an encrypted image opens, but its data cannot be read */
+	bool any_is_raw;     /* what no format claims is a disk: the user says so */
+	bool nolock;         /* of parts: only a look at what the image is */
+	struct cache *cache; /* required */
+	struct codec *codec; /* required */
 	void (*warn)(const char *text); /* what the user should know though it works; may be NULL */
 };
 

@@ -13,6 +13,7 @@
 #include "bytes.h"
 #include "crypt.h"
 #include "err.h"
+#include "image.h"
 #include "io.h"
 #include "luks.h"
 #include "secret.h"
@@ -153,7 +154,7 @@ static int check_cipher(const struct luks *l, struct err *e)
 }
 
 int luks_unlock(
-	const struct luks *l, const struct secret *secrets, struct crypt **crypt, struct err *e)
+	const struct luks *l, const struct image_options *how, struct crypt **crypt, struct err *e)
 {
 	struct attempt a = {.luks = l};
 	size_t len = luks_material_len(l);
@@ -161,12 +162,12 @@ int luks_unlock(
 
 	if (r < 0)
 		return r;
-	if (!secrets)
-		return secret_missing("LUKS", e);
+	if (!how->secrets)
+		return how->locked ? crypt_new_locked("LUKS", crypt, e) : secret_missing("LUKS", e);
 	a.material = malloc(len);
 	if (!a.material)
 		return err_nomem(e);
-	r = unlock(&a, secrets, crypt, e);
+	r = unlock(&a, how->secrets, crypt, e);
 	OPENSSL_cleanse(a.material, len);
 	OPENSSL_cleanse(a.key, sizeof a.key);
 	free(a.material);

@@ -52,7 +52,7 @@ static int disk_open(struct disk *d, struct image *img, struct err *e)
 			"the file ends at %" PRIu64 ", before the encrypted data at %" PRIu64, size,
 			d->luks.payload);
 	d->view.size = (size - d->luks.payload) / CRYPT_SECTOR * CRYPT_SECTOR;
-	return luks_unlock(&d->luks, img->opts->secrets, &d->crypt, e);
+	return luks_unlock(&d->luks, img->opts, &d->crypt, e);
 }
 
 static int luks_open(struct image *img, struct err *e)

@@ -17,8 +17,8 @@
 struct crypt;
 struct err;
 struct facts;
+struct image_options;
 struct io;
-struct secret;
 
 #define LUKS_HEADER  592u /* bytes */
 #define LUKS_SLOTS   8
@@ -56,8 +56,8 @@ void luks_facts(const struct luks *l, struct facts *f);
 size_t luks_material_len(const struct luks *l);
 
 /* luks-key.c: finds the slot that one of the passphrases opens.  -ENOKEY: there are none to try,
- * -EKEYREJECTED: none of them fits. */
+ * and that will not do; -EKEYREJECTED: none of them fits. */
 int luks_unlock(
-	const struct luks *l, const struct secret *secrets, struct crypt **crypt, struct err *e);
+	const struct luks *l, const struct image_options *how, struct crypt **crypt, struct err *e);
 
 #endif

@@ -38,7 +38,7 @@ static int unlock_luks(const struct image *img, struct qcow2 *q, struct err *e)
 {
 	int r = luks_read(&q->luks, q->io, q->header.luks_pos, q->header.luks_len, e);
 
-	return r < 0 ? r : luks_unlock(&q->luks, img->opts->secrets, &q->crypt, e);
+	return r < 0 ? r : luks_unlock(&q->luks, img->opts, &q->crypt, e);
 }
 
 int qcow2_unlock(const struct image *img, struct qcow2 *q, struct err *e)

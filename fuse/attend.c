@@ -326,9 +326,10 @@ void attend_mounted(const struct attend *a)
 	say(a->alive, MOUNTED);
 }
 
-void attend_serving(const struct attend *a)
+void attend_serving(struct attend *a)
 {
 	pthread_mutex_lock(a->serving);
+	a->serves = true;
 	say(a->alive, SERVING);
 }
 
@@ -346,7 +347,8 @@ void attend_finish(struct attend *a, bool unmounted)
 	if (unmounted)
 		say(a->alive, UNMOUNTED);
 	close(a->alive);
-	pthread_mutex_unlock(a->serving); /* EPERM: it never came to that */
+	if (a->serves)
+		pthread_mutex_unlock(a->serving);
 	while (poll(&end, 1, FINISH_MAX) > 0 && hear(a->told) != 0)
 		;
 	close(a->told);

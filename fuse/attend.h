@@ -18,6 +18,7 @@ struct attend {
 	int alive;                /* the daemon's: closed by its end, however it comes */
 	int told;                 /* from the attendant: one byte when the mount answers; its end */
 	pthread_mutex_t *serving; /* shared: held by the thread that the mount lives by */
+	bool serves;              /* this thread is it */
 };
 
 /* Starts the attendant of what is going to be mounted on mountpoint, an absolute path.  Before the
@@ -28,7 +29,7 @@ int attend_start(struct attend *a, const char *mountpoint, struct err *e);
 void attend_mounted(const struct attend *a);
 
 /* The calling thread is what the mount lives by from now on. */
-void attend_serving(const struct attend *a);
+void attend_serving(struct attend *a);
 
 /* Waits until the mount answers; false when daemon and mount are gone instead.  For a process that
  * keeps none of the daemon's descriptors. */

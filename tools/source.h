@@ -45,6 +45,7 @@ bool source_choose(struct source *source, const char *snapshot);
 #define SOURCE_ALONE  1u /* without its parents */
 #define SOURCE_WRITE  2u /* to be written; what was is durable on return */
 #define SOURCE_REPAIR 4u /* for image_check */
+#define SOURCE_LOCKED 8u /* encrypted and without a passphrase: what it is can be told */
 
 int source_run(const struct args *a, unsigned how,
 	int (*work)(const struct args *a, struct source *source));

@@ -42,6 +42,15 @@ mask='/^ +format: /d' check "info of a chain" same_text info --backing-chain ove
 keys='[.[] | del(."format-specific")]' check "info of a chain as JSON" \
 	has_theirs info --output=json --backing-chain over.qcow2
 check "names are seen from here" same_text info dir/in.qcow2
+
+# What an encrypted image is can be told without its passphrase, its bytes cannot.
+for f in qcow2-aes.qcow2 luks-plain.luks; do
+	"$MKIMAGE" "${f%.*}" .
+	check "info $f" has_theirs info --output=json "$f"
+	check "info $f says that it is encrypted" eval '"$VDISK" info "$f" | grep -qx "encrypted: yes"'
+	check "map $f: no passphrase" same_status map "$f"
+	check "convert $f: no passphrase" same_status convert -O raw "$f" locked.raw
+done
 mv a.vmdk away
 check "info when the parent is not there" same_text info over.qcow2
 check "info of the chain then fails" same_status info --backing-chain over.qcow2
