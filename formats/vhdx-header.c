@@ -14,6 +14,7 @@
 #include "vhdx-make.h"
 #include "vhdx-write.h"
 #include "vhdx.h"
+#include "writeback.h"
 
 #define HEADER_LEN  VHDX_HEADER_LEN
 #define TABLE_LEN   VHDX_TABLE_LEN
@@ -264,6 +265,32 @@ int vhdx_regions_each(struct vhdx *d, vhdx_region_fn *each, void *arg, struct er
 
 		r = each(arg, load_le64(p + 16), load_le32(p + 24), e);
 	}
+	free(table);
+	return r;
+}
+
+static unsigned char *find_region(unsigned char *table, const unsigned char *guid)
+{
+	unsigned char *p = table + TABLE_HEAD;
+
+	while (memcmp(p, guid, GUID_LEN) != 0)
+		p += TABLE_ENTRY;
+	return p;
+}
+
+int vhdx_regions_move_bat(struct vhdx *d, uint64_t pos, uint32_t len, struct err *e)
+{
+	unsigned char *table, *p;
+	int r = load_regions(d, &table, e);
+
+	if (r < 0)
+		return r;
+	p = find_region(table, vhdx_bat_guid); /* it was there when it was opened */
+	store_le64(p + 16, pos);
+	store_le32(p + 24, len);
+	store_le32(table + 4, vhdx_checksum(table, TABLE_LEN));
+	for (int i = 0; r == 0 && i < 2; i++)
+		r = meta_write(d->io, table, TABLE_LEN, vhdx_regions_pos[i], ORDER_TABLES, e);
 	free(table);
 	return r;
 }

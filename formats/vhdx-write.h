@@ -50,6 +50,9 @@ struct vhdx_writing {
 typedef int vhdx_region_fn(void *arg, uint64_t pos, uint64_t len, struct err *e);
 int vhdx_regions_each(struct vhdx *d, vhdx_region_fn *each, void *arg, struct err *e);
 
+/* The region tables, when they are written back, say that the BAT is there. */
+int vhdx_regions_move_bat(struct vhdx *d, uint64_t pos, uint32_t len, struct err *e);
+
 /* Makes the header, in the place of the older one, current and durable; once more for both. */
 int vhdx_header_write(struct vhdx *d, struct err *e);
 int vhdx_headers_write(struct vhdx *d, struct err *e);

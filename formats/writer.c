@@ -69,7 +69,7 @@ static int refuse_failed(const struct writer *w, struct err *e)
 	return err_in(e, "nothing is written since a flush failed");
 }
 
-static int fail(struct writer *w, const struct err *e)
+int writer_fail(struct writer *w, const struct err *e)
 {
 	w->failure = *e;
 	w->failed = e->code;
@@ -82,7 +82,7 @@ int writer_write_back(struct writer *w, struct err *e)
 
 	if (r == 0)
 		r = writeback_flush(w->writeback, e);
-	return r < 0 ? fail(w, e) : 0;
+	return r < 0 ? writer_fail(w, e) : 0;
 }
 
 int writer_begin(struct writer *w, struct err *e)

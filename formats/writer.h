@@ -118,6 +118,10 @@ int writer_finish(struct writer *w, struct err *e);
  * order.  Frees nothing. */
 int writer_write_back(struct writer *w, struct err *e);
 
+/* The same, when a change was made in part: nothing is written any more, as after a flush that
+ * failed with e, whose code it returns. */
+int writer_fail(struct writer *w, const struct err *e);
+
 /* Is it time to flush, lest too much of the cache is taken by changes? */
 bool writer_is_full(const struct writer *w);
 

@@ -9,6 +9,7 @@
 
 #include "build_vhdx.h"
 #include "bytes.h"
+#include "check.h"
 #include "create.h"
 #include "err.h"
 #include "format.h"
@@ -104,6 +105,31 @@ START_TEST(faults)
 	struct power p = {.path = "a.vhdx", .format = "vhdx", .seed = 41 + _i};
 
 	make_image("vhdx", p.path, MIB + 8192, NULL, kinds[1 + _i].options);
+	power_faults(&p);
+}
+END_TEST
+
+/* A BAT of 1 MiB is for less than 128 GiB. */
+#define NEARLY ((UINT64_C(128) << 30) - 64 * MIB)
+
+START_TEST(power_cuts_of_growing)
+{
+	struct power p = {.path = "a.vhdx",
+		.seed = 51 + _i,
+		.ops = 30,
+		.cuts = 2,
+		.grows = UINT64_C(300) << 30};
+
+	make_image("vhdx", p.path, NEARLY, NULL, kinds[1 + _i].options);
+	power_run(&p);
+}
+END_TEST
+
+START_TEST(faults_of_growing)
+{
+	struct power p = {.path = "a.vhdx", .seed = 61, .grows = UINT64_C(300) << 30};
+
+	make_image("vhdx", p.path, NEARLY, NULL, small);
 	power_faults(&p);
 }
 END_TEST
@@ -347,9 +373,57 @@ START_TEST(sizes)
 	ck_assert_fails(view_resize(v, MIB, &e), EOPNOTSUPP, &e, "behind the end");
 	ck_assert_fails(view_resize(v, 5 * MIB + 100, &e), EINVAL, &e, "sectors");
 	ck_assert_fails(view_resize(v, UINT64_C(65) << 40, &e), EFBIG, &e, "64 TiB");
-	ck_assert_fails(view_resize(v, UINT64_C(1) << 40, &e), EOPNOTSUPP, &e, "BAT");
 	ck_assert_ok(view_resize(v, UINT64_C(100) << 30, &e), &e);
+	ck_assert_ok(view_resize(v, UINT64_C(64) << 40, &e), &e);
 	close_image(img, &o);
+}
+END_TEST
+
+static void no_damage(struct image *img)
+{
+	struct check_report report = {0};
+	struct err e = ERR_INIT;
+
+	ck_assert_ok(image_check(img, 0, &report, &e), &e);
+	ck_assert_uint_eq(report.corruptions + report.leaks + report.check_errors, 0);
+}
+
+/* Far past the end of the BAT, time and again, alone and over a parent; each time something is
+ * written at the end. */
+START_TEST(a_longer_bat)
+{
+	static const uint64_t ends[] = {
+		UINT64_C(200) << 30, UINT64_C(700) << 30, UINT64_C(2) << 40};
+	unsigned char *bytes = make_family(5 * MIB, small), buf[512];
+	struct image_options o;
+	struct err e = ERR_INIT;
+	struct image *img;
+	struct view *v;
+
+	for (size_t i = 0; i < COUNT(ends); i++) {
+		img = open_image_file(_i ? "a.vhdx" : "base.vhdx", true, &o);
+		v = img->states[0]->view;
+		ck_assert_ok(view_resize(v, ends[i], &e), &e);
+		fill_pattern(bytes + i * 4096, 512, 40 + i);
+		ck_assert_ok(view_write(v, bytes + i * 4096, 512, i * 4096, &e), &e);
+		ck_assert_ok(view_write(v, bytes + i * 4096, 512, ends[i] - 512, &e), &e);
+		no_damage(img);
+		close_image(img, &o);
+		img = open_image_file(_i ? "a.vhdx" : "base.vhdx", false, &o);
+		v = img->states[0]->view;
+		ck_assert_uint_eq(v->size, ends[i]);
+		no_damage(img);
+		for (size_t k = 0; k < 5 * MIB; k += sizeof buf) {
+			ck_assert_ok(view_read(v, buf, sizeof buf, k, &e), &e);
+			ck_assert(memcmp(buf, bytes + k, sizeof buf) == 0);
+		}
+		for (size_t k = 0; k <= i; k++) {
+			ck_assert_ok(view_read(v, buf, sizeof buf, ends[k] - 512, &e), &e);
+			ck_assert_mem_eq(buf, bytes + k * 4096, sizeof buf);
+		}
+		close_image(img, &o);
+	}
+	free(bytes);
 }
 END_TEST
 
@@ -391,7 +465,9 @@ Suite *vhdx_write_suite(void)
 	tcase_add_loop_test(tc, like_an_array, 0, COUNT(kinds));
 	tcase_add_loop_test(tc, differences_like_an_array, 0, COUNT(kinds));
 	tcase_add_loop_test(tc, power_cuts, 0, 2);
+	tcase_add_loop_test(tc, power_cuts_of_growing, 0, 2);
 	tcase_add_test(tc, faults);
+	tcase_add_test(tc, faults_of_growing);
 	tcase_add_test(tc, headers_tell_of_writing);
 	tcase_add_test(tc, a_log_is_replayed_first);
 	tcase_add_test(tc, damage_is_not_written_to);
@@ -399,6 +475,7 @@ Suite *vhdx_write_suite(void)
 	tcase_add_test(tc, room_comes_back);
 	tcase_add_test(tc, round_the_log);
 	tcase_add_test(tc, sizes);
+	tcase_add_loop_test(tc, a_longer_bat, 0, 2);
 	tcase_add_test(tc, what_cannot_be_made);
 	return suite_of("vhdx_write", tc);
 }

@@ -20,7 +20,8 @@
 #include "view.h"
 
 #define SECTOR 512u
-#define ROOM   (64u << 20) /* of address space for a file; pages come as they are touched */
+#define ROOM   (64u << 20)    /* of address space for a file; pages come as they are touched */
+#define LOOKED UINT64_C(8192) /* sectors that are written to of a disk that grows */
 
 /* A write, or a change of size, that no sync has made durable yet. */
 struct pending {
@@ -195,14 +196,15 @@ static void medium_free(struct medium *m)
 
 /* A sector holds its number and that of the write, all over; zeroes are a clear or nothing. */
 struct disk {
-	uint64_t sectors;
-	uint64_t grown;        /* what it may have instead, since it is to grow; 0: nothing */
-	uint64_t *flushed;     /* the write that it must hold at least */
-	uint64_t *written;     /* the last one; 0: a clear */
-	uint64_t *first_later; /* the first one since the flush; 0: none */
-	bool *may_be_zero;     /* something since the flush cleared it */
-	bool *uncertain;       /* the last change failed, perhaps half-way */
-	const uint64_t *other; /* it may be this instead; NULL: nothing */
+	uint64_t size;          /* in sectors */
+	uint64_t sectors, most; /* that are written to and looked at, now and ever */
+	uint64_t grown;         /* what it may have instead, since it is to grow; 0: nothing */
+	uint64_t *flushed;      /* the write that it must hold at least */
+	uint64_t *written;      /* the last one; 0: a clear */
+	uint64_t *first_later;  /* the first one since the flush; 0: none */
+	bool *may_be_zero;      /* something since the flush cleared it */
+	bool *uncertain;        /* the last change failed, perhaps half-way */
+	const uint64_t *other;  /* it may be this instead; NULL: nothing */
 };
 
 /* The snapshot. */
@@ -286,12 +288,12 @@ static void complain(const struct run *run, const unsigned char *p, uint64_t i)
 static void judge_bytes(const struct run *run, const struct image *img)
 {
 	const struct view *v = img->states[0]->view;
-	uint64_t sectors = v->size / SECTOR;
-	unsigned char *buf = malloc(v->size);
+	uint64_t size = v->size / SECTOR, sectors = MIN(size, run->disk.most);
+	unsigned char *buf = malloc(sectors * SECTOR);
 	struct err e = ERR_INIT;
 
 	ck_assert_ptr_nonnull(buf);
-	ck_assert(sectors == run->disk.sectors || sectors == run->disk.grown);
+	ck_assert(size == run->disk.size || size == run->disk.grown);
 	ck_assert_ok(view_read(v, buf, sectors * SECTOR, 0, &e), &e);
 	for (uint64_t i = 0; i < sectors; i++)
 		if (!sector_is_good(&run->disk, buf + i * SECTOR, i))
@@ -599,16 +601,17 @@ static int change(
 static int grow(struct run *run, struct err *e)
 {
 	struct disk *d = &run->disk;
-	uint64_t more = run->p->grows / SECTOR - d->sectors;
+	uint64_t more = run->p->grows / SECTOR - d->size;
 	int r;
 
 	if (more == 0 || d->grown > 0)
 		return 0;
-	d->grown = d->sectors + 1 + next_random(&run->state) % MIN(more, 1 + more / 4);
+	d->grown = d->size + 1 + next_random(&run->state) % MIN(more, 1 + more / 2);
 	r = view_resize(run->img->states[0]->view, d->grown * SECTOR, e);
 	if (r < 0)
 		return r;
-	d->sectors = d->grown;
+	d->size = d->grown;
+	d->sectors = MIN(d->size, d->most);
 	d->grown = 0;
 	flushed(d);
 	return 0;
@@ -763,9 +766,13 @@ static int change_more(struct run *run, struct err *e)
 	return r;
 }
 
-static void disk_new(struct disk *d, uint64_t sectors, uint64_t most)
+static void disk_new(struct disk *d, uint64_t size, uint64_t grows)
 {
-	d->sectors = sectors;
+	uint64_t most = grows > 0 ? MIN(grows, LOOKED) : size;
+
+	d->size = size;
+	d->sectors = MIN(size, most);
+	d->most = most;
 	d->flushed = calloc(most, sizeof *d->flushed);
 	d->written = calloc(most, sizeof *d->written);
 	d->first_later = calloc(most, sizeof *d->first_later);
@@ -781,14 +788,11 @@ static void run_open(struct run *run)
 
 static void run_begin(struct run *run, const struct power *p)
 {
-	uint64_t sectors;
-
 	*run = (struct run){.p = p, .o = options_new(), .state = p->seed};
 	run->o.write = true;
 	medium_load(&run->medium, p->path);
 	run_open(run);
-	sectors = run->img->states[0]->view->size / SECTOR;
-	disk_new(&run->disk, sectors, MAX(sectors, p->grows / SECTOR));
+	disk_new(&run->disk, run->img->states[0]->view->size / SECTOR, p->grows / SECTOR);
 	run->shot.not_there = true;
 	run->shot.kept = calloc(run->disk.sectors, sizeof run->shot.kept[0]);
 	run->nothing = calloc(run->disk.sectors, sizeof run->nothing[0]);

@@ -25,7 +25,8 @@ struct power {
 	uint64_t seed;
 	unsigned ops;   /* 0: 200 */
 	unsigned cuts;  /* of parts that are looked at before a sync; 0: 4 */
-	uint64_t grows; /* up to so many bytes, little by little; 0: never */
+	uint64_t grows; /* up to so many bytes, little by little, of which the first 4 MiB are
+			 * written to and looked at; 0: never */
 	bool no_check;  /* the format has none worth asking */
 	bool snapshots; /* one is taken, gone back to and dropped, time and again */
 	/* Names of backing files of so many bytes at most are set and taken away, and the disk is
