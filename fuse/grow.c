@@ -66,17 +66,22 @@ static int begin(fuse_req_t req, struct file *file, uint64_t size, struct err *e
 	return ret;
 }
 
-/* Where twice is too much, what is needed may not be. */
+/* Where twice is too much, what is needed may not be.  To whoever writes, a disk that cannot be
+ * longer is a file that cannot. */
 static int extend(const struct file *file, uint64_t end, struct err *e)
 {
 	struct view *view = file->view;
 	uint64_t more = MIN(MAX(view->size, GROW_MIN), GROW_MAX);
 	struct err ignored = ERR_INIT;
+	int ret;
 
 	if (end <= view->size ||
 		view_resize(view, round_size(file, MAX(end, view->size + more)), &ignored) == 0)
 		return 0;
-	return view_resize(view, round_size(file, end), e);
+	ret = view_resize(view, round_size(file, end), e);
+	if (ret == -EOPNOTSUPP)
+		e->code = EFBIG;
+	return ret < 0 ? -e->code : 0;
 }
 
 static bool has_room(const struct fresh *f, const struct file *file, uint64_t end)

@@ -83,11 +83,12 @@ int errno_of(fuse_req_t req, const struct node *node, const char *what, const st
 {
 	char path[512];
 
-	if (is_answer(e->code))
+	/* How long it can be no error number says. */
+	if (is_answer(e->code) && e->code != EFBIG)
 		return e->code;
 	node_path(node, path, sizeof path);
 	log_error(server_of(req)->reply.log, "%s: %s: %s", path, what, e->text);
-	return e->code == ENOMEM ? ENOMEM : EIO;
+	return is_answer(e->code) || e->code == ENOMEM ? e->code : EIO;
 }
 
 /* Somebody may write through another name. */

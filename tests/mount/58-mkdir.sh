@@ -148,6 +148,17 @@ strict() {
 	unmount mnt && [ $status = 0 ] && cmp -n $((40 << 20)) vms/strict-f001.vmdk odd
 }
 [ -n "$sanitized" ] || check "in the strictest sandbox" strict
+# What a disk cannot hold does not go into it, and the log says how long it can be.
+too_long() {
+	local status=0
+	"$VDISKFS" -f -o rw "$W/vms" "$W/mnt" 2>log &
+	"$BUILD/tests/mount/await-mount" 20 "$W/mnt" || return 1
+	mkdir mnt/l.vdi mnt/l.vhd && set_option mnt/l.vdi static on && truncate -s 1M mnt/l.vdi/disk.raw mnt/l.vhd/disk.raw || status=1
+	! dd if=even of=mnt/l.vdi/disk.raw bs=1M count=1 seek=1 conv=notrunc 2>err && grep -q 'File too large' err || status=1
+	! dd if=even of=mnt/l.vhd/disk.raw bs=1M count=1 seek=2T oflag=seek_bytes conv=notrunc 2>err && grep -q 'File too large' err || status=1
+	unmount mnt && wait $! && grep 'l.vdi.*keeps its size' log && grep 'l.vhd.*2040 GiB' log && [ $status = 0 ]
+}
+check "longer than can be" too_long
 read_only() { with_mount_ro mkdir mnt/ro.qcow2; }
 with_mount_ro() {
 	local status
