@@ -23,6 +23,9 @@ void fact_file(struct facts *f, const char *key, const struct io *io);
 /* A list of objects ("extents"): fact_list gives a place to put the next object's facts. */
 struct facts *fact_list(struct facts *f, const char *key);
 
+/* A list of words ("flags"), which may be empty. */
+void fact_words(struct facts *f, const char *key, const char *const *words, unsigned n);
+
 /* An object of facts ("encrypt"). */
 struct facts *fact_object(struct facts *f, const char *key);
 

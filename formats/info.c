@@ -114,6 +114,15 @@ static struct facts *new_object(struct facts *f)
 	return inner;
 }
 
+void fact_words(struct facts *f, const char *key, const char *const *words, unsigned n)
+{
+	struct json_object *list = json_object_new_array();
+
+	for (unsigned i = 0; i < n; i++)
+		json_object_array_add(list, json_object_new_string(words[i]));
+	json_object_object_add(f->data, key, list);
+}
+
 struct facts *fact_list(struct facts *f, const char *key)
 {
 	struct json_object *list = json_object_object_get(f->data, key);

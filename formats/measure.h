@@ -3,6 +3,7 @@
 #ifndef VDISK_MEASURE_H
 #define VDISK_MEASURE_H
 
+#include <stdbool.h>
 #include <stdint.h>
 
 struct view;
@@ -10,6 +11,8 @@ struct view;
 struct measured {
 	uint64_t required; /* bytes of the file with the data that there is */
 	uint64_t full;     /* and if all of the disk is written to */
+	bool has_bitmaps;  /* the disk can have bitmaps, which the image could have, too */
+	uint64_t bitmaps;  /* bytes that these would take besides */
 };
 
 /* For drivers: how many bytes the units (a power of 2) have together that hold data of disk. */

@@ -467,3 +467,8 @@ struct view *qcow2_view_new(struct qcow2 *q, uint64_t size, uint64_t start, uint
 	v->l1_size = l1_size;
 	return &v->view;
 }
+
+const struct qcow2 *qcow2_of(const struct view *v)
+{
+	return v->ops == &qcow2_view_ops ? ((const struct qcow2_view *)v)->q : NULL;
+}

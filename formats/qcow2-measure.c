@@ -35,9 +35,12 @@ static uint64_t table_clusters(uint64_t data)
 int qcow2_measure(const struct view *disk, uint64_t size, struct measured *m, struct err *e)
 {
 	uint64_t data = div_round_up(size, CLUSTER), tables = table_clusters(data) * CLUSTER;
+	const struct qcow2 *q = disk ? qcow2_of(disk) : NULL;
 
 	(void)e;
 	m->full = tables + data * CLUSTER;
 	m->required = tables + (disk ? measure_units(disk, CLUSTER) : 0);
+	m->has_bitmaps = q && q->header.version >= 3;
+	m->bitmaps = m->has_bitmaps ? qcow2_bitmaps_size(q, CLUSTER) : 0;
 	return 0;
 }

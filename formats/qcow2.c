@@ -248,6 +248,7 @@ static void qcow2_facts(const struct image *img, struct facts *f)
 		fact_text(f, "data-file", h->data_file);
 		fact_flag(f, "data-file-raw", h->autoclear & QCOW2_DATA_FILE_RAW);
 	}
+	qcow2_bitmap_facts(q, f);
 	fact_number(f, "refcount-bits", 1u << h->refcount_order);
 	qcow2_crypt_facts(q, f);
 	if (h->version >= 3) {

@@ -219,6 +219,9 @@ int qcow2_l1_decode(const struct qcow2 *q, uint64_t entry, uint64_t *table, stru
 struct view *qcow2_view_new(struct qcow2 *q, uint64_t size, uint64_t start, uint64_t l1_pos,
 	uint32_t l1_size, struct err *e);
 
+/* The image that a view is a state of; NULL: of none. */
+const struct qcow2 *qcow2_of(const struct view *v);
+
 /* qcow2-crypt.c */
 
 /* Where the LUKS header lies, if there has to be one. */
@@ -272,6 +275,12 @@ extern const struct snapshot_ops qcow2_snapshot_ops;
 /* The entry of bitmap i, at *at of the directory; *at is that of the next one then. */
 int qcow2_bitmap_read(const struct qcow2 *q, uint32_t i, uint64_t *at,
 	unsigned char raw[QCOW2_BITMAP_FIXED], struct err *e);
+
+/* With qemu-img's keys; damaged ones, and what follows, are left out. */
+void qcow2_bitmap_facts(const struct qcow2 *q, struct facts *f);
+
+/* Bytes that all of them and their directory would take in an image with clusters of so many. */
+uint64_t qcow2_bitmaps_size(const struct qcow2 *q, uint64_t cluster);
 
 /* Marks all of them as in use: whoever keeps them knows then that they are not up to date.
  * -EUCLEAN: nothing was marked, since the directory is damaged. */

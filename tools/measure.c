@@ -26,10 +26,27 @@ static const struct format *output_format(const struct args *a)
 	return f && f->measure ? f : NULL;
 }
 
+static void print_json(const struct measured *m)
+{
+	puts("{");
+	if (m->has_bitmaps)
+		printf("    \"bitmaps\": %" PRIu64 ",\n", m->bitmaps);
+	printf("    \"required\": %" PRIu64 ",\n    \"fully-allocated\": %" PRIu64 "\n}\n",
+		m->required, m->full);
+}
+
+static void print_text(const struct measured *m)
+{
+	printf("required size: %" PRIu64 "\nfully allocated size: %" PRIu64 "\n", m->required,
+		m->full);
+	if (m->has_bitmaps)
+		printf("bitmaps size: %" PRIu64 "\n", m->bitmaps);
+}
+
 static int print(const struct args *a, const struct view *disk, uint64_t size)
 {
 	const struct format *f = output_format(a);
-	struct measured m;
+	struct measured m = {0};
 	struct err e = ERR_INIT;
 	bool json;
 
@@ -38,12 +55,9 @@ static int print(const struct args *a, const struct view *disk, uint64_t size)
 	if (f->measure(disk, size, &m, &e) < 0)
 		return report("%s", e.text);
 	if (json)
-		printf("{\n    \"required\": %" PRIu64 ",\n    \"fully-allocated\": %" PRIu64
-		       "\n}\n",
-			m.required, m.full);
+		print_json(&m);
 	else
-		printf("required size: %" PRIu64 "\nfully allocated size: %" PRIu64 "\n",
-			m.required, m.full);
+		print_text(&m);
 	return EXIT_SUCCESS;
 }
 

@@ -5,7 +5,7 @@
 . "${0%/*}/functions.sh"
 requires qemu-img
 
-ROUNDS=${ROUNDS:-12} # of each format
+ROUNDS=${ROUNDS:-35} # of each format
 survive=$BUILD/tests/mount/survive
 
 # Only what QEMU can check, and what we can.

@@ -64,12 +64,21 @@ check "a map that begins behind the end" same_text map -l 1M -s 5M over.qcow2
 for o in "" "-O raw" "-O qcow2"; do
 	for f in disk.raw empty.raw a.qcow2 packed.qcow2 over.qcow2 tall.qcow2 a.vmdk a.vdi; do
 		# shellcheck disable=SC2086
-		mask='/^bitmaps size/d' check "measure $o $f" same_text measure $o "$f"
+		check "measure $o $f" same_text measure $o "$f"
 	done
 	for size in 1 512 5G 1T 100001M; do
 		# shellcheck disable=SC2086
 		check "measure $o --size $size" same_text measure --size $size $o
 	done
+done
+for size in 1M 5G; do
+	qemu-img create -q -f qcow2 noted.qcow2 $size
+	for i in 512 64k 2M; do qemu-img bitmap --add -g $i noted.qcow2 "of $i"; done
+	qemu-img bitmap --disable noted.qcow2 "of 64k"
+	check "info of bitmaps, $size" same_text info noted.qcow2
+	check "info of bitmaps as JSON, $size" has_theirs info --output=json noted.qcow2
+	check "measure bitmaps, $size" same_text measure -O qcow2 noted.qcow2
+	check "measure bitmaps as JSON, $size" has_theirs measure --output=json -O qcow2 noted.qcow2
 done
 check "measure as JSON" has_theirs measure --output=json -O qcow2 disk.raw
 check "measure a snapshot" same_text measure -l first -O raw over.qcow2
