@@ -140,7 +140,7 @@ static void read_events(struct watch *w)
 	pthread_mutex_lock(&w->lock);
 	while ((n = read(w->inotify, buf, sizeof buf)) > 0)
 		for (char *p = buf; p < buf + n;) {
-			const struct inotify_event *event = (const struct inotify_event *)p;
+			const struct inotify_event *event = (const void *)p;
 
 			note_event(w, event);
 			p += sizeof *event + event->len;

@@ -135,10 +135,8 @@ START_TEST(directory)
 	char text[200];
 	uint32_t bad = _i & 1 ? 1000000 : 0;
 	bool first = _i & 2;
-	uint32_t table = first ? b.gt : b.rgt, twin = first ? b.rgt : b.gt;
+	uint32_t twin = (first ? b.rgt : b.gt) + b.table_sectors;
 
-	table += b.table_sectors;
-	twin += b.table_sectors;
 	build_vmdk_put(&b, (first ? b.gd : b.rgd) * (size_t)SECTOR + 4, 4, bad);
 	snprintf(text, sizeof text,
 		"Repairing grain directory: entry 1 is %u, %u in the redundant one\n",
