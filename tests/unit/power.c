@@ -2,12 +2,9 @@
 #include "power.h"
 
 #include <errno.h>
-#include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
-#include <unistd.h>
 
 #include "backing.h"
 #include "bytes.h"
@@ -15,182 +12,13 @@
 #include "err.h"
 #include "format.h"
 #include "io.h"
+#include "medium.h"
 #include "snapshot.h"
 #include "unit.h"
 #include "view.h"
 
 #define SECTOR 512u
-#define ROOM   (64u << 20)    /* of address space for a file; pages come as they are touched */
 #define LOOKED UINT64_C(8192) /* sectors that are written to of a disk that grows */
-
-/* A write, or a change of size, that no sync has made durable yet. */
-struct pending {
-	uint64_t pos, len;
-	unsigned char *data; /* NULL: the file ends at pos from now on */
-	struct pending *next;
-};
-
-/* The file of memory: as the program sees it, and as it was at the last sync. */
-struct medium {
-	struct io io;
-	unsigned char *now, *durable;
-	uint64_t durable_size;
-	struct pending *first, **last;
-	unsigned calls, fails_at; /* host calls that change; the one to fail; 0: none */
-	int failure;
-	void (*before_sync)(void *arg); /* when something is pending; NULL: nobody looks */
-	void *arg;
-};
-
-static int count_call(struct medium *m)
-{
-	return ++m->calls == m->fails_at ? -m->failure : 0;
-}
-
-static ssize_t medium_read(struct io *io, void *buf, size_t len, uint64_t pos)
-{
-	struct medium *m = (struct medium *)io;
-
-	if (pos >= io->size)
-		return 0;
-	len = MIN(len, io->size - pos);
-	memcpy(buf, m->now + pos, len);
-	return len;
-}
-
-static void remember(struct medium *m, uint64_t pos, uint64_t len, const void *data)
-{
-	struct pending *p = calloc(1, sizeof *p);
-
-	ck_assert_ptr_nonnull(p);
-	p->pos = pos;
-	p->len = len;
-	if (data) {
-		p->data = malloc(len);
-		ck_assert_ptr_nonnull(p->data);
-		memcpy(p->data, data, len);
-	}
-	*m->last = p;
-	m->last = &p->next;
-}
-
-static int medium_write(struct io *io, const void *buf, size_t len, uint64_t pos)
-{
-	struct medium *m = (struct medium *)io;
-	int r = count_call(m);
-
-	ck_assert(range_fits(pos, len, ROOM));
-	if (r < 0)
-		return r;
-	memcpy(m->now + pos, buf, len);
-	remember(m, pos, len, buf);
-	return 0;
-}
-
-static int medium_resize(struct io *io, uint64_t size)
-{
-	struct medium *m = (struct medium *)io;
-	int r = count_call(m);
-
-	ck_assert_uint_le(size, ROOM);
-	if (r < 0)
-		return r;
-	if (size < io->size)
-		memset(m->now + size, 0, io->size - size);
-	remember(m, size, 0, NULL);
-	return 0;
-}
-
-/* A write, as one sector or one change of size, to a file that is being put together. */
-static void replay(
-	unsigned char *bytes, uint64_t *size, const struct pending *p, uint64_t from, uint64_t len)
-{
-	if (!p->data) {
-		if (p->pos < *size)
-			memset(bytes + p->pos, 0, *size - p->pos);
-		*size = p->pos;
-		return;
-	}
-	memcpy(bytes + p->pos + from, p->data + from, len);
-	*size = MAX(*size, p->pos + from + len);
-}
-
-static void forget_pending(struct medium *m)
-{
-	for (struct pending *p = m->first, *next; p; p = next) {
-		next = p->next;
-		free(p->data);
-		free(p);
-	}
-	m->first = NULL;
-	m->last = &m->first;
-}
-
-static int medium_sync(struct io *io)
-{
-	struct medium *m = (struct medium *)io;
-	int r = count_call(m);
-
-	if (r < 0)
-		return r;
-	if (m->first && m->before_sync)
-		m->before_sync(m->arg);
-	for (const struct pending *p = m->first; p; p = p->next)
-		replay(m->durable, &m->durable_size, p, 0, p->len);
-	forget_pending(m);
-	return 0;
-}
-
-static void medium_close(struct io *io)
-{
-	(void)io; /* it outlives the image that has it */
-}
-
-static const struct io_ops medium_ops = {
-	.read = medium_read,
-	.write = medium_write,
-	.sync = medium_sync,
-	.resize = medium_resize,
-	.close = medium_close,
-};
-
-static void medium_load(struct medium *m, const char *path)
-{
-	int fd = open(path, O_RDONLY | O_CLOEXEC);
-	struct stat st;
-
-	ck_assert(fd >= 0 && fstat(fd, &st) == 0 && st.st_size <= ROOM);
-	m->now = calloc(1, ROOM);
-	m->durable = calloc(1, ROOM);
-	ck_assert(m->now && m->durable);
-	ck_assert_int_eq(read(fd, m->now, st.st_size), st.st_size);
-	memcpy(m->durable, m->now, st.st_size);
-	m->durable_size = st.st_size;
-	m->last = &m->first;
-	close(fd);
-}
-
-static struct io *medium_io(struct medium *m)
-{
-	uint64_t size = MAX(m->io.size, m->durable_size);
-
-	m->io = (struct io){
-		.ops = &medium_ops,
-		.name = strdup("medium"),
-		.fd = -1,
-		.refs = 1,
-		.size = size,
-		.writable = true,
-	};
-	return &m->io;
-}
-
-static void medium_free(struct medium *m)
-{
-	forget_pending(m);
-	free(m->now);
-	free(m->durable);
-}
 
 /* What the disk may hold. */
 
@@ -439,7 +267,7 @@ static struct image *open_bytes(
 static unsigned char *scratch_fill(struct scratch *s, const void *bytes, uint64_t size)
 {
 	if (!s->bytes)
-		s->bytes = calloc(1, ROOM);
+		s->bytes = calloc(1, MEDIUM_ROOM);
 	ck_assert_ptr_nonnull(s->bytes);
 	if (size > 0)
 		memcpy(s->bytes, bytes, size);
@@ -478,7 +306,7 @@ static void go_on_writing(struct run *run, const unsigned char *bytes, uint64_t 
 	run->next.used = m.io.size;
 	image_close(img);
 	options_free(&o);
-	forget_pending(&m);
+	medium_forget(&m);
 }
 
 static void judge(struct run *run, const unsigned char *bytes, uint64_t size)
@@ -511,11 +339,11 @@ static void cut(struct run *run, unsigned percent, uint64_t most)
 
 	for (const struct pending *p = m->first; p && most > 0; p = p->next, most--) {
 		if (!p->data && next_random(&run->state) % 100 < percent)
-			replay(bytes, &size, p, 0, 0);
+			medium_replay(bytes, &size, p, 0, 0);
 		for (uint64_t i = 0, n; i < p->len; i += n) {
 			n = MIN(SECTOR - (p->pos + i) % SECTOR, p->len - i);
 			if (next_random(&run->state) % 100 < percent)
-				replay(bytes, &size, p, i, n);
+				medium_replay(bytes, &size, p, i, n);
 		}
 	}
 	run->after.used = size;

@@ -1,0 +1,160 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include "medium.h"
+
+#include <fcntl.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "bytes.h"
+#include "unit.h"
+
+static int count_call(struct medium *m)
+{
+	return ++m->calls == m->fails_at ? -m->failure : 0;
+}
+
+static ssize_t medium_read(struct io *io, void *buf, size_t len, uint64_t pos)
+{
+	struct medium *m = (struct medium *)io;
+
+	if (pos >= io->size)
+		return 0;
+	len = MIN(len, io->size - pos);
+	memcpy(buf, m->now + pos, len);
+	return len;
+}
+
+static void remember(struct medium *m, uint64_t pos, uint64_t len, const void *data)
+{
+	struct pending *p = calloc(1, sizeof *p);
+
+	ck_assert_ptr_nonnull(p);
+	p->pos = pos;
+	p->len = len;
+	if (data) {
+		p->data = malloc(len);
+		ck_assert_ptr_nonnull(p->data);
+		memcpy(p->data, data, len);
+	}
+	*m->last = p;
+	m->last = &p->next;
+}
+
+static int medium_write(struct io *io, const void *buf, size_t len, uint64_t pos)
+{
+	struct medium *m = (struct medium *)io;
+	int r = count_call(m);
+
+	ck_assert(range_fits(pos, len, MEDIUM_ROOM));
+	if (r < 0)
+		return r;
+	memcpy(m->now + pos, buf, len);
+	remember(m, pos, len, buf);
+	return 0;
+}
+
+static int medium_resize(struct io *io, uint64_t size)
+{
+	struct medium *m = (struct medium *)io;
+	int r = count_call(m);
+
+	ck_assert_uint_le(size, MEDIUM_ROOM);
+	if (r < 0)
+		return r;
+	if (size < io->size)
+		memset(m->now + size, 0, io->size - size);
+	remember(m, size, 0, NULL);
+	return 0;
+}
+
+void medium_replay(
+	unsigned char *bytes, uint64_t *size, const struct pending *p, uint64_t from, uint64_t len)
+{
+	if (!p->data) {
+		if (p->pos < *size)
+			memset(bytes + p->pos, 0, *size - p->pos);
+		*size = p->pos;
+		return;
+	}
+	memcpy(bytes + p->pos + from, p->data + from, len);
+	*size = MAX(*size, p->pos + from + len);
+}
+
+void medium_forget(struct medium *m)
+{
+	for (struct pending *p = m->first, *next; p; p = next) {
+		next = p->next;
+		free(p->data);
+		free(p);
+	}
+	m->first = NULL;
+	m->last = &m->first;
+}
+
+static int medium_sync(struct io *io)
+{
+	struct medium *m = (struct medium *)io;
+	int r = count_call(m);
+
+	if (r < 0)
+		return r;
+	if (m->first && m->before_sync)
+		m->before_sync(m->arg);
+	for (const struct pending *p = m->first; p; p = p->next)
+		medium_replay(m->durable, &m->durable_size, p, 0, p->len);
+	medium_forget(m);
+	return 0;
+}
+
+static void medium_close(struct io *io)
+{
+	(void)io; /* it outlives the image that has it */
+}
+
+static const struct io_ops medium_ops = {
+	.read = medium_read,
+	.write = medium_write,
+	.sync = medium_sync,
+	.resize = medium_resize,
+	.close = medium_close,
+};
+
+void medium_load(struct medium *m, const char *path)
+{
+	int fd = open(path, O_RDONLY | O_CLOEXEC);
+	struct stat st;
+
+	ck_assert(fd >= 0 && fstat(fd, &st) == 0 && st.st_size <= MEDIUM_ROOM);
+	m->now = calloc(1, MEDIUM_ROOM);
+	m->durable = calloc(1, MEDIUM_ROOM);
+	ck_assert(m->now && m->durable);
+	ck_assert_int_eq(read(fd, m->now, st.st_size), st.st_size);
+	memcpy(m->durable, m->now, st.st_size);
+	m->durable_size = st.st_size;
+	m->last = &m->first;
+	close(fd);
+}
+
+struct io *medium_io(struct medium *m)
+{
+	uint64_t size = MAX(m->io.size, m->durable_size);
+
+	m->io = (struct io){
+		.ops = &medium_ops,
+		.name = strdup("medium"),
+		.fd = -1,
+		.refs = 1,
+		.size = size,
+		.writable = true,
+	};
+	return &m->io;
+}
+
+void medium_free(struct medium *m)
+{
+	medium_forget(m);
+	free(m->now);
+	free(m->durable);
+}

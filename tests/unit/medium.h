@@ -1,0 +1,47 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* medium.h - a file of memory that remembers what no sync has made durable, and whose calls fail.
+ */
+#ifndef VDISK_UNIT_MEDIUM_H
+#define VDISK_UNIT_MEDIUM_H
+
+#include <stdint.h>
+
+#include "io.h"
+
+#define MEDIUM_ROOM (64u << 20) /* of address space for a file; pages come as they are touched */
+
+/* A write, or a change of size, that no sync has made durable yet. */
+struct pending {
+	uint64_t pos, len;
+	unsigned char *data; /* NULL: the file ends at pos from now on */
+	struct pending *next;
+};
+
+/* The file of memory: as the program sees it, and as it was at the last sync. */
+struct medium {
+	struct io io;
+	unsigned char *now, *durable;
+	uint64_t durable_size;
+	struct pending *first, **last;
+	unsigned calls, fails_at; /* host calls that change; the one to fail; 0: none */
+	int failure;
+	void (*before_sync)(void *arg); /* when something is pending; NULL: nobody looks */
+	void *arg;
+};
+
+/* As the file at path is, which is durable. */
+void medium_load(struct medium *m, const char *path);
+void medium_free(struct medium *m);
+
+/* What a program writes to; it may be closed and asked for again. */
+struct io *medium_io(struct medium *m);
+
+/* What is pending is lost. */
+void medium_forget(struct medium *m);
+
+/* Does len bytes of a write, from from on, or a change of size, to a file that is being put
+ * together. */
+void medium_replay(
+	unsigned char *bytes, uint64_t *size, const struct pending *p, uint64_t from, uint64_t len);
+
+#endif
