@@ -311,11 +311,12 @@ static bool decrypt_sector(
 
 int crypt_decrypt(struct crypt *c, void *buf, size_t len, uint64_t sector, struct err *e)
 {
-	struct lane *l = pool_take(&c->lanes);
+	struct lane *l;
 	bool ok = true;
 
 	if (c->locked)
 		return secret_missing(c->locked, e);
+	l = pool_take(&c->lanes);
 	if (!l)
 		l = lane_copy(c->first);
 	if (!l)
