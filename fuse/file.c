@@ -134,6 +134,7 @@ int file_open(struct node *node, bool writes, struct file **out)
 		free(file);
 		return ret;
 	}
+	ahead_init(&file->ahead);
 	file->node = node_get(node);
 	list_add(node->tree, file);
 	*out = file;
@@ -155,6 +156,7 @@ void file_unref(struct tree *tree, struct file *file)
 		atomic_fetch_sub(&file->node->home->opened, 1);
 		node_unhold(file->node, &file->shown);
 	}
+	ahead_end(&file->ahead);
 	node_put(tree, file->node, 1);
 	free(file->text);
 	free(file);

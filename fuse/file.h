@@ -8,6 +8,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "ahead.h"
 #include "tree.h"
 
 struct file {
@@ -19,8 +20,9 @@ struct file {
 	uint64_t start;
 	bool writes; /* it was opened to be written */
 	bool direct; /* past the kernel's pages */
-	size_t len;  /* of the text */
-	char *text;  /* owned */
+	struct ahead ahead;
+	size_t len; /* of the text */
+	char *text; /* owned */
 
 	struct file *next_open, **open_link; /* of the tree's list */
 

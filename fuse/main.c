@@ -318,6 +318,7 @@ static int open_server(struct daemon *d, struct err *e)
 	d->server.max_read = d->options.max_read;
 	d->server.writable = d->options.writable;
 	share_init(&d->server.share);
+	ahead_room_init(&d->server.ahead, d->options.cache);
 	return is_directory_of_images(d->options.image) ? show_directory(d, e) : show_image(d, e);
 }
 

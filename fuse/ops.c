@@ -280,6 +280,7 @@ static void op_read(
 	grow_look(req, file);
 	if (file->view) {
 		reply_read(&server->reply, req, file->node, file->view, size, (uint64_t)off);
+		ahead_go_on(&file->ahead, &server->ahead, file->view, (uint64_t)off, size);
 	} else {
 		skip = MIN((uint64_t)off, file->len);
 		fuse_reply_buf(req, file->text + skip, MIN(size, file->len - skip));

@@ -8,6 +8,7 @@
 #include <sys/stat.h>
 #include <sys/types.h>
 
+#include "ahead.h"
 #include "reply.h"
 #include "share.h"
 
@@ -27,7 +28,8 @@ struct server {
 	bool writable; /* the image at the root is written */
 	struct share share;
 	struct flusher *flusher; /* NULL: nothing can change */
-	unsigned max_read;       /* as the mount was told */
+	struct ahead_room ahead;
+	unsigned max_read; /* as the mount was told */
 };
 
 extern const struct fuse_lowlevel_ops server_ops;
