@@ -7,6 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "bytes.h"
 #include "err.h"
 #include "format.h"
 #include "granules.h"
@@ -18,6 +19,8 @@
 #define NAME_MAX_BYTES 255
 #define SUFFIX_MAX     12 /* "-stream.vmdk" */
 #define UNKNOWN        UINT64_MAX
+
+#define FEW 64 /* holes are few when they make up less than this part of a file */
 
 struct exports {
 	struct granules *stored;      /* NULL: not known yet */
@@ -120,11 +123,12 @@ int export_make(struct exports *x, const struct image *img, const struct state *
 
 uint64_t export_stored(struct exports *x, const struct state *state, const struct view *file)
 {
-	uint64_t disk = atomic_load_explicit(&x->disk_stored, memory_order_relaxed);
+	uint64_t disk = atomic_load_explicit(&x->disk_stored, memory_order_relaxed), stored;
 
 	if (disk == UNKNOWN) {
 		disk = view_stored(state->view);
 		atomic_store_explicit(&x->disk_stored, disk, memory_order_relaxed);
 	}
-	return layout_stored(file, disk);
+	stored = layout_stored(file, disk);
+	return file->size - MIN(stored, file->size) < file->size / FEW ? file->size : stored;
 }

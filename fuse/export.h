@@ -7,6 +7,9 @@
 #include <stddef.h>
 #include <stdint.h>
 
+/* What whoever reads such a file should ask for at a time, bytes. */
+#define EXPORT_STEP (1u << 20)
+
 struct err;
 struct image;
 struct layout;
@@ -29,7 +32,8 @@ char *exports_name(const struct image *img, const struct state *state);
 int export_make(struct exports *x, const struct image *img, const struct state *state,
 	const struct layout *l, const char *name, struct view **file, struct err *e);
 
-/* Bytes of such a file that are stored. */
+/* Bytes of such a file that are stored, as stat(2) shall tell.  Next to no holes are told as none:
+ * cp takes a file without holes in steps of EXPORT_STEP, of one that has any it asks for each. */
 uint64_t export_stored(struct exports *x, const struct state *state, const struct view *file);
 
 #endif

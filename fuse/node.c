@@ -439,6 +439,8 @@ int node_stat(struct node *node, struct stat *st)
 		return 0;
 	ret = measure(node, &m);
 	st->st_size = (off_t)m.size;
+	if (node->kind == NODE_EXPORT)
+		st->st_blksize = EXPORT_STEP;
 	st->st_blocks = (blkcnt_t)div_round_up(m.stored, 512);
 	return ret;
 }

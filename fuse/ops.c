@@ -224,6 +224,12 @@ static int reply_open(fuse_req_t req, struct fuse_file_info *fi, bool parallel)
 #endif
 }
 
+/* Pages would be filled, copied and thrown away. */
+static bool is_read_once(const struct node *node)
+{
+	return node->kind == NODE_EXPORT;
+}
+
 static void op_open(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
 {
 	struct server *server = server_of(req);
@@ -241,7 +247,8 @@ static void op_open(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
 		return;
 	}
 	fi->fh = (uintptr_t)file;
-	share_add(&server->share, file, (fi->flags & O_ACCMODE) == O_WRONLY);
+	file->direct = is_read_once(file->node);
+	share_add(&server->share, file, (fi->flags & O_ACCMODE) == O_WRONLY || file->direct);
 	fi->direct_io = file->direct;
 	fi->keep_cache = !node_can_change(file->node) && !(file->base && file->base->writer);
 	fi->noflush = !writes;

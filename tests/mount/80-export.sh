@@ -201,6 +201,43 @@ holes() { # the data of each file is what is stored, and some tables
 	done
 }
 check "holes" on_mount holes.raw holes
+# --- In sequence: what comes next is decoded ahead, whatever the steps, also when it does not fit the cache.
+noise 4 2500000 >noise
+for i in 1 2 3 4 5 6 7 8; do cat noise; echo $i; done >packed.raw
+truncate -s %512 packed.raw
+qemu-img convert -q -f raw -O qcow2 -c packed.raw packed.qcow2
+in_sequence() {
+	local file bs pid readers=()
+	cp "$1/export/"* copies/
+	for file in "$1/export/"*; do
+		for bs in 10k 100k 3M; do
+			dd if="$file" bs=$bs status=none | cmp - "copies/${file##*/}" &
+			readers+=($!)
+		done
+	done
+	for pid in "${readers[@]}"; do wait "$pid" || return 1; done
+	cmp "$1/disk.raw" packed.raw
+}
+no_holes() { # next to none are told as none, so that cp takes large steps
+	local file
+	for file in "$1"/export/*.{qcow2,vmdk}; do
+		[ $(($(stat -c '%b * 512 - %s' "$file"))) -ge 0 ] && [ "$(stat -c %o "$file")" = 1048576 ] || { stat "$file"; return 1; }
+	done
+}
+check "no holes worth it" on_mount packed.qcow2 no_holes
+check "many at once" on_mount packed.qcow2 in_sequence
+mount_with=(-o cache=1M)
+check "many at once, next to no cache" on_mount packed.qcow2 in_sequence
+mount_with=()
+copy_good() { cp "$1/export/packed.qcow2" good; }
+on_mount packed.qcow2 copy_good
+cp packed.qcow2 cut.qcow2
+truncate -s 9M cut.qcow2
+up_to_there() { # which is met where it is, and not before
+	! dd if="$1/export/cut.qcow2" of=part bs=64k status=none || return 1
+	[ "$(stat -c %s part)" -gt 7000000 ] && cmp -n "$(stat -c %s part)" part good
+}
+check "a unit that is gone" on_mount cut.qcow2 up_to_there
 sums() { (cd "$1/export" && sha256sum -- *); }
 on_mount src.raw sums >sums.1
 on_mount src.raw sums >sums.2
