@@ -33,6 +33,7 @@ struct image_options {
 	bool nobacking;            /* leave parents closed: what they would give is EIO */
 	bool write;                /* the image that is named, not its parents */
 	bool fill;        /* then also one that can only be filled, once, with packed units */
+	bool thin;        /* of what is written, zeroes over zeroes are not stored */
 	bool repair;      /* for image_check alone: its files may be written, but not the disk */
 	bool nosync;      /* leave durability to the host: the image can be made anew */
 	bool share;       /* read although somebody holds the image for writing */

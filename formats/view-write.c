@@ -11,6 +11,7 @@
 #include "io.h"
 #include "view.h"
 #include "writer.h"
+#include "zeroes.h"
 
 #define COPY_MAX (1u << 20) /* bytes copied up at a time */
 
@@ -141,6 +142,41 @@ static int64_t write_new(
 	return n;
 }
 
+/* How many bytes of a write are pieces of units that are zero, or, *zero false, that are not. */
+static size_t run_of(const struct view *v, const char *buf, size_t len, uint64_t off, bool *zero)
+{
+	size_t n = 0;
+
+	while (n < len) {
+		size_t piece = MIN(len - n, v->unit - (off + n) % v->unit);
+		bool is = is_zero(buf + n, piece);
+
+		if (n > 0 && is != *zero)
+			break;
+		*zero = is;
+		n += piece;
+	}
+	return n;
+}
+
+/* Where it is not in place, what is zero and reads as zeroes already is left out. */
+static int64_t write_thin(
+	struct view *v, const struct bytes *from, size_t len, uint64_t off, struct err *e)
+{
+	struct extent x;
+	bool zero = false;
+	int r = 0;
+
+	len = run_of(v, from->buf, len, off, &zero);
+	if (zero)
+		r = view_resolve(v, off, len, &x, e);
+	if (r < 0)
+		return r;
+	if (zero && x.kind == EXTENT_ZERO)
+		return (int64_t)x.len;
+	return write_new(v, from, len, off, e);
+}
+
 /* Bytes written, 0: look again. */
 static int64_t write_step(
 	struct view *v, const struct bytes *from, size_t len, uint64_t off, struct err *e)
@@ -150,6 +186,8 @@ static int64_t write_step(
 
 	if (r < 0)
 		return r;
+	if (!x.inplace && v->writer->thin && from->buf)
+		return write_thin(v, from, x.len, off, e);
 	if (!x.inplace)
 		return write_new(v, from, x.len, off, e);
 	r = put(from, x.len, x.io, x.pos, e);
@@ -259,34 +297,52 @@ static int check_range(const struct view *v, uint64_t off, uint64_t len, struct 
 		(uint64_t)v->size);
 }
 
+/* The gate is held.  Finds the view that is written, and the offset in it. */
+static int aim(struct view **v, uint64_t len, uint64_t *off, struct err *e)
+{
+	int r = check_range(*v, *off, len, e);
+	uint64_t start;
+
+	if (r < 0)
+		return r;
+	*v = view_base(*v, &start);
+	*off += start;
+	/* A partition stays as long as it was when its disk became shorter. */
+	r = check_range(*v, *off, len, e);
+	if (r == 0 && !(*v)->write)
+		r = err_set(e, EROFS, "this state can only be read");
+	if (r == 0 && (*v)->packed_only)
+		r = err_set(e, EROFS, "it is only written packed, by whole units");
+	return r;
+}
+
 /* The gate is held; from NULL: zeroes. */
 static int change_inside(
 	struct view *v, const struct bytes *from, uint64_t len, uint64_t off, struct err *e)
 {
-	int r = check_range(v, off, len, e);
-	uint64_t start;
+	int r = aim(&v, len, &off, e);
 
-	if (r < 0 || len == 0)
-		return r;
-	v = view_base(v, &start);
-	off += start;
-	/* A partition stays as long as it was when its disk became shorter. */
-	r = check_range(v, off, len, e);
-	if (r == 0 && !v->write)
-		r = err_set(e, EROFS, "this state can only be read");
-	if (r == 0 && v->packed_only)
-		r = err_set(e, EROFS, "it is only written packed, by whole units");
 	if (r < 0)
 		return r;
 	return from ? write_inside(v, *from, len, off, e) : clear_inside(v, off, len, e);
 }
 
-static int begin_change(struct view *v, struct err *e)
+static int begin_writing(struct view *v, struct err *e)
 {
 	int r = check_writable(v, e);
 
-	if (r == 0)
-		r = writer_begin(v->writer, e);
+	return r == 0 ? writer_begin(v->writer, e) : r;
+}
+
+static int flush_if_full(struct view *v, struct err *e)
+{
+	return writer_is_full(v->writer) ? writer_flush(v->writer, e) : 0;
+}
+
+static int begin_change(struct view *v, struct err *e)
+{
+	int r = begin_writing(v, e);
+
 	if (r == 0)
 		view_enter(v);
 	return r;
@@ -295,9 +351,7 @@ static int begin_change(struct view *v, struct err *e)
 static int end_change(struct view *v, int r, struct err *e)
 {
 	view_leave(v);
-	if (r == 0 && writer_is_full(v->writer))
-		r = writer_flush(v->writer, e);
-	return r;
+	return r == 0 ? flush_if_full(v, e) : r;
 }
 
 static int change(
@@ -311,6 +365,34 @@ static int change(
 int view_write(struct view *v, const void *buf, size_t len, uint64_t off, struct err *e)
 {
 	return change(v, &(struct bytes){.buf = buf}, len, off, e);
+}
+
+int view_write_behind(struct view *v, const void *buf, size_t len, uint64_t off,
+	const struct behind *behind, struct err *e)
+{
+	struct writer *w = v->writer;
+	struct err late = ERR_INIT;
+	int r = begin_writing(v, e);
+
+	if (r < 0)
+		return r;
+	writer_close_gate(w);
+	r = aim(&v, len, &off, e);
+	if (r == 0) {
+		behind->answered(behind->arg);
+		if (write_inside(v, (struct bytes){.buf = buf}, len, off, &late) < 0)
+			behind->failed(behind->arg, &late);
+	}
+	writer_open_gate(w);
+	if (r == 0)
+		flush_if_full(v, &late); /* that it failed all will hear who write or flush */
+	return r;
+}
+
+void view_await(const struct view *v)
+{
+	view_enter(v);
+	view_leave(v);
 }
 
 int view_write_from(

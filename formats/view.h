@@ -136,6 +136,20 @@ struct view *view_base(struct view *v, uint64_t *start);
  * view_flush.  Of a write that fails a part may have been done. */
 int view_write(struct view *v, const void *buf, size_t len, uint64_t off, struct err *e);
 
+/* As view_write, but calls answered before it writes, so that its caller can go on; nobody is let
+ * near the image until it is done, so nobody can tell.  What fails before that is returned, what
+ * fails later is told by failed.  For one who writes alone: others would wait for each other. */
+struct behind {
+	void (*answered)(void *arg);
+	void (*failed)(void *arg, const struct err *e);
+	void *arg;
+};
+int view_write_behind(struct view *v, const void *buf, size_t len, uint64_t off,
+	const struct behind *behind, struct err *e);
+
+/* Returns once all that was answered before is done. */
+void view_await(const struct view *v);
+
 /* As view_write, of bytes of a file. */
 int view_write_from(
 	struct view *v, struct io *io, uint64_t pos, uint64_t len, uint64_t off, struct err *e);

@@ -50,16 +50,26 @@ void writer_free(struct writer *w)
 	free(w);
 }
 
-static void close_gate(struct writer *w)
+void writer_close_gate(struct writer *w)
 {
 	pthread_rwlock_wrlock(&w->gate);
+}
+
+void writer_open_gate(struct writer *w)
+{
+	pthread_rwlock_unlock(&w->gate);
+}
+
+static void close_all(struct writer *w)
+{
+	writer_close_gate(w);
 	pthread_mutex_lock(&w->meta);
 }
 
-static void open_gate(struct writer *w)
+static void open_all(struct writer *w)
 {
 	pthread_mutex_unlock(&w->meta);
-	pthread_rwlock_unlock(&w->gate);
+	writer_open_gate(w);
 }
 
 /* meta is held. */
@@ -122,17 +132,19 @@ static int settle(struct writer *w, struct err *e)
 {
 	int r;
 
-	close_gate(w);
+	close_all(w);
 	r = w->view->write->settle(w->view, e);
-	open_gate(w);
+	open_all(w);
 	return r;
 }
 
 int writer_flush(struct writer *w, struct err *e)
 {
 	bool room;
-	int r = flush(w, &room, e);
+	int r;
 
+	view_await(w->view);
+	r = flush(w, &room, e);
 	return r == 0 && room ? settle(w, e) : r;
 }
 
@@ -142,11 +154,11 @@ int writer_alone(struct writer *w, writer_change *change, void *arg, struct err 
 
 	if (r < 0)
 		return r;
-	close_gate(w);
+	close_all(w);
 	r = w->failed ? refuse_failed(w, e) : writer_write_back(w, e);
 	if (r == 0)
 		r = change(arg, e);
-	open_gate(w);
+	open_all(w);
 	return r == 0 ? writer_flush(w, e) : r;
 }
 

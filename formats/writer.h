@@ -8,7 +8,8 @@
  *
  * Locks, in this order:
  *   gate   every request shared, from its first look at a map to its answer, once; exclusive for
- *          what moves room under readers: settle, resize, snapshots
+ *          what moves room under readers: settle, resize, snapshots; and for a write whose caller has
+ *          got its answer before it is done, so that nobody can tell
  *   range  writers of new units, by unit
  *   meta   round reserve, commit, cancel, clear and flush, so that a driver does one of them at a
  *          time; never round data
@@ -93,6 +94,7 @@ struct writer {
 	pthread_mutex_t range_lock;
 	pthread_cond_t range_free;
 	struct range *ranges;
+	bool thin; /* zeroes that are written where nothing else is read are not stored */
 	atomic_bool begun;
 	atomic_int failed;  /* errno of the flush that failed, 0: none did */
 	struct err failure; /* what it said; meta */
@@ -107,6 +109,10 @@ void writer_free(struct writer *w);
 
 /* Marks the image as being written, if it is not yet; refuses after a failed flush. */
 int writer_begin(struct writer *w, struct err *e);
+
+/* Closes the gate: waits until nobody is inside, and lets nobody in until it is opened. */
+void writer_close_gate(struct writer *w);
+void writer_open_gate(struct writer *w);
 
 /* Makes everything durable that was written before; then gives freed room back. */
 int writer_flush(struct writer *w, struct err *e);

@@ -133,6 +133,7 @@ static int prepare_opening(struct daemon *d, struct err *e)
 		.allow = (const char *const *)o->allow.v,
 		.search = (const char *const *)o->search.v,
 		.nobacking = o->nobacking,
+		.thin = true,
 		.share = o->share,
 		.nosnapshots = o->nosnapshots,
 		.ignore_parent_id = o->ignore_parent_id,

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* Raw images, and what all writing has in common. */
 #include <errno.h>
+#include <pthread.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -88,6 +89,108 @@ START_TEST(partitions_write_through)
 }
 END_TEST
 
+/* A write whose caller is answered before it is done. */
+struct late {
+	struct view *view;
+	pthread_t reader;
+	char buf[100000];
+	unsigned answers;
+};
+
+static void *read_it(void *arg)
+{
+	struct late *l = arg;
+	struct err e = ERR_INIT;
+
+	ck_assert_ok(view_flush(l->view, &e), &e);
+	ck_assert_ok(view_read(l->view, l->buf, sizeof l->buf, 5000, &e), &e);
+	return NULL;
+}
+
+/* From here on it must not be seen that it is not done. */
+static void look_at_once(void *arg)
+{
+	struct late *l = arg;
+
+	l->answers++;
+	ck_assert_int_eq(pthread_create(&l->reader, NULL, read_it, l), 0);
+	ck_assert_int_eq(usleep(10000), 0);
+}
+
+static void never_late(void *arg, const struct err *e)
+{
+	(void)arg;
+	ck_abort_msg("%s", e->text);
+}
+
+static void make_qcow2(const char *path, uint64_t size)
+{
+	struct create_request r = {.size = size};
+	struct err e = ERR_INIT;
+
+	ck_assert_ok(image_create(format_find("qcow2"), path, &r, &e), &e);
+}
+
+START_TEST(nobody_sees_what_is_late)
+{
+	static struct late l;
+	struct behind behind = {.answered = look_at_once, .failed = never_late, .arg = &l};
+	struct image_options o = options_new();
+	struct err e = ERR_INIT;
+	struct image *img;
+	static char buf[sizeof l.buf];
+
+	make_qcow2("a.qcow2", 1 << 20);
+	o.write = true;
+	ck_assert_ok(image_open("a.qcow2", &o, &img, &e), &e);
+	l.view = img->states[0]->view;
+	for (unsigned i = 0; i < 5; i++) {
+		memset(buf, 'a' + (int)i, sizeof buf);
+		ck_assert_ok(view_write_behind(l.view, buf, sizeof buf, 5000, &behind, &e), &e);
+		ck_assert_int_eq(pthread_join(l.reader, NULL), 0);
+		ck_assert_mem_eq(l.buf, buf, sizeof buf);
+	}
+	ck_assert_uint_eq(l.answers, 5);
+	/* What cannot be is not answered. */
+	ck_assert_fails(view_write_behind(l.view, buf, 2, (1 << 20) - 1, &behind, &e), ENOSPC, &e,
+		"pass the end");
+	ck_assert_uint_eq(l.answers, 5);
+	image_close(img);
+	options_free(&o);
+}
+END_TEST
+
+START_TEST(zeroes_are_left_out)
+{
+	struct image_options o = options_new();
+	static char buf[1 << 20], back[1 << 20];
+	struct err e = ERR_INIT;
+	struct image *img;
+	struct view *v;
+
+	make_qcow2("a.qcow2", 1 << 20);
+	o.write = o.thin = true;
+	ck_assert_ok(image_open("a.qcow2", &o, &img, &e), &e);
+	v = img->states[0]->view;
+	ck_assert_ok(view_write(v, buf, sizeof buf, 0, &e), &e);
+	ck_assert_uint_eq(view_stored(v), 0);
+	/* One cluster of three, and a byte of another. */
+	memset(buf + (64 << 10), 'a', 64 << 10);
+	buf[(300 << 10) + 7] = 'b';
+	ck_assert_ok(view_write(v, buf, sizeof buf, 0, &e), &e);
+	ck_assert_uint_eq(view_stored(v), 128 << 10);
+	ck_assert_ok(view_read(v, back, sizeof back, 0, &e), &e);
+	ck_assert_mem_eq(back, buf, sizeof buf);
+	/* Over data they are written. */
+	memset(buf, 0, sizeof buf);
+	ck_assert_ok(view_write(v, buf, sizeof buf, 0, &e), &e);
+	ck_assert_ok(view_read(v, back, sizeof back, 0, &e), &e);
+	ck_assert_mem_eq(back, buf, sizeof buf);
+	image_close(img);
+	options_free(&o);
+}
+END_TEST
+
 START_TEST(only_when_asked)
 {
 	struct image_options o = options_new();
@@ -114,6 +217,8 @@ Suite *raw_write_suite(void)
 	tcase_add_test(tc, power_cuts);
 	tcase_add_test(tc, faults);
 	tcase_add_test(tc, partitions_write_through);
+	tcase_add_test(tc, nobody_sees_what_is_late);
+	tcase_add_test(tc, zeroes_are_left_out);
 	tcase_add_test(tc, only_when_asked);
 	return suite_of("raw_write", tc);
 }

@@ -216,6 +216,27 @@ static void *come_and_go(void *arg)
 	return NULL;
 }
 
+static void note_answered(void *arg)
+{
+	*(bool *)arg = true;
+}
+
+static void not_late(void *arg, const struct err *e)
+{
+	(void)arg;
+	ck_abort_msg("%s", e->text);
+}
+
+static void write_behind(const struct run *run, const void *p, uint64_t len, uint64_t off)
+{
+	bool answered = false;
+	struct behind behind = {.answered = note_answered, .failed = not_late, .arg = &answered};
+	struct err e = ERR_INIT;
+
+	ck_assert_ok(view_write_behind(disk(run), p, len, off, &behind, &e), &e);
+	ck_assert(answered);
+}
+
 /* One operation on a range that nobody else touches.  One in four writes writes zeroes: images may
  * treat them in a way of their own. */
 static void operate(struct run *run, uint64_t *state, uint64_t off, uint64_t len)
@@ -233,7 +254,10 @@ static void operate(struct run *run, uint64_t *state, uint64_t off, uint64_t len
 		memset(p, 0, len);
 	else
 		fill_pattern(p, len, (unsigned)next_random(state));
-	ck_assert_ok(view_write(disk(run), p, len, off, &e), &e);
+	if (what == 2)
+		write_behind(run, p, len, off);
+	else
+		ck_assert_ok(view_write(disk(run), p, len, off, &e), &e);
 }
 
 /* A range inside of one stripe of the worker's own. */
@@ -406,6 +430,7 @@ void model_run(struct model *m)
 
 	run.o.write = true;
 	run.o.format = m->format;
+	run.o.thin = m->seed % 2;
 	ck_assert_ok(image_open(m->path, &run.o, &run.img, &e), &e);
 	run.disk = run.img->states[0]->view;
 	run.size = disk(&run)->size;
