@@ -55,12 +55,12 @@ static int change(fuse_req_t req, const char *what, struct change *c)
 	int ret = node_hold(c->dir, true, &shown, &e);
 
 	if (ret < 0)
-		return e.code ? -errno_of(req, c->dir, what, &e) : ret;
+		return e.code ? -errno_of(server_of(req), c->dir, what, &e) : ret;
 	c->img = (struct image *)shown.img; /* which this mount has opened to write to it */
 	ret = c->run(c, &e);
 	node_unhold(c->dir, &shown);
 	if (ret < 0)
-		return -errno_of(req, c->dir, what, &e);
+		return -errno_of(server_of(req), c->dir, what, &e);
 	return tree_snapshots_changed(c->dir->tree, c->dir);
 }
 

@@ -13,16 +13,18 @@
 #include "tree-impl.h"
 #include "view.h"
 
-/* The view comes last: who sees it sees all. */
+/* The view comes behind what belongs to it, the base last: who sees one sees all. */
 static int take_view(struct file *file, struct node *node, struct err *e)
 {
+	const struct view *base;
 	struct view *view;
 	int ret = node_view(node, &file->shown, &view, e);
 
 	if (ret < 0 || !view)
 		return ret;
-	file->base = view_base(view, &file->start);
+	base = view_base(view, &file->start);
 	file->view = view;
+	file->base = base;
 	atomic_fetch_add(&node->home->opened, 1);
 	return 0;
 }

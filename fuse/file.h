@@ -13,16 +13,18 @@
 
 struct file {
 	atomic_uint refs;
-	struct node *node;         /* held */
-	struct shown shown;        /* of an image that is held, of what has a view */
-	struct view *_Atomic view; /* NULL: it is text, or a disk that has no bytes yet */
-	const struct view *base;   /* the disk that it is a part of, from start on */
+	struct node *node;               /* held */
+	struct shown shown;              /* of an image that is held, of what has a view */
+	struct view *_Atomic view;       /* NULL: it is text, or a disk that has no bytes yet */
+	const struct view *_Atomic base; /* the disk that it is a part of, from start on */
 	uint64_t start;
 	bool writes; /* it was opened to be written */
 	bool direct; /* past the kernel's pages */
 	struct ahead ahead;
-	size_t len; /* of the text */
-	char *text; /* owned */
+	_Atomic uint64_t wrote_to; /* where the last write ended */
+	atomic_int late_error;     /* errno of a write that was answered before it failed; or 0 */
+	size_t len;                /* of the text */
+	char *text;                /* owned */
 
 	struct file *next_open, **open_link; /* of the tree's list */
 

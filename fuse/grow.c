@@ -11,7 +11,6 @@
 #include "fresh.h"
 #include "image.h"
 #include "ops.h"
-#include "share.h"
 #include "tree.h"
 #include "view.h"
 
@@ -25,16 +24,12 @@ bool grow_can(const struct file *file)
 }
 
 /* The lock is held. */
-static int attach(fuse_req_t req, struct file *file, struct err *e)
+static int attach(struct file *file, struct err *e)
 {
-	int ret = file->view ? 0 : file_attach(file, e);
-
-	if (ret == 0)
-		share_late(&server_of(req)->share, file);
-	return ret;
+	return file->view ? 0 : file_attach(file, e);
 }
 
-void grow_look(fuse_req_t req, struct file *file)
+void grow_look(struct file *file)
 {
 	struct fresh *f = file->view ? NULL : node_fresh(file->node);
 	struct err ignored = ERR_INIT;
@@ -42,7 +37,7 @@ void grow_look(fuse_req_t req, struct file *file)
 	if (!f || f->empty)
 		return;
 	pthread_mutex_lock(&f->lock);
-	attach(req, file, &ignored);
+	attach(file, &ignored);
 	pthread_mutex_unlock(&f->lock);
 }
 
@@ -56,13 +51,13 @@ static uint64_t round_size(const struct file *file, uint64_t size)
 }
 
 /* Long enough for a write, if it has no bytes yet. */
-static int begin(fuse_req_t req, struct file *file, uint64_t size, struct err *e)
+static int begin(struct file *file, uint64_t size, struct err *e)
 {
 	struct fresh *f = node_fresh(file->node);
 	int ret = fresh_begin(f, file->node->source, round_size(file, size), e);
 
 	if (ret == 0)
-		ret = attach(req, file, e);
+		ret = attach(file, e);
 	return ret;
 }
 
@@ -89,7 +84,7 @@ static bool has_room(const struct fresh *f, const struct file *file, uint64_t en
 	return !f->empty && file->view && end <= fresh_size(f, file->view);
 }
 
-int grow_to(fuse_req_t req, struct file *file, uint64_t end, uint64_t whole, struct err *e)
+int grow_to(struct file *file, uint64_t end, uint64_t whole, struct err *e)
 {
 	struct fresh *f = node_fresh(file->node);
 	int ret = 0;
@@ -98,12 +93,12 @@ int grow_to(fuse_req_t req, struct file *file, uint64_t end, uint64_t whole, str
 		return 0;
 	pthread_mutex_lock(&f->lock);
 	if (f->empty) {
-		ret = begin(req, file, MAX(end, whole), e);
+		ret = begin(file, MAX(end, whole), e);
 		f->end = 0;
 		f->growing = ret == 0;
 	}
 	if (ret == 0)
-		ret = attach(req, file, e);
+		ret = attach(file, e);
 	if (ret == 0 && end > fresh_size(f, file->view)) {
 		ret = extend(file, end, e);
 		if (ret == 0) {
@@ -147,15 +142,14 @@ int grow_settle(fuse_req_t req, struct file *file, struct err *e)
 }
 
 /* The lock is held. */
-static int set_size(
-	fuse_req_t req, struct fresh *f, struct file *file, uint64_t size, struct err *e)
+static int set_size(struct fresh *f, struct file *file, uint64_t size, struct err *e)
 {
 	uint64_t before;
 	int ret;
 
 	if (f->empty)
-		return size == 0 ? 0 : begin(req, file, size, e);
-	ret = attach(req, file, e);
+		return size == 0 ? 0 : begin(file, size, e);
+	ret = attach(file, e);
 	if (ret < 0)
 		return ret;
 	before = fresh_size(f, file->view);
@@ -168,13 +162,13 @@ static int set_size(
 	return settle(f, file, e);
 }
 
-int grow_set(fuse_req_t req, struct file *file, uint64_t size, struct err *e)
+int grow_set(struct file *file, uint64_t size, struct err *e)
 {
 	struct fresh *f = node_fresh(file->node);
 	int ret;
 
 	pthread_mutex_lock(&f->lock);
-	ret = set_size(req, f, file, size, e);
+	ret = set_size(f, file, size, e);
 	pthread_mutex_unlock(&f->lock);
 	return ret;
 }

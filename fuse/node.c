@@ -10,6 +10,7 @@
 #include "err.h"
 #include "export.h"
 #include "folder.h"
+#include "format.h"
 #include "fresh.h"
 #include "image.h"
 #include "info.h"
@@ -17,6 +18,7 @@
 #include "tree-impl.h"
 #include "tree.h"
 #include "view.h"
+#include "write.h"
 
 #define ROOT_INO 1
 #define NSEC     INT64_C(1000000000)
@@ -321,7 +323,21 @@ char *node_text(const struct node *node, const struct shown *shown, struct err *
 /* How large is a file, and how much of it is stored? */
 struct measure {
 	uint64_t size, stored;
+	blksize_t step; /* what to read or write at a time, 0: whatever */
 };
+
+/* Copying programs take it for the least that a hole is, too.  Of zeroes that are written formats
+ * with units store none anyway; a plain file has the holes that are made. */
+static blksize_t step_of(const struct node *node, const struct shown *shown)
+{
+	bool disk = node->kind == NODE_DISK || node->kind == NODE_PARTITION;
+
+	if (node->kind == NODE_EXPORT)
+		return EXPORT_STEP;
+	if (disk && node_is_live(node) && shown->img->format != format_find("raw"))
+		return WRITE_MAX;
+	return 0;
+}
 
 static int measure_text(const struct node *node, const struct shown *shown, uint64_t *bytes)
 {
@@ -371,6 +387,7 @@ static int measure_pinned(struct node *node, const struct shown *shown, struct m
 			atomic_store_explicit(&node->measured, m->stored, memory_order_relaxed);
 		}
 	}
+	m->step = step_of(node, shown);
 	m->size = !view ? m->stored : fresh ? fresh_size(fresh, view) : view->size;
 	return ret;
 }
@@ -439,8 +456,7 @@ int node_stat(struct node *node, struct stat *st)
 		return 0;
 	ret = measure(node, &m);
 	st->st_size = (off_t)m.size;
-	if (node->kind == NODE_EXPORT)
-		st->st_blksize = EXPORT_STEP;
+	st->st_blksize = m.step;
 	st->st_blocks = (blkcnt_t)div_round_up(m.stored, 512);
 	return ret;
 }

@@ -79,7 +79,8 @@ static bool is_answer(int code)
 	       code == ESTALE;
 }
 
-int errno_of(fuse_req_t req, const struct node *node, const char *what, const struct err *e)
+int errno_of(
+	const struct server *server, const struct node *node, const char *what, const struct err *e)
 {
 	char path[512];
 
@@ -87,7 +88,7 @@ int errno_of(fuse_req_t req, const struct node *node, const char *what, const st
 	if (is_answer(e->code) && e->code != EFBIG)
 		return e->code;
 	node_path(node, path, sizeof path);
-	log_error(server_of(req)->reply.log, "%s: %s: %s", path, what, e->text);
+	log_error(server->reply.log, "%s: %s: %s", path, what, e->text);
 	return is_answer(e->code) || e->code == ENOMEM ? e->code : EIO;
 }
 
@@ -224,10 +225,25 @@ static int reply_open(fuse_req_t req, struct fuse_file_info *fi, bool parallel)
 #endif
 }
 
-/* Pages would be filled, copied and thrown away. */
-static bool is_read_once(const struct node *node)
+/* A disk that nobody has put anything into yet will. */
+static bool can_change(const struct file *file)
 {
-	return node->kind == NODE_EXPORT;
+	const struct view *base = file->base;
+
+	return base ? base->writer != NULL : node_fresh(file->node) != NULL;
+}
+
+/* With the kernel's pages or past them?  What is read once fills them, is copied out of them and
+ * thrown away. */
+static void choose_way(struct server *server, struct file *file, struct fuse_file_info *fi)
+{
+	bool only_writes = (fi->flags & O_ACCMODE) == O_WRONLY;
+
+	file->direct = file->node->kind == NODE_EXPORT;
+	if (can_change(file))
+		share_add(&server->share, file, only_writes || file->direct);
+	fi->direct_io = file->direct;
+	fi->keep_cache = !node_can_change(file->node) && !can_change(file);
 }
 
 static void op_open(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
@@ -247,10 +263,7 @@ static void op_open(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
 		return;
 	}
 	fi->fh = (uintptr_t)file;
-	file->direct = is_read_once(file->node);
-	share_add(&server->share, file, (fi->flags & O_ACCMODE) == O_WRONLY || file->direct);
-	fi->direct_io = file->direct;
-	fi->keep_cache = !node_can_change(file->node) && !(file->base && file->base->writer);
+	choose_way(server, file, fi);
 	fi->noflush = !writes;
 	/* Not opened after all (the caller was interrupted): there will be no release. */
 	if (reply_open(req, fi, file->direct && writes) != 0)
@@ -284,7 +297,7 @@ static void op_read(
 	size_t skip;
 
 	(void)ino;
-	grow_look(req, file);
+	grow_look(file);
 	if (file->view) {
 		reply_read(&server->reply, req, file->node, file->view, size, (uint64_t)off);
 		ahead_go_on(&file->ahead, &server->ahead, file->view, (uint64_t)off, size);
@@ -302,7 +315,7 @@ static void op_lseek(
 	int ret = -EINVAL;
 
 	(void)ino;
-	grow_look(req, file_of(fi));
+	grow_look(file_of(fi));
 	if ((whence == SEEK_DATA || whence == SEEK_HOLE) && off >= 0)
 		ret = file_seek(file_of(fi), (uint64_t)off, whence, &found);
 	if (ret < 0)

@@ -41,7 +41,8 @@ struct file *file_of(const struct fuse_file_info *fi);
 
 /* The errno for a caller whose request failed: what callers expect is passed on, anything else is
  * logged with what was asked for, and EIO or ENOMEM. */
-int errno_of(fuse_req_t req, const struct node *node, const char *what, const struct err *e);
+int errno_of(const struct server *server, const struct node *node, const char *what,
+	const struct err *e);
 
 /* Answers with a node, which is held for the kernel. */
 void reply_node(fuse_req_t req, struct node *node);

@@ -20,10 +20,12 @@ void share_on_stale(struct share *s, void (*wake)(void *arg), void *arg)
 	s->wake_arg = arg;
 }
 
-/* Do both show bytes of one disk, by different nodes? */
-static bool are_siblings(const struct file *a, const struct file *b)
+/* Do both show bytes of one disk?  Of one that has none yet there is only the disk itself. */
+static bool are_same(const struct file *a, const struct file *b)
 {
-	return a->base == b->base && a->node != b->node;
+	const struct view *base = a->base;
+
+	return a->node == b->node || (base && base == b->base);
 }
 
 /* Of all that are open now. */
@@ -32,7 +34,7 @@ static bool goes_past(const struct share *s, const struct file *file, bool past_
 	bool must = false;
 
 	for (const struct file *f = s->files; f; f = f->next) {
-		if (f->base != file->base || f == file)
+		if (f == file || !are_same(f, file))
 			continue;
 		must |= f->writes && (f->direct || f->node != file->node);
 		past_pages &= f->direct || f->node != file->node;
@@ -43,8 +45,6 @@ static bool goes_past(const struct share *s, const struct file *file, bool past_
 /* The lock is held. */
 static void insert(struct share *s, struct file *file)
 {
-	if (file->link)
-		return;
 	file->next = s->files;
 	if (file->next)
 		file->next->link = &file->next;
@@ -52,21 +52,23 @@ static void insert(struct share *s, struct file *file)
 	s->files = file;
 }
 
-void share_late(struct share *s, struct file *file)
-{
-	pthread_mutex_lock(&s->lock);
-	insert(s, file);
-	pthread_mutex_unlock(&s->lock);
-}
-
 void share_add(struct share *s, struct file *file, bool past_pages)
 {
-	if (!file->view || !file->base->writer)
-		return;
 	pthread_mutex_lock(&s->lock);
 	file->direct = goes_past(s, file, past_pages);
 	insert(s, file);
 	pthread_mutex_unlock(&s->lock);
+}
+
+bool share_is_alone(struct share *s, const struct file *file)
+{
+	bool alone = true;
+
+	pthread_mutex_lock(&s->lock);
+	for (const struct file *f = s->files; f && alone; f = f->next)
+		alone = f == file || !are_same(f, file);
+	pthread_mutex_unlock(&s->lock);
+	return alone;
 }
 
 void share_remove(struct share *s, struct file *file)
@@ -104,7 +106,7 @@ void share_changed(struct share *s, const struct file *file, uint64_t off, uint6
 
 	pthread_mutex_lock(&s->lock);
 	for (struct file *f = s->files; f; f = f->next)
-		if (are_siblings(f, file) && make_stale(f, start, start + len))
+		if (f->node != file->node && are_same(f, file) && make_stale(f, start, start + len))
 			stale = true;
 	pthread_mutex_unlock(&s->lock);
 	if (stale && s->wake)

@@ -33,12 +33,12 @@ void share_init(struct share *s);
 /* Whom to wake when there is something to tell; before the first request. */
 void share_on_stale(struct share *s, void (*wake)(void *arg), void *arg);
 
-/* A file was opened, past_pages: it would rather do without.  Says with file->direct whether it is
- * to be read and written past the pages. */
+/* A file was opened of a disk that can change, past_pages: it would rather do without.  Says with
+ * file->direct whether it is to be read and written past the pages. */
 void share_add(struct share *s, struct file *file, bool past_pages);
 
-/* The disk of a file that is open already has got bytes. */
-void share_late(struct share *s, struct file *file);
+/* Is no other file open that shows bytes of the same disk? */
+bool share_is_alone(struct share *s, const struct file *file);
 
 void share_remove(struct share *s, struct file *file);
 

@@ -18,7 +18,7 @@
 /* The errno for the caller. */
 static int told(fuse_req_t req, const struct file *file, const char *what, const struct err *e)
 {
-	return errno_of(req, file->node, what, e);
+	return errno_of(server_of(req), file->node, what, e);
 }
 
 static void changed(fuse_req_t req, struct file *file, uint64_t off, uint64_t len)
@@ -31,7 +31,7 @@ int write_empty(fuse_req_t req, struct file *file)
 {
 	struct err e = ERR_INIT;
 	uint64_t size = file->view ? file->view->size : 0;
-	int ret = grow_can(file) ? grow_set(req, file, 0, &e) : view_clear(file->view, 0, size, &e);
+	int ret = grow_can(file) ? grow_set(file, 0, &e) : view_clear(file->view, 0, size, &e);
 
 	if (ret < 0)
 		return -told(req, file, "cannot clear", &e);
@@ -39,31 +39,113 @@ int write_empty(fuse_req_t req, struct file *file)
 	return 0;
 }
 
+/* Of what was answered before it was done. */
+static int take_late_error(struct file *file)
+{
+	return atomic_exchange(&file->late_error, 0);
+}
+
 int write_settle(fuse_req_t req, struct file *file)
 {
 	struct err e = ERR_INIT;
+	int late;
 
-	return grow_settle(req, file, &e) < 0 ? -told(req, file, "cannot end the disk", &e) : 0;
+	if (file->view)
+		view_await(file->view);
+	late = take_late_error(file);
+	if (grow_settle(req, file, &e) < 0)
+		late = told(req, file, "cannot end the disk", &e);
+	return -late;
+}
+
+/* Less is done sooner than the answer arrives. */
+#define BEHIND_MIN (64u << 10)
+
+/* One write; it lives on the stack of whoever does it. */
+struct write {
+	struct server *server;
+	fuse_req_t req;
+	struct file *file;
+	const char *buf;
+	size_t size;
+	uint64_t off;
+};
+
+static void answer(void *arg)
+{
+	struct write *w = arg;
+
+	changed(w->req, w->file, w->off, w->size);
+	fuse_reply_write(w->req, w->size);
+}
+
+static void note_late_error(void *arg, const struct err *e)
+{
+	struct write *w = arg;
+
+	atomic_store(&w->file->late_error, errno_of(w->server, w->file->node, "cannot write", e));
+}
+
+/* Past the pages the kernel has nothing to write until it has the answer, and the caller nothing to
+ * do.  Whoever copies a disk, large step by large step, need not wait for each. */
+static bool can_be_behind(const struct write *w, const struct fuse_file_info *fi)
+{
+	return w->size >= BEHIND_MIN && (fi->flags & O_ACCMODE) == O_WRONLY &&
+	       !(fi->flags & O_DSYNC) && w->file->direct && w->off >= w->file->wrote_to &&
+	       share_is_alone(&w->server->share, w->file);
+}
+
+static int write_now(struct write *w, const struct fuse_file_info *fi, struct err *e)
+{
+	int ret = view_write(w->file->view, w->buf, w->size, w->off, e);
+
+	/* For files that have pages the kernel asks for it, but not for others. */
+	if (ret == 0 && w->file->direct && fi->flags & O_DSYNC)
+		ret = view_flush(w->file->view, e);
+	if (ret == 0)
+		answer(w);
+	return ret;
+}
+
+static int write_behind(struct write *w, struct err *e)
+{
+	struct behind behind = {.answered = answer, .failed = note_late_error, .arg = w};
+
+	return view_write_behind(w->file->view, w->buf, w->size, w->off, &behind, e);
+}
+
+static void do_write(struct write *w, const struct fuse_file_info *fi)
+{
+	struct err e = ERR_INIT;
+	bool behind = can_be_behind(w, fi);
+	int ret = grow_to(w->file, w->off + w->size, 0, &e);
+
+	w->file->wrote_to = w->off + w->size;
+	if (ret == 0)
+		ret = behind ? write_behind(w, &e) : write_now(w, fi, &e);
+	if (ret < 0)
+		fuse_reply_err(w->req, told(w->req, w->file, "cannot write", &e));
 }
 
 static void op_write(fuse_req_t req, fuse_ino_t ino, const char *buf, size_t size, off_t off,
 	struct fuse_file_info *fi)
 {
-	struct file *file = file_of(fi);
-	struct err e = ERR_INIT;
+	struct write w = {
+		.server = server_of(req),
+		.req = req,
+		.file = file_ref(file_of(fi)),
+		.buf = buf,
+		.size = size,
+		.off = (uint64_t)off,
+	};
+	int code = w.file->writes ? take_late_error(w.file) : EBADF;
 
 	(void)ino;
-	if (!file->writes) {
-		fuse_reply_err(req, EBADF);
-		return;
-	}
-	if (grow_to(req, file, (uint64_t)off + size, 0, &e) < 0 ||
-		view_write(file->view, buf, size, (uint64_t)off, &e) < 0) {
-		fuse_reply_err(req, told(req, file, "cannot write", &e));
-		return;
-	}
-	changed(req, file, (uint64_t)off, size);
-	fuse_reply_write(req, size);
+	if (code)
+		fuse_reply_err(req, code);
+	else
+		do_write(&w, fi);
+	file_unref(w.server->tree, w.file);
 }
 
 static void op_fsync(fuse_req_t req, fuse_ino_t ino, int datasync, struct fuse_file_info *fi)
@@ -71,21 +153,23 @@ static void op_fsync(fuse_req_t req, fuse_ino_t ino, int datasync, struct fuse_f
 	struct file *file = file_of(fi);
 	struct err e = ERR_INIT;
 	int ret = file->view ? view_flush(file->view, &e) : 0;
+	int late = take_late_error(file);
 
 	(void)ino;
 	(void)datasync;
-	fuse_reply_err(req, ret < 0 ? told(req, file, "cannot flush", &e) : 0);
+	if (ret < 0)
+		late = told(req, file, "cannot flush", &e);
+	fuse_reply_err(req, late);
 }
 
 /* Zeroes without data is all that is told apart of the ways to make room; room that is asked for
  * is there when it is written to. */
-static int allocate(
-	fuse_req_t req, struct file *file, int mode, uint64_t off, uint64_t len, struct err *e)
+static int allocate(struct file *file, int mode, uint64_t off, uint64_t len, struct err *e)
 {
 	bool keeps_size = mode & FALLOC_FL_KEEP_SIZE;
 	uint64_t size;
 
-	if (!keeps_size && grow_to(req, file, off + len, 0, e) < 0)
+	if (!keeps_size && grow_to(file, off + len, 0, e) < 0)
 		return -e->code;
 	size = file->view ? file->view->size : 0;
 	if (!keeps_size && !range_fits(off, len, size))
@@ -110,7 +194,7 @@ static void op_fallocate(
 		fuse_reply_err(req, EBADF);
 		return;
 	}
-	if (allocate(req, file, mode, (uint64_t)off, (uint64_t)len, &e) < 0) {
+	if (allocate(file, mode, (uint64_t)off, (uint64_t)len, &e) < 0) {
 		fuse_reply_err(req, told(req, file, "cannot clear", &e));
 		return;
 	}
@@ -122,15 +206,15 @@ static void op_fallocate(
 #define COPY_MAX (UINT64_C(256) << 20)
 
 /* Whoever copies the beginning of a file is expected to copy all of it. */
-static int64_t copy(fuse_req_t req, struct file *from, uint64_t off, struct file *to,
-	uint64_t to_off, uint64_t len, struct err *e)
+static int64_t copy(struct file *from, uint64_t off, struct file *to, uint64_t to_off, uint64_t len,
+	struct err *e)
 {
 	uint64_t size = from->view->size;
 
 	if (off >= size)
 		return 0;
 	len = MIN(len, size - off);
-	if (grow_to(req, to, to_off + len, off == to_off ? size : 0, e) < 0)
+	if (grow_to(to, to_off + len, off == to_off ? size : 0, e) < 0)
 		return -e->code;
 	return view_copy(from->view, off, to->view, to_off, len, e);
 }
@@ -145,12 +229,12 @@ static void op_copy_file_range(fuse_req_t req, fuse_ino_t ino, off_t off, struct
 	(void)ino;
 	(void)to_ino;
 	(void)flags;
-	grow_look(req, from);
+	grow_look(from);
 	if (!from->view || !to->writes) {
 		fuse_reply_err(req, from->view ? EBADF : EOPNOTSUPP);
 		return;
 	}
-	n = copy(req, from, (uint64_t)off, to, (uint64_t)to_off, MIN(len, COPY_MAX), &e);
+	n = copy(from, (uint64_t)off, to, (uint64_t)to_off, MIN(len, COPY_MAX), &e);
 	if (n < 0) {
 		fuse_reply_err(req, told(req, to, "cannot copy", &e));
 		return;
@@ -165,8 +249,7 @@ static int resize(fuse_req_t req, struct file *file, uint64_t size)
 {
 	struct err e = ERR_INIT;
 	uint64_t before = file->view ? file->view->size : 0;
-	int ret =
-		grow_can(file) ? grow_set(req, file, size, &e) : view_resize(file->view, size, &e);
+	int ret = grow_can(file) ? grow_set(file, size, &e) : view_resize(file->view, size, &e);
 
 	if (ret < 0)
 		return -told(req, file, "cannot change the size", &e);
@@ -186,7 +269,6 @@ static int resize_node(fuse_req_t req, struct node *node, uint64_t size)
 	ret = resize(req, file, size);
 	if (ret == 0)
 		ret = write_settle(req, file);
-	share_remove(&server->share, file);
 	file_unref(server->tree, file);
 	return ret;
 }

@@ -102,6 +102,34 @@ while read -r format options; do
 	check "$name: a read-only mount" matches "$image" ref
 done < <(kinds)
 
+# What is written with O_DSYNC is there though the daemon dies, also past the kernel's pages.
+"$VDISK" create -q -f qcow2 synced.qcow2 24M
+dies() {
+	local pids
+	mount_image synced.qcow2 mnt -o rw || return 1
+	pids=$(pids_of "$W/mnt")
+	dd if=some of=mnt/disk.raw bs=256k count=8 oflag=dsync conv=notrunc status=none || return 1
+	# shellcheck disable=SC2086
+	kill -9 $pids && "$await_exit" 20 $pids
+	fusermount3 -u mnt
+	qemu-img convert -f qcow2 -O raw synced.qcow2 synced.raw && cmp -n $((2 << 20)) synced.raw some
+}
+check "O_DSYNC" dies
+
+# Zeroes take no room where there are none but zeroes.
+"$VDISK" create -q -f qcow2 thin.qcow2 24M
+cp some full.raw
+dd if=/dev/zero of=full.raw bs=1M seek=2 count=20 conv=notrunc status=none
+thin() {
+	mount_image thin.qcow2 mnt -o rw || return 1
+	cat full.raw >mnt/disk.raw && same mnt/disk.raw full.raw && [ "$(stat -c %b mnt/disk.raw)" -le 8192 ]
+	local status=$?
+	unmount mnt && return $status
+}
+check "a copy with zeroes in it" thin
+check "takes no room for them" [ "$(stat -c %s thin.qcow2)" -lt 5000000 ]
+check "and is the disk" qemu-img compare -q -f qcow2 -F raw thin.qcow2 full.raw
+
 # What only one format need show.
 rm -f disk*
 new_ref
