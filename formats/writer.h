@@ -8,12 +8,14 @@
  *
  * Locks, in this order:
  *   gate   every request shared, from its first look at a map to its answer, once; exclusive for
- *          what moves room under readers: settle, resize, snapshots; and for a write whose caller
- * has got its answer before it is done, so that nobody can tell range  writers of new units, by
- * unit meta   round reserve, commit, cancel, clear and flush, so that a driver does one of them at
- * a time; never round data Behind them only the shards of the cache.  A map may run beside a
- * commit: it sees a page of a table as it was before or after, never between.  Images that cannot
- * change have no writer and take none of these.
+ *          what moves room under readers: settle, resize, snapshots; and for a write that is
+ *          answered before it is done, so that nobody can tell
+ *   range  writers of new units, by unit
+ *   meta   round reserve, commit, cancel, clear and flush, so that a driver does one of them at a
+ *          time; never round data
+ * Behind them only the shards of the cache.  A map may run beside a commit: it sees a page of a
+ * table as it was before or after, never between.  Images that cannot change have no writer and
+ * take none of these.
  *
  * Room that was taken off the map is in use until the change is durable (durable is called) and
  * nobody who saw the old map is inside (settle is called); only then it may be given out again.
