@@ -177,6 +177,14 @@ static int file_punch(struct io *io, uint64_t pos, uint64_t len)
 	return 0;
 }
 
+/* File systems that cannot do it do not promise anything. */
+static int file_reserve(struct io *io, uint64_t pos, uint64_t len)
+{
+	if (fallocate(io->fd, FALLOC_FL_KEEP_SIZE, pos, len) == 0)
+		return 0;
+	return errno == ENOSPC || errno == EDQUOT ? -errno : 0;
+}
+
 static void file_close(struct io *io)
 {
 	struct file *f = (struct file *)io;
@@ -194,6 +202,7 @@ static const struct io_ops file_ops = {
 	.sync = file_sync,
 	.resize = file_resize,
 	.punch = file_punch,
+	.reserve = file_reserve,
 	.close = file_close,
 };
 
@@ -479,6 +488,13 @@ int io_write(struct io *io, const void *buf, size_t len, uint64_t pos, struct er
 		return write_failed(io, "writing", r, e);
 	grow_to(io, pos + len);
 	return 0;
+}
+
+int io_reserve(struct io *io, uint64_t pos, uint64_t len, struct err *e)
+{
+	int r = io->ops->reserve ? io->ops->reserve(io, pos, len) : 0;
+
+	return r < 0 ? write_failed(io, "making room", r, e) : 0;
 }
 
 #define COPY_STEP (1u << 20)

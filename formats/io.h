@@ -42,6 +42,9 @@ struct io_ops {
 	/* Makes the range read as zeroes, giving its room back; inside the file.  -EOPNOTSUPP, or
 	 * NULL: cannot. */
 	int (*punch)(struct io *io, uint64_t pos, uint64_t len);
+	/* Sees to it that writing to the range finds room, without changing a byte.  NULL: nobody
+	 * can promise that. */
+	int (*reserve)(struct io *io, uint64_t pos, uint64_t len);
 
 	void (*close)(struct io *io); /* frees io, never the name */
 };
@@ -112,6 +115,10 @@ int io_copy(struct io *io, uint64_t pos, struct io *from, uint64_t from_pos, uin
 /* The range, inside the file, reads as zeroes then: as holes where the host can, else by writing.
  */
 int io_zero(struct io *io, uint64_t pos, uint64_t len, struct err *e);
+
+/* The host has room for the range then, as far as it can promise that: what is written there later
+ * does not fail with ENOSPC.  Its bytes stay, and so does the size of the file. */
+int io_reserve(struct io *io, uint64_t pos, uint64_t len, struct err *e);
 
 /* Gives the room of the range back to the host, if it can; what is read there then is undefined. */
 void io_discard(struct io *io, uint64_t pos, uint64_t len);

@@ -50,7 +50,9 @@ int vhdx_journal_replay(struct vhdx *d, struct io *file, struct err *e)
 int vhdx_journal_start(struct vhdx *d, struct err *e)
 {
 	d->writing->entry = malloc((1 + VHDX_LOG_PAGES) * SECTOR);
-	return d->writing->entry ? 0 : err_nomem(e);
+	if (!d->writing->entry)
+		return err_nomem(e);
+	return io_reserve(d->io, d->header.log_pos, d->header.log_len, e);
 }
 
 /* An entry. */

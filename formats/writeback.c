@@ -119,6 +119,23 @@ static void apply(void *arg, unsigned char *data, void **note)
 	mark(*note, c);
 }
 
+static void look(void *arg, unsigned char *data, void **note)
+{
+	(void)data;
+	*(bool *)arg = *note != NULL;
+}
+
+/* A page that is about to wait has room in its file: once there is something to flush a full host
+ * must not be what keeps it from being flushed. */
+static int reserve_page(const struct change *c, struct err *e)
+{
+	uint64_t pos = c->pos - c->pos % META_PAGE;
+	bool waits = false;
+	int r = meta_modify(c->w->cache, c->io, pos, look, &waits, e);
+
+	return r < 0 || waits ? r : io_reserve(c->io, pos, META_PAGE, e);
+}
+
 static int make_room(struct writeback *w, struct err *e)
 {
 	size_t room = w->room ? 2 * w->room : 64;
@@ -139,6 +156,8 @@ static int change_page(struct change *c, struct err *e)
 {
 	int r = make_room(c->w, e);
 
+	if (r == 0)
+		r = reserve_page(c, e);
 	if (r < 0)
 		return r;
 	c->fresh = calloc(1, sizeof *c->fresh);

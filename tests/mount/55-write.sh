@@ -130,6 +130,29 @@ check "a copy with zeroes in it" thin
 check "takes no room for them" [ "$(stat -c %s thin.qcow2)" -lt 5000000 ]
 check "and is the disk" qemu-img compare -q -f qcow2 -F raw thin.qcow2 full.raw
 
+# Where there is no room, whoever writes hears of it, at the latest when the file is closed.
+noise 5 1000000 >dense
+for i in 1 2 3 4 5 6 7 8 9; do cat dense; done >>dense.9
+if is_root; then
+	full_host() { # STEPS
+		local status=0 small steps=$1
+		mkdir -p host && mount -t tmpfs -o size=7M tmpfs host || return 1
+		for small in qcow2 vdi vmdk vhdx; do
+			"$VDISK" create -q -f $small host/a.$small 24M && mount_image host/a.$small mnt -o rw || { status=1; break; }
+			fails "No space left" dd if=dense.9 of=mnt/disk.raw bs=$steps conv=notrunc status=none || status=1
+			dd if=dense of=mnt/disk.raw bs=64k count=4 conv=notrunc,fsync status=none || status=1
+			cmp -n 262144 mnt/disk.raw dense || status=1
+			unmount mnt && qemu-img check -q -f $small host/a.$small || status=1
+			rm host/a.$small
+		done
+		umount host
+		return $status
+	}
+	for steps in 4k 1M; do check "no room on the host, $steps" full_host $steps; done
+else
+	skip "no room on the host: needs root"
+fi
+
 # What only one format need show.
 rm -f disk*
 new_ref

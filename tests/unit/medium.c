@@ -108,6 +108,14 @@ static int medium_sync(struct io *io)
 	return 0;
 }
 
+static int medium_reserve(struct io *io, uint64_t pos, uint64_t len)
+{
+	struct medium *m = (struct medium *)io;
+
+	ck_assert(range_fits(pos, len, MEDIUM_ROOM));
+	return count_call(m);
+}
+
 static void medium_close(struct io *io)
 {
 	(void)io; /* it outlives the image that has it */
@@ -118,6 +126,7 @@ static const struct io_ops medium_ops = {
 	.write = medium_write,
 	.sync = medium_sync,
 	.resize = medium_resize,
+	.reserve = medium_reserve,
 	.close = medium_close,
 };
 
