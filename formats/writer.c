@@ -31,6 +31,7 @@ struct writer *writer_new(struct view *v, struct err *e)
 	pthread_rwlockattr_setkind_np(&attr, PTHREAD_RWLOCK_PREFER_WRITER_NONRECURSIVE_NP);
 	pthread_rwlock_init(&w->gate, &attr);
 	pthread_rwlockattr_destroy(&attr);
+	pthread_mutex_init(&w->behind, NULL);
 	pthread_mutex_init(&w->meta, NULL);
 	pthread_mutex_init(&w->range_lock, NULL);
 	pthread_cond_init(&w->range_free, NULL);
@@ -46,30 +47,33 @@ void writer_free(struct writer *w)
 	pthread_cond_destroy(&w->range_free);
 	pthread_mutex_destroy(&w->range_lock);
 	pthread_mutex_destroy(&w->meta);
+	pthread_mutex_destroy(&w->behind);
 	pthread_rwlock_destroy(&w->gate);
 	free(w);
 }
 
 void writer_close_gate(struct writer *w)
 {
+	pthread_mutex_lock(&w->behind);
 	pthread_rwlock_wrlock(&w->gate);
 }
 
 void writer_open_gate(struct writer *w)
 {
 	pthread_rwlock_unlock(&w->gate);
+	pthread_mutex_unlock(&w->behind);
 }
 
-static void close_all(struct writer *w)
+static void close_gate(struct writer *w)
 {
-	writer_close_gate(w);
+	pthread_rwlock_wrlock(&w->gate);
 	pthread_mutex_lock(&w->meta);
 }
 
-static void open_all(struct writer *w)
+static void open_gate(struct writer *w)
 {
 	pthread_mutex_unlock(&w->meta);
-	writer_open_gate(w);
+	pthread_rwlock_unlock(&w->gate);
 }
 
 /* meta is held. */
@@ -132,9 +136,9 @@ static int settle(struct writer *w, struct err *e)
 {
 	int r;
 
-	close_all(w);
+	close_gate(w);
 	r = w->view->write->settle(w->view, e);
-	open_all(w);
+	open_gate(w);
 	return r;
 }
 
@@ -154,11 +158,11 @@ int writer_alone(struct writer *w, writer_change *change, void *arg, struct err 
 
 	if (r < 0)
 		return r;
-	close_all(w);
+	close_gate(w);
 	r = w->failed ? refuse_failed(w, e) : writer_write_back(w, e);
 	if (r == 0)
 		r = change(arg, e);
-	open_all(w);
+	open_gate(w);
 	return r == 0 ? writer_flush(w, e) : r;
 }
 

@@ -2,6 +2,8 @@
 /* Raw images, and what all writing has in common. */
 #include <errno.h>
 #include <pthread.h>
+#include <sched.h>
+#include <stdatomic.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -160,6 +162,67 @@ START_TEST(nobody_sees_what_is_late)
 }
 END_TEST
 
+/* Two that always write behind, and one who wants to read at times. */
+struct stream {
+	struct view *view;
+	pthread_t thread;
+	atomic_bool *ends;
+	atomic_uint answers;
+};
+
+static void count_answer(void *arg)
+{
+	((struct stream *)arg)->answers++;
+}
+
+static void await_answers(struct stream *s, unsigned more)
+{
+	for (unsigned n = s->answers + more; s->answers < n;)
+		sched_yield();
+}
+
+static void *write_on(void *arg)
+{
+	static const char buf[256 << 10];
+	struct stream *s = arg;
+	struct behind behind = {.answered = count_answer, .failed = never_late, .arg = s};
+	struct err e = ERR_INIT;
+
+	while (!*s->ends)
+		ck_assert_ok(view_write_behind(s->view, buf, sizeof buf, 0, &behind, &e), &e);
+	return NULL;
+}
+
+START_TEST(who_writes_behind_lets_others_in)
+{
+	struct image_options o = options_new();
+	struct err e = ERR_INIT;
+	struct stream streams[2];
+	atomic_bool ends = false;
+	struct image *img;
+	char buf[512];
+
+	make_qcow2("a.qcow2", 1 << 20);
+	o.write = true;
+	ck_assert_ok(image_open("a.qcow2", &o, &img, &e), &e);
+	for (unsigned i = 0; i < 2; i++) {
+		streams[i] = (struct stream){.view = img->states[0]->view, .ends = &ends};
+		ck_assert_int_eq(
+			pthread_create(&streams[i].thread, NULL, write_on, &streams[i]), 0);
+	}
+	for (unsigned i = 0; i < 50; i++) {
+		await_answers(&streams[i % 2], 3);
+		ck_assert_ok(view_read(streams[0].view, buf, sizeof buf, 0, &e), &e);
+		ck_assert_ok(view_flush(streams[0].view, &e), &e);
+	}
+	ends = true;
+	for (unsigned i = 0; i < 2; i++)
+		ck_assert_int_eq(pthread_join(streams[i].thread, NULL), 0);
+	image_close(img);
+	options_free(&o);
+}
+END_TEST
+
 START_TEST(zeroes_are_left_out)
 {
 	struct image_options o = options_new();
@@ -218,6 +281,7 @@ Suite *raw_write_suite(void)
 	tcase_add_test(tc, faults);
 	tcase_add_test(tc, partitions_write_through);
 	tcase_add_test(tc, nobody_sees_what_is_late);
+	tcase_add_test(tc, who_writes_behind_lets_others_in);
 	tcase_add_test(tc, zeroes_are_left_out);
 	tcase_add_test(tc, only_when_asked);
 	return suite_of("raw_write", tc);
