@@ -10,14 +10,6 @@
 #define SECTOR      512u
 #define LOCATOR_LEN 1024u
 
-void put_be(unsigned char *p, unsigned width, uint64_t value)
-{
-	while (width-- > 0) {
-		p[width] = value;
-		value >>= 8;
-	}
-}
-
 static void seal(unsigned char *p, size_t len, size_t sum_at)
 {
 	uint32_t sum = 0;

@@ -39,8 +39,6 @@ struct vhd_image {
 struct vhd_image vhd_build(const struct vhd_spec *spec);
 void vhd_destroy(struct vhd_image *v);
 
-void put_be(unsigned char *p, unsigned width, uint64_t value);
-
 /* Makes the checksums right again: that of a footer, that of the header. */
 void vhd_seal_footer(unsigned char *footer);
 void vhd_seal_header(struct vhd_image *v);

@@ -76,6 +76,4 @@ uint32_t vhdx_log(struct vhdx_image *v, const struct vhdx_entry *entry);
 /* The log is, or is not, to be replayed. */
 void vhdx_set_log(struct vhdx_image *v, bool active);
 
-void put_le(unsigned char *p, unsigned width, uint64_t value);
-
 #endif

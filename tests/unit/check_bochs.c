@@ -4,7 +4,6 @@
 
 #include "memory_image.h"
 #include "unit.h"
-#include "vdi_image.h"
 #include "view.h"
 
 #define EXTENT   4096u

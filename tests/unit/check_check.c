@@ -154,25 +154,18 @@ END_TEST
 
 /* qcow: L1 at 48, one L2 table in cluster 1, 4 KiB clusters. */
 
-static void put_be(size_t pos, uint64_t v, size_t len)
-{
-	uint64_t be = htobe64(v << (64 - 8 * len));
-
-	memcpy(file + pos, &be, len);
-}
-
 static void setup_qcow(void)
 {
 	setup("qcow");
 	memcpy(file, "QFI\xfb", 4);
-	put_be(4, 1, 4);
-	put_be(24, 512 * CLUSTER, 8);
+	put_be(file + 4, 4, 1);
+	put_be(file + 24, 8, 512 * CLUSTER);
 	file[32] = 12;
 	file[33] = 9;
-	put_be(40, 48, 8);
-	put_be(48, CLUSTER, 8);
-	put_be(CLUSTER, 2 * CLUSTER, 8);
-	put_be(CLUSTER + 8, 3 * CLUSTER, 8);
+	put_be(file + 40, 8, 48);
+	put_be(file + 48, 8, CLUSTER);
+	put_be(file + CLUSTER, 8, 2 * CLUSTER);
+	put_be(file + CLUSTER + 8, 8, 3 * CLUSTER);
 }
 
 START_TEST(map_good)
@@ -184,7 +177,7 @@ END_TEST
 
 START_TEST(map_damage)
 {
-	put_be(CLUSTER + 16, 4 * CLUSTER, 8);
+	put_be(file + CLUSTER + 16, 8, 4 * CLUSTER);
 	subject_opens(&s, file, 4 * CLUSTER);
 	findings_are(&f, s.img,
 		"ERROR: guest offset 0x2000: L2 table at 0x1000, entry 2: data cluster at 0x4000, "
@@ -196,9 +189,9 @@ END_TEST
 /* Pieces out of order, overlapping each other and one another by parts. */
 START_TEST(map_shared)
 {
-	put_be(CLUSTER + 16, 5 * CLUSTER, 8);
-	put_be(CLUSTER + 32, 3 * CLUSTER + 512, 8);
-	put_be(CLUSTER + 48, 2 * CLUSTER, 8);
+	put_be(file + CLUSTER + 16, 8, 5 * CLUSTER);
+	put_be(file + CLUSTER + 32, 8, 3 * CLUSTER + 512);
+	put_be(file + CLUSTER + 48, 8, 2 * CLUSTER);
 	finds(6 * CLUSTER, "ERROR: two parts of the disk share 4096 bytes at 0x2000 of memory\n"
 			   "ERROR: two parts of the disk share 3584 bytes at 0x3200 of memory\n");
 	findings_count(&f, 2, 0);

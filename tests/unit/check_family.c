@@ -42,10 +42,10 @@ static const struct vdi_spec child = {.block_size = BLOCK,
 
 static void put_vdi(const char *name, const struct vdi_spec *spec)
 {
-	struct vdi_image v = vdi_image_make(spec);
+	struct memory_image v = vdi_image_make(spec);
 
 	write_file(name, v.file, v.file_len);
-	vdi_image_free(&v);
+	memory_image_free(&v);
 }
 
 static void put_base(const char *name)
@@ -94,7 +94,7 @@ static int open_with(const char *name, struct image_options *o, struct image **i
 /* Does the image in the file show the child over the base?  parent: the file that it must be on. */
 static void shows_both(const char *name, const char *parent, struct image_options *o)
 {
-	struct vdi_image b = vdi_image_make(&base), c = vdi_image_make(&child);
+	struct memory_image b = vdi_image_make(&base), c = vdi_image_make(&child);
 	unsigned char disk[4 * BLOCK], zeroes[BLOCK] = {0};
 	char real[PATH_MAX];
 	struct err e = ERR_INIT;
@@ -110,8 +110,8 @@ static void shows_both(const char *name, const char *parent, struct image_option
 	ck_assert_mem_eq(disk + 2 * BLOCK, b.disk + 2 * BLOCK, BLOCK);
 	ck_assert_mem_eq(disk + 3 * BLOCK, zeroes, BLOCK); /* past the end of the base */
 	image_close(img);
-	vdi_image_free(&b);
-	vdi_image_free(&c);
+	memory_image_free(&b);
+	memory_image_free(&c);
 }
 
 static void finds(const char *name, const char *parent)
@@ -414,7 +414,7 @@ END_TEST
 START_TEST(many_files)
 {
 	struct vdi_spec s = base;
-	struct vdi_image v;
+	struct memory_image v;
 	char name[32];
 
 	s.id = 0x66;
@@ -428,7 +428,7 @@ START_TEST(many_files)
 	finds("m/child.vdi", "m/z.vdi");
 	write_file("m/one-more.vdi", v.file, 460);
 	fails("m/child.vdi", ENOENT, "was not found among the first images", "-o search");
-	vdi_image_free(&v);
+	memory_image_free(&v);
 }
 END_TEST
 

@@ -102,7 +102,7 @@ START_TEST(vdi_image)
 {
 	static const uint32_t map[] = {0, VDI_FREE};
 	struct vdi_spec spec = {.block_size = 4096, .map = map, .nblocks = 2};
-	struct vdi_image v = vdi_image_make(&spec);
+	struct memory_image v = vdi_image_make(&spec);
 	struct json_object *info;
 	struct image *img;
 
@@ -118,7 +118,7 @@ START_TEST(vdi_image)
 	says(info, "format-specific.data.uuid", "01010101-0101-0101-0101-010101010101");
 	json_object_put(info);
 	image_close(img);
-	vdi_image_free(&v);
+	memory_image_free(&v);
 }
 END_TEST
 

@@ -5,7 +5,6 @@
 
 #include "memory_image.h"
 #include "unit.h"
-#include "vdi_image.h"
 #include "view.h"
 
 #define CLUSTERS 9

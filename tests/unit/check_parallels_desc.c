@@ -13,7 +13,6 @@
 #include "image.h"
 #include "io.h"
 #include "unit.h"
-#include "vdi_image.h"
 #include "view.h"
 
 #define BUNDLE   "vm.pvm/disk.hdd"

@@ -6,7 +6,6 @@
 
 #include <zlib.h>
 
-#include "build_vhd.h"
 #include "bytes.h"
 #include "err.h"
 #include "format.h"

@@ -11,7 +11,6 @@
 #include "io.h"
 #include "memory_image.h"
 #include "unit.h"
-#include "vdi_image.h"
 #include "view.h"
 
 #define CLUSTER  4096u

@@ -10,7 +10,7 @@
 #define COUNT_AT 388
 
 static struct mender m;
-static struct vdi_image v;
+static struct memory_image v;
 
 static void make(const uint32_t map[6], uint32_t count)
 {
@@ -28,7 +28,7 @@ static void setup(void)
 
 static void teardown(void)
 {
-	vdi_image_free(&v);
+	memory_image_free(&v);
 	mender_free(&m);
 }
 

@@ -102,7 +102,7 @@ START_TEST(images_of_others)
 			.size = 7 * 65536 + 1024},
 		{.map = map, .nblocks = COUNT(map), .map_pos = 1 << 20, .data_pos = 2 << 20},
 	};
-	struct vdi_image v = vdi_image_make(&specs[_i]);
+	struct memory_image v = vdi_image_make(&specs[_i]);
 	struct model m = {
 		.path = "a.vdi",
 		.seed = 30 + _i,
@@ -113,7 +113,7 @@ START_TEST(images_of_others)
 
 	write_file(m.path, v.file, v.file_len);
 	model_run(&m);
-	vdi_image_free(&v);
+	memory_image_free(&v);
 }
 END_TEST
 
@@ -140,7 +140,7 @@ START_TEST(refused)
 	struct vdi_spec spec = cases[_i].spec;
 	struct image_options o = options_new();
 	struct err e = ERR_INIT;
-	struct vdi_image v;
+	struct memory_image v;
 	struct image *img;
 
 	spec.block_size = 4096;
@@ -156,7 +156,7 @@ START_TEST(refused)
 	ck_assert_ok(image_open("a.vdi", &o, &img, &e), &e);
 	image_close(img);
 	options_free(&o);
-	vdi_image_free(&v);
+	memory_image_free(&v);
 }
 END_TEST
 
@@ -175,7 +175,7 @@ START_TEST(opening_puts_right)
 {
 	static const uint32_t gaps[] = {7, VDI_FREE, 0, 5, 2, VDI_ZERO, VDI_FREE, 3};
 	struct vdi_spec spec = {.block_size = 4096, .map = gaps, .nblocks = COUNT(gaps)};
-	struct vdi_image v = vdi_image_make(&spec);
+	struct memory_image v = vdi_image_make(&spec);
 	unsigned char *buf = malloc(v.disk_len);
 	struct err e = ERR_INIT;
 	struct image_options o;
@@ -195,7 +195,7 @@ START_TEST(opening_puts_right)
 			taken |= 1u << field("a.vdi", MAP + 4 * i);
 	ck_assert_uint_eq(taken, 0x1f);
 	free(buf);
-	vdi_image_free(&v);
+	memory_image_free(&v);
 }
 END_TEST
 
@@ -306,7 +306,7 @@ static void make_short(const char *path, uint32_t stored)
 {
 	uint32_t map[128];
 	struct vdi_spec spec = {.block_size = 512, .map = map, .nblocks = 64};
-	struct vdi_image v;
+	struct memory_image v;
 
 	for (uint32_t i = 0; i < COUNT(map); i++)
 		map[i] = i < stored ? stored - 1 - i : VDI_FREE;
@@ -315,7 +315,7 @@ static void make_short(const char *path, uint32_t stored)
 	put_le(v.file + COUNT_AT, 4, stored);
 	memset(v.file + 1024, 0, v.file_len - 1024);
 	write_file(path, v.file, v.file_len);
-	vdi_image_free(&v);
+	memory_image_free(&v);
 }
 
 START_TEST(no_block_can_be_moved)

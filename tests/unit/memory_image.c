@@ -49,7 +49,7 @@ static void random_reads(const struct memory_image *m, const struct view *v)
 	uint64_t seed = m->disk_len;
 	struct err e = ERR_INIT;
 
-	for (int i = 0; i < 500; i++) {
+	for (int i = 0; i < 500 && m->disk_len > 0; i++) {
 		uint64_t off = next_random(&seed) % m->disk_len;
 		size_t len = next_random(&seed) % sizeof buf;
 

@@ -103,6 +103,18 @@ void fill_pattern(void *buf, size_t len, unsigned seed)
 		p[i] = 1 + (i + i / 251 + i / 4096 + 37 * (size_t)seed) % 255;
 }
 
+void put_le(unsigned char *p, unsigned width, uint64_t value)
+{
+	for (unsigned i = 0; i < width; i++, value >>= 8)
+		p[i] = value;
+}
+
+void put_be(unsigned char *p, unsigned width, uint64_t value)
+{
+	for (; width > 0; width--, value >>= 8)
+		p[width - 1] = value;
+}
+
 uint64_t next_random(uint64_t *state)
 {
 	uint64_t z = *state += 0x9e3779b97f4a7c15u;

@@ -29,6 +29,10 @@ void write_text(const char *name, const char *text);
 /* Bytes that are never 0 and differ from place to place and from seed to seed. */
 void fill_pattern(void *buf, size_t len, unsigned seed);
 
+/* Little-endian, big-endian, at any place. */
+void put_le(unsigned char *p, unsigned width, uint64_t value);
+void put_be(unsigned char *p, unsigned width, uint64_t value);
+
 /* A number that looks random; the state may start as anything. */
 uint64_t next_random(uint64_t *state);
 

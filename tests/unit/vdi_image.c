@@ -1,16 +1,9 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-#include <stdlib.h>
 #include <string.h>
 
 #include "bytes.h"
 #include "unit.h"
 #include "vdi_image.h"
-
-void put_le(unsigned char *p, unsigned width, uint64_t value)
-{
-	for (unsigned i = 0; i < width; i++)
-		p[i] = value >> 8 * i;
-}
 
 static void put_ids(unsigned char *p, const struct vdi_spec *s)
 {
@@ -78,7 +71,7 @@ static void put_blocks(unsigned char *data, const struct vdi_spec *s, uint32_t n
 }
 
 /* The disk, from the file as it was before its end was cut off, which reads as zeroes. */
-static void put_disk(struct vdi_image *v, const struct vdi_spec *s)
+static void put_disk(struct memory_image *v, const struct vdi_spec *s)
 {
 	for (uint32_t i = 0; i < s->nblocks; i++) {
 		uint64_t off = (uint64_t)i * s->block_size, pos;
@@ -90,10 +83,10 @@ static void put_disk(struct vdi_image *v, const struct vdi_spec *s)
 	}
 }
 
-struct vdi_image vdi_image_make(const struct vdi_spec *spec)
+struct memory_image vdi_image_make(const struct vdi_spec *spec)
 {
 	struct vdi_spec s = *spec;
-	struct vdi_image v;
+	struct memory_image v;
 	uint32_t stored = blocks_stored(&s);
 
 	s.block_size = s.block_size ? s.block_size : 1 << 20;
@@ -104,11 +97,7 @@ struct vdi_image vdi_image_make(const struct vdi_spec *spec)
 		s.data_pos = round_up(s.map_pos + 4 * s.nblocks, 512);
 	s.size = s.size ? s.size : (uint64_t)s.nblocks * s.block_size;
 
-	v.file_len = s.data_pos + stored * ((size_t)s.block_size + s.extra);
-	v.disk_len = s.size;
-	v.file = calloc(1, v.file_len);
-	v.disk = calloc(1, v.disk_len + 1);
-	ck_assert(v.file && v.disk);
+	v = memory_image_new("vdi", s.data_pos + stored * ((size_t)s.block_size + s.extra), s.size);
 	put_header(v.file, &s);
 	for (uint32_t i = 0; i < s.nblocks; i++)
 		put_le(v.file + s.map_pos + 4 * i, 4, s.map[i]);
@@ -118,10 +107,4 @@ struct vdi_image vdi_image_make(const struct vdi_spec *spec)
 	put_disk(&v, &s);
 	v.file_len -= s.cut;
 	return v;
-}
-
-void vdi_image_free(struct vdi_image *v)
-{
-	free(v->file);
-	free(v->disk);
 }

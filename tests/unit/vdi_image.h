@@ -4,8 +4,9 @@
 #define VDISK_VDI_IMAGE_H
 
 #include <stdbool.h>
-#include <stddef.h>
 #include <stdint.h>
+
+#include "memory_image.h"
 
 #define VDI_FREE 0xffffffffu
 #define VDI_ZERO 0xfffffffeu
@@ -23,17 +24,8 @@ struct vdi_spec {
 	unsigned char id, change, parent, parent_change; /* 0: zero, but 1 for the first two */
 };
 
-struct vdi_image {
-	unsigned char *file, *disk; /* disk: what the image must read as */
-	size_t file_len, disk_len;
-};
-
 /* Number k of the data area is full of fill_pattern(k + 1), what lies before its data of 0xee. */
 /* An id is full of its number. */
-struct vdi_image vdi_image_make(const struct vdi_spec *spec);
-void vdi_image_free(struct vdi_image *v);
-
-/* Little-endian, at any place of the file. */
-void put_le(unsigned char *p, unsigned width, uint64_t value);
+struct memory_image vdi_image_make(const struct vdi_spec *spec);
 
 #endif
