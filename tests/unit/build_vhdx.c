@@ -5,10 +5,8 @@
 #include "build_vhdx.h"
 #include "bytes.h"
 #include "crc32c.h"
-#include "err.h"
 #include "guid.h"
 #include "unit.h"
-#include "view.h"
 
 #define PAGE       4096u
 #define TABLE_LEN  (64u << 10)
@@ -39,7 +37,7 @@ static void seal(unsigned char *p, size_t len)
 	put_le(p + 4, 4, crc32c(0, p, len));
 }
 
-void vhdx_seal(struct vhdx_image *v)
+void vhdx_seal(struct memory_image *v)
 {
 	seal(v->file + VHDX_HEADER1, PAGE);
 	seal(v->file + VHDX_HEADER2, PAGE);
@@ -48,7 +46,7 @@ void vhdx_seal(struct vhdx_image *v)
 }
 
 static void put_header(
-	struct vhdx_image *v, size_t pos, uint64_t sequence, const struct vhdx_spec *s)
+	struct memory_image *v, size_t pos, uint64_t sequence, const struct vhdx_spec *s)
 {
 	unsigned char *h = v->file + pos;
 
@@ -148,7 +146,7 @@ static uint64_t ratio(const struct vhdx_spec *s)
 }
 
 /* Block i of the disk at pos, and its bits in the bitmaps of its chunk. */
-static void put_block(struct vhdx_image *v, const struct vhdx_spec *s, uint32_t i, size_t pos,
+static void put_block(struct memory_image *v, const struct vhdx_spec *s, uint32_t i, size_t pos,
 	unsigned char *bitmaps)
 {
 	uint64_t per_block = s->block_size / s->sector_size, first = i % ratio(s) * per_block;
@@ -168,7 +166,7 @@ static void put_block(struct vhdx_image *v, const struct vhdx_spec *s, uint32_t 
 	}
 }
 
-static void put_blocks(struct vhdx_image *v, const struct vhdx_spec *s, size_t bitmaps)
+static void put_blocks(struct memory_image *v, const struct vhdx_spec *s, size_t bitmaps)
 {
 	unsigned char *bat = v->file + VHDX_BAT_AT;
 
@@ -187,10 +185,10 @@ static void put_blocks(struct vhdx_image *v, const struct vhdx_spec *s, size_t b
 	}
 }
 
-struct vhdx_image vhdx_build(const struct vhdx_spec *spec)
+struct memory_image vhdx_build(const struct vhdx_spec *spec)
 {
 	struct vhdx_spec s = *spec;
-	struct vhdx_image v = {.disk_len = s.size};
+	struct memory_image v;
 	uint32_t stored = 0;
 	size_t bitmaps;
 
@@ -200,11 +198,7 @@ struct vhdx_image vhdx_build(const struct vhdx_spec *spec)
 		if (s.map[i].state >= STATE_FULL)
 			stored = MAX(stored, s.map[i].number + 1);
 	bitmaps = VHDX_DATA_AT + (size_t)stored * s.block_size;
-	v.file_len = bitmaps + (s.nmap / ratio(&s) + 1) * MIB;
-	v.file = calloc(1, v.file_len);
-	v.disk = calloc(1, v.disk_len + 1);
-	if (!v.file || !v.disk)
-		abort();
+	v = memory_image_new("vhdx", bitmaps + (s.nmap / ratio(&s) + 1) * MIB, s.size);
 	if (s.below)
 		memcpy(v.disk, s.below, v.disk_len);
 	memcpy(v.file, "vhdxfile", 8);
@@ -216,31 +210,6 @@ struct vhdx_image vhdx_build(const struct vhdx_spec *spec)
 	put_blocks(&v, &s, bitmaps);
 	vhdx_seal(&v);
 	return v;
-}
-
-void vhdx_destroy(struct vhdx_image *v)
-{
-	free(v->file);
-	free(v->disk);
-}
-
-void vhdx_reads(const struct view *view, const struct vhdx_image *v, uint64_t seed)
-{
-	unsigned char *buf = malloc(v->disk_len + 1);
-	struct err e = ERR_INIT;
-
-	ck_assert_uint_eq(view->size, v->disk_len);
-	ck_assert_ok(view_read(view, buf, v->disk_len, 0, &e), &e);
-	ck_assert_int_eq(memcmp(buf, v->disk, v->disk_len), 0);
-	for (int i = 0; i < 300 && v->disk_len > 0; i++) {
-		uint64_t off = next_random(&seed) % v->disk_len;
-		size_t len = next_random(&seed) % 100000;
-
-		len = MIN(len, v->disk_len - off);
-		ck_assert_ok(view_read(view, buf, len, off, &e), &e);
-		ck_assert_int_eq(memcmp(buf, v->disk + off, len), 0);
-	}
-	free(buf);
 }
 
 /* The log. */
@@ -263,7 +232,7 @@ static void put_descriptor(
 	put_le(data + PAGE - 4, 4, sequence);
 }
 
-uint32_t vhdx_log(struct vhdx_image *v, const struct vhdx_entry *entry)
+uint32_t vhdx_log(struct memory_image *v, const struct vhdx_entry *entry)
 {
 	size_t head = round_up(64 + 32 * (size_t)entry->n, PAGE), len = head;
 	unsigned char *p = calloc(1, head + (size_t)entry->n * PAGE);
@@ -289,7 +258,7 @@ uint32_t vhdx_log(struct vhdx_image *v, const struct vhdx_entry *entry)
 	return (entry->at + len) % VHDX_LOG_LEN;
 }
 
-void vhdx_set_log(struct vhdx_image *v, bool active)
+void vhdx_set_log(struct memory_image *v, bool active)
 {
 	memset(v->file + VHDX_HEADER1 + 48, active ? 0x77 : 0, GUID_LEN);
 	memset(v->file + VHDX_HEADER2 + 48, active ? 0x77 : 0, GUID_LEN);

@@ -4,10 +4,9 @@
 #define UNIT_BUILD_VHDX_H
 
 #include <stdbool.h>
-#include <stddef.h>
 #include <stdint.h>
 
-struct view;
+#include "memory_image.h"
 
 #define MIB ((size_t)1 << 20)
 
@@ -42,19 +41,10 @@ struct vhdx_spec {
 	} locator[5];
 };
 
-struct vhdx_image {
-	unsigned char *file, *disk; /* disk: what the image must read as */
-	size_t file_len, disk_len;
-};
-
-struct vhdx_image vhdx_build(const struct vhdx_spec *spec);
-void vhdx_destroy(struct vhdx_image *v);
-
-/* Does it read as the image must, as a whole and here and there? */
-void vhdx_reads(const struct view *view, const struct vhdx_image *v, uint64_t seed);
+struct memory_image vhdx_build(const struct vhdx_spec *spec);
 
 /* Makes the checksums of headers and region tables right again. */
-void vhdx_seal(struct vhdx_image *v);
+void vhdx_seal(struct memory_image *v);
 
 /* An entry of the log, all of whose GUIDs are of the byte 0x77. */
 struct vhdx_change {
@@ -71,9 +61,9 @@ struct vhdx_entry {
 };
 
 /* Writes it; returns where the next one goes. */
-uint32_t vhdx_log(struct vhdx_image *v, const struct vhdx_entry *entry);
+uint32_t vhdx_log(struct memory_image *v, const struct vhdx_entry *entry);
 
 /* The log is, or is not, to be replayed. */
-void vhdx_set_log(struct vhdx_image *v, bool active);
+void vhdx_set_log(struct memory_image *v, bool active);
 
 #endif

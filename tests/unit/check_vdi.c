@@ -2,12 +2,8 @@
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
-#include "bounds.h"
-#include "bytes.h"
 #include "err.h"
-#include "fault_io.h"
 #include "format.h"
 #include "guid.h"
 #include "image.h"

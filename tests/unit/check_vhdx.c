@@ -29,22 +29,22 @@ static const struct vhdx_spec good[] = {
 
 START_TEST(reads_as_built)
 {
-	struct vhdx_image v = vhdx_build(&good[_i]);
+	struct memory_image v = vhdx_build(&good[_i]);
 	struct subject s;
 
 	subject_new(&s, NULL);
 	subject_opens(&s, v.file, v.file_len);
 	ck_assert_str_eq(s.img->format->name, "vhdx");
 	ck_assert_uint_eq(s.img->sector_size, good[_i].sector_size ? good[_i].sector_size : 512);
-	vhdx_reads(s.img->states[0]->view, &v, _i);
+	memory_image_shown(&v, s.img->states[0]->view);
 	subject_free(&s);
-	vhdx_destroy(&v);
+	memory_image_free(&v);
 }
 END_TEST
 
 START_TEST(runs_are_told_of_together)
 {
-	struct vhdx_image v = vhdx_build(&good[0]), w = vhdx_build(&good[5]);
+	struct memory_image v = vhdx_build(&good[0]), w = vhdx_build(&good[5]);
 	const struct view *view;
 	struct subject s;
 
@@ -57,8 +57,8 @@ START_TEST(runs_are_told_of_together)
 	subject_opens(&s, w.file, w.file_len);
 	subject_maps(s.img->states[0]->view, 0, EXTENT_ZERO, 20 * MIB);
 	subject_free(&s);
-	vhdx_destroy(&v);
-	vhdx_destroy(&w);
+	memory_image_free(&v);
+	memory_image_free(&w);
 }
 END_TEST
 
@@ -66,11 +66,10 @@ END_TEST
 START_TEST(chunks)
 {
 	struct vhdx_spec spec = {.size = (uint64_t)20 << 30, .block_size = 256 * MIB};
-	struct vhdx_image v;
+	struct memory_image v;
 	const struct view *view;
 	struct subject s;
 
-	v = (struct vhdx_image){0};
 	spec.size = 0;
 	v = vhdx_build(&spec);
 	put_le(v.file + VHDX_META_AT + (64 << 10) + 8, 8, (uint64_t)20 << 30);
@@ -86,7 +85,7 @@ START_TEST(chunks)
 	subject_fails(view, 16 * 256 * MIB, EIO, "block 16: ");
 	subject_maps(view, 17 * 256 * MIB, EXTENT_ZERO, (80 - 17) * 256 * MIB);
 	subject_free(&s);
-	vhdx_destroy(&v);
+	memory_image_free(&v);
 }
 END_TEST
 
@@ -147,7 +146,7 @@ static const struct {
 
 START_TEST(hostile_fields)
 {
-	struct vhdx_image v = vhdx_build(&good[0]);
+	struct memory_image v = vhdx_build(&good[0]);
 	struct subject s;
 
 	subject_new(&s, "vhdx");
@@ -155,7 +154,7 @@ START_TEST(hostile_fields)
 	vhdx_seal(&v);
 	subject_refuses(&s, v.file, v.file_len, hostile[_i].code, hostile[_i].part);
 	subject_free(&s);
-	vhdx_destroy(&v);
+	memory_image_free(&v);
 }
 END_TEST
 
@@ -175,7 +174,7 @@ START_TEST(harmless_fields)
 		{ITEM + 4 * 32, 1, 0}, /* no physical sector size */
 		{ITEM + 4 * 32 + 24, 1, 3}, {VALUES + 4, 4, 1}, /* fixed */
 	};
-	struct vhdx_image v = vhdx_build(&good[0]);
+	struct memory_image v = vhdx_build(&good[0]);
 	struct subject s;
 
 	subject_new(&s, NULL);
@@ -184,9 +183,9 @@ START_TEST(harmless_fields)
 		put_le(v.file + ITEM + 4 * 32 + 24, 4, 2);
 	vhdx_seal(&v);
 	subject_opens(&s, v.file, v.file_len);
-	vhdx_reads(s.img->states[0]->view, &v, _i);
+	memory_image_shown(&v, s.img->states[0]->view);
 	subject_free(&s);
-	vhdx_destroy(&v);
+	memory_image_free(&v);
 }
 END_TEST
 
@@ -194,25 +193,25 @@ END_TEST
 START_TEST(torn_headers)
 {
 	static const size_t positions[] = {VHDX_HEADER1, VHDX_HEADER2, VHDX_TABLE1, VHDX_TABLE2};
-	struct vhdx_image v = vhdx_build(&good[0]);
+	struct memory_image v = vhdx_build(&good[0]);
 	struct subject s;
 	int pair = _i / 2 * 2;
 
 	subject_new(&s, NULL);
 	v.file[positions[_i] + 100] ^= 1;
 	subject_opens(&s, v.file, v.file_len);
-	vhdx_reads(s.img->states[0]->view, &v, _i);
+	memory_image_shown(&v, s.img->states[0]->view);
 	v.file[positions[pair + 1 - _i % 2] + 100] ^= 1;
 	subject_refuses(&s, v.file, v.file_len, EUCLEAN, "both copies are damaged");
 	subject_free(&s);
-	vhdx_destroy(&v);
+	memory_image_free(&v);
 }
 END_TEST
 
 /* The one with the greater sequence number is current; equal ones must be the same. */
 START_TEST(current_headers)
 {
-	struct vhdx_image v = vhdx_build(&good[0]);
+	struct memory_image v = vhdx_build(&good[0]);
 	struct subject s;
 
 	subject_new(&s, NULL);
@@ -225,7 +224,7 @@ START_TEST(current_headers)
 	memcpy(v.file + VHDX_HEADER2, v.file + VHDX_HEADER1, 4096);
 	subject_opens(&s, v.file, v.file_len);
 	subject_free(&s);
-	vhdx_destroy(&v);
+	memory_image_free(&v);
 }
 END_TEST
 
@@ -246,7 +245,7 @@ START_TEST(bad_entries)
 		{100 * MIB | STATE_FULL, EIO, "past the end of the file"},
 		{UINT64_C(0xfffffffffff00000) | STATE_FULL, EIO, "past the end of the file"},
 	};
-	struct vhdx_image v = vhdx_build(&good[0]);
+	struct memory_image v = vhdx_build(&good[0]);
 	const struct view *view;
 	struct subject s;
 
@@ -259,7 +258,7 @@ START_TEST(bad_entries)
 	subject_maps(view, 2 * MIB, EXTENT_FILE, MIB);
 	subject_maps(view, 4 * MIB, EXTENT_ZERO, 4 * MIB);
 	subject_free(&s);
-	vhdx_destroy(&v);
+	memory_image_free(&v);
 }
 END_TEST
 
@@ -268,7 +267,7 @@ START_TEST(short_files)
 	static const size_t lengths[] = {8, 9, 4096, VHDX_HEADER1 + 4095, VHDX_TABLE1,
 		VHDX_TABLE1 + 65535, MIB, 2 * MIB, 3 * MIB - 1, 3 * MIB, VHDX_META_AT + 65536,
 		4 * MIB - 1};
-	struct vhdx_image v = vhdx_build(&good[0]);
+	struct memory_image v = vhdx_build(&good[0]);
 	struct image_options o = options_new();
 	struct err e = ERR_INIT;
 	struct image *img;
@@ -278,7 +277,7 @@ START_TEST(short_files)
 					 &img, &e),
 			0);
 	options_free(&o);
-	vhdx_destroy(&v);
+	memory_image_free(&v);
 }
 END_TEST
 

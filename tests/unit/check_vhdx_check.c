@@ -7,7 +7,7 @@
 #include "unit.h"
 
 static struct mender m;
-static struct vhdx_image v;
+static struct memory_image v;
 
 static const struct vhdx_block map[] = {
 	{STATE_FULL, 2}, {STATE_NOT, 0}, {STATE_FULL, 0}, {STATE_ZERO, 1}};
@@ -22,7 +22,7 @@ static void setup(void)
 
 static void teardown(void)
 {
-	vhdx_destroy(&v);
+	memory_image_free(&v);
 	mender_free(&m);
 }
 

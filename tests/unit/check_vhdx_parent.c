@@ -27,13 +27,13 @@ static const struct vhdx_block partial[] = {
 		}                                                                                  \
 	}
 
-static void put_file(const char *name, const struct vhdx_image *v)
+static void put_file(const char *name, const struct memory_image *v)
 {
 	write_file(name, v->file, v->file_len);
 }
 
 /* p and child.vhdx in the current directory; returns the child. */
-static struct vhdx_image put_chain(const struct vhdx_spec *spec, const char *path)
+static struct memory_image put_chain(const struct vhdx_spec *spec, const char *path)
 {
 	struct vhdx_spec below = {
 		.size = spec->size,
@@ -42,42 +42,42 @@ static struct vhdx_image put_chain(const struct vhdx_spec *spec, const char *pat
 		.nmap = COUNT(base),
 		.data_guid = 0x11,
 	};
-	struct vhdx_image parent = vhdx_build(&below), child;
+	struct memory_image parent = vhdx_build(&below), child;
 	struct vhdx_spec s = *spec;
 
 	put_file(path, &parent);
 	s.below = parent.disk;
 	child = vhdx_build(&s);
 	put_file("child.vhdx", &child);
-	vhdx_destroy(&parent);
+	memory_image_free(&parent);
 	return child;
 }
 
 static void chain_reads(const struct vhdx_spec *spec, const char *path)
 {
-	struct vhdx_image child = put_chain(spec, path);
+	struct memory_image child = put_chain(spec, path);
 	struct image_options o = options_new();
 	struct err e = ERR_INIT;
 	struct image *img;
 
 	ck_assert_ok(image_open("child.vhdx", &o, &img, &e), &e);
 	ck_assert_ptr_nonnull(img->parent);
-	vhdx_reads(img->states[0]->view, &child, spec->sectors);
+	memory_image_shown(&child, img->states[0]->view);
 	image_close(img);
 	options_free(&o);
-	vhdx_destroy(&child);
+	memory_image_free(&child);
 }
 
 static void chain_refuses(const struct vhdx_spec *spec, int code, const char *text)
 {
-	struct vhdx_image child = put_chain(spec, "p");
+	struct memory_image child = put_chain(spec, "p");
 	struct image_options o = options_new();
 	struct err e = ERR_INIT;
 	struct image *img;
 
 	ck_assert_fails(image_open("child.vhdx", &o, &img, &e), code, &e, text);
 	options_free(&o);
-	vhdx_destroy(&child);
+	memory_image_free(&child);
 }
 
 static const struct vhdx_spec children[] = {
@@ -175,9 +175,9 @@ END_TEST
 
 START_TEST(sectors_of_the_parent)
 {
-	struct vhdx_image child = put_chain(&children[0], "unused");
+	struct memory_image child = put_chain(&children[0], "unused");
 	struct vhdx_spec below = {.size = 5 * MIB, .sector_size = 4096, .data_guid = 0x11};
-	struct vhdx_image parent = vhdx_build(&below);
+	struct memory_image parent = vhdx_build(&below);
 	struct image_options o = options_new();
 	struct err e = ERR_INIT;
 	struct image *img;
@@ -186,8 +186,8 @@ START_TEST(sectors_of_the_parent)
 	ck_assert_fails(image_open("child.vhdx", &o, &img, &e), EUCLEAN, &e,
 		"sectors of 512 bytes on a parent with 4096");
 	options_free(&o);
-	vhdx_destroy(&parent);
-	vhdx_destroy(&child);
+	memory_image_free(&parent);
+	memory_image_free(&child);
 }
 END_TEST
 
@@ -205,7 +205,7 @@ START_TEST(bad_bitmaps)
 		{2 * MIB | 6, EUCLEAN, "where the BAT is"},
 		{100 * MIB | 6, EIO, "passes the end of the file"},
 	};
-	struct vhdx_image child = put_chain(&children[0], "p");
+	struct memory_image child = put_chain(&children[0], "p");
 	struct image_options o = options_new();
 	struct err e = ERR_INIT;
 	struct image *img;
@@ -218,7 +218,7 @@ START_TEST(bad_bitmaps)
 	subject_maps(img->states[0]->view, MIB, EXTENT_FILE, MIB);
 	image_close(img);
 	options_free(&o);
-	vhdx_destroy(&child);
+	memory_image_free(&child);
 }
 END_TEST
 

@@ -201,7 +201,7 @@ START_TEST(a_log_is_replayed_first)
 {
 	static const struct vhdx_block two[] = {{STATE_FULL, 0}, {STATE_NOT, 0}, {STATE_FULL, 1}};
 	static const struct vhdx_spec spec = {.size = 4 * MIB, .map = two, .nmap = COUNT(two)};
-	struct vhdx_image v = vhdx_build(&spec);
+	struct memory_image v = vhdx_build(&spec);
 	unsigned char page[4096], *file;
 	struct vhdx_change changes[] = {
 		{.pos = VHDX_DATA_AT + 8192, .page = page},
@@ -220,7 +220,7 @@ START_TEST(a_log_is_replayed_first)
 	memset(v.disk + 2 * MIB + 4096, 0, 3 * 4096);
 	write_file("a.vhdx", v.file, v.file_len);
 	img = open_image_file("a.vhdx", true, &o);
-	vhdx_reads(img->states[0]->view, &v, 1);
+	memory_image_shown(&v, img->states[0]->view);
 	close_image(img, &o);
 	file = load("a.vhdx", &n);
 	ck_assert_uint_eq(n, v.file_len + MIB);
@@ -228,9 +228,9 @@ START_TEST(a_log_is_replayed_first)
 	ck_assert_mem_eq(current_header(file) + 48, zero, 16);
 	free(file);
 	img = open_image_file("a.vhdx", false, &o);
-	vhdx_reads(img->states[0]->view, &v, 2);
+	memory_image_shown(&v, img->states[0]->view);
 	close_image(img, &o);
-	vhdx_destroy(&v);
+	memory_image_free(&v);
 }
 END_TEST
 
@@ -254,14 +254,14 @@ START_TEST(damage_is_not_written_to)
 	static const struct vhdx_block same[] = {{STATE_FULL, 0}, {STATE_FULL, 0}};
 	static const struct vhdx_block one[] = {{STATE_FULL, 0}};
 	struct vhdx_spec spec = {.size = 2 * MIB, .map = same, .nmap = 2};
-	struct vhdx_image v = vhdx_build(&spec);
+	struct memory_image v = vhdx_build(&spec);
 	unsigned char page[4096] = {0};
 	struct vhdx_change change = {.pos = VHDX_LOG_AT + 65536, .page = page};
 	struct vhdx_entry entry = {.sequence = 7, .changes = &change, .n = 1};
 
 	write_file("a.vhdx", v.file, v.file_len);
 	refused("a.vhdx", "where something else is");
-	vhdx_destroy(&v);
+	memory_image_free(&v);
 
 	spec.map = one;
 	spec.nmap = 1;
@@ -274,7 +274,7 @@ START_TEST(damage_is_not_written_to)
 	vhdx_set_log(&v, true);
 	write_file("a.vhdx", v.file, v.file_len);
 	refused("a.vhdx", "or itself");
-	vhdx_destroy(&v);
+	memory_image_free(&v);
 }
 END_TEST
 

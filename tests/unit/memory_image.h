@@ -9,6 +9,7 @@
 struct err;
 struct image;
 struct image_options;
+struct view;
 
 struct memory_image {
 	const char *format;
@@ -26,7 +27,10 @@ void memory_image_data(struct memory_image *m, size_t pos, size_t off, size_t le
 int memory_image_open(const struct memory_image *m, const struct image_options *o,
 	struct image **img, struct err *e);
 
-/* It is recognised and reads as the disk, whole and in pieces; no data of it is zero. */
+/* The view reads as the disk, whole and in pieces. */
+void memory_image_shown(const struct memory_image *m, const struct view *v);
+
+/* It is recognised and reads as the disk; no data of it is zero. */
 void memory_image_reads(const struct memory_image *m);
 
 /* Opening fails with this code, and these words in the message. */
