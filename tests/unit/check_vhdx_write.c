@@ -10,11 +10,8 @@
 #include "build_vhdx.h"
 #include "bytes.h"
 #include "check.h"
-#include "create.h"
 #include "err.h"
-#include "format.h"
 #include "image.h"
-#include "io.h"
 #include "model.h"
 #include "power.h"
 #include "unit.h"
@@ -61,20 +58,17 @@ START_TEST(like_an_array)
 }
 END_TEST
 
-/* A parent that is full of something but for one hole, and a difference to it. */
+/* A parent of which a part was cleared, and a difference to it. */
 static unsigned char *make_family(uint64_t size, const char *const *options)
 {
-	unsigned char *bytes = malloc(size);
+	unsigned char *bytes = make_full_image("vhdx", "base.vhdx", size, options);
 	struct image_options o;
 	struct err e = ERR_INIT;
 	struct image *img;
 
-	make_image("vhdx", "base.vhdx", size, NULL, options);
 	img = open_image_file("base.vhdx", true, &o);
-	fill_pattern(bytes, size, 7);
-	ck_assert_ok(view_write(img->states[0]->view, bytes, size, 0, &e), &e);
-	ck_assert_ok(view_clear(img->states[0]->view, MIB, MIB, &e), &e);
-	memset(bytes + MIB, 0, MIB);
+	ck_assert_ok(view_clear(img->states[0]->view, 0, MIB, &e), &e);
+	memset(bytes, 0, MIB);
 	close_image(img, &o);
 	make_image("vhdx", "a.vhdx", size, "base.vhdx", options == large_sectors ? options : twos);
 	return bytes;
@@ -234,21 +228,6 @@ START_TEST(a_log_is_replayed_first)
 }
 END_TEST
 
-static void refused(const char *path, const char *part)
-{
-	struct image_options o = options_new();
-	struct err e = ERR_INIT;
-	struct image *img;
-
-	ck_assert_ok(image_open(path, &o, &img, &e), &e);
-	image_close(img);
-	o.write = true;
-	e.code = 0;
-	ck_assert_int_lt(image_open(path, &o, &img, &e), 0);
-	ck_assert_msg(strstr(e.text, part) != NULL, "%s", e.text);
-	options_free(&o);
-}
-
 START_TEST(damage_is_not_written_to)
 {
 	static const struct vhdx_block same[] = {{STATE_FULL, 0}, {STATE_FULL, 0}};
@@ -260,7 +239,7 @@ START_TEST(damage_is_not_written_to)
 	struct vhdx_entry entry = {.sequence = 7, .changes = &change, .n = 1};
 
 	write_file("a.vhdx", v.file, v.file_len);
-	refused("a.vhdx", "where something else is");
+	refuses_writing("a.vhdx", EUCLEAN, "where something else is");
 	memory_image_free(&v);
 
 	spec.map = one;
@@ -268,12 +247,12 @@ START_TEST(damage_is_not_written_to)
 	v = vhdx_build(&spec);
 	put_le(v.file + VHDX_BAT_AT + 8, 8, 9 * MIB | STATE_FULL);
 	write_file("a.vhdx", v.file, v.file_len);
-	refused("a.vhdx", "past the end");
+	refuses_writing("a.vhdx", EUCLEAN, "past the end");
 	put_le(v.file + VHDX_BAT_AT + 8, 8, 0);
 	vhdx_log(&v, &entry);
 	vhdx_set_log(&v, true);
 	write_file("a.vhdx", v.file, v.file_len);
-	refused("a.vhdx", "or itself");
+	refuses_writing("a.vhdx", EUCLEAN, "or itself");
 	memory_image_free(&v);
 }
 END_TEST
@@ -432,9 +411,6 @@ START_TEST(what_cannot_be_made)
 	static const char *const odd[] = {"block_size=3M", NULL};
 	static const char *const log[] = {"log_size=100k", NULL};
 	static const char *const sector[] = {"logical_sector_size=1024", NULL};
-	struct image_options o = options_new();
-	struct create_request r = {
-		.size = MIB, .backing = "b.raw", .backing_format = "raw", .how = &o};
 	struct err e = ERR_INIT;
 
 	ck_assert_fails(try_make_image("vhdx", "a.vhdx", UINT64_C(65) << 40, NULL, none, &e), EFBIG,
@@ -450,9 +426,7 @@ START_TEST(what_cannot_be_made)
 		&e, "fixed");
 	ck_assert_fails(try_make_image("vhdx", "a.vhdx", MIB, "base.vhdx", large_sectors, &e),
 		EINVAL, &e, "sectors");
-	write_file("b.raw", "0123456789abcdef", 16);
-	ck_assert_fails(image_create(format_find("vhdx"), "a.vhdx", &r, &e), EINVAL, &e, "is raw");
-	options_free(&o);
+	refuses_raw_parent("vhdx", "is raw");
 }
 END_TEST
 

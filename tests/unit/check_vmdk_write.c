@@ -10,9 +10,7 @@
 #include "bytes.h"
 #include "create.h"
 #include "err.h"
-#include "format.h"
 #include "image.h"
-#include "io.h"
 #include "model.h"
 #include "power.h"
 #include "unit.h"
@@ -251,32 +249,10 @@ START_TEST(what_is_not_made)
 }
 END_TEST
 
-static unsigned char *fill_parent(const char *path, uint64_t size)
-{
-	unsigned char *bytes = malloc(size);
-	struct err e = ERR_INIT;
-	struct image_options o;
-	struct image *img;
-	struct view *v;
-
-	create(path, "", NULL, size);
-	img = open_image_file(path, true, &o);
-	v = img->states[0]->view;
-	fill_pattern(bytes, size, 7);
-	memset(bytes + size / 3, 0, size / 3);
-	ck_assert_ok(view_write(v, bytes, size / 3, 0, &e), &e);
-	ck_assert_ok(
-		view_write(v, bytes + 2 * (size / 3), size - 2 * (size / 3), 2 * (size / 3), &e),
-		&e);
-	ck_assert_ok(image_finish(img, &e), &e);
-	image_close(img);
-	options_free(&o);
-	return bytes;
-}
-
 START_TEST(deltas)
 {
-	unsigned char *before = fill_parent("base.vmdk", 4 * MB + 1024);
+	static const char *const none[] = {NULL};
+	unsigned char *before = make_full_image("vmdk", "base.vmdk", 4 * MB + 1024, none);
 	struct model m = {
 		.path = "delta.vmdk",
 		.seed = 20 + _i,
@@ -416,17 +392,6 @@ START_TEST(changed_parent)
 }
 END_TEST
 
-static void refuse(const char *path, int code, const char *part)
-{
-	struct image_options o = options_new();
-	struct err e = ERR_INIT;
-	struct image *img;
-
-	o.write = true;
-	ck_assert_fails(image_open(path, &o, &img, &e), code, &e, part);
-	options_free(&o);
-}
-
 static const struct {
 	const char *lines, *part;
 } refusals[] = {
@@ -455,7 +420,7 @@ START_TEST(which_disks)
 		refusals[_i].lines);
 	write_text("a.vmdk", text);
 	if (refusals[_i].part) {
-		refuse("a.vmdk", ENOTSUP, refusals[_i].part);
+		refuses_writing("a.vmdk", ENOTSUP, refusals[_i].part);
 	} else {
 		image_close(open_image_file("a.vmdk", true, &o));
 		options_free(&o);
@@ -467,7 +432,7 @@ END_TEST
 START_TEST(streams)
 {
 	make("a.vmdk", "-o subformat=streamOptimized", MB);
-	refuse("a.vmdk", ENOTSUP, "streamOptimized");
+	refuses_writing("a.vmdk", ENOTSUP, "streamOptimized");
 }
 END_TEST
 
@@ -556,7 +521,7 @@ START_TEST(streams_go_forward)
 	char byte = 1;
 
 	fill_stream();
-	refuse("a.vmdk", ENOTSUP, "streamOptimized");
+	refuses_writing("a.vmdk", ENOTSUP, "streamOptimized");
 	ck_assert_ok(try_create("b.vmdk", "subformat=streamOptimized", NULL, MB, &e), &e);
 	img = open_stream("b.vmdk", &o);
 	v = img->states[0]->view;
@@ -624,7 +589,7 @@ START_TEST(bad_tables)
 		break;
 	}
 	write_file("a.vmdk", b.bytes, b.len);
-	refuse("a.vmdk", _i == 3 || _i == 5 ? ENOTSUP : EUCLEAN,
+	refuses_writing("a.vmdk", _i == 3 || _i == 5 ? ENOTSUP : EUCLEAN,
 		(const char *[]){"and so is another", "cannot be in sector", "cannot be in sector",
 			"is damaged", "both have the same table", "version 3"}[_i]);
 	build_vmdk_free(&b);

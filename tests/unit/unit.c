@@ -177,6 +177,53 @@ struct image *open_image_file(const char *path, bool write, struct image_options
 	return img;
 }
 
+unsigned char *make_full_image(
+	const char *format, const char *path, uint64_t size, const char *const *options)
+{
+	const uint64_t third = size / 3;
+	unsigned char *bytes = malloc(size);
+	struct image_options o;
+	struct err e = ERR_INIT;
+	struct image *img;
+	struct view *v;
+
+	make_image(format, path, size, NULL, options);
+	img = open_image_file(path, true, &o);
+	v = img->states[0]->view;
+	fill_pattern(bytes, size, 7);
+	memset(bytes + third, 0, third);
+	ck_assert_ok(view_write(v, bytes, third, 0, &e), &e);
+	ck_assert_ok(view_write(v, bytes + 2 * third, size - 2 * third, 2 * third, &e), &e);
+	ck_assert_ok(image_finish(img, &e), &e);
+	image_close(img);
+	options_free(&o);
+	return bytes;
+}
+
+void refuses_raw_parent(const char *format, const char *part)
+{
+	struct image_options o = options_new();
+	struct create_request r = {
+		.size = 512, .backing = "b.raw", .backing_format = "raw", .how = &o};
+	struct err e = ERR_INIT;
+
+	write_text("b.raw", "0123456789abcdef");
+	ck_assert_fails(image_create(format_find(format), "c", &r, &e), EINVAL, &e, part);
+	options_free(&o);
+}
+
+void refuses_writing(const char *path, int code, const char *part)
+{
+	struct image_options o;
+	struct err e = ERR_INIT;
+	struct image *img = open_image_file(path, false, &o);
+
+	image_close(img);
+	o.write = true;
+	ck_assert_fails(image_open(path, &o, &img, &e), code, &e, part);
+	options_free(&o);
+}
+
 void refuses_size(const char *path, uint64_t size, int code, const char *part)
 {
 	struct image_options o;

@@ -46,8 +46,19 @@ int try_make_image(const char *format, const char *path, uint64_t size, const ch
 void make_image(const char *format, const char *path, uint64_t size, const char *backing,
 	const char *const *options);
 
+/* The same, full of a pattern but for the middle third, which is not stored.  Returns what the disk
+ * is, to be freed. */
+unsigned char *make_full_image(
+	const char *format, const char *path, uint64_t size, const char *const *options);
+
+/* There can be no image of the format on a raw file. */
+void refuses_raw_parent(const char *format, const char *part);
+
 /* Opens an image with options of its own, which are the caller's to free. */
 struct image *open_image_file(const char *path, bool write, struct image_options *o);
+
+/* The image can be read, and not be opened for writing. */
+void refuses_writing(const char *path, int code, const char *part);
 
 /* The disk of the image cannot be made that long, and stays as long as it is. */
 void refuses_size(const char *path, uint64_t size, int code, const char *part);
