@@ -32,6 +32,14 @@ static void read_id(void)
 	ck_assert_msg(fsid_read(part, &id, &error) == 0, "%s", error.text);
 }
 
+static void is(const char *type, const char *label, const char *uuid)
+{
+	read_id();
+	ck_assert_str_eq(id.type, type);
+	ck_assert_str_eq(id.label, label);
+	ck_assert_str_eq(id.uuid, uuid);
+}
+
 static void put_byte(uint64_t off, uint8_t v)
 {
 	memdisk_put(part, off, &v, 1);
@@ -183,10 +191,7 @@ static void put_exfat(const char *label)
 
 START_TEST(nothing)
 {
-	read_id();
-	ck_assert_str_eq(id.type, "");
-	ck_assert_str_eq(id.label, "");
-	ck_assert_str_eq(id.uuid, "");
+	is("", "", "");
 	memdisk_resize(part, 0);
 	read_id();
 	memdisk_resize(part, 513);
@@ -198,10 +203,7 @@ END_TEST
 START_TEST(fat16)
 {
 	put_fat16();
-	read_id();
-	ck_assert_str_eq(id.type, "vfat");
-	ck_assert_str_eq(id.label, "ROOT LABEL");
-	ck_assert_str_eq(id.uuid, "1234-ABCD");
+	is("vfat", "ROOT LABEL", "1234-ABCD");
 }
 END_TEST
 
@@ -211,19 +213,14 @@ START_TEST(fat32_label_in_root)
 
 	ck_assert_uint_gt(root, 2 * MIB);
 	memdisk_put(part, root, "ROOT LABEL \x08", 12);
-	read_id();
-	ck_assert_str_eq(id.type, "vfat");
-	ck_assert_str_eq(id.label, "ROOT LABEL");
+	is("vfat", "ROOT LABEL", "1234-ABCD");
 }
 END_TEST
 
 START_TEST(exfat_label_in_root)
 {
 	put_exfat("Card 1");
-	read_id();
-	ck_assert_str_eq(id.type, "exfat");
-	ck_assert_str_eq(id.label, "Card 1");
-	ck_assert_str_eq(id.uuid, "CAFE-0102");
+	is("exfat", "Card 1", "CAFE-0102");
 }
 END_TEST
 
@@ -243,20 +240,14 @@ END_TEST
 START_TEST(ext2)
 {
 	put_ext2("my disk/\xc3\xbc");
-	read_id();
-	ck_assert_str_eq(id.type, "ext2");
-	ck_assert_str_eq(id.label, "my disk/\xc3\xbc");
-	ck_assert_str_eq(id.uuid, "8f1b3c04-0506-4708-890a-0b0c0d0e0f10");
+	is("ext2", "my disk/\xc3\xbc", "8f1b3c04-0506-4708-890a-0b0c0d0e0f10");
 }
 END_TEST
 
 START_TEST(ntfs_far_table)
 {
 	put_ntfs(8192);
-	read_id();
-	ck_assert_str_eq(id.type, "ntfs");
-	ck_assert_str_eq(id.label, "C:");
-	ck_assert_str_eq(id.uuid, "01020304CAFE0001");
+	is("ntfs", "C:", "01020304CAFE0001");
 }
 END_TEST
 
@@ -293,9 +284,7 @@ START_TEST(tail)
 	for (size_t i = 0; i < sizeof block; i += 4)
 		sum += load_le32(block + i);
 	put32(sb + 216, sum);
-	read_id();
-	ck_assert_str_eq(id.type, "linux_raid_member");
-	ck_assert_str_eq(id.label, "host:0");
+	is("linux_raid_member", "host:0", "30313233-3435-3637-3839-616263646566");
 }
 END_TEST
 
@@ -303,9 +292,7 @@ START_TEST(two_at_once)
 {
 	put_fat16();
 	put_ext2("which");
-	read_id();
-	ck_assert_str_eq(id.type, "");
-	ck_assert_str_eq(id.label, "");
+	is("", "", "");
 }
 END_TEST
 

@@ -12,6 +12,9 @@
 static struct mender m;
 static struct memory_image v;
 
+static const uint32_t two[] = {1, VDI_FREE, 0, VDI_ZERO, VDI_FREE, VDI_FREE};
+static const uint32_t three[] = {1, VDI_FREE, 0, VDI_ZERO, 2, VDI_FREE};
+
 static void make(const uint32_t map[6], uint32_t count)
 {
 	struct vdi_spec s = {.block_size = BLOCK, .map = map, .nblocks = 6};
@@ -34,9 +37,7 @@ static void teardown(void)
 
 START_TEST(good)
 {
-	const uint32_t map[] = {1, VDI_FREE, 0, VDI_ZERO, 2, VDI_FREE};
-
-	make(map, 3);
+	make(three, 3);
 	mender_leaves(&m, "");
 	findings_count(&m.f, 0, 0);
 	mender_mends_file(&m, CHECK_ALL, "");
@@ -47,9 +48,7 @@ END_TEST
 /* Whoever appends a block would overwrite one. */
 START_TEST(count_too_low)
 {
-	const uint32_t map[] = {1, VDI_FREE, 0, VDI_ZERO, 2, VDI_FREE};
-
-	make(map, 2);
+	make(three, 2);
 	mender_leaves(&m, "ERROR: allocated blocks mismatch, is 3, should be 2\n");
 	findings_count(&m.f, 1, 0);
 	mender_mends_file(&m, CHECK_LEAKS, "ERROR: allocated blocks mismatch, is 3, should be 2\n");
@@ -61,9 +60,7 @@ END_TEST
 
 START_TEST(count_too_high)
 {
-	const uint32_t map[] = {1, VDI_FREE, 0, VDI_ZERO, VDI_FREE, VDI_FREE};
-
-	make(map, 4);
+	make(two, 4);
 	mender_leaves(&m, "2 blocks at the end of the data area are not used\n");
 	findings_count(&m.f, 0, 2);
 	mender_mends_file(&m, CHECK_LEAKS, "Cutting off 2 blocks that are not used\n");
@@ -74,9 +71,7 @@ END_TEST
 
 START_TEST(count_impossible)
 {
-	const uint32_t map[] = {1, VDI_FREE, 0, VDI_ZERO, VDI_FREE, VDI_FREE};
-
-	make(map, 7);
+	make(two, 7);
 	mender_leaves(&m, "ERROR: allocated blocks mismatch, is 2, should be 7\n");
 	findings_count(&m.f, 1, 0);
 	mender_mends_file(&m, CHECK_ALL, "Repairing the number of allocated blocks: it is 2\n");
@@ -86,9 +81,7 @@ END_TEST
 
 START_TEST(file_too_long)
 {
-	const uint32_t map[] = {1, VDI_FREE, 0, VDI_ZERO, VDI_FREE, VDI_FREE};
-
-	make(map, 2);
+	make(two, 2);
 	ck_assert_int_eq(truncate(m.path, v.file_len + 3 * BLOCK + 100), 0);
 	mender_leaves(&m, "3 blocks at the end of the data area are not used\n");
 	mender_mends_file(&m, CHECK_ALL, "Cutting off 3 blocks that are not used\n");

@@ -81,15 +81,16 @@ END_TEST
 START_TEST(bits_from_the_highest)
 {
 	struct vhd_image v = vhd_build(&good[0]);
+	const struct view *view;
 	struct subject s;
 
 	subject_new(&s, "vpc");
 	v.file[load_be32(v.file + VHD_HEAD) * 512] = 0xc1;
-	subject_opens(&s, v.file, v.file_len);
-	subject_maps(s.img->states[0]->view, 0, EXTENT_FILE, 1024);
-	subject_maps(s.img->states[0]->view, 100, EXTENT_FILE, 924);
-	subject_maps(s.img->states[0]->view, 1024, EXTENT_ZERO, 5 * 512);
-	subject_maps(s.img->states[0]->view, 7 * 512, EXTENT_FILE, 512);
+	view = subject_opens(&s, v.file, v.file_len);
+	subject_maps(view, 0, EXTENT_FILE, 1024);
+	subject_maps(view, 100, EXTENT_FILE, 924);
+	subject_maps(view, 1024, EXTENT_ZERO, 5 * 512);
+	subject_maps(view, 7 * 512, EXTENT_FILE, 512);
 	subject_free(&s);
 	vhd_destroy(&v);
 }
@@ -98,17 +99,18 @@ END_TEST
 START_TEST(runs_are_told_of_together)
 {
 	struct vhd_image v = vhd_build(&good[4]), w = vhd_build(&good[9]);
+	const struct view *view;
 	struct subject s;
 
 	subject_new(&s, "vhd");
 	memset(v.file + load_be32(v.file + VHD_HEAD) * 512, 0xff, 512);
-	subject_opens(&s, v.file, v.file_len);
-	subject_maps(s.img->states[0]->view, 7, EXTENT_FILE, (2 << 20) - 7);
-	subject_maps(s.img->states[0]->view, 4 << 21, EXTENT_ZERO, 4 << 20);
+	view = subject_opens(&s, v.file, v.file_len);
+	subject_maps(view, 7, EXTENT_FILE, (2 << 20) - 7);
+	subject_maps(view, 4 << 21, EXTENT_ZERO, 4 << 20);
 	/* as far as one page of the BAT reaches, which begins at 1536 */
-	subject_opens(&s, w.file, w.file_len);
-	subject_maps(s.img->states[0]->view, 0, EXTENT_ZERO, 640 * 4096);
-	subject_maps(s.img->states[0]->view, 640 * 4096 + 1, EXTENT_ZERO, 1024 * 4096 - 1);
+	view = subject_opens(&s, w.file, w.file_len);
+	subject_maps(view, 0, EXTENT_ZERO, 640 * 4096);
+	subject_maps(view, 640 * 4096 + 1, EXTENT_ZERO, 1024 * 4096 - 1);
 	subject_free(&s);
 	vhd_destroy(&v);
 	vhd_destroy(&w);
@@ -206,8 +208,7 @@ START_TEST(bad_entries)
 
 	subject_new(&s, "vpc");
 	put_be(v.file + VHD_HEAD + 8, 4, bad[_i].entry);
-	subject_opens(&s, v.file, v.file_len);
-	view = s.img->states[0]->view;
+	view = subject_opens(&s, v.file, v.file_len);
 	subject_fails(view, 2 * 4096, bad[_i].code, bad[_i].part);
 	subject_fails(view, 3 * 4096 - 1, bad[_i].code, "block 2");
 	subject_maps(view, 4096, EXTENT_ZERO, 4096);
@@ -229,18 +230,17 @@ START_TEST(blocks_that_are_cut)
 	/* one sector farther: the bitmap is now the block's first sector, all ones */
 	put_be(v.file + VHD_HEAD, 4, sector + 1);
 	memset(v.file + (size_t)(sector + 1) * 512, 0xff, 512);
-	subject_opens(&s, v.file, v.file_len);
-	view = s.img->states[0]->view;
+	view = subject_opens(&s, v.file, v.file_len);
 	subject_maps(view, 0, EXTENT_FILE, 7 * 512);
 	subject_fails(view, 7 * 512, EIO, "past the end of the data");
 	/* without the footer and the last sector but one */
 	put_be(v.file + VHD_HEAD, 4, sector);
-	subject_opens(&s, v.file, v.file_len - 1024);
-	subject_maps(s.img->states[0]->view, 0, EXTENT_FILE, 7 * 512);
-	subject_fails(s.img->states[0]->view, 7 * 512, EIO, "past the end of the data");
+	view = subject_opens(&s, v.file, v.file_len - 1024);
+	subject_maps(view, 0, EXTENT_FILE, 7 * 512);
+	subject_fails(view, 7 * 512, EIO, "past the end of the data");
 	/* the bitmap itself */
-	subject_opens(&s, v.file, v.file_len - 512 - 4096 - 1);
-	subject_fails(s.img->states[0]->view, 0, EIO, "past the end of the data");
+	view = subject_opens(&s, v.file, v.file_len - 512 - 4096 - 1);
+	subject_fails(view, 0, EIO, "past the end of the data");
 	subject_free(&s);
 	vhd_destroy(&v);
 }

@@ -49,8 +49,7 @@ START_TEST(runs_are_told_of_together)
 	struct subject s;
 
 	subject_new(&s, NULL);
-	subject_opens(&s, v.file, v.file_len);
-	view = s.img->states[0]->view;
+	view = subject_opens(&s, v.file, v.file_len);
 	subject_maps(view, 5, EXTENT_FILE, MIB - 5);
 	subject_maps(view, 2 * MIB + 7, EXTENT_FILE, 2 * MIB - 7);
 	subject_maps(view, 4 * MIB, EXTENT_ZERO, 4 * MIB);
@@ -77,8 +76,7 @@ START_TEST(chunks)
 	put_le(v.file + VHDX_BAT_AT + 8 * 16, 8, 6); /* no block: it must not be looked at */
 	put_le(v.file + VHDX_BAT_AT + 8 * 17, 8, (VHDX_DATA_AT + 256 * MIB) | STATE_FULL);
 	subject_new(&s, NULL);
-	subject_opens(&s, v.file, v.file_len);
-	view = s.img->states[0]->view;
+	view = subject_opens(&s, v.file, v.file_len);
 	subject_maps(view, 0, EXTENT_ZERO, 15 * 256 * MIB);
 	subject_maps(view, 15 * 256 * MIB, EXTENT_FILE, MIB); /* the file ends there */
 	subject_maps(view, 15 * 256 * MIB + MIB, EXTENT_ZERO, 255 * MIB);
@@ -182,8 +180,7 @@ START_TEST(harmless_fields)
 	if (_i == 5)
 		put_le(v.file + ITEM + 4 * 32 + 24, 4, 2);
 	vhdx_seal(&v);
-	subject_opens(&s, v.file, v.file_len);
-	memory_image_shown(&v, s.img->states[0]->view);
+	memory_image_shown(&v, subject_opens(&s, v.file, v.file_len));
 	subject_free(&s);
 	memory_image_free(&v);
 }
@@ -199,8 +196,7 @@ START_TEST(torn_headers)
 
 	subject_new(&s, NULL);
 	v.file[positions[_i] + 100] ^= 1;
-	subject_opens(&s, v.file, v.file_len);
-	memory_image_shown(&v, s.img->states[0]->view);
+	memory_image_shown(&v, subject_opens(&s, v.file, v.file_len));
 	v.file[positions[pair + 1 - _i % 2] + 100] ^= 1;
 	subject_refuses(&s, v.file, v.file_len, EUCLEAN, "both copies are damaged");
 	subject_free(&s);
@@ -251,8 +247,7 @@ START_TEST(bad_entries)
 
 	subject_new(&s, NULL);
 	put_le(v.file + VHDX_BAT_AT + 8 * 3, 8, bad[_i].entry);
-	subject_opens(&s, v.file, v.file_len);
-	view = s.img->states[0]->view;
+	view = subject_opens(&s, v.file, v.file_len);
 	subject_fails(view, 3 * MIB, bad[_i].code, bad[_i].part);
 	subject_fails(view, 4 * MIB - 1, bad[_i].code, "block 3: ");
 	subject_maps(view, 2 * MIB, EXTENT_FILE, MIB);

@@ -22,8 +22,7 @@ static void bat_page(const struct memory_image *v, unsigned char *page, unsigned
 
 static void opens_and_reads(struct subject *s, const struct memory_image *v)
 {
-	subject_opens(s, v->file, v->file_len);
-	memory_image_shown(v, s->img->states[0]->view);
+	memory_image_shown(v, subject_opens(s, v->file, v->file_len));
 }
 
 static unsigned nwarnings;

@@ -8,7 +8,6 @@
 #include "build_esx.h"
 #include "bytes.h"
 #include "err.h"
-#include "fault_io.h"
 #include "info.h"
 #include "io.h"
 #include "subject.h"
@@ -51,8 +50,7 @@ static void rebuild_cowd(uint32_t capacity, uint32_t grain)
 
 static const struct view *alone(void)
 {
-	subject_opens(&s, b.bytes, b.len);
-	return s.img->states[0]->view;
+	return subject_opens(&s, b.bytes, b.len);
 }
 
 static void refuses_alone(int code, const char *text)
@@ -370,23 +368,7 @@ END_TEST
 
 START_TEST(failing_reads_are_told)
 {
-	unsigned nth = 0;
-	int struck;
-
-	do {
-		struct io *io = fault_io_new(b.bytes, b.len);
-		struct image *img;
-		int r;
-
-		fault_io_arm(io_ref(io), ++nth, FAULT_EIO);
-		r = image_open_io(io, &s.o, &img, &s.e);
-		struck = fault_io_struck(io);
-		ck_assert_int_eq(r, struck ? -EIO : 0);
-		if (r == 0)
-			image_close(img);
-		io_unref(io);
-	} while (struck);
-	ck_assert_uint_gt(nth, 3);
+	subject_faults(&s, b.bytes, b.len, 3);
 }
 END_TEST
 

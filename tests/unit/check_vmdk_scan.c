@@ -39,8 +39,7 @@ static void teardown(void)
 
 static const struct view *opened(void)
 {
-	subject_opens(&s, b.bytes, b.len);
-	return s.img->states[0]->view;
+	return subject_opens(&s, b.bytes, b.len);
 }
 
 static void refuses(int code, const char *text)

@@ -1,7 +1,9 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 
+#include "fault_io.h"
 #include "io.h"
 #include "subject.h"
 #include "unit.h"
@@ -32,13 +34,14 @@ static int try_open(struct subject *s, const void *bytes, size_t len)
 	return image_open_io(io, &s->o, &s->img, &s->e);
 }
 
-void subject_opens(struct subject *s, const void *bytes, size_t len)
+const struct view *subject_opens(struct subject *s, const void *bytes, size_t len)
 {
 	int r;
 
 	forget(s);
 	r = try_open(s, bytes, len);
 	ck_assert_ok(r, &s->e);
+	return s->img->states[0]->view;
 }
 
 void subject_refuses(struct subject *s, const void *bytes, size_t len, int code, const char *text)
@@ -53,6 +56,25 @@ void subject_refuses(struct subject *s, const void *bytes, size_t len, int code,
 	ck_assert_fails(r, code, &s->e, text);
 	ck_assert_mem_eq(before, bytes, len);
 	free(before);
+}
+
+void subject_faults(struct subject *s, const void *bytes, size_t len, unsigned least)
+{
+	unsigned nth = 0;
+	int struck;
+
+	do {
+		struct io *io = fault_io_new(bytes, len);
+		int r;
+
+		forget(s);
+		fault_io_arm(io_ref(io), ++nth, FAULT_EIO);
+		r = image_open_io(io, &s->o, &s->img, &s->e);
+		struck = fault_io_struck(io);
+		io_unref(io);
+		ck_assert_int_eq(r, struck ? -EIO : 0);
+	} while (struck);
+	ck_assert_uint_gt(nth, least);
 }
 
 void subject_reads(const struct view *v, uint64_t off, size_t len, unsigned char byte)

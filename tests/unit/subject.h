@@ -19,11 +19,14 @@ struct subject {
 void subject_new(struct subject *s, const char *format);
 void subject_free(struct subject *s);
 
-/* Opens len bytes of memory.  Opening again closes what was open. */
-void subject_opens(struct subject *s, const void *bytes, size_t len);
+/* Opens len bytes of memory; returns the disk.  Opening again closes what was open. */
+const struct view *subject_opens(struct subject *s, const void *bytes, size_t len);
 
 /* Opening must fail like this and leave the bytes alone; text is a part of the sentence. */
 void subject_refuses(struct subject *s, const void *bytes, size_t len, int code, const char *text);
+
+/* Each read of opening fails once, of which there are at least so many, and it is told. */
+void subject_faults(struct subject *s, const void *bytes, size_t len, unsigned least);
 
 /* All of these are about a view of the image. */
 void subject_reads(const struct view *v, uint64_t off, size_t len, unsigned char byte);
