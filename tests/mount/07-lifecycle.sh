@@ -275,7 +275,6 @@ check "VDI: some is EIO" grep -q error found
 qemu-img convert -q -f raw -O vmdk -o subformat=monolithicFlat disk.raw flat.vmdk
 check "VMDK extent cut under the mount" cut_under flat-flat.vmdk flat.vmdk 1M
 check "VMDK: just the rest is EIO" shows_exactly found "error $((1 << 20)) $((8 << 20))"
-qemu-img create -q -f qcow2 -F raw -b cutbase.raw top.qcow2
 cp disk.raw cutbase.raw
 qemu-img create -q -f qcow2 -F raw -b cutbase.raw top.qcow2
 check "backing file cut under the mount" cut_under cutbase.raw top.qcow2 1M
