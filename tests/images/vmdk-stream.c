@@ -225,7 +225,7 @@ static void make_garbage(const struct job *j)
 /* A sound stream of fewer bytes than a grain. */
 static void make_short(const struct job *j)
 {
-	unsigned char data[4096] = {0}, packed[256];
+	unsigned char data[4096] = {0}, packed[256] = {0};
 	uLongf n = sizeof packed;
 
 	if (compress(packed, &n, data, sizeof data) != Z_OK)
