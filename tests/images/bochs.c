@@ -103,21 +103,13 @@ static const struct spec plain = {0x20000, 512, 1, 4096, 4 * 4096, UINT64_MAX, o
 #define REFUSE(name_, pos_, width_, value_)                                                        \
 	{                                                                                          \
 		.name = "bochs-" name_, .verdict = REFUSED, .make = make, .arg = &plain,           \
-		.patch = {                                                                         \
-			pos_,                                                                      \
-			width_,                                                                    \
-			value_                                                                     \
-		}                                                                                  \
+		PATCH(pos_, width_, value_)                                                        \
 	}
 /* Extent 1 cannot be read. */
 #define BAD_ENTRY(name_, value_)                                                                   \
 	{                                                                                          \
 		.name = "bochs-" name_, .verdict = READERROR, .bad = {4096, 4096}, .make = make,   \
-		.arg = &plain, .patch = {                                                          \
-			512 + 4,                                                                   \
-			4,                                                                         \
-			value_                                                                     \
-		}                                                                                  \
+		.arg = &plain, PATCH(512 + 4, 4, value_)                                           \
 	}
 
 static const struct image_case cases[] = {

@@ -8,6 +8,7 @@
 #include <unistd.h>
 
 #include <zlib.h>
+#include <zstd.h>
 
 #include "bytes.h"
 #include "mkimage.h"
@@ -157,6 +158,15 @@ size_t deflated(void *out, size_t room, const void *data, size_t len, int window
 		die("cannot compress");
 	deflateEnd(&z);
 	return room - z.avail_out;
+}
+
+size_t zstd_packed(void *out, size_t room, const void *data, size_t len)
+{
+	size_t n = ZSTD_compress(out, room, data, len, 3);
+
+	if (ZSTD_isError(n))
+		die("cannot compress");
+	return n;
 }
 
 void expect(const struct job *j, uint64_t off, uint64_t from, uint64_t len)

@@ -79,20 +79,13 @@ static void make_cut(const struct job *j)
 	}
 #define HARMLESS(name_, pos_, width_, value_)                                                      \
 	{                                                                                          \
-		.name = "luks-" name_, .make = make_luks, .arg = &plain, .patch = {                \
-			pos_,                                                                      \
-			width_,                                                                    \
-			value_                                                                     \
-		}                                                                                  \
+		.name = "luks-" name_, .make = make_luks, .arg = &plain,                           \
+		PATCH(pos_, width_, value_)                                                        \
 	}
 #define REFUSE(name_, pos_, width_, value_)                                                        \
 	{                                                                                          \
 		.name = "luks-" name_, .verdict = REFUSED, .make = make_luks, .arg = &plain,       \
-		.patch = {                                                                         \
-			pos_,                                                                      \
-			width_,                                                                    \
-			value_                                                                     \
-		}                                                                                  \
+		PATCH(pos_, width_, value_)                                                        \
 	}
 #define SLOT(i, field) (LUKS_AT_SLOTS + (i)*LUKS_SLOT_SIZE + (field))
 

@@ -40,6 +40,9 @@ struct image_case {
 	uint64_t n;
 };
 
+/* For macros that make cases. */
+#define PATCH(pos_, width_, value_) .patch = {pos_, width_, value_}
+
 struct family {
 	const char *format;
 	const struct image_case *cases;
@@ -86,6 +89,9 @@ void put_data(int fd, uint64_t pos, uint64_t from, uint64_t len);
 
 /* Deflates data into out, which has room; window as for zlib.  Returns the bytes made. */
 size_t deflated(void *out, size_t room, const void *data, size_t len, int window);
+
+/* The same as a frame of zstd. */
+size_t zstd_packed(void *out, size_t room, const void *data, size_t len);
 
 /* The disk has this data at off, or zeroes there after all. */
 void expect(const struct job *j, uint64_t off, uint64_t from, uint64_t len);

@@ -4,7 +4,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <zlib.h>
 
 #include "bytes.h"
 #include "mkimage.h"
@@ -254,20 +253,8 @@ static uint8_t *pack(unsigned n, size_t *len)
 		die("no memory");
 	data_make(in, 0, DISK);
 	*len = 0;
-	for (unsigned i = 0; i < n; i++) {
-		z_stream z = {
-			.next_in = in + i * (DISK / n),
-			.avail_in = DISK / n,
-			.next_out = out + *len,
-			.avail_out = 2 * DISK - *len,
-		};
-
-		if (deflateInit2(&z, 9, Z_DEFLATED, 31, 8, Z_DEFAULT_STRATEGY) != Z_OK ||
-			deflate(&z, Z_FINISH) != Z_STREAM_END)
-			die("cannot compress");
-		*len = 2 * DISK - z.avail_out;
-		deflateEnd(&z);
-	}
+	for (unsigned i = 0; i < n; i++)
+		*len += deflated(out + *len, 2 * DISK - *len, in + i * (DISK / n), DISK / n, 31);
 	free(in);
 	return out;
 }

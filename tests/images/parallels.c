@@ -259,30 +259,19 @@ static const struct spec plain = {0, 8, 32, 8, 0, low_map, 4};
 	}
 #define HARMLESS(name_, pos_, width_, value_)                                                      \
 	{                                                                                          \
-		.name = "parallels-" name_, .make = make, .arg = &plain, .patch = {                \
-			pos_,                                                                      \
-			width_,                                                                    \
-			value_                                                                     \
-		}                                                                                  \
+		.name = "parallels-" name_, .make = make, .arg = &plain,                           \
+		PATCH(pos_, width_, value_)                                                        \
 	}
 #define REFUSE(name_, pos_, width_, value_)                                                        \
 	{                                                                                          \
 		.name = "parallels-" name_, .verdict = REFUSED, .make = make, .arg = &plain,       \
-		.patch = {                                                                         \
-			pos_,                                                                      \
-			width_,                                                                    \
-			value_                                                                     \
-		}                                                                                  \
+		PATCH(pos_, width_, value_)                                                        \
 	}
 /* Cluster 3 cannot be read. */
 #define BAD_ENTRY(name_, value_)                                                                   \
 	{                                                                                          \
 		.name = "parallels-" name_, .verdict = READERROR, .bad = {3 * 4096, 4096},         \
-		.make = make, .arg = &plain, .patch = {                                            \
-			64 + 12,                                                                   \
-			4,                                                                         \
-			value_                                                                     \
-		}                                                                                  \
+		.make = make, .arg = &plain, PATCH(64 + 12, 4, value_)                             \
 	}
 #define FAULT(name_, n_)                                                                           \
 	{                                                                                          \

@@ -251,21 +251,14 @@ static const struct spec late_l1 = {12, 9, 5 * 4096, 4096, 0, 0, CELLS(plain_cel
 	}
 #define REFUSE(name_, spec_, pos_, width_, value_)                                                 \
 	{                                                                                          \
-		.name = "qcow-" name_, .verdict = REFUSED, .make = make, .arg = &spec_, .patch = { \
-			pos_,                                                                      \
-			width_,                                                                    \
-			value_                                                                     \
-		}                                                                                  \
+		.name = "qcow-" name_, .verdict = REFUSED, .make = make, .arg = &spec_,            \
+		PATCH(pos_, width_, value_)                                                        \
 	}
 /* Cluster 1 cannot be read. */
 #define BAD_ENTRY(name_, value_)                                                                   \
 	{                                                                                          \
 		.name = "qcow-" name_, .verdict = READERROR, .bad = {4096, 4096}, .make = make,    \
-		.arg = &plain, .patch = {                                                          \
-			ENTRY_1,                                                                   \
-			8,                                                                         \
-			value_                                                                     \
-		}                                                                                  \
+		.arg = &plain, PATCH(ENTRY_1, 8, value_)                                           \
 	}
 #define BAD_STREAM(name_, n_)                                                                      \
 	{                                                                                          \
@@ -276,11 +269,7 @@ static const struct spec late_l1 = {12, 9, 5 * 4096, 4096, 0, 0, CELLS(plain_cel
 #define BAD_TABLE(name_, value_)                                                                   \
 	{                                                                                          \
 		.name = "qcow-" name_, .verdict = READERROR, .bad = {0, 5 * 4096}, .make = make,   \
-		.arg = &plain, .patch = {                                                          \
-			48,                                                                        \
-			8,                                                                         \
-			value_                                                                     \
-		}                                                                                  \
+		.arg = &plain, PATCH(48, 8, value_)                                                \
 	}
 
 #define PACKED_AT(pos, len) (COMPRESSED | (uint64_t)(len) << 51 | (pos))

@@ -2,8 +2,6 @@
 /* qcow2-bad.c - qcow2 images with one thing wrong: in the header, which spoils the image, or in a
  * table, which spoils what the entry maps and nothing else. */
 #include <string.h>
-#include <zlib.h>
-#include <zstd.h>
 
 #include "bytes.h"
 #include "mkimage.h"
@@ -86,28 +84,19 @@ static void make_garbage(const struct job *j)
 static void make_deflate(const struct job *j)
 {
 	unsigned char data[CLUSTER], out[2 * CLUSTER] = {0};
-	z_stream z = {
-		.next_in = data, .avail_in = j->c->n, .next_out = out, .avail_out = sizeof out};
+	/* For a whole cluster the stream has the header of zlib, which is wrong here. */
+	int window = j->c->n == CLUSTER ? 12 : -12;
 
 	data_make(data, MIB, sizeof data);
-	/* For a whole cluster the stream has the header of zlib, which is wrong here. */
-	if (deflateInit2(&z, 9, Z_DEFLATED, j->c->n == CLUSTER ? 12 : -12, 9, 0) != Z_OK ||
-		deflate(&z, Z_FINISH) != Z_STREAM_END)
-		die("cannot compress");
-	deflateEnd(&z);
-	make_packed(j, &v3, out, sizeof out - z.avail_out);
+	make_packed(j, &v3, out, deflated(out, sizeof out, data, j->c->n, window));
 }
 
 static void make_zstd(const struct job *j)
 {
 	unsigned char data[2 * CLUSTER], out[4 * CLUSTER];
-	size_t n;
 
 	data_make(data, MIB, sizeof data);
-	n = ZSTD_compress(out, sizeof out, data, j->c->n, 3);
-	if (ZSTD_isError(n))
-		die("cannot compress");
-	make_packed(j, &zstd, out, n);
+	make_packed(j, &zstd, out, zstd_packed(out, sizeof out, data, j->c->n));
 }
 
 /* One stored block of a cluster, behind a header that wants a window of 2 GiB. */
@@ -128,9 +117,7 @@ static void make_zstd_cut(const struct job *j)
 	size_t n;
 
 	data_make(data, NOISE, sizeof data);
-	n = ZSTD_compress(out, sizeof out, data, sizeof data, 3);
-	if (ZSTD_isError(n))
-		die("cannot compress");
+	n = zstd_packed(out, sizeof out, data, sizeof data);
 	memset(out + n - 100, 0, 100);
 	make_packed(j, &zstd, out, CLUSTER / 2);
 }
@@ -181,11 +168,7 @@ static void make_backed(const struct job *j)
 #define REFUSE(name_, pos_, width_, value_)                                                        \
 	{                                                                                          \
 		.name = "qcow2-" name_, .verdict = REFUSED, .make = make_plain, .arg = &v3,        \
-		.patch = {                                                                         \
-			pos_,                                                                      \
-			width_,                                                                    \
-			value_                                                                     \
-		}                                                                                  \
+		PATCH(pos_, width_, value_)                                                        \
 	}
 #define CUT_TO(name_, n_)                                                                          \
 	{                                                                                          \
@@ -198,20 +181,12 @@ static void make_backed(const struct job *j)
 #define BAD_TABLE(name_, value_)                                                                   \
 	{                                                                                          \
 		.name = "qcow2-l1-" name_, .verdict = READERROR, .bad = {0, TABLE_SPAN},           \
-		.make = make_plain, .arg = &v3, .patch = {                                         \
-			L1,                                                                        \
-			8,                                                                         \
-			value_                                                                     \
-		}                                                                                  \
+		.make = make_plain, .arg = &v3, PATCH(L1, 8, value_)                               \
 	}
 #define BAD_ENTRY(name_, value_)                                                                   \
 	{                                                                                          \
 		.name = "qcow2-l2-" name_, .verdict = READERROR, .bad = {0, CLUSTER},              \
-		.make = make_plain, .arg = &v3, .patch = {                                         \
-			L2,                                                                        \
-			8,                                                                         \
-			value_                                                                     \
-		}                                                                                  \
+		.make = make_plain, .arg = &v3, PATCH(L2, 8, value_)                               \
 	}
 #define BAD_DATA(name_, make_, arg_, n_)                                                           \
 	{                                                                                          \

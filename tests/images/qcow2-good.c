@@ -2,7 +2,6 @@
 /* qcow2-good.c - qcow2 images that must read, though no tool writes them so. */
 #include <stdio.h>
 #include <string.h>
-#include <zstd.h>
 
 #include "bytes.h"
 #include "mkimage.h"
@@ -167,15 +166,6 @@ static void make_data_file(const struct job *j)
 
 #define ROOM (128 * KIB)
 
-static size_t zstd_packed(void *out, const void *data, size_t len)
-{
-	size_t n = ZSTD_compress(out, ROOM, data, len, 3);
-
-	if (ZSTD_isError(n))
-		die("cannot compress");
-	return n;
-}
-
 /* One behind the other: they share sectors, and some lie in two clusters. */
 static void make_packed(const struct job *j)
 {
@@ -190,7 +180,7 @@ static void make_packed(const struct job *j)
 		size_t n;
 
 		data_make(data, i * q.cluster, q.cluster);
-		n = q.h.compression ? zstd_packed(out, data, q.cluster)
+		n = q.h.compression ? zstd_packed(out, ROOM, data, q.cluster)
 				    : deflated(out, ROOM, data, q.cluster, -12);
 		while (pos + n + 512 > q.next * q.cluster)
 			q.refs[qcow2_alloc(&q) / q.cluster] = 0;
@@ -258,8 +248,8 @@ static void make_zstd_frames(const struct job *j)
 	qcow2_begin(&q, j, ".qcow2", &zstd);
 	data_make(data, MIB, sizeof data);
 	n = put_skippable(out);
-	n += zstd_packed(out + n, data, 30000);
-	n += zstd_packed(out + n, data + 30000, sizeof data - 30000);
+	n += zstd_packed(out + n, ROOM - n, data, 30000);
+	n += zstd_packed(out + n, ROOM - n, data + 30000, sizeof data - 30000);
 	memset(out + n, 'x', 700);
 	finish_packed(&q, out, n + 700, MIB);
 }
@@ -313,11 +303,8 @@ static void make_extended(const struct job *j)
 	}
 #define HARMLESS(name_, pos_, width_, value_)                                                      \
 	{                                                                                          \
-		.name = "qcow2-" name_, .make = make_plain, .arg = &v3_512, .patch = {             \
-			pos_,                                                                      \
-			width_,                                                                    \
-			value_                                                                     \
-		}                                                                                  \
+		.name = "qcow2-" name_, .make = make_plain, .arg = &v3_512,                        \
+		PATCH(pos_, width_, value_)                                                        \
 	}
 
 static const struct image_case cases[] = {

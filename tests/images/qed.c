@@ -192,39 +192,24 @@ static const struct spec with_name = {4096, 1, 1, 5 * 4096, 4096, BACKING, CELLS
 	}
 #define HARMLESS(name_, pos_, width_, value_)                                                      \
 	{                                                                                          \
-		.name = "qed-" name_, .make = make, .arg = &plain, .patch = {                      \
-			pos_,                                                                      \
-			width_,                                                                    \
-			value_                                                                     \
-		}                                                                                  \
+		.name = "qed-" name_, .make = make, .arg = &plain, PATCH(pos_, width_, value_)     \
 	}
 #define REFUSE(name_, spec_, pos_, width_, value_)                                                 \
 	{                                                                                          \
-		.name = "qed-" name_, .verdict = REFUSED, .make = make, .arg = &spec_, .patch = {  \
-			pos_,                                                                      \
-			width_,                                                                    \
-			value_                                                                     \
-		}                                                                                  \
+		.name = "qed-" name_, .verdict = REFUSED, .make = make, .arg = &spec_,             \
+		PATCH(pos_, width_, value_)                                                        \
 	}
 /* Cluster 1 cannot be read. */
 #define BAD_ENTRY(name_, value_)                                                                   \
 	{                                                                                          \
 		.name = "qed-" name_, .verdict = READERROR, .bad = {4096, 4096},                   \
-		.make = make_tail, .arg = &plain, .n = 3000, .patch = {                            \
-			8192 + 8,                                                                  \
-			8,                                                                         \
-			value_                                                                     \
-		}                                                                                  \
+		.make = make_tail, .arg = &plain, .n = 3000, PATCH(8192 + 8, 8, value_)            \
 	}
 /* Nothing can be read: there is but one table. */
 #define BAD_TABLE(name_, value_)                                                                   \
 	{                                                                                          \
 		.name = "qed-" name_, .verdict = READERROR, .bad = {0, 5 * 4096},                  \
-		.make = make_tail, .arg = &plain, .n = 3000, .patch = {                            \
-			4096,                                                                      \
-			8,                                                                         \
-			value_                                                                     \
-		}                                                                                  \
+		.make = make_tail, .arg = &plain, .n = 3000, PATCH(4096, 8, value_)                \
 	}
 
 static const struct image_case cases[] = {

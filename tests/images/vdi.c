@@ -201,39 +201,23 @@ static void make_short_file(const struct job *j)
 	}
 #define HARMLESS(name_, pos_, width_, value_)                                                      \
 	{                                                                                          \
-		.name = "vdi-" name_, .make = make_vdi, .arg = &plain, .patch = {                  \
-			pos_,                                                                      \
-			width_,                                                                    \
-			value_                                                                     \
-		}                                                                                  \
+		.name = "vdi-" name_, .make = make_vdi, .arg = &plain, PATCH(pos_, width_, value_) \
 	}
 #define REFUSE(name_, pos_, width_, value_)                                                        \
 	{                                                                                          \
 		.name = "vdi-" name_, .verdict = REFUSED, .make = make_vdi, .arg = &plain,         \
-		.patch = {                                                                         \
-			pos_,                                                                      \
-			width_,                                                                    \
-			value_                                                                     \
-		}                                                                                  \
+		PATCH(pos_, width_, value_)                                                        \
 	}
 #define REFUSE_0(name_, pos_, width_, value_)                                                      \
 	{                                                                                          \
 		.name = "vdi-version-0-" name_, .verdict = REFUSED, .make = make_version_0,        \
-		.patch = {                                                                         \
-			pos_,                                                                      \
-			width_,                                                                    \
-			value_                                                                     \
-		}                                                                                  \
+		PATCH(pos_, width_, value_)                                                        \
 	}
 /* Block 1 of the disk cannot be read. */
 #define BAD_BLOCK(name_, pos_, width_, value_)                                                     \
 	{                                                                                          \
 		.name = "vdi-" name_, .verdict = READERROR, .bad = {BLOCK, BLOCK},                 \
-		.make = make_vdi, .arg = &plain, .patch = {                                        \
-			pos_,                                                                      \
-			width_,                                                                    \
-			value_                                                                     \
-		}                                                                                  \
+		.make = make_vdi, .arg = &plain, PATCH(pos_, width_, value_)                       \
 	}
 
 static const struct image_case cases[] = {

@@ -334,21 +334,13 @@ static void make_short_file(const struct job *j)
 #define REFUSE(name_, pos_, width_, value_)                                                        \
 	{                                                                                          \
 		.name = "vhd-" name_, .verdict = REFUSED, .make = make_vhd, .arg = &plain,         \
-		.patch = {                                                                         \
-			pos_,                                                                      \
-			width_,                                                                    \
-			value_                                                                     \
-		}                                                                                  \
+		PATCH(pos_, width_, value_)                                                        \
 	}
 /* Block 1 of the disk cannot be read. */
 #define BAD_BLOCK(name_, value_)                                                                   \
 	{                                                                                          \
 		.name = "vhd-" name_, .verdict = READERROR, .bad = {BLOCK, BLOCK},                 \
-		.make = make_vhd, .arg = &plain, .patch = {                                        \
-			BAT_AT + 4,                                                                \
-			4,                                                                         \
-			value_                                                                     \
-		}                                                                                  \
+		.make = make_vhd, .arg = &plain, PATCH(BAT_AT + 4, 4, value_)                      \
 	}
 
 static const struct image_case cases[] = {

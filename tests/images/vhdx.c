@@ -419,11 +419,7 @@ static void make_short_file(const struct job *j)
 #define PATCHED(name_, verdict_, make_, pos_, width_, value_)                                      \
 	{                                                                                          \
 		.name = "vhdx-" name_, .verdict = verdict_, .bad = {MIB, MIB}, .make = make_,      \
-		.arg = &plain, .patch = {                                                          \
-			pos_,                                                                      \
-			width_,                                                                    \
-			value_                                                                     \
-		}                                                                                  \
+		.arg = &plain, PATCH(pos_, width_, value_)                                         \
 	}
 #define HARMLESS(name_, pos_, width_, value_) PATCHED(name_, READS, make_vhdx, pos_, width_, value_)
 #define REFUSE(name_, pos_, width_, value_)   PATCHED(name_, REFUSED, make_vhdx, pos_, width_, value_)

@@ -344,20 +344,13 @@ static void make_lone_sesparse(const struct job *j)
 	}
 #define REFUSE_PATCHED(name_, make_, arg_, pos_, width_, value_)                                   \
 	{                                                                                          \
-		.name = "vmdk-" name_, .verdict = REFUSED, .make = make_, .arg = arg_, .patch = {  \
-			pos_,                                                                      \
-			width_,                                                                    \
-			value_                                                                     \
-		}                                                                                  \
+		.name = "vmdk-" name_, .verdict = REFUSED, .make = make_, .arg = arg_,             \
+		PATCH(pos_, width_, value_)                                                        \
 	}
 #define BAD(name_, arg_, off_, len_, pos_, width_, value_)                                         \
 	{                                                                                          \
 		.name = "vmdk-" name_, .verdict = READERROR, .bad = {off_, len_},                  \
-		.make = make_delta, .arg = arg_, .patch = {                                        \
-			pos_,                                                                      \
-			width_,                                                                    \
-			value_                                                                     \
-		}                                                                                  \
+		.make = make_delta, .arg = arg_, PATCH(pos_, width_, value_)                       \
 	}
 
 /* Where the images above have the entry of the first grain. */

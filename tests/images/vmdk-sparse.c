@@ -147,30 +147,19 @@ static void make_short_file(const struct job *j)
 	}
 #define GOOD_PATCHED(name_, pos_, width_, value_)                                                  \
 	{                                                                                          \
-		.name = "vmdk-" name_, .make = make_mono, .arg = &round_cap, .patch = {            \
-			pos_,                                                                      \
-			width_,                                                                    \
-			value_                                                                     \
-		}                                                                                  \
+		.name = "vmdk-" name_, .make = make_mono, .arg = &round_cap,                       \
+		PATCH(pos_, width_, value_)                                                        \
 	}
 #define REFUSE(name_, pos_, width_, value_)                                                        \
 	{                                                                                          \
 		.name = "vmdk-" name_, .verdict = REFUSED, .make = make_mono, .arg = &round_cap,   \
-		.patch = {                                                                         \
-			pos_,                                                                      \
-			width_,                                                                    \
-			value_                                                                     \
-		}                                                                                  \
+		PATCH(pos_, width_, value_)                                                        \
 	}
 /* Where no second directory could help. */
 #define REFUSE_ALONE(name_, pos_, width_, value_)                                                  \
 	{                                                                                          \
 		.name = "vmdk-" name_, .verdict = REFUSED, .make = make_mono, .arg = &no_flags,    \
-		.patch = {                                                                         \
-			pos_,                                                                      \
-			width_,                                                                    \
-			value_                                                                     \
-		}                                                                                  \
+		PATCH(pos_, width_, value_)                                                        \
 	}
 #define CUT_TO(name_, n_)                                                                          \
 	{                                                                                          \
@@ -180,20 +169,12 @@ static void make_short_file(const struct job *j)
 #define BAD_GRAIN(name_, pos_, width_, value_)                                                     \
 	{                                                                                          \
 		.name = "vmdk-" name_, .verdict = READERROR, .bad = {3 * GRAIN, GRAIN},            \
-		.make = make_mono, .arg = &no_flags, .patch = {                                    \
-			pos_,                                                                      \
-			width_,                                                                    \
-			value_                                                                     \
-		}                                                                                  \
+		.make = make_mono, .arg = &no_flags, PATCH(pos_, width_, value_)                   \
 	}
 #define BAD_TABLE(name_, pos_, width_, value_)                                                     \
 	{                                                                                          \
 		.name = "vmdk-" name_, .verdict = READERROR, .bad = {0, 8 * GRAIN},                \
-		.make = make_mono, .arg = &no_flags, .patch = {                                    \
-			pos_,                                                                      \
-			width_,                                                                    \
-			value_                                                                     \
-		}                                                                                  \
+		.make = make_mono, .arg = &no_flags, PATCH(pos_, width_, value_)                   \
 	}
 
 static const struct image_case cases[] = {

@@ -240,11 +240,7 @@ static void make_short(const struct job *j)
 #define REFUSE(name_, stream_, pos_, width_, value_)                                               \
 	{                                                                                          \
 		.name = "vmdk-stream-" name_, .verdict = REFUSED, .make = make_stream,             \
-		.arg = &stream_, .patch = {                                                        \
-			pos_,                                                                      \
-			width_,                                                                    \
-			value_                                                                     \
-		}                                                                                  \
+		.arg = &stream_, PATCH(pos_, width_, value_)                                       \
 	}
 #define BAD_GRAIN(name_, make_, n_)                                                                \
 	{                                                                                          \
@@ -254,11 +250,7 @@ static void make_short(const struct job *j)
 #define BAD_ENTRY(name_, value_)                                                                   \
 	{                                                                                          \
 		.name = "vmdk-stream-" name_, .verdict = READERROR, .bad = {0, GRAIN_LEN},         \
-		.make = make_stream, .arg = &front, .patch = {                                     \
-			GT_AT * SECTOR,                                                            \
-			4,                                                                         \
-			value_                                                                     \
-		}                                                                                  \
+		.make = make_stream, .arg = &front, PATCH(GT_AT * SECTOR, 4, value_)               \
 	}
 
 static const struct image_case cases[] = {
