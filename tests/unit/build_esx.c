@@ -5,15 +5,14 @@
 
 #include "build_esx.h"
 #include "bytes.h"
+#include "unit.h"
 
 #define STATE_AT 1u /* the volatile header's sector */
 
 void build_esx_put(struct build_esx *b, size_t pos, unsigned width, uint64_t v)
 {
-	uint64_t le = htole64(v);
-
 	assert(range_fits(pos, width, b->len));
-	memcpy(b->bytes + pos, &le, width);
+	put_le(b->bytes + pos, width, v);
 }
 
 static void put_directory(struct build_esx *b, uint32_t tables)

@@ -5,6 +5,7 @@
 
 #include "build_qcow2.h"
 #include "bytes.h"
+#include "unit.h"
 
 #define HEADER_V2      72
 #define HEADER_V3      112
@@ -18,25 +19,25 @@ void build_qcow2_put(struct build_qcow2 *b, size_t pos, const void *data, size_t
 	memcpy(b->bytes + pos, data, len);
 }
 
+void build_qcow2_field(struct build_qcow2 *b, size_t pos, unsigned width, uint64_t v)
+{
+	assert(range_fits(pos, width, b->len));
+	put_be(b->bytes + pos, width, v);
+}
+
 void build_qcow2_put16(struct build_qcow2 *b, size_t pos, uint16_t v)
 {
-	uint16_t be = htobe16(v);
-
-	build_qcow2_put(b, pos, &be, sizeof be);
+	build_qcow2_field(b, pos, sizeof v, v);
 }
 
 void build_qcow2_put32(struct build_qcow2 *b, size_t pos, uint32_t v)
 {
-	uint32_t be = htobe32(v);
-
-	build_qcow2_put(b, pos, &be, sizeof be);
+	build_qcow2_field(b, pos, sizeof v, v);
 }
 
 void build_qcow2_put64(struct build_qcow2 *b, size_t pos, uint64_t v)
 {
-	uint64_t be = htobe64(v);
-
-	build_qcow2_put(b, pos, &be, sizeof be);
+	build_qcow2_field(b, pos, sizeof v, v);
 }
 
 uint64_t build_qcow2_at(const struct build_qcow2 *b, unsigned cluster)

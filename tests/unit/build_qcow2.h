@@ -77,6 +77,7 @@ void build_qcow2_sound(struct build_qcow2 *b);
 /* With refcounts of 16 bits. */
 void build_qcow2_refcount(struct build_qcow2 *b, unsigned cluster, uint16_t count);
 
+void build_qcow2_field(struct build_qcow2 *b, size_t pos, unsigned width, uint64_t v);
 void build_qcow2_put16(struct build_qcow2 *b, size_t pos, uint16_t v);
 void build_qcow2_put32(struct build_qcow2 *b, size_t pos, uint32_t v);
 void build_qcow2_put64(struct build_qcow2 *b, size_t pos, uint64_t v);

@@ -8,6 +8,7 @@
 
 #include "build_vmdk.h"
 #include "bytes.h"
+#include "unit.h"
 
 #define GD_AT_END UINT64_MAX
 
@@ -15,10 +16,8 @@ enum { MARKER_TABLE = 1, MARKER_DIRECTORY = 2, MARKER_FOOTER = 3 };
 
 void build_vmdk_put(struct build_vmdk *b, size_t pos, unsigned width, uint64_t v)
 {
-	uint64_t le = htole64(v);
-
 	assert(range_fits(pos, width, b->len));
-	memcpy(b->bytes + pos, &le, width);
+	put_le(b->bytes + pos, width, v);
 }
 
 void build_vmdk_text(struct build_vmdk *b, const char *text)

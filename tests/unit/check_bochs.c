@@ -69,12 +69,7 @@ START_TEST(version_1)
 }
 END_TEST
 
-static const struct {
-	unsigned pos, width;
-	uint64_t value;
-	int code;
-	const char *part;
-} hostile[] = {
+static const struct bend hostile[] = {
 	{32, 1, 'X', ENOTSUP, "type Xedolog, Growing"},
 	{48, 8, 0x656c6974616c6f56, ENOTSUP, "type Redolog, Volatile"},
 	{64, 4, 0x30000, ENOTSUP, "version 0x00030000"},
@@ -99,7 +94,7 @@ START_TEST(hostile_headers)
 	struct memory_image m = build();
 
 	put_le(m.file + hostile[_i].pos, hostile[_i].width, hostile[_i].value);
-	memory_image_refused(&m, hostile[_i].code, hostile[_i].part);
+	memory_image_refused(&m, hostile[_i].code, hostile[_i].text);
 	memory_image_free(&m);
 }
 END_TEST

@@ -14,13 +14,6 @@ static struct subject s;
 static struct findings f;
 static unsigned char file[16 * CLUSTER];
 
-static void put(size_t pos, uint64_t v, size_t len)
-{
-	uint64_t le = htole64(v);
-
-	memcpy(file + pos, &le, len);
-}
-
 static void setup(const char *format)
 {
 	memset(file, 0, sizeof file);
@@ -47,15 +40,15 @@ static void setup_qed(void)
 {
 	setup("qed");
 	memcpy(file, "QED", 4);
-	put(4, CLUSTER, 4);
-	put(8, 2, 4);
-	put(12, 1, 4);
-	put(40, L1, 8);
-	put(48, 1 << 20, 8);
-	put(L1, L2, 8);
-	put(L2, 5 * CLUSTER, 8);
-	put(L2 + 8, 6 * CLUSTER, 8);
-	put(L2 + 16, 1, 8);
+	put_le(file + 4, 4, CLUSTER);
+	put_le(file + 8, 4, 2);
+	put_le(file + 12, 4, 1);
+	put_le(file + 40, 8, L1);
+	put_le(file + 48, 8, 1 << 20);
+	put_le(file + L1, 8, L2);
+	put_le(file + L2, 8, 5 * CLUSTER);
+	put_le(file + L2 + 8, 8, 6 * CLUSTER);
+	put_le(file + L2 + 16, 8, 1);
 }
 
 START_TEST(qed_good)
@@ -70,8 +63,8 @@ END_TEST
 
 START_TEST(qed_leak)
 {
-	put(L2, 0, 8);
-	put(L2 + 24, 5 * CLUSTER, 8);
+	put_le(file + L2, 8, 0);
+	put_le(file + L2 + 24, 8, 5 * CLUSTER);
 	finds(8 * CLUSTER, "Leaked cluster 7\n");
 	findings_count(&f, 0, 1);
 	ck_assert_uint_eq(f.report.fragmented_clusters, 1);
@@ -80,10 +73,10 @@ END_TEST
 
 START_TEST(qed_nowhere)
 {
-	put(L1 + 8, 6 * CLUSTER, 8);
-	put(L2, 5 * CLUSTER + 512, 8);
-	put(L2 + 8 * 600, 0, 8);
-	put(L2 + 8 * 601, 7 * CLUSTER, 8);
+	put_le(file + L1 + 8, 8, 6 * CLUSTER);
+	put_le(file + L2, 8, 5 * CLUSTER + 512);
+	put_le(file + L2 + 8 * 600, 8, 0);
+	put_le(file + L2 + 8 * 601, 8, 7 * CLUSTER);
 	finds(7 * CLUSTER, "ERROR L2 table entry 0, 0x5200, leads out of the file\n"
 			   "ERROR L2 table entry 601, 0x7000, leads out of the file\n"
 			   "ERROR L1 table entry 1, 0x6000, leads out of the file\n"
@@ -94,9 +87,9 @@ END_TEST
 
 START_TEST(qed_twice)
 {
-	put(L2, 6 * CLUSTER, 8);
-	put(L2 + 8 * 30, L1, 8);
-	put(L1 + 8, L2, 8);
+	put_le(file + L2, 8, 6 * CLUSTER);
+	put_le(file + L2 + 8 * 30, 8, L1);
+	put_le(file + L1 + 8, 8, L2);
 	finds(6 * CLUSTER + CLUSTER, "ERROR L2 table: cluster 6 is in use twice\n"
 				     "ERROR L2 table: cluster 1 is in use twice\n"
 				     "ERROR L1 table: cluster 3 is in use twice\n"
@@ -112,13 +105,13 @@ static void setup_parallels(void)
 {
 	setup("parallels");
 	memcpy(file, "WithoutFreeSpace", 16);
-	put(16, 2, 4);
-	put(28, 8, 4);
-	put(32, 4, 4);
-	put(36, 32, 4);
-	put(48, 8, 4);
-	put(64, 8, 4);
-	put(68, 16, 4);
+	put_le(file + 16, 4, 2);
+	put_le(file + 28, 4, 8);
+	put_le(file + 32, 4, 4);
+	put_le(file + 36, 4, 32);
+	put_le(file + 48, 4, 8);
+	put_le(file + 64, 4, 8);
+	put_le(file + 68, 4, 16);
 }
 
 START_TEST(parallels_good)
@@ -133,10 +126,10 @@ END_TEST
 
 START_TEST(parallels_bad)
 {
-	put(44, 0x746f6e59, 4);
-	put(64, 4, 4);
-	put(72, 16, 4);
-	put(76, 80, 4);
+	put_le(file + 44, 4, 0x746f6e59);
+	put_le(file + 64, 4, 4);
+	put_le(file + 72, 4, 16);
+	put_le(file + 76, 4, 80);
 	finds(4 * CLUSTER, "ERROR image was not closed correctly\n"
 			   "ERROR cluster 0 lies before the data\n"
 			   "ERROR cluster 3 is outside image\n"

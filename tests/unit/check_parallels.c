@@ -70,12 +70,7 @@ START_TEST(reads_as_built)
 }
 END_TEST
 
-static const struct {
-	unsigned pos, width;
-	uint64_t value;
-	int code;
-	const char *part;
-} hostile[] = {
+static const struct bend hostile[] = {
 	{16, 4, 1, ENOTSUP, "version 1"},
 	{28, 4, 0, EINVAL, "clusters of 0 sectors"},
 	{28, 4, 0xffffffff, EINVAL, "clusters of 4294967295 sectors"},
@@ -90,7 +85,7 @@ START_TEST(hostile_headers)
 	struct memory_image m = build(&kinds[0]);
 
 	put_le(m.file + hostile[_i].pos, hostile[_i].width, hostile[_i].value);
-	memory_image_refused(&m, hostile[_i].code, hostile[_i].part);
+	memory_image_refused(&m, hostile[_i].code, hostile[_i].text);
 	memory_image_free(&m);
 }
 END_TEST

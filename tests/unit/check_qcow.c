@@ -143,12 +143,7 @@ START_TEST(runs_are_told_of_together)
 }
 END_TEST
 
-static const struct {
-	unsigned pos, width;
-	uint64_t value;
-	int code;
-	const char *part;
-} hostile[] = {
+static const struct bend hostile[] = {
 	{0, 4, 0x514649fa, EINVAL, "not a disk image"},
 	{4, 4, 0, ENOTSUP, "version 0"},
 	{8, 8, FILE_LEN - 3, EINVAL, "backing file name: 0 bytes"},
@@ -171,7 +166,7 @@ START_TEST(hostile_headers)
 	struct memory_image m = build();
 
 	put_be(m.file + hostile[_i].pos, hostile[_i].width, hostile[_i].value);
-	memory_image_refused(&m, hostile[_i].code, hostile[_i].part);
+	memory_image_refused(&m, hostile[_i].code, hostile[_i].text);
 	memory_image_free(&m);
 }
 END_TEST

@@ -98,14 +98,6 @@ START_TEST(an_empty_disk_needs_no_l1_table)
 }
 END_TEST
 
-struct bend {
-	size_t pos;
-	unsigned bytes;
-	uint64_t value;
-	int code;
-	const char *text;
-};
-
 static const struct bend bends[] = {
 	{0, 4, 0x51464900, EINVAL, "not a qcow2 image"},
 	{AT_VERSION, 4, 0, ENOTSUP, "unsupported version 0"},
@@ -158,12 +150,7 @@ START_TEST(hostile_header_values_are_refused)
 {
 	const struct bend *bend = &bends[_i];
 
-	if (bend->bytes == 8)
-		build_qcow2_put64(&b, bend->pos, bend->value);
-	else if (bend->bytes == 4)
-		build_qcow2_put32(&b, bend->pos, bend->value);
-	else
-		b.bytes[bend->pos] = bend->value;
+	build_qcow2_field(&b, bend->pos, bend->width, bend->value);
 	refuses(bend->code, bend->text);
 }
 END_TEST
@@ -201,10 +188,7 @@ START_TEST(bad_refcounts_do_not_matter)
 
 	build_qcow2_l2(&b, 1, build_qcow2_at(&b, AT_DATA + 1));
 	for (size_t i = 0; i < COUNT(bad); i++) {
-		if (bad[i].bytes == 8)
-			build_qcow2_put64(&b, bad[i].pos, bad[i].value);
-		else
-			build_qcow2_put32(&b, bad[i].pos, bad[i].value);
+		build_qcow2_field(&b, bad[i].pos, bad[i].width, bad[i].value);
 		opens();
 		subject_reads(disk(0), 512, 512, 0x11);
 	}

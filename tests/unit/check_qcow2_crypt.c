@@ -269,13 +269,7 @@ START_TEST(a_cut_cluster)
 END_TEST
 
 /* The extension's data is at 120. */
-static const struct {
-	size_t pos;
-	unsigned bytes;
-	uint64_t value;
-	int code;
-	const char *text;
-} bends[] = {
+static const struct bend bends[] = {
 	{116, 4, 8, EINVAL, "place of the LUKS header: 8 bytes"},
 	{116, 4, 17, EINVAL, "place of the LUKS header: 17 bytes"},
 	{120, 8, 0, EINVAL, "LUKS header: offset 0x0"},
@@ -298,10 +292,7 @@ static const struct {
 
 START_TEST(refuses)
 {
-	size_t n = bends[_i].bytes;
-	uint64_t be = htobe64(bends[_i].value);
-
-	build_qcow2_put(&b, bends[_i].pos, (char *)&be + 8 - n, n);
+	build_qcow2_field(&b, bends[_i].pos, bends[_i].width, bends[_i].value);
 	subject_refuses(&s, b.bytes, b.len, bends[_i].code, bends[_i].text);
 }
 END_TEST

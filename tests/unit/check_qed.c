@@ -66,12 +66,7 @@ START_TEST(reads_as_built)
 }
 END_TEST
 
-static const struct {
-	unsigned pos, width;
-	uint64_t value;
-	int code;
-	const char *part;
-} hostile[] = {
+static const struct bend hostile[] = {
 	{4, 4, 0, EINVAL, "cluster size 0"},
 	{4, 4, 2048, EINVAL, "cluster size 2048"},
 	{4, 4, 4097, EINVAL, "cluster size 4097"},
@@ -98,7 +93,7 @@ START_TEST(hostile_headers)
 	struct memory_image m = build();
 
 	put_le(m.file + hostile[_i].pos, hostile[_i].width, hostile[_i].value);
-	memory_image_refused(&m, hostile[_i].code, hostile[_i].part);
+	memory_image_refused(&m, hostile[_i].code, hostile[_i].text);
 	memory_image_free(&m);
 }
 END_TEST

@@ -108,12 +108,7 @@ END_TEST
 /* Where version 0 has its fields, by what their damage is called. */
 START_TEST(hostile_version_0)
 {
-	static const struct {
-		unsigned pos, width;
-		uint64_t value;
-		int code;
-		const char *part;
-	} bad[] = {
+	static const struct bend bad[] = {
 		{72, 4, 0, ENOTSUP, "image type 0"},
 		{72, 4, 3, EUCLEAN, "difference"},
 		{348, 4, 4096, ENOTSUP, "sectors of 4096"},
@@ -130,7 +125,7 @@ START_TEST(hostile_version_0)
 	struct image *img;
 
 	put_le(v.file + bad[_i].pos, bad[_i].width, bad[_i].value);
-	ck_assert_fails(memory_image_open(&v, &o, &img, &e), bad[_i].code, &e, bad[_i].part);
+	ck_assert_fails(memory_image_open(&v, &o, &img, &e), bad[_i].code, &e, bad[_i].text);
 	v.file_len = 419;
 	ck_assert_int_lt(memory_image_open(&v, &o, &img, &e), 0);
 	/* No sector size at all was no matter then. */

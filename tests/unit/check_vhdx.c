@@ -92,13 +92,7 @@ END_TEST
 #define TABLE  (VHDX_TABLE1 + 16)
 #define ITEM   (VHDX_META_AT + 32)
 #define VALUES (VHDX_META_AT + (64u << 10))
-static const struct {
-	size_t pos;
-	unsigned width;
-	uint64_t value;
-	int code;
-	const char *part;
-} hostile[] = {
+static const struct bend hostile[] = {
 	{H1 + 66, 2, 2, ENOTSUP, "version 2"},
 	{H1 + 66, 2, 0, ENOTSUP, "version 0"},
 	{H1 + 8, 8, 7, EUCLEAN, "two different ones have the sequence number 7"},
@@ -150,7 +144,7 @@ START_TEST(hostile_fields)
 	subject_new(&s, "vhdx");
 	put_le(v.file + hostile[_i].pos, hostile[_i].width, hostile[_i].value);
 	vhdx_seal(&v);
-	subject_refuses(&s, v.file, v.file_len, hostile[_i].code, hostile[_i].part);
+	subject_refuses(&s, v.file, v.file_len, hostile[_i].code, hostile[_i].text);
 	subject_free(&s);
 	memory_image_free(&v);
 }

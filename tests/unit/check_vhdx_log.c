@@ -226,13 +226,7 @@ END_TEST
 /* Where a log is, or what its last entry says, cannot be. */
 START_TEST(refused)
 {
-	static const struct {
-		size_t pos;
-		unsigned width;
-		uint64_t value;
-		int code;
-		const char *text;
-	} fields[] = {
+	static const struct bend fields[] = {
 		{VHDX_HEADER1 + 64, 2, 1, ENOTSUP, "log: version 1"},
 		{VHDX_HEADER1 + 68, 4, 0, EUCLEAN, "log: 0 bytes at 0x100000"},
 		{VHDX_HEADER1 + 68, 4, 4096, EUCLEAN, "log: 4096 bytes"},

@@ -361,13 +361,7 @@ END_TEST
 
 /* What cannot be at all. */
 
-static const struct bend {
-	size_t pos;
-	unsigned width;
-	uint64_t value;
-	int code;
-	const char *text;
-} bends[] = {
+static const struct bend bends[] = {
 	{AT_VERSION, 4, 0, ENOTSUP, "version 0"},
 	{AT_VERSION, 4, 4, ENOTSUP, "version 4"},
 	{AT_VERSION, 4, 9, ENOTSUP, "version 9"},

@@ -166,14 +166,6 @@ START_TEST(impossible_entries_hurt_their_own_place)
 }
 END_TEST
 
-struct bend {
-	size_t pos;
-	unsigned width;
-	uint64_t value;
-	int code;
-	const char *text;
-};
-
 static const struct bend cowd_bends[] = {
 	{COWD_VERSION, 4, 0, ENOTSUP, "version 0"},
 	{COWD_VERSION, 4, 2, ENOTSUP, "version 2"},

@@ -202,7 +202,7 @@ START_TEST(order_matters)
 }
 END_TEST
 
-static const struct bend {
+static const struct {
 	size_t pos;
 	unsigned width;
 	uint64_t value;

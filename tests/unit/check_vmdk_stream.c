@@ -136,13 +136,7 @@ START_TEST(a_footer_that_points_nowhere_is_refused)
 }
 END_TEST
 
-static const struct bend {
-	size_t pos;
-	unsigned width;
-	uint64_t value;
-	int code;
-	const char *text;
-} bends[] = {
+static const struct bend bends[] = {
 	{0, 8, 8, EUCLEAN, "is of sector 8, not 24"},
 	{0, 8, UINT64_MAX, EUCLEAN, "not 24"},
 	{8, 4, 0, EUCLEAN, "compressed length 0"},

@@ -33,6 +33,15 @@ void fill_pattern(void *buf, size_t len, unsigned seed);
 void put_le(unsigned char *p, unsigned width, uint64_t value);
 void put_be(unsigned char *p, unsigned width, uint64_t value);
 
+/* A field that is set to a value, and how what is done then must fail. */
+struct bend {
+	size_t pos;
+	unsigned width;
+	uint64_t value;
+	int code;
+	const char *text;
+};
+
 /* A number that looks random; the state may start as anything. */
 uint64_t next_random(uint64_t *state);
 
