@@ -3,28 +3,10 @@
 #include <string.h>
 
 #include "bounds.h"
-#include "fuzz.h"
-#include "machine.h"
+#include "fuzz_machine.h"
 #include "vmx.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
-
-static void check_state(const struct machine *m, size_t i)
-{
-	const struct machine_state *s = &m->states[i];
-
-	fuzz_require(s->name && s->parent < m->nstates);
-	fuzz_require(i == 0 || s->parent < i);
-	for (size_t k = 0; k < s->ndisks; k++)
-		fuzz_require(s->disks[k].slot && s->disks[k].file);
-}
-
-static void check_machine(const struct machine *m)
-{
-	fuzz_require(m->name && m->nstates > 0 && m->nstates <= VMX_MAX_SNAPSHOTS + 1);
-	for (size_t i = 0; i < m->nstates; i++)
-		check_state(m, i);
-}
 
 static struct io *text(const void *data, size_t len)
 {
@@ -44,7 +26,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	struct machine *m;
 
 	if (vmx_read(vmx, vmsd, "vm", &m, &e) == 0) {
-		check_machine(m);
+		fuzz_machine(m, VMX_MAX_SNAPSHOTS);
 		machine_free(m);
 	}
 	io_unref(vmx);
