@@ -18,44 +18,44 @@ static int vdi_is_absent(uint64_t entry)
 
 static uint64_t vdi_blocks(const struct victim *v)
 {
-	return take_le(v, 384, 4);
+	return get_le(v->fd, 384, 4);
 }
 
 static uint64_t vdi_entry(struct victim *v, wanted_fn *wanted)
 {
-	return choose_le(v, take_le(v, 340, 4), vdi_blocks(v), 4, wanted);
+	return choose_le(v, get_le(v->fd, 340, 4), vdi_blocks(v), 4, wanted);
 }
 
 static void vdi_shared(struct victim *v)
 {
 	uint64_t at = vdi_entry(v, vdi_is_stored);
 
-	plant_le(v, vdi_entry(v, vdi_is_absent), 4, take_le(v, at, 4));
+	put_le(v->fd, vdi_entry(v, vdi_is_absent), 4, get_le(v->fd, at, 4));
 }
 
 static void vdi_out_of_range(struct victim *v)
 {
-	plant_le(v, vdi_entry(v, vdi_is_stored), 4, vdi_blocks(v) + choose(v, 1000));
+	put_le(v->fd, vdi_entry(v, vdi_is_stored), 4, vdi_blocks(v) + choose(v, 1000));
 }
 
 static void vdi_past_end(struct victim *v)
 {
-	plant_le(v, vdi_entry(v, vdi_is_stored), 4, vdi_blocks(v) - 1);
+	put_le(v->fd, vdi_entry(v, vdi_is_stored), 4, vdi_blocks(v) - 1);
 }
 
 static void vdi_count_low(struct victim *v)
 {
-	plant_le(v, 388, 4, take_le(v, 388, 4) - 1);
+	put_le(v->fd, 388, 4, get_le(v->fd, 388, 4) - 1);
 }
 
 static void vdi_count_high(struct victim *v)
 {
-	plant_le(v, 388, 4, take_le(v, 388, 4) + 1);
+	put_le(v->fd, 388, 4, get_le(v->fd, 388, 4) + 1);
 }
 
 static void vdi_lost(struct victim *v)
 {
-	plant_le(v, vdi_entry(v, vdi_is_stored), 4, 0xffffffff);
+	put_le(v->fd, vdi_entry(v, vdi_is_stored), 4, 0xffffffff);
 }
 
 static const struct corruption vdi[] = {
@@ -84,7 +84,7 @@ static int is_absent(uint64_t entry)
 /* The entry i of a table that has a grain, in the tables of the directory at the field. */
 static uint64_t vmdk_entry(struct victim *v, unsigned field, uint64_t i)
 {
-	return take_le(v, take_le(v, field, 8) * 512, 4) * 512 + i * 4;
+	return get_le(v->fd, get_le(v->fd, field, 8) * 512, 4) * 512 + i * 4;
 }
 
 static uint64_t vmdk_grain(struct victim *v, wanted_fn *wanted)
@@ -96,8 +96,8 @@ static uint64_t vmdk_grain(struct victim *v, wanted_fn *wanted)
 
 static void vmdk_both(struct victim *v, uint64_t i, uint64_t entry)
 {
-	plant_le(v, vmdk_entry(v, VMDK_GD, i), 4, entry);
-	plant_le(v, vmdk_entry(v, VMDK_RGD, i), 4, entry);
+	put_le(v->fd, vmdk_entry(v, VMDK_GD, i), 4, entry);
+	put_le(v->fd, vmdk_entry(v, VMDK_RGD, i), 4, entry);
 }
 
 static void vmdk_past_end(struct victim *v)
@@ -107,7 +107,7 @@ static void vmdk_past_end(struct victim *v)
 
 static void vmdk_shared(struct victim *v)
 {
-	uint64_t other = take_le(v, vmdk_entry(v, VMDK_GD, vmdk_grain(v, is_set)), 4);
+	uint64_t other = get_le(v->fd, vmdk_entry(v, VMDK_GD, vmdk_grain(v, is_set)), 4);
 
 	vmdk_both(v, vmdk_grain(v, is_absent), other);
 }
@@ -121,18 +121,19 @@ static void vmdk_differ(struct victim *v)
 {
 	uint64_t i = vmdk_grain(v, is_set);
 
-	plant_le(v, vmdk_entry(v, VMDK_RGD, i), 4, take_le(v, vmdk_entry(v, VMDK_GD, i), 4) + 128);
+	put_le(v->fd, vmdk_entry(v, VMDK_RGD, i), 4,
+		get_le(v->fd, vmdk_entry(v, VMDK_GD, i), 4) + 128);
 }
 
 static void vmdk_twin_lags(struct victim *v)
 {
-	plant_le(v, vmdk_entry(v, VMDK_RGD, vmdk_grain(v, is_set)), 4, 0);
+	put_le(v->fd, vmdk_entry(v, VMDK_RGD, vmdk_grain(v, is_set)), 4, 0);
 }
 
 static void vmdk_table_lost(struct victim *v)
 {
-	plant_le(
-		v, take_le(v, choose(v, 2) ? VMDK_GD : VMDK_RGD, 8) * 512, 4, v->size / 512 + 1000);
+	put_le(v->fd, get_le(v->fd, choose(v, 2) ? VMDK_GD : VMDK_RGD, 8) * 512, 4,
+		v->size / 512 + 1000);
 }
 
 static const struct corruption vmdk[] = {
@@ -153,9 +154,9 @@ static uint64_t vhdx_bat(const struct victim *v)
 {
 	uint64_t entry = VHDX_REGIONS + 16;
 
-	if (take_le(v, entry, 4) != 0x2dc27766)
+	if (get_le(v->fd, entry, 4) != 0x2dc27766)
 		entry += 32;
-	return take_le(v, entry + 16, 8);
+	return get_le(v->fd, entry + 16, 8);
 }
 
 static int vhdx_is_stored(uint64_t entry)
@@ -175,24 +176,25 @@ static uint64_t vhdx_entry(struct victim *v, wanted_fn *wanted)
 
 static void vhdx_past_end(struct victim *v)
 {
-	plant_le(v, vhdx_entry(v, vhdx_is_stored), 8, (v->size / MIB + 1 + choose(v, 9)) * MIB | 6);
+	put_le(v->fd, vhdx_entry(v, vhdx_is_stored), 8,
+		(v->size / MIB + 1 + choose(v, 9)) * MIB | 6);
 }
 
 static void vhdx_shared(struct victim *v)
 {
 	uint64_t at = vhdx_entry(v, vhdx_is_stored);
 
-	plant_le(v, vhdx_entry(v, vhdx_is_absent), 8, take_le(v, at, 8));
+	put_le(v->fd, vhdx_entry(v, vhdx_is_absent), 8, get_le(v->fd, at, 8));
 }
 
 static void vhdx_in_bat(struct victim *v)
 {
-	plant_le(v, vhdx_entry(v, vhdx_is_stored), 8, vhdx_bat(v) | 6);
+	put_le(v->fd, vhdx_entry(v, vhdx_is_stored), 8, vhdx_bat(v) | 6);
 }
 
 static void vhdx_unknown(struct victim *v)
 {
-	plant_le(v, vhdx_entry(v, vhdx_is_absent), 8, 4);
+	put_le(v->fd, vhdx_entry(v, vhdx_is_absent), 8, 4);
 }
 
 static void vhdx_cut(struct victim *v)
@@ -222,29 +224,29 @@ static int vpc_is_absent(uint64_t entry)
 
 static uint64_t vpc_entry(struct victim *v, wanted_fn *wanted)
 {
-	return choose_be(v, take_be(v, 512 + 16, 8), take_be(v, 512 + 28, 4), 4, wanted);
+	return choose_be(v, get_be(v->fd, 512 + 16, 8), get_be(v->fd, 512 + 28, 4), 4, wanted);
 }
 
 static void vpc_shared(struct victim *v)
 {
 	uint64_t at = vpc_entry(v, vpc_is_stored);
 
-	plant_be(v, vpc_entry(v, vpc_is_absent), 4, take_be(v, at, 4) + choose(v, 8));
+	put_be(v->fd, vpc_entry(v, vpc_is_absent), 4, get_be(v->fd, at, 4) + choose(v, 8));
 }
 
 static void vpc_past_end(struct victim *v)
 {
-	plant_be(v, vpc_entry(v, vpc_is_stored), 4, v->size / 512 + choose(v, 1000));
+	put_be(v->fd, vpc_entry(v, vpc_is_stored), 4, v->size / 512 + choose(v, 1000));
 }
 
 static void vpc_lost(struct victim *v)
 {
-	plant_be(v, vpc_entry(v, vpc_is_stored), 4, 0xffffffff);
+	put_be(v->fd, vpc_entry(v, vpc_is_stored), 4, 0xffffffff);
 }
 
 static void vpc_header_sum(struct victim *v)
 {
-	plant_be(v, 512 + 36, 4, choose(v, UINT32_MAX));
+	put_be(v->fd, 512 + 36, 4, choose(v, UINT32_MAX));
 }
 
 static const struct corruption vpc[] = {

@@ -10,17 +10,17 @@
 
 static uint64_t cluster(const struct victim *v)
 {
-	return UINT64_C(1) << take_be(v, 20, 4);
+	return UINT64_C(1) << get_be(v->fd, 20, 4);
 }
 
 static uint64_t l1_pos(const struct victim *v)
 {
-	return take_be(v, 40, 8);
+	return get_be(v->fd, 40, 8);
 }
 
 static uint64_t reftable_pos(const struct victim *v)
 {
-	return take_be(v, 48, 8);
+	return get_be(v->fd, 48, 8);
 }
 
 static int is_set(uint64_t entry)
@@ -45,12 +45,12 @@ static int is_packed(uint64_t entry)
 
 static uint64_t an_l1_entry(struct victim *v, wanted_fn *wanted)
 {
-	return choose_be(v, l1_pos(v), take_be(v, 36, 4), 8, wanted);
+	return choose_be(v, l1_pos(v), get_be(v->fd, 36, 4), 8, wanted);
 }
 
 static uint64_t an_l2_entry(struct victim *v, wanted_fn *wanted)
 {
-	uint64_t table = take_be(v, an_l1_entry(v, is_set), 8) & OFFSET;
+	uint64_t table = get_be(v->fd, an_l1_entry(v, is_set), 8) & OFFSET;
 
 	return choose_be(v, table, cluster(v) / 8, 8, wanted);
 }
@@ -63,15 +63,15 @@ static uint64_t a_reftable_entry(struct victim *v)
 static void change_count(struct victim *v, uint64_t pos, int by)
 {
 	uint64_t n = pos / cluster(v), per_block = cluster(v) / 2;
-	uint64_t block = take_be(v, reftable_pos(v) + n / per_block * 8, 8);
+	uint64_t block = get_be(v->fd, reftable_pos(v) + n / per_block * 8, 8);
 	uint64_t at = block + n % per_block * 2;
 
-	plant_be(v, at, 2, take_be(v, at, 2) + by);
+	put_be(v->fd, at, 2, get_be(v->fd, at, 2) + by);
 }
 
 static uint64_t some_data(struct victim *v)
 {
-	return take_be(v, an_l2_entry(v, is_data), 8) & OFFSET;
+	return get_be(v->fd, an_l2_entry(v, is_data), 8) & OFFSET;
 }
 
 /* Counts. */
@@ -88,12 +88,12 @@ static void data_leaks(struct victim *v)
 
 static void table_uncounted(struct victim *v)
 {
-	change_count(v, take_be(v, an_l1_entry(v, is_set), 8) & OFFSET, -1);
+	change_count(v, get_be(v->fd, an_l1_entry(v, is_set), 8) & OFFSET, -1);
 }
 
 static void table_leaks(struct victim *v)
 {
-	change_count(v, take_be(v, an_l1_entry(v, is_set), 8) & OFFSET, 1);
+	change_count(v, get_be(v->fd, an_l1_entry(v, is_set), 8) & OFFSET, 1);
 }
 
 static void l1_uncounted(struct victim *v)
@@ -108,31 +108,31 @@ static void header_uncounted(struct victim *v)
 
 static void block_uncounted(struct victim *v)
 {
-	change_count(v, take_be(v, a_reftable_entry(v), 8), -1);
+	change_count(v, get_be(v->fd, a_reftable_entry(v), 8), -1);
 }
 
 static void block_lost(struct victim *v)
 {
-	plant_be(v, a_reftable_entry(v), 8, 0);
+	put_be(v->fd, a_reftable_entry(v), 8, 0);
 }
 
 static void block_unaligned(struct victim *v)
 {
 	uint64_t at = a_reftable_entry(v);
 
-	plant_be(v, at, 8, take_be(v, at, 8) + 512);
+	put_be(v->fd, at, 8, get_be(v->fd, at, 8) + 512);
 }
 
 static void block_past_end(struct victim *v)
 {
-	plant_be(v, a_reftable_entry(v), 8, round_up(v->size, cluster(v)) + 16 * cluster(v));
+	put_be(v->fd, a_reftable_entry(v), 8, round_up(v->size, cluster(v)) + 16 * cluster(v));
 }
 
 static void block_is_data(struct victim *v)
 {
 	uint64_t data = some_data(v);
 
-	plant_be(v, a_reftable_entry(v), 8, data);
+	put_be(v->fd, a_reftable_entry(v), 8, data);
 }
 
 /* Entries. */
@@ -141,88 +141,88 @@ static void data_unaligned(struct victim *v)
 {
 	uint64_t at = an_l2_entry(v, is_data);
 
-	plant_be(v, at, 8, take_be(v, at, 8) + 512);
+	put_be(v->fd, at, 8, get_be(v->fd, at, 8) + 512);
 }
 
 static void data_shared(struct victim *v)
 {
 	uint64_t data = some_data(v);
 
-	plant_be(v, an_l2_entry(v, is_data), 8, data | COPIED);
+	put_be(v->fd, an_l2_entry(v, is_data), 8, data | COPIED);
 }
 
 static void data_lost(struct victim *v)
 {
-	plant_be(v, an_l2_entry(v, is_data), 8, 0);
+	put_be(v->fd, an_l2_entry(v, is_data), 8, 0);
 }
 
 static void data_past_end(struct victim *v)
 {
-	plant_be(v, an_l2_entry(v, is_absent), 8,
+	put_be(v->fd, an_l2_entry(v, is_absent), 8,
 		(round_up(v->size, cluster(v)) + choose(v, 4) * cluster(v)) | COPIED);
 }
 
 static void data_is_l1(struct victim *v)
 {
-	plant_be(v, an_l2_entry(v, is_data), 8, l1_pos(v) | COPIED);
+	put_be(v->fd, an_l2_entry(v, is_data), 8, l1_pos(v) | COPIED);
 }
 
 static void data_is_reftable(struct victim *v)
 {
-	plant_be(v, an_l2_entry(v, is_data), 8, reftable_pos(v) | COPIED);
+	put_be(v->fd, an_l2_entry(v, is_data), 8, reftable_pos(v) | COPIED);
 }
 
 static void data_not_copied(struct victim *v)
 {
 	uint64_t at = an_l2_entry(v, is_data);
 
-	plant_be(v, at, 8, take_be(v, at, 8) & ~COPIED);
+	put_be(v->fd, at, 8, get_be(v->fd, at, 8) & ~COPIED);
 }
 
 static void packed_past_end(struct victim *v)
 {
 	uint64_t at = an_l2_entry(v, is_packed);
 
-	plant_be(v, at, 8, take_be(v, at, 8) | UINT64_C(1) << 40);
+	put_be(v->fd, at, 8, get_be(v->fd, at, 8) | UINT64_C(1) << 40);
 }
 
 static void table_lost(struct victim *v)
 {
-	plant_be(v, an_l1_entry(v, is_set), 8, 0);
+	put_be(v->fd, an_l1_entry(v, is_set), 8, 0);
 }
 
 static void table_unaligned(struct victim *v)
 {
 	uint64_t at = an_l1_entry(v, is_set);
 
-	plant_be(v, at, 8, take_be(v, at, 8) + 512);
+	put_be(v->fd, at, 8, get_be(v->fd, at, 8) + 512);
 }
 
 static void table_shared(struct victim *v)
 {
-	uint64_t table = take_be(v, an_l1_entry(v, is_set), 8);
+	uint64_t table = get_be(v->fd, an_l1_entry(v, is_set), 8);
 
-	plant_be(v, an_l1_entry(v, is_absent), 8, table);
+	put_be(v->fd, an_l1_entry(v, is_absent), 8, table);
 }
 
 static void table_not_copied(struct victim *v)
 {
 	uint64_t at = an_l1_entry(v, is_set);
 
-	plant_be(v, at, 8, take_be(v, at, 8) & ~COPIED);
+	put_be(v->fd, at, 8, get_be(v->fd, at, 8) & ~COPIED);
 }
 
 /* Marks. */
 
 static void marked_dirty(struct victim *v)
 {
-	plant_be(v, 72, 8, take_be(v, 72, 8) | 1);
+	put_be(v->fd, 72, 8, get_be(v->fd, 72, 8) | 1);
 	change_count(v, some_data(v), 1);
 }
 
 static void marked_corrupt(struct victim *v)
 {
-	plant_be(v, 72, 8, take_be(v, 72, 8) | 2);
+	put_be(v->fd, 72, 8, get_be(v->fd, 72, 8) | 2);
 }
 
 static const struct corruption list[] = {

@@ -8,37 +8,10 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include "bytes.h"
 #include "mkimage.h"
 
 static const struct corruptions *const all[] = {&qcow2_corruptions, &vdi_corruptions,
 	&vmdk_corruptions, &vhdx_corruptions, &vpc_corruptions};
-
-uint64_t take_le(const struct victim *v, uint64_t pos, unsigned width)
-{
-	unsigned char bytes[8] = {0};
-
-	if (pread(v->fd, bytes, width, pos) != (ssize_t)width)
-		die("nothing to read at %llu", (unsigned long long)pos);
-	return load_le64(bytes);
-}
-
-uint64_t take_be(const struct victim *v, uint64_t pos, unsigned width)
-{
-	return htobe64(take_le(v, pos, width)) >> (64 - 8 * width);
-}
-
-void plant_le(const struct victim *v, uint64_t pos, unsigned width, uint64_t value)
-{
-	value = htole64(value);
-	put(v->fd, pos, &value, width);
-}
-
-void plant_be(const struct victim *v, uint64_t pos, unsigned width, uint64_t value)
-{
-	value = htobe64(value << (64 - 8 * width));
-	put(v->fd, pos, &value, width);
-}
 
 uint64_t choose(struct victim *v, uint64_t n)
 {
@@ -47,28 +20,28 @@ uint64_t choose(struct victim *v, uint64_t n)
 }
 
 static uint64_t choose_one(struct victim *v, uint64_t pos, uint64_t n, unsigned width,
-	wanted_fn *wanted, uint64_t (*take)(const struct victim *, uint64_t, unsigned))
+	wanted_fn *wanted, uint64_t (*get_one)(int, uint64_t, unsigned))
 {
 	uint64_t count = 0, which;
 
 	for (uint64_t i = 0; i < n; i++)
-		count += wanted(take(v, pos + i * width, width)) != 0;
+		count += wanted(get_one(v->fd, pos + i * width, width)) != 0;
 	if (count == 0)
 		die("there is nothing to corrupt at %llu", (unsigned long long)pos);
 	which = choose(v, count);
 	for (uint64_t i = 0;; i++)
-		if (wanted(take(v, pos + i * width, width)) && which-- == 0)
+		if (wanted(get_one(v->fd, pos + i * width, width)) && which-- == 0)
 			return pos + i * width;
 }
 
 uint64_t choose_le(struct victim *v, uint64_t pos, uint64_t n, unsigned width, wanted_fn *wanted)
 {
-	return choose_one(v, pos, n, width, wanted, take_le);
+	return choose_one(v, pos, n, width, wanted, get_le);
 }
 
 uint64_t choose_be(struct victim *v, uint64_t pos, uint64_t n, unsigned width, wanted_fn *wanted)
 {
-	return choose_one(v, pos, n, width, wanted, take_be);
+	return choose_one(v, pos, n, width, wanted, get_be);
 }
 
 void corrupt_list(void)

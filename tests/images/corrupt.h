@@ -26,11 +26,6 @@ struct corruptions {
 extern const struct corruptions qcow2_corruptions, vdi_corruptions, vmdk_corruptions,
 	vhdx_corruptions, vpc_corruptions;
 
-uint64_t take_le(const struct victim *v, uint64_t pos, unsigned width);
-uint64_t take_be(const struct victim *v, uint64_t pos, unsigned width);
-void plant_le(const struct victim *v, uint64_t pos, unsigned width, uint64_t value);
-void plant_be(const struct victim *v, uint64_t pos, unsigned width, uint64_t value);
-
 /* Less than n. */
 uint64_t choose(struct victim *v, uint64_t n);
 

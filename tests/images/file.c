@@ -63,49 +63,73 @@ void put_byte(int fd, uint64_t pos, uint8_t v)
 	put(fd, pos, &v, sizeof v);
 }
 
+void put_le(int fd, uint64_t pos, unsigned width, uint64_t v)
+{
+	v = htole64(v);
+	put(fd, pos, &v, width);
+}
+
+void put_be(int fd, uint64_t pos, unsigned width, uint64_t v)
+{
+	v = htobe64(v);
+	put(fd, pos, (const char *)&v + sizeof v - width, width);
+}
+
 void put_le16(int fd, uint64_t pos, uint16_t v)
 {
-	v = htole16(v);
-	put(fd, pos, &v, sizeof v);
+	put_le(fd, pos, sizeof v, v);
 }
 
 void put_le32(int fd, uint64_t pos, uint32_t v)
 {
-	v = htole32(v);
-	put(fd, pos, &v, sizeof v);
+	put_le(fd, pos, sizeof v, v);
 }
 
 void put_le64(int fd, uint64_t pos, uint64_t v)
 {
-	v = htole64(v);
-	put(fd, pos, &v, sizeof v);
+	put_le(fd, pos, sizeof v, v);
 }
 
 void put_be32(int fd, uint64_t pos, uint32_t v)
 {
-	v = htobe32(v);
-	put(fd, pos, &v, sizeof v);
+	put_be(fd, pos, sizeof v, v);
 }
 
 void put_be64(int fd, uint64_t pos, uint64_t v)
 {
-	v = htobe64(v);
-	put(fd, pos, &v, sizeof v);
+	put_be(fd, pos, sizeof v, v);
+}
+
+void get(int fd, uint64_t pos, void *data, size_t len)
+{
+	if (pread(fd, data, len, pos) != (ssize_t)len)
+		die("cannot read %zu bytes at %llu", len, (unsigned long long)pos);
+}
+
+uint64_t get_le(int fd, uint64_t pos, unsigned width)
+{
+	uint64_t v = 0;
+
+	get(fd, pos, &v, width);
+	return le64toh(v);
+}
+
+uint64_t get_be(int fd, uint64_t pos, unsigned width)
+{
+	uint64_t v = 0;
+
+	get(fd, pos, (char *)&v + sizeof v - width, width);
+	return be64toh(v);
 }
 
 void patch_le(const struct job *j, int fd)
 {
-	uint64_t v = htole64(j->c->patch.value);
-
-	put(fd, j->c->patch.pos, &v, j->c->patch.width);
+	put_le(fd, j->c->patch.pos, j->c->patch.width, j->c->patch.value);
 }
 
 void patch_be(const struct job *j, int fd)
 {
-	uint64_t v = htobe64(j->c->patch.value);
-	unsigned width = j->c->patch.width;
-
-	put(fd, j->c->patch.pos, (const char *)&v + sizeof v - width, width);
+	put_be(fd, j->c->patch.pos, j->c->patch.width, j->c->patch.value);
 }
 
 /* A number that looks random, of another number. */

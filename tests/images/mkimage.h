@@ -70,11 +70,18 @@ void file_resize(int fd, uint64_t size);
 void put(int fd, uint64_t pos, const void *data, size_t len);
 void put_text(int fd, uint64_t pos, const char *text);
 void put_byte(int fd, uint64_t pos, uint8_t v);
+void put_le(int fd, uint64_t pos, unsigned width, uint64_t v);
+void put_be(int fd, uint64_t pos, unsigned width, uint64_t v);
 void put_le16(int fd, uint64_t pos, uint16_t v);
 void put_le32(int fd, uint64_t pos, uint32_t v);
 void put_le64(int fd, uint64_t pos, uint64_t v);
 void put_be32(int fd, uint64_t pos, uint32_t v);
 void put_be64(int fd, uint64_t pos, uint64_t v);
+
+/* What is there; it must be. */
+void get(int fd, uint64_t pos, void *data, size_t len);
+uint64_t get_le(int fd, uint64_t pos, unsigned width);
+uint64_t get_be(int fd, uint64_t pos, unsigned width);
 
 /* The patch of the case, if it has one. */
 void patch_le(const struct job *j, int fd);

@@ -9,7 +9,6 @@
 
 #define SECTOR     512u
 #define COMPRESSED ((uint64_t)1 << 63)
-#define MAX_TABLES 64u
 #define ROOM       (128 * KIB)
 
 enum kind { DATA = 'd', PACKED = 'z' };
@@ -34,10 +33,6 @@ struct qcow {
 	const struct spec *s;
 	int fd;
 	uint64_t cluster, end;
-	struct {
-		uint64_t l1, pos;
-	} tables[MAX_TABLES];
-	unsigned ntables;
 };
 
 static uint64_t visible(const struct spec *s)
@@ -57,17 +52,13 @@ static uint64_t grow(struct qcow *q, uint64_t align, uint64_t len)
 
 static uint64_t table_for(struct qcow *q, uint64_t l1)
 {
-	uint64_t pos;
+	uint64_t entry = q->s->l1_pos + 8 * l1, pos = get_be(q->fd, entry, 8);
+	uint64_t len = (uint64_t)8 << q->s->table_bits;
 
-	for (unsigned i = 0; i < q->ntables; i++)
-		if (q->tables[i].l1 == l1)
-			return q->tables[i].pos;
-	if (q->ntables == MAX_TABLES)
-		die("%s: too many tables", q->j->c->name);
-	pos = grow(q, q->cluster, q->s->shift + ((uint64_t)8 << q->s->table_bits)) + q->s->shift;
-	put_be64(q->fd, q->s->l1_pos + 8 * l1, pos);
-	q->tables[q->ntables].l1 = l1;
-	q->tables[q->ntables++].pos = pos;
+	if (pos == 0) {
+		pos = grow(q, q->cluster, q->s->shift + len) + q->s->shift;
+		put_be64(q->fd, entry, pos);
+	}
 	return pos;
 }
 

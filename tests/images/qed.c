@@ -5,8 +5,7 @@
 #include "bytes.h"
 #include "mkimage.h"
 
-#define MAX_TABLES 16u
-#define ZERO       1u /* in an L2 table */
+#define ZERO 1u /* in an L2 table */
 
 #define BACKING    1u
 #define NEED_CHECK 2u
@@ -34,10 +33,6 @@ struct qed {
 	const struct spec *s;
 	int fd;
 	uint64_t end;
-	struct {
-		uint64_t l1, pos;
-	} tables[MAX_TABLES];
-	unsigned ntables;
 };
 
 static uint64_t entries(const struct spec *s)
@@ -56,17 +51,12 @@ static uint64_t grow(struct qed *q, uint64_t clusters)
 
 static uint64_t table_for(struct qed *q, uint64_t l1)
 {
-	uint64_t pos;
+	uint64_t entry = q->s->header * q->s->cluster + 8 * l1, pos = get_le(q->fd, entry, 8);
 
-	for (unsigned i = 0; i < q->ntables; i++)
-		if (q->tables[i].l1 == l1)
-			return q->tables[i].pos;
-	if (q->ntables == MAX_TABLES)
-		die("%s: too many tables", q->j->c->name);
-	pos = grow(q, q->s->table);
-	put_le64(q->fd, q->s->header * q->s->cluster + 8 * l1, pos);
-	q->tables[q->ntables].l1 = l1;
-	q->tables[q->ntables++].pos = pos;
+	if (pos == 0) {
+		pos = grow(q, q->s->table);
+		put_le64(q->fd, entry, pos);
+	}
 	return pos;
 }
 

@@ -62,8 +62,7 @@ static void seal(int fd, uint64_t pos, size_t len, size_t sum_at)
 	uint32_t sum = 0;
 
 	put_be32(fd, pos + sum_at, 0);
-	if (pread(fd, buf, len, pos) != (ssize_t)len)
-		die("cannot read back");
+	get(fd, pos, buf, len);
 	for (size_t i = 0; i < len; i++)
 		sum += buf[i];
 	put_be32(fd, pos + sum_at, ~sum);

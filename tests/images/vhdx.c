@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* vhdx.c - VHDX images: states and logs that no tool at hand can make, and damaged ones. */
 #include <string.h>
-#include <unistd.h>
 
 #include "bytes.h"
 #include "mkimage.h"
@@ -68,8 +67,7 @@ static void seal(int fd, uint64_t pos, size_t len)
 
 	put_le32(fd, pos + 4, 0);
 	for (size_t done = 0; done < len; done += PAGE) {
-		if (pread(fd, buf, PAGE, pos + done) != PAGE)
-			die("cannot read back");
+		get(fd, pos + done, buf, PAGE);
 		crc = crc32c_of(crc, buf, PAGE);
 	}
 	put_le32(fd, pos + 4, crc);
