@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* bochs.c - growing disks of Bochs, of both versions, and damaged ones. */
-#include <string.h>
 
 #include "bytes.h"
 #include "mkimage.h"

@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* corrupt-maps.c - damage of the formats that have one map, or two that say the same. */
-#include "bytes.h"
 #include "corrupt.h"
 #include "mkimage.h"
 

@@ -3,7 +3,6 @@
  * the passphrase "mkimage", if at all. */
 #include <stdlib.h>
 
-#include "bytes.h"
 #include "luks-make.h"
 #include "mkimage.h"
 

@@ -3,7 +3,6 @@
  * shots, and damaged ones. */
 #include <stdarg.h>
 #include <stdio.h>
-#include <string.h>
 
 #include "bytes.h"
 #include "mkimage.h"

@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* qcow.c - qcow images, version 1: tables of all sizes at all places, compressed clusters, parents;
  * and damaged ones. */
-#include <stdlib.h>
 #include <string.h>
 
 #include "bytes.h"

@@ -3,7 +3,6 @@
  * table, which spoils what the entry maps and nothing else. */
 #include <string.h>
 
-#include "bytes.h"
 #include "mkimage.h"
 #include "qcow2.h"
 

@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* vmdk-esx.c - COWD and seSparse extents, and the chains that ESX makes of them. */
 #include <stdio.h>
-#include <string.h>
 
 #include "bytes.h"
 #include "mkimage.h"

@@ -2,7 +2,6 @@
 /* vmdk-sparse.c - one sparse extent with its descriptor inside. */
 #include <stdio.h>
 
-#include "bytes.h"
 #include "mkimage.h"
 #include "vmdk.h"
 

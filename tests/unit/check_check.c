@@ -3,7 +3,6 @@
 #include <errno.h>
 #include <string.h>
 
-#include "bytes.h"
 #include "findings.h"
 #include "subject.h"
 #include "unit.h"

@@ -10,12 +10,10 @@
 #include <unistd.h>
 
 #include "bounds.h"
-#include "bytes.h"
 #include "err.h"
 #include "guid.h"
 #include "home.h"
 #include "image.h"
-#include "io.h"
 #include "unit.h"
 #include "vdi_image.h"
 #include "view.h"

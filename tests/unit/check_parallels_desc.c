@@ -11,7 +11,6 @@
 #include "err.h"
 #include "format.h"
 #include "image.h"
-#include "io.h"
 #include "unit.h"
 #include "view.h"
 

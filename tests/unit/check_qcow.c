@@ -6,11 +6,9 @@
 
 #include <zlib.h>
 
-#include "bytes.h"
 #include "err.h"
 #include "format.h"
 #include "image.h"
-#include "io.h"
 #include "luks-make.h"
 #include "memory_image.h"
 #include "secret.h"

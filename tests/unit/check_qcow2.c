@@ -5,7 +5,6 @@
 #include <string.h>
 
 #include "build_qcow2.h"
-#include "bytes.h"
 #include "format.h"
 #include "info.h"
 #include "subject.h"

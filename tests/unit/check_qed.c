@@ -3,12 +3,10 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "bytes.h"
 #include "err.h"
 #include "format.h"
 #include "image.h"
 #include "info.h"
-#include "io.h"
 #include "memory_image.h"
 #include "unit.h"
 #include "view.h"

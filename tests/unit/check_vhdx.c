@@ -5,7 +5,6 @@
 #include <string.h>
 
 #include "build_vhdx.h"
-#include "bytes.h"
 #include "err.h"
 #include "format.h"
 #include "image.h"

@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* Check and repair of VHDX. */
-#include <string.h>
 
 #include "build_vhdx.h"
 #include "mender.h"

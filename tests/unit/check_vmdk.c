@@ -6,7 +6,6 @@
 
 #include "bounds.h"
 #include "build_vmdk.h"
-#include "bytes.h"
 #include "err.h"
 #include "io.h"
 #include "subject.h"

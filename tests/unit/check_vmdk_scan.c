@@ -4,9 +4,7 @@
 #include <string.h>
 
 #include "build_vmdk.h"
-#include "bytes.h"
 #include "err.h"
-#include "io.h"
 #include "subject.h"
 #include "unit.h"
 

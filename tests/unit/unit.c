@@ -13,7 +13,6 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include "bytes.h"
 #include "cache.h"
 #include "codec.h"
 #include "create.h"
