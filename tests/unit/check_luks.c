@@ -219,6 +219,7 @@ START_TEST(short_files)
 		s.o.format = "luks";
 		subject_refuses(&s, file, len, EINVAL, "");
 	}
+	s.o.secrets = NULL;
 }
 END_TEST
 
