@@ -49,7 +49,12 @@ daemon_of() {
 	for p in $(pids_of "$1"); do [ "$(cat "/proc/$p/comm")" != vdiskfs ] || echo "$p"; done
 }
 punch() { fallocate -p -o "$1" -l "$2" "$3"; }
-zero() { fallocate -z -o "$1" -l "$2" "$3"; }
+zero() {
+	case $3 in
+	mnt/*) fallocate -z -o "$1" -l "$2" "$3" ;;
+	*) dd if=/dev/zero of="$3" bs=64k iflag=count_bytes oflag=seek_bytes count="$2" seek="$1" conv=notrunc status=none ;;
+	esac # not all file systems have it
+}
 
 # Writes in all sizes, through the disk and through a partition, with holes and zeroes between.
 scribble() {

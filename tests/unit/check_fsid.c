@@ -272,8 +272,8 @@ START_TEST(tail)
 {
 	/* The superblock of RAID 1.0 lies 8 KiB before the end. */
 	uint64_t sb = part->size - 8192;
-	uint32_t sum = 0;
 	unsigned char block[256];
+	uint64_t sum = 0;
 
 	put32(sb, 0xa92b4efc);
 	put32(sb + 4, 1);
@@ -283,7 +283,7 @@ START_TEST(tail)
 	memdisk_get(part, sb, block, sizeof block);
 	for (size_t i = 0; i < sizeof block; i += 4)
 		sum += load_le32(block + i);
-	put32(sb + 216, sum);
+	put32(sb + 216, (uint32_t)(sum + (sum >> 32)));
 	is("linux_raid_member", "host:0", "30313233-3435-3637-3839-616263646566");
 }
 END_TEST
