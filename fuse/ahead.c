@@ -10,10 +10,10 @@
 #include "view.h"
 
 /* How far a file is decoded ahead, at most.  Less leaves processors idle, measured. */
-#define WINDOW (4u << 20)
+#define WINDOW (8u << 20)
 
 /* What a thread does between two looks at how far the reads have come. */
-#define PIECE (256u << 10)
+#define PIECE (512u << 10)
 
 /* Far behind any file: what was not read yet goes on nowhere. */
 #define NOWHERE (UINT64_MAX / 2)
@@ -31,8 +31,8 @@ void ahead_init(struct ahead *a)
 
 void ahead_end(struct ahead *a)
 {
-	if (a->room)
-		atomic_fetch_add(&a->room->left, WINDOW);
+	if (a->window > 0)
+		atomic_fetch_add(&a->room->left, a->window);
 	pthread_mutex_destroy(&a->lock);
 }
 
@@ -54,23 +54,31 @@ static bool note_read(struct ahead *a, uint64_t off, size_t len)
 	return goes_on;
 }
 
-static bool has_window(struct ahead *a, struct ahead_room *room)
+/* What others have left of the room, if that is worth it. */
+static size_t window_of(struct ahead *a, struct ahead_room *room)
 {
-	size_t left = atomic_load(&room->left);
+	size_t left = atomic_load(&room->left), take;
 
-	while (!a->room && left >= WINDOW)
-		if (atomic_compare_exchange_weak(&room->left, &left, left - WINDOW))
+	while (a->window == 0 && left >= 2 * PIECE) {
+		take = MIN(left, WINDOW);
+		if (atomic_compare_exchange_weak(&room->left, &left, left - take)) {
 			a->room = room;
-	return a->room;
+			a->window = take;
+		}
+	}
+	return a->window;
 }
 
 /* The next piece of the window, which is no longer than the run that promises it: a few reads that
  * happen to follow each other cost no more than they did.  The lock is held. */
 static uint64_t claim(struct ahead *a, struct ahead_room *room, const struct view *v, uint64_t *off)
 {
-	uint64_t run = a->next - a->start, end = MIN(a->next + MIN(run, WINDOW), v->size);
+	uint64_t run = a->next - a->start, end;
 
-	if (run < PIECE || a->made >= end || !has_window(a, room))
+	if (run < PIECE)
+		return 0;
+	end = MIN(a->next + MIN(run, window_of(a, room)), v->size);
+	if (a->made >= end)
 		return 0;
 	*off = a->made;
 	a->made += MIN(PIECE, end - a->made);

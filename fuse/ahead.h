@@ -28,7 +28,8 @@ struct ahead {
 		start; /* of the run: where the first of the reads that continue each other began */
 	uint64_t next; /* where the last read ended */
 	uint64_t made; /* up to here somebody has decoded, or does now */
-	struct ahead_room *room; /* from which a window was taken; NULL: none was needed yet */
+	struct ahead_room *room; /* from which the window was taken */
+	size_t window;           /* bytes; 0: none was needed yet, or there is no room */
 };
 
 void ahead_room_init(struct ahead_room *room, size_t cache);
