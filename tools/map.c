@@ -34,9 +34,9 @@ static int print_json(void *arg, const struct piece *p)
 	struct printing *to = arg;
 
 	printf("%s{ \"start\": %" PRIu64 ", \"length\": %" PRIu64
-	       ", \"depth\": %u, \"present\": %s, \"zero\": %s, \"data\": %s",
+	       ", \"depth\": %u, \"present\": %s, \"zero\": %s, \"data\": %s, \"compressed\": %s",
 		to->begun ? ",\n" : "", p->start, p->len, p->depth, word(p->present), word(p->zero),
-		word(p->data));
+		word(p->data), word(p->compressed));
 	if (p->io)
 		printf(", \"offset\": %" PRIu64, p->io->start + p->pos);
 	putchar('}');

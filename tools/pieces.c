@@ -84,6 +84,7 @@ static int piece_at(struct walk *w, uint64_t off, uint64_t end, struct piece *p,
 		.present = !x.absent,
 		.zero = x.kind == EXTENT_ZERO,
 		.data = x.kind != EXTENT_ZERO,
+		.compressed = x.kind == EXTENT_MADE && x.io,
 	};
 	if (x.kind == EXTENT_FILE) {
 		p->io = x.io;
@@ -97,7 +98,8 @@ static int piece_at(struct walk *w, uint64_t off, uint64_t end, struct piece *p,
 static bool can_follow(const struct piece *a, const struct piece *b)
 {
 	return a->depth == b->depth && a->present == b->present && a->zero == b->zero &&
-	       a->data == b->data && a->io == b->io && (!a->io || a->pos + a->len == b->pos);
+	       a->data == b->data && a->compressed == b->compressed && a->io == b->io &&
+	       (!a->io || a->pos + a->len == b->pos);
 }
 
 int pieces_visit(const struct source *source, uint64_t start, uint64_t end, piece_visit *visit,

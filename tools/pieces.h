@@ -15,7 +15,7 @@ struct piece {
 	uint64_t start, len;
 	unsigned depth; /* of the image, 0 the top */
 	bool present;   /* that image, and not only the end of the chain, says what is here */
-	bool zero, data;
+	bool zero, data, compressed;
 	struct io *io; /* where data lies as it is, at pos; NULL: compressed, encrypted or none */
 	uint64_t pos;
 };
