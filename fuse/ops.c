@@ -120,6 +120,11 @@ static void op_init(void *userdata, struct fuse_conn_info *conn)
 	/* Moving pages out of the pipe was slower than copying them, measured. */
 	conn->want &= ~(unsigned)FUSE_CAP_SPLICE_MOVE;
 	want(conn, FUSE_CAP_SPLICE_WRITE);
+#ifdef FUSE_CAP_DIRECT_IO_ALLOW_MMAP
+	/* Files in export/ can be mapped as shared then; what can change had better not be. */
+	if (!server->writable)
+		want(conn, FUSE_CAP_DIRECT_IO_ALLOW_MMAP);
+#endif
 }
 
 static int entry_of(fuse_req_t req, struct node *node, struct fuse_entry_param *entry)

@@ -86,8 +86,9 @@ static void note_late_error(void *arg, const struct err *e)
 	atomic_store(&w->file->late_error, errno_of(w->server, w->file->node, "cannot write", e));
 }
 
-/* Past the pages the kernel has nothing to write until it has the answer, and the caller nothing to
- * do.  Whoever copies a disk, large step by large step, need not wait for each. */
+/* The bytes are this thread's until it returns.  Past the pages the kernel has nothing to write
+ * until it has the answer, and the caller nothing to do.  Whoever copies a disk, large step by
+ * large step, need not wait for each. */
 static bool can_be_behind(const struct write *w, const struct fuse_file_info *fi)
 {
 	return w->size >= BEHIND_MIN && (fi->flags & O_ACCMODE) == O_WRONLY &&

@@ -4,7 +4,7 @@
 # vdiskfs itself take for images of that disk; and any byte of them can be read at any time.
 . "${0%/*}/functions.sh"
 . "$here/images.sh"
-requires qemu-img qemu-io jq cp tar
+requires qemu-img qemu-io jq cp tar xfs_io
 ranges=$BUILD/tests/mount/ranges
 
 format_of() { # FILE: as qemu-img says it
@@ -225,6 +225,12 @@ no_holes() { # next to none are told as none, so that cp takes large steps
 	done
 }
 check "no holes worth it" on_mount packed.qcow2 no_holes
+# What is read past the kernel's pages can be mapped as shared, or not; wrong it never is.
+mapped() {
+	xfs_io -r -c 'mmap -r 0 4096' -c 'mread -v 0 4' "$1/export/packed.qcow2" >mapped.out 2>&1
+	grep -q '51 46 49 fb' mapped.out || grep -q 'No such device' mapped.out || { cat mapped.out; return 1; }
+}
+check "mapped into memory" on_mount packed.qcow2 mapped
 check "many at once" on_mount packed.qcow2 in_sequence
 mount_with=(-o cache=1M)
 check "many at once, next to no cache" on_mount packed.qcow2 in_sequence
