@@ -9,6 +9,7 @@
  *                                           or one that came later
  *
  * Which block a write goes to follows from the seed and its number, which is all that it writes.
+ * With an odd seed blocks are large, and the file is open for writing only.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -21,10 +22,10 @@
 #include <sys/types.h>
 #include <unistd.h>
 
-#define BLOCK  4096u
-#define BLOCKS 1500u
-#define WRITES 4000u
-#define BATCH  24u /* most writes between two syncs */
+#define BLOCK_MAX  65536u
+#define BLOCKS_MAX 1500u
+#define WRITES     4000u
+#define BATCH      24u /* most writes between two syncs */
 
 static uint64_t mix(uint64_t x)
 {
@@ -35,9 +36,19 @@ static uint64_t mix(uint64_t x)
 	return x ^ x >> 33;
 }
 
+static size_t block_len(uint64_t seed)
+{
+	return seed % 2 ? BLOCK_MAX : 4096;
+}
+
+static uint64_t blocks(uint64_t seed)
+{
+	return seed % 2 ? 150 : BLOCKS_MAX;
+}
+
 static uint64_t block_of(uint64_t seed, uint64_t i)
 {
-	return mix(seed * 1000003 + i) % BLOCKS;
+	return mix(seed * 1000003 + i) % blocks(seed);
 }
 
 static bool ends_batch(uint64_t seed, uint64_t i)
@@ -45,9 +56,9 @@ static bool ends_batch(uint64_t seed, uint64_t i)
 	return mix(seed + 7 * i) % BATCH == 0 || i % BATCH == 0;
 }
 
-static void fill(uint64_t block[BLOCK / 8], uint64_t i, uint64_t number)
+static void fill(uint64_t block[BLOCK_MAX / 8], uint64_t i, uint64_t number)
 {
-	for (size_t k = 0; k < BLOCK / 8; k++)
+	for (size_t k = 0; k < BLOCK_MAX / 8; k++)
 		block[k] = k % 2 ? number : i;
 }
 
@@ -59,7 +70,9 @@ static int die(const char *what)
 
 static int do_write(int disk, int note, uint64_t seed, char **pids)
 {
-	uint64_t block[BLOCK / 8], last = 20 + mix(seed) % 300;
+	static uint64_t block[BLOCK_MAX / 8];
+	uint64_t last = 20 + mix(seed) % 300;
+	size_t len = block_len(seed);
 
 	for (uint64_t i = 1; i < WRITES; i++) {
 		uint64_t number = block_of(seed, i);
@@ -68,7 +81,7 @@ static int do_write(int disk, int note, uint64_t seed, char **pids)
 			for (; *pids; pids++)
 				kill((pid_t)atoi(*pids), SIGKILL);
 		fill(block, i, number);
-		if (pwrite(disk, block, BLOCK, (off_t)(number * BLOCK)) != BLOCK)
+		if (pwrite(disk, block, len, (off_t)(number * len)) != (ssize_t)len)
 			return i >= last ? 0 : die("write");
 		if (!ends_batch(seed, i))
 			continue;
@@ -82,7 +95,7 @@ static int do_write(int disk, int note, uint64_t seed, char **pids)
 }
 
 /* What was written last to each block, of the first n. */
-static void remember(uint64_t seed, uint64_t n, uint64_t last[BLOCKS])
+static void remember(uint64_t seed, uint64_t n, uint64_t last[BLOCKS_MAX])
 {
 	for (uint64_t i = 1; i <= n; i++)
 		last[block_of(seed, i)] = i;
@@ -90,17 +103,18 @@ static void remember(uint64_t seed, uint64_t n, uint64_t last[BLOCKS])
 
 static int do_verify(int disk, int note, uint64_t seed)
 {
-	static uint64_t last[BLOCKS];
-	uint64_t block[BLOCK / 8], want[BLOCK / 8], durable = 0;
+	static uint64_t last[BLOCKS_MAX], block[BLOCK_MAX / 8], want[BLOCK_MAX / 8];
+	uint64_t durable = 0;
+	size_t len = block_len(seed);
 
 	if (pread(note, &durable, sizeof durable, 0) < 0)
 		return die("note");
 	remember(seed, durable, last);
-	for (uint64_t number = 0; number < BLOCKS; number++) {
-		if (pread(disk, block, BLOCK, (off_t)(number * BLOCK)) != BLOCK)
+	for (uint64_t number = 0; number < blocks(seed); number++) {
+		if (pread(disk, block, len, (off_t)(number * len)) != (ssize_t)len)
 			return die("read");
 		fill(want, block[0], block[0] ? number : 0);
-		if (memcmp(block, want, BLOCK) == 0 &&
+		if (memcmp(block, want, len) == 0 &&
 			(block[0] == last[number] ||
 				(block[0] > durable && block_of(seed, block[0]) == number)))
 			continue;
@@ -125,7 +139,7 @@ int main(int argc, char **argv)
 		return 2;
 	}
 	seed = strtoull(argv[3], NULL, 10);
-	disk = open(argv[2], write ? O_RDWR : O_RDONLY);
+	disk = open(argv[2], !write ? O_RDONLY : seed % 2 ? O_WRONLY : O_RDWR);
 	note = open(argv[4], write ? O_RDWR | O_CREAT | O_TRUNC : O_RDONLY, 0600);
 	if (disk < 0 || note < 0)
 		return die(disk < 0 ? argv[2] : argv[4]);
