@@ -23,6 +23,8 @@
 #define ROOT_INO 1
 #define NSEC     INT64_C(1000000000)
 
+#define SLOW (NSEC / 1000) /* to count what is stored */
+
 void tree_make_writable(struct tree *tree)
 {
 	tree->writable = true;
@@ -365,30 +367,62 @@ static uint64_t count_stored(
 	return export_stored(node->parent->exports, shown->state, view);
 }
 
+static int64_t now(void)
+{
+	struct timespec ts;
+
+	clock_gettime(CLOCK_MONOTONIC, &ts);
+	return ts.tv_sec * NSEC + ts.tv_nsec;
+}
+
+/* Who writes to a large disk and looks at it all the time would have it counted all the time: it is
+ * for a part of the time only, and what is quick is always counted. */
+static bool is_counted(const struct node *node)
+{
+	return atomic_load_explicit(&node->measured, memory_order_relaxed) != UNMEASURED &&
+	       (atomic_load(&node->measured_at) == changes_of(node) ||
+		       now() < atomic_load(&node->good_until));
+}
+
 /* Two threads that ask at the same time both count, and find the same. */
+static int count(struct node *node, const struct shown *shown, const struct view *view)
+{
+	unsigned changes = changes_of(node);
+	int64_t begin = now(), took;
+	uint64_t stored;
+	bool good;
+	int ret = 0;
+
+	if (view)
+		stored = count_stored(node, shown, view);
+	else
+		ret = measure_text(node, shown, &stored);
+	if (ret < 0)
+		return ret;
+	took = now() - begin;
+	/* What has no bytes at all programs do not even read. */
+	good = view && stored > 0 && took > SLOW;
+	atomic_store(&node->good_until, good ? begin + 20 * took : 0);
+	atomic_store(&node->measured_at, changes);
+	atomic_store_explicit(&node->measured, stored, memory_order_relaxed);
+	return 0;
+}
+
 static int measure_pinned(struct node *node, const struct shown *shown, struct measure *m)
 {
 	const struct fresh *fresh = node_fresh(node);
-	unsigned changes = changes_of(node);
 	struct view *view;
 	struct err e = ERR_INIT;
 	int ret = node_view(node, shown, &view, &e);
 
+	if (ret == 0 && !is_counted(node))
+		ret = count(node, shown, view);
 	if (ret < 0)
 		return ret;
 	m->stored = atomic_load_explicit(&node->measured, memory_order_relaxed);
-	if (m->stored == UNMEASURED || atomic_load(&node->measured_at) != changes) {
-		if (view)
-			m->stored = count_stored(node, shown, view);
-		else
-			ret = measure_text(node, shown, &m->stored);
-		if (ret == 0) {
-			atomic_store(&node->measured_at, changes);
-			atomic_store_explicit(&node->measured, m->stored, memory_order_relaxed);
-		}
-	}
 	m->step = step_of(node, shown);
 	m->size = !view ? m->stored : fresh ? fresh_size(fresh, view) : view->size;
+	m->stored = MIN(m->stored, m->size); /* it may have become shorter since */
 	return ret;
 }
 
@@ -433,9 +467,7 @@ bool node_list_stays(const struct node *node)
 
 int node_is_measured(const struct node *node)
 {
-	return !S_ISREG(node_mode(node)) ||
-	       (atomic_load_explicit(&node->measured, memory_order_relaxed) != UNMEASURED &&
-		       atomic_load(&node->measured_at) == changes_of(node));
+	return !S_ISREG(node_mode(node)) || is_counted(node);
 }
 
 int node_stat(struct node *node, struct stat *st)

@@ -100,9 +100,10 @@ struct node {
 	unsigned resets; /* how often all of it was dropped */
 
 	/* Of files: */
-	_Atomic uint64_t measured; /* NODE_INFO: bytes; others: bytes stored; or UNMEASURED */
-	atomic_uint measured_at;   /* how often what is shown had changed then */
-	struct made made;          /* the view of those that are no view of the image itself */
+	_Atomic uint64_t measured;  /* NODE_INFO: bytes; others: bytes stored; or UNMEASURED */
+	atomic_uint measured_at;    /* how often what is shown had changed then */
+	_Atomic int64_t good_until; /* monotonic ns; so long it is good enough anyway */
+	struct made made;           /* the view of those that are no view of the image itself */
 
 	union {
 		struct part *part;       /* NODE_PARTITION; owned */
