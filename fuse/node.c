@@ -402,9 +402,9 @@ static int count(struct node *node, const struct shown *shown, const struct view
 	took = now() - begin;
 	/* What has no bytes at all programs do not even read. */
 	good = view && stored > 0 && took > SLOW;
+	atomic_store(&node->measured, stored);
 	atomic_store(&node->good_until, good ? begin + 20 * took : 0);
 	atomic_store(&node->measured_at, changes);
-	atomic_store_explicit(&node->measured, stored, memory_order_relaxed);
 	return 0;
 }
 
