@@ -73,11 +73,10 @@ bool share_is_alone(struct share *s, const struct file *file)
 
 void share_remove(struct share *s, struct file *file)
 {
-	if (!file->link)
-		return;
 	pthread_mutex_lock(&s->lock);
-	*file->link = file->next;
-	if (file->next)
+	if (file->link)
+		*file->link = file->next;
+	if (file->link && file->next)
 		file->next->link = file->link;
 	pthread_mutex_unlock(&s->lock);
 }
