@@ -349,6 +349,20 @@ int cache_modify(struct cache *c, const void *source, uint64_t id, size_t len, c
 	return r;
 }
 
+bool cache_has_note(struct cache *c, const void *source, uint64_t id)
+{
+	uint64_t h = hash(source, id);
+	struct shard *s = &c->shards[h % SHARDS];
+	const struct entry *t;
+	bool has;
+
+	pthread_mutex_lock(&s->lock);
+	t = find(s, h, source, id);
+	has = t && t->note;
+	pthread_mutex_unlock(&s->lock);
+	return has;
+}
+
 void cache_release(struct cache *c, const void *source, uint64_t id)
 {
 	uint64_t h = hash(source, id);
@@ -423,6 +437,11 @@ int meta_modify(struct cache *c, struct io *io, uint64_t pos, cache_change *chan
 
 	return cache_modify(
 		c, page_source(io), page.pos, META_PAGE, page_load, &page, change, arg, e);
+}
+
+bool meta_has_note(struct cache *c, struct io *io, uint64_t pos)
+{
+	return cache_has_note(c, page_source(io), pos - pos % META_PAGE);
 }
 
 void meta_release(struct cache *c, struct io *io, uint64_t pos)

@@ -12,6 +12,7 @@
 #ifndef VDISK_CACHE_H
 #define VDISK_CACHE_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -47,6 +48,9 @@ typedef void cache_change(void *arg, unsigned char *data, void **note);
 int cache_modify(struct cache *c, const void *source, uint64_t id, size_t len, cache_load *load,
 	void *arg, cache_change *change, void *change_arg, struct err *e);
 
+/* Has the block (source, id) a note?  Changes of it come one at a time, and this is between two. */
+bool cache_has_note(struct cache *c, const void *source, uint64_t id);
+
 /* Takes the note off the block (source, id), which has one. */
 void cache_release(struct cache *c, const void *source, uint64_t id);
 
@@ -76,6 +80,9 @@ int meta_read(struct cache *c, struct io *io, void *buf, size_t len, uint64_t po
 /* As cache_modify, of the page of the file that pos lies in. */
 int meta_modify(struct cache *c, struct io *io, uint64_t pos, cache_change *change, void *arg,
 	struct err *e);
+
+/* As cache_has_note. */
+bool meta_has_note(struct cache *c, struct io *io, uint64_t pos);
 
 /* As cache_release. */
 void meta_release(struct cache *c, struct io *io, uint64_t pos);

@@ -119,21 +119,13 @@ static void apply(void *arg, unsigned char *data, void **note)
 	mark(*note, c);
 }
 
-static void look(void *arg, unsigned char *data, void **note)
-{
-	(void)data;
-	*(bool *)arg = *note != NULL;
-}
-
 /* A page that is about to wait has room in its file: once there is something to flush a full host
  * must not be what keeps it from being flushed. */
 static int reserve_page(const struct change *c, struct err *e)
 {
-	uint64_t pos = c->pos - c->pos % META_PAGE;
-	bool waits = false;
-	int r = meta_modify(c->w->cache, c->io, pos, look, &waits, e);
-
-	return r < 0 || waits ? r : io_reserve(c->io, pos, META_PAGE, e);
+	if (meta_has_note(c->w->cache, c->io, c->pos))
+		return 0;
+	return io_reserve(c->io, c->pos - c->pos % META_PAGE, META_PAGE, e);
 }
 
 static int make_room(struct writeback *w, struct err *e)
