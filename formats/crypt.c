@@ -229,10 +229,13 @@ int crypt_new(const char *cipher, const char *mode, const unsigned char *key, si
 	return 0;
 }
 
-int crypt_new_locked(const char *encryption, struct crypt **out, struct err *e)
+int crypt_without_key(bool locked, const char *encryption, struct crypt **out, struct err *e)
 {
-	struct crypt *c = calloc(1, sizeof *c);
+	struct crypt *c;
 
+	if (!locked)
+		return secret_missing(encryption, e);
+	c = calloc(1, sizeof *c);
 	if (!c)
 		return err_nomem(e);
 	pool_init(&c->lanes);

@@ -7,6 +7,7 @@
 #ifndef VDISK_CRYPT_H
 #define VDISK_CRYPT_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -37,9 +38,9 @@ void crypt_load(void);
 int crypt_new(const char *cipher, const char *mode, const unsigned char *key, size_t key_len,
 	struct crypt **c, struct err *e);
 
-/* Stands for one whose key nobody has: it decrypts nothing.  encryption, what it is called, is
- * borrowed. */
-int crypt_new_locked(const char *encryption, struct crypt **c, struct err *e);
+/* For an image whose key nobody has.  locked: stands for it and decrypts nothing; else -ENOKEY.
+ * encryption, what it is called, is borrowed. */
+int crypt_without_key(bool locked, const char *encryption, struct crypt **c, struct err *e);
 
 void crypt_free(struct crypt *c); /* NULL is fine; wipes the keys */
 

@@ -163,7 +163,7 @@ int luks_unlock(
 	if (r < 0)
 		return r;
 	if (!how->secrets)
-		return how->locked ? crypt_new_locked("LUKS", crypt, e) : secret_missing("LUKS", e);
+		return crypt_without_key(how->locked, "LUKS", crypt, e);
 	a.material = malloc(len);
 	if (!a.material)
 		return err_nomem(e);

@@ -20,8 +20,7 @@ int qcow_aes_unlock(const struct image *img, struct crypt **crypt, struct err *e
 	int r;
 
 	if (!s)
-		return img->opts->locked ? crypt_new_locked("AES", crypt, e)
-					 : secret_missing("AES", e);
+		return crypt_without_key(img->opts->locked, "AES", crypt, e);
 	memcpy(key, s->bytes, MIN(s->len, sizeof key));
 	r = crypt_new("aes", "cbc-plain64", key, sizeof key, crypt, e);
 	OPENSSL_cleanse(key, sizeof key);
