@@ -376,14 +376,14 @@ int view_write_behind(struct view *v, const void *buf, size_t len, uint64_t off,
 
 	if (r < 0)
 		return r;
-	writer_close_gate(w);
+	writer_begin_behind(w);
 	r = aim(&v, len, &off, e);
 	if (r == 0) {
 		behind->answered(behind->arg);
 		if (write_inside(v, (struct bytes){.buf = buf}, len, off, &late) < 0)
 			behind->failed(behind->arg, &late);
 	}
-	writer_open_gate(w);
+	writer_end_behind(w);
 	if (r == 0)
 		flush_if_full(v, &late); /* that it failed all will hear who write or flush */
 	return r;

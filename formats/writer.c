@@ -52,13 +52,13 @@ void writer_free(struct writer *w)
 	free(w);
 }
 
-void writer_close_gate(struct writer *w)
+void writer_begin_behind(struct writer *w)
 {
 	pthread_mutex_lock(&w->behind);
 	pthread_rwlock_wrlock(&w->gate);
 }
 
-void writer_open_gate(struct writer *w)
+void writer_end_behind(struct writer *w)
 {
 	pthread_rwlock_unlock(&w->gate);
 	pthread_mutex_unlock(&w->behind);

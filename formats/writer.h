@@ -7,8 +7,8 @@
  * bytes - and only then lets the driver put it on the map.  Drivers never move data.
  *
  * Locks, in this order:
- *   behind  writes that are answered before they are done, one after the other: the next waits here
- *          and not at the gate, where it would keep all others out
+ *   behind writes that are answered before they are done, one after the other: the next waits here
+ *          and not at the gate, where it would come before all others
  *   gate   every request shared, from its first look at a map to its answer, once; exclusive for
  *          what moves room under readers: settle, resize, snapshots; and for a write that is
  *          answered before it is done, so that nobody can tell
@@ -113,10 +113,10 @@ void writer_free(struct writer *w);
 /* Marks the image as being written, if it is not yet; refuses after a failed flush. */
 int writer_begin(struct writer *w, struct err *e);
 
-/* For a write that is answered before it is done: waits until nobody is inside, and lets nobody in
- * until it is opened. */
-void writer_close_gate(struct writer *w);
-void writer_open_gate(struct writer *w);
+/* Round a write that is answered before it is done: waits until nobody is inside, and lets nobody
+ * in until it has ended. */
+void writer_begin_behind(struct writer *w);
+void writer_end_behind(struct writer *w);
 
 /* Makes everything durable that was written before; then gives freed room back. */
 int writer_flush(struct writer *w, struct err *e);

@@ -23,7 +23,9 @@
 #define ROOT_INO 1
 #define NSEC     INT64_C(1000000000)
 
-#define SLOW (NSEC / 1000) /* to count what is stored */
+/* To count what is stored, and how many times as long a count that was slow is good enough. */
+#define SLOW     (NSEC / 1000)
+#define GOOD_FOR 20
 
 void tree_make_writable(struct tree *tree)
 {
@@ -403,7 +405,7 @@ static int count(struct node *node, const struct shown *shown, const struct view
 	/* What has no bytes at all programs do not even read. */
 	good = view && stored > 0 && took > SLOW;
 	atomic_store(&node->measured, stored);
-	atomic_store(&node->good_until, good ? begin + 20 * took : 0);
+	atomic_store(&node->good_until, good ? begin + GOOD_FOR * took : 0);
 	atomic_store(&node->measured_at, changes);
 	return 0;
 }

@@ -74,10 +74,11 @@ bool share_is_alone(struct share *s, const struct file *file)
 void share_remove(struct share *s, struct file *file)
 {
 	pthread_mutex_lock(&s->lock);
-	if (file->link)
+	if (file->link) {
 		*file->link = file->next;
-	if (file->link && file->next)
-		file->next->link = file->link;
+		if (file->next)
+			file->next->link = file->link;
+	}
 	pthread_mutex_unlock(&s->lock);
 }
 

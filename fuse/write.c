@@ -64,7 +64,7 @@ int write_settle(fuse_req_t req, struct file *file)
 /* One write; it lives on the stack of whoever does it. */
 struct write {
 	struct server *server;
-	fuse_req_t req;
+	fuse_req_t req; /* until it is answered */
 	struct file *file;
 	const char *buf;
 	size_t size;
