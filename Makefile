@@ -128,7 +128,7 @@ build/fuzz/%.o: %.c
 fuzz: ; @tests/fuzz/run '$(MAKE)' $(FUZZ_SECONDS)
 
 unit: $(B)/unit
-	$(Q)$(B)/unit
+	$(Q)CK_TIMEOUT_MULTIPLIER=$${CK_TIMEOUT_MULTIPLIER:-15} $(B)/unit
 
 tests-build: $(PROGRAMS) $(TESTPROGRAMS)
 

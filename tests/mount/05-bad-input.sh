@@ -28,7 +28,7 @@ check "zeroes without a name" refused_within zeroes "zeroes: not a disk image"
 check "hint says how to see it anyway" grep -q -e "-o format=raw" within.err
 fifo_refused() {
 	mkdir -p refused-dir
-	within timeout 20 "$VDISKFS" fifo.img refused-dir 2>fifo.err
+	within timeout "$patience" "$VDISKFS" fifo.img refused-dir 2>fifo.err
 	was_refused $? fifo.err "fifo.img: .*FIFO"
 }
 check "FIFO, without waiting for a writer" fifo_refused

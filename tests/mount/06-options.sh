@@ -73,7 +73,7 @@ denied() {
 	local pattern=$1
 	shift
 	mkdir -p refused-dir
-	timeout 20 "$VDISKFS" "$@" >denied.out 2>denied.err
+	timeout "$patience" "$VDISKFS" "$@" >denied.out 2>denied.err
 	was_refused $? denied.err "$pattern" && [ ! -s denied.out ]
 }
 dir=$W/refused-dir

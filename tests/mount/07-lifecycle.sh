@@ -23,7 +23,7 @@ ends() {
 	[ -n "$pids" ] || return 1
 	"$@" || return 1
 	# shellcheck disable=SC2086
-	"$await_exit" 20 $pids && nobody_serves "$dir"
+	"$await_exit" "$patience" $pids && nobody_serves "$dir"
 }
 # signals DIR SIGNAL: the daemon gets one.
 signals() { kill "-$2" "$(daemon_of "$W/$1")"; }
@@ -91,7 +91,7 @@ lazy() {
 	exec {fd}<&-
 	[ "$sum" = "$(sha256sum <disk.raw)" ] || return 1
 	# shellcheck disable=SC2086
-	"$await_exit" 20 $pids
+	"$await_exit" "$patience" $pids
 }
 check "umount -l: served until the last file is closed" lazy
 # The kernel asks while nobody answers: reads of a killed daemon end with an error.
@@ -117,7 +117,7 @@ ends_in_mkdir() {
 	strace -qq -f -o trace -P "$W/vms/new.qcow2" -e inject=openat:delay_enter=60000000 -p "$daemon" &
 	tracer=$!
 	eventually grep -q '^TracerPid:.[1-9]' "/proc/$daemon/status"
-	timeout 20 mkdir mnt/new.qcow2 &
+	timeout "$patience" mkdir mnt/new.qcow2 &
 	maker=$!
 	eventually grep -q fuse_mkdir "/proc/$(pgrep -P "$maker")/stack"
 	cp disk.raw vms/late.raw
@@ -198,7 +198,7 @@ mkdir 'odd name, with \ and (brackets)'
 check "odd mount point" matches_on 'odd name, with \ and (brackets)'
 no_device() {
 	unshare -m sh -c 'mount --bind /dev/null /dev/fuse && exec "$@"' -- \
-		timeout 20 "$VDISKFS" disk.qcow2 mnt 2>no-device.err
+		timeout "$patience" "$VDISKFS" disk.qcow2 mnt 2>no-device.err
 	[ $? = 1 ] && [ -s no-device.err ] && nobody_serves mnt
 }
 if is_root; then
@@ -210,7 +210,7 @@ check "a failed mount frees the lock" qemu-io -f qcow2 -c 'read 0 512' disk.qcow
 
 # Descriptors of the caller are not kept: a pipe of its ends.
 pipe_ends() {
-	echo end | { mount_image disk.qcow2 mnt; cat; } | timeout 20 cat >/dev/null && unmount mnt
+	echo end | { mount_image disk.qcow2 mnt; cat; } | timeout "$patience" cat >/dev/null && unmount mnt
 }
 check "the daemon keeps no pipe of its caller" pipe_ends
 closed_stdio() {

@@ -125,7 +125,7 @@ if [ -r /proc/locks ] && mount_image disk.qcow2 mnt && [ -n "$(locks_on disk.qco
 	check "locks with -o share: as QEMU's force-share" locks_are disk.qcow2 "READ 100-100"
 	kill -9 "$(daemon_of "$W/mnt")"
 	# shellcheck disable=SC2046
-	"$await_exit" 20 $(pids_of "$W/mnt")
+	"$await_exit" "$patience" $(pids_of "$W/mnt")
 	check "locks: none after kill -9" locks_are disk.qcow2
 else
 	skip "what the locks are: /proc/locks does not tell"

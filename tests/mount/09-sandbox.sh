@@ -177,7 +177,7 @@ in_user_space() {
 	unshare -m bash -c 'mount --bind fuse-node /dev/fuse && mount --bind fuse.conf /etc/fuse.conf && "$@"' -- "$@"
 	status=$?
 	# shellcheck disable=SC2046
-	"$await_exit" 20 $(pids_of "$W/user-mnt") || status=1
+	"$await_exit" "$patience" $(pids_of "$W/user-mnt") || status=1
 	return $status
 }
 user_mounts() { as_nobody "$W/vdiskfs-copy" "$@" "$W/user.qcow2" "$W/user-mnt"; }
@@ -222,7 +222,7 @@ user_killed() {
 	user_mounts || return 1
 	kill -KILL "$(daemon_of "$W/user-mnt")"
 	# shellcheck disable=SC2046
-	"$await_exit" 20 $(pids_of "$W/user-mnt") && ! mountpoint -q user-mnt && ls user-mnt
+	"$await_exit" "$patience" $(pids_of "$W/user-mnt") && ! mountpoint -q user-mnt && ls user-mnt
 }
 export -f as_nobody user_mounts user_unmounts user_reads root_may_not root_may allow_refused \
 	not_the_users_dir user_killed user_undumpable daemon_of pids_of

@@ -205,7 +205,7 @@ asks() {
 	local status
 	say "$kind" "$top" "$1"
 	mkdir -p refused-dir
-	timeout 30 strace -f -qq -s 4096 -e trace=%network,%file -o trace \
+	timeout "$patience" strace -f -qq -s 4096 -e trace=%network,%file -o trace \
 		"$VDISKFS" "${@:2}" "$top" "$W/refused-dir" 2>asks.err
 	status=$?
 	[ -s trace ] || { echo "no trace" >&2; return 2; }

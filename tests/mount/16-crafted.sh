@@ -32,7 +32,7 @@ hostile() {
 	# A refusal that had to read and keep what the image claims would not fit in this.
 	(
 		[ -n "$sanitized" ] || ulimit -v 400000
-		within timeout 30 "$VDISKFS" "${with[@]}" "$image" "$W/refused-dir" 2>hostile.err
+		within timeout "$patience" "$VDISKFS" "${with[@]}" "$image" "$W/refused-dir" 2>hostile.err
 	)
 	was_refused $? hostile.err .
 }

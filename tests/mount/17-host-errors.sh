@@ -113,7 +113,7 @@ spot_at_mount() {
 	spoil 0 512
 	mkdir -p refused-dir
 	FAILREAD_FILE=$W/$1 FAILREAD_SPOT=$W/spot LD_PRELOAD=$failread \
-		timeout 20 "$VDISKFS" "$1" "$W/refused-dir" 2>at-mount.err
+		timeout "$patience" "$VDISKFS" "$1" "$W/refused-dir" 2>at-mount.err
 	was_refused $? at-mount.err "$1.*Input/output error"
 }
 

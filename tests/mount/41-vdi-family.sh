@@ -171,7 +171,7 @@ check "a parent that is in use is" qemu_holds vm/disk.vdi refused "vm/Snapshots/
 # What is opened, by the kernel's account.
 trace_child() {
 	mkdir -p refused-dir
-	timeout 30 strace -f -qq -s 4096 -e trace=%network,%file -o trace "$VDISKFS" "$1" "$W/refused-dir" 2>/dev/null
+	timeout "$patience" strace -f -qq -s 4096 -e trace=%network,%file -o trace "$VDISKFS" "$1" "$W/refused-dir" 2>/dev/null
 	[ $? = 1 ] && [ -s trace ]
 }
 only_below() { # DIR: nothing of the scratch directory was opened elsewhere

@@ -115,7 +115,7 @@ dies() {
 	pids=$(pids_of "$W/mnt")
 	dd if=some of=mnt/disk.raw bs=256k count=8 oflag=dsync conv=notrunc status=none || return 1
 	# shellcheck disable=SC2086
-	kill -9 $pids && "$await_exit" 20 $pids
+	kill -9 $pids && "$await_exit" "$patience" $pids
 	fusermount3 -u mnt
 	qemu-img convert -f qcow2 -O raw synced.qcow2 synced.raw && cmp -n $((2 << 20)) synced.raw some
 }
@@ -239,7 +239,7 @@ dd if=some of=ref bs=1M count=3 conv=notrunc status=none
 ends_by_signal() {
 	local pid
 	pid=$(daemon_of "$W/mnt")
-	kill -TERM "$pid" && "$await_exit" 20 "$pid" && head -c $((3 << 20)) disk.raw | cmp - <(head -c $((3 << 20)) ref)
+	kill -TERM "$pid" && "$await_exit" "$patience" "$pid" && head -c $((3 << 20)) disk.raw | cmp - <(head -c $((3 << 20)) ref)
 }
 check "SIGTERM" ends_by_signal
 ! mountpoint -q mnt || unmount mnt

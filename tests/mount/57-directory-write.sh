@@ -64,7 +64,7 @@ in_use() {
 	coproc qemu-io -f vmdk vms/a.vmdk
 	pid=$COPROC_PID
 	echo length >&"${COPROC[1]}"
-	read -r -t 10 -u "${COPROC[0]}"
+	read -r -t "$patience" -u "${COPROC[0]}"
 	! put mnt/a.vmdk/disk.raw 0 1 2>err && grep -E 'busy|Read-only' err # as it was known, or not
 	status=$?
 	kill "$pid"

@@ -83,7 +83,7 @@ done
 qemu-img create -q -f qcow2 vms/large.qcow2 5T
 qemu-io -f qcow2 -c 'write -P 7 0 64k' -c 'write -P 8 2T 200k' -c 'write -P 9 5497558138368 512' vms/large.qcow2 >/dev/null
 large() {
-	mkdir "mnt/large.to.$1" && timeout 60 cp mnt/large.qcow2/disk.raw "mnt/large.to.$1/disk.raw" || return 1
+	mkdir "mnt/large.to.$1" && timeout "$patience" cp mnt/large.qcow2/disk.raw "mnt/large.to.$1/disk.raw" || return 1
 	[ "$("$ranges" "mnt/large.to.$1/disk.raw" | awk '{ n += $2 } END { print (n < 64 * 1048576) }')" = 1 ]
 }
 for f in raw qcow2 vdi vmdk vhdx; do check "5 TiB to $f" large $f; done

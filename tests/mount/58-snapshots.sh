@@ -148,7 +148,7 @@ killed() {
 	local pids
 	pids=$(pids_of "$W/mnt")
 	# shellcheck disable=SC2086
-	kill -9 $pids && "$await_exit" 20 $pids
+	kill -9 $pids && "$await_exit" "$patience" $pids
 	fusermount3 -u mnt 2>/dev/null
 	mount_image a.qcow2 mnt && shows snapshots/s first && unmount mnt && sound a.qcow2
 }

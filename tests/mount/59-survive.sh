@@ -40,7 +40,7 @@ round() { # FORMAT OPTIONS SEED
 	status=$?
 	fusermount3 -u mnt || status=1
 	# shellcheck disable=SC2086
-	"$await_exit" 20 $pids || status=1
+	"$await_exit" "$patience" $pids || status=1
 	[ $status = 0 ] && sound "$1" "$image" || return 1
 	mount_image "$image" mnt && "$survive" verify mnt/disk.raw "$3" note
 	status=$?

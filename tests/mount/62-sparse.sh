@@ -70,17 +70,17 @@ mkdir big
 mount_image big.qcow2 big
 stored() { [ "$(du --block-size=1 "$1" | cut -f1)" -le "$2" ]; }
 check "du of a terabyte" stored big/disk.raw 196608
-check "cp of a terabyte" timeout 20 cp --sparse=auto big/disk.raw copy.raw
+check "cp of a terabyte" timeout "$patience" cp --sparse=auto big/disk.raw copy.raw
 check "the copy costs what is stored" stored copy.raw 300000
 UNIT=65536 check "the copy is right" same copy.raw big.ref
 rm -f copy.raw
 check "cat of what is stored is not the disk's size" [ "$(stat -c %s big/disk.raw)" = 1099511627776 ]
-check "tar -S of a terabyte" timeout 30 tar -C big -cSf big.tar disk.raw
+check "tar -S of a terabyte" timeout "$patience" tar -C big -cSf big.tar disk.raw
 check "the archive is small" stored big.tar 400000
 tar -xSf big.tar
 check "the archive is right" same disk.raw big.ref
 rm -f disk.raw
-check "qemu-img convert from the mount" timeout 30 qemu-img convert -f raw -O qcow2 big/disk.raw again.qcow2
+check "qemu-img convert from the mount" timeout "$patience" qemu-img convert -f raw -O qcow2 big/disk.raw again.qcow2
 check "qemu-img compares both the same" qemu-img compare -q -f qcow2 -F qcow2 again.qcow2 big.qcow2
 unmount big
 
@@ -91,7 +91,7 @@ truncate -s $size huge.raw
 daemon_of() { pids_of "$(realpath "$1")" | while read -r p; do [ "$(cat "/proc/$p/comm")" = vdiskfs ] && echo "$p"; done; }
 huge() { # IMAGE LAST: the only data lies at LAST
 	local dir=$3 kib
-	timeout 20 "$ranges" "$dir/disk.raw" >got.ranges || { echo "too slow"; return 1; }
+	timeout "$patience" "$ranges" "$dir/disk.raw" >got.ranges || { echo "too slow"; return 1; }
 	[ "$(wc -l <got.ranges)" = 1 ] || { head got.ranges; return 1; }
 	read -r start len <got.ranges
 	[ "$start" -le "$2" ] && [ $((start + len)) -gt "$2" ] || { cat got.ranges; return 1; }

@@ -322,6 +322,6 @@ ended() {
 	cp vms/b.vdi live/end.vdi
 	kill -TERM "$pid"
 	# shellcheck disable=SC2046
-	"$await_exit" 20 "$pid" $(pids_of "$W/mnt") && ! mountpoint -q mnt
+	"$await_exit" "$patience" "$pid" $(pids_of "$W/mnt") && ! mountpoint -q mnt
 }
 check "a signal ends it" ended

@@ -68,7 +68,7 @@ judge() { # sets verdict: refused, unsupported, error, same, other, different, o
 	mkdir -p "$dir"
 	printf %s "$secret" >item.secret
 	[ ! -s item.secret ] || with=(-o "passphrase-file=$W/item.secret")
-	timeout 30 "$VDISKFS" -o "format=$format" -o "allow=$files" "${with[@]}" "$files/$file" "$dir" 2>item.err
+	timeout "$patience" "$VDISKFS" -o "format=$format" -o "allow=$files" "${with[@]}" "$files/$file" "$dir" 2>item.err
 	status=$?
 	case $status in
 	0)

@@ -48,9 +48,13 @@ check_not() {
 	if [ $status -gt 0 ] && [ $status -lt 126 ]; then pass "$what"; else fail "$what (status $status)"; return 1; fi
 }
 
-# eventually COMMAND...: waits until it succeeds, ten seconds at most.
+# Seconds after which a wait or a command counts as hung.  Nothing passes sooner because of it, so it
+# holds on a machine that is ten times slower, or busy with other work.
+patience=${PATIENCE:-200}
+
+# eventually COMMAND...: waits until it succeeds.
 eventually() {
-	local end=$((SECONDS + 10))
+	local end=$((SECONDS + patience))
 	until "$@" 2>/dev/null; do
 		[ $SECONDS -lt $end ] || { "$@"; return; }
 		read -r -t 0.05 <> <(:)
@@ -111,7 +115,7 @@ cleanup() {
 	done
 	pids=$(pids_of "$W/" "")
 	# shellcheck disable=SC2086
-	[ -z "$pids" ] || "$await_exit" 20 $pids || { kill -9 $pids; fail "a daemon outlived its mount"; }
+	[ -z "$pids" ] || "$await_exit" "$patience" $pids || { kill -9 $pids; fail "a daemon outlived its mount"; }
 	sanitizer_reports
 	rm -rf "$W"
 }
@@ -152,7 +156,7 @@ unmount() {
 	pids=$(pids_of "$dir")
 	fusermount3 -u "$dir" || return 1
 	# shellcheck disable=SC2086
-	[ -z "$pids" ] || "$await_exit" 20 $pids
+	[ -z "$pids" ] || "$await_exit" "$patience" $pids
 }
 
 # refused IMAGE PATTERN [OPTION...]: the mount must fail with status 1, one line (and perhaps a hint)
@@ -161,7 +165,7 @@ refused() {
 	local image=$1 pattern=$2 status
 	shift 2
 	mkdir -p refused-dir
-	timeout 20 "$VDISKFS" "$@" "$image" "$W/refused-dir" 2>refused.err
+	timeout "$patience" "$VDISKFS" "$@" "$image" "$W/refused-dir" 2>refused.err
 	status=$?
 	cat refused.err >&2
 	if [ $status != 1 ]; then
