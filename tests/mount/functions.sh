@@ -50,7 +50,7 @@ check_not() {
 
 # Seconds after which a wait or a command counts as hung.  Nothing passes sooner because of it, so it
 # holds on a machine that is ten times slower, or busy with other work.
-patience=${PATIENCE:-200}
+export patience=${PATIENCE:-200}
 
 # eventually COMMAND...: waits until it succeeds.
 eventually() {
