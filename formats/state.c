@@ -133,14 +133,15 @@ static int by_number(const void *no, const void *state)
 
 struct state *state_get(const struct image *img, unsigned no)
 {
-	struct state **found;
+	struct state **found, *s;
 
 	states_lock(img);
 	found = bsearch(&no, img->states, img->nstates, sizeof found[0], by_number);
-	if (found)
-		atomic_fetch_add(&(*found)->refs, 1);
+	s = found ? *found : NULL;
+	if (s)
+		atomic_fetch_add(&s->refs, 1);
 	states_unlock(img);
-	return found ? *found : NULL;
+	return s;
 }
 
 void state_remove(struct image *img, size_t i)
