@@ -44,7 +44,7 @@ static ssize_t concat_read(struct io *io, void *buf, size_t len, uint64_t pos)
 		size_t i = find_part(c, pos + done);
 		uint64_t left = c->ends[i] - (pos + done);
 		size_t want = MIN(len - done, left);
-		ssize_t n = c->parts[i]->ops->read(
+		ssize_t n = io_read_some(
 			c->parts[i], (char *)buf + done, want, c->parts[i]->size - left);
 
 		if (n < 0)
@@ -54,6 +54,16 @@ static ssize_t concat_read(struct io *io, void *buf, size_t len, uint64_t pos)
 		done += n;
 	}
 	return done;
+}
+
+static struct io *concat_find_altered(struct io *io)
+{
+	const struct concat *c = (const struct concat *)io;
+	struct io *altered = NULL;
+
+	for (size_t i = 0; i < c->n && !altered; i++)
+		altered = io_find_altered(c->parts[i]);
+	return altered;
 }
 
 static void concat_close(struct io *io)
@@ -67,7 +77,11 @@ static void concat_close(struct io *io)
 	free(c);
 }
 
-static const struct io_ops concat_ops = {.read = concat_read, .close = concat_close};
+static const struct io_ops concat_ops = {
+	.read = concat_read,
+	.find_altered = concat_find_altered,
+	.close = concat_close,
+};
 
 struct io *concat_new(struct io *const *parts, size_t n, const char *name, struct err *e)
 {

@@ -42,6 +42,7 @@ int err_set(struct err *e, int code, const char *fmt, ...)
 	err_clean(e->text);
 	e->code = code;
 	e->hint[0] = '\0';
+	e->told = NULL;
 	return -code;
 }
 
@@ -72,6 +73,11 @@ int err_hint(struct err *e, const char *fmt, ...)
 	va_end(ap);
 	err_clean(e->hint);
 	return -e->code;
+}
+
+bool err_is_first(const struct err *e)
+{
+	return !e->told || !atomic_exchange(e->told, true);
 }
 
 int err_nomem(struct err *e)

@@ -12,6 +12,9 @@
 #ifndef VDISK_ERR_H
 #define VDISK_ERR_H
 
+#include <stdatomic.h>
+#include <stdbool.h>
+
 #define ERR_TEXT 768
 #define ERR_HINT 512
 
@@ -19,6 +22,7 @@ struct err {
 	int code; /* positive errno; 0 = no error */
 	char text[ERR_TEXT];
 	char hint[ERR_HINT]; /* what the user may do about it; "" = nothing to say */
+	atomic_bool *told;   /* of a condition that stays: whether a log has it; NULL: it passes */
 };
 
 #define ERR_INIT                                                                                   \
@@ -39,6 +43,10 @@ int err_hint(struct err *e, const char *fmt, ...) __attribute__((format(printf, 
 /* Makes text fit to be shown: one line of UTF-8 without control characters, as all of the above
  * leave it. */
 void err_clean(char *text);
+
+/* Shall a log say it?  A condition that stays, such as a file that was cut, is logged once, however
+ * many requests it fails. */
+bool err_is_first(const struct err *e);
 
 /* "out of memory"; returns -ENOMEM. */
 int err_nomem(struct err *e) __attribute__((cold));

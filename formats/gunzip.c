@@ -385,6 +385,11 @@ static ssize_t gunzip_read(struct io *io, void *buf, size_t len, uint64_t pos)
 	return done;
 }
 
+static struct io *gunzip_find_altered(struct io *io)
+{
+	return io_find_altered(((struct gunzip *)io)->packed);
+}
+
 static void gunzip_close(struct io *io)
 {
 	struct gunzip *g = (struct gunzip *)io;
@@ -399,7 +404,11 @@ static void gunzip_close(struct io *io)
 	free(g);
 }
 
-static const struct io_ops gunzip_ops = {.read = gunzip_read, .close = gunzip_close};
+static const struct io_ops gunzip_ops = {
+	.read = gunzip_read,
+	.find_altered = gunzip_find_altered,
+	.close = gunzip_close,
+};
 
 bool gunzip_probe(struct io *packed)
 {

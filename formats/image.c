@@ -173,6 +173,16 @@ int image_finish(struct image *img, struct err *e)
 	return img->writer ? writer_finish(img->writer, e) : 0;
 }
 
+int image_check_files(const struct image *img, struct err *e)
+{
+	int r = 0;
+
+	for (; img && r == 0; img = img->parent)
+		for (size_t i = 0; i < img->nfiles && r == 0; i++)
+			r = io_check(img->files[i], e);
+	return r;
+}
+
 static void free_states(struct image *img)
 {
 	for (size_t i = 0; i < img->nstates; i++)

@@ -109,6 +109,10 @@ int image_flush(struct image *img, struct err *e);
  * before image_close, which does it too but cannot tell that it failed.  Fine for any other. */
 int image_finish(struct image *img, struct err *e);
 
+/* 0, or the error of a file of the image, or of one of its parents, whose length another program
+ * has changed since it was opened. */
+int image_check_files(const struct image *img, struct err *e);
+
 /* The image, its states and its parents; NULL is fine. */
 void image_close(struct image *img);
 

@@ -1,31 +1,16 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #include <assert.h>
 #include <errno.h>
-#include <fcntl.h>
 #include <inttypes.h>
-#include <linux/fs.h>
-#include <pthread.h>
-#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/ioctl.h>
-#include <sys/stat.h>
 #include <unistd.h>
 
 #include "bytes.h"
 #include "cache.h"
 #include "err.h"
 #include "io.h"
-
-/* A host file.  To find the end of its data, the host walks all extents up to there: the run of
- * data that was found last is kept, or who asks extent by extent would wait for the square of them.
- * It is no promise: a hole that is made later is read as the data that it was. */
-struct file {
-	struct io io;
-	pthread_mutex_t lock;
-	uint64_t run_start, run_end;
-};
 
 void *io_new(size_t bytes, const struct io_ops *ops, const char *name, struct err *e)
 {
@@ -41,6 +26,7 @@ void *io_new(size_t bytes, const struct io_ops *ops, const char *name, struct er
 	io->ops = ops;
 	io->fd = -1;
 	io->refs = 1;
+	pthread_mutex_init(&io->length_lock, NULL);
 	return io;
 }
 
@@ -70,259 +56,9 @@ void io_unref(struct io *io)
 	if (io->cache)
 		cache_forget(io->cache, io);
 	name = io->name;
+	pthread_mutex_destroy(&io->length_lock);
 	io->ops->close(io);
 	free(name);
-}
-
-/* Host files. */
-
-static ssize_t file_read(struct io *io, void *buf, size_t len, uint64_t pos)
-{
-	size_t done = 0;
-
-	while (done < len) {
-		ssize_t n = pread(io->fd, (char *)buf + done, len - done, pos + done);
-
-		if (n == 0)
-			break;
-		if (n > 0)
-			done += n;
-		else if (errno != EINTR)
-			return -errno;
-	}
-	return done;
-}
-
-/* The end of the run that pos lies in, 0: not in the one that is known. */
-static uint64_t known_run(struct file *f, uint64_t pos)
-{
-	uint64_t end = 0;
-
-	pthread_mutex_lock(&f->lock);
-	if (f->run_start <= pos && pos < f->run_end)
-		end = f->run_end;
-	pthread_mutex_unlock(&f->lock);
-	return end;
-}
-
-static void keep_run(struct file *f, uint64_t start, uint64_t end)
-{
-	pthread_mutex_lock(&f->lock);
-	f->run_start = start;
-	f->run_end = end;
-	pthread_mutex_unlock(&f->lock);
-}
-
-static int64_t file_seek(struct io *io, uint64_t pos, int whence)
-{
-	struct file *f = (struct file *)io;
-	uint64_t end = known_run(f, pos);
-	off_t found;
-
-	if (end > 0)
-		return whence == SEEK_DATA ? pos : end;
-	found = lseek(io->fd, pos, whence);
-	if (found < 0)
-		return -errno;
-	if (whence == SEEK_HOLE && (uint64_t)found > pos)
-		keep_run(f, pos, found);
-	return found;
-}
-
-static int file_write(struct io *io, const void *buf, size_t len, uint64_t pos)
-{
-	size_t done = 0;
-
-	while (done < len) {
-		ssize_t n = pwrite(io->fd, (const char *)buf + done, len - done, pos + done);
-
-		if (n > 0)
-			done += n;
-		else if (n == 0)
-			return -EIO;
-		else if (errno != EINTR)
-			return -errno;
-	}
-	return 0;
-}
-
-static ssize_t file_copy(
-	struct io *io, uint64_t pos, const struct io *from, uint64_t from_pos, size_t len)
-{
-	loff_t in = from->start + from_pos, out = pos;
-	ssize_t n = copy_file_range(from->fd, &in, io->fd, &out, len, 0);
-
-	return n < 0 ? -errno : n;
-}
-
-static int file_sync(struct io *io)
-{
-	return fdatasync(io->fd) < 0 ? -errno : 0;
-}
-
-static int file_resize(struct io *io, uint64_t size)
-{
-	return ftruncate(io->fd, size) < 0 ? -errno : 0;
-}
-
-static int file_punch(struct io *io, uint64_t pos, uint64_t len)
-{
-	int mode = FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE;
-
-	if (fallocate(io->fd, mode, pos, len) < 0)
-		return errno == ENODEV || errno == ENOSYS ? -EOPNOTSUPP : -errno;
-	io->sparse = true;
-	/* What is known of the data is known no more. */
-	keep_run((struct file *)io, 0, 0);
-	return 0;
-}
-
-/* File systems that cannot do it do not promise anything. */
-static int file_reserve(struct io *io, uint64_t pos, uint64_t len)
-{
-	if (fallocate(io->fd, FALLOC_FL_KEEP_SIZE, pos, len) == 0)
-		return 0;
-	return errno == ENOSPC || errno == EDQUOT ? -errno : 0;
-}
-
-static void file_close(struct io *io)
-{
-	struct file *f = (struct file *)io;
-
-	close(io->fd);
-	pthread_mutex_destroy(&f->lock);
-	free(f);
-}
-
-static const struct io_ops file_ops = {
-	.read = file_read,
-	.seek = file_seek,
-	.write = file_write,
-	.copy = file_copy,
-	.sync = file_sync,
-	.resize = file_resize,
-	.punch = file_punch,
-	.reserve = file_reserve,
-	.close = file_close,
-};
-
-static const char *kind_of_file(mode_t mode)
-{
-	switch (mode & S_IFMT) {
-	case S_IFDIR:
-		return "a directory";
-	case S_IFIFO:
-		return "a FIFO";
-	case S_IFSOCK:
-		return "a socket";
-	case S_IFCHR:
-		return "a character device";
-	default:
-		return "a special file";
-	}
-}
-
-static int block_device_size(struct io *io, struct err *e)
-{
-	uint64_t size;
-
-	if (ioctl(io->fd, BLKGETSIZE64, &size) < 0)
-		return err_set(e, errno, "%s: size of the device: %s", io->name, strerror(errno));
-	io->size = size;
-	io->is_block = true;
-	return 0;
-}
-
-/* Reads what fstat tells; the descriptor is in place. */
-static int file_describe(struct io *io, struct err *e)
-{
-	struct stat st;
-
-	if (fstat(io->fd, &st) < 0)
-		return err_set(e, errno, "%s: %s", io->name, strerror(errno));
-	io->dev = st.st_dev;
-	io->ino = st.st_ino;
-	io->mtime = st.st_mtim;
-	io->stored = (uint64_t)st.st_blocks * 512;
-	io->size = st.st_size;
-	io->sparse = io->stored < io->size;
-	if (S_ISBLK(st.st_mode)) {
-		io->sparse = false;
-		return block_device_size(io, e);
-	}
-	if (!S_ISREG(st.st_mode))
-		return err_set(
-			e, EINVAL, "%s: %s, not a disk image", io->name, kind_of_file(st.st_mode));
-	return 0;
-}
-
-struct io *io_from_fd(int fd, const char *name, struct err *e)
-{
-	struct file *f = io_new(sizeof *f, &file_ops, name, e);
-	struct io *io = &f->io;
-
-	if (!f) {
-		close(fd);
-		return NULL;
-	}
-	pthread_mutex_init(&f->lock, NULL);
-	io->fd = fd;
-	if (file_describe(io, e) < 0) {
-		io_unref(io);
-		return NULL;
-	}
-	return io;
-}
-
-struct io *io_open(const char *path, struct err *e)
-{
-	/* O_NONBLOCK: opening a FIFO must not wait for a writer. */
-	int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
-
-	if (fd < 0) {
-		err_set(e, errno, "%s: %s", path, strerror(errno));
-		return NULL;
-	}
-	return io_from_fd(fd, path, e);
-}
-
-int io_make_writable(struct io *io, struct err *e)
-{
-	char path[32];
-	int fd;
-
-	snprintf(path, sizeof path, "/proc/self/fd/%d", io->fd);
-	fd = io->member ? -1 : open(path, O_RDWR | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
-	if (io->member)
-		return err_set(e, ENOTSUP, "%s: in an archive nothing can be written", io->name);
-	if (fd < 0 || dup3(fd, io->fd, O_CLOEXEC) < 0) {
-		err_set(e, errno, "%s: opening it for writing: %s", io->name, strerror(errno));
-		if (fd >= 0)
-			close(fd);
-		return -e->code;
-	}
-	close(fd);
-	io->writable = true;
-	/* Holes come and go. */
-	io->sparse = !io->is_block;
-	return 0;
-}
-
-/* A device keeps its size, and so does what is no file. */
-static uint64_t size_now(const struct io *io)
-{
-	struct stat st;
-
-	if (io->fd < 0 || io->is_block)
-		return io->size;
-	if (fstat(io->fd, &st) < 0 || (uint64_t)st.st_size < io->start)
-		return 0;
-	return st.st_size - io->start;
-}
-
-bool io_was_cut(const struct io *io)
-{
-	return size_now(io) < io->size;
 }
 
 /* Memory. */
@@ -376,7 +112,7 @@ static ssize_t slice_read(struct io *io, void *buf, size_t len, uint64_t pos)
 
 	if (pos >= io->size)
 		return 0;
-	return s->archive->ops->read(s->archive, buf, MIN(len, io->size - pos), s->pos + pos);
+	return io_read_some(s->archive, buf, MIN(len, io->size - pos), s->pos + pos);
 }
 
 static int64_t slice_seek(struct io *io, uint64_t pos, int whence)
@@ -385,6 +121,11 @@ static int64_t slice_seek(struct io *io, uint64_t pos, int whence)
 	int64_t found = s->archive->ops->seek(s->archive, s->pos + pos, whence);
 
 	return found < 0 ? found : found - (int64_t)s->pos;
+}
+
+static struct io *slice_find_altered(struct io *io)
+{
+	return io_find_altered(((struct slice *)io)->archive);
 }
 
 static void slice_close(struct io *io)
@@ -398,6 +139,7 @@ static void slice_close(struct io *io)
 static const struct io_ops slice_ops = {
 	.read = slice_read,
 	.seek = slice_seek,
+	.find_altered = slice_find_altered,
 	.close = slice_close,
 };
 
@@ -435,19 +177,97 @@ bool io_is_same(const struct io *a, const struct io *b)
 	return a == b || (a->ino && a->dev == b->dev && a->ino == b->ino && a->start == b->start);
 }
 
+/* What other programs do to the file. */
+
+static bool length_differs(const struct io *io)
+{
+	uint64_t length;
+
+	if (!io->ops->length)
+		return false;
+	length = io->ops->length(io);
+	return io->writable ? length != io->size : length < io->size;
+}
+
+/* length_lock is held. */
+static bool note_altered(struct io *io)
+{
+	if (io->altered || !length_differs(io))
+		return io->altered;
+	io->cut_from = io->size;
+	io->cut_to = io->ops->length(io);
+	io->altered = true;
+	if (io->any_altered)
+		*io->any_altered = true;
+	return true;
+}
+
+static bool is_altered(struct io *io)
+{
+	bool altered = io->altered;
+
+	/* Without the lock a change of our own may be under way. */
+	if (altered || !length_differs(io))
+		return altered;
+	pthread_mutex_lock(&io->length_lock);
+	altered = note_altered(io);
+	pthread_mutex_unlock(&io->length_lock);
+	return altered;
+}
+
+struct io *io_find_altered(struct io *io)
+{
+	if (io->ops->find_altered)
+		return io->ops->find_altered(io);
+	return is_altered(io) ? io : NULL;
+}
+
+static int altered_error(struct io *io, struct err *e)
+{
+	err_set(e, EIO,
+		"%s: another program has changed its length from %" PRIu64 " to %" PRIu64
+		" bytes%s",
+		io->name, io->cut_from, io->cut_to,
+		io->writable ? "; nothing is written any more" : "");
+	e->told = &io->altered_told;
+	return -e->code;
+}
+
+int io_check(struct io *io, struct err *e)
+{
+	struct io *altered = io_find_altered(io);
+
+	return altered ? altered_error(altered, e) : 0;
+}
+
 /* Whatever is behind. */
 
-int io_read(struct io *io, void *buf, size_t len, uint64_t pos, struct err *e)
+ssize_t io_read_some(struct io *io, void *buf, size_t len, uint64_t pos)
 {
-	ssize_t n = io->ops->read(io, buf, len, pos);
+	if (io->altered)
+		len = pos < io->cut_to ? MIN(len, io->cut_to - pos) : 0;
+	return io->ops->read(io, buf, len, pos);
+}
 
-	if (n == (ssize_t)len)
-		return 0;
+/* n is what reading gave instead of len. */
+static int read_failed(struct io *io, ssize_t n, size_t len, uint64_t pos, struct err *e)
+{
+	int r = io_check(io, e);
+
+	if (r < 0)
+		return r;
 	if (n < 0)
 		return err_set(e, EIO, "%s: reading %zu bytes at %" PRIu64 ": %s", io->name, len,
 			pos, strerror(-n));
 	return err_set(e, EIO, "%s: the file ends at %" PRIu64 ", %" PRIu64 " bytes were expected",
 		io->name, pos + n, MAX(io->size, pos + len));
+}
+
+int io_read(struct io *io, void *buf, size_t len, uint64_t pos, struct err *e)
+{
+	ssize_t n = io_read_some(io, buf, len, pos);
+
+	return n == (ssize_t)len ? 0 : read_failed(io, n, len, pos, e);
 }
 
 int io_read_padded(struct io *io, void *buf, size_t len, uint64_t pos, struct err *e)
@@ -466,34 +286,60 @@ static int write_failed(struct io *io, const char *what, int r, struct err *e)
 	return err_set(e, code, "%s: %s: %s", io->name, what, strerror(-r));
 }
 
-/* Several may write behind the end at a time. */
-static void grow_to(struct io *io, uint64_t end)
+/* Before a change of the file.  One that changes its length holds length_lock until change_end. */
+static int change_begin(struct io *io, bool length_too, struct err *e)
 {
-	uint64_t size = io->size;
+	bool altered;
 
-	while (size < end && !atomic_compare_exchange_weak(&io->size, &size, end))
-		;
+	assert(io->writable);
+	if (!length_too)
+		return io_check(io, e);
+	pthread_mutex_lock(&io->length_lock);
+	altered = note_altered(io);
+	if (!altered)
+		return 0;
+	pthread_mutex_unlock(&io->length_lock);
+	return altered_error(io, e);
+}
+
+/* r: what came of it.  After a failure a part of it may be there. */
+static void change_end(struct io *io, bool length_too, int r, uint64_t size)
+{
+	/* After the change: a sync that came before it did not see it. */
+	io->unsynced = true;
+	if (!length_too)
+		return;
+	if (r == 0)
+		io->size = size;
+	else if (io->ops->length)
+		io->size = io->ops->length(io);
+	pthread_mutex_unlock(&io->length_lock);
+}
+
+static bool passes_end(const struct io *io, uint64_t pos, uint64_t len)
+{
+	return !range_fits(pos, len, io->size);
 }
 
 int io_write(struct io *io, const void *buf, size_t len, uint64_t pos, struct err *e)
 {
-	int r;
+	bool grows = passes_end(io, pos, len);
+	int r = change_begin(io, grows, e);
 
-	assert(io->writable);
-	r = io->ops->write(io, buf, len, pos);
-	/* After the write: a sync that came before it did not see it.  Also of one that failed, for
-	 * a part of it may be there. */
-	io->unsynced = true;
 	if (r < 0)
-		return write_failed(io, "writing", r, e);
-	grow_to(io, pos + len);
-	return 0;
+		return r;
+	r = io->ops->write(io, buf, len, pos);
+	change_end(io, grows, r, MAX(io->size, pos + len));
+	return r < 0 ? write_failed(io, "writing", r, e) : 0;
 }
 
 int io_reserve(struct io *io, uint64_t pos, uint64_t len, struct err *e)
 {
-	int r = io->ops->reserve ? io->ops->reserve(io, pos, len) : 0;
+	int r = io_check(io, e);
 
+	if (r < 0 || !io->ops->reserve)
+		return r;
+	r = io->ops->reserve(io, pos, len);
 	return r < 0 ? write_failed(io, "making room", r, e) : 0;
 }
 
@@ -516,21 +362,34 @@ static int copy_bytes(struct io *io, uint64_t pos, struct io *from, uint64_t fro
 	return r;
 }
 
+/* By the host, some of len bytes: how many; 0: it has to be done by hand; -errno. */
+static ssize_t copy_some(struct io *io, uint64_t pos, struct io *from, uint64_t from_pos,
+	uint64_t len, struct err *e)
+{
+	bool grows = passes_end(io, pos, len);
+	ssize_t n;
+	int r;
+
+	if (!io->ops->copy || from->fd < 0 || from->altered)
+		return 0;
+	r = change_begin(io, grows, e);
+	if (r < 0)
+		return r;
+	n = io->ops->copy(io, pos, from, from_pos, len);
+	change_end(io, grows, MIN(n, 0), MAX(io->size, pos + MAX(n, 0)));
+	/* Why it did not go on shows when it is done by hand. */
+	return MAX(n, 0);
+}
+
 int io_copy(struct io *io, uint64_t pos, struct io *from, uint64_t from_pos, uint64_t len,
 	struct err *e)
 {
 	ssize_t n = 1;
 
-	assert(io->writable);
-	for (; len > 0 && n > 0; pos += n, from_pos += n, len -= n) {
-		n = io->ops->copy && from->fd >= 0 ? io->ops->copy(io, pos, from, from_pos, len)
-						   : 0;
-		if (n <= 0)
-			break;
-		io->unsynced = true;
-		grow_to(io, pos + n);
-	}
-	/* Why it did not go on shows there. */
+	for (; len > 0 && n > 0; pos += n, from_pos += n, len -= n)
+		n = copy_some(io, pos, from, from_pos, len, e);
+	if (n < 0)
+		return (int)n;
 	return len > 0 ? copy_bytes(io, pos, from, from_pos, len, e) : 0;
 }
 
@@ -548,10 +407,16 @@ static int write_zeroes(struct io *io, uint64_t pos, uint64_t len, struct err *e
 
 int io_zero(struct io *io, uint64_t pos, uint64_t len, struct err *e)
 {
-	int r = io->ops->punch ? io->ops->punch(io, pos, len) : -EOPNOTSUPP;
+	int r = change_begin(io, false, e);
 
-	assert(io->writable && range_fits(pos, len, io->size));
-	io->unsynced = true;
+	if (r < 0)
+		return r;
+	if (passes_end(io, pos, len))
+		return err_set(e, EUCLEAN,
+			"%s: %" PRIu64 " bytes at %" PRIu64 " pass the end of the file, %" PRIu64,
+			io->name, len, pos, (uint64_t)io->size);
+	r = io->ops->punch ? io->ops->punch(io, pos, len) : -EOPNOTSUPP;
+	change_end(io, false, r, 0);
 	if (r == -EOPNOTSUPP)
 		return write_zeroes(io, pos, len, e);
 	return r < 0 ? write_failed(io, "making a hole", r, e) : 0;
@@ -559,31 +424,31 @@ int io_zero(struct io *io, uint64_t pos, uint64_t len, struct err *e)
 
 void io_discard(struct io *io, uint64_t pos, uint64_t len)
 {
-	assert(io->writable && range_fits(pos, len, io->size));
-	if (io->ops->punch)
-		io->ops->punch(io, pos, len);
+	uint64_t size = io->size;
+
+	assert(io->writable);
+	if (io->ops->punch && pos < size && !is_altered(io))
+		io->ops->punch(io, pos, MIN(len, size - pos));
 }
 
 int io_resize(struct io *io, uint64_t size, struct err *e)
 {
-	int r;
+	int r = change_begin(io, true, e);
 
-	assert(io->writable);
-	r = io->ops->resize ? io->ops->resize(io, size) : -ENOTSUP;
-	io->unsynced = true;
 	if (r < 0)
-		return write_failed(io, "changing its size", r, e);
-	io->size = size;
-	return 0;
+		return r;
+	r = io->ops->resize ? io->ops->resize(io, size) : -ENOTSUP;
+	change_end(io, true, r, size);
+	return r < 0 ? write_failed(io, "changing its size", r, e) : 0;
 }
 
 int io_sync(struct io *io, struct err *e)
 {
-	int r;
+	int r = io_check(io, e);
 
 	/* What is written from here on may be missed by this sync, and says so again. */
-	if (io->nosync || !atomic_exchange(&io->unsynced, false))
-		return 0;
+	if (r < 0 || io->nosync || !atomic_exchange(&io->unsynced, false))
+		return r;
 	r = io->ops->sync(io);
 	return r < 0 ? write_failed(io, "sync", r, e) : 0;
 }
@@ -605,19 +470,34 @@ int io_read_text(struct io *io, uint64_t max, char **text, struct err *e)
 	return r;
 }
 
+/* Where what was cut off begins, or the end: it is no hole, for reading it must meet the error. */
+static uint64_t lost_from(struct io *io)
+{
+	const struct io *file = io_find_altered(io);
+	uint64_t kept;
+
+	if (!file)
+		return io->size;
+	kept = MIN(file->cut_to, file->ops->length(file));
+	return kept > io->start ? MIN(kept - io->start, io->size) : 0;
+}
+
 uint64_t io_seek(struct io *io, uint64_t pos, int whence)
 {
+	bool data = whence == SEEK_DATA;
+	uint64_t lost = io->size;
 	int64_t found;
 
 	if (pos >= io->size)
 		return io->size;
 	if (!io->sparse || !io->ops->seek)
-		return whence == SEEK_DATA ? pos : io->size;
+		return data ? pos : io->size;
 	found = io->ops->seek(io, pos, whence);
-	/* No data follows, but what was cut off is no hole: reading it must meet the error. */
-	if (found == -ENXIO)
-		return whence == SEEK_DATA ? MIN(MAX(pos, size_now(io)), io->size) : io->size;
+	if (found == -ENXIO || io->altered)
+		lost = lost_from(io);
+	if (!data)
+		return found < 0 || pos >= lost ? io->size : MIN((uint64_t)found, io->size);
 	if (found < 0)
-		return whence == SEEK_DATA ? pos : io->size;
-	return MIN((uint64_t)found, io->size);
+		found = found == -ENXIO ? io->size : pos;
+	return MIN((uint64_t)found, MAX(pos, lost));
 }

@@ -6,12 +6,20 @@
  * never zeroes.  Images are never mapped into memory, since a file cut short would then kill the
  * process.
  *
+ * A writable file has no other writer.  Each write compares its length with the size first: one
+ * past the end of a file that another program has cut would fill the gap with zeroes, and one at
+ * the end of a file that another program has appended to would overwrite its bytes.  An io that has
+ * met a difference is altered for good: it is not written any more, and what was cut off stays EIO
+ * when the file becomes longer again.  A cut between the comparison and the write is met by the
+ * next comparison.
+ *
  * An io is shared by counting: io_ref and io_unref belong to opening and closing, which one thread
  * does alone.
  */
 #ifndef VDISK_IO_H
 #define VDISK_IO_H
 
+#include <pthread.h>
 #include <stdatomic.h>
 #include <stdbool.h>
 #include <stddef.h>
@@ -46,6 +54,11 @@ struct io_ops {
 	 * can promise that. */
 	int (*reserve)(struct io *io, uint64_t pos, uint64_t len);
 
+	/* The length of the file now; NULL: only we change it. */
+	uint64_t (*length)(const struct io *io);
+	/* For one made from other ios: the altered file among them, or NULL. */
+	struct io *(*find_altered)(struct io *io);
+
 	void (*close)(struct io *io); /* frees io, never the name */
 };
 
@@ -68,6 +81,13 @@ struct io {
 	struct timespec mtime;
 	struct cache *cache; /* holds blocks of the file until it is closed; NULL: none does */
 	struct writeback *writeback; /* collects changes of its metadata; NULL: it has none */
+
+	/* Held by whoever changes the length of the file; in between length and size are equal. */
+	pthread_mutex_t length_lock;
+	atomic_bool altered; /* by another program: its length was cut_from and became cut_to */
+	uint64_t cut_from, cut_to;
+	atomic_bool altered_told; /* see err_is_first */
+	atomic_bool *any_altered; /* of the files of a writable image; set with altered; or NULL */
 };
 
 /* Opens a regular file or a block device.  A FIFO or another special file is refused at once. */
@@ -98,6 +118,9 @@ void io_stand_for(struct io *io, const struct io *of);
 struct io *io_ref(struct io *io);
 void io_unref(struct io *io); /* NULL is fine */
 
+/* As ops->read, but what was cut off stays behind the end of the file. */
+ssize_t io_read_some(struct io *io, void *buf, size_t len, uint64_t pos);
+
 /* Exactly len bytes; the end of the file on the way is EIO. */
 int io_read(struct io *io, void *buf, size_t len, uint64_t pos, struct err *e);
 
@@ -112,15 +135,16 @@ int io_write(struct io *io, const void *buf, size_t len, uint64_t pos, struct er
 int io_copy(struct io *io, uint64_t pos, struct io *from, uint64_t from_pos, uint64_t len,
 	struct err *e);
 
-/* The range, inside the file, reads as zeroes then: as holes where the host can, else by writing.
- */
+/* The range reads as zeroes then: as holes where the host can, else by writing.  EUCLEAN: it lies
+ * past the end of the file. */
 int io_zero(struct io *io, uint64_t pos, uint64_t len, struct err *e);
 
 /* The host has room for the range then, as far as it can promise that: what is written there later
  * does not fail with ENOSPC.  Its bytes stay, and so does the size of the file. */
 int io_reserve(struct io *io, uint64_t pos, uint64_t len, struct err *e);
 
-/* Gives the room of the range back to the host, if it can; what is read there then is undefined. */
+/* Gives the room of the range back to the host, as far as it lies inside the file and the host can;
+ * what is read there then is undefined. */
 void io_discard(struct io *io, uint64_t pos, uint64_t len);
 
 /* Cuts the file or makes it longer, by zeroes. */
@@ -140,7 +164,10 @@ uint64_t io_seek(struct io *io, uint64_t pos, int whence);
 /* Are both the same file, or the same member of one, by whatever names? */
 bool io_is_same(const struct io *a, const struct io *b);
 
-/* Has the host file lost bytes since it was opened? */
-bool io_was_cut(const struct io *io);
+/* The altered file, io itself or one that it is made from, or NULL. */
+struct io *io_find_altered(struct io *io);
+
+/* 0, or the error of a file that is altered. */
+int io_check(struct io *io, struct err *e);
 
 #endif

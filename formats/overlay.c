@@ -48,7 +48,7 @@ static size_t find_change(const struct overlay *o, uint64_t pos)
 
 static int read_page(const struct overlay *o, const struct change *c, unsigned char *page)
 {
-	ssize_t n = o->base->ops->read(o->base, page, OVERLAY_PAGE, c->from);
+	ssize_t n = io_read_some(o->base, page, OVERLAY_PAGE, c->from);
 
 	if (n < 0)
 		return n;
@@ -88,7 +88,7 @@ static ssize_t read_base(const struct overlay *o, void *buf, size_t len, uint64_
 		return len;
 	}
 	len = MIN(len, o->base->size - pos);
-	n = o->base->ops->read(o->base, buf, len, pos);
+	n = io_read_some(o->base, buf, len, pos);
 	return n >= 0 && (size_t)n < len ? -EIO : n; /* it was cut */
 }
 
@@ -120,6 +120,11 @@ static ssize_t overlay_read(struct io *io, void *buf, size_t len, uint64_t pos)
 	return done;
 }
 
+static struct io *overlay_find_altered(struct io *io)
+{
+	return io_find_altered(((struct overlay *)io)->base);
+}
+
 static void overlay_close(struct io *io)
 {
 	struct overlay *o = (struct overlay *)io;
@@ -129,7 +134,11 @@ static void overlay_close(struct io *io)
 	free(o);
 }
 
-static const struct io_ops overlay_ops = {.read = overlay_read, .close = overlay_close};
+static const struct io_ops overlay_ops = {
+	.read = overlay_read,
+	.find_altered = overlay_find_altered,
+	.close = overlay_close,
+};
 
 /* Making. */
 

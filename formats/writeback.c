@@ -3,6 +3,7 @@
 #include "writeback.h"
 
 #include <assert.h>
+#include <stdatomic.h>
 #include <stdbool.h>
 #include <stdlib.h>
 #include <string.h>
@@ -25,6 +26,7 @@ struct writeback {
 	struct cache *cache;
 	struct io **files;
 	size_t nfiles;
+	atomic_bool altered; /* one of the files */
 	struct dirty **pages;
 	_Atomic size_t npages; /* looked at without the meta lock */
 	size_t room;
@@ -51,12 +53,27 @@ int writeback_add(struct writeback *w, struct io *io, struct err *e)
 	w->files = files;
 	w->files[w->nfiles++] = io;
 	io->writeback = w;
+	io->any_altered = &w->altered;
 	return 0;
 }
 
 size_t writeback_pending(const struct writeback *w)
 {
 	return w->npages;
+}
+
+bool writeback_is_altered(const struct writeback *w)
+{
+	return w->altered;
+}
+
+int writeback_check(struct writeback *w, struct err *e)
+{
+	int r = 0;
+
+	for (size_t i = 0; i < w->nfiles && r == 0; i++)
+		r = io_check(w->files[i], e);
+	return r;
 }
 
 static void drop_pages(struct writeback *w)
@@ -73,8 +90,10 @@ void writeback_free(struct writeback *w)
 	if (!w)
 		return;
 	drop_pages(w);
-	for (size_t i = 0; i < w->nfiles; i++)
+	for (size_t i = 0; i < w->nfiles; i++) {
 		w->files[i]->writeback = NULL;
+		w->files[i]->any_altered = NULL;
+	}
 	free(w->files);
 	free(w->pages);
 	free(w);

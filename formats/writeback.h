@@ -54,6 +54,12 @@ typedef int writeback_each_fn(
 	void *arg, struct io *io, uint64_t pos, const unsigned char *page, struct err *e);
 int writeback_each(struct writeback *w, writeback_each_fn *each, void *arg, struct err *e);
 
+/* Has another program changed the length of one of the files, as far as it was met?  Any thread. */
+bool writeback_is_altered(const struct writeback *w);
+
+/* Looks at the length of each file: 0, or the error of one that another program has changed. */
+int writeback_check(struct writeback *w, struct err *e);
+
 /* Makes data and changes durable, in order.  After a failure the files hold a part of the changes,
  * a prefix in their order: nothing more may be written then. */
 int writeback_flush(struct writeback *w, struct err *e);

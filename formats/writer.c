@@ -76,18 +76,28 @@ static void open_gate(struct writer *w)
 	pthread_rwlock_unlock(&w->gate);
 }
 
-/* meta is held. */
-static int refuse_failed(const struct writer *w, struct err *e)
+int writer_fail(struct writer *w, struct err *e)
 {
-	*e = w->failure;
-	return err_in(e, "nothing is written since a flush failed");
-}
-
-int writer_fail(struct writer *w, const struct err *e)
-{
+	/* The error of an altered file says so itself. */
+	if (!e->told) {
+		err_in(e, "nothing is written any more");
+		e->told = &w->told;
+	}
 	w->failure = *e;
 	w->failed = e->code;
 	return -e->code;
+}
+
+/* meta is held. */
+static int check_failed(struct writer *w, struct err *e)
+{
+	int r = w->failed ? 0 : writeback_check(w->writeback, e);
+
+	if (r < 0)
+		return writer_fail(w, e);
+	if (w->failed)
+		*e = w->failure;
+	return -w->failed;
 }
 
 int writer_write_back(struct writer *w, struct err *e)
@@ -101,14 +111,13 @@ int writer_write_back(struct writer *w, struct err *e)
 
 int writer_begin(struct writer *w, struct err *e)
 {
-	int r = 0;
+	int r;
 
-	if (w->begun && !w->failed)
+	if (w->begun && !w->failed && !writeback_is_altered(w->writeback))
 		return 0;
 	pthread_mutex_lock(&w->meta);
-	if (w->failed)
-		r = refuse_failed(w, e);
-	else if (!w->begun && w->view->write->begin) {
+	r = check_failed(w, e);
+	if (r == 0 && !w->begun && w->view->write->begin) {
 		r = w->view->write->begin(w->view, e);
 		if (r == 0)
 			r = writer_write_back(w, e);
@@ -126,7 +135,9 @@ static int flush(struct writer *w, bool *room, struct err *e)
 	int r;
 
 	pthread_mutex_lock(&w->meta);
-	r = w->failed ? refuse_failed(w, e) : writer_write_back(w, e);
+	r = check_failed(w, e);
+	if (r == 0)
+		r = writer_write_back(w, e);
 	*room = r == 0 && ops->durable && ops->durable(w->view);
 	pthread_mutex_unlock(&w->meta);
 	return r;
@@ -159,7 +170,9 @@ int writer_alone(struct writer *w, writer_change *change, void *arg, struct err 
 	if (r < 0)
 		return r;
 	close_gate(w);
-	r = w->failed ? refuse_failed(w, e) : writer_write_back(w, e);
+	r = check_failed(w, e);
+	if (r == 0)
+		r = writer_write_back(w, e);
 	if (r == 0)
 		r = change(arg, e);
 	open_gate(w);

@@ -23,7 +23,8 @@
  * nobody who saw the old map is inside (settle is called); only then it may be given out again.
  *
  * After a failed flush nothing is written any more: the file holds a part of the changes, in their
- * order, and would hold them in disorder then.
+ * order, and would hold them in disorder then.  The same when another program has changed the
+ * length of a file of the image (io.h).
  */
 #ifndef VDISK_WRITER_H
 #define VDISK_WRITER_H
@@ -99,8 +100,9 @@ struct writer {
 	struct range *ranges;
 	bool thin; /* zeroes that are written where nothing else is read are not stored */
 	atomic_bool begun;
-	atomic_int failed;  /* errno of the flush that failed, 0: none did */
-	struct err failure; /* what it said; meta */
+	atomic_int failed;  /* errno of what ended writing; 0: nothing did */
+	struct err failure; /* what is said of it from then on; meta */
+	atomic_bool told;   /* see err_is_first */
 	size_t pending_max; /* pages of metadata that may wait for a flush; a driver may set it */
 };
 
@@ -130,7 +132,7 @@ int writer_write_back(struct writer *w, struct err *e);
 
 /* The same, when a change was made in part: nothing is written any more, as after a flush that
  * failed with e, whose code it returns. */
-int writer_fail(struct writer *w, const struct err *e);
+int writer_fail(struct writer *w, struct err *e);
 
 /* Is it time to flush, lest too much of the cache is taken by changes? */
 bool writer_is_full(const struct writer *w);

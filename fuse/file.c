@@ -9,6 +9,7 @@
 
 #include "err.h"
 #include "fresh.h"
+#include "image.h"
 #include "log.h"
 #include "tree-impl.h"
 #include "view.h"
@@ -98,6 +99,15 @@ static int open_into(struct file *file, struct node *node)
 	return ret;
 }
 
+/* What a file of the host has lost may be far from what will be read. */
+static void log_altered(const struct file *file, struct log *log)
+{
+	struct err e = ERR_INIT;
+
+	if (image_check_files(file->shown.img, &e) < 0 && err_is_first(&e))
+		log_error(log, "%s", e.text);
+}
+
 static void list_add(struct tree *tree, struct file *file)
 {
 	pthread_mutex_lock(&tree->lock);
@@ -136,6 +146,8 @@ int file_open(struct node *node, bool writes, struct file **out)
 		free(file);
 		return ret;
 	}
+	if (file->view)
+		log_altered(file, node->tree->log);
 	ahead_init(&file->ahead);
 	file->node = node_get(node);
 	list_add(node->tree, file);

@@ -417,8 +417,8 @@ static int flush_image(void *arg)
 	struct err e = ERR_INIT;
 	int ret = image_flush(d->image, &e);
 
-	if (ret < 0)
-		log_error(&d->log, "flush: %s; nothing more is written", e.text);
+	if (ret < 0 && err_is_first(&e))
+		log_error(&d->log, "flush: %s", e.text);
 	return ret;
 }
 
@@ -463,7 +463,8 @@ static int finish_image(struct daemon *d)
 		return sources_finish(d->sources);
 	if (image_finish(d->image, &e) == 0)
 		return 0;
-	log_error(&d->log, "%s", e.text);
+	if (err_is_first(&e))
+		log_error(&d->log, "%s", e.text);
 	return -1;
 }
 

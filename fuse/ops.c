@@ -88,7 +88,8 @@ int errno_of(
 	if (is_answer(e->code) && e->code != EFBIG)
 		return e->code;
 	node_path(node, path, sizeof path);
-	log_error(server->reply.log, "%s: %s: %s", path, what, e->text);
+	if (err_is_first(e))
+		log_error(server->reply.log, "%s: %s: %s", path, what, e->text);
 	return is_answer(e->code) || e->code == ENOMEM ? e->code : EIO;
 }
 

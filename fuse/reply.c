@@ -128,7 +128,9 @@ static void reply_failed(
 	char path[512];
 
 	node_path(node, path, sizeof path);
-	log_error(r->log, "%s: cannot read at %llu: %s", path, (unsigned long long)off, e->text);
+	if (err_is_first(e))
+		log_error(r->log, "%s: cannot read at %llu: %s", path, (unsigned long long)off,
+			e->text);
 	fuse_reply_err(req, e->code == ENOMEM ? ENOMEM : EIO);
 }
 
@@ -156,7 +158,7 @@ static int plan_make(
 		if (ret < 0)
 			return ret;
 		piece->block = NULL;
-		if (piece->x.kind != EXTENT_FILE || piece->x.io->fd < 0)
+		if (piece->x.kind != EXTENT_FILE || piece->x.io->fd < 0 || piece->x.io->altered)
 			plan->all_files = false;
 		off += piece->x.len;
 		len -= piece->x.len;
@@ -165,8 +167,9 @@ static int plan_make(
 	return 0;
 }
 
-/* Moves a piece of a host file into the pipe.  -EAGAIN: it cannot be done this way. */
-static int pipe_fill(struct worker *w, const struct extent *x, struct err *e)
+/* Moves a piece of a host file into the pipe.  -EAGAIN: it cannot be done this way, or the file has
+ * been cut, which reading it says. */
+static int pipe_fill(struct worker *w, const struct extent *x)
 {
 	off64_t pos = (off64_t)(x->io->start + x->pos);
 	size_t left = x->len;
@@ -174,22 +177,17 @@ static int pipe_fill(struct worker *w, const struct extent *x, struct err *e)
 	while (left > 0) {
 		ssize_t n = splice(x->io->fd, &pos, w->pipe[1], NULL, left, SPLICE_F_NONBLOCK);
 
-		if (n == 0)
-			return err_set(e, EIO, "%s: cut short: nothing at %lld, it had %llu bytes",
-				x->io->name, (long long)pos - (long long)x->io->start,
-				(unsigned long long)x->io->size);
 		if (n < 0 && errno == EINTR)
 			continue;
-		if (n < 0)
+		if (n <= 0)
 			return -EAGAIN;
 		left -= (size_t)n;
 	}
 	return 0;
 }
 
-/* -EAGAIN: not answered, copy instead.  Any other error: not answered either. */
-static int reply_splice(
-	struct worker *w, fuse_req_t req, const struct plan *plan, size_t len, struct err *e)
+/* -EAGAIN: not answered, copy instead. */
+static int reply_splice(struct worker *w, fuse_req_t req, const struct plan *plan, size_t len)
 {
 	struct fuse_bufvec bufs = FUSE_BUFVEC_INIT(len);
 	int ret = 0;
@@ -197,7 +195,7 @@ static int reply_splice(
 	if (!worker_open_pipe(w))
 		return -EAGAIN;
 	for (size_t i = 0; ret == 0 && i < plan->n; i++)
-		ret = pipe_fill(w, &plan->pieces[i].x, e);
+		ret = pipe_fill(w, &plan->pieces[i].x);
 	if (ret < 0) {
 		worker_close_pipe(w); /* with what is in it */
 		return ret;
@@ -281,7 +279,7 @@ static int reply_pieces(struct worker *w, fuse_req_t req, const struct view *vie
 	int ret = plan_make(&plan, view, len, off, e);
 
 	if (ret == 0 && plan.all_files) {
-		ret = reply_splice(w, req, &plan, len, e);
+		ret = reply_splice(w, req, &plan, len);
 		if (ret != -EAGAIN)
 			return ret;
 		ret = 0;

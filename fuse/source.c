@@ -246,7 +246,7 @@ static struct source *writable_ref(struct source *s)
 
 static void warn(const struct source *s, const struct err *e)
 {
-	if (s->all->how->warn)
+	if (s->all->how->warn && err_is_first(e))
 		s->all->how->warn(e->text);
 }
 

@@ -144,6 +144,75 @@ cut_while_read() {
 	mv whole "$2"
 	return $status
 }
+
+# start_mount IMAGE OPTIONS: a mount on mnt whose log is the file log.
+start_mount() {
+	mkdir -p mnt
+	"$VDISKFS" -f -o "$2" "$1" "$W/mnt" 2>log &
+	daemon=$!
+	eventually test -e mnt/disk.raw
+}
+# ends_stopped: the daemon is alive until it is unmounted, and then says that it has failed.
+ends_stopped() {
+	still_answers mnt && unmount mnt && ! wait $daemon
+}
+# altered_while_written FORMAT IMAGE FILE BY FIRST: another program makes FILE longer or shorter by BY
+# bytes under a writable mount.  FIRST is done to the mount then, and writes nothing; nor does what
+# follows.  The log has one line of it.
+altered_while_written() {
+	local format=$1 image=$2 file=$3 by=$4 length status=0
+	start_mount "$image" rw,format="$format" || return 1
+	dd if=disk.raw of=mnt/disk.raw bs=1M count=2 conv=notrunc,fsync status=none || status=1
+	length=$(($(stat -c %s "$file") + by))
+	truncate -s $length "$file"
+	cp --sparse=always "$file" as-it-was
+	"$5"
+	for _ in 1 2 3; do
+		! printf x | dd of=mnt/disk.raw bs=1 seek=20000000 conv=notrunc,fsync status=none || status=1
+		! dd if=/dev/zero of=mnt/disk.raw bs=64K count=1 oflag=direct conv=notrunc,fsync status=none || status=1
+		"$scan" mnt/disk.raw disk.raw >found || status=1
+	done
+	ends_stopped || status=1
+	cat log
+	[ "$(wc -l <log)" = 1 ] && grep -q "$file: another program has changed its length" log || status=1
+	cmp "$file" as-it-was && [ "$(stat -c %s "$file")" = $length ] || status=1
+	return $status
+}
+read_all() { dd if=mnt/disk.raw of=/dev/null bs=64K iflag=direct status=none; }
+write_lost() { printf x | dd of=mnt/disk.raw bs=1 seek=2097151 conv=notrunc,fsync status=none; }
+write_new() { printf x | dd of=mnt/disk.raw bs=1 seek=20000000 conv=notrunc,fsync status=none; }
+nothing_but_wait() { eventually grep -q another log; }
+# However many reads a cut fails, and whether it is met by a read or by an open, one line says so.
+cut_is_said_once() {
+	local status=0
+	cp plain.qcow2 r.qcow2
+	start_mount r.qcow2 ro || return 1
+	truncate -s 1M r.qcow2
+	head -c 4096 mnt/disk.raw | cmp - <(head -c 4096 disk.raw) || status=1
+	grep -q '^vdiskfs: r.qcow2: another program has changed its length' log || status=1
+	for _ in 1 2 3; do "$scan" -d mnt/disk.raw disk.raw >found && [ -s found ] || status=1; done
+	still_answers mnt && unmount mnt && wait $daemon || status=1
+	cat log
+	[ "$(wc -l <log)" = 1 ] || status=1
+	return $status
+}
+# altered FORMAT IMAGE FILE BY FIRST [OPTION...]: of an image of 32 MiB made with the options.
+altered() {
+	local format=$1 image=$2 file=$3 by=$4 first=$5
+	shift 5
+	rm -f "$image" "$file"
+	"$VDISK" create -q -f "$format" "$@" "$image" 32M
+	check "$file: $by bytes under a writable mount, then $first" \
+		altered_while_written "$format" "$image" "$file" "$by" "$first"
+}
+alterations() {
+	local format=$1 image=$2 file=$3
+	shift 3
+	for first in read_all write_lost write_new; do
+		altered "$format" "$image" "$file" -1000448 $first "$@"
+	done
+	altered "$format" "$image" "$file" 65536 write_new "$@"
+}
 cuts() {
 	local image=$1 file=${2:-$1} base
 	base=$(data_pos "$image") || { fail "$image: its data is not in order"; return; }
@@ -184,3 +253,13 @@ for image in plain.qcow2 dynamic.vdi static.vdi sparse.vmdk; do cuts $image; don
 cuts disk.img
 cuts flat.vmdk flat-flat.vmdk
 cuts over.qcow2 disk.img
+
+check "a cut under a mount is said once" cut_is_said_once
+truncate -s 32M disk.raw
+alterations qcow2 w.qcow2 w.qcow2
+alterations vmdk w.vmdk w.vmdk
+alterations vdi w.vdi w.vdi
+alterations vhdx w.vhdx w.vhdx -o block_size=1M
+alterations vpc w.vhd w.vhd
+alterations raw w.raw w.raw
+altered raw w.raw w.raw -1000448 nothing_but_wait
