@@ -109,8 +109,9 @@ static int check_parent(const struct search *s, struct err *e)
 	return r;
 }
 
-/* Makes the image in io, which it takes, the parent, if it is that. */
-static int take_parent(const struct search *s, struct io *io, const char *format, struct err *e)
+/* Makes the image in io, which it takes, the parent, if it is that.  registered: as in family.h. */
+static int take_parent(
+	const struct search *s, struct io *io, const char *format, bool registered, struct err *e)
 {
 	struct image *img = s->img;
 	struct opening how = opening_of_parent(img, format);
@@ -123,6 +124,8 @@ static int take_parent(const struct search *s, struct io *io, const char *format
 		return r;
 	}
 	r = image_from_io(io, img->opts, &how, &img->parent, e);
+	if (r == 0 && registered)
+		memcpy(img->parent->id, img->parent_id, GUID_LEN);
 	if (r == 0)
 		r = check_parent(s, e);
 	if (r < 0) {
@@ -141,7 +144,7 @@ static int try_name(struct search *s, const char *name)
 	bool missing = r == -ENOENT || r == -ENOTDIR || r == -EACCES;
 
 	if (r == 0)
-		r = take_parent(s, io, s->img->parent_format, &e);
+		r = take_parent(s, io, s->img->parent_format, false, &e);
 	else
 		err_in(&e, "%s", s->img->io->name);
 	if (r < 0 && (s->e.code == 0 || (!missing && !s->found)))
@@ -154,7 +157,7 @@ static int try_name(struct search *s, const char *name)
  * and in the directories that the user gave. */
 static int try_moved(struct search *s, const char *name)
 {
-	bool verifiable = s->img->format->check_parent != NULL;
+	bool verifiable = s->img->format->check_parent && !s->img->parent_unproved;
 	const char *base = last_part(name, verifiable);
 	char real[PATH_MAX], path[PATH_MAX];
 
@@ -201,9 +204,9 @@ static int open_named(struct search *s)
 	return r;
 }
 
-static int take_kin(void *arg, struct io *io, const char *format, struct err *e)
+static int take_kin(void *arg, struct io *io, const char *format, bool registered, struct err *e)
 {
-	return take_parent(arg, io, format, e);
+	return take_parent(arg, io, format, registered, e);
 }
 
 /* By the id that the image has for it.  One that has changed is taken when there is no other. */
@@ -214,10 +217,10 @@ static int open_kin(struct search *s)
 	int r;
 
 	s->ignore_id = false;
-	r = family_find(s->img, s->homes, take_kin, s, &e);
+	r = family_find(s->top, s->img, s->homes, take_kin, s, &e);
 	s->ignore_id = ignore;
 	if (r < 0 && r != -ENOENT && ignore)
-		r = family_find(s->img, s->homes, take_kin, s, &e);
+		r = family_find(s->top, s->img, s->homes, take_kin, s, &e);
 	if (r < 0 && (s->e.code == 0 || (r != -ENOENT && !s->found)))
 		s->e = e;
 	s->found |= r != -ENOENT && r != -EACCES;
@@ -237,7 +240,7 @@ static int open_parent(
 
 	if (img->parent_name)
 		r = open_named(&s);
-	if (r < 0 && !guid_is_zero(img->parent_id))
+	if (r < 0 && img->format->knows_parent)
 		r = open_kin(&s);
 	if (r == 0)
 		return 0;

@@ -8,6 +8,7 @@
 
 #include <dirent.h>
 #include <errno.h>
+#include <fts.h>
 #include <limits.h>
 #include <stdbool.h>
 #include <stdio.h>
@@ -32,6 +33,7 @@
 #define PLACES_MAX 400 /* bytes of a message */
 
 struct search {
+	const struct image *top; /* of the chain that ends with img */
 	struct image *img;
 	struct homes *homes;
 	family_take *take;
@@ -39,8 +41,10 @@ struct search {
 	char **dirs; /* to be looked through, in this order */
 	size_t ndirs;
 	char *above; /* the machine's folder when the image is in that of its snapshots; or NULL */
-	unsigned left; /* files that may still be opened */
-	struct err e;  /* the first failure worth telling */
+	unsigned left;    /* files that may still be opened */
+	unsigned entries; /* of directories below those of the user, that may still be read */
+	struct io *only;  /* the one candidate so far where several would be too many, held */
+	struct err e;     /* the first failure worth telling */
 };
 
 /* One file. */
@@ -50,25 +54,59 @@ static const struct format *format_with_id(const char *name)
 {
 	const struct format *f = format_of_name(name);
 
-	return f && f->check_parent ? f : NULL;
+	return f && f->knows_parent ? f : NULL;
 }
 
-static bool has_the_id(const struct search *s, struct io *io, const char *format)
+enum kinship {
+	NO_KIN,
+	KIN,       /* what the child records of its parent fits it */
+	ANONYMOUS, /* it has no id that anything could fit */
+};
+
+static enum kinship look_at(const struct search *s, struct io *io, const char *format)
 {
 	struct opening how = opening_of_parent(s->img, format);
 	struct image_options look = *s->img->opts;
 	struct err e = ERR_INIT;
+	enum kinship kinship;
 	struct image *img;
-	bool same;
 
 	look.nolock = true;
 	look.warn = NULL;
 	look.secrets = NULL; /* what is encrypted has no id */
 	if (image_from_io(io_ref(io), &look, &how, &img, &e) < 0)
-		return false;
-	same = memcmp(img->id, s->img->parent_id, GUID_LEN) == 0;
+		return NO_KIN;
+	kinship = s->img->format->knows_parent(s->img, img) ? KIN
+		  : guid_is_zero(img->id)                   ? ANONYMOUS
+							    : NO_KIN;
 	image_close(img);
-	return same;
+	return kinship;
+}
+
+static bool is_in_chain(const struct search *s, const struct io *io)
+{
+	for (const struct image *i = s->top; i; i = i->parent)
+		if (io_is_same(i->io, io))
+			return true;
+	return false;
+}
+
+/* Without a UUID the parent is known by 32 bits, VMware's content ID, which copies of it share
+ * until one is written to: a second file that fits makes the first one doubtful. */
+static int keep_only(struct search *s, struct io *io, struct err *e)
+{
+	if (!s->only && !is_in_chain(s, io)) {
+		s->only = io;
+		return -ENOENT;
+	}
+	if (!is_in_chain(s, io) && !io_is_same(s->only, io) && s->e.code == 0) {
+		err_set(&s->e, EINVAL, "%s: both %s and %s could be its parent", s->img->io->name,
+			s->only->name, io->name);
+		err_hint(&s->e, "give the right one the name that the image has for it, \"%s\"",
+			s->img->parent_name);
+	}
+	io_unref(io);
+	return err_set(e, ENOENT, "one of several");
 }
 
 static void keep_error(struct search *s, const struct err *e)
@@ -77,10 +115,35 @@ static void keep_error(struct search *s, const struct err *e)
 		s->e = *e;
 }
 
-/* 0: it is the parent and was taken. */
-static int try_file(struct search *s, const char *path, struct err *e)
+/* Takes io, also on failure.  vouched: a description says that this is the parent.  0: it is, and
+ * was taken. */
+static int try_io(struct search *s, struct io *io, const char *format, bool vouched, struct err *e)
+{
+	enum kinship kinship = look_at(s, io, format);
+	int r;
+
+	if (kinship != KIN && !(kinship == ANONYMOUS && vouched)) {
+		io_unref(io);
+		return -ENOENT;
+	}
+	if (guid_is_zero(s->img->parent_id))
+		return keep_only(s, io, e);
+	r = s->take(s->arg, io, format, kinship == ANONYMOUS, e);
+	if (r < 0)
+		keep_error(s, e);
+	return r;
+}
+
+/* Without a suffix that tells its format a file is guessed at, and may lead no further. */
+static const char *format_for(const char *path)
 {
 	const struct format *f = format_with_id(path);
+
+	return f ? f->name : NULL;
+}
+
+static int try_file(struct search *s, const char *path, struct err *e)
+{
 	struct io *io;
 	int r;
 
@@ -90,15 +153,7 @@ static int try_file(struct search *s, const char *path, struct err *e)
 	if (r < 0)
 		return r;
 	s->left--;
-	/* Without a suffix that tells its format it is guessed at, and may lead no further. */
-	if (!has_the_id(s, io, f ? f->name : NULL)) {
-		io_unref(io);
-		return -ENOENT;
-	}
-	r = s->take(s->arg, io, f ? f->name : NULL, e);
-	if (r < 0)
-		keep_error(s, e);
-	return r;
+	return try_io(s, io, format_for(path), false, e);
 }
 
 static int try_in(struct search *s, const char *dir, const char *name)
@@ -113,14 +168,63 @@ static int try_in(struct search *s, const char *dir, const char *name)
 
 /* The ways to find it; each returns whether it did. */
 
+/* Formats without ids, raw above all, cannot say which disk they are: there the description counts
+ * alone, as it does for VirtualBox.  One in the directory of the image may vouch for a file that
+ * the image could name itself and no other, since both may be of one maker. */
+static int try_medium(struct search *s, const char *path, const struct machine_medium *medium,
+	bool is_above, struct err *e)
+{
+	const char *format = medium->is_raw ? "raw" : format_for(path);
+	bool vouched = true;
+	struct io *io;
+	int r;
+
+	if (s->left == 0)
+		return -ENFILE;
+	r = policy_open(s->img, path, WHAT, &io, e);
+	if (r == -EACCES) {
+		vouched = is_above;
+		r = policy_open_kin(s->img, path, WHAT, &io, e);
+	}
+	if (r < 0)
+		return r;
+	s->left--;
+	return try_io(s, io, format, vouched, e);
+}
+
+static const char *last_part(const char *path)
+{
+	const char *slash = strrchr(path, '/');
+
+	return slash ? slash + 1 : path;
+}
+
+/* What has no id is found by no search for it: its name must do, in the directories of the user. */
+static bool find_moved(struct search *s, const struct machine_medium *medium, bool is_above)
+{
+	char path[PATH_MAX];
+
+	for (const char *const *dir = s->img->opts->search; dir && *dir; dir++) {
+		struct err e = ERR_INIT;
+		char real[PATH_MAX];
+
+		if (realpath(*dir, real) &&
+			snprintf(path, sizeof path, "%s/%s", real, last_part(medium->file)) <
+				(int)sizeof path &&
+			try_medium(s, path, medium, is_above, &e) == 0)
+			return true;
+	}
+	return false;
+}
+
 /* That what the description names lies outside is worth telling: the user can let it in. */
 static int try_registered(void *arg, const char *dir, const struct machine *m)
 {
 	struct search *s = arg;
 	const struct machine_medium *medium = machine_find_medium(m, s->img->parent_id);
+	bool is_above = s->above && strcmp(dir, s->above) == 0, absolute;
 	struct err e = ERR_INIT;
 	char path[PATH_MAX];
-	bool absolute;
 	int r;
 
 	if (!medium)
@@ -129,12 +233,12 @@ static int try_registered(void *arg, const char *dir, const struct machine *m)
 	if (snprintf(path, sizeof path, "%s%s%s", absolute ? "" : dir, absolute ? "" : "/",
 		    medium->file) >= (int)sizeof path)
 		return false;
-	r = try_file(s, path, &e);
+	r = try_medium(s, path, medium, is_above, &e);
 	if (r == -EACCES) {
 		err_in(&e, "%s", s->img->io->name);
 		keep_error(s, &e);
 	}
-	return r == 0;
+	return r == 0 || find_moved(s, medium, is_above);
 }
 
 static bool find_registered(struct search *s)
@@ -150,7 +254,7 @@ static bool find_in_by_name(struct search *s, const char *dir)
 
 	guid_text(uuid, s->img->parent_id);
 	for (const struct format *const *f = formats; *f; f++)
-		for (const char *const *suffix = (*f)->suffixes; (*f)->check_parent && *suffix;
+		for (const char *const *suffix = (*f)->suffixes; (*f)->knows_parent && *suffix;
 			suffix++) {
 			snprintf(name, sizeof name, "{%s}.%s", uuid, *suffix);
 			if (try_in(s, dir, name) == 0)
@@ -188,6 +292,51 @@ static bool find_in_each(struct search *s, bool (*find)(struct search *, const c
 {
 	for (size_t i = 0; i < s->ndirs; i++)
 		if (find(s, s->dirs[i]))
+			return true;
+	return false;
+}
+
+/* One entry of the tree below a directory of the user; its own files were looked at before. */
+static bool try_entry(struct search *s, FTS *tree, FTSENT *entry)
+{
+	struct err e = ERR_INIT;
+
+	if (entry->fts_info == FTS_D && entry->fts_level > 0 &&
+		(entry->fts_name[0] == '.' || entry->fts_level > FAMILY_MAX_DEPTH))
+		fts_set(tree, entry, FTS_SKIP);
+	return entry->fts_info == FTS_F && entry->fts_level > 1 &&
+	       format_with_id(entry->fts_name) && try_file(s, entry->fts_path, &e) == 0;
+}
+
+static int by_entry_name(const FTSENT **a, const FTSENT **b)
+{
+	return strcmp((*a)->fts_name, (*b)->fts_name);
+}
+
+/* Links are not followed, and what is mounted there is left alone. */
+static bool find_below(struct search *s, const char *dir)
+{
+	char *roots[] = {(char *)dir, NULL};
+	FTS *tree = fts_open(roots, FTS_PHYSICAL | FTS_NOCHDIR | FTS_XDEV, by_entry_name);
+	bool found = false;
+	FTSENT *entry;
+
+	while (tree && !found && s->left > 0 && s->entries > 0 && (entry = fts_read(tree))) {
+		s->entries--;
+		found = try_entry(s, tree, entry);
+	}
+	if (tree)
+		fts_close(tree);
+	return found;
+}
+
+/* A machine that moved lies below what the user names as often as in it. */
+static bool find_below_each(struct search *s, const char *const *dirs)
+{
+	char real[PATH_MAX];
+
+	for (; dirs && *dirs; dirs++)
+		if (realpath(*dirs, real) && find_below(s, real))
 			return true;
 	return false;
 }
@@ -245,7 +394,8 @@ static int find_places(struct search *s, struct err *e)
 		r = add_dir_below(s, img->dir, SNAPSHOTS);
 	if (r == 0)
 		r = homes_visit(s->homes, img->dir, NULL, add_snapshots, s);
-	s->above = homes_above(s->homes, img->dir);
+	if (!guid_is_zero(img->parent_id))
+		s->above = homes_above(s->homes, img->dir);
 	if (r == 0 && s->above)
 		r = add_dir(s, s->above);
 	if (r == 0)
@@ -281,17 +431,50 @@ static int refuse_missing(const struct search *s, struct err *e)
 
 static bool found(struct search *s)
 {
-	return find_registered(s) || find_in_each(s, find_in_by_name) || find_in_each(s, find_in);
+	const struct image_options *o = s->img->opts;
+
+	if (!guid_is_zero(s->img->parent_id) &&
+		(find_registered(s) || find_in_each(s, find_in_by_name)))
+		return true;
+	return find_in_each(s, find_in) || find_below_each(s, o->search) ||
+	       find_below_each(s, o->allow);
 }
 
-int family_find(struct image *img, struct homes *homes, family_take *take, void *arg, struct err *e)
+/* The search is over, and so it is known that there is one. */
+static bool take_only(struct search *s)
+{
+	struct err e = ERR_INIT;
+	struct io *io = s->only;
+
+	if (!io || s->e.code)
+		return false;
+	s->only = NULL;
+	if (s->take(s->arg, io, format_for(io->name), false, &e) == 0)
+		return true;
+	keep_error(s, &e);
+	return false;
+}
+
+static void search_free(struct search *s)
+{
+	for (size_t i = 0; i < s->ndirs; i++)
+		free(s->dirs[i]);
+	free(s->dirs);
+	free(s->above);
+	io_unref(s->only);
+}
+
+int family_find(const struct image *top, struct image *img, struct homes *homes, family_take *take,
+	void *arg, struct err *e)
 {
 	struct search s = {
+		.top = top,
 		.img = img,
 		.homes = homes,
 		.take = take,
 		.arg = arg,
 		.left = FAMILY_MAX_FILES,
+		.entries = FAMILY_MAX_ENTRIES,
 	};
 	int r;
 
@@ -301,25 +484,27 @@ int family_find(struct image *img, struct homes *homes, family_take *take, void 
 	r = find_places(&s, e);
 	if (r == 0)
 		r = widen_fence(&s, e);
-	if (r == 0 && !found(&s)) {
+	if (r == 0 && !found(&s) && !take_only(&s)) {
 		*e = s.e;
 		r = s.e.code ? -s.e.code : refuse_missing(&s, e);
 	}
-	for (size_t i = 0; i < s.ndirs; i++)
-		free(s.dirs[i]);
-	free(s.dirs);
-	free(s.above);
+	search_free(&s);
 	return r;
 }
 
 /* Is it the one? */
+
+bool family_knows_parent(const struct image *img, const struct image *other)
+{
+	return memcmp(img->parent_id, other->id, GUID_LEN) == 0;
+}
 
 int family_check_parent(const struct image *img, const struct image *parent, struct err *e)
 {
 	char wanted[GUID_TEXT], other[GUID_TEXT];
 	const unsigned char *change = img->parent_change_id;
 
-	if (memcmp(img->parent_id, parent->id, GUID_LEN) != 0) {
+	if (!family_knows_parent(img, parent)) {
 		guid_text(wanted, img->parent_id);
 		guid_text(other, parent->id);
 		err_set(e, EUCLEAN, "%s: it was made on the disk %s, but %s is %s", img->io->name,

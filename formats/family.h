@@ -5,24 +5,32 @@
 #ifndef VDISK_FAMILY_H
 #define VDISK_FAMILY_H
 
+#include <stdbool.h>
+
 struct err;
 struct homes;
 struct image;
 struct io;
 
-/* Takes io, also on failure: an image of this format, NULL for not known, that has the id.  0: it
- * is the parent. */
-typedef int family_take(void *arg, struct io *io, const char *format, struct err *e);
+/* Takes io, also on failure: an image of this format, NULL for not known, that fits what the child
+ * records.  registered: it has no id of its own, but a machine registers it under the one that is
+ * looked for.  0: it is the parent. */
+typedef int family_take(
+	void *arg, struct io *io, const char *format, bool registered, struct err *e);
 
-/* Looks for the image whose id is img->parent_id: where the machines that img belongs to register
- * it, then under the name that VirtualBox gives to files of this id, then among all images in the
- * directory of img, in those of the machine's snapshots and in those that the user gave.  take
- * decides; a file that it does not want is passed over, as is what cannot be opened.  The error
- * tells of the first that had the id, or where it was looked for: ENOENT. */
-int family_find(
-	struct image *img, struct homes *homes, family_take *take, void *arg, struct err *e);
+/* Looks for the parent of img, the last image of the chain of top, by what img records of it: where
+ * the machines that img belongs to register it, then under the name that VirtualBox gives to files
+ * of this id, then among all images in the directory of img, in those of the machine's snapshots
+ * and in those that the user gave, and last in the directories below these.  take decides; a file
+ * that it does not want is passed over, as is what cannot be opened.  The error tells of the first
+ * that had the id, of two when the id cannot tell which is meant, or where it was looked for:
+ * ENOENT. */
+int family_find(const struct image *top, struct image *img, struct homes *homes, family_take *take,
+	void *arg, struct err *e);
 
-/* For formats, as check_parent: the id of the parent and of its last change, if both tell it. */
+/* For formats, as knows_parent and check_parent: the id of the parent, and that of its last change
+ * if both tell it. */
+bool family_knows_parent(const struct image *img, const struct image *other);
 int family_check_parent(const struct image *img, const struct image *parent, struct err *e);
 
 /* Refuses an image of whose bytes a description beside it says that they are not the disk's. */

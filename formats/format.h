@@ -74,6 +74,10 @@ struct format {
 	bool can_pack;  /* created images, at least some, may be filled with packed units */
 	/* Is parent, opened, the very image that img was made on?  NULL: any is. */
 	int (*check_parent)(const struct image *img, const struct image *parent, struct err *e);
+	/* Does what img records of its parent fit other, an image of any format, whatever has
+	 * changed in it since?  The core looks for a parent by it.  NULL: nothing is recorded but
+	 * names. */
+	bool (*knows_parent)(const struct image *img, const struct image *other);
 	/* Format-specific facts, with qemu-img's keys. */
 	void (*facts)(const struct image *img, struct facts *f);
 	/* As image_check.  NULL: there is nothing that could be wrong, or be seen to be. */

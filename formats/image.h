@@ -48,7 +48,7 @@ struct image_options {
 	void (*warn)(const char *text); /* what the user should know though it works; may be NULL */
 };
 
-#define IMAGE_OTHER_NAMES 4
+#define IMAGE_OTHER_NAMES 15
 
 struct image {
 	const struct format *format;
@@ -78,7 +78,9 @@ struct image {
 	void *priv;
 	char *parent_name; /* malloc'ed, as the file says it; NULL: no parent */
 	char *parent_others[IMAGE_OTHER_NAMES]; /* tried in turn when that fails; likewise */
-	char *parent_format;               /* malloc'ed, as the file says it; NULL: not recorded */
+	char *parent_format;  /* malloc'ed, as the file says it; NULL: not recorded */
+	bool parent_unproved; /* nothing would tell whether another file of that name is the parent
+			       */
 	unsigned char id[GUID_LEN];        /* what the image calls itself; zero: nothing */
 	unsigned char parent_id[GUID_LEN]; /* what it calls its parent; likewise */
 	unsigned char change_id[GUID_LEN]; /* another one whenever its bytes change; likewise */

@@ -9,6 +9,7 @@
 #ifndef VDISK_MACHINE_H
 #define VDISK_MACHINE_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <time.h>
 
@@ -35,6 +36,7 @@ struct machine_state {
 struct machine_medium {
 	char *file;
 	unsigned char id[GUID_LEN], parent[GUID_LEN]; /* zero: not told */
+	bool is_raw;   /* the bytes of the disk, without an id: the description alone knows it */
 	char *refusal; /* why its bytes cannot be shown ("its data is encrypted ..."), or NULL */
 };
 

@@ -119,6 +119,7 @@ static int add_media(struct machine *m, const struct xml *holder, const unsigned
 			return -ENOMEM;
 		read_id(id, disk, "uuid");
 		memcpy(medium->id, id, GUID_LEN);
+		medium->is_raw = strcasecmp(attr(disk, "format", ""), "RAW") == 0;
 		memcpy(medium->parent, parent, GUID_LEN);
 		if (!why && !refusal && is_encrypted(disk))
 			why = "its data is encrypted by VirtualBox";

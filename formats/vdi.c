@@ -294,6 +294,7 @@ const struct format vdi_format = {
 	.create_options = vdi_create_options,
 	.can_back = true,
 	.check_parent = family_check_parent,
+	.knows_parent = family_knows_parent,
 	.facts = vdi_facts,
 	.check = vdi_check,
 	.layouts = layouts,

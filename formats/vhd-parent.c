@@ -8,11 +8,14 @@
 #include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
+#include <strings.h>
 #include <time.h>
 
 #include "bounds.h"
 #include "bytes.h"
 #include "err.h"
+#include "family.h"
+#include "guid.h"
 #include "image.h"
 #include "io.h"
 #include "utf16.h"
@@ -29,80 +32,127 @@ static int hex_digit(int c)
 				      : -1;
 }
 
-/* "file://HOST/PATH" with %XX in it.  XenServer's "file://./PATH" is a path from here. */
-static bool name_from_url(char name[NAME_ROOM], const unsigned char *p, size_t len)
+/* Takes %XX out, in place; false: the result would have a NUL. */
+static bool decode_url(char *text)
 {
-	static const char scheme[] = "file://";
-	const size_t skip = sizeof scheme - 1;
-	const unsigned char *end = p + len, *path;
+	char *out = text;
 
-	if (len < skip || memcmp(p, scheme, skip) != 0)
-		return false;
-	path = memchr(p + skip, '/', len - skip);
-	if (!path)
-		return false;
-	if (path == p + skip + 1 && path[-1] == '.')
-		path++;
-	while (path < end && *path) {
-		bool quoted = end - path >= 3 && *path == '%' && hex_digit(path[1]) >= 0 &&
-			      hex_digit(path[2]) >= 0;
+	for (const char *p = text; *p; out++) {
+		int high = *p == '%' ? hex_digit(p[1]) : -1;
+		int low = high >= 0 ? hex_digit(p[2]) : -1;
 
-		*name = quoted ? hex_digit(path[1]) << 4 | hex_digit(path[2]) : *path;
-		if (*name++ == '\0')
+		*out = low >= 0 ? high << 4 | low : *p;
+		if (*out == '\0')
 			return false;
-		path += quoted ? 3 : 1;
+		p += low >= 0 ? 3 : 1;
 	}
-	*name = '\0';
+	*out = '\0';
 	return true;
 }
 
-/* A locator that cannot be read, or that is longer than any name may be, is as good as none. */
-static bool name_from_locator(struct io *io, const unsigned char *locator, char name[NAME_ROOM])
+/* The path in "file://HOST/PATH", in "file:PATH", or a text that is no URL at all.  Xen has
+ * "file://./PATH" and "file://../PATH", from here, and others leave the host out. */
+static const char *path_of_url(const char *url)
 {
-	uint32_t code = load_be32(locator), len = load_be32(locator + 8);
+	const char *path = url;
+
+	if (strncasecmp(path, "file:", 5) != 0)
+		return path;
+	path += 5;
+	if (strncmp(path, "//", 2) != 0)
+		return path;
+	path += 2;
+	if (strncasecmp(path, "localhost/", 10) == 0)
+		path += 9;
+	return path;
+}
+
+/* A URL with an encoded name and one of a writer that does not encode look alike. */
+static int add_url(struct image *img, char *url, struct err *e)
+{
+	const char *path = path_of_url(url), *slash = strchr(path, '/');
+	bool has_host = path > url && slash > path && path[0] != '.';
+	int r = image_add_parent_name(img, path, e);
+
+	if (r == 0 && has_host)
+		r = image_add_parent_name(img, slash, e);
+	if (r == 0 && decode_url(url))
+		r = image_add_parent_name(img, path, e);
+	return r;
+}
+
+static int add_text(
+	struct image *img, uint32_t code, const unsigned char *text, uint32_t len, struct err *e)
+{
+	char name[NAME_ROOM];
+
+	if (code == VHD_W2RU || code == VHD_W2KU) {
+		if (!utf16_to_utf8(name, text, len / 2, UTF16_LE))
+			return 0;
+		return image_add_parent_name(img, name, e);
+	}
+	memcpy(name, text, len);
+	name[len] = '\0';
+	return code == VHD_MACX ? add_url(img, name, e) : image_add_parent_name(img, name, e);
+}
+
+/* A locator that cannot be read, or that is longer than any name may be, is as good as none. */
+static int add_locator(
+	struct image *img, uint32_t code, const unsigned char *locator, struct err *e)
+{
+	uint32_t len = load_be32(locator + 8);
 	uint64_t pos = load_be64(locator + 16);
 	unsigned char text[LOCATOR_MAX];
 	struct err ignored = ERR_INIT;
 
-	if (len > sizeof text || !range_fits(pos, len, io->size) ||
-		io_read(io, text, len, pos, &ignored) < 0)
-		return false;
-	if (code == VHD_MACX)
-		return name_from_url(name, text, len);
-	return utf16_to_utf8(name, text, len / 2, UTF16_LE);
+	if (len > sizeof text || !range_fits(pos, len, img->io->size) ||
+		io_read(img->io, text, len, pos, &ignored) < 0)
+		return 0;
+	return add_text(img, code, text, len, e);
 }
 
 static int add_locators(
 	struct image *img, const unsigned char *header, uint32_t code, struct err *e)
 {
-	char name[NAME_ROOM];
 	int r = 0;
 
 	for (size_t i = 0; r == 0 && i < VHD_LOCATORS; i++) {
 		const unsigned char *locator = header + VHD_LOCATORS_POS + i * VHD_LOCATOR_LEN;
 
-		if (load_be32(locator) == code && name_from_locator(img->io, locator, name))
+		if (load_be32(locator) == code)
+			r = add_locator(img, code, locator, e);
+	}
+	return r;
+}
+
+/* Names from the child's own directory come first, and of these the ones in Unicode. */
+static int add_all_locators(struct image *img, const unsigned char *header, struct err *e)
+{
+	static const uint32_t codes[] = {VHD_W2RU, VHD_W2KU, 0, VHD_MACX, VHD_WI2R, VHD_WI2K};
+	char name[NAME_ROOM];
+	int r = 0;
+
+	for (size_t i = 0; r == 0 && i < sizeof codes / sizeof codes[0]; i++) {
+		if (codes[i] != 0)
+			r = add_locators(img, header, codes[i], e);
+		else if (utf16_to_utf8(name, header + VHD_NAME_POS, VHD_NAME_UNITS, UTF16_BE))
 			r = image_add_parent_name(img, name, e);
 	}
 	return r;
 }
 
+/* Xen has children of raw disks, and what it writes for the id of such a parent is zero. */
 int vhd_name_parent(struct image *img, const unsigned char *header, struct err *e)
 {
-	char name[NAME_ROOM];
-	int r = add_locators(img, header, VHD_W2RU, e);
+	bool is_raw = guid_is_zero(img->parent_id);
+	int r = add_all_locators(img, header, e);
 
-	if (r == 0)
-		r = add_locators(img, header, VHD_W2KU, e);
-	if (r == 0 && utf16_to_utf8(name, header + VHD_NAME_POS, VHD_NAME_UNITS, UTF16_BE))
-		r = image_add_parent_name(img, name, e);
-	if (r == 0)
-		r = add_locators(img, header, VHD_MACX, e);
 	if (r < 0)
 		return r;
-	if (!img->parent_name)
+	if (!img->parent_name && is_raw)
 		return err_set(e, EUCLEAN, "header: a differencing disk that names no parent");
-	img->parent_format = strdup("vpc");
+	img->parent_unproved = is_raw;
+	img->parent_format = strdup(is_raw ? "raw" : "vpc");
 	return img->parent_format ? 0 : err_nomem(e);
 }
 
@@ -114,20 +164,40 @@ static bool stamp_fits(const struct vhd *child, const struct vhd *parent)
 	       child->parent_stamp == (uint32_t)(parent->io->mtime.tv_sec - VHD_EPOCH);
 }
 
+bool vhd_knows_parent(const struct image *img, const struct image *other)
+{
+	return !guid_is_zero(img->parent_id) && family_knows_parent(img, other);
+}
+
+/* Where a child says that its parent is raw, a VHD would be shown as the bytes of its file. */
+static int check_raw_parent(const struct image *img, const struct image *parent, struct err *e)
+{
+	unsigned char head[8];
+	int r = io_read_padded(parent->io, head, sizeof head, 0, e);
+
+	if (r < 0 || memcmp(head, "conectix", sizeof head) != 0)
+		return r;
+	return err_set(e, EUCLEAN,
+		"%s: it gives no id of its parent, which stands for a raw disk, but %s is a VHD",
+		img->io->name, parent->io->name);
+}
+
 int vhd_check_parent(const struct image *img, const struct image *parent, struct err *e)
 {
 	const struct vhd *child = (const struct vhd *)img->states[0]->view;
-	const struct vhd *base = (const struct vhd *)parent->states[0]->view;
 	char wanted[VHD_ID_TEXT], found[VHD_ID_TEXT];
 
-	if (memcmp(child->parent_id, base->id, VHD_ID_LEN) != 0) {
-		vhd_id_text(wanted, child->parent_id);
-		vhd_id_text(found, base->id);
+	if (guid_is_zero(img->parent_id))
+		return check_raw_parent(img, parent, e);
+	if (!vhd_knows_parent(img, parent)) {
+		vhd_id_text(wanted, img->parent_id);
+		vhd_id_text(found, parent->id);
 		err_set(e, EUCLEAN, "%s: it was made on the disk %s, but %s is %s", img->io->name,
 			wanted, parent->io->name, found);
 		return err_hint(e, "-o ignore_parent_id takes it all the same");
 	}
-	if (!stamp_fits(child, base))
+	if (parent->format == img->format &&
+		!stamp_fits(child, (const struct vhd *)parent->states[0]->view))
 		image_warn(img, "its parent %s was changed or copied since", parent->io->name);
 	return 0;
 }

@@ -390,7 +390,7 @@ static int open_blocks(struct image *img, struct vhd *d, struct err *e)
 		r = check_sum(img, d, h, e);
 	if (r < 0 || d->type != VHD_DIFFERENCING)
 		return r;
-	memcpy(d->parent_id, h + 40, sizeof d->parent_id);
+	memcpy(img->parent_id, h + 40, GUID_LEN);
 	d->parent_stamp = load_be32(h + 56);
 	return vhd_name_parent(img, h, e);
 }
@@ -527,6 +527,7 @@ const struct format vhd_format = {
 	.create_options = vhd_create_options,
 	.can_back = true,
 	.check_parent = vhd_check_parent,
+	.knows_parent = vhd_knows_parent,
 	.facts = vhd_facts,
 	.check = vhd_check,
 	.layouts = layouts,

@@ -45,6 +45,8 @@ enum vhd_locator {
 	VHD_W2RU = 0x57327275, /* a Windows path from here, UTF-16LE - the rest of the file is
 				  big-endian */
 	VHD_W2KU = 0x57326b75, /* a Windows path, UTF-16LE */
+	VHD_WI2R = 0x57693272, /* the same two in 8 bits, deprecated */
+	VHD_WI2K = 0x5769326b,
 	VHD_MACX = 0x4d616358, /* a file: URL, UTF-8 */
 };
 
@@ -67,7 +69,6 @@ struct vhd {
 	uint32_t block_size;
 	uint32_t bitmap_len; /* bytes in front of the data of each block */
 	uint64_t nblocks;    /* entries of the BAT that the disk needs */
-	unsigned char parent_id[VHD_ID_LEN];
 	uint32_t parent_stamp;
 
 	/* Rooms that were given out and came back; where the data before each of them ends. */
@@ -100,6 +101,7 @@ void vhd_set_size(unsigned char *f, uint64_t size);
 /* Adds the names that the dynamic header gives to the parent. */
 int vhd_name_parent(struct image *img, const unsigned char *header, struct err *e);
 
+bool vhd_knows_parent(const struct image *img, const struct image *other);
 int vhd_check_parent(const struct image *img, const struct image *parent, struct err *e);
 
 /* vhd-write.c */

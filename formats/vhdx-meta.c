@@ -254,7 +254,8 @@ static void copy_linkage(char linkage[GUID_TEXT], const char *text)
 
 /* The parent is known by its data_guid; while two images are merged it may have one of two (section
  * 2.6.2.6.3). */
-static int take_linkage(struct vhdx *d, const unsigned char *locator, uint32_t size, struct err *e)
+static int take_linkage(struct image *img, struct vhdx *d, const unsigned char *locator,
+	uint32_t size, struct err *e)
 {
 	static const char *const keys[] = {"parent_linkage", "parent_linkage2"};
 	char text[UTF16_AS_UTF8(TEXT_MAX / 2)];
@@ -264,6 +265,7 @@ static int take_linkage(struct vhdx *d, const unsigned char *locator, uint32_t s
 			copy_linkage(d->linkage[i], text);
 	if (d->linkage[0][0] == '\0')
 		return err_set(e, EUCLEAN, "parent locator: no GUID as parent_linkage");
+	guid_parse(img->parent_id, d->linkage[0]);
 	return 0;
 }
 
@@ -277,7 +279,7 @@ static int take_paths(struct image *img, const unsigned char *locator, uint32_t 
 		if (locator_get(locator, size, keys[i], text))
 			r = image_add_parent_name(img, text, e);
 	}
-	if (r == 0 && !img->parent_name)
+	if (r == 0 && !img->parent_name && guid_is_zero(img->parent_id))
 		r = err_set(e, EUCLEAN, "parent locator: no path");
 	return r;
 }
@@ -294,7 +296,7 @@ static int parse_locator(struct image *img, struct vhdx *d, const unsigned char 
 		guid_text(guid, locator);
 		return err_set(e, ENOTSUP, "parent locators of type %s are not supported", guid);
 	}
-	r = take_linkage(d, locator, size, e);
+	r = take_linkage(img, d, locator, size, e);
 	if (r == 0)
 		r = take_paths(img, locator, size, e);
 	if (r < 0)

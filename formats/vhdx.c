@@ -22,6 +22,8 @@
 
 #define BAT_ENTRY VHDX_BAT_ENTRY
 
+extern const struct format vhdx_format;
+
 static void vhdx_free(struct view *v)
 {
 	struct vhdx *d = (struct vhdx *)v;
@@ -123,14 +125,25 @@ static const struct vhdx *vhdx_of(const struct image *img)
 
 /* The disk's own id is the same all along a chain: what tells parents apart is the GUID that
  * changes with what they hold (section 2.6.2.6.3). */
+static bool vhdx_knows_parent(const struct image *img, const struct image *other)
+{
+	const struct vhdx *child = vhdx_of(img);
+	char found[GUID_TEXT];
+
+	if (other->format != &vhdx_format)
+		return false;
+	guid_text(found, vhdx_of(other)->header.data_guid);
+	return strcasecmp(found, child->linkage[0]) == 0 ||
+	       strcasecmp(found, child->linkage[1]) == 0;
+}
+
 static int vhdx_check_parent(const struct image *img, const struct image *parent, struct err *e)
 {
 	const struct vhdx *child = vhdx_of(img), *base = vhdx_of(parent);
 	char found[GUID_TEXT];
 
 	guid_text(found, base->header.data_guid);
-	if (strcasecmp(found, child->linkage[0]) != 0 &&
-		strcasecmp(found, child->linkage[1]) != 0) {
+	if (!vhdx_knows_parent(img, parent)) {
 		err_set(e, EUCLEAN, "%s: it was made on a parent with %s, but %s has %s",
 			img->io->name, child->linkage[0], parent->io->name, found);
 		return err_hint(e,
@@ -185,6 +198,7 @@ const struct format vhdx_format = {
 	.create_options = vhdx_create_options,
 	.can_back = true,
 	.check_parent = vhdx_check_parent,
+	.knows_parent = vhdx_knows_parent,
 	.facts = vhdx_facts,
 	.check = vhdx_check,
 	.layouts = layouts,

@@ -5,7 +5,6 @@
  * each open.  VirtualBox names it by UUID alone, so that it may be of another format; a second UUID
  * changes with what the parent holds.
  */
-#include <assert.h>
 #include <errno.h>
 #include <inttypes.h>
 #include <string.h>
@@ -63,6 +62,19 @@ int vmdk_set_parent(struct image *img, const struct vmdk_desc *d, struct err *e)
 		d->parent_cid);
 }
 
+/* Without a UUID the content ID must do.  All disks that nobody has written to share one value,
+ * which tells nothing.  A delta with the content ID of its own parent is empty still: the image
+ * that is meant is that parent, or its content is the same. */
+bool vmdk_fits_parent(const struct image *img, const struct vmdk_desc *child,
+	const struct image *parent, const struct vmdk_desc *base)
+{
+	if (has_uuid(child->parent_id))
+		return family_knows_parent(img, parent);
+	return base && !child->bare && !base->bare && child->parent_cid != VMDK_NO_CID &&
+	       child->parent_cid != VMDK_FIRST_CID && base->cid == child->parent_cid &&
+	       base->parent_cid != base->cid;
+}
+
 static int compare_cids(const struct image *img, const struct vmdk_desc *child,
 	const struct image *parent, const struct vmdk_desc *base, struct err *e)
 {
@@ -88,6 +100,8 @@ int vmdk_compare_parent(const struct image *img, const struct vmdk_desc *child,
 		if (r < 0 || !base || child->parent_cid == VMDK_NO_CID)
 			return r;
 	}
-	assert(base); /* or there is a UUID */
+	if (!base)
+		return err_set(e, EINVAL, "%s: its parent %s is no VMDK, but has to be",
+			img->io->name, parent->io->name);
 	return compare_cids(img, child, parent, base, e);
 }

@@ -445,6 +445,14 @@ uint32_t vmdk_content_id(const struct image *img)
 	return descriptor_of(img)->cid;
 }
 
+static bool vmdk_knows_parent(const struct image *img, const struct image *other)
+{
+	bool is_vmdk = other->format == &vmdk_format;
+
+	return vmdk_fits_parent(
+		img, descriptor_of(img), other, is_vmdk ? descriptor_of(other) : NULL);
+}
+
 static int vmdk_check_parent(const struct image *img, const struct image *parent, struct err *e)
 {
 	bool is_vmdk = parent->format == &vmdk_format;
@@ -504,6 +512,7 @@ const struct format vmdk_format = {
 	.can_back = true,
 	.can_pack = true,
 	.check_parent = vmdk_check_parent,
+	.knows_parent = vmdk_knows_parent,
 	.facts = vmdk_facts,
 	.check = vmdk_check,
 	.layouts = layouts,

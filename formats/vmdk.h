@@ -150,7 +150,9 @@ void vmdk_names(const unsigned char *head, size_t n, format_name_visit *visit, v
 /* Fills in what the descriptor says of the image and of its parent. */
 int vmdk_set_parent(struct image *img, const struct vmdk_desc *d, struct err *e);
 
-/* As check_parent.  base: of the parent, NULL when that is of another format. */
+/* As knows_parent and check_parent.  base: of the parent, NULL when that is of another format. */
+bool vmdk_fits_parent(const struct image *img, const struct vmdk_desc *child,
+	const struct image *parent, const struct vmdk_desc *base);
 int vmdk_compare_parent(const struct image *img, const struct vmdk_desc *child,
 	const struct image *parent, const struct vmdk_desc *base, struct err *e);
 

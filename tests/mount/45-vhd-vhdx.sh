@@ -4,6 +4,7 @@
 # which qemu-img cannot read.  QEMU cuts some VHDs to their geometry: those have their own reference.
 . "${0%/*}/functions.sh"
 . "$here/images.sh"
+. "$here/hostile.sh"
 requires qemu-img qemu-io xxd jq
 
 fill() { head -c "$2" /dev/zero | tr '\0' "\\$(printf %o "$1")"; } # BYTE LENGTH
@@ -125,6 +126,23 @@ for name in vhd-child:vpc vhdx-child:vhdx; do
 	mv $name-base.* away
 	check "$name: a parent that is gone" refused $name.$format 'No such file'
 	check "$name: and found" matches $name.$format $name.raw -o search="$W/away"
+	parent=$(echo away/$name-base.*)
+	mkdir -p away/deep/er && mv "$parent" "away/deep/er/Other.${parent##*.}"
+	check "$name: and found by its id" matches $name.$format $name.raw -o search="$W/away"
+	check "$name: where it may be" matches $name.$format $name.raw -o allow="$W/away"
+	mv "away/deep/er/Other.${parent##*.}" "$W/Other.${parent##*.}"
+	check "$name: renamed beside its child" on_mount $name.$format chain_shows "$format" $name.raw
+	mkdir -p shelf/of && cp $name.$format "Other.${parent##*.}" shelf/of
+	in_directory() { same "$1/of/$name.$format/disk.raw" $name.raw; }
+	mount_with=(-o sandbox=strict)
+	[ -z "$sanitized" ] || mount_with=()
+	check "$name: and in a directory of images" on_mount shelf in_directory
+	mv "shelf/of/Other.${parent##*.}" away/deep/er
+	mount_with+=(-o "allow=$W/away")
+	check "$name: and far from it" on_mount shelf in_directory
+	mount_with=()
+	rm -r shelf away/deep
+	mv "Other.${parent##*.}" "$parent"
 	"$MKIMAGE" $name-stranger . 2>/dev/null
 	check "$name: a parent that is another disk" refused $name-stranger.$format 'made on'
 	check "$name: taken all the same" matches $name-stranger.$format $name.raw -o ignore_parent_id

@@ -50,7 +50,7 @@ static void put_footer(unsigned char *f, const struct vhd_spec *s)
 static void put_locator(
 	struct vhd_image *v, unsigned char *entry, uint64_t pos, const char *code, const char *text)
 {
-	size_t len = strlen(text), width = code[0] == 'W' ? 2 : 1;
+	size_t len = strlen(text), width = strncmp(code, "W2", 2) == 0 ? 2 : 1;
 
 	memcpy(entry, code, 4);
 	put_be(entry + 4, 4, LOCATOR_LEN);

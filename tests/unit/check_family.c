@@ -320,6 +320,77 @@ START_TEST(absolute_locations)
 }
 END_TEST
 
+/* Below the directories of the user too, but not behind links. */
+START_TEST(moved_far)
+{
+	const char *dirs[] = {"away", NULL};
+	struct image_options o = options_new();
+	struct err e = ERR_INIT;
+	struct image *img;
+
+	put_vdi("m/child.vdi", &child);
+	put_vbox("m/m.vbox", "", "/home/nobody/VMs/base/base.vdi");
+	put_stranger("away/x/base.vdi");
+	put_base("elsewhere/base.vdi");
+	ck_assert_int_eq(symlink("../elsewhere", "away/link"), 0);
+	put_base("away/.hidden/base.vdi");
+	o.allow = dirs;
+	ck_assert_fails(open_with("m/child.vdi", &o, &img, &e), EACCES, &e, "lies outside");
+	put_base("away/VMs/base/new name.vdi");
+	shows_both("m/child.vdi", "away/VMs/base/new name.vdi", &o);
+	o.allow = NULL;
+	o.search = dirs;
+	shows_both("m/child.vdi", "away/VMs/base/new name.vdi", &o);
+	options_free(&o);
+}
+END_TEST
+
+static void put_raw_base(const char *name)
+{
+	struct memory_image b = vdi_image_make(&base);
+
+	write_file(name, b.disk, b.disk_len);
+	memory_image_free(&b);
+}
+
+static void put_raw_vbox(const char *name, const char *location)
+{
+	char text[PATH_MAX + 1024];
+
+	snprintf(text, sizeof text,
+		"<VirtualBox><Machine name='m'><MediaRegistry><HardDisks><HardDisk uuid='{" BASE_ID
+		"}' location='%s' "
+		"format='RAW'/></HardDisks></MediaRegistry></Machine></VirtualBox>",
+		location);
+	write_text(name, text);
+}
+
+/* A raw disk has no id: the machine that registers it is believed, as far as names reach. */
+START_TEST(raw_parents)
+{
+	const char *dirs[] = {"away", NULL};
+	struct image_options o = options_new();
+
+	put_vdi("m/child.vdi", &child);
+	put_raw_base("m/disk.img");
+	fails("m/child.vdi", ENOENT, BASE_ID, "-o search=DIR");
+	put_raw_vbox("m/m.vbox", "disk.img");
+	finds("m/child.vdi", "m/disk.img");
+	put_vdi("m/Snapshots/child.vdi", &child);
+	finds("m/Snapshots/child.vdi", "m/disk.img");
+	put_raw_vbox("m/m.vbox", "/home/nobody/disk.img");
+	fails("m/child.vdi", EACCES, "outside", "-o allow=");
+	put_raw_base("away/disk.img");
+	o.search = dirs;
+	shows_both("m/child.vdi", "away/disk.img", &o);
+	options_free(&o);
+	/* In a folder of snapshots the child may have a maker of its own. */
+	put_raw_vbox("m/m.vbox", "gone.img");
+	put_raw_vbox("m/Snapshots/m.vbox", "../disk.img");
+	fails("m/Snapshots/child.vdi", ENOENT, BASE_ID, "-o search=DIR");
+}
+END_TEST
+
 /* A parent that was found above has the machine's folder for a fence, not more. */
 START_TEST(grandparents)
 {
@@ -518,6 +589,8 @@ Suite *family_suite(void)
 	tcase_add_test(tc, where_the_user_says);
 	tcase_add_test(tc, the_fence);
 	tcase_add_test(tc, absolute_locations);
+	tcase_add_test(tc, moved_far);
+	tcase_add_test(tc, raw_parents);
 	tcase_add_test(tc, grandparents);
 	tcase_add_test(tc, loops);
 	tcase_add_test(tc, without);

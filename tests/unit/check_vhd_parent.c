@@ -121,6 +121,20 @@ static const struct {
 	{"base.vhd", NULL, "MacX", "file://localhost/old/base.vhd"},
 	/* the first name leads nowhere, the second does */
 	{"sub/base.vhd", "sub\\base.vhd", "W2ru", "gone.vhd"},
+	/* URLs without a host, with one that is a directory, and not encoded */
+	{"base.vhd", NULL, "MacX", "file://base.vhd"},
+	{"sub/base.vhd", NULL, "MacX", "file://sub/base.vhd"},
+	{"sub/b.vhd", NULL, "MacX", "FILE:./sub/b.vhd"},
+	{"sub/b.vhd", NULL, "MacX", "sub/b.vhd"},
+	{"a%20b.vhd", NULL, "MacX", "file://./a%20b.vhd"},
+	{"base.vhd", NULL, "MacX", "file:///C:/disks/base.vhd"},
+	{"sub/base.vhd", NULL, "Wi2r", ".\\sub\\base.vhd"},
+	{"sub/base.vhd", NULL, "Wi2k", "sub/base.vhd"},
+	/* renamed, in another letter case, and not named at all */
+	{"new name.vhd", "base.vhd", "W2ru", ".\\base.vhd"},
+	{"BASE.VHD", NULL, "W2ru", ".\\base.vhd"},
+	{"Snapshots/x.avhd", "C:\\disks\\base.vhd", NULL, NULL},
+	{"base.vhd", NULL, NULL, NULL},
 };
 
 START_TEST(names_lead_to_the_parent)
@@ -227,22 +241,38 @@ START_TEST(search_finds_a_moved_parent)
 END_TEST
 
 /* Names do not leave the directory, whatever they are written like. */
+static const struct {
+	const char *code, *text;
+} outside[] = {
+	{"W2ru", "..\\base.vhd"},
+	{"W2ru", "sub\\..\\..\\base.vhd"},
+	{"W2ru", "../base.vhd"},
+	{"W2ru", ".\\out.vhd"},
+	{"W2ku", "..\\base.vhd"},
+	{"MacX", "file://../base.vhd"},
+	{"MacX", "file://./../base.vhd"},
+	{"Wi2r", "..\\base.vhd"},
+};
+
 START_TEST(names_stay_inside)
 {
-	static const char *const texts[] = {
-		"..\\base.vhd", "sub\\..\\..\\base.vhd", "../base.vhd", ".\\out.vhd"};
+	static const char *const allow[] = {"..", NULL};
 	struct image_options o = options_new();
 	struct vhd_spec spec = child_spec;
+	unsigned char *disk;
 
 	put_parent("base.vhd", 0x11);
 	ck_assert_int_eq(mkdir("inner", 0700), 0);
 	ck_assert_int_eq(chdir("inner"), 0);
 	ck_assert_int_eq(mkdir("sub", 0700), 0);
 	ck_assert_int_eq(symlink("../base.vhd", "out.vhd"), 0);
-	spec.locators[0].code = "W2ru";
-	spec.locators[0].text = texts[_i];
-	free(put_child(&spec));
+	spec.locators[0].code = outside[_i].code;
+	spec.locators[0].text = outside[_i].text;
+	disk = put_child(&spec);
 	refuses(&o, EACCES, "outside");
+	o.allow = allow;
+	reads(&o, disk);
+	free(disk);
 	options_free(&o);
 }
 END_TEST
@@ -263,25 +293,86 @@ END_TEST
 START_TEST(no_name_at_all)
 {
 	struct image_options o = options_new();
+	struct vhd_spec spec = child_spec;
 
-	free(put_child(&child_spec));
+	free(put_child(&spec));
+	put_parent("stranger.vhd", 0x33);
+	refuses(&o, ENOENT, "its parent {11111111-1111-1111-1111-111111111111} was not found");
+	spec.parent_id = 0;
+	free(put_child(&spec));
 	refuses(&o, EUCLEAN, "names no parent");
 	options_free(&o);
 }
 END_TEST
 
-/* Locators that cannot be read are passed over. */
+/* A name that leads to another disk does not end the search, in the directories of the user and
+ * below them, too. */
+START_TEST(search_finds_the_id)
+{
+	static const char *const dirs[] = {"elsewhere", NULL};
+	struct image_options o = options_new();
+	struct vhd_spec spec = child_spec;
+	unsigned char *disk;
+
+	spec.parent_name = "base.vhd";
+	disk = put_child(&spec);
+	put_parent("base.vhd", 0x33);
+	put_parent(_i % 2 ? "elsewhere/new.vhd" : "elsewhere/d/e/new.vhd", 0x11);
+	refuses(&o, EUCLEAN, "made on the disk");
+	if (_i < 2)
+		o.search = dirs;
+	else
+		o.allow = dirs;
+	reads(&o, disk);
+	free(disk);
+	options_free(&o);
+}
+END_TEST
+
+/* Xen's children of a raw disk have no id of it, so nothing but its name counts. */
+START_TEST(raw_parents)
+{
+	static const char *const search[] = {"away", NULL};
+	struct vhd_image parent = vhd_build(&parent_spec);
+	struct image_options o = options_new();
+	struct vhd_spec spec = child_spec;
+	unsigned char *disk;
+
+	spec.parent_id = 0;
+	spec.locators[0].code = "MacX";
+	spec.locators[0].text = "file:///dev/VG_Xen/base";
+	disk = put_child(&spec);
+	write_file("base", parent.disk, parent.disk_len);
+	refuses(&o, EACCES, "outside");
+	write_file("away/base", parent.disk, parent.disk_len);
+	o.search = search;
+	reads(&o, disk);
+	o.search = NULL;
+	spec.locators[0].text = "file://./base";
+	free(put_child(&spec));
+	reads(&o, disk);
+	write_file("base", parent.file, parent.file_len);
+	refuses(&o, EUCLEAN, "stands for a raw disk, but");
+	vhd_destroy(&parent);
+	free(disk);
+	options_free(&o);
+}
+END_TEST
+
+/* Locators that cannot be read are passed over, and the id is left. */
 START_TEST(bad_locators)
 {
 	static const struct {
 		unsigned pos, width;
 		uint64_t value;
 	} fields[] = {{8, 4, 0}, {8, 4, 2047}, {8, 4, 0xffffffff}, {16, 8, UINT64_MAX},
-		{16, 8, 1 << 30}, {0, 4, 0x57693272}};
+		{16, 8, 1 << 30}, {0, 4, 0x57693299}};
+	struct vhd_image parent = vhd_build(&parent_spec), v;
 	struct vhd_spec spec = child_spec;
-	struct vhd_image v;
 	struct image_options o = options_new();
 
+	spec.below = parent.disk;
+	spec.parent_id = 0;
 	spec.locators[0].code = "W2ru";
 	spec.locators[0].text = "base.vhd";
 	v = vhd_build(&spec);
@@ -290,7 +381,12 @@ START_TEST(bad_locators)
 	write_file("child.vhd", v.file, v.file_len);
 	put_parent("base.vhd", 0x11);
 	refuses(&o, EUCLEAN, "names no parent");
+	memset(v.file + 512 + 40, 0x11, 16);
+	vhd_seal_header(&v);
+	write_file("child.vhd", v.file, v.file_len);
+	reads(&o, v.disk);
 	vhd_destroy(&v);
+	vhd_destroy(&parent);
 	options_free(&o);
 }
 END_TEST
@@ -353,9 +449,11 @@ Suite *vhd_parent_suite(void)
 	tcase_add_test(tc, a_missing_parent);
 	tcase_add_test(tc, without_its_parent);
 	tcase_add_test(tc, search_finds_a_moved_parent);
-	tcase_add_loop_test(tc, names_stay_inside, 0, 4);
+	tcase_add_loop_test(tc, names_stay_inside, 0, COUNT(outside));
 	tcase_add_test(tc, loops);
 	tcase_add_test(tc, no_name_at_all);
+	tcase_add_loop_test(tc, search_finds_the_id, 0, 4);
+	tcase_add_test(tc, raw_parents);
 	tcase_add_loop_test(tc, bad_locators, 0, 6);
 	tcase_add_loop_test(tc, times, 0, 3);
 	tcase_add_test(tc, a_smaller_parent);

@@ -132,6 +132,10 @@ static const struct {
 	{"p", {{"absolute_win32_path", "p"}, {"parent_linkage", LINKAGE}, {"relative_path", "g"}}},
 	{"p", {{"parent_linkage", STRANGE}, {"parent_linkage2", LINKAGE}, {"relative_path", "p"}}},
 	{"p", {{"parent_linkage", LINKAGE}, {"some_other_key", "x"}, {"relative_path", "p"}}},
+	/* renamed, in another letter case, not named at all */
+	{"new.vhdx", {{"parent_linkage", LINKAGE}, {"relative_path", "old.vhdx"}, NO_PATH}},
+	{"BASE.avhdx", {{"parent_linkage", LINKAGE}, {"relative_path", "base.AVHDX"}, NO_PATH}},
+	{"new.vhdx", {{"parent_linkage", STRANGE}, {"parent_linkage2", LINKAGE}, NO_PATH}},
 };
 
 START_TEST(locators)
@@ -156,7 +160,7 @@ static const struct {
 	{"Parent_Linkage", LINKAGE, "p", EUCLEAN, "no GUID as parent_linkage"},
 	{"parent_linkage", "11111111-1111-1111-1111-111111111111", "p", EUCLEAN, "no GUID"},
 	{"parent_linkage", "", "p", EUCLEAN, "no GUID"},
-	{"parent_linkage", LINKAGE, "", EUCLEAN, "no path"},
+	{"parent_linkage", "{gggggggg-gggg-gggg-gggg-gggggggggggg}", "", EUCLEAN, "no path"},
 	{"parent_linkage", LINKAGE, "gone", ENOENT, "\"gone\""},
 	{"parent_linkage", LINKAGE, "..\\..\\..\\etc\\passwd", EACCES, "outside"},
 	{"parent_linkage", LINKAGE, "child.vhdx", ELOOP, "loops"},

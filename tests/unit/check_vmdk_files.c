@@ -310,6 +310,45 @@ START_TEST(content_ids_must_agree)
 }
 END_TEST
 
+/* The content ID finds a parent under another name, if only one image has it. */
+START_TEST(a_renamed_parent_is_found)
+{
+	write_numbered("flat.img", 64, 1);
+	write_sparse("d.vmdk", CHILD "parentFileNameHint=\"Base.vmdk\"\n", 2);
+	write_sparse(
+		"stranger.vmdk", "version=1\nCID=3\nparentCID=ffffffff\nRW 128 SPARSE \"x\"\n", 2);
+	ck_assert_fails(try_open("d.vmdk"), ENOENT, &s.e, "\"Base.vmdk\"");
+	ck_assert_ptr_nonnull(strstr(s.e.hint, "-o search=DIR"));
+	write_text("base.vmdk", "version=1\nCID=1\nRW 64 FLAT \"flat.img\" 0\n");
+	subject_reads(opened("d.vmdk"), 7 * SECTOR, SECTOR, 8);
+	/* Another delta, empty since it was made, has the ID of its parent. */
+	write_sparse("e.vmdk",
+		"version=1\nCID=1\nparentCID=1\nparentFileNameHint=\"Base.vmdk\"\n"
+		"RW 128 SPARSE \"x\"\n",
+		0);
+	subject_reads(opened("d.vmdk"), 7 * SECTOR, SECTOR, 8);
+	ck_assert_int_eq(link("base.vmdk", "again.vmdk"), 0);
+	subject_reads(opened("d.vmdk"), 7 * SECTOR, SECTOR, 8);
+	write_text("copy.vmdk", "version=1\nCID=1\nRW 64 FLAT \"flat.img\" 0\n");
+	ck_assert_fails(try_open("d.vmdk"), EINVAL, &s.e, "could be its parent");
+	ck_assert_ptr_nonnull(strstr(s.e.hint, "\"Base.vmdk\""));
+}
+END_TEST
+
+/* What no disk has that was ever written to proves nothing. */
+START_TEST(the_first_content_id_finds_nothing)
+{
+	write_text("other.vmdk", "version=1\nCID=fffffffe\nRW 64 ZERO\n");
+	write_sparse("d.vmdk",
+		"version=1\nCID=2\nparentCID=fffffffe\nparentFileNameHint=\"base.vmdk\"\n"
+		"RW 128 SPARSE \"x\"\n",
+		2);
+	ck_assert_fails(try_open("d.vmdk"), ENOENT, &s.e, "\"base.vmdk\"");
+	ck_assert_int_eq(rename("other.vmdk", "base.vmdk"), 0);
+	opened("d.vmdk");
+}
+END_TEST
+
 START_TEST(a_parent_without_a_name_cannot_be_had)
 {
 	write_sparse("d.vmdk", CHILD, 2);
@@ -442,6 +481,8 @@ Suite *vmdk_files_suite(void)
 	tcase_add_test(tc, a_stream_of_a_header_alone_is_refused);
 	tcase_add_test(tc, a_delta_shows_its_parent);
 	tcase_add_test(tc, content_ids_must_agree);
+	tcase_add_test(tc, a_renamed_parent_is_found);
+	tcase_add_test(tc, the_first_content_id_finds_nothing);
 	tcase_add_test(tc, a_parent_without_a_name_cannot_be_had);
 	tcase_add_test(tc, a_parent_may_be_known_by_its_uuid_alone);
 	tcase_add_loop_test(tc, uuids_must_agree, 0, COUNT(identities));
