@@ -2,23 +2,27 @@
 #include "export.h"
 
 #include <errno.h>
+#include <limits.h>
 #include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <strings.h>
 
 #include "bytes.h"
 #include "err.h"
 #include "format.h"
 #include "granules.h"
 #include "image.h"
+#include "io.h"
 #include "layout.h"
 #include "names.h"
+#include "package.h"
 #include "view.h"
 
-#define NAME_MAX_BYTES 255
-#define SUFFIX_MAX     12 /* "-stream.vmdk" */
-#define UNKNOWN        UINT64_MAX
+/* "-export~", a number of six digits or less, "-stream.vmdk" */
+#define TAIL_MAX 26
+#define UNKNOWN  UINT64_MAX
 
 #define FEW 64 /* holes are few when they make up less than this part of a file */
 
@@ -55,34 +59,10 @@ bool exports_any(const struct image *img, const struct state *state)
 	return false;
 }
 
-/* The name of the image without its suffix. */
-static char *base_name(const struct image *img)
-{
-	const char *name = image_basename(img), *dot = strrchr(name, '.');
-
-	if (dot && dot > name && format_of_name(name))
-		return strndup(name, (size_t)(dot - name));
-	return strdup(name);
-}
-
-static char *raw_name(const struct image *img, const struct state *s)
-{
-	char *base = base_name(img), *name = NULL;
-
-	if (!base || s->no == 0)
-		return base;
-	states_lock(img);
-	if (asprintf(&name, "%s-%s", base, s->name && *s->name ? s->name : s->id) < 0)
-		name = NULL;
-	states_unlock(img);
-	free(base);
-	return name;
-}
-
-/* Leaves room for a suffix; no character is cut in two. */
+/* Leaves room for what follows the name; no character is cut in two. */
 static void cut(char *name)
 {
-	size_t n = NAME_MAX_BYTES - SUFFIX_MAX;
+	size_t n = NAME_MAX - TAIL_MAX;
 
 	if (strlen(name) <= n)
 		return;
@@ -91,15 +71,56 @@ static void cut(char *name)
 	name[n] = '\0';
 }
 
-char *exports_name(const struct image *img, const struct state *state)
+/* The image's file, with the package before it and the snapshot after it; fit to be a name. */
+static char *stem(const struct image *img, const struct state *s)
 {
-	char *raw = raw_name(img, state);
-	char *name = raw ? name_escape(raw) : NULL;
+	const char *package = img->package ? package_path(img->package) : "";
+	const char *slash = strrchr(package, '/');
+	char *raw, *name;
+	int n;
 
+	states_lock(img);
+	n = asprintf(&raw, "%s%s%s%s%s", slash ? slash + 1 : package, *package ? "-" : "",
+		image_basename(img), s->no > 0 ? "-" : "",
+		s->no == 0            ? ""
+		: s->name && *s->name ? s->name
+				      : s->id);
+	states_unlock(img);
+	if (n < 0)
+		return NULL;
+	name = name_escape(raw);
 	free(raw);
 	if (name)
 		cut(name);
 	return name;
+}
+
+static bool is_read(const struct image *top, const char *name)
+{
+	for (const struct image *img = top; img; img = img->parent)
+		for (size_t i = 0; i < img->nfiles; i++) {
+			const char *path = img->files[i]->name, *slash = strrchr(path, '/');
+
+			if (strcasecmp(slash ? slash + 1 : path, name) == 0)
+				return true;
+		}
+	return false;
+}
+
+/* The suffix of the image stays, so that images that differ in nothing else have exports that do
+ * not overwrite each other. */
+char *export_name(const struct image *top, const struct image *img, const struct state *state,
+	const struct layout *l)
+{
+	char *base = stem(img, state), *name = NULL;
+	int n = base ? asprintf(&name, "%s-export%s", base, l->suffix) : -1;
+
+	for (unsigned i = 2; n >= 0 && is_read(top, name); i++) {
+		free(name);
+		n = asprintf(&name, "%s-export~%u%s", base, i, l->suffix);
+	}
+	free(base);
+	return n < 0 ? NULL : name;
 }
 
 /* The walk is done once, also when the image is closed and opened again: it is the same then. */

@@ -25,8 +25,13 @@ void exports_free(struct exports *x); /* NULL is fine; the files are gone */
 /* Has a state of img such files?  It has none when its disk can change, by our doing or others'. */
 bool exports_any(const struct image *img, const struct state *state);
 
-/* What they are called, up to the suffix of each; malloc'ed or NULL. */
-char *exports_name(const struct image *img, const struct state *state);
+/* The name of the file with layout l: IMAGE-export.SUFFIX, of a snapshot
+ * IMAGE-SNAPSHOT-export.SUFFIX. IMAGE is the full name of the image's file, so the export cannot
+ * have that name, nor that of the export of another image in the same directory: a copy beside the
+ * image never overwrites it. Should another file of the chain that begins with top have the name,
+ * in any letter case, a number is added.  malloc'ed or NULL. */
+char *export_name(const struct image *top, const struct image *img, const struct state *state,
+	const struct layout *l);
 
 /* Makes one of them, called name.  One thread at a time.  -EFBIG: there can be none. */
 int export_make(struct exports *x, const struct image *img, const struct state *state,

@@ -208,6 +208,7 @@ static int hold_state(const struct node *node, struct shown *shown)
 	const struct node *home = node->home;
 	unsigned no = node_is_top(home) ? source_state(node->source) : home->state;
 
+	shown->img = shown->top;
 	for (unsigned i = 0; i < home->layer; i++)
 		shown->img = shown->img->parent;
 	shown->state = state_get(shown->img, no);
@@ -224,7 +225,7 @@ static int take_state(const struct node *node, int ret, struct shown *shown)
 
 int node_pin(const struct node *node, struct shown *shown, struct err *e)
 {
-	int pinned = source_pin(node->source, node->generation, &shown->img, e);
+	int pinned = source_pin(node->source, node->generation, &shown->top, e);
 	int ret = take_state(node, pinned, shown);
 
 	if (ret < 0 && pinned == 0)
@@ -240,7 +241,7 @@ void node_unpin(const struct node *node, const struct shown *shown)
 
 int node_hold(const struct node *node, bool writes, struct shown *shown, struct err *e)
 {
-	int held = source_hold(node->source, node->generation, writes, &shown->img, e);
+	int held = source_hold(node->source, node->generation, writes, &shown->top, e);
 	int ret = take_state(node, held, shown);
 
 	if (ret < 0 && held == 0)

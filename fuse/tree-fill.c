@@ -353,10 +353,10 @@ static int fill_partitions(struct fill *fill)
 }
 
 /* Of a disk that may be too much for the format, it is found out here. */
-static int fill_export(struct fill *fill, const struct layout *l, const char *base)
+static int fill_export(struct fill *fill, const struct layout *l)
 {
-	size_t size = strlen(base) + strlen(l->suffix) + 1;
-	struct view *view = fill->shown.state->view;
+	const struct shown *shown = &fill->shown;
+	struct view *view = shown->state->view;
 	enum layout_fit fit = layout_fit(l, view->size);
 	struct err e = ERR_INIT;
 	struct node *node;
@@ -365,16 +365,14 @@ static int fill_export(struct fill *fill, const struct layout *l, const char *ba
 
 	if (fit == LAYOUT_NEVER)
 		return 0;
-	name = malloc(size);
-	if (name)
-		snprintf(name, size, "%s%s", base, l->suffix);
+	name = export_name(shown->top, shown->img, shown->state, l);
 	node = name ? fill_add(fill, NODE_EXPORT, name) : NULL;
 	free(name);
 	if (!node)
 		return -ENOMEM;
 	node->layout = l;
 	if (fit == LAYOUT_MAYBE)
-		ret = node_view(node, &fill->shown, &view, &e);
+		ret = node_view(node, shown, &view, &e);
 	if (ret != -EFBIG)
 		return ret;
 	tree_drop(fill->tree, fill->nodes[--fill->n]);
@@ -383,13 +381,11 @@ static int fill_export(struct fill *fill, const struct layout *l, const char *ba
 
 static int fill_exports(struct fill *fill)
 {
-	char *base = exports_name(fill->shown.img, fill->shown.state);
-	int ret = base ? 0 : -ENOMEM;
+	int ret = 0;
 
 	for (const struct format *const *f = formats; ret == 0 && *f; f++)
 		for (const struct layout *const *l = (*f)->layouts; ret == 0 && l && *l; l++)
-			ret = fill_export(fill, *l, base);
-	free(base);
+			ret = fill_export(fill, *l);
 	return ret;
 }
 

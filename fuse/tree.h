@@ -232,7 +232,8 @@ bool node_is_top(const struct node *node);
 
 /* What a node shows something of. */
 struct shown {
-	const struct image *img; /* at its layer; NULL: nothing */
+	const struct image *top; /* of the chain; NULL: nothing */
+	const struct image *img; /* at its layer; likewise */
 	struct state *state;     /* held */
 };
 

@@ -14,7 +14,7 @@ export_once() {
 	rm -f "$out/e.img"
 	start=$(now)
 	serve vdiskfs "$(image_file "$1")" "$(format_of "$1")" || die "$1 cannot be shown"
-	cp --sparse=auto "$W/mnt/export/$1.$3" "$out/e.img" || die "no export of $1 to $2"
+	cp --sparse=auto "$W/mnt/export/$(basename "$(image_file "$1")")-export.$3" "$out/e.img" || die "no export of $1 to $2"
 	stop
 	record "export-$2" "$1" vdiskfs "$(since "$start")"
 	qemu-img compare -q -f "$2" -F raw "$out/e.img" "$W/disk.raw" || die "the $2 of $1 is bad"

@@ -32,7 +32,7 @@ agree() {
 	for d in $disks; do cmp mnt/$d/disk.raw full || return 1; done
 }
 check "and is read back" agree
-no_exports() { [ ! -e mnt/a.qcow2/export ] && [ -e mnt/a.qcow2/snapshots/one/export/a-one.vdi ]; }
+no_exports() { [ ! -e mnt/a.qcow2/export ] && [ -e mnt/a.qcow2/snapshots/one/export/a.qcow2-one-export.vdi ]; }
 check "what can change has no exports, what cannot has" no_exports
 check_not "snapshots are not written" put mnt/a.qcow2/snapshots/one/disk.raw 0 1
 cannot() { ! put mnt/old.qcow/disk.raw 0 1 2>err && grep -q 'Read-only' err && cmp mnt/old.qcow/disk.raw zeroes; }

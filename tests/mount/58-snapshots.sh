@@ -78,7 +78,7 @@ check "with the bytes that it had" cmp -n 3M - first <&5
 exec 5<&-
 check "after that it goes" rmdir mnt/snapshots/kept
 check "each state has exports but the live one" [ -d mnt/snapshots/other/export -a ! -d mnt/export ]
-check "an export of it" cp mnt/snapshots/other/export/b-other.vdi other.vdi
+check "an export of it" cp mnt/snapshots/other/export/b.qcow2-other-export.vdi other.vdi
 check "is right" matches other.vdi mnt/snapshots/other/disk.raw
 unmount mnt
 check "the image is sound" sound b.qcow2

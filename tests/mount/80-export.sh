@@ -38,10 +38,10 @@ judges='*'
 # exported DIR REFERENCE NAME: copies all files of a directory with a disk.raw, and has others judge the
 # copies.  Where the disk has no whole number of sectors, neither has the reference.
 exported() {
-	local dir=$1 file copy
+	local dir=$1 name=$3-export file copy
 	cp --sparse=always "$2" padded.ref
 	truncate -s %512 padded.ref
-	[ "$(cd "$dir/export" && echo *)" = "$3-stream.vmdk $3.qcow2 $3.vdi $3.vhd $3.vhdx $3.vmdk" ] || {
+	[ "$(cd "$dir/export" && echo *)" = "$name-stream.vmdk $name.qcow2 $name.vdi $name.vhd $name.vhdx $name.vmdk" ] || {
 		ls "$dir/export"
 		return 1
 	}
@@ -55,11 +55,11 @@ exported() {
 }
 # exports WHAT IMAGE REFERENCE [OPTION...]: of the image itself.
 exports() {
-	local what=$1 image=$2 ref=$3 base=${2%.*} dir status
+	local what=$1 image=$2 ref=$3 dir status
 	shift 3
 	dir=$(mktemp -d "$W/m.XXXXXX")
 	mount_image "$image" "$dir" "$@"
-	exported "$dir" "$ref" "$base"
+	exported "$dir" "$ref" "$image"
 	status=$?
 	unmount "$dir" && rmdir "$dir" || status=1
 	check "$what" [ $status = 0 ]
@@ -102,12 +102,12 @@ qemu-img create -q -f qcow2 -b mid.qcow2 -F qcow2 top.qcow2 4M
 qemu-io -f qcow2 -c 'write -P 3 3M 64k' -c 'write -z 1M 64k' top.qcow2 >/dev/null
 reference top.qcow2 top.ref
 exports "a chain" top.qcow2 top.ref
-layer() { exported "$1/chain/1-mid.qcow2" mid.ref mid; }
+layer() { exported "$1/chain/1-mid.qcow2" mid.ref mid.qcow2; }
 judges='*.qcow2'
 check "a layer of a chain" on_mount top.qcow2 layer
-snapshot() { exported "$1/snapshots/before the \"upgrade\"" before.ref 'mid-before the "upgrade"'; }
+snapshot() { exported "$1/snapshots/before the \"upgrade\"" before.ref 'mid.qcow2-before the "upgrade"'; }
 check "a snapshot" on_mount mid.qcow2 snapshot
-chosen() { exported "$1" before.ref 'mid-before the "upgrade"'; }
+chosen() { exported "$1" before.ref 'mid.qcow2-before the "upgrade"'; }
 mount_with=(-o snapshot=1)
 check "a snapshot in the place of the live state" on_mount mid.qcow2 chosen
 mount_with=()
@@ -141,9 +141,10 @@ qemu-img create -q -f qcow2 large.qcow2 5T
 qemu-io -f qcow2 -c 'write -P 7 0 64k' -c 'write -P 8 2T 200k' -c 'write -P 9 5497558138368 512' large.qcow2 >/dev/null
 ranges_of() { "$ranges" "$1/disk.raw" | awk '{ print int($1 / 65536), int(($1 + $2 + 65535) / 65536) }'; }
 on_mount large.qcow2 ranges_of >large.ranges
+suffixes() { (cd "$1/export" && set -- * && echo "${@#*-export}"); }
 large() {
 	local file copy kib
-	[ "$(cd "$1/export" && echo *)" = "large-stream.vmdk large.qcow2 large.vdi large.vhdx large.vmdk" ] || return 1
+	[ "$(suffixes "$1")" = '-stream.vmdk .qcow2 .vdi .vhdx .vmdk' ] || return 1
 	for file in "$1/export/"*; do
 		copy=copies/${file##*/}
 		cp --sparse=always "$file" "$copy" || return 1
@@ -162,20 +163,17 @@ large() {
 check "5 TiB" on_mount large.qcow2 large
 formats_for() { # SIZE: which files a disk of that size has
 	qemu-img create -q -f qcow2 sized.qcow2 "$1"
-	on_mount sized.qcow2 list_of
+	on_mount sized.qcow2 suffixes
 }
-list_of() { (cd "$1/export" && printf '%s ' *); }
-check "2040 GiB: the largest VHD" [ "$(formats_for 2040G)" = \
-	'sized-stream.vmdk sized.qcow2 sized.vdi sized.vhd sized.vhdx sized.vmdk ' ]
-check "more: no VHD" [ "$(formats_for 2190433321472)" = \
-	'sized-stream.vmdk sized.qcow2 sized.vdi sized.vhdx sized.vmdk ' ]
-check "more than 64 TiB: no VHDX" [ "$(formats_for 65T)" = 'sized-stream.vmdk sized.qcow2 sized.vdi sized.vmdk ' ]
-check "more than 512 TiB: just qcow2" [ "$(formats_for 600T)" = 'sized.qcow2 ' ]
+check "2040 GiB: the largest VHD" [ "$(formats_for 2040G)" = '-stream.vmdk .qcow2 .vdi .vhd .vhdx .vmdk' ]
+check "more: no VHD" [ "$(formats_for 2190433321472)" = '-stream.vmdk .qcow2 .vdi .vhdx .vmdk' ]
+check "more than 64 TiB: no VHDX" [ "$(formats_for 65T)" = '-stream.vmdk .qcow2 .vdi .vmdk' ]
+check "more than 512 TiB: just qcow2" [ "$(formats_for 600T)" = '.qcow2' ]
 # Each entry of the map is block 0: 3 TiB are stored, as far as anybody can tell.
 qemu-img create -q -f vdi heavy.vdi 3T
 dd if=/dev/zero of=heavy.vdi bs=512 seek=1 count=24576 conv=notrunc status=none
 noise 3 1048576 >>heavy.vdi
-check "3 TiB stored: no VMDK" [ "$(on_mount heavy.vdi list_of)" = 'heavy.qcow2 heavy.vdi heavy.vhdx ' ]
+check "3 TiB stored: no VMDK" [ "$(on_mount heavy.vdi suffixes)" = '.qcow2 .vdi .vhdx' ]
 
 # --- Any byte at any time.
 at_random() {
@@ -227,7 +225,7 @@ no_holes() { # next to none are told as none, so that cp takes large steps
 check "no holes worth it" on_mount packed.qcow2 no_holes
 # What is read past the kernel's pages can be mapped as shared, or not; wrong it never is.
 mapped() {
-	xfs_io -r -c 'mmap -r 0 4096' -c 'mread -v 0 4' "$1/export/packed.qcow2" >mapped.out 2>&1
+	xfs_io -r -c 'mmap -r 0 4096' -c 'mread -v 0 4' "$1/export/packed.qcow2-export.qcow2" >mapped.out 2>&1
 	grep -q '51 46 49 fb' mapped.out || grep -q 'No such device' mapped.out || { cat mapped.out; return 1; }
 }
 check "mapped into memory" on_mount packed.qcow2 mapped
@@ -235,12 +233,12 @@ check "many at once" on_mount packed.qcow2 in_sequence
 mount_with=(-o cache=1M)
 check "many at once, next to no cache" on_mount packed.qcow2 in_sequence
 mount_with=()
-copy_good() { cp "$1/export/packed.qcow2" good; }
+copy_good() { cp "$1/export/packed.qcow2-export.qcow2" good; }
 on_mount packed.qcow2 copy_good
 cp packed.qcow2 cut.qcow2
 truncate -s 9M cut.qcow2
 up_to_there() { # which is met where it is, and not before
-	! dd if="$1/export/cut.qcow2" of=part bs=64k status=none || return 1
+	! dd if="$1/export/cut.qcow2-export.qcow2" of=part bs=64k status=none || return 1
 	[ "$(stat -c %s part)" -gt 7000000 ] && cmp -n "$(stat -c %s part)" part good
 }
 check "a unit that is gone" on_mount cut.qcow2 up_to_there
@@ -250,8 +248,42 @@ on_mount src.raw sums >sums.2
 check "the same bytes each time" cmp sums.1 sums.2
 touch src.raw
 on_mount src.raw sums >sums.3
-ids_change() { [ "$(comm -12 <(sort sums.1) <(sort sums.3) | awk '{ print $2 }')" = src.qcow2 ]; }
+ids_change() { [ "$(comm -12 <(sort sums.1) <(sort sums.3) | awk '{ print $2 }')" = src.raw-export.qcow2 ]; }
 check "other ids once the image has changed, but for qcow2, which has none" ids_change
+
+# --- Copied to where images are, no file of export/ overwrites one: not what is mounted, nor what lies beside it.
+mkdir home
+for format in qcow2 vmdk vdi vhdx; do qemu-img convert -q -f raw -O $format src.raw home/guest.$format; done
+qemu-img convert -q -f raw -O vpc -o force_size=on src.raw home/guest.vhd
+qemu-img convert -q -f raw -O vmdk -o subformat=twoGbMaxExtentSparse src.raw home/split.vmdk
+cp src.raw home/guest.raw
+cp mid.qcow2 src.raw home/ # with a snapshot, on a base
+# Nor where an image is based on one that has the name of its export, be it in other letters.
+mv home/guest.vdi home/Top.qcow2-Export.vdi
+qemu-img create -q -f qcow2 -b Top.qcow2-Export.vdi -F vdi home/top.qcow2
+(cd home && sha256sum -- *) >home.sums
+kept() { (cd home && sha256sum --quiet -c ../home.sums); }
+exports_below() { find mnt -path '*/export/*' ! -path "$1" | sort; }
+copy_home() { # IMAGE
+	local file
+	mount_image "$1" mnt || return 1
+	exports_below '*/chain/0-*' >files
+	while read -r file; do cp "$file" home/ || echo "$file"; done <files >failed
+	unmount mnt && [ ! -s failed ] && kept && (cd home && rm -f -- *-export*)
+}
+for image in home/{guest,mid,top}.qcow2 home/guest.{raw,vhd,vhdx,vmdk} home/split.vmdk home/src.raw; do
+	check "exports copied to where ${image#home/} is" copy_home "$image"
+done
+differ() { # those of one image from those of all others; and they stay when others appear
+	mount_image home mnt || return 1
+	exports_below '*/chain/*' >files
+	[ "$(wc -l <files)" = 66 ] && ! sed 's|.*/||' files | sort -f | uniq -id | grep . || return 1
+	while read -r file; do cp "$file" home/ || return 1; done <files
+	eventually [ -e mnt/top.qcow2-export~2.vdi/disk.raw ] || return 1
+	ls -d mnt/guest.*/export/* | grep -v -e '-export.*/export/' | cmp - <(grep mnt/guest files) && unmount mnt && kept
+}
+check "exports of all images of a directory" differ
+rm -rf home
 
 # --- Other readers.
 in_mount() { # PROGRAM IMAGE FILE REFERENCE
@@ -280,8 +312,8 @@ read_by() { # LIBRARY FILE...
 		check "lib$1 reads them" by_libyal "$@"
 	fi
 }
-read_by vmdk src.vmdk src-stream.vmdk
-read_by vhdi src.vhd src.vhdx
+read_by vmdk src.raw-export.vmdk src.raw-export-stream.vmdk
+read_by vhdi src.raw-export.vhd src.raw-export.vhdx
 
 # --- Errors of the disk are errors of the file: no copy looks whole.
 qemu-img create -q -f qcow2 -b src.raw -F raw broken.qcow2
@@ -302,37 +334,37 @@ qemu-img convert -q -f raw -O qcow2 guest.raw guest.qcow2
 qemu-img snapshot -c before-upgrade guest.qcow2
 qemu-io -f qcow2 -c 'write -P 6 2M 64k' guest.qcow2 >/dev/null
 reference guest.qcow2 guest.ref
-mkdir -p recipes mnt
-recipe() { # WHAT COMMAND REFERENCE: in recipes/, the command leaves one file behind, which is that disk
+mkdir -p recipes/backup mnt
+recipe() { # WHAT COMMAND REFERENCE: in recipes/, the command leaves one file behind in backup/, which is that disk
 	mount_image guest.qcow2 mnt
 	(cd recipes && ln -s ../mnt mnt && eval "$2" && rm mnt)
 	unmount mnt
-	check "recipe: $2" matches recipes/* "$1" -o format="${3:-raw}"
-	rm -rf recipes/*
+	check "recipe: $2" matches recipes/backup/* "$1" -o format="${3:-raw}"
+	rm -f recipes/backup/*
 }
-recipe guest.ref 'cp mnt/disk.raw guest.raw'
-recipe guest.ref 'cp mnt/export/guest.qcow2 .' qcow2
-recipe guest.ref 'cp mnt/export/guest.vmdk .' vmdk
-recipe guest.raw 'cp mnt/snapshots/before-upgrade/export/*.vdi old.vdi' vdi
-recipe guest.raw 'cp mnt/snapshots/before-upgrade/export/*.qcow2 .' qcow2
+recipe guest.ref 'cp mnt/disk.raw backup/guest.raw'
+recipe guest.ref 'cp mnt/export/*.qcow2 backup/' qcow2
+recipe guest.ref 'cp mnt/export/guest.qcow2-export.vmdk backup/guest.vmdk' vmdk
+recipe guest.raw 'cp mnt/snapshots/before-upgrade/export/*.vdi backup/old.vdi' vdi
+recipe guest.raw 'cp mnt/snapshots/before-upgrade/export/*.qcow2 backup/' qcow2
 if [ -n "$sfdisk" ]; then
 	dd if=guest.ref of=part.ref bs=512 skip=2048 count=2048 status=none
-	recipe part.ref 'cp mnt/partitions/1.raw root.raw'
+	recipe part.ref 'cp mnt/partitions/1.raw backup/root.raw'
 fi
-ssh() { shift && sh -c "$1"; } # to a host that is near
-recipe guest.ref "cat mnt/export/guest.vdi | ssh host 'cat >guest.vdi'" vdi
-recipe guest.ref 'tar -cf - -C mnt/export guest.vhdx | tar -xf -' vhdx
+ssh() { shift && (cd backup && sh -c "$1"); } # to a host that is near
+recipe guest.ref "cat mnt/export/*.vdi | ssh host 'cat >guest.vdi'" vdi
+recipe guest.ref 'tar -cf - -C mnt/export guest.qcow2-export.vhdx | tar -xf - -C backup' vhdx
 
 # A package of a machine by tar, and its disk to qcow2 again.
 cat >machine.ovf <<-'OVF'
 	<?xml version="1.0" encoding="UTF-8"?>
 	<Envelope xmlns="http://schemas.dmtf.org/ovf/envelope/1" xmlns:ovf="http://schemas.dmtf.org/ovf/envelope/1">
-	<References><File ovf:id="f1" ovf:href="guest-stream.vmdk"/></References>
+	<References><File ovf:id="f1" ovf:href="guest.qcow2-export-stream.vmdk"/></References>
 	<DiskSection><Info>Disks</Info><Disk ovf:diskId="d1" ovf:fileRef="f1" ovf:capacity="3145728"
 	 ovf:format="http://www.vmware.com/interfaces/specifications/vmdk.html#streamOptimized"/></DiskSection>
 	<VirtualSystem ovf:id="vm"><Info>A machine</Info></VirtualSystem></Envelope>
 OVF
-package() { tar --format=ustar -cf machine.ova machine.ovf -C "$1/export" guest-stream.vmdk; }
+package() { tar --format=ustar -cf machine.ova machine.ovf -C "$1/export" guest.qcow2-export-stream.vmdk; }
 check "an OVA of a stream, by tar" on_mount guest.qcow2 package
 check "which is that disk" matches machine.ova guest.ref
 unpack() { cp "$1"/export/*.qcow2 unpacked.qcow2 && qemu-img compare -f qcow2 -F raw unpacked.qcow2 guest.ref >&2; }
