@@ -274,6 +274,13 @@ bool qcow2_durable(struct view *v)
 	return a->durable > 0;
 }
 
+/* The last cluster of a block device need not be whole. */
+static void discard(struct io *io, uint64_t pos, uint64_t len)
+{
+	if (pos < io->size)
+		io_discard(io, pos, MIN(len, io->size - pos));
+}
+
 /* Gives back to the host what of the clusters is free now. */
 static int give_back(struct qcow2_alloc *a, struct qcow2_clusters c, struct err *e)
 {
@@ -287,7 +294,7 @@ static int give_back(struct qcow2_alloc *a, struct qcow2_clusters c, struct err 
 			return r;
 		if (count > 0)
 			continue;
-		io_discard(io, c.first << bits, n << bits);
+		discard(io, c.first << bits, n << bits);
 		a->next = MIN(a->next, c.first);
 	}
 	return 0;

@@ -137,12 +137,31 @@ static int add(struct adding *a, uint64_t first, uint64_t n, struct err *e)
 	return r;
 }
 
+/* Tables of a snapshot may have the flag: readers of it do not mind, and who takes version 2 from
+ * version 3 (qemu-img amend) leaves it there.  The live disk would overwrite what it shares. */
+static int clear_flags(const struct qcow2 *q, struct qcow2_entries *t, struct err *e)
+{
+	bool changed = false;
+
+	for (size_t i = 0; i < t->n; i++) {
+		unsigned char *p = t->raw + i * q->entry_size;
+		uint64_t entry = load_be64(p);
+
+		if (!(entry & QCOW2_COPIED) || !has_cluster(q, entry))
+			continue;
+		store_be64(p, entry & ~QCOW2_COPIED);
+		changed = true;
+	}
+	return changed ? meta_write(q->io, t->raw, t->n * q->entry_size, t->pos, ORDER_TABLES, e)
+		       : 0;
+}
+
 static int add_entries(void *arg, struct qcow2_entries *t, struct err *e)
 {
 	struct adding *a = arg;
 	const struct qcow2 *q = a->q;
 	unsigned bits = q->header.cluster_bits;
-	int r = 0;
+	int r = a->by > 0 ? clear_flags(q, t, e) : 0;
 
 	for (size_t i = 0; r == 0 && i < t->n; i++) {
 		uint64_t entry = load_be64(t->raw + i * q->entry_size), pos, len;
@@ -286,7 +305,9 @@ static int flag_entries(void *arg, struct qcow2_entries *t, struct err *e)
 	return r;
 }
 
-/* What is in a table that others have as well is theirs, too, and was so when it came to be. */
+/* What is in a table that others have as well is theirs, too, and has no flag when all flags are as
+ * counts are; to clear them, each table is looked at, since the flag of the table may be missing.
+ */
 static int flag_table(void *arg, const struct l1_entry *l, struct err *e)
 {
 	struct flags *f = arg;
@@ -297,7 +318,7 @@ static int flag_table(void *arg, const struct l1_entry *l, struct err *e)
 
 	store_be64(raw, l->entry);
 	r = put_flag(f, raw, &changed, e);
-	if (r == 0 && (l->entry | load_be64(raw)) & QCOW2_COPIED)
+	if (r == 0 && (!f->renew || (l->entry | load_be64(raw)) & QCOW2_COPIED))
 		r = walk_table(q, l->table, flag_entries, f, e);
 	if (r == 0 && changed)
 		r = meta_write(q->io, raw, sizeof raw, f->live->l1_pos + l->i * sizeof raw,
