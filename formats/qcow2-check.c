@@ -13,7 +13,11 @@
 #include "qcow2-check.h"
 #include "qcow2.h"
 
-#define WINDOW_LEAST ((64u << 20) / sizeof(uint32_t)) /* clusters */
+/* Clusters in a window, of 4 bytes each: as many as the host file really holds, or as its tables
+ * can map; 1 GiB of memory at most. */
+#define WINDOW_LEAST  ((64u << 20) / sizeof(uint32_t))
+#define WINDOW_TABLES ((256u << 20) / sizeof(uint32_t))
+#define WINDOW_MOST   ((1024u << 20) / sizeof(uint32_t))
 
 /* Refcounts as the file has them. */
 
@@ -109,7 +113,7 @@ static void compare_cluster(struct qcow2_check *c, uint64_t cluster, uint64_t co
 			"ERROR cluster %" PRIu64 " refcount=%" PRIu64 " reference=%" PRIu32,
 			cluster, count, refs);
 		c->rebuild |= count == 0;
-	} else if (count > refs) {
+	} else if (count > refs && !c->for_writing) {
 		check_leak(c->r,
 			"Leaked cluster %" PRIu64 " refcount=%" PRIu64 " reference=%" PRIu32,
 			cluster, count, refs);
@@ -190,21 +194,19 @@ static int measure(struct qcow2_check *c, struct err *e)
 			h->reftable_clusters, h->reftable_pos);
 	c->r->image_end_offset = q->cluster_size;
 	c->r->total_clusters = div_round_up(q->size, q->cluster_size);
+	c->nwindow = MAX(real / q->cluster_size, MIN(real / 32, WINDOW_TABLES));
+	c->nwindow = MIN(MAX(c->nwindow, WINDOW_LEAST), MIN(c->nclusters + 1, WINDOW_MOST));
 	/* Whole blocks of refcounts. */
-	c->nwindow = MIN(MAX(WINDOW_LEAST, real / q->cluster_size), c->nclusters + 1);
 	c->nwindow = round_up(c->nwindow, UINT64_C(1) << qcow2_block_bits(q));
 	c->refs = calloc(c->nwindow, sizeof c->refs[0]);
 	c->buf = malloc(q->cluster_size);
 	return c->refs && c->buf ? 0 : err_nomem(e);
 }
 
-/* All but the flags; r gets what is found. */
-static int look(struct qcow2_check *c, struct qcow2 *q, struct check_report *r, struct err *e)
+int qcow2_check_look(struct qcow2_check *c, struct err *e)
 {
-	int rc;
+	int rc = measure(c, e);
 
-	*c = (struct qcow2_check){.q = q, .r = r};
-	rc = measure(c, e);
 	qcow2_check_rewind(c);
 	if (rc == 0)
 		rc = qcow2_refs_collect(c, e);
@@ -213,7 +215,7 @@ static int look(struct qcow2_check *c, struct qcow2 *q, struct check_report *r, 
 	return rc;
 }
 
-static void look_away(struct qcow2_check *c)
+void qcow2_check_end(struct qcow2_check *c)
 {
 	free(c->used);
 	free(c->tables);
@@ -231,6 +233,11 @@ static int mend(struct qcow2_check *c, unsigned repair, struct err *e)
 
 	if (rebuild && !(repair & CHECK_ERRORS))
 		return err_set(e, EIO, "need to rebuild refcount structures");
+	if (rebuild && c->cut)
+		return err_set(e, EIO,
+			"the file was cut short: refcounts that are rebuilt behind its end would "
+			"lie "
+			"where clusters are missing, and be read as these");
 	if (rebuild)
 		return qcow2_rebuild_counts(c, e);
 	if (c->r->corruptions == 0 && c->r->leaks == 0)
@@ -243,10 +250,11 @@ static int look_again(struct qcow2_check *c, struct check_report *r, struct err 
 {
 	struct qcow2 *q = c->q;
 
-	look_away(c);
+	qcow2_check_end(c);
 	cache_forget(q->cache, q->io);
 	*r = (struct check_report){.found = NULL};
-	return look(c, q, r, e);
+	*c = (struct qcow2_check){.q = q, .r = r};
+	return qcow2_check_look(c, e);
 }
 
 static uint64_t less(uint64_t before, uint64_t now)
@@ -321,14 +329,14 @@ static int repair_all(struct qcow2_check *c, unsigned repair, struct err *e)
 
 int qcow2_check_run(struct qcow2 *q, unsigned repair, struct check_report *r, struct err *e)
 {
-	struct qcow2_check c;
-	int rc = look(&c, q, r, e);
+	struct qcow2_check c = {.q = q, .r = r};
+	int rc = qcow2_check_look(&c, e);
 
 	if (rc == 0 && repair)
 		rc = repair_all(&c, repair, e);
 	else if (rc == 0)
 		rc = qcow2_check_copied(&c, 0, e);
-	look_away(&c);
+	qcow2_check_end(&c);
 	return rc;
 }
 

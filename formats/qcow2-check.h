@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* qcow2-check.h - private to the check of qcow2: qcow2-refs.c finds out how often each cluster is
- * referred to, qcow2-check.c compares that with the refcounts, qcow2-repair.c makes them right, and
- * qcow2-copied.c looks at, or mends, the flags that tell who has a cluster alone.
+/* qcow2-check.h - private to the check of qcow2: qcow2-collect.c finds the tables, qcow2-refs.c how
+ * often each cluster is referred to, qcow2-check.c compares that with the refcounts, qcow2-repair.c
+ * makes them right, qcow2-copied.c looks at, or mends, the flags that tell who has a cluster alone,
+ * and qcow2-verify.c says whether all of that is good enough to write to the image.
  *
  * References are counted in a window of clusters at a time, so that memory does not grow with the
  * length of a sparse file: nearly always one window has them all; else the tables are walked again
@@ -22,17 +23,22 @@ struct err;
 struct qcow2;
 struct qcow2_snapshot;
 
-/* Clusters that something refers to, whatever is in them. */
+/* Metadata that something other than an L1 table refers to. */
 struct qcow2_used {
+	const char *what;
 	uint64_t pos, len;
 };
 
 /* An L2 table. */
 struct qcow2_table {
 	uint64_t pos;
-	uint32_t times;  /* that L1 entries refer to it */
-	uint32_t active; /* of these, in the L1 table of the live disk */
+	uint32_t times;    /* that L1 entries refer to it */
+	uint32_t active;   /* of these, in the L1 table of the live disk */
+	uint32_t l1_index; /* of the first of them */
 };
+
+/* Compressed clusters in the last sector of the file that were looked into. */
+enum { QCOW2_TAILS = 64 };
 
 struct qcow2_check {
 	struct qcow2 *q;
@@ -59,19 +65,26 @@ struct qcow2_check {
 	struct check_report *say; /* the report, or what nobody reads when it was told */
 	struct check_report silence;
 
-	unsigned char *buf; /* a cluster */
-	uint64_t budget;    /* bytes of tables that may still be read */
-	bool uncertain;     /* some reference may have been missed or misread */
-	bool overflow;      /* some cluster is referred to more often than it can count */
-	bool odd_zeroes;    /* there are clusters to be zero at places that cannot be */
-	bool rebuild;       /* the refcounts as such are no good */
-	bool outside;       /* a block of them is said to be outside the file */
+	unsigned char *buf;          /* a cluster */
+	uint64_t tails[QCOW2_TAILS]; /* L2 entries */
+	unsigned ntails;
+	uint64_t budget;   /* bytes of tables that may still be read */
+	bool uncertain;    /* some reference may have been missed or misread */
+	bool overflow;     /* some cluster is referred to more often than it can count */
+	bool odd_zeroes;   /* there are clusters to be zero at places that cannot be */
+	bool rebuild;      /* the refcounts as such are no good */
+	bool outside;      /* a block of them is said to be outside the file */
+	bool cut;          /* something that is referred to lies past the end of the file */
+	bool for_writing;  /* leaks, and what is harmless, are not told */
+	uint64_t harmless; /* findings that no write to the image makes worse; not in the report */
 };
 
-/* qcow2-refs.c */
+/* qcow2-collect.c */
 
 /* Reads the L1 tables, that of refcounts and that of snapshots, and tells what is wrong in them. */
 int qcow2_refs_collect(struct qcow2_check *c, struct err *e);
+
+/* qcow2-refs.c */
 
 /* Counts in the window what everything refers to; in the first one tells what is wrong. */
 int qcow2_refs_count(struct qcow2_check *c, struct err *e);
@@ -80,6 +93,11 @@ int qcow2_refs_count(struct qcow2_check *c, struct err *e);
  * buf was left alone. */
 int qcow2_check_read(
 	struct qcow2_check *c, uint64_t pos, void *buf, size_t len, bool *empty, struct err *e);
+
+/* Reads the first *n of the len bytes of a table into buf: a cluster at most.  *empty: they are in
+ * a hole of the file, which may be longer. */
+int qcow2_check_piece(
+	struct qcow2_check *c, uint64_t pos, uint64_t len, uint64_t *n, bool *empty, struct err *e);
 
 /* Starts a new walk over all tables. */
 void qcow2_check_rewind(struct qcow2_check *c);
@@ -91,6 +109,10 @@ bool qcow2_is_odd_zero(const struct qcow2 *q, uint64_t entry, uint64_t bitmap);
 uint32_t qcow2_refcount_max(const struct qcow2 *q);
 
 /* qcow2-check.c */
+
+/* Looks at all but the flags, for a check that has no more than q, r and for_writing. */
+int qcow2_check_look(struct qcow2_check *c, struct err *e);
+void qcow2_check_end(struct qcow2_check *c);
 
 typedef int qcow2_window_work(struct qcow2_check *c, void *arg, struct err *e);
 

@@ -48,6 +48,15 @@ static int is_alone(struct copied *f, uint64_t pos, uint64_t times, struct err *
 	return r <= 0 ? r : count == times;
 }
 
+/* A cluster whose flag is missing is copied where it could be overwritten. */
+static bool is_harmless(const struct copied *f, uint64_t entry, uint32_t times)
+{
+	bool harmless = f->c->for_writing && !(entry & QCOW2_COPIED);
+
+	f->c->harmless += harmless ? times : 0;
+	return harmless;
+}
+
 static void count_found(struct copied *f, bool mended, uint32_t times)
 {
 	if (mended)
@@ -74,8 +83,8 @@ static int check_l1_entry(struct copied *f, uint32_t i, uint64_t entry, bool alo
 		f, (entry & QCOW2_OFFSET) >> f->c->q->header.cluster_bits, entry, &count, e);
 	bool mend = r > 0 && may_mend(f, entry, alone);
 
-	if (r <= 0)
-		return r;
+	if (r <= 0 || is_harmless(f, entry, 1))
+		return MIN(r, 0);
 	check_tell(f->c->r,
 		"%s OFLAG_COPIED L2 cluster: l1_index=%" PRIu32 " l1_entry=%" PRIx64
 		" refcount=%" PRIu64,
@@ -119,8 +128,8 @@ static int check_l2_entry(struct copied *f, const struct qcow2_table *table, uns
 		r = !(entry & QCOW2_COPIED);
 	else
 		r = is_wrong(f, (entry & QCOW2_OFFSET) >> q->header.cluster_bits, entry, &count, e);
-	if (r <= 0)
-		return r;
+	if (r <= 0 || is_harmless(f, entry, table->active))
+		return MIN(r, 0);
 	mend = may_mend(f, entry, alone);
 	check_tell(f->c->r, "%s OFLAG_COPIED data cluster: l2_entry=%" PRIx64 " refcount=%" PRIu64,
 		mend ? "Repairing" : "ERROR", entry, count);

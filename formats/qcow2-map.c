@@ -431,10 +431,9 @@ static int inflate_cluster(
 /* The last sector of the input may pass the end of the file: only the stream itself was written.
  * Nothing is put in the place of what is missing: zeroes decode to something, and a stream that was
  * cut off would end in made-up bytes. */
-static int qcow2_fill(const struct view *view, const struct extent *x, void *buf, struct err *e)
+int qcow2_inflate(const struct qcow2 *q, uint64_t entry, void *cluster, struct err *e)
 {
-	const struct qcow2 *q = ((const struct qcow2_view *)view)->q;
-	uint64_t nin, pos = qcow2_compressed_range(q, x->unit_id, &nin);
+	uint64_t nin, pos = qcow2_compressed_range(q, entry, &nin);
 	void *in;
 	int r;
 
@@ -444,9 +443,14 @@ static int qcow2_fill(const struct view *view, const struct extent *x, void *buf
 		return err_nomem(e);
 	r = io_read(q->io, in, nin, pos, e);
 	if (r == 0)
-		r = inflate_cluster(q, in, nin, buf, e);
+		r = inflate_cluster(q, in, nin, cluster, e);
 	free(in);
 	return r < 0 ? err_in(e, "compressed cluster at 0x%" PRIx64, pos) : 0;
+}
+
+static int qcow2_fill(const struct view *view, const struct extent *x, void *buf, struct err *e)
+{
+	return qcow2_inflate(((const struct qcow2_view *)view)->q, x->unit_id, buf, e);
 }
 
 static const struct view_ops qcow2_view_ops = {.map = qcow2_map, .fill = qcow2_fill};

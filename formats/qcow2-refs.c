@@ -51,6 +51,18 @@ int qcow2_check_read(
 	return io_read_padded(io, buf, len, pos, e);
 }
 
+int qcow2_check_piece(
+	struct qcow2_check *c, uint64_t pos, uint64_t len, uint64_t *n, bool *empty, struct err *e)
+{
+	struct io *io = c->q->io;
+	uint64_t data = pos < io->size ? io_seek(io, pos, SEEK_DATA) : io->size;
+	uint64_t hole = (data < io->size ? data - pos : len) & ~(uint64_t)(c->q->cluster_size - 1);
+
+	*empty = hole > 0;
+	*n = MIN(len, *empty ? hole : c->q->cluster_size);
+	return *empty ? 0 : qcow2_check_read(c, pos, c->buf, *n, empty, e);
+}
+
 /* The window. */
 
 uint32_t qcow2_refcount_max(const struct qcow2 *q)
@@ -61,13 +73,9 @@ uint32_t qcow2_refcount_max(const struct qcow2 *q)
 
 static void refer_cluster(struct qcow2_check *c, uint64_t cluster, uint32_t times)
 {
-	uint32_t max = qcow2_refcount_max(c->q), room, *refs;
+	uint32_t max = qcow2_refcount_max(c->q), room, *refs = &c->refs[cluster - c->first];
 
-	c->nclusters = MAX(c->nclusters, cluster + 1);
-	if (!qcow2_in_window(c, cluster))
-		return;
 	c->dirty = true;
-	refs = &c->refs[cluster - c->first];
 	room = max - *refs;
 	*refs += MIN(times, room);
 	if (times <= room)
@@ -78,24 +86,52 @@ static void refer_cluster(struct qcow2_check *c, uint64_t cluster, uint32_t time
 	c->overflow = true;
 }
 
+/* What has just been found is so for each of the times that something is referred to. */
+static void lies_outside(struct qcow2_check *c, uint32_t times)
+{
+	c->say->corruptions += times - 1;
+	c->uncertain = c->cut = true;
+}
+
 /* The last cluster of a file need not be whole. */
+static bool fits(const struct qcow2_check *c, uint64_t pos, uint64_t len)
+{
+	return range_fits(pos, len, c->file_len + c->q->cluster_size - 1);
+}
+
 static void refer(struct qcow2_check *c, uint64_t pos, uint64_t len, uint32_t times)
 {
 	unsigned bits = c->q->header.cluster_bits;
+	uint64_t first, end;
 
 	if (len == 0)
 		return;
-	if (!range_fits(pos, len, c->file_len + c->q->cluster_size - 1)) {
+	if (!fits(c, pos, len)) {
 		check_corruption(c->say,
 			"ERROR: counting reference for region exceeding the end of the file by one "
 			"cluster or more: offset 0x%" PRIx64 " size 0x%" PRIx64,
 			pos, len);
-		c->say->corruptions += times - 1;
-		c->uncertain = true;
+		lies_outside(c, times);
 		return;
 	}
-	for (uint64_t i = pos >> bits; i <= (pos + len - 1) >> bits; i++)
+	end = ((pos + len - 1) >> bits) + 1;
+	c->nclusters = MAX(c->nclusters, end);
+	first = MAX(pos >> bits, c->first);
+	end = MIN(end, c->first + c->nwindow);
+	for (uint64_t i = first; i < end; i++)
 		refer_cluster(c, i, times);
+}
+
+/* A part of a table would say "not allocated" for all that the rest of it maps. */
+static void refer_whole(
+	struct qcow2_check *c, const char *what, uint64_t pos, uint64_t len, uint32_t times)
+{
+	if (len > 0 && fits(c, pos, len) && !range_fits(pos, len, c->q->io->size)) {
+		check_corruption(c->say,
+			"ERROR %s at 0x%" PRIx64 " is cut off by the end of the file", what, pos);
+		lies_outside(c, times);
+	}
+	refer(c, pos, len, times);
 }
 
 /* L2 tables. */
@@ -103,6 +139,7 @@ static void refer(struct qcow2_check *c, uint64_t pos, uint64_t len, uint32_t ti
 struct walk {
 	struct qcow2_check *c;
 	const struct qcow2_table *table;
+	uint64_t off;  /* guest offset of the entry, of the first L1 entry that has the table */
 	uint64_t next; /* where the next cluster would be if it followed the last one; 0: unknown */
 };
 
@@ -111,6 +148,43 @@ static void odd_entry(const struct walk *w)
 {
 	w->c->say->corruptions += w->table->times - 1;
 	w->c->uncertain = true;
+}
+
+/* The stream has to end where the file does: what is missing of it would read as zeroes once the
+ * file is longer, and zeroes decode to something. */
+static bool tail_is_whole(struct qcow2_check *c, uint64_t entry)
+{
+	const struct qcow2 *q = c->q;
+	struct err ignored = ERR_INIT;
+	unsigned char *cluster;
+	int r;
+
+	for (unsigned i = 0; i < c->ntails; i++)
+		if (c->tails[i] == entry)
+			return true;
+	if (c->ntails == QCOW2_TAILS)
+		return false;
+	cluster = malloc(q->cluster_size);
+	r = cluster ? qcow2_inflate(q, entry, cluster, &ignored) : -ENOMEM;
+	free(cluster);
+	if (r == 0)
+		c->tails[c->ntails++] = entry;
+	return r == 0;
+}
+
+static void refer_packed(struct walk *w, uint64_t pos, uint64_t len, uint64_t entry)
+{
+	struct qcow2_check *c = w->c;
+	uint64_t size = c->q->io->size;
+
+	if (pos < size && len > size - pos && fits(c, pos, len) && !tail_is_whole(c, entry)) {
+		check_corruption(c->say,
+			"ERROR compressed cluster at 0x%" PRIx64
+			" is cut off by the end of the file",
+			pos);
+		lies_outside(c, w->table->times);
+	}
+	refer(c, pos, len, w->table->times);
 }
 
 static void walk_compressed(struct walk *w, unsigned i, uint64_t entry, uint64_t bitmap)
@@ -133,7 +207,7 @@ static void walk_compressed(struct walk *w, unsigned i, uint64_t entry, uint64_t
 		odd_entry(w);
 		return;
 	}
-	refer(c, pos, len, w->table->times);
+	refer_packed(w, pos, len, entry);
 	c->say->allocated_clusters += w->table->active;
 	c->say->compressed_clusters += w->table->active;
 	c->say->fragmented_clusters += w->table->active; /* by their nature */
@@ -149,11 +223,34 @@ static void count_fragment(struct walk *w, uint64_t pos)
 	w->next = pos + c->q->cluster_size;
 }
 
+static bool has_data(const struct qcow2 *q, uint64_t entry, uint64_t bitmap)
+{
+	return q->extended ? bitmap & UINT32_MAX : !(entry & QCOW2_ZERO);
+}
+
 bool qcow2_is_odd_zero(const struct qcow2 *q, uint64_t entry, uint64_t bitmap)
 {
-	bool data = q->extended ? bitmap & UINT32_MAX : !(entry & QCOW2_ZERO);
+	return !has_data(q, entry, bitmap) && (entry & QCOW2_OFFSET) & (q->cluster_size - 1);
+}
 
-	return !data && (entry & QCOW2_OFFSET) & (q->cluster_size - 1);
+/* In a data file a cluster has its guest offset, and no refcount. */
+static void check_outside(struct walk *w, uint64_t pos, bool data)
+{
+	struct qcow2_check *c = w->c;
+
+	if (pos != w->off) {
+		check_corruption(c->say,
+			"ERROR data cluster at 0x%" PRIx64
+			" of the data file is not at its guest offset, 0x%" PRIx64,
+			pos, w->off);
+		odd_entry(w);
+	} else if (data && pos >= c->q->data->size) {
+		check_corruption(c->say,
+			"ERROR data cluster at 0x%" PRIx64
+			" lies past the end of the data file, 0x%" PRIx64,
+			pos, c->q->data->size);
+		lies_outside(c, w->table->times);
+	}
 }
 
 static void walk_cluster(struct walk *w, uint64_t entry, uint64_t bitmap)
@@ -178,7 +275,9 @@ static void walk_cluster(struct walk *w, uint64_t entry, uint64_t bitmap)
 	}
 	c->odd_zeroes |= odd_zero;
 	count_fragment(w, pos);
-	if (!c->q->external)
+	if (c->q->external)
+		check_outside(w, pos, has_data(c->q, entry, bitmap));
+	else
 		refer(c, pos, c->q->cluster_size, w->table->times);
 }
 
@@ -215,6 +314,7 @@ static int walk_table(struct qcow2_check *c, const struct qcow2_table *table, st
 {
 	const struct qcow2 *q = c->q;
 	struct walk w = {.c = c, .table = table};
+	uint64_t start = (uint64_t)table->l1_index << qcow2_l1_bits(q);
 	bool empty;
 	int r = qcow2_check_read(c, table->pos, c->buf, q->cluster_size, &empty, e);
 
@@ -226,227 +326,11 @@ static int walk_table(struct qcow2_check *c, const struct qcow2_table *table, st
 		const unsigned char *p = c->buf + i * q->entry_size;
 		uint64_t bitmap = q->extended ? load_be64(p + 8) : 0;
 
+		w.off = start + ((uint64_t)i << q->header.cluster_bits);
 		if (load_be64(p) || bitmap)
 			walk_entry(&w, i, load_be64(p), bitmap);
 	}
 	return 0;
-}
-
-/* L1 tables. */
-
-static size_t hash(uint64_t pos)
-{
-	return (pos >> 9) * UINT64_C(0x9e3779b97f4a7c15) >> 32;
-}
-
-/* The place of the table at pos in the index, or an empty one. */
-static uint32_t *index_find(const struct qcow2_check *c, uint64_t pos)
-{
-	size_t i = hash(pos) & (c->nindex - 1);
-
-	while (c->index[i] && c->tables[c->index[i] - 1].pos != pos)
-		i = (i + 1) & (c->nindex - 1);
-	return &c->index[i];
-}
-
-/* Room for one more.  tables is full when the count is a power of two, and the index, with four
- * places for each then, is made anew. */
-static int tables_grow(struct qcow2_check *c, struct err *e)
-{
-	size_t n = c->ntables;
-	struct qcow2_table *tables;
-
-	if (n != 0 && !is_power_of_2(n))
-		return 0;
-	n = MAX(2 * n, 1);
-	tables = realloc(c->tables, n * sizeof tables[0]);
-	if (!tables)
-		return err_nomem(e);
-	c->tables = tables;
-	free(c->index);
-	c->nindex = 2 * n;
-	c->index = calloc(c->nindex, sizeof c->index[0]);
-	if (!c->index)
-		return err_nomem(e);
-	for (size_t i = 0; i < c->ntables; i++)
-		*index_find(c, tables[i].pos) = i + 1;
-	return 0;
-}
-
-static int table_add(struct qcow2_check *c, uint64_t pos, bool active, struct err *e)
-{
-	uint32_t *at = c->nindex ? index_find(c, pos) : NULL;
-	struct qcow2_table *table;
-
-	if (!at || !*at) {
-		int r = tables_grow(c, e);
-
-		if (r < 0)
-			return r;
-		c->tables[c->ntables] = (struct qcow2_table){.pos = pos};
-		at = index_find(c, pos);
-		*at = ++c->ntables;
-	}
-	table = &c->tables[*at - 1];
-	table->times += table->times < UINT32_MAX;
-	table->active += active;
-	return 0;
-}
-
-static int used_add(struct qcow2_check *c, uint64_t pos, uint64_t len, struct err *e)
-{
-	struct qcow2_used *used = c->used;
-
-	if (c->nused == 0 || is_power_of_2(c->nused))
-		used = realloc(used, MAX(2 * c->nused, 1) * sizeof used[0]);
-	if (!used)
-		return err_nomem(e);
-	c->used = used;
-	c->used[c->nused++] = (struct qcow2_used){.pos = pos, .len = len};
-	return 0;
-}
-
-static int l1_entry(struct qcow2_check *c, uint64_t entry, bool active, struct err *e)
-{
-	uint64_t pos = entry & QCOW2_OFFSET;
-
-	if (entry & QCOW2_L1_RESERVED) {
-		check_corruption(
-			c->r, "ERROR found L1 entry with reserved bits set: %" PRIx64, entry);
-		c->uncertain = true;
-	}
-	if (pos & (c->q->cluster_size - 1)) {
-		check_corruption(c->r,
-			"ERROR l2_offset=%" PRIx64
-			": Table is not cluster aligned; L1 entry corrupted",
-			pos);
-		c->uncertain = true;
-	}
-	return table_add(c, pos, active, e);
-}
-
-static int collect_l1(
-	struct qcow2_check *c, uint64_t pos, uint32_t entries, bool active, struct err *e)
-{
-	uint64_t len = (uint64_t)entries * QCOW2_ENTRY_SIZE, n;
-	int r = used_add(c, pos, len, e);
-
-	for (uint64_t at = 0; r == 0 && at < len; at += n) {
-		bool empty;
-
-		n = MIN(len - at, c->q->cluster_size);
-		r = qcow2_check_read(c, pos + at, c->buf, n, &empty, e);
-		for (uint64_t i = 0; r == 0 && !empty && i < n; i += QCOW2_ENTRY_SIZE)
-			if (load_be64(c->buf + i))
-				r = l1_entry(c, load_be64(c->buf + i), active, e);
-	}
-	return r < 0 ? err_in(e, "L1 table at 0x%" PRIx64, pos) : 0;
-}
-
-/* Snapshots. */
-
-/* Does the L1 table of a snapshot make sense?  The name is for messages. */
-static int check_snapshot_l1(
-	struct qcow2_check *c, const struct qcow2_snapshot *s, bool *good, struct err *e)
-{
-	const struct qcow2 *q = c->q;
-	bool aligned = !(s->l1_pos & (q->cluster_size - 1));
-	uint64_t pos = s->pos + QCOW2_SNAPSHOT_FIXED + s->extra_len;
-	char id[64], name[256];
-	int r;
-
-	*good = aligned && s->l1_size <= QCOW2_MAX_L1_BYTES / QCOW2_ENTRY_SIZE;
-	if (*good)
-		return 0;
-	c->uncertain = true;
-	memset(id, 0, sizeof id);
-	memset(name, 0, sizeof name);
-	r = meta_read(q->cache, q->io, id, MIN(s->id_len, sizeof id - 1), pos, e);
-	if (r == 0)
-		r = meta_read(q->cache, q->io, name, MIN(s->name_len, sizeof name - 1),
-			pos + s->id_len, e);
-	if (r < 0)
-		return r;
-	if (!aligned)
-		check_corruption(c->r,
-			"ERROR snapshot %s (%s) l1_offset=%#" PRIx64
-			": L1 table is not cluster aligned; snapshot table entry corrupted",
-			id, name, s->l1_pos);
-	else
-		check_corruption(c->r,
-			"ERROR snapshot %s (%s) l1_size=%#" PRIx32
-			": L1 table is too large; snapshot table entry corrupted",
-			id, name, s->l1_size);
-	return 0;
-}
-
-static int collect_snapshot(
-	struct qcow2_check *c, uint32_t i, const struct qcow2_snapshot *s, struct err *e)
-{
-	bool good;
-	int r = check_snapshot_l1(c, s, &good, e);
-
-	/* Version 3 has the size of the disk in there. */
-	if (c->q->header.version >= 3 && s->extra_len < 16)
-		check_corruption(c->r, "ERROR snapshot table entry %" PRIu32 " is incomplete", i);
-	return r == 0 && good ? collect_l1(c, s->l1_pos, s->l1_size, false, e) : r;
-}
-
-static int collect_snapshots(struct qcow2_check *c, struct err *e)
-{
-	const struct qcow2_header *h = &c->q->header;
-	uint64_t len = 0;
-
-	if (c->q->external && h->nsnapshots > 0)
-		check_corruption(
-			c->r, "ERROR %" PRIu32 " snapshots in image with data file", h->nsnapshots);
-	for (uint32_t i = 0; i < h->nsnapshots; i++) {
-		struct qcow2_snapshot s;
-		int r = qcow2_snapshot_read(c->q, h->snapshots_pos + len, &s, e);
-
-		if (r == 0)
-			r = collect_snapshot(c, i, &s, e);
-		if (r < 0)
-			return err_in(e, "snapshot %" PRIu32, i);
-		len += round_up(s.len, QCOW2_SNAPSHOT_ALIGN);
-	}
-	return used_add(c, h->snapshots_pos, len, e);
-}
-
-static int collect_reftable(struct qcow2_check *c, struct err *e)
-{
-	const struct qcow2_header *h = &c->q->header;
-	uint64_t len = (uint64_t)h->reftable_clusters << h->cluster_bits;
-	int r = used_add(c, h->reftable_pos, len, e);
-
-	if (r < 0 || len == 0)
-		return r;
-	c->nreftable = len / QCOW2_ENTRY_SIZE;
-	c->reftable = malloc(len);
-	if (!c->reftable)
-		return err_nomem(e);
-	r = io_read_padded(c->q->io, c->reftable, len, h->reftable_pos, e);
-	for (uint64_t i = 0; r == 0 && i < c->nreftable; i++)
-		c->reftable[i] = load_be64(&c->reftable[i]);
-	return r < 0 ? err_in(e, "refcount table") : 0;
-}
-
-int qcow2_refs_collect(struct qcow2_check *c, struct err *e)
-{
-	const struct qcow2_header *h = &c->q->header;
-	int r = used_add(c, 0, c->q->cluster_size, e);
-
-	if (r == 0)
-		r = collect_l1(c, h->l1_pos, h->l1_size, true, e);
-	if (r == 0)
-		r = collect_snapshots(c, e);
-	if (r == 0)
-		r = collect_reftable(c, e);
-	if (r == 0)
-		r = used_add(c, h->luks_pos, h->luks_len, e);
-	if (r == 0 && h->autoclear & QCOW2_BITMAPS && h->nbitmaps > 0)
-		r = used_add(c, h->bitmaps_pos, h->bitmaps_len, e);
-	return r;
 }
 
 /* Dirty bitmaps that the image keeps. */
@@ -458,7 +342,7 @@ static int walk_bitmap_entry(struct qcow2_check *c, uint64_t entry, struct err *
 	if (entry & (BITMAP_RESERVED | (pos ? BITMAP_ONES : 0)) || pos & (c->q->cluster_size - 1))
 		return err_set(e, EUCLEAN, "entry 0x%016" PRIx64, entry);
 	if (pos)
-		refer(c, pos, c->q->cluster_size, 1);
+		refer_whole(c, "bitmap", pos, c->q->cluster_size, 1);
 	return 0;
 }
 
@@ -470,12 +354,11 @@ static int walk_bitmap(struct qcow2_check *c, uint64_t pos, uint32_t entries, st
 	if (pos == 0 || pos & (c->q->cluster_size - 1) || len > QCOW2_MAX_BITMAP_TABLE)
 		r = err_set(e, EUCLEAN, "%" PRIu32 " entries", entries);
 	else
-		refer(c, pos, len, 1);
+		refer_whole(c, "table of a bitmap", pos, len, 1);
 	for (uint64_t at = 0; r == 0 && at < len; at += n) {
 		bool empty;
 
-		n = MIN(len - at, c->q->cluster_size);
-		r = qcow2_check_read(c, pos + at, c->buf, n, &empty, e);
+		r = qcow2_check_piece(c, pos + at, len - at, &n, &empty, e);
 		for (uint64_t i = 0; r == 0 && !empty && i < n; i += QCOW2_ENTRY_SIZE)
 			r = walk_bitmap_entry(c, load_be64(c->buf + i), e);
 	}
@@ -543,21 +426,35 @@ static void refer_blocks(struct qcow2_check *c)
 	}
 }
 
+static void refer_refcounts(struct qcow2_check *c)
+{
+	const struct qcow2_header *h = &c->q->header;
+
+	bool cut = c->cut, uncertain = c->uncertain;
+
+	/* Where it lies does not make the other references uncertain. */
+	refer(c, h->reftable_pos, (uint64_t)h->reftable_clusters << h->cluster_bits, 1);
+	c->cut = cut;
+	c->uncertain = uncertain;
+	refer_blocks(c);
+}
+
 int qcow2_refs_count(struct qcow2_check *c, struct err *e)
 {
 	int r = 0;
 
 	qcow2_check_rewind(c);
+	refer(c, 0, c->q->cluster_size, 1); /* the header */
 	for (size_t i = 0; i < c->nused; i++)
-		if (!c->without_refcounts || c->used[i].pos != c->q->header.reftable_pos)
-			refer(c, c->used[i].pos, c->used[i].len, 1);
+		refer_whole(c, c->used[i].what, c->used[i].pos, c->used[i].len, 1);
 	for (size_t i = 0; r == 0 && i < c->ntables; i++) {
-		refer(c, c->tables[i].pos, c->q->cluster_size, c->tables[i].times);
+		refer_whole(
+			c, "L2 table", c->tables[i].pos, c->q->cluster_size, c->tables[i].times);
 		r = walk_table(c, &c->tables[i], e);
 	}
 	if (r == 0)
 		r = walk_bitmaps(c, e);
 	if (r == 0 && !c->without_refcounts)
-		refer_blocks(c);
+		refer_refcounts(c);
 	return r;
 }

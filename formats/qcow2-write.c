@@ -421,10 +421,12 @@ int qcow2_start_writing(struct image *img, struct err *e)
 
 	if (r == 0)
 		r = check_table(q, e);
+	if (r == 0)
+		r = qcow2_verify(img, q, e);
 	if (r == 0 && q->external)
 		r = writeback_add(img->writer->writeback, q->data, e);
 	if (r < 0)
 		return r;
 	q->alloc = qcow2_alloc_new(q, img->writer, e);
-	return q->alloc ? qcow2_counts_check(q->alloc, e) : -e->code;
+	return q->alloc ? 0 : -e->code;
 }

@@ -78,9 +78,6 @@ int qcow2_block_exists(const struct qcow2_alloc *a, uint64_t cluster, bool *exis
  * that follow each other, somewhere behind. */
 int qcow2_block_make(struct qcow2_alloc *a, uint64_t cluster, uint64_t want, struct err *e);
 
-/* Looks at the refcounts of all that may never be given out. */
-int qcow2_counts_check(const struct qcow2_alloc *a, struct err *e);
-
 /* qcow2-alloc.c */
 
 struct qcow2_alloc *qcow2_alloc_new(struct qcow2 *q, struct writer *w, struct err *e);
@@ -183,7 +180,8 @@ int qcow2_l1_switch(struct qcow2_view *v, struct qcow2_l1 to, struct err *e);
 /* Can all of it be found? */
 int qcow2_tree_check(struct qcow2 *q, struct qcow2_l1 l1, struct err *e);
 
-/* One reference more to all that it refers to; when that fails to none of it. */
+/* One reference more to all that it refers to, which nobody may flag as his own then; when that
+ * fails to none of it. */
 int qcow2_tree_share(struct qcow2 *q, struct qcow2_l1 l1, struct err *e);
 
 /* Takes that back at once: no other table was written that has it. */

@@ -198,6 +198,9 @@ uint64_t qcow2_compressed_range(const struct qcow2 *q, uint64_t entry, uint64_t 
 /* The L2 entry of a compressed cluster of len bytes at pos.  False: it cannot lie there. */
 bool qcow2_compressed_entry(const struct qcow2 *q, uint64_t pos, uint64_t len, uint64_t *entry);
 
+/* Decompresses what the entry of a compressed cluster that begins inside the file says. */
+int qcow2_inflate(const struct qcow2 *q, uint64_t entry, void *cluster, struct err *e);
+
 /* May an L1 table lie at pos: aligned, inside the file, apart from the ranges, of legal size? */
 int qcow2_l1_check(const struct qcow2 *q, uint64_t pos, uint32_t entries, struct err *e);
 
@@ -303,6 +306,12 @@ int qcow2_check_run(struct qcow2 *q, unsigned repair, struct check_report *r, st
 
 /* As in struct format. */
 int qcow2_check(struct image *img, unsigned repair, struct check_report *r, struct err *e);
+
+/* qcow2-verify.c */
+
+/* Refuses an image that cannot be written to without losing data: refcounts that are too low,
+ * clusters with two owners, entries that lead past the end of the file. */
+int qcow2_verify(const struct image *img, struct qcow2 *q, struct err *e);
 
 /* qcow2-measure.c, likewise */
 int qcow2_measure(const struct view *disk, uint64_t size, struct measured *m, struct err *e);
