@@ -17,6 +17,7 @@
 #include "io.h"
 #include "lock.h"
 #include "policy.h"
+#include "shell.h"
 #include "view.h"
 
 #define WHAT "backing file"
@@ -51,11 +52,12 @@ static int hint_at_record(const struct image *child, const struct image *parent,
 {
 	if (child->format->records_parent_format)
 		return err_hint(e, "if it is, record it: vdisk rebase -u -b %s -F %s %s",
-			child->parent_name, parent->format->name, child->io->name);
+			shell_word(child->parent_name).text, parent->format->name,
+			shell_word(child->io->name).text);
 	return err_hint(e,
 		"%s images cannot record it; as another format they can: qemu-img convert -O qcow2 "
 		"%s NEW",
-		child->format->name, child->io->name);
+		child->format->name, shell_word(child->io->name).text);
 }
 
 /* What we only guessed to be an image may hold what a guest wrote: it must not lead anywhere. */
@@ -187,11 +189,8 @@ static int try_names(struct search *s, int (*try)(struct search *, const char *)
 
 static void hint_at_search(struct err *e)
 {
-	char hint[ERR_HINT];
-
-	memcpy(hint, e->hint, sizeof hint);
-	err_hint(e, "%s%s-o search=DIR looks for it in DIR, -o nobacking does without", hint,
-		hint[0] ? "; " : "");
+	err_hint_code(e, HINT_SEARCH, NULL);
+	err_hint_code(e, HINT_NOBACKING, NULL);
 }
 
 /* By the names that the image has for it. */
@@ -258,8 +257,8 @@ void chain_lay_on(struct image *img, struct view *below)
 
 static int leave_closed(struct image *img, struct err *e)
 {
-	img->missing = view_broken(LIMIT_DISK_SIZE,
-		"the data is in the backing file, which -o nobacking leaves closed", e);
+	img->missing = view_broken(
+		LIMIT_DISK_SIZE, "the data is in the backing file, which was left closed", e);
 	if (!img->missing)
 		return -e->code;
 	chain_lay_on(img, img->missing);

@@ -16,6 +16,7 @@
 #include "bytes.h"
 #include "err.h"
 #include "format.h"
+#include "nearest.h"
 #include "image.h"
 #include "io.h"
 #include "lock.h"
@@ -50,6 +51,17 @@ static bool is_one_of(const char *value, const char *const *words)
 	return false;
 }
 
+static int refuse_value(const struct create_option *o, const char *value, struct err *e)
+{
+	char list[ERR_TEXT / 2] = "";
+	size_t n = 0;
+
+	for (const char *const *word = o->words; *word && n < sizeof list; word++)
+		n += snprintf(list + n, sizeof list - n, "%s%s", n > 0 ? ", " : "", *word);
+	return err_set(e, EINVAL, "%s=%s: there is no such %s; there are %s", o->name, value,
+		o->name, list);
+}
+
 static int check_value(const struct create_option *o, const char *value, struct err *e)
 {
 	uint64_t bytes;
@@ -70,13 +82,26 @@ static int check_value(const struct create_option *o, const char *value, struct 
 		return 0;
 	case CREATE_WORD:
 		if (!is_one_of(value, o->words))
-			return err_set(
-				e, EINVAL, "%s=%s: there is no such %s", o->name, value, o->name);
+			return refuse_value(o, value, e);
 		return 0;
 	case CREATE_TEXT:
 		break;
 	}
 	return 0;
+}
+
+static int refuse_word(const struct format *f, const char *word, struct err *e)
+{
+	struct nearest near = nearest_to(word);
+	int n = (int)strcspn(word, "=");
+
+	for (const struct create_option *o = f->create_options; o && o->name; o++)
+		nearest_offer(&near, o->name);
+	if (near.best)
+		return err_set(e, EINVAL,
+			"the format %s has no option \"%.*s\"; did you mean \"%s\"?", f->name, n,
+			word, near.best);
+	return err_set(e, EINVAL, "the format %s has no option \"%.*s\"", f->name, n, word);
 }
 
 static int check_words(const struct format *f, const struct create_request *r, struct err *e)
@@ -87,8 +112,7 @@ static int check_words(const struct format *f, const struct create_request *r, s
 		int ret;
 
 		if (!o)
-			return err_set(e, EINVAL, "the format %s has no option \"%.*s\"", f->name,
-				(int)len, *word);
+			return refuse_word(f, *word, e);
 		ret = check_value(o, (*word)[len] ? *word + len + 1 : "on", e);
 		if (ret < 0)
 			return ret;

@@ -41,7 +41,8 @@ int err_set(struct err *e, int code, const char *fmt, ...)
 	va_end(ap);
 	err_clean(e->text);
 	e->code = code;
-	e->hint[0] = '\0';
+	e->hints = 0;
+	e->hint_arg[0] = '\0';
 	e->told = NULL;
 	return -code;
 }
@@ -64,15 +65,31 @@ int err_in(struct err *e, const char *fmt, ...)
 	return -e->code;
 }
 
+/* The hints that take an argument: there is room for one. */
+#define WITH_ARG                                                                                   \
+	(1u << HINT_TEXT | 1u << HINT_ALLOW | 1u << HINT_MOUNTED | 1u << HINT_FORMAT |             \
+		1u << HINT_SALVAGE)
+
+int err_hint_code(struct err *e, enum hint hint, const char *arg)
+{
+	if (arg) {
+		snprintf(e->hint_arg, sizeof e->hint_arg, "%s", arg);
+		err_clean(e->hint_arg);
+		e->hints &= ~WITH_ARG;
+	}
+	e->hints |= 1u << hint;
+	return -e->code;
+}
+
 int err_hint(struct err *e, const char *fmt, ...)
 {
+	char text[ERR_HINT];
 	va_list ap;
 
 	va_start(ap, fmt);
-	vsnprintf(e->hint, sizeof e->hint, fmt, ap);
+	vsnprintf(text, sizeof text, fmt, ap);
 	va_end(ap);
-	err_clean(e->hint);
-	return -e->code;
+	return err_hint_code(e, HINT_TEXT, text);
 }
 
 bool err_is_first(const struct err *e)

@@ -15,14 +15,17 @@
 #include <stdatomic.h>
 #include <stdbool.h>
 
+#include "hint.h"
+
 #define ERR_TEXT 768
 #define ERR_HINT 512
 
 struct err {
 	int code; /* positive errno; 0 = no error */
 	char text[ERR_TEXT];
-	char hint[ERR_HINT]; /* what the user may do about it; "" = nothing to say */
-	atomic_bool *told;   /* of a condition that stays: whether a log has it; NULL: it passes */
+	unsigned hints; /* what the user may do about it: 1 << enum hint, several at once */
+	char hint_arg[ERR_HINT]; /* of the one of them that takes an argument */
+	atomic_bool *told; /* of a condition that stays: whether a log has it; NULL: it passes */
 };
 
 #define ERR_INIT                                                                                   \
@@ -37,8 +40,13 @@ int err_set(struct err *e, int code, const char *fmt, ...)
 /* Put "context: " before the sentence already recorded; returns -e->code. */
 int err_in(struct err *e, const char *fmt, ...) __attribute__((format(printf, 2, 3), cold));
 
-/* Add a hint to the failure already recorded; returns -e->code. */
+/* Add a hint that is the same sentence in all programs to the failure already recorded; returns
+ * -e->code. */
 int err_hint(struct err *e, const char *fmt, ...) __attribute__((format(printf, 2, 3), cold));
+
+/* Add a hint that each program words for itself.  arg: NULL where the hint takes none; of several
+ * hints with one, the last wins. */
+int err_hint_code(struct err *e, enum hint hint, const char *arg) __attribute__((cold));
 
 /* Makes text fit to be shown: one line of UTF-8 without control characters, as all of the above
  * leave it. */

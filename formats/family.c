@@ -509,14 +509,14 @@ int family_check_parent(const struct image *img, const struct image *parent, str
 		guid_text(other, parent->id);
 		err_set(e, EUCLEAN, "%s: it was made on the disk %s, but %s is %s", img->io->name,
 			wanted, parent->io->name, other);
-		return err_hint(e, "-o ignore_parent_id takes it all the same");
+		return err_hint_code(e, HINT_IGNORE_PARENT_ID, NULL);
 	}
 	if (guid_is_zero(change) || guid_is_zero(parent->change_id) ||
 		memcmp(change, parent->change_id, GUID_LEN) == 0)
 		return 0;
 	err_set(e, EUCLEAN, "%s: its parent %s was changed after the image was made", img->io->name,
 		parent->io->name);
-	return err_hint(e, "-o ignore_parent_id takes it all the same");
+	return err_hint_code(e, HINT_IGNORE_PARENT_ID, NULL);
 }
 
 struct check {

@@ -104,6 +104,9 @@ void format_abilities(const struct format *f, char text[FORMAT_ABILITIES]);
 /* By name, or NULL.  Knows the other names that images use for one format ("vhd" is "vpc"). */
 const struct format *format_find(const char *name);
 
+/* The name of the format that an unknown name was probably meant for, or NULL. */
+const char *format_nearest(const char *name);
+
 /* The format that files of this name usually are, by suffix, or NULL; opens nothing. */
 const struct format *format_of_name(const char *name);
 
@@ -114,7 +117,12 @@ const struct format *format_bundle(const char *dir, char *path, size_t size);
 /* The highest bidder, or NULL when nobody bids. */
 const struct format *format_probe(const struct peek *p);
 
-/* What a file is that no format here reads, for the refusal ("a VHDX image"), or NULL. */
-const char *format_foreign(const struct peek *p);
+/* A kind of file that no format here reads. */
+struct foreign {
+	const char *what;   /* for the refusal: "a gzip file" */
+	const char *advice; /* what to do with it, the file's name being "%s"; NULL: nothing */
+};
+
+const struct foreign *format_foreign(const struct peek *p);
 
 #endif

@@ -18,6 +18,8 @@
 #include "lock.h"
 #include "package.h"
 #include "policy.h"
+#include "probe.h"
+#include "shell.h"
 #include "view.h"
 #include "writeback.h"
 #include "writer.h"
@@ -46,74 +48,9 @@ static int find_place(struct image *img, struct err *e)
 	return img->path && img->dir ? 0 : err_nomem(e);
 }
 
-/* What nobody bids for is raw when another file says that it is a disk. */
-static const struct format *choose_format(const struct peek *p, bool is_disk, struct err *e)
-{
-	const struct format *f = format_probe(p);
-	const char *foreign = f ? NULL : format_foreign(p);
-
-	if (f)
-		return f;
-	if (foreign)
-		err_set(e, ENOTSUP, "%s: %s, which is not supported", p->name, foreign);
-	else if (is_disk)
-		return format_find("raw");
-	else if (p->size == 0)
-		err_set(e, EINVAL, "%s: the file is empty", p->name);
-	else
-		err_set(e, EINVAL, "%s: not a disk image of a known format", p->name);
-	if (!is_disk)
-		err_hint(e, "-o format=raw shows the bytes of any file as a disk");
-	return NULL;
-}
-
-/* Looks at a file as probes do; head has LIMIT_PEEK bytes, tail PEEK_TAIL. */
-static int peek_at(
-	struct io *io, unsigned char *head, unsigned char *tail, struct peek *p, struct err *e)
-{
-	int r;
-
-	*p = (struct peek){
-		.head = head,
-		.tail = tail,
-		.nhead = MIN(LIMIT_PEEK, io->size),
-		.ntail = MIN(PEEK_TAIL, io->size),
-		.size = io->size,
-		.name = io->name,
-		.is_block = io->is_block,
-	};
-	r = io_read(io, head, p->nhead, 0, e);
-	return r < 0 ? r : io_read(io, tail, p->ntail, io->size - p->ntail, e);
-}
-
-static const struct format *guess_format(struct io *io, bool is_disk, struct err *e)
-{
-	unsigned char tail[PEEK_TAIL], *head = malloc(LIMIT_PEEK);
-	const struct format *f = NULL;
-	struct peek peek;
-
-	if (!head)
-		err_nomem(e);
-	else if (peek_at(io, head, tail, &peek, e) == 0)
-		f = choose_format(&peek, is_disk, e);
-	free(head);
-	return f;
-}
-
-static const struct format *named_format(const char *name, const struct io *io, struct err *e)
-{
-	const struct format *f = format_find(name);
-
-	if (!f) {
-		err_set(e, ENOTSUP, "%s: format \"%s\" is not known", io->name, name);
-		err_hint(e, "vdiskfs --list-formats shows those that are");
-	}
-	return f;
-}
-
 static int hint_at_cow(struct err *e)
 {
-	return err_hint(e, "-o cow lets a throw-away copy be written instead");
+	return err_hint_code(e, HINT_COW, NULL);
 }
 
 /* NULL: nothing can be written. */
@@ -241,6 +178,21 @@ static int open_format(struct image *img, struct err *e)
 	return 0;
 }
 
+/* The format that was named may be the wrong one: of the image that the user named it is the user
+ * who can tell better, of a backing file its child. */
+static void hint_at_format(const struct image *img, const struct opening *how, struct err *e)
+{
+	const char *looks = probe_other(img->io, img->format, e);
+	const struct image *child = how->child;
+
+	if (looks && !child)
+		err_hint_code(e, HINT_FORMAT, looks);
+	else if (looks && child->parent_name && child->format->set_backing)
+		err_hint(e, "it looks like %s; if it is, record it: vdisk rebase -u -b %s -F %s %s",
+			looks, shell_word(child->parent_name).text, looks,
+			shell_word(child->io->name).text);
+}
+
 /* Room grows by doubling: it is full when the count is a power of two. */
 static int add_file(struct image *img, struct io *io, struct err *e)
 {
@@ -292,9 +244,11 @@ int image_from_io(struct io *io, const struct image_options *o, const struct ope
 	io->cache = o->cache;
 	r = take_after(img, how, e);
 	if (r == 0)
-		img->format = how->format ? named_format(how->format, io, e)
-					  : guess_format(io, how->is_disk || o->any_is_raw, e);
+		img->format = how->format ? probe_named(how->format, io, e)
+					  : probe_file(io, how->is_disk || o->any_is_raw, e);
 	r = img->format ? open_format(img, e) : -e->code;
+	if (r < 0 && how->format && img->format)
+		hint_at_format(img, how, e);
 	if (r < 0) {
 		image_free(img);
 		return r;

@@ -84,8 +84,9 @@ static bool process_locks(const char *pid, const struct io *io, int byte)
 	return found;
 }
 
-/* " by NAME (pid N)" for a process that holds the byte, "" when none can be seen. */
-static void find_holder(const struct io *io, int byte, char *text, size_t len)
+/* " by NAME (pid N)" for a process that holds the byte, "" when none can be seen.  Returns whether
+ * that is a vdiskfs, so that the lock goes with a mount. */
+static bool find_holder(const struct io *io, int byte, char *text, size_t len)
 {
 	char path[64], name[32] = "?";
 	struct dirent *d;
@@ -93,7 +94,7 @@ static void find_holder(const struct io *io, int byte, char *text, size_t len)
 
 	text[0] = '\0';
 	if (!proc)
-		return;
+		return false;
 	while ((d = readdir(proc))) {
 		FILE *f;
 
@@ -110,23 +111,25 @@ static void find_holder(const struct io *io, int byte, char *text, size_t len)
 		break;
 	}
 	closedir(proc);
+	return strcmp(name, "vdiskfs") == 0;
 }
 
 static int refuse(const struct io *io, int byte, bool share, struct err *e)
 {
 	char holder[96];
+	bool mounted = find_holder(io, byte, holder, sizeof holder);
 
-	find_holder(io, byte, holder, sizeof holder);
 	if (byte == FORBIDS(CONSISTENT_READ)) {
 		err_set(e, EBUSY, "%s: in use%s, which lets nobody read it", io->name, holder);
-		return -EBUSY;
+	} else if (byte == FORBIDS(WRITE) || byte == FORBIDS(RESIZE)) {
+		err_set(e, EBUSY, "%s: in use%s, which lets nobody write to it", io->name, holder);
+	} else {
+		err_set(e, EBUSY, "%s: in use for writing%s", io->name, holder);
+		if (!share)
+			err_hint_code(e, HINT_SHARE, NULL);
 	}
-	if (byte == FORBIDS(WRITE) || byte == FORBIDS(RESIZE))
-		return err_set(
-			e, EBUSY, "%s: in use%s, which lets nobody write to it", io->name, holder);
-	err_set(e, EBUSY, "%s: in use for writing%s", io->name, holder);
-	if (!share)
-		err_hint(e, "-o share reads it all the same; what you see may be torn");
+	if (mounted)
+		err_hint_code(e, HINT_MOUNTED, io->name);
 	return -EBUSY;
 }
 

@@ -262,7 +262,8 @@ static int refuse_count(const struct package *p, struct err *e)
 			package_disk_name(p, i));
 	err_set(e, ENOTSUP, "%s: it has %zu disks, of which only one can be mounted at a time: %s",
 		p->io->name, p->ovf.ndisks, list);
-	return err_hint(e, "mount the directory that it lies in: there each disk is shown");
+	return err_hint(
+		e, "vdiskfs mounts the directory that it lies in, and shows each disk there");
 }
 
 int package_open_only_disk(

@@ -24,6 +24,7 @@
 #include "bounds.h"
 #include "package.h"
 #include "policy.h"
+#include "shell.h"
 
 #define SHOWN_MAX 200
 
@@ -141,10 +142,11 @@ static int open_inside(const struct image *img, const char *path)
 static int refuse_outside(const char *what, const char *name, const char *path, struct err *e)
 {
 	const char *slash = strrchr(path, '/');
+	char dir[PATH_MAX];
 
 	err_set(e, EACCES, "%s \"%s\" lies outside the image's directory", what, shown(name).text);
-	return err_hint(e, "-o allow=%.*s lets it be opened, if you trust the image",
-		(int)(slash > path ? slash - path : 1), path);
+	snprintf(dir, sizeof dir, "%.*s", (int)(slash > path ? slash - path : 1), path);
+	return err_hint_code(e, HINT_ALLOW, shell_word(dir).text);
 }
 
 /* "nbd:", "json:" and their like are QEMU's way to name what is not a plain file. */

@@ -205,7 +205,7 @@ int qcow2_snapshots_read(struct image *img, struct qcow2 *q, uint64_t *len, stru
 
 	if (r < 0) {
 		err_in(e, "snapshot table invalid");
-		err_hint(e, "-o nosnapshots opens the live disk alone");
+		err_hint_code(e, HINT_NOSNAPSHOTS, NULL);
 	}
 	return r;
 }

@@ -88,5 +88,5 @@ struct secret *secret_read(const char *file, struct err *e)
 int secret_missing(const char *encryption, struct err *e)
 {
 	err_set(e, ENOKEY, "encrypted (%s), and no passphrase was given", encryption);
-	return err_hint(e, "-o passphrase-file=FILE reads it from FILE");
+	return err_hint_code(e, HINT_PASSPHRASE, NULL);
 }

@@ -15,11 +15,16 @@
 
 static int check_possible(const struct image *img, struct err *e)
 {
-	if (img->format->snapshots)
-		return 0;
-	return err_set(e, ENOTSUP,
-		"%s: images of the format %s have no snapshots that can be changed", img->io->name,
-		img->format->name);
+	if (!img->format->snapshots)
+		return err_set(e, ENOTSUP,
+			"%s: images of the format %s have no snapshots that can be changed",
+			img->io->name, img->format->name);
+	/* A new one would get the id of one that is there. */
+	if (img->opts->nosnapshots)
+		return err_set(e, ENOTSUP,
+			"%s: it was opened without its snapshots, which cannot be changed then",
+			img->io->name);
+	return 0;
 }
 
 static int check_name(const char *name, struct err *e)

@@ -194,7 +194,7 @@ int vhd_check_parent(const struct image *img, const struct image *parent, struct
 		vhd_id_text(found, parent->id);
 		err_set(e, EUCLEAN, "%s: it was made on the disk %s, but %s is %s", img->io->name,
 			wanted, parent->io->name, found);
-		return err_hint(e, "-o ignore_parent_id takes it all the same");
+		return err_hint_code(e, HINT_IGNORE_PARENT_ID, NULL);
 	}
 	if (parent->format == img->format &&
 		!stamp_fits(child, (const struct vhd *)parent->states[0]->view))

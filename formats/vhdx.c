@@ -144,10 +144,10 @@ static int vhdx_check_parent(const struct image *img, const struct image *parent
 
 	guid_text(found, base->header.data_guid);
 	if (!vhdx_knows_parent(img, parent)) {
-		err_set(e, EUCLEAN, "%s: it was made on a parent with %s, but %s has %s",
+		err_set(e, EUCLEAN,
+			"%s: it was made on a parent with %s, but %s has %s: it was changed since",
 			img->io->name, child->linkage[0], parent->io->name, found);
-		return err_hint(e,
-			"the parent was changed since; -o ignore_parent_id takes it all the same");
+		return err_hint_code(e, HINT_IGNORE_PARENT_ID, NULL);
 	}
 	if (base->sector_size != child->sector_size)
 		return err_set(e, EUCLEAN,

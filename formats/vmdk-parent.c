@@ -84,7 +84,7 @@ static int compare_cids(const struct image *img, const struct vmdk_desc *child,
 		"%s: the parent %s was changed after the image was made: CID %08" PRIx32
 		", %08" PRIx32 " expected",
 		img->io->name, parent->io->name, base->cid, child->parent_cid);
-	return err_hint(e, "-o ignore_parent_id takes it all the same");
+	return err_hint_code(e, HINT_IGNORE_PARENT_ID, NULL);
 }
 
 int vmdk_compare_parent(const struct image *img, const struct vmdk_desc *child,

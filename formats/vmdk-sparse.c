@@ -100,7 +100,7 @@ static int recover(
 	if (!(h->flags & VMDK_MARKERS))
 		return -e->code;
 	if (!is_top || !img->opts->format)
-		return err_hint(e, "-o format=vmdk shows what is left of it");
+		return err_hint_code(e, HINT_SALVAGE, "vmdk");
 	r = vmdk_scan(s->tables.io, h, &s->scan, &ours);
 	if (r == -ENODATA)
 		return -e->code;

@@ -63,11 +63,16 @@ struct daemon {
 	struct cow cow;
 };
 
+/* Of whom options are that are hinted at. */
+static const struct hint_words *hint_words = &hint_words_vdiskfs;
+
 static int report(const struct err *e)
 {
+	char line[HINT_LINE];
+
 	fprintf(stderr, "vdiskfs: %s\n", e->text);
-	if (e->hint[0])
-		fprintf(stderr, "hint: %s\n", e->hint);
+	if (hint_line(e, hint_words, line))
+		fprintf(stderr, "hint: %s\n", line);
 	return -1;
 }
 
@@ -517,6 +522,8 @@ int main(int argc, char **argv)
 
 	process_guard_stdio();
 	verdict = options_parse(&d.options, argc, argv);
+	if (d.options.vdisk_hints)
+		hint_words = &hint_words_vdisk;
 	if (verdict == OPTIONS_MOUNT) {
 		umask(077);
 		signal(SIGXFSZ, SIG_IGN);

@@ -12,6 +12,7 @@
 
 #include "bytes.h"
 #include "format.h"
+#include "nearest.h"
 #include "reply.h"
 #include "size.h"
 
@@ -59,6 +60,7 @@ static const struct fuse_opt spec[] = {
 	SET("share", share),
 	SET("nosnapshots", nosnapshots),
 	SET("ignore_parent_id", ignore_parent_id),
+	SET("hints=vdisk", vdisk_hints), /* from vdisk mount: hints in its words */
 	VALUE("sandbox=%s", sandbox_word),
 	VALUE("cache=%s", cache_word),
 	VALUE("threads=%s", threads_word),
@@ -211,11 +213,17 @@ static int take_name(struct options *o, const char *arg)
 /* "threads" for "threads=N" is no unknown option. */
 static int refuse_option(const char *arg)
 {
+	struct nearest near = nearest_to(arg);
 	size_t n = strlen(arg);
 
-	for (const struct fuse_opt *known = spec; known->templ; known++)
+	for (const struct fuse_opt *known = spec; known->templ; known++) {
 		if (strncmp(known->templ, arg, n) == 0 && known->templ[n] == '=')
 			return complain("option \"%s\" wants a value: %s=...", arg, arg);
+		nearest_offer(&near, known->templ);
+	}
+	if (near.best)
+		return complain("unknown option \"%s\"; did you mean \"%.*s\"?", arg,
+			(int)near.length, near.best);
 	return complain("unknown option \"%s\"; vdiskfs --help lists them", arg);
 }
 

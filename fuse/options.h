@@ -25,6 +25,7 @@ struct options {
 	int cow;        /* the image itself stays as it is */
 	char *cow_file; /* the overlay; NULL: one for the time of the mount */
 	int nobacking, share, nosnapshots, ignore_parent_id;
+	int vdisk_hints; /* in messages, options are those of vdisk */
 	int allow_other, foreground, debug, single_thread;
 	enum sandbox_mode sandbox;
 	size_t cache;     /* bytes */

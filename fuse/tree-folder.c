@@ -279,6 +279,8 @@ int fill_shots(struct fill *fill, struct names *names)
 
 int fill_error(struct fill *fill, const struct err *e)
 {
+	char line[HINT_LINE];
+	const char *hint = hint_line(e, &hint_words_vdiskfs, line);
 	struct node *node;
 	int n;
 
@@ -286,8 +288,8 @@ int fill_error(struct fill *fill, const struct err *e)
 	node = fill_add(fill, NODE_ERROR, "error.txt");
 	if (!node)
 		return -ENOMEM;
-	n = asprintf(&node->text, "%s\n%s%s%s", e->text, e->hint[0] ? "hint: " : "", e->hint,
-		e->hint[0] ? "\n" : "");
+	n = asprintf(&node->text, "%s\n%s%s%s", e->text, hint ? "hint: " : "", hint ? hint : "",
+		hint ? "\n" : "");
 	if (n < 0)
 		node->text = NULL;
 	atomic_fetch_add(&fill->tree->errors, 1);

@@ -9,6 +9,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "nearest.h"
 #include "report.h"
 #include "size.h"
 
@@ -70,8 +71,20 @@ static void give(struct given *g, const char *value)
 	v[g->n] = NULL;
 }
 
+static void refuse_name(const struct option_row *rows, const char *word)
+{
+	struct nearest near = nearest_to(word + strlen("--"));
+
+	for (; rows->key != OPT_END; rows++)
+		nearest_offer(&near, rows->name);
+	if (near.best)
+		args_misused("unrecognized option '%s'; did you mean '--%s'?", word, near.best);
+	else
+		args_misused("unrecognized option '%s'", word);
+}
+
 /* getopt has found that argv[optind - 1] is no option of ours, or one without its value. */
-static bool refuse(int c, char **argv)
+static bool refuse(int c, const struct option_row *rows, char **argv)
 {
 	const char *word = argv[optind - 1];
 
@@ -80,7 +93,7 @@ static bool refuse(int c, char **argv)
 	else if (strncmp(word, "--", 2) == 0 && optopt >= LONG_BASE)
 		args_misused("option '%s' doesn't allow an argument", word);
 	else if (strncmp(word, "--", 2) == 0)
-		args_misused("unrecognized option '%s'", word);
+		refuse_name(rows, word);
 	else
 		args_misused("invalid option -- '%c'", optopt);
 	return false;
@@ -106,7 +119,7 @@ bool args_parse(struct args *a, const struct verb *verb, int argc, char **argv)
 	argc -= kept;
 	while ((c = getopt_long(argc, argv, spec.letters, spec.names, NULL)) != -1) {
 		if (c == ':' || c == '?')
-			return refuse(c, argv);
+			return refuse(c, verb->options, argv);
 		give(&a->options[find_row(verb->options, c)->key], optarg);
 	}
 	a->operands = (const char *const *)argv + optind;

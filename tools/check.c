@@ -95,7 +95,7 @@ static int print_json(const struct source *source, const struct check_report *r)
 	text = info_text(o, &e);
 	json_object_put(o);
 	if (!text)
-		return report("%s", e.text);
+		return report_failure(&e);
 	fputs(text, stdout);
 	free(text);
 	return SOUND;

@@ -192,7 +192,7 @@ static bool open_both(struct comparing *c, const struct session *s)
 	struct image_options how2 = session_options(s, args_value(a, OPT_FORMAT2));
 
 	return source_open(&c->a, a->operands[0], &how1) &&
-	       source_open(&c->b, a->operands[1], &how2);
+	       source_open_as(&c->b, a->operands[1], "-F ", &how2);
 }
 
 int run_compare(const struct args *a)

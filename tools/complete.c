@@ -14,8 +14,15 @@
 static void print_verb_names(void)
 {
 	for (const struct verb *v = verbs; v->name; v++)
-		printf("%s ", v->name);
-	fputs("help", stdout);
+		printf("%s%s", v == verbs ? "" : " ", v->name);
+}
+
+static void print_operands(const struct verb *v)
+{
+	if (v->operand == OPERAND_VERB)
+		print_verb_names();
+	else
+		fputs(SHELLS, stdout);
 }
 
 static void print_option_words(const struct verb *v)
@@ -74,7 +81,13 @@ static void print_bash_verb(const struct verb *v)
 		"-- \"$cur\")");
 	print_bash_kind(v, VALUE_FILE, "_vdisk_files");
 	print_bash_kind(v, VALUE_TEXT, "COMPREPLY=()");
-	printf("\t\tesac\n\t\twords='");
+	puts("\t\tesac");
+	if (v->operand != OPERAND_FILE) {
+		fputs("\t\t[[ $cur == -* ]] || { _vdisk_words '", stdout);
+		print_operands(v);
+		puts("'; return; }");
+	}
+	printf("\t\twords='");
 	print_option_words(v);
 	printf("' ;;\n");
 }
@@ -108,10 +121,7 @@ static void print_bash(void)
 	puts(" --help --version --list-formats'\n\t\treturn\n\tfi\n\tcase ${COMP_WORDS[1]} in");
 	for (const struct verb *v = verbs; v->name; v++)
 		print_bash_verb(v);
-	fputs("\thelp) _vdisk_words '", stdout);
-	print_verb_names();
-	puts("'; return ;;\n"
-	     "\t*) return ;;\n"
+	puts("\t*) return ;;\n"
 	     "\tesac\n"
 	     "\tif [[ $cur == -* ]]; then _vdisk_words \"$words\"; else _vdisk_files; fi\n"
 	     "}\n"
@@ -184,8 +194,7 @@ static void print_zsh(void)
 		print_zsh_text(v->summary);
 		puts("'");
 	}
-	puts("\t\t'help:tell of the options of a verb'\n"
-	     "\t)\n"
+	puts("\t)\n"
 	     "\tif ((CURRENT == 2)); then\n"
 	     "\t\t_describe verb verbs\n"
 	     "\t\t_arguments '--help[this text]' '--version[the version]' "
@@ -199,10 +208,17 @@ static void print_zsh(void)
 		printf("\t%s)\n\t\t_arguments -s -S", v->name);
 		for (const struct option_row *o = v->options; o->key != OPT_END; o++)
 			print_zsh_option(o);
-		puts(" \\\n\t\t\t'*:image:_files' ;;");
+		fputs(" \\\n\t\t\t'*:", stdout);
+		if (v->operand == OPERAND_FILE) {
+			fputs("image:_files", stdout);
+		} else {
+			printf("%s:(", v->operand == OPERAND_VERB ? "verb" : "shell");
+			print_operands(v);
+			putchar(')');
+		}
+		puts("' ;;");
 	}
-	puts("\thelp) _describe verb verbs ;;\n"
-	     "\tesac\n"
+	puts("\tesac\n"
 	     "}\n"
 	     "\n"
 	     "_vdisk \"$@\"");
@@ -252,9 +268,12 @@ static void print_fish(void)
 		putchar('\n');
 		for (const struct option_row *o = v->options; o->key != OPT_END; o++)
 			print_fish_option(v, o);
+		if (v->operand == OPERAND_FILE)
+			continue;
+		printf("complete -c vdisk -n '__fish_seen_subcommand_from %s' -f -a '", v->name);
+		print_operands(v);
+		puts("'");
 	}
-	puts("complete -c vdisk -n __fish_use_subcommand -f -a help -d "
-	     "'tell of the options of a verb'");
 }
 
 bool completion_print(const char *shell)

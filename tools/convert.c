@@ -115,7 +115,7 @@ static bool open_output(struct converting *c, const struct session *s)
 	how.share = false;
 	how.nosync = !args_value(c->args, OPT_CACHE) ||
 		     strcmp(args_value(c->args, OPT_CACHE), "unsafe") == 0;
-	if (!source_open(&c->out, c->name, &how))
+	if (!source_open_as(&c->out, c->name, "-O ", &how))
 		return false;
 	copy->out = c->out.state->view;
 	copy->below = parent_of(c);
@@ -154,7 +154,7 @@ static int write_output(struct converting *c, const struct session *s)
 	if (open_output(c, s)) {
 		r = copy_all(c, &e);
 		if (r < 0)
-			report("%s", e.text);
+			report_failure(&e);
 	}
 	source_close(&c->out);
 	if (r < 0 && !was_there)
@@ -201,7 +201,7 @@ static bool check_format(struct converting *c)
 
 	c->format = format_find(name ? name : "raw");
 	if (!c->format)
-		report("Unknown file format '%s'", name);
+		report_format("Unknown file format", name);
 	return c->format != NULL;
 }
 

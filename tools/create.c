@@ -21,7 +21,7 @@ static const struct format *find_format(const struct args *a)
 	const struct format *f = format_find(name ? name : "raw");
 
 	if (!f)
-		report("Unknown file format '%s'", name);
+		report_format("Unknown file format", name);
 	return f;
 }
 

@@ -9,7 +9,9 @@
 
 #include "args.h"
 #include "format.h"
+#include "nearest.h"
 #include "report.h"
+#include "run.h"
 #include "verb.h"
 
 static void list_formats(void)
@@ -22,28 +24,50 @@ static void list_formats(void)
 	}
 }
 
-/* What is asked of the program as a whole; false: it was nothing of the kind. */
-static bool answer(int argc, char **argv, int *status)
+static int refuse_verb(const char *word)
 {
-	const char *word = argv[1];
-	const struct verb *v = argc > 2 ? verb_find(argv[2]) : NULL;
+	struct nearest near = nearest_to(word);
 
-	*status = EXIT_SUCCESS;
+	if (word[0] == '-')
+		return args_misused("unrecognized option '%s'", word);
+	for (const struct verb *v = verbs; v->name; v++)
+		nearest_offer(&near, v->name);
+	if (near.best)
+		return args_misused("Command not found: %s; did you mean '%s'?", word, near.best);
+	return args_misused("Command not found: %s", word);
+}
+
+int run_help(const struct args *a)
+{
+	const struct verb *v = a->n > 0 ? verb_find(a->operands[0]) : NULL;
+
+	if (a->n > 1)
+		return args_misused("Expecting one verb");
+	if (v)
+		help_verb(v);
+	else if (a->n > 0)
+		return refuse_verb(a->operands[0]);
+	else
+		help_all();
+	return EXIT_SUCCESS;
+}
+
+int run_completion(const struct args *a)
+{
+	if (a->n == 1 && completion_print(a->operands[0]))
+		return EXIT_SUCCESS;
+	return args_misused("Expecting a shell: bash, zsh or fish");
+}
+
+/* An option in the place of the verb; false: it is none of those. */
+static bool answer(const char *word)
+{
 	if (strcmp(word, "-V") == 0 || strcmp(word, "--version") == 0)
 		puts("vdisk " VDISK_VERSION);
 	else if (strcmp(word, "--list-formats") == 0)
 		list_formats();
-	else if (strcmp(word, "help") == 0 && v)
-		help_verb(v);
-	else if (strcmp(word, "help") == 0 && argc > 2)
-		*status = args_misused("Command not found: %s", argv[2]);
-	else if (strcmp(word, "-h") == 0 || strcmp(word, "--help") == 0 ||
-		 strcmp(word, "help") == 0)
+	else if (strcmp(word, "-h") == 0 || strcmp(word, "--help") == 0)
 		help_all();
-	else if (strcmp(word, "completion") == 0 && argc == 3)
-		*status = completion_print(argv[2])
-				  ? EXIT_SUCCESS
-				  : report("completion: expected bash, zsh or fish");
 	else
 		return false;
 	return true;
@@ -57,13 +81,12 @@ static int run(int argc, char **argv)
 
 	if (argc < 2)
 		return args_misused("Not enough arguments");
-	if (answer(argc, argv, &status))
-		return status;
+	if (answer(argv[1]))
+		return EXIT_SUCCESS;
 	verb = verb_find(argv[1]);
 	if (!verb)
-		return args_misused(
-			argv[1][0] == '-' ? "unrecognized option '%s'" : "Command not found: %s",
-			argv[1]);
+		return refuse_verb(argv[1]);
+	report_verb(verb);
 	if (!args_parse(&a, verb, argc - 1, argv + 1)) {
 		status = EXIT_FAILURE;
 	} else if (args_has(&a, OPT_HELP)) {

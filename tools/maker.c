@@ -66,7 +66,7 @@ static bool size_of_backing(struct maker *m, const char *name)
 	bool good;
 
 	how.format = m->request.backing_format;
-	good = path && source_open(&source, path, &how);
+	good = path && source_open_as(&source, path, "-F ", &how);
 	if (good)
 		m->request.size = source.state->view->size;
 	source_close(&source);

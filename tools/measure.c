@@ -20,7 +20,7 @@ static const struct format *output_format(const struct args *a)
 	const struct format *f = format_find(name ? name : "raw");
 
 	if (!f)
-		report("Unknown file format '%s'", name);
+		report_format("Unknown file format", name);
 	else if (!f->measure)
 		report("Block driver '%s' does not support size measurement", f->name);
 	return f && f->measure ? f : NULL;
@@ -53,7 +53,7 @@ static int print(const struct args *a, const struct view *disk, uint64_t size)
 	if (!f || !args_want_json(a, &json))
 		return EXIT_FAILURE;
 	if (f->measure(disk, size, &m, &e) < 0)
-		return report("%s", e.text);
+		return report_failure(&e);
 	if (json)
 		print_json(&m);
 	else

@@ -94,10 +94,11 @@ static bool show_image(const struct mounting *m)
 	add_words(&w, m->args, OPT_SEARCH, "search=");
 	add_words(&w, m->args, OPT_PASSPHRASE, "passphrase-file=");
 	add_words(&w, m->args, OPT_IGNORE_PARENT_ID, "ignore_parent_id");
+	add_words(&w, m->args, OPT_NO_SNAPSHOTS, "nosnapshots");
 	add_words(&w, m->args, OPT_SNAPSHOT, "snapshot=");
 	command_add(&c, daemon_path(path, sizeof path));
 	command_add(&c, "-o");
-	command_add(&c, m->rw ? "rw" : "ro");
+	command_add(&c, m->rw ? "hints=vdisk,rw" : "hints=vdisk,ro");
 	for (unsigned i = 0; i < w.n && w.n < MAX_WORDS; i++) {
 		command_add(&c, "-o");
 		command_add(&c, w.v[i]);

@@ -157,7 +157,7 @@ static int keep(struct rebasing *b)
 	progress_end(&b->progress);
 	free(b->old_bytes);
 	free(b->new_bytes);
-	return r < 0 ? report("%s", e.text) : EXIT_SUCCESS;
+	return r < 0 ? report_failure(&e) : EXIT_SUCCESS;
 }
 
 static int set_backing(struct rebasing *b)
@@ -171,6 +171,13 @@ static int set_backing(struct rebasing *b)
 		&e, "Could not change the backing file to '%s'", b->backing ? b->backing : "");
 }
 
+static int refuse_new(const struct rebasing *b, const struct err *e)
+{
+	report("Could not open new backing file '%s': %s", b->backing, e->text);
+	report_hint(e, "-F ");
+	return EXIT_FAILURE;
+}
+
 /* From here on the image shows what it will show: what is not kept shows the new backing file. */
 static int open_new(struct rebasing *b, const struct session *s)
 {
@@ -178,7 +185,7 @@ static int open_new(struct rebasing *b, const struct session *s)
 
 	b->how = session_options(s, b->format);
 	if (b->backing && backing_open(b->source.name, b->backing, &b->how, &b->new, &e) < 0)
-		return report_err(&e, "Could not open new backing file '%s'", b->backing);
+		return refuse_new(b, &e);
 	b->old = image_swap_parent(b->source.img, b->new);
 	return EXIT_SUCCESS;
 }
@@ -198,7 +205,7 @@ static bool open_image(struct rebasing *b, const struct session *s, bool unsafe)
 static bool check_words(const struct rebasing *b)
 {
 	if (b->format && !format_find(b->format))
-		report("Invalid format name: '%s'", b->format);
+		report_format("Invalid format name:", b->format);
 	else if (b->backing && !b->format)
 		report("Could not change the backing file to '%s': backing format must be "
 		       "specified",

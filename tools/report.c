@@ -1,28 +1,18 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* report.c - errors as lines.  The library names options as vdiskfs has them. */
 #include "report.h"
 
 #include <stdarg.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "err.h"
-
-static const char *const spellings[][2] = {
-	{"vdiskfs --list-formats", "vdisk --list-formats"},
-	{"-o format=", "-f "},
-	{"-o share", "-U"},
-	{"-o allow=", "--allow="},
-	{"-o search=", "--search="},
-	{"-o passphrase-file=", "--passphrase-file="},
-	{"-o ignore_parent_id", "--ignore-parent-id"},
-};
-
-#define NSPELLINGS (sizeof spellings / sizeof spellings[0])
-
-/* What only a mount can do is no hint for us. */
-static const char *const no_words_of_ours[] = {"-o nobacking", "-o nosnapshots", "-o cow"};
+#include "format.h"
+#include "hint.h"
+#include "holder.h"
+#include "shell.h"
+#include "verb.h"
 
 static void __attribute__((format(printf, 1, 0))) say(const char *fmt, va_list ap)
 {
@@ -42,46 +32,55 @@ int report(const char *fmt, ...)
 	return EXIT_FAILURE;
 }
 
-/* Prints what at begins with, in our spelling; how many bytes that was. */
-static size_t print_spelled(const char *at)
-{
-	for (size_t i = 0; i < NSPELLINGS; i++) {
-		size_t n = strlen(spellings[i][0]);
+static const struct verb *current; /* NULL: none yet */
 
-		if (strncmp(at, spellings[i][0], n) == 0) {
-			fputs(spellings[i][1], stderr);
-			return n;
-		}
-	}
-	fputc(*at, stderr);
-	return 1;
+void report_verb(const struct verb *v)
+{
+	current = v;
 }
 
-static size_t length_for_us(const char *hint)
+static bool has_option(const struct verb *v, enum option_key key)
 {
-	size_t length = strlen(hint);
-
-	for (size_t i = 0; i < sizeof no_words_of_ours / sizeof no_words_of_ours[0]; i++) {
-		const char *at = strstr(hint, no_words_of_ours[i]);
-
-		if (at && (size_t)(at - hint) < length)
-			length = (size_t)(at - hint);
-	}
-	while (length > 0 && strchr(" ,;", hint[length - 1]))
-		length--;
-	return length;
+	for (const struct option_row *row = v->options; row->key != OPT_END; row++)
+		if (row->key == key)
+			return true;
+	return false;
 }
 
-static void print_hint(const char *hint)
-{
-	const char *end = hint + length_for_us(hint);
+/* The options that hints advise. */
+static const enum option_key advised[HINT_COUNT] = {
+	[HINT_ALLOW] = OPT_ALLOW,
+	[HINT_SEARCH] = OPT_SEARCH,
+	[HINT_IGNORE_PARENT_ID] = OPT_IGNORE_PARENT_ID,
+	[HINT_SHARE] = OPT_SHARE,
+	[HINT_NOSNAPSHOTS] = OPT_NO_SNAPSHOTS,
+	[HINT_PASSPHRASE] = OPT_PASSPHRASE,
+};
 
-	if (end == hint)
-		return;
-	fputs("hint: ", stderr);
-	while (hint < end)
-		hint += print_spelled(hint);
-	fputc('\n', stderr);
+/* Names the mount that holds file, where it can be found. */
+static void describe_holder(struct hint_words *words, const char *file, char sentence[HINT_LINE])
+{
+	char *dir = holder_mount(file);
+
+	if (dir && snprintf(sentence, HINT_LINE, "vdisk umount %s releases it (see vdisk list)",
+			   shell_word(dir).text) < HINT_LINE)
+		words->sentences[HINT_MOUNTED] = sentence;
+	free(dir);
+}
+
+void report_hint(const struct err *e, const char *option)
+{
+	struct hint_words words = hint_words_vdisk;
+	char line[HINT_LINE], holder[HINT_LINE];
+
+	words.format = option;
+	for (unsigned i = 0; current && i < HINT_COUNT; i++)
+		if (advised[i] != OPT_END && !has_option(current, advised[i]))
+			words.sentences[i] = NULL;
+	if (e->hints & 1u << HINT_MOUNTED)
+		describe_holder(&words, e->hint_arg, holder);
+	if (hint_line(e, &words, line))
+		fprintf(stderr, "hint: %s\n", line);
 }
 
 int report_err(const struct err *e, const char *fmt, ...)
@@ -92,7 +91,24 @@ int report_err(const struct err *e, const char *fmt, ...)
 	say(fmt, ap);
 	va_end(ap);
 	fprintf(stderr, ": %s\n", e->text);
-	print_hint(e->hint);
+	report_hint(e, hint_words_vdisk.format);
+	return EXIT_FAILURE;
+}
+
+int report_format(const char *lead, const char *name)
+{
+	const char *near = format_nearest(name);
+
+	report("%s '%s'%s%s%s", lead, name, near ? "; did you mean '" : "", near ? near : "",
+		near ? "'?" : "");
+	fputs("hint: vdisk --list-formats shows those that are known\n", stderr);
+	return EXIT_FAILURE;
+}
+
+int report_failure(const struct err *e)
+{
+	report("%s", e->text);
+	report_hint(e, hint_words_vdisk.format);
 	return EXIT_FAILURE;
 }
 
@@ -108,14 +124,14 @@ static const char *reason_of(const char *name, const struct err *e)
 int report_about(const char *name, const struct err *e)
 {
 	report("%s: %s", name, reason_of(name, e));
-	print_hint(e->hint);
+	report_hint(e, hint_words_vdisk.format);
 	return EXIT_FAILURE;
 }
 
-int report_open(const char *name, const struct err *e)
+int report_open(const char *name, const char *option, const struct err *e)
 {
 	report("Could not open '%s': %s", name, reason_of(name, e));
-	print_hint(e->hint);
+	report_hint(e, option);
 	return EXIT_FAILURE;
 }
 

@@ -57,7 +57,7 @@ static int print_json(const struct image *img)
 
 	json_object_put(list);
 	if (!text)
-		return report("%s", e.text);
+		return report_failure(&e);
 	fputs(text, stdout);
 	free(text);
 	return EXIT_SUCCESS;

@@ -41,7 +41,7 @@ bool session_begin(struct session *s, const struct args *a)
 	s->cache = cache_new(CACHE_BYTES, &e);
 	s->codec = s->cache ? codec_new(&e) : NULL;
 	if (!s->codec || read_secrets(s, &e) < 0) {
-		report("%s", e.text);
+		report_failure(&e);
 		return false;
 	}
 	return true;
@@ -63,6 +63,7 @@ struct image_options session_options(const struct session *s, const char *format
 		.allow = a->options[OPT_ALLOW].v,
 		.search = a->options[OPT_SEARCH].v,
 		.share = args_has(a, OPT_SHARE),
+		.nosnapshots = args_has(a, OPT_NO_SNAPSHOTS),
 		.ignore_parent_id = args_has(a, OPT_IGNORE_PARENT_ID),
 		.any_is_raw = true,
 		.secrets = s->secrets,
@@ -74,12 +75,18 @@ struct image_options session_options(const struct session *s, const char *format
 
 bool source_open(struct source *source, const char *name, const struct image_options *how)
 {
+	return source_open_as(source, name, "-f ", how);
+}
+
+bool source_open_as(struct source *source, const char *name, const char *option,
+	const struct image_options *how)
+{
 	struct err e = ERR_INIT;
 
 	*source = (struct source){.name = name, .how = *how};
 	if (image_open(name, &source->how, &source->img, &e) < 0) {
 		source->img = NULL;
-		report_open(name, &e);
+		report_open(name, option, &e);
 		return false;
 	}
 	source->state = source->img->states[0];
@@ -143,7 +150,7 @@ static int finish(struct source *source, int status)
 
 	if (image_finish(source->img, &e) == 0)
 		return status;
-	return report("%s", e.text);
+	return report_failure(&e);
 }
 
 int source_run(const struct args *a, unsigned how,

@@ -34,6 +34,9 @@ struct image_options session_options(const struct session *s, const char *format
 
 /* Opens name; false: it has been told why.  source must stay where it is until it is closed. */
 bool source_open(struct source *source, const char *name, const struct image_options *how);
+/* The same where another option than "-f " names the format. */
+bool source_open_as(struct source *source, const char *name, const char *option,
+	const struct image_options *how);
 void source_close(struct source *source); /* one of zeroes is fine */
 
 /* Chooses the snapshot of -l, if it is given.  Understands "snapshot.id=", "snapshot.name=" and a

@@ -39,6 +39,10 @@
 	{OPT_IGNORE_PARENT_ID, 0, "ignore-parent-id", VALUE_NONE, NULL, \
 		"take a parent that has changed since"}
 
+/* Of verbs that read the live disk: writers keep the snapshots intact, so they must know them. */
+#define NO_SNAPSHOTS {OPT_NO_SNAPSHOTS, 0, "no-snapshots", VALUE_NONE, NULL, \
+	"do not read the table of internal snapshots"}
+
 #define END \
 	{OPT_HELP, 'h', "help", VALUE_NONE, NULL, "this text"}, \
 	{OPT_END, 0, NULL, VALUE_NONE, NULL, NULL}
@@ -65,7 +69,11 @@ static const struct option_row compare_options[] = {
 	{OPT_FORMAT2, 'F', "second-format", VALUE_FORMAT, "FMT", "the format of IMAGE2"},
 	{OPT_STRICT, 's', "strict", VALUE_NONE, NULL,
 		"sizes, and what is stored, must be the same as well"},
-	PROGRESS, QUIET, THREADS, OPENING, END
+	PROGRESS, QUIET, THREADS, NO_SNAPSHOTS, OPENING, END
+};
+
+static const struct option_row completion_options[] = {
+	END
 };
 
 static const struct option_row convert_options[] = {
@@ -89,7 +97,7 @@ static const struct option_row convert_options[] = {
 	THREADS,
 	{OPT_UNORDERED, 'W', "out-of-order", VALUE_NONE, NULL,
 		"write in any order, which is done anyway"},
-	PROGRESS, QUIET, OPENING, END
+	PROGRESS, QUIET, NO_SNAPSHOTS, OPENING, END
 };
 
 static const struct option_row create_options[] = {
@@ -103,13 +111,17 @@ static const struct option_row create_options[] = {
 	QUIET, OPENING, END
 };
 
+static const struct option_row help_options[] = {
+	END
+};
+
 static const struct option_row info_options[] = {
 	FORMAT("IMAGE"), OUTPUT,
 	{OPT_BACKING_CHAIN, 0, "backing-chain", VALUE_NONE, NULL,
 		"tell of all images that it is based on, too"},
 	{OPT_TREE, 0, "tree", VALUE_NONE, NULL,
 		"draw its chain, snapshots and partitions"},
-	OPENING, END
+	NO_SNAPSHOTS, OPENING, END
 };
 
 static const struct option_row map_options[] = {
@@ -118,7 +130,7 @@ static const struct option_row map_options[] = {
 	{OPT_LENGTH, 'l', "max-length", VALUE_TEXT, "LENGTH", "look at no more than this"},
 	{OPT_PICTURE, 0, "picture", VALUE_SVG, "FILE.svg",
 		"draw it, in the terminal or into a file"},
-	OPENING, END
+	NO_SNAPSHOTS, OPENING, END
 };
 
 static const struct option_row measure_options[] = {
@@ -127,7 +139,7 @@ static const struct option_row measure_options[] = {
 		"the format that it would be converted to (raw)"},
 	{OPT_SIZE, 's', "size", VALUE_TEXT, "SIZE", "of an empty disk of this size"},
 	SNAPSHOT("measure"),
-	OPENING, END
+	NO_SNAPSHOTS, OPENING, END
 };
 
 static const struct option_row list_options[] = {
@@ -138,7 +150,7 @@ static const struct option_row mount_options[] = {
 	FORMAT("IMAGE"),
 	{OPT_RW, 0, "rw", VALUE_NONE, NULL, "writable; read-only is the default"},
 	SNAPSHOT("mount"),
-	OPENING, END
+	NO_SNAPSHOTS, OPENING, END
 };
 
 static const struct option_row umount_options[] = {
@@ -176,34 +188,38 @@ static const struct option_row snapshot_options[] = {
 
 const struct verb verbs[] = {
 	{"check", "IMAGE", "look for damage in an image, and mend it",
-		check_options, run_check},
+		check_options, run_check, OPERAND_FILE},
 	{"commit", "IMAGE", "write what an image changes to what it is based on",
-		commit_options, run_commit},
+		commit_options, run_commit, OPERAND_FILE},
 	{"compare", "IMAGE1 IMAGE2", "compare the disks of two images",
-		compare_options, run_compare},
+		compare_options, run_compare, OPERAND_FILE},
+	{"completion", "SHELL", "print the completion script for bash, zsh or fish",
+		completion_options, run_completion, OPERAND_SHELL},
 	{"convert", "IMAGE... OUTPUT", "copy disks into an image of another format",
-		convert_options, run_convert},
+		convert_options, run_convert, OPERAND_FILE},
 	{"create", "IMAGE [SIZE]", "make a new, empty image",
-		create_options, run_create},
+		create_options, run_create, OPERAND_FILE},
+	{"help", "[VERB]", "explain the verbs, or the options of one",
+		help_options, run_help, OPERAND_VERB},
 	{"info", "IMAGE", "tell what an image is",
-		info_options, run_info},
+		info_options, run_info, OPERAND_FILE},
 	{"list", "", "tell what of images is mounted where",
-		list_options, run_list},
+		list_options, run_list, OPERAND_FILE},
 	{"map", "IMAGE", "tell where the data of a disk lies",
-		map_options, run_map},
+		map_options, run_map, OPERAND_FILE},
 	{"measure", "IMAGE", "tell how large an image would become",
-		measure_options, run_measure},
+		measure_options, run_measure, OPERAND_FILE},
 	{"mount", "IMAGE [PARTITION] DIR", "mount a file system of a guest",
-		mount_options, run_mount},
+		mount_options, run_mount, OPERAND_FILE},
 	{"rebase", "IMAGE", "base an image on another one",
-		rebase_options, run_rebase},
+		rebase_options, run_rebase, OPERAND_FILE},
 	{"resize", "IMAGE [+|-]SIZE", "change the size of a disk",
-		resize_options, run_resize},
+		resize_options, run_resize, OPERAND_FILE},
 	{"snapshot", "IMAGE", "list, take, apply and delete internal snapshots",
-		snapshot_options, run_snapshot},
+		snapshot_options, run_snapshot, OPERAND_FILE},
 	{"umount", "DIR", "unmount it, and wait until the image is released",
-		umount_options, run_umount},
-	{NULL, NULL, NULL, NULL, NULL},
+		umount_options, run_umount, OPERAND_FILE},
+	{NULL, NULL, NULL, NULL, NULL, OPERAND_FILE},
 };
 
 /* clang-format on */

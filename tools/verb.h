@@ -28,6 +28,7 @@ enum option_key {
 	OPT_LENGTH,
 	OPT_LIST,
 	OPT_NO_CREATE,
+	OPT_NO_SNAPSHOTS,
 	OPT_OPTIONS,
 	OPT_OUTPUT, /* human or json */
 	OPT_OUTPUT_FORMAT,
@@ -78,12 +79,20 @@ struct option_row {
 
 struct args;
 
+/* What the operands of a verb are: for completion. */
+enum operand_kind {
+	OPERAND_FILE,
+	OPERAND_VERB,
+	OPERAND_SHELL,
+};
+
 struct verb {
 	const char *name;
 	const char *operands; /* as help shows them */
 	const char *summary;
 	const struct option_row *options; /* ends with OPT_END */
 	int (*run)(const struct args *a); /* the exit status */
+	enum operand_kind operand;
 };
 
 extern const struct verb verbs[]; /* ends with a name of NULL */
@@ -94,7 +103,9 @@ const struct verb *verb_find(const char *name);
 void help_all(void);
 void help_verb(const struct verb *v);
 
-/* Prints a script for "bash", "zsh" or "fish"; false: for another shell there is none. */
+#define SHELLS "bash zsh fish"
+
+/* Prints a script for one of them; false: for another shell there is none. */
 bool completion_print(const char *shell);
 
 #endif

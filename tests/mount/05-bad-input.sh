@@ -26,6 +26,8 @@ check "text file" refused_within letter.txt "letter.txt: not a disk image"
 check "text file called img" refused_within letter.img "letter.img: not a disk image"
 check "zeroes without a name" refused_within zeroes "zeroes: not a disk image"
 check "hint says how to see it anyway" grep -q -e "-o format=raw" within.err
+no_hint() { refused_within "$1" "$2" && ! grep '^hint' within.err; }
+check "an empty file is no disk, and there is no hint that it could be" no_hint empty.img "empty.img: the file is empty"
 fifo_refused() {
 	mkdir -p refused-dir
 	within timeout "$patience" "$VDISKFS" fifo.img refused-dir 2>fifo.err
@@ -39,6 +41,31 @@ check "unknown format" refused_within zeroes "format \"qcow9\" is not known" -o 
 check "format that it is not" refused_within letter.img "letter.img: .*qcow2" -o format=qcow2
 check "format that it is not, vdi" refused_within letter.img "letter.img: .*VDI" -o format=vdi
 check "format that it is not, vmdk" refused_within letter.img "letter.img: " -o format=vmdk
+
+# The other way round: an image of one format that is called by another.
+looks_like() { # FILE LOOK FORMAT: told by vdiskfs, and by vdisk in its own words
+	refused_within "$1" "$1: " -o "format=$3" || return 1
+	grep -qx "hint: it looks like $2: leave out -o format or use -o format=$2" within.err || return 1
+	! "$VDISK" info -f "$3" "$1" 2>within.err &&
+		grep -qx "hint: it looks like $2: leave out -f or use -f $2" within.err
+}
+for f in qcow2 vmdk vdi vpc vhdx qed parallels; do
+	qemu-img create -q -f $f look.$f 4M
+	for as in qcow2 vmdk vdi vpc vhdx qed qcow parallels bochs luks; do
+		[ $as = $f ] || check "$f called $as" looks_like look.$f $f $as
+	done
+done
+second_image() {
+	! "$VDISK" compare look.vdi -F vdi look.qcow2 2>within.err &&
+		grep -qx 'hint: it looks like qcow2: leave out -F or use -F qcow2' within.err
+}
+check "the second image of compare has another option" second_image
+wrong_record() {
+	qemu-img create -q -u -f qcow2 -b look.qed -F vmdk wrong.qcow2 4M
+	refused_within wrong.qcow2 "look.qed: " || return 1
+	grep -qx 'hint: it looks like qed; if it is, record it: vdisk rebase -u -b look.qed -F qed wrong.qcow2' within.err
+}
+check "a backing file that is recorded with a wrong format" wrong_record
 
 unreadable() {
 	chmod 711 "$W"
@@ -75,6 +102,31 @@ foreign a.tar 257 "$(hex ustar)" "a tar archive"
 foreign b.img 0 1f8b08 "gzip"
 foreign c.img 0 fd377a585a00 "xz"
 foreign d.img 0 28b52ffd "zstd"
+
+# What is packed is no disk, whatever its name is, and the hint is a command that unpacks it.
+unpacked_by_hint() { # COMMAND-THAT-PACKS WHAT
+	$1 <letter.img >"packed disk.img" || return 1
+	refused_within "packed disk.img" "packed disk.img: an? $2" || return 1
+	! grep -e '-o format' within.err || return 1
+	! "$VDISK" info "packed disk.img" 2>theirs || return 1
+	[ "$(grep '^hint: ' theirs)" = "$(grep '^hint: ' within.err)" ] || return 1
+	sed -n 's/^hint: \(.*\) unpacks it$/\1/p' within.err >unpack.sh
+	rm -f NEW
+	sh unpack.sh && cmp NEW letter.img
+}
+while read -r program what; do
+	if command -v "$program" >/dev/null; then
+		check "packed by $program: the hint unpacks it" unpacked_by_hint "$program" "$what"
+	else
+		skip "$program is not installed"
+	fi
+done <<-'LIST'
+	gzip gzip file
+	xz xz file
+	bzip2 bzip2 file
+	zstd zstd file
+	lz4 lz4 file
+LIST
 
 # Images of each kind, cut at every boundary that their makers know.  Data clusters are cut only
 # between two of them: a last cluster of which a part is there is legal, and reads as zeroes behind.

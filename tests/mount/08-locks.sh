@@ -107,6 +107,40 @@ mount_image flat.vmdk mnt
 check_not "extent of a mounted VMDK: QEMU may not write" writes raw flat-flat.vmdk
 unmount mnt
 
+# A mount holds it: both programs say how to end that, vdisk by the name of the mount.
+says_mount() { # DIRECTORY-AS-A-WORD VDISK-ARGUMENT...
+	local word=$1
+	shift
+	! "$VDISK" "$@" 2>within.err && cat within.err >&2 && grep -q 'by vdiskfs (pid ' within.err || return 1
+	grep -q -F "vdisk umount $word releases it (see vdisk list)" within.err && ! grep -e '-o share' within.err
+}
+mkdir -p machines "a mount"
+cp disk.vdi machines/
+mount_image disk.qcow2 mnt -o rw
+check "mounted rw: info names the mount" says_mount "$W/mnt" info disk.qcow2
+check "and that -U reads it" grep -q -e '-U reads it' within.err
+check "mounted rw: a writer is told the same" says_mount "$W/mnt" resize disk.qcow2 2M
+check "mounted rw: another vdiskfs says vdisk list" eval 'refused_within disk.qcow2 "by vdiskfs" && grep -q "vdisk list" within.err'
+unmount mnt
+check "then it can be read" "$VDISK" info disk.qcow2
+mount_image disk.vmdk "a mount"
+check "mounted: the name of the mount can be pasted" says_mount "'$W/a mount'" resize disk.vmdk 2M
+unmount "a mount"
+mount_image machines mnt -o rw
+exec 9<>mnt/disk.vdi/disk.raw
+check "in a mounted directory" says_mount "$W/mnt" map machines/disk.vdi
+exec 9<&-
+unmount mnt
+mount_image over.qcow2 mnt
+backing_file_held() {
+	! "$VDISK" resize disk.qcow2 2M 2>within.err && grep -q 'vdisk list shows where it is mounted' within.err
+}
+check "a backing file of what is mounted" backing_file_held
+unmount mnt
+hold -f qcow2 disk.qcow2
+check "held by no mount: none is named" eval '! "$VDISK" info disk.qcow2 2>within.err && ! grep "vdisk list" within.err'
+let_go
+
 # What the locks are, as the kernel tells: shared ones on 100, 201 and 203, by nobody else after the end.
 locks_on() {
 	awk -v ino=":$(stat -c %i "$1")$" '$2 == "OFDLCK" && $6 ~ ino { print $4, $7 "-" $8 }' /proc/locks | sort -u

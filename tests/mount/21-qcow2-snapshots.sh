@@ -218,6 +218,29 @@ mount_with=(-o nosnapshots)
 check "nosnapshots opens it all the same" on_mount broken.qcow2 as_live now.ref
 mount_with=()
 
+# vdisk has a word for it where the live disk is read, and does not speak of it where not.
+without_word() { # VERB...: fails; the hint names the option
+	! "$VDISK" "$@" 2>said && cat said >&2 && grep -q 'snapshot table' said && grep -qx 'hint: --no-snapshots opens the live disk alone' said
+}
+for words in "info broken.qcow2" "convert -O raw broken.qcow2 live.raw" "map broken.qcow2" "compare broken.qcow2 now.raw"; do
+	# shellcheck disable=SC2086
+	check "vdisk ${words%% *}: names --no-snapshots" without_word $words
+	# shellcheck disable=SC2086
+	[ "${words%% *}" = compare ] || check "vdisk ${words%% *} --no-snapshots" "$VDISK" $words --no-snapshots
+done
+check "what it converts is the live disk" same live.raw now.ref
+no_word() { ! "$VDISK" snapshot -l broken.qcow2 2>said && ! grep -e '-snapshots' said; }
+check "vdisk snapshot: there is no such option" no_word
+
+# Opened without its snapshots, none is changed: a new one would get the id of another.
+cp n11.qcow2 aside.qcow2
+keeps_them() {
+	mount_image aside.qcow2 mnt -o rw,nosnapshots || return 1
+	mkdir mnt/snapshots/new 2>/dev/null && return 1
+	unmount mnt && diff <(qemu-img snapshot -l n11.qcow2) <(qemu-img snapshot -l aside.qcow2)
+}
+check "rw,nosnapshots: no snapshot is made" keeps_them
+
 # What is in a snapshot's directory, and what is not.
 entries() { [ "$(ls -A "$1/snapshots/big")" = $'disk.raw\nexport\ninfo.json' ]; }
 check "a snapshot's directory" on_mount n11.qcow2 entries

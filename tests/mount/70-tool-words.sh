@@ -30,7 +30,7 @@ check "--list-formats" tells --list-formats
 check "--list-formats has those of vdiskfs" eval 'diff <(awk "{ print \$1 }" told) known'
 
 verbs_of_help() { "$VDISK" --help | sed -n '/^Verbs:/,/^$/s/^    \([a-z]*\) .*/\1/p' | sort; }
-verbs_of_manual() { sed -nE 's/^\.Ss ([a-z]+) .*/\1/p' "$man" | grep -vx -e completion | sort; }
+verbs_of_manual() { sed -nE 's/^\.Ss ([a-z]+) .*/\1/p' "$man" | sort; }
 verbs_of_readme() { grep -oE '^\| *`vdisk [a-z]+' "$top/README.md" | awk '{ print $NF }' | sort; }
 check "help and manual have the same verbs" same_lists verbs_of_help verbs_of_manual
 check "help and README have the same verbs" same_lists verbs_of_help verbs_of_readme
@@ -75,6 +75,31 @@ for v in $(verbs_of_help); do
 		check "$v: help and completion for $shell" same_lists options_of_help options_of_$shell "$v"
 	done
 done
+
+check "help of a verb that there is not" eval '! "$VDISK" help frobnicate 2>told.err && grep -q "Command not found" told.err'
+
+# What is misspelt.
+
+meant() { # WORD VDISK-ARGUMENT...: it fails and asks whether WORD was meant
+	local word=$1
+	shift
+	! "$VDISK" "$@" >told 2>told.err && cat told.err >&2 && grep -qF -- "did you mean $word?" told.err
+}
+check "a verb: an 'o' too many" meant "'info'" infoo x
+check "a verb: letters swapped" meant "'convert'" covnert a b
+check "a verb after help" meant "'measure'" help measrue
+check "an option" meant "'--output'" info --outptu=json x
+check "an option without value" meant "'--backing-chain'" info --backing-chian x
+check "a format to make" meant "'vmdk'" create -f vmkd x.vmdk 1M
+check "a format to make, by its suffix" meant "'vpc'" convert -O avhd one two
+check "a format in capitals" meant "'qcow2'" measure -O QCOW2 --size 1M
+check "a format to read" meant '"vhdx"' info -f vhddx "$man"
+check "a format of a new backing file" meant "'qcow2'" rebase -u -b b -F qcow3 x
+check "an option of a format" meant '"cluster_size"' create -f qcow2 -o cluster_sise=64k x.qcow2 1M
+check "what is like no verb is not guessed" eval '! "$VDISK" frobnicate 2>told.err && ! grep -q "did you" told.err'
+names_the_words() { ! "$VDISK" create -f vmdk -o subformat=sparse x.vmdk 1M 2>told.err && grep -q "monolithicSparse, " told.err; }
+check "the words that an option takes are named" names_the_words
+check "and none of it made a file" eval '[ -z "$(ls x* 2>/dev/null)" ]'
 
 # The bash completion at work.
 

@@ -181,7 +181,7 @@ START_TEST(missing_parent)
 	write_overlay("vm/top.qcow2", 0, "/old/place/base.img", "raw");
 	refuses("vm/top.qcow2", EACCES, "\"/old/place/base.img\" lies outside");
 	ck_assert_ptr_nonnull(strstr(e.text, "vm/top.qcow2: "));
-	ck_assert_ptr_nonnull(strstr(e.hint, "-o search=DIR"));
+	ck_assert_ptr_nonnull(strstr(hint_of(&e), "-o search=DIR"));
 	/* Beside the child is no place to guess at: nothing tells that it is the right one. */
 	write_raw("vm/base.img");
 	refuses("vm/top.qcow2", EACCES, "lies outside");
@@ -202,7 +202,7 @@ START_TEST(parent_outside)
 	write_raw("attic/base.img");
 	write_overlay("vm/top.qcow2", 0, "../base.img", "raw");
 	refuses("vm/top.qcow2", EACCES, "backing file \"../base.img\" lies outside");
-	ck_assert_ptr_nonnull(strstr(e.hint, "-o allow=/"));
+	ck_assert_ptr_nonnull(strstr(hint_of(&e), "-o allow=/"));
 	o.search = search;
 	opens("vm/top.qcow2");
 	ck_assert_ptr_nonnull(strstr(img->parent->io->name, "/attic/base.img"));
@@ -224,9 +224,9 @@ START_TEST(parent_left_closed)
 	ck_assert_ptr_null(img->parent);
 	ck_assert_uint_eq(image_depth(img), 1);
 	reads(CLUSTER, 0x11);
-	ck_assert_fails(view_read(img->states[0]->view, buf, 1, 0, &e), EIO, &e, "-o nobacking");
+	ck_assert_fails(view_read(img->states[0]->view, buf, 1, 0, &e), EIO, &e, "left closed");
 	ck_assert_fails(view_read(img->states[0]->view, buf, sizeof buf, CLUSTER, &e), EIO, &e,
-		"-o nobacking");
+		"left closed");
 	/* Without parents the option says nothing. */
 	write_overlay("alone.qcow2", 1, NULL, NULL);
 	opens("alone.qcow2");
@@ -272,7 +272,7 @@ START_TEST(guessed_parent_with_a_parent)
 	write_overlay("base", 0, "secret.img", "raw");
 	write_overlay("top.qcow2", 0, "base", NULL);
 	refuses("top.qcow2", EACCES, "it names a backing file itself");
-	ck_assert_ptr_nonnull(strstr(e.hint, "vdisk rebase -u -b base -F qcow2 top.qcow2"));
+	ck_assert_ptr_nonnull(strstr(hint_of(&e), "vdisk rebase -u -b base -F qcow2 top.qcow2"));
 }
 END_TEST
 

@@ -14,9 +14,9 @@ START_TEST(set_says_what_and_forgets_the_hint)
 	ck_assert_int_eq(err_set(&e, EIO, "sector %d", 7), -EIO);
 	ck_assert_int_eq(err_hint(&e, "try %s", "again"), -EIO);
 	ck_assert_str_eq(e.text, "sector 7");
-	ck_assert_str_eq(e.hint, "try again");
+	ck_assert_str_eq(hint_of(&e), "try again");
 	ck_assert_int_eq(err_set(&e, EINVAL, "other"), -EINVAL);
-	ck_assert_str_eq(e.hint, "");
+	ck_assert_str_eq(hint_of(&e), "");
 }
 END_TEST
 
@@ -29,7 +29,7 @@ START_TEST(context_comes_in_front)
 	ck_assert_int_eq(err_in(&e, "disk %d", 1), -EUCLEAN);
 	ck_assert_int_eq(err_in(&e, "chain"), -EUCLEAN);
 	ck_assert_str_eq(e.text, "chain: disk 1: L1 entry 3");
-	ck_assert_str_eq(e.hint, "repair it");
+	ck_assert_str_eq(hint_of(&e), "repair it");
 }
 END_TEST
 
@@ -44,7 +44,7 @@ START_TEST(long_text_is_cut)
 	err_set(&e, EIO, "%s", text);
 	ck_assert_uint_eq(strlen(e.text), ERR_TEXT - 1);
 	err_hint(&e, "%s", text);
-	ck_assert_uint_eq(strlen(e.hint), ERR_HINT - 1);
+	ck_assert_uint_eq(strlen(e.hint_arg), ERR_HINT - 1);
 	err_in(&e, "where");
 	ck_assert_uint_eq(strlen(e.text), ERR_TEXT - 1);
 	ck_assert_int_eq(strncmp(e.text, "where: xxx", 10), 0);
@@ -85,7 +85,7 @@ START_TEST(what_terminals_obey_is_taken_out)
 	err_in(&e, "x\ry");
 	ck_assert_int_eq(strncmp(e.text, "x?y: caf", 8), 0);
 	err_hint(&e, "\x1b]0;title\x07");
-	ck_assert_str_eq(e.hint, "?]0;title?");
+	ck_assert_str_eq(hint_of(&e), "?]0;title?");
 }
 END_TEST
 

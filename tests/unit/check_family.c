@@ -127,7 +127,8 @@ static void fails(const char *name, int code, const char *text, const char *hint
 	struct image *img;
 
 	ck_assert_fails(open_with(name, &o, &img, &e), code, &e, text);
-	ck_assert_msg(strstr(e.hint, hint), "\"%s\" does not hint at \"%s\"", e.hint, hint);
+	ck_assert_msg(
+		strstr(hint_of(&e), hint), "\"%s\" does not hint at \"%s\"", hint_of(&e), hint);
 	options_free(&o);
 }
 
@@ -451,7 +452,7 @@ START_TEST(without)
 	ck_assert_ok(open_with("child.vdi", &o, &img, &e), &e);
 	ck_assert_ok(view_read(img->states[0]->view, c, BLOCK, BLOCK, &e), &e);
 	ck_assert_fails(
-		view_read(img->states[0]->view, c, 1, 2 * BLOCK, &e), EIO, &e, "-o nobacking");
+		view_read(img->states[0]->view, c, 1, 2 * BLOCK, &e), EIO, &e, "left closed");
 	image_close(img);
 	options_free(&o);
 }

@@ -100,7 +100,7 @@ static void refused(bool share, struct holder h, const char *part)
 	ck_assert_fails(lock_for_reading(io, share, &e), EBUSY, &e, part);
 	snprintf(name, sizeof name, "the-holder (pid %d)", (int)h.pid);
 	ck_assert_msg(strstr(e.text, name) != NULL, "\"%s\" does not name %s", e.text, name);
-	ck_assert_int_eq(strstr(e.hint, "-o share") != NULL, !share);
+	ck_assert_int_eq(strstr(hint_of(&e), "-o share") != NULL, !share);
 	io_unref(io);
 }
 
@@ -169,7 +169,7 @@ START_TEST(beside_one_that_forbids_reading)
 	h = start_holder(forbids, F_OFD_SETLK, F_RDLCK);
 	ck_assert_fails(lock_for_reading(io, false, &e), EBUSY, &e, "lets nobody read it");
 	ck_assert_fails(lock_for_reading(io, true, &e), EBUSY, &e, "lets nobody read it");
-	ck_assert_str_eq(e.hint, "");
+	ck_assert_str_eq(hint_of(&e), "");
 	end_holder(h);
 	io_unref(io);
 }

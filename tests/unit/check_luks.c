@@ -134,7 +134,7 @@ END_TEST
 START_TEST(without_a_passphrase)
 {
 	subject_refuses(&s, file, file_len, ENOKEY, "encrypted (LUKS), and no passphrase");
-	ck_assert_ptr_nonnull(strstr(s.e.hint, "-o passphrase-file="));
+	ck_assert_ptr_nonnull(strstr(hint_of(&s.e), "-o passphrase-file="));
 }
 END_TEST
 

@@ -102,8 +102,8 @@ START_TEST(names_that_lead_out)
 
 	world_make(&w);
 	refuses(&w, "../secret.img", EACCES, "outside the image's directory");
-	ck_assert_ptr_nonnull(strstr(w.e.hint, "-o allow="));
-	ck_assert_ptr_nonnull(strstr(w.e.hint, w.here));
+	ck_assert_ptr_nonnull(strstr(hint_of(&w.e), "-o allow="));
+	ck_assert_ptr_nonnull(strstr(hint_of(&w.e), w.here));
 	refuses(&w, here(&w, "secret.img"), EACCES, "outside");
 	refuses(&w, "sub/../../secret.img", EACCES, "outside");
 	refuses(&w, here(&w, "vm2/near.img"), EACCES, "outside");
@@ -111,7 +111,7 @@ START_TEST(names_that_lead_out)
 	refuses(&w, "..", EACCES, "outside");
 	refuses(&w, ".", EACCES, "outside");
 	refuses(&w, "/", EACCES, "outside");
-	ck_assert_ptr_nonnull(strstr(w.e.hint, "allow=/ "));
+	ck_assert_ptr_nonnull(strstr(hint_of(&w.e), "allow=/ "));
 }
 END_TEST
 
@@ -198,7 +198,7 @@ START_TEST(names_that_are_none)
 	world_make(&w);
 	refuses(&w, "", EINVAL, "empty name");
 	refuses(&w, "gone.img", ENOENT, "parent \"gone.img\": No such file");
-	ck_assert_str_eq(w.e.hint, "");
+	ck_assert_str_eq(hint_of(&w.e), "");
 	/* "././.../base.img" */
 	for (size_t i = 0; i + 8 < LIMIT_NAME; i += 2)
 		memcpy(name + i, "./", 2);
@@ -224,12 +224,12 @@ START_TEST(protocols_are_plain_names)
 	world_make(&w);
 	for (size_t i = 0; i < COUNT(names); i++) {
 		refuses(&w, names[i], ENOENT, names[i]);
-		ck_assert_ptr_nonnull(strstr(w.e.hint, "protocols are never followed"));
+		ck_assert_ptr_nonnull(strstr(hint_of(&w.e), "protocols are never followed"));
 	}
 	write_text("vm/nbd:x", "a file after all");
 	opens(&w, "nbd:x", "a file after all");
 	refuses(&w, "C:\\vm\\base.img", ENOENT, "C:\\vm");
-	ck_assert_str_eq(w.e.hint, "");
+	ck_assert_str_eq(hint_of(&w.e), "");
 }
 END_TEST
 

@@ -275,7 +275,7 @@ START_TEST(on_a_parent_with_a_parent)
 	write_child("y.qcow", "base");
 	write_child("x.qcow", "y.qcow");
 	ck_assert_fails(image_open("x.qcow", &o, &img, &e), EACCES, &e, "does not record");
-	ck_assert_ptr_nonnull(strstr(e.hint, "qemu-img convert"));
+	ck_assert_ptr_nonnull(strstr(hint_of(&e), "qemu-img convert"));
 	options_free(&o);
 }
 END_TEST

@@ -156,7 +156,7 @@ START_TEST(a_broken_table_can_be_left_out)
 	snap.extra_len = UINT32_MAX;
 	build_qcow2_snapshot(&b, &snap);
 	refuses(EINVAL, "snapshot table invalid: entry 0: 4294967295 bytes of extra data");
-	ck_assert_ptr_nonnull(strstr(s.e.hint, "-o nosnapshots"));
+	ck_assert_ptr_nonnull(strstr(hint_of(&s.e), "-o nosnapshots"));
 	s.o.nosnapshots = true;
 	opens();
 	ck_assert_uint_eq(s.img->nstates, 1);

@@ -191,7 +191,7 @@ START_TEST(a_missing_parent)
 	spec.parent_name = "C:\\far\\away.vhd";
 	free(put_child(&spec));
 	ck_assert_fails(open_child(&o, &img, &e), ENOENT, &e, "\"C:/far/away.vhd\"");
-	ck_assert_ptr_nonnull(strstr(e.hint, "-o search="));
+	ck_assert_ptr_nonnull(strstr(hint_of(&e), "-o search="));
 	options_free(&o);
 }
 END_TEST
@@ -212,8 +212,8 @@ START_TEST(without_its_parent)
 	ck_assert_ok(view_read(img->states[0]->view, buf, 512, 4096, &e), &e);
 	ck_assert_mem_eq(buf, disk + 4096, 512);
 	ck_assert_fails(
-		view_read(img->states[0]->view, buf, 512, 4096 + 512, &e), EIO, &e, "nobacking");
-	ck_assert_fails(view_read(img->states[0]->view, buf, 512, 0, &e), EIO, &e, "nobacking");
+		view_read(img->states[0]->view, buf, 512, 4096 + 512, &e), EIO, &e, "left closed");
+	ck_assert_fails(view_read(img->states[0]->view, buf, 512, 0, &e), EIO, &e, "left closed");
 	image_close(img);
 	free(disk);
 	options_free(&o);

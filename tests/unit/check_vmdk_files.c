@@ -318,7 +318,7 @@ START_TEST(a_renamed_parent_is_found)
 	write_sparse(
 		"stranger.vmdk", "version=1\nCID=3\nparentCID=ffffffff\nRW 128 SPARSE \"x\"\n", 2);
 	ck_assert_fails(try_open("d.vmdk"), ENOENT, &s.e, "\"Base.vmdk\"");
-	ck_assert_ptr_nonnull(strstr(s.e.hint, "-o search=DIR"));
+	ck_assert_ptr_nonnull(strstr(hint_of(&s.e), "-o search=DIR"));
 	write_text("base.vmdk", "version=1\nCID=1\nRW 64 FLAT \"flat.img\" 0\n");
 	subject_reads(opened("d.vmdk"), 7 * SECTOR, SECTOR, 8);
 	/* Another delta, empty since it was made, has the ID of its parent. */
@@ -331,7 +331,7 @@ START_TEST(a_renamed_parent_is_found)
 	subject_reads(opened("d.vmdk"), 7 * SECTOR, SECTOR, 8);
 	write_text("copy.vmdk", "version=1\nCID=1\nRW 64 FLAT \"flat.img\" 0\n");
 	ck_assert_fails(try_open("d.vmdk"), EINVAL, &s.e, "could be its parent");
-	ck_assert_ptr_nonnull(strstr(s.e.hint, "\"Base.vmdk\""));
+	ck_assert_ptr_nonnull(strstr(hint_of(&s.e), "\"Base.vmdk\""));
 }
 END_TEST
 

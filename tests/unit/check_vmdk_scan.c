@@ -68,7 +68,7 @@ START_TEST(nothing_is_recovered_unless_asked_for)
 	cut();
 	s.o.format = NULL;
 	refuses(EUCLEAN, "no footer");
-	ck_assert_str_eq(s.e.hint, "-o format=vmdk shows what is left of it");
+	ck_assert_str_eq(hint_of(&s.e), "-o format=vmdk shows what is left of it");
 	s.o.format = "vmdk";
 	subject_reads(opened(), 3 * GRAIN, GRAIN, 'x');
 	ck_assert_msg(strstr(warning, "lost its directory"), "%s", warning);
@@ -247,7 +247,7 @@ START_TEST(without_markers_there_is_nothing_to_scan)
 	build_stream_grain(&b, 3, GRAIN, 'x');
 	cut();
 	refuses(EUCLEAN, "no footer");
-	ck_assert_str_eq(s.e.hint, "");
+	ck_assert_str_eq(hint_of(&s.e), "");
 }
 END_TEST
 

@@ -235,3 +235,10 @@ void refuses_size(const char *path, uint64_t size, int code, const char *part)
 	image_close(img);
 	options_free(&o);
 }
+
+const char *hint_of(const struct err *e)
+{
+	static char line[HINT_LINE];
+
+	return hint_line(e, &hint_words_vdiskfs, line) ? line : "";
+}

@@ -42,6 +42,10 @@ struct bend {
 	const char *text;
 };
 
+/* The hints of an error in the words of vdiskfs, "" when there are none; valid until the next call.
+ */
+const char *hint_of(const struct err *e);
+
 /* A number that looks random; the state may start as anything. */
 uint64_t next_random(uint64_t *state);
 
