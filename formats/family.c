@@ -6,9 +6,7 @@
  */
 #include "family.h"
 
-#include <dirent.h>
 #include <errno.h>
-#include <fts.h>
 #include <limits.h>
 #include <stdbool.h>
 #include <stdio.h>
@@ -24,12 +22,10 @@
 #include "image.h"
 #include "io.h"
 #include "machine.h"
+#include "places.h"
 #include "policy.h"
 
-#define WHAT "backing file"
-#define SNAPSHOTS                                                                                  \
-	"Snapshots"    /* what VirtualBox calls the folder unless it is told another name          \
-			*/
+#define WHAT       "backing file"
 #define PLACES_MAX 400 /* bytes of a message */
 
 struct search {
@@ -38,24 +34,13 @@ struct search {
 	struct homes *homes;
 	family_take *take;
 	void *arg;
-	char **dirs; /* to be looked through, in this order */
-	size_t ndirs;
-	char *above; /* the machine's folder when the image is in that of its snapshots; or NULL */
-	unsigned left;    /* files that may still be opened */
-	unsigned entries; /* of directories below those of the user, that may still be read */
-	struct io *only;  /* the one candidate so far where several would be too many, held */
-	struct err e;     /* the first failure worth telling */
+	struct places places;
+	unsigned left;   /* files that may still be opened */
+	struct io *only; /* the one candidate so far where several would be too many, held */
+	struct err e;    /* the first failure worth telling */
 };
 
 /* One file. */
-
-/* Of formats that do not know their parent's id none is looked for. */
-static const struct format *format_with_id(const char *name)
-{
-	const struct format *f = format_of_name(name);
-
-	return f && f->knows_parent ? f : NULL;
-}
 
 enum kinship {
 	NO_KIN,
@@ -137,7 +122,7 @@ static int try_io(struct search *s, struct io *io, const char *format, bool vouc
 /* Without a suffix that tells its format a file is guessed at, and may lead no further. */
 static const char *format_for(const char *path)
 {
-	const struct format *f = format_with_id(path);
+	const struct format *f = places_format(path);
 
 	return f ? f->name : NULL;
 }
@@ -222,7 +207,7 @@ static int try_registered(void *arg, const char *dir, const struct machine *m)
 {
 	struct search *s = arg;
 	const struct machine_medium *medium = machine_find_medium(m, s->img->parent_id);
-	bool is_above = s->above && strcmp(dir, s->above) == 0, absolute;
+	bool is_above = s->places.above && strcmp(dir, s->places.above) == 0, absolute;
 	struct err e = ERR_INIT;
 	char path[PATH_MAX];
 	int r;
@@ -244,7 +229,7 @@ static int try_registered(void *arg, const char *dir, const struct machine *m)
 static bool find_registered(struct search *s)
 {
 	return homes_visit(s->homes, s->img->dir, NULL, try_registered, s) ||
-	       (s->above && homes_visit(s->homes, s->above, NULL, try_registered, s));
+	       (s->places.above && homes_visit(s->homes, s->places.above, NULL, try_registered, s));
 }
 
 /* "{UUID}.vdi", as VirtualBox calls the files of differences. */
@@ -263,156 +248,14 @@ static bool find_in_by_name(struct search *s, const char *dir)
 	return false;
 }
 
-static int is_candidate(const struct dirent *d)
-{
-	return format_with_id(d->d_name) != NULL;
-}
-
-static int by_name(const struct dirent **a, const struct dirent **b)
-{
-	return strcmp((*a)->d_name, (*b)->d_name);
-}
-
-static bool find_in(struct search *s, const char *dir)
-{
-	struct dirent **list;
-	int n = scandir(dir, &list, is_candidate, by_name);
-	bool found = false;
-
-	for (int i = 0; i < n; i++) {
-		found = found || (s->left > 0 && try_in(s, dir, list[i]->d_name) == 0);
-		free(list[i]);
-	}
-	if (n >= 0)
-		free(list);
-	return found;
-}
-
-static bool find_in_each(struct search *s, bool (*find)(struct search *, const char *))
-{
-	for (size_t i = 0; i < s->ndirs; i++)
-		if (find(s, s->dirs[i]))
-			return true;
-	return false;
-}
-
-/* One entry of the tree below a directory of the user; its own files were looked at before. */
-static bool try_entry(struct search *s, FTS *tree, FTSENT *entry)
-{
-	struct err e = ERR_INIT;
-
-	if (entry->fts_info == FTS_D && entry->fts_level > 0 &&
-		(entry->fts_name[0] == '.' || entry->fts_level > FAMILY_MAX_DEPTH))
-		fts_set(tree, entry, FTS_SKIP);
-	return entry->fts_info == FTS_F && entry->fts_level > 1 &&
-	       format_with_id(entry->fts_name) && try_file(s, entry->fts_path, &e) == 0;
-}
-
-static int by_entry_name(const FTSENT **a, const FTSENT **b)
-{
-	return strcmp((*a)->fts_name, (*b)->fts_name);
-}
-
-/* Links are not followed, and what is mounted there is left alone. */
-static bool find_below(struct search *s, const char *dir)
-{
-	char *roots[] = {(char *)dir, NULL};
-	FTS *tree = fts_open(roots, FTS_PHYSICAL | FTS_NOCHDIR | FTS_XDEV, by_entry_name);
-	bool found = false;
-	FTSENT *entry;
-
-	while (tree && !found && s->left > 0 && s->entries > 0 && (entry = fts_read(tree))) {
-		s->entries--;
-		found = try_entry(s, tree, entry);
-	}
-	if (tree)
-		fts_close(tree);
-	return found;
-}
-
-/* A machine that moved lies below what the user names as often as in it. */
-static bool find_below_each(struct search *s, const char *const *dirs)
-{
-	char real[PATH_MAX];
-
-	for (; dirs && *dirs; dirs++)
-		if (realpath(*dirs, real) && find_below(s, real))
-			return true;
-	return false;
-}
-
-/* Where to look. */
-
-static int add_dir(struct search *s, const char *dir)
-{
-	char **dirs;
-
-	for (size_t i = 0; i < s->ndirs; i++)
-		if (strcmp(s->dirs[i], dir) == 0)
-			return 0;
-	dirs = reallocarray(s->dirs, s->ndirs + 1, sizeof *dirs);
-	if (!dirs)
-		return -ENOMEM;
-	s->dirs = dirs;
-	dirs[s->ndirs] = strdup(dir);
-	return dirs[s->ndirs] ? (s->ndirs++, 0) : -ENOMEM;
-}
-
-static int add_dir_below(struct search *s, const char *dir, const char *name)
-{
-	char path[PATH_MAX];
-
-	if (snprintf(path, sizeof path, "%s/%s", dir, name) >= (int)sizeof path)
-		return 0;
-	return add_dir(s, path);
-}
-
-static int add_snapshots(void *arg, const char *dir, const struct machine *m)
-{
-	if (m->snapshot_dir[0] == '/')
-		return 0;
-	return add_dir_below(arg, dir, m->snapshot_dir);
-}
-
-static int add_list(struct search *s, const char *const *dirs)
-{
-	char real[PATH_MAX];
-	int r = 0;
-
-	for (; dirs && *dirs && r == 0; dirs++)
-		if (realpath(*dirs, real))
-			r = add_dir(s, real);
-	return r;
-}
-
-static int find_places(struct search *s, struct err *e)
-{
-	struct image *img = s->img;
-	int r = add_dir(s, img->dir);
-
-	if (r == 0)
-		r = add_dir_below(s, img->dir, SNAPSHOTS);
-	if (r == 0)
-		r = homes_visit(s->homes, img->dir, NULL, add_snapshots, s);
-	if (!guid_is_zero(img->parent_id))
-		s->above = homes_above(s->homes, img->dir);
-	if (r == 0 && s->above)
-		r = add_dir(s, s->above);
-	if (r == 0)
-		r = add_list(s, img->opts->search);
-	if (r == 0)
-		r = add_list(s, img->opts->allow);
-	return r < 0 ? err_nomem(e) : 0;
-}
-
 /* The fence opens where it runs round a folder of snapshots: see policy.h. */
 static int widen_fence(struct search *s, struct err *e)
 {
 	struct image *img = s->img;
 
-	if (img->machine_dir || !s->above || strcmp(img->dir, img->root) != 0)
+	if (img->machine_dir || !s->places.above || strcmp(img->dir, img->root) != 0)
 		return 0;
-	img->machine_dir = strdup(s->above);
+	img->machine_dir = strdup(s->places.above);
 	return img->machine_dir ? 0 : err_nomem(e);
 }
 
@@ -421,23 +264,36 @@ static int refuse_missing(const struct search *s, struct err *e)
 	char places[PLACES_MAX] = "", uuid[GUID_TEXT];
 	size_t n = 0;
 
-	for (size_t i = 0; i < s->ndirs && n < sizeof places; i++)
-		n += snprintf(places + n, sizeof places - n, "%s%s", i > 0 ? ", " : "", s->dirs[i]);
+	for (size_t i = 0; i < s->places.n && n < sizeof places; i++)
+		n += snprintf(places + n, sizeof places - n, "%s%s", i > 0 ? ", " : "",
+			s->places.dirs[i]);
 	guid_text(uuid, s->img->parent_id);
 	return err_set(e, ENOENT, "%s: its parent {%s} was not found%s in %s%s", s->img->io->name,
 		uuid, s->left == 0 ? " among the first images" : "", places,
 		n >= sizeof places ? "..." : "");
 }
 
+static bool find_named_by_id(struct search *s)
+{
+	for (size_t i = 0; i < s->places.n; i++)
+		if (find_in_by_name(s, s->places.dirs[i]))
+			return true;
+	return false;
+}
+
+static bool try_path(void *arg, const char *path)
+{
+	struct search *s = arg;
+	struct err e = ERR_INIT;
+
+	return try_file(s, path, &e) == 0;
+}
+
 static bool found(struct search *s)
 {
-	const struct image_options *o = s->img->opts;
-
-	if (!guid_is_zero(s->img->parent_id) &&
-		(find_registered(s) || find_in_each(s, find_in_by_name)))
+	if (!guid_is_zero(s->img->parent_id) && (find_registered(s) || find_named_by_id(s)))
 		return true;
-	return find_in_each(s, find_in) || find_below_each(s, o->search) ||
-	       find_below_each(s, o->allow);
+	return places_visit(&s->places, try_path, s);
 }
 
 /* The search is over, and so it is known that there is one. */
@@ -455,15 +311,6 @@ static bool take_only(struct search *s)
 	return false;
 }
 
-static void search_free(struct search *s)
-{
-	for (size_t i = 0; i < s->ndirs; i++)
-		free(s->dirs[i]);
-	free(s->dirs);
-	free(s->above);
-	io_unref(s->only);
-}
-
 int family_find(const struct image *top, struct image *img, struct homes *homes, family_take *take,
 	void *arg, struct err *e)
 {
@@ -474,21 +321,20 @@ int family_find(const struct image *top, struct image *img, struct homes *homes,
 		.take = take,
 		.arg = arg,
 		.left = FAMILY_MAX_FILES,
-		.entries = FAMILY_MAX_ENTRIES,
 	};
 	int r;
 
 	if (!img->dir)
 		return err_set(e, ENOENT, "%s: it has a parent, but is not a file with neighbours",
 			img->io->name);
-	r = find_places(&s, e);
-	if (r == 0)
-		r = widen_fence(&s, e);
+	r = places_find(&s.places, img->dir, !guid_is_zero(img->parent_id), homes, img->opts);
+	r = r < 0 ? err_nomem(e) : widen_fence(&s, e);
 	if (r == 0 && !found(&s) && !take_only(&s)) {
 		*e = s.e;
 		r = s.e.code ? -s.e.code : refuse_missing(&s, e);
 	}
-	search_free(&s);
+	io_unref(s.only);
+	places_free(&s.places);
 	return r;
 }
 

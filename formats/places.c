@@ -1,0 +1,181 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include "places.h"
+
+#include <dirent.h>
+#include <errno.h>
+#include <fts.h>
+#include <limits.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "bounds.h"
+#include "format.h"
+#include "home.h"
+#include "image.h"
+#include "machine.h"
+
+#define SNAPSHOTS "Snapshots" /* what VirtualBox calls the folder unless told another name */
+
+/* Directories. */
+
+static int add_dir(struct places *p, const char *dir)
+{
+	char **dirs;
+
+	for (size_t i = 0; i < p->n; i++)
+		if (strcmp(p->dirs[i], dir) == 0)
+			return 0;
+	dirs = reallocarray(p->dirs, p->n + 1, sizeof *dirs);
+	if (!dirs)
+		return -ENOMEM;
+	p->dirs = dirs;
+	dirs[p->n] = strdup(dir);
+	return dirs[p->n] ? (p->n++, 0) : -ENOMEM;
+}
+
+static int add_dir_below(struct places *p, const char *dir, const char *name)
+{
+	char path[PATH_MAX];
+
+	if (snprintf(path, sizeof path, "%s/%s", dir, name) >= (int)sizeof path)
+		return 0;
+	return add_dir(p, path);
+}
+
+static int add_snapshots(void *arg, const char *dir, const struct machine *m)
+{
+	if (m->snapshot_dir[0] == '/')
+		return 0;
+	return add_dir_below(arg, dir, m->snapshot_dir);
+}
+
+static int add_list(struct places *p, const char *const *dirs)
+{
+	char real[PATH_MAX];
+	int r = 0;
+
+	for (; dirs && *dirs && r == 0; dirs++)
+		if (realpath(*dirs, real))
+			r = add_dir(p, real);
+	return r;
+}
+
+int places_find(struct places *p, const char *dir, bool above, struct homes *homes,
+	const struct image_options *o)
+{
+	int r;
+
+	*p = (struct places){.opts = o};
+	r = add_dir(p, dir);
+	if (r == 0)
+		r = add_dir_below(p, dir, SNAPSHOTS);
+	if (r == 0)
+		r = homes_visit(homes, dir, NULL, add_snapshots, p);
+	if (above)
+		p->above = homes_above(homes, dir);
+	if (r == 0 && p->above)
+		r = add_dir(p, p->above);
+	if (r == 0)
+		r = add_list(p, o->search);
+	return r == 0 ? add_list(p, o->allow) : r;
+}
+
+void places_free(struct places *p)
+{
+	for (size_t i = 0; i < p->n; i++)
+		free(p->dirs[i]);
+	free(p->dirs);
+	free(p->above);
+	*p = (struct places){0};
+}
+
+/* Files. */
+
+const struct format *places_format(const char *name)
+{
+	const struct format *f = format_of_name(name);
+
+	return f && f->knows_parent ? f : NULL;
+}
+
+static int is_candidate(const struct dirent *d)
+{
+	return places_format(d->d_name) != NULL;
+}
+
+static int by_name(const struct dirent **a, const struct dirent **b)
+{
+	return strcmp((*a)->d_name, (*b)->d_name);
+}
+
+static bool visit_in(const char *dir, places_try *try, void *arg)
+{
+	struct dirent **list;
+	int n = scandir(dir, &list, is_candidate, by_name);
+	char path[PATH_MAX];
+	bool over = false;
+
+	for (int i = 0; i < n; i++) {
+		if (!over && snprintf(path, sizeof path, "%s/%s", dir, list[i]->d_name) <
+				     (int)sizeof path)
+			over = try(arg, path);
+		free(list[i]);
+	}
+	if (n >= 0)
+		free(list);
+	return over;
+}
+
+/* One entry of the tree below a directory; its own files were visited before. */
+static bool visit_entry(FTS *tree, FTSENT *entry, places_try *try, void *arg)
+{
+	if (entry->fts_info == FTS_D && entry->fts_level > 0 &&
+		(entry->fts_name[0] == '.' || entry->fts_level > FAMILY_MAX_DEPTH))
+		fts_set(tree, entry, FTS_SKIP);
+	return entry->fts_info == FTS_F && entry->fts_level > 1 && places_format(entry->fts_name) &&
+	       try(arg, entry->fts_path);
+}
+
+static int by_entry_name(const FTSENT **a, const FTSENT **b)
+{
+	return strcmp((*a)->fts_name, (*b)->fts_name);
+}
+
+static bool visit_below(const char *dir, unsigned *left, places_try *try, void *arg)
+{
+	char *roots[] = {(char *)dir, NULL};
+	FTS *tree = fts_open(roots, FTS_PHYSICAL | FTS_NOCHDIR | FTS_XDEV, by_entry_name);
+	bool over = false;
+	FTSENT *entry;
+
+	while (tree && !over && *left > 0 && (entry = fts_read(tree))) {
+		--*left;
+		over = visit_entry(tree, entry, try, arg);
+	}
+	if (tree)
+		fts_close(tree);
+	return over;
+}
+
+/* A machine that moved lies below what the user names as often as in it. */
+static bool visit_below_each(const char *const *dirs, unsigned *left, places_try *try, void *arg)
+{
+	char real[PATH_MAX];
+
+	for (; dirs && *dirs; dirs++)
+		if (realpath(*dirs, real) && visit_below(real, left, try, arg))
+			return true;
+	return false;
+}
+
+bool places_visit(const struct places *p, places_try *try, void *arg)
+{
+	unsigned left = FAMILY_MAX_ENTRIES;
+
+	for (size_t i = 0; i < p->n; i++)
+		if (visit_in(p->dirs[i], try, arg))
+			return true;
+	return visit_below_each(p->opts->search, &left, try, arg) ||
+	       visit_below_each(p->opts->allow, &left, try, arg);
+}
