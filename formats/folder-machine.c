@@ -5,28 +5,54 @@
  * to.  They are known to be one disk by the file that it began as: VirtualBox's register tells, and
  * VMware numbers the files after it (disk-000001.vmdk).
  */
-#include <dirent.h>
 #include <errno.h>
 #include <limits.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <strings.h>
 #include <sys/stat.h>
-#include <unistd.h>
 
 #include "bounds.h"
 #include "bytes.h"
 #include "err.h"
 #include "folder-impl.h"
-#include "home.h"
 #include "io.h"
 #include "machine.h"
-#include "ovf.h"
 #include "policy.h"
 #include "suffix.h"
-#include "vmx.h"
+
+/* A disk of a machine in all its states. */
+struct disk {
+	struct disk *next;
+	char *origin;
+	const char **files; /* by state; NULL: it was not attached then */
+};
+
+/* Where a disk was attached in one state. */
+struct attached {
+	const char *slot, *file;
+	bool registered;
+	size_t age; /* of the state: the oldest has the least */
+};
+
+/* Where a medium is. */
+struct located {
+	bool done;
+	char *path; /* NULL: nowhere */
+	bool other; /* what is there has another id */
+};
+
+struct reading {
+	struct folder *f;
+	const struct machine *m;
+	struct folder_media *media; /* NULL: its description knows no ids */
+	struct located *located;    /* by medium */
+	size_t nattached;
+	struct attached *attached; /* by slot, what tells most of its disk first */
+	struct disk *disks, **end;
+	struct err *e;
+};
 
 /* Where files are. */
 
@@ -40,8 +66,7 @@ static const char *last_part(const char *name)
 	return last;
 }
 
-/* Is a file there?  Where nothing may be opened nothing is looked for. */
-static bool is_there(const struct folder *f, const char *path)
+bool folder_is_there(const struct folder *f, const char *path)
 {
 	struct stat st;
 
@@ -54,7 +79,7 @@ char *folder_find(const struct folder *f, const char *dir, const char *name)
 	char *path = name[0] == '/' ? strdup(name) : folder_join(dir, name);
 	char real[PATH_MAX], *slash, *found = NULL;
 
-	if (path && is_there(f, path) && (slash = strrchr(path, '/'))) {
+	if (path && folder_is_there(f, path) && (slash = strrchr(path, '/'))) {
 		*slash = '\0';
 		if (realpath(slash == path ? "/" : path, real))
 			found = folder_join(real, slash + 1);
@@ -63,34 +88,6 @@ char *folder_find(const struct folder *f, const char *dir, const char *name)
 	return found;
 }
 
-/* A machine that was moved has its files beside its description, and those of its snapshots where
- * they belong; malloc'ed or NULL. */
-static char *find_there(const struct folder *f, const struct machine *m, const char *file)
-{
-	const char *base = last_part(file);
-	char *found = folder_find(f, f->path, file), *folder;
-
-	if (!found)
-		found = folder_find(f, f->path, base);
-	if (!found && m->snapshot_dir && (folder = folder_join(f->path, m->snapshot_dir))) {
-		found = folder_find(f, folder, base);
-		free(folder);
-	}
-	return found;
-}
-
-/* What is nowhere is called as the description has it. */
-static char *find_file(const struct folder *f, const struct machine *m, const char *file)
-{
-	char *found = find_there(f, m, file);
-
-	if (found)
-		return found;
-	return file[0] == '/' ? strdup(file) : folder_join(f->path, file);
-}
-
-/* One disk. */
-
 static const struct machine_medium *medium_of(const struct machine *m, const char *file)
 {
 	for (size_t i = 0; i < m->nmedia; i++)
@@ -98,6 +95,155 @@ static const struct machine_medium *medium_of(const struct machine *m, const cha
 			return &m->media[i];
 	return NULL;
 }
+
+/* A machine that was moved has its files beside its description, and those of its snapshots where
+ * they belong; malloc'ed or NULL. */
+static char *find_by_name(const struct reading *r, const char *file)
+{
+	const struct folder *f = r->f;
+	const char *base = last_part(file);
+	char *found = folder_find(f, f->path, file), *folder;
+
+	if (!found)
+		found = folder_find(f, f->path, base);
+	if (!found && r->m->snapshot_dir && (folder = folder_join(f->path, r->m->snapshot_dir))) {
+		found = folder_find(f, folder, base);
+		free(folder);
+	}
+	return found;
+}
+
+/* A file of its name must have the id of the medium, and one of another name may. */
+static void locate(const struct reading *r, const struct machine_medium *medium, struct located *l)
+{
+	const char *known = NULL;
+
+	l->done = true;
+	l->path = find_by_name(r, medium->file);
+	if (!r->media || guid_is_zero(medium->id))
+		return;
+	l->other = l->path && folder_is_other(r->f, l->path, medium->id);
+	if (!l->path || l->other)
+		known = folder_find_id(r->media, medium->id);
+	if (!known)
+		return;
+	free(l->path);
+	l->path = strdup(known);
+	l->other = false;
+}
+
+static const struct located *located(const struct reading *r, const struct machine_medium *medium)
+{
+	struct located *l = &r->located[medium - r->m->media];
+
+	if (!l->done)
+		locate(r, medium, l);
+	return l;
+}
+
+/* malloc'ed or NULL. */
+static char *find_there(const struct reading *r, const char *file)
+{
+	const struct machine_medium *medium = medium_of(r->m, file);
+	const struct located *l = medium ? located(r, medium) : NULL;
+
+	if (!l)
+		return find_by_name(r, file);
+	return l->path ? strdup(l->path) : NULL;
+}
+
+/* Why what is in the place of a file cannot be shown; malloc'ed into *why, or NULL. */
+static int find_refusal(const struct reading *r, const char *file, char **why)
+{
+	const struct machine_medium *medium = medium_of(r->m, file);
+	char uuid[GUID_TEXT];
+
+	*why = NULL;
+	if (!medium)
+		return 0;
+	if (medium->refusal) {
+		*why = strdup(medium->refusal);
+		return *why ? 0 : -ENOMEM;
+	}
+	if (!located(r, medium)->other)
+		return 0;
+	guid_text(uuid, medium->id);
+	if (asprintf(why, "the machine has the disk {%s} there, but this is another one", uuid) < 0)
+		*why = NULL;
+	return *why ? 0 : -ENOMEM;
+}
+
+/* What is nowhere is called as the description has it. */
+static char *find_file(const struct reading *r, const char *file)
+{
+	char *found = find_there(r, file);
+
+	if (found)
+		return found;
+	return file[0] == '/' ? strdup(file) : folder_join(r->f->path, file);
+}
+
+/* Media that are not registered. */
+
+static int compare_attached(const void *a, const void *b)
+{
+	const struct attached *x = a, *y = b;
+	int order = strcmp(x->slot, y->slot);
+
+	if (order == 0)
+		order = y->registered - x->registered;
+	return order ? order : (x->age > y->age) - (x->age < y->age);
+}
+
+static void add_attached(struct reading *r, size_t state)
+{
+	const struct machine_state *s = &r->m->states[state];
+
+	for (size_t i = 0; i < s->ndisks; i++) {
+		const struct machine_medium *medium = medium_of(r->m, s->disks[i].file);
+
+		r->attached[r->nattached++] = (struct attached){
+			.slot = s->disks[i].slot,
+			.file = s->disks[i].file,
+			.registered = medium && medium->registered,
+			.age = state ? state : SIZE_MAX, /* the present comes last */
+		};
+	}
+}
+
+static int read_attached(struct reading *r)
+{
+	size_t n = 0;
+
+	for (size_t i = 0; i < r->m->nstates; i++)
+		n += r->m->states[i].ndisks;
+	r->attached = calloc(n + 1, sizeof r->attached[0]);
+	if (!r->attached)
+		return err_nomem(r->e);
+	for (size_t i = 0; i < r->m->nstates; i++)
+		add_attached(r, i);
+	qsort(r->attached, n, sizeof r->attached[0], compare_attached);
+	return 0;
+}
+
+/* What such a medium is based on nobody tells, so its disk is the one that another state has in the
+ * same place. */
+static const char *file_in_slot(const struct reading *r, const char *slot)
+{
+	size_t low = 0, high = r->nattached;
+
+	while (low < high) {
+		size_t middle = low + (high - low) / 2;
+
+		if (strcmp(r->attached[middle].slot, slot) < 0)
+			low = middle + 1;
+		else
+			high = middle;
+	}
+	return r->attached[low].file;
+}
+
+/* One disk. */
 
 /* Media come after those that they are based on: the first one without parent ends every way. */
 static const struct machine_medium *parent_of(
@@ -122,35 +268,26 @@ static void drop_number(char *file)
 
 /* The path of the file that a disk began as; malloc'ed or NULL.  What is nowhere counts as a disk
  * of this directory. */
-static char *origin_of(const struct folder *f, const struct machine *m, const char *file)
+static char *origin_of(const struct reading *r, const struct machine_disk *disk)
 {
-	const struct machine_medium *medium = medium_of(m, file), *parent;
+	const struct machine *m = r->m;
+	const struct machine_medium *medium = medium_of(m, disk->file), *parent;
+	const char *file = disk->file;
 	char *origin;
+
+	if (medium && !medium->registered)
+		medium = medium_of(m, file_in_slot(r, disk->slot));
 
 	for (; medium && (parent = parent_of(m, medium)); medium = parent)
 		;
 	file = medium ? medium->file : file;
-	origin = find_there(f, m, file);
+	origin = find_there(r, file);
 	if (!origin)
-		origin = folder_join(f->path, last_part(file));
+		origin = folder_join(r->f->path, last_part(file));
 	if (origin && !medium)
 		drop_number(origin);
 	return origin;
 }
-
-/* A disk of a machine in all its states. */
-struct disk {
-	struct disk *next;
-	char *origin;
-	const char **files; /* by state; NULL: it was not attached then */
-};
-
-struct reading {
-	struct folder *f;
-	const struct machine *m;
-	struct disk *disks, **end;
-	struct err *e;
-};
 
 /* Two that are attached at once are two, whatever they are called. */
 static struct disk *disk_for(struct reading *r, char *origin, size_t state)
@@ -181,13 +318,13 @@ static int collect_disks(struct reading *r)
 {
 	for (size_t i = 0; i < r->m->nstates; i++)
 		for (size_t k = 0; k < r->m->states[i].ndisks; k++) {
-			const char *file = r->m->states[i].disks[k].file;
-			char *origin = origin_of(r->f, r->m, file);
+			const struct machine_disk *disk = &r->m->states[i].disks[k];
+			char *origin = origin_of(r, disk);
 			struct disk *d = origin ? disk_for(r, origin, i) : NULL;
 
 			if (!d)
 				return err_nomem(r->e);
-			d->files[i] = file;
+			d->files[i] = disk->file;
 		}
 	return 0;
 }
@@ -213,32 +350,37 @@ static size_t shot_above(const struct machine *m, size_t state, const size_t *nu
 	return numbers[state];
 }
 
+static int add_shot(const struct reading *r, struct folder_entry *entry,
+	const struct machine_state *state, const char *file)
+{
+	struct folder_shot *shot = &entry->shots[entry->nshots++];
+
+	shot->name = strdup(state->name);
+	shot->path = find_file(r, file);
+	shot->when = state->when;
+	if (!shot->name || !shot->path)
+		return -ENOMEM;
+	return find_refusal(r, file, &shot->refusal);
+}
+
 static int add_shots(const struct reading *r, const struct disk *d, struct folder_entry *entry)
 {
 	const struct machine *m = r->m;
 	size_t *numbers = calloc(m->nstates, sizeof *numbers);
+	int ret = 0;
 
 	entry->shots = calloc(m->nstates, sizeof entry->shots[0]);
-	if (!numbers || !entry->shots) {
-		free(numbers);
-		return err_nomem(r->e);
-	}
-	for (size_t i = 1; i < m->nstates; i++) {
-		struct folder_shot *shot = &entry->shots[entry->nshots];
-
+	if (!numbers || !entry->shots)
+		ret = -ENOMEM;
+	for (size_t i = 1; i < m->nstates && ret == 0; i++) {
 		if (!d->files[i])
 			continue;
-		shot->name = strdup(m->states[i].name);
-		shot->path = find_file(r->f, m, d->files[i]);
-		shot->when = m->states[i].when;
-		shot->parent = shot_above(m, i, numbers);
-		numbers[i] = ++entry->nshots;
+		ret = add_shot(r, entry, &m->states[i], d->files[i]);
+		entry->shots[entry->nshots - 1].parent = shot_above(m, i, numbers);
+		numbers[i] = entry->nshots;
 	}
 	free(numbers);
-	for (size_t i = 0; i < entry->nshots; i++)
-		if (!entry->shots[i].name || !entry->shots[i].path)
-			return err_nomem(r->e);
-	return 0;
+	return ret < 0 ? err_nomem(r->e) : 0;
 }
 
 /* What is shown as the present state: of a disk that was taken out since, the last snapshot's. */
@@ -256,8 +398,7 @@ static const char *present_file(const struct machine *m, const struct disk *d)
 static int add_disk(const struct reading *r, const struct disk *d)
 {
 	const char *file = present_file(r->m, d);
-	const struct machine_medium *medium = medium_of(r->m, file);
-	char *path = find_file(r->f, r->m, file);
+	char *path = find_file(r, file);
 	struct folder_entry *entry =
 		path ? folder_add(r->f, FOLDER_IMAGE, last_part(d->origin), path, r->e) : NULL;
 
@@ -265,17 +406,24 @@ static int add_disk(const struct reading *r, const struct disk *d)
 	if (!entry)
 		return err_nomem(r->e);
 	entry->described = true;
-	if (medium && medium->refusal && !(entry->refusal = strdup(medium->refusal)))
+	if (find_refusal(r, file, &entry->refusal) < 0)
 		return err_nomem(r->e);
 	return add_shots(r, d, entry);
 }
 
 /* Claims. */
 
+/* What is another disk stays an entry of its own. */
 static int claim_file(const struct reading *r, const char *file)
 {
-	char *path = find_file(r->f, r->m, file);
-	int ret = path ? folder_claim(r->f, path, r->e) : err_nomem(r->e);
+	const struct machine_medium *medium = medium_of(r->m, file);
+	char *path;
+	int ret;
+
+	if (medium && located(r, medium)->other)
+		return 0;
+	path = find_file(r, file);
+	ret = path ? folder_claim(r->f, path, r->e) : err_nomem(r->e);
 
 	if (ret == 0)
 		ret = folder_claim_names(r->f, path, true, r->e);
@@ -302,178 +450,33 @@ static int claim_disk(const struct reading *r, const struct disk *d)
 	return ret;
 }
 
-static int add_machine(struct folder *f, const struct machine *m, struct err *e)
+static void reading_end(struct reading *r)
 {
-	struct reading r = {.f = f, .m = m, .e = e};
+	free_disks(r);
+	for (size_t i = 0; i < r->m->nmedia; i++)
+		free(r->located[i].path);
+	free(r->located);
+	free(r->attached);
+}
+
+int folder_add_machine(
+	struct folder *f, const struct machine *m, struct folder_media *media, struct err *e)
+{
+	struct reading r = {.f = f, .m = m, .media = media, .e = e};
 	int ret;
 
 	r.end = &r.disks;
-	ret = collect_disks(&r);
+	r.located = calloc(m->nmedia + 1, sizeof r.located[0]);
+	if (!r.located)
+		return err_nomem(e);
+	ret = media ? read_attached(&r) : 0;
+	if (ret == 0)
+		ret = collect_disks(&r);
 	for (const struct disk *d = r.disks; d && ret == 0; d = d->next) {
 		ret = add_disk(&r, d);
 		if (ret == 0)
 			ret = claim_disk(&r, d);
 	}
-	free_disks(&r);
+	reading_end(&r);
 	return ret;
-}
-
-/* VirtualBox. */
-
-struct visit {
-	struct folder *f;
-	struct err *e;
-};
-
-static int visit_machine(void *arg, const char *dir, const struct machine *m)
-{
-	const struct visit *v = arg;
-
-	(void)dir;
-	return add_machine(v->f, m, v->e);
-}
-
-static int add_virtualbox(struct folder *f, struct err *e)
-{
-	struct visit v = {.f = f, .e = e};
-	struct homes homes = {0};
-	int r = homes_visit(&homes, f->path, NULL, visit_machine, &v);
-
-	homes_free(&homes);
-	return r;
-}
-
-/* VMware and packages: what cannot be read is passed over. */
-
-static char *with_suffix(const char *name, const char *suffix)
-{
-	char *text;
-
-	return asprintf(&text, "%.*s%s", (int)(strrchr(name, '.') - name), name, suffix) < 0 ? NULL
-											     : text;
-}
-
-static struct io *open_beside(const struct folder *f, const char *name)
-{
-	struct err ignored = ERR_INIT;
-	struct io *io = NULL;
-
-	return policy_open_in(f->path, NULL, name, "description", &io, &ignored) == 0 ? io : NULL;
-}
-
-/* Snapshots that cannot be read do not hide the machine. */
-static struct machine *read_vmware(struct io *vmx, struct io *vmsd, const char *name)
-{
-	struct err ignored = ERR_INIT;
-	struct machine *m = NULL;
-
-	if (vmx_read(vmx, vmsd, name, &m, &ignored) < 0 && vmsd)
-		vmx_read(vmx, NULL, name, &m, &ignored);
-	return m;
-}
-
-static int add_vmware(struct folder *f, const char *name, struct err *e)
-{
-	char *vmsd_name = with_suffix(name, ".vmsd");
-	struct io *vmx = open_beside(f, name);
-	struct io *vmsd = vmx && vmsd_name ? open_beside(f, vmsd_name) : NULL;
-	struct machine *m = vmx ? read_vmware(vmx, vmsd, name) : NULL;
-	int r = m ? add_machine(f, m, e) : 0;
-
-	machine_free(m);
-	io_unref(vmx);
-	io_unref(vmsd);
-	free(vmsd_name);
-	return r;
-}
-
-static int claim_chunks(struct folder *f, const char *path, struct err *e)
-{
-	char *chunk;
-	int r = 0;
-
-	for (size_t i = 0; r == 0 && i < OVF_MAX_CHUNKS; i++) {
-		bool there;
-
-		if (asprintf(&chunk, "%s.%09zu", path, i) < 0)
-			return err_nomem(e);
-		there = is_there(f, chunk);
-		if (there)
-			r = folder_claim(f, chunk, e);
-		free(chunk);
-		if (!there)
-			break;
-	}
-	return r;
-}
-
-static int claim_stored(struct folder *f, const struct ovf_file *file, struct err *e)
-{
-	char *path = folder_join(f->path, file->path);
-	int r = path ? folder_claim(f, path, e) : 0;
-
-	if (path && file->chunk && r == 0)
-		r = claim_chunks(f, path, e);
-	free(path);
-	return r;
-}
-
-static int read_descriptor(struct io *io, struct ovf *o)
-{
-	struct err ignored = ERR_INIT;
-	char *text;
-	int r = io_read_text(io, XML_MAX_BYTES, &text, &ignored);
-
-	if (r < 0)
-		return r;
-	r = ovf_parse(text, io->size, o, &ignored);
-	free(text);
-	return r;
-}
-
-static int claim_package(struct folder *f, const char *name, struct err *e)
-{
-	struct io *io = open_beside(f, name);
-	struct ovf o;
-	int r = 0;
-
-	if (!io)
-		return 0;
-	if (read_descriptor(io, &o) == 0) {
-		for (size_t i = 0; i < o.nfiles && r == 0; i++)
-			if (o.files[i].path)
-				r = claim_stored(f, &o.files[i], e);
-		ovf_free(&o);
-	}
-	io_unref(io);
-	return r;
-}
-
-static int is_described(const struct dirent *d)
-{
-	return d->d_name[0] != '.' &&
-	       (has_suffix(d->d_name, ".vmx") || has_suffix(d->d_name, ".ovf"));
-}
-
-static int by_name(const struct dirent **a, const struct dirent **b)
-{
-	return strcmp((*a)->d_name, (*b)->d_name);
-}
-
-int folder_add_machines(struct folder *f, struct err *e)
-{
-	struct dirent **list;
-	int r = add_virtualbox(f, e);
-	int n = r == 0 ? scandir(f->path, &list, is_described, by_name) : 0;
-
-	for (int i = 0; i < n; i++) {
-		if (r == 0 && has_suffix(list[i]->d_name, ".vmx"))
-			r = add_vmware(f, list[i]->d_name, e);
-		else if (r == 0)
-			r = claim_package(f, list[i]->d_name, e);
-		free(list[i]);
-	}
-	if (n > 0)
-		free(list);
-	return r;
 }

@@ -109,6 +109,7 @@ static void free_entry(struct folder_entry *entry)
 	for (size_t i = 0; i < entry->nshots; i++) {
 		free(entry->shots[i].name);
 		free(entry->shots[i].path);
+		free(entry->shots[i].refusal);
 	}
 	free(entry->shots);
 	free(entry->name);
@@ -206,18 +207,22 @@ void folder_unref(struct folder *f)
 	free(f);
 }
 
+static bool same_text(const char *a, const char *b)
+{
+	return strcmp(a ? a : "", b ? b : "") == 0;
+}
+
 static bool same_shot(const struct folder_shot *a, const struct folder_shot *b)
 {
-	return a->parent == b->parent && a->when.tv_sec == b->when.tv_sec &&
-	       a->when.tv_nsec == b->when.tv_nsec && strcmp(a->name, b->name) == 0 &&
-	       strcmp(a->path, b->path) == 0;
+	return same_text(a->refusal, b->refusal) && a->parent == b->parent &&
+	       a->when.tv_sec == b->when.tv_sec && a->when.tv_nsec == b->when.tv_nsec &&
+	       strcmp(a->name, b->name) == 0 && strcmp(a->path, b->path) == 0;
 }
 
 bool folder_entry_is_same(const struct folder_entry *a, const struct folder_entry *b)
 {
 	bool same = a->kind == b->kind && strcmp(a->path, b->path) == 0 &&
-		    strcmp(a->refusal ? a->refusal : "", b->refusal ? b->refusal : "") == 0 &&
-		    a->nshots == b->nshots;
+		    same_text(a->refusal, b->refusal) && a->nshots == b->nshots;
 
 	for (size_t i = 0; same && i < a->nshots; i++)
 		same = same_shot(&a->shots[i], &b->shots[i]);

@@ -30,6 +30,7 @@ enum folder_kind {
 struct folder_shot {
 	char *name; /* as the machine calls it: may be empty, and two may have the same */
 	char *path;
+	char *refusal; /* as of an entry */
 	struct timespec when;
 	size_t parent; /* number of the snapshot that it was taken on, from 1 on; 0: none */
 };

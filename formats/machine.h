@@ -36,8 +36,9 @@ struct machine_state {
 struct machine_medium {
 	char *file;
 	unsigned char id[GUID_LEN], parent[GUID_LEN]; /* zero: not told */
-	bool is_raw;   /* the bytes of the disk, without an id: the description alone knows it */
-	char *refusal; /* why its bytes cannot be shown ("its data is encrypted ..."), or NULL */
+	bool registered; /* the description has it, with a place; else it only names the id */
+	bool is_raw;     /* the bytes of the disk, without an id: the description alone knows it */
+	char *refusal;   /* why its bytes cannot be shown ("its data is encrypted ..."), or NULL */
 };
 
 struct machine {

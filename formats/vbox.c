@@ -100,6 +100,11 @@ static int name_medium(
 	return medium->refusal ? 0 : err_nomem(e);
 }
 
+static int refuse_count(struct err *e)
+{
+	return err_set(e, EFBIG, "more than %d hard disks", VBOX_MAX_MEDIA);
+}
+
 /* Recursion is as deep as XML may nest. */
 static int add_media(struct machine *m, const struct xml *holder, const unsigned char *parent,
 	const char *refusal, struct err *e)
@@ -113,12 +118,13 @@ static int add_media(struct machine *m, const struct xml *holder, const unsigned
 		unsigned char id[GUID_LEN];
 
 		if (m->nmedia == VBOX_MAX_MEDIA)
-			return err_set(e, EFBIG, "more than %d hard disks", VBOX_MAX_MEDIA);
+			return refuse_count(e);
 		medium = machine_add_medium(m, attr(disk, "location", ""), e);
 		if (!medium)
 			return -ENOMEM;
 		read_id(id, disk, "uuid");
 		memcpy(medium->id, id, GUID_LEN);
+		medium->registered = true;
 		medium->is_raw = strcasecmp(attr(disk, "format", ""), "RAW") == 0;
 		memcpy(medium->parent, parent, GUID_LEN);
 		if (!why && !refusal && is_encrypted(disk))
@@ -133,6 +139,26 @@ static int add_media(struct machine *m, const struct xml *holder, const unsigned
 
 /* States. */
 
+/* Before VirtualBox 4, and where machines share a disk, media are registered elsewhere.  Their
+ * files may be called as those of differences are. */
+static const struct machine_medium *add_unregistered(
+	struct machine *m, const unsigned char id[GUID_LEN], struct err *e)
+{
+	char uuid[GUID_TEXT], file[GUID_TEXT + 8];
+	struct machine_medium *medium;
+
+	if (m->nmedia == VBOX_MAX_MEDIA) {
+		refuse_count(e);
+		return NULL;
+	}
+	guid_text(uuid, id);
+	snprintf(file, sizeof file, "{%s}.vdi", uuid);
+	medium = machine_add_medium(m, file, e);
+	if (medium)
+		memcpy(medium->id, id, GUID_LEN);
+	return medium;
+}
+
 static int add_disk(struct machine *m, struct machine_state *state, const struct xml *controller,
 	const struct xml *device, struct err *e)
 {
@@ -143,9 +169,13 @@ static int add_disk(struct machine *m, struct machine_state *state, const struct
 	if (strcmp(attr(device, "type", ""), "HardDisk") != 0)
 		return 0;
 	read_id(id, xml_child(device, "Image"), "uuid");
+	if (guid_is_zero(id))
+		return 0;
 	medium = machine_find_medium(m, id);
 	if (!medium)
-		return 0;
+		medium = add_unregistered(m, id, e);
+	if (!medium)
+		return -e->code;
 	snprintf(slot, sizeof slot, "%.200s %.20s:%.20s", attr(controller, "name", ""),
 		attr(device, "port", "0"), attr(device, "device", "0"));
 	return machine_add_disk(state, slot, medium->file, e);

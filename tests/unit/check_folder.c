@@ -12,19 +12,23 @@
 #include "err.h"
 #include "folder.h"
 #include "unit.h"
+#include "vdi_image.h"
 
 static char top[PATH_MAX];
+static const char *const *allowed;
 
 static struct folder *read_dir(const char *name, const struct folder *above)
 {
-	struct image_options none = {0};
+	struct image_options o = options_new();
 	struct err e = ERR_INIT;
 	char path[PATH_MAX + 300];
 	struct folder *f;
 
 	ck_assert_ptr_nonnull(realpath(".", top));
 	snprintf(path, sizeof path, "%s%s%s", top, *name ? "/" : "", name);
-	ck_assert_ok(folder_read(path, &none, above, NULL, &f, &e), &e);
+	o.allow = allowed;
+	ck_assert_ok(folder_read(path, &o, above, NULL, &f, &e), &e);
+	options_free(&o);
 	return f;
 }
 
@@ -278,6 +282,100 @@ START_TEST(a_virtualbox_machine_shows_each_disk_once)
 }
 END_TEST
 
+static void put_vdi(const char *name, unsigned char id)
+{
+	struct vdi_spec spec = {.id = id};
+	struct memory_image v = vdi_image_make(&spec);
+
+	write_file(name, v.file, v.file_len);
+	memory_image_free(&v);
+}
+
+#define ID(n) "{" n n n n "-" n n "-" n n "-" n n "-" n n n n n n "}"
+
+#define TAKEN_ON(id, name, more)                                                                   \
+	"<Snapshot uuid='" id "' name='" name "'>" ATTACHED(id) more "</Snapshot>"
+
+/* What a machine registers is known by its id: a name that is gone, or another disk's, is none. */
+START_TEST(media_are_known_by_their_ids)
+{
+	static const char text[] =
+		"<VirtualBox><Machine><MediaRegistry><HardDisks>"
+		"<HardDisk uuid='" ID(
+			"11") "' location='/home/nobody/disk.vdi'>"
+			      "<HardDisk uuid='" ID(
+				      "12") "' location='Snapshots/x.vdi'>"
+					    "<HardDisk uuid='" ID(
+						    "13") "' "
+							  "location='Snapshots/y.vdi'/></"
+							  "HardDisk></HardDisk>"
+							  "</HardDisks></MediaRegistry>" ATTACHED(
+								  ID("13")) TAKEN_ON(ID("11"),
+								  "one",
+								  "<Snapshots>" TAKEN_ON(ID("12"),
+									  "two",
+									  "") "</Snapshots>") "</"
+											      "Mach"
+											      "ine>"
+											      "</"
+											      "Virt"
+											      "ualB"
+											      "ox>";
+	static const char *const away[] = {"away", NULL};
+	struct folder *f;
+
+	write_text("vm/vm.vbox", text);
+	put_vdi("vm/renamed.vdi", 0x11);
+	put_vdi("vm/disk.vdi", 0x99);
+	put_vdi("vm/Snapshots/two.vdi", 0x12);
+	put_vdi("vm/Snapshots/y.vdi", 0x13);
+	ck_assert_shows("vm", "disk.vdi renamed.vdi ");
+	f = read_dir("vm", NULL);
+	ck_assert_entry(f, 1, "Snapshots/y.vdi one<0=renamed.vdi two<1=Snapshots/two.vdi");
+	ck_assert_ptr_null(f->entries[1].shots[0].refusal);
+	folder_unref(f);
+	/* Of two copies nobody knows which is meant, and the wrong one is not shown. */
+	put_vdi("vm/copy.vdi", 0x11);
+	f = read_dir("vm", NULL);
+	ck_assert_uint_eq(f->n, 4);
+	ck_assert_entry(f, 1, "Snapshots/y.vdi one<0=disk.vdi two<1=Snapshots/two.vdi");
+	ck_assert_ptr_nonnull(strstr(f->entries[1].shots[0].refusal, "this is another one"));
+	ck_assert_ptr_null(f->entries[1].refusal);
+	folder_unref(f);
+	/* Where the user lets it be. */
+	ck_assert_int_eq(unlink("vm/copy.vdi"), 0);
+	ck_assert_int_eq(mkdir("away", 0700), 0);
+	ck_assert_int_eq(mkdir("away/deep", 0700), 0);
+	ck_assert_int_eq(rename("vm/renamed.vdi", "away/deep/new.vdi"), 0);
+	allowed = away;
+	f = read_dir("vm", NULL);
+	ck_assert_uint_eq(f->n, 2);
+	ck_assert_ptr_nonnull(strstr(f->entries[1].shots[0].path, "/away/deep/new.vdi"));
+	allowed = NULL;
+	folder_unref(f);
+}
+END_TEST
+
+/* Before VirtualBox 4 a machine's file had no register. */
+START_TEST(unregistered_media_are_one_disk)
+{
+	static const char text[] =
+		"<VirtualBox><Machine>" ATTACHED(ID("13")) TAKEN_ON(ID("11"), "one",
+			"<Snapshots>" TAKEN_ON(
+				ID("12"), "two", "") "</Snapshots>") "</Machine></VirtualBox>";
+	struct folder *f;
+
+	write_text("vm.vbox", text);
+	put_vdi("any.vdi", 0x11);
+	put_vdi("Snapshots/" ID("13") ".vdi", 0x13);
+	f = read_dir("", NULL);
+	ck_assert_uint_eq(f->n, 1);
+	ck_assert_str_eq(f->entries[0].name, "any.vdi");
+	ck_assert_entry(f, 0, "Snapshots/" ID("13") ".vdi one<0=any.vdi two<1=" ID("12") ".vdi");
+	folder_unref(f);
+}
+END_TEST
+
 START_TEST(a_package_hides_its_files)
 {
 	write_text("p.ovf", "<Envelope><References><File id='f' href='p-disk1.vmdk'/>"
@@ -372,6 +470,8 @@ Suite *folder_suite(void)
 	tcase_add_test(tc, a_renamed_image_hides_no_other);
 	tcase_add_test(tc, a_vmware_machine_shows_each_disk_once);
 	tcase_add_test(tc, a_virtualbox_machine_shows_each_disk_once);
+	tcase_add_test(tc, media_are_known_by_their_ids);
+	tcase_add_test(tc, unregistered_media_are_one_disk);
 	tcase_add_test(tc, a_package_hides_its_files);
 	tcase_add_test(tc, descriptions_that_cannot_be_read_hide_nothing);
 	tcase_add_test(tc, outside_nothing_is_looked_for);

@@ -123,7 +123,7 @@ START_TEST(media_and_states)
 
 	ck_assert_str_eq(m->name, "My VM");
 	ck_assert_str_eq(m->snapshot_dir, "Frozen");
-	ck_assert_uint_eq(m->nmedia, 5);
+	ck_assert_uint_eq(m->nmedia, 6);
 	ck_assert_str_eq(m->media[2].file, "Snapshots/b.vdi");
 	ck_assert_mem_eq(m->media[2].parent, m->media[1].id, GUID_LEN);
 	ck_assert_mem_eq(m->media[3].parent, m->media[0].id, GUID_LEN);
@@ -133,8 +133,12 @@ START_TEST(media_and_states)
 		ck_assert_ptr_null(m->media[i].refusal);
 		ck_assert_ptr_eq(machine_find_medium(m, m->media[i].id), &m->media[i]);
 	}
+	for (size_t i = 0; i < m->nmedia; i++)
+		ck_assert(m->media[i].registered == (i < 5));
 	ck_assert_uint_eq(m->nstates, 4);
-	ck_assert_uint_eq(m->states[0].ndisks, 2);
+	ck_assert_uint_eq(m->states[0].ndisks, 3);
+	has_disk(m, 0, 2, "SATA 2:0", "{5d1f2c00-9c53-4b1c-8a52-000000000077}.vdi");
+	has_disk(m, 1, 2, "SATA 2:0", "{5d1f2c00-9c53-4b1c-8a52-000000000077}.vdi");
 	has_disk(m, 0, 0, "SATA 0:0", "Snapshots/b.vdi");
 	has_disk(m, 0, 1, "SATA 1:0", "./data.vmdk");
 	ck_assert_uint_eq(m->states[0].parent, 2);
@@ -284,6 +288,34 @@ START_TEST(counts)
 }
 END_TEST
 
+/* Disks of media that are registered nowhere are media, too. */
+START_TEST(counts_of_unregistered)
+{
+	static const char one[] =
+		"<AttachedDevice type='HardDisk'><Image uuid='%08x-0000-4000-8000-"
+		"000000000000'/></AttachedDevice>";
+	char *text = malloc((VBOX_MAX_MEDIA + 1) * (sizeof one + 8) + 1000), *end;
+	struct err e = ERR_INIT;
+	struct machine *m;
+
+	ck_assert_ptr_nonnull(text);
+	for (int n = VBOX_MAX_MEDIA; n <= VBOX_MAX_MEDIA + 1; n++) {
+		end = stpcpy(text, HEAD "<Machine><StorageControllers><StorageController>");
+		for (int i = 1; i <= n; i++)
+			end += sprintf(end, one, i);
+		strcpy(end, "</StorageController></StorageControllers></Machine></VirtualBox>");
+		if (n > VBOX_MAX_MEDIA) {
+			ck_assert_fails(try_read(text, &m, &e), EFBIG, &e, "hard disks");
+			break;
+		}
+		m = machine_of(text);
+		ck_assert_uint_eq(m->nmedia, n);
+		machine_free(m);
+	}
+	free(text);
+}
+END_TEST
+
 START_TEST(guids)
 {
 	static const char *const bad[] = {"", "{}", "{", "12345678-1234-1234-1234-12345678901",
@@ -317,6 +349,7 @@ Suite *vbox_suite(void)
 	tcase_add_loop_test(tc, windows_names, 0, 11);
 	tcase_add_loop_test(tc, refused, 0, 6);
 	tcase_add_test(tc, counts);
+	tcase_add_test(tc, counts_of_unregistered);
 	tcase_add_test(tc, guids);
 	return suite_of("vbox", tc);
 }
