@@ -131,6 +131,8 @@ bool node_is_same(const struct node *old, const struct node *new)
 {
 	if (old->kind != new->kind || !same_place(&old->place, &new->place))
 		return false;
+	if (old->kind == NODE_ERROR)
+		return strcmp(old->text, new->text) == 0;
 	return node_is_top(old) ||
 	       (old->source == new->source && old->generation == new->generation);
 }

@@ -434,11 +434,12 @@ static int fill_pinned(struct fill *fill, struct err *e)
 static int fill_any(struct fill *fill, struct err *e)
 {
 	const struct place *place = &fill->dir->place;
+	const char *refusal = place->of ? place_refusal(place) : NULL;
 	bool many = false;
 	int ret = 0;
 
-	if (place->of && place->entry->refusal && !place->shot)
-		return err_set(e, ENOTSUP, "%s: %s", place->entry->path, place->entry->refusal);
+	if (refusal)
+		return err_set(e, ENOTSUP, "%s: %s", place_path(place), refusal);
 	if (fill->dir->kind == NODE_FOLDER)
 		return fill_folder(fill, e);
 	if (fill->dir->kind == NODE_PACKAGE)
@@ -452,6 +453,22 @@ static bool can_tell(const struct node *node, const struct err *e)
 	return node->place.of && node_is_top(node) && e->code && e->code != ENOMEM;
 }
 
+/* The snapshots of a machine are there without the image that they are snapshots of. */
+static bool has_only_shots(const struct node *node, const struct err *e)
+{
+	return node->kind == NODE_SNAPSHOTS && has_shots(node->home) && e->code &&
+	       e->code != ENOMEM;
+}
+
+static int fill_only_shots(struct fill *fill)
+{
+	struct names names = {0};
+	int ret = fill_shots(fill, &names);
+
+	names_clear(&names);
+	return ret;
+}
+
 int tree_fill(struct tree *tree, struct node *node, struct dir **dir)
 {
 	struct fill fill = {.tree = tree, .dir = node};
@@ -461,6 +478,9 @@ int tree_fill(struct tree *tree, struct node *node, struct dir **dir)
 	if (ret < 0 && can_tell(node, &e)) {
 		fill_clear(&fill);
 		ret = fill_error(&fill, &e);
+	} else if (ret < 0 && has_only_shots(node, &e)) {
+		fill_clear(&fill);
+		ret = fill_only_shots(&fill);
 	}
 	return fill_end(&fill, ret, dir);
 }

@@ -24,9 +24,14 @@ static const char *fence_of(const struct tree *tree, const struct place *place)
 	return place->entry->described ? place->of->path : tree->dir.path;
 }
 
-static const char *path_of(const struct place *place)
+const char *place_path(const struct place *place)
 {
 	return place->shot ? place->entry->shots[place->shot - 1].path : place->entry->path;
+}
+
+const char *place_refusal(const struct place *place)
+{
+	return place->shot ? place->entry->shots[place->shot - 1].refusal : place->entry->refusal;
 }
 
 /* Puts a node in its place and gives it a source, of the disk number disk if it is a package. */
@@ -35,7 +40,7 @@ static int settle(struct fill *fill, struct node *node, const struct place *plac
 	struct err e = ERR_INIT;
 	struct origin from = {
 		.fence = fence_of(fill->tree, place),
-		.path = path_of(place),
+		.path = place_path(place),
 		.in_package = place->entry->kind == FOLDER_PACKAGE,
 		.disk = disk,
 		.chosen = !place->shot,
@@ -286,7 +291,7 @@ int fill_error(struct fill *fill, const struct err *e)
 
 	fill->dir->when = node_time(fill->dir);
 	node = fill_add(fill, NODE_ERROR, "error.txt");
-	if (!node)
+	if (!node || (has_shots(fill->dir) && !fill_add(fill, NODE_SNAPSHOTS, "snapshots")))
 		return -ENOMEM;
 	n = asprintf(&node->text, "%s\n%s%s%s", e->text, hint ? "hint: " : "", hint ? hint : "",
 		hint ? "\n" : "");

@@ -73,6 +73,11 @@ void fill_clear(struct fill *fill);
 
 /* tree-folder.c: */
 
+/* The image in a place that is somewhere, and why its description says that it cannot be shown, or
+ * NULL. */
+const char *place_path(const struct place *place);
+const char *place_refusal(const struct place *place);
+
 /* Of a NODE_FOLDER; watched by whoever watches. */
 int fill_folder(struct fill *fill, struct err *e);
 
@@ -83,7 +88,8 @@ int fill_package(struct fill *fill, bool *many, struct err *e);
 bool has_shots(const struct node *top);
 int fill_shots(struct fill *fill, struct names *names);
 
-/* The text of an error as the only file. */
+/* The text of an error as the only file.  The snapshots that a machine has of the disk are images
+ * of their own: they are there as well. */
 int fill_error(struct fill *fill, const struct err *e);
 
 #endif

@@ -301,10 +301,12 @@ static int list_locked(struct tree *tree, struct node *node, struct dir **dir)
 {
 	int ret = 0;
 
-	while (!node->dir && node->listing)
+	while (node->listing && (!node->dir || node->retry))
 		pthread_cond_wait(&tree->listed, &tree->lock);
-	while (ret == 0 && !node->dir && !atomic_load(&node->gone))
+	while (ret == 0 && (!node->dir || node->retry) && !atomic_load(&node->gone)) {
+		node->retry = false;
 		ret = make_list(tree, node);
+	}
 	if (ret == 0 && !node->dir)
 		ret = -ESTALE;
 	*dir = node->dir;
@@ -443,15 +445,17 @@ void tree_reset(struct tree *tree, struct node *node)
 	wake(tree);
 }
 
+/* What else is in the directory may be in use, and stays. */
 void tree_retry(struct tree *tree, struct node *top)
 {
-	bool is_error;
-
 	pthread_mutex_lock(&tree->lock);
-	is_error = top->dir && top->dir->n == 1 && top->dir->nodes[0]->kind == NODE_ERROR;
+	for (size_t i = 0; top->dir && i < top->dir->n; i++)
+		if (top->dir->nodes[i]->kind == NODE_ERROR) {
+			top->retry = true;
+			note(tree, top, top->dir->nodes[i]->name);
+		}
 	pthread_mutex_unlock(&tree->lock);
-	if (is_error)
-		tree_reset(tree, top);
+	wake(tree);
 }
 
 unsigned tree_errors(struct tree *tree)

@@ -55,7 +55,7 @@ enum node_kind {
 	NODE_VMSTATE,    /* file: the saved machine */
 	NODE_PARTITION,  /* file */
 	NODE_INFO,       /* file: text, made when asked for */
-	NODE_ERROR,      /* file: why a directory has nothing else in it */
+	NODE_ERROR,      /* file: why a directory has no disk in it */
 	NODE_LINK,       /* symbolic link to a partition */
 	NODE_EXPORTS,    /* directory of the disk in other formats */
 	NODE_EXPORT,     /* file: one of them */
@@ -98,6 +98,7 @@ struct node {
 	struct dir *dir; /* what is in it; NULL: nobody looked yet */
 	bool listing;    /* somebody makes the list */
 	unsigned resets; /* how often all of it was dropped */
+	bool retry;      /* the list tells of an error: it is made anew for who looks next */
 
 	/* Of files: */
 	_Atomic uint64_t measured;  /* NODE_INFO: bytes; others: bytes stored; or UNMEASURED */

@@ -175,6 +175,45 @@ cp "$W/base.ref" boxes/vm/Snapshots/stray.img
 stray() { holds "$1/vm" Snapshots disk.vdi && holds "$1/vm/Snapshots" stray.img && same_disk "$1/vm/disk.vdi" top; }
 check "a file of another disk among its snapshots" on_mount boxes stray
 rm boxes/vm/Snapshots/stray.img
+# A medium is known by its id: one of another name is found, and one that has its name is not taken.
+machine boxes/vm vdi-child-three-base.vdi vdi-child-three-middle.vdi vdi-child-three.vdi
+renamed() {
+	local d=$1/vm/old.vdi
+	holds "$1/vm" disk.vdi old.vdi && same_disk "$d" top && same_disk "$d/snapshots/before" base &&
+		same_disk "$d/snapshots/before/snapshots/after" middle && same_disk "$1/vm/disk.vdi" top
+}
+mv boxes/vm/disk.vdi boxes/vm/old.vdi
+mv "boxes/vm/Snapshots/{$middle_id}.vdi" boxes/vm/Snapshots/renamed.vdi
+qemu-img convert -f raw -O vdi top.ref boxes/vm/disk.vdi
+check "one whose files were renamed" on_mount boxes renamed
+rm boxes/vm/disk.vdi
+mkdir -p far/VMs/base
+mv boxes/vm/old.vdi far/VMs/base/disk.vdi
+describe /home/nobody/VMs/base/disk.vdi Snapshots/ "$base_id" "$middle_id" "$top_id" >boxes/vm/vm.vbox
+far_away() { grep -q 'lies outside' "$1/vm/disk.vdi/error.txt" && grep -q 'lies outside' "$1/vm/disk.vdi/snapshots/before/error.txt"; }
+check "one whose base lies elsewhere" on_mount boxes far_away
+mount_with=(-o "allow=$W/far")
+check "and may be opened there" on_mount boxes box
+mount_with=()
+mv far/VMs/base/disk.vdi boxes/vm/
+
+# One that fails hides nothing that was taken on it, and is tried again.
+missing_id=00000000-0000-4000-8000-000000000000
+half_broken() {
+	local d=$1/vm/disk.vdi
+	grep -q "{$missing_id}" "$d/error.txt" && holds "$d" error.txt snapshots &&
+		holds "$d/snapshots/before" error.txt snapshots && same_disk "$d/snapshots/before/snapshots/after" middle &&
+		cp "boxes/vm/Snapshots/{$top_id}.vdi" "boxes/vm/Snapshots/{$missing_id}.vdi" &&
+		cp boxes/vm/vm.vbox new && mv new boxes/vm/vm.vbox && eventually grep -q 'another one' "$d/error.txt" && same_disk "$d/snapshots/before/snapshots/after" middle &&
+		rm "boxes/vm/Snapshots/{$missing_id}.vdi" &&
+		describe disk.vdi Snapshots/ "$base_id" "$middle_id" "$top_id" >boxes/vm/vm.vbox &&
+		eventually same_disk "$d" top && same_disk "$d/snapshots/before/snapshots/after" middle
+}
+describe disk.vdi Snapshots/ "$base_id" "$middle_id" "$top_id" |
+	sed "/Image uuid=\"{$base_id}/s/$base_id/$missing_id/; /Image uuid=\"{$top_id}/s/$top_id/$missing_id/" >boxes/vm/vm.vbox
+check "snapshots of what is missing" on_mount boxes half_broken
+mv boxes/vm/Snapshots/renamed.vdi "boxes/vm/Snapshots/{$middle_id}.vdi"
+describe 'F:\VMs\vm\disk.vdi' 'F:\VMs\vm\Snapshots\' "$base_id" "$middle_id" "$top_id" >boxes/vm/vm.vbox
 encrypted() { grep -q 'encrypted by VirtualBox' "$1/vm/disk.vdi/error.txt"; }
 sed -i 's,type="Normal">,type="Normal"><Property name="CRYPT/KeyId" value="vm"/>,' boxes/vm/vm.vbox
 check "an encrypted machine" on_mount boxes encrypted
