@@ -354,7 +354,7 @@ START_TEST(a_parent_without_a_name_cannot_be_had)
 	write_sparse("d.vmdk", CHILD, 2);
 	ck_assert_fails(try_open("d.vmdk"), EINVAL, &s.e, "does not name it");
 	s.o.nobacking = true;
-	subject_fails(opened("d.vmdk"), 0, EIO, "nobacking");
+	subject_fails(opened("d.vmdk"), 0, EIO, "left closed");
 }
 END_TEST
 
@@ -372,7 +372,7 @@ START_TEST(a_parent_may_be_known_by_its_uuid_alone)
 	s.o.nobacking = true;
 	v = opened("d.vmdk");
 	subject_reads(v, 8 * SECTOR, 8 * SECTOR, 0x10);
-	subject_fails(v, 0, EIO, "nobacking");
+	subject_fails(v, 0, EIO, "left closed");
 	ck_assert_mem_eq(s.img->parent_id, id, GUID_LEN);
 	ck_assert_ptr_null(s.img->parent_name);
 
