@@ -54,7 +54,7 @@ TREE    := $(addprefix fuse/,export.c fresh.c log.c names.c node.c source.c tree
 TOOLS   := $(wildcard tools/*.c)
 UNIT    := $(wildcard tests/unit/*.c) tests/images/luks-make.c
 IMAGES  := $(wildcard tests/images/*.c)
-SHIM    := tests/mount/failread.c
+SHIM    := tests/mount/failread.c tests/mount/killwrite.c
 HELPERS := $(filter-out $(SHIM),$(wildcard tests/mount/*.c tests/bench/*.c))
 FUZZ    := $(wildcard tests/fuzz/fuzz_*.c)
 

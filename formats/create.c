@@ -16,10 +16,11 @@
 #include "bytes.h"
 #include "err.h"
 #include "format.h"
-#include "nearest.h"
+#include "headlast.h"
 #include "image.h"
 #include "io.h"
 #include "lock.h"
+#include "nearest.h"
 #include "size.h"
 #include "view.h"
 
@@ -155,6 +156,17 @@ bool create_is(const struct creation *c, const char *name, const char *word)
 
 /* Files. */
 
+/* The old bytes are durably gone before any new ones are written: no power cut mixes the two. */
+static int empty_file(struct io *io, struct err *e)
+{
+	int r;
+
+	if (io->is_block || io->size == 0)
+		return 0;
+	r = io_resize(io, 0, e);
+	return r == 0 ? io_sync(io, e) : r;
+}
+
 /* Locked before it is emptied: it may be somebody's disk. */
 static int take_file(int fd, const char *path, struct io **io, struct err *e)
 {
@@ -166,8 +178,8 @@ static int take_file(int fd, const char *path, struct io **io, struct err *e)
 	r = io_make_writable(*io, e);
 	if (r == 0)
 		r = lock_for_writing(*io, e);
-	if (r == 0 && !(*io)->is_block)
-		r = io_resize(*io, 0, e);
+	if (r == 0)
+		r = empty_file(*io, e);
 	if (r < 0) {
 		io_unref(*io);
 		*io = NULL;
@@ -175,7 +187,8 @@ static int take_file(int fd, const char *path, struct io **io, struct err *e)
 	return r;
 }
 
-static int make_file(const char *path, bool replace, struct created *f, struct err *e)
+static int make_file(const struct create_request *req, const char *path, bool replace,
+	struct created *f, struct err *e)
 {
 	int flags = O_RDWR | O_CREAT | O_CLOEXEC | O_NONBLOCK | O_NOCTTY;
 	int fd = open(path, flags | O_EXCL, 0666), r;
@@ -185,6 +198,8 @@ static int make_file(const char *path, bool replace, struct created *f, struct e
 		fd = open(path, flags, 0666);
 	if (fd < 0)
 		return err_set(e, errno, "%s: %s", path, strerror(errno));
+	if (f->is_new && req->created)
+		req->created(req->arg, path);
 	r = take_file(fd, path, &f->io, e);
 	if (r < 0 && f->is_new)
 		unlink(path);
@@ -203,13 +218,40 @@ static void end_file(const struct created *f, bool made)
 	io_unref(f->io);
 }
 
+static const char *name_in(const char *path)
+{
+	const char *slash = strrchr(path, '/');
+
+	return slash ? slash + 1 : path;
+}
+
+const char *create_name(const struct creation *c)
+{
+	const char *path = c->request->stands_for ? c->request->stands_for : c->path;
+
+	return path ? name_in(path) : "";
+}
+
+/* An image that is replaced as a whole at the end must not show parts of the new one before. */
+static int empty_replaced(const struct creation *c, const char *part, struct err *e)
+{
+	const char *old = c->request->stands_for;
+
+	if (!old || access(part, F_OK) < 0 || truncate(old, 0) == 0 || errno == ENOENT)
+		return 0;
+	return err_set(e, errno, "%s: %s", old, strerror(errno));
+}
+
 int create_part(struct creation *c, const char *name, struct io **io, struct err *e)
 {
 	const char *slash = strrchr(c->path, '/');
-	struct created *parts = reallocarray(c->parts, c->nparts + 1, sizeof parts[0]);
+	struct created *parts;
 	char *path;
 	int r;
 
+	if (!c->path)
+		return err_set(e, ENOTSUP, "%s: the image can have no second file here", name);
+	parts = reallocarray(c->parts, c->nparts + 1, sizeof parts[0]);
 	if (!parts)
 		return err_nomem(e);
 	c->parts = parts;
@@ -217,7 +259,10 @@ int create_part(struct creation *c, const char *name, struct io **io, struct err
 		slash = NULL;
 	if (asprintf(&path, "%.*s%s", slash ? (int)(slash + 1 - c->path) : 0, c->path, name) < 0)
 		return err_nomem(e);
-	r = make_file(path, c->request->replace && !c->request->new_parts, &parts[c->nparts], e);
+	r = empty_replaced(c, path, e);
+	if (r == 0)
+		r = make_file(c->request, path, c->request->replace && !c->request->new_parts,
+			&parts[c->nparts], e);
 	if (r == 0)
 		*io = parts[c->nparts++].io;
 	free(path);
@@ -273,36 +318,50 @@ static int choose_size(struct creation *c, struct err *e)
 {
 	c->size = c->request->size;
 	if (c->size == CREATE_NO_SIZE && !c->parent)
-		return err_set(e, EINVAL, "%s: an image needs a size", c->path);
+		return err_set(e, EINVAL, "an image needs a size");
 	if (c->size == CREATE_NO_SIZE)
 		c->size = c->parent->states[0]->view->size;
 	if (c->size > LIMIT_DISK_SIZE)
-		return err_set(
-			e, EFBIG, "%s: a disk of %" PRIu64 " bytes is too large", c->path, c->size);
+		return err_set(e, EFBIG, "a disk of %" PRIu64 " bytes is too large", c->size);
 	return 0;
 }
 
-static int sync_all(struct creation *c, struct err *e)
+static int sync_parts(struct creation *c, struct err *e)
 {
-	int r = io_sync(c->io, e);
+	int r = 0;
 
 	for (size_t i = 0; r == 0 && i < c->nparts; i++)
 		r = io_sync(c->parts[i].io, e);
 	return r;
 }
 
+/* In a file that is empty, or a device. */
+static int create_in(struct creation *c, struct io *io, struct err *e)
+{
+	int r;
+
+	c->io = headlast_new(io, e);
+	if (!c->io)
+		return -e->code;
+	r = c->format->create(c, e);
+	if (r == 0)
+		r = sync_parts(c, e);
+	if (r == 0)
+		r = headlast_finish(c->io, e);
+	io_unref(c->io);
+	return r;
+}
+
 static int create(struct creation *c, struct err *e)
 {
 	struct created first;
-	int r = make_file(c->path, c->request->replace, &first, e);
+	int r = make_file(c->request, c->path, c->request->replace, &first, e);
 
-	c->io = first.io;
-	if (r == 0)
-		r = c->format->create(c, e);
-	if (r < 0 && c->io)
-		err_in(e, "%s", c->path);
-	if (r == 0)
-		r = sync_all(c, e);
+	if (r == 0) {
+		r = create_in(c, first.io, e);
+		if (r < 0)
+			err_in(e, "%s", c->path);
+	}
 	for (size_t i = 0; i < c->nparts; i++)
 		end_file(&c->parts[i], r == 0);
 	end_file(&first, r == 0);
@@ -310,11 +369,8 @@ static int create(struct creation *c, struct err *e)
 	return r;
 }
 
-int image_create(const struct format *format, const char *path, const struct create_request *r,
-	struct err *e)
+static int check_request(const struct format *format, const struct create_request *r, struct err *e)
 {
-	struct creation c = {.format = format, .request = r, .path = path};
-	struct image *parent = NULL;
 	int ret;
 
 	if (!format->create)
@@ -326,6 +382,16 @@ int image_create(const struct format *format, const char *path, const struct cre
 			"images of the format %s are created without a backing file", format->name);
 	if (ret == 0 && r->packed && !format->can_pack)
 		ret = err_set(e, ENOTSUP, "Compression not supported for this file format");
+	return ret;
+}
+
+int image_create(const struct format *format, const char *path, const struct create_request *r,
+	struct err *e)
+{
+	struct creation c = {.format = format, .request = r, .path = path};
+	struct image *parent = NULL;
+	int ret = check_request(format, r, e);
+
 	if (ret == 0 && r->backing && !r->unchecked)
 		ret = open_backing(&c, &parent, e);
 	if (ret == 0)
@@ -334,4 +400,17 @@ int image_create(const struct format *format, const char *path, const struct cre
 		ret = create(&c, e);
 	image_close(parent);
 	return ret;
+}
+
+int image_create_io(
+	const struct format *format, struct io *io, const struct create_request *r, struct err *e)
+{
+	struct creation c = {.format = format, .request = r};
+	int ret = check_request(format, r, e);
+
+	if (ret == 0)
+		ret = choose_size(&c, e);
+	if (ret == 0)
+		ret = empty_file(io, e);
+	return ret == 0 ? create_in(&c, io, e) : ret;
 }

@@ -50,12 +50,25 @@ struct create_request {
 	bool replace;   /* a file that is there, and that nobody uses, is replaced */
 	bool new_parts; /* but no other file of the image: there must be none */
 	const struct image_options *how; /* the backing file is opened with */
+	/* path is the temporary name of an image that is renamed to this one, in the same
+	 * directory; NULL: it is not. */
+	const char *stands_for;
+	/* Called for each file that was not there before, once it is; NULL: not. */
+	void (*created)(void *arg, const char *path);
+	void *arg;
 };
 
 /* Makes the image path.  On failure no new file is left behind; one that was replaced is empty.
- * EEXIST: there is a file and it shall not be replaced. */
+ * EEXIST: there is a file and it shall not be replaced.
+ *
+ * The first sector is written last: after a power cut or a kill, the file is what it was before, is
+ * empty or no image, or is the new one as a whole. */
 int image_create(const struct format *format, const char *path, const struct create_request *r,
 	struct err *e);
+
+/* The same in io, writable, of an image that needs no other file: for tests. */
+int image_create_io(
+	const struct format *format, struct io *io, const struct create_request *r, struct err *e);
 
 /* For drivers, in format->create. */
 
@@ -70,7 +83,7 @@ struct creation {
 	const struct format *format;
 	const struct create_request *request;
 	struct io *io;              /* the new file: empty, writable, locked */
-	const char *path;           /* as it was given */
+	const char *path;           /* as it was given; NULL: none */
 	uint64_t size;              /* of the disk */
 	const struct image *parent; /* the backing file, opened; NULL: none, or unchecked */
 	struct created *parts;      /* private */
@@ -83,6 +96,9 @@ const char *create_text(const struct creation *c, const char *name);
 uint64_t create_number(const struct creation *c, const char *name, uint64_t otherwise);
 bool create_flag(const struct creation *c, const char *name);
 bool create_is(const struct creation *c, const char *name, const char *word);
+
+/* The name that the file will have in its directory; "" for one without a path. */
+const char *create_name(const struct creation *c);
 
 /* A second file of the image, in its directory, made as the first one was; closed by the core. */
 int create_part(struct creation *c, const char *name, struct io **io, struct err *e);

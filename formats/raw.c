@@ -128,14 +128,21 @@ static int raw_probe(const struct peek *p)
 
 static int raw_create(struct creation *c, struct err *e)
 {
+	int r;
+
 	if (c->io->is_block)
 		return c->size <= c->io->size
 			       ? 0
 			       : err_set(e, ENOSPC, "the device has only %" PRIu64 " bytes",
 					 (uint64_t)c->io->size);
-	if (create_is(c, "preallocation", "off"))
-		return io_resize(c->io, c->size, e);
-	return create_preallocate(c->io, 0, c->size, create_is(c, "preallocation", "full"), e);
+	r = io_resize(c->io, c->size, e);
+	if (r < 0 || create_is(c, "preallocation", "off"))
+		return r;
+	/* Raw has no header: a disk that is too short would be taken for whole. */
+	r = io_sync(c->io, e);
+	return r < 0 ? r
+		     : create_preallocate(
+			       c->io, 0, c->size, create_is(c, "preallocation", "full"), e);
 }
 
 static const char *const preallocations[] = {"off", "falloc", "full", NULL};

@@ -158,6 +158,9 @@ static int put_file(
 
 	if (n->type != VHD_FIXED)
 		r = put_tables(c, n, text, &end, e);
+	/* The footer alone makes the file an image: all else is durable before. */
+	if (r == 0)
+		r = io_sync(c->io, e);
 	vhd_make_footer(footer, n);
 	return r < 0 ? r : io_write(c->io, footer, sizeof footer, end, e);
 }

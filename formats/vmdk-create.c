@@ -101,8 +101,7 @@ static int check_text(const char *what, const char *text, struct err *e)
 
 static int take_base(struct making *m, struct err *e)
 {
-	const char *path = m->creation->path, *slash = strrchr(path, '/');
-	const char *name = slash ? slash + 1 : path;
+	const char *name = create_name(m->creation);
 	size_t n = strlen(name), suffix = strlen(".vmdk");
 
 	if (n > suffix && strcasecmp(name + n - suffix, ".vmdk") == 0)
@@ -254,14 +253,12 @@ static int make_extent(
 
 static int make_extents(const struct making *m, FILE *text, struct err *e)
 {
-	const char *slash = strrchr(m->creation->path, '/');
 	uint64_t left = m->text.sectors, n;
 	unsigned i = 1;
 	int r = 0;
 
 	if (!m->kind->flat && !m->kind->split) {
-		fprintf(text, "RW %" PRIu64 " SPARSE \"%s\"\n", left,
-			slash ? slash + 1 : m->creation->path);
+		fprintf(text, "RW %" PRIu64 " SPARSE \"%s\"\n", left, create_name(m->creation));
 		return m->kind->stream ? vmdk_stream_create(m->creation->io, left, e)
 				       : write_sparse(m, m->creation->io, left, true, e);
 	}

@@ -15,6 +15,7 @@
 #include "format.h"
 #include "io.h"
 #include "maker.h"
+#include "output.h"
 #include "progress.h"
 #include "report.h"
 #include "run.h"
@@ -34,6 +35,7 @@ struct converting {
 	size_t n;
 	uint64_t size; /* of all together */
 	struct maker maker;
+	struct output output;
 	struct source out;
 	struct copy copy;
 	struct progress progress;
@@ -105,6 +107,13 @@ static bool choose_packing(struct converting *c)
 	return false;
 }
 
+static bool is_durable(const struct converting *c)
+{
+	const char *cache = args_value(c->args, OPT_CACHE);
+
+	return cache && strcmp(cache, "unsafe") != 0;
+}
+
 static bool open_output(struct converting *c, const struct session *s)
 {
 	struct image_options how = session_options(s, c->format->name);
@@ -113,9 +122,8 @@ static bool open_output(struct converting *c, const struct session *s)
 	how.write = true;
 	how.fill = c->copy.fresh;
 	how.share = false;
-	how.nosync = !args_value(c->args, OPT_CACHE) ||
-		     strcmp(args_value(c->args, OPT_CACHE), "unsafe") == 0;
-	if (!source_open_as(&c->out, c->name, "-O ", &how))
+	how.nosync = !is_durable(c);
+	if (!source_open_as(&c->out, c->output.path, "-O ", &how))
 		return false;
 	copy->out = c->out.state->view;
 	copy->below = parent_of(c);
@@ -124,42 +132,65 @@ static bool open_output(struct converting *c, const struct session *s)
 	return check_room(c) && choose_packing(c);
 }
 
-static bool make_output(struct converting *c)
+static int create_output(struct converting *c, struct err *e)
 {
 	struct create_request *r = &c->maker.request;
+	int ret = output_begin(&c->output, c->name, true, e);
+
+	if (ret < 0)
+		return ret;
+	r->size = c->size;
+	r->replace = true;
+	r->packed = args_has(c->args, OPT_COMPRESS);
+	output_request(&c->output, r);
+	ret = image_create(c->format, c->output.path, r, e);
+	if (ret == 0)
+		output_created(&c->output, c->format == format_find("raw"));
+	return ret;
+}
+
+static bool make_output(struct converting *c)
+{
 	struct err e = ERR_INIT;
 
 	c->copy.fresh = !args_has(c->args, OPT_NO_CREATE);
 	if (!c->copy.fresh)
+		return output_use(&c->output, c->name, &e) == 0 || !report_about(c->name, &e);
+	if (create_output(c, &e) == 0)
 		return true;
-	r->size = c->size;
-	r->replace = true;
-	r->packed = args_has(c->args, OPT_COMPRESS);
-	if (image_create(c->format, c->name, r, &e) == 0)
-		return true;
+	output_reword(&c->output, &e);
 	report_about(c->name, &e);
 	return false;
 }
 
+/* Copies, and gives the output its name. */
+static int fill_output(struct converting *c, const struct session *s)
+{
+	struct err e = ERR_INIT;
+	int r;
+
+	if (!open_output(c, s)) {
+		source_close(&c->out);
+		return EXIT_FAILURE;
+	}
+	r = copy_all(c, &e);
+	source_close(&c->out);
+	if (r == 0)
+		r = output_commit(&c->output, is_durable(c), &e);
+	output_reword(&c->output, &e);
+	return r < 0 ? report_failure(&e) : EXIT_SUCCESS;
+}
+
 static int write_output(struct converting *c, const struct session *s)
 {
-	bool was_there = access(c->name, F_OK) == 0;
-	struct err e = ERR_INIT;
-	int r = -1;
+	int status = EXIT_FAILURE;
 
 	if (is_a_source(c))
 		return report("%s: it is one of the files that are read", c->name);
-	if (!make_output(c))
-		return EXIT_FAILURE;
-	if (open_output(c, s)) {
-		r = copy_all(c, &e);
-		if (r < 0)
-			report_failure(&e);
-	}
-	source_close(&c->out);
-	if (r < 0 && !was_there)
-		unlink(c->name);
-	return r < 0 ? EXIT_FAILURE : EXIT_SUCCESS;
+	if (make_output(c))
+		status = fill_output(c, s);
+	output_end(&c->output);
+	return status;
 }
 
 static bool open_sources(struct converting *c, const struct session *s)

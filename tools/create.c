@@ -11,6 +11,7 @@
 #include "err.h"
 #include "format.h"
 #include "maker.h"
+#include "output.h"
 #include "report.h"
 #include "run.h"
 #include "source.h"
@@ -33,12 +34,28 @@ static bool is_empty(const char *name)
 	return stat(name, &st) == 0 && S_ISREG(st.st_mode) && st.st_size == 0;
 }
 
+static int make_file(struct maker *m, struct output *o, struct err *e)
+{
+	int r;
+
+	output_request(o, &m->request);
+	r = image_create(m->format, o->path, &m->request, e);
+	return r == 0 ? output_commit(o, true, e) : r;
+}
+
 static int make(const struct args *a, struct maker *m, const char *name)
 {
 	struct err e = ERR_INIT;
+	struct output o;
+	int r;
 
 	m->request.replace = args_has(a, OPT_FORCE) || is_empty(name);
-	if (image_create(m->format, name, &m->request, &e) == 0) {
+	r = output_begin(&o, name, m->request.replace, &e);
+	if (r == 0)
+		r = make_file(m, &o, &e);
+	output_reword(&o, &e);
+	output_end(&o);
+	if (r == 0) {
 		if (!args_has(a, OPT_QUIET))
 			maker_tell(m, name);
 		return EXIT_SUCCESS;

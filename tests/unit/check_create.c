@@ -7,6 +7,7 @@
 #include "create.h"
 #include "err.h"
 #include "format.h"
+#include "power_create.h"
 #include "unit.h"
 #include "view.h"
 
@@ -115,10 +116,51 @@ START_TEST(sizes_are_needed_and_bounded)
 }
 END_TEST
 
+/* Each way in which a format lays out its file. */
+static const struct {
+	const char *format;
+	const char *words[2];
+} kinds[] = {
+	{"raw", {NULL}},
+	{"raw", {"preallocation=full", NULL}},
+	{"qcow2", {NULL}},
+	{"qcow2", {"cluster_size=512", NULL}},
+	{"qcow2", {"compat=0.10", NULL}},
+	{"qcow2", {"extended_l2=on", NULL}},
+	{"qcow2", {"lazy_refcounts=on", NULL}},
+	{"qcow2", {"preallocation=metadata", NULL}},
+	{"vmdk", {NULL}},
+	{"vmdk", {"subformat=streamOptimized", NULL}},
+	{"vdi", {NULL}},
+	{"vdi", {"static=on", NULL}},
+	{"vpc", {NULL}},
+	{"vpc", {"subformat=fixed", NULL}},
+	{"vhdx", {NULL}},
+	{"vhdx", {"subformat=fixed", NULL}},
+};
+
+/* _i: a kind, in an empty file or in the place of another empty image. */
+START_TEST(power_cuts)
+{
+	int kind = _i / 2, replaced = _i % 2;
+	struct power_create p = {
+		.format = kinds[kind].format,
+		.options = kinds[kind].words,
+		.size = 300 << 10,
+		.old_options = replaced ? (const char *const[]){NULL} : NULL,
+		.old_size = replaced ? 4096 : 0,
+		.seed = 1 + _i,
+	};
+
+	power_create(&p);
+}
+END_TEST
+
 Suite *create_suite(void)
 {
 	TCase *tc = tcase_create("create");
 
+	tcase_set_timeout(tc, 120);
 	use_temp_dir(tc);
 	tcase_add_test(tc, raw_has_its_size);
 	tcase_add_test(tc, preallocated);
@@ -126,5 +168,6 @@ Suite *create_suite(void)
 	tcase_add_test(tc, a_file_is_replaced_only_when_asked);
 	tcase_add_test(tc, nor_one_that_is_in_use);
 	tcase_add_test(tc, sizes_are_needed_and_bounded);
+	tcase_add_loop_test(tc, power_cuts, 0, 2 * COUNT(kinds));
 	return suite_of("create", tc);
 }

@@ -167,3 +167,48 @@ void medium_free(struct medium *m)
 	free(m->now);
 	free(m->durable);
 }
+
+uint64_t medium_pending(const struct medium *m)
+{
+	uint64_t n = 0;
+
+	for (const struct pending *p = m->first; p; p = p->next)
+		n++;
+	return n;
+}
+
+unsigned char *scratch_fill(struct scratch *s, const void *bytes, uint64_t size)
+{
+	if (!s->bytes)
+		s->bytes = calloc(1, MEDIUM_ROOM);
+	ck_assert_ptr_nonnull(s->bytes);
+	if (size > 0)
+		memcpy(s->bytes, bytes, size);
+	if (s->used > size)
+		memset(s->bytes + size, 0, s->used - size);
+	s->used = size;
+	return s->bytes;
+}
+
+static bool happens(uint64_t *random, unsigned percent)
+{
+	return next_random(random) % 100 < percent;
+}
+
+void medium_cut(const struct medium *m, struct scratch *file, unsigned percent, uint64_t most,
+	uint64_t *random)
+{
+	uint64_t size = m->durable_size;
+	unsigned char *bytes = scratch_fill(file, m->durable, size);
+
+	for (const struct pending *p = m->first; p && most > 0; p = p->next, most--) {
+		if (!p->data && happens(random, percent))
+			medium_replay(bytes, &size, p, 0, 0);
+		for (uint64_t i = 0, n; i < p->len; i += n) {
+			n = MIN(MEDIUM_SECTOR - (p->pos + i) % MEDIUM_SECTOR, p->len - i);
+			if (happens(random, percent))
+				medium_replay(bytes, &size, p, i, n);
+		}
+	}
+	file->used = size;
+}

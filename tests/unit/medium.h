@@ -10,6 +10,8 @@
 
 #define MEDIUM_ROOM (64u << 20) /* of address space for a file; pages come as they are touched */
 
+#define MEDIUM_SECTOR 512u /* is written as a whole or not at all */
+
 /* A write, or a change of size, that no sync has made durable yet. */
 struct pending {
 	uint64_t pos, len;
@@ -38,6 +40,23 @@ struct io *medium_io(struct medium *m);
 
 /* What is pending is lost. */
 void medium_forget(struct medium *m);
+
+/* Memory for a file that is put together time and again: new pages would cost more than all that is
+ * done with them. */
+struct scratch {
+	unsigned char *bytes; /* zeroes from used on */
+	uint64_t used;
+};
+
+/* Puts size bytes into it; returns its memory, of MEDIUM_ROOM bytes. */
+unsigned char *scratch_fill(struct scratch *s, const void *bytes, uint64_t size);
+
+/* The file as a power cut leaves it: of the first most calls that are pending, each sector of a
+ * write and each change of size is there with a chance of percent. */
+void medium_cut(const struct medium *m, struct scratch *file, unsigned percent, uint64_t most,
+	uint64_t *random);
+
+uint64_t medium_pending(const struct medium *m);
 
 /* Does len bytes of a write, from from on, or a change of size, to a file that is being put
  * together. */

@@ -49,13 +49,6 @@ struct base {
 
 #define BASE_NAME 1023 /* bytes at most */
 
-/* Memory for a file that is put together time and again: fresh pages would cost more than all that
- * is done with them. */
-struct scratch {
-	unsigned char *bytes; /* zeroes from used on */
-	uint64_t used;
-};
-
 struct run {
 	const struct power *p;
 	struct image_options o;
@@ -264,19 +257,6 @@ static struct image *open_bytes(
 	return open_medium(run, io, o);
 }
 
-static unsigned char *scratch_fill(struct scratch *s, const void *bytes, uint64_t size)
-{
-	if (!s->bytes)
-		s->bytes = calloc(1, MEDIUM_ROOM);
-	ck_assert_ptr_nonnull(s->bytes);
-	if (size > 0)
-		memcpy(s->bytes, bytes, size);
-	if (s->used > size)
-		memset(s->bytes + size, 0, s->used - size);
-	s->used = size;
-	return s->bytes;
-}
-
 /* Whoever writes to it next finds a good image, and leaves one. */
 static void go_on_writing(struct run *run, const unsigned char *bytes, uint64_t size)
 {
@@ -321,33 +301,11 @@ static void judge(struct run *run, const unsigned char *bytes, uint64_t size)
 		go_on_writing(run, bytes, size);
 }
 
-static uint64_t count_pending(const struct medium *m)
-{
-	uint64_t n = 0;
-
-	for (const struct pending *p = m->first; p; p = p->next)
-		n++;
-	return n;
-}
-
 /* Of the first most of what is pending every sector is there or is not. */
 static void cut(struct run *run, unsigned percent, uint64_t most)
 {
-	struct medium *m = &run->medium;
-	uint64_t size = m->durable_size;
-	unsigned char *bytes = scratch_fill(&run->after, m->durable, size);
-
-	for (const struct pending *p = m->first; p && most > 0; p = p->next, most--) {
-		if (!p->data && next_random(&run->state) % 100 < percent)
-			medium_replay(bytes, &size, p, 0, 0);
-		for (uint64_t i = 0, n; i < p->len; i += n) {
-			n = MIN(SECTOR - (p->pos + i) % SECTOR, p->len - i);
-			if (next_random(&run->state) % 100 < percent)
-				medium_replay(bytes, &size, p, i, n);
-		}
-	}
-	run->after.used = size;
-	judge(run, bytes, size);
+	medium_cut(&run->medium, &run->after, percent, most, &run->state);
+	judge(run, run->after.bytes, run->after.used);
 }
 
 /* In the midst of an operation: what is pending is on its way. */
@@ -355,7 +313,7 @@ static void cut_at_sync(void *arg)
 {
 	static const unsigned percents[] = {50, 97, 90, 10};
 	struct run *run = arg;
-	uint64_t n = count_pending(&run->medium);
+	uint64_t n = medium_pending(&run->medium);
 
 	for (unsigned i = 0; i < (run->p->cuts ? run->p->cuts : COUNT(percents)); i++)
 		cut(run, percents[i % COUNT(percents)], UINT64_MAX);
