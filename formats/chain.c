@@ -13,6 +13,7 @@
 #include "format.h"
 #include "guid.h"
 #include "home.h"
+#include "host.h"
 #include "image.h"
 #include "io.h"
 #include "lock.h"
@@ -166,7 +167,7 @@ static int try_moved(struct search *s, const char *name)
 	if (verifiable && try_name(s, base) == 0)
 		return 0;
 	for (const char *const *dir = s->img->opts->search; dir && *dir; dir++) {
-		if (!realpath(*dir, real) ||
+		if (!host_realpath(*dir, real) ||
 			snprintf(path, sizeof path, "%s/%s", real, base) >= (int)sizeof path)
 			continue;
 		if (try_name(s, path) == 0)

@@ -17,6 +17,7 @@
 #include "err.h"
 #include "format.h"
 #include "headlast.h"
+#include "host.h"
 #include "image.h"
 #include "io.h"
 #include "lock.h"
@@ -191,18 +192,18 @@ static int make_file(const struct create_request *req, const char *path, bool re
 	struct created *f, struct err *e)
 {
 	int flags = O_RDWR | O_CREAT | O_CLOEXEC | O_NONBLOCK | O_NOCTTY;
-	int fd = open(path, flags | O_EXCL, 0666), r;
+	int fd = host_open(path, flags | O_EXCL, 0666), r;
 
 	*f = (struct created){.is_new = fd >= 0};
 	if (fd < 0 && errno == EEXIST && replace)
-		fd = open(path, flags, 0666);
+		fd = host_open(path, flags, 0666);
 	if (fd < 0)
 		return err_set(e, errno, "%s: %s", path, strerror(errno));
 	if (f->is_new && req->created)
 		req->created(req->arg, path);
 	r = take_file(fd, path, &f->io, e);
 	if (r < 0 && f->is_new)
-		unlink(path);
+		host_unlink(path);
 	return r;
 }
 
@@ -212,7 +213,7 @@ static void end_file(const struct created *f, bool made)
 	struct err ignored = ERR_INIT;
 
 	if (f->io && !made && f->is_new)
-		unlink(f->io->name);
+		host_unlink(f->io->name);
 	else if (f->io && !made && !f->io->is_block)
 		io_resize(f->io, 0, &ignored);
 	io_unref(f->io);

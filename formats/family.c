@@ -19,6 +19,7 @@
 #include "format.h"
 #include "guid.h"
 #include "home.h"
+#include "host.h"
 #include "image.h"
 #include "io.h"
 #include "machine.h"
@@ -193,7 +194,7 @@ static bool find_moved(struct search *s, const struct machine_medium *medium, bo
 		struct err e = ERR_INIT;
 		char real[PATH_MAX];
 
-		if (realpath(*dir, real) &&
+		if (host_realpath(*dir, real) &&
 			snprintf(path, sizeof path, "%s/%s", real, last_part(medium->file)) <
 				(int)sizeof path &&
 			try_medium(s, path, medium, is_above, &e) == 0)

@@ -11,6 +11,7 @@
 #include "err.h"
 #include "folder-impl.h"
 #include "home.h"
+#include "host.h"
 #include "io.h"
 #include "machine.h"
 #include "ovf.h"
@@ -166,7 +167,7 @@ int folder_add_machines(struct folder *f, struct err *e)
 {
 	struct dirent **list;
 	int r = add_virtualbox(f, e);
-	int n = r == 0 ? scandir(f->path, &list, is_described, by_name) : 0;
+	int n = r == 0 ? host_scandir(f->path, &list, is_described, by_name) : 0;
 
 	for (int i = 0; i < n; i++) {
 		if (r == 0 && has_suffix(list[i]->d_name, ".vmx"))

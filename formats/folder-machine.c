@@ -17,6 +17,7 @@
 #include "bytes.h"
 #include "err.h"
 #include "folder-impl.h"
+#include "host.h"
 #include "io.h"
 #include "machine.h"
 #include "policy.h"
@@ -70,7 +71,7 @@ bool folder_is_there(const struct folder *f, const char *path)
 {
 	struct stat st;
 
-	return policy_may_look(f->path, f->opts, path) && stat(path, &st) == 0 &&
+	return policy_may_look(f->path, f->opts, path) && host_stat(path, &st) == 0 &&
 	       S_ISREG(st.st_mode);
 }
 
@@ -81,7 +82,7 @@ char *folder_find(const struct folder *f, const char *dir, const char *name)
 
 	if (path && folder_is_there(f, path) && (slash = strrchr(path, '/'))) {
 		*slash = '\0';
-		if (realpath(slash == path ? "/" : path, real))
+		if (host_realpath(slash == path ? "/" : path, real))
 			found = folder_join(real, slash + 1);
 	}
 	free(path);

@@ -18,6 +18,7 @@
 #include "err.h"
 #include "folder-impl.h"
 #include "format.h"
+#include "host.h"
 #include "image.h"
 #include "io.h"
 #include "package.h"
@@ -93,7 +94,7 @@ static unsigned char type_of(const char *path, const struct dirent *d)
 
 	if (d->d_type != DT_UNKNOWN)
 		return d->d_type;
-	return lstat(path, &st) == 0 ? IFTODT(st.st_mode) : DT_UNKNOWN;
+	return host_lstat(path, &st) == 0 ? IFTODT(st.st_mode) : DT_UNKNOWN;
 }
 
 /* Links to directories are not followed: they would lead round in circles. */
@@ -206,11 +207,6 @@ static bool is_hidden(const char *name)
 	return name[0] == '.';
 }
 
-static bool is_skipped(const struct folder *f, const char *path)
-{
-	return f->skip && strcmp(path, f->skip) == 0;
-}
-
 static int add_empty(struct folder *f, const char *path, struct err *e)
 {
 	char **empty = reallocarray(f->empty, f->nempty + 1, sizeof *empty);
@@ -230,7 +226,7 @@ static bool is_something(
 	char *path = is_hidden(d->d_name) ? NULL : folder_join(dir, d->d_name);
 	bool found = false;
 
-	if (path && !is_skipped(f, path) && !folder_has_claim(f, path)) {
+	if (path && !folder_has_claim(f, path)) {
 		enum look look = look_at(f, path, d);
 
 		found = look == LOOK_FOLDER ? holds_something(f, path, budget)
@@ -244,7 +240,7 @@ static bool is_something(
 static bool holds_something(struct folder *f, const char *dir, unsigned *budget)
 {
 	struct err ignored = ERR_INIT;
-	DIR *list = opendir(dir);
+	DIR *list = host_opendir(dir);
 	bool found = false;
 	struct dirent *d;
 
@@ -315,7 +311,7 @@ int folder_scan(struct folder *f, struct err *e)
 {
 	size_t from = f->n;
 	struct dirent **list;
-	int n = scandir(f->path, &list, NULL, NULL), r = 0;
+	int n = host_scandir(f->path, &list, NULL, NULL), r = 0;
 
 	if (n < 0)
 		return err_set(e, errno, "%s: %s", f->path, strerror(errno));
@@ -323,7 +319,7 @@ int folder_scan(struct folder *f, struct err *e)
 		const char *name = list[i]->d_name;
 		char *path = is_hidden(name) || r < 0 ? NULL : folder_join(f->path, name);
 
-		if (path && !is_skipped(f, path))
+		if (path)
 			r = add_path(f, list[i], path, e);
 		free(path);
 		free(list[i]);

@@ -157,7 +157,7 @@ static int read_folder(struct folder *f, const struct folder *above, struct err 
 }
 
 int folder_read(const char *path, const struct image_options *o, const struct folder *above,
-	const char *skip, struct folder **out, struct err *e)
+	struct folder **out, struct err *e)
 {
 	struct folder *f = calloc(1, sizeof *f);
 	int r;
@@ -170,10 +170,8 @@ int folder_read(const char *path, const struct image_options *o, const struct fo
 		free(f);
 		return err_nomem(e);
 	}
-	f->skip = skip;
 	f->opts = o;
 	r = read_folder(f, above, e);
-	f->skip = NULL;
 	if (r < 0)
 		folder_unref(f);
 	else

@@ -56,15 +56,13 @@ struct folder {
 	/* Private: files that are part of something, by path. */
 	size_t nclaims, nsorted;
 	char **claims;
-	const char *skip;
 	const struct image_options *opts;
 };
 
 /* Reads a directory, given by a path without links.  o: how its images will be opened.  above: what
- * the directory above is, when that is shown, too; or NULL.  skip: a directory that must not be
- * looked at (a mount point); or NULL. */
+ * the directory above is, when that is shown, too; or NULL. */
 int folder_read(const char *path, const struct image_options *o, const struct folder *above,
-	const char *skip, struct folder **f, struct err *e);
+	struct folder **f, struct err *e);
 
 /* Shared by counting, from any thread. */
 struct folder *folder_ref(struct folder *f);

@@ -11,6 +11,7 @@
 
 #include "bounds.h"
 #include "err.h"
+#include "host.h"
 #include "image.h"
 #include "io.h"
 #include "machine.h"
@@ -70,7 +71,7 @@ static void read_home(struct home *home)
 {
 	const char *last = NULL; /* read with success */
 	struct dirent **list;
-	int n = scandir(home->dir, &list, is_description, by_name);
+	int n = host_scandir(home->dir, &list, is_description, by_name);
 
 	for (int i = 0; i < n && home->n < HOME_MAX_MACHINES; i++) {
 		const char *name = list[i]->d_name;

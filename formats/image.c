@@ -12,6 +12,7 @@
 #include "chain.h"
 #include "err.h"
 #include "format.h"
+#include "host.h"
 #include "image.h"
 #include "io.h"
 #include "bounds.h"
@@ -39,7 +40,7 @@ static int find_place(struct image *img, struct err *e)
 
 	if (img->io->member)
 		return find_place_in_archive(img, e);
-	if (!img->io->ino || !realpath(img->io->name, real))
+	if (!img->io->ino || !host_realpath(img->io->name, real))
 		return 0;
 	img->path = strdup(real);
 	slash = strrchr(real, '/');

@@ -5,6 +5,7 @@
  * rules hold for what the descriptor names and for what its disks name in their turn.  The disks
  * themselves are package-disk.c's.
  */
+#include "host.h"
 #include "package-impl.h"
 
 #include <errno.h>
@@ -281,7 +282,7 @@ static int find_path(struct package *p, struct err *e)
 {
 	char real[PATH_MAX];
 
-	if (!realpath(p->io->name, real))
+	if (!host_realpath(p->io->name, real))
 		strcpy(real, "/");
 	p->path = strdup(real);
 	return p->path ? 0 : err_nomem(e);

@@ -10,6 +10,7 @@
 #include <string.h>
 
 #include "err.h"
+#include "host.h"
 #include "image.h"
 #include "io.h"
 #include "parallels.h"
@@ -27,7 +28,7 @@ static struct io *open_beside(const struct image *img, struct err *e)
 
 	if (!img->dir || asprintf(&path, "%s/%s", img->dir, NAME) < 0)
 		return NULL;
-	fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY | O_NOFOLLOW);
+	fd = host_open(path, O_RDONLY | O_NONBLOCK | O_NOCTTY | O_NOFOLLOW, 0);
 	if (fd >= 0)
 		io = io_from_fd(fd, path, e);
 	free(path);

@@ -15,6 +15,7 @@
 #include "err.h"
 #include "facts.h"
 #include "format.h"
+#include "host.h"
 #include "image.h"
 #include "io.h"
 #include "parallels.h"
@@ -144,11 +145,12 @@ static void parallels_free(struct parallels *p)
 /* Nothing in a file says whether it is all of a disk. */
 static void warn_of_bundle(const struct image *img)
 {
+	struct stat st;
 	char *path;
 
 	if (!img->dir || asprintf(&path, "%s/%s", img->dir, PARALLELS_DESCRIPTOR) < 0)
 		return;
-	if (access(path, F_OK) == 0)
+	if (host_stat(path, &st) == 0)
 		image_warn(img, "one file of the disk that %s describes: it may not be all of it",
 			PARALLELS_DESCRIPTOR);
 	free(path);

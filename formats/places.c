@@ -3,15 +3,16 @@
 
 #include <dirent.h>
 #include <errno.h>
-#include <fts.h>
 #include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 
 #include "bounds.h"
 #include "format.h"
 #include "home.h"
+#include "host.h"
 #include "image.h"
 #include "machine.h"
 
@@ -56,7 +57,7 @@ static int add_list(struct places *p, const char *const *dirs)
 	int r = 0;
 
 	for (; dirs && *dirs && r == 0; dirs++)
-		if (realpath(*dirs, real))
+		if (host_realpath(*dirs, real))
 			r = add_dir(p, real);
 	return r;
 }
@@ -112,7 +113,7 @@ static int by_name(const struct dirent **a, const struct dirent **b)
 static bool visit_in(const char *dir, places_try *try, void *arg)
 {
 	struct dirent **list;
-	int n = scandir(dir, &list, is_candidate, by_name);
+	int n = host_scandir(dir, &list, is_candidate, by_name);
 	char path[PATH_MAX];
 	bool over = false;
 
@@ -127,55 +128,77 @@ static bool visit_in(const char *dir, places_try *try, void *arg)
 	return over;
 }
 
-/* One entry of the tree below a directory; its own files were visited before. */
-static bool visit_entry(FTS *tree, FTSENT *entry, places_try *try, void *arg)
+/* The tree below a directory of the user. */
+struct below {
+	unsigned left; /* entries that may still be looked at */
+	places_try *try;
+	void *arg;
+};
+
+static bool visit_below(struct below *b, const char *dir, unsigned depth);
+
+static unsigned char type_of(const char *path, const struct dirent *d)
 {
-	if (entry->fts_info == FTS_D && entry->fts_level > 0 &&
-		(entry->fts_name[0] == '.' || entry->fts_level > FAMILY_MAX_DEPTH))
-		fts_set(tree, entry, FTS_SKIP);
-	return entry->fts_info == FTS_F && entry->fts_level > 1 && places_format(entry->fts_name) &&
-	       try(arg, entry->fts_path);
+	struct stat st;
+
+	if (d->d_type != DT_UNKNOWN)
+		return d->d_type;
+	return host_lstat(path, &st) == 0 ? IFTODT(st.st_mode) : DT_UNKNOWN;
 }
 
-static int by_entry_name(const FTSENT **a, const FTSENT **b)
+/* The files of the directory itself, at depth 0, were visited before. */
+static bool visit_entry(struct below *b, const char *dir, const struct dirent *d, unsigned depth)
 {
-	return strcmp((*a)->fts_name, (*b)->fts_name);
-}
+	char path[PATH_MAX];
 
-static bool visit_below(const char *dir, unsigned *left, places_try *try, void *arg)
-{
-	char *roots[] = {(char *)dir, NULL};
-	FTS *tree = fts_open(roots, FTS_PHYSICAL | FTS_NOCHDIR | FTS_XDEV, by_entry_name);
-	bool over = false;
-	FTSENT *entry;
-
-	while (tree && !over && *left > 0 && (entry = fts_read(tree))) {
-		--*left;
-		over = visit_entry(tree, entry, try, arg);
+	if (snprintf(path, sizeof path, "%s/%s", dir, d->d_name) >= (int)sizeof path)
+		return false;
+	switch (type_of(path, d)) {
+	case DT_DIR:
+		return d->d_name[0] != '.' && depth < FAMILY_MAX_DEPTH &&
+		       visit_below(b, path, depth + 1);
+	case DT_REG:
+		return depth > 0 && places_format(d->d_name) && b->try(b->arg, path);
+	default:
+		return false;
 	}
-	if (tree)
-		fts_close(tree);
+}
+
+static bool visit_below(struct below *b, const char *dir, unsigned depth)
+{
+	struct dirent **list;
+	int n = host_scandir(dir, &list, NULL, by_name);
+	bool over = false;
+
+	for (int i = 0; i < n; i++) {
+		if (!over && b->left > 0) {
+			b->left--;
+			over = visit_entry(b, dir, list[i], depth);
+		}
+		free(list[i]);
+	}
+	if (n >= 0)
+		free(list);
 	return over;
 }
 
 /* A machine that moved lies below what the user names as often as in it. */
-static bool visit_below_each(const char *const *dirs, unsigned *left, places_try *try, void *arg)
+static bool visit_below_each(struct below *b, const char *const *dirs)
 {
 	char real[PATH_MAX];
 
 	for (; dirs && *dirs; dirs++)
-		if (realpath(*dirs, real) && visit_below(real, left, try, arg))
+		if (host_realpath(*dirs, real) && visit_below(b, real, 0))
 			return true;
 	return false;
 }
 
 bool places_visit(const struct places *p, places_try *try, void *arg)
 {
-	unsigned left = FAMILY_MAX_ENTRIES;
+	struct below b = {.left = FAMILY_MAX_ENTRIES, .try = try, .arg = arg};
 
 	for (size_t i = 0; i < p->n; i++)
 		if (visit_in(p->dirs[i], try, arg))
 			return true;
-	return visit_below_each(p->opts->search, &left, try, arg) ||
-	       visit_below_each(p->opts->allow, &left, try, arg);
+	return visit_below_each(&b, p->opts->search) || visit_below_each(&b, p->opts->allow);
 }

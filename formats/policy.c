@@ -4,21 +4,18 @@
  * Three looks, each at ground that the one before has found safe.  The text of the name must lead
  * below an allowed directory: what does not is never looked at, since a look alone can mount a
  * network file system or wait for one.  Then it is resolved to a path without symbolic links, which
- * opens nothing and must lie there, too.  Last it is opened from that directory with the kernel
- * told to follow no link and not to leave, so that a path changed meanwhile is refused.
+ * opens nothing and must lie there, too.  Last it is opened from that directory one component at a
+ * time, none of which may be a link, so that a path changed meanwhile is refused.
  */
 #include <errno.h>
-#include <fcntl.h>
 #include <limits.h>
-#include <linux/openat2.h>
 #include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/syscall.h>
-#include <unistd.h>
 
 #include "err.h"
+#include "host.h"
 #include "image.h"
 #include "io.h"
 #include "bounds.h"
@@ -52,24 +49,6 @@ static const char *path_below(const char *path, const char *dir)
 	if (strncmp(path, dir, n) != 0 || path[n] != '/' || path[n + 1] == '\0')
 		return NULL;
 	return path + n + 1;
-}
-
-static int open_beneath(const char *dir, const char *rest)
-{
-	struct open_how how = {
-		.flags = O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY,
-		.resolve = RESOLVE_BENEATH | RESOLVE_NO_SYMLINKS,
-	};
-	int dirfd = open(dir, O_PATH | O_DIRECTORY | O_CLOEXEC);
-	int fd = -1, saved;
-
-	if (dirfd < 0)
-		return -1;
-	fd = syscall(SYS_openat2, dirfd, rest, &how, sizeof how);
-	saved = errno;
-	close(dirfd);
-	errno = saved;
-	return fd;
 }
 
 /* Directory number i of those that names may lead into, or NULL after the last. */
@@ -117,7 +96,7 @@ static bool text_leads_inside(const struct image *img, const char *path)
 	strcpy(text, path);
 	tidy(text);
 	for (size_t i = 0; (dir = allowed_directory(img, i)); i++)
-		if (path_below(text, dir) || (realpath(dir, real) && path_below(text, real)))
+		if (path_below(text, dir) || (host_realpath(dir, real) && path_below(text, real)))
 			return true;
 	return false;
 }
@@ -131,10 +110,10 @@ static int open_inside(const struct image *img, const char *path)
 	const char *dir;
 
 	for (size_t i = 0; (dir = allowed_directory(img, i)); i++) {
-		const char *rest = realpath(dir, real) ? path_below(path, real) : NULL;
+		const char *rest = host_realpath(dir, real) ? path_below(path, real) : NULL;
 
 		if (rest)
-			return open_beneath(real, rest);
+			return host_open_below(real, rest);
 	}
 	return OUTSIDE;
 }
@@ -159,6 +138,11 @@ static bool looks_like_protocol(const char *name)
 
 static int refuse_missing(const char *what, const char *name, int code, struct err *e)
 {
+	if (code == EXDEV) {
+		err_set(e, EACCES, "%s \"%s\" lies in a FUSE mount, which is not entered", what,
+			shown(name).text);
+		return err_hint(e, "-o allow=DIR lets it be entered, if DIR lies in it");
+	}
 	err_set(e, code, "%s \"%s\": %s", what, shown(name).text, strerror(code));
 	if (looks_like_protocol(name))
 		err_hint(e,
@@ -197,7 +181,7 @@ int policy_open(
 		tidy(path);
 		return refuse_outside(what, name, path, e);
 	}
-	if (!realpath(path, real))
+	if (!host_realpath(path, real))
 		return refuse_missing(what, name, errno, e);
 	fd = open_inside(img, real);
 	if (fd == OUTSIDE)

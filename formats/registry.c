@@ -5,6 +5,7 @@
 #include <sys/stat.h>
 
 #include "format.h"
+#include "host.h"
 #include "nearest.h"
 
 extern const struct format bochs_format, luks_format, parallels_format, qcow_format, qcow2_format,
@@ -109,7 +110,7 @@ const struct format *format_bundle(const char *dir, char *path, size_t size)
 		if (!(*f)->bundle)
 			continue;
 		if (snprintf(path, size, "%s/%s", dir, (*f)->bundle) < (int)size &&
-			stat(path, &st) == 0 && S_ISREG(st.st_mode))
+			host_stat(path, &st) == 0 && S_ISREG(st.st_mode))
 			return *f;
 	}
 	return NULL;

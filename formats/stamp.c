@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* stamp.c - see stamp.h. */
+#include "host.h"
 #include "stamp.h"
 
 #include <stdint.h>
@@ -74,7 +75,7 @@ void stamp_renew(struct stamp *s)
 	for (size_t i = 0; i < s->n; i++) {
 		struct stamped *f = &s->files[i];
 
-		if (stat(f->path, &st) < 0)
+		if (host_stat(f->path, &st) < 0)
 			continue;
 		f->mtime = st.st_mtim;
 		f->size = f->size == ANY_SIZE ? ANY_SIZE : st.st_size;
@@ -103,7 +104,7 @@ static bool looks_the_same(const struct stamped *f)
 	struct stat st;
 	struct stamped now;
 
-	if (stat(f->path, &st) < 0)
+	if (host_stat(f->path, &st) < 0)
 		return false;
 	now = (struct stamped){
 		.dev = st.st_dev,

@@ -3,8 +3,10 @@
  *
  * It finds the mount by its device number, which the kernel gives to the next mount once ours is
  * gone, perhaps on the same directory.  So before it removes anything it makes sure that the mount
- * is the one that it saw answer, by the id that is given out once (Linux 6.8), or else that it is
- * dead.
+ * is the daemon's, by the id that is given out once (Linux 6.8), or else that it is dead.
+ *
+ * Until then it goes by no path: whoever mounts on demand (autofs, systemd) has all who are not of
+ * its process group wait at the mount point until the launcher has ended.
  */
 #include "attend.h"
 
@@ -26,96 +28,74 @@
 #include <unistd.h>
 
 #include "err.h"
+#include "mount.h"
+#include "mountinfo.h"
 #include "process.h"
 
-/* What is said through the pipes. */
-#define MOUNTED   'm'
+/* What the daemon says. */
+#define MOUNTED   'm' /* and which mount */
 #define SERVING   's'
-#define READY     'r'
 #define UNMOUNTED 'u'
-
-/* Readahead, in KiB, that makes a cold sequential read 1.6 times as fast as the kernel's 128. */
-#define READ_AHEAD "1024"
 
 /* How long a daemon waits for the attendant, in ms. */
 #define FINISH_MAX 10000
 
+/* How long a daemon may take from the mount until it serves, in ms: more than it waits itself, less
+ * than the launcher. */
+#define SERVING_MAX 45000
+
 /* How long the rest of a daemon may outlive the thread that serves, in ms. */
 #define REST_MAX 2000
 
-/* Of statx(2), newer than some headers: the id of a mount that no other will ever have. */
-#define MNT_ID_UNIQUE 0x4000u
-
-/* What the attendant knows of the mount. */
-struct watched {
-	const char *mountpoint;
-	dev_t below; /* what the directory showed before */
-	dev_t dev;   /* 0: nothing of ours is mounted */
-	uint64_t id; /* 0: not known */
+/* Where a device is mounted. */
+struct find {
+	dev_t dev;
+	char *path; /* malloc'ed; NULL: nowhere, or something else is on top of it */
 };
 
-/* A path in mountinfo has blanks and the like as \ooo. */
-static void unescape(char *path)
+static void find_mount(void *arg, const struct mount_line *line)
 {
-	char *out = path;
+	struct find *f = arg;
 
-	for (const char *in = path; *in; out++) {
-		if (in[0] == '\\' && in[1] && in[2] && in[3]) {
-			*out = (char)(64 * (in[1] - '0') + 8 * (in[2] - '0') + (in[3] - '0'));
-			in += 4;
-		} else {
-			*out = *in++;
-		}
-	}
-	*out = '\0';
+	if (line->dev != f->dev && !(f->path && strcmp(line->dir, f->path) == 0))
+		return;
+	free(f->path);
+	f->path = line->dev == f->dev ? strdup(line->dir) : NULL;
 }
 
-/* The next line of mountinfo (see proc(5)); *path is malloc'ed. */
-static bool mount_next(FILE *mountinfo, dev_t *dev, char **path)
+static char *mountpoint_of(dev_t dev)
 {
-	unsigned major, minor;
+	int fd = mountinfo_open();
+	struct find f = {.dev = dev};
 
-	if (fscanf(mountinfo, "%*d %*d %u:%u %*s %ms %*[^\n]", &major, &minor, path) != 3)
-		return false;
-	unescape(*path);
-	*dev = makedev(major, minor);
-	return true;
+	mountinfo_each(fd, find_mount, &f);
+	if (fd >= 0)
+		close(fd);
+	return f.path;
 }
 
-/* The device of what is mounted on path, 0 for nothing. */
-static dev_t mounted_on(const char *mountpoint)
-{
-	FILE *mountinfo = fopen("/proc/self/mountinfo", "re");
-	dev_t dev, found = 0;
-	char *path;
+struct top {
+	const char *path;
+	dev_t dev; /* 0: nothing is mounted there */
+};
 
-	while (mountinfo && mount_next(mountinfo, &dev, &path)) {
-		if (strcmp(path, mountpoint) == 0)
-			found = dev; /* the last one is on top */
-		free(path);
-	}
-	if (mountinfo)
-		fclose(mountinfo);
-	return found;
+static void find_top(void *arg, const struct mount_line *line)
+{
+	struct top *t = arg;
+
+	if (strcmp(line->dir, t->path) == 0)
+		t->dev = line->dev;
 }
 
-/* A place where dev is mounted and nothing else is on top of it; malloc'ed or NULL. */
-static char *mountpoint_of(dev_t wanted)
+static dev_t mounted_on(const char *path)
 {
-	FILE *mountinfo = fopen("/proc/self/mountinfo", "re");
-	char *found = NULL, *path;
-	dev_t dev;
+	int fd = mountinfo_open();
+	struct top t = {.path = path};
 
-	while (mountinfo && mount_next(mountinfo, &dev, &path)) {
-		if (dev == wanted || (found && strcmp(path, found) == 0)) {
-			free(found);
-			found = dev == wanted ? strdup(path) : NULL;
-		}
-		free(path);
-	}
-	if (mountinfo)
-		fclose(mountinfo);
-	return found;
+	mountinfo_each(fd, find_top, &t);
+	if (fd >= 0)
+		close(fd);
+	return t.dev;
 }
 
 static bool is_dead(const char *path)
@@ -135,57 +115,35 @@ static void run_fusermount(const char *path)
 		waitpid(pid, NULL, 0);
 }
 
-/* Without asking the daemon, whose mount would be busy meanwhile. */
-static uint64_t mount_id(const char *path)
+static bool is_mount(const char *path, uint64_t id)
 {
-	struct statx st;
+	struct mount_id at;
 
-	if (statx(AT_FDCWD, path, AT_STATX_DONT_SYNC | AT_NO_AUTOMOUNT, MNT_ID_UNIQUE, &st) < 0)
-		return 0;
-	return st.stx_mask & MNT_ID_UNIQUE ? st.stx_mnt_id : 0;
+	return mount_id_get(path, &at) && at.id == id;
 }
 
-static void remove_mount(const struct watched *w, bool unmounted)
+static void remove_mount(const struct mount_id *w, bool unmounted)
 {
 	char *path = w->dev ? mountpoint_of(w->dev) : NULL;
 
-	if (path && (w->id ? mount_id(path) == w->id : !unmounted && is_dead(path)) &&
+	if (path && (w->id ? is_mount(path, w->id) : !unmounted && is_dead(path)) &&
 		umount2(path, MNT_DETACH | UMOUNT_NOFOLLOW) < 0)
 		run_fusermount(path);
 	free(path);
 }
 
-static void set_control(const char *path, const char *value)
-{
-	int fd = open(path, O_WRONLY | O_CLOEXEC);
-
-	if (fd < 0)
-		return;
-	dprintf(fd, "%s", value);
-	close(fd);
-}
-
-/* Only root may; others keep the kernel's readahead. */
-static void set_read_ahead(dev_t dev)
-{
-	char path[64];
-
-	snprintf(path, sizeof path, "/sys/class/bdi/%u:%u/read_ahead_kb", major(dev), minor(dev));
-	set_control(path, READ_AHEAD);
-}
-
 /* Makes the kernel answer all requests with an error.  Users have a file for it where root has
  * mounted those. */
-static void cut(const struct watched *w)
+static void cut(const struct mount_id *w)
 {
 	char *path = w->dev ? mountpoint_of(w->dev) : NULL;
 	char control[64];
 
-	if (path && w->id && mount_id(path) == w->id &&
+	if (path && w->id && is_mount(path, w->id) &&
 		umount2(path, MNT_FORCE | UMOUNT_NOFOLLOW) < 0 && errno == EPERM) {
 		snprintf(control, sizeof control, "/sys/fs/fuse/connections/%u/abort",
 			minor(w->dev));
-		set_control(control, "1");
+		process_set_control(control, "1");
 	}
 	free(path);
 }
@@ -206,47 +164,16 @@ static void settle(int alive, int told)
 	if (chdir("/") < 0 || null < 0)
 		_exit(EXIT_FAILURE);
 	process_mute(null);
-	process_close_others(alive, told);
+	process_close_others((const int[]){alive, told}, 2);
 	/* For fusermount3, which is set-user-ID. */
 	clearenv();
 	setenv("PATH", "/usr/local/bin:/usr/bin:/bin", 1);
 }
 
-/* The next byte from the other side, 0 at its end. */
-static char hear(int fd)
-{
-	char byte = 0;
-	ssize_t n;
-
-	do
-		n = read(fd, &byte, 1);
-	while (n < 0 && errno == EINTR);
-	return n == 1 ? byte : 0;
-}
-
-static void say(int fd, char byte)
-{
-	dprintf(fd, "%c", byte);
-}
-
-/* Waits for the daemon's first answer, or for its end. */
-static void await_answer(struct watched *w, int told)
-{
-	struct stat st = {.st_dev = 0};
-
-	if (stat(w->mountpoint, &st) < 0 && errno == ENOTCONN)
-		return;
-	if (w->dev && st.st_dev == w->dev) {
-		w->id = mount_id(w->mountpoint);
-		set_read_ahead(w->dev);
-	}
-	say(told, READY);
-}
-
 /* Waits for the end of the thread that serves, and lets no other outlive it.  When a daemon dies,
  * one of them may be telling the kernel of a change in a directory that is locked by a process,
  * which waits for the daemon's answer: neither would end, and the mount would be there for good. */
-static void outlast(const struct watched *w, int alive, pthread_mutex_t *serving)
+static void outlast(const struct mount_id *w, int alive, pthread_mutex_t *serving)
 {
 	struct pollfd end = {.fd = alive, .events = POLLIN};
 
@@ -255,25 +182,57 @@ static void outlast(const struct watched *w, int alive, pthread_mutex_t *serving
 		cut(w);
 }
 
-static void attend(struct watched *w, int alive, int told, pthread_mutex_t *serving)
+static bool hear_mount(int alive, struct mount_id *w)
 {
+	return read(alive, w, sizeof *w) == sizeof *w;
+}
+
+/* What the daemon has mounted that ended before it could tell. */
+static void find_untold(struct mount_id *w, const char *mountpoint, dev_t below)
+{
+	w->dev = mounted_on(mountpoint);
+	if (w->dev == below)
+		w->dev = 0;
+}
+
+/* A daemon that waits for its own mount is given an error. */
+static void await_serving(const struct mount_id *w, int alive)
+{
+	struct pollfd next = {.fd = alive, .events = POLLIN};
+
+	if (poll(&next, 1, SERVING_MAX) == 0)
+		cut(w);
+}
+
+/* What one attendant is for. */
+struct duty {
+	const char *mountpoint;
+	dev_t below; /* what was mounted there before */
+	int alive, told;
+	pthread_mutex_t *serving;
+};
+
+static void attend(const struct duty *d)
+{
+	struct mount_id w = {0};
 	bool unmounted = false;
+	bool is_known = false;
 	char byte;
 
-	settle(alive, told);
-	byte = hear(alive);
-	/* Also when the daemon ended without a word: it may have mounted before. */
-	w->dev = mounted_on(w->mountpoint);
-	if (w->dev == w->below)
-		w->dev = 0;
-	if (byte == MOUNTED)
-		await_answer(w, told);
-	while ((byte = hear(alive)) != 0)
-		if (byte == SERVING)
-			outlast(w, alive, serving);
-		else
+	settle(d->alive, d->told);
+	while ((byte = process_hear(d->alive)) != 0) {
+		if (byte == MOUNTED) {
+			is_known = hear_mount(d->alive, &w);
+			await_serving(&w, d->alive);
+		} else if (byte == SERVING) {
+			outlast(&w, d->alive, d->serving);
+		} else {
 			unmounted = byte == UNMOUNTED;
-	remove_mount(w, unmounted);
+		}
+	}
+	if (!is_known)
+		find_untold(&w, d->mountpoint, d->below);
+	remove_mount(&w, unmounted);
 }
 
 /* A mutex that processes share, and whose owner may die; NULL without memory. */
@@ -295,11 +254,11 @@ static pthread_mutex_t *shared_mutex(void)
 
 int attend_start(struct attend *a, const char *mountpoint, struct err *e)
 {
-	struct watched w = {.mountpoint = mountpoint, .below = mounted_on(mountpoint)};
+	struct duty duty = {.mountpoint = mountpoint, .below = mounted_on(mountpoint)};
 	int alive[2], told[2];
 	pid_t pid;
 
-	a->serving = shared_mutex();
+	duty.serving = a->serving = shared_mutex();
 	if (!a->serving)
 		return err_nomem(e);
 	if (pipe2(alive, O_CLOEXEC) < 0)
@@ -311,7 +270,9 @@ int attend_start(struct attend *a, const char *mountpoint, struct err *e)
 	}
 	pid = fork();
 	if (pid == 0) {
-		attend(&w, alive[0], told[1], a->serving);
+		duty.alive = alive[0];
+		duty.told = told[1];
+		attend(&duty);
 		_exit(EXIT_SUCCESS);
 	}
 	close(alive[0]);
@@ -321,21 +282,22 @@ int attend_start(struct attend *a, const char *mountpoint, struct err *e)
 	return pid < 0 ? err_set(e, errno, "fork: %s", strerror(errno)) : 0;
 }
 
-void attend_mounted(const struct attend *a)
+void attend_mounted(const struct attend *a, const struct mount_id *id)
 {
-	say(a->alive, MOUNTED);
+	char text[1 + sizeof *id] = {MOUNTED};
+	ssize_t n;
+
+	memcpy(text + 1, id, sizeof *id);
+	do /* in one: a pipe takes so little as a whole */
+		n = write(a->alive, text, sizeof text);
+	while (n < 0 && errno == EINTR);
 }
 
 void attend_serving(struct attend *a)
 {
 	pthread_mutex_lock(a->serving);
 	a->serves = true;
-	say(a->alive, SERVING);
-}
-
-bool attend_wait_ready(const struct attend *a)
-{
-	return hear(a->told) == READY;
+	process_say(a->alive, SERVING);
 }
 
 void attend_finish(struct attend *a, bool unmounted)
@@ -345,11 +307,11 @@ void attend_finish(struct attend *a, bool unmounted)
 	if (a->alive < 0)
 		return;
 	if (unmounted)
-		say(a->alive, UNMOUNTED);
+		process_say(a->alive, UNMOUNTED);
 	close(a->alive);
 	if (a->serves)
 		pthread_mutex_unlock(a->serving);
-	while (poll(&end, 1, FINISH_MAX) > 0 && hear(a->told) != 0)
+	while (poll(&end, 1, FINISH_MAX) > 0 && process_hear(a->told) != 0)
 		;
 	close(a->told);
 }

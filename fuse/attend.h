@@ -1,10 +1,9 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* attend.h - the attendant: a small process beside the daemon that does what the daemon may not.
  *
- * The daemon locks itself in and can neither unmount nor open anything.  The attendant waits until
- * the mount answers, tells so to whoever started us, and when the daemon ends - by a signal, a
- * crash or kill -9 - removes the mount, which would be dead otherwise.  It holds no file of the
- * image.
+ * The daemon locks itself in and cannot unmount.  The attendant waits for its end - by a signal, a
+ * crash or kill -9 - and removes the mount, which would be dead otherwise.  It is started before
+ * anything is read, so that neither a passphrase nor a key nor a byte of an image is in its memory.
  */
 #ifndef VDISK_ATTEND_H
 #define VDISK_ATTEND_H
@@ -13,10 +12,11 @@
 #include <stdbool.h>
 
 struct err;
+struct mount_id;
 
 struct attend {
 	int alive;                /* the daemon's: closed by its end, however it comes */
-	int told;                 /* from the attendant: one byte when the mount answers; its end */
+	int told;                 /* from the attendant: its end */
 	pthread_mutex_t *serving; /* shared: held by the thread that the mount lives by */
 	bool serves;              /* this thread is it */
 };
@@ -25,15 +25,11 @@ struct attend {
  * mount, so that there is no moment in which it could be left behind. */
 int attend_start(struct attend *a, const char *mountpoint, struct err *e);
 
-/* The mount is made: the attendant now waits for its first answer. */
-void attend_mounted(const struct attend *a);
+/* The mount is made. */
+void attend_mounted(const struct attend *a, const struct mount_id *id);
 
 /* The calling thread is what the mount lives by from now on. */
 void attend_serving(struct attend *a);
-
-/* Waits until the mount answers; false when daemon and mount are gone instead.  For a process that
- * keeps none of the daemon's descriptors. */
-bool attend_wait_ready(const struct attend *a);
 
 /* The daemon has ended its session, because somebody unmounted or for another reason: waits until
  * the mount is gone.  Fine too when none was started. */

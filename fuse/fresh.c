@@ -12,6 +12,7 @@
 #include "create.h"
 #include "err.h"
 #include "format.h"
+#include "host.h"
 #include "image.h"
 #include "io.h"
 #include "source.h"
@@ -79,7 +80,7 @@ static int create(const struct fresh *f, uint64_t size, bool replace, struct err
 static void remove_parts(struct fresh *f)
 {
 	for (size_t i = 0; i < f->nparts; i++)
-		unlink(f->parts[i]);
+		host_unlink(f->parts[i]);
 	free_texts(f->parts, f->nparts);
 	f->parts = NULL;
 	f->nparts = 0;
@@ -225,7 +226,7 @@ static int take_away(void *arg, struct err *e)
 	struct fresh *f = arg;
 
 	remove_parts(f);
-	return unlink(f->path) < 0 ? err_set(e, errno, "%s: %s", f->path, strerror(errno)) : 0;
+	return host_unlink(f->path) < 0 ? err_set(e, errno, "%s: %s", f->path, strerror(errno)) : 0;
 }
 
 int fresh_remove(struct fresh *f, struct source *s, struct err *e)

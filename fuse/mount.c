@@ -3,39 +3,46 @@
 #include "mount.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <fuse_lowlevel.h>
+#include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <sys/sysmacros.h>
 #include <unistd.h>
 
 #include "err.h"
+#include "mountinfo.h"
 #include "ops.h"
 #include "options.h"
 #include "refuse.h"
 #include "dirs.h"
 #include "write.h"
 
-int mount_check(const char *mountpoint, char **path, struct err *e)
-{
-	struct stat st;
+/* Of statx(2), newer than some headers. */
+#define MNT_ID_UNIQUE 0x4000u
 
-	*path = realpath(mountpoint, NULL);
-	if (!*path) {
-		err_set(e, errno, "%s: %s", mountpoint, strerror(errno));
-		if (e->code == ENOTCONN)
-			err_hint(e, "a mount there is dead; fusermount3 -u removes it");
-		return -e->code;
-	}
-	/* A descriptor of /dev/fuse, mounted by the caller, is no directory. */
-	if (stat(*path, &st) == 0 && !S_ISDIR(st.st_mode) &&
-		strncmp(mountpoint, "/dev/fd/", 8) != 0) {
-		free(*path);
-		*path = NULL;
-		return err_set(e, ENOTDIR, "%s: a mount point must be a directory", mountpoint);
-	}
-	return 0;
+/* How long the kernel's first request is waited for, in ms; it is there at once. */
+#define ANSWER_MAX 30000
+
+/* What path is, by what is known of it already: a mount there may not answer. */
+static int look_at(const char *path, struct statx *st)
+{
+	return statx(AT_FDCWD, path, AT_STATX_DONT_SYNC | AT_NO_AUTOMOUNT,
+		STATX_TYPE | MNT_ID_UNIQUE, st);
+}
+
+bool mount_id_get(const char *path, struct mount_id *id)
+{
+	struct statx st;
+
+	if (look_at(path, &st) < 0)
+		return false;
+	id->dev = makedev(st.stx_dev_major, st.stx_dev_minor);
+	id->id = st.stx_mask & MNT_ID_UNIQUE ? st.stx_mnt_id : 0;
+	return true;
 }
 
 /* The image as the list of mounts shall show it; malloc'ed or NULL. */
@@ -50,6 +57,67 @@ static char *source_of(const char *image)
 		source = NULL;
 	free(dir);
 	return source;
+}
+
+/* What is mounted on a directory now. */
+struct occupant {
+	const char *dir;
+	char *image; /* malloc'ed; NULL: no vdiskfs is on top */
+};
+
+static void find_occupant(void *arg, const struct mount_line *line)
+{
+	struct occupant *o = arg;
+
+	if (strcmp(line->dir, o->dir) != 0)
+		return;
+	free(o->image);
+	o->image = strcmp(line->type, "fuse.vdiskfs") == 0 ? strdup(line->source) : NULL;
+}
+
+/* As of mount(8), another image may be mounted on top, but not the same one again; and as of
+ * fusermount3, a user mounts where he may write only. */
+static int check_free(const struct options *o, const char *path, struct err *e)
+{
+	int fd = mountinfo_open();
+	struct occupant x = {.dir = path};
+	char *source = source_of(o->image);
+
+	mountinfo_each(fd, find_occupant, &x);
+	if (fd >= 0)
+		close(fd);
+	if (x.image && source && (geteuid() != 0 || strcmp(x.image, source) == 0)) {
+		err_set(e, EBUSY, "%s: %s is mounted there already", path, x.image);
+		err_hint(e, "vdisk umount %s ends that mount", path);
+	}
+	free(source);
+	free(x.image);
+	return -e->code;
+}
+
+int mount_check(const struct options *o, char **path, struct err *e)
+{
+	const char *mountpoint = o->mountpoint;
+	struct statx st;
+	int ret = 0;
+
+	*path = realpath(mountpoint, NULL);
+	if (!*path || look_at(*path, &st) < 0) {
+		ret = err_set(e, errno, "%s: %s", mountpoint, strerror(errno));
+		if (e->code == ENOTCONN)
+			err_hint(e, "a mount there is dead; fusermount3 -u removes it");
+	} else if (strncmp(mountpoint, "/dev/fd/", 8) == 0) {
+		return 0; /* a descriptor of /dev/fuse, mounted by the caller, is no directory */
+	} else if (!S_ISDIR(st.stx_mode)) {
+		ret = err_set(e, ENOTDIR, "%s: a mount point must be a directory", mountpoint);
+	} else {
+		ret = check_free(o, *path, e);
+	}
+	if (ret < 0) {
+		free(*path);
+		*path = NULL;
+	}
+	return ret;
 }
 
 /* "-o WORDS", the last of them the source, whose commas must not end it. */
@@ -108,6 +176,23 @@ struct fuse_session *mount_open(
 		return se;
 	fuse_session_destroy(se);
 	return NULL;
+}
+
+int mount_answer(struct fuse_session *se, struct err *e)
+{
+	struct pollfd request = {.fd = fuse_session_fd(se), .events = POLLIN};
+	struct fuse_buf buf = {.mem = NULL};
+	int n = poll(&request, 1, ANSWER_MAX);
+
+	if (n < 0 && errno == EINTR)
+		return 0; /* told to end: the loop sees that */
+	if (n == 0)
+		return err_set(e, ETIMEDOUT, "the kernel does not use the mount");
+	n = fuse_session_receive_buf(se, &buf);
+	if (n > 0)
+		fuse_session_process_buf(se, &buf);
+	free(buf.mem);
+	return n < 0 && n != -EINTR ? err_set(e, -n, "the mount: %s", strerror(-n)) : 0;
 }
 
 int mount_serve(struct fuse_session *se, unsigned threads)

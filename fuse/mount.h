@@ -4,19 +4,34 @@
 #define VDISK_MOUNT_H
 
 #include <stdbool.h>
+#include <stdint.h>
+#include <sys/types.h>
 
 struct err;
 struct fuse_session;
 struct options;
 struct server;
 
-/* Can anything be mounted there?  *path: the absolute path of the mount point, malloc'ed. */
-int mount_check(const char *mountpoint, char **path, struct err *e);
+/* Which mount a path leads to. */
+struct mount_id {
+	dev_t dev;
+	uint64_t id; /* that no other mount will ever have; 0 before Linux 6.8 */
+};
+
+/* Without a request to who serves it.  False: path leads nowhere. */
+bool mount_id_get(const char *path, struct mount_id *id);
+
+/* Can the image be mounted there?  *path: the absolute path of the mount point, malloc'ed. */
+int mount_check(const struct options *o, char **path, struct err *e);
 
 /* Mounts; server becomes the user data of all requests.  NULL: libfuse or fusermount3 has said why
  * (e->code 0), or e says it. */
 struct fuse_session *mount_open(
 	const struct options *o, const char *mountpoint, struct server *server, struct err *e);
+
+/* Answers the kernel's first request: from then on the mount can be used.  Says so in an error
+ * when there is none for long. */
+int mount_answer(struct fuse_session *se, struct err *e);
 
 /* Answers requests until the mount is gone or a signal asks for the end.  0, a signal or -errno. */
 int mount_serve(struct fuse_session *se, unsigned threads);

@@ -12,6 +12,7 @@
 #include "folder.h"
 #include "format.h"
 #include "fresh.h"
+#include "host.h"
 #include "image.h"
 #include "info.h"
 #include "names.h"
@@ -462,7 +463,7 @@ struct timespec node_time(const struct node *node)
 		path = place->entry->path;
 	else if (node->kind == NODE_FOLDER)
 		path = node->tree->dir.path;
-	return path && stat(path, &st) == 0 ? st.st_mtim : node->when;
+	return path && host_stat(path, &st) == 0 ? st.st_mtim : node->when;
 }
 
 bool node_list_stays(const struct node *node)

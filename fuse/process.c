@@ -2,8 +2,11 @@
 /* process.c - descriptors and the background. */
 #include "process.h"
 
+#include <errno.h>
 #include <fcntl.h>
 #include <signal.h>
+#include <stdbool.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <unistd.h>
 
@@ -21,20 +24,60 @@ void process_guard_stdio(void)
 	close(fd);
 }
 
-void process_close_others(int a, int b)
+static bool is_in(const int *list, size_t n, int fd)
 {
-	int high = MAX(MAX(a, b), STDERR_FILENO);
+	for (size_t i = 0; i < n; i++)
+		if (list[i] == fd)
+			return true;
+	return false;
+}
 
+void process_close_others(const int *keep, size_t n)
+{
+	int high = STDERR_FILENO;
+
+	for (size_t i = 0; i < n; i++)
+		high = MAX(high, keep[i]);
 	for (int fd = STDERR_FILENO + 1; fd < high; fd++)
-		if (fd != a && fd != b)
+		if (!is_in(keep, n, fd))
 			close(fd);
 	closefrom(high + 1);
+}
+
+char process_hear(int fd)
+{
+	char byte = 0;
+	ssize_t n;
+
+	do
+		n = read(fd, &byte, 1);
+	while (n < 0 && errno == EINTR);
+	return n == 1 ? byte : 0;
+}
+
+void process_say(int fd, char byte)
+{
+	ssize_t n;
+
+	do
+		n = write(fd, &byte, 1);
+	while (n < 0 && errno == EINTR);
 }
 
 void process_mute(int null)
 {
 	for (int fd = STDIN_FILENO; fd <= STDERR_FILENO; fd++)
 		dup3(null, fd, 0);
+}
+
+void process_set_control(const char *path, const char *value)
+{
+	int fd = open(path, O_WRONLY | O_CLOEXEC);
+
+	if (fd < 0)
+		return;
+	dprintf(fd, "%s", value);
+	close(fd);
 }
 
 int process_thread(pthread_t *thread, void *(*loop)(void *arg), void *arg)

@@ -8,7 +8,6 @@
 #include "sandbox.h"
 
 #include <errno.h>
-#include <fcntl.h>
 #include <linux/audit.h>
 #include <linux/filter.h>
 #include <linux/seccomp.h>
@@ -20,6 +19,7 @@
 #include <unistd.h>
 
 #include "err.h"
+#include "host.h"
 
 #if defined(__x86_64__)
 #define ARCH AUDIT_ARCH_X86_64
@@ -94,19 +94,15 @@ static struct ruleset all_rights(int version)
 	};
 }
 
-/* A directory that is not there grants nothing, as it does without a sandbox. */
+/* A directory that was not there before the mount grants nothing. */
 static int grant(int rules, const char *path, uint64_t access)
 {
-	struct beneath rule = {.access = access};
-	int ret;
+	struct beneath rule = {.access = access, .fd = host_kept(path)};
 
-	rule.fd = open(path, O_PATH | O_DIRECTORY | O_CLOEXEC);
 	if (rule.fd < 0)
 		return 0;
-	ret = syscall(SYS_landlock_add_rule, rules, LANDLOCK_PATH_BENEATH, &rule, 0u) < 0 ? -errno
-											  : 0;
-	close(rule.fd);
-	return ret;
+	return syscall(SYS_landlock_add_rule, rules, LANDLOCK_PATH_BENEATH, &rule, 0u) < 0 ? -errno
+											   : 0;
 }
 
 static int landlock_enter(const struct locked_in *in)

@@ -156,11 +156,11 @@ static int read_watched(const struct tree *tree, const struct node *node,
 	int ret;
 
 	watch(tree, path);
-	ret = folder_read(path, dir->how, above, dir->skip, folder, e);
+	ret = folder_read(path, dir->how, above, folder, e);
 	if (ret < 0 || !watch_empty(tree, *folder))
 		return ret;
 	folder_unref(*folder);
-	return folder_read(path, dir->how, above, dir->skip, folder, e);
+	return folder_read(path, dir->how, above, folder, e);
 }
 
 int fill_folder(struct fill *fill, struct err *e)

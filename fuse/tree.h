@@ -135,7 +135,6 @@ struct tree *tree_new(struct source *source, struct log *log, struct err *e);
  * outlive it. */
 struct shown_dir {
 	const char *path; /* without links */
-	const char *skip; /* a directory that is not looked at: the mount point */
 	struct sources *sources;
 	const struct image_options *how;
 	uint64_t size; /* as of tree_size */

@@ -5,6 +5,7 @@
  * moment.  What they say in detail does not matter: a directory in which something happened is read
  * again, and what has changed shows by comparison.
  */
+#include "host.h"
 #include "watch.h"
 
 #include <errno.h>
@@ -104,7 +105,7 @@ bool watch_dir(void *arg, const char *path)
 	int wd;
 
 	pthread_mutex_lock(&w->lock);
-	wd = inotify_add_watch(w->inotify, path, EVENTS);
+	wd = host_watch(w->inotify, path, EVENTS);
 	if (wd >= 0) {
 		new = remember(w, wd, path);
 	} else if (!w->unwatched) {

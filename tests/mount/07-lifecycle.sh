@@ -114,7 +114,7 @@ ends_in_mkdir() {
 	cp disk.raw vms/there.raw
 	mount_image vms mnt -o rw,sandbox=off && ls mnt >/dev/null || return 1
 	for daemon in $(pids_of "$W/mnt"); do [ "$(cat "/proc/$daemon/comm")" != vdiskfs ] || break; done
-	strace -qq -f -o trace -P "$W/vms/new.qcow2" -e inject=openat:delay_enter=60000000 -p "$daemon" &
+	strace -qq -f -o trace -P "$W/vms/new.qcow2" -e inject=openat,pwrite64:delay_enter=60000000 -p "$daemon" &
 	tracer=$!
 	eventually grep -q '^TracerPid:.[1-9]' "/proc/$daemon/status"
 	timeout "$patience" mkdir mnt/new.qcow2 &

@@ -27,7 +27,7 @@ static struct folder *read_dir(const char *name, const struct folder *above)
 	ck_assert_ptr_nonnull(realpath(".", top));
 	snprintf(path, sizeof path, "%s%s%s", top, *name ? "/" : "", name);
 	o.allow = allowed;
-	ck_assert_ok(folder_read(path, &o, above, NULL, &f, &e), &e);
+	ck_assert_ok(folder_read(path, &o, above, &f, &e), &e);
 	options_free(&o);
 	return f;
 }
@@ -423,24 +423,6 @@ START_TEST(outside_nothing_is_looked_for)
 }
 END_TEST
 
-START_TEST(a_directory_that_is_skipped_is_not_looked_at)
-{
-	struct image_options none = {0};
-	struct err e = ERR_INIT;
-	char skip[PATH_MAX + 10];
-	struct folder *f;
-
-	write_text("a/x.img", "");
-	write_text("b/x.img", "");
-	ck_assert_ptr_nonnull(realpath(".", top));
-	snprintf(skip, sizeof skip, "%s/b", top);
-	ck_assert_ok(folder_read(top, &none, NULL, skip, &f, &e), &e);
-	ck_assert_uint_eq(f->n, 1);
-	ck_assert_str_eq(f->entries[0].name, "a");
-	folder_unref(f);
-}
-END_TEST
-
 START_TEST(entries_are_compared)
 {
 	struct folder *a, *b;
@@ -475,7 +457,6 @@ Suite *folder_suite(void)
 	tcase_add_test(tc, a_package_hides_its_files);
 	tcase_add_test(tc, descriptions_that_cannot_be_read_hide_nothing);
 	tcase_add_test(tc, outside_nothing_is_looked_for);
-	tcase_add_test(tc, a_directory_that_is_skipped_is_not_looked_at);
 	tcase_add_test(tc, entries_are_compared);
 	return suite_of("folder", tc);
 }

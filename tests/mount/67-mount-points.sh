@@ -1,0 +1,169 @@
+#!/usr/bin/env bash
+# SPDX-License-Identifier: LGPL-2.1-or-later
+# Mount points that lead back to the daemon: a directory over itself, over its parent, at places in
+# itself, two that show each other, mounts below that do not answer, mounting on demand.  Whoever
+# waits for himself in the kernel cannot be killed, so everything here has a limit.
+. "${0%/*}/functions.sh"
+. "$here/images.sh"
+. "$here/hostile.sh"
+requires qemu-img
+
+limit=$((20 * slowness))
+# on MOUNTPOINT IMAGE [OPTION...]: mounts.
+on() { within "$VDISKFS" "${@:3}" "$2" "$W/$1"; }
+# within COMMAND...: it ends, and well.
+within() { timeout -k 5 $limit "$@"; }
+has() { # DIR NAME...: these entries and no more
+	[ "$(within ls "$1")" = "$(printf '%s\n' "${@:2}")" ] || { within ls -l "$1" >&2; return 1; }
+}
+right() { within cmp "$1/disk.raw" src.raw; }
+is_mounted() { [[ $(</proc/self/mountinfo) == *" $W/$1 "* ]]; }
+# ends DIR...: unmounted, in this order; no process is left.
+ends() {
+	local dir status=0
+	for dir; do unmount "$dir" || status=1; done
+	return $status
+}
+noise 67 1048576 >src.raw
+fill() { # DIR: some images
+	mkdir -p "$1/sub"
+	qemu-img convert -q -f raw -O qcow2 src.raw "$1/a.qcow2"
+	qemu-img create -q -f qcow2 -F qcow2 -b ../a.qcow2 "$1/sub/over.qcow2"
+	qemu-img create -q -f qcow2 -F qcow2 -b "$W/$1/a.qcow2" "$1/full.qcow2"
+}
+
+# Covered by its own mount.
+
+fill own
+works() { # MOUNT DIRECTORY: the tree, by names of all kinds, and what comes later
+	has "$1" a.qcow2 full.qcow2 sub && right "$1/a.qcow2" && right "$1/full.qcow2" &&
+		right "$1/sub/over.qcow2" && within find "$1" -ls >/dev/null
+}
+check "a directory over itself" eval 'on own own -o "allow=$W/own" && works own'
+check "and it ends" ends own
+if is_root; then
+	fill under
+	mkdir -p view
+	mount --bind under view
+	check "over itself, watched" eval 'on under under && has under a.qcow2 full.qcow2 sub'
+	come_and_go() {
+		cp view/a.qcow2 view/new.qcow2 && eventually has under a.qcow2 full.qcow2 new.qcow2 sub &&
+			right under/new.qcow2 && rm view/new.qcow2 && eventually has under a.qcow2 full.qcow2 sub
+	}
+	check "files come and go beneath" come_and_go
+	check "it ends" ends under
+	umount view
+	check "writable over itself" eval 'on own own -o "rw,idle=0,allow=$W/own" && works own'
+	check "an image is made beneath" eval 'within mkdir own/made.raw && within cp src.raw own/made.raw/disk.raw && within rm -rf own/nothing'
+	check "and written" eval 'within dd if=src.raw of=own/a.qcow2/disk.raw bs=64K conv=notrunc status=none && right own/a.qcow2'
+	check "and is there afterwards" eval 'ends own && cmp own/made.raw src.raw && rm own/made.raw'
+else
+	skip "what comes later: needs root"
+fi
+mkdir -p parent
+fill parent/vms
+check "a directory over its parent" eval 'on parent parent/vms -o "allow=$W/parent/vms" && works parent'
+check "which ends" ends parent
+killed() {
+	on own own && has own a.qcow2 full.qcow2 sub || return 1
+	local pids
+	pids=$(pids_of "$W/own")
+	kill -KILL "$(daemon_of "$W/own")"
+	# shellcheck disable=SC2086
+	"$await_exit" 20 $pids && ! is_mounted own && [ -f own/a.qcow2 ]
+}
+check "SIGKILL: nothing is left" killed
+
+# In itself, and in each other.
+
+fill in
+mkdir -p in/one in/two
+check "at two places in itself" eval 'on in/one in && on in/two in'
+check "the first" has in/one a.qcow2 full.qcow2 sub
+check "the second" has in/two a.qcow2 full.qcow2 sub
+check "both end" ends in/one in/two
+fill left
+fill right
+mkdir -p left/m right/m
+check "two that show each other" eval 'on right/m left && on left/m right'
+check "the one" has right/m a.qcow2 full.qcow2 sub
+check "the other" has left/m a.qcow2 full.qcow2 sub
+check "their bytes" eval 'right left/m/a.qcow2 && right right/m/a.qcow2'
+check "they end" ends left/m right/m
+mkdir -p outer
+check "a mount of a mount" eval 'on outer left && on left/m outer && has left/m a.qcow2 full.qcow2 && right left/m/a.qcow2/disk.raw'
+check "ends" ends left/m outer
+
+# Mounts below that are others.
+
+fill host
+mkdir -p host/other host/tmpfs host/file
+ln -s other/disk.raw host/link.img
+check "a FUSE mount below is not entered" eval 'on host/other src.raw -o subtype=other &&
+	on outer host && has outer a.qcow2 full.qcow2 link.img sub'
+stopped() {
+	local daemon status=0
+	daemon=$(daemon_of "$W/host/other")
+	kill -STOP "$daemon"
+	touch host/x && has outer a.qcow2 full.qcow2 link.img sub && within grep -q 'FUSE mount' outer/link.img/error.txt || status=1
+	kill -CONT "$daemon"
+	return $status
+}
+check "nor waited for when it does not answer" stopped
+check "ends" ends outer
+check "unless it is allowed" eval 'on outer host -o "allow=$W/host/other" && has outer a.qcow2 full.qcow2 link.img other sub && right outer/other/disk.raw && right outer/link.img'
+check "ends" ends outer host/other
+if is_root && mount -t tmpfs none host/tmpfs; then
+	cp host/a.qcow2 host/tmpfs/t.qcow2
+	check "other file systems are shown" eval 'on outer host && has outer a.qcow2 full.qcow2 link.img sub tmpfs && right outer/tmpfs/t.qcow2'
+	check "ends" ends outer
+	umount host/tmpfs
+else
+	skip "other file systems: needs root"
+fi
+
+# On a mount point that is in use.
+
+mkdir -p mnt
+qemu-img convert -q -f raw -O vdi src.raw b.vdi
+check "one image" on mnt own/a.qcow2
+again() {
+	! on mnt own/a.qcow2 "$@" 2>again.err && grep -q "mnt: .*own/a.qcow2 is mounted there already" again.err &&
+		grep -q '^hint: vdisk umount ' again.err
+}
+check "the same again: refused" again
+check "the same again, in the foreground: refused" again -f
+if is_root; then
+	check "another one: on top, as with mount(8)" eval 'on mnt b.vdi && right mnt && fusermount3 -u mnt && is_mounted mnt && right mnt'
+fi
+check "ends" ends mnt
+
+# On demand.
+
+# automounted COMMAND...: on a mount point that is mounted when somebody goes there.
+automounted() {
+	local status=0 auto
+	mkdir -p auto
+	exec 7< <(exec setsid "$BUILD/tests/mount/automount" "$W/auto" "$@" 2>auto.err)
+	auto=$!
+	read -r -t $limit <&7
+	right auto || status=1
+	[ $status = 0 ] && [ "$(findmnt -n -o FSTYPE "$W/auto" | tail -n 1)" = fuse.vdiskfs ] || status=1
+	fusermount3 -u "$W/auto"
+	kill "$auto"
+	exec 7<&-
+	"$await_exit" 20 "$auto" || status=1
+	! is_mounted auto || { umount -l auto; umount -l auto; status=1; } 2>/dev/null
+	cat auto.err >&2
+	return $status
+}
+if is_root && grep -qw autofs /proc/filesystems; then
+	check "mounted on demand" automounted "$VDISKFS" "$W/own/a.qcow2" "$W/auto"
+	check "once more, without a sandbox" automounted "$VDISKFS" -o sandbox=off "$W/own/a.qcow2" "$W/auto"
+	failed_on_demand() { # nothing waits for ever
+		! automounted "$VDISKFS" "$W/no.qcow2" "$W/auto" && ! is_mounted auto
+	}
+	check "what cannot be mounted is an error" failed_on_demand
+else
+	skip "mounted on demand: needs root and autofs"
+fi
