@@ -55,10 +55,7 @@ static int hint_at_record(const struct image *child, const struct image *parent,
 		return err_hint(e, "if it is, record it: vdisk rebase -u -b %s -F %s %s",
 			shell_word(child->parent_name).text, parent->format->name,
 			shell_word(child->io->name).text);
-	return err_hint(e,
-		"%s images cannot record it; as another format they can: qemu-img convert -O qcow2 "
-		"%s NEW",
-		child->format->name, shell_word(child->io->name).text);
+	return err_hint_code(e, HINT_PARENT_FORMAT, parent->format->name);
 }
 
 /* What we only guessed to be an image may hold what a guest wrote: it must not lead anywhere. */
@@ -87,6 +84,25 @@ struct opening opening_of_parent(const struct image *child, const char *format)
 		.is_disk = true,
 		.guessed = !format && !child->format->records_raw_parent,
 	};
+}
+
+static bool leaves_format_open(const struct image *img)
+{
+	return !img->parent_format && !img->format->records_raw_parent;
+}
+
+/* The format of the parent of img, the last image of the chain of top, as img records it, or as the
+ * user says: once for each image that does not record it, so that what a guest can write to, the
+ * last one as a rule, is not taken for an image with the others. */
+static const char *format_of_parent(const struct image *top, const struct image *img)
+{
+	const char *const *given = img->opts->parent_formats;
+
+	if (!leaves_format_open(img))
+		return img->parent_format;
+	for (; given && *given && top != img; top = top->parent)
+		given += leaves_format_open(top);
+	return given ? *given : NULL;
 }
 
 /* A search for the parent.  What is told when it fails is the first failure that is more than a
@@ -147,7 +163,7 @@ static int try_name(struct search *s, const char *name)
 	bool missing = r == -ENOENT || r == -ENOTDIR || r == -EACCES;
 
 	if (r == 0)
-		r = take_parent(s, io, s->img->parent_format, false, &e);
+		r = take_parent(s, io, format_of_parent(s->top, s->img), false, &e);
 	else
 		err_in(&e, "%s", s->img->io->name);
 	if (r < 0 && (s->e.code == 0 || (!missing && !s->found)))

@@ -12,6 +12,7 @@ enum hint {
 	HINT_ALLOW,            /* allow the directory in the argument */
 	HINT_SEARCH,           /* name a directory in which the parent is looked for */
 	HINT_NOBACKING,        /* leave the parents closed */
+	HINT_PARENT_FORMAT,    /* give the format in the argument, which no child records */
 	HINT_IGNORE_PARENT_ID, /* accept a parent whose id does not match */
 	HINT_SHARE,            /* read in spite of a lock */
 	HINT_MOUNTED,          /* vdiskfs holds the file in the argument */

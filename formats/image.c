@@ -371,9 +371,11 @@ int image_open_part(
 {
 	int r;
 
-	if (img->guessed)
-		return err_set(e, EACCES,
-			"%s \"%s\" is named by an image whose format nobody recorded", what, name);
+	if (img->guessed) {
+		err_set(e, EACCES, "%s \"%s\" is named by an image whose format nobody recorded",
+			what, name);
+		return err_hint_code(e, HINT_PARENT_FORMAT, img->format->name);
+	}
 	r = policy_open(img, name, what, io, e);
 	if (r < 0)
 		return r;

@@ -30,8 +30,10 @@ struct image_options {
 	const char *format;       /* of the top image; NULL: probe */
 	const char *const *allow; /* directories besides the image's own; NULL-terminated or NULL */
 	const char *const *search; /* where to look for a parent that moved; likewise */
-	bool nobacking;            /* leave parents closed: what they would give is EIO */
-	bool write;                /* the image that is named, not its parents */
+	/* Of parents whose child does not record it, from the top down; likewise. */
+	const char *const *parent_formats;
+	bool nobacking;   /* leave parents closed: what they would give is EIO */
+	bool write;       /* the image that is named, not its parents */
 	bool fill;        /* then also one that can only be filled, once, with packed units */
 	bool thin;        /* of what is written, zeroes over zeroes are not stored */
 	bool repair;      /* for image_check alone: its files may be written, but not the disk */

@@ -150,6 +150,7 @@ static int prepare_opening(struct daemon *d, struct err *e)
 		.format = o->format,
 		.allow = (const char *const *)o->allow.v,
 		.search = (const char *const *)o->search.v,
+		.parent_formats = (const char *const *)o->parent_formats.v,
 		.nobacking = o->nobacking,
 		.thin = true,
 		.share = o->share,

@@ -25,6 +25,7 @@
 enum {
 	KEY_ALLOW,
 	KEY_SEARCH,
+	KEY_PARENT_FORMAT,
 	KEY_PASSPHRASE,
 	KEY_DEBUG,
 	KEY_ALLOW_OTHER,
@@ -55,6 +56,7 @@ static const struct fuse_opt spec[] = {
 	VALUE("snapshot=%s", snapshot),
 	FUSE_OPT_KEY("allow=", KEY_ALLOW),
 	FUSE_OPT_KEY("search=", KEY_SEARCH),
+	FUSE_OPT_KEY("parent_format=", KEY_PARENT_FORMAT),
 	FUSE_OPT_KEY("passphrase-file=", KEY_PASSPHRASE),
 	SET("nobacking", nobacking),
 	SET("share", share),
@@ -136,6 +138,8 @@ static const char usage[] =
 	"    -o format=FMT          the format of IMAGE; do not look for it\n"
 	"    -o allow=DIR           IMAGE may name files below DIR too (repeatable)\n"
 	"    -o search=DIR          look in DIR for a parent that moved (repeatable)\n"
+	"    -o parent_format=FMT   format of a parent that its child does not record\n"
+	"                           (repeatable: of the next such one down the chain)\n"
 	"    -o passphrase-file=FILE\n"
 	"                           open encrypted images with what is in FILE, or on\n"
 	"                           standard input if that is \"-\" (repeatable)\n"
@@ -238,6 +242,8 @@ static int take_option(void *data, const char *arg, int key, struct fuse_args *o
 		return words_add(&o->allow, strchr(arg, '=') + 1);
 	case KEY_SEARCH:
 		return words_add(&o->search, strchr(arg, '=') + 1);
+	case KEY_PARENT_FORMAT:
+		return words_add(&o->parent_formats, strchr(arg, '=') + 1);
 	case KEY_PASSPHRASE:
 		return words_add(&o->passphrases, strchr(arg, '=') + 1);
 	case KEY_DEBUG:
@@ -420,6 +426,7 @@ void options_free(struct options *o)
 	fuse_opt_free_args(&o->fuse);
 	words_free(&o->allow);
 	words_free(&o->search);
+	words_free(&o->parent_formats);
 	words_free(&o->passphrases);
 	free(o->image);
 	free(o->mountpoint);

@@ -19,7 +19,7 @@ struct options {
 	char *image, *mountpoint;
 	char *format;
 	char *snapshot;
-	struct words allow, search;
+	struct words allow, search, parent_formats;
 	struct words passphrases; /* files */
 	int writable;   /* what is live can be written: the image, or with cow its overlay */
 	int cow;        /* the image itself stays as it is */

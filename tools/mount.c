@@ -92,6 +92,7 @@ static bool show_image(const struct mounting *m)
 	add_words(&w, m->args, OPT_SHARE, "share");
 	add_words(&w, m->args, OPT_ALLOW, "allow=");
 	add_words(&w, m->args, OPT_SEARCH, "search=");
+	add_words(&w, m->args, OPT_PARENT_FORMAT, "parent_format=");
 	add_words(&w, m->args, OPT_PASSPHRASE, "passphrase-file=");
 	add_words(&w, m->args, OPT_IGNORE_PARENT_ID, "ignore_parent_id");
 	add_words(&w, m->args, OPT_NO_SNAPSHOTS, "nosnapshots");

@@ -62,6 +62,7 @@ struct image_options session_options(const struct session *s, const char *format
 		.format = format,
 		.allow = a->options[OPT_ALLOW].v,
 		.search = a->options[OPT_SEARCH].v,
+		.parent_formats = a->options[OPT_PARENT_FORMAT].v,
 		.share = args_has(a, OPT_SHARE),
 		.nosnapshots = args_has(a, OPT_NO_SNAPSHOTS),
 		.ignore_parent_id = args_has(a, OPT_IGNORE_PARENT_ID),

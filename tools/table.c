@@ -34,6 +34,8 @@
 		"images may name files below DIR (repeatable)"}, \
 	{OPT_SEARCH, 0, "search", VALUE_DIR, "DIR", \
 		"look in DIR for a parent that moved (repeatable)"}, \
+	{OPT_PARENT_FORMAT, 0, "parent-format", VALUE_FORMAT, "FMT", \
+		"format of an unrecorded parent (repeatable)"}, \
 	{OPT_PASSPHRASE, 0, "passphrase-file", VALUE_FILE, "FILE", \
 		"FILE has the passphrase (repeatable)"}, \
 	{OPT_IGNORE_PARENT_ID, 0, "ignore-parent-id", VALUE_NONE, NULL, \

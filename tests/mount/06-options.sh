@@ -84,7 +84,7 @@ check "unknown long option" denied "\-\-frobnicate" --frobnicate "$image" "$dir"
 check "unknown letter" denied "\-x" -x "$image" "$dir"
 check "unknown word" denied "frobnicate" -o frobnicate "$image" "$dir"
 check "unknown word in a list" denied "frobnicate" "$image" "$dir" -o ro,frobnicate=1,threads=2
-for word in allow search format snapshot passphrase-file sandbox cache threads; do
+for word in allow search parent_format format snapshot passphrase-file sandbox cache threads; do
 	check "$word without a value" denied "\"$word\" wants a value" -o $word "$image" "$dir"
 done
 for word in allow search; do

@@ -108,6 +108,22 @@ check "search=, twice" matches alone.qcow2 alone.ref -o search=empty -o search="
 check "search= in vain" refused alone.qcow2 'base\.raw' -o search=empty
 mv away/base.raw .
 
+# qcow never records the format of its backing file: the user says it, of each image.
+qemu-img create -q -f qcow -b base.raw -F raw a.qcow
+qemu-img create -q -f qcow -b a.qcow -F qcow b.qcow
+qemu-img create -q -f qcow -b b.qcow -F qcow c.qcow
+scribble qcow a.qcow $size 65536 $RANDOM 6 ww
+scribble qcow b.qcow $size 65536 $RANDOM 6 ww
+scribble qcow c.qcow $size 65536 $RANDOM 6 ww
+reference b.qcow b.ref
+reference c.qcow c.ref
+check "a chain of three qcow images" refused b.qcow 'a.qcow: it names a backing file itself'
+check "its hint" grep -q -e '-o parent_format=qcow says so' refused.err
+check "and what it helps" matches b.qcow b.ref -o parent_format=qcow
+check "of the first one only" refused c.qcow 'a.qcow: it names a backing file itself' -o parent_format=qcow
+check "or of two" matches c.qcow c.ref -o parent_format=qcow,parent_format=qcow
+check "vdisk has it, too" "$VDISK" compare -q -F raw --parent-format=qcow b.qcow b.ref
+
 # A deep chain is fine, a bottomless one is not.
 head -c 1048576 base.raw >1.raw
 qemu-img create -q -f qcow2 -u -b 1.raw -F raw 2.qcow2 1M

@@ -276,6 +276,39 @@ START_TEST(guessed_parent_with_a_parent)
 }
 END_TEST
 
+/* But the user knows better, of one image at a time: what comes after stays a guess. */
+START_TEST(formats_from_the_user)
+{
+	static const char *const once[] = {"qcow2", NULL}, *const twice[] = {
+								   "qcow2", "qcow2", NULL};
+	static const char *const raw[] = {"qcow2", "raw", NULL}, *const wrong[] = {"vdi", NULL};
+
+	write_raw("base");
+	write_overlay("low", 1, "base", NULL);
+	write_overlay("mid", 2, "low", NULL);
+	write_overlay("recorded.qcow2", 3, "mid", "qcow2");
+	write_overlay("top.qcow2", 3, "mid", NULL);
+	refuses("top.qcow2", EACCES, "/mid: it names a backing file itself");
+	o.parent_formats = once;
+	refuses("top.qcow2", EACCES, "/low: it names a backing file itself");
+	opens("recorded.qcow2");
+	ck_assert_uint_eq(image_depth(img), 4);
+	o.parent_formats = twice;
+	opens("top.qcow2");
+	ck_assert_uint_eq(image_depth(img), 4);
+	reads(0, BASE);
+	reads(CLUSTER, 0x11);
+	reads(2 * CLUSTER, 0x12);
+	reads(3 * CLUSTER, 0x13);
+	o.parent_formats = raw;
+	opens("top.qcow2");
+	ck_assert_uint_eq(image_depth(img), 3);
+	reads(0, 'Q');
+	o.parent_formats = wrong;
+	refuses("top.qcow2", EINVAL, "/mid: ");
+}
+END_TEST
+
 START_TEST(format_recorded_but_unknown)
 {
 	write_raw("base.img");
@@ -400,6 +433,7 @@ Suite *chain_suite(void)
 	tcase_add_test(tc, raw_stays_raw);
 	tcase_add_test(tc, format_not_recorded);
 	tcase_add_test(tc, guessed_parent_with_a_parent);
+	tcase_add_test(tc, formats_from_the_user);
 	tcase_add_test(tc, format_recorded_but_unknown);
 	tcase_add_test(tc, parent_that_is_no_image);
 	tcase_add_test(tc, image_through_a_link);

@@ -264,9 +264,10 @@ START_TEST(on_a_raw_parent)
 }
 END_TEST
 
-/* What a parent is can only be guessed, and so it may not lead on. */
+/* What a parent is can only be guessed, and so it may not lead on unless the user knows. */
 START_TEST(on_a_parent_with_a_parent)
 {
+	static const char *const told[] = {"qcow", NULL};
 	struct image_options o = options_new();
 	struct err e = ERR_INIT;
 	struct image *img;
@@ -275,7 +276,11 @@ START_TEST(on_a_parent_with_a_parent)
 	write_child("y.qcow", "base");
 	write_child("x.qcow", "y.qcow");
 	ck_assert_fails(image_open("x.qcow", &o, &img, &e), EACCES, &e, "does not record");
-	ck_assert_ptr_nonnull(strstr(hint_of(&e), "qemu-img convert"));
+	ck_assert_ptr_nonnull(strstr(hint_of(&e), "-o parent_format=qcow says so"));
+	o.parent_formats = told;
+	ck_assert_ok(image_open("x.qcow", &o, &img, &e), &e);
+	ck_assert_uint_eq(image_depth(img), 3);
+	image_close(img);
 	options_free(&o);
 }
 END_TEST
