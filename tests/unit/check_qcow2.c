@@ -245,7 +245,7 @@ START_TEST(the_parent_is_named)
 	opens();
 	ck_assert_str_eq(s.img->parent_name, "base.img");
 	ck_assert_str_eq(s.img->parent_format, "raw");
-	subject_fails(disk(0), 0, EIO, "nobacking");
+	subject_fails(disk(0), 0, EIO, "left closed");
 }
 END_TEST
 
