@@ -212,6 +212,34 @@ int fsid_read(const struct view *part, struct fsid *id, struct err *e)
 	return r;
 }
 
+/* The names of libblkid for what no mount(8) takes. */
+static const struct {
+	const char *type, *words;
+} containers[] = {
+	{"LVM2_member", "LVM physical volume"},
+	{"LVM1_member", "LVM physical volume, version 1"},
+	{"crypto_LUKS", "LUKS-encrypted"},
+	{"BitLocker", "BitLocker-encrypted"},
+	{"swap", "swap space"},
+	{"swsuspend", "swap space with a suspended system"},
+	{"linux_raid_member", "member of a Linux RAID"},
+	{"ddf_raid_member", "member of a RAID"},
+	{"isw_raid_member", "member of an Intel RAID"},
+	{"zfs_member", "member of a ZFS pool"},
+	{"VMFS_volume_member", "member of a VMFS volume"},
+	{"bcache", "bcache device"},
+	{"drbd", "DRBD device"},
+	{"stratis", "member of a Stratis pool"},
+};
+
+const char *fsid_describe(const char *type)
+{
+	for (size_t i = 0; i < sizeof containers / sizeof containers[0]; i++)
+		if (strcmp(type, containers[i].type) == 0)
+			return containers[i].words;
+	return NULL;
+}
+
 char *fsid_encode(const char *label)
 {
 	/* Each byte may become \xNN, and libblkid insists on some room behind the last one. */

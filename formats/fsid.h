@@ -16,6 +16,10 @@ struct fsid {
  * partition that cannot be read is one. */
 int fsid_read(const struct view *part, struct fsid *id, struct err *e);
 
+/* What holds no files by itself, in words for people: "LVM physical volume"; NULL: type is that of
+ * a file system, or not known. */
+const char *fsid_describe(const char *type);
+
 /* A label or UUID as udev would name a link under /dev/disk ("my\x20disk"); malloc'ed or NULL. */
 char *fsid_encode(const char *label);
 

@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "args.h"
+#include "contents.h"
 #include "err.h"
 #include "info.h"
 #include "names.h"
@@ -127,15 +128,17 @@ static void print_text(struct json_object *o, const struct image *img)
 }
 
 /* All images of the chain, or the first one alone, each with a name made from that of its child. */
-static struct json_object *describe(const struct source *source, bool chain)
+static struct json_object *describe(const struct source *source, bool chain, bool contents)
 {
-	struct json_object *list = json_object_new_array();
+	struct json_object *list = json_object_new_array(), *o;
 	char *name = strdup(source->name), *next;
 
 	for (const struct image *img = source->img; img; img = chain ? img->parent : NULL) {
 		next = name ? parent_file(img, name) : NULL;
-		json_object_array_add(
-			list, info_object(img, img->states[0], name ? name : "", next));
+		o = info_object(img, img->states[0], name ? name : "", next);
+		if (contents)
+			contents_add(o, img);
+		json_object_array_add(list, o);
 		free(name);
 		name = next;
 	}
@@ -169,15 +172,15 @@ static int print_human(struct json_object *list, const struct source *source)
 
 static int print_info(const struct args *a, struct source *source)
 {
-	bool chain = args_has(a, OPT_BACKING_CHAIN), json;
+	bool tree = args_has(a, OPT_TREE), chain = tree || args_has(a, OPT_BACKING_CHAIN), json;
 	struct json_object *list;
 	int status;
 
-	if (args_has(a, OPT_TREE))
+	args_want_json(a, &json);
+	if (tree && !json)
 		return tree_print(source);
-	list = describe(source, chain);
-	status = args_want_json(a, &json) && json ? print_json(list, chain)
-						  : print_human(list, source);
+	list = describe(source, chain, tree);
+	status = json ? print_json(list, chain) : print_human(list, source);
 	json_object_put(list);
 	return status;
 }

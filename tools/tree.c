@@ -1,16 +1,16 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #include "tree.h"
 
+#include <json-c/json.h>
 #include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <time.h>
 
+#include "contents.h"
 #include "err.h"
 #include "format.h"
-#include "fsid.h"
 #include "image.h"
-#include "ptable.h"
 #include "report.h"
 #include "size.h"
 #include "source.h"
@@ -46,39 +46,84 @@ static void print_clean(const char *text)
 	fputs(clean, stdout);
 }
 
-static void print_partition(struct view *disk, const struct partition *p)
+static const char *text_of(struct json_object *o, const char *key)
 {
-	struct err e = ERR_INIT;
-	struct fsid id = {0};
-	struct view *part = view_slice(disk, p->start, p->len, &e);
-
-	printf("%u  %s", p->number, size_text(p->len).text);
-	if (!part || fsid_read(part, &id, &e) < 0) {
-		printf("  cannot be read: %s", e.text);
-	} else {
-		printf("  %s", id.type[0] ? id.type : "no file system known here");
-		if (id.label[0]) {
-			fputs("  \"", stdout);
-			print_clean(id.label);
-			putchar('"');
-		}
-	}
-	putchar('\n');
-	view_free(part);
+	return json_object_get_string(json_object_object_get(o, key));
 }
 
-static void print_table(struct branch *b, struct view *disk, const struct ptable *t)
+/* A name that somebody gave: lead and the name in quotes, if there is one. */
+static void print_name(const char *lead, const char *name)
 {
+	if (!name)
+		return;
+	printf("  %s\"", lead);
+	print_clean(name);
+	putchar('"');
+}
+
+/* What lies in a partition, or on a disk without partitions. */
+static void print_content(struct json_object *o)
+{
+	struct json_object *content = json_object_object_get(o, "content");
+	const char *words = text_of(content, "description");
+
+	if (text_of(o, "error")) {
+		fputs("cannot be read: ", stdout);
+		print_clean(text_of(o, "error"));
+	} else if (!content) {
+		fputs("no file system known here", stdout);
+	} else {
+		fputs(text_of(content, "type"), stdout);
+		if (words)
+			printf(" (%s)", words);
+		print_name("", text_of(content, "label"));
+	}
+}
+
+static void print_partition(struct json_object *o)
+{
+	uint64_t size = json_object_get_uint64(json_object_object_get(o, "size"));
+
+	printf("%s  %s  ", text_of(o, "number"), size_text(size).text);
+	print_content(o);
+	print_name("named ", text_of(o, "name"));
+	putchar('\n');
+}
+
+static void print_table(struct branch *b, struct json_object *table)
+{
+	struct json_object *list = json_object_object_get(table, "partitions");
+	size_t n = json_object_array_length(list);
 	struct branch inner = *b;
 
 	print_lead(b);
-	printf("partitions (%s)\n", t->scheme);
+	printf("%s (%s)", n > 0 ? "partitions" : "no partitions", text_of(table, "type"));
+	if (text_of(table, "damage"))
+		printf(": %s", text_of(table, "damage"));
+	putchar('\n');
 	inner.depth++;
-	for (size_t i = 0; i < t->n; i++) {
-		inner.more[b->depth] = i + 1 < t->n;
+	for (size_t i = 0; i < n; i++) {
+		inner.more[b->depth] = i + 1 < n;
 		print_lead(&inner);
-		print_partition(disk, &t->parts[i]);
+		print_partition(json_object_array_get_idx(list, i));
 	}
+}
+
+static void print_contents(struct branch *b, const struct image *img)
+{
+	struct json_object *o = json_object_new_object(), *table;
+
+	contents_add(o, img);
+	table = json_object_object_get(o, "partition-table");
+	if (table) {
+		print_table(b, table);
+	} else {
+		print_lead(b);
+		fputs("no partitions: ", stdout);
+		print_content(o);
+		putchar('\n');
+	}
+	json_object_put(o);
 }
 
 static void print_snapshots(struct branch *b, const struct image *img)
@@ -105,22 +150,16 @@ static void print_snapshots(struct branch *b, const struct image *img)
 
 static void print_image(struct branch *b, const struct image *img)
 {
-	struct view *disk = img->states[0]->view;
-	struct err e = ERR_INIT;
-	struct ptable t = {0};
-	bool has_table, has_snapshots = img->nstates > 1;
+	bool has_snapshots = img->nstates > 1;
 
 	print_clean(image_basename(img));
-	printf("  %s, %s\n", img->format->name, size_text(disk->size).text);
-	has_table = ptable_read(disk, img->sector_size, &t, &e) == 0 && t.n > 0;
+	printf("  %s, %s\n", img->format->name, size_text(img->states[0]->view->size).text);
 	b->depth++;
 	b->more[b->depth - 1] = has_snapshots || img->parent;
-	if (has_table)
-		print_table(b, disk, &t);
+	print_contents(b, img);
 	b->more[b->depth - 1] = img->parent != NULL;
 	if (has_snapshots)
 		print_snapshots(b, img);
-	ptable_free(&t);
 }
 
 int tree_print(const struct source *source)

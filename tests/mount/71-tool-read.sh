@@ -103,4 +103,50 @@ check "is XML" eval '! command -v xmllint >/dev/null || xmllint --noout over.svg
 check "has both images" eval 'grep -q ">0 over.qcow2" over.svg && grep -q ">1 a.vmdk" over.svg'
 check "a tree" eval '"$VDISK" info --tree over.qcow2 >tree'
 check "has it all" eval 'grep -q "first" tree && grep -q "based on a.vmdk" tree'
+
+# What lies on a disk: a table with all kinds of contents, or one of them without a table.
+mkdir contents
+(
+	cd contents || exit
+	"$MKIMAGE" luks-plain .
+	mv luks-plain.luks luks
+	truncate -s 1M swap nothing
+	/sbin/mkswap -L "swap it" swap
+	truncate -s 2M ext4
+	/sbin/mkfs.ext4 -q -L "the root" -O ^has_journal ext4
+) >&2
+truncate -s 16M parts.raw
+printf '%s\n' 'label: gpt' 'start=2048,size=2048,name="my swap"' 'start=4096,size=4096,name=root' \
+	'start=8192,size=8192,name="secret data"' 'start=20480,size=2048' | /sbin/sfdisk -q parts.raw
+at=2048
+for f in swap ext4 luks; do
+	dd if=contents/$f of=parts.raw seek=$at conv=notrunc status=none
+	at=$((at * 2))
+done
+qemu-img convert -f raw -O qcow2 parts.raw parts.qcow2
+qemu-img create -q -f qcow2 -b parts.qcow2 -F qcow2 parts-over.qcow2
+"$VDISK" info --tree parts-over.qcow2 >tree
+"$VDISK" info --tree --output=json parts-over.qcow2 >tree.json
+cat tree tree.json >&2
+tree_has() { [ "$(grep -cF -- "$1" tree)" = 2 ]; } # of the overlay, and of its backing file
+check "a tree tells the table" tree_has "partitions (gpt)"
+check "and swap" tree_has '1  1 MiB  swap (swap space)  "swap it"  named "my swap"'
+check "and a file system" tree_has '2  2 MiB  ext4  "the root"  named "root"'
+check "and LUKS" tree_has '3  4 MiB  crypto_LUKS (LUKS-encrypted)  named "secret data"'
+check "and what is none of these" tree_has '4  1 MiB  no file system known here'
+parts_json() { [ "$(jq -c "$1" tree.json)" = "$2" ]; }
+check "as JSON: a list of the chain" parts_json '[.[].filename]' '["parts-over.qcow2","parts.qcow2"]'
+check "the table and where its partitions lie" parts_json '.[0]."partition-table" | [.type, (.partitions[] | .number, .start, .size)]' \
+	'["gpt",1,1048576,1048576,2,2097152,2097152,3,4194304,4194304,4,10485760,1048576]'
+check "their names" parts_json '[.[1]."partition-table".partitions[].name]' '["my swap","root","secret data",null]'
+check "what they hold" parts_json '[.[1]."partition-table".partitions[].content | .type, .label]' \
+	'["swap","swap it","ext4","the root","crypto_LUKS",null,null,null]'
+whole() { # FILE TEXT: of a disk without partitions
+	cp "contents/$1" whole.raw && "$VDISK" info -f raw --tree whole.raw | tee /dev/stderr | grep -qxF "└── no partitions: $2"
+}
+check "a disk that is swap" whole swap 'swap (swap space)  "swap it"'
+check "a disk that is a file system" whole ext4 'ext4  "the root"'
+check "a disk that is encrypted" whole luks 'crypto_LUKS (LUKS-encrypted)'
+check "a disk of zeroes" whole nothing 'no file system known here'
+check "a disk without partitions as JSON" eval '[ "$("$VDISK" info --tree --output=json contents/ext4 | jq -r ".[0].content.label")" = "the root" ]'
 check "snapshots as JSON" eval '[ "$("$VDISK" snapshot --output=json over.qcow2 | jq -r ".[0].name")" = first ]'

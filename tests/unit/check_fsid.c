@@ -3,6 +3,7 @@
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
+#include <zlib.h>
 
 #include "bytes.h"
 #include "err.h"
@@ -288,6 +289,27 @@ START_TEST(tail)
 }
 END_TEST
 
+/* What holds no files is told in words. */
+START_TEST(lvm)
+{
+	unsigned char label[512] = "LABELONE";
+	uint32_t crc;
+
+	put_le(label + 8, 8, 1);
+	put_le(label + 20, 4, 32);
+	memcpy(label + 24, "LVM2 001", 8);
+	memset(label + 32, 'a', 32);
+	/* CRC-32 that begins with LVM's own value, without the last inversion. */
+	crc = ~(uint32_t)crc32(~UINT32_C(0xf597a6cf), label + 20, sizeof label - 20);
+	put_le(label + 16, 4, crc);
+	memdisk_put(part, 512, label, sizeof label);
+	is("LVM2_member", "", "aaaaaa-aaaa-aaaa-aaaa-aaaa-aaaa-aaaaaa");
+	ck_assert_str_eq(fsid_describe(id.type), "LVM physical volume");
+	ck_assert_ptr_null(fsid_describe("ext4"));
+	ck_assert_ptr_null(fsid_describe(""));
+}
+END_TEST
+
 START_TEST(two_at_once)
 {
 	put_fat16();
@@ -341,6 +363,7 @@ Suite *fsid_suite(void)
 	tcase_add_test(c, ntfs_far_table);
 	tcase_add_loop_test(c, ntfs_hostile, 0, 5);
 	tcase_add_test(c, tail);
+	tcase_add_test(c, lvm);
 	tcase_add_test(c, two_at_once);
 	tcase_add_test(c, huge);
 	tcase_add_test(c, unreadable);
