@@ -126,6 +126,23 @@ static int scan_entry(struct scan *s, uint64_t grain, uint32_t place, struct err
 	return 0;
 }
 
+/* An entry of 1 that the header knows nothing of is read from the twin: that must not be lost. */
+static int check_doubtful(const struct vmdk_tables *t, uint64_t grain, const unsigned char *entries,
+	const unsigned char *twin, uint64_t n, struct err *e)
+{
+	for (uint64_t i = 0; i < n && !t->zero_marks; i++) {
+		uint32_t place = load_le32(entries + i * ENTRY);
+
+		if (place == VMDK_ZERO && load_le32(twin + i * ENTRY) != place)
+			return err_set(e, EUCLEAN,
+				"grain table: the entry of grain %" PRIu64
+				" is 1, which stands for nothing here, and the redundant one is "
+				"%" PRIu32,
+				grain + i, load_le32(twin + i * ENTRY));
+	}
+	return 0;
+}
+
 /* Up to n entries from that of grain on, in one page of the table; the twin is made like it. */
 static int scan_page(struct scan *s, const struct pair *p, uint64_t grain, uint64_t *n,
 	struct writer *w, struct err *e)
@@ -142,6 +159,8 @@ static int scan_page(struct scan *s, const struct pair *p, uint64_t grain, uint6
 		r = scan_entry(s, grain + i, load_le32(m.p + i * ENTRY), e);
 	if (r == 0 && is_table(p->twin))
 		r = meta_read(t->cache, t->io, twin, *n * ENTRY, entry_pos(t, p->twin, grain), e);
+	if (r == 0 && is_table(p->twin))
+		r = check_doubtful(t, grain, m.p, twin, *n, e);
 	if (r == 0 && is_table(p->twin) && memcmp(twin, m.p, *n * ENTRY) != 0)
 		r = meta_write(
 			t->io, m.p, *n * ENTRY, entry_pos(t, p->twin, grain), ORDER_TABLES, e);

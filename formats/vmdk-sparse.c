@@ -123,7 +123,7 @@ static void take_header(struct sparse *s, const struct vmdk_header *h)
 	t->capacity = h->capacity * VMDK_SECTOR;
 	t->first_grain = h->overhead;
 	t->zero_tables = h->flags & VMDK_ZERO_GRAINS;
-	/* With or without the flag: no grain can ever lie in sector 1. */
+	/* With or without the flag: no grain can ever lie in sector 1.  vmdk-table.c has more. */
 	t->zero_grains = true;
 	t->zero_marks = h->flags & VMDK_ZERO_GRAINS;
 	t->packed = h->flags & VMDK_COMPRESSED;

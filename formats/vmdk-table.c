@@ -202,6 +202,14 @@ static int __attribute__((cold)) bad_grain(const struct vmdk_tables *t, uint64_t
 		grain, place, t->io->size);
 }
 
+/* An entry of 1 without the flag in the header is no sector where a grain could be, but some
+ * writers mean zeroes by it.  They write it to both tables: where the redundant one has something
+ * else, this one is damaged. */
+static bool is_doubtful(const struct vmdk_tables *t, uint64_t place)
+{
+	return place == VMDK_ZERO && !t->zero_marks && t->rgd_pos;
+}
+
 /* An entry that cannot be right: what does the redundant table say?  raw is the entry. */
 static int __attribute__((cold)) ask_redundant(const struct vmdk_tables *t, uint64_t grain,
 	const unsigned char *raw, uint64_t *place, struct err *e)
@@ -220,6 +228,9 @@ static int __attribute__((cold)) ask_redundant(const struct vmdk_tables *t, uint
 		if (vmdk_grain_possible(t, *place))
 			return 0;
 	}
+	*place = t->grain_at(t, raw);
+	if (vmdk_grain_possible(t, *place))
+		return 0;
 	return bad_grain(t, grain, t->grain_at(t, raw), raw, e);
 }
 
@@ -235,7 +246,7 @@ struct run {
 static bool run_continues(const struct vmdk_tables *t, const struct run *run, uint64_t place)
 {
 	if (!is_sector(run->place))
-		return place == run->place;
+		return place == run->place && !is_doubtful(t, place);
 	return !t->packed && place == run->place + run->n * (t->grain / VMDK_SECTOR);
 }
 
@@ -257,7 +268,7 @@ static int run_start(const struct vmdk_tables *t, struct run *run, uint64_t grai
 {
 	uint64_t place = t->grain_at(t, p);
 
-	if (!vmdk_grain_possible(t, place)) {
+	if (!vmdk_grain_possible(t, place) || is_doubtful(t, place)) {
 		int r = ask_redundant(t, grain, p, &place, e);
 
 		if (r < 0)

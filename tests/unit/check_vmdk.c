@@ -319,6 +319,30 @@ START_TEST(the_redundant_table_answers_for_an_impossible_entry)
 }
 END_TEST
 
+/* So it does for an entry of 1, which nothing says to be zeroes but what is in both tables; grain
+ * after grain, also where others that are zeroes lie between. */
+START_TEST(the_redundant_table_answers_for_an_entry_of_1)
+{
+	const struct view *v;
+
+	store(2, 3);
+	store(4, 5);
+	build_vmdk_first(&b, 2, 1);
+	build_vmdk_both(&b, 3, 1);
+	build_vmdk_first(&b, 4, 1);
+	build_vmdk_first(&b, 5, 1);
+	v = opened();
+	subject_reads(v, 0, 2 * GRAIN, 0);
+	subject_reads(v, 2 * GRAIN, GRAIN, 0x13);
+	subject_reads(v, 3 * GRAIN, GRAIN, 0);
+	subject_reads(v, 4 * GRAIN, GRAIN, 0x15);
+	subject_reads(v, 5 * GRAIN, GRAIN, 0);
+	build_vmdk_put(&b, AT_FLAGS, 4, WITH_NEWLINES | WITH_RGD | WITH_ZERO);
+	build_vmdk_put(&b, AT_VERSION, 4, 2);
+	subject_reads(opened(), 0, 6 * GRAIN, 0);
+}
+END_TEST
+
 START_TEST(the_redundant_directory_stands_in_for_the_first)
 {
 	store(4, 3);
@@ -487,6 +511,7 @@ static TCase *damage_tests(void)
 	tcase_add_test(tc, the_use_of_the_redundant_directory_is_told);
 	tcase_add_test(tc, a_directory_is_no_table);
 	tcase_add_test(tc, the_redundant_table_answers_for_an_impossible_entry);
+	tcase_add_test(tc, the_redundant_table_answers_for_an_entry_of_1);
 	tcase_add_test(tc, the_redundant_directory_stands_in_for_the_first);
 	tcase_add_test(tc, damage_hurts_only_its_own_place);
 	tcase_add_loop_test(tc, impossible_headers_are_refused, 0, COUNT(bends));

@@ -587,11 +587,17 @@ START_TEST(bad_tables)
 	case 5:
 		build_vmdk_put(&b, AT_VERSION, 4, 3);
 		break;
+	case 6:
+		build_vmdk_both(&b, 9, 1);
+		build_vmdk_first(&b, 70, 1);
+		build_vmdk_redundant(&b, 70, build_vmdk_data(&b, 3));
+		break;
 	}
 	write_file("a.vmdk", b.bytes, b.len);
 	refuses_writing("a.vmdk", _i == 3 || _i == 5 ? ENOTSUP : EUCLEAN,
 		(const char *[]){"and so is another", "cannot be in sector", "cannot be in sector",
-			"is damaged", "both have the same table", "version 3"}[_i]);
+			"is damaged", "both have the same table", "version 3",
+			"the entry of grain 70 is 1"}[_i]);
 	build_vmdk_free(&b);
 }
 END_TEST
@@ -688,7 +694,7 @@ Suite *vmdk_write_suite(void)
 	tcase_add_test(tc, streams_are_filled);
 	tcase_add_test(tc, streams_go_forward);
 	tcase_add_test(tc, streams_without_an_end);
-	tcase_add_loop_test(tc, bad_tables, 0, 6);
+	tcase_add_loop_test(tc, bad_tables, 0, 7);
 	tcase_add_test(tc, twins_made_equal);
 	tcase_add_test(tc, unclean);
 	tcase_add_loop_test(tc, power_cuts, 0, 2);
