@@ -49,10 +49,9 @@ static int refuse(const struct qcow2_check *c, const char *first, struct err *e)
 	if (n > 1)
 		snprintf(e->text + strlen(e->text), sizeof e->text - strlen(e->text),
 			" (and %" PRIu64 " more)", n - 1);
-	if (c->cut)
-		return err_hint(e, "-o cow writes to an overlay, and what is left can be read");
-	return err_hint(e, "vdisk check -r all repairs what can be repaired; -o cow leaves the "
-			   "image as it is");
+	if (!c->cut)
+		err_hint(e, "vdisk check -r all repairs what can be repaired");
+	return err_hint_code(e, HINT_COW, NULL);
 }
 
 int qcow2_verify(const struct image *img, struct qcow2 *q, struct err *e)
