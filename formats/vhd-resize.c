@@ -29,28 +29,27 @@ static int check_size(uint64_t size, struct err *e)
 
 /* Fixed disks: there is one footer, and the file must have it at its end at any time. */
 
-/* Where the old footer was is a part of the disk then. */
-static int fixed_grow(struct vhd *d, const unsigned char *old, uint64_t size, struct err *e)
+/* Where the old footer was is a part of the disk then, and must be zeroes before the size says so:
+ * until that is durable, the footer at the new end has the old size. */
+static int fixed_grow(struct vhd *d, const unsigned char *footer, uint64_t size, struct err *e)
 {
-	uint64_t end = d->end, len = d->io->size - end;
-	struct err ignored = ERR_INIT;
-	int r = vhd_extend(d, size, e);
+	uint64_t from = d->view.size, end = d->end;
+	int r = size > end ? vhd_extend(d, size, e) : 0;
 
+	if (r == 0)
+		r = io_sync(d->io, e);
+	if (r == 0)
+		r = io_zero(d->io, from, MIN(end + VHD_FOOTER_LEN, size) - from, e);
+	if (r == 0)
+		r = io_sync(d->io, e);
 	if (r < 0)
 		return r;
-	r = io_sync(d->io, e);
-	if (r == 0)
-		r = io_zero(d->io, end, MIN(len, size - end), e);
-	if (r < 0) {
-		d->end = end;
-		io_write(d->io, old, len, end, &ignored);
-		io_resize(d->io, end + len, &ignored);
-	}
-	return r;
+	memcpy(d->footer, footer, VHD_FOOTER_LEN);
+	return vhd_extend(d, d->end, e);
 }
 
 /* What the footer covers is given back to the disk when the rest cannot be cut off. */
-static int fixed_shrink(struct vhd *d, uint64_t size, struct err *e)
+static int fixed_shrink(struct vhd *d, const unsigned char *footer, uint64_t size, struct err *e)
 {
 	unsigned char kept[VHD_FOOTER_LEN];
 	struct err ignored = ERR_INIT;
@@ -58,35 +57,37 @@ static int fixed_shrink(struct vhd *d, uint64_t size, struct err *e)
 
 	if (r < 0)
 		return r;
-	r = io_write(d->io, d->footer, VHD_FOOTER_LEN, size, e);
+	r = io_write(d->io, footer, VHD_FOOTER_LEN, size, e);
 	if (r == 0)
 		r = io_sync(d->io, e);
 	if (r == 0)
 		r = io_resize(d->io, size + VHD_FOOTER_LEN, e);
-	if (r < 0)
+	if (r < 0) {
 		io_write(d->io, kept, sizeof kept, size, &ignored);
-	else
-		d->end = size;
-	return r;
+		return r;
+	}
+	memcpy(d->footer, footer, VHD_FOOTER_LEN);
+	d->end = size;
+	return 0;
 }
 
 int vhd_resize_fixed(struct view *v, uint64_t size, struct err *e)
 {
 	struct vhd *d = (struct vhd *)v;
-	unsigned char old[VHD_FOOTER_LEN];
+	unsigned char footer[VHD_FOOTER_LEN], old[VHD_FOOTER_LEN];
 	int r = check_size(size, e);
 
-	if (r == 0 && v->size != d->end)
-		r = err_set(e, EOPNOTSUPP, "its footer does not follow the disk");
 	if (r < 0)
 		return r;
 	memcpy(old, d->footer, sizeof old);
-	vhd_set_size(d->footer, size);
-	r = size > v->size ? fixed_grow(d, old, size, e) : fixed_shrink(d, size, e);
-	if (r < 0)
-		memcpy(d->footer, old, sizeof old);
-	else
+	memcpy(footer, old, sizeof footer);
+	vhd_set_size(footer, size);
+	r = size > v->size ? fixed_grow(d, footer, size, e) : fixed_shrink(d, footer, size, e);
+	if (r == 0) {
 		v->size = size;
+		return 0;
+	}
+	memcpy(d->footer, old, sizeof old);
 	return r;
 }
 
