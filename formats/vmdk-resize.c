@@ -3,7 +3,9 @@
  *
  * A longer disk has more grain tables, which VMware wants all to be there, and they go to the end
  * of the file; so do the directories when they no longer fit where they are.  How long the disk is
- * stands in the header and in two lines of the descriptor, which change last.
+ * stands in the header and in two lines of the descriptor, which change last.  An extent may be
+ * longer than its line in the descriptor says, never shorter: the header of a disk that grows is
+ * durable before the descriptor changes, that of one that shrinks is written after it.
  */
 #include <errno.h>
 #include <inttypes.h>
@@ -22,6 +24,7 @@
 #include "vmdk-text.h"
 #include "vmdk.h"
 #include "writeback.h"
+#include "writer.h"
 
 #define ENTRY 4u
 
@@ -190,11 +193,44 @@ static void edit_line(FILE *out, const char *text, const char *line, uint64_t se
 	fwrite(rest, 1, strcspn(rest, "\n"), out);
 }
 
+/* The comment before the line of the extent ("# Extent description"); NULL: there is none. */
+static char *find_comment(char *text)
+{
+	char *comment = NULL;
+
+	for (char *line = text; line; line = strchr(line, '\n'), line = line ? line + 1 : NULL) {
+		if (value_of(line, "RW "))
+			return comment;
+		/* The first line is what the descriptor is recognized by. */
+		if (*line == '#' && line > text)
+			comment = line;
+	}
+	return NULL;
+}
+
+/* Lets the comment take up what the numbers have become longer or shorter by.  What follows them
+ * stays where it is then, and what changes lies, as a rule, in one sector: a power cut cannot tear
+ * the text. */
+static void keep_length(char *edited, size_t len)
+{
+	char *comment = find_comment(edited), *end = comment ? strchr(comment, '\n') : NULL;
+	size_t now = strlen(edited);
+
+	if (!end)
+		return;
+	if (now < len) {
+		memmove(end + (len - now), end, now - (size_t)(end - edited) + 1);
+		memset(end, ' ', len - now);
+	} else if (now - len < (size_t)(end - comment)) {
+		memmove(end - (now - len), end, now - (size_t)(end - edited) + 1);
+	}
+}
+
 /* The text for a disk of so many sectors; malloc'ed or NULL. */
 static char *edit(const char *text, uint64_t sectors)
 {
 	char *edited = NULL;
-	size_t len;
+	size_t len, was = strlen(text);
 	FILE *out = open_memstream(&edited, &len);
 
 	if (!out)
@@ -205,8 +241,13 @@ static char *edit(const char *text, uint64_t sectors)
 		if (*line == '\n')
 			fputc(*line++, out);
 	}
-	if (fclose(out) == 0)
+	/* Room for keep_length. */
+	for (size_t i = 0; i < was; i++)
+		fputc('\0', out);
+	if (fclose(out) == 0) {
+		keep_length(edited, was);
 		return edited;
+	}
 	free(edited);
 	return NULL;
 }
@@ -265,6 +306,18 @@ static int change_header(const struct vmdk *v, const struct shape *s, struct err
 	return meta_write(v->io, fields, sizeof fields, AT_DIRECTORIES, ORDER_HEADER, e);
 }
 
+static int change_numbers(const struct vmdk *v, const struct shape *s, struct err *e)
+{
+	bool grows = s->capacity > v->view.size;
+	int r = grows ? change_header(v, s, e) : change_text(v, s->capacity, e);
+
+	if (r == 0)
+		r = writer_write_back(v->view.writer, e);
+	if (r < 0)
+		return r;
+	return grows ? change_text(v, s->capacity, e) : change_header(v, s, e);
+}
+
 /* The descriptor has moved under what was found in it: the change is marked by now. */
 static void take_shape(struct vmdk *v, const struct shape *s)
 {
@@ -302,9 +355,7 @@ int vmdk_resize(struct view *view, uint64_t size, struct err *e)
 	if (r == 0)
 		r = add_tables(t, &s, e);
 	if (r == 0)
-		r = change_text(v, size, e);
-	if (r == 0)
-		r = change_header(v, &s, e);
+		r = change_numbers(v, &s, e);
 	if (r == 0)
 		take_shape(v, &s);
 	return r;

@@ -654,6 +654,37 @@ START_TEST(unclean)
 }
 END_TEST
 
+/* A power cut amid a change of size cannot tear the descriptor: one sector of it changes. */
+START_TEST(descriptors_keep_their_length)
+{
+	static const uint64_t sizes[] = {2048 * MB, 10 * MB, 900 * MB};
+	unsigned char *before, *after;
+	struct err e = ERR_INIT;
+	struct image_options o;
+	struct image *img;
+	size_t len;
+
+	make("a.vmdk", "", 100 * MB);
+	/* The first change gives it another content ID. */
+	img = open_image_file("a.vmdk", true, &o);
+	ck_assert_ok(view_resize(img->states[0]->view, 101 * MB, &e), &e);
+	ck_assert_ok(image_finish(img, &e), &e);
+	for (size_t i = 0; i < COUNT(sizes); i++) {
+		before = read_bytes("a.vmdk", &len);
+		ck_assert_ok(view_resize(img->states[0]->view, sizes[i], &e), &e);
+		ck_assert_ok(image_finish(img, &e), &e);
+		after = read_bytes("a.vmdk", &len);
+		ck_assert_mem_ne(before + 512, after + 512, 512);
+		ck_assert_mem_eq(before + 1024, after + 1024, 19 * 512);
+		ck_assert_ptr_nonnull(strstr((char *)after + 512, "\n# Ext"));
+		free(before);
+		free(after);
+	}
+	image_close(img);
+	options_free(&o);
+}
+END_TEST
+
 START_TEST(power_cuts)
 {
 	struct power p = {.path = "a.vmdk", .seed = 2 + _i, .ops = 150};
@@ -697,6 +728,7 @@ Suite *vmdk_write_suite(void)
 	tcase_add_loop_test(tc, bad_tables, 0, 7);
 	tcase_add_test(tc, twins_made_equal);
 	tcase_add_test(tc, unclean);
+	tcase_add_test(tc, descriptors_keep_their_length);
 	tcase_add_loop_test(tc, power_cuts, 0, 2);
 	tcase_add_test(tc, faults);
 	return suite_of("vmdk_write", tc);
