@@ -15,9 +15,9 @@ static int count_call(struct medium *m)
 	return ++m->calls == m->fails_at ? -m->failure : 0;
 }
 
-static ssize_t medium_read(struct io *io, void *buf, size_t len, uint64_t pos)
+static ssize_t do_read(struct io *io, void *buf, size_t len, uint64_t pos)
 {
-	struct medium *m = (struct medium *)io;
+	const struct medium *m = (const struct medium *)io;
 
 	if (pos >= io->size)
 		return 0;
@@ -42,7 +42,7 @@ static void remember(struct medium *m, uint64_t pos, uint64_t len, const void *d
 	m->last = &p->next;
 }
 
-static int medium_write(struct io *io, const void *buf, size_t len, uint64_t pos)
+static int do_write(struct io *io, const void *buf, size_t len, uint64_t pos)
 {
 	struct medium *m = (struct medium *)io;
 	int r = count_call(m);
@@ -55,7 +55,7 @@ static int medium_write(struct io *io, const void *buf, size_t len, uint64_t pos
 	return 0;
 }
 
-static int medium_resize(struct io *io, uint64_t size)
+static int do_resize(struct io *io, uint64_t size)
 {
 	struct medium *m = (struct medium *)io;
 	int r = count_call(m);
@@ -93,7 +93,7 @@ void medium_forget(struct medium *m)
 	m->last = &m->first;
 }
 
-static int medium_sync(struct io *io)
+static int do_sync(struct io *io)
 {
 	struct medium *m = (struct medium *)io;
 	int r = count_call(m);
@@ -108,12 +108,65 @@ static int medium_sync(struct io *io)
 	return 0;
 }
 
-static int medium_reserve(struct io *io, uint64_t pos, uint64_t len)
+static int do_reserve(struct io *io, uint64_t pos, uint64_t len)
 {
 	struct medium *m = (struct medium *)io;
 
 	ck_assert(range_fits(pos, len, MEDIUM_ROOM));
 	return count_call(m);
+}
+
+/* From any thread. */
+
+static ssize_t medium_read(struct io *io, void *buf, size_t len, uint64_t pos)
+{
+	struct medium *m = (struct medium *)io;
+	ssize_t n;
+
+	pthread_mutex_lock(&m->lock);
+	n = do_read(io, buf, len, pos);
+	pthread_mutex_unlock(&m->lock);
+	return n;
+}
+
+static int end_call(struct medium *m, int r)
+{
+	if (m->after_change)
+		m->after_change(m->arg);
+	pthread_mutex_unlock(&m->lock);
+	return r;
+}
+
+static int medium_write(struct io *io, const void *buf, size_t len, uint64_t pos)
+{
+	struct medium *m = (struct medium *)io;
+
+	pthread_mutex_lock(&m->lock);
+	return end_call(m, do_write(io, buf, len, pos));
+}
+
+static int medium_resize(struct io *io, uint64_t size)
+{
+	struct medium *m = (struct medium *)io;
+
+	pthread_mutex_lock(&m->lock);
+	return end_call(m, do_resize(io, size));
+}
+
+static int medium_sync(struct io *io)
+{
+	struct medium *m = (struct medium *)io;
+
+	pthread_mutex_lock(&m->lock);
+	return end_call(m, do_sync(io));
+}
+
+static int medium_reserve(struct io *io, uint64_t pos, uint64_t len)
+{
+	struct medium *m = (struct medium *)io;
+
+	pthread_mutex_lock(&m->lock);
+	return end_call(m, do_reserve(io, pos, len));
 }
 
 static void medium_close(struct io *io)
@@ -143,6 +196,7 @@ void medium_load(struct medium *m, const char *path)
 	memcpy(m->durable, m->now, st.st_size);
 	m->durable_size = st.st_size;
 	m->last = &m->first;
+	pthread_mutex_init(&m->lock, NULL);
 	close(fd);
 }
 
@@ -164,6 +218,7 @@ struct io *medium_io(struct medium *m)
 void medium_free(struct medium *m)
 {
 	medium_forget(m);
+	pthread_mutex_destroy(&m->lock);
 	free(m->now);
 	free(m->durable);
 }

@@ -4,6 +4,7 @@
 #ifndef VDISK_UNIT_MEDIUM_H
 #define VDISK_UNIT_MEDIUM_H
 
+#include <pthread.h>
 #include <stdint.h>
 
 #include "io.h"
@@ -27,8 +28,10 @@ struct medium {
 	struct pending *first, **last;
 	unsigned calls, fails_at; /* host calls that change; the one to fail; 0: none */
 	int failure;
-	void (*before_sync)(void *arg); /* when something is pending; NULL: nobody looks */
+	void (*before_sync)(void *arg);  /* when something is pending; NULL: nobody looks */
+	void (*after_change)(void *arg); /* likewise, after each call that changes; locked */
 	void *arg;
+	pthread_mutex_t lock; /* of all of the above */
 };
 
 /* As the file at path is, which is durable. */

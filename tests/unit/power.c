@@ -26,7 +26,7 @@
 struct disk {
 	uint64_t size;          /* in sectors */
 	uint64_t sectors, most; /* that are written to and looked at, now and ever */
-	uint64_t grown;         /* what it may have instead, since it is to grow; 0: nothing */
+	uint64_t other_size;    /* what it may have instead, since that changes; 0: nothing */
 	uint64_t *flushed;      /* the write that it must hold at least */
 	uint64_t *written;      /* the last one; 0: a clear */
 	uint64_t *first_later;  /* the first one since the flush; 0: none */
@@ -106,6 +106,12 @@ static void complain(const struct run *run, const unsigned char *p, uint64_t i)
 		(unsigned long long)run->disk.written[i]);
 }
 
+/* A disk that becomes shorter loses it before its size says so. */
+static bool is_about_to_go(const struct disk *d, uint64_t i)
+{
+	return d->other_size > 0 && i >= d->other_size;
+}
+
 static void judge_bytes(const struct run *run, const struct image *img)
 {
 	const struct view *v = img->states[0]->view;
@@ -114,10 +120,11 @@ static void judge_bytes(const struct run *run, const struct image *img)
 	struct err e = ERR_INIT;
 
 	ck_assert_ptr_nonnull(buf);
-	ck_assert(size == run->disk.size || size == run->disk.grown);
+	ck_assert(size == run->disk.size || size == run->disk.other_size);
 	ck_assert_ok(view_read(v, buf, sectors * SECTOR, 0, &e), &e);
 	for (uint64_t i = 0; i < sectors; i++)
-		if (!sector_is_good(&run->disk, buf + i * SECTOR, i))
+		if (!is_about_to_go(&run->disk, i) &&
+			!sector_is_good(&run->disk, buf + i * SECTOR, i))
 			complain(run, buf + i * SECTOR, i);
 	free(buf);
 }
@@ -371,7 +378,7 @@ static int pack(struct view *v, const void *unit, uint64_t len, uint64_t off, st
 	return r;
 }
 
-enum { FLUSH, CLEAR, PACK, WRITE, GROW, CHOICES = 10 };
+enum { FLUSH, CLEAR, PACK, WRITE, RESIZE, CHOICES = 10 };
 
 static int change(
 	struct view *v, unsigned what, const void *buf, uint64_t first, uint64_t n, struct err *e)
@@ -383,24 +390,67 @@ static int change(
 	return view_write(v, buf, n * SECTOR, first * SECTOR, e);
 }
 
+/* What a shorter disk has lost does not come back. */
+static void lose(struct disk *d, uint64_t from)
+{
+	uint64_t n = d->most - MIN(from, d->most);
+
+	note(d, d->most - n, n, 0);
+	memset(d->flushed + d->most - n, 0, n * sizeof d->flushed[0]);
+	memset(d->first_later + d->most - n, 0, n * sizeof d->first_later[0]);
+}
+
 /* After one that failed nobody knows how long it is. */
-static int grow(struct run *run, struct err *e)
+static int resize(struct run *run, uint64_t size, struct err *e)
+{
+	struct disk *d = &run->disk;
+	int r;
+
+	d->other_size = size;
+	r = view_resize(run->img->states[0]->view, size * SECTOR, e);
+	if (r == -EOPNOTSUPP && size < d->size) {
+		*e = (struct err)ERR_INIT;
+		d->other_size = 0;
+		return 0;
+	}
+	if (r < 0)
+		return r;
+	lose(d, MIN(size, d->size));
+	d->size = size;
+	d->sectors = MIN(d->size, d->most);
+	d->other_size = 0;
+	flushed(d);
+	return 0;
+}
+
+/* Most formats give up only what is not stored. */
+static int shrink(struct run *run, struct err *e)
+{
+	struct disk *d = &run->disk;
+	uint64_t size = MAX(1, d->size - next_random(&run->state) % (1 + d->size / 2));
+	uint64_t first = MIN(size, d->sectors), n = d->sectors - first;
+	int r = 0;
+
+	if (n > 0 && next_random(&run->state) % 4) {
+		note(d, first, n, 0);
+		r = view_clear(run->img->states[0]->view, first * SECTOR, n * SECTOR, e);
+		memset(d->uncertain + first, r < 0, n);
+	}
+	return r == 0 && size < d->size ? resize(run, size, e) : r;
+}
+
+static int change_size(struct run *run, struct err *e)
 {
 	struct disk *d = &run->disk;
 	uint64_t more = run->p->grows / SECTOR - d->size;
-	int r;
 
-	if (more == 0 || d->grown > 0)
+	if (d->other_size > 0)
 		return 0;
-	d->grown = d->size + 1 + next_random(&run->state) % MIN(more, 1 + more / 2);
-	r = view_resize(run->img->states[0]->view, d->grown * SECTOR, e);
-	if (r < 0)
-		return r;
-	d->size = d->grown;
-	d->sectors = MIN(d->size, d->most);
-	d->grown = 0;
-	flushed(d);
-	return 0;
+	if (run->p->shrinks && (more == 0 || next_random(&run->state) % 2))
+		return shrink(run, e);
+	if (more == 0)
+		return 0;
+	return resize(run, d->size + 1 + next_random(&run->state) % MIN(more, 1 + more / 2), e);
 }
 
 /* One operation; what it says.  Noted before: it may have been done in part. */
@@ -418,8 +468,8 @@ static int operate(struct run *run, struct err *e)
 			flushed(&run->disk);
 		return r;
 	}
-	if (what == GROW && run->p->grows > 0)
-		return grow(run, e);
+	if (what == RESIZE && run->p->grows > 0)
+		return change_size(run, e);
 	choose(run, &first, &n);
 	if (what == PACK && v->packed_max == 0)
 		what = WRITE;
@@ -617,8 +667,7 @@ static void finish(struct run *run)
 	options_free(&o);
 }
 
-/* POWER_FACTOR=50 lets it go on for longer, and says how many states were looked at. */
-static unsigned long factor(void)
+unsigned long power_factor(void)
 {
 	const char *word = getenv("POWER_FACTOR");
 
@@ -632,7 +681,7 @@ void power_run(const struct power *p)
 
 	run_begin(&run, p);
 	run.medium.before_sync = cut_at_sync;
-	for (unsigned i = 0, n = (p->ops ? p->ops : 200) * MAX(factor(), 1); i < n; i++) {
+	for (unsigned i = 0, n = (p->ops ? p->ops : 200) * MAX(power_factor(), 1); i < n; i++) {
 		ck_assert_ok(operate(&run, &e), &e);
 		cut(&run, 50, UINT64_MAX);
 		if (i % 8 == 7)
@@ -644,7 +693,7 @@ void power_run(const struct power *p)
 		}
 	}
 	finish(&run);
-	if (factor() > 0)
+	if (power_factor() > 0)
 		printf("%s: %u states\n", p->path, run.looked);
 	run_end(&run);
 }
