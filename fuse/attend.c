@@ -207,6 +207,7 @@ static void await_serving(const struct mount_id *w, int alive)
 /* What one attendant is for. */
 struct duty {
 	const char *mountpoint;
+	bool remove_dir;
 	dev_t below; /* what was mounted there before */
 	int alive, told;
 	pthread_mutex_t *serving;
@@ -233,6 +234,8 @@ static void attend(const struct duty *d)
 	if (!is_known)
 		find_untold(&w, d->mountpoint, d->below);
 	remove_mount(&w, unmounted);
+	if (d->remove_dir)
+		rmdir(d->mountpoint);
 }
 
 /* A mutex that processes share, and whose owner may die; NULL without memory. */
@@ -252,9 +255,11 @@ static pthread_mutex_t *shared_mutex(void)
 	return m;
 }
 
-int attend_start(struct attend *a, const char *mountpoint, struct err *e)
+int attend_start(struct attend *a, const char *mountpoint, bool remove_dir, struct err *e)
 {
-	struct duty duty = {.mountpoint = mountpoint, .below = mounted_on(mountpoint)};
+	struct duty duty = {.mountpoint = mountpoint,
+		.remove_dir = remove_dir,
+		.below = mounted_on(mountpoint)};
 	int alive[2], told[2];
 	pid_t pid;
 

@@ -22,8 +22,9 @@ struct attend {
 };
 
 /* Starts the attendant of what is going to be mounted on mountpoint, an absolute path.  Before the
- * mount, so that there is no moment in which it could be left behind. */
-int attend_start(struct attend *a, const char *mountpoint, struct err *e);
+ * mount, so that there is no moment in which it could be left behind.  remove_dir: the directory
+ * is removed after the mount. */
+int attend_start(struct attend *a, const char *mountpoint, bool remove_dir, struct err *e);
 
 /* The mount is made. */
 void attend_mounted(const struct attend *a, const struct mount_id *id);

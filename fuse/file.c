@@ -60,8 +60,10 @@ static int not_writable(const struct node *node, const struct err *e)
 }
 
 /* A disk that nobody has put anything into yet. */
-static bool is_empty(const struct fresh *f)
+static bool is_empty(const struct node *node)
 {
+	const struct fresh *f = node_fresh(node);
+
 	return f && f->empty;
 }
 
@@ -84,8 +86,7 @@ static int open_into(struct file *file, struct node *node)
 
 	if (file->writes && !node_is_live(node))
 		return -EROFS;
-	file->fresh = node_fresh(node);
-	if (is_empty(file->fresh))
+	if (is_empty(node))
 		return 0;
 	if (node->kind == NODE_ERROR)
 		return open_pinned(file, node);

@@ -110,10 +110,10 @@ static void keep_memory(void)
  * that was given to us by name is meant to be used. */
 static void drop_inherited(const struct daemon *d)
 {
-	const int ours[] = {d->attend.alive, d->attend.told, d->launch.ready};
+	const int ours[] = {d->attend.alive, d->attend.told, d->launch.ready, d->options.holder};
 
 	if (!strstr(d->options.image, "/fd/") && !strstr(d->options.mountpoint, "/fd/"))
-		process_close_others(ours, 3);
+		process_close_others(ours, 4);
 }
 
 /* From here on no debugger and no core file sees what this process and those that it starts hold.
@@ -340,6 +340,7 @@ static int open_server(struct daemon *d, struct err *e)
 	d->server.max_read = d->options.max_read;
 	d->server.writable = d->options.writable;
 	share_init(&d->server.share);
+	holder_init(&d->server.holder, d->options.holder);
 	ahead_room_init(&d->server.ahead, d->options.cache);
 	return is_directory_of_images(d->options.image) ? show_directory(d, e) : show_image(d, e);
 }
@@ -440,6 +441,7 @@ static void end_threads(struct daemon *d)
 		watch_end(d->watch);
 	if (d->server.flusher)
 		flusher_end(d->server.flusher);
+	holder_end(&d->server.holder);
 	notify_end(&d->notify);
 }
 
@@ -474,7 +476,8 @@ static int start_threads(struct daemon *d, struct err *e)
 
 	if (ret < 0)
 		return ret;
-	if (d->watch)
+	ret = holder_start(&server->holder, e);
+	if (ret == 0 && d->watch)
 		ret = watch_start(d->watch, server->tree, e);
 	if (ret == 0 && server->writable) {
 		ret = start_flusher(d, e);
@@ -528,7 +531,7 @@ static int start_processes(struct daemon *d)
 
 	if (mount_check(&d->options, &d->mountpoint, &e) < 0 ||
 		sandbox_check(d->options.sandbox, &e) < 0 ||
-		attend_start(&d->attend, d->mountpoint, &e) < 0)
+		attend_start(&d->attend, d->mountpoint, d->options.holder >= 0, &e) < 0)
 		return report(&e);
 	if (!d->options.foreground && launch_daemon(&d->launch, &e) < 0)
 		return report(&e);

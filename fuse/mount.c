@@ -149,8 +149,10 @@ static struct fuse_session *session_new(
 	struct fuse_session *se = NULL;
 	int ret = 0;
 
+	/* Behind "--" libfuse would not understand what it appends for allow_root. */
 	for (int i = 0; ret == 0 && i < o->fuse.argc; i++)
-		ret = fuse_opt_add_arg(&args, o->fuse.argv[i]);
+		if (strcmp(o->fuse.argv[i], "--") != 0)
+			ret = fuse_opt_add_arg(&args, o->fuse.argv[i]);
 	if (ret < 0 || add_mount_options(&args, o) < 0) {
 		err_nomem(e);
 	} else {

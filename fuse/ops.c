@@ -213,6 +213,7 @@ static void close_file(struct server *server, struct file *file)
 {
 	share_remove(&server->share, file);
 	file_unref(server->tree, file);
+	holder_put(&server->holder);
 }
 
 /* Answers as fuse_reply_open does.  Writers who go past the pages need not wait for each other,
@@ -236,7 +237,7 @@ static bool can_change(const struct file *file)
 {
 	const struct view *base = file->base;
 
-	return base ? base->writer != NULL : file->fresh != NULL;
+	return base ? base->writer != NULL : node_fresh(file->node) != NULL;
 }
 
 /* With the kernel's pages or past them?  What is read once fills them, is copied out of them and
@@ -270,6 +271,7 @@ static void op_open(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
 	}
 	fi->fh = (uintptr_t)file;
 	choose_way(server, file, fi);
+	holder_get(&server->holder);
 	fi->noflush = !writes;
 	/* Not opened after all (the caller was interrupted): there will be no release. */
 	if (reply_open(req, fi, file->direct && writes) != 0)

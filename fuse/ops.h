@@ -9,6 +9,7 @@
 #include <sys/types.h>
 
 #include "ahead.h"
+#include "holder.h"
 #include "reply.h"
 #include "share.h"
 
@@ -29,7 +30,8 @@ struct server {
 	struct share share;
 	struct flusher *flusher; /* NULL: nothing can change */
 	struct ahead_room ahead;
-	unsigned max_read; /* as the mount was told */
+	struct holder holder; /* what the mount ends with */
+	unsigned max_read;    /* as the mount was told */
 };
 
 extern const struct fuse_lowlevel_ops server_ops;

@@ -3,6 +3,7 @@
 #include "options.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <stddef.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -21,6 +22,7 @@
 #define MAX_THREADS   64
 #define DEFAULT_IDLE  10
 #define MAX_IDLE      86400
+#define NO_HOLDER     (-1)
 
 enum {
 	KEY_ALLOW,
@@ -68,6 +70,7 @@ static const struct fuse_opt spec[] = {
 	VALUE("threads=%s", threads_word),
 	VALUE("idle=%s", idle_word),
 	VALUE("max_read=%u", max_read),
+	VALUE("holder=%d", holder),
 	SET("rw", rw),
 	SET("ro", ro),
 	SET("writable", writable),
@@ -165,6 +168,8 @@ static const char usage[] =
 	"    -o fsname=NAME         the source in the list of mounts (IMAGE)\n"
 	"    -o subtype=NAME        the type in the list of mounts (vdiskfs)\n"
 	"    -o max_read=N          bytes of the longest read\n"
+	"    -o holder=FD           for programs: end with the other end of the pipe FD\n"
+	"                           and the last open file, and remove MOUNTPOINT\n"
 	"\n"
 	"The words of mount(8) and fstab are understood; \"mount -t fuse.vdiskfs\" works.\n";
 
@@ -381,6 +386,14 @@ static int take_max_read(struct options *o)
 	return 0;
 }
 
+/* The programs that we start shall not have it. */
+static int take_holder(const struct options *o)
+{
+	if (o->holder != NO_HOLDER && fcntl(o->holder, F_SETFD, FD_CLOEXEC) < 0)
+		return complain("holder=%d: %s", o->holder, strerror(errno));
+	return 0;
+}
+
 static void list_formats(void)
 {
 	char abilities[FORMAT_ABILITIES];
@@ -408,14 +421,15 @@ enum options_verdict options_parse(struct options *o, int argc, char **argv)
 {
 	enum options_verdict verdict;
 
-	*o = (struct options){.fuse = FUSE_ARGS_INIT(argc, argv)};
+	*o = (struct options){.fuse = FUSE_ARGS_INIT(argc, argv), .holder = NO_HOLDER};
 	if (fuse_opt_parse(&o->fuse, o, spec, take_option) < 0)
 		return OPTIONS_BAD;
 	verdict = answer(o);
 	if (verdict == OPTIONS_MOUNT &&
 		(check_names(o) < 0 || take_writable(o) < 0 || take_sandbox(o) < 0 ||
 			take_cache(o) < 0 || take_threads(o) < 0 || take_idle(o) < 0 ||
-			take_max_read(o) < 0 || check_directories(&o->allow, "allow") < 0 ||
+			take_max_read(o) < 0 || take_holder(o) < 0 ||
+			check_directories(&o->allow, "allow") < 0 ||
 			check_directories(&o->search, "search") < 0))
 		return OPTIONS_BAD;
 	return verdict;

@@ -31,6 +31,7 @@ struct options {
 	size_t cache;     /* bytes */
 	unsigned threads; /* workers */
 	unsigned max_read;
+	int holder;            /* the read end of a pipe, see holder.h; -1: none */
 	unsigned idle;         /* seconds that an image in a directory stays open unused */
 	struct fuse_args fuse; /* what libfuse shall see */
 

@@ -205,7 +205,6 @@ static const int allowed_to_open[] = {
 
 /* What taking away files takes that were made in vain. */
 static const int allowed_to_write[] = {
-	SYS_renameat2,
 	SYS_unlinkat,
 #ifdef SYS_unlink
 	SYS_unlink,
