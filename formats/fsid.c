@@ -174,15 +174,16 @@ static void lookup(blkid_probe pr, const char *name, char *out, size_t size)
 
 /* Two file systems at once are neither: somebody made one over the other, and udev, too, would not
  * say which it is. */
-static int probe(int fd, struct fsid *id, struct err *e)
+int fsid_read_file(int fd, struct fsid *id, struct err *e)
 {
 	blkid_probe pr = blkid_new_probe();
 	int r = 0;
 
+	memset(id, 0, sizeof *id);
 	if (!pr)
 		return err_nomem(e);
 	if (blkid_probe_set_device(pr, fd, 0, 0) != 0) {
-		r = err_set(e, EIO, "libblkid cannot read the copy of a partition");
+		r = err_set(e, EIO, "libblkid cannot read the partition");
 	} else {
 		blkid_probe_enable_superblocks(pr, 1);
 		blkid_probe_set_superblocks_flags(
@@ -207,7 +208,7 @@ int fsid_read(const struct view *part, struct fsid *id, struct err *e)
 	fd = copy_make(part, e);
 	if (fd < 0)
 		return fd;
-	r = probe(fd, id, e);
+	r = fsid_read_file(fd, id, e);
 	close(fd);
 	return r;
 }
@@ -220,16 +221,19 @@ static const struct {
 	{"LVM1_member", "LVM physical volume, version 1"},
 	{"crypto_LUKS", "LUKS-encrypted"},
 	{"BitLocker", "BitLocker-encrypted"},
+	{"cs_fvault2", "FileVault-encrypted"},
 	{"swap", "swap space"},
 	{"swsuspend", "swap space with a suspended system"},
 	{"linux_raid_member", "member of a Linux RAID"},
-	{"ddf_raid_member", "member of a RAID"},
 	{"isw_raid_member", "member of an Intel RAID"},
 	{"zfs_member", "member of a ZFS pool"},
 	{"VMFS_volume_member", "member of a VMFS volume"},
 	{"bcache", "bcache device"},
 	{"drbd", "DRBD device"},
 	{"stratis", "member of a Stratis pool"},
+	{"ceph_bluestore", "store of Ceph"},
+	{"DM_snapshot_cow", "store of a device mapper snapshot"},
+	{"DM_verity_hash", "hashes of dm-verity"},
 };
 
 const char *fsid_describe(const char *type)
@@ -237,7 +241,7 @@ const char *fsid_describe(const char *type)
 	for (size_t i = 0; i < sizeof containers / sizeof containers[0]; i++)
 		if (strcmp(type, containers[i].type) == 0)
 			return containers[i].words;
-	return NULL;
+	return strstr(type, "_raid_member") ? "member of a RAID" : NULL;
 }
 
 char *fsid_encode(const char *label)

@@ -20,6 +20,9 @@ int fsid_read(const struct view *part, struct fsid *id, struct err *e);
  * a file system, or not known. */
 const char *fsid_describe(const char *type);
 
+/* The same of an open file that is the partition. */
+int fsid_read_file(int fd, struct fsid *id, struct err *e);
+
 /* A label or UUID as udev would name a link under /dev/disk ("my\x20disk"); malloc'ed or NULL. */
 char *fsid_encode(const char *label);
 

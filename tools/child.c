@@ -7,9 +7,12 @@
 #include <fcntl.h>
 #include <limits.h>
 #include <poll.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
+#include <sys/prctl.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -22,27 +25,48 @@ void command_add(struct command *c, const char *word)
 	c->words[c->n] = NULL;
 }
 
-static void start(const struct command *c, bool quiet)
+char *command_option(const char *key, const char *value)
 {
-	int null = quiet ? open("/dev/null", O_RDWR | O_CLOEXEC) : -1;
+	char *word = malloc(strlen(key) + 2 * strlen(value) + 1), *p;
 
-	if (null >= 0) {
-		dup2(null, STDOUT_FILENO);
-		dup2(null, STDERR_FILENO);
+	if (!word)
+		return NULL;
+	p = stpcpy(word, key);
+	for (; *value; value++) {
+		if (*value == ',' || *value == '\\')
+			*p++ = '\\';
+		*p++ = *value;
 	}
+	*p = '\0';
+	return word;
+}
+
+/* In the child, which does not outlive us: what we are killed in the middle of does not go on.
+ * errors: takes its standard error, and standard output is thrown away; -1: both are ours. */
+static void start(const struct command *c, pid_t parent, int errors)
+{
+	int null = errors >= 0 ? open("/dev/null", O_WRONLY | O_CLOEXEC) : -1;
+
+	prctl(PR_SET_PDEATHSIG, SIGKILL);
+	if (getppid() != parent)
+		_exit(126);
+	if (null >= 0)
+		dup2(null, STDOUT_FILENO);
+	if (errors >= 0)
+		dup2(errors, STDERR_FILENO);
 	execvp(c->words[0], (char *const *)c->words);
 	_exit(127);
 }
 
-int command_run(const struct command *c, bool quiet)
+static int run(const struct command *c, int errors)
 {
+	pid_t pid, parent = getpid();
 	int status;
-	pid_t pid;
 
 	fflush(stdout);
 	pid = fork();
 	if (pid == 0)
-		start(c, quiet);
+		start(c, parent, errors);
 	if (pid < 0)
 		return 126;
 	while (waitpid(pid, &status, 0) < 0)
@@ -51,15 +75,46 @@ int command_run(const struct command *c, bool quiet)
 	return WIFEXITED(status) ? WEXITSTATUS(status) : 126;
 }
 
-bool command_is_there(const char *name)
+int command_run(const struct command *c)
+{
+	return run(c, -1);
+}
+
+int command_run_quietly(const struct command *c, char *text, size_t size)
+{
+	/* A file, not a pipe: a daemon that the program leaves behind may keep it open. */
+	int errors = memfd_create("errors", MFD_CLOEXEC), status;
+	ssize_t n = -1;
+
+	status = run(c, errors);
+	if (errors >= 0) {
+		n = pread(errors, text, size - 1, 0);
+		close(errors);
+	}
+	text[n > 0 ? n : 0] = '\0';
+	return status;
+}
+
+void command_search_sbin(void)
 {
 	const char *way = getenv("PATH");
-	char path[PATH_MAX];
+	char *longer;
+
+	if (asprintf(&longer, "%s:/usr/local/sbin:/usr/sbin:/sbin", way ? way : "/usr/bin:/bin") <
+		0)
+		return;
+	setenv("PATH", longer, 1);
+	free(longer);
+}
+
+bool command_find(const char *name, char *path, size_t size)
+{
+	const char *way = getenv("PATH");
 
 	for (; way && *way; way += strcspn(way, ":"), way += *way == ':') {
 		int n = (int)strcspn(way, ":");
 
-		if (snprintf(path, sizeof path, "%.*s/%s", n, way, name) < (int)sizeof path &&
+		if (snprintf(path, size, "%.*s/%s", n, way, name) < (int)size &&
 			access(path, X_OK) == 0)
 			return true;
 	}

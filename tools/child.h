@@ -4,6 +4,7 @@
 #define VDISK_CHILD_H
 
 #include <stdbool.h>
+#include <stddef.h>
 
 /* Words of a command, NULL-terminated as soon as there is one; words are borrowed. */
 #define COMMAND_MAX 64
@@ -15,12 +16,22 @@ struct command {
 
 void command_add(struct command *c, const char *word);
 
-/* Runs it and waits: its exit status, 127 when it is not there.  quiet: what it says is thrown
- * away. */
-int command_run(const struct command *c, bool quiet);
+/* A word of -o for programs with libfuse, which takes a comma and a backslash only behind another
+ * backslash; malloc'ed or NULL. */
+char *command_option(const char *key, const char *value);
 
-/* Is there a program of that name on the way? */
-bool command_is_there(const char *name);
+/* Runs it and waits: its exit status, 127 when it is not there.  It is killed if we are. */
+int command_run(const struct command *c);
+
+/* Likewise, but its standard output is thrown away, and the beginning of its standard error becomes
+ * text. */
+int command_run_quietly(const struct command *c, char *text, size_t size);
+
+/* Adds to PATH where programs for administrators are, which users can run as well. */
+void command_search_sbin(void);
+
+/* Looks for a program of that name in PATH. */
+bool command_find(const char *name, char *path, size_t size);
 
 /* Waits until all processes have ended whose command line has this word, and whose program is
  * called name.  To be begun before whatever ends them. */
@@ -30,6 +41,9 @@ struct awaited {
 };
 
 void await_begin(struct awaited *a, const char *name, const char *word);
+
+/* How many seconds a daemon has to write out what it holds and to end. */
+#define AWAIT_DAEMON 60
 
 /* False: one is still there after so many seconds. */
 bool await_end(struct awaited *a, unsigned seconds);

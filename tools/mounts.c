@@ -125,22 +125,41 @@ static const struct mounted *view_of(const struct mounts *m, const char *file)
 	return NULL;
 }
 
+/* When a daemon was killed its view is gone, and what was mounted from it is not: the kernel then
+ * shows the file as if the view's root were everybody's.  NULL: it is nothing of the kind. */
+static const char *file_of_lost_view(const char *file)
+{
+	char *home = mounts_home(false);
+	size_t n = home ? strlen(home) : 0;
+
+	/* A FUSE program goes on to tell the name that it was given. */
+	if (n > 0 && strncmp(file, home, n) == 0 && file[n] == '/')
+		file = strchr(file + n + 1, '/');
+	free(home);
+	if (!file || access(file, F_OK) == 0)
+		return NULL;
+	return strcmp(file, "/disk.raw") == 0 || strncmp(file, "/partitions/", 12) == 0 ? file + 1
+											: NULL;
+}
+
 static bool add_inner(struct mounts *m, const struct line *line)
 {
 	const struct mounted *view;
 	struct mounted new = {0}, *x;
+	const char *rest;
 	char file[PATH_MAX];
 
 	if (strcmp(line->type, VIEW_TYPE) == 0 ||
 		!file_of(line->source, file, sizeof file, &new.by_kernel))
 		return true;
 	view = view_of(m, file);
-	if (!view)
+	rest = view ? file + strlen(view->view) + 1 : file_of_lost_view(file);
+	if (!rest)
 		return true;
-	new.image = strdup(view->image);
-	new.view = strdup(view->view);
-	new.hidden = view->hidden;
-	new.file = strdup(file + strlen(view->view) + 1);
+	new.image = strdup(view ? view->image : "an image no longer served");
+	new.view = strdup(view ? view->view : "");
+	new.hidden = view && view->hidden;
+	new.file = strdup(rest);
 	new.dir = strdup(line->dir);
 	x = add(m);
 	if (x)
@@ -193,6 +212,24 @@ const struct mounted *mounts_find(const struct mounts *m, const char *dir)
 	return NULL;
 }
 
+/* As fusermount3 reads it: a word alone on its line. */
+bool mounts_may_allow_other(void)
+{
+	FILE *f = fopen("/etc/fuse.conf", "re");
+	char line[256], word[sizeof line], rest;
+	bool may = false;
+
+	while (f && fgets(line, sizeof line, f)) {
+		line[strcspn(line, "#")] = '\0';
+		if (sscanf(line, "%255s %c", word, &rest) == 1 &&
+			strcmp(word, "user_allow_other") == 0)
+			may = true;
+	}
+	if (f)
+		fclose(f);
+	return may;
+}
+
 /* Nobody else may have a hand in it. */
 static bool is_ours(const char *dir)
 {
@@ -202,10 +239,21 @@ static bool is_ours(const char *dir)
 	       (st.st_mode & (S_IWGRP | S_IWOTH)) == 0;
 }
 
+static bool make_home(const char *home)
+{
+	if (mkdir(home, 0700) < 0 && errno != EEXIST)
+		report("%s: %s", home, strerror(errno));
+	else if (!is_ours(home))
+		report("%s: it should be a directory of ours alone", home);
+	else
+		return true;
+	return false;
+}
+
 char *mounts_home(bool make)
 {
 	const char *runtime = getenv("XDG_RUNTIME_DIR");
-	char *home;
+	char *home, *real;
 	int n;
 
 	if (getuid() == 0)
@@ -216,10 +264,14 @@ char *mounts_home(bool make)
 		n = asprintf(&home, "/tmp/vdisk-%u", (unsigned)getuid());
 	if (n < 0)
 		return NULL;
-	if (make && ((mkdir(home, 0700) < 0 && errno != EEXIST) || !is_ours(home))) {
-		report("%s: it should be a directory of ours alone", home);
+	if (make && !make_home(home)) {
 		free(home);
 		return NULL;
 	}
-	return home;
+	/* As the list of mounts has it, without links. */
+	real = realpath(home, NULL);
+	if (!real)
+		return home;
+	free(home);
+	return real;
 }

@@ -28,6 +28,9 @@ void mounts_free(struct mounts *m);
 /* What is mounted on dir, an absolute path without links, last; NULL: nothing of ours. */
 const struct mounted *mounts_find(const struct mounts *m, const char *dir);
 
+/* May a user let others, and root, read what he mounts? */
+bool mounts_may_allow_other(void);
+
 /* The directory in which vdisk mount puts its views, made if need be; malloc'ed, or NULL when it
  * cannot be had and make is set, which has been told. */
 char *mounts_home(bool make);

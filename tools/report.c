@@ -136,6 +136,17 @@ int report_open(const char *name, const char *option, const struct err *e)
 	return EXIT_FAILURE;
 }
 
+void report_advice(const char *fmt, ...)
+{
+	va_list ap;
+
+	va_start(ap, fmt);
+	fputs("hint: ", stderr);
+	vfprintf(stderr, fmt, ap);
+	va_end(ap);
+	fputc('\n', stderr);
+}
+
 void report_warning(const char *text)
 {
 	report("warning: %s", text);

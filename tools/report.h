@@ -32,6 +32,9 @@ int report_failure(const struct err *e);
 /* The hint alone, if there is one; option as above. */
 void report_hint(const struct err *e, const char *option);
 
+/* "hint: " and what to type, behind the line that says what is wrong. */
+void report_advice(const char *fmt, ...) __attribute__((format(printf, 1, 2)));
+
 /* For image_options. */
 void report_warning(const char *text);
 

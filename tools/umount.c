@@ -2,13 +2,14 @@
 /* umount.c - undoes what vdisk mount has done, and returns only when the image is released. */
 #include "umount.h"
 
+#include <dirent.h>
 #include <errno.h>
 #include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/file.h>
 #include <sys/mount.h>
-#include <time.h>
 #include <unistd.h>
 
 #include "args.h"
@@ -16,8 +17,6 @@
 #include "mounts.h"
 #include "report.h"
 #include "run.h"
-
-#define PATIENCE 60 /* seconds for a daemon to write out what it has and to end */
 
 static bool unmount(const char *dir, bool by_kernel)
 {
@@ -32,43 +31,46 @@ static bool unmount(const char *dir, bool by_kernel)
 	}
 	command_add(&c, "--");
 	command_add(&c, dir);
-	status = command_run(&c, false);
+	status = command_run(&c);
 	if (status == 127)
 		report("%s is not installed", c.words[0]);
 	return status == 0;
 }
 
-/* A loop device lets go of its file a moment after its last user is gone. */
-static bool unmount_soon(const char *view)
+static bool await(struct awaited *a, const char *dir, const char *who)
 {
-	const struct timespec moment = {.tv_nsec = 20000000};
-
-	for (int i = 0; getuid() == 0 && i < 250; i++) {
-		if (umount2(view, UMOUNT_NOFOLLOW) == 0)
-			return true;
-		if (errno != EBUSY)
-			break;
-		nanosleep(&moment, NULL);
-	}
-	return unmount(view, false);
+	if (await_end(a, AWAIT_DAEMON))
+		return true;
+	report("%s: %s has not ended yet", dir, who);
+	return false;
 }
 
-bool umount_view(const char *view, bool hidden)
+/* A view that somebody has mounted by vdiskfs. */
+static bool umount_view(const char *view)
 {
 	struct awaited daemon;
 
 	await_begin(&daemon, "vdiskfs", view);
-	if (!unmount_soon(view)) {
+	if (!unmount(view, false)) {
 		await_end(&daemon, 0);
 		return false;
 	}
-	if (!await_end(&daemon, PATIENCE)) {
-		report("%s: its daemon has not ended yet", view);
-		return false;
-	}
-	if (hidden && rmdir(view) < 0)
-		report("%s: %s", view, strerror(errno));
-	return true;
+	return await(&daemon, view, "its daemon");
+}
+
+void umount_dead(const char *dir)
+{
+	struct command c = {.n = 0};
+	char said[256];
+
+	if (umount2(dir, MNT_DETACH | UMOUNT_NOFOLLOW) == 0 || getuid() == 0)
+		return;
+	command_add(&c, "fusermount3");
+	command_add(&c, "-u");
+	command_add(&c, "-z");
+	command_add(&c, "--");
+	command_add(&c, dir);
+	command_run_quietly(&c, said, sizeof said);
 }
 
 static bool is_used(const struct mounts *m, const char *view)
@@ -77,6 +79,54 @@ static bool is_used(const struct mounts *m, const char *view)
 		if (m->list[i].file && strcmp(m->list[i].view, view) == 0)
 			return true;
 	return false;
+}
+
+static bool is_served(const char *view)
+{
+	struct awaited daemon;
+	bool served;
+
+	await_begin(&daemon, "vdiskfs", view);
+	served = daemon.n > 0;
+	await_end(&daemon, 0);
+	return served;
+}
+
+/* What a daemon and its attendant leave behind when both are killed. */
+static void remove_leftover(const struct mounts *m, const char *view)
+{
+	if (rmdir(view) == 0 || errno != EBUSY || is_used(m, view) || is_served(view))
+		return;
+	umount_dead(view);
+	rmdir(view);
+}
+
+/* Whoever is about to mount there has a shared lock. */
+static void remove_leftovers(const char *home)
+{
+	char path[PATH_MAX];
+	struct mounts m;
+	struct dirent *d;
+	DIR *dir = opendir(home);
+
+	if (dir && flock(dirfd(dir), LOCK_EX | LOCK_NB) == 0 && mounts_read(&m)) {
+		while ((d = readdir(dir)) != NULL)
+			if (d->d_name[0] != '.' && snprintf(path, sizeof path, "%s/%s", home,
+							   d->d_name) < (int)sizeof path)
+				remove_leftover(&m, path);
+		mounts_free(&m);
+	}
+	if (dir)
+		closedir(dir);
+}
+
+void umount_leftovers(void)
+{
+	char *home = mounts_home(false);
+
+	if (home)
+		remove_leftovers(home);
+	free(home);
 }
 
 /* A program that serves the file system has the name of its file on its command line. */
@@ -90,28 +140,40 @@ static bool umount_dir(const struct mounted *x)
 	if (!x->by_kernel)
 		await_begin(&program, "", file);
 	good = unmount(x->dir, x->by_kernel);
-	if (!await_end(&program, good ? PATIENCE : 0) && good) {
-		report("%s: the program that served it has not ended yet", x->dir);
-		return false;
-	}
+	if (good)
+		return await(&program, x->dir, "the program that served it");
+	await_end(&program, 0);
+	return false;
+}
+
+/* The daemon behind it ends when nothing else is mounted from the image; a killed one leaves its
+ * mount. */
+static bool await_view(const struct mounted *x, struct awaited *daemon)
+{
+	struct mounts m;
+	bool good = mounts_read(&m);
+
+	if (good && is_used(&m, x->view))
+		await_end(daemon, 0);
+	else if (good && daemon->n > 0)
+		good = await(daemon, x->dir, "the daemon behind it");
+	else if (good)
+		remove_leftover(&m, x->view);
+	mounts_free(&m);
 	return good;
 }
 
-/* A file system, and the view behind it if vdisk mount has made that and nothing else is on it. */
+/* A file system, and what vdisk mount has put behind it. */
 static bool umount_file(const struct mounted *x)
 {
-	struct mounts m;
-	bool good;
+	struct awaited daemon = {.n = 0};
 
-	if (!umount_dir(x))
-		return false;
-	if (!x->hidden)
-		return true;
-	good = mounts_read(&m);
-	if (good && !is_used(&m, x->view))
-		good = umount_view(x->view, true);
-	mounts_free(&m);
-	return good;
+	if (x->hidden)
+		await_begin(&daemon, "vdiskfs", x->view);
+	if (umount_dir(x))
+		return !x->hidden || await_view(x, &daemon);
+	await_end(&daemon, 0);
+	return false;
 }
 
 int run_umount(const struct args *a)
@@ -133,8 +195,9 @@ int run_umount(const struct args *a)
 		good = false;
 	}
 	if (x)
-		good = x->file ? umount_file(x) : umount_view(x->view, x->hidden);
+		good = x->file ? umount_file(x) : umount_view(x->view);
 	mounts_free(&m);
 	free(dir);
+	umount_leftovers();
 	return good ? EXIT_SUCCESS : EXIT_FAILURE;
 }

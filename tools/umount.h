@@ -3,10 +3,11 @@
 #ifndef VDISK_UMOUNT_H
 #define VDISK_UMOUNT_H
 
-#include <stdbool.h>
+/* Lazily, what nobody serves any more. */
+void umount_dead(const char *dir);
 
-/* Unmounts the view and returns once its daemon is gone, which has released the image then; removes
- * the directory if hidden.  False: it has been told why not. */
-bool umount_view(const char *view, bool hidden);
+/* Removes mount points of ours that nobody serves any more or on which nothing is mounted, which
+ * are left over from processes that were killed. */
+void umount_leftovers(void);
 
 #endif

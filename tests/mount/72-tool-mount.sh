@@ -1,10 +1,15 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: LGPL-2.1-or-later
 # vdisk mount, umount and list: a file system of a guest in one command, and nothing left afterwards.
+# The mount points that vdisk makes for itself are this test's own, where that can be had.
+if [ -z "${own_run:-}" ] && [ "$(id -u)" = 0 ] && mkdir -p /run/vdisk && unshare -m true; then
+	own_run=1 exec unshare -m "$0"
+fi
 . "${0%/*}/functions.sh"
 requires qemu-img sfdisk mkfs.ext4 debugfs e2fsck dumpe2fs jq
 is_root || { skip "all: loop devices need root"; exit 0; }
 losetup -f >/dev/null 2>&1 || { skip "all: no loop devices"; exit 0; }
+[ -z "${own_run:-}" ] || mount -t tmpfs -o mode=700 run /run/vdisk || exit 1
 
 # Views that vdisk has made lie outside of $W.
 take_down() {
@@ -99,11 +104,85 @@ check "no such directory" fails 'nowhere.*No such file' mount disk.qcow2 1 nowhe
 check "a file for a directory" fails 'must be a directory' mount disk.qcow2 1 disk.raw
 check "umount of what is no mount" fails 'nothing of a disk image' umount mnt
 check "umount of what is not there" fails 'No such file' umount nowhere
+check "it is said which partitions there are" fails '1 \(ext4 "root"\), 2 \(ext4 "home"\), 5' mount disk.qcow2 mnt
+check "no partition of a disk without any" fails 'it has no partitions' mount -f raw whole.raw 1 mnt
+
+# By the names of a GPT and of file systems, whatever is in them.
+
+truncate -s 16M gpt.raw
+sfdisk -q gpt.raw <<-'END'
+	label: gpt
+	start=2048, size=8192, name="my part"
+	start=10240, size=8192, name="a/b, c"
+	start=18432, size=4096, name="same"
+	start=22528, size=4096, name="same"
+END
+mkfs.ext4 -q -L '../odd "l"' -E offset=$((2048 * 512)) gpt.raw 4M
+mkfs.ext4 -q -L same -E offset=$((10240 * 512)) gpt.raw 4M
+some_type=$(sfdisk --part-uuid gpt.raw 1)
+mounts_first() { # NAME: this is the first partition
+	"$VDISK" mount -f raw gpt.raw "$1" mnt && [ "$(listed)" = "1         $W/gpt.raw on $W/mnt" ] && "$VDISK" umount mnt
+}
+for name in 'my part' 'my\x20part' 'PARTLABEL=my part' '../odd "l"' 'LABEL=../odd "l"' "${some_type,,}" "${some_type^^}" "PARTUUID=$some_type"; do
+	check "by the name $name" mounts_first "$name"
+done
+check "a label comes before the names of other partitions" eval '"$VDISK" mount -f raw gpt.raw same mnt && "$VDISK" list | grep -q "^2 .* $W/mnt$" && "$VDISK" umount mnt'
+check "a name with a slash" eval '"$VDISK" mount -f raw gpt.raw "a/b, c" mnt && "$VDISK" umount mnt'
+check "a name of two partitions" fails '2 partitions are called "PARTLABEL=same"' mount -f raw gpt.raw PARTLABEL=same mnt
+
+# What is no file system is called what it is.
+
+truncate -s 16M swap.raw luks.raw luks1.raw lvm.raw none.raw
+chmod 600 swap.raw
+mkswap swap.raw
+printf 'LUKS\xba\xbe\0\2' | dd of=luks.raw conv=notrunc status=none
+printf 'LUKS\xba\xbe\0\1' | dd of=luks1.raw conv=notrunc status=none
+# A label with its CRC, as pvcreate writes it.
+printf 'LABELONE\1\0\0\0\0\0\0\0\x30\x23\x21\x44\x20\0\0\0LVM2 0010123456789abcdef0123456789abcdef\0\0\0\1' |
+	dd of=lvm.raw bs=512 seek=1 conv=notrunc status=none
+check "swap" fails 'the disk has no file system of its own: swap space' mount -f raw swap.raw mnt
+check "LUKS" fails 'the disk has no file system of its own: LUKS-encrypted' mount -f raw luks.raw mnt
+check "and what opens it" grep -q '^hint: .*cryptsetup open --readonly DIR/disk.raw' err
+check "LUKS 1" fails 'the disk has no file system of its own: LUKS-encrypted' mount -f raw luks1.raw mnt
+check "and that vdisk opens it" grep -q '^hint: .*vdisk mount --passphrase-file=FILE DIR/disk.raw' err
+check "LVM" fails 'the disk has no file system of its own: LVM physical volume' mount -f raw lvm.raw mnt
+check "and what opens it" grep -q '^hint: .*vgchange -ay' err
+check "nothing" fails 'the disk has no file system that is known here' mount -f raw none.raw mnt
 
 # A journal that needs to be played out: the file system is seen without it.
 cp disk.raw dirty.raw
 debugfs -w -R 'feature needs_recovery' "dirty.raw?offset=1048576"
-check "an unclean file system" eval '"$VDISK" mount dirty.raw 1 mnt && has_file mnt root && "$VDISK" umount mnt'
+check "an unclean file system" eval '"$VDISK" mount dirty.raw 1 mnt 2>err && has_file mnt root && "$VDISK" umount mnt'
+check "and that is said" grep -q 'warning: .*journal of partition 1' err
+# The image as it is while its file system is in use, with a file that is in the log alone.
+unclean_image() { # TYPE SIZE FILE
+	truncate -s "$2" "$1.raw" && "mkfs.$1" -q "$1.raw" && mount -o loop "$1.raw" mnt && echo early >mnt/early && umount mnt || return 1
+	mount -o loop "$1.raw" mnt && echo late >mnt/late && sync mnt/late && cp "$1.raw" "$3"
+	umount mnt
+}
+not_replayed() { # IMAGE
+	local sum status=0
+	sum=$(sha256sum <"$1") && "$VDISK" mount -f raw "$1" mnt 2>err || return 1
+	grep -qx early mnt/early && [ ! -e mnt/late ] && grep -q 'warning: .*journal' err || status=1
+	"$VDISK" umount mnt && [ "$(sha256sum <"$1")" = "$sum" ] && return $status
+}
+replayed() { # IMAGE
+	local status=0
+	"$VDISK" mount --rw -f raw "$1" mnt || return 1
+	grep -qx early mnt/early && grep -qx late mnt/late || status=1
+	"$VDISK" umount mnt && return $status
+}
+for type in xfs:300M btrfs:120M; do
+	size=${type#*:} type=${type%:*}
+	if ! command -v mkfs.$type >/dev/null || ! grep -qw $type /proc/filesystems && ! modprobe -q $type; then
+		skip "an unclean $type: needs mkfs.$type and a kernel that has it"
+		continue
+	fi
+	unclean_image $type "$size" unclean.$type
+	check "an unclean $type" not_replayed unclean.$type
+	check "an unclean $type is put right" replayed unclean.$type
+	rm -f unclean.$type $type.raw
+done
 
 # Written to: what is in the image once umount returns, as qemu-img reads it.
 
@@ -167,37 +246,162 @@ alone() {
 }
 check "one at a time" alone
 
+# Whatever unmounts it, and whenever vdisk mount is killed: nothing is left.
+
+plain_umount() { # PROGRAM...
+	"$VDISK" mount --rw over.qcow2 root mnt && echo more >mnt/more && "$@" mnt && eventually nothing_left && eventually released over.qcow2
+}
+check "umount(8) ends it all" plain_umount umount
+check "and umount -l" plain_umount umount -l
+shared_view() {
+	local view
+	"$VDISK" mount disk.qcow2 root mnt || return 1
+	view=$(findmnt -n -o SOURCE mnt)
+	view=$(<"/sys/block/${view#/dev/}/loop/backing_file") && view=${view%/partitions/*}
+	mount -o loop,ro "$view/partitions/2.raw" other && umount mnt && has_file other home && "$VDISK" list | grep -q " on $W/other$" &&
+		"$VDISK" umount other && nothing_left
+}
+check "the image is held by all that is mounted from it" shared_view
+
+# Programs that vdisk mount calls, which kill it before or after they have done their work.
+mkdir bin
+cp "$VDISK" bin/vdisk
+killer() { # NAME PROGRAM before|after
+	{
+		echo '#!/bin/sh'
+		[ "$3" = after ] || echo 'kill -KILL $PPID'
+		echo "\"$2\" \"\$@\""
+		[ "$3" = before ] || echo 'kill -KILL $PPID'
+	} >"bin/$1"
+	chmod 755 "bin/$1"
+}
+passes_on() { killer "$1" "$2" before && sed -i '/KILL/d' "bin/$1"; }
+unserved() { ! grep -F "$W" /proc/self/mountinfo && ! losetup -l -n -O BACK-FILE | grep -F /run/vdisk && [ -z "$(pids_of "$1" "")" ]; }
+killed() { # PROGRAM before|after
+	local status
+	passes_on vdiskfs "$VDISKFS" && passes_on mount "$(command -v mount)" && killer "$1" "$(sed -n 's/^"\(.*\)" "\$@"$/\1/p' "bin/$1")" "$2" || return 1
+	PATH=$W/bin:$PATH bin/vdisk mount --rw over.qcow2 root mnt
+	status=$?
+	# What was complete is a mount like any other.
+	! mountpoint -q mnt || umount mnt
+	[ $status = 137 ] && eventually unserved /run/vdisk/ && ! "$VDISK" umount mnt && nothing_left && released over.qcow2
+}
+for stage in 'vdiskfs before' 'vdiskfs after' 'mount before' 'mount after'; do
+	# shellcheck disable=SC2086
+	check "vdisk mount is killed: $stage" killed $stage
+done
+killed_daemon() { # one|both: the daemon, and its attendant as well
+	local pid pids daemon
+	"$VDISK" mount disk.qcow2 root mnt || return 1
+	pids=$(pids_of /run/vdisk/ "")
+	for pid in $pids; do [ "$(cat "/proc/$pid/comm")" = vdiskfs ] && daemon=$pid; done
+	[ "$1" = one ] || daemon=$pids
+	# shellcheck disable=SC2086
+	kill -KILL $daemon && "$await_exit" 20 $daemon &&
+		"$VDISK" list | grep -q " on $W/mnt$" && "$VDISK" umount mnt && eventually nothing_left
+}
+check "the daemon is killed" killed_daemon one
+check "the daemon and its attendant are killed" killed_daemon both
+
 # As a user, with a /dev/fuse for all in a name space of its own.
 as_user() { setpriv --reuid nobody --regid "$(id -g nobody)" --clear-groups env XDG_RUNTIME_DIR="$W/run" "$@"; }
-user_mounts() {
-	mount --bind fuse /dev/fuse &&
-		as_user "$VDISK" mount disk.qcow2 home umnt &&
+in_user_space() { unshare -m bash -c 'mount --bind fuse /dev/fuse && "$@"' user_space "$@"; }
+user_mounts() { # COMMAND...: that unmounts
+	as_user "$VDISK" mount disk.qcow2 home umnt &&
 		as_user grep -qx "the file of home" umnt/hello &&
 		as_user "$VDISK" list | grep -q "^2 .*/umnt$" &&
-		as_user "$VDISK" umount umnt && released disk.qcow2 && [ -z "$(ls run/vdisk)" ]
+		as_user "$@" umnt && eventually user_left_nothing && eventually released disk.qcow2
 }
-user_writes() {
-	mount --bind fuse /dev/fuse &&
-		as_user "$VDISK" mount --rw own.qcow2 home umnt &&
-		echo mine | as_user tee umnt/open/mine &&
-		as_user "$VDISK" umount umnt && released own.qcow2 && [ -z "$(ls run/vdisk)" ] &&
-		part_of own.qcow2 51200 20480 && e2fsck -fn part.raw && debugfs -R 'cat open/mine' part.raw | grep -qx mine
+user_left_nothing() { [ -z "$(ls run/vdisk)" ] && ! grep -F " $W/umnt " /proc/self/mountinfo && [ -z "$(pids_of "$W/run" "")" ]; }
+user_writes() { # IMAGE OFFSET SIZE: root's files, too
+	as_user "$VDISK" mount --rw "$1" "${@:4}" umnt && as_user cat umnt/secret && as_user cat umnt/private/file &&
+		as_user bash -c 'echo mine >umnt/private/mine && rm umnt/secret && mkdir umnt/mine' &&
+		as_user "$VDISK" umount umnt && user_left_nothing && released "$1" raw &&
+		part_of "$1" "$2" "$3" && e2fsck -fn part.raw && debugfs -R 'cat private/mine' part.raw | grep -qx mine &&
+		! debugfs -R 'stat secret' part.raw | grep -q Inode
 }
-export -f as_user user_mounts user_writes released part_of
+user_reads() { # IMAGE ...
+	as_user "$VDISK" mount "$@" umnt 2>err && as_user grep -qx secret umnt/secret && as_user grep -qx secret umnt/private/file &&
+		as_user "$VDISK" umount umnt && user_left_nothing
+}
+user_warned() { user_reads "$@" && grep -q 'warning: .*journal' err; }
+user_fails() { # PATTERN IMAGE...: in one line
+	! as_user env PATH="${programs:-$PATH}" "$VDISK" mount "${@:2}" umnt 2>err || return 1
+	cat err >&2
+	[ "$(wc -l <err)" = 1 ] && grep -q "$1" err && user_left_nothing
+}
+user_fails_without() { programs=$W/empty user_fails "$@"; }
+user_killed() { # NAME PROGRAM before|after
+	killer "$@" && ! PATH=$W/bin:$PATH as_user bin/vdisk mount disk.qcow2 home umnt || return 1
+	rm "bin/$1"
+	! mountpoint -q umnt || as_user fusermount3 -u umnt
+	as_user "$VDISK" umount umnt
+	eventually user_left_nothing && released disk.qcow2
+}
+user_ntfs() {
+	mount --bind fuse.conf /etc/fuse.conf &&
+		as_user "$VDISK" mount --rw -f raw ntfs.raw umnt && echo mine | as_user tee umnt/mine && as_user "$VDISK" umount umnt &&
+		as_user "$VDISK" mount -f raw ntfs.raw umnt && as_user grep -qx mine umnt/mine && as_user "$VDISK" umount umnt && user_left_nothing
+}
+export -f as_user user_mounts user_writes user_reads user_warned user_fails user_fails_without user_killed user_ntfs user_left_nothing \
+	released part_of eventually pids_of killer
 export W VDISK
 if ! command -v fuse2fs >/dev/null || ! command -v setpriv >/dev/null || ! unshare -m true ||
 	! mknod -m 666 fuse c 10 229; then
 	skip "as a user: needs fuse2fs, setpriv, name spaces and device nodes"
 else
-	mkdir run umnt
+	mkdir run umnt empty
 	chmod 755 "$W"
 	chmod 644 disk.qcow2
-	chown nobody run umnt
-	check "a user mounts and unmounts" unshare -m bash -c user_mounts
+	chown nobody run umnt swap.raw
+	for program in "$VDISK umount" 'fusermount3 -u' umount; do
+		# shellcheck disable=SC2086
+		check "a user mounts and unmounts, by ${program##*/}" in_user_space user_mounts $program
+	done
+	check "a user's vdisk mount is killed before it mounts" in_user_space user_killed fuse2fs "$(command -v fuse2fs)" before
+	check "a user's vdisk mount is killed after that" in_user_space user_killed fuse2fs "$(command -v fuse2fs)" after
+	# Files that are root's alone, in a partition and in the whole disk.
+	echo secret >secret
+	for part in disk.raw:1048576 whole.raw:0; do
+		debugfs -w -f /dev/stdin "${part%:*}?offset=${part#*:}" <<-'END'
+			write secret secret
+			set_inode_field secret mode 0100600
+			mkdir private
+			set_inode_field private mode 040700
+			cd private
+			write secret file
+			set_inode_field file mode 0100600
+		END
+	done
 	cp disk.raw own.raw
-	debugfs -w -R 'mkdir open' 'own.raw?offset=26214400'
-	debugfs -w -R 'set_inode_field open mode 040777' 'own.raw?offset=26214400'
-	qemu-img convert -q -f raw -O qcow2 own.raw own.qcow2
-	chown nobody own.qcow2
-	check "a user writes" unshare -m bash -c user_writes
+	cp disk.raw unclean.raw
+	debugfs -w -R 'feature needs_recovery' 'unclean.raw?offset=1048576'
+	cp whole.raw old.raw
+	cp whole.raw full.raw
+	debugfs -w -R 'feature needs_recovery' old.raw
+	chown nobody own.raw unclean.raw old.raw full.raw
+	check "a user reads root's files" in_user_space user_reads -f raw disk.raw root
+	check "a user reads a disk without partitions" in_user_space user_reads -f raw whole.raw
+	check "a user reads an unclean file system" in_user_space user_warned -f raw unclean.raw 1
+	check "a user reads an unclean disk" in_user_space user_warned -f raw old.raw
+	check "a user writes" in_user_space user_writes own.raw 2048 40960 root
+	check "a user writes to a disk without partitions" in_user_space user_writes full.raw 0 32768
+	check "a user writes to an unclean file system" in_user_space user_writes unclean.raw 2048 40960 1
+	check "a user writes to an unclean disk" in_user_space user_writes old.raw 0 32768
+	check "without its program a user learns which" in_user_space user_fails_without 'is ext4, which takes fuse2fs: install the package fuse2fs' disk.qcow2 home
+	truncate -s 300M xfs.raw
+	! mkfs.xfs -q xfs.raw ||
+		check "what only root can mount" in_user_space user_fails 'is xfs, which only root can mount: sudo vdisk mount' xfs.raw
+	rm -f xfs.raw
+	check "a user learns what is no file system" in_user_space user_fails 'the disk has no file system of its own: swap space' -f raw swap.raw
+	if command -v ntfs-3g >/dev/null && [ -u "$(command -v ntfs-3g)" ] && truncate -s 16M ntfs.raw && mkntfs -F -Q -q ntfs.raw; then
+		chown nobody ntfs.raw
+		echo user_allow_other >fuse.conf
+		mounts_may_allow_other() { grep -qx user_allow_other /etc/fuse.conf; }
+		mounts_may_allow_other ||
+			check "a user learns what NTFS takes" in_user_space user_fails 'ntfs-3g may not read .* user_allow_other into /etc/fuse.conf' -f raw ntfs.raw
+		check "and has it then" in_user_space user_ntfs
+	else
+		skip "NTFS as a user: needs ntfs-3g, set-user-ID root"
+	fi
 fi
