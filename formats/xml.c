@@ -17,9 +17,6 @@
 #include "err.h"
 #include "io.h"
 
-/* Put between namespace and name by expat; no name can hold it. */
-#define SEPARATOR '\n'
-
 struct builder {
 	XML_Parser parser;
 	struct xml *root, *at; /* at: the element that is open */
@@ -38,11 +35,18 @@ static void give_up(struct builder *b, int code, const char *why)
 	XML_StopParser(b->parser, XML_FALSE);
 }
 
+/* Namespaces are not resolved: a prefix that nobody has declared is met in the wild, and means what
+ * it always does. */
 static const char *local(const char *name)
 {
-	const char *last = strrchr(name, SEPARATOR);
+	const char *last = strrchr(name, ':');
 
 	return last ? last + 1 : name;
+}
+
+static bool declares_namespace(const char *attr)
+{
+	return strncmp(attr, "xmlns", 5) == 0 && (attr[5] == ':' || attr[5] == '\0');
 }
 
 /* One block of memory: the element, its attributes, all their text. */
@@ -52,20 +56,25 @@ static struct xml *element_new(const char *name, const char **attrs)
 	struct xml *node;
 	char *out;
 
-	for (; attrs[n]; n++)
-		bytes += sizeof attrs[0] + strlen(local(attrs[n])) + 1;
+	for (; attrs[n]; n++) /* of values all counts */
+		bytes += sizeof attrs[0] + strlen(n % 2 ? attrs[n] : local(attrs[n])) + 1;
 	node = calloc(1, bytes);
 	if (!node)
 		return NULL;
-	node->nattrs = n / 2;
 	node->attrs = (const char **)(node + 1);
 	out = (char *)(node->attrs + n);
 	node->name = out;
 	out = stpcpy(out, local(name)) + 1;
-	for (size_t i = 0; i < n; i++) {
-		node->attrs[i] = out;
-		/* A value keeps what looks like our separator. */
-		out = stpcpy(out, i % 2 ? attrs[i] : local(attrs[i])) + 1;
+	for (size_t i = 0; i < n; i += 2) {
+		const char **attr = node->attrs + 2 * node->nattrs;
+
+		if (declares_namespace(attrs[i]))
+			continue;
+		attr[0] = out;
+		out = stpcpy(out, local(attrs[i])) + 1;
+		attr[1] = out;
+		out = stpcpy(out, attrs[i + 1]) + 1;
+		node->nattrs++;
 	}
 	return node;
 }
@@ -168,7 +177,7 @@ int xml_parse(const char *text, size_t len, struct xml **root, struct err *e)
 
 	if (len > XML_MAX_BYTES)
 		return err_set(e, EINVAL, "%zu bytes of XML, more than %u", len, XML_MAX_BYTES);
-	b.parser = XML_ParserCreateNS(NULL, SEPARATOR);
+	b.parser = XML_ParserCreate(NULL);
 	if (!b.parser)
 		return err_nomem(e);
 	ret = parse_with(&b, text, len);

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #include <errno.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -67,6 +68,38 @@ START_TEST(namespaces)
 	ck_assert_str_eq(root->name, "E");
 	ck_assert_str_eq(xml_attr(root, "href"), "1");
 	ck_assert_str_eq(xml_attr(xml_child(root, "F"), "id"), "2");
+	xml_free(root);
+}
+END_TEST
+
+/* Writers forget to declare prefixes; declarations are no attributes. */
+START_TEST(undeclared_prefixes)
+{
+	struct xml *root = parsed("<ovf:E vbox:id='1' xmlns:href='urn:x' xmlns='urn:y' a:href='2'>"
+				  "<rasd:F vssd:b:c='u:v'>t</rasd:F></ovf:E>");
+
+	ck_assert_str_eq(root->name, "E");
+	ck_assert_uint_eq(root->nattrs, 2);
+	ck_assert_str_eq(xml_attr(root, "id"), "1");
+	ck_assert_str_eq(xml_attr(root, "href"), "2");
+	ck_assert_str_eq(xml_text(root, "F"), "t");
+	ck_assert_str_eq(xml_attr(xml_child(root, "F"), "c"), "u:v");
+	xml_free(root);
+}
+END_TEST
+
+/* What ends a prefix, or could, is as any other character in a value. */
+START_TEST(values_are_kept_whole)
+{
+	char text[5000], value[2001];
+	struct xml *root;
+
+	memset(value, 'v', 2000);
+	value[2000] = '\0';
+	snprintf(text, sizeof text, "<E a='%s:x' b='%s&#10;y'/>", value, value);
+	root = parsed(text);
+	ck_assert_uint_eq(strlen(xml_attr(root, "a")), 2002);
+	ck_assert_str_eq(xml_attr(root, "b") + 2000, "\ny");
 	xml_free(root);
 }
 END_TEST
@@ -183,6 +216,8 @@ Suite *xml_suite(void)
 	tcase_add_test(tc, tree);
 	tcase_add_test(tc, nothing_has_nothing);
 	tcase_add_test(tc, namespaces);
+	tcase_add_test(tc, undeclared_prefixes);
+	tcase_add_test(tc, values_are_kept_whole);
 	tcase_add_test(tc, text_in_pieces);
 	tcase_add_test(tc, encodings);
 	tcase_add_test(tc, malformed);
