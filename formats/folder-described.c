@@ -115,7 +115,7 @@ static int claim_stored(struct folder *f, const struct ovf_file *file, struct er
 	char *path = folder_join(f->path, file->path);
 	int r = path ? folder_claim(f, path, e) : 0;
 
-	if (path && file->chunk && r == 0)
+	if (path && (file->chunk || !folder_is_there(f, path)) && r == 0)
 		r = claim_chunks(f, path, e);
 	free(path);
 	return r;

@@ -196,6 +196,19 @@ static ssize_t cursor_run(
 	return len - z->avail_out;
 }
 
+size_t gunzip_peek(struct io *packed, unsigned char *out, size_t len)
+{
+	struct err ignored = ERR_INIT;
+	struct cursor *c = cursor_new(packed, WITH_HEADER, &ignored);
+	ssize_t n = c ? cursor_run(c, out, len, Z_NO_FLUSH, &ignored) : 0;
+
+	/* What was decoded before the fault counts. */
+	if (c && n < 0)
+		n = len - c->z.avail_out;
+	cursor_free(c);
+	return n;
+}
+
 /* Points. */
 
 static void drop_every_other(struct gunzip *g)

@@ -9,6 +9,7 @@
 #define VDISK_GUNZIP_H
 
 #include <stdbool.h>
+#include <stddef.h>
 
 struct cache;
 struct err;
@@ -16,6 +17,9 @@ struct io;
 
 /* Does it begin as gzip files do? */
 bool gunzip_probe(struct io *packed);
+
+/* Decodes the first len bytes, fewer of a shorter file or before data that cannot be decoded. */
+size_t gunzip_peek(struct io *packed, unsigned char *out, size_t len);
 
 /* A stand-in for the file in packed, which it takes, also on failure.  What is decoded is kept in
  * the cache, if there is room. */

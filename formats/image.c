@@ -307,19 +307,9 @@ static int open_up(struct io *io, const struct image_options *o, bool write, str
 /* The bytes of a package are shown when the user says raw; another format is that of its disk. */
 static bool is_package(struct io *io, const struct image_options *o)
 {
-	unsigned char head[PACKAGE_PEEK];
-	struct err ignored = ERR_INIT;
-	struct peek peek = {
-		.head = head,
-		.nhead = MIN(PACKAGE_PEEK, io->size),
-		.size = io->size,
-		.name = io->name,
-		.is_block = io->is_block,
-	};
-
 	if (o->format && format_find(o->format) == format_find("raw"))
 		return false;
-	return io_read(io, head, peek.nhead, 0, &ignored) == 0 && package_probe(&peek);
+	return package_probe(io);
 }
 
 /* Takes io, also on failure. */

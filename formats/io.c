@@ -149,7 +149,11 @@ struct io *io_slice(
 	struct slice *s = NULL;
 	char *name;
 
-	assert(range_fits(pos, len, archive->size));
+	/* It may have been cut since the place was looked up. */
+	if (!range_fits(pos, len, archive->size)) {
+		err_set(e, EUCLEAN, "%s: \"%s\" passes its end", archive->name, member);
+		return NULL;
+	}
 	if (asprintf(&name, "%s:%s", archive->name, member) < 0) {
 		err_nomem(e);
 		return NULL;

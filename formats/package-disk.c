@@ -7,10 +7,12 @@
 #include <string.h>
 #include <strings.h>
 
+#include "bounds.h"
 #include "bytes.h"
 #include "chain.h"
 #include "concat.h"
 #include "err.h"
+#include "format.h"
 #include "gunzip.h"
 #include "io.h"
 #include "package-impl.h"
@@ -86,14 +88,15 @@ static int check_chunks(const struct stored *s, const struct ovf_file *file, str
 	return 0;
 }
 
-static int open_chunks(struct stored *s, const struct package *p, const struct ovf_file *file,
-	const char *name, struct err *e)
+/* All files of this name with a number, from 0 on.  -ENOENT: there is none. */
+static int open_all_numbers(
+	struct stored *s, const struct package *p, const char *name, struct err *e)
 {
 	struct err last = ERR_INIT;
 	size_t n;
 	int r = 0;
 
-	while (r == 0)
+	while (r == 0 && s->n < OVF_MAX_CHUNKS)
 		r = stored_add_chunk(s, p, name, s->n, &last);
 	if (r != -ENOENT || s->n == 0) {
 		*e = last;
@@ -103,7 +106,15 @@ static int open_chunks(struct stored *s, const struct package *p, const struct o
 	if (stored_add_chunk(s, p, name, n + 1, &last) == 0)
 		return err_set(e, EUCLEAN, "%s: the chunk before, .%09zu, is missing",
 			s->files[n]->name, n);
-	return check_chunks(s, file, e);
+	return 0;
+}
+
+static int open_chunks(struct stored *s, const struct package *p, const struct ovf_file *file,
+	const char *name, struct err *e)
+{
+	int r = open_all_numbers(s, p, name, e);
+
+	return r < 0 ? r : check_chunks(s, file, e);
 }
 
 /* Some writers tell of a size for chunks and make none. */
@@ -113,6 +124,65 @@ static int open_stored_as(struct stored *s, const struct package *p, const struc
 	int r = file->chunk > 0 ? open_chunks(s, p, file, name, e) : -ENOENT;
 
 	return r == -ENOENT ? stored_add(s, p, name, e) : r;
+}
+
+static bool is_image(struct io *io)
+{
+	unsigned char head[TAR_PEEK], tail[PEEK_TAIL];
+	struct err ignored = ERR_INIT;
+	struct peek peek = {
+		.head = head,
+		.tail = tail,
+		.nhead = MIN(sizeof head, io->size),
+		.ntail = MIN(sizeof tail, io->size),
+		.size = io->size,
+		.name = "",
+	};
+	const struct format *f;
+
+	if (io_read(io, head, peek.nhead, 0, &ignored) < 0 ||
+		io_read(io, tail, peek.ntail, io->size - peek.ntail, &ignored) < 0)
+		return false;
+	f = format_probe(&peek);
+	return f && f != format_find("raw");
+}
+
+/* A disk that is only there under names with a number, of which the descriptor does not tell.  They
+ * are chunks, or, as VMware exports a machine with snapshots, images: the last one is the disk as
+ * it is now.  All but the first of the chunks begin anywhere in the data. */
+static int choose_numbered(
+	struct stored *s, const struct package *p, const struct ovf_file *file, struct err *e)
+{
+	struct ovf_file chunks = *file;
+	struct image descriptor = package_descriptor(p);
+	bool images = s->n > 1;
+
+	for (size_t i = 0; i < s->n; i++)
+		images = images && is_image(s->files[i]);
+	if (images) {
+		image_warn(&descriptor,
+			"\"%s\" is %zu images with a number; the last one is taken, %s", file->href,
+			s->n, s->files[s->n - 1]->name);
+		for (size_t i = 0; i + 1 < s->n; i++)
+			io_unref(s->files[i]);
+		s->files[0] = s->files[s->n - 1];
+		s->n = 1;
+		return 0;
+	}
+	chunks.chunk = s->files[0]->size;
+	return check_chunks(s, &chunks, e);
+}
+
+static int open_numbered(
+	struct stored *s, const struct package *p, const struct ovf_file *file, struct err *e)
+{
+	struct err of_name = *e;
+	int r = open_all_numbers(s, p, file->path, e);
+
+	if (r != -ENOENT)
+		return r < 0 ? r : choose_numbered(s, p, file, e);
+	*e = of_name;
+	return r;
 }
 
 /* Names are decoded as URIs, which not all writers have encoded. */
@@ -131,7 +201,7 @@ static int open_stored(
 	if (r == -ENOENT && strcmp(file->path, file->href) != 0 &&
 		open_stored_as(s, p, file, file->href, &ignored) == 0)
 		r = 0;
-	return r;
+	return r == -ENOENT ? open_numbered(s, p, file, e) : r;
 }
 
 /* The chunks as one file, called as the disk is. */
@@ -150,6 +220,14 @@ static struct io *join_chunks(const struct stored *s, struct err *e)
 	return io;
 }
 
+void package_tell_of_unpacking(const struct package *p, const struct io *packed, const char *name)
+{
+	struct image descriptor = package_descriptor(p);
+
+	if (packed->size >= LONG_TIME)
+		image_warn(&descriptor, "\"%s\" is compressed: it is read through first", name);
+}
+
 /* What a disk is stored as tells more than what the descriptor says of it, but one that is said to
  * be bare bytes is not looked into. */
 static int unpack(struct io **io, const struct package *p, const struct ovf_disk *d, struct err *e)
@@ -165,12 +243,7 @@ static int unpack(struct io **io, const struct package *p, const struct ovf_disk
 			       : 0;
 	if (!packing && d->is_raw)
 		return 0;
-	if ((*io)->size >= LONG_TIME) {
-		struct image descriptor = package_descriptor(p);
-
-		image_warn(&descriptor, "\"%s\" is compressed: it is read through first",
-			d->file->href);
-	}
+	package_tell_of_unpacking(p, *io, d->file->href);
 	*io = gunzip_open(*io, p->opts->cache, e);
 	return *io ? 0 : -e->code;
 }

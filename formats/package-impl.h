@@ -25,6 +25,9 @@ struct package {
 /* The descriptor as an image that names others. */
 struct image package_descriptor(const struct package *p);
 
+/* Warns of what takes long; name as the user knows it. */
+void package_tell_of_unpacking(const struct package *p, const struct io *packed, const char *name);
+
 /* Opens what the descriptor calls name, locked. */
 int package_open_file(
 	const struct package *p, const char *name, const char *what, struct io **io, struct err *e);

@@ -19,11 +19,13 @@
 #include "bounds.h"
 #include "bytes.h"
 #include "err.h"
-#include "format.h"
+#include "gunzip.h"
 #include "image.h"
 #include "io.h"
 #include "lock.h"
 #include "policy.h"
+
+#define HEAD_LEN 4096u
 
 /* Recognition. */
 
@@ -41,38 +43,56 @@ static bool is_named(const char *name, const char *suffix)
 
 bool package_is_named(const char *name)
 {
-	return is_named(name, ".ova") || is_named(name, ".ovf");
+	return is_named(name, ".ova") || is_named(name, ".ova.gz") || is_named(name, ".ovf");
 }
 
-static bool is_archive(const struct peek *p)
+static bool is_archive(const char *name, const unsigned char *head, size_t n)
 {
-	const char *first = (const char *)p->head;
-
-	return p->nhead >= TAR_PEEK && tar_probe(p->head) &&
-	       (is_named(p->name, ".ova") || ends_in(first, strnlen(first, 100), ".ovf"));
+	return n >= TAR_PEEK && tar_probe(head) &&
+	       (is_named(name, ".ova") || is_named(name, ".ova.gz") ||
+		       tar_head_names(head, n, ".ovf"));
 }
 
 /* A descriptor in UTF-16 is known by its name alone. */
-static bool is_descriptor(const struct peek *p)
+static bool is_descriptor(const char *name, const unsigned char *head, size_t n)
 {
-	size_t n = MIN(p->nhead, PACKAGE_PEEK), skip = 0;
+	size_t skip = 0;
 
-	if (n >= 2 && is_named(p->name, ".ovf") &&
-		(memcmp(p->head, "\xff\xfe", 2) == 0 || memcmp(p->head, "\xfe\xff", 2) == 0))
+	if (n >= 2 && is_named(name, ".ovf") &&
+		(memcmp(head, "\xff\xfe", 2) == 0 || memcmp(head, "\xfe\xff", 2) == 0))
 		return true;
-	if (n >= 3 && memcmp(p->head, "\xef\xbb\xbf", 3) == 0)
+	if (n >= 3 && memcmp(head, "\xef\xbb\xbf", 3) == 0)
 		skip = 3;
-	while (skip < n && memchr(" \t\r\n", p->head[skip], 4))
+	while (skip < n && memchr(" \t\r\n", head[skip], 4))
 		skip++;
-	if (skip == n || p->head[skip] != '<')
+	if (skip == n || head[skip] != '<')
 		return false;
-	return is_named(p->name, ".ovf") || memmem(p->head, n, "<Envelope", 9) ||
-	       memmem(p->head, n, ":Envelope", 9);
+	return is_named(name, ".ovf") || memmem(head, n, "<Envelope", 9) ||
+	       memmem(head, n, ":Envelope", 9);
 }
 
-bool package_probe(const struct peek *p)
+/* A descriptor names files beside it, so nobody compresses it by itself. */
+static bool is_packed_archive(struct io *io)
 {
-	return !p->is_block && (is_archive(p) || is_descriptor(p));
+	unsigned char *head = malloc(LIMIT_PEEK);
+	bool is = head && is_archive(io->name, head, gunzip_peek(io, head, LIMIT_PEEK));
+
+	free(head);
+	return is;
+}
+
+bool package_probe(struct io *io)
+{
+	unsigned char head[HEAD_LEN];
+	struct err ignored = ERR_INIT;
+	size_t n = MIN(sizeof head, io->size);
+
+	if (io->is_block)
+		return false;
+	if (gunzip_probe(io))
+		return is_packed_archive(io);
+	return io_read(io, head, n, 0, &ignored) == 0 &&
+	       (is_archive(io->name, head, n) || is_descriptor(io->name, head, n));
 }
 
 /* Files of the package. */
@@ -288,11 +308,21 @@ static int find_path(struct package *p, struct err *e)
 	return p->path ? 0 : err_nomem(e);
 }
 
+static int unpack_archive(struct package *p, struct err *e)
+{
+	package_tell_of_unpacking(p, p->io, p->io->name);
+	p->io = gunzip_open(p->io, p->opts->cache, e);
+	return p->io ? 0 : -e->code;
+}
+
 static int read_package(struct package *p, struct err *e)
 {
 	struct io *descriptor = NULL;
 	unsigned char head[TAR_PEEK];
-	int r = io_read_padded(p->io, head, sizeof head, 0, e);
+	int r = gunzip_probe(p->io) ? unpack_archive(p, e) : 0;
+
+	if (r == 0)
+		r = io_read_padded(p->io, head, sizeof head, 0, e);
 
 	if (r == 0)
 		r = find_path(p, e);

@@ -19,12 +19,10 @@ struct image;
 struct image_options;
 struct io;
 struct package;
-struct peek;
 
-/* Is this the head of a package, or of a file that means to be one?  Pure; p->tail is not looked
- * at, and p->head may be as short as PACKAGE_PEEK. */
-#define PACKAGE_PEEK 4096
-bool package_probe(const struct peek *p);
+/* Is the file a package, or means to be one, by its head?  An archive may be compressed by gzip as
+ * a whole. */
+bool package_probe(struct io *io);
 
 /* Does a file of this name deserve that look?  For directories that are listed unopened. */
 bool package_is_named(const char *name);

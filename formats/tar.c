@@ -10,6 +10,7 @@
 #include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
+#include <strings.h>
 
 #include "bounds.h"
 #include "bytes.h"
@@ -100,6 +101,25 @@ static bool sum_is_right(const unsigned char *h)
 bool tar_probe(const unsigned char *head)
 {
 	return memcmp(head + MAGIC_AT, "ustar", 5) == 0 || sum_is_right(head);
+}
+
+bool tar_head_names(const unsigned char *head, size_t n, const char *end)
+{
+	size_t nend = strlen(end);
+	uint64_t pos = 0, len;
+
+	while (range_fits(pos, BLOCK, n) && sum_is_right(head + pos) &&
+		load_size(head + pos + SIZE_AT, &len) == 0) {
+		const char *name = (const char *)head + pos;
+		size_t nname = strnlen(name, NAME_LEN);
+
+		if (nname > nend && strncasecmp(name + nname - nend, end, nend) == 0)
+			return true;
+		if (!range_fits(pos + BLOCK, len, n))
+			return false;
+		pos += BLOCK + round_up(len, BLOCK);
+	}
+	return false;
 }
 
 int tar_tidy(char *path)

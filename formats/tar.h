@@ -30,6 +30,9 @@ struct tar {
 #define TAR_PEEK 512u
 bool tar_probe(const unsigned char *head);
 
+/* Does a header among the n bytes at the head of an archive have a name that ends so? */
+bool tar_head_names(const unsigned char *head, size_t n, const char *end);
+
 /* Fills *t, which is to be freed.  The error does not name the archive. */
 int tar_read(struct io *io, struct tar *t, struct err *e);
 void tar_free(struct tar *t);

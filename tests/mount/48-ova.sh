@@ -283,6 +283,67 @@ packed d.vmdk.gz.0*
 shows "compressed and then cut"
 rm -f d.vmdk.gz.0*
 
+# Names with a number of which the descriptor tells nothing: chunks, or the images of snapshots.
+split -b 200k -d -a 9 d.vmdk d.vmdk.
+one d.vmdk
+packed d.vmdk.0*
+shows "chunks that are not declared"
+mv d.vmdk away.vmdk
+check "and beside a descriptor" matches x.ovf src
+mkdir -p listed && ln -f x.ovf d.vmdk.0* listed
+only_the_package() { [ "$(ls "$1")" = x.ovf ] && same "$1/x.ovf/disk.raw" src; }
+check "which hides them in a directory" on_mount listed only_the_package
+mv away.vmdk d.vmdk
+packed d.vmdk.000000000 d.vmdk.000000002
+check "one of which is missing" refused x.ova '000000001, is missing'
+one d.vmdk "$size"
+packed d.vmdk.000000000
+check "or all after the first" refused x.ova '000000001, is missing'
+one d.vmdk
+truncate -s 100k d.vmdk.000000001
+packed d.vmdk.0*
+check "and one of which is cut" refused x.ova 'a chunk of 102400 bytes'
+rm -f d.vmdk.0*
+qemu-img convert -q -f raw -O vmdk -o subformat=streamOptimized zeroes.img d.vmdk.000000000 2>/dev/null ||
+	{ truncate -s 9M zeroes.img; qemu-img convert -q -f raw -O vmdk -o subformat=streamOptimized zeroes.img d.vmdk.000000000; }
+packed d.vmdk.000000000
+shows "one file with a number" zeroes.img
+cp d.vmdk d.vmdk.000000001
+packed d.vmdk.0*
+shows "images of snapshots, of which the last counts"
+rm -f d.vmdk.0*
+
+# Prefixes that nobody declared, as of extensions that were cut out of a descriptor.
+one d.vmdk 'vmw:note="x"' 'vbox:uuid="y"'
+sed -i 's/ xmlns:rasd="[^"]*"//; s/ xmlns:ovf="[^"]*"//' x.ovf
+packed d.vmdk
+shows "undeclared prefixes"
+
+# The archive as a whole compressed.
+one d.vmdk
+packed d.vmdk
+gzip -n -c x.ova >whole.ova
+check "an archive that is compressed" matches whole.ova src
+for name in whole.ova.gz whole.tar.gz whole.tgz anything; do
+	ln -f whole.ova $name
+	check "and called $name" matches $name src
+done
+mkdir -p shelf && ln -f whole.ova whole.ova.gz shelf
+both_are_shown() { [ "$(echo $(ls "$1"))" = "whole.ova whole.ova.gz" ] && same "$1/whole.ova/disk.raw" src && same "$1/whole.ova.gz/disk.raw" src; }
+mount_with=(-o sandbox=strict)
+[ -z "$sanitized" ] || mount_with=()
+check "and in a directory" on_mount shelf both_are_shown
+mount_with=()
+truncate -s -10000 whole.ova
+check "and damaged" refused whole.ova 'whole.ova: gzip data: '
+tar -czf no.tgz src2 2>/dev/null || { some_data src2 1M; tar -czf no.tgz src2; }
+check "an archive without a descriptor is a gzip file" refused no.tgz 'a gzip file'
+gzip -n -c d.vmdk >d.vmdk.gz
+one d.vmdk.gz
+packed d.vmdk.gz
+gzip -n -c x.ova >whole.ova
+check "compressed twice" matches whole.ova src
+
 # The manifest, which nobody reads before he is asked.
 verdict() { getfattr --only-values -n user.vdisk.manifest "$1/${2-disk.raw}" 2>/dev/null; }
 says() { [[ $(verdict "$2") == $1 ]] || { verdict "$2"; return 1; }; } # PATTERN MOUNT

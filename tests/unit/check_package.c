@@ -329,17 +329,16 @@ START_TEST(recognition)
 	};
 
 	for (size_t i = 0; i < COUNT(cases); i++) {
-		struct peek p = {
-			.name = cases[i].name,
-			.head = (const unsigned char *)cases[i].head,
-			.nhead = cases[i].nhead,
-		};
+		struct err e = ERR_INIT;
+		struct io *io = io_from_memory(cases[i].head, cases[i].nhead, cases[i].name, &e);
 
-		ck_assert_msg(package_probe(&p) == cases[i].found, "case %zu", i);
-		p.is_block = true;
-		ck_assert(!package_probe(&p));
+		ck_assert_msg(package_probe(io) == cases[i].found, "case %zu", i);
+		io->is_block = true;
+		ck_assert(!package_probe(io));
+		io_unref(io);
 	}
-	ck_assert(package_is_named("a.ova") && package_is_named("a.OVF"));
+	ck_assert(package_is_named("a.ova") && package_is_named("a.OVF") &&
+		  package_is_named("a.ova.gz"));
 	ck_assert(!package_is_named(".ova") && !package_is_named("a.ovab"));
 }
 END_TEST
