@@ -45,8 +45,8 @@ struct check_report {
 
 /* Checks img, and mends what repair says, for which it must be writable.  0: it was looked at, and
  * the report has what was found; what was mended is durable then.  -ENOTSUP: images of this format
- * cannot be checked, or not be mended.  Other failures: it cannot go on, and the report has what
- * was found until then. */
+ * cannot be checked, or not be mended: such a repair has looked at nothing.  Other failures: it
+ * cannot go on, and the report has what was found until then. */
 int image_check(struct image *img, unsigned repair, struct check_report *r, struct err *e);
 
 /* For drivers, as in struct format: can each byte of the disk be mapped, and has it a place of its

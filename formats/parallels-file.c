@@ -93,7 +93,7 @@ int parallels_file_read(struct parallels_file *f, struct err *e)
 		r = check_geometry(f, h, memcmp(h, MAGIC_OLD, MAGIC_LEN) == 0, e);
 	if (r == 0)
 		r = check_bat(f, h, e);
-	f->unclean = load_le32(h + 44) == IN_USE;
+	f->unclean = load_le32(h + PARALLELS_AT_IN_USE) == IN_USE;
 	return r;
 }
 

@@ -26,6 +26,7 @@ struct xml;
 #define PARALLELS_SECTOR    512u
 #define PARALLELS_HEADER    64u /* bytes; the BAT follows */
 #define PARALLELS_BAT_ENTRY 4u
+#define PARALLELS_AT_IN_USE 44u /* of the header: the mark of a writer */
 
 /* Of one storage and one shot: a flat file, or an expanding image. */
 struct parallels_file {

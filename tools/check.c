@@ -114,12 +114,18 @@ static int status_of(const struct check_report *r)
 static int look(struct source *source, unsigned repair, struct check_report *r)
 {
 	struct err e = ERR_INIT;
+	int rc;
 
 	if (!source->img->format->check) {
 		report("This image format does not support checks");
 		return UNSUPPORTED;
 	}
-	if (image_check(source->img, repair, r, &e) < 0)
+	rc = image_check(source->img, repair, r, &e);
+	if (rc == -ENOTSUP && repair) {
+		report_warning(e.text);
+		rc = image_check(source->img, 0, r, &e);
+	}
+	if (rc < 0)
 		return report_err(&e, "Check failed");
 	return 0;
 }

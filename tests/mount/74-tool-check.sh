@@ -94,3 +94,87 @@ while read -r format damage; do
 		check "$format $damage: a repair costs nothing" each_seed mended_by_us
 	fi
 done <kinds
+
+# Parallels: qemu-img repairs it, and so do we, with the same words and codes.
+
+patch_file() { printf '%b' "$3" | dd of="$1" bs=1 seek="$2" conv=notrunc status=none; }
+convert_to -O parallels half.raw good.parallels
+size=$(stat -c %s good.parallels)
+damaged_parallels() { # KIND
+	cp good.parallels bad.parallels
+	case $1 in
+	outside) patch_file bad.parallels 68 '\377\0\0\0' ;;
+	three-outside) patch_file bad.parallels 64 '\377\0\0\1\376\0\0\1\375\0\0\1' ;;
+	unclean) patch_file bad.parallels 44 'Ynot' ;;
+	leaks) truncate -s $((size + 3000320)) bad.parallels ;;
+	leaks-unclean) truncate -s $((size + 512)) bad.parallels && patch_file bad.parallels 44 'Ynot' ;;
+	cut) truncate -s $((size - 1500000)) bad.parallels ;;
+	esac
+}
+repaired_alike() { # KIND WHAT
+	local v=bad.parallels they we
+	damaged_parallels "$1"
+	cp $v theirs.parallels
+	qemu-img check -f parallels theirs.parallels >theirs 2>&1
+	they=$?
+	"$VDISK" check -f parallels $v >ours 2>&1
+	we=$?
+	sed -i '/^vdisk: warning: /d' ours
+	[ $we = $they ] && diff <(sort theirs) <(sort ours) >&2 || return 1
+	qemu-img check -f parallels -r "$2" theirs.parallels >theirs 2>&1
+	they=$?
+	"$VDISK" check -f parallels -r "$2" $v >ours 2>&1
+	we=$?
+	cat ours >&2
+	[ $we = $they ] || { echo "status $we, of qemu-img $they" >&2; return 1; }
+	qemu-img compare -q -f parallels -F parallels theirs.parallels $v
+}
+for kind in outside three-outside unclean leaks leaks-unclean cut; do
+	check "parallels, $kind: mended as by qemu-img" repaired_alike $kind all
+done
+check "parallels, leaks alone" repaired_alike leaks leaks
+well_after() { damaged_parallels "$1" && ours -r all bad.parallels && theirs bad.parallels && ours bad.parallels; }
+format=parallels
+for kind in outside unclean leaks leaks-unclean; do check "parallels, $kind: nothing is left" well_after $kind; done
+marked_until_whole() { # an entry into the header is not mended, and the mark stays
+	damaged_parallels unclean
+	patch_file bad.parallels 64 '\1\0\0\0'
+	! ours -r all bad.parallels && ! theirs bad.parallels && grep -q Ynot bad.parallels
+}
+convert_to -O parallels -o cluster_size=4k half.raw good.parallels
+check "parallels: what is not mended keeps its mark" marked_until_whole
+
+# In a file on another one a cluster that is cleared would show what was there before.
+mkdir two.hdd
+head -c 4M half.raw >two.hdd/root
+qemu-img create -q -f parallels two.hdd/top 4M
+qemu-io -f parallels -c 'write -P 7 1M 1M' two.hdd/top >/dev/null
+r={aaaaaaaa-bbbb-cccc-dddd-eeeeeeeeeeee} t={5fbaabe3-6958-40ff-92a7-860e329aab41}
+cat >two.hdd/DiskDescriptor.xml <<END
+<?xml version='1.0' encoding='UTF-8'?>
+<Parallels_disk_image Version="1.0"><Disk_Parameters><Disk_size>8192</Disk_size><Padding>0</Padding></Disk_Parameters>
+<StorageData><Storage><Start>0</Start><End>8192</End><Blocksize>2048</Blocksize>
+<Image><GUID>$r</GUID><Type>Plain</Type><File>root</File></Image>
+<Image><GUID>$t</GUID><Type>Compressed</Type><File>top</File></Image></Storage></StorageData>
+<Snapshots><Shot><GUID>$r</GUID><ParentGUID>{00000000-0000-0000-0000-000000000000}</ParentGUID></Shot>
+<Shot><GUID>$t</GUID><ParentGUID>$r</ParentGUID></Shot></Snapshots></Parallels_disk_image>
+END
+check "a bundle is well" "$VDISK" check -q two.hdd
+patch_file two.hdd/top 68 '\377\0\0\0'
+not_cleared() {
+	cp two.hdd/top top.before
+	"$VDISK" check -q -r all two.hdd
+	[ $? = 2 ] && cmp two.hdd/top top.before
+}
+check "a cluster outside is not given up for what was before" not_cleared
+
+# What cannot be repaired is looked at all the same.
+convert_to -O qcow half.raw good.qcow
+only_checked() { # FILE STATUS
+	"$VDISK" check -r all "$1" >said 2>&1
+	[ $? = "$2" ] && cat said >&2 && grep -q 'warning: .*cannot be repaired' said
+}
+check "qcow -r: nothing is wrong" only_checked good.qcow 0
+cp good.qcow bad.qcow
+patch_file bad.qcow 48 '\0\0\377\377\377\0\0\0'
+check "qcow -r: what is wrong is told" only_checked bad.qcow 2
