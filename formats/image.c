@@ -75,6 +75,10 @@ static int start_writing(struct image *img, struct err *e)
 		writer_free(img->writer);
 		set_writer(img, NULL);
 	}
+	if (r < 0 && e->code == EUCLEAN)
+		err_hint(e, "\"vdisk check\" lists the damage, and \"vdisk convert\" copies what "
+			    "can be "
+			    "read");
 	return r < 0 ? err_in(e, "%s", img->io->name) : 0;
 }
 

@@ -159,6 +159,14 @@ int vdi_map_each(struct vdi *d, vdi_map_fn *each, void *arg, struct err *e)
 	return r;
 }
 
+bool vdi_block_is_whole(const struct vdi *d, uint32_t block, uint32_t entry)
+{
+	uint64_t pos = vdi_block_pos(d, entry), off = block * (uint64_t)d->block_size;
+	uint64_t shown = off < d->view.size ? MIN(d->block_size, d->view.size - off) : 0;
+
+	return pos < d->io->size && range_fits(pos, d->extra + shown, d->io->size);
+}
+
 static int take_entry(struct vdi *d, uint32_t block, uint32_t entry, struct err *e)
 {
 	if (entry >= d->nblocks)
@@ -166,10 +174,10 @@ static int take_entry(struct vdi *d, uint32_t block, uint32_t entry, struct err 
 			"block map: block %" PRIu32 " is number %" PRIu32
 			" of the data area, which has at most %" PRIu32,
 			block, entry, d->nblocks);
-	if (vdi_block_pos(d, entry) >= d->io->size)
+	if (!vdi_block_is_whole(d, block, entry))
 		return err_set(e, EUCLEAN,
 			"block map: block %" PRIu32 ", number %" PRIu32
-			" of the data area, lies past the end of the file, %" PRIu64,
+			" of the data area, lies past the end of the file, %" PRIu64 ": it was cut",
 			block, entry, d->io->size);
 	if (is_taken(d->alloc, entry))
 		return err_set(e, EUCLEAN,

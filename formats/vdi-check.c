@@ -42,7 +42,7 @@ static int walk_entry(struct walk *w, uint32_t block, uint32_t entry, struct err
 	if (*byte & bit)
 		check_corruption(
 			w->r, "ERROR: block index %" PRIu32 " also used by %" PRIu32, entry, block);
-	else if (vdi_block_pos(d, entry) + d->extra >= d->io->size)
+	else if (!vdi_block_is_whole(d, block, entry))
 		check_corruption(w->r,
 			"ERROR: block index %" PRIu32 " past the end of the file, is %" PRIu32,
 			block, entry);

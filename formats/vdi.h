@@ -57,6 +57,9 @@ static inline uint64_t vdi_block_pos(const struct vdi *d, uint32_t entry)
 	return d->data_pos + entry * ((uint64_t)d->block_size + d->extra);
 }
 
+/* Does the file hold all that the disk shows of a block, which is stored as number entry? */
+bool vdi_block_is_whole(const struct vdi *d, uint32_t block, uint32_t entry);
+
 /* Where the entry of a block stands. */
 static inline uint64_t vdi_entry_pos(const struct vdi *d, uint32_t block)
 {

@@ -124,46 +124,73 @@ static bool is_of_bitmaps(const struct vhdx *d, uint64_t i)
 	return i % (d->ratio + UINT64_C(1)) == d->ratio;
 }
 
-/* Entry i of the BAT: of a block, or of sector bitmaps. */
-static int claim_entry(struct vhdx *d, uint64_t i, uint64_t entry, struct err *e)
+/* Does entry i of the BAT say that something is in the file: a block, or sector bitmaps? */
+static bool is_in_file(const struct vhdx *d, uint64_t i, uint64_t entry)
 {
 	unsigned state = entry & VHDX_STATE_MASK;
-	bool is_bitmap = is_of_bitmaps(d, i);
-	int r;
 
-	if (state != VHDX_FULLY_PRESENT && (is_bitmap || state != VHDX_PARTIALLY_PRESENT))
-		return 0;
-	r = claim(d, entry & VHDX_POSITION_MASK, is_bitmap ? VHDX_MIB : d->block_size, e);
+	return state == VHDX_FULLY_PRESENT ||
+	       (state == VHDX_PARTIALLY_PRESENT && !is_of_bitmaps(d, i));
+}
+
+static int claim_entry(struct vhdx *d, uint64_t i, uint64_t entry, struct err *e)
+{
+	uint64_t len = is_of_bitmaps(d, i) ? VHDX_MIB : d->block_size;
+	int r = 0;
+
+	if (is_in_file(d, i, entry))
+		r = claim(d, entry & VHDX_POSITION_MASK, len, e);
 	return r < 0 ? err_in(e, "BAT: entry %" PRIu64, i) : 0;
 }
 
-/* The same for a report; what the map of the disk refuses is told elsewhere.  A block that the end
- * of the file cuts is read as zeroes there. */
-static int check_entry(
-	struct vhdx *d, uint64_t i, uint64_t entry, struct check_report *report, struct err *e)
+/* Does the file hold all that the disk shows of what entry i points at?  Old programs leave out
+ * what a last block has behind the end of the disk. */
+static int check_end(const struct vhdx *d, uint64_t i, uint64_t entry, struct err *e)
 {
-	uint64_t block = i - i / (d->ratio + UINT64_C(1)), off = block * d->block_size;
-	uint64_t visible, pos = entry & VHDX_POSITION_MASK;
-	bool is_block = !is_of_bitmaps(d, i) && off < d->view.size, is_told = false;
+	uint64_t off = (i - i / (d->ratio + UINT64_C(1))) * d->block_size;
+	uint64_t pos = entry & VHDX_POSITION_MASK, shown = VHDX_MIB;
+
+	if (!is_of_bitmaps(d, i))
+		shown = off < d->view.size ? MIN(d->block_size, d->view.size - off) : 0;
+	if (!is_in_file(d, i, entry) || range_fits(pos, shown, d->io->size))
+		return 0;
+	return err_set(e, EUCLEAN,
+		"BAT: entry %" PRIu64 ": it ends at 0x%" PRIx64
+		", past the end of the file, 0x%" PRIx64,
+		i, pos + shown, (uint64_t)d->io->size);
+}
+
+/* Does the map of the disk refuse what entry i is of?  Then it is told elsewhere. */
+static bool is_told(const struct vhdx *d, uint64_t i)
+{
+	uint64_t off = (i - i / (d->ratio + UINT64_C(1))) * d->block_size;
 	struct err ignored = ERR_INIT;
 	struct extent x;
 
-	if (is_block)
-		is_told = view_map(&d->view, off, 1, &x, &ignored) < 0;
-	if (claim_entry(d, i, entry, e) < 0) {
-		if (!is_told)
-			return tell(report, e);
-		*e = (struct err)ERR_INIT;
-		return 0;
-	}
-	visible = is_block ? MIN(d->block_size, d->view.size - off) : 0;
-	if (!is_told && (entry & VHDX_STATE_MASK) == VHDX_FULLY_PRESENT &&
-		!range_fits(pos, visible, d->io->size))
-		check_corruption(report,
-			"ERROR BAT: entry %" PRIu64 ": it ends at 0x%" PRIx64
-			", past the end of the file, 0x%" PRIx64,
-			i, pos + visible, (uint64_t)d->io->size);
+	return !is_of_bitmaps(d, i) && off < d->view.size &&
+	       view_map(&d->view, off, 1, &x, &ignored) < 0;
+}
+
+static int check_entry(
+	struct vhdx *d, uint64_t i, uint64_t entry, struct check_report *report, struct err *e)
+{
+	bool told = is_told(d, i);
+	int r = claim_entry(d, i, entry, e);
+
+	if (r == 0)
+		r = check_end(d, i, entry, e);
+	if (r < 0 && !told)
+		return tell(report, e);
+	*e = (struct err)ERR_INIT;
 	return check_go_on(report, e);
+}
+
+/* Before the first write, which would make what was cut off zeroes. */
+static int trust_entry(struct vhdx *d, uint64_t i, uint64_t entry, struct err *e)
+{
+	int r = claim_entry(d, i, entry, e);
+
+	return r == 0 ? check_end(d, i, entry, e) : r;
 }
 
 static int claim_blocks(struct vhdx *d, struct check_report *report, struct err *e)
@@ -179,7 +206,7 @@ static int claim_blocks(struct vhdx *d, struct check_report *report, struct err 
 			uint64_t entry = load_le64(buf + k * VHDX_BAT_ENTRY);
 
 			r = report ? check_entry(d, i + k, entry, report, e)
-				   : claim_entry(d, i + k, entry, e);
+				   : trust_entry(d, i + k, entry, e);
 		}
 	}
 	free(buf);

@@ -17,6 +17,7 @@
 #include "err.h"
 #include "image.h"
 #include "io.h"
+#include "vmdk-meta.h"
 #include "vmdk.h"
 
 #define TABLES_LEAST (UINT64_C(64) << 20) /* bytes: so many may always be compared */
@@ -27,6 +28,7 @@ struct walk {
 	unsigned repair;
 	uint64_t left; /* bytes that sound tables may still have: no more than the file holds */
 	uint64_t end;  /* of what is in use in the file */
+	struct vmdk_meta meta;
 };
 
 static bool is_sector(uint64_t place)
@@ -61,6 +63,28 @@ static void mended(struct walk *w, bool lags)
 
 /* Grain tables. */
 
+/* A grain that is read from this sector. */
+static void look_at_grain(struct walk *w, uint64_t grain, uint64_t sector)
+{
+	const struct vmdk_tables *t = w->t;
+	uint64_t pos = sector * VMDK_SECTOR;
+	const char *hit;
+
+	w->end = MAX(w->end, pos + t->grain);
+	if (t->packed)
+		return;
+	hit = vmdk_meta_find(&w->meta, pos, t->grain);
+	if (hit)
+		check_corruption(w->r,
+			"ERROR grain table: grain %" PRIu64 " in sector %" PRIu64 " and %s overlap",
+			grain, sector, hit);
+	if (!vmdk_grain_is_whole(t, grain, sector))
+		check_corruption(w->r,
+			"ERROR grain table: grain %" PRIu64 " in sector %" PRIu64
+			" passes the end of the file, %" PRIu64 " bytes",
+			grain, sector, (uint64_t)t->io->size);
+}
+
 /* The grain and its entries, and where these are. */
 static int compare_entry(struct walk *w, uint64_t grain, const unsigned char *entry, uint64_t pos,
 	const unsigned char *twin, uint64_t twin_pos, struct err *e)
@@ -72,12 +96,12 @@ static int compare_entry(struct walk *w, uint64_t grain, const unsigned char *en
 	uint64_t read = possible ? place : other;
 	int r;
 
-	if (is_sector(read) && (possible || twin_possible))
-		w->end = MAX(w->end, read * VMDK_SECTOR + t->grain);
-	if (memcmp(entry, twin, t->entry_len) == 0 || (!possible && !twin_possible))
-		return 0;
 	if (check_go_on(w->r, e) < 0)
 		return -e->code;
+	if (is_sector(read) && (possible || twin_possible))
+		look_at_grain(w, grain, read);
+	if (memcmp(entry, twin, t->entry_len) == 0 || (!possible && !twin_possible))
+		return 0;
 	lags = possible && twin_possible && !(is_sector(place) && is_sector(other));
 	if (!found(w, lags, "grain table", grain, place, other))
 		return 0;
@@ -239,7 +263,7 @@ static int walk(struct walk *w, struct err *e)
 	uint64_t had = w->r->corruptions_fixed + w->r->leaks_fixed;
 	int r = 0;
 
-	w->end = MAX(t->first_grain * VMDK_SECTOR, MAX(t->gd_pos, t->rgd_pos) + t->gd_len);
+	w->end = MAX(t->first_grain * VMDK_SECTOR, w->meta.end);
 	for (uint64_t i = 0; r == 0 && i < t->gd_len / t->entry_len; i++)
 		r = look_at_entry(w, i, e);
 	if (r == 0)
@@ -251,18 +275,36 @@ static int walk(struct walk *w, struct err *e)
 	return r;
 }
 
+/* Nothing is mended where structures overlap. */
+static int look_at_meta(struct walk *w, struct err *e)
+{
+	int r = vmdk_meta_read(w->t, &w->meta, e);
+
+	if (r < 0 || vmdk_meta_check(&w->meta, e) == 0)
+		return r;
+	check_corruption(w->r, "ERROR %s", e->text);
+	*e = (struct err)ERR_INIT;
+	w->repair = 0;
+	return 0;
+}
+
 /* Only hosted extents have tables that this knows; gd_len is 0 where they were lost. */
 static int check_extent(
 	const struct vmdk_extent *x, unsigned repair, struct check_report *r, struct err *e)
 {
 	struct walk w = {.t = x->tables, .r = r, .repair = repair, .left = TABLES_LEAST};
+	int rc;
 
 	if (!w.t || w.t->gd_len == 0)
 		return 0;
 	if (!w.t->io->writable)
 		w.repair = 0;
 	w.left += w.t->io->is_block ? w.t->io->size : w.t->io->stored;
-	return walk(&w, e) < 0 ? err_in(e, "%s", x->io->name) : 0;
+	rc = look_at_meta(&w, e);
+	if (rc == 0)
+		rc = walk(&w, e);
+	vmdk_meta_free(&w.meta);
+	return rc < 0 ? err_in(e, "%s", x->io->name) : 0;
 }
 
 int vmdk_check(struct image *img, unsigned repair, struct check_report *r, struct err *e)

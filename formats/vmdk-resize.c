@@ -20,6 +20,7 @@
 #include "err.h"
 #include "io.h"
 #include "view.h"
+#include "vmdk-meta.h"
 #include "vmdk-room.h"
 #include "vmdk-text.h"
 #include "vmdk.h"
@@ -65,6 +66,8 @@ static int check_size(const struct vmdk *v, uint64_t size, struct err *e)
 	if (tables_for(v->extents[0].tables, size) > VMDK_MAX_GD_BYTES / ENTRY)
 		return err_set(
 			e, EFBIG, "a disk of %" PRIu64 " bytes has too many grain tables", size);
+	if (size > v->view.size && !vmdk_room_has_tail(v->extents[0].tables))
+		return err_set(e, EOPNOTSUPP, "its last grain table has no room for more entries");
 	if (size < v->view.size && view_stores_behind(&v->view, size))
 		return err_set(e, EOPNOTSUPP, "there are grains behind the end");
 	return 0;
@@ -128,6 +131,18 @@ static int add_tables(struct vmdk_tables *t, const struct shape *s, struct err *
 	if (r == 0)
 		r = list_tables(t, s, s->gd, first, pos, e);
 	return r == 0 && s->rgd ? list_tables(t, s, s->rgd, first, pos + len, e) : r;
+}
+
+/* Entries of the last tables that the disk did not need may say anything. */
+static int clear_entries(struct vmdk_tables *t, struct err *e)
+{
+	struct vmdk_meta m;
+	int r = vmdk_meta_read(t, &m, e);
+
+	for (size_t i = 0; r == 0 && i < m.ntails; i++)
+		r = meta_zero(t->io, m.tail_len, m.tails[i], ORDER_TABLES, e);
+	vmdk_meta_free(&m);
+	return r;
 }
 
 /* What a last grain has behind the end of the disk is not always zeroes. */
@@ -350,6 +365,8 @@ int vmdk_resize(struct view *view, uint64_t size, struct err *e)
 		.rgd = t->rgd_pos};
 	if (size > view->size)
 		r = clear_tail(view, t, e);
+	if (r == 0 && size > view->size)
+		r = clear_entries(t, e);
 	if (r == 0)
 		r = make_directories(t, &s, e);
 	if (r == 0)

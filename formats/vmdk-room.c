@@ -16,6 +16,7 @@
 #include "cache.h"
 #include "err.h"
 #include "io.h"
+#include "vmdk-meta.h"
 #include "vmdk-room.h"
 #include "writeback.h"
 #include "writer.h"
@@ -28,7 +29,8 @@ struct vmdk_room {
 	uint64_t end;    /* where the next grain goes */
 	uint64_t *spare; /* places of grains that were given back */
 	size_t nspare, spare_room;
-	bool marked; /* UNCLEAN is set */
+	bool marked;    /* UNCLEAN is set */
+	bool tail_used; /* see vmdk_room_has_tail */
 };
 
 static uint64_t count_tables(const struct vmdk_tables *t)
@@ -72,44 +74,123 @@ static uint64_t entries_in_page(uint64_t pos)
 
 /* Looking at all that there is. */
 
-/* A bit for each place of a grain, from the remainder that the first place has. */
+/* Grains lie one grain apart from each other, but for those that other programs have put in
+ * between: these are few, and are sorted. */
 struct scan {
 	const struct vmdk_tables *t;
-	uint64_t *taken; /* NULL: there are too many places */
+	struct vmdk_meta meta;
+	uint64_t start;  /* of the first grain that was met, modulo the grain; NO_START */
+	uint64_t *taken; /* a bit for each place that begins there */
+	uint64_t nplaces;
+	uint32_t *odd; /* sectors of the grains that do not */
+	size_t nodd, odd_room;
 	uint64_t end;
+	bool tail_used;
 };
 
+#define NO_START   UINT64_MAX
 #define PLACES_MAX (UINT64_C(1) << 29) /* 64 MiB of bits */
+#define ODD_MAX    (1u << 22)          /* 16 MiB of sectors */
 
 static int scan_new(struct scan *s, const struct vmdk_tables *t, struct err *e)
 {
-	uint64_t places = t->io->size / t->grain + 1;
+	int r;
 
-	*s = (struct scan){.t = t, .end = t->first_grain * VMDK_SECTOR};
-	s->end = MAX(s->end, t->gd_pos + t->gd_len);
-	s->end = MAX(s->end, t->rgd_pos ? t->rgd_pos + t->gd_len : 0);
-	if (places > PLACES_MAX)
-		return 0;
-	s->taken = calloc(places / 64 + 1, sizeof s->taken[0]);
-	return s->taken ? 0 : err_nomem(e);
+	*s = (struct scan){.t = t, .start = NO_START, .nplaces = t->io->size / t->grain + 2};
+	if (s->nplaces > PLACES_MAX)
+		return err_set(e, ENOTSUP,
+			"%" PRIu64 " bytes have too many places for grains of %" PRIu32 " bytes",
+			(uint64_t)t->io->size, t->grain);
+	r = vmdk_meta_read(t, &s->meta, e);
+	if (r == 0)
+		r = vmdk_meta_check(&s->meta, e);
+	s->end = MAX(t->first_grain * VMDK_SECTOR, s->meta.end);
+	for (size_t i = 0; i < s->meta.ntails; i++)
+		s->tail_used |=
+			vmdk_meta_find(&s->meta, s->meta.tails[i], s->meta.tail_len) != NULL;
+	s->taken = calloc(s->nplaces / 64 + 1, sizeof s->taken[0]);
+	return r == 0 && !s->taken ? err_nomem(e) : r;
 }
 
-/* Has a grain that starts where others start this place already? */
-static bool take_place(struct scan *s, uint64_t pos)
+static void scan_free(struct scan *s)
 {
-	uint64_t i = pos / s->t->grain, bit = UINT64_C(1) << i % 64;
-	bool was;
+	vmdk_meta_free(&s->meta);
+	free(s->taken);
+	free(s->odd);
+}
 
-	if (!s->taken || pos % s->t->grain != s->t->first_grain * VMDK_SECTOR % s->t->grain)
-		return false;
-	was = s->taken[i / 64] & bit;
-	s->taken[i / 64] |= bit;
-	return was;
+static bool is_taken(const struct scan *s, uint64_t i)
+{
+	return i < s->nplaces && s->taken[i / 64] >> i % 64 & 1;
+}
+
+static int add_odd(struct scan *s, uint32_t place, struct err *e)
+{
+	size_t room = s->odd_room ? 2 * s->odd_room : 64;
+	uint32_t *odd;
+
+	if (s->nodd == ODD_MAX)
+		return err_set(e, ENOTSUP, "its grains lie everywhere but one grain apart");
+	if (s->nodd == s->odd_room) {
+		odd = reallocarray(s->odd, room, sizeof odd[0]);
+		if (!odd)
+			return err_nomem(e);
+		s->odd = odd;
+		s->odd_room = room;
+	}
+	s->odd[s->nodd++] = place;
+	return 0;
+}
+
+static int two_grains(uint32_t place, struct err *e)
+{
+	return err_set(e, EUCLEAN,
+		"grain table: a grain is in sector %" PRIu32 ", and so is another one", place);
+}
+
+static int take_place(struct scan *s, uint32_t place, struct err *e)
+{
+	uint64_t pos = (uint64_t)place * VMDK_SECTOR, i = pos / s->t->grain;
+
+	if (s->start == NO_START)
+		s->start = pos % s->t->grain;
+	if (pos % s->t->grain != s->start)
+		return add_odd(s, place, e);
+	if (is_taken(s, i))
+		return two_grains(place, e);
+	s->taken[i / 64] |= UINT64_C(1) << i % 64;
+	return 0;
+}
+
+static int compare_sectors(const void *a, const void *b)
+{
+	uint32_t x = *(const uint32_t *)a, y = *(const uint32_t *)b;
+
+	return x < y ? -1 : x > y;
+}
+
+/* Each of them touches two places. */
+static int check_odd(struct scan *s, struct err *e)
+{
+	uint64_t grain = s->t->grain;
+
+	if (s->nodd > 0)
+		qsort(s->odd, s->nodd, sizeof s->odd[0], compare_sectors);
+	for (size_t k = 0; k < s->nodd; k++) {
+		uint64_t pos = (uint64_t)s->odd[k] * VMDK_SECTOR, i = pos / grain;
+		uint64_t first = pos % grain > s->start ? i : i - 1;
+
+		if (is_taken(s, first) || is_taken(s, first + 1) ||
+			(k > 0 && s->odd[k] - s->odd[k - 1] < grain / VMDK_SECTOR))
+			return two_grains(s->odd[k], e);
+	}
+	return 0;
 }
 
 static int scan_entry(struct scan *s, uint64_t grain, uint32_t place, struct err *e)
 {
 	uint64_t pos = (uint64_t)place * VMDK_SECTOR;
+	const char *hit;
 
 	if (place <= VMDK_ZERO)
 		return 0;
@@ -117,13 +198,19 @@ static int scan_entry(struct scan *s, uint64_t grain, uint32_t place, struct err
 		return err_set(e, EUCLEAN,
 			"grain table: grain %" PRIu64 " cannot be in sector %" PRIu32, grain,
 			place);
-	if (take_place(s, pos))
+	if (!vmdk_grain_is_whole(s->t, grain, place))
 		return err_set(e, EUCLEAN,
-			"grain table: grain %" PRIu64 " is in sector %" PRIu32
-			", and so is another one",
-			grain, place);
+			"grain table: grain %" PRIu64 " in sector %" PRIu32
+			" passes the end of the file, %" PRIu64 " bytes: it was cut",
+			grain, place, (uint64_t)s->t->io->size);
+	hit = vmdk_meta_find(&s->meta, pos, s->t->grain);
+	if (hit)
+		return err_set(e, EUCLEAN,
+			"grain table: grain %" PRIu64 " in sector %" PRIu32 " and %s overlap",
+			grain, place, hit);
+	s->tail_used |= vmdk_meta_is_tail(&s->meta, pos, s->t->grain);
 	s->end = MAX(s->end, pos + s->t->grain);
-	return 0;
+	return take_place(s, place, e);
 }
 
 /* An entry of 1 that the header knows nothing of is read from the twin: that must not be lost. */
@@ -186,12 +273,6 @@ static int scan_table(struct scan *s, uint64_t i, struct writer *w, struct err *
 
 	if (r < 0 || !is_table(p.table))
 		return r;
-	if (p.table == p.twin)
-		return err_set(
-			e, EUCLEAN, "grain directories: both have the same table %" PRIu64, i);
-	s->end = MAX(s->end, p.table * VMDK_SECTOR + table_len(t));
-	if (is_table(p.twin))
-		s->end = MAX(s->end, p.twin * VMDK_SECTOR + table_len(t));
 	if (is_hole(t, p.table) && (!is_table(p.twin) || is_hole(t, p.twin)))
 		return 0;
 	for (uint64_t n; r == 0 && grain < end; grain += n) {
@@ -201,15 +282,24 @@ static int scan_table(struct scan *s, uint64_t i, struct writer *w, struct err *
 	return r;
 }
 
+static int scan_all(struct scan *s, struct writer *w, struct err *e)
+{
+	int r = 0;
+
+	for (uint64_t i = 0; r == 0 && i < count_tables(s->t); i++)
+		r = scan_table(s, i, w, e);
+	return r == 0 ? check_odd(s, e) : r;
+}
+
 int vmdk_room_new(struct vmdk_tables *t, struct writer *w, struct err *e)
 {
 	struct scan s;
 	int r = scan_new(&s, t, e);
 
-	for (uint64_t i = 0; r == 0 && i < count_tables(t); i++)
-		r = scan_table(&s, i, w, e);
-	free(s.taken);
-	/* A last grain that was cut off gets the rest of its room. */
+	if (r == 0)
+		r = scan_all(&s, w, e);
+	scan_free(&s);
+	/* What a last grain has behind the end of the disk may not be there. */
 	if (r == 0 && t->io->size < s.end)
 		r = io_resize(t->io, s.end, e);
 	if (r < 0)
@@ -218,7 +308,13 @@ int vmdk_room_new(struct vmdk_tables *t, struct writer *w, struct err *e)
 	if (!t->room)
 		return err_nomem(e);
 	t->room->end = round_up(s.end, t->grain);
+	t->room->tail_used = s.tail_used;
 	return 0;
+}
+
+bool vmdk_room_has_tail(const struct vmdk_tables *t)
+{
+	return !t->room->tail_used;
 }
 
 void vmdk_room_free(struct vmdk_room *room)

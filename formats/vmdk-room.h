@@ -29,6 +29,10 @@ int vmdk_room_zero(struct vmdk_tables *t, uint64_t off, uint64_t len, struct err
 /* Makes the file longer by whole grains, which may hold anything. */
 int vmdk_room_append(struct vmdk_tables *t, uint64_t len, uint64_t *pos, struct err *e);
 
+/* Have the last grain tables as many entries as the others?  Other programs may have left out those
+ * that the disk does not need, and have put something else there. */
+bool vmdk_room_has_tail(const struct vmdk_tables *t);
+
 /* Takes the mark off the header. */
 int vmdk_room_finish(struct vmdk_tables *t, struct err *e);
 

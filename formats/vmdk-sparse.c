@@ -122,6 +122,11 @@ static void take_header(struct sparse *s, const struct vmdk_header *h)
 	t->grain = h->grain * VMDK_SECTOR;
 	t->capacity = h->capacity * VMDK_SECTOR;
 	t->first_grain = h->overhead;
+	if (h->desc_start > 0 &&
+		range_fits(h->desc_start, h->desc_len, t->io->size / VMDK_SECTOR)) {
+		t->text_pos = h->desc_start * VMDK_SECTOR;
+		t->text_len = h->desc_len * VMDK_SECTOR;
+	}
 	t->zero_tables = h->flags & VMDK_ZERO_GRAINS;
 	/* With or without the flag: no grain can ever lie in sector 1.  vmdk-table.c has more. */
 	t->zero_grains = true;

@@ -80,6 +80,14 @@ bool vmdk_grain_possible(const struct vmdk_tables *t, uint64_t place)
 	       (place >= t->first_grain && place < div_round_up(t->io->size, VMDK_SECTOR));
 }
 
+bool vmdk_grain_is_whole(const struct vmdk_tables *t, uint64_t grain, uint64_t sector)
+{
+	uint64_t shown = MIN(t->grain, t->capacity - grain * t->grain);
+
+	return sector <= t->io->size / VMDK_SECTOR &&
+	       range_fits(sector * VMDK_SECTOR, shown, t->io->size);
+}
+
 /* The directory. */
 
 #define ENTRY_MAX 8u

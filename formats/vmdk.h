@@ -218,14 +218,15 @@ struct vmdk_tables {
 	uint32_t grain;                   /* bytes */
 	uint64_t capacity;                /* bytes of disk that are mapped */
 	uint64_t ngrains;
-	uint64_t gd_pos, gd_len; /* bytes */
-	uint64_t rgd_pos;        /* 0: no redundant directory */
-	uint64_t first_grain;    /* sector */
-	bool zero_tables;        /* VMDK_ZERO in the directory: all grains are zero */
-	bool zero_grains;        /* VMDK_ZERO in a table is possible */
-	bool packed;             /* grains are compressed: sector, and no two make a run */
-	bool zero_marks;         /* others know VMDK_ZERO in a table, too */
-	struct vmdk_room *room;  /* of an extent that can be written: vmdk-room.h */
+	uint64_t gd_pos, gd_len;     /* bytes */
+	uint64_t rgd_pos;            /* 0: no redundant directory */
+	uint64_t text_pos, text_len; /* the descriptor in the extent, bytes; 0: there is none */
+	uint64_t first_grain;        /* sector */
+	bool zero_tables;            /* VMDK_ZERO in the directory: all grains are zero */
+	bool zero_grains;            /* VMDK_ZERO in a table is possible */
+	bool packed;                 /* grains are compressed: sector, and no two make a run */
+	bool zero_marks;             /* others know VMDK_ZERO in a table, too */
+	struct vmdk_room *room;      /* of an extent that can be written: vmdk-room.h */
 };
 
 /* Sets ngrains, and gd_len, from the rest. */
@@ -240,6 +241,9 @@ int vmdk_tables_place(struct vmdk_tables *t, uint64_t sector, struct err *e);
 /* May table i be in this sector?  May a table say that a grain is there? */
 bool vmdk_table_possible(const struct vmdk_tables *t, uint64_t i, uint64_t sector);
 bool vmdk_grain_possible(const struct vmdk_tables *t, uint64_t place);
+
+/* Does the file hold all that the disk shows of a grain in this sector? */
+bool vmdk_grain_is_whole(const struct vmdk_tables *t, uint64_t grain, uint64_t sector);
 
 /* Reads the directory and tells how many of its entries only the redundant one has. */
 int vmdk_tables_check(const struct vmdk_tables *t, uint64_t *lost, struct err *e);

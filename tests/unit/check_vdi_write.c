@@ -67,14 +67,16 @@ END_TEST
 START_TEST(images_of_others)
 {
 	static const uint32_t map[] = {4, VDI_FREE, 0, 1, 2, VDI_ZERO, VDI_FREE, 3};
+	static const uint32_t last_is_last[] = {3, VDI_FREE, 0, 1, 2, VDI_ZERO, VDI_FREE, 4};
 	static const struct vdi_spec specs[] = {
 		{.block_size = 4096, .map = map, .nblocks = COUNT(map)},
 		{.block_size = 4096, .extra = 512, .map = map, .nblocks = COUNT(map)},
 		{.block_size = 512, .map = map, .nblocks = COUNT(map)},
+		/* What is cut off lies behind the end of the disk. */
 		{.block_size = 64 << 10,
-			.map = map,
+			.map = last_is_last,
 			.nblocks = COUNT(map),
-			.cut = 4095,
+			.cut = 65536 - 1024,
 			.size = 7 * 65536 + 1024},
 		{.map = map, .nblocks = COUNT(map), .map_pos = 1 << 20, .data_pos = 2 << 20},
 	};
@@ -111,6 +113,7 @@ START_TEST(refused)
 		{{.type = 1}, MAP + 4, 0, EUCLEAN, "and so is a block before it"},
 		{{.type = 1}, MAP + 4, 8, EUCLEAN, "which has at most 8"},
 		{{.type = 1}, MAP + 4, 6, EUCLEAN, "past the end of the file"},
+		{{.cut = 1}, 0, 0, EUCLEAN, "it was cut"},
 		{{.data_pos = MAP + 4 * COUNT(mixed)}, 0, 0, ENOTSUP, "at a multiple of 512"},
 	};
 	struct vdi_spec spec = cases[_i].spec;
@@ -321,7 +324,7 @@ Suite *vdi_write_suite(void)
 	tcase_add_loop_test(tc, like_an_array, 0, COUNT(kinds));
 	tcase_add_loop_test(tc, differences, 0, 2);
 	tcase_add_loop_test(tc, images_of_others, 0, 5);
-	tcase_add_loop_test(tc, refused, 0, 5);
+	tcase_add_loop_test(tc, refused, 0, 6);
 	tcase_add_test(tc, opening_puts_right);
 	tcase_add_test(tc, id_of_the_change);
 	tcase_add_test(tc, sizes_that_cannot_be);

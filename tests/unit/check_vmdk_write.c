@@ -8,6 +8,7 @@
 
 #include "build_vmdk.h"
 #include "bytes.h"
+#include "check.h"
 #include "create.h"
 #include "err.h"
 #include "image.h"
@@ -596,8 +597,117 @@ START_TEST(bad_tables)
 	write_file("a.vmdk", b.bytes, b.len);
 	refuses_writing("a.vmdk", _i == 3 || _i == 5 ? ENOTSUP : EUCLEAN,
 		(const char *[]){"and so is another", "cannot be in sector", "cannot be in sector",
-			"is damaged", "both have the same table", "version 3",
-			"the entry of grain 70 is 1"}[_i]);
+			"is damaged", "overlap", "version 3", "the entry of grain 70 is 1"}[_i]);
+	build_vmdk_free(&b);
+}
+END_TEST
+
+/* Who writes one of two structures that share bytes spoils the other.  The sectors of the image: 1
+ * descriptor, 5 redundant directory, 6 its tables, 10 directory, 11 tables, 16 grains. */
+static const struct {
+	size_t field; /* of the header, or in the directory; 0: none */
+	unsigned width;
+	uint32_t value;
+	uint32_t grains[2]; /* sectors of the first two; 0: elsewhere */
+	const char *text;
+} overlaps[] = {
+	{AT_DESC_LEN, 8, 64, {0}, "the descriptor, 32768 bytes at 512, and the grain directory"},
+	{AT_DESC_LEN, 8, 5, {0}, "the descriptor, 2560 bytes at 512, and the redundant grain"},
+	{AT_RGD, 8, 10, {0}, "the grain directory, 16 bytes at 5120, and the redundant grain"},
+	{AT_RGD, 8, 3, {0}, "and the redundant grain directory, 16 bytes at 1536, overlap"},
+	{10 * SECTOR, 4, 4, {0}, "the grain table in sector 4 and the descriptor overlap"},
+	{10 * SECTOR, 4, 12, {0}, "the grain table in sector 12 and another one overlap"},
+	{AT_OVERHEAD, 8, 1, {2}, "grain 0 in sector 2 and the descriptor overlap"},
+	{AT_OVERHEAD, 8, 1, {5}, "grain 0 in sector 5 and the grain directory overlap"},
+	{AT_OVERHEAD, 8, 1, {12}, "grain 0 in sector 12 and a grain table overlap"},
+	{0, 0, 0, {24, 28}, "a grain is in sector 28, and so is another one"},
+	{0, 0, 0, {28, 24}, "a grain is in sector 24, and so is another one"},
+	{0, 0, 0, {17, 23}, "a grain is in sector 23, and so is another one"},
+};
+
+START_TEST(structures_that_overlap)
+{
+	struct check_report report = {0};
+	struct image_options o;
+	struct build_vmdk b;
+	struct err e = ERR_INIT;
+	struct image *img;
+
+	build_vmdk_new(&b, 1024, 8, 32);
+	build_vmdk_text(&b, own);
+	build_vmdk_both(&b, 40, build_vmdk_data(&b, 4));
+	for (unsigned i = 0; i < 2; i++)
+		build_vmdk_both(&b, i, overlaps[_i].grains[i]);
+	if (overlaps[_i].width)
+		build_vmdk_put(&b, overlaps[_i].field, overlaps[_i].width, overlaps[_i].value);
+	write_file("a.vmdk", b.bytes, b.len);
+	img = open_image_file("a.vmdk", false, &o);
+	ck_assert_ok(image_check(img, 0, &report, &e), &e);
+	ck_assert_uint_gt(report.corruptions, 0);
+	image_close(img);
+	options_free(&o);
+	refuses_writing("a.vmdk", EUCLEAN, overlaps[_i].text);
+	build_vmdk_free(&b);
+}
+END_TEST
+
+/* Grains that begin off the grain boundaries, but do not overlap. */
+START_TEST(odd_grains)
+{
+	struct build_vmdk b;
+	struct image_options o;
+	struct err e = ERR_INIT;
+	struct image *img;
+	static const uint32_t sectors[] = {16, 25, 33, 41, 56, 70};
+	unsigned char buf[8 * SECTOR];
+
+	build_vmdk_new(&b, 1024, 8, 32);
+	build_vmdk_text(&b, own);
+	for (unsigned i = 0; i < COUNT(sectors); i++)
+		build_vmdk_both(&b, i, sectors[i]);
+	write_file("a.vmdk", b.bytes, b.len);
+	img = open_image_file("a.vmdk", true, &o);
+	for (unsigned i = 0; i < COUNT(sectors) + 2; i++) {
+		memset(buf, 'a' + (int)i, sizeof buf);
+		ck_assert_ok(
+			view_write(img->states[0]->view, buf, sizeof buf, i * sizeof buf, &e), &e);
+	}
+	for (unsigned i = 0; i < COUNT(sectors) + 2; i++) {
+		ck_assert_ok(
+			view_read(img->states[0]->view, buf, sizeof buf, i * sizeof buf, &e), &e);
+		ck_assert(buf[0] == 'a' + i && memcmp(buf, buf + 1, sizeof buf - 1) == 0);
+	}
+	image_close(img);
+	options_free(&o);
+	build_vmdk_free(&b);
+}
+END_TEST
+
+/* What a last table has behind the disk's entries becomes entries when the disk grows: garbage is
+ * cleared, and what belongs to a grain is left alone. */
+START_TEST(tail_of_the_last_table)
+{
+	struct build_vmdk b;
+	struct image_options o;
+	struct err e = ERR_INIT;
+	struct image *img;
+	unsigned char byte;
+
+	build_vmdk_new(&b, 104 * 8, 8, 32);
+	build_vmdk_text(&b, "version=1\nCID=1234567\nparentCID=ffffffff\n"
+			    "createType=\"monolithicSparse\"\nRW 832 SPARSE \"x\"\n");
+	build_vmdk_both(&b, 0, build_vmdk_data(&b, 3));
+	for (unsigned i = 104; i < 128; i++)
+		build_vmdk_both(&b, i, build_vmdk_data(&b, 3));
+	write_file("a.vmdk", b.bytes, b.len);
+	img = open_image_file("a.vmdk", true, &o);
+	ck_assert_ok(view_resize(img->states[0]->view, 130 * 8 * SECTOR, &e), &e);
+	for (unsigned i = 104; i < 130; i++) {
+		ck_assert_ok(view_read(img->states[0]->view, &byte, 1, i * 8 * SECTOR, &e), &e);
+		ck_assert_uint_eq(byte, 0);
+	}
+	image_close(img);
+	options_free(&o);
 	build_vmdk_free(&b);
 }
 END_TEST
@@ -726,6 +836,9 @@ Suite *vmdk_write_suite(void)
 	tcase_add_test(tc, streams_go_forward);
 	tcase_add_test(tc, streams_without_an_end);
 	tcase_add_loop_test(tc, bad_tables, 0, 7);
+	tcase_add_loop_test(tc, structures_that_overlap, 0, COUNT(overlaps));
+	tcase_add_test(tc, odd_grains);
+	tcase_add_test(tc, tail_of_the_last_table);
 	tcase_add_test(tc, twins_made_equal);
 	tcase_add_test(tc, unclean);
 	tcase_add_test(tc, descriptors_keep_their_length);
