@@ -69,12 +69,61 @@ int vhd_find_places(const struct vhd *d, struct vhd_places *p, struct err *e)
 	return r;
 }
 
+/* What is in the file beside the blocks. */
+
+static int find_locators(const struct vhd *d, struct regions *locators, struct err *e)
+{
+	unsigned char h[VHD_HEADER_LEN];
+	int r = io_read(d->io, h, sizeof h, d->header_pos, e);
+
+	for (size_t i = 0; r == 0 && i < VHD_LOCATORS; i++) {
+		const unsigned char *locator = h + VHD_LOCATORS_POS + i * VHD_LOCATOR_LEN;
+		uint64_t pos = load_be64(locator + 16), len = load_be32(locator + 8);
+
+		if (load_be32(locator) != 0 && range_fits(pos, len, d->end))
+			regions_add(locators, "a parent locator", pos, len);
+	}
+	return r;
+}
+
+int vhd_find_regions(const struct vhd *d, struct vhd_regions *r, struct err *e)
+{
+	uint64_t bat_len = round_up(d->nentries * VHD_BAT_ENTRY, VHD_SECTOR);
+	int rc;
+
+	*r = (struct vhd_regions){.fixed.n = 0};
+	regions_add(&r->fixed, "the copy of the footer", 0, VHD_FOOTER_LEN);
+	regions_add(&r->fixed, "the header", d->header_pos, VHD_HEADER_LEN);
+	regions_add(&r->fixed, "the BAT", d->bat_pos, bat_len);
+	rc = find_locators(d, &r->locators, e);
+	if (rc == 0)
+		rc = regions_check(&r->fixed, e);
+	for (size_t i = 0; rc == 0 && i < r->locators.n; i++) {
+		const struct region *l = &r->locators.list[i];
+		const char *hit = regions_find(&r->fixed, l->pos, l->len);
+
+		if (hit)
+			rc = err_set(e, EUCLEAN, "the parent locator at %" PRIu64 " and %s overlap",
+				l->pos, hit);
+	}
+	return rc;
+}
+
+const char *vhd_find_hit(const struct vhd *d, const struct vhd_regions *r, uint64_t pos)
+{
+	uint64_t len = d->bitmap_len + (uint64_t)d->block_size;
+	const char *hit = regions_find(&r->fixed, pos, len);
+
+	return hit ? hit : regions_find(&r->locators, pos, len);
+}
+
 /* Checking. */
 
 struct walk {
 	struct vhd *d;
 	struct check_report *r;
 	struct vhd_places places;
+	struct vhd_regions regions;
 	uint64_t end; /* of the last block */
 };
 
@@ -113,35 +162,25 @@ static int look_at_places(struct walk *w, struct err *e)
 			check_corruption(w->r, "ERROR two blocks share room at %" PRIu64, pos);
 		else
 			look_at_gap(w, pos);
+		if (regions_find(&w->regions.locators, pos, room_len(w->d)))
+			check_corruption(w->r,
+				"ERROR the block at %" PRIu64 " and a parent locator overlap", pos);
 		w->end = pos + room_len(w->d);
 	}
 	return 0;
-}
-
-/* What the header says of the parent may be anywhere. */
-static int find_locators(struct walk *w, struct err *e)
-{
-	unsigned char h[VHD_HEADER_LEN];
-	int r = io_read(w->d->io, h, sizeof h, w->d->header_pos, e);
-
-	for (size_t i = 0; r == 0 && i < VHD_LOCATORS; i++) {
-		const unsigned char *locator = h + VHD_LOCATORS_POS + i * VHD_LOCATOR_LEN;
-		uint64_t pos = load_be64(locator + 16), len = load_be32(locator + 8);
-
-		if (load_be32(locator) != 0 && range_fits(pos, len, w->d->end))
-			w->end = MAX(w->end, round_up(pos + len, VHD_SECTOR));
-	}
-	return r;
 }
 
 static int look_at_tail(struct walk *w, bool mend, struct err *e)
 {
 	struct vhd *d = w->d;
 	uint64_t n;
-	int r = find_locators(w, e);
+	int r;
 
-	if (r < 0 || d->end < w->end)
-		return r;
+	/* What the header says of the parent may be anywhere. */
+	if (w->regions.locators.n > 0)
+		w->end = MAX(w->end, round_up(regions_end(&w->regions.locators), VHD_SECTOR));
+	if (d->end < w->end)
+		return 0;
 	n = (d->end - w->end) / room_len(d);
 	/* What Xen adds lies in front of the first block, if there is one. */
 	if (n == 0 || !mend || w->places.n == 0) {
@@ -207,8 +246,15 @@ static int look_at_header(struct walk *w, bool mend, struct err *e)
 
 static int look_at_all(struct walk *w, struct image *img, unsigned repair, struct err *e)
 {
-	int r = vhd_find_places(w->d, &w->places, e);
+	int r = vhd_find_regions(w->d, &w->regions, e);
 
+	if (r == -EUCLEAN) {
+		check_corruption(w->r, "ERROR %s", e->text);
+		*e = (struct err)ERR_INIT;
+		r = 0;
+	}
+	if (r == 0)
+		r = vhd_find_places(w->d, &w->places, e);
 	if (r == 0)
 		r = look_at_places(w, e);
 	if (r == 0)

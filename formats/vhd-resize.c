@@ -210,8 +210,10 @@ static int make_entries(struct vhd *d, uint64_t needed, struct err *e)
 		r = clear_entries(d, &bat, e);
 	if (r == 0 && needed > entries)
 		r = put_header(d, &bat, e);
-	if (r == 0)
+	if (r == 0) {
 		d->bat_pos = bat.pos;
+		d->nentries = MAX(needed, entries);
+	}
 	return r;
 }
 

@@ -222,6 +222,22 @@ const struct write_ops vhd_write_ops = {
 
 /* Before the first change: may the image be trusted? */
 
+static int check_regions(const struct vhd *d, const struct vhd_places *p, struct err *e)
+{
+	struct vhd_regions regions;
+	int r = vhd_find_regions(d, &regions, e);
+
+	for (size_t i = 0; r == 0 && i < p->n; i++) {
+		uint64_t pos = p->at[i] * (uint64_t)VHD_SECTOR;
+		const char *hit = vhd_find_hit(d, &regions, pos);
+
+		if (hit)
+			r = err_set(
+				e, EUCLEAN, "the block at %" PRIu64 " and %s overlap", pos, hit);
+	}
+	return r;
+}
+
 static int check_places(const struct vhd *d, const struct vhd_places *p, struct err *e)
 {
 	uint64_t len = (d->bitmap_len + (uint64_t)d->block_size) / VHD_SECTOR;
@@ -248,6 +264,8 @@ int vhd_start_writing(struct image *img, struct err *e)
 	if (d->type == VHD_FIXED)
 		return 0;
 	r = vhd_find_places(d, &p, e);
+	if (r == 0)
+		r = check_regions(d, &p, e);
 	if (r == 0)
 		r = check_places(d, &p, e);
 	free(p.at);

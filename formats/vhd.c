@@ -349,6 +349,7 @@ static int check_bat(struct vhd *d, const unsigned char *h, struct err *e)
 			"BAT: %" PRIu32 " entries, %" PRIu64 " needed for a disk of %" PRIu64
 			" bytes",
 			entries, d->nblocks, d->view.size);
+	d->nentries = entries;
 	d->bat_pos = load_be64(h + 16);
 	if (d->bat_pos % VHD_SECTOR != 0)
 		return err_set(e, EINVAL, "BAT: position %" PRIu64 " is not a multiple of %u",

@@ -12,6 +12,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "regions.h"
 #include "view.h"
 
 struct check_report;
@@ -69,6 +70,7 @@ struct vhd {
 	uint32_t block_size;
 	uint32_t bitmap_len; /* bytes in front of the data of each block */
 	uint64_t nblocks;    /* entries of the BAT that the disk needs */
+	uint64_t nentries;   /* that it has */
 	uint32_t parent_stamp;
 
 	/* Rooms that were given out and came back; where the data before each of them ends. */
@@ -127,6 +129,18 @@ struct vhd_places {
 };
 
 int vhd_find_places(const struct vhd *d, struct vhd_places *p, struct err *e);
+
+/* All else that has a place. */
+struct vhd_regions {
+	struct regions fixed;    /* copy of the footer, header, BAT */
+	struct regions locators; /* of the parent */
+};
+
+/* -EUCLEAN: some of them overlap. */
+int vhd_find_regions(const struct vhd *d, struct vhd_regions *r, struct err *e);
+
+/* Which of them a block at pos overlaps; NULL: none. */
+const char *vhd_find_hit(const struct vhd *d, const struct vhd_regions *r, uint64_t pos);
 
 /* As in struct format. */
 int vhd_check(struct image *img, unsigned repair, struct check_report *r, struct err *e);

@@ -130,7 +130,25 @@ static int parse_table(const struct vhdx_range *region, const unsigned char *tab
 	return r;
 }
 
-static int find_items(const struct vhdx *d, struct place *places, struct err *e)
+/* The size is the only item that is ever written.  An item of the user's may have bytes of it, too.
+ */
+static bool is_shared(
+	const struct vhdx_range *region, const unsigned char *table, const struct place *size)
+{
+	unsigned n = load_le16(table + 10);
+
+	for (unsigned i = 0; i < n; i++) {
+		const unsigned char *p = table + TABLE_HEAD + i * TABLE_ENTRY;
+		uint64_t pos = region->pos + load_le32(p + 16), len = load_le32(p + 20);
+		bool is_size = find_item(p, load_le32(p + 24) & ENTRY_USER) == VHDX_SIZE;
+
+		if (!is_size && pos < size->pos + size->len && size->pos < pos + len)
+			return true;
+	}
+	return false;
+}
+
+static int find_items(struct vhdx *d, struct place *places, struct err *e)
 {
 	const struct vhdx_range *region = &d->parts[VHDX_METADATA];
 	unsigned char *table;
@@ -144,6 +162,8 @@ static int find_items(const struct vhdx *d, struct place *places, struct err *e)
 	r = io_read(d->io, table, TABLE_LEN, region->pos, e);
 	if (r == 0)
 		r = parse_table(region, table, places, e);
+	if (r == 0)
+		d->size_is_shared = is_shared(region, table, &places[VHDX_SIZE]);
 	free(table);
 	return r;
 }

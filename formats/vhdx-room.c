@@ -116,7 +116,11 @@ static int claim_regions(struct vhdx *d, struct err *e)
 {
 	int r = claim(d, 0, VHDX_MIB, e);
 
-	return r == 0 ? vhdx_regions_each(d, claim_region, d, e) : r;
+	if (r == 0)
+		r = vhdx_regions_each(d, claim_region, d, e);
+	if (r == 0 && d->size_is_shared)
+		r = err_set(e, EUCLEAN, "metadata: the virtual disk size and another item overlap");
+	return r;
 }
 
 static bool is_of_bitmaps(const struct vhdx *d, uint64_t i)

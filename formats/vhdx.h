@@ -83,6 +83,7 @@ struct vhdx {
 	unsigned char disk_id[GUID_LEN];
 	char linkage[2][GUID_TEXT];   /* the parent's data_guid is one of them; "": not given */
 	uint64_t size_pos;            /* in the file, of the item that says how long the disk is */
+	bool size_is_shared;          /* another item has bytes of it */
 	struct vhdx_writing *writing; /* NULL: it is only read */
 };
 

@@ -9,6 +9,7 @@
 
 #include "build_vhd.h"
 #include "bytes.h"
+#include "check.h"
 #include "err.h"
 #include "image.h"
 #include "io.h"
@@ -226,6 +227,61 @@ START_TEST(damage_is_not_written_to)
 }
 END_TEST
 
+/* Who writes one of two structures that share bytes spoils the other. */
+START_TEST(structures_that_overlap)
+{
+	static const struct {
+		size_t pos; /* of a field that is patched */
+		unsigned width;
+		uint64_t value;
+		const char *text;
+		bool of_footer; /* the field, not of the header or the BAT */
+	} cases[] = {
+		{VHD_HEAD, 4, 0, "and the copy of the footer overlap", false},
+		{VHD_HEAD, 4, 1, "and the header overlap", false},
+		{VHD_HEAD, 4, 3, "and the BAT overlap", false},
+		{VHD_HEAD, 4, 4, "and a parent locator overlap", false},
+		{512 + 28, 4, 4096, "and the BAT overlap", false}, /* its entries */
+		{16, 8, 256, "the copy of the footer, 512 bytes at 0, and the header", true},
+		{512 + 576 + 16, 8, 600, "the parent locator at 600 and the header overlap", false},
+		{512 + 576 + 16, 8, 1600, "the parent locator at 1600 and the BAT overlap", false},
+	};
+	static const uint32_t map[] = {1, 0};
+	struct vhd_spec spec = {.type = VHD_BUILD_DIFFERENCING,
+		.size = 2 * 65536,
+		.block_size = 65536,
+		.map = map,
+		.nmap = 2,
+		.parent_id = 9,
+		.parent_name = "base.vhd",
+		.locators = {{"W2ru", "base.vhd"}}};
+	struct vhd_image v = vhd_build(&spec);
+	struct check_report report = {0};
+	struct image_options o = options_new();
+	struct err e = ERR_INIT;
+	struct image *img;
+
+	put_be(v.file + cases[_i].pos, cases[_i].width, cases[_i].value);
+	if (cases[_i].of_footer) {
+		memmove(v.file + 256, v.file + 512, 1024);
+		vhd_seal_footer(v.file);
+		memcpy(v.file + v.footer_pos, v.file, 512);
+	} else {
+		vhd_seal_header(&v);
+	}
+	write_file("bad.vhd", v.file, v.file_len);
+	o.nobacking = true;
+	ck_assert_ok(image_open("bad.vhd", &o, &img, &e), &e);
+	ck_assert_ok(image_check(img, 0, &report, &e), &e);
+	ck_assert_uint_gt(report.corruptions, 0);
+	image_close(img);
+	o.write = true;
+	ck_assert_fails(image_open("bad.vhd", &o, &img, &e), EUCLEAN, &e, cases[_i].text);
+	options_free(&o);
+	vhd_destroy(&v);
+}
+END_TEST
+
 START_TEST(lost_footers_come_back)
 {
 	struct image_options o;
@@ -314,6 +370,7 @@ Suite *vhd_write_suite(void)
 	tcase_add_test(tc, new_blocks_are_aligned);
 	tcase_add_test(tc, growing_shows_zeroes);
 	tcase_add_test(tc, damage_is_not_written_to);
+	tcase_add_loop_test(tc, structures_that_overlap, 0, 8);
 	tcase_add_test(tc, lost_footers_come_back);
 	tcase_add_test(tc, false_footers);
 	tcase_add_test(tc, what_cannot_be_made);

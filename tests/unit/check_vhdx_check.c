@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* Check and repair of VHDX. */
+#include <errno.h>
 
 #include "build_vhdx.h"
 #include "mender.h"
@@ -101,10 +102,20 @@ START_TEST(nowhere)
 }
 END_TEST
 
+/* The identifier of the disk lies over its size. */
+START_TEST(items_that_overlap)
+{
+	put_le(v.file + VHDX_META_AT + 32 + 2 * 32 + 16, 4, 65536 + 12);
+	finds("ERROR metadata: the virtual disk size and another item overlap\n", 1);
+	refuses_writing("image.vhdx", EUCLEAN, "the virtual disk size and another item overlap");
+}
+END_TEST
+
 START_TEST(cut)
 {
 	v.file_len -= MIB + 4096;
 	finds("ERROR BAT: entry 0: it ends at 0x700000, past the end of the file, 0x6ff000\n", 1);
+	refuses_writing("image.vhdx", EUCLEAN, "past the end of the file");
 }
 END_TEST
 
@@ -120,6 +131,7 @@ Suite *vhdx_check_suite(void)
 	tcase_add_test(t, log_waits);
 	tcase_add_test(t, shared);
 	tcase_add_test(t, nowhere);
+	tcase_add_test(t, items_that_overlap);
 	tcase_add_test(t, cut);
 	return suite;
 }
