@@ -6,7 +6,6 @@
  * next entry is written, so that each is its own tail; but it does not touch the one before it,
  * which is what counts until it is whole.
  */
-#include <assert.h>
 #include <errno.h>
 #include <inttypes.h>
 #include <stdlib.h>
@@ -70,8 +69,10 @@ static int add_page(
 	unsigned char *desc = w->entry + ENTRY_HEAD + w->npages * DESCRIPTOR;
 	unsigned char *data = w->entry + (1 + w->npages) * SECTOR;
 
-	(void)io, (void)e;
-	assert(w->npages < VHDX_LOG_PAGES);
+	(void)io;
+	if (w->npages == VHDX_LOG_PAGES)
+		return err_set(
+			e, EIO, "log: it has no room for more than %u pages", VHDX_LOG_PAGES);
 	memcpy(desc, "desc", 4);
 	memcpy(desc + 4, page + SECTOR - PAGE_TAIL, PAGE_TAIL);
 	memcpy(desc + 8, page, PAGE_HEAD);

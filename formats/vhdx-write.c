@@ -203,10 +203,14 @@ static int clear_block(struct vhdx *d, uint64_t block, struct err *e)
 static int vhdx_clear(struct view *v, uint64_t off, uint64_t len, struct err *e)
 {
 	struct vhdx *d = (struct vhdx *)v;
-	int r = d->fixed ? -EOPNOTSUPP : make_way(d, e);
+	int r = d->fixed ? -EOPNOTSUPP : 0;
 
-	for (uint64_t end = off + len; r == 0 && off < end; off += d->block_size)
-		r = clear_block(d, off / d->block_size, e);
+	/* Their entries may have more pages than the log. */
+	for (uint64_t end = off + len; r == 0 && off < end; off += d->block_size) {
+		r = make_way(d, e);
+		if (r == 0)
+			r = clear_block(d, off / d->block_size, e);
+	}
 	return r;
 }
 

@@ -109,6 +109,12 @@ static int fill_grant(struct view *v, const struct grant *g, const struct bytes 
 	return end_grant(v, g, r, e);
 }
 
+/* Drivers compute it from what the image says. */
+static bool is_room_for(const struct view *v, const struct grant *g, uint64_t off)
+{
+	return g->off <= off && off - g->off < g->len && range_fits(g->off, g->len, v->size);
+}
+
 /* The range is locked.  Bytes written, 0: it is in place by now. */
 static int64_t write_room(
 	struct view *v, const struct bytes *from, size_t len, uint64_t off, struct err *e)
@@ -124,7 +130,9 @@ static int64_t write_room(
 	pthread_mutex_unlock(&v->writer->meta);
 	if (r < 0)
 		return r;
-	assert(g.off <= off && off < g.off + g.len && g.off + g.len <= v->size);
+	if (!is_room_for(v, &g, off))
+		return end_grant(
+			v, &g, err_set(e, EUCLEAN, "no room was found for %" PRIu64, off), e);
 	len = MIN(len, g.off + g.len - off);
 	r = fill_grant(v, &g, from, len, off, e);
 	return r < 0 ? r : (int64_t)len;

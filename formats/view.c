@@ -3,7 +3,6 @@
  *
  * Drivers say where bytes are; all reading, and all asking what is stored, happens here, once.
  */
-#include <assert.h>
 #include <errno.h>
 #include <inttypes.h>
 #include <stdlib.h>
@@ -41,14 +40,25 @@ int view_map(const struct view *v, uint64_t off, uint64_t len, struct extent *x,
 	if (v->dropped)
 		return err_set(e, ESTALE, "the snapshot was deleted");
 	r = v->ops->map(v, off, len, x, e);
-	assert(r < 0 || x->len > 0);
+	if (r == 0 && x->len == 0)
+		r = err_set(e, EUCLEAN, "nothing is known of the bytes at %" PRIu64, off);
 	x->len = MIN(x->len, len);
 	return r;
 }
 
+static int past_end(const struct view *v, uint64_t off, uint64_t len, struct err *e)
+{
+	return err_set(e, EINVAL,
+		"%" PRIu64 " bytes at %" PRIu64 " pass the end of a disk of %" PRIu64, len, off,
+		(uint64_t)v->size);
+}
+
 int view_resolve(const struct view *v, uint64_t off, uint64_t len, struct extent *x, struct err *e)
 {
-	assert(len > 0 && range_fits(off, len, v->size));
+	/* The disk may have become shorter since the caller looked at its size. */
+	x->len = 0;
+	if (len == 0 || !range_fits(off, len, v->size))
+		return past_end(v, off, len, e);
 	for (;;) {
 		int r = view_map(v, off, len, x, e);
 
@@ -75,7 +85,9 @@ static int load_unit(void *arg, void *buf, size_t len, struct err *e)
 
 int view_pin(const struct extent *x, const struct block **block, struct err *e)
 {
-	assert(x->kind == EXTENT_MADE && range_fits(x->pos, x->len, x->unit_len));
+	if (!range_fits(x->pos, x->len, x->unit_len))
+		return err_set(e, EUCLEAN, "%" PRIu64 " bytes at %" PRIu64 " of a unit of %" PRIu32,
+			x->len, x->pos, x->unit_len);
 	return cache_pin(x->owner->cache, x->io ? (const void *)x->io : x->owner, x->unit_id,
 		x->unit_len, load_unit, (void *)x, block, e);
 }
@@ -115,9 +127,7 @@ int view_read_inside(const struct view *v, void *buf, size_t len, uint64_t off, 
 	char *p = buf;
 
 	if (!range_fits(off, len, v->size))
-		return err_set(e, EINVAL,
-			"%zu bytes at %" PRIu64 " pass the end of a disk of %" PRIu64, len, off,
-			(uint64_t)v->size);
+		return past_end(v, off, len, e);
 	while (len > 0) {
 		struct extent x;
 		int r = view_resolve(v, off, len, &x, e);
@@ -289,9 +299,14 @@ static const struct view_ops slice_ops = {.map = slice_map};
 
 struct view *view_slice(struct view *below, uint64_t start, uint64_t len, struct err *e)
 {
-	struct slice *s = calloc(1, sizeof *s);
+	struct slice *s;
 
-	assert(range_fits(start, len, below->size));
+	/* A partition table may be older than the size of the disk. */
+	if (!range_fits(start, len, below->size)) {
+		past_end(below, start, len, e);
+		return NULL;
+	}
+	s = calloc(1, sizeof *s);
 	if (!s) {
 		err_nomem(e);
 		return NULL;

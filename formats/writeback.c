@@ -3,6 +3,8 @@
 #include "writeback.h"
 
 #include <assert.h>
+#include <errno.h>
+#include <inttypes.h>
 #include <stdatomic.h>
 #include <stdbool.h>
 #include <stdlib.h>
@@ -26,7 +28,9 @@ struct writeback {
 	struct cache *cache;
 	struct io **files;
 	size_t nfiles;
-	atomic_bool altered; /* one of the files */
+	atomic_bool stopped;      /* one of the files is altered, or: */
+	const struct io *overlap; /* where a sector waits for two orders; NULL: nowhere */
+	uint64_t overlap_pos;
 	struct dirty **pages;
 	_Atomic size_t npages; /* looked at without the meta lock */
 	size_t room;
@@ -53,7 +57,7 @@ int writeback_add(struct writeback *w, struct io *io, struct err *e)
 	w->files = files;
 	w->files[w->nfiles++] = io;
 	io->writeback = w;
-	io->any_altered = &w->altered;
+	io->any_altered = &w->stopped;
 	return 0;
 }
 
@@ -62,9 +66,15 @@ size_t writeback_pending(const struct writeback *w)
 	return w->npages;
 }
 
-bool writeback_is_altered(const struct writeback *w)
+bool writeback_is_stopped(const struct writeback *w)
 {
-	return w->altered;
+	return w->stopped;
+}
+
+static int overlap_error(const struct writeback *w, struct err *e)
+{
+	return err_set(e, EUCLEAN, "%s: two structures of its metadata overlap at %" PRIu64,
+		w->overlap->name, w->overlap_pos);
 }
 
 int writeback_check(struct writeback *w, struct err *e)
@@ -73,7 +83,7 @@ int writeback_check(struct writeback *w, struct err *e)
 
 	for (size_t i = 0; i < w->nfiles && r == 0; i++)
 		r = io_check(w->files[i], e);
-	return r;
+	return r == 0 && w->overlap ? overlap_error(w, e) : r;
 }
 
 static void drop_pages(struct writeback *w)
@@ -109,23 +119,40 @@ struct change {
 	uint64_t pos;
 	enum write_order order;
 	struct dirty *fresh; /* for a page without a note */
+	bool overlaps;
 };
+
+/* The sectors of a change, in its page. */
+static unsigned first_sector(const struct change *c)
+{
+	return c->pos % META_PAGE / WRITE_SECTOR;
+}
+
+static unsigned end_sector(const struct change *c)
+{
+	return (c->pos % META_PAGE + c->len - 1) / WRITE_SECTOR + 1;
+}
+
+static bool waits_for_another(const struct dirty *d, const struct change *c)
+{
+	for (unsigned i = first_sector(c); i < end_sector(c); i++)
+		if (d->order[i] != 0 && d->order[i] != c->order)
+			return true;
+	return false;
+}
 
 static void mark(struct dirty *d, const struct change *c)
 {
-	unsigned first = c->pos % META_PAGE / WRITE_SECTOR;
-	unsigned last = (c->pos % META_PAGE + c->len - 1) / WRITE_SECTOR;
-
-	for (unsigned i = first; i <= last; i++) {
-		assert(d->order[i] == 0 || d->order[i] == c->order);
-		d->order[i] = c->order;
-	}
+	memset(d->order + first_sector(c), (int)c->order, end_sector(c) - first_sector(c));
 }
 
 static void apply(void *arg, unsigned char *data, void **note)
 {
 	struct change *c = arg;
 
+	c->overlaps = *note && waits_for_another(*note, c);
+	if (c->overlaps)
+		return;
 	if (c->buf)
 		memcpy(data + c->pos % META_PAGE, c->buf, c->len);
 	else
@@ -178,7 +205,12 @@ static int change_page(struct change *c, struct err *e)
 	c->fresh->pos = c->pos - c->pos % META_PAGE;
 	r = meta_modify(c->w->cache, c->io, c->pos, apply, c, e);
 	free(c->fresh);
-	return r;
+	if (r < 0 || !c->overlaps)
+		return r;
+	c->w->overlap = c->io;
+	c->w->overlap_pos = c->pos;
+	c->w->stopped = true;
+	return overlap_error(c->w, e);
 }
 
 static int change_pages(struct io *io, const void *buf, size_t len, uint64_t pos,

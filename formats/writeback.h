@@ -54,18 +54,20 @@ typedef int writeback_each_fn(
 	void *arg, struct io *io, uint64_t pos, const unsigned char *page, struct err *e);
 int writeback_each(struct writeback *w, writeback_each_fn *each, void *arg, struct err *e);
 
-/* Has another program changed the length of one of the files, as far as it was met?  Any thread. */
-bool writeback_is_altered(const struct writeback *w);
+/* May nothing be written any more, as far as is known: has another program changed the length of
+ * one of the files, or do structures of the metadata share bytes?  Any thread. */
+bool writeback_is_stopped(const struct writeback *w);
 
-/* Looks at the length of each file: 0, or the error of one that another program has changed. */
+/* Looks at the length of each file: 0, or the error why nothing may be written any more. */
 int writeback_check(struct writeback *w, struct err *e);
 
 /* Makes data and changes durable, in order.  After a failure the files hold a part of the changes,
  * a prefix in their order: nothing more may be written then. */
 int writeback_flush(struct writeback *w, struct err *e);
 
-/* Changes len bytes of metadata at pos.  No byte of a sector waits for another order.  Past the end
- * of the file it grows, once they are written. */
+/* Changes len bytes of metadata at pos.  -EUCLEAN: bytes of one of the sectors wait for another
+ * order, so two structures overlap; then nothing is written any more.  Past the end of the file it
+ * grows, once they are written. */
 int meta_write(struct io *io, const void *buf, size_t len, uint64_t pos, enum write_order order,
 	struct err *e);
 

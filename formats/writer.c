@@ -113,7 +113,7 @@ int writer_begin(struct writer *w, struct err *e)
 {
 	int r;
 
-	if (w->begun && !w->failed && !writeback_is_altered(w->writeback))
+	if (w->begun && !w->failed && !writeback_is_stopped(w->writeback))
 		return 0;
 	pthread_mutex_lock(&w->meta);
 	r = check_failed(w, e);

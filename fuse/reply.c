@@ -12,7 +12,6 @@
  */
 #include "reply.h"
 
-#include <assert.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <stdlib.h>
@@ -308,9 +307,9 @@ void reply_read(struct reply *r, fuse_req_t req, const struct node *node, const 
 	struct err e = ERR_INIT;
 	int ret;
 
-	assert(len <= READ_MAX); /* the kernel was told */
-	if (!w) {
-		fuse_reply_err(req, ENOMEM);
+	/* The kernel was told what to ask for at most. */
+	if (!w || len > READ_MAX) {
+		fuse_reply_err(req, w ? EINVAL : ENOMEM);
 		return;
 	}
 	len = off < view->size ? MIN(len, view->size - off) : 0;

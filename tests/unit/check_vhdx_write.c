@@ -10,6 +10,7 @@
 #include "build_vhdx.h"
 #include "bytes.h"
 #include "check.h"
+#include "create.h"
 #include "err.h"
 #include "image.h"
 #include "model.h"
@@ -225,6 +226,28 @@ START_TEST(a_log_is_replayed_first)
 	memory_image_shown(&v, img->states[0]->view);
 	close_image(img, &o);
 	memory_image_free(&v);
+}
+END_TEST
+
+/* Their entries have more pages than the log takes at a time. */
+START_TEST(many_blocks_are_cleared)
+{
+	const uint64_t size = UINT64_C(200) << 30;
+	struct image_options o;
+	struct err e = ERR_INIT;
+	struct image *img;
+	unsigned char byte;
+
+	make_image("vhdx", "base.vhdx", size, NULL, small);
+	make_image("vhdx", "a.vhdx", CREATE_NO_SIZE, "base.vhdx", small);
+	img = open_image_file("a.vhdx", true, &o);
+	ck_assert_ok(view_write(img->states[0]->view, "x", 1, size / 2, &e), &e);
+	ck_assert_ok(view_clear(img->states[0]->view, 0, size, &e), &e);
+	ck_assert_ok(view_flush(img->states[0]->view, &e), &e);
+	ck_assert_ok(view_read(img->states[0]->view, &byte, 1, size / 2, &e), &e);
+	ck_assert_uint_eq(byte, 0);
+	image_close(img);
+	options_free(&o);
 }
 END_TEST
 
@@ -444,6 +467,7 @@ Suite *vhdx_write_suite(void)
 	tcase_add_test(tc, faults_of_growing);
 	tcase_add_test(tc, headers_tell_of_writing);
 	tcase_add_test(tc, a_log_is_replayed_first);
+	tcase_add_test(tc, many_blocks_are_cleared);
 	tcase_add_test(tc, damage_is_not_written_to);
 	tcase_add_test(tc, parents_that_changed);
 	tcase_add_test(tc, room_comes_back);

@@ -195,6 +195,34 @@ START_TEST(reads_past_the_end)
 }
 END_TEST
 
+/* Who looked at the size before the disk became shorter: a read, a partition of an older table. */
+START_TEST(disks_that_became_shorter)
+{
+	static const struct extent whole[] = {{.kind = EXTENT_ZERO, .len = 1000}};
+	struct table t = table_of(whole, 1, NULL, NULL);
+	struct err e = ERR_INIT;
+	struct extent x;
+
+	ck_assert_fails(view_resolve(&t.view, 900, 101, &x, &e), EINVAL, &e, "101 bytes at 900");
+	ck_assert_fails(view_resolve(&t.view, 0, 0, &x, &e), EINVAL, &e, "pass the end");
+	ck_assert_null_fails(view_slice(&t.view, 500, 501, &e), EINVAL, &e, "501 bytes at 500");
+}
+END_TEST
+
+/* Drivers say nothing of some bytes only when an image misleads them. */
+START_TEST(maps_of_nothing)
+{
+	static const struct extent whole[] = {{.kind = EXTENT_MADE, .len = 1000, .unit_len = 500}};
+	struct table t = table_of(whole, 1, NULL, NULL);
+	const struct block *block;
+	struct err e = ERR_INIT;
+	struct extent x;
+
+	ck_assert_ok(view_resolve(&t.view, 0, 1000, &x, &e), &e);
+	ck_assert_fails(view_pin(&x, &block, &e), EUCLEAN, &e, "of a unit of 500");
+}
+END_TEST
+
 /* A parent that was left closed: no byte of it can be had, and no walk over it takes long. */
 START_TEST(broken_views)
 {
@@ -645,6 +673,8 @@ Suite *view_suite(void)
 	tcase_add_test(tc, zero_hides_what_is_below);
 	tcase_add_test(tc, slices);
 	tcase_add_test(tc, reads_past_the_end);
+	tcase_add_test(tc, disks_that_became_shorter);
+	tcase_add_test(tc, maps_of_nothing);
 	tcase_add_test(tc, broken_views);
 	tcase_add_test(tc, damage_is_data_as_far_as_it_reaches);
 	tcase_add_test(tc, walks_end_and_what_they_miss_is_data);
