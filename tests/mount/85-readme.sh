@@ -1,0 +1,136 @@
+#!/usr/bin/env bash
+# SPDX-License-Identifier: LGPL-2.1-or-later
+# What README.md and the EXAMPLES of the manual pages tell users to type works as it stands there, on
+# images of the names that they use.
+. "${0%/*}/functions.sh"
+requires qemu-img qemu-io sfdisk mkfs.ext4 debugfs tar tree xxd jq setfattr
+
+# The user's home.  The names of the system's directories in commands are those of directories here.
+export HOME=$W/home
+mkdir -p "$HOME"/{mnt,backup,vms/server,host} "$W"/{hostmnt,srv/bases,bin} && cd "$HOME" || exit 1
+PATH=$W/bin:$BUILD:$PATH
+stub() { printf '#!/bin/sh\n%s\n' "$2" >"$W/bin/$1" && chmod +x "$W/bin/$1"; }
+stub ssh 'shift; cd "$HOME/host" && exec sh -c "$*"'
+stub pass 'echo secret'
+stub less 'exec cat >/dev/null'
+
+mkdir -p root/etc && echo guest >root/etc/issue
+truncate -s 62M part && mkfs.ext4 -q -F -L root -d root part
+disk() { # FILE: one partition, labelled "root"
+	truncate -s 64M "$1" && printf 'label: dos\nlabel-id: 0x1234abcd\nstart=2048, type=83\n' | sfdisk -q "$1" &&
+		dd if=part of="$1" bs=1M seek=1 conv=notrunc,sparse status=none
+}
+disk disk.img
+qemu-img convert -f raw -O vmdk disk.img base.vmdk
+qemu-img create -q -f qcow2 -b base.vmdk -F vmdk guest.qcow2
+qemu-img snapshot -c before-upgrade guest.qcow2
+qemu-io -f qcow2 -c 'write -P 7 60M 64k' guest.qcow2
+qemu-img convert -f raw -O vmdk disk.img guest.vmdk
+qemu-img convert -f raw -O qcow2 disk.img vms/guest.qcow2
+qemu-img convert -f raw -O qcow2 disk.img "$W/srv/bases/base.qcow2"
+qemu-img create -q -f qcow2 -b "$W/srv/bases/base.qcow2" -F qcow2 overlay.qcow2
+truncate -s 64M "$W/sdx"
+cp guest.vmdk vms/server/server.vmdk
+(
+	cd vms/server || exit
+	qemu-img create -q -f vmdk -b server.vmdk -F vmdk server-000001.vmdk
+	printf '%s = "%s"\n' displayName server scsi0.present TRUE scsi0:0.present TRUE scsi0:0.fileName server-000001.vmdk >server.vmx
+	printf '%s = "%s"\n' snapshot.numSnapshots 1 snapshot.current 1 snapshot0.uid 1 snapshot0.displayName "clean install" \
+		snapshot0.numDisks 1 snapshot0.disk0.fileName server.vmdk snapshot0.disk0.node scsi0:0 >server.vmsd
+)
+cat >machine.ovf <<'OVF'
+<?xml version="1.0" encoding="UTF-8"?>
+<Envelope xmlns="http://schemas.dmtf.org/ovf/envelope/1" xmlns:ovf="http://schemas.dmtf.org/ovf/envelope/1">
+<References><File ovf:id="f" ovf:href="d.vmdk"/></References>
+<DiskSection><Info>Disks</Info><Disk ovf:diskId="d" ovf:fileRef="f"
+ ovf:format="http://www.vmware.com/interfaces/specifications/vmdk.html#streamOptimized"/></DiskSection>
+<VirtualSystem ovf:id="vm"><Info>A machine</Info></VirtualSystem></Envelope>
+OVF
+qemu-img convert -f raw -O vmdk -o subformat=streamOptimized disk.img d.vmdk
+tar -cf machine.ova machine.ovf d.vmdk
+cp -a "$HOME" "$W/fresh"
+
+# The commands, one a line: those after a prompt where a block has one, or all of it.
+of_readme() {
+	awk '
+		/^    / { line = substr($0, 5); if (line ~ /^\$ /) prompted = 1; block[++n] = line; next }
+		{ print_block() }
+		END { print_block() }
+		function print_block(i) {
+			for (i = 1; i <= n; i++)
+				if (!prompted) print block[i]
+				else if (block[i] ~ /^\$ /) print substr(block[i], 3)
+			n = prompted = 0
+		}' "$top/README.md" | grep -vE '^(make|apt|tests)( |$)'
+}
+of_manual() {
+	sed -n '/^\.Sh EXAMPLES/,/^\.Sh [^E]/p' "$top/man/$1" | sed -e ':a' -e '/\\e$/{N;s/\\e\n\t*//;ba' -e '}' |
+		sed -n 's/^[$#] //p'
+}
+
+mounted() { mountpoint -q mnt; }
+clear_mount() {
+	if mountpoint -q "$W/hostmnt"; then vdisk umount "$W/hostmnt" || umount "$W/hostmnt"; fi
+	! mounted || unmount mnt
+}
+again() { # in a home as it was
+	clear_mount
+	rm -rf "${HOME:?}"/* && cp -a "$W/fresh/." "$HOME"
+}
+
+# What a reader has done before: a page that writes to a mount has told how to mount it so.
+prepare() { # COMMAND
+	case $1 in
+	vdiskfs* | *'| vdiskfs'*) again ;;
+	mkdir\ mnt/snapshots/*) again && vdiskfs -o rw guest.qcow2 mnt ;;
+	mkdir\ mnt/*.*) [ -d mnt/guest.qcow2 ] || { again && vdiskfs -o rw vms mnt; } ;;
+	*mnt/snapshots*) [ -d mnt/snapshots ] || { again && vdiskfs guest.qcow2 mnt; } ;;
+	*mnt/export* | *mnt/partitions* | *mnt/disk.raw*) [ -e mnt/disk.raw ] || { again && vdiskfs guest.qcow2 mnt; } ;;
+	vdisk\ create*) again && rm overlay.qcow2 ;;
+	*vdisk*overlay*) again && qemu-img create -q -f qcow2 -b base.vmdk -F vmdk overlay.qcow2 ;;
+	'vdisk umount'*) ;;
+	vdisk\ *) clear_mount ;;
+	esac
+}
+# By the kernel, or for users by fuse2fs.
+mounts_inside() { [[ $1 == mount\ * || $1 == "vdisk mount "* || $1 == "vdisk umount "* ]]; }
+can_mount() {
+	if is_root; then loops_work; else [[ $1 == vdisk* ]] && command -v fuse2fs >/dev/null; fi
+}
+loops_work() { losetup -f >/dev/null 2>&1 && [ -b "$(losetup -f)" ]; }
+
+runs() { # COMMAND
+	prepare "$1"
+	bash -c "set -o pipefail; $(sed "s|/dev/sdx|$W/sdx|; s|/srv/|$W/srv/|g; s| /mnt| $W/hostmnt|" <<<"$1")"
+	local status=$?
+	# The guest has been written to after its snapshot.
+	[[ $1 != cmp* ]] || [ $status != 1 ] || status=0
+	return $status
+}
+each() { # PAGE
+	local line n=0
+	while read -r line; do
+		line=${line%%  *#*}
+		line=${line%"${line##*[! ]}"}
+		[ -n "$line" ] || continue
+		n=$((n + 1))
+		if mounts_inside "$line" && ! can_mount "$line"; then
+			skip "$1: $line: needs root and loop devices, or fuse2fs"
+			continue
+		fi
+		check "$1: $line" runs "$line" </dev/null
+	done
+	check "$1 has commands" [ $n -gt 3 ]
+	again
+}
+each README.md < <(of_readme)
+each vdiskfs.1 < <(of_manual vdiskfs.1)
+each vdisk.1 < <(of_manual vdisk.1)
+
+# What came out of it is the guest's disk.
+copies() {
+	prepare 'cp mnt/disk.raw'
+	cp mnt/disk.raw backup/guest.raw && cp mnt/export/*.qcow2 backup/ && unmount mnt || return 1
+	for f in backup/*; do "$VDISK" compare -q "$f" guest.qcow2 || return 1; done
+}
+check "copies have the disk of the guest" copies
