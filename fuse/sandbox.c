@@ -8,10 +8,6 @@
 #include "sandbox.h"
 
 #include <errno.h>
-#include <linux/audit.h>
-#include <linux/filter.h>
-#include <linux/seccomp.h>
-#include <stddef.h>
 #include <stdint.h>
 #include <string.h>
 #include <sys/prctl.h>
@@ -20,20 +16,7 @@
 
 #include "err.h"
 #include "host.h"
-
-#if defined(__x86_64__)
-#define ARCH AUDIT_ARCH_X86_64
-#elif defined(__aarch64__)
-#define ARCH AUDIT_ARCH_AARCH64
-#elif defined(__riscv) && __riscv_xlen == 64
-#define ARCH AUDIT_ARCH_RISCV64
-#elif defined(__powerpc64__) && defined(__LITTLE_ENDIAN__)
-#define ARCH AUDIT_ARCH_PPC64LE
-#elif defined(__s390x__)
-#define ARCH AUDIT_ARCH_S390X
-#else
-#define ARCH 0 /* no filter was tried here */
-#endif
+#include "seccomp.h"
 
 /* Sanitizers open files, read /proc and call what they like. */
 #if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
@@ -124,143 +107,9 @@ static int landlock_enter(const struct locked_in *in)
 	return ret;
 }
 
-/* What serving reads takes: libfuse's loop, threads and their end, memory, host files that are open
- * already, libblkid on a copy in memory, one line to syslog. */
-static const int allowed[] = {
-	SYS_read,
-	SYS_write,
-	SYS_readv,
-	SYS_writev,
-	SYS_pread64,
-	SYS_preadv,
-	SYS_pwrite64,
-	SYS_splice,
-	SYS_copy_file_range,
-	SYS_vmsplice,
-	SYS_lseek,
-	SYS_fstat,
-	SYS_newfstatat,
-	SYS_close,
-	SYS_fcntl,
-	SYS_dup3,
-	SYS_pipe2,
-	SYS_ppoll,
-	SYS_memfd_create,
-	SYS_ftruncate,
-	SYS_fdatasync,
-	SYS_fallocate,
-	SYS_fadvise64,
-	SYS_sendto,
-#ifdef SYS_poll
-	SYS_poll,
-#endif
-	SYS_brk,
-	SYS_mmap,
-	SYS_munmap,
-	SYS_mremap,
-	SYS_mprotect,
-	SYS_madvise,
-	SYS_futex,
-	SYS_clone,
-	SYS_clone3,
-	SYS_set_robust_list,
-	SYS_rseq,
-	SYS_sched_yield,
-	SYS_sched_getaffinity,
-	SYS_getpid,
-	SYS_gettid,
-	SYS_tgkill,
-	SYS_exit,
-	SYS_exit_group,
-	SYS_rt_sigaction,
-	SYS_rt_sigprocmask,
-	SYS_rt_sigreturn,
-	SYS_sigaltstack,
-	SYS_restart_syscall,
-	SYS_clock_gettime,
-	SYS_clock_nanosleep,
-	SYS_nanosleep,
-	SYS_gettimeofday,
-	SYS_getrandom,
-};
-
-/* What finding and opening files takes besides. */
-static const int allowed_to_open[] = {
-	SYS_openat,
-	SYS_openat2,
-	SYS_getdents64,
-	SYS_readlinkat,
-	SYS_faccessat,
-#ifdef SYS_faccessat2
-	SYS_faccessat2,
-#endif
-#ifdef SYS_readlink
-	SYS_readlink,
-#endif
-#ifdef SYS_statx
-	SYS_statx,
-#endif
-	SYS_inotify_add_watch,
-};
-
-/* What taking away files takes that were made in vain. */
-static const int allowed_to_write[] = {
-	SYS_unlinkat,
-#ifdef SYS_unlink
-	SYS_unlink,
-#endif
-};
-
-#define ALLOWED          (sizeof allowed / sizeof allowed[0])
-#define ALLOWED_TO_OPEN  (sizeof allowed_to_open / sizeof allowed_to_open[0])
-#define ALLOWED_TO_WRITE (sizeof allowed_to_write / sizeof allowed_to_write[0])
-/* The architecture, the number, two for each call, the refusal. */
-#define FILTER_MAX (3 + 1 + 2 * (ALLOWED + ALLOWED_TO_OPEN + ALLOWED_TO_WRITE) + 1)
-
-static size_t filter_allow(struct sock_filter *f, size_t n, const int *calls, size_t ncalls)
+static enum seccomp_files files_of(const struct locked_in *in)
 {
-	for (size_t i = 0; i < ncalls; i++) {
-		f[n++] = (struct sock_filter)BPF_JUMP(
-			BPF_JMP | BPF_JEQ | BPF_K, (unsigned)calls[i], 0, 1);
-		f[n++] = (struct sock_filter)BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW);
-	}
-	return n;
-}
-
-static size_t filter_make(struct sock_filter *f, const struct locked_in *in)
-{
-	size_t n = 0;
-
-	/* A call by another architecture's numbers is not what the list means. */
-	f[n++] = (struct sock_filter)BPF_STMT(
-		BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, arch));
-	f[n++] = (struct sock_filter)BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, ARCH, 1, 0);
-	f[n++] = (struct sock_filter)BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_KILL_PROCESS);
-	f[n++] = (struct sock_filter)BPF_STMT(
-		BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, nr));
-	n = filter_allow(f, n, allowed, ALLOWED);
-	if (in->readable)
-		n = filter_allow(f, n, allowed_to_open, ALLOWED_TO_OPEN);
-	if (in->writable)
-		n = filter_allow(f, n, allowed_to_write, ALLOWED_TO_WRITE);
-	f[n++] = (struct sock_filter)BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ERRNO | EPERM);
-	return n;
-}
-
-static int seccomp_enter(const struct locked_in *in)
-{
-	struct sock_filter filter[FILTER_MAX];
-	struct sock_fprog program = {.filter = filter};
-
-	program.len = (unsigned short)filter_make(filter, in);
-	return syscall(SYS_seccomp, SECCOMP_SET_MODE_FILTER, 0u, &program) < 0 ? -errno : 0;
-}
-
-static bool seccomp_is_there(void)
-{
-	uint32_t action = SECCOMP_RET_KILL_PROCESS;
-
-	return ARCH != 0 && syscall(SYS_seccomp, SECCOMP_GET_ACTION_AVAIL, 0u, &action) == 0;
+	return in->writable ? SECCOMP_WRITES : in->readable ? SECCOMP_OPENS : SECCOMP_NO_FILES;
 }
 
 bool sandbox_applies(enum sandbox_mode mode)
@@ -277,6 +126,9 @@ int sandbox_check(enum sandbox_mode mode, struct err *e)
 			e, ENOTSUP, "sandbox=strict: a build with sanitizers has no sandbox");
 	if (landlock_version() < 1)
 		return err_set(e, ENOTSUP, "sandbox=strict: the kernel has no Landlock");
+	if (!seccomp_is_supported())
+		return err_set(e, ENOTSUP,
+			"sandbox=strict: there is no seccomp filter for this architecture");
 	if (!seccomp_is_there())
 		return err_set(e, ENOTSUP, "sandbox=strict: the kernel has no seccomp filters");
 	return 0;
@@ -295,7 +147,7 @@ int sandbox_enter(enum sandbox_mode mode, const struct locked_in *in, struct err
 	ret = landlock_version() < 1 ? -ENOSYS : landlock_enter(in);
 	if (ret < 0 && mode == SANDBOX_STRICT)
 		return err_set(e, -ret, "sandbox: Landlock: %s", strerror(-ret));
-	ret = seccomp_is_there() ? seccomp_enter(in) : -ENOSYS;
+	ret = seccomp_is_there() ? seccomp_enter(files_of(in)) : -ENOSYS;
 	if (ret < 0 && mode == SANDBOX_STRICT)
 		return err_set(e, -ret, "sandbox: seccomp: %s", strerror(-ret));
 	return 0;

@@ -108,7 +108,7 @@ bool watch_dir(void *arg, const char *path)
 	wd = host_watch(w->inotify, path, EVENTS);
 	if (wd >= 0) {
 		new = remember(w, wd, path);
-	} else if (!w->unwatched) {
+	} else if (!w->unwatched && errno != EXDEV) { /* a FUSE mount is not looked into */
 		w->unwatched = true;
 		log_error(w->log, "%s: cannot be watched: %s; changes are noticed late", path,
 			strerror(errno));

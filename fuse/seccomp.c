@@ -1,0 +1,303 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* seccomp.c - see seccomp.h.
+ *
+ * A call whose arguments decide whether it is harmless has a check of them: no process besides
+ * threads, no memory that can be executed, no datagram to an address, no signal to others.
+ */
+#include "seccomp.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <linux/audit.h>
+#include <linux/filter.h>
+#include <linux/seccomp.h>
+#include <sched.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <sys/mman.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#if defined(__x86_64__)
+#define ARCH AUDIT_ARCH_X86_64
+#elif defined(__aarch64__)
+#define ARCH AUDIT_ARCH_AARCH64
+#elif defined(__riscv) && __riscv_xlen == 64
+#define ARCH AUDIT_ARCH_RISCV64
+#elif defined(__powerpc64__) && defined(__LITTLE_ENDIAN__)
+#define ARCH AUDIT_ARCH_PPC64LE
+#elif defined(__s390x__)
+#define ARCH AUDIT_ARCH_S390X
+#else
+#define ARCH 0 /* no filter was tried here */
+#endif
+
+/* What serving reads takes: libfuse's loop, threads and their end, memory, host files that are open
+ * already, libblkid on a copy in memory, one line to syslog. */
+static const int allowed[] = {
+	SYS_read,
+	SYS_write,
+	SYS_readv,
+	SYS_writev,
+	SYS_pread64,
+	SYS_preadv,
+	SYS_pwrite64,
+	SYS_splice,
+	SYS_copy_file_range,
+	SYS_vmsplice,
+	SYS_lseek,
+	SYS_fstat,
+#ifdef SYS_newfstatat
+	SYS_newfstatat,
+#endif
+	SYS_close,
+	SYS_dup3,
+	SYS_pipe2,
+	SYS_ppoll,
+	SYS_memfd_create,
+	SYS_ftruncate,
+	SYS_fdatasync,
+	SYS_fallocate,
+	SYS_fadvise64,
+#ifdef SYS_poll
+	SYS_poll,
+#endif
+	SYS_brk,
+	SYS_munmap,
+	SYS_mremap,
+	SYS_madvise,
+	SYS_futex,
+	SYS_set_robust_list,
+#ifdef SYS_rseq
+	SYS_rseq,
+#endif
+	SYS_sched_yield,
+	SYS_sched_getaffinity,
+	SYS_getpid,
+	SYS_gettid,
+	SYS_exit,
+	SYS_exit_group,
+	SYS_rt_sigaction,
+	SYS_rt_sigprocmask,
+	SYS_rt_sigreturn,
+	SYS_sigaltstack,
+	SYS_restart_syscall,
+	SYS_clock_gettime,
+	SYS_clock_nanosleep,
+	SYS_nanosleep,
+	SYS_gettimeofday,
+	SYS_getrandom,
+};
+
+/* What finding and opening files takes besides. */
+static const int allowed_to_open[] = {
+	SYS_getdents64,
+	SYS_readlinkat,
+#ifdef SYS_statx
+	SYS_statx,
+#endif
+	SYS_inotify_add_watch,
+};
+
+/* What taking away files takes that were made in vain. */
+static const int allowed_to_write[] = {
+	SYS_openat,
+	SYS_unlinkat,
+};
+
+/* The program. */
+
+#define ROOM 256
+
+struct program {
+	struct sock_filter code[ROOM];
+	unsigned short len;
+};
+
+static void emit(struct program *p, uint16_t op, uint32_t value, uint8_t yes, uint8_t no)
+{
+	if (p->len < ROOM)
+		p->code[p->len] = (struct sock_filter){op, yes, no, value};
+	p->len++;
+}
+
+static void emit_load(struct program *p, size_t offset)
+{
+	emit(p, BPF_LD | BPF_W | BPF_ABS, (uint32_t)offset, 0, 0);
+}
+
+static void emit_return(struct program *p, uint32_t what)
+{
+	emit(p, BPF_RET | BPF_K, what, 0, 0);
+}
+
+static void emit_deny(struct program *p)
+{
+	emit_return(p, SECCOMP_RET_ERRNO | EPERM);
+}
+
+/* A part of an argument; a filter has 32 bits at a time. */
+static void emit_load_arg(struct program *p, unsigned i, bool high)
+{
+	size_t at = offsetof(struct seccomp_data, args) + i * sizeof(uint64_t);
+	bool big_endian = __BYTE_ORDER__ == __ORDER_BIG_ENDIAN__;
+
+	emit_load(p, at + (high != big_endian ? sizeof(uint32_t) : 0));
+}
+
+/* Skips the next n instructions unless the call is number nr. */
+static void emit_call(struct program *p, int nr, uint8_t n)
+{
+	emit(p, BPF_JMP | BPF_JEQ | BPF_K, (uint32_t)nr, 0, n);
+}
+
+static void allow_calls(struct program *p, const int *calls, size_t n)
+{
+	for (size_t i = 0; i < n; i++) {
+		emit_call(p, calls[i], 1);
+		emit_return(p, SECCOMP_RET_ALLOW);
+	}
+}
+
+/* Allowed when argument i has none of these bits. */
+static void allow_without(struct program *p, int nr, unsigned i, uint32_t bits)
+{
+	emit_call(p, nr, 4);
+	emit_load_arg(p, i, false);
+	emit(p, BPF_JMP | BPF_JSET | BPF_K, bits, 0, 1);
+	emit_deny(p);
+	emit_return(p, SECCOMP_RET_ALLOW);
+}
+
+/* Allowed when argument i, an int, has one of these values. */
+static void allow_with(struct program *p, int nr, unsigned i, const uint32_t *values, unsigned n)
+{
+	emit_call(p, nr, (uint8_t)(1 + 2 * n + 1));
+	emit_load_arg(p, i, false);
+	for (unsigned k = 0; k < n; k++) {
+		emit(p, BPF_JMP | BPF_JEQ | BPF_K, values[k], 0, 1);
+		emit_return(p, SECCOMP_RET_ALLOW);
+	}
+	emit_deny(p);
+}
+
+/* Allowed when argument i, a pointer, is NULL. */
+static void allow_with_null(struct program *p, int nr, unsigned i)
+{
+	emit_call(p, nr, 6);
+	emit_load_arg(p, i, false);
+	emit(p, BPF_JMP | BPF_JEQ | BPF_K, 0, 0, 3);
+	emit_load_arg(p, i, true);
+	emit(p, BPF_JMP | BPF_JEQ | BPF_K, 0, 0, 1);
+	emit_return(p, SECCOMP_RET_ALLOW);
+	emit_deny(p);
+}
+
+/* What a thread shares and has set up; anything else would be another process, or another name
+ * space. */
+#define THREAD (CLONE_VM | CLONE_FS | CLONE_FILES | CLONE_SIGHAND | CLONE_THREAD | CLONE_SYSVSEM)
+#define THREAD_MAY                                                                                 \
+	(THREAD | CLONE_SETTLS | CLONE_PARENT_SETTID | CLONE_CHILD_CLEARTID | CLONE_DETACHED)
+
+/* The flags of clone3 lie in memory, where a filter cannot look: with ENOSYS, libraries take clone.
+ */
+static void allow_threads(struct program *p)
+{
+#ifdef __s390x__
+	unsigned flags = 1;
+#else
+	unsigned flags = 0;
+#endif
+
+#ifdef SYS_clone3
+	emit_call(p, SYS_clone3, 1);
+	emit_return(p, SECCOMP_RET_ERRNO | ENOSYS);
+#endif
+	emit_call(p, SYS_clone, 6);
+	emit_load_arg(p, flags, false);
+	emit(p, BPF_JMP | BPF_JSET | BPF_K, ~(uint32_t)THREAD_MAY, 3, 0);
+	emit(p, BPF_ALU | BPF_AND | BPF_K, THREAD, 0, 0);
+	emit(p, BPF_JMP | BPF_JEQ | BPF_K, THREAD, 0, 1);
+	emit_return(p, SECCOMP_RET_ALLOW);
+	emit_deny(p);
+}
+
+static void allow_memory(struct program *p)
+{
+#ifdef SYS_mmap2
+	allow_without(p, SYS_mmap2, 2, PROT_EXEC);
+#else
+	allow_without(p, SYS_mmap, 2, PROT_EXEC);
+#endif
+	allow_without(p, SYS_mprotect, 2, PROT_EXEC);
+}
+
+/* Locks, the size of pipes, and what is asked of a descriptor; but who gets its signals is not for
+ * us to say. */
+static void allow_fcntl(struct program *p)
+{
+	static const uint32_t commands[] = {F_GETFD, F_SETFD, F_GETFL, F_SETFL, F_DUPFD_CLOEXEC,
+		F_OFD_GETLK, F_OFD_SETLK, F_GETPIPE_SZ, F_SETPIPE_SZ};
+
+	allow_with(p, SYS_fcntl, 1, commands, sizeof commands / sizeof commands[0]);
+}
+
+static void allow_by_arguments(struct program *p)
+{
+	const uint32_t self = (uint32_t)getpid();
+
+	allow_threads(p);
+	allow_memory(p);
+	allow_fcntl(p);
+	allow_with(p, SYS_tgkill, 0, &self, 1);
+	allow_with_null(p, SYS_sendto, 4); /* syslog's socket is connected */
+}
+
+static void allow_files(struct program *p, enum seccomp_files files)
+{
+	if (files == SECCOMP_NO_FILES)
+		return;
+	allow_calls(p, allowed_to_open, sizeof allowed_to_open / sizeof allowed_to_open[0]);
+	if (files == SECCOMP_WRITES)
+		allow_calls(
+			p, allowed_to_write, sizeof allowed_to_write / sizeof allowed_to_write[0]);
+	else
+		allow_without(p, SYS_openat, 2, O_WRONLY | O_RDWR | O_CREAT | O_TRUNC | O_APPEND);
+}
+
+static void build(struct program *p, enum seccomp_files files)
+{
+	/* A call by another architecture's numbers is not what the list means. */
+	emit_load(p, offsetof(struct seccomp_data, arch));
+	emit(p, BPF_JMP | BPF_JEQ | BPF_K, ARCH, 1, 0);
+	emit_return(p, SECCOMP_RET_KILL_PROCESS);
+	emit_load(p, offsetof(struct seccomp_data, nr));
+	allow_calls(p, allowed, sizeof allowed / sizeof allowed[0]);
+	allow_by_arguments(p);
+	allow_files(p, files);
+	emit_deny(p);
+}
+
+int seccomp_enter(enum seccomp_files files)
+{
+	struct program p = {.len = 0};
+	struct sock_fprog program = {.filter = p.code};
+
+	build(&p, files);
+	if (p.len > ROOM)
+		return -E2BIG;
+	program.len = p.len;
+	return syscall(SYS_seccomp, SECCOMP_SET_MODE_FILTER, 0u, &program) < 0 ? -errno : 0;
+}
+
+bool seccomp_is_supported(void)
+{
+	return ARCH != 0;
+}
+
+bool seccomp_is_there(void)
+{
+	uint32_t action = SECCOMP_RET_KILL_PROCESS;
+
+	return ARCH != 0 && syscall(SYS_seccomp, SECCOMP_GET_ACTION_AVAIL, 0u, &action) == 0;
+}
