@@ -32,6 +32,8 @@ static struct secret *secret_new(struct err *e)
 	/* Both may be denied; only the pages that are used count. */
 	mlock2(s->bytes, ROOM, MLOCK_ONFAULT);
 	madvise(s->bytes, ROOM, MADV_DONTDUMP);
+	/* A child does not inherit the lock, so it shall not have the bytes. */
+	madvise(s->bytes, ROOM, MADV_WIPEONFORK);
 	return s;
 }
 

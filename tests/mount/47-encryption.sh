@@ -270,3 +270,45 @@ if is_root && [ -z "$sanitized" ]; then
 else
 	skip "the passphrase is wiped: needs root and a build without sanitizers"
 fi
+
+# Where the passphrase is: in memory of the daemon of a directory that is locked, and nowhere else;
+# neither while the mount is being made, nor afterwards.
+
+mkdir -p vms mnt
+qemu_create qcow2 vms/kept.qcow2 1M encrypt.format=luks,encrypt.key-secret=s,encrypt.iter-time=10
+printf 'Zebra-%s-passphrase' $RANDOM >pw.kept
+# known_to COPIES: of all processes of mnt only the daemon has so many, all of them locked.
+known_to() {
+	# shellcheck disable=SC2046
+	"$BUILD/tests/mount/memscan" pw.kept $(pids_of "$W/mnt") >known || return 1
+	cat known >&2
+	awk -v want="$1" '$4 > 0 || ($2 != "vdiskfs" && $3 > 0) { bad = 1 } { all += $3 } END { exit bad || all != want }' known
+}
+kept_from_others() { # IMAGE COPIES
+	mount_image "$1" mnt -o "passphrase-file=$W/pw.kept,passphrase-file=$W/pw" && head -c 1 mnt/info.json mnt/*/disk.raw >/dev/null 2>&1
+	known_to "$2"
+	local status=$?
+	unmount mnt && return $status
+}
+# In the midst of it, launcher, daemon and attendant are there: mount(2) is held up.
+kept_while_mounting() { # IMAGE COPIES
+	local status=0 tracer
+	rm -f strace.log
+	strace -qq -f -o strace.log -e trace=mount,fsmount -e inject=mount,fsmount:delay_enter=5000000 \
+		"$VDISKFS" -o "passphrase-file=$W/pw.kept,passphrase-file=$W/pw" "$1" "$W/mnt" &
+	tracer=$!
+	eventually grep -q 'mount(' strace.log || status=1
+	[ "$(pids_of "$W/mnt" | wc -l)" = 3 ] && known_to "$2" || status=1
+	"$BUILD/tests/mount/await-mount" 20 "$W/mnt" && head -c 1 mnt/info.json mnt/*/disk.raw >/dev/null 2>&1
+	unmount mnt && wait $tracer && return $status
+}
+if is_root && [ "$slowness" = 1 ]; then
+	check "a directory's daemon keeps it, locked" kept_from_others vms 1
+	check "the one of an image does not" kept_from_others vms/kept.qcow2 0
+	if strace -qq -o strace.log -e trace=mount true 2>/dev/null; then
+		check "nor has another process it before that" kept_while_mounting vms 1
+		check "nor one while an image is opened" kept_while_mounting vms/kept.qcow2 0
+	fi
+else
+	skip "where the passphrase is: needs root, and memory without a sanitizer's"
+fi
