@@ -188,6 +188,19 @@ static int take_file(int fd, const char *path, struct io **io, struct err *e)
 	return r;
 }
 
+/* errno is that of opening it. */
+static int refuse_path(const char *path, struct err *e)
+{
+	int code = errno;
+	struct stat st;
+
+	if (code == EEXIST && host_stat(path, &st) == 0 && !S_ISREG(st.st_mode) &&
+		!S_ISBLK(st.st_mode))
+		return err_set(e, S_ISDIR(st.st_mode) ? EISDIR : EINVAL, "%s: %s", path,
+			S_ISDIR(st.st_mode) ? "it is a directory" : "it is not a file or a disk");
+	return err_set(e, code, "%s: %s", path, strerror(code));
+}
+
 static int make_file(const struct create_request *req, const char *path, bool replace,
 	struct created *f, struct err *e)
 {
@@ -198,7 +211,7 @@ static int make_file(const struct create_request *req, const char *path, bool re
 	if (fd < 0 && errno == EEXIST && replace)
 		fd = host_open(path, flags, 0666);
 	if (fd < 0)
-		return err_set(e, errno, "%s: %s", path, strerror(errno));
+		return refuse_path(path, e);
 	if (f->is_new && req->created)
 		req->created(req->arg, path);
 	r = take_file(fd, path, &f->io, e);

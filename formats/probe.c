@@ -78,6 +78,16 @@ const struct format *probe_file(struct io *io, bool is_disk, struct err *e)
 	return f;
 }
 
+const char *probe_path(const char *path)
+{
+	struct err ignored = ERR_INIT;
+	struct io *io = io_open(path, &ignored);
+	const struct format *f = io ? probe_file(io, false, &ignored) : NULL;
+
+	io_unref(io);
+	return f ? f->name : NULL;
+}
+
 const struct format *probe_named(const char *name, const struct io *io, struct err *e)
 {
 	const struct format *f = format_find(name);

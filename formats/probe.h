@@ -16,6 +16,9 @@ const struct format *probe_file(struct io *io, bool is_disk, struct err *e);
 /* The format of this name, for io; NULL when it is not known. */
 const struct format *probe_named(const char *name, const struct io *io, struct err *e);
 
+/* The name of the format that the file at path shows; NULL when it shows none or cannot be read. */
+const char *probe_path(const char *path);
+
 /* After opening io as format has failed: the name of another format that the file shows; NULL when
  * it shows none.  A file of a kind that cannot be read adds its advice to e. */
 const char *probe_other(struct io *io, const struct format *format, struct err *e);

@@ -10,6 +10,8 @@
 #include <stdio.h>
 #include <syslog.h>
 
+#include "err.h"
+
 #define BURST  10
 #define WINDOW 30 /* seconds */
 
@@ -73,5 +75,6 @@ void log_error(struct log *log, const char *fmt, ...)
 	va_start(ap, fmt);
 	vsnprintf(line, sizeof line, fmt, ap);
 	va_end(ap);
+	err_clean(line); /* names of files are in it */
 	log_line(log, line);
 }

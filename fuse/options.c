@@ -12,6 +12,7 @@
 #include <sys/sysinfo.h>
 
 #include "bytes.h"
+#include "clean.h"
 #include "format.h"
 #include "nearest.h"
 #include "reply.h"
@@ -181,7 +182,7 @@ static int complain(const char *fmt, ...)
 
 	fputs("vdiskfs: ", stderr);
 	va_start(ap, fmt);
-	vfprintf(stderr, fmt, ap);
+	clean_vprint(stderr, fmt, ap);
 	va_end(ap);
 	fputc('\n', stderr);
 	return -1;

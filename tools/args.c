@@ -9,6 +9,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "clean.h"
 #include "nearest.h"
 #include "report.h"
 #include "size.h"
@@ -178,7 +179,7 @@ int args_misused(const char *fmt, ...)
 	fflush(stdout);
 	fputs("vdisk: ", stderr);
 	va_start(ap, fmt);
-	vfprintf(stderr, fmt, ap);
+	clean_vprint(stderr, fmt, ap);
 	va_end(ap);
 	fputs("\nTry 'vdisk --help' for more information\n", stderr);
 	return EXIT_FAILURE;

@@ -257,7 +257,7 @@ static int convert(struct converting *c)
 	struct session s;
 	int status = EXIT_FAILURE;
 
-	if (session_begin(&s, c->args) && maker_begin(&c->maker, &s, c->format, &status)) {
+	if (session_begin(&s, c->args) && maker_begin(&c->maker, &s, c->format, c->name, &status)) {
 		if (c->n == 0)
 			status = report("Must specify image file name");
 		else if (check_abilities(c) && open_sources(c, &s))

@@ -74,7 +74,8 @@ int run_create(const struct args *a)
 
 	if (!f)
 		return EXIT_FAILURE;
-	if (session_begin(&s, a) && maker_begin(&m, &s, f, &status)) {
+	if (session_begin(&s, a) &&
+		maker_begin(&m, &s, f, a->n > 0 ? a->operands[0] : NULL, &status)) {
 		if (a->n != 1 && a->n != 2)
 			status = args_misused("Expecting image file name");
 		else if (maker_size(&m, a->operands[0], a->n == 2 ? a->operands[1] : NULL))

@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "args.h"
+#include "clean.h"
 #include "contents.h"
 #include "err.h"
 #include "info.h"
@@ -45,15 +46,17 @@ static void print_backing(struct json_object *o)
 		   *format = text_of(o, "backing-filename-format");
 
 	if (name) {
-		printf("backing file: %s", name);
+		clean_print(stdout, "backing file: %s", name);
 		if (!full)
 			printf(" (cannot determine actual path)");
 		else if (strcmp(name, full) != 0)
-			printf(" (actual path: %s)", full);
+			clean_print(stdout, " (actual path: %s)", full);
 		putchar('\n');
 	}
-	if (format)
-		printf("backing file format: %s\n", format);
+	if (format) {
+		clean_print(stdout, "backing file format: %s", format);
+		putchar('\n');
+	}
 }
 
 static void print_value(struct json_object *value, int depth);
@@ -91,11 +94,13 @@ static void print_inside(struct json_object *o, int depth)
 
 static void print_value(struct json_object *value, int depth)
 {
-	putchar(has_inside(value) ? '\n' : ' ');
-	if (has_inside(value))
+	if (has_inside(value)) {
+		putchar('\n');
 		print_inside(value, depth + 1);
-	else
-		puts(json_object_get_string(value));
+	} else {
+		clean_print(stdout, " %s", json_object_get_string(value));
+		putchar('\n');
+	}
 }
 
 static void print_specific(struct json_object *o)
@@ -112,8 +117,8 @@ static void print_text(struct json_object *o, const struct image *img)
 {
 	struct json_object *cluster = json_object_object_get(o, "cluster-size");
 
-	printf("image: %s\n", text_of(o, "filename"));
-	printf("file format: %s\n", text_of(o, "format"));
+	clean_print(stdout, "image: %s", text_of(o, "filename"));
+	printf("\nfile format: %s\n", text_of(o, "format"));
 	print_size_line(o);
 	if (flag_of(o, "encrypted"))
 		puts("encrypted: yes");

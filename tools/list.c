@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "args.h"
+#include "clean.h"
 #include "err.h"
 #include "info.h"
 #include "mounts.h"
@@ -28,15 +29,6 @@ static void what_is(const struct mounted *m, char *buf, size_t size)
 		snprintf(buf, size, "%s", m->file);
 }
 
-static void print_name(const char *name, const char *end)
-{
-	char clean[ERR_TEXT];
-
-	snprintf(clean, sizeof clean, "%s", name);
-	err_clean(clean);
-	printf("%s%s", clean, end);
-}
-
 /* A view that was made for a file system alone is not told of. */
 static bool is_told(const struct mounts *m, const struct mounted *x)
 {
@@ -56,9 +48,8 @@ static void print_table(const struct mounts *m)
 		if (!is_told(m, &m->list[i]))
 			continue;
 		what_is(&m->list[i], what, sizeof what);
-		printf("%-9s ", what);
-		print_name(m->list[i].image, " on ");
-		print_name(m->list[i].dir, "\n");
+		clean_print(stdout, "%-9s %s on %s", what, m->list[i].image, m->list[i].dir);
+		putchar('\n');
 	}
 }
 

@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "args.h"
+#include "clean.h"
 #include "format.h"
 #include "names.h"
 #include "report.h"
@@ -20,7 +21,8 @@ static const char *choose(char *word, const struct args *a, enum option_key key)
 	return word ? word : args_value(a, key);
 }
 
-bool maker_begin(struct maker *m, const struct session *s, const struct format *f, int *status)
+bool maker_begin(struct maker *m, const struct session *s, const struct format *f, const char *name,
+	int *status)
 {
 	const struct args *a = s->args;
 
@@ -45,6 +47,7 @@ bool maker_begin(struct maker *m, const struct session *s, const struct format *
 	};
 	if (m->request.backing && !m->request.backing_format) {
 		report("Backing file specified without backing format");
+		hint_at_backing_format(name ? name : "", m->request.backing);
 		return false;
 	}
 	return true;
@@ -117,16 +120,18 @@ static void tell_option(const struct maker *m, const struct create_option *o)
 	if (o->kind == CREATE_SIZE && size_parse(value, &bytes) == 0)
 		printf(" %s=%" PRIu64, o->name, bytes);
 	else
-		printf(" %s=%s", o->name, value);
+		clean_print(stdout, " %s=%s", o->name, value);
 }
 
 void maker_tell(const struct maker *m, const char *name)
 {
 	const struct create_request *r = &m->request;
 
-	printf("Formatting '%s', fmt=%s size=%" PRIu64, name, m->format->name, r->size);
+	clean_print(
+		stdout, "Formatting '%s', fmt=%s size=%" PRIu64, name, m->format->name, r->size);
 	if (r->backing)
-		printf(" backing_file=%s backing_fmt=%s", r->backing, r->backing_format);
+		clean_print(
+			stdout, " backing_file=%s backing_fmt=%s", r->backing, r->backing_format);
 	for (const struct create_option *o = m->format->create_options; o && o->name; o++)
 		tell_option(m, o);
 	putchar('\n');

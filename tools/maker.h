@@ -23,7 +23,8 @@ struct maker {
 
 /* Reads the options.  False: what is wrong, or the help that was asked for, has been printed, and
  * *status is the exit status.  End it in either case. */
-bool maker_begin(struct maker *m, const struct session *s, const struct format *f, int *status);
+bool maker_begin(struct maker *m, const struct session *s, const struct format *f, const char *name,
+	int *status);
 void maker_end(struct maker *m);
 
 /* Sees to it that request.size says something: what size says, a word of -o or an operand, or else

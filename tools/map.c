@@ -5,6 +5,7 @@
 #include <stdlib.h>
 
 #include "args.h"
+#include "clean.h"
 #include "bytes.h"
 #include "err.h"
 #include "io.h"
@@ -60,8 +61,9 @@ static int print_line(void *arg, const struct piece *p)
 		return 0;
 	if (!p->io)
 		return report("File contains external, encrypted or compressed clusters.");
-	printf("%#-16" PRIx64 "%#-16" PRIx64 "%#-16" PRIx64 "%s\n", p->start, p->len,
+	clean_print(stdout, "%#-16" PRIx64 "%#-16" PRIx64 "%#-16" PRIx64 "%s", p->start, p->len,
 		p->io->start + p->pos, name_of(arg, p->io));
+	putchar('\n');
 	return 0;
 }
 

@@ -8,6 +8,7 @@
 
 #include "image.h"
 #include "io.h"
+#include "probe.h"
 
 char *name_beside(const char *base, const char *name)
 {
@@ -17,6 +18,18 @@ char *name_beside(const char *base, const char *name)
 	return asprintf(&path, "%.*s%s", slash ? (int)(slash + 1 - base) : 0, base, name) < 0
 		       ? NULL
 		       : path;
+}
+
+void hint_at_backing_format(const char *base, const char *backing)
+{
+	char *path = name_beside(base, backing);
+	const char *looks = path ? probe_path(path) : NULL;
+
+	if (looks)
+		fprintf(stderr, "hint: it looks like %s: -F %s says so\n", looks, looks);
+	else
+		fputs("hint: -F FMT names its format; -F raw that of a plain disk\n", stderr);
+	free(path);
 }
 
 static bool leads_to(const char *path, const char *real)

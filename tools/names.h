@@ -9,6 +9,10 @@ struct io;
 /* name, as the file base says it, seen from here; malloc'ed or NULL without memory. */
 char *name_beside(const char *base, const char *name);
 
+/* Prints the hint that -F names the format of the backing file, and which one it looks like; base
+ * is the image that shall have it. */
+void hint_at_backing_format(const char *base, const char *backing);
+
 /* What the parent of img is called if img is called name: what img says, seen from where name is;
  * or where it was found, if it is another file.  malloc'ed; NULL: no parent is known by name. */
 char *parent_file(const struct image *img, const char *name);

@@ -13,6 +13,7 @@
 #include "bytes.h"
 #include "err.h"
 #include "format.h"
+#include "names.h"
 #include "progress.h"
 #include "report.h"
 #include "run.h"
@@ -204,14 +205,15 @@ static bool open_image(struct rebasing *b, const struct session *s, bool unsafe)
 /* Before the disk is touched. */
 static bool check_words(const struct rebasing *b)
 {
-	if (b->format && !format_find(b->format))
+	if (b->format && !format_find(b->format)) {
 		report_format("Invalid format name:", b->format);
-	else if (b->backing && !b->format)
-		report("Could not change the backing file to '%s': backing format must be "
-		       "specified",
-			b->backing);
-	else
+		return false;
+	}
+	if (!b->backing || b->format)
 		return true;
+	report("Could not change the backing file to '%s': backing format must be specified",
+		b->backing);
+	hint_at_backing_format(b->args->operands[0], b->backing);
 	return false;
 }
 

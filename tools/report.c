@@ -7,6 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "clean.h"
 #include "err.h"
 #include "format.h"
 #include "hint.h"
@@ -18,7 +19,7 @@ static void __attribute__((format(printf, 1, 0))) say(const char *fmt, va_list a
 {
 	fflush(stdout);
 	fputs("vdisk: ", stderr);
-	vfprintf(stderr, fmt, ap);
+	clean_vprint(stderr, fmt, ap);
 }
 
 int report(const char *fmt, ...)
@@ -115,9 +116,12 @@ int report_failure(const struct err *e)
 
 static const char *reason_of(const char *name, const struct err *e)
 {
-	size_t n = strlen(name);
+	char clean[ERR_TEXT];
+	size_t n = snprintf(clean, sizeof clean, "%s", name);
 
-	return strncmp(e->text, name, n) == 0 && strncmp(e->text + n, ": ", 2) == 0
+	err_clean(clean); /* as the name in the text is */
+	return n < sizeof clean && strncmp(e->text, clean, n) == 0 &&
+			       strncmp(e->text + n, ": ", 2) == 0
 		       ? e->text + n + 2
 		       : e->text;
 }
@@ -142,7 +146,7 @@ void report_advice(const char *fmt, ...)
 
 	va_start(ap, fmt);
 	fputs("hint: ", stderr);
-	vfprintf(stderr, fmt, ap);
+	clean_vprint(stderr, fmt, ap);
 	va_end(ap);
 	fputc('\n', stderr);
 }

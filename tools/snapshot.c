@@ -9,6 +9,7 @@
 #include <time.h>
 
 #include "args.h"
+#include "clean.h"
 #include "err.h"
 #include "info.h"
 #include "live.h"
@@ -20,11 +21,11 @@
 #include "source.h"
 #include "view.h"
 
-#define COLUMNS "%-9s %-16s %8s%20s%13s%11s\n"
+#define COLUMNS "%-9s %-16s %8s%20s%13s%11s"
 
 static void print_one(const struct state *s)
 {
-	char date[32] = "", clock[40], count[24] = "", name[256];
+	char date[32] = "", clock[40], count[24] = "";
 	uint64_t seconds = s->vm_clock / 1000000000;
 	struct tm tm;
 
@@ -34,17 +35,15 @@ static void print_one(const struct state *s)
 		(int)(seconds / 60 % 60), (int)(seconds % 60), (int)(s->vm_clock / 1000000 % 1000));
 	if (s->icount >= 0)
 		snprintf(count, sizeof count, "%" PRId64, s->icount);
-	/* A name is the image's to choose, and terminals obey some of them. */
-	snprintf(name, sizeof name, "%s", s->name);
-	err_clean(name);
-	printf(COLUMNS, s->id, name, size_text(s->vmstate ? s->vmstate->size : 0).text, date, clock,
-		count);
+	clean_print(stdout, COLUMNS, s->id, s->name,
+		size_text(s->vmstate ? s->vmstate->size : 0).text, date, clock, count);
+	putchar('\n');
 }
 
 void snapshots_print(const struct image *img)
 {
 	puts("Snapshot list:");
-	printf(COLUMNS, "ID", "TAG", "VM SIZE", "DATE", "VM CLOCK", "ICOUNT");
+	printf(COLUMNS "\n", "ID", "TAG", "VM SIZE", "DATE", "VM CLOCK", "ICOUNT");
 	for (size_t i = 1; i < img->nstates; i++)
 		print_one(img->states[i]);
 }

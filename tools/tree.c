@@ -7,6 +7,7 @@
 #include <stdlib.h>
 #include <time.h>
 
+#include "clean.h"
 #include "contents.h"
 #include "err.h"
 #include "format.h"
@@ -36,16 +37,6 @@ static void print_lead(const struct branch *b)
 	}
 }
 
-/* Text of an image's choice. */
-static void print_clean(const char *text)
-{
-	char clean[ERR_TEXT];
-
-	snprintf(clean, sizeof clean, "%s", text);
-	err_clean(clean);
-	fputs(clean, stdout);
-}
-
 static const char *text_of(struct json_object *o, const char *key)
 {
 	return json_object_get_string(json_object_object_get(o, key));
@@ -56,9 +47,7 @@ static void print_name(const char *lead, const char *name)
 {
 	if (!name)
 		return;
-	printf("  %s\"", lead);
-	print_clean(name);
-	putchar('"');
+	clean_print(stdout, "  %s\"%s\"", lead, name);
 }
 
 /* What lies in a partition, or on a disk without partitions. */
@@ -69,7 +58,7 @@ static void print_content(struct json_object *o)
 
 	if (text_of(o, "error")) {
 		fputs("cannot be read: ", stdout);
-		print_clean(text_of(o, "error"));
+		clean_print(stdout, "%s", text_of(o, "error"));
 	} else if (!content) {
 		fputs("no file system known here", stdout);
 	} else {
@@ -140,7 +129,7 @@ static void print_snapshots(struct branch *b, const struct image *img)
 
 		inner.more[b->depth] = i + 1 < img->nstates;
 		print_lead(&inner);
-		print_clean(s->name);
+		clean_print(stdout, "%s", s->name);
 		if (localtime_r(&s->when.tv_sec, &tm) &&
 			strftime(date, sizeof date, "%Y-%m-%d %H:%M:%S", &tm) > 0)
 			printf("  %s", date);
@@ -152,8 +141,9 @@ static void print_image(struct branch *b, const struct image *img)
 {
 	bool has_snapshots = img->nstates > 1;
 
-	print_clean(image_basename(img));
-	printf("  %s, %s\n", img->format->name, size_text(img->states[0]->view->size).text);
+	clean_print(stdout, "%s  %s, %s", image_basename(img), img->format->name,
+		size_text(img->states[0]->view->size).text);
+	putchar('\n');
 	b->depth++;
 	b->more[b->depth - 1] = has_snapshots || img->parent;
 	print_contents(b, img);

@@ -150,3 +150,71 @@ check "a disk that is encrypted" whole luks 'crypto_LUKS (LUKS-encrypted)'
 check "a disk of zeroes" whole nothing 'no file system known here'
 check "a disk without partitions as JSON" eval '[ "$("$VDISK" info --tree --output=json contents/ext4 | jq -r ".[0].content.label")" = "the root" ]'
 check "snapshots as JSON" eval '[ "$("$VDISK" snapshot --output=json over.qcow2 | jq -r ".[0].name")" = first ]'
+
+# What is no image: one line that says what it is.
+mkdir folder
+mkfifo fifo
+says() { # LINE VDISK-ARGUMENT...: fails with this line first
+	local line=$1
+	shift
+	! timeout 60 "$VDISK" "$@" >said 2>&1 && tee /dev/stderr <said | head -n 1 | grep -qxF "vdisk: $line"
+}
+for verb in info map check measure "snapshot -l" "convert -O raw"; do
+	out=
+	[ "$verb" != "convert -O raw" ] || out=x
+	# shellcheck disable=SC2086
+	check "$verb of a directory" says "Could not open 'folder': a directory, not a disk image" $verb folder $out
+	# shellcheck disable=SC2086
+	check "$verb of a FIFO" says "Could not open 'fifo': a FIFO, not a disk image" $verb fifo $out
+	# shellcheck disable=SC2086
+	check "$verb of a device" says "Could not open '/dev/null': a character device, not a disk image" $verb /dev/null $out
+	# shellcheck disable=SC2086
+	check "$verb of nothing" says "Could not open 'gone': No such file or directory" $verb gone $out
+done
+check "create of a directory" says "folder: it is a directory" create -f qcow2 folder 1M
+check "create of a FIFO" says "fifo: it is not a file or a disk" create -f raw fifo 1M
+check "without a hint that --force helps" eval '! grep force said'
+check "compare names the second one" says "Could not open 'gone': No such file or directory" compare a.qcow2 gone
+
+# Terminals obey some names: no message and no line of text has one as it is.
+odd=$'odd\e[31m\nname.qcow2'
+cp a.qcow2 "$odd"
+qemu-img create -q -u -f qcow2 -b $'back\e[2J\n.raw' -F raw named.qcow2 1M
+qemu-img create -q -f qcow2 snaps.qcow2 1M
+qemu-img snapshot -c $'snap\e[1m' snaps.qcow2
+plain() { # VDISK-ARGUMENT...
+	"$VDISK" "$@" >said 2>&1
+	[ -s said ] && cat -v said >&2 && ! grep -qP '[\x00-\x09\x0b-\x1f\x7f]' said
+}
+check "info of an odd name" plain info "$odd"
+check "has one line for it" eval 'head -n 2 said | tail -n 1 | grep -qx "file format: qcow2"'
+check "map of an odd name" plain map "$odd"
+check "info --tree of an odd name" plain info --tree "$odd"
+check "an odd name that is not there" plain info "not $odd"
+check "is not told twice" eval '[ "$(grep -o "not odd" said | wc -l)" = 1 ]'
+check "odd names of backing files" plain info named.qcow2
+check "and of snapshots" plain snapshot -l snaps.qcow2
+check "an odd verb" plain $'in\e[31mfo'
+check "an odd option" plain info $'--\e[31m' x
+check "an odd format" plain create -f $'\e[31m' x 1M
+check "an odd new file" plain create -f qcow2 $'new\e[31m' 1M
+odd_mounted() {
+	mkdir -p mnt
+	"$VDISKFS" $'-ono\e[31msuch' x mnt 2>said && return 1
+	cat -v said >&2
+	! grep -qP '[\x00-\x09\x0b-\x1f\x7f]' said
+}
+check "an odd option of vdiskfs" odd_mounted
+
+# A backing file whose format is not given: the option, and what the file looks like.
+format_hint() { # LOOKS VDISK-ARGUMENT...
+	local looks=$1
+	shift
+	! "$VDISK" "$@" >said 2>&1 && cat said >&2 && grep -qx "hint: it looks like $looks: -F $looks says so" said
+}
+check "rebase names -F" format_hint vdi rebase -u -b a.vdi over.qcow2
+check "and of a raw disk" format_hint raw rebase -b parts.raw over.qcow2
+check "create names -F" format_hint vmdk create -f qcow2 -b a.vmdk new.qcow2
+check "seen from the image" format_hint qcow2 create -f qcow2 -o backing_file=../a.qcow2 folder/new.qcow2
+check "convert names -F" format_hint qcow2 convert -O qcow2 -B a.qcow2 a.vdi new.qcow2
+check "a file that is not there: -F all the same" eval '! "$VDISK" rebase -u -b gone over.qcow2 2>said && grep -q "^hint: -F FMT" said'
