@@ -15,7 +15,9 @@ BINDIR     ?= $(PREFIX)/bin
 MANDIR     ?= $(PREFIX)/share/man
 COMPDIR    ?= $(PREFIX)/share/bash-completion/completions
 ZSHDIR     ?= $(PREFIX)/share/zsh/site-functions
-FISHDIR    ?= $(PREFIX)/share/fish/vendor_completions.d
+# Below /usr/local fish looks only if XDG_DATA_DIRS says so.
+FISHDIR    ?= $(if $(filter /usr/local,$(PREFIX)),$(fish_dir),$(PREFIX)/share/fish/vendor_completions.d)
+fish_dir = $(or $(shell $(PKG_CONFIG) --variable=completionsdir fish 2>/dev/null),/usr/share/fish/vendor_completions.d)
 INSTALL    ?= install
 PKG_CONFIG ?= pkg-config
 CLANG      ?= clang

@@ -29,23 +29,12 @@ static void what_is(const struct mounted *m, char *buf, size_t size)
 		snprintf(buf, size, "%s", m->file);
 }
 
-/* A view that was made for a file system alone is not told of. */
-static bool is_told(const struct mounts *m, const struct mounted *x)
-{
-	if (x->file || !x->hidden)
-		return true;
-	for (size_t i = 0; i < m->n; i++)
-		if (m->list[i].file && strcmp(m->list[i].view, x->view) == 0)
-			return false;
-	return true;
-}
-
 static void print_table(const struct mounts *m)
 {
 	char what[300];
 
 	for (size_t i = 0; i < m->n; i++) {
-		if (!is_told(m, &m->list[i]))
+		if (!mounts_is_shown(m, &m->list[i]))
 			continue;
 		what_is(&m->list[i], what, sizeof what);
 		clean_print(stdout, "%-9s %s on %s", what, m->list[i].image, m->list[i].dir);
@@ -63,7 +52,7 @@ static int print_json(const struct mounts *m)
 		const struct mounted *x = &m->list[i];
 		struct json_object *o;
 
-		if (!is_told(m, x))
+		if (!mounts_is_shown(m, x))
 			continue;
 		o = json_object_new_object();
 		what_is(x, what, sizeof what);

@@ -54,7 +54,7 @@ int run_help(const struct args *a)
 
 int run_completion(const struct args *a)
 {
-	if (a->n == 1 && completion_print(a->operands[0]))
+	if ((a->n == 1 && completion_print(a->operands[0])) || candidates_print(a))
 		return EXIT_SUCCESS;
 	return args_misused("Expecting a shell: bash, zsh or fish");
 }

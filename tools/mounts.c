@@ -212,6 +212,19 @@ const struct mounted *mounts_find(const struct mounts *m, const char *dir)
 	return NULL;
 }
 
+bool mounts_is_used(const struct mounts *m, const char *view)
+{
+	for (size_t i = 0; i < m->n; i++)
+		if (m->list[i].file && strcmp(m->list[i].view, view) == 0)
+			return true;
+	return false;
+}
+
+bool mounts_is_shown(const struct mounts *m, const struct mounted *x)
+{
+	return x->file || !x->hidden || !mounts_is_used(m, x->view);
+}
+
 /* As fusermount3 reads it: a word alone on its line. */
 bool mounts_may_allow_other(void)
 {

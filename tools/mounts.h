@@ -28,6 +28,12 @@ void mounts_free(struct mounts *m);
 /* What is mounted on dir, an absolute path without links, last; NULL: nothing of ours. */
 const struct mounted *mounts_find(const struct mounts *m, const char *dir);
 
+/* Does it concern users?  A view that was made for a file system alone does not. */
+bool mounts_is_shown(const struct mounts *m, const struct mounted *x);
+
+/* Is something mounted from this view? */
+bool mounts_is_used(const struct mounts *m, const char *view);
+
 /* May a user let others, and root, read what he mounts? */
 bool mounts_may_allow_other(void);
 

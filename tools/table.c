@@ -83,7 +83,7 @@ static const struct option_row convert_options[] = {
 	{OPT_OUTPUT_FORMAT, 'O', "output-format", VALUE_FORMAT, "FMT",
 		"the format of OUTPUT (raw)"},
 	SNAPSHOT("convert"),
-	{OPT_OPTIONS, 'o', "options", VALUE_TEXT, "OPTIONS",
+	{OPT_OPTIONS, 'o', "options", VALUE_CREATE, "OPTIONS",
 		"how to make it: NAME=VALUE,...; help tells of them"},
 	{OPT_BACKING, 'B', "backing", VALUE_FILE, "FILE",
 		"what OUTPUT shall be based on; it gets what differs"},
@@ -104,7 +104,7 @@ static const struct option_row convert_options[] = {
 
 static const struct option_row create_options[] = {
 	{OPT_FORMAT, 'f', "format", VALUE_FORMAT, "FMT", "the format of IMAGE (raw)"},
-	{OPT_OPTIONS, 'o', "options", VALUE_TEXT, "OPTIONS",
+	{OPT_OPTIONS, 'o', "options", VALUE_CREATE, "OPTIONS",
 		"how to make it: NAME=VALUE,...; help tells of them"},
 	{OPT_BACKING, 'b', "backing", VALUE_FILE, "FILE", "what it shall be based on"},
 	BACKING_FORMAT,
@@ -212,7 +212,7 @@ const struct verb verbs[] = {
 	{"measure", "IMAGE", "tell how large an image would become",
 		measure_options, run_measure, OPERAND_FILE},
 	{"mount", "IMAGE [PARTITION] DIR", "mount a file system of a guest",
-		mount_options, run_mount, OPERAND_FILE},
+		mount_options, run_mount, OPERAND_PARTITION},
 	{"rebase", "IMAGE", "base an image on another one",
 		rebase_options, run_rebase, OPERAND_FILE},
 	{"resize", "IMAGE [+|-]SIZE", "change the size of a disk",
@@ -220,7 +220,7 @@ const struct verb verbs[] = {
 	{"snapshot", "IMAGE", "list, take, apply and delete internal snapshots",
 		snapshot_options, run_snapshot, OPERAND_FILE},
 	{"umount", "DIR", "unmount it, and wait until the image is released",
-		umount_options, run_umount, OPERAND_FILE},
+		umount_options, run_umount, OPERAND_MOUNT},
 	{NULL, NULL, NULL, NULL, NULL, OPERAND_FILE},
 };
 

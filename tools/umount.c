@@ -73,14 +73,6 @@ void umount_dead(const char *dir)
 	command_run_quietly(&c, said, sizeof said);
 }
 
-static bool is_used(const struct mounts *m, const char *view)
-{
-	for (size_t i = 0; i < m->n; i++)
-		if (m->list[i].file && strcmp(m->list[i].view, view) == 0)
-			return true;
-	return false;
-}
-
 static bool is_served(const char *view)
 {
 	struct awaited daemon;
@@ -95,7 +87,7 @@ static bool is_served(const char *view)
 /* What a daemon and its attendant leave behind when both are killed. */
 static void remove_leftover(const struct mounts *m, const char *view)
 {
-	if (rmdir(view) == 0 || errno != EBUSY || is_used(m, view) || is_served(view))
+	if (rmdir(view) == 0 || errno != EBUSY || mounts_is_used(m, view) || is_served(view))
 		return;
 	umount_dead(view);
 	rmdir(view);
@@ -153,7 +145,7 @@ static bool await_view(const struct mounted *x, struct awaited *daemon)
 	struct mounts m;
 	bool good = mounts_read(&m);
 
-	if (good && is_used(&m, x->view))
+	if (good && mounts_is_used(&m, x->view))
 		await_end(daemon, 0);
 	else if (good && daemon->n > 0)
 		good = await(daemon, x->dir, "the daemon behind it");

@@ -67,6 +67,7 @@ enum value_kind {
 	VALUE_OUTPUT, /* human, json */
 	VALUE_REPAIR, /* leaks, all */
 	VALUE_SVG,    /* a file, and the value may be left out */
+	VALUE_CREATE, /* how to make an image: NAME=VALUE,... */
 };
 
 struct option_row {
@@ -83,6 +84,8 @@ struct args;
 /* What the operands of a verb are: for completion. */
 enum operand_kind {
 	OPERAND_FILE,
+	OPERAND_MOUNT,     /* a directory where something is mounted */
+	OPERAND_PARTITION, /* a file, one of its partitions, a directory */
 	OPERAND_VERB,
 	OPERAND_SHELL,
 };
@@ -108,5 +111,10 @@ void help_verb(const struct verb *v);
 
 /* Prints a script for one of them; false: for another shell there is none. */
 bool completion_print(const char *shell);
+
+/* Prints what such a script asks for: the directories in "mounts"; the numbers and names of
+ * "partitions IMAGE"; the words that create takes behind -o, "options FORMAT".  False: it was none
+ * of these, or it failed, which has been reported. */
+bool candidates_print(const struct args *a);
 
 #endif

@@ -202,7 +202,17 @@ same_lists() {
 	"$2" >b
 	[ -s a ] && diff a b >&2
 }
+of_completion() { # what bash offers behind "-o " and behind a comma
+	bash -c '. "$1"; compopt() { :; }; COMP_LINE="vdiskfs -o " COMP_POINT=11 COMP_WORDS=(vdiskfs -o "") COMP_CWORD=2; _vdiskfs
+		printf "%s\n" "${COMPREPLY[@]}"' -- "$top/fuse/vdiskfs.bash-completion" | sed 's/^/-o /; s/=$//' | sort -u
+}
+completes_next() {
+	[ "$(bash -c '. "$1"; compopt() { :; }; COMP_LINE="vdiskfs -o ro,nob" COMP_POINT=17 COMP_WORDS=(vdiskfs -o ro,nob) COMP_CWORD=2; _vdiskfs
+		printf "%s\n" "${COMPREPLY[@]}"' -- "$top/fuse/vdiskfs.bash-completion")" = ro,nobacking ]
+}
 check "help and manual list the same words" same_lists of_help of_manual
+check "help and completion list the same words" same_lists of_help of_completion
+check "and bash completes the next one" completes_next
 check "help and README list the same words" same_lists of_help of_readme
 check "help and manual list the same letters" same_lists letters_of_help letters_of_manual
 

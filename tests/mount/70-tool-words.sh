@@ -110,7 +110,7 @@ completes() { # LINE WORD...: completing the line gives just these
 		. ./vdisk.bash
 		vdisk() { "$VDISK" "$@"; }
 		compopt() { :; }
-		COMP_LINE=$1 COMP_POINT=${#1}
+		COMP_LINE=$1 COMP_POINT=${#1} COMP_WORDBREAKS="=:"
 		read -ra COMP_WORDS <<<"${1//=/ = }"
 		[[ $1 != *" " && $1 != *= ]] || COMP_WORDS+=("")
 		COMP_CWORD=$((${#COMP_WORDS[@]} - 1))
@@ -126,3 +126,52 @@ check "and options" completes "vdisk info --back" --backing-chain
 check "and forms" completes "vdisk info --output=" human json
 check "and formats" completes "vdisk info -f qc" qcow qcow2
 check "and files" completes "vdisk info one" one.qcow2
+check "and verbs to be explained" completes "vdisk help compl" completion
+check "and names behind -o" completes "vdisk create -f qcow2 -o clu" cluster_size=
+check "of the format that is made" completes "vdisk convert -f qcow2 -O vmdk one.qcow2 -o sub" subformat=
+check "the next one of several" completes "vdisk create -f qcow2 -o cluster_size=64k,compa" 64k,compat=
+check "and their values" completes "vdisk create -f qcow2 --options=compat=" 0.10 1.1 v2 v3
+check "on and off" completes "vdisk create -f qcow2 -o lazy_refcounts=o" on off
+truncate -s 16M parts.raw
+sfdisk -q parts.raw <<-'END'
+	label: gpt
+	start=2048, size=8192, name="my part"
+	start=10240, size=8192, name="a/b, c"
+	start=18432, size=8192, name="x:y=z"
+END
+mkfs.ext4 -q -L mine -E offset=$((2048 * 512)) parts.raw 4M
+mkdir -p mydir other
+check "and partitions, by number and by name" completes "vdisk mount parts.raw " 1 2 3 mine 'my part' 'a/b, c' x:y=z mydir other
+check "behind options and their values" completes "vdisk mount --rw -f raw --allow=other parts.raw m" mine 'my part' mydir
+check "quoted" completes "vdisk mount parts.raw 'my p" 'my part'
+check "with a backslash" completes 'vdisk mount parts.raw my\ p' 'my part'
+check "what readline breaks" completes "vdisk mount parts.raw x:" y=z
+check "and directories behind that" completes "vdisk mount parts.raw 1 m" mydir
+check "and images before it" completes "vdisk mount parts" parts.raw
+mounts_completed() {
+	mkdir -p mnt 'mnt 2' && "$VDISKFS" one.qcow2 mnt && "$VDISKFS" parts.raw 'mnt 2' &&
+		completes "vdisk umount $W/" "$W/mnt" "$W/mnt 2" && completes "vdisk umount m" mnt 'mnt 2' && completes "vdisk umount mnt\\ " 'mnt 2'
+}
+qemu-img create -q -f qcow2 one.qcow2 1M
+check "and mounts" mounts_completed
+fish_completes() { # LINE WORD...
+	local line=$1
+	shift
+	fish -N -c 'function vdisk; command $VDISK $argv; end; source vdisk.fish; complete -C "$argv[1]"' "$line" | cut -f 1 | sort >completed
+	cat completed >&2
+	diff completed <(printf '%s\n' "$@" | sort)
+}
+if command -v fish >/dev/null; then
+	check "fish completes partitions" fish_completes "vdisk mount parts.raw my" mydir/ 'my part'
+	check "and mounts" fish_completes "vdisk umount $W/" "$W/mnt" "$W/mnt 2"
+	check "and names behind -o" fish_completes "vdisk create --format=qcow2 -o cluster_size=64k,compa" cluster_size=64k,compat=
+	check "and their values" fish_completes "vdisk convert -f vmdk -O qcow2 -o compat=v" compat=v2 compat=v3
+	fish_dir() { make -s -n -C "$top" install DESTDIR=/dest "$@" | sed -n 's,.*> /dest\(.*\)/vdisk.fish$,\1,p'; }
+	fish_looks() { [ -n "$1" ] && env -u XDG_DATA_DIRS HOME="$W" fish -c 'contains -- $argv[1] $fish_complete_path' "$1"; }
+	check "fish looks where make install puts it" fish_looks "$(fish_dir)"
+	check "and below /usr" fish_looks "$(fish_dir PREFIX=/usr)"
+else
+	skip "fish is not installed"
+fi
+unmount mnt
+unmount 'mnt 2'
