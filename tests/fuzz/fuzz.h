@@ -9,6 +9,7 @@
 
 #include <stddef.h>
 #include <stdint.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <unistd.h>
 
@@ -28,11 +29,14 @@
 #define FUZZ_STRIDE  (64u << 10) /* on over a range that cannot be read */
 #define FUZZ_CACHE   (256u << 10)
 
-static inline void fuzz_require(bool holds)
-{
-	if (!holds)
-		abort();
-}
+/* libFuzzer keeps the input of an abort. */
+#define fuzz_require(holds)                                                                        \
+	do {                                                                                       \
+		if (!(holds)) {                                                                    \
+			fprintf(stderr, "%s:%d: %s\n", __FILE__, __LINE__, #holds);                \
+			abort();                                                                   \
+		}                                                                                  \
+	} while (0)
 
 /* The promises of view_resolve, whatever the image says. */
 static inline void fuzz_check_extent(const struct extent *x, uint64_t asked)

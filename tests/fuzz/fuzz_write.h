@@ -1,0 +1,490 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* fuzz_write.h - writes into hostile images: the fuzz targets of all writable formats.
+ *
+ * An input is an image and, in its last PROGRAM bytes, the operations on it: write, clear, flush,
+ * resize, snapshots, reopen.  A model knows the content of some places of the disk ("cells") and of
+ * the same places in each snapshot.  Whatever the image says:
+ *   - nothing crashes, and an error has a code and a text
+ *   - a cell that could be read, or whose write succeeded, reads as the model says, in this session
+ *     and after reopening, unless the image went fail-stop: then that holds of all that was flushed
+ *   - a snapshot does not change
+ *   - an image whose check found no corruption has none afterwards
+ */
+#ifndef VDISK_FUZZ_WRITE_H
+#define VDISK_FUZZ_WRITE_H
+
+#include <string.h>
+
+#include "bounds.h"
+#include "memory_file.h"
+#include "snapshot.h"
+#include "state.h"
+
+#define PROGRAM 64u /* bytes, three for each operation */
+#define CELL    4096u
+#define CELLS   24u
+#define SHOTS   6u
+
+/* The content of the cells of one state.  A cell that is not known may have any. */
+struct cells {
+	bool known[CELLS];
+	unsigned char bytes[CELLS][CELL];
+};
+
+struct fuzzed {
+	struct image_options o;
+	struct image *img;
+	unsigned char *bytes; /* of the file */
+	uint64_t offs[CELLS]; /* ascending, no two overlap */
+	unsigned ncells;
+	struct cells live, flushed;
+	struct cells shots[SHOTS]; /* of img->states[1...] */
+	unsigned nshots;
+	bool failed; /* fail-stop */
+};
+
+static inline struct view *fuzzed_disk(const struct fuzzed *f)
+{
+	return f->img->states[0]->view;
+}
+
+/* The first cells of the disk, some along it, and the last ones. */
+static inline void fuzzed_place_cells(struct fuzzed *f)
+{
+	uint64_t all = fuzzed_disk(f)->size / CELL, next = 0;
+
+	f->ncells = 0;
+	for (unsigned i = 0; i < CELLS; i++) {
+		uint64_t at = i < 8 ? i : i < 16 ? all / 16 * (i - 7) : all - MIN(all, CELLS - i);
+
+		if (at < next || at >= all)
+			continue;
+		f->offs[f->ncells++] = at * CELL;
+		next = at + 1;
+	}
+}
+
+static inline void fuzzed_look(const struct fuzzed *f, const struct view *v, struct cells *c)
+{
+	for (unsigned i = 0; i < f->ncells; i++) {
+		struct err e = ERR_INIT;
+
+		c->known[i] = range_fits(f->offs[i], CELL, v->size) &&
+			      view_read(v, c->bytes[i], CELL, f->offs[i], &e) == 0;
+	}
+}
+
+static inline void fuzzed_compare(
+	const struct fuzzed *f, const struct view *v, const struct cells *c)
+{
+	static unsigned char buf[CELL];
+
+	for (unsigned i = 0; i < f->ncells; i++) {
+		struct err e = ERR_INIT;
+
+		if (!c->known[i])
+			continue;
+		fuzz_require(range_fits(f->offs[i], CELL, v->size));
+		fuzz_require(view_read(v, buf, CELL, f->offs[i], &e) == 0);
+		fuzz_require(memcmp(buf, c->bytes[i], CELL) == 0);
+	}
+}
+
+static inline void fuzzed_compare_all(const struct fuzzed *f)
+{
+	if (f->failed)
+		return;
+	fuzzed_compare(f, fuzzed_disk(f), &f->live);
+	for (unsigned i = 0; i < f->nshots; i++)
+		fuzzed_compare(f, f->img->states[i + 1]->view, &f->shots[i]);
+}
+
+/* The cells that are the same in both stay known. */
+static inline void fuzzed_keep_common(
+	const struct fuzzed *f, struct cells *c, const struct cells *d)
+{
+	for (unsigned i = 0; i < f->ncells; i++)
+		c->known[i] =
+			c->known[i] && d->known[i] && memcmp(c->bytes[i], d->bytes[i], CELL) == 0;
+}
+
+static inline void fuzzed_flush(struct fuzzed *f)
+{
+	struct err e = ERR_INIT;
+
+	if (image_flush(f->img, &e) == 0)
+		f->flushed = f->live;
+	else
+		f->failed = true;
+}
+
+/* An operation that failed has either changed nothing else, or the image is fail-stop. */
+static inline void fuzzed_after(struct fuzzed *f, int rc, const struct err *e)
+{
+	fuzz_require(rc == 0 || (rc == -e->code && e->text[0] != '\0'));
+	if (rc < 0)
+		fuzzed_flush(f);
+}
+
+static inline void fuzzed_write(struct fuzzed *f, unsigned i, unsigned a, bool clear)
+{
+	static unsigned char data[CELL];
+	uint32_t skip = (a & 15) * 256, len = MIN(CELL - skip, 1 + (a >> 4) * 300);
+	struct view *disk = fuzzed_disk(f);
+	struct err e = ERR_INIT;
+	int rc;
+
+	if (!range_fits(f->offs[i], CELL, disk->size))
+		return;
+	if (a == 255) {
+		skip = 0;
+		len = CELL;
+	}
+	for (uint32_t k = 0; k < len; k++)
+		data[k] = clear ? 0 : (unsigned char)(k * 7 + a + i);
+	rc = clear ? view_clear(disk, f->offs[i] + skip, len, &e)
+		   : view_write(disk, data, len, f->offs[i] + skip, &e);
+	if (rc == 0)
+		memcpy(f->live.bytes[i] + skip, data, len);
+	if (rc == 0 && len == CELL)
+		f->live.known[i] = true;
+	if (rc < 0)
+		f->live.known[i] = false;
+	fuzzed_after(f, rc, &e);
+}
+
+static inline void fuzzed_resize(struct fuzzed *f, unsigned a)
+{
+	struct view *disk = fuzzed_disk(f);
+	const uint64_t sizes[] = {disk->size / 2, disk->size - MIN(disk->size, CELL),
+		disk->size + CELL, disk->size + (1u << 20), disk->size * 2, 1u << 20, 512,
+		4u << 20};
+	struct err e = ERR_INIT;
+	uint64_t size = sizes[a % 8];
+	int rc;
+
+	if (size == 0 || size > LIMIT_DISK_SIZE)
+		return;
+	rc = view_resize(disk, size, &e);
+	for (unsigned i = 0; i < f->ncells; i++)
+		if (!range_fits(f->offs[i], CELL, disk->size))
+			f->live.known[i] = false;
+	fuzzed_after(f, rc, &e);
+	if (rc == 0)
+		f->flushed = f->live;
+}
+
+static inline void fuzzed_take(struct fuzzed *f, unsigned a)
+{
+	struct err e = ERR_INIT;
+	char name[16];
+	unsigned no;
+	int rc;
+
+	if (f->nshots == SHOTS)
+		return;
+	snprintf(name, sizeof name, "shot %u", a);
+	rc = snapshot_take(f->img, name, &no, &e);
+	fuzzed_after(f, rc, &e);
+	if (rc == 0)
+		f->flushed = f->shots[f->nshots++] = f->live;
+}
+
+static inline void fuzzed_drop(struct fuzzed *f, unsigned i)
+{
+	struct err e = ERR_INIT;
+	int rc = snapshot_drop(f->img, f->img->states[i + 1]->no, &e);
+
+	fuzzed_after(f, rc, &e);
+	if (rc < 0)
+		return;
+	f->flushed = f->live;
+	f->nshots--;
+	memmove(f->shots + i, f->shots + i + 1, (f->nshots - i) * sizeof f->shots[0]);
+}
+
+static inline void fuzzed_apply(struct fuzzed *f, unsigned i)
+{
+	struct err e = ERR_INIT;
+	int rc = snapshot_apply(f->img, f->img->states[i + 1]->no, &e);
+
+	fuzzed_after(f, rc, &e);
+	if (rc == 0)
+		f->flushed = f->live = f->shots[i];
+}
+
+static inline bool fuzzed_open(struct fuzzed *f, uint64_t size)
+{
+	f->img = memory_file_open(f->bytes, size, &f->o);
+	return f->img != NULL;
+}
+
+/* Returns false when it stays closed. */
+static inline bool fuzzed_reopen(struct fuzzed *f)
+{
+	struct err e = ERR_INIT;
+	uint64_t size;
+
+	if (image_finish(f->img, &e) < 0)
+		f->failed = true;
+	size = f->img->io->size;
+	image_close(f->img);
+	if (!fuzzed_open(f, size)) {
+		fuzz_require(f->failed);
+		return false;
+	}
+	if (f->failed)
+		fuzzed_keep_common(f, &f->live, &f->flushed);
+	/* A change of the snapshots that failed may have happened. */
+	if (f->img->nstates != f->nshots + 1) {
+		fuzz_require(f->failed);
+		return true;
+	}
+	f->failed = false;
+	fuzzed_compare_all(f);
+	f->flushed = f->live;
+	return true;
+}
+
+static inline void fuzzed_operate(struct fuzzed *f, const uint8_t *op)
+{
+	unsigned shot = f->nshots ? op[1] % f->nshots : 0;
+
+	switch (op[0] % 16) {
+	case 0:
+	case 1:
+	case 2:
+	case 3:
+	case 4:
+	case 5:
+		fuzzed_write(f, op[1] % f->ncells, op[2], false);
+		break;
+	case 6:
+	case 7:
+		fuzzed_write(f, op[1] % f->ncells, 255, false);
+		break;
+	case 8:
+	case 9:
+		fuzzed_write(f, op[1] % f->ncells, op[2], true);
+		break;
+	case 10:
+		fuzzed_flush(f);
+		break;
+	case 11:
+		fuzzed_resize(f, op[1]);
+		break;
+	case 12:
+		fuzzed_take(f, op[1]);
+		break;
+	case 13:
+		if (f->nshots)
+			fuzzed_drop(f, shot);
+		break;
+	case 14:
+		if (f->nshots)
+			fuzzed_apply(f, shot);
+		break;
+	}
+}
+
+/* A cluster that two entries share by a right refcount of 2 ends as one entry's without the COPIED
+ * flag: the next write copies it, and no byte is at risk. */
+static inline bool fuzzed_is_harmless(const char *sentence)
+{
+	const char *count = strstr(sentence, "refcount=1");
+
+	return strncmp(sentence, "ERROR", 5) != 0 ||
+	       (strstr(sentence, "OFLAG_COPIED") && count && count[10] == '\0');
+}
+
+static inline void fuzzed_found(void *arg, const char *sentence)
+{
+	unsigned *errors = arg;
+
+	if (!fuzzed_is_harmless(sentence))
+		++*errors;
+}
+
+/* Was all of it checked without a corruption? */
+static inline bool fuzzed_is_clean(const struct fuzzed *f)
+{
+	unsigned errors = 0;
+	struct check_report r = {.found = fuzzed_found, .arg = &errors};
+	struct err e = ERR_INIT;
+
+	return image_check(f->img, 0, &r, &e) == 0 && errors == 0 && r.check_errors == 0;
+}
+
+/* Returns false when the image was refused on the way. */
+static inline bool fuzzed_run(struct fuzzed *f, const uint8_t *program)
+{
+	for (unsigned i = 0; i + 3 <= PROGRAM; i += 3) {
+		if (program[i] % 16 != 15)
+			fuzzed_operate(f, program + i);
+		else if (!fuzzed_reopen(f))
+			return false;
+		if (f->failed && f->img->nstates != f->nshots + 1)
+			return true;
+		fuzzed_compare_all(f);
+	}
+	return fuzzed_reopen(f);
+}
+
+static inline bool fuzzed_look_all(struct fuzzed *f)
+{
+	if (f->img->nstates > SHOTS + 1)
+		return false;
+	fuzzed_place_cells(f);
+	fuzzed_look(f, fuzzed_disk(f), &f->live);
+	f->flushed = f->live;
+	f->nshots = f->img->nstates - 1;
+	for (unsigned i = 0; i < f->nshots; i++)
+		fuzzed_look(f, f->img->states[i + 1]->view, &f->shots[i]);
+	return f->ncells > 0;
+}
+
+static inline void fuzzed_image(struct fuzzed *f, uint64_t size, const uint8_t *program)
+{
+	bool clean;
+
+	f->o.write = false;
+	if (!fuzzed_open(f, size))
+		return;
+	clean = fuzzed_is_clean(f);
+	image_close(f->img);
+	f->o.write = true;
+	if (!fuzzed_open(f, size))
+		return;
+	if (!fuzzed_look_all(f) || fuzzed_run(f, program)) {
+		fuzz_require(!clean || f->failed || fuzzed_is_clean(f));
+		image_close(f->img);
+	}
+}
+
+static inline int fuzz_write(const char *format, const uint8_t *data, size_t size)
+{
+	static unsigned char bytes[FILE_ROOM];
+	static struct fuzzed f;
+	struct err e = ERR_INIT;
+
+	if (size < PROGRAM || size > FILE_ROOM / 4)
+		return 0;
+	size -= PROGRAM;
+	memset(&f, 0, sizeof f);
+	memset(bytes, 0, sizeof bytes);
+	memcpy(bytes, data, size);
+	f.bytes = bytes;
+	f.o = (struct image_options){
+		.format = format,
+		.nobacking = true,
+		.thin = true,
+		.cache = cache_new(FUZZ_CACHE, &e),
+		.codec = codec_new(&e),
+	};
+	fuzz_require(f.o.cache && f.o.codec);
+	fuzzed_image(&f, size, data + size);
+	codec_free(f.o.codec);
+	cache_free(f.o.cache);
+	return 0;
+}
+
+/* Mutation: most bytes of an image are data, and changing them finds nothing.  So words that are
+ * not zero, as those of tables are, get the values of others, and checksums are put right. */
+
+size_t LLVMFuzzerMutate(uint8_t *data, size_t size, size_t max_size);
+
+static inline uint32_t fuzz_random(uint32_t *state)
+{
+	*state = *state * 1664525 + 1013904223;
+	return *state >> 8;
+}
+
+/* The position of an aligned word that is not zero, near the start as often as anywhere. */
+static inline size_t fuzz_word(const uint8_t *data, size_t words, size_t width, uint32_t *state)
+{
+	static const uint8_t zero[8];
+	size_t pos = 0;
+
+	for (int tries = 0; tries < 256; tries++) {
+		size_t among = fuzz_random(state) % 2 ? words : MIN(words, 8192);
+
+		pos = fuzz_random(state) % among * width;
+		if (memcmp(data + pos, zero, width) != 0)
+			break;
+	}
+	return pos;
+}
+
+static inline void fuzz_change_word(uint8_t *data, size_t size, uint32_t *state)
+{
+	size_t width = fuzz_random(state) % 2 ? 8 : 4, words = size / width, to, from;
+
+	if (words == 0)
+		return;
+	to = fuzz_word(data, words, width, state);
+	from = fuzz_word(data, words, width, state);
+	switch (fuzz_random(state) % 4) {
+	case 0:
+	case 1:
+		memcpy(data + to, data + from, width);
+		break;
+	case 2:
+		data[to + fuzz_random(state) % width] += fuzz_random(state) % 2 ? 1 : -1;
+		break;
+	case 3:
+		data[to + fuzz_random(state) % width] ^= 1u << fuzz_random(state) % 8;
+		break;
+	}
+}
+
+static inline size_t fuzz_mutate(uint8_t *data, size_t size, size_t max_size, uint32_t seed,
+	void (*repair)(uint8_t *, size_t))
+{
+	uint8_t program[PROGRAM];
+	size_t image;
+
+	if (size < PROGRAM || max_size < size)
+		return LLVMFuzzerMutate(data, size, max_size);
+	image = size - PROGRAM;
+	memcpy(program, data + image, PROGRAM);
+	switch (fuzz_random(&seed) % 8) {
+	case 0:
+	case 1:
+	case 2:
+		LLVMFuzzerMutate(program, PROGRAM, PROGRAM);
+		break;
+	case 3:
+		image = LLVMFuzzerMutate(data, image, max_size - PROGRAM);
+		break;
+	case 4:
+		image -= MIN(image, fuzz_random(&seed) % (1 + image / 4));
+		break;
+	default:
+		for (uint32_t n = 1 + fuzz_random(&seed) % 3; n > 0; n--)
+			fuzz_change_word(data, image, &seed);
+	}
+	repair(data, image);
+	memcpy(data + image, program, PROGRAM);
+	return image + PROGRAM;
+}
+
+/* Defines the target of a format; repair puts its checksums right. */
+#define FUZZ_WRITE(format, repair)                                                                 \
+	int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);                              \
+	int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)                               \
+	{                                                                                          \
+		return fuzz_write(format, data, size);                                             \
+	}                                                                                          \
+	size_t LLVMFuzzerCustomMutator(uint8_t *data, size_t size, size_t max, unsigned seed);     \
+	size_t LLVMFuzzerCustomMutator(uint8_t *data, size_t size, size_t max, unsigned seed)      \
+	{                                                                                          \
+		return fuzz_mutate(data, size, max, seed, repair);                                 \
+	}
+
+static inline void fuzz_no_checksums(uint8_t *image, size_t size)
+{
+	(void)image;
+	(void)size;
+}
+
+#endif
