@@ -54,6 +54,11 @@ void host_on_shortage(bool (*fn)(void *arg), void *arg)
 		enough = RLIM_INFINITY;
 }
 
+static bool is_shortage(void)
+{
+	return errno == EMFILE || errno == ENFILE;
+}
+
 static bool can_close_some(void)
 {
 	return close_some && close_some(close_some_arg);
@@ -66,7 +71,7 @@ static int open_at(int at, const char *name, int flags, mode_t mode)
 
 	do
 		fd = openat(at, name, flags | O_CLOEXEC, mode);
-	while (fd < 0 && (errno == EMFILE || errno == ENFILE) && can_close_some());
+	while (fd < 0 && is_shortage() && can_close_some());
 	saved = errno;
 	if (fd >= 0 && (rlim_t)fd >= enough)
 		can_close_some();
@@ -588,7 +593,9 @@ int host_scandir(const char *path, struct dirent ***list, int (*select)(const st
 		return scandir(path, list, select, compare);
 	n = walk_to(&w, path, true);
 	if (n == 0)
-		n = scandirat(w.fd, ".", list, select, compare);
+		do
+			n = scandirat(w.fd, ".", list, select, compare);
+		while (n < 0 && is_shortage() && can_close_some());
 	walk_end(&w);
 	return n;
 }

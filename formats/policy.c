@@ -144,6 +144,8 @@ static int refuse_missing(const char *what, const char *name, int code, struct e
 		return err_hint(e, "-o allow=DIR lets it be entered, if DIR lies in it");
 	}
 	err_set(e, code, "%s \"%s\": %s", what, shown(name).text, strerror(code));
+	if (code == EMFILE)
+		return err_hint(e, "ulimit -n says how many files may be open at a time");
 	if (looks_like_protocol(name))
 		err_hint(e,
 			"names in images are plain file names here: protocols are never followed");

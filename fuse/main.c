@@ -275,6 +275,11 @@ static uint64_t size_of_file_system(const char *path)
 	return statvfs(path, &st) == 0 ? (uint64_t)st.f_blocks * st.f_frsize : 0;
 }
 
+static bool close_one(void *sources)
+{
+	return sources_close_one(sources);
+}
+
 static int open_directory(struct daemon *d, struct err *e)
 {
 	const struct options *o = &d->options;
@@ -287,6 +292,7 @@ static int open_directory(struct daemon *d, struct err *e)
 	d->sources = sources_new(&d->how, o->snapshot, o->idle, e);
 	if (!d->sources)
 		return -e->code;
+	host_on_shortage(close_one, d->sources);
 	d->watch = watch_new(d->sources, o->idle, &d->log, e);
 	return d->watch ? 0 : -e->code;
 }

@@ -321,6 +321,18 @@ int sources_close_idle(struct sources *all)
 	return left;
 }
 
+bool sources_close_one(struct sources *all)
+{
+	bool any;
+
+	pthread_mutex_lock(&all->lock);
+	any = all->first != NULL;
+	if (any)
+		close_idle(all->first);
+	pthread_mutex_unlock(&all->lock);
+	return any;
+}
+
 /* Nobody can find it any more but through the list, which is by the lock. */
 static bool last_unref(struct source *s)
 {

@@ -63,6 +63,10 @@ int sources_finish(struct sources *all);
 /* Closes what has been idle for long enough.  Seconds until the next one has; -1: none is. */
 int sources_close_idle(struct sources *all);
 
+/* Closes the one that has been idle for longest: false when all are in use.  Not for who opens or
+ * closes one under a lock of these. */
+bool sources_close_one(struct sources *all);
+
 /* An image that is opened when need be; the texts of from are copied. */
 struct source *source_new(struct sources *all, const struct origin *from, struct err *e);
 

@@ -243,6 +243,35 @@ in_use() {
 	[ $status = 0 ] && eventually begins_with "$1/first.qcow2/disk.raw" 09
 }
 check "an image in use by another is shown once it is free" with_mount live mnt -o idle=1 -- in_use mnt
+
+# More images than descriptors.
+
+mkdir -p few
+for ((i = 100; i < 200; i++)); do head -c 4096 src >few/$i.raw && printf '%d' $i | dd of=few/$i.raw bs=1 seek=600 conv=notrunc status=none; done
+for ((i = 1; i <= 30; i++)); do qemu-img create -q -f qcow2 -F raw -b $((100 + i)).raw few/$i.qcow2; done
+few_right() {
+	local i
+	for ((i = 100; i < 200; i++)); do cmp "$1/$i.raw/disk.raw" few/$i.raw || return 1; done
+	for ((i = 1; i <= 30; i++)); do cmp "$1/$i.qcow2/disk.raw" few/$((100 + i)).raw || return 1; done
+}
+with_few_files() { (ulimit -n 64 && mount_image few few-mnt "$@") && few_right few-mnt && [ "$(find few-mnt -type f | wc -l)" -gt 300 ] && few_right few-mnt; }
+check "100 images and 64 descriptors" with_few_files -o idle=3600
+all_held() { # those that are in use stay; the next is refused in words, and there once some are closed
+	local i fd fds=()
+	for ((i = 100; i < 200; i++)); do
+		{ exec {fd}<few-mnt/$i.raw/disk.raw; } 2>/dev/null || break
+		fds+=("$fd")
+	done
+	echo "${#fds[@]} at a time" >&2
+	[ ${#fds[@]} -ge 20 ] && [ ${#fds[@]} -lt 64 ] || return 1
+	cmp /proc/self/fd/"${fds[0]}" few/100.raw || return 1
+	for fd in "${fds[@]}"; do exec {fd}<&-; done
+	eventually few_right few-mnt
+}
+check "as many as can be open at a time" all_held
+unmount few-mnt
+rm -r few
+
 crowd() {
 	local i pids=() status=0
 	for ((i = 0; i < 12; i++)); do
