@@ -18,11 +18,13 @@
 #include "format.h"
 #include "headlast.h"
 #include "host.h"
+#include "identity.h"
 #include "image.h"
 #include "io.h"
 #include "lock.h"
 #include "nearest.h"
 #include "size.h"
+#include "stamp.h"
 #include "view.h"
 
 /* Words. */
@@ -157,6 +159,8 @@ bool create_is(const struct creation *c, const char *name, const char *word)
 
 /* Files. */
 
+#define OPEN_FLAGS (O_RDWR | O_CLOEXEC | O_NONBLOCK | O_NOCTTY)
+
 /* The old bytes are durably gone before any new ones are written: no power cut mixes the two. */
 static int empty_file(struct io *io, struct err *e)
 {
@@ -168,8 +172,32 @@ static int empty_file(struct io *io, struct err *e)
 	return r == 0 ? io_sync(io, e) : r;
 }
 
+static int check_identity(const struct io *io, const struct identity *wanted, struct err *e)
+{
+	struct identity is;
+	int r = identity_of_fd(io->fd, &is);
+
+	if (r < 0)
+		return err_set(e, -r, "%s: %s", io->name, strerror(-r));
+	if (!identity_is_same(&is, wanted))
+		return err_set(e, ESTALE,
+			"%s: another program has changed or replaced this file; it is not written "
+			"to",
+			io->name);
+	return 0;
+}
+
+/* Unless another program has put a file of its own there. */
+static void remove_file(const char *path, const struct identity *id)
+{
+	struct err ignored = ERR_INIT;
+
+	identity_unlink(id, path, &ignored);
+}
+
 /* Locked before it is emptied: it may be somebody's disk. */
-static int take_file(int fd, const char *path, struct io **io, struct err *e)
+static int take_file(
+	int fd, const char *path, const struct identity *wanted, struct io **io, struct err *e)
 {
 	int r;
 
@@ -179,6 +207,8 @@ static int take_file(int fd, const char *path, struct io **io, struct err *e)
 	r = io_make_writable(*io, e);
 	if (r == 0)
 		r = lock_for_writing(*io, e);
+	if (r == 0 && wanted)
+		r = check_identity(*io, wanted, e);
 	if (r == 0)
 		r = empty_file(*io, e);
 	if (r < 0) {
@@ -201,34 +231,65 @@ static int refuse_path(const char *path, struct err *e)
 	return err_set(e, code, "%s: %s", path, strerror(code));
 }
 
-static int make_file(const struct create_request *req, const char *path, bool replace,
-	struct created *f, struct err *e)
+static int make_new(
+	const struct create_request *req, const char *path, struct created *f, struct err *e)
 {
-	int flags = O_RDWR | O_CREAT | O_CLOEXEC | O_NONBLOCK | O_NOCTTY;
-	int fd = host_open(path, flags | O_EXCL, 0666), r;
+	int fd = host_open(path, OPEN_FLAGS | O_CREAT | O_EXCL, 0666), r;
+	struct identity id;
 
 	*f = (struct created){.is_new = fd >= 0};
-	if (fd < 0 && errno == EEXIST && replace)
-		fd = host_open(path, flags, 0666);
 	if (fd < 0)
 		return refuse_path(path, e);
-	if (f->is_new && req->created)
+	if (req->created)
 		req->created(req->arg, path);
-	r = take_file(fd, path, &f->io, e);
-	if (r < 0 && f->is_new)
-		host_unlink(path);
+	identity_of_fd(fd, &id);
+	r = take_file(fd, path, NULL, &f->io, e);
+	if (r < 0)
+		remove_file(path, &id);
 	return r;
 }
 
-/* Nothing of a file that did not come to be is left. */
-static void end_file(const struct created *f, bool made)
+/* wanted: see create_request.replaces. */
+static int replace_file(
+	const char *path, const struct identity *wanted, struct created *f, struct err *e)
 {
-	struct err ignored = ERR_INIT;
+	/* A symbolic link is not what was made here. */
+	int fd = host_open(path, OPEN_FLAGS | (wanted ? O_NOFOLLOW : O_CREAT), 0666);
 
-	if (f->io && !made && f->is_new)
-		host_unlink(f->io->name);
-	else if (f->io && !made && !f->io->is_block)
+	*f = (struct created){0};
+	if (fd >= 0)
+		return take_file(fd, path, wanted, &f->io, e);
+	return err_set(e, wanted && (errno == ENOENT || errno == ELOOP) ? ESTALE : errno, "%s: %s",
+		path, strerror(errno));
+}
+
+static int make_file(const struct create_request *req, const char *path, bool replace,
+	const struct identity *wanted, struct created *f, struct err *e)
+{
+	int r = wanted ? -EEXIST : make_new(req, path, f, e);
+
+	if (r != -EEXIST || !replace)
+		return r;
+	*e = (struct err)ERR_INIT;
+	return replace_file(path, wanted, f, e);
+}
+
+/* Nothing of a file that did not come to be is left.  The stamp of what is left is taken while the
+ * file is open and locked; without memory it lacks a file, and holds for no image. */
+static void end_file(const struct creation *c, const struct created *f, bool made)
+{
+	struct stamp *stamp = c->request->made;
+	struct err ignored = ERR_INIT;
+	struct identity id;
+
+	if (!f->io)
+		return;
+	if (!made && f->is_new && identity_of_fd(f->io->fd, &id) == 0)
+		remove_file(f->io->name, &id);
+	else if (!made && !f->is_new && !f->io->is_block)
 		io_resize(f->io, 0, &ignored);
+	if (stamp && (made || !f->is_new))
+		stamp_add(stamp, f->io, &ignored);
 	io_unref(f->io);
 }
 
@@ -275,7 +336,7 @@ int create_part(struct creation *c, const char *name, struct io **io, struct err
 		return err_nomem(e);
 	r = empty_replaced(c, path, e);
 	if (r == 0)
-		r = make_file(c->request, path, c->request->replace && !c->request->new_parts,
+		r = make_file(c->request, path, c->request->replace && !c->request->new_parts, NULL,
 			&parts[c->nparts], e);
 	if (r == 0)
 		*io = parts[c->nparts++].io;
@@ -368,17 +429,18 @@ static int create_in(struct creation *c, struct io *io, struct err *e)
 
 static int create(struct creation *c, struct err *e)
 {
-	struct created first;
-	int r = make_file(c->request, c->path, c->request->replace, &first, e);
+	struct created first = {0};
+	int r = make_file(
+		c->request, c->path, c->request->replace, c->request->replaces, &first, e);
 
 	if (r == 0) {
 		r = create_in(c, first.io, e);
 		if (r < 0)
 			err_in(e, "%s", c->path);
 	}
+	end_file(c, &first, r == 0);
 	for (size_t i = 0; i < c->nparts; i++)
-		end_file(&c->parts[i], r == 0);
-	end_file(&first, r == 0);
+		end_file(c, &c->parts[i], r == 0);
 	free(c->parts);
 	return r;
 }

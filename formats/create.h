@@ -14,9 +14,11 @@
 struct creation;
 struct err;
 struct format;
+struct identity;
 struct image;
 struct image_options;
 struct io;
+struct stamp;
 
 /* What an option takes. */
 enum create_kind {
@@ -56,6 +58,11 @@ struct create_request {
 	/* Called for each file that was not there before, once it is; NULL: not. */
 	void (*created)(void *arg, const char *path);
 	void *arg;
+	/* The file that is replaced: ESTALE unless it is there, unchanged; NULL: any. */
+	const struct identity *replaces;
+	/* Gets the files of the image as they are at the end, also of one that was replaced and
+	 * could not be made anew; NULL: nobody asks. */
+	struct stamp *made;
 };
 
 /* Makes the image path.  On failure no new file is left behind; one that was replaced is empty.

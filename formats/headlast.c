@@ -71,9 +71,12 @@ static int headlast_write(struct io *io, const void *buf, size_t len, uint64_t p
 		memcpy(h->head + pos, buf, head);
 		h->changed = true;
 	}
-	if (len == head)
-		return 0;
-	return h->base->ops->write(base_of(h), (const char *)buf + head, len - head, pos + head);
+	if (len > head)
+		return h->base->ops->write(
+			base_of(h), (const char *)buf + head, len - head, pos + head);
+	/* Nothing else may come, as in a fixed VHD of no bytes: the file is as long as its size
+	 * says. */
+	return pos + len > io->size ? h->base->ops->resize(base_of(h), pos + len) : 0;
 }
 
 static int headlast_sync(struct io *io)

@@ -514,6 +514,33 @@ int host_open_below(const char *dir, const char *rest)
 	return fd;
 }
 
+static int open_above_plainly(const char *path, const char **name)
+{
+	const char *slash = strrchr(path, '/');
+	char above[PATH_MAX];
+
+	*name = slash ? slash + 1 : path;
+	if (snprintf(above, sizeof above, "%.*s", slash ? (int)(slash + 1 - path) : 1,
+		    slash ? path : ".") < (int)sizeof above)
+		return open_at(AT_FDCWD, above, O_PATH | O_DIRECTORY, 0);
+	errno = ENAMETOOLONG;
+	return -1;
+}
+
+int host_open_above(const char *path, const char **name)
+{
+	struct walk w;
+	int fd;
+
+	if (!fenced)
+		return open_above_plainly(path, name);
+	fd = walk_above(&w, path, name);
+	if (fd == 0)
+		fd = fcntl(w.fd, F_DUPFD_CLOEXEC, 0);
+	walk_end(&w);
+	return fd;
+}
+
 static int stat_path(const char *path, bool follow, struct stat *st)
 {
 	struct walk w;
@@ -533,21 +560,6 @@ int host_stat(const char *path, struct stat *st)
 int host_lstat(const char *path, struct stat *st)
 {
 	return fenced ? stat_path(path, false, st) : lstat(path, st);
-}
-
-int host_unlink(const char *path)
-{
-	const char *last;
-	struct walk w;
-	int r;
-
-	if (!fenced)
-		return unlink(path);
-	r = walk_above(&w, path, &last);
-	if (r == 0)
-		r = unlinkat(w.fd, last, 0);
-	walk_end(&w);
-	return r;
 }
 
 char *host_realpath(const char *path, char real[PATH_MAX])

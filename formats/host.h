@@ -43,9 +43,11 @@ int host_open(const char *path, int flags, mode_t mode);
  * Links are followed in dir alone. */
 int host_open_below(const char *dir, const char *rest);
 
+/* Opens the directory that path is in with O_PATH; *name is the rest of path. */
+int host_open_above(const char *path, const char **name);
+
 int host_stat(const char *path, struct stat *st);
 int host_lstat(const char *path, struct stat *st);
-int host_unlink(const char *path);
 char *host_realpath(const char *path, char real[PATH_MAX]);
 DIR *host_opendir(const char *path);
 int host_scandir(const char *path, struct dirent ***list, int (*select)(const struct dirent *),

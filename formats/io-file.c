@@ -201,6 +201,7 @@ static int file_describe(struct io *io, struct err *e)
 	io->dev = st.st_dev;
 	io->ino = st.st_ino;
 	io->mtime = st.st_mtim;
+	io->ctime = st.st_ctim;
 	io->stored = (uint64_t)st.st_blocks * 512;
 	io->size = st.st_size;
 	io->sparse = io->stored < io->size;

@@ -38,6 +38,7 @@ void io_stand_for(struct io *io, const struct io *of)
 	io->size = of->size;
 	io->stored = of->stored;
 	io->mtime = of->mtime;
+	io->ctime = of->ctime;
 	io->cache = of->cache;
 }
 

@@ -78,7 +78,7 @@ struct io {
 	dev_t dev;             /* of the file that it is, or that it lies in */
 	ino_t ino;             /* 0: not a file */
 	uint64_t stored;       /* bytes that the host has allocated */
-	struct timespec mtime;
+	struct timespec mtime, ctime;
 	struct cache *cache; /* holds blocks of the file until it is closed; NULL: none does */
 	struct writeback *writeback; /* collects changes of its metadata; NULL: it has none */
 

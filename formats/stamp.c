@@ -1,26 +1,22 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* stamp.c - see stamp.h. */
-#include "host.h"
 #include "stamp.h"
 
-#include <stdint.h>
+#include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
-#include <time.h>
 
 #include "err.h"
+#include "host.h"
+#include "identity.h"
 #include "image.h"
 #include "io.h"
 
-#define ANY_SIZE -1 /* of a file of which a part counts */
-
 struct stamped {
 	char *path; /* of the host's file */
-	dev_t dev;
-	ino_t ino;
-	off_t size;
-	struct timespec mtime;
+	bool part;  /* the image is a part of the file, whose size says nothing */
+	struct identity id;
 };
 
 /* A member of an archive is as old as the archive. */
@@ -30,34 +26,46 @@ static char *path_of(const struct io *io)
 			  : strdup(io->name);
 }
 
-static int take_file(struct stamped *f, const struct io *io, struct err *e)
+static int add_file(struct stamp *s, const struct io *io, struct err *e)
 {
+	struct stamped *more = reallocarray(s->files, s->n + 1, sizeof more[0]), *f;
+
+	if (!more)
+		return err_nomem(e);
+	s->files = more;
+	f = &more[s->n];
 	*f = (struct stamped){
 		.path = path_of(io),
-		.dev = io->dev,
-		.ino = io->ino,
-		.size = io->member ? ANY_SIZE : (off_t)io->size,
-		.mtime = io->mtime,
+		.part = io->member,
+		.id = {io->dev, io->ino, (off_t)io->size, io->mtime, io->ctime},
 	};
-	return f->path ? 0 : err_nomem(e);
+	if (!f->path)
+		return err_nomem(e);
+	s->n++;
+	return 0;
 }
 
 int stamp_take(struct stamp *s, const struct image *img, struct err *e)
 {
-	size_t n = 0;
 	int r = 0;
 
-	for (const struct image *i = img; i; i = i->parent)
-		n += i->nfiles;
-	*s = (struct stamp){.files = calloc(n + 1, sizeof s->files[0])};
-	if (!s->files)
-		return err_nomem(e);
+	*s = (struct stamp){0};
 	for (const struct image *i = img; i && r == 0; i = i->parent)
 		for (size_t k = 0; k < i->nfiles && r == 0; k++)
-			r = take_file(&s->files[s->n++], i->files[k], e);
+			r = add_file(s, i->files[k], e);
 	if (r < 0)
 		stamp_free(s);
 	return r;
+}
+
+int stamp_add(struct stamp *s, const struct io *io, struct err *e)
+{
+	int r = add_file(s, io, e);
+
+	if (r < 0)
+		return r;
+	r = identity_of_fd(io->fd, &s->files[s->n - 1].id);
+	return r < 0 ? err_set(e, -r, "%s: %s", io->name, strerror(-r)) : 0;
 }
 
 void stamp_free(struct stamp *s)
@@ -68,25 +76,19 @@ void stamp_free(struct stamp *s)
 	*s = (struct stamp){0};
 }
 
-void stamp_renew(struct stamp *s)
+/* Its files are the first ones of the stamp; the parents' are never written. */
+void stamp_renew(struct stamp *s, const struct image *img)
 {
-	struct stat st;
-
-	for (size_t i = 0; i < s->n; i++) {
-		struct stamped *f = &s->files[i];
-
-		if (host_stat(f->path, &st) < 0)
-			continue;
-		f->mtime = st.st_mtim;
-		f->size = f->size == ANY_SIZE ? ANY_SIZE : st.st_size;
-	}
+	for (size_t i = 0; i < img->nfiles && i < s->n; i++)
+		if (img->files[i]->fd >= 0)
+			identity_of_fd(img->files[i]->fd, &s->files[i].id);
 }
 
-static bool same(const struct stamped *a, const struct stamped *b)
+static bool same(const struct stamped *f, struct identity id)
 {
-	return a->dev == b->dev && a->ino == b->ino &&
-	       (a->size == b->size || a->size == ANY_SIZE) && a->mtime.tv_sec == b->mtime.tv_sec &&
-	       a->mtime.tv_nsec == b->mtime.tv_nsec;
+	if (f->part)
+		id.size = f->id.size;
+	return identity_is_same(&f->id, &id);
 }
 
 bool stamp_is_same(const struct stamp *a, const struct stamp *b)
@@ -94,31 +96,35 @@ bool stamp_is_same(const struct stamp *a, const struct stamp *b)
 	if (a->n != b->n)
 		return false;
 	for (size_t i = 0; i < a->n; i++)
-		if (!same(&a->files[i], &b->files[i]))
+		if (!same(&a->files[i], b->files[i].id))
 			return false;
 	return true;
-}
-
-static bool looks_the_same(const struct stamped *f)
-{
-	struct stat st;
-	struct stamped now;
-
-	if (host_stat(f->path, &st) < 0)
-		return false;
-	now = (struct stamped){
-		.dev = st.st_dev,
-		.ino = st.st_ino,
-		.size = st.st_size,
-		.mtime = st.st_mtim,
-	};
-	return same(f, &now);
 }
 
 bool stamp_holds(const struct stamp *s)
 {
+	struct stat st;
+
 	for (size_t i = 0; i < s->n; i++)
-		if (!looks_the_same(&s->files[i]))
+		if (host_stat(s->files[i].path, &st) < 0 || !same(&s->files[i], identity_of(&st)))
 			return false;
 	return true;
+}
+
+const struct identity *stamp_first(const struct stamp *s)
+{
+	return &s->files[0].id;
+}
+
+int stamp_unlink_after(const struct stamp *s, size_t n, struct err *e)
+{
+	int r = 0;
+
+	if (!stamp_holds(s))
+		return err_set(e, ESTALE,
+			"%s: another program has changed or replaced a file of this image",
+			s->files[0].path);
+	for (size_t i = n; i < s->n && r == 0; i++)
+		r = identity_unlink(&s->files[i].id, s->files[i].path, e);
+	return r;
 }

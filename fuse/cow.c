@@ -65,14 +65,13 @@ static int allow_base(struct cow *c, struct image_options *how, struct err *e)
 	return 0;
 }
 
-static int make(const char *file, bool replace, const struct base *base,
-	const struct image_options *how, struct err *e)
+static int make(
+	const char *file, const struct base *base, const struct image_options *how, struct err *e)
 {
 	struct create_request request = {
 		.size = CREATE_NO_SIZE,
 		.backing = base->path,
 		.backing_format = base->format,
-		.replace = replace,
 		.how = how,
 	};
 
@@ -86,7 +85,7 @@ static int open_file(const char *file, const struct base *base, const struct ima
 	int ret = 0;
 
 	if (access(file, F_OK) < 0)
-		ret = make(file, false, base, how, e);
+		ret = make(file, base, how, e);
 	if (ret == 0)
 		ret = image_open(file, how, img, e);
 	if (ret < 0)
@@ -99,28 +98,39 @@ static int open_file(const char *file, const struct base *base, const struct ima
 	return err_set(e, EINVAL, "%s: it is no overlay of %s", file, base->path);
 }
 
-/* Without a name from the moment that it is open. */
-static int open_nameless(
-	const struct base *base, const struct image_options *how, struct image **img, struct err *e)
+static int open_in(const char *dir, const struct base *base, const struct image_options *how,
+	struct image **img, struct err *e)
 {
-	const char *dir = getenv("TMPDIR");
 	char *path;
-	int fd, ret;
+	int ret;
 
-	if (asprintf(&path, "%s/vdiskfs-XXXXXX." FORMAT, dir && *dir ? dir : "/var/tmp") < 0)
+	if (asprintf(&path, "%s/overlay." FORMAT, dir) < 0)
 		return err_nomem(e);
-	fd = mkstemps(path, (int)strlen("." FORMAT));
-	if (fd < 0) {
-		ret = err_set(e, errno, "%s: %s", path, strerror(errno));
-		free(path);
-		return ret;
-	}
-	close(fd);
-	ret = make(path, true, base, how, e);
+	ret = make(path, base, how, e);
 	if (ret == 0)
 		ret = image_open(path, how, img, e);
 	unlink(path);
 	free(path);
+	return ret;
+}
+
+/* Without a name from the moment that it is open; before, nobody else may enter its directory. */
+static int open_nameless(
+	const struct base *base, const struct image_options *how, struct image **img, struct err *e)
+{
+	const char *tmp = getenv("TMPDIR");
+	char *dir;
+	int ret;
+
+	if (asprintf(&dir, "%s/vdiskfs-XXXXXX", tmp && *tmp ? tmp : "/var/tmp") < 0)
+		return err_nomem(e);
+	if (mkdtemp(dir)) {
+		ret = open_in(dir, base, how, img, e);
+		rmdir(dir);
+	} else {
+		ret = err_set(e, errno, "%s: %s", dir, strerror(errno));
+	}
+	free(dir);
 	return ret;
 }
 

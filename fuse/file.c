@@ -60,10 +60,8 @@ static int not_writable(const struct node *node, const struct err *e)
 }
 
 /* A disk that nobody has put anything into yet. */
-static bool is_empty(const struct node *node)
+static bool is_empty(const struct fresh *f)
 {
-	const struct fresh *f = node_fresh(node);
-
 	return f && f->empty;
 }
 
@@ -86,7 +84,8 @@ static int open_into(struct file *file, struct node *node)
 
 	if (file->writes && !node_is_live(node))
 		return -EROFS;
-	if (is_empty(node))
+	file->fresh = node_fresh(node);
+	if (is_empty(file->fresh))
 		return 0;
 	if (node->kind == NODE_ERROR)
 		return open_pinned(file, node);

@@ -6,16 +6,15 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
-#include "bytes.h"
 #include "create.h"
 #include "err.h"
 #include "format.h"
-#include "host.h"
-#include "image.h"
+#include "identity.h"
 #include "io.h"
+#include "lock.h"
 #include "source.h"
+#include "stamp.h"
 #include "view.h"
 
 /* Words. */
@@ -65,42 +64,20 @@ static int add_text(char ***texts, size_t *n, const char *text, struct err *e)
 /* A file of no bytes is an image of no format. */
 #define LEAST 512
 
-static int create(const struct fresh *f, uint64_t size, bool replace, struct err *e)
+/* old: the file that is replaced; NULL: there is none. */
+static int create(const struct fresh *f, uint64_t size, const struct identity *old,
+	struct stamp *made, struct err *e)
 {
 	struct create_request request = {
 		.size = size == 0 && f->format == format_find("raw") ? LEAST : size,
 		.options = (const char *const *)f->options,
-		.replace = replace,
+		.replace = old,
+		.replaces = old,
 		.new_parts = true,
+		.made = made,
 	};
 
 	return image_create(f->format, f->path, &request, e);
-}
-
-static void remove_parts(struct fresh *f)
-{
-	for (size_t i = 0; i < f->nparts; i++)
-		host_unlink(f->parts[i]);
-	free_texts(f->parts, f->nparts);
-	f->parts = NULL;
-	f->nparts = 0;
-}
-
-/* Nothing but the image itself is there under these names: it has no parent, and each was made with
- * it. */
-static int note_parts(struct fresh *f, struct source *s, struct err *e)
-{
-	const struct image *img;
-	int ret = f->knows_parts ? 1 : source_pin(s, ANY_GENERATION, &img, e);
-
-	if (ret != 0)
-		return MIN(ret, 0);
-	for (size_t i = 0; i < img->nfiles && ret == 0; i++)
-		if (img->files[i] != img->io)
-			ret = add_text(&f->parts, &f->nparts, img->files[i]->name, e);
-	source_unpin(s);
-	f->knows_parts = ret == 0;
-	return ret;
 }
 
 struct remaking {
@@ -108,28 +85,31 @@ struct remaking {
 	uint64_t size;
 };
 
-/* In the same file, so that its name means it at any time. */
-static int remake(void *arg, struct err *e)
+/* In the same file, so that its name means it at any time; other files are other ones then. */
+static int remake(void *arg, struct stamp *stamp, struct err *e)
 {
 	const struct remaking *r = arg;
-	int ret;
+	struct stamp made = {0};
+	int ret = stamp_unlink_after(stamp, 1, e);
 
-	remove_parts(r->f);
-	ret = create(r->f, r->size, true, e);
-	/* Of one that did not come to be no parts are left. */
-	r->f->knows_parts = ret < 0;
+	if (ret == 0)
+		ret = create(r->f, r->size, stamp_first(stamp), &made, e);
+	if (made.n > 0) {
+		stamp_free(stamp);
+		*stamp = made;
+	}
 	return ret;
 }
 
 static int make_anew(struct fresh *f, struct source *s, uint64_t size, struct err *e)
 {
 	struct remaking r = {.f = f, .size = size};
-	int ret = note_parts(f, s, e);
 
-	return ret < 0 ? ret : source_change(s, remake, &r, e);
+	return source_change(s, remake, &r, e);
 }
 
-int fresh_make(const struct format *format, const char *path, struct fresh **out, struct err *e)
+int fresh_make(const struct format *format, const char *path, struct fresh **out,
+	struct stamp *stamp, struct err *e)
 {
 	struct fresh *f = calloc(1, sizeof *f);
 	int ret;
@@ -141,12 +121,14 @@ int fresh_make(const struct format *format, const char *path, struct fresh **out
 	pthread_mutex_init(&f->lock, NULL);
 	f->format = format;
 	f->empty = true;
-	ret = create(f, 0, false, e);
-	if (ret < 0)
+	ret = create(f, 0, NULL, stamp, e);
+	if (ret < 0) {
 		fresh_free(f);
-	else
-		*out = f;
-	return ret;
+		return ret;
+	}
+	identity_settle(stamp_first(stamp));
+	*out = f;
+	return 0;
 }
 
 void fresh_free(struct fresh *f)
@@ -154,7 +136,6 @@ void fresh_free(struct fresh *f)
 	if (!f)
 		return;
 	free_texts(f->options, f->noptions);
-	free_texts(f->parts, f->nparts);
 	free(f->path);
 	pthread_mutex_destroy(&f->lock);
 	free(f);
@@ -200,13 +181,14 @@ int fresh_set_option(struct fresh *f, struct source *s, const char *word, struct
 	if (ret < 0)
 		return ret;
 	ret = make_anew(f, s, 0, e);
-	if (ret < 0) {
-		take_back(f, word, old);
-		make_anew(f, s, 0, &ignored);
-		return ret;
+	if (ret == 0) {
+		free(old);
+		return 0;
 	}
-	free(old);
-	return 0;
+	take_back(f, word, old);
+	if (ret != -ESTALE)
+		make_anew(f, s, 0, &ignored);
+	return ret;
 }
 
 int fresh_begin(struct fresh *f, struct source *s, uint64_t size, struct err *e)
@@ -214,26 +196,40 @@ int fresh_begin(struct fresh *f, struct source *s, uint64_t size, struct err *e)
 	struct err ignored = ERR_INIT;
 	int ret = make_anew(f, s, size, e);
 
-	if (ret < 0)
+	if (ret < 0 && ret != -ESTALE)
 		make_anew(f, s, 0, &ignored);
-	else
+	if (ret == 0)
 		f->empty = false;
 	return ret;
 }
 
-static int take_away(void *arg, struct err *e)
+/* What another program reads or writes stays. */
+static int lock_file(const char *path, struct io **io, struct err *e)
 {
-	struct fresh *f = arg;
+	int ret;
 
-	remove_parts(f);
-	return host_unlink(f->path) < 0 ? err_set(e, errno, "%s: %s", f->path, strerror(errno)) : 0;
+	*io = io_open(path, e);
+	if (!*io)
+		return -e->code;
+	ret = io_make_writable(*io, e);
+	return ret == 0 ? lock_for_writing(*io, e) : ret;
+}
+
+static int take_away(void *arg, struct stamp *stamp, struct err *e)
+{
+	const struct fresh *f = arg;
+	struct io *io;
+	int ret = lock_file(f->path, &io, e);
+
+	if (ret == 0)
+		ret = stamp_unlink_after(stamp, 0, e);
+	io_unref(io);
+	return ret;
 }
 
 int fresh_remove(struct fresh *f, struct source *s, struct err *e)
 {
-	int ret = note_parts(f, s, e);
-
-	return ret < 0 ? ret : source_change(s, take_away, f, e);
+	return source_change(s, take_away, f, e);
 }
 
 uint64_t fresh_size(const struct fresh *f, const struct view *view)

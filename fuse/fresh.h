@@ -23,6 +23,7 @@
 struct err;
 struct format;
 struct source;
+struct stamp;
 struct view;
 
 struct fresh {
@@ -31,20 +32,22 @@ struct fresh {
 	char *path;
 	char **options; /* "name=value", NULL-terminated once there is one */
 	size_t noptions;
-	char **parts; /* other files that the image is made of, by path */
-	size_t nparts;
-	bool knows_parts;
 	atomic_bool empty;
+	/* Another program has changed or replaced a file of it: the image is any image now. */
+	atomic_bool replaced;
 	atomic_bool growing; /* the disk ends at end, before the end of the view */
 	_Atomic uint64_t end;
 	bool listed_empty; /* what is in its directory was found out before it was written */
 };
 
-/* Makes the empty image; nothing may be there under that path. */
-int fresh_make(const struct format *format, const char *path, struct fresh **f, struct err *e);
+/* Makes the empty image; nothing may be there under that path.  *stamp, {0} at first, is for
+ * source_set_fresh: nothing is made anew or removed but the files that were made here. */
+int fresh_make(const struct format *format, const char *path, struct fresh **f, struct stamp *stamp,
+	struct err *e);
 void fresh_free(struct fresh *f); /* NULL is fine */
 
-/* With the lock, of one that is empty and belongs to the source: */
+/* With the lock, of one that is empty and belongs to the source.  -ESTALE: another program has
+ * changed or replaced it; nothing was done, and that is logged: */
 
 /* Another option; a name that has a value gets another.  EINVAL: there is none such. */
 int fresh_set_option(struct fresh *f, struct source *s, const char *word, struct err *e);

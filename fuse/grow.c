@@ -20,7 +20,7 @@
 
 bool grow_can(const struct file *file)
 {
-	return node_fresh(file->node) != NULL;
+	return file->fresh != NULL;
 }
 
 /* The lock is held. */
@@ -31,7 +31,7 @@ static int attach(struct file *file, struct err *e)
 
 void grow_look(struct file *file)
 {
-	struct fresh *f = file->view ? NULL : node_fresh(file->node);
+	struct fresh *f = file->view ? NULL : file->fresh;
 	struct err ignored = ERR_INIT;
 
 	if (!f || f->empty)
@@ -44,7 +44,7 @@ void grow_look(struct file *file)
 /* Disks are whole sectors, but for those that are plain files. */
 static uint64_t round_size(const struct file *file, uint64_t size)
 {
-	const struct fresh *f = node_fresh(file->node);
+	const struct fresh *f = file->fresh;
 	uint64_t sector = file->view ? MAX(file->shown.img->sector_size, 512u) : 512;
 
 	return f->format == format_find("raw") ? size : round_up(size, sector);
@@ -53,7 +53,7 @@ static uint64_t round_size(const struct file *file, uint64_t size)
 /* Long enough for a write, if it has no bytes yet. */
 static int begin(struct file *file, uint64_t size, struct err *e)
 {
-	struct fresh *f = node_fresh(file->node);
+	struct fresh *f = file->fresh;
 	int ret = fresh_begin(f, file->node->source, round_size(file, size), e);
 
 	if (ret == 0)
@@ -86,7 +86,7 @@ static bool has_room(const struct fresh *f, const struct file *file, uint64_t en
 
 int grow_to(struct file *file, uint64_t end, uint64_t whole, struct err *e)
 {
-	struct fresh *f = node_fresh(file->node);
+	struct fresh *f = file->fresh;
 	int ret = 0;
 
 	if (!f || has_room(f, file, end))
@@ -124,7 +124,7 @@ static int settle(struct fresh *f, const struct file *file, struct err *e)
 
 int grow_settle(fuse_req_t req, struct file *file, struct err *e)
 {
-	struct fresh *f = node_fresh(file->node);
+	struct fresh *f = file->fresh;
 	bool list = false;
 	int ret = 0;
 
@@ -164,7 +164,7 @@ static int set_size(struct fresh *f, struct file *file, uint64_t size, struct er
 
 int grow_set(struct file *file, uint64_t size, struct err *e)
 {
-	struct fresh *f = node_fresh(file->node);
+	struct fresh *f = file->fresh;
 	int ret;
 
 	pthread_mutex_lock(&f->lock);

@@ -13,13 +13,15 @@
 #include "log.h"
 #include "ops.h"
 #include "source.h"
+#include "stamp.h"
 #include "tree.h"
 #include "xattr.h"
 
 /* What the user has asked for and cannot have: the reason is in the log. */
 static int refused(fuse_req_t req, const char *name, const struct err *e)
 {
-	log_error(server_of(req)->reply.log, "%s: %s", name, e->text);
+	if (e->code != ESTALE) /* see source_change */
+		log_error(server_of(req)->reply.log, "%s: %s", name, e->text);
 	return -e->code;
 }
 
@@ -38,7 +40,8 @@ static int choose_format(const char *name, const struct format **format, struct 
 
 /* The new image is shown like any file that comes by itself; it is not when a machine's description
  * says that the file is a part of something else. */
-static int show(fuse_req_t req, struct node *dir, struct fresh *f, struct node **node)
+static int show(
+	fuse_req_t req, struct node *dir, struct fresh *f, struct stamp *stamp, struct node **node)
 {
 	int ret = tree_refresh(dir->tree, dir);
 
@@ -47,10 +50,11 @@ static int show(fuse_req_t req, struct node *dir, struct fresh *f, struct node *
 	if (ret < 0 || !*node) {
 		log_error(server_of(req)->reply.log, "%s: it was made, but is not shown", f->path);
 		fresh_free(f);
+		stamp_free(stamp);
 		return ret < 0 ? ret : -EINVAL;
 	}
 	f->listed_empty = true;
-	source_set_fresh((*node)->source, f);
+	source_set_fresh((*node)->source, f, stamp);
 	return 0;
 }
 
@@ -59,15 +63,16 @@ int make_image(fuse_req_t req, struct node *dir, const char *name, struct node *
 	struct err e = ERR_INIT;
 	const struct format *format = NULL;
 	struct fresh *f = NULL;
+	struct stamp stamp = {0};
 	char *path = node_host_path(dir, name);
 	int ret = path ? choose_format(name, &format, &e) : err_nomem(&e);
 
 	if (ret == 0)
-		ret = fresh_make(format, path, &f, &e);
+		ret = fresh_make(format, path, &f, &stamp, &e);
 	free(path);
 	if (ret == -EEXIST)
 		return ret;
-	return ret < 0 ? refused(req, name, &e) : show(req, dir, f, node);
+	return ret < 0 ? refused(req, name, &e) : show(req, dir, f, &stamp, node);
 }
 
 int make_remove(fuse_req_t req, struct node *dir, const char *name)
@@ -75,7 +80,7 @@ int make_remove(fuse_req_t req, struct node *dir, const char *name)
 	struct err e = ERR_INIT;
 	struct node *node;
 	struct fresh *f;
-	int ret = tree_lookup(dir->tree, dir, name, &node);
+	int ret = tree_lookup(dir->tree, dir, name, &node), refreshed = 0;
 
 	if (ret < 0 || !node)
 		return ret < 0 ? ret : -ENOENT;
@@ -89,7 +94,10 @@ int make_remove(fuse_req_t req, struct node *dir, const char *name)
 	if (e.code)
 		ret = refused(req, name, &e);
 	node_put(dir->tree, node, 1);
-	return ret < 0 ? ret : tree_refresh(dir->tree, dir);
+	/* What took the place of the image is shown. */
+	if (ret == 0 || ret == -ESTALE)
+		refreshed = tree_refresh(dir->tree, dir);
+	return ret < 0 ? ret : refreshed;
 }
 
 /* Options. */

@@ -237,7 +237,7 @@ static bool can_change(const struct file *file)
 {
 	const struct view *base = file->base;
 
-	return base ? base->writer != NULL : node_fresh(file->node) != NULL;
+	return base ? base->writer != NULL : file->fresh != NULL;
 }
 
 /* With the kernel's pages or past them?  What is read once fills them, is copied out of them and

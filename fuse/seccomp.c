@@ -102,6 +102,7 @@ static const int allowed_to_open[] = {
 /* What taking away files takes that were made in vain. */
 static const int allowed_to_write[] = {
 	SYS_openat,
+	SYS_renameat2,
 	SYS_unlinkat,
 };
 

@@ -53,6 +53,7 @@ struct source {
 	struct source *next_writable, **link_writable; /* NULL: not in that list */
 	bool renumbered; /* the states of the image that was closed last are others now */
 	bool failed;     /* a flush did, and it was told */
+	bool refused;    /* see refuse_once */
 	struct fresh *_Atomic fresh;        /* owned; NULL: not made in this mount */
 	struct image_options how, to_write; /* then: its format is known */
 	pthread_mutex_t making;
@@ -242,6 +243,13 @@ static struct source *writable_ref(struct source *s)
 	return s ? source_ref(s) : NULL;
 }
 
+struct fresh *source_fresh(const struct source *s)
+{
+	struct fresh *fresh = s->fresh;
+
+	return fresh && !atomic_load(&fresh->replaced) ? fresh : NULL;
+}
+
 /* Closing. */
 
 static void warn(const struct source *s, const struct err *e)
@@ -270,20 +278,31 @@ static void close_image(struct source *s)
 	while (s->made)
 		made_free(s->made);
 	pthread_mutex_unlock(&s->making);
-	if (writable)
+	if (writable) {
 		finish_image(s);
+		stamp_renew(&s->stamp, s->img);
+	}
 	image_close(s->img);
-	if (writable)
-		stamp_renew(&s->stamp);
 }
 
-/* Another generation begins with the next image that is opened. */
+/* Another generation begins with the next image that is opened.  The stamp of an image that was
+ * made in this mount is kept: it tells which files are its own. */
 static void end_generation(struct source *s)
 {
 	if (s->known)
 		s->generation++;
+	if (source_fresh(s))
+		return;
 	s->known = false;
 	stamp_free(&s->stamp);
+}
+
+/* The stamp does not hold: what the path leads to now is not what was made in this mount. */
+static void end_image(struct source *s)
+{
+	if (s->fresh)
+		atomic_store(&s->fresh->replaced, true);
+	end_generation(s);
 }
 
 /* An idle one.  The lock is released meanwhile. */
@@ -386,7 +405,7 @@ static int choose_state(
 
 static const struct image_options *how_to(const struct source *s, bool write)
 {
-	if (s->fresh)
+	if (source_fresh(s))
 		return write ? &s->to_write : &s->how;
 	return write ? &s->all->to_write : s->all->how;
 }
@@ -434,7 +453,7 @@ static int open_all(const struct source *s, bool to_write, struct opened *o, str
 static void take_opened(struct source *s, const struct opened *o)
 {
 	if (s->known && !stamp_is_same(&s->stamp, &o->stamp))
-		end_generation(s);
+		end_image(s);
 	stamp_free(&s->stamp);
 	s->stamp = o->stamp;
 	s->known = true;
@@ -464,6 +483,17 @@ static int open_now(struct source *s, bool to_write, struct opened *o, struct er
 	return ret;
 }
 
+/* Does the stamp hold?  The lock is held, but not all the time. */
+static bool holds_busy(struct source *s)
+{
+	bool holds;
+
+	pthread_mutex_unlock(&s->all->lock);
+	holds = stamp_holds(&s->stamp);
+	pthread_mutex_lock(&s->all->lock);
+	return holds;
+}
+
 /* The lock is held, but not all the time.  An image that cannot be opened again is none that was
  * known: somebody shall look anew, and be told why; but many cannot be written. */
 static int open_busy(struct source *s, bool to_write, struct err *e)
@@ -475,6 +505,8 @@ static int open_busy(struct source *s, bool to_write, struct err *e)
 	s->busy = true;
 	if (all->nidle >= IDLE_MAX)
 		close_idle(all->first);
+	if (source_fresh(s) && !holds_busy(s))
+		end_image(s);
 	ret = open_now(s, to_write, &o, e);
 	if (ret == 0)
 		take_opened(s, &o);
@@ -576,6 +608,21 @@ void source_unpin(struct source *s)
 	pthread_mutex_unlock(&s->all->lock);
 }
 
+/* Who fills an image that was made here does not mean the one that another program has put in its
+ * place.  Who tries again does. */
+static int refuse_once(struct source *s, struct err *e)
+{
+	struct fresh *fresh = s->fresh;
+
+	if (!fresh || !fresh->replaced || !fresh->empty || s->refused)
+		return 0;
+	s->refused = true;
+	return err_set(e, EBUSY,
+		"%s: another program has changed or replaced this image since it was made here; it "
+		"is not written to unless you try again",
+		s->from.path);
+}
+
 int source_hold(
 	struct source *s, unsigned generation, bool writes, const struct image **img, struct err *e)
 {
@@ -586,7 +633,9 @@ int source_hold(
 		return 0;
 	}
 	pthread_mutex_lock(&s->all->lock);
-	ret = pin(s, generation, writes, img, e);
+	ret = writes ? refuse_once(s, e) : 0;
+	if (ret == 0)
+		ret = pin(s, generation, writes, img, e);
 	if (ret == 0)
 		s->holds++;
 	pthread_mutex_unlock(&s->all->lock);
@@ -664,18 +713,18 @@ int sources_finish(struct sources *all)
 	return each_writable(all, finish_image);
 }
 
-struct fresh *source_fresh(const struct source *s)
+void source_set_fresh(struct source *s, struct fresh *fresh, struct stamp *stamp)
 {
-	return s->fresh;
-}
-
-void source_set_fresh(struct source *s, struct fresh *fresh)
-{
+	pthread_mutex_lock(&s->all->lock);
+	stamp_free(&s->stamp);
+	s->stamp = *stamp;
+	s->known = true;
 	s->how = *s->all->how;
 	s->how.format = fresh->format->name;
 	s->to_write = s->how;
 	s->to_write.write = true;
 	s->fresh = fresh;
+	pthread_mutex_unlock(&s->all->lock);
 }
 
 /* The lock is held, but not all the time. */
@@ -691,22 +740,35 @@ static int close_alone(struct source *s, struct err *e)
 	return ret;
 }
 
+/* The lock is held, but not all the time. */
+static int change_busy(struct source *s, source_change_fn *change, void *arg, struct err *e)
+{
+	int ret;
+
+	s->busy = true;
+	pthread_mutex_unlock(&s->all->lock);
+	ret = change(arg, &s->stamp, e);
+	if (ret == -ESTALE)
+		warn(s, e);
+	pthread_mutex_lock(&s->all->lock);
+	if (ret == -ESTALE)
+		end_image(s);
+	s->busy = false;
+	pthread_cond_broadcast(&s->all->done);
+	return ret;
+}
+
 int source_change(struct source *s, source_change_fn *change, void *arg, struct err *e)
 {
 	int ret;
 
 	pthread_mutex_lock(&s->all->lock);
 	ret = close_alone(s, e);
-	if (ret == 0) {
-		s->busy = true;
-		pthread_mutex_unlock(&s->all->lock);
-		ret = change(arg, e);
-		pthread_mutex_lock(&s->all->lock);
-		stamp_free(&s->stamp);
-		s->known = false;
-		s->busy = false;
-		pthread_cond_broadcast(&s->all->done);
-	}
+	if (ret == 0 && !source_fresh(s))
+		ret = err_set(e, ESTALE, "%s: another program has changed or replaced this image",
+			s->from.path);
+	if (ret == 0)
+		ret = change_busy(s, change, arg, e);
 	pthread_mutex_unlock(&s->all->lock);
 	return ret;
 }
@@ -729,9 +791,7 @@ static bool check_busy(struct source *s)
 	if (s->img)
 		idle_remove(s);
 	s->busy = true;
-	pthread_mutex_unlock(&s->all->lock);
-	changed = !stamp_holds(&s->stamp);
-	pthread_mutex_lock(&s->all->lock);
+	changed = !holds_busy(s);
 	if (s->img)
 		idle_add(s, s->since);
 	s->busy = false;
@@ -752,7 +812,7 @@ bool source_has_changed(struct source *s)
 	if (s->known && s->pins == 0 && !(s->img && s->img->writable))
 		changed = check_busy(s);
 	if (changed && s->pins == 0) {
-		end_generation(s);
+		end_image(s);
 		if (s->img)
 			close_idle(s);
 	}

@@ -27,6 +27,7 @@ struct image;
 struct image_options;
 struct source;
 struct sources;
+struct stamp;
 struct view;
 
 /* A view made from the views of an image, such as a partition.  It lives until the image is closed
@@ -84,20 +85,22 @@ int source_pin(struct source *s, unsigned generation, const struct image **img, 
 void source_unpin(struct source *s);
 
 /* The same for as long as a file is open, perhaps to write: of sources_new images.  -EBUSY: it is
- * held by who only reads, and cannot be opened anew. */
+ * held by who only reads, and cannot be opened anew; or it took the place of an empty image that
+ * was made in this mount, and this is the first attempt to write to it. */
 int source_hold(struct source *s, unsigned generation, bool writes, const struct image **img,
 	struct err *e);
 void source_unhold(struct source *s);
 
 /* Calls change while the image is closed and nobody has it pinned: what that does to its files
- * makes no other generation.  -EBUSY: somebody holds it. */
-typedef int source_change_fn(void *arg, struct err *e);
+ * makes no other generation, if it leaves their stamp.  -EBUSY: somebody holds it.  After -ESTALE,
+ * for the stamp did not hold, the image is no longer that of source_fresh; it is logged here. */
+typedef int source_change_fn(void *arg, struct stamp *stamp, struct err *e);
 int source_change(struct source *s, source_change_fn *change, void *arg, struct err *e);
 
-/* What there is to know of one that was made in this mount, or NULL; it is given once, and goes
- * with the source. */
+/* What there is to know of one that was made in this mount, or NULL, also when another program has
+ * changed or replaced it since; it is given once, with what was made, and goes with the source. */
 struct fresh *source_fresh(const struct source *s);
-void source_set_fresh(struct source *s, struct fresh *fresh);
+void source_set_fresh(struct source *s, struct fresh *fresh, struct stamp *stamp);
 
 /* Pinned: which generation this is, never ANY_GENERATION. */
 unsigned source_generation(const struct source *s);

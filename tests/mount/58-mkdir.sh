@@ -69,9 +69,69 @@ check_not "nor one that was there" rmdir mnt/sub/old.qcow2
 removed() { mkdir mnt/gone.vdi && rmdir mnt/gone.vdi && [ ! -e vms/gone.vdi ] && [ ! -e mnt/gone.vdi ] && mkdir mnt/gone.vdi && rmdir mnt/gone.vdi; }
 check "an empty one is" removed
 
+set_option() { setfattr -n "user.vdisk.$2" -v "$3" "$1"; }
+
+# Another program puts an image under the name of one that was made here, or changes it: whatever was to be done to the
+# one that was made is not done to that.
+
+qemu-img convert -f raw -O qcow2 even precious.qcow2
+replace() { # HOW FILE
+	case $1 in
+	mv) cp precious.qcow2 t && mv t "$2" ;;
+	cp) cat precious.qcow2 >"$2" ;;
+	convert) eventually qemu-img convert -f raw -O qcow2 even "$2" ;;
+	link) ln -sf "$W/precious.qcow2" "$2" ;;
+	patch) printf '\1' | dd of="$2" bs=1 seek=1000 conv=notrunc status=none ;;
+	esac
+}
+act() { # HOW DIR, which is open as 5
+	case $1 in
+	rmdir) rmdir "$2" ;;
+	option) set_option "$2" cluster_size 16k ;;
+	cp) cp odd "$2/disk.raw" ;;
+	dd) dd if=odd of="$2/disk.raw" bs=512 count=1 conv=notrunc status=none ;;
+	truncate) truncate -s 1M "$2/disk.raw" ;;
+	write) head -c 512 odd >&5 ;;
+	esac
+}
+foreign() { # HOW ACT FORMAT
+	local name=$1-$2.$3
+	mkdir "mnt/$name" || return 1
+	[ "$2" != write ] || exec 5<>"mnt/$name/disk.raw"
+	replace "$1" "vms/$name" || return 1
+	sha256sum "vms/$name" precious.qcow2 >foreign.sum
+	! act "$2" "mnt/$name" 2>act.err && exec 5<&- && sha256sum --quiet -c foreign.sum || { cat act.err; return 1; }
+	case $1 in patch | link) return 0 ;; esac
+	[ "$3" != qcow2 ] || eventually cmp "mnt/$name/disk.raw" even
+}
+for how in mv cp convert link patch; do
+	for act in rmdir option cp dd truncate write; do
+		check "put there by $how: $act" foreign $how $act qcow2
+	done
+done
+check "a raw one" foreign mv rmdir raw
+check "another format" foreign convert write vdi
+check "tried again, it is meant" cp odd mnt/mv-cp.qcow2/disk.raw
+unchanged() { # content that was changed and set back, with all times but one
+	mkdir mnt/times.raw && cp -p vms/times.raw t && echo data >vms/times.raw && cat t >vms/times.raw && touch -r t vms/times.raw &&
+		! rmdir mnt/times.raw && cmp vms/times.raw t
+}
+check "changed, but for its size and date" unchanged
+parts() { # an image of many files, of which another program replaces one
+	mkdir mnt/parts.vmdk && set_option mnt/parts.vmdk subformat twoGbMaxExtentFlat && truncate -s 5G mnt/parts.vmdk/disk.raw && return 0
+}
+check "an image of several files" parts
+a_part() {
+	mkdir mnt/part.vmdk && set_option mnt/part.vmdk subformat monolithicFlat || return 1
+	cp precious.qcow2 t && mv t vms/part-flat.vmdk && ls vms/part* && ! rmdir mnt/part.vmdk && [ -e vms/part.vmdk ] &&
+		cmp vms/part-flat.vmdk precious.qcow2 && ! set_option mnt/part.vmdk subformat monolithicSparse && cmp vms/part-flat.vmdk precious.qcow2
+}
+check "one of its files" a_part
+no_strays() { [ -z "$(find vms -name '.*' ! -name .)" ]; }
+check "nothing else is left there" no_strays
+
 # Options.
 
-set_option() { setfattr -n "user.vdisk.$2" -v "$3" "$1"; }
 options() {
 	mkdir mnt/o.qcow2 mnt/o.vmdk mnt/o.vhd mnt/o.vdi || return 1
 	set_option mnt/o.qcow2 cluster_size 4k && set_option mnt/o.qcow2 compat 0.10 && set_option mnt/o.qcow2 cluster_size 128k &&
