@@ -9,16 +9,9 @@
 #include "err.h"
 #include "utf8.h"
 
-/* A C0 or C1 control character, or DEL? */
-static bool is_control(const char *p, size_t len)
-{
-	unsigned char first = p[0], second = len > 1 ? p[1] : 0;
-
-	return len == 1 ? first < ' ' || first == 0x7f : first == 0xc2 && second < 0xa0;
-}
-
-/* Names in messages come from images, and terminals obey control characters: those, and what is no
- * UTF-8, become question marks.  So a sentence is also always one line. */
+/* Names in messages come from images, and terminals obey control characters: those, others that are
+ * not visible, and what is no UTF-8, become question marks.  So a sentence is also always one line.
+ */
 void err_clean(char *text)
 {
 	size_t n = strlen(text), len;
@@ -27,7 +20,7 @@ void err_clean(char *text)
 		size_t good = utf8_length(p, n);
 
 		len = MAX(good, 1);
-		if (good == 0 || is_control(p, good))
+		if (good == 0 || !utf8_is_visible(p, good))
 			memset(p, '?', len);
 	}
 }

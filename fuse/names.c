@@ -13,6 +13,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "bytes.h"
 #include "utf8.h"
 
 /* Room for "~" and a number of six digits or less behind a name that must be cut. */
@@ -25,30 +26,34 @@ struct known {
 	char name[];
 };
 
-/* May the character of n bytes be shown as it is?  0: it is none.  C1 controls (U+0080 to U+009F)
- * may not: some terminals obey them like escape sequences. */
-static bool is_plain(const unsigned char *s, size_t n)
+/* May the character of n bytes be a part of a name as it is?  0: it is none. */
+static bool is_plain(const char *s, size_t n)
 {
-	if (n == 1)
-		return s[0] >= 0x20 && s[0] != 0x7f && s[0] != '/';
-	return n > 1 && !(s[0] == 0xc2 && s[1] < 0xa0);
+	return n > 0 && utf8_is_visible(s, n) && *s != '/';
+}
+
+/* All bytes of a character: what is left of one would be no character either. */
+static size_t escape(char *piece, const char *s, size_t n)
+{
+	for (size_t i = 0; i < n; i++)
+		sprintf(piece + 3 * i, "%%%02X", (unsigned char)s[i]);
+	return 3 * n;
 }
 
 char *name_escape(const char *raw)
 {
 	bool dots = strcmp(raw, ".") == 0 || strcmp(raw, "..") == 0;
-	const unsigned char *s = (const unsigned char *)raw;
 	size_t left = strlen(raw), used = 0, n, len;
-	char out[NAME_MAX + 1], piece[5];
+	char out[NAME_MAX + 1], piece[3 * 4 + 1];
 
-	for (; left > 0; s += n, left -= n) {
-		n = utf8_length((const char *)s, left);
+	for (const char *s = raw; left > 0; s += n, left -= n) {
+		n = utf8_length(s, left);
 		if (!dots && is_plain(s, n)) {
 			memcpy(piece, s, n);
 			len = n;
 		} else {
-			n = 1;
-			len = (size_t)snprintf(piece, sizeof piece, "%%%02X", *s);
+			n = MAX(n, 1);
+			len = escape(piece, s, n);
 		}
 		if (used + len > NAME_MAX)
 			break;

@@ -9,8 +9,9 @@
 
 #include <stdbool.h>
 
-/* raw as a directory entry: '/', control characters and what is not UTF-8 become %XX, so do "." and
- * "..", and what passes 255 bytes is cut.  "" stays "".  malloc'ed or NULL. */
+/* raw as a directory entry: '/', characters that utf8_is_visible does not let pass and what is not
+ * UTF-8 become %XX, so do "." and "..", and what passes 255 bytes is cut.  "" stays "".  malloc'ed
+ * or NULL. */
 char *name_escape(const char *raw);
 
 /* The names in use in one directory. */

@@ -40,6 +40,20 @@ for n in two three; do qemu-img snapshot -c $n all.qcow2; done
 nothing_empty() { [ -z "$(find "$1" -type d -empty)" ]; }
 check "no empty directory" on_mount all.qcow2 nothing_empty
 
+# Names that an image gives to things: what reverses text, ends a line or hides reaches no terminal.
+odd=$'\u202egnp\u2028\u2066.raw' escaped='%E2%80%AEgnp%E2%80%A8%E2%81%A6'
+cp plain.img "$odd"
+qemu-img create -q -f qcow2 -b "$odd" -F raw odd.qcow2
+qemu-img snapshot -c "$odd" odd.qcow2
+harmless() {
+	[ -d "$1/snapshots/$escaped.raw/export" ] && [ -d "$1/chain/1-$escaped.raw" ] && ls -R "$1" >shown &&
+		"$VDISK" info odd.qcow2 >>shown && "$VDISK" info --tree odd.qcow2 >>shown && "$VDISK" snapshot -l odd.qcow2 >>shown &&
+		"$VDISK" map "$odd" >>shown && "$VDISK" map odd.qcow2 >>shown && grep -q 'gnp' shown || return 1
+	mv "$odd" gone
+	! "$VDISK" info --backing-chain odd.qcow2 2>>shown && mv gone "$odd" && ! grep -P '\x{202e}|\x{2028}|\x{2066}' shown
+}
+check "names that drive a terminal" on_mount odd.qcow2 harmless
+
 picture() { find "$1" -printf '%P %y %i %m %U %G %s %b %T@ %l\n' | sort; }
 take() { picture "$2" >"$1"; }
 on_mount all.qcow2 take first

@@ -37,6 +37,11 @@ START_TEST(dangerous_bytes_are_escaped)
 	expect_escaped("\xc2\x9b"
 		       "1m\xc2\xa0",
 		"%C2%9B1m\xc2\xa0");
+	expect_escaped("\u202egpj.exe", "%E2%80%AEgpj.exe");
+	expect_escaped("a\u2028b\u2029c", "a%E2%80%A8b%E2%80%A9c");
+	expect_escaped("\u200e\u2066\u2069\ufeff", "%E2%80%8E%E2%81%A6%E2%81%A9%EF%BB%BF");
+	expect_escaped("\U000e0041", "%F3%A0%81%81");
+	expect_escaped("\u0645\u06cc\u200c\u062e", "\u0645\u06cc\u200c\u062e");
 }
 END_TEST
 

@@ -78,11 +78,27 @@ START_TEST(all_code_points)
 }
 END_TEST
 
+START_TEST(visible)
+{
+	static const char *const yes[] = {" ", "~", "\u00a0", "\u00ae", "\u200c", "\u200d",
+		"\u2027", "\u202f", "\u2070", "\ufffd", "\U0001f4be"};
+	static const char *const no[] = {"\x1b", "\x7f", "\xc2\x80", "\xc2\x9b", "\u00ad", "\u061c",
+		"\u200b", "\u200e", "\u200f", "\u2028", "\u2029", "\u202a", "\u202e", "\u2060",
+		"\u2066", "\u2069", "\ufeff", "\U000e0001", "\U000e007f"};
+
+	for (size_t i = 0; i < COUNT(yes); i++)
+		ck_assert_msg(utf8_is_visible(yes[i], strlen(yes[i])), "%zu", i);
+	for (size_t i = 0; i < COUNT(no); i++)
+		ck_assert_msg(!utf8_is_visible(no[i], strlen(no[i])), "%zu", i);
+}
+END_TEST
+
 Suite *utf8_suite(void)
 {
 	TCase *tc = tcase_create("utf8");
 
 	tcase_add_loop_test(tc, edges, 0, COUNT(cases));
 	tcase_add_test(tc, all_code_points);
+	tcase_add_test(tc, visible);
 	return suite_of("utf8", tc);
 }
