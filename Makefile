@@ -52,7 +52,7 @@ unit_libs   = $(eval unit_libs := $$(shell $(PKG_CONFIG) --libs $(UNITLIBS)))$(u
 
 FORMATS := $(wildcard formats/*.c)
 FUSE    := $(wildcard fuse/*.c)
-TREE    := $(addprefix fuse/,export.c fresh.c log.c names.c node.c seccomp.c source.c tree.c tree-fill.c tree-folder.c) # what unit tests can link
+TREE    := $(addprefix fuse/,access.c export.c fresh.c log.c names.c node.c seccomp.c source.c tree.c tree-fill.c tree-folder.c) # what unit tests can link
 TOOLS   := $(wildcard tools/*.c)
 UNIT    := $(wildcard tests/unit/*.c) tests/images/luks-make.c
 IMAGES  := $(wildcard tests/images/*.c)

@@ -202,6 +202,8 @@ static int file_describe(struct io *io, struct err *e)
 	io->ino = st.st_ino;
 	io->mtime = st.st_mtim;
 	io->ctime = st.st_ctim;
+	io->mode = st.st_mode;
+	io->gid = st.st_gid;
 	io->stored = (uint64_t)st.st_blocks * 512;
 	io->size = st.st_size;
 	io->sparse = io->stored < io->size;

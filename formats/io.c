@@ -39,6 +39,8 @@ void io_stand_for(struct io *io, const struct io *of)
 	io->stored = of->stored;
 	io->mtime = of->mtime;
 	io->ctime = of->ctime;
+	io->mode = of->mode;
+	io->gid = of->gid;
 	io->cache = of->cache;
 }
 

@@ -79,6 +79,8 @@ struct io {
 	ino_t ino;             /* 0: not a file */
 	uint64_t stored;       /* bytes that the host has allocated */
 	struct timespec mtime, ctime;
+	mode_t mode; /* type and permissions */
+	gid_t gid;
 	struct cache *cache; /* holds blocks of the file until it is closed; NULL: none does */
 	struct writeback *writeback; /* collects changes of its metadata; NULL: it has none */
 

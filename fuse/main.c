@@ -340,15 +340,16 @@ static int open_server(struct daemon *d, struct err *e)
 		ret = reply_init(&d->server.reply, &d->log, e);
 	if (ret < 0)
 		return ret;
-	d->server.uid = getuid();
-	d->server.gid = getgid();
-	d->server.for_all = d->options.allow_other;
+	d->server.access = d->options.access;
 	d->server.max_read = d->options.max_read;
 	d->server.writable = d->options.writable;
 	share_init(&d->server.share);
 	holder_init(&d->server.holder, d->options.holder);
 	ahead_room_init(&d->server.ahead, d->options.cache);
-	return is_directory_of_images(d->options.image) ? show_directory(d, e) : show_image(d, e);
+	ret = is_directory_of_images(d->options.image) ? show_directory(d, e) : show_image(d, e);
+	if (ret == 0)
+		tree_set_group(d->server.tree, d->options.access.gid);
+	return ret;
 }
 
 /* Only root may; others keep the kernel's readahead. */

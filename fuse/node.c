@@ -1,11 +1,13 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* node.c - nodes: what they are called, how large they are, what is in them. */
 #include <errno.h>
+#include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
 
+#include "access.h"
 #include "bytes.h"
 #include "err.h"
 #include "export.h"
@@ -31,6 +33,31 @@
 void tree_make_writable(struct tree *tree)
 {
 	tree->writable = true;
+}
+
+void tree_set_group(struct tree *tree, gid_t group)
+{
+	struct err ignored = ERR_INIT;
+	struct node *root = tree->root;
+	const struct image *img;
+
+	tree->group = group;
+	if (!root->source || source_pin(root->source, ANY_GENERATION, &img, &ignored) < 0)
+		return;
+	atomic_store(&root->readers, access_image_readers(img, group));
+	source_unpin(root->source);
+}
+
+/* What images are made and grow in when a directory can be written; else the mount is full, and as
+ * large as what it shows. */
+void tree_statvfs(const struct tree *tree, struct statvfs *st)
+{
+	int fd = tree->writable && tree->dir.path ? host_kept(tree->dir.path) : -1;
+
+	if (fd >= 0 && fstatvfs(fd, st) == 0)
+		return;
+	*st = (struct statvfs){.f_bsize = 4096, .f_frsize = 512, .f_namemax = NAME_MAX};
+	st->f_blocks = div_round_up(tree->size, st->f_frsize);
 }
 
 void tree_changed(struct tree *tree)
@@ -69,6 +96,8 @@ static void inherit(struct node *node, const struct node *parent)
 	if (!node->home)
 		node->home = parent->home;
 	node->when = parent->when;
+	atomic_store(
+		&node->readers, node_is_top(node) ? ACCESS_ALL : atomic_load(&parent->readers));
 	if (!parent->source || node_is_top(node) || node->kind == NODE_ERROR)
 		return;
 	node->source = source_ref(parent->source);
@@ -88,6 +117,7 @@ struct node *node_new(struct tree *tree, struct node *parent, enum node_kind kin
 	}
 	atomic_init(&node->refs, 1);
 	atomic_init(&node->measured, UNMEASURED);
+	atomic_init(&node->readers, ACCESS_ALL);
 	node->kind = kind;
 	node->parent = parent ? node_get(parent) : node;
 	node->ino = parent ? path_hash(parent->ino, name) : ROOT_INO;
@@ -174,26 +204,20 @@ bool node_can_change(const struct node *node)
 	return home && node_is_live(home);
 }
 
-mode_t node_mode(const struct node *node)
+mode_t node_type(const struct node *node)
 {
 	switch (node->kind) {
 	case NODE_DISK:
 	case NODE_PARTITION:
-		return S_IFREG | (node_is_live(node) ? 0600 : 0400);
 	case NODE_VMSTATE:
 	case NODE_INFO:
 	case NODE_ERROR:
 	case NODE_EXPORT:
-		return S_IFREG | 0400;
+		return S_IFREG;
 	case NODE_LINK:
-		return S_IFLNK | 0777;
-	case NODE_SNAPSHOTS:
-	case NODE_IMAGE:
-		return S_IFDIR | (node_is_live(node) ? 0700 : 0500);
-	case NODE_FOLDER:
-		return S_IFDIR | (node->tree->writable ? 0700 : 0500);
+		return S_IFLNK;
 	default:
-		return S_IFDIR | 0500;
+		return S_IFDIR;
 	}
 }
 
@@ -448,22 +472,43 @@ static int measure(struct node *node, struct measure *m)
 	return ret;
 }
 
-/* The times of what is in a directory of the host are those that are there. */
-struct timespec node_time(const struct node *node)
+/* Times and permissions of what is in a directory of the host are those that are there. */
+static bool host_stat_of(const struct node *node, struct stat *st)
 {
-	bool live = node_can_change(node);
-	const struct place *place = live ? &node->home->place : &node->place;
-	int64_t wrote_at = live && !place->of ? atomic_load(&node->tree->wrote_at) : 0;
+	const struct place *place = node_can_change(node) ? &node->home->place : &node->place;
 	const char *path = NULL;
-	struct stat st;
 
-	if (wrote_at > 0)
-		return (struct timespec){wrote_at / NSEC, wrote_at % NSEC};
 	if (place->of && !place->shot)
 		path = place->entry->path;
 	else if (node->kind == NODE_FOLDER)
 		path = node->tree->dir.path;
-	return path && host_stat(path, &st) == 0 ? st.st_mtim : node->when;
+	return path && host_stat(path, st) == 0;
+}
+
+/* host: NULL when there is nothing in the host for it. */
+static struct timespec time_of(const struct node *node, const struct stat *host)
+{
+	int64_t wrote_at = atomic_load(&node->tree->wrote_at);
+
+	if (!host && wrote_at > 0 && node_can_change(node))
+		return (struct timespec){wrote_at / NSEC, wrote_at % NSEC};
+	return host ? host->st_mtim : node->when;
+}
+
+struct timespec node_time(const struct node *node)
+{
+	struct stat host;
+
+	return time_of(node, host_stat_of(node, &host) ? &host : NULL);
+}
+
+/* One that has not been opened yet may be read by those who may read its first file. */
+static mode_t readers_of(const struct node *node, const struct stat *host)
+{
+	mode_t readers = atomic_load(&node->readers);
+
+	return host ? readers & access_readers(host->st_mode, host->st_gid, node->tree->group)
+		    : readers;
 }
 
 bool node_list_stays(const struct node *node)
@@ -473,21 +518,26 @@ bool node_list_stays(const struct node *node)
 
 int node_is_measured(const struct node *node)
 {
-	return !S_ISREG(node_mode(node)) || is_counted(node);
+	return !S_ISREG(node_type(node)) || is_counted(node);
 }
 
-int node_stat(struct node *node, struct stat *st)
+int node_stat(struct node *node, const struct access *access, struct stat *st)
 {
 	struct measure m = {0};
+	struct stat host;
+	bool is_there = host_stat_of(node, &host);
 	int ret;
 
 	memset(st, 0, sizeof *st);
 	st->st_ino = node->ino;
-	st->st_mode = node_mode(node);
+	st->st_uid = access->uid;
+	st->st_gid = access->gid;
+	st->st_mode =
+		access_mode(access, node_type(node), readers_of(node, is_there ? &host : NULL));
 	/* Also of directories: how many are in one is not known before it is listed, and 1 is what
 	 * programs take for "not counted". */
 	st->st_nlink = 1;
-	st->st_mtim = st->st_ctim = st->st_atim = node_time(node);
+	st->st_mtim = st->st_ctim = st->st_atim = time_of(node, is_there ? &host : NULL);
 	if (S_ISLNK(st->st_mode))
 		st->st_size = (off_t)strlen(node->text);
 	if (!S_ISREG(st->st_mode))

@@ -62,14 +62,7 @@ static fuse_ino_t id_of(const struct node *node)
 
 int stat_of(fuse_req_t req, struct node *node, struct stat *st)
 {
-	const struct server *server = server_of(req);
-	int ret = node_stat(node, st);
-
-	st->st_uid = server->uid;
-	st->st_gid = server->gid;
-	if (server->for_all)
-		st->st_mode |= (st->st_mode & 0500) >> 3 | (st->st_mode & 0500) >> 6;
-	return ret;
+	return node_stat(node, &server_of(req)->access, st);
 }
 
 static bool is_answer(int code)
@@ -96,7 +89,7 @@ int errno_of(
 /* Somebody may write through another name. */
 double attr_timeout(const struct node *node)
 {
-	return node_can_change(node) && S_ISREG(node_mode(node)) ? 0 : KEEP_SECONDS;
+	return node_can_change(node) && S_ISREG(node_type(node)) ? 0 : KEEP_SECONDS;
 }
 
 /* Asked for once, where it can be had. */
@@ -375,7 +368,7 @@ static struct node *entry_at(struct node *node, const struct dir *dir, size_t at
 static size_t add_plain(
 	fuse_req_t req, char *buf, size_t size, const char *name, struct node *node, size_t at)
 {
-	struct stat st = {.st_ino = node->ino, .st_mode = node_mode(node)};
+	struct stat st = {.st_ino = node->ino, .st_mode = node_type(node)};
 
 	return fuse_add_direntry(req, buf, size, name, &st, (off_t)at + 1);
 }
@@ -386,7 +379,7 @@ static size_t add_plain(
 static size_t add_plus(
 	fuse_req_t req, char *buf, size_t size, const char *name, struct node *node, size_t at)
 {
-	struct fuse_entry_param entry = {.attr.st_ino = node->ino, .attr.st_mode = node_mode(node)};
+	struct fuse_entry_param entry = {.attr.st_ino = node->ino, .attr.st_mode = node_type(node)};
 	size_t len;
 
 	if (at >= 2 && node_is_measured(node) && !atomic_load(&node->gone) &&
@@ -436,13 +429,12 @@ static void op_readdirplus(
 	reply_listing(req, ino, size, off, fi, add_plus);
 }
 
-/* A full file system of the size of the disk. */
 static void op_statfs(fuse_req_t req, fuse_ino_t ino)
 {
-	struct statvfs st = {.f_bsize = 4096, .f_frsize = 512, .f_namemax = 255};
+	struct statvfs st;
 
 	(void)ino;
-	st.f_blocks = div_round_up(tree_size(tree_of(req)), st.f_frsize);
+	tree_statvfs(tree_of(req), &st);
 	fuse_reply_statfs(req, &st);
 }
 

@@ -8,6 +8,7 @@
 #include <sys/stat.h>
 #include <sys/types.h>
 
+#include "access.h"
 #include "ahead.h"
 #include "holder.h"
 #include "reply.h"
@@ -23,9 +24,7 @@ struct tree;
 struct server {
 	struct tree *tree;
 	struct reply reply;
-	uid_t uid; /* whom all files belong to */
-	gid_t gid;
-	bool for_all;  /* other users may read too */
+	struct access access;
 	bool writable; /* the image at the root is written */
 	struct share share;
 	struct flusher *flusher; /* NULL: nothing can change */

@@ -10,6 +10,7 @@
 #include <string.h>
 #include <sys/stat.h>
 #include <sys/sysinfo.h>
+#include <unistd.h>
 
 #include "bytes.h"
 #include "clean.h"
@@ -70,6 +71,9 @@ static const struct fuse_opt spec[] = {
 	VALUE("cache=%s", cache_word),
 	VALUE("threads=%s", threads_word),
 	VALUE("idle=%s", idle_word),
+	VALUE("uid=%s", uid_word),
+	VALUE("gid=%s", gid_word),
+	VALUE("umask=%s", umask_word),
 	VALUE("max_read=%u", max_read),
 	VALUE("holder=%d", holder),
 	SET("rw", rw),
@@ -166,6 +170,9 @@ static const char usage[] =
 	"    -o allow_other         other users may look too (needs user_allow_other\n"
 	"                           in /etc/fuse.conf); root too, for loop devices\n"
 	"    -o allow_root          root may look\n"
+	"    -o uid=N               whose files are, by number (who mounts)\n"
+	"    -o gid=N               likewise the group\n"
+	"    -o umask=OCTAL         permissions that nobody has, instead of the image's\n"
 	"    -o fsname=NAME         the source in the list of mounts (IMAGE)\n"
 	"    -o subtype=NAME        the type in the list of mounts (vdiskfs)\n"
 	"    -o max_read=N          bytes of the longest read\n"
@@ -256,7 +263,7 @@ static int take_option(void *data, const char *arg, int key, struct fuse_args *o
 		o->debug = o->foreground = 1;
 		return 1;
 	case KEY_ALLOW_OTHER:
-		o->allow_other = 1;
+		o->access.for_all = true;
 		return 1;
 	case FUSE_OPT_KEY_NONOPT:
 		return take_name(o, arg);
@@ -317,6 +324,37 @@ static int take_threads(struct options *o)
 		return complain(
 			"threads=%s: expected a number from 1 to %d", o->threads_word, MAX_THREADS);
 	o->threads = (unsigned)n;
+	return 0;
+}
+
+/* A number of nothing but digits, of this base. */
+static bool read_number(const char *word, int base, unsigned long max, unsigned long *n)
+{
+	char *end;
+
+	if (word[0] < '0' || word[0] > '9')
+		return false;
+	errno = 0;
+	*n = strtoul(word, &end, base);
+	return *end == '\0' && errno == 0 && *n <= max;
+}
+
+/* (uid_t)-1 is nobody: chown(2) takes it for "as it is". */
+static int take_access(struct options *o)
+{
+	struct access *a = &o->access;
+	unsigned long uid = getuid(), gid = getgid(), mask = 0;
+
+	if (o->uid_word && !read_number(o->uid_word, 10, UINT32_MAX - 1, &uid))
+		return complain("uid=%s: expected the number of a user", o->uid_word);
+	if (o->gid_word && !read_number(o->gid_word, 10, UINT32_MAX - 1, &gid))
+		return complain("gid=%s: expected the number of a group", o->gid_word);
+	if (o->umask_word && !read_number(o->umask_word, 8, 0777, &mask))
+		return complain("umask=%s: expected an octal number such as 022", o->umask_word);
+	a->uid = (uid_t)uid;
+	a->gid = (gid_t)gid;
+	a->has_umask = o->umask_word;
+	a->umask = (mode_t)mask;
 	return 0;
 }
 
@@ -428,8 +466,8 @@ enum options_verdict options_parse(struct options *o, int argc, char **argv)
 	verdict = answer(o);
 	if (verdict == OPTIONS_MOUNT &&
 		(check_names(o) < 0 || take_writable(o) < 0 || take_sandbox(o) < 0 ||
-			take_cache(o) < 0 || take_threads(o) < 0 || take_idle(o) < 0 ||
-			take_max_read(o) < 0 || take_holder(o) < 0 ||
+			take_cache(o) < 0 || take_access(o) < 0 || take_threads(o) < 0 ||
+			take_idle(o) < 0 || take_max_read(o) < 0 || take_holder(o) < 0 ||
 			check_directories(&o->allow, "allow") < 0 ||
 			check_directories(&o->search, "search") < 0))
 		return OPTIONS_BAD;
@@ -452,4 +490,7 @@ void options_free(struct options *o)
 	free(o->cache_word);
 	free(o->threads_word);
 	free(o->idle_word);
+	free(o->uid_word);
+	free(o->gid_word);
+	free(o->umask_word);
 }

@@ -7,6 +7,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 
+#include "access.h"
 #include "sandbox.h"
 
 /* Words given one by one; NULL-terminated as soon as there is one. */
@@ -26,7 +27,8 @@ struct options {
 	char *cow_file; /* the overlay; NULL: one for the time of the mount */
 	int nobacking, share, nosnapshots, ignore_parent_id;
 	int vdisk_hints; /* in messages, options are those of vdisk */
-	int allow_other, foreground, debug, single_thread;
+	struct access access;
+	int foreground, debug, single_thread;
 	enum sandbox_mode sandbox;
 	size_t cache;     /* bytes */
 	unsigned threads; /* workers */
@@ -37,7 +39,8 @@ struct options {
 
 	/* As given, for options.c. */
 	int rw, ro, mount_words, list_formats, help, version;
-	char *sandbox_word, *cache_word, *threads_word, *idle_word;
+	char *sandbox_word, *cache_word, *threads_word, *idle_word, *uid_word, *gid_word,
+		*umask_word;
 };
 
 /* What to do now. */

@@ -92,6 +92,7 @@ static const int allowed[] = {
 /* What finding and opening files takes besides. */
 static const int allowed_to_open[] = {
 	SYS_getdents64,
+	SYS_fstatfs,
 	SYS_readlinkat,
 #ifdef SYS_statx
 	SYS_statx,

@@ -10,6 +10,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "access.h"
 #include "err.h"
 #include "export.h"
 #include "folder.h"
@@ -278,11 +279,12 @@ static const char *by_partuuid(const struct part *part)
 static const struct {
 	const char *dir;
 	const char *(*value)(const struct part *part);
+	bool any_case;
 } ways[] = {
-	{"by-label", by_label},
-	{"by-uuid", by_uuid},
-	{"by-partlabel", by_partlabel},
-	{"by-partuuid", by_partuuid},
+	{"by-label", by_label, false},
+	{"by-uuid", by_uuid, true},
+	{"by-partlabel", by_partlabel, false},
+	{"by-partuuid", by_partuuid, true},
 };
 
 static int set_target(struct node *link, const struct node *target)
@@ -324,6 +326,7 @@ static int fill_way(struct fill *all, size_t n, size_t way)
 	links.dir = fill_add(all, NODE_LINKS, ways[way].dir);
 	if (!links.dir)
 		return -ENOMEM;
+	links.dir->any_case = ways[way].any_case;
 	for (size_t i = 0; ret == 0 && i < n; i++) {
 		const char *value = ways[way].value(all->nodes[i]->part);
 
@@ -410,8 +413,11 @@ static int fill_gather(struct fill *fill)
 }
 
 /* What is in a top is of one generation, which may be another than when it was looked into last. */
-static void take_generation(struct node *top, const struct state *state)
+static void take_generation(struct node *top, const struct shown *shown)
 {
+	const struct state *state = shown->state;
+
+	atomic_store(&top->readers, access_image_readers(shown->top, top->tree->group));
 	top->state = state->no;
 	if (!top->place.shot)
 		top->when = state->when;
@@ -425,7 +431,7 @@ static int fill_pinned(struct fill *fill, struct err *e)
 	if (ret < 0)
 		return ret;
 	if (node_is_top(node))
-		take_generation(node, fill->shown.state);
+		take_generation(node, &fill->shown);
 	ret = fill_gather(fill);
 	node_unpin(node, &fill->shown);
 	return ret;

@@ -54,6 +54,34 @@ static int settle(struct fill *fill, struct node *node, const struct place *plac
 	return node->source ? 0 : -ENOMEM;
 }
 
+/* Tops that are in a list, of which each holds the next by next_found. */
+static void find_tops(struct node *node, struct node ***end)
+{
+	if (!node_is_top(node) && node->kind != NODE_SNAPSHOTS)
+		return;
+	if (node_is_top(node)) {
+		**end = node_get(node);
+		node->next_found = NULL;
+		*end = &node->next_found;
+	}
+	for (size_t i = 0; node->dir && i < node->dir->n; i++)
+		find_tops(node->dir->nodes[i], end);
+}
+
+void tree_each_top(struct tree *tree, tree_visit_fn *visit, void *arg)
+{
+	struct node *first = NULL, **end = &first, *node;
+
+	pthread_mutex_lock(&tree->lock);
+	find_tops(tree->root, &end);
+	pthread_mutex_unlock(&tree->lock);
+	while ((node = first) != NULL) {
+		first = node->next_found;
+		visit(arg, node);
+		node_put(tree, node, 1);
+	}
+}
+
 /* Folders. */
 
 static enum node_kind kind_of(const struct folder_entry *entry)
@@ -263,6 +291,7 @@ static int fill_shot(struct fill *fill, struct names *names, const struct place 
 	if (!node)
 		return -ENOMEM;
 	node->when = shot->when;
+	atomic_store(&node->readers, 0); /* it is not known before it is opened */
 	return settle(fill, node, place, 0);
 }
 

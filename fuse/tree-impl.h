@@ -24,6 +24,7 @@ struct tree {
 	void (*wake)(void *arg);
 	void *wake_arg;
 	bool writable;
+	gid_t group;              /* of the mount */
 	atomic_uint changes;      /* of what is shown live */
 	_Atomic int64_t wrote_at; /* the last of them, in ns since 1970 */
 };

@@ -9,7 +9,10 @@
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
+#include <strings.h>
+#include <unistd.h>
 
+#include "access.h"
 #include "err.h"
 #include "image.h"
 #include "log.h"
@@ -317,7 +320,7 @@ int tree_list(struct tree *tree, struct node *node, struct dir **dir)
 {
 	int ret;
 
-	if (!S_ISDIR(node_mode(node)))
+	if (!S_ISDIR(node_type(node)))
 		return -ENOTDIR;
 	pthread_mutex_lock(&tree->lock);
 	ret = list_locked(tree, node, dir);
@@ -349,18 +352,29 @@ int tree_find(
 	return ret;
 }
 
+/* Firmware and Windows write UUIDs in capitals, udev names partitions by small letters. */
+static struct node *find_any_case(const struct dir *dir, const char *name)
+{
+	for (size_t i = 0; i < dir->n; i++)
+		if (strcasecmp(dir->nodes[i]->name, name) == 0)
+			return dir->nodes[i];
+	return NULL;
+}
+
 int tree_lookup(struct tree *tree, struct node *node, const char *name, struct node **found)
 {
 	struct dir *dir;
 	int ret;
 
 	*found = NULL;
-	if (!S_ISDIR(node_mode(node)))
+	if (!S_ISDIR(node_type(node)))
 		return -ENOTDIR;
 	pthread_mutex_lock(&tree->lock);
 	ret = list_locked(tree, node, &dir);
 	if (ret == 0)
 		*found = dir_find(dir, name);
+	if (ret == 0 && !*found && node->any_case)
+		*found = find_any_case(dir, name);
 	if (*found)
 		node_get(*found);
 	pthread_mutex_unlock(&tree->lock);
@@ -463,34 +477,6 @@ unsigned tree_errors(struct tree *tree)
 	return atomic_exchange(&tree->errors, 0);
 }
 
-/* Tops that are in a list, of which each holds the next by next_found. */
-static void find_tops(struct node *node, struct node ***end)
-{
-	if (!node_is_top(node) && node->kind != NODE_SNAPSHOTS)
-		return;
-	if (node_is_top(node)) {
-		**end = node_get(node);
-		node->next_found = NULL;
-		*end = &node->next_found;
-	}
-	for (size_t i = 0; node->dir && i < node->dir->n; i++)
-		find_tops(node->dir->nodes[i], end);
-}
-
-void tree_each_top(struct tree *tree, tree_visit_fn *visit, void *arg)
-{
-	struct node *first = NULL, **end = &first, *node;
-
-	pthread_mutex_lock(&tree->lock);
-	find_tops(tree->root, &end);
-	pthread_mutex_unlock(&tree->lock);
-	while ((node = first) != NULL) {
-		first = node->next_found;
-		visit(arg, node);
-		node_put(tree, node, 1);
-	}
-}
-
 static int name_compare(const void *name, const void *node)
 {
 	return strcmp(name, (*(struct node *const *)node)->name);
@@ -514,6 +500,7 @@ static struct tree *tree_make(enum node_kind kind, struct log *log)
 		return NULL;
 	tree->log = log;
 	tree->end = &tree->first;
+	tree->group = getgid();
 	pthread_mutex_init(&tree->lock, NULL);
 	pthread_cond_init(&tree->listed, NULL);
 	tree->root = node_new(tree, NULL, kind, "");
@@ -543,6 +530,7 @@ struct tree *tree_new(struct source *source, struct log *log, struct err *e)
 	tree->root->state = shown->no;
 	tree->root->when = shown->when;
 	tree->size = shown->view->size;
+	atomic_store(&tree->root->readers, access_image_readers(img, tree->group));
 	source_unpin(source);
 	return tree;
 }
@@ -594,9 +582,4 @@ void tree_free(struct tree *tree)
 struct node *tree_root(struct tree *tree)
 {
 	return tree->root;
-}
-
-uint64_t tree_size(const struct tree *tree)
-{
-	return tree->size;
 }

@@ -25,11 +25,13 @@
 #include <stddef.h>
 #include <stdint.h>
 #include <sys/stat.h>
+#include <sys/statvfs.h>
 
 #include "fsid.h"
 #include "ptable.h"
 #include "source.h"
 
+struct access;
 struct err;
 struct exports;
 struct folder;
@@ -85,6 +87,7 @@ struct node {
 	char *name;
 	uint64_t ino;
 	struct timespec when;
+	atomic_uint readers;   /* see access.h; of a top, as far as it is known */
 	struct source *source; /* held; NULL: of no image */
 	unsigned generation;   /* of the source; ANY_GENERATION: of a top, see node_is_top */
 	struct place place;
@@ -93,6 +96,8 @@ struct node {
 	unsigned layer;     /* in the chain, 0 the top */
 	unsigned state;     /* of that image, by number */
 	atomic_uint opened; /* files that show something of it */
+
+	bool any_case; /* NODE_LINKS: a name is found in capital and in small letters */
 
 	/* Of directories, by the tree's lock: */
 	struct dir *dir; /* what is in it; NULL: nobody looked yet */
@@ -137,7 +142,7 @@ struct shown_dir {
 	const char *path; /* without links */
 	struct sources *sources;
 	const struct image_options *how;
-	uint64_t size; /* as of tree_size */
+	uint64_t size; /* bytes of the file system that it lies in */
 	/* Is told of each directory of the host whose content shows, before it is read.  True: it
 	 * was not watched before. */
 	bool (*watch)(void *arg, const char *path);
@@ -146,10 +151,13 @@ struct shown_dir {
 struct tree *tree_new_dir(const struct shown_dir *dir, struct log *log, struct err *e);
 void tree_free(struct tree *tree); /* with all nodes, whoever holds them; NULL is fine */
 
+/* The group of the mount, unless it is that of the process; before the first request. */
+void tree_set_group(struct tree *tree, gid_t group);
+
 struct node *tree_root(struct tree *tree);
 
-/* Bytes that statvfs(3) tells of: those of the disk, or of the host's file system. */
-uint64_t tree_size(const struct tree *tree);
+/* What statvfs(3) says of the mount. */
+void tree_statvfs(const struct tree *tree, struct statvfs *st);
 
 /* Live states can be written: of the image at the root, or of all images in a directory.  Before
  * the first request. */
@@ -254,7 +262,7 @@ char *node_text(const struct node *node, const struct shown *shown, struct err *
 
 /* As stat(2) says it, but st_uid and st_gid.  Counts what is stored if nobody did yet, which may
  * walk all tables of the image. */
-int node_stat(struct node *node, struct stat *st);
+int node_stat(struct node *node, const struct access *access, struct stat *st);
 
 /* Is the list of a directory the same for as long as it is in the tree? */
 bool node_list_stays(const struct node *node);
@@ -262,7 +270,7 @@ bool node_list_stays(const struct node *node);
 /* Would node_stat be quick? */
 int node_is_measured(const struct node *node);
 
-mode_t node_mode(const struct node *node);
+mode_t node_type(const struct node *node);
 
 /* The path within the mount, for messages; cut to fit. */
 void node_path(const struct node *node, char *buf, size_t size);

@@ -274,17 +274,20 @@ static int resize_node(fuse_req_t req, struct node *node, uint64_t size)
 	return ret;
 }
 
-/* Whose it is and who may use it is said by the mount; times are those of the image.  Programs that
- * unpack files set both, of what they have made: there it passes when it would not change whose it
- * is. */
-static bool changes_owner(fuse_req_t req, const struct node *node, const struct stat *to, int which)
+/* Whose a file is and who may use it is said by the mount; times are those of the image.  Programs
+ * that copy files set all of these: that passes where it changes nothing, and where the permissions
+ * that are wanted let nobody out who is let in. */
+static bool changes_access(fuse_req_t req, struct node *node, const struct stat *to, int which)
 {
-	const struct server *server = server_of(req);
+	const struct access *access = &server_of(req)->access;
+	struct stat st;
 
-	if (which & FUSE_SET_ATTR_MODE && !node_fresh(node))
+	if (which & FUSE_SET_ATTR_MODE &&
+		(stat_of(req, node, &st) < 0 || !S_ISREG(st.st_mode) || !node_is_live(node) ||
+			access_is_narrower(access, st.st_mode, to->st_mode)))
 		return true;
-	return (which & FUSE_SET_ATTR_UID && to->st_uid != server->uid) ||
-	       (which & FUSE_SET_ATTR_GID && to->st_gid != server->gid);
+	return (which & FUSE_SET_ATTR_UID && to->st_uid != access->uid) ||
+	       (which & FUSE_SET_ATTR_GID && to->st_gid != access->gid);
 }
 
 static void op_setattr(
@@ -294,9 +297,9 @@ static void op_setattr(
 	struct stat st;
 	int ret = 0;
 
-	if (changes_owner(req, node, to, which))
+	if (changes_access(req, node, to, which))
 		ret = -EPERM;
-	else if (!S_ISREG(node_mode(node)) && which & FUSE_SET_ATTR_SIZE)
+	else if (!S_ISREG(node_type(node)) && which & FUSE_SET_ATTR_SIZE)
 		ret = -EINVAL;
 	else if (which & FUSE_SET_ATTR_SIZE)
 		ret = fi && file_of(fi)->writes ? resize(req, file_of(fi), (uint64_t)to->st_size)

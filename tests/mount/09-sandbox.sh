@@ -127,7 +127,7 @@ modes() {
 	shows_exactly modes "$1 $(id -un) f" "$2 $(id -un) d" || status=1
 	unmount mnt && return $status
 }
-check "files are 0400, directories 0500, of who mounted" modes 400 500
+check "modes are those of the image, of who mounted" modes 644 755
 writes_fail() {
 	local status=0
 	mount_image over.qcow2 mnt || return 1
@@ -165,7 +165,7 @@ if is_root; then
 	check "other users are kept out" others_may_not
 	chmod 644 disk.raw
 	check "allow_other lets them read" others_may_see
-	check "and says so in the modes" modes 444 555 -o allow_other
+	check "and says so in the modes" modes 644 755 -o allow_other
 else
 	skip "other users: needs root"
 fi

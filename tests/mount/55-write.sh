@@ -89,7 +89,7 @@ while read -r format options; do
 	# shellcheck disable=SC2086
 	qemu-img create -q -f "$format" $options "$image" 24M || { fail "$name: create"; continue; }
 	check "$name: mount" mount_image "$image" mnt -o rw || continue
-	check "$name: modes" [ "$(stat -c %a mnt/disk.raw)" = 600 ]
+	check "$name: modes" [ "$(stat -c %a mnt/disk.raw)" = 644 ]
 	dd if=ref of=mnt/disk.raw bs=1M conv=notrunc status=none
 	check "$name: unmount" unmount mnt
 	check "$name: a copy" judged "$format" "$image"
@@ -164,7 +164,7 @@ new_ref
 cp ref disk.raw
 mount_image disk.raw mnt -o rw
 check "past the end" fails "No space left" dd if=some of=mnt/disk.raw bs=1M seek=24 count=1 conv=notrunc status=none
-check "chmod is refused" fails "not permitted" chmod 644 mnt/disk.raw
+check "chown is refused" fails "not permitted" chown 4711 mnt/disk.raw
 check "info.json cannot be written" fails "Permission denied|Read-only" dd if=some of=mnt/info.json bs=1 count=1 conv=notrunc status=none
 check "no new files" fails "Read-only" touch mnt/new
 check "a longer disk" truncate -s 25M mnt/disk.raw

@@ -65,7 +65,7 @@ numbers_differ() {
 }
 check "no inode number twice" on_mount all.qcow2 numbers_differ
 modes() {
-	[ -z "$(find "$1" -type f ! -perm 0400 -o -type d ! -perm 0500 -o -type l ! -perm 0777)" ] &&
+	[ -z "$(find "$1" -type f ! -perm 0644 -o -type d ! -perm 0755 -o -type l ! -perm 0777)" ] &&
 		[ -z "$(find "$1" ! -uid "$(id -u)" -o ! -gid "$(id -g)")" ]
 }
 check "modes and owner" on_mount all.qcow2 modes
