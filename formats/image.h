@@ -42,11 +42,13 @@ struct image_options {
 	bool nosnapshots; /* do not look at the table of internal snapshots */
 	bool ignore_parent_id;        /* take a parent that changed since the child was made */
 	const struct secret *secrets; /* passphrases to try on each image; NULL: none */
-	bool locked;         /* then an encrypted image opens, but its data cannot be read */
-	bool any_is_raw;     /* what no format claims is a disk: the user says so */
-	bool nolock;         /* of parts: only a look at what the image is */
-	struct cache *cache; /* required */
-	struct codec *codec; /* required */
+	bool locked;  /* then an encrypted image opens, but its data cannot be read */
+	bool lenient; /* only to tell what the image is, or to check it: parts that are damaged or
+		       * missing are warned of, and what they hold cannot be read */
+	bool any_is_raw;                /* what no format claims is a disk: the user says so */
+	bool nolock;                    /* of parts: only a look at what the image is */
+	struct cache *cache;            /* required */
+	struct codec *codec;            /* required */
 	void (*warn)(const char *text); /* what the user should know though it works; may be NULL */
 };
 

@@ -233,11 +233,12 @@ static int mend(struct qcow2_check *c, unsigned repair, struct err *e)
 
 	if (rebuild && !(repair & CHECK_ERRORS))
 		return err_set(e, EIO, "need to rebuild refcount structures");
-	if (rebuild && c->cut)
-		return err_set(e, EIO,
-			"the file was cut short: refcounts that are rebuilt behind its end would "
-			"lie "
+	if (rebuild && c->cut) {
+		check_tell(c->r,
+			"Refcounts are not rebuilt: behind the end of the file they would lie "
 			"where clusters are missing, and be read as these");
+		return 0;
+	}
 	if (rebuild)
 		return qcow2_rebuild_counts(c, e);
 	if (c->r->corruptions == 0 && c->r->leaks == 0)
@@ -296,7 +297,13 @@ static int repair_counts(struct qcow2_check *c, unsigned repair, struct err *e)
 	struct check_report *r = c->r, now;
 	int rc = 0;
 
-	if (c->odd_zeroes && repair & CHECK_ERRORS) {
+	if (c->odd_snapshots && repair & CHECK_ERRORS && !c->cut) {
+		rc = qcow2_mend_snapshots(c, e);
+		if (rc == 0)
+			rc = look_again(c, &now, e);
+		c->r = r;
+	}
+	if (rc == 0 && c->odd_zeroes && repair & CHECK_ERRORS) {
 		rc = qcow2_mend_zeroes(c, e);
 		if (rc == 0)
 			rc = look_again(c, &now, e);

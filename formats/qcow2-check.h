@@ -68,15 +68,16 @@ struct qcow2_check {
 	unsigned char *buf;          /* a cluster */
 	uint64_t tails[QCOW2_TAILS]; /* L2 entries */
 	unsigned ntails;
-	uint64_t budget;   /* bytes of tables that may still be read */
-	bool uncertain;    /* some reference may have been missed or misread */
-	bool overflow;     /* some cluster is referred to more often than it can count */
-	bool odd_zeroes;   /* there are clusters to be zero at places that cannot be */
-	bool rebuild;      /* the refcounts as such are no good */
-	bool outside;      /* a block of them is said to be outside the file */
-	bool cut;          /* something that is referred to lies past the end of the file */
-	bool for_writing;  /* leaks, and what is harmless, are not told */
-	uint64_t harmless; /* findings that no write to the image makes worse; not in the report */
+	uint64_t budget;    /* bytes of tables that may still be read */
+	bool uncertain;     /* some reference may have been missed or misread */
+	bool overflow;      /* some cluster is referred to more often than it can count */
+	bool odd_snapshots; /* entries of their table are incomplete, or cannot be read */
+	bool odd_zeroes;    /* there are clusters to be zero at places that cannot be */
+	bool rebuild;       /* the refcounts as such are no good */
+	bool outside;       /* a block of them is said to be outside the file */
+	bool cut;           /* something that is referred to lies past the end of the file */
+	bool for_writing;   /* leaks, and what is harmless, are not told */
+	uint64_t harmless;  /* findings that no write to the image makes worse; not in the report */
 };
 
 /* qcow2-collect.c */
@@ -155,6 +156,10 @@ int qcow2_mend_counts(struct qcow2_check *c, unsigned repair, struct err *e);
 
 /* Puts all refcounts anew behind the end of the file. */
 int qcow2_rebuild_counts(struct qcow2_check *c, struct err *e);
+
+/* qcow2-repair-snaps.c: puts a snapshot table behind the end of the file that has all entries that
+ * can be read, complete. */
+int qcow2_mend_snapshots(struct qcow2_check *c, struct err *e);
 
 /* Lets clusters that are to be zero, at places that cannot be, be zero without a place. */
 int qcow2_mend_zeroes(struct qcow2_check *c, struct err *e);

@@ -171,27 +171,52 @@ static int collect_snapshot(
 	int r = check_snapshot_l1(c, s, &good, e);
 
 	/* Version 3 has the size of the disk in there. */
-	if (c->q->header.version < 3 || s->extra_len >= 16)
-		;
-	else if (c->for_writing)
-		c->harmless++;
-	else
-		check_corruption(c->r, "ERROR snapshot table entry %" PRIu32 " is incomplete", i);
+	if (c->q->header.version >= 3 && s->extra_len < 16) {
+		c->odd_snapshots = true;
+		c->harmless += c->for_writing;
+		if (!c->for_writing)
+			check_corruption(
+				c->r, "ERROR snapshot table entry %" PRIu32 " is incomplete", i);
+	}
 	return r == 0 && good ? collect_l1(c, s->l1_pos, s->l1_size, false, e) : r;
+}
+
+/* What follows an entry that cannot be read cannot be found. */
+static void bad_entry(struct qcow2_check *c, uint32_t i, const struct err *why)
+{
+	check_corruption(c->r, "ERROR snapshot table entry %" PRIu32 ": %s", i, why->text);
+	c->odd_snapshots = c->uncertain = true;
+}
+
+static int check_snapshot_table(const struct qcow2 *q, struct err *e)
+{
+	const struct qcow2_header *h = &q->header;
+
+	if (h->nsnapshots > QCOW2_MAX_SNAPSHOTS || h->snapshots_pos & (q->cluster_size - 1))
+		return err_set(e, EINVAL, "snapshot table: %" PRIu32 " snapshots at 0x%" PRIx64,
+			h->nsnapshots, h->snapshots_pos);
+	return 0;
 }
 
 static int collect_snapshots(struct qcow2_check *c, struct err *e)
 {
 	const struct qcow2_header *h = &c->q->header;
 	uint64_t len = 0, end = 0;
+	int r = check_snapshot_table(c->q, e);
 
+	if (r < 0)
+		return r;
 	if (c->q->external && h->nsnapshots > 0)
 		check_corruption(
 			c->r, "ERROR %" PRIu32 " snapshots in image with data file", h->nsnapshots);
 	for (uint32_t i = 0; i < h->nsnapshots; i++) {
 		struct qcow2_snapshot s;
-		int r = qcow2_snapshot_read(c->q, h->snapshots_pos + len, &s, e);
 
+		r = qcow2_snapshot_read(c->q, h->snapshots_pos + len, &s, e);
+		if (r == -EINVAL) {
+			bad_entry(c, i, e);
+			break;
+		}
 		if (r == 0)
 			r = collect_snapshot(c, i, &s, e);
 		if (r < 0)

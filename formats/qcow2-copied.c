@@ -162,7 +162,8 @@ int qcow2_check_copied(struct qcow2_check *c, unsigned repair, struct err *e)
 {
 	const struct check_report *r = c->r;
 	bool sound = r->check_errors == 0 && r->corruptions == 0 && r->leaks == 0;
-	bool mend = repair & CHECK_ERRORS || (repair && sound);
+	bool known = !c->cut && !c->q->l1_misplaced;
+	bool mend = known && (repair & CHECK_ERRORS || (repair && sound));
 	struct copied f = {
 		.c = c,
 		.lookup = {.c = c},

@@ -51,18 +51,23 @@ static const struct qcow2_range *range_hit(const struct qcow2 *q, uint64_t pos, 
 
 /* The level 1 table. */
 
-int qcow2_l1_check(const struct qcow2 *q, uint64_t pos, uint32_t entries, struct err *e)
+int qcow2_l1_check_shape(const struct qcow2 *q, uint64_t pos, uint32_t entries, struct err *e)
 {
-	uint64_t len = (uint64_t)entries * QCOW2_ENTRY_SIZE;
-	const struct qcow2_range *hit;
-
-	if (len > QCOW2_MAX_L1_BYTES)
+	if ((uint64_t)entries * QCOW2_ENTRY_SIZE > QCOW2_MAX_L1_BYTES)
 		return err_set(e, EFBIG, "L1 table: %" PRIu32 " entries are more than %u", entries,
 			QCOW2_MAX_L1_BYTES / QCOW2_ENTRY_SIZE);
 	if (in_cluster(q, pos))
 		return err_set(e, EINVAL,
 			"L1 table: offset 0x%" PRIx64 " is not a multiple of %" PRIu32, pos,
 			q->cluster_size);
+	return 0;
+}
+
+int qcow2_l1_check_place(const struct qcow2 *q, uint64_t pos, uint32_t entries, struct err *e)
+{
+	uint64_t len = (uint64_t)entries * QCOW2_ENTRY_SIZE;
+	const struct qcow2_range *hit;
+
 	if (len == 0)
 		return 0;
 	if (!range_fits(pos, len, q->io->size))
@@ -75,6 +80,13 @@ int qcow2_l1_check(const struct qcow2 *q, uint64_t pos, uint32_t entries, struct
 		return err_set(
 			e, EINVAL, "L1 table: offset 0x%" PRIx64 " is in the %s", pos, hit->what);
 	return 0;
+}
+
+int qcow2_l1_check(const struct qcow2 *q, uint64_t pos, uint32_t entries, struct err *e)
+{
+	int r = qcow2_l1_check_shape(q, pos, entries, e);
+
+	return r == 0 ? qcow2_l1_check_place(q, pos, entries, e) : r;
 }
 
 int qcow2_l1_decode(const struct qcow2 *q, uint64_t entry, uint64_t *table, struct err *e)

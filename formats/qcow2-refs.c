@@ -244,7 +244,7 @@ static void check_outside(struct walk *w, uint64_t pos, bool data)
 			" of the data file is not at its guest offset, 0x%" PRIx64,
 			pos, w->off);
 		odd_entry(w);
-	} else if (data && pos >= c->q->data->size) {
+	} else if (data && !c->q->data_missing && pos >= c->q->data->size) {
 		check_corruption(c->say,
 			"ERROR data cluster at 0x%" PRIx64
 			" lies past the end of the data file, 0x%" PRIx64,

@@ -17,8 +17,6 @@
 #include "qcow2.h"
 #include "view.h"
 
-#define ENTRY_EXTRA 24u /* what of the extra data we understand */
-
 /* Extra data grew over time: 8 bytes bring the long VM state size, 16 the disk size, 24 the count
  * of instructions. */
 static void decode_extra(struct qcow2_snapshot *s, const unsigned char *p)
@@ -45,17 +43,23 @@ static void decode_fixed(struct qcow2_snapshot *s, const unsigned char *p)
 	s->len = QCOW2_SNAPSHOT_FIXED + (uint64_t)s->extra_len + s->id_len + s->name_len;
 }
 
+void qcow2_snapshot_decode(const struct qcow2 *q, uint64_t pos,
+	const unsigned char raw[QCOW2_SNAPSHOT_HEAD], struct qcow2_snapshot *s)
+{
+	*s = (struct qcow2_snapshot){.pos = pos, .disk_size = q->size, .icount = -1};
+	decode_fixed(s, raw);
+	decode_extra(s, raw + QCOW2_SNAPSHOT_FIXED);
+}
+
 int qcow2_snapshot_read(
 	const struct qcow2 *q, uint64_t pos, struct qcow2_snapshot *s, struct err *e)
 {
-	unsigned char raw[QCOW2_SNAPSHOT_FIXED + ENTRY_EXTRA];
+	unsigned char raw[QCOW2_SNAPSHOT_HEAD];
 	int r = meta_read(q->cache, q->io, raw, sizeof raw, pos, e);
 
 	if (r < 0)
 		return r;
-	*s = (struct qcow2_snapshot){.pos = pos, .disk_size = q->size, .icount = -1};
-	decode_fixed(s, raw);
-	decode_extra(s, raw + QCOW2_SNAPSHOT_FIXED);
+	qcow2_snapshot_decode(q, pos, raw, s);
 	if (s->extra_len > QCOW2_MAX_SNAPSHOT_EXTRA)
 		return err_set(e, EINVAL, "%" PRIu32 " bytes of extra data are more than %d",
 			s->extra_len, QCOW2_MAX_SNAPSHOT_EXTRA);
@@ -204,6 +208,7 @@ int qcow2_snapshots_read(struct image *img, struct qcow2 *q, uint64_t *len, stru
 	int r = table_read(img, q, len, e);
 
 	if (r < 0) {
+		*len = 0;
 		err_in(e, "snapshot table invalid");
 		err_hint_code(e, HINT_NOSNAPSHOTS, NULL);
 	}

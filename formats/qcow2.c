@@ -46,11 +46,35 @@ static int add_luks(struct qcow2 *q, struct err *e)
 	return r;
 }
 
-static int add_l1(struct qcow2 *q, struct err *e)
+/* Who only wants to know what the image is hears of a failure that does not concern that. */
+static int excuse(const struct image *img, int r, struct err *e)
+{
+	if (r == 0 || !img->opts->lenient)
+		return r;
+	image_warn(img, "%s", e->text);
+	*e = (struct err)ERR_INIT;
+	return 0;
+}
+
+static int place_l1(struct image *img, struct qcow2 *q, struct err *e)
+{
+	const struct qcow2_header *h = &q->header;
+	int r = qcow2_l1_check_place(q, h->l1_pos, h->l1_size, e);
+
+	if (r < 0) {
+		q->l1_misplaced = true;
+		q->broken = "the L1 table is not where it is said to be";
+		return excuse(img, r, e);
+	}
+	qcow2_range_set(q, "L1 table", h->l1_pos, (uint64_t)h->l1_size * QCOW2_ENTRY_SIZE);
+	return 0;
+}
+
+static int add_l1(struct image *img, struct qcow2 *q, struct err *e)
 {
 	const struct qcow2_header *h = &q->header;
 	uint64_t needed = div_round_up(h->size, UINT64_C(1) << qcow2_l1_bits(q));
-	int r = qcow2_l1_check(q, h->l1_pos, h->l1_size, e);
+	int r = qcow2_l1_check_shape(q, h->l1_pos, h->l1_size, e);
 
 	if (r < 0)
 		return r;
@@ -59,8 +83,7 @@ static int add_l1(struct qcow2 *q, struct err *e)
 			"L1 table: %" PRIu32 " entries, %" PRIu64 " needed for a disk of %" PRIu64
 			" bytes",
 			h->l1_size, needed, h->size);
-	qcow2_range_set(q, "L1 table", h->l1_pos, (uint64_t)h->l1_size * QCOW2_ENTRY_SIZE);
-	return 0;
+	return place_l1(img, q, e);
 }
 
 /* Small images have no other refcount block than the first, and large ones are not worth the time
@@ -105,8 +128,11 @@ static int open_data_file(struct image *img, struct qcow2 *q, struct err *e)
 	if (q->header.data_file[0] == '\0')
 		return err_set(e, EINVAL, "the name of the external data file is missing");
 	r = image_open_part(img, q->header.data_file, "data file", &data, e);
-	if (r < 0)
-		return r;
+	if (r < 0) {
+		q->data_missing = true;
+		q->broken = "the data file is missing";
+		return excuse(img, r, e);
+	}
 	if (io_is_same(data, q->io)) {
 		io_unref(data);
 		return err_set(e, ELOOP, "the data file is the image itself");
@@ -135,11 +161,12 @@ void qcow2_derive(struct qcow2 *q, struct io *io, struct cache *cache, struct co
 static int add_live_state(struct image *img, struct qcow2 *q, struct err *e)
 {
 	const struct qcow2_header *h = &q->header;
-	struct view *v = qcow2_view_new(q, q->size, 0, h->l1_pos, h->l1_size, e);
+	struct view *v = q->broken ? view_broken(q->size, q->broken, e)
+				   : qcow2_view_new(q, q->size, 0, h->l1_pos, h->l1_size, e);
 
 	if (!v)
 		return -e->code;
-	if (img->writable && h->encryption == QCOW2_PLAIN)
+	if (img->writable && !q->broken && h->encryption == QCOW2_PLAIN)
 		qcow2_let_write(v);
 	else if (h->encryption != QCOW2_PLAIN)
 		img->no_writing = "it is encrypted";
@@ -157,7 +184,7 @@ static int add_snapshots(struct image *img, struct qcow2 *q, struct err *e)
 
 	if (img->opts->nosnapshots)
 		return 0;
-	r = qcow2_snapshots_read(img, q, &len, e);
+	r = excuse(img, qcow2_snapshots_read(img, q, &len, e), e);
 	if (r == 0 && len > 0)
 		qcow2_range_set(q, "snapshot table", q->header.snapshots_pos, len);
 	return r;
@@ -186,7 +213,7 @@ static int qcow2_setup(struct image *img, struct qcow2 *q, struct err *e)
 	qcow2_derive(q, img->io, img->opts->cache, img->opts->codec);
 	r = add_luks(q, e);
 	if (r == 0)
-		r = add_l1(q, e);
+		r = add_l1(img, q, e);
 	if (r < 0)
 		return r;
 	add_refcounts(img, q);

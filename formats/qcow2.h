@@ -145,6 +145,9 @@ struct qcow2 {
 	bool extended;         /* L2 entries have a bitmap of subclusters */
 	bool zero_flag;        /* bit 0 of an L2 entry says that the cluster is zero */
 	uint64_t size;         /* of the live disk */
+	const char *broken;    /* why the live disk cannot be read; NULL: it can */
+	bool l1_misplaced;     /* the L1 table cannot be where the header says */
+	bool data_missing;     /* the external data file was not found */
 	struct qcow2_range ranges[QCOW2_RANGES];
 	unsigned nranges;
 	struct qcow2_alloc *alloc; /* of an image that is being written, or NULL */
@@ -201,7 +204,10 @@ bool qcow2_compressed_entry(const struct qcow2 *q, uint64_t pos, uint64_t len, u
 /* Decompresses what the entry of a compressed cluster that begins inside the file says. */
 int qcow2_inflate(const struct qcow2 *q, uint64_t entry, void *cluster, struct err *e);
 
-/* May an L1 table lie at pos: aligned, inside the file, apart from the ranges, of legal size? */
+/* May an L1 table be of that size and alignment; and lie at pos: inside the file, apart from the
+ * ranges; or both? */
+int qcow2_l1_check_shape(const struct qcow2 *q, uint64_t pos, uint32_t entries, struct err *e);
+int qcow2_l1_check_place(const struct qcow2 *q, uint64_t pos, uint32_t entries, struct err *e);
 int qcow2_l1_check(const struct qcow2 *q, uint64_t pos, uint32_t entries, struct err *e);
 
 enum qcow2_entry {
@@ -260,6 +266,11 @@ struct qcow2_snapshot {
 /* Reads the entry at pos, which lies in the file then; what it says of the disk may be nonsense. */
 int qcow2_snapshot_read(
 	const struct qcow2 *q, uint64_t pos, struct qcow2_snapshot *s, struct err *e);
+
+/* What of an entry lies in its first bytes. */
+#define QCOW2_SNAPSHOT_HEAD 64u
+void qcow2_snapshot_decode(const struct qcow2 *q, uint64_t pos,
+	const unsigned char raw[QCOW2_SNAPSHOT_HEAD], struct qcow2_snapshot *s);
 
 /* Adds the state of a snapshot. */
 int qcow2_snapshot_add(struct image *img, struct qcow2 *q, const struct qcow2_snapshot *s,

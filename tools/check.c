@@ -184,5 +184,5 @@ int run_check(const struct args *a)
 
 	if (word && strcmp(word, "leaks") != 0 && strcmp(word, "all") != 0)
 		return args_misused("-r expects one of the following words: leaks, all");
-	return source_run(a, SOURCE_ALONE | (word ? SOURCE_REPAIR : 0), check);
+	return source_run(a, SOURCE_ALONE | SOURCE_LENIENT | (word ? SOURCE_REPAIR : 0), check);
 }

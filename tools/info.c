@@ -195,5 +195,6 @@ int run_info(const struct args *a)
 	/* What an image is can be told without what it is based on. */
 	bool alone = !args_has(a, OPT_BACKING_CHAIN) && !args_has(a, OPT_TREE);
 
-	return source_run(a, SOURCE_LOCKED | (alone ? SOURCE_ALONE : 0), print_info);
+	return source_run(
+		a, SOURCE_LOCKED | SOURCE_LENIENT | (alone ? SOURCE_ALONE : 0), print_info);
 }

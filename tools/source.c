@@ -173,6 +173,7 @@ int source_run(const struct args *a, unsigned how,
 		options.write = how & SOURCE_WRITE;
 		options.repair = how & SOURCE_REPAIR;
 		options.locked = how & SOURCE_LOCKED;
+		options.lenient = how & SOURCE_LENIENT;
 		if (source_open(&source, a->operands[0], &options))
 			status = finish(&source, work(a, &source));
 		source_close(&source);

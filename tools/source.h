@@ -45,10 +45,11 @@ bool source_choose(struct source *source, const char *snapshot);
 
 /* For verbs of one image: checks the operands and --output, opens the image, and lets work loose on
  * it; the exit status. */
-#define SOURCE_ALONE  1u /* without its parents */
-#define SOURCE_WRITE  2u /* to be written; what was is durable on return */
-#define SOURCE_REPAIR 4u /* for image_check */
-#define SOURCE_LOCKED 8u /* encrypted and without a passphrase: what it is can be told */
+#define SOURCE_ALONE   1u  /* without its parents */
+#define SOURCE_WRITE   2u  /* to be written; what was is durable on return */
+#define SOURCE_REPAIR  4u  /* for image_check */
+#define SOURCE_LOCKED  8u  /* encrypted and without a passphrase: what it is can be told */
+#define SOURCE_LENIENT 16u /* likewise, damaged or without its data file */
 
 int source_run(const struct args *a, unsigned how,
 	int (*work)(const struct args *a, struct source *source));
