@@ -116,25 +116,36 @@ static bool try_kernel(struct attempt *t)
 
 /* By a program. */
 
-/* Is the file system there, and does it answer?  A program's exit status does not always say so. */
-static bool is_mounted(const struct fs_mount *m)
+/* Does the list of mounts have it, so that vdisk umount will know it? */
+static bool is_listed(const struct fs_mount *m)
 {
 	const struct mounted *x;
 	struct mounts list;
-	struct statvfs st;
 	char file[2 * PATH_MAX];
-	bool there = false;
+	bool listed = false;
 
 	if (!mounts_read(&list))
 		return false;
 	x = mounts_find(&list, m->dir);
 	if (x && x->file) {
 		snprintf(file, sizeof file, "%s/%s", x->view, x->file);
-		there = strcmp(file, m->file) == 0;
+		listed = strcmp(file, m->file) == 0;
 	}
 	mounts_free(&list);
-	if (!there || statvfs(m->dir, &st) == 0)
-		return there;
+	return listed;
+}
+
+/* Is the file system there, and does it answer?  A program's exit status does not always say so.
+ * before: the device of the directory. */
+static bool is_served(const struct fs_mount *m, dev_t before)
+{
+	struct stat st;
+	bool answers = stat(m->dir, &st) == 0;
+
+	if (answers && st.st_dev == before)
+		return false;
+	if (answers && is_listed(m))
+		return true;
 	umount_dead(m->dir);
 	return false;
 }
@@ -146,7 +157,8 @@ static bool run_program(struct attempt *t, const char *option)
 	struct command c = {.n = 0};
 	char *source = fs->names_source ? NULL : command_option("fsname=", m->file);
 	const char *options[] = {m->writable ? "rw" : "ro", fs->options, option, source};
-	bool good;
+	struct stat before;
+	bool good = stat(m->dir, &before) == 0;
 
 	command_add(&c, fs->program);
 	if (fs->flag)
@@ -159,7 +171,8 @@ static bool run_program(struct attempt *t, const char *option)
 		command_add(&c, "-o");
 		command_add(&c, options[i]);
 	}
-	good = command_run_quietly(&c, t->said, sizeof t->said) == 0 && is_mounted(m);
+	good = good && command_run_quietly(&c, t->said, sizeof t->said) == 0 &&
+	       is_served(m, before.st_dev);
 	free(source);
 	return good;
 }
@@ -178,8 +191,8 @@ static void report_no_program(const struct attempt *t)
 	const char *image = t->m->image;
 
 	if (getuid() == 0)
-		report("%s: %s is %s, for which this kernel has no driver", image, t->what,
-			t->type);
+		report("%s: %s is %s, for which this kernel has no driver or no loop device", image,
+			t->what, t->type);
 	else if (t->m->writable)
 		report("%s: %s is %s, to which only root can write: sudo vdisk mount --rw ...",
 			image, t->what, t->type);
@@ -242,11 +255,17 @@ static bool try_program(struct attempt *t)
 
 /* Either. */
 
+/* Containers may have none. */
+static bool has_loop_devices(void)
+{
+	return access("/dev/loop-control", W_OK) == 0;
+}
+
 static bool mount_as_root(struct attempt *t)
 {
 	if (try_kernel(t))
 		return true;
-	if (!t->type[0] || kernel_knows(t->type)) {
+	if (kernel_knows(t->type) && has_loop_devices()) {
 		report_said(t, "mount");
 		return false;
 	}

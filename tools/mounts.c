@@ -14,6 +14,9 @@
 
 #define VIEW_TYPE "fuse.vdiskfs"
 
+/* What programs with libfuse 2 cannot be told in -o fsname=. */
+#define NOT_IN_OPTIONS ",\\ \t\n"
+
 struct line {
 	char *dir, *type, *source;
 };
@@ -271,7 +274,7 @@ char *mounts_home(bool make)
 
 	if (getuid() == 0)
 		n = asprintf(&home, "/run/vdisk");
-	else if (runtime && runtime[0] == '/')
+	else if (runtime && runtime[0] == '/' && !strpbrk(runtime, NOT_IN_OPTIONS))
 		n = asprintf(&home, "%s/vdisk", runtime);
 	else
 		n = asprintf(&home, "/tmp/vdisk-%u", (unsigned)getuid());

@@ -154,6 +154,8 @@ cp disk.raw dirty.raw
 debugfs -w -R 'feature needs_recovery' "dirty.raw?offset=1048576"
 check "an unclean file system" eval '"$VDISK" mount dirty.raw 1 mnt 2>err && has_file mnt root && "$VDISK" umount mnt'
 check "and that is said" grep -q 'warning: .*journal of partition 1' err
+qemu-img convert -q -f raw -O vhdx whole.raw whole.vhdx
+check "a whole disk in a VHDX" eval '"$VDISK" mount whole.vhdx mnt && [ -d mnt/lost+found ] && "$VDISK" umount mnt'
 # The image as it is while its file system is in use, with a file that is in the log alone.
 unclean_image() { # TYPE SIZE FILE
 	truncate -s "$2" "$1.raw" && "mkfs.$1" -q "$1.raw" && mount -o loop "$1.raw" mnt && echo early >mnt/early && umount mnt || return 1
@@ -343,7 +345,16 @@ user_ntfs() {
 		as_user "$VDISK" mount --rw -f raw ntfs.raw umnt && echo mine | as_user tee umnt/mine && as_user "$VDISK" umount umnt &&
 		as_user "$VDISK" mount -f raw ntfs.raw umnt && as_user grep -qx mine umnt/mine && as_user "$VDISK" umount umnt && user_left_nothing
 }
-export -f as_user user_mounts user_writes user_reads user_warned user_fails user_fails_without user_killed user_ntfs user_left_nothing \
+user_odd_home() { # what options cannot be told
+	local home="$W/odd, \\home"
+	mkdir "$home" && chown nobody "$home" && as_user env XDG_RUNTIME_DIR="$home" "$VDISK" mount disk.qcow2 home umnt &&
+		as_user grep -qx "the file of home" umnt/hello && as_user env XDG_RUNTIME_DIR="$home" "$VDISK" umount umnt && user_left_nothing
+}
+without_loops() { # as root in a container
+	mount -t tmpfs dev /dev && mknod -m 666 /dev/fuse c 10 229 && mknod -m 666 /dev/null c 1 3 &&
+		"$VDISK" mount disk.qcow2 home umnt && grep -qx "the file of home" umnt/hello && "$VDISK" umount umnt && released disk.qcow2
+}
+export -f user_odd_home without_loops as_user user_mounts user_writes user_reads user_warned user_fails user_fails_without user_killed user_ntfs user_left_nothing \
 	released part_of eventually pids_of killer
 export W VDISK
 if ! command -v fuse2fs >/dev/null || ! command -v setpriv >/dev/null || ! unshare -m true ||
@@ -360,6 +371,8 @@ else
 	done
 	check "a user's vdisk mount is killed before it mounts" in_user_space user_killed fuse2fs "$(command -v fuse2fs)" before
 	check "a user's vdisk mount is killed after that" in_user_space user_killed fuse2fs "$(command -v fuse2fs)" after
+	check "a user's directory has an odd name" in_user_space user_odd_home
+	check "root has no loop devices" in_user_space without_loops
 	# Files that are root's alone, in a partition and in the whole disk.
 	echo secret >secret
 	for part in disk.raw:1048576 whole.raw:0; do
