@@ -34,7 +34,7 @@ int err_set(struct err *e, int code, const char *fmt, ...)
 	va_end(ap);
 	err_clean(e->text);
 	e->code = code;
-	e->hints = 0;
+	e->hints = e->hint_with_arg = 0;
 	e->hint_arg[0] = '\0';
 	e->told = NULL;
 	return -code;
@@ -58,17 +58,13 @@ int err_in(struct err *e, const char *fmt, ...)
 	return -e->code;
 }
 
-/* The hints that take an argument: there is room for one. */
-#define WITH_ARG                                                                                   \
-	(1u << HINT_TEXT | 1u << HINT_ALLOW | 1u << HINT_MOUNTED | 1u << HINT_FORMAT |             \
-		1u << HINT_SALVAGE)
-
 int err_hint_code(struct err *e, enum hint hint, const char *arg)
 {
 	if (arg) {
 		snprintf(e->hint_arg, sizeof e->hint_arg, "%s", arg);
 		err_clean(e->hint_arg);
-		e->hints &= ~WITH_ARG;
+		e->hints &= ~e->hint_with_arg;
+		e->hint_with_arg = 1u << hint;
 	}
 	e->hints |= 1u << hint;
 	return -e->code;

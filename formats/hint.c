@@ -17,6 +17,7 @@ const struct hint_words hint_words_vdiskfs = {
 		{
 			[HINT_TEXT] = "%s",
 			[HINT_ALLOW] = "-o allow=%s lets it be opened, if you trust the image",
+			[HINT_ENTER] = "-o allow=DIR lets it be entered, if DIR lies in it",
 			[HINT_SEARCH] = "-o search=DIR looks for it in DIR",
 			[HINT_NOBACKING] = "-o nobacking does without",
 			[HINT_PARENT_FORMAT] = "if it is, -o parent_format=%s says so",
@@ -39,6 +40,7 @@ const struct hint_words hint_words_vdisk = {
 		{
 			[HINT_TEXT] = "%s",
 			[HINT_ALLOW] = "--allow=%s lets it be opened, if you trust the image",
+			[HINT_ENTER] = "--allow=DIR lets it be entered, if DIR lies in it",
 			[HINT_SEARCH] = "--search=DIR looks for it in DIR",
 			[HINT_PARENT_FORMAT] = "if it is, --parent-format=%s says so",
 			[HINT_IGNORE_PARENT_ID] = "--ignore-parent-id takes it all the same",

@@ -10,6 +10,7 @@
 enum hint {
 	HINT_TEXT,             /* the argument is the sentence */
 	HINT_ALLOW,            /* allow the directory in the argument */
+	HINT_ENTER,            /* allow a directory in the FUSE mount */
 	HINT_SEARCH,           /* name a directory in which the parent is looked for */
 	HINT_NOBACKING,        /* leave the parents closed */
 	HINT_PARENT_FORMAT,    /* give the format in the argument, which no child records */

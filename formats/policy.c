@@ -141,7 +141,7 @@ static int refuse_missing(const char *what, const char *name, int code, struct e
 	if (code == EXDEV) {
 		err_set(e, EACCES, "%s \"%s\" lies in a FUSE mount, which is not entered", what,
 			shown(name).text);
-		return err_hint(e, "-o allow=DIR lets it be entered, if DIR lies in it");
+		return err_hint_code(e, HINT_ENTER, NULL);
 	}
 	err_set(e, code, "%s \"%s\": %s", what, shown(name).text, strerror(code));
 	if (code == EMFILE)

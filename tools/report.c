@@ -51,6 +51,7 @@ static bool has_option(const struct verb *v, enum option_key key)
 /* The options that hints advise. */
 static const enum option_key advised[HINT_COUNT] = {
 	[HINT_ALLOW] = OPT_ALLOW,
+	[HINT_ENTER] = OPT_ALLOW,
 	[HINT_SEARCH] = OPT_SEARCH,
 	[HINT_PARENT_FORMAT] = OPT_PARENT_FORMAT,
 	[HINT_IGNORE_PARENT_ID] = OPT_IGNORE_PARENT_ID,
