@@ -344,6 +344,17 @@ int create_part(struct creation *c, const char *name, struct io **io, struct err
 	return r;
 }
 
+int create_extend(struct io *io, uint64_t from, uint64_t end, struct err *e)
+{
+	if (!io->is_block)
+		return io_resize(io, end, e);
+	if (end > io->size)
+		return err_set(e, ENOSPC,
+			"the device has only %" PRIu64 " bytes, %" PRIu64 " are needed",
+			(uint64_t)io->size, end);
+	return from < end ? io_zero(io, from, end - from, e) : 0;
+}
+
 int create_preallocate(struct io *io, uint64_t pos, uint64_t len, bool full, struct err *e)
 {
 	static const unsigned char zeroes[64u << 10];

@@ -114,6 +114,10 @@ int create_part(struct creation *c, const char *name, struct io **io, struct err
  * NULL: no memory. */
 char *create_windows_name(const struct creation *c);
 
+/* The file ends at end, and is zeroes from from on, where nothing was written yet.  A device, which
+ * keeps its size and its old bytes, is overwritten there; ENOSPC: it ends before. */
+int create_extend(struct io *io, uint64_t from, uint64_t end, struct err *e);
+
 /* Preallocation: gives room to [pos, pos+len) of the file, which reads as zeroes.  full: by
  * writing, else by asking the host for it. */
 int create_preallocate(struct io *io, uint64_t pos, uint64_t len, bool full, struct err *e);

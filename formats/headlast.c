@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #include "headlast.h"
 
+#include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -44,7 +45,8 @@ static ssize_t headlast_read(struct io *io, void *buf, size_t len, uint64_t pos)
 	return n < 0 ? n : (ssize_t)head + n;
 }
 
-/* A device keeps its old bytes: before the first write they stop being an image. */
+/* A device keeps its old bytes: before the first write they stop being an image, also one that is
+ * recognized by its end. */
 static int begin(struct headlast *h)
 {
 	static const unsigned char zeroes[HEAD];
@@ -52,6 +54,8 @@ static int begin(struct headlast *h)
 
 	if (h->io.is_block && !h->begun && h->io.size >= HEAD) {
 		r = h->base->ops->write(base_of(h), zeroes, HEAD, 0);
+		if (r == 0)
+			r = h->base->ops->write(base_of(h), zeroes, HEAD, h->io.size - HEAD);
 		if (r == 0)
 			r = h->base->ops->sync(base_of(h));
 	}
@@ -63,7 +67,7 @@ static int headlast_write(struct io *io, const void *buf, size_t len, uint64_t p
 {
 	struct headlast *h = (struct headlast *)io;
 	size_t head = head_part(pos, len);
-	int r = begin(h);
+	int r = h->io.is_block && !range_fits(pos, len, h->io.size) ? -ENOSPC : begin(h);
 
 	if (r < 0)
 		return r;
@@ -95,6 +99,18 @@ static int headlast_resize(struct io *io, uint64_t size)
 	return h->base->ops->resize(base_of(h), size);
 }
 
+static int headlast_punch(struct io *io, uint64_t pos, uint64_t len)
+{
+	struct headlast *h = (struct headlast *)io;
+	size_t head = head_part(pos, len);
+	int r = begin(h);
+
+	if (r < 0 || !h->base->ops->punch)
+		return r < 0 ? r : -EOPNOTSUPP;
+	memset(h->head + (head ? pos : 0), 0, head);
+	return h->base->ops->punch(base_of(h), pos, len);
+}
+
 static int headlast_reserve(struct io *io, uint64_t pos, uint64_t len)
 {
 	struct headlast *h = (struct headlast *)io;
@@ -115,6 +131,7 @@ static const struct io_ops headlast_ops = {
 	.write = headlast_write,
 	.sync = headlast_sync,
 	.resize = headlast_resize,
+	.punch = headlast_punch,
 	.reserve = headlast_reserve,
 	.close = headlast_close,
 };

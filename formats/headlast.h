@@ -12,7 +12,7 @@ struct err;
 struct io;
 
 /* A stand-in for base, which it holds: writes to the first sector stay in memory.  A device loses
- * its first sector with the first write. */
+ * its first sector and its last with the first write. */
 struct io *headlast_new(struct io *base, struct err *e);
 
 /* Syncs base, writes the first sector and syncs again; nothing may be written afterwards. */

@@ -110,6 +110,8 @@ static int file_sync(struct io *io)
 
 static int file_resize(struct io *io, uint64_t size)
 {
+	if (io->is_block && size > io->size)
+		return -ENOSPC;
 	return ftruncate(io->fd, size) < 0 ? -errno : 0;
 }
 

@@ -109,7 +109,7 @@ static int write_map(struct io *io, const struct vdi_header *h, struct err *e)
 static int write_data(const struct creation *c, const struct vdi_header *h, struct err *e)
 {
 	uint64_t len = h->count * (uint64_t)h->block_size;
-	int r = io_resize(c->io, h->data_pos + len, e);
+	int r = create_extend(c->io, h->data_pos, h->data_pos + len, e);
 
 	if (r < 0 || create_is(c, "preallocation", "off"))
 		return r;

@@ -262,7 +262,8 @@ static int look_at_all(struct walk *w, struct image *img, unsigned repair, struc
 	/* The room of blocks that make no sense may be in what looks unused. */
 	if (r == 0)
 		r = look_at_header(w, repair & CHECK_ERRORS, e);
-	if (r == 0)
+	/* A device goes on behind the image. */
+	if (r == 0 && !w->d->io->is_block)
 		r = look_at_tail(w, repair & CHECK_LEAKS && w->r->corruptions == 0, e);
 	return r;
 }

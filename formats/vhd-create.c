@@ -161,6 +161,9 @@ static int put_file(
 	/* The footer alone makes the file an image: all else is durable before. */
 	if (r == 0)
 		r = io_sync(c->io, e);
+	/* A fixed disk on a device that is longer: its end is where the footer is looked for. */
+	if (n->type == VHD_FIXED && c->io->is_block && c->io->size >= end + VHD_FOOTER_LEN)
+		end = c->io->size - VHD_FOOTER_LEN;
 	vhd_make_footer(footer, n);
 	return r < 0 ? r : io_write(c->io, footer, sizeof footer, end, e);
 }

@@ -66,13 +66,19 @@ static int take_spare(struct vhd *d, uint64_t *from, struct err *e)
 
 static int take_room(struct vhd *d, uint64_t *from, struct err *e)
 {
+	int r;
+
 	if (d->nspare > 0)
 		return take_spare(d, from, e);
 	*from = d->end;
 	if (block_in(d, *from) / VHD_SECTOR >= VHD_ABSENT)
 		return err_set(e, EFBIG, "%s: a VHD file of 2 TiB has no room for another block",
 			d->io->name);
-	return vhd_extend(d, room_end(d, *from), e);
+	r = vhd_extend(d, room_end(d, *from), e);
+	/* A device has old bytes there. */
+	if (r == 0 && d->io->is_block)
+		r = io_zero(d->io, block_in(d, *from), d->bitmap_len + d->block_size, e);
+	return r;
 }
 
 static int vhd_reserve(struct view *v, uint64_t off, uint64_t len, struct grant *g, struct err *e)
@@ -182,7 +188,7 @@ int vhd_cut(struct vhd *d, uint64_t end, struct err *e)
 	int r = io_write(d->io, d->footer, VHD_FOOTER_LEN, end, e);
 
 	if (r == 0)
-		r = io_resize(d->io, end + VHD_FOOTER_LEN, e);
+		r = d->io->is_block ? 0 : io_resize(d->io, end + VHD_FOOTER_LEN, e);
 	if (r == 0)
 		d->end = end;
 	return r;
@@ -255,6 +261,18 @@ static int check_places(const struct vhd *d, const struct vhd_places *p, struct 
 	return 0;
 }
 
+/* Where the data on a device ends, behind which there is room. */
+static void find_end(struct vhd *d, const struct vhd_places *p)
+{
+	uint64_t end = MAX(d->header_pos + VHD_HEADER_LEN,
+		d->bat_pos + round_up(d->nblocks * VHD_BAT_ENTRY, VHD_SECTOR));
+
+	if (p->n > 0)
+		end = MAX(end,
+			p->at[p->n - 1] * (uint64_t)VHD_SECTOR + d->bitmap_len + d->block_size);
+	d->end = MIN(end, d->end);
+}
+
 int vhd_start_writing(struct image *img, struct err *e)
 {
 	struct vhd *d = (struct vhd *)img->states[0]->view;
@@ -268,6 +286,8 @@ int vhd_start_writing(struct image *img, struct err *e)
 		r = check_regions(d, &p, e);
 	if (r == 0)
 		r = check_places(d, &p, e);
+	if (r == 0 && d->io->is_block && d->type == VHD_DYNAMIC)
+		find_end(d, &p);
 	free(p.at);
 	return r;
 }

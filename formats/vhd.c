@@ -248,6 +248,12 @@ static int choose_footer(const struct image *img, struct vhd *d, unsigned char *
 			image_warn(img, "the copy of the footer differs from it");
 		return 0;
 	}
+	/* On a device the footer is where the data ends, which only the BAT tells. */
+	if (at_start == FOOTER_GOOD && d->io->is_block) {
+		d->footer_bad = false;
+		memcpy(f, copy, VHD_FOOTER_LEN);
+		return 0;
+	}
 	if (at_start == FOOTER_GOOD) {
 		image_warn(img, "the footer is %s; its copy is used",
 			at_end == FOOTER_NONE ? "missing" : "damaged");
@@ -300,7 +306,7 @@ static int check_fixed(const struct image *img, const struct vhd *d, struct err 
 		return err_set(e, EUCLEAN,
 			"the file was cut: it has %" PRIu64 " bytes of a disk of %" PRIu64, d->end,
 			d->view.size);
-	if (d->view.size < d->end)
+	if (d->view.size < d->end && !d->io->is_block)
 		image_warn(img, "%" PRIu64 " bytes between the disk and the footer are not shown",
 			d->end - d->view.size);
 	return 0;

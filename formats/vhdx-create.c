@@ -281,11 +281,12 @@ static int put_headers(const struct creation *c, const struct vhdx_new *n, struc
 static int put_file(const struct creation *c, struct vhdx_new *n, struct err *e)
 {
 	struct vhdx d = counting(n);
-	uint64_t entries = vhdx_bat_entries(&d, d.nblocks);
+	uint64_t entries = vhdx_bat_entries(&d, d.nblocks), end;
 	int r;
 
 	n->bat_len = round_up(MAX(entries * VHDX_BAT_ENTRY, 1), VHDX_MIB);
-	r = io_resize(c->io, data_pos(n) + (n->fixed ? d.nblocks * (uint64_t)n->block_size : 0), e);
+	end = data_pos(n) + (n->fixed ? d.nblocks * (uint64_t)n->block_size : 0);
+	r = create_extend(c->io, 0, end, e);
 	if (r == 0)
 		r = put_bat(c, n, &d, entries, e);
 	if (r == 0)

@@ -217,9 +217,15 @@ static int claim_blocks(struct vhdx *d, struct check_report *report, struct err 
 	return r;
 }
 
+/* A device that ends in the midst of a MiB has no room there. */
+static uint64_t file_len(const struct vhdx *d)
+{
+	return d->io->is_block ? d->io->size / VHDX_MIB : div_round_up(d->io->size, VHDX_MIB);
+}
+
 int vhdx_room_scan(struct vhdx *d, struct err *e)
 {
-	int r = set_end(d->writing, div_round_up(d->io->size, VHDX_MIB), e);
+	int r = set_end(d->writing, file_len(d), e);
 
 	if (r == 0)
 		r = claim_regions(d, e);
@@ -233,7 +239,7 @@ int vhdx_room_scan(struct vhdx *d, struct err *e)
 /* Without room for a log it can be read all the same. */
 int vhdx_room_check(struct vhdx *d, struct check_report *report, struct err *e)
 {
-	int r = set_end(d->writing, div_round_up(d->io->size, VHDX_MIB), e);
+	int r = set_end(d->writing, file_len(d), e);
 
 	if (r == 0 && claim_regions(d, e) < 0)
 		r = tell(report, e);
@@ -302,6 +308,8 @@ int vhdx_room_trim(struct vhdx *d, struct err *e)
 	uint64_t n = w->n;
 	int r;
 
+	if (d->io->is_block)
+		return 0;
 	while (n > 0 && !bits_get(w->used, n - 1, LSB_FIRST))
 		n--;
 	if (n == w->n && d->io->size <= n * VHDX_MIB)

@@ -198,7 +198,7 @@ static int write_sparse(
 {
 	struct vmdk_plan p = vmdk_plan(sectors, embedded);
 	unsigned char header[VMDK_SECTOR];
-	int r = io_resize(io, p.header.overhead * VMDK_SECTOR, e);
+	int r = create_extend(io, 0, p.header.overhead * VMDK_SECTOR, e);
 
 	if (r == 0)
 		r = write_directory(io, &p, p.rgd, p.rgt, e);

@@ -17,6 +17,7 @@
 #include "bytes.h"
 #include "err.h"
 #include "format.h"
+#include "names.h"
 #include "progress.h"
 #include "report.h"
 #include "run.h"
@@ -46,15 +47,6 @@ struct committing {
 
 /* The chain. */
 
-static bool is_called(const struct image *child, const char *name)
-{
-	char path[PATH_MAX];
-
-	return (child->parent_name && strcmp(child->parent_name, name) == 0) ||
-	       (child->parent->path && realpath(name, path) &&
-		       strcmp(child->parent->path, path) == 0);
-}
-
 /* How many images above the base there are; 0: it has been told why not. */
 static size_t find_base(const struct committing *c, const struct image *img)
 {
@@ -65,7 +57,7 @@ static size_t find_base(const struct committing *c, const struct image *img)
 		report("Image does not have a backing file");
 		return 0;
 	}
-	for (; name && img->parent && !is_called(img, name); img = img->parent)
+	for (; name && img->parent && !parent_is(img, c->name, name); img = img->parent)
 		n++;
 	if (img->parent)
 		return n;

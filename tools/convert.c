@@ -15,6 +15,8 @@
 #include "format.h"
 #include "io.h"
 #include "maker.h"
+#include "measure.h"
+#include "names.h"
 #include "output.h"
 #include "progress.h"
 #include "report.h"
@@ -30,11 +32,13 @@
 struct converting {
 	const struct args *args;
 	const struct format *format; /* that the output is made as and written through */
+	bool is_raw;                 /* the format */
 	const char *name;            /* of the output */
 	struct source *sources;
 	size_t n;
 	uint64_t size; /* of all together */
 	struct maker maker;
+	bool create; /* the output */
 	struct output output;
 	struct source out;
 	struct copy copy;
@@ -85,11 +89,19 @@ static bool check_room(const struct converting *c)
 	return false;
 }
 
-static const struct view *parent_of(const struct converting *c)
+/* What need not be stored.  An output that is there has it where -B says so. */
+static bool choose_below(struct converting *c)
 {
-	const struct image *parent = c->out.img->parent;
+	const struct image *out = c->out.img, *parent = out->parent;
+	const char *backing = c->maker.request.backing;
 
-	return parent && c->copy.fresh ? parent->states[0]->view : NULL;
+	if (!c->create && backing && !parent_is(out, c->name, backing)) {
+		report("Could not use '%s' as the backing file of '%s', which has %s", backing,
+			c->name, out->parent_name ? out->parent_name : "none");
+		return false;
+	}
+	c->copy.below = parent && (c->create || backing) ? parent->states[0]->view : NULL;
+	return true;
 }
 
 /* Streams cannot be otherwise.  Threads that wait for their turn to write leave their processor to
@@ -126,10 +138,44 @@ static bool open_output(struct converting *c, const struct session *s)
 	if (!source_open_as(&c->out, c->output.path, "-O ", &how))
 		return false;
 	copy->out = c->out.state->view;
-	copy->below = parent_of(c);
 	/* Nobody knows what is on a device. */
 	copy->fresh = copy->fresh && !c->out.img->io->is_block;
-	return check_room(c) && choose_packing(c);
+	return check_room(c) && choose_below(c) && choose_packing(c);
+}
+
+/* Bytes that the output takes at least: more only where zeroes are stored, or units begun. */
+static int least_size(const struct converting *c, bool is_device, uint64_t *bytes, struct err *e)
+{
+	struct measured m = {.required = 0};
+	int r = 0;
+
+	*bytes = 0;
+	if (is_device && c->is_raw) {
+		*bytes = c->size;
+		return 0;
+	}
+	for (size_t i = 0; i < c->n; i++)
+		*bytes += measure_units(c->sources[i].state->view, DEFAULT_SPARSE);
+	if (c->n == 1 && !c->is_raw && c->format->measure)
+		r = c->format->measure(c->sources[0].state->view, c->size, &m, e);
+	*bytes = MAX(*bytes, m.required);
+	return r;
+}
+
+/* Nothing of an output that is written in place is lost when it cannot hold the new one. */
+static int check_space(const struct converting *c, struct err *e)
+{
+	uint64_t has = output_space(&c->output), needed;
+	int r;
+
+	if (has == UINT64_MAX || args_has(c->args, OPT_COMPRESS))
+		return 0;
+	r = least_size(c, output_is_device(&c->output), &needed, e);
+	if (r == 0 && needed > has)
+		r = err_set(e, ENOSPC,
+			"there is only room for %" PRIu64 " bytes, and %" PRIu64 " are needed", has,
+			needed);
+	return r;
 }
 
 static int create_output(struct converting *c, struct err *e)
@@ -137,6 +183,8 @@ static int create_output(struct converting *c, struct err *e)
 	struct create_request *r = &c->maker.request;
 	int ret = output_begin(&c->output, c->name, true, e);
 
+	if (ret == 0)
+		ret = check_space(c, e);
 	if (ret < 0)
 		return ret;
 	r->size = c->size;
@@ -145,7 +193,7 @@ static int create_output(struct converting *c, struct err *e)
 	output_request(&c->output, r);
 	ret = image_create(c->format, c->output.path, r, e);
 	if (ret == 0)
-		output_created(&c->output, c->format == format_find("raw"));
+		output_created(&c->output, c->is_raw);
 	return ret;
 }
 
@@ -153,8 +201,8 @@ static bool make_output(struct converting *c)
 {
 	struct err e = ERR_INIT;
 
-	c->copy.fresh = !args_has(c->args, OPT_NO_CREATE);
-	if (!c->copy.fresh)
+	c->copy.fresh = c->create;
+	if (!c->create)
 		return output_use(&c->output, c->name, &e) == 0 || !report_about(c->name, &e);
 	if (create_output(c, &e) == 0)
 		return true;
@@ -178,7 +226,32 @@ static int fill_output(struct converting *c, const struct session *s)
 	if (r == 0)
 		r = output_commit(&c->output, is_durable(c), &e);
 	output_reword(&c->output, &e);
-	return r < 0 ? report_failure(&e) : EXIT_SUCCESS;
+	if (r < 0)
+		return report_failure(&e);
+	if (c->create)
+		maker_warn_raw(&c->maker, c->name, OPT_OUTPUT_FORMAT);
+	return EXIT_SUCCESS;
+}
+
+/* Raw is what an output becomes unless -O says otherwise: no image shall be lost by that. */
+static bool is_an_image(const struct converting *c, const struct session *s)
+{
+	struct image_options how = session_options(s, NULL);
+	struct err e = ERR_INIT;
+	struct image *img = NULL;
+	bool is;
+
+	if (c->create || args_has(c->args, OPT_OUTPUT_FORMAT))
+		return false;
+	how.nobacking = how.share = how.locked = true;
+	how.warn = NULL;
+	is = image_open(c->name, &how, &img, &e) == 0 && img->format != c->format;
+	if (is)
+		report("%s: it is a %s image, and without -O would be written over by a raw disk; "
+		       "-O %s writes into it",
+			c->name, img->format->name, img->format->name);
+	image_close(img);
+	return is;
 }
 
 static int write_output(struct converting *c, const struct session *s)
@@ -187,6 +260,8 @@ static int write_output(struct converting *c, const struct session *s)
 
 	if (is_a_source(c))
 		return report("%s: it is one of the files that are read", c->name);
+	if (is_an_image(c, s))
+		return EXIT_FAILURE;
 	if (make_output(c))
 		status = fill_output(c, s);
 	output_end(&c->output);
@@ -233,6 +308,7 @@ static bool check_format(struct converting *c)
 	c->format = format_find(name ? name : "raw");
 	if (!c->format)
 		report_format("Unknown file format", name);
+	c->is_raw = c->format && c->format == format_find("raw");
 	return c->format != NULL;
 }
 
@@ -241,9 +317,11 @@ static bool check_abilities(const struct converting *c)
 {
 	const struct format *f = c->format;
 
-	if (args_has(c->args, OPT_NO_CREATE))
+	if (!c->create && args_has(c->args, OPT_OPTIONS))
+		report("-o has no effect when skipping image creation");
+	else if (!c->create)
 		return true;
-	if (!f->create)
+	else if (!f->create)
 		report("Format driver '%s' does not support image creation", f->name);
 	else if (args_has(c->args, OPT_COMPRESS) && !f->can_pack)
 		report("Compression not supported for this file format");
@@ -272,7 +350,7 @@ static int convert(struct converting *c)
 
 int run_convert(const struct args *a)
 {
-	struct converting c = {.args = a};
+	struct converting c = {.args = a, .create = !args_has(a, OPT_NO_CREATE)};
 	int status;
 
 	c.copy.threads = work_threads(a);

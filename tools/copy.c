@@ -31,11 +31,28 @@ static int is_below(const struct copy *c, const unsigned char *buf, size_t len, 
 	return r;
 }
 
+/* Does the output store nothing there? */
+static int stores_nothing(const struct copy *c, size_t len, uint64_t off, bool *is, struct err *e)
+{
+	struct extent x = {.kind = EXTENT_BELOW};
+	int r = 0;
+
+	view_enter(c->out);
+	for (; r == 0 && len > 0 && x.kind == EXTENT_BELOW; off += x.len, len -= x.len)
+		r = view_map(c->out, off, len, &x, e);
+	view_leave(c->out);
+	*is = r == 0 && x.kind == EXTENT_BELOW;
+	return r;
+}
+
 int copy_fate(const struct copy *c, const unsigned char *buf, size_t len, uint64_t off,
 	enum fate *fate, struct err *e)
 {
-	bool below = false;
-	int r = c->below ? is_below(c, buf, len, off, &below, e) : 0;
+	bool below = c->below != NULL;
+	int r = below && !c->fresh ? stores_nothing(c, len, off, &below, e) : 0;
+
+	if (r == 0 && below)
+		r = is_below(c, buf, len, off, &below, e);
 
 	*fate = below ? FATE_LEFT : FATE_WRITTEN;
 	if (!below && is_zero(buf, len))

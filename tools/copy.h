@@ -15,7 +15,8 @@ struct copy {
 	const struct view *disk;
 	struct view *out;
 	uint64_t base;            /* where in out the disk begins; it fits */
-	const struct view *below; /* what out shows where nothing is written; NULL: zeroes */
+	const struct view *below; /* what out shows where it stores nothing; NULL: zeroes, or
+				   * nobody asks */
 	bool fresh;               /* nothing was written to out before */
 	uint64_t sparse;          /* how many zeroes become a hole, at most 16 MiB; 0: none do */
 	bool packed;              /* by units that are packed */

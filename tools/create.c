@@ -58,6 +58,7 @@ static int make(const struct args *a, struct maker *m, const char *name)
 	if (r == 0) {
 		if (!args_has(a, OPT_QUIET))
 			maker_tell(m, name);
+		maker_warn_raw(m, name, OPT_FORMAT);
 		return EXIT_SUCCESS;
 	}
 	if (e.code == EEXIST)

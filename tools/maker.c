@@ -26,7 +26,7 @@ bool maker_begin(struct maker *m, const struct session *s, const struct format *
 {
 	const struct args *a = s->args;
 
-	*m = (struct maker){.format = f, .how = session_options(s, NULL)};
+	*m = (struct maker){.args = a, .format = f, .how = session_options(s, NULL)};
 	*status = EXIT_FAILURE;
 	if (!words_read(&m->words, a))
 		return false;
@@ -45,7 +45,8 @@ bool maker_begin(struct maker *m, const struct session *s, const struct format *
 		.options = (const char *const *)m->words.v,
 		.how = &m->how,
 	};
-	if (m->request.backing && !m->request.backing_format) {
+	/* One that is not created records none. */
+	if (m->request.backing && !m->request.backing_format && !args_has(a, OPT_NO_CREATE)) {
 		report("Backing file specified without backing format");
 		hint_at_backing_format(name ? name : "", m->request.backing);
 		return false;
@@ -135,4 +136,18 @@ void maker_tell(const struct maker *m, const char *name)
 	for (const struct create_option *o = m->format->create_options; o && o->name; o++)
 		tell_option(m, o);
 	putchar('\n');
+}
+
+void maker_warn_raw(const struct maker *m, const char *name, enum option_key key)
+{
+	const struct format *by_name = format_of_name(name);
+
+	if (args_has(m->args, key) || args_has(m->args, OPT_QUIET) || !by_name ||
+		by_name == m->format || !by_name->create)
+		return;
+	fflush(stdout);
+	fprintf(stderr,
+		"vdisk: warning: %s: it is a raw disk, since no format was given; "
+		"-%c %s makes a %s image\n",
+		name, key == OPT_FORMAT ? 'f' : 'O', by_name->name, by_name->name);
 }

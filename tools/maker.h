@@ -8,12 +8,14 @@
 
 #include "create.h"
 #include "image.h"
+#include "verb.h"
 #include "words.h"
 
 struct args;
 struct session;
 
 struct maker {
+	const struct args *args;
 	const struct format *format;
 	struct words words;
 	char *backing, *backing_format, *size; /* as -o may say them */
@@ -30,6 +32,10 @@ void maker_end(struct maker *m);
 /* Sees to it that request.size says something: what size says, a word of -o or an operand, or else
  * that of the backing file of the image name.  False: it has been told why not. */
 bool maker_size(struct maker *m, const char *name, const char *size);
+
+/* Warns when the image name was created as raw because the option key gave no format, while its
+ * suffix is that of another one. */
+void maker_warn_raw(const struct maker *m, const char *name, enum option_key key);
 
 /* "Formatting 'NAME', fmt=...": as qemu-img tells what is going to be made. */
 void maker_tell(const struct maker *m, const char *name);

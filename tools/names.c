@@ -52,6 +52,17 @@ char *parent_file(const struct image *img, const char *name)
 	return strdup(parent->path);
 }
 
+bool parent_is(const struct image *img, const char *name, const char *parent)
+{
+	char *beside = name_beside(name, parent);
+	const char *real = img->parent ? img->parent->path : NULL;
+	bool is = img->parent_name && strcmp(img->parent_name, parent) == 0;
+
+	is = is || (real && (leads_to(parent, real) || (beside && leads_to(beside, real))));
+	free(beside);
+	return is;
+}
+
 static char *file_below(const struct image *img, char *name, const struct io *io)
 {
 	while (img && name && img->io != io) {

@@ -3,6 +3,8 @@
 #ifndef VDISK_TOOL_NAMES_H
 #define VDISK_TOOL_NAMES_H
 
+#include <stdbool.h>
+
 struct image;
 struct io;
 
@@ -16,6 +18,10 @@ void hint_at_backing_format(const char *base, const char *backing);
 /* What the parent of img is called if img is called name: what img says, seen from where name is;
  * or where it was found, if it is another file.  malloc'ed; NULL: no parent is known by name. */
 char *parent_file(const struct image *img, const char *name);
+
+/* Is the parent of img, which is called name, the one that the user calls parent: as img says it,
+ * from here, or from where name is? */
+bool parent_is(const struct image *img, const char *name, const char *parent);
 
 /* What io, of the chain of img, is called if img is called name; malloc'ed or NULL without memory.
  */

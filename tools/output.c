@@ -11,6 +11,7 @@
 #include <string.h>
 #include <sys/random.h>
 #include <sys/stat.h>
+#include <sys/statvfs.h>
 #include <sys/xattr.h>
 #include <unistd.h>
 
@@ -206,6 +207,38 @@ int output_use(struct output *o, const char *name, struct err *e)
 	*o = (struct output){.name = name};
 	choose_in_place(o);
 	return o->path ? 0 : err_nomem(e);
+}
+
+bool output_is_device(const struct output *o)
+{
+	struct stat st;
+
+	return !o->target && stat(o->path, &st) == 0 && S_ISBLK(st.st_mode);
+}
+
+static uint64_t device_size(const char *path)
+{
+	struct err ignored = ERR_INIT;
+	struct io *io = io_open(path, &ignored);
+	uint64_t size = io ? (uint64_t)io->size : UINT64_MAX;
+
+	io_unref(io);
+	return size;
+}
+
+uint64_t output_space(const struct output *o)
+{
+	struct statvfs fs;
+	struct stat st;
+
+	if (o->target || stat(o->path, &st) < 0)
+		return UINT64_MAX;
+	if (S_ISBLK(st.st_mode))
+		return device_size(o->path);
+	/* A file system that says 0 of both may have no notion of space. */
+	if (!S_ISREG(st.st_mode) || statvfs(o->path, &fs) < 0 || fs.f_blocks == 0)
+		return UINT64_MAX;
+	return (uint64_t)st.st_blocks * 512 + (uint64_t)fs.f_bavail * fs.f_frsize;
 }
 
 static void note_created(void *arg, const char *path)

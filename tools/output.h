@@ -13,6 +13,7 @@
 #define VDISK_OUTPUT_H
 
 #include <stdbool.h>
+#include <stdint.h>
 
 struct create_request;
 struct err;
@@ -32,6 +33,12 @@ int output_begin(struct output *o, const char *name, bool replace, struct err *e
 
 /* The file that is there is written into, and kept in any case. */
 int output_use(struct output *o, const char *name, struct err *e);
+
+bool output_is_device(const struct output *o);
+
+/* How many bytes an output in place can hold: the device, or the file with what its file system has
+ * free.  UINT64_MAX: one that is not in place, for nothing is overwritten before it is complete. */
+uint64_t output_space(const struct output *o);
 
 /* What image_create must know of it. */
 void output_request(struct output *o, struct create_request *r);

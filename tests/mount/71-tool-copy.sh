@@ -58,6 +58,38 @@ cp old.raw out.raw
 check "convert -n" "$VDISK" convert -n a.qcow2 out.raw
 check "has the disk" cmp -n 6291456 disk.raw out.raw
 check "and nothing else is touched" cmp -i 6291456 old.raw out.raw
+
+# Into an overlay that is there, with -B, only what differs from its backing file.
+
+refuses() { # PATTERN ARGUMENT...: and says so in one line
+	local pattern=$1
+	shift
+	! "$VDISK" convert "$@" 2>err || return 1
+	cat err >&2
+	[ "$(wc -l <err)" = 1 ] && grep -qE -e "$pattern" err
+}
+new_overlay() { qemu-img create -q -f qcow2 -b "$1" -F raw into.qcow2 6M && qemu-io -c 'write -P 5 1M 64k' into.qcow2; }
+small() { [ "$(stat -c %s into.qcow2)" -lt 700000 ]; }
+cp disk.raw base.raw
+qemu-img create -q -f qcow2 -b base.raw -F raw from.qcow2 6M
+qemu-io -c 'write -P 6 0 8k' -c 'write -z 4M 64k' from.qcow2 >/dev/null
+qemu-img convert -O raw from.qcow2 from.raw
+for options in '' '-c' '-S 0'; do
+	new_overlay base.raw >/dev/null
+	# shellcheck disable=SC2086
+	check "convert -n -B $options" "$VDISK" convert -n -O qcow2 -B base.raw $options from.qcow2 into.qcow2
+	check "has the disk, $options" qemu-img compare -q -f raw -F qcow2 from.raw into.qcow2
+	[ "$options" = '-S 0' ] || check "and hardly more than differs, $options" small
+done
+new_overlay base.raw >/dev/null
+check "convert -n -B by another path" "$VDISK" convert -n -O qcow2 -B "$PWD/base.raw" from.qcow2 into.qcow2
+check "has hardly more than differs" small
+check "-B with another backing file" refuses "which has base.raw" -n -O qcow2 -B a.vmdk from.qcow2 into.qcow2
+qemu-img create -q -f qcow2 alone.qcow2 6M
+check "-B with none" refuses "which has none" -n -O qcow2 -B base.raw from.qcow2 alone.qcow2
+check "-n and -o" refuses "no effect" -n -O qcow2 -o nonsense from.qcow2 into.qcow2
+check "-n without -O is not raw over an image" refuses "-O qcow2" -n disk.raw into.qcow2
+check "which is as it was" qemu-img compare -q -f raw -F qcow2 from.raw into.qcow2
 check_not "convert -n into what is too small" "$VDISK" convert -n tall.qcow2 out.raw
 check_not "an image is not converted into itself" "$VDISK" convert disk.raw disk.raw
 check_not "nor into its parent" "$VDISK" convert over.qcow2 a.vmdk

@@ -13,6 +13,11 @@ fails() { # PATTERN ARGUMENT...: with status 1
 	cat err >&2
 	grep -qE -e "$pattern" err
 }
+fails_not() { # PATTERN ARGUMENT...: that is in what it says on standard error
+	local pattern=$1
+	shift
+	"$VDISK" "$@" >out 2>err && grep -qE -e "$pattern" err
+}
 says() { # LINE ARGUMENT...: that alone
 	local line=$1
 	shift
@@ -24,6 +29,11 @@ some_data disk.raw 6M
 
 check "create raw" says "Formatting 'a.img', fmt=raw size=10737418240" create -f raw a.img 10G
 check "has its size, and takes no room" [ "$(stat -c '%s %b' a.img)" = "10737418240 0" ]
+check "raw under another name is warned of" fails_not "warning: a.qcow2: .*-f qcow2" create a.qcow2 1M
+check "in one line" [ "$(wc -l <err)" = 1 ]
+check "and made" [ "$(stat -c %s a.qcow2)" = 1048576 ]
+check "not when asked for" eval '"$VDISK" create --force -f raw a.qcow2 1M 2>&1 >/dev/null | wc -c | grep -qx 0'
+check "convert warns, too" fails_not "warning: a.vdi: .*-O vdi" convert disk.raw a.vdi
 check "raw is the default" says "Formatting 'b.img', fmt=raw size=1572864" create b.img 1.5M
 check "quietly" says "" create -q c.img 1M
 check "size as a word" says "Formatting 'd.img', fmt=raw size=4096" create -o size=4k d.img
@@ -122,7 +132,58 @@ if losetup -f >/dev/null 2>&1 && is_root; then
 	check "zeroes are written over" cmp over.raw "$loop"
 	check "a device too small" fails "only|smaller" convert a.img "$loop"
 	losetup -d "$loop"
+
+	# Images on devices that hold old bytes, with room behind them.
+	for kind in qcow2 vdi "vdi -o static=on" vpc "vpc -o subformat=fixed" vhdx vmdk; do
+		noise 6 70000000 >device.raw
+		loop=$(losetup -f --show device.raw)
+		# shellcheck disable=SC2086
+		check "convert onto a device, $kind" "$VDISK" convert -O $kind over.qcow2 "$loop"
+		check "QEMU reads the same, $kind" qemu-img compare -q -f raw -F "${kind%% *}" over.raw "$loop"
+		# shellcheck disable=SC2086
+		check "create on a device, $kind" "$VDISK" create -q --force -f $kind "$loop" 8M
+		check "convert -n, $kind" "$VDISK" convert -n -O "${kind%% *}" over.qcow2 "$loop"
+		check "it is the same, $kind" qemu-img compare -q -f raw -F "${kind%% *}" over.raw "$loop"
+		check "and has no damage, $kind" "$VDISK" check -q -f "${kind%% *}" "$loop"
+		losetup -d "$loop"
+	done
+	noise 7 1048576 >device.raw
+	loop=$(losetup -f --show device.raw)
+	noise 7 1048576 >device.ref
+	for kind in raw qcow2 vdi vpc vhdx vmdk "vpc -o subformat=fixed"; do
+		# shellcheck disable=SC2086
+		check "a device too small for $kind" fails "only room|has only|No space" convert -O $kind over.qcow2 "$loop"
+		check "is as it was, $kind" cmp "$loop" device.ref
+	done
+	losetup -d "$loop"
 fi
+
+# A file in place is not emptied when its file system cannot hold the new one.
+if is_root; then
+	mkdir full && mount -t tmpfs -o size=1200k tmpfs full
+	noise 8 900000 >full/a.raw
+	ln full/a.raw full/b.raw
+	cp full/a.raw kept.raw
+	check "no room for what is written in place" fails "only room" convert disk.raw full/a.raw
+	check "nothing is overwritten" cmp full/b.raw kept.raw
+	rm full/b.raw
+	check "no room beside the file that is replaced" fails "No space" convert disk.raw full/a.raw
+	check "it is as it was" cmp full/a.raw kept.raw
+	check "and alone" [ "$(ls -A full)" = a.raw ]
+	umount full
+fi
+
+# Modes: as of any new file, or as they were.
+(umask 027 && "$VDISK" convert over.qcow2 mode.raw && "$VDISK" create -q mode2.raw 1M)
+check "new files have the usual mode" [ "$(stat -c %a mode.raw mode2.raw | tr '\n' ' ')" = "640 640 " ]
+chmod 604 mode.raw
+setfattr -n user.note -v kept mode.raw
+check "a file that is replaced" "$VDISK" convert -O qcow2 over.qcow2 mode.raw
+check "keeps its mode" [ "$(stat -c %a mode.raw)" = 604 ]
+check "and its attributes" [ "$(getfattr --only-values -n user.note mode.raw)" = kept ]
+ln -s mode.raw link.raw
+check "a file behind a link" "$VDISK" convert over.qcow2 link.raw
+check "is written, and the link stays" eval '[ -L link.raw ] && cmp over.raw mode.raw'
 for t in unsafe writeback none; do
 	check "convert -t $t" eval '"$VDISK" convert -t $t over.qcow2 t.raw && cmp over.raw t.raw'
 done

@@ -662,7 +662,8 @@ static void finish(struct run *run)
 	ck_assert_ok(image_finish(run->img, &e), &e);
 	flushed(&run->disk);
 	img = open_bytes(run, run->medium.durable, run->medium.durable_size, &o);
-	judge_all(run, img, true);
+	/* Tables of a disk that was longer may be left behind. */
+	judge_all(run, img, !run->p->shrinks);
 	image_close(img);
 	options_free(&o);
 }
