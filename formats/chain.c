@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "chain.h"
+#include "anycase.h"
 #include "bounds.h"
 #include "err.h"
 #include "family.h"
@@ -172,6 +173,19 @@ static int try_name(struct search *s, const char *name)
 	return r;
 }
 
+/* Beside the child under this name, in any case: those who write such images do not tell upper from
+ * lower. */
+static int try_beside(struct search *s, const char *base)
+{
+	int r = try_name(s, base);
+	char *other = r < 0 && s->img->dir ? anycase_find(s->img->dir, base) : NULL;
+
+	if (other && strcmp(other, base) != 0)
+		r = try_name(s, other);
+	free(other);
+	return r;
+}
+
 /* A parent that is not where its child says: beside the child, when a wrong one would be noticed,
  * and in the directories that the user gave. */
 static int try_moved(struct search *s, const char *name)
@@ -180,7 +194,7 @@ static int try_moved(struct search *s, const char *name)
 	const char *base = last_part(name, verifiable);
 	char real[PATH_MAX], path[PATH_MAX];
 
-	if (verifiable && try_name(s, base) == 0)
+	if (verifiable && try_beside(s, base) == 0)
 		return 0;
 	for (const char *const *dir = s->img->opts->search; dir && *dir; dir++) {
 		if (!host_realpath(*dir, real) ||

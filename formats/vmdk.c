@@ -11,6 +11,7 @@
 #include <string.h>
 #include <strings.h>
 
+#include "anycase.h"
 #include "bytes.h"
 #include "err.h"
 #include "facts.h"
@@ -164,6 +165,21 @@ static int refuse_device(const struct vmdk_line *line, struct err *e)
 		line->file ? line->file : "", line->type);
 }
 
+/* An extent that is only there in another case is the one that Windows would open. */
+static int open_named(struct image *img, const char *name, struct io **io, struct err *e)
+{
+	int r = image_open_part(img, name, "extent", io, e);
+	char *other = r == -ENOENT && img->dir ? anycase_find(img->dir, name) : NULL;
+	struct err again = ERR_INIT;
+
+	if (other && image_open_part(img, other, "extent", io, &again) == 0) {
+		image_warn(img, "extent \"%s\" is called \"%s\" here", name, other);
+		r = 0;
+	}
+	free(other);
+	return r;
+}
+
 /* Opens the file of extent x, or shares it with an extent before that has the same. */
 static int open_extent_file(struct image *img, struct vmdk *v, struct vmdk_extent *x, struct err *e)
 {
@@ -183,7 +199,7 @@ static int open_extent_file(struct image *img, struct vmdk *v, struct vmdk_exten
 		}
 	r = vmdk_name_decode(&v->desc, file, name, e);
 	if (r == 0)
-		r = image_open_part(img, name, "extent", &io, e);
+		r = open_named(img, name, &io, e);
 	if (r < 0)
 		return r;
 	x->io = io;

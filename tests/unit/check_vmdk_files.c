@@ -314,16 +314,16 @@ END_TEST
 START_TEST(a_renamed_parent_is_found)
 {
 	write_numbered("flat.img", 64, 1);
-	write_sparse("d.vmdk", CHILD "parentFileNameHint=\"Base.vmdk\"\n", 2);
+	write_sparse("d.vmdk", CHILD "parentFileNameHint=\"old.vmdk\"\n", 2);
 	write_sparse(
 		"stranger.vmdk", "version=1\nCID=3\nparentCID=ffffffff\nRW 128 SPARSE \"x\"\n", 2);
-	ck_assert_fails(try_open("d.vmdk"), ENOENT, &s.e, "\"Base.vmdk\"");
+	ck_assert_fails(try_open("d.vmdk"), ENOENT, &s.e, "\"old.vmdk\"");
 	ck_assert_ptr_nonnull(strstr(hint_of(&s.e), "-o search=DIR"));
 	write_text("base.vmdk", "version=1\nCID=1\nRW 64 FLAT \"flat.img\" 0\n");
 	subject_reads(opened("d.vmdk"), 7 * SECTOR, SECTOR, 8);
 	/* Another delta, empty since it was made, has the ID of its parent. */
 	write_sparse("e.vmdk",
-		"version=1\nCID=1\nparentCID=1\nparentFileNameHint=\"Base.vmdk\"\n"
+		"version=1\nCID=1\nparentCID=1\nparentFileNameHint=\"old.vmdk\"\n"
 		"RW 128 SPARSE \"x\"\n",
 		0);
 	subject_reads(opened("d.vmdk"), 7 * SECTOR, SECTOR, 8);
@@ -331,7 +331,22 @@ START_TEST(a_renamed_parent_is_found)
 	subject_reads(opened("d.vmdk"), 7 * SECTOR, SECTOR, 8);
 	write_text("copy.vmdk", "version=1\nCID=1\nRW 64 FLAT \"flat.img\" 0\n");
 	ck_assert_fails(try_open("d.vmdk"), EINVAL, &s.e, "could be its parent");
-	ck_assert_ptr_nonnull(strstr(hint_of(&s.e), "\"Base.vmdk\""));
+	ck_assert_ptr_nonnull(strstr(hint_of(&s.e), "\"old.vmdk\""));
+}
+END_TEST
+
+/* Names from Windows, which does not tell upper from lower case: the right one of two copies, and
+ * extents. */
+START_TEST(names_in_another_case)
+{
+	write_numbered("flat.img", 64, 1);
+	write_sparse("d.vmdk", CHILD "parentFileNameHint=\"C:\\VMs\\Base.VMDK\"\n", 2);
+	write_text("base.vmdk", "version=1\nCID=1\nRW 64 FLAT \"Flat.IMG\" 0\n");
+	write_text("copy.vmdk", "version=1\nCID=1\nRW 64 FLAT \"flat.img\" 0\n");
+	subject_reads(opened("d.vmdk"), 7 * SECTOR, SECTOR, 8);
+	ck_assert_str_eq(image_basename(s.img->parent), "base.vmdk");
+	write_text("FLAT.img", "x");
+	ck_assert_fails(try_open("base.vmdk"), ENOENT, &s.e, "\"Flat.IMG\"");
 }
 END_TEST
 
@@ -482,6 +497,7 @@ Suite *vmdk_files_suite(void)
 	tcase_add_test(tc, a_delta_shows_its_parent);
 	tcase_add_test(tc, content_ids_must_agree);
 	tcase_add_test(tc, a_renamed_parent_is_found);
+	tcase_add_test(tc, names_in_another_case);
 	tcase_add_test(tc, the_first_content_id_finds_nothing);
 	tcase_add_test(tc, a_parent_without_a_name_cannot_be_had);
 	tcase_add_test(tc, a_parent_may_be_known_by_its_uuid_alone);
