@@ -4,6 +4,7 @@
 
 #include <dirent.h>
 #include <errno.h>
+#include <fcntl.h>
 #include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -155,17 +156,54 @@ static bool await_view(const struct mounted *x, struct awaited *daemon)
 	return good;
 }
 
+/* The file that is mounted; as long as it is open the daemon goes on.  -1: it cannot be had. */
+static int open_file(const struct mounted *x)
+{
+	char file[2 * PATH_MAX];
+
+	snprintf(file, sizeof file, "%s/%s", x->view, x->file);
+	return x->view[0] ? open(file, O_RDONLY | O_CLOEXEC) : -1;
+}
+
+/* Closes fd, too.  0 or an errno. */
+static int sync_by(int (*sync)(int fd), int fd)
+{
+	int code = fd < 0 || sync(fd) == 0 ? 0 : errno;
+
+	if (fd >= 0)
+		close(fd);
+	return code == EINVAL || code == EROFS ? 0 : code;
+}
+
+/* umount(8) does not say that something could not be written: the kernel knows it of its file
+ * system before, the daemon of the image afterwards. */
+static bool sync_and_umount(const struct mounted *x)
+{
+	int file = open_file(x), before, after;
+	bool good;
+
+	before = sync_by(syncfs, open(x->dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC));
+	good = umount_dir(x);
+	after = sync_by(fsync, file);
+	if (!good || (before == 0 && after == 0))
+		return good;
+	report("%s: not all that was written to %s is in it: %s", x->image, x->dir,
+		strerror(before ? before : after));
+	return false;
+}
+
 /* A file system, and what vdisk mount has put behind it. */
 static bool umount_file(const struct mounted *x)
 {
 	struct awaited daemon = {.n = 0};
+	bool good;
 
 	if (x->hidden)
 		await_begin(&daemon, "vdiskfs", x->view);
-	if (umount_dir(x))
-		return !x->hidden || await_view(x, &daemon);
-	await_end(&daemon, 0);
-	return false;
+	good = sync_and_umount(x);
+	if (x->hidden)
+		return await_view(x, &daemon) && good;
+	return good;
 }
 
 int run_umount(const struct args *a)

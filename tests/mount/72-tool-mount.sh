@@ -224,6 +224,16 @@ unclean() {
 }
 check "an unclean file system is put right" unclean
 
+full_host() {
+	local status=0
+	mkdir small && mount -t tmpfs -o size=1M small small || return 1
+	qemu-img create -q -f qcow2 -F qcow2 -b "$W/disk.qcow2" small/over.qcow2
+	"$VDISK" mount --rw --allow="$W" small/over.qcow2 root mnt && noise 5 4000000 >mnt/lost && ! "$VDISK" umount mnt 2>err || status=1
+	cat err >&2
+	umount small && grep -q 'not all that was written to .* is in it' err && nothing_left && return $status
+}
+check "umount says that the host was full" full_host
+
 # Read-only without --rw, whoever asks.
 
 not_written() {
