@@ -521,6 +521,13 @@ int node_is_measured(const struct node *node)
 	return !S_ISREG(node_type(node)) || is_counted(node);
 }
 
+bool node_has_holes(const struct node *node, const struct view *view)
+{
+	uint64_t stored = atomic_load_explicit(&node->measured, memory_order_relaxed);
+
+	return view && stored < view->size; /* UNMEASURED is more than any size */
+}
+
 int node_stat(struct node *node, const struct access *access, struct stat *st)
 {
 	struct measure m = {0};

@@ -233,13 +233,14 @@ static bool can_change(const struct file *file)
 	return base ? base->writer != NULL : file->fresh != NULL;
 }
 
-/* With the kernel's pages or past them?  What is read once fills them, is copied out of them and
- * thrown away. */
+/* With the kernel's pages or past them?  A file without holes is read once and in large steps; its
+ * pages would be filled, copied out of and thrown away.  One with holes tar -S reads in steps of
+ * 512 bytes, and other programs in steps of a hole: with pages, they do not ask for each. */
 static void choose_way(struct server *server, struct file *file, struct fuse_file_info *fi)
 {
 	bool only_writes = (fi->flags & O_ACCMODE) == O_WRONLY;
 
-	file->direct = file->node->kind == NODE_EXPORT;
+	file->direct = file->node->kind == NODE_EXPORT && !node_has_holes(file->node, file->view);
 	if (can_change(file))
 		share_add(&server->share, file, only_writes || file->direct);
 	fi->direct_io = file->direct;

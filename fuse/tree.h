@@ -260,9 +260,12 @@ int node_view(struct node *node, const struct shown *shown, struct view **view, 
 /* The text of a file that is text, malloc'ed; likewise, but of a NODE_ERROR nothing is shown. */
 char *node_text(const struct node *node, const struct shown *shown, struct err *e);
 
-/* As stat(2) says it, but st_uid and st_gid.  Counts what is stored if nobody did yet, which may
+/* As stat(2) says it.  Counts what is stored if nobody did yet, which may
  * walk all tables of the image. */
 int node_stat(struct node *node, const struct access *access, struct stat *st);
+
+/* Is less stored of a file than its view has, as far as that was counted? */
+bool node_has_holes(const struct node *node, const struct view *view);
 
 /* Is the list of a directory the same for as long as it is in the tree? */
 bool node_list_stays(const struct node *node);
