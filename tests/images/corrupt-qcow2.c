@@ -172,6 +172,20 @@ static void data_is_reftable(struct victim *v)
 	put_be(v->fd, an_l2_entry(v, is_data), 8, reftable_pos(v) | COPIED);
 }
 
+static void data_is_block(struct victim *v)
+{
+	put_be(v->fd, an_l2_entry(v, is_data), 8, get_be(v->fd, a_reftable_entry(v), 8) | COPIED);
+}
+
+/* Counted as it is, but each entry says that it is alone. */
+static void data_shared_counted(struct victim *v)
+{
+	uint64_t data = some_data(v);
+
+	put_be(v->fd, an_l2_entry(v, is_absent), 8, data | COPIED);
+	change_count(v, data, 1);
+}
+
 static void data_not_copied(struct victim *v)
 {
 	uint64_t at = an_l2_entry(v, is_data);
@@ -243,6 +257,8 @@ static const struct corruption list[] = {
 	{"qcow2", "data-past-end", data_past_end},
 	{"qcow2", "data-is-l1", data_is_l1},
 	{"qcow2", "data-is-reftable", data_is_reftable},
+	{"qcow2", "data-is-block", data_is_block},
+	{"qcow2", "data-shared-counted", data_shared_counted},
 	{"qcow2", "data-not-copied", data_not_copied},
 	{"qcow2", "packed-past-end", packed_past_end},
 	{"qcow2", "table-lost", table_lost},

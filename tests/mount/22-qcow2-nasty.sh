@@ -295,3 +295,121 @@ fresh n32.qcow2 1M
 io -c 'write -P 1 0 1M' n32.qcow2
 truncate -s $((0x50000 + 4 * 65536)) n32.qcow2
 damaged "N32: a file cut between data clusters" n32.qcow2 262144 786432 n32.ref
+
+# W: images that no writer may touch: each refuses, nothing is changed, and they can still be read.
+fails() { "$@" && { echo "done: $*"; return 1; }; return 0; }
+writers_refuse() { # IMAGE PATTERN
+	local image=$1 sum
+	sum=$(sha256sum <"$image")
+	refused "$image" "$2" -o rw && fails "$VDISK" snapshot -c new "$image" &&
+		fails "$VDISK" snapshot -a one "$image" && fails "$VDISK" snapshot -d one "$image" &&
+		fails "$VDISK" resize --shrink "$image" 512k &&
+		fails "$VDISK" rebase -u -b n6b.qcow2 -F qcow2 "$image" &&
+		fails "$VDISK" convert -n -O qcow2 n6b.qcow2 "$image" &&
+		[ "$(sha256sum <"$image")" = "$sum" ] || { echo "the image has changed"; return 1; }
+}
+fresh w.qcow2 1M
+io -c 'write -P 1 0 512k' w.qcow2
+qemu-img snapshot -c one w.qcow2
+io -c 'write -P 2 64k 64k' -c 'write -P 3 768k 64k' w.qcow2
+size=$(stat -c %s w.qcow2)
+for cut in 1 2 5 9; do
+	cp w.qcow2 cut.qcow2
+	truncate -s $((size - cut * 65536 - 4096)) cut.qcow2
+	check "W: cut short by $cut clusters" writers_refuse cut.qcow2 "shorter than its tables|the end of the file"
+done
+fresh -b w.qcow2 -F qcow2 w-over.qcow2
+io -c 'write -P 4 0 64k' w-over.qcow2
+cp w.qcow2 w.whole
+truncate -s $((size - 65536)) w.qcow2
+check_not "W: nothing is committed to an image that was cut short" "$VDISK" commit w-over.qcow2
+cp w.whole w.qcow2
+check "W: but to a whole one" "$VDISK" commit w-over.qcow2
+io -c 'write -c -P 5 896k 64k' w.whole
+cp w.whole cut.qcow2
+mount_image w.whole whole -o rw
+check "W: a compressed cluster may end with the file" dd if=nines of=whole/disk.raw bs=64k count=1 conv=notrunc,fsync status=none
+unmount whole
+truncate -s -1 cut.qcow2
+check "W: unless its last byte is missing" writers_refuse cut.qcow2 "compressed cluster"
+mkdir w-data
+(cd w-data && fresh -o data_file=d.raw d.qcow2 1M && io -c 'write -P 1 0 1M' d.qcow2)
+truncate -s 512k w-data/d.raw
+check "W: a data file that was cut short" refused w-data/d.qcow2 "end of the data file" -o rw
+
+# Words of the first L2 table, the L1 table and the refcounts are changed.
+fresh n28.good 1M
+io -c 'write -P 1 0 128k' n28.good
+lie() { cp n28.good lie.qcow2 && patch lie.qcow2 "$1" "$2"; } # POSITION VALUE
+while read -r at value what; do
+	lie "$at" "$value"
+	check "W: $what" writers_refuse lie.qcow2 "metadata is damaged|shorter than its tables"
+done <<'END'
+0x2000a 0000 a cluster in use has refcount 0
+0x20008 0000 a table in use has refcount 0
+0x40008 8000000000050000 two entries for one cluster
+0x40010 8000000000010000 data where the refcount table is
+0x40010 8000000000020000 data where a refcount block is
+0x40010 8000000000030000 data where the L1 table is
+0x40010 8000000000040000 data where the L2 table is
+0x40010 4000000000040000 compressed data where the L2 table is
+0x40010 8000000000070000 data past the end
+0x2000a 0002 a flag on what has two references
+0x30000 8000000000050000 a data cluster for an L2 table
+END
+check "W: an overlay takes what the image does not" mount_image lie.qcow2 lie -o cow
+unmount lie
+cp n28.good leaks.qcow2
+patch leaks.qcow2 0x2000e 00020001
+mount_image leaks.qcow2 leaks -o rw
+check "W: leaks keep nobody from writing" dd if=nines of=leaks/disk.raw bs=64k count=4 conv=notrunc,fsync status=none
+unmount leaks
+cp n28.good flags.qcow2
+patch flags.qcow2 0x40000 0000000000050000
+mkdir flags
+check "W: missing flags are told of" eval '"$VDISKFS" -o rw flags.qcow2 flags 2>&1 | grep -q "flags.*not up to date"'
+unmount flags
+
+# A snapshot whose tables have the flag, as amend leaves it.
+fresh -b n6b.qcow2 -F qcow2 amended.qcow2
+io -c 'write -z 0 64k' amended.qcow2
+"$VDISK" snapshot -c foo amended.qcow2
+io -c 'write -P 0x2b 0 128k' amended.qcow2
+qemu-img amend -f qcow2 -o compat=0.10 amended.qcow2
+"$VDISK" snapshot -a foo amended.qcow2
+check "W: going back to a snapshot leaves no flags on what it shares" qemu-img check -q amended.qcow2
+qemu-img convert -l foo -O raw amended.qcow2 amended.before
+io -c 'write -P 0x77 0 64k' amended.qcow2
+qemu-img convert -l foo -O raw amended.qcow2 amended.after
+check "W: the snapshot stays when QEMU writes" cmp amended.before amended.after
+
+# What qemu-img reports is reported, and what it repairs is repaired.
+status_is() { local want=$1; shift; "$@"; [ $? = "$want" ]; }
+reports() { # IMAGE CHECK REPAIR INFO: exit statuses
+	status_is "$2" "$VDISK" check -q "$1" && status_is "$4" "$VDISK" info "$1" && cp "$1" repaired.qcow2 &&
+		status_is "$3" "$VDISK" check -q -r all repaired.qcow2 && qemu-img compare -q n28.good repaired.qcow2
+}
+snapshots_are() { [ "$("$VDISK" snapshot -l repaired.qcow2 | awk 'NR > 2 { print $2 }' | xargs)" = "$1" ]; }
+cp n28.good two.qcow2
+qemu-img snapshot -c one two.qcow2
+qemu-img snapshot -c two two.qcow2
+table=$((16#$(xxd -p -s 64 -l 8 two.qcow2)))
+while read -r at value check repair names; do
+	cp two.qcow2 bad.qcow2
+	patch bad.qcow2 "$at" "$value"
+	check "W: $value at $at of the snapshot table" reports bad.qcow2 "$check" "$repair" 0
+	check "W: and the snapshots are there" snapshots_are "$names"
+done <<END
+$((table + 36)) 000007d0 2 0 one two
+$((table + 14)) ffff 2 0 one two
+60 00000003 2 0 one two
+64 0000000000f00000 2 0
+END
+cp n28.good bad.qcow2
+patch bad.qcow2 40 0000000000f00000
+check "W: an L1 table past the end is reported" status_is 2 "$VDISK" check -q bad.qcow2
+check "W: is not repaired" status_is 2 "$VDISK" check -q -r all bad.qcow2
+check "W: and is told of" "$VDISK" info bad.qcow2
+rm w-data/d.raw
+check "W: info of an image without its data file" "$VDISK" info w-data/d.qcow2
+check_not "W: which has no disk" "$VDISK" map w-data/d.qcow2
