@@ -77,6 +77,24 @@ static bool is_in_chain(const struct search *s, const struct io *io)
 	return false;
 }
 
+static const char *last_part(const char *path)
+{
+	const char *slash = strrchr(path, '/');
+
+	return slash ? slash + 1 : path;
+}
+
+static int refuse_both(
+	const struct search *s, const struct io *a, const struct io *b, struct err *e)
+{
+	const char *name = last_part(s->img->parent_name), *backslash = strrchr(name, '\\');
+
+	err_set(e, EINVAL, "%s: both %s and %s could be its parent", s->img->io->name, a->name,
+		b->name);
+	return err_hint(e, "call the right one \"%s\", as the image does",
+		backslash ? backslash + 1 : name);
+}
+
 /* Without a UUID the parent is known by 32 bits, VMware's content ID, which copies of it share
  * until one is written to: a second file that fits makes the first one doubtful. */
 static int keep_only(struct search *s, struct io *io, struct err *e)
@@ -85,12 +103,8 @@ static int keep_only(struct search *s, struct io *io, struct err *e)
 		s->only = io;
 		return -ENOENT;
 	}
-	if (!is_in_chain(s, io) && !io_is_same(s->only, io) && s->e.code == 0) {
-		err_set(&s->e, EINVAL, "%s: both %s and %s could be its parent", s->img->io->name,
-			s->only->name, io->name);
-		err_hint(&s->e, "give the right one the name that the image has for it, \"%s\"",
-			s->img->parent_name);
-	}
+	if (!is_in_chain(s, io) && !io_is_same(s->only, io) && s->e.code == 0)
+		refuse_both(s, s->only, io, &s->e);
 	io_unref(io);
 	return err_set(e, ENOENT, "one of several");
 }
@@ -176,13 +190,6 @@ static int try_medium(struct search *s, const char *path, const struct machine_m
 		return r;
 	s->left--;
 	return try_io(s, io, format, vouched, e);
-}
-
-static const char *last_part(const char *path)
-{
-	const char *slash = strrchr(path, '/');
-
-	return slash ? slash + 1 : path;
 }
 
 /* What has no id is found by no search for it: its name must do, in the directories of the user. */
@@ -306,6 +313,8 @@ static bool take_only(struct search *s)
 	if (!io || s->e.code)
 		return false;
 	s->only = NULL;
+	image_warn(s->img, "its parent \"%s\" is missing; %s has the content ID of it",
+		s->img->parent_name, io->name);
 	if (s->take(s->arg, io, format_for(io->name), false, &e) == 0)
 		return true;
 	keep_error(s, &e);
