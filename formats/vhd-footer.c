@@ -76,11 +76,12 @@ uint64_t vhd_geometry_size(uint64_t size)
 }
 
 /* QEMU goes by the geometry of disks made by some programs, unless it is the largest that there is:
- * that is what a disk gets whose own geometry would cut it. */
+ * that is what a disk gets whose own geometry would cut it.  libvhdi goes by the original size. */
 void vhd_set_size(unsigned char *f, uint64_t size)
 {
 	unsigned char *geometry = f + GEOMETRY_POS;
 
+	store_be64(f + 40, size);
 	store_be64(f + 48, size);
 	put_geometry(geometry, size);
 	if (size_of_geometry(geometry) != size) {

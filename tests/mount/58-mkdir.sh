@@ -172,6 +172,12 @@ done
 check "qcow2 of these options" eval 'judged vms/o.qcow2 even && qemu-img info vms/o.qcow2 | grep -q "cluster_size: 131072" && qemu-img info vms/o.qcow2 | grep -q "compat: 0.10"'
 check "flat VMDK" eval 'qemu-img compare -q -F raw vms/o.vmdk even && [ -s vms/o-flat.vmdk ]'
 check "fixed VHD" judged vms/o.vhd even
+libvhdi_says() { vhdiinfo "$1" | grep -E "Media size.*[ (]$(stat -c %s "$2") bytes"; }
+if command -v vhdiinfo >/dev/null; then
+	check "libvhdi knows its size" libvhdi_says vms/o.vhd even
+else
+	skip "libvhdi: not installed"
+fi
 check "static VDI" judged vms/o.vdi even
 check "in a sub-directory, as others read it" judged vms/sub/new.qcow2 even
 

@@ -95,6 +95,20 @@ longer() {
 check "a vdi disk much longer" longer vdi
 check "a vhdx disk much longer" longer vhdx -o block_size=1M
 
+# libvhdi goes by the size that VHDs call the original one.
+media_size() { vhdiinfo sized.vhd | grep -qE "Media size.*[ (]$1 bytes"; }
+if command -v vhdiinfo >/dev/null; then
+	for subformat in dynamic fixed; do
+		rm -f sized.vhd
+		"$VDISK" create -q -f vpc -o subformat=$subformat sized.vhd 12345856
+		check "libvhdi knows the size of a $subformat VHD" media_size 12345856
+		"$VDISK" resize -q -f vpc sized.vhd 312345600
+		check "and the one that it gets" media_size 312345600
+	done
+else
+	skip "libvhdi: not installed"
+fi
+
 # convert to all that can be made.
 
 qemu-img create -q -f qcow2 -b disk.raw -F raw over.qcow2 8M

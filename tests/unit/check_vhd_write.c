@@ -201,6 +201,34 @@ START_TEST(growing_shows_zeroes)
 }
 END_TEST
 
+/* Some programs go by the original size, others by the current one. */
+START_TEST(both_sizes_change)
+{
+	static const uint64_t sizes[] = {9 * MB, 300 * MB, 4 * MB};
+	unsigned char last[512];
+	struct image_options o;
+	struct err e = ERR_INIT;
+	struct image *img;
+
+	make_image("vpc", "a.vhd", 5 * MB, NULL, _i ? fixed : none);
+	img = open_image_file("a.vhd", true, &o);
+	for (size_t i = 0; i < COUNT(sizes); i++) {
+		FILE *f;
+
+		ck_assert_ok(view_resize(img->states[0]->view, sizes[i], &e), &e);
+		f = fopen("a.vhd", "rb");
+		ck_assert_ptr_nonnull(f);
+		ck_assert_int_eq(fseek(f, -512, SEEK_END), 0);
+		ck_assert_uint_eq(fread(last, 1, 512, f), 512);
+		fclose(f);
+		ck_assert_uint_eq(load_be64(last + 40), sizes[i]);
+		ck_assert_uint_eq(load_be64(last + 48), sizes[i]);
+	}
+	image_close(img);
+	options_free(&o);
+}
+END_TEST
+
 static void refused(const struct vhd_image *v, int code, const char *part)
 {
 	write_file("bad.vhd", v->file, v->file_len);
@@ -369,6 +397,7 @@ Suite *vhd_write_suite(void)
 	tcase_add_loop_test(tc, faults, 0, 3);
 	tcase_add_test(tc, new_blocks_are_aligned);
 	tcase_add_test(tc, growing_shows_zeroes);
+	tcase_add_loop_test(tc, both_sizes_change, 0, 2);
 	tcase_add_test(tc, damage_is_not_written_to);
 	tcase_add_loop_test(tc, structures_that_overlap, 0, 8);
 	tcase_add_test(tc, lost_footers_come_back);
