@@ -15,6 +15,7 @@
 #include <string.h>
 #include <sys/inotify.h>
 #include <sys/resource.h>
+#include <sys/syscall.h>
 #include <sys/sysmacros.h>
 #include <unistd.h>
 
@@ -94,19 +95,24 @@ struct about {
 	mode_t type;
 };
 
+int host_peek(int at, const char *path, unsigned mask, struct statx *st)
+{
+	int flags = AT_STATX_DONT_SYNC | AT_NO_AUTOMOUNT | (path[0] ? 0 : AT_EMPTY_PATH);
+
+	return (int)syscall(SYS_statx, at, path, flags, mask, st);
+}
+
 static int look_at(int fd, struct about *a)
 {
 	struct statx st;
-
 	struct stat old;
 
-	if (statx(fd, "", AT_EMPTY_PATH | AT_STATX_DONT_SYNC, STATX_TYPE, &st) == 0) {
+	if (host_peek(fd, "", STATX_TYPE, &st) == 0) {
 		*a = (struct about){
 			makedev(st.stx_dev_major, st.stx_dev_minor), st.stx_mode & S_IFMT};
 		return 0;
 	}
-	/* Containers deny what they do not know by either. */
-	if ((errno != ENOSYS && errno != EPERM) || fstat(fd, &old) < 0)
+	if (fenced || fstat(fd, &old) < 0)
 		return -1;
 	*a = (struct about){old.st_dev, old.st_mode & S_IFMT};
 	return 0;
@@ -163,6 +169,10 @@ int host_kept(const char *dir)
 
 int host_fence(void)
 {
+	struct statx st;
+
+	if (host_peek(AT_FDCWD, "/", STATX_TYPE, &st) < 0)
+		return -1;
 	if (fusedev_start() < 0)
 		return -1;
 	fenced = true;

@@ -26,7 +26,13 @@
 
 /* Before the fence, by one thread. */
 int host_keep(const char *dir); /* without links; 0 or -1 with errno */
-int host_fence(void);           /* 0 or -1 with errno */
+
+/* 0 or -1 with errno: it takes statx(2). */
+int host_fence(void);
+
+/* statx(2) as to what is known already, for which nobody is asked who serves the file system: -1
+ * with errno also where a library would make do without the call.  An empty path: at itself. */
+int host_peek(int at, const char *path, unsigned mask, struct statx *st);
 
 /* Closes all that is kept and takes the fence away. */
 void host_end(void);

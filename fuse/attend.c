@@ -182,9 +182,10 @@ static void outlast(const struct mount_id *w, int alive, pthread_mutex_t *servin
 		cut(w);
 }
 
-static bool hear_mount(int alive, struct mount_id *w)
+static void hear_mount(int alive, struct mount_id *w)
 {
-	return read(alive, w, sizeof *w) == sizeof *w;
+	if (read(alive, w, sizeof *w) != sizeof *w)
+		*w = (struct mount_id){0};
 }
 
 /* What the daemon has mounted that ended before it could tell. */
@@ -217,13 +218,14 @@ static void attend(const struct duty *d)
 {
 	struct mount_id w = {0};
 	bool unmounted = false;
-	bool is_known = false;
 	char byte;
 
 	settle(d->alive, d->told);
 	while ((byte = process_hear(d->alive)) != 0) {
 		if (byte == MOUNTED) {
-			is_known = hear_mount(d->alive, &w);
+			hear_mount(d->alive, &w);
+			if (!w.dev)
+				find_untold(&w, d->mountpoint, d->below);
 			await_serving(&w, d->alive);
 		} else if (byte == SERVING) {
 			outlast(&w, d->alive, d->serving);
@@ -231,7 +233,7 @@ static void attend(const struct duty *d)
 			unmounted = byte == UNMOUNTED;
 		}
 	}
-	if (!is_known)
+	if (!w.dev)
 		find_untold(&w, d->mountpoint, d->below);
 	remove_mount(&w, unmounted);
 	if (d->remove_dir)

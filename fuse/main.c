@@ -321,7 +321,8 @@ static int show_directory(struct daemon *d, struct err *e)
 	if (d->server.tree && d->server.writable)
 		tree_make_writable(d->server.tree);
 	if (d->server.tree && host_fence() < 0)
-		return err_set(e, errno, "the list of mounts: %s", strerror(errno));
+		return err_set(e, errno, "%s: to tell mounts in it apart: %s", d->directory,
+			strerror(errno));
 	return d->server.tree ? 0 : -e->code;
 }
 

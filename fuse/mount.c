@@ -14,6 +14,7 @@
 #include <unistd.h>
 
 #include "err.h"
+#include "host.h"
 #include "mountinfo.h"
 #include "ops.h"
 #include "options.h"
@@ -27,18 +28,12 @@
 /* How long the kernel's first request is waited for, in ms; it is there at once. */
 #define ANSWER_MAX 30000
 
-/* What path is, by what is known of it already: a mount there may not answer. */
-static int look_at(const char *path, struct statx *st)
-{
-	return statx(AT_FDCWD, path, AT_STATX_DONT_SYNC | AT_NO_AUTOMOUNT,
-		STATX_TYPE | MNT_ID_UNIQUE, st);
-}
-
 bool mount_id_get(const char *path, struct mount_id *id)
 {
 	struct statx st;
 
-	if (look_at(path, &st) < 0)
+	*id = (struct mount_id){0};
+	if (host_peek(AT_FDCWD, path, STATX_TYPE | MNT_ID_UNIQUE, &st) < 0)
 		return false;
 	id->dev = makedev(st.stx_dev_major, st.stx_dev_minor);
 	id->id = st.stx_mask & MNT_ID_UNIQUE ? st.stx_mnt_id : 0;
@@ -95,20 +90,30 @@ static int check_free(const struct options *o, const char *path, struct err *e)
 	return -e->code;
 }
 
+/* Without the question, if it can be: a mount there may not answer. */
+static bool is_directory(const char *path)
+{
+	struct statx st;
+	struct stat old;
+
+	if (host_peek(AT_FDCWD, path, STATX_TYPE, &st) == 0)
+		return S_ISDIR(st.stx_mode);
+	return stat(path, &old) == 0 && S_ISDIR(old.st_mode);
+}
+
 int mount_check(const struct options *o, char **path, struct err *e)
 {
 	const char *mountpoint = o->mountpoint;
-	struct statx st;
 	int ret = 0;
 
 	*path = realpath(mountpoint, NULL);
-	if (!*path || look_at(*path, &st) < 0) {
+	if (!*path) {
 		ret = err_set(e, errno, "%s: %s", mountpoint, strerror(errno));
 		if (e->code == ENOTCONN)
 			err_hint(e, "a mount there is dead; fusermount3 -u removes it");
 	} else if (strncmp(mountpoint, "/dev/fd/", 8) == 0) {
 		return 0; /* a descriptor of /dev/fuse, mounted by the caller, is no directory */
-	} else if (!S_ISDIR(st.stx_mode)) {
+	} else if (!is_directory(*path)) {
 		ret = err_set(e, ENOTDIR, "%s: a mount point must be a directory", mountpoint);
 	} else {
 		ret = check_free(o, *path, e);

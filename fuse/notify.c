@@ -17,7 +17,7 @@
 
 static fuse_ino_t number_of(const struct notify *n, const struct node *node)
 {
-	return node == tree_root(n->tree) ? FUSE_ROOT_ID : (fuse_ino_t)node;
+	return node == tree_root(n->tree) ? FUSE_ROOT_ID : (uintptr_t)node;
 }
 
 /* The list of a directory that the kernel keeps is dropped as the data of a file is.  That it knows

@@ -52,12 +52,12 @@ static struct tree *tree_of(fuse_req_t req)
 
 struct node *node_of(fuse_req_t req, fuse_ino_t ino)
 {
-	return ino == FUSE_ROOT_ID ? tree_root(tree_of(req)) : (struct node *)ino;
+	return ino == FUSE_ROOT_ID ? tree_root(tree_of(req)) : (struct node *)(uintptr_t)ino;
 }
 
 static fuse_ino_t id_of(const struct node *node)
 {
-	return node->parent == node ? FUSE_ROOT_ID : (fuse_ino_t)node;
+	return node->parent == node ? FUSE_ROOT_ID : (uintptr_t)node;
 }
 
 int stat_of(fuse_req_t req, struct node *node, struct stat *st)

@@ -32,15 +32,18 @@ struct picture {
 	uint64_t *data; /* bytes, by layer and column */
 };
 
-/* Where column i begins. */
+/* Where column i begins: len * i / columns, without a product that passes 64 bits. */
 static uint64_t column_start(const struct picture *p, size_t i)
 {
-	return p->start + (uint64_t)((unsigned __int128)p->len * i / p->columns);
+	uint64_t width = p->len / p->columns, rest = p->len % p->columns;
+
+	return p->start + width * i + rest * i / p->columns;
 }
 
 static size_t column_of(const struct picture *p, uint64_t off)
 {
-	size_t i = (size_t)((unsigned __int128)(off - p->start) * p->columns / p->len);
+	/* No column is wider, so this is not behind the right one. */
+	size_t i = (size_t)((off - p->start) / (p->len / p->columns + 1));
 
 	while (i + 1 < p->columns && column_start(p, i + 1) <= off)
 		i++;

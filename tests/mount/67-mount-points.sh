@@ -122,6 +122,30 @@ else
 	skip "other file systems: needs root"
 fi
 
+# Kernels, containers and emulators without newer calls.
+
+# without CALLS ERRNO COMMAND...
+without() { strace -qq -f -o strace.log -e trace="$1" -e inject="$1:error=$2" "${@:3}"; }
+old_kernel() { # CALLS ERRNO IMAGE: in the background of this shell, as strace stays
+	local tracer status=0
+	without "$1" "$2" "$VDISKFS" -f -o "sandbox=off,allow=$W/own" "$3" "$W/mnt" &
+	tracer=$!
+	"$BUILD/tests/mount/await-mount" 20 "$W/mnt" || return 1
+	if [ -d "$3" ]; then works mnt; else right mnt; fi || status=1
+	ends mnt && wait $tracer && return $status
+}
+mkdir -p mnt
+if [ -z "$sanitized" ] && strace -qq -o strace.log -e trace=openat2 true 2>/dev/null; then
+	for code in ENOSYS EPERM; do
+		check "no openat2 ($code): a directory" old_kernel openat2 $code own
+		check "no openat2, no statx ($code): an image with a parent" old_kernel openat2,statx $code own/full.qcow2
+		check "no statx ($code): a directory is refused in words" eval \
+			'! without statx '$code' "$VDISKFS" -f own "$W/mnt" 2>e && grep -q "own: to tell mounts in it apart: " e && ! is_mounted mnt'
+	done
+else
+	skip "without newer calls: strace cannot be used"
+fi
+
 # On a mount point that is in use.
 
 mkdir -p mnt
