@@ -14,6 +14,7 @@
 #include "package.h"
 #include "utf8.h"
 #include "view.h"
+#include "writer.h"
 
 /* Where facts go: the object of the format (or one inside of it) and the image's. */
 struct facts {
@@ -189,6 +190,20 @@ static void add_backing(struct json_object *o, const struct image *img, const ch
 		add_text(o, "backing-filename-format", img->parent_format);
 }
 
+/* A driver changes what it tells of under the lock of its writing. */
+static void ask_driver(const struct image *img, struct facts *f)
+{
+	struct writer *w = img->writer;
+
+	if (!img->format->facts)
+		return;
+	if (w)
+		pthread_mutex_lock(&w->meta);
+	img->format->facts(img, f);
+	if (w)
+		pthread_mutex_unlock(&w->meta);
+}
+
 static void add_facts(struct json_object *o, const struct image *img, const char *filename)
 {
 	struct facts f = {
@@ -196,8 +211,7 @@ static void add_facts(struct json_object *o, const struct image *img, const char
 	struct json_object *specific = json_object_new_object();
 
 	add_flag(o, "dirty-flag", false);
-	if (img->format->facts)
-		img->format->facts(img, &f);
+	ask_driver(img, &f);
 	free_entries(&f);
 	add_text(specific, "type", img->format->name);
 	json_object_object_add(specific, "data", f.data);

@@ -237,12 +237,6 @@ static void writable_remove(struct source *s)
 	s->link_writable = NULL;
 }
 
-/* The next of them, with a reference. */
-static struct source *writable_ref(struct source *s)
-{
-	return s ? source_ref(s) : NULL;
-}
-
 struct fresh *source_fresh(const struct source *s)
 {
 	struct fresh *fresh = s->fresh;
@@ -668,36 +662,53 @@ static int flush_image(struct source *s)
 	return ret;
 }
 
-/* The lock is held, but not all the time: an image that is pinned stays in the list. */
-static int visit_writable(struct source *s, int (*visit)(struct source *s))
-{
-	bool idle = s->pins == 0;
-	time_t since = s->since;
-	int ret;
+/* One of them, pinned and referenced: so it stays open, and in the list. */
+struct visited {
+	struct source *s; /* NULL: the last was before */
+	bool idle;        /* it was not pinned otherwise */
+	time_t since;
+};
 
-	if (idle)
+static struct visited visit_begin(struct source *s)
+{
+	struct visited v = {.s = s};
+
+	if (!s)
+		return v;
+	source_ref(s);
+	v.idle = s->pins == 0;
+	v.since = s->since;
+	if (v.idle)
 		idle_remove(s);
 	s->pins++;
-	pthread_mutex_unlock(&s->all->lock);
-	ret = visit(s);
-	pthread_mutex_lock(&s->all->lock);
-	unpin_locked(s, idle ? since : now());
-	return ret;
+	return v;
 }
 
+/* The lock is released meanwhile. */
+static void visit_end(const struct visited *v)
+{
+	struct sources *all = v->s->all;
+
+	unpin_locked(v->s, v->idle ? v->since : now());
+	pthread_mutex_unlock(&all->lock);
+	source_unref(v->s);
+	pthread_mutex_lock(&all->lock);
+}
+
+/* The next one is pinned before the lock is released: another thread could close it. */
 static int each_writable(struct sources *all, int (*visit)(struct source *s))
 {
-	struct source *s, *next;
+	struct visited v, next;
 	int ret = 0;
 
 	pthread_mutex_lock(&all->lock);
-	for (s = writable_ref(all->writable); s; s = next) {
-		if (visit_writable(s, visit) < 0)
-			ret = -EIO;
-		next = writable_ref(s->next_writable);
+	for (v = visit_begin(all->writable); v.s; v = next) {
 		pthread_mutex_unlock(&all->lock);
-		source_unref(s);
+		if (visit(v.s) < 0)
+			ret = -EIO;
 		pthread_mutex_lock(&all->lock);
+		next = visit_begin(v.s->next_writable);
+		visit_end(&v);
 	}
 	pthread_mutex_unlock(&all->lock);
 	return ret;
