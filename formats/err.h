@@ -23,8 +23,8 @@
 struct err {
 	int code; /* positive errno; 0 = no error */
 	char text[ERR_TEXT];
-	unsigned hints,
-		hint_with_arg; /* what the user may do about it: 1 << enum hint, several at once */
+	unsigned hints;         /* what the user may do about it: 1 << enum hint, several at once */
+	unsigned hint_with_arg; /* the bit of the one that the argument belongs to */
 	char hint_arg[ERR_HINT];
 	atomic_bool *told; /* of a condition that stays: whether a log has it; NULL: it passes */
 };

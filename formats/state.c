@@ -2,6 +2,7 @@
 /* state.c - the list of an image's states. */
 #include "state.h"
 
+#include <errno.h>
 #include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
@@ -9,6 +10,8 @@
 #include "bytes.h"
 #include "err.h"
 #include "image.h"
+#include "io.h"
+#include "nearest.h"
 #include "view.h"
 
 void states_lock(const struct image *img)
@@ -121,6 +124,18 @@ struct state *image_find_state(const struct image *img, const char *name)
 		if (equal(img->states[i]->id, name))
 			return img->states[i];
 	return NULL;
+}
+
+int state_missing(const struct image *img, const char *name, struct err *e)
+{
+	struct nearest near = nearest_to(name);
+
+	err_set(e, ENOENT, "%s: it has no snapshot called \"%s\"", img->io->name, name);
+	for (size_t i = 1; i < img->nstates; i++)
+		nearest_offer(&near, img->states[i]->name);
+	if (near.best)
+		err_hint(e, "did you mean \"%s\"?", near.best);
+	return -ENOENT;
 }
 
 /* Numbers only grow along the list. */

@@ -41,6 +41,9 @@ int state_add(struct image *img, struct state *s, struct err *e);
 /* The state called by name or by id (names win), or NULL; never the live one. */
 struct state *image_find_state(const struct image *img, const char *name);
 
+/* The failure to find it, with a hint at a name that is near.  Returns -ENOENT. */
+int state_missing(const struct image *img, const char *name, struct err *e);
+
 void states_lock(const struct image *img);
 void states_unlock(const struct image *img);
 

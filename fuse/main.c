@@ -191,8 +191,7 @@ static int choose_state(const struct daemon *d, unsigned *state, struct err *e)
 		return 0;
 	found = image_find_state(d->image, name);
 	if (!found)
-		return err_set(
-			e, ENOENT, "%s: it has no snapshot called \"%s\"", d->options.image, name);
+		return state_missing(d->image, name, e);
 	*state = found->no;
 	return 0;
 }

@@ -391,8 +391,7 @@ static int choose_state(
 		return 0;
 	found = image_find_state(img, name);
 	if (!found)
-		return err_set(
-			e, ENOENT, "%s: it has no snapshot called \"%s\"", s->from.path, name);
+		return state_missing(img, name, e);
 	*state = found->no;
 	return 0;
 }

@@ -92,8 +92,10 @@ static int apply(const struct args *a, struct source *source)
 	const struct state *s = image_find_state(source->img, name);
 	struct err e = ERR_INIT;
 
-	if (!s)
-		return report("Could not apply snapshot '%s': snapshot not found", name);
+	if (!s) {
+		report("Could not apply snapshot '%s': snapshot not found", name);
+		return hint_at_snapshot(source, name);
+	}
 	if (snapshot_apply(source->img, s->no, &e) < 0)
 		return report_err(&e, "Could not apply snapshot '%s'", name);
 	return EXIT_SUCCESS;
@@ -106,8 +108,10 @@ static int delete (const struct args *a, struct source *source)
 	const struct state *s = image_find_state(source->img, name);
 	struct err e = ERR_INIT;
 
-	if (!s || strcmp(s->name, name) != 0)
-		return report("Could not delete snapshot '%s': snapshot not found", name);
+	if (!s || strcmp(s->name, name) != 0) {
+		report("Could not delete snapshot '%s': snapshot not found", name);
+		return hint_at_snapshot(source, name);
+	}
 	if (snapshot_drop(source->img, s->no, &e) < 0)
 		return report_err(&e, "Could not delete snapshot '%s'", name);
 	return EXIT_SUCCESS;

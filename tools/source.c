@@ -125,6 +125,15 @@ static const struct state *find_exactly(const struct image *img, const char *id,
 	return NULL;
 }
 
+int hint_at_snapshot(const struct source *source, const char *name)
+{
+	struct err e = ERR_INIT;
+
+	state_missing(source->img, name, &e);
+	report_hint(&e, "-f ");
+	return EXIT_FAILURE;
+}
+
 bool source_choose(struct source *source, const char *snapshot)
 {
 	char *id, *name;
@@ -135,13 +144,13 @@ bool source_choose(struct source *source, const char *snapshot)
 	name = word_after(snapshot, "snapshot.name=");
 	source->state = id || name ? find_exactly(source->img, id, name)
 				   : image_find_state(source->img, snapshot);
-	free(id);
-	free(name);
 	if (!source->state) {
 		report("Failed to load snapshot: %s has no snapshot '%s'", source->name, snapshot);
-		return false;
+		hint_at_snapshot(source, name ? name : snapshot);
 	}
-	return true;
+	free(id);
+	free(name);
+	return source->state != NULL;
 }
 
 /* Makes durable what work has written, of which a part may be there even when it failed. */

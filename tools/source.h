@@ -43,6 +43,9 @@ void source_close(struct source *source); /* one of zeroes is fine */
  * plain name or id.  False: it has been told why. */
 bool source_choose(struct source *source, const char *snapshot);
 
+/* Prints the hint at a snapshot whose name is near to one that is not there.  Returns 1. */
+int hint_at_snapshot(const struct source *source, const char *name);
+
 /* For verbs of one image: checks the operands and --output, opens the image, and lets work loose on
  * it; the exit status. */
 #define SOURCE_ALONE   1u  /* without its parents */

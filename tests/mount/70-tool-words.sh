@@ -101,6 +101,16 @@ check "a format to read" meant '"vhdx"' info -f vhddx "$man"
 check "a format of a new backing file" meant "'qcow2'" rebase -u -b b -F qcow3 x
 check "an option of a format" meant '"cluster_size"' create -f qcow2 -o cluster_sise=64k x.qcow2 1M
 check "what is like no verb is not guessed" eval '! "$VDISK" frobnicate 2>told.err && ! grep -q "did you" told.err'
+if command -v qemu-img >/dev/null; then
+	qemu-img create -q -f qcow2 snaps.qcow2 1M
+	qemu-img snapshot -c before-upgrade snaps.qcow2
+	check "a snapshot to convert" meant '"before-upgrade"' convert -l before-upgarde -O raw snaps.qcow2 x
+	check "a snapshot to apply" meant '"before-upgrade"' snapshot -a before_upgrade snaps.qcow2
+	check "a snapshot to delete" meant '"before-upgrade"' snapshot -d Before-upgrade snaps.qcow2
+	check "a snapshot to mount" eval '! "$VDISKFS" -o snapshot=before-upgrad snaps.qcow2 . 2>told.err && grep -q "did you mean \"before-upgrade\"" told.err'
+	check "an option of vdiskfs" eval '! "$VDISKFS" -o nosnapshot snaps.qcow2 . 2>told.err && grep -q "did you mean \"nosnapshots\"" told.err'
+	rm snaps.qcow2
+fi
 names_the_words() { ! "$VDISK" create -f vmdk -o subformat=sparse x.vmdk 1M 2>told.err && grep -q "monolithicSparse, " told.err; }
 check "the words that an option takes are named" names_the_words
 check "and none of it made a file" eval '[ -z "$(ls x* 2>/dev/null)" ]'
