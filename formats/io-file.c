@@ -127,12 +127,12 @@ static int file_punch(struct io *io, uint64_t pos, uint64_t len)
 	return 0;
 }
 
-/* File systems that cannot do it do not promise anything. */
+/* A device has all of its room. */
 static int file_reserve(struct io *io, uint64_t pos, uint64_t len)
 {
-	if (fallocate(io->fd, FALLOC_FL_KEEP_SIZE, pos, len) == 0)
+	if (io->is_block || fallocate(io->fd, FALLOC_FL_KEEP_SIZE, pos, len) == 0)
 		return 0;
-	return errno == ENOSPC || errno == EDQUOT ? -errno : 0;
+	return errno == ENOSPC || errno == EDQUOT ? -errno : -EOPNOTSUPP;
 }
 
 /* The position that SEEK_END moves is used by nobody.  fstat takes twice the time, and makes NFS

@@ -340,14 +340,23 @@ int io_write(struct io *io, const void *buf, size_t len, uint64_t pos, struct er
 	return r < 0 ? write_failed(io, "writing", r, e) : 0;
 }
 
-int io_reserve(struct io *io, uint64_t pos, uint64_t len, struct err *e)
+int io_allocate(struct io *io, uint64_t pos, uint64_t len, struct err *e)
 {
 	int r = io_check(io, e);
 
-	if (r < 0 || !io->ops->reserve)
+	if (r < 0)
 		return r;
-	r = io->ops->reserve(io, pos, len);
+	r = io->ops->reserve ? io->ops->reserve(io, pos, len) : -EOPNOTSUPP;
+	if (r == -EOPNOTSUPP)
+		return err_set(e, EOPNOTSUPP, "%s: its file system cannot reserve room", io->name);
 	return r < 0 ? write_failed(io, "making room", r, e) : 0;
+}
+
+int io_reserve(struct io *io, uint64_t pos, uint64_t len, struct err *e)
+{
+	int r = io_allocate(io, pos, len, e);
+
+	return r == -EOPNOTSUPP ? 0 : r;
 }
 
 #define COPY_STEP (1u << 20)

@@ -50,8 +50,8 @@ struct io_ops {
 	/* Makes the range read as zeroes, giving its room back; inside the file.  -EOPNOTSUPP, or
 	 * NULL: cannot. */
 	int (*punch)(struct io *io, uint64_t pos, uint64_t len);
-	/* Sees to it that writing to the range finds room, without changing a byte.  NULL: nobody
-	 * can promise that. */
+	/* Sees to it that writing to the range finds room, without changing a byte.  -EOPNOTSUPP,
+	 * or NULL: nobody can promise that. */
 	int (*reserve)(struct io *io, uint64_t pos, uint64_t len);
 
 	/* The length of the file now; NULL: only we change it. */
@@ -144,6 +144,9 @@ int io_zero(struct io *io, uint64_t pos, uint64_t len, struct err *e);
 /* The host has room for the range then, as far as it can promise that: what is written there later
  * does not fail with ENOSPC.  Its bytes stay, and so does the size of the file. */
 int io_reserve(struct io *io, uint64_t pos, uint64_t len, struct err *e);
+
+/* As io_reserve; EOPNOTSUPP: the host cannot promise it. */
+int io_allocate(struct io *io, uint64_t pos, uint64_t len, struct err *e);
 
 /* Gives the room of the range back to the host, as far as it lies inside the file and the host can;
  * what is read there then is undefined. */

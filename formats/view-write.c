@@ -3,6 +3,7 @@
 #include <assert.h>
 #include <errno.h>
 #include <inttypes.h>
+#include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -18,6 +19,9 @@
 /* Units that are cleared between two looks at whether it is time to flush: their entries are some
  * MiB of changes, and the locks are held that long. */
 #define CLEAR_UNITS (UINT64_C(256) << 10)
+
+/* Bytes that are allocated between two such looks. */
+#define ALLOCATE_MAX (UINT64_C(64) << 20)
 
 static const unsigned char zeroes[64u << 10];
 
@@ -97,6 +101,15 @@ static int end_grant(struct view *v, const struct grant *g, int r, struct err *e
 	return r;
 }
 
+static int fill_with_itself(struct view *v, const struct grant *g, struct err *e)
+{
+	int r = io_allocate(g->io, g->pos, g->len, e);
+
+	if (r == 0)
+		r = copy_up(v, g, g->off, g->off + g->len, e);
+	return end_grant(v, g, r, e);
+}
+
 static int fill_grant(struct view *v, const struct grant *g, const struct bytes *from, size_t len,
 	uint64_t off, struct err *e)
 {
@@ -115,7 +128,8 @@ static bool is_room_for(const struct view *v, const struct grant *g, uint64_t of
 	return g->off <= off && off - g->off < g->len && range_fits(g->off, g->len, v->size);
 }
 
-/* The range is locked.  Bytes written, 0: it is in place by now. */
+/* The range is locked.  Bytes written, 0: it is in place by now.  from NULL: the bytes that are
+ * there. */
 static int64_t write_room(
 	struct view *v, const struct bytes *from, size_t len, uint64_t off, struct err *e)
 {
@@ -134,7 +148,7 @@ static int64_t write_room(
 		return end_grant(
 			v, &g, err_set(e, EUCLEAN, "no room was found for %" PRIu64, off), e);
 	len = MIN(len, g.off + g.len - off);
-	r = fill_grant(v, &g, from, len, off, e);
+	r = from ? fill_grant(v, &g, from, len, off, e) : fill_with_itself(v, &g, e);
 	return r < 0 ? r : (int64_t)len;
 }
 
@@ -375,6 +389,33 @@ int view_write(struct view *v, const void *buf, size_t len, uint64_t off, struct
 	return change(v, &(struct bytes){.buf = buf}, len, off, e);
 }
 
+static void note_late(struct writer *w, int code)
+{
+	w->late_code = code;
+	w->late++;
+}
+
+int view_late_error(const struct view *v, atomic_uint *seen)
+{
+	struct writer *w = v->writer;
+	unsigned n = w ? (unsigned)w->late : 0;
+
+	if (n == 0 || atomic_exchange(seen, n) == n)
+		return 0;
+	w->late_told = n;
+	return -w->late_code;
+}
+
+unsigned view_late_seen(const struct view *v)
+{
+	return v->writer ? (unsigned)v->writer->late_told : 0;
+}
+
+void view_late_heard(const struct view *v)
+{
+	v->writer->late_told = (unsigned)v->writer->late;
+}
+
 int view_write_behind(struct view *v, const void *buf, size_t len, uint64_t off,
 	const struct behind *behind, struct err *e)
 {
@@ -388,8 +429,10 @@ int view_write_behind(struct view *v, const void *buf, size_t len, uint64_t off,
 	r = aim(&v, len, &off, e);
 	if (r == 0) {
 		behind->answered(behind->arg);
-		if (write_inside(v, (struct bytes){.buf = buf}, len, off, &late) < 0)
+		if (write_inside(v, (struct bytes){.buf = buf}, len, off, &late) < 0) {
+			note_late(w, late.code);
 			behind->failed(behind->arg, &late);
+		}
 	}
 	writer_end_behind(w);
 	if (r == 0)
@@ -468,6 +511,49 @@ int view_clear(struct view *v, uint64_t off, uint64_t len, struct err *e)
 		off += n;
 		len -= n;
 	} while (r == 0 && len > 0);
+	return r;
+}
+
+/* The gate is held. */
+static int allocate_inside(struct view *v, uint64_t off, uint64_t len, struct err *e)
+{
+	while (len > 0) {
+		struct extent x;
+		int64_t n = view_map(v, off, len, &x, e);
+
+		if (n == 0 && x.inplace)
+			n = io_allocate(x.io, x.pos, x.len, e);
+		else if (n == 0)
+			n = write_new(v, NULL, x.len, off, e);
+		if (n < 0)
+			return (int)n;
+		/* What was in place has all of it; what was not may be by now. */
+		n = x.inplace ? (int64_t)x.len : n;
+		off += n;
+		len -= n;
+	}
+	return 0;
+}
+
+static int allocate_piece(struct view *v, uint64_t off, uint64_t len, struct err *e)
+{
+	struct view *base = v;
+	int r = begin_change(v, e);
+
+	if (r < 0)
+		return r;
+	r = aim(&base, len, &off, e);
+	return end_change(v, r < 0 ? r : allocate_inside(base, off, len, e), e);
+}
+
+int view_allocate(struct view *v, uint64_t off, uint64_t len, struct err *e)
+{
+	int r = 0;
+
+	for (uint64_t n; r == 0 && len > 0; off += n, len -= n) {
+		n = MIN(len, ALLOCATE_MAX);
+		r = allocate_piece(v, off, n, e);
+	}
 	return r;
 }
 

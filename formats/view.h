@@ -16,6 +16,7 @@
 #ifndef VDISK_VIEW_H
 #define VDISK_VIEW_H
 
+#include <stdatomic.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -150,12 +151,26 @@ int view_write_behind(struct view *v, const void *buf, size_t len, uint64_t off,
 /* Returns once all that was answered before is done. */
 void view_await(const struct view *v);
 
+/* Has a write of the image, through any of its views, failed after it was answered, since *seen was
+ * set by this or by view_late_seen?  0, or -errno of the last. */
+int view_late_error(const struct view *v, atomic_uint *seen);
+
+/* For one who begins to write: failures of which nobody has heard yet are news. */
+unsigned view_late_seen(const struct view *v);
+
+/* Somebody has heard of all failures up to now in another way. */
+void view_late_heard(const struct view *v);
+
 /* As view_write, of bytes of a file. */
 int view_write_from(
 	struct view *v, struct io *io, uint64_t pos, uint64_t len, uint64_t off, struct err *e);
 
 /* The range reads as zeroes then; room that only it used is given back as far as the format can. */
 int view_clear(struct view *v, uint64_t off, uint64_t len, struct err *e);
+
+/* Allocates the range with the bytes that it has, on the host too: what is written there later finds
+ * room.  EOPNOTSUPP: the host cannot promise it. */
+int view_allocate(struct view *v, uint64_t off, uint64_t len, struct err *e);
 
 /* Packs a unit of the live state of an image whose packed_max is not 0: view->unit bytes, zeroes
  * behind the end of the disk.  How many bytes it takes packed, 0: too many, it is written as it is;

@@ -24,6 +24,7 @@ static int take_view(struct file *file, struct node *node, struct err *e)
 	if (ret < 0 || !view)
 		return ret;
 	base = view_base(view, &file->start);
+	file->late_seen = view_late_seen(view);
 	file->view = view;
 	file->base = base;
 	atomic_fetch_add(&node->home->opened, 1);

@@ -24,6 +24,7 @@ struct file {
 	struct ahead ahead;
 	_Atomic uint64_t wrote_to; /* where the last write ended */
 	atomic_int late_error;     /* errno of a write that was answered before it failed; or 0 */
+	atomic_uint late_seen;     /* by fsync, of those of the image: view_late_error */
 	size_t len;                /* of the text */
 	char *text;                /* owned */
 

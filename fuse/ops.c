@@ -72,6 +72,11 @@ static bool is_answer(int code)
 	       code == ESTALE;
 }
 
+int errno_for_caller(int code)
+{
+	return is_answer(code) || code == ENOMEM ? code : EIO;
+}
+
 int errno_of(
 	const struct server *server, const struct node *node, const char *what, const struct err *e)
 {
@@ -83,7 +88,7 @@ int errno_of(
 	node_path(node, path, sizeof path);
 	if (err_is_first(e))
 		log_error(server->reply.log, "%s: %s: %s", path, what, e->text);
-	return is_answer(e->code) || e->code == ENOMEM ? e->code : EIO;
+	return errno_for_caller(e->code);
 }
 
 /* Somebody may write through another name. */

@@ -45,6 +45,9 @@ struct file *file_of(const struct fuse_file_info *fi);
 int errno_of(const struct server *server, const struct node *node, const char *what,
 	const struct err *e);
 
+/* The errno alone. */
+int errno_for_caller(int code);
+
 /* Answers with a node, which is held for the kernel. */
 void reply_node(fuse_req_t req, struct node *node);
 

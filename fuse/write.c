@@ -42,7 +42,11 @@ int write_empty(fuse_req_t req, struct file *file)
 /* Of what was answered before it was done. */
 static int take_late_error(struct file *file)
 {
-	return atomic_exchange(&file->late_error, 0);
+	int code = atomic_exchange(&file->late_error, 0);
+
+	if (code)
+		view_late_heard(file->view);
+	return code;
 }
 
 int write_settle(fuse_req_t req, struct file *file)
@@ -149,12 +153,21 @@ static void op_write(fuse_req_t req, fuse_ino_t ino, const char *buf, size_t siz
 	file_unref(w.server->tree, w.file);
 }
 
+/* What was lost of the image concerns each of its files, whichever wrote it. */
+static int take_late_errors(struct file *file)
+{
+	int own = take_late_error(file);
+	int others = file->view ? -view_late_error(file->view, &file->late_seen) : 0;
+
+	return own || !others ? own : errno_for_caller(others);
+}
+
 static void op_fsync(fuse_req_t req, fuse_ino_t ino, int datasync, struct fuse_file_info *fi)
 {
 	struct file *file = file_of(fi);
 	struct err e = ERR_INIT;
 	int ret = file->view ? view_flush(file->view, &e) : 0;
-	int late = take_late_error(file);
+	int late = take_late_errors(file);
 
 	(void)ino;
 	(void)datasync;
@@ -163,8 +176,7 @@ static void op_fsync(fuse_req_t req, fuse_ino_t ino, int datasync, struct fuse_f
 	fuse_reply_err(req, late);
 }
 
-/* Zeroes without data is all that is told apart of the ways to make room; room that is asked for
- * is there when it is written to. */
+/* Room behind the end of a disk nobody can have. */
 static int allocate(struct file *file, int mode, uint64_t off, uint64_t len, struct err *e)
 {
 	bool keeps_size = mode & FALLOC_FL_KEEP_SIZE;
@@ -175,8 +187,8 @@ static int allocate(struct file *file, int mode, uint64_t off, uint64_t len, str
 	size = file->view ? file->view->size : 0;
 	if (!keeps_size && !range_fits(off, len, size))
 		return err_set(e, ENOSPC, "a disk does not grow by being written to");
-	if ((mode & ~FALLOC_FL_KEEP_SIZE) == 0)
-		return 0;
+	if ((mode & ~FALLOC_FL_KEEP_SIZE) == 0 && range_fits(off, len, size))
+		return view_allocate(file->view, off, len, e);
 	if (!(mode & (FALLOC_FL_PUNCH_HOLE | FALLOC_FL_ZERO_RANGE)))
 		return err_set(e, EOPNOTSUPP, "no such way to allocate");
 	if (off >= size)
@@ -196,7 +208,7 @@ static void op_fallocate(
 		return;
 	}
 	if (allocate(file, mode, (uint64_t)off, (uint64_t)len, &e) < 0) {
-		fuse_reply_err(req, told(req, file, "cannot clear", &e));
+		fuse_reply_err(req, told(req, file, "cannot allocate", &e));
 		return;
 	}
 	changed(req, file, (uint64_t)off, (uint64_t)len);

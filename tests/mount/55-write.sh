@@ -3,7 +3,7 @@
 # Writing through a mount: bytes, holes, sizes, partitions, loop devices with file systems, sync.
 . "${0%/*}/functions.sh"
 . "$here/images.sh"
-requires qemu-img sfdisk mkfs.ext4 fsck.ext4 losetup fallocate xfs_io
+requires qemu-img sfdisk mkfs.ext4 fsck.ext4 losetup fallocate xfs_io perl
 
 # Formats whose images are made by qemu-img and written here: format and options.
 kinds() {
@@ -231,6 +231,43 @@ reader_sees() {
 mount_image disk.raw mnt -o rw
 check "partitions show what the disk was given" reader_sees
 unmount mnt
+
+# Room that is asked for is there, in the image and on the host; what is read stays as it was.
+allocates() {
+	local format=$1 status=0
+	"$VDISK" create -q -f "$format" "room.$format" 24M
+	mount_image "room.$format" mnt -o rw,format="$format" || return 1
+	printf 'abc' | dd of=mnt/disk.raw bs=1 seek=3000000 conv=notrunc status=none
+	fallocate -o 1M -l 8M mnt/disk.raw && sync mnt/disk.raw || status=1
+	[ $(($(stat -c '%b * 512' "room.$format"))) -ge $((8 << 20)) ] || status=1
+	{ head -c 3000000 /dev/zero && printf abc && head -c $((24 * 1048576 - 3000003)) /dev/zero; } |
+		cmp - mnt/disk.raw || status=1
+	fails 'unsupported|not supported' fallocate -n -o 20M -l 8M mnt/disk.raw || status=1
+	unmount mnt || status=1
+	rm -f "room.$format"
+	return $status
+}
+for format in raw qcow2 vmdk vdi vpc vhdx; do check "$format: fallocate makes room" allocates $format; done
+
+# A write that is answered before it fails: the next fsync of the image says so, whichever file it is
+# of, and whatever has become of the one that wrote.
+late_error() {
+	local status=0
+	"$VDISK" create -q -f qcow2 late.qcow2 24M
+	(ulimit -f $(($(stat -c %s late.qcow2) / 1024)) && mount_image late.qcow2 mnt -o rw) || return 1
+	perl -e 'use Fcntl; use IO::Handle;
+		sub fsync { $_[0]->sync ? "ok" : $!{EFBIG} ? "EFBIG" : $! }
+		sysopen(A, "mnt/disk.raw", O_WRONLY) or die;
+		syswrite(A, "x" x 131072) == 131072 or die;
+		sysopen(B, "mnt/disk.raw", O_WRONLY) or die;
+		print join " ", map { fsync($_) } *B, *A, *B, *A;' >late || status=1
+	cat late
+	[ "$(<late)" = "EFBIG EFBIG ok ok" ] || status=1
+	sync mnt/disk.raw || status=1
+	unmount mnt || status=1
+	return $status
+}
+check "a late error is told by fsync" late_error
 
 # The daemon is told to end: all is there.
 mount_image disk.raw mnt -o rw

@@ -2,8 +2,12 @@
 /* Raw images, and what all writing has in common. */
 #include <errno.h>
 #include <pthread.h>
+#include <signal.h>
 #include <stdatomic.h>
+#include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "create.h"
@@ -280,6 +284,113 @@ START_TEST(only_when_asked)
 }
 END_TEST
 
+/* What is allocated is in place and on the host, with the bytes that it had. */
+static const struct {
+	const char *format, *path, *base; /* NULL: none */
+} allocated[] = {
+	{"raw", "a.raw", NULL},
+	{"qcow2", "a.qcow2", NULL},
+	{"qcow2", "a.qcow2", "base.qcow2"},
+	{"vmdk", "a.vmdk", NULL},
+	{"vmdk", "a.vmdk", "base.vmdk"},
+	{"vdi", "a.vdi", NULL},
+	{"vpc", "a.vhd", NULL},
+	{"vpc", "a.vhd", "base.vhd"},
+	{"vhdx", "a.vhdx", NULL},
+	{"vhdx", "a.vhdx", "base.vhdx"},
+};
+
+#define ALLOCATED_SIZE (UINT64_C(6) << 20)
+
+START_TEST(allocated_room)
+{
+	static const char *const none[] = {NULL};
+	static unsigned char before[ALLOCATED_SIZE], after[ALLOCATED_SIZE];
+	const uint64_t off = 1000000, len = 3000000;
+	const char *base = allocated[_i].base;
+	struct image_options o;
+	struct err e = ERR_INIT;
+	struct image *img;
+	struct view *v;
+	struct stat st;
+
+	if (base)
+		free(make_full_image(allocated[_i].format, base, ALLOCATED_SIZE, none));
+	make_image(allocated[_i].format, allocated[_i].path, base ? CREATE_NO_SIZE : ALLOCATED_SIZE,
+		base, none);
+	img = open_image_file(allocated[_i].path, true, &o);
+	v = img->states[0]->view;
+	ck_assert_ok(view_write(v, "abc", 3, off + 70000, &e), &e);
+	ck_assert_ok(view_read(v, before, sizeof before, 0, &e), &e);
+	ck_assert_ok(view_allocate(v, off, len, &e), &e);
+	ck_assert_ok(view_flush(v, &e), &e);
+	ck_assert_ok(view_read(v, after, sizeof after, 0, &e), &e);
+	ck_assert_mem_eq(after, before, sizeof before);
+	for (uint64_t at = off, step; at < off + len; at += step) {
+		struct extent x;
+
+		ck_assert_ok(view_map(v, at, off + len - at, &x, &e), &e);
+		ck_assert(x.inplace);
+		step = x.len;
+	}
+	ck_assert_int_eq(stat(allocated[_i].path, &st), 0);
+	ck_assert_uint_ge(st.st_blocks * UINT64_C(512), len);
+	ck_assert_fails(view_allocate(v, ALLOCATED_SIZE - 1, 2, &e), ENOSPC, &e, "pass the end");
+	image_close(img);
+	options_free(&o);
+}
+END_TEST
+
+/* A write that fails after it was answered is told to each who makes the image durable, once. */
+static void expect_failure(void *arg, const struct err *e)
+{
+	*(int *)arg = e->code;
+}
+
+static void answer_nobody(void *arg)
+{
+	(void)arg;
+}
+
+START_TEST(late_errors_are_everybodys)
+{
+	static char buf[1 << 20];
+	struct rlimit limit = {.rlim_cur = 1 << 20, .rlim_max = RLIM_INFINITY};
+	int code = 0;
+	struct behind behind = {.answered = answer_nobody, .failed = expect_failure, .arg = &code};
+	struct image_options o;
+	struct err e = ERR_INIT;
+	atomic_uint one = 0, other = 0, late;
+	struct image *img;
+	struct view *v, *part;
+
+	make_qcow2("a.qcow2", 8 << 20);
+	img = open_image_file("a.qcow2", true, &o);
+	v = img->states[0]->view;
+	part = view_slice(v, 4096, 1 << 20, &e);
+	memset(buf, 'x', sizeof buf);
+	ck_assert_ok(view_write_behind(v, buf, 4096, 0, &behind, &e), &e);
+	ck_assert_int_eq(view_late_error(v, &one), 0);
+	ck_assert(signal(SIGXFSZ, SIG_IGN) != SIG_ERR);
+	ck_assert_int_eq(setrlimit(RLIMIT_FSIZE, &limit), 0);
+	ck_assert_ok(view_write_behind(v, buf, sizeof buf, 1 << 20, &behind, &e), &e);
+	limit.rlim_cur = RLIM_INFINITY;
+	ck_assert_int_eq(setrlimit(RLIMIT_FSIZE, &limit), 0);
+	ck_assert_int_eq(code, EFBIG);
+	/* One who comes only now has it, for nobody has heard of it. */
+	late = view_late_seen(part);
+	ck_assert_int_eq(view_late_error(v, &one), -EFBIG);
+	ck_assert_int_eq(view_late_error(v, &one), 0);
+	ck_assert_int_eq(view_late_error(part, &other), -EFBIG);
+	ck_assert_int_eq(view_late_error(part, &late), -EFBIG);
+	late = view_late_seen(part);
+	ck_assert_int_eq(view_late_error(part, &late), 0);
+	view_free(part);
+	image_close(img);
+	options_free(&o);
+}
+END_TEST
+
 Suite *raw_write_suite(void)
 {
 	TCase *tc = tcase_create("raw_write");
@@ -294,5 +405,7 @@ Suite *raw_write_suite(void)
 	tcase_add_test(tc, who_reads_comes_before_the_next_writer);
 	tcase_add_test(tc, zeroes_are_left_out);
 	tcase_add_test(tc, only_when_asked);
+	tcase_add_loop_test(tc, allocated_room, 0, COUNT(allocated));
+	tcase_add_test(tc, late_errors_are_everybodys);
 	return suite_of("raw_write", tc);
 }
