@@ -25,11 +25,14 @@ static size_t head_part(uint64_t pos, uint64_t len)
 	return pos < HEAD ? MIN(len, HEAD - pos) : 0;
 }
 
-/* What is known of the size is kept up to date here and nowhere else. */
+/* What is known of the size is kept up to date here and nowhere else.  Of a file that is nothing
+ * but its first sector there is nothing yet. */
 static struct io *base_of(struct headlast *h)
 {
-	h->base->size = h->io.size;
-	return h->base;
+	struct io *base = h->base;
+
+	base->size = base->ops->length ? base->ops->length(base) : (uint64_t)h->io.size;
+	return base;
 }
 
 static ssize_t headlast_read(struct io *io, void *buf, size_t len, uint64_t pos)

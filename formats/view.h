@@ -168,8 +168,8 @@ int view_write_from(
 /* The range reads as zeroes then; room that only it used is given back as far as the format can. */
 int view_clear(struct view *v, uint64_t off, uint64_t len, struct err *e);
 
-/* Allocates the range with the bytes that it has, on the host too: what is written there later finds
- * room.  EOPNOTSUPP: the host cannot promise it. */
+/* Allocates the range with the bytes that it has, on the host too: what is written there later
+ * finds room.  EOPNOTSUPP: the host cannot promise it. */
 int view_allocate(struct view *v, uint64_t off, uint64_t len, struct err *e);
 
 /* Packs a unit of the live state of an image whose packed_max is not 0: view->unit bytes, zeroes

@@ -103,8 +103,8 @@ struct writer {
 	atomic_int failed;  /* errno of what ended writing; 0: nothing did */
 	struct err failure; /* what is said of it from then on; meta */
 	atomic_bool told;   /* see err_is_first */
-	/* Writes that failed after they were answered: how many, of how many somebody has heard, and
-	 * the errno of the last. */
+	/* Writes that failed after they were answered: how many, of how many somebody has heard,
+	 * and the errno of the last. */
 	atomic_uint late, late_told;
 	atomic_int late_code;
 	size_t pending_max; /* pages of metadata that may wait for a flush; a driver may set it */
