@@ -71,6 +71,21 @@ static bool is_descriptor(const char *name, const unsigned char *head, size_t n)
 	       memmem(head, n, ":Envelope", 9);
 }
 
+/* The descriptor need not be among the first members. */
+static bool holds_descriptor(struct io *io)
+{
+	struct err ignored = ERR_INIT;
+	bool found = false;
+	struct tar tar;
+
+	if (tar_read(io, &tar, &ignored) < 0)
+		return false;
+	for (size_t i = 0; i < tar.n && !found; i++)
+		found = is_named(tar.members[i].name, ".ovf");
+	tar_free(&tar);
+	return found;
+}
+
 /* A descriptor names files beside it, so nobody compresses it by itself. */
 static bool is_packed_archive(struct io *io)
 {
@@ -91,8 +106,11 @@ bool package_probe(struct io *io)
 		return false;
 	if (gunzip_probe(io))
 		return is_packed_archive(io);
-	return io_read(io, head, n, 0, &ignored) == 0 &&
-	       (is_archive(io->name, head, n) || is_descriptor(io->name, head, n));
+	if (io_read(io, head, n, 0, &ignored) < 0)
+		return false;
+	if (n >= TAR_PEEK && tar_probe(head))
+		return is_archive(io->name, head, n) || holds_descriptor(io);
+	return is_descriptor(io->name, head, n);
 }
 
 /* Files of the package. */

@@ -96,6 +96,10 @@ shows "of two members of one name the first"
 ln -f vm/d.vmdk d.vmdk
 tar -cf noname x.ovf d.vmdk
 check "an archive of another name" matches noname src
+tar -cf vm.tar d.vmdk x.ovf
+check "also with the descriptor last" matches vm.tar src
+tar -cf no.tar d.vmdk
+check "without one it is a tar archive" refused no.tar 'a tar archive'
 tar -b 1 -cf x.ova x.ovf d.vmdk
 truncate -s -1024 x.ova
 shows "an archive without an end"
