@@ -207,15 +207,15 @@ static int open_stored(
 /* The chunks as one file, called as the disk is. */
 static struct io *join_chunks(const struct stored *s, struct err *e)
 {
-	char *name = strdup(s->files[0]->name);
-	struct io *io = NULL;
+	static const char first[] = ".000000000";
+	const char *path = s->files[0]->name; /* where a link leads: perhaps without a number */
+	size_t n = strlen(path), nfirst = strlen(first);
+	bool numbered = n > nfirst && strcmp(path + n - nfirst, first) == 0;
+	char *name = strndup(path, numbered ? n - nfirst : n);
+	struct io *io = name ? concat_new(s->files, s->n, name, e) : NULL;
 
-	if (name) {
-		*strrchr(name, '.') = '\0';
-		io = concat_new(s->files, s->n, name, e);
-	} else {
+	if (!name)
 		err_nomem(e);
-	}
 	free(name);
 	return io;
 }

@@ -7,6 +7,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 #include <sys/stat.h>
 
 #include "bounds.h"
@@ -15,6 +16,7 @@
 #include "host.h"
 #include "image.h"
 #include "machine.h"
+#include "tar.h"
 
 #define SNAPSHOTS "Snapshots" /* what VirtualBox calls the folder unless told another name */
 
@@ -35,19 +37,30 @@ static int add_dir(struct places *p, const char *dir)
 	return dirs[p->n] ? (p->n++, 0) : -ENOMEM;
 }
 
-static int add_dir_below(struct places *p, const char *dir, const char *name)
+/* A name in a description leads to a directory below its own and over no link, or nowhere: what
+ * lies outside is not even listed. */
+static bool is_below(const char *dir, const char *name)
 {
-	char path[PATH_MAX];
+	int fd = host_open_below(dir, name);
 
-	if (snprintf(path, sizeof path, "%s/%s", dir, name) >= (int)sizeof path)
+	if (fd >= 0)
+		close(fd);
+	return fd >= 0;
+}
+
+static int add_dir_below(struct places *p, const char *dir, const char *said)
+{
+	char path[PATH_MAX], name[PATH_MAX];
+
+	if (snprintf(name, sizeof name, "%s", said) >= (int)sizeof name || tar_tidy(name) < 0 ||
+		name[0] == '\0' || !is_below(dir, name) ||
+		snprintf(path, sizeof path, "%s/%s", dir, name) >= (int)sizeof path)
 		return 0;
 	return add_dir(p, path);
 }
 
 static int add_snapshots(void *arg, const char *dir, const struct machine *m)
 {
-	if (m->snapshot_dir[0] == '/')
-		return 0;
 	return add_dir_below(arg, dir, m->snapshot_dir);
 }
 
@@ -130,6 +143,7 @@ static bool visit_in(const char *dir, places_try *try, void *arg)
 
 /* The tree below a directory of the user. */
 struct below {
+	dev_t dev;
 	unsigned left; /* entries that may still be looked at */
 	places_try *try;
 	void *arg;
@@ -164,10 +178,22 @@ static bool visit_entry(struct below *b, const char *dir, const struct dirent *d
 	}
 }
 
+/* What is mounted there is left alone: to look may take as long as a network does. */
+static bool is_mounted(struct below *b, const char *dir, unsigned depth)
+{
+	struct stat st;
+
+	if (host_lstat(dir, &st) < 0)
+		return true;
+	if (depth == 0)
+		b->dev = st.st_dev;
+	return st.st_dev != b->dev;
+}
+
 static bool visit_below(struct below *b, const char *dir, unsigned depth)
 {
 	struct dirent **list;
-	int n = host_scandir(dir, &list, NULL, by_name);
+	int n = is_mounted(b, dir, depth) ? -1 : host_scandir(dir, &list, NULL, by_name);
 	bool over = false;
 
 	for (int i = 0; i < n; i++) {

@@ -178,6 +178,7 @@ only_below() { # DIR: nothing of the scratch directory was opened elsewhere
 	! grep -E 'open(at2?)?\(' trace | grep -E '= [0-9]+$' | grep -F "\"$W/" | grep -vF "\"$W/$1" |
 		grep -vF "\"$W/refused-dir" && ! grep -E '(socket|connect)\(' trace
 }
+not_opened() { ! grep -E 'open(at2?)?\(' trace | grep -E '= [0-9]+$' | grep -F "$1"; } # END-OF-PATH
 if [ -n "$sanitized" ] || ! strace -o trace true; then
 	skip "system calls: strace cannot trace here"
 else
@@ -186,4 +187,22 @@ else
 	mv deep/vm/disk.vdi deep/disk.vdi
 	check "a parent outside is refused" trace_child "deep/vm/Snapshots/{$top_id}.vdi"
 	check "and nothing outside was opened" only_below deep/vm
+	# Nor is anything outside listed, whatever a description calls its folder of snapshots.
+	for folder in ../others "$W/deep/others" others/../../others; do
+		machine deep/vm
+		mkdir -p deep/others deep/vm/others
+		mv "deep/vm/Snapshots/{$middle_id}.vdi" deep/others/middle.vdi
+		mv "deep/vm/Snapshots/{$top_id}.vdi" deep/vm/top.vdi
+		describe deep/vm/vm.vbox "$folder" disk.vdi gone.vdi y
+		check "a folder called ${folder#"$W/"}" trace_child deep/vm/top.vdi
+		check "is not listed" not_opened 'others"'
+	done
+	rm -r deep/vm
+	machine deep/vm
+	mv deep/vm/disk.vdi deep/others/disk.vdi
+	mv deep/vm/Snapshots/*"$top_id"* deep/vm/top.vdi
+	rm -r deep/vm/Snapshots deep/vm/vm.vbox
+	ln -s ../others deep/vm/Snapshots
+	check "a folder that is a link" trace_child deep/vm/top.vdi
+	check "is not listed either" not_opened 'vm/Snapshots"'
 fi

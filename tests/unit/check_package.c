@@ -360,6 +360,13 @@ static const struct {
 	{"chunkSize='3000'", {3000, 2192, 3000}, EUCLEAN, "2192 bytes, 3000 were"},
 	{"chunkSize='2000'", {3000, 3000, 2192}, EUCLEAN, "3000 bytes, 2000 were"},
 	{"chunkSize='3000'", {-1, 3000}, ENOENT, "\"a.raw\" is not in the archive"},
+	/* not declared */
+	{"", {3000, 3000, 2192}, 0, NULL},
+	{"", {8192}, 0, NULL},
+	{"size='8192'", {3000, 3000}, EUCLEAN, ".000000002, is missing"},
+	{"", {3000, -1, 2192}, EUCLEAN, ".000000001, is missing"},
+	{"", {3000, 2192, 3000}, EUCLEAN, "2192 bytes, 3000 were"},
+	{"", {-1, 3000}, ENOENT, "\"a.raw\" is not in the archive"},
 };
 
 START_TEST(chunked)
@@ -385,6 +392,44 @@ START_TEST(chunked)
 		shows_disk(&w, 0);
 		ck_assert(!chunks[_i].sizes[1] || !strcmp(image_basename(w.img), "a.raw"));
 	}
+	forget(&w);
+}
+END_TEST
+
+/* Where a link leads the name may have no number, nor any dot. */
+START_TEST(chunks_that_are_links)
+{
+	char *text = descriptor(RAW, "chunkSize='4096'", LIST("a.raw"));
+	struct world w;
+
+	begin(&w);
+	write_text("x.ovf", text);
+	free(text);
+	write_file("first", w.disk, 4096);
+	write_file("second", w.disk + 4096, 4096);
+	ck_assert_int_eq(symlink("first", "a.raw.000000000"), 0);
+	ck_assert_int_eq(symlink("second", "a.raw.000000001"), 0);
+	opens(&w);
+	shows_disk(&w, 0);
+	ck_assert_str_eq(image_basename(w.img), "first");
+	forget(&w);
+}
+END_TEST
+
+/* Of images that have a number each the last one is the disk. */
+START_TEST(images_of_snapshots)
+{
+	struct world w;
+
+	begin(&w);
+	add_descriptor(&w, VMDK, "", LIST("a.vmdk"));
+	add_vmdk(&w, "a.vmdk.000000000", "gone.raw");
+	add_vmdk(&w, "a.vmdk.000000001", "a.raw");
+	add_disk(&w, "a.raw");
+	opens(&w);
+	shows_disk(&w, 0);
+	ck_assert_ptr_nonnull(strstr(warning, "the last one is taken"));
+	ck_assert_str_eq(image_basename(w.img), "a.vmdk.000000001");
 	forget(&w);
 }
 END_TEST
@@ -567,6 +612,8 @@ Suite *package_suite(void)
 	tcase_add_test(tc, one_disk_or_none);
 	tcase_add_test(tc, recognition);
 	tcase_add_loop_test(tc, chunked, 0, COUNT(chunks));
+	tcase_add_test(tc, chunks_that_are_links);
+	tcase_add_test(tc, images_of_snapshots);
 	tcase_add_test(tc, a_size_for_chunks_and_none_made);
 	tcase_add_loop_test(tc, compressed, 0, COUNT(packings));
 	tcase_add_loop_test(tc, verdicts, 0, 4);
