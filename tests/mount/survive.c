@@ -5,9 +5,10 @@
  *   survive write DISK SEED NOTE [PID...]   writes and syncs at random; NOTE has the number of the
  *                                           last write that was synced, and after some of them the
  *                                           processes are killed
- *   survive verify DISK SEED NOTE           each block holds the last write to it that was synced,
+ *   survive verify DISK SEED NOTE           each sector holds the last write to it that was synced,
  *                                           or one that came later
  *
+ * A write that was not synced may be there in part: SIGKILL ends the daemon's pwrite between pages.
  * Which block a write goes to follows from the seed and its number, which is all that it writes.
  * With an odd seed blocks are large, and the file is open for writing only.
  */
@@ -26,6 +27,7 @@
 #define BLOCKS_MAX 1500u
 #define WRITES     4000u
 #define BATCH      24u /* most writes between two syncs */
+#define SECTOR     512u
 
 static uint64_t mix(uint64_t x)
 {
@@ -101,9 +103,21 @@ static void remember(uint64_t seed, uint64_t n, uint64_t last[BLOCKS_MAX])
 		last[block_of(seed, i)] = i;
 }
 
+/* last: the last write to the block that was synced. */
+static bool is_right(
+	const uint64_t *sector, uint64_t seed, uint64_t number, uint64_t last, uint64_t durable)
+{
+	static uint64_t want[BLOCK_MAX / 8];
+	uint64_t i = sector[0];
+
+	fill(want, i, i ? number : 0);
+	return memcmp(sector, want, SECTOR) == 0 &&
+	       (i == last || (i > durable && block_of(seed, i) == number));
+}
+
 static int do_verify(int disk, int note, uint64_t seed)
 {
-	static uint64_t last[BLOCKS_MAX], block[BLOCK_MAX / 8], want[BLOCK_MAX / 8];
+	static uint64_t last[BLOCKS_MAX], block[BLOCK_MAX / 8];
 	uint64_t durable = 0;
 	size_t len = block_len(seed);
 
@@ -113,17 +127,17 @@ static int do_verify(int disk, int note, uint64_t seed)
 	for (uint64_t number = 0; number < blocks(seed); number++) {
 		if (pread(disk, block, len, (off_t)(number * len)) != (ssize_t)len)
 			return die("read");
-		fill(want, block[0], block[0] ? number : 0);
-		if (memcmp(block, want, len) == 0 &&
-			(block[0] == last[number] ||
-				(block[0] > durable && block_of(seed, block[0]) == number)))
-			continue;
-		fprintf(stderr,
-			"survive: seed %ju, block %ju holds write %ju of block %ju, not %ju; %ju "
-			"were synced\n",
-			(uintmax_t)seed, (uintmax_t)number, (uintmax_t)block[0],
-			(uintmax_t)block[1], (uintmax_t)last[number], (uintmax_t)durable);
-		return 1;
+		for (size_t k = 0; k < len / 8; k += SECTOR / 8) {
+			if (is_right(block + k, seed, number, last[number], durable))
+				continue;
+			fprintf(stderr,
+				"survive: seed %ju, byte %zu of block %ju holds write %ju of block "
+				"%ju, not %ju; %ju were synced\n",
+				(uintmax_t)seed, k * 8, (uintmax_t)number, (uintmax_t)block[k],
+				(uintmax_t)block[k + 1], (uintmax_t)last[number],
+				(uintmax_t)durable);
+			return 1;
+		}
 	}
 	return 0;
 }
