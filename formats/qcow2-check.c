@@ -94,7 +94,8 @@ int qcow2_each_window(
 {
 	int r = 0;
 
-	for (uint64_t first = 0; r == 0 && first < MAX(end, c->nclusters); first += c->nwindow) {
+	for (uint64_t first = 0; r == 0 && first < MAX(end, c->nclusters) && !qcow2_check_ends(c);
+		first += c->nwindow) {
 		r = count_window(c, first, e);
 		if (r == 0)
 			r = work(c, arg, e);
@@ -165,7 +166,7 @@ static int compare_window(struct qcow2_check *c, void *arg, struct err *e)
 	int r = 0;
 
 	(void)arg;
-	while (r == 0 && at < end) {
+	while (r == 0 && at < end && !qcow2_check_ends(c)) {
 		uint64_t i = at >> bits, n = MIN(end, (i + 1) << bits) - at;
 
 		r = compare_block(c, i, at, n, e);

@@ -87,6 +87,12 @@ int qcow2_refs_collect(struct qcow2_check *c, struct err *e);
 
 /* qcow2-refs.c */
 
+/* Does no more need to be found?  To refuse an image one error is enough. */
+static inline bool qcow2_check_ends(const struct qcow2_check *c)
+{
+	return c->for_writing && c->r->corruptions > 0;
+}
+
 /* Counts in the window what everything refers to; in the first one tells what is wrong. */
 int qcow2_refs_count(struct qcow2_check *c, struct err *e);
 

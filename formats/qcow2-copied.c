@@ -173,7 +173,8 @@ int qcow2_check_copied(struct qcow2_check *c, unsigned repair, struct err *e)
 	int rc = check_l1(&f, e);
 
 	qcow2_check_rewind(c);
-	for (size_t i = 0; rc == 0 && i < c->ntables && c->tables[i].active; i++)
+	for (size_t i = 0; rc == 0 && i < c->ntables && c->tables[i].active && !qcow2_check_ends(c);
+		i++)
 		if (c->tables[i].pos)
 			rc = check_table(&f, &c->tables[i], e);
 	qcow2_lookup_end(&f.lookup);

@@ -445,9 +445,9 @@ int qcow2_refs_count(struct qcow2_check *c, struct err *e)
 
 	qcow2_check_rewind(c);
 	refer(c, 0, c->q->cluster_size, 1); /* the header */
-	for (size_t i = 0; i < c->nused; i++)
+	for (size_t i = 0; i < c->nused && !qcow2_check_ends(c); i++)
 		refer_whole(c, c->used[i].what, c->used[i].pos, c->used[i].len, 1);
-	for (size_t i = 0; r == 0 && i < c->ntables; i++) {
+	for (size_t i = 0; r == 0 && i < c->ntables && !qcow2_check_ends(c); i++) {
 		refer_whole(
 			c, "L2 table", c->tables[i].pos, c->q->cluster_size, c->tables[i].times);
 		r = walk_table(c, &c->tables[i], e);

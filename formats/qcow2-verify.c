@@ -37,8 +37,6 @@ static void keep_first(void *arg, const char *sentence)
 
 static int refuse(const struct qcow2_check *c, const char *first, struct err *e)
 {
-	uint64_t n = c->r->corruptions + c->r->check_errors;
-
 	if (c->cut)
 		err_set(e, EIO,
 			"the file is shorter than its tables say (cut short?), and is not written "
@@ -46,9 +44,6 @@ static int refuse(const struct qcow2_check *c, const char *first, struct err *e)
 			first);
 	else
 		err_set(e, EUCLEAN, "its metadata is damaged, and it is not written to: %s", first);
-	if (n > 1)
-		snprintf(e->text + strlen(e->text), sizeof e->text - strlen(e->text),
-			" (and %" PRIu64 " more)", n - 1);
 	if (!c->cut)
 		err_hint(e, "vdisk check -r all repairs what can be repaired");
 	return err_hint_code(e, HINT_COW, NULL);
