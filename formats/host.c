@@ -14,207 +14,11 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/inotify.h>
-#include <sys/resource.h>
-#include <sys/syscall.h>
-#include <sys/sysmacros.h>
 #include <unistd.h>
 
-#include "fusedev.h"
+#include "host-impl.h"
 
-#define KEPT_MAX  64
 #define LINKS_MAX 40 /* as in the kernel */
-
-/* Descriptors that are left for those who do not ask here: pipes, copies in memory. */
-#define SPARE 16
-
-struct kept {
-	char *path;
-	int fd;
-	dev_t dev;
-};
-
-static struct kept kept[KEPT_MAX];
-static size_t nkept;
-static bool fenced;
-
-static bool (*close_some)(void *arg);
-static void *close_some_arg;
-static rlim_t enough = RLIM_INFINITY; /* descriptors below this one leave enough for others */
-
-/* Descriptors. */
-
-void host_on_shortage(bool (*fn)(void *arg), void *arg)
-{
-	struct rlimit limit;
-
-	close_some = fn;
-	close_some_arg = arg;
-	if (getrlimit(RLIMIT_NOFILE, &limit) == 0 && limit.rlim_cur > 2 * SPARE)
-		enough = limit.rlim_cur - SPARE;
-	else
-		enough = RLIM_INFINITY;
-}
-
-static bool is_shortage(void)
-{
-	return errno == EMFILE || errno == ENFILE;
-}
-
-static bool can_close_some(void)
-{
-	return close_some && close_some(close_some_arg);
-}
-
-/* openat(2), after which some descriptors are left for others. */
-static int open_at(int at, const char *name, int flags, mode_t mode)
-{
-	int fd, saved;
-
-	do
-		fd = openat(at, name, flags | O_CLOEXEC, mode);
-	while (fd < 0 && is_shortage() && can_close_some());
-	saved = errno;
-	if (fd >= 0 && (rlim_t)fd >= enough)
-		can_close_some();
-	errno = saved;
-	return fd;
-}
-
-static void close_quietly(int fd)
-{
-	int saved = errno;
-
-	close(fd);
-	errno = saved;
-}
-
-/* Devices. */
-
-struct about {
-	dev_t dev;
-	mode_t type;
-};
-
-int host_peek(int at, const char *path, unsigned mask, struct statx *st)
-{
-	int flags = AT_STATX_DONT_SYNC | AT_NO_AUTOMOUNT | (path[0] ? 0 : AT_EMPTY_PATH);
-
-	return (int)syscall(SYS_statx, at, path, flags, mask, st);
-}
-
-static int look_at(int fd, struct about *a)
-{
-	struct statx st;
-	struct stat old;
-
-	if (host_peek(fd, "", STATX_TYPE, &st) == 0) {
-		*a = (struct about){
-			makedev(st.stx_dev_major, st.stx_dev_minor), st.stx_mode & S_IFMT};
-		return 0;
-	}
-	if (fenced || fstat(fd, &old) < 0)
-		return -1;
-	*a = (struct about){old.st_dev, old.st_mode & S_IFMT};
-	return 0;
-}
-
-static bool may_enter(dev_t dev)
-{
-	for (size_t i = 0; i < nkept; i++)
-		if (kept[i].dev == dev)
-			return true;
-	return !fusedev_is(dev);
-}
-
-/* Kept directories. */
-
-int host_keep(const char *dir)
-{
-	struct kept *k = &kept[nkept];
-	struct about a;
-	int fd;
-
-	if (host_kept(dir) >= 0)
-		return 0;
-	if (nkept == KEPT_MAX) {
-		errno = ENOBUFS;
-		return -1;
-	}
-	fd = open_at(AT_FDCWD, dir, O_PATH | O_DIRECTORY, 0);
-	if (fd < 0 || look_at(fd, &a) < 0 || !(k->path = strdup(dir))) {
-		if (fd >= 0)
-			close_quietly(fd);
-		return -1;
-	}
-	k->fd = fd;
-	k->dev = a.dev;
-	nkept++;
-	return 0;
-}
-
-static const struct kept *find_kept(const char *dir)
-{
-	for (size_t i = 0; i < nkept; i++)
-		if (strcmp(kept[i].path, dir) == 0)
-			return &kept[i];
-	return NULL;
-}
-
-int host_kept(const char *dir)
-{
-	const struct kept *k = find_kept(dir);
-
-	return k ? k->fd : -1;
-}
-
-int host_fence(void)
-{
-	struct statx st;
-
-	if (host_peek(AT_FDCWD, "/", STATX_TYPE, &st) < 0)
-		return -1;
-	if (fusedev_start() < 0)
-		return -1;
-	fenced = true;
-	return 0;
-}
-
-void host_end(void)
-{
-	fenced = false;
-	while (nkept > 0) {
-		free(kept[--nkept].path);
-		close(kept[nkept].fd);
-	}
-	fusedev_end();
-	host_on_shortage(NULL, NULL);
-}
-
-/* What of path is below dir, "" for dir itself; NULL: it is not. */
-static const char *rest_below(const char *path, const char *dir)
-{
-	size_t n = strcmp(dir, "/") == 0 ? 0 : strlen(dir);
-
-	if (strncmp(path, dir, n) != 0 || (path[n] != '/' && path[n] != '\0'))
-		return NULL;
-	return path + n + strspn(path + n, "/");
-}
-
-/* The innermost kept directory that path lies in, or NULL; *rest: what follows. */
-static const struct kept *kept_above(const char *path, const char **rest)
-{
-	const struct kept *best = NULL;
-	const char *below;
-
-	for (size_t i = 0; i < nkept; i++) {
-		below = rest_below(path, kept[i].path);
-		if (below && (!best || strlen(kept[i].path) > strlen(best->path))) {
-			best = &kept[i];
-			*rest = below;
-		}
-	}
-	return best;
-}
 
 /* The walk. */
 
@@ -230,7 +34,7 @@ struct walk {
 static void walk_end(struct walk *w)
 {
 	if (w->fd >= 0 && !w->is_kept)
-		close_quietly(w->fd);
+		host_close(w->fd);
 	w->fd = -1;
 }
 
@@ -253,7 +57,7 @@ static void walk_to_kept(struct walk *w, const struct kept *k)
 /* Goes to the start of path. */
 static int walk_start(struct walk *w, const char *path)
 {
-	const struct kept *k = kept_above(path, &path);
+	const struct kept *k = host_kept_above(path, &path);
 
 	strcpy(w->rest, path);
 	strcpy(w->real, k && k->path[1] ? k->path : "");
@@ -263,8 +67,8 @@ static int walk_start(struct walk *w, const char *path)
 	}
 	walk_end(w);
 	w->is_kept = false;
-	w->fd = open_at(AT_FDCWD, "/", O_PATH | O_DIRECTORY, 0);
-	return w->fd < 0 ? -1 : look_at(w->fd, &w->is);
+	w->fd = host_open_at(AT_FDCWD, "/", O_PATH | O_DIRECTORY, 0);
+	return w->fd < 0 ? -1 : host_look_at(w->fd, &w->is);
 }
 
 static int walk_begin(struct walk *w, const char *path)
@@ -334,16 +138,16 @@ static int walk_link(struct walk *w, int link)
 /* Opens an entry of what was reached, if it may be entered. */
 static int open_component(const struct walk *w, const char *name, struct about *is)
 {
-	int fd = open_at(w->fd, name, O_PATH | O_NOFOLLOW, 0);
+	int fd = host_open_at(w->fd, name, O_PATH | O_NOFOLLOW, 0);
 
 	if (fd < 0)
 		return -1;
-	if (look_at(fd, is) == 0) {
-		if (!fenced || is->dev == w->is.dev || may_enter(is->dev))
+	if (host_look_at(fd, is) == 0) {
+		if (!host_is_fenced() || is->dev == w->is.dev || host_may_enter(is->dev))
 			return fd;
 		errno = EXDEV;
 	}
-	close_quietly(fd);
+	host_close(fd);
 	return -1;
 }
 
@@ -379,7 +183,7 @@ static int walk_into(struct walk *w, const char *name, bool follow)
 
 	if (add_component(w, name) < 0)
 		return -1;
-	k = fenced ? find_kept(w->real) : NULL;
+	k = host_is_fenced() ? host_find_kept(w->real) : NULL;
 	if (k) {
 		walk_to_kept(w, k);
 		return 0;
@@ -390,7 +194,7 @@ static int walk_into(struct walk *w, const char *name, bool follow)
 	if (S_ISLNK(is.type) && (follow || w->rest[0])) {
 		cut_component(w);
 		r = walk_link(w, fd);
-		close_quietly(fd);
+		host_close(fd);
 		return r;
 	}
 	walk_end(w);
@@ -446,13 +250,13 @@ static int walk_above(struct walk *w, const char *path, const char **last)
 static int open_entry(const struct walk *w, const char *name, int flags, mode_t mode)
 {
 	struct about is;
-	int fd = fenced ? open_component(w, name, &is) : -1;
+	int fd = host_is_fenced() ? open_component(w, name, &is) : -1;
 
 	if (fd >= 0)
 		close(fd);
-	else if (fenced && (errno != ENOENT || !(flags & O_CREAT)))
+	else if (host_is_fenced() && (errno != ENOENT || !(flags & O_CREAT)))
 		return -1;
-	return open_at(w->fd, name, flags | O_NOFOLLOW, mode);
+	return host_open_at(w->fd, name, flags | O_NOFOLLOW, mode);
 }
 
 int host_open(const char *path, int flags, mode_t mode)
@@ -461,8 +265,8 @@ int host_open(const char *path, int flags, mode_t mode)
 	struct walk w;
 	int fd;
 
-	if (!fenced)
-		return open_at(AT_FDCWD, path, flags, mode);
+	if (!host_is_fenced())
+		return host_open_at(AT_FDCWD, path, flags, mode);
 	fd = walk_above(&w, path, &last);
 	if (fd == 0)
 		fd = open_entry(&w, last, flags, mode);
@@ -473,10 +277,10 @@ int host_open(const char *path, int flags, mode_t mode)
 /* Without the fence dir is found by the kernel. */
 static int walk_to_dir(struct walk *w, const char *dir)
 {
-	if (fenced)
+	if (host_is_fenced())
 		return walk_to(w, dir, true);
 	walk_init(w);
-	w->fd = open_at(AT_FDCWD, dir, O_PATH | O_DIRECTORY, 0);
+	w->fd = host_open_at(AT_FDCWD, dir, O_PATH | O_DIRECTORY, 0);
 	return w->fd < 0 ? -1 : 0;
 }
 
@@ -532,7 +336,7 @@ static int open_above_plainly(const char *path, const char **name)
 	*name = slash ? slash + 1 : path;
 	if (snprintf(above, sizeof above, "%.*s", slash ? (int)(slash + 1 - path) : 1,
 		    slash ? path : ".") < (int)sizeof above)
-		return open_at(AT_FDCWD, above, O_PATH | O_DIRECTORY, 0);
+		return host_open_at(AT_FDCWD, above, O_PATH | O_DIRECTORY, 0);
 	errno = ENAMETOOLONG;
 	return -1;
 }
@@ -542,7 +346,7 @@ int host_open_above(const char *path, const char **name)
 	struct walk w;
 	int fd;
 
-	if (!fenced)
+	if (!host_is_fenced())
 		return open_above_plainly(path, name);
 	fd = walk_above(&w, path, name);
 	if (fd == 0)
@@ -564,12 +368,12 @@ static int stat_path(const char *path, bool follow, struct stat *st)
 
 int host_stat(const char *path, struct stat *st)
 {
-	return fenced ? stat_path(path, true, st) : stat(path, st);
+	return host_is_fenced() ? stat_path(path, true, st) : stat(path, st);
 }
 
 int host_lstat(const char *path, struct stat *st)
 {
-	return fenced ? stat_path(path, false, st) : lstat(path, st);
+	return host_is_fenced() ? stat_path(path, false, st) : lstat(path, st);
 }
 
 char *host_realpath(const char *path, char real[PATH_MAX])
@@ -577,7 +381,7 @@ char *host_realpath(const char *path, char real[PATH_MAX])
 	struct walk w;
 	int r;
 
-	if (!fenced)
+	if (!host_is_fenced())
 		return realpath(path, real);
 	r = walk_to(&w, path, true);
 	if (r == 0)
@@ -592,16 +396,16 @@ DIR *host_opendir(const char *path)
 	DIR *dir = NULL;
 	int fd;
 
-	if (!fenced)
+	if (!host_is_fenced())
 		return opendir(path);
 	fd = walk_to(&w, path, true);
 	if (fd == 0)
-		fd = open_at(w.fd, ".", O_RDONLY | O_DIRECTORY, 0);
+		fd = host_open_at(w.fd, ".", O_RDONLY | O_DIRECTORY, 0);
 	walk_end(&w);
 	if (fd >= 0)
 		dir = fdopendir(fd);
 	if (fd >= 0 && !dir)
-		close_quietly(fd);
+		host_close(fd);
 	return dir;
 }
 
@@ -611,13 +415,13 @@ int host_scandir(const char *path, struct dirent ***list, int (*select)(const st
 	struct walk w;
 	int n;
 
-	if (!fenced)
+	if (!host_is_fenced())
 		return scandir(path, list, select, compare);
 	n = walk_to(&w, path, true);
 	if (n == 0)
 		do
 			n = scandirat(w.fd, ".", list, select, compare);
-		while (n < 0 && is_shortage() && can_close_some());
+		while (n < 0 && host_is_shortage() && host_can_close_some());
 	walk_end(&w);
 	return n;
 }
@@ -628,7 +432,7 @@ int host_watch(int inotify, const char *path, unsigned events)
 	struct walk w;
 	int wd;
 
-	if (!fenced)
+	if (!host_is_fenced())
 		return inotify_add_watch(inotify, path, events);
 	wd = walk_to(&w, path, true);
 	if (wd == 0) {
