@@ -34,8 +34,10 @@ static int look_at(const char *image, const struct image_options *how, struct ba
 		return ret;
 	if (img->package || !img->dir) {
 		image_close(img);
-		return err_set(
-			e, ENOTSUP, "%s: an overlay cannot name what lies in a package", image);
+		return err_set(e, ENOTSUP,
+			"%s: a qcow2 overlay cannot be based on a disk in a package; copy the disk "
+			"out of its export/ and mount the copy",
+			image);
 	}
 	base->path = strdup(img->path);
 	base->format = img->format->name;
