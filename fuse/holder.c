@@ -2,45 +2,66 @@
 #include "holder.h"
 
 #include <errno.h>
+#include <poll.h>
 #include <signal.h>
+#include <stdint.h>
 #include <string.h>
-#include <time.h>
+#include <sys/eventfd.h>
 #include <unistd.h>
 
 #include "err.h"
 #include "process.h"
 
-void holder_init(struct holder *h, int fd)
+/* When the signal is sent again, in ms: one that comes just before libfuse's loop waits is lost on
+ * it. */
+#define AGAIN 100
+
+int holder_init(struct holder *h, int fd, struct err *e)
 {
 	h->fd = fd;
+	h->wake = fd < 0 ? -1 : eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
 	/* Without a pipe the holder never leaves. */
 	atomic_init(&h->users, 1);
-	sem_init(&h->unused, 0, 0);
+	atomic_init(&h->ending, false);
+	return fd < 0 || h->wake >= 0 ? 0 : err_set(e, errno, "eventfd: %s", strerror(errno));
 }
 
-static void await_holder(const struct holder *h)
+static void wake(const struct holder *h)
 {
-	char byte;
-	ssize_t n;
+	const uint64_t one = 1;
+	ssize_t n = write(h->wake, &one, sizeof one);
 
-	do
-		n = read(h->fd, &byte, 1);
-	while (n > 0 || (n < 0 && errno == EINTR));
+	(void)n; /* it can only be awake already */
 }
 
-/* A signal that comes just before libfuse's loop waits is lost on it, so one is not enough. */
+/* False: the write end is still open. */
+static bool is_left(int fd)
+{
+	char text[64];
+	ssize_t n = read(fd, text, sizeof text);
+
+	return n == 0 || (n < 0 && errno != EAGAIN && errno != EINTR);
+}
+
 static void *hold(void *arg)
 {
-	const struct timespec pause = {.tv_nsec = 100000000};
 	struct holder *h = arg;
+	struct pollfd p[] = {{.fd = h->fd, .events = POLLIN}, {.fd = h->wake, .events = POLLIN}};
+	uint64_t count;
 
-	await_holder(h);
-	holder_put(h);
-	while (sem_wait(&h->unused) < 0)
-		;
-	for (;;) {
-		pthread_kill(h->server, SIGTERM);
-		nanosleep(&pause, NULL);
+	while (!atomic_load(&h->ending)) {
+		bool is_used = atomic_load(&h->users) > 0;
+
+		if (!is_used)
+			pthread_kill(h->server, SIGTERM);
+		if (poll(p, 2, is_used ? -1 : AGAIN) <= 0)
+			continue;
+		if (p[1].revents && read(h->wake, &count, sizeof count) < 0)
+			continue;
+		if (p[0].revents && is_left(h->fd)) {
+			p[0].fd = -1;
+			holder_put(h);
+		}
 	}
 	return NULL;
 }
@@ -62,7 +83,8 @@ void holder_end(struct holder *h)
 {
 	if (h->fd < 0)
 		return;
-	pthread_cancel(h->thread);
+	atomic_store(&h->ending, true);
+	wake(h);
 	pthread_join(h->thread, NULL);
 }
 
@@ -74,5 +96,5 @@ void holder_get(struct holder *h)
 void holder_put(struct holder *h)
 {
 	if (atomic_fetch_sub(&h->users, 1) == 1)
-		sem_post(&h->unused);
+		wake(h);
 }

@@ -9,21 +9,22 @@
 #define VDISK_HOLDER_H
 
 #include <pthread.h>
-#include <semaphore.h>
 #include <stdatomic.h>
+#include <stdbool.h>
 
 struct err;
 
 struct holder {
 	int fd;            /* read end of the pipe; -1: the mount lasts until it is unmounted */
+	int wake;          /* an eventfd that the thread looks at; -1: likewise */
 	atomic_uint users; /* open files, and the holder of the write end */
-	sem_t unused;      /* posted when users gets 0 */
-	pthread_t server;  /* gets SIGTERM then */
+	atomic_bool ending;
+	pthread_t server; /* gets SIGTERM when there are no users */
 	pthread_t thread;
 };
 
 /* Before the first file is opened. */
-void holder_init(struct holder *h, int fd);
+int holder_init(struct holder *h, int fd, struct err *e);
 
 /* Waits for the holder from now on; the calling thread is the one to be ended. */
 int holder_start(struct holder *h, struct err *e);

@@ -338,13 +338,14 @@ static int open_server(struct daemon *d, struct err *e)
 
 	if (ret == 0)
 		ret = reply_init(&d->server.reply, &d->log, e);
+	if (ret == 0)
+		ret = holder_init(&d->server.holder, d->options.holder, e);
 	if (ret < 0)
 		return ret;
 	d->server.access = d->options.access;
 	d->server.max_read = d->options.max_read;
 	d->server.writable = d->options.writable;
 	share_init(&d->server.share);
-	holder_init(&d->server.holder, d->options.holder);
 	ahead_room_init(&d->server.ahead, d->options.cache);
 	ret = is_directory_of_images(d->options.image) ? show_directory(d, e) : show_image(d, e);
 	if (ret == 0)
