@@ -51,7 +51,8 @@ static char *temporary_name(const char *target)
 	return path;
 }
 
-/* With the mode of a new file; the descriptor, or -1 with errno. */
+/* With the mode of a new file, or for nobody else until it is like the one that it replaces; the
+ * descriptor, or -1 with errno. */
 static int make_temporary(struct output *o)
 {
 	int fd;
@@ -61,7 +62,7 @@ static int make_temporary(struct output *o)
 		errno = ENOMEM;
 		return -1;
 	}
-	fd = open(o->path, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0666);
+	fd = open(o->path, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, o->is_new ? 0666 : 0600);
 	if (fd < 0)
 		leftover_forget();
 	return fd;
