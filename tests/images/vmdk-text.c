@@ -424,8 +424,8 @@ static const struct image_case cases[] = {
 	REFUSE_SPECIAL("long-text", make_long_text),
 	REFUSE_SPECIAL("nul", make_nul),
 	REFUSE_DELTA("delta-changed", "%s-base.vmdk", 0xcaff),
-	REFUSE_DELTA("delta-itself", "%s.vmdk", 0xcafe),
-	REFUSE_DELTA("delta-not-there", "%s-bose.vmdk", 0xcafe),
+	REFUSE_DELTA("delta-itself", "%s.vmdk", 0xcaff),
+	REFUSE_DELTA("delta-not-there", "%s-bose.vmdk", 0xcaff),
 };
 
 const struct family vmdk_text_family = {"vmdk", cases, N_ELEMENTS(cases)};
