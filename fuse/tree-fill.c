@@ -453,17 +453,22 @@ static int fill_any(struct fill *fill, struct err *e)
 	return ret < 0 || many ? ret : fill_pinned(fill, e);
 }
 
+/* What the process is short of says nothing of the image: the next who looks may have it. */
+static bool is_of_image(const struct err *e)
+{
+	return e->code && e->code != ENOMEM && e->code != EMFILE && e->code != ENFILE;
+}
+
 /* An image that cannot be opened is a directory that says why, and harms no other. */
 static bool can_tell(const struct node *node, const struct err *e)
 {
-	return node->place.of && node_is_top(node) && e->code && e->code != ENOMEM;
+	return node->place.of && node_is_top(node) && is_of_image(e);
 }
 
 /* The snapshots of a machine are there without the image that they are snapshots of. */
 static bool has_only_shots(const struct node *node, const struct err *e)
 {
-	return node->kind == NODE_SNAPSHOTS && has_shots(node->home) && e->code &&
-	       e->code != ENOMEM;
+	return node->kind == NODE_SNAPSHOTS && has_shots(node->home) && is_of_image(e);
 }
 
 static int fill_only_shots(struct fill *fill)
