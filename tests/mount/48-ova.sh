@@ -70,6 +70,8 @@ qemu-img convert -q -f raw -O vmdk -o subformat=twoGbMaxExtentFlat src d.vmdk
 one d.vmdk
 packed d.vmdk d-f001.vmdk
 shows "a VMDK of two members"
+check "an overlay of one is refused" refused x.ova 'overlay cannot be based on a disk in a package' -o cow
+check "also into a file" eval 'refused x.ova "copy the disk out" -o "cow=$W/cow.qcow2" && [ ! -e cow.qcow2 ]'
 check "a VMDK of two files" matches x.ovf src
 packed d.vmdk
 check "a VMDK whose extent is not in the archive" refused x.ova '"d-f001.vmdk" is not in the archive'
