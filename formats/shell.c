@@ -21,7 +21,7 @@ static bool is_plain(const char *name)
 struct shell_word shell_word(const char *name)
 {
 	static const char quote[] = "'\\''"; /* out of the quotes, a quote, and into them again */
-	struct shell_word w;
+	struct shell_word w = {.text = ""};
 	char *out = w.text, *end = w.text + sizeof w.text - sizeof quote;
 
 	if (is_plain(name) && strlen(name) < sizeof w.text) {
