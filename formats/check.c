@@ -3,6 +3,7 @@
 #include <stdarg.h>
 #include <stdio.h>
 
+#include "bytes.h"
 #include "check.h"
 #include "err.h"
 #include "format.h"
@@ -14,6 +15,7 @@ tell(struct check_report *r, const char *fmt, va_list ap)
 {
 	char text[ERR_TEXT];
 
+	r->findings++;
 	if (!r->found)
 		return;
 	vsnprintf(text, sizeof text, fmt, ap);
@@ -60,13 +62,18 @@ void check_error(struct check_report *r, const char *fmt, ...)
 	r->check_errors++;
 }
 
-#define FINDINGS_MAX (1u << 16)
+#define FINDINGS_LEAST (UINT64_C(1) << 16)
+
+bool check_is_enough(const struct check_report *r)
+{
+	return r->findings >= MAX(r->findings_max, FINDINGS_LEAST);
+}
 
 int check_go_on(const struct check_report *r, struct err *e)
 {
-	return r->corruptions < FINDINGS_MAX
-		       ? 0
-		       : err_set(e, EUCLEAN, "there is too much damage to tell all of it");
+	if (!check_is_enough(r))
+		return 0;
+	return err_set(e, EUCLEAN, "there is too much damage to tell all of it");
 }
 
 int image_check(struct image *img, unsigned repair, struct check_report *r, struct err *e)

@@ -14,6 +14,7 @@
 #ifndef VDISK_CHECK_H
 #define VDISK_CHECK_H
 
+#include <stdbool.h>
 #include <stdint.h>
 
 struct err;
@@ -41,6 +42,9 @@ struct check_report {
 	uint64_t leaks, leaks_fixed;
 	uint64_t corruptions, corruptions_fixed;
 	uint64_t check_errors;
+
+	/* By the driver: findings_max is how many sentences the file can explain. */
+	uint64_t findings, findings_max;
 };
 
 /* Checks img, and mends what repair says, for which it must be writable.  0: it was looked at, and
@@ -58,7 +62,8 @@ int check_damage(struct image *img, struct check_report *r, struct err *e);
 int check_overlaps(struct image *img, struct check_report *r, struct err *e);
 
 /* For drivers, whose tables may be a hole of the file that stands for millions of the same mistake:
- * shall it go on?  -EUCLEAN: enough was found. */
+ * shall it go on?  -EUCLEAN: enough was found: 65536 sentences, or findings_max if that is more. */
+bool check_is_enough(const struct check_report *r);
 int check_go_on(const struct check_report *r, struct err *e);
 
 /* For drivers: a sentence, and one more of what it is about. */

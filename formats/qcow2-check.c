@@ -126,12 +126,12 @@ static bool all_zero(const uint32_t *refs, uint64_t n)
 	return n == 0 || (refs[0] == 0 && memcmp(refs, refs + 1, (n - 1) * sizeof refs[0]) == 0);
 }
 
-static int compare_unreadable(struct qcow2_check *c, uint64_t first, uint64_t n)
+static int compare_unreadable(struct qcow2_check *c, uint64_t first, uint64_t n, struct err *e)
 {
 	check_tell(c->r, "Can't get refcount for cluster %" PRIu64 ": %s", first, strerror(EIO));
 	c->r->check_errors += n;
 	c->rebuild = true;
-	return 0;
+	return check_go_on(c->r, e);
 }
 
 /* Clusters [first, first+n), whose refcounts are all in block number i. */
@@ -146,17 +146,19 @@ static int compare_block(
 	int r = 0;
 
 	if (!qcow2_block_readable(c, pos))
-		return compare_unreadable(c, first, n);
+		return compare_unreadable(c, first, n, e);
 	if (!empty)
 		r = qcow2_check_read(c, pos, c->buf, q->cluster_size, &empty, e);
 	if (r < 0)
 		return err_in(e, "refcount block %" PRIu64, i);
 	if (empty && all_zero(refs, n))
 		return 0;
-	for (uint64_t k = 0; k < n; k++)
+	for (uint64_t k = 0; r == 0 && k < n; k++) {
 		compare_cluster(c, first + k, empty ? 0 : qcow2_refcount_load(q, c->buf, skip + k),
 			refs[k]);
-	return 0;
+		r = check_go_on(c->r, e);
+	}
+	return r;
 }
 
 static int compare_window(struct qcow2_check *c, void *arg, struct err *e)
@@ -181,7 +183,7 @@ static int measure(struct qcow2_check *c, struct err *e)
 {
 	const struct qcow2 *q = c->q;
 	const struct qcow2_header *h = &q->header;
-	uint64_t real = q->io->sparse ? q->io->stored : q->io->size;
+	uint64_t real = qcow2_check_stored(c);
 
 	c->file_len = round_up(q->io->size, 512);
 	c->nclusters = div_round_up(c->file_len, q->cluster_size);
@@ -208,9 +210,10 @@ int qcow2_check_look(struct qcow2_check *c, struct err *e)
 {
 	int rc = measure(c, e);
 
+	if (rc < 0)
+		return rc;
 	qcow2_check_rewind(c);
-	if (rc == 0)
-		rc = qcow2_refs_collect(c, e);
+	rc = qcow2_refs_collect(c, e);
 	if (rc == 0)
 		rc = qcow2_each_window(c, 0, compare_window, NULL, e);
 	return rc;

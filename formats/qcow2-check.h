@@ -69,6 +69,7 @@ struct qcow2_check {
 	uint64_t tails[QCOW2_TAILS]; /* L2 entries */
 	unsigned ntails;
 	uint64_t budget;    /* bytes of tables that may still be read */
+	uint64_t refer_max; /* references that may still be counted */
 	bool uncertain;     /* some reference may have been missed or misread */
 	bool overflow;      /* some cluster is referred to more often than it can count */
 	bool odd_snapshots; /* entries of their table are incomplete, or cannot be read */
@@ -106,7 +107,11 @@ int qcow2_check_read(
 int qcow2_check_piece(
 	struct qcow2_check *c, uint64_t pos, uint64_t len, uint64_t *n, bool *empty, struct err *e);
 
-/* Starts a new walk over all tables. */
+/* Bytes that the host stores of the file: holes cost nothing, so work is bounded by these. */
+uint64_t qcow2_check_stored(const struct qcow2_check *c);
+
+/* Starts a pass over all tables: allows the work and the findings that a sound file, or one whose
+ * refcounts are all lost, can ask for. */
 void qcow2_check_rewind(struct qcow2_check *c);
 
 /* Is this the entry of a cluster to be zero, at a place that cannot be? */

@@ -106,7 +106,7 @@ static int l1_entry(struct qcow2_check *c, uint32_t i, uint64_t entry, bool acti
 			pos);
 		c->uncertain = true;
 	}
-	return table_add(c, pos, i, active, e);
+	return check_go_on(c->r, e) < 0 ? -e->code : table_add(c, pos, i, active, e);
 }
 
 static int collect_l1(

@@ -90,7 +90,7 @@ static int check_l1_entry(struct copied *f, uint32_t i, uint64_t entry, bool alo
 		" refcount=%" PRIu64,
 		mend ? "Repairing" : "ERROR", i, entry, count);
 	count_found(f, mend, 1);
-	return mend ? mend_l1_entry(f, i, entry, e) : 0;
+	return mend ? mend_l1_entry(f, i, entry, e) : check_go_on(f->c->r, e);
 }
 
 static int check_l1(struct copied *f, struct err *e)
@@ -135,7 +135,7 @@ static int check_l2_entry(struct copied *f, const struct qcow2_table *table, uns
 		mend ? "Repairing" : "ERROR", entry, count);
 	count_found(f, mend, table->active);
 	if (!mend)
-		return 0;
+		return check_go_on(f->c->r, e);
 	p[0] ^= QCOW2_COPIED >> 56;
 	return 1;
 }
@@ -170,9 +170,10 @@ int qcow2_check_copied(struct qcow2_check *c, unsigned repair, struct err *e)
 		.may_set = mend && !c->uncertain && !c->overflow,
 		.may_clear = mend,
 	};
-	int rc = check_l1(&f, e);
+	int rc;
 
 	qcow2_check_rewind(c);
+	rc = check_l1(&f, e);
 	for (size_t i = 0; rc == 0 && i < c->ntables && c->tables[i].active && !qcow2_check_ends(c);
 		i++)
 		if (c->tables[i].pos)

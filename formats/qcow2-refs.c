@@ -28,12 +28,45 @@
 #define BUDGET_FACTOR 16
 #define BUDGET_LEAST  (64u << 20)
 
-void qcow2_check_rewind(struct qcow2_check *c)
+/* A sound image stores an entry for each reference, or a refcount of a bit at least.  Tables that
+ * lie in holes and overlap have any number of references. */
+#define REFER_FACTOR 8
+#define REFER_LEAST  (64u << 20)
+
+#define FINDINGS_LEAST (1u << 16)
+
+uint64_t qcow2_check_stored(const struct qcow2_check *c)
 {
 	const struct io *io = c->q->io;
-	uint64_t real = io->sparse ? io->stored : io->size;
 
-	c->budget = BUDGET_LEAST + MIN(real, UINT64_MAX / 2 / BUDGET_FACTOR) * BUDGET_FACTOR;
+	return io->sparse ? io->stored : io->size;
+}
+
+/* Each window takes a walk of its own, and a long file of holes has many windows. */
+static void set_limits(struct qcow2_check *c)
+{
+	uint64_t stored = MIN(qcow2_check_stored(c), UINT64_MAX / 32);
+	uint64_t windows = div_round_up(c->nclusters, c->nwindow);
+
+	c->budget = BUDGET_LEAST / windows + BUDGET_FACTOR * stored;
+	c->refer_max = REFER_LEAST / windows + REFER_FACTOR * stored;
+}
+
+/* An entry takes 8 bytes of the file.  Where all refcounts are lost, there is a finding, or a
+ * repair, for each of them in each pass. */
+void qcow2_check_rewind(struct qcow2_check *c)
+{
+	set_limits(c);
+	c->r->findings_max =
+		c->r->findings + FINDINGS_LEAST + qcow2_check_stored(c) / QCOW2_ENTRY_SIZE;
+}
+
+static int go_on(const struct qcow2_check *c, struct err *e)
+{
+	if (c->refer_max == 0)
+		return err_set(e, EUCLEAN,
+			"its tables overlap: they refer to more clusters than the file can hold");
+	return check_go_on(c->r, e);
 }
 
 int qcow2_check_read(
@@ -118,8 +151,10 @@ static void refer(struct qcow2_check *c, uint64_t pos, uint64_t len, uint32_t ti
 	c->nclusters = MAX(c->nclusters, end);
 	first = MAX(pos >> bits, c->first);
 	end = MIN(end, c->first + c->nwindow);
-	for (uint64_t i = first; i < end; i++)
+	for (uint64_t i = first; i < end && c->refer_max > 0 && !check_is_enough(c->r); i++) {
+		c->refer_max--;
 		refer_cluster(c, i, times);
+	}
 }
 
 /* A part of a table would say "not allocated" for all that the rest of it maps. */
@@ -322,15 +357,16 @@ static int walk_table(struct qcow2_check *c, const struct qcow2_table *table, st
 		return err_in(e, "L2 table at 0x%" PRIx64, table->pos);
 	if (empty)
 		return 0;
-	for (unsigned i = 0; i < 1u << q->entries_bits; i++) {
+	for (unsigned i = 0; i < 1u << q->entries_bits && r == 0; i++) {
 		const unsigned char *p = c->buf + i * q->entry_size;
 		uint64_t bitmap = q->extended ? load_be64(p + 8) : 0;
 
 		w.off = start + ((uint64_t)i << q->header.cluster_bits);
 		if (load_be64(p) || bitmap)
 			walk_entry(&w, i, load_be64(p), bitmap);
+		r = go_on(c, e);
 	}
-	return 0;
+	return r;
 }
 
 /* Dirty bitmaps that the image keeps. */
@@ -343,7 +379,7 @@ static int walk_bitmap_entry(struct qcow2_check *c, uint64_t entry, struct err *
 		return err_set(e, EUCLEAN, "entry 0x%016" PRIx64, entry);
 	if (pos)
 		refer_whole(c, "bitmap", pos, c->q->cluster_size, 1);
-	return 0;
+	return go_on(c, e);
 }
 
 static int walk_bitmap(struct qcow2_check *c, uint64_t pos, uint32_t entries, struct err *e)
@@ -410,43 +446,48 @@ static bool odd_block(struct qcow2_check *c, uint64_t i)
 	return true;
 }
 
-static void refer_blocks(struct qcow2_check *c)
+static void refer_block(struct qcow2_check *c, uint64_t i)
 {
-	for (uint64_t i = 0; i < c->nreftable; i++) {
-		uint64_t cluster = c->reftable[i] >> c->q->header.cluster_bits;
+	uint64_t cluster = c->reftable[i] >> c->q->header.cluster_bits;
 
-		if (c->reftable[i] == 0 || odd_block(c, i))
-			continue;
-		refer(c, c->reftable[i], c->q->cluster_size, 1);
-		if (!qcow2_in_window(c, cluster) || c->refs[cluster - c->first] == 1)
-			continue;
-		check_corruption(c->r, "ERROR refcount block %" PRIu64 " refcount=%" PRIu32, i,
-			c->refs[cluster - c->first]);
-		c->rebuild = true;
-	}
+	if (c->reftable[i] == 0 || odd_block(c, i))
+		return;
+	refer(c, c->reftable[i], c->q->cluster_size, 1);
+	if (!qcow2_in_window(c, cluster) || c->refs[cluster - c->first] == 1)
+		return;
+	check_corruption(c->r, "ERROR refcount block %" PRIu64 " refcount=%" PRIu32, i,
+		c->refs[cluster - c->first]);
+	c->rebuild = true;
 }
 
-static void refer_refcounts(struct qcow2_check *c)
+static int refer_refcounts(struct qcow2_check *c, struct err *e)
 {
 	const struct qcow2_header *h = &c->q->header;
 
 	bool cut = c->cut, uncertain = c->uncertain;
+	int r = 0;
 
 	/* Where it lies does not make the other references uncertain. */
 	refer(c, h->reftable_pos, (uint64_t)h->reftable_clusters << h->cluster_bits, 1);
 	c->cut = cut;
 	c->uncertain = uncertain;
-	refer_blocks(c);
+	for (uint64_t i = 0; r == 0 && i < c->nreftable; i++) {
+		refer_block(c, i);
+		r = go_on(c, e);
+	}
+	return r;
 }
 
 int qcow2_refs_count(struct qcow2_check *c, struct err *e)
 {
 	int r = 0;
 
-	qcow2_check_rewind(c);
+	set_limits(c);
 	refer(c, 0, c->q->cluster_size, 1); /* the header */
-	for (size_t i = 0; i < c->nused && !qcow2_check_ends(c); i++)
+	for (size_t i = 0; r == 0 && i < c->nused && !qcow2_check_ends(c); i++) {
 		refer_whole(c, c->used[i].what, c->used[i].pos, c->used[i].len, 1);
+		r = go_on(c, e);
+	}
 	for (size_t i = 0; r == 0 && i < c->ntables && !qcow2_check_ends(c); i++) {
 		refer_whole(
 			c, "L2 table", c->tables[i].pos, c->q->cluster_size, c->tables[i].times);
@@ -455,6 +496,6 @@ int qcow2_refs_count(struct qcow2_check *c, struct err *e)
 	if (r == 0)
 		r = walk_bitmaps(c, e);
 	if (r == 0 && !c->without_refcounts)
-		refer_refcounts(c);
-	return r;
+		r = refer_refcounts(c, e);
+	return r == 0 ? go_on(c, e) : r;
 }

@@ -136,6 +136,8 @@ static int plan_window(struct qcow2_check *c, void *arg, struct err *e)
 	uint64_t end = MIN(c->nclusters, c->first + c->nwindow);
 	int r = 0;
 
+	if (!c->dirty && !c->uncertain) /* no reference, nor an old count to be kept */
+		return 0;
 	for (uint64_t i = c->first >> bits; r == 0 && i << bits < end; i++) {
 		bool empty;
 

@@ -3,7 +3,8 @@
 # vdisk check beside qemu-img's: every damage that is planted and found by qemu-img is found, and
 # qcow2 images are mended to the same disk.
 . "${0%/*}/functions.sh"
-requires qemu-img qemu-io
+. "$here/hostile.sh"
+requires qemu-img qemu-io jq xxd
 
 some_data half.raw 3M
 truncate -s 8M half.raw
@@ -178,3 +179,57 @@ check "qcow -r: nothing is wrong" only_checked good.qcow 0
 cp good.qcow bad.qcow
 patch_file bad.qcow 48 '\0\0\377\377\377\0\0\0'
 check "qcow -r: what is wrong is told" only_checked bad.qcow 2
+
+# Each of 65536 snapshots has an L1 table of 32 MiB in holes of a small file, STEP bytes behind the
+# one before: there is no end of references and findings, but for one that the check itself sets.
+
+# many_tables IMAGE STEP DISK OPTIONS: OPTIONS are those of qemu-img create.
+many_tables() {
+	local image=$1 table=1048576 first=8388608 l1_bytes=33554432 i rest
+	# The entries, lengths of id and name, time and state, length of the extra data, these, "1a".
+	rest=$(printf '%08x%04x%04x%040x%08x%032x%s' $((l1_bytes / 8)) 1 1 0 16 0 3161000000000000)
+	qemu-img create -q -f qcow2 -o "$4" "$image" "$3"
+	for ((i = 0; i < 65536; i++)); do
+		printf '%016x%s' $((first + i * $2)) "$rest"
+	done | xxd -r -p | dd of="$image" bs=64K oflag=seek_bytes seek=$table conv=notrunc status=none
+	poke "$image" 60 "$(be 4 65536)" "$(be 8 $table)"
+	truncate -s $((first + 65535 * $2 + l1_bytes)) "$image"
+}
+
+# ends IMAGE PATTERN COMMAND...: it fails for that reason within bounds, and the image stays.
+ends() {
+	local image=$1 pattern=$2 before status
+	shift 2
+	before=$(stat -c '%s %b %y' "$image")
+	"$bounded" -c $((3 * cpu_ms)) timeout "$patience" "$@" >/dev/null 2>ends.err
+	status=$?
+	tail -n 2 ends.err >&2
+	[ $status = 1 ] && grep -q "$pattern" ends.err && [ "$before" = "$(stat -c '%s %b %y' "$image")" ]
+}
+
+while read -r name step disk options pattern; do
+	many_tables many.qcow2 "$step" "$disk" "$options"
+	check "$name: a check ends" ends many.qcow2 "$pattern" "$VDISK" check many.qcow2
+	check "$name: a repair ends" ends many.qcow2 "$pattern" "$VDISK" check -r all many.qcow2
+	poke many.qcow2 79 01
+	mkdir -p mnt
+	check "$name: marked dirty, writing is refused" ends many.qcow2 "dirty: .*$pattern" "$VDISKFS" -o rw many.qcow2 mnt
+	rm many.qcow2
+done <<'END'
+apart 33554432 1M cluster_size=64k too much damage
+same-place 0 1M refcount_bits=1 too much damage
+overlapping 512 32k cluster_size=512,refcount_bits=64 tables overlap
+END
+
+# Where a file has that many entries, all findings are told and repaired.
+lost_refcounts() {
+	local theirs table
+	qemu-img create -q -f qcow2 -o cluster_size=512,preallocation=metadata lost.qcow2 64M
+	qemu-img snapshot -c one lost.qcow2
+	table=$((0x$(xxd -s 48 -l 8 -p lost.qcow2)))
+	dd if=/dev/zero of=lost.qcow2 bs=512 seek=$((table / 512)) count=$((0x$(xxd -s 56 -l 4 -p lost.qcow2))) conv=notrunc status=none
+	theirs=$(qemu-img check --output=json lost.qcow2 2>/dev/null | jq .corruptions)
+	[ "$theirs" -gt 65536 ] && [ "$("$VDISK" check --output=json lost.qcow2 2>/dev/null | jq .corruptions)" = "$theirs" ] &&
+		"$VDISK" check -q -r all lost.qcow2 2>/dev/null && qemu-img check -q lost.qcow2
+}
+check "as many findings as a file has entries" lost_refcounts
