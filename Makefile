@@ -139,6 +139,7 @@ demo:  ; @tests/demo '$(MAKE)'
 bench: ; @tests/bench/run '$(MAKE)'
 
 lint:
+	@tests/packages lint
 	clang-format --dry-run -Werror $$(git ls-files '*.c' '*.h')
 	cppcheck -q --enable=warning,portability --suppress=ctuuninitvar --error-exitcode=1 -Iformats formats fuse tools
 	mandoc -T lint -W warning man/*.[1-9]
