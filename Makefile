@@ -50,11 +50,11 @@ pkg_libs   = $(eval pkg_libs := $$(shell $(PKG_CONFIG) --libs $(LIBS)))$(pkg_lib
 unit_cflags = $(eval unit_cflags := $$(shell $(PKG_CONFIG) --cflags $(UNITLIBS)))$(unit_cflags)
 unit_libs   = $(eval unit_libs := $$(shell $(PKG_CONFIG) --libs $(UNITLIBS)))$(unit_libs)
 
-FORMATS := $(wildcard formats/*.c)
-FUSE    := $(wildcard fuse/*.c)
-TREE    := $(addprefix fuse/,access.c export.c fresh.c log.c names.c node.c seccomp.c source.c tree.c tree-fill.c tree-folder.c) # what unit tests can link
-TOOLS   := $(wildcard tools/*.c)
-UNIT    := $(wildcard tests/unit/*.c) tests/images/luks-make.c
+FORMATS := $(shell find formats -name '*.c')
+FUSE    := $(shell find fuse -name '*.c')
+TREE    := $(wildcard fuse/base/*.c fuse/tree/*.c) fuse/daemon/seccomp.c # what unit tests can link
+TOOLS   := $(shell find tools -name '*.c')
+UNIT    := $(shell find tests/unit -name '*.c') tests/images/luks-make.c
 IMAGES  := $(wildcard tests/images/*.c)
 SHIM    := tests/mount/failread.c tests/mount/killwrite.c
 HELPERS := $(filter-out $(SHIM),$(wildcard tests/mount/*.c tests/bench/*.c))
@@ -78,7 +78,7 @@ $(B)/vdisk: $(call obj,$(TOOLS)) $(LIB)
 
 $(LIB): $(call obj,$(FORMATS))
 	$(call say,AR,$@)
-	$(Q)rm -f $@ && $(AR) rcs $@ $^
+	$(Q)rm -f $@ && $(AR) qcs $@ $^
 
 $(B)/unit: $(call obj,$(UNIT) $(TREE)) $(LIB)
 	$(call say,LINK,$@)
@@ -103,13 +103,16 @@ $(B)/%.o: %.c
 	$(Q)mkdir -p $(@D)
 	$(Q)$(CC) $(ALL_CFLAGS) $(CPPFLAGS) $(pkg_cflags) -MMD -MP -c -o $@ $<
 
-$(call obj,$(UNIT)): CPPFLAGS += -iquote $(B)/gen -iquote fuse -iquote tests/images
+$(call obj,$(FUSE)): CPPFLAGS += -iquote fuse
+$(call obj,$(TOOLS)): CPPFLAGS += -iquote tools
+$(call obj,$(UNIT)): CPPFLAGS += -iquote $(B)/gen -iquote tests/unit -iquote fuse -iquote tests/images
 $(call obj,$(UNIT)): ALL_CFLAGS += $(unit_cflags)
 $(call obj,$(UNIT)): | $(B)/gen/suites.h
 
-# Every tests/unit/check_NAME.c defines "Suite *NAME_suite(void)".
-SUITES := $(patsubst tests/unit/check_%.c,%,$(filter tests/unit/check_%,$(UNIT)))
-$(B)/gen/suites.h: $(filter tests/unit/check_%,$(UNIT))
+# Every check_NAME.c below tests/unit/ defines "Suite *NAME_suite(void)".
+CHECKS := $(foreach f,$(UNIT),$(if $(filter check_%,$(notdir $f)),$f))
+SUITES := $(sort $(patsubst check_%.c,%,$(notdir $(CHECKS))))
+$(B)/gen/suites.h: $(CHECKS)
 	$(Q)mkdir -p $(@D)
 	$(Q)printf 'SUITE(%s)\n' $(SUITES) > $@
 
@@ -141,7 +144,7 @@ bench: ; @tests/bench/run '$(MAKE)'
 lint:
 	@tests/packages lint
 	clang-format --dry-run -Werror $$(git ls-files '*.c' '*.h')
-	cppcheck -q --enable=warning,portability --suppress=ctuuninitvar --error-exitcode=1 -Iformats formats fuse tools
+	cppcheck -q --enable=warning,portability --suppress=ctuuninitvar --error-exitcode=1 -Iformats -Ifuse -Itools formats fuse tools
 	mandoc -T lint -W warning man/*.[1-9]
 
 install: all

@@ -3,7 +3,7 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "verb.h"
+#include "lib/verb.h"
 
 #define HELP_COLUMN 29
 

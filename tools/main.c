@@ -7,12 +7,12 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "args.h"
-#include "format.h"
-#include "nearest.h"
-#include "report.h"
-#include "run.h"
-#include "verb.h"
+#include "lib/args.h"
+#include "image/format.h"
+#include "util/nearest.h"
+#include "lib/report.h"
+#include "verb/verbs.h"
+#include "lib/verb.h"
 
 static void list_formats(void)
 {

@@ -13,15 +13,15 @@
 #include <stdlib.h>
 #include <unistd.h>
 
-#include "bytes.h"
-#include "cache.h"
-#include "check.h"
-#include "codec.h"
-#include "err.h"
-#include "image.h"
-#include "info.h"
-#include "io.h"
-#include "view.h"
+#include "util/bytes.h"
+#include "io/cache.h"
+#include "image/check.h"
+#include "io/compress.h"
+#include "util/err.h"
+#include "image/image.h"
+#include "image/info.h"
+#include "io/io.h"
+#include "view/view.h"
 
 #define FUZZ_STATES  8
 #define FUZZ_EXTENTS 512

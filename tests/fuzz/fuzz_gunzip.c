@@ -6,7 +6,7 @@
 #include <zlib.h>
 
 #include "fuzz.h"
-#include "gunzip.h"
+#include "io/gunzip.h"
 
 #define INPUT_MAX  (16u << 10)
 #define OUTPUT_MAX (4u << 20)

@@ -2,8 +2,8 @@
 #include <string.h>
 
 #include "fuzz.h"
-#include "luks.h"
-#include "secret.h"
+#include "driver/common/luks.h"
+#include "io/passphrase.h"
 
 #define AT_ITERATIONS 164
 #define AT_SLOTS      208

@@ -4,7 +4,7 @@
 #define VDISK_FUZZ_MACHINE_H
 
 #include "fuzz.h"
-#include "machine.h"
+#include "machine/machine.h"
 
 static inline void fuzz_machine_state(const struct machine *m, size_t i)
 {

@@ -5,7 +5,7 @@
 #include <string.h>
 
 #include "fuzz.h"
-#include "package.h"
+#include "open/package.h"
 
 #define DISKS 4
 

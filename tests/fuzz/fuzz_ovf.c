@@ -3,8 +3,8 @@
 #include <string.h>
 
 #include "fuzz.h"
-#include "manifest.h"
-#include "ovf.h"
+#include "machine/manifest.h"
+#include "machine/ovf.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 

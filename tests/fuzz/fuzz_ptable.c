@@ -7,11 +7,11 @@
 #include <stdlib.h>
 #include <zlib.h>
 
-#include "bytes.h"
-#include "err.h"
-#include "io.h"
-#include "ptable.h"
-#include "view.h"
+#include "util/bytes.h"
+#include "util/err.h"
+#include "io/io.h"
+#include "partition/partition.h"
+#include "view/view.h"
 
 struct flat {
 	struct view view;

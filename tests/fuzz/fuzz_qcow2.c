@@ -2,7 +2,7 @@
 #include <string.h>
 
 #include "fuzz.h"
-#include "qcow2.h"
+#include "driver/qcow2/qcow2.h"
 
 static void check_name(void *arg, const char *name, bool is_parent)
 {

@@ -3,7 +3,7 @@
 #include <string.h>
 
 #include "fuzz.h"
-#include "secret.h"
+#include "io/passphrase.h"
 
 #define AT_CRYPT_METHOD 32
 

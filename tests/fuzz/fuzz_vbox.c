@@ -2,9 +2,9 @@
 /* fuzz_vbox.c - VirtualBox's descriptions of machines. */
 #include <string.h>
 
-#include "bounds.h"
+#include "util/limits.h"
 #include "fuzz_machine.h"
-#include "vbox.h"
+#include "machine/vbox.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 

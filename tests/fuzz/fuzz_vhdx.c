@@ -5,9 +5,9 @@
  * length (1) and bytes to put there.  Checksums are made right afterwards. */
 #include <string.h>
 
-#include "crc32c.h"
+#include "util/crc32c.h"
 #include "fuzz.h"
-#include "guid.h"
+#include "util/guid.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 

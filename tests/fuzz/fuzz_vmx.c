@@ -2,9 +2,9 @@
 /* fuzz_vmx.c - VMware's descriptions of machines: a .vmx, a NUL, and perhaps a .vmsd. */
 #include <string.h>
 
-#include "bounds.h"
+#include "util/limits.h"
 #include "fuzz_machine.h"
-#include "vmx.h"
+#include "machine/vmx.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 

@@ -15,10 +15,10 @@
 
 #include <string.h>
 
-#include "bounds.h"
+#include "util/limits.h"
 #include "memory_file.h"
-#include "snapshot.h"
-#include "state.h"
+#include "image/snapshot.h"
+#include "image/state.h"
 
 #define PROGRAM 64u /* bytes, three for each operation */
 #define CELL    4096u

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-#include "crc32c.h"
+#include "util/crc32c.h"
 #include "fuzz_write.h"
 
 /* [MS-VHDX] 2.2: two headers and two region tables at fixed places, each with a checksum. */

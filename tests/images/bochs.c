@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* bochs.c - growing disks of Bochs, of both versions, and damaged ones. */
 
-#include "bytes.h"
+#include "util/bytes.h"
 #include "mkimage.h"
 
 #define SECTOR 512u

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* corrupt-qcow2.c - damage of qcow2 images with refcounts of 16 bits. */
-#include "bytes.h"
+#include "util/bytes.h"
 #include "corrupt.h"
 #include "mkimage.h"
 

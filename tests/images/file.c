@@ -10,7 +10,7 @@
 #include <zlib.h>
 #include <zstd.h>
 
-#include "bytes.h"
+#include "util/bytes.h"
 #include "mkimage.h"
 
 #define SECTOR 512u

@@ -6,7 +6,7 @@
 
 #include <openssl/evp.h>
 
-#include "bytes.h"
+#include "util/bytes.h"
 #include "luks-make.h"
 
 #define SECTOR  512u

@@ -2,7 +2,7 @@
 /* luks-make.h - LUKS1 headers with open slots, and what is encrypted with their key.
  *
  * For mkimage and for the unit tests.  Modes are put together here of single blocks in ECB, keys
- * with libcrypto's own PBKDF2: nothing of formats/ is in it but bytes.h.
+ * with libcrypto's own PBKDF2: nothing of formats/ is in it but util/bytes.h.
  */
 #ifndef LUKS_MAKE_H
 #define LUKS_MAKE_H

@@ -2,7 +2,7 @@
 /* mkimage.h - what the builders of test images share.
  *
  * Images here are written byte by byte from what is known of the formats, and so is what they must
- * read as: nothing of formats/ decides it but bytes.h.  A builder that fails ends the program.
+ * read as: nothing of formats/ decides it but util/bytes.h.  A builder that fails ends the program.
  */
 #ifndef MKIMAGE_H
 #define MKIMAGE_H

@@ -3,7 +3,7 @@
  * and damaged ones. */
 #include <string.h>
 
-#include "bytes.h"
+#include "util/bytes.h"
 #include "mkimage.h"
 
 #define SECTOR     512u

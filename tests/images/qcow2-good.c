@@ -3,7 +3,7 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "bytes.h"
+#include "util/bytes.h"
 #include "mkimage.h"
 #include "qcow2.h"
 

@@ -2,7 +2,7 @@
 /* qcow2.c - writing headers, tables and clusters of qcow2 images. */
 #include <string.h>
 
-#include "bytes.h"
+#include "util/bytes.h"
 #include "mkimage.h"
 #include "qcow2.h"
 

@@ -2,7 +2,7 @@
 /* qed.c - QED images: tables of all sizes, zero clusters, parents; and damaged ones. */
 #include <string.h>
 
-#include "bytes.h"
+#include "util/bytes.h"
 #include "mkimage.h"
 
 #define ZERO 1u /* in an L2 table */

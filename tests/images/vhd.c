@@ -3,7 +3,7 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "bytes.h"
+#include "util/bytes.h"
 #include "mkimage.h"
 
 #define SECTOR ((uint64_t)512)

@@ -2,7 +2,7 @@
 /* vhdx.c - VHDX images: states and logs that no tool at hand can make, and damaged ones. */
 #include <string.h>
 
-#include "bytes.h"
+#include "util/bytes.h"
 #include "mkimage.h"
 
 #define PAGE      4096u

@@ -2,7 +2,7 @@
 /* vmdk-esx.c - COWD and seSparse extents, and the chains that ESX makes of them. */
 #include <stdio.h>
 
-#include "bytes.h"
+#include "util/bytes.h"
 #include "mkimage.h"
 #include "vmdk.h"
 

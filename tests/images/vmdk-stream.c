@@ -7,7 +7,7 @@
 #include <string.h>
 #include <zlib.h>
 
-#include "bytes.h"
+#include "util/bytes.h"
 #include "mkimage.h"
 #include "vmdk.h"
 

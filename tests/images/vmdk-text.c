@@ -5,7 +5,7 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "bytes.h"
+#include "util/bytes.h"
 #include "mkimage.h"
 #include "vmdk.h"
 

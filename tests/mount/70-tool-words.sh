@@ -79,8 +79,8 @@ done
 check "help of a verb that there is not" eval '! "$VDISK" help frobnicate 2>told.err && grep -q "Command not found" told.err'
 
 # The library knows no command line: what names an option is in hint.c, in the words of each program.
-check "no option is named by the library" eval '! grep -nE "\"[^\"]*(-o [a-z]|vdisk(fs)? -|[^a-z]--[a-z])" \
-	"$top"/formats/*.c | grep -vE "/hint\.c:|cryptsetup|qemu-img|vdisk (check|rebase)"'
+check "no option is named by the library" eval '! grep -rnE --include="*.c" "\"[^\"]*(-o [a-z]|vdisk(fs)? -|[^a-z]--[a-z])" \
+	"$top/formats" | grep -vE "/hint\.c:|cryptsetup|qemu-img|vdisk (check|rebase)"'
 
 # What is misspelt.
 

@@ -30,11 +30,11 @@ fails() { # PATTERN ARGUMENT...: with status 1
 
 # Text, programs, noise, zeroes inside of a cluster and whole clusters of them, and an odd end.
 {
-	cat "$top"/formats/*.c | head -c 700000
+	cat "$top"/formats/*/*.c "$top"/formats/driver/*/*.c | head -c 700000
 	cat "$VDISK" "$VDISKFS" | head -c 900000
 	head -c 300000 /dev/zero
 	noise 3 200000
-	cat "$top"/fuse/*.c
+	cat "$top"/fuse/*/*.c
 } >disk.raw
 truncate -s $((9 * 1048576 + 1536)) disk.raw
 printf 'the end' | dd of=disk.raw bs=1 seek=$((9 * 1048576 + 1000)) conv=notrunc status=none

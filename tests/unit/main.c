@@ -5,7 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "unit.h"
+#include "common/unit.h"
 
 static const struct {
 	const char *name;

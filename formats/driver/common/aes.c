@@ -1,0 +1,36 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include <string.h>
+
+#include <openssl/crypto.h>
+
+#include "util/bytes.h"
+#include "io/crypt.h"
+#include "image/image.h"
+#include "aes.h"
+#include "io/passphrase.h"
+
+#define KEY_LEN 16u
+
+/* The key is the passphrase, cut or filled up with NULs.  Of several that may be meant it is the
+ * one that QEMU would take: the first, as it is. */
+int qcow_aes_unlock(const struct image *img, struct crypt **crypt, struct err *e)
+{
+	const struct secret *s = img->opts->secrets;
+	unsigned char key[KEY_LEN] = {0};
+	int r;
+
+	if (!s)
+		return crypt_without_key(img->opts->locked, "AES", crypt, e);
+	memcpy(key, s->bytes, MIN(s->len, sizeof key));
+	r = crypt_new("aes", "cbc-plain64", key, sizeof key, crypt, e);
+	OPENSSL_cleanse(key, sizeof key);
+	if (r < 0)
+		return r;
+	image_warn(img,
+		"encrypted with AES, which does not tell a wrong passphrase: if it is wrong, so is "
+		"what you see%s",
+		s->len <= sizeof key && s->bytes[s->len - 1] == '\n'
+			? "; the newline at its end is taken for a part of it"
+			: "");
+	return 0;
+}

@@ -1,0 +1,214 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* l2map.c - from guest offsets to clusters through two levels of tables.
+ *
+ * Tables stay in the file and are looked at through the cache, one page of each in a look.
+ */
+#include <assert.h>
+#include <errno.h>
+#include <inttypes.h>
+
+#include "util/bytes.h"
+#include "io/cache.h"
+#include "util/err.h"
+#include "io/io.h"
+#include "l2map.h"
+
+static unsigned l1_bits(const struct tables *t)
+{
+	return t->cluster_bits + t->table_bits;
+}
+
+uint64_t tables_l1_needed(const struct tables *t, uint64_t size)
+{
+	return div_round_up(size, UINT64_C(1) << l1_bits(t));
+}
+
+void tables_reserve(struct tables *t, const char *what, uint64_t pos, uint64_t len)
+{
+	assert(t->nranges < TABLES_RANGES);
+	t->ranges[t->nranges++] = (struct tables_range){.what = what, .pos = pos, .len = len};
+}
+
+int tables_check_place(
+	const struct tables *t, const char *what, uint64_t pos, uint64_t len, struct err *e)
+{
+	if (pos >= t->end)
+		return err_set(e, EIO, "%s at 0x%" PRIx64 ", past the end of the file, 0x%" PRIx64,
+			what, pos, t->end);
+	for (unsigned i = 0; i < t->nranges; i++) {
+		const struct tables_range *range = &t->ranges[i];
+
+		if (range->pos < pos + len && pos < range->pos + range->len)
+			return err_set(e, EUCLEAN, "%s at 0x%" PRIx64 ", where the %s is", what,
+				pos, range->what);
+	}
+	return 0;
+}
+
+static int check_aligned(const char *what, uint64_t pos, uint64_t align, struct err *e)
+{
+	if (pos & (align - 1))
+		return err_set(e, EUCLEAN, "%s at 0x%" PRIx64 ", not at a multiple of %" PRIu64,
+			what, pos, align);
+	return 0;
+}
+
+/* Entries of a table, from one on as far as its page shows them. */
+struct entries {
+	const unsigned char *p;
+	uint64_t n;
+	struct meta page;
+	unsigned char single[TABLES_ENTRY]; /* one that lies across two pages */
+};
+
+static int entries_pin(const struct tables *t, uint64_t pos, struct entries *s, struct err *e)
+{
+	int r = meta_pin(t->cache, t->io, pos, &s->page, e);
+
+	if (r < 0)
+		return r;
+	s->p = s->page.p;
+	s->n = s->page.n / TABLES_ENTRY;
+	if (s->n > 0)
+		return 0;
+	s->p = s->single;
+	s->n = 1;
+	r = meta_read(t->cache, t->io, s->single, sizeof s->single, pos, e);
+	if (r < 0)
+		meta_unpin(t->cache, &s->page);
+	return r;
+}
+
+static void entries_unpin(const struct tables *t, struct entries *s)
+{
+	meta_unpin(t->cache, &s->page);
+}
+
+static int check_table(const struct tables *t, uint64_t pos, struct err *e)
+{
+	uint64_t len = (uint64_t)TABLES_ENTRY << t->table_bits;
+	int r = check_aligned("L2 table", pos, t->table_align, e);
+
+	if (r == 0)
+		r = tables_check_place(t, "L2 table", pos, len, e);
+	/* Whole: half a table would say "not allocated" for all that the other half had. */
+	if (r == 0 && len > t->end - pos)
+		r = err_set(e, EIO,
+			"L2 table at 0x%" PRIx64 " passes the end of the file, 0x%" PRIx64, pos,
+			t->end);
+	return r;
+}
+
+/* The L2 table for guest offset off.  *table is 0 where there is none; *len is how far that goes
+ * on, as far as one page of the L1 table shows. */
+static int l1_look(
+	const struct tables *t, uint64_t off, uint64_t *table, uint64_t *len, struct err *e)
+{
+	uint64_t i = off >> l1_bits(t), n = 0, max;
+	struct entries s;
+	int r = entries_pin(t, t->l1_pos + i * TABLES_ENTRY, &s, e);
+
+	if (r < 0)
+		return r;
+	*table = t->ops->load(s.p);
+	max = MIN(s.n, t->l1_size - i);
+	while (n < max && t->ops->load(s.p + n * TABLES_ENTRY) == 0)
+		n++;
+	entries_unpin(t, &s);
+	*len = ((i + MAX(n, 1)) << l1_bits(t)) - off;
+	if (*table != 0)
+		r = check_table(t, *table, e);
+	return r < 0 ? err_in(e, "L1 entry %" PRIu64, i) : 0;
+}
+
+static int decode(const struct tables *t, uint64_t entry, struct cluster *c, struct err *e)
+{
+	int r = t->ops->decode(t, entry, c, e);
+
+	if (r == 0 && c->kind == EXTENT_FILE)
+		r = check_aligned("data cluster", c->host, t->cluster_align, e);
+	if (r == 0 && c->kind == EXTENT_FILE)
+		r = tables_check_place(
+			t, "data cluster", c->host, UINT64_C(1) << t->cluster_bits, e);
+	return r;
+}
+
+/* How many of the n entries at p, the first of which says what c says, make one run. */
+static uint64_t run_length(
+	const struct tables *t, const unsigned char *p, uint64_t n, const struct cluster *c)
+{
+	uint64_t i;
+
+	for (i = 1; i < n && c->kind != EXTENT_MADE; i++) {
+		struct cluster next;
+		struct err ignored; /* an entry that is no good starts a run of its own */
+
+		if (decode(t, t->ops->load(p + i * TABLES_ENTRY), &next, &ignored) < 0 ||
+			next.kind != c->kind)
+			return i;
+		if (c->kind == EXTENT_FILE && next.host != c->host + (i << t->cluster_bits))
+			return i;
+	}
+	return i;
+}
+
+/* What the clusters from the one of guest offset off on are, n of them alike. */
+static int l2_look(const struct tables *t, uint64_t table, uint64_t off, uint64_t wanted,
+	struct cluster *c, uint64_t *n, struct err *e)
+{
+	uint64_t size = UINT64_C(1) << t->table_bits, i = off >> t->cluster_bits & (size - 1);
+	struct entries s;
+	int r = entries_pin(t, table + i * TABLES_ENTRY, &s, e);
+
+	if (r < 0)
+		return r;
+	r = decode(t, t->ops->load(s.p), c, e);
+	if (r == 0)
+		*n = run_length(t, s.p, MIN(wanted, MIN(s.n, size - i)), c);
+	entries_unpin(t, &s);
+	return r < 0 ? err_in(e, "L2 table at 0x%" PRIx64 ", entry %" PRIu64, table, i) : 0;
+}
+
+static int extent_of(const struct tables *t, const struct cluster *c, uint64_t n, uint64_t off,
+	struct extent *x, struct err *e)
+{
+	uint64_t size = UINT64_C(1) << t->cluster_bits, skip = off & (size - 1);
+
+	x->kind = c->kind;
+	x->len = (n << t->cluster_bits) - skip;
+	switch (c->kind) {
+	case EXTENT_FILE:
+		return extent_in_file(x, t->io, c->host, skip, x->len, size, e);
+	case EXTENT_MADE:
+		x->pos = skip;
+		x->io = t->io;
+		x->unit_id = c->host;
+		x->unit_len = size;
+		return 0;
+	default:
+		x->pos = off;
+		return 0;
+	}
+}
+
+int tables_map(const struct tables *t, uint64_t off, uint64_t len, struct extent *x, struct err *e)
+{
+	uint64_t skip = off & ((UINT64_C(1) << t->cluster_bits) - 1);
+	uint64_t wanted = div_round_up(skip + len, UINT64_C(1) << t->cluster_bits);
+	uint64_t table, n = 1;
+	struct cluster c;
+	int r = l1_look(t, off, &table, &x->len, e);
+
+	if (r == 0 && table == 0) {
+		x->kind = EXTENT_BELOW;
+		x->pos = off;
+		return 0;
+	}
+	if (r == 0) {
+		x->len = (UINT64_C(1) << t->cluster_bits) - skip;
+		r = l2_look(t, table, off, wanted, &c, &n, e);
+	}
+	if (r == 0)
+		r = extent_of(t, &c, n, off, x, e);
+	return r < 0 ? err_in(e, "guest offset 0x%" PRIx64, off) : 0;
+}

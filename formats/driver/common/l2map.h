@@ -1,0 +1,68 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* l2map.h - two levels of tables with entries of eight bytes, as qcow and QED have them.
+ *
+ * An entry of the first level (L1) is the position of a table of the second (L2), or 0: the bytes
+ * are the parent's.  What an L2 entry means is the format's to say; where tables and clusters may
+ * lie is checked here, for each entry when it is looked at: a bad one fails the read of what it
+ * maps, and of nothing else.
+ */
+#ifndef VDISK_DRIVER_COMMON_L2MAP_H
+#define VDISK_DRIVER_COMMON_L2MAP_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#include "view/view.h"
+
+struct cache;
+struct err;
+struct io;
+struct tables;
+
+#define TABLES_ENTRY  8u
+#define TABLES_RANGES 3
+
+/* What an L2 entry says of its cluster. */
+struct cluster {
+	enum extent_kind kind;
+	uint64_t host; /* FILE: position in io; MADE: names the unit, a whole cluster */
+};
+
+struct tables_ops {
+	uint64_t (*load)(const void *entry);
+	int (*decode)(const struct tables *t, uint64_t entry, struct cluster *c, struct err *e);
+};
+
+/* A part of the file where no table and no cluster may lie. */
+struct tables_range {
+	const char *what;
+	uint64_t pos, len;
+};
+
+struct tables {
+	const struct tables_ops *ops;
+	struct cache *cache;
+	struct io *io;
+	uint64_t end; /* of what may be pointed to: the size of io or less */
+	uint64_t l1_pos;
+	uint64_t l1_size;                    /* entries that the disk needs */
+	unsigned cluster_bits;               /* clusters have 1 << cluster_bits bytes */
+	unsigned table_bits;                 /* an L2 table has 1 << table_bits entries */
+	uint64_t table_align, cluster_align; /* of positions; powers of two */
+	struct tables_range ranges[TABLES_RANGES];
+	unsigned nranges;
+};
+
+/* Entries of the L1 table that a disk of size bytes needs. */
+uint64_t tables_l1_needed(const struct tables *t, uint64_t size);
+
+void tables_reserve(struct tables *t, const char *what, uint64_t pos, uint64_t len);
+
+/* Does [pos, pos+len) meet none of the ranges, and begin inside the file?  what is for messages. */
+int tables_check_place(
+	const struct tables *t, const char *what, uint64_t pos, uint64_t len, struct err *e);
+
+/* As in struct view_ops. */
+int tables_map(const struct tables *t, uint64_t off, uint64_t len, struct extent *x, struct err *e);
+
+#endif

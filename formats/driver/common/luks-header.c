@@ -1,0 +1,224 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* luks-header.c - the header of LUKS version 1, section 2 of its specification.
+ *
+ * The checks are those of QEMU, which hold for unused slots too.
+ */
+#include <errno.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "util/limits.h"
+#include "util/bytes.h"
+#include "io/crypt.h"
+#include "util/err.h"
+#include "image/facts.h"
+#include "io/io.h"
+#include "luks.h"
+
+#define SECTOR       512u
+#define FIRST_SECTOR 8u /* no key material lies before it */
+#define SLOTS_POS    208u
+#define SLOT_SIZE    48u
+
+#define SLOT_USED   0x00ac71f3u
+#define SLOT_UNUSED 0x0000deadu
+
+size_t luks_material_len(const struct luks *l)
+{
+	return round_up((uint64_t)l->key_len * LUKS_STRIPES, SECTOR);
+}
+
+/* A field of text is filled up with NULs, of which the last is never text. */
+static int load_text(
+	const char *what, const unsigned char *field, size_t size, char *text, struct err *e)
+{
+	if (field[size - 1] != '\0')
+		return err_set(e, EINVAL, "LUKS header: the %s does not end", what);
+	memcpy(text, field, size);
+	return 0;
+}
+
+static int load_texts(struct luks *l, const unsigned char *p, struct err *e)
+{
+	int r = load_text("cipher's name", p + 8, 32, l->cipher, e);
+
+	if (r == 0)
+		r = load_text("cipher's mode", p + 40, 32, l->mode, e);
+	if (r == 0)
+		r = load_text("hash's name", p + 72, 32, l->hash_name, e);
+	if (r == 0)
+		r = load_text("UUID", p + 168, 40, l->uuid, e);
+	return r;
+}
+
+static int load_slot(struct luks *l, unsigned i, const unsigned char *p, struct err *e)
+{
+	struct luks_slot *s = &l->slots[i];
+	uint32_t state = load_be32(p), stripes = load_be32(p + 44);
+
+	s->used = state == SLOT_USED;
+	s->iterations = load_be32(p + 4);
+	memcpy(s->salt, p + 8, sizeof s->salt);
+	s->sector = load_be32(p + 40);
+	if (state != SLOT_USED && state != SLOT_UNUSED)
+		return err_set(
+			e, EINVAL, "key slot %u: its state 0x%08" PRIx32 " is not known", i, state);
+	if (stripes != LUKS_STRIPES)
+		return err_set(e, EINVAL, "key slot %u: %" PRIu32 " stripes, %u expected", i,
+			stripes, LUKS_STRIPES);
+	return 0;
+}
+
+static int header_decode(struct luks *l, const unsigned char *p, struct err *e)
+{
+	int r = load_texts(l, p, e);
+
+	l->payload = (uint64_t)load_be32(p + 104) * SECTOR;
+	l->key_len = load_be32(p + 108);
+	memcpy(l->digest, p + 112, sizeof l->digest);
+	memcpy(l->salt, p + 132, sizeof l->salt);
+	l->iterations = load_be32(p + 164);
+	for (unsigned i = 0; r == 0 && i < LUKS_SLOTS; i++)
+		r = load_slot(l, i, p + SLOTS_POS + i * SLOT_SIZE, e);
+	return r;
+}
+
+static int check_version(const unsigned char *p, struct err *e)
+{
+	unsigned version = load_be16(p + 6);
+
+	if (memcmp(p, LUKS_MAGIC, 6) != 0)
+		return err_set(e, EINVAL, "not a LUKS header");
+	if (version == 1)
+		return 0;
+	err_set(e, ENOTSUP, "LUKS version %u is not supported, only version 1 is", version);
+	return err_hint(e, "cryptsetup open --readonly makes a device of it, which can be read");
+}
+
+static int check_numbers(struct luks *l, struct err *e)
+{
+	l->hash = hash_find(l->hash_name);
+	if (!l->hash)
+		return err_set(
+			e, ENOTSUP, "LUKS header: the hash \"%s\" is not supported", l->hash_name);
+	if (l->key_len == 0 || l->key_len > CRYPT_KEY_MAX)
+		return err_set(e, EINVAL,
+			"LUKS header: a key of %" PRIu32 " bytes, 1 to %u expected", l->key_len,
+			CRYPT_KEY_MAX);
+	if (l->iterations == 0)
+		return err_set(e, EINVAL, "LUKS header: no iterations for the digest");
+	if (l->payload == 0)
+		return err_set(e, ENOTSUP, "a detached LUKS header is not supported");
+	return 0;
+}
+
+static bool overlap(const struct luks *l, unsigned i, unsigned k)
+{
+	uint64_t a = l->slots[i].sector, b = l->slots[k].sector;
+	uint64_t n = luks_material_len(l) / SECTOR;
+
+	return a < b + n && b < a + n;
+}
+
+static int check_place(const struct luks *l, unsigned i, struct err *e)
+{
+	uint64_t start = (uint64_t)l->slots[i].sector * SECTOR, len = luks_material_len(l);
+
+	if (l->slots[i].sector < FIRST_SECTOR)
+		return err_set(e, EINVAL, "key slot %u: its key material is in the header", i);
+	if (!range_fits(start, len, l->payload))
+		return err_set(e, EINVAL,
+			"key slot %u: %" PRIu64 " bytes of key material at %" PRIu64
+			" pass the start of the data, %" PRIu64,
+			i, len, start, l->payload);
+	for (unsigned k = 0; k < i; k++)
+		if (overlap(l, i, k))
+			return err_set(e, EINVAL,
+				"key slot %u: its key material overlaps slot %u's", i, k);
+	if (l->slots[i].used && !range_fits(start, len, l->len))
+		return err_set(e, EINVAL,
+			"key slot %u: its key material at %" PRIu64 " passes the end, %" PRIu64, i,
+			start, l->len);
+	return 0;
+}
+
+/* What it takes to try a passphrase on a slot, in digests: those of the slot's own key and those
+ * that tell whether the key is right. */
+static uint64_t slot_work(const struct luks *l, const struct luks_slot *s)
+{
+	size_t size = hash_size(l->hash);
+
+	return s->iterations * div_round_up(l->key_len, size) +
+	       l->iterations * div_round_up(LUKS_DIGEST, size);
+}
+
+static int check_work(const struct luks *l, struct err *e)
+{
+	uint64_t all = 0;
+
+	for (unsigned i = 0; i < LUKS_SLOTS; i++) {
+		const struct luks_slot *s = &l->slots[i];
+
+		if (!s->used)
+			continue;
+		if (s->iterations == 0)
+			return err_set(e, EINVAL, "key slot %u: no iterations", i);
+		all += slot_work(l, s);
+		if (slot_work(l, s) > LUKS_MAX_WORK || all > LUKS_MAX_ALL_WORK)
+			return err_set(e, EFBIG,
+				"key slot %u: to try a passphrase would take too long, with "
+				"%" PRIu32 " and %" PRIu32 " iterations",
+				i, s->iterations, l->iterations);
+	}
+	return 0;
+}
+
+int luks_read(struct luks *l, struct io *io, uint64_t pos, uint64_t len, struct err *e)
+{
+	unsigned char raw[LUKS_HEADER];
+	int r;
+
+	if (len < sizeof raw)
+		return err_set(e, EINVAL, "LUKS header: cut off at %" PRIu64 " bytes", len);
+	*l = (struct luks){.io = io, .pos = pos, .len = len};
+	r = io_read(io, raw, sizeof raw, pos, e);
+	if (r == 0)
+		r = check_version(raw, e);
+	if (r == 0)
+		r = header_decode(l, raw, e);
+	if (r == 0)
+		r = check_numbers(l, e);
+	for (unsigned i = 0; r == 0 && i < LUKS_SLOTS; i++)
+		r = check_place(l, i, e);
+	return r < 0 ? r : check_work(l, e);
+}
+
+static void slot_facts(const struct luks_slot *s, struct facts *f)
+{
+	fact_flag(f, "active", s->used);
+	if (s->used)
+		fact_number(f, "iters", s->iterations);
+	fact_number(f, "key-offset", (uint64_t)s->sector * SECTOR);
+	if (s->used)
+		fact_number(f, "stripes", LUKS_STRIPES);
+}
+
+void luks_facts(const struct luks *l, struct facts *f)
+{
+	struct crypt_mode m = crypt_mode_parse(l->mode);
+	char cipher[sizeof l->cipher + 24];
+
+	snprintf(cipher, sizeof cipher, "%s-%zu", l->cipher, crypt_key_bits(&m, l->key_len));
+	fact_text(f, "ivgen-alg", m.ivgen);
+	fact_text(f, "hash-alg", l->hash_name);
+	fact_text(f, "cipher-alg", cipher);
+	fact_text(f, "uuid", l->uuid);
+	if (m.ivgen_hash[0])
+		fact_text(f, "ivgen-hash-alg", m.ivgen_hash);
+	fact_text(f, "cipher-mode", m.chaining);
+	for (unsigned i = 0; i < LUKS_SLOTS; i++)
+		slot_facts(&l->slots[i], fact_list(f, "slots"));
+	fact_number(f, "payload-offset", l->payload);
+	fact_number(f, "master-key-iters", l->iterations);
+}

@@ -1,0 +1,95 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* luks.c - a file that is LUKS from its start on: header, key material, then the disk.
+ *
+ * Nothing tells which of its sectors were ever written: all are data.
+ */
+#include <errno.h>
+#include <inttypes.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "io/crypt.h"
+#include "util/err.h"
+#include "image/facts.h"
+#include "image/format.h"
+#include "image/image.h"
+#include "io/io.h"
+#include "luks.h"
+#include "view/view.h"
+
+struct disk {
+	struct view view;
+	struct luks luks;
+	struct crypt *crypt;
+};
+
+static int luks_map(
+	const struct view *v, uint64_t off, uint64_t len, struct extent *x, struct err *e)
+{
+	const struct disk *d = (const struct disk *)v;
+	int r = extent_in_file(x, d->luks.io, d->luks.payload, off, len, 0, e);
+
+	return r < 0 ? r : extent_encrypted(x, d->crypt, off / CRYPT_SECTOR, e);
+}
+
+static void disk_free(struct view *v)
+{
+	crypt_free(((struct disk *)v)->crypt);
+	free(v);
+}
+
+static const struct view_ops luks_ops = {.map = luks_map, .free = disk_free};
+
+static int disk_open(struct disk *d, struct image *img, struct err *e)
+{
+	uint64_t size = img->io->size;
+	int r = luks_read(&d->luks, img->io, 0, size, e);
+
+	if (r < 0)
+		return r;
+	if (size < d->luks.payload)
+		return err_set(e, EINVAL,
+			"the file ends at %" PRIu64 ", before the encrypted data at %" PRIu64, size,
+			d->luks.payload);
+	d->view.size = (size - d->luks.payload) / CRYPT_SECTOR * CRYPT_SECTOR;
+	return luks_unlock(&d->luks, img->opts, &d->crypt, e);
+}
+
+static int luks_open(struct image *img, struct err *e)
+{
+	struct disk *d = calloc(1, sizeof *d);
+	int r;
+
+	if (!d)
+		return err_nomem(e);
+	d->view.ops = &luks_ops;
+	r = disk_open(d, img, e);
+	if (r == 0 && !image_add_state(img, NULL, NULL, &d->view, e))
+		r = -e->code;
+	if (r < 0)
+		disk_free(&d->view);
+	return r;
+}
+
+static void disk_facts(const struct image *img, struct facts *f)
+{
+	fact_encrypted(f);
+	luks_facts(&((const struct disk *)img->states[0]->view)->luks, f);
+}
+
+/* Version 2 too, which is refused by its name. */
+static int luks_probe(const struct peek *p)
+{
+	return p->nhead >= 6 && memcmp(p->head, LUKS_MAGIC, 6) == 0 ? 100 : 0;
+}
+
+static const char *const suffixes[] = {"luks", NULL};
+
+const struct format luks_format = {
+	.name = "luks",
+	.title = "LUKS-encrypted disk, version 1",
+	.suffixes = suffixes,
+	.probe = luks_probe,
+	.open = luks_open,
+	.facts = disk_facts,
+};

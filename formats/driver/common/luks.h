@@ -1,0 +1,63 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* luks.h - LUKS version 1: the header of a file, or of a part of a qcow2 file, that keeps the key
+ * of what is encrypted in up to eight slots, each locked by a passphrase.
+ *
+ * luks-header.c decodes, luks-key.c unlocks, luks.c is the driver of files that are all LUKS.
+ * Section numbers are those of the LUKS1 On-Disk Format Specification 1.2.
+ */
+#ifndef VDISK_DRIVER_COMMON_LUKS_H
+#define VDISK_DRIVER_COMMON_LUKS_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "io/digest.h"
+
+struct crypt;
+struct err;
+struct facts;
+struct image_options;
+struct io;
+
+#define LUKS_HEADER  592u /* bytes */
+#define LUKS_SLOTS   8
+#define LUKS_STRIPES 4000u /* always */
+#define LUKS_DIGEST  20u
+#define LUKS_MAGIC   "LUKS\xba\xbe"
+
+struct luks_slot {
+	bool used;
+	uint32_t iterations;
+	uint32_t sector; /* of the key material, from the header on */
+	unsigned char salt[HASH_SALT];
+};
+
+/* A header, checked: what it names lies inside of the part, in order. */
+struct luks {
+	struct io *io;
+	uint64_t pos; /* of the header in io */
+	uint64_t len; /* of the part that it may use */
+	char cipher[33], mode[33], hash_name[33], uuid[41];
+	const struct hash *hash;
+	uint64_t payload; /* bytes from the header to the data */
+	uint32_t key_len;
+	unsigned char digest[LUKS_DIGEST];
+	unsigned char salt[HASH_SALT];
+	uint32_t iterations;
+	struct luks_slot slots[LUKS_SLOTS];
+};
+
+/* luks-header.c */
+int luks_read(struct luks *l, struct io *io, uint64_t pos, uint64_t len, struct err *e);
+/* With qemu-img's keys. */
+void luks_facts(const struct luks *l, struct facts *f);
+/* Bytes of a slot's key material, in whole sectors. */
+size_t luks_material_len(const struct luks *l);
+
+/* luks-key.c: finds the slot that one of the passphrases opens.  -ENOKEY: there are none to try,
+ * and that will not do; -EKEYREJECTED: none of them fits. */
+int luks_unlock(
+	const struct luks *l, const struct image_options *how, struct crypt **crypt, struct err *e);
+
+#endif

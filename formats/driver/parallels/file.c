@@ -1,0 +1,157 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* file.c - the files of Parallels disks: a header, a table with an entry for each cluster
+ * (the BAT) and clusters; or just the bytes.
+ *
+ * There are two magics: with the old one entries count sectors, with the new one clusters.  All
+ * integers are little-endian.
+ */
+#include <errno.h>
+#include <inttypes.h>
+#include <string.h>
+
+#include "util/limits.h"
+#include "util/bytes.h"
+#include "io/cache.h"
+#include "util/err.h"
+#include "io/io.h"
+#include "parallels.h"
+#include "view/view.h"
+
+#define MAGIC_LEN 16u
+#define MAGIC_OLD "WithoutFreeSpace"
+#define MAGIC_NEW "WithouFreSpacExt"
+#define VERSION   2u
+#define IN_USE    0x746f6e59u
+
+bool parallels_file_probe(const unsigned char *head, size_t len)
+{
+	return len >= MAGIC_LEN &&
+	       (memcmp(head, MAGIC_OLD, MAGIC_LEN) == 0 || memcmp(head, MAGIC_NEW, MAGIC_LEN) == 0);
+}
+
+/* Header, field by field; every value is looked at before it is used. */
+
+static int check_version(const unsigned char *h, struct err *e)
+{
+	uint32_t version = load_le32(h + 16);
+
+	if (!parallels_file_probe(h, PARALLELS_HEADER))
+		return err_set(e, EINVAL, "not a Parallels image");
+	if (version != VERSION)
+		return err_set(e, ENOTSUP, "Parallels image: version %" PRIu32 ", %u is supported",
+			version, VERSION);
+	return 0;
+}
+
+/* Writers of the old kind left anything in the high half of the size. */
+static int check_geometry(struct parallels_file *f, const unsigned char *h, bool old, struct err *e)
+{
+	uint64_t sectors = old ? load_le32(h + 36) : load_le64(h + 36);
+	uint32_t cluster = load_le32(h + 28);
+
+	if (cluster == 0 || cluster > PARALLELS_MAX_CLUSTER)
+		return err_set(e, EINVAL, "clusters of %" PRIu32 " sectors, 1..%u expected",
+			cluster, PARALLELS_MAX_CLUSTER);
+	if (sectors > LIMIT_DISK_SIZE / PARALLELS_SECTOR)
+		return err_set(e, EFBIG, "a disk of %" PRIu64 " sectors", sectors);
+	f->cluster = (uint64_t)cluster * PARALLELS_SECTOR;
+	f->unit = old ? PARALLELS_SECTOR : f->cluster;
+	f->size = sectors * PARALLELS_SECTOR;
+	return 0;
+}
+
+static int check_bat(struct parallels_file *f, const unsigned char *h, struct err *e)
+{
+	uint64_t end;
+
+	f->nentries = load_le32(h + 32);
+	end = PARALLELS_HEADER + f->nentries * PARALLELS_BAT_ENTRY;
+	if (f->nentries < div_round_up(f->size, f->cluster))
+		return err_set(e, EINVAL,
+			"disk of %" PRIu64 " bytes in %" PRIu64 " clusters of %" PRIu64, f->size,
+			f->nentries, f->cluster);
+	if (end > f->io->size)
+		return err_set(e, EINVAL,
+			"BAT of %" PRIu64 " entries passes the end of the file, %" PRIu64,
+			f->nentries, f->io->size);
+	f->data_pos = MAX((uint64_t)load_le32(h + 48) * PARALLELS_SECTOR, end);
+	return 0;
+}
+
+int parallels_file_read(struct parallels_file *f, struct err *e)
+{
+	unsigned char h[PARALLELS_HEADER];
+	int r;
+
+	if (f->io->size < sizeof h)
+		return err_set(
+			e, EINVAL, "the header is cut off at %" PRIu64 " bytes", f->io->size);
+	r = io_read(f->io, h, sizeof h, 0, e);
+	if (r == 0)
+		r = check_version(h, e);
+	if (r == 0)
+		r = check_geometry(f, h, memcmp(h, MAGIC_OLD, MAGIC_LEN) == 0, e);
+	if (r == 0)
+		r = check_bat(f, h, e);
+	f->unclean = load_le32(h + PARALLELS_AT_IN_USE) == IN_USE;
+	return r;
+}
+
+/* Mapping. */
+
+/* How many of the n entries at p, the first included, make one run. */
+static size_t run_length(const struct parallels_file *f, const unsigned char *p, size_t n)
+{
+	uint64_t first = load_le32(p), step = first ? f->cluster / f->unit : 0;
+	size_t i = 1;
+
+	while (i < n && load_le32(p + PARALLELS_BAT_ENTRY * i) == first + i * step)
+		i++;
+	return i;
+}
+
+static int map_clusters(const struct parallels_file *f, struct cache *cache, uint64_t off,
+	uint64_t len, struct extent *x, struct err *e)
+{
+	uint64_t i = off / f->cluster, skip = off % f->cluster, pos;
+	uint64_t wanted = div_round_up(skip + len, f->cluster);
+	struct meta m;
+	size_t n;
+	int r = meta_pin(cache, f->io, PARALLELS_HEADER + i * PARALLELS_BAT_ENTRY, &m, e);
+
+	if (r < 0)
+		return r;
+	pos = load_le32(m.p) * f->unit;
+	n = run_length(f, m.p, MIN(wanted, m.n / PARALLELS_BAT_ENTRY));
+	meta_unpin(cache, &m);
+
+	x->kind = EXTENT_BELOW;
+	x->len = n * f->cluster - skip;
+	if (pos == 0)
+		return 0;
+	if (pos >= f->data_pos)
+		return extent_in_file(x, f->io, pos, skip, x->len, f->cluster, e);
+	x->len = f->cluster - skip;
+	return err_set(e, EUCLEAN,
+		"%s: cluster %" PRIu64 " at %" PRIu64 ", before the data, which begins at %" PRIu64,
+		f->io->name, i, pos, f->data_pos);
+}
+
+int parallels_file_map(const struct parallels_file *f, struct cache *cache, uint64_t off,
+	uint64_t len, struct extent *x, struct err *e)
+{
+	int r;
+
+	if (f->plain)
+		return extent_in_file(x, f->io, 0, off, len, 0, e);
+	/* The disk was made larger after this state of it. */
+	if (off >= f->size) {
+		x->kind = EXTENT_BELOW;
+		x->len = len;
+		return 0;
+	}
+	len = MIN(len, f->size - off);
+	r = map_clusters(f, cache, off, len, x, e);
+	x->len = MIN(x->len, len);
+	return r;
+}

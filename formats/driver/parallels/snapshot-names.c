@@ -1,0 +1,75 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* snapshot-names.c - Snapshots.xml beside a bundle: what the user called the snapshots.
+ *
+ * Without it everything works but for the names.  Its place is fixed and no image names it: that it
+ * lies above the bundle needs no permission.
+ */
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "util/err.h"
+#include "io/host.h"
+#include "image/image.h"
+#include "io/io.h"
+#include "parallels.h"
+#include "util/xml.h"
+
+#define NAME "../Snapshots.xml"
+#define ROOT "ParallelsSavedStates"
+#define ITEM "SavedStateItem" /* they are nested as the snapshots are */
+
+static struct io *open_beside(const struct image *img, struct err *e)
+{
+	struct io *io = NULL;
+	char *path;
+	int fd;
+
+	if (!img->dir || asprintf(&path, "%s/%s", img->dir, NAME) < 0)
+		return NULL;
+	fd = host_open(path, O_RDONLY | O_NONBLOCK | O_NOCTTY | O_NOFOLLOW, 0);
+	if (fd >= 0)
+		io = io_from_fd(fd, path, e);
+	free(path);
+	return io;
+}
+
+struct xml *parallels_names_read(const struct image *img)
+{
+	struct err e = ERR_INIT;
+	struct io *io = open_beside(img, &e);
+	struct xml *root = NULL;
+
+	if (io && xml_read(io, &root, &e) < 0)
+		root = NULL;
+	io_unref(io);
+	if (e.code)
+		image_warn(img, "the names of snapshots cannot be read: %s", e.text);
+	if (root && strcmp(root->name, ROOT) != 0) {
+		xml_free(root);
+		root = NULL;
+	}
+	return root;
+}
+
+/* The next node in the order of the text. */
+static const struct xml *following(const struct xml *node)
+{
+	if (node->child)
+		return node->child;
+	while (node && !node->next)
+		node = node->parent;
+	return node ? node->next : NULL;
+}
+
+const struct xml *parallels_names_find(const struct xml *names, const char *guid)
+{
+	for (const struct xml *node = names; node; node = following(node)) {
+		const char *its = xml_attr(node, "guid");
+
+		if (its && strcmp(node->name, ITEM) == 0 && parallels_same_guid(its, guid))
+			return node;
+	}
+	return NULL;
+}

@@ -1,0 +1,262 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* qcow.c - version 1 of QEMU's copy-on-write format, for reading.
+ *
+ * All integers are big-endian.  Nothing but the version tells it from qcow2, with which it shares
+ * little else.  The format of a backing file is never recorded, and nothing says how long the L1
+ * table is: as long as the disk needs.
+ */
+#include <errno.h>
+#include <inttypes.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "util/limits.h"
+#include "util/bytes.h"
+#include "image/check.h"
+#include "io/cache.h"
+#include "io/compress.h"
+#include "io/crypt.h"
+#include "util/err.h"
+#include "image/facts.h"
+#include "image/format.h"
+#include "image/image.h"
+#include "io/io.h"
+#include "driver/common/aes.h"
+#include "driver/common/l2map.h"
+#include "view/view.h"
+
+#define MAGIC       0x514649fbu
+#define HEADER_SIZE 48u
+#define COMPRESSED  (UINT64_C(1) << 63)
+
+enum crypt_method { CRYPT_NONE, CRYPT_AES };
+
+struct qcow {
+	struct view view;
+	struct tables tables;
+	struct codec *codec;
+	struct crypt *crypt; /* of clusters that are not compressed, or NULL */
+};
+
+/* Where the input of a compressed cluster lies, and its exact length. */
+static uint64_t compressed_range(const struct tables *t, uint64_t entry, uint64_t *len)
+{
+	unsigned bits = 63 - t->cluster_bits;
+
+	*len = (entry & ~COMPRESSED) >> bits;
+	return entry & ((UINT64_C(1) << bits) - 1);
+}
+
+static int decode_compressed(
+	const struct tables *t, uint64_t entry, struct cluster *c, struct err *e)
+{
+	uint64_t len, pos = compressed_range(t, entry, &len);
+
+	c->kind = EXTENT_MADE;
+	c->host = entry;
+	if (len == 0)
+		return err_set(e, EUCLEAN, "a compressed cluster of no bytes at 0x%" PRIx64, pos);
+	return tables_check_place(t, "compressed data", pos, len, e);
+}
+
+static int qcow_decode(const struct tables *t, uint64_t entry, struct cluster *c, struct err *e)
+{
+	if (entry & COMPRESSED)
+		return decode_compressed(t, entry, c, e);
+	c->kind = entry ? EXTENT_FILE : EXTENT_BELOW;
+	c->host = entry;
+	return 0;
+}
+
+static const struct tables_ops qcow_tables = {.load = load_be64, .decode = qcow_decode};
+
+static int qcow_map(
+	const struct view *v, uint64_t off, uint64_t len, struct extent *x, struct err *e)
+{
+	const struct qcow *q = (const struct qcow *)v;
+	int r = tables_map(&q->tables, off, len, x, e);
+
+	/* There are no clusters of zeroes: such are what the file does not hold. */
+	if (r < 0 || !q->crypt || (x->kind != EXTENT_FILE && x->kind != EXTENT_ZERO))
+		return r;
+	return extent_encrypted(x, q->crypt, off / CRYPT_SECTOR, e);
+}
+
+static int inflate_cluster(const struct qcow *q, uint64_t pos, uint64_t nin, void *in, void *out,
+	size_t nout, struct err *e)
+{
+	ssize_t made;
+	int r = io_read(q->tables.io, in, nin, pos, e);
+
+	if (r < 0)
+		return r;
+	made = codec_inflate(q->codec, in, nin, out, nout, e);
+	if (made < 0)
+		return made;
+	if ((size_t)made != nout)
+		return err_set(e, EUCLEAN, "it holds %zd bytes, not %zu", made, nout);
+	return 0;
+}
+
+static int qcow_fill(const struct view *v, const struct extent *x, void *buf, struct err *e)
+{
+	const struct qcow *q = (const struct qcow *)v;
+	uint64_t len, pos = compressed_range(&q->tables, x->unit_id, &len);
+	void *in = malloc(len);
+	int r;
+
+	if (!in)
+		return err_nomem(e);
+	r = inflate_cluster(q, pos, len, in, buf, x->unit_len, e);
+	free(in);
+	return r < 0 ? err_in(e, "compressed cluster at 0x%" PRIx64, pos) : 0;
+}
+
+static void qcow_free(struct view *v)
+{
+	crypt_free(((struct qcow *)v)->crypt);
+	free(v);
+}
+
+static const struct view_ops qcow_ops = {.map = qcow_map, .fill = qcow_fill, .free = qcow_free};
+
+/* Header, field by field; every value is looked at before it is used. */
+
+static int check_geometry(struct qcow *q, const unsigned char *h, struct err *e)
+{
+	unsigned cluster_bits = h[32], table_bits = h[33];
+	uint64_t size = load_be64(h + 24);
+
+	if (cluster_bits < QCOW_MIN_CLUSTER_BITS || cluster_bits > QCOW_MAX_CLUSTER_BITS)
+		return err_set(e, EINVAL, "cluster_bits: %u is outside %d..%d", cluster_bits,
+			QCOW_MIN_CLUSTER_BITS, QCOW_MAX_CLUSTER_BITS);
+	if (table_bits < QCOW_MIN_TABLE_BITS || table_bits > QCOW_MAX_TABLE_BITS)
+		return err_set(e, EINVAL, "l2_bits: %u is outside %d..%d", table_bits,
+			QCOW_MIN_TABLE_BITS, QCOW_MAX_TABLE_BITS);
+	if (size < 2 || size > LIMIT_DISK_SIZE)
+		return err_set(e, EINVAL, "disk size: %" PRIu64 " is outside 2..%" PRIu64, size,
+			LIMIT_DISK_SIZE);
+	q->tables.cluster_bits = cluster_bits;
+	q->tables.table_bits = table_bits;
+	q->tables.l1_size = tables_l1_needed(&q->tables, size);
+	q->view.size = size & ~(uint64_t)511; /* sectors, as the guest sees them */
+	return 0;
+}
+
+static int unlock(const struct image *img, struct qcow *q, const unsigned char *h, struct err *e)
+{
+	uint32_t method = load_be32(h + 36);
+
+	if (method == CRYPT_AES)
+		return qcow_aes_unlock(img, &q->crypt, e);
+	if (method != CRYPT_NONE)
+		return err_set(e, ENOTSUP, "unsupported encryption method %" PRIu32, method);
+	return 0;
+}
+
+static int check_l1(struct qcow *q, const unsigned char *h, struct err *e)
+{
+	struct tables *t = &q->tables;
+	uint64_t len = t->l1_size * TABLES_ENTRY;
+
+	t->l1_pos = load_be64(h + 40);
+	if (t->l1_pos < HEADER_SIZE)
+		return err_set(
+			e, EINVAL, "L1 table: offset %" PRIu64 " is in the header", t->l1_pos);
+	if (!range_fits(t->l1_pos, len, t->io->size))
+		return err_set(e, EINVAL,
+			"L1 table: %" PRIu64 " entries at 0x%" PRIx64
+			" pass the end of the file, 0x%" PRIx64,
+			t->l1_size, t->l1_pos, t->io->size);
+	tables_reserve(t, "header", 0, HEADER_SIZE);
+	tables_reserve(t, "L1 table", t->l1_pos, len);
+	return 0;
+}
+
+static int read_backing(struct image *img, struct qcow *q, const unsigned char *h, struct err *e)
+{
+	uint64_t pos = load_be64(h + 8);
+	uint32_t len = load_be32(h + 16);
+	int r;
+
+	if (pos == 0)
+		return 0;
+	r = image_read_parent_name(img, pos, len, e);
+	if (r == 0)
+		tables_reserve(&q->tables, "backing file name", pos, len);
+	return r;
+}
+
+static int read_header(struct image *img, struct qcow *q, struct err *e)
+{
+	unsigned char h[HEADER_SIZE];
+	int r;
+
+	if (img->io->size < sizeof h)
+		return err_set(e, EINVAL, "header truncated: the file has %" PRIu64 " bytes",
+			img->io->size);
+	r = io_read(img->io, h, sizeof h, 0, e);
+	if (r < 0)
+		return r;
+	if (load_be32(h) != MAGIC || load_be32(h + 4) != 1)
+		return err_set(e, EINVAL, "not a qcow image of version 1");
+	r = check_geometry(q, h, e);
+	if (r == 0)
+		r = check_l1(q, h, e);
+	if (r == 0)
+		r = read_backing(img, q, h, e);
+	return r < 0 ? r : unlock(img, q, h, e);
+}
+
+static int qcow_open(struct image *img, struct err *e)
+{
+	struct qcow *q = calloc(1, sizeof *q);
+	int r;
+
+	if (!q)
+		return err_nomem(e);
+	q->view = (struct view){.ops = &qcow_ops, .cache = img->opts->cache};
+	q->codec = img->opts->codec;
+	q->tables = (struct tables){
+		.ops = &qcow_tables,
+		.cache = img->opts->cache,
+		.io = img->io,
+		.end = img->io->size,
+		.table_align = 1,
+		.cluster_align = 512,
+	};
+	r = read_header(img, q, e);
+	if (r == 0 && !image_add_state(img, NULL, NULL, &q->view, e))
+		r = -e->code;
+	if (r < 0)
+		qcow_free(&q->view);
+	return r;
+}
+
+static void qcow_facts(const struct image *img, struct facts *f)
+{
+	const struct qcow *q = (const struct qcow *)img->states[0]->view;
+
+	fact_cluster_size(f, UINT64_C(1) << q->tables.cluster_bits);
+	if (q->crypt)
+		fact_encrypted(f);
+}
+
+static int qcow_probe(const struct peek *p)
+{
+	return p->nhead >= 8 && load_be32(p->head) == MAGIC && load_be32(p->head + 4) == 1 ? 100
+											   : 0;
+}
+
+static const char *const suffixes[] = {"qcow", NULL};
+
+const struct format qcow_format = {
+	.name = "qcow",
+	.title = "QEMU copy-on-write image, version 1",
+	.suffixes = suffixes,
+	.has_parents = true,
+	.probe = qcow_probe,
+	.open = qcow_open,
+	.facts = qcow_facts,
+	.check = check_map,
+};

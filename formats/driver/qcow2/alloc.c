@@ -1,0 +1,334 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* alloc.c - clusters handed out and taken back.
+ *
+ * Free is what has a refcount of 0; the search goes through the refcounts themselves, from the
+ * lowest cluster that may be free.
+ */
+#include <assert.h>
+#include <errno.h>
+#include <inttypes.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "util/bytes.h"
+#include "util/err.h"
+#include "io/io.h"
+#include "write.h"
+#include "qcow2.h"
+#include "io/writeback.h"
+#include "view/writer.h"
+
+#define SPARE     8 /* for old refcount tables, which go while whoever prepared takes clusters */
+#define FREED_MAX 65536 /* runs of clusters that are remembered where it can be helped */
+
+struct qcow2_alloc *qcow2_alloc_new(struct qcow2 *q, struct writer *w, struct err *e)
+{
+	const struct qcow2_header *h = &q->header;
+	struct qcow2_alloc *a = calloc(1, sizeof *a);
+	struct qcow2_reftable *t = calloc(1, sizeof *t);
+
+	if (!a || !t) {
+		free(a);
+		free(t);
+		err_nomem(e);
+		return NULL;
+	}
+	t->pos = h->reftable_pos;
+	t->entries = ((uint64_t)h->reftable_clusters << h->cluster_bits) / QCOW2_ENTRY_SIZE;
+	a->q = q;
+	a->writer = w;
+	a->table = t;
+	a->next = 1;
+	return a;
+}
+
+static void free_tables(struct qcow2_reftable *t)
+{
+	while (t) {
+		struct qcow2_reftable *before = t->before;
+
+		free(t);
+		t = before;
+	}
+}
+
+void qcow2_alloc_free(struct qcow2_alloc *a)
+{
+	if (!a)
+		return;
+	free_tables(a->table);
+	free(a->freed);
+	free(a);
+}
+
+/* Finds want free clusters that follow each other, or if that is not needed some. */
+static int find_free(const struct qcow2_alloc *a, uint64_t want, bool whole,
+	struct qcow2_clusters *c, struct err *e)
+{
+	uint64_t count, n;
+
+	*c = (struct qcow2_clusters){.first = a->next};
+	while (c->n < want) {
+		uint64_t at = c->first + c->n;
+		int r = qcow2_count(a, at, UINT64_MAX, &count, &n, e);
+
+		if (r < 0)
+			return r;
+		if (count == 0)
+			c->n += n;
+		else if (c->n > 0 && !whole)
+			break;
+		else
+			*c = (struct qcow2_clusters){.first = at + n};
+	}
+	c->n = MIN(c->n, want);
+	return 0;
+}
+
+/* Makes the first refcount block that the clusters lack. */
+static int make_block(
+	struct qcow2_alloc *a, struct qcow2_clusters *c, bool whole, bool *made, struct err *e)
+{
+	uint64_t per_block = UINT64_C(1) << qcow2_block_bits(a->q), at = c->first;
+	bool exists = true;
+	int r = 0;
+
+	for (; r == 0 && at < c->first + c->n; at = (at / per_block + 1) * per_block) {
+		r = qcow2_block_exists(a, at, &exists, e);
+		if (!exists)
+			break;
+	}
+	*made = false;
+	if (r < 0 || exists)
+		return r;
+	if (!whole && at > c->first) { /* what comes before it is enough */
+		c->n = at - c->first;
+		return 0;
+	}
+	*made = true;
+	/* One block takes a cluster of those that it counts: so many cannot follow it. */
+	return qcow2_block_make(a, at, whole && c->n >= per_block ? c->n : 0, e);
+}
+
+static int check_place(const struct qcow2_alloc *a, const struct qcow2_clusters *c, struct err *e)
+{
+	const struct qcow2 *q = a->q;
+	uint64_t end = c->first + c->n;
+
+	if (end > (QCOW2_OFFSET >> q->header.cluster_bits))
+		return err_set(e, EFBIG, "a file cannot have more than 2^56 bytes");
+	return 0;
+}
+
+/* The file has these clusters then. */
+static int reach(
+	const struct qcow2_alloc *a, const struct qcow2_clusters *c, bool *fresh, struct err *e)
+{
+	struct io *io = a->q->io;
+	unsigned bits = a->q->header.cluster_bits;
+	uint64_t end = (c->first + c->n) << bits;
+
+	*fresh = c->first << bits >= io->size;
+	return end > io->size ? io_resize(io, end, e) : 0;
+}
+
+int qcow2_alloc_take(struct qcow2_alloc *a, uint64_t want, bool whole, struct qcow2_clusters *got,
+	bool *fresh, struct err *e)
+{
+	bool made = true;
+	int r = 0;
+
+	/* The block may take the very place that was found. */
+	while (r == 0 && made) {
+		r = find_free(a, want, whole, got, e);
+		if (r == 0)
+			r = check_place(a, got, e);
+		if (r == 0)
+			r = make_block(a, got, whole, &made, e);
+	}
+	if (r == 0)
+		r = reach(a, got, fresh, e);
+	if (r == 0)
+		r = qcow2_count_add(a, got->first, got->n, 1, e);
+	if (r == 0 && (!whole || got->first == a->next))
+		a->next = got->first + got->n;
+	return r;
+}
+
+void qcow2_alloc_cancel(struct qcow2_alloc *a, struct qcow2_clusters c)
+{
+	struct err ignored = ERR_INIT;
+
+	if (qcow2_count_add(a, c.first, c.n, -1, &ignored) == 0)
+		a->next = MIN(a->next, c.first);
+}
+
+/* May one more compressed cluster lie in the one that the last of them ended in? */
+static int check_shared(const struct qcow2_alloc *a, bool *shared, struct err *e)
+{
+	uint64_t count, n;
+	int r;
+
+	*shared = false;
+	if (a->packed == 0)
+		return 0;
+	r = qcow2_count(a, a->packed >> a->q->header.cluster_bits, 1, &count, &n, e);
+	*shared = r == 0 && count < qcow2_count_max(a->q);
+	return r;
+}
+
+/* In a new cluster, or from where the last one ends into it. */
+static int pack_new(struct qcow2_alloc *a, bool shared, uint64_t *pos, struct err *e)
+{
+	unsigned bits = a->q->header.cluster_bits;
+	uint64_t last = a->packed >> bits;
+	struct qcow2_clusters c;
+	bool fresh;
+	int r = qcow2_alloc_take(a, 1, true, &c, &fresh, e);
+
+	if (r < 0)
+		return r;
+	*pos = c.first << bits;
+	if (!shared || c.first != last + 1)
+		return 0;
+	*pos = a->packed;
+	r = qcow2_count_add(a, last, 1, 1, e);
+	if (r < 0)
+		qcow2_alloc_cancel(a, c);
+	return r;
+}
+
+int qcow2_alloc_pack(struct qcow2_alloc *a, uint32_t len, uint64_t *pos, struct err *e)
+{
+	uint32_t size = a->q->cluster_size;
+	bool shared;
+	int r = check_shared(a, &shared, e);
+
+	if (r < 0)
+		return r;
+	*pos = a->packed;
+	if (shared && len <= size - a->packed % size)
+		r = qcow2_count_add(a, a->packed >> a->q->header.cluster_bits, 1, 1, e);
+	else
+		r = pack_new(a, shared, pos, e);
+	if (r == 0)
+		a->packed = (*pos + len) % size ? *pos + len : 0;
+	return r;
+}
+
+void qcow2_alloc_unpack(struct qcow2_alloc *a, uint64_t pos, uint32_t len)
+{
+	qcow2_alloc_cancel(a, (struct qcow2_clusters){.first = pos >> a->q->header.cluster_bits,
+				      .n = qcow2_clusters_of(a->q, pos, len)});
+	a->packed = 0;
+}
+
+int qcow2_alloc_prepare(struct qcow2_alloc *a, size_t n, struct err *e)
+{
+	size_t needed = a->nfreed + n + SPARE, room = MAX(2 * a->room, needed);
+	struct qcow2_clusters *freed;
+
+	if (needed <= a->room)
+		return 0;
+	freed = reallocarray(a->freed, room, sizeof freed[0]);
+	if (!freed)
+		return err_nomem(e);
+	a->freed = freed;
+	a->room = room;
+	return 0;
+}
+
+void qcow2_alloc_drop(struct qcow2_alloc *a, uint64_t first, uint64_t n)
+{
+	struct qcow2_clusters *last = a->nfreed > a->durable ? &a->freed[a->nfreed - 1] : NULL;
+
+	if (last && last->first + last->n == first) {
+		last->n += n;
+		return;
+	}
+	assert(a->nfreed < a->room);
+	a->freed[a->nfreed++] = (struct qcow2_clusters){.first = first, .n = n};
+}
+
+int qcow2_alloc_give_back(struct qcow2_alloc *a, struct err *e)
+{
+	struct view *v = a->writer->view;
+	int r = writer_write_back(a->writer, e);
+
+	return r == 0 && qcow2_durable(v) ? qcow2_settle(v, e) : r;
+}
+
+int qcow2_alloc_relieve(struct qcow2_alloc *a, struct err *e)
+{
+	if (a->nfreed < FREED_MAX &&
+		writeback_pending(a->writer->writeback) < a->writer->pending_max)
+		return 0;
+	return qcow2_alloc_give_back(a, e);
+}
+
+bool qcow2_durable(struct view *v)
+{
+	struct qcow2_alloc *a = ((struct qcow2_view *)v)->q->alloc;
+
+	a->durable = a->nfreed;
+	return a->durable > 0;
+}
+
+/* The last cluster of a block device need not be whole. */
+static void discard(struct io *io, uint64_t pos, uint64_t len)
+{
+	if (pos < io->size)
+		io_discard(io, pos, MIN(len, io->size - pos));
+}
+
+/* Gives back to the host what of the clusters is free now. */
+static int give_back(struct qcow2_alloc *a, struct qcow2_clusters c, struct err *e)
+{
+	struct io *io = a->q->io;
+	unsigned bits = a->q->header.cluster_bits;
+
+	for (uint64_t count, n; c.n > 0; c.first += n, c.n -= n) {
+		int r = qcow2_count(a, c.first, c.n, &count, &n, e);
+
+		if (r < 0)
+			return r;
+		if (count > 0)
+			continue;
+		discard(io, c.first << bits, n << bits);
+		a->next = MIN(a->next, c.first);
+	}
+	return 0;
+}
+
+/* Nobody looks at a table that was replaced any more. */
+static void forget_tables(struct qcow2_alloc *a)
+{
+	struct qcow2 *q = a->q;
+	struct qcow2_reftable *t = a->table;
+
+	free_tables(t->before);
+	t->before = NULL;
+	qcow2_range_set(q, "refcount table", t->pos, t->entries * QCOW2_ENTRY_SIZE);
+}
+
+int qcow2_settle(struct view *v, struct err *e)
+{
+	struct qcow2_alloc *a = ((struct qcow2_view *)v)->q->alloc;
+	size_t done = 0;
+	int r = 0;
+
+	forget_tables(a);
+	/* What it points into may be given back. */
+	a->packed = 0;
+	for (; r == 0 && done < a->durable; done++) {
+		struct qcow2_clusters c = a->freed[done];
+
+		r = qcow2_count_add(a, c.first, c.n, -1, e);
+		if (r == 0)
+			r = give_back(a, c, e);
+	}
+	a->durable -= done;
+	a->nfreed -= done;
+	memmove(a->freed, a->freed + done, a->nfreed * sizeof a->freed[0]);
+	return r;
+}

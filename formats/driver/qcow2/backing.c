@@ -1,0 +1,205 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* backing.c - another backing file, and a disk that shows nothing but that.
+ *
+ * The header with its extensions should lie in one sector, which is there or is not after a power
+ * cut: for that it may lose the names of features, which are only for readers that do not know
+ * them.  The name of the backing file is written before, where neither the old one is nor anything
+ * else of the old header.
+ */
+#include <errno.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "util/bytes.h"
+#include "io/cache.h"
+#include "util/err.h"
+#include "image/image.h"
+#include "io/io.h"
+#include "write.h"
+#include "qcow2.h"
+#include "view/view.h"
+#include "io/writeback.h"
+#include "view/writer.h"
+
+/* The first cluster, as it is and as it shall be. */
+struct head {
+	const struct qcow2 *q;
+	unsigned char *old, *new;
+	uint64_t old_len, len; /* without the name */
+	uint64_t name_pos;
+	const char *name, *format; /* NULL: none */
+};
+
+/* Adds an extension; the last one is of no bytes. */
+static void add(struct head *h, uint32_t type, const void *data, uint32_t len)
+{
+	unsigned char *p = h->new + h->len;
+
+	h->len += QCOW2_EXTENSION_HEAD + round_up(len, 8);
+	if (h->len > h->q->cluster_size)
+		return;
+	store_be32(p, type);
+	store_be32(p + 4, len);
+	if (len > 0)
+		memcpy(p + QCOW2_EXTENSION_HEAD, data, len);
+}
+
+/* Opening looked at them: they end where they must. */
+static void add_others(struct head *h, bool features)
+{
+	const struct qcow2_header *header = &h->q->header;
+	uint64_t end = header->backing_pos ? header->backing_pos : h->q->cluster_size;
+	uint64_t at, len;
+
+	for (at = header->length; at + QCOW2_EXTENSION_HEAD <= end;
+		at += QCOW2_EXTENSION_HEAD + round_up(len, 8)) {
+		const unsigned char *p = h->old + at;
+		uint32_t type = load_be32(p);
+
+		len = load_be32(p + 4);
+		if (type == QCOW2_EXTENSION_END || len > end - at - QCOW2_EXTENSION_HEAD)
+			break;
+		if (type != QCOW2_EXTENSION_BACKING_FORMAT &&
+			(features || type != QCOW2_EXTENSION_FEATURES))
+			add(h, type, p + QCOW2_EXTENSION_HEAD, len);
+	}
+	h->old_len = at + QCOW2_EXTENSION_HEAD;
+}
+
+static void compose(struct head *h, bool features)
+{
+	memset(h->new, 0, h->q->cluster_size);
+	memcpy(h->new, h->old, h->q->header.length);
+	h->len = h->q->header.length;
+	if (h->name && h->format)
+		add(h, QCOW2_EXTENSION_BACKING_FORMAT, h->format, strlen(h->format));
+	add_others(h, features);
+	add(h, QCOW2_EXTENSION_END, NULL, 0);
+}
+
+static uint64_t name_len(const struct head *h)
+{
+	return h->name ? strlen(h->name) : 0;
+}
+
+/* In the sector of the header, or in sectors that nothing of the old one is in. */
+static int place_name(struct head *h, struct err *e)
+{
+	const struct qcow2_header *header = &h->q->header;
+	uint64_t len = name_len(h), old_end = header->backing_pos + header->backing_len;
+
+	h->name_pos = h->len;
+	if (h->len > WRITE_SECTOR || h->len + len > WRITE_SECTOR) {
+		h->name_pos = round_up(MAX(h->len, h->old_len), WRITE_SECTOR);
+		if (header->backing_pos < h->name_pos + len && h->name_pos < old_end)
+			h->name_pos = round_up(old_end, WRITE_SECTOR);
+	}
+	if (range_fits(h->name_pos, len, h->q->cluster_size))
+		return 0;
+	return err_set(
+		e, ENOSPC, "the first cluster has no room for a name of %" PRIu64 " bytes", len);
+}
+
+static int make(struct head *h, struct err *e)
+{
+	int r;
+
+	compose(h, true);
+	if (h->len > WRITE_SECTOR)
+		compose(h, false);
+	if (h->len > WRITE_SECTOR)
+		compose(h, true);
+	r = place_name(h, e);
+	store_be64(h->new + QCOW2_AT_BACKING, h->name ? h->name_pos : 0);
+	store_be32(h->new + QCOW2_AT_BACKING + 8, name_len(h));
+	return r;
+}
+
+static int write_head(const struct head *h, struct err *e)
+{
+	struct io *io = h->q->io;
+	uint64_t len = round_up(h->len, WRITE_SECTOR), n = name_len(h);
+	int r = 0;
+
+	if (n > 0 && h->name_pos < len)
+		memcpy(h->new + h->name_pos, h->name, n);
+	else if (n > 0)
+		r = meta_write(io, h->name, n, h->name_pos, ORDER_TABLES, e);
+	if (r == 0)
+		r = meta_write(io, h->new, len, 0, ORDER_HEADER, e);
+	return r;
+}
+
+static void take_over(struct qcow2_header *header, const struct head *h)
+{
+	header->backing_pos = h->name ? h->name_pos : 0;
+	header->backing_len = name_len(h);
+	snprintf(header->backing, sizeof header->backing, "%s", h->name ? h->name : "");
+	snprintf(header->backing_format, sizeof header->backing_format, "%s",
+		h->name && h->format ? h->format : "");
+}
+
+static int check(const struct qcow2 *q, const char *name, const char *format, struct err *e)
+{
+	if (!name)
+		return 0;
+	if (q->header.autoclear & QCOW2_DATA_FILE_RAW)
+		return err_set(e, EINVAL, "data_file_raw leaves no place for a backing file");
+	if (strlen(name) == 0 || strlen(name) > LIMIT_NAME)
+		return err_set(e, EINVAL, "backing file name: %zu bytes are not 1..%d",
+			strlen(name), LIMIT_NAME);
+	if (format && strlen(format) > QCOW2_FORMAT_NAME)
+		return err_set(e, EINVAL, "backing format: at most %d bytes", QCOW2_FORMAT_NAME);
+	return 0;
+}
+
+int qcow2_set_backing(struct image *img, const char *name, const char *format, struct err *e)
+{
+	struct qcow2 *q = img->priv;
+	struct head h = {
+		.q = q,
+		.old = calloc(1, q->cluster_size),
+		.new = calloc(1, q->cluster_size),
+		.name = name,
+		.format = format,
+	};
+	int r = h.old && h.new ? check(q, name, format, e) : err_nomem(e);
+
+	if (r == 0)
+		r = meta_read(q->cache, q->io, h.old, q->cluster_size, 0, e);
+	if (r == 0)
+		r = make(&h, e);
+	if (r == 0)
+		r = write_head(&h, e);
+	if (r == 0)
+		r = writer_write_back(img->writer, e);
+	if (r == 0)
+		take_over(&q->header, &h);
+	free(h.old);
+	free(h.new);
+	return r;
+}
+
+/* Emptying. */
+
+/* Once the disk is empty, what is not found any more is only room. */
+int qcow2_empty(struct image *img, struct err *e)
+{
+	struct qcow2_view *live = (struct qcow2_view *)img->states[0]->view;
+	struct qcow2 *q = live->q;
+	uint64_t entries = div_round_up(live->view.size, UINT64_C(1) << qcow2_l1_bits(q));
+	struct qcow2_l1 none = {.entries = 0}, old = qcow2_l1_of(live), l1;
+	struct err why = ERR_INIT;
+	int r = qcow2_l1_make(q, none, 0, MAX(1, entries), &l1, e);
+
+	if (r == 0)
+		r = qcow2_l1_switch(live, l1, e);
+	if (r < 0)
+		return r;
+	r = qcow2_tree_drop(q, old, &why);
+	if (r == 0)
+		r = qcow2_alloc_give_back(q->alloc, &why);
+	return qcow2_tree_dropped(img, r, &why);
+}

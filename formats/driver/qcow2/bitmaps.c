@@ -1,0 +1,168 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* bitmaps.c - the directory of the persistent bitmaps: notes that others keep of what
+ * changed.
+ */
+#include <errno.h>
+#include <inttypes.h>
+#include <string.h>
+
+#include "util/bytes.h"
+#include "io/cache.h"
+#include "util/err.h"
+#include "image/facts.h"
+#include "io/io.h"
+#include "write.h"
+#include "qcow2.h"
+#include "io/writeback.h"
+
+#define AT_FLAGS     12
+#define DIRTY_BITMAP 1 /* the only type */
+#define NAME_MAX_LEN 1023
+#define KNOWN_FLAGS  7u
+#define IN_USE       1u /* somebody writes to the disk, or did, and the bitmap may lack it */
+#define AUTO         2u /* kept up to date by whoever opens the disk */
+#define MAX_BITMAPS  65535u
+
+int qcow2_bitmap_read(const struct qcow2 *q, uint32_t i, uint64_t *at,
+	unsigned char raw[QCOW2_BITMAP_FIXED], struct err *e)
+{
+	const struct qcow2_header *h = &q->header;
+	int r;
+
+	if (!range_fits(*at, QCOW2_BITMAP_FIXED, h->bitmaps_len))
+		return err_set(
+			e, EUCLEAN, "bitmap %" PRIu32 ": passes the end of the directory", i);
+	r = meta_read(q->cache, q->io, raw, QCOW2_BITMAP_FIXED, h->bitmaps_pos + *at, e);
+	if (r == 0)
+		*at += round_up(
+			QCOW2_BITMAP_FIXED + load_be16(raw + 18) + (uint64_t)load_be32(raw + 20),
+			8);
+	return r;
+}
+
+/* Nothing but a directory of bitmaps looks like this. */
+static bool is_entry(const struct qcow2 *q, const unsigned char *raw)
+{
+	uint64_t table = load_be64(raw);
+	unsigned granularity = raw[17], name = load_be16(raw + 18);
+
+	return table != 0 && table % q->cluster_size == 0 && table < q->io->size &&
+	       !(load_be32(raw + AT_FLAGS) & ~KNOWN_FLAGS) && raw[16] == DIRTY_BITMAP &&
+	       granularity >= 9 && granularity <= 31 && name > 0 && name <= NAME_MAX_LEN &&
+	       load_be32(raw + 20) == 0;
+}
+
+/* May the directory be changed: does nobody else have its clusters, and is it one? */
+static int check(const struct qcow2 *q, struct err *e)
+{
+	const struct qcow2_header *h = &q->header;
+	uint64_t at = 0, pos = h->bitmaps_pos, len = h->bitmaps_len;
+	unsigned char raw[QCOW2_BITMAP_FIXED];
+	int r = 0;
+
+	if (pos == 0 || pos % q->cluster_size || len == 0 || !range_fits(pos, len, q->io->size) ||
+		!qcow2_counted_once(
+			q->alloc, pos >> h->cluster_bits, qcow2_clusters_of(q, pos, len)))
+		return err_set(e, EUCLEAN, "the directory of bitmaps cannot be there");
+	for (uint32_t i = 0; r == 0 && i < h->nbitmaps; i++) {
+		r = qcow2_bitmap_read(q, i, &at, raw, e);
+		if (r == 0 && !is_entry(q, raw))
+			r = err_set(e, EUCLEAN, "bitmap %" PRIu32 ": it makes no sense", i);
+	}
+	if (r == 0 && at != len)
+		r = err_set(e, EUCLEAN, "the directory of bitmaps has another length");
+	return r;
+}
+
+int qcow2_bitmaps_mark(const struct qcow2 *q, struct err *e)
+{
+	const struct qcow2_header *h = &q->header;
+	unsigned char raw[QCOW2_BITMAP_FIXED];
+	uint64_t at = 0;
+	int r = check(q, e);
+
+	for (uint32_t i = 0; r == 0 && i < h->nbitmaps; i++) {
+		uint64_t pos = h->bitmaps_pos + at + AT_FLAGS;
+
+		r = qcow2_bitmap_read(q, i, &at, raw, e);
+		if (r < 0 || load_be32(raw + AT_FLAGS) & IN_USE)
+			continue;
+		store_be32(raw, load_be32(raw + AT_FLAGS) | IN_USE);
+		r = meta_write(q->io, raw, 4, pos, ORDER_TABLES, e);
+	}
+	return r;
+}
+
+/* Telling of them. */
+
+struct bitmap {
+	uint32_t flags;
+	unsigned granularity; /* bits */
+	char name[NAME_MAX_LEN + 1];
+};
+
+/* How many there are, as far as that makes sense. */
+static uint32_t count(const struct qcow2 *q)
+{
+	const struct qcow2_header *h = &q->header;
+
+	if (!(h->autoclear & QCOW2_BITMAPS) || h->nbitmaps > MAX_BITMAPS ||
+		!range_fits(h->bitmaps_pos, h->bitmaps_len, q->io->size))
+		return 0;
+	return h->nbitmaps;
+}
+
+/* False: it makes no sense. */
+static bool next(const struct qcow2 *q, uint32_t i, uint64_t *at, struct bitmap *b)
+{
+	uint64_t name_pos = q->header.bitmaps_pos + *at + QCOW2_BITMAP_FIXED;
+	unsigned char raw[QCOW2_BITMAP_FIXED];
+	struct err ignored = ERR_INIT;
+	unsigned len;
+
+	if (qcow2_bitmap_read(q, i, at, raw, &ignored) < 0 || !is_entry(q, raw))
+		return false;
+	len = load_be16(raw + 18);
+	b->flags = load_be32(raw + AT_FLAGS);
+	b->granularity = raw[17];
+	b->name[len] = '\0';
+	return meta_read(q->cache, q->io, b->name, len, name_pos, &ignored) == 0;
+}
+
+void qcow2_bitmap_facts(const struct qcow2 *q, struct facts *f)
+{
+	uint64_t at = 0;
+	struct bitmap b;
+
+	for (uint32_t i = 0; i < count(q) && next(q, i, &at, &b); i++) {
+		struct facts *entry = fact_list(f, "bitmaps");
+		const char *flags[2];
+		unsigned n = 0;
+
+		if (b.flags & IN_USE)
+			flags[n++] = "in-use";
+		if (b.flags & AUTO)
+			flags[n++] = "auto";
+		fact_words(entry, "flags", flags, n);
+		fact_text(entry, "name", b.name);
+		fact_number(entry, "granularity", UINT64_C(1) << b.granularity);
+	}
+}
+
+/* Those that are not up to date would not be copied. */
+uint64_t qcow2_bitmaps_size(const struct qcow2 *q, uint64_t cluster)
+{
+	uint64_t at = 0, sum = 0, directory = 0;
+	struct bitmap b;
+
+	for (uint32_t i = 0; i < count(q) && next(q, i, &at, &b); i++) {
+		uint64_t bits = div_round_up(q->header.size, UINT64_C(1) << b.granularity);
+		uint64_t clusters = div_round_up(div_round_up(bits, 8), cluster);
+
+		if (b.flags & IN_USE)
+			continue;
+		sum += clusters * cluster + round_up(clusters * QCOW2_ENTRY_SIZE, cluster);
+		directory += round_up(QCOW2_BITMAP_FIXED + strlen(b.name), 8);
+	}
+	return sum + round_up(directory, cluster);
+}

@@ -1,0 +1,262 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* check-collect.c - what of a qcow2 file refers to clusters: the L1 tables of all states with the
+ * L2 tables under them, the refcount table, the snapshot table, the bitmaps.
+ */
+#include <errno.h>
+#include <inttypes.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "util/bytes.h"
+#include "io/cache.h"
+#include "util/err.h"
+#include "io/io.h"
+#include "check.h"
+#include "qcow2.h"
+
+/* L1 tables. */
+
+static size_t hash(uint64_t pos)
+{
+	return (pos >> 9) * UINT64_C(0x9e3779b97f4a7c15) >> 32;
+}
+
+/* The place of the table at pos in the index, or an empty one. */
+static uint32_t *index_find(const struct qcow2_check *c, uint64_t pos)
+{
+	size_t i = hash(pos) & (c->nindex - 1);
+
+	while (c->index[i] && c->tables[c->index[i] - 1].pos != pos)
+		i = (i + 1) & (c->nindex - 1);
+	return &c->index[i];
+}
+
+/* Room for one more.  tables is full when the count is a power of two, and the index, with four
+ * places for each then, is made anew. */
+static int tables_grow(struct qcow2_check *c, struct err *e)
+{
+	size_t n = c->ntables;
+	struct qcow2_table *tables;
+
+	if (n != 0 && !is_power_of_2(n))
+		return 0;
+	n = MAX(2 * n, 1);
+	tables = realloc(c->tables, n * sizeof tables[0]);
+	if (!tables)
+		return err_nomem(e);
+	c->tables = tables;
+	free(c->index);
+	c->nindex = 2 * n;
+	c->index = calloc(c->nindex, sizeof c->index[0]);
+	if (!c->index)
+		return err_nomem(e);
+	for (size_t i = 0; i < c->ntables; i++)
+		*index_find(c, tables[i].pos) = i + 1;
+	return 0;
+}
+
+static int table_add(
+	struct qcow2_check *c, uint64_t pos, uint32_t l1_index, bool active, struct err *e)
+{
+	uint32_t *at = c->nindex ? index_find(c, pos) : NULL;
+	struct qcow2_table *table;
+
+	if (!at || !*at) {
+		int r = tables_grow(c, e);
+
+		if (r < 0)
+			return r;
+		c->tables[c->ntables] = (struct qcow2_table){.pos = pos, .l1_index = l1_index};
+		at = index_find(c, pos);
+		*at = ++c->ntables;
+	}
+	table = &c->tables[*at - 1];
+	table->times += table->times < UINT32_MAX;
+	table->active += active;
+	return 0;
+}
+
+static int used_add(
+	struct qcow2_check *c, const char *what, uint64_t pos, uint64_t len, struct err *e)
+{
+	struct qcow2_used *used = c->used;
+
+	if (c->nused == 0 || is_power_of_2(c->nused))
+		used = realloc(used, MAX(2 * c->nused, 1) * sizeof used[0]);
+	if (!used)
+		return err_nomem(e);
+	c->used = used;
+	c->used[c->nused++] = (struct qcow2_used){.what = what, .pos = pos, .len = len};
+	return 0;
+}
+
+static int l1_entry(struct qcow2_check *c, uint32_t i, uint64_t entry, bool active, struct err *e)
+{
+	uint64_t pos = entry & QCOW2_OFFSET;
+
+	if (entry & QCOW2_L1_RESERVED) {
+		check_corruption(
+			c->r, "ERROR found L1 entry with reserved bits set: %" PRIx64, entry);
+		c->uncertain = true;
+	}
+	if (pos & (c->q->cluster_size - 1)) {
+		check_corruption(c->r,
+			"ERROR l2_offset=%" PRIx64
+			": Table is not cluster aligned; L1 entry corrupted",
+			pos);
+		c->uncertain = true;
+	}
+	return check_go_on(c->r, e) < 0 ? -e->code : table_add(c, pos, i, active, e);
+}
+
+static int collect_l1(
+	struct qcow2_check *c, uint64_t pos, uint32_t entries, bool active, struct err *e)
+{
+	uint64_t len = (uint64_t)entries * QCOW2_ENTRY_SIZE, n;
+	int r = used_add(c, "L1 table", pos, len, e);
+
+	for (uint64_t at = 0; r == 0 && at < len; at += n) {
+		bool empty;
+
+		r = qcow2_check_piece(c, pos + at, len - at, &n, &empty, e);
+		for (uint64_t i = 0; r == 0 && !empty && i < n; i += QCOW2_ENTRY_SIZE)
+			if (load_be64(c->buf + i))
+				r = l1_entry(c, (at + i) / QCOW2_ENTRY_SIZE, load_be64(c->buf + i),
+					active, e);
+	}
+	return r < 0 ? err_in(e, "L1 table at 0x%" PRIx64, pos) : 0;
+}
+
+/* Snapshots. */
+
+/* Does the L1 table of a snapshot make sense?  The name is for messages. */
+static int check_snapshot_l1(
+	struct qcow2_check *c, const struct qcow2_snapshot *s, bool *good, struct err *e)
+{
+	const struct qcow2 *q = c->q;
+	bool aligned = !(s->l1_pos & (q->cluster_size - 1));
+	uint64_t pos = s->pos + QCOW2_SNAPSHOT_FIXED + s->extra_len;
+	char id[64], name[256];
+	int r;
+
+	*good = aligned && s->l1_size <= QCOW2_MAX_L1_BYTES / QCOW2_ENTRY_SIZE;
+	if (*good)
+		return 0;
+	c->uncertain = true;
+	memset(id, 0, sizeof id);
+	memset(name, 0, sizeof name);
+	r = meta_read(q->cache, q->io, id, MIN(s->id_len, sizeof id - 1), pos, e);
+	if (r == 0)
+		r = meta_read(q->cache, q->io, name, MIN(s->name_len, sizeof name - 1),
+			pos + s->id_len, e);
+	if (r < 0)
+		return r;
+	if (!aligned)
+		check_corruption(c->r,
+			"ERROR snapshot %s (%s) l1_offset=%#" PRIx64
+			": L1 table is not cluster aligned; snapshot table entry corrupted",
+			id, name, s->l1_pos);
+	else
+		check_corruption(c->r,
+			"ERROR snapshot %s (%s) l1_size=%#" PRIx32
+			": L1 table is too large; snapshot table entry corrupted",
+			id, name, s->l1_size);
+	return 0;
+}
+
+static int collect_snapshot(
+	struct qcow2_check *c, uint32_t i, const struct qcow2_snapshot *s, struct err *e)
+{
+	bool good;
+	int r = check_snapshot_l1(c, s, &good, e);
+
+	/* Version 3 has the size of the disk in there. */
+	if (c->q->header.version >= 3 && s->extra_len < 16) {
+		c->odd_snapshots = true;
+		c->harmless += c->for_writing;
+		if (!c->for_writing)
+			check_corruption(
+				c->r, "ERROR snapshot table entry %" PRIu32 " is incomplete", i);
+	}
+	return r == 0 && good ? collect_l1(c, s->l1_pos, s->l1_size, false, e) : r;
+}
+
+/* What follows an entry that cannot be read cannot be found. */
+static void bad_entry(struct qcow2_check *c, uint32_t i, const struct err *why)
+{
+	check_corruption(c->r, "ERROR snapshot table entry %" PRIu32 ": %s", i, why->text);
+	c->odd_snapshots = c->uncertain = true;
+}
+
+static int check_snapshot_table(const struct qcow2 *q, struct err *e)
+{
+	const struct qcow2_header *h = &q->header;
+
+	if (h->nsnapshots > QCOW2_MAX_SNAPSHOTS || h->snapshots_pos & (q->cluster_size - 1))
+		return err_set(e, EINVAL, "snapshot table: %" PRIu32 " snapshots at 0x%" PRIx64,
+			h->nsnapshots, h->snapshots_pos);
+	return 0;
+}
+
+static int collect_snapshots(struct qcow2_check *c, struct err *e)
+{
+	const struct qcow2_header *h = &c->q->header;
+	uint64_t len = 0, end = 0;
+	int r = check_snapshot_table(c->q, e);
+
+	if (r < 0)
+		return r;
+	if (c->q->external && h->nsnapshots > 0)
+		check_corruption(
+			c->r, "ERROR %" PRIu32 " snapshots in image with data file", h->nsnapshots);
+	for (uint32_t i = 0; i < h->nsnapshots; i++) {
+		struct qcow2_snapshot s;
+
+		r = qcow2_snapshot_read(c->q, h->snapshots_pos + len, &s, e);
+		if (r == -EINVAL) {
+			bad_entry(c, i, e);
+			break;
+		}
+		if (r == 0)
+			r = collect_snapshot(c, i, &s, e);
+		if (r < 0)
+			return err_in(e, "snapshot %" PRIu32, i);
+		end = len + s.len;
+		len = round_up(end, QCOW2_SNAPSHOT_ALIGN);
+	}
+	return used_add(c, "snapshot table", h->snapshots_pos, end, e);
+}
+
+static int collect_reftable(struct qcow2_check *c, struct err *e)
+{
+	const struct qcow2_header *h = &c->q->header;
+	uint64_t len = (uint64_t)h->reftable_clusters << h->cluster_bits;
+	int r;
+
+	if (len == 0)
+		return 0;
+	c->nreftable = len / QCOW2_ENTRY_SIZE;
+	c->reftable = malloc(len);
+	if (!c->reftable)
+		return err_nomem(e);
+	r = io_read_padded(c->q->io, c->reftable, len, h->reftable_pos, e);
+	for (uint64_t i = 0; r == 0 && i < c->nreftable; i++)
+		c->reftable[i] = load_be64(&c->reftable[i]);
+	return r < 0 ? err_in(e, "refcount table") : 0;
+}
+
+int qcow2_refs_collect(struct qcow2_check *c, struct err *e)
+{
+	const struct qcow2_header *h = &c->q->header;
+	int r = collect_l1(c, h->l1_pos, h->l1_size, true, e);
+
+	if (r == 0)
+		r = collect_snapshots(c, e);
+	if (r == 0)
+		r = collect_reftable(c, e);
+	if (r == 0)
+		r = used_add(c, "LUKS header", h->luks_pos, h->luks_len, e);
+	if (r == 0 && h->autoclear & QCOW2_BITMAPS && h->nbitmaps > 0)
+		r = used_add(c, "bitmap directory", h->bitmaps_pos, h->bitmaps_len, e);
+	return r;
+}

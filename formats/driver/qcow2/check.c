@@ -1,0 +1,357 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* check.c - are the refcounts what everything that refers to clusters makes them? */
+#include <errno.h>
+#include <inttypes.h>
+#include <limits.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "util/bytes.h"
+#include "util/err.h"
+#include "image/image.h"
+#include "io/io.h"
+#include "check.h"
+#include "qcow2.h"
+
+/* Clusters in a window, of 4 bytes each: as many as the host file really holds, or as its tables
+ * can map; 1 GiB of memory at most. */
+#define WINDOW_LEAST  ((64u << 20) / sizeof(uint32_t))
+#define WINDOW_TABLES ((256u << 20) / sizeof(uint32_t))
+#define WINDOW_MOST   ((1024u << 20) / sizeof(uint32_t))
+
+/* Refcounts as the file has them. */
+
+uint64_t qcow2_block_pos(const struct qcow2_check *c, uint64_t i)
+{
+	return i < c->nreftable ? c->reftable[i] & QCOW2_REFTABLE_OFFSET : 0;
+}
+
+static bool is_aligned(const struct qcow2_check *c, uint64_t pos)
+{
+	return !(pos & (c->q->cluster_size - 1));
+}
+
+/* Past the end of the file QEMU can, and finds zeroes. */
+bool qcow2_block_readable(const struct qcow2_check *c, uint64_t pos)
+{
+	return is_aligned(c, pos) && pos <= (uint64_t)INT64_MAX - c->q->cluster_size;
+}
+
+void qcow2_lookup_end(struct qcow2_lookup *l)
+{
+	if (l->m.block)
+		meta_unpin(l->c->q->cache, &l->m);
+	l->m.block = NULL;
+}
+
+int qcow2_lookup_refcount(struct qcow2_lookup *l, uint64_t cluster, uint64_t *count, struct err *e)
+{
+	const struct qcow2 *q = l->c->q;
+	unsigned order = q->header.refcount_order;
+	uint64_t pos = qcow2_block_pos(l->c, cluster >> qcow2_block_bits(q));
+	uint64_t i = cluster & ((UINT64_C(1) << qcow2_block_bits(q)) - 1);
+	uint64_t at = pos + (i << order) / 8, page = at & ~(uint64_t)(META_PAGE - 1);
+	struct meta m;
+
+	*count = 0;
+	if (pos == 0)
+		return 1;
+	if (!qcow2_block_readable(l->c, pos))
+		return 0;
+	if (!l->m.block || l->page != page) {
+		qcow2_lookup_end(l);
+		if (meta_pin(q->cache, q->io, page, &m, e) < 0)
+			return -e->code;
+		l->m = m;
+		l->page = page;
+	}
+	*count = qcow2_refcount_load(
+		q, l->m.p + (at - page), order < 3 ? i & ((8u >> order) - 1) : 0);
+	return 1;
+}
+
+/* Windows. */
+
+static int count_window(struct qcow2_check *c, uint64_t first, struct err *e)
+{
+	int r = 0;
+
+	if (c->counted && c->first == first)
+		return 0;
+	if (c->dirty)
+		memset(c->refs, 0, c->nwindow * sizeof c->refs[0]);
+	c->dirty = false;
+	c->first = first;
+	c->say = c->told ? &c->silence : c->r;
+	if (first < c->nclusters)
+		r = qcow2_refs_count(c, e);
+	c->told = c->counted = true;
+	return r;
+}
+
+int qcow2_each_window(
+	struct qcow2_check *c, uint64_t end, qcow2_window_work *work, void *arg, struct err *e)
+{
+	int r = 0;
+
+	for (uint64_t first = 0; r == 0 && first < MAX(end, c->nclusters) && !qcow2_check_ends(c);
+		first += c->nwindow) {
+		r = count_window(c, first, e);
+		if (r == 0)
+			r = work(c, arg, e);
+	}
+	return r;
+}
+
+/* Refcounts and references. */
+
+static void compare_cluster(struct qcow2_check *c, uint64_t cluster, uint64_t count, uint32_t refs)
+{
+	if (count > 0 || refs > 0)
+		c->r->image_end_offset = (cluster + 1) << c->q->header.cluster_bits;
+	if (count < refs) {
+		check_corruption(c->r,
+			"ERROR cluster %" PRIu64 " refcount=%" PRIu64 " reference=%" PRIu32,
+			cluster, count, refs);
+		c->rebuild |= count == 0;
+	} else if (count > refs && !c->for_writing) {
+		check_leak(c->r,
+			"Leaked cluster %" PRIu64 " refcount=%" PRIu64 " reference=%" PRIu32,
+			cluster, count, refs);
+	}
+}
+
+static bool all_zero(const uint32_t *refs, uint64_t n)
+{
+	return n == 0 || (refs[0] == 0 && memcmp(refs, refs + 1, (n - 1) * sizeof refs[0]) == 0);
+}
+
+static int compare_unreadable(struct qcow2_check *c, uint64_t first, uint64_t n, struct err *e)
+{
+	check_tell(c->r, "Can't get refcount for cluster %" PRIu64 ": %s", first, strerror(EIO));
+	c->r->check_errors += n;
+	c->rebuild = true;
+	return check_go_on(c->r, e);
+}
+
+/* Clusters [first, first+n), whose refcounts are all in block number i. */
+static int compare_block(
+	struct qcow2_check *c, uint64_t i, uint64_t first, uint64_t n, struct err *e)
+{
+	const struct qcow2 *q = c->q;
+	const uint32_t *refs = c->refs + (first - c->first);
+	uint64_t pos = qcow2_block_pos(c, i);
+	uint64_t skip = first & ((UINT64_C(1) << qcow2_block_bits(q)) - 1);
+	bool empty = pos == 0;
+	int r = 0;
+
+	if (!qcow2_block_readable(c, pos))
+		return compare_unreadable(c, first, n, e);
+	if (!empty)
+		r = qcow2_check_read(c, pos, c->buf, q->cluster_size, &empty, e);
+	if (r < 0)
+		return err_in(e, "refcount block %" PRIu64, i);
+	if (empty && all_zero(refs, n))
+		return 0;
+	for (uint64_t k = 0; r == 0 && k < n; k++) {
+		compare_cluster(c, first + k, empty ? 0 : qcow2_refcount_load(q, c->buf, skip + k),
+			refs[k]);
+		r = check_go_on(c->r, e);
+	}
+	return r;
+}
+
+static int compare_window(struct qcow2_check *c, void *arg, struct err *e)
+{
+	uint64_t at = c->first, end = MIN(c->nclusters, c->first + c->nwindow);
+	unsigned bits = qcow2_block_bits(c->q);
+	int r = 0;
+
+	(void)arg;
+	while (r == 0 && at < end && !qcow2_check_ends(c)) {
+		uint64_t i = at >> bits, n = MIN(end, (i + 1) << bits) - at;
+
+		r = compare_block(c, i, at, n, e);
+		at += n;
+	}
+	return r;
+}
+
+/* One look at an image. */
+
+static int measure(struct qcow2_check *c, struct err *e)
+{
+	const struct qcow2 *q = c->q;
+	const struct qcow2_header *h = &q->header;
+	uint64_t real = qcow2_check_stored(c);
+
+	c->file_len = round_up(q->io->size, 512);
+	c->nclusters = div_round_up(c->file_len, q->cluster_size);
+	if (c->nclusters > INT_MAX)
+		return err_set(e, EFBIG,
+			"the file has %" PRIu64 " clusters, at most %d can be checked",
+			c->nclusters, INT_MAX);
+	if ((uint64_t)h->reftable_clusters << h->cluster_bits > QCOW2_MAX_REFTABLE_BYTES ||
+		!is_aligned(c, h->reftable_pos))
+		return err_set(e, EINVAL, "refcount table: %" PRIu32 " clusters at 0x%" PRIx64,
+			h->reftable_clusters, h->reftable_pos);
+	c->r->image_end_offset = q->cluster_size;
+	c->r->total_clusters = div_round_up(q->size, q->cluster_size);
+	c->nwindow = MAX(real / q->cluster_size, MIN(real / 32, WINDOW_TABLES));
+	c->nwindow = MIN(MAX(c->nwindow, WINDOW_LEAST), MIN(c->nclusters + 1, WINDOW_MOST));
+	/* Whole blocks of refcounts. */
+	c->nwindow = round_up(c->nwindow, UINT64_C(1) << qcow2_block_bits(q));
+	c->refs = calloc(c->nwindow, sizeof c->refs[0]);
+	c->buf = malloc(q->cluster_size);
+	return c->refs && c->buf ? 0 : err_nomem(e);
+}
+
+int qcow2_check_look(struct qcow2_check *c, struct err *e)
+{
+	int rc = measure(c, e);
+
+	if (rc < 0)
+		return rc;
+	qcow2_check_rewind(c);
+	rc = qcow2_refs_collect(c, e);
+	if (rc == 0)
+		rc = qcow2_each_window(c, 0, compare_window, NULL, e);
+	return rc;
+}
+
+void qcow2_check_end(struct qcow2_check *c)
+{
+	free(c->used);
+	free(c->tables);
+	free(c->index);
+	free(c->reftable);
+	free(c->refs);
+	free(c->buf);
+}
+
+/* Repair. */
+
+static int mend(struct qcow2_check *c, unsigned repair, struct err *e)
+{
+	bool rebuild = c->rebuild || (repair & CHECK_ERRORS && c->outside);
+
+	if (rebuild && !(repair & CHECK_ERRORS))
+		return err_set(e, EIO, "need to rebuild refcount structures");
+	if (rebuild && c->cut) {
+		check_tell(c->r,
+			"Refcounts are not rebuilt: behind the end of the file they would lie "
+			"where clusters are missing, and be read as these");
+		return 0;
+	}
+	if (rebuild)
+		return qcow2_rebuild_counts(c, e);
+	if (c->r->corruptions == 0 && c->r->leaks == 0)
+		return 0;
+	return qcow2_mend_counts(c, repair, e);
+}
+
+/* Looks again, without a word. */
+static int look_again(struct qcow2_check *c, struct check_report *r, struct err *e)
+{
+	struct qcow2 *q = c->q;
+
+	qcow2_check_end(c);
+	cache_forget(q->cache, q->io);
+	*r = (struct check_report){.found = NULL};
+	*c = (struct qcow2_check){.q = q, .r = r};
+	return qcow2_check_look(c, e);
+}
+
+static uint64_t less(uint64_t before, uint64_t now)
+{
+	return before > now ? before - now : 0;
+}
+
+/* What is gone was mended. */
+static void take_over(struct check_report *r, const struct check_report *now)
+{
+	struct check_report before = *r;
+
+	*r = *now;
+	r->found = before.found;
+	r->arg = before.arg;
+	r->corruptions_fixed = less(before.corruptions, now->corruptions);
+	r->leaks_fixed = less(before.leaks, now->leaks);
+}
+
+/* The marks say what is no longer so. */
+static int mark_clean(struct qcow2 *q, struct err *e)
+{
+	uint64_t clean = q->header.incompatible & ~(uint64_t)(QCOW2_DIRTY | QCOW2_CORRUPT);
+	uint64_t be = htobe64(clean);
+	int r = io_sync(q->io, e);
+
+	if (r < 0 || clean == q->header.incompatible)
+		return r;
+	r = io_write(q->io, &be, sizeof be, QCOW2_AT_INCOMPATIBLE, e);
+	if (r == 0)
+		r = io_sync(q->io, e);
+	if (r == 0)
+		q->header.incompatible = clean;
+	return r;
+}
+
+static int repair_counts(struct qcow2_check *c, unsigned repair, struct err *e)
+{
+	struct check_report *r = c->r, now;
+	int rc = 0;
+
+	if (c->odd_snapshots && repair & CHECK_ERRORS && !c->cut) {
+		rc = qcow2_mend_snapshots(c, e);
+		if (rc == 0)
+			rc = look_again(c, &now, e);
+		c->r = r;
+	}
+	if (rc == 0 && c->odd_zeroes && repair & CHECK_ERRORS) {
+		rc = qcow2_mend_zeroes(c, e);
+		if (rc == 0)
+			rc = look_again(c, &now, e);
+		c->r = r;
+	}
+	if (rc == 0)
+		rc = mend(c, repair, e);
+	if (rc == 0)
+		rc = look_again(c, &now, e);
+	if (rc == 0)
+		take_over(r, &now);
+	c->r = r;
+	return rc;
+}
+
+static int repair_all(struct qcow2_check *c, unsigned repair, struct err *e)
+{
+	struct qcow2 *q = c->q;
+	int r = repair_counts(c, repair, e);
+
+	if (r == 0)
+		r = qcow2_check_copied(c, repair, e);
+	if (r == 0 && c->r->corruptions == 0 && c->r->check_errors == 0)
+		r = mark_clean(q, e);
+	if (r == 0)
+		r = io_sync(q->io, e);
+	cache_forget(q->cache, q->io);
+	return r;
+}
+
+int qcow2_check_run(struct qcow2 *q, unsigned repair, struct check_report *r, struct err *e)
+{
+	struct qcow2_check c = {.q = q, .r = r};
+	int rc = qcow2_check_look(&c, e);
+
+	if (rc == 0 && repair)
+		rc = repair_all(&c, repair, e);
+	else if (rc == 0)
+		rc = qcow2_check_copied(&c, 0, e);
+	qcow2_check_end(&c);
+	return rc;
+}
+
+int qcow2_check(struct image *img, unsigned repair, struct check_report *r, struct err *e)
+{
+	return qcow2_check_run(img->priv, repair, r, e);
+}

@@ -1,0 +1,347 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* create.c - new images: one of no bytes, written by hand, that is then made as long as it
+ * shall be in the same way as any other.
+ */
+#include <errno.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <strings.h>
+
+#include "util/bytes.h"
+#include "io/cache.h"
+#include "image/creation.h"
+#include "util/err.h"
+#include "image/image.h"
+#include "io/io.h"
+#include "write.h"
+#include "qcow2.h"
+#include "view/view.h"
+#include "io/writeback.h"
+#include "view/writer.h"
+
+#define CACHE_BYTES (16u << 20)
+
+static const char *const compats[] = {"1.1", "0.10", "v3", "v2", NULL};
+static const char *const compressions[] = {"zlib", "zstd", NULL};
+static const char *const preallocations[] = {"off", "metadata", "falloc", "full", NULL};
+
+const struct create_option qcow2_create_options[] = {
+	{"cluster_size", CREATE_SIZE, "bytes of a cluster (512 to 2M)", "64k", NULL},
+	{"compat", CREATE_WORD, "the least version of QEMU that reads it (0.10, 1.1)", "1.1",
+		compats},
+	{"preallocation", CREATE_WORD, "room for the disk (off, metadata, falloc, full)", "off",
+		preallocations},
+	{"extended_l2", CREATE_FLAG, "clusters that are stored in 32 parts", "off", NULL},
+	{"lazy_refcounts", CREATE_FLAG, "refcounts may be written late", "off", NULL},
+	{"refcount_bits", CREATE_NUMBER, "bits of a refcount (1 to 64)", "16", NULL},
+	{"compression_type", CREATE_WORD, "of compressed clusters (zlib, zstd)", "zlib",
+		compressions},
+	{"data_file", CREATE_TEXT, "a file of its own for the data of the disk", NULL, NULL},
+	{"data_file_raw", CREATE_FLAG, "the data file alone is the disk, too", "off", NULL},
+	{0},
+};
+
+/* What is asked for, as a header. */
+
+static int refuse_version(const char *what, struct err *e)
+{
+	return err_set(e, EINVAL, "%s needs compat=1.1", what);
+}
+
+static int check_version(const struct creation *c, const struct qcow2_header *h, struct err *e)
+{
+	if (h->version >= 3)
+		return 0;
+	if (h->refcount_order != 4)
+		return refuse_version("refcount_bits other than 16", e);
+	if (create_flag(c, "lazy_refcounts"))
+		return refuse_version("lazy_refcounts", e);
+	if (create_flag(c, "extended_l2"))
+		return refuse_version("extended_l2", e);
+	if (create_text(c, "data_file"))
+		return refuse_version("data_file", e);
+	return h->compression != QCOW2_DEFLATE ? refuse_version("compression_type=zstd", e) : 0;
+}
+
+static int check_together(const struct creation *c, const struct qcow2_header *h, struct err *e)
+{
+	bool extended = create_flag(c, "extended_l2"), raw = create_flag(c, "data_file_raw");
+
+	if (extended && h->cluster_bits < QCOW2_MIN_EXTENDED_BITS)
+		return err_set(e, EINVAL, "extended_l2 needs a cluster_size of 16k or more");
+	if (raw && !create_text(c, "data_file"))
+		return err_set(e, EINVAL, "data_file_raw needs a data_file");
+	if (raw && c->request->backing)
+		return err_set(e, EINVAL, "data_file_raw leaves no place for a backing file");
+	if (c->request->packed && !create_is(c, "preallocation", "off"))
+		return err_set(e, EINVAL, "preallocation does not go with compression");
+	if (c->request->packed && create_text(c, "data_file"))
+		return err_set(e, ENOTSUP, "a data_file cannot be compressed");
+	if (c->request->backing && !extended && !create_is(c, "preallocation", "off"))
+		return err_set(e, EINVAL, "preallocation with a backing file needs extended_l2");
+	return check_version(c, h, e);
+}
+
+static int choose_numbers(const struct creation *c, struct qcow2_header *h, struct err *e)
+{
+	uint64_t cluster = create_number(c, "cluster_size", 0);
+	uint64_t bits = create_number(c, "refcount_bits", 0);
+
+	if (!is_power_of_2(cluster) || cluster < 1u << QCOW2_MIN_CLUSTER_BITS ||
+		cluster > 1u << QCOW2_MAX_CLUSTER_BITS)
+		return err_set(e, EINVAL,
+			"cluster_size=%" PRIu64 ": expected a power of two from 512 to 2M",
+			cluster);
+	if (!is_power_of_2(bits) || bits > 64)
+		return err_set(e, EINVAL,
+			"refcount_bits=%" PRIu64 ": expected a power of two up to 64", bits);
+	h->cluster_bits = __builtin_ctzll(cluster);
+	h->refcount_order = __builtin_ctzll(bits);
+	h->version = create_is(c, "compat", "0.10") || create_is(c, "compat", "v2") ? 2 : 3;
+	h->compression = create_is(c, "compression_type", "zstd") ? QCOW2_ZSTD : QCOW2_DEFLATE;
+	return check_together(c, h, e);
+}
+
+/* The clusters of an image of no bytes: the header, the refcount table, one block. */
+enum { FIRST_TABLE = 1, FIRST_BLOCK, FIRST_END };
+
+static void choose_features(const struct creation *c, struct qcow2_header *h)
+{
+	h->length = QCOW2_HEADER_LENGTH;
+	h->reftable_pos = (uint64_t)FIRST_TABLE << h->cluster_bits;
+	h->reftable_clusters = 1;
+	if (create_flag(c, "lazy_refcounts"))
+		h->compatible |= QCOW2_LAZY_REFCOUNTS;
+	if (create_flag(c, "extended_l2"))
+		h->incompatible |= QCOW2_EXTENDED_L2;
+	if (create_text(c, "data_file"))
+		h->incompatible |= QCOW2_DATA_FILE;
+	if (create_flag(c, "data_file_raw"))
+		h->autoclear |= QCOW2_DATA_FILE_RAW;
+	if (h->compression != QCOW2_DEFLATE)
+		h->incompatible |= QCOW2_COMPRESSION;
+}
+
+/* The first cluster. */
+
+static const struct feature {
+	uint8_t set, bit;
+	const char *name;
+} features[] = {
+	{0, 0, "dirty bit"},
+	{0, 1, "corrupt bit"},
+	{0, 2, "external data file"},
+	{0, 3, "compression type"},
+	{0, 4, "extended L2 entries"},
+	{1, 0, "lazy refcounts"},
+	{2, 0, "bitmaps"},
+	{2, 1, "raw external data"},
+};
+
+#define FEATURES (sizeof features / sizeof features[0])
+
+/* Bytes that are put one behind the other, as long as there is room. */
+struct writing {
+	unsigned char *p;
+	size_t len, room;
+};
+
+static void put(struct writing *w, const void *data, size_t len)
+{
+	if (len > 0 && range_fits(w->len, len, w->room))
+		memcpy(w->p + w->len, data, len);
+	w->len += len;
+}
+
+static void put_extension(struct writing *w, uint32_t type, const void *data, size_t len)
+{
+	static const unsigned char padding[8];
+	unsigned char head[QCOW2_EXTENSION_HEAD];
+
+	store_be32(head, type);
+	store_be32(head + 4, len);
+	put(w, head, sizeof head);
+	put(w, data, len);
+	put(w, padding, round_up(len, 8) - len);
+}
+
+/* So that a reader that does not know a feature can say its name. */
+static void put_features(struct writing *w)
+{
+	unsigned char table[FEATURES * QCOW2_FEATURE_RECORD] = {0};
+
+	for (size_t i = 0; i < FEATURES; i++) {
+		unsigned char *p = table + i * QCOW2_FEATURE_RECORD;
+
+		p[0] = features[i].set;
+		p[1] = features[i].bit;
+		memcpy(p + 2, features[i].name, strlen(features[i].name));
+	}
+	put_extension(w, QCOW2_EXTENSION_FEATURES, table, sizeof table);
+}
+
+static int check_name(const char *what, const char *name, size_t max, struct err *e)
+{
+	if (strlen(name) == 0 || strlen(name) > max)
+		return err_set(e, EINVAL, "%s: %zu bytes are not 1..%zu", what, strlen(name), max);
+	return 0;
+}
+
+static int check_names(const struct creation *c, struct err *e)
+{
+	const struct create_request *r = c->request;
+	const char *data = create_text(c, "data_file");
+	int ret = 0;
+
+	if (r->backing)
+		ret = check_name("backing file name", r->backing, LIMIT_NAME, e);
+	if (ret == 0 && r->backing && r->backing_format)
+		ret = check_name("backing format", r->backing_format, QCOW2_FORMAT_NAME, e);
+	if (ret == 0 && data)
+		ret = check_name("data file name", data, LIMIT_NAME, e);
+	return ret;
+}
+
+/* Names go where they are read from: the extensions, and behind them the backing file's. */
+static int put_head(
+	const struct creation *c, struct qcow2_header *h, struct writing *w, struct err *e)
+{
+	const char *data = create_text(c, "data_file"), *backing = c->request->backing;
+
+	w->len = h->version >= 3 ? QCOW2_HEADER_LENGTH : 72;
+	if (backing && c->request->backing_format)
+		put_extension(w, QCOW2_EXTENSION_BACKING_FORMAT, c->request->backing_format,
+			strlen(c->request->backing_format));
+	if (data)
+		put_extension(w, QCOW2_EXTENSION_DATA_FILE, data, strlen(data));
+	if (h->version >= 3 && w->room > 4096)
+		put_features(w);
+	put_extension(w, QCOW2_EXTENSION_END, NULL, 0);
+	if (backing) {
+		h->backing_pos = w->len;
+		h->backing_len = strlen(backing);
+		put(w, backing, h->backing_len);
+	}
+	if (w->len > w->room)
+		return err_set(e, ENAMETOOLONG,
+			"the names need %zu bytes, more than a cluster of %zu", w->len, w->room);
+	qcow2_header_encode(h, w->p);
+	return 0;
+}
+
+/* Counts of 1 in the first block, by the format's own rule of which bit is which. */
+static void put_counts(const struct qcow2_header *h, unsigned char *p)
+{
+	unsigned bits = 1u << h->refcount_order;
+
+	for (unsigned i = 0; i < FIRST_END; i++)
+		if (bits < 8)
+			p[i * bits / 8] |= 1u << (i * bits % 8);
+		else
+			p[(i + 1) * (bits / 8) - 1] = 1;
+}
+
+static int write_empty(const struct creation *c, struct qcow2_header *h, struct err *e)
+{
+	size_t cluster = (size_t)1 << h->cluster_bits;
+	unsigned char *p = calloc(FIRST_END, cluster);
+	struct writing w = {.p = p, .room = cluster};
+	int r;
+
+	if (!p)
+		return err_nomem(e);
+	r = put_head(c, h, &w, e);
+	store_be64(p + FIRST_TABLE * cluster, FIRST_BLOCK * cluster);
+	put_counts(h, p + FIRST_BLOCK * cluster);
+	if (r == 0)
+		r = io_write(c->io, p, FIRST_END * cluster, 0, e);
+	free(p);
+	return r;
+}
+
+/* The disk. */
+
+static int give_room(void *arg, struct io *io, uint64_t pos, uint64_t len, struct err *e)
+{
+	const struct creation *c = arg;
+
+	if (create_is(c, "preallocation", "metadata"))
+		return 0;
+	if (io != c->io) /* a data file ends with the disk */
+		len = MIN(len, io->size - pos);
+	return create_preallocate(io, pos, len, create_is(c, "preallocation", "full"), e);
+}
+
+static int make_disk(struct creation *c, struct qcow2_view *v, struct err *e)
+{
+	bool outside = v->q->header.autoclear & QCOW2_DATA_FILE_RAW;
+	uint64_t size = round_up(c->size, 512);
+	int r = writer_begin(v->view.writer, e);
+
+	if (r == 0 && size > 0)
+		r = qcow2_resize(&v->view, size, e);
+	if (r == 0 && !create_is(c, "preallocation", "off"))
+		r = outside ? give_room(c, v->q->data, 0, size, e)
+			    : qcow2_map_all(v, 0, size, give_room, c, e);
+	return r < 0 ? r : writer_finish(v->view.writer, e);
+}
+
+static int start(struct creation *c, struct qcow2 *q, struct qcow2_view *v, struct err *e)
+{
+	struct writer *w = writer_new(&v->view, e);
+	int r;
+
+	if (!w)
+		return -e->code;
+	v->view.writer = w;
+	r = writeback_add(w->writeback, c->io, e);
+	if (r == 0 && q->external)
+		r = create_part(c, create_text(c, "data_file"), &q->data, e);
+	if (r == 0 && q->external)
+		r = writeback_add(w->writeback, q->data, e);
+	if (r < 0)
+		return r;
+	q->alloc = qcow2_alloc_new(q, w, e);
+	return q->alloc ? 0 : -e->code;
+}
+
+static int write_disk(struct creation *c, struct qcow2 *q, struct err *e)
+{
+	struct view *v = qcow2_view_new(q, 0, 0, 0, 0, e);
+	int r;
+
+	if (!v)
+		return -e->code;
+	qcow2_let_write(v);
+	r = start(c, q, (struct qcow2_view *)v, e);
+	if (r == 0)
+		r = make_disk(c, (struct qcow2_view *)v, e);
+	writer_free(v->writer);
+	view_free(v);
+	qcow2_alloc_free(q->alloc);
+	return r;
+}
+
+int qcow2_create(struct creation *c, struct err *e)
+{
+	struct qcow2 q = {.alloc = NULL};
+	struct cache *cache;
+	int r = choose_numbers(c, &q.header, e);
+
+	if (r == 0)
+		r = check_names(c, e);
+	if (r < 0)
+		return r;
+	cache = cache_new(CACHE_BYTES, e);
+	if (!cache)
+		return -e->code;
+	choose_features(c, &q.header);
+	r = write_empty(c, &q.header, e);
+	qcow2_derive(&q, c->io, cache, NULL);
+	if (r == 0)
+		r = write_disk(c, &q, e);
+	cache_free(cache);
+	return r;
+}

@@ -1,0 +1,46 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* measure.c - the size of a qcow2 image before it is made: all of its tables, as if their
+ * room were allocated beforehand, and its clusters. */
+#include "util/bytes.h"
+#include "image/measure.h"
+#include "qcow2.h"
+#include "view/view.h"
+
+#define CLUSTER         UINT64_C(65536)
+#define L2_ENTRY        8u
+#define REFCOUNTS_BLOCK (8 * CLUSTER / 16) /* counts in a cluster of them */
+#define TABLE_ENTRIES   (CLUSTER / QCOW2_ENTRY_SIZE)
+
+/* Clusters for the counts of n others, of themselves, and for the table of them. */
+static uint64_t count_clusters(uint64_t n)
+{
+	uint64_t own = 0, blocks, last;
+
+	do {
+		last = own;
+		blocks = div_round_up(n + own, REFCOUNTS_BLOCK);
+		own = blocks + div_round_up(blocks, TABLE_ENTRIES);
+	} while (own != last);
+	return own;
+}
+
+static uint64_t table_clusters(uint64_t data)
+{
+	uint64_t l2 = div_round_up(data * L2_ENTRY, CLUSTER);
+	uint64_t tables = 1 + l2 + div_round_up(l2, TABLE_ENTRIES); /* and the header */
+
+	return tables + count_clusters(tables + data);
+}
+
+int qcow2_measure(const struct view *disk, uint64_t size, struct measured *m, struct err *e)
+{
+	uint64_t data = div_round_up(size, CLUSTER), tables = table_clusters(data) * CLUSTER;
+	const struct qcow2 *q = disk ? qcow2_of(disk) : NULL;
+
+	(void)e;
+	m->full = tables + data * CLUSTER;
+	m->required = tables + (disk ? measure_units(disk, CLUSTER) : 0);
+	m->has_bitmaps = q && q->header.version >= 3;
+	m->bitmaps = m->has_bitmaps ? qcow2_bitmaps_size(q, CLUSTER) : 0;
+	return 0;
+}

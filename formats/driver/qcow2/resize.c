@@ -1,0 +1,348 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* resize.c - longer and shorter disks, with the gate closed.
+ *
+ * What lies behind the end of a disk is never shown again: not by one that becomes shorter and then
+ * longer, not by a backing file that is longer, not by a machine's state that was saved there.
+ */
+#include <errno.h>
+#include <inttypes.h>
+#include <stdlib.h>
+
+#include "util/bytes.h"
+#include "io/cache.h"
+#include "util/err.h"
+#include "io/io.h"
+#include "write.h"
+#include "qcow2.h"
+#include "view/view.h"
+#include "io/writeback.h"
+#include "view/writer.h"
+
+/* Forgetting what lies behind the end. */
+
+static int forget_entries(struct qcow2_view *v, struct qcow2_entries *t, bool unlink, struct err *e)
+{
+	const struct qcow2 *q = v->q;
+	int r = qcow2_alloc_prepare(q->alloc, t->n, e);
+
+	if (r == 0 && unlink)
+		r = meta_zero(q->io, t->n * q->entry_size, t->pos, ORDER_TABLES, e);
+	for (size_t i = 0; r == 0 && i < t->n; i++)
+		qcow2_entry_drop(q->alloc, t->raw + i * q->entry_size);
+	return r;
+}
+
+/* The entries of a table from off on; unlink: they are emptied as well. */
+static int forget_table(
+	struct qcow2_view *v, uint64_t table, uint64_t off, bool unlink, struct err *e)
+{
+	uint64_t span = UINT64_C(1) << qcow2_l1_bits(v->q), end = (off / span + 1) * span;
+	struct qcow2_entries t;
+	int r = 0;
+
+	for (; r == 0 && off < end; off += (uint64_t)t.n << v->q->header.cluster_bits) {
+		r = qcow2_entries_read(v->q, table, off, UINT64_MAX, &t, e);
+		if (r == 0)
+			r = forget_entries(v, &t, unlink, e);
+	}
+	return r;
+}
+
+/* A whole table, which another state may go on using. */
+static int unlink_table(struct qcow2_view *v, uint64_t table, uint64_t off, struct err *e)
+{
+	struct qcow2 *q = v->q;
+	uint64_t pos = v->l1_pos + (off >> qcow2_l1_bits(q)) * QCOW2_ENTRY_SIZE;
+	int r = meta_zero(q->io, QCOW2_ENTRY_SIZE, pos, ORDER_TABLES_ROOT, e);
+
+	if (r == 0)
+		r = forget_table(v, table, off, false, e);
+	if (r == 0)
+		r = qcow2_alloc_prepare(q->alloc, 1, e);
+	if (r == 0)
+		qcow2_alloc_drop(q->alloc, table >> q->header.cluster_bits, 1);
+	return r;
+}
+
+/* All clusters from off, the start of one, to the end of the L1 table. */
+static int forget_from(struct qcow2_view *v, uint64_t off, struct err *e)
+{
+	struct qcow2 *q = v->q;
+	unsigned bits = qcow2_l1_bits(q);
+	uint64_t table, len;
+	int r = 0;
+
+	for (; r == 0 && off >> bits < v->l1_size; off += len) {
+		r = qcow2_table_find(v, off, &table, &len, e);
+		if (r < 0 || table == 0)
+			continue;
+		if (len >> bits == 1) {
+			r = unlink_table(v, table, off, e);
+		} else {
+			r = qcow2_table_own(v, off, &table, e);
+			if (r == 0)
+				r = forget_table(v, table, off, true, e);
+		}
+		if (r == 0)
+			r = qcow2_alloc_relieve(q->alloc, e);
+	}
+	return r;
+}
+
+/* The end of a last cluster that the disk has only a part of. */
+
+/* Copies what the disk has of its last cluster into buf. */
+static int read_last(const struct view *v, uint64_t off, unsigned char *buf, struct err *e)
+{
+	int r = 0;
+
+	for (struct extent x; r == 0 && off < v->size; off += x.len, buf += x.len) {
+		r = view_resolve(v, off, v->size - off, &x, e);
+		if (r == 0)
+			r = view_read_extent(&x, buf, e);
+	}
+	return r;
+}
+
+static int take_last(const struct qcow2 *q, struct grant *g, struct err *e)
+{
+	struct qcow2_clusters c;
+	int r;
+
+	g->io = q->data;
+	g->pos = g->off;
+	if (q->external)
+		return 0;
+	r = qcow2_alloc_take(q->alloc, 1, true, &c, &g->fresh, e);
+	g->pos = c.first << q->header.cluster_bits;
+	return r;
+}
+
+/* Moves the cluster that begins at off to a new place, with zeroes behind the end of the disk. */
+static int move_last(struct qcow2_view *v, uint64_t off, uint64_t new_size, struct err *e)
+{
+	const struct qcow2 *q = v->q;
+	struct grant g = {.off = off, .len = q->cluster_size};
+	uint64_t len = q->external ? MIN(q->cluster_size, new_size - off) : q->cluster_size;
+	unsigned char *buf = calloc(1, q->cluster_size);
+	int r;
+
+	if (!buf)
+		return err_nomem(e);
+	r = read_last(&v->view, off, buf, e);
+	if (r == 0)
+		r = take_last(q, &g, e);
+	if (r == 0)
+		r = io_write(g.io, buf, len, g.pos, e);
+	if (r == 0)
+		r = qcow2_commit(&v->view, &g, e);
+	free(buf);
+	return r;
+}
+
+static int zero_last(struct qcow2_view *v, uint64_t new_size, struct err *e)
+{
+	const struct qcow2 *q = v->q;
+	uint64_t end = v->view.size, off = end & ~(uint64_t)(q->cluster_size - 1), table, len, pos;
+	struct qcow2_entries t = {.raw = {0}};
+	enum qcow2_entry kind;
+	bool held;
+	int r;
+
+	if (off == end)
+		return 0;
+	r = qcow2_table_find(v, off, &table, &len, e);
+	if (r == 0 && table != 0)
+		r = qcow2_entries_read(q, table, off, 1, &t, e);
+	if (r == 0)
+		r = qcow2_check_held(q, t.raw, &held, e);
+	if (r < 0)
+		return r;
+	kind = qcow2_entry_kind(q, load_be64(t.raw));
+	if (kind == QCOW2_ENTRY_ZERO || kind == QCOW2_ENTRY_ZERO_ALLOCATED ||
+		(load_be64(t.raw) == 0 && qcow2_nothing_below(v, end)))
+		return 0;
+	if (!held || q->extended)
+		return move_last(v, off, new_size, e);
+	pos = (load_be64(t.raw) & QCOW2_OFFSET) + (end - off);
+	len = MIN(q->cluster_size - (end - off), q->data->size - MIN(pos, q->data->size));
+	return len > 0 ? io_zero(q->data, pos, len, e) : 0;
+}
+
+/* Growing. */
+
+static int grow_l1(struct qcow2_view *v, uint64_t size, struct err *e)
+{
+	uint64_t entries = div_round_up(size, UINT64_C(1) << qcow2_l1_bits(v->q));
+	struct qcow2_l1 from = qcow2_l1_of(v), to;
+	int r;
+
+	if (entries <= from.entries)
+		return 0;
+	r = qcow2_l1_make(v->q, from, UINT64_MAX, entries, &to, e);
+	return r == 0 ? qcow2_l1_switch(v, to, e) : r;
+}
+
+/* Where the backing file goes on behind the old end, the disk does not. */
+static int hide_below(struct qcow2_view *v, uint64_t size, struct err *e)
+{
+	uint64_t off = round_up(v->view.size, v->q->cluster_size), len;
+	int r = 0;
+
+	if (qcow2_nothing_below(v, off) || off >= size)
+		return 0;
+	size = MIN(size, v->view.below->size);
+	for (; r == 0 && off < size; off += len) {
+		len = MIN(size - off, UINT64_C(1) << qcow2_l1_bits(v->q));
+		r = v->view.write->clear(&v->view, off, len, e);
+		if (r == 0)
+			r = qcow2_alloc_relieve(v->q->alloc, e);
+	}
+	return r;
+}
+
+/* The place of up to *n clusters of the disk from off on. */
+static int take_place(struct qcow2 *q, uint64_t off, size_t *n, uint64_t *pos, struct err *e)
+{
+	struct qcow2_clusters c;
+	bool fresh;
+	int r;
+
+	*pos = off;
+	if (q->external)
+		return 0;
+	r = qcow2_alloc_take(q->alloc, *n, false, &c, &fresh, e);
+	*pos = c.first << q->header.cluster_bits;
+	*n = c.n;
+	return r;
+}
+
+static int map_some(struct qcow2_view *v, uint64_t off, uint64_t end, struct qcow2_entries *t,
+	uint64_t *pos, struct err *e)
+{
+	struct qcow2 *q = v->q;
+	uint64_t table;
+	int r = qcow2_table_own(v, off, &table, e);
+
+	if (r == 0)
+		r = qcow2_entries_read(q, table, off, qcow2_clusters_of(q, off, end - off), t, e);
+	if (r == 0)
+		r = take_place(q, off, &t->n, pos, e);
+	for (size_t i = 0; r == 0 && i < t->n; i++) {
+		uint64_t host = *pos + ((uint64_t)i << q->header.cluster_bits);
+
+		store_be64(t->raw + i * q->entry_size, host | QCOW2_COPIED);
+		if (q->extended)
+			store_be64(t->raw + i * q->entry_size + 8, q->external ? UINT32_MAX : 0);
+	}
+	return r < 0 ? r : meta_write(q->io, t->raw, t->n * q->entry_size, t->pos, ORDER_TABLES, e);
+}
+
+int qcow2_map_all(struct qcow2_view *v, uint64_t off, uint64_t end, qcow2_mapped *mapped, void *arg,
+	struct err *e)
+{
+	const struct qcow2 *q = v->q;
+	struct qcow2_entries t;
+	uint64_t pos = 0;
+	int r = 0;
+
+	for (; r == 0 && off < end; off += (uint64_t)t.n << q->header.cluster_bits) {
+		r = map_some(v, off, end, &t, &pos, e);
+		if (r == 0 && mapped)
+			r = mapped(arg, q->data, pos, (uint64_t)t.n << q->header.cluster_bits, e);
+		if (r == 0)
+			r = qcow2_alloc_relieve(q->alloc, e);
+	}
+	return r;
+}
+
+/* Whoever reads and writes a data file alone is seen through the image, too. */
+static int map_outside(struct qcow2_view *v, uint64_t off, uint64_t end, struct err *e)
+{
+	const struct qcow2 *q = v->q;
+
+	if (!q->external || !(q->header.autoclear & QCOW2_DATA_FILE_RAW))
+		return 0;
+	return qcow2_map_all(v, round_up(off, q->cluster_size), end, NULL, NULL, e);
+}
+
+int qcow2_put_size(struct qcow2_view *v, uint64_t size, struct err *e)
+{
+	struct qcow2 *q = v->q;
+	unsigned char raw[8];
+	int r;
+
+	store_be64(raw, size);
+	r = meta_write(q->io, raw, sizeof raw, QCOW2_AT_SIZE, ORDER_HEADER, e);
+	if (r < 0)
+		return r;
+	q->header.size = q->size = size;
+	v->view.size = size;
+	return 0;
+}
+
+static int grow(struct qcow2_view *v, uint64_t size, struct err *e)
+{
+	struct qcow2 *q = v->q;
+	uint64_t old = v->view.size;
+	int r = 0;
+
+	if (q->header.version < 3 && !qcow2_nothing_below(v, old))
+		return err_set(e, ENOTSUP,
+			"version 2 cannot hide what the backing file has behind the end of the "
+			"disk");
+	if (q->external && q->data->size < size)
+		r = io_resize(q->data, size, e);
+	if (r == 0)
+		r = zero_last(v, size, e);
+	if (r == 0)
+		r = forget_from(v, round_up(old, q->cluster_size), e);
+	if (r == 0)
+		r = grow_l1(v, size, e);
+	if (r == 0)
+		r = hide_below(v, size, e);
+	if (r == 0)
+		r = map_outside(v, old, size, e);
+	return r == 0 ? qcow2_put_size(v, size, e) : r;
+}
+
+/* The new end is durable before anything behind it goes. */
+static int shrink(struct qcow2_view *v, uint64_t size, struct err *e)
+{
+	struct qcow2 *q = v->q;
+	int r = qcow2_put_size(v, size, e);
+
+	if (r == 0)
+		r = writer_write_back(q->alloc->writer, e);
+	if (r == 0)
+		r = forget_from(v, round_up(size, q->cluster_size), e);
+	if (r == 0 && q->external)
+		r = io_resize(q->data, size, e);
+	return r;
+}
+
+int qcow2_size_check(const struct qcow2 *q, uint64_t size, struct err *e)
+{
+	uint64_t max = (uint64_t)QCOW2_MAX_L1_BYTES / QCOW2_ENTRY_SIZE;
+
+	if (size % 512 != 0)
+		return err_set(e, EINVAL, "%" PRIu64 " bytes are not whole sectors", size);
+	if (size > LIMIT_DISK_SIZE || div_round_up(size, UINT64_C(1) << qcow2_l1_bits(q)) > max)
+		return err_set(e, EFBIG,
+			"a disk of %" PRIu64 " bytes needs an L1 table of more than %u bytes", size,
+			QCOW2_MAX_L1_BYTES);
+	return 0;
+}
+
+int qcow2_resize(struct view *view, uint64_t size, struct err *e)
+{
+	struct qcow2_view *v = (struct qcow2_view *)view;
+	const struct qcow2_header *h = &v->q->header;
+	int r = qcow2_size_check(v->q, size, e);
+
+	if (r == 0 && h->version < 3 && h->nsnapshots > 0)
+		r = err_set(e, ENOTSUP, "version 2 cannot resize a disk with snapshots");
+	if (r < 0)
+		return r;
+	return size > view->size ? grow(v, size, e) : shrink(v, size, e);
+}

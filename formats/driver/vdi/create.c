@@ -1,0 +1,148 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* create.c - new VDI images, laid out as VirtualBox does: the map at 1 MiB, which leaves it
+ * room to grow, and the data at a multiple of that. */
+#include <errno.h>
+#include <inttypes.h>
+#include <string.h>
+
+#include "util/limits.h"
+#include "util/bytes.h"
+#include "image/creation.h"
+#include "util/err.h"
+#include "image/image.h"
+#include "io/io.h"
+#include "vdi.h"
+#include "view/view.h"
+
+#define ALIGN     (1u << 20)
+#define LEN       (472u - 72)  /* of the header behind the version, with the geometry at its end */
+#define MIN_BLOCK (128u << 10) /* that VirtualBox opens */
+#define MAX_BLOCK (128u << 20)
+
+void vdi_header_encode(const struct vdi_header *h, unsigned char *p)
+{
+	memset(p, 0, VDI_HEADER_LEN);
+	strcpy((char *)p, "<<< vdiskfs VirtualBox Disk Image >>>\n");
+	store_le32(p + 64, VDI_SIGNATURE);
+	store_le32(p + 68, VDI_VERSION_1);
+	store_le32(p + 72, LEN);
+	store_le32(p + 76, h->type);
+	store_le32(p + 340, h->map_pos);
+	store_le32(p + 344, h->data_pos);
+	store_le32(p + 360, 512);
+	store_le64(p + VDI_SIZE, h->size);
+	store_le32(p + VDI_SIZE + 8, h->block_size);
+	store_le32(p + VDI_SIZE + 16, h->nblocks);
+	store_le32(p + VDI_COUNT, h->count);
+	memcpy(p + VDI_IDS, h->ids, sizeof h->ids);
+	store_le32(p + 468, 512);
+}
+
+static int choose_geometry(const struct creation *c, struct vdi_header *h, struct err *e)
+{
+	uint64_t block = create_number(c, "cluster_size", 0);
+
+	if (!is_power_of_2(block) || block < MIN_BLOCK || block > MAX_BLOCK)
+		return err_set(
+			e, EINVAL, "cluster_size: a power of two from 128k to 128M expected");
+	if (c->size > (uint64_t)VDI_MAX_BLOCKS * block - 512)
+		return err_set(e, EFBIG,
+			"a disk of %" PRIu64 " bytes has more than %u blocks; cluster_size makes "
+			"them larger",
+			c->size, VDI_MAX_BLOCKS);
+	h->size = round_up(c->size, 512);
+	h->block_size = block;
+	h->nblocks = div_round_up(h->size, block);
+	h->map_pos = ALIGN;
+	h->data_pos = round_up(MAX(ALIGN + 4 * (uint64_t)h->nblocks, ALIGN + 1), ALIGN);
+	return 0;
+}
+
+static int choose_type(const struct creation *c, struct vdi_header *h, struct err *e)
+{
+	bool is_static = create_flag(c, "static");
+
+	h->type = c->request->backing ? VDI_DIFFERENCING : is_static ? VDI_FIXED : VDI_DYNAMIC;
+	h->count = is_static ? h->nblocks : 0;
+	if (c->request->backing && is_static)
+		return err_set(e, EINVAL, "static: what is on a backing file is a difference");
+	if (!is_static && !create_is(c, "preallocation", "off"))
+		return err_set(e, EINVAL, "preallocation: only with static=on");
+	return 0;
+}
+
+/* A parent is known by its id and by nothing else. */
+static int choose_ids(const struct creation *c, struct vdi_header *h, struct err *e)
+{
+	int r = guid_random(h->ids[0], e);
+
+	if (r == 0)
+		r = guid_random(h->ids[1], e);
+	if (r < 0 || !c->request->backing)
+		return r;
+	if (!c->parent)
+		return err_set(e, EINVAL, "its UUID is in the backing file, which must be there");
+	if (guid_is_zero(c->parent->id))
+		return err_set(e, EINVAL,
+			"%s has no UUID: a VDI image knows its backing file by nothing else",
+			c->parent->io->name);
+	memcpy(h->ids[2], c->parent->id, GUID_LEN);
+	memcpy(h->ids[3], c->parent->change_id, GUID_LEN);
+	return 0;
+}
+
+static int write_map(struct io *io, const struct vdi_header *h, struct err *e)
+{
+	unsigned char entries[64u << 10];
+	uint32_t n = MIN(h->nblocks, sizeof entries / 4);
+	int r = 0;
+
+	for (uint32_t first = 0; r == 0 && first < h->nblocks; first += n) {
+		n = MIN(n, h->nblocks - first);
+		for (uint32_t i = 0; i < n; i++)
+			store_le32(entries + 4 * i, h->count > 0 ? first + i : VDI_ENTRY_FREE);
+		r = io_write(io, entries, 4 * (size_t)n, h->map_pos + 4 * (uint64_t)first, e);
+	}
+	return r;
+}
+
+static int write_data(const struct creation *c, const struct vdi_header *h, struct err *e)
+{
+	uint64_t len = h->count * (uint64_t)h->block_size;
+	int r = create_extend(c->io, h->data_pos, h->data_pos + len, e);
+
+	if (r < 0 || create_is(c, "preallocation", "off"))
+		return r;
+	return create_preallocate(
+		c->io, h->data_pos, len, create_is(c, "preallocation", "full"), e);
+}
+
+int vdi_create(struct creation *c, struct err *e)
+{
+	unsigned char header[VDI_HEADER_LEN];
+	struct vdi_header h = {.type = VDI_DYNAMIC};
+	int r = choose_geometry(c, &h, e);
+
+	if (r == 0)
+		r = choose_type(c, &h, e);
+	if (r == 0)
+		r = choose_ids(c, &h, e);
+	if (r == 0)
+		r = write_data(c, &h, e);
+	if (r == 0)
+		r = write_map(c->io, &h, e);
+	if (r < 0)
+		return r;
+	vdi_header_encode(&h, header);
+	return io_write(c->io, header, sizeof header, 0, e);
+}
+
+static const char *const preallocations[] = {"off", "falloc", "full", NULL};
+
+const struct create_option vdi_create_options[] = {
+	{"static", CREATE_FLAG, "all blocks are there from the beginning", "off", NULL},
+	{"cluster_size", CREATE_SIZE, "bytes of a block", "1M", NULL},
+	{"preallocation", CREATE_WORD, "room for a static image (off, falloc, full)", "off",
+		preallocations},
+	{0},
+};

@@ -1,0 +1,79 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* export.c - a disk as a VDI file: header, block map, blocks of 1 MiB, placed as VirtualBox
+ * places them. */
+#include "util/limits.h"
+#include "util/bytes.h"
+#include "util/err.h"
+#include "export/allocmap.h"
+#include "export/regions.h"
+#include "vdi.h"
+
+#define BLOCK_BITS 20
+#define BLOCK      (1u << BLOCK_BITS)
+#define MAP_POS    BLOCK
+
+struct vdi_layout {
+	struct made made;
+	uint64_t data_pos;
+};
+
+static int fill_header(
+	const struct made *m, uint64_t first, size_t n, unsigned char *h, struct err *e)
+{
+	const struct vdi_layout *d = (const struct vdi_layout *)m;
+	struct vdi_header header = {
+		.type = VDI_DYNAMIC,
+		.size = made_disk_size(m),
+		.map_pos = MAP_POS,
+		.data_pos = d->data_pos,
+		.block_size = BLOCK,
+		.nblocks = granules_all(m->stored),
+		.count = granules_stored(m->stored),
+	};
+
+	(void)first, (void)n, (void)e;
+	made_id(m, "VDI image", header.ids[0]);
+	made_id(m, "VDI modification", header.ids[1]);
+	vdi_header_encode(&header, h);
+	return 0;
+}
+
+static int fill_map(
+	const struct made *m, uint64_t first, size_t n, unsigned char *out, struct err *e)
+{
+	uint32_t entry = granules_rank(m->stored, first);
+
+	(void)e;
+	for (size_t i = 0; i < n; i++)
+		store_le32(
+			out + 4 * i, granules_has(m->stored, first + i) ? entry++ : VDI_ENTRY_FREE);
+	return 0;
+}
+
+static int vdi_make(
+	const struct layout_source *s, const char *name, struct view **file, struct err *e)
+{
+	struct vdi_layout *d = made_new(sizeof *d, s, e);
+	uint64_t end;
+
+	(void)name;
+	if (!d)
+		return -e->code;
+	d->made.stored = made_coarsen(&d->made, BLOCK_BITS, e);
+	if (!d->made.stored) {
+		view_free(&d->made.view);
+		return -e->code;
+	}
+	made_add_table(&d->made, 0, 1, VDI_HEADER_LEN, fill_header);
+	end = made_add_table(&d->made, MAP_POS, granules_all(d->made.stored), 4, fill_map);
+	d->data_pos = round_up(MAX(end, MAP_POS + 1), BLOCK);
+	end = made_add_data(&d->made, d->data_pos, d->made.stored, 0, NULL);
+	return made_end(&d->made, end, &vdi_layout, file, e);
+}
+
+const struct layout vdi_layout = {
+	.suffix = ".vdi",
+	.max_disk = 0x1fffff8000000, /* QEMU's limit; a block map reaches a little further */
+	.max_file = LIMIT_DISK_SIZE,
+	.make = vdi_make,
+};

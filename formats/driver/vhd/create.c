@@ -1,0 +1,193 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* create.c - new VHD files: fixed, dynamic and, with a backing file, differencing. */
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+#include "util/limits.h"
+#include "util/bytes.h"
+#include "util/err.h"
+#include "image/format.h"
+#include "util/guid.h"
+#include "image/image.h"
+#include "io/io.h"
+#include "util/utf16.h"
+#include "encode.h"
+#include "vhd.h"
+
+#define BAT_POS   (VHD_FOOTER_LEN + VHD_HEADER_LEN)
+#define MIN_BLOCK (512u << 10) /* those that Hyper-V makes are of 512 KiB or 2 MiB */
+#define MAX_BLOCK (2u << 20)
+#define TEXT_MAX  (2u * LIMIT_NAME)
+
+/* The largest disk that a geometry can say. */
+#define MAX_GEOMETRY (UINT64_C(65535) * 16 * 255 * VHD_SECTOR)
+
+static const char *const subformats[] = {"dynamic", "fixed", NULL};
+
+const struct create_option vhd_create_options[] = {
+	{"subformat", CREATE_WORD, "dynamic or fixed", "dynamic", subformats},
+	{"force_size", CREATE_FLAG, "keep the size; off: make it one that a geometry can say", "on",
+		NULL},
+	{"block_size", CREATE_SIZE, "of a dynamic disk: 512k, 1M or 2M", "2M", NULL},
+	{0},
+};
+
+/* The size. */
+
+static int choose_size(const struct creation *c, uint64_t *size, struct err *e)
+{
+	*size = c->size;
+	if (c->size > VHD_MAX_SIZE)
+		return err_set(e, EFBIG, "a VHD disk has at most 2040 GiB");
+	*size = round_up(c->size, VHD_SECTOR);
+	if (create_flag(c, "force_size") || c->request->backing || *size > MAX_GEOMETRY)
+		return 0;
+	while (vhd_geometry_size(*size) < c->size)
+		*size += VHD_SECTOR;
+	*size = vhd_geometry_size(*size);
+	return 0;
+}
+
+static int choose_block_size(const struct creation *c, uint32_t *block_size, struct err *e)
+{
+	uint64_t n = create_number(c, "block_size", MAX_BLOCK);
+
+	if (!is_power_of_2(n) || n < MIN_BLOCK || n > MAX_BLOCK)
+		return err_set(e, EINVAL, "block_size=%s: 512k, 1M or 2M expected",
+			create_text(c, "block_size"));
+	*block_size = n;
+	return 0;
+}
+
+/* The parent. */
+
+static int check_parent(const struct creation *c, const struct vhd_new *n, struct err *e)
+{
+	if (!c->parent)
+		return err_set(
+			e, EINVAL, "the backing file must be there: its unique id is recorded");
+	if (c->parent->format != format_find("vpc"))
+		return err_set(e, EINVAL, "the backing file is %s, and must be VHD",
+			c->parent->format->name);
+	if (c->parent->states[0]->view->size != n->size)
+		return err_set(e, EINVAL, "the disk must be as long as that of the backing file");
+	if (n->type == VHD_FIXED)
+		return err_set(e, EINVAL, "a fixed disk has no backing file");
+	return 0;
+}
+
+/* The name in the header, and the text of the locator: the same path once more. */
+static int name_parent(
+	const struct creation *c, struct vhd_parent *p, unsigned char text[TEXT_MAX], struct err *e)
+{
+	const char *slash = strrchr(c->request->backing, '/');
+	const char *base = slash ? slash + 1 : c->request->backing;
+	char *path = create_windows_name(c);
+	size_t units;
+	bool fits;
+
+	if (!path)
+		return err_nomem(e);
+	fits = utf16_from_utf8(text, TEXT_MAX / 2, &units, path, UTF16_LE);
+	p->len = 2 * units;
+	p->locator = path[0] == '\\' ? VHD_W2KU : VHD_W2RU;
+	free(path);
+	if (!fits || !utf16_from_utf8(p->name, VHD_NAME_UNITS, &units, base, UTF16_BE))
+		return err_set(e, EINVAL,
+			"the backing file's name is not UTF-8 or longer than the format has room "
+			"for");
+	return 0;
+}
+
+static int describe_parent(const struct creation *c, const struct vhd_new *n, struct vhd_parent *p,
+	unsigned char text[TEXT_MAX], struct err *e)
+{
+	int r = check_parent(c, n, e);
+
+	if (r < 0)
+		return r;
+	memcpy(p->id, ((const struct vhd *)c->parent->states[0]->view)->id, VHD_ID_LEN);
+	p->when = c->parent->io->mtime.tv_sec;
+	p->pos = BAT_POS + round_up(n->entries * (uint64_t)VHD_BAT_ENTRY, VHD_SECTOR);
+	return name_parent(c, p, text, e);
+}
+
+/* The file. */
+
+static int put_bat(struct io *io, uint64_t entries, struct err *e)
+{
+	unsigned char absent[64 * VHD_SECTOR];
+	uint64_t left = round_up(entries * VHD_BAT_ENTRY, VHD_SECTOR);
+	int r = 0;
+
+	memset(absent, 0xff, sizeof absent);
+	for (uint64_t pos = BAT_POS, n; r == 0 && left > 0; pos += n, left -= n) {
+		n = MIN(left, sizeof absent);
+		r = io_write(io, absent, n, pos, e);
+	}
+	return r;
+}
+
+/* All of a file without blocks but its footer; *end is where that goes. */
+static int put_tables(const struct creation *c, const struct vhd_new *n, const unsigned char *text,
+	uint64_t *end, struct err *e)
+{
+	unsigned char head[BAT_POS] = {0};
+	int r;
+
+	vhd_make_footer(head, n);
+	vhd_make_header(head + VHD_FOOTER_LEN, n);
+	r = io_write(c->io, head, sizeof head, 0, e);
+	if (r == 0)
+		r = put_bat(c->io, n->entries, e);
+	*end = BAT_POS + round_up(n->entries * (uint64_t)VHD_BAT_ENTRY, VHD_SECTOR);
+	if (r < 0 || !n->parent)
+		return r;
+	*end += round_up(n->parent->len, VHD_SECTOR);
+	return io_write(c->io, text, n->parent->len, n->parent->pos, e);
+}
+
+static int put_file(
+	const struct creation *c, const struct vhd_new *n, const unsigned char *text, struct err *e)
+{
+	unsigned char footer[VHD_FOOTER_LEN] = {0};
+	uint64_t end = n->size;
+	int r = 0;
+
+	if (n->type != VHD_FIXED)
+		r = put_tables(c, n, text, &end, e);
+	/* The footer alone makes the file an image: all else is durable before. */
+	if (r == 0)
+		r = io_sync(c->io, e);
+	/* A fixed disk on a device that is longer: its end is where the footer is looked for. */
+	if (n->type == VHD_FIXED && c->io->is_block && c->io->size >= end + VHD_FOOTER_LEN)
+		end = c->io->size - VHD_FOOTER_LEN;
+	vhd_make_footer(footer, n);
+	return r < 0 ? r : io_write(c->io, footer, sizeof footer, end, e);
+}
+
+int vhd_create(struct creation *c, struct err *e)
+{
+	struct vhd_new n = {.type = VHD_DYNAMIC, .when = time(NULL), .bat_pos = BAT_POS};
+	struct vhd_parent parent = {0};
+	unsigned char text[TEXT_MAX];
+	int r = choose_size(c, &n.size, e);
+
+	if (create_is(c, "subformat", "fixed"))
+		n.type = VHD_FIXED;
+	if (r == 0)
+		r = choose_block_size(c, &n.block_size, e);
+	if (r == 0)
+		r = guid_random(n.id, e);
+	if (r < 0)
+		return r;
+	n.entries = div_round_up(n.size, n.block_size);
+	if (c->request->backing) {
+		r = describe_parent(c, &n, &parent, text, e);
+		n.type = VHD_DIFFERENCING;
+		n.parent = &parent;
+	}
+	return r < 0 ? r : put_file(c, &n, text, e);
+}

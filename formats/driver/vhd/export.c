@@ -1,0 +1,122 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* export.c - a disk as a dynamic VHD file: copy of the footer, header, BAT, blocks of 2 MiB,
+ * footer.
+ *
+ * Blocks lie so that their data begins at multiples of 4096; what is in front of the bitmap then is
+ * room that the format does not ask for, nor mind.
+ */
+#include <string.h>
+
+#include "util/bytes.h"
+#include "util/err.h"
+#include "export/allocmap.h"
+#include "export/regions.h"
+#include "encode.h"
+#include "vhd.h"
+
+#define BLOCK_BITS 21
+#define BLOCK      (1u << BLOCK_BITS)
+#define HEAD       4096u /* in front of a block's data */
+#define BITMAP_LEN (BLOCK / VHD_SECTOR / 8)
+#define HEADER_POS VHD_FOOTER_LEN
+#define BAT_POS    (HEADER_POS + VHD_HEADER_LEN)
+
+struct vhd_layout {
+	struct made made;
+	uint64_t data_pos;
+};
+
+static struct vhd_new about(const struct made *m)
+{
+	struct vhd_new n = {
+		.type = VHD_DYNAMIC,
+		.size = made_disk_size(m),
+		.when = m->source.when,
+		.bat_pos = BAT_POS,
+		.entries = granules_all(m->stored),
+		.block_size = BLOCK,
+	};
+
+	made_id(m, "VHD", n.id);
+	return n;
+}
+
+static int fill_footer(
+	const struct made *m, uint64_t first, size_t n, unsigned char *f, struct err *e)
+{
+	struct vhd_new new = about(m);
+
+	(void)first, (void)n, (void)e;
+	vhd_make_footer(f, &new);
+	return 0;
+}
+
+static int fill_header(
+	const struct made *m, uint64_t first, size_t n, unsigned char *h, struct err *e)
+{
+	struct vhd_new new = about(m);
+
+	(void)first, (void)n, (void)e;
+	vhd_make_header(h, &new);
+	return 0;
+}
+
+/* Whole sectors; entries behind the last block have none. */
+static int fill_bat(
+	const struct made *m, uint64_t first, size_t n, unsigned char *out, struct err *e)
+{
+	const struct vhd_layout *d = (const struct vhd_layout *)m;
+	uint64_t all = granules_all(m->stored), pos = d->data_pos + HEAD - BITMAP_LEN;
+
+	(void)e;
+	pos += granules_rank(m->stored, MIN(first, all)) * (HEAD + BLOCK);
+	for (size_t i = 0; i < n; i++) {
+		bool stored = first + i < all && granules_has(m->stored, first + i);
+
+		store_be32(out + 4 * i, stored ? pos / VHD_SECTOR : VHD_ABSENT);
+		pos += stored ? HEAD + BLOCK : 0;
+	}
+	return 0;
+}
+
+/* All sectors of a block are there. */
+static int fill_head(
+	const struct made *m, uint64_t first, size_t n, unsigned char *out, struct err *e)
+{
+	(void)m, (void)first, (void)n, (void)e;
+	memset(out + HEAD - BITMAP_LEN, 0xff, BITMAP_LEN);
+	return 0;
+}
+
+static int vhd_make(
+	const struct layout_source *s, const char *name, struct view **file, struct err *e)
+{
+	struct vhd_layout *d = made_new(sizeof *d, s, e);
+	struct made *m = &d->made;
+	uint64_t end;
+
+	(void)name;
+	if (!d)
+		return -e->code;
+	m->stored = made_coarsen(m, BLOCK_BITS, e);
+	if (!m->stored) {
+		view_free(&m->view);
+		return -e->code;
+	}
+	made_add_table(m, 0, 1, VHD_FOOTER_LEN, fill_footer);
+	made_add_table(m, HEADER_POS, 1, VHD_HEADER_LEN, fill_header);
+	end = made_add_table(
+		m, BAT_POS, round_up(granules_all(m->stored), VHD_SECTOR / 4), 4, fill_bat);
+	d->data_pos = round_up(end, HEAD);
+	end = made_add_data(m, d->data_pos, m->stored, HEAD, fill_head);
+	end = made_add_table(m, end, 1, VHD_FOOTER_LEN, fill_footer);
+	return made_end(m, end, &vhd_layout, file, e);
+}
+
+const struct layout vhd_layout = {
+	.variant = "dynamic",
+	.suffix = ".vhd",
+	.max_disk = UINT64_C(2040) << 30,
+	.max_file = UINT64_C(2) << 40, /* sectors are counted in 32 bits */
+	.make = vhd_make,
+};

@@ -1,0 +1,203 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* parent.c - how a differencing VHD finds its parent and knows it again.
+ *
+ * The header has a name and up to eight locators, which are texts elsewhere in the file.  None is
+ * to be trusted: what makes a file the parent is its unique id alone.
+ */
+#include <errno.h>
+#include <inttypes.h>
+#include <stdlib.h>
+#include <string.h>
+#include <strings.h>
+#include <time.h>
+
+#include "util/limits.h"
+#include "util/bytes.h"
+#include "util/err.h"
+#include "open/parent-search.h"
+#include "util/guid.h"
+#include "image/image.h"
+#include "io/io.h"
+#include "util/utf16.h"
+#include "vhd.h"
+
+#define LOCATOR_MAX (2u * LIMIT_NAME) /* bytes of its text */
+#define NAME_ROOM   UTF16_AS_UTF8(LOCATOR_MAX / 2)
+
+static int hex_digit(int c)
+{
+	return c >= '0' && c <= '9'   ? c - '0'
+	       : c >= 'a' && c <= 'f' ? c - 'a' + 10
+	       : c >= 'A' && c <= 'F' ? c - 'A' + 10
+				      : -1;
+}
+
+/* Takes %XX out, in place; false: the result would have a NUL. */
+static bool decode_url(char *text)
+{
+	char *out = text;
+
+	for (const char *p = text; *p; out++) {
+		int high = *p == '%' ? hex_digit(p[1]) : -1;
+		int low = high >= 0 ? hex_digit(p[2]) : -1;
+
+		*out = low >= 0 ? high << 4 | low : *p;
+		if (*out == '\0')
+			return false;
+		p += low >= 0 ? 3 : 1;
+	}
+	*out = '\0';
+	return true;
+}
+
+/* The path in "file://HOST/PATH", in "file:PATH", or a text that is no URL at all.  Xen has
+ * "file://./PATH" and "file://../PATH", from here, and others leave the host out. */
+static const char *path_of_url(const char *url)
+{
+	const char *path = url;
+
+	if (strncasecmp(path, "file:", 5) != 0)
+		return path;
+	path += 5;
+	if (strncmp(path, "//", 2) != 0)
+		return path;
+	path += 2;
+	if (strncasecmp(path, "localhost/", 10) == 0)
+		path += 9;
+	return path;
+}
+
+/* A URL with an encoded name and one of a writer that does not encode look alike. */
+static int add_url(struct image *img, char *url, struct err *e)
+{
+	const char *path = path_of_url(url), *slash = strchr(path, '/');
+	bool has_host = path > url && slash > path && path[0] != '.';
+	int r = image_add_parent_name(img, path, e);
+
+	if (r == 0 && has_host)
+		r = image_add_parent_name(img, slash, e);
+	if (r == 0 && decode_url(url))
+		r = image_add_parent_name(img, path, e);
+	return r;
+}
+
+static int add_text(
+	struct image *img, uint32_t code, const unsigned char *text, uint32_t len, struct err *e)
+{
+	char name[NAME_ROOM];
+
+	if (code == VHD_W2RU || code == VHD_W2KU) {
+		if (!utf16_to_utf8(name, text, len / 2, UTF16_LE))
+			return 0;
+		return image_add_parent_name(img, name, e);
+	}
+	memcpy(name, text, len);
+	name[len] = '\0';
+	return code == VHD_MACX ? add_url(img, name, e) : image_add_parent_name(img, name, e);
+}
+
+/* A locator that cannot be read, or that is longer than any name may be, is as good as none. */
+static int add_locator(
+	struct image *img, uint32_t code, const unsigned char *locator, struct err *e)
+{
+	uint32_t len = load_be32(locator + 8);
+	uint64_t pos = load_be64(locator + 16);
+	unsigned char text[LOCATOR_MAX];
+	struct err ignored = ERR_INIT;
+
+	if (len > sizeof text || !range_fits(pos, len, img->io->size) ||
+		io_read(img->io, text, len, pos, &ignored) < 0)
+		return 0;
+	return add_text(img, code, text, len, e);
+}
+
+static int add_locators(
+	struct image *img, const unsigned char *header, uint32_t code, struct err *e)
+{
+	int r = 0;
+
+	for (size_t i = 0; r == 0 && i < VHD_LOCATORS; i++) {
+		const unsigned char *locator = header + VHD_LOCATORS_POS + i * VHD_LOCATOR_LEN;
+
+		if (load_be32(locator) == code)
+			r = add_locator(img, code, locator, e);
+	}
+	return r;
+}
+
+/* Names from the child's own directory come first, and of these the ones in Unicode. */
+static int add_all_locators(struct image *img, const unsigned char *header, struct err *e)
+{
+	static const uint32_t codes[] = {VHD_W2RU, VHD_W2KU, 0, VHD_MACX, VHD_WI2R, VHD_WI2K};
+	char name[NAME_ROOM];
+	int r = 0;
+
+	for (size_t i = 0; r == 0 && i < sizeof codes / sizeof codes[0]; i++) {
+		if (codes[i] != 0)
+			r = add_locators(img, header, codes[i], e);
+		else if (utf16_to_utf8(name, header + VHD_NAME_POS, VHD_NAME_UNITS, UTF16_BE))
+			r = image_add_parent_name(img, name, e);
+	}
+	return r;
+}
+
+/* Xen has children of raw disks, and what it writes for the id of such a parent is zero. */
+int vhd_name_parent(struct image *img, const unsigned char *header, struct err *e)
+{
+	bool is_raw = guid_is_zero(img->parent_id);
+	int r = add_all_locators(img, header, e);
+
+	if (r < 0)
+		return r;
+	if (!img->parent_name && is_raw)
+		return err_set(e, EUCLEAN, "header: a differencing disk that names no parent");
+	img->parent_unproved = is_raw;
+	img->parent_format = strdup(is_raw ? "raw" : "vpc");
+	return img->parent_format ? 0 : err_nomem(e);
+}
+
+/* The stamp is the parent's when the child was made, but programs disagree about which: of its file
+ * or of its footer. */
+static bool stamp_fits(const struct vhd *child, const struct vhd *parent)
+{
+	return child->parent_stamp == 0 || child->parent_stamp == parent->stamp ||
+	       child->parent_stamp == (uint32_t)(parent->io->mtime.tv_sec - VHD_EPOCH);
+}
+
+bool vhd_knows_parent(const struct image *img, const struct image *other)
+{
+	return !guid_is_zero(img->parent_id) && family_knows_parent(img, other);
+}
+
+/* Where a child says that its parent is raw, a VHD would be shown as the bytes of its file. */
+static int check_raw_parent(const struct image *img, const struct image *parent, struct err *e)
+{
+	unsigned char head[8];
+	int r = io_read_padded(parent->io, head, sizeof head, 0, e);
+
+	if (r < 0 || memcmp(head, "conectix", sizeof head) != 0)
+		return r;
+	return err_set(e, EUCLEAN,
+		"%s: it gives no id of its parent, which stands for a raw disk, but %s is a VHD",
+		img->io->name, parent->io->name);
+}
+
+int vhd_check_parent(const struct image *img, const struct image *parent, struct err *e)
+{
+	const struct vhd *child = (const struct vhd *)img->states[0]->view;
+	char wanted[VHD_ID_TEXT], found[VHD_ID_TEXT];
+
+	if (guid_is_zero(img->parent_id))
+		return check_raw_parent(img, parent, e);
+	if (!vhd_knows_parent(img, parent)) {
+		vhd_id_text(wanted, img->parent_id);
+		vhd_id_text(found, parent->id);
+		err_set(e, EUCLEAN, "%s: it was made on the disk %s, but %s is %s", img->io->name,
+			wanted, parent->io->name, found);
+		return err_hint_code(e, HINT_IGNORE_PARENT_ID, NULL);
+	}
+	if (parent->format == img->format &&
+		!stamp_fits(child, (const struct vhd *)parent->states[0]->view))
+		image_warn(img, "its parent %s was changed or copied since", parent->io->name);
+	return 0;
+}

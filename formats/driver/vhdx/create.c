@@ -1,0 +1,309 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* create.c - new VHDX files: dynamic, fixed and, with a backing file, differencing.
+ *
+ * Headers, log, metadata and BAT come first, in this order; the blocks of a fixed disk follow.
+ */
+#include <errno.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "util/limits.h"
+#include "util/bytes.h"
+#include "util/err.h"
+#include "image/format.h"
+#include "image/image.h"
+#include "io/io.h"
+#include "util/utf16.h"
+#include "encode.h"
+#include "vhdx.h"
+
+#define LOG_POS        VHDX_MIB
+#define MAX_NEW_LOG    VHDX_MAX_LOG
+#define DIFFERENCE     (2u << 20) /* block size of differences, as Hyper-V has it */
+#define BAT_STEP       8192u      /* entries that are written together */
+#define LOCATOR_HEAD   20u
+#define LOCATOR_ENTRY  12u
+#define LOCATOR_PAIRS  2u
+#define LOCATOR_MAX    (8u << 10)
+#define FIRST_SEQUENCE 1u
+
+static const char *const subformats[] = {"dynamic", "fixed", NULL};
+
+const struct create_option vhdx_create_options[] = {
+	{"subformat", CREATE_WORD, "dynamic or fixed", "dynamic", subformats},
+	{"block_size", CREATE_SIZE, "a power of two from 1M to 256M; 0: by the size", "0", NULL},
+	{"log_size", CREATE_SIZE, "of the log, whole MiB", "1M", NULL},
+	{"block_state_zero", CREATE_FLAG, "mark new blocks as zeroes, not as absent", "on", NULL},
+	{"logical_sector_size", CREATE_SIZE, "of the guest: 512 or 4096", "512", NULL},
+	{0},
+};
+
+/* Options. */
+
+/* As qemu-img does. */
+static uint32_t usual_block_size(const struct creation *c)
+{
+	if (c->request->backing)
+		return DIFFERENCE;
+	if (c->size > UINT64_C(32) << 40)
+		return 64u << 20;
+	if (c->size > UINT64_C(100) << 30)
+		return 32u << 20;
+	return c->size > UINT64_C(1) << 30 ? 16u << 20 : 8u << 20;
+}
+
+static int choose_block_size(const struct creation *c, struct vhdx_new *n, struct err *e)
+{
+	uint64_t size = create_number(c, "block_size", 0);
+
+	if (size == 0)
+		size = usual_block_size(c);
+	if (!is_power_of_2(size) || size < VHDX_MIN_BLOCK || size > VHDX_MAX_BLOCK)
+		return err_set(e, EINVAL, "block_size=%s: a power of two from 1M to 256M expected",
+			create_text(c, "block_size"));
+	n->block_size = size;
+	return 0;
+}
+
+static int choose_log(const struct creation *c, struct vhdx_new *n, struct err *e)
+{
+	uint64_t size = create_number(c, "log_size", VHDX_MIB);
+
+	if (size == 0 || size % VHDX_MIB != 0 || size > MAX_NEW_LOG)
+		return err_set(e, EINVAL, "log_size=%s: whole MiB, at most %u, expected",
+			create_text(c, "log_size"), MAX_NEW_LOG / VHDX_MIB);
+	n->header.log_pos = LOG_POS;
+	n->header.log_len = size;
+	n->metadata_pos = LOG_POS + size;
+	n->bat_pos = n->metadata_pos + VHDX_MIB;
+	return 0;
+}
+
+static int choose_size(const struct creation *c, struct vhdx_new *n, struct err *e)
+{
+	uint64_t sector = create_number(c, "logical_sector_size", 512);
+
+	if (sector != 512 && sector != 4096)
+		return err_set(e, EINVAL, "logical_sector_size=%s: 512 or 4096 expected",
+			create_text(c, "logical_sector_size"));
+	if (c->size > VHDX_MAX_DISK)
+		return err_set(e, EFBIG, "a VHDX disk has at most 64 TiB");
+	n->sector_size = sector;
+	n->size = round_up(c->size, sector);
+	return 0;
+}
+
+static int make_guids(struct vhdx_new *n, struct err *e)
+{
+	int r = guid_random(n->header.file_guid, e);
+
+	if (r == 0)
+		r = guid_random(n->header.data_guid, e);
+	return r == 0 ? guid_random(n->disk_id, e) : r;
+}
+
+static int choose(const struct creation *c, struct vhdx_new *n, struct err *e)
+{
+	int r = choose_block_size(c, n, e);
+
+	n->header.sequence = FIRST_SEQUENCE;
+	n->fixed = create_is(c, "subformat", "fixed");
+	if (r == 0)
+		r = choose_log(c, n, e);
+	if (r == 0)
+		r = choose_size(c, n, e);
+	return r == 0 ? make_guids(n, e) : r;
+}
+
+/* The parent. */
+
+/* Appends the len units of text; where it is and how long, as the entries want it. */
+static bool put_text(unsigned char *locator, uint32_t *end, const char *text, unsigned char *offset,
+	unsigned char *len)
+{
+	size_t units;
+
+	if (!utf16_from_utf8(locator + *end, (LOCATOR_MAX - *end) / 2, &units, text, UTF16_LE))
+		return false;
+	store_le32(offset, *end);
+	store_le16(len, 2 * units);
+	*end += 2 * units;
+	return true;
+}
+
+/* Section 2.6.2.6. */
+static bool put_locator(
+	unsigned char *locator, const char *const pairs[LOCATOR_PAIRS][2], uint32_t *len)
+{
+	memcpy(locator, vhdx_locator_type, GUID_LEN);
+	store_le16(locator + 18, LOCATOR_PAIRS);
+	*len = LOCATOR_HEAD + LOCATOR_PAIRS * LOCATOR_ENTRY;
+	for (unsigned i = 0; i < LOCATOR_PAIRS; i++) {
+		unsigned char *entry = locator + LOCATOR_HEAD + i * LOCATOR_ENTRY;
+
+		if (!put_text(locator, len, pairs[i][0], entry, entry + 8) ||
+			!put_text(locator, len, pairs[i][1], entry + 4, entry + 10))
+			return false;
+	}
+	return true;
+}
+
+static int check_parent(const struct creation *c, const struct vhdx_new *n, struct err *e)
+{
+	if (!c->parent)
+		return err_set(e, EINVAL,
+			"the backing file must be there: the GUID of its data is recorded");
+	if (c->parent->format != format_find("vhdx"))
+		return err_set(e, EINVAL, "the backing file is %s, and must be VHDX",
+			c->parent->format->name);
+	if (c->parent->sector_size != n->sector_size)
+		return err_set(e, EINVAL,
+			"sectors of %" PRIu32 " bytes on a backing file with %" PRIu32,
+			n->sector_size, c->parent->sector_size);
+	if (n->fixed)
+		return err_set(e, EINVAL, "a fixed disk has no backing file");
+	return 0;
+}
+
+static int name_parent(
+	const struct creation *c, struct vhdx_new *n, unsigned char *locator, struct err *e)
+{
+	const struct vhdx *parent = (const struct vhdx *)c->parent->states[0]->view;
+	char guid[GUID_TEXT], linkage[GUID_TEXT + 2], *path = create_windows_name(c);
+	const char *const pairs[LOCATOR_PAIRS][2] = {
+		{"parent_linkage", linkage},
+		{path && path[0] == '\\' ? "absolute_win32_path" : "relative_path", path},
+	};
+	bool fits;
+
+	if (!path)
+		return err_nomem(e);
+	guid_text(guid, parent->header.data_guid);
+	snprintf(linkage, sizeof linkage, "{%s}", guid);
+	memcpy(n->disk_id, parent->disk_id, GUID_LEN);
+	n->locator = locator;
+	fits = put_locator(locator, pairs, &n->locator_len);
+	free(path);
+	if (!fits)
+		return err_set(e, EINVAL,
+			"the backing file's name is not UTF-8 or longer than the format has room "
+			"for");
+	return 0;
+}
+
+/* The file. */
+
+/* As the driver that opens it would count. */
+static struct vhdx counting(const struct vhdx_new *n)
+{
+	return (struct vhdx){
+		.ratio = (VHDX_MIB * UINT64_C(8)) * n->sector_size / n->block_size,
+		.nblocks = div_round_up(n->size, n->block_size),
+		.differencing = n->locator != NULL,
+	};
+}
+
+static uint64_t data_pos(const struct vhdx_new *n)
+{
+	return n->bat_pos + n->bat_len;
+}
+
+static uint64_t entry_of(const struct vhdx_new *n, const struct vhdx *d, uint64_t i, bool zero)
+{
+	uint64_t block = i - i / (d->ratio + UINT64_C(1));
+
+	if (i % (d->ratio + UINT64_C(1)) == d->ratio)
+		return 0;
+	if (n->fixed)
+		return (data_pos(n) + block * n->block_size) | VHDX_FULLY_PRESENT;
+	return zero && !n->locator ? VHDX_ZERO : VHDX_NOT_PRESENT;
+}
+
+static int put_bat(const struct creation *c, const struct vhdx_new *n, const struct vhdx *d,
+	uint64_t entries, struct err *e)
+{
+	bool zero = create_flag(c, "block_state_zero");
+	unsigned char *buf;
+	int r = 0;
+
+	if (!n->fixed && (!zero || n->locator))
+		return 0;
+	buf = malloc(BAT_STEP * VHDX_BAT_ENTRY);
+	if (!buf)
+		return err_nomem(e);
+	for (uint64_t i = 0, k; r == 0 && i < entries; i += k) {
+		k = MIN(entries - i, BAT_STEP);
+		for (uint64_t at = 0; at < k; at++)
+			store_le64(buf + at * VHDX_BAT_ENTRY, entry_of(n, d, i + at, zero));
+		r = io_write(c->io, buf, k * VHDX_BAT_ENTRY, n->bat_pos + i * VHDX_BAT_ENTRY, e);
+	}
+	free(buf);
+	return r;
+}
+
+static int put_regions(const struct creation *c, const struct vhdx_new *n, struct err *e)
+{
+	unsigned char *t = calloc(1, VHDX_NEW_METADATA + LOCATOR_MAX);
+	int r;
+
+	if (!t)
+		return err_nomem(e);
+	vhdx_put_metadata(t, n);
+	r = io_write(c->io, t, VHDX_NEW_METADATA + n->locator_len, n->metadata_pos, e);
+	memset(t, 0, VHDX_TABLE_LEN);
+	vhdx_put_regions(t, n);
+	for (int i = 0; r == 0 && i < 2; i++)
+		r = io_write(c->io, t, VHDX_TABLE_LEN, vhdx_regions_pos[i], e);
+	free(t);
+	return r;
+}
+
+/* The second header is current. */
+static int put_headers(const struct creation *c, const struct vhdx_new *n, struct err *e)
+{
+	unsigned char p[VHDX_HEADER_LEN] = {0};
+	struct vhdx_header header = n->header;
+	int r = 0;
+
+	for (int i = 0; r == 0 && i < 2; i++) {
+		memset(p, 0, sizeof p);
+		vhdx_put_header(p, &header);
+		r = io_write(c->io, p, sizeof p, vhdx_header_pos[i], e);
+		header.sequence++;
+	}
+	memset(p, 0, sizeof p);
+	vhdx_put_identifier(p);
+	return r == 0 ? io_write(c->io, p, sizeof p, 0, e) : r;
+}
+
+static int put_file(const struct creation *c, struct vhdx_new *n, struct err *e)
+{
+	struct vhdx d = counting(n);
+	uint64_t entries = vhdx_bat_entries(&d, d.nblocks), end;
+	int r;
+
+	n->bat_len = round_up(MAX(entries * VHDX_BAT_ENTRY, 1), VHDX_MIB);
+	end = data_pos(n) + (n->fixed ? d.nblocks * (uint64_t)n->block_size : 0);
+	r = create_extend(c->io, 0, end, e);
+	if (r == 0)
+		r = put_bat(c, n, &d, entries, e);
+	if (r == 0)
+		r = put_regions(c, n, e);
+	return r == 0 ? put_headers(c, n, e) : r;
+}
+
+int vhdx_create(struct creation *c, struct err *e)
+{
+	unsigned char locator[LOCATOR_MAX] = {0};
+	struct vhdx_new n = {.size = c->size};
+	int r = choose(c, &n, e);
+
+	if (r == 0 && c->request->backing) {
+		r = check_parent(c, &n, e);
+		if (r == 0)
+			r = name_parent(c, &n, locator, e);
+	}
+	return r < 0 ? r : put_file(c, &n, e);
+}

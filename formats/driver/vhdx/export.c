@@ -1,0 +1,184 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* export.c - a disk as a dynamic VHDX file: headers and region tables, a log that is empty,
+ * metadata, BAT, blocks. */
+#include <string.h>
+
+#include "util/limits.h"
+#include "util/bytes.h"
+#include "util/err.h"
+#include "export/allocmap.h"
+#include "export/regions.h"
+#include "encode.h"
+#include "vhdx.h"
+
+#define LOG_POS      VHDX_MIB
+#define LOG_LEN      VHDX_MIB
+#define METADATA_POS (LOG_POS + LOG_LEN)
+#define BAT_POS      (METADATA_POS + VHDX_MIB)
+
+#define MIN_BLOCK_BITS 20
+#define MAX_BLOCKS     (1u << 20) /* larger disks have larger blocks: the BAT is 8 MiB at most */
+
+struct vhdx_layout {
+	struct made made;
+	uint32_t sector_size;
+	uint64_t ratio; /* blocks that a block of sector bitmaps would be for */
+	uint64_t bat_entries;
+	uint64_t bat_len, data_pos;
+};
+
+static int fill_identifier(
+	const struct made *m, uint64_t first, size_t n, unsigned char *out, struct err *e)
+{
+	(void)m, (void)first, (void)n, (void)e;
+	vhdx_put_identifier(out);
+	return 0;
+}
+
+static struct vhdx_new about(const struct made *m)
+{
+	const struct vhdx_layout *d = (const struct vhdx_layout *)m;
+	struct vhdx_new n = {
+		.header = {.sequence = 1, .log_pos = LOG_POS, .log_len = LOG_LEN},
+		.metadata_pos = METADATA_POS,
+		.bat_pos = BAT_POS,
+		.bat_len = d->bat_len,
+		.size = made_disk_size(m),
+		.block_size = 1u << granules_bits(m->stored),
+		.sector_size = d->sector_size,
+	};
+
+	made_id(m, "VHDX file", n.header.file_guid);
+	made_id(m, "VHDX data", n.header.data_guid);
+	made_id(m, "VHDX disk", n.disk_id);
+	return n;
+}
+
+static int fill_header_1(
+	const struct made *m, uint64_t first, size_t n, unsigned char *h, struct err *e)
+{
+	struct vhdx_new new = about(m);
+
+	(void)first, (void)n, (void)e;
+	vhdx_put_header(h, &new.header);
+	return 0;
+}
+
+/* The one that is current. */
+static int fill_header_2(
+	const struct made *m, uint64_t first, size_t n, unsigned char *h, struct err *e)
+{
+	struct vhdx_new new = about(m);
+
+	(void)first, (void)n, (void)e;
+	new.header.sequence++;
+	vhdx_put_header(h, &new.header);
+	return 0;
+}
+
+static int fill_regions(
+	const struct made *m, uint64_t first, size_t n, unsigned char *t, struct err *e)
+{
+	struct vhdx_new new = about(m);
+
+	(void)first, (void)n, (void)e;
+	vhdx_put_regions(t, &new);
+	return 0;
+}
+
+static int fill_metadata(
+	const struct made *m, uint64_t first, size_t n, unsigned char *t, struct err *e)
+{
+	struct vhdx_new new = about(m);
+
+	(void)first, (void)n, (void)e;
+	vhdx_put_metadata(t, &new);
+	return 0;
+}
+
+/* Section 2.5.1.  Behind every ratio blocks there is an entry for their sector bitmaps, which only
+ * differences have. */
+static int fill_bat(
+	const struct made *m, uint64_t first, size_t n, unsigned char *out, struct err *e)
+{
+	const struct vhdx_layout *d = (const struct vhdx_layout *)m;
+	unsigned bits = granules_bits(m->stored);
+	uint64_t block = first - first / (d->ratio + 1);
+	uint64_t pos = d->data_pos + (granules_rank(m->stored, block) << bits);
+
+	(void)e;
+	for (size_t i = 0; i < n; i++) {
+		if ((first + i) % (d->ratio + 1) == d->ratio)
+			continue;
+		if (granules_has(m->stored, block++)) {
+			store_le64(out + 8 * i, pos | VHDX_FULLY_PRESENT);
+			pos += UINT64_C(1) << bits;
+		} else {
+			store_le64(out + 8 * i, VHDX_ZERO);
+		}
+	}
+	return 0;
+}
+
+/* A disk is a whole number of its sectors. */
+static uint32_t choose_sector_size(const struct made *m)
+{
+	bool large = m->source.sector_size == 4096 && made_disk_size(m) % 4096 == 0;
+
+	return large ? 4096 : 512;
+}
+
+static unsigned choose_block_bits(uint64_t disk_size)
+{
+	unsigned bits = MIN_BLOCK_BITS;
+
+	while (disk_size >> bits > MAX_BLOCKS)
+		bits++;
+	return bits;
+}
+
+static void place(struct vhdx_layout *d)
+{
+	uint64_t blocks = granules_all(d->made.stored);
+
+	d->sector_size = choose_sector_size(&d->made);
+	d->ratio = ((uint64_t)d->sector_size << 23) >> granules_bits(d->made.stored);
+	d->bat_entries = blocks > 0 ? blocks + (blocks - 1) / d->ratio : 0;
+	d->bat_len = round_up(MAX(d->bat_entries * 8, 1), VHDX_MIB);
+	d->data_pos = BAT_POS + d->bat_len;
+}
+
+static int vhdx_make(
+	const struct layout_source *s, const char *name, struct view **file, struct err *e)
+{
+	struct vhdx_layout *d = made_new(sizeof *d, s, e);
+	struct made *m = &d->made;
+	uint64_t end;
+
+	(void)name;
+	if (!d)
+		return -e->code;
+	m->stored = made_coarsen(m, choose_block_bits(made_disk_size(m)), e);
+	if (!m->stored) {
+		view_free(&m->view);
+		return -e->code;
+	}
+	place(d);
+	made_add_table(m, 0, 1, VHDX_HEADER_LEN, fill_identifier);
+	made_add_table(m, vhdx_header_pos[0], 1, VHDX_HEADER_LEN, fill_header_1);
+	made_add_table(m, vhdx_header_pos[1], 1, VHDX_HEADER_LEN, fill_header_2);
+	made_add_table(m, vhdx_regions_pos[0], 1, VHDX_TABLE_LEN, fill_regions);
+	made_add_table(m, vhdx_regions_pos[1], 1, VHDX_TABLE_LEN, fill_regions);
+	made_add_table(m, METADATA_POS, 1, VHDX_NEW_METADATA, fill_metadata);
+	made_add_table(m, BAT_POS, d->bat_entries, 8, fill_bat);
+	end = made_add_data(m, d->data_pos, m->stored, 0, NULL);
+	return made_end(m, end, &vhdx_layout, file, e);
+}
+
+const struct layout vhdx_layout = {
+	.variant = "dynamic",
+	.suffix = ".vhdx",
+	.max_disk = VHDX_MAX_DISK,
+	.max_file = LIMIT_DISK_SIZE,
+	.make = vhdx_make,
+};

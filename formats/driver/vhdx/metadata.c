@@ -1,0 +1,355 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* metadata.c - the metadata: a table of items, each known by a GUID.
+ *
+ * Items may lie anywhere in the region.  One that is not known is passed over, unless it says that
+ * the file cannot be read without.
+ */
+#include <errno.h>
+#include <inttypes.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "util/limits.h"
+#include "util/bytes.h"
+#include "util/err.h"
+#include "image/image.h"
+#include "io/io.h"
+#include "util/utf16.h"
+#include "vhdx.h"
+
+#define TABLE_LEN   VHDX_TABLE_LEN
+#define TABLE_HEAD  32u
+#define TABLE_ENTRY 32u
+
+#define LOCATOR_HEAD  20u
+#define LOCATOR_ENTRY 12u
+#define TEXT_MAX      (2u * LIMIT_NAME) /* bytes of a key or a value that we look at */
+
+enum entry_flags { ENTRY_USER = 1, ENTRY_REQUIRED = 4 };
+enum file_flags { FILE_FIXED = 1, FILE_HAS_PARENT = 2, FILE_KNOWN = 3 };
+
+static const struct {
+	const char *what;
+	unsigned char guid[GUID_LEN];
+	uint32_t len; /* 0: of any */
+	bool optional;
+} items[VHDX_ITEMS] = {
+	[VHDX_PARAMETERS] = {"file parameters",
+		GUID_BYTES(
+			0xcaa16737, 0xfa36, 0x4d43, 0xb3, 0xb6, 0x33, 0xf0, 0xaa, 0x44, 0xe7, 0x6b),
+		8, false},
+	[VHDX_SIZE] = {"virtual disk size",
+		GUID_BYTES(
+			0x2fa54224, 0xcd1b, 0x4876, 0xb2, 0x11, 0x5d, 0xbe, 0xd8, 0x3b, 0xf4, 0xb8),
+		8, false},
+	[VHDX_SECTOR] = {"logical sector size",
+		GUID_BYTES(
+			0x8141bf1d, 0xa96f, 0x4709, 0xba, 0x47, 0xf2, 0x33, 0xa8, 0xfa, 0xab, 0x5f),
+		4, false},
+	[VHDX_PHYSICAL_SECTOR] = {"physical sector size",
+		GUID_BYTES(
+			0xcda348c7, 0x445d, 0x4471, 0x9c, 0xc9, 0xe9, 0x88, 0x52, 0x51, 0xc5, 0x56),
+		4, true},
+	[VHDX_DISK_ID] = {"virtual disk id",
+		GUID_BYTES(
+			0xbeca12ab, 0xb2e6, 0x4523, 0x93, 0xef, 0xc3, 0x09, 0xe0, 0x00, 0xc7, 0x46),
+		16, true},
+	[VHDX_LOCATOR] = {"parent locator",
+		GUID_BYTES(
+			0xa8d35f2d, 0xb30b, 0x454d, 0xab, 0xf7, 0xd3, 0xd8, 0x48, 0x34, 0xab, 0x0c),
+		0, true},
+};
+
+const unsigned char vhdx_locator_type[] =
+	GUID_BYTES(0xb04aefb7, 0xd19e, 0x4a81, 0xb7, 0x89, 0x25, 0xb8, 0xe9, 0x44, 0x59, 0x13);
+
+const unsigned char *vhdx_item_guid(enum vhdx_item item)
+{
+	return items[item].guid;
+}
+
+struct place {
+	uint64_t pos; /* in the file; 0: the item is not there */
+	uint32_t len;
+};
+
+/* The table. */
+
+static int find_item(const unsigned char *entry, bool user)
+{
+	int i = 0;
+
+	while (i < VHDX_ITEMS && (user || memcmp(entry, items[i].guid, GUID_LEN) != 0))
+		i++;
+	return i;
+}
+
+static int take_entry(const struct vhdx_range *region, const unsigned char *p, struct place *places,
+	struct err *e)
+{
+	uint32_t offset = load_le32(p + 16), len = load_le32(p + 20), flags = load_le32(p + 24);
+	int i = find_item(p, flags & ENTRY_USER);
+	char guid[GUID_TEXT];
+
+	if (i == VHDX_ITEMS) {
+		if (!(flags & ENTRY_REQUIRED))
+			return 0;
+		guid_text(guid, p);
+		return err_set(e, ENOTSUP, "the required metadata item %s is not supported", guid);
+	}
+	if (places[i].pos != 0)
+		return err_set(e, EUCLEAN, "metadata: more than one %s", items[i].what);
+	if (offset < TABLE_LEN || len > VHDX_MAX_ITEM || !range_fits(offset, len, region->len))
+		return err_set(e, EUCLEAN,
+			"metadata: %s of %" PRIu32 " bytes at %" PRIu32
+			" is not inside the region of %" PRIu64,
+			items[i].what, len, offset, region->len);
+	if (items[i].len != 0 && len != items[i].len)
+		return err_set(e, EUCLEAN,
+			"metadata: %s of %" PRIu32 " bytes, %" PRIu32 " expected", items[i].what,
+			len, items[i].len);
+	places[i] = (struct place){region->pos + offset, len};
+	return 0;
+}
+
+static int parse_table(const struct vhdx_range *region, const unsigned char *table,
+	struct place *places, struct err *e)
+{
+	unsigned n = load_le16(table + 10);
+	int r = 0;
+
+	if (memcmp(table, "metadata", 8) != 0)
+		return err_set(e, EUCLEAN, "metadata: no table at 0x%" PRIx64, region->pos);
+	if (n > VHDX_MAX_ENTRIES)
+		return err_set(e, EUCLEAN, "metadata: %u items, %d at most", n, VHDX_MAX_ENTRIES);
+	for (unsigned i = 0; r == 0 && i < n; i++)
+		r = take_entry(region, table + TABLE_HEAD + i * TABLE_ENTRY, places, e);
+	for (int i = 0; r == 0 && i < VHDX_ITEMS; i++)
+		if (places[i].pos == 0 && !items[i].optional)
+			r = err_set(e, EUCLEAN, "metadata: no %s", items[i].what);
+	return r;
+}
+
+/* The size is the only item that is ever written.  An item of the user's may have bytes of it, too.
+ */
+static bool is_shared(
+	const struct vhdx_range *region, const unsigned char *table, const struct place *size)
+{
+	unsigned n = load_le16(table + 10);
+
+	for (unsigned i = 0; i < n; i++) {
+		const unsigned char *p = table + TABLE_HEAD + i * TABLE_ENTRY;
+		uint64_t pos = region->pos + load_le32(p + 16), len = load_le32(p + 20);
+		bool is_size = find_item(p, load_le32(p + 24) & ENTRY_USER) == VHDX_SIZE;
+
+		if (!is_size && pos < size->pos + size->len && size->pos < pos + len)
+			return true;
+	}
+	return false;
+}
+
+static int find_items(struct vhdx *d, struct place *places, struct err *e)
+{
+	const struct vhdx_range *region = &d->parts[VHDX_METADATA];
+	unsigned char *table;
+	int r;
+
+	if (region->len < TABLE_LEN)
+		return err_set(e, EUCLEAN, "metadata: a region of %" PRIu64 " bytes", region->len);
+	table = malloc(TABLE_LEN);
+	if (!table)
+		return err_nomem(e);
+	r = io_read(d->io, table, TABLE_LEN, region->pos, e);
+	if (r == 0)
+		r = parse_table(region, table, places, e);
+	if (r == 0)
+		d->size_is_shared = is_shared(region, table, &places[VHDX_SIZE]);
+	free(table);
+	return r;
+}
+
+/* The disk. */
+
+static int check_parameters(struct vhdx *d, const unsigned char *p, struct err *e)
+{
+	uint32_t flags = load_le32(p + 4);
+
+	d->block_size = load_le32(p);
+	d->fixed = flags & FILE_FIXED;
+	d->differencing = flags & FILE_HAS_PARENT;
+	if (flags & ~(uint32_t)FILE_KNOWN)
+		return err_set(
+			e, ENOTSUP, "file parameters 0x%" PRIx32 " are not supported", flags);
+	if (!is_power_of_2(d->block_size) || d->block_size < VHDX_MIN_BLOCK ||
+		d->block_size > VHDX_MAX_BLOCK)
+		return err_set(e, EINVAL,
+			"block size %" PRIu32 " is not a power of two from %u to %u", d->block_size,
+			VHDX_MIN_BLOCK, VHDX_MAX_BLOCK);
+	return 0;
+}
+
+static int check_sectors(
+	struct vhdx *d, const unsigned char *logical, const unsigned char *physical, struct err *e)
+{
+	d->sector_size = load_le32(logical);
+	d->physical_sector_size = load_le32(physical);
+	if (d->sector_size != 512 && d->sector_size != 4096)
+		return err_set(e, EINVAL, "sectors of %" PRIu32 " bytes, 512 or 4096 expected",
+			d->sector_size);
+	/* A chunk is what one block of sector bitmaps, 1 MiB, has bits for. */
+	d->ratio = (VHDX_MIB * UINT64_C(8)) * d->sector_size / d->block_size;
+	return 0;
+}
+
+static int check_size(struct vhdx *d, const unsigned char *p, struct err *e)
+{
+	d->view.size = load_le64(p);
+	if (d->view.size > VHDX_MAX_DISK)
+		return err_set(e, EFBIG, "a disk of %" PRIu64 " bytes, at most %" PRIu64,
+			d->view.size, VHDX_MAX_DISK);
+	if (d->view.size % d->sector_size != 0)
+		return err_set(e, EINVAL,
+			"a disk of %" PRIu64 " bytes, a multiple of %" PRIu32 " expected",
+			d->view.size, d->sector_size);
+	d->nblocks = div_round_up(d->view.size, d->block_size);
+	return 0;
+}
+
+static int read_disk(struct vhdx *d, const struct place *places, struct err *e)
+{
+	unsigned char p[VHDX_LOCATOR][GUID_LEN] = {{0}};
+	int r = 0;
+
+	for (int i = 0; r == 0 && i < VHDX_LOCATOR; i++)
+		r = io_read(d->io, p[i], places[i].len, places[i].pos, e);
+	if (r == 0)
+		r = check_parameters(d, p[VHDX_PARAMETERS], e);
+	if (r == 0)
+		r = check_sectors(d, p[VHDX_SECTOR], p[VHDX_PHYSICAL_SECTOR], e);
+	if (r == 0)
+		r = check_size(d, p[VHDX_SIZE], e);
+	memcpy(d->disk_id, p[VHDX_DISK_ID], GUID_LEN);
+	d->size_pos = places[VHDX_SIZE].pos;
+	return r;
+}
+
+/* The parent. */
+
+/* The text of len bytes at offset into the locator; "" when it cannot be one. */
+static void locator_text(const unsigned char *locator, uint32_t size, uint32_t offset, unsigned len,
+	char text[UTF16_AS_UTF8(TEXT_MAX / 2)])
+{
+	if (len > TEXT_MAX || !range_fits(offset, len, size) ||
+		!utf16_to_utf8(text, locator + offset, len / 2, UTF16_LE))
+		text[0] = '\0';
+}
+
+/* The value of key; false when there is none. */
+static bool locator_get(const unsigned char *locator, uint32_t size, const char *key,
+	char text[UTF16_AS_UTF8(TEXT_MAX / 2)])
+{
+	unsigned n = load_le16(locator + 18);
+
+	n = MIN(n, (size - LOCATOR_HEAD) / LOCATOR_ENTRY);
+	for (unsigned i = 0; i < n; i++) {
+		const unsigned char *entry = locator + LOCATOR_HEAD + i * LOCATOR_ENTRY;
+
+		locator_text(locator, size, load_le32(entry), load_le16(entry + 8), text);
+		if (strcmp(text, key) != 0)
+			continue;
+		locator_text(locator, size, load_le32(entry + 4), load_le16(entry + 10), text);
+		return text[0] != '\0';
+	}
+	return false;
+}
+
+/* "{xxxxxxxx-...}" without its braces; "" for anything else. */
+static void copy_linkage(char linkage[GUID_TEXT], const char *text)
+{
+	if (strlen(text) != GUID_TEXT + 1 || text[0] != '{' || text[GUID_TEXT] != '}')
+		return;
+	memcpy(linkage, text + 1, GUID_TEXT - 1);
+	linkage[GUID_TEXT - 1] = '\0';
+}
+
+/* The parent is known by its data_guid; while two images are merged it may have one of two (section
+ * 2.6.2.6.3). */
+static int take_linkage(struct image *img, struct vhdx *d, const unsigned char *locator,
+	uint32_t size, struct err *e)
+{
+	static const char *const keys[] = {"parent_linkage", "parent_linkage2"};
+	char text[UTF16_AS_UTF8(TEXT_MAX / 2)];
+
+	for (int i = 0; i < 2; i++)
+		if (locator_get(locator, size, keys[i], text))
+			copy_linkage(d->linkage[i], text);
+	if (d->linkage[0][0] == '\0')
+		return err_set(e, EUCLEAN, "parent locator: no GUID as parent_linkage");
+	guid_parse(img->parent_id, d->linkage[0]);
+	return 0;
+}
+
+static int take_paths(struct image *img, const unsigned char *locator, uint32_t size, struct err *e)
+{
+	static const char *const keys[] = {"relative_path", "volume_path", "absolute_win32_path"};
+	char text[UTF16_AS_UTF8(TEXT_MAX / 2)];
+	int r = 0;
+
+	for (size_t i = 0; r == 0 && i < sizeof keys / sizeof keys[0]; i++) {
+		if (locator_get(locator, size, keys[i], text))
+			r = image_add_parent_name(img, text, e);
+	}
+	if (r == 0 && !img->parent_name && guid_is_zero(img->parent_id))
+		r = err_set(e, EUCLEAN, "parent locator: no path");
+	return r;
+}
+
+static int parse_locator(struct image *img, struct vhdx *d, const unsigned char *locator,
+	uint32_t size, struct err *e)
+{
+	char guid[GUID_TEXT];
+	int r;
+
+	if (size < LOCATOR_HEAD)
+		return err_set(e, EUCLEAN, "parent locator: %" PRIu32 " bytes", size);
+	if (memcmp(locator, vhdx_locator_type, GUID_LEN) != 0) {
+		guid_text(guid, locator);
+		return err_set(e, ENOTSUP, "parent locators of type %s are not supported", guid);
+	}
+	r = take_linkage(img, d, locator, size, e);
+	if (r == 0)
+		r = take_paths(img, locator, size, e);
+	if (r < 0)
+		return r;
+	img->parent_format = strdup("vhdx");
+	return img->parent_format ? 0 : err_nomem(e);
+}
+
+static int read_locator(struct image *img, struct vhdx *d, const struct place *place, struct err *e)
+{
+	unsigned char *locator;
+	int r;
+
+	if (place->pos == 0)
+		return err_set(e, EUCLEAN, "metadata: a differencing disk without parent locator");
+	locator = malloc(place->len + 1);
+	if (!locator)
+		return err_nomem(e);
+	r = io_read(d->io, locator, place->len, place->pos, e);
+	if (r == 0)
+		r = parse_locator(img, d, locator, place->len, e);
+	free(locator);
+	return r;
+}
+
+int vhdx_metadata_read(struct image *img, struct vhdx *d, struct err *e)
+{
+	struct place places[VHDX_ITEMS] = {{0}};
+	int r = find_items(d, places, e);
+
+	if (r == 0)
+		r = read_disk(d, places, e);
+	if (r == 0 && d->differencing)
+		r = read_locator(img, d, &places[VHDX_LOCATOR], e);
+	return r;
+}

@@ -1,0 +1,153 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* cowd.c - sparse extents of ESX, called COWD or vmfsSparse: the deltas of its snapshots.
+ *
+ * All sectors are 32 bits wide.  There is no redundant directory and no entry for zeroes.  A grain
+ * is a sector by default.
+ */
+#include <errno.h>
+#include <inttypes.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "util/bytes.h"
+#include "util/err.h"
+#include "image/facts.h"
+#include "image/image.h"
+#include "io/io.h"
+#include "view/view.h"
+#include "vmdk.h"
+
+#define HEADER_SIZE  2048u
+#define VERSION      1
+#define FLAGS        3u
+#define ENTRY_SIZE   4u
+#define TABLE_LEN    4096u /* entries */
+#define PARENT_POS   32u
+#define GEOMETRY_POS 32u /* cylinders, heads, sectors; in the place of a parent's name */
+
+static int check_header(
+	const struct vmdk_cowd_header *h, uint32_t version, uint32_t flags, struct err *e)
+{
+	if (version != VERSION)
+		return err_set(
+			e, ENOTSUP, "COWD extent version %" PRIu32 " is not supported", version);
+	if (flags & ~FLAGS)
+		return err_set(e, ENOTSUP, "COWD extent: flags 0x%" PRIx32 " are not supported",
+			flags & ~FLAGS);
+	if (h->grain < 1 || h->grain > VMDK_MAX_GRAIN_SECTORS)
+		return err_set(e, EINVAL, "grain of %" PRIu32 " sectors, 1 to %" PRIu32 " expected",
+			h->grain, VMDK_MAX_GRAIN_SECTORS);
+	return 0;
+}
+
+/* A root disk has its geometry where a child has its parent's name.  Cylinders take three bytes at
+ * most, so that what looks like a name ends before byte 4, and no name has anything behind its end.
+ */
+static void decode_origin(struct vmdk_cowd_header *h, const unsigned char *raw)
+{
+	const unsigned char *p = raw + GEOMETRY_POS;
+
+	h->is_root = load_le32(p) >> 24 == 0 && load_le32(p + 4) != 0;
+	if (!h->is_root)
+		memcpy(h->parent, raw + PARENT_POS, VMDK_COWD_NAME);
+}
+
+int vmdk_cowd_read(struct io *io, struct vmdk_cowd_header *h, struct err *e)
+{
+	unsigned char raw[HEADER_SIZE];
+	int r = io_read(io, raw, sizeof raw, 0, e);
+
+	if (r < 0)
+		return r;
+	*h = (struct vmdk_cowd_header){
+		.capacity = load_le32(raw + 12),
+		.grain = load_le32(raw + 16),
+		.gd = load_le32(raw + 20),
+		.gd_len = load_le32(raw + 24),
+	};
+	decode_origin(h, raw);
+	return check_header(h, load_le32(raw + 4), load_le32(raw + 8), e);
+}
+
+static uint64_t decode_sector(const struct vmdk_tables *t, const unsigned char *entry)
+{
+	(void)t;
+	return load_le32(entry);
+}
+
+static int place_directory(struct vmdk_tables *t, const struct vmdk_cowd_header *h, struct err *e)
+{
+	int r = vmdk_tables_measure(t, e);
+
+	if (r < 0)
+		return r;
+	if (h->gd_len < t->gd_len / ENTRY_SIZE)
+		return err_set(e, EINVAL,
+			"grain directory of %" PRIu32 " entries, %" PRIu64 " expected", h->gd_len,
+			t->gd_len / ENTRY_SIZE);
+	t->first_grain = h->gd + div_round_up(t->gd_len, VMDK_SECTOR);
+	return vmdk_tables_place(t, h->gd, e);
+}
+
+static int load_tables(struct vmdk_tables *t, struct err *e)
+{
+	struct vmdk_cowd_header h;
+	int r = vmdk_cowd_read(t->io, &h, e);
+
+	if (r < 0)
+		return r;
+	t->grain = h.grain * VMDK_SECTOR;
+	t->capacity = h.capacity * (uint64_t)VMDK_SECTOR;
+	return place_directory(t, &h, e);
+}
+
+static int cowd_open(struct vmdk_extent *x, const struct image *img, struct err *e)
+{
+	struct vmdk_tables *t = calloc(1, sizeof *t);
+	int r;
+
+	if (!t)
+		return err_nomem(e);
+	*t = (struct vmdk_tables){
+		.cache = img->opts->cache,
+		.io = x->io,
+		.table_at = decode_sector,
+		.grain_at = decode_sector,
+		.entry_len = ENTRY_SIZE,
+		.per_table = TABLE_LEN,
+	};
+	r = load_tables(t, e);
+	if (r < 0) {
+		free(t);
+		return r;
+	}
+	x->priv = t;
+	return 0;
+}
+
+static void cowd_close(struct vmdk_extent *x)
+{
+	free(x->priv);
+}
+
+static int cowd_map(
+	const struct vmdk_extent *x, uint64_t off, uint64_t len, struct extent *out, struct err *e)
+{
+	return vmdk_tables_map(x->priv, off, len, out, e);
+}
+
+static void cowd_facts(const struct vmdk_extent *x, struct facts *f)
+{
+	const struct vmdk_tables *t = x->priv;
+
+	fact_number(f, "cluster-size", t->grain);
+	fact_cluster_size(f, t->grain);
+}
+
+const struct vmdk_kind vmdk_cowd = {
+	.no_writing = "it has an extent of the kind vmfsSparse (COWD)",
+	.open = cowd_open,
+	.close = cowd_close,
+	.map = cowd_map,
+	.facts = cowd_facts,
+};

@@ -1,0 +1,327 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* create.c - new VMDKs: in one file, or a descriptor and files of extents beside it, which are
+ * named after it. */
+#include <errno.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <strings.h>
+
+#include "util/limits.h"
+#include "util/bytes.h"
+#include "image/creation.h"
+#include "util/err.h"
+#include "image/format.h"
+#include "image/image.h"
+#include "io/io.h"
+#include "stream.h"
+#include "descriptor-write.h"
+#include "vmdk.h"
+
+#define SPLIT      4192256u /* sectors of an extent of a split disk: 2047 MiB */
+#define BASE_MAX   200      /* bytes of a name that others are made of */
+#define MAX_SPARSE ((uint64_t)VMDK_MAX_GD_BYTES / 4 * VMDK_TABLE * VMDK_GRAIN) /* sectors */
+
+static const struct subformat {
+	const char *name;
+	bool flat, split, stream;
+} subformats[] = {
+	{.name = "monolithicSparse"},
+	{.name = "monolithicFlat", .flat = true},
+	{.name = "twoGbMaxExtentSparse", .split = true},
+	{.name = "twoGbMaxExtentFlat", .flat = true, .split = true},
+	{.name = "streamOptimized", .stream = true},
+};
+
+struct making {
+	struct creation *creation;
+	const struct subformat *kind;
+	struct vmdk_text text;
+	char base[BASE_MAX + 1]; /* the name of the file without its suffix */
+};
+
+/* What is asked for. */
+
+static const struct subformat *find_subformat(const struct creation *c)
+{
+	for (size_t i = 0; i < sizeof subformats / sizeof subformats[0]; i++)
+		if (create_is(c, "subformat", subformats[i].name))
+			return &subformats[i];
+	return NULL;
+}
+
+static int check_kind(const struct making *m, struct err *e)
+{
+	const struct creation *c = m->creation;
+
+	if (c->request->packed && !m->kind->stream)
+		return err_set(e, ENOTSUP, "only subformat=streamOptimized is compressed");
+	if (m->kind->stream && c->request->backing)
+		return err_set(
+			e, EINVAL, "subformat=streamOptimized: a stream has no backing file");
+	if (m->kind->stream && create_flag(c, "zeroed_grain"))
+		return err_set(e, EINVAL, "zeroed_grain: a stream does not store zeroes");
+	if (m->kind->flat && c->request->backing)
+		return err_set(
+			e, EINVAL, "subformat=%s: a flat disk has no backing file", m->kind->name);
+	if (m->kind->flat && create_flag(c, "zeroed_grain"))
+		return err_set(
+			e, EINVAL, "zeroed_grain: subformat=%s has no grains", m->kind->name);
+	if (!m->kind->flat && !create_is(c, "preallocation", "off"))
+		return err_set(e, EINVAL, "preallocation: only of flat disks");
+	if (create_flag(c, "compat6") && create_text(c, "hwversion"))
+		return err_set(e, EINVAL, "compat6 says what hwversion is");
+	return 0;
+}
+
+static int check_size(const struct making *m, struct err *e)
+{
+	uint64_t sectors = m->text.sectors;
+
+	if (m->kind->split && div_round_up(sectors, SPLIT) > VMDK_MAX_EXTENTS)
+		return err_set(e, EFBIG, "a split disk has at most %d extents", VMDK_MAX_EXTENTS);
+	if (!m->kind->flat && !m->kind->split && sectors > MAX_SPARSE)
+		return err_set(
+			e, EFBIG, "a sparse disk has at most %" PRIu64 " sectors", MAX_SPARSE);
+	return 0;
+}
+
+/* The descriptor. */
+
+/* There is no way to write these in quotes. */
+static int check_text(const char *what, const char *text, struct err *e)
+{
+	for (const char *p = text; *p; p++)
+		if (*p == '"' || (unsigned char)*p < ' ')
+			return err_set(
+				e, EINVAL, "%s: \"%s\" cannot be in a descriptor", what, text);
+	return 0;
+}
+
+static int take_base(struct making *m, struct err *e)
+{
+	const char *name = create_name(m->creation);
+	size_t n = strlen(name), suffix = strlen(".vmdk");
+
+	if (n > suffix && strcasecmp(name + n - suffix, ".vmdk") == 0)
+		n -= suffix;
+	if (n > BASE_MAX)
+		return err_set(e, ENAMETOOLONG, "the name is too long for others to be made of it");
+	memcpy(m->base, name, n);
+	return check_text("name", m->base, e);
+}
+
+/* VMware's products know a parent by its content ID, VirtualBox by its UUIDs. */
+static int take_parent(struct making *m, struct err *e)
+{
+	const struct creation *c = m->creation;
+	const struct image *parent = c->parent;
+
+	if (!c->request->backing)
+		return 0;
+	if (!parent)
+		return err_set(
+			e, EINVAL, "its content ID is in the backing file, which must be there");
+	if (parent->format != c->format)
+		return err_set(e, EINVAL, "a backing file of the format %s: only vmdk is possible",
+			parent->format->name);
+	m->text.parent_hint = c->request->backing;
+	m->text.parent_cid = vmdk_content_id(parent);
+	memcpy(m->text.ids[2], parent->id, GUID_LEN);
+	memcpy(m->text.ids[3], parent->change_id, GUID_LEN);
+	return check_text("backing file", m->text.parent_hint, e);
+}
+
+static int take_ids(struct vmdk_text *t, struct err *e)
+{
+	int r = guid_random(t->long_id, e);
+
+	for (size_t i = 0; r == 0 && i < 2; i++)
+		r = guid_random(t->ids[i], e);
+	/* Two values stand for something else. */
+	t->cid = load_le32(t->ids[0]) & 0x7fffffff;
+	return r;
+}
+
+static int take_words(struct making *m, struct err *e)
+{
+	const struct creation *c = m->creation;
+	struct vmdk_text *t = &m->text;
+	const char *hw_version = create_text(c, "hwversion");
+	int r;
+
+	t->parent_cid = VMDK_NO_CID;
+	t->create_type = m->kind->name;
+	t->sectors = div_round_up(c->size, VMDK_SECTOR);
+	t->adapter = create_text(c, "adapter_type");
+	t->hw_version = create_flag(c, "compat6") ? "6" : hw_version ? hw_version : "4";
+	t->tools_version = create_text(c, "toolsversion");
+	r = check_text("toolsversion", t->tools_version, e);
+	return r == 0 ? check_text("hwversion", t->hw_version, e) : r;
+}
+
+static int prepare(struct making *m, struct err *e)
+{
+	int r = check_kind(m, e);
+
+	if (r == 0)
+		r = take_words(m, e);
+	if (r == 0)
+		r = check_size(m, e);
+	if (r == 0)
+		r = take_base(m, e);
+	if (r == 0)
+		r = take_ids(&m->text, e);
+	return r == 0 ? take_parent(m, e) : r;
+}
+
+/* Extents. */
+
+static int write_directory(
+	struct io *io, const struct vmdk_plan *p, uint64_t gd, uint64_t gt, struct err *e)
+{
+	unsigned char entries[16u << 10];
+	int r = 0;
+
+	for (uint64_t first = 0, n; r == 0 && first < p->ntables; first += n) {
+		n = MIN(p->ntables - first, sizeof entries / 4);
+		vmdk_plan_directory(gt, first, n, entries);
+		r = io_write(io, entries, 4 * n, gd * VMDK_SECTOR + 4 * first, e);
+	}
+	return r;
+}
+
+/* All grain tables are empty: a hole. */
+static int write_sparse(
+	const struct making *m, struct io *io, uint64_t sectors, bool embedded, struct err *e)
+{
+	struct vmdk_plan p = vmdk_plan(sectors, embedded);
+	unsigned char header[VMDK_SECTOR];
+	int r = create_extend(io, 0, p.header.overhead * VMDK_SECTOR, e);
+
+	if (r == 0)
+		r = write_directory(io, &p, p.rgd, p.rgt, e);
+	if (r == 0)
+		r = write_directory(io, &p, p.gd, p.gt, e);
+	if (r < 0)
+		return r;
+	/* Others do not open version 2, so that it is only said where it must be. */
+	if (create_flag(m->creation, "zeroed_grain")) {
+		p.header.version = 2;
+		p.header.flags |= VMDK_ZERO_GRAINS;
+	}
+	vmdk_header_encode(&p.header, header);
+	return io_write(io, header, sizeof header, 0, e);
+}
+
+static int write_flat(const struct making *m, struct io *io, uint64_t sectors, struct err *e)
+{
+	uint64_t len = sectors * VMDK_SECTOR;
+	int r = io_resize(io, len, e);
+
+	if (r < 0 || create_is(m->creation, "preallocation", "off"))
+		return r;
+	return create_preallocate(io, 0, len, create_is(m->creation, "preallocation", "full"), e);
+}
+
+/* The name of extent i, from 1 on. */
+static void extent_name(const struct making *m, unsigned i, char *name, size_t size)
+{
+	if (m->kind->split)
+		snprintf(name, size, "%s-%c%03u.vmdk", m->base, m->kind->flat ? 'f' : 's', i);
+	else
+		snprintf(name, size, "%s-flat.vmdk", m->base);
+}
+
+static int make_extent(
+	const struct making *m, unsigned i, uint64_t sectors, FILE *text, struct err *e)
+{
+	char name[BASE_MAX + 32];
+	struct io *io;
+	int r;
+
+	extent_name(m, i, name, sizeof name);
+	r = create_part(m->creation, name, &io, e);
+	if (r < 0)
+		return r;
+	fprintf(text, "RW %" PRIu64 " %s \"%s\"%s\n", sectors, m->kind->flat ? "FLAT" : "SPARSE",
+		name, m->kind->flat ? " 0" : "");
+	return m->kind->flat ? write_flat(m, io, sectors, e)
+			     : write_sparse(m, io, sectors, false, e);
+}
+
+static int make_extents(const struct making *m, FILE *text, struct err *e)
+{
+	uint64_t left = m->text.sectors, n;
+	unsigned i = 1;
+	int r = 0;
+
+	if (!m->kind->flat && !m->kind->split) {
+		fprintf(text, "RW %" PRIu64 " SPARSE \"%s\"\n", left, create_name(m->creation));
+		return m->kind->stream ? vmdk_stream_create(m->creation->io, left, e)
+				       : write_sparse(m, m->creation->io, left, true, e);
+	}
+	do {
+		n = m->kind->split ? MIN(left, SPLIT) : left;
+		r = make_extent(m, i++, n, text, e);
+		left -= n;
+	} while (r == 0 && left > 0);
+	return r;
+}
+
+/* Its place in a sparse extent, or the file. */
+static int write_text(const struct making *m, const char *text, size_t len, struct err *e)
+{
+	bool embedded = !m->kind->flat && !m->kind->split;
+
+	if (embedded && len > VMDK_DESC_LEN * VMDK_SECTOR)
+		return err_set(e, ENAMETOOLONG, "the descriptor has no room for such long names");
+	return io_write(
+		m->creation->io, text, len, embedded ? VMDK_DESC_START * VMDK_SECTOR : 0, e);
+}
+
+int vmdk_create(struct creation *c, struct err *e)
+{
+	struct making m = {.creation = c, .kind = find_subformat(c)};
+	char *text = NULL;
+	size_t len;
+	FILE *f;
+	int r = prepare(&m, e);
+
+	if (r < 0)
+		return r;
+	f = open_memstream(&text, &len);
+	if (!f)
+		return err_nomem(e);
+	vmdk_text_begin(f, &m.text);
+	r = make_extents(&m, f, e);
+	vmdk_text_end(f, &m.text);
+	if (fclose(f) != 0 && r == 0)
+		r = err_nomem(e);
+	if (r == 0)
+		r = write_text(&m, text, len, e);
+	free(text);
+	return r;
+}
+
+static const char *const words[] = {"monolithicSparse", "monolithicFlat", "twoGbMaxExtentSparse",
+	"twoGbMaxExtentFlat", "streamOptimized", NULL};
+static const char *const adapters[] = {"ide", "lsilogic", "buslogic", "legacyESX", NULL};
+static const char *const preallocations[] = {"off", "falloc", "full", NULL};
+
+const struct create_option vmdk_create_options[] = {
+	{"subformat", CREATE_WORD,
+		"in one file or split, sparse, flat or compressed (monolithicSparse, "
+		"monolithicFlat, twoGbMaxExtentSparse, twoGbMaxExtentFlat, streamOptimized)",
+		"monolithicSparse", words},
+	{"adapter_type", CREATE_WORD, "what it is attached to (ide, lsilogic, buslogic, legacyESX)",
+		"ide", adapters},
+	{"hwversion", CREATE_TEXT, "version of the virtual hardware", NULL, NULL},
+	{"compat6", CREATE_FLAG, "hardware version 6", "off", NULL},
+	{"toolsversion", CREATE_TEXT, "version of the guest's tools", "2147483647", NULL},
+	{"zeroed_grain", CREATE_FLAG, "let zeroes be stored as marks", "off", NULL},
+	{"preallocation", CREATE_WORD, "room for a flat disk (off, falloc, full)", "off",
+		preallocations},
+	{0},
+};

@@ -1,0 +1,447 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* descriptor.c - the text descriptor of a VMDK: assignments and extent lines.
+ *
+ * Writers differ in case, blanks, line ends and order, so none of these matters.  Keys that say
+ * nothing about the data are skipped; a line that is no assignment, no comment and no extent is an
+ * error, since an extent that was overlooked would shift all that follows.
+ */
+#include <errno.h>
+#include <inttypes.h>
+#include <stdlib.h>
+#include <string.h>
+#include <strings.h>
+
+#include "util/bytes.h"
+#include "util/err.h"
+#include "vmdk.h"
+
+#define BLANKS  " \t"
+#define UTF8BOM "\xef\xbb\xbf"
+#define BOM_LEN 3
+
+enum key {
+	KEY_VERSION,
+	KEY_CID,
+	KEY_PARENT_CID,
+	KEY_CREATE_TYPE,
+	KEY_PARENT_HINT,
+	KEY_ENCODING,
+	KEY_DDB_ENCODING,
+	KEY_ID,
+	KEY_CHANGE_ID,
+	KEY_PARENT_ID,
+	KEY_PARENT_CHANGE_ID,
+	KEY_SECTOR_SIZE,
+	KEY_LONG_CID,
+	KEY_TRACKING,
+	KEY_IO_FILTERS,
+	KEY_KEY_ID,
+	KEY_ENCRYPTION_KEYS,
+	NKEYS,
+};
+
+static const char *const key_names[NKEYS] = {
+	[KEY_VERSION] = "version",
+	[KEY_CID] = "CID",
+	[KEY_PARENT_CID] = "parentCID",
+	[KEY_CREATE_TYPE] = "createType",
+	[KEY_PARENT_HINT] = "parentFileNameHint",
+	[KEY_ENCODING] = "encoding",
+	[KEY_DDB_ENCODING] = "ddb.encoding",
+	[KEY_ID] = "ddb.uuid.image",
+	[KEY_CHANGE_ID] = "ddb.uuid.modification",
+	[KEY_PARENT_ID] = "ddb.uuid.parent",
+	[KEY_PARENT_CHANGE_ID] = "ddb.uuid.parentmodification",
+	[KEY_SECTOR_SIZE] = "ddb.logicalSectorSize",
+	[KEY_LONG_CID] = "ddb.longContentID",
+	[KEY_TRACKING] = "changeTrackPath",
+	[KEY_IO_FILTERS] = "ddb.iofilters",
+	[KEY_KEY_ID] = "keyID",
+	[KEY_ENCRYPTION_KEYS] = "encryptionKeys",
+};
+
+struct parser {
+	struct vmdk_desc *desc;
+	unsigned line;
+	char *value[NKEYS];   /* NULL: not there or empty */
+	char *name[NKEYS];    /* as it stands in the text; NULL: not there */
+	unsigned seen[NKEYS]; /* line, 0: not there */
+};
+
+/* Words of a line. */
+
+static char *skip_blanks(char *p)
+{
+	return p + strspn(p, BLANKS);
+}
+
+static void trim_end(char *s)
+{
+	size_t n = strlen(s);
+
+	while (n > 0 && strchr(BLANKS "\r", s[n - 1]))
+		n--;
+	s[n] = '\0';
+}
+
+/* Cuts off the word at *p and moves *p to what follows it. */
+static char *take_word(char **p)
+{
+	char *word = skip_blanks(*p), *end = word + strcspn(word, BLANKS);
+
+	*p = end;
+	if (*end != '\0') {
+		*end = '\0';
+		*p = skip_blanks(end + 1);
+	}
+	return word;
+}
+
+/* Likewise for text in quotes; NULL when they are not closed. */
+static char *take_quoted(char **p)
+{
+	char *text = *p + 1, *end = strchr(text, '"');
+
+	if (!end)
+		return NULL;
+	*end = '\0';
+	*p = skip_blanks(end + 1);
+	return text;
+}
+
+/* The whole word is a number. */
+static bool parse_number(const char *word, uint64_t *v)
+{
+	const char *p = word;
+
+	for (*v = 0; *p >= '0' && *p <= '9'; p++)
+		if (__builtin_mul_overflow(*v, 10, v) ||
+			__builtin_add_overflow(*v, (uint64_t)(*p - '0'), v))
+			return false;
+	return p > word && *p == '\0';
+}
+
+/* CIDs come with and without leading zeroes. */
+static bool parse_cid(const char *word, uint32_t *v)
+{
+	size_t n = strspn(word, "0123456789abcdefABCDEF");
+
+	if (n == 0 || n > 8 || word[n] != '\0')
+		return false;
+	*v = strtoul(word, NULL, 16);
+	return true;
+}
+
+/* Extent lines: ACCESS SECTORS TYPE ["FILE" [START [more]]] (The Descriptor File, The Extent
+ * Description). */
+
+static const char *const accesses[] = {"RW", "RDONLY", "NOACCESS"};
+#define RDONLY   accesses[1]
+#define NOACCESS accesses[2]
+
+/* The access that a line begins with, or NULL: it is not an extent line. */
+static const char *line_access(const char *line)
+{
+	for (size_t i = 0; i < sizeof accesses / sizeof accesses[0]; i++) {
+		size_t n = strlen(accesses[i]);
+
+		if (strncasecmp(line, accesses[i], n) == 0 &&
+			(line[n] == '\0' || strchr(BLANKS, line[n])))
+			return accesses[i];
+	}
+	return NULL;
+}
+
+static struct vmdk_line *add_line(struct vmdk_desc *d, struct err *e)
+{
+	struct vmdk_line *lines = d->lines;
+
+	if (d->nlines == VMDK_MAX_EXTENTS) {
+		err_set(e, EFBIG, "more than %d extents", VMDK_MAX_EXTENTS);
+		return NULL;
+	}
+	/* Room grows by doubling: it is full when the count is a power of two. */
+	if (d->nlines == 0 || is_power_of_2(d->nlines))
+		lines = realloc(lines, (d->nlines ? d->nlines * 2 : 1) * sizeof *lines);
+	if (!lines) {
+		err_nomem(e);
+		return NULL;
+	}
+	d->lines = lines;
+	lines += d->nlines++;
+	*lines = (struct vmdk_line){.number = 0};
+	return lines;
+}
+
+static int parse_extent_file(struct vmdk_line *x, char *p, struct err *e)
+{
+	if (*p == '\0')
+		return 0;
+	if (*p != '"')
+		return err_set(e, EINVAL, "extent: \"%s\", a file name in quotes expected", p);
+	x->file = take_quoted(&p);
+	if (!x->file)
+		return err_set(e, EINVAL, "extent: the quotes of the file name are not closed");
+	/* Tokens that follow the start name a device again, for Windows. */
+	if (*p != '\0') {
+		const char *start = take_word(&p);
+
+		if (!parse_number(start, &x->start))
+			return err_set(e, EINVAL, "extent: \"%s\" is not a sector number", start);
+	}
+	return 0;
+}
+
+static int parse_extent(struct parser *s, const char *access, char *p, struct err *e)
+{
+	struct vmdk_line *x = add_line(s->desc, e);
+	const char *sectors;
+
+	if (!x)
+		return -e->code;
+	take_word(&p);
+	sectors = take_word(&p);
+	x->number = s->line;
+	x->hidden = access == NOACCESS;
+	x->fixed = access == RDONLY;
+	x->type = take_word(&p);
+	if (!parse_number(sectors, &x->sectors) || x->sectors > LIMIT_DISK_SIZE / VMDK_SECTOR)
+		return err_set(
+			e, EINVAL, "extent: \"%s\" is not a possible number of sectors", sectors);
+	if (*x->type == '\0')
+		return err_set(e, EINVAL, "extent: it has no type");
+	return parse_extent_file(x, p, e);
+}
+
+/* Assignments: KEY = VALUE or KEY = "VALUE". */
+
+static int find_key(const char *name)
+{
+	for (int k = 0; k < NKEYS; k++)
+		if (strcasecmp(name, key_names[k]) == 0)
+			return k;
+	return -1;
+}
+
+static int parse_assignment(struct parser *s, char *line, char *equals, struct err *e)
+{
+	char *value = skip_blanks(equals + 1);
+	int k;
+
+	*equals = '\0';
+	trim_end(line);
+	k = find_key(line);
+	if (k < 0)
+		return 0;
+	if (s->seen[k])
+		return err_set(e, EINVAL, "a second %s, the first is in line %u", key_names[k],
+			s->seen[k]);
+	if (*value == '"' && !(value = take_quoted(&value)))
+		return err_set(e, EINVAL, "%s: the quotes are not closed", key_names[k]);
+	s->seen[k] = s->line;
+	s->name[k] = line;
+	s->value[k] = *value ? value : NULL;
+	return 0;
+}
+
+static int parse_line(struct parser *s, char *line, struct err *e)
+{
+	const char *access;
+	char *equals;
+
+	line = skip_blanks(line);
+	trim_end(line);
+	if (*line == '\0' || *line == '#')
+		return 0;
+	if (strchr(line, '\r'))
+		return err_set(e, EINVAL, "a carriage return without a line feed");
+	access = line_access(line);
+	if (access)
+		return parse_extent(s, access, line, e);
+	equals = strchr(line, '=');
+	if (!equals)
+		return err_set(e, EINVAL, "neither an assignment nor an extent: \"%.40s\"", line);
+	return parse_assignment(s, line, equals, e);
+}
+
+static int parse_lines(struct parser *s, char *text, struct err *e)
+{
+	char *next;
+
+	for (s->line = 1; text; text = next, s->line++) {
+		next = strchr(text, '\n');
+		if (next)
+			*next++ = '\0';
+		if (parse_line(s, text, e) < 0)
+			return err_in(e, "descriptor, line %u", s->line);
+	}
+	return 0;
+}
+
+/* What the assignments mean. */
+
+static int bad_value(const struct parser *s, enum key k, struct err *e)
+{
+	return err_set(e, EINVAL, "descriptor, line %u: %s: \"%s\" is not possible", s->seen[k],
+		key_names[k], s->value[k]);
+}
+
+static int check_version(const struct parser *s, struct err *e)
+{
+	const char *version = s->value[KEY_VERSION];
+	uint64_t v;
+
+	if (!version)
+		return err_set(e, EINVAL, "descriptor: no version");
+	if (!parse_number(version, &v))
+		return bad_value(s, KEY_VERSION, e);
+	if (v < 1 || v > 3)
+		return err_set(e, ENOTSUP, "descriptor version %s is not supported", version);
+	return 0;
+}
+
+static int set_cids(const struct parser *s, struct vmdk_desc *d, struct err *e)
+{
+	d->cid = d->parent_cid = VMDK_NO_CID;
+	if (s->value[KEY_CID] && !parse_cid(s->value[KEY_CID], &d->cid))
+		return bad_value(s, KEY_CID, e);
+	if (s->value[KEY_PARENT_CID] && !parse_cid(s->value[KEY_PARENT_CID], &d->parent_cid))
+		return bad_value(s, KEY_PARENT_CID, e);
+	return 0;
+}
+
+static int set_sector_size(const struct parser *s, struct vmdk_desc *d, struct err *e)
+{
+	const char *value = s->value[KEY_SECTOR_SIZE];
+	uint64_t v = 0;
+
+	if (value && (!parse_number(value, &v) || (v != 512 && v != 4096)))
+		return bad_value(s, KEY_SECTOR_SIZE, e);
+	d->sector_size = v;
+	return 0;
+}
+
+/* The keys of an encrypted disk stand in its descriptor, and an I/O filter does the work. */
+static int refuse_encrypted(const struct parser *s, struct err *e)
+{
+	const char *filters = s->value[KEY_IO_FILTERS];
+
+	if (s->value[KEY_KEY_ID] || s->value[KEY_ENCRYPTION_KEYS] ||
+		(filters && strcasestr(filters, "crypt")))
+		return err_set(e, ENOTSUP, "the disk is encrypted, which is not supported");
+	return 0;
+}
+
+/* What an image calls itself is for its children; whom it calls its parent must be understood. */
+static int set_ids(const struct parser *s, struct vmdk_desc *d, struct err *e)
+{
+	const char *parent = s->value[KEY_PARENT_ID];
+	const struct {
+		enum key key;
+		unsigned char *id;
+	} others[] = {
+		{KEY_ID, d->id},
+		{KEY_CHANGE_ID, d->change_id},
+		{KEY_PARENT_CHANGE_ID, d->parent_change_id},
+	};
+
+	if (parent && !guid_parse(d->parent_id, parent))
+		return bad_value(s, KEY_PARENT_ID, e);
+	for (size_t i = 0; i < sizeof others / sizeof others[0]; i++)
+		if (s->value[others[i].key])
+			guid_parse(others[i].id, s->value[others[i].key]);
+	return 0;
+}
+
+static int interpret(const struct parser *s, struct vmdk_desc *d, struct err *e)
+{
+	int r = check_version(s, e);
+
+	if (r == 0)
+		r = refuse_encrypted(s, e);
+	if (r == 0)
+		r = set_cids(s, d, e);
+	if (r == 0)
+		r = set_sector_size(s, d, e);
+	if (r == 0)
+		r = set_ids(s, d, e);
+	if (r < 0)
+		return r;
+	d->at.cid = s->value[KEY_CID];
+	d->at.long_cid = s->value[KEY_LONG_CID];
+	d->at.change_id = s->value[KEY_CHANGE_ID];
+	d->at.tracking = s->name[KEY_TRACKING];
+	d->create_type = s->value[KEY_CREATE_TYPE];
+	d->parent_hint = s->value[KEY_PARENT_HINT];
+	d->encoding = s->value[KEY_ENCODING] ? s->value[KEY_ENCODING] : s->value[KEY_DDB_ENCODING];
+	return 0;
+}
+
+int vmdk_desc_parse(struct vmdk_desc *d, char *text, struct err *e)
+{
+	struct parser s = {.desc = d};
+	int r;
+
+	*d = (struct vmdk_desc){.nlines = 0};
+	if (strlen(text) > VMDK_MAX_DESCRIPTOR)
+		return err_set(e, EFBIG, "descriptor: more than %u bytes", VMDK_MAX_DESCRIPTOR);
+	r = parse_lines(&s, strncmp(text, UTF8BOM, BOM_LEN) == 0 ? text + BOM_LEN : text, e);
+	if (r == 0)
+		r = interpret(&s, d, e);
+	if (r == 0 && d->nlines == 0)
+		r = err_set(e, EINVAL, "descriptor: no extents");
+	return r;
+}
+
+void vmdk_desc_free(struct vmdk_desc *d)
+{
+	free(d->lines);
+	*d = (struct vmdk_desc){.nlines = 0};
+}
+
+/* Probing. */
+
+/* Is this the title that writers put into the first line?  Its blanks vary. */
+static bool is_title(const char *line)
+{
+	static const char title[] = "#diskdescriptorfile";
+	const char *t = title;
+
+	for (; *line && *t; line++) {
+		if (strchr(BLANKS, *line))
+			continue;
+		if ((*line | 0x20) != (*t | 0x20))
+			return false;
+		t++;
+	}
+	return *t == '\0';
+}
+
+int vmdk_desc_probe(const unsigned char *head, size_t len)
+{
+	const char *p = (const char *)head, *end = p + len;
+
+	if (len >= BOM_LEN && memcmp(p, UTF8BOM, BOM_LEN) == 0)
+		p += BOM_LEN;
+	while (p < end) {
+		const char *newline = memchr(p, '\n', end - p);
+		size_t n = (newline ? newline : end) - p;
+		char line[64] = "";
+		char *first;
+
+		memcpy(line, p, MIN(sizeof line - 1, n));
+		if (memchr(p, '\0', n))
+			return is_title(line) ? 90 : 0;
+		p = newline ? newline + 1 : end;
+		first = skip_blanks(line);
+		trim_end(first);
+		if (is_title(first))
+			return 90;
+		if (*first == '\0' || *first == '#')
+			continue;
+		/* Whoever leaves the title out still begins with the version. */
+		return strncasecmp(first, "version", 7) == 0 && *skip_blanks(first + 7) == '=' ? 50
+											       : 0;
+	}
+	return 0;
+}

@@ -1,0 +1,213 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* export-stream.c - a disk as a VMDK file, streamOptimized: header, descriptor, compressed
+ * grains, grain tables, grain directory, footer; each but the first two behind a marker.
+ *
+ * Grains are "compressed" without being made smaller, since the size of the file must be known
+ * before they are looked at: deflate has blocks that store bytes as they are.
+ */
+#include <string.h>
+
+#include <libdeflate.h>
+
+#include "util/bytes.h"
+#include "util/err.h"
+#include "export/allocmap.h"
+#include "export/regions.h"
+#include "stream.h"
+
+#define GRAIN      (VMDK_GRAIN * VMDK_SECTOR)
+#define TABLE_BITS (LAYOUT_BITS + 9) /* of disk that a grain table is for */
+
+/* A grain as zlib has it: two bytes, two blocks of half a grain, a checksum. */
+#define HALF       (GRAIN / 2)
+#define BLOCK_HEAD 5u
+#define PACKED_LEN (2 + 2 * (BLOCK_HEAD + HALF) + 4)
+#define RECORD     ((VMDK_RECORD_HEAD + PACKED_LEN + VMDK_SECTOR - 1) & ~(VMDK_SECTOR - 1))
+
+#define TABLE_RECORD ((1 + VMDK_TABLE_SECTORS) * VMDK_SECTOR)
+
+struct vmdk_stream_layout {
+	struct made made;
+	const struct granules *tables; /* which grain tables there are */
+	uint64_t data_pos, tables_pos, gd_pos;
+	uint64_t gd_sectors;
+	char name[VMDK_LAYOUT_NAME];
+};
+
+static struct vmdk_header header_with(const struct made *m, uint64_t gd)
+{
+	return vmdk_stream_header(made_disk_size(m) / VMDK_SECTOR, gd);
+}
+
+static int fill_header(
+	const struct made *m, uint64_t first, size_t n, unsigned char *out, struct err *e)
+{
+	struct vmdk_header h = header_with(m, VMDK_GD_AT_END);
+
+	(void)first, (void)n, (void)e;
+	vmdk_header_encode(&h, out);
+	return 0;
+}
+
+static int fill_descriptor(
+	const struct made *m, uint64_t first, size_t n, unsigned char *out, struct err *e)
+{
+	(void)first, (void)n;
+	return vmdk_layout_descriptor(
+		m, "streamOptimized", ((const struct vmdk_stream_layout *)m)->name, out, e);
+}
+
+/* Half a grain, as a block of deflate that stores it (RFC 1951, section 3.2.4). */
+static int put_half(const struct made *m, uint64_t off, bool last, unsigned char *out,
+	uint32_t *sum, struct err *e)
+{
+	const struct view *disk = m->source.disk;
+	size_t len = off < disk->size ? MIN(HALF, disk->size - off) : 0;
+
+	out[0] = last;
+	store_le16(out + 1, HALF);
+	store_le16(out + 3, (uint16_t)~HALF);
+	out += BLOCK_HEAD;
+	if (len > 0 && view_read_inside(disk, out, len, off, e) < 0)
+		return -e->code;
+	*sum = libdeflate_adler32(*sum, out, HALF);
+	return 0;
+}
+
+static int put_grain(const struct made *m, uint64_t grain, unsigned char *out, struct err *e)
+{
+	uint32_t sum = 1;
+	int r;
+
+	store_le64(out, grain * VMDK_GRAIN);
+	store_le32(out + 8, PACKED_LEN);
+	out += VMDK_RECORD_HEAD;
+	store_be16(out, 0x7801); /* zlib, a window of 32 KiB (RFC 1950) */
+	out += 2;
+	r = put_half(m, grain * GRAIN, false, out, &sum, e);
+	if (r == 0)
+		r = put_half(m, grain * GRAIN + HALF, true, out + BLOCK_HEAD + HALF, &sum, e);
+	store_be32(out + 2 * (BLOCK_HEAD + HALF), sum);
+	return r;
+}
+
+static int fill_grains(
+	const struct made *m, uint64_t first, size_t n, unsigned char *out, struct err *e)
+{
+	int r = 0;
+
+	for (size_t i = 0; r == 0 && i < n; i++)
+		r = put_grain(m, granules_select(m->stored, first + i), out + i * RECORD, e);
+	return r;
+}
+
+/* A table of grains that begins with this one. */
+static void put_table(const struct made *m, uint64_t grain, unsigned char *out)
+{
+	uint64_t end = MIN(grain + VMDK_TABLE, granules_all(m->stored));
+	uint64_t pos = ((const struct vmdk_stream_layout *)m)->data_pos +
+		       granules_rank(m->stored, grain) * RECORD;
+
+	for (; grain < end; grain++, out += 4) {
+		if (!granules_has(m->stored, grain))
+			continue;
+		store_le32(out, pos / VMDK_SECTOR);
+		pos += RECORD;
+	}
+}
+
+static int fill_tables(
+	const struct made *m, uint64_t first, size_t n, unsigned char *out, struct err *e)
+{
+	const struct vmdk_stream_layout *d = (const struct vmdk_stream_layout *)m;
+
+	(void)e;
+	for (size_t i = 0; i < n; i++, out += TABLE_RECORD) {
+		vmdk_marker_encode(VMDK_TABLE_SECTORS, VMDK_MARKER_TABLE, out);
+		put_table(m, granules_select(d->tables, first + i) * VMDK_TABLE, out + VMDK_SECTOR);
+	}
+	return 0;
+}
+
+static int fill_gd_marker(
+	const struct made *m, uint64_t first, size_t n, unsigned char *out, struct err *e)
+{
+	(void)first, (void)n, (void)e;
+	vmdk_marker_encode(
+		((const struct vmdk_stream_layout *)m)->gd_sectors, VMDK_MARKER_DIRECTORY, out);
+	return 0;
+}
+
+static int fill_gd(
+	const struct made *m, uint64_t first, size_t n, unsigned char *out, struct err *e)
+{
+	const struct vmdk_stream_layout *d = (const struct vmdk_stream_layout *)m;
+	uint64_t pos = d->tables_pos + granules_rank(d->tables, first) * TABLE_RECORD + VMDK_SECTOR;
+
+	(void)e;
+	for (size_t i = 0; i < n; i++) {
+		if (!granules_has(d->tables, first + i))
+			continue;
+		store_le32(out + 4 * i, pos / VMDK_SECTOR);
+		pos += TABLE_RECORD;
+	}
+	return 0;
+}
+
+/* The footer behind its marker. */
+static int fill_footer(
+	const struct made *m, uint64_t first, size_t n, unsigned char *out, struct err *e)
+{
+	uint64_t gd = ((const struct vmdk_stream_layout *)m)->gd_pos / VMDK_SECTOR;
+	struct vmdk_header h = header_with(m, gd);
+
+	(void)first, (void)n, (void)e;
+	vmdk_marker_encode(1, VMDK_MARKER_FOOTER, out);
+	vmdk_header_encode(&h, out + VMDK_SECTOR);
+	return 0;
+}
+
+/* Returns the size of the file: its last sector is a marker that is all zero. */
+static uint64_t add_pieces(struct vmdk_stream_layout *d)
+{
+	struct made *m = &d->made;
+	uint64_t all = granules_all(d->tables), end;
+
+	d->data_pos = VMDK_STREAM_START * VMDK_SECTOR;
+	d->gd_sectors = div_round_up(all * 4, VMDK_SECTOR);
+	made_add_table(m, 0, 1, VMDK_SECTOR, fill_header);
+	made_add_table(
+		m, VMDK_DESC_START * VMDK_SECTOR, 1, VMDK_DESC_LEN * VMDK_SECTOR, fill_descriptor);
+	d->tables_pos =
+		made_add_table(m, d->data_pos, granules_stored(m->stored), RECORD, fill_grains);
+	end = made_add_table(
+		m, d->tables_pos, granules_stored(d->tables), TABLE_RECORD, fill_tables);
+	d->gd_pos = made_add_table(m, end, 1, VMDK_SECTOR, fill_gd_marker);
+	made_add_sparse_table(m, d->gd_pos, all, 4, fill_gd, d->tables);
+	end = d->gd_pos + d->gd_sectors * VMDK_SECTOR;
+	return made_add_table(m, end, 1, 2 * VMDK_SECTOR, fill_footer) + VMDK_SECTOR;
+}
+
+static int vmdk_stream_make(
+	const struct layout_source *s, const char *name, struct view **file, struct err *e)
+{
+	struct vmdk_stream_layout *d = made_new(sizeof *d, s, e);
+
+	if (!d)
+		return -e->code;
+	vmdk_layout_name(d->name, name);
+	d->tables = made_coarsen(&d->made, TABLE_BITS, e);
+	if (!d->tables) {
+		view_free(&d->made.view);
+		return -e->code;
+	}
+	return made_end(&d->made, add_pieces(d), &vmdk_stream_layout, file, e);
+}
+
+const struct layout vmdk_stream_layout = {
+	.variant = "streamOptimized",
+	.suffix = "-stream.vmdk",
+	.max_disk = (uint64_t)VMDK_MAX_GD_BYTES / 4 << TABLE_BITS,
+	.max_file = UINT64_C(2) << 40, /* sectors are counted in 32 bits */
+	.make = vmdk_stream_make,
+};

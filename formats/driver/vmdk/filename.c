@@ -1,0 +1,65 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* filename.c - names in a descriptor, which are in the encoding that it declares. */
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "util/limits.h"
+#include "util/bytes.h"
+#include "util/charset.h"
+#include "util/err.h"
+#include "image/format.h"
+#include "vmdk.h"
+
+int vmdk_name_decode(
+	const struct vmdk_desc *d, const char *name, char out[VMDK_NAME_ROOM], struct err *e)
+{
+	if (strlen(name) > LIMIT_NAME)
+		return err_set(e, ENAMETOOLONG, "a file name of more than %d bytes", LIMIT_NAME);
+	return encoding_decode(d->encoding, name, out, VMDK_NAME_ROOM, e);
+}
+
+/* The descriptor that is embedded in an extent; malloc'ed or NULL. */
+static char *find_embedded(const unsigned char *head, size_t n)
+{
+	uint64_t start, len;
+
+	if (n < VMDK_SECTOR || memcmp(head, "KDMV", 4) != 0)
+		return NULL;
+	start = load_le64(head + 28);
+	len = load_le64(head + 36);
+	if (start == 0 || start >= n / VMDK_SECTOR)
+		return NULL;
+	start *= VMDK_SECTOR;
+	len = len > n / VMDK_SECTOR ? n : len * VMDK_SECTOR;
+	return strndup((const char *)head + start, MIN(len, n - start));
+}
+
+static void visit_name(const struct vmdk_desc *d, const char *name, bool is_parent,
+	format_name_visit *visit, void *arg)
+{
+	char decoded[VMDK_NAME_ROOM];
+	struct err e = ERR_INIT;
+
+	if (name && vmdk_name_decode(d, name, decoded, &e) == 0)
+		visit(arg, decoded, is_parent);
+}
+
+/* An embedded descriptor names the file itself, perhaps as it was called elsewhere. */
+void vmdk_names(const unsigned char *head, size_t n, format_name_visit *visit, void *arg)
+{
+	bool whole = vmdk_desc_probe(head, n) > 0;
+	char *text = whole ? strndup((const char *)head, n) : find_embedded(head, n);
+	struct err e = ERR_INIT;
+	struct vmdk_desc d;
+
+	if (!text)
+		return;
+	/* What could be read of a damaged one counts, too. */
+	vmdk_desc_parse(&d, text, &e);
+	for (size_t i = 0; whole && i < d.nlines; i++)
+		visit_name(&d, d.lines[i].file, false, visit, arg);
+	visit_name(&d, d.parent_hint, true, visit, arg);
+	vmdk_desc_free(&d);
+	free(text);
+}

@@ -1,0 +1,107 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* parent.c - how a delta names its parent, and how that is known again.
+ *
+ * VMware names the parent's descriptor and its content ID, which changes with the first write after
+ * each open.  VirtualBox names it by UUID alone, so that it may be of another format; a second UUID
+ * changes with what the parent holds.
+ */
+#include <errno.h>
+#include <inttypes.h>
+#include <string.h>
+#include <strings.h>
+
+#include "util/err.h"
+#include "open/parent-search.h"
+#include "image/format.h"
+#include "image/image.h"
+#include "io/io.h"
+#include "vmdk.h"
+
+static bool has_uuid(const unsigned char *id)
+{
+	return !guid_is_zero(id);
+}
+
+/* Those who write no descriptor name the parent's data itself. */
+static bool is_flat(const struct vmdk_desc *d, const char *name)
+{
+	static const char suffix[] = "-flat.vmdk";
+	size_t n = strlen(name);
+
+	return d->bare && n > strlen(suffix) && strcasecmp(name + n - strlen(suffix), suffix) == 0;
+}
+
+static int name_parent(struct image *img, const struct vmdk_desc *d, struct err *e)
+{
+	char name[VMDK_NAME_ROOM];
+	int r = vmdk_name_decode(d, d->parent_hint, name, e);
+
+	if (r < 0)
+		return err_in(e, "parentFileNameHint");
+	img->parent_name = strdup(name);
+	img->parent_format = strdup(is_flat(d, name) ? "raw" : img->format->name);
+	return img->parent_name && img->parent_format ? 0 : err_nomem(e);
+}
+
+int vmdk_set_parent(struct image *img, const struct vmdk_desc *d, struct err *e)
+{
+	memcpy(img->id, d->id, GUID_LEN);
+	memcpy(img->change_id, d->change_id, GUID_LEN);
+	memcpy(img->parent_id, d->parent_id, GUID_LEN);
+	memcpy(img->parent_change_id, d->parent_change_id, GUID_LEN);
+	if (d->parent_hint)
+		return name_parent(img, d, e);
+	if (d->parent_cid == VMDK_NO_CID || has_uuid(d->parent_id))
+		return 0;
+	/* Left closed it may be called what it likes. */
+	if (img->opts->nobacking) {
+		img->parent_name = strdup("?");
+		return img->parent_name ? 0 : err_nomem(e);
+	}
+	return err_set(e, EINVAL, "it has a parent, parentCID=%08" PRIx32 ", but does not name it",
+		d->parent_cid);
+}
+
+/* Without a UUID the content ID must do.  All disks that nobody has written to share one value,
+ * which tells nothing.  A delta with the content ID of its own parent is empty still: the image
+ * that is meant is that parent, or its content is the same. */
+bool vmdk_fits_parent(const struct image *img, const struct vmdk_desc *child,
+	const struct image *parent, const struct vmdk_desc *base)
+{
+	if (has_uuid(child->parent_id))
+		return family_knows_parent(img, parent);
+	return base && !child->bare && !base->bare && child->parent_cid != VMDK_NO_CID &&
+	       child->parent_cid != VMDK_FIRST_CID && base->cid == child->parent_cid &&
+	       base->parent_cid != base->cid;
+}
+
+static int compare_cids(const struct image *img, const struct vmdk_desc *child,
+	const struct image *parent, const struct vmdk_desc *base, struct err *e)
+{
+	if (base->cid == child->parent_cid)
+		return 0;
+	err_set(e, EINVAL,
+		"%s: the parent %s was changed after the image was made: CID %08" PRIx32
+		", %08" PRIx32 " expected",
+		img->io->name, parent->io->name, base->cid, child->parent_cid);
+	return err_hint_code(e, HINT_IGNORE_PARENT_ID, NULL);
+}
+
+int vmdk_compare_parent(const struct image *img, const struct vmdk_desc *child,
+	const struct image *parent, const struct vmdk_desc *base, struct err *e)
+{
+	/* An old ESX delta that has no descriptor knows a name and nothing else. */
+	if (child->bare)
+		return 0;
+	if (has_uuid(child->parent_id)) {
+		int r = family_check_parent(img, parent, e);
+
+		/* VirtualBox leaves the content ID of the parent open. */
+		if (r < 0 || !base || child->parent_cid == VMDK_NO_CID)
+			return r;
+	}
+	if (!base)
+		return err_set(e, EINVAL, "%s: its parent %s is no VMDK, but has to be",
+			img->io->name, parent->io->name);
+	return compare_cids(img, child, parent, base, e);
+}

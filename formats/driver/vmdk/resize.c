@@ -1,0 +1,379 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* resize.c - other sizes for a disk in one sparse file with its descriptor in it.
+ *
+ * A longer disk has more grain tables, which VMware wants all to be there, and they go to the end
+ * of the file; so do the directories when they no longer fit where they are.  How long the disk is
+ * stands in the header and in two lines of the descriptor, which change last.  An extent may be
+ * longer than its line in the descriptor says, never shorter: the header of a disk that grows is
+ * durable before the descriptor changes, that of one that shrinks is written after it.
+ */
+#include <errno.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <strings.h>
+
+#include "util/limits.h"
+#include "util/bytes.h"
+#include "io/cache.h"
+#include "util/err.h"
+#include "io/io.h"
+#include "view/view.h"
+#include "metadata.h"
+#include "alloc.h"
+#include "descriptor-write.h"
+#include "vmdk.h"
+#include "io/writeback.h"
+#include "view/writer.h"
+
+#define ENTRY 4u
+
+/* Of the header. */
+#define AT_CAPACITY    12u
+#define AT_DESC_LEN    36u
+#define AT_DIRECTORIES 48u /* the redundant one, the first one */
+
+/* What the extent becomes. */
+struct shape {
+	uint64_t capacity; /* bytes */
+	uint64_t ntables;
+	uint64_t gd, rgd; /* bytes; rgd 0: there is none */
+};
+
+static uint64_t tables_for(const struct vmdk_tables *t, uint64_t capacity)
+{
+	return div_round_up(div_round_up(capacity, t->grain), t->per_table);
+}
+
+static const char *find_obstacle(const struct vmdk *v)
+{
+	if (!v->embedded || v->desc.nlines != 1 || !v->extents[0].tables)
+		return "only a disk in one sparse file can be resized";
+	if (v->view.below)
+		return "its parent would be seen behind the end";
+	return v->io->is_block ? "a device has no room for more tables" : NULL;
+}
+
+static int check_size(const struct vmdk *v, uint64_t size, struct err *e)
+{
+	const char *obstacle = find_obstacle(v);
+
+	if (obstacle)
+		return err_set(e, EOPNOTSUPP, "%s", obstacle);
+	if (size % VMDK_SECTOR != 0)
+		return err_set(e, EINVAL, "%" PRIu64 " bytes are not whole sectors", size);
+	if (tables_for(v->extents[0].tables, size) > VMDK_MAX_GD_BYTES / ENTRY)
+		return err_set(
+			e, EFBIG, "a disk of %" PRIu64 " bytes has too many grain tables", size);
+	if (size > v->view.size && !vmdk_room_has_tail(v->extents[0].tables))
+		return err_set(e, EOPNOTSUPP, "its last grain table has no room for more entries");
+	if (size < v->view.size && view_stores_behind(&v->view, size))
+		return err_set(e, EOPNOTSUPP, "there are grains behind the end");
+	return 0;
+}
+
+/* Tables. */
+
+static int append_zeroes(struct vmdk_tables *t, uint64_t len, uint64_t *pos, struct err *e)
+{
+	int r = vmdk_room_append(t, round_up(len, t->grain), pos, e);
+
+	return r == 0 ? io_zero(t->io, *pos, len, e) : r;
+}
+
+static int copy_directory(const struct vmdk_tables *t, uint64_t from, uint64_t to, struct err *e)
+{
+	return meta_copy(t->cache, t->io, from, t->gd_len, to, ORDER_TABLES_ROOT, e);
+}
+
+/* The rest of the last sector of a directory is its own. */
+static int make_directories(struct vmdk_tables *t, struct shape *s, struct err *e)
+{
+	uint64_t len = round_up(s->ntables * ENTRY, VMDK_SECTOR);
+	int r;
+
+	if (len <= round_up(t->gd_len, VMDK_SECTOR))
+		return 0;
+	r = append_zeroes(t, len * (s->rgd ? 2 : 1), &s->gd, e);
+	if (r == 0)
+		r = copy_directory(t, t->gd_pos, s->gd, e);
+	if (r < 0 || !s->rgd)
+		return r;
+	s->rgd = s->gd + len;
+	return copy_directory(t, t->rgd_pos, s->rgd, e);
+}
+
+/* Entries from first on of a directory: tables one behind the other, from pos on. */
+static int list_tables(const struct vmdk_tables *t, const struct shape *s, uint64_t directory,
+	uint64_t first, uint64_t pos, struct err *e)
+{
+	uint64_t table_len = round_up((uint64_t)t->per_table * ENTRY, VMDK_SECTOR);
+	unsigned char entry[ENTRY];
+	int r = 0;
+
+	for (uint64_t i = first; r == 0 && i < s->ntables; i++, pos += table_len) {
+		store_le32(entry, pos / VMDK_SECTOR);
+		r = meta_write(t->io, entry, ENTRY, directory + i * ENTRY, ORDER_TABLES_ROOT, e);
+	}
+	return r;
+}
+
+static int add_tables(struct vmdk_tables *t, const struct shape *s, struct err *e)
+{
+	uint64_t first = t->gd_len / ENTRY, pos, len;
+	int r;
+
+	if (first >= s->ntables)
+		return 0;
+	len = (s->ntables - first) * round_up((uint64_t)t->per_table * ENTRY, VMDK_SECTOR);
+	r = append_zeroes(t, len * (s->rgd ? 2 : 1), &pos, e);
+	if (r == 0)
+		r = list_tables(t, s, s->gd, first, pos, e);
+	return r == 0 && s->rgd ? list_tables(t, s, s->rgd, first, pos + len, e) : r;
+}
+
+/* Entries of the last tables that the disk did not need may say anything. */
+static int clear_entries(struct vmdk_tables *t, struct err *e)
+{
+	struct vmdk_meta m;
+	int r = vmdk_meta_read(t, &m, e);
+
+	for (size_t i = 0; r == 0 && i < m.ntails; i++)
+		r = meta_zero(t->io, m.tail_len, m.tails[i], ORDER_TABLES, e);
+	vmdk_meta_free(&m);
+	return r;
+}
+
+/* What a last grain has behind the end of the disk is not always zeroes. */
+static int clear_tail(const struct view *v, const struct vmdk_tables *t, struct err *e)
+{
+	uint64_t skip = v->size % t->grain;
+	struct extent x;
+	int r = skip ? view_map(v, v->size - 1, 1, &x, e) : 0;
+
+	if (r < 0 || skip == 0 || x.kind != EXTENT_FILE)
+		return r;
+	return io_zero(x.io, x.pos + 1, MIN(t->grain - skip, x.io->size - (x.pos + 1)), e);
+}
+
+/* The descriptor. */
+
+/* A number in the text, between which and the end of the line all stays. */
+static const char *put_number(FILE *out, const char *line, const char *digits, uint64_t number)
+{
+	fwrite(line, 1, (size_t)(digits - line), out);
+	fprintf(out, "%" PRIu64, number);
+	return digits + strspn(digits, "0123456789");
+}
+
+static const char *value_of(const char *line, const char *key)
+{
+	size_t n = strlen(key);
+
+	if (strncasecmp(line, key, n) != 0)
+		return NULL;
+	line += n;
+	line += strspn(line, " \t=\"");
+	return *line >= '0' && *line <= '9' ? line : NULL;
+}
+
+static uint64_t find_value(const char *text, const char *key)
+{
+	const char *value = NULL;
+
+	for (; text && !value; text = strchr(text, '\n'), text = text ? text + 1 : NULL)
+		value = value_of(text, key);
+	return value ? strtoull(value, NULL, 10) : 0;
+}
+
+static uint64_t cylinders_of(const char *text, uint64_t sectors)
+{
+	uint64_t heads = find_value(text, "ddb.geometry.heads");
+	uint64_t per_track = find_value(text, "ddb.geometry.sectors");
+
+	if (heads == 0 || heads > 255 || per_track == 0 || per_track > 255)
+		return find_value(text, "ddb.geometry.cylinders");
+	return MIN(sectors / (heads * per_track), heads == 16 ? 16383 : 65535);
+}
+
+static void edit_line(FILE *out, const char *text, const char *line, uint64_t sectors)
+{
+	const char *number = value_of(line, "RW "), *rest = line;
+
+	if (number)
+		rest = put_number(out, line, number, sectors);
+	else if ((number = value_of(line, "ddb.geometry.cylinders")))
+		rest = put_number(out, line, number, cylinders_of(text, sectors));
+	fwrite(rest, 1, strcspn(rest, "\n"), out);
+}
+
+/* The comment before the line of the extent ("# Extent description"); NULL: there is none. */
+static char *find_comment(char *text)
+{
+	char *comment = NULL;
+
+	for (char *line = text; line; line = strchr(line, '\n'), line = line ? line + 1 : NULL) {
+		if (value_of(line, "RW "))
+			return comment;
+		/* The first line is what the descriptor is recognized by. */
+		if (*line == '#' && line > text)
+			comment = line;
+	}
+	return NULL;
+}
+
+/* Lets the comment take up what the numbers have become longer or shorter by.  What follows them
+ * stays where it is then, and what changes lies, as a rule, in one sector: a power cut cannot tear
+ * the text. */
+static void keep_length(char *edited, size_t len)
+{
+	char *comment = find_comment(edited), *end = comment ? strchr(comment, '\n') : NULL;
+	size_t now = strlen(edited);
+
+	if (!end)
+		return;
+	if (now < len) {
+		memmove(end + (len - now), end, now - (size_t)(end - edited) + 1);
+		memset(end, ' ', len - now);
+	} else if (now - len < (size_t)(end - comment)) {
+		memmove(end - (now - len), end, now - (size_t)(end - edited) + 1);
+	}
+}
+
+/* The text for a disk of so many sectors; malloc'ed or NULL. */
+static char *edit(const char *text, uint64_t sectors)
+{
+	char *edited = NULL;
+	size_t len, was = strlen(text);
+	FILE *out = open_memstream(&edited, &len);
+
+	if (!out)
+		return NULL;
+	for (const char *line = text; *line;) {
+		edit_line(out, text, line, sectors);
+		line += strcspn(line, "\n");
+		if (*line == '\n')
+			fputc(*line++, out);
+	}
+	/* Room for keep_length. */
+	for (size_t i = 0; i < was; i++)
+		fputc('\0', out);
+	if (fclose(out) == 0) {
+		keep_length(edited, was);
+		return edited;
+	}
+	free(edited);
+	return NULL;
+}
+
+/* room: of text, and of what is written. */
+static int write_text(const struct vmdk *v, char *text, size_t room, struct err *e)
+{
+	size_t len = strlen(text);
+	int r = 0;
+
+	if (len > room)
+		return err_set(e, EOPNOTSUPP, "its descriptor has no room for a longer number");
+	text = realloc(text, room);
+	if (!text)
+		return err_nomem(e);
+	memset(text + len, 0, room - len);
+	for (size_t i = 0; r == 0 && i < room; i += VMDK_SECTOR)
+		r = meta_write(v->io, text + i, VMDK_SECTOR, v->text_pos + i, ORDER_HEADER, e);
+	free(text);
+	return r;
+}
+
+static int change_text(const struct vmdk *v, uint64_t size, struct err *e)
+{
+	const struct vmdk_tables *t = v->extents[0].tables;
+	unsigned char field[8];
+	char *text, *edited;
+	uint64_t room;
+	int r = meta_read(t->cache, v->io, field, sizeof field, AT_DESC_LEN, e);
+
+	room = r == 0 ? load_le64(field) * VMDK_SECTOR : 0;
+	if (r < 0 || room > LIMIT_DESCRIPTOR)
+		return r < 0 ? r : err_set(e, EOPNOTSUPP, "its descriptor is too long");
+	text = calloc(1, room + 1);
+	if (!text)
+		return err_nomem(e);
+	r = meta_read(t->cache, v->io, text, room, v->text_pos, e);
+	edited = r == 0 ? edit(text, size / VMDK_SECTOR) : NULL;
+	free(text);
+	if (!edited)
+		return r < 0 ? r : err_nomem(e);
+	return write_text(v, edited, room, e);
+}
+
+static int change_header(const struct vmdk *v, const struct shape *s, struct err *e)
+{
+	unsigned char fields[16];
+	int r;
+
+	store_le64(fields, s->capacity / VMDK_SECTOR);
+	r = meta_write(v->io, fields, 8, AT_CAPACITY, ORDER_HEADER, e);
+	if (r < 0 || s->gd == v->extents[0].tables->gd_pos)
+		return r;
+	store_le64(fields, s->rgd / VMDK_SECTOR);
+	store_le64(fields + 8, s->gd / VMDK_SECTOR);
+	return meta_write(v->io, fields, sizeof fields, AT_DIRECTORIES, ORDER_HEADER, e);
+}
+
+static int change_numbers(const struct vmdk *v, const struct shape *s, struct err *e)
+{
+	bool grows = s->capacity > v->view.size;
+	int r = grows ? change_header(v, s, e) : change_text(v, s->capacity, e);
+
+	if (r == 0)
+		r = writer_write_back(v->view.writer, e);
+	if (r < 0)
+		return r;
+	return grows ? change_text(v, s->capacity, e) : change_header(v, s, e);
+}
+
+/* The descriptor has moved under what was found in it: the change is marked by now. */
+static void take_shape(struct vmdk *v, const struct shape *s)
+{
+	struct vmdk_extent *x = &v->extents[0];
+	struct vmdk_tables *t = x->tables;
+
+	memset(&v->desc.at, 0, sizeof v->desc.at);
+	v->desc.lines[0].sectors = s->capacity / VMDK_SECTOR;
+	t->gd_pos = s->gd;
+	t->rgd_pos = s->rgd;
+	t->gd_len = s->ntables * ENTRY;
+	t->capacity = x->len = s->capacity;
+	t->ngrains = div_round_up(s->capacity, t->grain);
+	v->view.size = s->capacity;
+}
+
+int vmdk_resize(struct view *view, uint64_t size, struct err *e)
+{
+	struct vmdk *v = (struct vmdk *)view;
+	int r = check_size(v, size, e);
+	struct vmdk_tables *t;
+	struct shape s;
+
+	if (r < 0)
+		return r;
+	t = v->extents[0].tables;
+	s = (struct shape){.capacity = size,
+		.ntables = tables_for(t, size),
+		.gd = t->gd_pos,
+		.rgd = t->rgd_pos};
+	if (size > view->size)
+		r = clear_tail(view, t, e);
+	if (r == 0 && size > view->size)
+		r = clear_entries(t, e);
+	if (r == 0)
+		r = make_directories(t, &s, e);
+	if (r == 0)
+		r = add_tables(t, &s, e);
+	if (r == 0)
+		r = change_numbers(v, &s, e);
+	if (r == 0)
+		take_shape(v, &s);
+	return r;
+}

@@ -1,0 +1,307 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* sparse.c - hosted sparse extents and their compressed variant, streamOptimized.
+ *
+ * Directory and tables have sectors, 32 bits wide and counted from the beginning of the file.  A
+ * stream that lost its directory is read by what a scan of its markers finds, when the user asks.
+ */
+#include <errno.h>
+#include <inttypes.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "util/bytes.h"
+#include "io/compress.h"
+#include "util/err.h"
+#include "image/facts.h"
+#include "image/image.h"
+#include "io/io.h"
+#include "view/view.h"
+#include "alloc.h"
+#include "vmdk.h"
+
+#define ENTRY_SIZE 4u
+
+struct sparse {
+	struct vmdk_tables tables;
+	struct vmdk_scan *scan; /* in the place of tables; NULL: there are tables */
+	struct codec *codec;
+	bool markers;
+	const char *no_writing;
+};
+
+/* Opening. */
+
+static uint64_t decode_sector(const struct vmdk_tables *t, const unsigned char *entry)
+{
+	(void)t;
+	return load_le32(entry);
+}
+
+static int place_directory(
+	struct vmdk_tables *t, const struct vmdk_header *h, const struct image *img, struct err *e)
+{
+	bool redundant;
+	int r = vmdk_tables_measure(t, e);
+
+	if (r < 0)
+		return r;
+	redundant = (h->flags & VMDK_REDUNDANT) && vmdk_directory_fits(t, h->rgd);
+	if (redundant && !vmdk_directory_fits(t, h->gd)) {
+		image_warn(img, "%s has lost its grain directory; the redundant one is used",
+			t->io->name);
+		return vmdk_tables_place(t, h->rgd, e);
+	}
+	t->rgd_pos = redundant ? h->rgd * VMDK_SECTOR : 0;
+	return vmdk_tables_place(t, h->gd, e);
+}
+
+/* Why an extent that can be read cannot be written to; NULL: it can. */
+static const char *find_obstacle(
+	const struct vmdk_tables *t, const struct vmdk_header *h, uint64_t lost)
+{
+	bool whole = t->gd_pos == h->gd * VMDK_SECTOR && lost == 0;
+
+	if (t->packed)
+		return "streamOptimized: compressed grains stay as they are";
+	if (h->version > 2)
+		return "its sparse extent is of version 3, of which changes are to be tracked";
+	if (!whole || (h->flags & VMDK_REDUNDANT) != (t->rgd_pos ? VMDK_REDUNDANT : 0))
+		return "a grain directory is damaged";
+	return NULL;
+}
+
+static int load_tables(
+	struct sparse *s, const struct vmdk_header *h, const struct image *img, struct err *e)
+{
+	uint64_t lost;
+	int r = place_directory(&s->tables, h, img, e);
+
+	if (r == 0)
+		r = vmdk_tables_check(&s->tables, &lost, e);
+	if (r == 0)
+		s->no_writing = find_obstacle(&s->tables, h, lost);
+	if (r == 0 && lost > 0)
+		image_warn(img,
+			"%s has lost %" PRIu64
+			" of its grain directory's entries; the redundant one is used for them",
+			s->tables.io->name, lost);
+	return r;
+}
+
+/* Without a directory, what the markers tell must do: if the user wants it, for nobody can say what
+ * the stream would have held.  e has the reason why there is none. */
+static int recover(
+	struct sparse *s, const struct vmdk_header *h, const struct image *img, struct err *e)
+{
+	bool is_top = img->root == img->dir;
+	struct err ours = ERR_INIT;
+	int r;
+
+	if (!(h->flags & VMDK_MARKERS))
+		return -e->code;
+	if (!is_top || !img->opts->format)
+		return err_hint_code(e, HINT_SALVAGE, "vmdk");
+	r = vmdk_scan(s->tables.io, h, &s->scan, &ours);
+	if (r == -ENODATA)
+		return -e->code;
+	*e = ours;
+	s->no_writing = "it has lost its directory";
+	if (r == 0)
+		image_warn(img, "%s has lost its directory; what is shown was found by its markers",
+			s->tables.io->name);
+	return r;
+}
+
+static void take_header(struct sparse *s, const struct vmdk_header *h)
+{
+	struct vmdk_tables *t = &s->tables;
+
+	t->table_at = t->grain_at = decode_sector;
+	t->entry_len = ENTRY_SIZE;
+	t->per_table = h->tables_len;
+	t->grain = h->grain * VMDK_SECTOR;
+	t->capacity = h->capacity * VMDK_SECTOR;
+	t->first_grain = h->overhead;
+	if (h->desc_start > 0 &&
+		range_fits(h->desc_start, h->desc_len, t->io->size / VMDK_SECTOR)) {
+		t->text_pos = h->desc_start * VMDK_SECTOR;
+		t->text_len = h->desc_len * VMDK_SECTOR;
+	}
+	t->zero_tables = h->flags & VMDK_ZERO_GRAINS;
+	/* With or without the flag: no grain can ever lie in sector 1.  grain-table.c has more. */
+	t->zero_grains = true;
+	t->zero_marks = h->flags & VMDK_ZERO_GRAINS;
+	t->packed = h->flags & VMDK_COMPRESSED;
+	s->markers = h->flags & VMDK_MARKERS;
+}
+
+static int sparse_load(struct sparse *s, const struct image *img, struct err *e)
+{
+	struct io *io = s->tables.io;
+	struct vmdk_header h, footer;
+	int r = vmdk_header_read(io, &h, e);
+
+	if (r < 0)
+		return r;
+	take_header(s, &h);
+	/* Tables come before overhead, unless they come last. */
+	if (h.gd != VMDK_GD_AT_END && h.overhead > io->size / VMDK_SECTOR)
+		return err_set(e, EUCLEAN,
+			"the file is cut short: %" PRIu64 " bytes, at least %" PRIu64
+			" sectors expected",
+			io->size, h.overhead);
+	if (h.gd != VMDK_GD_AT_END)
+		return load_tables(s, &h, img, e);
+	r = vmdk_footer_read(io, &footer, e);
+	if (r == -EUCLEAN)
+		return recover(s, &h, img, e);
+	if (r < 0)
+		return r;
+	take_header(s, &footer);
+	return load_tables(s, &footer, img, e);
+}
+
+static int sparse_open(struct vmdk_extent *x, const struct image *img, struct err *e)
+{
+	struct sparse *s = calloc(1, sizeof *s);
+	int r;
+
+	if (!s)
+		return err_nomem(e);
+	s->tables.cache = img->opts->cache;
+	s->tables.io = x->io;
+	s->codec = img->opts->codec;
+	r = sparse_load(s, img, e);
+	if (r < 0) {
+		free(s);
+		return r;
+	}
+	x->priv = s;
+	x->tables = &s->tables;
+	x->no_writing = s->no_writing;
+	if (s->tables.capacity < x->len && !x->no_writing)
+		x->no_writing = "its sparse extent is shorter than the descriptor says";
+	return 0;
+}
+
+static void sparse_close(struct vmdk_extent *x)
+{
+	struct sparse *s = x->priv;
+
+	vmdk_scan_free(s->scan);
+	vmdk_room_free(s->tables.room);
+	free(s);
+}
+
+/* The map. */
+
+static int sparse_map(
+	const struct vmdk_extent *x, uint64_t off, uint64_t len, struct extent *out, struct err *e)
+{
+	const struct sparse *s = x->priv;
+	int r = s->scan ? vmdk_scan_map(s->scan, off, len, out, e)
+			: vmdk_tables_map(&s->tables, off, len, out, e);
+
+	if (r < 0 || out->kind != EXTENT_MADE)
+		return r;
+	out->io = x->io;
+	/* There are 2^32 grains at most.  With the index in it the name tells two grains apart that
+	 * claim one place, and each is checked on its own. */
+	out->unit_id = out->unit_id << 32 | out->pos;
+	out->unit_len = s->tables.grain;
+	out->pos = off % s->tables.grain;
+	return 0;
+}
+
+/* Compressed grains: a 64-bit sector of the extent, unless there are no markers, a 32-bit length,
+ * and a zlib stream (Compressed Grain). */
+
+struct packed {
+	uint64_t grain, pos; /* which and where */
+	uint32_t len;        /* of the zlib stream, which begins at pos */
+};
+
+static int read_packed(
+	const struct vmdk_extent *x, uint64_t unit_id, struct packed *k, struct err *e)
+{
+	const struct sparse *s = x->priv;
+	uint32_t grain = s->tables.grain;
+	uint64_t pos = (uint32_t)unit_id * (uint64_t)VMDK_SECTOR;
+	size_t head = s->markers ? VMDK_RECORD_HEAD : 4;
+	uint32_t max = VMDK_MAX_PACKED(grain);
+	unsigned char raw[VMDK_RECORD_HEAD];
+	int r = io_read(x->io, raw, head, pos, e);
+
+	if (r < 0)
+		return r;
+	k->grain = unit_id >> 32;
+	k->pos = pos + head;
+	k->len = load_le32(raw + head - 4);
+	if (s->markers && load_le64(raw) != k->grain * (grain / VMDK_SECTOR))
+		return err_set(e, EUCLEAN,
+			"the data at %" PRIu64 " is of sector %" PRIu64 ", not %" PRIu64, pos,
+			load_le64(raw), k->grain * (grain / VMDK_SECTOR));
+	if (k->len == 0 || k->len > max || !range_fits(k->pos, k->len, x->io->size))
+		return err_set(e, EUCLEAN,
+			"compressed length %" PRIu32 " at %" PRIu64 ", at most %" PRIu32
+			" inside a file of %" PRIu64 " expected",
+			k->len, pos, max, x->io->size);
+	return 0;
+}
+
+/* Grains that end with the disk may be stored short; what is missing is never seen. */
+static int unpack(const struct vmdk_extent *x, const struct packed *k, const void *in,
+	unsigned char *out, struct err *e)
+{
+	const struct sparse *s = x->priv;
+	uint32_t grain = s->tables.grain;
+	uint64_t needed = MIN(grain, s->tables.capacity - k->grain * grain);
+	ssize_t made = codec_inflate_zlib(s->codec, in, k->len, out, grain, e);
+
+	if (made < 0)
+		return err_in(e, "data at %" PRIu64, k->pos);
+	if ((uint64_t)made < needed)
+		return err_set(e, EUCLEAN,
+			"the data at %" PRIu64 " gives %zd bytes, %" PRIu64 " expected", k->pos,
+			made, needed);
+	memset(out + made, 0, grain - made);
+	return 0;
+}
+
+static int sparse_fill(
+	const struct vmdk_extent *x, const struct extent *unit, void *buf, struct err *e)
+{
+	struct packed k;
+	void *in;
+	int r = read_packed(x, unit->unit_id, &k, e);
+
+	if (r < 0)
+		goto where;
+	in = malloc(k.len);
+	if (!in)
+		return err_nomem(e);
+	r = io_read(x->io, in, k.len, k.pos, e);
+	if (r == 0)
+		r = unpack(x, &k, in, buf, e);
+	free(in);
+where:
+	return r < 0 ? err_in(e, "%s: grain %" PRIu64, x->io->name, unit->unit_id >> 32) : 0;
+}
+
+static void sparse_facts(const struct vmdk_extent *x, struct facts *f)
+{
+	const struct sparse *s = x->priv;
+
+	fact_number(f, "cluster-size", s->tables.grain);
+	fact_cluster_size(f, s->tables.grain);
+	if (s->tables.packed)
+		fact_flag(f, "compressed", true);
+}
+
+const struct vmdk_kind vmdk_sparse = {
+	.open = sparse_open,
+	.close = sparse_close,
+	.map = sparse_map,
+	.fill = sparse_fill,
+	.facts = sparse_facts,
+};

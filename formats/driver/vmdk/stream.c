@@ -1,0 +1,276 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include "stream.h"
+
+#include <errno.h>
+#include <inttypes.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "util/bytes.h"
+#include "io/compress.h"
+#include "util/err.h"
+#include "image/image.h"
+#include "io/io.h"
+#include "view/view.h"
+#include "view/writer.h"
+
+#define GRAIN (VMDK_GRAIN * VMDK_SECTOR)
+
+/* A stream that is being filled. */
+struct vmdk_stream {
+	struct io *io;
+	struct codec *codec;
+	uint64_t capacity; /* sectors */
+	uint64_t next;     /* sector of what comes next */
+	uint64_t grain;    /* those before it are done with */
+	uint64_t ntables;  /* in the directory */
+	unsigned char *gd; /* as in the file */
+	bool any;          /* grain is not the first of those in the table */
+	unsigned char table[VMDK_TABLE * 4];
+};
+
+struct vmdk_header vmdk_stream_header(uint64_t capacity, uint64_t gd)
+{
+	struct vmdk_header h = vmdk_plan(capacity, true).header;
+
+	h.version = 3;
+	h.flags = VMDK_COMPRESSED | VMDK_MARKERS;
+	h.compression = VMDK_DEFLATE;
+	h.rgd = 0;
+	h.gd = gd;
+	h.overhead = VMDK_STREAM_START;
+	return h;
+}
+
+void vmdk_marker_encode(uint64_t sectors, enum vmdk_markers type, unsigned char *out)
+{
+	store_le64(out, sectors);
+	store_le32(out + 12, type);
+}
+
+/* Writing from front to back. */
+
+/* len bytes of a type, behind their marker; *next is the sector that they begin in, then the one
+ * that follows. */
+static int put(struct io *io, uint64_t *next, enum vmdk_markers type, const void *data, size_t len,
+	struct err *e)
+{
+	static const unsigned char zeroes[VMDK_SECTOR];
+	unsigned char marker[VMDK_SECTOR] = {0};
+	uint64_t sectors = div_round_up(len, VMDK_SECTOR), pos = *next * VMDK_SECTOR;
+	int r;
+
+	vmdk_marker_encode(sectors, type, marker);
+	r = io_write(io, marker, sizeof marker, pos, e);
+	pos += sizeof marker;
+	if (r == 0 && len > 0)
+		r = io_write(io, data, len, pos, e);
+	if (r == 0 && len % VMDK_SECTOR)
+		r = io_write(io, zeroes, VMDK_SECTOR - len % VMDK_SECTOR, pos + len, e);
+	*next += 1 + sectors;
+	return r;
+}
+
+/* The footer, and the marker that all ends with. */
+static int put_footer(struct io *io, uint64_t next, uint64_t capacity, uint64_t gd, struct err *e)
+{
+	struct vmdk_header h = vmdk_stream_header(capacity, gd);
+	unsigned char footer[VMDK_SECTOR];
+	int r;
+
+	vmdk_header_encode(&h, footer);
+	r = put(io, &next, VMDK_MARKER_FOOTER, footer, sizeof footer, e);
+	return r == 0 ? put(io, &next, VMDK_MARKER_END, NULL, 0, e) : r;
+}
+
+static uint64_t count_tables(uint64_t capacity)
+{
+	return div_round_up(capacity, VMDK_GRAIN * VMDK_TABLE);
+}
+
+int vmdk_stream_create(struct io *io, uint64_t capacity, struct err *e)
+{
+	struct vmdk_header h = vmdk_stream_header(capacity, VMDK_GD_AT_END);
+	uint64_t next = VMDK_STREAM_START, ntables = count_tables(capacity);
+	unsigned char header[VMDK_SECTOR], *gd = calloc(ntables + 1, 4);
+	int r;
+
+	if (!gd)
+		return err_nomem(e);
+	vmdk_header_encode(&h, header);
+	r = io_write(io, header, sizeof header, 0, e);
+	if (r == 0)
+		r = put(io, &next, VMDK_MARKER_DIRECTORY, gd, ntables * 4, e);
+	if (r == 0)
+		r = put_footer(io, next, capacity, VMDK_STREAM_START + 1, e);
+	free(gd);
+	return r;
+}
+
+/* The table of the grains before s->grain. */
+static int end_table(struct vmdk_stream *s, struct err *e)
+{
+	uint64_t i = (s->grain - 1) / VMDK_TABLE;
+	int r;
+
+	if (!s->any)
+		return 0;
+	store_le32(s->gd + 4 * i, s->next + 1);
+	r = put(s->io, &s->next, VMDK_MARKER_TABLE, s->table, sizeof s->table, e);
+	memset(s->table, 0, sizeof s->table);
+	s->any = false;
+	return r;
+}
+
+/* As in struct write_ops. */
+
+static struct vmdk_stream *stream_of(const struct view *v)
+{
+	return ((const struct vmdk *)v)->stream;
+}
+
+/* What is there is an image of its own: without a footer it is none. */
+static int stream_begin(struct view *v, struct err *e)
+{
+	return io_resize(stream_of(v)->io, (uint64_t)VMDK_STREAM_START * VMDK_SECTOR, e);
+}
+
+/* A grain behind what says which it is, filled up to a sector. */
+static ssize_t stream_pack(
+	const struct view *v, const void *unit, uint64_t off, void *packed, struct err *e)
+{
+	unsigned char *p = packed;
+	size_t end, room = v->packed_max - VMDK_RECORD_HEAD;
+	ssize_t made =
+		codec_deflate_zlib(stream_of(v)->codec, unit, GRAIN, p + VMDK_RECORD_HEAD, room, e);
+
+	if (made < 0)
+		return made;
+	store_le64(p, off / VMDK_SECTOR);
+	store_le32(p + 8, made);
+	made += VMDK_RECORD_HEAD;
+	end = round_up((size_t)made, VMDK_SECTOR);
+	memset(p + made, 0, end - made);
+	return end;
+}
+
+static int stream_reserve_packed(
+	struct view *v, uint64_t off, uint32_t packed, struct grant *g, struct err *e)
+{
+	struct vmdk_stream *s = stream_of(v);
+	uint64_t grain = off / GRAIN, end = s->next + 2 + VMDK_TABLE_SECTORS + packed / VMDK_SECTOR;
+	int r = 0;
+
+	if (grain < s->grain)
+		return err_set(e, EINVAL, "grain %" PRIu64 " comes too late for a stream", grain);
+	if (end > UINT32_MAX)
+		return err_set(e, EFBIG, "a stream cannot have more than 2^41 bytes");
+	if (s->any && grain / VMDK_TABLE != (s->grain - 1) / VMDK_TABLE)
+		r = end_table(s, e);
+	*g = (struct grant){
+		.off = off,
+		.len = MIN(GRAIN, v->size - off),
+		.io = s->io,
+		.pos = s->next * VMDK_SECTOR,
+		.packed = packed,
+	};
+	return r;
+}
+
+static int stream_commit(struct view *v, const struct grant *g, struct err *e)
+{
+	struct vmdk_stream *s = stream_of(v);
+	uint64_t grain = g->off / GRAIN;
+
+	(void)e;
+	store_le32(s->table + 4 * (grain % VMDK_TABLE), g->pos / VMDK_SECTOR);
+	s->grain = grain + 1;
+	s->next += g->packed / VMDK_SECTOR;
+	s->any = true;
+	return 0;
+}
+
+/* The next grain takes its place. */
+static void stream_cancel(struct view *v, const struct grant *g)
+{
+	(void)v, (void)g;
+}
+
+static int stream_finish(struct view *v, struct err *e)
+{
+	struct vmdk_stream *s = stream_of(v);
+	int r = end_table(s, e);
+	uint64_t gd = s->next + 1;
+
+	if (r == 0)
+		r = put(s->io, &s->next, VMDK_MARKER_DIRECTORY, s->gd, s->ntables * 4, e);
+	/* All that it makes an image of is durable before the footer. */
+	if (r == 0)
+		r = writer_write_back(v->writer, e);
+	return r == 0 ? put_footer(s->io, s->next, s->capacity, gd, e) : r;
+}
+
+static const struct write_ops stream_ops = {
+	.begin = stream_begin,
+	.pack = stream_pack,
+	.reserve_packed = stream_reserve_packed,
+	.commit = stream_commit,
+	.cancel = stream_cancel,
+	.finish = stream_finish,
+};
+
+/* Only once it has ended its tables say where its grains are. */
+static int stream_map(
+	const struct view *v, uint64_t off, uint64_t len, struct extent *x, struct err *e)
+{
+	(void)v, (void)off, (void)len, (void)x;
+	return err_set(e, EIO, "a stream that is being filled cannot be read");
+}
+
+static const struct view_ops filling_ops = {.map = stream_map, .free = vmdk_free};
+
+/* Opening. */
+
+/* The directory follows the header at once, and the file is what we make of such a disk. */
+static bool is_empty(const struct vmdk *v)
+{
+	const struct vmdk_tables *t = v->desc.nlines == 1 ? v->extents[0].tables : NULL;
+
+	return t && t->packed && v->embedded && t->grain == GRAIN && t->per_table == VMDK_TABLE &&
+	       t->first_grain == VMDK_STREAM_START &&
+	       t->gd_pos == (VMDK_STREAM_START + 1) * VMDK_SECTOR;
+}
+
+int vmdk_stream_open(const struct image *img, struct vmdk *v, struct err *e)
+{
+	struct vmdk_stream *s;
+
+	if (!is_empty(v))
+		return 0;
+	s = calloc(1, sizeof *s);
+	if (!s)
+		return err_nomem(e);
+	v->stream = s;
+	s->io = img->io;
+	s->codec = img->opts->codec;
+	s->capacity = v->extents[0].tables->capacity / VMDK_SECTOR;
+	s->next = VMDK_STREAM_START;
+	s->ntables = count_tables(s->capacity);
+	s->gd = calloc(s->ntables + 1, 4);
+	if (!s->gd)
+		return err_nomem(e);
+	v->view.ops = &filling_ops;
+	v->view.write = &stream_ops;
+	v->view.granule = v->view.unit = GRAIN;
+	v->view.packed_only = true;
+	v->view.packed_max =
+		round_up(VMDK_RECORD_HEAD + codec_deflate_zlib_room(GRAIN), VMDK_SECTOR);
+	return 0;
+}
+
+void vmdk_stream_free(struct vmdk_stream *s)
+{
+	if (s)
+		free(s->gd);
+	free(s);
+}

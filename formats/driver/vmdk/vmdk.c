@@ -1,0 +1,535 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* vmdk.c - VMware's virtual disks, versions 1 to 3.
+ *
+ * The extents lie end to end: extent i begins where extent i-1 ends, the first at 0, and together
+ * they are the disk.  Their lengths are those of the extent lines, not what an extent's own header
+ * says: some writers round that up.
+ */
+#include <errno.h>
+#include <inttypes.h>
+#include <stdlib.h>
+#include <string.h>
+#include <strings.h>
+
+#include "io/anycase.h"
+#include "util/bytes.h"
+#include "util/err.h"
+#include "image/facts.h"
+#include "image/format.h"
+#include "image/image.h"
+#include "io/io.h"
+#include "view/view.h"
+#include "stream.h"
+#include "vmdk.h"
+
+extern const struct format vmdk_format;
+
+/* What a sparse extent begins with. */
+static const struct {
+	const char *magic;
+	size_t len;
+	const struct vmdk_kind *kind;
+} magics[] = {
+	{"KDMV", 4, &vmdk_sparse},
+	{"COWD", 4, &vmdk_cowd},
+	{"\xbe\xba\xfe\xca\0\0\0", 8, &vmdk_sesparse},
+};
+#define MAGIC_LEN 8
+
+static const struct vmdk_kind *kind_by_magic(const unsigned char *head, size_t len)
+{
+	for (size_t i = 0; i < sizeof magics / sizeof magics[0]; i++)
+		if (len >= magics[i].len && memcmp(head, magics[i].magic, magics[i].len) == 0)
+			return magics[i].kind;
+	return NULL;
+}
+
+/* The disk. */
+
+struct vmdk_extent *vmdk_find_extent(const struct vmdk *v, uint64_t off)
+{
+	size_t low = 0, high = v->desc.nlines;
+
+	while (high - low > 1) {
+		size_t middle = low + (high - low) / 2;
+
+		if (v->extents[middle].start <= off)
+			low = middle;
+		else
+			high = middle;
+	}
+	return &v->extents[low];
+}
+
+static int vmdk_map(
+	const struct view *view, uint64_t off, uint64_t len, struct extent *out, struct err *e)
+{
+	const struct vmdk_extent *x = vmdk_find_extent((const struct vmdk *)view, off);
+	uint64_t inside = off - x->start;
+	int r = x->kind->map(x, inside, MIN(len, x->len - inside), out, e);
+
+	if (r < 0)
+		return err_in(e, "%s", x->io->name);
+	if (out->kind == EXTENT_BELOW)
+		out->pos = off;
+	return 0;
+}
+
+static int vmdk_fill(const struct view *view, const struct extent *unit, void *buf, struct err *e)
+{
+	const struct vmdk *v = (const struct vmdk *)view;
+	const struct vmdk_extent *x = v->extents;
+
+	/* Extents on one file share its tables too: any of them will do. */
+	while (x->io != unit->io || !x->kind->fill)
+		x++;
+	return x->kind->fill(x, unit, buf, e);
+}
+
+void vmdk_free(struct view *view)
+{
+	struct vmdk *v = (struct vmdk *)view;
+
+	for (size_t i = 0; v->extents && i < v->desc.nlines; i++) {
+		struct vmdk_extent *x = &v->extents[i];
+
+		if (x->priv)
+			x->kind->close(x);
+		io_unref(x->io);
+	}
+	vmdk_stream_free(v->stream);
+	free(v->extents);
+	vmdk_desc_free(&v->desc);
+	free(v->text);
+	free(v);
+}
+
+static const struct view_ops vmdk_ops = {.map = vmdk_map, .fill = vmdk_fill, .free = vmdk_free};
+
+/* Kinds of extent, by the words of the descriptor.  Which kind a sparse one is says its file:
+ * descriptors that say something else exist. */
+
+static const struct type {
+	const char *word;
+	const struct vmdk_kind *kind; /* NULL: see above */
+	bool is_device;
+} types[] = {
+	{.word = "FLAT", .kind = &vmdk_flat},
+	{.word = "VMFS", .kind = &vmdk_flat}, /* it may be thin on its ESX host: to us the same */
+	{.word = "ZERO", .kind = &vmdk_zero},
+	{.word = "SPARSE"},
+	{.word = "VMFSSPARSE"},
+	{.word = "SESPARSE"},
+	{.word = "VMFSRAW", .is_device = true},
+	{.word = "VMFSRDM", .is_device = true},
+};
+
+static const struct type *find_type(const struct vmdk_line *line)
+{
+	for (size_t i = 0; i < sizeof types / sizeof types[0]; i++)
+		if (strcasecmp(line->type, types[i].word) == 0)
+			return &types[i];
+	return NULL;
+}
+
+static int read_kind(struct vmdk_extent *x, struct err *e)
+{
+	unsigned char head[MAGIC_LEN];
+	int r = io_read(x->io, head, sizeof head, 0, e);
+
+	if (r < 0)
+		return r;
+	x->kind = kind_by_magic(head, sizeof head);
+	if (!x->kind)
+		return err_set(
+			e, EINVAL, "not a sparse extent: it begins with none of their magics");
+	return 0;
+}
+
+/* Opening. */
+
+static bool is_device(const char *file)
+{
+	static const char *const prefixes[] = {"/dev/", "/vmfs/devices/", "\\\\.\\", "//./"};
+
+	for (size_t i = 0; i < sizeof prefixes / sizeof prefixes[0]; i++)
+		if (strncmp(file, prefixes[i], strlen(prefixes[i])) == 0)
+			return true;
+	return false;
+}
+
+static int refuse_device(const struct vmdk_line *line, struct err *e)
+{
+	return err_set(e, EACCES,
+		"extent \"%s\" of type %s is a device: no name in an image ever opens one",
+		line->file ? line->file : "", line->type);
+}
+
+/* An extent that is only there in another case is the one that Windows would open. */
+static int open_named(struct image *img, const char *name, struct io **io, struct err *e)
+{
+	int r = image_open_part(img, name, "extent", io, e);
+	char *other = r == -ENOENT && img->dir ? anycase_find(img->dir, name) : NULL;
+	struct err again = ERR_INIT;
+
+	if (other && image_open_part(img, other, "extent", io, &again) == 0) {
+		image_warn(img, "extent \"%s\" is called \"%s\" here", name, other);
+		r = 0;
+	}
+	free(other);
+	return r;
+}
+
+/* Opens the file of extent x, or shares it with an extent before that has the same. */
+static int open_extent_file(struct image *img, struct vmdk *v, struct vmdk_extent *x, struct err *e)
+{
+	const char *file = x->line->file;
+	char name[VMDK_NAME_ROOM];
+	struct io *io;
+	int r;
+
+	if (!file)
+		return err_set(e, EINVAL, "extent: no file name");
+	if (is_device(file))
+		return refuse_device(x->line, e);
+	for (struct vmdk_extent *other = v->extents; other < x; other++)
+		if (other->io && strcmp(other->line->file, file) == 0) {
+			x->io = io_ref(other->io);
+			return 0;
+		}
+	r = vmdk_name_decode(&v->desc, file, name, e);
+	if (r == 0)
+		r = open_named(img, name, &io, e);
+	if (r < 0)
+		return r;
+	x->io = io;
+	if (io_is_same(x->io, img->io))
+		return err_set(e, ELOOP, "extent \"%s\" is the descriptor itself", file);
+	return 0;
+}
+
+/* The file is there: finds out what it is and opens that. */
+static int open_kind(
+	struct vmdk_extent *x, const struct type *type, const struct image *img, struct err *e)
+{
+	int r = 0;
+
+	if (type->kind)
+		x->kind = type->kind;
+	else
+		r = read_kind(x, e);
+	if (r == 0)
+		r = x->kind->open(x, img, e);
+	return r < 0 && x->io != img->io ? err_in(e, "%s", x->io->name) : r;
+}
+
+/* own: the extent lies in the file that also holds the descriptor, whatever the line calls it. */
+static int open_extent(
+	struct image *img, struct vmdk *v, struct vmdk_extent *x, bool own, struct err *e)
+{
+	const struct type *type = find_type(x->line);
+	int r = 0;
+
+	if (!type)
+		return err_set(e, ENOTSUP, "extent type %s is not supported", x->line->type);
+	if (x->line->hidden || type->kind == &vmdk_zero) {
+		x->kind = &vmdk_zero;
+		return 0;
+	}
+	if (type->is_device)
+		return refuse_device(x->line, e);
+	if (own)
+		x->io = io_ref(img->io);
+	else
+		r = open_extent_file(img, v, x, e);
+	return r < 0 ? r : open_kind(x, type, img, e);
+}
+
+static int open_extents(struct image *img, struct vmdk *v, bool own, struct err *e)
+{
+	size_t n = v->desc.nlines;
+	int r;
+
+	v->extents = calloc(n, sizeof *v->extents);
+	if (!v->extents)
+		return err_nomem(e);
+	for (size_t i = 0; i < n; i++) {
+		struct vmdk_extent *x = &v->extents[i];
+
+		x->line = &v->desc.lines[i];
+		x->start = v->view.size;
+		x->len = x->line->sectors * VMDK_SECTOR;
+		if (x->len > LIMIT_DISK_SIZE - x->start)
+			return err_set(e, EFBIG, "descriptor, line %u: the disk passes 2^63 bytes",
+				x->line->number);
+		v->view.size += x->len;
+		r = open_extent(img, v, x, own, e);
+		if (r < 0)
+			return own ? r : err_in(e, "descriptor, line %u", x->line->number);
+	}
+	return 0;
+}
+
+/* Reads the text of len bytes at pos, or as much of it as a descriptor may have. */
+static int read_text(struct image *img, struct vmdk *v, uint64_t pos, uint64_t len, struct err *e)
+{
+	size_t n = MIN(len, VMDK_MAX_DESCRIPTOR + 1);
+
+	v->text_pos = pos;
+	v->text = malloc(n + 1);
+	if (!v->text)
+		return err_nomem(e);
+	v->text[n] = '\0';
+	return io_read(img->io, v->text, n, pos, e);
+}
+
+static int refuse_part(struct err *e)
+{
+	return err_set(e, ENOTSUP,
+		"it has no descriptor: it is one extent of a disk, whose descriptor is in another "
+		"file");
+}
+
+/* Reads the descriptor out of a sparse extent. */
+static int read_embedded(
+	struct image *img, struct vmdk *v, const struct vmdk_header *h, struct err *e)
+{
+	uint64_t sectors = img->io->size / VMDK_SECTOR;
+
+	if (!range_fits(h->desc_start, h->desc_len, sectors))
+		return err_set(e, EINVAL,
+			"descriptor of %" PRIu64 " sectors in sector %" PRIu64
+			" passes the end of the file, %" PRIu64 " sectors",
+			h->desc_len, h->desc_start, sectors);
+	v->embedded = true;
+	if (h->desc_start > 0 && h->desc_len > 0) {
+		int r = read_text(
+			img, v, h->desc_start * VMDK_SECTOR, h->desc_len * VMDK_SECTOR, e);
+
+		if (r < 0)
+			return r;
+	}
+	/* QEMU leaves room for one in each extent of a split disk. */
+	if (!v->text || v->text[0] == '\0')
+		return refuse_part(e);
+	return vmdk_desc_parse(&v->desc, v->text, e);
+}
+
+/* A sparse extent with a descriptor in it.  The descriptor's name for that extent means nothing:
+ * files are renamed, and some writers make one up. */
+static int open_monolithic(struct image *img, struct vmdk *v, struct err *e)
+{
+	struct vmdk_header h;
+	int r = vmdk_header_read(img->io, &h, e);
+
+	if (r == 0)
+		r = read_embedded(img, v, &h, e);
+	if (r < 0)
+		return r;
+	/* An extent of no size only carries the descriptor of others, if there are any. */
+	if (h.capacity == 0 && (v->desc.nlines != 1 || v->desc.lines[0].sectors > 0))
+		return open_extents(img, v, false, e);
+	if (v->desc.nlines != 1 || strcasecmp(v->desc.lines[0].type, "SPARSE") != 0)
+		return err_set(e, ENOTSUP,
+			"descriptor: %zu extents, the first of type %s; one of type SPARSE is "
+			"supported in a sparse extent",
+			v->desc.nlines, v->desc.lines[0].type);
+	return open_extents(img, v, true, e);
+}
+
+/* An ESX extent alone.  A root disk and a child that names its parent say all that there is to
+ * know.  Later ESX leaves both to the descriptor; an extent of its making goes by its name. */
+static int check_origin(const struct image *img, const struct vmdk_cowd_header *h, struct err *e)
+{
+	static const char suffix[] = "-delta.vmdk";
+	size_t n = strlen(img->io->name);
+
+	if (h->is_root || h->parent[0] != '\0')
+		return 0;
+	if (n > strlen(suffix) && strcasecmp(img->io->name + n - strlen(suffix), suffix) == 0)
+		return refuse_part(e);
+	image_warn(img, "it names no parent: what it does not hold reads as zeroes");
+	return 0;
+}
+
+static int open_bare(struct image *img, struct vmdk *v, struct err *e)
+{
+	struct vmdk_cowd_header h;
+	int r = vmdk_cowd_read(img->io, &h, e);
+
+	if (r == 0)
+		r = check_origin(img, &h, e);
+	if (r < 0)
+		return r;
+	v->text = strdup(h.parent);
+	v->desc = (struct vmdk_desc){
+		.bare = true,
+		.cid = VMDK_NO_CID,
+		.parent_cid = VMDK_NO_CID,
+		.create_type = "vmfsSparse",
+		.parent_hint = h.parent[0] ? v->text : NULL,
+		.lines = calloc(1, sizeof *v->desc.lines),
+	};
+	if (!v->text || !v->desc.lines)
+		return err_nomem(e);
+	v->desc.nlines = 1;
+	v->desc.lines[0] = (struct vmdk_line){.type = "VMFSSPARSE", .sectors = h.capacity};
+	return open_extents(img, v, true, e);
+}
+
+/* An extent that names a parent of which the descriptor knows nothing would show too little. */
+static int check_parents(const struct vmdk *v, struct err *e)
+{
+	const struct vmdk_desc *d = &v->desc;
+
+	if (d->parent_hint || d->parent_cid != VMDK_NO_CID || !guid_is_zero(d->parent_id))
+		return 0;
+	for (size_t i = 0; i < d->nlines; i++) {
+		struct vmdk_cowd_header h;
+		int r;
+
+		if (v->extents[i].kind != &vmdk_cowd)
+			continue;
+		r = vmdk_cowd_read(v->extents[i].io, &h, e);
+		if (r < 0)
+			return r;
+		if (h.parent[0] != '\0')
+			return err_set(e, EINVAL,
+				"%s: it names a parent, \"%.200s\", and the descriptor none",
+				v->extents[i].io->name, h.parent);
+	}
+	return 0;
+}
+
+static int open_described(struct image *img, struct vmdk *v, struct err *e)
+{
+	int r = read_text(img, v, 0, img->io->size, e);
+
+	if (r == 0)
+		r = vmdk_desc_parse(&v->desc, v->text, e);
+	if (r == 0)
+		r = open_extents(img, v, false, e);
+	return r < 0 ? r : check_parents(v, e);
+}
+
+static int open_disk(struct image *img, struct vmdk *v, struct err *e)
+{
+	unsigned char head[MAGIC_LEN];
+	const struct vmdk_kind *kind;
+	int r = io_read_padded(img->io, head, sizeof head, 0, e);
+
+	if (r < 0)
+		return r;
+	kind = kind_by_magic(head, sizeof head);
+	if (kind == &vmdk_sparse)
+		return open_monolithic(img, v, e);
+	if (kind == &vmdk_cowd)
+		return open_bare(img, v, e);
+	return kind ? refuse_part(e) : open_described(img, v, e);
+}
+
+static int vmdk_open(struct image *img, struct err *e)
+{
+	struct vmdk *v = calloc(1, sizeof *v);
+	int r;
+
+	if (!v)
+		return err_nomem(e);
+	v->view = (struct view){.ops = &vmdk_ops, .cache = img->opts->cache};
+	r = open_disk(img, v, e);
+	if (r == 0)
+		r = vmdk_set_parent(img, &v->desc, e);
+	if (r == 0)
+		r = vmdk_let_write(img, v, e);
+	if (r == 0 && !image_add_state(img, NULL, NULL, &v->view, e))
+		r = -e->code;
+	if (r < 0) {
+		vmdk_free(&v->view);
+		return r;
+	}
+	img->sector_size = v->desc.sector_size;
+	return 0;
+}
+
+static const struct vmdk_desc *descriptor_of(const struct image *img)
+{
+	return &((const struct vmdk *)img->states[0]->view)->desc;
+}
+
+uint32_t vmdk_content_id(const struct image *img)
+{
+	return descriptor_of(img)->cid;
+}
+
+static bool vmdk_knows_parent(const struct image *img, const struct image *other)
+{
+	bool is_vmdk = other->format == &vmdk_format;
+
+	return vmdk_fits_parent(
+		img, descriptor_of(img), other, is_vmdk ? descriptor_of(other) : NULL);
+}
+
+static int vmdk_check_parent(const struct image *img, const struct image *parent, struct err *e)
+{
+	bool is_vmdk = parent->format == &vmdk_format;
+
+	return vmdk_compare_parent(
+		img, descriptor_of(img), parent, is_vmdk ? descriptor_of(parent) : NULL, e);
+}
+
+static void vmdk_facts(const struct image *img, struct facts *f)
+{
+	const struct vmdk *v = (const struct vmdk *)img->states[0]->view;
+	const struct vmdk_desc *d = &v->desc;
+
+	fact_number(f, "cid", d->cid);
+	fact_number(f, "parent-cid", d->parent_cid);
+	fact_text(f, "create-type", d->create_type ? d->create_type : "");
+	for (size_t i = 0; i < d->nlines; i++) {
+		const struct vmdk_extent *x = &v->extents[i];
+		struct facts *entry = fact_list(f, "extents");
+
+		fact_number(entry, "virtual-size", x->len);
+		if (x->io)
+			fact_file(entry, "filename", x->io);
+		else
+			fact_text(entry, "filename", "");
+		if (x->kind->facts)
+			x->kind->facts(x, entry);
+		fact_text(entry, "format", x->line->type);
+	}
+}
+
+static int vmdk_probe(const struct peek *p)
+{
+	const struct vmdk_kind *kind = kind_by_magic(p->head, p->nhead);
+
+	if (kind)
+		return kind == &vmdk_sparse ? 100 : 90;
+	return vmdk_desc_probe(p->head, p->nhead);
+}
+
+static const char *const suffixes[] = {"vmdk", NULL};
+
+static const struct layout *const layouts[] = {&vmdk_layout, &vmdk_stream_layout, NULL};
+
+const struct format vmdk_format = {
+	.name = "vmdk",
+	.title = "VMware virtual disk",
+	.suffixes = suffixes,
+	.has_parents = true,
+	.probe = vmdk_probe,
+	.names = vmdk_names,
+	.open = vmdk_open,
+	.can_write = true,
+	.start_writing = vmdk_start_writing,
+	.create = vmdk_create,
+	.create_options = vmdk_create_options,
+	.can_back = true,
+	.can_pack = true,
+	.check_parent = vmdk_check_parent,
+	.knows_parent = vmdk_knows_parent,
+	.facts = vmdk_facts,
+	.check = vmdk_check,
+	.layouts = layouts,
+};

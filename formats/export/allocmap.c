@@ -1,0 +1,356 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* allocmap.c - the set as chunks of 32768 granules.
+ *
+ * A chunk knows how many granules are stored before it.  One of which some are stored and some are
+ * not has a bitmap besides, and how many are stored before each eighth of it: any question is
+ * answered by looking at 64 words of a bitmap at most, and a search among the chunks.
+ */
+#include <assert.h>
+#include <errno.h>
+#include <inttypes.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "util/limits.h"
+#include "util/bytes.h"
+#include "util/err.h"
+#include "allocmap.h"
+#include "view/view.h"
+
+#define CHUNK   32768u /* granules of a chunk */
+#define WORDS   (CHUNK / 64)
+#define EIGHTHS 8u
+#define EIGHTH  (WORDS / EIGHTHS) /* words of one */
+
+struct bitmap {
+	uint16_t before[EIGHTHS]; /* members in the chunk before each eighth */
+	uint64_t words[WORDS];
+};
+
+struct chunk {
+	uint64_t before;       /* members before it */
+	struct bitmap *bitmap; /* NULL: all of it are members, or none */
+};
+
+struct granules {
+	unsigned bits;
+	uint64_t n;
+	size_t nchunks;
+	struct chunk chunks[]; /* and one more, whose before counts all */
+};
+
+/* How many granules chunk c has. */
+static unsigned chunk_len(const struct granules *g, size_t c)
+{
+	return MIN(CHUNK, g->n - c * (uint64_t)CHUNK);
+}
+
+static unsigned chunk_members(const struct granules *g, size_t c)
+{
+	return g->chunks[c + 1].before - g->chunks[c].before;
+}
+
+unsigned granules_bits(const struct granules *g)
+{
+	return g->bits;
+}
+
+uint64_t granules_all(const struct granules *g)
+{
+	return g->n;
+}
+
+uint64_t granules_stored(const struct granules *g)
+{
+	return g->chunks[g->nchunks].before;
+}
+
+void granules_free(struct granules *g)
+{
+	if (!g)
+		return;
+	for (size_t c = 0; c < g->nchunks; c++)
+		free(g->chunks[c].bitmap);
+	free(g);
+}
+
+/* Questions. */
+
+bool granules_has(const struct granules *g, uint64_t i)
+{
+	size_t c = i / CHUNK;
+	const struct bitmap *b = g->chunks[c].bitmap;
+
+	return b ? b->words[i % CHUNK / 64] >> i % 64 & 1 : chunk_members(g, c) > 0;
+}
+
+/* Members of a bitmap before bit. */
+static unsigned bitmap_rank(const struct bitmap *b, unsigned bit)
+{
+	unsigned word = bit / 64, n = b->before[word / EIGHTH];
+
+	for (unsigned w = word - word % EIGHTH; w < word; w++)
+		n += __builtin_popcountll(b->words[w]);
+	return n + __builtin_popcountll(b->words[word] & ((UINT64_C(1) << bit % 64) - 1));
+}
+
+uint64_t granules_rank(const struct granules *g, uint64_t i)
+{
+	size_t c = i / CHUNK;
+	unsigned bit = i % CHUNK;
+	const struct chunk *chunk = &g->chunks[c];
+
+	if (bit == 0)
+		return chunk->before;
+	if (chunk->bitmap)
+		return chunk->before + bitmap_rank(chunk->bitmap, bit);
+	return chunk->before + (chunk_members(g, c) > 0 ? bit : 0);
+}
+
+/* The bit of word that has k < 64 set bits before it. */
+static unsigned word_select(uint64_t word, unsigned k)
+{
+	while (k-- > 0)
+		word &= word - 1;
+	return __builtin_ctzll(word);
+}
+
+static unsigned bitmap_select(const struct bitmap *b, unsigned k)
+{
+	unsigned eighth = EIGHTHS - 1, w, n;
+
+	while (b->before[eighth] > k)
+		eighth--;
+	k -= b->before[eighth];
+	for (w = eighth * EIGHTH; (n = __builtin_popcountll(b->words[w])) <= k; w++)
+		k -= n;
+	return w * 64 + word_select(b->words[w], k);
+}
+
+/* The last chunk with no more than k members before it, which is the one that has number k. */
+static size_t find_chunk(const struct granules *g, uint64_t k)
+{
+	size_t low = 0, high = g->nchunks;
+
+	while (high - low > 1) {
+		size_t middle = low + (high - low) / 2;
+
+		if (g->chunks[middle].before <= k)
+			low = middle;
+		else
+			high = middle;
+	}
+	return low;
+}
+
+uint64_t granules_select(const struct granules *g, uint64_t k)
+{
+	size_t c = find_chunk(g, k);
+	const struct bitmap *b = g->chunks[c].bitmap;
+	unsigned in_chunk = k - g->chunks[c].before;
+
+	assert(k < granules_stored(g));
+	return c * (uint64_t)CHUNK + (b ? bitmap_select(b, in_chunk) : in_chunk);
+}
+
+/* The first bit from bit on that is set, or that is not (invert: all ones); CHUNK: none is. */
+static unsigned bitmap_find(const struct bitmap *b, unsigned bit, uint64_t invert)
+{
+	uint64_t word = (b->words[bit / 64] ^ invert) & UINT64_MAX << bit % 64;
+	unsigned w = bit / 64;
+
+	while (word == 0)
+		if (++w == WORDS)
+			return CHUNK;
+		else
+			word = b->words[w] ^ invert;
+	return w * 64 + __builtin_ctzll(word);
+}
+
+uint64_t granules_next(const struct granules *g, uint64_t i)
+{
+	for (size_t c = i / CHUNK; c < g->nchunks; c++, i = c * (uint64_t)CHUNK) {
+		const struct bitmap *b = g->chunks[c].bitmap;
+		unsigned bit;
+
+		if (chunk_members(g, c) == 0)
+			continue;
+		bit = b ? bitmap_find(b, i % CHUNK, 0) : i % CHUNK;
+		if (bit < CHUNK)
+			return c * (uint64_t)CHUNK + bit;
+	}
+	return g->n;
+}
+
+uint64_t granules_run(const struct granules *g, uint64_t i, uint64_t max)
+{
+	uint64_t at = i;
+
+	for (size_t c = i / CHUNK; c < g->nchunks && at - i < max; c++) {
+		const struct bitmap *b = g->chunks[c].bitmap;
+		unsigned end = chunk_members(g, c) > 0 ? chunk_len(g, c) : 0;
+
+		if (b)
+			end = bitmap_find(b, at % CHUNK, UINT64_MAX);
+		at = MAX(at, c * (uint64_t)CHUNK + end);
+		if (end < CHUNK)
+			break;
+	}
+	return at - i;
+}
+
+/* Making one, from the first granule to the last. */
+
+struct maker {
+	struct granules *g;
+	size_t c;         /* the chunk at work */
+	unsigned members; /* in it */
+	unsigned nmixed;
+	uint64_t words[WORDS];
+};
+
+static int maker_begin(struct maker *m, uint64_t size, unsigned bits, struct err *e)
+{
+	uint64_t n = (size >> bits) + (size & ((UINT64_C(1) << bits) - 1) ? 1 : 0);
+	uint64_t nchunks = div_round_up(n, CHUNK);
+
+	*m = (struct maker){0};
+	if (nchunks > LAYOUT_MAX_CHUNKS)
+		return err_set(e, EFBIG, "a disk of %" PRIu64 " bytes has too many granules", size);
+	m->g = calloc(1, sizeof *m->g + (nchunks + 1) * sizeof m->g->chunks[0]);
+	if (!m->g)
+		return err_nomem(e);
+	m->g->bits = bits;
+	m->g->n = n;
+	m->g->nchunks = nchunks;
+	return 0;
+}
+
+static struct bitmap *bitmap_new(const uint64_t *words)
+{
+	struct bitmap *b = malloc(sizeof *b);
+	unsigned n = 0;
+
+	if (!b)
+		return NULL;
+	memcpy(b->words, words, sizeof b->words);
+	for (unsigned w = 0; w < WORDS; w++) {
+		if (w % EIGHTH == 0)
+			b->before[w / EIGHTH] = n;
+		n += __builtin_popcountll(words[w]);
+	}
+	return b;
+}
+
+/* Closes the chunk at work and goes to the next. */
+static int close_chunk(struct maker *m, struct err *e)
+{
+	struct chunk *chunk = &m->g->chunks[m->c];
+	unsigned len = chunk_len(m->g, m->c);
+
+	if (m->members > 0 && m->members < len && m->nmixed++ < LAYOUT_MAX_MIXED) {
+		chunk->bitmap = bitmap_new(m->words);
+		if (!chunk->bitmap)
+			return err_nomem(e);
+	} else if (m->members > 0) {
+		m->members = len;
+	}
+	chunk[1].before = chunk->before + m->members;
+	if (m->members > 0)
+		memset(m->words, 0, sizeof m->words);
+	m->members = 0;
+	m->c++;
+	return 0;
+}
+
+/* Sets the bits [first, last] of words, none of which is set. */
+static void set_bits(uint64_t *words, unsigned first, unsigned last)
+{
+	uint64_t head = UINT64_MAX << first % 64, tail = UINT64_MAX >> (63 - last % 64);
+
+	if (first / 64 == last / 64) {
+		words[first / 64] |= head & tail;
+		return;
+	}
+	words[first / 64] |= head;
+	for (unsigned w = first / 64 + 1; w < last / 64; w++)
+		words[w] = UINT64_MAX;
+	words[last / 64] |= tail;
+}
+
+/* Adds the granules [first, last], behind all that were added before. */
+static int maker_add(struct maker *m, uint64_t first, uint64_t last, struct err *e)
+{
+	while (first <= last) {
+		uint64_t end = MIN(last, first | (CHUNK - 1));
+		int r = 0;
+
+		while (r == 0 && m->c < first / CHUNK)
+			r = close_chunk(m, e);
+		if (r < 0)
+			return r;
+		set_bits(m->words, first % CHUNK, end % CHUNK);
+		m->members += end - first + 1;
+		first = end + 1;
+	}
+	return 0;
+}
+
+static struct granules *maker_end(struct maker *m, int r, struct err *e)
+{
+	while (r == 0 && m->c < m->g->nchunks)
+		r = close_chunk(m, e);
+	if (r == 0)
+		return m->g;
+	granules_free(m->g);
+	return NULL;
+}
+
+/* Where some of a granule is data the rest need not be looked at. */
+static int walk(struct maker *m, const struct view *v, unsigned bits, struct err *e)
+{
+	uint64_t off = 0, len;
+	int r = 0;
+
+	for (unsigned n = 0; r == 0 && off < v->size; n++) {
+		if (n == VIEW_LOOKS_MAX) {
+			len = v->size - off;
+		} else if (!view_look(v, off, &len)) {
+			off += len;
+			continue;
+		}
+		r = maker_add(m, off >> bits, (off + len - 1) >> bits, e);
+		off = (((off + len - 1) >> bits) + 1) << bits;
+	}
+	return r;
+}
+
+struct granules *granules_of(const struct view *v, unsigned bits, struct err *e)
+{
+	struct maker m;
+	int r = maker_begin(&m, v->size, bits, e);
+
+	if (r == 0) {
+		view_enter(v);
+		r = walk(&m, v, bits, e);
+		view_leave(v);
+	}
+	return maker_end(&m, r, e);
+}
+
+struct granules *granules_coarsen(const struct granules *g, unsigned bits, struct err *e)
+{
+	unsigned up = bits - g->bits;
+	struct maker m;
+	uint64_t i, last;
+	int r = maker_begin(&m, g->n << g->bits, bits, e);
+
+	assert(bits >= g->bits);
+	for (i = 0; r == 0 && (i = granules_next(g, i)) < g->n; i = (last + 1) << up) {
+		last = (i + granules_run(g, i, g->n - i) - 1) >> up;
+		r = maker_add(&m, i >> up, last, e);
+		if ((last + 1) << up >= g->n)
+			break;
+	}
+	return maker_end(&m, r, e);
+}

@@ -1,0 +1,288 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include <assert.h>
+#include <errno.h>
+#include <inttypes.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "util/bytes.h"
+#include "io/cache.h"
+#include "util/err.h"
+#include "allocmap.h"
+#include "io/digest.h"
+#include "regions.h"
+
+#define SECTOR 512u
+
+/* Tables are made this much at a time, or an entry, if that is more. */
+#define UNIT (64u << 10)
+
+/* A hole in a table is told of when it is a page at least: entries are too many to tell one by
+ * one. */
+#define PAGE 4096u
+
+/* The last piece that begins at or before pos, or NULL. */
+static const struct made_piece *find_piece(const struct made *m, uint64_t pos)
+{
+	unsigned n = m->npieces;
+
+	while (n > 0 && m->pieces[n - 1].pos > pos)
+		n--;
+	return n > 0 ? &m->pieces[n - 1] : NULL;
+}
+
+/* Where the first piece behind pos begins; the end of the file when there is none. */
+static uint64_t next_piece(const struct made *m, uint64_t pos)
+{
+	for (unsigned i = 0; i < m->npieces; i++)
+		if (m->pieces[i].pos > pos)
+			return m->pieces[i].pos;
+	return m->view.size;
+}
+
+/* Entries that are made at a time. */
+static uint32_t unit_entries(const struct made_piece *p)
+{
+	return p->width < UNIT ? UNIT / p->width : 1;
+}
+
+static void map_unit(const struct made_piece *p, uint64_t skip, struct extent *x)
+{
+	uint64_t unit = (uint64_t)unit_entries(p) * p->width, start = skip - skip % unit;
+
+	x->kind = EXTENT_MADE;
+	x->unit_id = p->pos + start;
+	x->unit_len = MIN(unit, p->len - start);
+	x->pos = skip - start;
+	x->len = x->unit_len - x->pos;
+}
+
+/* Where, from skip on, an entry begins that is not zero. */
+static uint64_t next_entry(const struct made_piece *p, uint64_t skip)
+{
+	uint64_t entry = skip / p->width, next = granules_all(p->set);
+
+	if (entry < next)
+		next = granules_next(p->set, entry);
+	if (next >= granules_all(p->set))
+		return p->len;
+	return next == entry ? skip : next * p->width;
+}
+
+/* The end of the page of the file that skip is in, or of the table. */
+static uint64_t page_end(const struct made_piece *p, uint64_t skip)
+{
+	return MIN(p->len, round_up(p->pos + skip + 1, PAGE) - p->pos);
+}
+
+static void map_table(const struct made_piece *p, uint64_t skip, struct extent *x)
+{
+	uint64_t end, next;
+
+	map_unit(p, skip, x);
+	if (!p->set)
+		return;
+	next = next_entry(p, skip);
+	end = page_end(p, skip);
+	if (next >= end) {
+		x->kind = EXTENT_ZERO;
+		x->len = (next == p->len ? next : next - (p->pos + next) % PAGE) - skip;
+		return;
+	}
+	/* As many pages more as have something. */
+	while (end < skip + x->len && next_entry(p, end) < page_end(p, end))
+		end = page_end(p, end);
+	x->len = MIN(x->len, end - skip);
+}
+
+static void map_data(const struct made_piece *p, uint64_t skip, uint64_t len, struct extent *x)
+{
+	uint64_t k = skip / p->width, i = granules_select(p->set, k), run = 1;
+	unsigned bits = granules_bits(p->set);
+
+	skip %= p->width;
+	if (skip < p->head) {
+		x->kind = EXTENT_MADE;
+		x->unit_id = p->pos;
+		x->unit_len = p->head;
+		x->pos = skip;
+		x->len = p->head - skip;
+		return;
+	}
+	if (p->head == 0)
+		run = granules_run(p->set, i, div_round_up(skip + len, p->width));
+	x->kind = EXTENT_BELOW;
+	x->pos = (i << bits) + skip - p->head;
+	x->len = (run - 1) * p->width + p->width - skip;
+}
+
+static int made_map(
+	const struct view *v, uint64_t off, uint64_t len, struct extent *x, struct err *e)
+{
+	const struct made *m = (const struct made *)v;
+	const struct made_piece *p = find_piece(m, off);
+
+	(void)e;
+	if (!p || off - p->pos >= p->len) {
+		x->kind = EXTENT_ZERO;
+		x->len = next_piece(m, off) - off;
+	} else if (p->data) {
+		map_data(p, off - p->pos, len, x);
+	} else {
+		map_table(p, off - p->pos, x);
+	}
+	return 0;
+}
+
+static int made_fill_unit(const struct view *v, const struct extent *x, void *buf, struct err *e)
+{
+	const struct made *m = (const struct made *)v;
+	const struct made_piece *p = find_piece(m, x->unit_id);
+
+	memset(buf, 0, x->unit_len);
+	if (p->data)
+		return p->fill(m, 0, 1, buf, e);
+	return p->fill(m, (x->unit_id - p->pos) / p->width, x->unit_len / p->width, buf, e);
+}
+
+static uint64_t table_stored(const struct made_piece *p)
+{
+	uint64_t sum = 0;
+	struct extent x;
+
+	if (!p->set)
+		return p->len;
+	for (uint64_t skip = 0; skip < p->len; skip += x.len) {
+		map_table(p, skip, &x);
+		if (x.kind == EXTENT_MADE)
+			sum += x.len;
+	}
+	return sum;
+}
+
+/* What is stored of the disk lies in granules that are stored, all of which the file has.  (Of a
+ * disk in very many pieces more may be counted than they are.) */
+uint64_t layout_stored(const struct view *file, uint64_t disk_stored)
+{
+	const struct made *m = (const struct made *)file;
+	uint64_t sum = 0;
+
+	for (unsigned i = 0; i < m->npieces; i++) {
+		const struct made_piece *p = &m->pieces[i];
+		uint64_t heads = p->len / p->width * p->head;
+
+		if (p->data)
+			sum += heads + MIN(disk_stored, p->len - heads);
+		else
+			sum += table_stored(p);
+	}
+	return sum;
+}
+
+static void made_free(struct view *v)
+{
+	struct made *m = (struct made *)v;
+
+	cache_forget(v->cache, v);
+	for (size_t i = 0; i < sizeof m->owned / sizeof m->owned[0]; i++)
+		granules_free(m->owned[i]);
+	free(m);
+}
+
+static const struct view_ops made_ops = {
+	.map = made_map, .fill = made_fill_unit, .free = made_free};
+
+void *made_new(size_t bytes, const struct layout_source *s, struct err *e)
+{
+	struct made *m = calloc(1, bytes);
+
+	if (!m) {
+		err_nomem(e);
+		return NULL;
+	}
+	m->view = (struct view){
+		.ops = &made_ops, .below = s->disk, .cache = s->cache, .writer = s->disk->writer};
+	m->source = *s;
+	m->stored = s->stored;
+	return m;
+}
+
+const struct granules *made_coarsen(struct made *m, unsigned bits, struct err *e)
+{
+	struct granules **owned = m->owned[0] ? &m->owned[1] : &m->owned[0];
+
+	*owned = granules_coarsen(m->source.stored, bits, e);
+	return *owned;
+}
+
+static uint64_t add_piece(struct made *m, struct made_piece p)
+{
+	assert(m->npieces < MADE_PIECES);
+	if (p.len > 0)
+		m->pieces[m->npieces++] = p;
+	return p.pos + p.len;
+}
+
+uint64_t made_add_sparse_table(struct made *m, uint64_t pos, uint64_t entries, uint32_t width,
+	made_fill *fill, const struct granules *set)
+{
+	return add_piece(m, (struct made_piece){.pos = pos,
+				    .len = entries * width,
+				    .width = width,
+				    .fill = fill,
+				    .set = set});
+}
+
+uint64_t made_add_table(
+	struct made *m, uint64_t pos, uint64_t entries, uint32_t width, made_fill *fill)
+{
+	return made_add_sparse_table(m, pos, entries, width, fill, NULL);
+}
+
+uint64_t made_add_data(
+	struct made *m, uint64_t pos, const struct granules *set, uint32_t head, made_fill *fill)
+{
+	uint32_t width = head + (1u << granules_bits(set));
+
+	return add_piece(m, (struct made_piece){.pos = pos,
+				    .len = granules_stored(set) * width,
+				    .width = width,
+				    .head = head,
+				    .fill = fill,
+				    .set = set,
+				    .data = true});
+}
+
+int made_end(
+	struct made *m, uint64_t size, const struct layout *l, struct view **file, struct err *e)
+{
+	if (size > l->max_file) {
+		view_free(&m->view);
+		return err_set(e, EFBIG,
+			"the file would have %" PRIu64 " bytes, at most %" PRIu64 " are possible",
+			size, l->max_file);
+	}
+	m->view.size = size;
+	*file = &m->view;
+	return 0;
+}
+
+uint64_t made_disk_size(const struct made *m)
+{
+	return round_up(m->source.disk->size, SECTOR);
+}
+
+void made_id(const struct made *m, const char *use, unsigned char id[GUID_LEN])
+{
+	unsigned char text[LAYOUT_ID + 64], digest[HASH_MAX];
+	size_t len = strlen(use);
+
+	assert(len <= sizeof text - LAYOUT_ID);
+	memcpy(text, m->source.id, LAYOUT_ID);
+	memcpy(text + LAYOUT_ID, use, len);
+	hash_digest(hash_find("sha256"), text, LAYOUT_ID + len, digest);
+	memcpy(id, digest, GUID_LEN);
+	id[6] = (id[6] & 0x0f) | 0x80;
+	id[7] = (id[7] & 0x0f) | 0x80;
+	id[8] = (id[8] & 0x3f) | 0x80;
+}

@@ -1,0 +1,188 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* check-map.c - what the map of a disk alone tells of damage: places that cannot be, and places
+ * that two parts of the disk share.
+ *
+ * It is for formats that give each byte of the disk a place of its own.  Drivers refuse entries
+ * that make no sense when they map them, so there is nothing to be said a second time here.
+ */
+#include <errno.h>
+#include <inttypes.h>
+#include <stdbool.h>
+#include <stdlib.h>
+
+#include "util/bytes.h"
+#include "check.h"
+#include "util/err.h"
+#include "image.h"
+#include "io/io.h"
+#include "view/view.h"
+
+#define DAMAGE_STEP (64u << 10) /* where the driver does not say how far it reaches */
+/* Each look at the map takes another entry of some table, of four bytes at least, or a page without
+ * any.  A disk that asks for more looks than its files have bytes has tables that overlap. */
+#define LOOKS_LEAST (UINT64_C(1) << 22)
+
+/* Pieces in order of position that touch are one.  What is left of a sound image are no more than
+ * its files have clusters. */
+#define PIECES_LEAST ((size_t)(64u << 20) / sizeof(struct piece))
+
+struct piece {
+	const struct io *io;
+	uint64_t pos, len;
+};
+
+enum { DAMAGE = 1, OVERLAPS = 2 }; /* what shall be told */
+
+struct mapping {
+	struct check_report *r;
+	unsigned tell;
+	struct piece *pieces;
+	size_t n, room, max;
+	uint64_t looks; /* that may still be taken */
+};
+
+static int compare_pieces(const void *a, const void *b)
+{
+	const struct piece *p = a, *q = b;
+
+	if (p->io != q->io)
+		return p->io < q->io ? -1 : 1;
+	return p->pos < q->pos ? -1 : p->pos > q->pos;
+}
+
+static bool is_sorted(const struct mapping *m)
+{
+	for (size_t i = 1; i < m->n; i++)
+		if (compare_pieces(&m->pieces[i - 1], &m->pieces[i]) > 0)
+			return false;
+	return true;
+}
+
+/* Puts the pieces in order, tells which overlap, and makes one of those that touch. */
+static void merge(struct mapping *m)
+{
+	struct err enough = ERR_INIT;
+	size_t n = 0;
+
+	if (!is_sorted(m))
+		qsort(m->pieces, m->n, sizeof m->pieces[0], compare_pieces);
+	for (size_t i = 0; i < m->n; i++) {
+		struct piece *p = &m->pieces[i], *last = n > 0 ? &m->pieces[n - 1] : NULL;
+		uint64_t end = last ? last->pos + last->len : 0;
+
+		if (!last || last->io != p->io || p->pos > end) {
+			m->pieces[n++] = *p;
+			continue;
+		}
+		if (p->pos < end && check_go_on(m->r, &enough) == 0)
+			check_corruption(m->r,
+				"ERROR: two parts of the disk share %" PRIu64 " bytes at 0x%" PRIx64
+				" of %s",
+				MIN(end - p->pos, p->len), p->pos, p->io->name);
+		last->len = MAX(end, p->pos + p->len) - last->pos;
+	}
+	m->n = n;
+}
+
+static int make_room(struct mapping *m, struct err *e)
+{
+	struct piece *pieces;
+	size_t room;
+
+	if (m->room == m->max) {
+		merge(m);
+		return m->n <= m->max / 2 ? 0
+					  : err_set(e, EUCLEAN,
+						    "the disk is in more pieces than there can be");
+	}
+	room = MIN(MAX(2 * m->room, 64), m->max);
+	pieces = realloc(m->pieces, room * sizeof pieces[0]);
+	if (!pieces)
+		return err_nomem(e);
+	m->pieces = pieces;
+	m->room = room;
+	return 0;
+}
+
+static int add_piece(struct mapping *m, const struct extent *x, struct err *e)
+{
+	struct piece *last = m->n > 0 ? &m->pieces[m->n - 1] : NULL;
+
+	if (last && last->io == x->io && last->pos + last->len == x->pos) {
+		last->len += x->len;
+		return 0;
+	}
+	if (m->n == m->room && make_room(m, e) < 0)
+		return -e->code;
+	m->pieces[m->n++] = (struct piece){.io = x->io, .pos = x->pos, .len = x->len};
+	return 0;
+}
+
+/* What cannot be mapped is damage, but for what is our own trouble. */
+static int add_damage(struct mapping *m, const struct err *why, struct err *e)
+{
+	if (why->code == ENOMEM)
+		return err_nomem(e);
+	if (!(m->tell & DAMAGE))
+		return 0;
+	if (check_go_on(m->r, e) < 0)
+		return -e->code;
+	check_corruption(m->r, "ERROR: %s", why->text);
+	return 0;
+}
+
+static int map_all(struct mapping *m, const struct view *v, struct err *e)
+{
+	uint64_t off = 0;
+	int r = 0;
+
+	while (r == 0 && off < v->size) {
+		struct err why = ERR_INIT;
+		struct extent x;
+
+		if (m->looks-- == 0)
+			return err_set(e, EUCLEAN,
+				"its tables overlap: they have more entries than the files can "
+				"hold");
+		if (view_map(v, off, v->size - off, &x, &why) < 0)
+			r = add_damage(m, &why, e);
+		else if (m->tell & OVERLAPS && (x.kind == EXTENT_FILE || x.kind == EXTENT_CRYPT))
+			r = add_piece(m, &x, e);
+		off += MIN(x.len ? x.len : DAMAGE_STEP, v->size - off);
+	}
+	return r;
+}
+
+static int look(struct image *img, unsigned tell, struct check_report *r, struct err *e)
+{
+	uint64_t real = img->io->is_block ? img->io->size : img->stored;
+	struct mapping m = {
+		.r = r,
+		.tell = tell,
+		.max = PIECES_LEAST + real / 4096,
+		.looks = LOOKS_LEAST + real / 4,
+	};
+	int rc = map_all(&m, img->states[0]->view, e);
+
+	if (rc == 0)
+		merge(&m);
+	free(m.pieces);
+	return rc;
+}
+
+int check_damage(struct image *img, struct check_report *r, struct err *e)
+{
+	return look(img, DAMAGE, r, e);
+}
+
+int check_overlaps(struct image *img, struct check_report *r, struct err *e)
+{
+	return look(img, OVERLAPS, r, e);
+}
+
+int check_map(struct image *img, unsigned repair, struct check_report *r, struct err *e)
+{
+	if (repair)
+		return err_set(e, ENOTSUP, "images of this format cannot be repaired");
+	return look(img, DAMAGE | OVERLAPS, r, e);
+}

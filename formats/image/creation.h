@@ -1,0 +1,125 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* creation.h - making new, empty images.
+ *
+ * The core takes the words apart by the table of the format, makes and locks the file and opens the
+ * backing file; the driver writes what an empty image of its format is.  One thread.
+ */
+#ifndef VDISK_IMAGE_CREATION_H
+#define VDISK_IMAGE_CREATION_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+struct creation;
+struct err;
+struct format;
+struct identity;
+struct image;
+struct image_options;
+struct io;
+struct stamp;
+
+/* What an option takes. */
+enum create_kind {
+	CREATE_SIZE,   /* bytes, with a suffix: 64k */
+	CREATE_NUMBER, /* as it is */
+	CREATE_FLAG,   /* on, off */
+	CREATE_WORD,   /* one of a list */
+	CREATE_TEXT,
+};
+
+/* One option of a format, with qemu-img's name where it has one.  size, backing_file and
+ * backing_fmt are the request's, not in tables. */
+struct create_option {
+	const char *name; /* NULL ends a table */
+	enum create_kind kind;
+	const char *help;
+	const char *standard;     /* the value when none is given, as a word; NULL: none */
+	const char *const *words; /* CREATE_WORD: NULL-terminated */
+};
+
+#define CREATE_NO_SIZE UINT64_MAX
+
+/* What is asked for; borrowed. */
+struct create_request {
+	uint64_t size;              /* of the disk; CREATE_NO_SIZE: that of the backing file */
+	const char *backing;        /* as the image shall name it; NULL: none */
+	const char *backing_format; /* goes with backing */
+	bool unchecked;             /* the backing file is not looked at; size must be given */
+	const char *const *options; /* "name=value", NULL-terminated; NULL: none */
+	bool packed;    /* it is made to be filled with packed units: view_write_packed */
+	bool replace;   /* a file that is there, and that nobody uses, is replaced */
+	bool new_parts; /* but no other file of the image: there must be none */
+	const struct image_options *how; /* the backing file is opened with */
+	/* path is the temporary name of an image that is renamed to this one, in the same
+	 * directory; NULL: it is not. */
+	const char *stands_for;
+	/* Called for each file that was not there before, once it is; NULL: not. */
+	void (*created)(void *arg, const char *path);
+	void *arg;
+	/* The file that is replaced: ESTALE unless it is there, unchanged; NULL: any. */
+	const struct identity *replaces;
+	/* Gets the files of the image as they are at the end, also of one that was replaced and
+	 * could not be made anew; NULL: nobody asks. */
+	struct stamp *made;
+};
+
+/* Makes the image path.  On failure no new file is left behind; one that was replaced is empty.
+ * EEXIST: there is a file and it shall not be replaced.
+ *
+ * The first sector is written last: after a power cut or a kill, the file is what it was before, is
+ * empty or no image, or is the new one as a whole. */
+int image_create(const struct format *format, const char *path, const struct create_request *r,
+	struct err *e);
+
+/* The same in io, writable, of an image that needs no other file: for tests. */
+int image_create_io(
+	const struct format *format, struct io *io, const struct create_request *r, struct err *e);
+
+/* For drivers, in format->create. */
+
+/* A file of it. */
+struct created {
+	struct io *io;
+	bool is_new; /* there was none before */
+};
+
+/* An image in the making. */
+struct creation {
+	const struct format *format;
+	const struct create_request *request;
+	struct io *io;              /* the new file: empty, writable, locked */
+	const char *path;           /* as it was given; NULL: none */
+	uint64_t size;              /* of the disk */
+	const struct image *parent; /* the backing file, opened; NULL: none, or unchecked */
+	struct created *parts;      /* private */
+	size_t nparts;
+};
+
+/* The value of an option as it was given or as the standard is, checked to be of its kind; NULL:
+ * neither.  For all kinds; the others are for theirs. */
+const char *create_text(const struct creation *c, const char *name);
+uint64_t create_number(const struct creation *c, const char *name, uint64_t otherwise);
+bool create_flag(const struct creation *c, const char *name);
+bool create_is(const struct creation *c, const char *name, const char *word);
+
+/* The name that the file will have in its directory; "" for one without a path. */
+const char *create_name(const struct creation *c);
+
+/* A second file of the image, in its directory, made as the first one was; closed by the core. */
+int create_part(struct creation *c, const char *name, struct io **io, struct err *e);
+
+/* The name of the backing file as Windows programs know files, with their separators; to be freed;
+ * NULL: no memory. */
+char *create_windows_name(const struct creation *c);
+
+/* The file ends at end, and is zeroes from from on, where nothing was written yet.  A device, which
+ * keeps its size and its old bytes, is overwritten there; ENOSPC: it ends before. */
+int create_extend(struct io *io, uint64_t from, uint64_t end, struct err *e);
+
+/* Preallocation: gives room to [pos, pos+len) of the file, which reads as zeroes.  full: by
+ * writing, else by asking the host for it. */
+int create_preallocate(struct io *io, uint64_t pos, uint64_t len, bool full, struct err *e);
+
+#endif

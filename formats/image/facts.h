@@ -1,0 +1,38 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* facts.h - what a driver tells about its image, for info.json and the tools.
+ *
+ * Keys are those of qemu-img's "format-specific" data, so that scripts keep working; what qemu-img
+ * has no key for gets one of ours.  A key's last word wins.
+ */
+#ifndef VDISK_IMAGE_FACTS_H
+#define VDISK_IMAGE_FACTS_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+struct facts;
+struct io;
+
+void fact_text(struct facts *f, const char *key, const char *value);
+void fact_flag(struct facts *f, const char *key, bool value);
+void fact_number(struct facts *f, const char *key, uint64_t value);
+
+/* The name of a file of the image. */
+void fact_file(struct facts *f, const char *key, const struct io *io);
+
+/* A list of objects ("extents"): fact_list gives a place to put the next object's facts. */
+struct facts *fact_list(struct facts *f, const char *key);
+
+/* A list of words ("flags"), which may be empty. */
+void fact_words(struct facts *f, const char *key, const char *const *words, unsigned n);
+
+/* An object of facts ("encrypt"). */
+struct facts *fact_object(struct facts *f, const char *key);
+
+/* For the image as a whole, beside "format-specific": qemu-img's "cluster-size", "dirty-flag",
+ * "encrypted". */
+void fact_cluster_size(struct facts *f, uint64_t bytes);
+void fact_dirty(struct facts *f, bool dirty);
+void fact_encrypted(struct facts *f);
+
+#endif

@@ -1,0 +1,130 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* fingerprint.c - see fingerprint.h. */
+#include "fingerprint.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+
+#include "util/err.h"
+#include "io/host.h"
+#include "io/identity.h"
+#include "image.h"
+#include "io/io.h"
+
+struct stamped {
+	char *path; /* of the host's file */
+	bool part;  /* the image is a part of the file, whose size says nothing */
+	struct identity id;
+};
+
+/* A member of an archive is as old as the archive. */
+static char *path_of(const struct io *io)
+{
+	return io->member ? strndup(io->name, (size_t)(io->member - io->name) - 1)
+			  : strdup(io->name);
+}
+
+static int add_file(struct stamp *s, const struct io *io, struct err *e)
+{
+	struct stamped *more = reallocarray(s->files, s->n + 1, sizeof more[0]), *f;
+
+	if (!more)
+		return err_nomem(e);
+	s->files = more;
+	f = &more[s->n];
+	*f = (struct stamped){
+		.path = path_of(io),
+		.part = io->member,
+		.id = {io->dev, io->ino, (off_t)io->size, io->mtime, io->ctime},
+	};
+	if (!f->path)
+		return err_nomem(e);
+	s->n++;
+	return 0;
+}
+
+int stamp_take(struct stamp *s, const struct image *img, struct err *e)
+{
+	int r = 0;
+
+	*s = (struct stamp){0};
+	for (const struct image *i = img; i && r == 0; i = i->parent)
+		for (size_t k = 0; k < i->nfiles && r == 0; k++)
+			r = add_file(s, i->files[k], e);
+	if (r < 0)
+		stamp_free(s);
+	return r;
+}
+
+int stamp_add(struct stamp *s, const struct io *io, struct err *e)
+{
+	int r = add_file(s, io, e);
+
+	if (r < 0)
+		return r;
+	r = identity_of_fd(io->fd, &s->files[s->n - 1].id);
+	return r < 0 ? err_set(e, -r, "%s: %s", io->name, strerror(-r)) : 0;
+}
+
+void stamp_free(struct stamp *s)
+{
+	for (size_t i = 0; i < s->n; i++)
+		free(s->files[i].path);
+	free(s->files);
+	*s = (struct stamp){0};
+}
+
+/* Its files are the first ones of the stamp; the parents' are never written. */
+void stamp_renew(struct stamp *s, const struct image *img)
+{
+	for (size_t i = 0; i < img->nfiles && i < s->n; i++)
+		if (img->files[i]->fd >= 0)
+			identity_of_fd(img->files[i]->fd, &s->files[i].id);
+}
+
+static bool same(const struct stamped *f, struct identity id)
+{
+	if (f->part)
+		id.size = f->id.size;
+	return identity_is_same(&f->id, &id);
+}
+
+bool stamp_is_same(const struct stamp *a, const struct stamp *b)
+{
+	if (a->n != b->n)
+		return false;
+	for (size_t i = 0; i < a->n; i++)
+		if (!same(&a->files[i], b->files[i].id))
+			return false;
+	return true;
+}
+
+bool stamp_holds(const struct stamp *s)
+{
+	struct stat st;
+
+	for (size_t i = 0; i < s->n; i++)
+		if (host_stat(s->files[i].path, &st) < 0 || !same(&s->files[i], identity_of(&st)))
+			return false;
+	return true;
+}
+
+const struct identity *stamp_first(const struct stamp *s)
+{
+	return &s->files[0].id;
+}
+
+int stamp_unlink_after(const struct stamp *s, size_t n, struct err *e)
+{
+	int r = 0;
+
+	if (!stamp_holds(s))
+		return err_set(e, ESTALE,
+			"%s: another program has changed or replaced a file of this image",
+			s->files[0].path);
+	for (size_t i = n; i < s->n && r == 0; i++)
+		r = identity_unlink(&s->files[i].id, s->files[i].path, e);
+	return r;
+}

@@ -1,0 +1,48 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* fingerprint.h - what the files of an image were when it was opened: whether it is still the same
+ * one when it is opened again.
+ *
+ * Of each file of the image and of its parents: which file, how long, when it was changed last.
+ */
+#ifndef VDISK_IMAGE_FINGERPRINT_H
+#define VDISK_IMAGE_FINGERPRINT_H
+
+#include <stdbool.h>
+#include <stddef.h>
+
+struct err;
+struct identity;
+struct image;
+struct io;
+struct stamped;
+
+/* {0} is that of no file. */
+struct stamp {
+	size_t n;
+	struct stamped *files; /* the image's own first file is the first */
+};
+
+int stamp_take(struct stamp *s, const struct image *img, struct err *e);
+
+/* Adds one more file, as it is now. */
+int stamp_add(struct stamp *s, const struct io *io, struct err *e);
+
+void stamp_free(struct stamp *s);
+
+/* The image was written by this process: its files may be what they are now.  It is still open, so
+ * that nobody else has had a chance. */
+void stamp_renew(struct stamp *s, const struct image *img);
+
+bool stamp_is_same(const struct stamp *a, const struct stamp *b);
+
+/* Do the names of the files still lead to them, unchanged? */
+bool stamp_holds(const struct stamp *s);
+
+/* The first file, which is there. */
+const struct identity *stamp_first(const struct stamp *s);
+
+/* Removes the files by their names, but for the first n.  Nothing is removed unless the stamp
+ * holds; -ESTALE: it does not, or a file was replaced meanwhile, and stays. */
+int stamp_unlink_after(const struct stamp *s, size_t n, struct err *e);
+
+#endif

@@ -1,0 +1,128 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* format.h - what a disk image format is.
+ *
+ * One file formats/NAME.c defines one const struct format and open/registry.c lists it; nothing
+ * else in the tree knows that the format exists.  A driver opens its own file, describes itself and
+ * maps; chains, locks, the file policy, caching and all data I/O are the core's.
+ */
+#ifndef VDISK_IMAGE_FORMAT_H
+#define VDISK_IMAGE_FORMAT_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+struct check_report;
+struct create_option;
+struct creation;
+struct err;
+struct facts;
+struct image;
+struct layout;
+struct measured;
+struct snapshot_ops;
+struct view;
+
+/* What probes look at: the first and the last bytes of a file and its name. */
+#define PEEK_TAIL 512
+
+struct peek {
+	const unsigned char *head, *tail;
+	size_t nhead; /* LIMIT_PEEK at most; less when the file is shorter */
+	size_t ntail; /* PEEK_TAIL at most */
+	uint64_t size;
+	const char *name;
+	bool is_block;
+};
+
+/* A name that an image has for another file: of its parent, or of a part of itself. */
+typedef void format_name_visit(void *arg, const char *name, bool is_parent);
+
+struct format {
+	const char *name;            /* as qemu-img says it */
+	const char *title;           /* for people */
+	const char *const *suffixes; /* NULL-terminated, without the dot; the first one is ours */
+	const char *bundle; /* a directory with a file of this name is one image; or NULL */
+
+	bool has_parents;   /* an image may be based on another */
+	bool has_snapshots; /* an image may hold other states than the live one */
+
+	bool records_parent_format; /* at least when qemu-img is asked to */
+	bool records_raw_parent;    /* its parent is an image of some format unless it says raw */
+
+	/* A bid: 0 not this format, up to 100 certain.  Pure. */
+	int (*probe)(const struct peek *p);
+	/* Visits the names of other files that show at the head of a file of this format, however
+	 * it is cut; NULL: none do.  Pure. */
+	void (*names)(const unsigned char *head, size_t n, format_name_visit *visit, void *arg);
+	bool names_raw; /* of raw files that hold its data, whatever size it has itself */
+	/* Reads img->io; sets priv, states, nstates and what the file says of its parent.  On
+	 * failure leaves nothing behind: close is not called then. */
+	int (*open)(struct image *img, struct err *e);
+	/* Frees priv; the views of the states are freed by the core, before. */
+	void (*close)(struct image *img);
+
+	/* The rest may be NULL. */
+	/* The image is writable and the view of its live state has write ops: what they need before
+	 * the first of them is called.  Adds files beside img->io to img->writer->writeback. */
+	int (*start_writing)(struct image *img, struct err *e);
+	/* Writes an empty image into c->io: creation.h. */
+	int (*create)(struct creation *c, struct err *e);
+	const struct create_option *create_options;
+	bool can_write; /* images, at least some of them */
+	bool can_back;  /* created images may have a backing file */
+	bool can_pack;  /* created images, at least some, may be filled with packed units */
+	/* Is parent, opened, the very image that img was made on?  NULL: any is. */
+	int (*check_parent)(const struct image *img, const struct image *parent, struct err *e);
+	/* Does what img records of its parent fit other, an image of any format, whatever has
+	 * changed in it since?  The core looks for a parent by it.  NULL: nothing is recorded but
+	 * names. */
+	bool (*knows_parent)(const struct image *img, const struct image *other);
+	/* Format-specific facts, with qemu-img's keys. */
+	void (*facts)(const struct image *img, struct facts *f);
+	/* As image_check.  NULL: there is nothing that could be wrong, or be seen to be. */
+	int (*check)(struct image *img, unsigned repair, struct check_report *r, struct err *e);
+	const struct snapshot_ops *snapshots; /* can come and go; NULL: cannot */
+	/* As in backing.h, with the gate closed. */
+	int (*set_backing)(struct image *img, const char *name, const char *format, struct err *e);
+	int (*empty)(struct image *img, struct err *e);
+	/* How large a file becomes that holds disk, or an empty disk of size bytes if that is
+	 * NULL. */
+	int (*measure)(const struct view *disk, uint64_t size, struct measured *m, struct err *e);
+	/* Files of this format that can be made up over a disk; NULL-terminated.  NULL: none can.
+	 */
+	const struct layout *const *layouts;
+};
+
+/* All formats. */
+extern const struct format *const *const formats; /* NULL-terminated */
+
+/* What can be done with images of a format, as words for people: "read, parents, snapshots". */
+#define FORMAT_ABILITIES 80
+void format_abilities(const struct format *f, char text[FORMAT_ABILITIES]);
+
+/* By name, or NULL.  Knows the other names that images use for one format ("vhd" is "vpc"). */
+const struct format *format_find(const char *name);
+
+/* The name of the format that an unknown name was probably meant for, or NULL. */
+const char *format_nearest(const char *name);
+
+/* The format that files of this name usually are, by suffix, or NULL; opens nothing. */
+const struct format *format_of_name(const char *name);
+
+/* The format of dir, a directory that is one image as a whole, or NULL.  path is then the file in
+ * it to open. */
+const struct format *format_bundle(const char *dir, char *path, size_t size);
+
+/* The highest bidder, or NULL when nobody bids. */
+const struct format *format_probe(const struct peek *p);
+
+/* A kind of file that no format here reads. */
+struct foreign {
+	const char *what;   /* for the refusal: "a gzip file" */
+	const char *advice; /* what to do with it, the file's name being "%s"; NULL: nothing */
+};
+
+const struct foreign *format_foreign(const struct peek *p);
+
+#endif

@@ -1,0 +1,152 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* image.h - an opened disk image and the chain of images that it leans on.
+ *
+ * image_open does it all, in one thread, before anything is served: the file, its lock, its format,
+ * its parents.  Afterwards its views may be used from any thread.  Only the image that is opened
+ * for writing can change; its parents never do.
+ */
+#ifndef VDISK_IMAGE_IMAGE_H
+#define VDISK_IMAGE_IMAGE_H
+
+#include <pthread.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "util/guid.h"
+#include "state.h"
+
+struct cache;
+struct codec;
+struct err;
+struct format;
+struct io;
+struct package;
+struct secret;
+struct view;
+
+/* How to open; borrowed by every image opened with it, so it must outlive them. */
+struct image_options {
+	const char *format;       /* of the top image; NULL: probe */
+	const char *const *allow; /* directories besides the image's own; NULL-terminated or NULL */
+	const char *const *search; /* where to look for a parent that moved; likewise */
+	/* Of parents whose child does not record it, from the top down; likewise. */
+	const char *const *parent_formats;
+	bool nobacking;   /* leave parents closed: what they would give is EIO */
+	bool write;       /* the image that is named, not its parents */
+	bool fill;        /* then also one that can only be filled, once, with packed units */
+	bool thin;        /* of what is written, zeroes over zeroes are not stored */
+	bool repair;      /* for image_check alone: its files may be written, but not the disk */
+	bool nosync;      /* leave durability to the host: the image can be made anew */
+	bool share;       /* read although somebody holds the image for writing */
+	bool nosnapshots; /* do not look at the table of internal snapshots */
+	bool ignore_parent_id;        /* take a parent that changed since the child was made */
+	const struct secret *secrets; /* passphrases to try on each image; NULL: none */
+	bool locked;  /* then an encrypted image opens, but its data cannot be read */
+	bool lenient; /* only to tell what the image is, or to check it: parts that are damaged or
+		       * missing are warned of, and what they hold cannot be read */
+	bool any_is_raw;                /* what no format claims is a disk: the user says so */
+	bool nolock;                    /* of parts: only a look at what the image is */
+	struct cache *cache;            /* required */
+	struct codec *codec;            /* required */
+	void (*warn)(const char *text); /* what the user should know though it works; may be NULL */
+};
+
+#define IMAGE_OTHER_NAMES 15
+
+struct image {
+	const struct format *format;
+	const struct image_options *opts;
+	struct io *io;
+	bool writable;         /* it shall be written: what the driver opens, too */
+	struct writer *writer; /* of a writable image, once it is open */
+	uint64_t stored;      /* bytes that the host has allocated for it: io and its other files */
+	struct image *parent; /* opened by the core, never by a driver */
+	char *path;           /* of the file, absolute and without links; NULL: not a file */
+	char *dir;            /* where names in this image start from; NULL: likewise */
+	const char *root;     /* dir of the image that the user named: the fence round all names */
+	char *machine_dir; /* what is above root when that is a folder of snapshots: the fence of a
+			    * search by id, told by that search; NULL: root is */
+	bool guessed; /* a parent whose format its child does not record: it may name no file */
+	struct view *missing;    /* stands in for a parent that was left closed */
+	struct package *package; /* that it is a part of, held; NULL: none */
+	struct io **files;       /* all that it reads, held */
+	size_t nfiles;
+	struct state **states; /* [0] live, then snapshots in the image's order; see state.h */
+	size_t nstates;
+	unsigned next_state;
+	bool renumbered; /* a state went: opened again, the others have other numbers */
+	pthread_mutex_t states_lock;
+
+	/* By the driver: */
+	void *priv;
+	char *parent_name; /* malloc'ed, as the file says it; NULL: no parent */
+	char *parent_others[IMAGE_OTHER_NAMES]; /* tried in turn when that fails; likewise */
+	char *parent_format;  /* malloc'ed, as the file says it; NULL: not recorded */
+	bool parent_unproved; /* nothing would tell whether another file of that name is the parent
+			       */
+	unsigned char id[GUID_LEN];        /* what the image calls itself; zero: nothing */
+	unsigned char parent_id[GUID_LEN]; /* what it calls its parent; likewise */
+	unsigned char change_id[GUID_LEN]; /* another one whenever its bytes change; likewise */
+	unsigned char parent_change_id[GUID_LEN]; /* of the parent, as it was then; likewise */
+	const char
+		*no_writing;  /* why this one cannot be written to; NULL: none of the format can */
+	uint32_t sector_size; /* logical sectors as the file says; 0: it does not */
+};
+
+/* Is dir a directory that is one image as a whole?  image_open takes it by its name. */
+bool image_is_bundle(const char *dir);
+
+/* Opens path and everything it refers to.  The error names the file at fault. */
+int image_open(const char *path, const struct image_options *o, struct image **img, struct err *e);
+
+/* The same for a path that nobody has chosen by hand, as those found in a directory: it must lead
+ * below the directory fence, or below what o allows. */
+int image_open_in(const char *fence, const char *path, const struct image_options *o,
+	struct image **img, struct err *e);
+
+/* Opens an image on io, which it takes, also on failure.  Names in it lead nowhere: for tests. */
+int image_open_io(struct io *io, const struct image_options *o, struct image **img, struct err *e);
+
+/* Returns once all that was written to the image before is durable. */
+int image_flush(struct image *img, struct err *e);
+
+/* Of a writable image: makes durable what was written and takes off the marks of being written, as
+ * before image_close, which does it too but cannot tell that it failed.  Fine for any other. */
+int image_finish(struct image *img, struct err *e);
+
+/* 0, or the error of a file of the image, or of one of its parents, whose length another program
+ * has changed since it was opened. */
+int image_check_files(const struct image *img, struct err *e);
+
+/* The image, its states and its parents; NULL is fine. */
+void image_close(struct image *img);
+
+/* For drivers: a second file of the image (an extent, a data file), by the policy, locked.  what is
+ * a word for messages ("extent").  One call a name: a driver shares an io that it meets again. */
+int image_open_part(
+	struct image *img, const char *name, const char *what, struct io **io, struct err *e);
+
+/* For drivers: tell the user something that does not stop us. */
+void image_warn(const struct image *img, const char *fmt, ...)
+	__attribute__((format(printf, 2, 3)));
+
+/* For drivers: the parent's name is the len bytes at pos of the file. */
+int image_read_parent_name(struct image *img, uint64_t pos, uint32_t len, struct err *e);
+
+/* For drivers: one more name of the parent, as Windows writes it; copied, with our separators.  The
+ * first is the parent_name.  An empty name, one that is known already and what there is no room for
+ * are left out. */
+int image_add_parent_name(struct image *img, const char *windows_name, struct err *e);
+
+/* The last part of the image's file name. */
+const char *image_basename(const struct image *img);
+
+/* What io, a file of img, is called where img is called name: neighbours are called alike.
+ * malloc'ed, or NULL without memory. */
+char *image_file_name(const struct image *img, const char *name, const struct io *io);
+
+/* The number of images from img down, 1 without a parent. */
+size_t image_depth(const struct image *img);
+
+#endif

@@ -1,0 +1,38 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* snapshot.h - internal snapshots of an image that is open for writing: taken, dropped, renamed,
+ * gone back to.
+ *
+ * Each is done alone, with the gate closed (view/writer.h), and durable on return.  Readers of
+ * other states wait for it and go on; whoever still holds a state that was dropped reads ESTALE.
+ * ENOTSUP: images of this format, or this one, have none.
+ */
+#ifndef VDISK_IMAGE_SNAPSHOT_H
+#define VDISK_IMAGE_SNAPSHOT_H
+
+#include <stddef.h>
+
+struct err;
+struct image;
+struct state;
+
+#define SNAPSHOT_NAME_MAX 255 /* bytes, as in QEMU */
+
+/* What a driver does of it.  The gate is closed, and what was done before is durable.  The i-th
+ * state is a snapshot, and they are in the image's order.  When a call fails, the disk and all
+ * snapshots are as before; room may be lost. */
+struct snapshot_ops {
+	/* Keeps the disk as it is; adds a state. */
+	int (*take)(struct image *img, const char *name, struct err *e);
+	int (*drop)(struct image *img, size_t i, struct err *e);
+	int (*rename)(struct image *img, size_t i, const char *name, struct err *e);
+	/* The disk becomes what it was. */
+	int (*apply)(struct image *img, size_t i, struct err *e);
+};
+
+/* no: the number of the state. */
+int snapshot_take(struct image *img, const char *name, unsigned *no, struct err *e);
+int snapshot_drop(struct image *img, unsigned no, struct err *e);
+int snapshot_rename(struct image *img, unsigned no, const char *name, struct err *e);
+int snapshot_apply(struct image *img, unsigned no, struct err *e);
+
+#endif

@@ -1,0 +1,46 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* compress.h - decompressors and compressors of whole clusters and grains.
+ *
+ * One struct codec serves all threads: it keeps the contexts that are not in use, so that neither
+ * way allocates anything.  Output never passes the buffer given, whatever the input says.
+ */
+#ifndef VDISK_IO_COMPRESS_H
+#define VDISK_IO_COMPRESS_H
+
+#include <stddef.h>
+#include <sys/types.h>
+
+struct codec;
+struct err;
+
+struct codec *codec_new(struct err *e);
+void codec_free(struct codec *c);
+
+/* All three fill out with at most nout bytes and return how many they made, or -EUCLEAN.  Input may
+ * be longer than the stream: what follows the stream is ignored.
+ *
+ * codec_inflate: raw deflate (qcow2 type 0, qcow); a stream that would give more is cut at nout.
+ * codec_inflate_zlib: deflate behind a zlib header (streamOptimized VMDK); a stream that would give
+ * more, or that lacks its end and the checksum there, is damaged.
+ * codec_zstd: frames one after another until nout bytes are out; the last frame must end there, and
+ * a frame may not want a window of more than 8 MiB. */
+ssize_t codec_inflate(
+	struct codec *c, const void *in, size_t nin, void *out, size_t nout, struct err *e);
+ssize_t codec_inflate_zlib(
+	struct codec *c, const void *in, size_t nin, void *out, size_t nout, struct err *e);
+ssize_t codec_zstd(
+	struct codec *c, const void *in, size_t nin, void *out, size_t nout, struct err *e);
+
+/* The other way, each for what its decoder above is for.  How many bytes were made, 0: more than
+ * there is room for; -ENOMEM. */
+ssize_t codec_deflate(
+	struct codec *c, const void *in, size_t nin, void *out, size_t nout, struct err *e);
+ssize_t codec_deflate_zlib(
+	struct codec *c, const void *in, size_t nin, void *out, size_t nout, struct err *e);
+ssize_t codec_zstd_pack(
+	struct codec *c, const void *in, size_t nin, void *out, size_t nout, struct err *e);
+
+/* Room in which codec_deflate_zlib succeeds, whatever the nin bytes are. */
+size_t codec_deflate_zlib_room(size_t nin);
+
+#endif

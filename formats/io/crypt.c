@@ -1,0 +1,375 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* crypt.c - libcrypto's block ciphers in the modes and with the IV generators of dm-crypt.
+ *
+ * The number of a sector becomes its IV: "plain" is the low 32 bits of it, "plain64" all 64, little
+ * endian, zeroes behind; "essiv:HASH" is the latter encrypted with the hash of the key.
+ *
+ * libcrypto has XTS for two key sizes of AES only.  Others are put together of ECB: IEEE 1619 XORs
+ * each block, before and after the cipher, with the encrypted IV times a power of x.
+ */
+#include <errno.h>
+#include <stdbool.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <openssl/crypto.h>
+#include <openssl/evp.h>
+
+#include "util/bytes.h"
+#include "crypt.h"
+#include "util/err.h"
+#include "digest.h"
+#include "io.h"
+#include "util/pool.h"
+#include "passphrase.h"
+
+#define BLOCK 16u /* bytes, of every cipher here */
+
+enum ivgen { IV_NONE, IV_PLAIN, IV_PLAIN64, IV_ESSIV };
+
+/* Keyed contexts for one thread. */
+struct lane {
+	EVP_CIPHER_CTX *data;
+	EVP_CIPHER_CTX *essiv; /* encrypts IVs, or NULL */
+	EVP_CIPHER_CTX *tweak; /* does once more for XTS of ECB, or NULL */
+};
+
+struct crypt {
+	const char *locked; /* what it would be, with a key; NULL: it has one */
+	enum ivgen ivgen;
+	struct lane *first; /* never used, but to make others */
+	struct pool lanes;
+};
+
+/* Words. */
+
+/* The part of text up to the character end, which is then stepped over. */
+static const char *cut_word(const char *text, char end, char word[static CRYPT_WORD + 1])
+{
+	const char *stop = strchrnul(text, end);
+	size_t len = MIN((size_t)(stop - text), CRYPT_WORD);
+
+	memcpy(word, text, len);
+	word[len] = '\0';
+	return *stop ? stop + 1 : stop;
+}
+
+struct crypt_mode crypt_mode_parse(const char *text)
+{
+	struct crypt_mode m = {.chaining = ""};
+
+	text = cut_word(text, '-', m.chaining);
+	text = cut_word(text, ':', m.ivgen);
+	cut_word(text, '\0', m.ivgen_hash);
+	return m;
+}
+
+static bool is_xts(const struct crypt_mode *m)
+{
+	return strcmp(m->chaining, "xts") == 0;
+}
+
+size_t crypt_key_bits(const struct crypt_mode *m, size_t key_len)
+{
+	return 8 * key_len / (is_xts(m) ? 2 : 1);
+}
+
+static int find_ivgen(const struct crypt_mode *m, enum ivgen *ivgen, struct err *e)
+{
+	if (strcmp(m->chaining, "ecb") == 0)
+		*ivgen = IV_NONE; /* whatever it says: there is no IV */
+	else if (strcmp(m->ivgen, "plain") == 0)
+		*ivgen = IV_PLAIN;
+	else if (strcmp(m->ivgen, "plain64") == 0)
+		*ivgen = IV_PLAIN64;
+	else if (strcmp(m->ivgen, "essiv") == 0)
+		*ivgen = IV_ESSIV;
+	else
+		return err_set(e, ENOTSUP, "the IV generator \"%s\" is not supported", m->ivgen);
+	return 0;
+}
+
+/* Contexts. */
+
+static void lane_free(void *item)
+{
+	struct lane *l = item;
+
+	EVP_CIPHER_CTX_free(l->data);
+	EVP_CIPHER_CTX_free(l->essiv);
+	EVP_CIPHER_CTX_free(l->tweak);
+	free(l);
+}
+
+static bool context_copy(EVP_CIPHER_CTX **to, const EVP_CIPHER_CTX *from)
+{
+	if (!from)
+		return true;
+	*to = EVP_CIPHER_CTX_new();
+	return *to && EVP_CIPHER_CTX_copy(*to, from);
+}
+
+static struct lane *lane_copy(const struct lane *from)
+{
+	struct lane *l = calloc(1, sizeof *l);
+
+	if (!l)
+		return NULL;
+	if (context_copy(&l->data, from->data) && context_copy(&l->essiv, from->essiv) &&
+		context_copy(&l->tweak, from->tweak))
+		return l;
+	lane_free(l);
+	return NULL;
+}
+
+/* A context of CIPHER-BITS-CHAINING; -ENOTSUP when libcrypto has none such. */
+static int context_new(EVP_CIPHER_CTX **ctx, const char *cipher, size_t bits, const char *chaining,
+	const unsigned char *key, bool encrypt, struct err *e)
+{
+	char name[2 * CRYPT_WORD + 32];
+	EVP_CIPHER *type;
+	bool ok;
+
+	snprintf(name, sizeof name, "%s-%zu-%s", cipher, bits, chaining);
+	type = EVP_CIPHER_fetch(NULL, name, NULL);
+	if (!type)
+		return err_set(e, ENOTSUP, "the cipher %s is not supported", name);
+	*ctx = EVP_CIPHER_CTX_new();
+	ok = *ctx && EVP_CipherInit_ex(*ctx, type, NULL, key, NULL, encrypt) &&
+	     EVP_CIPHER_CTX_set_padding(*ctx, 0);
+	EVP_CIPHER_free(type);
+	return ok ? 0 : err_nomem(e);
+}
+
+static int make_essiv(struct lane *l, const char *cipher, const struct crypt_mode *m,
+	const unsigned char *key, size_t key_len, struct err *e)
+{
+	const struct hash *hash = hash_find(m->ivgen_hash);
+	unsigned char digest[HASH_MAX];
+	int r;
+
+	if (!hash)
+		return err_set(e, ENOTSUP, "the hash \"%s\" is not supported", m->ivgen_hash);
+	hash_digest(hash, key, key_len, digest);
+	r = context_new(&l->essiv, cipher, 8 * hash_size(hash), "ecb", digest, true, e);
+	OPENSSL_cleanse(digest, sizeof digest);
+	return r < 0 ? err_in(e, "essiv:%s", m->ivgen_hash) : 0;
+}
+
+static int make_contexts(struct crypt *c, const char *cipher, const struct crypt_mode *m,
+	const unsigned char *key, size_t key_len, struct err *e)
+{
+	size_t bits = crypt_key_bits(m, key_len);
+	struct lane *l = c->first;
+	int r;
+
+	if (c->ivgen == IV_ESSIV) {
+		r = make_essiv(l, cipher, m, key, key_len, e);
+		if (r < 0)
+			return r;
+	}
+	if (!is_xts(m) || (strcmp(cipher, "aes") == 0 && bits != 192))
+		return context_new(&l->data, cipher, bits, m->chaining, key, false, e);
+	r = context_new(&l->data, cipher, bits, "ecb", key, false, e);
+	return r < 0 ? r : context_new(&l->tweak, cipher, bits, "ecb", key + key_len / 2, true, e);
+}
+
+/* The ciphers with blocks of 16 bytes and such keys that libcrypto has in all these modes. */
+static int check_cipher(
+	const char *cipher, const struct crypt_mode *m, size_t key_len, struct err *e)
+{
+	static const char *const ciphers[] = {"aes", "aria", "camellia"};
+	static const char *const chainings[] = {"cbc", "ctr", "ecb", "xts"};
+	size_t bits = crypt_key_bits(m, key_len);
+	bool known = false;
+
+	for (size_t i = 0; i < sizeof ciphers / sizeof ciphers[0]; i++)
+		known |= strcmp(cipher, ciphers[i]) == 0;
+	if (!known)
+		return err_set(e, ENOTSUP, "the cipher \"%s\" is not supported", cipher);
+	known = false;
+	for (size_t i = 0; i < sizeof chainings / sizeof chainings[0]; i++)
+		known |= strcmp(m->chaining, chainings[i]) == 0;
+	if (!known)
+		return err_set(e, ENOTSUP, "the cipher mode \"%s\" is not supported", m->chaining);
+	if (key_len > CRYPT_KEY_MAX || (bits != 128 && bits != 192 && bits != 256))
+		return err_set(e, EINVAL, "a key of %zu bytes does not fit %s in %s mode", key_len,
+			cipher, m->chaining);
+	return 0;
+}
+
+void crypt_load(void)
+{
+	OPENSSL_init_crypto(OPENSSL_INIT_LOAD_CONFIG, NULL);
+}
+
+int crypt_new(const char *cipher, const char *mode, const unsigned char *key, size_t key_len,
+	struct crypt **out, struct err *e)
+{
+	struct crypt_mode m = crypt_mode_parse(mode);
+	struct crypt *c;
+	int r = check_cipher(cipher, &m, key_len, e);
+
+	if (r < 0)
+		return r;
+	c = calloc(1, sizeof *c);
+	if (!c)
+		return err_nomem(e);
+	pool_init(&c->lanes);
+	c->first = calloc(1, sizeof *c->first);
+	r = c->first ? find_ivgen(&m, &c->ivgen, e) : err_nomem(e);
+	if (r == 0)
+		r = make_contexts(c, cipher, &m, key, key_len, e);
+	if (r < 0) {
+		crypt_free(c);
+		return r;
+	}
+	*out = c;
+	return 0;
+}
+
+int crypt_without_key(bool locked, const char *encryption, struct crypt **out, struct err *e)
+{
+	struct crypt *c;
+
+	if (!locked)
+		return secret_missing(encryption, e);
+	c = calloc(1, sizeof *c);
+	if (!c)
+		return err_nomem(e);
+	pool_init(&c->lanes);
+	c->locked = encryption;
+	*out = c;
+	return 0;
+}
+
+void crypt_free(struct crypt *c)
+{
+	if (!c)
+		return;
+	pool_end(&c->lanes, lane_free);
+	if (c->first)
+		lane_free(c->first);
+	free(c);
+}
+
+/* Sectors. */
+
+/* One call of libcrypto on whole blocks.  What fails here is memory, if anything. */
+static bool update(EVP_CIPHER_CTX *ctx, unsigned char *buf, size_t len)
+{
+	int n;
+
+	return EVP_CipherUpdate(ctx, buf, &n, buf, (int)len) && (size_t)n == len;
+}
+
+static bool make_iv(const struct crypt *c, const struct lane *l, uint64_t sector, unsigned char *iv)
+{
+	uint64_t number = htole64(c->ivgen == IV_PLAIN ? (uint32_t)sector : sector);
+
+	memset(iv, 0, BLOCK);
+	memcpy(iv, &number, sizeof number);
+	return !l->essiv || update(l->essiv, iv, BLOCK);
+}
+
+/* XORs the blocks of a sector with the powers of x times the tweak, in GF(2^128) as XTS has it:
+ * the first byte is the lowest, and the carry comes back as 0x87. */
+static void xor_tweaks(unsigned char *sector, const unsigned char *tweak)
+{
+	uint64_t low = load_le64(tweak), high = load_le64(tweak + 8);
+
+	for (size_t i = 0; i < CRYPT_SECTOR; i += BLOCK) {
+		uint64_t a = htole64(load_le64(sector + i) ^ low);
+		uint64_t b = htole64(load_le64(sector + i + 8) ^ high);
+		uint64_t carry = high >> 63 ? 0x87 : 0;
+
+		memcpy(sector + i, &a, sizeof a);
+		memcpy(sector + i + 8, &b, sizeof b);
+		high = high << 1 | low >> 63;
+		low = low << 1 ^ carry;
+	}
+}
+
+static bool decrypt_sector(
+	const struct crypt *c, const struct lane *l, unsigned char *buf, uint64_t sector)
+{
+	unsigned char iv[BLOCK];
+
+	if (c->ivgen == IV_NONE)
+		return update(l->data, buf, CRYPT_SECTOR);
+	if (!make_iv(c, l, sector, iv))
+		return false;
+	if (!l->tweak)
+		return EVP_CipherInit_ex(l->data, NULL, NULL, NULL, iv, -1) &&
+		       update(l->data, buf, CRYPT_SECTOR);
+	if (!update(l->tweak, iv, BLOCK))
+		return false;
+	xor_tweaks(buf, iv);
+	if (!update(l->data, buf, CRYPT_SECTOR))
+		return false;
+	xor_tweaks(buf, iv);
+	return true;
+}
+
+int crypt_decrypt(struct crypt *c, void *buf, size_t len, uint64_t sector, struct err *e)
+{
+	struct lane *l;
+	bool ok = true;
+
+	if (c->locked)
+		return secret_missing(c->locked, e);
+	l = pool_take(&c->lanes);
+	if (!l)
+		l = lane_copy(c->first);
+	if (!l)
+		return err_nomem(e);
+	for (size_t i = 0; ok && i < len; i += CRYPT_SECTOR)
+		ok = decrypt_sector(c, l, (unsigned char *)buf + i, sector++);
+	if (!pool_give(&c->lanes, l))
+		lane_free(l);
+	return ok ? 0 : err_nomem(e);
+}
+
+/* The part of one sector from skip on. */
+static int read_part(struct crypt *c, struct io *io, void *buf, size_t len, uint64_t pos,
+	uint64_t sector, struct err *e)
+{
+	unsigned char whole[CRYPT_SECTOR];
+	size_t skip = pos % CRYPT_SECTOR;
+	int r = io_read(io, whole, sizeof whole, pos - skip, e);
+
+	if (r == 0)
+		r = crypt_decrypt(c, whole, sizeof whole, sector, e);
+	if (r == 0)
+		memcpy(buf, whole + skip, len);
+	return r;
+}
+
+int crypt_read(struct crypt *c, struct io *io, void *buf, size_t len, uint64_t pos, uint64_t sector,
+	struct err *e)
+{
+	char *p = buf;
+
+	while (len > 0) {
+		size_t skip = pos % CRYPT_SECTOR, n;
+		int r;
+
+		if (skip > 0 || len < CRYPT_SECTOR) {
+			n = MIN(len, CRYPT_SECTOR - skip);
+			r = read_part(c, io, p, n, pos, sector, e);
+		} else {
+			n = len - len % CRYPT_SECTOR;
+			r = io_read(io, p, n, pos, e);
+			if (r == 0)
+				r = crypt_decrypt(c, p, n, sector, e);
+		}
+		if (r < 0)
+			return r;
+		sector += div_round_up(n, CRYPT_SECTOR);
+		p += n;
+		pos += n;
+		len -= n;
+	}
+	return 0;
+}

@@ -1,0 +1,246 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* gate.c - from a name in an image to an open file, or a refusal.
+ *
+ * Three looks, each at ground that the one before has found safe.  The text of the name must lead
+ * below an allowed directory: what does not is never looked at, since a look alone can mount a
+ * network file system or wait for one.  Then it is resolved to a path without symbolic links, which
+ * opens nothing and must lie there, too.  Last it is opened from that directory one component at a
+ * time, none of which may be a link, so that a path changed meanwhile is refused.
+ */
+#include <errno.h>
+#include <limits.h>
+#include <stdbool.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "util/err.h"
+#include "host.h"
+#include "image/image.h"
+#include "io.h"
+#include "util/limits.h"
+#include "open/package.h"
+#include "gate.h"
+#include "util/shell.h"
+
+#define SHOWN_MAX 200
+
+struct shown {
+	char text[SHOWN_MAX + 4];
+};
+
+/* The name as messages have it: a long one must not push out the reason. */
+static struct shown shown(const char *name)
+{
+	struct shown s;
+
+	snprintf(s.text, sizeof s.text, "%.*s%s", SHOWN_MAX, name,
+		strlen(name) > SHOWN_MAX ? "..." : "");
+	return s;
+}
+
+/* The part of path below dir, or NULL when it is not below.  Both are without links and dots. */
+static const char *path_below(const char *path, const char *dir)
+{
+	size_t n = strlen(dir);
+
+	if (n > 0 && dir[n - 1] == '/')
+		n--; /* the root directory */
+	if (strncmp(path, dir, n) != 0 || path[n] != '/' || path[n + 1] == '\0')
+		return NULL;
+	return path + n + 1;
+}
+
+/* Directory number i of those that names may lead into, or NULL after the last. */
+static const char *allowed_directory(const struct image *img, size_t i)
+{
+	const char *const *lists[] = {img->opts->allow, img->opts->search};
+
+	if (i-- == 0)
+		return img->root;
+	for (size_t list = 0; list < 2; list++)
+		for (const char *const *dir = lists[list]; dir && *dir; dir++)
+			if (i-- == 0)
+				return *dir;
+	return NULL;
+}
+
+/* Takes ".", ".." and doubled slashes out of an absolute path, by its text alone. */
+static void tidy(char *path)
+{
+	char *out = path;
+
+	for (const char *slash = path; *slash;) {
+		const char *part = slash + 1;
+		size_t n = strcspn(part, "/");
+
+		if (n == 2 && part[0] == '.' && part[1] == '.') {
+			while (out > path && *--out != '/')
+				;
+		} else if (n > 1 || (n == 1 && part[0] != '.')) {
+			memmove(out, slash, n + 1);
+			out += n + 1;
+		}
+		slash = part + n;
+	}
+	if (out == path)
+		*out++ = '/';
+	*out = '\0';
+}
+
+static bool text_leads_inside(const struct image *img, const char *path)
+{
+	char text[PATH_MAX], real[PATH_MAX];
+	const char *dir;
+
+	strcpy(text, path);
+	tidy(text);
+	for (size_t i = 0; (dir = allowed_directory(img, i)); i++)
+		if (path_below(text, dir) || (host_realpath(dir, real) && path_below(text, real)))
+			return true;
+	return false;
+}
+
+#define OUTSIDE -2
+
+/* Opens a path without links: the descriptor, -1 with errno, or OUTSIDE. */
+static int open_inside(const struct image *img, const char *path)
+{
+	char real[PATH_MAX];
+	const char *dir;
+
+	for (size_t i = 0; (dir = allowed_directory(img, i)); i++) {
+		const char *rest = host_realpath(dir, real) ? path_below(path, real) : NULL;
+
+		if (rest)
+			return host_open_below(real, rest);
+	}
+	return OUTSIDE;
+}
+
+static int refuse_outside(const char *what, const char *name, const char *path, struct err *e)
+{
+	const char *slash = strrchr(path, '/');
+	char dir[PATH_MAX];
+
+	err_set(e, EACCES, "%s \"%s\" lies outside the image's directory", what, shown(name).text);
+	snprintf(dir, sizeof dir, "%.*s", (int)(slash > path ? slash - path : 1), path);
+	return err_hint_code(e, HINT_ALLOW, shell_word(dir).text);
+}
+
+/* "nbd:", "json:" and their like are QEMU's way to name what is not a plain file. */
+static bool looks_like_protocol(const char *name)
+{
+	size_t n = strspn(name, "abcdefghijklmnopqrstuvwxyz0123456789+-");
+
+	return n > 1 && name[n] == ':';
+}
+
+static int refuse_missing(const char *what, const char *name, int code, struct err *e)
+{
+	if (code == EXDEV) {
+		err_set(e, EACCES, "%s \"%s\" lies in a FUSE mount, which is not entered", what,
+			shown(name).text);
+		return err_hint_code(e, HINT_ENTER, NULL);
+	}
+	err_set(e, code, "%s \"%s\": %s", what, shown(name).text, strerror(code));
+	if (code == EMFILE)
+		return err_hint(e, "ulimit -n says how many files may be open at a time");
+	if (looks_like_protocol(name))
+		err_hint(e,
+			"names in images are plain file names here: protocols are never followed");
+	return -code;
+}
+
+static int check_name(const char *name, const char *what, struct err *e)
+{
+	if (name[0] == '\0')
+		return err_set(e, EINVAL, "%s has an empty name", what);
+	if (strlen(name) > LIMIT_NAME)
+		return err_set(
+			e, ENAMETOOLONG, "%s has a name of more than %d bytes", what, LIMIT_NAME);
+	return 0;
+}
+
+int policy_open(
+	const struct image *img, const char *name, const char *what, struct io **io, struct err *e)
+{
+	char path[PATH_MAX], real[PATH_MAX];
+	int n, fd, r = check_name(name, what, e);
+
+	if (r < 0)
+		return r;
+	if (img->package && package_is_archive(img->package))
+		return package_open_member(img, name, what, io, e);
+	if (!img->dir)
+		return err_set(e, EACCES, "%s \"%s\": the image is not a file with neighbours",
+			what, shown(name).text);
+	n = snprintf(path, sizeof path, "%s%s%s", name[0] == '/' ? "" : img->dir,
+		name[0] == '/' ? "" : "/", name);
+	if (n >= (int)sizeof path)
+		return refuse_missing(what, name, ENAMETOOLONG, e);
+	if (!text_leads_inside(img, path)) {
+		tidy(path);
+		return refuse_outside(what, name, path, e);
+	}
+	if (!host_realpath(path, real))
+		return refuse_missing(what, name, errno, e);
+	fd = open_inside(img, real);
+	if (fd == OUTSIDE)
+		return refuse_outside(what, name, real, e);
+	if (fd < 0)
+		return refuse_missing(what, name, errno, e);
+	*io = io_from_fd(fd, real, e);
+	if (!*io)
+		return err_in(e, "%s", what);
+	if ((*io)->is_block) {
+		io_unref(*io);
+		*io = NULL;
+		return err_set(
+			e, EACCES, "%s \"%s\" is a device, not a file", what, shown(name).text);
+	}
+	return 0;
+}
+
+int policy_open_kin(
+	const struct image *img, const char *name, const char *what, struct io **io, struct err *e)
+{
+	const struct image finder = {
+		.opts = img->opts,
+		.dir = img->dir,
+		.root = img->machine_dir ? img->machine_dir : img->root,
+	};
+
+	return policy_open(&finder, name, what, io, e);
+}
+
+static const struct image_options nothing_else;
+
+static struct image finder_in(const char *dir, const struct image_options *o)
+{
+	return (struct image){.opts = o ? o : &nothing_else, .dir = (char *)dir, .root = dir};
+}
+
+int policy_open_in(const char *dir, const struct image_options *o, const char *name,
+	const char *what, struct io **io, struct err *e)
+{
+	struct image finder = finder_in(dir, o);
+
+	return policy_open(&finder, name, what, io, e);
+}
+
+bool policy_may_look(const char *dir, const struct image_options *o, const char *path)
+{
+	struct image finder = finder_in(dir, o);
+
+	return text_leads_inside(&finder, path);
+}
+
+const char *policy_root(const struct image *child, const char *path)
+{
+	const char *above = child->machine_dir;
+
+	if (above && path && !path_below(path, child->root) && path_below(path, above))
+		return above;
+	return child->root;
+}

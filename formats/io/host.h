@@ -1,0 +1,65 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* host.h - files of the host by their paths, in a process that serves a mount itself.
+ *
+ * A path that leads into our own mount, or into another one that waits for us, would have us wait
+ * for ourselves: uninterruptible in the kernel, so that not even SIGKILL ends it.  So a process
+ * that goes by path while it serves keeps the directories it works in open from before its mount
+ * (host_keep), and fences itself (host_fence).  From then on the calls below
+ *
+ * - start at the innermost kept directory that the path lies in, whatever has been mounted over it
+ *   since, else at the root directory;
+ * - go one component at a time and stop before the root of a FUSE mount (EXDEV), whose device
+ *   number is known without asking who serves it.  FUSE mounts that hold a kept directory are
+ *   entered: they were there before ours, and so do not wait for it.
+ *
+ * Without host_fence they are the plain calls of the same names.
+ *
+ * Paths are absolute then, and the last component is followed by host_stat and host_realpath only.
+ */
+#ifndef VDISK_IO_HOST_H
+#define VDISK_IO_HOST_H
+
+#include <dirent.h>
+#include <limits.h>
+#include <stdbool.h>
+#include <sys/stat.h>
+
+/* Before the fence, by one thread. */
+int host_keep(const char *dir); /* without links; 0 or -1 with errno */
+
+/* 0 or -1 with errno: it takes statx(2). */
+int host_fence(void);
+
+/* statx(2) as to what is known already, for which nobody is asked who serves the file system: -1
+ * with errno also where a library would make do without the call.  An empty path: at itself. */
+int host_peek(int at, const char *path, unsigned mask, struct statx *st);
+
+/* Closes all that is kept and takes the fence away. */
+void host_end(void);
+
+/* The descriptor of a kept directory, opened with O_PATH; -1: it is not kept. */
+int host_kept(const char *dir);
+
+/* Is called when no descriptor is left, or few are: closes some, true when it could. */
+void host_on_shortage(bool (*close_some)(void *arg), void *arg);
+
+int host_open(const char *path, int flags, mode_t mode);
+
+/* Opens the file rest, without links, ".." or an empty component in it, below dir for reading.
+ * Links are followed in dir alone. */
+int host_open_below(const char *dir, const char *rest);
+
+/* Opens the directory that path is in with O_PATH; *name is the rest of path. */
+int host_open_above(const char *path, const char **name);
+
+int host_stat(const char *path, struct stat *st);
+int host_lstat(const char *path, struct stat *st);
+char *host_realpath(const char *path, char real[PATH_MAX]);
+DIR *host_opendir(const char *path);
+int host_scandir(const char *path, struct dirent ***list, int (*select)(const struct dirent *),
+	int (*compare)(const struct dirent **, const struct dirent **));
+
+/* As inotify_add_watch(2). */
+int host_watch(int inotify, const char *path, unsigned events);
+
+#endif

@@ -1,0 +1,519 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include <assert.h>
+#include <errno.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "util/bytes.h"
+#include "cache.h"
+#include "util/err.h"
+#include "io.h"
+
+void *io_new(size_t bytes, const struct io_ops *ops, const char *name, struct err *e)
+{
+	struct io *io = calloc(1, bytes);
+
+	if (io)
+		io->name = strdup(name);
+	if (!io || !io->name) {
+		free(io);
+		err_nomem(e);
+		return NULL;
+	}
+	io->ops = ops;
+	io->fd = -1;
+	io->refs = 1;
+	pthread_mutex_init(&io->length_lock, NULL);
+	return io;
+}
+
+void io_stand_for(struct io *io, const struct io *of)
+{
+	io->dev = of->dev;
+	io->ino = of->ino;
+	io->start = of->start;
+	io->size = of->size;
+	io->stored = of->stored;
+	io->mtime = of->mtime;
+	io->ctime = of->ctime;
+	io->mode = of->mode;
+	io->gid = of->gid;
+	io->cache = of->cache;
+}
+
+struct io *io_ref(struct io *io)
+{
+	io->refs++;
+	return io;
+}
+
+void io_unref(struct io *io)
+{
+	char *name;
+
+	if (!io || --io->refs > 0)
+		return;
+	if (io->cache)
+		cache_forget(io->cache, io);
+	name = io->name;
+	pthread_mutex_destroy(&io->length_lock);
+	io->ops->close(io);
+	free(name);
+}
+
+/* Memory. */
+
+struct memory {
+	struct io io;
+	const unsigned char *data;
+};
+
+static ssize_t memory_read(struct io *io, void *buf, size_t len, uint64_t pos)
+{
+	const struct memory *m = (const struct memory *)io;
+
+	if (pos >= io->size)
+		return 0;
+	len = MIN(len, io->size - pos);
+	memcpy(buf, m->data + pos, len);
+	return len;
+}
+
+static void memory_close(struct io *io)
+{
+	free(io);
+}
+
+static const struct io_ops memory_ops = {.read = memory_read, .close = memory_close};
+
+struct io *io_from_memory(const void *data, size_t len, const char *name, struct err *e)
+{
+	struct memory *m = io_new(sizeof *m, &memory_ops, name, e);
+
+	if (!m)
+		return NULL;
+	m->io.size = len;
+	m->io.stored = len;
+	m->data = data;
+	return &m->io;
+}
+
+/* Members of archives. */
+
+struct slice {
+	struct io io;
+	struct io *archive;
+	uint64_t pos;
+};
+
+static ssize_t slice_read(struct io *io, void *buf, size_t len, uint64_t pos)
+{
+	const struct slice *s = (const struct slice *)io;
+
+	if (pos >= io->size)
+		return 0;
+	return io_read_some(s->archive, buf, MIN(len, io->size - pos), s->pos + pos);
+}
+
+static int64_t slice_seek(struct io *io, uint64_t pos, int whence)
+{
+	const struct slice *s = (const struct slice *)io;
+	int64_t found = s->archive->ops->seek(s->archive, s->pos + pos, whence);
+
+	return found < 0 ? found : found - (int64_t)s->pos;
+}
+
+static struct io *slice_find_altered(struct io *io)
+{
+	return io_find_altered(((struct slice *)io)->archive);
+}
+
+static void slice_close(struct io *io)
+{
+	struct slice *s = (struct slice *)io;
+
+	io_unref(s->archive);
+	free(s);
+}
+
+static const struct io_ops slice_ops = {
+	.read = slice_read,
+	.seek = slice_seek,
+	.find_altered = slice_find_altered,
+	.close = slice_close,
+};
+
+struct io *io_slice(
+	struct io *archive, uint64_t pos, uint64_t len, const char *member, struct err *e)
+{
+	struct slice *s = NULL;
+	char *name;
+
+	/* It may have been cut since the place was looked up. */
+	if (!range_fits(pos, len, archive->size)) {
+		err_set(e, EUCLEAN, "%s: \"%s\" passes its end", archive->name, member);
+		return NULL;
+	}
+	if (asprintf(&name, "%s:%s", archive->name, member) < 0) {
+		err_nomem(e);
+		return NULL;
+	}
+	s = io_new(sizeof *s, &slice_ops, name, e);
+	free(name);
+	if (!s)
+		return NULL;
+	io_stand_for(&s->io, archive);
+	s->archive = io_ref(archive);
+	s->pos = pos;
+	s->io.member = s->io.name + strlen(archive->name) + 1;
+	s->io.fd = archive->fd;
+	s->io.start += pos;
+	s->io.size = len;
+	/* How much of a sparse archive is whose is not worth a walk over its holes. */
+	s->io.stored = MIN(len, archive->stored);
+	s->io.sparse = archive->sparse && archive->ops->seek;
+	s->io.is_block = archive->is_block;
+	return &s->io;
+}
+
+bool io_is_same(const struct io *a, const struct io *b)
+{
+	return a == b || (a->ino && a->dev == b->dev && a->ino == b->ino && a->start == b->start);
+}
+
+/* What other programs do to the file. */
+
+static bool length_differs(const struct io *io)
+{
+	uint64_t length;
+
+	if (!io->ops->length)
+		return false;
+	length = io->ops->length(io);
+	return io->writable ? length != io->size : length < io->size;
+}
+
+/* length_lock is held. */
+static bool note_altered(struct io *io)
+{
+	if (io->altered || !length_differs(io))
+		return io->altered;
+	io->cut_from = io->size;
+	io->cut_to = io->ops->length(io);
+	io->altered = true;
+	if (io->any_altered)
+		*io->any_altered = true;
+	return true;
+}
+
+static bool is_altered(struct io *io)
+{
+	bool altered = io->altered;
+
+	/* Without the lock a change of our own may be under way. */
+	if (altered || !length_differs(io))
+		return altered;
+	pthread_mutex_lock(&io->length_lock);
+	altered = note_altered(io);
+	pthread_mutex_unlock(&io->length_lock);
+	return altered;
+}
+
+struct io *io_find_altered(struct io *io)
+{
+	if (io->ops->find_altered)
+		return io->ops->find_altered(io);
+	return is_altered(io) ? io : NULL;
+}
+
+static int altered_error(struct io *io, struct err *e)
+{
+	err_set(e, EIO,
+		"%s: another program has changed its length from %" PRIu64 " to %" PRIu64
+		" bytes%s",
+		io->name, io->cut_from, io->cut_to,
+		io->writable ? "; nothing is written any more" : "");
+	e->told = &io->altered_told;
+	return -e->code;
+}
+
+int io_check(struct io *io, struct err *e)
+{
+	struct io *altered = io_find_altered(io);
+
+	return altered ? altered_error(altered, e) : 0;
+}
+
+/* Whatever is behind. */
+
+ssize_t io_read_some(struct io *io, void *buf, size_t len, uint64_t pos)
+{
+	if (io->altered)
+		len = pos < io->cut_to ? MIN(len, io->cut_to - pos) : 0;
+	return io->ops->read(io, buf, len, pos);
+}
+
+/* n is what reading gave instead of len. */
+static int read_failed(struct io *io, ssize_t n, size_t len, uint64_t pos, struct err *e)
+{
+	int r = io_check(io, e);
+
+	if (r < 0)
+		return r;
+	if (n < 0)
+		return err_set(e, EIO, "%s: reading %zu bytes at %" PRIu64 ": %s", io->name, len,
+			pos, strerror(-n));
+	return err_set(e, EIO, "%s: the file ends at %" PRIu64 ", %" PRIu64 " bytes were expected",
+		io->name, pos + n, MAX(io->size, pos + len));
+}
+
+int io_read(struct io *io, void *buf, size_t len, uint64_t pos, struct err *e)
+{
+	ssize_t n = io_read_some(io, buf, len, pos);
+
+	return n == (ssize_t)len ? 0 : read_failed(io, n, len, pos, e);
+}
+
+int io_read_padded(struct io *io, void *buf, size_t len, uint64_t pos, struct err *e)
+{
+	size_t inside = pos < io->size ? MIN(len, io->size - pos) : 0;
+
+	memset((char *)buf + inside, 0, len - inside);
+	return inside > 0 ? io_read(io, buf, inside, pos, e) : 0;
+}
+
+/* A full disk is the user's to know; what else the host says is an I/O error to a guest. */
+static int write_failed(struct io *io, const char *what, int r, struct err *e)
+{
+	int code = r == -ENOSPC || r == -EDQUOT || r == -EFBIG ? -r : EIO;
+
+	return err_set(e, code, "%s: %s: %s", io->name, what, strerror(-r));
+}
+
+/* Before a change of the file.  One that changes its length holds length_lock until change_end. */
+static int change_begin(struct io *io, bool length_too, struct err *e)
+{
+	bool altered;
+
+	assert(io->writable);
+	if (!length_too)
+		return io_check(io, e);
+	pthread_mutex_lock(&io->length_lock);
+	altered = note_altered(io);
+	if (!altered)
+		return 0;
+	pthread_mutex_unlock(&io->length_lock);
+	return altered_error(io, e);
+}
+
+/* r: what came of it.  After a failure a part of it may be there. */
+static void change_end(struct io *io, bool length_too, int r, uint64_t size)
+{
+	/* After the change: a sync that came before it did not see it. */
+	io->unsynced = true;
+	if (!length_too)
+		return;
+	if (r == 0)
+		io->size = size;
+	else if (io->ops->length)
+		io->size = io->ops->length(io);
+	pthread_mutex_unlock(&io->length_lock);
+}
+
+static bool passes_end(const struct io *io, uint64_t pos, uint64_t len)
+{
+	return !range_fits(pos, len, io->size);
+}
+
+int io_write(struct io *io, const void *buf, size_t len, uint64_t pos, struct err *e)
+{
+	bool grows = passes_end(io, pos, len);
+	int r = change_begin(io, grows, e);
+
+	if (r < 0)
+		return r;
+	r = io->ops->write(io, buf, len, pos);
+	change_end(io, grows, r, MAX(io->size, pos + len));
+	return r < 0 ? write_failed(io, "writing", r, e) : 0;
+}
+
+int io_allocate(struct io *io, uint64_t pos, uint64_t len, struct err *e)
+{
+	int r = io_check(io, e);
+
+	if (r < 0)
+		return r;
+	r = io->ops->reserve ? io->ops->reserve(io, pos, len) : -EOPNOTSUPP;
+	if (r == -EOPNOTSUPP)
+		return err_set(e, EOPNOTSUPP, "%s: its file system cannot reserve room", io->name);
+	return r < 0 ? write_failed(io, "making room", r, e) : 0;
+}
+
+int io_reserve(struct io *io, uint64_t pos, uint64_t len, struct err *e)
+{
+	int r = io_allocate(io, pos, len, e);
+
+	return r == -EOPNOTSUPP ? 0 : r;
+}
+
+#define COPY_STEP (1u << 20)
+
+/* By hand. */
+static int copy_bytes(struct io *io, uint64_t pos, struct io *from, uint64_t from_pos, uint64_t len,
+	struct err *e)
+{
+	void *buf = malloc(MIN(len, COPY_STEP));
+	int r = buf ? 0 : err_nomem(e);
+
+	for (size_t n; r == 0 && len > 0; pos += n, from_pos += n, len -= n) {
+		n = MIN(len, COPY_STEP);
+		r = io_read(from, buf, n, from_pos, e);
+		if (r == 0)
+			r = io_write(io, buf, n, pos, e);
+	}
+	free(buf);
+	return r;
+}
+
+/* By the host, some of len bytes: how many; 0: it has to be done by hand; -errno. */
+static ssize_t copy_some(struct io *io, uint64_t pos, struct io *from, uint64_t from_pos,
+	uint64_t len, struct err *e)
+{
+	bool grows = passes_end(io, pos, len);
+	ssize_t n;
+	int r;
+
+	if (!io->ops->copy || from->fd < 0 || from->altered)
+		return 0;
+	r = change_begin(io, grows, e);
+	if (r < 0)
+		return r;
+	n = io->ops->copy(io, pos, from, from_pos, len);
+	change_end(io, grows, MIN(n, 0), MAX(io->size, pos + MAX(n, 0)));
+	/* Why it did not go on shows when it is done by hand. */
+	return MAX(n, 0);
+}
+
+int io_copy(struct io *io, uint64_t pos, struct io *from, uint64_t from_pos, uint64_t len,
+	struct err *e)
+{
+	ssize_t n = 1;
+
+	for (; len > 0 && n > 0; pos += n, from_pos += n, len -= n)
+		n = copy_some(io, pos, from, from_pos, len, e);
+	if (n < 0)
+		return (int)n;
+	return len > 0 ? copy_bytes(io, pos, from, from_pos, len, e) : 0;
+}
+
+static int write_zeroes(struct io *io, uint64_t pos, uint64_t len, struct err *e)
+{
+	static const unsigned char zeroes[64u << 10];
+	int r = 0;
+
+	for (size_t n; r == 0 && len > 0; pos += n, len -= n) {
+		n = MIN(len, sizeof zeroes);
+		r = io_write(io, zeroes, n, pos, e);
+	}
+	return r;
+}
+
+int io_zero(struct io *io, uint64_t pos, uint64_t len, struct err *e)
+{
+	int r = change_begin(io, false, e);
+
+	if (r < 0)
+		return r;
+	if (passes_end(io, pos, len))
+		return err_set(e, EUCLEAN,
+			"%s: %" PRIu64 " bytes at %" PRIu64 " pass the end of the file, %" PRIu64,
+			io->name, len, pos, (uint64_t)io->size);
+	r = io->ops->punch ? io->ops->punch(io, pos, len) : -EOPNOTSUPP;
+	change_end(io, false, r, 0);
+	if (r == -EOPNOTSUPP)
+		return write_zeroes(io, pos, len, e);
+	return r < 0 ? write_failed(io, "making a hole", r, e) : 0;
+}
+
+void io_discard(struct io *io, uint64_t pos, uint64_t len)
+{
+	uint64_t size = io->size;
+
+	assert(io->writable);
+	if (io->ops->punch && pos < size && !is_altered(io))
+		io->ops->punch(io, pos, MIN(len, size - pos));
+}
+
+int io_resize(struct io *io, uint64_t size, struct err *e)
+{
+	int r = change_begin(io, true, e);
+
+	if (r < 0)
+		return r;
+	r = io->ops->resize ? io->ops->resize(io, size) : -ENOTSUP;
+	change_end(io, true, r, size);
+	return r < 0 ? write_failed(io, "changing its size", r, e) : 0;
+}
+
+int io_sync(struct io *io, struct err *e)
+{
+	int r = io_check(io, e);
+
+	/* What is written from here on may be missed by this sync, and says so again. */
+	if (r < 0 || io->nosync || !atomic_exchange(&io->unsynced, false))
+		return r;
+	r = io->ops->sync(io);
+	return r < 0 ? write_failed(io, "sync", r, e) : 0;
+}
+
+int io_read_text(struct io *io, uint64_t max, char **text, struct err *e)
+{
+	int r;
+
+	if (io->size > max)
+		return err_set(e, EINVAL, "%s: %" PRIu64 " bytes of text, more than %" PRIu64,
+			io->name, io->size, max);
+	*text = malloc(io->size + 1);
+	if (!*text)
+		return err_nomem(e);
+	(*text)[io->size] = '\0';
+	r = io_read(io, *text, io->size, 0, e);
+	if (r < 0)
+		free(*text);
+	return r;
+}
+
+/* Where what was cut off begins, or the end: it is no hole, for reading it must meet the error. */
+static uint64_t lost_from(struct io *io)
+{
+	const struct io *file = io_find_altered(io);
+	uint64_t kept;
+
+	if (!file)
+		return io->size;
+	kept = MIN(file->cut_to, file->ops->length(file));
+	return kept > io->start ? MIN(kept - io->start, io->size) : 0;
+}
+
+uint64_t io_seek(struct io *io, uint64_t pos, int whence)
+{
+	bool data = whence == SEEK_DATA;
+	uint64_t lost = io->size;
+	int64_t found;
+
+	if (pos >= io->size)
+		return io->size;
+	if (!io->sparse || !io->ops->seek)
+		return data ? pos : io->size;
+	found = io->ops->seek(io, pos, whence);
+	if (found == -ENXIO || io->altered)
+		lost = lost_from(io);
+	if (!data)
+		return found < 0 || pos >= lost ? io->size : MIN((uint64_t)found, io->size);
+	if (found < 0)
+		found = found == -ENXIO ? io->size : pos;
+	return MIN((uint64_t)found, MAX(pos, lost));
+}

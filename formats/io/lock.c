@@ -1,0 +1,184 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* lock.c - QEMU's byte locks.
+ *
+ * Each use of an image is one byte locked shared from 100 on, each use that must not happen beside
+ * it one byte from 200 on.  All locks are taken first and tested then, so that of two programs that
+ * come at once at least one gives way.
+ */
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/sysmacros.h>
+#include <unistd.h>
+
+#include "util/err.h"
+#include "io.h"
+#include "lock.h"
+
+enum permission { CONSISTENT_READ = 0, WRITE = 1, RESIZE = 3 };
+
+#define USES(p)    (100 + (p))
+#define FORBIDS(p) (200 + (p))
+
+static int lock_call(int fd, int cmd, short type, int byte, bool *busy)
+{
+	struct flock lock = {.l_type = type, .l_whence = SEEK_SET, .l_start = byte, .l_len = 1};
+
+	if (fcntl(fd, cmd, &lock) < 0)
+		return -errno;
+	if (busy)
+		*busy = lock.l_type != F_UNLCK;
+	return 0;
+}
+
+/* A line of fdinfo for a lock: "lock: 1: OFDLCK ADVISORY READ -1 MAJ:MIN:INODE START END". */
+static bool line_locks(const char *line, const struct io *io, int byte)
+{
+	unsigned major_, minor_;
+	uint64_t inode, start, end;
+	char last[24];
+	const char *p = strstr(line, "LCK ");
+
+	if (!p || sscanf(p, "LCK %*s %*s %*s %x:%x:%" SCNu64 " %" SCNu64 " %23s", &major_, &minor_,
+			  &inode, &start, last) != 5)
+		return false;
+	end = strcmp(last, "EOF") == 0 ? UINT64_MAX : strtoull(last, NULL, 10);
+	return inode == io->ino && major_ == major(io->dev) && minor_ == minor(io->dev) &&
+	       start <= (uint64_t)byte && (uint64_t)byte <= end;
+}
+
+static bool fdinfo_locks(const char *path, const struct io *io, int byte)
+{
+	char line[256];
+	bool found = false;
+	FILE *f = fopen(path, "re");
+
+	if (!f)
+		return false;
+	while (!found && fgets(line, sizeof line, f))
+		found = strncmp(line, "lock:", 5) == 0 && line_locks(line, io, byte);
+	fclose(f);
+	return found;
+}
+
+static bool process_locks(const char *pid, const struct io *io, int byte)
+{
+	char dir[64], path[128];
+	struct dirent *d;
+	bool found = false;
+	DIR *fds;
+
+	snprintf(dir, sizeof dir, "/proc/%.20s/fdinfo", pid);
+	fds = opendir(dir);
+	if (!fds)
+		return false;
+	while (!found && (d = readdir(fds))) {
+		snprintf(path, sizeof path, "%s/%.20s", dir, d->d_name);
+		found = fdinfo_locks(path, io, byte);
+	}
+	closedir(fds);
+	return found;
+}
+
+/* " by NAME (pid N)" for a process that holds the byte, "" when none can be seen.  Returns whether
+ * that is a vdiskfs, so that the lock goes with a mount. */
+static bool find_holder(const struct io *io, int byte, char *text, size_t len)
+{
+	char path[64], name[32] = "?";
+	struct dirent *d;
+	DIR *proc = opendir("/proc");
+
+	text[0] = '\0';
+	if (!proc)
+		return false;
+	while ((d = readdir(proc))) {
+		FILE *f;
+
+		if (d->d_name[0] < '1' || d->d_name[0] > '9' || atoi(d->d_name) == getpid() ||
+			!process_locks(d->d_name, io, byte))
+			continue;
+		snprintf(path, sizeof path, "/proc/%.20s/comm", d->d_name);
+		f = fopen(path, "re");
+		if (f && fgets(name, sizeof name, f))
+			name[strcspn(name, "\n")] = '\0';
+		if (f)
+			fclose(f);
+		snprintf(text, len, " by %s (pid %.20s)", name, d->d_name);
+		break;
+	}
+	closedir(proc);
+	return strcmp(name, "vdiskfs") == 0;
+}
+
+static int refuse(const struct io *io, int byte, bool share, struct err *e)
+{
+	char holder[96];
+	bool mounted = find_holder(io, byte, holder, sizeof holder);
+
+	if (byte == FORBIDS(CONSISTENT_READ)) {
+		err_set(e, EBUSY, "%s: in use%s, which lets nobody read it", io->name, holder);
+	} else if (byte == FORBIDS(WRITE) || byte == FORBIDS(RESIZE)) {
+		err_set(e, EBUSY, "%s: in use%s, which lets nobody write to it", io->name, holder);
+	} else {
+		err_set(e, EBUSY, "%s: in use for writing%s", io->name, holder);
+		if (!share)
+			err_hint_code(e, HINT_SHARE, NULL);
+	}
+	if (mounted)
+		err_hint_code(e, HINT_MOUNTED, io->name);
+	return -EBUSY;
+}
+
+static int test_all(struct io *io, const int *bytes, bool share, struct err *e)
+{
+	for (; *bytes; bytes++) {
+		bool busy = false;
+
+		/* The question is for a write lock: only that meets the others' shared ones. */
+		if (lock_call(io->fd, F_OFD_GETLK, F_WRLCK, *bytes, &busy) == 0 && busy)
+			return refuse(io, *bytes, share, e);
+	}
+	return 0;
+}
+
+/* Takes and tests; bytes end with 0. */
+static int lock(struct io *io, const int *take, const int *test, bool share, struct err *e)
+{
+	if (io->fd < 0)
+		return 0;
+	for (const int *byte = take; *byte; byte++) {
+		int r = lock_call(io->fd, F_OFD_SETLK, F_RDLCK, *byte, NULL);
+
+		/* A write lock is not QEMU's way; whoever holds one means to be alone. */
+		if (r == -EAGAIN || r == -EACCES)
+			return refuse(io, *byte, share, e);
+		if (r < 0)
+			return 0; /* this file system knows no such locks */
+	}
+	return test_all(io, test, share, e);
+}
+
+int lock_for_reading(struct io *io, bool share, struct err *e)
+{
+	static const int take[] = {USES(CONSISTENT_READ), FORBIDS(WRITE), FORBIDS(RESIZE), 0};
+	static const int test[] = {FORBIDS(CONSISTENT_READ), USES(WRITE), USES(RESIZE), 0};
+	static const int take_shared[] = {USES(CONSISTENT_READ), 0};
+	static const int test_shared[] = {FORBIDS(CONSISTENT_READ), 0};
+
+	return share ? lock(io, take_shared, test_shared, share, e)
+		     : lock(io, take, test, share, e);
+}
+
+int lock_for_writing(struct io *io, struct err *e)
+{
+	static const int take[] = {USES(CONSISTENT_READ), USES(WRITE), USES(RESIZE), FORBIDS(WRITE),
+		FORBIDS(RESIZE), 0};
+	static const int test[] = {FORBIDS(CONSISTENT_READ), FORBIDS(WRITE), FORBIDS(RESIZE),
+		USES(WRITE), USES(RESIZE), 0};
+
+	return lock(io, take, test, true, e);
+}

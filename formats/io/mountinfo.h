@@ -1,0 +1,31 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* mountinfo.h - the kernel's list of mounts: /proc/self/mountinfo, see proc(5).
+ *
+ * Reading it asks nothing of any file system, so it is safe where a mount may wait for us.
+ */
+#ifndef VDISK_IO_MOUNTINFO_H
+#define VDISK_IO_MOUNTINFO_H
+
+#include <stdbool.h>
+#include <sys/types.h>
+
+struct mount_line {
+	dev_t dev;
+	const char *dir; /* where it is mounted */
+	const char *type;
+	const char *source;
+};
+
+/* The descriptor can be read as often as wanted, also by a process that may open nothing; poll(2)
+ * says POLLPRI once the list has changed.  -1 with errno. */
+int mountinfo_open(void);
+
+/* Visits all mounts; of those on one directory the topmost comes last.  The texts are visit's until
+ * it returns.  0 or -errno. */
+typedef void mountinfo_visit_fn(void *arg, const struct mount_line *line);
+int mountinfo_each(int fd, mountinfo_visit_fn *visit, void *arg);
+
+/* Is it a type of file system that a process serves through /dev/fuse? */
+bool mountinfo_is_fuse(const char *type);
+
+#endif

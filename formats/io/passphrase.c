@@ -1,0 +1,94 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include <errno.h>
+#include <fcntl.h>
+#include <stdbool.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <unistd.h>
+
+#include <openssl/crypto.h>
+
+#include "util/limits.h"
+#include "util/err.h"
+#include "passphrase.h"
+
+#define ROOM (SECRET_MAX + 1) /* bytes mapped for each: one more tells what is too long */
+
+static struct secret *secret_new(struct err *e)
+{
+	struct secret *s = calloc(1, sizeof *s);
+
+	if (!s) {
+		err_nomem(e);
+		return NULL;
+	}
+	s->bytes = mmap(NULL, ROOM, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	if (s->bytes == MAP_FAILED) {
+		free(s);
+		err_nomem(e);
+		return NULL;
+	}
+	/* Both may be denied; only the pages that are used count. */
+	mlock2(s->bytes, ROOM, MLOCK_ONFAULT);
+	madvise(s->bytes, ROOM, MADV_DONTDUMP);
+	/* A child does not inherit the lock, so it shall not have the bytes. */
+	madvise(s->bytes, ROOM, MADV_WIPEONFORK);
+	return s;
+}
+
+void secret_free(struct secret *s)
+{
+	while (s) {
+		struct secret *next = s->next;
+
+		OPENSSL_cleanse(s->bytes, s->len);
+		munmap(s->bytes, ROOM);
+		free(s);
+		s = next;
+	}
+}
+
+static int read_all(struct secret *s, int fd, struct err *e)
+{
+	ssize_t n;
+
+	do {
+		n = read(fd, s->bytes + s->len, ROOM - s->len);
+		if (n > 0)
+			s->len += (size_t)n;
+	} while ((n > 0 && s->len < ROOM) || (n < 0 && errno == EINTR));
+	if (n < 0)
+		return err_set(e, errno, "%s", strerror(errno));
+	if (s->len > SECRET_MAX)
+		return err_set(e, EFBIG, "more than %u bytes", SECRET_MAX);
+	/* An empty passphrase is a file with a newline in it; one with nothing is a mistake. */
+	return s->len > 0 ? 0 : err_set(e, EINVAL, "the file is empty");
+}
+
+struct secret *secret_read(const char *file, struct err *e)
+{
+	bool is_stdin = strcmp(file, "-") == 0;
+	int fd = is_stdin ? STDIN_FILENO : open(file, O_RDONLY | O_NOCTTY | O_CLOEXEC);
+	struct secret *s = NULL;
+
+	if (fd < 0) {
+		err_set(e, errno, "passphrase file %s: %s", file, strerror(errno));
+		return NULL;
+	}
+	s = secret_new(e);
+	if (s && read_all(s, fd, e) < 0) {
+		err_in(e, "passphrase file %s", file);
+		secret_free(s);
+		s = NULL;
+	}
+	if (!is_stdin)
+		close(fd);
+	return s;
+}
+
+int secret_missing(const char *encryption, struct err *e)
+{
+	err_set(e, ENOKEY, "encrypted (%s), and no passphrase was given", encryption);
+	return err_hint_code(e, HINT_PASSPHRASE, NULL);
+}

@@ -1,0 +1,29 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* passphrase.h - passphrases for encrypted images.
+ *
+ * They lie in memory that is not swapped out, as far as the host grants it, nor written to core
+ * files, and that is wiped before it is given back.
+ */
+#ifndef VDISK_IO_PASSPHRASE_H
+#define VDISK_IO_PASSPHRASE_H
+
+#include <stddef.h>
+
+struct err;
+
+struct secret {
+	struct secret *next; /* another one to try, or NULL */
+	unsigned char *bytes;
+	size_t len;
+};
+
+/* Reads the whole of a file, pipe or the like; "-" is standard input. */
+struct secret *secret_read(const char *file, struct err *e);
+
+/* For drivers: an image that is encrypted with this and no passphrase to try.  -ENOKEY. */
+int secret_missing(const char *encryption, struct err *e);
+
+/* Wipes and frees this one and those behind it; NULL is fine. */
+void secret_free(struct secret *s);
+
+#endif

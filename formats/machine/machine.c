@@ -1,0 +1,115 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* machine.c - building and freeing descriptions of machines. */
+#include "machine.h"
+
+#include <errno.h>
+#include <stdint.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "util/bytes.h"
+#include "util/err.h"
+
+/* Room for one more: arrays double, so they are full when the count is a power of two. */
+static void *grow(void *array, size_t n, size_t size)
+{
+	if (n == 0)
+		return malloc(size);
+	return is_power_of_2(n) ? reallocarray(array, n, 2 * size) : array;
+}
+
+struct machine *machine_new(const char *name, struct err *e)
+{
+	struct machine *m = calloc(1, sizeof *m);
+
+	if (m)
+		m->name = strdup(name);
+	if (!m || !m->name || !machine_add_state(m, "", e)) {
+		err_nomem(e);
+		machine_free(m);
+		return NULL;
+	}
+	return m;
+}
+
+struct machine_state *machine_add_state(struct machine *m, const char *name, struct err *e)
+{
+	struct machine_state *states = grow(m->states, m->nstates, sizeof *states), *s;
+
+	if (states)
+		m->states = states;
+	s = states ? &states[m->nstates] : NULL;
+	if (s)
+		*s = (struct machine_state){.name = strdup(name)};
+	if (!s || !s->name) {
+		err_nomem(e);
+		return NULL;
+	}
+	m->nstates++;
+	return s;
+}
+
+int machine_add_disk(struct machine_state *state, const char *slot, const char *file, struct err *e)
+{
+	struct machine_disk *disks = grow(state->disks, state->ndisks, sizeof *disks), *d;
+
+	if (!disks)
+		return err_nomem(e);
+	state->disks = disks;
+	d = &disks[state->ndisks++];
+	*d = (struct machine_disk){.slot = strdup(slot), .file = strdup(file)};
+	return d->slot && d->file ? 0 : err_nomem(e);
+}
+
+struct machine_medium *machine_add_medium(struct machine *m, const char *file, struct err *e)
+{
+	struct machine_medium *media = grow(m->media, m->nmedia, sizeof *media), *medium;
+
+	if (media)
+		m->media = media;
+	medium = media ? &media[m->nmedia] : NULL;
+	if (medium)
+		*medium = (struct machine_medium){.file = strdup(file)};
+	if (!medium || !medium->file) {
+		err_nomem(e);
+		return NULL;
+	}
+	m->nmedia++;
+	return medium;
+}
+
+const struct machine_medium *machine_find_medium(
+	const struct machine *m, const unsigned char id[GUID_LEN])
+{
+	for (size_t i = 0; i < m->nmedia && !guid_is_zero(id); i++)
+		if (memcmp(m->media[i].id, id, GUID_LEN) == 0)
+			return &m->media[i];
+	return NULL;
+}
+
+static void free_state(struct machine_state *s)
+{
+	for (size_t i = 0; i < s->ndisks; i++) {
+		free(s->disks[i].slot);
+		free(s->disks[i].file);
+	}
+	free(s->disks);
+	free(s->name);
+}
+
+void machine_free(struct machine *m)
+{
+	if (!m)
+		return;
+	for (size_t i = 0; i < m->nstates; i++)
+		free_state(&m->states[i]);
+	for (size_t i = 0; i < m->nmedia; i++) {
+		free(m->media[i].file);
+		free(m->media[i].refusal);
+	}
+	free(m->states);
+	free(m->media);
+	free(m->snapshot_dir);
+	free(m->name);
+	free(m);
+}

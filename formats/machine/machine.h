@@ -1,0 +1,65 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* machine.h - a virtual machine as the files that describe it say: its disks, now and in each of
+ * its snapshots, and the files that these are made of.
+ *
+ * VMware's .vmx and .vmsd, VirtualBox's .vbox and OVF are read into this.  Nothing here opens an
+ * image.  All texts are malloc'ed, UTF-8 as far as the description is, and not to be trusted: file
+ * names are as written, from the description's own directory unless they are absolute.
+ */
+#ifndef VDISK_MACHINE_MACHINE_H
+#define VDISK_MACHINE_MACHINE_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <time.h>
+
+#include "util/guid.h"
+
+struct err;
+
+/* A disk of one state. */
+struct machine_disk {
+	char *slot; /* where it is attached ("scsi0:0", "SATA 0:1"): one disk through all states */
+	char *file; /* the image that had the disk's bytes when the state was saved */
+};
+
+/* [0] is the machine as it is now, the others are snapshots. */
+struct machine_state {
+	char *name; /* may be empty, and two may have the same */
+	struct timespec when;
+	size_t parent; /* number of the snapshot that it was taken on; 0: none */
+	size_t ndisks;
+	struct machine_disk *disks;
+};
+
+/* A file that belongs to the machine, attached or not. */
+struct machine_medium {
+	char *file;
+	unsigned char id[GUID_LEN], parent[GUID_LEN]; /* zero: not told */
+	bool registered; /* the description has it, with a place; else it only names the id */
+	bool is_raw;     /* the bytes of the disk, without an id: the description alone knows it */
+	char *refusal;   /* why its bytes cannot be shown ("its data is encrypted ..."), or NULL */
+};
+
+struct machine {
+	char *name;
+	char *snapshot_dir; /* where it puts the files of differences, as written; NULL: not told */
+	size_t nstates, nmedia;
+	struct machine_state *states;
+	struct machine_medium *media;
+};
+
+struct machine *machine_new(const char *name, struct err *e); /* with the state [0], empty */
+void machine_free(struct machine *m);                         /* NULL is fine */
+
+/* Copy the texts; NULL (or -ENOMEM) without memory.  What they return stays until the next call. */
+struct machine_state *machine_add_state(struct machine *m, const char *name, struct err *e);
+int machine_add_disk(
+	struct machine_state *state, const char *slot, const char *file, struct err *e);
+struct machine_medium *machine_add_medium(struct machine *m, const char *file, struct err *e);
+
+/* The medium of this id, or NULL; also when the id is zero. */
+const struct machine_medium *machine_find_medium(
+	const struct machine *m, const unsigned char id[GUID_LEN]);
+
+#endif

@@ -1,0 +1,246 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* manifest.c - lines of digests, and libcrypto to make them again. */
+#include "manifest.h"
+
+#include <ctype.h>
+#include <errno.h>
+#include <openssl/crypto.h>
+#include <openssl/evp.h>
+#include <stdbool.h>
+#include <stdint.h>
+#include <stdlib.h>
+#include <string.h>
+#include <strings.h>
+
+#include "util/limits.h"
+#include "util/bytes.h"
+#include "util/err.h"
+#include "io/io.h"
+#include "tar.h"
+
+#define DIGEST_MAX 64
+#define HEX_MAX    (2 * DIGEST_MAX + 1)
+#define CHUNK      (1u << 20)
+
+static const struct algorithm {
+	const char *name, *dashed;
+	size_t len;
+} algorithms[] = {
+	{"SHA1", "SHA-1", 20},
+	{"SHA256", "SHA-256", 32},
+	{"SHA384", "SHA-384", 48},
+	{"SHA512", "SHA-512", 64},
+};
+
+struct manifest_line {
+	char *name;
+	size_t number;
+	const struct algorithm *algorithm;
+	char wanted[HEX_MAX], found[HEX_MAX]; /* found: "" until the file has been read */
+};
+
+static const struct algorithm *find_algorithm(const char *name)
+{
+	for (size_t i = 0; i < sizeof algorithms / sizeof algorithms[0]; i++)
+		if (strcasecmp(algorithms[i].name, name) == 0 ||
+			strcasecmp(algorithms[i].dashed, name) == 0)
+			return &algorithms[i];
+	return NULL;
+}
+
+/* The text without blanks at its ends. */
+static char *trim(char *text)
+{
+	size_t n;
+
+	while (isspace((unsigned char)*text))
+		text++;
+	for (n = strlen(text); n > 0 && isspace((unsigned char)text[n - 1]); n--)
+		;
+	text[n] = '\0';
+	return text;
+}
+
+static char *unquote(char *text)
+{
+	size_t n = strlen(text);
+
+	if (n < 2 || (*text != '"' && *text != '\'') || text[n - 1] != *text)
+		return text;
+	text[n - 1] = '\0';
+	return text + 1;
+}
+
+/* A digest in lower case. */
+static bool take_hex(struct manifest_line *line, const char *hex)
+{
+	size_t n = strlen(hex);
+
+	if (n != 2 * line->algorithm->len || strspn(hex, "0123456789abcdefABCDEF") != n)
+		return false;
+	for (size_t i = 0; i <= n; i++)
+		line->wanted[i] = tolower((unsigned char)hex[i]);
+	return true;
+}
+
+/* Takes a line apart, and its text with it.  Names may hold any of "()= ", so the last "=" counts
+ * and what is around the first and last parenthesis before it. */
+static int parse_line(char *text, size_t number, struct manifest_line *line, struct err *e)
+{
+	char *open = strchr(text, '('), *equals = strrchr(text, '='), *close = NULL;
+
+	if (equals) {
+		*equals = '\0';
+		close = strrchr(text, ')');
+	}
+	if (!open || !close || close < open)
+		return err_set(
+			e, EINVAL, "line %zu is not of the form \"SHA256(file)= digest\"", number);
+	*open = *close = '\0';
+	text = trim(text);
+	line->number = number;
+	line->algorithm = find_algorithm(text);
+	if (!line->algorithm)
+		return err_set(e, ENOTSUP, "line %zu: the digest \"%.40s\" is not supported",
+			number, text);
+	if (!take_hex(line, unquote(trim(equals + 1))))
+		return err_set(e, EINVAL, "line %zu: no %s digest", number, line->algorithm->name);
+	line->name = strdup(unquote(trim(open + 1)));
+	if (!line->name)
+		return err_nomem(e);
+	tar_tidy(line->name);
+	return 0;
+}
+
+static int add_line(struct manifest *m, char *text, size_t number, struct err *e)
+{
+	struct manifest_line line = {.name = NULL}, *more = m->lines;
+	int r;
+
+	if (!*trim(text))
+		return 0;
+	r = parse_line(text, number, &line, e);
+	if (r < 0)
+		return r;
+	if (m->n == 0 || is_power_of_2(m->n))
+		more = realloc(more, (m->n ? 2 * m->n : 1) * sizeof *more);
+	if (!more) {
+		free(line.name);
+		return err_nomem(e);
+	}
+	m->lines = more;
+	m->lines[m->n++] = line;
+	return 0;
+}
+
+static int compare_lines(const void *a, const void *b)
+{
+	const struct manifest_line *x = a, *y = b;
+	int order = strcmp(x->name, y->name);
+
+	return order ? order : (x->number > y->number) - (x->number < y->number);
+}
+
+int manifest_parse(char *text, struct manifest *m, struct err *e)
+{
+	char *line;
+	int r = 0;
+
+	/* Before a daemon gives up opening files: libcrypto has a file of settings. */
+	OPENSSL_init_crypto(OPENSSL_INIT_NO_LOAD_CONFIG, NULL);
+	*m = (struct manifest){0};
+	pthread_mutex_init(&m->lock, NULL);
+	for (size_t number = 1; r == 0 && (line = strsep(&text, "\n")); number++)
+		r = add_line(m, line, number, e);
+	if (r < 0)
+		manifest_free(m);
+	else if (m->n > 0)
+		qsort(m->lines, m->n, sizeof m->lines[0], compare_lines);
+	return r;
+}
+
+void manifest_free(struct manifest *m)
+{
+	for (size_t i = 0; i < m->n; i++)
+		free(m->lines[i].name);
+	free(m->lines);
+	pthread_mutex_destroy(&m->lock);
+	*m = (struct manifest){0};
+}
+
+static int digest_with(
+	EVP_MD_CTX *ctx, struct io *io, void *buf, unsigned char *digest, struct err *e)
+{
+	for (uint64_t pos = 0; pos < io->size;) {
+		size_t n = MIN(CHUNK, io->size - pos);
+		int r = io_read(io, buf, n, pos, e);
+
+		if (r < 0)
+			return r;
+		if (EVP_DigestUpdate(ctx, buf, n) != 1)
+			return err_nomem(e);
+		pos += n;
+	}
+	return EVP_DigestFinal_ex(ctx, digest, NULL) == 1 ? 0 : err_nomem(e);
+}
+
+static int digest_file(struct manifest_line *line, struct io *io, struct err *e)
+{
+	unsigned char digest[EVP_MAX_MD_SIZE] = {0};
+	EVP_MD_CTX *ctx = EVP_MD_CTX_new();
+	const EVP_MD *md = EVP_get_digestbyname(line->algorithm->name);
+	void *buf = malloc(CHUNK);
+	int r;
+
+	if (ctx && md && buf && EVP_DigestInit_ex(ctx, md, NULL) == 1)
+		r = digest_with(ctx, io, buf, digest, e);
+	else
+		r = err_nomem(e);
+	for (size_t i = 0; r == 0 && i < line->algorithm->len; i++) {
+		line->found[2 * i] = "0123456789abcdef"[digest[i] >> 4];
+		line->found[2 * i + 1] = "0123456789abcdef"[digest[i] & 15];
+	}
+	free(buf);
+	EVP_MD_CTX_free(ctx);
+	return r;
+}
+
+static int check_line(struct manifest_line *line, struct io *io, struct err *e)
+{
+	int r = line->found[0] ? 0 : digest_file(line, io, e);
+
+	if (r < 0 || strcmp(line->found, line->wanted) == 0)
+		return r;
+	return err_set(e, EUCLEAN, "%s: its %s is %s, the manifest says %s", line->name,
+		line->algorithm->name, line->found, line->wanted);
+}
+
+/* The first line that does not come before name. */
+static size_t find_first(const struct manifest *m, const char *name)
+{
+	size_t low = 0, high = m->n;
+
+	while (low < high) {
+		size_t middle = low + (high - low) / 2;
+
+		if (strcmp(m->lines[middle].name, name) < 0)
+			low = middle + 1;
+		else
+			high = middle;
+	}
+	return low;
+}
+
+int manifest_check(struct manifest *m, const char *name, struct io *io, struct err *e)
+{
+	size_t i = find_first(m, name);
+	int r = 0;
+
+	if (i == m->n || strcmp(m->lines[i].name, name) != 0)
+		return err_set(e, ENOENT, "%s: the manifest does not tell of it", name);
+	pthread_mutex_lock(&m->lock);
+	for (; r == 0 && i < m->n && strcmp(m->lines[i].name, name) == 0; i++)
+		r = check_line(&m->lines[i], io, e);
+	pthread_mutex_unlock(&m->lock);
+	return r;
+}

@@ -1,0 +1,495 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* ovf.c - descriptors as writers have written them.
+ *
+ * Elements are looked for by their own name and that of their parent, at any depth: so the sections
+ * of version 0.9, which are all called Section, and systems in collections of collections need no
+ * rule of their own.  Every list is bounded, since each is searched for each entry of another.
+ */
+#include "ovf.h"
+
+#include <ctype.h>
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <strings.h>
+
+#include "util/limits.h"
+#include "util/bytes.h"
+#include "util/err.h"
+#include "util/xml.h"
+
+#define HARD_DISK "17" /* CIM's type of a resource */
+#define NOWHERE   SIZE_MAX
+
+/* A piece of hardware. */
+struct item {
+	const struct xml *node;
+	const char *id;
+};
+
+struct reader {
+	struct ovf *ovf;
+	size_t nitems;
+	struct item *items;
+	struct err *e;
+};
+
+/* The element after node in the order of the text, below root. */
+static const struct xml *next_element(const struct xml *root, const struct xml *node)
+{
+	if (node->child)
+		return node->child;
+	while (node != root && !node->next)
+		node = node->parent;
+	return node == root ? NULL : node->next;
+}
+
+static bool is_called(const struct xml *node, const char *name)
+{
+	return node && strcmp(node->name, name) == 0;
+}
+
+static bool ends_in(const char *text, const char *end)
+{
+	size_t n = strlen(text), m = strlen(end);
+
+	return n >= m && strcmp(text + n - m, end) == 0;
+}
+
+/* Texts. */
+
+static int hex_digit(char c)
+{
+	if (!isxdigit((unsigned char)c))
+		return -1;
+	return isdigit((unsigned char)c) ? c - '0' : tolower((unsigned char)c) - 'a' + 10;
+}
+
+/* Names that nobody has encoded are met, too: a "%" that begins nothing stays. */
+char *ovf_decode(const char *href)
+{
+	char *path = strdup(href), *out = path;
+
+	for (const char *p = path; p && *p; p++, out++) {
+		int high = *p == '%' ? hex_digit(p[1]) : -1, low = high >= 0 ? hex_digit(p[2]) : -1;
+
+		*out = *p;
+		if (low < 0)
+			continue;
+		*out = high * 16 + low;
+		if (*out == '\0') {
+			out = path;
+			break;
+		}
+		p += 2;
+	}
+	if (path)
+		*out = '\0';
+	return path;
+}
+
+static const struct {
+	const char *name;
+	unsigned shift;
+} units_known[] = {
+	{"byte", 0},
+	{"bytes", 0},
+	{"b", 0},
+	{"kilobyte", 10},
+	{"kilobytes", 10},
+	{"kb", 10},
+	{"megabyte", 20},
+	{"megabytes", 20},
+	{"mb", 20},
+	{"gigabyte", 30},
+	{"gigabytes", 30},
+	{"gb", 30},
+	{"terabyte", 40},
+	{"terabytes", 40},
+	{"tb", 40},
+};
+
+/* A number at *p, which moves behind it. */
+static bool scan_number(const char **p, uint64_t *v)
+{
+	const char *start = *p;
+
+	for (*v = 0; isdigit((unsigned char)**p); (*p)++)
+		if (__builtin_mul_overflow(*v, 10, v) || __builtin_add_overflow(*v, **p - '0', v))
+			return false;
+	return *p > start;
+}
+
+/* A factor at *p: a unit, a number, or a number to the power of another. */
+static bool scan_factor(const char **p, uint64_t *v)
+{
+	size_t n = 0;
+	uint64_t base, power;
+
+	while (isalpha((unsigned char)(*p)[n]))
+		n++;
+	for (size_t i = 0; n > 0 && i < sizeof units_known / sizeof units_known[0]; i++)
+		if (strlen(units_known[i].name) == n &&
+			strncasecmp(*p, units_known[i].name, n) == 0) {
+			*p += n;
+			*v = UINT64_C(1) << units_known[i].shift;
+			return true;
+		}
+	if (!scan_number(p, &base))
+		return false;
+	*v = base;
+	if (**p != '^')
+		return true;
+	(*p)++;
+	if (!scan_number(p, &power) || power > 64)
+		return false;
+	for (*v = 1; power > 0; power--)
+		if (__builtin_mul_overflow(*v, base, v))
+			return false;
+	return true;
+}
+
+static void without_blanks(const char *text, char *buf, size_t size)
+{
+	size_t n = 0;
+
+	for (; *text && n + 1 < size; text++)
+		if (!isspace((unsigned char)*text))
+			buf[n++] = *text;
+	buf[n] = '\0';
+}
+
+/* DSP0004 lets factors stand in any order and blanks anywhere. */
+uint64_t ovf_capacity(const char *number, const char *units)
+{
+	char buf[128];
+	const char *p = buf;
+	uint64_t v, factor;
+
+	without_blanks(number, buf, sizeof buf);
+	if (!scan_number(&p, &v) || *p)
+		return 0;
+	without_blanks(units ? units : "", buf, sizeof buf);
+	for (p = buf; *p; p += *p == '*')
+		if (!scan_factor(&p, &factor) || (*p && *p != '*') ||
+			__builtin_mul_overflow(v, factor, &v))
+			return 0;
+	return v;
+}
+
+/* The tables. */
+
+/* One more entry of *list, zeroes, or NULL. */
+static void *add_entry(void *list, size_t *n, size_t size, struct err *e)
+{
+	char **entries = list;
+	char *more = *entries;
+
+	if (*n == OVF_MAX_ITEMS) {
+		err_set(e, EINVAL, "it has more than %d of what a machine has a few of",
+			OVF_MAX_ITEMS);
+		return NULL;
+	}
+	/* Full when the count is a power of two. */
+	if (*n == 0 || is_power_of_2(*n))
+		more = realloc(*entries, (*n ? 2 * *n : 1) * size);
+	if (!more) {
+		err_nomem(e);
+		return NULL;
+	}
+	*entries = more;
+	more += (*n)++ * size;
+	return memset(more, 0, size);
+}
+
+/* A URI that names a host or a scheme leads to no file; nothing is fetched. */
+static bool leads_away(const char *href)
+{
+	return strstr(href, "://") || strncasecmp(href, "file:", 5) == 0;
+}
+
+static int add_file(struct reader *rd, const struct xml *node)
+{
+	struct ovf *o = rd->ovf;
+	const char *href = xml_attr(node, "href"), *chunk = xml_attr(node, "chunkSize");
+	const char *size = xml_attr(node, "size");
+	struct ovf_file *f = add_entry(&o->files, &o->nfiles, sizeof *f, rd->e);
+
+	if (!f)
+		return -rd->e->code;
+	f->id = xml_attr(node, "id");
+	f->href = href ? href : "";
+	f->compression = xml_attr(node, "compression");
+	if (f->compression && (!*f->compression || strcasecmp(f->compression, "identity") == 0))
+		f->compression = NULL;
+	if (size)
+		f->size = ovf_capacity(size, NULL);
+	if (chunk && (!scan_number(&chunk, &f->chunk) || *chunk))
+		return err_set(rd->e, EINVAL, "chunkSize of \"%s\" is no number", f->href);
+	if (leads_away(f->href))
+		return 0;
+	f->path = ovf_decode(f->href);
+	return f->path ? 0 : err_nomem(rd->e);
+}
+
+static const struct ovf_file *find_file(const struct ovf *o, const char *id)
+{
+	for (size_t i = 0; id && i < o->nfiles; i++)
+		if (o->files[i].id && strcmp(o->files[i].id, id) == 0)
+			return &o->files[i];
+	return NULL;
+}
+
+/* oVirt names what stands for plain bytes in an encyclopedia. */
+static bool says_raw(const char *format)
+{
+	size_t n = format ? strlen(format) : 0;
+
+	return n > 0 &&
+	       (ends_in(format, "/Byte") || (n >= 3 && !strcasecmp(format + n - 3, "raw")));
+}
+
+static int add_disk(struct reader *rd, const struct xml *node)
+{
+	struct ovf *o = rd->ovf;
+	const char *capacity = xml_attr(node, "capacity"), *file = xml_attr(node, "fileRef");
+	struct ovf_disk *d = add_entry(&o->disks, &o->ndisks, sizeof *d, rd->e);
+
+	if (!d)
+		return -rd->e->code;
+	d->id = xml_attr(node, "diskId");
+	d->uuid = xml_attr(node, "uuid");
+	d->parent = xml_attr(node, "parentRef");
+	d->file = find_file(o, file);
+	if (!d->file && file && *file)
+		return err_set(rd->e, EINVAL,
+			"disk \"%s\" has the file \"%s\", which is not listed", d->id ? d->id : "",
+			file);
+	if (capacity)
+		d->capacity = ovf_capacity(capacity, xml_attr(node, "capacityAllocationUnits"));
+	d->is_raw = says_raw(xml_attr(node, "format"));
+	d->machine = NOWHERE;
+	d->number = o->ndisks;
+	return 0;
+}
+
+static int add_item(struct reader *rd, const struct xml *node)
+{
+	struct item *item = add_entry(&rd->items, &rd->nitems, sizeof *item, rd->e);
+
+	if (!item)
+		return -rd->e->code;
+	item->node = node;
+	item->id = xml_text(node, xml_child(node, "InstanceID") ? "InstanceID" : "InstanceId");
+	return 0;
+}
+
+/* References come first in any descriptor that follows the schema, but need not. */
+static int read_tables(struct reader *rd, const struct xml *root)
+{
+	int r = 0;
+
+	for (const struct xml *x = root; r == 0 && x; x = next_element(root, x))
+		if (is_called(x, "File") && is_called(x->parent, "References"))
+			r = add_file(rd, x);
+	for (const struct xml *x = root; r == 0 && x; x = next_element(root, x)) {
+		if (!x->parent || !ends_in(x->parent->name, "Section"))
+			continue;
+		if (is_called(x, "Disk"))
+			r = add_disk(rd, x);
+		else if (is_called(x, "Item") || is_called(x, "StorageItem"))
+			r = add_item(rd, x);
+	}
+	return r;
+}
+
+/* Where disks are attached. */
+
+static bool share_machine(const struct reader *rd, size_t a, size_t b)
+{
+	return rd->items[a].node->parent == rd->items[b].node->parent;
+}
+
+/* The controller that item is attached to, by its place in the list; the item's own without one. */
+static size_t find_controller(const struct reader *rd, size_t item)
+{
+	const char *parent = xml_text(rd->items[item].node, "Parent");
+
+	for (size_t i = 0; *parent && i < rd->nitems; i++)
+		if (share_machine(rd, i, item) && strcmp(rd->items[i].id, parent) == 0)
+			return i;
+	return item;
+}
+
+/* "ovf:/disk/ID", "/disk/ID": the id, when it is of that kind. */
+static const char *resource_id(const char *text, const char *kind)
+{
+	size_t n = strlen(kind);
+
+	if (strncmp(text, "ovf:", 4) == 0)
+		text += 4;
+	text += strspn(text, "/");
+	return strncmp(text, kind, n) == 0 && text[n] == '/' ? text + n + 1 : NULL;
+}
+
+static struct ovf_disk *find_disk(const struct ovf *o, const char *id)
+{
+	for (size_t i = 0; id && i < o->ndisks; i++)
+		if (o->disks[i].id && strcmp(o->disks[i].id, id) == 0)
+			return &o->disks[i];
+	return NULL;
+}
+
+/* A drive may be filled with a file that no Disk tells of. */
+static int disk_of_file(struct reader *rd, const char *id, struct ovf_disk **disk)
+{
+	struct ovf *o = rd->ovf;
+	const struct ovf_file *file = find_file(o, id);
+
+	if (!file)
+		return 0;
+	*disk = add_entry(&o->disks, &o->ndisks, sizeof **disk, rd->e);
+	if (!*disk)
+		return -rd->e->code;
+	(*disk)->file = file;
+	(*disk)->machine = NOWHERE;
+	(*disk)->number = o->ndisks;
+	return 0;
+}
+
+static int attach(struct reader *rd, size_t item, const char *resource)
+{
+	const struct xml *node = rd->items[item].node;
+	struct ovf_disk *d = find_disk(rd->ovf, resource_id(resource, "disk"));
+	int r = 0;
+
+	if (!d && strcmp(xml_text(node, "ResourceType"), HARD_DISK) == 0)
+		r = disk_of_file(rd, resource_id(resource, "file"), &d);
+	if (r < 0 || !d || d->machine != NOWHERE)
+		return r;
+	for (d->machine = item; d->machine > 0; d->machine--)
+		if (!share_machine(rd, d->machine - 1, item))
+			break;
+	d->controller = find_controller(rd, item);
+	d->address = strtoul(xml_text(node, "AddressOnParent"), NULL, 10);
+	return 0;
+}
+
+static int attach_all(struct reader *rd)
+{
+	int r = 0;
+
+	for (size_t i = 0; r == 0 && i < rd->nitems; i++)
+		r = attach(rd, i, xml_text(rd->items[i].node, "HostResource"));
+	return r;
+}
+
+static int compare_numbers(size_t a, size_t b)
+{
+	return (a > b) - (a < b);
+}
+
+static int compare_disks(const void *a, const void *b)
+{
+	const struct ovf_disk *x = a, *y = b;
+	int order = compare_numbers(x->machine, y->machine);
+
+	if (order == 0)
+		order = compare_numbers(x->controller, y->controller);
+	if (order == 0)
+		order = compare_numbers(x->address, y->address);
+	return order ? order : compare_numbers(x->number, y->number);
+}
+
+/* Is there nothing to show of d, or is it there already? */
+static bool is_needless(const struct ovf *o, const struct ovf_disk *d, size_t nkept)
+{
+	for (size_t i = 0; d->file && i < nkept; i++)
+		if (o->disks[i].file == d->file ||
+			strcmp(o->disks[i].file->href, d->file->href) == 0)
+			return true;
+	return !d->file;
+}
+
+static void sort_disks(struct ovf *o)
+{
+	size_t n = 0;
+
+	if (o->ndisks > 0)
+		qsort(o->disks, o->ndisks, sizeof o->disks[0], compare_disks);
+	for (size_t i = 0; i < o->ndisks; i++)
+		if (!is_needless(o, &o->disks[i], n))
+			o->disks[n++] = o->disks[i];
+	o->ndisks = n;
+}
+
+/* VirtualBox puts its own description of the machine beside ours: it tells which media have their
+ * data encrypted. */
+static bool is_encrypted(const struct xml *medium)
+{
+	const struct xml *p = xml_child(medium, "Property");
+
+	for (; p; p = xml_again(p)) {
+		const char *name = xml_attr(p, "name");
+
+		if (name && strncmp(name, "CRYPT/", 6) == 0)
+			return true;
+	}
+	return false;
+}
+
+/* VirtualBox writes UUIDs in braces here and without them there. */
+static bool is_medium(const struct ovf_disk *d, const struct xml *medium)
+{
+	const char *uuid = xml_attr(medium, "uuid"), *location = xml_attr(medium, "location");
+
+	if (d->uuid && uuid && *d->uuid && strcasestr(uuid, d->uuid))
+		return true;
+	return location && *d->file->href && ends_in(location, d->file->href);
+}
+
+static void refuse_encrypted(struct ovf *o)
+{
+	for (const struct xml *x = o->root; x; x = next_element(o->root, x)) {
+		if (!is_called(x, "HardDisk") || !is_encrypted(x))
+			continue;
+		for (size_t i = 0; i < o->ndisks; i++)
+			if (is_medium(&o->disks[i], x))
+				o->disks[i].refusal =
+					"its data is encrypted, which is not supported";
+	}
+}
+
+int ovf_parse(const char *text, size_t len, struct ovf *o, struct err *e)
+{
+	struct reader rd = {.ovf = o, .e = e};
+	int r;
+
+	*o = (struct ovf){0};
+	r = xml_parse(text, len, &o->root, e);
+	if (r == 0 && !is_called(o->root, "Envelope"))
+		r = err_set(
+			e, EINVAL, "its root is \"%s\", \"Envelope\" was expected", o->root->name);
+	if (r == 0)
+		r = read_tables(&rd, o->root);
+	if (r == 0)
+		r = attach_all(&rd);
+	free(rd.items);
+	if (r < 0) {
+		ovf_free(o);
+		return r;
+	}
+	sort_disks(o);
+	refuse_encrypted(o);
+	return 0;
+}
+
+void ovf_free(struct ovf *o)
+{
+	for (size_t i = 0; i < o->nfiles; i++)
+		free(o->files[i].path);
+	free(o->files);
+	free(o->disks);
+	xml_free(o->root);
+	*o = (struct ovf){0};
+}

@@ -1,0 +1,520 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* tar.c - headers of 512 bytes, each before the data that it tells of.
+ *
+ * What one header has no room for, others before it say: GNU's long names, and the records of pax,
+ * for the next member or for all that follow.  Nothing is believed before the checksum is right.
+ */
+#include "tar.h"
+
+#include <errno.h>
+#include <inttypes.h>
+#include <stdlib.h>
+#include <string.h>
+#include <strings.h>
+
+#include "util/limits.h"
+#include "util/bytes.h"
+#include "util/err.h"
+#include "io/io.h"
+
+#define BLOCK TAR_PEEK
+
+/* Where the fields are. */
+#define NAME_AT    0
+#define NAME_LEN   100
+#define SIZE_AT    124
+#define SIZE_LEN   12
+#define SUM_AT     148
+#define SUM_LEN    8
+#define TYPE_AT    156
+#define MAGIC_AT   257
+#define PREFIX_AT  345
+#define PREFIX_MAX 155
+
+/* What records say beside a header. */
+struct records {
+	char *path;
+	bool has_size;
+	uint64_t size;
+};
+
+struct reader {
+	struct io *io;
+	struct tar *tar;
+	size_t room;
+	uint64_t pos; /* of the next header */
+	size_t n;     /* of headers so far */
+	struct records all, next;
+};
+
+/* Fields. */
+
+static bool is_zero(const unsigned char *p, size_t n)
+{
+	return p[0] == 0 && memcmp(p, p + 1, n - 1) == 0;
+}
+
+/* Octal digits between blanks, ended by a blank or NUL. */
+static int load_octal(const unsigned char *p, size_t n, uint64_t *v)
+{
+	size_t i = 0;
+
+	*v = 0;
+	while (i < n && p[i] == ' ')
+		i++;
+	for (; i < n && p[i] >= '0' && p[i] <= '7'; i++) {
+		if (*v >> 61)
+			return -EINVAL;
+		*v = *v << 3 | (p[i] - '0');
+	}
+	for (; i < n; i++)
+		if (p[i] != ' ' && p[i] != '\0')
+			return -EINVAL;
+	return 0;
+}
+
+/* A number with the highest bit of its field set is binary: GNU's way past 8 GiB. */
+static int load_size(const unsigned char *p, uint64_t *v)
+{
+	if (!(p[0] & 0x80))
+		return load_octal(p, SIZE_LEN, v);
+	*v = load_be64(p + SIZE_LEN - 8);
+	return p[0] == 0x80 && is_zero(p + 1, SIZE_LEN - 9) && *v <= INT64_MAX ? 0 : -EINVAL;
+}
+
+/* Some old writers added up signed bytes. */
+static bool sum_is_right(const unsigned char *h)
+{
+	uint64_t stored, sum = 0, high = 0;
+
+	if (load_octal(h + SUM_AT, SUM_LEN, &stored) < 0)
+		return false;
+	for (size_t i = 0; i < BLOCK; i++) {
+		bool own = i >= SUM_AT && i < SUM_AT + SUM_LEN;
+
+		sum += own ? ' ' : h[i];
+		high += !own && h[i] >= 0x80;
+	}
+	return stored == sum || stored + 256 * high == sum;
+}
+
+bool tar_probe(const unsigned char *head)
+{
+	return memcmp(head + MAGIC_AT, "ustar", 5) == 0 || sum_is_right(head);
+}
+
+bool tar_head_names(const unsigned char *head, size_t n, const char *end)
+{
+	size_t nend = strlen(end);
+	uint64_t pos = 0, len;
+
+	while (range_fits(pos, BLOCK, n) && sum_is_right(head + pos) &&
+		load_size(head + pos + SIZE_AT, &len) == 0) {
+		const char *name = (const char *)head + pos;
+		size_t nname = strnlen(name, NAME_LEN);
+
+		if (nname > nend && strncasecmp(name + nname - nend, end, nend) == 0)
+			return true;
+		if (!range_fits(pos + BLOCK, len, n))
+			return false;
+		pos += BLOCK + round_up(len, BLOCK);
+	}
+	return false;
+}
+
+int tar_tidy(char *path)
+{
+	char *out = path;
+
+	if (path[0] == '/')
+		return -EINVAL;
+	for (const char *p = path; *p; p += strcspn(p, "/"), p += *p == '/')
+		if (strncmp(p, "..", 2) == 0 && (p[2] == '/' || p[2] == '\0'))
+			return -EINVAL;
+	for (const char *p = path; *p;) {
+		size_t n = strcspn(p, "/");
+		const char *next = p + n + (p[n] == '/');
+
+		if (n > 1 || (n == 1 && p[0] != '.')) {
+			if (out > path)
+				*out++ = '/';
+			memmove(out, p, n);
+			out += n;
+		}
+		p = next;
+	}
+	*out = '\0';
+	return 0;
+}
+
+/* Malloc'ed; in a header of POSIX what has no room in the name is in a prefix, where GNU's older
+ * headers have other things. */
+static char *header_name(const unsigned char *h)
+{
+	bool has_prefix = memcmp(h + MAGIC_AT, "ustar", 6) == 0 && h[PREFIX_AT] != '\0';
+	char *name = malloc(PREFIX_MAX + 1 + NAME_LEN + 1), *end = name;
+
+	if (!name)
+		return NULL;
+	if (has_prefix) {
+		size_t n = strnlen((const char *)h + PREFIX_AT, PREFIX_MAX);
+
+		end = mempcpy(end, h + PREFIX_AT, n);
+		*end++ = '/';
+	}
+	end = mempcpy(end, h + NAME_AT, strnlen((const char *)h + NAME_AT, NAME_LEN));
+	*end = '\0';
+	return name;
+}
+
+/* Records of pax: "LENGTH KEY=VALUE\n", the length that of the whole record. */
+
+static void records_clear(struct records *rec)
+{
+	free(rec->path);
+	*rec = (struct records){0};
+}
+
+static int set_path(struct records *rec, const char *value, size_t len, struct err *e)
+{
+	char *path = NULL;
+
+	if (memchr(value, '\0', len))
+		return err_set(e, EINVAL, "a name with a zero byte in it");
+	if (len > 0) {
+		path = strndup(value, len);
+		if (!path)
+			return err_nomem(e);
+	}
+	free(rec->path);
+	rec->path = path;
+	return 0;
+}
+
+/* An empty value takes back what was said for all members. */
+static int set_size(struct records *rec, const char *value, size_t len, struct err *e)
+{
+	uint64_t size = 0;
+
+	for (size_t i = 0; i < len; i++) {
+		if (value[i] < '0' || value[i] > '9' || __builtin_mul_overflow(size, 10, &size) ||
+			__builtin_add_overflow(size, value[i] - '0', &size))
+			return err_set(e, EINVAL, "size \"%.*s\" is no number of bytes",
+				(int)MIN(len, 40), value);
+	}
+	rec->has_size = len > 0;
+	rec->size = size;
+	return 0;
+}
+
+static bool key_is(const char *key, size_t len, const char *name)
+{
+	return len == strlen(name) && memcmp(key, name, len) == 0;
+}
+
+static int take_record(struct records *rec, const char *key, size_t len, struct err *e)
+{
+	const char *equals = memchr(key, '=', len), *value;
+	size_t nkey, nvalue;
+
+	if (!equals)
+		return err_set(e, EINVAL, "a record has no \"=\"");
+	nkey = equals - key;
+	value = equals + 1;
+	nvalue = len - nkey - 1;
+	if (key_is(key, nkey, "path"))
+		return set_path(rec, value, nvalue, e);
+	if (key_is(key, nkey, "size"))
+		return set_size(rec, value, nvalue, e);
+	if ((nkey >= 11 && memcmp(key, "GNU.sparse.", 11) == 0) ||
+		key_is(key, nkey, "SCHILY.realsize"))
+		return err_set(e, ENOTSUP, "a sparse member, which is not supported");
+	return 0;
+}
+
+static int take_records(struct records *rec, const char *text, size_t len, struct err *e)
+{
+	while (len > 0) {
+		size_t n = 0, i = 0;
+		int r;
+
+		for (; i < len && i < 8 && text[i] >= '0' && text[i] <= '9'; i++)
+			n = 10 * n + (text[i] - '0');
+		if (i == 0 || i >= len || text[i] != ' ' || n > len || n < i + 2 ||
+			text[n - 1] != '\n')
+			return err_set(e, EINVAL, "a record of wrong length");
+		r = take_record(rec, text + i + 1, n - i - 2, e);
+		if (r < 0)
+			return r;
+		text += n;
+		len -= n;
+	}
+	return 0;
+}
+
+/* Members. */
+
+/* Names are bounded, and so is what else stands beside a header. */
+static int read_text(struct reader *rd, uint64_t len, char **text, struct err *e)
+{
+	int r;
+
+	if (len > TAR_MAX_RECORDS)
+		return err_set(e, EINVAL, "%" PRIu64 " bytes of records, more than %u", len,
+			TAR_MAX_RECORDS);
+	*text = malloc(len + 1);
+	if (!*text)
+		return err_nomem(e);
+	(*text)[len] = '\0';
+	r = io_read(rd->io, *text, len, rd->pos + BLOCK, e);
+	if (r < 0)
+		free(*text);
+	return r;
+}
+
+static int read_records(struct reader *rd, struct records *rec, uint64_t len, struct err *e)
+{
+	char *text;
+	int r = read_text(rd, len, &text, e);
+
+	if (r < 0)
+		return r;
+	r = take_records(rec, text, len, e);
+	free(text);
+	return r;
+}
+
+static int read_long_name(struct reader *rd, uint64_t len, struct err *e)
+{
+	char *text;
+	int r = read_text(rd, len, &text, e);
+
+	if (r < 0)
+		return r;
+	free(rd->next.path);
+	rd->next.path = text;
+	return 0;
+}
+
+/* Takes name. */
+static int add_member(struct reader *rd, char *name, uint64_t len, struct err *e)
+{
+	struct tar *t = rd->tar;
+
+	if (t->n == TAR_MAX_MEMBERS) {
+		free(name);
+		return err_set(e, EINVAL, "more than %d members", TAR_MAX_MEMBERS);
+	}
+	if (t->n == rd->room) {
+		size_t room = MAX(16, 2 * rd->room);
+		struct tar_member *more = realloc(t->members, room * sizeof *more);
+
+		if (!more) {
+			free(name);
+			return err_nomem(e);
+		}
+		t->members = more;
+		rd->room = room;
+	}
+	t->members[t->n++] = (struct tar_member){.name = name, .pos = rd->pos + BLOCK, .len = len};
+	return 0;
+}
+
+static int refuse_kind(const char *name, unsigned char type, struct err *e)
+{
+	static const struct {
+		char type;
+		const char *what;
+	} kinds[] = {
+		{'1', "a link"},
+		{'2', "a symbolic link"},
+		{'3', "a character device"},
+		{'4', "a block device"},
+		{'6', "a FIFO"},
+		{'S', "a sparse member"},
+		{'M', "continued from another volume"},
+	};
+
+	for (size_t i = 0; i < sizeof kinds / sizeof kinds[0]; i++)
+		if (type == kinds[i].type)
+			return err_set(e, ENOTSUP, "member \"%s\" is %s, which is not supported",
+				name, kinds[i].what);
+	return err_set(e, ENOTSUP, "member \"%s\" is of the unknown type 0x%02x", name, type);
+}
+
+/* A file or a directory, whatever records say of it; takes name.  *len is what it takes up. */
+static int take_member(
+	struct reader *rd, char *name, unsigned char type, uint64_t *len, struct err *e)
+{
+	size_t n = strlen(name);
+	bool is_file = type == '\0' || type == '0' || type == '7', is_dir;
+	int r = 0;
+
+	/* Before there was a type, directories were called so. */
+	is_dir = type == '5' || (is_file && n > 0 && name[n - 1] == '/');
+	if (n > LIMIT_NAME)
+		r = err_set(e, ENAMETOOLONG, "member of a name of more than %d bytes", LIMIT_NAME);
+	else if (!is_file && !is_dir)
+		r = refuse_kind(name, type, e);
+	else if (tar_tidy(name) < 0)
+		r = err_set(e, EACCES, "member \"%s\" would lie outside the archive", name);
+	else if (is_file && !is_dir && name[0] == '\0')
+		r = err_set(e, EINVAL, "a member without a name");
+	/* The size of a directory, if any, is room to be kept for it. */
+	if (type == '5')
+		*len = 0;
+	else if (r == 0 && !range_fits(rd->pos + BLOCK, *len, rd->io->size))
+		r = err_set(e, EUCLEAN,
+			"member \"%s\" has %" PRIu64 " bytes, but the archive ends %" PRIu64
+			" bytes behind its header",
+			name, *len, rd->io->size - rd->pos - BLOCK);
+	if (r == 0 && !is_dir)
+		return add_member(rd, name, *len, e);
+	free(name);
+	return r;
+}
+
+static int read_member(struct reader *rd, const unsigned char *h, uint64_t *len, struct err *e)
+{
+	struct records *all = &rd->all, *next = &rd->next;
+	char *name = next->path;
+	int r;
+
+	if (!name)
+		name = all->path ? strdup(all->path) : header_name(h);
+	if (!name)
+		return err_nomem(e);
+	next->path = NULL;
+	if (next->has_size || all->has_size)
+		*len = next->has_size ? next->size : all->size;
+	r = take_member(rd, name, h[TYPE_AT], len, e);
+	records_clear(next);
+	return r;
+}
+
+/* One header and what it tells of.  The end of the archive is a block of zeroes; some writers leave
+ * it out. */
+static int read_entry(struct reader *rd, bool *end, struct err *e)
+{
+	unsigned char h[BLOCK];
+	uint64_t len;
+	int r;
+
+	*end = rd->pos >= rd->io->size;
+	if (*end)
+		return 0;
+	if (rd->n++ == TAR_MAX_HEADERS)
+		return err_set(e, EINVAL, "more than %d headers", TAR_MAX_HEADERS);
+	r = io_read(rd->io, h, BLOCK, rd->pos, e);
+	*end = r == 0 && is_zero(h, BLOCK);
+	if (r < 0 || *end)
+		return r;
+	if (!sum_is_right(h))
+		return err_set(e, EUCLEAN, "its checksum is wrong");
+	if (load_size(h + SIZE_AT, &len) < 0)
+		return err_set(e, EUCLEAN, "its size is no number that a file can have");
+	switch (h[TYPE_AT]) {
+	case 'x':
+		r = read_records(rd, &rd->next, len, e);
+		break;
+	case 'g':
+		r = read_records(rd, &rd->all, len, e);
+		break;
+	case 'L':
+		r = read_long_name(rd, len, e);
+		break;
+	case 'K': /* where a link leads, which comes next and is refused */
+	case 'V': /* the name of the archive */
+		break;
+	default:
+		r = read_member(rd, h, &len, e);
+	}
+	if (r == 0 && !range_fits(rd->pos + BLOCK, len, rd->io->size))
+		r = err_set(e, EUCLEAN, "it passes the end of the archive");
+	if (r == 0)
+		rd->pos += BLOCK + round_up(len, BLOCK);
+	return r;
+}
+
+static int compare_members(const void *a, const void *b)
+{
+	const struct tar_member *x = *(const struct tar_member *const *)a;
+	const struct tar_member *y = *(const struct tar_member *const *)b;
+	int order = strcmp(x->name, y->name);
+
+	return order ? order : (x > y) - (x < y);
+}
+
+static int sort_members(struct tar *t, struct err *e)
+{
+	t->by_name = malloc(MAX(t->n, 1) * sizeof t->by_name[0]);
+	if (!t->by_name)
+		return err_nomem(e);
+	for (size_t i = 0; i < t->n; i++)
+		t->by_name[i] = &t->members[i];
+	qsort(t->by_name, t->n, sizeof t->by_name[0], compare_members);
+	return 0;
+}
+
+int tar_read(struct io *io, struct tar *t, struct err *e)
+{
+	struct reader rd = {.io = io, .tar = t};
+	bool end = false;
+	int r = 0;
+
+	*t = (struct tar){0};
+	while (r == 0 && !end) {
+		r = read_entry(&rd, &end, e);
+		if (r < 0)
+			err_in(e, "header at %" PRIu64, rd.pos);
+	}
+	records_clear(&rd.all);
+	records_clear(&rd.next);
+	if (r == 0)
+		r = sort_members(t, e);
+	if (r < 0)
+		tar_free(t);
+	return r;
+}
+
+void tar_free(struct tar *t)
+{
+	for (size_t i = 0; i < t->n; i++)
+		free(t->members[i].name);
+	free(t->members);
+	free(t->by_name);
+	*t = (struct tar){0};
+}
+
+/* The first of by_name that does not come before name. */
+static size_t find_first(const struct tar *t, const char *name)
+{
+	size_t low = 0, high = t->n;
+
+	while (low < high) {
+		size_t middle = low + (high - low) / 2;
+
+		if (strcmp(t->by_name[middle]->name, name) < 0)
+			low = middle + 1;
+		else
+			high = middle;
+	}
+	return low;
+}
+
+const struct tar_member *tar_find(const struct tar *t, const char *name)
+{
+	size_t i = find_first(t, name);
+
+	return i < t->n && strcmp(t->by_name[i]->name, name) == 0 ? t->by_name[i] : NULL;
+}
+
+const struct tar_member *tar_again(const struct tar *t, const struct tar_member *m)
+{
+	size_t i = find_first(t, m->name);
+
+	while (t->by_name[i] != m)
+		i++;
+	return i + 1 < t->n && strcmp(t->by_name[i + 1]->name, m->name) == 0 ? t->by_name[i + 1]
+									     : NULL;
+}

@@ -1,0 +1,238 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* vmx.c - from the texts of a .vmx and a .vmsd file to a struct machine.
+ *
+ * The first names what is attached now.  The second has a number of snapshots, numbered from 0 on
+ * in no order that means anything, which know each other by another number, their uid.
+ */
+#include "vmx.h"
+
+#include <errno.h>
+#include <inttypes.h>
+#include <stdbool.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <strings.h>
+
+#include "util/limits.h"
+#include "vmware-dict.h"
+#include "util/err.h"
+#include "machine.h"
+#include "util/text.h"
+
+/* Disks that are attached. */
+
+static const struct {
+	const char *name;
+	unsigned controllers, units;
+} buses[] = {{"ide", 2, 2}, {"scsi", 4, 64}, {"sata", 4, 30}, {"nvme", 4, 64}};
+
+/* A disk says so or says nothing; what is no file (a drive, "auto detect") has no such name. */
+static bool is_disk(const struct dict *d, const char *slot, const char *file)
+{
+	const char *type = dict_get(d, "%s.deviceType", slot);
+
+	return strcasecmp(dict_get(d, "%s.present", slot), "FALSE") != 0 &&
+	       has_suffix(file, ".vmdk") && strncasecmp(type, "cdrom", 5) != 0 &&
+	       strncasecmp(type, "atapi", 5) != 0;
+}
+
+static int add_disk(
+	struct machine_state *state, const struct dict *d, const char *slot, struct err *e)
+{
+	const char *file = dict_get(d, "%s.fileName", slot);
+
+	return is_disk(d, slot, file) ? machine_add_disk(state, slot, file, e) : 0;
+}
+
+static int add_disks(struct machine *m, const struct dict *d, struct err *e)
+{
+	char slot[32];
+	int r = 0;
+
+	for (size_t bus = 0; bus < sizeof buses / sizeof buses[0]; bus++)
+		for (unsigned c = 0; c < buses[bus].controllers; c++)
+			for (unsigned u = 0; u < buses[bus].units && r == 0; u++) {
+				snprintf(slot, sizeof slot, "%s%u:%u", buses[bus].name, c, u);
+				r = add_disk(&m->states[0], d, slot, e);
+			}
+	return r;
+}
+
+/* Snapshots. */
+
+struct shot {
+	unsigned number; /* in the text */
+	uint64_t uid, parent;
+	size_t above; /* index of the parent, or SIZE_MAX */
+	size_t state; /* in the machine, 0: not there yet */
+};
+
+struct shots {
+	const struct dict *dict;
+	size_t n;
+	struct shot *v;
+};
+
+static uint64_t number(const char *text)
+{
+	return strtoull(text, NULL, 10);
+}
+
+/* "snapshot12.uid": 12, in *i. */
+static bool is_uid_key(const char *key, unsigned *i)
+{
+	int end = -1;
+
+	return sscanf(key, "snapshot%9u.%n", i, &end) == 1 && end > 0 &&
+	       strcasecmp(key + end, "uid") == 0;
+}
+
+/* Those that are there, whatever the text says how many are. */
+static int find_shots(struct shots *s, struct err *e)
+{
+	unsigned i;
+
+	s->v = calloc(VMX_MAX_SNAPSHOTS, sizeof s->v[0]);
+	if (!s->v)
+		return err_nomem(e);
+	for (size_t k = 0; k < s->dict->n; k++) {
+		if (!is_uid_key(s->dict->entries[k].key, &i))
+			continue;
+		if (s->n == VMX_MAX_SNAPSHOTS)
+			return err_set(e, EFBIG, "more than %d snapshots", VMX_MAX_SNAPSHOTS);
+		s->v[s->n++] = (struct shot){
+			.number = i,
+			.uid = number(s->dict->entries[k].value),
+			.parent = number(dict_get(s->dict, "snapshot%u.parent", i)),
+		};
+	}
+	return 0;
+}
+
+static size_t find_uid(const struct shots *s, uint64_t uid)
+{
+	for (size_t i = 0; i < s->n && uid; i++)
+		if (s->v[i].uid == uid)
+			return i;
+	return SIZE_MAX;
+}
+
+/* A snapshot that comes from itself, by whatever way round, comes from nowhere. */
+static void find_parents(struct shots *s)
+{
+	for (size_t i = 0; i < s->n; i++)
+		s->v[i].above = find_uid(s, s->v[i].parent);
+	for (size_t i = 0; i < s->n; i++) {
+		size_t at = s->v[i].above, steps = 0;
+
+		while (at != SIZE_MAX && at != i && steps++ < s->n)
+			at = s->v[at].above;
+		if (at != SIZE_MAX)
+			s->v[i].above = SIZE_MAX;
+	}
+}
+
+/* Two halves of a number of microseconds, of which the lower is printed as if it had a sign. */
+static struct timespec taken_at(const struct dict *d, unsigned i)
+{
+	uint64_t high = (uint32_t)strtoll(dict_get(d, "snapshot%u.createTimeHigh", i), NULL, 10);
+	uint64_t low = (uint32_t)strtoll(dict_get(d, "snapshot%u.createTimeLow", i), NULL, 10);
+	uint64_t us = high << 32 | low;
+
+	return (struct timespec){
+		.tv_sec = (time_t)(us / 1000000),
+		.tv_nsec = (long)(us % 1000000 * 1000),
+	};
+}
+
+static int add_shot_disks(
+	struct machine_state *state, const struct dict *d, unsigned i, struct err *e)
+{
+	uint64_t n = number(dict_get(d, "snapshot%u.numDisks", i));
+	int r = 0;
+
+	for (unsigned k = 0; k < n && k < VMX_MAX_DISKS && r == 0; k++) {
+		const char *file = dict_get(d, "snapshot%u.disk%u.fileName", i, k);
+
+		if (has_suffix(file, ".vmdk"))
+			r = machine_add_disk(
+				state, dict_get(d, "snapshot%u.disk%u.node", i, k), file, e);
+	}
+	return r;
+}
+
+/* With those that it was taken on, before. */
+static int add_shot(struct machine *m, struct shots *s, size_t i, struct err *e)
+{
+	struct shot *shot = &s->v[i];
+	struct machine_state *state;
+	int r;
+
+	if (shot->state)
+		return 0;
+	if (shot->above != SIZE_MAX) {
+		r = add_shot(m, s, shot->above, e);
+		if (r < 0)
+			return r;
+	}
+	shot->state = m->nstates;
+	state = machine_add_state(m, dict_get(s->dict, "snapshot%u.displayName", shot->number), e);
+	if (!state)
+		return -e->code;
+	state->parent = shot->above == SIZE_MAX ? 0 : s->v[shot->above].state;
+	state->when = taken_at(s->dict, shot->number);
+	return add_shot_disks(state, s->dict, shot->number, e);
+}
+
+static int add_shots(struct machine *m, struct shots *s, struct err *e)
+{
+	size_t current;
+	int r = find_shots(s, e);
+
+	find_parents(s);
+	for (size_t i = 0; i < s->n && r == 0; i++)
+		r = add_shot(m, s, i, e);
+	current = find_uid(s, number(dict_get(s->dict, "snapshot.current")));
+	if (r == 0 && current != SIZE_MAX)
+		m->states[0].parent = s->v[current].state;
+	return r;
+}
+
+static int read_shots(struct machine *m, struct io *vmsd, struct err *e)
+{
+	struct dict d;
+	struct shots s = {.dict = &d};
+	int r = dict_read(vmsd, &d, e);
+
+	if (r < 0)
+		return r;
+	r = add_shots(m, &s, e);
+	free(s.v);
+	dict_free(&d);
+	return r;
+}
+
+/* The machine. */
+
+int vmx_read(struct io *vmx, struct io *vmsd, const char *name, struct machine **out, struct err *e)
+{
+	struct machine *m;
+	struct dict d;
+	int r = dict_read(vmx, &d, e);
+
+	if (r < 0)
+		return r;
+	if (*dict_get(&d, "displayName"))
+		name = dict_get(&d, "displayName");
+	m = machine_new(name, e);
+	r = m ? add_disks(m, &d, e) : -e->code;
+	if (r == 0 && vmsd)
+		r = read_shots(m, vmsd, e);
+	dict_free(&d);
+	if (r == 0)
+		*out = m;
+	else
+		machine_free(m);
+	return r;
+}

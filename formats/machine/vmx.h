@@ -1,0 +1,15 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* vmx.h - VMware's description of a machine: NAME.vmx, and NAME.vmsd for its snapshots. */
+#ifndef VDISK_MACHINE_VMX_H
+#define VDISK_MACHINE_VMX_H
+
+struct err;
+struct io;
+struct machine;
+
+/* Reads all of vmx, and of vmsd unless that is NULL.  name is what the machine is called when it
+ * does not say itself.  Snapshots come each after the one that it was taken on; no media are told.
+ */
+int vmx_read(struct io *vmx, struct io *vmsd, const char *name, struct machine **m, struct err *e);
+
+#endif

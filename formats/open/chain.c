@@ -1,0 +1,326 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* chain.c - the parents of an image: found, checked, opened and laid below it. */
+#include <errno.h>
+#include <limits.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "chain.h"
+#include "io/anycase.h"
+#include "util/limits.h"
+#include "util/err.h"
+#include "parent-search.h"
+#include "image/format.h"
+#include "util/guid.h"
+#include "vbox-registry.h"
+#include "io/host.h"
+#include "image/image.h"
+#include "io/io.h"
+#include "io/lock.h"
+#include "io/gate.h"
+#include "util/shell.h"
+#include "view/view.h"
+
+#define WHAT "backing file"
+
+static bool has_parent(const struct image *img)
+{
+	return img->parent_name || !guid_is_zero(img->parent_id);
+}
+
+/* The last part of a name as some system or other wrote it. */
+static const char *last_part(const char *name, bool backslash_too)
+{
+	const char *last = name;
+
+	for (const char *p = name; *p; p++)
+		if ((*p == '/' || (backslash_too && *p == '\\')) && p[1])
+			last = p + 1;
+	return last;
+}
+
+/* top: the image that the user named. */
+static int refuse_loop(const struct image *top, const struct io *io, struct err *e)
+{
+	for (const struct image *i = top; i; i = i->parent)
+		if (io_is_same(i->io, io))
+			return err_set(e, ELOOP, "%s: the backing chain loops at %s", top->io->name,
+				io->name);
+	return 0;
+}
+
+static int hint_at_record(const struct image *child, const struct image *parent, struct err *e)
+{
+	if (child->format->records_parent_format)
+		return err_hint(e, "if it is, record it: vdisk rebase -u -b %s -F %s %s",
+			shell_word(child->parent_name).text, parent->format->name,
+			shell_word(child->io->name).text);
+	return err_hint_code(e, HINT_PARENT_FORMAT, parent->format->name);
+}
+
+/* What we only guessed to be an image may hold what a guest wrote: it must not lead anywhere. */
+static int check_guess(const struct image *child, const struct image *parent, struct err *e)
+{
+	if (!parent->guessed)
+		return 0;
+	if (has_parent(parent)) {
+		err_set(e, EACCES,
+			"%s: it names a backing file itself, but %s does not record that it is %s",
+			parent->io->name, image_basename(child), parent->format->name);
+		if (!child->parent_name)
+			return -EACCES;
+		return hint_at_record(child, parent, e);
+	}
+	image_warn(child, "the format of the backing file is not recorded; it looks like %s",
+		parent->format->name);
+	return 0;
+}
+
+struct opening opening_of_parent(const struct image *child, const char *format)
+{
+	return (struct opening){
+		.format = format,
+		.child = child,
+		.is_disk = true,
+		.guessed = !format && !child->format->records_raw_parent,
+	};
+}
+
+static bool leaves_format_open(const struct image *img)
+{
+	return !img->parent_format && !img->format->records_raw_parent;
+}
+
+/* The format of the parent of img, the last image of the chain of top, as img records it, or as the
+ * user says: once for each image that does not record it, so that what a guest can write to, the
+ * last one as a rule, is not taken for an image with the others. */
+static const char *format_of_parent(const struct image *top, const struct image *img)
+{
+	const char *const *given = img->opts->parent_formats;
+
+	if (!leaves_format_open(img))
+		return img->parent_format;
+	for (; given && *given && top != img; top = top->parent)
+		given += leaves_format_open(top);
+	return given ? *given : NULL;
+}
+
+/* A search for the parent.  What is told when it fails is the first failure that is more than a
+ * missing file, or else the first. */
+struct search {
+	const struct image *top; /* the image that the user named */
+	struct image *img;
+	struct homes *homes;
+	bool ignore_id;
+	bool found; /* something other than a missing file was met */
+	struct err e;
+};
+
+static int check_parent(const struct search *s, struct err *e)
+{
+	const struct image *img = s->img;
+	int r = check_guess(img, img->parent, e);
+
+	if (r == 0)
+		r = family_check_image(img->parent, s->homes, e);
+	if (r == 0 && img->format->check_parent && !s->ignore_id)
+		r = img->format->check_parent(img, img->parent, e);
+	return r;
+}
+
+/* Makes the image in io, which it takes, the parent, if it is that.  registered: as in
+ * parent-search.h. */
+static int take_parent(
+	const struct search *s, struct io *io, const char *format, bool registered, struct err *e)
+{
+	struct image *img = s->img;
+	struct opening how = opening_of_parent(img, format);
+	int r = lock_for_reading(io, img->opts->share, e);
+
+	if (r == 0)
+		r = refuse_loop(s->top, io, e);
+	if (r < 0) {
+		io_unref(io);
+		return r;
+	}
+	r = image_from_io(io, img->opts, &how, &img->parent, e);
+	if (r == 0 && registered)
+		memcpy(img->parent->id, img->parent_id, GUID_LEN);
+	if (r == 0)
+		r = check_parent(s, e);
+	if (r < 0) {
+		image_close(img->parent);
+		img->parent = NULL;
+	}
+	return r;
+}
+
+static int try_name(struct search *s, const char *name)
+{
+	struct err e = ERR_INIT;
+	struct io *io;
+	int r = policy_open(s->img, name, WHAT, &io, &e);
+	/* What lies outside was not even looked at: it may as well be missing. */
+	bool missing = r == -ENOENT || r == -ENOTDIR || r == -EACCES;
+
+	if (r == 0)
+		r = take_parent(s, io, format_of_parent(s->top, s->img), false, &e);
+	else
+		err_in(&e, "%s", s->img->io->name);
+	if (r < 0 && (s->e.code == 0 || (!missing && !s->found)))
+		s->e = e;
+	s->found |= !missing;
+	return r;
+}
+
+/* Beside the child under this name, in any case: those who write such images do not tell upper from
+ * lower. */
+static int try_beside(struct search *s, const char *base)
+{
+	int r = try_name(s, base);
+	char *other = r < 0 && s->img->dir ? anycase_find(s->img->dir, base) : NULL;
+
+	if (other && strcmp(other, base) != 0)
+		r = try_name(s, other);
+	free(other);
+	return r;
+}
+
+/* A parent that is not where its child says: beside the child, when a wrong one would be noticed,
+ * and in the directories that the user gave. */
+static int try_moved(struct search *s, const char *name)
+{
+	bool verifiable = s->img->format->check_parent && !s->img->parent_unproved;
+	const char *base = last_part(name, verifiable);
+	char real[PATH_MAX], path[PATH_MAX];
+
+	if (verifiable && try_beside(s, base) == 0)
+		return 0;
+	for (const char *const *dir = s->img->opts->search; dir && *dir; dir++) {
+		if (!host_realpath(*dir, real) ||
+			snprintf(path, sizeof path, "%s/%s", real, base) >= (int)sizeof path)
+			continue;
+		if (try_name(s, path) == 0)
+			return 0;
+	}
+	return -s->e.code;
+}
+
+static int try_names(struct search *s, int (*try)(struct search *, const char *))
+{
+	const struct image *img = s->img;
+
+	if (try(s, img->parent_name) == 0)
+		return 0;
+	for (size_t i = 0; i < IMAGE_OTHER_NAMES && img->parent_others[i]; i++)
+		if (try(s, img->parent_others[i]) == 0)
+			return 0;
+	return -s->e.code;
+}
+
+static void hint_at_search(struct err *e)
+{
+	err_hint_code(e, HINT_SEARCH, NULL);
+	err_hint_code(e, HINT_NOBACKING, NULL);
+}
+
+/* By the names that the image has for it. */
+static int open_named(struct search *s)
+{
+	int r = try_names(s, try_name);
+
+	if (r < 0 && !s->found)
+		r = try_names(s, try_moved);
+	return r;
+}
+
+static int take_kin(void *arg, struct io *io, const char *format, bool registered, struct err *e)
+{
+	return take_parent(arg, io, format, registered, e);
+}
+
+/* By the id that the image has for it.  One that has changed is taken when there is no other. */
+static int open_kin(struct search *s)
+{
+	bool ignore = s->ignore_id;
+	struct err e = ERR_INIT;
+	int r;
+
+	s->ignore_id = false;
+	r = family_find(s->top, s->img, s->homes, take_kin, s, &e);
+	s->ignore_id = ignore;
+	if (r < 0 && r != -ENOENT && ignore)
+		r = family_find(s->top, s->img, s->homes, take_kin, s, &e);
+	if (r < 0 && (s->e.code == 0 || (r != -ENOENT && !s->found)))
+		s->e = e;
+	s->found |= r != -ENOENT && r != -EACCES;
+	return r;
+}
+
+static int open_parent(
+	const struct image *top, struct image *img, struct homes *homes, struct err *e)
+{
+	struct search s = {
+		.top = top,
+		.img = img,
+		.homes = homes,
+		.ignore_id = img->opts->ignore_parent_id,
+	};
+	int r = -ENOENT;
+
+	if (img->parent_name)
+		r = open_named(&s);
+	if (r < 0 && img->format->knows_parent)
+		r = open_kin(&s);
+	if (r == 0)
+		return 0;
+	if (!s.found)
+		hint_at_search(&s.e);
+	*e = s.e;
+	return -e->code;
+}
+
+void chain_lay_on(struct image *img, struct view *below)
+{
+	for (size_t i = 0; i < img->nstates; i++)
+		img->states[i]->view->below = below;
+}
+
+static int leave_closed(struct image *img, struct err *e)
+{
+	img->missing = view_broken(
+		LIMIT_DISK_SIZE, "the data is in the backing file, which was left closed", e);
+	if (!img->missing)
+		return -e->code;
+	chain_lay_on(img, img->missing);
+	return 0;
+}
+
+static int open_parents(struct image *top, struct homes *homes, struct err *e)
+{
+	size_t depth = 1;
+	int r = family_check_image(top, homes, e);
+
+	for (struct image *img = top; r == 0 && has_parent(img); img = img->parent) {
+		if (img->opts->nobacking)
+			return leave_closed(img, e);
+		if (++depth > LIMIT_CHAIN_DEPTH)
+			return err_set(e, ELOOP, "%s: the backing chain is longer than %d images",
+				top->io->name, LIMIT_CHAIN_DEPTH);
+		r = open_parent(top, img, homes, e);
+		if (r < 0)
+			return r;
+		chain_lay_on(img, img->parent->states[0]->view);
+	}
+	return r;
+}
+
+int chain_open(struct image *top, struct err *e)
+{
+	struct homes homes = {0};
+	int r = open_parents(top, &homes, e);
+
+	homes_free(&homes);
+	return r;
+}

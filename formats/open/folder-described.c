@@ -1,0 +1,182 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* folder-described.c - the files in a directory that describe machines and packages, and what they
+ * claim. */
+#include <dirent.h>
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "util/limits.h"
+#include "util/err.h"
+#include "folder-impl.h"
+#include "vbox-registry.h"
+#include "io/host.h"
+#include "io/io.h"
+#include "machine/machine.h"
+#include "machine/ovf.h"
+#include "io/gate.h"
+#include "util/text.h"
+#include "machine/vmx.h"
+
+/* VirtualBox. */
+
+struct visit {
+	struct folder *f;
+	struct folder_media media;
+	struct err *e;
+};
+
+static int visit_machine(void *arg, const char *dir, const struct machine *m)
+{
+	struct visit *v = arg;
+
+	(void)dir;
+	return folder_add_machine(v->f, m, &v->media, v->e);
+}
+
+static int add_virtualbox(struct folder *f, struct err *e)
+{
+	struct homes homes = {0};
+	struct visit v = {.f = f, .media = {.f = f, .homes = &homes}, .e = e};
+	int r = homes_visit(&homes, f->path, NULL, visit_machine, &v);
+
+	folder_media_free(&v.media);
+	homes_free(&homes);
+	return r;
+}
+
+/* VMware and packages: what cannot be read is passed over. */
+
+static char *with_suffix(const char *name, const char *suffix)
+{
+	char *text;
+
+	return asprintf(&text, "%.*s%s", (int)(strrchr(name, '.') - name), name, suffix) < 0 ? NULL
+											     : text;
+}
+
+static struct io *open_beside(const struct folder *f, const char *name)
+{
+	struct err ignored = ERR_INIT;
+	struct io *io = NULL;
+
+	return policy_open_in(f->path, NULL, name, "description", &io, &ignored) == 0 ? io : NULL;
+}
+
+/* Snapshots that cannot be read do not hide the machine. */
+static struct machine *read_vmware(struct io *vmx, struct io *vmsd, const char *name)
+{
+	struct err ignored = ERR_INIT;
+	struct machine *m = NULL;
+
+	if (vmx_read(vmx, vmsd, name, &m, &ignored) < 0 && vmsd)
+		vmx_read(vmx, NULL, name, &m, &ignored);
+	return m;
+}
+
+static int add_vmware(struct folder *f, const char *name, struct err *e)
+{
+	char *vmsd_name = with_suffix(name, ".vmsd");
+	struct io *vmx = open_beside(f, name);
+	struct io *vmsd = vmx && vmsd_name ? open_beside(f, vmsd_name) : NULL;
+	struct machine *m = vmx ? read_vmware(vmx, vmsd, name) : NULL;
+	int r = m ? folder_add_machine(f, m, NULL, e) : 0;
+
+	machine_free(m);
+	io_unref(vmx);
+	io_unref(vmsd);
+	free(vmsd_name);
+	return r;
+}
+
+static int claim_chunks(struct folder *f, const char *path, struct err *e)
+{
+	char *chunk;
+	int r = 0;
+
+	for (size_t i = 0; r == 0 && i < OVF_MAX_CHUNKS; i++) {
+		bool there;
+
+		if (asprintf(&chunk, "%s.%09zu", path, i) < 0)
+			return err_nomem(e);
+		there = folder_is_there(f, chunk);
+		if (there)
+			r = folder_claim(f, chunk, e);
+		free(chunk);
+		if (!there)
+			break;
+	}
+	return r;
+}
+
+static int claim_stored(struct folder *f, const struct ovf_file *file, struct err *e)
+{
+	char *path = folder_join(f->path, file->path);
+	int r = path ? folder_claim(f, path, e) : 0;
+
+	if (path && (file->chunk || !folder_is_there(f, path)) && r == 0)
+		r = claim_chunks(f, path, e);
+	free(path);
+	return r;
+}
+
+static int read_descriptor(struct io *io, struct ovf *o)
+{
+	struct err ignored = ERR_INIT;
+	char *text;
+	int r = io_read_text(io, XML_MAX_BYTES, &text, &ignored);
+
+	if (r < 0)
+		return r;
+	r = ovf_parse(text, io->size, o, &ignored);
+	free(text);
+	return r;
+}
+
+static int claim_package(struct folder *f, const char *name, struct err *e)
+{
+	struct io *io = open_beside(f, name);
+	struct ovf o;
+	int r = 0;
+
+	if (!io)
+		return 0;
+	if (read_descriptor(io, &o) == 0) {
+		for (size_t i = 0; i < o.nfiles && r == 0; i++)
+			if (o.files[i].path)
+				r = claim_stored(f, &o.files[i], e);
+		ovf_free(&o);
+	}
+	io_unref(io);
+	return r;
+}
+
+static int is_described(const struct dirent *d)
+{
+	return d->d_name[0] != '.' &&
+	       (has_suffix(d->d_name, ".vmx") || has_suffix(d->d_name, ".ovf"));
+}
+
+static int by_name(const struct dirent **a, const struct dirent **b)
+{
+	return strcmp((*a)->d_name, (*b)->d_name);
+}
+
+int folder_add_machines(struct folder *f, struct err *e)
+{
+	struct dirent **list;
+	int r = add_virtualbox(f, e);
+	int n = r == 0 ? host_scandir(f->path, &list, is_described, by_name) : 0;
+
+	for (int i = 0; i < n; i++) {
+		if (r == 0 && has_suffix(list[i]->d_name, ".vmx"))
+			r = add_vmware(f, list[i]->d_name, e);
+		else if (r == 0)
+			r = claim_package(f, list[i]->d_name, e);
+		free(list[i]);
+	}
+	if (n > 0)
+		free(list);
+	return r;
+}

@@ -1,0 +1,483 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* folder-machine.c - the disks of the machines that are described in a directory.
+ *
+ * A machine has a disk under many file names, one for each of its snapshots and one that is written
+ * to.  They are known to be one disk by the file that it began as: VirtualBox's register tells, and
+ * VMware numbers the files after it (disk-000001.vmdk).
+ */
+#include <errno.h>
+#include <limits.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+
+#include "util/limits.h"
+#include "util/bytes.h"
+#include "util/err.h"
+#include "folder-impl.h"
+#include "io/host.h"
+#include "io/io.h"
+#include "machine/machine.h"
+#include "io/gate.h"
+#include "util/text.h"
+
+/* A disk of a machine in all its states. */
+struct disk {
+	struct disk *next;
+	char *origin;
+	const char **files; /* by state; NULL: it was not attached then */
+};
+
+/* Where a disk was attached in one state. */
+struct attached {
+	const char *slot, *file;
+	bool registered;
+	size_t age; /* of the state: the oldest has the least */
+};
+
+/* Where a medium is. */
+struct located {
+	bool done;
+	char *path; /* NULL: nowhere */
+	bool other; /* what is there has another id */
+};
+
+struct reading {
+	struct folder *f;
+	const struct machine *m;
+	struct folder_media *media; /* NULL: its description knows no ids */
+	struct located *located;    /* by medium */
+	size_t nattached;
+	struct attached *attached; /* by slot, what tells most of its disk first */
+	struct disk *disks, **end;
+	struct err *e;
+};
+
+/* Where files are. */
+
+static const char *last_part(const char *name)
+{
+	const char *last = name;
+
+	for (const char *p = name; *p; p++)
+		if ((*p == '/' || *p == '\\') && p[1])
+			last = p + 1;
+	return last;
+}
+
+bool folder_is_there(const struct folder *f, const char *path)
+{
+	struct stat st;
+
+	return policy_may_look(f->path, f->opts, path) && host_stat(path, &st) == 0 &&
+	       S_ISREG(st.st_mode);
+}
+
+char *folder_find(const struct folder *f, const char *dir, const char *name)
+{
+	char *path = name[0] == '/' ? strdup(name) : folder_join(dir, name);
+	char real[PATH_MAX], *slash, *found = NULL;
+
+	if (path && folder_is_there(f, path) && (slash = strrchr(path, '/'))) {
+		*slash = '\0';
+		if (host_realpath(slash == path ? "/" : path, real))
+			found = folder_join(real, slash + 1);
+	}
+	free(path);
+	return found;
+}
+
+static const struct machine_medium *medium_of(const struct machine *m, const char *file)
+{
+	for (size_t i = 0; i < m->nmedia; i++)
+		if (strcmp(m->media[i].file, file) == 0)
+			return &m->media[i];
+	return NULL;
+}
+
+/* A machine that was moved has its files beside its description, and those of its snapshots where
+ * they belong; malloc'ed or NULL. */
+static char *find_by_name(const struct reading *r, const char *file)
+{
+	const struct folder *f = r->f;
+	const char *base = last_part(file);
+	char *found = folder_find(f, f->path, file), *folder;
+
+	if (!found)
+		found = folder_find(f, f->path, base);
+	if (!found && r->m->snapshot_dir && (folder = folder_join(f->path, r->m->snapshot_dir))) {
+		found = folder_find(f, folder, base);
+		free(folder);
+	}
+	return found;
+}
+
+/* A file of its name must have the id of the medium, and one of another name may. */
+static void locate(const struct reading *r, const struct machine_medium *medium, struct located *l)
+{
+	const char *known = NULL;
+
+	l->done = true;
+	l->path = find_by_name(r, medium->file);
+	if (!r->media || guid_is_zero(medium->id))
+		return;
+	l->other = l->path && folder_is_other(r->f, l->path, medium->id);
+	if (!l->path || l->other)
+		known = folder_find_id(r->media, medium->id);
+	if (!known)
+		return;
+	free(l->path);
+	l->path = strdup(known);
+	l->other = false;
+}
+
+static const struct located *located(const struct reading *r, const struct machine_medium *medium)
+{
+	struct located *l = &r->located[medium - r->m->media];
+
+	if (!l->done)
+		locate(r, medium, l);
+	return l;
+}
+
+/* malloc'ed or NULL. */
+static char *find_there(const struct reading *r, const char *file)
+{
+	const struct machine_medium *medium = medium_of(r->m, file);
+	const struct located *l = medium ? located(r, medium) : NULL;
+
+	if (!l)
+		return find_by_name(r, file);
+	return l->path ? strdup(l->path) : NULL;
+}
+
+/* Why what is in the place of a file cannot be shown; malloc'ed into *why, or NULL. */
+static int find_refusal(const struct reading *r, const char *file, char **why)
+{
+	const struct machine_medium *medium = medium_of(r->m, file);
+	char uuid[GUID_TEXT];
+
+	*why = NULL;
+	if (!medium)
+		return 0;
+	if (medium->refusal) {
+		*why = strdup(medium->refusal);
+		return *why ? 0 : -ENOMEM;
+	}
+	if (!located(r, medium)->other)
+		return 0;
+	guid_text(uuid, medium->id);
+	if (asprintf(why, "the machine has the disk {%s} there, but this is another one", uuid) < 0)
+		*why = NULL;
+	return *why ? 0 : -ENOMEM;
+}
+
+/* What is nowhere is called as the description has it. */
+static char *find_file(const struct reading *r, const char *file)
+{
+	char *found = find_there(r, file);
+
+	if (found)
+		return found;
+	return file[0] == '/' ? strdup(file) : folder_join(r->f->path, file);
+}
+
+/* Media that are not registered. */
+
+static int compare_attached(const void *a, const void *b)
+{
+	const struct attached *x = a, *y = b;
+	int order = strcmp(x->slot, y->slot);
+
+	if (order == 0)
+		order = y->registered - x->registered;
+	return order ? order : (x->age > y->age) - (x->age < y->age);
+}
+
+static void add_attached(struct reading *r, size_t state)
+{
+	const struct machine_state *s = &r->m->states[state];
+
+	for (size_t i = 0; i < s->ndisks; i++) {
+		const struct machine_medium *medium = medium_of(r->m, s->disks[i].file);
+
+		r->attached[r->nattached++] = (struct attached){
+			.slot = s->disks[i].slot,
+			.file = s->disks[i].file,
+			.registered = medium && medium->registered,
+			.age = state ? state : SIZE_MAX, /* the present comes last */
+		};
+	}
+}
+
+static int read_attached(struct reading *r)
+{
+	size_t n = 0;
+
+	for (size_t i = 0; i < r->m->nstates; i++)
+		n += r->m->states[i].ndisks;
+	r->attached = calloc(n + 1, sizeof r->attached[0]);
+	if (!r->attached)
+		return err_nomem(r->e);
+	for (size_t i = 0; i < r->m->nstates; i++)
+		add_attached(r, i);
+	qsort(r->attached, n, sizeof r->attached[0], compare_attached);
+	return 0;
+}
+
+/* What such a medium is based on nobody tells, so its disk is the one that another state has in the
+ * same place. */
+static const char *file_in_slot(const struct reading *r, const char *slot)
+{
+	size_t low = 0, high = r->nattached;
+
+	while (low < high) {
+		size_t middle = low + (high - low) / 2;
+
+		if (strcmp(r->attached[middle].slot, slot) < 0)
+			low = middle + 1;
+		else
+			high = middle;
+	}
+	return r->attached[low].file;
+}
+
+/* One disk. */
+
+/* Media come after those that they are based on: the first one without parent ends every way. */
+static const struct machine_medium *parent_of(
+	const struct machine *m, const struct machine_medium *medium)
+{
+	const struct machine_medium *parent = machine_find_medium(m, medium->parent);
+
+	return parent && parent < medium ? parent : NULL;
+}
+
+/* "disk-000001.vmdk" -> "disk.vmdk", in place. */
+static void drop_number(char *file)
+{
+	char *dot = has_suffix(file, ".vmdk") ? strrchr(file, '.') : NULL, *dash;
+
+	if (!dot || dot - file < 8)
+		return;
+	dash = dot - 7;
+	if (*dash == '-' && strspn(dash + 1, "0123456789") == 6)
+		memmove(dash, dot, sizeof ".vmdk");
+}
+
+/* The path of the file that a disk began as; malloc'ed or NULL.  What is nowhere counts as a disk
+ * of this directory. */
+static char *origin_of(const struct reading *r, const struct machine_disk *disk)
+{
+	const struct machine *m = r->m;
+	const struct machine_medium *medium = medium_of(m, disk->file), *parent;
+	const char *file = disk->file;
+	char *origin;
+
+	if (medium && !medium->registered)
+		medium = medium_of(m, file_in_slot(r, disk->slot));
+
+	for (; medium && (parent = parent_of(m, medium)); medium = parent)
+		;
+	file = medium ? medium->file : file;
+	origin = find_there(r, file);
+	if (!origin)
+		origin = folder_join(r->f->path, last_part(file));
+	if (origin && !medium)
+		drop_number(origin);
+	return origin;
+}
+
+/* Two that are attached at once are two, whatever they are called. */
+static struct disk *disk_for(struct reading *r, char *origin, size_t state)
+{
+	struct disk *d = r->disks;
+
+	while (d && (d->files[state] || strcmp(d->origin, origin) != 0))
+		d = d->next;
+	if (d) {
+		free(origin);
+		return d;
+	}
+	d = calloc(1, sizeof *d);
+	if (d)
+		d->files = calloc(r->m->nstates, sizeof d->files[0]);
+	if (!d || !d->files) {
+		free(d);
+		free(origin);
+		return NULL;
+	}
+	d->origin = origin;
+	*r->end = d;
+	r->end = &d->next;
+	return d;
+}
+
+static int collect_disks(struct reading *r)
+{
+	for (size_t i = 0; i < r->m->nstates; i++)
+		for (size_t k = 0; k < r->m->states[i].ndisks; k++) {
+			const struct machine_disk *disk = &r->m->states[i].disks[k];
+			char *origin = origin_of(r, disk);
+			struct disk *d = origin ? disk_for(r, origin, i) : NULL;
+
+			if (!d)
+				return err_nomem(r->e);
+			d->files[i] = disk->file;
+		}
+	return 0;
+}
+
+static void free_disks(struct reading *r)
+{
+	for (struct disk *d; (d = r->disks) != NULL;) {
+		r->disks = d->next;
+		free(d->origin);
+		free(d->files);
+		free(d);
+	}
+}
+
+/* Entries. */
+
+/* The nearest snapshot above that has the disk; numbers are those that shots get. */
+static size_t shot_above(const struct machine *m, size_t state, const size_t *numbers)
+{
+	do
+		state = m->states[state].parent;
+	while (state && !numbers[state]);
+	return numbers[state];
+}
+
+static int add_shot(const struct reading *r, struct folder_entry *entry,
+	const struct machine_state *state, const char *file)
+{
+	struct folder_shot *shot = &entry->shots[entry->nshots++];
+
+	shot->name = strdup(state->name);
+	shot->path = find_file(r, file);
+	shot->when = state->when;
+	if (!shot->name || !shot->path)
+		return -ENOMEM;
+	return find_refusal(r, file, &shot->refusal);
+}
+
+static int add_shots(const struct reading *r, const struct disk *d, struct folder_entry *entry)
+{
+	const struct machine *m = r->m;
+	size_t *numbers = calloc(m->nstates, sizeof *numbers);
+	int ret = 0;
+
+	entry->shots = calloc(m->nstates, sizeof entry->shots[0]);
+	if (!numbers || !entry->shots)
+		ret = -ENOMEM;
+	for (size_t i = 1; i < m->nstates && ret == 0; i++) {
+		if (!d->files[i])
+			continue;
+		ret = add_shot(r, entry, &m->states[i], d->files[i]);
+		entry->shots[entry->nshots - 1].parent = shot_above(m, i, numbers);
+		numbers[i] = entry->nshots;
+	}
+	free(numbers);
+	return ret < 0 ? err_nomem(r->e) : 0;
+}
+
+/* What is shown as the present state: of a disk that was taken out since, the last snapshot's. */
+static const char *present_file(const struct machine *m, const struct disk *d)
+{
+	size_t i = m->nstates;
+
+	if (d->files[0])
+		return d->files[0];
+	while (--i > 0 && !d->files[i])
+		;
+	return d->files[i];
+}
+
+static int add_disk(const struct reading *r, const struct disk *d)
+{
+	const char *file = present_file(r->m, d);
+	char *path = find_file(r, file);
+	struct folder_entry *entry =
+		path ? folder_add(r->f, FOLDER_IMAGE, last_part(d->origin), path, r->e) : NULL;
+
+	free(path);
+	if (!entry)
+		return err_nomem(r->e);
+	entry->described = true;
+	if (find_refusal(r, file, &entry->refusal) < 0)
+		return err_nomem(r->e);
+	return add_shots(r, d, entry);
+}
+
+/* Claims. */
+
+/* What is another disk stays an entry of its own. */
+static int claim_file(const struct reading *r, const char *file)
+{
+	const struct machine_medium *medium = medium_of(r->m, file);
+	char *path;
+	int ret;
+
+	if (medium && located(r, medium)->other)
+		return 0;
+	path = find_file(r, file);
+	ret = path ? folder_claim(r->f, path, r->e) : err_nomem(r->e);
+
+	if (ret == 0)
+		ret = folder_claim_names(r->f, path, true, r->e);
+	free(path);
+	return ret;
+}
+
+/* With what the register says that it is based on. */
+static int claim_disk(const struct reading *r, const struct disk *d)
+{
+	const struct machine_medium *medium;
+	const char *last = NULL;
+	int ret = 0;
+
+	for (size_t i = 0; i < r->m->nstates && ret == 0; i++) {
+		if (!d->files[i] || (last && strcmp(last, d->files[i]) == 0))
+			continue;
+		last = d->files[i];
+		ret = claim_file(r, last);
+		medium = medium_of(r->m, last);
+		while (ret == 0 && medium && (medium = parent_of(r->m, medium)))
+			ret = claim_file(r, medium->file);
+	}
+	return ret;
+}
+
+static void reading_end(struct reading *r)
+{
+	free_disks(r);
+	for (size_t i = 0; i < r->m->nmedia; i++)
+		free(r->located[i].path);
+	free(r->located);
+	free(r->attached);
+}
+
+int folder_add_machine(
+	struct folder *f, const struct machine *m, struct folder_media *media, struct err *e)
+{
+	struct reading r = {.f = f, .m = m, .media = media, .e = e};
+	int ret;
+
+	r.end = &r.disks;
+	r.located = calloc(m->nmedia + 1, sizeof r.located[0]);
+	if (!r.located)
+		return err_nomem(e);
+	ret = media ? read_attached(&r) : 0;
+	if (ret == 0)
+		ret = collect_disks(&r);
+	for (const struct disk *d = r.disks; d && ret == 0; d = d->next) {
+		ret = add_disk(&r, d);
+		if (ret == 0)
+			ret = claim_disk(&r, d);
+	}
+	reading_end(&r);
+	return ret;
+}

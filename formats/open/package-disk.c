@@ -1,0 +1,404 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* package-disk.c - the disks of a package: put together from chunks, decompressed, checked. */
+#include <errno.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <strings.h>
+
+#include "util/limits.h"
+#include "util/bytes.h"
+#include "chain.h"
+#include "io/concat.h"
+#include "util/err.h"
+#include "image/format.h"
+#include "io/gunzip.h"
+#include "io/io.h"
+#include "package-impl.h"
+#include "view/view.h"
+
+/* So many bytes are not decompressed before somebody begins to wonder. */
+#define LONG_TIME ((uint64_t)1 << 30)
+
+/* The files that one disk is stored in. */
+struct stored {
+	size_t n;
+	struct io **files;
+};
+
+static void stored_free(struct stored *s)
+{
+	for (size_t i = 0; i < s->n; i++)
+		io_unref(s->files[i]);
+	free(s->files);
+	*s = (struct stored){0};
+}
+
+/* Room grows by doubling: it is full when the count is a power of two. */
+static int stored_add(struct stored *s, const struct package *p, const char *name, struct err *e)
+{
+	struct io **files = s->files;
+	int r;
+
+	if (s->n == 0 || is_power_of_2(s->n))
+		files = realloc(files, (s->n ? 2 * s->n : 1) * sizeof files[0]);
+	if (!files)
+		return err_nomem(e);
+	s->files = files;
+	r = package_open_file(p, name, "disk", &files[s->n], e);
+	if (r == 0)
+		s->n++;
+	return r;
+}
+
+static int stored_add_chunk(
+	struct stored *s, const struct package *p, const char *name, size_t number, struct err *e)
+{
+	char *chunk;
+	int r;
+
+	if (asprintf(&chunk, "%s.%09zu", name, number) < 0)
+		return err_nomem(e);
+	r = stored_add(s, p, chunk, e);
+	free(chunk);
+	return r;
+}
+
+/* All chunks but the last are of one size.  Whether one is missing at the end, only the size that
+ * the descriptor gives could tell, which is often wrong: it counts when the last one is no shorter.
+ */
+static int check_chunks(const struct stored *s, const struct ovf_file *file, struct err *e)
+{
+	uint64_t last = s->files[s->n - 1]->size, sum;
+
+	for (size_t i = 0; i < s->n; i++) {
+		uint64_t size = s->files[i]->size;
+
+		if (size > file->chunk || (size < file->chunk && i + 1 < s->n))
+			return err_set(e, EUCLEAN,
+				"%s: a chunk of %" PRIu64 " bytes, %" PRIu64 " were expected",
+				s->files[i]->name, size, file->chunk);
+	}
+	if (__builtin_mul_overflow(file->chunk, s->n, &sum))
+		sum = UINT64_MAX;
+	if (last == file->chunk && file->size > sum)
+		return err_set(e, EUCLEAN, "%s: the next chunk, .%09zu, is missing",
+			s->files[s->n - 1]->name, s->n);
+	return 0;
+}
+
+/* All files of this name with a number, from 0 on.  -ENOENT: there is none. */
+static int open_all_numbers(
+	struct stored *s, const struct package *p, const char *name, struct err *e)
+{
+	struct err last = ERR_INIT;
+	size_t n;
+	int r = 0;
+
+	while (r == 0 && s->n < OVF_MAX_CHUNKS)
+		r = stored_add_chunk(s, p, name, s->n, &last);
+	if (r != -ENOENT || s->n == 0) {
+		*e = last;
+		return r;
+	}
+	n = s->n;
+	if (stored_add_chunk(s, p, name, n + 1, &last) == 0)
+		return err_set(e, EUCLEAN, "%s: the chunk before, .%09zu, is missing",
+			s->files[n]->name, n);
+	return 0;
+}
+
+static int open_chunks(struct stored *s, const struct package *p, const struct ovf_file *file,
+	const char *name, struct err *e)
+{
+	int r = open_all_numbers(s, p, name, e);
+
+	return r < 0 ? r : check_chunks(s, file, e);
+}
+
+/* Some writers tell of a size for chunks and make none. */
+static int open_stored_as(struct stored *s, const struct package *p, const struct ovf_file *file,
+	const char *name, struct err *e)
+{
+	int r = file->chunk > 0 ? open_chunks(s, p, file, name, e) : -ENOENT;
+
+	return r == -ENOENT ? stored_add(s, p, name, e) : r;
+}
+
+static bool is_image(struct io *io)
+{
+	unsigned char head[TAR_PEEK], tail[PEEK_TAIL];
+	struct err ignored = ERR_INIT;
+	struct peek peek = {
+		.head = head,
+		.tail = tail,
+		.nhead = MIN(sizeof head, io->size),
+		.ntail = MIN(sizeof tail, io->size),
+		.size = io->size,
+		.name = "",
+	};
+	const struct format *f;
+
+	if (io_read(io, head, peek.nhead, 0, &ignored) < 0 ||
+		io_read(io, tail, peek.ntail, io->size - peek.ntail, &ignored) < 0)
+		return false;
+	f = format_probe(&peek);
+	return f && f != format_find("raw");
+}
+
+/* A disk that is only there under names with a number, of which the descriptor does not tell.  They
+ * are chunks, or, as VMware exports a machine with snapshots, images: the last one is the disk as
+ * it is now.  All but the first of the chunks begin anywhere in the data. */
+static int choose_numbered(
+	struct stored *s, const struct package *p, const struct ovf_file *file, struct err *e)
+{
+	struct ovf_file chunks = *file;
+	struct image descriptor = package_descriptor(p);
+	bool images = s->n > 1;
+
+	for (size_t i = 0; i < s->n; i++)
+		images = images && is_image(s->files[i]);
+	if (images) {
+		image_warn(&descriptor,
+			"\"%s\" is %zu images with a number; the last one is taken, %s", file->href,
+			s->n, s->files[s->n - 1]->name);
+		for (size_t i = 0; i + 1 < s->n; i++)
+			io_unref(s->files[i]);
+		s->files[0] = s->files[s->n - 1];
+		s->n = 1;
+		return 0;
+	}
+	chunks.chunk = s->files[0]->size;
+	return check_chunks(s, &chunks, e);
+}
+
+static int open_numbered(
+	struct stored *s, const struct package *p, const struct ovf_file *file, struct err *e)
+{
+	struct err of_name = *e;
+	int r = open_all_numbers(s, p, file->path, e);
+
+	if (r != -ENOENT)
+		return r < 0 ? r : choose_numbered(s, p, file, e);
+	*e = of_name;
+	return r;
+}
+
+/* Names are decoded as URIs, which not all writers have encoded. */
+static int open_stored(
+	struct stored *s, const struct package *p, const struct ovf_file *file, struct err *e)
+{
+	struct err ignored = ERR_INIT;
+	int r;
+
+	if (!file->path) {
+		err_set(e, EACCES, "%s: the disk \"%s\" is not in the package", p->io->name,
+			file->href);
+		return err_hint(e, "nothing is ever fetched from elsewhere");
+	}
+	r = open_stored_as(s, p, file, file->path, e);
+	if (r == -ENOENT && strcmp(file->path, file->href) != 0 &&
+		open_stored_as(s, p, file, file->href, &ignored) == 0)
+		r = 0;
+	return r == -ENOENT ? open_numbered(s, p, file, e) : r;
+}
+
+/* The chunks as one file, called as the disk is. */
+static struct io *join_chunks(const struct stored *s, struct err *e)
+{
+	static const char first[] = ".000000000";
+	const char *path = s->files[0]->name; /* where a link leads: perhaps without a number */
+	size_t n = strlen(path), nfirst = strlen(first);
+	bool numbered = n > nfirst && strcmp(path + n - nfirst, first) == 0;
+	char *name = strndup(path, numbered ? n - nfirst : n);
+	struct io *io = name ? concat_new(s->files, s->n, name, e) : NULL;
+
+	if (!name)
+		err_nomem(e);
+	free(name);
+	return io;
+}
+
+void package_tell_of_unpacking(const struct package *p, const struct io *packed, const char *name)
+{
+	struct image descriptor = package_descriptor(p);
+
+	if (packed->size >= LONG_TIME)
+		image_warn(&descriptor, "\"%s\" is compressed: it is read through first", name);
+}
+
+/* What a disk is stored as tells more than what the descriptor says of it, but one that is said to
+ * be bare bytes is not looked into. */
+static int unpack(struct io **io, const struct package *p, const struct ovf_disk *d, struct err *e)
+{
+	const char *packing = d->file->compression;
+
+	if (packing && strcasecmp(packing, "gzip") != 0)
+		return err_set(e, ENOTSUP, "%s: compression \"%s\" is not supported", (*io)->name,
+			packing);
+	if (!gunzip_probe(*io))
+		return packing ? err_set(e, EUCLEAN, "%s: it is said to be compressed, but is not",
+					 (*io)->name)
+			       : 0;
+	if (!packing && d->is_raw)
+		return 0;
+	package_tell_of_unpacking(p, *io, d->file->href);
+	*io = gunzip_open(*io, p->opts->cache, e);
+	return *io ? 0 : -e->code;
+}
+
+/* Takes what *s has open, also on failure. */
+static int open_image(const struct package *p, const struct ovf_disk *d, const struct stored *s,
+	struct image **img, struct err *e)
+{
+	struct image descriptor = package_descriptor(p);
+	struct opening how = {
+		.format = p->opts->format,
+		.child = &descriptor,
+		.is_disk = d->is_raw,
+		.guessed = d->is_raw,
+		.files = s->files,
+		.nfiles = s->n,
+	};
+	struct io *io = s->n > 1 ? join_chunks(s, e) : io_ref(s->files[0]);
+	int r;
+
+	if (!io)
+		return -e->code;
+	r = unpack(&io, p, d, e);
+	if (r < 0) {
+		io_unref(io);
+		return r;
+	}
+	return image_open_as(io, p->opts, &how, img, e);
+}
+
+/* A delta must know of its parent, too, or what it has not stored would read as zeroes. */
+static int check_parent(const struct image *img, const struct ovf_disk *d, struct err *e)
+{
+	if (!d->parent || !*d->parent || img->parent_name)
+		return 0;
+	return err_set(e, ENOTSUP,
+		"%s: the package says that it is based on another disk, \"%s\", but it does not "
+		"name "
+		"it",
+		img->io->name, d->parent);
+}
+
+/* The image is right: it is no use to cut or fill up a disk by what the descriptor says. */
+static void compare_capacity(const struct image *img, const struct ovf_disk *d)
+{
+	uint64_t size = img->states[0]->view->size;
+
+	if (d->capacity > 0 && d->capacity != size)
+		image_warn(img,
+			"the package says that the disk has %" PRIu64 " bytes; it has %" PRIu64,
+			d->capacity, size);
+}
+
+int package_open_disk(struct package *p, size_t disk, struct image **out, struct err *e)
+{
+	const struct ovf_disk *d = &p->ovf.disks[disk];
+	struct stored s = {0};
+	struct image *img;
+	int r;
+
+	if (d->refusal)
+		return err_set(
+			e, ENOTSUP, "%s: \"%s\": %s", p->io->name, d->file->href, d->refusal);
+	r = open_stored(&s, p, d->file, e);
+	if (r == 0)
+		r = open_image(p, d, &s, &img, e);
+	stored_free(&s);
+	if (r < 0)
+		return r;
+	r = check_parent(img, d, e);
+	if (r < 0) {
+		image_close(img);
+		return r;
+	}
+	compare_capacity(img, d);
+	*out = img;
+	return 0;
+}
+
+static int refuse_count(const struct package *p, struct err *e)
+{
+	char list[ERR_TEXT / 2] = "";
+	size_t used = 0;
+
+	if (p->ovf.ndisks == 0)
+		return err_set(e, EINVAL, "%s: it has no disk", p->io->name);
+	for (size_t i = 0; i < p->ovf.ndisks && used < sizeof list; i++)
+		used += snprintf(list + used, sizeof list - used, "%s%s", i ? ", " : "",
+			package_disk_name(p, i));
+	err_set(e, ENOTSUP, "%s: it has %zu disks, of which only one can be mounted at a time: %s",
+		p->io->name, p->ovf.ndisks, list);
+	return err_hint(
+		e, "vdiskfs mounts the directory that it lies in, and shows each disk there");
+}
+
+int package_open_only_disk(
+	struct io *io, const struct image_options *o, struct image **img, struct err *e)
+{
+	struct package *p;
+	int r = package_open_io(io, o, &p, e);
+
+	if (r < 0)
+		return r;
+	r = p->ovf.ndisks == 1 ? package_open_disk(p, 0, img, e) : refuse_count(p, e);
+	package_close(p);
+	return r;
+}
+
+/* The manifest. */
+
+/* What the package calls a file that is open: NULL when it lies elsewhere. */
+static const char *name_in_package(const struct package *p, const struct io *io)
+{
+	const char *name = p->is_archive ? io->member : io->name;
+	size_t n = strlen(p->dir);
+
+	if (!name || n == 0)
+		return name;
+	if (strcmp(p->dir, "/") == 0)
+		n = 0;
+	return strncmp(name, p->dir, n) == 0 && name[n] == '/' ? name + n + 1 : NULL;
+}
+
+static int verify_image(const struct image *img, struct err *e)
+{
+	struct package *p = img->package;
+	int r = 0;
+
+	for (size_t i = 0; r == 0 && i < img->nfiles; i++) {
+		const char *name = name_in_package(p, img->files[i]);
+
+		if (name)
+			r = manifest_check(&p->manifest, name, img->files[i], e);
+		else
+			r = err_set(
+				e, ENOENT, "%s: it is no part of the package", img->files[i]->name);
+	}
+	return r;
+}
+
+int package_verify(const struct image *img, char **verdict, struct err *e)
+{
+	const struct package *p = img->package;
+	int r = 0;
+
+	*verdict = NULL;
+	if (!p || !p->has_manifest)
+		return 0;
+	for (; r == 0 && img; img = img->parent)
+		r = verify_image(img, e);
+	if (r != 0 && r != -EUCLEAN && r != -ENOENT)
+		return r;
+	if (r == 0)
+		*verdict = strdup("ok");
+	else if (asprintf(verdict, "wrong: %s", e->text) < 0)
+		*verdict = NULL;
+	return *verdict ? 0 : err_nomem(e);
+}

@@ -1,0 +1,35 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* package-impl.h - between package.c and package-disk.c only. */
+#ifndef VDISK_OPEN_PACKAGE_IMPL_H
+#define VDISK_OPEN_PACKAGE_IMPL_H
+
+#include "image/image.h"
+#include "machine/manifest.h"
+#include "machine/ovf.h"
+#include "package.h"
+#include "machine/tar.h"
+
+struct package {
+	unsigned refs;
+	const struct image_options *opts;
+	struct io *io; /* the archive or the descriptor */
+	char *path;
+	bool is_archive;
+	struct tar tar;
+	char *dir; /* that names in the descriptor start from: of the host, or in the archive */
+	struct ovf ovf;
+	bool has_manifest;
+	struct manifest manifest;
+};
+
+/* The descriptor as an image that names others. */
+struct image package_descriptor(const struct package *p);
+
+/* Warns of what takes long; name as the user knows it. */
+void package_tell_of_unpacking(const struct package *p, const struct io *packed, const char *name);
+
+/* Opens what the descriptor calls name, locked. */
+int package_open_file(
+	const struct package *p, const char *name, const char *what, struct io **io, struct err *e);
+
+#endif

@@ -1,0 +1,449 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* package.c - an archive or a descriptor, and the files that it leads to.
+ *
+ * Files are opened by the policy, on behalf of an image that stands for the descriptor: so the same
+ * rules hold for what the descriptor names and for what its disks name in their turn.  The disks
+ * themselves are package-disk.c's.
+ */
+#include "io/host.h"
+#include "package-impl.h"
+
+#include <errno.h>
+#include <inttypes.h>
+#include <limits.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <strings.h>
+
+#include "util/limits.h"
+#include "util/bytes.h"
+#include "util/err.h"
+#include "io/gunzip.h"
+#include "image/image.h"
+#include "io/io.h"
+#include "io/lock.h"
+#include "io/gate.h"
+
+#define HEAD_LEN 4096u
+
+/* Recognition. */
+
+static bool ends_in(const char *name, size_t len, const char *suffix)
+{
+	size_t n = strlen(suffix);
+
+	return len > n && strncasecmp(name + len - n, suffix, n) == 0;
+}
+
+static bool is_named(const char *name, const char *suffix)
+{
+	return ends_in(name, strlen(name), suffix);
+}
+
+bool package_is_named(const char *name)
+{
+	return is_named(name, ".ova") || is_named(name, ".ova.gz") || is_named(name, ".ovf");
+}
+
+static bool is_archive(const char *name, const unsigned char *head, size_t n)
+{
+	return n >= TAR_PEEK && tar_probe(head) &&
+	       (is_named(name, ".ova") || is_named(name, ".ova.gz") ||
+		       tar_head_names(head, n, ".ovf"));
+}
+
+/* A descriptor in UTF-16 is known by its name alone. */
+static bool is_descriptor(const char *name, const unsigned char *head, size_t n)
+{
+	size_t skip = 0;
+
+	if (n >= 2 && is_named(name, ".ovf") &&
+		(memcmp(head, "\xff\xfe", 2) == 0 || memcmp(head, "\xfe\xff", 2) == 0))
+		return true;
+	if (n >= 3 && memcmp(head, "\xef\xbb\xbf", 3) == 0)
+		skip = 3;
+	while (skip < n && memchr(" \t\r\n", head[skip], 4))
+		skip++;
+	if (skip == n || head[skip] != '<')
+		return false;
+	return is_named(name, ".ovf") || memmem(head, n, "<Envelope", 9) ||
+	       memmem(head, n, ":Envelope", 9);
+}
+
+/* The descriptor need not be among the first members. */
+static bool holds_descriptor(struct io *io)
+{
+	struct err ignored = ERR_INIT;
+	bool found = false;
+	struct tar tar;
+
+	if (tar_read(io, &tar, &ignored) < 0)
+		return false;
+	for (size_t i = 0; i < tar.n && !found; i++)
+		found = is_named(tar.members[i].name, ".ovf");
+	tar_free(&tar);
+	return found;
+}
+
+/* A descriptor names files beside it, so nobody compresses it by itself. */
+static bool is_packed_archive(struct io *io)
+{
+	unsigned char *head = malloc(LIMIT_PEEK);
+	bool is = head && is_archive(io->name, head, gunzip_peek(io, head, LIMIT_PEEK));
+
+	free(head);
+	return is;
+}
+
+bool package_probe(struct io *io)
+{
+	unsigned char head[HEAD_LEN];
+	struct err ignored = ERR_INIT;
+	size_t n = MIN(sizeof head, io->size);
+
+	if (io->is_block)
+		return false;
+	if (gunzip_probe(io))
+		return is_packed_archive(io);
+	if (io_read(io, head, n, 0, &ignored) < 0)
+		return false;
+	if (n >= TAR_PEEK && tar_probe(head))
+		return is_archive(io->name, head, n) || holds_descriptor(io);
+	return is_descriptor(io->name, head, n);
+}
+
+/* Files of the package. */
+
+struct image package_descriptor(const struct package *p)
+{
+	return (struct image){
+		.opts = p->opts,
+		.io = p->io,
+		.package = (struct package *)p,
+		.dir = p->is_archive ? NULL : p->dir,
+		.root = p->is_archive ? NULL : p->dir,
+	};
+}
+
+int package_open_file(
+	const struct package *p, const char *name, const char *what, struct io **io, struct err *e)
+{
+	struct image descriptor = package_descriptor(p);
+	int r;
+
+	*io = NULL;
+	r = policy_open(&descriptor, name, what, io, e);
+	if (r == 0)
+		r = lock_for_reading(*io, p->opts->share, e);
+	else
+		err_in(e, "%s", p->io->name);
+	if (r < 0) {
+		io_unref(*io);
+		*io = NULL;
+	}
+	return r;
+}
+
+/* dir/name, malloc'ed; dir may be "". */
+static char *join(const char *dir, size_t ndir, const char *name)
+{
+	char *path;
+
+	if (asprintf(&path, "%.*s%s%s", (int)ndir, dir, ndir > 0 ? "/" : "", name) < 0)
+		return NULL;
+	return path;
+}
+
+static size_t directory_len(const char *path)
+{
+	const char *slash = strrchr(path, '/');
+
+	return slash ? slash - path : 0;
+}
+
+static int take_member(
+	const struct package *p, char *path, const char *what, struct io **io, struct err *e)
+{
+	const struct tar_member *m;
+
+	if (tar_tidy(path) < 0)
+		return err_set(e, EACCES, "%s \"%s\" lies outside the archive", what, path);
+	m = tar_find(&p->tar, path);
+	if (!m)
+		return err_set(e, ENOENT, "%s \"%s\" is not in the archive", what, path);
+	if (tar_again(&p->tar, m)) {
+		struct image descriptor = package_descriptor(p);
+
+		image_warn(&descriptor, "several members are called \"%s\"; the first is taken",
+			m->name);
+	}
+	*io = io_slice(p->io, m->pos, m->len, m->name, e);
+	return *io ? 0 : -e->code;
+}
+
+int package_open_member(
+	const struct image *img, const char *name, const char *what, struct io **io, struct err *e)
+{
+	const struct package *p = img->package;
+	const char *dir = img->io->member ? img->io->member : p->dir;
+	size_t ndir = img->io->member ? directory_len(dir) : strlen(dir);
+	char *path;
+	int r;
+
+	if (name[0] == '\0')
+		return err_set(e, EINVAL, "%s has an empty name", what);
+	if (strlen(name) > LIMIT_NAME)
+		return err_set(
+			e, ENAMETOOLONG, "%s has a name of more than %d bytes", what, LIMIT_NAME);
+	path = name[0] == '/' ? strdup(name) : join(dir, ndir, name);
+	if (!path)
+		return err_nomem(e);
+	r = take_member(p, path, what, io, e);
+	free(path);
+	return r;
+}
+
+/* Opening. */
+
+static int read_descriptor(struct package *p, struct io *io, struct err *e)
+{
+	char *text;
+	int r = io_read_text(io, XML_MAX_BYTES, &text, e);
+
+	if (r < 0)
+		return r;
+	r = ovf_parse(text, io->size, &p->ovf, e);
+	free(text);
+	return r < 0 ? err_in(e, "%s", io->name) : 0;
+}
+
+/* The one member that is a descriptor; two of one name are one, as any two are. */
+static int find_descriptor(const struct package *p, const struct tar_member **found, struct err *e)
+{
+	*found = NULL;
+	for (size_t i = 0; i < p->tar.n; i++) {
+		const struct tar_member *m = &p->tar.members[i];
+
+		if (!is_named(m->name, ".ovf"))
+			continue;
+		if (*found && strcmp((*found)->name, m->name) != 0)
+			return err_set(e, ENOTSUP,
+				"%s: it has more than one descriptor, \"%s\" and \"%s\"",
+				p->io->name, (*found)->name, m->name);
+		if (!*found)
+			*found = m;
+	}
+	if (!*found)
+		return err_set(
+			e, EINVAL, "%s: no descriptor (.ovf) is in the archive", p->io->name);
+	return 0;
+}
+
+/* The descriptor of an archive, in *io. */
+static int open_archive(struct package *p, struct io **io, struct err *e)
+{
+	const struct tar_member *m;
+	int r = tar_read(p->io, &p->tar, e);
+
+	if (r < 0)
+		return err_in(e, "%s", p->io->name);
+	p->is_archive = true;
+	r = find_descriptor(p, &m, e);
+	if (r < 0)
+		return r;
+	p->dir = strndup(m->name, directory_len(m->name));
+	if (!p->dir)
+		return err_nomem(e);
+	*io = io_slice(p->io, m->pos, m->len, m->name, e);
+	return *io ? 0 : -e->code;
+}
+
+static int open_alone(struct package *p, struct io **io, struct err *e)
+{
+	size_t n = directory_len(p->path);
+
+	p->dir = strndup(p->path, n > 0 ? n : 1);
+	if (!p->dir)
+		return err_nomem(e);
+	*io = io_ref(p->io);
+	return 0;
+}
+
+/* NAME.mf beside NAME.ovf, malloc'ed; descriptor is a name without directories. */
+static char *manifest_name(const char *descriptor)
+{
+	size_t n = strlen(descriptor) - strlen(".ovf");
+	char *name;
+
+	return asprintf(&name, "%.*s.mf", (int)n, descriptor) < 0 ? NULL : name;
+}
+
+static int read_manifest(struct package *p, struct io *io, struct err *e)
+{
+	char *text;
+	int r = io_read_text(io, MANIFEST_MAX_BYTES, &text, e);
+
+	if (r < 0)
+		return r;
+	r = manifest_parse(text, &p->manifest, e);
+	free(text);
+	p->has_manifest = r == 0;
+	return r < 0 ? err_in(e, "%s", io->name) : 0;
+}
+
+/* A manifest that cannot be read stops nobody from reading the disks. */
+static int open_manifest(struct package *p, const struct io *descriptor, struct err *e)
+{
+	const char *path = descriptor->member ? descriptor->member : descriptor->name;
+	const char *slash = strrchr(path, '/'), *base = slash ? slash + 1 : path;
+	char *name = is_named(base, ".ovf") ? manifest_name(base) : NULL;
+	struct err trouble = ERR_INIT;
+	struct io *io = NULL;
+	int r;
+
+	if (!name)
+		return is_named(base, ".ovf") ? err_nomem(e) : 0;
+	r = package_open_file(p, name, "manifest", &io, &trouble);
+	free(name);
+	if (r == -ENOENT)
+		return 0;
+	if (r == 0)
+		r = read_manifest(p, io, &trouble);
+	io_unref(io);
+	if (r < 0 && p->opts->warn)
+		p->opts->warn(trouble.text);
+	return 0;
+}
+
+static int find_path(struct package *p, struct err *e)
+{
+	char real[PATH_MAX];
+
+	if (!host_realpath(p->io->name, real))
+		strcpy(real, "/");
+	p->path = strdup(real);
+	return p->path ? 0 : err_nomem(e);
+}
+
+static int unpack_archive(struct package *p, struct err *e)
+{
+	package_tell_of_unpacking(p, p->io, p->io->name);
+	p->io = gunzip_open(p->io, p->opts->cache, e);
+	return p->io ? 0 : -e->code;
+}
+
+static int read_package(struct package *p, struct err *e)
+{
+	struct io *descriptor = NULL;
+	unsigned char head[TAR_PEEK];
+	int r = gunzip_probe(p->io) ? unpack_archive(p, e) : 0;
+
+	if (r == 0)
+		r = io_read_padded(p->io, head, sizeof head, 0, e);
+
+	if (r == 0)
+		r = find_path(p, e);
+	if (r == 0 && tar_probe(head))
+		r = open_archive(p, &descriptor, e);
+	else if (r == 0)
+		r = open_alone(p, &descriptor, e);
+	if (r == 0)
+		r = read_descriptor(p, descriptor, e);
+	if (r == 0)
+		r = open_manifest(p, descriptor, e);
+	io_unref(descriptor);
+	return r;
+}
+
+int package_open_io(
+	struct io *io, const struct image_options *o, struct package **out, struct err *e)
+{
+	struct package *p = calloc(1, sizeof *p);
+	int r;
+
+	if (!p) {
+		io_unref(io);
+		return err_nomem(e);
+	}
+	p->refs = 1;
+	p->opts = o;
+	p->io = io;
+	r = read_package(p, e);
+	if (r < 0) {
+		package_close(p);
+		return r;
+	}
+	*out = p;
+	return 0;
+}
+
+/* Takes io, also on failure. */
+static int lock_and_open(
+	struct io *io, const struct image_options *o, struct package **p, struct err *e)
+{
+	int r = lock_for_reading(io, o->share, e);
+
+	if (r < 0) {
+		io_unref(io);
+		return r;
+	}
+	return package_open_io(io, o, p, e);
+}
+
+int package_open(const char *path, const struct image_options *o, struct package **p, struct err *e)
+{
+	struct io *io = io_open(path, e);
+
+	return io ? lock_and_open(io, o, p, e) : -e->code;
+}
+
+int package_open_in(const char *fence, const char *path, const struct image_options *o,
+	struct package **p, struct err *e)
+{
+	struct io *io;
+	int r = policy_open_in(fence, o, path, "package", &io, e);
+
+	return r == 0 ? lock_and_open(io, o, p, e) : r;
+}
+
+struct package *package_ref(struct package *p)
+{
+	p->refs++;
+	return p;
+}
+
+void package_close(struct package *p)
+{
+	if (!p || --p->refs > 0)
+		return;
+	ovf_free(&p->ovf);
+	tar_free(&p->tar);
+	manifest_free(&p->manifest);
+	io_unref(p->io);
+	free(p->dir);
+	free(p->path);
+	free(p);
+}
+
+bool package_is_archive(const struct package *p)
+{
+	return p->is_archive;
+}
+
+const char *package_path(const struct package *p)
+{
+	return p->path;
+}
+
+size_t package_count(const struct package *p)
+{
+	return p->ovf.ndisks;
+}
+
+const char *package_disk_name(const struct package *p, size_t disk)
+{
+	const struct ovf_file *file = p->ovf.disks[disk].file;
+
+	return file->path ? file->path : file->href;
+}

@@ -1,0 +1,230 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include "parent-places.h"
+
+#include <dirent.h>
+#include <errno.h>
+#include <limits.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+#include <sys/stat.h>
+
+#include "util/limits.h"
+#include "image/format.h"
+#include "vbox-registry.h"
+#include "io/host.h"
+#include "image/image.h"
+#include "machine/machine.h"
+#include "machine/tar.h"
+
+#define SNAPSHOTS "Snapshots" /* what VirtualBox calls the folder unless told another name */
+
+/* Directories. */
+
+static int add_dir(struct places *p, const char *dir)
+{
+	char **dirs;
+
+	for (size_t i = 0; i < p->n; i++)
+		if (strcmp(p->dirs[i], dir) == 0)
+			return 0;
+	dirs = reallocarray(p->dirs, p->n + 1, sizeof *dirs);
+	if (!dirs)
+		return -ENOMEM;
+	p->dirs = dirs;
+	dirs[p->n] = strdup(dir);
+	return dirs[p->n] ? (p->n++, 0) : -ENOMEM;
+}
+
+/* A name in a description leads to a directory below its own and over no link, or nowhere: what
+ * lies outside is not even listed. */
+static bool is_below(const char *dir, const char *name)
+{
+	int fd = host_open_below(dir, name);
+
+	if (fd >= 0)
+		close(fd);
+	return fd >= 0;
+}
+
+static int add_dir_below(struct places *p, const char *dir, const char *said)
+{
+	char path[PATH_MAX], name[PATH_MAX];
+
+	if (snprintf(name, sizeof name, "%s", said) >= (int)sizeof name || tar_tidy(name) < 0 ||
+		name[0] == '\0' || !is_below(dir, name) ||
+		snprintf(path, sizeof path, "%s/%s", dir, name) >= (int)sizeof path)
+		return 0;
+	return add_dir(p, path);
+}
+
+static int add_snapshots(void *arg, const char *dir, const struct machine *m)
+{
+	return add_dir_below(arg, dir, m->snapshot_dir);
+}
+
+static int add_list(struct places *p, const char *const *dirs)
+{
+	char real[PATH_MAX];
+	int r = 0;
+
+	for (; dirs && *dirs && r == 0; dirs++)
+		if (host_realpath(*dirs, real))
+			r = add_dir(p, real);
+	return r;
+}
+
+int places_find(struct places *p, const char *dir, bool above, struct homes *homes,
+	const struct image_options *o)
+{
+	int r;
+
+	*p = (struct places){.opts = o};
+	r = add_dir(p, dir);
+	if (r == 0)
+		r = add_dir_below(p, dir, SNAPSHOTS);
+	if (r == 0)
+		r = homes_visit(homes, dir, NULL, add_snapshots, p);
+	if (above)
+		p->above = homes_above(homes, dir);
+	if (r == 0 && p->above)
+		r = add_dir(p, p->above);
+	if (r == 0)
+		r = add_list(p, o->search);
+	return r == 0 ? add_list(p, o->allow) : r;
+}
+
+void places_free(struct places *p)
+{
+	for (size_t i = 0; i < p->n; i++)
+		free(p->dirs[i]);
+	free(p->dirs);
+	free(p->above);
+	*p = (struct places){0};
+}
+
+/* Files. */
+
+const struct format *places_format(const char *name)
+{
+	const struct format *f = format_of_name(name);
+
+	return f && f->knows_parent ? f : NULL;
+}
+
+static int is_candidate(const struct dirent *d)
+{
+	return places_format(d->d_name) != NULL;
+}
+
+static int by_name(const struct dirent **a, const struct dirent **b)
+{
+	return strcmp((*a)->d_name, (*b)->d_name);
+}
+
+static bool visit_in(const char *dir, places_try *try, void *arg)
+{
+	struct dirent **list;
+	int n = host_scandir(dir, &list, is_candidate, by_name);
+	char path[PATH_MAX];
+	bool over = false;
+
+	for (int i = 0; i < n; i++) {
+		if (!over && snprintf(path, sizeof path, "%s/%s", dir, list[i]->d_name) <
+				     (int)sizeof path)
+			over = try(arg, path);
+		free(list[i]);
+	}
+	if (n >= 0)
+		free(list);
+	return over;
+}
+
+/* The tree below a directory of the user. */
+struct below {
+	dev_t dev;
+	unsigned left; /* entries that may still be looked at */
+	places_try *try;
+	void *arg;
+};
+
+static bool visit_below(struct below *b, const char *dir, unsigned depth);
+
+static unsigned char type_of(const char *path, const struct dirent *d)
+{
+	struct stat st;
+
+	if (d->d_type != DT_UNKNOWN)
+		return d->d_type;
+	return host_lstat(path, &st) == 0 ? IFTODT(st.st_mode) : DT_UNKNOWN;
+}
+
+/* The files of the directory itself, at depth 0, were visited before. */
+static bool visit_entry(struct below *b, const char *dir, const struct dirent *d, unsigned depth)
+{
+	char path[PATH_MAX];
+
+	if (snprintf(path, sizeof path, "%s/%s", dir, d->d_name) >= (int)sizeof path)
+		return false;
+	switch (type_of(path, d)) {
+	case DT_DIR:
+		return d->d_name[0] != '.' && depth < FAMILY_MAX_DEPTH &&
+		       visit_below(b, path, depth + 1);
+	case DT_REG:
+		return depth > 0 && places_format(d->d_name) && b->try(b->arg, path);
+	default:
+		return false;
+	}
+}
+
+/* What is mounted there is left alone: to look may take as long as a network does. */
+static bool is_mounted(struct below *b, const char *dir, unsigned depth)
+{
+	struct stat st;
+
+	if (host_lstat(dir, &st) < 0)
+		return true;
+	if (depth == 0)
+		b->dev = st.st_dev;
+	return st.st_dev != b->dev;
+}
+
+static bool visit_below(struct below *b, const char *dir, unsigned depth)
+{
+	struct dirent **list;
+	int n = is_mounted(b, dir, depth) ? -1 : host_scandir(dir, &list, NULL, by_name);
+	bool over = false;
+
+	for (int i = 0; i < n; i++) {
+		if (!over && b->left > 0) {
+			b->left--;
+			over = visit_entry(b, dir, list[i], depth);
+		}
+		free(list[i]);
+	}
+	if (n >= 0)
+		free(list);
+	return over;
+}
+
+/* A machine that moved lies below what the user names as often as in it. */
+static bool visit_below_each(struct below *b, const char *const *dirs)
+{
+	char real[PATH_MAX];
+
+	for (; dirs && *dirs; dirs++)
+		if (host_realpath(*dirs, real) && visit_below(b, real, 0))
+			return true;
+	return false;
+}
+
+bool places_visit(const struct places *p, places_try *try, void *arg)
+{
+	struct below b = {.left = FAMILY_MAX_ENTRIES, .try = try, .arg = arg};
+
+	for (size_t i = 0; i < p->n; i++)
+		if (visit_in(p->dirs[i], try, arg))
+			return true;
+	return visit_below_each(&b, p->opts->search) || visit_below_each(&b, p->opts->allow);
+}

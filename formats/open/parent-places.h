@@ -1,0 +1,41 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* parent-places.h - the directories in which an image is looked for by its id, and the files in
+ * them.
+ *
+ * These are the directory of whoever asks, the folders of snapshots in it and the one above if it
+ * is such a folder itself, and the directories of -o search and -o allow with all below them.
+ */
+#ifndef VDISK_OPEN_PARENT_PLACES_H
+#define VDISK_OPEN_PARENT_PLACES_H
+
+#include <stdbool.h>
+#include <stddef.h>
+
+struct format;
+struct homes;
+struct image_options;
+
+struct places {
+	const struct image_options *opts;
+	size_t n;
+	char **dirs; /* without those below others */
+	char *above; /* the machine's folder, if dir is that of its snapshots; or NULL */
+};
+
+/* Fills in *p, which is to be freed, also on failure: -ENOMEM.  above: look there at all. */
+int places_find(struct places *p, const char *dir, bool above, struct homes *homes,
+	const struct image_options *o);
+void places_free(struct places *p);
+
+/* The format of images with ids that files of this name usually are; NULL: of none. */
+const struct format *places_format(const char *name);
+
+/* Returns whether the search is over. */
+typedef bool places_try(void *arg, const char *path);
+
+/* Visits all files that are images with ids by their suffix, directory by directory and then those
+ * below the directories of the user: without following links there, not across file systems,
+ * FAMILY_MAX_DEPTH deep and FAMILY_MAX_ENTRIES in all.  True: the search is over. */
+bool places_visit(const struct places *p, places_try *try, void *arg);
+
+#endif

@@ -1,0 +1,408 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* parent-search.c - the search for a parent by its id.
+ *
+ * Names prove nothing here: a file is the parent when its own id says so, and then only if whoever
+ * asked takes it.  Each file is opened by the policy, looked at without a lock, and counted.
+ */
+#include "parent-search.h"
+
+#include <errno.h>
+#include <limits.h>
+#include <stdbool.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "util/limits.h"
+#include "chain.h"
+#include "util/err.h"
+#include "image/format.h"
+#include "util/guid.h"
+#include "vbox-registry.h"
+#include "io/host.h"
+#include "image/image.h"
+#include "io/io.h"
+#include "machine/machine.h"
+#include "parent-places.h"
+#include "io/gate.h"
+
+#define WHAT       "backing file"
+#define PLACES_MAX 400 /* bytes of a message */
+
+struct search {
+	const struct image *top; /* of the chain that ends with img */
+	struct image *img;
+	struct homes *homes;
+	family_take *take;
+	void *arg;
+	struct places places;
+	unsigned left;   /* files that may still be opened */
+	struct io *only; /* the one candidate so far where several would be too many, held */
+	struct err e;    /* the first failure worth telling */
+};
+
+/* One file. */
+
+enum kinship {
+	NO_KIN,
+	KIN,       /* what the child records of its parent fits it */
+	ANONYMOUS, /* it has no id that anything could fit */
+};
+
+static enum kinship look_at(const struct search *s, struct io *io, const char *format)
+{
+	struct opening how = opening_of_parent(s->img, format);
+	struct image_options look = *s->img->opts;
+	struct err e = ERR_INIT;
+	enum kinship kinship;
+	struct image *img;
+
+	look.nolock = true;
+	look.warn = NULL;
+	look.secrets = NULL; /* what is encrypted has no id */
+	if (image_from_io(io_ref(io), &look, &how, &img, &e) < 0)
+		return NO_KIN;
+	kinship = s->img->format->knows_parent(s->img, img) ? KIN
+		  : guid_is_zero(img->id)                   ? ANONYMOUS
+							    : NO_KIN;
+	image_close(img);
+	return kinship;
+}
+
+static bool is_in_chain(const struct search *s, const struct io *io)
+{
+	for (const struct image *i = s->top; i; i = i->parent)
+		if (io_is_same(i->io, io))
+			return true;
+	return false;
+}
+
+static const char *last_part(const char *path)
+{
+	const char *slash = strrchr(path, '/');
+
+	return slash ? slash + 1 : path;
+}
+
+static int refuse_both(
+	const struct search *s, const struct io *a, const struct io *b, struct err *e)
+{
+	const char *name = last_part(s->img->parent_name), *backslash = strrchr(name, '\\');
+
+	err_set(e, EINVAL, "%s: both %s and %s could be its parent", s->img->io->name, a->name,
+		b->name);
+	return err_hint(e, "call the right one \"%s\", as the image does",
+		backslash ? backslash + 1 : name);
+}
+
+/* Without a UUID the parent is known by 32 bits, VMware's content ID, which copies of it share
+ * until one is written to: a second file that fits makes the first one doubtful. */
+static int keep_only(struct search *s, struct io *io, struct err *e)
+{
+	if (!s->only && !is_in_chain(s, io)) {
+		s->only = io;
+		return -ENOENT;
+	}
+	if (!is_in_chain(s, io) && !io_is_same(s->only, io) && s->e.code == 0)
+		refuse_both(s, s->only, io, &s->e);
+	io_unref(io);
+	return err_set(e, ENOENT, "one of several");
+}
+
+static void keep_error(struct search *s, const struct err *e)
+{
+	if (s->e.code == 0)
+		s->e = *e;
+}
+
+/* Takes io, also on failure.  vouched: a description says that this is the parent.  0: it is, and
+ * was taken. */
+static int try_io(struct search *s, struct io *io, const char *format, bool vouched, struct err *e)
+{
+	enum kinship kinship = look_at(s, io, format);
+	int r;
+
+	if (kinship != KIN && !(kinship == ANONYMOUS && vouched)) {
+		io_unref(io);
+		return -ENOENT;
+	}
+	if (guid_is_zero(s->img->parent_id))
+		return keep_only(s, io, e);
+	r = s->take(s->arg, io, format, kinship == ANONYMOUS, e);
+	if (r < 0)
+		keep_error(s, e);
+	return r;
+}
+
+/* Without a suffix that tells its format a file is guessed at, and may lead no further. */
+static const char *format_for(const char *path)
+{
+	const struct format *f = places_format(path);
+
+	return f ? f->name : NULL;
+}
+
+static int try_file(struct search *s, const char *path, struct err *e)
+{
+	struct io *io;
+	int r;
+
+	if (s->left == 0)
+		return -ENFILE;
+	r = policy_open_kin(s->img, path, WHAT, &io, e);
+	if (r < 0)
+		return r;
+	s->left--;
+	return try_io(s, io, format_for(path), false, e);
+}
+
+static int try_in(struct search *s, const char *dir, const char *name)
+{
+	struct err e = ERR_INIT;
+	char path[PATH_MAX];
+
+	if (snprintf(path, sizeof path, "%s/%s", dir, name) >= (int)sizeof path)
+		return -ENAMETOOLONG;
+	return try_file(s, path, &e);
+}
+
+/* The ways to find it; each returns whether it did. */
+
+/* Formats without ids, raw above all, cannot say which disk they are: there the description counts
+ * alone, as it does for VirtualBox.  One in the directory of the image may vouch for a file that
+ * the image could name itself and no other, since both may be of one maker. */
+static int try_medium(struct search *s, const char *path, const struct machine_medium *medium,
+	bool is_above, struct err *e)
+{
+	const char *format = medium->is_raw ? "raw" : format_for(path);
+	bool vouched = true;
+	struct io *io;
+	int r;
+
+	if (s->left == 0)
+		return -ENFILE;
+	r = policy_open(s->img, path, WHAT, &io, e);
+	if (r == -EACCES) {
+		vouched = is_above;
+		r = policy_open_kin(s->img, path, WHAT, &io, e);
+	}
+	if (r < 0)
+		return r;
+	s->left--;
+	return try_io(s, io, format, vouched, e);
+}
+
+/* What has no id is found by no search for it: its name must do, in the directories of the user. */
+static bool find_moved(struct search *s, const struct machine_medium *medium, bool is_above)
+{
+	char path[PATH_MAX];
+
+	for (const char *const *dir = s->img->opts->search; dir && *dir; dir++) {
+		struct err e = ERR_INIT;
+		char real[PATH_MAX];
+
+		if (host_realpath(*dir, real) &&
+			snprintf(path, sizeof path, "%s/%s", real, last_part(medium->file)) <
+				(int)sizeof path &&
+			try_medium(s, path, medium, is_above, &e) == 0)
+			return true;
+	}
+	return false;
+}
+
+/* That what the description names lies outside is worth telling: the user can let it in. */
+static int try_registered(void *arg, const char *dir, const struct machine *m)
+{
+	struct search *s = arg;
+	const struct machine_medium *medium = machine_find_medium(m, s->img->parent_id);
+	bool is_above = s->places.above && strcmp(dir, s->places.above) == 0, absolute;
+	struct err e = ERR_INIT;
+	char path[PATH_MAX];
+	int r;
+
+	if (!medium)
+		return false;
+	absolute = medium->file[0] == '/';
+	if (snprintf(path, sizeof path, "%s%s%s", absolute ? "" : dir, absolute ? "" : "/",
+		    medium->file) >= (int)sizeof path)
+		return false;
+	r = try_medium(s, path, medium, is_above, &e);
+	if (r == -EACCES) {
+		err_in(&e, "%s", s->img->io->name);
+		keep_error(s, &e);
+	}
+	return r == 0 || find_moved(s, medium, is_above);
+}
+
+static bool find_registered(struct search *s)
+{
+	return homes_visit(s->homes, s->img->dir, NULL, try_registered, s) ||
+	       (s->places.above && homes_visit(s->homes, s->places.above, NULL, try_registered, s));
+}
+
+/* "{UUID}.vdi", as VirtualBox calls the files of differences. */
+static bool find_in_by_name(struct search *s, const char *dir)
+{
+	char uuid[GUID_TEXT], name[GUID_TEXT + 32];
+
+	guid_text(uuid, s->img->parent_id);
+	for (const struct format *const *f = formats; *f; f++)
+		for (const char *const *suffix = (*f)->suffixes; (*f)->knows_parent && *suffix;
+			suffix++) {
+			snprintf(name, sizeof name, "{%s}.%s", uuid, *suffix);
+			if (try_in(s, dir, name) == 0)
+				return true;
+		}
+	return false;
+}
+
+/* The fence opens where it runs round a folder of snapshots: see io/gate.h. */
+static int widen_fence(struct search *s, struct err *e)
+{
+	struct image *img = s->img;
+
+	if (img->machine_dir || !s->places.above || strcmp(img->dir, img->root) != 0)
+		return 0;
+	img->machine_dir = strdup(s->places.above);
+	return img->machine_dir ? 0 : err_nomem(e);
+}
+
+static int refuse_missing(const struct search *s, struct err *e)
+{
+	char places[PLACES_MAX] = "", uuid[GUID_TEXT];
+	size_t n = 0;
+
+	for (size_t i = 0; i < s->places.n && n < sizeof places; i++)
+		n += snprintf(places + n, sizeof places - n, "%s%s", i > 0 ? ", " : "",
+			s->places.dirs[i]);
+	guid_text(uuid, s->img->parent_id);
+	return err_set(e, ENOENT, "%s: its parent {%s} was not found%s in %s%s", s->img->io->name,
+		uuid, s->left == 0 ? " among the first images" : "", places,
+		n >= sizeof places ? "..." : "");
+}
+
+static bool find_named_by_id(struct search *s)
+{
+	for (size_t i = 0; i < s->places.n; i++)
+		if (find_in_by_name(s, s->places.dirs[i]))
+			return true;
+	return false;
+}
+
+static bool try_path(void *arg, const char *path)
+{
+	struct search *s = arg;
+	struct err e = ERR_INIT;
+
+	return try_file(s, path, &e) == 0;
+}
+
+static bool found(struct search *s)
+{
+	if (!guid_is_zero(s->img->parent_id) && (find_registered(s) || find_named_by_id(s)))
+		return true;
+	return places_visit(&s->places, try_path, s);
+}
+
+/* The search is over, and so it is known that there is one. */
+static bool take_only(struct search *s)
+{
+	struct err e = ERR_INIT;
+	struct io *io = s->only;
+
+	if (!io || s->e.code)
+		return false;
+	s->only = NULL;
+	image_warn(s->img, "its parent \"%s\" is missing; %s has the content ID of it",
+		s->img->parent_name, io->name);
+	if (s->take(s->arg, io, format_for(io->name), false, &e) == 0)
+		return true;
+	keep_error(s, &e);
+	return false;
+}
+
+int family_find(const struct image *top, struct image *img, struct homes *homes, family_take *take,
+	void *arg, struct err *e)
+{
+	struct search s = {
+		.top = top,
+		.img = img,
+		.homes = homes,
+		.take = take,
+		.arg = arg,
+		.left = FAMILY_MAX_FILES,
+	};
+	int r;
+
+	if (!img->dir)
+		return err_set(e, ENOENT, "%s: it has a parent, but is not a file with neighbours",
+			img->io->name);
+	r = places_find(&s.places, img->dir, !guid_is_zero(img->parent_id), homes, img->opts);
+	r = r < 0 ? err_nomem(e) : widen_fence(&s, e);
+	if (r == 0 && !found(&s) && !take_only(&s)) {
+		*e = s.e;
+		r = s.e.code ? -s.e.code : refuse_missing(&s, e);
+	}
+	io_unref(s.only);
+	places_free(&s.places);
+	return r;
+}
+
+/* Is it the one? */
+
+bool family_knows_parent(const struct image *img, const struct image *other)
+{
+	return memcmp(img->parent_id, other->id, GUID_LEN) == 0;
+}
+
+int family_check_parent(const struct image *img, const struct image *parent, struct err *e)
+{
+	char wanted[GUID_TEXT], other[GUID_TEXT];
+	const unsigned char *change = img->parent_change_id;
+
+	if (!family_knows_parent(img, parent)) {
+		guid_text(wanted, img->parent_id);
+		guid_text(other, parent->id);
+		err_set(e, EUCLEAN, "%s: it was made on the disk %s, but %s is %s", img->io->name,
+			wanted, parent->io->name, other);
+		return err_hint_code(e, HINT_IGNORE_PARENT_ID, NULL);
+	}
+	if (guid_is_zero(change) || guid_is_zero(parent->change_id) ||
+		memcmp(change, parent->change_id, GUID_LEN) == 0)
+		return 0;
+	err_set(e, EUCLEAN, "%s: its parent %s was changed after the image was made", img->io->name,
+		parent->io->name);
+	return err_hint_code(e, HINT_IGNORE_PARENT_ID, NULL);
+}
+
+struct check {
+	const struct image *img;
+	struct err *e;
+};
+
+static int check_medium(void *arg, const char *dir, const struct machine *m)
+{
+	const struct check *c = arg;
+	const struct machine_medium *medium = machine_find_medium(m, c->img->id);
+
+	if (!medium || !medium->refusal)
+		return 0;
+	return err_set(c->e, ENOTSUP, "%s: %s, says the machine \"%s\" in %s", c->img->io->name,
+		medium->refusal, m->name, dir);
+}
+
+int family_check_image(const struct image *img, struct homes *homes, struct err *e)
+{
+	struct check c = {.img = img, .e = e};
+	char *above;
+	int r;
+
+	if (!img->dir || guid_is_zero(img->id))
+		return 0;
+	r = homes_visit(homes, img->dir, img, check_medium, &c);
+	above = homes_above(homes, img->dir);
+	if (r == 0 && above)
+		r = homes_visit(homes, above, img, check_medium, &c);
+	free(above);
+	return r;
+}

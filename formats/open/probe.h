@@ -1,0 +1,26 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* probe.h - the format of a file, and what to say about one that has none. */
+#ifndef VDISK_OPEN_PROBE_H
+#define VDISK_OPEN_PROBE_H
+
+#include <stdbool.h>
+
+struct err;
+struct format;
+struct io;
+
+/* The format that the file's bytes and name show; NULL on failure.  is_disk: what no format claims
+ * is raw, because another file or the user says that it is a disk. */
+const struct format *probe_file(struct io *io, bool is_disk, struct err *e);
+
+/* The format of this name, for io; NULL when it is not known. */
+const struct format *probe_named(const char *name, const struct io *io, struct err *e);
+
+/* The name of the format that the file at path shows; NULL when it shows none or cannot be read. */
+const char *probe_path(const char *path);
+
+/* After opening io as format has failed: the name of another format that the file shows; NULL when
+ * it shows none.  A file of a kind that cannot be read adds its advice to e. */
+const char *probe_other(struct io *io, const struct format *format, struct err *e);
+
+#endif

@@ -1,0 +1,141 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* gpt.c - a GUID partition table (UEFI specification, section 5.3).
+ *
+ * Nothing of a table is believed before both its checksums are right.  Where the disk ends is the
+ * only other test: a disk that was cut or grown keeps a table made for another size.
+ */
+#include <errno.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <zlib.h>
+
+#include "util/bytes.h"
+#include "util/err.h"
+#include "util/limits.h"
+#include "util/guid.h"
+#include "sectors.h"
+#include "util/utf16.h"
+
+#define HEADER_MIN 92u
+#define ENTRY_MIN  128u
+#define NAME_POS   56u
+#define NAME_UNITS 36u
+
+struct header {
+	uint64_t entries; /* LBA */
+	uint32_t n, entry_size, crc;
+	char id[PARTUUID_LEN];
+};
+
+static bool has_signature(const unsigned char *p)
+{
+	return memcmp(p, "EFI PART", 8) == 0;
+}
+
+/* The header's checksum is made with its own field as zero. */
+static uint32_t header_crc(const unsigned char *p, uint32_t size)
+{
+	static const unsigned char zero[4];
+	uLong crc = crc32(0, p, 16);
+
+	crc = crc32(crc, zero, sizeof zero);
+	return crc32(crc, p + 20, size - 20);
+}
+
+/* p is a whole sector, read from lba. */
+static bool header_parse(
+	const unsigned char *p, const struct ptable_disk *d, uint64_t lba, struct header *h)
+{
+	uint32_t size = load_le32(p + 12);
+
+	if (!has_signature(p) || size < HEADER_MIN || size > d->sector)
+		return false;
+	if (header_crc(p, size) != load_le32(p + 16) || load_le64(p + 24) != lba)
+		return false;
+	guid_text(h->id, p + 56);
+	h->entries = load_le64(p + 72);
+	h->n = load_le32(p + 80);
+	h->entry_size = load_le32(p + 84);
+	h->crc = load_le32(p + 88);
+	/* 128 * 2^n; before revision 2.3.1 of the specification any multiple of 8. */
+	return h->entry_size >= ENTRY_MIN && h->entry_size % 8 == 0;
+}
+
+static int entry_add(const unsigned char *p, unsigned number, const struct ptable_disk *d,
+	struct ptable *t, struct err *e)
+{
+	uint64_t first = load_le64(p + 32), last = load_le64(p + 40);
+	char name[UTF16_AS_UTF8(NAME_UNITS)];
+	struct partition *part;
+	int r;
+
+	if (guid_is_zero(p) || last < first || first >= d->nsectors)
+		return 0;
+	/* Cut first: last may be all ones, and last + 1 then 0. */
+	last = MIN(last, d->nsectors - 1);
+	r = ptable_add(t, d, number, first, last - first + 1, &part, e);
+	if (r < 0 || !part)
+		return r;
+	guid_text(part->type, p);
+	guid_text(part->partuuid, p + GUID_LEN);
+	utf16_to_utf8(name, p + NAME_POS, NAME_UNITS, UTF16_LE);
+	if (name[0] == '\0')
+		return 0;
+	part->partlabel = strdup(name);
+	return part->partlabel ? 0 : err_nomem(e);
+}
+
+static int entries_add(const unsigned char *array, const struct header *h,
+	const struct ptable_disk *d, struct ptable *t, struct err *e)
+{
+	for (uint32_t i = 0; i < h->n; i++) {
+		int r = entry_add(array + (size_t)i * h->entry_size, i + 1, d, t, e);
+
+		if (r < 0)
+			return r;
+	}
+	t->scheme = "gpt";
+	t->sector = d->sector;
+	memcpy(t->id, h->id, sizeof t->id);
+	return 1;
+}
+
+int ptable_gpt_read(const struct ptable_disk *d, uint64_t lba, struct ptable *t, struct err *e)
+{
+	unsigned char sector[PTABLE_MAX_SECTOR], *array;
+	struct header h;
+	uint64_t len;
+	int r = ptable_read_at(d, sector, d->sector, lba, e);
+
+	if (r < 0)
+		return r;
+	if (!header_parse(sector, d, lba, &h))
+		return 0;
+	len = (uint64_t)h.n * h.entry_size;
+	if (len > LIMIT_GPT_ARRAY)
+		return 0;
+	array = malloc(len + 1); /* a table may have room for no entry */
+	if (!array)
+		return err_nomem(e);
+	r = ptable_read_at(d, array, len, h.entries, e);
+	if (r == -EINVAL)
+		r = 0;
+	else if (r == 0 && crc32(0, array, len) == h.crc)
+		r = entries_add(array, &h, d, t, e);
+	free(array);
+	return r;
+}
+
+int ptable_gpt_alternate(const struct ptable_disk *d, uint64_t *lba, struct err *e)
+{
+	unsigned char sector[PTABLE_MAX_SECTOR];
+	int r;
+
+	*lba = 0;
+	r = ptable_read_at(d, sector, d->sector, GPT_PRIMARY_LBA, e);
+	if (r == 0 && has_signature(sector))
+		*lba = load_le64(sector + 32);
+	return r;
+}

@@ -1,0 +1,246 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* mbr.c - the partition table of a boot sector, and the chains of logical partitions.
+ *
+ * No standard describes it; the Linux kernel's reading is ours, since partitions carry the numbers
+ * that Linux gives them.  Where the kernel would follow a chain in circles or out of its container,
+ * we stop.
+ */
+#include <errno.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "util/bytes.h"
+#include "util/err.h"
+#include "util/limits.h"
+#include "sectors.h"
+
+#define DISK_ID_POS     440
+#define ENTRIES_POS     446
+#define ENTRY_LEN       16
+#define NENTRIES        4
+#define FIRST_LOGICAL   5u
+#define TYPE_PROTECTIVE 0xee
+
+struct entry {
+	uint8_t status, type;
+	uint32_t start, n; /* sectors; n = 0: not used, whatever the type says */
+};
+
+static struct entry entry_load(const unsigned char *boot, unsigned i)
+{
+	const unsigned char *p = boot + ENTRIES_POS + i * ENTRY_LEN;
+
+	return (struct entry){p[0], p[4], load_le32(p + 8), load_le32(p + 12)};
+}
+
+static bool entry_is_extended(const struct entry *x)
+{
+	return x->n && (x->type == 0x05 || x->type == 0x0f || x->type == 0x85);
+}
+
+static bool has_signature(const unsigned char *boot)
+{
+	return boot[510] == 0x55 && boot[511] == 0xaa;
+}
+
+bool ptable_mbr_is_protective(const unsigned char *boot)
+{
+	for (unsigned i = 0; i < NENTRIES; i++)
+		if (entry_load(boot, i).type == TYPE_PROTECTIVE)
+			return has_signature(boot);
+	return false;
+}
+
+bool ptable_mbr_is_empty(const unsigned char *boot)
+{
+	for (unsigned i = 0; i < NENTRIES; i++)
+		if (entry_load(boot, i).n)
+			return !has_signature(boot);
+	return true;
+}
+
+/* A FAT's BIOS parameter block, as the kernel recognises it; the "FAT16" text is only a comment. */
+static bool is_fat(const unsigned char *boot)
+{
+	bool jump = boot[0] == 0xe9 || (boot[0] == 0xeb && boot[2] == 0x90);
+	uint16_t sector = load_le16(boot + 11);
+	uint8_t cluster = boot[13], fats = boot[16], media = boot[21];
+
+	return jump && is_power_of_2(sector) && sector >= 512 && sector <= 4096 &&
+	       is_power_of_2(cluster) && load_le16(boot + 14) != 0 && fats >= 1 && fats <= 2 &&
+	       (media == 0xf0 || media >= 0xf8);
+}
+
+bool ptable_mbr_is_filesystem(const unsigned char *boot)
+{
+	return has_signature(boot) && (memcmp(boot + 3, "NTFS    ", 8) == 0 ||
+					      memcmp(boot + 3, "EXFAT   ", 8) == 0 || is_fat(boot));
+}
+
+/* Entries too good to be chance: some, and all of them inside the disk and behind sector 0. */
+static bool entries_fit(const unsigned char *boot, const struct ptable_disk *d)
+{
+	for (unsigned i = 0; i < NENTRIES; i++) {
+		struct entry x = entry_load(boot, i);
+
+		if (x.n && (x.start == 0 || !range_fits(x.start, x.n, d->nsectors)))
+			return false;
+	}
+	return !ptable_mbr_is_empty(boot);
+}
+
+bool ptable_mbr_valid(const unsigned char *boot, const struct ptable_disk *d)
+{
+	static const unsigned char aix[4] = {0xc9, 0xc2, 0xd4, 0xc1};
+
+	if (!has_signature(boot) || memcmp(boot, aix, sizeof aix) == 0)
+		return false;
+	/* Boot sectors of file systems have the signature too, and code or text in this place. */
+	for (unsigned i = 0; i < NENTRIES; i++)
+		if (entry_load(boot, i).status & 0x7f)
+			return false;
+	/* Partitioning tools keep the boot code of the file system that was there before. */
+	return !ptable_mbr_is_filesystem(boot) || entries_fit(boot, d);
+}
+
+static int partition_add(struct ptable *t, const struct ptable_disk *d, unsigned number,
+	uint64_t lba, const struct entry *x, struct err *e)
+{
+	struct partition *p;
+	int r = ptable_add(t, d, number, lba, x->n, &p, e);
+
+	if (r < 0 || !p)
+		return r;
+	snprintf(p->type, sizeof p->type, "0x%x", x->type);
+	/* A disk without a signature has no names under by-partuuid either. */
+	if (t->id[0])
+		snprintf(p->partuuid, sizeof p->partuuid, "%.8s-%02x", t->id, number);
+	return 0;
+}
+
+/* One extended partition and where the walk through its boot records is. */
+struct chain {
+	uint64_t start, n;               /* the container */
+	uint64_t at, room;               /* the record at hand, and what its link promised */
+	uint64_t seen[LIMIT_PARTITIONS]; /* records behind us */
+	unsigned nseen;
+};
+
+/* Entries 3 and 4 of a record are unused but for OS/2, and often garbage. */
+static bool is_garbage(const struct chain *c, unsigned i, const struct entry *x)
+{
+	uint64_t end = (uint64_t)x->start + x->n;
+
+	return i >= 2 && (end > c->room || c->at + end > c->start + c->n);
+}
+
+static int record_add(const struct chain *c, const unsigned char *boot, unsigned *number,
+	const struct ptable_disk *d, struct ptable *t, struct err *e)
+{
+	for (unsigned i = 0; i < NENTRIES; i++) {
+		struct entry x = entry_load(boot, i);
+		int r;
+
+		if (x.n == 0 || entry_is_extended(&x) || is_garbage(c, i, &x))
+			continue;
+		r = partition_add(t, d, (*number)++, c->at + x.start, &x, e);
+		if (r < 0)
+			return r;
+	}
+	return 0;
+}
+
+/* Moves c along the first link of the record; links count from the start of the container.  False
+ * at the end of the chain, with the reason in damage if it is not a proper one. */
+static bool chain_next(struct chain *c, const unsigned char *boot, const char **damage)
+{
+	struct entry x;
+	unsigned i;
+
+	for (i = 0; i < NENTRIES; i++) {
+		x = entry_load(boot, i);
+		if (entry_is_extended(&x))
+			break;
+	}
+	if (i == NENTRIES)
+		return false;
+	if (x.start >= c->n) {
+		*damage = "a link between logical partitions leaves the extended partition";
+		return false;
+	}
+	c->at = c->start + x.start;
+	c->room = x.n;
+	for (i = 0; i < c->nseen; i++)
+		if (c->seen[i] == c->at) {
+			*damage = "the chain of logical partitions is a loop";
+			return false;
+		}
+	return true;
+}
+
+/* What cannot be read of a chain costs its logical partitions and not the others. */
+static int chain_read(struct chain *c, unsigned *number, const struct ptable_disk *d,
+	struct ptable *t, struct err *e)
+{
+	unsigned char boot[BOOT_SECTOR];
+	int r;
+
+	do {
+		if (c->nseen == LIMIT_PARTITIONS) {
+			t->damage = "the chain of logical partitions is too long";
+			return 0;
+		}
+		c->seen[c->nseen++] = c->at;
+		if (ptable_read_at(d, boot, sizeof boot, c->at, e) < 0 || !has_signature(boot)) {
+			t->damage = "a record of logical partitions is missing";
+			return 0;
+		}
+		r = record_add(c, boot, number, d, t, e);
+		if (r < 0)
+			return r;
+	} while (chain_next(c, boot, &t->damage));
+	return 0;
+}
+
+/* Logical partitions are numbered through, over all extended ones. */
+static int logicals_read(
+	const struct ptable_disk *d, const unsigned char *boot, struct ptable *t, struct err *e)
+{
+	unsigned number = FIRST_LOGICAL;
+
+	for (unsigned i = 0; i < NENTRIES; i++) {
+		struct entry x = entry_load(boot, i);
+		struct chain c = {.start = x.start, .n = x.n, .at = x.start, .room = x.n};
+		int r;
+
+		if (!entry_is_extended(&x))
+			continue;
+		r = chain_read(&c, &number, d, t, e);
+		if (r < 0)
+			return r;
+	}
+	return 0;
+}
+
+int ptable_mbr_read(
+	const struct ptable_disk *d, const unsigned char *boot, struct ptable *t, struct err *e)
+{
+	uint32_t id = load_le32(boot + DISK_ID_POS);
+
+	t->scheme = "dos";
+	t->sector = d->sector;
+	if (id)
+		snprintf(t->id, sizeof t->id, "%08" PRIx32, id);
+	for (unsigned i = 0; i < NENTRIES; i++) {
+		struct entry x = entry_load(boot, i);
+		int r;
+
+		if (entry_is_extended(&x))
+			continue;
+		r = partition_add(t, d, i + 1, x.start, &x, e);
+		if (r < 0)
+			return r;
+	}
+	return logicals_read(d, boot, t, e);
+}

@@ -1,0 +1,168 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* partition.c - which partition scheme a disk has, and at which sector size.
+ *
+ * A GPT counts where sector 0 has a protective entry, or has no entries at all.  Old GPT headers on
+ * a disk that was given an MBR since, or a file system without a table, are leftovers.
+ */
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "util/bytes.h"
+#include "util/err.h"
+#include "util/limits.h"
+#include "sectors.h"
+#include "view/view.h"
+
+#define NSECTOR_SIZES 5
+
+/* Something that a disk is searched for, at one sector size. */
+typedef int gpt_search(const struct ptable_disk *d, struct ptable *t, struct err *e);
+
+static struct ptable_disk disk_in_sectors(const struct view *view, uint32_t sector)
+{
+	return (struct ptable_disk){view, sector, view->size / sector};
+}
+
+int ptable_read_at(const struct ptable_disk *d, void *buf, size_t len, uint64_t lba, struct err *e)
+{
+	if (lba > d->nsectors || !range_fits(lba * d->sector, len, d->view->size))
+		return err_set(e, EINVAL, "the partition table leaves the disk");
+	return view_read(d->view, buf, len, lba * d->sector, e);
+}
+
+int ptable_add(struct ptable *t, const struct ptable_disk *d, unsigned number, uint64_t lba,
+	uint64_t n, struct partition **p, struct err *e)
+{
+	struct partition *parts;
+
+	*p = NULL;
+	if (n == 0 || lba >= d->nsectors || t->n == LIMIT_PARTITIONS)
+		return 0;
+	/* Room doubles each time that n is a power of two. */
+	if (t->n == 0 || is_power_of_2(t->n)) {
+		parts = reallocarray(t->parts, t->n ? 2 * t->n : 1, sizeof *parts);
+		if (!parts)
+			return err_nomem(e);
+		t->parts = parts;
+	}
+	*p = &t->parts[t->n++];
+	memset(*p, 0, sizeof **p);
+	(*p)->number = number;
+	(*p)->start = lba * d->sector;
+	(*p)->len = MIN(n, d->nsectors - lba) * d->sector;
+	return 0;
+}
+
+static int gpt_at_start(const struct ptable_disk *d, struct ptable *t, struct err *e)
+{
+	return ptable_gpt_read(d, GPT_PRIMARY_LBA, t, e);
+}
+
+static int gpt_at_end(const struct ptable_disk *d, struct ptable *t, struct err *e)
+{
+	return ptable_gpt_read(d, d->nsectors - 1, t, e);
+}
+
+/* The end of the table's disk is not the end of ours: the image was made larger. */
+static int gpt_at_alternate(const struct ptable_disk *d, struct ptable *t, struct err *e)
+{
+	uint64_t lba;
+	int r = ptable_gpt_alternate(d, &lba, e);
+
+	if (r < 0 || lba <= GPT_PRIMARY_LBA || lba >= d->nsectors)
+		return r;
+	return ptable_gpt_read(d, lba, t, e);
+}
+
+/* 1 found, 0 not there, -errno not found and something on the way could not be read. */
+static int gpt_find(const struct view *view, const uint32_t *sizes, gpt_search *search,
+	struct ptable *t, struct err *e)
+{
+	int failed = 0;
+
+	for (size_t i = 0; i < NSECTOR_SIZES; i++) {
+		struct ptable_disk d = disk_in_sectors(view, sizes[i]);
+		int r;
+
+		if (d.nsectors <= GPT_PRIMARY_LBA)
+			continue;
+		r = search(&d, t, e);
+		if (r > 0 || r == -ENOMEM)
+			return r;
+		if (r < 0)
+			failed = r;
+	}
+	return failed;
+}
+
+/* A sound primary needs no witness; without one, a protective MBR must say that the disk is GPT. */
+static int gpt_read(const struct view *view, const uint32_t *sizes, bool protective,
+	struct ptable *t, struct err *e)
+{
+	static gpt_search *const backups[] = {gpt_at_end, gpt_at_alternate};
+	int failed = gpt_find(view, sizes, gpt_at_start, t, e);
+
+	if (failed > 0 || failed == -ENOMEM || !protective)
+		return failed;
+	for (size_t i = 0; i < sizeof backups / sizeof backups[0]; i++) {
+		int r = gpt_find(view, sizes, backups[i], t, e);
+
+		if (r > 0)
+			t->damage = "the primary GPT is damaged; its backup is used";
+		if (r > 0 || r == -ENOMEM)
+			return r;
+		if (r < 0)
+			failed = r;
+	}
+	return failed;
+}
+
+static int table_read(
+	const struct view *view, const uint32_t *sizes, struct ptable *t, struct err *e)
+{
+	struct ptable_disk d = disk_in_sectors(view, sizes[0]);
+	unsigned char boot[BOOT_SECTOR];
+	bool protective, mbr;
+	int r;
+
+	if (view->size < sizeof boot)
+		return 0;
+	r = view_read(view, boot, sizeof boot, 0, e);
+	if (r < 0)
+		return r;
+	protective = ptable_mbr_is_protective(boot);
+	mbr = ptable_mbr_valid(boot, &d);
+	if (protective || (ptable_mbr_is_empty(boot) && !ptable_mbr_is_filesystem(boot))) {
+		r = gpt_read(view, sizes, protective, t, e);
+		if (r != 0)
+			return r;
+	}
+	/* As in the kernel, an MBR with a protective entry is none of its own. */
+	if (protective)
+		t->damage = "a protective MBR, but no GPT";
+	else if (mbr)
+		return ptable_mbr_read(&d, boot, t, e);
+	return 0;
+}
+
+int ptable_read(const struct view *disk, uint32_t sector, struct ptable *t, struct err *e)
+{
+	/* What the image says comes first; trying one size twice does no harm. */
+	uint32_t sizes[NSECTOR_SIZES] = {sector, 512, 4096, 1024, 2048};
+	int r;
+
+	if (!is_power_of_2(sector) || sector < BOOT_SECTOR || sector > PTABLE_MAX_SECTOR)
+		sizes[0] = 512;
+	memset(t, 0, sizeof *t);
+	r = table_read(disk, sizes, t, e);
+	return r < 0 ? r : 0;
+}
+
+void ptable_free(struct ptable *t)
+{
+	for (size_t i = 0; i < t->n; i++)
+		free(t->parts[i].partlabel);
+	free(t->parts);
+	memset(t, 0, sizeof *t);
+}

@@ -1,0 +1,41 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* partition.h - partition tables: MBR with logical partitions, GPT with its backup.
+ *
+ * Partitions are numbered as the Linux kernel numbers them.  What lies wholly outside the disk is
+ * left out, what runs over its end is cut; extended partitions are containers and not listed.
+ */
+#ifndef VDISK_PARTITION_PARTITION_H
+#define VDISK_PARTITION_PARTITION_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+struct err;
+struct view;
+
+#define PARTUUID_LEN 37 /* with the NUL */
+
+struct partition {
+	unsigned number;
+	uint64_t start, len;         /* bytes; inside the disk, len > 0 */
+	char partuuid[PARTUUID_LEN]; /* as under /dev/disk/by-partuuid; "" = none */
+	char *partlabel;             /* UTF-8, GPT only; NULL = none */
+	char type[PARTUUID_LEN];     /* GPT type GUID, or "0x83" */
+};
+
+struct ptable {
+	const char *scheme;      /* "gpt", "dos"; NULL: no table found */
+	uint32_t sector;         /* bytes of a logical sector in the table's own terms */
+	char id[PARTUUID_LEN];   /* disk GUID or signature; "" = none */
+	const char *damage;      /* what is wrong with it, for a warning; NULL: nothing */
+	struct partition *parts; /* by number */
+	size_t n;
+};
+
+/* Reads the table of a disk.  sector: logical sector size if the image says, else 0.  No table is
+ * not an error: n = 0.  A damaged table gives what of it can be trusted.  Fails only when the disk
+ * cannot be read.  Free with ptable_free in either case. */
+int ptable_read(const struct view *disk, uint32_t sector, struct ptable *t, struct err *e);
+void ptable_free(struct ptable *t);
+
+#endif

@@ -1,0 +1,45 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* hint.h - what may help against a failure, apart from how a program words it.
+ *
+ * The library has no command line: an error carries codes (err_hint_code), and each program turns
+ * them into sentences that name its own options.
+ */
+#ifndef VDISK_UTIL_HINT_H
+#define VDISK_UTIL_HINT_H
+
+enum hint {
+	HINT_TEXT,             /* the argument is the sentence */
+	HINT_ALLOW,            /* allow the directory in the argument */
+	HINT_ENTER,            /* allow a directory in the FUSE mount */
+	HINT_SEARCH,           /* name a directory in which the parent is looked for */
+	HINT_NOBACKING,        /* leave the parents closed */
+	HINT_PARENT_FORMAT,    /* give the format in the argument, which no child records */
+	HINT_IGNORE_PARENT_ID, /* accept a parent whose id does not match */
+	HINT_SHARE,            /* read in spite of a lock */
+	HINT_MOUNTED,          /* vdiskfs holds the file in the argument */
+	HINT_COW,              /* write to an overlay */
+	HINT_NOSNAPSHOTS,      /* do not read the snapshot table */
+	HINT_PASSPHRASE,       /* give a passphrase */
+	HINT_LIST_FORMATS,     /* list the formats */
+	HINT_RAW,              /* open it as raw */
+	HINT_FORMAT,           /* it looks like the format in the argument */
+	HINT_SALVAGE,          /* the format in the argument, when given, opens what is left */
+	HINT_COUNT,
+};
+
+struct err;
+
+/* The words of a program.  "%s" in a sentence is the argument, "%f" the option for the format. */
+struct hint_words {
+	const char *format;                /* up to the value: "-f " */
+	const char *sentences[HINT_COUNT]; /* NULL: the program has nothing of the kind */
+};
+
+#define HINT_LINE 1024
+
+/* Writes the hints of e as one line; returns line, or NULL when there is no hint. */
+const char *hint_line(const struct err *e, const struct hint_words *words, char line[HINT_LINE]);
+
+extern const struct hint_words hint_words_vdiskfs, hint_words_vdisk;
+
+#endif

@@ -1,0 +1,23 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* size.h - sizes as people write and read them. */
+#ifndef VDISK_UTIL_SIZE_H
+#define VDISK_UTIL_SIZE_H
+
+#include <stdint.h>
+
+/* Bytes in "64M", "1.5G", "4096", "0x1000": k, M, G, T, P and E are powers of 1024, of either case;
+ * "b" is bytes.  A fraction needs one of the former.  -EINVAL: that is no size; -ERANGE: it is of
+ * more than 2^63-1 bytes. */
+int size_parse(const char *text, uint64_t *bytes);
+
+/* Likewise, but the size ends at the first byte that is no part of it, which *end tells. */
+int size_parse_some(const char *text, const char **end, uint64_t *bytes);
+
+struct size_text {
+	char text[16];
+};
+
+/* "64 MiB": three digits, as qemu-img rounds them. */
+struct size_text size_text(uint64_t bytes);
+
+#endif

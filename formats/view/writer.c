@@ -1,0 +1,235 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* writer.c - locks, and the order in which an image becomes durable. */
+#include "writer.h"
+
+#include <assert.h>
+#include <errno.h>
+#include <stdlib.h>
+
+#include "image/image.h"
+#include "view.h"
+#include "io/writeback.h"
+
+#define PENDING_MAX 1024 /* pages: 4 MiB */
+
+struct writer *writer_new(struct view *v, struct err *e)
+{
+	struct writer *w = calloc(1, sizeof *w);
+	pthread_rwlockattr_t attr;
+
+	if (w)
+		w->writeback = writeback_new(v->cache, e);
+	if (!w || !w->writeback) {
+		free(w);
+		err_nomem(e);
+		return NULL;
+	}
+	w->view = v;
+	w->pending_max = PENDING_MAX;
+	/* Requests come all the time: whoever wants to be alone would wait for ever. */
+	pthread_rwlockattr_init(&attr);
+	pthread_rwlockattr_setkind_np(&attr, PTHREAD_RWLOCK_PREFER_WRITER_NONRECURSIVE_NP);
+	pthread_rwlock_init(&w->gate, &attr);
+	pthread_rwlockattr_destroy(&attr);
+	pthread_mutex_init(&w->behind, NULL);
+	pthread_mutex_init(&w->meta, NULL);
+	pthread_mutex_init(&w->range_lock, NULL);
+	pthread_cond_init(&w->range_free, NULL);
+	return w;
+}
+
+void writer_free(struct writer *w)
+{
+	if (!w)
+		return;
+	assert(!w->ranges);
+	writeback_free(w->writeback);
+	pthread_cond_destroy(&w->range_free);
+	pthread_mutex_destroy(&w->range_lock);
+	pthread_mutex_destroy(&w->meta);
+	pthread_mutex_destroy(&w->behind);
+	pthread_rwlock_destroy(&w->gate);
+	free(w);
+}
+
+void writer_begin_behind(struct writer *w)
+{
+	pthread_mutex_lock(&w->behind);
+	pthread_rwlock_wrlock(&w->gate);
+}
+
+void writer_end_behind(struct writer *w)
+{
+	pthread_rwlock_unlock(&w->gate);
+	pthread_mutex_unlock(&w->behind);
+}
+
+static void close_gate(struct writer *w)
+{
+	pthread_rwlock_wrlock(&w->gate);
+	pthread_mutex_lock(&w->meta);
+}
+
+static void open_gate(struct writer *w)
+{
+	pthread_mutex_unlock(&w->meta);
+	pthread_rwlock_unlock(&w->gate);
+}
+
+int writer_fail(struct writer *w, struct err *e)
+{
+	/* The error of an altered file says so itself. */
+	if (!e->told) {
+		err_in(e, "nothing is written any more");
+		e->told = &w->told;
+	}
+	w->failure = *e;
+	w->failed = e->code;
+	return -e->code;
+}
+
+/* meta is held. */
+static int check_failed(struct writer *w, struct err *e)
+{
+	int r = w->failed ? 0 : writeback_check(w->writeback, e);
+
+	if (r < 0)
+		return writer_fail(w, e);
+	if (w->failed)
+		*e = w->failure;
+	return -w->failed;
+}
+
+int writer_write_back(struct writer *w, struct err *e)
+{
+	int r = w->view->write->prepare ? w->view->write->prepare(w->view, e) : 0;
+
+	if (r == 0)
+		r = writeback_flush(w->writeback, e);
+	return r < 0 ? writer_fail(w, e) : 0;
+}
+
+int writer_begin(struct writer *w, struct err *e)
+{
+	int r;
+
+	if (w->begun && !w->failed && !writeback_is_stopped(w->writeback))
+		return 0;
+	pthread_mutex_lock(&w->meta);
+	r = check_failed(w, e);
+	if (r == 0 && !w->begun && w->view->write->begin) {
+		r = w->view->write->begin(w->view, e);
+		if (r == 0)
+			r = writer_write_back(w, e);
+	}
+	if (r == 0)
+		w->begun = true;
+	pthread_mutex_unlock(&w->meta);
+	return r;
+}
+
+/* *room: there is some to settle. */
+static int flush(struct writer *w, bool *room, struct err *e)
+{
+	const struct write_ops *ops = w->view->write;
+	int r;
+
+	pthread_mutex_lock(&w->meta);
+	r = check_failed(w, e);
+	if (r == 0)
+		r = writer_write_back(w, e);
+	*room = r == 0 && ops->durable && ops->durable(w->view);
+	pthread_mutex_unlock(&w->meta);
+	return r;
+}
+
+static int settle(struct writer *w, struct err *e)
+{
+	int r;
+
+	close_gate(w);
+	r = w->view->write->settle(w->view, e);
+	open_gate(w);
+	return r;
+}
+
+int writer_flush(struct writer *w, struct err *e)
+{
+	bool room;
+	int r;
+
+	view_await(w->view);
+	r = flush(w, &room, e);
+	return r == 0 && room ? settle(w, e) : r;
+}
+
+int writer_alone(struct writer *w, writer_change *change, void *arg, struct err *e)
+{
+	int r = w ? writer_begin(w, e) : err_set(e, EROFS, "it is not open for writing");
+
+	if (r < 0)
+		return r;
+	close_gate(w);
+	r = check_failed(w, e);
+	if (r == 0)
+		r = writer_write_back(w, e);
+	if (r == 0)
+		r = change(arg, e);
+	open_gate(w);
+	return r == 0 ? writer_flush(w, e) : r;
+}
+
+int writer_finish(struct writer *w, struct err *e)
+{
+	int r = writer_flush(w, e);
+
+	if (r < 0 || !w->begun)
+		return r;
+	/* What was settled has changed counts once more. */
+	pthread_mutex_lock(&w->meta);
+	r = writer_write_back(w, e);
+	if (r == 0 && w->view->write->finish) {
+		r = w->view->write->finish(w->view, e);
+		if (r == 0)
+			r = writer_write_back(w, e);
+	}
+	if (r == 0)
+		w->begun = false;
+	pthread_mutex_unlock(&w->meta);
+	return r;
+}
+
+bool writer_is_full(const struct writer *w)
+{
+	return writeback_pending(w->writeback) > w->pending_max;
+}
+
+static bool range_is_free(const struct writer *w, const struct range *r)
+{
+	for (const struct range *p = w->ranges; p; p = p->next)
+		if (p->start < r->end && r->start < p->end)
+			return false;
+	return true;
+}
+
+void range_take(struct writer *w, struct range *r)
+{
+	pthread_mutex_lock(&w->range_lock);
+	while (!range_is_free(w, r))
+		pthread_cond_wait(&w->range_free, &w->range_lock);
+	r->next = w->ranges;
+	w->ranges = r;
+	pthread_mutex_unlock(&w->range_lock);
+}
+
+void range_drop(struct writer *w, struct range *r)
+{
+	struct range **p = &w->ranges;
+
+	pthread_mutex_lock(&w->range_lock);
+	while (*p != r)
+		p = &(*p)->next;
+	*p = r->next;
+	pthread_cond_broadcast(&w->range_free);
+	pthread_mutex_unlock(&w->range_lock);
+}

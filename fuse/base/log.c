@@ -1,0 +1,80 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* log.c - what goes wrong while nobody waits for an answer.
+ *
+ * A broken image can make every read fail: after BURST lines in WINDOW seconds the rest is only
+ * counted.
+ */
+#include "log.h"
+
+#include <stdarg.h>
+#include <stdio.h>
+#include <syslog.h>
+
+#include "util/err.h"
+
+#define BURST  10
+#define WINDOW 30 /* seconds */
+
+void log_init(struct log *log)
+{
+	*log = (struct log){.lock = PTHREAD_MUTEX_INITIALIZER};
+}
+
+void log_to_syslog(struct log *log)
+{
+	/* syslog writes local time: the time zone file is out of reach later. */
+	tzset();
+	openlog("vdiskfs", LOG_PID | LOG_NDELAY, LOG_DAEMON);
+	log->to_syslog = true;
+}
+
+static void log_line(const struct log *log, const char *line)
+{
+	if (log->to_syslog)
+		syslog(LOG_ERR, "%s", line);
+	else
+		fprintf(stderr, "vdiskfs: %s\n", line);
+}
+
+/* May one more line be written?  *missed: how many were not since the last that was. */
+static bool log_admit(struct log *log, unsigned *missed)
+{
+	struct timespec now;
+	bool admit;
+
+	clock_gettime(CLOCK_MONOTONIC, &now);
+	*missed = 0;
+	pthread_mutex_lock(&log->lock);
+	if (now.tv_sec - log->since >= WINDOW) {
+		log->since = now.tv_sec;
+		log->said = 0;
+		*missed = log->unsaid;
+		log->unsaid = 0;
+	}
+	admit = log->said < BURST;
+	if (admit)
+		log->said++;
+	else
+		log->unsaid++;
+	pthread_mutex_unlock(&log->lock);
+	return admit;
+}
+
+void log_error(struct log *log, const char *fmt, ...)
+{
+	char line[1024];
+	unsigned missed;
+	va_list ap;
+
+	if (!log_admit(log, &missed))
+		return;
+	if (missed) {
+		snprintf(line, sizeof line, "%u more errors were not logged", missed);
+		log_line(log, line);
+	}
+	va_start(ap, fmt);
+	vsnprintf(line, sizeof line, fmt, ap);
+	va_end(ap);
+	err_clean(line); /* names of files are in it */
+	log_line(log, line);
+}

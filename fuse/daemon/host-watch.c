@@ -1,0 +1,357 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* host-watch.c - one thread that waits for events of the host and for time to pass.
+ *
+ * Events come in bursts (a copy is made: created, written, closed), so they are gathered for a
+ * moment.  What they say in detail does not matter: a directory in which something happened is read
+ * again, and what has changed shows by comparison.
+ */
+#include "io/host.h"
+#include "host-watch.h"
+
+#include <errno.h>
+#include <poll.h>
+#include <pthread.h>
+#include <search.h>
+#include <stdatomic.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/eventfd.h>
+#include <sys/inotify.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "util/bytes.h"
+#include "util/err.h"
+#include "base/log.h"
+#include "base/process.h"
+#include "tree/image-pool.h"
+#include "tree/tree.h"
+
+#define EVENTS                                                                                     \
+	(IN_CREATE | IN_DELETE | IN_MOVED_FROM | IN_MOVED_TO | IN_CLOSE_WRITE | IN_ATTRIB |        \
+		IN_ONLYDIR | IN_EXCL_UNLINK)
+
+#define GATHER     50   /* ms without an event, after which those that came are looked into */
+#define GATHER_MAX 20   /* times */
+#define PATIENCE   3600 /* s, more than which nobody waits */
+
+struct watched {
+	int wd;
+	bool changed;
+	struct watched *next; /* of those that have changed */
+	char *path;
+};
+
+struct watch {
+	struct sources *sources;
+	struct tree *tree;
+	struct log *log;
+	unsigned idle;
+	int inotify, wake;
+	pthread_mutex_t lock; /* of what follows */
+	void *dirs;           /* by wd */
+	struct watched *changed;
+	bool lost;      /* events were: anything may have changed */
+	bool unwatched; /* some directory is not watched */
+	atomic_bool ending;
+	bool started;
+	pthread_t thread;
+};
+
+/* Directories. */
+
+static int by_wd(const void *a, const void *b)
+{
+	const struct watched *x = a, *y = b;
+
+	return (x->wd > y->wd) - (x->wd < y->wd);
+}
+
+static void free_watched(void *dir)
+{
+	struct watched *d = dir;
+
+	free(d->path);
+	free(d);
+}
+
+/* True when it is new; a directory that was moved keeps its number. */
+static bool remember(struct watch *w, int wd, const char *path)
+{
+	struct watched *d = calloc(1, sizeof *d), **slot = NULL;
+	char *copy = strdup(path);
+	bool new;
+
+	if (d) {
+		d->wd = wd;
+		slot = tsearch(d, &w->dirs, by_wd);
+	}
+	new = slot &&*slot == d;
+	if (slot && copy) {
+		free((*slot)->path);
+		(*slot)->path = copy;
+	} else {
+		free(copy);
+	}
+	if (!new)
+		free(d);
+	return new;
+}
+
+bool watch_dir(void *arg, const char *path)
+{
+	struct watch *w = arg;
+	bool new = false;
+	int wd;
+
+	pthread_mutex_lock(&w->lock);
+	wd = host_watch(w->inotify, path, EVENTS);
+	if (wd >= 0) {
+		new = remember(w, wd, path);
+	} else if (!w->unwatched && errno != EXDEV) { /* a FUSE mount is not looked into */
+		w->unwatched = true;
+		log_error(w->log, "%s: cannot be watched: %s; changes are noticed late", path,
+			strerror(errno));
+	}
+	pthread_mutex_unlock(&w->lock);
+	return new;
+}
+
+static void note_event(struct watch *w, const struct inotify_event *event)
+{
+	struct watched key = {.wd = event->wd}, **slot, *d;
+
+	if (event->mask & IN_Q_OVERFLOW)
+		w->lost = true;
+	slot = tfind(&key, &w->dirs, by_wd);
+	d = slot ? *slot : NULL;
+	if (d && !d->changed) {
+		d->changed = true;
+		d->next = w->changed;
+		w->changed = d;
+	}
+}
+
+/* All events that there are. */
+static void read_events(struct watch *w)
+{
+	_Alignas(struct inotify_event) char buf[16384];
+	ssize_t n;
+
+	pthread_mutex_lock(&w->lock);
+	while ((n = read(w->inotify, buf, sizeof buf)) > 0)
+		for (char *p = buf; p < buf + n;) {
+			const struct inotify_event *event = (const void *)p;
+
+			note_event(w, event);
+			p += sizeof *event + event->len;
+		}
+	pthread_mutex_unlock(&w->lock);
+}
+
+/* Looking again. */
+
+/* Directories in which something happened. */
+struct look {
+	struct watch *watch;
+	bool all;
+	size_t n;
+	char **paths;
+};
+
+/* Takes the list of those that have changed. */
+static void take_changed(struct watch *w, struct look *look)
+{
+	size_t n = 0;
+
+	pthread_mutex_lock(&w->lock);
+	for (const struct watched *d = w->changed; d; d = d->next)
+		n++;
+	*look = (struct look){.watch = w, .all = w->lost, .paths = calloc(n + 1, sizeof(char *))};
+	for (struct watched *d; (d = w->changed) != NULL;) {
+		w->changed = d->next;
+		d->changed = false;
+		if (look->paths && (look->paths[look->n] = strdup(d->path)))
+			look->n++;
+		else
+			look->all = true;
+	}
+	w->lost = false;
+	pthread_mutex_unlock(&w->lock);
+}
+
+static void look_free(struct look *look)
+{
+	for (size_t i = 0; i < look->n; i++)
+		free(look->paths[i]);
+	free(look->paths);
+}
+
+/* What is above comes first, and tells those below which of their files are part of something. */
+static void look_at_dir(void *arg, struct node *node)
+{
+	const struct look *look = arg;
+	bool changed = look->all;
+
+	if (node->kind != NODE_FOLDER)
+		return;
+	for (size_t i = 0; i < look->n && !changed; i++)
+		changed = node_shows_dir(node, look->paths[i]) ||
+			  (node->parent != node && node_shows_dir(node->parent, look->paths[i]));
+	if (changed)
+		tree_refresh(look->watch->tree, node);
+}
+
+static void look_at_image(void *arg, struct node *node)
+{
+	const struct look *look = arg;
+
+	if (!node->source)
+		return;
+	if (source_has_changed(node->source))
+		tree_reset(look->watch->tree, node);
+	else
+		tree_retry(look->watch->tree, node);
+}
+
+static void look_again(struct watch *w, bool all)
+{
+	struct look look;
+
+	take_changed(w, &look);
+	look.all = look.all || all;
+	if (look.all || look.n > 0) {
+		tree_each_top(w->tree, look_at_dir, &look);
+		tree_each_top(w->tree, look_at_image, &look);
+	}
+	look_free(&look);
+}
+
+static void retry(void *arg, struct node *node)
+{
+	struct watch *w = arg;
+
+	tree_retry(w->tree, node);
+}
+
+/* The thread. */
+
+/* Waits; true when there is an event. */
+static bool await_event(const struct watch *w, int ms)
+{
+	struct pollfd fds[] = {
+		{.fd = w->inotify, .events = POLLIN},
+		{.fd = w->wake, .events = POLLIN},
+	};
+
+	return poll(fds, 2, ms) > 0 && (fds[0].revents & POLLIN);
+}
+
+static void handle_events(struct watch *w)
+{
+	for (int i = 0; i < GATHER_MAX && !atomic_load(&w->ending); i++) {
+		read_events(w);
+		if (!await_event(w, GATHER))
+			break;
+	}
+	look_again(w, false);
+}
+
+/* What needs no event. */
+static void pass_time(struct watch *w)
+{
+	bool unwatched;
+
+	pthread_mutex_lock(&w->lock);
+	unwatched = w->unwatched;
+	pthread_mutex_unlock(&w->lock);
+	if (tree_errors(w->tree) > 0)
+		tree_each_top(w->tree, retry, w);
+	if (unwatched)
+		look_again(w, true);
+}
+
+static time_t now(void)
+{
+	struct timespec ts;
+
+	clock_gettime(CLOCK_MONOTONIC, &ts);
+	return ts.tv_sec;
+}
+
+static void *watch_loop(void *arg)
+{
+	struct watch *w = arg;
+	time_t period = MAX((time_t)w->idle, 1), due = now() + period;
+
+	while (!atomic_load(&w->ending)) {
+		int left = sources_close_idle(w->sources);
+		time_t wait = MAX(due - now(), 0);
+
+		if (left >= 0)
+			wait = MIN(wait, (time_t)left);
+		if (await_event(w, (int)MIN(wait, PATIENCE) * 1000))
+			handle_events(w);
+		if (now() < due)
+			continue;
+		pass_time(w);
+		due = now() + period;
+	}
+	return NULL;
+}
+
+/* Its life. */
+
+struct watch *watch_new(struct sources *sources, unsigned idle, struct log *log, struct err *e)
+{
+	struct watch *w = calloc(1, sizeof *w);
+
+	if (!w) {
+		err_nomem(e);
+		return NULL;
+	}
+	w->sources = sources;
+	w->idle = idle;
+	w->log = log;
+	w->inotify = inotify_init1(IN_CLOEXEC | IN_NONBLOCK);
+	w->wake = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+	pthread_mutex_init(&w->lock, NULL);
+	if (w->inotify >= 0 && w->wake >= 0)
+		return w;
+	err_set(e, errno, "inotify: %s", strerror(errno));
+	watch_free(w);
+	return NULL;
+}
+
+int watch_start(struct watch *w, struct tree *tree, struct err *e)
+{
+	int code;
+
+	w->tree = tree;
+	code = process_thread(&w->thread, watch_loop, w);
+	w->started = code == 0;
+	return code == 0 ? 0 : err_set(e, code, "no thread: %s", strerror(code));
+}
+
+void watch_end(struct watch *w)
+{
+	if (!w->started)
+		return;
+	atomic_store(&w->ending, true);
+	eventfd_write(w->wake, 1);
+	pthread_join(w->thread, NULL);
+	w->started = false;
+}
+
+void watch_free(struct watch *w)
+{
+	if (!w)
+		return;
+	tdestroy(w->dirs, free_watched);
+	pthread_mutex_destroy(&w->lock);
+	if (w->inotify >= 0)
+		close(w->inotify);
+	if (w->wake >= 0)
+		close(w->wake);
+	free(w);
+}

@@ -1,0 +1,108 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* invalidate.c - the thread that tells the kernel what it must forget. */
+#include "invalidate.h"
+
+#include <errno.h>
+#include <fuse_lowlevel.h>
+#include <poll.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "util/err.h"
+#include "base/process.h"
+#include "ops/coherence.h"
+#include "tree/tree.h"
+
+#define PATIENCE 10 /* ms */
+
+static fuse_ino_t number_of(const struct notify *n, const struct node *node)
+{
+	return node == tree_root(n->tree) ? FUSE_ROOT_ID : (uintptr_t)node;
+}
+
+/* The list of a directory that the kernel keeps is dropped as the data of a file is.  That it knows
+ * nothing of the directory or of the name is no error. */
+static void tell(void *arg, struct node *dir, const char *name)
+{
+	const struct notify *n = arg;
+	fuse_ino_t ino = number_of(n, dir);
+
+	fuse_lowlevel_notify_inval_inode(n->session, ino, 0, 0);
+	fuse_lowlevel_notify_inval_entry(n->session, ino, name, strlen(name));
+}
+
+static void tell_stale(void *arg, struct node *node, uint64_t off, uint64_t len)
+{
+	const struct notify *n = arg;
+
+	fuse_lowlevel_notify_inval_inode(n->session, number_of(n, node), (off_t)off, (off_t)len);
+}
+
+static void *notify_loop(void *arg)
+{
+	struct notify *n = arg;
+
+	while (!atomic_load(&n->ending)) {
+		tree_tell(n->tree, tell, n);
+		share_tell(n->share, n->tree, tell_stale, n);
+		while (sem_wait(&n->changed) < 0 && errno == EINTR)
+			;
+	}
+	return NULL;
+}
+
+static void wake(void *arg)
+{
+	struct notify *n = arg;
+
+	sem_post(&n->changed);
+}
+
+int notify_start(struct notify *n, struct fuse_session *session, struct tree *tree,
+	struct share *share, struct err *e)
+{
+	int code;
+
+	n->session = session;
+	n->tree = tree;
+	n->share = share;
+	atomic_init(&n->ending, false);
+	sem_init(&n->changed, 0, 0);
+	tree_on_change(tree, wake, n);
+	share_on_stale(share, wake, n);
+	code = process_thread(&n->thread, notify_loop, n);
+	return code == 0 ? 0 : err_set(e, code, "no thread: %s", strerror(code));
+}
+
+/* One request, if one comes soon; false when none will any more. */
+static bool serve_one(struct fuse_session *se, struct fuse_buf *buf)
+{
+	struct pollfd request = {.fd = fuse_session_fd(se), .events = POLLIN};
+
+	if (poll(&request, 1, PATIENCE) <= 0)
+		return true;
+	if (fuse_session_receive_buf(se, buf) <= 0)
+		return false;
+	fuse_session_process_buf(se, buf);
+	return true;
+}
+
+/* When a signal has ended the loop, the thread may be in a call that waits for the answer to some
+ * request: so until it has come back there must be answers. */
+void notify_end(struct notify *n)
+{
+	struct fuse_buf buf = {.mem = NULL};
+	bool serve = true;
+
+	atomic_store(&n->ending, true);
+	wake(n);
+	fuse_session_reset(n->session);
+	while (serve && pthread_tryjoin_np(n->thread, NULL) != 0)
+		serve = serve_one(n->session, &buf);
+	if (!serve)
+		pthread_join(n->thread, NULL);
+	free(buf.mem);
+	tree_on_change(n->tree, NULL, NULL);
+	share_on_stale(n->share, NULL, NULL);
+	sem_destroy(&n->changed);
+}

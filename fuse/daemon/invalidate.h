@@ -1,0 +1,35 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* invalidate.h - tells the kernel what has changed in the tree.
+ *
+ * A thread of its own: what the kernel does when it is told may wait for the answer to a request,
+ * so no thread that answers requests may tell it.
+ */
+#ifndef VDISKFS_DAEMON_INVALIDATE_H
+#define VDISKFS_DAEMON_INVALIDATE_H
+
+#include <pthread.h>
+#include <semaphore.h>
+#include <stdatomic.h>
+
+struct err;
+struct fuse_session;
+struct share;
+struct tree;
+
+struct notify {
+	struct fuse_session *session;
+	struct tree *tree;
+	struct share *share;
+	sem_t changed;
+	atomic_bool ending;
+	pthread_t thread;
+};
+
+/* After the last fork. */
+int notify_start(struct notify *n, struct fuse_session *session, struct tree *tree,
+	struct share *share, struct err *e);
+
+/* Once the session's loop has ended; only after notify_start has succeeded. */
+void notify_end(struct notify *n);
+
+#endif

@@ -1,0 +1,112 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* launch.c - see launch.h. */
+#include "launch.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <poll.h>
+#include <signal.h>
+#include <stdbool.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/prctl.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "util/err.h"
+#include "base/process.h"
+
+/* What the daemon says. */
+#define MOUNTED 'm'
+#define READY   'r'
+
+/* How long a mount may take to answer, in ms: longer than the daemon itself waits for anything. */
+#define READY_MAX 60000
+
+static bool has_come(int fd)
+{
+	struct pollfd p = {.fd = fd, .events = POLLIN};
+	int n;
+
+	do
+		n = poll(&p, 1, READY_MAX);
+	while (n < 0 && errno == EINTR);
+	return n > 0;
+}
+
+/* How the daemon has ended, which has said why unless a signal ended it. */
+static int end_of(pid_t daemon)
+{
+	int status;
+
+	while (waitpid(daemon, &status, 0) < 0)
+		if (errno != EINTR)
+			return EXIT_FAILURE;
+	if (WIFSIGNALED(status))
+		fputs("vdiskfs: the daemon ended before the mount answered\n", stderr);
+	return EXIT_FAILURE;
+}
+
+/* Opening the image may take as long as it takes. */
+static int await_ready(int fd, pid_t daemon)
+{
+	char byte = process_hear(fd);
+
+	if (byte == MOUNTED && has_come(fd))
+		byte = process_hear(fd);
+	if (byte == READY)
+		return EXIT_SUCCESS;
+	if (byte == MOUNTED) {
+		fprintf(stderr, "vdiskfs: the mount does not answer within %d s; it is removed\n",
+			READY_MAX / 1000);
+		kill(daemon, SIGKILL);
+		return EXIT_FAILURE;
+	}
+	return end_of(daemon);
+}
+
+int launch_daemon(struct launch *l, struct err *e)
+{
+	int ready[2];
+	pid_t launcher = getpid(), pid;
+
+	if (pipe2(ready, O_CLOEXEC) < 0)
+		return err_set(e, errno, "pipe: %s", strerror(errno));
+	pid = fork();
+	if (pid < 0)
+		return err_set(e, errno, "fork: %s", strerror(errno));
+	if (pid > 0) {
+		process_close_others(&ready[0], 1);
+		_exit(await_ready(ready[0], pid));
+	}
+	close(ready[0]);
+	l->ready = ready[1];
+	prctl(PR_SET_PDEATHSIG, SIGTERM);
+	if (getppid() != launcher)
+		_exit(EXIT_FAILURE);
+	return 0;
+}
+
+void launch_mounted(const struct launch *l)
+{
+	if (l->ready >= 0)
+		process_say(l->ready, MOUNTED);
+}
+
+void launch_detach(const struct launch *l)
+{
+	if (l->ready < 0)
+		return;
+	prctl(PR_SET_PDEATHSIG, 0);
+	setsid();
+}
+
+void launch_ready(struct launch *l)
+{
+	if (l->ready < 0)
+		return;
+	process_say(l->ready, READY);
+	close(l->ready);
+	l->ready = -1;
+}

@@ -1,0 +1,226 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* session.c - the session with the kernel. */
+#include "session.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <fuse_lowlevel.h>
+#include <poll.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <sys/sysmacros.h>
+#include <unistd.h>
+
+#include "util/err.h"
+#include "io/host.h"
+#include "io/mountinfo.h"
+#include "ops/ops.h"
+#include "options.h"
+#include "ops/read-only.h"
+#include "ops/namespace.h"
+#include "ops/write.h"
+
+/* Of statx(2), newer than some headers. */
+#define MNT_ID_UNIQUE 0x4000u
+
+/* How long the kernel's first request is waited for, in ms; it is there at once. */
+#define ANSWER_MAX 30000
+
+bool mount_id_get(const char *path, struct mount_id *id)
+{
+	struct statx st;
+
+	*id = (struct mount_id){0};
+	if (host_peek(AT_FDCWD, path, STATX_TYPE | MNT_ID_UNIQUE, &st) < 0)
+		return false;
+	id->dev = makedev(st.stx_dev_major, st.stx_dev_minor);
+	id->id = st.stx_mask & MNT_ID_UNIQUE ? st.stx_mnt_id : 0;
+	return true;
+}
+
+/* The image as the list of mounts shall show it; malloc'ed or NULL. */
+static char *source_of(const char *image)
+{
+	char *dir, *source;
+
+	if (image[0] == '/')
+		return strdup(image);
+	dir = get_current_dir_name();
+	if (!dir || asprintf(&source, "%s/%s", dir, image) < 0)
+		source = NULL;
+	free(dir);
+	return source;
+}
+
+/* What is mounted on a directory now. */
+struct occupant {
+	const char *dir;
+	char *image; /* malloc'ed; NULL: no vdiskfs is on top */
+};
+
+static void find_occupant(void *arg, const struct mount_line *line)
+{
+	struct occupant *o = arg;
+
+	if (strcmp(line->dir, o->dir) != 0)
+		return;
+	free(o->image);
+	o->image = strcmp(line->type, "fuse.vdiskfs") == 0 ? strdup(line->source) : NULL;
+}
+
+/* As of mount(8), another image may be mounted on top, but not the same one again; and as of
+ * fusermount3, a user mounts where he may write only. */
+static int check_free(const struct options *o, const char *path, struct err *e)
+{
+	int fd = mountinfo_open();
+	struct occupant x = {.dir = path};
+	char *source = source_of(o->image);
+
+	mountinfo_each(fd, find_occupant, &x);
+	if (fd >= 0)
+		close(fd);
+	if (x.image && source && (geteuid() != 0 || strcmp(x.image, source) == 0)) {
+		err_set(e, EBUSY, "%s: %s is mounted there already", path, x.image);
+		err_hint(e, "vdisk umount %s ends that mount", path);
+	}
+	free(source);
+	free(x.image);
+	return -e->code;
+}
+
+/* Without the question, if it can be: a mount there may not answer. */
+static bool is_directory(const char *path)
+{
+	struct statx st;
+	struct stat old;
+
+	if (host_peek(AT_FDCWD, path, STATX_TYPE, &st) == 0)
+		return S_ISDIR(st.stx_mode);
+	return stat(path, &old) == 0 && S_ISDIR(old.st_mode);
+}
+
+int mount_check(const struct options *o, char **path, struct err *e)
+{
+	const char *mountpoint = o->mountpoint;
+	int ret = 0;
+
+	*path = realpath(mountpoint, NULL);
+	if (!*path) {
+		ret = err_set(e, errno, "%s: %s", mountpoint, strerror(errno));
+		if (e->code == ENOTCONN)
+			err_hint(e, "a mount there is dead; fusermount3 -u removes it");
+	} else if (strncmp(mountpoint, "/dev/fd/", 8) == 0) {
+		return 0; /* a descriptor of /dev/fuse, mounted by the caller, is no directory */
+	} else if (!is_directory(*path)) {
+		ret = err_set(e, ENOTDIR, "%s: a mount point must be a directory", mountpoint);
+	} else {
+		ret = check_free(o, *path, e);
+	}
+	if (ret < 0) {
+		free(*path);
+		*path = NULL;
+	}
+	return ret;
+}
+
+/* "-o WORDS", the last of them the source, whose commas must not end it. */
+static int add_mount_options(struct fuse_args *args, const struct options *o)
+{
+	char *words = NULL, *fsname = NULL, *source = source_of(o->image);
+	int ret = -1;
+
+	if (source && asprintf(&fsname, "fsname=%s", source) >= 0 &&
+		asprintf(&words,
+			"%s,nosuid,nodev,noexec,noatime,default_permissions,subtype=vdiskfs,"
+			"max_read=%u",
+			o->writable ? "rw" : "ro", o->max_read) >= 0 &&
+		fuse_opt_add_opt_escaped(&words, fsname) == 0 &&
+		fuse_opt_insert_arg(args, 1, words) == 0)
+		ret = fuse_opt_insert_arg(args, 1, "-o");
+	free(source);
+	free(fsname);
+	free(words);
+	return ret;
+}
+
+/* Ours first, so that the user's come last and win. */
+static struct fuse_session *session_new(
+	const struct options *o, struct server *server, struct err *e)
+{
+	struct fuse_lowlevel_ops ops = server_ops;
+	struct fuse_args args = FUSE_ARGS_INIT(0, NULL);
+	struct fuse_session *se = NULL;
+	int ret = 0;
+
+	/* Behind "--" libfuse would not understand what it appends for allow_root. */
+	for (int i = 0; ret == 0 && i < o->fuse.argc; i++)
+		if (strcmp(o->fuse.argv[i], "--") != 0)
+			ret = fuse_opt_add_arg(&args, o->fuse.argv[i]);
+	if (ret < 0 || add_mount_options(&args, o) < 0) {
+		err_nomem(e);
+	} else {
+		refuse_changes(&ops);
+		if (server->writable) {
+			write_changes(&ops);
+			dirs_changes(&ops);
+		}
+		se = fuse_session_new(&args, &ops, sizeof ops, server);
+	}
+	fuse_opt_free_args(&args);
+	return se;
+}
+
+struct fuse_session *mount_open(
+	const struct options *o, const char *mountpoint, struct server *server, struct err *e)
+{
+	struct fuse_session *se = session_new(o, server, e);
+
+	if (!se)
+		return NULL;
+	if (fuse_set_signal_handlers(se) == 0 && fuse_session_mount(se, mountpoint) == 0)
+		return se;
+	fuse_session_destroy(se);
+	return NULL;
+}
+
+int mount_answer(struct fuse_session *se, struct err *e)
+{
+	struct pollfd request = {.fd = fuse_session_fd(se), .events = POLLIN};
+	struct fuse_buf buf = {.mem = NULL};
+	int n = poll(&request, 1, ANSWER_MAX);
+
+	if (n < 0 && errno == EINTR)
+		return 0; /* told to end: the loop sees that */
+	if (n == 0)
+		return err_set(e, ETIMEDOUT, "the kernel does not use the mount");
+	n = fuse_session_receive_buf(se, &buf);
+	if (n > 0)
+		fuse_session_process_buf(se, &buf);
+	free(buf.mem);
+	return n < 0 && n != -EINTR ? err_set(e, -n, "the mount: %s", strerror(-n)) : 0;
+}
+
+int mount_serve(struct fuse_session *se, unsigned threads)
+{
+	struct fuse_loop_config *config = fuse_loop_cfg_create();
+	int ret;
+
+	if (!config)
+		return -ENOMEM;
+	/* Workers are never ended for being idle, that is the default.  A descriptor of /dev/fuse
+	 * for each was not faster, and the sandbox would have to let it be opened. */
+	fuse_loop_cfg_set_max_threads(config, threads);
+	ret = fuse_session_loop_mt(se, config);
+	fuse_loop_cfg_destroy(config);
+	return ret;
+}
+
+void mount_close(struct fuse_session *se, bool can_unmount)
+{
+	fuse_remove_signal_handlers(se);
+	if (can_unmount)
+		fuse_session_unmount(se);
+	fuse_session_destroy(se);
+}

@@ -1,0 +1,11 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* namespace.h - directories that come and go by the user's hand: snapshots, images. */
+#ifndef VDISKFS_OPS_NAMESPACE_H
+#define VDISKFS_OPS_NAMESPACE_H
+
+#include <fuse_lowlevel.h>
+
+/* Adds mkdir, rmdir, rename and setxattr. */
+void dirs_changes(struct fuse_lowlevel_ops *ops);
+
+#endif

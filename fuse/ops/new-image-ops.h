@@ -1,0 +1,19 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* new-image-ops.h - images that are made by mkdir in a directory of images. */
+#ifndef VDISKFS_OPS_NEW_IMAGE_OPS_H
+#define VDISKFS_OPS_NEW_IMAGE_OPS_H
+
+#include <fuse_lowlevel.h>
+
+struct node;
+
+/* Makes an image of the format that its name says; *node is its directory, held. */
+int make_image(fuse_req_t req, struct node *dir, const char *name, struct node **node);
+
+/* Removes one that was made in this mount and is still empty; -ENOTEMPTY: any other. */
+int make_remove(fuse_req_t req, struct node *dir, const char *name);
+
+/* Adds setxattr: options of such images. */
+void make_changes(struct fuse_lowlevel_ops *ops);
+
+#endif

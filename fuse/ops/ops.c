@@ -1,0 +1,494 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* ops.c - what the kernel asks of a mount, answered from the tree.
+ *
+ * The number of a node, to the kernel, is its address; the root's is FUSE_ROOT_ID.  A node stays as
+ * long as the kernel knows it, which counts how often it was told and takes it back by "forget".
+ * What changes is told (daemon/invalidate.c), so the kernel may keep names, attributes and data for
+ * as long as it likes; only names that are not there it must ask for again.
+ */
+#include "ops.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <linux/fuse.h>
+#include <stdatomic.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/statvfs.h>
+#include <unistd.h>
+
+#include "util/bytes.h"
+#include "util/err.h"
+#include "file.h"
+#include "base/flusher.h"
+#include "auto-grow.h"
+#include "image/image.h"
+#include "base/log.h"
+#include "tree/tree.h"
+#include "view/view.h"
+#include "write.h"
+#include "xattr.h"
+
+#ifndef FOPEN_PARALLEL_DIRECT_WRITES
+#define FOPEN_PARALLEL_DIRECT_WRITES (1u << 6) /* of Linux 6.0 */
+#endif
+
+#define KEEP_SECONDS 86400.0
+
+/* More than the 12 requests of readahead that the kernel sends at once by default, so that many
+ * readers do not wait for each other. */
+#define MAX_BACKGROUND       64
+#define CONGESTION_THRESHOLD 48
+
+struct server *server_of(fuse_req_t req)
+{
+	return fuse_req_userdata(req);
+}
+
+static struct tree *tree_of(fuse_req_t req)
+{
+	return server_of(req)->tree;
+}
+
+struct node *node_of(fuse_req_t req, fuse_ino_t ino)
+{
+	return ino == FUSE_ROOT_ID ? tree_root(tree_of(req)) : (struct node *)(uintptr_t)ino;
+}
+
+static fuse_ino_t id_of(const struct node *node)
+{
+	return node->parent == node ? FUSE_ROOT_ID : (uintptr_t)node;
+}
+
+int stat_of(fuse_req_t req, struct node *node, struct stat *st)
+{
+	return node_stat(node, &server_of(req)->access, st);
+}
+
+static bool is_answer(int code)
+{
+	return code == ENOSPC || code == EROFS || code == EOPNOTSUPP || code == EDQUOT ||
+	       code == EFBIG || code == ENAMETOOLONG || code == ERANGE || code == EBUSY ||
+	       code == ESTALE;
+}
+
+int errno_for_caller(int code)
+{
+	return is_answer(code) || code == ENOMEM ? code : EIO;
+}
+
+int errno_of(
+	const struct server *server, const struct node *node, const char *what, const struct err *e)
+{
+	char path[512];
+
+	/* How long it can be no error number says. */
+	if (is_answer(e->code) && e->code != EFBIG)
+		return e->code;
+	node_path(node, path, sizeof path);
+	if (err_is_first(e))
+		log_error(server->reply.log, "%s: %s: %s", path, what, e->text);
+	return errno_for_caller(e->code);
+}
+
+/* Somebody may write through another name. */
+double attr_timeout(const struct node *node)
+{
+	return node_can_change(node) && S_ISREG(node_type(node)) ? 0 : KEEP_SECONDS;
+}
+
+/* Asked for once, where it can be had. */
+static void want(struct fuse_conn_info *conn, unsigned cap)
+{
+	conn->want |= conn->capable & cap;
+}
+
+static void op_init(void *userdata, struct fuse_conn_info *conn)
+{
+	const struct server *server = userdata;
+
+	conn->max_read = server->max_read;
+	if (server->writable)
+		conn->max_write = WRITE_MAX;
+	conn->max_background = MAX_BACKGROUND;
+	conn->congestion_threshold = CONGESTION_THRESHOLD;
+	/* Pages are dropped when we say so, which is never, and not when a time looks new. */
+	conn->want &= ~(unsigned)FUSE_CAP_AUTO_INVAL_DATA;
+	want(conn, FUSE_CAP_EXPLICIT_INVAL_DATA);
+	want(conn, FUSE_CAP_CACHE_SYMLINKS);
+	/* Moving pages out of the pipe was slower than copying them, measured. */
+	conn->want &= ~(unsigned)FUSE_CAP_SPLICE_MOVE;
+	want(conn, FUSE_CAP_SPLICE_WRITE);
+#ifdef FUSE_CAP_DIRECT_IO_ALLOW_MMAP
+	/* Files in export/ can be mapped as shared then; what can change had better not be. */
+	if (!server->writable)
+		want(conn, FUSE_CAP_DIRECT_IO_ALLOW_MMAP);
+#endif
+}
+
+static int entry_of(fuse_req_t req, struct node *node, struct fuse_entry_param *entry)
+{
+	*entry = (struct fuse_entry_param){
+		.ino = id_of(node),
+		.attr_timeout = attr_timeout(node),
+		.entry_timeout = KEEP_SECONDS,
+	};
+	return stat_of(req, node, &entry->attr);
+}
+
+/* The kernel was told of a node, or was not after all. */
+static void forget(fuse_req_t req, struct node *node, uint64_t n)
+{
+	struct tree *tree = tree_of(req);
+
+	if (node != tree_root(tree))
+		node_put(tree, node, n);
+}
+
+void reply_node(fuse_req_t req, struct node *node)
+{
+	struct tree *tree = tree_of(req); /* which outlives the request: a reply ends that */
+	struct fuse_entry_param entry;
+	int ret = entry_of(req, node, &entry);
+
+	/* The answer may find nobody: then the kernel has not counted it. */
+	if (ret < 0)
+		fuse_reply_err(req, -ret);
+	else
+		ret = fuse_reply_entry(req, &entry);
+	if (ret < 0)
+		node_put(tree, node, 1);
+}
+
+static void op_lookup(fuse_req_t req, fuse_ino_t parent, const char *name)
+{
+	struct node *node;
+	int ret = tree_lookup(tree_of(req), node_of(req, parent), name, &node);
+
+	if (ret == 0 && node)
+		reply_node(req, node);
+	else
+		fuse_reply_err(req, ret < 0 ? -ret : ENOENT);
+}
+
+static void op_forget(fuse_req_t req, fuse_ino_t ino, uint64_t n)
+{
+	forget(req, node_of(req, ino), n);
+	fuse_reply_none(req);
+}
+
+static void op_forget_multi(fuse_req_t req, size_t count, struct fuse_forget_data *forgets)
+{
+	for (size_t i = 0; i < count; i++)
+		forget(req, node_of(req, forgets[i].ino), forgets[i].nlookup);
+	fuse_reply_none(req);
+}
+
+static void op_getattr(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
+{
+	struct stat st;
+	struct node *node = node_of(req, ino);
+	int ret = stat_of(req, node, &st);
+
+	(void)fi;
+	if (ret < 0)
+		fuse_reply_err(req, -ret);
+	else
+		fuse_reply_attr(req, &st, attr_timeout(node));
+}
+
+static void op_readlink(fuse_req_t req, fuse_ino_t ino)
+{
+	fuse_reply_readlink(req, node_of(req, ino)->text);
+}
+
+struct file *file_of(const struct fuse_file_info *fi)
+{
+	return (struct file *)(uintptr_t)fi->fh;
+}
+
+static void close_file(struct server *server, struct file *file)
+{
+	share_remove(&server->share, file);
+	file_unref(server->tree, file);
+	holder_put(&server->holder);
+}
+
+/* Answers as fuse_reply_open does.  Writers who go past the pages need not wait for each other,
+ * which old libraries have no word for. */
+static int reply_open(fuse_req_t req, struct fuse_file_info *fi, bool parallel)
+{
+#if FUSE_VERSION >= FUSE_MAKE_VERSION(3, 15)
+	fi->parallel_direct_writes = parallel;
+	return fuse_reply_open(req, fi);
+#else
+	struct fuse_open_out out = {
+		.fh = fi->fh, .open_flags = FOPEN_DIRECT_IO | FOPEN_PARALLEL_DIRECT_WRITES};
+
+	return parallel ? fuse_reply_buf(req, (const char *)&out, sizeof out)
+			: fuse_reply_open(req, fi);
+#endif
+}
+
+/* A disk that nobody has put anything into yet will. */
+static bool can_change(const struct file *file)
+{
+	const struct view *base = file->base;
+
+	return base ? base->writer != NULL : file->fresh != NULL;
+}
+
+/* With the kernel's pages or past them?  A file without holes is read once and in large steps; its
+ * pages would be filled, copied out of and thrown away.  One with holes tar -S reads in steps of
+ * 512 bytes, and other programs in steps of a hole: with pages, they do not ask for each. */
+static void choose_way(struct server *server, struct file *file, struct fuse_file_info *fi)
+{
+	bool only_writes = (fi->flags & O_ACCMODE) == O_WRONLY;
+
+	file->direct = file->node->kind == NODE_EXPORT && !node_has_holes(file->node, file->view);
+	if (can_change(file))
+		share_add(&server->share, file, only_writes || file->direct);
+	fi->direct_io = file->direct;
+	fi->keep_cache = !node_can_change(file->node) && !can_change(file);
+}
+
+static void op_open(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
+{
+	struct server *server = server_of(req);
+	bool writes = (fi->flags & O_ACCMODE) != O_RDONLY || fi->flags & O_TRUNC;
+	struct file *file = NULL;
+	int ret =
+		writes && !server->writable ? -EROFS : file_open(node_of(req, ino), writes, &file);
+
+	if (ret == 0 && fi->flags & O_TRUNC)
+		ret = write_empty(req, file);
+	if (ret < 0) {
+		if (file)
+			file_unref(server->tree, file);
+		fuse_reply_err(req, -ret);
+		return;
+	}
+	fi->fh = (uintptr_t)file;
+	choose_way(server, file, fi);
+	holder_get(&server->holder);
+	fi->noflush = !writes;
+	/* Not opened after all (the caller was interrupted): there will be no release. */
+	if (reply_open(req, fi, file->direct && writes) != 0)
+		close_file(server, file);
+}
+
+static void op_release(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
+{
+	(void)ino;
+	close_file(server_of(req), file_of(fi));
+	fuse_reply_err(req, 0);
+}
+
+/* Whoever closes a file that was written may believe that it is safe soon. */
+static void op_flush(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
+{
+	struct server *server = server_of(req);
+	struct file *file = file_of(fi);
+
+	(void)ino;
+	if (file->writes && server->flusher)
+		flusher_hurry(server->flusher);
+	fuse_reply_err(req, file->writes ? -write_settle(req, file) : 0);
+}
+
+static void op_read(
+	fuse_req_t req, fuse_ino_t ino, size_t size, off_t off, struct fuse_file_info *fi)
+{
+	struct server *server = server_of(req);
+	struct file *file = file_ref(file_of(fi));
+	size_t skip;
+
+	(void)ino;
+	grow_look(file);
+	if (file->view) {
+		reply_read(&server->reply, req, file->node, file->view, size, (uint64_t)off);
+		ahead_go_on(&file->ahead, &server->ahead, file->view, (uint64_t)off, size);
+	} else {
+		skip = MIN((uint64_t)off, file->len);
+		fuse_reply_buf(req, file->text + skip, MIN(size, file->len - skip));
+	}
+	file_unref(server->tree, file);
+}
+
+static void op_lseek(
+	fuse_req_t req, fuse_ino_t ino, off_t off, int whence, struct fuse_file_info *fi)
+{
+	uint64_t found = 0;
+	int ret = -EINVAL;
+
+	(void)ino;
+	grow_look(file_of(fi));
+	if ((whence == SEEK_DATA || whence == SEEK_HOLE) && off >= 0)
+		ret = file_seek(file_of(fi), (uint64_t)off, whence, &found);
+	if (ret < 0)
+		fuse_reply_err(req, -ret);
+	else
+		fuse_reply_lseek(req, (off_t)found);
+}
+
+static void op_opendir(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
+{
+	struct node *node = node_of(req, ino);
+	struct tree *tree = tree_of(req);
+	struct dir *dir;
+	int ret = tree_list(tree, node, &dir);
+
+	if (ret < 0) {
+		fuse_reply_err(req, -ret);
+		return;
+	}
+	fi->fh = (uintptr_t)dir;
+	/* The kernel would mix what it reads of an old list and of a new one. */
+	fi->cache_readdir = fi->keep_cache = node_list_stays(node);
+	if (fuse_reply_open(req, fi) != 0)
+		tree_unlist(tree, dir);
+}
+
+static void op_releasedir(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
+{
+	(void)ino;
+	tree_unlist(tree_of(req), (struct dir *)(uintptr_t)fi->fh);
+	fuse_reply_err(req, 0);
+}
+
+/* The entry at a position: "." and ".." come first.  NULL: past the last. */
+static struct node *entry_at(struct node *node, const struct dir *dir, size_t at, const char **name)
+{
+	*name = at == 0 ? "." : "..";
+	if (at == 0)
+		return node;
+	if (at == 1)
+		return node->parent;
+	if (at - 2 >= dir->n)
+		return NULL;
+	*name = dir->nodes[at - 2]->name;
+	return dir->nodes[at - 2];
+}
+
+/* Adds one entry to a listing; the bytes it takes, which may be more than there are. */
+static size_t add_plain(
+	fuse_req_t req, char *buf, size_t size, const char *name, struct node *node, size_t at)
+{
+	struct stat st = {.st_ino = node->ino, .st_mode = node_type(node)};
+
+	return fuse_add_direntry(req, buf, size, name, &st, (off_t)at + 1);
+}
+
+/* With attributes - where they are known.  An entry whose blocks would have to be counted comes
+ * without a number, so that "ls" is quick and the kernel asks again for "ls -l"; so does one that
+ * has gone meanwhile.  What has a number is held for the kernel. */
+static size_t add_plus(
+	fuse_req_t req, char *buf, size_t size, const char *name, struct node *node, size_t at)
+{
+	struct fuse_entry_param entry = {.attr.st_ino = node->ino, .attr.st_mode = node_type(node)};
+	size_t len;
+
+	if (at >= 2 && node_is_measured(node) && !atomic_load(&node->gone) &&
+		entry_of(req, node, &entry) < 0)
+		entry.ino = 0;
+	len = fuse_add_direntry_plus(req, buf, size, name, &entry, (off_t)at + 1);
+	if (entry.ino && len <= size)
+		node_get(node);
+	return len;
+}
+
+typedef size_t add_entry(
+	fuse_req_t req, char *buf, size_t size, const char *name, struct node *node, size_t at);
+
+static void reply_listing(fuse_req_t req, fuse_ino_t ino, size_t size, off_t off,
+	struct fuse_file_info *fi, add_entry *add)
+{
+	const struct dir *dir = (const struct dir *)(uintptr_t)fi->fh;
+	struct node *parent = node_of(req, ino), *node;
+	char *buf = malloc(size);
+	const char *name;
+	size_t used = 0, len;
+
+	if (!buf) {
+		fuse_reply_err(req, ENOMEM);
+		return;
+	}
+	for (size_t at = (size_t)off; (node = entry_at(parent, dir, at, &name)) != NULL; at++) {
+		len = add(req, buf + used, size - used, name, node, at);
+		if (len > size - used)
+			break;
+		used += len;
+	}
+	fuse_reply_buf(req, buf, used);
+	free(buf);
+}
+
+static void op_readdir(
+	fuse_req_t req, fuse_ino_t ino, size_t size, off_t off, struct fuse_file_info *fi)
+{
+	reply_listing(req, ino, size, off, fi, add_plain);
+}
+
+static void op_readdirplus(
+	fuse_req_t req, fuse_ino_t ino, size_t size, off_t off, struct fuse_file_info *fi)
+{
+	reply_listing(req, ino, size, off, fi, add_plus);
+}
+
+static void op_statfs(fuse_req_t req, fuse_ino_t ino)
+{
+	struct statvfs st;
+
+	(void)ino;
+	tree_statvfs(tree_of(req), &st);
+	fuse_reply_statfs(req, &st);
+}
+
+static void reply_xattr(fuse_req_t req, ssize_t ret, const char *buf, size_t size)
+{
+	if (ret < 0)
+		fuse_reply_err(req, (int)-ret);
+	else if (size == 0)
+		fuse_reply_xattr(req, (size_t)ret);
+	else
+		fuse_reply_buf(req, buf, (size_t)ret);
+}
+
+static void op_getxattr(fuse_req_t req, fuse_ino_t ino, const char *name, size_t size)
+{
+	char *buf = malloc(size + 1);
+	ssize_t ret = buf ? xattr_get(node_of(req, ino), name, buf, size) : -ENOMEM;
+
+	reply_xattr(req, ret, buf, size);
+	free(buf);
+}
+
+static void op_listxattr(fuse_req_t req, fuse_ino_t ino, size_t size)
+{
+	char *buf = malloc(size + 1);
+	ssize_t ret = buf ? xattr_list(node_of(req, ino), buf, size) : -ENOMEM;
+
+	reply_xattr(req, ret, buf, size);
+	free(buf);
+}
+
+const struct fuse_lowlevel_ops server_ops = {
+	.init = op_init,
+	.lookup = op_lookup,
+	.forget = op_forget,
+	.forget_multi = op_forget_multi,
+	.getattr = op_getattr,
+	.readlink = op_readlink,
+	.open = op_open,
+	.read = op_read,
+	.release = op_release,
+	.flush = op_flush,
+	.lseek = op_lseek,
+	.opendir = op_opendir,
+	.releasedir = op_releasedir,
+	.readdir = op_readdir,
+	.readdirplus = op_readdirplus,
+	.statfs = op_statfs,
+	.getxattr = op_getxattr,
+	.listxattr = op_listxattr,
+};

@@ -1,0 +1,11 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* read-only.h - operations that would change something. */
+#ifndef VDISKFS_OPS_READ_ONLY_H
+#define VDISKFS_OPS_READ_ONLY_H
+
+#include <fuse_lowlevel.h>
+
+/* Lets all of them answer EROFS. */
+void refuse_changes(struct fuse_lowlevel_ops *ops);
+
+#endif

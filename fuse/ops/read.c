@@ -1,0 +1,322 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* read.c - answers to reads.
+ *
+ * A small read is copied.  A large one is resolved to pieces first: when all of them lie in host
+ * files, the pages go through a pipe and nobody copies them; else files are read (and decrypted)
+ * into the thread's buffer, while zeroes and decoded units are written to the kernel from where
+ * they are.
+ *
+ * A read is answered in full or with an error: what the kernel asked for and did not get, it would
+ * fill with zeroes.  That is why a splice goes through a pipe of our own: only there a host file
+ * that is shorter than it was is seen before the answer has begun.
+ */
+#include "read.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+#include "util/bytes.h"
+#include "io/cache.h"
+#include "util/err.h"
+#include "io/io.h"
+#include "base/log.h"
+#include "tree/tree.h"
+#include "view/view.h"
+
+/* Below this, resolving and splicing cost more than a copy. */
+#define COPY_MAX (32u << 10)
+
+/* A read of more pieces is copied.  A piece can add a page to the pipe at either end. */
+#define PIECES_MAX 48
+
+#define ZEROES     (64u << 10)
+#define IOVECS_MAX (PIECES_MAX + READ_MAX / ZEROES)
+
+/* Room for READ_MAX and the torn pages of PIECES_MAX pieces; the kernel rounds it up. */
+#define PIPE_SIZE (2 * READ_MAX)
+
+static const unsigned char zeroes[ZEROES];
+
+struct worker {
+	void *buf; /* READ_MAX bytes */
+	int pipe[2];
+};
+
+struct piece {
+	struct extent x;
+	const struct block *block; /* pinned, of EXTENT_MADE */
+};
+
+struct plan {
+	size_t n;
+	bool all_files;
+	struct piece pieces[PIECES_MAX];
+};
+
+static void worker_close_pipe(struct worker *w)
+{
+	if (w->pipe[0] < 0)
+		return;
+	close(w->pipe[0]);
+	close(w->pipe[1]);
+	w->pipe[0] = w->pipe[1] = -1;
+}
+
+static void worker_free(void *arg)
+{
+	struct worker *w = arg;
+
+	worker_close_pipe(w);
+	free(w->buf);
+	free(w);
+}
+
+/* This thread's worker; made at its first read, so that no read allocates. */
+static struct worker *worker_get(struct reply *r)
+{
+	struct worker *w = pthread_getspecific(r->worker);
+
+	if (w)
+		return w;
+	w = malloc(sizeof *w);
+	if (!w)
+		return NULL;
+	w->pipe[0] = w->pipe[1] = -1;
+	if (posix_memalign(&w->buf, 4096, READ_MAX) != 0) {
+		free(w);
+		return NULL;
+	}
+	if (pthread_setspecific(r->worker, w) != 0) {
+		worker_free(w);
+		return NULL;
+	}
+	return w;
+}
+
+/* An empty pipe with room for READ_MAX; false where the host does not grant one. */
+static bool worker_open_pipe(struct worker *w)
+{
+	if (w->pipe[0] >= 0)
+		return true;
+	if (pipe2(w->pipe, O_CLOEXEC | O_NONBLOCK) < 0)
+		return false;
+	if (fcntl(w->pipe[1], F_SETPIPE_SZ, PIPE_SIZE) >= 0)
+		return true;
+	worker_close_pipe(w);
+	return false;
+}
+
+int reply_init(struct reply *r, struct log *log, struct err *e)
+{
+	int code = pthread_key_create(&r->worker, worker_free);
+
+	r->log = log;
+	return code == 0 ? 0 : err_set(e, code, "no room for another thread key");
+}
+
+void reply_end(struct reply *r)
+{
+	pthread_key_delete(r->worker);
+}
+
+static void reply_failed(
+	struct reply *r, fuse_req_t req, const struct node *node, uint64_t off, const struct err *e)
+{
+	char path[512];
+
+	node_path(node, path, sizeof path);
+	if (err_is_first(e))
+		log_error(r->log, "%s: cannot read at %llu: %s", path, (unsigned long long)off,
+			e->text);
+	fuse_reply_err(req, e->code == ENOMEM ? ENOMEM : EIO);
+}
+
+static void plan_drop(struct plan *plan)
+{
+	for (size_t i = 0; i < plan->n; i++)
+		if (plan->pieces[i].block)
+			cache_unpin(plan->pieces[i].x.owner->cache, plan->pieces[i].block);
+	plan->n = 0;
+}
+
+/* Resolves a range.  -E2BIG: too many pieces. */
+static int plan_make(
+	struct plan *plan, const struct view *view, size_t len, uint64_t off, struct err *e)
+{
+	plan->n = 0;
+	plan->all_files = true;
+	while (len > 0) {
+		struct piece *piece = &plan->pieces[plan->n];
+		int ret;
+
+		if (plan->n == PIECES_MAX)
+			return -E2BIG;
+		ret = view_resolve(view, off, len, &piece->x, e);
+		if (ret < 0)
+			return ret;
+		piece->block = NULL;
+		if (piece->x.kind != EXTENT_FILE || piece->x.io->fd < 0 || piece->x.io->altered)
+			plan->all_files = false;
+		off += piece->x.len;
+		len -= piece->x.len;
+		plan->n++;
+	}
+	return 0;
+}
+
+/* Moves a piece of a host file into the pipe.  -EAGAIN: it cannot be done this way, or the file has
+ * been cut, which reading it says. */
+static int pipe_fill(struct worker *w, const struct extent *x)
+{
+	off64_t pos = (off64_t)(x->io->start + x->pos);
+	size_t left = x->len;
+
+	while (left > 0) {
+		ssize_t n = splice(x->io->fd, &pos, w->pipe[1], NULL, left, SPLICE_F_NONBLOCK);
+
+		if (n < 0 && errno == EINTR)
+			continue;
+		if (n <= 0)
+			return -EAGAIN;
+		left -= (size_t)n;
+	}
+	return 0;
+}
+
+/* -EAGAIN: not answered, copy instead. */
+static int reply_splice(struct worker *w, fuse_req_t req, const struct plan *plan, size_t len)
+{
+	struct fuse_bufvec bufs = FUSE_BUFVEC_INIT(len);
+	int ret = 0;
+
+	if (!worker_open_pipe(w))
+		return -EAGAIN;
+	for (size_t i = 0; ret == 0 && i < plan->n; i++)
+		ret = pipe_fill(w, &plan->pieces[i].x);
+	if (ret < 0) {
+		worker_close_pipe(w); /* with what is in it */
+		return ret;
+	}
+	bufs.buf[0].flags = FUSE_BUF_IS_FD;
+	bufs.buf[0].fd = w->pipe[0];
+	/* Pages may be left in the pipe when the caller went away. */
+	if (fuse_reply_data(req, &bufs, 0) != 0)
+		worker_close_pipe(w);
+	return 0;
+}
+
+/* Appends len zeroes to the vector. */
+static size_t iov_zeroes(struct iovec *iov, size_t n, size_t len)
+{
+	while (len > 0) {
+		iov[n].iov_base = (void *)zeroes;
+		iov[n].iov_len = MIN(len, sizeof zeroes);
+		len -= iov[n++].iov_len;
+	}
+	return n;
+}
+
+/* Gathers the pieces where they are; files are read into buf.  Returns how many vectors. */
+static ssize_t plan_gather(struct plan *plan, unsigned char *buf, struct iovec *iov, struct err *e)
+{
+	size_t n = 0;
+	int ret;
+
+	for (size_t i = 0; i < plan->n; i++) {
+		struct piece *piece = &plan->pieces[i];
+		const struct extent *x = &piece->x;
+
+		if (x->kind == EXTENT_ZERO) {
+			n = iov_zeroes(iov, n, x->len);
+			continue;
+		}
+		iov[n].iov_len = x->len;
+		if (x->kind == EXTENT_MADE) {
+			ret = view_pin(x, &piece->block, e);
+			if (ret < 0)
+				return ret;
+			iov[n++].iov_base = (void *)(piece->block->data + x->pos);
+			continue;
+		}
+		ret = view_read_extent(x, buf, e);
+		if (ret < 0)
+			return ret;
+		iov[n++].iov_base = buf;
+		buf += x->len;
+	}
+	return (ssize_t)n;
+}
+
+static int reply_gathered(struct worker *w, fuse_req_t req, struct plan *plan, struct err *e)
+{
+	struct iovec iov[IOVECS_MAX];
+	ssize_t n = plan_gather(plan, w->buf, iov, e);
+
+	if (n < 0)
+		return (int)n;
+	fuse_reply_iov(req, iov, (int)n);
+	return 0;
+}
+
+static int reply_copy(struct worker *w, fuse_req_t req, const struct view *view, size_t len,
+	uint64_t off, struct err *e)
+{
+	int ret = len > 0 ? view_read(view, w->buf, len, off, e) : 0;
+
+	if (ret == 0)
+		fuse_reply_buf(req, w->buf, len);
+	return ret;
+}
+
+/* Answers while the pieces are what they were found to be.  -E2BIG: too many. */
+static int reply_pieces(struct worker *w, fuse_req_t req, const struct view *view, size_t len,
+	uint64_t off, struct err *e)
+{
+	struct plan plan;
+	int ret = plan_make(&plan, view, len, off, e);
+
+	if (ret == 0 && plan.all_files) {
+		ret = reply_splice(w, req, &plan, len);
+		if (ret != -EAGAIN)
+			return ret;
+		ret = 0;
+	}
+	if (ret == 0)
+		ret = reply_gathered(w, req, &plan, e);
+	plan_drop(&plan);
+	return ret;
+}
+
+static int reply_large(struct worker *w, fuse_req_t req, const struct view *view, size_t len,
+	uint64_t off, struct err *e)
+{
+	int ret;
+
+	view_enter(view);
+	ret = reply_pieces(w, req, view, len, off, e);
+	view_leave(view);
+	return ret == -E2BIG ? reply_copy(w, req, view, len, off, e) : ret;
+}
+
+void reply_read(struct reply *r, fuse_req_t req, const struct node *node, const struct view *view,
+	size_t len, uint64_t off)
+{
+	struct worker *w = worker_get(r);
+	struct err e = ERR_INIT;
+	int ret;
+
+	/* The kernel was told what to ask for at most. */
+	if (!w || len > READ_MAX) {
+		fuse_reply_err(req, w ? EINVAL : ENOMEM);
+		return;
+	}
+	len = off < view->size ? MIN(len, view->size - off) : 0;
+	if (len <= COPY_MAX)
+		ret = reply_copy(w, req, view, len, off, &e);
+	else
+		ret = reply_large(w, req, view, len, off, &e);
+	if (ret < 0)
+		reply_failed(r, req, node, off, &e);
+}

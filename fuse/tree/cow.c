@@ -1,0 +1,158 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include "cow.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "image/creation.h"
+#include "util/err.h"
+#include "image/format.h"
+#include "image/image.h"
+#include "io/io.h"
+
+#define FORMAT "qcow2"
+
+/* The image under the overlay. */
+struct base {
+	char *path;
+	const char *format;
+	dev_t dev;
+	ino_t ino;
+};
+
+/* Opened once by itself, to know what it is. */
+static int look_at(const char *image, const struct image_options *how, struct base *base,
+	struct cow *c, struct err *e)
+{
+	struct image *img;
+	int ret = image_open(image, how, &img, e);
+
+	if (ret < 0)
+		return ret;
+	if (img->package || !img->dir) {
+		image_close(img);
+		return err_set(e, ENOTSUP,
+			"%s: a qcow2 overlay cannot be based on a disk in a package; copy the disk "
+			"out of its export/ and mount the copy",
+			image);
+	}
+	base->path = strdup(img->path);
+	base->format = img->format->name;
+	base->dev = img->io->dev;
+	base->ino = img->io->ino;
+	c->dir = strdup(img->dir);
+	image_close(img);
+	return base->path && c->dir ? 0 : err_nomem(e);
+}
+
+/* The overlay may lie anywhere: the user has named both. */
+static int allow_base(struct cow *c, struct image_options *how, struct err *e)
+{
+	size_t n = 0;
+
+	while (how->allow && how->allow[n])
+		n++;
+	c->allow = calloc(n + 2, sizeof c->allow[0]);
+	if (!c->allow)
+		return err_nomem(e);
+	for (size_t i = 0; i < n; i++)
+		c->allow[i] = how->allow[i];
+	c->allow[n] = c->dir;
+	how->allow = (const char *const *)c->allow;
+	how->format = FORMAT;
+	how->write = true;
+	return 0;
+}
+
+static int make(
+	const char *file, const struct base *base, const struct image_options *how, struct err *e)
+{
+	struct create_request request = {
+		.size = CREATE_NO_SIZE,
+		.backing = base->path,
+		.backing_format = base->format,
+		.how = how,
+	};
+
+	return image_create(format_find(FORMAT), file, &request, e);
+}
+
+static int open_file(const char *file, const struct base *base, const struct image_options *how,
+	struct image **img, struct err *e)
+{
+	const struct image *parent;
+	int ret = 0;
+
+	if (access(file, F_OK) < 0)
+		ret = make(file, base, how, e);
+	if (ret == 0)
+		ret = image_open(file, how, img, e);
+	if (ret < 0)
+		return ret;
+	parent = (*img)->parent;
+	if (parent && parent->io->dev == base->dev && parent->io->ino == base->ino)
+		return 0;
+	image_close(*img);
+	*img = NULL;
+	return err_set(e, EINVAL, "%s: it is no overlay of %s", file, base->path);
+}
+
+static int open_in(const char *dir, const struct base *base, const struct image_options *how,
+	struct image **img, struct err *e)
+{
+	char *path;
+	int ret;
+
+	if (asprintf(&path, "%s/overlay." FORMAT, dir) < 0)
+		return err_nomem(e);
+	ret = make(path, base, how, e);
+	if (ret == 0)
+		ret = image_open(path, how, img, e);
+	unlink(path);
+	free(path);
+	return ret;
+}
+
+/* Without a name from the moment that it is open; before, nobody else may enter its directory. */
+static int open_nameless(
+	const struct base *base, const struct image_options *how, struct image **img, struct err *e)
+{
+	const char *tmp = getenv("TMPDIR");
+	char *dir;
+	int ret;
+
+	if (asprintf(&dir, "%s/vdiskfs-XXXXXX", tmp && *tmp ? tmp : "/var/tmp") < 0)
+		return err_nomem(e);
+	if (mkdtemp(dir)) {
+		ret = open_in(dir, base, how, img, e);
+		rmdir(dir);
+	} else {
+		ret = err_set(e, errno, "%s: %s", dir, strerror(errno));
+	}
+	free(dir);
+	return ret;
+}
+
+int cow_open(struct cow *c, const char *image, const char *file, struct image_options *how,
+	struct image **img, struct err *e)
+{
+	struct base base = {0};
+	int ret = look_at(image, how, &base, c, e);
+
+	if (ret == 0)
+		ret = allow_base(c, how, e);
+	if (ret == 0)
+		ret = file ? open_file(file, &base, how, img, e)
+			   : open_nameless(&base, how, img, e);
+	free(base.path);
+	return ret;
+}
+
+void cow_free(struct cow *c)
+{
+	free(c->allow);
+	free(c->dir);
+}

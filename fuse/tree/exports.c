@@ -1,0 +1,155 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include "exports.h"
+
+#include <errno.h>
+#include <limits.h>
+#include <stdatomic.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <strings.h>
+
+#include "util/bytes.h"
+#include "util/err.h"
+#include "image/format.h"
+#include "export/allocmap.h"
+#include "image/image.h"
+#include "io/io.h"
+#include "export/export.h"
+#include "base/filename.h"
+#include "open/package.h"
+#include "view/view.h"
+
+/* "-export~", a number of six digits or less, "-stream.vmdk" */
+#define TAIL_MAX 26
+#define UNKNOWN  UINT64_MAX
+
+#define FEW 64 /* holes are few when they make up less than this part of a file */
+
+struct exports {
+	struct granules *stored;      /* NULL: not known yet */
+	_Atomic uint64_t disk_stored; /* bytes; UNKNOWN */
+};
+
+struct exports *exports_new(void)
+{
+	struct exports *x = calloc(1, sizeof *x);
+
+	if (x)
+		atomic_init(&x->disk_stored, UNKNOWN);
+	return x;
+}
+
+void exports_free(struct exports *x)
+{
+	if (!x)
+		return;
+	granules_free(x->stored);
+	free(x);
+}
+
+bool exports_any(const struct image *img, const struct state *state)
+{
+	if (state->view->write || img->opts->share)
+		return false;
+	for (const struct format *const *f = formats; *f; f++)
+		for (const struct layout *const *l = (*f)->layouts; l && *l; l++)
+			if (layout_fit(*l, state->view->size) != LAYOUT_NEVER)
+				return true;
+	return false;
+}
+
+/* Leaves room for what follows the name; no character is cut in two. */
+static void cut(char *name)
+{
+	size_t n = NAME_MAX - TAIL_MAX;
+
+	if (strlen(name) <= n)
+		return;
+	while (n > 0 && ((unsigned char)name[n] & 0xc0) == 0x80)
+		n--;
+	name[n] = '\0';
+}
+
+/* The image's file, with the package before it and the snapshot after it; fit to be a name. */
+static char *stem(const struct image *img, const struct state *s)
+{
+	const char *package = img->package ? package_path(img->package) : "";
+	const char *slash = strrchr(package, '/');
+	char *raw, *name;
+	int n;
+
+	states_lock(img);
+	n = asprintf(&raw, "%s%s%s%s%s", slash ? slash + 1 : package, *package ? "-" : "",
+		image_basename(img), s->no > 0 ? "-" : "",
+		s->no == 0            ? ""
+		: s->name && *s->name ? s->name
+				      : s->id);
+	states_unlock(img);
+	if (n < 0)
+		return NULL;
+	name = name_escape(raw);
+	free(raw);
+	if (name)
+		cut(name);
+	return name;
+}
+
+static bool is_read(const struct image *top, const char *name)
+{
+	for (const struct image *img = top; img; img = img->parent)
+		for (size_t i = 0; i < img->nfiles; i++) {
+			const char *path = img->files[i]->name, *slash = strrchr(path, '/');
+
+			if (strcasecmp(slash ? slash + 1 : path, name) == 0)
+				return true;
+		}
+	return false;
+}
+
+/* The suffix of the image stays, so that images that differ in nothing else have exports that do
+ * not overwrite each other. */
+char *export_name(const struct image *top, const struct image *img, const struct state *state,
+	const struct layout *l)
+{
+	char *base = stem(img, state), *name = NULL;
+	int n = base ? asprintf(&name, "%s-export%s", base, l->suffix) : -1;
+
+	for (unsigned i = 2; n >= 0 && is_read(top, name); i++) {
+		free(name);
+		n = asprintf(&name, "%s-export~%u%s", base, i, l->suffix);
+	}
+	free(base);
+	return n < 0 ? NULL : name;
+}
+
+/* The walk is done once, also when the image is closed and opened again: it is the same then. */
+int export_make(struct exports *x, const struct image *img, const struct state *state,
+	const struct layout *l, const char *name, struct view **file, struct err *e)
+{
+	struct layout_source source = {
+		.disk = state->view,
+		.cache = img->opts->cache,
+	};
+	int ret;
+
+	if (!x->stored)
+		x->stored = granules_of(source.disk, LAYOUT_BITS, e);
+	if (!x->stored)
+		return -e->code;
+	source.stored = x->stored;
+	ret = layout_identify(&source, img, state, e);
+	return ret < 0 ? ret : layout_make(l, &source, name, file, e);
+}
+
+uint64_t export_stored(struct exports *x, const struct state *state, const struct view *file)
+{
+	uint64_t disk = atomic_load_explicit(&x->disk_stored, memory_order_relaxed), stored;
+
+	if (disk == UNKNOWN) {
+		disk = view_stored(state->view);
+		atomic_store_explicit(&x->disk_stored, disk, memory_order_relaxed);
+	}
+	stored = layout_stored(file, disk);
+	return file->size - MIN(stored, file->size) < file->size / FEW ? file->size : stored;
+}

@@ -1,0 +1,172 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include <stdbool.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "vhd.h"
+#include "util/bytes.h"
+#include "common/unit.h"
+
+#define SECTOR      512u
+#define LOCATOR_LEN 1024u
+
+static void seal(unsigned char *p, size_t len, size_t sum_at)
+{
+	uint32_t sum = 0;
+
+	put_be(p + sum_at, 4, 0);
+	for (size_t i = 0; i < len; i++)
+		sum += p[i];
+	put_be(p + sum_at, 4, ~sum);
+}
+
+void vhd_seal_footer(unsigned char *footer)
+{
+	seal(footer, 511, 64); /* the last byte is 0 or not there */
+}
+
+void vhd_seal_header(struct vhd_image *v)
+{
+	seal(v->file + SECTOR, 1024, 36);
+}
+
+static void put_footer(unsigned char *f, const struct vhd_spec *s)
+{
+	memcpy(f, "conectix", 8);
+	put_be(f + 8, 4, 2);
+	put_be(f + 12, 4, 0x00010000);
+	put_be(f + 16, 8, s->type == VHD_BUILD_FIXED ? UINT64_MAX : SECTOR);
+	put_be(f + 24, 4, s->stamp);
+	memcpy(f + 28, "unit", 4);
+	memcpy(f + 36, "Wi2k", 4);
+	put_be(f + 40, 8, s->size);
+	put_be(f + 48, 8, s->size);
+	put_be(f + 56, 4, 0x00010411); /* a geometry that is much too small */
+	put_be(f + 60, 4, s->type);
+	memset(f + 68, s->id, 16);
+	vhd_seal_footer(f);
+}
+
+static void put_locator(
+	struct vhd_image *v, unsigned char *entry, uint64_t pos, const char *code, const char *text)
+{
+	size_t len = strlen(text), width = strncmp(code, "W2", 2) == 0 ? 2 : 1;
+
+	memcpy(entry, code, 4);
+	put_be(entry + 4, 4, LOCATOR_LEN);
+	put_be(entry + 8, 4, len * width);
+	put_be(entry + 16, 8, pos);
+	for (size_t i = 0; i < len; i++)
+		v->file[pos + i * width] = text[i];
+}
+
+static void put_header(struct vhd_image *v, const struct vhd_spec *s, size_t locators)
+{
+	unsigned char *h = v->file + SECTOR;
+
+	memcpy(h, "cxsparse", 8);
+	put_be(h + 8, 8, UINT64_MAX);
+	put_be(h + 16, 8, VHD_HEAD);
+	put_be(h + 24, 4, 0x00010000);
+	put_be(h + 28, 4, s->entries);
+	put_be(h + 32, 4, s->block_size);
+	memset(h + 40, s->parent_id, 16);
+	put_be(h + 56, 4, s->parent_stamp);
+	for (size_t i = 0; s->parent_name && s->parent_name[i]; i++)
+		put_be(h + 64 + 2 * i, 2, (unsigned char)s->parent_name[i]);
+	for (size_t i = 0; i < VHD_LOCATORS && s->locators[i].code; i++)
+		put_locator(v, h + 576 + 24 * i, locators + i * LOCATOR_LEN, s->locators[i].code,
+			s->locators[i].text);
+	vhd_seal_header(v);
+}
+
+/* Block i, which lies at pos: what the bitmap does not promise is garbage. */
+static void put_block(struct vhd_image *v, const struct vhd_spec *s, uint32_t i, size_t pos)
+{
+	size_t bitmap = round_up(div_round_up(s->block_size / SECTOR, 8), SECTOR);
+
+	for (uint32_t sector = 0; sector < s->block_size / SECTOR; sector++) {
+		unsigned char *data = v->file + pos + bitmap + (size_t)sector * SECTOR;
+		uint64_t off = i * (uint64_t)s->block_size + (uint64_t)sector * SECTOR;
+
+		memset(data, 0xee, SECTOR);
+		if (s->sectors && !(s->sectors >> sector % 64 & 1))
+			continue;
+		v->file[pos + sector / 8] |= 0x80 >> sector % 8;
+		fill_pattern(data, SECTOR, i * 1000 + sector);
+		if (off < v->disk_len)
+			memcpy(v->disk + off, data, SECTOR);
+	}
+}
+
+static void put_blocks(struct vhd_image *v, const struct vhd_spec *s)
+{
+	size_t bitmap = round_up(div_round_up(s->block_size / SECTOR, 8), SECTOR);
+
+	memset(v->file + VHD_HEAD, 0xff, round_up(4 * (size_t)s->entries, SECTOR));
+	for (uint32_t i = 0; i < s->nmap; i++) {
+		size_t pos = v->blocks_pos + s->map[i] * (bitmap + s->block_size);
+
+		if (s->map[i] == VHD_ABSENT)
+			continue;
+		put_be(v->file + VHD_HEAD + 4 * i, 4, pos / SECTOR);
+		put_block(v, s, i, pos);
+	}
+}
+
+static uint32_t blocks_stored(const struct vhd_spec *s)
+{
+	uint32_t n = 0;
+
+	for (uint32_t i = 0; i < s->nmap; i++)
+		if (s->map[i] != VHD_ABSENT)
+			n = MAX(n, s->map[i] + 1);
+	return n;
+}
+
+/* Where things go; returns the place of the locators. */
+static size_t lay_out(struct vhd_image *v, struct vhd_spec *s)
+{
+	size_t bitmap, locators;
+
+	v->disk_len = v->footer_pos = s->size;
+	if (s->type == VHD_BUILD_FIXED)
+		return 0;
+	if (s->entries == 0)
+		s->entries = div_round_up(s->size, s->block_size);
+	bitmap = round_up(div_round_up(s->block_size / SECTOR, 8), SECTOR);
+	locators = VHD_HEAD + round_up(4 * (size_t)s->entries, SECTOR);
+	v->blocks_pos = locators + VHD_LOCATORS * LOCATOR_LEN;
+	v->footer_pos = v->blocks_pos + blocks_stored(s) * (bitmap + s->block_size);
+	return locators;
+}
+
+struct vhd_image vhd_build(const struct vhd_spec *spec)
+{
+	struct vhd_spec s = *spec;
+	struct vhd_image v = {0};
+	size_t locators = lay_out(&v, &s);
+
+	v.file_len = v.footer_pos + (s.footer_len ? s.footer_len : SECTOR);
+	v.file = calloc(1, v.file_len + 1);
+	v.disk = calloc(1, v.disk_len + 1);
+	ck_assert(v.file && v.disk);
+	if (s.below)
+		memcpy(v.disk, s.below, v.disk_len);
+	put_footer(v.file + v.footer_pos, &s);
+	if (s.type == VHD_BUILD_FIXED) {
+		fill_pattern(v.disk, v.disk_len, s.id);
+		memcpy(v.file, v.disk, v.disk_len);
+		return v;
+	}
+	put_footer(v.file, &s);
+	put_header(&v, &s, locators);
+	put_blocks(&v, &s);
+	return v;
+}
+
+void vhd_destroy(struct vhd_image *v)
+{
+	free(v->file);
+	free(v->disk);
+}

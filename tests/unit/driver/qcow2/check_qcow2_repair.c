@@ -1,0 +1,300 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* Repair of qcow2: what is mended, what is left alone, and that the disk stays the same. */
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "build/qcow2.h"
+#include "util/bytes.h"
+#include "util/err.h"
+#include "common/repair_image.h"
+#include "common/unit.h"
+#include "view/view.h"
+
+#define PATH "image.qcow2"
+
+static struct build_qcow2 b;
+static struct mender m;
+
+static void setup(void)
+{
+	build_qcow2_new(&b, 3, 12, 0);
+	build_qcow2_sound(&b);
+	mender_new(&m, "qcow2", PATH);
+}
+
+static void teardown(void)
+{
+	mender_free(&m);
+	build_qcow2_free(&b);
+}
+
+static void mends(unsigned repair, const char *text)
+{
+	mender_mends(&m, b.bytes, b.len, repair, text);
+}
+
+static void fixed(unsigned corruptions, unsigned leaks)
+{
+	mender_fixed(&m, corruptions, leaks);
+}
+
+static void leaves(const char *text)
+{
+	mender_leaves(&m, text);
+}
+
+START_TEST(nothing)
+{
+	mends(CHECK_ALL, "");
+	fixed(0, 0);
+	leaves("");
+}
+END_TEST
+
+START_TEST(leaks)
+{
+	build_qcow2_refcount(&b, AT_L1_COPY, 3);
+	build_qcow2_refcount(&b, AT_DATA, 2);
+	build_qcow2_l2(&b, 0, build_qcow2_at(&b, AT_DATA));
+	mends(CHECK_LEAKS, "Leaked cluster 6 refcount=3 reference=0\n"
+			   "Leaked cluster 7 refcount=2 reference=1\n"
+			   "Repairing cluster 6 refcount=3 reference=0\n"
+			   "Repairing cluster 7 refcount=2 reference=1\n"
+			   "Repairing OFLAG_COPIED data cluster: l2_entry=7000 refcount=1\n");
+	fixed(1, 2);
+	leaves("");
+}
+END_TEST
+
+START_TEST(too_low)
+{
+	build_qcow2_l2(&b, 2, build_qcow2_at(&b, AT_DATA));
+	build_qcow2_refcount(&b, AT_L1_COPY, 1);
+	mends(CHECK_ALL,
+		"Leaked cluster 6 refcount=1 reference=0\n"
+		"ERROR cluster 7 refcount=1 reference=2\n"
+		"Repairing cluster 6 refcount=1 reference=0\n"
+		"Repairing cluster 7 refcount=1 reference=2\n"
+		"Repairing OFLAG_COPIED data cluster: l2_entry=8000000000007000 refcount=2\n");
+	fixed(2, 1);
+	leaves("");
+}
+END_TEST
+
+START_TEST(too_low_is_no_leak)
+{
+	build_qcow2_l2(&b, 2, build_qcow2_at(&b, AT_DATA));
+	mends(CHECK_LEAKS, "ERROR cluster 7 refcount=1 reference=2\n"
+			   "ERROR OFLAG_COPIED data cluster: l2_entry=7000 refcount=1\n");
+	fixed(0, 0);
+	ck_assert_uint_eq(m.f.report.corruptions, 2);
+}
+END_TEST
+
+START_TEST(copied)
+{
+	build_qcow2_l1(&b, 0, build_qcow2_at(&b, AT_L2));
+	build_qcow2_l2(&b, 1, build_qcow2_at(&b, AT_DATA + 1));
+	mends(CHECK_ALL, "Repairing OFLAG_COPIED L2 cluster: l1_index=0 l1_entry=4000 refcount=1\n"
+			 "Repairing OFLAG_COPIED data cluster: l2_entry=8000 refcount=1\n");
+	fixed(2, 0);
+	leaves("");
+}
+END_TEST
+
+/* The entry with the odd bits may be what uses the cluster that seems free. */
+START_TEST(not_understood)
+{
+	build_qcow2_l2(&b, 2, 0x10);
+	build_qcow2_refcount(&b, AT_L1_COPY, 1);
+	build_qcow2_l2(&b, 1, build_qcow2_at(&b, AT_DATA + 1));
+	write_file(PATH, b.bytes, b.len);
+	for (int i = 0; i < 2; i++) {
+		struct image *img = mender_open(&m, true);
+
+		findings_mended(&m.f, img, CHECK_ALL,
+			"ERROR found l2 entry with reserved bits set: 10\n"
+			"Leaked cluster 6 refcount=1 reference=0\n"
+			"Leaks are left alone: what is not understood may be what uses them\n"
+			"ERROR OFLAG_COPIED data cluster: l2_entry=8000 refcount=1\n");
+		image_close(img);
+		fixed(0, 0);
+		ck_assert_uint_eq(m.f.report.corruptions, 2);
+		ck_assert_uint_eq(m.f.report.leaks, 1);
+	}
+}
+END_TEST
+
+/* Each width of refcounts. */
+START_TEST(rebuild)
+{
+	build_qcow2_put32(&b, AT_REFCOUNT_ORDER, _i);
+	memset(b.bytes + build_qcow2_at(&b, AT_REFBLOCK), 0, 4096);
+	mends(CHECK_ALL, "ERROR cluster 0 refcount=0 reference=1\n"
+			 "ERROR cluster 1 refcount=0 reference=1\n"
+			 "ERROR cluster 2 refcount=0 reference=1\n"
+			 "ERROR cluster 3 refcount=0 reference=1\n"
+			 "ERROR cluster 4 refcount=0 reference=1\n"
+			 "ERROR cluster 7 refcount=0 reference=1\n"
+			 "ERROR cluster 8 refcount=0 reference=1\n"
+			 "Rebuilding refcount structure\n");
+	fixed(7, 0);
+	leaves("");
+}
+END_TEST
+
+/* Only the old counts, kept, know of the cluster that the odd entry may mean. */
+START_TEST(rebuild_not_understood)
+{
+	build_qcow2_l2(&b, 2, build_qcow2_at(&b, AT_L1_COPY) + 512);
+	build_qcow2_refcount(&b, AT_SNAPSHOTS, 1);
+	write_file(PATH, b.bytes, b.len);
+	for (int i = 0; i < 2; i++) {
+		struct image *img = mender_open(&m, true);
+		struct err e = ERR_INIT;
+
+		m.f.report = (struct check_report){.found = NULL};
+		ck_assert_ok(image_check(img, CHECK_ALL, &m.f.report, &e), &e);
+		image_close(img);
+		ck_assert_uint_gt(m.f.report.corruptions, 0);
+	}
+	leaves("ERROR offset=6200: Data cluster is not properly aligned; L2 entry corrupted.\n"
+	       "Leaked cluster 1 refcount=1 reference=0\n"
+	       "Leaked cluster 2 refcount=1 reference=0\n"
+	       "Leaked cluster 5 refcount=1 reference=0\n"
+	       "ERROR OFLAG_COPIED data cluster: l2_entry=6200 refcount=1\n");
+}
+END_TEST
+
+START_TEST(rebuild_is_no_leak)
+{
+	struct err e = ERR_INIT;
+	struct image *img;
+
+	build_qcow2_refcount(&b, AT_REFTABLE, 0);
+	write_file(PATH, b.bytes, b.len);
+	img = mender_open(&m, true);
+	m.f.report = (struct check_report){.found = NULL};
+	ck_assert_fails(image_check(img, CHECK_LEAKS, &m.f.report, &e), EIO, &e,
+		"need to rebuild refcount structures");
+	image_close(img);
+	leaves("ERROR cluster 1 refcount=0 reference=1\n");
+}
+END_TEST
+
+START_TEST(table_gone)
+{
+	build_qcow2_put32(&b, AT_REFTABLE_CLUSTERS, 0);
+	mends(CHECK_ALL, "ERROR cluster 0 refcount=0 reference=1\n"
+			 "ERROR cluster 3 refcount=0 reference=1\n"
+			 "ERROR cluster 4 refcount=0 reference=1\n"
+			 "ERROR cluster 7 refcount=0 reference=1\n"
+			 "ERROR cluster 8 refcount=0 reference=1\n"
+			 "Rebuilding refcount structure\n");
+	leaves("");
+}
+END_TEST
+
+START_TEST(blocks_at_odd_places)
+{
+	uint64_t table = build_qcow2_at(&b, AT_REFTABLE);
+
+	build_qcow2_put64(&b, table + 8, 0x2200);
+	build_qcow2_put64(&b, table + 16, 0x400000);
+	build_qcow2_put64(&b, table + 24, 1);
+	build_qcow2_put64(&b, table + 32, build_qcow2_at(&b, AT_REFBLOCK));
+	mends(CHECK_ALL,
+		"ERROR refcount block 1 is not cluster aligned; refcount table entry corrupted\n"
+		"ERROR refcount block 2 is outside image\n"
+		"ERROR refcount table entry 3 has reserved bits set\n"
+		"ERROR refcount block 4 refcount=2\n"
+		"ERROR cluster 2 refcount=1 reference=2\n"
+		"Rebuilding refcount structure\n");
+	fixed(5, 0);
+	leaves("");
+}
+END_TEST
+
+static uint64_t incompatible(void)
+{
+	unsigned char raw[8];
+	FILE *file = fopen(PATH, "rb");
+
+	ck_assert(file);
+	ck_assert_int_eq(fseek(file, AT_INCOMPATIBLE, SEEK_SET), 0);
+	ck_assert_uint_eq(fread(raw, 1, sizeof raw, file), sizeof raw);
+	fclose(file);
+	return load_be64(raw);
+}
+
+START_TEST(marks)
+{
+	build_qcow2_put64(&b, AT_INCOMPATIBLE, 3);
+	mends(CHECK_LEAKS, "");
+	ck_assert_uint_eq(incompatible(), 0);
+}
+END_TEST
+
+START_TEST(marks_stay)
+{
+	build_qcow2_put64(&b, AT_INCOMPATIBLE, 3);
+	build_qcow2_l2(&b, 2, 0x10);
+	write_file(PATH, b.bytes, b.len);
+	for (int i = 0; i < 2; i++) {
+		struct image *img = mender_open(&m, true);
+
+		findings_mended(
+			&m.f, img, CHECK_ALL, "ERROR found l2 entry with reserved bits set: 10\n");
+		image_close(img);
+		ck_assert_uint_eq(incompatible(), 3);
+	}
+}
+END_TEST
+
+START_TEST(zero_at_an_odd_place)
+{
+	struct image *img;
+
+	build_qcow2_l2(&b, 2, (build_qcow2_at(&b, AT_DATA + 4) + 512) | ENTRY_COPIED | ENTRY_ZERO);
+	build_qcow2_refcount(&b, AT_DATA + 4, 1);
+	build_qcow2_refcount(&b, AT_DATA + 5, 1);
+	write_file(PATH, b.bytes, b.len);
+	img = mender_open(&m, true);
+	findings_mended(&m.f, img, CHECK_ALL,
+		"ERROR offset=b200: Preallocated cluster is not properly aligned; L2 entry "
+		"corrupted.\n"
+		"Repairing offset=b200: Preallocated cluster is not properly aligned; L2 entry "
+		"corrupted.\n"
+		"Repairing cluster 11 refcount=1 reference=0\n"
+		"Repairing cluster 12 refcount=1 reference=0\n");
+	image_close(img);
+	fixed(1, 0);
+	leaves("");
+}
+END_TEST
+
+Suite *qcow2_repair_suite(void)
+{
+	TCase *tc = tcase_create("qcow2 repair");
+	Suite *suite = suite_of("qcow2_repair", tc);
+
+	use_temp_dir(tc);
+	tcase_add_checked_fixture(tc, setup, teardown);
+	tcase_add_test(tc, nothing);
+	tcase_add_test(tc, leaks);
+	tcase_add_test(tc, too_low);
+	tcase_add_test(tc, too_low_is_no_leak);
+	tcase_add_test(tc, copied);
+	tcase_add_test(tc, not_understood);
+	tcase_add_loop_test(tc, rebuild, 0, 7);
+	tcase_add_test(tc, rebuild_not_understood);
+	tcase_add_test(tc, rebuild_is_no_leak);
+	tcase_add_test(tc, table_gone);
+	tcase_add_test(tc, blocks_at_odd_places);
+	tcase_add_test(tc, marks);
+	tcase_add_test(tc, marks_stay);
+	tcase_add_test(tc, zero_at_an_odd_place);
+	return suite;
+}

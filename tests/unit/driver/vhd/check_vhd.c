@@ -1,0 +1,433 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "build/vhd.h"
+#include "util/bytes.h"
+#include "util/err.h"
+#include "image/format.h"
+#include "image/image.h"
+#include "common/memory_image.h"
+#include "common/test_image.h"
+#include "common/unit.h"
+
+static const uint32_t mixed[] = {3, VHD_ABSENT, 0, 1, VHD_ABSENT, VHD_ABSENT, 2};
+
+#define ODD_SECTORS  UINT64_C(0xaaaaaaaaaaaaaaaa)
+#define SOME_SECTORS UINT64_C(0x00ffff0000018003)
+
+/* [0] is the one that damage is done to. */
+static const struct vhd_spec good[] = {
+	{.type = 3, .size = 7 * 4096, .block_size = 4096, .map = mixed, .nmap = COUNT(mixed)},
+	{.type = 3,
+		.size = 7 * 4096,
+		.block_size = 4096,
+		.map = mixed,
+		.nmap = COUNT(mixed),
+		.sectors = SOME_SECTORS},
+	{.type = 3, .size = 7 * 512, .block_size = 512, .map = mixed, .nmap = COUNT(mixed)},
+	{.type = 3,
+		.size = 7 << 19,
+		.block_size = 1 << 19,
+		.map = mixed,
+		.nmap = COUNT(mixed),
+		.sectors = SOME_SECTORS},
+	{.type = 3,
+		.size = 7 << 21,
+		.block_size = 2 << 20,
+		.map = mixed,
+		.nmap = COUNT(mixed),
+		.sectors = ODD_SECTORS},
+	/* a bitmap of more than one page */
+	{.type = 3, .size = 3 << 25, .block_size = 1 << 25, .map = mixed, .nmap = 3},
+	/* the disk ends inside a block; a BAT longer than it needs; none at all */
+	{.type = 3, .size = 6 * 4096 + 512, .block_size = 4096, .map = mixed, .nmap = COUNT(mixed)},
+	{.type = 3,
+		.size = 7 * 4096,
+		.block_size = 4096,
+		.map = mixed,
+		.nmap = COUNT(mixed),
+		.entries = 5000},
+	{.type = 3, .block_size = 4096},
+	{.type = 3, .size = 20000 * 4096, .block_size = 4096},
+	{.type = 3,
+		.size = 7 * 4096,
+		.block_size = 4096,
+		.map = mixed,
+		.nmap = COUNT(mixed),
+		.footer_len = 511},
+	{.type = 2, .size = 123 * 512},
+	{.type = 2, .size = 123 * 512, .footer_len = 511},
+};
+
+static struct memory_image in_memory(const struct vhd_image *v)
+{
+	return (struct memory_image){"vpc", v->file, v->disk, v->file_len, v->disk_len};
+}
+
+START_TEST(reads_as_built)
+{
+	struct vhd_image v = vhd_build(&good[_i]);
+	struct memory_image m = in_memory(&v);
+
+	memory_image_reads(&m);
+	vhd_destroy(&v);
+}
+END_TEST
+
+/* The first sector is the highest bit of the first byte. */
+START_TEST(bits_from_the_highest)
+{
+	struct vhd_image v = vhd_build(&good[0]);
+	const struct view *view;
+	struct subject s;
+
+	subject_new(&s, "vpc");
+	v.file[load_be32(v.file + VHD_HEAD) * 512] = 0xc1;
+	view = subject_opens(&s, v.file, v.file_len);
+	subject_maps(view, 0, EXTENT_FILE, 1024);
+	subject_maps(view, 100, EXTENT_FILE, 924);
+	subject_maps(view, 1024, EXTENT_ZERO, 5 * 512);
+	subject_maps(view, 7 * 512, EXTENT_FILE, 512);
+	subject_free(&s);
+	vhd_destroy(&v);
+}
+END_TEST
+
+START_TEST(runs_are_told_of_together)
+{
+	struct vhd_image v = vhd_build(&good[4]), w = vhd_build(&good[9]);
+	const struct view *view;
+	struct subject s;
+
+	subject_new(&s, "vhd");
+	memset(v.file + load_be32(v.file + VHD_HEAD) * 512, 0xff, 512);
+	view = subject_opens(&s, v.file, v.file_len);
+	subject_maps(view, 7, EXTENT_FILE, (2 << 20) - 7);
+	subject_maps(view, 4 << 21, EXTENT_ZERO, 4 << 20);
+	/* as far as one page of the BAT reaches, which begins at 1536 */
+	view = subject_opens(&s, w.file, w.file_len);
+	subject_maps(view, 0, EXTENT_ZERO, 640 * 4096);
+	subject_maps(view, 640 * 4096 + 1, EXTENT_ZERO, 1024 * 4096 - 1);
+	subject_free(&s);
+	vhd_destroy(&v);
+	vhd_destroy(&w);
+}
+END_TEST
+
+/* A field of footer or header set to a value that must be refused, with the checksums right. */
+static const struct {
+	bool header;
+	unsigned pos, width;
+	uint64_t value;
+	int code;
+	const char *part;
+} hostile[] = {
+	{false, 12, 4, 0x00020000, ENOTSUP, "version 2.0"},
+	{false, 16, 8, 0, EUCLEAN, "header: none at 0"},
+	{false, 16, 8, 1024, EUCLEAN, "header: none at 1024"},
+	{false, 16, 8, UINT64_MAX, EUCLEAN, "past the end of the data"},
+	{false, 16, 8, 1 << 30, EUCLEAN, "past the end of the data"},
+	{false, 48, 8, UINT64_MAX, EINVAL, "BAT: 7 entries"},
+	{false, 48, 8, 7 * 4096 + 512, EINVAL, "BAT: 7 entries, 8 needed"},
+	{false, 60, 4, 0, ENOTSUP, "disk type 0"},
+	{false, 60, 4, 1, ENOTSUP, "disk type 1"},
+	{false, 60, 4, 5, ENOTSUP, "disk type 5"},
+	{false, 60, 4, 0xffffffff, ENOTSUP, "disk type 4294967295"},
+	{true, 0, 1, 'C', EUCLEAN, "header: none"},
+	{true, 16, 8, 0, EINVAL, "BAT: at 0, where the header is"},
+	{true, 16, 8, 512, EINVAL, "BAT: at 512, where"},
+	{true, 16, 8, 1024, EINVAL, "BAT: at 1024, where"},
+	{true, 16, 8, 1537, EINVAL, "1537 is not a multiple of 512"},
+	{true, 16, 8, 1 << 30, EINVAL, "pass the end"},
+	{true, 16, 8, UINT64_MAX - 511, EINVAL, "pass the end"},
+	{true, 24, 4, 0x00020000, ENOTSUP, "header: version 2.0"},
+	{true, 28, 4, 6, EINVAL, "BAT: 6 entries"},
+	{true, 28, 4, 0x40000000, EINVAL, "pass the end"},
+	{true, 28, 4, 0xffffffff, EINVAL, "pass the end"},
+	{true, 32, 4, 0, EINVAL, "block size 0"},
+	{true, 32, 4, 0x80, EINVAL, "block size 128"},
+	{true, 32, 4, 4097, EINVAL, "block size 4097"},
+	{true, 32, 4, 0x12345678, EINVAL, "block size 305419896"},
+	{true, 32, 4, 2048, EINVAL, "BAT: 7 entries, 14 needed"},
+};
+
+START_TEST(hostile_headers)
+{
+	struct vhd_image v = vhd_build(&good[0]);
+	unsigned char *footer = v.file + v.footer_pos;
+	struct subject s;
+
+	subject_new(&s, "vpc");
+	put_be((hostile[_i].header ? v.file + 512 : footer) + hostile[_i].pos, hostile[_i].width,
+		hostile[_i].value);
+	vhd_seal_footer(footer);
+	vhd_seal_header(&v);
+	subject_refuses(&s, v.file, v.file_len, hostile[_i].code, hostile[_i].part);
+	subject_free(&s);
+	vhd_destroy(&v);
+}
+END_TEST
+
+/* Sizes that are no whole sectors are rounded down: that is what guests saw. */
+START_TEST(odd_sizes)
+{
+	struct vhd_image v = vhd_build(&good[0]);
+	struct subject s;
+
+	subject_new(&s, "vpc");
+	put_be(v.file + v.footer_pos + 48, 8, 4096 + 1023);
+	vhd_seal_footer(v.file + v.footer_pos);
+	subject_opens(&s, v.file, v.file_len);
+	ck_assert_uint_eq(s.img->states[0]->view->size, 4096 + 512);
+	subject_free(&s);
+	vhd_destroy(&v);
+}
+END_TEST
+
+/* A BAT entry for block 2 that no block can be at. */
+START_TEST(bad_entries)
+{
+	static const struct {
+		uint32_t entry;
+		int code;
+		const char *part;
+	} bad[] = {
+		{0, EUCLEAN, "where the copy of the footer is"},
+		{1, EUCLEAN, "where the header is"},
+		{2, EUCLEAN, "where the header is"},
+		{3, EUCLEAN, "where the BAT is"},
+		{0x7fffffff, EIO, "past the end of the data"},
+		{0xfffffffe, EIO, "past the end of the data"},
+	};
+	struct vhd_image v = vhd_build(&good[0]);
+	struct subject s;
+	const struct view *view;
+
+	subject_new(&s, "vpc");
+	put_be(v.file + VHD_HEAD + 8, 4, bad[_i].entry);
+	view = subject_opens(&s, v.file, v.file_len);
+	subject_fails(view, 2 * 4096, bad[_i].code, bad[_i].part);
+	subject_fails(view, 3 * 4096 - 1, bad[_i].code, "block 2");
+	subject_maps(view, 4096, EXTENT_ZERO, 4096);
+	subject_maps(view, 3 * 4096, EXTENT_FILE, 4096);
+	subject_free(&s);
+	vhd_destroy(&v);
+}
+END_TEST
+
+/* The last block reaches into the footer, or out of the file: those bytes are not the disk's. */
+START_TEST(blocks_that_are_cut)
+{
+	struct vhd_image v = vhd_build(&good[0]);
+	const struct view *view;
+	struct subject s;
+	uint32_t sector = load_be32(v.file + VHD_HEAD);
+
+	subject_new(&s, "vpc");
+	/* one sector farther: the bitmap is now the block's first sector, all ones */
+	put_be(v.file + VHD_HEAD, 4, sector + 1);
+	memset(v.file + (size_t)(sector + 1) * 512, 0xff, 512);
+	view = subject_opens(&s, v.file, v.file_len);
+	subject_maps(view, 0, EXTENT_FILE, 7 * 512);
+	subject_fails(view, 7 * 512, EIO, "past the end of the data");
+	/* without the footer and the last sector but one */
+	put_be(v.file + VHD_HEAD, 4, sector);
+	view = subject_opens(&s, v.file, v.file_len - 1024);
+	subject_maps(view, 0, EXTENT_FILE, 7 * 512);
+	subject_fails(view, 7 * 512, EIO, "past the end of the data");
+	/* the bitmap itself */
+	view = subject_opens(&s, v.file, v.file_len - 512 - 4096 - 1);
+	subject_fails(view, 0, EIO, "past the end of the data");
+	subject_free(&s);
+	vhd_destroy(&v);
+}
+END_TEST
+
+/* Footers. */
+
+static unsigned nwarnings;
+static char warning[512];
+
+static void note_warning(const char *text)
+{
+	nwarnings++;
+	snprintf(warning, sizeof warning, "%s", text);
+}
+
+static void warns(struct subject *s, const struct vhd_image *v, const char *text)
+{
+	struct memory_image m = in_memory(v);
+
+	nwarnings = 0;
+	s->o.warn = note_warning;
+	subject_opens(s, v->file, v->file_len);
+	ck_assert_uint_eq(nwarnings, text != NULL);
+	if (text)
+		ck_assert_ptr_nonnull(strstr(warning, text));
+	memory_image_shown(&m, s->img->states[0]->view);
+}
+
+START_TEST(footers)
+{
+	struct vhd_image v = vhd_build(&good[1]);
+	unsigned char *tail = v.file + v.footer_pos;
+	struct subject s;
+
+	subject_new(&s, NULL);
+	warns(&s, &v, NULL);
+	tail[70] ^= 1; /* the checksum is wrong */
+	warns(&s, &v, "the footer is damaged");
+	v.file[70] ^= 1; /* in both, but they agree */
+	warns(&s, &v, "agree");
+	tail[71] ^= 1; /* and do not */
+	subject_refuses(&s, v.file, v.file_len, EUCLEAN, "no good copy");
+	v.file[70] ^= 1;
+	tail[0] = 'C';
+	warns(&s, &v, "the footer is missing");
+	v.file_len -= 512;
+	warns(&s, &v, "the footer is missing");
+	v.file[0] = 'C';
+	s.o.format = "vpc";
+	subject_refuses(&s, v.file, v.file_len, EINVAL, "not a VHD image");
+	subject_free(&s);
+	vhd_destroy(&v);
+}
+END_TEST
+
+START_TEST(copies)
+{
+	struct vhd_image v = vhd_build(&good[1]);
+	struct subject s;
+
+	subject_new(&s, NULL);
+	memset(v.file, 0, 512);
+	warns(&s, &v, "the copy of the footer differs from it");
+	subject_free(&s);
+	vhd_destroy(&v);
+}
+END_TEST
+
+/* A wrong sum in the header is forgiven where BAT and size confirm what it says. */
+START_TEST(header_sums)
+{
+	struct vhd_image v = vhd_build(&good[1]), w = vhd_build(&good[7]);
+	struct subject s;
+
+	subject_new(&s, NULL);
+	v.file[512 + 45] ^= 1;
+	w.file[512 + 45] ^= 1;
+	warns(&s, &v, "the checksum of the header");
+	subject_refuses(&s, w.file, w.file_len, EUCLEAN, "the checksum is wrong");
+	subject_free(&s);
+	vhd_destroy(&v);
+	vhd_destroy(&w);
+}
+END_TEST
+
+/* What lies at the beginning of a fixed disk was written by a guest. */
+START_TEST(fixed_disks_are_found_by_their_end)
+{
+	static const char magics[][9] = {"QFI\xfb\0\0\0\3", "KDMV\1", "vhdxfile", "\x1f\x8b"};
+	struct vhd_image v = vhd_build(&good[11]);
+	struct subject s;
+
+	subject_new(&s, NULL);
+	for (size_t i = 0; i < COUNT(magics); i++) {
+		memcpy(v.file, magics[i], 8);
+		subject_opens(&s, v.file, v.file_len);
+		ck_assert_str_eq(s.img->format->name, "vpc");
+		ck_assert_uint_eq(s.img->states[0]->view->size, v.disk_len);
+	}
+	subject_free(&s);
+	vhd_destroy(&v);
+}
+END_TEST
+
+START_TEST(fixed_sizes)
+{
+	struct vhd_image v = vhd_build(&good[11]);
+	struct subject s;
+
+	subject_new(&s, NULL);
+	put_be(v.file + v.footer_pos + 48, 8, 122 * 512);
+	vhd_seal_footer(v.file + v.footer_pos);
+	v.disk_len = 122 * 512;
+	warns(&s, &v, "512 bytes between");
+	put_be(v.file + v.footer_pos + 48, 8, 124 * 512);
+	vhd_seal_footer(v.file + v.footer_pos);
+	subject_refuses(&s, v.file, v.file_len, EUCLEAN, "the file was cut");
+	subject_free(&s);
+	vhd_destroy(&v);
+}
+END_TEST
+
+/* Whatever is left of a footer, it is not a raw disk. */
+START_TEST(never_raw)
+{
+	static const struct {
+		size_t pos;
+		const char *bytes;
+	} marks[] = {{65536 - 512, "conectix"}, {65536 - 511, "conectix"}, {0, "conectix"}};
+	unsigned char *data = calloc(1, 65536);
+	struct subject s;
+
+	subject_new(&s, NULL);
+	memcpy(data + marks[_i].pos, marks[_i].bytes, 8);
+	subject_refuses(&s, data, 65536, EUCLEAN, "the checksum is wrong");
+	subject_free(&s);
+	free(data);
+}
+END_TEST
+
+START_TEST(short_files)
+{
+	struct vhd_image v = vhd_build(&good[0]);
+	struct memory_image m = in_memory(&v);
+	struct image_options o = options_new();
+	struct err e = ERR_INIT;
+	struct image *img;
+
+	for (size_t len = 8; len < VHD_HEAD + 28; len++) {
+		m.file_len = len;
+		o.format = len % 2 ? "vpc" : NULL;
+		ck_assert_int_lt(memory_image_open(&m, &o, &img, &e), 0);
+	}
+	options_free(&o);
+	vhd_destroy(&v);
+}
+END_TEST
+
+START_TEST(every_read_fails_once)
+{
+	struct vhd_image v = vhd_build(&good[1]);
+	struct memory_image m = in_memory(&v);
+
+	memory_image_faults(&m, 7); /* head, tail, footer, copy, header, BAT, bitmaps, data */
+	vhd_destroy(&v);
+}
+END_TEST
+
+Suite *vhd_suite(void)
+{
+	TCase *tc = tcase_create("vhd");
+
+	tcase_add_loop_test(tc, reads_as_built, 0, COUNT(good));
+	tcase_add_test(tc, bits_from_the_highest);
+	tcase_add_test(tc, runs_are_told_of_together);
+	tcase_add_loop_test(tc, hostile_headers, 0, COUNT(hostile));
+	tcase_add_test(tc, odd_sizes);
+	tcase_add_loop_test(tc, bad_entries, 0, 6);
+	tcase_add_test(tc, blocks_that_are_cut);
+	tcase_add_test(tc, footers);
+	tcase_add_test(tc, copies);
+	tcase_add_test(tc, header_sums);
+	tcase_add_test(tc, fixed_disks_are_found_by_their_end);
+	tcase_add_test(tc, fixed_sizes);
+	tcase_add_loop_test(tc, never_raw, 0, 3);
+	tcase_add_test(tc, short_files);
+	tcase_add_test(tc, every_read_fails_once);
+	return suite_of("vhd", tc);
+}

@@ -1,0 +1,173 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* Check and repair of VHD. */
+#include <stdio.h>
+#include <string.h>
+
+#include "build/vhd.h"
+#include "common/repair_image.h"
+#include "common/unit.h"
+
+#define BLOCK  4096u
+#define ROOM   (BLOCK + 512)
+#define FOOTER 512u
+
+static struct mender m;
+static struct vhd_image v;
+
+static void make(const uint32_t *map, uint32_t n)
+{
+	struct vhd_spec s = {.type = VHD_BUILD_DYNAMIC,
+		.size = 7 * BLOCK,
+		.block_size = BLOCK,
+		.map = map,
+		.nmap = n};
+
+	v = vhd_build(&s);
+}
+
+static void put(void)
+{
+	write_file(m.path, v.file, v.file_len);
+}
+
+static void setup(void)
+{
+	mender_new(&m, "vpc", "image.vhd");
+}
+
+static void teardown(void)
+{
+	vhd_destroy(&v);
+	mender_free(&m);
+}
+
+START_TEST(good)
+{
+	const uint32_t map[] = {2, VHD_ABSENT, 0, 1};
+
+	make(map, COUNT(map));
+	mender_mends(&m, v.file, v.file_len, CHECK_ALL, "");
+	mender_fixed(&m, 0, 0);
+	mender_leaves(&m, "");
+	findings_count(&m.f, 0, 0);
+}
+END_TEST
+
+/* A crash may leave it so. */
+START_TEST(no_footer)
+{
+	const uint32_t map[] = {2, VHD_ABSENT, 0, 1};
+
+	make(map, COUNT(map));
+	v.file_len = v.footer_pos;
+	put();
+	mender_leaves(&m, "footer and its copy: one is missing, older, or its checksum is wrong\n");
+	findings_count(&m.f, 0, 0);
+	mender_mends_file(&m, CHECK_ALL,
+		"footer and its copy: one is missing, older, or its checksum is wrong\n");
+	mender_fixed(&m, 1, 0);
+	mender_leaves(&m, "");
+}
+END_TEST
+
+START_TEST(no_copy)
+{
+	const uint32_t map[] = {2, VHD_ABSENT, 0, 1};
+
+	make(map, COUNT(map));
+	memset(v.file, 0, FOOTER);
+	mender_mends(&m, v.file, v.file_len, CHECK_ALL,
+		"footer and its copy: one is missing, older, or its checksum is wrong\n");
+	mender_leaves(&m, "");
+}
+END_TEST
+
+START_TEST(header_sum)
+{
+	const uint32_t map[] = {2, VHD_ABSENT, 0, 1};
+
+	make(map, COUNT(map));
+	v.file[FOOTER + 36] ^= 1;
+	put();
+	mender_leaves(&m, "ERROR header: the checksum is wrong\n");
+	findings_count(&m.f, 1, 0);
+	mender_mends_file(&m, CHECK_ALL, "Repairing the checksum of the header\n");
+	mender_fixed(&m, 1, 0);
+	mender_leaves(&m, "");
+}
+END_TEST
+
+/* Number 1 and the last two were never put into the BAT. */
+START_TEST(leaks)
+{
+	const uint32_t map[] = {2, 5, 0};
+	char text[200];
+
+	make(map, COUNT(map));
+	memset(v.file + VHD_HEAD + 4, 0xff, 4);
+	put();
+	snprintf(text, sizeof text,
+		"Leaked room for 1 blocks at %zu\nLeaked room for 3 blocks at %zu\n",
+		v.blocks_pos + ROOM, v.blocks_pos + 3 * ROOM);
+	mender_leaves(&m, text);
+	findings_count(&m.f, 0, 4);
+	snprintf(text, sizeof text,
+		"Leaked room for 1 blocks at %zu\nCutting off room for 3 blocks at %zu\n",
+		v.blocks_pos + ROOM, v.blocks_pos + 3 * ROOM);
+	mender_mends_file(&m, CHECK_LEAKS, text);
+	mender_fixed(&m, 0, 3);
+	snprintf(text, sizeof text, "Leaked room for 1 blocks at %zu\n", v.blocks_pos + ROOM);
+	mender_leaves(&m, text);
+}
+END_TEST
+
+START_TEST(shared)
+{
+	const uint32_t map[] = {2, 1, 0};
+	char text[200];
+
+	make(map, COUNT(map));
+	put_be(v.file + VHD_HEAD, 4, (v.blocks_pos + ROOM) / 512 + 1);
+	put();
+	snprintf(text, sizeof text, "ERROR two blocks share room at %zu\n",
+		v.blocks_pos + ROOM + 512);
+	mender_leaves(&m, text);
+	findings_count(&m.f, 1, 0);
+}
+END_TEST
+
+START_TEST(nowhere)
+{
+	const uint32_t map[] = {2, 1, 0};
+	char text[300];
+
+	make(map, COUNT(map));
+	put_be(v.file + VHD_HEAD, 4, 1);
+	put_be(v.file + VHD_HEAD + 4, 4, 1 << 20);
+	put();
+	snprintf(text, sizeof text,
+		"ERROR: block 0: it is at 512, where the header is\n"
+		"ERROR: block 1: it is at 536870912, past the end of the data, %zu\n"
+		"Leaked room for 2 blocks at %zu\n",
+		v.footer_pos, v.blocks_pos + ROOM);
+	mender_leaves(&m, text);
+	findings_count(&m.f, 2, 2);
+}
+END_TEST
+
+Suite *vhd_check_suite(void)
+{
+	TCase *t = tcase_create("vhd_check");
+	Suite *suite = suite_of("vhd_check", t);
+
+	use_temp_dir(t);
+	tcase_add_checked_fixture(t, setup, teardown);
+	tcase_add_test(t, good);
+	tcase_add_test(t, no_footer);
+	tcase_add_test(t, no_copy);
+	tcase_add_test(t, header_sum);
+	tcase_add_test(t, leaks);
+	tcase_add_test(t, shared);
+	tcase_add_test(t, nowhere);
+	return suite;
+}

@@ -1,0 +1,234 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include <errno.h>
+#include <stdlib.h>
+
+#include "util/limits.h"
+#include "util/bytes.h"
+#include "io/cache.h"
+#include "util/err.h"
+#include "common/fake_disk.h"
+#include "export/allocmap.h"
+#include "common/unit.h"
+#include "view/view.h"
+
+#define CHUNK 32768u
+
+static struct image_options o;
+
+static void setup(void)
+{
+	o = options_new();
+}
+
+static void teardown(void)
+{
+	options_free(&o);
+}
+
+/* Beside a plain array. */
+
+static struct {
+	size_t n;
+	bool has[5 * CHUNK];
+} model;
+
+static uint64_t next_in_model(uint64_t i)
+{
+	while (i < model.n && !model.has[i])
+		i++;
+	return i;
+}
+
+/* Runs of members and of others, whose lengths have these means; a mean of 0: there are none. */
+static void fill_model(size_t n, unsigned members, unsigned others, uint64_t seed)
+{
+	bool has = members > 0 && (others == 0 || next_random(&seed) & 1);
+	size_t i = 0;
+
+	model.n = n;
+	while (i < n) {
+		unsigned mean = has ? members : others;
+		size_t end = i + 1 + next_random(&seed) % (2 * mean - 1);
+
+		for (; i < n && i < end; i++)
+			model.has[i] = has;
+		has = members == 0 ? false : others == 0 ? true : !has;
+	}
+}
+
+static void check_next(const struct granules *g, uint64_t i)
+{
+	uint64_t next = i, run = 0;
+
+	while (next < model.n && !model.has[next])
+		next++;
+	ck_assert_uint_eq(granules_next(g, i), next);
+	while (i + run < model.n && run < 3000 && model.has[i + run])
+		run++;
+	if (run < 3000)
+		ck_assert_uint_eq(granules_run(g, i, UINT64_MAX), run);
+	else
+		ck_assert_uint_ge(granules_run(g, i, 3000), 3000);
+}
+
+static void check_all(const struct granules *g)
+{
+	uint64_t rank = 0;
+
+	ck_assert_uint_eq(granules_all(g), model.n);
+	for (uint64_t i = 0; i < model.n; i++) {
+		/* An assertion costs a system call, also when it holds. */
+		if (granules_has(g, i) != model.has[i] || granules_rank(g, i) != rank ||
+			(model.has[i] && granules_select(g, rank++) != i))
+			ck_abort_msg("granule %ju", (uintmax_t)i);
+		if (i % 61 == 0 || i % CHUNK < 2 || i % CHUNK > CHUNK - 3)
+			check_next(g, i);
+	}
+	ck_assert_uint_eq(granules_stored(g), rank);
+	ck_assert_uint_eq(granules_rank(g, model.n), rank);
+	ck_assert_uint_eq(granules_next(g, model.n), model.n);
+	ck_assert_uint_eq(granules_run(g, model.n, 5), 0);
+}
+
+/* The model in larger granules. */
+static void coarsen_model(unsigned bits)
+{
+	size_t n = div_round_up(model.n, (size_t)1 << bits);
+
+	for (size_t i = 0; i < n; i++) {
+		bool any = false;
+
+		for (size_t k = i << bits; k < (i + 1) << bits && k < model.n; k++)
+			any = any || model.has[k];
+		model.has[i] = any;
+	}
+	model.n = n;
+}
+
+static const struct {
+	size_t n;
+	unsigned members, others;
+} shapes[] = {
+	{0, 1, 1},
+	{1, 1, 0},
+	{1, 0, 1},
+	{64, 1, 1},
+	{CHUNK, 1, 0},
+	{CHUNK, 0, 1},
+	{CHUNK + 1, 1, 0},
+	{CHUNK - 1, 3, 40},
+	{3 * CHUNK, 1, 1},
+	{3 * CHUNK + 77, 1, 5000},
+	{4 * CHUNK + 1, 5000, 1},
+	{5 * CHUNK, 100, 100},
+	{5 * CHUNK - 63, 40000, 40000},
+};
+
+START_TEST(answers_as_an_array_does)
+{
+	struct err e = ERR_INIT;
+	struct view *disk;
+	struct granules *g, *larger;
+
+	fill_model(shapes[_i].n, shapes[_i].members, shapes[_i].others, _i);
+	disk = fake_disk_new(o.cache, model.n * 512, 512, next_in_model);
+	g = granules_of(disk, 9, &e);
+	ck_assert(g);
+	ck_assert_uint_eq(granules_bits(g), 9);
+	check_all(g);
+	for (unsigned up = 0; up <= 14; up += 7) {
+		fill_model(shapes[_i].n, shapes[_i].members, shapes[_i].others, _i);
+		coarsen_model(up);
+		larger = granules_coarsen(g, 9 + up, &e);
+		ck_assert(larger);
+		check_all(larger);
+		granules_free(larger);
+	}
+	granules_free(g);
+	view_free(disk);
+}
+END_TEST
+
+/* A granule is stored when any part of it is, also the last one, which is not whole. */
+static uint64_t lonely(uint64_t i)
+{
+	return i <= 3 ? 3 : i <= 255 ? 255 : i <= 1000 ? 1000 : UINT64_MAX;
+}
+
+START_TEST(parts_of_granules_count)
+{
+	struct err e = ERR_INIT;
+	struct view *disk = fake_disk_new(o.cache, 1000 * 512 + 1, 512, lonely);
+	struct granules *g = granules_of(disk, 16, &e);
+
+	ck_assert(g);
+	ck_assert_uint_eq(granules_all(g), 8);
+	ck_assert_uint_eq(granules_stored(g), 3);
+	ck_assert(granules_has(g, 0) && granules_has(g, 1) && granules_has(g, 7));
+	granules_free(g);
+	view_free(disk);
+}
+END_TEST
+
+START_TEST(what_cannot_be_read_counts_as_stored)
+{
+	struct err e = ERR_INIT;
+	struct view *disk = view_broken(1 << 20, "gone", &e);
+	struct granules *g = granules_of(disk, 16, &e);
+
+	ck_assert(g);
+	ck_assert_uint_eq(granules_stored(g), 16);
+	granules_free(g);
+	view_free(disk);
+}
+END_TEST
+
+/* Memory is bounded: of chunks that are too many, all counts as stored. */
+#define PART 1024u /* granules */
+
+static uint64_t part_of_chunk(uint64_t i)
+{
+	while (i % (CHUNK / PART) != 3)
+		i++;
+	return i;
+}
+
+START_TEST(keeps_so_many_bitmaps_and_no_more)
+{
+	uint64_t n = LAYOUT_MAX_MIXED + 2;
+	struct err e = ERR_INIT;
+	struct view *disk = fake_disk_new(o.cache, n * CHUNK * 512, PART * 512, part_of_chunk);
+	struct granules *g = granules_of(disk, 9, &e);
+
+	ck_assert(g);
+	ck_assert_uint_eq(granules_stored(g), LAYOUT_MAX_MIXED * PART + 2 * CHUNK);
+	ck_assert(!granules_has(g, 0) && granules_has(g, 3 * PART));
+	ck_assert(granules_has(g, LAYOUT_MAX_MIXED * (uint64_t)CHUNK));
+	granules_free(g);
+	view_free(disk);
+}
+END_TEST
+
+START_TEST(refuses_a_disk_of_too_many_granules)
+{
+	struct err e = ERR_INIT;
+	struct view *disk = fake_disk_new(
+		o.cache, ((uint64_t)LAYOUT_MAX_CHUNKS * CHUNK << 16) + 1, 65536, lonely);
+
+	ck_assert_null_fails(granules_of(disk, 16, &e), EFBIG, &e, "too many granules");
+	view_free(disk);
+}
+END_TEST
+
+Suite *allocmap_suite(void)
+{
+	TCase *tc = tcase_create("granules");
+
+	tcase_add_checked_fixture(tc, setup, teardown);
+	tcase_add_loop_test(tc, answers_as_an_array_does, 0, COUNT(shapes));
+	tcase_add_test(tc, parts_of_granules_count);
+	tcase_add_test(tc, what_cannot_be_read_counts_as_stored);
+	tcase_add_test(tc, keeps_so_many_bitmaps_and_no_more);
+	tcase_add_test(tc, refuses_a_disk_of_too_many_granules);
+	return suite_of("granules", tc);
+}

@@ -1,0 +1,226 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* Calls that are allowed by their arguments, each in a process of its own behind the filter. */
+#include <errno.h>
+#include <fcntl.h>
+#include <linux/sched.h>
+#include <pthread.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/prctl.h>
+#include <sys/socket.h>
+#include <sys/syscall.h>
+#include <sys/un.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "daemon/seccomp.h"
+#include "common/unit.h"
+
+#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
+#define SANITIZED true
+#else
+#define SANITIZED false
+#endif
+
+static void *nothing(void *arg)
+{
+	return arg;
+}
+
+/* What each does, and what it comes to: 0 or an errno. */
+
+static int a_thread(void)
+{
+	pthread_t thread;
+	int code = pthread_create(&thread, NULL, nothing, NULL);
+
+	return code ? code : pthread_join(thread, NULL);
+}
+
+static int a_process(void)
+{
+	pid_t pid = fork();
+
+	if (pid == 0)
+		_exit(0);
+	return pid < 0 ? errno : 0;
+}
+
+static int a_process_that_shares_memory(void)
+{
+	return syscall(SYS_clone, CLONE_VM | CLONE_VFORK | SIGCHLD, 0, 0, 0, 0) < 0 ? errno : 0;
+}
+
+static int a_name_space(void)
+{
+	return syscall(SYS_clone, CLONE_NEWUSER | SIGCHLD, 0, 0, 0, 0) < 0 ? errno : 0;
+}
+
+static int flags_out_of_sight(void)
+{
+	struct clone_args args = {.exit_signal = SIGCHLD};
+	long pid = syscall(SYS_clone3, &args, sizeof args);
+
+	if (pid == 0)
+		_exit(0);
+	return pid < 0 ? errno : 0;
+}
+
+static int map(int prot)
+{
+	return mmap(NULL, 4096, prot, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0) == MAP_FAILED ? errno : 0;
+}
+
+static int memory(void)
+{
+	return map(PROT_READ | PROT_WRITE);
+}
+
+static int memory_to_execute(void)
+{
+	return map(PROT_READ | PROT_WRITE | PROT_EXEC);
+}
+
+static int memory_that_becomes_executable(void)
+{
+	void *p = mmap(NULL, 4096, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+
+	return mprotect(p, 4096, PROT_READ | PROT_EXEC) < 0 ? errno : 0;
+}
+
+static int ends[2];
+
+static int to_whom_it_is_connected(void)
+{
+	return send(ends[0], "x", 1, 0) < 0 ? errno : 0;
+}
+
+static int to_an_address(void)
+{
+	struct sockaddr_un to = {.sun_family = AF_UNIX, .sun_path = "socket"};
+
+	return sendto(ends[0], "x", 1, 0, (struct sockaddr *)&to, sizeof to) < 0 ? errno : 0;
+}
+
+static int a_signal_to_oneself(void)
+{
+	return syscall(SYS_tgkill, getpid(), syscall(SYS_gettid), 0) < 0 ? errno : 0;
+}
+
+static pid_t parent;
+
+static int a_signal_to_another(void)
+{
+	return syscall(SYS_tgkill, parent, parent, 0) < 0 ? errno : 0;
+}
+
+static int a_lock(void)
+{
+	struct flock lock = {.l_type = F_RDLCK};
+
+	return fcntl(STDIN_FILENO, F_OFD_GETLK, &lock) < 0 && errno == EPERM ? EPERM : 0;
+}
+
+static int signals_of_a_descriptor(void)
+{
+	return fcntl(ends[0], F_SETOWN, parent) < 0 ? errno : 0;
+}
+
+static int open_with(int flags)
+{
+	return openat(AT_FDCWD, "file", flags, 0600) < 0 ? errno : 0;
+}
+
+static int reading(void)
+{
+	return open_with(O_RDONLY);
+}
+
+static int writing(void)
+{
+	return open_with(O_RDWR);
+}
+
+static int making(void)
+{
+	return openat(AT_FDCWD, "new", O_RDONLY | O_CREAT, 0600) < 0 ? errno : 0;
+}
+
+static int removing(void)
+{
+	return unlinkat(AT_FDCWD, "file", 0) < 0 ? errno : 0;
+}
+
+static int a_program(void)
+{
+	char *argv[] = {(char *)"true", NULL};
+
+	return execv("/bin/true", argv) < 0 ? errno : 0;
+}
+
+static const struct {
+	int (*call)(void);
+	int opens_nothing, opens, writes; /* what it comes to: 0 or an errno */
+} calls[] = {
+	{a_thread, 0, 0, 0},
+	{a_process, EPERM, EPERM, EPERM},
+	{a_process_that_shares_memory, EPERM, EPERM, EPERM},
+	{a_name_space, EPERM, EPERM, EPERM},
+	{flags_out_of_sight, ENOSYS, ENOSYS, ENOSYS},
+	{memory, 0, 0, 0},
+	{memory_to_execute, EPERM, EPERM, EPERM},
+	{memory_that_becomes_executable, EPERM, EPERM, EPERM},
+	{to_whom_it_is_connected, 0, 0, 0},
+	{to_an_address, EPERM, EPERM, EPERM},
+	{a_signal_to_oneself, 0, 0, 0},
+	{a_signal_to_another, EPERM, EPERM, EPERM},
+	{a_lock, 0, 0, 0},
+	{signals_of_a_descriptor, EPERM, EPERM, EPERM},
+	{reading, EPERM, 0, 0},
+	{writing, EPERM, EPERM, 0},
+	{making, EPERM, EPERM, 0},
+	{removing, EPERM, EPERM, 0},
+	{a_program, EPERM, EPERM, EPERM},
+};
+
+/* The errno that a call comes to in a process behind the filter. */
+static int behind(enum seccomp_files files, int (*call)(void))
+{
+	int status;
+	pid_t pid;
+
+	parent = getpid();
+	pid = fork();
+	if (pid == 0) {
+		prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0);
+		_exit(seccomp_enter(files) < 0 ? 255 : call());
+	}
+	ck_assert_int_eq(waitpid(pid, &status, 0), pid);
+	ck_assert_msg(WIFEXITED(status), "ended by signal %d", WTERMSIG(status));
+	return WEXITSTATUS(status);
+}
+
+START_TEST(a_call_is_judged_by_its_arguments)
+{
+	/* Sanitizers do not get on with it. */
+	if (!seccomp_is_there() || SANITIZED)
+		return;
+	ck_assert_int_eq(socketpair(AF_UNIX, SOCK_DGRAM, 0, ends), 0);
+	write_text("file", "x");
+	ck_assert_int_eq(behind(SECCOMP_NO_FILES, calls[_i].call), calls[_i].opens_nothing);
+	ck_assert_int_eq(behind(SECCOMP_OPENS, calls[_i].call), calls[_i].opens);
+	ck_assert_int_eq(behind(SECCOMP_WRITES, calls[_i].call), calls[_i].writes);
+}
+END_TEST
+
+Suite *seccomp_suite(void)
+{
+	TCase *tc = tcase_create("seccomp");
+
+	use_temp_dir(tc);
+	tcase_add_loop_test(
+		tc, a_call_is_judged_by_its_arguments, 0, sizeof calls / sizeof calls[0]);
+	return suite_of("seccomp", tc);
+}

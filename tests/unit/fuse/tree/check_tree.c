@@ -1,0 +1,270 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* check_tree.c - nodes that come, stay and go, over an image whose snapshots change. */
+#include <errno.h>
+#include <pthread.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "util/err.h"
+#include "image/image.h"
+#include "io/io.h"
+#include "base/log.h"
+#include "tree/tree.h"
+#include "common/unit.h"
+#include "view/view.h"
+
+#define DISK_SIZE 65536
+
+static unsigned char disk[DISK_SIZE];
+static struct image_options options;
+static struct image *img;
+static struct log logger;
+static struct tree *tree;
+
+static void add_state(const char *name)
+{
+	struct err e = ERR_INIT;
+	struct view *view = view_slice(img->states[0]->view, 0, DISK_SIZE, &e);
+
+	ck_assert_ptr_nonnull(view);
+	ck_assert_ptr_nonnull(image_add_state(img, name, name, view, &e));
+}
+
+static void drop_last_state(void)
+{
+	state_remove(img, img->nstates - 1);
+}
+
+static void set_up(void)
+{
+	struct err e = ERR_INIT;
+	struct io *io = io_from_memory(disk, DISK_SIZE, "disk", &e);
+
+	options = options_new();
+	options.format = "raw";
+	log_init(&logger);
+	ck_assert_ok(image_open_io(io, &options, &img, &e), &e);
+	add_state("a");
+	add_state("b");
+	tree = tree_new(source_of(img, 0, &e), &logger, &e);
+	ck_assert_ptr_nonnull(tree);
+}
+
+static void tear_down(void)
+{
+	tree_free(tree);
+	image_close(img);
+	options_free(&options);
+}
+
+/* Not held any more: what is in the tree stays. */
+static struct node *find(struct node *dir, const char *name)
+{
+	struct node *node;
+
+	ck_assert_int_eq(tree_lookup(tree, dir, name, &node), 0);
+	if (node)
+		node_put(tree, node, 1);
+	return node;
+}
+
+static struct node *snapshots(void)
+{
+	struct node *node = find(tree_root(tree), "snapshots");
+
+	ck_assert_ptr_nonnull(node);
+	return node;
+}
+
+static void append(void *arg, struct node *dir, const char *name)
+{
+	char *text = arg;
+
+	sprintf(text + strlen(text), "%s/%s ", dir->name, name);
+}
+
+static void ck_assert_told(const char *expected)
+{
+	char text[1000] = "";
+
+	tree_tell(tree, append, text);
+	ck_assert_str_eq(text, expected);
+}
+
+static void list(struct node *dir, char *text)
+{
+	struct dir *entries;
+
+	ck_assert_int_eq(tree_list(tree, dir, &entries), 0);
+	text[0] = '\0';
+	for (size_t i = 0; i < entries->n; i++)
+		sprintf(text + strlen(text), "%s ", entries->nodes[i]->name);
+	tree_unlist(tree, entries);
+}
+
+static void ck_assert_lists(struct node *dir, const char *expected)
+{
+	char text[1000];
+
+	list(dir, text);
+	ck_assert_str_eq(text, expected);
+}
+
+START_TEST(lists_are_by_name)
+{
+	ck_assert_lists(tree_root(tree), "disk.raw export info.json snapshots ");
+	ck_assert_lists(snapshots(), "a b ");
+	ck_assert_lists(find(snapshots(), "b"), "disk.raw export info.json ");
+	ck_assert_ptr_null(find(snapshots(), "c"));
+	ck_assert_told("");
+}
+END_TEST
+
+START_TEST(a_file_is_no_directory)
+{
+	struct node *node = find(tree_root(tree), "disk.raw"), *found;
+	struct dir *dir;
+
+	ck_assert_int_eq(tree_list(tree, node, &dir), -ENOTDIR);
+	ck_assert_int_eq(tree_lookup(tree, node, "x", &found), -ENOTDIR);
+	ck_assert_ptr_null(found);
+}
+END_TEST
+
+START_TEST(a_refresh_keeps_what_is_still_there)
+{
+	struct node *dir = snapshots(), *a = find(dir, "a"), *in_a = find(a, "disk.raw");
+
+	add_state("aa");
+	ck_assert_ptr_null(find(dir, "aa"));
+	ck_assert_int_eq(tree_refresh(tree, dir), 0);
+	ck_assert_lists(dir, "a aa b ");
+	ck_assert_told("snapshots/aa ");
+	ck_assert_ptr_eq(find(dir, "a"), a);
+	ck_assert_ptr_eq(find(a, "disk.raw"), in_a);
+	ck_assert(!atomic_load(&a->gone));
+}
+END_TEST
+
+START_TEST(a_refresh_tells_of_what_is_gone)
+{
+	struct node *dir = snapshots(), *b = node_get(find(dir, "b")), *found;
+	struct node *in_b = node_get(find(b, "disk.raw"));
+	struct dir *entries;
+
+	drop_last_state();
+	ck_assert_int_eq(tree_refresh(tree, dir), 0);
+	ck_assert_lists(dir, "a ");
+	ck_assert_told("snapshots/b ");
+	ck_assert(atomic_load(&b->gone));
+	ck_assert(atomic_load(&in_b->gone));
+	ck_assert_int_eq(tree_list(tree, b, &entries), -ESTALE);
+	ck_assert_int_eq(tree_lookup(tree, b, "disk.raw", &found), -ESTALE);
+	ck_assert_str_eq(in_b->parent->name, "b");
+	node_put(tree, b, 1);
+	node_put(tree, in_b, 1);
+}
+END_TEST
+
+START_TEST(a_refresh_of_what_nobody_saw_tells_nothing)
+{
+	struct node *dir = snapshots();
+
+	drop_last_state();
+	ck_assert_int_eq(tree_refresh(tree, dir), 0);
+	ck_assert_told("");
+	ck_assert_lists(dir, "a ");
+}
+END_TEST
+
+START_TEST(a_list_that_is_being_read_stays)
+{
+	struct node *dir = snapshots();
+	struct dir *entries;
+
+	ck_assert_int_eq(tree_list(tree, dir, &entries), 0);
+	drop_last_state();
+	ck_assert_int_eq(tree_refresh(tree, dir), 0);
+	ck_assert_uint_eq(entries->n, 2);
+	ck_assert_str_eq(entries->nodes[1]->name, "b");
+	ck_assert(atomic_load(&entries->nodes[1]->gone));
+	tree_unlist(tree, entries);
+}
+END_TEST
+
+START_TEST(a_reset_drops_all_that_is_below)
+{
+	struct node *dir = node_get(snapshots()), *a = node_get(find(dir, "a"));
+
+	tree_reset(tree, tree_root(tree));
+	ck_assert_told("/disk.raw /export /info.json /snapshots ");
+	ck_assert(atomic_load(&dir->gone));
+	ck_assert(atomic_load(&a->gone));
+	ck_assert_ptr_ne(snapshots(), dir);
+	ck_assert_lists(snapshots(), "a b ");
+	node_put(tree, dir, 1);
+	node_put(tree, a, 1);
+}
+END_TEST
+
+START_TEST(what_is_held_at_the_end_is_freed)
+{
+	node_get(find(snapshots(), "a"));
+	tree_reset(tree, tree_root(tree));
+}
+END_TEST
+
+/* Many threads look while others change: what they see is one list or the other. */
+
+static void *look(void *arg)
+{
+	(void)arg;
+	for (int i = 0; i < 2000; i++) {
+		struct node *dir, *a = NULL;
+		int ret = tree_lookup(tree, tree_root(tree), "snapshots", &dir);
+
+		ck_assert_int_eq(ret, 0);
+		ret = tree_lookup(tree, dir, "a", &a);
+		ck_assert(ret == -ESTALE || (ret == 0 && a));
+		if (a)
+			node_put(tree, a, 1);
+		node_put(tree, dir, 1);
+	}
+	return NULL;
+}
+
+START_TEST(threads_look_while_it_changes)
+{
+	pthread_t threads[4];
+	char text[100000];
+
+	for (int i = 0; i < 4; i++)
+		ck_assert_int_eq(pthread_create(&threads[i], NULL, look, NULL), 0);
+	for (int i = 0; i < 200; i++) {
+		tree_reset(tree, tree_root(tree));
+		ck_assert_int_eq(tree_refresh(tree, tree_root(tree)), 0);
+		text[0] = '\0';
+		tree_tell(tree, append, text);
+	}
+	for (int i = 0; i < 4; i++)
+		pthread_join(threads[i], NULL);
+}
+END_TEST
+
+Suite *tree_suite(void)
+{
+	TCase *tc = tcase_create("tree");
+
+	tcase_add_checked_fixture(tc, set_up, tear_down);
+	tcase_add_test(tc, lists_are_by_name);
+	tcase_add_test(tc, a_file_is_no_directory);
+	tcase_add_test(tc, a_refresh_keeps_what_is_still_there);
+	tcase_add_test(tc, a_refresh_tells_of_what_is_gone);
+	tcase_add_test(tc, a_refresh_of_what_nobody_saw_tells_nothing);
+	tcase_add_test(tc, a_list_that_is_being_read_stays);
+	tcase_add_test(tc, a_reset_drops_all_that_is_below);
+	tcase_add_test(tc, what_is_held_at_the_end_is_freed);
+	tcase_add_test(tc, threads_look_while_it_changes);
+	return suite_of("tree", tc);
+}

@@ -1,0 +1,520 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include <errno.h>
+#include <pthread.h>
+#include <stdatomic.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "util/bytes.h"
+#include "io/cache.h"
+#include "util/err.h"
+#include "common/fault_io.h"
+#include "io/io.h"
+#include "common/unit.h"
+
+#define SOURCE ((const void *)0x1000)
+
+/* A block is full of one byte that its id tells. */
+static unsigned char byte_of(uint64_t id)
+{
+	return 1 + id % 255;
+}
+
+struct source {
+	uint64_t id;
+	atomic_uint *loads;
+	bool fails;
+};
+
+static int load(void *arg, void *buf, size_t len, struct err *e)
+{
+	const struct source *s = arg;
+
+	atomic_fetch_add(s->loads, 1);
+	if (s->fails)
+		return err_set(e, EIO, "block %d", (int)s->id);
+	memset(buf, byte_of(s->id), len);
+	return 0;
+}
+
+static const struct block *pin(struct cache *c, uint64_t id, size_t len, atomic_uint *loads)
+{
+	struct source s = {.id = id, .loads = loads};
+	const struct block *b = NULL;
+	struct err e = ERR_INIT;
+
+	ck_assert_ok(cache_pin(c, SOURCE, id, len, load, &s, &b, &e), &e);
+	ck_assert_uint_eq(b->len, len);
+	ck_assert_uint_eq(b->data[0], byte_of(id));
+	ck_assert_uint_eq(b->data[len - 1], byte_of(id));
+	return b;
+}
+
+static void touch(struct cache *c, uint64_t id, size_t len, atomic_uint *loads)
+{
+	cache_unpin(c, pin(c, id, len, loads));
+}
+
+static struct cache *new_cache(size_t budget)
+{
+	struct err e = ERR_INIT;
+	struct cache *c = cache_new(budget, &e);
+
+	ck_assert_ptr_nonnull(c);
+	return c;
+}
+
+START_TEST(loaded_once_and_kept)
+{
+	struct cache *c = new_cache(1 << 20);
+	atomic_uint loads = 0;
+	const struct block *a = pin(c, 1, 4096, &loads);
+
+	ck_assert_ptr_eq(pin(c, 1, 4096, &loads), a);
+	cache_unpin(c, a);
+	cache_unpin(c, a);
+	ck_assert_ptr_eq(pin(c, 1, 4096, &loads), a);
+	cache_unpin(c, a);
+	ck_assert_uint_eq(loads, 1);
+	ck_assert_uint_ge(cache_used(c), 4096);
+	cache_free(c);
+	cache_free(NULL);
+}
+END_TEST
+
+START_TEST(sources_do_not_meet)
+{
+	struct cache *c = new_cache(1 << 20);
+	atomic_uint loads = 0;
+	struct source s = {.id = 7, .loads = &loads};
+	const struct block *a, *b;
+	struct err e = ERR_INIT;
+
+	ck_assert_ok(cache_pin(c, (void *)1, 7, 512, load, &s, &a, &e), &e);
+	ck_assert_ok(cache_pin(c, (void *)2, 7, 512, load, &s, &b, &e), &e);
+	ck_assert_ptr_ne(a, b);
+	ck_assert_uint_eq(loads, 2);
+	cache_unpin(c, a);
+	cache_unpin(c, b);
+	cache_free(c);
+}
+END_TEST
+
+START_TEST(budget_holds_when_nothing_is_pinned)
+{
+	static const size_t sizes[] = {512, 4096, 65536, 100000};
+	struct cache *c = new_cache(1 << 20);
+	atomic_uint loads = 0;
+	uint64_t seed = 1;
+
+	for (int i = 0; i < 5000; i++) {
+		uint64_t id = next_random(&seed) % 400;
+
+		touch(c, id, sizes[id % COUNT(sizes)], &loads);
+		ck_assert_uint_le(cache_used(c), 1 << 20);
+	}
+	/* It also makes use of what it may have. */
+	ck_assert_uint_ge(cache_used(c), (1 << 20) - 200000);
+	ck_assert_uint_lt(loads, 5000);
+	cache_free(c);
+}
+END_TEST
+
+/* Reloaded after eviction, also into memory that another block left. */
+START_TEST(evicted_blocks_come_back)
+{
+	struct cache *c = new_cache(64 << 10);
+	atomic_uint loads = 0;
+
+	for (int round = 0; round < 3; round++)
+		for (uint64_t id = 0; id < 200; id++)
+			touch(c, id, 4096, &loads);
+	ck_assert_uint_gt(loads, 400);
+	ck_assert_uint_le(cache_used(c), 64 << 10);
+	cache_free(c);
+}
+END_TEST
+
+START_TEST(recently_used_stays)
+{
+	struct cache *c = new_cache(1 << 20);
+	atomic_uint hot = 0, cold = 0;
+
+	for (uint64_t id = 1; id < 2000; id++) {
+		touch(c, 0, 4096, &hot);
+		touch(c, id, 4096, &cold);
+	}
+	ck_assert_uint_eq(hot, 1);
+	ck_assert_uint_eq(cold, 1999);
+	cache_free(c);
+}
+END_TEST
+
+START_TEST(pinned_blocks_stay_where_they_are)
+{
+	struct cache *c = new_cache(64 << 10);
+	const struct block *held[64];
+	atomic_uint loads = 0;
+
+	for (uint64_t id = 0; id < COUNT(held); id++)
+		held[id] = pin(c, id, 4096, &loads);
+	ck_assert_uint_ge(cache_used(c), 64 * 4096);
+	for (uint64_t id = 1000; id < 1200; id++)
+		touch(c, id, 4096, &loads);
+	loads = 0;
+	for (uint64_t id = 0; id < COUNT(held); id++) {
+		for (size_t i = 0; i < 4096; i++)
+			if (held[id]->data[i] != byte_of(id))
+				ck_abort_msg("byte %zu of %ju", i, (uintmax_t)id);
+		ck_assert_ptr_eq(pin(c, id, 4096, &loads), held[id]);
+		cache_unpin(c, held[id]);
+	}
+	ck_assert_uint_eq(loads, 0);
+	for (size_t i = 0; i < COUNT(held); i++)
+		cache_unpin(c, held[i]);
+	ck_assert_uint_le(cache_used(c), 64 << 10);
+	cache_free(c);
+}
+END_TEST
+
+START_TEST(blocks_larger_than_the_budget)
+{
+	struct cache *c = new_cache(1 << 20);
+	atomic_uint loads = 0;
+	const struct block *a = pin(c, 1, 2 << 20, &loads), *b = pin(c, 2, 2 << 20, &loads);
+
+	ck_assert_uint_eq(a->data[(2 << 20) - 1], byte_of(1));
+	ck_assert_uint_ge(cache_used(c), 4 << 20);
+	cache_unpin(c, a);
+	cache_unpin(c, b);
+	ck_assert_uint_le(cache_used(c), 1 << 20);
+	touch(c, 1, 2 << 20, &loads);
+	ck_assert_uint_eq(loads, 3);
+	ck_assert_uint_le(cache_used(c), 1 << 20);
+	cache_free(c);
+}
+END_TEST
+
+START_TEST(failure_is_told_and_not_kept)
+{
+	struct cache *c = new_cache(1 << 20);
+	atomic_uint loads = 0;
+	struct source s = {.id = 5, .loads = &loads, .fails = true};
+	const struct block *b;
+	struct err e = ERR_INIT;
+	size_t before;
+
+	touch(c, 1, 4096, &loads);
+	before = cache_used(c);
+	ck_assert_fails(cache_pin(c, SOURCE, 5, 4096, load, &s, &b, &e), EIO, &e, "block 5");
+	ck_assert_fails(cache_pin(c, SOURCE, 5, 4096, load, &s, &b, &e), EIO, &e, "block 5");
+	ck_assert_uint_eq(loads, 3);
+	ck_assert_uint_eq(cache_used(c), before);
+	touch(c, 5, 4096, &loads);
+	ck_assert_uint_eq(loads, 4);
+	cache_free(c);
+}
+END_TEST
+
+/* A failed load into the memory of an evicted block. */
+START_TEST(failure_in_a_full_cache)
+{
+	struct cache *c = new_cache(64 << 10);
+	atomic_uint loads = 0;
+	const struct block *b;
+	struct err e = ERR_INIT;
+
+	for (uint64_t id = 0; id < 1000; id++) {
+		struct source s = {.id = id, .loads = &loads, .fails = id % 3 == 0};
+		int r = cache_pin(c, SOURCE, id, 4096, load, &s, &b, &e);
+
+		ck_assert_int_eq(r, s.fails ? -EIO : 0);
+		if (r == 0)
+			cache_unpin(c, b);
+		ck_assert_uint_le(cache_used(c), 64 << 10);
+	}
+	cache_free(c);
+}
+END_TEST
+
+/* Many threads want one block; the load that is on its way is held until all of them ask. */
+
+#define CROWD 8
+
+struct crowd {
+	struct cache *cache;
+	pthread_barrier_t asked; /* all threads are about to pin */
+	pthread_mutex_t lock;
+	pthread_cond_t go;
+	bool released, fails;
+	atomic_uint loads, good, bad;
+};
+
+static int held_load(void *arg, void *buf, size_t len, struct err *e)
+{
+	struct crowd *crowd = arg;
+
+	atomic_fetch_add(&crowd->loads, 1);
+	pthread_mutex_lock(&crowd->lock);
+	while (!crowd->released)
+		pthread_cond_wait(&crowd->go, &crowd->lock);
+	pthread_mutex_unlock(&crowd->lock);
+	if (crowd->fails)
+		return err_set(e, EIO, "bad sector");
+	memset(buf, 0x5a, len);
+	return 0;
+}
+
+static void *ask(void *arg)
+{
+	struct crowd *crowd = arg;
+	const struct block *b;
+	struct err e = ERR_INIT;
+
+	pthread_barrier_wait(&crowd->asked);
+	if (cache_pin(crowd->cache, SOURCE, 1, 65536, held_load, crowd, &b, &e) == 0) {
+		if (b->data[0] == 0x5a && b->data[65535] == 0x5a)
+			atomic_fetch_add(&crowd->good, 1);
+		cache_unpin(crowd->cache, b);
+	} else if (e.code == EIO && strcmp(e.text, "bad sector") == 0) {
+		atomic_fetch_add(&crowd->bad, 1);
+	}
+	return NULL;
+}
+
+static void crowd_run(struct crowd *crowd)
+{
+	pthread_t threads[CROWD];
+
+	crowd->cache = new_cache(1 << 20);
+	pthread_barrier_init(&crowd->asked, NULL, CROWD + 1);
+	pthread_mutex_init(&crowd->lock, NULL);
+	pthread_cond_init(&crowd->go, NULL);
+	for (int i = 0; i < CROWD; i++)
+		ck_assert_int_eq(pthread_create(&threads[i], NULL, ask, crowd), 0);
+	pthread_barrier_wait(&crowd->asked);
+	/* Whoever did not come to the load before it is released finds the block there. */
+	pthread_mutex_lock(&crowd->lock);
+	crowd->released = true;
+	pthread_cond_broadcast(&crowd->go);
+	pthread_mutex_unlock(&crowd->lock);
+	for (int i = 0; i < CROWD; i++)
+		pthread_join(threads[i], NULL);
+	pthread_cond_destroy(&crowd->go);
+	pthread_mutex_destroy(&crowd->lock);
+	pthread_barrier_destroy(&crowd->asked);
+}
+
+START_TEST(one_flight_for_all)
+{
+	struct crowd crowd = {.fails = false};
+
+	crowd_run(&crowd);
+	ck_assert_uint_eq(crowd.good, CROWD);
+	ck_assert_uint_eq(crowd.loads, 1);
+	cache_free(crowd.cache);
+}
+END_TEST
+
+START_TEST(failed_flight_is_told_to_all)
+{
+	struct crowd crowd = {.fails = true};
+
+	crowd_run(&crowd);
+	ck_assert_uint_eq(crowd.bad, CROWD);
+	ck_assert_uint_eq(cache_used(crowd.cache), 0);
+	cache_free(crowd.cache);
+}
+END_TEST
+
+/* While one block is being loaded others of the cache can be had, and it can be full. */
+START_TEST(slow_load_stops_nobody)
+{
+	struct crowd crowd = {.fails = false};
+	atomic_uint loads = 0;
+	pthread_t thread;
+
+	crowd.cache = new_cache(64 << 10);
+	pthread_barrier_init(&crowd.asked, NULL, 1);
+	pthread_mutex_init(&crowd.lock, NULL);
+	pthread_cond_init(&crowd.go, NULL);
+	ck_assert_int_eq(pthread_create(&thread, NULL, ask, &crowd), 0);
+	for (uint64_t id = 100; id < 1100; id++)
+		touch(crowd.cache, id, 4096, &loads);
+	ck_assert_uint_eq(loads, 1000);
+	pthread_mutex_lock(&crowd.lock);
+	crowd.released = true;
+	pthread_cond_signal(&crowd.go);
+	pthread_mutex_unlock(&crowd.lock);
+	pthread_join(thread, NULL);
+	ck_assert_uint_eq(crowd.good, 1);
+	cache_free(crowd.cache);
+}
+END_TEST
+
+/* Threads hammer few keys in a cache too small for them; some loads fail. */
+
+struct hammer {
+	struct cache *cache;
+	atomic_uint loads, wrong, failed;
+};
+
+static int hammer_load(void *arg, void *buf, size_t len, struct err *e)
+{
+	const struct source *s = arg;
+
+	if (atomic_fetch_add(s->loads, 1) % 7 == 0)
+		return err_set(e, EIO, "now and then");
+	memset(buf, byte_of(s->id), len);
+	return 0;
+}
+
+static bool full_of(const struct block *b, unsigned char c)
+{
+	for (size_t i = 0; i < b->len; i++)
+		if (b->data[i] != c)
+			return false;
+	return true;
+}
+
+static void hammer_one(struct hammer *h, uint64_t id)
+{
+	struct source s = {.id = id, .loads = &h->loads};
+	size_t len = 512 << id % 3;
+	const struct block *b;
+	struct err e = ERR_INIT;
+
+	if (cache_pin(h->cache, SOURCE, id, len, hammer_load, &s, &b, &e) < 0) {
+		atomic_fetch_add(&h->failed, 1);
+		return;
+	}
+	if (b->len != len || !full_of(b, byte_of(id)))
+		atomic_fetch_add(&h->wrong, 1);
+	cache_unpin(h->cache, b);
+}
+
+static void *hammer_away(void *arg)
+{
+	struct hammer *h = arg;
+	uint64_t random = (uintptr_t)&random; /* a stack each */
+
+	for (int i = 0; i < 4000; i++)
+		hammer_one(h, next_random(&random) % 40);
+	return NULL;
+}
+
+START_TEST(hammered)
+{
+	struct hammer h = {.cache = new_cache(20 << 10)};
+	pthread_t threads[6];
+
+	for (size_t i = 0; i < COUNT(threads); i++)
+		ck_assert_int_eq(pthread_create(&threads[i], NULL, hammer_away, &h), 0);
+	for (size_t i = 0; i < COUNT(threads); i++)
+		pthread_join(threads[i], NULL);
+	ck_assert_uint_eq(h.wrong, 0);
+	ck_assert_uint_gt(h.failed, 0);
+	ck_assert_uint_gt(h.loads, 40);
+	ck_assert_uint_le(cache_used(h.cache), 20 << 10);
+	cache_free(h.cache);
+}
+END_TEST
+
+START_TEST(pages_of_metadata)
+{
+	unsigned char data[10000], buf[10000];
+	struct cache *c = new_cache(1 << 20);
+	struct err e = ERR_INIT;
+	struct io *io = fault_io_new(data, sizeof data);
+	struct meta m;
+
+	fill_pattern(data, sizeof data, 1);
+	ck_assert_ok(meta_pin(c, io, 4100, &m, &e), &e);
+	ck_assert_uint_eq(m.n, META_PAGE - 4);
+	ck_assert_mem_eq(m.p, data + 4100, m.n);
+	meta_unpin(c, &m);
+	ck_assert_ok(meta_pin(c, io, 4095, &m, &e), &e);
+	ck_assert_uint_eq(m.n, 1);
+	ck_assert_uint_eq(*m.p, data[4095]);
+	meta_unpin(c, &m);
+	/* The last page is filled up with zeroes. */
+	ck_assert_ok(meta_pin(c, io, 9999, &m, &e), &e);
+	ck_assert_uint_eq(m.p[0], data[9999]);
+	ck_assert_uint_eq(m.p[1], 0);
+	meta_unpin(c, &m);
+	ck_assert_ok(meta_read(c, io, buf, 9990, 10, &e), &e);
+	ck_assert_mem_eq(buf, data + 10, 9990);
+	cache_free(c);
+	io_unref(io);
+}
+END_TEST
+
+START_TEST(page_that_cannot_be_read)
+{
+	unsigned char data[10000] = {0}, buf[10000];
+	struct cache *c = new_cache(1 << 20);
+	struct err e = ERR_INIT;
+	struct io *io = fault_io_new(data, sizeof data);
+
+	for (unsigned n = 1; n <= 3; n++) {
+		fault_io_arm(io, n, FAULT_EIO);
+		ck_assert_fails(meta_read(c, io, buf, sizeof buf, 0, &e), EIO, &e, "faulty");
+		io_unref(io);
+		cache_free(c);
+		c = new_cache(1 << 20);
+		io = fault_io_new(data, sizeof data);
+	}
+	cache_free(c);
+	io_unref(io);
+}
+END_TEST
+
+/* A file that is opened later may get the memory of one that was closed. */
+START_TEST(closed_files_are_forgotten)
+{
+	unsigned char data[10000] = {0}, buf[10000];
+	struct cache *c = new_cache(1 << 20);
+	atomic_uint loads = 0;
+	struct err e = ERR_INIT;
+	struct io *io = fault_io_new(data, sizeof data);
+	struct source s = {.id = 3, .loads = &loads};
+	const struct block *b;
+	size_t before;
+
+	touch(c, 1, 4096, &loads);
+	before = cache_used(c);
+	io->cache = c;
+	ck_assert_ok(meta_read(c, io, buf, sizeof buf, 0, &e), &e);
+	ck_assert_ok(cache_pin(c, io, 3, 512, load, &s, &b, &e), &e);
+	cache_unpin(c, b);
+	ck_assert_uint_gt(cache_used(c), before);
+	io_unref(io);
+	ck_assert_uint_eq(cache_used(c), before);
+	touch(c, 1, 4096, &loads);
+	ck_assert_uint_eq(loads, 2);
+	cache_free(c);
+}
+END_TEST
+
+Suite *cache_suite(void)
+{
+	TCase *tc = tcase_create("cache");
+
+	tcase_add_test(tc, loaded_once_and_kept);
+	tcase_add_test(tc, sources_do_not_meet);
+	tcase_add_test(tc, budget_holds_when_nothing_is_pinned);
+	tcase_add_test(tc, evicted_blocks_come_back);
+	tcase_add_test(tc, recently_used_stays);
+	tcase_add_test(tc, pinned_blocks_stay_where_they_are);
+	tcase_add_test(tc, blocks_larger_than_the_budget);
+	tcase_add_test(tc, failure_is_told_and_not_kept);
+	tcase_add_test(tc, failure_in_a_full_cache);
+	tcase_add_loop_test(tc, one_flight_for_all, 0, 10);
+	tcase_add_loop_test(tc, failed_flight_is_told_to_all, 0, 10);
+	tcase_add_test(tc, slow_load_stops_nobody);
+	tcase_add_test(tc, hammered);
+	tcase_add_test(tc, pages_of_metadata);
+	tcase_add_test(tc, page_that_cannot_be_read);
+	tcase_add_test(tc, closed_files_are_forgotten);
+	return suite_of("cache", tc);
+}

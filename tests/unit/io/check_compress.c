@@ -1,0 +1,510 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include <errno.h>
+#include <pthread.h>
+#include <stdatomic.h>
+#include <stdlib.h>
+#include <string.h>
+#include <zlib.h>
+#include <zstd.h>
+
+#include "util/bytes.h"
+#include "io/compress.h"
+#include "util/err.h"
+#include "common/unit.h"
+
+#define CLUSTER 65536
+#define ROOM    (4 * CLUSTER)
+#define GUARD   0xa5
+
+/* Plain bytes, their packed form, and room for what comes out of it. */
+struct bench {
+	struct codec *codec;
+	unsigned char plain[CLUSTER], packed[ROOM], out[ROOM + 1];
+	size_t npacked;
+	struct err e;
+};
+
+typedef ssize_t decode_call(
+	struct codec *c, const void *in, size_t nin, void *out, size_t nout, struct err *e);
+
+/* Text-like bytes that deflate well but not to nothing. */
+static void fill_plain(unsigned char *p, size_t len, uint64_t seed)
+{
+	size_t i = 0;
+
+	while (i < len) {
+		size_t run = 1 + next_random(&seed) % 40;
+		unsigned char c = next_random(&seed);
+
+		for (; run > 0 && i < len; run--)
+			p[i++] = c++ & 0x7f;
+	}
+}
+
+static struct bench *bench_new(void)
+{
+	struct bench *b = calloc(1, sizeof *b);
+
+	ck_assert_ptr_nonnull(b);
+	b->codec = codec_new(&b->e);
+	ck_assert_ptr_nonnull(b->codec);
+	fill_plain(b->plain, sizeof b->plain, 1);
+	return b;
+}
+
+static void bench_free(struct bench *b)
+{
+	codec_free(b->codec);
+	free(b);
+}
+
+/* Decodes into nout bytes, behind which nothing may be written. */
+static ssize_t run(struct bench *b, decode_call *decode, size_t nin, size_t nout)
+{
+	ssize_t made;
+
+	memset(b->out, GUARD, sizeof b->out);
+	made = decode(b->codec, b->packed, nin, b->out, nout, &b->e);
+	for (size_t i = nout; i < sizeof b->out; i++)
+		if (b->out[i] != GUARD)
+			ck_abort_msg("a byte was written %zu past the end", i - nout);
+	ck_assert_int_le(made, (ssize_t)nout);
+	return made;
+}
+
+/* Deflates without a last block unless flush is Z_FINISH. */
+static void deflate_plain(struct bench *b, int window_bits, size_t len, int flush)
+{
+	z_stream z = {.next_in = b->plain,
+		.avail_in = len,
+		.next_out = b->packed,
+		.avail_out = sizeof b->packed};
+
+	ck_assert_int_eq(deflateInit2(&z, 9, Z_DEFLATED, window_bits, 8, Z_DEFAULT_STRATEGY), Z_OK);
+	ck_assert_int_ge(deflate(&z, flush), Z_OK);
+	b->npacked = z.total_out;
+	deflateEnd(&z);
+}
+
+static const struct {
+	decode_call *decode;
+	int window_bits;
+} deflates[] = {
+	{codec_inflate, -15},
+	{codec_inflate, -12},
+	{codec_inflate_zlib, 15},
+	{codec_inflate_zlib, 12},
+};
+#define BARE 2 /* the first two have no header */
+
+START_TEST(deflate_whole)
+{
+	struct bench *b = bench_new();
+
+	deflate_plain(b, deflates[_i].window_bits, CLUSTER, Z_FINISH);
+	ck_assert_int_eq(run(b, deflates[_i].decode, b->npacked, CLUSTER), CLUSTER);
+	ck_assert_mem_eq(b->out, b->plain, CLUSTER);
+	bench_free(b);
+}
+END_TEST
+
+/* Compressed clusters are told of in sectors: what follows the stream is the next one. */
+START_TEST(deflate_with_bytes_behind)
+{
+	struct bench *b = bench_new();
+
+	deflate_plain(b, deflates[_i].window_bits, CLUSTER, Z_FINISH);
+	memset(b->packed + b->npacked, 0xff, 511);
+	ck_assert_int_eq(run(b, deflates[_i].decode, b->npacked + 511, CLUSTER), CLUSTER);
+	ck_assert_mem_eq(b->out, b->plain, CLUSTER);
+	bench_free(b);
+}
+END_TEST
+
+START_TEST(deflate_that_gives_less)
+{
+	struct bench *b = bench_new();
+
+	deflate_plain(b, deflates[_i].window_bits, 1000, Z_FINISH);
+	ck_assert_int_eq(run(b, deflates[_i].decode, b->npacked, CLUSTER), 1000);
+	ck_assert_mem_eq(b->out, b->plain, 1000);
+	bench_free(b);
+}
+END_TEST
+
+START_TEST(deflate_that_gives_more_is_cut)
+{
+	struct bench *b = bench_new();
+
+	deflate_plain(b, deflates[_i].window_bits, CLUSTER, Z_FINISH);
+	ck_assert_int_eq(run(b, deflates[_i].decode, b->npacked, 4096), 4096);
+	ck_assert_mem_eq(b->out, b->plain, 4096);
+	bench_free(b);
+}
+END_TEST
+
+START_TEST(deflate_without_end_marker)
+{
+	struct bench *b = bench_new();
+
+	deflate_plain(b, deflates[_i].window_bits, CLUSTER, Z_SYNC_FLUSH);
+	ck_assert_int_eq(run(b, deflates[_i].decode, b->npacked, CLUSTER), CLUSTER);
+	ck_assert_mem_eq(b->out, b->plain, CLUSTER);
+	bench_free(b);
+}
+END_TEST
+
+/* Wherever the input ends, what came out is right, and it is less than a cluster. */
+START_TEST(deflate_cut_short)
+{
+	struct bench *b = bench_new();
+
+	deflate_plain(b, deflates[_i].window_bits, CLUSTER, Z_FINISH);
+	for (size_t n = 0; n + 600 < b->npacked; n += 1 + n / 3) {
+		ssize_t made = run(b, deflates[_i].decode, n, CLUSTER);
+
+		ck_assert_int_ge(made, 0);
+		ck_assert_int_lt(made, CLUSTER);
+		if (made > 0)
+			ck_assert_mem_eq(b->out, b->plain, made);
+	}
+	bench_free(b);
+}
+END_TEST
+
+START_TEST(deflate_damaged)
+{
+	static const unsigned char garbage[] = {0xff, 0xff, 0xff, 0xff, 0, 1, 2, 3};
+	struct bench *b = bench_new();
+
+	memcpy(b->packed, garbage, sizeof garbage);
+	ck_assert_fails(run(b, deflates[_i].decode, sizeof garbage, CLUSTER), EUCLEAN, &b->e,
+		"damaged deflate data");
+	bench_free(b);
+}
+END_TEST
+
+/* Never past the buffer, whatever the bits say. */
+START_TEST(deflate_with_bits_flipped)
+{
+	struct bench *b = bench_new();
+	uint64_t seed = _i;
+
+	for (int i = 0; i < 200; i++) {
+		deflate_plain(b, deflates[_i].window_bits, 4096, Z_FINISH);
+		for (int n = 0; n < 3; n++)
+			b->packed[next_random(&seed) % b->npacked] ^= 1 << next_random(&seed) % 8;
+		ck_assert_int_ge(run(b, deflates[_i].decode, b->npacked, 2048), -EUCLEAN);
+	}
+	bench_free(b);
+}
+END_TEST
+
+/* What says that bytes behind a zlib header are right stands at the end of the stream. */
+START_TEST(zlib_without_its_end)
+{
+	struct bench *b = bench_new();
+
+	deflate_plain(b, 15, CLUSTER, Z_SYNC_FLUSH);
+	ck_assert_fails(run(b, codec_inflate_zlib, b->npacked, CLUSTER), EUCLEAN, &b->e,
+		"does not end where it should");
+	deflate_plain(b, 15, CLUSTER, Z_FINISH);
+	ck_assert_fails(run(b, codec_inflate_zlib, b->npacked, 4096), EUCLEAN, &b->e,
+		"does not end where it should");
+	for (size_t n = 0; n < b->npacked; n += 1 + n / 3)
+		ck_assert_fails(run(b, codec_inflate_zlib, n, CLUSTER), EUCLEAN, &b->e,
+			"it ends too early");
+	bench_free(b);
+}
+END_TEST
+
+START_TEST(zlib_damaged_is_never_other_bytes)
+{
+	struct bench *b = bench_new();
+	uint64_t seed = 7;
+
+	for (int i = 0; i < 500; i++) {
+		deflate_plain(b, 15, CLUSTER, Z_FINISH);
+		b->packed[next_random(&seed) % b->npacked] ^= 1 << next_random(&seed) % 8;
+		if (run(b, codec_inflate_zlib, b->npacked, CLUSTER) >= 0)
+			ck_assert_mem_eq(b->out, b->plain, CLUSTER);
+	}
+	bench_free(b);
+}
+END_TEST
+
+START_TEST(zlib_checksum_is_looked_at)
+{
+	struct bench *b = bench_new();
+
+	deflate_plain(b, 15, CLUSTER, Z_FINISH);
+	b->packed[b->npacked - 1] ^= 1;
+	ck_assert_fails(run(b, codec_inflate_zlib, b->npacked, CLUSTER), EUCLEAN, &b->e,
+		"incorrect data check");
+	bench_free(b);
+}
+END_TEST
+
+/* A match 32 KiB back, the farthest there is and farther than usual packers look: 32768 bytes as
+ * they are (RFC 1951, 3.2.4), then a block of fixed codes with one match of 258 bytes. */
+START_TEST(deflate_over_the_whole_window)
+{
+	static const unsigned char stored[] = {0x00, 0x00, 0x80, 0xff, 0x7f};
+	static const unsigned char match[] = {0x1b, 0xbd, 0xff, 0x1f, 0x00};
+	struct bench *b = bench_new();
+
+	memcpy(b->packed, stored, sizeof stored);
+	memcpy(b->packed + 5, b->plain, 32768);
+	memcpy(b->packed + 5 + 32768, match, sizeof match);
+	ck_assert_int_eq(run(b, codec_inflate, 5 + 32768 + 5, CLUSTER), 32768 + 258);
+	ck_assert_mem_eq(b->out, b->plain, 32768);
+	ck_assert_mem_eq(b->out + 32768, b->plain, 258);
+	bench_free(b);
+}
+END_TEST
+
+/* zstd: appends one frame of the plain bytes from..from+len. */
+static void zstd_frame(struct bench *b, size_t from, size_t len, int window_log, bool sized)
+{
+	ZSTD_CCtx *z = ZSTD_createCCtx();
+	ZSTD_inBuffer in = {.src = b->plain + from, .size = len};
+	ZSTD_outBuffer out = {.dst = b->packed + b->npacked, .size = ROOM - b->npacked};
+
+	ZSTD_CCtx_setParameter(z, ZSTD_c_checksumFlag, 1);
+	ZSTD_CCtx_setParameter(z, ZSTD_c_windowLog, window_log);
+	ZSTD_CCtx_setParameter(z, ZSTD_c_contentSizeFlag, sized);
+	/* Two calls, so that the length is not known when the frame begins. */
+	if (!sized)
+		while (ZSTD_compressStream2(z, &out, &in, ZSTD_e_flush) > 0)
+			continue;
+	ck_assert_uint_eq(ZSTD_compressStream2(z, &out, &in, ZSTD_e_end), 0);
+	b->npacked += out.pos;
+	ZSTD_freeCCtx(z);
+}
+
+/* What a decoder must step over: magic 0x184D2A50, a length, bytes. */
+static void zstd_skippable(struct bench *b, unsigned char len)
+{
+	unsigned char *p = b->packed + b->npacked;
+
+	memcpy(p, "\x50\x2a\x4d\x18", 4);
+	memset(p + 4, 0, 4 + len);
+	p[4] = len;
+	b->npacked += 8 + len;
+}
+
+START_TEST(zstd_whole)
+{
+	struct bench *b = bench_new();
+
+	zstd_frame(b, 0, CLUSTER, 0, _i);
+	ck_assert_int_eq(run(b, codec_zstd, b->npacked, CLUSTER), CLUSTER);
+	ck_assert_mem_eq(b->out, b->plain, CLUSTER);
+	memset(b->packed + b->npacked, 0xff, 500);
+	ck_assert_int_eq(run(b, codec_zstd, b->npacked + 500, CLUSTER), CLUSTER);
+	ck_assert_mem_eq(b->out, b->plain, CLUSTER);
+	bench_free(b);
+}
+END_TEST
+
+START_TEST(zstd_frames_in_a_row)
+{
+	struct bench *b = bench_new();
+
+	zstd_skippable(b, 100);
+	zstd_frame(b, 0, 10000, 0, _i);
+	zstd_frame(b, 10000, 0, 0, _i);
+	zstd_skippable(b, 0);
+	zstd_frame(b, 10000, CLUSTER - 10000, 0, _i);
+	zstd_frame(b, 0, 1000, 0, _i); /* of the neighbour */
+	ck_assert_int_eq(run(b, codec_zstd, b->npacked, CLUSTER), CLUSTER);
+	ck_assert_mem_eq(b->out, b->plain, CLUSTER);
+	bench_free(b);
+}
+END_TEST
+
+START_TEST(zstd_of_the_wrong_length)
+{
+	struct bench *b = bench_new();
+
+	zstd_frame(b, 0, CLUSTER, 0, _i);
+	ck_assert_fails(run(b, codec_zstd, b->npacked, CLUSTER - 1), EUCLEAN, &b->e, "more than");
+	ck_assert_fails(run(b, codec_zstd, b->npacked, CLUSTER + 1), EUCLEAN, &b->e, "too early");
+	ck_assert_fails(run(b, codec_zstd, 0, CLUSTER), EUCLEAN, &b->e, "too early");
+	/* The contexts used are as good as before. */
+	ck_assert_int_eq(run(b, codec_zstd, b->npacked, CLUSTER), CLUSTER);
+	ck_assert_mem_eq(b->out, b->plain, CLUSTER);
+	bench_free(b);
+}
+END_TEST
+
+START_TEST(zstd_cut_short)
+{
+	struct bench *b = bench_new();
+
+	zstd_frame(b, 0, CLUSTER, 0, _i);
+	for (size_t n = 0; n < b->npacked; n += 1 + n / 5)
+		ck_assert_int_eq(run(b, codec_zstd, n, CLUSTER), -EUCLEAN);
+	ck_assert_int_eq(run(b, codec_zstd, b->npacked - 1, CLUSTER), -EUCLEAN);
+	bench_free(b);
+}
+END_TEST
+
+START_TEST(zstd_damaged)
+{
+	struct bench *b = bench_new();
+
+	zstd_frame(b, 0, CLUSTER, 0, _i);
+	b->packed[b->npacked - 1] ^= 1; /* the checksum */
+	ck_assert_fails(
+		run(b, codec_zstd, b->npacked, CLUSTER), EUCLEAN, &b->e, "damaged zstd data");
+	memset(b->packed, 0xff, 16);
+	ck_assert_fails(run(b, codec_zstd, 16, CLUSTER), EUCLEAN, &b->e, "damaged zstd data");
+	bench_free(b);
+}
+END_TEST
+
+START_TEST(zstd_window_is_bounded)
+{
+	struct bench *b = bench_new();
+
+	zstd_frame(b, 0, CLUSTER, 23, false);
+	ck_assert_int_eq(run(b, codec_zstd, b->npacked, CLUSTER), CLUSTER);
+	b->npacked = 0;
+	zstd_frame(b, 0, CLUSTER, 24, false);
+	ck_assert_fails(run(b, codec_zstd, b->npacked, CLUSTER), EUCLEAN, &b->e, "memory");
+	bench_free(b);
+}
+END_TEST
+
+/* More threads than the codec keeps contexts for. */
+
+struct shared {
+	const struct bench *bench;
+	size_t ndeflate; /* packed: deflate first, zstd behind it */
+	atomic_uint wrong;
+};
+
+static void *decode_often(void *arg)
+{
+	struct shared *s = arg;
+	const struct bench *b = s->bench;
+	unsigned char *out = malloc(CLUSTER);
+	struct err e = ERR_INIT;
+
+	for (int i = 0; i < 20; i++) {
+		ssize_t a = codec_inflate(b->codec, b->packed, s->ndeflate, out, CLUSTER, &e);
+
+		if (a != CLUSTER || memcmp(out, b->plain, CLUSTER) != 0)
+			atomic_fetch_add(&s->wrong, 1);
+		a = codec_zstd(b->codec, b->packed + s->ndeflate, b->npacked - s->ndeflate, out,
+			CLUSTER, &e);
+		if (a != CLUSTER || memcmp(out, b->plain, CLUSTER) != 0)
+			atomic_fetch_add(&s->wrong, 1);
+	}
+	free(out);
+	return NULL;
+}
+
+START_TEST(many_threads)
+{
+	struct bench *b = bench_new();
+	struct shared s = {.bench = b};
+	pthread_t threads[24];
+
+	deflate_plain(b, -15, CLUSTER, Z_FINISH);
+	s.ndeflate = b->npacked;
+	zstd_frame(b, 0, CLUSTER, 0, true);
+	for (size_t i = 0; i < COUNT(threads); i++)
+		ck_assert_int_eq(pthread_create(&threads[i], NULL, decode_often, &s), 0);
+	for (size_t i = 0; i < COUNT(threads); i++)
+		pthread_join(threads[i], NULL);
+	ck_assert_uint_eq(s.wrong, 0);
+	bench_free(b);
+}
+END_TEST
+
+static const struct {
+	decode_call *pack, *unpack;
+} ways[] = {
+	{codec_deflate, codec_inflate},
+	{codec_deflate_zlib, codec_inflate_zlib},
+	{codec_zstd_pack, codec_zstd},
+};
+
+/* Into room of every size, and out of it again; never a byte more. */
+START_TEST(packed_and_back)
+{
+	struct bench *b = bench_new();
+	size_t room = CLUSTER, n = 0;
+	ssize_t made;
+
+	for (unsigned i = 0; i < 40; i++) {
+		memset(b->packed, GUARD, sizeof b->packed);
+		made = ways[_i].pack(b->codec, b->plain, CLUSTER, b->packed, room, &b->e);
+		ck_assert_int_ge(made, 0);
+		ck_assert_int_le(made, (ssize_t)room);
+		for (size_t k = room; k < room + 64; k++)
+			ck_assert_uint_eq(b->packed[k], GUARD);
+		if (made > 0) {
+			n++;
+			ck_assert_int_eq(run(b, ways[_i].unpack, made, CLUSTER), CLUSTER);
+			ck_assert_mem_eq(b->out, b->plain, CLUSTER);
+			room = i % 2 ? (size_t)made : (size_t)made + 9;
+		}
+		room -= i % 3;
+	}
+	ck_assert_uint_ge(n, 2);
+	bench_free(b);
+}
+END_TEST
+
+/* What does not shrink has room in what is promised. */
+START_TEST(noise_is_packed)
+{
+	struct bench *b = bench_new();
+	uint64_t seed = 4;
+	ssize_t made;
+
+	for (size_t i = 0; i < CLUSTER; i++)
+		b->plain[i] = next_random(&seed) >> 32;
+	ck_assert_int_eq(
+		codec_deflate(b->codec, b->plain, CLUSTER, b->packed, CLUSTER - 1, &b->e), 0);
+	ck_assert_int_eq(
+		codec_zstd_pack(b->codec, b->plain, CLUSTER, b->packed, CLUSTER - 1, &b->e), 0);
+	made = codec_deflate_zlib(
+		b->codec, b->plain, CLUSTER, b->packed, codec_deflate_zlib_room(CLUSTER), &b->e);
+	ck_assert_int_gt(made, CLUSTER);
+	ck_assert_int_eq(run(b, codec_inflate_zlib, made, CLUSTER), CLUSTER);
+	ck_assert_mem_eq(b->out, b->plain, CLUSTER);
+	bench_free(b);
+}
+END_TEST
+
+Suite *compress_suite(void)
+{
+	TCase *tc = tcase_create("codec");
+
+	tcase_add_loop_test(tc, deflate_whole, 0, COUNT(deflates));
+	tcase_add_loop_test(tc, deflate_with_bytes_behind, 0, COUNT(deflates));
+	tcase_add_loop_test(tc, deflate_that_gives_less, 0, COUNT(deflates));
+	tcase_add_loop_test(tc, deflate_that_gives_more_is_cut, 0, BARE);
+	tcase_add_loop_test(tc, deflate_without_end_marker, 0, BARE);
+	tcase_add_loop_test(tc, deflate_cut_short, 0, BARE);
+	tcase_add_loop_test(tc, deflate_damaged, 0, COUNT(deflates));
+	tcase_add_loop_test(tc, deflate_with_bits_flipped, 0, COUNT(deflates));
+	tcase_add_test(tc, zlib_without_its_end);
+	tcase_add_test(tc, zlib_damaged_is_never_other_bytes);
+	tcase_add_test(tc, zlib_checksum_is_looked_at);
+	tcase_add_test(tc, deflate_over_the_whole_window);
+	tcase_add_loop_test(tc, zstd_whole, 0, 2);
+	tcase_add_loop_test(tc, zstd_frames_in_a_row, 0, 2);
+	tcase_add_loop_test(tc, zstd_of_the_wrong_length, 0, 2);
+	tcase_add_loop_test(tc, zstd_cut_short, 0, 2);
+	tcase_add_loop_test(tc, zstd_damaged, 0, 2);
+	tcase_add_test(tc, zstd_window_is_bounded);
+	tcase_add_loop_test(tc, packed_and_back, 0, COUNT(ways));
+	tcase_add_test(tc, noise_is_packed);
+	tcase_add_test(tc, many_threads);
+	return suite_of("codec", tc);
+}

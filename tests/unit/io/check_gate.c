@@ -1,0 +1,442 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* check_gate.c - which names open what.  Each test runs in an empty directory; the image is
+ * vm/top.img in it, what must not be opened is secret.img, one level up. */
+#include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
+#include <pthread.h>
+#include <stdatomic.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/un.h>
+#include <unistd.h>
+
+#include "util/limits.h"
+#include "util/err.h"
+#include "image/image.h"
+#include "io/io.h"
+#include "io/gate.h"
+#include "common/unit.h"
+
+struct world {
+	char here[256], vm[300];
+	struct image_options opts;
+	struct image img;
+	struct err e;
+};
+
+static void world_make(struct world *w)
+{
+	memset(w, 0, sizeof *w);
+	ck_assert_ptr_nonnull(getcwd(w->here, sizeof w->here));
+	snprintf(w->vm, sizeof w->vm, "%s/vm", w->here);
+	write_text("vm/top.img", "top");
+	write_text("vm/base.img", "base");
+	write_text("vm/sub/deep.img", "deep");
+	write_text("secret.img", "secret");
+	write_text("vm2/near.img", "near"); /* vm is a prefix of its name */
+	w->img = (struct image){.opts = &w->opts, .dir = w->vm, .root = w->vm};
+}
+
+static const char *text_of(struct io *io)
+{
+	static char text[64];
+	struct err e = ERR_INIT;
+
+	ck_assert_uint_lt(io->size, sizeof text);
+	ck_assert_ok(io_read(io, text, io->size, 0, &e), &e);
+	text[io->size] = '\0';
+	io_unref(io);
+	return text;
+}
+
+static void opens(struct world *w, const char *name, const char *text)
+{
+	struct io *io = NULL;
+
+	ck_assert_ok(policy_open(&w->img, name, "parent", &io, &w->e), &w->e);
+	ck_assert_str_eq(text_of(io), text);
+}
+
+static void refuses(struct world *w, const char *name, int code, const char *part)
+{
+	struct io *io = NULL;
+	int before = open("/dev/null", O_RDONLY | O_CLOEXEC), after;
+
+	close(before);
+	ck_assert_fails(policy_open(&w->img, name, "parent", &io, &w->e), code, &w->e, part);
+	after = open("/dev/null", O_RDONLY | O_CLOEXEC);
+	close(after);
+	ck_assert_int_eq(before, after); /* no descriptor was left open */
+}
+
+static const char *here(const struct world *w, const char *name)
+{
+	static char path[PATH_MAX];
+
+	snprintf(path, sizeof path, "%s/%s", w->here, name);
+	return path;
+}
+
+START_TEST(plain_names)
+{
+	struct world w;
+
+	world_make(&w);
+	opens(&w, "base.img", "base");
+	opens(&w, "./base.img", "base");
+	opens(&w, "sub/deep.img", "deep");
+	opens(&w, "sub/../base.img", "base");
+	opens(&w, "../vm/base.img", "base");
+	opens(&w, here(&w, "vm/base.img"), "base");
+	opens(&w, "sub//deep.img", "deep");
+}
+END_TEST
+
+START_TEST(names_that_lead_out)
+{
+	struct world w;
+
+	world_make(&w);
+	refuses(&w, "../secret.img", EACCES, "outside the image's directory");
+	ck_assert_ptr_nonnull(strstr(hint_of(&w.e), "-o allow="));
+	ck_assert_ptr_nonnull(strstr(hint_of(&w.e), w.here));
+	refuses(&w, here(&w, "secret.img"), EACCES, "outside");
+	refuses(&w, "sub/../../secret.img", EACCES, "outside");
+	refuses(&w, here(&w, "vm2/near.img"), EACCES, "outside");
+	refuses(&w, "/etc/passwd", EACCES, "\"/etc/passwd\" lies outside");
+	refuses(&w, "..", EACCES, "outside");
+	refuses(&w, ".", EACCES, "outside");
+	refuses(&w, "/", EACCES, "outside");
+	ck_assert_ptr_nonnull(strstr(hint_of(&w.e), "allow=/ "));
+}
+END_TEST
+
+START_TEST(symbolic_links)
+{
+	struct world w;
+
+	world_make(&w);
+	ck_assert_int_eq(symlink("base.img", "vm/in.img"), 0);
+	ck_assert_int_eq(symlink("../secret.img", "vm/out.img"), 0);
+	ck_assert_int_eq(symlink(here(&w, "secret.img"), "vm/out2.img"), 0);
+	ck_assert_int_eq(symlink("..", "vm/up"), 0);
+	ck_assert_int_eq(symlink("nowhere", "vm/dangling.img"), 0);
+	ck_assert_int_eq(symlink("round.img", "vm/round.img"), 0);
+	opens(&w, "in.img", "base");
+	opens(&w, "up/vm/base.img", "base");
+	refuses(&w, "out.img", EACCES, "outside");
+	refuses(&w, "out2.img", EACCES, "outside");
+	refuses(&w, "up/secret.img", EACCES, "outside");
+	refuses(&w, "dangling.img", ENOENT, "\"dangling.img\"");
+	refuses(&w, "round.img", ELOOP, "\"round.img\"");
+}
+END_TEST
+
+START_TEST(what_is_no_file)
+{
+	struct sockaddr_un address = {.sun_family = AF_UNIX, .sun_path = "vm/socket"};
+	int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+	struct world w;
+
+	world_make(&w);
+	ck_assert_int_eq(mkfifo("vm/fifo", 0600), 0);
+	ck_assert_int_eq(bind(fd, (struct sockaddr *)&address, sizeof address), 0);
+	close(fd);
+	refuses(&w, "fifo", EINVAL, "a FIFO");
+	refuses(&w, "socket", ENXIO, "\"socket\"");
+	refuses(&w, "sub", EINVAL, "a directory");
+	refuses(&w, "base.img/", ENOTDIR, "base.img/");
+	refuses(&w, "base.img/x", ENOTDIR, "base.img/x");
+	refuses(&w, "/dev/zero", EACCES, "outside");
+	refuses(&w, "/proc/self/mem", EACCES, "outside");
+}
+END_TEST
+
+/* A device is refused even where everything is allowed. */
+START_TEST(devices)
+{
+	static const char *const everything[] = {"/", NULL};
+	struct world w;
+
+	world_make(&w);
+	w.opts.allow = everything;
+	refuses(&w, "/dev/zero", EINVAL, "a character device");
+	opens(&w, here(&w, "secret.img"), "secret");
+}
+END_TEST
+
+START_TEST(open_descriptors_are_no_files)
+{
+	struct world w;
+	int fd, pipes[2];
+	char name[64];
+
+	world_make(&w);
+	fd = open("secret.img", O_RDONLY | O_CLOEXEC);
+	snprintf(name, sizeof name, "/proc/self/fd/%d", fd);
+	refuses(&w, name, EACCES, "outside");
+	snprintf(name, sizeof name, "/dev/fd/%d", fd);
+	refuses(&w, name, EACCES, "outside");
+	ck_assert_int_eq(pipe(pipes), 0);
+	snprintf(name, sizeof name, "/proc/self/fd/%d", pipes[0]);
+	refuses(&w, name, EACCES, "outside");
+	close(fd);
+	close(pipes[0]);
+	close(pipes[1]);
+}
+END_TEST
+
+START_TEST(names_that_are_none)
+{
+	char name[LIMIT_NAME + 2];
+	struct world w;
+
+	world_make(&w);
+	refuses(&w, "", EINVAL, "empty name");
+	refuses(&w, "gone.img", ENOENT, "parent \"gone.img\": No such file");
+	ck_assert_str_eq(hint_of(&w.e), "");
+	/* "././.../base.img" */
+	for (size_t i = 0; i + 8 < LIMIT_NAME; i += 2)
+		memcpy(name + i, "./", 2);
+	strcpy(name + LIMIT_NAME - 9, "/base.img");
+	ck_assert_uint_eq(strlen(name), LIMIT_NAME);
+	opens(&w, name, "base");
+	memset(name, 'x', LIMIT_NAME);
+	name[LIMIT_NAME] = '\0';
+	refuses(&w, name, ENAMETOOLONG, "File name too long");
+	name[LIMIT_NAME] = 'x';
+	name[LIMIT_NAME + 1] = '\0';
+	refuses(&w, name, ENAMETOOLONG, "more than 1023 bytes");
+}
+END_TEST
+
+/* QEMU would follow these. */
+START_TEST(protocols_are_plain_names)
+{
+	static const char *const names[] = {"json:{\"driver\":\"raw\"}", "nbd://127.0.0.1:10809/x",
+		"fat:/etc", "file:base.img", "https://example.org/x.img"};
+	struct world w;
+
+	world_make(&w);
+	for (size_t i = 0; i < COUNT(names); i++) {
+		refuses(&w, names[i], ENOENT, names[i]);
+		ck_assert_ptr_nonnull(strstr(hint_of(&w.e), "protocols are never followed"));
+	}
+	write_text("vm/nbd:x", "a file after all");
+	opens(&w, "nbd:x", "a file after all");
+	refuses(&w, "C:\\vm\\base.img", ENOENT, "C:\\vm");
+	ck_assert_str_eq(hint_of(&w.e), "");
+}
+END_TEST
+
+START_TEST(allowed_directories)
+{
+	const char *allow[] = {"/nonexistent", "vm2", NULL}, *search[] = {"elsewhere/", NULL};
+	struct world w;
+
+	world_make(&w);
+	write_text("elsewhere/moved.img", "moved");
+	write_text("vm2/sub/below.img", "below");
+	w.opts.allow = allow;
+	w.opts.search = search;
+	opens(&w, "../vm2/near.img", "near");
+	opens(&w, here(&w, "vm2/sub/below.img"), "below");
+	opens(&w, "../elsewhere/moved.img", "moved");
+	opens(&w, "base.img", "base");
+	refuses(&w, "../secret.img", EACCES, "outside");
+}
+END_TEST
+
+START_TEST(allowed_through_a_link)
+{
+	const char *allow[] = {"link", NULL};
+	struct world w;
+
+	world_make(&w);
+	ck_assert_int_eq(symlink("vm2", "link"), 0);
+	w.opts.allow = allow;
+	opens(&w, "../vm2/near.img", "near");
+	/* By its text it leads elsewhere, and text is all that is looked at there. */
+	refuses(&w, "../link/near.img", EACCES, "outside");
+}
+END_TEST
+
+/* Names count from the image that says them, the fence stands round the one that the user named. */
+START_TEST(parent_in_a_subdirectory)
+{
+	struct world w;
+	char sub[400];
+
+	world_make(&w);
+	snprintf(sub, sizeof sub, "%s/sub", w.vm);
+	w.img.dir = sub;
+	opens(&w, "deep.img", "deep");
+	opens(&w, "../base.img", "base");
+	refuses(&w, "../../secret.img", EACCES, "outside");
+	refuses(&w, "base.img", ENOENT, "base.img");
+}
+END_TEST
+
+START_TEST(image_in_the_root_directory)
+{
+	struct world w;
+
+	world_make(&w);
+	w.img.dir = (char *)"/";
+	w.img.root = "/";
+	opens(&w, here(&w, "secret.img"), "secret");
+	opens(&w, here(&w, "secret.img") + 1, "secret");
+	refuses(&w, "/", EACCES, "outside");
+}
+END_TEST
+
+START_TEST(image_without_a_place)
+{
+	struct world w;
+
+	world_make(&w);
+	w.img.dir = NULL;
+	w.img.root = NULL;
+	refuses(&w, "base.img", EACCES, "not a file with neighbours");
+	refuses(&w, here(&w, "vm/base.img"), EACCES, "not a file with neighbours");
+}
+END_TEST
+
+/* Somebody swaps a file for a link to the secret, and a directory for a link out, while we open. */
+
+static void *swap(void *arg)
+{
+	const atomic_bool *done = arg;
+
+	while (!atomic_load(done)) {
+		rename("vm/good.img", "vm/swap.img");
+		rename("vm/link.img", "vm/swap.img");
+		rename("vm/sub", "vm/was-sub");
+		rename("vm/link-out", "vm/sub");
+		/* and back, for the next round */
+		rename("vm/sub", "vm/link-out");
+		rename("vm/was-sub", "vm/sub");
+		if (link("vm/base.img", "vm/good.img") < 0 ||
+			symlink("../secret.img", "vm/link.img") < 0)
+			break;
+	}
+	return NULL;
+}
+
+static bool is_refusal(int code)
+{
+	return code == EACCES || code == ENOENT || code == ELOOP || code == EXDEV ||
+	       code == EAGAIN || code == ENOTDIR;
+}
+
+START_TEST(swapped_while_we_look)
+{
+	static const char *const names[] = {"swap.img", "sub/deep.img"};
+	atomic_bool done = false;
+	struct world w;
+	pthread_t thread;
+	unsigned opened = 0;
+
+	world_make(&w);
+	write_text("outside/deep.img", "secret");
+	ck_assert_int_eq(symlink("../outside", "vm/link-out"), 0);
+	ck_assert_int_eq(link("vm/base.img", "vm/good.img"), 0);
+	ck_assert_int_eq(symlink("../secret.img", "vm/link.img"), 0);
+	ck_assert_int_eq(pthread_create(&thread, NULL, swap, &done), 0);
+	for (int i = 0; i < 10000; i++) {
+		struct io *io;
+		int r = policy_open(&w.img, names[i % 2], "parent", &io, &w.e);
+
+		if (r < 0) {
+			ck_assert_msg(is_refusal(-r), "%s", w.e.text);
+			continue;
+		}
+		opened++;
+		ck_assert_str_eq(text_of(io), i % 2 ? "deep" : "base");
+	}
+	atomic_store(&done, true);
+	pthread_join(thread, NULL);
+	ck_assert_uint_gt(opened, 0);
+}
+END_TEST
+
+/* The image is in vm/sub, vm the folder of its machine: to be searched, not to be named. */
+START_TEST(the_folder_of_the_machine)
+{
+	struct world w;
+	char sub[320], path[400];
+	struct io *io = NULL;
+
+	world_make(&w);
+	snprintf(sub, sizeof sub, "%s/sub", w.vm);
+	w.img.dir = sub;
+	w.img.root = sub;
+	snprintf(path, sizeof path, "%s/base.img", w.vm);
+	ck_assert_fails(
+		policy_open_kin(&w.img, path, "parent", &io, &w.e), EACCES, &w.e, "outside");
+	ck_assert_str_eq(policy_root(&w.img, path), sub);
+	w.img.machine_dir = w.vm;
+	refuses(&w, path, EACCES, "outside");
+	refuses(&w, "../base.img", EACCES, "outside");
+	ck_assert_ok(policy_open_kin(&w.img, path, "parent", &io, &w.e), &w.e);
+	ck_assert_str_eq(text_of(io), "base");
+	ck_assert_ok(policy_open_kin(&w.img, "deep.img", "parent", &io, &w.e), &w.e);
+	ck_assert_str_eq(text_of(io), "deep");
+	ck_assert_int_eq(symlink("../secret.img", "vm/link.img"), 0);
+	ck_assert_fails(policy_open_kin(&w.img, "../link.img", "parent", &io, &w.e), EACCES, &w.e,
+		"outside");
+	ck_assert_fails(policy_open_kin(&w.img, "../../secret.img", "parent", &io, &w.e), EACCES,
+		&w.e, "outside");
+	/* What was found there may lead no further than that. */
+	ck_assert_str_eq(policy_root(&w.img, path), w.vm);
+	snprintf(path, sizeof path, "%s/deep.img", sub);
+	ck_assert_str_eq(policy_root(&w.img, path), sub);
+	snprintf(path, sizeof path, "%s/secret.img", w.here);
+	ck_assert_str_eq(policy_root(&w.img, path), sub);
+}
+END_TEST
+
+START_TEST(only_in_a_directory)
+{
+	struct world w;
+	struct io *io = NULL;
+
+	world_make(&w);
+	ck_assert_int_eq(symlink("../secret.img", "vm/link.img"), 0);
+	ck_assert_ok(policy_open_in(w.vm, NULL, "base.img", "description", &io, &w.e), &w.e);
+	ck_assert_str_eq(text_of(io), "base");
+	ck_assert_fails(policy_open_in(w.vm, NULL, "link.img", "description", &io, &w.e), EACCES,
+		&w.e, "outside");
+	ck_assert_fails(policy_open_in(w.vm, NULL, "../secret.img", "description", &io, &w.e),
+		EACCES, &w.e, "outside");
+}
+END_TEST
+
+Suite *gate_suite(void)
+{
+	TCase *tc = tcase_create("policy");
+
+	use_temp_dir(tc);
+	tcase_set_timeout(tc, 60);
+	tcase_add_test(tc, plain_names);
+	tcase_add_test(tc, names_that_lead_out);
+	tcase_add_test(tc, symbolic_links);
+	tcase_add_test(tc, what_is_no_file);
+	tcase_add_test(tc, devices);
+	tcase_add_test(tc, open_descriptors_are_no_files);
+	tcase_add_test(tc, names_that_are_none);
+	tcase_add_test(tc, protocols_are_plain_names);
+	tcase_add_test(tc, allowed_directories);
+	tcase_add_test(tc, allowed_through_a_link);
+	tcase_add_test(tc, parent_in_a_subdirectory);
+	tcase_add_test(tc, image_in_the_root_directory);
+	tcase_add_test(tc, image_without_a_place);
+	tcase_add_test(tc, the_folder_of_the_machine);
+	tcase_add_test(tc, only_in_a_directory);
+	tcase_add_test(tc, swapped_while_we_look);
+	return suite_of("policy", tc);
+}

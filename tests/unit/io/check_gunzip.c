@@ -1,0 +1,389 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* What is in gzip files, read at any place; and files laid end to end. */
+#include <errno.h>
+#include <pthread.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <zlib.h>
+
+#include "io/cache.h"
+#include "io/concat.h"
+#include "util/err.h"
+#include "common/fault_io.h"
+#include "io/gunzip.h"
+#include "io/io.h"
+#include "common/unit.h"
+
+#define PLAIN ((size_t)8 << 20) /* so that there are points */
+
+struct world {
+	unsigned char *plain, *packed;
+	size_t nplain, npacked;
+	struct image_options o;
+	struct err e;
+};
+
+/* Text, noise and zeroes, in turns of 300000 bytes. */
+static void fill_plain(unsigned char *p, size_t len)
+{
+	uint64_t seed = 1;
+
+	for (size_t i = 0; i < len; i++) {
+		unsigned kind = i / 300000 % 3;
+
+		p[i] = kind == 0   ? "some text, and more"[i % 19] + i / 5000 % 7
+		       : kind == 1 ? next_random(&seed)
+				   : 0;
+	}
+}
+
+/* Appends a gzip member. */
+static void pack(struct world *w, const unsigned char *p, size_t len, int level, int strategy)
+{
+	z_stream z = {.next_in = (void *)p, .avail_in = len};
+	size_t room;
+
+	ck_assert_int_eq(deflateInit2(&z, level, Z_DEFLATED, 31, 8, strategy), Z_OK);
+	room = deflateBound(&z, len);
+	w->packed = realloc(w->packed, w->npacked + room);
+	z.next_out = w->packed + w->npacked;
+	z.avail_out = room;
+	ck_assert_int_eq(deflate(&z, Z_FINISH), Z_STREAM_END);
+	w->npacked += room - z.avail_out;
+	deflateEnd(&z);
+}
+
+static void make(struct world *w, size_t len)
+{
+	*w = (struct world){.nplain = len, .o = options_new()};
+	w->plain = malloc(len + 1);
+	fill_plain(w->plain, len);
+}
+
+static void forget(struct world *w)
+{
+	free(w->plain);
+	free(w->packed);
+	options_free(&w->o);
+}
+
+static struct io *opened(struct world *w)
+{
+	struct io *packed = io_from_memory(w->packed, w->npacked, "x.gz", &w->e);
+	struct io *io;
+
+	ck_assert(gunzip_probe(packed));
+	io = gunzip_open(packed, w->o.cache, &w->e);
+	ck_assert_msg(io != NULL, "%s", w->e.text);
+	ck_assert_uint_eq(io->size, w->nplain);
+	ck_assert_str_eq(io->name, "x.gz");
+	ck_assert_int_eq(io->fd, -1);
+	return io;
+}
+
+static void reads(struct world *w, struct io *io, uint64_t pos, size_t len)
+{
+	unsigned char *buf = malloc(len);
+	struct err e = ERR_INIT;
+
+	ck_assert_ok(io_read(io, buf, len, pos, &e), &e);
+	ck_assert_mem_eq(buf, w->plain + pos, len);
+	free(buf);
+}
+
+static void reads_anywhere(struct world *w, struct io *io)
+{
+	uint64_t seed = 3;
+
+	for (uint64_t pos = 0; pos < w->nplain; pos += 1000000)
+		reads(w, io, pos, w->nplain - pos < 1000000 ? w->nplain - pos : 1000000);
+	for (int i = 0; i < 50; i++) {
+		uint64_t pos = next_random(&seed) % w->nplain;
+		size_t len = 1 + next_random(&seed) % 300000;
+
+		reads(w, io, pos, len < w->nplain - pos ? len : w->nplain - pos);
+	}
+	reads(w, io, w->nplain - 1, 1);
+	ck_assert_fails(io_read(io, w->packed, 2, w->nplain - 1, &w->e), EIO, &w->e, "x.gz");
+}
+
+static const struct {
+	int level, strategy;
+} ways[] = {
+	{6, Z_DEFAULT_STRATEGY},
+	{1, Z_FIXED},
+	{0, Z_DEFAULT_STRATEGY}, /* stored blocks */
+	{9, Z_HUFFMAN_ONLY},
+};
+
+START_TEST(one_member)
+{
+	struct world w;
+	struct io *io;
+
+	make(&w, PLAIN);
+	pack(&w, w.plain, w.nplain, ways[_i].level, ways[_i].strategy);
+	io = opened(&w);
+	reads_anywhere(&w, io);
+	io_unref(io);
+	ck_assert_uint_eq(cache_used(w.o.cache), 0);
+	forget(&w);
+}
+END_TEST
+
+/* Members of all sizes one after another, none at all among them, and zeroes behind the last. */
+START_TEST(many_members)
+{
+	struct world w;
+	struct io *io;
+	size_t at = 0, len = 1;
+
+	make(&w, PLAIN / 2);
+	for (; at < w.nplain; at += len, len = len * 3 + 1) {
+		len = len < w.nplain - at ? len : w.nplain - at;
+		pack(&w, w.plain + at, len, 6, Z_DEFAULT_STRATEGY);
+		pack(&w, w.plain, 0, 6, Z_DEFAULT_STRATEGY);
+	}
+	w.packed = realloc(w.packed, w.npacked + 1000);
+	memset(w.packed + w.npacked, 0, 1000);
+	w.npacked += 1000;
+	io = opened(&w);
+	reads_anywhere(&w, io);
+	io_unref(io);
+	forget(&w);
+}
+END_TEST
+
+START_TEST(an_empty_one)
+{
+	struct world w;
+	struct io *io;
+
+	make(&w, 0);
+	pack(&w, w.plain, 0, 6, Z_DEFAULT_STRATEGY);
+	io = opened(&w);
+	ck_assert_fails(io_read(io, w.packed, 1, 0, &w.e), EIO, &w.e, "ends at 0");
+	io_unref(io);
+	forget(&w);
+}
+END_TEST
+
+/* More points than there is room for: a GiB of zeroes, which is quick. */
+START_TEST(more_than_a_gibibyte)
+{
+	struct world w;
+	struct io *io;
+	unsigned char buf[4096], zeroes[4096] = {0};
+
+	make(&w, 16 << 20);
+	memset(w.plain, 0, w.nplain);
+	pack(&w, w.plain, w.nplain, 9, Z_DEFAULT_STRATEGY);
+	w.packed = realloc(w.packed, w.npacked * 70);
+	for (size_t i = 1; i < 70; i++)
+		memcpy(w.packed + i * w.npacked, w.packed, w.npacked);
+	memset(w.plain, 'x', 4096);
+	w.npacked *= 70;
+	pack(&w, w.plain, 4096, 9, Z_DEFAULT_STRATEGY);
+	w.nplain = w.nplain * 70 + 4096;
+	io = opened(&w);
+	ck_assert_ok(io_read(io, buf, 4096, w.nplain - 4096, &w.e), &w.e);
+	ck_assert_mem_eq(buf, w.plain, 4096);
+	ck_assert_ok(io_read(io, buf, 4096, w.nplain / 2, &w.e), &w.e);
+	ck_assert_mem_eq(buf, zeroes, 4096);
+	io_unref(io);
+	forget(&w);
+}
+END_TEST
+
+static void refuses(struct world *w, const char *part)
+{
+	struct io *packed = io_from_memory(w->packed, w->npacked, "x.gz", &w->e);
+
+	ck_assert_null_fails(gunzip_open(packed, w->o.cache, &w->e), EUCLEAN, &w->e, part);
+}
+
+START_TEST(damage_is_found_at_once)
+{
+	struct world w;
+	size_t whole;
+
+	make(&w, 3 << 20);
+	pack(&w, w.plain, w.nplain, 6, Z_DEFAULT_STRATEGY);
+	whole = w.npacked;
+	w.packed[whole / 2] ^= 0x10;
+	refuses(&w, "x.gz: gzip data: ");
+	w.packed[whole / 2] ^= 0x10;
+	w.packed[whole - 8] ^= 1; /* the checksum */
+	refuses(&w, "incorrect data check");
+	w.packed[whole - 8] ^= 1;
+	w.packed[whole - 1] ^= 1; /* the length */
+	refuses(&w, "incorrect length check");
+	w.packed[whole - 1] ^= 1;
+	w.npacked = whole - 1;
+	refuses(&w, "it ends too early");
+	w.npacked = whole / 2;
+	refuses(&w, "it ends too early");
+	w.npacked = whole;
+	w.packed = realloc(w.packed, whole + 10);
+	memset(w.packed + whole, 0, 10);
+	w.npacked = whole + 10;
+	w.packed[whole + 9] = 1;
+	refuses(&w, "garbage behind it");
+	w.packed[whole] = 1;
+	refuses(&w, "incorrect header check");
+	forget(&w);
+}
+END_TEST
+
+START_TEST(what_is_not_gzip)
+{
+	struct err e = ERR_INIT;
+	struct io *io = io_from_memory("\x1f\x8b\x08", 3, "x", &e);
+
+	ck_assert(!gunzip_probe(io));
+	io_unref(io);
+	io = io_from_memory("\x1f\x8b\x07 and something else", 22, "x", &e);
+	ck_assert(!gunzip_probe(io));
+	io_unref(io);
+}
+END_TEST
+
+/* Faults of the host are told of and not kept. */
+START_TEST(faults)
+{
+	struct world w;
+	struct io *fault, *io;
+	unsigned char buf[16];
+
+	make(&w, PLAIN);
+	pack(&w, w.plain, w.nplain, 6, Z_DEFAULT_STRATEGY);
+	for (unsigned nth = 1; nth < 80; nth += 20) {
+		fault = fault_io_new(w.packed, w.npacked);
+		fault_io_arm(fault, nth, nth % 40 == 1 ? FAULT_EIO : FAULT_SHORT);
+		ck_assert_null_fails(gunzip_open(fault, w.o.cache, &w.e), EIO, &w.e, "faulty");
+	}
+	fault = fault_io_new(w.packed, w.npacked);
+	io = gunzip_open(fault, w.o.cache, &w.e);
+	fault_io_arm(fault, 3, FAULT_EIO);
+	ck_assert_fails(io_read(io, buf, 16, w.nplain - 3000000, &w.e), EIO, &w.e, "faulty");
+	reads(&w, io, w.nplain - 3000000, 16);
+	io_unref(io);
+	forget(&w);
+}
+END_TEST
+
+/* Threads. */
+
+struct reader {
+	struct world *w;
+	struct io *io;
+	unsigned number;
+};
+
+static void *read_about(void *arg)
+{
+	struct reader *r = arg;
+	uint64_t seed = r->number;
+	unsigned char buf[5000];
+	struct err e = ERR_INIT;
+	bool good = true;
+
+	for (int i = 0; i < 40; i++) {
+		uint64_t pos = r->number % 2 ? next_random(&seed) % (r->w->nplain - sizeof buf)
+					     : (uint64_t)i * 40000;
+
+		good &= io_read(r->io, buf, sizeof buf, pos, &e) == 0 &&
+			memcmp(buf, r->w->plain + pos, sizeof buf) == 0;
+	}
+	return good ? r : NULL;
+}
+
+START_TEST(many_readers)
+{
+	struct world w;
+	struct reader readers[12];
+	pthread_t threads[12];
+	struct io *io;
+
+	make(&w, PLAIN / 4);
+	pack(&w, w.plain, w.nplain, 6, Z_DEFAULT_STRATEGY);
+	io = opened(&w);
+	for (unsigned i = 0; i < 12; i++) {
+		readers[i] = (struct reader){&w, io, i};
+		ck_assert_int_eq(pthread_create(&threads[i], NULL, read_about, &readers[i]), 0);
+	}
+	for (unsigned i = 0; i < 12; i++) {
+		void *result;
+
+		pthread_join(threads[i], &result);
+		ck_assert_ptr_nonnull(result);
+	}
+	io_unref(io);
+	forget(&w);
+}
+END_TEST
+
+START_TEST(end_to_end)
+{
+	static const size_t lens[] = {100, 0, 1, 5000, 0};
+	unsigned char data[5101], buf[5101];
+	struct io *parts[COUNT(lens)], *io;
+	struct err e = ERR_INIT;
+	size_t at = 0;
+
+	fill_pattern(data, sizeof data, 1);
+	for (size_t i = 0; i < COUNT(lens); at += lens[i++])
+		parts[i] = io_from_memory(data + at, lens[i], "part", &e);
+	io = concat_new(parts, COUNT(lens), "whole", &e);
+	ck_assert_str_eq(io->name, "whole");
+	ck_assert_uint_eq(io->size, sizeof data);
+	ck_assert_uint_eq(io->stored, sizeof data);
+	for (size_t i = 0; i < COUNT(lens); i++)
+		io_unref(parts[i]);
+	for (size_t pos = 0; pos < sizeof data; pos += 50) {
+		ck_assert_ok(io_read(io, buf, sizeof data - pos, pos, &e), &e);
+		ck_assert_mem_eq(buf, data + pos, sizeof data - pos);
+		ck_assert_ok(io_read(io, buf, 1, pos, &e), &e);
+		ck_assert_uint_eq(buf[0], data[pos]);
+	}
+	ck_assert_fails(io_read(io, buf, 2, sizeof data - 1, &e), EIO, &e, "whole: the file ends");
+	io_unref(io);
+}
+END_TEST
+
+START_TEST(a_part_that_fails)
+{
+	unsigned char data[100] = {1}, buf[200];
+	struct err e = ERR_INIT;
+	struct io *parts[] = {fault_io_new(data, 100), fault_io_new(data, 100)}, *io;
+
+	io = concat_new(parts, 2, "whole", &e);
+	fault_io_arm(parts[1], 1, FAULT_EIO);
+	ck_assert_fails(io_read(io, buf, 200, 0, &e), EIO, &e, "whole: reading 200 bytes at 0");
+	fault_io_arm(parts[0], 1, FAULT_SHORT);
+	ck_assert_fails(io_read(io, buf, 200, 0, &e), EIO, &e, "whole: reading");
+	ck_assert_ok(io_read(io, buf, 200, 0, &e), &e);
+	io_unref(io);
+	io_unref(parts[0]);
+	io_unref(parts[1]);
+}
+END_TEST
+
+Suite *gunzip_suite(void)
+{
+	TCase *tc = tcase_create("gunzip");
+
+	tcase_set_timeout(tc, 60);
+	tcase_add_loop_test(tc, one_member, 0, COUNT(ways));
+	tcase_add_test(tc, many_members);
+	tcase_add_test(tc, an_empty_one);
+	tcase_add_test(tc, more_than_a_gibibyte);
+	tcase_add_test(tc, damage_is_found_at_once);
+	tcase_add_test(tc, what_is_not_gzip);
+	tcase_add_test(tc, faults);
+	tcase_add_test(tc, many_readers);
+	tcase_add_test(tc, end_to_end);
+	tcase_add_test(tc, a_part_that_fails);
+	return suite_of("gunzip", tc);
+}

@@ -1,0 +1,116 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* check_vmware_dict.c - lines KEY = "VALUE". */
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "util/limits.h"
+#include "machine/vmware-dict.h"
+#include "util/err.h"
+#include "io/io.h"
+#include "common/unit.h"
+
+static struct dict parse(const char *text)
+{
+	struct err e = ERR_INIT;
+	struct dict d;
+
+	ck_assert_ok(dict_parse(text, strlen(text), &d, &e), &e);
+	return d;
+}
+
+static const struct {
+	const char *text, *value; /* of "key" */
+} lines[] = {
+	{"key = \"value\"\n", "value"},
+	{"key=\"value\"", "value"},
+	{"\t key\t=  \"value\"  \r\n", "value"},
+	{"KEY = \"value\"\n", "value"},
+	{"key = value\n", "value"},
+	{"key = \"a = b\"\n", "a = b"},
+	{"key = \"a|22b|7Cc|7cd\"\n", "a\"b|c|d"},
+	{"key = \"a|0Ab\"\n", "a\nb"},
+	{"key = \"a|00b|2|zz|\"\n", "a|00b|2|zz|"},
+	{"key = \"open end\n", "open end"},
+	{"key = \"\"\n", ""},
+	{"key = \n", ""},
+	{"key\n", ""},
+	{"# key = \"remark\"\n", ""},
+	{"\xef\xbb\xbfkey = \"value\"\n", "value"},
+	{"key = \"one\"\nother = \"x\"\nkey = \"two\"\n", "two"},
+	{".encoding = \"windows-1252\"\nkey = \"caf\xe9\"\n", "caf\xc3\xa9"},
+	{".encoding = \"UTF-8\"\nkey = \"caf\xc3\xa9\"\n", "caf\xc3\xa9"},
+	{".encoding = \"martian\"\nkey = \"caf\xe9\"\n", "caf\xe9"},
+	{"", ""},
+};
+
+START_TEST(lines_are_understood)
+{
+	struct dict d = parse(lines[_i].text);
+
+	ck_assert_str_eq(dict_get(&d, "key"), lines[_i].value);
+	dict_free(&d);
+}
+END_TEST
+
+START_TEST(keys_are_made_as_by_printf)
+{
+	struct dict d = parse("a0.b = \"x\"\na10.b = \"y\"\n");
+
+	ck_assert_str_eq(dict_get(&d, "a%u.b", 10), "y");
+	ck_assert_str_eq(dict_get(&d, "a%u.b", 1), "");
+	ck_assert_uint_eq(d.n, 2);
+	dict_free(&d);
+}
+END_TEST
+
+START_TEST(a_nul_is_no_text)
+{
+	struct err e = ERR_INIT;
+	struct dict d;
+
+	ck_assert_fails(dict_parse("a = \"b\"\0\n", 9, &d, &e), EINVAL, &e, "NUL");
+}
+END_TEST
+
+START_TEST(too_many_lines_are_refused)
+{
+	struct err e = ERR_INIT;
+	size_t n = DICT_MAX_ENTRIES + 1;
+	char *text = malloc(4 * n + 1);
+	struct dict d;
+
+	for (size_t i = 0; i < n; i++)
+		memcpy(text + 4 * i, "a=b\n", 5);
+	ck_assert_fails(dict_parse(text, 4 * n, &d, &e), EFBIG, &e, "more than 65536 lines");
+	ck_assert_ok(dict_parse(text, 4 * (n - 1), &d, &e), &e);
+	ck_assert_uint_eq(d.n, 1);
+	dict_free(&d);
+	free(text);
+}
+END_TEST
+
+START_TEST(a_file_that_is_too_long_is_refused)
+{
+	struct err e = ERR_INIT;
+	char *text = calloc(1, DICT_MAX_BYTES + 1);
+	struct io *io = io_from_memory(text, DICT_MAX_BYTES + 1, "x.vmx", &e);
+	struct dict d;
+
+	ck_assert_fails(dict_read(io, &d, &e), EINVAL, &e, "x.vmx");
+	io_unref(io);
+	free(text);
+}
+END_TEST
+
+Suite *vmware_dict_suite(void)
+{
+	TCase *tc = tcase_create("dict");
+
+	tcase_add_loop_test(tc, lines_are_understood, 0, COUNT(lines));
+	tcase_add_test(tc, keys_are_made_as_by_printf);
+	tcase_add_test(tc, a_nul_is_no_text);
+	tcase_add_test(tc, too_many_lines_are_refused);
+	tcase_add_test(tc, a_file_that_is_too_long_is_refused);
+	return suite_of("dict", tc);
+}

@@ -1,0 +1,172 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* Hints in the words of both programs, and the names in them. */
+#include <errno.h>
+#include <string.h>
+
+#include "util/err.h"
+#include "image/format.h"
+#include "util/hint.h"
+#include "util/nearest.h"
+#include "util/shell.h"
+#include "common/unit.h"
+
+static const struct {
+	enum hint hint;
+	const char *arg, *vdiskfs, *vdisk;
+} hints[] = {
+	{HINT_TEXT, "do so", "do so", "do so"},
+	{HINT_ALLOW, "/a", "-o allow=/a lets it be opened, if you trust the image",
+		"--allow=/a lets it be opened, if you trust the image"},
+	{HINT_SHARE, NULL, "-o share reads it all the same; what you see may be torn",
+		"-U reads it all the same; what you see may be torn"},
+	{HINT_COW, NULL, "-o cow lets a throw-away copy be written instead", NULL},
+	{HINT_NOBACKING, NULL, "-o nobacking does without", NULL},
+	{HINT_RAW, NULL, "-o format=raw shows the bytes of any file as a disk",
+		"-F raw shows the bytes of any file as a disk"},
+	{HINT_FORMAT, "qed", "it looks like qed: leave out -o format or use -o format=qed",
+		"it looks like qed: leave out -F or use -F qed"},
+};
+
+static void says(const struct err *e, const struct hint_words *words, const char *expected)
+{
+	char line[HINT_LINE];
+	const char *got = hint_line(e, words, line);
+
+	ck_assert_msg(!got == !expected && (!got || strcmp(got, expected) == 0),
+		"\"%s\" where \"%s\" was expected", got ? got : "", expected ? expected : "");
+}
+
+START_TEST(each_program_has_its_words)
+{
+	struct hint_words words = hint_words_vdisk;
+	struct err e = ERR_INIT;
+
+	words.format = "-F ";
+	err_set(&e, EIO, "broken");
+	says(&e, &words, NULL);
+	ck_assert_int_eq(err_hint_code(&e, hints[_i].hint, hints[_i].arg), -EIO);
+	says(&e, &hint_words_vdiskfs, hints[_i].vdiskfs);
+	says(&e, &words, hints[_i].vdisk);
+}
+END_TEST
+
+/* An option of vdiskfs in a message of vdisk is a word that it does not know. */
+START_TEST(no_program_has_words_of_the_other)
+{
+	struct err e = ERR_INIT;
+	char line[HINT_LINE];
+
+	for (unsigned i = 0; i < HINT_COUNT; i++) {
+		err_set(&e, EIO, "broken");
+		err_hint_code(&e, i, "x");
+		ck_assert_ptr_nonnull(hint_line(&e, &hint_words_vdiskfs, line));
+		ck_assert_ptr_null(strstr(line, " -f "));
+		ck_assert_ptr_null(strstr(line, "--allow"));
+		if (hint_line(&e, &hint_words_vdisk, line))
+			ck_assert_ptr_null(strstr(line, "-o "));
+	}
+}
+END_TEST
+
+START_TEST(several_at_once)
+{
+	struct err e = ERR_INIT;
+
+	err_set(&e, EACCES, "outside");
+	err_hint_code(&e, HINT_ALLOW, "/a");
+	err_hint_code(&e, HINT_NOBACKING, NULL);
+	err_hint_code(&e, HINT_SEARCH, NULL);
+	says(&e, &hint_words_vdiskfs,
+		"-o allow=/a lets it be opened, if you trust the image; "
+		"-o search=DIR looks for it in DIR; -o nobacking does without");
+	says(&e, &hint_words_vdisk,
+		"--allow=/a lets it be opened, if you trust the image; "
+		"--search=DIR looks for it in DIR");
+	/* There is room for one argument. */
+	err_hint(&e, "other");
+	says(&e, &hint_words_vdisk, "other; --search=DIR looks for it in DIR");
+}
+END_TEST
+
+static const struct {
+	const char *name, *word;
+} names[] = {
+	{"disk.img", "disk.img"},
+	{"/a/b-c_d", "/a/b-c_d"},
+	{"caf\xc3\xa9", "caf\xc3\xa9"},
+	{"", "''"},
+	{"a b", "'a b'"},
+	{"~x", "'~x'"},
+	{"it's", "'it'\\''s'"},
+	{"$(x)", "'$(x)'"},
+	{"a;b", "'a;b'"},
+	{"a*", "'a*'"},
+};
+
+START_TEST(names_can_be_pasted)
+{
+	ck_assert_str_eq(shell_word(names[_i].name).text, names[_i].word);
+}
+END_TEST
+
+START_TEST(long_names_are_cut)
+{
+	char name[4096];
+
+	memset(name, '\'', sizeof name - 1);
+	name[sizeof name - 1] = '\0';
+	ck_assert_uint_lt(strlen(shell_word(name).text), sizeof(struct shell_word));
+	memset(name, 'x', sizeof name - 1);
+	ck_assert_uint_lt(strlen(shell_word(name).text), sizeof(struct shell_word));
+}
+END_TEST
+
+static const struct {
+	const char *word, *candidates[4], *best;
+} near_words[] = {
+	{"infoo", {"info", "convert"}, "info"},
+	{"ifno", {"info", "list"}, "info"},
+	{"LIST", {"info", "list"}, "list"},
+	{"cluster_sise=64k", {"size=", "cluster_size=%s"}, "cluster_size"},
+	{"amend", {"commit", "create", "check"}, NULL},
+	{"x", {"y"}, NULL},
+	{"", {"a"}, NULL},
+	{"qcow3", {"qcow2", "qcow"}, "qcow2"},
+};
+
+START_TEST(nearest_word)
+{
+	struct nearest n = nearest_to(near_words[_i].word);
+
+	for (size_t i = 0; near_words[_i].candidates[i]; i++)
+		nearest_offer(&n, near_words[_i].candidates[i]);
+	ck_assert_int_eq(!n.best, !near_words[_i].best);
+	if (n.best)
+		ck_assert(strlen(near_words[_i].best) == n.length &&
+			  strncmp(n.best, near_words[_i].best, n.length) == 0);
+}
+END_TEST
+
+START_TEST(nearest_format)
+{
+	ck_assert_str_eq(format_nearest("qcow3"), "qcow2");
+	ck_assert_str_eq(format_nearest("VDI"), "vdi");
+	ck_assert_str_eq(format_nearest("vmkd"), "vmdk");
+	ck_assert_str_eq(format_nearest("hdd"), "parallels");
+	ck_assert_ptr_null(format_nearest("something"));
+}
+END_TEST
+
+Suite *hint_suite(void)
+{
+	TCase *tc = tcase_create("hint");
+
+	tcase_add_loop_test(tc, each_program_has_its_words, 0, COUNT(hints));
+	tcase_add_test(tc, no_program_has_words_of_the_other);
+	tcase_add_test(tc, several_at_once);
+	tcase_add_loop_test(tc, names_can_be_pasted, 0, COUNT(names));
+	tcase_add_test(tc, long_names_are_cut);
+	tcase_add_loop_test(tc, nearest_word, 0, COUNT(near_words));
+	tcase_add_test(tc, nearest_format);
+	return suite_of("hint", tc);
+}

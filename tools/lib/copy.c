@@ -1,0 +1,168 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include "copy.h"
+
+#include <errno.h>
+#include <inttypes.h>
+#include <string.h>
+
+#include "util/bytes.h"
+#include "util/err.h"
+#include "view/view.h"
+#include "parallel.h"
+#include "util/zeroes.h"
+
+#define CHUNK (64u << 10)
+
+/* Does the output show these bytes already, by what it is based on? */
+static int is_below(const struct copy *c, const unsigned char *buf, size_t len, uint64_t off,
+	bool *is, struct err *e)
+{
+	unsigned char below[CHUNK];
+	int r = 0;
+
+	*is = true;
+	for (size_t n, inside; *is && len > 0; buf += n, off += n, len -= n) {
+		n = MIN(len, CHUNK);
+		inside = off < c->below->size ? MIN(n, c->below->size - off) : 0;
+		r = inside > 0 ? view_read(c->below, below, inside, off, e) : 0;
+		*is = r == 0 && memcmp(buf, below, inside) == 0 &&
+		      is_zero(buf + inside, n - inside);
+	}
+	return r;
+}
+
+/* Does the output store nothing there? */
+static int stores_nothing(const struct copy *c, size_t len, uint64_t off, bool *is, struct err *e)
+{
+	struct extent x = {.kind = EXTENT_BELOW};
+	int r = 0;
+
+	view_enter(c->out);
+	for (; r == 0 && len > 0 && x.kind == EXTENT_BELOW; off += x.len, len -= x.len)
+		r = view_map(c->out, off, len, &x, e);
+	view_leave(c->out);
+	*is = r == 0 && x.kind == EXTENT_BELOW;
+	return r;
+}
+
+int copy_fate(const struct copy *c, const unsigned char *buf, size_t len, uint64_t off,
+	enum fate *fate, struct err *e)
+{
+	bool below = c->below != NULL;
+	int r = below && !c->fresh ? stores_nothing(c, len, off, &below, e) : 0;
+
+	if (r == 0 && below)
+		r = is_below(c, buf, len, off, &below, e);
+
+	*fate = below ? FATE_LEFT : FATE_WRITTEN;
+	if (!below && is_zero(buf, len))
+		*fate = c->fresh && !c->below ? FATE_LEFT : FATE_ZEROED;
+	return r;
+}
+
+/* How many bytes at the beginning of buf have one fate; units of sparse have one. */
+static ssize_t run_length(const struct copy *c, const unsigned char *buf, size_t len, uint64_t off,
+	enum fate *fate, struct err *e)
+{
+	size_t n = 0, unit;
+
+	for (; n < len; n += unit) {
+		enum fate next;
+		int r;
+
+		unit = (size_t)MIN(len - n, c->sparse - (off + n) % c->sparse);
+		r = copy_fate(c, buf + n, unit, off + n, &next, e);
+		if (r < 0)
+			return r;
+		if (n == 0)
+			*fate = next;
+		else if (next != *fate)
+			break;
+	}
+	return (ssize_t)n;
+}
+
+static int write_run(const struct copy *c, const unsigned char *buf, size_t len, uint64_t off,
+	enum fate fate, struct err *e)
+{
+	if (fate == FATE_LEFT)
+		return 0;
+	return fate == FATE_ZEROED ? view_clear(c->out, off, len, e)
+				   : view_write(c->out, buf, len, off, e);
+}
+
+static int write_sparsely(
+	const struct copy *c, const unsigned char *buf, size_t len, uint64_t off, struct err *e)
+{
+	enum fate fate = FATE_LEFT;
+	int r = 0;
+
+	for (ssize_t n; r == 0 && len > 0; buf += n, off += (size_t)n, len -= (size_t)n) {
+		n = run_length(c, buf, len, off, &fate, e);
+		if (n < 0)
+			return (int)n;
+		r = write_run(c, buf, (size_t)n, off, fate, e);
+	}
+	return r;
+}
+
+static int copy_piece(void *arg, uint64_t off, size_t len, void *buf, struct err *e)
+{
+	const struct copy *c = arg;
+	uint64_t to = c->base + off;
+	int r = view_read(c->disk, buf, len, off, e);
+
+	if (r < 0)
+		return err_in(e, "error while reading at byte %" PRIu64, off);
+	r = c->sparse ? write_sparsely(c, buf, len, to, e)
+		      : write_run(c, buf, len, to, FATE_WRITTEN, e);
+	return r < 0 ? err_in(e, "error while writing at byte %" PRIu64, to) : 0;
+}
+
+static int copy_plainly(const struct copy *c, uint64_t start, uint64_t end, struct err *e)
+{
+	struct work w = {
+		.views = {c->disk},
+		.start = start,
+		.end = end,
+		/* Where there is something already, holes must be made of it. */
+		.holes_too = !c->fresh || c->below || !c->sparse,
+		.buffer = WORK_PIECE,
+		.threads = c->threads,
+		.progress = c->progress,
+		.piece = copy_piece,
+		.arg = (void *)c,
+	};
+
+	return start < end ? work_run(&w, e) : 0;
+}
+
+/* Where in the disk the part of it begins and ends that can be packed: units of out that it has all
+ * of, up to where out ends; a disk may end in the midst of the last sector. */
+static void find_packable(const struct copy *c, uint64_t *first, uint64_t *last)
+{
+	uint64_t unit = c->out->unit, size = c->disk->size, end = c->base + size;
+	bool reached = end == c->out->size || (c->fresh && round_up(end, unit) >= c->out->size);
+
+	*first = MIN(size, round_up(c->base, unit) - c->base);
+	*last = reached ? size : size - MIN(size - *first, end % unit);
+}
+
+/* The rest is written as it is. */
+int copy_run(const struct copy *c, struct err *e)
+{
+	uint64_t size = c->disk->size, first = size, last = size;
+	int r;
+
+	if (c->packed)
+		find_packable(c, &first, &last);
+	if (c->out->packed_only && (first > 0 || last < size))
+		return err_set(e, ENOTSUP,
+			"several disks can be joined in a stream only if each but the last has a "
+			"multiple of %" PRIu64 " bytes",
+			c->out->unit);
+	r = copy_plainly(c, 0, first, e);
+	if (r == 0 && first < last)
+		r = copy_packed(c, first, last, e);
+	return r == 0 ? copy_plainly(c, last, size, e) : r;
+}

@@ -1,0 +1,153 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include "create-args.h"
+
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "args.h"
+#include "util/printable.h"
+#include "image/format.h"
+#include "filenames.h"
+#include "report.h"
+#include "util/size.h"
+#include "input.h"
+#include "view/view.h"
+
+/* A word of -o, or else what the option of its own says; NULL: neither. */
+static const char *choose(char *word, const struct args *a, enum option_key key)
+{
+	return word ? word : args_value(a, key);
+}
+
+bool maker_begin(struct maker *m, const struct session *s, const struct format *f, const char *name,
+	int *status)
+{
+	const struct args *a = s->args;
+
+	*m = (struct maker){.args = a, .format = f, .how = session_options(s, NULL)};
+	*status = EXIT_FAILURE;
+	if (!words_read(&m->words, a))
+		return false;
+	if (words_help(&m->words, f)) {
+		*status = EXIT_SUCCESS;
+		return false;
+	}
+	m->backing = words_take(&m->words, "backing_file");
+	m->backing_format = words_take(&m->words, "backing_fmt");
+	m->size = words_take(&m->words, "size");
+	m->request = (struct create_request){
+		.size = CREATE_NO_SIZE,
+		.backing = choose(m->backing, a, OPT_BACKING),
+		.backing_format = choose(m->backing_format, a, OPT_BACKING_FORMAT),
+		.unchecked = args_has(a, OPT_UNSAFE),
+		.options = (const char *const *)m->words.v,
+		.how = &m->how,
+	};
+	/* One that is not created records none. */
+	if (m->request.backing && !m->request.backing_format && !args_has(a, OPT_NO_CREATE)) {
+		report("Backing file specified without backing format");
+		hint_at_backing_format(name ? name : "", m->request.backing);
+		return false;
+	}
+	return true;
+}
+
+void maker_end(struct maker *m)
+{
+	words_free(&m->words);
+	free(m->backing);
+	free(m->backing_format);
+	free(m->size);
+}
+
+static bool size_of_backing(struct maker *m, const char *name)
+{
+	struct image_options how = m->how;
+	struct source source = {0};
+	char *path = name_beside(name, m->request.backing);
+	bool good;
+
+	how.format = m->request.backing_format;
+	good = path && source_open_as(&source, path, "-F ", &how);
+	if (good)
+		m->request.size = source.state->view->size;
+	source_close(&source);
+	free(path);
+	return good;
+}
+
+bool maker_size(struct maker *m, const char *name, const char *size)
+{
+	const char *word = m->size ? m->size : size;
+
+	if (word && size_parse(word, &m->request.size) == 0)
+		return true;
+	if (word) {
+		report("Invalid image size specified: '%s'. You may use k, M, G, T, P or E "
+		       "suffixes "
+		       "for kilobytes, megabytes, gigabytes, terabytes, petabytes and exabytes.",
+			word);
+		return false;
+	}
+	if (m->request.backing && !m->request.unchecked)
+		return size_of_backing(m, name);
+	report("%s: Image creation needs a size parameter", name);
+	return false;
+}
+
+static const char *given_word(const struct maker *m, const char *name)
+{
+	size_t len = strlen(name);
+	const char *value = NULL;
+
+	for (size_t i = 0; i < m->words.n; i++)
+		if (strncmp(m->words.v[i], name, len) == 0 && m->words.v[i][len] == '=')
+			value = m->words.v[i] + len + 1;
+	return value;
+}
+
+/* What nobody gave is told of as well, but words that mean "as always". */
+static void tell_option(const struct maker *m, const struct create_option *o)
+{
+	const char *value = given_word(m, o->name);
+	uint64_t bytes;
+
+	if (!value && o->kind != CREATE_WORD)
+		value = o->standard;
+	if (!value)
+		return;
+	if (o->kind == CREATE_SIZE && size_parse(value, &bytes) == 0)
+		printf(" %s=%" PRIu64, o->name, bytes);
+	else
+		clean_print(stdout, " %s=%s", o->name, value);
+}
+
+void maker_tell(const struct maker *m, const char *name)
+{
+	const struct create_request *r = &m->request;
+
+	clean_print(
+		stdout, "Formatting '%s', fmt=%s size=%" PRIu64, name, m->format->name, r->size);
+	if (r->backing)
+		clean_print(
+			stdout, " backing_file=%s backing_fmt=%s", r->backing, r->backing_format);
+	for (const struct create_option *o = m->format->create_options; o && o->name; o++)
+		tell_option(m, o);
+	putchar('\n');
+}
+
+void maker_warn_raw(const struct maker *m, const char *name, enum option_key key)
+{
+	const struct format *by_name = format_of_name(name);
+
+	if (args_has(m->args, key) || args_has(m->args, OPT_QUIET) || !by_name ||
+		by_name == m->format || !by_name->create)
+		return;
+	fflush(stdout);
+	fprintf(stderr,
+		"vdisk: warning: %s: it is a raw disk, since no format was given; "
+		"-%c %s makes a %s image\n",
+		name, key == OPT_FORMAT ? 'f' : 'O', by_name->name, by_name->name);
+}

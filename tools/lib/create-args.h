@@ -1,0 +1,43 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* create-args.h - an image that is to be made as create and convert are told: -o, -b, -F, -u and
+ * the rest. */
+#ifndef VDISK_TOOLS_LIB_CREATE_ARGS_H
+#define VDISK_TOOLS_LIB_CREATE_ARGS_H
+
+#include <stdbool.h>
+
+#include "image/creation.h"
+#include "image/image.h"
+#include "verb.h"
+#include "option-list.h"
+
+struct args;
+struct session;
+
+struct maker {
+	const struct args *args;
+	const struct format *format;
+	struct words words;
+	char *backing, *backing_format, *size; /* as -o may say them */
+	struct create_request request;
+	struct image_options how; /* for the backing file */
+};
+
+/* Reads the options.  False: what is wrong, or the help that was asked for, has been printed, and
+ * *status is the exit status.  End it in either case. */
+bool maker_begin(struct maker *m, const struct session *s, const struct format *f, const char *name,
+	int *status);
+void maker_end(struct maker *m);
+
+/* Sees to it that request.size says something: what size says, a word of -o or an operand, or else
+ * that of the backing file of the image name.  False: it has been told why not. */
+bool maker_size(struct maker *m, const char *name, const char *size);
+
+/* Warns when the image name was created as raw because the option key gave no format, while its
+ * suffix is that of another one. */
+void maker_warn_raw(const struct maker *m, const char *name, enum option_key key);
+
+/* "Formatting 'NAME', fmt=...": as qemu-img tells what is going to be made. */
+void maker_tell(const struct maker *m, const char *name);
+
+#endif

@@ -1,0 +1,86 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include "filenames.h"
+
+#include <stdbool.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "image/image.h"
+#include "io/io.h"
+#include "open/probe.h"
+
+char *name_beside(const char *base, const char *name)
+{
+	const char *slash = name[0] == '/' ? NULL : strrchr(base, '/');
+	char *path;
+
+	return asprintf(&path, "%.*s%s", slash ? (int)(slash + 1 - base) : 0, base, name) < 0
+		       ? NULL
+		       : path;
+}
+
+void hint_at_backing_format(const char *base, const char *backing)
+{
+	char *path = name_beside(base, backing);
+	const char *looks = path ? probe_path(path) : NULL;
+
+	if (looks)
+		fprintf(stderr, "hint: it looks like %s: -F %s says so\n", looks, looks);
+	else
+		fputs("hint: -F FMT names its format; -F raw that of a plain disk\n", stderr);
+	free(path);
+}
+
+static bool leads_to(const char *path, const char *real)
+{
+	char *resolved = realpath(path, NULL);
+	bool same = resolved && strcmp(resolved, real) == 0;
+
+	free(resolved);
+	return same;
+}
+
+char *parent_file(const struct image *img, const char *name)
+{
+	const struct image *parent = img->parent;
+	char *path = img->parent_name ? name_beside(name, img->parent_name) : NULL;
+
+	if (!parent || !parent->path || (path && leads_to(path, parent->path)))
+		return path;
+	free(path);
+	return strdup(parent->path);
+}
+
+bool parent_is(const struct image *img, const char *name, const char *parent)
+{
+	char *beside = name_beside(name, parent);
+	const char *real = img->parent ? img->parent->path : NULL;
+	bool is = img->parent_name && strcmp(img->parent_name, parent) == 0;
+
+	is = is || (real && (leads_to(parent, real) || (beside && leads_to(beside, real))));
+	free(beside);
+	return is;
+}
+
+static char *file_below(const struct image *img, char *name, const struct io *io)
+{
+	while (img && name && img->io != io) {
+		char *next = parent_file(img, name);
+
+		free(name);
+		name = next;
+		img = img->parent;
+	}
+	if (img)
+		return name;
+	free(name);
+	return NULL;
+}
+
+char *chain_file(const struct image *img, const char *name, const struct io *io)
+{
+	char *found = file_below(img, strdup(name), io);
+
+	return found ? found : image_file_name(img, name, io);
+}

@@ -1,0 +1,344 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include "fs-mount.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <sys/statvfs.h>
+#include <unistd.h>
+
+#include "subprocess.h"
+#include "util/err.h"
+#include "filesystem.h"
+#include "partition/filesystem.h"
+#include "mount-table.h"
+#include "report.h"
+#include "verb/umount.h"
+
+#define FSCK_CORRECTED 1 /* exit status of fsck(8) */
+
+/* A mount that is being tried. */
+struct attempt {
+	const struct fs_mount *m;
+	const struct filesystem *fs;
+	const char *type;    /* by libblkid; "": not known */
+	char what[32];       /* "partition 2" */
+	char said[ERR_TEXT]; /* by the program that failed */
+};
+
+/* The first line says what is wrong. */
+static void report_said(const struct attempt *t, const char *program)
+{
+	const char *text = t->said + strspn(t->said, "\n");
+	int n = (int)strcspn(text, "\n");
+
+	if (n > 0)
+		report("%s: %s: %.*s", t->m->image, t->what, n, text);
+	else
+		report("%s: %s: %s failed", t->m->image, t->what, program);
+}
+
+static void warn_of_journal(const struct attempt *t)
+{
+	report("warning: %s: the journal of %s has changes that are not in what you see",
+		t->m->image, t->what);
+}
+
+static void warn_of_reading(const struct attempt *t)
+{
+	struct statvfs st;
+
+	if (t->m->writable && statvfs(t->m->dir, &st) == 0 && st.f_flag & ST_RDONLY)
+		report("warning: %s: %s is mounted read-only", t->m->image, t->what);
+}
+
+/* By the kernel. */
+
+static int run_mount(struct attempt *t, const char *options, const char *driver)
+{
+	const struct fs_mount *m = t->m;
+	struct command c = {.n = 0};
+	char all[256];
+
+	snprintf(all, sizeof all, "%s%s%s%s%s",
+		m->writable ? "rw,loop,nosuid,nodev" : "ro,loop,nosuid,nodev,noexec",
+		t->fs->kernel ? "," : "", t->fs->kernel ? t->fs->kernel : "", options ? "," : "",
+		options ? options : "");
+	command_add(&c, "mount");
+	if (driver) {
+		command_add(&c, "-t");
+		command_add(&c, driver);
+	}
+	command_add(&c, "-o");
+	command_add(&c, all);
+	command_add(&c, "--");
+	command_add(&c, m->file);
+	command_add(&c, m->dir);
+	return command_run_quietly(&c, t->said, sizeof t->said);
+}
+
+/* Is there a driver, or a program that mount(8) would call? */
+static bool kernel_knows(const char *type)
+{
+	FILE *f = fopen("/proc/filesystems", "re");
+	char line[128], name[128], path[PATH_MAX];
+	bool found = false;
+
+	while (f && fgets(line, sizeof line, f))
+		if (line[0] == '\t' && sscanf(line, "%127s", name) == 1 && strcmp(name, type) == 0)
+			found = true;
+	if (f)
+		fclose(f);
+	snprintf(name, sizeof name, "mount.%s", type);
+	return found || command_find(name, path, sizeof path);
+}
+
+static bool try_kernel(struct attempt *t)
+{
+	char first[sizeof t->said];
+
+	if (run_mount(t, NULL, NULL) == 0)
+		return true;
+	memcpy(first, t->said, sizeof first);
+	if (!t->m->writable && t->fs->norecovery && run_mount(t, t->fs->norecovery, NULL) == 0) {
+		warn_of_journal(t);
+		return true;
+	}
+	if (t->fs->driver && run_mount(t, NULL, t->fs->driver) == 0)
+		return true;
+	memcpy(t->said, first, sizeof first);
+	return false;
+}
+
+/* By a program. */
+
+/* Does the list of mounts have it, so that vdisk umount will know it? */
+static bool is_listed(const struct fs_mount *m)
+{
+	const struct mounted *x;
+	struct mounts list;
+	char file[2 * PATH_MAX];
+	bool listed = false;
+
+	if (!mounts_read(&list))
+		return false;
+	x = mounts_find(&list, m->dir);
+	if (x && x->file) {
+		snprintf(file, sizeof file, "%s/%s", x->view, x->file);
+		listed = strcmp(file, m->file) == 0;
+	}
+	mounts_free(&list);
+	return listed;
+}
+
+/* Is the file system there, and does it answer?  A program's exit status does not always say so.
+ * before: the device of the directory. */
+static bool is_served(const struct fs_mount *m, dev_t before)
+{
+	struct stat st;
+	bool answers = stat(m->dir, &st) == 0;
+
+	if (answers && st.st_dev == before)
+		return false;
+	if (answers && is_listed(m))
+		return true;
+	umount_dead(m->dir);
+	return false;
+}
+
+static bool run_program(struct attempt *t, const char *option)
+{
+	const struct fs_mount *m = t->m;
+	const struct filesystem *fs = t->fs;
+	struct command c = {.n = 0};
+	char *source = fs->names_source ? NULL : command_option("fsname=", m->file);
+	const char *options[] = {m->writable ? "rw" : "ro", fs->options, option, source};
+	struct stat before;
+	bool good = stat(m->dir, &before) == 0;
+
+	command_add(&c, fs->program);
+	if (fs->flag)
+		command_add(&c, fs->flag);
+	command_add(&c, m->file);
+	command_add(&c, m->dir);
+	for (size_t i = 0; i < sizeof options / sizeof options[0]; i++) {
+		if (!options[i])
+			continue;
+		command_add(&c, "-o");
+		command_add(&c, options[i]);
+	}
+	good = good && command_run_quietly(&c, t->said, sizeof t->said) == 0 &&
+	       is_served(m, before.st_dev);
+	free(source);
+	return good;
+}
+
+/* A program that is set-user-ID root may not look into a user's mount. */
+static bool is_kept_out(const char *path)
+{
+	struct stat st;
+
+	return getuid() != 0 && stat(path, &st) == 0 && st.st_mode & S_ISUID && st.st_uid == 0 &&
+	       !mounts_may_allow_other();
+}
+
+static void report_no_program(const struct attempt *t)
+{
+	const char *image = t->m->image;
+
+	if (getuid() == 0)
+		report("%s: %s is %s, for which this kernel has no driver or no loop device", image,
+			t->what, t->type);
+	else if (t->m->writable)
+		report("%s: %s is %s, to which only root can write: sudo vdisk mount --rw ...",
+			image, t->what, t->type);
+	else
+		report("%s: %s is %s, which only root can mount: sudo vdisk mount ...", image,
+			t->what, t->type);
+}
+
+/* False: why no program can do it has been reported. */
+static bool check_program(const struct attempt *t)
+{
+	const struct filesystem *fs = t->fs;
+	char path[PATH_MAX];
+
+	if (!fs->program || (t->m->writable && !fs->program_writes))
+		report_no_program(t);
+	else if (!command_find(fs->program, path, sizeof path))
+		report("%s: %s is %s, which takes %s: install the package %s", t->m->image, t->what,
+			t->type, fs->program, fs->package);
+	else if (is_kept_out(path))
+		report("%s: %s is %s, and %s may not read a user's mount: put the line "
+		       "user_allow_other into /etc/fuse.conf, or sudo vdisk mount ...",
+			t->m->image, t->what, t->type, fs->program);
+	else
+		return true;
+	return false;
+}
+
+/* Replays the journal above all. */
+static bool put_right(struct attempt *t)
+{
+	struct command c = {.n = 0};
+
+	if (!t->m->writable || !t->fs->fsck)
+		return true;
+	command_add(&c, t->fs->fsck);
+	command_add(&c, "-p");
+	command_add(&c, t->m->file);
+	return command_run_quietly(&c, t->said, sizeof t->said) <= FSCK_CORRECTED;
+}
+
+static bool try_program(struct attempt *t)
+{
+	if (!check_program(t))
+		return false;
+	if (!put_right(t)) {
+		report_said(t, t->fs->fsck);
+		return false;
+	}
+	if (run_program(t, NULL))
+		return true;
+	if (!t->m->writable && t->fs->program_norecovery &&
+		run_program(t, t->fs->program_norecovery)) {
+		warn_of_journal(t);
+		return true;
+	}
+	report_said(t, t->fs->program);
+	return false;
+}
+
+/* Either. */
+
+/* Containers may have none. */
+static bool has_loop_devices(void)
+{
+	return access("/dev/loop-control", W_OK) == 0;
+}
+
+static bool mount_as_root(struct attempt *t)
+{
+	if (try_kernel(t))
+		return true;
+	if (kernel_knows(t->type) && has_loop_devices()) {
+		report_said(t, "mount");
+		return false;
+	}
+	return try_program(t);
+}
+
+static bool is_luks1(const char *file)
+{
+	static const char magic[8] = "LUKS\xba\xbe\0\1";
+	char head[sizeof magic];
+	int fd = open(file, O_RDONLY | O_CLOEXEC);
+	bool it = fd >= 0 && read(fd, head, sizeof head) == sizeof head &&
+		  memcmp(head, magic, sizeof head) == 0;
+
+	if (fd >= 0)
+		close(fd);
+	return it;
+}
+
+static void report_container(const struct attempt *t)
+{
+	char file[32] = "DIR/disk.raw", advice[ERR_TEXT];
+
+	report("%s: %s has no file system of its own: %s", t->m->image, t->what,
+		fsid_describe(t->type));
+	if (t->m->number > 0)
+		snprintf(file, sizeof file, "DIR/partitions/%u.raw", t->m->number);
+	if (is_luks1(t->m->file))
+		report_advice("vdiskfs %s DIR; vdisk mount --passphrase-file=FILE %s /mnt",
+			t->m->image, file);
+	else if (filesystem_advice(t->type, file, advice, sizeof advice))
+		report_advice("as root: vdiskfs %s DIR; %s", t->m->image, advice);
+}
+
+static bool mount_type(const struct fs_mount *m, const char *type)
+{
+	struct attempt t = {.m = m, .fs = filesystem_find(type), .type = type};
+	bool good = false;
+
+	if (m->number > 0)
+		snprintf(t.what, sizeof t.what, "partition %u", m->number);
+	else
+		snprintf(t.what, sizeof t.what, "the disk");
+	if (fsid_describe(type))
+		report_container(&t);
+	else if (m->writable && t.fs->read_only)
+		report("%s: %s is %s, which is only read: leave out --rw", m->image, t.what, type);
+	else if (!type[0])
+		report("%s: %s has no file system that is known here", m->image, t.what);
+	else if (getuid() == 0)
+		good = mount_as_root(&t);
+	else
+		good = try_program(&t);
+	if (good)
+		warn_of_reading(&t);
+	return good;
+}
+
+bool fs_mount(const struct fs_mount *m)
+{
+	struct err e = ERR_INIT;
+	struct fsid id = {0};
+	int fd = open(m->file, O_RDONLY | O_CLOEXEC);
+	bool read;
+
+	if (fd < 0) {
+		report("%s: %s", m->file, strerror(errno));
+		return false;
+	}
+	read = fsid_read_file(fd, &id, &e) == 0;
+	close(fd);
+	if (read)
+		return mount_type(m, id.type);
+	report("%s: %s", m->image, e.text);
+	return false;
+}

@@ -1,0 +1,30 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* option-list.h - the values of -o: "name=value,name=value", a comma in a value being written
+ * twice. */
+#ifndef VDISK_TOOLS_LIB_OPTION_LIST_H
+#define VDISK_TOOLS_LIB_OPTION_LIST_H
+
+#include <stdbool.h>
+#include <stddef.h>
+
+#include "verb.h"
+
+struct args;
+struct format;
+
+struct words {
+	char **v; /* NULL-terminated; or NULL when there is none */
+	size_t n;
+};
+
+/* The words of all -o, split; false: there is no memory, and that has been told. */
+bool words_read(struct words *w, const struct args *a);
+void words_free(struct words *w);
+
+/* Takes the last word "name=..." out and returns its value, malloc'ed; NULL: there is none. */
+char *words_take(struct words *w, const char *name);
+
+/* Does one of them ask for help?  Then help has been printed. */
+bool words_help(const struct words *w, const struct format *f);
+
+#endif

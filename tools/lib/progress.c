@@ -1,0 +1,85 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include "progress.h"
+
+#include <stdio.h>
+#include <unistd.h>
+
+#include "util/bytes.h"
+#include "util/size.h"
+
+#define BAR_WIDTH 30
+#define INTERVAL  0.1 /* seconds between two looks of it */
+
+static double seconds_since(const struct timespec *then)
+{
+	struct timespec now;
+
+	clock_gettime(CLOCK_MONOTONIC, &now);
+	return (double)(now.tv_sec - then->tv_sec) + (double)(now.tv_nsec - then->tv_nsec) / 1e9;
+}
+
+static double part_done(const struct progress *p)
+{
+	return p->total ? (double)p->done / (double)p->total : 1;
+}
+
+static void print_time(double seconds)
+{
+	unsigned s = seconds < 359999 ? (unsigned)(seconds + 0.5) : 359999;
+
+	printf("%u:%02u:%02u", s / 3600, s / 60 % 60, s % 60);
+}
+
+static void draw_bar(const struct progress *p)
+{
+	double part = part_done(p), passed = seconds_since(&p->begun);
+	int full = (int)(part * BAR_WIDTH);
+
+	fputs("\r[", stdout);
+	for (int i = 0; i < BAR_WIDTH; i++)
+		putchar(i < full ? '#' : '.');
+	printf("] %5.1f%%  ", 100 * part);
+	if (passed > 0)
+		printf("%s/s  ", size_text((uint64_t)((double)p->done / passed)).text);
+	if (part > 0 && part < 1) {
+		print_time(passed * (1 - part) / part);
+		fputs(" left", stdout);
+	}
+	fputs("\033[K", stdout);
+}
+
+static void show(struct progress *p)
+{
+	if (p->terminal)
+		draw_bar(p);
+	else
+		printf("    (%.2f/100%%)\r", 100 * part_done(p));
+	fflush(stdout);
+	clock_gettime(CLOCK_MONOTONIC, &p->shown);
+}
+
+void progress_begin(struct progress *p, bool on, uint64_t total)
+{
+	*p = (struct progress){.on = on, .total = total};
+	if (!on)
+		return;
+	p->terminal = isatty(STDOUT_FILENO);
+	clock_gettime(CLOCK_MONOTONIC, &p->begun);
+	show(p);
+}
+
+void progress_add(struct progress *p, uint64_t bytes)
+{
+	p->done = MIN(p->total, p->done + bytes);
+	if (p->on && seconds_since(&p->shown) >= INTERVAL)
+		show(p);
+}
+
+void progress_end(struct progress *p)
+{
+	if (!p->on)
+		return;
+	show(p);
+	putchar('\n');
+	fflush(stdout);
+}

@@ -1,0 +1,120 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* verb.h - the verbs of vdisk and their options: one table (verb-table.c) from which the command
+ * line is parsed and help and completion are made.
+ */
+#ifndef VDISK_TOOLS_LIB_VERB_H
+#define VDISK_TOOLS_LIB_VERB_H
+
+#include <stdbool.h>
+#include <stddef.h>
+
+/* What an option means, whatever its letter is. */
+enum option_key {
+	OPT_END,
+	OPT_ALLOW,
+	OPT_APPLY,
+	OPT_BACKING,
+	OPT_BACKING_CHAIN,
+	OPT_BACKING_FORMAT,
+	OPT_CACHE,
+	OPT_COMPRESS,
+	OPT_DELETE,
+	OPT_DROP,
+	OPT_FORCE,
+	OPT_FORMAT,  /* of the image, or of the first one */
+	OPT_FORMAT2, /* of the second one */
+	OPT_HELP,
+	OPT_IGNORE_PARENT_ID,
+	OPT_LENGTH,
+	OPT_LIST,
+	OPT_NO_CREATE,
+	OPT_NO_SNAPSHOTS,
+	OPT_OPTIONS,
+	OPT_OUTPUT, /* human or json */
+	OPT_OUTPUT_FORMAT,
+	OPT_PARENT_FORMAT,
+	OPT_PASSPHRASE,
+	OPT_PICTURE,
+	OPT_PROGRESS,
+	OPT_QUIET,
+	OPT_RATE,
+	OPT_RW,
+	OPT_REPAIR,
+	OPT_SEARCH,
+	OPT_SHRINK,
+	OPT_SHARE,
+	OPT_SIZE,
+	OPT_SNAPSHOT,
+	OPT_SPARSE,
+	OPT_START,
+	OPT_STRICT,
+	OPT_TAKE,
+	OPT_THREADS,
+	OPT_TREE,
+	OPT_UNORDERED,
+	OPT_UNSAFE,
+	OPT_COUNT,
+};
+
+/* What the value of an option is: for completion. */
+enum value_kind {
+	VALUE_NONE, /* the option is a flag */
+	VALUE_TEXT,
+	VALUE_FILE,
+	VALUE_DIR,
+	VALUE_FORMAT,
+	VALUE_CACHE,  /* qemu-img's modes */
+	VALUE_OUTPUT, /* human, json */
+	VALUE_REPAIR, /* leaks, all */
+	VALUE_SVG,    /* a file, and the value may be left out */
+	VALUE_CREATE, /* how to make an image: NAME=VALUE,... */
+};
+
+struct option_row {
+	enum option_key key;
+	char letter;      /* 0: none */
+	const char *name; /* the long one */
+	enum value_kind kind;
+	const char *value; /* as help calls it; NULL: a flag */
+	const char *help;
+};
+
+struct args;
+
+/* What the operands of a verb are: for completion. */
+enum operand_kind {
+	OPERAND_FILE,
+	OPERAND_MOUNT,     /* a directory where something is mounted */
+	OPERAND_PARTITION, /* a file, one of its partitions, a directory */
+	OPERAND_VERB,
+	OPERAND_SHELL,
+};
+
+struct verb {
+	const char *name;
+	const char *operands; /* as help shows them */
+	const char *summary;
+	const struct option_row *options; /* ends with OPT_END */
+	int (*run)(const struct args *a); /* the exit status */
+	enum operand_kind operand;
+};
+
+extern const struct verb verbs[]; /* ends with a name of NULL */
+
+const struct verb *verb_find(const char *name);
+
+/* Prints what --help says: of all, or of one verb. */
+void help_all(void);
+void help_verb(const struct verb *v);
+
+#define SHELLS "bash zsh fish"
+
+/* Prints a script for one of them; false: for another shell there is none. */
+bool completion_print(const char *shell);
+
+/* Prints what such a script asks for: the directories in "mounts"; the numbers and names of
+ * "partitions IMAGE"; the words that create takes behind -o, "options FORMAT".  False: it was none
+ * of these, or it failed, which has been reported. */
+bool candidates_print(const struct args *a);
+
+#endif

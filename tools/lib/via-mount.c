@@ -1,0 +1,151 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* via-mount.c - the way to the daemon that has an image open: directories that it shows. */
+#include "via-mount.h"
+
+#include <dirent.h>
+#include <errno.h>
+#include <json-c/json.h>
+#include <limits.h>
+#include <stdbool.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <sys/xattr.h>
+#include <unistd.h>
+
+#include "mount-table.h"
+#include "report.h"
+
+#define ATTRIBUTE "user.vdisk.snapshot.name"
+#define NAME_SIZE 256
+
+/* Finding. */
+
+/* Is it image that dir shows, and not an overlay on it? */
+static bool shows(const char *dir, const char *image)
+{
+	struct json_object *info, *name;
+	char path[PATH_MAX];
+	bool it = false;
+
+	if (snprintf(path, sizeof path, "%s/info.json", dir) >= (int)sizeof path)
+		return false;
+	info = json_object_from_file(path);
+	if (json_object_object_get_ex(info, "filename", &name))
+		it = strcmp(json_object_get_string(name), image) == 0;
+	json_object_put(info);
+	return it;
+}
+
+/* What is below dir, or dir itself, is called here. */
+static const char *below(const char *path, const char *dir)
+{
+	size_t n = strlen(dir);
+
+	if (strncmp(path, dir, n) != 0 || (path[n] != '/' && path[n] != '\0'))
+		return NULL;
+	return path + n;
+}
+
+/* The directory for image, an absolute path without links, in this mount; malloc'ed or NULL. */
+static char *place_in(const struct mounted *m, const char *image)
+{
+	char *source = realpath(m->image, NULL), *dir = NULL;
+	const char *rest = source ? below(image, source) : NULL;
+
+	if (rest && asprintf(&dir, "%s%s", m->view, rest) < 0)
+		dir = NULL;
+	free(source);
+	if (dir && shows(dir, image))
+		return dir;
+	free(dir);
+	return NULL;
+}
+
+char *live_find(const char *image)
+{
+	char *path = realpath(image, NULL), *dir = NULL;
+	struct mounts m;
+
+	if (path && mounts_read(&m)) {
+		for (size_t i = 0; i < m.n && !dir; i++)
+			if (!m.list[i].file)
+				dir = place_in(&m.list[i], path);
+		mounts_free(&m);
+	}
+	free(path);
+	return dir;
+}
+
+/* Snapshots. */
+
+static const char *why(int code)
+{
+	switch (code) {
+	case EROFS:
+		return "it is mounted to be read; unmount it first";
+	case EBUSY:
+		return "files of it are open";
+	case EINVAL:
+		return "no directory can be called so";
+	case EOPNOTSUPP:
+		return "it cannot have snapshots";
+	default:
+		return strerror(code);
+	}
+}
+
+int live_take(const char *dir, const char *name)
+{
+	char path[PATH_MAX];
+
+	if (strchr(name, '/') ||
+		snprintf(path, sizeof path, "%s/snapshots/%s", dir, name) >= (int)sizeof path)
+		errno = EINVAL;
+	else if (mkdir(path, 0700) == 0)
+		return EXIT_SUCCESS;
+	return report("Could not create snapshot '%s': %s: %s", name, dir, why(errno));
+}
+
+/* Directories may be called otherwise than what they show. */
+static bool is_named(const char *path, const char *name)
+{
+	char value[NAME_SIZE];
+	ssize_t n = getxattr(path, ATTRIBUTE, value, sizeof value);
+
+	return n >= 0 && (size_t)n == strlen(name) && memcmp(value, name, (size_t)n) == 0;
+}
+
+/* -ENOENT, or what rmdir says. */
+static int drop_named(const char *snapshots, const char *name)
+{
+	DIR *d = opendir(snapshots);
+	char path[PATH_MAX];
+	int ret = d ? -ENOENT : -errno;
+
+	for (struct dirent *entry; d && ret == -ENOENT && (entry = readdir(d)) != NULL;) {
+		if (entry->d_name[0] == '.' && strspn(entry->d_name, ".") == strlen(entry->d_name))
+			continue;
+		if (snprintf(path, sizeof path, "%s/%s", snapshots, entry->d_name) <
+				(int)sizeof path &&
+			is_named(path, name))
+			ret = rmdir(path) < 0 ? -errno : 0;
+	}
+	if (d)
+		closedir(d);
+	return ret;
+}
+
+int live_drop(const char *dir, const char *name)
+{
+	char snapshots[PATH_MAX];
+	int ret = -ENAMETOOLONG;
+
+	if (snprintf(snapshots, sizeof snapshots, "%s/snapshots", dir) < (int)sizeof snapshots)
+		ret = drop_named(snapshots, name);
+	if (ret == 0)
+		return EXIT_SUCCESS;
+	return report("Could not delete snapshot '%s': %s", name,
+		ret == -ENOENT ? "snapshot not found" : why(-ret));
+}

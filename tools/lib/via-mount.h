@@ -1,0 +1,15 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* via-mount.h - images that are mounted by vdiskfs: what can be done to them is done through the
+ * mount.
+ */
+#ifndef VDISK_TOOLS_LIB_VIA_MOUNT_H
+#define VDISK_TOOLS_LIB_VIA_MOUNT_H
+
+/* The directory in which a mount shows this very image as it is now; malloc'ed, NULL: none does. */
+char *live_find(const char *image);
+
+/* Its snapshots; the exit status. */
+int live_take(const char *dir, const char *name);
+int live_drop(const char *dir, const char *name);
+
+#endif

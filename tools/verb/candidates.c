@@ -1,0 +1,123 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* candidates.c - what completion scripts ask for while a line is being typed, one a line. */
+#include <json-c/json.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "lib/args.h"
+#include "lib/contents.h"
+#include "image/creation.h"
+#include "image/format.h"
+#include "lib/mount-table.h"
+#include "lib/input.h"
+#include "lib/verb.h"
+
+/* What cannot be on one line is not offered. */
+static void print_word(const char *word)
+{
+	if (word && word[0] && !strchr(word, '\n'))
+		puts(word);
+}
+
+/* Mounts. */
+
+static bool print_mounts(void)
+{
+	struct mounts m;
+	bool good = mounts_read(&m);
+
+	for (size_t i = 0; good && i < m.n; i++)
+		if (mounts_is_shown(&m, &m.list[i]))
+			print_word(m.list[i].dir);
+	mounts_free(&m);
+	return good;
+}
+
+/* Partitions. */
+
+static struct json_object *get(struct json_object *o, const char *key)
+{
+	return o ? json_object_object_get(o, key) : NULL;
+}
+
+static void print_partition(struct json_object *part)
+{
+	const char *label = json_object_get_string(get(get(part, "content"), "label")),
+		   *name = json_object_get_string(get(part, "name"));
+
+	print_word(json_object_get_string(get(part, "number")));
+	print_word(label);
+	if (!label || !name || strcmp(label, name) != 0)
+		print_word(name);
+}
+
+static void print_table(const struct image *img)
+{
+	struct json_object *o = json_object_new_object(), *list;
+
+	contents_add(o, img);
+	list = get(get(o, "partition-table"), "partitions");
+	for (size_t i = 0; list && i < json_object_array_length(list); i++)
+		print_partition(json_object_array_get_idx(list, i));
+	json_object_put(o);
+}
+
+/* Also of an image that is in use. */
+static bool print_partitions(const struct args *a, const char *name)
+{
+	struct source source = {0};
+	struct image_options how;
+	struct session s;
+	bool good = session_begin(&s, a);
+
+	if (good) {
+		how = session_options(&s, NULL);
+		how.share = true;
+		how.nosnapshots = true;
+		good = source_open(&source, name, &how);
+		if (good)
+			print_table(source.img);
+		source_close(&source);
+	}
+	session_end(&s);
+	return good;
+}
+
+/* Words of -o. */
+
+static void print_option(const struct create_option *o)
+{
+	static const char *const flags[] = {"on", "off", NULL};
+	const char *const *words = o->kind == CREATE_FLAG ? flags : o->words;
+
+	printf("%s=\n", o->name);
+	for (; words && *words; words++)
+		printf("%s=%s\n", o->name, *words);
+}
+
+static bool print_options(const char *name)
+{
+	const struct format *f = format_find(name);
+
+	if (!f)
+		return false;
+	for (const struct create_option *o = f->create_options; o && o->name; o++)
+		print_option(o);
+	if (f->can_back)
+		puts("backing_file=\nbacking_fmt=");
+	puts("size=");
+	return true;
+}
+
+bool candidates_print(const struct args *a)
+{
+	const char *what = a->n > 0 ? a->operands[0] : "";
+
+	if (a->n == 1 && strcmp(what, "mounts") == 0)
+		return print_mounts();
+	if (a->n == 2 && strcmp(what, "partitions") == 0)
+		return print_partitions(a, a->operands[1]);
+	if (a->n == 2 && strcmp(what, "options") == 0)
+		return print_options(a->operands[1]);
+	return false;
+}

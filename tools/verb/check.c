@@ -1,0 +1,188 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* check.c - looking for damage in an image, and mending it. */
+#include "image/check.h"
+
+#include <errno.h>
+#include <inttypes.h>
+#include <json-c/json.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "lib/args.h"
+#include "util/err.h"
+#include "image/format.h"
+#include "image/info.h"
+#include "lib/report.h"
+#include "verbs.h"
+#include "lib/input.h"
+
+enum { SOUND = 0, FAILED = 1, CORRUPT = 2, LEAKS = 3, UNSUPPORTED = 63 };
+
+static void print_finding(void *arg, const char *sentence)
+{
+	(void)arg;
+	fflush(stdout);
+	fprintf(stderr, "%s\n", sentence);
+}
+
+static void print_counts(const struct check_report *r)
+{
+	if (r->corruptions == 0 && r->leaks == 0 && r->check_errors == 0)
+		puts("No errors were found on the image.");
+	if (r->corruptions > 0)
+		printf("\n%" PRIu64 " errors were found on the image.\n"
+		       "Data may be corrupted, or further writes to the image may corrupt it.\n",
+			r->corruptions);
+	if (r->leaks > 0)
+		printf("\n%" PRIu64 " leaked clusters were found on the image.\n"
+		       "This means waste of disk space, but no harm to data.\n",
+			r->leaks);
+	if (r->check_errors > 0)
+		printf("\n%" PRIu64 " internal errors have occurred during the check.\n",
+			r->check_errors);
+}
+
+static double percent(uint64_t part, uint64_t whole)
+{
+	return 100.0 * (double)part / (double)whole;
+}
+
+static void print_human(const struct check_report *r)
+{
+	print_counts(r);
+	if (r->total_clusters > 0 && r->allocated_clusters > 0)
+		printf("%" PRIu64 "/%" PRIu64 " = %0.2f%% allocated, %0.2f%% fragmented, %0.2f%% "
+		       "compressed clusters\n",
+			r->allocated_clusters, r->total_clusters,
+			percent(r->allocated_clusters, r->total_clusters),
+			percent(r->fragmented_clusters, r->allocated_clusters),
+			percent(r->compressed_clusters, r->allocated_clusters));
+	if (r->image_end_offset > 0)
+		printf("Image end offset: %" PRIu64 "\n", r->image_end_offset);
+}
+
+static void add(struct json_object *o, const char *key, uint64_t n)
+{
+	json_object_object_add(o, key, json_object_new_uint64(n));
+}
+
+/* Numbers of what there is none of are left out, but that of errors. */
+static void add_some(struct json_object *o, const char *key, uint64_t n)
+{
+	if (n > 0)
+		add(o, key, n);
+}
+
+static int print_json(const struct source *source, const struct check_report *r)
+{
+	struct json_object *o = json_object_new_object();
+	struct err e = ERR_INIT;
+	char *text;
+
+	add_some(o, "image-end-offset", r->image_end_offset);
+	add_some(o, "total-clusters", r->total_clusters);
+	add_some(o, "allocated-clusters", r->allocated_clusters);
+	add_some(o, "fragmented-clusters", r->fragmented_clusters);
+	add_some(o, "compressed-clusters", r->compressed_clusters);
+	add(o, "check-errors", r->check_errors);
+	add_some(o, "corruptions", r->corruptions);
+	add_some(o, "leaks", r->leaks);
+	add_some(o, "corruptions-fixed", r->corruptions_fixed);
+	add_some(o, "leaks-fixed", r->leaks_fixed);
+	json_object_object_add(o, "filename", json_object_new_string(source->name));
+	json_object_object_add(o, "format", json_object_new_string(source->img->format->name));
+	text = info_text(o, &e);
+	json_object_put(o);
+	if (!text)
+		return report_failure(&e);
+	fputs(text, stdout);
+	free(text);
+	return SOUND;
+}
+
+static int status_of(const struct check_report *r)
+{
+	if (r->check_errors > 0)
+		return report("Check failed");
+	if (r->corruptions > 0)
+		return CORRUPT;
+	return r->leaks > 0 ? LEAKS : SOUND;
+}
+
+/* 0, or the status to end with; what stopped it has been told. */
+static int look(struct source *source, unsigned repair, struct check_report *r)
+{
+	struct err e = ERR_INIT;
+	int rc;
+
+	if (!source->img->format->check) {
+		report("This image format does not support checks");
+		return UNSUPPORTED;
+	}
+	rc = image_check(source->img, repair, r, &e);
+	if (rc == -ENOTSUP && repair) {
+		report_warning(e.text);
+		rc = image_check(source->img, 0, r, &e);
+	}
+	if (rc < 0)
+		return report_err(&e, "Check failed");
+	return 0;
+}
+
+/* After something was mended, all is looked at once more. */
+static int mend(struct source *source, unsigned repair, bool human, struct check_report *r)
+{
+	uint64_t leaks, corruptions;
+	int status = look(source, repair, r);
+
+	leaks = r->leaks_fixed;
+	corruptions = r->corruptions_fixed;
+	if (status != 0 || leaks + corruptions == 0)
+		return status;
+	if (human)
+		printf("The following inconsistencies were found and repaired:\n\n"
+		       "    %" PRIu64 " leaked clusters\n    %" PRIu64 " corruptions\n\n"
+		       "Double checking the fixed image now...\n",
+			leaks, corruptions);
+	status = look(source, 0, r);
+	r->leaks_fixed = leaks;
+	r->corruptions_fixed = corruptions;
+	return status;
+}
+
+static unsigned repair_of(const struct args *a)
+{
+	const char *word = args_value(a, OPT_REPAIR);
+
+	if (!word)
+		return 0;
+	return strcmp(word, "leaks") == 0 ? CHECK_LEAKS : CHECK_ALL;
+}
+
+static int check(const struct args *a, struct source *source)
+{
+	struct check_report r = {.found = print_finding};
+	bool json, quiet = args_has(a, OPT_QUIET);
+	int status;
+
+	if (!args_want_json(a, &json))
+		return FAILED;
+	status = mend(source, repair_of(a), !json && !quiet, &r);
+	if (status != 0)
+		return status;
+	if (json)
+		status = print_json(source, &r);
+	else if (!quiet)
+		print_human(&r);
+	return status != 0 ? status : status_of(&r);
+}
+
+int run_check(const struct args *a)
+{
+	const char *word = args_value(a, OPT_REPAIR);
+
+	if (word && strcmp(word, "leaks") != 0 && strcmp(word, "all") != 0)
+		return args_misused("-r expects one of the following words: leaks, all");
+	return source_run(a, SOURCE_ALONE | SOURCE_LENIENT | (word ? SOURCE_REPAIR : 0), check);
+}

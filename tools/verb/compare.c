@@ -1,0 +1,215 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* compare.c - are two disks the same?  Where both have a hole, nothing is read. */
+#include <errno.h>
+#include <inttypes.h>
+#include <stdarg.h>
+#include <stdatomic.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "lib/args.h"
+#include "util/bytes.h"
+#include "util/err.h"
+#include "lib/block-status.h"
+#include "lib/progress.h"
+#include "lib/report.h"
+#include "verbs.h"
+#include "lib/input.h"
+#include "view/view.h"
+#include "lib/parallel.h"
+#include "util/zeroes.h"
+
+#define SECTOR 512
+
+enum status { SAME, DIFFERENT, NOT_OPENED, NOT_MAPPED, NOT_READ };
+
+struct comparing {
+	const struct args *args;
+	struct source a, b;
+	bool quiet;
+	_Atomic uint64_t mismatch;  /* the first one that is known */
+	const char *_Atomic failed; /* the image that could not be read */
+};
+
+/* The sector in which they differ first, len when they do not. */
+static size_t first_difference(const unsigned char *a, const unsigned char *b, size_t len)
+{
+	if (memcmp(a, b, len) == 0)
+		return len;
+	for (size_t i = 0; i < len; i += SECTOR)
+		if (memcmp(a + i, b + i, MIN(SECTOR, len - i)) != 0)
+			return i;
+	return len;
+}
+
+/* What lies behind the end of a disk counts as zeroes. */
+static int read_some(struct comparing *c, const struct source *s, void *buf, size_t len,
+	uint64_t off, struct err *e)
+{
+	const struct view *v = s->state->view;
+	size_t inside = off < v->size ? MIN(len, v->size - off) : 0;
+	int r = inside > 0 ? view_read(v, buf, inside, off, e) : 0;
+
+	memset((char *)buf + inside, 0, len - inside);
+	if (r < 0)
+		c->failed = s->name;
+	return r;
+}
+
+static int compare_piece(void *arg, uint64_t off, size_t len, void *buf, struct err *e)
+{
+	struct comparing *c = arg;
+	unsigned char *a = buf, *b = a + WORK_PIECE;
+	uint64_t first;
+	int r = read_some(c, &c->a, a, len, off, e);
+
+	if (r == 0)
+		r = read_some(c, &c->b, b, len, off, e);
+	if (r < 0)
+		return err_in(e, "%" PRIu64, off);
+	first = off + first_difference(a, b, len);
+	if (first == off + len)
+		return 0;
+	/* Only the first mismatch is told of, and pieces before this one may still have one. */
+	for (uint64_t known = c->mismatch; first < known;)
+		if (atomic_compare_exchange_weak(&c->mismatch, &known, first))
+			break;
+	return 1;
+}
+
+__attribute__((format(printf, 2, 3))) static void tell(
+	const struct comparing *c, const char *fmt, ...)
+{
+	va_list ap;
+
+	if (c->quiet)
+		return;
+	va_start(ap, fmt);
+	vprintf(fmt, ap);
+	va_end(ap);
+}
+
+static enum status compare_bytes(struct comparing *c, unsigned threads)
+{
+	const struct view *a = c->a.state->view, *b = c->b.state->view;
+	struct progress progress;
+	struct err e = ERR_INIT;
+	struct work w = {
+		.views = {a, b},
+		.end = MAX(a->size, b->size),
+		.buffer = 2 * WORK_PIECE,
+		.threads = threads,
+		.progress = &progress,
+		.piece = compare_piece,
+		.arg = c,
+	};
+	int r;
+
+	progress_begin(&progress, args_has(c->args, OPT_PROGRESS) && !c->quiet, w.end);
+	r = work_run(&w, &e);
+	progress_end(&progress);
+	if (r < 0) {
+		report("Error while reading %s: %s", c->failed ? c->failed : "", e.text);
+		return NOT_READ;
+	}
+	if (a->size != b->size && c->mismatch >= MIN(a->size, b->size))
+		tell(c, "Warning: Image size mismatch!\n");
+	if (r > 0)
+		tell(c, "Content mismatch at offset %" PRIu64 "!\n", atomic_load(&c->mismatch));
+	else
+		tell(c, "Images are identical.\n");
+	return r > 0 ? DIFFERENT : SAME;
+}
+
+/* Strictly the same is what is stored in the same places. */
+
+struct allocation {
+	const struct source *other;
+	uint64_t mismatch;
+	bool differs;
+};
+
+static int check_inside(void *arg, const struct piece *p)
+{
+	const struct piece *want = ((void **)arg)[0];
+	uint64_t *where = ((void **)arg)[1];
+
+	if (p->data == want->data && p->zero == want->zero && p->present == want->present &&
+		!p->io == !want->io)
+		return 0;
+	*where = p->start;
+	return 1;
+}
+
+static int check_piece(void *arg, const struct piece *p)
+{
+	struct allocation *x = arg;
+	struct err e = ERR_INIT;
+	void *inner[] = {(void *)p, &x->mismatch};
+	int r = pieces_visit(x->other, p->start, p->start + p->len, check_inside, inner, &e);
+
+	if (r < 0)
+		report_err(&e, "Sector allocation test failed for %s", x->other->name);
+	x->differs = r > 0;
+	return r;
+}
+
+static enum status compare_allocation(struct comparing *c)
+{
+	struct allocation x = {.other = &c->b};
+	struct err e = ERR_INIT;
+	int r = pieces_visit(&c->a, 0, c->a.state->view->size, check_piece, &x, &e);
+
+	if (r < 0) {
+		if (e.code)
+			report_err(&e, "Sector allocation test failed for %s", c->a.name);
+		return NOT_MAPPED;
+	}
+	if (x.differs)
+		tell(c, "Strict mode: Offset %" PRIu64 " block status mismatch!\n", x.mismatch);
+	return x.differs ? DIFFERENT : SAME;
+}
+
+static enum status compare(struct comparing *c, unsigned threads)
+{
+	enum status status;
+
+	if (!args_has(c->args, OPT_STRICT))
+		return compare_bytes(c, threads);
+	if (c->a.state->view->size != c->b.state->view->size) {
+		tell(c, "Strict mode: Image size mismatch!\n");
+		return DIFFERENT;
+	}
+	status = compare_allocation(c);
+	return status == SAME ? compare_bytes(c, threads) : status;
+}
+
+static bool open_both(struct comparing *c, const struct session *s)
+{
+	const struct args *a = c->args;
+	struct image_options how1 = session_options(s, args_value(a, OPT_FORMAT));
+	struct image_options how2 = session_options(s, args_value(a, OPT_FORMAT2));
+
+	return source_open(&c->a, a->operands[0], &how1) &&
+	       source_open_as(&c->b, a->operands[1], "-F ", &how2);
+}
+
+int run_compare(const struct args *a)
+{
+	struct comparing c = {.args = a, .quiet = args_has(a, OPT_QUIET), .mismatch = UINT64_MAX};
+	enum status status = NOT_OPENED;
+	unsigned threads = work_threads(a);
+	struct session s;
+
+	if (a->n != 2)
+		return args_misused("Expecting two image file names");
+	if (threads == 0)
+		return EXIT_FAILURE;
+	if (session_begin(&s, a) && open_both(&c, &s))
+		status = compare(&c, threads);
+	source_close(&c.a);
+	source_close(&c.b);
+	session_end(&s);
+	return status;
+}

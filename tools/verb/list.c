@@ -1,0 +1,92 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* list.c - what of images is mounted where. */
+#include <json-c/json.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "lib/args.h"
+#include "util/printable.h"
+#include "util/err.h"
+#include "image/info.h"
+#include "lib/mount-table.h"
+#include "lib/report.h"
+#include "verbs.h"
+
+/* "partitions/1.raw" is partition 1, "disk.raw" the disk; other files are what they are. */
+static void what_is(const struct mounted *m, char *buf, size_t size)
+{
+	static const char parts[] = "partitions/";
+	size_t n = m->file ? strlen(m->file) : 0;
+
+	if (!m->file)
+		snprintf(buf, size, "view");
+	else if (strcmp(m->file, "disk.raw") == 0)
+		snprintf(buf, size, "disk");
+	else if (strncmp(m->file, parts, strlen(parts)) == 0 && n > 4)
+		snprintf(buf, size, "%.*s", (int)(n - strlen(parts) - 4), m->file + strlen(parts));
+	else
+		snprintf(buf, size, "%s", m->file);
+}
+
+static void print_table(const struct mounts *m)
+{
+	char what[300];
+
+	for (size_t i = 0; i < m->n; i++) {
+		if (!mounts_is_shown(m, &m->list[i]))
+			continue;
+		what_is(&m->list[i], what, sizeof what);
+		clean_print(stdout, "%-9s %s on %s", what, m->list[i].image, m->list[i].dir);
+		putchar('\n');
+	}
+}
+
+static int print_json(const struct mounts *m)
+{
+	struct json_object *list = json_object_new_array();
+	struct err e = ERR_INIT;
+	char what[300], *text;
+
+	for (size_t i = 0; i < m->n; i++) {
+		const struct mounted *x = &m->list[i];
+		struct json_object *o;
+
+		if (!mounts_is_shown(m, x))
+			continue;
+		o = json_object_new_object();
+		what_is(x, what, sizeof what);
+		json_object_object_add(o, "image", json_object_new_string(x->image));
+		json_object_object_add(o, "what", json_object_new_string(what));
+		json_object_object_add(o, "directory", json_object_new_string(x->dir));
+		json_object_array_add(list, o);
+	}
+	text = info_text(list, &e);
+	json_object_put(list);
+	if (!text)
+		return report("%s", e.text);
+	fputs(text, stdout);
+	free(text);
+	return EXIT_SUCCESS;
+}
+
+int run_list(const struct args *a)
+{
+	struct mounts m;
+	int status = EXIT_FAILURE;
+	bool json;
+
+	if (a->n != 0)
+		return args_misused("list takes no names");
+	if (!args_want_json(a, &json))
+		return EXIT_FAILURE;
+	if (mounts_read(&m)) {
+		status = EXIT_SUCCESS;
+		if (json)
+			status = print_json(&m);
+		else
+			print_table(&m);
+	}
+	mounts_free(&m);
+	return status;
+}

@@ -1,0 +1,118 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* map.c - where the data of a disk lies. */
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "lib/args.h"
+#include "util/printable.h"
+#include "util/bytes.h"
+#include "util/err.h"
+#include "io/io.h"
+#include "lib/filenames.h"
+#include "map-picture.h"
+#include "lib/block-status.h"
+#include "lib/report.h"
+#include "verbs.h"
+#include "lib/input.h"
+#include "view/view.h"
+
+/* Of the lines that are being printed. */
+struct printing {
+	const struct source *source;
+	bool begun;
+	const struct io *io; /* what name is of */
+	char *name;
+};
+
+static const char *word(bool yes)
+{
+	return yes ? "true" : "false";
+}
+
+static int print_json(void *arg, const struct piece *p)
+{
+	struct printing *to = arg;
+
+	printf("%s{ \"start\": %" PRIu64 ", \"length\": %" PRIu64
+	       ", \"depth\": %u, \"present\": %s, \"zero\": %s, \"data\": %s, \"compressed\": %s",
+		to->begun ? ",\n" : "", p->start, p->len, p->depth, word(p->present), word(p->zero),
+		word(p->data), word(p->compressed));
+	if (p->io)
+		printf(", \"offset\": %" PRIu64, p->io->start + p->pos);
+	putchar('}');
+	to->begun = true;
+	return 0;
+}
+
+static const char *name_of(struct printing *to, const struct io *io)
+{
+	if (to->io != io) {
+		free(to->name);
+		to->name = chain_file(to->source->img, to->source->name, io);
+		to->io = io;
+	}
+	return to->name ? to->name : io->name;
+}
+
+static int print_line(void *arg, const struct piece *p)
+{
+	if (!p->data)
+		return 0;
+	if (!p->io)
+		return report("File contains external, encrypted or compressed clusters.");
+	clean_print(stdout, "%#-16" PRIx64 "%#-16" PRIx64 "%#-16" PRIx64 "%s", p->start, p->len,
+		p->io->start + p->pos, name_of(arg, p->io));
+	putchar('\n');
+	return 0;
+}
+
+/* The range that -s and -l choose. */
+static bool choose_range(
+	const struct args *a, const struct source *source, uint64_t *start, uint64_t *end)
+{
+	uint64_t size = source->state->view->size, len = size;
+
+	*start = 0;
+	if (!args_size(a, OPT_START, "start offset", start) ||
+		!args_size(a, OPT_LENGTH, "max length", &len))
+		return false;
+	*end = MIN(size, *start) + MIN(len, size - MIN(size, *start));
+	return true;
+}
+
+static int print_map(struct printing *to, bool json, uint64_t start, uint64_t end)
+{
+	struct err e = ERR_INIT;
+	int r;
+
+	if (json)
+		putchar('[');
+	else
+		printf("%-16s%-16s%-16s%s\n", "Offset", "Length", "Mapped to", "File");
+	r = pieces_visit(to->source, start, end, json ? print_json : print_line, to, &e);
+	free(to->name);
+	if (json && r == 0)
+		puts("]");
+	if (r < 0)
+		report_err(&e, "Failed to read image metadata");
+	return r == 0 ? EXIT_SUCCESS : EXIT_FAILURE;
+}
+
+static int map(const struct args *a, struct source *source)
+{
+	struct printing to = {.source = source};
+	uint64_t start, end;
+	bool json;
+
+	if (!args_want_json(a, &json) || !choose_range(a, source, &start, &end))
+		return EXIT_FAILURE;
+	if (args_has(a, OPT_PICTURE))
+		return picture_draw(source, start, end, args_value(a, OPT_PICTURE));
+	return print_map(&to, json, start, end);
+}
+
+int run_map(const struct args *a)
+{
+	return source_run(a, 0, map);
+}

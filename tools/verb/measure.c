@@ -1,0 +1,80 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* measure.c - how large an image would become. */
+#include "image/measure.h"
+
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "lib/args.h"
+#include "util/err.h"
+#include "image/format.h"
+#include "lib/report.h"
+#include "verbs.h"
+#include "lib/input.h"
+#include "view/view.h"
+
+static const struct format *output_format(const struct args *a)
+{
+	const char *name = args_value(a, OPT_OUTPUT_FORMAT);
+	const struct format *f = format_find(name ? name : "raw");
+
+	if (!f)
+		report_format("Unknown file format", name);
+	else if (!f->measure)
+		report("Block driver '%s' does not support size measurement", f->name);
+	return f && f->measure ? f : NULL;
+}
+
+static void print_json(const struct measured *m)
+{
+	puts("{");
+	if (m->has_bitmaps)
+		printf("    \"bitmaps\": %" PRIu64 ",\n", m->bitmaps);
+	printf("    \"required\": %" PRIu64 ",\n    \"fully-allocated\": %" PRIu64 "\n}\n",
+		m->required, m->full);
+}
+
+static void print_text(const struct measured *m)
+{
+	printf("required size: %" PRIu64 "\nfully allocated size: %" PRIu64 "\n", m->required,
+		m->full);
+	if (m->has_bitmaps)
+		printf("bitmaps size: %" PRIu64 "\n", m->bitmaps);
+}
+
+static int print(const struct args *a, const struct view *disk, uint64_t size)
+{
+	const struct format *f = output_format(a);
+	struct measured m = {0};
+	struct err e = ERR_INIT;
+	bool json;
+
+	if (!f || !args_want_json(a, &json))
+		return EXIT_FAILURE;
+	if (f->measure(disk, size, &m, &e) < 0)
+		return report_failure(&e);
+	if (json)
+		print_json(&m);
+	else
+		print_text(&m);
+	return EXIT_SUCCESS;
+}
+
+static int measure(const struct args *a, struct source *source)
+{
+	if (!source_choose(source, args_value(a, OPT_SNAPSHOT)))
+		return EXIT_FAILURE;
+	return print(a, source->state->view, source->state->view->size);
+}
+
+int run_measure(const struct args *a)
+{
+	uint64_t size = 0;
+
+	if (args_has(a, OPT_SIZE) == (a->n > 0))
+		return report("Either --size N or one filename must be specified.");
+	if (a->n > 0)
+		return source_run(a, 0, measure);
+	return args_size(a, OPT_SIZE, "image size", &size) ? print(a, NULL, size) : EXIT_FAILURE;
+}

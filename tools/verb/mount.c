@@ -1,0 +1,76 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* mount.c - a file system of a guest, in one command: vdiskfs shows the image at a mount point of
+ * its own, and the file of the partition there is mounted by the kernel (as root) or by a program
+ * for users.
+ */
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+
+#include "lib/args.h"
+#include "lib/subprocess.h"
+#include "lib/fs-mount.h"
+#include "lib/image-mount.h"
+#include "lib/part-file.h"
+#include "lib/report.h"
+#include "verbs.h"
+
+static bool mount_partition(struct fs_mount *m, const char *view, const char *name)
+{
+	struct part_file file;
+
+	if (!part_file_find(&file, view, m->image, name))
+		return false;
+	m->file = file.path;
+	m->number = file.number;
+	return fs_mount(m);
+}
+
+static int mount_image(struct fs_mount *m, const struct args *a)
+{
+	struct image_mount view;
+	bool good;
+
+	if (!image_mount_begin(&view, a, m->image, m->writable))
+		return EXIT_FAILURE;
+	good = mount_partition(m, view.dir, a->n == 3 ? a->operands[1] : NULL);
+	image_mount_end(&view, !good);
+	return good ? EXIT_SUCCESS : EXIT_FAILURE;
+}
+
+static int report_directory(const char *name)
+{
+	bool dead = errno == ENOTCONN;
+
+	report("%s: %s", name, strerror(errno));
+	if (dead)
+		report_advice("a mount there is dead; vdisk umount %s removes it", name);
+	return EXIT_FAILURE;
+}
+
+int run_mount(const struct args *a)
+{
+	struct fs_mount m = {.writable = args_has(a, OPT_RW)};
+	const char *name;
+	struct stat st;
+	char *dir;
+	int status;
+
+	command_search_sbin();
+	if (a->n != 2 && a->n != 3)
+		return args_misused("Expecting an image, perhaps a partition, and a directory");
+	m.image = a->operands[0];
+	name = a->operands[a->n - 1];
+	dir = realpath(name, NULL);
+	m.dir = dir;
+	if (!dir || stat(dir, &st) < 0)
+		status = report_directory(name);
+	else if (!S_ISDIR(st.st_mode))
+		status = report("%s: a mount point must be a directory", dir);
+	else
+		status = mount_image(&m, a);
+	free(dir);
+	return status;
+}

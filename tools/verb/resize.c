@@ -1,0 +1,77 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* resize.c - another size for a disk. */
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "lib/args.h"
+#include "util/err.h"
+#include "lib/report.h"
+#include "verbs.h"
+#include "util/size.h"
+#include "lib/input.h"
+#include "view/view.h"
+
+/* "10G", "+1G", "-1G"; the last one looks like an option, so it was kept from the parser. */
+static bool new_size(const char *word, uint64_t old, uint64_t *size)
+{
+	bool plus = word[0] == '+', minus = word[0] == '-';
+	uint64_t n;
+	int r = size_parse(word + (plus || minus), &n);
+
+	if (r < 0) {
+		report("Invalid size '%s': a number with k, M, G, T, P or E, and + or - before it "
+		       "for what to add or to take",
+			word);
+		return false;
+	}
+	*size = plus ? old + n : minus ? old - n : n;
+	if ((minus && n > old) || *size > INT64_MAX || *size == 0) {
+		report("New image size must be positive");
+		return false;
+	}
+	return true;
+}
+
+static int change(const struct args *a, struct source *source, uint64_t size)
+{
+	struct view *disk = source->img->states[0]->view;
+	struct err e = ERR_INIT;
+
+	if (size < disk->size && !args_has(a, OPT_SHRINK))
+		return report("Use the --shrink option to perform a shrink operation.\n"
+			      "vdisk: warning: Shrinking an image will delete all data beyond the "
+			      "shrunken image's end. Before performing such an operation, make "
+			      "sure there is no important data there.");
+	if (size != disk->size && view_resize(disk, size, &e) < 0)
+		return report_err(&e, "Could not resize '%s'", source->name);
+	if (!args_has(a, OPT_QUIET))
+		puts("Image resized.");
+	return EXIT_SUCCESS;
+}
+
+static int resize(const struct args *a, struct source *source)
+{
+	uint64_t size;
+
+	if (!new_size(args_value(a, OPT_SIZE), source->img->states[0]->view->size, &size))
+		return EXIT_FAILURE;
+	return change(a, source, size);
+}
+
+int run_resize(const struct args *a)
+{
+	struct args image = *a;
+	struct given size = {.n = 1};
+	const char *word;
+
+	if (a->n != 2)
+		return args_misused("Expecting image file name and size");
+	/* From here on the size is an option of a verb of one image. */
+	word = a->operands[1];
+	size.v = &word;
+	image.options[OPT_SIZE] = size;
+	image.n = 1;
+	return source_run(&image, SOURCE_WRITE, resize);
+}

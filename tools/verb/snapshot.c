@@ -1,0 +1,155 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* snapshot.c - the internal snapshots of an image: those of one that is mounted are changed through
+ * the mount, whose daemon has it. */
+#include <inttypes.h>
+#include <json-c/json.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+#include "lib/args.h"
+#include "util/printable.h"
+#include "util/err.h"
+#include "image/info.h"
+#include "lib/via-mount.h"
+#include "lib/report.h"
+#include "verbs.h"
+#include "util/size.h"
+#include "image/snapshot.h"
+#include "snapshot.h"
+#include "lib/input.h"
+#include "view/view.h"
+
+#define COLUMNS "%-9s %-16s %8s%20s%13s%11s"
+
+static void print_one(const struct state *s)
+{
+	char date[32] = "", clock[40], count[24] = "";
+	uint64_t seconds = s->vm_clock / 1000000000;
+	struct tm tm;
+
+	if (localtime_r(&s->when.tv_sec, &tm))
+		strftime(date, sizeof date, "%Y-%m-%d %H:%M:%S", &tm);
+	snprintf(clock, sizeof clock, "%02" PRIu64 ":%02d:%02d.%03d", seconds / 3600,
+		(int)(seconds / 60 % 60), (int)(seconds % 60), (int)(s->vm_clock / 1000000 % 1000));
+	if (s->icount >= 0)
+		snprintf(count, sizeof count, "%" PRId64, s->icount);
+	clean_print(stdout, COLUMNS, s->id, s->name,
+		size_text(s->vmstate ? s->vmstate->size : 0).text, date, clock, count);
+	putchar('\n');
+}
+
+void snapshots_print(const struct image *img)
+{
+	puts("Snapshot list:");
+	printf(COLUMNS "\n", "ID", "TAG", "VM SIZE", "DATE", "VM CLOCK", "ICOUNT");
+	for (size_t i = 1; i < img->nstates; i++)
+		print_one(img->states[i]);
+}
+
+static int print_json(const struct image *img)
+{
+	struct err e = ERR_INIT;
+	struct json_object *list = info_snapshots(img);
+	char *text = info_text(list, &e);
+
+	json_object_put(list);
+	if (!text)
+		return report_failure(&e);
+	fputs(text, stdout);
+	free(text);
+	return EXIT_SUCCESS;
+}
+
+static int list(const struct args *a, struct source *source)
+{
+	bool json;
+
+	if (args_want_json(a, &json) && json)
+		return print_json(source->img);
+	if (source->img->nstates > 1)
+		snapshots_print(source->img);
+	return EXIT_SUCCESS;
+}
+
+/* Of an image that is not mounted. */
+
+static int take(const struct args *a, struct source *source)
+{
+	const char *name = args_value(a, OPT_TAKE);
+	struct err e = ERR_INIT;
+	unsigned no;
+
+	if (snapshot_take(source->img, name, &no, &e) < 0)
+		return report_err(&e, "Could not create snapshot '%s'", name);
+	return EXIT_SUCCESS;
+}
+
+static int apply(const struct args *a, struct source *source)
+{
+	const char *name = args_value(a, OPT_APPLY);
+	const struct state *s = image_find_state(source->img, name);
+	struct err e = ERR_INIT;
+
+	if (!s) {
+		report("Could not apply snapshot '%s': snapshot not found", name);
+		return hint_at_snapshot(source, name);
+	}
+	if (snapshot_apply(source->img, s->no, &e) < 0)
+		return report_err(&e, "Could not apply snapshot '%s'", name);
+	return EXIT_SUCCESS;
+}
+
+/* By its name alone: a snapshot that is called as the id of another shall not be mistaken. */
+static int delete (const struct args *a, struct source *source)
+{
+	const char *name = args_value(a, OPT_DELETE);
+	const struct state *s = image_find_state(source->img, name);
+	struct err e = ERR_INIT;
+
+	if (!s || strcmp(s->name, name) != 0) {
+		report("Could not delete snapshot '%s': snapshot not found", name);
+		return hint_at_snapshot(source, name);
+	}
+	if (snapshot_drop(source->img, s->no, &e) < 0)
+		return report_err(&e, "Could not delete snapshot '%s'", name);
+	return EXIT_SUCCESS;
+}
+
+/* Of one that is. */
+static int change_mounted(const struct args *a, const char *dir)
+{
+	if (args_has(a, OPT_TAKE))
+		return live_take(dir, args_value(a, OPT_TAKE));
+	if (args_has(a, OPT_DELETE))
+		return live_drop(dir, args_value(a, OPT_DELETE));
+	return report("Could not apply snapshot '%s': the image is mounted at %s, where its disk "
+		      "is in use",
+		args_value(a, OPT_APPLY), dir);
+}
+
+static int change(const struct args *a)
+{
+	char *dir = a->n == 1 ? live_find(a->operands[0]) : NULL;
+	int status;
+
+	if (!dir)
+		return source_run(a, SOURCE_ALONE | SOURCE_WRITE,
+			args_has(a, OPT_TAKE)    ? take
+			: args_has(a, OPT_APPLY) ? apply
+						 : delete);
+	status = change_mounted(a, dir);
+	free(dir);
+	return status;
+}
+
+int run_snapshot(const struct args *a)
+{
+	size_t changes =
+		a->options[OPT_TAKE].n + a->options[OPT_APPLY].n + a->options[OPT_DELETE].n;
+
+	if (changes > 1 || (changes && args_has(a, OPT_LIST)))
+		return args_misused("Cannot mix '-l', '-a', '-c', '-d'");
+	return changes ? change(a) : source_run(a, SOURCE_ALONE, list);
+}

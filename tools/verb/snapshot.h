@@ -1,0 +1,11 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* snapshot.h - internal snapshots as a table. */
+#ifndef VDISK_TOOLS_VERB_SNAPSHOT_H
+#define VDISK_TOOLS_VERB_SNAPSHOT_H
+
+struct image;
+
+/* "Snapshot list:", a head and a line each, as qemu-img has them. */
+void snapshots_print(const struct image *img);
+
+#endif

@@ -1,0 +1,25 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* verbs.h - what each verb does; one file a verb.  All return the exit status. */
+#ifndef VDISK_TOOLS_VERB_VERBS_H
+#define VDISK_TOOLS_VERB_VERBS_H
+
+struct args;
+
+int run_check(const struct args *a);
+int run_commit(const struct args *a);
+int run_compare(const struct args *a);
+int run_completion(const struct args *a);
+int run_convert(const struct args *a);
+int run_create(const struct args *a);
+int run_help(const struct args *a);
+int run_info(const struct args *a);
+int run_list(const struct args *a);
+int run_map(const struct args *a);
+int run_measure(const struct args *a);
+int run_mount(const struct args *a);
+int run_rebase(const struct args *a);
+int run_resize(const struct args *a);
+int run_snapshot(const struct args *a);
+int run_umount(const struct args *a);
+
+#endif
