@@ -25,7 +25,7 @@
 
 #include "daemon/supervisor.h"
 #include "io/cache.h"
-#include "io/compress.h"
+#include "io/codec.h"
 #include "tree/cow.h"
 #include "io/crypt.h"
 #include "util/charset.h"
@@ -53,7 +53,7 @@
 struct daemon {
 	struct options options;
 	struct image_options how;
-	struct secret *secrets;
+	struct passphrase *secrets;
 	struct image *image;
 	/* Of a directory: */
 	char *directory; /* without links */
@@ -121,12 +121,12 @@ static void drop_inherited(const struct daemon *d)
 static int read_secrets(struct daemon *d, struct err *e)
 {
 	const struct words *files = &d->options.passphrases;
-	struct secret **end = &d->secrets;
+	struct passphrase **end = &d->secrets;
 
 	if (files->n > 0)
 		prctl(PR_SET_DUMPABLE, 0, 0, 0, 0);
 	for (size_t i = 0; i < files->n; i++) {
-		*end = secret_read(files->v[i], e);
+		*end = passphrase_read(files->v[i], e);
 		if (!*end)
 			return -e->code;
 		end = &(*end)->next;
@@ -137,7 +137,7 @@ static int read_secrets(struct daemon *d, struct err *e)
 /* Once the image is open nothing needs the passphrases. */
 static void wipe_secrets(struct daemon *d)
 {
-	secret_free(d->secrets);
+	passphrase_free(d->secrets);
 	d->secrets = NULL;
 	d->how.secrets = NULL;
 }
@@ -263,7 +263,7 @@ static void allow_many_files(void)
 static int load_libraries(struct daemon *d, struct err *e)
 {
 	crypt_load();
-	d->encodings = encodings_load();
+	d->encodings = charsets_load();
 	return d->encodings ? 0 : err_nomem(e);
 }
 
@@ -408,7 +408,7 @@ static void take_down(struct daemon *d, bool unmounted)
 	tree_free(d->server.tree);
 	watch_free(d->watch);
 	sources_free(d->sources);
-	encodings_free(d->encodings);
+	charsets_free(d->encodings);
 	wipe_secrets(d);
 	image_close(d->image);
 	cow_free(&d->cow);

@@ -67,8 +67,8 @@ static int map_extent(
 	if (r < 0)
 		return r;
 	n = MIN(m.n * 8, b->extent_size / SECTOR - (sector - bit));
-	stored = bits_get(m.p, bit, LSB_FIRST);
-	x->len = bits_run(m.p, bit, n, LSB_FIRST) * SECTOR - skip % SECTOR;
+	stored = bitmap_get(m.p, bit, LSB_FIRST);
+	x->len = bitmap_run(m.p, bit, n, LSB_FIRST) * SECTOR - skip % SECTOR;
 	meta_unpin(b->view.cache, &m);
 	if (!stored)
 		return 0;

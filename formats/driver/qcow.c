@@ -14,14 +14,14 @@
 #include "util/bytes.h"
 #include "image/check.h"
 #include "io/cache.h"
-#include "io/compress.h"
+#include "io/codec.h"
 #include "io/crypt.h"
 #include "util/err.h"
 #include "image/facts.h"
 #include "image/format.h"
 #include "image/image.h"
 #include "io/io.h"
-#include "driver/common/aes.h"
+#include "driver/common/qcow-aes.h"
 #include "driver/common/l2map.h"
 #include "view/view.h"
 
@@ -33,13 +33,13 @@ enum crypt_method { CRYPT_NONE, CRYPT_AES };
 
 struct qcow {
 	struct view view;
-	struct tables tables;
+	struct l2map tables;
 	struct codec *codec;
 	struct crypt *crypt; /* of clusters that are not compressed, or NULL */
 };
 
 /* Where the input of a compressed cluster lies, and its exact length. */
-static uint64_t compressed_range(const struct tables *t, uint64_t entry, uint64_t *len)
+static uint64_t compressed_range(const struct l2map *t, uint64_t entry, uint64_t *len)
 {
 	unsigned bits = 63 - t->cluster_bits;
 
@@ -48,18 +48,18 @@ static uint64_t compressed_range(const struct tables *t, uint64_t entry, uint64_
 }
 
 static int decode_compressed(
-	const struct tables *t, uint64_t entry, struct cluster *c, struct err *e)
+	const struct l2map *t, uint64_t entry, struct cluster *c, struct err *e)
 {
 	uint64_t len, pos = compressed_range(t, entry, &len);
 
-	c->kind = EXTENT_MADE;
+	c->kind = EXTENT_GENERATED;
 	c->host = entry;
 	if (len == 0)
 		return err_set(e, EUCLEAN, "a compressed cluster of no bytes at 0x%" PRIx64, pos);
-	return tables_check_place(t, "compressed data", pos, len, e);
+	return l2map_check_place(t, "compressed data", pos, len, e);
 }
 
-static int qcow_decode(const struct tables *t, uint64_t entry, struct cluster *c, struct err *e)
+static int qcow_decode(const struct l2map *t, uint64_t entry, struct cluster *c, struct err *e)
 {
 	if (entry & COMPRESSED)
 		return decode_compressed(t, entry, c, e);
@@ -68,13 +68,13 @@ static int qcow_decode(const struct tables *t, uint64_t entry, struct cluster *c
 	return 0;
 }
 
-static const struct tables_ops qcow_tables = {.load = load_be64, .decode = qcow_decode};
+static const struct l2map_ops qcow_tables = {.load = load_be64, .decode = qcow_decode};
 
 static int qcow_map(
 	const struct view *v, uint64_t off, uint64_t len, struct extent *x, struct err *e)
 {
 	const struct qcow *q = (const struct qcow *)v;
-	int r = tables_map(&q->tables, off, len, x, e);
+	int r = l2map_map(&q->tables, off, len, x, e);
 
 	/* There are no clusters of zeroes: such are what the file does not hold. */
 	if (r < 0 || !q->crypt || (x->kind != EXTENT_FILE && x->kind != EXTENT_ZERO))
@@ -138,7 +138,7 @@ static int check_geometry(struct qcow *q, const unsigned char *h, struct err *e)
 			LIMIT_DISK_SIZE);
 	q->tables.cluster_bits = cluster_bits;
 	q->tables.table_bits = table_bits;
-	q->tables.l1_size = tables_l1_needed(&q->tables, size);
+	q->tables.l1_size = l2map_l1_needed(&q->tables, size);
 	q->view.size = size & ~(uint64_t)511; /* sectors, as the guest sees them */
 	return 0;
 }
@@ -156,7 +156,7 @@ static int unlock(const struct image *img, struct qcow *q, const unsigned char *
 
 static int check_l1(struct qcow *q, const unsigned char *h, struct err *e)
 {
-	struct tables *t = &q->tables;
+	struct l2map *t = &q->tables;
 	uint64_t len = t->l1_size * TABLES_ENTRY;
 
 	t->l1_pos = load_be64(h + 40);
@@ -168,8 +168,8 @@ static int check_l1(struct qcow *q, const unsigned char *h, struct err *e)
 			"L1 table: %" PRIu64 " entries at 0x%" PRIx64
 			" pass the end of the file, 0x%" PRIx64,
 			t->l1_size, t->l1_pos, t->io->size);
-	tables_reserve(t, "header", 0, HEADER_SIZE);
-	tables_reserve(t, "L1 table", t->l1_pos, len);
+	l2map_reserve(t, "header", 0, HEADER_SIZE);
+	l2map_reserve(t, "L1 table", t->l1_pos, len);
 	return 0;
 }
 
@@ -183,7 +183,7 @@ static int read_backing(struct image *img, struct qcow *q, const unsigned char *
 		return 0;
 	r = image_read_parent_name(img, pos, len, e);
 	if (r == 0)
-		tables_reserve(&q->tables, "backing file name", pos, len);
+		l2map_reserve(&q->tables, "backing file name", pos, len);
 	return r;
 }
 
@@ -217,7 +217,7 @@ static int qcow_open(struct image *img, struct err *e)
 		return err_nomem(e);
 	q->view = (struct view){.ops = &qcow_ops, .cache = img->opts->cache};
 	q->codec = img->opts->codec;
-	q->tables = (struct tables){
+	q->tables = (struct l2map){
 		.ops = &qcow_tables,
 		.cache = img->opts->cache,
 		.io = img->io,

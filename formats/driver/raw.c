@@ -74,7 +74,7 @@ static int raw_open(struct image *img, struct err *e)
 static const char *const suffixes[] = {
 	"raw", "img", "dd", "iso", "bin", "dsk", "disk", "ima", "001", NULL};
 
-static bool has_suffix(const char *name, const char *suffix)
+static bool text_ends_with(const char *name, const char *suffix)
 {
 	size_t n = strlen(name), m = strlen(suffix);
 
@@ -89,7 +89,7 @@ static bool named_like_a_disk(const char *name)
 		if (n > m && name[n - m - 1] == '.' && strcasecmp(name + n - m, *s) == 0)
 			return true;
 	}
-	return has_suffix(name, "-flat.vmdk");
+	return text_ends_with(name, "-flat.vmdk");
 }
 
 static bool has_bytes(const struct peek *p, size_t pos, const char *bytes, size_t len)
@@ -136,13 +136,13 @@ static int raw_create(struct creation *c, struct err *e)
 			       : err_set(e, ENOSPC, "the device has only %" PRIu64 " bytes",
 					 (uint64_t)c->io->size);
 	r = io_resize(c->io, c->size, e);
-	if (r < 0 || create_is(c, "preallocation", "off"))
+	if (r < 0 || creation_is(c, "preallocation", "off"))
 		return r;
 	/* Raw has no header: a disk that is too short would be taken for whole. */
 	r = io_sync(c->io, e);
 	return r < 0 ? r
-		     : create_preallocate(
-			       c->io, 0, c->size, create_is(c, "preallocation", "full"), e);
+		     : creation_preallocate(
+			       c->io, 0, c->size, creation_is(c, "preallocation", "full"), e);
 }
 
 static const char *const preallocations[] = {"off", "falloc", "full", NULL};

@@ -32,7 +32,7 @@ struct chunk {
 	struct bitmap *bitmap; /* NULL: all of it are members, or none */
 };
 
-struct granules {
+struct allocmap {
 	unsigned bits;
 	uint64_t n;
 	size_t nchunks;
@@ -40,32 +40,32 @@ struct granules {
 };
 
 /* How many granules chunk c has. */
-static unsigned chunk_len(const struct granules *g, size_t c)
+static unsigned chunk_len(const struct allocmap *g, size_t c)
 {
 	return MIN(CHUNK, g->n - c * (uint64_t)CHUNK);
 }
 
-static unsigned chunk_members(const struct granules *g, size_t c)
+static unsigned chunk_members(const struct allocmap *g, size_t c)
 {
 	return g->chunks[c + 1].before - g->chunks[c].before;
 }
 
-unsigned granules_bits(const struct granules *g)
+unsigned allocmap_bits(const struct allocmap *g)
 {
 	return g->bits;
 }
 
-uint64_t granules_all(const struct granules *g)
+uint64_t allocmap_all(const struct allocmap *g)
 {
 	return g->n;
 }
 
-uint64_t granules_stored(const struct granules *g)
+uint64_t allocmap_stored(const struct allocmap *g)
 {
 	return g->chunks[g->nchunks].before;
 }
 
-void granules_free(struct granules *g)
+void allocmap_free(struct allocmap *g)
 {
 	if (!g)
 		return;
@@ -76,7 +76,7 @@ void granules_free(struct granules *g)
 
 /* Questions. */
 
-bool granules_has(const struct granules *g, uint64_t i)
+bool allocmap_has(const struct allocmap *g, uint64_t i)
 {
 	size_t c = i / CHUNK;
 	const struct bitmap *b = g->chunks[c].bitmap;
@@ -94,7 +94,7 @@ static unsigned bitmap_rank(const struct bitmap *b, unsigned bit)
 	return n + __builtin_popcountll(b->words[word] & ((UINT64_C(1) << bit % 64) - 1));
 }
 
-uint64_t granules_rank(const struct granules *g, uint64_t i)
+uint64_t allocmap_rank(const struct allocmap *g, uint64_t i)
 {
 	size_t c = i / CHUNK;
 	unsigned bit = i % CHUNK;
@@ -128,7 +128,7 @@ static unsigned bitmap_select(const struct bitmap *b, unsigned k)
 }
 
 /* The last chunk with no more than k members before it, which is the one that has number k. */
-static size_t find_chunk(const struct granules *g, uint64_t k)
+static size_t find_chunk(const struct allocmap *g, uint64_t k)
 {
 	size_t low = 0, high = g->nchunks;
 
@@ -143,13 +143,13 @@ static size_t find_chunk(const struct granules *g, uint64_t k)
 	return low;
 }
 
-uint64_t granules_select(const struct granules *g, uint64_t k)
+uint64_t allocmap_select(const struct allocmap *g, uint64_t k)
 {
 	size_t c = find_chunk(g, k);
 	const struct bitmap *b = g->chunks[c].bitmap;
 	unsigned in_chunk = k - g->chunks[c].before;
 
-	assert(k < granules_stored(g));
+	assert(k < allocmap_stored(g));
 	return c * (uint64_t)CHUNK + (b ? bitmap_select(b, in_chunk) : in_chunk);
 }
 
@@ -167,7 +167,7 @@ static unsigned bitmap_find(const struct bitmap *b, unsigned bit, uint64_t inver
 	return w * 64 + __builtin_ctzll(word);
 }
 
-uint64_t granules_next(const struct granules *g, uint64_t i)
+uint64_t allocmap_next(const struct allocmap *g, uint64_t i)
 {
 	for (size_t c = i / CHUNK; c < g->nchunks; c++, i = c * (uint64_t)CHUNK) {
 		const struct bitmap *b = g->chunks[c].bitmap;
@@ -182,7 +182,7 @@ uint64_t granules_next(const struct granules *g, uint64_t i)
 	return g->n;
 }
 
-uint64_t granules_run(const struct granules *g, uint64_t i, uint64_t max)
+uint64_t allocmap_run(const struct allocmap *g, uint64_t i, uint64_t max)
 {
 	uint64_t at = i;
 
@@ -202,7 +202,7 @@ uint64_t granules_run(const struct granules *g, uint64_t i, uint64_t max)
 /* Making one, from the first granule to the last. */
 
 struct maker {
-	struct granules *g;
+	struct allocmap *g;
 	size_t c;         /* the chunk at work */
 	unsigned members; /* in it */
 	unsigned nmixed;
@@ -296,13 +296,13 @@ static int maker_add(struct maker *m, uint64_t first, uint64_t last, struct err 
 	return 0;
 }
 
-static struct granules *maker_end(struct maker *m, int r, struct err *e)
+static struct allocmap *maker_end(struct maker *m, int r, struct err *e)
 {
 	while (r == 0 && m->c < m->g->nchunks)
 		r = close_chunk(m, e);
 	if (r == 0)
 		return m->g;
-	granules_free(m->g);
+	allocmap_free(m->g);
 	return NULL;
 }
 
@@ -325,7 +325,7 @@ static int walk(struct maker *m, const struct view *v, unsigned bits, struct err
 	return r;
 }
 
-struct granules *granules_of(const struct view *v, unsigned bits, struct err *e)
+struct allocmap *allocmap_of(const struct view *v, unsigned bits, struct err *e)
 {
 	struct maker m;
 	int r = maker_begin(&m, v->size, bits, e);
@@ -338,7 +338,7 @@ struct granules *granules_of(const struct view *v, unsigned bits, struct err *e)
 	return maker_end(&m, r, e);
 }
 
-struct granules *granules_coarsen(const struct granules *g, unsigned bits, struct err *e)
+struct allocmap *allocmap_coarsen(const struct allocmap *g, unsigned bits, struct err *e)
 {
 	unsigned up = bits - g->bits;
 	struct maker m;
@@ -346,8 +346,8 @@ struct granules *granules_coarsen(const struct granules *g, unsigned bits, struc
 	int r = maker_begin(&m, g->n << g->bits, bits, e);
 
 	assert(bits >= g->bits);
-	for (i = 0; r == 0 && (i = granules_next(g, i)) < g->n; i = (last + 1) << up) {
-		last = (i + granules_run(g, i, g->n - i) - 1) >> up;
+	for (i = 0; r == 0 && (i = allocmap_next(g, i)) < g->n; i = (last + 1) << up) {
+		last = (i + allocmap_run(g, i, g->n - i) - 1) >> up;
 		r = maker_add(&m, i >> up, last, e);
 		if ((last + 1) << up >= g->n)
 			break;

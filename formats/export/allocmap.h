@@ -14,40 +14,40 @@
 #include <stdint.h>
 
 struct err;
-struct granules;
+struct allocmap;
 struct view;
 
 /* The granules of 1 << bits bytes that hold data in the sense of view_seek.  Reads the map of the
  * view only.  What lies in more pieces than can be looked at, or kept, counts as data. */
-struct granules *granules_of(const struct view *v, unsigned bits, struct err *e);
+struct allocmap *allocmap_of(const struct view *v, unsigned bits, struct err *e);
 
 /* The same in granules of 1 << bits bytes, which are not smaller. */
-struct granules *granules_coarsen(const struct granules *g, unsigned bits, struct err *e);
+struct allocmap *allocmap_coarsen(const struct allocmap *g, unsigned bits, struct err *e);
 
-void granules_free(struct granules *g); /* NULL is fine */
+void allocmap_free(struct allocmap *g); /* NULL is fine */
 
 /* log2 of the bytes of a granule. */
-unsigned granules_bits(const struct granules *g);
+unsigned allocmap_bits(const struct allocmap *g);
 
 /* How many granules the disk has; the last one may be in part past its end. */
-uint64_t granules_all(const struct granules *g);
+uint64_t allocmap_all(const struct allocmap *g);
 
 /* How many of them are stored. */
-uint64_t granules_stored(const struct granules *g);
+uint64_t allocmap_stored(const struct allocmap *g);
 
 /* Is granule i < all stored? */
-bool granules_has(const struct granules *g, uint64_t i);
+bool allocmap_has(const struct allocmap *g, uint64_t i);
 
 /* How many before i <= all are stored. */
-uint64_t granules_rank(const struct granules *g, uint64_t i);
+uint64_t allocmap_rank(const struct allocmap *g, uint64_t i);
 
 /* The granule of which k < stored before it are stored. */
-uint64_t granules_select(const struct granules *g, uint64_t k);
+uint64_t allocmap_select(const struct allocmap *g, uint64_t k);
 
 /* The first one stored from i <= all on; all when there is none. */
-uint64_t granules_next(const struct granules *g, uint64_t i);
+uint64_t allocmap_next(const struct allocmap *g, uint64_t i);
 
 /* How many in a row are stored from i <= all on; counts up to max, perhaps some further. */
-uint64_t granules_run(const struct granules *g, uint64_t i, uint64_t max);
+uint64_t allocmap_run(const struct allocmap *g, uint64_t i, uint64_t max);
 
 #endif

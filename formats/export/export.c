@@ -15,7 +15,7 @@
 /* What is known of one state, without reading it, as bytes to be hashed: behind those of the images
  * below it. */
 struct facts_of_state {
-	unsigned char below[LAYOUT_ID];
+	unsigned char below[EXPORT_ID];
 	unsigned char ids[2][GUID_LEN];
 	unsigned char numbers[5][8];
 	char names[3][256];
@@ -27,12 +27,12 @@ static void put_name(char out[256], const char *name)
 		memcpy(out, name, strnlen(name, 256));
 }
 
-static void add_state(unsigned char id[LAYOUT_ID], const struct image *img, const struct state *s)
+static void add_state(unsigned char id[EXPORT_ID], const struct image *img, const struct state *s)
 {
 	struct facts_of_state f = {0};
 	unsigned char digest[HASH_MAX];
 
-	memcpy(f.below, id, LAYOUT_ID);
+	memcpy(f.below, id, EXPORT_ID);
 	memcpy(f.ids[0], img->id, GUID_LEN);
 	memcpy(f.ids[1], img->change_id, GUID_LEN);
 	store_le64(f.numbers[0], s->view->size);
@@ -45,12 +45,12 @@ static void add_state(unsigned char id[LAYOUT_ID], const struct image *img, cons
 	put_name(f.names[1], s->id);
 	put_name(f.names[2], s->name);
 	states_unlock(img);
-	hash_digest(hash_find("sha256"), &f, sizeof f, digest);
-	memcpy(id, digest, LAYOUT_ID);
+	digest_compute(digest_find("sha256"), &f, sizeof f, digest);
+	memcpy(id, digest, EXPORT_ID);
 }
 
-int layout_identify(
-	struct layout_source *s, const struct image *img, const struct state *state, struct err *e)
+int export_identify(
+	struct export_source *s, const struct image *img, const struct state *state, struct err *e)
 {
 	size_t depth = image_depth(img), n = 0;
 	const struct image **chain = calloc(depth, sizeof *chain);
@@ -68,7 +68,7 @@ int layout_identify(
 	return 0;
 }
 
-int layout_make(const struct layout *l, const struct layout_source *s, const char *name,
+int export_make(const struct export_format *l, const struct export_source *s, const char *name,
 	struct view **file, struct err *e)
 {
 	if (s->disk->size == 0)
@@ -81,9 +81,9 @@ int layout_make(const struct layout *l, const struct layout_source *s, const cha
 }
 
 /* Tables and what lies round each granule take less than an eighth of what is stored. */
-enum layout_fit layout_fit(const struct layout *l, uint64_t disk_size)
+enum export_fit export_fit(const struct export_format *l, uint64_t disk_size)
 {
 	if (disk_size == 0 || disk_size > l->max_disk)
-		return LAYOUT_NEVER;
-	return disk_size <= l->max_file / 8 * 7 ? LAYOUT_ALWAYS : LAYOUT_MAYBE;
+		return EXPORT_NEVER;
+	return disk_size <= l->max_file / 8 * 7 ? EXPORT_ALWAYS : EXPORT_MAYBE;
 }

@@ -17,52 +17,52 @@
 struct cache;
 struct err;
 struct format;
-struct granules;
+struct allocmap;
 struct image;
 struct state;
 struct view;
 
-#define LAYOUT_BITS 16 /* of the granules that all layouts start from: 64 KiB */
-#define LAYOUT_ID   32 /* bytes */
+#define EXPORT_BITS 16 /* of the granules that all layouts start from: 64 KiB */
+#define EXPORT_ID   32 /* bytes */
 
 /* A disk, and what its files say about it.  All of it outlives the files. */
-struct layout_source {
+struct export_source {
 	struct view *disk;             /* must never change */
-	const struct granules *stored; /* of the disk, in granules of 1 << LAYOUT_BITS bytes */
+	const struct allocmap *stored; /* of the disk, in granules of 1 << EXPORT_BITS bytes */
 	struct cache *cache;
-	unsigned char id[LAYOUT_ID]; /* all ids in the files follow from it */
+	unsigned char id[EXPORT_ID]; /* all ids in the files follow from it */
 	int64_t when;                /* the disk's date: seconds since 1970 */
 	uint32_t sector_size;        /* the guest's, 512 or 4096; 0: not known */
 };
 
 /* A kind of file that can be made up. */
-struct layout {
+struct export_format {
 	const char *variant; /* qemu-img's "subformat", as far as it has one; else NULL */
 	const char *suffix;  /* usual end of a file's name, with the dot */
 	uint64_t max_disk;   /* bytes; the format has no larger disks */
 	uint64_t max_file;   /* bytes; no larger files: make fails with EFBIG */
 	/* The file's name is for formats that say it; it is copied. */
 	int (*make)(
-		const struct layout_source *s, const char *name, struct view **file, struct err *e);
+		const struct export_source *s, const char *name, struct view **file, struct err *e);
 };
 
 /* Fills in id and when from what is known of a state: the same each time it is opened, another one
  * when it changed. */
-int layout_identify(
-	struct layout_source *s, const struct image *img, const struct state *state, struct err *e);
+int export_identify(
+	struct export_source *s, const struct image *img, const struct state *state, struct err *e);
 
 /* Makes the file.  EFBIG: the disk is, or the file would be, larger than the format has them;
  * EINVAL: the disk has no bytes at all, which few readers take. */
-int layout_make(const struct layout *l, const struct layout_source *s, const char *name,
+int export_make(const struct export_format *l, const struct export_source *s, const char *name,
 	struct view **file, struct err *e);
 
-/* What view_stored would count of a file that layout_make made, given what it counts of the disk:
+/* What view_stored would count of a file that export_make made, given what it counts of the disk:
  * the disk is not walked again. */
-uint64_t layout_stored(const struct view *file, uint64_t disk_stored);
+uint64_t export_stored(const struct view *file, uint64_t disk_stored);
 
-/* Is there such a file of a disk of so many bytes?  LAYOUT_MAYBE: that depends on what is stored.
+/* Is there such a file of a disk of so many bytes?  EXPORT_MAYBE: that depends on what is stored.
  */
-enum layout_fit { LAYOUT_NEVER, LAYOUT_MAYBE, LAYOUT_ALWAYS };
-enum layout_fit layout_fit(const struct layout *l, uint64_t disk_size);
+enum export_fit { EXPORT_NEVER, EXPORT_MAYBE, EXPORT_ALWAYS };
+enum export_fit export_fit(const struct export_format *l, uint64_t disk_size);
 
 #endif

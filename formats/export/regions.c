@@ -22,7 +22,7 @@
 #define PAGE 4096u
 
 /* The last piece that begins at or before pos, or NULL. */
-static const struct made_piece *find_piece(const struct made *m, uint64_t pos)
+static const struct region *find_piece(const struct regions *m, uint64_t pos)
 {
 	unsigned n = m->npieces;
 
@@ -32,7 +32,7 @@ static const struct made_piece *find_piece(const struct made *m, uint64_t pos)
 }
 
 /* Where the first piece behind pos begins; the end of the file when there is none. */
-static uint64_t next_piece(const struct made *m, uint64_t pos)
+static uint64_t next_piece(const struct regions *m, uint64_t pos)
 {
 	for (unsigned i = 0; i < m->npieces; i++)
 		if (m->pieces[i].pos > pos)
@@ -41,16 +41,16 @@ static uint64_t next_piece(const struct made *m, uint64_t pos)
 }
 
 /* Entries that are made at a time. */
-static uint32_t unit_entries(const struct made_piece *p)
+static uint32_t unit_entries(const struct region *p)
 {
 	return p->width < UNIT ? UNIT / p->width : 1;
 }
 
-static void map_unit(const struct made_piece *p, uint64_t skip, struct extent *x)
+static void map_unit(const struct region *p, uint64_t skip, struct extent *x)
 {
 	uint64_t unit = (uint64_t)unit_entries(p) * p->width, start = skip - skip % unit;
 
-	x->kind = EXTENT_MADE;
+	x->kind = EXTENT_GENERATED;
 	x->unit_id = p->pos + start;
 	x->unit_len = MIN(unit, p->len - start);
 	x->pos = skip - start;
@@ -58,24 +58,24 @@ static void map_unit(const struct made_piece *p, uint64_t skip, struct extent *x
 }
 
 /* Where, from skip on, an entry begins that is not zero. */
-static uint64_t next_entry(const struct made_piece *p, uint64_t skip)
+static uint64_t next_entry(const struct region *p, uint64_t skip)
 {
-	uint64_t entry = skip / p->width, next = granules_all(p->set);
+	uint64_t entry = skip / p->width, next = allocmap_all(p->set);
 
 	if (entry < next)
-		next = granules_next(p->set, entry);
-	if (next >= granules_all(p->set))
+		next = allocmap_next(p->set, entry);
+	if (next >= allocmap_all(p->set))
 		return p->len;
 	return next == entry ? skip : next * p->width;
 }
 
 /* The end of the page of the file that skip is in, or of the table. */
-static uint64_t page_end(const struct made_piece *p, uint64_t skip)
+static uint64_t page_end(const struct region *p, uint64_t skip)
 {
 	return MIN(p->len, round_up(p->pos + skip + 1, PAGE) - p->pos);
 }
 
-static void map_table(const struct made_piece *p, uint64_t skip, struct extent *x)
+static void map_table(const struct region *p, uint64_t skip, struct extent *x)
 {
 	uint64_t end, next;
 
@@ -95,14 +95,14 @@ static void map_table(const struct made_piece *p, uint64_t skip, struct extent *
 	x->len = MIN(x->len, end - skip);
 }
 
-static void map_data(const struct made_piece *p, uint64_t skip, uint64_t len, struct extent *x)
+static void map_data(const struct region *p, uint64_t skip, uint64_t len, struct extent *x)
 {
-	uint64_t k = skip / p->width, i = granules_select(p->set, k), run = 1;
-	unsigned bits = granules_bits(p->set);
+	uint64_t k = skip / p->width, i = allocmap_select(p->set, k), run = 1;
+	unsigned bits = allocmap_bits(p->set);
 
 	skip %= p->width;
 	if (skip < p->head) {
-		x->kind = EXTENT_MADE;
+		x->kind = EXTENT_GENERATED;
 		x->unit_id = p->pos;
 		x->unit_len = p->head;
 		x->pos = skip;
@@ -110,7 +110,7 @@ static void map_data(const struct made_piece *p, uint64_t skip, uint64_t len, st
 		return;
 	}
 	if (p->head == 0)
-		run = granules_run(p->set, i, div_round_up(skip + len, p->width));
+		run = allocmap_run(p->set, i, div_round_up(skip + len, p->width));
 	x->kind = EXTENT_BELOW;
 	x->pos = (i << bits) + skip - p->head;
 	x->len = (run - 1) * p->width + p->width - skip;
@@ -119,8 +119,8 @@ static void map_data(const struct made_piece *p, uint64_t skip, uint64_t len, st
 static int made_map(
 	const struct view *v, uint64_t off, uint64_t len, struct extent *x, struct err *e)
 {
-	const struct made *m = (const struct made *)v;
-	const struct made_piece *p = find_piece(m, off);
+	const struct regions *m = (const struct regions *)v;
+	const struct region *p = find_piece(m, off);
 
 	(void)e;
 	if (!p || off - p->pos >= p->len) {
@@ -136,8 +136,8 @@ static int made_map(
 
 static int made_fill_unit(const struct view *v, const struct extent *x, void *buf, struct err *e)
 {
-	const struct made *m = (const struct made *)v;
-	const struct made_piece *p = find_piece(m, x->unit_id);
+	const struct regions *m = (const struct regions *)v;
+	const struct region *p = find_piece(m, x->unit_id);
 
 	memset(buf, 0, x->unit_len);
 	if (p->data)
@@ -145,7 +145,7 @@ static int made_fill_unit(const struct view *v, const struct extent *x, void *bu
 	return p->fill(m, (x->unit_id - p->pos) / p->width, x->unit_len / p->width, buf, e);
 }
 
-static uint64_t table_stored(const struct made_piece *p)
+static uint64_t table_stored(const struct region *p)
 {
 	uint64_t sum = 0;
 	struct extent x;
@@ -154,7 +154,7 @@ static uint64_t table_stored(const struct made_piece *p)
 		return p->len;
 	for (uint64_t skip = 0; skip < p->len; skip += x.len) {
 		map_table(p, skip, &x);
-		if (x.kind == EXTENT_MADE)
+		if (x.kind == EXTENT_GENERATED)
 			sum += x.len;
 	}
 	return sum;
@@ -162,13 +162,13 @@ static uint64_t table_stored(const struct made_piece *p)
 
 /* What is stored of the disk lies in granules that are stored, all of which the file has.  (Of a
  * disk in very many pieces more may be counted than they are.) */
-uint64_t layout_stored(const struct view *file, uint64_t disk_stored)
+uint64_t export_stored(const struct view *file, uint64_t disk_stored)
 {
-	const struct made *m = (const struct made *)file;
+	const struct regions *m = (const struct regions *)file;
 	uint64_t sum = 0;
 
 	for (unsigned i = 0; i < m->npieces; i++) {
-		const struct made_piece *p = &m->pieces[i];
+		const struct region *p = &m->pieces[i];
 		uint64_t heads = p->len / p->width * p->head;
 
 		if (p->data)
@@ -181,20 +181,20 @@ uint64_t layout_stored(const struct view *file, uint64_t disk_stored)
 
 static void made_free(struct view *v)
 {
-	struct made *m = (struct made *)v;
+	struct regions *m = (struct regions *)v;
 
 	cache_forget(v->cache, v);
 	for (size_t i = 0; i < sizeof m->owned / sizeof m->owned[0]; i++)
-		granules_free(m->owned[i]);
+		allocmap_free(m->owned[i]);
 	free(m);
 }
 
 static const struct view_ops made_ops = {
 	.map = made_map, .fill = made_fill_unit, .free = made_free};
 
-void *made_new(size_t bytes, const struct layout_source *s, struct err *e)
+void *regions_new(size_t bytes, const struct export_source *s, struct err *e)
 {
-	struct made *m = calloc(1, bytes);
+	struct regions *m = calloc(1, bytes);
 
 	if (!m) {
 		err_nomem(e);
@@ -207,45 +207,45 @@ void *made_new(size_t bytes, const struct layout_source *s, struct err *e)
 	return m;
 }
 
-const struct granules *made_coarsen(struct made *m, unsigned bits, struct err *e)
+const struct allocmap *regions_coarsen(struct regions *m, unsigned bits, struct err *e)
 {
-	struct granules **owned = m->owned[0] ? &m->owned[1] : &m->owned[0];
+	struct allocmap **owned = m->owned[0] ? &m->owned[1] : &m->owned[0];
 
-	*owned = granules_coarsen(m->source.stored, bits, e);
+	*owned = allocmap_coarsen(m->source.stored, bits, e);
 	return *owned;
 }
 
-static uint64_t add_piece(struct made *m, struct made_piece p)
+static uint64_t add_piece(struct regions *m, struct region p)
 {
-	assert(m->npieces < MADE_PIECES);
+	assert(m->npieces < EXPORT_REGIONS_MAX);
 	if (p.len > 0)
 		m->pieces[m->npieces++] = p;
 	return p.pos + p.len;
 }
 
-uint64_t made_add_sparse_table(struct made *m, uint64_t pos, uint64_t entries, uint32_t width,
-	made_fill *fill, const struct granules *set)
+uint64_t regions_add_sparse_table(struct regions *m, uint64_t pos, uint64_t entries, uint32_t width,
+	region_fill *fill, const struct allocmap *set)
 {
-	return add_piece(m, (struct made_piece){.pos = pos,
+	return add_piece(m, (struct region){.pos = pos,
 				    .len = entries * width,
 				    .width = width,
 				    .fill = fill,
 				    .set = set});
 }
 
-uint64_t made_add_table(
-	struct made *m, uint64_t pos, uint64_t entries, uint32_t width, made_fill *fill)
+uint64_t regions_add_table(
+	struct regions *m, uint64_t pos, uint64_t entries, uint32_t width, region_fill *fill)
 {
-	return made_add_sparse_table(m, pos, entries, width, fill, NULL);
+	return regions_add_sparse_table(m, pos, entries, width, fill, NULL);
 }
 
-uint64_t made_add_data(
-	struct made *m, uint64_t pos, const struct granules *set, uint32_t head, made_fill *fill)
+uint64_t regions_add_data(struct regions *m, uint64_t pos, const struct allocmap *set,
+	uint32_t head, region_fill *fill)
 {
-	uint32_t width = head + (1u << granules_bits(set));
+	uint32_t width = head + (1u << allocmap_bits(set));
 
-	return add_piece(m, (struct made_piece){.pos = pos,
-				    .len = granules_stored(set) * width,
+	return add_piece(m, (struct region){.pos = pos,
+				    .len = allocmap_stored(set) * width,
 				    .width = width,
 				    .head = head,
 				    .fill = fill,
@@ -253,8 +253,8 @@ uint64_t made_add_data(
 				    .data = true});
 }
 
-int made_end(
-	struct made *m, uint64_t size, const struct layout *l, struct view **file, struct err *e)
+int regions_end(struct regions *m, uint64_t size, const struct export_format *l, struct view **file,
+	struct err *e)
 {
 	if (size > l->max_file) {
 		view_free(&m->view);
@@ -267,20 +267,20 @@ int made_end(
 	return 0;
 }
 
-uint64_t made_disk_size(const struct made *m)
+uint64_t regions_disk_size(const struct regions *m)
 {
 	return round_up(m->source.disk->size, SECTOR);
 }
 
-void made_id(const struct made *m, const char *use, unsigned char id[GUID_LEN])
+void regions_id(const struct regions *m, const char *use, unsigned char id[GUID_LEN])
 {
-	unsigned char text[LAYOUT_ID + 64], digest[HASH_MAX];
+	unsigned char text[EXPORT_ID + 64], digest[HASH_MAX];
 	size_t len = strlen(use);
 
-	assert(len <= sizeof text - LAYOUT_ID);
-	memcpy(text, m->source.id, LAYOUT_ID);
-	memcpy(text + LAYOUT_ID, use, len);
-	hash_digest(hash_find("sha256"), text, LAYOUT_ID + len, digest);
+	assert(len <= sizeof text - EXPORT_ID);
+	memcpy(text, m->source.id, EXPORT_ID);
+	memcpy(text + EXPORT_ID, use, len);
+	digest_compute(digest_find("sha256"), text, EXPORT_ID + len, digest);
 	memcpy(id, digest, GUID_LEN);
 	id[6] = (id[6] & 0x0f) | 0x80;
 	id[7] = (id[7] & 0x0f) | 0x80;

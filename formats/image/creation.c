@@ -125,7 +125,7 @@ static int check_words(const struct format *f, const struct create_request *r, s
 }
 
 /* The last word counts. */
-const char *create_text(const struct creation *c, const char *name)
+const char *creation_text(const struct creation *c, const char *name)
 {
 	size_t len = strlen(name);
 	const char *value = find_option(c->format, name, len)->standard;
@@ -136,23 +136,23 @@ const char *create_text(const struct creation *c, const char *name)
 	return value;
 }
 
-uint64_t create_number(const struct creation *c, const char *name, uint64_t otherwise)
+uint64_t creation_number(const struct creation *c, const char *name, uint64_t otherwise)
 {
-	const char *value = create_text(c, name);
+	const char *value = creation_text(c, name);
 
 	if (value)
 		size_parse(value, &otherwise);
 	return otherwise;
 }
 
-bool create_flag(const struct creation *c, const char *name)
+bool creation_flag(const struct creation *c, const char *name)
 {
-	return create_is(c, name, "on");
+	return creation_is(c, name, "on");
 }
 
-bool create_is(const struct creation *c, const char *name, const char *word)
+bool creation_is(const struct creation *c, const char *name, const char *word)
 {
-	const char *value = create_text(c, name);
+	const char *value = creation_text(c, name);
 
 	return value && strcasecmp(value, word) == 0;
 }
@@ -278,7 +278,7 @@ static int make_file(const struct create_request *req, const char *path, bool re
  * file is open and locked; without memory it lacks a file, and holds for no image. */
 static void end_file(const struct creation *c, const struct created *f, bool made)
 {
-	struct stamp *stamp = c->request->made;
+	struct fingerprint *stamp = c->request->made;
 	struct err ignored = ERR_INIT;
 	struct identity id;
 
@@ -289,7 +289,7 @@ static void end_file(const struct creation *c, const struct created *f, bool mad
 	else if (!made && !f->is_new && !f->io->is_block)
 		io_resize(f->io, 0, &ignored);
 	if (stamp && (made || !f->is_new))
-		stamp_add(stamp, f->io, &ignored);
+		fingerprint_add(stamp, f->io, &ignored);
 	io_unref(f->io);
 }
 
@@ -300,7 +300,7 @@ static const char *name_in(const char *path)
 	return slash ? slash + 1 : path;
 }
 
-const char *create_name(const struct creation *c)
+const char *creation_name(const struct creation *c)
 {
 	const char *path = c->request->stands_for ? c->request->stands_for : c->path;
 
@@ -317,7 +317,7 @@ static int empty_replaced(const struct creation *c, const char *part, struct err
 	return err_set(e, errno, "%s: %s", old, strerror(errno));
 }
 
-int create_part(struct creation *c, const char *name, struct io **io, struct err *e)
+int creation_part(struct creation *c, const char *name, struct io **io, struct err *e)
 {
 	const char *slash = strrchr(c->path, '/');
 	struct created *parts;
@@ -344,7 +344,7 @@ int create_part(struct creation *c, const char *name, struct io **io, struct err
 	return r;
 }
 
-int create_extend(struct io *io, uint64_t from, uint64_t end, struct err *e)
+int creation_extend(struct io *io, uint64_t from, uint64_t end, struct err *e)
 {
 	if (!io->is_block)
 		return io_resize(io, end, e);
@@ -355,7 +355,7 @@ int create_extend(struct io *io, uint64_t from, uint64_t end, struct err *e)
 	return from < end ? io_zero(io, from, end - from, e) : 0;
 }
 
-int create_preallocate(struct io *io, uint64_t pos, uint64_t len, bool full, struct err *e)
+int creation_preallocate(struct io *io, uint64_t pos, uint64_t len, bool full, struct err *e)
 {
 	static const unsigned char zeroes[64u << 10];
 	int r = 0;
@@ -376,7 +376,7 @@ int create_preallocate(struct io *io, uint64_t pos, uint64_t len, bool full, str
 
 /* The backing file. */
 
-char *create_windows_name(const struct creation *c)
+char *creation_windows_name(const struct creation *c)
 {
 	const char *name = c->request->backing;
 	char *windows;
@@ -426,14 +426,14 @@ static int create_in(struct creation *c, struct io *io, struct err *e)
 {
 	int r;
 
-	c->io = headlast_new(io, e);
+	c->io = header_last_new(io, e);
 	if (!c->io)
 		return -e->code;
 	r = c->format->create(c, e);
 	if (r == 0)
 		r = sync_parts(c, e);
 	if (r == 0)
-		r = headlast_finish(c->io, e);
+		r = header_last_finish(c->io, e);
 	io_unref(c->io);
 	return r;
 }

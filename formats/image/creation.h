@@ -18,7 +18,7 @@ struct identity;
 struct image;
 struct image_options;
 struct io;
-struct stamp;
+struct fingerprint;
 
 /* What an option takes. */
 enum create_kind {
@@ -62,7 +62,7 @@ struct create_request {
 	const struct identity *replaces;
 	/* Gets the files of the image as they are at the end, also of one that was replaced and
 	 * could not be made anew; NULL: nobody asks. */
-	struct stamp *made;
+	struct fingerprint *made;
 };
 
 /* Makes the image path.  On failure no new file is left behind; one that was replaced is empty.
@@ -99,27 +99,27 @@ struct creation {
 
 /* The value of an option as it was given or as the standard is, checked to be of its kind; NULL:
  * neither.  For all kinds; the others are for theirs. */
-const char *create_text(const struct creation *c, const char *name);
-uint64_t create_number(const struct creation *c, const char *name, uint64_t otherwise);
-bool create_flag(const struct creation *c, const char *name);
-bool create_is(const struct creation *c, const char *name, const char *word);
+const char *creation_text(const struct creation *c, const char *name);
+uint64_t creation_number(const struct creation *c, const char *name, uint64_t otherwise);
+bool creation_flag(const struct creation *c, const char *name);
+bool creation_is(const struct creation *c, const char *name, const char *word);
 
 /* The name that the file will have in its directory; "" for one without a path. */
-const char *create_name(const struct creation *c);
+const char *creation_name(const struct creation *c);
 
 /* A second file of the image, in its directory, made as the first one was; closed by the core. */
-int create_part(struct creation *c, const char *name, struct io **io, struct err *e);
+int creation_part(struct creation *c, const char *name, struct io **io, struct err *e);
 
 /* The name of the backing file as Windows programs know files, with their separators; to be freed;
  * NULL: no memory. */
-char *create_windows_name(const struct creation *c);
+char *creation_windows_name(const struct creation *c);
 
 /* The file ends at end, and is zeroes from from on, where nothing was written yet.  A device, which
  * keeps its size and its old bytes, is overwritten there; ENOSPC: it ends before. */
-int create_extend(struct io *io, uint64_t from, uint64_t end, struct err *e);
+int creation_extend(struct io *io, uint64_t from, uint64_t end, struct err *e);
 
 /* Preallocation: gives room to [pos, pos+len) of the file, which reads as zeroes.  full: by
  * writing, else by asking the host for it. */
-int create_preallocate(struct io *io, uint64_t pos, uint64_t len, bool full, struct err *e);
+int creation_preallocate(struct io *io, uint64_t pos, uint64_t len, bool full, struct err *e);
 
 #endif

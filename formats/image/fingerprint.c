@@ -26,7 +26,7 @@ static char *path_of(const struct io *io)
 			  : strdup(io->name);
 }
 
-static int add_file(struct stamp *s, const struct io *io, struct err *e)
+static int add_file(struct fingerprint *s, const struct io *io, struct err *e)
 {
 	struct stamped *more = reallocarray(s->files, s->n + 1, sizeof more[0]), *f;
 
@@ -45,20 +45,20 @@ static int add_file(struct stamp *s, const struct io *io, struct err *e)
 	return 0;
 }
 
-int stamp_take(struct stamp *s, const struct image *img, struct err *e)
+int fingerprint_take(struct fingerprint *s, const struct image *img, struct err *e)
 {
 	int r = 0;
 
-	*s = (struct stamp){0};
+	*s = (struct fingerprint){0};
 	for (const struct image *i = img; i && r == 0; i = i->parent)
 		for (size_t k = 0; k < i->nfiles && r == 0; k++)
 			r = add_file(s, i->files[k], e);
 	if (r < 0)
-		stamp_free(s);
+		fingerprint_free(s);
 	return r;
 }
 
-int stamp_add(struct stamp *s, const struct io *io, struct err *e)
+int fingerprint_add(struct fingerprint *s, const struct io *io, struct err *e)
 {
 	int r = add_file(s, io, e);
 
@@ -68,16 +68,16 @@ int stamp_add(struct stamp *s, const struct io *io, struct err *e)
 	return r < 0 ? err_set(e, -r, "%s: %s", io->name, strerror(-r)) : 0;
 }
 
-void stamp_free(struct stamp *s)
+void fingerprint_free(struct fingerprint *s)
 {
 	for (size_t i = 0; i < s->n; i++)
 		free(s->files[i].path);
 	free(s->files);
-	*s = (struct stamp){0};
+	*s = (struct fingerprint){0};
 }
 
 /* Its files are the first ones of the stamp; the parents' are never written. */
-void stamp_renew(struct stamp *s, const struct image *img)
+void fingerprint_renew(struct fingerprint *s, const struct image *img)
 {
 	for (size_t i = 0; i < img->nfiles && i < s->n; i++)
 		if (img->files[i]->fd >= 0)
@@ -91,7 +91,7 @@ static bool same(const struct stamped *f, struct identity id)
 	return identity_is_same(&f->id, &id);
 }
 
-bool stamp_is_same(const struct stamp *a, const struct stamp *b)
+bool fingerprint_is_same(const struct fingerprint *a, const struct fingerprint *b)
 {
 	if (a->n != b->n)
 		return false;
@@ -101,7 +101,7 @@ bool stamp_is_same(const struct stamp *a, const struct stamp *b)
 	return true;
 }
 
-bool stamp_holds(const struct stamp *s)
+bool fingerprint_holds(const struct fingerprint *s)
 {
 	struct stat st;
 
@@ -111,16 +111,16 @@ bool stamp_holds(const struct stamp *s)
 	return true;
 }
 
-const struct identity *stamp_first(const struct stamp *s)
+const struct identity *fingerprint_first(const struct fingerprint *s)
 {
 	return &s->files[0].id;
 }
 
-int stamp_unlink_after(const struct stamp *s, size_t n, struct err *e)
+int fingerprint_unlink_after(const struct fingerprint *s, size_t n, struct err *e)
 {
 	int r = 0;
 
-	if (!stamp_holds(s))
+	if (!fingerprint_holds(s))
 		return err_set(e, ESTALE,
 			"%s: another program has changed or replaced a file of this image",
 			s->files[0].path);

@@ -17,32 +17,32 @@ struct io;
 struct stamped;
 
 /* {0} is that of no file. */
-struct stamp {
+struct fingerprint {
 	size_t n;
 	struct stamped *files; /* the image's own first file is the first */
 };
 
-int stamp_take(struct stamp *s, const struct image *img, struct err *e);
+int fingerprint_take(struct fingerprint *s, const struct image *img, struct err *e);
 
 /* Adds one more file, as it is now. */
-int stamp_add(struct stamp *s, const struct io *io, struct err *e);
+int fingerprint_add(struct fingerprint *s, const struct io *io, struct err *e);
 
-void stamp_free(struct stamp *s);
+void fingerprint_free(struct fingerprint *s);
 
 /* The image was written by this process: its files may be what they are now.  It is still open, so
  * that nobody else has had a chance. */
-void stamp_renew(struct stamp *s, const struct image *img);
+void fingerprint_renew(struct fingerprint *s, const struct image *img);
 
-bool stamp_is_same(const struct stamp *a, const struct stamp *b);
+bool fingerprint_is_same(const struct fingerprint *a, const struct fingerprint *b);
 
 /* Do the names of the files still lead to them, unchanged? */
-bool stamp_holds(const struct stamp *s);
+bool fingerprint_holds(const struct fingerprint *s);
 
 /* The first file, which is there. */
-const struct identity *stamp_first(const struct stamp *s);
+const struct identity *fingerprint_first(const struct fingerprint *s);
 
 /* Removes the files by their names, but for the first n.  Nothing is removed unless the stamp
  * holds; -ESTALE: it does not, or a file was replaced meanwhile, and stays. */
-int stamp_unlink_after(const struct stamp *s, size_t n, struct err *e);
+int fingerprint_unlink_after(const struct fingerprint *s, size_t n, struct err *e);
 
 #endif

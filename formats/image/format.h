@@ -18,7 +18,7 @@ struct creation;
 struct err;
 struct facts;
 struct image;
-struct layout;
+struct export_format;
 struct measured;
 struct snapshot_ops;
 struct view;
@@ -91,7 +91,7 @@ struct format {
 	int (*measure)(const struct view *disk, uint64_t size, struct measured *m, struct err *e);
 	/* Files of this format that can be made up over a disk; NULL-terminated.  NULL: none can.
 	 */
-	const struct layout *const *layouts;
+	const struct export_format *const *layouts;
 };
 
 /* All formats. */

@@ -227,7 +227,7 @@ static int take_after(struct image *img, const struct opening *how, struct err *
 	if (r == 0)
 		r = find_place(img, e);
 	img->writable = (img->opts->write || img->opts->repair) && !how->child;
-	img->root = how->child ? policy_root(how->child, img->path) : img->dir;
+	img->root = how->child ? gate_root(how->child, img->path) : img->dir;
 	img->guessed = how->guessed;
 	return r;
 }
@@ -355,7 +355,7 @@ int image_open_in(const char *fence, const char *path, const struct image_option
 {
 	char file[PATH_MAX];
 	struct io *io;
-	int r = policy_open_in(fence, o, file_at(path, o, file), "image", &io, e);
+	int r = gate_open_in(fence, o, file_at(path, o, file), "image", &io, e);
 
 	return r == 0 ? open_top(io, o, out, e) : r;
 }
@@ -370,7 +370,7 @@ int image_open_part(
 			what, name);
 		return err_hint_code(e, HINT_PARENT_FORMAT, img->format->name);
 	}
-	r = policy_open(img, name, what, io, e);
+	r = gate_open(img, name, what, io, e);
 	if (r < 0)
 		return r;
 	(*io)->cache = img->opts->cache;

@@ -22,7 +22,7 @@ struct err;
 struct format;
 struct io;
 struct package;
-struct secret;
+struct passphrase;
 struct view;
 
 /* How to open; borrowed by every image opened with it, so it must outlive them. */
@@ -40,8 +40,8 @@ struct image_options {
 	bool nosync;      /* leave durability to the host: the image can be made anew */
 	bool share;       /* read although somebody holds the image for writing */
 	bool nosnapshots; /* do not look at the table of internal snapshots */
-	bool ignore_parent_id;        /* take a parent that changed since the child was made */
-	const struct secret *secrets; /* passphrases to try on each image; NULL: none */
+	bool ignore_parent_id;            /* take a parent that changed since the child was made */
+	const struct passphrase *secrets; /* passphrases to try on each image; NULL: none */
 	bool locked;  /* then an encrypted image opens, but its data cannot be read */
 	bool lenient; /* only to tell what the image is, or to check it: parts that are damaged or
 		       * missing are warned of, and what they hold cannot be read */

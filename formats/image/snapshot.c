@@ -88,7 +88,7 @@ static int take(void *arg, struct err *e)
 	return r;
 }
 
-int snapshot_take(struct image *img, const char *name, unsigned *no, struct err *e)
+int snapshot_create(struct image *img, const char *name, unsigned *no, struct err *e)
 {
 	struct change c = {.img = img, .name = name};
 	int r = check_possible(img, e);
@@ -122,7 +122,7 @@ static int drop(struct change *c, struct err *e)
 	return 0;
 }
 
-int snapshot_drop(struct image *img, unsigned no, struct err *e)
+int snapshot_delete(struct image *img, unsigned no, struct err *e)
 {
 	struct change c = {.img = img, .no = no, .run = drop};
 

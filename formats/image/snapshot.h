@@ -30,8 +30,8 @@ struct snapshot_ops {
 };
 
 /* no: the number of the state. */
-int snapshot_take(struct image *img, const char *name, unsigned *no, struct err *e);
-int snapshot_drop(struct image *img, unsigned no, struct err *e);
+int snapshot_create(struct image *img, const char *name, unsigned *no, struct err *e);
+int snapshot_delete(struct image *img, unsigned no, struct err *e);
 int snapshot_rename(struct image *img, unsigned no, const char *name, struct err *e);
 int snapshot_apply(struct image *img, unsigned no, struct err *e);
 

@@ -145,14 +145,14 @@ static int context_new(EVP_CIPHER_CTX **ctx, const char *cipher, size_t bits, co
 static int make_essiv(struct lane *l, const char *cipher, const struct crypt_mode *m,
 	const unsigned char *key, size_t key_len, struct err *e)
 {
-	const struct hash *hash = hash_find(m->ivgen_hash);
+	const struct hash *hash = digest_find(m->ivgen_hash);
 	unsigned char digest[HASH_MAX];
 	int r;
 
 	if (!hash)
 		return err_set(e, ENOTSUP, "the hash \"%s\" is not supported", m->ivgen_hash);
-	hash_digest(hash, key, key_len, digest);
-	r = context_new(&l->essiv, cipher, 8 * hash_size(hash), "ecb", digest, true, e);
+	digest_compute(hash, key, key_len, digest);
+	r = context_new(&l->essiv, cipher, 8 * digest_size(hash), "ecb", digest, true, e);
 	OPENSSL_cleanse(digest, sizeof digest);
 	return r < 0 ? err_in(e, "essiv:%s", m->ivgen_hash) : 0;
 }
@@ -234,7 +234,7 @@ int crypt_without_key(bool locked, const char *encryption, struct crypt **out, s
 	struct crypt *c;
 
 	if (!locked)
-		return secret_missing(encryption, e);
+		return passphrase_missing(encryption, e);
 	c = calloc(1, sizeof *c);
 	if (!c)
 		return err_nomem(e);
@@ -318,7 +318,7 @@ int crypt_decrypt(struct crypt *c, void *buf, size_t len, uint64_t sector, struc
 	bool ok = true;
 
 	if (c->locked)
-		return secret_missing(c->locked, e);
+		return passphrase_missing(c->locked, e);
 	l = pool_take(&c->lanes);
 	if (!l)
 		l = lane_copy(c->first);

@@ -73,7 +73,7 @@ static const struct hash hashes[] = {
 	{"sha512", 64, 128, sha512_begin, sha512_finish},
 };
 
-const struct hash *hash_find(const char *name)
+const struct hash *digest_find(const char *name)
 {
 	for (size_t i = 0; i < sizeof hashes / sizeof hashes[0]; i++)
 		if (strcmp(name, hashes[i].name) == 0)
@@ -81,12 +81,12 @@ const struct hash *hash_find(const char *name)
 	return NULL;
 }
 
-size_t hash_size(const struct hash *h)
+size_t digest_size(const struct hash *h)
 {
 	return h->size;
 }
 
-void hash_digest(const struct hash *h, const void *data, size_t len, unsigned char *out)
+void digest_compute(const struct hash *h, const void *data, size_t len, unsigned char *out)
 {
 	union state s;
 
@@ -107,7 +107,7 @@ static void hmac_begin(struct hmac *m, const struct hash *h, const void *key, si
 
 	m->hash = h;
 	if (len > h->block)
-		hash_digest(h, key, len, pad);
+		digest_compute(h, key, len, pad);
 	else if (len > 0)
 		memcpy(pad, key, len);
 	for (size_t i = 0; i < h->block; i++)
@@ -145,7 +145,7 @@ static void pbkdf2_block(const struct hmac *m, const unsigned char salt[static H
 	OPENSSL_cleanse(last, sizeof last);
 }
 
-void hash_pbkdf2(const struct hash *h, const void *password, size_t len,
+void digest_pbkdf2(const struct hash *h, const void *password, size_t len,
 	const unsigned char salt[static HASH_SALT], uint32_t iterations, void *out, size_t out_len)
 {
 	unsigned char sum[HASH_MAX], *to = out;

@@ -12,15 +12,15 @@
 struct hash;
 
 /* NULL: there is no such hash here. */
-const struct hash *hash_find(const char *name);
+const struct hash *digest_find(const char *name);
 
 /* Bytes of a digest. */
-size_t hash_size(const struct hash *h);
+size_t digest_size(const struct hash *h);
 
-void hash_digest(const struct hash *h, const void *data, size_t len, unsigned char *out);
+void digest_compute(const struct hash *h, const void *data, size_t len, unsigned char *out);
 
 /* PBKDF2 of RFC 8018 with HMAC of this hash; iterations > 0. */
-void hash_pbkdf2(const struct hash *h, const void *password, size_t len,
+void digest_pbkdf2(const struct hash *h, const void *password, size_t len,
 	const unsigned char salt[static HASH_SALT], uint32_t iterations, void *out, size_t out_len);
 
 #endif

@@ -162,7 +162,7 @@ static int check_name(const char *name, const char *what, struct err *e)
 	return 0;
 }
 
-int policy_open(
+int gate_open(
 	const struct image *img, const char *name, const char *what, struct io **io, struct err *e)
 {
 	char path[PATH_MAX], real[PATH_MAX];
@@ -202,7 +202,7 @@ int policy_open(
 	return 0;
 }
 
-int policy_open_kin(
+int gate_open_kin(
 	const struct image *img, const char *name, const char *what, struct io **io, struct err *e)
 {
 	const struct image finder = {
@@ -211,7 +211,7 @@ int policy_open_kin(
 		.root = img->machine_dir ? img->machine_dir : img->root,
 	};
 
-	return policy_open(&finder, name, what, io, e);
+	return gate_open(&finder, name, what, io, e);
 }
 
 static const struct image_options nothing_else;
@@ -221,22 +221,22 @@ static struct image finder_in(const char *dir, const struct image_options *o)
 	return (struct image){.opts = o ? o : &nothing_else, .dir = (char *)dir, .root = dir};
 }
 
-int policy_open_in(const char *dir, const struct image_options *o, const char *name,
-	const char *what, struct io **io, struct err *e)
+int gate_open_in(const char *dir, const struct image_options *o, const char *name, const char *what,
+	struct io **io, struct err *e)
 {
 	struct image finder = finder_in(dir, o);
 
-	return policy_open(&finder, name, what, io, e);
+	return gate_open(&finder, name, what, io, e);
 }
 
-bool policy_may_look(const char *dir, const struct image_options *o, const char *path)
+bool gate_may_look(const char *dir, const struct image_options *o, const char *path)
 {
 	struct image finder = finder_in(dir, o);
 
 	return text_leads_inside(&finder, path);
 }
 
-const char *policy_root(const struct image *child, const char *path)
+const char *gate_root(const struct image *child, const char *path)
 {
 	const char *above = child->machine_dir;
 

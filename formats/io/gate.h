@@ -25,23 +25,23 @@ struct io;
 
 /* Opens name as img says it, unlocked; what is a word for messages ("backing file").  The error
  * says which file was refused, why, and which option would let it in. */
-int policy_open(
+int gate_open(
 	const struct image *img, const char *name, const char *what, struct io **io, struct err *e);
 
 /* Likewise a file that may be the parent that img knows by its id; img->machine_dir counts. */
-int policy_open_kin(
+int gate_open_kin(
 	const struct image *img, const char *name, const char *what, struct io **io, struct err *e);
 
 /* Opens a file by a name that no image said, from dir: it must lead to a regular file below dir, or
  * below what o allows besides (NULL: nothing). */
-int policy_open_in(const char *dir, const struct image_options *o, const char *name,
-	const char *what, struct io **io, struct err *e);
+int gate_open_in(const char *dir, const struct image_options *o, const char *name, const char *what,
+	struct io **io, struct err *e);
 
-/* May policy_open_in so much as look at an absolute path? */
-bool policy_may_look(const char *dir, const struct image_options *o, const char *path);
+/* May gate_open_in so much as look at an absolute path? */
+bool gate_may_look(const char *dir, const struct image_options *o, const char *path);
 
 /* The fence round the names in the parent of child that was found at path, real; borrowed from
  * child. */
-const char *policy_root(const struct image *child, const char *path);
+const char *gate_root(const struct image *child, const char *path);
 
 #endif

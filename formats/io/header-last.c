@@ -139,7 +139,7 @@ static const struct io_ops headlast_ops = {
 	.close = headlast_close,
 };
 
-struct io *headlast_new(struct io *base, struct err *e)
+struct io *header_last_new(struct io *base, struct err *e)
 {
 	struct headlast *h = io_new(sizeof *h, &headlast_ops, base->name, e);
 
@@ -154,7 +154,7 @@ struct io *headlast_new(struct io *base, struct err *e)
 	return &h->io;
 }
 
-int headlast_finish(struct io *io, struct err *e)
+int header_last_finish(struct io *io, struct err *e)
 {
 	struct headlast *h = (struct headlast *)io;
 	int r;

@@ -13,9 +13,9 @@ struct io;
 
 /* A stand-in for base, which it holds: writes to the first sector stay in memory.  A device loses
  * its first sector and its last with the first write. */
-struct io *headlast_new(struct io *base, struct err *e);
+struct io *header_last_new(struct io *base, struct err *e);
 
 /* Syncs base, writes the first sector and syncs again; nothing may be written afterwards. */
-int headlast_finish(struct io *io, struct err *e);
+int header_last_finish(struct io *io, struct err *e);
 
 #endif

@@ -15,9 +15,9 @@
 
 #define ROOM (SECRET_MAX + 1) /* bytes mapped for each: one more tells what is too long */
 
-static struct secret *secret_new(struct err *e)
+static struct passphrase *secret_new(struct err *e)
 {
-	struct secret *s = calloc(1, sizeof *s);
+	struct passphrase *s = calloc(1, sizeof *s);
 
 	if (!s) {
 		err_nomem(e);
@@ -37,10 +37,10 @@ static struct secret *secret_new(struct err *e)
 	return s;
 }
 
-void secret_free(struct secret *s)
+void passphrase_free(struct passphrase *s)
 {
 	while (s) {
-		struct secret *next = s->next;
+		struct passphrase *next = s->next;
 
 		OPENSSL_cleanse(s->bytes, s->len);
 		munmap(s->bytes, ROOM);
@@ -49,7 +49,7 @@ void secret_free(struct secret *s)
 	}
 }
 
-static int read_all(struct secret *s, int fd, struct err *e)
+static int read_all(struct passphrase *s, int fd, struct err *e)
 {
 	ssize_t n;
 
@@ -66,11 +66,11 @@ static int read_all(struct secret *s, int fd, struct err *e)
 	return s->len > 0 ? 0 : err_set(e, EINVAL, "the file is empty");
 }
 
-struct secret *secret_read(const char *file, struct err *e)
+struct passphrase *passphrase_read(const char *file, struct err *e)
 {
 	bool is_stdin = strcmp(file, "-") == 0;
 	int fd = is_stdin ? STDIN_FILENO : open(file, O_RDONLY | O_NOCTTY | O_CLOEXEC);
-	struct secret *s = NULL;
+	struct passphrase *s = NULL;
 
 	if (fd < 0) {
 		err_set(e, errno, "passphrase file %s: %s", file, strerror(errno));
@@ -79,7 +79,7 @@ struct secret *secret_read(const char *file, struct err *e)
 	s = secret_new(e);
 	if (s && read_all(s, fd, e) < 0) {
 		err_in(e, "passphrase file %s", file);
-		secret_free(s);
+		passphrase_free(s);
 		s = NULL;
 	}
 	if (!is_stdin)
@@ -87,7 +87,7 @@ struct secret *secret_read(const char *file, struct err *e)
 	return s;
 }
 
-int secret_missing(const char *encryption, struct err *e)
+int passphrase_missing(const char *encryption, struct err *e)
 {
 	err_set(e, ENOKEY, "encrypted (%s), and no passphrase was given", encryption);
 	return err_hint_code(e, HINT_PASSPHRASE, NULL);

@@ -11,19 +11,19 @@
 
 struct err;
 
-struct secret {
-	struct secret *next; /* another one to try, or NULL */
+struct passphrase {
+	struct passphrase *next; /* another one to try, or NULL */
 	unsigned char *bytes;
 	size_t len;
 };
 
 /* Reads the whole of a file, pipe or the like; "-" is standard input. */
-struct secret *secret_read(const char *file, struct err *e);
+struct passphrase *passphrase_read(const char *file, struct err *e);
 
 /* For drivers: an image that is encrypted with this and no passphrase to try.  -ENOKEY. */
-int secret_missing(const char *encryption, struct err *e);
+int passphrase_missing(const char *encryption, struct err *e);
 
 /* Wipes and frees this one and those behind it; NULL is fine. */
-void secret_free(struct secret *s);
+void passphrase_free(struct passphrase *s);
 
 #endif

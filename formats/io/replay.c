@@ -142,7 +142,7 @@ static const struct io_ops overlay_ops = {
 
 /* Making. */
 
-struct io *overlay_new(struct io *base, uint32_t max, struct err *e)
+struct io *replay_new(struct io *base, uint32_t max, struct err *e)
 {
 	struct overlay *o = io_new(sizeof *o, &overlay_ops, base->name, e);
 
@@ -154,7 +154,7 @@ struct io *overlay_new(struct io *base, uint32_t max, struct err *e)
 	return &o->io;
 }
 
-int overlay_grow(struct io *io, uint64_t size, struct err *e)
+int replay_grow(struct io *io, uint64_t size, struct err *e)
 {
 	if (size > LIMIT_DISK_SIZE)
 		return err_set(e, EFBIG, "the file would grow to %" PRIu64 " bytes", size);
@@ -218,11 +218,11 @@ static int add_change(struct io *io, const struct change *c, struct err *e)
 		__builtin_add_overflow(c->pos, c->len, &end))
 		return err_set(e, EUCLEAN, "%" PRIu64 " bytes at 0x%" PRIx64 " are no whole pages",
 			c->len, c->pos);
-	r = overlay_grow(io, end, e);
+	r = replay_grow(io, end, e);
 	return r < 0 ? r : put_change((struct overlay *)io, c, e);
 }
 
-int overlay_page(struct io *io, uint64_t pos, uint64_t from, const unsigned char *head,
+int replay_page(struct io *io, uint64_t pos, uint64_t from, const unsigned char *head,
 	const unsigned char *tail, struct err *e)
 {
 	struct change c = {.pos = pos, .len = OVERLAY_PAGE, .from = from};
@@ -232,7 +232,7 @@ int overlay_page(struct io *io, uint64_t pos, uint64_t from, const unsigned char
 	return add_change(io, &c, e);
 }
 
-int overlay_zero(struct io *io, uint64_t pos, uint64_t len, struct err *e)
+int replay_zero(struct io *io, uint64_t pos, uint64_t len, struct err *e)
 {
 	struct change c = {.pos = pos, .len = len};
 
@@ -241,7 +241,7 @@ int overlay_zero(struct io *io, uint64_t pos, uint64_t len, struct err *e)
 
 /* For the base. */
 
-bool overlay_touches(const struct io *io, uint64_t pos, uint64_t len)
+bool replay_touches(const struct io *io, uint64_t pos, uint64_t len)
 {
 	const struct overlay *o = (const struct overlay *)io;
 	size_t i = find_change(o, pos);
@@ -263,7 +263,7 @@ static int apply_change(const struct overlay *o, const struct change *c, struct 
 	return io_write(o->base, page, sizeof page, c->pos, e);
 }
 
-int overlay_apply(struct io *io, struct err *e)
+int replay_apply(struct io *io, struct err *e)
 {
 	const struct overlay *o = (const struct overlay *)io;
 	int r = io->size > o->base->size ? io_resize(o->base, io->size, e) : 0;

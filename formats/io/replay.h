@@ -17,22 +17,22 @@ struct io;
 #define OVERLAY_PAGE_TAIL 4u
 
 /* A stand-in for base, which it holds.  At most max changes are taken. */
-struct io *overlay_new(struct io *base, uint32_t max, struct err *e);
+struct io *replay_new(struct io *base, uint32_t max, struct err *e);
 
 /* Later changes replace earlier ones.  pos and len are multiples of OVERLAY_PAGE; the file grows as
  * needed.  A page is that at from in base, but for its first and its last bytes. */
-int overlay_page(struct io *io, uint64_t pos, uint64_t from, const unsigned char *head,
+int replay_page(struct io *io, uint64_t pos, uint64_t from, const unsigned char *head,
 	const unsigned char *tail, struct err *e);
-int overlay_zero(struct io *io, uint64_t pos, uint64_t len, struct err *e);
+int replay_zero(struct io *io, uint64_t pos, uint64_t len, struct err *e);
 
 /* Makes the file this long, if it is shorter: with zeroes. */
-int overlay_grow(struct io *io, uint64_t size, struct err *e);
+int replay_grow(struct io *io, uint64_t size, struct err *e);
 
 /* Does a change lie anywhere in [pos, pos+len)? */
-bool overlay_touches(const struct io *io, uint64_t pos, uint64_t len);
+bool replay_touches(const struct io *io, uint64_t pos, uint64_t len);
 
 /* Makes the changes in the base, which is writable; not yet durable.  The log that they are in must
  * not be touched by them. */
-int overlay_apply(struct io *io, struct err *e);
+int replay_apply(struct io *io, struct err *e);
 
 #endif

@@ -270,7 +270,7 @@ int meta_put_bits(struct io *io, uint64_t pos, uint64_t first, uint64_t n, bool 
 		r = meta_read(io->writeback->cache, io, map, sizeof map, at, e);
 		if (r < 0)
 			break;
-		bits_put(map, bit, done, value, bits);
+		bitmap_put(map, bit, done, value, bits);
 		r = meta_write(io, map, sizeof map, at, order, e);
 	}
 	return r;

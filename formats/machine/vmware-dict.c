@@ -75,9 +75,10 @@ static char *take_value(char *s)
 	return s;
 }
 
-static int add_entry(struct dict *d, const char *key, const char *value, size_t line, struct err *e)
+static int add_entry(
+	struct vmware_dict *d, const char *key, const char *value, size_t line, struct err *e)
 {
-	struct dict_entry *entries = d->entries;
+	struct vmware_dict_entry *entries = d->entries;
 
 	if (d->n == DICT_MAX_ENTRIES)
 		return err_set(e, EFBIG, "more than %d lines", DICT_MAX_ENTRIES);
@@ -86,11 +87,11 @@ static int add_entry(struct dict *d, const char *key, const char *value, size_t 
 	if (!entries)
 		return err_nomem(e);
 	d->entries = entries;
-	entries[d->n++] = (struct dict_entry){.key = key, .value = value, .line = line};
+	entries[d->n++] = (struct vmware_dict_entry){.key = key, .value = value, .line = line};
 	return 0;
 }
 
-static int parse_line(struct dict *d, char *line, size_t number, struct err *e)
+static int parse_line(struct vmware_dict *d, char *line, size_t number, struct err *e)
 {
 	char *equals, *value;
 
@@ -107,13 +108,13 @@ static int parse_line(struct dict *d, char *line, size_t number, struct err *e)
 /* By key, and of one key the last first. */
 static int by_key(const void *a, const void *b)
 {
-	const struct dict_entry *x = a, *y = b;
+	const struct vmware_dict_entry *x = a, *y = b;
 	int order = strcasecmp(x->key, y->key);
 
 	return order ? order : x->line < y->line ? 1 : -1;
 }
 
-static void sort(struct dict *d)
+static void sort(struct vmware_dict *d)
 {
 	size_t n = 0;
 
@@ -127,7 +128,8 @@ static void sort(struct dict *d)
 }
 
 /* A value in an encoding that is not known stays as it is: it may be no name at all. */
-static int decode(struct dict *d, struct dict_entry *entry, const char *encoding, struct err *e)
+static int decode(
+	struct vmware_dict *d, struct vmware_dict_entry *entry, const char *encoding, struct err *e)
 {
 	struct err ignored = ERR_INIT;
 	size_t room = 3 * strlen(entry->value) + 1;
@@ -135,7 +137,7 @@ static int decode(struct dict *d, struct dict_entry *entry, const char *encoding
 
 	if (!value)
 		return err_nomem(e);
-	if (encoding_decode(encoding, entry->value, value, room, &ignored) < 0) {
+	if (charset_decode(encoding, entry->value, value, room, &ignored) < 0) {
 		free(value);
 		return 0;
 	}
@@ -150,9 +152,9 @@ static bool is_ascii(const char *s)
 	return *s == '\0';
 }
 
-static int decode_all(struct dict *d, struct err *e)
+static int decode_all(struct vmware_dict *d, struct err *e)
 {
-	const char *encoding = dict_get(d, ".encoding");
+	const char *encoding = vmware_dict_get(d, ".encoding");
 	int r = 0;
 
 	if (*encoding == '\0' || strcasecmp(encoding, "UTF-8") == 0)
@@ -166,7 +168,7 @@ static int decode_all(struct dict *d, struct err *e)
 	return r;
 }
 
-static int parse(struct dict *d, struct err *e)
+static int parse(struct vmware_dict *d, struct err *e)
 {
 	char *line = d->text, *next;
 	size_t number = 0;
@@ -186,11 +188,11 @@ static int parse(struct dict *d, struct err *e)
 	return decode_all(d, e);
 }
 
-int dict_parse(const char *text, size_t len, struct dict *d, struct err *e)
+int vmware_dict_parse(const char *text, size_t len, struct vmware_dict *d, struct err *e)
 {
 	int r;
 
-	*d = (struct dict){.text = strndup(text, len)};
+	*d = (struct vmware_dict){.text = strndup(text, len)};
 	if (!d->text)
 		return err_nomem(e);
 	if (strlen(d->text) < len)
@@ -198,40 +200,40 @@ int dict_parse(const char *text, size_t len, struct dict *d, struct err *e)
 	else
 		r = parse(d, e);
 	if (r < 0)
-		dict_free(d);
+		vmware_dict_free(d);
 	return r;
 }
 
-int dict_read(struct io *io, struct dict *d, struct err *e)
+int vmware_dict_read(struct io *io, struct vmware_dict *d, struct err *e)
 {
 	char *text;
 	int r = io_read_text(io, DICT_MAX_BYTES, &text, e);
 
 	if (r < 0)
 		return r;
-	r = dict_parse(text, io->size, d, e);
+	r = vmware_dict_parse(text, io->size, d, e);
 	free(text);
 	return r < 0 ? err_in(e, "%s", io->name) : 0;
 }
 
-void dict_free(struct dict *d)
+void vmware_dict_free(struct vmware_dict *d)
 {
 	for (size_t i = 0; i < d->ndecoded; i++)
 		free(d->decoded[i]);
 	free(d->decoded);
 	free(d->entries);
 	free(d->text);
-	*d = (struct dict){0};
+	*d = (struct vmware_dict){0};
 }
 
 static int key_compare(const void *key, const void *entry)
 {
-	return strcasecmp(key, ((const struct dict_entry *)entry)->key);
+	return strcasecmp(key, ((const struct vmware_dict_entry *)entry)->key);
 }
 
-const char *dict_get(const struct dict *d, const char *fmt, ...)
+const char *vmware_dict_get(const struct vmware_dict *d, const char *fmt, ...)
 {
-	const struct dict_entry *found;
+	const struct vmware_dict_entry *found;
 	char key[KEY_MAX];
 	va_list ap;
 

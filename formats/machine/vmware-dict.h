@@ -13,29 +13,29 @@
 struct err;
 struct io;
 
-struct dict_entry {
+struct vmware_dict_entry {
 	const char *key, *value; /* UTF-8, as far as the file keeps what it declares */
 	size_t line;
 };
 
-struct dict {
+struct vmware_dict {
 	char *text;
 	char **decoded; /* values that needed another encoding */
 	size_t ndecoded;
-	struct dict_entry *entries; /* by key, each once */
+	struct vmware_dict_entry *entries; /* by key, each once */
 	size_t n;
 };
 
 /* Takes text of len bytes apart; it is copied. */
-int dict_parse(const char *text, size_t len, struct dict *d, struct err *e);
+int vmware_dict_parse(const char *text, size_t len, struct vmware_dict *d, struct err *e);
 
 /* All of a file, DICT_MAX_BYTES at most. */
-int dict_read(struct io *io, struct dict *d, struct err *e);
+int vmware_dict_read(struct io *io, struct vmware_dict *d, struct err *e);
 
-void dict_free(struct dict *d);
+void vmware_dict_free(struct vmware_dict *d);
 
 /* The value of a key, "" when it is not there.  The key is made as by printf. */
-const char *dict_get(const struct dict *d, const char *fmt, ...)
+const char *vmware_dict_get(const struct vmware_dict *d, const char *fmt, ...)
 	__attribute__((format(printf, 2, 3)));
 
 #endif

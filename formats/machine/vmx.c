@@ -28,24 +28,24 @@ static const struct {
 } buses[] = {{"ide", 2, 2}, {"scsi", 4, 64}, {"sata", 4, 30}, {"nvme", 4, 64}};
 
 /* A disk says so or says nothing; what is no file (a drive, "auto detect") has no such name. */
-static bool is_disk(const struct dict *d, const char *slot, const char *file)
+static bool is_disk(const struct vmware_dict *d, const char *slot, const char *file)
 {
-	const char *type = dict_get(d, "%s.deviceType", slot);
+	const char *type = vmware_dict_get(d, "%s.deviceType", slot);
 
-	return strcasecmp(dict_get(d, "%s.present", slot), "FALSE") != 0 &&
-	       has_suffix(file, ".vmdk") && strncasecmp(type, "cdrom", 5) != 0 &&
+	return strcasecmp(vmware_dict_get(d, "%s.present", slot), "FALSE") != 0 &&
+	       text_ends_with(file, ".vmdk") && strncasecmp(type, "cdrom", 5) != 0 &&
 	       strncasecmp(type, "atapi", 5) != 0;
 }
 
 static int add_disk(
-	struct machine_state *state, const struct dict *d, const char *slot, struct err *e)
+	struct machine_state *state, const struct vmware_dict *d, const char *slot, struct err *e)
 {
-	const char *file = dict_get(d, "%s.fileName", slot);
+	const char *file = vmware_dict_get(d, "%s.fileName", slot);
 
 	return is_disk(d, slot, file) ? machine_add_disk(state, slot, file, e) : 0;
 }
 
-static int add_disks(struct machine *m, const struct dict *d, struct err *e)
+static int add_disks(struct machine *m, const struct vmware_dict *d, struct err *e)
 {
 	char slot[32];
 	int r = 0;
@@ -69,7 +69,7 @@ struct shot {
 };
 
 struct shots {
-	const struct dict *dict;
+	const struct vmware_dict *dict;
 	size_t n;
 	struct shot *v;
 };
@@ -104,7 +104,7 @@ static int find_shots(struct shots *s, struct err *e)
 		s->v[s->n++] = (struct shot){
 			.number = i,
 			.uid = number(s->dict->entries[k].value),
-			.parent = number(dict_get(s->dict, "snapshot%u.parent", i)),
+			.parent = number(vmware_dict_get(s->dict, "snapshot%u.parent", i)),
 		};
 	}
 	return 0;
@@ -134,10 +134,12 @@ static void find_parents(struct shots *s)
 }
 
 /* Two halves of a number of microseconds, of which the lower is printed as if it had a sign. */
-static struct timespec taken_at(const struct dict *d, unsigned i)
+static struct timespec taken_at(const struct vmware_dict *d, unsigned i)
 {
-	uint64_t high = (uint32_t)strtoll(dict_get(d, "snapshot%u.createTimeHigh", i), NULL, 10);
-	uint64_t low = (uint32_t)strtoll(dict_get(d, "snapshot%u.createTimeLow", i), NULL, 10);
+	uint64_t high =
+		(uint32_t)strtoll(vmware_dict_get(d, "snapshot%u.createTimeHigh", i), NULL, 10);
+	uint64_t low =
+		(uint32_t)strtoll(vmware_dict_get(d, "snapshot%u.createTimeLow", i), NULL, 10);
 	uint64_t us = high << 32 | low;
 
 	return (struct timespec){
@@ -147,17 +149,17 @@ static struct timespec taken_at(const struct dict *d, unsigned i)
 }
 
 static int add_shot_disks(
-	struct machine_state *state, const struct dict *d, unsigned i, struct err *e)
+	struct machine_state *state, const struct vmware_dict *d, unsigned i, struct err *e)
 {
-	uint64_t n = number(dict_get(d, "snapshot%u.numDisks", i));
+	uint64_t n = number(vmware_dict_get(d, "snapshot%u.numDisks", i));
 	int r = 0;
 
 	for (unsigned k = 0; k < n && k < VMX_MAX_DISKS && r == 0; k++) {
-		const char *file = dict_get(d, "snapshot%u.disk%u.fileName", i, k);
+		const char *file = vmware_dict_get(d, "snapshot%u.disk%u.fileName", i, k);
 
-		if (has_suffix(file, ".vmdk"))
+		if (text_ends_with(file, ".vmdk"))
 			r = machine_add_disk(
-				state, dict_get(d, "snapshot%u.disk%u.node", i, k), file, e);
+				state, vmware_dict_get(d, "snapshot%u.disk%u.node", i, k), file, e);
 	}
 	return r;
 }
@@ -177,7 +179,8 @@ static int add_shot(struct machine *m, struct shots *s, size_t i, struct err *e)
 			return r;
 	}
 	shot->state = m->nstates;
-	state = machine_add_state(m, dict_get(s->dict, "snapshot%u.displayName", shot->number), e);
+	state = machine_add_state(
+		m, vmware_dict_get(s->dict, "snapshot%u.displayName", shot->number), e);
 	if (!state)
 		return -e->code;
 	state->parent = shot->above == SIZE_MAX ? 0 : s->v[shot->above].state;
@@ -193,7 +196,7 @@ static int add_shots(struct machine *m, struct shots *s, struct err *e)
 	find_parents(s);
 	for (size_t i = 0; i < s->n && r == 0; i++)
 		r = add_shot(m, s, i, e);
-	current = find_uid(s, number(dict_get(s->dict, "snapshot.current")));
+	current = find_uid(s, number(vmware_dict_get(s->dict, "snapshot.current")));
 	if (r == 0 && current != SIZE_MAX)
 		m->states[0].parent = s->v[current].state;
 	return r;
@@ -201,15 +204,15 @@ static int add_shots(struct machine *m, struct shots *s, struct err *e)
 
 static int read_shots(struct machine *m, struct io *vmsd, struct err *e)
 {
-	struct dict d;
+	struct vmware_dict d;
 	struct shots s = {.dict = &d};
-	int r = dict_read(vmsd, &d, e);
+	int r = vmware_dict_read(vmsd, &d, e);
 
 	if (r < 0)
 		return r;
 	r = add_shots(m, &s, e);
 	free(s.v);
-	dict_free(&d);
+	vmware_dict_free(&d);
 	return r;
 }
 
@@ -218,18 +221,18 @@ static int read_shots(struct machine *m, struct io *vmsd, struct err *e)
 int vmx_read(struct io *vmx, struct io *vmsd, const char *name, struct machine **out, struct err *e)
 {
 	struct machine *m;
-	struct dict d;
-	int r = dict_read(vmx, &d, e);
+	struct vmware_dict d;
+	int r = vmware_dict_read(vmx, &d, e);
 
 	if (r < 0)
 		return r;
-	if (*dict_get(&d, "displayName"))
-		name = dict_get(&d, "displayName");
+	if (*vmware_dict_get(&d, "displayName"))
+		name = vmware_dict_get(&d, "displayName");
 	m = machine_new(name, e);
 	r = m ? add_disks(m, &d, e) : -e->code;
 	if (r == 0 && vmsd)
 		r = read_shots(m, vmsd, e);
-	dict_free(&d);
+	vmware_dict_free(&d);
 	if (r == 0)
 		*out = m;
 	else

@@ -111,7 +111,7 @@ static const char *format_of_parent(const struct image *top, const struct image 
 struct search {
 	const struct image *top; /* the image that the user named */
 	struct image *img;
-	struct homes *homes;
+	struct vbox_registry *homes;
 	bool ignore_id;
 	bool found; /* something other than a missing file was met */
 	struct err e;
@@ -123,7 +123,7 @@ static int check_parent(const struct search *s, struct err *e)
 	int r = check_guess(img, img->parent, e);
 
 	if (r == 0)
-		r = family_check_image(img->parent, s->homes, e);
+		r = parent_search_check_image(img->parent, s->homes, e);
 	if (r == 0 && img->format->check_parent && !s->ignore_id)
 		r = img->format->check_parent(img, img->parent, e);
 	return r;
@@ -160,7 +160,7 @@ static int try_name(struct search *s, const char *name)
 {
 	struct err e = ERR_INIT;
 	struct io *io;
-	int r = policy_open(s->img, name, WHAT, &io, &e);
+	int r = gate_open(s->img, name, WHAT, &io, &e);
 	/* What lies outside was not even looked at: it may as well be missing. */
 	bool missing = r == -ENOENT || r == -ENOTDIR || r == -EACCES;
 
@@ -248,10 +248,10 @@ static int open_kin(struct search *s)
 	int r;
 
 	s->ignore_id = false;
-	r = family_find(s->top, s->img, s->homes, take_kin, s, &e);
+	r = parent_search_find(s->top, s->img, s->homes, take_kin, s, &e);
 	s->ignore_id = ignore;
 	if (r < 0 && r != -ENOENT && ignore)
-		r = family_find(s->top, s->img, s->homes, take_kin, s, &e);
+		r = parent_search_find(s->top, s->img, s->homes, take_kin, s, &e);
 	if (r < 0 && (s->e.code == 0 || (r != -ENOENT && !s->found)))
 		s->e = e;
 	s->found |= r != -ENOENT && r != -EACCES;
@@ -259,7 +259,7 @@ static int open_kin(struct search *s)
 }
 
 static int open_parent(
-	const struct image *top, struct image *img, struct homes *homes, struct err *e)
+	const struct image *top, struct image *img, struct vbox_registry *homes, struct err *e)
 {
 	struct search s = {
 		.top = top,
@@ -297,10 +297,10 @@ static int leave_closed(struct image *img, struct err *e)
 	return 0;
 }
 
-static int open_parents(struct image *top, struct homes *homes, struct err *e)
+static int open_parents(struct image *top, struct vbox_registry *homes, struct err *e)
 {
 	size_t depth = 1;
-	int r = family_check_image(top, homes, e);
+	int r = parent_search_check_image(top, homes, e);
 
 	for (struct image *img = top; r == 0 && has_parent(img); img = img->parent) {
 		if (img->opts->nobacking)
@@ -318,9 +318,9 @@ static int open_parents(struct image *top, struct homes *homes, struct err *e)
 
 int chain_open(struct image *top, struct err *e)
 {
-	struct homes homes = {0};
+	struct vbox_registry homes = {0};
 	int r = open_parents(top, &homes, e);
 
-	homes_free(&homes);
+	vbox_registry_free(&homes);
 	return r;
 }

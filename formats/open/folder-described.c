@@ -37,12 +37,12 @@ static int visit_machine(void *arg, const char *dir, const struct machine *m)
 
 static int add_virtualbox(struct folder *f, struct err *e)
 {
-	struct homes homes = {0};
+	struct vbox_registry homes = {0};
 	struct visit v = {.f = f, .media = {.f = f, .homes = &homes}, .e = e};
-	int r = homes_visit(&homes, f->path, NULL, visit_machine, &v);
+	int r = vbox_registry_visit(&homes, f->path, NULL, visit_machine, &v);
 
 	folder_media_free(&v.media);
-	homes_free(&homes);
+	vbox_registry_free(&homes);
 	return r;
 }
 
@@ -61,7 +61,7 @@ static struct io *open_beside(const struct folder *f, const char *name)
 	struct err ignored = ERR_INIT;
 	struct io *io = NULL;
 
-	return policy_open_in(f->path, NULL, name, "description", &io, &ignored) == 0 ? io : NULL;
+	return gate_open_in(f->path, NULL, name, "description", &io, &ignored) == 0 ? io : NULL;
 }
 
 /* Snapshots that cannot be read do not hide the machine. */
@@ -155,7 +155,7 @@ static int claim_package(struct folder *f, const char *name, struct err *e)
 static int is_described(const struct dirent *d)
 {
 	return d->d_name[0] != '.' &&
-	       (has_suffix(d->d_name, ".vmx") || has_suffix(d->d_name, ".ovf"));
+	       (text_ends_with(d->d_name, ".vmx") || text_ends_with(d->d_name, ".ovf"));
 }
 
 static int by_name(const struct dirent **a, const struct dirent **b)
@@ -170,7 +170,7 @@ int folder_add_machines(struct folder *f, struct err *e)
 	int n = r == 0 ? host_scandir(f->path, &list, is_described, by_name) : 0;
 
 	for (int i = 0; i < n; i++) {
-		if (r == 0 && has_suffix(list[i]->d_name, ".vmx"))
+		if (r == 0 && text_ends_with(list[i]->d_name, ".vmx"))
 			r = add_vmware(f, list[i]->d_name, e);
 		else if (r == 0)
 			r = claim_package(f, list[i]->d_name, e);

@@ -25,13 +25,13 @@ int folder_claim_names(struct folder *f, const char *path, bool parents, struct 
 
 /* folder-known.c */
 
-struct homes;
+struct vbox_registry;
 struct folder_known;
 
 /* Images by id, read when the first is asked for. */
 struct folder_media {
 	const struct folder *f;
-	struct homes *homes;
+	struct vbox_registry *homes;
 	bool read;
 	unsigned left; /* files that may still be opened */
 	size_t n;

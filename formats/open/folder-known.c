@@ -30,7 +30,7 @@ struct folder_known {
 static bool read_id(
 	const struct folder *f, const char *path, unsigned char id[GUID_LEN], char **real)
 {
-	const struct format *format = places_format(path);
+	const struct format *format = parent_places_format(path);
 	const struct image finder = {.opts = f->opts, .dir = f->path, .root = f->path};
 	struct opening how = {.child = &finder, .is_disk = true, .guessed = !format};
 	struct image_options look = *f->opts;
@@ -43,7 +43,7 @@ static bool read_id(
 	look.nolock = true;
 	look.warn = NULL;
 	look.secrets = NULL;
-	if (policy_open_in(f->path, f->opts, path, "image", &io, &ignored) < 0)
+	if (gate_open_in(f->path, f->opts, path, "image", &io, &ignored) < 0)
 		return false;
 	*real = strdup(io->name);
 	if (image_from_io(io, &look, &how, &img, &ignored) == 0) {
@@ -99,13 +99,13 @@ static int compare_ids(const void *a, const void *b)
 
 static void read_all(struct folder_media *media)
 {
-	struct places places;
+	struct parent_places places;
 
 	media->read = true;
 	media->left = FAMILY_MAX_FILES;
-	if (places_find(&places, media->f->path, false, media->homes, media->f->opts) == 0)
-		places_visit(&places, add_file, media);
-	places_free(&places);
+	if (parent_places_find(&places, media->f->path, false, media->homes, media->f->opts) == 0)
+		parent_places_visit(&places, add_file, media);
+	parent_places_free(&places);
 	if (media->n > 0)
 		qsort(media->known, media->n, sizeof media->known[0], compare_ids);
 }

@@ -71,7 +71,7 @@ bool folder_is_there(const struct folder *f, const char *path)
 {
 	struct stat st;
 
-	return policy_may_look(f->path, f->opts, path) && host_stat(path, &st) == 0 &&
+	return gate_may_look(f->path, f->opts, path) && host_stat(path, &st) == 0 &&
 	       S_ISREG(st.st_mode);
 }
 
@@ -258,7 +258,7 @@ static const struct machine_medium *parent_of(
 /* "disk-000001.vmdk" -> "disk.vmdk", in place. */
 static void drop_number(char *file)
 {
-	char *dot = has_suffix(file, ".vmdk") ? strrchr(file, '.') : NULL, *dash;
+	char *dot = text_ends_with(file, ".vmdk") ? strrchr(file, '.') : NULL, *dash;
 
 	if (!dot || dot - file < 8)
 		return;

@@ -43,7 +43,7 @@ static struct io *open_file(const struct folder *f, const char *path)
 	struct err ignored = ERR_INIT;
 	struct io *io = NULL;
 
-	return policy_open_in(f->path, f->opts, path, "file", &io, &ignored) == 0 ? io : NULL;
+	return gate_open_in(f->path, f->opts, path, "file", &io, &ignored) == 0 ? io : NULL;
 }
 
 /* Is it an image of a format that shows?  What is raw has no first bytes to know it by. */
@@ -81,7 +81,7 @@ static enum look look_at_file(const struct folder *f, const char *path, const ch
 {
 	if (package_is_named(name))
 		return LOOK_PACKAGE;
-	if (has_suffix(name, ".vmx") || has_suffix(name, ".vbox"))
+	if (text_ends_with(name, ".vmx") || text_ends_with(name, ".vbox"))
 		return LOOK_MACHINE;
 	if (format_of_name(name) || peek(f, path, name))
 		return LOOK_IMAGE;

@@ -133,7 +133,7 @@ int package_open_file(
 	int r;
 
 	*io = NULL;
-	r = policy_open(&descriptor, name, what, io, e);
+	r = gate_open(&descriptor, name, what, io, e);
 	if (r == 0)
 		r = lock_for_reading(*io, p->opts->share, e);
 	else
@@ -402,7 +402,7 @@ int package_open_in(const char *fence, const char *path, const struct image_opti
 	struct package **p, struct err *e)
 {
 	struct io *io;
-	int r = policy_open_in(fence, o, path, "package", &io, e);
+	int r = gate_open_in(fence, o, path, "package", &io, e);
 
 	return r == 0 ? lock_and_open(io, o, p, e) : r;
 }

@@ -68,7 +68,7 @@ bool package_is_archive(const struct package *p);
 int package_open_only_disk(
 	struct io *io, const struct image_options *o, struct image **img, struct err *e);
 
-/* policy_open within an archive. */
+/* gate_open within an archive. */
 int package_open_member(
 	const struct image *img, const char *name, const char *what, struct io **io, struct err *e);
 

@@ -22,7 +22,7 @@
 
 /* Directories. */
 
-static int add_dir(struct places *p, const char *dir)
+static int add_dir(struct parent_places *p, const char *dir)
 {
 	char **dirs;
 
@@ -48,7 +48,7 @@ static bool is_below(const char *dir, const char *name)
 	return fd >= 0;
 }
 
-static int add_dir_below(struct places *p, const char *dir, const char *said)
+static int add_dir_below(struct parent_places *p, const char *dir, const char *said)
 {
 	char path[PATH_MAX], name[PATH_MAX];
 
@@ -64,7 +64,7 @@ static int add_snapshots(void *arg, const char *dir, const struct machine *m)
 	return add_dir_below(arg, dir, m->snapshot_dir);
 }
 
-static int add_list(struct places *p, const char *const *dirs)
+static int add_list(struct parent_places *p, const char *const *dirs)
 {
 	char real[PATH_MAX];
 	int r = 0;
@@ -75,19 +75,19 @@ static int add_list(struct places *p, const char *const *dirs)
 	return r;
 }
 
-int places_find(struct places *p, const char *dir, bool above, struct homes *homes,
-	const struct image_options *o)
+int parent_places_find(struct parent_places *p, const char *dir, bool above,
+	struct vbox_registry *homes, const struct image_options *o)
 {
 	int r;
 
-	*p = (struct places){.opts = o};
+	*p = (struct parent_places){.opts = o};
 	r = add_dir(p, dir);
 	if (r == 0)
 		r = add_dir_below(p, dir, SNAPSHOTS);
 	if (r == 0)
-		r = homes_visit(homes, dir, NULL, add_snapshots, p);
+		r = vbox_registry_visit(homes, dir, NULL, add_snapshots, p);
 	if (above)
-		p->above = homes_above(homes, dir);
+		p->above = vbox_registry_above(homes, dir);
 	if (r == 0 && p->above)
 		r = add_dir(p, p->above);
 	if (r == 0)
@@ -95,18 +95,18 @@ int places_find(struct places *p, const char *dir, bool above, struct homes *hom
 	return r == 0 ? add_list(p, o->allow) : r;
 }
 
-void places_free(struct places *p)
+void parent_places_free(struct parent_places *p)
 {
 	for (size_t i = 0; i < p->n; i++)
 		free(p->dirs[i]);
 	free(p->dirs);
 	free(p->above);
-	*p = (struct places){0};
+	*p = (struct parent_places){0};
 }
 
 /* Files. */
 
-const struct format *places_format(const char *name)
+const struct format *parent_places_format(const char *name)
 {
 	const struct format *f = format_of_name(name);
 
@@ -115,7 +115,7 @@ const struct format *places_format(const char *name)
 
 static int is_candidate(const struct dirent *d)
 {
-	return places_format(d->d_name) != NULL;
+	return parent_places_format(d->d_name) != NULL;
 }
 
 static int by_name(const struct dirent **a, const struct dirent **b)
@@ -123,7 +123,7 @@ static int by_name(const struct dirent **a, const struct dirent **b)
 	return strcmp((*a)->d_name, (*b)->d_name);
 }
 
-static bool visit_in(const char *dir, places_try *try, void *arg)
+static bool visit_in(const char *dir, parent_places_try *try, void *arg)
 {
 	struct dirent **list;
 	int n = host_scandir(dir, &list, is_candidate, by_name);
@@ -145,7 +145,7 @@ static bool visit_in(const char *dir, places_try *try, void *arg)
 struct below {
 	dev_t dev;
 	unsigned left; /* entries that may still be looked at */
-	places_try *try;
+	parent_places_try *try;
 	void *arg;
 };
 
@@ -172,7 +172,7 @@ static bool visit_entry(struct below *b, const char *dir, const struct dirent *d
 		return d->d_name[0] != '.' && depth < FAMILY_MAX_DEPTH &&
 		       visit_below(b, path, depth + 1);
 	case DT_REG:
-		return depth > 0 && places_format(d->d_name) && b->try(b->arg, path);
+		return depth > 0 && parent_places_format(d->d_name) && b->try(b->arg, path);
 	default:
 		return false;
 	}
@@ -219,7 +219,7 @@ static bool visit_below_each(struct below *b, const char *const *dirs)
 	return false;
 }
 
-bool places_visit(const struct places *p, places_try *try, void *arg)
+bool parent_places_visit(const struct parent_places *p, parent_places_try *try, void *arg)
 {
 	struct below b = {.left = FAMILY_MAX_ENTRIES, .try = try, .arg = arg};
 

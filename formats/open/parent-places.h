@@ -12,10 +12,10 @@
 #include <stddef.h>
 
 struct format;
-struct homes;
+struct vbox_registry;
 struct image_options;
 
-struct places {
+struct parent_places {
 	const struct image_options *opts;
 	size_t n;
 	char **dirs; /* without those below others */
@@ -23,19 +23,19 @@ struct places {
 };
 
 /* Fills in *p, which is to be freed, also on failure: -ENOMEM.  above: look there at all. */
-int places_find(struct places *p, const char *dir, bool above, struct homes *homes,
-	const struct image_options *o);
-void places_free(struct places *p);
+int parent_places_find(struct parent_places *p, const char *dir, bool above,
+	struct vbox_registry *homes, const struct image_options *o);
+void parent_places_free(struct parent_places *p);
 
 /* The format of images with ids that files of this name usually are; NULL: of none. */
-const struct format *places_format(const char *name);
+const struct format *parent_places_format(const char *name);
 
 /* Returns whether the search is over. */
-typedef bool places_try(void *arg, const char *path);
+typedef bool parent_places_try(void *arg, const char *path);
 
 /* Visits all files that are images with ids by their suffix, directory by directory and then those
  * below the directories of the user: without following links there, not across file systems,
  * FAMILY_MAX_DEPTH deep and FAMILY_MAX_ENTRIES in all.  True: the search is over. */
-bool places_visit(const struct places *p, places_try *try, void *arg);
+bool parent_places_visit(const struct parent_places *p, parent_places_try *try, void *arg);
 
 #endif

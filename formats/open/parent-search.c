@@ -32,10 +32,10 @@
 struct search {
 	const struct image *top; /* of the chain that ends with img */
 	struct image *img;
-	struct homes *homes;
-	family_take *take;
+	struct vbox_registry *homes;
+	parent_search_take *take;
 	void *arg;
-	struct places places;
+	struct parent_places places;
 	unsigned left;   /* files that may still be opened */
 	struct io *only; /* the one candidate so far where several would be too many, held */
 	struct err e;    /* the first failure worth telling */
@@ -137,7 +137,7 @@ static int try_io(struct search *s, struct io *io, const char *format, bool vouc
 /* Without a suffix that tells its format a file is guessed at, and may lead no further. */
 static const char *format_for(const char *path)
 {
-	const struct format *f = places_format(path);
+	const struct format *f = parent_places_format(path);
 
 	return f ? f->name : NULL;
 }
@@ -149,7 +149,7 @@ static int try_file(struct search *s, const char *path, struct err *e)
 
 	if (s->left == 0)
 		return -ENFILE;
-	r = policy_open_kin(s->img, path, WHAT, &io, e);
+	r = gate_open_kin(s->img, path, WHAT, &io, e);
 	if (r < 0)
 		return r;
 	s->left--;
@@ -181,10 +181,10 @@ static int try_medium(struct search *s, const char *path, const struct machine_m
 
 	if (s->left == 0)
 		return -ENFILE;
-	r = policy_open(s->img, path, WHAT, &io, e);
+	r = gate_open(s->img, path, WHAT, &io, e);
 	if (r == -EACCES) {
 		vouched = is_above;
-		r = policy_open_kin(s->img, path, WHAT, &io, e);
+		r = gate_open_kin(s->img, path, WHAT, &io, e);
 	}
 	if (r < 0)
 		return r;
@@ -236,8 +236,9 @@ static int try_registered(void *arg, const char *dir, const struct machine *m)
 
 static bool find_registered(struct search *s)
 {
-	return homes_visit(s->homes, s->img->dir, NULL, try_registered, s) ||
-	       (s->places.above && homes_visit(s->homes, s->places.above, NULL, try_registered, s));
+	return vbox_registry_visit(s->homes, s->img->dir, NULL, try_registered, s) ||
+	       (s->places.above &&
+		       vbox_registry_visit(s->homes, s->places.above, NULL, try_registered, s));
 }
 
 /* "{UUID}.vdi", as VirtualBox calls the files of differences. */
@@ -301,7 +302,7 @@ static bool found(struct search *s)
 {
 	if (!guid_is_zero(s->img->parent_id) && (find_registered(s) || find_named_by_id(s)))
 		return true;
-	return places_visit(&s->places, try_path, s);
+	return parent_places_visit(&s->places, try_path, s);
 }
 
 /* The search is over, and so it is known that there is one. */
@@ -321,8 +322,8 @@ static bool take_only(struct search *s)
 	return false;
 }
 
-int family_find(const struct image *top, struct image *img, struct homes *homes, family_take *take,
-	void *arg, struct err *e)
+int parent_search_find(const struct image *top, struct image *img, struct vbox_registry *homes,
+	parent_search_take *take, void *arg, struct err *e)
 {
 	struct search s = {
 		.top = top,
@@ -337,30 +338,31 @@ int family_find(const struct image *top, struct image *img, struct homes *homes,
 	if (!img->dir)
 		return err_set(e, ENOENT, "%s: it has a parent, but is not a file with neighbours",
 			img->io->name);
-	r = places_find(&s.places, img->dir, !guid_is_zero(img->parent_id), homes, img->opts);
+	r = parent_places_find(
+		&s.places, img->dir, !guid_is_zero(img->parent_id), homes, img->opts);
 	r = r < 0 ? err_nomem(e) : widen_fence(&s, e);
 	if (r == 0 && !found(&s) && !take_only(&s)) {
 		*e = s.e;
 		r = s.e.code ? -s.e.code : refuse_missing(&s, e);
 	}
 	io_unref(s.only);
-	places_free(&s.places);
+	parent_places_free(&s.places);
 	return r;
 }
 
 /* Is it the one? */
 
-bool family_knows_parent(const struct image *img, const struct image *other)
+bool parent_search_knows_parent(const struct image *img, const struct image *other)
 {
 	return memcmp(img->parent_id, other->id, GUID_LEN) == 0;
 }
 
-int family_check_parent(const struct image *img, const struct image *parent, struct err *e)
+int parent_search_check_parent(const struct image *img, const struct image *parent, struct err *e)
 {
 	char wanted[GUID_TEXT], other[GUID_TEXT];
 	const unsigned char *change = img->parent_change_id;
 
-	if (!family_knows_parent(img, parent)) {
+	if (!parent_search_knows_parent(img, parent)) {
 		guid_text(wanted, img->parent_id);
 		guid_text(other, parent->id);
 		err_set(e, EUCLEAN, "%s: it was made on the disk %s, but %s is %s", img->io->name,
@@ -391,7 +393,7 @@ static int check_medium(void *arg, const char *dir, const struct machine *m)
 		medium->refusal, m->name, dir);
 }
 
-int family_check_image(const struct image *img, struct homes *homes, struct err *e)
+int parent_search_check_image(const struct image *img, struct vbox_registry *homes, struct err *e)
 {
 	struct check c = {.img = img, .e = e};
 	char *above;
@@ -399,10 +401,10 @@ int family_check_image(const struct image *img, struct homes *homes, struct err 
 
 	if (!img->dir || guid_is_zero(img->id))
 		return 0;
-	r = homes_visit(homes, img->dir, img, check_medium, &c);
-	above = homes_above(homes, img->dir);
+	r = vbox_registry_visit(homes, img->dir, img, check_medium, &c);
+	above = vbox_registry_above(homes, img->dir);
 	if (r == 0 && above)
-		r = homes_visit(homes, above, img, check_medium, &c);
+		r = vbox_registry_visit(homes, above, img, check_medium, &c);
 	free(above);
 	return r;
 }

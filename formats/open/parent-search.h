@@ -8,14 +8,14 @@
 #include <stdbool.h>
 
 struct err;
-struct homes;
+struct vbox_registry;
 struct image;
 struct io;
 
 /* Takes io, also on failure: an image of this format, NULL for not known, that fits what the child
  * records.  registered: it has no id of its own, but a machine registers it under the one that is
  * looked for.  0: it is the parent. */
-typedef int family_take(
+typedef int parent_search_take(
 	void *arg, struct io *io, const char *format, bool registered, struct err *e);
 
 /* Looks for the parent of img, the last image of the chain of top, by what img records of it: where
@@ -25,15 +25,15 @@ typedef int family_take(
  * that it does not want is passed over, as is what cannot be opened.  The error tells of the first
  * that had the id, of two when the id cannot tell which is meant, or where it was looked for:
  * ENOENT. */
-int family_find(const struct image *top, struct image *img, struct homes *homes, family_take *take,
-	void *arg, struct err *e);
+int parent_search_find(const struct image *top, struct image *img, struct vbox_registry *homes,
+	parent_search_take *take, void *arg, struct err *e);
 
 /* For formats, as knows_parent and check_parent: the id of the parent, and that of its last change
  * if both tell it. */
-bool family_knows_parent(const struct image *img, const struct image *other);
-int family_check_parent(const struct image *img, const struct image *parent, struct err *e);
+bool parent_search_knows_parent(const struct image *img, const struct image *other);
+int parent_search_check_parent(const struct image *img, const struct image *parent, struct err *e);
 
 /* Refuses an image of whose bytes a description beside it says that they are not the disk's. */
-int family_check_image(const struct image *img, struct homes *homes, struct err *e);
+int parent_search_check_image(const struct image *img, struct vbox_registry *homes, struct err *e);
 
 #endif

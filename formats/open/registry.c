@@ -84,7 +84,7 @@ void format_abilities(const struct format *f, char text[FORMAT_ABILITIES])
 			n += snprintf(text + n, FORMAT_ABILITIES - n, ", %s", abilities[i].word);
 }
 
-static bool has_suffix(const struct format *f, const char *suffix)
+static bool text_ends_with(const struct format *f, const char *suffix)
 {
 	for (const char *const *s = f->suffixes; s && *s; s++)
 		if (strcasecmp(suffix, *s) == 0)
@@ -97,7 +97,7 @@ const struct format *format_of_name(const char *name)
 	const char *dot = strrchr(name, '.');
 
 	for (const struct format *const *f = formats; dot && dot != name && *f; f++)
-		if (has_suffix(*f, dot + 1))
+		if (text_ends_with(*f, dot + 1))
 			return *f;
 	return NULL;
 }

@@ -51,7 +51,7 @@ static int by_name(const struct dirent **a, const struct dirent **b)
 static int read_machine(const char *dir, const char *name, struct machine **m, struct err *e)
 {
 	struct io *io;
-	int r = policy_open_in(dir, NULL, name, "description", &io, e);
+	int r = gate_open_in(dir, NULL, name, "description", &io, e);
 
 	if (r < 0)
 		return r;
@@ -104,7 +104,7 @@ static void home_free(struct home *home)
 }
 
 /* NULL without memory. */
-static struct home *find_home(struct homes *h, const char *dir)
+static struct home *find_home(struct vbox_registry *h, const char *dir)
 {
 	struct home *home = h->first;
 
@@ -126,7 +126,7 @@ static struct home *find_home(struct homes *h, const char *dir)
 	return home;
 }
 
-void homes_free(struct homes *h)
+void vbox_registry_free(struct vbox_registry *h)
 {
 	while (h->first) {
 		struct home *home = h->first;
@@ -136,8 +136,8 @@ void homes_free(struct homes *h)
 	}
 }
 
-int homes_visit(
-	struct homes *h, const char *dir, const struct image *tell, home_visit *visit, void *arg)
+int vbox_registry_visit(struct vbox_registry *h, const char *dir, const struct image *tell,
+	vbox_registry_visit_fn *visit, void *arg)
 {
 	struct home *home = find_home(h, dir);
 	int r = 0;
@@ -163,7 +163,7 @@ static int keeps_snapshots_in(void *arg, const char *dir, const struct machine *
 	return strcmp(said, said[0] == '/' ? folder : strrchr(folder, '/') + 1) == 0;
 }
 
-char *homes_above(struct homes *h, const char *dir)
+char *vbox_registry_above(struct vbox_registry *h, const char *dir)
 {
 	const char *slash = strrchr(dir, '/');
 	char *above;
@@ -172,7 +172,7 @@ char *homes_above(struct homes *h, const char *dir)
 		return NULL;
 	above = strndup(dir, slash > dir ? slash - dir : 1);
 	if (!above || strcmp(slash, "/Snapshots") == 0 ||
-		homes_visit(h, above, NULL, keeps_snapshots_in, (void *)dir))
+		vbox_registry_visit(h, above, NULL, keeps_snapshots_in, (void *)dir))
 		return above;
 	free(above);
 	return NULL;

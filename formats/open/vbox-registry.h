@@ -13,23 +13,23 @@ struct image;
 struct machine;
 
 /* The machines of directories that were asked for, each read once; {0} knows none. */
-struct homes {
+struct vbox_registry {
 	struct home *first;
 };
 
-void homes_free(struct homes *h);
+void vbox_registry_free(struct vbox_registry *h);
 
 /* Anything but 0 ends the visit and is returned. */
-typedef int home_visit(void *arg, const char *dir, const struct machine *m);
+typedef int vbox_registry_visit_fn(void *arg, const char *dir, const struct machine *m);
 
 /* Visits the machines that files in dir describe, in order of their names: NAME.vbox, or
  * NAME.vbox-prev where that is missing or cannot be read.  tell: the image that is told of one that
  * cannot, if none was before; may be NULL. */
-int homes_visit(
-	struct homes *h, const char *dir, const struct image *tell, home_visit *visit, void *arg);
+int vbox_registry_visit(struct vbox_registry *h, const char *dir, const struct image *tell,
+	vbox_registry_visit_fn *visit, void *arg);
 
 /* The directory above dir, malloc'ed, when dir is where a machine there keeps its snapshots: it is
  * called so by default, or one of the machines says so.  NULL: it is not. */
-char *homes_above(struct homes *h, const char *dir);
+char *vbox_registry_above(struct vbox_registry *h, const char *dir);
 
 #endif

@@ -174,7 +174,7 @@ static void lookup(blkid_probe pr, const char *name, char *out, size_t size)
 
 /* Two file systems at once are neither: somebody made one over the other, and udev, too, would not
  * say which it is. */
-int fsid_read_file(int fd, struct fsid *id, struct err *e)
+int filesystem_read_file(int fd, struct filesystem *id, struct err *e)
 {
 	blkid_probe pr = blkid_new_probe();
 	int r = 0;
@@ -198,7 +198,7 @@ int fsid_read_file(int fd, struct fsid *id, struct err *e)
 	return r;
 }
 
-int fsid_read(const struct view *part, struct fsid *id, struct err *e)
+int filesystem_read(const struct view *part, struct filesystem *id, struct err *e)
 {
 	int fd, r;
 
@@ -208,7 +208,7 @@ int fsid_read(const struct view *part, struct fsid *id, struct err *e)
 	fd = copy_make(part, e);
 	if (fd < 0)
 		return fd;
-	r = fsid_read_file(fd, id, e);
+	r = filesystem_read_file(fd, id, e);
 	close(fd);
 	return r;
 }
@@ -236,7 +236,7 @@ static const struct {
 	{"DM_verity_hash", "hashes of dm-verity"},
 };
 
-const char *fsid_describe(const char *type)
+const char *filesystem_describe(const char *type)
 {
 	for (size_t i = 0; i < sizeof containers / sizeof containers[0]; i++)
 		if (strcmp(type, containers[i].type) == 0)
@@ -244,7 +244,7 @@ const char *fsid_describe(const char *type)
 	return strstr(type, "_raid_member") ? "member of a RAID" : NULL;
 }
 
-char *fsid_encode(const char *label)
+char *filesystem_encode(const char *label)
 {
 	/* Each byte may become \xNN, and libblkid insists on some room behind the last one. */
 	size_t size = 4 * strlen(label) + 16;

@@ -6,7 +6,7 @@
 struct err;
 struct view;
 
-struct fsid {
+struct filesystem {
 	char type[32];   /* "ext4"; "" = nothing recognised */
 	char label[256]; /* "" = none */
 	char uuid[64];   /* as under /dev/disk/by-uuid; "" = none */
@@ -14,16 +14,16 @@ struct fsid {
 
 /* Looks at a copy of the head and tail of the partition.  Nothing recognised is not an error; a
  * partition that cannot be read is one. */
-int fsid_read(const struct view *part, struct fsid *id, struct err *e);
+int filesystem_read(const struct view *part, struct filesystem *id, struct err *e);
 
 /* What holds no files by itself, in words for people: "LVM physical volume"; NULL: type is that of
  * a file system, or not known. */
-const char *fsid_describe(const char *type);
+const char *filesystem_describe(const char *type);
 
 /* The same of an open file that is the partition. */
-int fsid_read_file(int fd, struct fsid *id, struct err *e);
+int filesystem_read_file(int fd, struct filesystem *id, struct err *e);
 
 /* A label or UUID as udev would name a link under /dev/disk ("my\x20disk"); malloc'ed or NULL. */
-char *fsid_encode(const char *label);
+char *filesystem_encode(const char *label);
 
 #endif

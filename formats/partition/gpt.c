@@ -46,7 +46,7 @@ static uint32_t header_crc(const unsigned char *p, uint32_t size)
 
 /* p is a whole sector, read from lba. */
 static bool header_parse(
-	const unsigned char *p, const struct ptable_disk *d, uint64_t lba, struct header *h)
+	const unsigned char *p, const struct sectors *d, uint64_t lba, struct header *h)
 {
 	uint32_t size = load_le32(p + 12);
 
@@ -63,8 +63,8 @@ static bool header_parse(
 	return h->entry_size >= ENTRY_MIN && h->entry_size % 8 == 0;
 }
 
-static int entry_add(const unsigned char *p, unsigned number, const struct ptable_disk *d,
-	struct ptable *t, struct err *e)
+static int entry_add(const unsigned char *p, unsigned number, const struct sectors *d,
+	struct partition_table *t, struct err *e)
 {
 	uint64_t first = load_le64(p + 32), last = load_le64(p + 40);
 	char name[UTF16_AS_UTF8(NAME_UNITS)];
@@ -75,7 +75,7 @@ static int entry_add(const unsigned char *p, unsigned number, const struct ptabl
 		return 0;
 	/* Cut first: last may be all ones, and last + 1 then 0. */
 	last = MIN(last, d->nsectors - 1);
-	r = ptable_add(t, d, number, first, last - first + 1, &part, e);
+	r = partition_table_add(t, d, number, first, last - first + 1, &part, e);
 	if (r < 0 || !part)
 		return r;
 	guid_text(part->type, p);
@@ -87,8 +87,8 @@ static int entry_add(const unsigned char *p, unsigned number, const struct ptabl
 	return part->partlabel ? 0 : err_nomem(e);
 }
 
-static int entries_add(const unsigned char *array, const struct header *h,
-	const struct ptable_disk *d, struct ptable *t, struct err *e)
+static int entries_add(const unsigned char *array, const struct header *h, const struct sectors *d,
+	struct partition_table *t, struct err *e)
 {
 	for (uint32_t i = 0; i < h->n; i++) {
 		int r = entry_add(array + (size_t)i * h->entry_size, i + 1, d, t, e);
@@ -102,12 +102,12 @@ static int entries_add(const unsigned char *array, const struct header *h,
 	return 1;
 }
 
-int ptable_gpt_read(const struct ptable_disk *d, uint64_t lba, struct ptable *t, struct err *e)
+int gpt_read_table(const struct sectors *d, uint64_t lba, struct partition_table *t, struct err *e)
 {
 	unsigned char sector[PTABLE_MAX_SECTOR], *array;
 	struct header h;
 	uint64_t len;
-	int r = ptable_read_at(d, sector, d->sector, lba, e);
+	int r = sectors_read(d, sector, d->sector, lba, e);
 
 	if (r < 0)
 		return r;
@@ -119,7 +119,7 @@ int ptable_gpt_read(const struct ptable_disk *d, uint64_t lba, struct ptable *t,
 	array = malloc(len + 1); /* a table may have room for no entry */
 	if (!array)
 		return err_nomem(e);
-	r = ptable_read_at(d, array, len, h.entries, e);
+	r = sectors_read(d, array, len, h.entries, e);
 	if (r == -EINVAL)
 		r = 0;
 	else if (r == 0 && crc32(0, array, len) == h.crc)
@@ -128,13 +128,13 @@ int ptable_gpt_read(const struct ptable_disk *d, uint64_t lba, struct ptable *t,
 	return r;
 }
 
-int ptable_gpt_alternate(const struct ptable_disk *d, uint64_t *lba, struct err *e)
+int gpt_alternate(const struct sectors *d, uint64_t *lba, struct err *e)
 {
 	unsigned char sector[PTABLE_MAX_SECTOR];
 	int r;
 
 	*lba = 0;
-	r = ptable_read_at(d, sector, d->sector, GPT_PRIMARY_LBA, e);
+	r = sectors_read(d, sector, d->sector, GPT_PRIMARY_LBA, e);
 	if (r == 0 && has_signature(sector))
 		*lba = load_le64(sector + 32);
 	return r;

@@ -44,7 +44,7 @@ static bool has_signature(const unsigned char *boot)
 	return boot[510] == 0x55 && boot[511] == 0xaa;
 }
 
-bool ptable_mbr_is_protective(const unsigned char *boot)
+bool mbr_is_protective(const unsigned char *boot)
 {
 	for (unsigned i = 0; i < NENTRIES; i++)
 		if (entry_load(boot, i).type == TYPE_PROTECTIVE)
@@ -52,7 +52,7 @@ bool ptable_mbr_is_protective(const unsigned char *boot)
 	return false;
 }
 
-bool ptable_mbr_is_empty(const unsigned char *boot)
+bool mbr_is_empty(const unsigned char *boot)
 {
 	for (unsigned i = 0; i < NENTRIES; i++)
 		if (entry_load(boot, i).n)
@@ -72,14 +72,14 @@ static bool is_fat(const unsigned char *boot)
 	       (media == 0xf0 || media >= 0xf8);
 }
 
-bool ptable_mbr_is_filesystem(const unsigned char *boot)
+bool mbr_is_filesystem(const unsigned char *boot)
 {
 	return has_signature(boot) && (memcmp(boot + 3, "NTFS    ", 8) == 0 ||
 					      memcmp(boot + 3, "EXFAT   ", 8) == 0 || is_fat(boot));
 }
 
 /* Entries too good to be chance: some, and all of them inside the disk and behind sector 0. */
-static bool entries_fit(const unsigned char *boot, const struct ptable_disk *d)
+static bool entries_fit(const unsigned char *boot, const struct sectors *d)
 {
 	for (unsigned i = 0; i < NENTRIES; i++) {
 		struct entry x = entry_load(boot, i);
@@ -87,10 +87,10 @@ static bool entries_fit(const unsigned char *boot, const struct ptable_disk *d)
 		if (x.n && (x.start == 0 || !range_fits(x.start, x.n, d->nsectors)))
 			return false;
 	}
-	return !ptable_mbr_is_empty(boot);
+	return !mbr_is_empty(boot);
 }
 
-bool ptable_mbr_valid(const unsigned char *boot, const struct ptable_disk *d)
+bool mbr_valid(const unsigned char *boot, const struct sectors *d)
 {
 	static const unsigned char aix[4] = {0xc9, 0xc2, 0xd4, 0xc1};
 
@@ -101,14 +101,14 @@ bool ptable_mbr_valid(const unsigned char *boot, const struct ptable_disk *d)
 		if (entry_load(boot, i).status & 0x7f)
 			return false;
 	/* Partitioning tools keep the boot code of the file system that was there before. */
-	return !ptable_mbr_is_filesystem(boot) || entries_fit(boot, d);
+	return !mbr_is_filesystem(boot) || entries_fit(boot, d);
 }
 
-static int partition_add(struct ptable *t, const struct ptable_disk *d, unsigned number,
+static int partition_add(struct partition_table *t, const struct sectors *d, unsigned number,
 	uint64_t lba, const struct entry *x, struct err *e)
 {
 	struct partition *p;
-	int r = ptable_add(t, d, number, lba, x->n, &p, e);
+	int r = partition_table_add(t, d, number, lba, x->n, &p, e);
 
 	if (r < 0 || !p)
 		return r;
@@ -136,7 +136,7 @@ static bool is_garbage(const struct chain *c, unsigned i, const struct entry *x)
 }
 
 static int record_add(const struct chain *c, const unsigned char *boot, unsigned *number,
-	const struct ptable_disk *d, struct ptable *t, struct err *e)
+	const struct sectors *d, struct partition_table *t, struct err *e)
 {
 	for (unsigned i = 0; i < NENTRIES; i++) {
 		struct entry x = entry_load(boot, i);
@@ -180,8 +180,8 @@ static bool chain_next(struct chain *c, const unsigned char *boot, const char **
 }
 
 /* What cannot be read of a chain costs its logical partitions and not the others. */
-static int chain_read(struct chain *c, unsigned *number, const struct ptable_disk *d,
-	struct ptable *t, struct err *e)
+static int chain_read(struct chain *c, unsigned *number, const struct sectors *d,
+	struct partition_table *t, struct err *e)
 {
 	unsigned char boot[BOOT_SECTOR];
 	int r;
@@ -192,7 +192,7 @@ static int chain_read(struct chain *c, unsigned *number, const struct ptable_dis
 			return 0;
 		}
 		c->seen[c->nseen++] = c->at;
-		if (ptable_read_at(d, boot, sizeof boot, c->at, e) < 0 || !has_signature(boot)) {
+		if (sectors_read(d, boot, sizeof boot, c->at, e) < 0 || !has_signature(boot)) {
 			t->damage = "a record of logical partitions is missing";
 			return 0;
 		}
@@ -204,8 +204,8 @@ static int chain_read(struct chain *c, unsigned *number, const struct ptable_dis
 }
 
 /* Logical partitions are numbered through, over all extended ones. */
-static int logicals_read(
-	const struct ptable_disk *d, const unsigned char *boot, struct ptable *t, struct err *e)
+static int logicals_read(const struct sectors *d, const unsigned char *boot,
+	struct partition_table *t, struct err *e)
 {
 	unsigned number = FIRST_LOGICAL;
 
@@ -223,8 +223,8 @@ static int logicals_read(
 	return 0;
 }
 
-int ptable_mbr_read(
-	const struct ptable_disk *d, const unsigned char *boot, struct ptable *t, struct err *e)
+int mbr_read(const struct sectors *d, const unsigned char *boot, struct partition_table *t,
+	struct err *e)
 {
 	uint32_t id = load_le32(boot + DISK_ID_POS);
 

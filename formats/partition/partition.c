@@ -17,22 +17,22 @@
 #define NSECTOR_SIZES 5
 
 /* Something that a disk is searched for, at one sector size. */
-typedef int gpt_search(const struct ptable_disk *d, struct ptable *t, struct err *e);
+typedef int gpt_search(const struct sectors *d, struct partition_table *t, struct err *e);
 
-static struct ptable_disk disk_in_sectors(const struct view *view, uint32_t sector)
+static struct sectors disk_in_sectors(const struct view *view, uint32_t sector)
 {
-	return (struct ptable_disk){view, sector, view->size / sector};
+	return (struct sectors){view, sector, view->size / sector};
 }
 
-int ptable_read_at(const struct ptable_disk *d, void *buf, size_t len, uint64_t lba, struct err *e)
+int sectors_read(const struct sectors *d, void *buf, size_t len, uint64_t lba, struct err *e)
 {
 	if (lba > d->nsectors || !range_fits(lba * d->sector, len, d->view->size))
 		return err_set(e, EINVAL, "the partition table leaves the disk");
 	return view_read(d->view, buf, len, lba * d->sector, e);
 }
 
-int ptable_add(struct ptable *t, const struct ptable_disk *d, unsigned number, uint64_t lba,
-	uint64_t n, struct partition **p, struct err *e)
+int partition_table_add(struct partition_table *t, const struct sectors *d, unsigned number,
+	uint64_t lba, uint64_t n, struct partition **p, struct err *e)
 {
 	struct partition *parts;
 
@@ -54,35 +54,35 @@ int ptable_add(struct ptable *t, const struct ptable_disk *d, unsigned number, u
 	return 0;
 }
 
-static int gpt_at_start(const struct ptable_disk *d, struct ptable *t, struct err *e)
+static int gpt_at_start(const struct sectors *d, struct partition_table *t, struct err *e)
 {
-	return ptable_gpt_read(d, GPT_PRIMARY_LBA, t, e);
+	return gpt_read_table(d, GPT_PRIMARY_LBA, t, e);
 }
 
-static int gpt_at_end(const struct ptable_disk *d, struct ptable *t, struct err *e)
+static int gpt_at_end(const struct sectors *d, struct partition_table *t, struct err *e)
 {
-	return ptable_gpt_read(d, d->nsectors - 1, t, e);
+	return gpt_read_table(d, d->nsectors - 1, t, e);
 }
 
 /* The end of the table's disk is not the end of ours: the image was made larger. */
-static int gpt_at_alternate(const struct ptable_disk *d, struct ptable *t, struct err *e)
+static int gpt_at_alternate(const struct sectors *d, struct partition_table *t, struct err *e)
 {
 	uint64_t lba;
-	int r = ptable_gpt_alternate(d, &lba, e);
+	int r = gpt_alternate(d, &lba, e);
 
 	if (r < 0 || lba <= GPT_PRIMARY_LBA || lba >= d->nsectors)
 		return r;
-	return ptable_gpt_read(d, lba, t, e);
+	return gpt_read_table(d, lba, t, e);
 }
 
 /* 1 found, 0 not there, -errno not found and something on the way could not be read. */
 static int gpt_find(const struct view *view, const uint32_t *sizes, gpt_search *search,
-	struct ptable *t, struct err *e)
+	struct partition_table *t, struct err *e)
 {
 	int failed = 0;
 
 	for (size_t i = 0; i < NSECTOR_SIZES; i++) {
-		struct ptable_disk d = disk_in_sectors(view, sizes[i]);
+		struct sectors d = disk_in_sectors(view, sizes[i]);
 		int r;
 
 		if (d.nsectors <= GPT_PRIMARY_LBA)
@@ -98,7 +98,7 @@ static int gpt_find(const struct view *view, const uint32_t *sizes, gpt_search *
 
 /* A sound primary needs no witness; without one, a protective MBR must say that the disk is GPT. */
 static int gpt_read(const struct view *view, const uint32_t *sizes, bool protective,
-	struct ptable *t, struct err *e)
+	struct partition_table *t, struct err *e)
 {
 	static gpt_search *const backups[] = {gpt_at_end, gpt_at_alternate};
 	int failed = gpt_find(view, sizes, gpt_at_start, t, e);
@@ -119,9 +119,9 @@ static int gpt_read(const struct view *view, const uint32_t *sizes, bool protect
 }
 
 static int table_read(
-	const struct view *view, const uint32_t *sizes, struct ptable *t, struct err *e)
+	const struct view *view, const uint32_t *sizes, struct partition_table *t, struct err *e)
 {
-	struct ptable_disk d = disk_in_sectors(view, sizes[0]);
+	struct sectors d = disk_in_sectors(view, sizes[0]);
 	unsigned char boot[BOOT_SECTOR];
 	bool protective, mbr;
 	int r;
@@ -131,9 +131,9 @@ static int table_read(
 	r = view_read(view, boot, sizeof boot, 0, e);
 	if (r < 0)
 		return r;
-	protective = ptable_mbr_is_protective(boot);
-	mbr = ptable_mbr_valid(boot, &d);
-	if (protective || (ptable_mbr_is_empty(boot) && !ptable_mbr_is_filesystem(boot))) {
+	protective = mbr_is_protective(boot);
+	mbr = mbr_valid(boot, &d);
+	if (protective || (mbr_is_empty(boot) && !mbr_is_filesystem(boot))) {
 		r = gpt_read(view, sizes, protective, t, e);
 		if (r != 0)
 			return r;
@@ -142,11 +142,12 @@ static int table_read(
 	if (protective)
 		t->damage = "a protective MBR, but no GPT";
 	else if (mbr)
-		return ptable_mbr_read(&d, boot, t, e);
+		return mbr_read(&d, boot, t, e);
 	return 0;
 }
 
-int ptable_read(const struct view *disk, uint32_t sector, struct ptable *t, struct err *e)
+int partition_table_read(
+	const struct view *disk, uint32_t sector, struct partition_table *t, struct err *e)
 {
 	/* What the image says comes first; trying one size twice does no harm. */
 	uint32_t sizes[NSECTOR_SIZES] = {sector, 512, 4096, 1024, 2048};
@@ -159,7 +160,7 @@ int ptable_read(const struct view *disk, uint32_t sector, struct ptable *t, stru
 	return r < 0 ? r : 0;
 }
 
-void ptable_free(struct ptable *t)
+void partition_table_free(struct partition_table *t)
 {
 	for (size_t i = 0; i < t->n; i++)
 		free(t->parts[i].partlabel);

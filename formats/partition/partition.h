@@ -23,7 +23,7 @@ struct partition {
 	char type[PARTUUID_LEN];     /* GPT type GUID, or "0x83" */
 };
 
-struct ptable {
+struct partition_table {
 	const char *scheme;      /* "gpt", "dos"; NULL: no table found */
 	uint32_t sector;         /* bytes of a logical sector in the table's own terms */
 	char id[PARTUUID_LEN];   /* disk GUID or signature; "" = none */
@@ -34,8 +34,9 @@ struct ptable {
 
 /* Reads the table of a disk.  sector: logical sector size if the image says, else 0.  No table is
  * not an error: n = 0.  A damaged table gives what of it can be trusted.  Fails only when the disk
- * cannot be read.  Free with ptable_free in either case. */
-int ptable_read(const struct view *disk, uint32_t sector, struct ptable *t, struct err *e);
-void ptable_free(struct ptable *t);
+ * cannot be read.  Free with partition_table_free in either case. */
+int partition_table_read(
+	const struct view *disk, uint32_t sector, struct partition_table *t, struct err *e);
+void partition_table_free(struct partition_table *t);
 
 #endif

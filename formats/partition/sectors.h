@@ -21,7 +21,7 @@ struct err;
 struct view;
 
 /* A disk cut into sectors of one size; a rest at the end is no sector. */
-struct ptable_disk {
+struct sectors {
 	const struct view *view;
 	uint32_t sector;
 	uint64_t nsectors;
@@ -29,29 +29,29 @@ struct ptable_disk {
 
 /* len bytes from sector lba on.  Past the end of the disk is EINVAL, so that a damaged table stays
  * apart from a disk that fails. */
-int ptable_read_at(const struct ptable_disk *d, void *buf, size_t len, uint64_t lba, struct err *e);
+int sectors_read(const struct sectors *d, void *buf, size_t len, uint64_t lba, struct err *e);
 
 /* Appends [lba, lba+n), cut at the end of the disk.  *p is NULL when nothing of it is inside or the
  * table is full. */
-int ptable_add(struct ptable *t, const struct ptable_disk *d, unsigned number, uint64_t lba,
-	uint64_t n, struct partition **p, struct err *e);
+int partition_table_add(struct partition_table *t, const struct sectors *d, unsigned number,
+	uint64_t lba, uint64_t n, struct partition **p, struct err *e);
 
 /* The four entries of a boot sector could be a table: the signature is there, no entry says
  * otherwise, and it is not the boot sector of a file system. */
-bool ptable_mbr_valid(const unsigned char *boot, const struct ptable_disk *d);
-bool ptable_mbr_is_protective(const unsigned char *boot);
-bool ptable_mbr_is_empty(const unsigned char *boot); /* no entry, or no signature to vouch for it */
-bool ptable_mbr_is_filesystem(const unsigned char *boot);
+bool mbr_valid(const unsigned char *boot, const struct sectors *d);
+bool mbr_is_protective(const unsigned char *boot);
+bool mbr_is_empty(const unsigned char *boot); /* no entry, or no signature to vouch for it */
+bool mbr_is_filesystem(const unsigned char *boot);
 
 /* Fills t from a valid MBR and its chains of logical partitions. */
-int ptable_mbr_read(
-	const struct ptable_disk *d, const unsigned char *boot, struct ptable *t, struct err *e);
+int mbr_read(const struct sectors *d, const unsigned char *boot, struct partition_table *t,
+	struct err *e);
 
 /* Fills t from the GPT whose header is at lba: 1, or 0 when there is no sound one, or -errno. */
-int ptable_gpt_read(const struct ptable_disk *d, uint64_t lba, struct ptable *t, struct err *e);
+int gpt_read_table(const struct sectors *d, uint64_t lba, struct partition_table *t, struct err *e);
 
 /* Where the primary header says that its backup is, even if its checksum is wrong; 0: it does not.
  */
-int ptable_gpt_alternate(const struct ptable_disk *d, uint64_t *lba, struct err *e);
+int gpt_alternate(const struct sectors *d, uint64_t *lba, struct err *e);
 
 #endif

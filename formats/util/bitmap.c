@@ -4,16 +4,16 @@
 
 #include "bitmap.h"
 
-bool bits_get(const unsigned char *map, size_t i, enum bit_order order)
+bool bitmap_get(const unsigned char *map, size_t i, enum bit_order order)
 {
 	unsigned shift = order == MSB_FIRST ? 7 - i % 8 : i % 8;
 
 	return map[i / 8] >> shift & 1;
 }
 
-size_t bits_run(const unsigned char *map, size_t i, size_t n, enum bit_order order)
+size_t bitmap_run(const unsigned char *map, size_t i, size_t n, enum bit_order order)
 {
-	bool value = bits_get(map, i, order);
+	bool value = bitmap_get(map, i, order);
 	uint64_t word, all = value ? UINT64_MAX : 0;
 	size_t end = i + 1;
 
@@ -25,7 +25,7 @@ size_t bits_run(const unsigned char *map, size_t i, size_t n, enum bit_order ord
 				continue;
 			}
 		}
-		if (bits_get(map, end, order) != value)
+		if (bitmap_get(map, end, order) != value)
 			break;
 		end++;
 	}
@@ -39,7 +39,7 @@ static void put_one(unsigned char *map, size_t i, bool value, enum bit_order ord
 	map[i / 8] = value ? map[i / 8] | bit : map[i / 8] & ~bit;
 }
 
-void bits_put(unsigned char *map, size_t i, size_t n, bool value, enum bit_order order)
+void bitmap_put(unsigned char *map, size_t i, size_t n, bool value, enum bit_order order)
 {
 	for (; n > 0 && i % 8 != 0; i++, n--)
 		put_one(map, i, value, order);

@@ -9,12 +9,12 @@
 /* Which bit of a byte stands for the first sector. */
 enum bit_order { LSB_FIRST, MSB_FIRST };
 
-bool bits_get(const unsigned char *map, size_t i, enum bit_order order);
+bool bitmap_get(const unsigned char *map, size_t i, enum bit_order order);
 
 /* How many bits from i on are equal to bit i; bit n is the first that does not count, i < n. */
-size_t bits_run(const unsigned char *map, size_t i, size_t n, enum bit_order order);
+size_t bitmap_run(const unsigned char *map, size_t i, size_t n, enum bit_order order);
 
 /* Makes n bits from i on equal to value. */
-void bits_put(unsigned char *map, size_t i, size_t n, bool value, enum bit_order order);
+void bitmap_put(unsigned char *map, size_t i, size_t n, bool value, enum bit_order order);
 
 #endif

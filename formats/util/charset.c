@@ -86,7 +86,7 @@ static int convert(const char *encoding, const char *name, char *out, size_t roo
 	return 0;
 }
 
-int encoding_decode(const char *declared, const char *name, char *out, size_t room, struct err *e)
+int charset_decode(const char *declared, const char *name, char *out, size_t room, struct err *e)
 {
 	const char *encoding;
 
@@ -105,7 +105,7 @@ int encoding_decode(const char *declared, const char *name, char *out, size_t ro
 }
 
 /* glibc loads a converter once for all who have it open. */
-struct encodings *encodings_load(void)
+struct encodings *charsets_load(void)
 {
 	struct encodings *all = malloc(sizeof *all);
 
@@ -114,7 +114,7 @@ struct encodings *encodings_load(void)
 	return all;
 }
 
-void encodings_free(struct encodings *all)
+void charsets_free(struct encodings *all)
 {
 	for (size_t i = 0; all && i < KNOWN; i++)
 		if (all->converters[i] != (iconv_t)-1)

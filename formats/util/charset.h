@@ -10,11 +10,11 @@ struct err;
 
 /* Writes name, which is in the declared encoding (NULL: UTF-8), as UTF-8 to out; room counts the
  * NUL.  A name of n bytes takes 3 * n + 1 at most. */
-int encoding_decode(const char *declared, const char *name, char *out, size_t room, struct err *e);
+int charset_decode(const char *declared, const char *name, char *out, size_t room, struct err *e);
 
 /* Keeps the converters loaded, for a process that will not be able to load them: NULL without
  * memory. */
-struct encodings *encodings_load(void);
-void encodings_free(struct encodings *all); /* NULL is fine */
+struct encodings *charsets_load(void);
+void charsets_free(struct encodings *all); /* NULL is fine */
 
 #endif

@@ -5,7 +5,7 @@
 
 #include "err.h"
 
-void clean_vprint(FILE *f, const char *fmt, va_list ap)
+void printable_vprint(FILE *f, const char *fmt, va_list ap)
 {
 	char *text;
 
@@ -16,11 +16,11 @@ void clean_vprint(FILE *f, const char *fmt, va_list ap)
 	free(text);
 }
 
-void clean_print(FILE *f, const char *fmt, ...)
+void printable_print(FILE *f, const char *fmt, ...)
 {
 	va_list ap;
 
 	va_start(ap, fmt);
-	clean_vprint(f, fmt, ap);
+	printable_vprint(f, fmt, ap);
 	va_end(ap);
 }

@@ -10,7 +10,7 @@
 
 /* Like fprintf, with err_clean applied to the result.  Line ends are control characters, too: they
  * are the caller's to print. */
-void clean_print(FILE *f, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
-void clean_vprint(FILE *f, const char *fmt, va_list ap) __attribute__((format(printf, 2, 0)));
+void printable_print(FILE *f, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
+void printable_vprint(FILE *f, const char *fmt, va_list ap) __attribute__((format(printf, 2, 0)));
 
 #endif

@@ -8,7 +8,7 @@
 #include <strings.h>
 
 /* Does a name end in suffix, in whatever case, and have something before it? */
-static inline bool has_suffix(const char *name, const char *suffix)
+static inline bool text_ends_with(const char *name, const char *suffix)
 {
 	size_t len = strlen(name), n = strlen(suffix);
 

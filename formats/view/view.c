@@ -112,7 +112,7 @@ int view_read_extent(const struct extent *x, void *buf, struct err *e)
 		return 0;
 	case EXTENT_FILE:
 		return io_read(x->io, buf, x->len, x->pos, e);
-	case EXTENT_MADE:
+	case EXTENT_GENERATED:
 		return read_made(x, buf, e);
 	case EXTENT_CRYPT:
 		return crypt_read(x->crypt, x->io, buf, x->len, x->pos, x->sector, e);

@@ -32,11 +32,11 @@ struct write_ops;
 struct writer;
 
 enum extent_kind {
-	EXTENT_ZERO,  /* reads as zeroes, whatever lies below */
-	EXTENT_FILE,  /* bytes of a host file, as they are */
-	EXTENT_BELOW, /* whatever the view below says; zeroes past its end or without one */
-	EXTENT_MADE,  /* part of a unit that the owner must decode (fill) */
-	EXTENT_CRYPT, /* bytes of a host file, encrypted */
+	EXTENT_ZERO,      /* reads as zeroes, whatever lies below */
+	EXTENT_FILE,      /* bytes of a host file, as they are */
+	EXTENT_BELOW,     /* whatever the view below says; zeroes past its end or without one */
+	EXTENT_GENERATED, /* part of a unit that the owner must decode (fill) */
+	EXTENT_CRYPT,     /* bytes of a host file, encrypted */
 };
 
 /* What the bytes from off on are.  Captures all that reading them needs: no table is looked at
@@ -62,8 +62,8 @@ struct view_ops {
 	 * failure x->len may say how far the damage reaches. */
 	int (*map)(
 		const struct view *v, uint64_t off, uint64_t len, struct extent *x, struct err *e);
-	/* Decodes the unit of an EXTENT_MADE into buf, unit_len bytes; the cache calls it once a
-	 * unit.  NULL when map never says EXTENT_MADE. */
+	/* Decodes the unit of an EXTENT_GENERATED into buf, unit_len bytes; the cache calls it once
+	 * a unit.  NULL when map never says EXTENT_GENERATED. */
 	int (*fill)(const struct view *v, const struct extent *x, void *buf, struct err *e);
 	/* Frees what the view owns besides itself and the view itself. */
 	void (*free)(struct view *v);
@@ -73,7 +73,7 @@ struct view {
 	const struct view_ops *ops;
 	_Atomic uint64_t size; /* bytes; changes only by view_resize */
 	struct view *below;    /* borrowed: whoever built the stack takes it down from the top */
-	struct cache *cache;   /* for EXTENT_MADE and for tables */
+	struct cache *cache;   /* for EXTENT_GENERATED and for tables */
 
 	/* Of a stack that can change: */
 	struct writer *writer;         /* of the image below; borrowed; NULL: nothing can change */
@@ -107,8 +107,8 @@ int view_resolve(const struct view *v, uint64_t off, uint64_t len, struct extent
 /* All len bytes of a resolved extent; entered. */
 int view_read_extent(const struct extent *x, void *buf, struct err *e);
 
-/* Pins the decoded unit of an EXTENT_MADE; the extent's bytes are block->data + x->pos.  Give it
- * back with cache_unpin(x->owner->cache, block). */
+/* Pins the decoded unit of an EXTENT_GENERATED; the extent's bytes are block->data + x->pos.  Give
+ * it back with cache_unpin(x->owner->cache, block). */
 int view_pin(const struct extent *x, const struct block **block, struct err *e);
 
 /* The next offset >= off that holds data (SEEK_DATA) or that is a hole (SEEK_HOLE); the end of the

@@ -189,7 +189,7 @@ static int complain(const char *fmt, ...)
 
 	fputs("vdiskfs: ", stderr);
 	va_start(ap, fmt);
-	clean_vprint(stderr, fmt, ap);
+	printable_vprint(stderr, fmt, ap);
 	va_end(ap);
 	fputc('\n', stderr);
 	return -1;

@@ -71,7 +71,7 @@ static bool is_snapshot(const struct node *node, const void *no)
 
 static int take(struct change *c, struct err *e)
 {
-	return snapshot_take(c->img, c->name, &c->no, e);
+	return snapshot_create(c->img, c->name, &c->no, e);
 }
 
 static int take_snapshot(fuse_req_t req, struct change *c, struct node **node)
@@ -121,7 +121,7 @@ static int look_up(struct node *dir, const char *name, unsigned *no, bool *busy)
 
 static int drop(struct change *c, struct err *e)
 {
-	return snapshot_drop(c->img, c->no, e);
+	return snapshot_delete(c->img, c->no, e);
 }
 
 static int drop_snapshot(fuse_req_t req, struct node *dir, const char *name)

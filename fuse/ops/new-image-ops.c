@@ -40,8 +40,8 @@ static int choose_format(const char *name, const struct format **format, struct 
 
 /* The new image is shown like any file that comes by itself; it is not when a machine's description
  * says that the file is a part of something else. */
-static int show(
-	fuse_req_t req, struct node *dir, struct fresh *f, struct stamp *stamp, struct node **node)
+static int show(fuse_req_t req, struct node *dir, struct fresh *f, struct fingerprint *stamp,
+	struct node **node)
 {
 	int ret = tree_refresh(dir->tree, dir);
 
@@ -50,7 +50,7 @@ static int show(
 	if (ret < 0 || !*node) {
 		log_error(server_of(req)->reply.log, "%s: it was made, but is not shown", f->path);
 		fresh_free(f);
-		stamp_free(stamp);
+		fingerprint_free(stamp);
 		return ret < 0 ? ret : -EINVAL;
 	}
 	f->listed_empty = true;
@@ -63,7 +63,7 @@ int make_image(fuse_req_t req, struct node *dir, const char *name, struct node *
 	struct err e = ERR_INIT;
 	const struct format *format = NULL;
 	struct fresh *f = NULL;
-	struct stamp stamp = {0};
+	struct fingerprint stamp = {0};
 	char *path = node_host_path(dir, name);
 	int ret = path ? choose_format(name, &format, &e) : err_nomem(&e);
 

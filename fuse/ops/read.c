@@ -46,7 +46,7 @@ struct worker {
 
 struct piece {
 	struct extent x;
-	const struct block *block; /* pinned, of EXTENT_MADE */
+	const struct block *block; /* pinned, of EXTENT_GENERATED */
 };
 
 struct plan {
@@ -233,7 +233,7 @@ static ssize_t plan_gather(struct plan *plan, unsigned char *buf, struct iovec *
 			continue;
 		}
 		iov[n].iov_len = x->len;
-		if (x->kind == EXTENT_MADE) {
+		if (x->kind == EXTENT_GENERATED) {
 			ret = view_pin(x, &piece->block, e);
 			if (ret < 0)
 				return ret;

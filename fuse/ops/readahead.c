@@ -96,7 +96,7 @@ static void decode(const struct view *v, uint64_t off, uint64_t len)
 	for (; len > 0 && off < v->size; off += x.len, len -= x.len) {
 		if (view_resolve(v, off, MIN(len, v->size - off), &x, &ignored) < 0)
 			break;
-		if (x.kind != EXTENT_MADE)
+		if (x.kind != EXTENT_GENERATED)
 			continue;
 		if (view_pin(&x, &block, &ignored) < 0)
 			break;

@@ -27,7 +27,7 @@
 #define FEW 64 /* holes are few when they make up less than this part of a file */
 
 struct exports {
-	struct granules *stored;      /* NULL: not known yet */
+	struct allocmap *stored;      /* NULL: not known yet */
 	_Atomic uint64_t disk_stored; /* bytes; UNKNOWN */
 };
 
@@ -44,7 +44,7 @@ void exports_free(struct exports *x)
 {
 	if (!x)
 		return;
-	granules_free(x->stored);
+	allocmap_free(x->stored);
 	free(x);
 }
 
@@ -53,8 +53,8 @@ bool exports_any(const struct image *img, const struct state *state)
 	if (state->view->write || img->opts->share)
 		return false;
 	for (const struct format *const *f = formats; *f; f++)
-		for (const struct layout *const *l = (*f)->layouts; l && *l; l++)
-			if (layout_fit(*l, state->view->size) != LAYOUT_NEVER)
+		for (const struct export_format *const *l = (*f)->layouts; l && *l; l++)
+			if (export_fit(*l, state->view->size) != EXPORT_NEVER)
 				return true;
 	return false;
 }
@@ -109,8 +109,8 @@ static bool is_read(const struct image *top, const char *name)
 
 /* The suffix of the image stays, so that images that differ in nothing else have exports that do
  * not overwrite each other. */
-char *export_name(const struct image *top, const struct image *img, const struct state *state,
-	const struct layout *l)
+char *exports_name(const struct image *top, const struct image *img, const struct state *state,
+	const struct export_format *l)
 {
 	char *base = stem(img, state), *name = NULL;
 	int n = base ? asprintf(&name, "%s-export%s", base, l->suffix) : -1;
@@ -124,25 +124,25 @@ char *export_name(const struct image *top, const struct image *img, const struct
 }
 
 /* The walk is done once, also when the image is closed and opened again: it is the same then. */
-int export_make(struct exports *x, const struct image *img, const struct state *state,
-	const struct layout *l, const char *name, struct view **file, struct err *e)
+int exports_make(struct exports *x, const struct image *img, const struct state *state,
+	const struct export_format *l, const char *name, struct view **file, struct err *e)
 {
-	struct layout_source source = {
+	struct export_source source = {
 		.disk = state->view,
 		.cache = img->opts->cache,
 	};
 	int ret;
 
 	if (!x->stored)
-		x->stored = granules_of(source.disk, LAYOUT_BITS, e);
+		x->stored = allocmap_of(source.disk, EXPORT_BITS, e);
 	if (!x->stored)
 		return -e->code;
 	source.stored = x->stored;
-	ret = layout_identify(&source, img, state, e);
-	return ret < 0 ? ret : layout_make(l, &source, name, file, e);
+	ret = export_identify(&source, img, state, e);
+	return ret < 0 ? ret : export_make(l, &source, name, file, e);
 }
 
-uint64_t export_stored(struct exports *x, const struct state *state, const struct view *file)
+uint64_t exports_stored(struct exports *x, const struct state *state, const struct view *file)
 {
 	uint64_t disk = atomic_load_explicit(&x->disk_stored, memory_order_relaxed), stored;
 
@@ -150,6 +150,6 @@ uint64_t export_stored(struct exports *x, const struct state *state, const struc
 		disk = view_stored(state->view);
 		atomic_store_explicit(&x->disk_stored, disk, memory_order_relaxed);
 	}
-	stored = layout_stored(file, disk);
+	stored = export_stored(file, disk);
 	return file->size - MIN(stored, file->size) < file->size / FEW ? file->size : stored;
 }

@@ -12,7 +12,7 @@
 
 struct err;
 struct image;
-struct layout;
+struct export_format;
 struct state;
 struct view;
 
@@ -30,15 +30,15 @@ bool exports_any(const struct image *img, const struct state *state);
  * have that name, nor that of the export of another image in the same directory: a copy beside the
  * image never overwrites it. Should another file of the chain that begins with top have the name,
  * in any letter case, a number is added.  malloc'ed or NULL. */
-char *export_name(const struct image *top, const struct image *img, const struct state *state,
-	const struct layout *l);
+char *exports_name(const struct image *top, const struct image *img, const struct state *state,
+	const struct export_format *l);
 
 /* Makes one of them, called name.  One thread at a time.  -EFBIG: there can be none. */
-int export_make(struct exports *x, const struct image *img, const struct state *state,
-	const struct layout *l, const char *name, struct view **file, struct err *e);
+int exports_make(struct exports *x, const struct image *img, const struct state *state,
+	const struct export_format *l, const char *name, struct view **file, struct err *e);
 
 /* Bytes of such a file that are stored, as stat(2) shall tell.  Next to no holes are told as none:
  * cp takes a file without holes in steps of EXPORT_STEP, of one that has any it asks for each. */
-uint64_t export_stored(struct exports *x, const struct state *state, const struct view *file);
+uint64_t exports_stored(struct exports *x, const struct state *state, const struct view *file);
 
 #endif

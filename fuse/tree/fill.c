@@ -88,10 +88,11 @@ static int fill_one(struct fill *fill, enum node_kind kind, const char *name)
 	return fill_add(fill, kind, name) ? 0 : -ENOMEM;
 }
 
-static int read_table(const struct fill *fill, const struct view *disk, struct ptable *table)
+static int read_table(
+	const struct fill *fill, const struct view *disk, struct partition_table *table)
 {
 	struct err e = ERR_INIT;
-	int ret = ptable_read(disk, fill->shown.img->sector_size, table, &e);
+	int ret = partition_table_read(disk, fill->shown.img->sector_size, table, &e);
 	const char *trouble = ret < 0 ? e.text : table->damage;
 	char path[512];
 
@@ -106,7 +107,7 @@ static int read_table(const struct fill *fill, const struct view *disk, struct p
  * table cannot be read. */
 static int fill_partitions_dir(struct fill *fill, const struct view *disk)
 {
-	struct ptable *table = calloc(1, sizeof *table);
+	struct partition_table *table = calloc(1, sizeof *table);
 	struct node *node;
 	int ret;
 
@@ -121,7 +122,7 @@ static int fill_partitions_dir(struct fill *fill, const struct view *disk)
 		}
 		ret = -ENOMEM;
 	}
-	ptable_free(table);
+	partition_table_free(table);
 	free(table);
 	return ret == -ENOMEM ? ret : 0;
 }
@@ -231,8 +232,8 @@ static int read_fsid(const struct fill *fill, struct node *node)
 
 	if (ret < 0)
 		return ret;
-	if (fsid_read(view, &node->part->id, &e) < 0) {
-		node->part->id = (struct fsid){0};
+	if (filesystem_read(view, &node->part->id, &e) < 0) {
+		node->part->id = (struct filesystem){0};
 		node_path(node, path, sizeof path);
 		log_error(fill->tree->log, "%s: %s", path, e.text);
 	}
@@ -298,7 +299,7 @@ static int set_target(struct node *link, const struct node *target)
 static int fill_link(
 	struct fill *fill, struct names *names, const struct node *target, const char *value)
 {
-	char *encoded = fsid_encode(value);
+	char *encoded = filesystem_encode(value);
 	/* "." and ".." are labels too, and a long label is longer when encoded. */
 	char *name = encoded ? name_escape(encoded) : NULL;
 	struct node *node;
@@ -343,7 +344,7 @@ static int fill_way(struct fill *all, size_t n, size_t way)
 
 static int fill_partitions(struct fill *fill)
 {
-	const struct ptable *table = fill->dir->table;
+	const struct partition_table *table = fill->dir->table;
 	size_t n;
 	int ret = 0;
 
@@ -356,25 +357,25 @@ static int fill_partitions(struct fill *fill)
 }
 
 /* Of a disk that may be too much for the format, it is found out here. */
-static int fill_export(struct fill *fill, const struct layout *l)
+static int fill_export(struct fill *fill, const struct export_format *l)
 {
 	const struct shown *shown = &fill->shown;
 	struct view *view = shown->state->view;
-	enum layout_fit fit = layout_fit(l, view->size);
+	enum export_fit fit = export_fit(l, view->size);
 	struct err e = ERR_INIT;
 	struct node *node;
 	char *name;
 	int ret = 0;
 
-	if (fit == LAYOUT_NEVER)
+	if (fit == EXPORT_NEVER)
 		return 0;
-	name = export_name(shown->top, shown->img, shown->state, l);
+	name = exports_name(shown->top, shown->img, shown->state, l);
 	node = name ? fill_add(fill, NODE_EXPORT, name) : NULL;
 	free(name);
 	if (!node)
 		return -ENOMEM;
 	node->layout = l;
-	if (fit == LAYOUT_MAYBE)
+	if (fit == EXPORT_MAYBE)
 		ret = node_view(node, shown, &view, &e);
 	if (ret != -EFBIG)
 		return ret;
@@ -387,7 +388,7 @@ static int fill_exports(struct fill *fill)
 	int ret = 0;
 
 	for (const struct format *const *f = formats; ret == 0 && *f; f++)
-		for (const struct layout *const *l = (*f)->layouts; ret == 0 && l && *l; l++)
+		for (const struct export_format *const *l = (*f)->layouts; ret == 0 && l && *l; l++)
 			ret = fill_export(fill, *l);
 	return ret;
 }

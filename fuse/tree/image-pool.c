@@ -43,7 +43,7 @@ struct source {
 	struct image *img;
 	unsigned state;
 	unsigned generation;
-	struct stamp stamp; /* of the generation, once it is known */
+	struct fingerprint stamp; /* of the generation, once it is known */
 	bool known;
 	unsigned pins;
 	unsigned holds; /* of the pins, those of files */
@@ -57,7 +57,7 @@ struct source {
 	struct fresh *_Atomic fresh;        /* owned; NULL: not made in this mount */
 	struct image_options how, to_write; /* then: its format is known */
 	pthread_mutex_t making;
-	struct made *made;
+	struct regions *made;
 };
 
 static time_t now(void)
@@ -148,7 +148,7 @@ struct source *source_ref(struct source *s)
 
 /* What is made from an image. */
 
-static void made_link(struct source *s, struct made *m)
+static void made_link(struct source *s, struct regions *m)
 {
 	m->next = s->made;
 	if (m->next)
@@ -157,7 +157,7 @@ static void made_link(struct source *s, struct made *m)
 	s->made = m;
 }
 
-static void made_free(struct made *m)
+static void made_free(struct regions *m)
 {
 	if (!m->link)
 		return;
@@ -165,11 +165,11 @@ static void made_free(struct made *m)
 	if (m->next)
 		m->next->link = m->link;
 	view_free(m->view);
-	*m = (struct made){0};
+	*m = (struct regions){0};
 }
 
 /* What is made stays where it is while the source is pinned: *m is read without the lock then. */
-int source_make(struct source *s, struct made *m, made_fn *make, void *arg, struct err *e)
+int source_make(struct source *s, struct regions *m, made_fn *make, void *arg, struct err *e)
 {
 	int ret = 0;
 
@@ -182,7 +182,7 @@ int source_make(struct source *s, struct made *m, made_fn *make, void *arg, stru
 	return ret;
 }
 
-void source_unmake(struct source *s, struct made *m)
+void source_unmake(struct source *s, struct regions *m)
 {
 	pthread_mutex_lock(&s->making);
 	made_free(m);
@@ -274,7 +274,7 @@ static void close_image(struct source *s)
 	pthread_mutex_unlock(&s->making);
 	if (writable) {
 		finish_image(s);
-		stamp_renew(&s->stamp, s->img);
+		fingerprint_renew(&s->stamp, s->img);
 	}
 	image_close(s->img);
 }
@@ -288,7 +288,7 @@ static void end_generation(struct source *s)
 	if (source_fresh(s))
 		return;
 	s->known = false;
-	stamp_free(&s->stamp);
+	fingerprint_free(&s->stamp);
 }
 
 /* The stamp does not hold: what the path leads to now is not what was made in this mount. */
@@ -369,7 +369,7 @@ void source_unref(struct source *s)
 		return;
 	if (s->all && s->img)
 		close_image(s);
-	stamp_free(&s->stamp);
+	fingerprint_free(&s->stamp);
 	fresh_free(s->fresh);
 	free((char *)s->from.fence);
 	free((char *)s->from.path);
@@ -426,7 +426,7 @@ static int open_image(const struct source *s, bool to_write, struct image **img,
 struct opened {
 	struct image *img;
 	unsigned state;
-	struct stamp stamp;
+	struct fingerprint stamp;
 };
 
 static int open_all(const struct source *s, bool to_write, struct opened *o, struct err *e)
@@ -437,7 +437,7 @@ static int open_all(const struct source *s, bool to_write, struct opened *o, str
 		return ret;
 	ret = choose_state(s, o->img, &o->state, e);
 	if (ret == 0)
-		ret = stamp_take(&o->stamp, o->img, e);
+		ret = fingerprint_take(&o->stamp, o->img, e);
 	if (ret < 0)
 		image_close(o->img);
 	return ret;
@@ -445,9 +445,9 @@ static int open_all(const struct source *s, bool to_write, struct opened *o, str
 
 static void take_opened(struct source *s, const struct opened *o)
 {
-	if (s->known && !stamp_is_same(&s->stamp, &o->stamp))
+	if (s->known && !fingerprint_is_same(&s->stamp, &o->stamp))
 		end_image(s);
-	stamp_free(&s->stamp);
+	fingerprint_free(&s->stamp);
 	s->stamp = o->stamp;
 	s->known = true;
 	s->img = o->img;
@@ -482,7 +482,7 @@ static bool holds_busy(struct source *s)
 	bool holds;
 
 	pthread_mutex_unlock(&s->all->lock);
-	holds = stamp_holds(&s->stamp);
+	holds = fingerprint_holds(&s->stamp);
 	pthread_mutex_lock(&s->all->lock);
 	return holds;
 }
@@ -723,10 +723,10 @@ int sources_finish(struct sources *all)
 	return each_writable(all, finish_image);
 }
 
-void source_set_fresh(struct source *s, struct fresh *fresh, struct stamp *stamp)
+void source_set_fresh(struct source *s, struct fresh *fresh, struct fingerprint *stamp)
 {
 	pthread_mutex_lock(&s->all->lock);
-	stamp_free(&s->stamp);
+	fingerprint_free(&s->stamp);
 	s->stamp = *stamp;
 	s->known = true;
 	s->how = *s->all->how;

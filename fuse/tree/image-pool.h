@@ -27,14 +27,14 @@ struct image;
 struct image_options;
 struct source;
 struct sources;
-struct stamp;
+struct fingerprint;
 struct view;
 
 /* A view made from the views of an image, such as a partition.  It lives until the image is closed
  * or source_unmake, whatever comes first.  {0} is one not made yet. */
-struct made {
+struct regions {
 	struct view *view;
-	struct made *next, **link;
+	struct regions *next, **link;
 };
 
 typedef int made_fn(void *arg, struct view **view, struct err *e);
@@ -94,13 +94,13 @@ void source_unhold(struct source *s);
 /* Calls change while the image is closed and nobody has it pinned: what that does to its files
  * makes no other generation, if it leaves their stamp.  -EBUSY: somebody holds it.  After -ESTALE,
  * for the stamp did not hold, the image is no longer that of source_fresh; it is logged here. */
-typedef int source_change_fn(void *arg, struct stamp *stamp, struct err *e);
+typedef int source_change_fn(void *arg, struct fingerprint *stamp, struct err *e);
 int source_change(struct source *s, source_change_fn *change, void *arg, struct err *e);
 
 /* What there is to know of one that was made in this mount, or NULL, also when another program has
  * changed or replaced it since; it is given once, with what was made, and goes with the source. */
 struct fresh *source_fresh(const struct source *s);
-void source_set_fresh(struct source *s, struct fresh *fresh, struct stamp *stamp);
+void source_set_fresh(struct source *s, struct fresh *fresh, struct fingerprint *stamp);
 
 /* Pinned: which generation this is, never ANY_GENERATION. */
 unsigned source_generation(const struct source *s);
@@ -113,7 +113,7 @@ unsigned source_state(const struct source *s);
 bool source_has_changed(struct source *s);
 
 /* Pinned.  Calls make unless m is made already; one thread at a time. */
-int source_make(struct source *s, struct made *m, made_fn *make, void *arg, struct err *e);
-void source_unmake(struct source *s, struct made *m);
+int source_make(struct source *s, struct regions *m, made_fn *make, void *arg, struct err *e);
+void source_unmake(struct source *s, struct regions *m);
 
 #endif

@@ -66,7 +66,7 @@ static int add_text(char ***texts, size_t *n, const char *text, struct err *e)
 
 /* old: the file that is replaced; NULL: there is none. */
 static int create(const struct fresh *f, uint64_t size, const struct identity *old,
-	struct stamp *made, struct err *e)
+	struct fingerprint *made, struct err *e)
 {
 	struct create_request request = {
 		.size = size == 0 && f->format == format_find("raw") ? LEAST : size,
@@ -86,16 +86,16 @@ struct remaking {
 };
 
 /* In the same file, so that its name means it at any time; other files are other ones then. */
-static int remake(void *arg, struct stamp *stamp, struct err *e)
+static int remake(void *arg, struct fingerprint *stamp, struct err *e)
 {
 	const struct remaking *r = arg;
-	struct stamp made = {0};
-	int ret = stamp_unlink_after(stamp, 1, e);
+	struct fingerprint made = {0};
+	int ret = fingerprint_unlink_after(stamp, 1, e);
 
 	if (ret == 0)
-		ret = create(r->f, r->size, stamp_first(stamp), &made, e);
+		ret = create(r->f, r->size, fingerprint_first(stamp), &made, e);
 	if (made.n > 0) {
-		stamp_free(stamp);
+		fingerprint_free(stamp);
 		*stamp = made;
 	}
 	return ret;
@@ -109,7 +109,7 @@ static int make_anew(struct fresh *f, struct source *s, uint64_t size, struct er
 }
 
 int fresh_make(const struct format *format, const char *path, struct fresh **out,
-	struct stamp *stamp, struct err *e)
+	struct fingerprint *stamp, struct err *e)
 {
 	struct fresh *f = calloc(1, sizeof *f);
 	int ret;
@@ -126,7 +126,7 @@ int fresh_make(const struct format *format, const char *path, struct fresh **out
 		fresh_free(f);
 		return ret;
 	}
-	identity_settle(stamp_first(stamp));
+	identity_settle(fingerprint_first(stamp));
 	*out = f;
 	return 0;
 }
@@ -215,14 +215,14 @@ static int lock_file(const char *path, struct io **io, struct err *e)
 	return ret == 0 ? lock_for_writing(*io, e) : ret;
 }
 
-static int take_away(void *arg, struct stamp *stamp, struct err *e)
+static int take_away(void *arg, struct fingerprint *stamp, struct err *e)
 {
 	const struct fresh *f = arg;
 	struct io *io;
 	int ret = lock_file(f->path, &io, e);
 
 	if (ret == 0)
-		ret = stamp_unlink_after(stamp, 0, e);
+		ret = fingerprint_unlink_after(stamp, 0, e);
 	io_unref(io);
 	return ret;
 }

@@ -23,7 +23,7 @@
 struct err;
 struct format;
 struct source;
-struct stamp;
+struct fingerprint;
 struct view;
 
 struct fresh {
@@ -42,8 +42,8 @@ struct fresh {
 
 /* Makes the empty image; nothing may be there under that path.  *stamp, {0} at first, is for
  * source_set_fresh: nothing is made anew or removed but the files that were made here. */
-int fresh_make(const struct format *format, const char *path, struct fresh **f, struct stamp *stamp,
-	struct err *e);
+int fresh_make(const struct format *format, const char *path, struct fresh **f,
+	struct fingerprint *stamp, struct err *e);
 void fresh_free(struct fresh *f); /* NULL is fine */
 
 /* With the lock, of one that is empty and belongs to the source.  -ESTALE: another program has

@@ -134,7 +134,7 @@ void node_free(struct node *node)
 	if (node->kind == NODE_PARTITION)
 		free(node->part);
 	if (node->kind == NODE_PARTITIONS && node->table) {
-		ptable_free(node->table);
+		partition_table_free(node->table);
 		free(node->table);
 	}
 	if (node->kind == NODE_LINK || node->kind == NODE_ERROR)
@@ -304,7 +304,7 @@ static int make_export(void *arg, struct view **view, struct err *e)
 {
 	const struct export_args *x = arg;
 
-	return export_make(x->node->parent->exports, x->shown->img, x->shown->state,
+	return exports_make(x->node->parent->exports, x->shown->img, x->shown->state,
 		x->node->layout, x->node->name, view, e);
 }
 
@@ -394,7 +394,7 @@ static uint64_t count_stored(
 {
 	if (node->kind != NODE_EXPORT)
 		return view_stored(view);
-	return export_stored(node->parent->exports, shown->state, view);
+	return exports_stored(node->parent->exports, shown->state, view);
 }
 
 static int64_t now(void)

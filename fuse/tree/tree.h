@@ -39,7 +39,7 @@ struct folder_entry;
 struct fresh;
 struct image;
 struct image_options;
-struct layout;
+struct export_format;
 struct log;
 struct tree;
 struct view;
@@ -66,7 +66,7 @@ enum node_kind {
 /* What a partition's file shows. */
 struct part {
 	const struct partition *entry; /* of the directory's table */
-	struct fsid id;
+	struct filesystem id;
 };
 
 /* Where a directory of the tree comes from in a directory of the host. */
@@ -109,16 +109,16 @@ struct node {
 	_Atomic uint64_t measured;  /* NODE_INFO: bytes; others: bytes stored; or UNMEASURED */
 	atomic_uint measured_at;    /* how often what is shown had changed then */
 	_Atomic int64_t good_until; /* monotonic ns; so long it is good enough anyway */
-	struct made made;           /* the view of those that are no view of the image itself */
+	struct regions made;        /* the view of those that are no view of the image itself */
 
 	union {
-		struct part *part;       /* NODE_PARTITION; owned */
-		struct ptable *table;    /* NODE_PARTITIONS; owned */
-		char *text;              /* NODE_LINK: what it says; NODE_ERROR; owned */
+		struct part *part;             /* NODE_PARTITION; owned */
+		struct partition_table *table; /* NODE_PARTITIONS; owned */
+		char *text;                    /* NODE_LINK: what it says; NODE_ERROR; owned */
 		struct folder *folder;   /* NODE_FOLDER: as it was read last, by the tree's lock;
 					  * held */
 		struct exports *exports; /* NODE_EXPORTS; owned */
-		const struct layout *layout; /* NODE_EXPORT */
+		const struct export_format *layout; /* NODE_EXPORT */
 	};
 	struct node *next_gone, **link_gone, *next_found; /* private */
 };

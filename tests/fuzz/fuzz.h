@@ -16,7 +16,7 @@
 #include "util/bytes.h"
 #include "io/cache.h"
 #include "image/check.h"
-#include "io/compress.h"
+#include "io/codec.h"
 #include "util/err.h"
 #include "image/image.h"
 #include "image/info.h"
@@ -45,7 +45,7 @@ static inline void fuzz_check_extent(const struct extent *x, uint64_t asked)
 	fuzz_require(x->kind != EXTENT_BELOW);
 	if (x->kind == EXTENT_FILE || x->kind == EXTENT_CRYPT)
 		fuzz_require(range_fits(x->pos, x->len, x->io->size));
-	if (x->kind == EXTENT_MADE)
+	if (x->kind == EXTENT_GENERATED)
 		fuzz_require(range_fits(x->pos, x->len, x->unit_len));
 }
 
@@ -121,7 +121,7 @@ static inline void fuzz_check(struct image *img)
 }
 
 static inline int fuzz_one_with(
-	const char *format, const struct secret *secrets, const uint8_t *data, size_t size)
+	const char *format, const struct passphrase *secrets, const uint8_t *data, size_t size)
 {
 	struct err e = ERR_INIT;
 	struct image_options o = {

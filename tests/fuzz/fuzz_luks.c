@@ -20,7 +20,7 @@ static void cut_iterations(uint8_t *p)
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
-	struct secret secret = {.bytes = (unsigned char *)"mkimage\n", .len = 8};
+	struct passphrase secret = {.bytes = (unsigned char *)"mkimage\n", .len = 8};
 	uint8_t *copy;
 
 	if (size < LUKS_HEADER)

@@ -47,7 +47,7 @@ static void seal(uint8_t *disk, size_t size, uint32_t sector, uint64_t lba)
 	store_le32(p + 16, crc32(0, p, load_le32(p + 12)));
 }
 
-static void check(const struct ptable *t, uint64_t size)
+static void check(const struct partition_table *t, uint64_t size)
 {
 	for (size_t i = 0; i < t->n; i++) {
 		const struct partition *p = &t->parts[i];
@@ -68,7 +68,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	uint32_t sector = 512u << (knobs >> 4 & 3);
 	uint8_t *disk = malloc(size + 1);
 	struct flat flat = {.view = {.ops = &ops, .size = size}};
-	struct ptable t;
+	struct partition_table t;
 	struct err e;
 
 	memcpy(disk, data, size);
@@ -77,9 +77,9 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	if (knobs & 2 && size >= 3 * sector)
 		seal(disk, size, sector, size / sector - 1);
 	flat.io = io_from_memory(disk, size, "disk", &e);
-	if (ptable_read(&flat.view, knobs & 4 ? sector : 0, &t, &e) == 0)
+	if (partition_table_read(&flat.view, knobs & 4 ? sector : 0, &t, &e) == 0)
 		check(&t, size);
-	ptable_free(&t);
+	partition_table_free(&t);
 	io_unref(flat.io);
 	free(disk);
 	return 0;

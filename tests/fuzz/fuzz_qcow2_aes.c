@@ -11,7 +11,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
-	struct secret secret = {.bytes = (unsigned char *)"mkimage", .len = 7};
+	struct passphrase secret = {.bytes = (unsigned char *)"mkimage", .len = 7};
 	uint8_t *copy = malloc(size + AT_CRYPT_METHOD + 4);
 
 	fuzz_require(copy != NULL);

@@ -42,7 +42,7 @@ static void walk(const struct vmdk_extent *x)
 		fuzz_require(out.len <= EXTENT_LEN - off && (r < 0 || out.len > 0));
 		if (r == 0 && out.kind == EXTENT_FILE)
 			fuzz_require(range_fits(out.pos, out.len, out.io->size));
-		if (r == 0 && out.kind == EXTENT_MADE)
+		if (r == 0 && out.kind == EXTENT_GENERATED)
 			fill(x, &out);
 		off += out.len ? out.len : MIN(FUZZ_STRIDE, EXTENT_LEN - off);
 	}

@@ -184,7 +184,7 @@ static inline void fuzzed_take(struct fuzzed *f, unsigned a)
 	if (f->nshots == SHOTS)
 		return;
 	snprintf(name, sizeof name, "shot %u", a);
-	rc = snapshot_take(f->img, name, &no, &e);
+	rc = snapshot_create(f->img, name, &no, &e);
 	fuzzed_after(f, rc, &e);
 	if (rc == 0)
 		f->flushed = f->shots[f->nshots++] = f->live;
@@ -193,7 +193,7 @@ static inline void fuzzed_take(struct fuzzed *f, unsigned a)
 static inline void fuzzed_drop(struct fuzzed *f, unsigned i)
 {
 	struct err e = ERR_INIT;
-	int rc = snapshot_drop(f->img, f->img->states[i + 1]->no, &e);
+	int rc = snapshot_delete(f->img, f->img->states[i + 1]->no, &e);
 
 	fuzzed_after(f, rc, &e);
 	if (rc < 0)

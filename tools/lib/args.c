@@ -179,7 +179,7 @@ int args_misused(const char *fmt, ...)
 	fflush(stdout);
 	fputs("vdisk: ", stderr);
 	va_start(ap, fmt);
-	clean_vprint(stderr, fmt, ap);
+	printable_vprint(stderr, fmt, ap);
 	va_end(ap);
 	fputs("\nTry 'vdisk --help' for more information\n", stderr);
 	return EXIT_FAILURE;

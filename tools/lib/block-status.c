@@ -84,7 +84,7 @@ static int piece_at(struct walk *w, uint64_t off, uint64_t end, struct piece *p,
 		.present = !x.absent,
 		.zero = x.kind == EXTENT_ZERO,
 		.data = x.kind != EXTENT_ZERO,
-		.compressed = x.kind == EXTENT_MADE && x.io,
+		.compressed = x.kind == EXTENT_GENERATED && x.io,
 	};
 	if (x.kind == EXTENT_FILE) {
 		p->io = x.io;

@@ -32,9 +32,9 @@ static void add_content(struct json_object *o, const struct view *part)
 {
 	struct err e = ERR_INIT;
 	struct json_object *content;
-	struct fsid id;
+	struct filesystem id;
 
-	if (fsid_read(part, &id, &e) < 0) {
+	if (filesystem_read(part, &id, &e) < 0) {
 		add_text(o, "error", e.text);
 		return;
 	}
@@ -42,7 +42,7 @@ static void add_content(struct json_object *o, const struct view *part)
 		return;
 	content = json_object_new_object();
 	add_text(content, "type", id.type);
-	add_text(content, "description", fsid_describe(id.type));
+	add_text(content, "description", filesystem_describe(id.type));
 	add_text(content, "label", id.label);
 	add_text(content, "uuid", id.uuid);
 	json_object_object_add(o, "content", content);
@@ -68,7 +68,7 @@ static struct json_object *partition_object(struct view *disk, const struct part
 	return o;
 }
 
-static struct json_object *table_object(struct view *disk, const struct ptable *t)
+static struct json_object *table_object(struct view *disk, const struct partition_table *t)
 {
 	struct json_object *o = json_object_new_object(), *list = json_object_new_array();
 
@@ -85,13 +85,13 @@ void contents_add(struct json_object *o, const struct image *img)
 {
 	struct view *disk = img->states[0]->view;
 	struct err e = ERR_INIT;
-	struct ptable t = {0};
+	struct partition_table t = {0};
 
-	if (ptable_read(disk, img->sector_size, &t, &e) < 0)
+	if (partition_table_read(disk, img->sector_size, &t, &e) < 0)
 		add_text(o, "error", e.text);
 	else if (t.scheme)
 		json_object_object_add(o, "partition-table", table_object(disk, &t));
 	else
 		add_content(o, disk);
-	ptable_free(&t);
+	partition_table_free(&t);
 }

@@ -12,7 +12,7 @@
 #include "parallel.h"
 
 /* How the buffer of a thread is used. */
-struct layout {
+struct export_format {
 	size_t units;                 /* that a piece has */
 	size_t slot;                  /* bytes that a packed one may take */
 	size_t packed, results, size; /* where what of it begins, and its end */
@@ -24,10 +24,11 @@ struct result {
 	uint32_t packed; /* bytes that it takes packed; 0: it is written as it is */
 };
 
-static struct layout layout_of(const struct copy *c)
+static struct export_format layout_of(const struct copy *c)
 {
 	size_t piece = MAX(c->out->unit, WORK_PIECE);
-	struct layout l = {.units = piece / c->out->unit, .slot = round_up(c->out->packed_max, 64)};
+	struct export_format l = {
+		.units = piece / c->out->unit, .slot = round_up(c->out->packed_max, 64)};
 
 	l.packed = piece;
 	l.results = l.packed + l.units * l.slot;
@@ -56,7 +57,7 @@ static int pack_unit(const struct copy *c, const unsigned char *unit, size_t len
 static int pack_piece(void *arg, uint64_t off, size_t len, void *buf, struct err *e)
 {
 	const struct copy *c = arg;
-	struct layout l = layout_of(c);
+	struct export_format l = layout_of(c);
 	unsigned char *data = buf, *packed = data + l.packed;
 	struct result *results = (void *)(data + l.results);
 	size_t unit = c->out->unit;
@@ -89,7 +90,7 @@ static int write_unit(const struct copy *c, const unsigned char *unit, size_t le
 static int write_piece(void *arg, uint64_t off, size_t len, void *buf, struct err *e)
 {
 	const struct copy *c = arg;
-	struct layout l = layout_of(c);
+	struct export_format l = layout_of(c);
 	const unsigned char *data = buf, *packed = data + l.packed;
 	const struct result *results = (const void *)(data + l.results);
 	size_t unit = c->out->unit;

@@ -121,17 +121,17 @@ static void tell_option(const struct maker *m, const struct create_option *o)
 	if (o->kind == CREATE_SIZE && size_parse(value, &bytes) == 0)
 		printf(" %s=%" PRIu64, o->name, bytes);
 	else
-		clean_print(stdout, " %s=%s", o->name, value);
+		printable_print(stdout, " %s=%s", o->name, value);
 }
 
 void maker_tell(const struct maker *m, const char *name)
 {
 	const struct create_request *r = &m->request;
 
-	clean_print(
+	printable_print(
 		stdout, "Formatting '%s', fmt=%s size=%" PRIu64, name, m->format->name, r->size);
 	if (r->backing)
-		clean_print(
+		printable_print(
 			stdout, " backing_file=%s backing_fmt=%s", r->backing, r->backing_format);
 	for (const struct create_option *o = m->format->create_options; o && o->name; o++)
 		tell_option(m, o);

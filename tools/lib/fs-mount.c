@@ -13,7 +13,7 @@
 
 #include "subprocess.h"
 #include "util/err.h"
-#include "filesystem.h"
+#include "fs-type.h"
 #include "partition/filesystem.h"
 #include "mount-table.h"
 #include "report.h"
@@ -24,7 +24,7 @@
 /* A mount that is being tried. */
 struct attempt {
 	const struct fs_mount *m;
-	const struct filesystem *fs;
+	const struct fs_type *fs;
 	const char *type;    /* by libblkid; "": not known */
 	char what[32];       /* "partition 2" */
 	char said[ERR_TEXT]; /* by the program that failed */
@@ -153,7 +153,7 @@ static bool is_served(const struct fs_mount *m, dev_t before)
 static bool run_program(struct attempt *t, const char *option)
 {
 	const struct fs_mount *m = t->m;
-	const struct filesystem *fs = t->fs;
+	const struct fs_type *fs = t->fs;
 	struct command c = {.n = 0};
 	char *source = fs->names_source ? NULL : command_option("fsname=", m->file);
 	const char *options[] = {m->writable ? "rw" : "ro", fs->options, option, source};
@@ -204,7 +204,7 @@ static void report_no_program(const struct attempt *t)
 /* False: why no program can do it has been reported. */
 static bool check_program(const struct attempt *t)
 {
-	const struct filesystem *fs = t->fs;
+	const struct fs_type *fs = t->fs;
 	char path[PATH_MAX];
 
 	if (!fs->program || (t->m->writable && !fs->program_writes))
@@ -290,26 +290,26 @@ static void report_container(const struct attempt *t)
 	char file[32] = "DIR/disk.raw", advice[ERR_TEXT];
 
 	report("%s: %s has no file system of its own: %s", t->m->image, t->what,
-		fsid_describe(t->type));
+		filesystem_describe(t->type));
 	if (t->m->number > 0)
 		snprintf(file, sizeof file, "DIR/partitions/%u.raw", t->m->number);
 	if (is_luks1(t->m->file))
 		report_advice("vdiskfs %s DIR; vdisk mount --passphrase-file=FILE %s /mnt",
 			t->m->image, file);
-	else if (filesystem_advice(t->type, file, advice, sizeof advice))
+	else if (fs_type_advice(t->type, file, advice, sizeof advice))
 		report_advice("as root: vdiskfs %s DIR; %s", t->m->image, advice);
 }
 
 static bool mount_type(const struct fs_mount *m, const char *type)
 {
-	struct attempt t = {.m = m, .fs = filesystem_find(type), .type = type};
+	struct attempt t = {.m = m, .fs = fs_type_find(type), .type = type};
 	bool good = false;
 
 	if (m->number > 0)
 		snprintf(t.what, sizeof t.what, "partition %u", m->number);
 	else
 		snprintf(t.what, sizeof t.what, "the disk");
-	if (fsid_describe(type))
+	if (filesystem_describe(type))
 		report_container(&t);
 	else if (m->writable && t.fs->read_only)
 		report("%s: %s is %s, which is only read: leave out --rw", m->image, t.what, type);
@@ -327,7 +327,7 @@ static bool mount_type(const struct fs_mount *m, const char *type)
 bool fs_mount(const struct fs_mount *m)
 {
 	struct err e = ERR_INIT;
-	struct fsid id = {0};
+	struct filesystem id = {0};
 	int fd = open(m->file, O_RDONLY | O_CLOEXEC);
 	bool read;
 
@@ -335,7 +335,7 @@ bool fs_mount(const struct fs_mount *m)
 		report("%s: %s", m->file, strerror(errno));
 		return false;
 	}
-	read = fsid_read_file(fd, &id, &e) == 0;
+	read = filesystem_read_file(fd, &id, &e) == 0;
 	close(fd);
 	if (read)
 		return mount_type(m, id.type);

@@ -8,7 +8,7 @@
 
 #include "args.h"
 #include "io/cache.h"
-#include "io/compress.h"
+#include "io/codec.h"
 #include "util/err.h"
 #include "report.h"
 #include "io/passphrase.h"
@@ -20,12 +20,12 @@
 static int read_secrets(struct session *s, struct err *e)
 {
 	const struct given *files = &s->args->options[OPT_PASSPHRASE];
-	struct secret **end = &s->secrets;
+	struct passphrase **end = &s->secrets;
 
 	if (files->n > 0)
 		prctl(PR_SET_DUMPABLE, 0, 0, 0, 0);
 	for (size_t i = 0; i < files->n; i++) {
-		*end = secret_read(files->v[i], e);
+		*end = passphrase_read(files->v[i], e);
 		if (!*end)
 			return -e->code;
 		end = &(*end)->next;
@@ -49,7 +49,7 @@ bool session_begin(struct session *s, const struct args *a)
 
 void session_end(struct session *s)
 {
-	secret_free(s->secrets);
+	passphrase_free(s->secrets);
 	codec_free(s->codec);
 	cache_free(s->cache);
 }

@@ -15,7 +15,7 @@ struct session {
 	const struct args *args;
 	struct cache *cache;
 	struct codec *codec;
-	struct secret *secrets;
+	struct passphrase *secrets;
 };
 
 struct source {

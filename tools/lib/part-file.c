@@ -105,7 +105,7 @@ static bool read_parts(struct parts *parts, const char *dir)
 /* As it is, or as the links in by-label/ have it: "my\x20disk". */
 static bool is_same(const char *name, const char *word, bool any_case)
 {
-	char *encoded = fsid_encode(name);
+	char *encoded = filesystem_encode(name);
 	bool same = (any_case ? strcasecmp(name, word) : strcmp(name, word)) == 0 ||
 		    (encoded && strcmp(encoded, word) == 0);
 

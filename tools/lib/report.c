@@ -19,7 +19,7 @@ static void __attribute__((format(printf, 1, 0))) say(const char *fmt, va_list a
 {
 	fflush(stdout);
 	fputs("vdisk: ", stderr);
-	clean_vprint(stderr, fmt, ap);
+	printable_vprint(stderr, fmt, ap);
 }
 
 int report(const char *fmt, ...)
@@ -147,7 +147,7 @@ void report_advice(const char *fmt, ...)
 
 	va_start(ap, fmt);
 	fputs("hint: ", stderr);
-	clean_vprint(stderr, fmt, ap);
+	printable_vprint(stderr, fmt, ap);
 	va_end(ap);
 	fputc('\n', stderr);
 }

@@ -47,7 +47,7 @@ static void print_name(const char *lead, const char *name)
 {
 	if (!name)
 		return;
-	clean_print(stdout, "  %s\"%s\"", lead, name);
+	printable_print(stdout, "  %s\"%s\"", lead, name);
 }
 
 /* What lies in a partition, or on a disk without partitions. */
@@ -58,7 +58,7 @@ static void print_content(struct json_object *o)
 
 	if (text_of(o, "error")) {
 		fputs("cannot be read: ", stdout);
-		clean_print(stdout, "%s", text_of(o, "error"));
+		printable_print(stdout, "%s", text_of(o, "error"));
 	} else if (!content) {
 		fputs("no file system known here", stdout);
 	} else {
@@ -129,7 +129,7 @@ static void print_snapshots(struct branch *b, const struct image *img)
 
 		inner.more[b->depth] = i + 1 < img->nstates;
 		print_lead(&inner);
-		clean_print(stdout, "%s", s->name);
+		printable_print(stdout, "%s", s->name);
 		if (localtime_r(&s->when.tv_sec, &tm) &&
 			strftime(date, sizeof date, "%Y-%m-%d %H:%M:%S", &tm) > 0)
 			printf("  %s", date);
@@ -141,7 +141,7 @@ static void print_image(struct branch *b, const struct image *img)
 {
 	bool has_snapshots = img->nstates > 1;
 
-	clean_print(stdout, "%s  %s, %s", image_basename(img), img->format->name,
+	printable_print(stdout, "%s  %s, %s", image_basename(img), img->format->name,
 		size_text(img->states[0]->view->size).text);
 	putchar('\n');
 	b->depth++;

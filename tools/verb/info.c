@@ -46,15 +46,15 @@ static void print_backing(struct json_object *o)
 		   *format = text_of(o, "backing-filename-format");
 
 	if (name) {
-		clean_print(stdout, "backing file: %s", name);
+		printable_print(stdout, "backing file: %s", name);
 		if (!full)
 			printf(" (cannot determine actual path)");
 		else if (strcmp(name, full) != 0)
-			clean_print(stdout, " (actual path: %s)", full);
+			printable_print(stdout, " (actual path: %s)", full);
 		putchar('\n');
 	}
 	if (format) {
-		clean_print(stdout, "backing file format: %s", format);
+		printable_print(stdout, "backing file format: %s", format);
 		putchar('\n');
 	}
 }
@@ -98,7 +98,7 @@ static void print_value(struct json_object *value, int depth)
 		putchar('\n');
 		print_inside(value, depth + 1);
 	} else {
-		clean_print(stdout, " %s", json_object_get_string(value));
+		printable_print(stdout, " %s", json_object_get_string(value));
 		putchar('\n');
 	}
 }
@@ -117,7 +117,7 @@ static void print_text(struct json_object *o, const struct image *img)
 {
 	struct json_object *cluster = json_object_object_get(o, "cluster-size");
 
-	clean_print(stdout, "image: %s", text_of(o, "filename"));
+	printable_print(stdout, "image: %s", text_of(o, "filename"));
 	printf("\nfile format: %s\n", text_of(o, "format"));
 	print_size_line(o);
 	if (flag_of(o, "encrypted"))

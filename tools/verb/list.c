@@ -37,7 +37,7 @@ static void print_table(const struct mounts *m)
 		if (!mounts_is_shown(m, &m->list[i]))
 			continue;
 		what_is(&m->list[i], what, sizeof what);
-		clean_print(stdout, "%-9s %s on %s", what, m->list[i].image, m->list[i].dir);
+		printable_print(stdout, "%-9s %s on %s", what, m->list[i].image, m->list[i].dir);
 		putchar('\n');
 	}
 }

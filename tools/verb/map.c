@@ -61,7 +61,7 @@ static int print_line(void *arg, const struct piece *p)
 		return 0;
 	if (!p->io)
 		return report("File contains external, encrypted or compressed clusters.");
-	clean_print(stdout, "%#-16" PRIx64 "%#-16" PRIx64 "%#-16" PRIx64 "%s", p->start, p->len,
+	printable_print(stdout, "%#-16" PRIx64 "%#-16" PRIx64 "%#-16" PRIx64 "%s", p->start, p->len,
 		p->io->start + p->pos, name_of(arg, p->io));
 	putchar('\n');
 	return 0;

@@ -35,7 +35,7 @@ static void print_one(const struct state *s)
 		(int)(seconds / 60 % 60), (int)(seconds % 60), (int)(s->vm_clock / 1000000 % 1000));
 	if (s->icount >= 0)
 		snprintf(count, sizeof count, "%" PRId64, s->icount);
-	clean_print(stdout, COLUMNS, s->id, s->name,
+	printable_print(stdout, COLUMNS, s->id, s->name,
 		size_text(s->vmstate ? s->vmstate->size : 0).text, date, clock, count);
 	putchar('\n');
 }
@@ -81,7 +81,7 @@ static int take(const struct args *a, struct source *source)
 	struct err e = ERR_INIT;
 	unsigned no;
 
-	if (snapshot_take(source->img, name, &no, &e) < 0)
+	if (snapshot_create(source->img, name, &no, &e) < 0)
 		return report_err(&e, "Could not create snapshot '%s'", name);
 	return EXIT_SUCCESS;
 }
@@ -112,7 +112,7 @@ static int delete (const struct args *a, struct source *source)
 		report("Could not delete snapshot '%s': snapshot not found", name);
 		return hint_at_snapshot(source, name);
 	}
-	if (snapshot_drop(source->img, s->no, &e) < 0)
+	if (snapshot_delete(source->img, s->no, &e) < 0)
 		return report_err(&e, "Could not delete snapshot '%s'", name);
 	return EXIT_SUCCESS;
 }

@@ -13,30 +13,30 @@
 #include "io/io.h"
 #include "l2map.h"
 
-static unsigned l1_bits(const struct tables *t)
+static unsigned l1_bits(const struct l2map *t)
 {
 	return t->cluster_bits + t->table_bits;
 }
 
-uint64_t tables_l1_needed(const struct tables *t, uint64_t size)
+uint64_t l2map_l1_needed(const struct l2map *t, uint64_t size)
 {
 	return div_round_up(size, UINT64_C(1) << l1_bits(t));
 }
 
-void tables_reserve(struct tables *t, const char *what, uint64_t pos, uint64_t len)
+void l2map_reserve(struct l2map *t, const char *what, uint64_t pos, uint64_t len)
 {
 	assert(t->nranges < TABLES_RANGES);
-	t->ranges[t->nranges++] = (struct tables_range){.what = what, .pos = pos, .len = len};
+	t->ranges[t->nranges++] = (struct l2map_range){.what = what, .pos = pos, .len = len};
 }
 
-int tables_check_place(
-	const struct tables *t, const char *what, uint64_t pos, uint64_t len, struct err *e)
+int l2map_check_place(
+	const struct l2map *t, const char *what, uint64_t pos, uint64_t len, struct err *e)
 {
 	if (pos >= t->end)
 		return err_set(e, EIO, "%s at 0x%" PRIx64 ", past the end of the file, 0x%" PRIx64,
 			what, pos, t->end);
 	for (unsigned i = 0; i < t->nranges; i++) {
-		const struct tables_range *range = &t->ranges[i];
+		const struct l2map_range *range = &t->ranges[i];
 
 		if (range->pos < pos + len && pos < range->pos + range->len)
 			return err_set(e, EUCLEAN, "%s at 0x%" PRIx64 ", where the %s is", what,
@@ -61,7 +61,7 @@ struct entries {
 	unsigned char single[TABLES_ENTRY]; /* one that lies across two pages */
 };
 
-static int entries_pin(const struct tables *t, uint64_t pos, struct entries *s, struct err *e)
+static int entries_pin(const struct l2map *t, uint64_t pos, struct entries *s, struct err *e)
 {
 	int r = meta_pin(t->cache, t->io, pos, &s->page, e);
 
@@ -79,18 +79,18 @@ static int entries_pin(const struct tables *t, uint64_t pos, struct entries *s, 
 	return r;
 }
 
-static void entries_unpin(const struct tables *t, struct entries *s)
+static void entries_unpin(const struct l2map *t, struct entries *s)
 {
 	meta_unpin(t->cache, &s->page);
 }
 
-static int check_table(const struct tables *t, uint64_t pos, struct err *e)
+static int check_table(const struct l2map *t, uint64_t pos, struct err *e)
 {
 	uint64_t len = (uint64_t)TABLES_ENTRY << t->table_bits;
 	int r = check_aligned("L2 table", pos, t->table_align, e);
 
 	if (r == 0)
-		r = tables_check_place(t, "L2 table", pos, len, e);
+		r = l2map_check_place(t, "L2 table", pos, len, e);
 	/* Whole: half a table would say "not allocated" for all that the other half had. */
 	if (r == 0 && len > t->end - pos)
 		r = err_set(e, EIO,
@@ -102,7 +102,7 @@ static int check_table(const struct tables *t, uint64_t pos, struct err *e)
 /* The L2 table for guest offset off.  *table is 0 where there is none; *len is how far that goes
  * on, as far as one page of the L1 table shows. */
 static int l1_look(
-	const struct tables *t, uint64_t off, uint64_t *table, uint64_t *len, struct err *e)
+	const struct l2map *t, uint64_t off, uint64_t *table, uint64_t *len, struct err *e)
 {
 	uint64_t i = off >> l1_bits(t), n = 0, max;
 	struct entries s;
@@ -121,25 +121,25 @@ static int l1_look(
 	return r < 0 ? err_in(e, "L1 entry %" PRIu64, i) : 0;
 }
 
-static int decode(const struct tables *t, uint64_t entry, struct cluster *c, struct err *e)
+static int decode(const struct l2map *t, uint64_t entry, struct cluster *c, struct err *e)
 {
 	int r = t->ops->decode(t, entry, c, e);
 
 	if (r == 0 && c->kind == EXTENT_FILE)
 		r = check_aligned("data cluster", c->host, t->cluster_align, e);
 	if (r == 0 && c->kind == EXTENT_FILE)
-		r = tables_check_place(
+		r = l2map_check_place(
 			t, "data cluster", c->host, UINT64_C(1) << t->cluster_bits, e);
 	return r;
 }
 
 /* How many of the n entries at p, the first of which says what c says, make one run. */
 static uint64_t run_length(
-	const struct tables *t, const unsigned char *p, uint64_t n, const struct cluster *c)
+	const struct l2map *t, const unsigned char *p, uint64_t n, const struct cluster *c)
 {
 	uint64_t i;
 
-	for (i = 1; i < n && c->kind != EXTENT_MADE; i++) {
+	for (i = 1; i < n && c->kind != EXTENT_GENERATED; i++) {
 		struct cluster next;
 		struct err ignored; /* an entry that is no good starts a run of its own */
 
@@ -153,7 +153,7 @@ static uint64_t run_length(
 }
 
 /* What the clusters from the one of guest offset off on are, n of them alike. */
-static int l2_look(const struct tables *t, uint64_t table, uint64_t off, uint64_t wanted,
+static int l2_look(const struct l2map *t, uint64_t table, uint64_t off, uint64_t wanted,
 	struct cluster *c, uint64_t *n, struct err *e)
 {
 	uint64_t size = UINT64_C(1) << t->table_bits, i = off >> t->cluster_bits & (size - 1);
@@ -169,7 +169,7 @@ static int l2_look(const struct tables *t, uint64_t table, uint64_t off, uint64_
 	return r < 0 ? err_in(e, "L2 table at 0x%" PRIx64 ", entry %" PRIu64, table, i) : 0;
 }
 
-static int extent_of(const struct tables *t, const struct cluster *c, uint64_t n, uint64_t off,
+static int extent_of(const struct l2map *t, const struct cluster *c, uint64_t n, uint64_t off,
 	struct extent *x, struct err *e)
 {
 	uint64_t size = UINT64_C(1) << t->cluster_bits, skip = off & (size - 1);
@@ -179,7 +179,7 @@ static int extent_of(const struct tables *t, const struct cluster *c, uint64_t n
 	switch (c->kind) {
 	case EXTENT_FILE:
 		return extent_in_file(x, t->io, c->host, skip, x->len, size, e);
-	case EXTENT_MADE:
+	case EXTENT_GENERATED:
 		x->pos = skip;
 		x->io = t->io;
 		x->unit_id = c->host;
@@ -191,7 +191,7 @@ static int extent_of(const struct tables *t, const struct cluster *c, uint64_t n
 	}
 }
 
-int tables_map(const struct tables *t, uint64_t off, uint64_t len, struct extent *x, struct err *e)
+int l2map_map(const struct l2map *t, uint64_t off, uint64_t len, struct extent *x, struct err *e)
 {
 	uint64_t skip = off & ((UINT64_C(1) << t->cluster_bits) - 1);
 	uint64_t wanted = div_round_up(skip + len, UINT64_C(1) << t->cluster_bits);

@@ -17,7 +17,7 @@
 struct cache;
 struct err;
 struct io;
-struct tables;
+struct l2map;
 
 #define TABLES_ENTRY  8u
 #define TABLES_RANGES 3
@@ -28,19 +28,19 @@ struct cluster {
 	uint64_t host; /* FILE: position in io; MADE: names the unit, a whole cluster */
 };
 
-struct tables_ops {
+struct l2map_ops {
 	uint64_t (*load)(const void *entry);
-	int (*decode)(const struct tables *t, uint64_t entry, struct cluster *c, struct err *e);
+	int (*decode)(const struct l2map *t, uint64_t entry, struct cluster *c, struct err *e);
 };
 
 /* A part of the file where no table and no cluster may lie. */
-struct tables_range {
+struct l2map_range {
 	const char *what;
 	uint64_t pos, len;
 };
 
-struct tables {
-	const struct tables_ops *ops;
+struct l2map {
+	const struct l2map_ops *ops;
 	struct cache *cache;
 	struct io *io;
 	uint64_t end; /* of what may be pointed to: the size of io or less */
@@ -49,20 +49,20 @@ struct tables {
 	unsigned cluster_bits;               /* clusters have 1 << cluster_bits bytes */
 	unsigned table_bits;                 /* an L2 table has 1 << table_bits entries */
 	uint64_t table_align, cluster_align; /* of positions; powers of two */
-	struct tables_range ranges[TABLES_RANGES];
+	struct l2map_range ranges[TABLES_RANGES];
 	unsigned nranges;
 };
 
 /* Entries of the L1 table that a disk of size bytes needs. */
-uint64_t tables_l1_needed(const struct tables *t, uint64_t size);
+uint64_t l2map_l1_needed(const struct l2map *t, uint64_t size);
 
-void tables_reserve(struct tables *t, const char *what, uint64_t pos, uint64_t len);
+void l2map_reserve(struct l2map *t, const char *what, uint64_t pos, uint64_t len);
 
 /* Does [pos, pos+len) meet none of the ranges, and begin inside the file?  what is for messages. */
-int tables_check_place(
-	const struct tables *t, const char *what, uint64_t pos, uint64_t len, struct err *e);
+int l2map_check_place(
+	const struct l2map *t, const char *what, uint64_t pos, uint64_t len, struct err *e);
 
 /* As in struct view_ops. */
-int tables_map(const struct tables *t, uint64_t off, uint64_t len, struct extent *x, struct err *e);
+int l2map_map(const struct l2map *t, uint64_t off, uint64_t len, struct extent *x, struct err *e);
 
 #endif

@@ -98,7 +98,7 @@ static int check_version(const unsigned char *p, struct err *e)
 
 static int check_numbers(struct luks *l, struct err *e)
 {
-	l->hash = hash_find(l->hash_name);
+	l->hash = digest_find(l->hash_name);
 	if (!l->hash)
 		return err_set(
 			e, ENOTSUP, "LUKS header: the hash \"%s\" is not supported", l->hash_name);
@@ -147,7 +147,7 @@ static int check_place(const struct luks *l, unsigned i, struct err *e)
  * that tell whether the key is right. */
 static uint64_t slot_work(const struct luks *l, const struct luks_slot *s)
 {
-	size_t size = hash_size(l->hash);
+	size_t size = digest_size(l->hash);
 
 	return s->iterations * div_round_up(l->key_len, size) +
 	       l->iterations * div_round_up(LUKS_DIGEST, size);

@@ -35,12 +35,12 @@ static void diffuse(const struct hash *h, unsigned char *key, size_t len)
 	unsigned char in[4 + HASH_MAX], out[HASH_MAX];
 
 	for (uint32_t i = 0; len > 0; i++) {
-		size_t n = MIN(len, hash_size(h));
+		size_t n = MIN(len, digest_size(h));
 		uint32_t number = htobe32(i);
 
 		memcpy(in, &number, 4);
 		memcpy(in + 4, key, n);
-		hash_digest(h, in, 4 + n, out);
+		digest_compute(h, in, 4 + n, out);
 		memcpy(key, out, n);
 		key += n;
 		len -= n;
@@ -83,7 +83,7 @@ static bool is_right(const struct attempt *a)
 	const struct luks *l = a->luks;
 	unsigned char digest[LUKS_DIGEST];
 
-	hash_pbkdf2(l->hash, a->key, l->key_len, l->salt, l->iterations, digest, sizeof digest);
+	digest_pbkdf2(l->hash, a->key, l->key_len, l->salt, l->iterations, digest, sizeof digest);
 	return CRYPTO_memcmp(digest, l->digest, sizeof digest) == 0;
 }
 
@@ -93,7 +93,7 @@ static int try_slot(struct attempt *a, const void *passphrase, size_t len, struc
 	const struct luks *l = a->luks;
 	int r;
 
-	hash_pbkdf2(
+	digest_pbkdf2(
 		l->hash, passphrase, len, a->slot->salt, a->slot->iterations, a->key, l->key_len);
 	r = read_material(a, e);
 	if (r < 0)
@@ -115,7 +115,7 @@ static int try_slots(struct attempt *a, const void *passphrase, size_t len, stru
 }
 
 /* Many programs end a file with a newline that is not meant. */
-static int try_secrets(struct attempt *a, const struct secret *s, struct err *e)
+static int try_secrets(struct attempt *a, const struct passphrase *s, struct err *e)
 {
 	int r = 0;
 
@@ -128,7 +128,7 @@ static int try_secrets(struct attempt *a, const struct secret *s, struct err *e)
 }
 
 static int unlock(
-	struct attempt *a, const struct secret *secrets, struct crypt **crypt, struct err *e)
+	struct attempt *a, const struct passphrase *secrets, struct crypt **crypt, struct err *e)
 {
 	const struct luks *l = a->luks;
 	int r = try_secrets(a, secrets, e);

@@ -8,21 +8,21 @@
 #include "util/bytes.h"
 #include "util/err.h"
 
-void regions_add(struct regions *r, const char *what, uint64_t pos, uint64_t len)
+void metadata_regions_add(struct metadata_regions *r, const char *what, uint64_t pos, uint64_t len)
 {
 	if (len == 0)
 		return;
 	assert(r->n < REGIONS_MAX);
-	r->list[r->n++] = (struct region){what, pos, len};
+	r->list[r->n++] = (struct metadata_region){what, pos, len};
 }
 
 /* Positions come from the file: their sum may be more than 64 bits hold. */
-static bool shares(const struct region *a, uint64_t pos, uint64_t len)
+static bool shares(const struct metadata_region *a, uint64_t pos, uint64_t len)
 {
 	return a->pos < pos ? pos - a->pos < a->len : a->pos - pos < len;
 }
 
-const char *regions_find(const struct regions *r, uint64_t pos, uint64_t len)
+const char *metadata_regions_find(const struct metadata_regions *r, uint64_t pos, uint64_t len)
 {
 	for (size_t i = 0; i < r->n; i++)
 		if (shares(&r->list[i], pos, len))
@@ -30,11 +30,11 @@ const char *regions_find(const struct regions *r, uint64_t pos, uint64_t len)
 	return NULL;
 }
 
-int regions_check(const struct regions *r, struct err *e)
+int metadata_regions_check(const struct metadata_regions *r, struct err *e)
 {
 	for (size_t i = 0; i < r->n; i++)
 		for (size_t k = i + 1; k < r->n; k++) {
-			const struct region *a = &r->list[i], *b = &r->list[k];
+			const struct metadata_region *a = &r->list[i], *b = &r->list[k];
 
 			if (shares(a, b->pos, b->len))
 				return err_set(e, EUCLEAN,
@@ -45,7 +45,7 @@ int regions_check(const struct regions *r, struct err *e)
 	return 0;
 }
 
-uint64_t regions_end(const struct regions *r)
+uint64_t metadata_regions_end(const struct metadata_regions *r)
 {
 	uint64_t end = 0;
 

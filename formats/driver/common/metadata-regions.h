@@ -15,24 +15,24 @@ struct err;
 /* The most that one header names. */
 #define REGIONS_MAX 16
 
-struct regions {
+struct metadata_regions {
 	size_t n;
-	struct region {
+	struct metadata_region {
 		const char *what;
 		uint64_t pos, len;
 	} list[REGIONS_MAX];
 };
 
 /* Adds a region; one of no bytes is left out. */
-void regions_add(struct regions *r, const char *what, uint64_t pos, uint64_t len);
+void metadata_regions_add(struct metadata_regions *r, const char *what, uint64_t pos, uint64_t len);
 
 /* What the first region that shares a byte with these is called; NULL: none does. */
-const char *regions_find(const struct regions *r, uint64_t pos, uint64_t len);
+const char *metadata_regions_find(const struct metadata_regions *r, uint64_t pos, uint64_t len);
 
 /* -EUCLEAN: two of them share bytes. */
-int regions_check(const struct regions *r, struct err *e);
+int metadata_regions_check(const struct metadata_regions *r, struct err *e);
 
 /* Where the last of them ends. */
-uint64_t regions_end(const struct regions *r);
+uint64_t metadata_regions_end(const struct metadata_regions *r);
 
 #endif

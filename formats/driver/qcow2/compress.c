@@ -6,7 +6,7 @@
 
 #include "util/bytes.h"
 #include "io/cache.h"
-#include "io/compress.h"
+#include "io/codec.h"
 #include "util/err.h"
 #include "io/io.h"
 #include "write.h"

@@ -56,38 +56,38 @@ static int check_version(const struct creation *c, const struct qcow2_header *h,
 		return 0;
 	if (h->refcount_order != 4)
 		return refuse_version("refcount_bits other than 16", e);
-	if (create_flag(c, "lazy_refcounts"))
+	if (creation_flag(c, "lazy_refcounts"))
 		return refuse_version("lazy_refcounts", e);
-	if (create_flag(c, "extended_l2"))
+	if (creation_flag(c, "extended_l2"))
 		return refuse_version("extended_l2", e);
-	if (create_text(c, "data_file"))
+	if (creation_text(c, "data_file"))
 		return refuse_version("data_file", e);
 	return h->compression != QCOW2_DEFLATE ? refuse_version("compression_type=zstd", e) : 0;
 }
 
 static int check_together(const struct creation *c, const struct qcow2_header *h, struct err *e)
 {
-	bool extended = create_flag(c, "extended_l2"), raw = create_flag(c, "data_file_raw");
+	bool extended = creation_flag(c, "extended_l2"), raw = creation_flag(c, "data_file_raw");
 
 	if (extended && h->cluster_bits < QCOW2_MIN_EXTENDED_BITS)
 		return err_set(e, EINVAL, "extended_l2 needs a cluster_size of 16k or more");
-	if (raw && !create_text(c, "data_file"))
+	if (raw && !creation_text(c, "data_file"))
 		return err_set(e, EINVAL, "data_file_raw needs a data_file");
 	if (raw && c->request->backing)
 		return err_set(e, EINVAL, "data_file_raw leaves no place for a backing file");
-	if (c->request->packed && !create_is(c, "preallocation", "off"))
+	if (c->request->packed && !creation_is(c, "preallocation", "off"))
 		return err_set(e, EINVAL, "preallocation does not go with compression");
-	if (c->request->packed && create_text(c, "data_file"))
+	if (c->request->packed && creation_text(c, "data_file"))
 		return err_set(e, ENOTSUP, "a data_file cannot be compressed");
-	if (c->request->backing && !extended && !create_is(c, "preallocation", "off"))
+	if (c->request->backing && !extended && !creation_is(c, "preallocation", "off"))
 		return err_set(e, EINVAL, "preallocation with a backing file needs extended_l2");
 	return check_version(c, h, e);
 }
 
 static int choose_numbers(const struct creation *c, struct qcow2_header *h, struct err *e)
 {
-	uint64_t cluster = create_number(c, "cluster_size", 0);
-	uint64_t bits = create_number(c, "refcount_bits", 0);
+	uint64_t cluster = creation_number(c, "cluster_size", 0);
+	uint64_t bits = creation_number(c, "refcount_bits", 0);
 
 	if (!is_power_of_2(cluster) || cluster < 1u << QCOW2_MIN_CLUSTER_BITS ||
 		cluster > 1u << QCOW2_MAX_CLUSTER_BITS)
@@ -99,8 +99,8 @@ static int choose_numbers(const struct creation *c, struct qcow2_header *h, stru
 			"refcount_bits=%" PRIu64 ": expected a power of two up to 64", bits);
 	h->cluster_bits = __builtin_ctzll(cluster);
 	h->refcount_order = __builtin_ctzll(bits);
-	h->version = create_is(c, "compat", "0.10") || create_is(c, "compat", "v2") ? 2 : 3;
-	h->compression = create_is(c, "compression_type", "zstd") ? QCOW2_ZSTD : QCOW2_DEFLATE;
+	h->version = creation_is(c, "compat", "0.10") || creation_is(c, "compat", "v2") ? 2 : 3;
+	h->compression = creation_is(c, "compression_type", "zstd") ? QCOW2_ZSTD : QCOW2_DEFLATE;
 	return check_together(c, h, e);
 }
 
@@ -112,13 +112,13 @@ static void choose_features(const struct creation *c, struct qcow2_header *h)
 	h->length = QCOW2_HEADER_LENGTH;
 	h->reftable_pos = (uint64_t)FIRST_TABLE << h->cluster_bits;
 	h->reftable_clusters = 1;
-	if (create_flag(c, "lazy_refcounts"))
+	if (creation_flag(c, "lazy_refcounts"))
 		h->compatible |= QCOW2_LAZY_REFCOUNTS;
-	if (create_flag(c, "extended_l2"))
+	if (creation_flag(c, "extended_l2"))
 		h->incompatible |= QCOW2_EXTENDED_L2;
-	if (create_text(c, "data_file"))
+	if (creation_text(c, "data_file"))
 		h->incompatible |= QCOW2_DATA_FILE;
-	if (create_flag(c, "data_file_raw"))
+	if (creation_flag(c, "data_file_raw"))
 		h->autoclear |= QCOW2_DATA_FILE_RAW;
 	if (h->compression != QCOW2_DEFLATE)
 		h->incompatible |= QCOW2_COMPRESSION;
@@ -192,7 +192,7 @@ static int check_name(const char *what, const char *name, size_t max, struct err
 static int check_names(const struct creation *c, struct err *e)
 {
 	const struct create_request *r = c->request;
-	const char *data = create_text(c, "data_file");
+	const char *data = creation_text(c, "data_file");
 	int ret = 0;
 
 	if (r->backing)
@@ -208,7 +208,7 @@ static int check_names(const struct creation *c, struct err *e)
 static int put_head(
 	const struct creation *c, struct qcow2_header *h, struct writing *w, struct err *e)
 {
-	const char *data = create_text(c, "data_file"), *backing = c->request->backing;
+	const char *data = creation_text(c, "data_file"), *backing = c->request->backing;
 
 	w->len = h->version >= 3 ? QCOW2_HEADER_LENGTH : 72;
 	if (backing && c->request->backing_format)
@@ -267,11 +267,11 @@ static int give_room(void *arg, struct io *io, uint64_t pos, uint64_t len, struc
 {
 	const struct creation *c = arg;
 
-	if (create_is(c, "preallocation", "metadata"))
+	if (creation_is(c, "preallocation", "metadata"))
 		return 0;
 	if (io != c->io) /* a data file ends with the disk */
 		len = MIN(len, io->size - pos);
-	return create_preallocate(io, pos, len, create_is(c, "preallocation", "full"), e);
+	return creation_preallocate(io, pos, len, creation_is(c, "preallocation", "full"), e);
 }
 
 static int make_disk(struct creation *c, struct qcow2_view *v, struct err *e)
@@ -282,7 +282,7 @@ static int make_disk(struct creation *c, struct qcow2_view *v, struct err *e)
 
 	if (r == 0 && size > 0)
 		r = qcow2_resize(&v->view, size, e);
-	if (r == 0 && !create_is(c, "preallocation", "off"))
+	if (r == 0 && !creation_is(c, "preallocation", "off"))
 		r = outside ? give_room(c, v->q->data, 0, size, e)
 			    : qcow2_map_all(v, 0, size, give_room, c, e);
 	return r < 0 ? r : writer_finish(v->view.writer, e);
@@ -298,7 +298,7 @@ static int start(struct creation *c, struct qcow2 *q, struct qcow2_view *v, stru
 	v->view.writer = w;
 	r = writeback_add(w->writeback, c->io, e);
 	if (r == 0 && q->external)
-		r = create_part(c, create_text(c, "data_file"), &q->data, e);
+		r = creation_part(c, creation_text(c, "data_file"), &q->data, e);
 	if (r == 0 && q->external)
 		r = writeback_add(w->writeback, q->data, e);
 	if (r < 0)

@@ -12,7 +12,7 @@
 #include "image/facts.h"
 #include "image/image.h"
 #include "io/io.h"
-#include "driver/common/aes.h"
+#include "driver/common/qcow-aes.h"
 #include "qcow2.h"
 #include "view/view.h"
 

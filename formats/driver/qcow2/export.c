@@ -7,15 +7,15 @@
 #include "export/regions.h"
 #include "qcow2.h"
 
-#define CLUSTER        (UINT64_C(1) << LAYOUT_BITS)
+#define CLUSTER        (UINT64_C(1) << EXPORT_BITS)
 #define L2_ENTRIES     (CLUSTER / 8)
-#define L2_BITS        (LAYOUT_BITS + 13) /* of disk that an L2 table is for */
+#define L2_BITS        (EXPORT_BITS + 13) /* of disk that an L2 table is for */
 #define BLOCK_ENTRIES  (CLUSTER / 2)      /* of a refcount block */
 #define REFCOUNT_ORDER 4
 
 struct qcow2_layout {
-	struct made made;
-	const struct granules *tables; /* which L2 tables there are */
+	struct regions made;
+	const struct allocmap *tables; /* which L2 tables there are */
 	uint64_t clusters;             /* of the whole file */
 	uint64_t blocks;               /* refcount blocks */
 	uint64_t l1_size;
@@ -24,7 +24,7 @@ struct qcow2_layout {
 
 /* Section "Header". */
 static int fill_header(
-	const struct made *m, uint64_t first, size_t n, unsigned char *h, struct err *e)
+	const struct regions *m, uint64_t first, size_t n, unsigned char *h, struct err *e)
 {
 	const struct qcow2_layout *q = (const struct qcow2_layout *)m;
 
@@ -32,9 +32,9 @@ static int fill_header(
 	qcow2_header_encode(
 		&(struct qcow2_header){
 			.version = 3,
-			.cluster_bits = LAYOUT_BITS,
+			.cluster_bits = EXPORT_BITS,
 			.length = QCOW2_HEADER_LENGTH,
-			.size = made_disk_size(m),
+			.size = regions_disk_size(m),
 			.l1_size = q->l1_size,
 			.l1_pos = q->l1_pos,
 			.reftable_pos = q->table_pos,
@@ -46,7 +46,7 @@ static int fill_header(
 }
 
 static int fill_refcount_table(
-	const struct made *m, uint64_t first, size_t n, unsigned char *out, struct err *e)
+	const struct regions *m, uint64_t first, size_t n, unsigned char *out, struct err *e)
 {
 	const struct qcow2_layout *q = (const struct qcow2_layout *)m;
 
@@ -57,7 +57,7 @@ static int fill_refcount_table(
 }
 
 static int fill_refcounts(
-	const struct made *m, uint64_t first, size_t n, unsigned char *out, struct err *e)
+	const struct regions *m, uint64_t first, size_t n, unsigned char *out, struct err *e)
 {
 	(void)m, (void)first, (void)e;
 	for (size_t i = 0; i < n; i++)
@@ -66,14 +66,14 @@ static int fill_refcounts(
 }
 
 static int fill_l1(
-	const struct made *m, uint64_t first, size_t n, unsigned char *out, struct err *e)
+	const struct regions *m, uint64_t first, size_t n, unsigned char *out, struct err *e)
 {
 	const struct qcow2_layout *q = (const struct qcow2_layout *)m;
-	uint64_t pos = q->l2_pos + granules_rank(q->tables, first) * CLUSTER;
+	uint64_t pos = q->l2_pos + allocmap_rank(q->tables, first) * CLUSTER;
 
 	(void)e;
 	for (size_t i = 0; i < n; i++) {
-		if (!granules_has(q->tables, first + i))
+		if (!allocmap_has(q->tables, first + i))
 			continue;
 		store_be64(out + 8 * i, QCOW2_COPIED | pos);
 		pos += CLUSTER;
@@ -83,16 +83,16 @@ static int fill_l1(
 
 /* One whole L2 table: as many bytes as tables are made at a time. */
 static int fill_l2(
-	const struct made *m, uint64_t first, size_t n, unsigned char *out, struct err *e)
+	const struct regions *m, uint64_t first, size_t n, unsigned char *out, struct err *e)
 {
 	const struct qcow2_layout *q = (const struct qcow2_layout *)m;
-	uint64_t cluster = granules_select(q->tables, first / L2_ENTRIES) * L2_ENTRIES;
-	uint64_t end = MIN(cluster + n, granules_all(m->stored));
-	uint64_t pos = q->data_pos + granules_rank(m->stored, cluster) * CLUSTER;
+	uint64_t cluster = allocmap_select(q->tables, first / L2_ENTRIES) * L2_ENTRIES;
+	uint64_t end = MIN(cluster + n, allocmap_all(m->stored));
+	uint64_t pos = q->data_pos + allocmap_rank(m->stored, cluster) * CLUSTER;
 
 	(void)e;
 	for (; cluster < end; cluster++, out += 8) {
-		if (!granules_has(m->stored, cluster))
+		if (!allocmap_has(m->stored, cluster))
 			continue;
 		store_be64(out, QCOW2_COPIED | pos);
 		pos += CLUSTER;
@@ -118,11 +118,11 @@ static void count_refcounts(struct qcow2_layout *q, uint64_t others)
 
 static void place(struct qcow2_layout *q)
 {
-	uint64_t ntables = granules_stored(q->tables), l1_clusters;
+	uint64_t ntables = allocmap_stored(q->tables), l1_clusters;
 
-	q->l1_size = granules_all(q->tables);
+	q->l1_size = allocmap_all(q->tables);
 	l1_clusters = div_round_up(q->l1_size * QCOW2_ENTRY_SIZE, CLUSTER);
-	count_refcounts(q, 1 + l1_clusters + ntables + granules_stored(q->made.stored));
+	count_refcounts(q, 1 + l1_clusters + ntables + allocmap_stored(q->made.stored));
 	q->l1_pos = q->block_pos + q->blocks * CLUSTER;
 	q->l2_pos = q->l1_pos + l1_clusters * CLUSTER;
 	q->data_pos = q->l2_pos + ntables * CLUSTER;
@@ -130,36 +130,36 @@ static void place(struct qcow2_layout *q)
 
 static void add_pieces(struct qcow2_layout *q)
 {
-	struct made *m = &q->made;
-	uint64_t ntables = granules_stored(q->tables);
+	struct regions *m = &q->made;
+	uint64_t ntables = allocmap_stored(q->tables);
 
-	made_add_table(m, 0, 1, QCOW2_HEADER_LENGTH, fill_header);
-	made_add_table(m, q->table_pos, q->blocks, QCOW2_ENTRY_SIZE, fill_refcount_table);
-	made_add_table(m, q->block_pos, q->clusters, 2, fill_refcounts);
-	made_add_sparse_table(m, q->l1_pos, q->l1_size, QCOW2_ENTRY_SIZE, fill_l1, q->tables);
-	made_add_table(m, q->l2_pos, ntables * L2_ENTRIES, QCOW2_ENTRY_SIZE, fill_l2);
-	made_add_data(m, q->data_pos, m->stored, 0, NULL);
+	regions_add_table(m, 0, 1, QCOW2_HEADER_LENGTH, fill_header);
+	regions_add_table(m, q->table_pos, q->blocks, QCOW2_ENTRY_SIZE, fill_refcount_table);
+	regions_add_table(m, q->block_pos, q->clusters, 2, fill_refcounts);
+	regions_add_sparse_table(m, q->l1_pos, q->l1_size, QCOW2_ENTRY_SIZE, fill_l1, q->tables);
+	regions_add_table(m, q->l2_pos, ntables * L2_ENTRIES, QCOW2_ENTRY_SIZE, fill_l2);
+	regions_add_data(m, q->data_pos, m->stored, 0, NULL);
 }
 
 static int qcow2_make(
-	const struct layout_source *s, const char *name, struct view **file, struct err *e)
+	const struct export_source *s, const char *name, struct view **file, struct err *e)
 {
-	struct qcow2_layout *q = made_new(sizeof *q, s, e);
+	struct qcow2_layout *q = regions_new(sizeof *q, s, e);
 
 	(void)name;
 	if (!q)
 		return -e->code;
-	q->tables = made_coarsen(&q->made, L2_BITS, e);
+	q->tables = regions_coarsen(&q->made, L2_BITS, e);
 	if (!q->tables) {
 		view_free(&q->made.view);
 		return -e->code;
 	}
 	place(q);
 	add_pieces(q);
-	return made_end(&q->made, q->clusters * CLUSTER, &qcow2_layout, file, e);
+	return regions_end(&q->made, q->clusters * CLUSTER, &qcow2_layout, file, e);
 }
 
-const struct layout qcow2_layout = {
+const struct export_format qcow2_layout = {
 	.suffix = ".qcow2",
 	.max_disk = (uint64_t)QCOW2_MAX_L1_BYTES / 8 << L2_BITS,
 	.max_file = (uint64_t)QCOW2_MAX_REFTABLE_BYTES / 8 * BLOCK_ENTRIES * CLUSTER,

@@ -11,7 +11,7 @@
 
 #include "util/bytes.h"
 #include "io/cache.h"
-#include "io/compress.h"
+#include "io/codec.h"
 #include "util/err.h"
 #include "io/io.h"
 #include "write.h"
@@ -197,7 +197,7 @@ static int decode_compressed(
 		return err_set(e, EIO,
 			"compressed data at 0x%" PRIx64 ", past the end of the file, 0x%" PRIx64,
 			pos, q->io->size);
-	run->kind = EXTENT_MADE;
+	run->kind = EXTENT_GENERATED;
 	run->host = entry & ~QCOW2_COPIED;
 	return 0;
 }
@@ -320,7 +320,7 @@ static void run_extend(const struct qcow2 *q, const unsigned char *p, size_t n, 
 {
 	size_t like;
 
-	if (run->kind == EXTENT_MADE)
+	if (run->kind == EXTENT_GENERATED)
 		return;
 	n = MIN(n, div_round_up(in_cluster(q, off) + wanted, q->cluster_size) - 1);
 	for (; n > 0 && in_cluster(q, off + run->len) == 0; p += like * q->entry_size, n -= like) {
@@ -396,7 +396,7 @@ static int extent_of_run(const struct qcow2_view *v, const struct run *run, uint
 	switch (run->kind) {
 	case EXTENT_FILE:
 		return extent_of_data(v, run, off, x, e);
-	case EXTENT_MADE:
+	case EXTENT_GENERATED:
 		x->pos = in_cluster(q, off);
 		x->io = q->io;
 		x->unit_id = run->host;

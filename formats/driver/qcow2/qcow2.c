@@ -297,7 +297,7 @@ static int qcow2_probe(const struct peek *p)
 
 static const char *const suffixes[] = {"qcow2", NULL};
 
-static const struct layout *const layouts[] = {&qcow2_layout, NULL};
+static const struct export_format *const layouts[] = {&qcow2_layout, NULL};
 
 const struct format qcow2_format = {
 	.name = "qcow2",

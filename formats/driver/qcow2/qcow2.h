@@ -28,7 +28,7 @@ struct extent;
 struct facts;
 struct image;
 struct io;
-struct layout;
+struct export_format;
 struct measured;
 struct snapshot_ops;
 struct view;
@@ -328,6 +328,6 @@ int qcow2_verify(const struct image *img, struct qcow2 *q, struct err *e);
 int qcow2_measure(const struct view *disk, uint64_t size, struct measured *m, struct err *e);
 
 /* export.c */
-extern const struct layout qcow2_layout;
+extern const struct export_format qcow2_layout;
 
 #endif

@@ -186,7 +186,7 @@ static int check_all(struct qed_check *c, unsigned repair, struct err *e)
 
 static int start(struct qed_check *c, struct err *e)
 {
-	const struct tables *t = &c->q->tables;
+	const struct l2map *t = &c->q->tables;
 	uint64_t real = c->img->io->is_block ? c->img->io->size : c->img->stored;
 
 	c->cluster = UINT64_C(1) << t->cluster_bits;

@@ -27,7 +27,7 @@
 #define MAGIC       "QED\0"
 #define HEADER_SIZE 64u
 
-static int qed_decode(const struct tables *t, uint64_t entry, struct cluster *c, struct err *e)
+static int qed_decode(const struct l2map *t, uint64_t entry, struct cluster *c, struct err *e)
 {
 	(void)t, (void)e;
 	c->host = entry;
@@ -35,12 +35,12 @@ static int qed_decode(const struct tables *t, uint64_t entry, struct cluster *c,
 	return 0;
 }
 
-static const struct tables_ops qed_tables = {.load = load_le64, .decode = qed_decode};
+static const struct l2map_ops qed_tables = {.load = load_le64, .decode = qed_decode};
 
 static int qed_map(
 	const struct view *v, uint64_t off, uint64_t len, struct extent *x, struct err *e)
 {
-	return tables_map(&((const struct qed *)v)->tables, off, len, x, e);
+	return l2map_map(&((const struct qed *)v)->tables, off, len, x, e);
 }
 
 static const struct view_ops qed_ops = {.map = qed_map};
@@ -50,7 +50,7 @@ static const struct view_ops qed_ops = {.map = qed_map};
 static int check_clusters(struct qed *q, const unsigned char *h, struct err *e)
 {
 	uint32_t cluster = load_le32(h + 4), table = load_le32(h + 8), header = load_le32(h + 12);
-	struct tables *t = &q->tables;
+	struct l2map *t = &q->tables;
 
 	if (!is_power_of_2(cluster) || cluster < QED_MIN_CLUSTER || cluster > QED_MAX_CLUSTER)
 		return err_set(e, EINVAL,
@@ -85,14 +85,14 @@ static int check_features(struct qed *q, const unsigned char *h, struct err *e)
 
 static int check_size(struct qed *q, const unsigned char *h, struct err *e)
 {
-	struct tables *t = &q->tables;
+	struct l2map *t = &q->tables;
 	uint64_t size = load_le64(h + 48), reach = UINT64_C(1) << t->table_bits;
 
 	if (size % 512 != 0 || size > LIMIT_DISK_SIZE)
 		return err_set(e, EINVAL,
 			"disk size: %" PRIu64 " is not a multiple of 512 up to %" PRIu64, size,
 			LIMIT_DISK_SIZE);
-	t->l1_size = tables_l1_needed(t, size);
+	t->l1_size = l2map_l1_needed(t, size);
 	if (t->l1_size > reach)
 		return err_set(e, EINVAL,
 			"disk size: %" PRIu64 " needs %" PRIu64
@@ -104,7 +104,7 @@ static int check_size(struct qed *q, const unsigned char *h, struct err *e)
 
 static int check_l1(struct qed *q, const unsigned char *h, struct err *e)
 {
-	struct tables *t = &q->tables;
+	struct l2map *t = &q->tables;
 	uint64_t len = (uint64_t)TABLES_ENTRY << t->table_bits;
 
 	t->l1_pos = load_le64(h + 40);
@@ -120,8 +120,8 @@ static int check_l1(struct qed *q, const unsigned char *h, struct err *e)
 			"L1 table: %" PRIu64 " bytes at 0x%" PRIx64
 			" pass the end of the file, 0x%" PRIx64,
 			len, t->l1_pos, t->end);
-	tables_reserve(t, "header", 0, q->header_len);
-	tables_reserve(t, "L1 table", t->l1_pos, len);
+	l2map_reserve(t, "header", 0, q->header_len);
+	l2map_reserve(t, "L1 table", t->l1_pos, len);
 	return 0;
 }
 
@@ -179,7 +179,7 @@ static int qed_open(struct image *img, struct err *e)
 	if (!q)
 		return err_nomem(e);
 	q->view = (struct view){.ops = &qed_ops, .cache = img->opts->cache};
-	q->tables = (struct tables){.ops = &qed_tables, .cache = img->opts->cache, .io = img->io};
+	q->tables = (struct l2map){.ops = &qed_tables, .cache = img->opts->cache, .io = img->io};
 	r = read_header(img, q, e);
 	if (r == 0 && !image_add_state(img, NULL, NULL, &q->view, e))
 		r = -e->code;

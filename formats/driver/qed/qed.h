@@ -24,7 +24,7 @@ enum qed_feature {
 
 struct qed {
 	struct view view;
-	struct tables tables;
+	struct l2map tables;
 	uint64_t header_len; /* bytes of the clusters that the header owns */
 	uint64_t features;
 };

@@ -40,7 +40,7 @@ void vdi_header_encode(const struct vdi_header *h, unsigned char *p)
 
 static int choose_geometry(const struct creation *c, struct vdi_header *h, struct err *e)
 {
-	uint64_t block = create_number(c, "cluster_size", 0);
+	uint64_t block = creation_number(c, "cluster_size", 0);
 
 	if (!is_power_of_2(block) || block < MIN_BLOCK || block > MAX_BLOCK)
 		return err_set(
@@ -60,13 +60,13 @@ static int choose_geometry(const struct creation *c, struct vdi_header *h, struc
 
 static int choose_type(const struct creation *c, struct vdi_header *h, struct err *e)
 {
-	bool is_static = create_flag(c, "static");
+	bool is_static = creation_flag(c, "static");
 
 	h->type = c->request->backing ? VDI_DIFFERENCING : is_static ? VDI_FIXED : VDI_DYNAMIC;
 	h->count = is_static ? h->nblocks : 0;
 	if (c->request->backing && is_static)
 		return err_set(e, EINVAL, "static: what is on a backing file is a difference");
-	if (!is_static && !create_is(c, "preallocation", "off"))
+	if (!is_static && !creation_is(c, "preallocation", "off"))
 		return err_set(e, EINVAL, "preallocation: only with static=on");
 	return 0;
 }
@@ -109,12 +109,12 @@ static int write_map(struct io *io, const struct vdi_header *h, struct err *e)
 static int write_data(const struct creation *c, const struct vdi_header *h, struct err *e)
 {
 	uint64_t len = h->count * (uint64_t)h->block_size;
-	int r = create_extend(c->io, h->data_pos, h->data_pos + len, e);
+	int r = creation_extend(c->io, h->data_pos, h->data_pos + len, e);
 
-	if (r < 0 || create_is(c, "preallocation", "off"))
+	if (r < 0 || creation_is(c, "preallocation", "off"))
 		return r;
-	return create_preallocate(
-		c->io, h->data_pos, len, create_is(c, "preallocation", "full"), e);
+	return creation_preallocate(
+		c->io, h->data_pos, len, creation_is(c, "preallocation", "full"), e);
 }
 
 int vdi_create(struct creation *c, struct err *e)

@@ -13,65 +13,65 @@
 #define MAP_POS    BLOCK
 
 struct vdi_layout {
-	struct made made;
+	struct regions made;
 	uint64_t data_pos;
 };
 
 static int fill_header(
-	const struct made *m, uint64_t first, size_t n, unsigned char *h, struct err *e)
+	const struct regions *m, uint64_t first, size_t n, unsigned char *h, struct err *e)
 {
 	const struct vdi_layout *d = (const struct vdi_layout *)m;
 	struct vdi_header header = {
 		.type = VDI_DYNAMIC,
-		.size = made_disk_size(m),
+		.size = regions_disk_size(m),
 		.map_pos = MAP_POS,
 		.data_pos = d->data_pos,
 		.block_size = BLOCK,
-		.nblocks = granules_all(m->stored),
-		.count = granules_stored(m->stored),
+		.nblocks = allocmap_all(m->stored),
+		.count = allocmap_stored(m->stored),
 	};
 
 	(void)first, (void)n, (void)e;
-	made_id(m, "VDI image", header.ids[0]);
-	made_id(m, "VDI modification", header.ids[1]);
+	regions_id(m, "VDI image", header.ids[0]);
+	regions_id(m, "VDI modification", header.ids[1]);
 	vdi_header_encode(&header, h);
 	return 0;
 }
 
 static int fill_map(
-	const struct made *m, uint64_t first, size_t n, unsigned char *out, struct err *e)
+	const struct regions *m, uint64_t first, size_t n, unsigned char *out, struct err *e)
 {
-	uint32_t entry = granules_rank(m->stored, first);
+	uint32_t entry = allocmap_rank(m->stored, first);
 
 	(void)e;
 	for (size_t i = 0; i < n; i++)
 		store_le32(
-			out + 4 * i, granules_has(m->stored, first + i) ? entry++ : VDI_ENTRY_FREE);
+			out + 4 * i, allocmap_has(m->stored, first + i) ? entry++ : VDI_ENTRY_FREE);
 	return 0;
 }
 
 static int vdi_make(
-	const struct layout_source *s, const char *name, struct view **file, struct err *e)
+	const struct export_source *s, const char *name, struct view **file, struct err *e)
 {
-	struct vdi_layout *d = made_new(sizeof *d, s, e);
+	struct vdi_layout *d = regions_new(sizeof *d, s, e);
 	uint64_t end;
 
 	(void)name;
 	if (!d)
 		return -e->code;
-	d->made.stored = made_coarsen(&d->made, BLOCK_BITS, e);
+	d->made.stored = regions_coarsen(&d->made, BLOCK_BITS, e);
 	if (!d->made.stored) {
 		view_free(&d->made.view);
 		return -e->code;
 	}
-	made_add_table(&d->made, 0, 1, VDI_HEADER_LEN, fill_header);
-	end = made_add_table(&d->made, MAP_POS, granules_all(d->made.stored), 4, fill_map);
+	regions_add_table(&d->made, 0, 1, VDI_HEADER_LEN, fill_header);
+	end = regions_add_table(&d->made, MAP_POS, allocmap_all(d->made.stored), 4, fill_map);
 	d->data_pos = round_up(MAX(end, MAP_POS + 1), BLOCK);
-	end = made_add_data(&d->made, d->data_pos, d->made.stored, 0, NULL);
-	return made_end(&d->made, end, &vdi_layout, file, e);
+	end = regions_add_data(&d->made, d->data_pos, d->made.stored, 0, NULL);
+	return regions_end(&d->made, end, &vdi_layout, file, e);
 }
 
-const struct layout vdi_layout = {
+const struct export_format vdi_layout = {
 	.suffix = ".vdi",
 	.max_disk = 0x1fffff8000000, /* QEMU's limit; a block map reaches a little further */
 	.max_file = LIMIT_DISK_SIZE,

@@ -279,7 +279,7 @@ static int vdi_probe(const struct peek *p)
 
 static const char *const suffixes[] = {"vdi", NULL};
 
-static const struct layout *const layouts[] = {&vdi_layout, NULL};
+static const struct export_format *const layouts[] = {&vdi_layout, NULL};
 
 const struct format vdi_format = {
 	.name = "vdi",
@@ -293,8 +293,8 @@ const struct format vdi_format = {
 	.create = vdi_create,
 	.create_options = vdi_create_options,
 	.can_back = true,
-	.check_parent = family_check_parent,
-	.knows_parent = family_knows_parent,
+	.check_parent = parent_search_check_parent,
+	.knows_parent = parent_search_knows_parent,
 	.facts = vdi_facts,
 	.check = vdi_check,
 	.layouts = layouts,

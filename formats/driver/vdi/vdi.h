@@ -14,7 +14,7 @@
 
 struct check_report;
 struct image;
-struct layout;
+struct export_format;
 
 #define VDI_SIGNATURE  0xbeda107fu
 #define VDI_VERSION_0  0x00000002u /* 0.2, the only one before 1 */
@@ -67,7 +67,7 @@ static inline uint64_t vdi_entry_pos(const struct vdi *d, uint32_t block)
 }
 
 /* export.c */
-extern const struct layout vdi_layout;
+extern const struct export_format vdi_layout;
 
 /* create.c */
 

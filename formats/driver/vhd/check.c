@@ -71,7 +71,7 @@ int vhd_find_places(const struct vhd *d, struct vhd_places *p, struct err *e)
 
 /* What is in the file beside the blocks. */
 
-static int find_locators(const struct vhd *d, struct regions *locators, struct err *e)
+static int find_locators(const struct vhd *d, struct metadata_regions *locators, struct err *e)
 {
 	unsigned char h[VHD_HEADER_LEN];
 	int r = io_read(d->io, h, sizeof h, d->header_pos, e);
@@ -81,7 +81,7 @@ static int find_locators(const struct vhd *d, struct regions *locators, struct e
 		uint64_t pos = load_be64(locator + 16), len = load_be32(locator + 8);
 
 		if (load_be32(locator) != 0 && range_fits(pos, len, d->end))
-			regions_add(locators, "a parent locator", pos, len);
+			metadata_regions_add(locators, "a parent locator", pos, len);
 	}
 	return r;
 }
@@ -92,15 +92,15 @@ int vhd_find_regions(const struct vhd *d, struct vhd_regions *r, struct err *e)
 	int rc;
 
 	*r = (struct vhd_regions){.fixed.n = 0};
-	regions_add(&r->fixed, "the copy of the footer", 0, VHD_FOOTER_LEN);
-	regions_add(&r->fixed, "the header", d->header_pos, VHD_HEADER_LEN);
-	regions_add(&r->fixed, "the BAT", d->bat_pos, bat_len);
+	metadata_regions_add(&r->fixed, "the copy of the footer", 0, VHD_FOOTER_LEN);
+	metadata_regions_add(&r->fixed, "the header", d->header_pos, VHD_HEADER_LEN);
+	metadata_regions_add(&r->fixed, "the BAT", d->bat_pos, bat_len);
 	rc = find_locators(d, &r->locators, e);
 	if (rc == 0)
-		rc = regions_check(&r->fixed, e);
+		rc = metadata_regions_check(&r->fixed, e);
 	for (size_t i = 0; rc == 0 && i < r->locators.n; i++) {
-		const struct region *l = &r->locators.list[i];
-		const char *hit = regions_find(&r->fixed, l->pos, l->len);
+		const struct metadata_region *l = &r->locators.list[i];
+		const char *hit = metadata_regions_find(&r->fixed, l->pos, l->len);
 
 		if (hit)
 			rc = err_set(e, EUCLEAN, "the parent locator at %" PRIu64 " and %s overlap",
@@ -112,9 +112,9 @@ int vhd_find_regions(const struct vhd *d, struct vhd_regions *r, struct err *e)
 const char *vhd_find_hit(const struct vhd *d, const struct vhd_regions *r, uint64_t pos)
 {
 	uint64_t len = d->bitmap_len + (uint64_t)d->block_size;
-	const char *hit = regions_find(&r->fixed, pos, len);
+	const char *hit = metadata_regions_find(&r->fixed, pos, len);
 
-	return hit ? hit : regions_find(&r->locators, pos, len);
+	return hit ? hit : metadata_regions_find(&r->locators, pos, len);
 }
 
 /* Checking. */
@@ -162,7 +162,7 @@ static int look_at_places(struct walk *w, struct err *e)
 			check_corruption(w->r, "ERROR two blocks share room at %" PRIu64, pos);
 		else
 			look_at_gap(w, pos);
-		if (regions_find(&w->regions.locators, pos, room_len(w->d)))
+		if (metadata_regions_find(&w->regions.locators, pos, room_len(w->d)))
 			check_corruption(w->r,
 				"ERROR the block at %" PRIu64 " and a parent locator overlap", pos);
 		w->end = pos + room_len(w->d);
@@ -178,7 +178,8 @@ static int look_at_tail(struct walk *w, bool mend, struct err *e)
 
 	/* What the header says of the parent may be anywhere. */
 	if (w->regions.locators.n > 0)
-		w->end = MAX(w->end, round_up(regions_end(&w->regions.locators), VHD_SECTOR));
+		w->end = MAX(
+			w->end, round_up(metadata_regions_end(&w->regions.locators), VHD_SECTOR));
 	if (d->end < w->end)
 		return 0;
 	n = (d->end - w->end) / room_len(d);

@@ -42,7 +42,7 @@ static int choose_size(const struct creation *c, uint64_t *size, struct err *e)
 	if (c->size > VHD_MAX_SIZE)
 		return err_set(e, EFBIG, "a VHD disk has at most 2040 GiB");
 	*size = round_up(c->size, VHD_SECTOR);
-	if (create_flag(c, "force_size") || c->request->backing || *size > MAX_GEOMETRY)
+	if (creation_flag(c, "force_size") || c->request->backing || *size > MAX_GEOMETRY)
 		return 0;
 	while (vhd_geometry_size(*size) < c->size)
 		*size += VHD_SECTOR;
@@ -52,11 +52,11 @@ static int choose_size(const struct creation *c, uint64_t *size, struct err *e)
 
 static int choose_block_size(const struct creation *c, uint32_t *block_size, struct err *e)
 {
-	uint64_t n = create_number(c, "block_size", MAX_BLOCK);
+	uint64_t n = creation_number(c, "block_size", MAX_BLOCK);
 
 	if (!is_power_of_2(n) || n < MIN_BLOCK || n > MAX_BLOCK)
 		return err_set(e, EINVAL, "block_size=%s: 512k, 1M or 2M expected",
-			create_text(c, "block_size"));
+			creation_text(c, "block_size"));
 	*block_size = n;
 	return 0;
 }
@@ -84,7 +84,7 @@ static int name_parent(
 {
 	const char *slash = strrchr(c->request->backing, '/');
 	const char *base = slash ? slash + 1 : c->request->backing;
-	char *path = create_windows_name(c);
+	char *path = creation_windows_name(c);
 	size_t units;
 	bool fits;
 
@@ -175,7 +175,7 @@ int vhd_create(struct creation *c, struct err *e)
 	unsigned char text[TEXT_MAX];
 	int r = choose_size(c, &n.size, e);
 
-	if (create_is(c, "subformat", "fixed"))
+	if (creation_is(c, "subformat", "fixed"))
 		n.type = VHD_FIXED;
 	if (r == 0)
 		r = choose_block_size(c, &n.block_size, e);

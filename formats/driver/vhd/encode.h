@@ -11,7 +11,7 @@
 #include "vhd.h"
 
 struct err;
-struct layout;
+struct export_format;
 
 /* What a new file says of itself. */
 struct vhd_new {
@@ -43,6 +43,6 @@ extern const struct create_option vhd_create_options[];
 int vhd_create(struct creation *c, struct err *e);
 
 /* export.c */
-extern const struct layout vhd_layout;
+extern const struct export_format vhd_layout;
 
 #endif

@@ -22,27 +22,27 @@
 #define BAT_POS    (HEADER_POS + VHD_HEADER_LEN)
 
 struct vhd_layout {
-	struct made made;
+	struct regions made;
 	uint64_t data_pos;
 };
 
-static struct vhd_new about(const struct made *m)
+static struct vhd_new about(const struct regions *m)
 {
 	struct vhd_new n = {
 		.type = VHD_DYNAMIC,
-		.size = made_disk_size(m),
+		.size = regions_disk_size(m),
 		.when = m->source.when,
 		.bat_pos = BAT_POS,
-		.entries = granules_all(m->stored),
+		.entries = allocmap_all(m->stored),
 		.block_size = BLOCK,
 	};
 
-	made_id(m, "VHD", n.id);
+	regions_id(m, "VHD", n.id);
 	return n;
 }
 
 static int fill_footer(
-	const struct made *m, uint64_t first, size_t n, unsigned char *f, struct err *e)
+	const struct regions *m, uint64_t first, size_t n, unsigned char *f, struct err *e)
 {
 	struct vhd_new new = about(m);
 
@@ -52,7 +52,7 @@ static int fill_footer(
 }
 
 static int fill_header(
-	const struct made *m, uint64_t first, size_t n, unsigned char *h, struct err *e)
+	const struct regions *m, uint64_t first, size_t n, unsigned char *h, struct err *e)
 {
 	struct vhd_new new = about(m);
 
@@ -63,15 +63,15 @@ static int fill_header(
 
 /* Whole sectors; entries behind the last block have none. */
 static int fill_bat(
-	const struct made *m, uint64_t first, size_t n, unsigned char *out, struct err *e)
+	const struct regions *m, uint64_t first, size_t n, unsigned char *out, struct err *e)
 {
 	const struct vhd_layout *d = (const struct vhd_layout *)m;
-	uint64_t all = granules_all(m->stored), pos = d->data_pos + HEAD - BITMAP_LEN;
+	uint64_t all = allocmap_all(m->stored), pos = d->data_pos + HEAD - BITMAP_LEN;
 
 	(void)e;
-	pos += granules_rank(m->stored, MIN(first, all)) * (HEAD + BLOCK);
+	pos += allocmap_rank(m->stored, MIN(first, all)) * (HEAD + BLOCK);
 	for (size_t i = 0; i < n; i++) {
-		bool stored = first + i < all && granules_has(m->stored, first + i);
+		bool stored = first + i < all && allocmap_has(m->stored, first + i);
 
 		store_be32(out + 4 * i, stored ? pos / VHD_SECTOR : VHD_ABSENT);
 		pos += stored ? HEAD + BLOCK : 0;
@@ -81,7 +81,7 @@ static int fill_bat(
 
 /* All sectors of a block are there. */
 static int fill_head(
-	const struct made *m, uint64_t first, size_t n, unsigned char *out, struct err *e)
+	const struct regions *m, uint64_t first, size_t n, unsigned char *out, struct err *e)
 {
 	(void)m, (void)first, (void)n, (void)e;
 	memset(out + HEAD - BITMAP_LEN, 0xff, BITMAP_LEN);
@@ -89,31 +89,31 @@ static int fill_head(
 }
 
 static int vhd_make(
-	const struct layout_source *s, const char *name, struct view **file, struct err *e)
+	const struct export_source *s, const char *name, struct view **file, struct err *e)
 {
-	struct vhd_layout *d = made_new(sizeof *d, s, e);
-	struct made *m = &d->made;
+	struct vhd_layout *d = regions_new(sizeof *d, s, e);
+	struct regions *m = &d->made;
 	uint64_t end;
 
 	(void)name;
 	if (!d)
 		return -e->code;
-	m->stored = made_coarsen(m, BLOCK_BITS, e);
+	m->stored = regions_coarsen(m, BLOCK_BITS, e);
 	if (!m->stored) {
 		view_free(&m->view);
 		return -e->code;
 	}
-	made_add_table(m, 0, 1, VHD_FOOTER_LEN, fill_footer);
-	made_add_table(m, HEADER_POS, 1, VHD_HEADER_LEN, fill_header);
-	end = made_add_table(
-		m, BAT_POS, round_up(granules_all(m->stored), VHD_SECTOR / 4), 4, fill_bat);
+	regions_add_table(m, 0, 1, VHD_FOOTER_LEN, fill_footer);
+	regions_add_table(m, HEADER_POS, 1, VHD_HEADER_LEN, fill_header);
+	end = regions_add_table(
+		m, BAT_POS, round_up(allocmap_all(m->stored), VHD_SECTOR / 4), 4, fill_bat);
 	d->data_pos = round_up(end, HEAD);
-	end = made_add_data(m, d->data_pos, m->stored, HEAD, fill_head);
-	end = made_add_table(m, end, 1, VHD_FOOTER_LEN, fill_footer);
-	return made_end(m, end, &vhd_layout, file, e);
+	end = regions_add_data(m, d->data_pos, m->stored, HEAD, fill_head);
+	end = regions_add_table(m, end, 1, VHD_FOOTER_LEN, fill_footer);
+	return regions_end(m, end, &vhd_layout, file, e);
 }
 
-const struct layout vhd_layout = {
+const struct export_format vhd_layout = {
 	.variant = "dynamic",
 	.suffix = ".vhd",
 	.max_disk = UINT64_C(2040) << 30,

@@ -166,7 +166,7 @@ static bool stamp_fits(const struct vhd *child, const struct vhd *parent)
 
 bool vhd_knows_parent(const struct image *img, const struct image *other)
 {
-	return !guid_is_zero(img->parent_id) && family_knows_parent(img, other);
+	return !guid_is_zero(img->parent_id) && parent_search_knows_parent(img, other);
 }
 
 /* Where a child says that its parent is raw, a VHD would be shown as the bytes of its file. */

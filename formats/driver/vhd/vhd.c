@@ -85,8 +85,8 @@ static int look_at_bitmap(const struct vhd *d, uint64_t pos, uint64_t skip, bool
 	if (r < 0)
 		return r;
 	n = MIN(m.n * 8, d->block_size / VHD_SECTOR - (sector - bit));
-	*stored = bits_get(m.p, bit, MSB_FIRST);
-	*len = bits_run(m.p, bit, n, MSB_FIRST) * VHD_SECTOR - skip % VHD_SECTOR;
+	*stored = bitmap_get(m.p, bit, MSB_FIRST);
+	*len = bitmap_run(m.p, bit, n, MSB_FIRST) * VHD_SECTOR - skip % VHD_SECTOR;
 	meta_unpin(d->view.cache, &m);
 	return 0;
 }
@@ -519,7 +519,7 @@ static int vhd_probe(const struct peek *p)
 
 static const char *const suffixes[] = {"vhd", "vpc", "avhd", "vud", NULL};
 
-static const struct layout *const layouts[] = {&vhd_layout, NULL};
+static const struct export_format *const layouts[] = {&vhd_layout, NULL};
 
 const struct format vhd_format = {
 	.name = "vpc",

@@ -132,8 +132,8 @@ int vhd_find_places(const struct vhd *d, struct vhd_places *p, struct err *e);
 
 /* All else that has a place. */
 struct vhd_regions {
-	struct regions fixed;    /* copy of the footer, header, BAT */
-	struct regions locators; /* of the parent */
+	struct metadata_regions fixed;    /* copy of the footer, header, BAT */
+	struct metadata_regions locators; /* of the parent */
 };
 
 /* -EUCLEAN: some of them overlap. */

@@ -43,14 +43,14 @@ static int set_end(struct vhdx_writing *w, uint64_t n, struct err *e)
 
 static void mark(struct vhdx_writing *w, uint64_t first, uint64_t n, bool used)
 {
-	bits_put(w->used, first, n, used, LSB_FIRST);
+	bitmap_put(w->used, first, n, used, LSB_FIRST);
 	w->nfree = used ? w->nfree - n : w->nfree + n;
 }
 
 /* The bits from i on that are equal to the first of them. */
 static uint64_t run_at(const struct vhdx_writing *w, uint64_t i)
 {
-	return bits_run(w->used, i, w->n, LSB_FIRST);
+	return bitmap_run(w->used, i, w->n, LSB_FIRST);
 }
 
 /* Scanning. */
@@ -70,7 +70,7 @@ static int claim(struct vhdx *d, uint64_t pos, uint64_t len, struct err *e)
 	r = set_end(w, first + n, e);
 	if (r < 0)
 		return r;
-	if (bits_get(w->used, first, LSB_FIRST) || run_at(w, first) < n)
+	if (bitmap_get(w->used, first, LSB_FIRST) || run_at(w, first) < n)
 		return err_set(e, EUCLEAN,
 			"it is at 0x%" PRIx64 ", where something else is: writing one would spoil "
 			"the other",
@@ -257,7 +257,7 @@ static bool find_free(const struct vhdx_writing *w, uint64_t n, uint64_t *first)
 	for (uint64_t i = 0, run; i < w->n; i += run) {
 		run = run_at(w, i);
 		*first = i;
-		if (run >= n && !bits_get(w->used, i, LSB_FIRST))
+		if (run >= n && !bitmap_get(w->used, i, LSB_FIRST))
 			return true;
 	}
 	return false;
@@ -310,7 +310,7 @@ int vhdx_room_trim(struct vhdx *d, struct err *e)
 
 	if (d->io->is_block)
 		return 0;
-	while (n > 0 && !bits_get(w->used, n - 1, LSB_FIRST))
+	while (n > 0 && !bitmap_get(w->used, n - 1, LSB_FIRST))
 		n--;
 	if (n == w->n && d->io->size <= n * VHDX_MIB)
 		return 0;

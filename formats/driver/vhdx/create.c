@@ -56,24 +56,24 @@ static uint32_t usual_block_size(const struct creation *c)
 
 static int choose_block_size(const struct creation *c, struct vhdx_new *n, struct err *e)
 {
-	uint64_t size = create_number(c, "block_size", 0);
+	uint64_t size = creation_number(c, "block_size", 0);
 
 	if (size == 0)
 		size = usual_block_size(c);
 	if (!is_power_of_2(size) || size < VHDX_MIN_BLOCK || size > VHDX_MAX_BLOCK)
 		return err_set(e, EINVAL, "block_size=%s: a power of two from 1M to 256M expected",
-			create_text(c, "block_size"));
+			creation_text(c, "block_size"));
 	n->block_size = size;
 	return 0;
 }
 
 static int choose_log(const struct creation *c, struct vhdx_new *n, struct err *e)
 {
-	uint64_t size = create_number(c, "log_size", VHDX_MIB);
+	uint64_t size = creation_number(c, "log_size", VHDX_MIB);
 
 	if (size == 0 || size % VHDX_MIB != 0 || size > MAX_NEW_LOG)
 		return err_set(e, EINVAL, "log_size=%s: whole MiB, at most %u, expected",
-			create_text(c, "log_size"), MAX_NEW_LOG / VHDX_MIB);
+			creation_text(c, "log_size"), MAX_NEW_LOG / VHDX_MIB);
 	n->header.log_pos = LOG_POS;
 	n->header.log_len = size;
 	n->metadata_pos = LOG_POS + size;
@@ -83,11 +83,11 @@ static int choose_log(const struct creation *c, struct vhdx_new *n, struct err *
 
 static int choose_size(const struct creation *c, struct vhdx_new *n, struct err *e)
 {
-	uint64_t sector = create_number(c, "logical_sector_size", 512);
+	uint64_t sector = creation_number(c, "logical_sector_size", 512);
 
 	if (sector != 512 && sector != 4096)
 		return err_set(e, EINVAL, "logical_sector_size=%s: 512 or 4096 expected",
-			create_text(c, "logical_sector_size"));
+			creation_text(c, "logical_sector_size"));
 	if (c->size > VHDX_MAX_DISK)
 		return err_set(e, EFBIG, "a VHDX disk has at most 64 TiB");
 	n->sector_size = sector;
@@ -109,7 +109,7 @@ static int choose(const struct creation *c, struct vhdx_new *n, struct err *e)
 	int r = choose_block_size(c, n, e);
 
 	n->header.sequence = FIRST_SEQUENCE;
-	n->fixed = create_is(c, "subformat", "fixed");
+	n->fixed = creation_is(c, "subformat", "fixed");
 	if (r == 0)
 		r = choose_log(c, n, e);
 	if (r == 0)
@@ -171,7 +171,7 @@ static int name_parent(
 	const struct creation *c, struct vhdx_new *n, unsigned char *locator, struct err *e)
 {
 	const struct vhdx *parent = (const struct vhdx *)c->parent->states[0]->view;
-	char guid[GUID_TEXT], linkage[GUID_TEXT + 2], *path = create_windows_name(c);
+	char guid[GUID_TEXT], linkage[GUID_TEXT + 2], *path = creation_windows_name(c);
 	const char *const pairs[LOCATOR_PAIRS][2] = {
 		{"parent_linkage", linkage},
 		{path && path[0] == '\\' ? "absolute_win32_path" : "relative_path", path},
@@ -224,7 +224,7 @@ static uint64_t entry_of(const struct vhdx_new *n, const struct vhdx *d, uint64_
 static int put_bat(const struct creation *c, const struct vhdx_new *n, const struct vhdx *d,
 	uint64_t entries, struct err *e)
 {
-	bool zero = create_flag(c, "block_state_zero");
+	bool zero = creation_flag(c, "block_state_zero");
 	unsigned char *buf;
 	int r = 0;
 
@@ -286,7 +286,7 @@ static int put_file(const struct creation *c, struct vhdx_new *n, struct err *e)
 
 	n->bat_len = round_up(MAX(entries * VHDX_BAT_ENTRY, 1), VHDX_MIB);
 	end = data_pos(n) + (n->fixed ? d.nblocks * (uint64_t)n->block_size : 0);
-	r = create_extend(c->io, 0, end, e);
+	r = creation_extend(c->io, 0, end, e);
 	if (r == 0)
 		r = put_bat(c, n, &d, entries, e);
 	if (r == 0)

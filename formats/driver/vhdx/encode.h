@@ -13,7 +13,7 @@
 #include "vhdx.h"
 
 struct err;
-struct layout;
+struct export_format;
 
 /* What a new file says of itself. */
 struct vhdx_new {
@@ -41,6 +41,6 @@ extern const struct create_option vhdx_create_options[];
 int vhdx_create(struct creation *c, struct err *e);
 
 /* export.c */
-extern const struct layout vhdx_layout;
+extern const struct export_format vhdx_layout;
 
 #endif

@@ -20,7 +20,7 @@
 #define MAX_BLOCKS     (1u << 20) /* larger disks have larger blocks: the BAT is 8 MiB at most */
 
 struct vhdx_layout {
-	struct made made;
+	struct regions made;
 	uint32_t sector_size;
 	uint64_t ratio; /* blocks that a block of sector bitmaps would be for */
 	uint64_t bat_entries;
@@ -28,14 +28,14 @@ struct vhdx_layout {
 };
 
 static int fill_identifier(
-	const struct made *m, uint64_t first, size_t n, unsigned char *out, struct err *e)
+	const struct regions *m, uint64_t first, size_t n, unsigned char *out, struct err *e)
 {
 	(void)m, (void)first, (void)n, (void)e;
 	vhdx_put_identifier(out);
 	return 0;
 }
 
-static struct vhdx_new about(const struct made *m)
+static struct vhdx_new about(const struct regions *m)
 {
 	const struct vhdx_layout *d = (const struct vhdx_layout *)m;
 	struct vhdx_new n = {
@@ -43,19 +43,19 @@ static struct vhdx_new about(const struct made *m)
 		.metadata_pos = METADATA_POS,
 		.bat_pos = BAT_POS,
 		.bat_len = d->bat_len,
-		.size = made_disk_size(m),
-		.block_size = 1u << granules_bits(m->stored),
+		.size = regions_disk_size(m),
+		.block_size = 1u << allocmap_bits(m->stored),
 		.sector_size = d->sector_size,
 	};
 
-	made_id(m, "VHDX file", n.header.file_guid);
-	made_id(m, "VHDX data", n.header.data_guid);
-	made_id(m, "VHDX disk", n.disk_id);
+	regions_id(m, "VHDX file", n.header.file_guid);
+	regions_id(m, "VHDX data", n.header.data_guid);
+	regions_id(m, "VHDX disk", n.disk_id);
 	return n;
 }
 
 static int fill_header_1(
-	const struct made *m, uint64_t first, size_t n, unsigned char *h, struct err *e)
+	const struct regions *m, uint64_t first, size_t n, unsigned char *h, struct err *e)
 {
 	struct vhdx_new new = about(m);
 
@@ -66,7 +66,7 @@ static int fill_header_1(
 
 /* The one that is current. */
 static int fill_header_2(
-	const struct made *m, uint64_t first, size_t n, unsigned char *h, struct err *e)
+	const struct regions *m, uint64_t first, size_t n, unsigned char *h, struct err *e)
 {
 	struct vhdx_new new = about(m);
 
@@ -77,7 +77,7 @@ static int fill_header_2(
 }
 
 static int fill_regions(
-	const struct made *m, uint64_t first, size_t n, unsigned char *t, struct err *e)
+	const struct regions *m, uint64_t first, size_t n, unsigned char *t, struct err *e)
 {
 	struct vhdx_new new = about(m);
 
@@ -87,7 +87,7 @@ static int fill_regions(
 }
 
 static int fill_metadata(
-	const struct made *m, uint64_t first, size_t n, unsigned char *t, struct err *e)
+	const struct regions *m, uint64_t first, size_t n, unsigned char *t, struct err *e)
 {
 	struct vhdx_new new = about(m);
 
@@ -99,18 +99,18 @@ static int fill_metadata(
 /* Section 2.5.1.  Behind every ratio blocks there is an entry for their sector bitmaps, which only
  * differences have. */
 static int fill_bat(
-	const struct made *m, uint64_t first, size_t n, unsigned char *out, struct err *e)
+	const struct regions *m, uint64_t first, size_t n, unsigned char *out, struct err *e)
 {
 	const struct vhdx_layout *d = (const struct vhdx_layout *)m;
-	unsigned bits = granules_bits(m->stored);
+	unsigned bits = allocmap_bits(m->stored);
 	uint64_t block = first - first / (d->ratio + 1);
-	uint64_t pos = d->data_pos + (granules_rank(m->stored, block) << bits);
+	uint64_t pos = d->data_pos + (allocmap_rank(m->stored, block) << bits);
 
 	(void)e;
 	for (size_t i = 0; i < n; i++) {
 		if ((first + i) % (d->ratio + 1) == d->ratio)
 			continue;
-		if (granules_has(m->stored, block++)) {
+		if (allocmap_has(m->stored, block++)) {
 			store_le64(out + 8 * i, pos | VHDX_FULLY_PRESENT);
 			pos += UINT64_C(1) << bits;
 		} else {
@@ -121,9 +121,9 @@ static int fill_bat(
 }
 
 /* A disk is a whole number of its sectors. */
-static uint32_t choose_sector_size(const struct made *m)
+static uint32_t choose_sector_size(const struct regions *m)
 {
-	bool large = m->source.sector_size == 4096 && made_disk_size(m) % 4096 == 0;
+	bool large = m->source.sector_size == 4096 && regions_disk_size(m) % 4096 == 0;
 
 	return large ? 4096 : 512;
 }
@@ -139,43 +139,43 @@ static unsigned choose_block_bits(uint64_t disk_size)
 
 static void place(struct vhdx_layout *d)
 {
-	uint64_t blocks = granules_all(d->made.stored);
+	uint64_t blocks = allocmap_all(d->made.stored);
 
 	d->sector_size = choose_sector_size(&d->made);
-	d->ratio = ((uint64_t)d->sector_size << 23) >> granules_bits(d->made.stored);
+	d->ratio = ((uint64_t)d->sector_size << 23) >> allocmap_bits(d->made.stored);
 	d->bat_entries = blocks > 0 ? blocks + (blocks - 1) / d->ratio : 0;
 	d->bat_len = round_up(MAX(d->bat_entries * 8, 1), VHDX_MIB);
 	d->data_pos = BAT_POS + d->bat_len;
 }
 
 static int vhdx_make(
-	const struct layout_source *s, const char *name, struct view **file, struct err *e)
+	const struct export_source *s, const char *name, struct view **file, struct err *e)
 {
-	struct vhdx_layout *d = made_new(sizeof *d, s, e);
-	struct made *m = &d->made;
+	struct vhdx_layout *d = regions_new(sizeof *d, s, e);
+	struct regions *m = &d->made;
 	uint64_t end;
 
 	(void)name;
 	if (!d)
 		return -e->code;
-	m->stored = made_coarsen(m, choose_block_bits(made_disk_size(m)), e);
+	m->stored = regions_coarsen(m, choose_block_bits(regions_disk_size(m)), e);
 	if (!m->stored) {
 		view_free(&m->view);
 		return -e->code;
 	}
 	place(d);
-	made_add_table(m, 0, 1, VHDX_HEADER_LEN, fill_identifier);
-	made_add_table(m, vhdx_header_pos[0], 1, VHDX_HEADER_LEN, fill_header_1);
-	made_add_table(m, vhdx_header_pos[1], 1, VHDX_HEADER_LEN, fill_header_2);
-	made_add_table(m, vhdx_regions_pos[0], 1, VHDX_TABLE_LEN, fill_regions);
-	made_add_table(m, vhdx_regions_pos[1], 1, VHDX_TABLE_LEN, fill_regions);
-	made_add_table(m, METADATA_POS, 1, VHDX_NEW_METADATA, fill_metadata);
-	made_add_table(m, BAT_POS, d->bat_entries, 8, fill_bat);
-	end = made_add_data(m, d->data_pos, m->stored, 0, NULL);
-	return made_end(m, end, &vhdx_layout, file, e);
+	regions_add_table(m, 0, 1, VHDX_HEADER_LEN, fill_identifier);
+	regions_add_table(m, vhdx_header_pos[0], 1, VHDX_HEADER_LEN, fill_header_1);
+	regions_add_table(m, vhdx_header_pos[1], 1, VHDX_HEADER_LEN, fill_header_2);
+	regions_add_table(m, vhdx_regions_pos[0], 1, VHDX_TABLE_LEN, fill_regions);
+	regions_add_table(m, vhdx_regions_pos[1], 1, VHDX_TABLE_LEN, fill_regions);
+	regions_add_table(m, METADATA_POS, 1, VHDX_NEW_METADATA, fill_metadata);
+	regions_add_table(m, BAT_POS, d->bat_entries, 8, fill_bat);
+	end = regions_add_data(m, d->data_pos, m->stored, 0, NULL);
+	return regions_end(m, end, &vhdx_layout, file, e);
 }
 
-const struct layout vhdx_layout = {
+const struct export_format vhdx_layout = {
 	.variant = "dynamic",
 	.suffix = ".vhdx",
 	.max_disk = VHDX_MAX_DISK,

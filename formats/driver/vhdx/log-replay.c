@@ -210,8 +210,8 @@ static int replay_descriptor(
 	uint64_t pos = load_le64(p + 16);
 
 	if (memcmp(p, "zero", 4) == 0)
-		return overlay_zero(to, pos, load_le64(p + 8), e);
-	return overlay_page(to, pos, data_pos, p + 8, p + 4, e);
+		return replay_zero(to, pos, load_le64(p + 8), e);
+	return replay_page(to, pos, data_pos, p + 8, p + 4, e);
 }
 
 static int replay_entry(const struct log *l, uint32_t at, struct io *to, struct err *e)
@@ -250,7 +250,7 @@ static int replay(const struct log *l, const struct entry *head, struct io *to, 
 		if (r < 0)
 			return err_in(e, "entry %" PRIu64, l->entries[at].sequence);
 	} while (&l->entries[at] != head && (at = next_of(l, at), true));
-	return overlay_grow(to, head->last, e);
+	return replay_grow(to, head->last, e);
 }
 
 static int replay_log(const struct log *l, struct io **replayed, struct err *e)
@@ -265,7 +265,7 @@ static int replay_log(const struct log *l, struct io **replayed, struct err *e)
 	head = find_head(l);
 	if (!head)
 		return err_set(e, EUCLEAN, "it is not empty, but has no valid entries");
-	*replayed = overlay_new(l->io, VHDX_MAX_CHANGES, e);
+	*replayed = replay_new(l->io, VHDX_MAX_CHANGES, e);
 	if (!*replayed)
 		return -e->code;
 	r = replay(l, head, *replayed, e);

@@ -33,10 +33,10 @@ int vhdx_journal_replay(struct vhdx *d, struct io *file, struct err *e)
 	const struct vhdx_range *log = &d->parts[VHDX_LOG];
 	int r;
 
-	if (overlay_touches(d->io, 0, vhdx_regions_pos[0]) ||
-		overlay_touches(d->io, log->pos, log->len))
+	if (replay_touches(d->io, 0, vhdx_regions_pos[0]) ||
+		replay_touches(d->io, log->pos, log->len))
 		return err_set(e, EUCLEAN, "log: it changes the headers, or itself");
-	r = overlay_apply(d->io, e);
+	r = replay_apply(d->io, e);
 	if (r == 0)
 		r = io_sync(file, e);
 	if (r < 0)

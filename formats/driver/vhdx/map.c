@@ -152,8 +152,8 @@ static int look_at_bitmap(const struct vhdx *d, uint64_t block, uint64_t skip, b
 		r = meta_pin(d->view.cache, d->io, pos + bit / 8, &m, e);
 	if (r < 0)
 		return r;
-	*stored = bits_get(m.p, first, LSB_FIRST);
-	*len = bits_run(m.p, first, MIN(m.n * 8, first + per_block - sector), LSB_FIRST) *
+	*stored = bitmap_get(m.p, first, LSB_FIRST);
+	*len = bitmap_run(m.p, first, MIN(m.n * 8, first + per_block - sector), LSB_FIRST) *
 		       (uint64_t)d->sector_size -
 	       skip % d->sector_size;
 	meta_unpin(d->view.cache, &m);

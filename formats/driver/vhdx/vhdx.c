@@ -183,7 +183,7 @@ static int vhdx_probe(const struct peek *p)
 
 static const char *const suffixes[] = {"vhdx", "avhdx", NULL};
 
-static const struct layout *const layouts[] = {&vhdx_layout, NULL};
+static const struct export_format *const layouts[] = {&vhdx_layout, NULL};
 
 const struct format vhdx_format = {
 	.name = "vhdx",

@@ -46,7 +46,7 @@ struct making {
 static const struct subformat *find_subformat(const struct creation *c)
 {
 	for (size_t i = 0; i < sizeof subformats / sizeof subformats[0]; i++)
-		if (create_is(c, "subformat", subformats[i].name))
+		if (creation_is(c, "subformat", subformats[i].name))
 			return &subformats[i];
 	return NULL;
 }
@@ -60,17 +60,17 @@ static int check_kind(const struct making *m, struct err *e)
 	if (m->kind->stream && c->request->backing)
 		return err_set(
 			e, EINVAL, "subformat=streamOptimized: a stream has no backing file");
-	if (m->kind->stream && create_flag(c, "zeroed_grain"))
+	if (m->kind->stream && creation_flag(c, "zeroed_grain"))
 		return err_set(e, EINVAL, "zeroed_grain: a stream does not store zeroes");
 	if (m->kind->flat && c->request->backing)
 		return err_set(
 			e, EINVAL, "subformat=%s: a flat disk has no backing file", m->kind->name);
-	if (m->kind->flat && create_flag(c, "zeroed_grain"))
+	if (m->kind->flat && creation_flag(c, "zeroed_grain"))
 		return err_set(
 			e, EINVAL, "zeroed_grain: subformat=%s has no grains", m->kind->name);
-	if (!m->kind->flat && !create_is(c, "preallocation", "off"))
+	if (!m->kind->flat && !creation_is(c, "preallocation", "off"))
 		return err_set(e, EINVAL, "preallocation: only of flat disks");
-	if (create_flag(c, "compat6") && create_text(c, "hwversion"))
+	if (creation_flag(c, "compat6") && creation_text(c, "hwversion"))
 		return err_set(e, EINVAL, "compat6 says what hwversion is");
 	return 0;
 }
@@ -101,7 +101,7 @@ static int check_text(const char *what, const char *text, struct err *e)
 
 static int take_base(struct making *m, struct err *e)
 {
-	const char *name = create_name(m->creation);
+	const char *name = creation_name(m->creation);
 	size_t n = strlen(name), suffix = strlen(".vmdk");
 
 	if (n > suffix && strcasecmp(name + n - suffix, ".vmdk") == 0)
@@ -148,15 +148,15 @@ static int take_words(struct making *m, struct err *e)
 {
 	const struct creation *c = m->creation;
 	struct vmdk_text *t = &m->text;
-	const char *hw_version = create_text(c, "hwversion");
+	const char *hw_version = creation_text(c, "hwversion");
 	int r;
 
 	t->parent_cid = VMDK_NO_CID;
 	t->create_type = m->kind->name;
 	t->sectors = div_round_up(c->size, VMDK_SECTOR);
-	t->adapter = create_text(c, "adapter_type");
-	t->hw_version = create_flag(c, "compat6") ? "6" : hw_version ? hw_version : "4";
-	t->tools_version = create_text(c, "toolsversion");
+	t->adapter = creation_text(c, "adapter_type");
+	t->hw_version = creation_flag(c, "compat6") ? "6" : hw_version ? hw_version : "4";
+	t->tools_version = creation_text(c, "toolsversion");
 	r = check_text("toolsversion", t->tools_version, e);
 	return r == 0 ? check_text("hwversion", t->hw_version, e) : r;
 }
@@ -198,7 +198,7 @@ static int write_sparse(
 {
 	struct vmdk_plan p = vmdk_plan(sectors, embedded);
 	unsigned char header[VMDK_SECTOR];
-	int r = create_extend(io, 0, p.header.overhead * VMDK_SECTOR, e);
+	int r = creation_extend(io, 0, p.header.overhead * VMDK_SECTOR, e);
 
 	if (r == 0)
 		r = write_directory(io, &p, p.rgd, p.rgt, e);
@@ -207,7 +207,7 @@ static int write_sparse(
 	if (r < 0)
 		return r;
 	/* Others do not open version 2, so that it is only said where it must be. */
-	if (create_flag(m->creation, "zeroed_grain")) {
+	if (creation_flag(m->creation, "zeroed_grain")) {
 		p.header.version = 2;
 		p.header.flags |= VMDK_ZERO_GRAINS;
 	}
@@ -220,9 +220,10 @@ static int write_flat(const struct making *m, struct io *io, uint64_t sectors, s
 	uint64_t len = sectors * VMDK_SECTOR;
 	int r = io_resize(io, len, e);
 
-	if (r < 0 || create_is(m->creation, "preallocation", "off"))
+	if (r < 0 || creation_is(m->creation, "preallocation", "off"))
 		return r;
-	return create_preallocate(io, 0, len, create_is(m->creation, "preallocation", "full"), e);
+	return creation_preallocate(
+		io, 0, len, creation_is(m->creation, "preallocation", "full"), e);
 }
 
 /* The name of extent i, from 1 on. */
@@ -242,7 +243,7 @@ static int make_extent(
 	int r;
 
 	extent_name(m, i, name, sizeof name);
-	r = create_part(m->creation, name, &io, e);
+	r = creation_part(m->creation, name, &io, e);
 	if (r < 0)
 		return r;
 	fprintf(text, "RW %" PRIu64 " %s \"%s\"%s\n", sectors, m->kind->flat ? "FLAT" : "SPARSE",
@@ -258,7 +259,7 @@ static int make_extents(const struct making *m, FILE *text, struct err *e)
 	int r = 0;
 
 	if (!m->kind->flat && !m->kind->split) {
-		fprintf(text, "RW %" PRIu64 " SPARSE \"%s\"\n", left, create_name(m->creation));
+		fprintf(text, "RW %" PRIu64 " SPARSE \"%s\"\n", left, creation_name(m->creation));
 		return m->kind->stream ? vmdk_stream_create(m->creation->io, left, e)
 				       : write_sparse(m, m->creation->io, left, true, e);
 	}

@@ -16,7 +16,7 @@
 #include "stream.h"
 
 #define GRAIN      (VMDK_GRAIN * VMDK_SECTOR)
-#define TABLE_BITS (LAYOUT_BITS + 9) /* of disk that a grain table is for */
+#define TABLE_BITS (EXPORT_BITS + 9) /* of disk that a grain table is for */
 
 /* A grain as zlib has it: two bytes, two blocks of half a grain, a checksum. */
 #define HALF       (GRAIN / 2)
@@ -27,20 +27,20 @@
 #define TABLE_RECORD ((1 + VMDK_TABLE_SECTORS) * VMDK_SECTOR)
 
 struct vmdk_stream_layout {
-	struct made made;
-	const struct granules *tables; /* which grain tables there are */
+	struct regions made;
+	const struct allocmap *tables; /* which grain tables there are */
 	uint64_t data_pos, tables_pos, gd_pos;
 	uint64_t gd_sectors;
 	char name[VMDK_LAYOUT_NAME];
 };
 
-static struct vmdk_header header_with(const struct made *m, uint64_t gd)
+static struct vmdk_header header_with(const struct regions *m, uint64_t gd)
 {
-	return vmdk_stream_header(made_disk_size(m) / VMDK_SECTOR, gd);
+	return vmdk_stream_header(regions_disk_size(m) / VMDK_SECTOR, gd);
 }
 
 static int fill_header(
-	const struct made *m, uint64_t first, size_t n, unsigned char *out, struct err *e)
+	const struct regions *m, uint64_t first, size_t n, unsigned char *out, struct err *e)
 {
 	struct vmdk_header h = header_with(m, VMDK_GD_AT_END);
 
@@ -50,7 +50,7 @@ static int fill_header(
 }
 
 static int fill_descriptor(
-	const struct made *m, uint64_t first, size_t n, unsigned char *out, struct err *e)
+	const struct regions *m, uint64_t first, size_t n, unsigned char *out, struct err *e)
 {
 	(void)first, (void)n;
 	return vmdk_layout_descriptor(
@@ -58,7 +58,7 @@ static int fill_descriptor(
 }
 
 /* Half a grain, as a block of deflate that stores it (RFC 1951, section 3.2.4). */
-static int put_half(const struct made *m, uint64_t off, bool last, unsigned char *out,
+static int put_half(const struct regions *m, uint64_t off, bool last, unsigned char *out,
 	uint32_t *sum, struct err *e)
 {
 	const struct view *disk = m->source.disk;
@@ -74,7 +74,7 @@ static int put_half(const struct made *m, uint64_t off, bool last, unsigned char
 	return 0;
 }
 
-static int put_grain(const struct made *m, uint64_t grain, unsigned char *out, struct err *e)
+static int put_grain(const struct regions *m, uint64_t grain, unsigned char *out, struct err *e)
 {
 	uint32_t sum = 1;
 	int r;
@@ -92,24 +92,24 @@ static int put_grain(const struct made *m, uint64_t grain, unsigned char *out, s
 }
 
 static int fill_grains(
-	const struct made *m, uint64_t first, size_t n, unsigned char *out, struct err *e)
+	const struct regions *m, uint64_t first, size_t n, unsigned char *out, struct err *e)
 {
 	int r = 0;
 
 	for (size_t i = 0; r == 0 && i < n; i++)
-		r = put_grain(m, granules_select(m->stored, first + i), out + i * RECORD, e);
+		r = put_grain(m, allocmap_select(m->stored, first + i), out + i * RECORD, e);
 	return r;
 }
 
 /* A table of grains that begins with this one. */
-static void put_table(const struct made *m, uint64_t grain, unsigned char *out)
+static void put_table(const struct regions *m, uint64_t grain, unsigned char *out)
 {
-	uint64_t end = MIN(grain + VMDK_TABLE, granules_all(m->stored));
+	uint64_t end = MIN(grain + VMDK_TABLE, allocmap_all(m->stored));
 	uint64_t pos = ((const struct vmdk_stream_layout *)m)->data_pos +
-		       granules_rank(m->stored, grain) * RECORD;
+		       allocmap_rank(m->stored, grain) * RECORD;
 
 	for (; grain < end; grain++, out += 4) {
-		if (!granules_has(m->stored, grain))
+		if (!allocmap_has(m->stored, grain))
 			continue;
 		store_le32(out, pos / VMDK_SECTOR);
 		pos += RECORD;
@@ -117,20 +117,20 @@ static void put_table(const struct made *m, uint64_t grain, unsigned char *out)
 }
 
 static int fill_tables(
-	const struct made *m, uint64_t first, size_t n, unsigned char *out, struct err *e)
+	const struct regions *m, uint64_t first, size_t n, unsigned char *out, struct err *e)
 {
 	const struct vmdk_stream_layout *d = (const struct vmdk_stream_layout *)m;
 
 	(void)e;
 	for (size_t i = 0; i < n; i++, out += TABLE_RECORD) {
 		vmdk_marker_encode(VMDK_TABLE_SECTORS, VMDK_MARKER_TABLE, out);
-		put_table(m, granules_select(d->tables, first + i) * VMDK_TABLE, out + VMDK_SECTOR);
+		put_table(m, allocmap_select(d->tables, first + i) * VMDK_TABLE, out + VMDK_SECTOR);
 	}
 	return 0;
 }
 
 static int fill_gd_marker(
-	const struct made *m, uint64_t first, size_t n, unsigned char *out, struct err *e)
+	const struct regions *m, uint64_t first, size_t n, unsigned char *out, struct err *e)
 {
 	(void)first, (void)n, (void)e;
 	vmdk_marker_encode(
@@ -139,14 +139,14 @@ static int fill_gd_marker(
 }
 
 static int fill_gd(
-	const struct made *m, uint64_t first, size_t n, unsigned char *out, struct err *e)
+	const struct regions *m, uint64_t first, size_t n, unsigned char *out, struct err *e)
 {
 	const struct vmdk_stream_layout *d = (const struct vmdk_stream_layout *)m;
-	uint64_t pos = d->tables_pos + granules_rank(d->tables, first) * TABLE_RECORD + VMDK_SECTOR;
+	uint64_t pos = d->tables_pos + allocmap_rank(d->tables, first) * TABLE_RECORD + VMDK_SECTOR;
 
 	(void)e;
 	for (size_t i = 0; i < n; i++) {
-		if (!granules_has(d->tables, first + i))
+		if (!allocmap_has(d->tables, first + i))
 			continue;
 		store_le32(out + 4 * i, pos / VMDK_SECTOR);
 		pos += TABLE_RECORD;
@@ -156,7 +156,7 @@ static int fill_gd(
 
 /* The footer behind its marker. */
 static int fill_footer(
-	const struct made *m, uint64_t first, size_t n, unsigned char *out, struct err *e)
+	const struct regions *m, uint64_t first, size_t n, unsigned char *out, struct err *e)
 {
 	uint64_t gd = ((const struct vmdk_stream_layout *)m)->gd_pos / VMDK_SECTOR;
 	struct vmdk_header h = header_with(m, gd);
@@ -170,41 +170,41 @@ static int fill_footer(
 /* Returns the size of the file: its last sector is a marker that is all zero. */
 static uint64_t add_pieces(struct vmdk_stream_layout *d)
 {
-	struct made *m = &d->made;
-	uint64_t all = granules_all(d->tables), end;
+	struct regions *m = &d->made;
+	uint64_t all = allocmap_all(d->tables), end;
 
 	d->data_pos = VMDK_STREAM_START * VMDK_SECTOR;
 	d->gd_sectors = div_round_up(all * 4, VMDK_SECTOR);
-	made_add_table(m, 0, 1, VMDK_SECTOR, fill_header);
-	made_add_table(
+	regions_add_table(m, 0, 1, VMDK_SECTOR, fill_header);
+	regions_add_table(
 		m, VMDK_DESC_START * VMDK_SECTOR, 1, VMDK_DESC_LEN * VMDK_SECTOR, fill_descriptor);
 	d->tables_pos =
-		made_add_table(m, d->data_pos, granules_stored(m->stored), RECORD, fill_grains);
-	end = made_add_table(
-		m, d->tables_pos, granules_stored(d->tables), TABLE_RECORD, fill_tables);
-	d->gd_pos = made_add_table(m, end, 1, VMDK_SECTOR, fill_gd_marker);
-	made_add_sparse_table(m, d->gd_pos, all, 4, fill_gd, d->tables);
+		regions_add_table(m, d->data_pos, allocmap_stored(m->stored), RECORD, fill_grains);
+	end = regions_add_table(
+		m, d->tables_pos, allocmap_stored(d->tables), TABLE_RECORD, fill_tables);
+	d->gd_pos = regions_add_table(m, end, 1, VMDK_SECTOR, fill_gd_marker);
+	regions_add_sparse_table(m, d->gd_pos, all, 4, fill_gd, d->tables);
 	end = d->gd_pos + d->gd_sectors * VMDK_SECTOR;
-	return made_add_table(m, end, 1, 2 * VMDK_SECTOR, fill_footer) + VMDK_SECTOR;
+	return regions_add_table(m, end, 1, 2 * VMDK_SECTOR, fill_footer) + VMDK_SECTOR;
 }
 
 static int vmdk_stream_make(
-	const struct layout_source *s, const char *name, struct view **file, struct err *e)
+	const struct export_source *s, const char *name, struct view **file, struct err *e)
 {
-	struct vmdk_stream_layout *d = made_new(sizeof *d, s, e);
+	struct vmdk_stream_layout *d = regions_new(sizeof *d, s, e);
 
 	if (!d)
 		return -e->code;
 	vmdk_layout_name(d->name, name);
-	d->tables = made_coarsen(&d->made, TABLE_BITS, e);
+	d->tables = regions_coarsen(&d->made, TABLE_BITS, e);
 	if (!d->tables) {
 		view_free(&d->made.view);
 		return -e->code;
 	}
-	return made_end(&d->made, add_pieces(d), &vmdk_stream_layout, file, e);
+	return regions_end(&d->made, add_pieces(d), &vmdk_stream_layout, file, e);
 }
 
-const struct layout vmdk_stream_layout = {
+const struct export_format vmdk_stream_layout = {
 	.variant = "streamOptimized",
 	.suffix = "-stream.vmdk",
 	.max_disk = (uint64_t)VMDK_MAX_GD_BYTES / 4 << TABLE_BITS,

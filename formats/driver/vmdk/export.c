@@ -12,10 +12,10 @@
 #include "descriptor-write.h"
 
 #define GRAIN      (VMDK_GRAIN * VMDK_SECTOR)
-#define TABLE_BITS (LAYOUT_BITS + 9) /* of disk that a grain table is for */
+#define TABLE_BITS (EXPORT_BITS + 9) /* of disk that a grain table is for */
 
 struct vmdk_layout {
-	struct made made;
+	struct regions made;
 	struct vmdk_plan plan;
 	char name[VMDK_LAYOUT_NAME];
 };
@@ -31,22 +31,22 @@ void vmdk_layout_name(char out[VMDK_LAYOUT_NAME], const char *name)
 }
 
 /* Two values stand for something else; the high bit is clear in both that this makes of them. */
-static uint32_t content_id(const struct made *m)
+static uint32_t content_id(const struct regions *m)
 {
 	unsigned char id[GUID_LEN];
 
-	made_id(m, "VMDK content", id);
+	regions_id(m, "VMDK content", id);
 	return load_le32(id) & 0x7fffffff;
 }
 
-int vmdk_layout_descriptor(const struct made *m, const char *create_type, const char *name,
+int vmdk_layout_descriptor(const struct regions *m, const char *create_type, const char *name,
 	unsigned char *out, struct err *e)
 {
 	struct vmdk_text text = {
 		.cid = content_id(m),
 		.parent_cid = VMDK_NO_CID,
 		.create_type = create_type,
-		.sectors = made_disk_size(m) / VMDK_SECTOR,
+		.sectors = regions_disk_size(m) / VMDK_SECTOR,
 		.adapter = "lsilogic",
 		.hw_version = "4",
 	};
@@ -54,9 +54,9 @@ int vmdk_layout_descriptor(const struct made *m, const char *create_type, const 
 
 	if (!f)
 		return err_nomem(e);
-	made_id(m, "VMDK image", text.ids[0]);
-	made_id(m, "VMDK modification", text.ids[1]);
-	made_id(m, "VMDK long content", text.long_id);
+	regions_id(m, "VMDK image", text.ids[0]);
+	regions_id(m, "VMDK modification", text.ids[1]);
+	regions_id(m, "VMDK long content", text.long_id);
 	vmdk_text_begin(f, &text);
 	fprintf(f, "RW %" PRIu64 " SPARSE \"%s\"\n", text.sectors, name);
 	vmdk_text_end(f, &text);
@@ -67,7 +67,7 @@ int vmdk_layout_descriptor(const struct made *m, const char *create_type, const 
 /* Pieces of the file. */
 
 static int fill_header(
-	const struct made *m, uint64_t first, size_t n, unsigned char *out, struct err *e)
+	const struct regions *m, uint64_t first, size_t n, unsigned char *out, struct err *e)
 {
 	(void)first, (void)n, (void)e;
 	vmdk_header_encode(&((const struct vmdk_layout *)m)->plan.header, out);
@@ -75,7 +75,7 @@ static int fill_header(
 }
 
 static int fill_descriptor(
-	const struct made *m, uint64_t first, size_t n, unsigned char *out, struct err *e)
+	const struct regions *m, uint64_t first, size_t n, unsigned char *out, struct err *e)
 {
 	(void)first, (void)n;
 	return vmdk_layout_descriptor(
@@ -83,7 +83,7 @@ static int fill_descriptor(
 }
 
 static int fill_rgd(
-	const struct made *m, uint64_t first, size_t n, unsigned char *out, struct err *e)
+	const struct regions *m, uint64_t first, size_t n, unsigned char *out, struct err *e)
 {
 	(void)e;
 	vmdk_plan_directory(((const struct vmdk_layout *)m)->plan.rgt, first, n, out);
@@ -91,7 +91,7 @@ static int fill_rgd(
 }
 
 static int fill_gd(
-	const struct made *m, uint64_t first, size_t n, unsigned char *out, struct err *e)
+	const struct regions *m, uint64_t first, size_t n, unsigned char *out, struct err *e)
 {
 	(void)e;
 	vmdk_plan_directory(((const struct vmdk_layout *)m)->plan.gt, first, n, out);
@@ -99,16 +99,16 @@ static int fill_gd(
 }
 
 static int fill_tables(
-	const struct made *m, uint64_t first, size_t n, unsigned char *out, struct err *e)
+	const struct regions *m, uint64_t first, size_t n, unsigned char *out, struct err *e)
 {
 	const struct vmdk_layout *d = (const struct vmdk_layout *)m;
-	uint64_t all = granules_all(m->stored), end = MIN(first + n, all);
+	uint64_t all = allocmap_all(m->stored), end = MIN(first + n, all);
 	uint64_t pos = d->plan.header.overhead * VMDK_SECTOR +
-		       granules_rank(m->stored, MIN(first, all)) * GRAIN;
+		       allocmap_rank(m->stored, MIN(first, all)) * GRAIN;
 
 	(void)e;
 	for (uint64_t grain = first; grain < end; grain++, out += 4) {
-		if (!granules_has(m->stored, grain))
+		if (!allocmap_has(m->stored, grain))
 			continue;
 		store_le32(out, pos / VMDK_SECTOR);
 		pos += GRAIN;
@@ -117,30 +117,30 @@ static int fill_tables(
 }
 
 static int vmdk_make(
-	const struct layout_source *s, const char *name, struct view **file, struct err *e)
+	const struct export_source *s, const char *name, struct view **file, struct err *e)
 {
-	struct vmdk_layout *d = made_new(sizeof *d, s, e);
-	struct made *m = &d->made;
+	struct vmdk_layout *d = regions_new(sizeof *d, s, e);
+	struct regions *m = &d->made;
 	const struct vmdk_plan *p = &d->plan;
 	uint64_t entries, end;
 
 	if (!d)
 		return -e->code;
 	vmdk_layout_name(d->name, name);
-	d->plan = vmdk_plan(made_disk_size(m) / VMDK_SECTOR, true);
+	d->plan = vmdk_plan(regions_disk_size(m) / VMDK_SECTOR, true);
 	entries = p->ntables * VMDK_TABLE;
-	made_add_table(m, 0, 1, VMDK_SECTOR, fill_header);
-	made_add_table(
+	regions_add_table(m, 0, 1, VMDK_SECTOR, fill_header);
+	regions_add_table(
 		m, VMDK_DESC_START * VMDK_SECTOR, 1, VMDK_DESC_LEN * VMDK_SECTOR, fill_descriptor);
-	made_add_table(m, p->rgd * VMDK_SECTOR, p->ntables, 4, fill_rgd);
-	made_add_sparse_table(m, p->rgt * VMDK_SECTOR, entries, 4, fill_tables, m->stored);
-	made_add_table(m, p->gd * VMDK_SECTOR, p->ntables, 4, fill_gd);
-	made_add_sparse_table(m, p->gt * VMDK_SECTOR, entries, 4, fill_tables, m->stored);
-	end = made_add_data(m, p->header.overhead * VMDK_SECTOR, m->stored, 0, NULL);
-	return made_end(m, end, &vmdk_layout, file, e);
+	regions_add_table(m, p->rgd * VMDK_SECTOR, p->ntables, 4, fill_rgd);
+	regions_add_sparse_table(m, p->rgt * VMDK_SECTOR, entries, 4, fill_tables, m->stored);
+	regions_add_table(m, p->gd * VMDK_SECTOR, p->ntables, 4, fill_gd);
+	regions_add_sparse_table(m, p->gt * VMDK_SECTOR, entries, 4, fill_tables, m->stored);
+	end = regions_add_data(m, p->header.overhead * VMDK_SECTOR, m->stored, 0, NULL);
+	return regions_end(m, end, &vmdk_layout, file, e);
 }
 
-const struct layout vmdk_layout = {
+const struct export_format vmdk_layout = {
 	.variant = "monolithicSparse",
 	.suffix = ".vmdk",
 	.max_disk = (uint64_t)VMDK_MAX_GD_BYTES / 4 << TABLE_BITS,

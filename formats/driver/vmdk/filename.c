@@ -16,7 +16,7 @@ int vmdk_name_decode(
 {
 	if (strlen(name) > LIMIT_NAME)
 		return err_set(e, ENAMETOOLONG, "a file name of more than %d bytes", LIMIT_NAME);
-	return encoding_decode(d->encoding, name, out, VMDK_NAME_ROOM, e);
+	return charset_decode(d->encoding, name, out, VMDK_NAME_ROOM, e);
 }
 
 /* The descriptor that is embedded in an extent; malloc'ed or NULL. */

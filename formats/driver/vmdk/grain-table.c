@@ -391,7 +391,7 @@ int vmdk_tables_map(
 		return extent_in_file(
 			out, t->io, run.place * VMDK_SECTOR, skip, out->len, t->grain, e);
 	}
-	out->kind = EXTENT_MADE;
+	out->kind = EXTENT_GENERATED;
 	out->pos = run.place;
 	out->unit_id = grain;
 	return 0;

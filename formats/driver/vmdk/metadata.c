@@ -32,7 +32,7 @@ static void add_table(struct vmdk_meta *m, const struct vmdk_tables *t, uint64_t
 		m->tables[m->ntables++] = (uint32_t)sector;
 		return;
 	}
-	regions_add(&m->fixed, "the last grain table", pos, len);
+	metadata_regions_add(&m->fixed, "the last grain table", pos, len);
 	m->tails[m->ntails++] = pos + len;
 	m->tail_len = m->table_len - len;
 }
@@ -70,12 +70,12 @@ int vmdk_meta_read(const struct vmdk_tables *t, struct vmdk_meta *m, struct err 
 	int r;
 
 	*m = (struct vmdk_meta){.table_len = t->per_table * (uint64_t)ENTRY};
-	regions_add(&m->fixed, "the header", 0, VMDK_SECTOR);
-	regions_add(&m->fixed, "the descriptor", t->text_pos, t->text_len);
-	regions_add(&m->fixed, "the grain directory", t->gd_pos, t->gd_len);
-	regions_add(
+	metadata_regions_add(&m->fixed, "the header", 0, VMDK_SECTOR);
+	metadata_regions_add(&m->fixed, "the descriptor", t->text_pos, t->text_len);
+	metadata_regions_add(&m->fixed, "the grain directory", t->gd_pos, t->gd_len);
+	metadata_regions_add(
 		&m->fixed, "the redundant grain directory", t->rgd_pos, t->rgd_pos ? t->gd_len : 0);
-	m->end = regions_end(&m->fixed);
+	m->end = metadata_regions_end(&m->fixed);
 	m->tables = calloc(n + 1, sizeof m->tables[0]);
 	if (!m->tables)
 		return err_nomem(e);
@@ -109,11 +109,11 @@ static size_t tables_before(const struct vmdk_meta *m, uint64_t pos)
 
 int vmdk_meta_check(const struct vmdk_meta *m, struct err *e)
 {
-	int r = regions_check(&m->fixed, e);
+	int r = metadata_regions_check(&m->fixed, e);
 
 	for (size_t i = 0; r == 0 && i < m->ntables; i++) {
 		uint64_t pos = m->tables[i] * (uint64_t)VMDK_SECTOR;
-		const char *hit = regions_find(&m->fixed, pos, m->table_len);
+		const char *hit = metadata_regions_find(&m->fixed, pos, m->table_len);
 
 		if (i + 1 < m->ntables &&
 			m->tables[i + 1] * (uint64_t)VMDK_SECTOR - pos < m->table_len)
@@ -128,7 +128,7 @@ int vmdk_meta_check(const struct vmdk_meta *m, struct err *e)
 
 const char *vmdk_meta_find(const struct vmdk_meta *m, uint64_t pos, uint64_t len)
 {
-	const char *hit = pos < m->end ? regions_find(&m->fixed, pos, len) : NULL;
+	const char *hit = pos < m->end ? metadata_regions_find(&m->fixed, pos, len) : NULL;
 	size_t i;
 
 	if (hit || pos >= m->end)

@@ -7,8 +7,8 @@
 #include "vmdk.h"
 
 struct vmdk_meta {
-	struct regions fixed; /* that the header names, and the last grain tables */
-	uint32_t *tables;     /* sectors of the other grain tables, of both directories; sorted */
+	struct metadata_regions fixed; /* that the header names, and the last grain tables */
+	uint32_t *tables; /* sectors of the other grain tables, of both directories; sorted */
 	size_t ntables;
 	uint64_t table_len; /* bytes of each of these */
 	uint64_t end;       /* of the last metadata in the file */

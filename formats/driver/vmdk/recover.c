@@ -178,7 +178,7 @@ int vmdk_scan_map(
 	if (grain >= s->ngrains)
 		return 0; /* the line says more than the header */
 	if (i > 0 && s->found[i - 1].grain == grain) {
-		out->kind = EXTENT_MADE;
+		out->kind = EXTENT_GENERATED;
 		out->pos = s->found[i - 1].sector;
 		out->unit_id = grain;
 		out->len = MIN(len, s->grain - off % s->grain);

@@ -10,7 +10,7 @@
 #include <string.h>
 
 #include "util/bytes.h"
-#include "io/compress.h"
+#include "io/codec.h"
 #include "util/err.h"
 #include "image/facts.h"
 #include "image/image.h"
@@ -202,7 +202,7 @@ static int sparse_map(
 	int r = s->scan ? vmdk_scan_map(s->scan, off, len, out, e)
 			: vmdk_tables_map(&s->tables, off, len, out, e);
 
-	if (r < 0 || out->kind != EXTENT_MADE)
+	if (r < 0 || out->kind != EXTENT_GENERATED)
 		return r;
 	out->io = x->io;
 	/* There are 2^32 grains at most.  With the index in it the name tells two grains apart that

@@ -7,7 +7,7 @@
 #include <string.h>
 
 #include "util/bytes.h"
-#include "io/compress.h"
+#include "io/codec.h"
 #include "util/err.h"
 #include "image/image.h"
 #include "io/io.h"

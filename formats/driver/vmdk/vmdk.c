@@ -511,7 +511,7 @@ static int vmdk_probe(const struct peek *p)
 
 static const char *const suffixes[] = {"vmdk", NULL};
 
-static const struct layout *const layouts[] = {&vmdk_layout, &vmdk_stream_layout, NULL};
+static const struct export_format *const layouts[] = {&vmdk_layout, &vmdk_stream_layout, NULL};
 
 const struct format vmdk_format = {
 	.name = "vmdk",

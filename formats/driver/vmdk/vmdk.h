@@ -28,8 +28,8 @@ struct err;
 struct facts;
 struct image;
 struct io;
-struct layout;
-struct made;
+struct export_format;
+struct regions;
 struct vmdk_stream;
 
 #define VMDK_SECTOR    512u /* bytes of a sector in all fields, whatever the guest's sectors are */
@@ -254,7 +254,7 @@ int vmdk_find_table(const struct vmdk_tables *t, uint64_t i, uint64_t *sector, s
 int vmdk_find_twin(const struct vmdk_tables *t, uint64_t i, uint64_t *sector, struct err *e);
 
 /* As map of struct vmdk_kind.  Of compressed grains out->pos is the sector and out->unit_id the
- * index: all else of an EXTENT_MADE is the caller's. */
+ * index: all else of an EXTENT_GENERATED is the caller's. */
 int vmdk_tables_map(
 	const struct vmdk_tables *t, uint64_t off, uint64_t len, struct extent *out, struct err *e);
 
@@ -295,7 +295,7 @@ int vmdk_create(struct creation *c, struct err *e);
 extern const struct create_option vmdk_create_options[];
 
 /* export.c, export-stream.c */
-extern const struct layout vmdk_layout, vmdk_stream_layout;
+extern const struct export_format vmdk_layout, vmdk_stream_layout;
 
 #define VMDK_LAYOUT_NAME 256 /* bytes, with the NUL */
 
@@ -303,7 +303,7 @@ extern const struct layout vmdk_layout, vmdk_stream_layout;
 void vmdk_layout_name(char out[VMDK_LAYOUT_NAME], const char *name);
 
 /* Writes the descriptor, of VMDK_DESC_LEN sectors, that is in a file of this name. */
-int vmdk_layout_descriptor(const struct made *m, const char *create_type, const char *name,
+int vmdk_layout_descriptor(const struct regions *m, const char *create_type, const char *name,
 	unsigned char *out, struct err *e);
 
 /* check.c, as in struct format */

@@ -27,7 +27,7 @@ static int fake_map(
 	if (next == i && i == d->broken)
 		return err_set(e, EIO, "a broken unit");
 	if (next == i) {
-		x->kind = EXTENT_MADE;
+		x->kind = EXTENT_GENERATED;
 		x->unit_id = i;
 		x->unit_len = d->unit;
 		x->pos = off % d->unit;

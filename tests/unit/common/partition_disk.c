@@ -16,15 +16,16 @@ void table_setup(void)
 
 void table_teardown(void)
 {
-	ptable_free(&td.table);
+	partition_table_free(&td.table);
 	view_free(td.disk);
 }
 
 /* Reads the table anew and says how many partitions there are. */
 size_t table_scan_hinted(uint32_t sector)
 {
-	ptable_free(&td.table);
-	ck_assert_msg(ptable_read(td.disk, sector, &td.table, &td.error) == 0, "%s", td.error.text);
+	partition_table_free(&td.table);
+	ck_assert_msg(partition_table_read(td.disk, sector, &td.table, &td.error) == 0, "%s",
+		td.error.text);
 	return td.table.n;
 }
 

@@ -16,7 +16,7 @@ struct view;
 /* Of the test that runs: each has a process of its own. */
 extern struct table_disk {
 	struct view *disk; /* 64 MiB */
-	struct ptable table;
+	struct partition_table table;
 	struct err error;
 } td;
 

@@ -500,7 +500,7 @@ static int shot_take(struct run *run, struct err *e)
 
 	memcpy(s->kept, run->disk.written, run->disk.sectors * sizeof s->kept[0]);
 	s->there = true;
-	r = snapshot_take(run->img, SHOT, &no, e);
+	r = snapshot_create(run->img, SHOT, &no, e);
 	s->not_there = r < 0;
 	return r;
 }
@@ -518,7 +518,7 @@ static int shot_drop(struct run *run, struct err *e)
 	int r;
 
 	run->shot.not_there = true;
-	r = snapshot_drop(run->img, shot_number(run), e);
+	r = snapshot_delete(run->img, shot_number(run), e);
 	run->shot.there = r < 0;
 	return r;
 }

@@ -140,7 +140,7 @@ static void shot_take(struct run *run, struct shot *s)
 	int r;
 
 	shot_name(run, s->name);
-	r = snapshot_take(run->img, s->name, &no, &e);
+	r = snapshot_create(run->img, s->name, &no, &e);
 	if (r == -ERANGE && run->m->counts_fill)
 		return;
 	ck_assert_ok(r, &e);
@@ -154,7 +154,7 @@ static void shot_drop(struct run *run, struct shot *s)
 {
 	struct err e = ERR_INIT;
 
-	ck_assert_ok(snapshot_drop(run->img, state_of(run, s)->no, &e), &e);
+	ck_assert_ok(snapshot_delete(run->img, state_of(run, s)->no, &e), &e);
 	free(s->bytes);
 	s->bytes = NULL;
 }
@@ -206,12 +206,12 @@ static void *come_and_go(void *arg)
 	unsigned no;
 
 	for (unsigned i = 0; i < 8; i++) {
-		int r = snapshot_take(run->img, "passing by", &no, &e);
+		int r = snapshot_create(run->img, "passing by", &no, &e);
 
 		if (r == -ERANGE && run->m->counts_fill)
 			continue;
 		ck_assert_ok(r, &e);
-		ck_assert_ok(snapshot_drop(run->img, no, &e), &e);
+		ck_assert_ok(snapshot_delete(run->img, no, &e), &e);
 	}
 	return NULL;
 }

@@ -14,7 +14,7 @@
 #include <unistd.h>
 
 #include "io/cache.h"
-#include "io/compress.h"
+#include "io/codec.h"
 #include "image/creation.h"
 #include "util/err.h"
 #include "image/format.h"

@@ -95,7 +95,7 @@ static void encrypt_cluster(struct memory_image *m, unsigned guest, unsigned sto
  * does not hold whole, what it holds. */
 START_TEST(encrypted_with_aes)
 {
-	struct secret secret = {.bytes = (unsigned char *)"passphrase", .len = 10};
+	struct passphrase secret = {.bytes = (unsigned char *)"passphrase", .len = 10};
 	struct memory_image m = build();
 	struct image_options o = options_new();
 	unsigned char *buf = malloc(m.disk_len);
@@ -132,7 +132,7 @@ START_TEST(runs_are_told_of_together)
 
 	memory_image_extent(&m, 10, EXTENT_FILE, 3 * CLUSTER - 10);
 	memory_image_extent(&m, 3 * CLUSTER, EXTENT_ZERO, CLUSTER);
-	memory_image_extent(&m, 4 * CLUSTER + 1, EXTENT_MADE, CLUSTER - 1);
+	memory_image_extent(&m, 4 * CLUSTER + 1, EXTENT_GENERATED, CLUSTER - 1);
 	memory_image_extent(&m, 8 * CLUSTER, EXTENT_ZERO, 11 * CLUSTER);
 	/* No table: the rest of the disk, as far as a page of the L1 table shows. */
 	put_be(m.file + 48, 8, 0);

@@ -56,38 +56,38 @@ static void fill_model(size_t n, unsigned members, unsigned others, uint64_t see
 	}
 }
 
-static void check_next(const struct granules *g, uint64_t i)
+static void check_next(const struct allocmap *g, uint64_t i)
 {
 	uint64_t next = i, run = 0;
 
 	while (next < model.n && !model.has[next])
 		next++;
-	ck_assert_uint_eq(granules_next(g, i), next);
+	ck_assert_uint_eq(allocmap_next(g, i), next);
 	while (i + run < model.n && run < 3000 && model.has[i + run])
 		run++;
 	if (run < 3000)
-		ck_assert_uint_eq(granules_run(g, i, UINT64_MAX), run);
+		ck_assert_uint_eq(allocmap_run(g, i, UINT64_MAX), run);
 	else
-		ck_assert_uint_ge(granules_run(g, i, 3000), 3000);
+		ck_assert_uint_ge(allocmap_run(g, i, 3000), 3000);
 }
 
-static void check_all(const struct granules *g)
+static void check_all(const struct allocmap *g)
 {
 	uint64_t rank = 0;
 
-	ck_assert_uint_eq(granules_all(g), model.n);
+	ck_assert_uint_eq(allocmap_all(g), model.n);
 	for (uint64_t i = 0; i < model.n; i++) {
 		/* An assertion costs a system call, also when it holds. */
-		if (granules_has(g, i) != model.has[i] || granules_rank(g, i) != rank ||
-			(model.has[i] && granules_select(g, rank++) != i))
+		if (allocmap_has(g, i) != model.has[i] || allocmap_rank(g, i) != rank ||
+			(model.has[i] && allocmap_select(g, rank++) != i))
 			ck_abort_msg("granule %ju", (uintmax_t)i);
 		if (i % 61 == 0 || i % CHUNK < 2 || i % CHUNK > CHUNK - 3)
 			check_next(g, i);
 	}
-	ck_assert_uint_eq(granules_stored(g), rank);
-	ck_assert_uint_eq(granules_rank(g, model.n), rank);
-	ck_assert_uint_eq(granules_next(g, model.n), model.n);
-	ck_assert_uint_eq(granules_run(g, model.n, 5), 0);
+	ck_assert_uint_eq(allocmap_stored(g), rank);
+	ck_assert_uint_eq(allocmap_rank(g, model.n), rank);
+	ck_assert_uint_eq(allocmap_next(g, model.n), model.n);
+	ck_assert_uint_eq(allocmap_run(g, model.n, 5), 0);
 }
 
 /* The model in larger granules. */
@@ -128,23 +128,23 @@ START_TEST(answers_as_an_array_does)
 {
 	struct err e = ERR_INIT;
 	struct view *disk;
-	struct granules *g, *larger;
+	struct allocmap *g, *larger;
 
 	fill_model(shapes[_i].n, shapes[_i].members, shapes[_i].others, _i);
 	disk = fake_disk_new(o.cache, model.n * 512, 512, next_in_model);
-	g = granules_of(disk, 9, &e);
+	g = allocmap_of(disk, 9, &e);
 	ck_assert(g);
-	ck_assert_uint_eq(granules_bits(g), 9);
+	ck_assert_uint_eq(allocmap_bits(g), 9);
 	check_all(g);
 	for (unsigned up = 0; up <= 14; up += 7) {
 		fill_model(shapes[_i].n, shapes[_i].members, shapes[_i].others, _i);
 		coarsen_model(up);
-		larger = granules_coarsen(g, 9 + up, &e);
+		larger = allocmap_coarsen(g, 9 + up, &e);
 		ck_assert(larger);
 		check_all(larger);
-		granules_free(larger);
+		allocmap_free(larger);
 	}
-	granules_free(g);
+	allocmap_free(g);
 	view_free(disk);
 }
 END_TEST
@@ -159,13 +159,13 @@ START_TEST(parts_of_granules_count)
 {
 	struct err e = ERR_INIT;
 	struct view *disk = fake_disk_new(o.cache, 1000 * 512 + 1, 512, lonely);
-	struct granules *g = granules_of(disk, 16, &e);
+	struct allocmap *g = allocmap_of(disk, 16, &e);
 
 	ck_assert(g);
-	ck_assert_uint_eq(granules_all(g), 8);
-	ck_assert_uint_eq(granules_stored(g), 3);
-	ck_assert(granules_has(g, 0) && granules_has(g, 1) && granules_has(g, 7));
-	granules_free(g);
+	ck_assert_uint_eq(allocmap_all(g), 8);
+	ck_assert_uint_eq(allocmap_stored(g), 3);
+	ck_assert(allocmap_has(g, 0) && allocmap_has(g, 1) && allocmap_has(g, 7));
+	allocmap_free(g);
 	view_free(disk);
 }
 END_TEST
@@ -174,11 +174,11 @@ START_TEST(what_cannot_be_read_counts_as_stored)
 {
 	struct err e = ERR_INIT;
 	struct view *disk = view_broken(1 << 20, "gone", &e);
-	struct granules *g = granules_of(disk, 16, &e);
+	struct allocmap *g = allocmap_of(disk, 16, &e);
 
 	ck_assert(g);
-	ck_assert_uint_eq(granules_stored(g), 16);
-	granules_free(g);
+	ck_assert_uint_eq(allocmap_stored(g), 16);
+	allocmap_free(g);
 	view_free(disk);
 }
 END_TEST
@@ -198,13 +198,13 @@ START_TEST(keeps_so_many_bitmaps_and_no_more)
 	uint64_t n = LAYOUT_MAX_MIXED + 2;
 	struct err e = ERR_INIT;
 	struct view *disk = fake_disk_new(o.cache, n * CHUNK * 512, PART * 512, part_of_chunk);
-	struct granules *g = granules_of(disk, 9, &e);
+	struct allocmap *g = allocmap_of(disk, 9, &e);
 
 	ck_assert(g);
-	ck_assert_uint_eq(granules_stored(g), LAYOUT_MAX_MIXED * PART + 2 * CHUNK);
-	ck_assert(!granules_has(g, 0) && granules_has(g, 3 * PART));
-	ck_assert(granules_has(g, LAYOUT_MAX_MIXED * (uint64_t)CHUNK));
-	granules_free(g);
+	ck_assert_uint_eq(allocmap_stored(g), LAYOUT_MAX_MIXED * PART + 2 * CHUNK);
+	ck_assert(!allocmap_has(g, 0) && allocmap_has(g, 3 * PART));
+	ck_assert(allocmap_has(g, LAYOUT_MAX_MIXED * (uint64_t)CHUNK));
+	allocmap_free(g);
 	view_free(disk);
 }
 END_TEST
@@ -215,7 +215,7 @@ START_TEST(refuses_a_disk_of_too_many_granules)
 	struct view *disk = fake_disk_new(
 		o.cache, ((uint64_t)LAYOUT_MAX_CHUNKS * CHUNK << 16) + 1, 65536, lonely);
 
-	ck_assert_null_fails(granules_of(disk, 16, &e), EFBIG, &e, "too many granules");
+	ck_assert_null_fails(allocmap_of(disk, 16, &e), EFBIG, &e, "too many granules");
 	view_free(disk);
 }
 END_TEST

@@ -25,7 +25,7 @@
 /* All layouts that there are. */
 static struct kind {
 	const struct format *format;
-	const struct layout *layout;
+	const struct export_format *layout;
 } kinds[MANY];
 
 static int count_kinds(void)
@@ -33,14 +33,14 @@ static int count_kinds(void)
 	int n = 0;
 
 	for (const struct format *const *f = formats; *f; f++)
-		for (const struct layout *const *l = (*f)->layouts; l && *l; l++)
+		for (const struct export_format *const *l = (*f)->layouts; l && *l; l++)
 			kinds[n++] = (struct kind){*f, *l};
 	return n;
 }
 
 static struct image_options o;
-static struct layout_source source;
-static struct granules *stored;
+static struct export_source source;
+static struct allocmap *stored;
 static struct view *file;
 static struct image *img;
 
@@ -54,7 +54,7 @@ static void teardown(void)
 {
 	image_close(img);
 	view_free(file);
-	granules_free(stored);
+	allocmap_free(stored);
 	view_free(source.disk);
 	options_free(&o);
 }
@@ -118,20 +118,20 @@ static void use_disk(uint64_t size, uint32_t unit, fake_next *next)
 {
 	struct err e = ERR_INIT;
 
-	source = (struct layout_source){.cache = o.cache, .when = 1600000000};
+	source = (struct export_source){.cache = o.cache, .when = 1600000000};
 	source.disk = fake_disk_new(o.cache, size, unit, next);
 	memset(source.id, 7, sizeof source.id);
-	stored = granules_of(source.disk, LAYOUT_BITS, &e);
+	stored = allocmap_of(source.disk, EXPORT_BITS, &e);
 	ck_assert(stored);
 	source.stored = stored;
 }
 
-static struct view *make(const struct layout *l)
+static struct view *make(const struct export_format *l)
 {
 	struct err e = ERR_INIT;
 	struct view *v = NULL;
 
-	ck_assert_ok(layout_make(l, &source, "a disk", &v, &e), &e);
+	ck_assert_ok(export_make(l, &source, "a disk", &v, &e), &e);
 	return v;
 }
 
@@ -192,7 +192,7 @@ START_TEST(reads_back_as_the_disk)
 	for (int n = 0; n < 300; n++)
 		check_read(v, next_random(&seed) % v->size, 1 + next_random(&seed) % 8192);
 	check_read(v, v->size - MIN(v->size, 8192), 8192);
-	ck_assert_uint_eq(view_stored(file), layout_stored(file, view_stored(source.disk)));
+	ck_assert_uint_eq(view_stored(file), export_stored(file, view_stored(source.disk)));
 }
 END_TEST
 
@@ -312,34 +312,34 @@ END_TEST
 
 START_TEST(refuses_what_the_format_cannot_hold)
 {
-	const struct layout *l = kinds[_i].layout;
+	const struct export_format *l = kinds[_i].layout;
 	struct err e = ERR_INIT;
 
 	use_disk(l->max_disk / 65536 * 65536, 65536, none);
-	ck_assert(layout_make(l, &source, "x", &file, &e) == 0);
-	ck_assert_int_ne(layout_fit(l, l->max_disk), LAYOUT_NEVER);
-	ck_assert_int_eq(layout_fit(l, l->max_disk + 1), LAYOUT_NEVER);
-	ck_assert_int_eq(layout_fit(l, 0), LAYOUT_NEVER);
+	ck_assert(export_make(l, &source, "x", &file, &e) == 0);
+	ck_assert_int_ne(export_fit(l, l->max_disk), EXPORT_NEVER);
+	ck_assert_int_eq(export_fit(l, l->max_disk + 1), EXPORT_NEVER);
+	ck_assert_int_eq(export_fit(l, 0), EXPORT_NEVER);
 	source.disk->size = 0;
-	ck_assert_fails(layout_make(l, &source, "x", &file, &e), EINVAL, &e, "no bytes");
+	ck_assert_fails(export_make(l, &source, "x", &file, &e), EINVAL, &e, "no bytes");
 	source.disk->size = l->max_disk + 1;
-	ck_assert_fails(layout_make(l, &source, "x", &file, &e), EFBIG, &e, "at most");
+	ck_assert_fails(export_make(l, &source, "x", &file, &e), EFBIG, &e, "at most");
 }
 END_TEST
 
 /* Where sectors are counted in 32 bits it is what is stored that may be too much. */
 START_TEST(refuses_files_that_grow_too_long)
 {
-	const struct layout *l = kinds[_i].layout;
+	const struct export_format *l = kinds[_i].layout;
 	struct err e = ERR_INIT;
 	struct view *none_made = NULL;
 
 	if (l->max_file > 4 * TIB || l->max_disk < 2 * TIB)
 		return;
 	use_disk(2 * TIB, 1u << 30, all);
-	ck_assert_int_eq(layout_fit(l, source.disk->size), LAYOUT_MAYBE);
-	ck_assert_fails(layout_make(l, &source, "x", &none_made, &e), EFBIG, &e, "the file would");
-	ck_assert_int_eq(layout_fit(l, TIB), LAYOUT_ALWAYS);
+	ck_assert_int_eq(export_fit(l, source.disk->size), EXPORT_MAYBE);
+	ck_assert_fails(export_make(l, &source, "x", &none_made, &e), EFBIG, &e, "the file would");
+	ck_assert_int_eq(export_fit(l, TIB), EXPORT_ALWAYS);
 }
 END_TEST
 

@@ -12,17 +12,17 @@ static const char *const names[] = {
 
 START_TEST(digests)
 {
-	const struct hash *h = hash_find(names[_i]);
+	const struct hash *h = digest_find(names[_i]);
 	const EVP_MD *md = EVP_get_digestbyname(names[_i]);
 	unsigned char data[300], ours[HASH_MAX], theirs[EVP_MAX_MD_SIZE];
 
 	ck_assert_ptr_nonnull(h);
-	ck_assert_uint_eq(hash_size(h), EVP_MD_get_size(md));
+	ck_assert_uint_eq(digest_size(h), EVP_MD_get_size(md));
 	fill_pattern(data, sizeof data, _i);
 	for (size_t len = 0; len <= sizeof data; len++) {
-		hash_digest(h, data, len, ours);
+		digest_compute(h, data, len, ours);
 		ck_assert_int_eq(EVP_Digest(data, len, theirs, NULL, md, NULL), 1);
-		ck_assert_mem_eq(ours, theirs, hash_size(h));
+		ck_assert_mem_eq(ours, theirs, digest_size(h));
 	}
 }
 END_TEST
@@ -32,7 +32,7 @@ START_TEST(keys)
 {
 	static const size_t passwords[] = {0, 1, 63, 64, 65, 127, 128, 129, 1000};
 	static const size_t outputs[] = {1, 16, 20, 32, 33, 64, 127};
-	const struct hash *h = hash_find(names[_i]);
+	const struct hash *h = digest_find(names[_i]);
 	const EVP_MD *md = EVP_get_digestbyname(names[_i]);
 	unsigned char password[1000], salt[HASH_SALT], ours[127], theirs[127];
 
@@ -41,7 +41,7 @@ START_TEST(keys)
 	for (size_t i = 0; i < COUNT(passwords); i++)
 		for (size_t k = 0; k < COUNT(outputs); k++)
 			for (uint32_t n = 1; n <= 4; n++) {
-				hash_pbkdf2(h, password, passwords[i], salt, n, ours, outputs[k]);
+				digest_pbkdf2(h, password, passwords[i], salt, n, ours, outputs[k]);
 				ck_assert_int_eq(
 					PKCS5_PBKDF2_HMAC((const char *)password, passwords[i],
 						salt, sizeof salt, n, md, outputs[k], theirs),
@@ -57,7 +57,7 @@ START_TEST(others_are_not_known)
 		"whirlpool", "shake128", "md5-sha1", "%s"};
 
 	for (size_t i = 0; i < COUNT(others); i++)
-		ck_assert_ptr_null(hash_find(others[i]));
+		ck_assert_ptr_null(digest_find(others[i]));
 }
 END_TEST
 

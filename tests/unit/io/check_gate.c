@@ -57,7 +57,7 @@ static void opens(struct world *w, const char *name, const char *text)
 {
 	struct io *io = NULL;
 
-	ck_assert_ok(policy_open(&w->img, name, "parent", &io, &w->e), &w->e);
+	ck_assert_ok(gate_open(&w->img, name, "parent", &io, &w->e), &w->e);
 	ck_assert_str_eq(text_of(io), text);
 }
 
@@ -67,7 +67,7 @@ static void refuses(struct world *w, const char *name, int code, const char *par
 	int before = open("/dev/null", O_RDONLY | O_CLOEXEC), after;
 
 	close(before);
-	ck_assert_fails(policy_open(&w->img, name, "parent", &io, &w->e), code, &w->e, part);
+	ck_assert_fails(gate_open(&w->img, name, "parent", &io, &w->e), code, &w->e, part);
 	after = open("/dev/null", O_RDONLY | O_CLOEXEC);
 	close(after);
 	ck_assert_int_eq(before, after); /* no descriptor was left open */
@@ -349,7 +349,7 @@ START_TEST(swapped_while_we_look)
 	ck_assert_int_eq(pthread_create(&thread, NULL, swap, &done), 0);
 	for (int i = 0; i < 10000; i++) {
 		struct io *io;
-		int r = policy_open(&w.img, names[i % 2], "parent", &io, &w.e);
+		int r = gate_open(&w.img, names[i % 2], "parent", &io, &w.e);
 
 		if (r < 0) {
 			ck_assert_msg(is_refusal(-r), "%s", w.e.text);
@@ -376,27 +376,26 @@ START_TEST(the_folder_of_the_machine)
 	w.img.dir = sub;
 	w.img.root = sub;
 	snprintf(path, sizeof path, "%s/base.img", w.vm);
-	ck_assert_fails(
-		policy_open_kin(&w.img, path, "parent", &io, &w.e), EACCES, &w.e, "outside");
-	ck_assert_str_eq(policy_root(&w.img, path), sub);
+	ck_assert_fails(gate_open_kin(&w.img, path, "parent", &io, &w.e), EACCES, &w.e, "outside");
+	ck_assert_str_eq(gate_root(&w.img, path), sub);
 	w.img.machine_dir = w.vm;
 	refuses(&w, path, EACCES, "outside");
 	refuses(&w, "../base.img", EACCES, "outside");
-	ck_assert_ok(policy_open_kin(&w.img, path, "parent", &io, &w.e), &w.e);
+	ck_assert_ok(gate_open_kin(&w.img, path, "parent", &io, &w.e), &w.e);
 	ck_assert_str_eq(text_of(io), "base");
-	ck_assert_ok(policy_open_kin(&w.img, "deep.img", "parent", &io, &w.e), &w.e);
+	ck_assert_ok(gate_open_kin(&w.img, "deep.img", "parent", &io, &w.e), &w.e);
 	ck_assert_str_eq(text_of(io), "deep");
 	ck_assert_int_eq(symlink("../secret.img", "vm/link.img"), 0);
-	ck_assert_fails(policy_open_kin(&w.img, "../link.img", "parent", &io, &w.e), EACCES, &w.e,
-		"outside");
-	ck_assert_fails(policy_open_kin(&w.img, "../../secret.img", "parent", &io, &w.e), EACCES,
+	ck_assert_fails(
+		gate_open_kin(&w.img, "../link.img", "parent", &io, &w.e), EACCES, &w.e, "outside");
+	ck_assert_fails(gate_open_kin(&w.img, "../../secret.img", "parent", &io, &w.e), EACCES,
 		&w.e, "outside");
 	/* What was found there may lead no further than that. */
-	ck_assert_str_eq(policy_root(&w.img, path), w.vm);
+	ck_assert_str_eq(gate_root(&w.img, path), w.vm);
 	snprintf(path, sizeof path, "%s/deep.img", sub);
-	ck_assert_str_eq(policy_root(&w.img, path), sub);
+	ck_assert_str_eq(gate_root(&w.img, path), sub);
 	snprintf(path, sizeof path, "%s/secret.img", w.here);
-	ck_assert_str_eq(policy_root(&w.img, path), sub);
+	ck_assert_str_eq(gate_root(&w.img, path), sub);
 }
 END_TEST
 
@@ -407,12 +406,12 @@ START_TEST(only_in_a_directory)
 
 	world_make(&w);
 	ck_assert_int_eq(symlink("../secret.img", "vm/link.img"), 0);
-	ck_assert_ok(policy_open_in(w.vm, NULL, "base.img", "description", &io, &w.e), &w.e);
+	ck_assert_ok(gate_open_in(w.vm, NULL, "base.img", "description", &io, &w.e), &w.e);
 	ck_assert_str_eq(text_of(io), "base");
-	ck_assert_fails(policy_open_in(w.vm, NULL, "link.img", "description", &io, &w.e), EACCES,
+	ck_assert_fails(gate_open_in(w.vm, NULL, "link.img", "description", &io, &w.e), EACCES,
 		&w.e, "outside");
-	ck_assert_fails(policy_open_in(w.vm, NULL, "../secret.img", "description", &io, &w.e),
-		EACCES, &w.e, "outside");
+	ck_assert_fails(gate_open_in(w.vm, NULL, "../secret.img", "description", &io, &w.e), EACCES,
+		&w.e, "outside");
 }
 END_TEST
 

@@ -15,13 +15,13 @@
 static void holds(const char *file, const void *bytes, size_t len)
 {
 	struct err e = ERR_INIT;
-	struct secret *s = secret_read(file, &e);
+	struct passphrase *s = passphrase_read(file, &e);
 
 	ck_assert_msg(s != NULL, "%s", e.text);
 	ck_assert_uint_eq(s->len, len);
 	ck_assert_mem_eq(s->bytes, bytes, len);
 	ck_assert_ptr_null(s->next);
-	secret_free(s);
+	passphrase_free(s);
 }
 
 START_TEST(a_file_is_taken_as_it_is)
@@ -44,11 +44,11 @@ START_TEST(lengths)
 	write_file("long", bytes, SECRET_MAX);
 	holds("long", bytes, SECRET_MAX);
 	write_file("longer", bytes, SECRET_MAX + 1);
-	ck_assert_null_fails(secret_read("longer", &e), EFBIG, &e, "longer: more than");
-	ck_assert_null_fails(secret_read("/dev/zero", &e), EFBIG, &e, "/dev/zero: more than");
+	ck_assert_null_fails(passphrase_read("longer", &e), EFBIG, &e, "longer: more than");
+	ck_assert_null_fails(passphrase_read("/dev/zero", &e), EFBIG, &e, "/dev/zero: more than");
 	write_text("none", "");
-	ck_assert_null_fails(secret_read("none", &e), EINVAL, &e, "none: the file is empty");
-	ck_assert_null_fails(secret_read("/dev/null", &e), EINVAL, &e, "is empty");
+	ck_assert_null_fails(passphrase_read("none", &e), EINVAL, &e, "none: the file is empty");
+	ck_assert_null_fails(passphrase_read("/dev/null", &e), EINVAL, &e, "is empty");
 	free(bytes);
 }
 END_TEST
@@ -57,9 +57,10 @@ START_TEST(what_cannot_be_read)
 {
 	struct err e = ERR_INIT;
 
-	ck_assert_null_fails(secret_read("missing", &e), ENOENT, &e, "passphrase file missing: ");
-	ck_assert_null_fails(secret_read("", &e), ENOENT, &e, "passphrase file");
-	ck_assert_null_fails(secret_read(".", &e), EISDIR, &e, "passphrase file .: ");
+	ck_assert_null_fails(
+		passphrase_read("missing", &e), ENOENT, &e, "passphrase file missing: ");
+	ck_assert_null_fails(passphrase_read("", &e), ENOENT, &e, "passphrase file");
+	ck_assert_null_fails(passphrase_read(".", &e), EISDIR, &e, "passphrase file .: ");
 }
 END_TEST
 

@@ -10,12 +10,12 @@
 #include "io/io.h"
 #include "common/unit.h"
 
-static struct dict parse(const char *text)
+static struct vmware_dict parse(const char *text)
 {
 	struct err e = ERR_INIT;
-	struct dict d;
+	struct vmware_dict d;
 
-	ck_assert_ok(dict_parse(text, strlen(text), &d, &e), &e);
+	ck_assert_ok(vmware_dict_parse(text, strlen(text), &d, &e), &e);
 	return d;
 }
 
@@ -46,30 +46,30 @@ static const struct {
 
 START_TEST(lines_are_understood)
 {
-	struct dict d = parse(lines[_i].text);
+	struct vmware_dict d = parse(lines[_i].text);
 
-	ck_assert_str_eq(dict_get(&d, "key"), lines[_i].value);
-	dict_free(&d);
+	ck_assert_str_eq(vmware_dict_get(&d, "key"), lines[_i].value);
+	vmware_dict_free(&d);
 }
 END_TEST
 
 START_TEST(keys_are_made_as_by_printf)
 {
-	struct dict d = parse("a0.b = \"x\"\na10.b = \"y\"\n");
+	struct vmware_dict d = parse("a0.b = \"x\"\na10.b = \"y\"\n");
 
-	ck_assert_str_eq(dict_get(&d, "a%u.b", 10), "y");
-	ck_assert_str_eq(dict_get(&d, "a%u.b", 1), "");
+	ck_assert_str_eq(vmware_dict_get(&d, "a%u.b", 10), "y");
+	ck_assert_str_eq(vmware_dict_get(&d, "a%u.b", 1), "");
 	ck_assert_uint_eq(d.n, 2);
-	dict_free(&d);
+	vmware_dict_free(&d);
 }
 END_TEST
 
 START_TEST(a_nul_is_no_text)
 {
 	struct err e = ERR_INIT;
-	struct dict d;
+	struct vmware_dict d;
 
-	ck_assert_fails(dict_parse("a = \"b\"\0\n", 9, &d, &e), EINVAL, &e, "NUL");
+	ck_assert_fails(vmware_dict_parse("a = \"b\"\0\n", 9, &d, &e), EINVAL, &e, "NUL");
 }
 END_TEST
 
@@ -78,14 +78,14 @@ START_TEST(too_many_lines_are_refused)
 	struct err e = ERR_INIT;
 	size_t n = DICT_MAX_ENTRIES + 1;
 	char *text = malloc(4 * n + 1);
-	struct dict d;
+	struct vmware_dict d;
 
 	for (size_t i = 0; i < n; i++)
 		memcpy(text + 4 * i, "a=b\n", 5);
-	ck_assert_fails(dict_parse(text, 4 * n, &d, &e), EFBIG, &e, "more than 65536 lines");
-	ck_assert_ok(dict_parse(text, 4 * (n - 1), &d, &e), &e);
+	ck_assert_fails(vmware_dict_parse(text, 4 * n, &d, &e), EFBIG, &e, "more than 65536 lines");
+	ck_assert_ok(vmware_dict_parse(text, 4 * (n - 1), &d, &e), &e);
 	ck_assert_uint_eq(d.n, 1);
-	dict_free(&d);
+	vmware_dict_free(&d);
 	free(text);
 }
 END_TEST
@@ -95,9 +95,9 @@ START_TEST(a_file_that_is_too_long_is_refused)
 	struct err e = ERR_INIT;
 	char *text = calloc(1, DICT_MAX_BYTES + 1);
 	struct io *io = io_from_memory(text, DICT_MAX_BYTES + 1, "x.vmx", &e);
-	struct dict d;
+	struct vmware_dict d;
 
-	ck_assert_fails(dict_read(io, &d, &e), EINVAL, &e, "x.vmx");
+	ck_assert_fails(vmware_dict_read(io, &d, &e), EINVAL, &e, "x.vmx");
 	io_unref(io);
 	free(text);
 }

@@ -561,18 +561,18 @@ END_TEST
 
 START_TEST(snapshot_folders)
 {
-	struct homes h = {0};
-	char *above = homes_above(&h, "/Snapshots");
+	struct vbox_registry h = {0};
+	char *above = vbox_registry_above(&h, "/Snapshots");
 
 	ck_assert_str_eq(above, "/");
 	free(above);
-	above = homes_above(&h, "/nowhere/at/all/Snapshots");
+	above = vbox_registry_above(&h, "/nowhere/at/all/Snapshots");
 	ck_assert_str_eq(above, "/nowhere/at/all");
 	free(above);
-	ck_assert_ptr_null(homes_above(&h, "/"));
-	ck_assert_ptr_null(homes_above(&h, "/nowhere/at/all/snapshots"));
-	ck_assert_ptr_null(homes_above(&h, "/nowhere/at/all/OldSnapshots"));
-	homes_free(&h);
+	ck_assert_ptr_null(vbox_registry_above(&h, "/"));
+	ck_assert_ptr_null(vbox_registry_above(&h, "/nowhere/at/all/snapshots"));
+	ck_assert_ptr_null(vbox_registry_above(&h, "/nowhere/at/all/OldSnapshots"));
+	vbox_registry_free(&h);
 }
 END_TEST
 

@@ -15,7 +15,7 @@
 #define MIB ((uint64_t)1 << 20)
 
 static struct view *part;
-static struct fsid id;
+static struct filesystem id;
 static struct err error;
 
 static void setup(void)
@@ -30,7 +30,7 @@ static void teardown(void)
 
 static void read_id(void)
 {
-	ck_assert_msg(fsid_read(part, &id, &error) == 0, "%s", error.text);
+	ck_assert_msg(filesystem_read(part, &id, &error) == 0, "%s", error.text);
 }
 
 static void is(const char *type, const char *label, const char *uuid)
@@ -304,9 +304,9 @@ START_TEST(lvm)
 	put_le(label + 16, 4, crc);
 	memdisk_put(part, 512, label, sizeof label);
 	is("LVM2_member", "", "aaaaaa-aaaa-aaaa-aaaa-aaaa-aaaa-aaaaaa");
-	ck_assert_str_eq(fsid_describe(id.type), "LVM physical volume");
-	ck_assert_ptr_null(fsid_describe("ext4"));
-	ck_assert_ptr_null(fsid_describe(""));
+	ck_assert_str_eq(filesystem_describe(id.type), "LVM physical volume");
+	ck_assert_ptr_null(filesystem_describe("ext4"));
+	ck_assert_ptr_null(filesystem_describe(""));
 }
 END_TEST
 
@@ -331,7 +331,7 @@ START_TEST(unreadable)
 {
 	put_ext2("gone");
 	memdisk_break(part, 1536);
-	ck_assert_int_eq(fsid_read(part, &id, &error), -EIO);
+	ck_assert_int_eq(filesystem_read(part, &id, &error), -EIO);
 	ck_assert_str_eq(id.type, "");
 }
 END_TEST
@@ -341,7 +341,7 @@ START_TEST(encode)
 	static const char *const pairs[][2] = {{"plain", "plain"}, {"my disk", "my\\x20disk"},
 		{"a/b", "a\\x2fb"}, {"\xc3\xbc", "\xc3\xbc"}, {"back\\slash", "back\\x5cslash"},
 		{"\xff", "\\xff"}, {"", ""}};
-	char *text = fsid_encode(pairs[_i][0]);
+	char *text = filesystem_encode(pairs[_i][0]);
 
 	ck_assert_str_eq(text, pairs[_i][1]);
 	free(text);

@@ -439,7 +439,7 @@ START_TEST(gpt_unreadable)
 	put_protective();
 	gpt_put(&primary);
 	memdisk_break(td.disk, 512);
-	ck_assert_int_eq(ptable_read(td.disk, 0, &td.table, &td.error), -EIO);
+	ck_assert_int_eq(partition_table_read(td.disk, 0, &td.table, &td.error), -EIO);
 	gpt_put(&backup);
 	table_scan();
 	check_two(512);

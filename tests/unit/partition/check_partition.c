@@ -260,7 +260,7 @@ END_TEST
 START_TEST(unreadable)
 {
 	memdisk_break(td.disk, 0);
-	ck_assert_int_eq(ptable_read(td.disk, 0, &td.table, &td.error), -EIO);
+	ck_assert_int_eq(partition_table_read(td.disk, 0, &td.table, &td.error), -EIO);
 	ck_assert_str_eq(td.error.text, "a broken sector");
 	ck_assert_uint_eq(td.table.n, 0);
 }

@@ -36,8 +36,8 @@ START_TEST(bits)
 		map[next_random(&seed) % sizeof map] ^= 1 << next_random(&seed) % 8;
 	for (size_t n = 1; n <= 8 * sizeof map; n += n % 64 ? 1 : 13)
 		for (size_t i = 0; i < n; i++) {
-			wrong += bits_get(map, i, order) != naive_bit(map, i, order);
-			wrong += bits_run(map, i, n, order) != naive_run(map, i, n, order);
+			wrong += bitmap_get(map, i, order) != naive_bit(map, i, order);
+			wrong += bitmap_run(map, i, n, order) != naive_run(map, i, n, order);
 		}
 	ck_assert_uint_eq(wrong, 0);
 }

@@ -212,7 +212,8 @@ END_TEST
 /* Drivers say nothing of some bytes only when an image misleads them. */
 START_TEST(maps_of_nothing)
 {
-	static const struct extent whole[] = {{.kind = EXTENT_MADE, .len = 1000, .unit_len = 500}};
+	static const struct extent whole[] = {
+		{.kind = EXTENT_GENERATED, .len = 1000, .unit_len = 500}};
 	struct table t = table_of(whole, 1, NULL, NULL);
 	const struct block *block;
 	struct err e = ERR_INIT;
@@ -304,7 +305,7 @@ static int comb_map(
 START_TEST(walks_end_and_what_they_miss_is_data)
 {
 	static const struct view_ops ops = {.map = comb_map};
-	struct comb c = {.view = {.ops = &ops, .size = LIMIT_DISK_SIZE}, .kind = EXTENT_MADE};
+	struct comb c = {.view = {.ops = &ops, .size = LIMIT_DISK_SIZE}, .kind = EXTENT_GENERATED};
 	uint64_t found;
 
 	ck_assert_int_eq(view_seek(&c.view, 7, SEEK_HOLE, &found), 0);
@@ -329,7 +330,7 @@ START_TEST(made_units_are_made_once)
 
 	for (size_t i = 0; i < COUNT(x); i++)
 		x[i] = (struct extent){
-			.kind = EXTENT_MADE, .len = 1000, .unit_id = i, .unit_len = 1000};
+			.kind = EXTENT_GENERATED, .len = 1000, .unit_id = i, .unit_len = 1000};
 	t = table_of(x, COUNT(x), NULL, cache);
 	t.fail_fill = 1;
 	ck_assert_fails(view_read(&t.view, buf, 7000, 0, &e), EUCLEAN, &e, "unit 0 is damaged");
@@ -441,7 +442,7 @@ static struct extent random_extent(struct stack *s, uint64_t off, uint64_t room)
 	case EXTENT_BELOW: /* mostly what lies straight below */
 		x.pos = next_random(random) % 3 ? off : next_random(random) % LAYER_MAX;
 		break;
-	case EXTENT_MADE:
+	case EXTENT_GENERATED:
 		x.unit_id = next_random(random) % 20;
 		x.unit_len = UNIT_LEN;
 		x.pos = next_random(random) % (UNIT_LEN - x.len);
@@ -468,7 +469,7 @@ static void model_extent(struct stack *s, struct layer *l, const struct layer *b
 	case EXTENT_CRYPT:
 		memcpy(l->bytes + off, s->decrypted + x->pos, x->len);
 		break;
-	case EXTENT_MADE:
+	case EXTENT_GENERATED:
 		fill_pattern(unit, sizeof unit, x->unit_id);
 		memcpy(l->bytes + off, unit + x->pos, x->len);
 		break;

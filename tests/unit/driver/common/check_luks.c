@@ -59,14 +59,14 @@ static void tear_down(void)
 	free(file);
 }
 
-static struct secret secret_of(const char *text)
+static struct passphrase secret_of(const char *text)
 {
-	return (struct secret){.bytes = (unsigned char *)text, .len = strlen(text)};
+	return (struct passphrase){.bytes = (unsigned char *)text, .len = strlen(text)};
 }
 
 static void opens_with(const char *passphrase)
 {
-	struct secret secret = secret_of(passphrase);
+	struct passphrase secret = secret_of(passphrase);
 	unsigned char buf[DISK_LEN];
 	struct err e = ERR_INIT;
 
@@ -80,7 +80,7 @@ static void opens_with(const char *passphrase)
 
 static void refuses_with(const char *passphrase, int code, const char *text)
 {
-	struct secret secret = secret_of(passphrase);
+	struct passphrase secret = secret_of(passphrase);
 
 	s.o.secrets = &secret;
 	subject_refuses(&s, file, file_len, code, text);
@@ -157,8 +157,8 @@ END_TEST
 
 START_TEST(each_of_many_is_tried)
 {
-	struct secret third = secret_of("sixth\n"), second = secret_of("other"),
-		      one = secret_of("wrong");
+	struct passphrase third = secret_of("sixth\n"), second = secret_of("other"),
+			  one = secret_of("wrong");
 
 	one.next = &second;
 	s.o.secrets = &one;
@@ -198,7 +198,7 @@ END_TEST
 
 START_TEST(a_last_sector_that_is_cut_is_left_out)
 {
-	struct secret secret = secret_of("first");
+	struct passphrase secret = secret_of("first");
 
 	s.o.secrets = &secret;
 	for (size_t cut = 1; cut < SECTOR; cut += 17) {
@@ -212,7 +212,7 @@ END_TEST
 
 START_TEST(short_files)
 {
-	struct secret secret = secret_of("first");
+	struct passphrase secret = secret_of("first");
 
 	s.o.secrets = &secret;
 	for (size_t len = 0; len < header_len; len += len < LUKS_HEADER ? 1 : 4099) {
@@ -346,7 +346,7 @@ END_TEST
 static bool fails_well(unsigned nth, enum fault fault)
 {
 	struct image_options o = options_new();
-	struct secret secret = secret_of("first");
+	struct passphrase secret = secret_of("first");
 	struct io *io = fault_io_new(file, file_len);
 	unsigned char buf[DISK_LEN];
 	struct err e = ERR_INIT;

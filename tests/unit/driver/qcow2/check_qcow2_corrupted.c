@@ -107,9 +107,9 @@ static void fill(struct image *img)
 	ck_assert_ok(view_clear(v, 5 * v->unit, 2 * v->unit, &e), &e);
 	for (unsigned i = 1; i <= 6; i++)
 		write_packed(v, kind->size - i * v->unit, i);
-	if (snapshot_take(img, "one", &no, &e) == 0)
+	if (snapshot_create(img, "one", &no, &e) == 0)
 		write_pattern(v, kind->size / 8, kind->size / 8, 2);
-	if (snapshot_take(img, "two", &no, &e) == 0)
+	if (snapshot_create(img, "two", &no, &e) == 0)
 		write_pattern(v, kind->size / 4, kind->size / 16, 3);
 }
 
@@ -362,13 +362,13 @@ static void change_snapshots(struct image *img)
 	struct err e = ERR_INIT;
 	unsigned no;
 
-	if (below(2) && ndisks < STATES && snapshot_take(img, "three", &no, &e) == 0)
+	if (below(2) && ndisks < STATES && snapshot_create(img, "three", &no, &e) == 0)
 		copy_disk(&disks[ndisks++], &disks[0]);
 	if (below(3) == 0 && ndisks > 1 && snapshot_apply(img, img->states[1]->no, &e) == 0) {
 		forget(&disks[0]);
 		copy_disk(&disks[0], &disks[1]);
 	}
-	if (below(3) == 0 && ndisks > 1 && snapshot_drop(img, img->states[1]->no, &e) == 0) {
+	if (below(3) == 0 && ndisks > 1 && snapshot_delete(img, img->states[1]->no, &e) == 0) {
 		forget(&disks[1]);
 		memmove(&disks[1], &disks[2], (--ndisks - 1) * sizeof disks[0]);
 	}

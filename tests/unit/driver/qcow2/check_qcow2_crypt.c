@@ -31,7 +31,7 @@ static const struct luks_spec spec = {.cipher = "aes",
 
 static struct build_qcow2 b;
 static struct subject s;
-static struct secret secret = {.bytes = (unsigned char *)PASS, .len = sizeof PASS - 1};
+static struct passphrase secret = {.bytes = (unsigned char *)PASS, .len = sizeof PASS - 1};
 static unsigned char luks_place[16];
 
 /* Adds the LUKS header of the spec in clusters of its own. */
@@ -145,9 +145,9 @@ END_TEST
 /* QEMU would take the file as it is, and of a long passphrase 16 bytes. */
 START_TEST(keys_of_aes)
 {
-	static struct secret second = {.bytes = (unsigned char *)"other", .len = 5};
-	struct secret padded = {.bytes = (unsigned char *)PASS "\0\0", .len = sizeof PASS};
-	struct secret first = secret;
+	static struct passphrase second = {.bytes = (unsigned char *)"other", .len = 5};
+	struct passphrase padded = {.bytes = (unsigned char *)PASS "\0\0", .len = sizeof PASS};
+	struct passphrase first = secret;
 
 	build_qcow2_free(&b);
 	build_aes();
@@ -189,7 +189,7 @@ START_TEST(compressed_clusters_are_not_encrypted)
 	build_qcow2_l2(&b, 1, luks_cluster(1));
 	v = opened();
 	subject_reads(v, 0, CLUSTER, 0x77);
-	subject_maps(v, 0, EXTENT_MADE, CLUSTER);
+	subject_maps(v, 0, EXTENT_GENERATED, CLUSTER);
 	subject_reads(v, CLUSTER, CLUSTER, 0x11);
 }
 END_TEST
@@ -299,7 +299,7 @@ END_TEST
 
 START_TEST(a_wrong_passphrase_and_none)
 {
-	struct secret wrong = {.bytes = (unsigned char *)"wrong", .len = 5};
+	struct passphrase wrong = {.bytes = (unsigned char *)"wrong", .len = 5};
 
 	s.o.secrets = &wrong;
 	subject_refuses(&s, b.bytes, b.len, EKEYREJECTED, "no key slot opens");

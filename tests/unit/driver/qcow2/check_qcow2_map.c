@@ -388,9 +388,9 @@ START_TEST(compressed_clusters_share_sectors)
 	opens();
 	for (unsigned i = 0; i < 3; i++) {
 		is_noisy(i, 4096, 0xa0 + i);
-		subject_maps(disk(), build_qcow2_at(&b, i), EXTENT_MADE, 4096);
+		subject_maps(disk(), build_qcow2_at(&b, i), EXTENT_GENERATED, 4096);
 	}
-	subject_maps(disk(), 4196, EXTENT_MADE, 3996);
+	subject_maps(disk(), 4196, EXTENT_GENERATED, 3996);
 	subject_reads(disk(), 4096 + 2048, 2048, 0xa1);
 	ck_assert_uint_eq(subject_extent(disk(), 4196).pos, 100);
 }

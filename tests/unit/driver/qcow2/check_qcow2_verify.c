@@ -322,7 +322,7 @@ START_TEST(snapshot_takes_all_flags_away)
 	build_qcow2_l1(&b, 0, at(AT_L2));
 	write_file(PATH, b.bytes, b.len);
 	img = open_image_file(PATH, true, &o);
-	ck_assert_ok(snapshot_take(img, "one", &no, &e), &e);
+	ck_assert_ok(snapshot_create(img, "one", &no, &e), &e);
 	image_close(img);
 	options_free(&o);
 	ck_assert_uint_eq(read_file_be64(PATH, at(AT_L2)), at(AT_DATA));

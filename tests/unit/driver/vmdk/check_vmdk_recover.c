@@ -97,7 +97,7 @@ START_TEST(what_follows_the_last_grain_is_lost)
 	cut();
 	v = opened();
 	subject_maps(v, 0, EXTENT_ZERO, 3 * GRAIN);
-	subject_maps(v, 3 * GRAIN, EXTENT_MADE, GRAIN);
+	subject_maps(v, 3 * GRAIN, EXTENT_GENERATED, GRAIN);
 	subject_reads(v, 4 * GRAIN, GRAIN, 'y');
 	subject_maps(v, 5 * GRAIN + 1, EXTENT_ZERO, 4 * GRAIN - 1);
 	subject_reads(v, 9 * GRAIN, GRAIN, 'z');

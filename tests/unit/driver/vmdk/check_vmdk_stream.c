@@ -57,7 +57,7 @@ START_TEST(streams_are_read)
 		build_stream_grain(&b, 16, GRAIN / 2, 's'); /* no longer than the disk */
 		build_stream_finish(&b);
 		v = opened();
-		subject_maps(v, 0, EXTENT_MADE, GRAIN);
+		subject_maps(v, 0, EXTENT_GENERATED, GRAIN);
 		subject_reads(v, 0, GRAIN, 'z');
 		subject_maps(v, GRAIN, EXTENT_ZERO, 8 * GRAIN);
 		subject_reads(v, 9 * GRAIN, GRAIN, 'n');
@@ -87,7 +87,7 @@ START_TEST(records_may_lie_a_grain_apart)
 	build_stream_finish(&b);
 	ck_assert_uint_eq(b.entries[4], b.entries[3] + GRAIN / SECTOR);
 	v = opened();
-	subject_maps(v, 3 * GRAIN, EXTENT_MADE, GRAIN);
+	subject_maps(v, 3 * GRAIN, EXTENT_GENERATED, GRAIN);
 	subject_reads(v, 4 * GRAIN, GRAIN, 'y');
 }
 END_TEST

@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-#include "filesystem.h"
+#include "fs-type.h"
 
 #include <stdio.h>
 #include <string.h>
 
-static const struct filesystem known[] = {
+static const struct fs_type known[] = {
 	{.types = "ext2 ext3 ext4 ext4dev",
 		.norecovery = "noload",
 		.program = "fuse2fs",
@@ -50,9 +50,9 @@ static bool is_among(const char *word, const char *words)
 	return false;
 }
 
-const struct filesystem *filesystem_find(const char *type)
+const struct fs_type *fs_type_find(const char *type)
 {
-	const struct filesystem *fs = known;
+	const struct fs_type *fs = known;
 
 	while (fs->types[0] && !is_among(type, fs->types))
 		fs++;
@@ -74,7 +74,7 @@ static const struct {
 	{"zfs_member", "zpool import -o readonly=on -R /mnt -d %s POOL"},
 };
 
-bool filesystem_advice(const char *type, const char *file, char *text, size_t size)
+bool fs_type_advice(const char *type, const char *file, char *text, size_t size)
 {
 	for (size_t i = 0; i < sizeof containers / sizeof containers[0]; i++) {
 		const char *advice = containers[i].advice, *at = strstr(advice, "%s");

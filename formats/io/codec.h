@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* compress.h - decompressors and compressors of whole clusters and grains.
+/* codec.h - decompressors and compressors of whole clusters and grains.
  *
  * One struct codec serves all threads: it keeps the contexts that are not in use, so that neither
  * way allocates anything.  Output never passes the buffer given, whatever the input says.
  */
-#ifndef VDISK_IO_COMPRESS_H
-#define VDISK_IO_COMPRESS_H
+#ifndef VDISK_IO_CODEC_H
+#define VDISK_IO_CODEC_H
 
 #include <stddef.h>
 #include <sys/types.h>

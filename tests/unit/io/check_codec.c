@@ -8,7 +8,7 @@
 #include <zstd.h>
 
 #include "util/bytes.h"
-#include "io/compress.h"
+#include "io/codec.h"
 #include "util/err.h"
 #include "common/unit.h"
 
@@ -481,7 +481,7 @@ START_TEST(noise_is_packed)
 }
 END_TEST
 
-Suite *compress_suite(void)
+Suite *codec_suite(void)
 {
 	TCase *tc = tcase_create("codec");
 

@@ -1,12 +1,12 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* filesystem.h - how file systems are mounted, by libblkid's names of them. */
-#ifndef VDISK_TOOLS_LIB_FILESYSTEM_H
-#define VDISK_TOOLS_LIB_FILESYSTEM_H
+/* fs-type.h - how file systems are mounted, by libblkid's names of them. */
+#ifndef VDISK_TOOLS_LIB_FS_TYPE_H
+#define VDISK_TOOLS_LIB_FS_TYPE_H
 
 #include <stdbool.h>
 #include <stddef.h>
 
-struct filesystem {
+struct fs_type {
 	const char *types;      /* names, with blanks between */
 	const char *kernel;     /* options of mount(8) besides the usual ones; NULL: none */
 	const char *norecovery; /* that leave a journal alone which needs to be replayed */
@@ -23,10 +23,10 @@ struct filesystem {
 };
 
 /* Has unknown members where nothing is known. */
-const struct filesystem *filesystem_find(const char *type);
+const struct fs_type *fs_type_find(const char *type);
 
 /* What root can type to mount a file system that is inside of this one, which is in file: LVM,
  * LUKS...  False: nothing. */
-bool filesystem_advice(const char *type, const char *file, char *text, size_t size);
+bool fs_type_advice(const char *type, const char *file, char *text, size_t size);
 
 #endif

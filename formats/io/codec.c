@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* compress.c - libdeflate for speed, zlib for what libdeflate will not take, libzstd. */
+/* codec.c - libdeflate for speed, zlib for what libdeflate will not take, libzstd. */
 #include <errno.h>
 #include <stdlib.h>
 
@@ -8,7 +8,7 @@
 #include <zstd.h>
 #include <zstd_errors.h>
 
-#include "compress.h"
+#include "codec.h"
 #include "util/err.h"
 #include "util/pool.h"
 

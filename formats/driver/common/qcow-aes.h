@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* aes.h - the encryption that qcow had from the start and qcow2 before LUKS: sectors by
+/* qcow-aes.h - the encryption that qcow had from the start and qcow2 before LUKS: sectors by
  * AES-128 in CBC mode, numbered from the start of the disk. */
-#ifndef VDISK_DRIVER_COMMON_AES_H
-#define VDISK_DRIVER_COMMON_AES_H
+#ifndef VDISK_DRIVER_COMMON_QCOW_AES_H
+#define VDISK_DRIVER_COMMON_QCOW_AES_H
 
 struct crypt;
 struct err;

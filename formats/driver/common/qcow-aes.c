@@ -6,7 +6,7 @@
 #include "util/bytes.h"
 #include "io/crypt.h"
 #include "image/image.h"
-#include "aes.h"
+#include "qcow-aes.h"
 #include "io/passphrase.h"
 
 #define KEY_LEN 16u
@@ -15,7 +15,7 @@
  * one that QEMU would take: the first, as it is. */
 int qcow_aes_unlock(const struct image *img, struct crypt **crypt, struct err *e)
 {
-	const struct secret *s = img->opts->secrets;
+	const struct passphrase *s = img->opts->secrets;
 	unsigned char key[KEY_LEN] = {0};
 	int r;
 
