@@ -126,6 +126,7 @@ each() { # PAGE
 each README.md < <(of_readme)
 each vdiskfs.1 < <(of_manual vdiskfs.1)
 each vdisk.1 < <(of_manual vdisk.1)
+each vdiskfs-formats.5 < <(of_manual vdiskfs-formats.5)
 
 # What came out of it is the guest's disk.
 copies() {
