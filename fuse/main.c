@@ -57,7 +57,7 @@ struct daemon {
 	struct image *image;
 	/* Of a directory: */
 	char *directory; /* without links */
-	struct sources *sources;
+	struct image_pool *pool;
 	struct watch *watch;
 	struct encodings *encodings;
 	struct locked_in locked_in;
@@ -198,7 +198,7 @@ static int choose_state(const struct daemon *d, unsigned *state, struct err *e)
 
 static int show_image(struct daemon *d, struct err *e)
 {
-	struct source *source;
+	struct pooled_image *source;
 	unsigned state;
 	int ret = open_image(d, e);
 
@@ -206,7 +206,7 @@ static int show_image(struct daemon *d, struct err *e)
 		ret = choose_state(d, &state, e);
 	if (ret < 0)
 		return ret;
-	source = source_of(d->image, state, e);
+	source = pooled_image_of(d->image, state, e);
 	if (source)
 		d->server.tree = tree_new(source, &d->log, e);
 	if (d->server.tree && d->server.writable)
@@ -274,9 +274,9 @@ static uint64_t size_of_file_system(const char *path)
 	return statvfs(path, &st) == 0 ? (uint64_t)st.f_blocks * st.f_frsize : 0;
 }
 
-static bool close_one(void *sources)
+static bool close_one(void *pool)
 {
-	return sources_close_one(sources);
+	return image_pool_close_one(pool);
 }
 
 static int open_directory(struct daemon *d, struct err *e)
@@ -288,11 +288,11 @@ static int open_directory(struct daemon *d, struct err *e)
 		return err_set(e, errno, "%s: %s", o->image, strerror(errno));
 	if (access(d->directory, R_OK | X_OK) < 0 || host_keep(d->directory) < 0)
 		return err_set(e, errno, "%s: %s", o->image, strerror(errno));
-	d->sources = sources_new(&d->how, o->snapshot, o->idle, e);
-	if (!d->sources)
+	d->pool = image_pool_new(&d->how, o->snapshot, o->idle, e);
+	if (!d->pool)
 		return -e->code;
-	host_on_shortage(close_one, d->sources);
-	d->watch = watch_new(d->sources, o->idle, &d->log, e);
+	host_on_shortage(close_one, d->pool);
+	d->watch = watch_new(d->pool, o->idle, &d->log, e);
 	return d->watch ? 0 : -e->code;
 }
 
@@ -310,7 +310,7 @@ static int show_directory(struct daemon *d, struct err *e)
 		return -e->code;
 	shown = (struct shown_dir){
 		.path = d->directory,
-		.sources = d->sources,
+		.pool = d->pool,
 		.how = &d->how,
 		.size = size_of_file_system(d->directory),
 		.watch = watch_dir,
@@ -337,7 +337,7 @@ static int open_server(struct daemon *d, struct err *e)
 	int ret = prepare_opening(d, e);
 
 	if (ret == 0)
-		ret = reply_init(&d->server.reply, &d->log, e);
+		ret = read_init(&d->server.readers, &d->log, e);
 	if (ret == 0)
 		ret = holder_init(&d->server.holder, d->options.holder, e);
 	if (ret < 0)
@@ -345,8 +345,8 @@ static int open_server(struct daemon *d, struct err *e)
 	d->server.access = d->options.access;
 	d->server.max_read = d->options.max_read;
 	d->server.writable = d->options.writable;
-	share_init(&d->server.share);
-	ahead_room_init(&d->server.ahead, d->options.cache);
+	coherence_init(&d->server.coherence);
+	readahead_budget_init(&d->server.readahead, d->options.cache);
 	ret = is_directory_of_images(d->options.image) ? show_directory(d, e) : show_image(d, e);
 	if (ret == 0)
 		tree_set_group(d->server.tree, d->options.access.gid);
@@ -402,12 +402,12 @@ static void take_down(struct daemon *d, bool unmounted)
 	if (d->session)
 		mount_close(d->session, unmounted || !d->is_locked_in);
 	if (d->server.tree) {
-		reply_end(&d->server.reply);
+		read_end(&d->server.readers);
 		file_close_all(d->server.tree);
 	}
 	tree_free(d->server.tree);
 	watch_free(d->watch);
-	sources_free(d->sources);
+	image_pool_free(d->pool);
 	charsets_free(d->encodings);
 	wipe_secrets(d);
 	image_close(d->image);
@@ -466,21 +466,21 @@ static int flush_image(void *arg)
 
 static int flush_directory(void *arg)
 {
-	sources_flush(arg);
+	image_pool_flush(arg);
 	return 0;
 }
 
 static int start_flusher(struct daemon *d, struct err *e)
 {
-	if (d->sources)
-		return flusher_start(&d->flusher, flush_directory, d->sources, e);
+	if (d->pool)
+		return flusher_start(&d->flusher, flush_directory, d->pool, e);
 	return flusher_start(&d->flusher, flush_image, d, e);
 }
 
 static int start_threads(struct daemon *d, struct err *e)
 {
 	struct server *server = &d->server;
-	int ret = notify_start(&d->notify, d->session, server->tree, &server->share, e);
+	int ret = notify_start(&d->notify, d->session, server->tree, &server->coherence, e);
 
 	if (ret < 0)
 		return ret;
@@ -502,8 +502,8 @@ static int finish_image(struct daemon *d)
 {
 	struct err e = ERR_INIT;
 
-	if (d->sources)
-		return sources_finish(d->sources);
+	if (d->pool)
+		return image_pool_finish(d->pool);
 	if (image_finish(d->image, &e) == 0)
 		return 0;
 	if (err_is_first(&e))

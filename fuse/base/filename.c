@@ -40,7 +40,7 @@ static size_t escape(char *piece, const char *s, size_t n)
 	return 3 * n;
 }
 
-char *name_escape(const char *raw)
+char *filename_escape(const char *raw)
 {
 	bool dots = strcmp(raw, ".") == 0 || strcmp(raw, "..") == 0;
 	size_t left = strlen(raw), used = 0, n, len;
@@ -70,7 +70,7 @@ static int known_compare(const void *a, const void *b)
 }
 
 /* The entry for the first len bytes of name, made if need be; NULL without memory. */
-static struct known *names_know(struct names *names, const char *name, size_t len)
+static struct known *filename_set_entry(struct filename_set *names, const char *name, size_t len)
 {
 	struct known *known = calloc(1, sizeof *known + len + 1), **slot;
 
@@ -96,22 +96,22 @@ static size_t stem_len(const char *name)
 	return len;
 }
 
-char *names_add(struct names *names, const char *wanted)
+char *filename_set_add(struct filename_set *names, const char *wanted)
 {
-	struct known *known = names_know(names, wanted, strlen(wanted)), *stem;
+	struct known *known = filename_set_entry(names, wanted, strlen(wanted)), *stem;
 	char name[NAME_MAX + 1];
 
 	if (!known)
 		return NULL;
 	if (known->taken) {
-		stem = names_know(names, wanted, stem_len(wanted));
+		stem = filename_set_entry(names, wanted, stem_len(wanted));
 		if (!stem)
 			return NULL;
 		/* A number is tried once a stem, so all copies together cost one pass. */
 		do {
 			snprintf(name, sizeof name, "%.*s~%u", NAME_MAX - SUFFIX_MAX, stem->name,
 				++stem->copies + 1);
-			known = names_know(names, name, strlen(name));
+			known = filename_set_entry(names, name, strlen(name));
 		} while (known && known->taken);
 		if (!known)
 			return NULL;
@@ -120,9 +120,9 @@ char *names_add(struct names *names, const char *wanted)
 	return strdup(known->name);
 }
 
-bool names_claim(struct names *names, const char *name)
+bool filename_set_claim(struct filename_set *names, const char *name)
 {
-	struct known *known = names_know(names, name, strlen(name));
+	struct known *known = filename_set_entry(names, name, strlen(name));
 
 	if (!known || known->taken)
 		return false;
@@ -130,7 +130,7 @@ bool names_claim(struct names *names, const char *name)
 	return true;
 }
 
-void names_clear(struct names *names)
+void filename_set_clear(struct filename_set *names)
 {
 	tdestroy(names->root, free);
 	names->root = NULL;

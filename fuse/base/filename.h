@@ -12,20 +12,20 @@
 /* raw as a directory entry: '/', characters that utf8_is_visible does not let pass and what is not
  * UTF-8 become %XX, so do "." and "..", and what passes 255 bytes is cut.  "" stays "".  malloc'ed
  * or NULL. */
-char *name_escape(const char *raw);
+char *filename_escape(const char *raw);
 
 /* The names in use in one directory. */
-struct names {
+struct filename_set {
 	void *root; /* NULL: none */
 };
 
 /* Takes wanted, or wanted~2, wanted~3... when it is taken; what was taken is malloc'ed, NULL
  * without memory.  n names cost O(n log n), even n equal ones. */
-char *names_add(struct names *names, const char *wanted);
+char *filename_set_add(struct filename_set *names, const char *wanted);
 
 /* Takes this very name; false when it is taken (or without memory). */
-bool names_claim(struct names *names, const char *name);
+bool filename_set_claim(struct filename_set *names, const char *name);
 
-void names_clear(struct names *names);
+void filename_set_clear(struct filename_set *names);
 
 #endif

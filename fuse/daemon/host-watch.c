@@ -43,7 +43,7 @@ struct watched {
 };
 
 struct watch {
-	struct sources *sources;
+	struct image_pool *pool;
 	struct tree *tree;
 	struct log *log;
 	unsigned idle;
@@ -206,9 +206,9 @@ static void look_at_image(void *arg, struct node *node)
 {
 	const struct look *look = arg;
 
-	if (!node->source)
+	if (!node->image)
 		return;
-	if (source_has_changed(node->source))
+	if (pooled_image_has_changed(node->image))
 		tree_reset(look->watch->tree, node);
 	else
 		tree_retry(look->watch->tree, node);
@@ -285,7 +285,7 @@ static void *watch_loop(void *arg)
 	time_t period = MAX((time_t)w->idle, 1), due = now() + period;
 
 	while (!atomic_load(&w->ending)) {
-		int left = sources_close_idle(w->sources);
+		int left = image_pool_close_idle(w->pool);
 		time_t wait = MAX(due - now(), 0);
 
 		if (left >= 0)
@@ -302,7 +302,7 @@ static void *watch_loop(void *arg)
 
 /* Its life. */
 
-struct watch *watch_new(struct sources *sources, unsigned idle, struct log *log, struct err *e)
+struct watch *watch_new(struct image_pool *pool, unsigned idle, struct log *log, struct err *e)
 {
 	struct watch *w = calloc(1, sizeof *w);
 
@@ -310,7 +310,7 @@ struct watch *watch_new(struct sources *sources, unsigned idle, struct log *log,
 		err_nomem(e);
 		return NULL;
 	}
-	w->sources = sources;
+	w->pool = pool;
 	w->idle = idle;
 	w->log = log;
 	w->inotify = inotify_init1(IN_CLOEXEC | IN_NONBLOCK);

@@ -10,12 +10,12 @@
 
 struct err;
 struct log;
-struct sources;
+struct image_pool;
 struct tree;
 struct watch;
 
 /* Before the sandbox: afterwards only what was opened here can be had. */
-struct watch *watch_new(struct sources *sources, unsigned idle, struct log *log, struct err *e);
+struct watch *watch_new(struct image_pool *pool, unsigned idle, struct log *log, struct err *e);
 
 /* As of struct shown_dir; arg is a struct watch.  Any thread. */
 bool watch_dir(void *arg, const char *path);

@@ -44,7 +44,7 @@ static void *notify_loop(void *arg)
 
 	while (!atomic_load(&n->ending)) {
 		tree_tell(n->tree, tell, n);
-		share_tell(n->share, n->tree, tell_stale, n);
+		coherence_tell(n->coherence, n->tree, tell_stale, n);
 		while (sem_wait(&n->changed) < 0 && errno == EINTR)
 			;
 	}
@@ -59,17 +59,17 @@ static void wake(void *arg)
 }
 
 int notify_start(struct notify *n, struct fuse_session *session, struct tree *tree,
-	struct share *share, struct err *e)
+	struct coherence *coherence, struct err *e)
 {
 	int code;
 
 	n->session = session;
 	n->tree = tree;
-	n->share = share;
+	n->coherence = coherence;
 	atomic_init(&n->ending, false);
 	sem_init(&n->changed, 0, 0);
 	tree_on_change(tree, wake, n);
-	share_on_stale(share, wake, n);
+	coherence_on_stale(coherence, wake, n);
 	code = process_thread(&n->thread, notify_loop, n);
 	return code == 0 ? 0 : err_set(e, code, "no thread: %s", strerror(code));
 }
@@ -103,6 +103,6 @@ void notify_end(struct notify *n)
 		pthread_join(n->thread, NULL);
 	free(buf.mem);
 	tree_on_change(n->tree, NULL, NULL);
-	share_on_stale(n->share, NULL, NULL);
+	coherence_on_stale(n->coherence, NULL, NULL);
 	sem_destroy(&n->changed);
 }

@@ -13,13 +13,13 @@
 
 struct err;
 struct fuse_session;
-struct share;
+struct coherence;
 struct tree;
 
 struct notify {
 	struct fuse_session *session;
 	struct tree *tree;
-	struct share *share;
+	struct coherence *coherence;
 	sem_t changed;
 	atomic_bool ending;
 	pthread_t thread;
@@ -27,7 +27,7 @@ struct notify {
 
 /* After the last fork. */
 int notify_start(struct notify *n, struct fuse_session *session, struct tree *tree,
-	struct share *share, struct err *e);
+	struct coherence *coherence, struct err *e);
 
 /* Once the session's loop has ended; only after notify_start has succeeded. */
 void notify_end(struct notify *n);

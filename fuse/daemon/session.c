@@ -149,7 +149,7 @@ static int add_mount_options(struct fuse_args *args, const struct options *o)
 static struct fuse_session *session_new(
 	const struct options *o, struct server *server, struct err *e)
 {
-	struct fuse_lowlevel_ops ops = server_ops;
+	struct fuse_lowlevel_ops ops = ops_table;
 	struct fuse_args args = FUSE_ARGS_INIT(0, NULL);
 	struct fuse_session *se = NULL;
 	int ret = 0;
@@ -161,10 +161,10 @@ static struct fuse_session *session_new(
 	if (ret < 0 || add_mount_options(&args, o) < 0) {
 		err_nomem(e);
 	} else {
-		refuse_changes(&ops);
+		read_only_add_ops(&ops);
 		if (server->writable) {
-			write_changes(&ops);
-			dirs_changes(&ops);
+			write_add_ops(&ops);
+			namespace_add_ops(&ops);
 		}
 		se = fuse_session_new(&args, &ops, sizeof ops, server);
 	}

@@ -18,9 +18,9 @@
 #define GROW_MIN (UINT64_C(16) << 20)
 #define GROW_MAX (UINT64_C(64) << 30)
 
-bool grow_can(const struct file *file)
+bool auto_grow_can(const struct file *file)
 {
-	return file->fresh != NULL;
+	return file->new_image != NULL;
 }
 
 /* The lock is held. */
@@ -29,9 +29,9 @@ static int attach(struct file *file, struct err *e)
 	return file->view ? 0 : file_attach(file, e);
 }
 
-void grow_look(struct file *file)
+void auto_grow_look(struct file *file)
 {
-	struct fresh *f = file->view ? NULL : file->fresh;
+	struct new_image *f = file->view ? NULL : file->new_image;
 	struct err ignored = ERR_INIT;
 
 	if (!f || f->empty)
@@ -44,7 +44,7 @@ void grow_look(struct file *file)
 /* Disks are whole sectors, but for those that are plain files. */
 static uint64_t round_size(const struct file *file, uint64_t size)
 {
-	const struct fresh *f = file->fresh;
+	const struct new_image *f = file->new_image;
 	uint64_t sector = file->view ? MAX(file->shown.img->sector_size, 512u) : 512;
 
 	return f->format == format_find("raw") ? size : round_up(size, sector);
@@ -53,8 +53,8 @@ static uint64_t round_size(const struct file *file, uint64_t size)
 /* Long enough for a write, if it has no bytes yet. */
 static int begin(struct file *file, uint64_t size, struct err *e)
 {
-	struct fresh *f = file->fresh;
-	int ret = fresh_begin(f, file->node->source, round_size(file, size), e);
+	struct new_image *f = file->new_image;
+	int ret = new_image_begin(f, file->node->image, round_size(file, size), e);
 
 	if (ret == 0)
 		ret = attach(file, e);
@@ -79,14 +79,14 @@ static int extend(const struct file *file, uint64_t end, struct err *e)
 	return ret < 0 ? -e->code : 0;
 }
 
-static bool has_room(const struct fresh *f, const struct file *file, uint64_t end)
+static bool has_room(const struct new_image *f, const struct file *file, uint64_t end)
 {
-	return !f->empty && file->view && end <= fresh_size(f, file->view);
+	return !f->empty && file->view && end <= new_image_size(f, file->view);
 }
 
-int grow_to(struct file *file, uint64_t end, uint64_t whole, struct err *e)
+int auto_grow_to(struct file *file, uint64_t end, uint64_t whole, struct err *e)
 {
-	struct fresh *f = file->fresh;
+	struct new_image *f = file->new_image;
 	int ret = 0;
 
 	if (!f || has_room(f, file, end))
@@ -99,7 +99,7 @@ int grow_to(struct file *file, uint64_t end, uint64_t whole, struct err *e)
 	}
 	if (ret == 0)
 		ret = attach(file, e);
-	if (ret == 0 && end > fresh_size(f, file->view)) {
+	if (ret == 0 && end > new_image_size(f, file->view)) {
 		ret = extend(file, end, e);
 		if (ret == 0) {
 			f->end = end;
@@ -111,7 +111,7 @@ int grow_to(struct file *file, uint64_t end, uint64_t whole, struct err *e)
 }
 
 /* The lock is held, and the disk has a view. */
-static int settle(struct fresh *f, const struct file *file, struct err *e)
+static int settle(struct new_image *f, const struct file *file, struct err *e)
 {
 	int ret;
 
@@ -122,9 +122,9 @@ static int settle(struct fresh *f, const struct file *file, struct err *e)
 	return ret;
 }
 
-int grow_settle(fuse_req_t req, struct file *file, struct err *e)
+int auto_grow_finish(fuse_req_t req, struct file *file, struct err *e)
 {
-	struct fresh *f = file->fresh;
+	struct new_image *f = file->new_image;
 	bool list = false;
 	int ret = 0;
 
@@ -137,12 +137,12 @@ int grow_settle(fuse_req_t req, struct file *file, struct err *e)
 	pthread_mutex_unlock(&f->lock);
 	/* Now that it has bytes there may be partitions. */
 	if (list)
-		tree_refresh(server_of(req)->tree, file->node->home);
+		tree_refresh(request_server(req)->tree, file->node->home);
 	return ret;
 }
 
 /* The lock is held. */
-static int set_size(struct fresh *f, struct file *file, uint64_t size, struct err *e)
+static int set_size(struct new_image *f, struct file *file, uint64_t size, struct err *e)
 {
 	uint64_t before;
 	int ret;
@@ -152,7 +152,7 @@ static int set_size(struct fresh *f, struct file *file, uint64_t size, struct er
 	ret = attach(file, e);
 	if (ret < 0)
 		return ret;
-	before = fresh_size(f, file->view);
+	before = new_image_size(f, file->view);
 	if (size < before)
 		ret = view_clear(file->view, size, before - size, e);
 	if (ret < 0)
@@ -162,9 +162,9 @@ static int set_size(struct fresh *f, struct file *file, uint64_t size, struct er
 	return settle(f, file, e);
 }
 
-int grow_set(struct file *file, uint64_t size, struct err *e)
+int auto_grow_set(struct file *file, uint64_t size, struct err *e)
 {
-	struct fresh *f = file->fresh;
+	struct new_image *f = file->new_image;
 	int ret;
 
 	pthread_mutex_lock(&f->lock);

@@ -15,19 +15,19 @@ struct err;
 struct file;
 
 /* Is it such a disk? */
-bool grow_can(const struct file *file);
+bool auto_grow_can(const struct file *file);
 
 /* Before a request looks at a disk that had no bytes when the file was opened. */
-void grow_look(struct file *file);
+void auto_grow_look(struct file *file);
 
 /* Before a write that ends at end.  whole: how long the disk may be expected to become, 0: nobody
  * knows. */
-int grow_to(struct file *file, uint64_t end, uint64_t whole, struct err *e);
+int auto_grow_to(struct file *file, uint64_t end, uint64_t whole, struct err *e);
 
 /* Gives it a size, as truncate(2) does. */
-int grow_set(struct file *file, uint64_t size, struct err *e);
+int auto_grow_set(struct file *file, uint64_t size, struct err *e);
 
 /* Lets it end where it is said to end. */
-int grow_settle(fuse_req_t req, struct file *file, struct err *e);
+int auto_grow_finish(fuse_req_t req, struct file *file, struct err *e);
 
 #endif

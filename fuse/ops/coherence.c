@@ -7,14 +7,14 @@
 #include "tree/tree.h"
 #include "view/view.h"
 
-void share_init(struct share *s)
+void coherence_init(struct coherence *s)
 {
 	pthread_mutex_init(&s->lock, NULL);
 	s->files = NULL;
 	s->wake = NULL;
 }
 
-void share_on_stale(struct share *s, void (*wake)(void *arg), void *arg)
+void coherence_on_stale(struct coherence *s, void (*wake)(void *arg), void *arg)
 {
 	s->wake = wake;
 	s->wake_arg = arg;
@@ -29,7 +29,7 @@ static bool are_same(const struct file *a, const struct file *b)
 }
 
 /* Of all that are open now. */
-static bool goes_past(const struct share *s, const struct file *file, bool past_pages)
+static bool goes_past(const struct coherence *s, const struct file *file, bool past_pages)
 {
 	bool must = false;
 
@@ -43,7 +43,7 @@ static bool goes_past(const struct share *s, const struct file *file, bool past_
 }
 
 /* The lock is held. */
-static void insert(struct share *s, struct file *file)
+static void insert(struct coherence *s, struct file *file)
 {
 	file->next = s->files;
 	if (file->next)
@@ -52,7 +52,7 @@ static void insert(struct share *s, struct file *file)
 	s->files = file;
 }
 
-void share_add(struct share *s, struct file *file, bool past_pages)
+void coherence_add(struct coherence *s, struct file *file, bool past_pages)
 {
 	pthread_mutex_lock(&s->lock);
 	file->direct = goes_past(s, file, past_pages);
@@ -60,7 +60,7 @@ void share_add(struct share *s, struct file *file, bool past_pages)
 	pthread_mutex_unlock(&s->lock);
 }
 
-bool share_is_alone(struct share *s, const struct file *file)
+bool coherence_is_alone(struct coherence *s, const struct file *file)
 {
 	bool alone = true;
 
@@ -71,7 +71,7 @@ bool share_is_alone(struct share *s, const struct file *file)
 	return alone;
 }
 
-void share_remove(struct share *s, struct file *file)
+void coherence_remove(struct coherence *s, struct file *file)
 {
 	pthread_mutex_lock(&s->lock);
 	if (file->link) {
@@ -99,7 +99,7 @@ static bool make_stale(struct file *f, uint64_t start, uint64_t end)
 	return true;
 }
 
-void share_changed(struct share *s, const struct file *file, uint64_t off, uint64_t len)
+void coherence_changed(struct coherence *s, const struct file *file, uint64_t off, uint64_t len)
 {
 	uint64_t start = file->start + off;
 	bool stale = false;
@@ -114,7 +114,7 @@ void share_changed(struct share *s, const struct file *file, uint64_t off, uint6
 }
 
 /* The next stale range; its node is held. */
-static struct node *take_stale(struct share *s, uint64_t *off, uint64_t *len)
+static struct node *take_stale(struct coherence *s, uint64_t *off, uint64_t *len)
 {
 	struct node *node = NULL;
 
@@ -131,7 +131,7 @@ static struct node *take_stale(struct share *s, uint64_t *off, uint64_t *len)
 	return node;
 }
 
-void share_tell(struct share *s, struct tree *tree, share_tell_fn *tell, void *arg)
+void coherence_tell(struct coherence *s, struct tree *tree, coherence_tell_fn *tell, void *arg)
 {
 	struct node *node;
 	uint64_t off, len;

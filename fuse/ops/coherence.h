@@ -21,32 +21,32 @@ struct file;
 struct node;
 struct tree;
 
-struct share {
+struct coherence {
 	pthread_mutex_t lock;
 	struct file *files; /* open ones of images that can change */
 	void (*wake)(void *arg);
 	void *wake_arg;
 };
 
-void share_init(struct share *s);
+void coherence_init(struct coherence *s);
 
 /* Whom to wake when there is something to tell; before the first request. */
-void share_on_stale(struct share *s, void (*wake)(void *arg), void *arg);
+void coherence_on_stale(struct coherence *s, void (*wake)(void *arg), void *arg);
 
 /* A file was opened of a disk that can change, past_pages: it would rather do without.  Says with
  * file->direct whether it is to be read and written past the pages. */
-void share_add(struct share *s, struct file *file, bool past_pages);
+void coherence_add(struct coherence *s, struct file *file, bool past_pages);
 
 /* Is no other file open that shows bytes of the same disk? */
-bool share_is_alone(struct share *s, const struct file *file);
+bool coherence_is_alone(struct coherence *s, const struct file *file);
 
-void share_remove(struct share *s, struct file *file);
+void coherence_remove(struct coherence *s, struct file *file);
 
 /* [off, off+len) of the file has changed. */
-void share_changed(struct share *s, const struct file *file, uint64_t off, uint64_t len);
+void coherence_changed(struct coherence *s, const struct file *file, uint64_t off, uint64_t len);
 
 /* Calls tell for what has become stale since the last call.  By the notifier. */
-typedef void share_tell_fn(void *arg, struct node *node, uint64_t off, uint64_t len);
-void share_tell(struct share *s, struct tree *tree, share_tell_fn *tell, void *arg);
+typedef void coherence_tell_fn(void *arg, struct node *node, uint64_t off, uint64_t len);
+void coherence_tell(struct coherence *s, struct tree *tree, coherence_tell_fn *tell, void *arg);
 
 #endif

@@ -61,7 +61,7 @@ static int not_writable(const struct node *node, const struct err *e)
 }
 
 /* A disk that nobody has put anything into yet. */
-static bool is_empty(const struct fresh *f)
+static bool is_empty(const struct new_image *f)
 {
 	return f && f->empty;
 }
@@ -85,8 +85,8 @@ static int open_into(struct file *file, struct node *node)
 
 	if (file->writes && !node_is_live(node))
 		return -EROFS;
-	file->fresh = node_fresh(node);
-	if (is_empty(file->fresh))
+	file->new_image = node_get_new_disk(node);
+	if (is_empty(file->new_image))
 		return 0;
 	if (node->kind == NODE_ERROR)
 		return open_pinned(file, node);
@@ -148,7 +148,7 @@ int file_open(struct node *node, bool writes, struct file **out)
 	}
 	if (file->view)
 		log_altered(file, node->tree->log);
-	ahead_init(&file->ahead);
+	readahead_init(&file->readahead);
 	file->node = node_get(node);
 	list_add(node->tree, file);
 	*out = file;
@@ -170,7 +170,7 @@ void file_unref(struct tree *tree, struct file *file)
 		atomic_fetch_sub(&file->node->home->opened, 1);
 		node_unhold(file->node, &file->shown);
 	}
-	ahead_end(&file->ahead);
+	readahead_end(&file->readahead);
 	node_put(tree, file->node, 1);
 	free(file->text);
 	free(file);

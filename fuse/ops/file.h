@@ -18,10 +18,11 @@ struct file {
 	struct view *_Atomic view;       /* NULL: it is text, or a disk that has no bytes yet */
 	const struct view *_Atomic base; /* the disk that it is a part of, from start on */
 	uint64_t start;
-	struct fresh *fresh; /* of the disk of an image that was made in this mount; or NULL */
-	bool writes;         /* it was opened to be written */
-	bool direct;         /* past the kernel's pages */
-	struct ahead ahead;
+	struct new_image
+		*new_image; /* of the disk of an image that was made in this mount; or NULL */
+	bool writes;        /* it was opened to be written */
+	bool direct;        /* past the kernel's pages */
+	struct readahead readahead;
 	_Atomic uint64_t wrote_to; /* where the last write ended */
 	atomic_int late_error;     /* errno of a write that was answered before it failed; or 0 */
 	atomic_uint late_seen;     /* by fsync, of those of the image: view_late_error */

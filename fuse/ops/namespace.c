@@ -40,7 +40,7 @@ static int check_dir(const struct node *dir)
 /* A name that would be shown as another. */
 static bool is_plain(const char *name)
 {
-	char *shown = name_escape(name);
+	char *shown = filename_escape(name);
 	bool plain = shown && strcmp(shown, name) == 0;
 
 	free(shown);
@@ -55,12 +55,12 @@ static int change(fuse_req_t req, const char *what, struct change *c)
 	int ret = node_hold(c->dir, true, &shown, &e);
 
 	if (ret < 0)
-		return e.code ? -errno_of(server_of(req), c->dir, what, &e) : ret;
+		return e.code ? -request_errno(request_server(req), c->dir, what, &e) : ret;
 	c->img = (struct image *)shown.img; /* which this mount has opened to write to it */
 	ret = c->run(c, &e);
 	node_unhold(c->dir, &shown);
 	if (ret < 0)
-		return -errno_of(server_of(req), c->dir, what, &e);
+		return -request_errno(request_server(req), c->dir, what, &e);
 	return tree_snapshots_changed(c->dir->tree, c->dir);
 }
 
@@ -87,19 +87,19 @@ static int take_snapshot(fuse_req_t req, struct change *c, struct node **node)
 
 static void op_mkdir(fuse_req_t req, fuse_ino_t parent, const char *name, mode_t mode)
 {
-	struct change c = {.dir = node_of(req, parent), .name = name, .run = take};
+	struct change c = {.dir = request_node(req, parent), .name = name, .run = take};
 	struct node *node = NULL;
 	int ret = is_plain(name) ? 0 : -EINVAL;
 
 	(void)mode;
 	if (ret == 0 && c.dir->kind == NODE_FOLDER)
-		ret = make_image(req, c.dir, name, &node);
+		ret = new_image_ops_create(req, c.dir, name, &node);
 	else if (ret == 0)
 		ret = take_snapshot(req, &c, &node);
 	if (ret < 0)
 		fuse_reply_err(req, -ret);
 	else
-		reply_node(req, node);
+		request_reply_node(req, node);
 }
 
 /* A snapshot in a directory, by its number. */
@@ -139,8 +139,8 @@ static int drop_snapshot(fuse_req_t req, struct node *dir, const char *name)
 
 static void op_rmdir(fuse_req_t req, fuse_ino_t parent, const char *name)
 {
-	struct node *dir = node_of(req, parent);
-	int ret = dir->kind == NODE_FOLDER ? make_remove(req, dir, name)
+	struct node *dir = request_node(req, parent);
+	int ret = dir->kind == NODE_FOLDER ? new_image_ops_remove(req, dir, name)
 					   : drop_snapshot(req, dir, name);
 
 	fuse_reply_err(req, -ret);
@@ -166,7 +166,7 @@ static int check_target(struct node *dir, const char *name)
 static void op_rename(fuse_req_t req, fuse_ino_t parent, const char *name, fuse_ino_t to,
 	const char *new_name, unsigned flags)
 {
-	struct change c = {.dir = node_of(req, parent), .name = new_name, .run = rename_to};
+	struct change c = {.dir = request_node(req, parent), .name = new_name, .run = rename_to};
 	bool busy;
 	int ret = check_dir(c.dir);
 
@@ -183,10 +183,10 @@ static void op_rename(fuse_req_t req, fuse_ino_t parent, const char *name, fuse_
 	fuse_reply_err(req, -ret);
 }
 
-void dirs_changes(struct fuse_lowlevel_ops *ops)
+void namespace_add_ops(struct fuse_lowlevel_ops *ops)
 {
 	ops->mkdir = op_mkdir;
 	ops->rmdir = op_rmdir;
 	ops->rename = op_rename;
-	make_changes(ops);
+	new_image_ops_add(ops);
 }

@@ -6,6 +6,6 @@
 #include <fuse_lowlevel.h>
 
 /* Adds mkdir, rmdir, rename and setxattr. */
-void dirs_changes(struct fuse_lowlevel_ops *ops);
+void namespace_add_ops(struct fuse_lowlevel_ops *ops);
 
 #endif

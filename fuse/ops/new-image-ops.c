@@ -20,8 +20,8 @@
 /* What the user has asked for and cannot have: the reason is in the log. */
 static int refused(fuse_req_t req, const char *name, const struct err *e)
 {
-	if (e->code != ESTALE) /* see source_change */
-		log_error(server_of(req)->reply.log, "%s: %s", name, e->text);
+	if (e->code != ESTALE) /* see pooled_image_change */
+		log_error(request_server(req)->readers.log, "%s: %s", name, e->text);
 	return -e->code;
 }
 
@@ -40,7 +40,7 @@ static int choose_format(const char *name, const struct format **format, struct 
 
 /* The new image is shown like any file that comes by itself; it is not when a machine's description
  * says that the file is a part of something else. */
-static int show(fuse_req_t req, struct node *dir, struct fresh *f, struct fingerprint *stamp,
+static int show(fuse_req_t req, struct node *dir, struct new_image *f, struct fingerprint *stamp,
 	struct node **node)
 {
 	int ret = tree_refresh(dir->tree, dir);
@@ -48,47 +48,48 @@ static int show(fuse_req_t req, struct node *dir, struct fresh *f, struct finger
 	if (ret == 0)
 		ret = tree_find(dir->tree, dir, node_is_image_of, f->path, node);
 	if (ret < 0 || !*node) {
-		log_error(server_of(req)->reply.log, "%s: it was made, but is not shown", f->path);
-		fresh_free(f);
+		log_error(request_server(req)->readers.log, "%s: it was made, but is not shown",
+			f->path);
+		new_image_free(f);
 		fingerprint_free(stamp);
 		return ret < 0 ? ret : -EINVAL;
 	}
 	f->listed_empty = true;
-	source_set_fresh((*node)->source, f, stamp);
+	pooled_image_set_new((*node)->image, f, stamp);
 	return 0;
 }
 
-int make_image(fuse_req_t req, struct node *dir, const char *name, struct node **node)
+int new_image_ops_create(fuse_req_t req, struct node *dir, const char *name, struct node **node)
 {
 	struct err e = ERR_INIT;
 	const struct format *format = NULL;
-	struct fresh *f = NULL;
+	struct new_image *f = NULL;
 	struct fingerprint stamp = {0};
 	char *path = node_host_path(dir, name);
 	int ret = path ? choose_format(name, &format, &e) : err_nomem(&e);
 
 	if (ret == 0)
-		ret = fresh_make(format, path, &f, &stamp, &e);
+		ret = new_image_create(format, path, &f, &stamp, &e);
 	free(path);
 	if (ret == -EEXIST)
 		return ret;
 	return ret < 0 ? refused(req, name, &e) : show(req, dir, f, &stamp, node);
 }
 
-int make_remove(fuse_req_t req, struct node *dir, const char *name)
+int new_image_ops_remove(fuse_req_t req, struct node *dir, const char *name)
 {
 	struct err e = ERR_INIT;
 	struct node *node;
-	struct fresh *f;
+	struct new_image *f;
 	int ret = tree_lookup(dir->tree, dir, name, &node), refreshed = 0;
 
 	if (ret < 0 || !node)
 		return ret < 0 ? ret : -ENOENT;
-	f = node_fresh_image(node);
+	f = node_get_new_image(node);
 	ret = -ENOTEMPTY;
 	if (f) {
 		pthread_mutex_lock(&f->lock);
-		ret = f->empty ? fresh_remove(f, node->source, &e) : -ENOTEMPTY;
+		ret = f->empty ? new_image_remove(f, node->image, &e) : -ENOTEMPTY;
 		pthread_mutex_unlock(&f->lock);
 	}
 	if (e.code)
@@ -104,14 +105,14 @@ int make_remove(fuse_req_t req, struct node *dir, const char *name)
 
 static int set_option(fuse_req_t req, const struct node *node, const char *word)
 {
-	struct fresh *f = node_fresh_image(node);
+	struct new_image *f = node_get_new_image(node);
 	struct err e = ERR_INIT;
 	int ret;
 
 	if (!f)
 		return -EPERM;
 	pthread_mutex_lock(&f->lock);
-	ret = f->empty ? fresh_set_option(f, node->source, word, &e)
+	ret = f->empty ? new_image_set_option(f, node->image, word, &e)
 		       : err_set(&e, EBUSY, "%s: it is no longer empty", word);
 	pthread_mutex_unlock(&f->lock);
 	return ret < 0 ? refused(req, node->name, &e) : 0;
@@ -127,13 +128,13 @@ static void op_setxattr(
 	if (strncmp(name, XATTR_PREFIX, strlen(XATTR_PREFIX)) == 0) {
 		if (asprintf(&word, "%s=%.*s", name + strlen(XATTR_PREFIX), (int)size, value) < 0)
 			word = NULL;
-		ret = word ? set_option(req, node_of(req, ino), word) : -ENOMEM;
+		ret = word ? set_option(req, request_node(req, ino), word) : -ENOMEM;
 		free(word);
 	}
 	fuse_reply_err(req, -ret);
 }
 
-void make_changes(struct fuse_lowlevel_ops *ops)
+void new_image_ops_add(struct fuse_lowlevel_ops *ops)
 {
 	ops->setxattr = op_setxattr;
 }

@@ -8,12 +8,12 @@
 struct node;
 
 /* Makes an image of the format that its name says; *node is its directory, held. */
-int make_image(fuse_req_t req, struct node *dir, const char *name, struct node **node);
+int new_image_ops_create(fuse_req_t req, struct node *dir, const char *name, struct node **node);
 
 /* Removes one that was made in this mount and is still empty; -ENOTEMPTY: any other. */
-int make_remove(fuse_req_t req, struct node *dir, const char *name);
+int new_image_ops_remove(fuse_req_t req, struct node *dir, const char *name);
 
 /* Adds setxattr: options of such images. */
-void make_changes(struct fuse_lowlevel_ops *ops);
+void new_image_ops_add(struct fuse_lowlevel_ops *ops);
 
 #endif

@@ -40,17 +40,17 @@
 #define MAX_BACKGROUND       64
 #define CONGESTION_THRESHOLD 48
 
-struct server *server_of(fuse_req_t req)
+struct server *request_server(fuse_req_t req)
 {
 	return fuse_req_userdata(req);
 }
 
 static struct tree *tree_of(fuse_req_t req)
 {
-	return server_of(req)->tree;
+	return request_server(req)->tree;
 }
 
-struct node *node_of(fuse_req_t req, fuse_ino_t ino)
+struct node *request_node(fuse_req_t req, fuse_ino_t ino)
 {
 	return ino == FUSE_ROOT_ID ? tree_root(tree_of(req)) : (struct node *)(uintptr_t)ino;
 }
@@ -60,9 +60,9 @@ static fuse_ino_t id_of(const struct node *node)
 	return node->parent == node ? FUSE_ROOT_ID : (uintptr_t)node;
 }
 
-int stat_of(fuse_req_t req, struct node *node, struct stat *st)
+int request_stat(fuse_req_t req, struct node *node, struct stat *st)
 {
-	return node_stat(node, &server_of(req)->access, st);
+	return node_stat(node, &request_server(req)->access, st);
 }
 
 static bool is_answer(int code)
@@ -72,12 +72,12 @@ static bool is_answer(int code)
 	       code == ESTALE;
 }
 
-int errno_for_caller(int code)
+int request_errno_of_code(int code)
 {
 	return is_answer(code) || code == ENOMEM ? code : EIO;
 }
 
-int errno_of(
+int request_errno(
 	const struct server *server, const struct node *node, const char *what, const struct err *e)
 {
 	char path[512];
@@ -87,12 +87,12 @@ int errno_of(
 		return e->code;
 	node_path(node, path, sizeof path);
 	if (err_is_first(e))
-		log_error(server->reply.log, "%s: %s: %s", path, what, e->text);
-	return errno_for_caller(e->code);
+		log_error(server->readers.log, "%s: %s: %s", path, what, e->text);
+	return request_errno_of_code(e->code);
 }
 
 /* Somebody may write through another name. */
-double attr_timeout(const struct node *node)
+double request_attr_timeout(const struct node *node)
 {
 	return node_can_change(node) && S_ISREG(node_type(node)) ? 0 : KEEP_SECONDS;
 }
@@ -130,10 +130,10 @@ static int entry_of(fuse_req_t req, struct node *node, struct fuse_entry_param *
 {
 	*entry = (struct fuse_entry_param){
 		.ino = id_of(node),
-		.attr_timeout = attr_timeout(node),
+		.attr_timeout = request_attr_timeout(node),
 		.entry_timeout = KEEP_SECONDS,
 	};
-	return stat_of(req, node, &entry->attr);
+	return request_stat(req, node, &entry->attr);
 }
 
 /* The kernel was told of a node, or was not after all. */
@@ -145,7 +145,7 @@ static void forget(fuse_req_t req, struct node *node, uint64_t n)
 		node_put(tree, node, n);
 }
 
-void reply_node(fuse_req_t req, struct node *node)
+void request_reply_node(fuse_req_t req, struct node *node)
 {
 	struct tree *tree = tree_of(req); /* which outlives the request: a reply ends that */
 	struct fuse_entry_param entry;
@@ -163,43 +163,43 @@ void reply_node(fuse_req_t req, struct node *node)
 static void op_lookup(fuse_req_t req, fuse_ino_t parent, const char *name)
 {
 	struct node *node;
-	int ret = tree_lookup(tree_of(req), node_of(req, parent), name, &node);
+	int ret = tree_lookup(tree_of(req), request_node(req, parent), name, &node);
 
 	if (ret == 0 && node)
-		reply_node(req, node);
+		request_reply_node(req, node);
 	else
 		fuse_reply_err(req, ret < 0 ? -ret : ENOENT);
 }
 
 static void op_forget(fuse_req_t req, fuse_ino_t ino, uint64_t n)
 {
-	forget(req, node_of(req, ino), n);
+	forget(req, request_node(req, ino), n);
 	fuse_reply_none(req);
 }
 
 static void op_forget_multi(fuse_req_t req, size_t count, struct fuse_forget_data *forgets)
 {
 	for (size_t i = 0; i < count; i++)
-		forget(req, node_of(req, forgets[i].ino), forgets[i].nlookup);
+		forget(req, request_node(req, forgets[i].ino), forgets[i].nlookup);
 	fuse_reply_none(req);
 }
 
 static void op_getattr(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
 {
 	struct stat st;
-	struct node *node = node_of(req, ino);
-	int ret = stat_of(req, node, &st);
+	struct node *node = request_node(req, ino);
+	int ret = request_stat(req, node, &st);
 
 	(void)fi;
 	if (ret < 0)
 		fuse_reply_err(req, -ret);
 	else
-		fuse_reply_attr(req, &st, attr_timeout(node));
+		fuse_reply_attr(req, &st, request_attr_timeout(node));
 }
 
 static void op_readlink(fuse_req_t req, fuse_ino_t ino)
 {
-	fuse_reply_readlink(req, node_of(req, ino)->text);
+	fuse_reply_readlink(req, request_node(req, ino)->text);
 }
 
 struct file *file_of(const struct fuse_file_info *fi)
@@ -209,7 +209,7 @@ struct file *file_of(const struct fuse_file_info *fi)
 
 static void close_file(struct server *server, struct file *file)
 {
-	share_remove(&server->share, file);
+	coherence_remove(&server->coherence, file);
 	file_unref(server->tree, file);
 	holder_put(&server->holder);
 }
@@ -235,7 +235,7 @@ static bool can_change(const struct file *file)
 {
 	const struct view *base = file->base;
 
-	return base ? base->writer != NULL : file->fresh != NULL;
+	return base ? base->writer != NULL : file->new_image != NULL;
 }
 
 /* With the kernel's pages or past them?  A file without holes is read once and in large steps; its
@@ -247,18 +247,18 @@ static void choose_way(struct server *server, struct file *file, struct fuse_fil
 
 	file->direct = file->node->kind == NODE_EXPORT && !node_has_holes(file->node, file->view);
 	if (can_change(file))
-		share_add(&server->share, file, only_writes || file->direct);
+		coherence_add(&server->coherence, file, only_writes || file->direct);
 	fi->direct_io = file->direct;
 	fi->keep_cache = !node_can_change(file->node) && !can_change(file);
 }
 
 static void op_open(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
 {
-	struct server *server = server_of(req);
+	struct server *server = request_server(req);
 	bool writes = (fi->flags & O_ACCMODE) != O_RDONLY || fi->flags & O_TRUNC;
 	struct file *file = NULL;
-	int ret =
-		writes && !server->writable ? -EROFS : file_open(node_of(req, ino), writes, &file);
+	int ret = writes && !server->writable ? -EROFS
+					      : file_open(request_node(req, ino), writes, &file);
 
 	if (ret == 0 && fi->flags & O_TRUNC)
 		ret = write_empty(req, file);
@@ -280,34 +280,35 @@ static void op_open(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
 static void op_release(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
 {
 	(void)ino;
-	close_file(server_of(req), file_of(fi));
+	close_file(request_server(req), file_of(fi));
 	fuse_reply_err(req, 0);
 }
 
 /* Whoever closes a file that was written may believe that it is safe soon. */
 static void op_flush(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
 {
-	struct server *server = server_of(req);
+	struct server *server = request_server(req);
 	struct file *file = file_of(fi);
 
 	(void)ino;
 	if (file->writes && server->flusher)
 		flusher_hurry(server->flusher);
-	fuse_reply_err(req, file->writes ? -write_settle(req, file) : 0);
+	fuse_reply_err(req, file->writes ? -write_finish(req, file) : 0);
 }
 
 static void op_read(
 	fuse_req_t req, fuse_ino_t ino, size_t size, off_t off, struct fuse_file_info *fi)
 {
-	struct server *server = server_of(req);
+	struct server *server = request_server(req);
 	struct file *file = file_ref(file_of(fi));
 	size_t skip;
 
 	(void)ino;
-	grow_look(file);
+	auto_grow_look(file);
 	if (file->view) {
-		reply_read(&server->reply, req, file->node, file->view, size, (uint64_t)off);
-		ahead_go_on(&file->ahead, &server->ahead, file->view, (uint64_t)off, size);
+		read_reply(&server->readers, req, file->node, file->view, size, (uint64_t)off);
+		readahead_continue(
+			&file->readahead, &server->readahead, file->view, (uint64_t)off, size);
 	} else {
 		skip = MIN((uint64_t)off, file->len);
 		fuse_reply_buf(req, file->text + skip, MIN(size, file->len - skip));
@@ -322,7 +323,7 @@ static void op_lseek(
 	int ret = -EINVAL;
 
 	(void)ino;
-	grow_look(file_of(fi));
+	auto_grow_look(file_of(fi));
 	if ((whence == SEEK_DATA || whence == SEEK_HOLE) && off >= 0)
 		ret = file_seek(file_of(fi), (uint64_t)off, whence, &found);
 	if (ret < 0)
@@ -333,7 +334,7 @@ static void op_lseek(
 
 static void op_opendir(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
 {
-	struct node *node = node_of(req, ino);
+	struct node *node = request_node(req, ino);
 	struct tree *tree = tree_of(req);
 	struct dir *dir;
 	int ret = tree_list(tree, node, &dir);
@@ -404,7 +405,7 @@ static void reply_listing(fuse_req_t req, fuse_ino_t ino, size_t size, off_t off
 	struct fuse_file_info *fi, add_entry *add)
 {
 	const struct dir *dir = (const struct dir *)(uintptr_t)fi->fh;
-	struct node *parent = node_of(req, ino), *node;
+	struct node *parent = request_node(req, ino), *node;
 	char *buf = malloc(size);
 	const char *name;
 	size_t used = 0, len;
@@ -457,7 +458,7 @@ static void reply_xattr(fuse_req_t req, ssize_t ret, const char *buf, size_t siz
 static void op_getxattr(fuse_req_t req, fuse_ino_t ino, const char *name, size_t size)
 {
 	char *buf = malloc(size + 1);
-	ssize_t ret = buf ? xattr_get(node_of(req, ino), name, buf, size) : -ENOMEM;
+	ssize_t ret = buf ? xattr_get(request_node(req, ino), name, buf, size) : -ENOMEM;
 
 	reply_xattr(req, ret, buf, size);
 	free(buf);
@@ -466,13 +467,13 @@ static void op_getxattr(fuse_req_t req, fuse_ino_t ino, const char *name, size_t
 static void op_listxattr(fuse_req_t req, fuse_ino_t ino, size_t size)
 {
 	char *buf = malloc(size + 1);
-	ssize_t ret = buf ? xattr_list(node_of(req, ino), buf, size) : -ENOMEM;
+	ssize_t ret = buf ? xattr_list(request_node(req, ino), buf, size) : -ENOMEM;
 
 	reply_xattr(req, ret, buf, size);
 	free(buf);
 }
 
-const struct fuse_lowlevel_ops server_ops = {
+const struct fuse_lowlevel_ops ops_table = {
 	.init = op_init,
 	.lookup = op_lookup,
 	.forget = op_forget,

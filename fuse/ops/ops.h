@@ -23,36 +23,36 @@ struct tree;
 /* The user data of the session. */
 struct server {
 	struct tree *tree;
-	struct reply reply;
+	struct read_workers readers;
 	struct access access;
 	bool writable; /* the image at the root is written */
-	struct share share;
+	struct coherence coherence;
 	struct flusher *flusher; /* NULL: nothing can change */
-	struct ahead_room ahead;
+	struct readahead_budget readahead;
 	struct holder holder; /* what the mount ends with */
 	unsigned max_read;    /* as the mount was told */
 };
 
-extern const struct fuse_lowlevel_ops server_ops;
+extern const struct fuse_lowlevel_ops ops_table;
 
 /* For handlers. */
-struct server *server_of(fuse_req_t req);
-struct node *node_of(fuse_req_t req, fuse_ino_t ino);
+struct server *request_server(fuse_req_t req);
+struct node *request_node(fuse_req_t req, fuse_ino_t ino);
 struct file *file_of(const struct fuse_file_info *fi);
 
 /* The errno for a caller whose request failed: what callers expect is passed on, anything else is
  * logged with what was asked for, and EIO or ENOMEM. */
-int errno_of(const struct server *server, const struct node *node, const char *what,
+int request_errno(const struct server *server, const struct node *node, const char *what,
 	const struct err *e);
 
 /* The errno alone. */
-int errno_for_caller(int code);
+int request_errno_of_code(int code);
 
 /* Answers with a node, which is held for the kernel. */
-void reply_node(fuse_req_t req, struct node *node);
+void request_reply_node(fuse_req_t req, struct node *node);
 
 /* What stat(2) says of a node, and for how many seconds the kernel may believe it. */
-int stat_of(fuse_req_t req, struct node *node, struct stat *st);
-double attr_timeout(const struct node *node);
+int request_stat(fuse_req_t req, struct node *node, struct stat *st);
+double request_attr_timeout(const struct node *node);
 
 #endif

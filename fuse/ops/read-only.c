@@ -68,7 +68,7 @@ static void refuse_removexattr(fuse_req_t req, fuse_ino_t ino UNUSED, const char
 	fuse_reply_err(req, EROFS);
 }
 
-void refuse_changes(struct fuse_lowlevel_ops *ops)
+void read_only_add_ops(struct fuse_lowlevel_ops *ops)
 {
 	ops->setattr = refuse_setattr;
 	ops->mknod = refuse_mknod;

@@ -6,6 +6,6 @@
 #include <fuse_lowlevel.h>
 
 /* Lets all of them answer EROFS. */
-void refuse_changes(struct fuse_lowlevel_ops *ops);
+void read_only_add_ops(struct fuse_lowlevel_ops *ops);
 
 #endif

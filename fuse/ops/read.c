@@ -74,7 +74,7 @@ static void worker_free(void *arg)
 }
 
 /* This thread's worker; made at its first read, so that no read allocates. */
-static struct worker *worker_get(struct reply *r)
+static struct worker *worker_get(struct read_workers *r)
 {
 	struct worker *w = pthread_getspecific(r->worker);
 
@@ -108,7 +108,7 @@ static bool worker_open_pipe(struct worker *w)
 	return false;
 }
 
-int reply_init(struct reply *r, struct log *log, struct err *e)
+int read_init(struct read_workers *r, struct log *log, struct err *e)
 {
 	int code = pthread_key_create(&r->worker, worker_free);
 
@@ -116,13 +116,13 @@ int reply_init(struct reply *r, struct log *log, struct err *e)
 	return code == 0 ? 0 : err_set(e, code, "no room for another thread key");
 }
 
-void reply_end(struct reply *r)
+void read_end(struct read_workers *r)
 {
 	pthread_key_delete(r->worker);
 }
 
-static void reply_failed(
-	struct reply *r, fuse_req_t req, const struct node *node, uint64_t off, const struct err *e)
+static void reply_failed(struct read_workers *r, fuse_req_t req, const struct node *node,
+	uint64_t off, const struct err *e)
 {
 	char path[512];
 
@@ -300,8 +300,8 @@ static int reply_large(struct worker *w, fuse_req_t req, const struct view *view
 	return ret == -E2BIG ? reply_copy(w, req, view, len, off, e) : ret;
 }
 
-void reply_read(struct reply *r, fuse_req_t req, const struct node *node, const struct view *view,
-	size_t len, uint64_t off)
+void read_reply(struct read_workers *r, fuse_req_t req, const struct node *node,
+	const struct view *view, size_t len, uint64_t off)
 {
 	struct worker *w = worker_get(r);
 	struct err e = ERR_INIT;

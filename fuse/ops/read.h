@@ -16,16 +16,16 @@ struct view;
  * the pipe that a splice needs would pass /proc/sys/fs/pipe-max-size. */
 #define READ_MAX (512u << 10)
 
-struct reply {
+struct read_workers {
 	pthread_key_t worker; /* each thread's buffer and pipe */
 	struct log *log;
 };
 
-int reply_init(struct reply *r, struct log *log, struct err *e);
-void reply_end(struct reply *r); /* the threads are gone */
+int read_init(struct read_workers *r, struct log *log, struct err *e);
+void read_end(struct read_workers *r); /* the threads are gone */
 
 /* Answers a read of [off, off+len) of view; cut at its end.  node is what messages call it. */
-void reply_read(struct reply *r, fuse_req_t req, const struct node *node, const struct view *view,
-	size_t len, uint64_t off);
+void read_reply(struct read_workers *r, fuse_req_t req, const struct node *node,
+	const struct view *view, size_t len, uint64_t off);
 
 #endif

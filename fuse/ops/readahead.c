@@ -18,18 +18,18 @@
 /* Far behind any file: what was not read yet goes on nowhere. */
 #define NOWHERE (UINT64_MAX / 2)
 
-void ahead_room_init(struct ahead_room *room, size_t cache)
+void readahead_budget_init(struct readahead_budget *room, size_t cache)
 {
 	atomic_init(&room->left, cache / 2);
 }
 
-void ahead_init(struct ahead *a)
+void readahead_init(struct readahead *a)
 {
-	*a = (struct ahead){.next = NOWHERE};
+	*a = (struct readahead){.next = NOWHERE};
 	pthread_mutex_init(&a->lock, NULL);
 }
 
-void ahead_end(struct ahead *a)
+void readahead_end(struct readahead *a)
 {
 	if (a->window > 0)
 		atomic_fetch_add(&a->room->left, a->window);
@@ -37,13 +37,13 @@ void ahead_end(struct ahead *a)
 }
 
 /* The kernel sends the two halves of its readahead at once: either may come first. */
-static bool continues(const struct ahead *a, uint64_t off, size_t len)
+static bool continues(const struct readahead *a, uint64_t off, size_t len)
 {
 	return off <= a->next + len && a->next <= off + 2 * len;
 }
 
 /* Did it go on where another one had ended? */
-static bool note_read(struct ahead *a, uint64_t off, size_t len)
+static bool note_read(struct readahead *a, uint64_t off, size_t len)
 {
 	bool goes_on = continues(a, off, len);
 
@@ -55,7 +55,7 @@ static bool note_read(struct ahead *a, uint64_t off, size_t len)
 }
 
 /* What others have left of the room, if that is worth it. */
-static size_t window_of(struct ahead *a, struct ahead_room *room)
+static size_t window_of(struct readahead *a, struct readahead_budget *room)
 {
 	size_t left = atomic_load(&room->left), take;
 
@@ -71,7 +71,8 @@ static size_t window_of(struct ahead *a, struct ahead_room *room)
 
 /* The next piece of the window, which is no longer than the run that promises it: a few reads that
  * happen to follow each other cost no more than they did.  The lock is held. */
-static uint64_t claim(struct ahead *a, struct ahead_room *room, const struct view *v, uint64_t *off)
+static uint64_t claim(
+	struct readahead *a, struct readahead_budget *room, const struct view *v, uint64_t *off)
 {
 	uint64_t run = a->next - a->start, end;
 
@@ -105,8 +106,8 @@ static void decode(const struct view *v, uint64_t off, uint64_t len)
 	view_leave(v);
 }
 
-void ahead_go_on(
-	struct ahead *a, struct ahead_room *room, const struct view *v, uint64_t off, size_t len)
+void readahead_continue(struct readahead *a, struct readahead_budget *room, const struct view *v,
+	uint64_t off, size_t len)
 {
 	uint64_t at, n;
 	bool goes_on;

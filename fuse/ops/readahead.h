@@ -17,28 +17,28 @@
 struct view;
 
 /* What may be decoded ahead in a mount, lest it drives itself out of the cache. */
-struct ahead_room {
+struct readahead_budget {
 	atomic_size_t left; /* bytes */
 };
 
 /* Of an open file. */
-struct ahead {
+struct readahead {
 	pthread_mutex_t lock;
 	uint64_t
 		start; /* of the run: where the first of the reads that continue each other began */
 	uint64_t next; /* where the last read ended */
 	uint64_t made; /* up to here somebody has decoded, or does now */
-	struct ahead_room *room; /* from which the window was taken */
-	size_t window;           /* bytes; 0: none was needed yet, or there is no room */
+	struct readahead_budget *room; /* from which the window was taken */
+	size_t window;                 /* bytes; 0: none was needed yet, or there is no room */
 };
 
-void ahead_room_init(struct ahead_room *room, size_t cache);
+void readahead_budget_init(struct readahead_budget *room, size_t cache);
 
-void ahead_init(struct ahead *a);
-void ahead_end(struct ahead *a);
+void readahead_init(struct readahead *a);
+void readahead_end(struct readahead *a);
 
 /* [off, off+len) of the view was read and the answer given.  Any number of threads. */
-void ahead_go_on(
-	struct ahead *a, struct ahead_room *room, const struct view *v, uint64_t off, size_t len);
+void readahead_continue(struct readahead *a, struct readahead_budget *room, const struct view *v,
+	uint64_t off, size_t len);
 
 #endif

@@ -18,20 +18,21 @@
 /* The errno for the caller. */
 static int told(fuse_req_t req, const struct file *file, const char *what, const struct err *e)
 {
-	return errno_of(server_of(req), file->node, what, e);
+	return request_errno(request_server(req), file->node, what, e);
 }
 
 static void changed(fuse_req_t req, struct file *file, uint64_t off, uint64_t len)
 {
-	tree_changed(server_of(req)->tree);
-	share_changed(&server_of(req)->share, file, off, len);
+	tree_changed(request_server(req)->tree);
+	coherence_changed(&request_server(req)->coherence, file, off, len);
 }
 
 int write_empty(fuse_req_t req, struct file *file)
 {
 	struct err e = ERR_INIT;
 	uint64_t size = file->view ? file->view->size : 0;
-	int ret = grow_can(file) ? grow_set(file, 0, &e) : view_clear(file->view, 0, size, &e);
+	int ret = auto_grow_can(file) ? auto_grow_set(file, 0, &e)
+				      : view_clear(file->view, 0, size, &e);
 
 	if (ret < 0)
 		return -told(req, file, "cannot clear", &e);
@@ -49,7 +50,7 @@ static int take_late_error(struct file *file)
 	return code;
 }
 
-int write_settle(fuse_req_t req, struct file *file)
+int write_finish(fuse_req_t req, struct file *file)
 {
 	struct err e = ERR_INIT;
 	int late;
@@ -57,7 +58,7 @@ int write_settle(fuse_req_t req, struct file *file)
 	if (file->view)
 		view_await(file->view);
 	late = take_late_error(file);
-	if (grow_settle(req, file, &e) < 0)
+	if (auto_grow_finish(req, file, &e) < 0)
 		late = told(req, file, "cannot end the disk", &e);
 	return -late;
 }
@@ -87,7 +88,8 @@ static void note_late_error(void *arg, const struct err *e)
 {
 	struct write *w = arg;
 
-	atomic_store(&w->file->late_error, errno_of(w->server, w->file->node, "cannot write", e));
+	atomic_store(
+		&w->file->late_error, request_errno(w->server, w->file->node, "cannot write", e));
 }
 
 /* The bytes are this thread's until it returns.  Past the pages the kernel has nothing to write
@@ -97,7 +99,7 @@ static bool can_be_behind(const struct write *w, const struct fuse_file_info *fi
 {
 	return w->size >= BEHIND_MIN && (fi->flags & O_ACCMODE) == O_WRONLY &&
 	       !(fi->flags & O_DSYNC) && w->file->direct && w->off >= w->file->wrote_to &&
-	       share_is_alone(&w->server->share, w->file);
+	       coherence_is_alone(&w->server->coherence, w->file);
 }
 
 static int write_now(struct write *w, const struct fuse_file_info *fi, struct err *e)
@@ -123,7 +125,7 @@ static void do_write(struct write *w, const struct fuse_file_info *fi)
 {
 	struct err e = ERR_INIT;
 	bool behind = can_be_behind(w, fi);
-	int ret = grow_to(w->file, w->off + w->size, 0, &e);
+	int ret = auto_grow_to(w->file, w->off + w->size, 0, &e);
 
 	w->file->wrote_to = w->off + w->size;
 	if (ret == 0)
@@ -136,7 +138,7 @@ static void op_write(fuse_req_t req, fuse_ino_t ino, const char *buf, size_t siz
 	struct fuse_file_info *fi)
 {
 	struct write w = {
-		.server = server_of(req),
+		.server = request_server(req),
 		.req = req,
 		.file = file_ref(file_of(fi)),
 		.buf = buf,
@@ -159,7 +161,7 @@ static int take_late_errors(struct file *file)
 	int own = take_late_error(file);
 	int others = file->view ? -view_late_error(file->view, &file->late_seen) : 0;
 
-	return own || !others ? own : errno_for_caller(others);
+	return own || !others ? own : request_errno_of_code(others);
 }
 
 static void op_fsync(fuse_req_t req, fuse_ino_t ino, int datasync, struct fuse_file_info *fi)
@@ -182,7 +184,7 @@ static int allocate(struct file *file, int mode, uint64_t off, uint64_t len, str
 	bool keeps_size = mode & FALLOC_FL_KEEP_SIZE;
 	uint64_t size;
 
-	if (!keeps_size && grow_to(file, off + len, 0, e) < 0)
+	if (!keeps_size && auto_grow_to(file, off + len, 0, e) < 0)
 		return -e->code;
 	size = file->view ? file->view->size : 0;
 	if (!keeps_size && !range_fits(off, len, size))
@@ -227,7 +229,7 @@ static int64_t copy(struct file *from, uint64_t off, struct file *to, uint64_t t
 	if (off >= size)
 		return 0;
 	len = MIN(len, size - off);
-	if (grow_to(to, to_off + len, off == to_off ? size : 0, e) < 0)
+	if (auto_grow_to(to, to_off + len, off == to_off ? size : 0, e) < 0)
 		return -e->code;
 	return view_copy(from->view, off, to->view, to_off, len, e);
 }
@@ -242,7 +244,7 @@ static void op_copy_file_range(fuse_req_t req, fuse_ino_t ino, off_t off, struct
 	(void)ino;
 	(void)to_ino;
 	(void)flags;
-	grow_look(from);
+	auto_grow_look(from);
 	if (!from->view || !to->writes) {
 		fuse_reply_err(req, from->view ? EBADF : EOPNOTSUPP);
 		return;
@@ -262,7 +264,8 @@ static int resize(fuse_req_t req, struct file *file, uint64_t size)
 {
 	struct err e = ERR_INIT;
 	uint64_t before = file->view ? file->view->size : 0;
-	int ret = grow_can(file) ? grow_set(file, size, &e) : view_resize(file->view, size, &e);
+	int ret = auto_grow_can(file) ? auto_grow_set(file, size, &e)
+				      : view_resize(file->view, size, &e);
 
 	if (ret < 0)
 		return -told(req, file, "cannot change the size", &e);
@@ -273,7 +276,7 @@ static int resize(fuse_req_t req, struct file *file, uint64_t size)
 /* Without a file that is open for it one is opened for the moment. */
 static int resize_node(fuse_req_t req, struct node *node, uint64_t size)
 {
-	struct server *server = server_of(req);
+	struct server *server = request_server(req);
 	struct file *file;
 	int ret = file_open(node, true, &file);
 
@@ -281,7 +284,7 @@ static int resize_node(fuse_req_t req, struct node *node, uint64_t size)
 		return ret;
 	ret = resize(req, file, size);
 	if (ret == 0)
-		ret = write_settle(req, file);
+		ret = write_finish(req, file);
 	file_unref(server->tree, file);
 	return ret;
 }
@@ -291,11 +294,11 @@ static int resize_node(fuse_req_t req, struct node *node, uint64_t size)
  * that are wanted let nobody out who is let in. */
 static bool changes_access(fuse_req_t req, struct node *node, const struct stat *to, int which)
 {
-	const struct access *access = &server_of(req)->access;
+	const struct access *access = &request_server(req)->access;
 	struct stat st;
 
 	if (which & FUSE_SET_ATTR_MODE &&
-		(stat_of(req, node, &st) < 0 || !S_ISREG(st.st_mode) || !node_is_live(node) ||
+		(request_stat(req, node, &st) < 0 || !S_ISREG(st.st_mode) || !node_is_live(node) ||
 			access_is_narrower(access, st.st_mode, to->st_mode)))
 		return true;
 	return (which & FUSE_SET_ATTR_UID && to->st_uid != access->uid) ||
@@ -305,7 +308,7 @@ static bool changes_access(fuse_req_t req, struct node *node, const struct stat 
 static void op_setattr(
 	fuse_req_t req, fuse_ino_t ino, struct stat *to, int which, struct fuse_file_info *fi)
 {
-	struct node *node = node_of(req, ino);
+	struct node *node = request_node(req, ino);
 	struct stat st;
 	int ret = 0;
 
@@ -317,14 +320,14 @@ static void op_setattr(
 		ret = fi && file_of(fi)->writes ? resize(req, file_of(fi), (uint64_t)to->st_size)
 						: resize_node(req, node, (uint64_t)to->st_size);
 	if (ret == 0)
-		ret = stat_of(req, node, &st);
+		ret = request_stat(req, node, &st);
 	if (ret < 0)
 		fuse_reply_err(req, -ret);
 	else
-		fuse_reply_attr(req, &st, attr_timeout(node));
+		fuse_reply_attr(req, &st, request_attr_timeout(node));
 }
 
-void write_changes(struct fuse_lowlevel_ops *ops)
+void write_add_ops(struct fuse_lowlevel_ops *ops)
 {
 	ops->write = op_write;
 	ops->fsync = op_fsync;

@@ -15,9 +15,9 @@ struct file;
 int write_empty(fuse_req_t req, struct file *file);
 
 /* Somebody closes a file that was written.  0 or -errno. */
-int write_settle(fuse_req_t req, struct file *file);
+int write_finish(fuse_req_t req, struct file *file);
 
 /* Adds them to the operations of a mount that can be written. */
-void write_changes(struct fuse_lowlevel_ops *ops);
+void write_add_ops(struct fuse_lowlevel_ops *ops);
 
 #endif

@@ -163,7 +163,7 @@ static int value_of(const struct node *node, size_t i, char **value)
 {
 	struct shown shown;
 	struct err e = ERR_INIT;
-	int ret = node->source ? node_pin(node, &shown, &e) : -ENODATA;
+	int ret = node->image ? node_pin(node, &shown, &e) : -ENODATA;
 
 	if (ret < 0)
 		return ret;
@@ -175,14 +175,14 @@ static int value_of(const struct node *node, size_t i, char **value)
 /* An option that was given to an image which was made in this mount. */
 static ssize_t option_of(const struct node *node, const char *name, char **value)
 {
-	struct fresh *f = node_fresh_image(node);
+	struct new_image *f = node_get_new_image(node);
 	const char *option = NULL;
 	ssize_t ret = -ENODATA;
 
 	if (!f || strncmp(name, XATTR_PREFIX, strlen(XATTR_PREFIX)) != 0)
 		return ret;
 	pthread_mutex_lock(&f->lock);
-	option = fresh_option(f, name + strlen(XATTR_PREFIX));
+	option = new_image_option(f, name + strlen(XATTR_PREFIX));
 	if (option)
 		*value = strdup(option);
 	pthread_mutex_unlock(&f->lock);
@@ -239,7 +239,7 @@ static ssize_t list_pinned(
 /* "ls -l" asks this of each image in a directory, and shall not open them all. */
 static bool is_cheap(const struct node *node)
 {
-	return node->source && !(node->place.of && node_is_top(node));
+	return node->image && !(node->place.of && node_is_top(node));
 }
 
 ssize_t xattr_list(struct node *node, char *buf, size_t size)

@@ -88,7 +88,7 @@ static char *stem(const struct image *img, const struct state *s)
 	states_unlock(img);
 	if (n < 0)
 		return NULL;
-	name = name_escape(raw);
+	name = filename_escape(raw);
 	free(raw);
 	if (name)
 		cut(name);

@@ -38,7 +38,7 @@ const char *place_refusal(const struct place *place)
 static int settle(struct fill *fill, struct node *node, const struct place *place, size_t disk)
 {
 	struct err e = ERR_INIT;
-	struct origin from = {
+	struct image_origin from = {
 		.fence = fence_of(fill->tree, place),
 		.path = place_path(place),
 		.in_package = place->entry->kind == FOLDER_PACKAGE,
@@ -50,8 +50,8 @@ static int settle(struct fill *fill, struct node *node, const struct place *plac
 	folder_ref(place->of);
 	if (place->entry->kind == FOLDER_SUB)
 		return 0;
-	node->source = source_new(fill->tree->dir.sources, &from, &e);
-	return node->source ? 0 : -ENOMEM;
+	node->image = pooled_image_new(fill->tree->dir.pool, &from, &e);
+	return node->image ? 0 : -ENOMEM;
 }
 
 /* Tops that are in a list, of which each holds the next by next_found. */
@@ -96,7 +96,8 @@ static enum node_kind kind_of(const struct folder_entry *entry)
 	}
 }
 
-static int fill_entry(struct fill *fill, struct names *names, struct folder *folder, size_t i)
+static int fill_entry(
+	struct fill *fill, struct filename_set *names, struct folder *folder, size_t i)
 {
 	const struct folder_entry *entry = &folder->entries[i];
 	const struct place place = {.of = folder, .entry = entry};
@@ -107,12 +108,12 @@ static int fill_entry(struct fill *fill, struct names *names, struct folder *fol
 
 static int fill_entries(struct fill *fill, struct folder *folder)
 {
-	struct names names = {0};
+	struct filename_set names = {0};
 	int ret = 0;
 
 	for (size_t i = 0; i < folder->n && ret == 0; i++)
 		ret = fill_entry(fill, &names, folder, i);
-	names_clear(&names);
+	filename_set_clear(&names);
 	return ret;
 }
 
@@ -235,7 +236,7 @@ static const char *base_of(const char *name)
 
 static int fill_disks(struct fill *fill, const struct package *package)
 {
-	struct names names = {0};
+	struct filename_set names = {0};
 	int ret = 0;
 
 	for (size_t i = 0; i < package_count(package) && ret == 0; i++) {
@@ -244,7 +245,7 @@ static int fill_disks(struct fill *fill, const struct package *package)
 
 		ret = node ? settle(fill, node, &fill->dir->place, i) : -ENOMEM;
 	}
-	names_clear(&names);
+	filename_set_clear(&names);
 	return ret;
 }
 
@@ -283,7 +284,7 @@ bool has_shots(const struct node *top)
 	return false;
 }
 
-static int fill_shot(struct fill *fill, struct names *names, const struct place *place)
+static int fill_shot(struct fill *fill, struct filename_set *names, const struct place *place)
 {
 	const struct folder_shot *shot = &place->entry->shots[place->shot - 1];
 	struct node *node = fill_add_named(fill, NODE_IMAGE, names, shot->name);
@@ -295,7 +296,7 @@ static int fill_shot(struct fill *fill, struct names *names, const struct place 
 	return settle(fill, node, place, 0);
 }
 
-int fill_shots(struct fill *fill, struct names *names)
+int fill_shots(struct fill *fill, struct filename_set *names)
 {
 	const struct place *above = &fill->dir->home->place;
 	struct place place = *above;

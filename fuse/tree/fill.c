@@ -41,10 +41,10 @@ struct node *fill_add(struct fill *fill, enum node_kind kind, const char *name)
 }
 
 struct node *fill_add_named(
-	struct fill *fill, enum node_kind kind, struct names *names, const char *wanted)
+	struct fill *fill, enum node_kind kind, struct filename_set *names, const char *wanted)
 {
-	char *escaped = name_escape(*wanted ? wanted : "unnamed");
-	char *name = escaped ? names_add(names, escaped) : NULL;
+	char *escaped = filename_escape(*wanted ? wanted : "unnamed");
+	char *name = escaped ? filename_set_add(names, escaped) : NULL;
 	struct node *node = name ? fill_add(fill, kind, name) : NULL;
 
 	free(escaped);
@@ -171,7 +171,7 @@ static int fill_state(struct fill *fill)
 }
 
 /* A snapshot is called by its name, else by its id. */
-static int fill_snapshot(struct fill *fill, struct names *names, const struct state *shown)
+static int fill_snapshot(struct fill *fill, struct filename_set *names, const struct state *shown)
 {
 	bool named = shown->name && *shown->name;
 	struct node *node = fill_add_named(fill, NODE_SNAPSHOT, names,
@@ -189,7 +189,7 @@ static int fill_snapshot(struct fill *fill, struct names *names, const struct st
 
 static int fill_snapshots(struct fill *fill)
 {
-	struct names names = {0};
+	struct filename_set names = {0};
 	const struct image *img = fill->shown.img;
 	int ret = 0;
 
@@ -199,7 +199,7 @@ static int fill_snapshots(struct fill *fill)
 	states_unlock(img);
 	if (ret == 0)
 		ret = fill_shots(fill, &names);
-	names_clear(&names);
+	filename_set_clear(&names);
 	return ret;
 }
 
@@ -297,17 +297,17 @@ static int set_target(struct node *link, const struct node *target)
 }
 
 static int fill_link(
-	struct fill *fill, struct names *names, const struct node *target, const char *value)
+	struct fill *fill, struct filename_set *names, const struct node *target, const char *value)
 {
 	char *encoded = filesystem_encode(value);
 	/* "." and ".." are labels too, and a long label is longer when encoded. */
-	char *name = encoded ? name_escape(encoded) : NULL;
+	char *name = encoded ? filename_escape(encoded) : NULL;
 	struct node *node;
 	int ret = 0;
 
 	if (!name)
 		ret = -ENOMEM;
-	else if (*name && names_claim(names, name)) {
+	else if (*name && filename_set_claim(names, name)) {
 		node = fill_add(fill, NODE_LINK, name);
 		ret = node ? set_target(node, target) : -ENOMEM;
 	}
@@ -321,7 +321,7 @@ static int fill_link(
 static int fill_way(struct fill *all, size_t n, size_t way)
 {
 	struct fill links = {.tree = all->tree};
-	struct names names = {0};
+	struct filename_set names = {0};
 	int ret = 0;
 
 	links.dir = fill_add(all, NODE_LINKS, ways[way].dir);
@@ -334,7 +334,7 @@ static int fill_way(struct fill *all, size_t n, size_t way)
 		if (*value)
 			ret = fill_link(&links, &names, all->nodes[i], value);
 	}
-	names_clear(&names);
+	filename_set_clear(&names);
 	if (ret == 0 && links.n == 0)
 		tree_drop(all->tree, all->nodes[--all->n]);
 	else
@@ -474,10 +474,10 @@ static bool has_only_shots(const struct node *node, const struct err *e)
 
 static int fill_only_shots(struct fill *fill)
 {
-	struct names names = {0};
+	struct filename_set names = {0};
 	int ret = fill_shots(fill, &names);
 
-	names_clear(&names);
+	filename_set_clear(&names);
 	return ret;
 }
 

@@ -24,22 +24,22 @@
 /* Images that are open though nobody uses them.  Each holds some files and a little memory. */
 #define IDLE_MAX 64
 
-struct sources {
+struct image_pool {
 	const struct image_options *how;
 	struct image_options to_write;
 	const char *snapshot;
 	time_t idle;
 	pthread_mutex_t lock;
 	pthread_cond_t done;
-	struct source *first, *last; /* open and not pinned, the longest first */
+	struct pooled_image *first, *last; /* open and not pinned, the longest first */
 	size_t nidle;
-	struct source *writable; /* open ones that can be written */
+	struct pooled_image *writable; /* open ones that can be written */
 };
 
-struct source {
+struct pooled_image {
 	atomic_uint refs;
-	struct sources *all; /* NULL: img stays open */
-	struct origin from;
+	struct image_pool *all; /* NULL: img stays open */
+	struct image_origin from;
 	struct image *img;
 	unsigned state;
 	unsigned generation;
@@ -48,16 +48,16 @@ struct source {
 	unsigned pins;
 	unsigned holds; /* of the pins, those of files */
 	bool busy;
-	struct source *prev, *next; /* in the list of those that are idle */
+	struct pooled_image *prev, *next; /* in the list of those that are idle */
 	time_t since;
-	struct source *next_writable, **link_writable; /* NULL: not in that list */
+	struct pooled_image *next_writable, **link_writable; /* NULL: not in that list */
 	bool renumbered; /* the states of the image that was closed last are others now */
 	bool failed;     /* a flush did, and it was told */
 	bool refused;    /* see refuse_once */
-	struct fresh *_Atomic fresh;        /* owned; NULL: not made in this mount */
-	struct image_options how, to_write; /* then: its format is known */
+	struct new_image *_Atomic new_image; /* owned; NULL: not made in this mount */
+	struct image_options how, to_write;  /* then: its format is known */
 	pthread_mutex_t making;
-	struct regions *made;
+	struct derived_view *derived;
 };
 
 static time_t now(void)
@@ -70,10 +70,10 @@ static time_t now(void)
 
 /* Sources. */
 
-struct sources *sources_new(
+struct image_pool *image_pool_new(
 	const struct image_options *how, const char *snapshot, unsigned idle, struct err *e)
 {
-	struct sources *all = calloc(1, sizeof *all);
+	struct image_pool *all = calloc(1, sizeof *all);
 
 	if (!all) {
 		err_nomem(e);
@@ -89,7 +89,7 @@ struct sources *sources_new(
 	return all;
 }
 
-void sources_free(struct sources *all)
+void image_pool_free(struct image_pool *all)
 {
 	if (!all)
 		return;
@@ -98,9 +98,9 @@ void sources_free(struct sources *all)
 	free(all);
 }
 
-static struct source *source_alloc(struct err *e)
+static struct pooled_image *pooled_image_alloc(struct err *e)
 {
-	struct source *s = calloc(1, sizeof *s);
+	struct pooled_image *s = calloc(1, sizeof *s);
 
 	if (!s) {
 		err_nomem(e);
@@ -112,9 +112,10 @@ static struct source *source_alloc(struct err *e)
 	return s;
 }
 
-struct source *source_new(struct sources *all, const struct origin *from, struct err *e)
+struct pooled_image *pooled_image_new(
+	struct image_pool *all, const struct image_origin *from, struct err *e)
 {
-	struct source *s = source_alloc(e);
+	struct pooled_image *s = pooled_image_alloc(e);
 
 	if (!s)
 		return NULL;
@@ -124,14 +125,14 @@ struct source *source_new(struct sources *all, const struct origin *from, struct
 	s->from.path = strdup(from->path);
 	if (s->from.fence && s->from.path)
 		return s;
-	source_unref(s);
+	pooled_image_unref(s);
 	err_nomem(e);
 	return NULL;
 }
 
-struct source *source_of(const struct image *img, unsigned state, struct err *e)
+struct pooled_image *pooled_image_of(const struct image *img, unsigned state, struct err *e)
 {
-	struct source *s = source_alloc(e);
+	struct pooled_image *s = pooled_image_alloc(e);
 
 	if (!s)
 		return NULL;
@@ -140,7 +141,7 @@ struct source *source_of(const struct image *img, unsigned state, struct err *e)
 	return s;
 }
 
-struct source *source_ref(struct source *s)
+struct pooled_image *pooled_image_ref(struct pooled_image *s)
 {
 	atomic_fetch_add(&s->refs, 1);
 	return s;
@@ -148,16 +149,16 @@ struct source *source_ref(struct source *s)
 
 /* What is made from an image. */
 
-static void made_link(struct source *s, struct regions *m)
+static void derived_link(struct pooled_image *s, struct derived_view *m)
 {
-	m->next = s->made;
+	m->next = s->derived;
 	if (m->next)
 		m->next->link = &m->next;
-	m->link = &s->made;
-	s->made = m;
+	m->link = &s->derived;
+	s->derived = m;
 }
 
-static void made_free(struct regions *m)
+static void derived_free(struct derived_view *m)
 {
 	if (!m->link)
 		return;
@@ -165,11 +166,12 @@ static void made_free(struct regions *m)
 	if (m->next)
 		m->next->link = m->link;
 	view_free(m->view);
-	*m = (struct regions){0};
+	*m = (struct derived_view){0};
 }
 
 /* What is made stays where it is while the source is pinned: *m is read without the lock then. */
-int source_make(struct source *s, struct regions *m, made_fn *make, void *arg, struct err *e)
+int pooled_image_derive(
+	struct pooled_image *s, struct derived_view *m, derive_fn *make, void *arg, struct err *e)
 {
 	int ret = 0;
 
@@ -177,23 +179,23 @@ int source_make(struct source *s, struct regions *m, made_fn *make, void *arg, s
 	if (!m->view)
 		ret = make(arg, &m->view, e);
 	if (m->view && !m->link)
-		made_link(s, m);
+		derived_link(s, m);
 	pthread_mutex_unlock(&s->making);
 	return ret;
 }
 
-void source_unmake(struct source *s, struct regions *m)
+void pooled_image_drop_view(struct pooled_image *s, struct derived_view *m)
 {
 	pthread_mutex_lock(&s->making);
-	made_free(m);
+	derived_free(m);
 	pthread_mutex_unlock(&s->making);
 }
 
 /* Those that are idle; the lock is held. */
 
-static void idle_add(struct source *s, time_t since)
+static void idle_add(struct pooled_image *s, time_t since)
 {
-	struct sources *all = s->all;
+	struct image_pool *all = s->all;
 
 	s->since = since;
 	s->prev = all->last;
@@ -203,9 +205,9 @@ static void idle_add(struct source *s, time_t since)
 	all->nidle++;
 }
 
-static void idle_remove(struct source *s)
+static void idle_remove(struct pooled_image *s)
 {
-	struct sources *all = s->all;
+	struct image_pool *all = s->all;
 
 	*(s->prev ? &s->prev->next : &all->first) = s->next;
 	*(s->next ? &s->next->prev : &all->last) = s->prev;
@@ -215,9 +217,9 @@ static void idle_remove(struct source *s)
 
 /* Those that can be written; the lock is held. */
 
-static void writable_add(struct source *s)
+static void writable_add(struct pooled_image *s)
 {
-	struct sources *all = s->all;
+	struct image_pool *all = s->all;
 
 	s->failed = false;
 	s->next_writable = all->writable;
@@ -227,7 +229,7 @@ static void writable_add(struct source *s)
 	all->writable = s;
 }
 
-static void writable_remove(struct source *s)
+static void writable_remove(struct pooled_image *s)
 {
 	if (!s->link_writable)
 		return;
@@ -237,23 +239,23 @@ static void writable_remove(struct source *s)
 	s->link_writable = NULL;
 }
 
-struct fresh *source_fresh(const struct source *s)
+struct new_image *pooled_image_get_new(const struct pooled_image *s)
 {
-	struct fresh *fresh = s->fresh;
+	struct new_image *new_image = s->new_image;
 
-	return fresh && !atomic_load(&fresh->replaced) ? fresh : NULL;
+	return new_image && !atomic_load(&new_image->replaced) ? new_image : NULL;
 }
 
 /* Closing. */
 
-static void warn(const struct source *s, const struct err *e)
+static void warn(const struct pooled_image *s, const struct err *e)
 {
 	if (s->all->how->warn && err_is_first(e))
 		s->all->how->warn(e->text);
 }
 
 /* Nobody waits for the answer. */
-static int finish_image(struct source *s)
+static int finish_image(struct pooled_image *s)
 {
 	struct err e = ERR_INIT;
 	int ret = image_finish(s->img, &e);
@@ -263,14 +265,14 @@ static int finish_image(struct source *s)
 	return ret;
 }
 
-static void close_image(struct source *s)
+static void close_image(struct pooled_image *s)
 {
 	bool writable = s->img->writable;
 
 	s->renumbered = s->img->renumbered;
 	pthread_mutex_lock(&s->making);
-	while (s->made)
-		made_free(s->made);
+	while (s->derived)
+		derived_free(s->derived);
 	pthread_mutex_unlock(&s->making);
 	if (writable) {
 		finish_image(s);
@@ -281,33 +283,33 @@ static void close_image(struct source *s)
 
 /* Another generation begins with the next image that is opened.  The stamp of an image that was
  * made in this mount is kept: it tells which files are its own. */
-static void end_generation(struct source *s)
+static void end_generation(struct pooled_image *s)
 {
 	if (s->known)
 		s->generation++;
-	if (source_fresh(s))
+	if (pooled_image_get_new(s))
 		return;
 	s->known = false;
 	fingerprint_free(&s->stamp);
 }
 
 /* The stamp does not hold: what the path leads to now is not what was made in this mount. */
-static void end_image(struct source *s)
+static void end_image(struct pooled_image *s)
 {
-	if (s->fresh)
-		atomic_store(&s->fresh->replaced, true);
+	if (s->new_image)
+		atomic_store(&s->new_image->replaced, true);
 	end_generation(s);
 }
 
 /* An idle one.  The lock is released meanwhile. */
-static void close_idle(struct source *s)
+static void close_idle(struct pooled_image *s)
 {
-	struct sources *all = s->all;
+	struct image_pool *all = s->all;
 
 	idle_remove(s);
 	writable_remove(s);
 	s->busy = true;
-	source_ref(s);
+	pooled_image_ref(s);
 	pthread_mutex_unlock(&all->lock);
 	close_image(s);
 	pthread_mutex_lock(&all->lock);
@@ -317,11 +319,11 @@ static void close_idle(struct source *s)
 	s->busy = false;
 	pthread_cond_broadcast(&all->done);
 	pthread_mutex_unlock(&all->lock);
-	source_unref(s);
+	pooled_image_unref(s);
 	pthread_mutex_lock(&all->lock);
 }
 
-int sources_close_idle(struct sources *all)
+int image_pool_close_idle(struct image_pool *all)
 {
 	int left = -1;
 
@@ -334,7 +336,7 @@ int sources_close_idle(struct sources *all)
 	return left;
 }
 
-bool sources_close_one(struct sources *all)
+bool image_pool_close_one(struct image_pool *all)
 {
 	bool any;
 
@@ -347,7 +349,7 @@ bool sources_close_one(struct sources *all)
 }
 
 /* Nobody can find it any more but through the list, which is by the lock. */
-static bool last_unref(struct source *s)
+static bool last_unref(struct pooled_image *s)
 {
 	bool last;
 
@@ -363,14 +365,14 @@ static bool last_unref(struct source *s)
 	return last;
 }
 
-void source_unref(struct source *s)
+void pooled_image_unref(struct pooled_image *s)
 {
 	if (!s || !last_unref(s))
 		return;
 	if (s->all && s->img)
 		close_image(s);
 	fingerprint_free(&s->stamp);
-	fresh_free(s->fresh);
+	new_image_free(s->new_image);
 	free((char *)s->from.fence);
 	free((char *)s->from.path);
 	pthread_mutex_destroy(&s->making);
@@ -381,7 +383,7 @@ void source_unref(struct source *s)
 
 /* Which state of an image the user wants to see as the live one. */
 static int choose_state(
-	const struct source *s, const struct image *img, unsigned *state, struct err *e)
+	const struct pooled_image *s, const struct image *img, unsigned *state, struct err *e)
 {
 	const char *name = s->from.chosen ? s->all->snapshot : NULL;
 	const struct state *found;
@@ -396,16 +398,17 @@ static int choose_state(
 	return 0;
 }
 
-static const struct image_options *how_to(const struct source *s, bool write)
+static const struct image_options *how_to(const struct pooled_image *s, bool write)
 {
-	if (source_fresh(s))
+	if (pooled_image_get_new(s))
 		return write ? &s->to_write : &s->how;
 	return write ? &s->all->to_write : s->all->how;
 }
 
-static int open_image(const struct source *s, bool to_write, struct image **img, struct err *e)
+static int open_image(
+	const struct pooled_image *s, bool to_write, struct image **img, struct err *e)
 {
-	const struct origin *from = &s->from;
+	const struct image_origin *from = &s->from;
 	struct package *package;
 	int ret;
 
@@ -429,7 +432,7 @@ struct opened {
 	struct fingerprint stamp;
 };
 
-static int open_all(const struct source *s, bool to_write, struct opened *o, struct err *e)
+static int open_all(const struct pooled_image *s, bool to_write, struct opened *o, struct err *e)
 {
 	int ret = open_image(s, to_write, &o->img, e);
 
@@ -443,7 +446,7 @@ static int open_all(const struct source *s, bool to_write, struct opened *o, str
 	return ret;
 }
 
-static void take_opened(struct source *s, const struct opened *o)
+static void take_opened(struct pooled_image *s, const struct opened *o)
 {
 	if (s->known && !fingerprint_is_same(&s->stamp, &o->stamp))
 		end_image(s);
@@ -458,9 +461,9 @@ static void take_opened(struct source *s, const struct opened *o)
 
 /* Some image that nobody uses may have the lock that another one wants: of a file that both are
  * based on, or that one writes and the other reads.  The lock is held, but not all the time. */
-static int open_now(struct source *s, bool to_write, struct opened *o, struct err *e)
+static int open_now(struct pooled_image *s, bool to_write, struct opened *o, struct err *e)
 {
-	struct sources *all = s->all;
+	struct image_pool *all = s->all;
 	bool again = false;
 	int ret;
 
@@ -477,7 +480,7 @@ static int open_now(struct source *s, bool to_write, struct opened *o, struct er
 }
 
 /* Does the stamp hold?  The lock is held, but not all the time. */
-static bool holds_busy(struct source *s)
+static bool holds_busy(struct pooled_image *s)
 {
 	bool holds;
 
@@ -489,16 +492,16 @@ static bool holds_busy(struct source *s)
 
 /* The lock is held, but not all the time.  An image that cannot be opened again is none that was
  * known: somebody shall look anew, and be told why; but many cannot be written. */
-static int open_busy(struct source *s, bool to_write, struct err *e)
+static int open_busy(struct pooled_image *s, bool to_write, struct err *e)
 {
-	struct sources *all = s->all;
+	struct image_pool *all = s->all;
 	struct opened o = {.img = NULL};
 	int ret;
 
 	s->busy = true;
 	if (all->nidle >= IDLE_MAX)
 		close_idle(all->first);
-	if (source_fresh(s) && !holds_busy(s))
+	if (pooled_image_get_new(s) && !holds_busy(s))
 		end_image(s);
 	ret = open_now(s, to_write, &o, e);
 	if (ret == 0)
@@ -512,7 +515,7 @@ static int open_busy(struct source *s, bool to_write, struct err *e)
 
 /* Waits until nobody looks at the image, which those do but for a moment who do not hold it.  The
  * lock is held, but not all the time. */
-static int await_alone(struct source *s, struct err *e)
+static int await_alone(struct pooled_image *s, struct err *e)
 {
 	while (s->busy || (s->pins > 0 && s->holds == 0))
 		pthread_cond_wait(&s->all->done, &s->all->lock);
@@ -524,7 +527,7 @@ static int await_alone(struct source *s, struct err *e)
 }
 
 /* An image that is open is writable on return. */
-static int close_unwritable(struct source *s, struct err *e)
+static int close_unwritable(struct pooled_image *s, struct err *e)
 {
 	int ret = 0;
 
@@ -536,7 +539,7 @@ static int close_unwritable(struct source *s, struct err *e)
 	return ret;
 }
 
-static int pin_locked(struct source *s, unsigned generation, bool to_write, struct err *e)
+static int pin_locked(struct pooled_image *s, unsigned generation, bool to_write, struct err *e)
 {
 	int ret = 0;
 
@@ -557,7 +560,7 @@ static int pin_locked(struct source *s, unsigned generation, bool to_write, stru
 	return ret;
 }
 
-static void unpin_locked(struct source *s, time_t since)
+static void unpin_locked(struct pooled_image *s, time_t since)
 {
 	if (--s->pins > 0)
 		return;
@@ -565,7 +568,7 @@ static void unpin_locked(struct source *s, time_t since)
 	pthread_cond_broadcast(&s->all->done);
 }
 
-static int pin(struct source *s, unsigned generation, bool to_write, const struct image **img,
+static int pin(struct pooled_image *s, unsigned generation, bool to_write, const struct image **img,
 	struct err *e)
 {
 	int ret = pin_locked(s, generation, to_write, e);
@@ -578,7 +581,8 @@ static int pin(struct source *s, unsigned generation, bool to_write, const struc
 	return ret;
 }
 
-int source_pin(struct source *s, unsigned generation, const struct image **img, struct err *e)
+int pooled_image_pin(
+	struct pooled_image *s, unsigned generation, const struct image **img, struct err *e)
 {
 	int ret;
 
@@ -592,7 +596,7 @@ int source_pin(struct source *s, unsigned generation, const struct image **img, 
 	return ret;
 }
 
-void source_unpin(struct source *s)
+void pooled_image_unpin(struct pooled_image *s)
 {
 	if (!s->all)
 		return;
@@ -603,11 +607,11 @@ void source_unpin(struct source *s)
 
 /* Who fills an image that was made here does not mean the one that another program has put in its
  * place.  Who tries again does. */
-static int refuse_once(struct source *s, struct err *e)
+static int refuse_once(struct pooled_image *s, struct err *e)
 {
-	struct fresh *fresh = s->fresh;
+	struct new_image *new_image = s->new_image;
 
-	if (!fresh || !fresh->replaced || !fresh->empty || s->refused)
+	if (!new_image || !new_image->replaced || !new_image->empty || s->refused)
 		return 0;
 	s->refused = true;
 	return err_set(e, EBUSY,
@@ -616,8 +620,8 @@ static int refuse_once(struct source *s, struct err *e)
 		s->from.path);
 }
 
-int source_hold(
-	struct source *s, unsigned generation, bool writes, const struct image **img, struct err *e)
+int pooled_image_hold(struct pooled_image *s, unsigned generation, bool writes,
+	const struct image **img, struct err *e)
 {
 	int ret;
 
@@ -635,7 +639,7 @@ int source_hold(
 	return ret;
 }
 
-void source_unhold(struct source *s)
+void pooled_image_unhold(struct pooled_image *s)
 {
 	if (!s->all)
 		return;
@@ -648,7 +652,7 @@ void source_unhold(struct source *s)
 /* All that can be written. */
 
 /* Pinned, without the lock. */
-static int flush_image(struct source *s)
+static int flush_image(struct pooled_image *s)
 {
 	struct err e = ERR_INIT;
 	int ret = s->failed ? 0 : image_flush(s->img, &e);
@@ -663,18 +667,18 @@ static int flush_image(struct source *s)
 
 /* One of them, pinned and referenced: so it stays open, and in the list. */
 struct visited {
-	struct source *s; /* NULL: the last was before */
-	bool idle;        /* it was not pinned otherwise */
+	struct pooled_image *s; /* NULL: the last was before */
+	bool idle;              /* it was not pinned otherwise */
 	time_t since;
 };
 
-static struct visited visit_begin(struct source *s)
+static struct visited visit_begin(struct pooled_image *s)
 {
 	struct visited v = {.s = s};
 
 	if (!s)
 		return v;
-	source_ref(s);
+	pooled_image_ref(s);
 	v.idle = s->pins == 0;
 	v.since = s->since;
 	if (v.idle)
@@ -686,16 +690,16 @@ static struct visited visit_begin(struct source *s)
 /* The lock is released meanwhile. */
 static void visit_end(const struct visited *v)
 {
-	struct sources *all = v->s->all;
+	struct image_pool *all = v->s->all;
 
 	unpin_locked(v->s, v->idle ? v->since : now());
 	pthread_mutex_unlock(&all->lock);
-	source_unref(v->s);
+	pooled_image_unref(v->s);
 	pthread_mutex_lock(&all->lock);
 }
 
 /* The next one is pinned before the lock is released: another thread could close it. */
-static int each_writable(struct sources *all, int (*visit)(struct source *s))
+static int each_writable(struct image_pool *all, int (*visit)(struct pooled_image *s))
 {
 	struct visited v, next;
 	int ret = 0;
@@ -713,32 +717,33 @@ static int each_writable(struct sources *all, int (*visit)(struct source *s))
 	return ret;
 }
 
-void sources_flush(struct sources *all)
+void image_pool_flush(struct image_pool *all)
 {
 	each_writable(all, flush_image);
 }
 
-int sources_finish(struct sources *all)
+int image_pool_finish(struct image_pool *all)
 {
 	return each_writable(all, finish_image);
 }
 
-void source_set_fresh(struct source *s, struct fresh *fresh, struct fingerprint *stamp)
+void pooled_image_set_new(
+	struct pooled_image *s, struct new_image *new_image, struct fingerprint *stamp)
 {
 	pthread_mutex_lock(&s->all->lock);
 	fingerprint_free(&s->stamp);
 	s->stamp = *stamp;
 	s->known = true;
 	s->how = *s->all->how;
-	s->how.format = fresh->format->name;
+	s->how.format = new_image->format->name;
 	s->to_write = s->how;
 	s->to_write.write = true;
-	s->fresh = fresh;
+	s->new_image = new_image;
 	pthread_mutex_unlock(&s->all->lock);
 }
 
 /* The lock is held, but not all the time. */
-static int close_alone(struct source *s, struct err *e)
+static int close_alone(struct pooled_image *s, struct err *e)
 {
 	int ret;
 
@@ -751,7 +756,8 @@ static int close_alone(struct source *s, struct err *e)
 }
 
 /* The lock is held, but not all the time. */
-static int change_busy(struct source *s, source_change_fn *change, void *arg, struct err *e)
+static int change_busy(
+	struct pooled_image *s, pooled_image_change_fn *change, void *arg, struct err *e)
 {
 	int ret;
 
@@ -768,13 +774,14 @@ static int change_busy(struct source *s, source_change_fn *change, void *arg, st
 	return ret;
 }
 
-int source_change(struct source *s, source_change_fn *change, void *arg, struct err *e)
+int pooled_image_change(
+	struct pooled_image *s, pooled_image_change_fn *change, void *arg, struct err *e)
 {
 	int ret;
 
 	pthread_mutex_lock(&s->all->lock);
 	ret = close_alone(s, e);
-	if (ret == 0 && !source_fresh(s))
+	if (ret == 0 && !pooled_image_get_new(s))
 		ret = err_set(e, ESTALE, "%s: another program has changed or replaced this image",
 			s->from.path);
 	if (ret == 0)
@@ -783,18 +790,18 @@ int source_change(struct source *s, source_change_fn *change, void *arg, struct 
 	return ret;
 }
 
-unsigned source_generation(const struct source *s)
+unsigned pooled_image_generation(const struct pooled_image *s)
 {
 	return s->generation;
 }
 
-unsigned source_state(const struct source *s)
+unsigned pooled_image_state(const struct pooled_image *s)
 {
 	return s->state;
 }
 
 /* The lock is held, but not all the time. */
-static bool check_busy(struct source *s)
+static bool check_busy(struct pooled_image *s)
 {
 	bool changed;
 
@@ -809,7 +816,7 @@ static bool check_busy(struct source *s)
 	return changed;
 }
 
-bool source_has_changed(struct source *s)
+bool pooled_image_has_changed(struct pooled_image *s)
 {
 	bool changed = false;
 

@@ -29,7 +29,7 @@ static bool same_name(const char *a, const char *b)
 	return name_len(a) == name_len(b) && strncmp(a, b, name_len(a)) == 0;
 }
 
-const char *fresh_option(const struct fresh *f, const char *name)
+const char *new_image_option(const struct new_image *f, const char *name)
 {
 	for (size_t i = 0; i < f->noptions; i++)
 		if (same_name(f->options[i], name))
@@ -65,7 +65,7 @@ static int add_text(char ***texts, size_t *n, const char *text, struct err *e)
 #define LEAST 512
 
 /* old: the file that is replaced; NULL: there is none. */
-static int create(const struct fresh *f, uint64_t size, const struct identity *old,
+static int create(const struct new_image *f, uint64_t size, const struct identity *old,
 	struct fingerprint *made, struct err *e)
 {
 	struct create_request request = {
@@ -81,7 +81,7 @@ static int create(const struct fresh *f, uint64_t size, const struct identity *o
 }
 
 struct remaking {
-	struct fresh *f;
+	struct new_image *f;
 	uint64_t size;
 };
 
@@ -101,17 +101,17 @@ static int remake(void *arg, struct fingerprint *stamp, struct err *e)
 	return ret;
 }
 
-static int make_anew(struct fresh *f, struct source *s, uint64_t size, struct err *e)
+static int make_anew(struct new_image *f, struct pooled_image *s, uint64_t size, struct err *e)
 {
 	struct remaking r = {.f = f, .size = size};
 
-	return source_change(s, remake, &r, e);
+	return pooled_image_change(s, remake, &r, e);
 }
 
-int fresh_make(const struct format *format, const char *path, struct fresh **out,
+int new_image_create(const struct format *format, const char *path, struct new_image **out,
 	struct fingerprint *stamp, struct err *e)
 {
-	struct fresh *f = calloc(1, sizeof *f);
+	struct new_image *f = calloc(1, sizeof *f);
 	int ret;
 
 	if (!f || !(f->path = strdup(path))) {
@@ -123,7 +123,7 @@ int fresh_make(const struct format *format, const char *path, struct fresh **out
 	f->empty = true;
 	ret = create(f, 0, NULL, stamp, e);
 	if (ret < 0) {
-		fresh_free(f);
+		new_image_free(f);
 		return ret;
 	}
 	identity_settle(fingerprint_first(stamp));
@@ -131,7 +131,7 @@ int fresh_make(const struct format *format, const char *path, struct fresh **out
 	return 0;
 }
 
-void fresh_free(struct fresh *f)
+void new_image_free(struct new_image *f)
 {
 	if (!f)
 		return;
@@ -142,7 +142,7 @@ void fresh_free(struct fresh *f)
 }
 
 /* Puts a word in the place of the one with its name, or behind all. */
-static int put_word(struct fresh *f, const char *word, char **old, struct err *e)
+static int put_word(struct new_image *f, const char *word, char **old, struct err *e)
 {
 	char *copy;
 
@@ -160,7 +160,7 @@ static int put_word(struct fresh *f, const char *word, char **old, struct err *e
 	return add_text(&f->options, &f->noptions, word, e);
 }
 
-static void take_back(struct fresh *f, const char *word, char *old)
+static void take_back(struct new_image *f, const char *word, char *old)
 {
 	for (size_t i = 0; i < f->noptions; i++) {
 		if (!same_name(f->options[i], word))
@@ -172,7 +172,8 @@ static void take_back(struct fresh *f, const char *word, char *old)
 	}
 }
 
-int fresh_set_option(struct fresh *f, struct source *s, const char *word, struct err *e)
+int new_image_set_option(
+	struct new_image *f, struct pooled_image *s, const char *word, struct err *e)
 {
 	struct err ignored = ERR_INIT;
 	char *old;
@@ -191,7 +192,7 @@ int fresh_set_option(struct fresh *f, struct source *s, const char *word, struct
 	return ret;
 }
 
-int fresh_begin(struct fresh *f, struct source *s, uint64_t size, struct err *e)
+int new_image_begin(struct new_image *f, struct pooled_image *s, uint64_t size, struct err *e)
 {
 	struct err ignored = ERR_INIT;
 	int ret = make_anew(f, s, size, e);
@@ -217,7 +218,7 @@ static int lock_file(const char *path, struct io **io, struct err *e)
 
 static int take_away(void *arg, struct fingerprint *stamp, struct err *e)
 {
-	const struct fresh *f = arg;
+	const struct new_image *f = arg;
 	struct io *io;
 	int ret = lock_file(f->path, &io, e);
 
@@ -227,12 +228,12 @@ static int take_away(void *arg, struct fingerprint *stamp, struct err *e)
 	return ret;
 }
 
-int fresh_remove(struct fresh *f, struct source *s, struct err *e)
+int new_image_remove(struct new_image *f, struct pooled_image *s, struct err *e)
 {
-	return source_change(s, take_away, f, e);
+	return pooled_image_change(s, take_away, f, e);
 }
 
-uint64_t fresh_size(const struct fresh *f, const struct view *view)
+uint64_t new_image_size(const struct new_image *f, const struct view *view)
 {
 	if (f->empty)
 		return 0;

@@ -22,11 +22,11 @@
 
 struct err;
 struct format;
-struct source;
+struct pooled_image;
 struct fingerprint;
 struct view;
 
-struct fresh {
+struct new_image {
 	pthread_mutex_t lock;
 	const struct format *format;
 	char *path;
@@ -41,27 +41,28 @@ struct fresh {
 };
 
 /* Makes the empty image; nothing may be there under that path.  *stamp, {0} at first, is for
- * source_set_fresh: nothing is made anew or removed but the files that were made here. */
-int fresh_make(const struct format *format, const char *path, struct fresh **f,
+ * pooled_image_set_new: nothing is made anew or removed but the files that were made here. */
+int new_image_create(const struct format *format, const char *path, struct new_image **f,
 	struct fingerprint *stamp, struct err *e);
-void fresh_free(struct fresh *f); /* NULL is fine */
+void new_image_free(struct new_image *f); /* NULL is fine */
 
 /* With the lock, of one that is empty and belongs to the source.  -ESTALE: another program has
  * changed or replaced it; nothing was done, and that is logged: */
 
 /* Another option; a name that has a value gets another.  EINVAL: there is none such. */
-int fresh_set_option(struct fresh *f, struct source *s, const char *word, struct err *e);
+int new_image_set_option(
+	struct new_image *f, struct pooled_image *s, const char *word, struct err *e);
 
 /* It gets a disk of this size, which it keeps unless it can be resized. */
-int fresh_begin(struct fresh *f, struct source *s, uint64_t size, struct err *e);
+int new_image_begin(struct new_image *f, struct pooled_image *s, uint64_t size, struct err *e);
 
 /* Takes its files away. */
-int fresh_remove(struct fresh *f, struct source *s, struct err *e);
+int new_image_remove(struct new_image *f, struct pooled_image *s, struct err *e);
 
 /* The value that was given to an option, or NULL; with the lock. */
-const char *fresh_option(const struct fresh *f, const char *name);
+const char *new_image_option(const struct new_image *f, const char *name);
 
 /* How long its disk is said to be; view is that of the disk. */
-uint64_t fresh_size(const struct fresh *f, const struct view *view);
+uint64_t new_image_size(const struct new_image *f, const struct view *view);
 
 #endif

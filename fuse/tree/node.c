@@ -42,10 +42,10 @@ void tree_set_group(struct tree *tree, gid_t group)
 	const struct image *img;
 
 	tree->group = group;
-	if (!root->source || source_pin(root->source, ANY_GENERATION, &img, &ignored) < 0)
+	if (!root->image || pooled_image_pin(root->image, ANY_GENERATION, &img, &ignored) < 0)
 		return;
 	atomic_store(&root->readers, access_image_readers(img, group));
-	source_unpin(root->source);
+	pooled_image_unpin(root->image);
 }
 
 /* What images are made and grow in when a directory can be written; else the mount is full, and as
@@ -98,10 +98,10 @@ static void inherit(struct node *node, const struct node *parent)
 	node->when = parent->when;
 	atomic_store(
 		&node->readers, node_is_top(node) ? ACCESS_ALL : atomic_load(&parent->readers));
-	if (!parent->source || node_is_top(node) || node->kind == NODE_ERROR)
+	if (!parent->image || node_is_top(node) || node->kind == NODE_ERROR)
 		return;
-	node->source = source_ref(parent->source);
-	node->generation = source_generation(parent->source);
+	node->image = pooled_image_ref(parent->image);
+	node->generation = pooled_image_generation(parent->image);
 }
 
 struct node *node_new(struct tree *tree, struct node *parent, enum node_kind kind, const char *name)
@@ -144,9 +144,9 @@ void node_free(struct node *node)
 	folder_unref(node->place.of);
 	if (node->kind == NODE_EXPORTS)
 		exports_free(node->exports);
-	if (node->source)
-		source_unmake(node->source, &node->made);
-	source_unref(node->source);
+	if (node->image)
+		pooled_image_drop_view(node->image, &node->derived);
+	pooled_image_unref(node->image);
 	free(node->name);
 	free(node);
 }
@@ -164,8 +164,7 @@ bool node_is_same(const struct node *old, const struct node *new)
 		return false;
 	if (old->kind == NODE_ERROR)
 		return strcmp(old->text, new->text) == 0;
-	return node_is_top(old) ||
-	       (old->source == new->source && old->generation == new->generation);
+	return node_is_top(old) || (old->image == new->image && old->generation == new->generation);
 }
 
 /* A disk of a directory as it is now, not as a machine's snapshot has it, and not in a package. */
@@ -184,14 +183,15 @@ bool node_is_live(const struct node *node)
 	return node->tree->writable && home && (home == node->tree->root || is_disk_of_dir(home));
 }
 
-struct fresh *node_fresh_image(const struct node *node)
+struct new_image *node_get_new_image(const struct node *node)
 {
-	return node->source && node_is_top(node) ? source_fresh(node->source) : NULL;
+	return node->image && node_is_top(node) ? pooled_image_get_new(node->image) : NULL;
 }
 
-struct fresh *node_fresh(const struct node *node)
+struct new_image *node_get_new_disk(const struct node *node)
 {
-	return node->kind == NODE_DISK && node_is_live(node) ? node_fresh_image(node->home) : NULL;
+	return node->kind == NODE_DISK && node_is_live(node) ? node_get_new_image(node->home)
+							     : NULL;
 }
 
 /* The top of the chain shows the same. */
@@ -233,7 +233,7 @@ static struct node *top_of(const struct node *node)
 static int hold_state(const struct node *node, struct shown *shown)
 {
 	const struct node *home = node->home;
-	unsigned no = node_is_top(home) ? source_state(node->source) : home->state;
+	unsigned no = node_is_top(home) ? pooled_image_state(node->image) : home->state;
 
 	shown->img = shown->top;
 	for (unsigned i = 0; i < home->layer; i++)
@@ -252,34 +252,34 @@ static int take_state(const struct node *node, int ret, struct shown *shown)
 
 int node_pin(const struct node *node, struct shown *shown, struct err *e)
 {
-	int pinned = source_pin(node->source, node->generation, &shown->top, e);
+	int pinned = pooled_image_pin(node->image, node->generation, &shown->top, e);
 	int ret = take_state(node, pinned, shown);
 
 	if (ret < 0 && pinned == 0)
-		source_unpin(node->source);
+		pooled_image_unpin(node->image);
 	return ret;
 }
 
 void node_unpin(const struct node *node, const struct shown *shown)
 {
 	state_put(shown->state);
-	source_unpin(node->source);
+	pooled_image_unpin(node->image);
 }
 
 int node_hold(const struct node *node, bool writes, struct shown *shown, struct err *e)
 {
-	int held = source_hold(node->source, node->generation, writes, &shown->top, e);
+	int held = pooled_image_hold(node->image, node->generation, writes, &shown->top, e);
 	int ret = take_state(node, held, shown);
 
 	if (ret < 0 && held == 0)
-		source_unhold(node->source);
+		pooled_image_unhold(node->image);
 	return ret;
 }
 
 void node_unhold(const struct node *node, const struct shown *shown)
 {
 	state_put(shown->state);
-	source_unhold(node->source);
+	pooled_image_unhold(node->image);
 }
 
 struct slice {
@@ -327,13 +327,13 @@ int node_view(struct node *node, const struct shown *shown, struct view **view, 
 		return 0;
 	case NODE_PARTITION:
 		slice = (struct slice){.entry = node->part->entry, .disk = state->view};
-		ret = source_make(node->source, &node->made, make_slice, &slice, e);
-		*view = node->made.view;
+		ret = pooled_image_derive(node->image, &node->derived, make_slice, &slice, e);
+		*view = node->derived.view;
 		return ret;
 	case NODE_EXPORT:
 		x = (struct export_args){.node = node, .shown = shown};
-		ret = source_make(node->source, &node->made, make_export, &x, e);
-		*view = node->made.view;
+		ret = pooled_image_derive(node->image, &node->derived, make_export, &x, e);
+		*view = node->derived.view;
 		return ret;
 	default:
 		return 0;
@@ -440,7 +440,7 @@ static int count(struct node *node, const struct shown *shown, const struct view
 
 static int measure_pinned(struct node *node, const struct shown *shown, struct measure *m)
 {
-	const struct fresh *fresh = node_fresh(node);
+	const struct new_image *new_image = node_get_new_disk(node);
 	struct view *view;
 	struct err e = ERR_INIT;
 	int ret = node_view(node, shown, &view, &e);
@@ -451,7 +451,7 @@ static int measure_pinned(struct node *node, const struct shown *shown, struct m
 		return ret;
 	m->stored = atomic_load_explicit(&node->measured, memory_order_relaxed);
 	m->step = step_of(node, shown);
-	m->size = !view ? m->stored : fresh ? fresh_size(fresh, view) : view->size;
+	m->size = !view ? m->stored : new_image ? new_image_size(new_image, view) : view->size;
 	m->stored = MIN(m->stored, m->size); /* it may have become shorter since */
 	return ret;
 }
@@ -575,7 +575,7 @@ char *layer_name(const struct image *img, unsigned layer)
 
 	if (asprintf(&raw, "%u-%s", layer, image_basename(img)) < 0)
 		return NULL;
-	name = name_escape(raw);
+	name = filename_escape(raw);
 	free(raw);
 	return name;
 }

@@ -53,7 +53,7 @@ int tree_fill(struct tree *tree, struct node *node, struct dir **dir);
 
 /* A list in the making: nodes that nobody else sees, which are given away as one list or dropped.
  */
-struct names;
+struct filename_set;
 struct fill {
 	struct tree *tree;
 	struct node *dir;
@@ -67,7 +67,7 @@ struct node *fill_add(struct fill *fill, enum node_kind kind, const char *name);
 
 /* Likewise, called as wanted, made fit to be a name and unlike others of names. */
 struct node *fill_add_named(
-	struct fill *fill, enum node_kind kind, struct names *names, const char *wanted);
+	struct fill *fill, enum node_kind kind, struct filename_set *names, const char *wanted);
 
 /* Drops what was gathered. */
 void fill_clear(struct fill *fill);
@@ -87,7 +87,7 @@ int fill_package(struct fill *fill, bool *many, struct err *e);
 
 /* The snapshots that a machine has of the disk, among those of the image. */
 bool has_shots(const struct node *top);
-int fill_shots(struct fill *fill, struct names *names);
+int fill_shots(struct fill *fill, struct filename_set *names);
 
 /* The text of an error as the only file.  The snapshots that a machine has of the disk are images
  * of their own: they are there as well. */

@@ -510,28 +510,28 @@ static struct tree *tree_make(enum node_kind kind, struct log *log)
 	return NULL;
 }
 
-struct tree *tree_new(struct source *source, struct log *log, struct err *e)
+struct tree *tree_new(struct pooled_image *source, struct log *log, struct err *e)
 {
 	struct tree *tree = tree_make(NODE_IMAGE, log);
 	const struct image *img;
 	const struct state *shown;
 
 	if (!tree) {
-		source_unref(source);
+		pooled_image_unref(source);
 		err_nomem(e);
 		return NULL;
 	}
-	tree->root->source = source;
-	if (source_pin(source, ANY_GENERATION, &img, e) < 0) {
+	tree->root->image = source;
+	if (pooled_image_pin(source, ANY_GENERATION, &img, e) < 0) {
 		tree_free(tree);
 		return NULL;
 	}
-	shown = img->states[source_state(source)];
+	shown = img->states[pooled_image_state(source)];
 	tree->root->state = shown->no;
 	tree->root->when = shown->when;
 	tree->size = shown->view->size;
 	atomic_store(&tree->root->readers, access_image_readers(img, tree->group));
-	source_unpin(source);
+	pooled_image_unpin(source);
 	return tree;
 }
 

@@ -36,7 +36,7 @@ struct err;
 struct exports;
 struct folder;
 struct folder_entry;
-struct fresh;
+struct new_image;
 struct image;
 struct image_options;
 struct export_format;
@@ -87,9 +87,9 @@ struct node {
 	char *name;
 	uint64_t ino;
 	struct timespec when;
-	atomic_uint readers;   /* see base/access.h; of a top, as far as it is known */
-	struct source *source; /* held; NULL: of no image */
-	unsigned generation;   /* of the source; ANY_GENERATION: of a top, see node_is_top */
+	atomic_uint readers;        /* see base/access.h; of a top, as far as it is known */
+	struct pooled_image *image; /* held; NULL: of no image */
+	unsigned generation;        /* of the source; ANY_GENERATION: of a top, see node_is_top */
 	struct place place;
 
 	/* Of a home: */
@@ -106,10 +106,10 @@ struct node {
 	bool retry;      /* the list tells of an error: it is made anew for who looks next */
 
 	/* Of files: */
-	_Atomic uint64_t measured;  /* NODE_INFO: bytes; others: bytes stored; or UNMEASURED */
-	atomic_uint measured_at;    /* how often what is shown had changed then */
-	_Atomic int64_t good_until; /* monotonic ns; so long it is good enough anyway */
-	struct regions made;        /* the view of those that are no view of the image itself */
+	_Atomic uint64_t measured;   /* NODE_INFO: bytes; others: bytes stored; or UNMEASURED */
+	atomic_uint measured_at;     /* how often what is shown had changed then */
+	_Atomic int64_t good_until;  /* monotonic ns; so long it is good enough anyway */
+	struct derived_view derived; /* the view of those that are no view of the image itself */
 
 	union {
 		struct part *part;             /* NODE_PARTITION; owned */
@@ -134,13 +134,13 @@ struct dir {
 };
 
 /* A tree that shows one image.  Takes the source, also on failure. */
-struct tree *tree_new(struct source *source, struct log *log, struct err *e);
+struct tree *tree_new(struct pooled_image *source, struct log *log, struct err *e);
 
 /* A tree that shows a directory of the host and all that is below it.  What is borrowed must
  * outlive it. */
 struct shown_dir {
 	const char *path; /* without links */
-	struct sources *sources;
+	struct image_pool *pool;
 	const struct image_options *how;
 	uint64_t size; /* bytes of the file system that it lies in */
 	/* Is told of each directory of the host whose content shows, before it is read.  True: it
@@ -172,8 +172,8 @@ int tree_snapshots_changed(struct tree *tree, const struct node *node);
 
 /* What there is to know of an image that was made in this mount, by its directory, or by its disk;
  * NULL: it is none. */
-struct fresh *node_fresh_image(const struct node *node);
-struct fresh *node_fresh(const struct node *node);
+struct new_image *node_get_new_image(const struct node *node);
+struct new_image *node_get_new_disk(const struct node *node);
 
 /* Is the node of a state that may be written: by this very name, or by any? */
 bool node_is_live(const struct node *node);
@@ -250,7 +250,7 @@ struct shown {
 int node_pin(const struct node *node, struct shown *shown, struct err *e);
 void node_unpin(const struct node *node, const struct shown *shown);
 
-/* The same for as long as a file is open: see source_hold. */
+/* The same for as long as a file is open: see pooled_image_hold. */
 int node_hold(const struct node *node, bool writes, struct shown *shown, struct err *e);
 void node_unhold(const struct node *node, const struct shown *shown);
 

@@ -9,7 +9,7 @@
 
 static void expect_escaped(const char *raw, const char *expected)
 {
-	char *name = name_escape(raw);
+	char *name = filename_escape(raw);
 
 	ck_assert_ptr_nonnull(name);
 	ck_assert_str_eq(name, expected);
@@ -63,25 +63,25 @@ START_TEST(long_names_are_cut)
 
 	memset(raw, 'x', sizeof raw - 1);
 	raw[sizeof raw - 1] = '\0';
-	name = name_escape(raw);
+	name = filename_escape(raw);
 	ck_assert_uint_eq(strlen(name), NAME_MAX);
 	free(name);
 
 	memcpy(raw + NAME_MAX - 1, "\xc3\xa4", 2);
-	name = name_escape(raw);
+	name = filename_escape(raw);
 	ck_assert_uint_eq(strlen(name), NAME_MAX - 1);
 	free(name);
 
 	raw[NAME_MAX - 2] = '\n';
-	name = name_escape(raw);
+	name = filename_escape(raw);
 	ck_assert_uint_eq(strlen(name), NAME_MAX - 2);
 	free(name);
 }
 END_TEST
 
-static void expect_added(struct names *names, const char *wanted, const char *expected)
+static void expect_added(struct filename_set *names, const char *wanted, const char *expected)
 {
-	char *name = names_add(names, wanted);
+	char *name = filename_set_add(names, wanted);
 
 	ck_assert_ptr_nonnull(name);
 	ck_assert_str_eq(name, expected);
@@ -90,41 +90,41 @@ static void expect_added(struct names *names, const char *wanted, const char *ex
 
 START_TEST(copies_get_numbers)
 {
-	struct names names = {0};
+	struct filename_set names = {0};
 
 	expect_added(&names, "a", "a");
 	expect_added(&names, "b", "b");
 	expect_added(&names, "a", "a~2");
 	expect_added(&names, "a", "a~3");
 	expect_added(&names, "b", "b~2");
-	names_clear(&names);
+	filename_set_clear(&names);
 	expect_added(&names, "a", "a");
-	names_clear(&names);
+	filename_set_clear(&names);
 }
 END_TEST
 
 START_TEST(numbers_step_over_names_that_look_like_them)
 {
-	struct names names = {0};
+	struct filename_set names = {0};
 
 	expect_added(&names, "a", "a");
 	expect_added(&names, "a~2", "a~2");
 	expect_added(&names, "a", "a~3");
 	expect_added(&names, "a~2", "a~2~2");
 	expect_added(&names, "a~3", "a~3~2");
-	names_clear(&names);
+	filename_set_clear(&names);
 }
 END_TEST
 
 START_TEST(claims_take_a_name_once)
 {
-	struct names names = {0};
+	struct filename_set names = {0};
 
-	ck_assert(names_claim(&names, "root"));
-	ck_assert(!names_claim(&names, "root"));
+	ck_assert(filename_set_claim(&names, "root"));
+	ck_assert(!filename_set_claim(&names, "root"));
 	expect_added(&names, "root", "root~2");
-	ck_assert(!names_claim(&names, "root~2"));
-	names_clear(&names);
+	ck_assert(!filename_set_claim(&names, "root~2"));
+	filename_set_clear(&names);
 }
 END_TEST
 
@@ -140,14 +140,14 @@ static int compare(const void *a, const void *b)
 START_TEST(a_crowd_of_copies_is_quick_and_unique)
 {
 	char **all = calloc(CROWD, sizeof *all), raw[NAME_MAX + 1];
-	struct names names = {0};
+	struct filename_set names = {0};
 
 	memset(raw, 'x', NAME_MAX);
 	raw[NAME_MAX] = '\0';
 	for (int i = 0; i < CROWD; i++) {
 		/* Each of them twice. */
 		snprintf(raw + NAME_MAX - 5, 6, "%05d", i / 2);
-		all[i] = names_add(&names, raw);
+		all[i] = filename_set_add(&names, raw);
 		ck_assert_ptr_nonnull(all[i]);
 		ck_assert_uint_le(strlen(all[i]), NAME_MAX);
 	}
@@ -157,7 +157,7 @@ START_TEST(a_crowd_of_copies_is_quick_and_unique)
 	for (int i = 0; i < CROWD; i++)
 		free(all[i]);
 	free(all);
-	names_clear(&names);
+	filename_set_clear(&names);
 }
 END_TEST
 

@@ -47,7 +47,7 @@ static void set_up(void)
 	ck_assert_ok(image_open_io(io, &options, &img, &e), &e);
 	add_state("a");
 	add_state("b");
-	tree = tree_new(source_of(img, 0, &e), &logger, &e);
+	tree = tree_new(pooled_image_of(img, 0, &e), &logger, &e);
 	ck_assert_ptr_nonnull(tree);
 }
 
