@@ -152,7 +152,7 @@ static int prepare_opening(struct daemon *d, struct err *e)
 		.search = (const char *const *)o->search.v,
 		.parent_formats = (const char *const *)o->parent_formats.v,
 		.nobacking = o->nobacking,
-		.thin = true,
+		.detect_zeroes = true,
 		.share = o->share,
 		.nosnapshots = o->nosnapshots,
 		.ignore_parent_id = o->ignore_parent_id,

@@ -467,7 +467,7 @@ static int check_request(const struct format *format, const struct create_reques
 	if (ret == 0 && r->backing && !format->can_back)
 		ret = err_set(e, ENOTSUP,
 			"images of the format %s are created without a backing file", format->name);
-	if (ret == 0 && r->packed && !format->can_pack)
+	if (ret == 0 && r->compressed && !format->can_compress)
 		ret = err_set(e, ENOTSUP, "Compression not supported for this file format");
 	return ret;
 }

@@ -48,9 +48,9 @@ struct create_request {
 	const char *backing_format; /* goes with backing */
 	bool unchecked;             /* the backing file is not looked at; size must be given */
 	const char *const *options; /* "name=value", NULL-terminated; NULL: none */
-	bool packed;    /* it is made to be filled with packed units: view_write_packed */
-	bool replace;   /* a file that is there, and that nobody uses, is replaced */
-	bool new_parts; /* but no other file of the image: there must be none */
+	bool compressed; /* it is made to be filled with packed units: view_write_compressed */
+	bool replace;    /* a file that is there, and that nobody uses, is replaced */
+	bool new_parts;  /* but no other file of the image: there must be none */
 	const struct image_options *how; /* the backing file is opened with */
 	/* path is the temporary name of an image that is renamed to this one, in the same
 	 * directory; NULL: it is not. */

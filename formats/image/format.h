@@ -69,9 +69,9 @@ struct format {
 	/* Writes an empty image into c->io: creation.h. */
 	int (*create)(struct creation *c, struct err *e);
 	const struct create_option *create_options;
-	bool can_write; /* images, at least some of them */
-	bool can_back;  /* created images may have a backing file */
-	bool can_pack;  /* created images, at least some, may be filled with packed units */
+	bool can_write;    /* images, at least some of them */
+	bool can_back;     /* created images may have a backing file */
+	bool can_compress; /* created images, at least some, may be filled with packed units */
 	/* Is parent, opened, the very image that img was made on?  NULL: any is. */
 	int (*check_parent)(const struct image *img, const struct image *parent, struct err *e);
 	/* Does what img records of its parent fit other, an image of any format, whatever has

@@ -100,7 +100,7 @@ static int become_writable(struct image *img, struct err *e)
 	w = writer_new(live, e);
 	if (!w)
 		return -e->code;
-	w->thin = img->opts->thin;
+	w->detect_zeroes = img->opts->detect_zeroes;
 	set_writer(img, w);
 	return start_writing(img, e);
 }

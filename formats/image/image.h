@@ -32,14 +32,14 @@ struct image_options {
 	const char *const *search; /* where to look for a parent that moved; likewise */
 	/* Of parents whose child does not record it, from the top down; likewise. */
 	const char *const *parent_formats;
-	bool nobacking;   /* leave parents closed: what they would give is EIO */
-	bool write;       /* the image that is named, not its parents */
-	bool fill;        /* then also one that can only be filled, once, with packed units */
-	bool thin;        /* of what is written, zeroes over zeroes are not stored */
-	bool repair;      /* for image_check alone: its files may be written, but not the disk */
-	bool nosync;      /* leave durability to the host: the image can be made anew */
-	bool share;       /* read although somebody holds the image for writing */
-	bool nosnapshots; /* do not look at the table of internal snapshots */
+	bool nobacking;     /* leave parents closed: what they would give is EIO */
+	bool write;         /* the image that is named, not its parents */
+	bool fill;          /* then also one that can only be filled, once, with packed units */
+	bool detect_zeroes; /* of what is written, zeroes over zeroes are not stored */
+	bool repair;        /* for image_check alone: its files may be written, but not the disk */
+	bool nosync;        /* leave durability to the host: the image can be made anew */
+	bool share;         /* read although somebody holds the image for writing */
+	bool nosnapshots;   /* do not look at the table of internal snapshots */
 	bool ignore_parent_id;            /* take a parent that changed since the child was made */
 	const struct passphrase *secrets; /* passphrases to try on each image; NULL: none */
 	bool locked;  /* then an encrypted image opens, but its data cannot be read */

@@ -81,7 +81,7 @@ static int take(void *arg, struct err *e)
 {
 	struct change *c = arg;
 	const struct image *img = c->img;
-	int r = img->format->snapshots->take(c->img, c->name, e);
+	int r = img->format->snapshots->create(c->img, c->name, e);
 
 	if (r == 0)
 		c->no = img->states[img->nstates - 1]->no;
@@ -106,13 +106,13 @@ int snapshot_create(struct image *img, const char *name, unsigned *no, struct er
 static void forbid(struct view *v)
 {
 	if (v)
-		v->dropped = true;
+		v->deleted = true;
 }
 
 static int drop(struct change *c, struct err *e)
 {
 	struct state *s = c->img->states[c->i];
-	int r = c->img->format->snapshots->drop(c->img, c->i, e);
+	int r = c->img->format->snapshots->delete (c->img, c->i, e);
 
 	if (r < 0)
 		return r;

@@ -22,8 +22,8 @@ struct state;
  * snapshots are as before; room may be lost. */
 struct snapshot_ops {
 	/* Keeps the disk as it is; adds a state. */
-	int (*take)(struct image *img, const char *name, struct err *e);
-	int (*drop)(struct image *img, size_t i, struct err *e);
+	int (*create)(struct image *img, const char *name, struct err *e);
+	int (*delete)(struct image *img, size_t i, struct err *e);
 	int (*rename)(struct image *img, size_t i, const char *name, struct err *e);
 	/* The disk becomes what it was. */
 	int (*apply)(struct image *img, size_t i, struct err *e);

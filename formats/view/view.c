@@ -22,13 +22,13 @@
 void view_enter(const struct view *v)
 {
 	if (v->writer)
-		pthread_rwlock_rdlock(&v->writer->gate);
+		pthread_rwlock_rdlock(&v->writer->request_lock);
 }
 
 void view_leave(const struct view *v)
 {
 	if (v->writer)
-		pthread_rwlock_unlock(&v->writer->gate);
+		pthread_rwlock_unlock(&v->writer->request_lock);
 }
 
 int view_map(const struct view *v, uint64_t off, uint64_t len, struct extent *x, struct err *e)
@@ -37,7 +37,7 @@ int view_map(const struct view *v, uint64_t off, uint64_t len, struct extent *x,
 
 	memset(x, 0, sizeof *x);
 	x->owner = v;
-	if (v->dropped)
+	if (v->deleted)
 		return err_set(e, ESTALE, "the snapshot was deleted");
 	r = v->ops->map(v, off, len, x, e);
 	if (r == 0 && x->len == 0)

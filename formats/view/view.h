@@ -78,12 +78,12 @@ struct view {
 	/* Of a stack that can change: */
 	struct writer *writer;         /* of the image below; borrowed; NULL: nothing can change */
 	const struct write_ops *write; /* of the live state; NULL: this view can only be read */
-	bool dropped;                  /* by the gate: what it showed is no more */
+	bool deleted;                  /* by the gate: what it showed is no more */
 	bool through;                  /* a part of the view below: what is written goes there */
 	uint32_t granule;              /* the least that is put on the map at a time, bytes */
 	uint64_t unit;                 /* the least that room is made for; a multiple of granule */
-	uint32_t packed_max; /* bytes, at most, of a unit that is packed; 0: none can be */
-	bool packed_only;    /* units are written packed, each once, in their order */
+	uint32_t compressed_max; /* bytes, at most, of a unit that is packed; 0: none can be */
+	bool compressed_only;    /* units are written packed, each once, in their order */
 };
 
 /* Exactly [off, off+len), which must lie inside the view. */
@@ -140,13 +140,13 @@ int view_write(struct view *v, const void *buf, size_t len, uint64_t off, struct
 /* As view_write, but calls answered before it writes, so that its caller can go on; nobody is let
  * near the image until it is done, so nobody can tell.  What fails before that is returned, what
  * fails later is told by failed.  For one who writes alone: others would wait for each other. */
-struct behind {
+struct early_reply {
 	void (*answered)(void *arg);
 	void (*failed)(void *arg, const struct err *e);
 	void *arg;
 };
-int view_write_behind(struct view *v, const void *buf, size_t len, uint64_t off,
-	const struct behind *behind, struct err *e);
+int view_write_early(struct view *v, const void *buf, size_t len, uint64_t off,
+	const struct early_reply *early, struct err *e);
 
 /* Returns once all that was answered before is done. */
 void view_await(const struct view *v);
@@ -172,14 +172,14 @@ int view_clear(struct view *v, uint64_t off, uint64_t len, struct err *e);
  * finds room.  EOPNOTSUPP: the host cannot promise it. */
 int view_allocate(struct view *v, uint64_t off, uint64_t len, struct err *e);
 
-/* Packs a unit of the live state of an image whose packed_max is not 0: view->unit bytes, zeroes
- * behind the end of the disk.  How many bytes it takes packed, 0: too many, it is written as it is;
- * -errno.  For any number of threads at once: it is what takes the time. */
-ssize_t view_pack(
+/* Packs a unit of the live state of an image whose compressed_max is not 0: view->unit bytes,
+ * zeroes behind the end of the disk.  How many bytes it takes packed, 0: too many, it is written as
+ * it is; -errno.  For any number of threads at once: it is what takes the time. */
+ssize_t view_compress(
 	const struct view *v, const void *unit, uint64_t off, void *packed, struct err *e);
 
-/* As view_write, of the unit at off, from what view_pack made of it. */
-int view_write_packed(
+/* As view_write, of the unit at off, from what view_compress made of it. */
+int view_write_compressed(
 	struct view *v, const void *packed, uint32_t len, uint64_t off, struct err *e);
 
 /* Copies bytes of one view into another, holes as holes; the ranges do not overlap when both show

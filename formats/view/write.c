@@ -49,21 +49,21 @@ static struct range units_of(const struct view *v, uint64_t off, uint64_t len)
 }
 
 /* Copies [start, end) of what the view shows into the room. */
-static int copy_up(
-	const struct view *v, const struct grant *g, uint64_t start, uint64_t end, struct err *e)
+static int copy_up(const struct view *v, const struct reservation *res, uint64_t start,
+	uint64_t end, struct err *e)
 {
 	void *buf = NULL;
 	int r = 0;
 
 	for (struct extent x; r == 0 && start < end; start += x.len) {
 		r = view_resolve(v, start, MIN(end - start, COPY_MAX), &x, e);
-		if (r < 0 || (x.kind == EXTENT_ZERO && g->fresh))
+		if (r < 0 || (x.kind == EXTENT_ZERO && res->reads_zero))
 			continue;
 		if (!buf)
 			buf = malloc(MIN(end - start, COPY_MAX));
 		r = buf ? view_read_extent(&x, buf, e) : err_nomem(e);
 		if (r == 0)
-			r = io_write(g->io, buf, x.len, g->pos + (start - g->off), e);
+			r = io_write(res->io, buf, x.len, res->pos + (start - res->off), e);
 	}
 	free(buf);
 	return r;
@@ -90,42 +90,43 @@ static void pass(struct bytes *from, size_t len)
 }
 
 /* Data first, then the map that reveals it; r: whether the data is there. */
-static int end_grant(struct view *v, const struct grant *g, int r, struct err *e)
+static int end_reservation(struct view *v, const struct reservation *res, int r, struct err *e)
 {
 	pthread_mutex_lock(&v->writer->meta);
 	if (r == 0)
-		r = v->write->commit(v, g, e);
+		r = v->write->commit(v, res, e);
 	if (r < 0)
-		v->write->cancel(v, g);
+		v->write->cancel(v, res);
 	pthread_mutex_unlock(&v->writer->meta);
 	return r;
 }
 
-static int fill_with_itself(struct view *v, const struct grant *g, struct err *e)
+static int fill_with_itself(struct view *v, const struct reservation *res, struct err *e)
 {
-	int r = io_allocate(g->io, g->pos, g->len, e);
+	int r = io_allocate(res->io, res->pos, res->len, e);
 
 	if (r == 0)
-		r = copy_up(v, g, g->off, g->off + g->len, e);
-	return end_grant(v, g, r, e);
+		r = copy_up(v, res, res->off, res->off + res->len, e);
+	return end_reservation(v, res, r, e);
 }
 
-static int fill_grant(struct view *v, const struct grant *g, const struct bytes *from, size_t len,
-	uint64_t off, struct err *e)
+static int fill_reservation(struct view *v, const struct reservation *res, const struct bytes *from,
+	size_t len, uint64_t off, struct err *e)
 {
-	int r = copy_up(v, g, g->off, off, e);
+	int r = copy_up(v, res, res->off, off, e);
 
 	if (r == 0)
-		r = put(from, len, g->io, g->pos + (off - g->off), e);
+		r = put(from, len, res->io, res->pos + (off - res->off), e);
 	if (r == 0)
-		r = copy_up(v, g, off + len, g->off + g->len, e);
-	return end_grant(v, g, r, e);
+		r = copy_up(v, res, off + len, res->off + res->len, e);
+	return end_reservation(v, res, r, e);
 }
 
 /* Drivers compute it from what the image says. */
-static bool is_room_for(const struct view *v, const struct grant *g, uint64_t off)
+static bool is_room_for(const struct view *v, const struct reservation *res, uint64_t off)
 {
-	return g->off <= off && off - g->off < g->len && range_fits(g->off, g->len, v->size);
+	return res->off <= off && off - res->off < res->len &&
+	       range_fits(res->off, res->len, v->size);
 }
 
 /* The range is locked.  Bytes written, 0: it is in place by now.  from NULL: the bytes that are
@@ -134,21 +135,21 @@ static int64_t write_room(
 	struct view *v, const struct bytes *from, size_t len, uint64_t off, struct err *e)
 {
 	struct extent x;
-	struct grant g;
+	struct reservation res;
 	int r = view_map(v, off, len, &x, e);
 
 	if (r < 0 || x.inplace)
 		return r;
 	pthread_mutex_lock(&v->writer->meta);
-	r = v->write->reserve(v, off, MIN(len, x.len), &g, e);
+	r = v->write->reserve(v, off, MIN(len, x.len), &res, e);
 	pthread_mutex_unlock(&v->writer->meta);
 	if (r < 0)
 		return r;
-	if (!is_room_for(v, &g, off))
-		return end_grant(
-			v, &g, err_set(e, EUCLEAN, "no room was found for %" PRIu64, off), e);
-	len = MIN(len, g.off + g.len - off);
-	r = from ? fill_grant(v, &g, from, len, off, e) : fill_with_itself(v, &g, e);
+	if (!is_room_for(v, &res, off))
+		return end_reservation(
+			v, &res, err_set(e, EUCLEAN, "no room was found for %" PRIu64, off), e);
+	len = MIN(len, res.off + res.len - off);
+	r = from ? fill_reservation(v, &res, from, len, off, e) : fill_with_itself(v, &res, e);
 	return r < 0 ? r : (int64_t)len;
 }
 
@@ -208,7 +209,7 @@ static int64_t write_step(
 
 	if (r < 0)
 		return r;
-	if (!x.inplace && v->writer->thin && from->buf)
+	if (!x.inplace && v->writer->detect_zeroes && from->buf)
 		return write_thin(v, from, x.len, off, e);
 	if (!x.inplace)
 		return write_new(v, from, x.len, off, e);
@@ -333,7 +334,7 @@ static int aim(struct view **v, uint64_t len, uint64_t *off, struct err *e)
 	r = check_range(*v, *off, len, e);
 	if (r == 0 && !(*v)->write)
 		r = err_set(e, EROFS, "this state can only be read");
-	if (r == 0 && (*v)->packed_only)
+	if (r == 0 && (*v)->compressed_only)
 		r = err_set(e, EROFS, "it is only written packed, by whole units");
 	return r;
 }
@@ -416,8 +417,8 @@ void view_late_heard(const struct view *v)
 	v->writer->late_told = (unsigned)v->writer->late;
 }
 
-int view_write_behind(struct view *v, const void *buf, size_t len, uint64_t off,
-	const struct behind *behind, struct err *e)
+int view_write_early(struct view *v, const void *buf, size_t len, uint64_t off,
+	const struct early_reply *early, struct err *e)
 {
 	struct writer *w = v->writer;
 	struct err late = ERR_INIT;
@@ -425,16 +426,16 @@ int view_write_behind(struct view *v, const void *buf, size_t len, uint64_t off,
 
 	if (r < 0)
 		return r;
-	writer_begin_behind(w);
+	writer_begin_early(w);
 	r = aim(&v, len, &off, e);
 	if (r == 0) {
-		behind->answered(behind->arg);
+		early->answered(early->arg);
 		if (write_inside(v, (struct bytes){.buf = buf}, len, off, &late) < 0) {
 			note_late(w, late.code);
-			behind->failed(behind->arg, &late);
+			early->failed(early->arg, &late);
 		}
 	}
-	writer_end_behind(w);
+	writer_end_early(w);
 	if (r == 0)
 		flush_if_full(v, &late); /* that it failed all will hear who write or flush */
 	return r;
@@ -454,35 +455,37 @@ int view_write_from(
 
 /* Packed. */
 
-ssize_t view_pack(const struct view *v, const void *unit, uint64_t off, void *packed, struct err *e)
+ssize_t view_compress(
+	const struct view *v, const void *unit, uint64_t off, void *packed, struct err *e)
 {
-	return v->write->pack(v, unit, off, packed, e);
+	return v->write->compress(v, unit, off, packed, e);
 }
 
 static int write_packed(
 	struct view *v, const void *packed, uint32_t len, uint64_t off, struct err *e)
 {
 	struct range range = units_of(v, off, 1);
-	struct grant g;
+	struct reservation res;
 	int r;
 
 	range_take(v->writer, &range);
 	pthread_mutex_lock(&v->writer->meta);
-	r = v->write->reserve_packed(v, off, len, &g, e);
+	r = v->write->reserve_compressed(v, off, len, &res, e);
 	pthread_mutex_unlock(&v->writer->meta);
 	if (r == 0)
-		r = end_grant(v, &g, io_write(g.io, packed, len, g.pos, e), e);
+		r = end_reservation(v, &res, io_write(res.io, packed, len, res.pos, e), e);
 	range_drop(v->writer, &range);
 	return r;
 }
 
-int view_write_packed(struct view *v, const void *packed, uint32_t len, uint64_t off, struct err *e)
+int view_write_compressed(
+	struct view *v, const void *packed, uint32_t len, uint64_t off, struct err *e)
 {
 	int r = begin_change(v, e);
 
 	if (r < 0)
 		return r;
-	assert(v->packed_max > 0 && off % v->unit == 0);
+	assert(v->compressed_max > 0 && off % v->unit == 0);
 	r = check_range(v, off, 1, e);
 	return end_change(v, r < 0 ? r : write_packed(v, packed, len, off, e), e);
 }

@@ -29,9 +29,9 @@ struct writer *writer_new(struct view *v, struct err *e)
 	/* Requests come all the time: whoever wants to be alone would wait for ever. */
 	pthread_rwlockattr_init(&attr);
 	pthread_rwlockattr_setkind_np(&attr, PTHREAD_RWLOCK_PREFER_WRITER_NONRECURSIVE_NP);
-	pthread_rwlock_init(&w->gate, &attr);
+	pthread_rwlock_init(&w->request_lock, &attr);
 	pthread_rwlockattr_destroy(&attr);
-	pthread_mutex_init(&w->behind, NULL);
+	pthread_mutex_init(&w->early, NULL);
 	pthread_mutex_init(&w->meta, NULL);
 	pthread_mutex_init(&w->range_lock, NULL);
 	pthread_cond_init(&w->range_free, NULL);
@@ -47,33 +47,33 @@ void writer_free(struct writer *w)
 	pthread_cond_destroy(&w->range_free);
 	pthread_mutex_destroy(&w->range_lock);
 	pthread_mutex_destroy(&w->meta);
-	pthread_mutex_destroy(&w->behind);
-	pthread_rwlock_destroy(&w->gate);
+	pthread_mutex_destroy(&w->early);
+	pthread_rwlock_destroy(&w->request_lock);
 	free(w);
 }
 
-void writer_begin_behind(struct writer *w)
+void writer_begin_early(struct writer *w)
 {
-	pthread_mutex_lock(&w->behind);
-	pthread_rwlock_wrlock(&w->gate);
+	pthread_mutex_lock(&w->early);
+	pthread_rwlock_wrlock(&w->request_lock);
 }
 
-void writer_end_behind(struct writer *w)
+void writer_end_early(struct writer *w)
 {
-	pthread_rwlock_unlock(&w->gate);
-	pthread_mutex_unlock(&w->behind);
+	pthread_rwlock_unlock(&w->request_lock);
+	pthread_mutex_unlock(&w->early);
 }
 
 static void close_gate(struct writer *w)
 {
-	pthread_rwlock_wrlock(&w->gate);
+	pthread_rwlock_wrlock(&w->request_lock);
 	pthread_mutex_lock(&w->meta);
 }
 
 static void open_gate(struct writer *w)
 {
 	pthread_mutex_unlock(&w->meta);
-	pthread_rwlock_unlock(&w->gate);
+	pthread_rwlock_unlock(&w->request_lock);
 }
 
 int writer_fail(struct writer *w, struct err *e)
@@ -148,7 +148,7 @@ static int settle(struct writer *w, struct err *e)
 	int r;
 
 	close_gate(w);
-	r = w->view->write->settle(w->view, e);
+	r = w->view->write->release_freed(w->view, e);
 	open_gate(w);
 	return r;
 }

@@ -43,13 +43,13 @@ struct view;
 struct writeback;
 
 /* Room for new bytes of a view; lives on the stack of whoever writes. */
-struct grant {
+struct reservation {
 	uint64_t off, len; /* of the view: whole granules, or up to its end */
 	struct io *io;
 	uint64_t pos;
-	bool fresh;      /* it reads as zeroes already */
-	uint32_t packed; /* bytes that the unit at off takes there, packed; 0: it is as it is */
-	uint64_t token;  /* the driver's */
+	bool reads_zero;     /* it reads as zeroes already */
+	uint32_t compressed; /* bytes that the unit at off takes there, packed; 0: it is as it is */
+	uint64_t token;      /* the driver's */
 };
 
 /* Of a view that can be written.  meta is held; on failure nothing has changed. */
@@ -59,19 +59,20 @@ struct write_ops {
 	/* Room for some of [off, off+len), which lies inside the view and begins with a byte that
 	 * is not in place.  At least the granule of that byte, at most len; in one piece of a file.
 	 * Nobody else reserves in the units of [off, off+len) meanwhile. */
-	int (*reserve)(struct view *v, uint64_t off, uint64_t len, struct grant *g, struct err *e);
+	int (*reserve)(
+		struct view *v, uint64_t off, uint64_t len, struct reservation *res, struct err *e);
 	/* The room holds what it shall: puts it on the map; what was there before is freed. */
-	int (*commit)(struct view *v, const struct grant *g, struct err *e);
+	int (*commit)(struct view *v, const struct reservation *res, struct err *e);
 	/* It does not: takes it back. */
-	void (*cancel)(struct view *v, const struct grant *g);
-	/* Packs the unit at off, as view_pack: any thread, without a lock.  NULL: view->packed_max
-	 * is 0. */
-	ssize_t (*pack)(
+	void (*cancel)(struct view *v, const struct reservation *res);
+	/* Packs the unit at off, as view_compress: any thread, without a lock.  NULL:
+	 * view->compressed_max is 0. */
+	ssize_t (*compress)(
 		const struct view *v, const void *unit, uint64_t off, void *packed, struct err *e);
 	/* Room for the unit at off, which takes so many bytes packed.  Nobody else reserves in it
 	 * meanwhile; then commit or cancel. */
-	int (*reserve_packed)(
-		struct view *v, uint64_t off, uint32_t packed, struct grant *g, struct err *e);
+	int (*reserve_compressed)(
+		struct view *v, uint64_t off, uint32_t len, struct reservation *res, struct err *e);
 	/* Lets whole units (the last may end with the view) read as zeroes without being stored.
 	 * -EOPNOTSUPP: cannot; NULL: never can.  They are overwritten then. */
 	int (*clear)(struct view *v, uint64_t off, uint64_t len, struct err *e);
@@ -80,7 +81,7 @@ struct write_ops {
 	/* All that was done is durable.  True: there is room to settle. */
 	bool (*durable)(struct view *v);
 	/* The gate is held exclusively: what was durably freed may be given out again. */
-	int (*settle)(struct view *v, struct err *e);
+	int (*release_freed)(struct view *v, struct err *e);
 	/* Makes the disk this long; the gate is held exclusively.  Sets v->size.  NULL: cannot. */
 	int (*resize)(struct view *v, uint64_t size, struct err *e);
 	/* After the last flush: takes the marks off again. */
@@ -92,13 +93,13 @@ struct range;
 struct writer {
 	struct view *view; /* the live state */
 	struct writeback *writeback;
-	pthread_mutex_t behind;
-	pthread_rwlock_t gate;
+	pthread_mutex_t early;
+	pthread_rwlock_t request_lock;
 	pthread_mutex_t meta;
 	pthread_mutex_t range_lock;
 	pthread_cond_t range_free;
 	struct range *ranges;
-	bool thin; /* zeroes that are written where nothing else is read are not stored */
+	bool detect_zeroes; /* zeroes that are written where nothing else is read are not stored */
 	atomic_bool begun;
 	atomic_int failed;  /* errno of what ended writing; 0: nothing did */
 	struct err failure; /* what is said of it from then on; meta */
@@ -121,8 +122,8 @@ int writer_begin(struct writer *w, struct err *e);
 
 /* Round a write that is answered before it is done: waits until nobody is inside, and lets nobody
  * in until it has ended. */
-void writer_begin_behind(struct writer *w);
-void writer_end_behind(struct writer *w);
+void writer_begin_early(struct writer *w);
+void writer_end_early(struct writer *w);
 
 /* Makes everything durable that was written before; then gives freed room back. */
 int writer_flush(struct writer *w, struct err *e);

@@ -116,9 +116,9 @@ static int write_now(struct write *w, const struct fuse_file_info *fi, struct er
 
 static int write_behind(struct write *w, struct err *e)
 {
-	struct behind behind = {.answered = answer, .failed = note_late_error, .arg = w};
+	struct early_reply early = {.answered = answer, .failed = note_late_error, .arg = w};
 
-	return view_write_behind(w->file->view, w->buf, w->size, w->off, &behind, e);
+	return view_write_early(w->file->view, w->buf, w->size, w->off, &early, e);
 }
 
 static void do_write(struct write *w, const struct fuse_file_info *fi)

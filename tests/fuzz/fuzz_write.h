@@ -377,7 +377,7 @@ static inline int fuzz_write(const char *format, const uint8_t *data, size_t siz
 	f.o = (struct image_options){
 		.format = format,
 		.nobacking = true,
-		.thin = true,
+		.detect_zeroes = true,
 		.cache = cache_new(FUZZ_CACHE, &e),
 		.codec = codec_new(&e),
 	};

@@ -28,7 +28,7 @@ static struct export_format layout_of(const struct copy *c)
 {
 	size_t piece = MAX(c->out->unit, WORK_PIECE);
 	struct export_format l = {
-		.units = piece / c->out->unit, .slot = round_up(c->out->packed_max, 64)};
+		.units = piece / c->out->unit, .slot = round_up(c->out->compressed_max, 64)};
 
 	l.packed = piece;
 	l.results = l.packed + l.units * l.slot;
@@ -47,7 +47,7 @@ static int pack_unit(const struct copy *c, const unsigned char *unit, size_t len
 		r = copy_fate(c, unit, len, off, &result->fate, e);
 	if (r < 0 || result->fate != FATE_WRITTEN)
 		return r;
-	n = view_pack(c->out, unit, off, packed, e);
+	n = view_compress(c->out, unit, off, packed, e);
 	if (n < 0)
 		return (int)n;
 	result->packed = (uint32_t)n;
@@ -83,7 +83,7 @@ static int write_unit(const struct copy *c, const unsigned char *unit, size_t le
 	case FATE_WRITTEN:
 		break;
 	}
-	return result->packed ? view_write_packed(c->out, packed, result->packed, off, e)
+	return result->packed ? view_write_compressed(c->out, packed, result->packed, off, e)
 			      : view_write(c->out, unit, len, off, e);
 }
 

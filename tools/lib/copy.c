@@ -156,7 +156,7 @@ int copy_run(const struct copy *c, struct err *e)
 
 	if (c->packed)
 		find_packable(c, &first, &last);
-	if (c->out->packed_only && (first > 0 || last < size))
+	if (c->out->compressed_only && (first > 0 || last < size))
 		return err_set(e, ENOTSUP,
 			"several disks can be joined in a stream only if each but the last has a "
 			"multiple of %" PRIu64 " bytes",

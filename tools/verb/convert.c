@@ -110,10 +110,10 @@ static bool choose_packing(struct converting *c)
 {
 	const struct view *out = c->copy.out;
 
-	c->copy.packed = args_has(c->args, OPT_COMPRESS) || out->packed_only;
+	c->copy.packed = args_has(c->args, OPT_COMPRESS) || out->compressed_only;
 	if (c->copy.packed && !args_has(c->args, OPT_THREADS))
 		c->copy.threads = MIN(2 * c->copy.threads, WORK_THREADS);
-	if (!c->copy.packed || out->packed_max > 0)
+	if (!c->copy.packed || out->compressed_max > 0)
 		return true;
 	report("%s: Compression not supported for this image", c->name);
 	return false;
@@ -189,7 +189,7 @@ static int create_output(struct converting *c, struct err *e)
 		return ret;
 	r->size = c->size;
 	r->replace = true;
-	r->packed = args_has(c->args, OPT_COMPRESS);
+	r->compressed = args_has(c->args, OPT_COMPRESS);
 	output_request(&c->output, r);
 	ret = image_create(c->format, c->output.path, r, e);
 	if (ret == 0)
@@ -323,7 +323,7 @@ static bool check_abilities(const struct converting *c)
 		return true;
 	else if (!f->create)
 		report("Format driver '%s' does not support image creation", f->name);
-	else if (args_has(c->args, OPT_COMPRESS) && !f->can_pack)
+	else if (args_has(c->args, OPT_COMPRESS) && !f->can_compress)
 		report("Compression not supported for this file format");
 	else
 		return true;

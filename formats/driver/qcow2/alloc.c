@@ -255,7 +255,7 @@ int qcow2_alloc_give_back(struct qcow2_alloc *a, struct err *e)
 	struct view *v = a->writer->view;
 	int r = writer_write_back(a->writer, e);
 
-	return r == 0 && qcow2_durable(v) ? qcow2_settle(v, e) : r;
+	return r == 0 && qcow2_durable(v) ? qcow2_release_freed(v, e) : r;
 }
 
 int qcow2_alloc_relieve(struct qcow2_alloc *a, struct err *e)
@@ -311,7 +311,7 @@ static void forget_tables(struct qcow2_alloc *a)
 	qcow2_range_set(q, "refcount table", t->pos, t->entries * QCOW2_ENTRY_SIZE);
 }
 
-int qcow2_settle(struct view *v, struct err *e)
+int qcow2_release_freed(struct view *v, struct err *e)
 {
 	struct qcow2_alloc *a = ((struct qcow2_view *)v)->q->alloc;
 	size_t done = 0;

@@ -14,15 +14,16 @@
 #include "view/view.h"
 #include "view/writer.h"
 
-ssize_t qcow2_pack(
+ssize_t qcow2_compress(
 	const struct view *v, const void *unit, uint64_t off, void *packed, struct err *e)
 {
 	const struct qcow2 *q = ((const struct qcow2_view *)v)->q;
 
 	(void)off;
 	if (q->header.compression == QCOW2_ZSTD)
-		return codec_zstd_pack(q->codec, unit, q->cluster_size, packed, v->packed_max, e);
-	return codec_deflate(q->codec, unit, q->cluster_size, packed, v->packed_max, e);
+		return codec_zstd_pack(
+			q->codec, unit, q->cluster_size, packed, v->compressed_max, e);
+	return codec_deflate(q->codec, unit, q->cluster_size, packed, v->compressed_max, e);
 }
 
 static int take_room(const struct qcow2 *q, uint32_t packed, uint64_t *pos, struct err *e)
@@ -44,8 +45,8 @@ static int take_room(const struct qcow2 *q, uint32_t packed, uint64_t *pos, stru
 	return 0;
 }
 
-int qcow2_reserve_packed(
-	struct view *view, uint64_t off, uint32_t packed, struct grant *g, struct err *e)
+int qcow2_reserve_compressed(
+	struct view *view, uint64_t off, uint32_t packed, struct reservation *res, struct err *e)
 {
 	struct qcow2_view *v = (struct qcow2_view *)view;
 	const struct qcow2 *q = v->q;
@@ -56,12 +57,12 @@ int qcow2_reserve_packed(
 		r = take_room(q, packed, &pos, e);
 	if (r < 0)
 		return err_in(e, "guest offset 0x%" PRIx64, off);
-	*g = (struct grant){
+	*res = (struct reservation){
 		.off = off,
 		.len = MIN(q->cluster_size, view->size - off),
 		.io = q->io,
 		.pos = pos,
-		.packed = packed,
+		.compressed = packed,
 	};
 	return 0;
 }

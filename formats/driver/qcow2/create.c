@@ -75,9 +75,9 @@ static int check_together(const struct creation *c, const struct qcow2_header *h
 		return err_set(e, EINVAL, "data_file_raw needs a data_file");
 	if (raw && c->request->backing)
 		return err_set(e, EINVAL, "data_file_raw leaves no place for a backing file");
-	if (c->request->packed && !creation_is(c, "preallocation", "off"))
+	if (c->request->compressed && !creation_is(c, "preallocation", "off"))
 		return err_set(e, EINVAL, "preallocation does not go with compression");
-	if (c->request->packed && creation_text(c, "data_file"))
+	if (c->request->compressed && creation_text(c, "data_file"))
 		return err_set(e, ENOTSUP, "a data_file cannot be compressed");
 	if (c->request->backing && !extended && !creation_is(c, "preallocation", "off"))
 		return err_set(e, EINVAL, "preallocation with a backing file needs extended_l2");

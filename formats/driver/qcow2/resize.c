@@ -104,17 +104,17 @@ static int read_last(const struct view *v, uint64_t off, unsigned char *buf, str
 	return r;
 }
 
-static int take_last(const struct qcow2 *q, struct grant *g, struct err *e)
+static int take_last(const struct qcow2 *q, struct reservation *res, struct err *e)
 {
 	struct qcow2_clusters c;
 	int r;
 
-	g->io = q->data;
-	g->pos = g->off;
+	res->io = q->data;
+	res->pos = res->off;
 	if (q->external)
 		return 0;
-	r = qcow2_alloc_take(q->alloc, 1, true, &c, &g->fresh, e);
-	g->pos = c.first << q->header.cluster_bits;
+	r = qcow2_alloc_take(q->alloc, 1, true, &c, &res->reads_zero, e);
+	res->pos = c.first << q->header.cluster_bits;
 	return r;
 }
 
@@ -122,7 +122,7 @@ static int take_last(const struct qcow2 *q, struct grant *g, struct err *e)
 static int move_last(struct qcow2_view *v, uint64_t off, uint64_t new_size, struct err *e)
 {
 	const struct qcow2 *q = v->q;
-	struct grant g = {.off = off, .len = q->cluster_size};
+	struct reservation res = {.off = off, .len = q->cluster_size};
 	uint64_t len = q->external ? MIN(q->cluster_size, new_size - off) : q->cluster_size;
 	unsigned char *buf = calloc(1, q->cluster_size);
 	int r;
@@ -131,11 +131,11 @@ static int move_last(struct qcow2_view *v, uint64_t off, uint64_t new_size, stru
 		return err_nomem(e);
 	r = read_last(&v->view, off, buf, e);
 	if (r == 0)
-		r = take_last(q, &g, e);
+		r = take_last(q, &res, e);
 	if (r == 0)
-		r = io_write(g.io, buf, len, g.pos, e);
+		r = io_write(res.io, buf, len, res.pos, e);
 	if (r == 0)
-		r = qcow2_commit(&v->view, &g, e);
+		r = qcow2_commit(&v->view, &res, e);
 	free(buf);
 	return r;
 }

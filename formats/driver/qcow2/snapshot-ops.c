@@ -286,8 +286,8 @@ static int apply(struct image *img, size_t i, struct err *e)
 }
 
 const struct snapshot_ops qcow2_snapshot_ops = {
-	.take = take,
-	.drop = drop,
+	.create = take,
+	.delete = drop,
 	.rename = rename_entry,
 	.apply = apply,
 };

@@ -18,7 +18,7 @@
 
 #define ALL_ZERO (UINT64_C(0xffffffff) << 32) /* the bitmap of a cluster without data */
 
-enum { TOKEN_NEW, TOKEN_HELD }; /* of grants: the clusters are new, or the entry's own */
+enum { TOKEN_NEW, TOKEN_HELD }; /* of reservations: the clusters are new, or the entry's own */
 
 static struct qcow2_view *view_of(struct view *v)
 {
@@ -66,38 +66,39 @@ static void widen(const struct qcow2 *q, const unsigned char *entry, bool held, 
 }
 
 /* Room in a data file is where the disk has it, too. */
-static int take_outside(const struct qcow2 *q, struct grant *g, uint64_t size, struct err *e)
+static int take_outside(
+	const struct qcow2 *q, struct reservation *res, uint64_t size, struct err *e)
 {
-	uint64_t end = MIN(g->off + g->len, size);
+	uint64_t end = MIN(res->off + res->len, size);
 
-	g->io = q->data;
-	g->pos = g->off;
-	g->fresh = g->pos >= q->data->size;
+	res->io = q->data;
+	res->pos = res->off;
+	res->reads_zero = res->pos >= q->data->size;
 	return end > q->data->size ? io_resize(q->data, end, e) : 0;
 }
 
-/* n clusters from that of g->off on. */
-static int take_clusters(struct qcow2 *q, struct grant *g, uint64_t *n, struct err *e)
+/* n clusters from that of res->off on. */
+static int take_clusters(struct qcow2 *q, struct reservation *res, uint64_t *n, struct err *e)
 {
 	struct qcow2_clusters c;
-	int r = qcow2_alloc_take(q->alloc, *n, false, &c, &g->fresh, e);
+	int r = qcow2_alloc_take(q->alloc, *n, false, &c, &res->reads_zero, e);
 
-	g->io = q->io;
-	g->pos = c.first << q->header.cluster_bits;
+	res->io = q->io;
+	res->pos = c.first << q->header.cluster_bits;
 	*n = c.n;
 	return r;
 }
 
 /* What the entry has, for a write to [off, end) of its cluster. */
 static int hold(const struct qcow2_view *v, const struct qcow2_entries *t, uint64_t off,
-	uint64_t end, struct grant *g)
+	uint64_t end, struct reservation *res)
 {
 	const struct qcow2 *q = v->q;
 	uint64_t cluster = off & ~(uint64_t)(q->cluster_size - 1);
 
 	end = MIN(end, cluster + q->cluster_size);
 	widen(q, t->raw, true, &off, &end);
-	*g = (struct grant){
+	*res = (struct reservation){
 		.off = off,
 		.len = MIN(end, v->view.size) - off,
 		.io = q->data,
@@ -128,28 +129,29 @@ static size_t count_together(const struct qcow2 *q, const struct qcow2_entries *
 }
 
 static int make_room(struct qcow2_view *v, const struct qcow2_entries *t, uint64_t off,
-	uint64_t end, struct grant *g, struct err *e)
+	uint64_t end, struct reservation *res, struct err *e)
 {
 	struct qcow2 *q = v->q;
 	uint64_t n = MIN(count_together(q, t), qcow2_clusters_of(q, off, end - off));
 	uint64_t cluster = off & ~(uint64_t)(q->cluster_size - 1);
 	int r;
 
-	*g = (struct grant){.off = cluster, .len = n << q->header.cluster_bits, .token = TOKEN_NEW};
+	*res = (struct reservation){
+		.off = cluster, .len = n << q->header.cluster_bits, .token = TOKEN_NEW};
 	if (q->external)
-		r = take_outside(q, g, v->view.size, e);
+		r = take_outside(q, res, v->view.size, e);
 	else
-		r = take_clusters(q, g, &n, e);
+		r = take_clusters(q, res, &n, e);
 	end = MIN(end, cluster + (n << q->header.cluster_bits));
 	widen(q, t->raw, false, &off, &end);
-	g->pos += off - cluster;
-	g->off = off;
-	g->len = MIN(end, v->view.size) - off;
+	res->pos += off - cluster;
+	res->off = off;
+	res->len = MIN(end, v->view.size) - off;
 	return r;
 }
 
 static int qcow2_reserve(
-	struct view *view, uint64_t off, uint64_t len, struct grant *g, struct err *e)
+	struct view *view, uint64_t off, uint64_t len, struct reservation *res, struct err *e)
 {
 	struct qcow2_view *v = view_of(view);
 	struct qcow2_entries t;
@@ -162,30 +164,31 @@ static int qcow2_reserve(
 	if (r == 0)
 		r = qcow2_check_held(v->q, t.raw, &held, e);
 	if (r == 0)
-		r = held ? hold(v, &t, off, off + len, g) : make_room(v, &t, off, off + len, g, e);
+		r = held ? hold(v, &t, off, off + len, res)
+			 : make_room(v, &t, off, off + len, res, e);
 	return r < 0 ? err_in(e, "guest offset 0x%" PRIx64, off) : 0;
 }
 
-static void qcow2_cancel(struct view *v, const struct grant *g)
+static void qcow2_cancel(struct view *v, const struct reservation *res)
 {
 	const struct qcow2 *q = view_of(v)->q;
 
-	if (g->packed)
-		qcow2_alloc_unpack(q->alloc, g->pos, g->packed);
-	else if (g->token == TOKEN_NEW && !q->external)
-		qcow2_alloc_cancel(
-			q->alloc, (struct qcow2_clusters){.first = g->pos >> q->header.cluster_bits,
-					  .n = qcow2_clusters_of(q, g->off, g->len)});
+	if (res->compressed)
+		qcow2_alloc_unpack(q->alloc, res->pos, res->compressed);
+	else if (res->token == TOKEN_NEW && !q->external)
+		qcow2_alloc_cancel(q->alloc,
+			(struct qcow2_clusters){.first = res->pos >> q->header.cluster_bits,
+				.n = qcow2_clusters_of(q, res->off, res->len)});
 }
 
 /* Entries. */
 
-/* The bits of the subclusters of the cluster at cluster that the grant covers. */
-static uint64_t bits_of(const struct qcow2 *q, const struct grant *g, uint64_t cluster)
+/* The bits of the subclusters of the cluster at cluster that the reservation covers. */
+static uint64_t bits_of(const struct qcow2 *q, const struct reservation *res, uint64_t cluster)
 {
 	uint32_t sub = q->cluster_size / QCOW2_SUBCLUSTERS;
-	uint64_t start = MAX(g->off, cluster) - cluster;
-	uint64_t end = MIN(g->off + g->len, cluster + q->cluster_size) - cluster;
+	uint64_t start = MAX(res->off, cluster) - cluster;
+	uint64_t end = MIN(res->off + res->len, cluster + q->cluster_size) - cluster;
 	unsigned first = start / sub, last = (end - 1) / sub;
 
 	return ((UINT64_C(2) << last) - 1) & ~((UINT64_C(1) << first) - 1);
@@ -193,41 +196,41 @@ static uint64_t bits_of(const struct qcow2 *q, const struct grant *g, uint64_t c
 
 /* The new entry of the cluster at guest offset cluster. */
 static void make_entry(
-	const struct qcow2 *q, const struct grant *g, uint64_t cluster, unsigned char *p)
+	const struct qcow2 *q, const struct reservation *res, uint64_t cluster, unsigned char *p)
 {
 	uint64_t bitmap = load_bitmap(q, p), bits, entry;
 
-	if (g->packed)
-		qcow2_compressed_entry(q, g->pos, g->packed, &entry);
+	if (res->compressed)
+		qcow2_compressed_entry(q, res->pos, res->compressed, &entry);
 	else
-		entry = (g->pos + cluster - g->off) | QCOW2_COPIED;
+		entry = (res->pos + cluster - res->off) | QCOW2_COPIED;
 	store_be64(p, entry);
 	if (!q->extended)
 		return;
-	bits = bits_of(q, g, cluster);
-	store_be64(p + 8, g->packed ? 0 : (bitmap | bits) & ~(bits << 32));
+	bits = bits_of(q, res, cluster);
+	store_be64(p + 8, res->compressed ? 0 : (bitmap | bits) & ~(bits << 32));
 }
 
-int qcow2_commit(struct view *v, const struct grant *g, struct err *e)
+int qcow2_commit(struct view *v, const struct reservation *res, struct err *e)
 {
 	const struct qcow2 *q = view_of(v)->q;
-	uint64_t table, mask = ~(uint64_t)(q->cluster_size - 1), cluster = g->off & mask;
+	uint64_t table, mask = ~(uint64_t)(q->cluster_size - 1), cluster = res->off & mask;
 	struct qcow2_entries t, old;
-	int r = qcow2_table_own(view_of(v), g->off, &table, e);
+	int r = qcow2_table_own(view_of(v), res->off, &table, e);
 
 	if (r == 0)
 		r = qcow2_entries_read(
-			q, table, g->off, qcow2_clusters_of(q, g->off, g->len), &t, e);
+			q, table, res->off, qcow2_clusters_of(q, res->off, res->len), &t, e);
 	if (r == 0)
 		r = qcow2_alloc_prepare(q->alloc, t.n, e);
 	if (r < 0)
 		return r;
 	old = t;
 	for (size_t i = 0; i < t.n; i++)
-		make_entry(q, g, cluster + ((uint64_t)i << q->header.cluster_bits),
+		make_entry(q, res, cluster + ((uint64_t)i << q->header.cluster_bits),
 			t.raw + i * q->entry_size);
 	r = meta_write(q->io, t.raw, t.n * q->entry_size, t.pos, ORDER_TABLES, e);
-	for (size_t i = 0; r == 0 && g->token == TOKEN_NEW && i < t.n; i++)
+	for (size_t i = 0; r == 0 && res->token == TOKEN_NEW && i < t.n; i++)
 		qcow2_entry_drop(q->alloc, old.raw + i * q->entry_size);
 	return r;
 }
@@ -359,11 +362,11 @@ static const struct write_ops qcow2_write_ops = {
 	.reserve = qcow2_reserve,
 	.commit = qcow2_commit,
 	.cancel = qcow2_cancel,
-	.pack = qcow2_pack,
-	.reserve_packed = qcow2_reserve_packed,
+	.compress = qcow2_compress,
+	.reserve_compressed = qcow2_reserve_compressed,
 	.clear = qcow2_clear,
 	.durable = qcow2_durable,
-	.settle = qcow2_settle,
+	.release_freed = qcow2_release_freed,
 	.resize = qcow2_resize,
 };
 
@@ -374,7 +377,7 @@ void qcow2_let_write(struct view *v)
 	v->write = &qcow2_write_ops;
 	v->unit = q->cluster_size;
 	v->granule = q->cluster_size / (q->extended ? QCOW2_SUBCLUSTERS : 1);
-	v->packed_max = q->external ? 0 : q->cluster_size - 1;
+	v->compressed_max = q->external ? 0 : q->cluster_size - 1;
 }
 
 /* What a crash has left of refcounts that are written late is put right, as QEMU does it. */

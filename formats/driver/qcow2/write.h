@@ -27,7 +27,7 @@
 
 struct err;
 struct image;
-struct grant;
+struct reservation;
 struct writer;
 
 /* Clusters, by number. */
@@ -110,7 +110,7 @@ int qcow2_alloc_relieve(struct qcow2_alloc *a, struct err *e);
 
 /* As in struct write_ops. */
 bool qcow2_durable(struct view *v);
-int qcow2_settle(struct view *v, struct err *e);
+int qcow2_release_freed(struct view *v, struct err *e);
 
 /* l2.c */
 
@@ -206,7 +206,7 @@ void qcow2_let_write(struct view *v);
 int qcow2_start_writing(struct image *img, struct err *e);
 
 /* As in struct write_ops. */
-int qcow2_commit(struct view *v, const struct grant *g, struct err *e);
+int qcow2_commit(struct view *v, const struct reservation *res, struct err *e);
 
 /* backing.c, as in struct format */
 int qcow2_set_backing(struct image *img, const char *name, const char *format, struct err *e);
@@ -215,10 +215,10 @@ int qcow2_empty(struct image *img, struct err *e);
 /* compress.c */
 
 /* As in struct write_ops. */
-ssize_t qcow2_pack(
+ssize_t qcow2_compress(
 	const struct view *v, const void *unit, uint64_t off, void *packed, struct err *e);
-int qcow2_reserve_packed(
-	struct view *v, uint64_t off, uint32_t packed, struct grant *g, struct err *e);
+int qcow2_reserve_compressed(
+	struct view *v, uint64_t off, uint32_t packed, struct reservation *res, struct err *e);
 
 /* resize.c */
 

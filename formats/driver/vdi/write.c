@@ -47,7 +47,8 @@ static uint32_t blocks_wanted(const struct vdi *d, uint64_t off, uint64_t len)
 	return d->extra > 0 ? 1 : MIN(n, vdi_entries_in_page(d, off / d->block_size));
 }
 
-static int vdi_reserve(struct view *v, uint64_t off, uint64_t len, struct grant *g, struct err *e)
+static int vdi_reserve(
+	struct view *v, uint64_t off, uint64_t len, struct reservation *res, struct err *e)
 {
 	struct vdi *d = (struct vdi *)v;
 	uint32_t first, n = vdi_alloc_take(d->alloc, blocks_wanted(d, off, len), &first);
@@ -58,39 +59,39 @@ static int vdi_reserve(struct view *v, uint64_t off, uint64_t len, struct grant 
 		return -e->code;
 	}
 	off -= off % d->block_size;
-	*g = (struct grant){
+	*res = (struct reservation){
 		.off = off,
 		.len = MIN(n * (uint64_t)d->block_size, v->size - off),
 		.io = d->io,
 		.pos = vdi_block_pos(d, first) + d->extra,
-		.fresh = had <= vdi_block_pos(d, first),
+		.reads_zero = had <= vdi_block_pos(d, first),
 		.token = first,
 	};
 	return 0;
 }
 
-static uint32_t blocks_of(const struct vdi *d, const struct grant *g)
+static uint32_t blocks_of(const struct vdi *d, const struct reservation *res)
 {
-	return div_round_up(g->len, d->block_size);
+	return div_round_up(res->len, d->block_size);
 }
 
-static int vdi_commit(struct view *v, const struct grant *g, struct err *e)
+static int vdi_commit(struct view *v, const struct reservation *res, struct err *e)
 {
 	struct vdi *d = (struct vdi *)v;
 	unsigned char entries[META_PAGE];
-	uint32_t n = blocks_of(d, g);
+	uint32_t n = blocks_of(d, res);
 
 	for (uint32_t i = 0; i < n; i++)
-		store_le32(entries + 4 * i, g->token + i);
-	return meta_write(d->io, entries, 4 * (size_t)n, vdi_entry_pos(d, g->off / d->block_size),
+		store_le32(entries + 4 * i, res->token + i);
+	return meta_write(d->io, entries, 4 * (size_t)n, vdi_entry_pos(d, res->off / d->block_size),
 		ORDER_TABLES, e);
 }
 
-static void vdi_cancel(struct view *v, const struct grant *g)
+static void vdi_cancel(struct view *v, const struct reservation *res)
 {
 	struct vdi *d = (struct vdi *)v;
 
-	vdi_alloc_give(d->alloc, g->token, blocks_of(d, g));
+	vdi_alloc_give(d->alloc, res->token, blocks_of(d, res));
 }
 
 /* Blocks that the parent would give. */

@@ -81,7 +81,8 @@ static int take_room(struct vhd *d, uint64_t *from, struct err *e)
 	return r;
 }
 
-static int vhd_reserve(struct view *v, uint64_t off, uint64_t len, struct grant *g, struct err *e)
+static int vhd_reserve(
+	struct view *v, uint64_t off, uint64_t len, struct reservation *res, struct err *e)
 {
 	struct vhd *d = (struct vhd *)v;
 	uint64_t block = off / d->block_size, skip = off % d->block_size, pos, end;
@@ -89,27 +90,27 @@ static int vhd_reserve(struct view *v, uint64_t off, uint64_t len, struct grant 
 
 	end = MIN(round_up(skip + len, VHD_SECTOR), d->block_size);
 	skip -= skip % VHD_SECTOR;
-	*g = (struct grant){
+	*res = (struct reservation){
 		.off = block * d->block_size + skip,
 		.len = end - skip,
 		.io = d->io,
-		.fresh = pos == 0,
+		.reads_zero = pos == 0,
 	};
 	if (r == 0 && pos == 0) {
-		r = take_room(d, &g->token, e);
-		pos = block_in(d, g->token);
+		r = take_room(d, &res->token, e);
+		pos = block_in(d, res->token);
 	}
-	g->pos = pos + d->bitmap_len + skip;
+	res->pos = pos + d->bitmap_len + skip;
 	return r;
 }
 
 /* A token is where room begins: never at 0. */
-static void vhd_cancel(struct view *v, const struct grant *g)
+static void vhd_cancel(struct view *v, const struct reservation *res)
 {
 	struct vhd *d = (struct vhd *)v;
 
-	if (g->token != 0 && d->nspare < VHD_SPARES)
-		d->spare[d->nspare++] = g->token;
+	if (res->token != 0 && d->nspare < VHD_SPARES)
+		d->spare[d->nspare++] = res->token;
 }
 
 /* The map. */
@@ -135,17 +136,17 @@ static int set_entry(struct vhd *d, uint64_t block, uint64_t pos, struct err *e)
 		ORDER_TABLES_ROOT, e);
 }
 
-static int vhd_commit(struct view *v, const struct grant *g, struct err *e)
+static int vhd_commit(struct view *v, const struct reservation *res, struct err *e)
 {
 	struct vhd *d = (struct vhd *)v;
-	uint64_t block = g->off / d->block_size, skip = g->off % d->block_size;
-	uint64_t pos = g->pos - skip - d->bitmap_len;
-	int r = g->token ? new_bitmap(d, pos, e) : 0;
+	uint64_t block = res->off / d->block_size, skip = res->off % d->block_size;
+	uint64_t pos = res->pos - skip - d->bitmap_len;
+	int r = res->token ? new_bitmap(d, pos, e) : 0;
 
-	if (r == 0 && (d->type == VHD_DIFFERENCING || !g->token))
-		r = meta_put_bits(d->io, pos, skip / VHD_SECTOR, g->len / VHD_SECTOR, true,
+	if (r == 0 && (d->type == VHD_DIFFERENCING || !res->token))
+		r = meta_put_bits(d->io, pos, skip / VHD_SECTOR, res->len / VHD_SECTOR, true,
 			MSB_FIRST, ORDER_TABLES, e);
-	if (r == 0 && g->token)
+	if (r == 0 && res->token)
 		r = set_entry(d, block, pos, e);
 	return r;
 }

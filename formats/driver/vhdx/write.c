@@ -70,7 +70,8 @@ static int make_way(struct vhdx *d, struct err *e)
 /* Room for a write. */
 
 /* Of new rooms the token is 1. */
-static int vhdx_reserve(struct view *v, uint64_t off, uint64_t len, struct grant *g, struct err *e)
+static int vhdx_reserve(
+	struct view *v, uint64_t off, uint64_t len, struct reservation *res, struct err *e)
 {
 	struct vhdx *d = (struct vhdx *)v;
 	uint64_t block = off / d->block_size, skip = off % d->block_size, entry, pos, end;
@@ -79,25 +80,25 @@ static int vhdx_reserve(struct view *v, uint64_t off, uint64_t len, struct grant
 	end = MIN(round_up(skip + len, d->sector_size), d->block_size);
 	skip -= skip % d->sector_size;
 	pos = position_of(entry);
-	*g = (struct grant){
+	*res = (struct reservation){
 		.off = block * d->block_size + skip,
 		.len = end - skip,
 		.io = d->io,
 		.token = !is_stored(entry),
-		.fresh = !is_stored(entry),
+		.reads_zero = !is_stored(entry),
 	};
-	if (r == 0 && g->token)
+	if (r == 0 && res->token)
 		r = vhdx_room_take(d, d->block_size, &pos, e);
-	g->pos = pos + skip;
+	res->pos = pos + skip;
 	return r;
 }
 
-static void vhdx_cancel(struct view *v, const struct grant *g)
+static void vhdx_cancel(struct view *v, const struct reservation *res)
 {
 	struct vhdx *d = (struct vhdx *)v;
 
-	if (g->token)
-		vhdx_room_give(d, g->pos - g->off % d->block_size, d->block_size);
+	if (res->token)
+		vhdx_room_give(d, res->pos - res->off % d->block_size, d->block_size);
 }
 
 /* Sector bitmaps. */
@@ -114,9 +115,9 @@ static int find_bitmaps(struct vhdx *d, uint64_t block, uint64_t *pos, bool *fre
 }
 
 /* Of a block that was not there all bits may be anything. */
-static int note_sectors(struct vhdx *d, const struct grant *g, struct err *e)
+static int note_sectors(struct vhdx *d, const struct reservation *res, struct err *e)
 {
-	uint64_t block = g->off / d->block_size, skip = g->off % d->block_size, pos;
+	uint64_t block = res->off / d->block_size, skip = res->off % d->block_size, pos;
 	uint64_t per_block = d->block_size / d->sector_size;
 	uint64_t first = block % d->ratio * per_block;
 	bool fresh;
@@ -124,11 +125,11 @@ static int note_sectors(struct vhdx *d, const struct grant *g, struct err *e)
 
 	if (r < 0)
 		return r;
-	if (g->token)
+	if (res->token)
 		r = meta_put_bits(d->io, pos, first, per_block, false, LSB_FIRST, ORDER, e);
 	if (r == 0)
 		r = meta_put_bits(d->io, pos, first + skip / d->sector_size,
-			g->len / d->sector_size, true, LSB_FIRST, ORDER, e);
+			res->len / d->sector_size, true, LSB_FIRST, ORDER, e);
 	/* Without an entry the room is lost until the image is opened again: changes of what is in
 	 * it may be waiting. */
 	if (r == 0 && fresh)
@@ -137,29 +138,29 @@ static int note_sectors(struct vhdx *d, const struct grant *g, struct err *e)
 }
 
 /* A room that was taken goes on the map. */
-static int commit_block(struct vhdx *d, const struct grant *g, struct err *e)
+static int commit_block(struct vhdx *d, const struct reservation *res, struct err *e)
 {
-	uint64_t block = g->off / d->block_size, pos = g->pos - g->off % d->block_size, entry;
+	uint64_t block = res->off / d->block_size, pos = res->pos - res->off % d->block_size, entry;
 	int r = get_entry(d, vhdx_bat_index(d, block), &entry, e);
 	bool partial = d->differencing && (entry & VHDX_STATE_MASK) == VHDX_NOT_PRESENT &&
-		       g->len < visible(d, block);
+		       res->len < visible(d, block);
 
 	if (r == 0 && partial)
-		r = note_sectors(d, g, e);
+		r = note_sectors(d, res, e);
 	if (r < 0)
 		return r;
 	return set_entry(d, vhdx_bat_index(d, block),
 		pos | (partial ? VHDX_PARTIALLY_PRESENT : VHDX_FULLY_PRESENT), e);
 }
 
-static int vhdx_commit(struct view *v, const struct grant *g, struct err *e)
+static int vhdx_commit(struct view *v, const struct reservation *res, struct err *e)
 {
 	struct vhdx *d = (struct vhdx *)v;
 	int r = make_way(d, e);
 
 	if (r < 0)
 		return r;
-	return g->token ? commit_block(d, g, e) : note_sectors(d, g, e);
+	return res->token ? commit_block(d, res, e) : note_sectors(d, res, e);
 }
 
 /* Clearing. */
@@ -224,7 +225,7 @@ static bool vhdx_durable(struct view *v)
 
 /* The host gets its room back at once; when it does not want it, whoever is given the room has it
  * made zeroes then. */
-static int vhdx_settle(struct view *v, struct err *e)
+static int vhdx_release_freed(struct view *v, struct err *e)
 {
 	struct vhdx *d = (struct vhdx *)v;
 	struct vhdx_writing *w = d->writing;
@@ -277,7 +278,7 @@ const struct write_ops vhdx_write_ops = {
 	.clear = vhdx_clear,
 	.prepare = vhdx_journal_prepare,
 	.durable = vhdx_durable,
-	.settle = vhdx_settle,
+	.release_freed = vhdx_release_freed,
 	.resize = vhdx_resize,
 	.finish = vhdx_finish,
 };

@@ -465,7 +465,7 @@ static int take_grains(
 }
 
 int vmdk_room_reserve(
-	struct vmdk_tables *t, uint64_t off, uint64_t len, struct grant *g, struct err *e)
+	struct vmdk_tables *t, uint64_t off, uint64_t len, struct reservation *res, struct err *e)
 {
 	uint64_t grain = off / t->grain, n = div_round_up(off % t->grain + len, t->grain), pos;
 	struct pair p;
@@ -478,39 +478,40 @@ int vmdk_room_reserve(
 	r = take_grains(t, &n, &pos, &fresh, e);
 	if (r < 0)
 		return r;
-	*g = (struct grant){
+	*res = (struct reservation){
 		.off = grain * t->grain,
 		.len = n * t->grain,
 		.io = t->io,
 		.pos = pos,
-		.fresh = fresh,
+		.reads_zero = fresh,
 		.token = n,
 	};
 	return 0;
 }
 
-int vmdk_room_commit(struct vmdk_tables *t, uint64_t off, const struct grant *g, struct err *e)
+int vmdk_room_commit(
+	struct vmdk_tables *t, uint64_t off, const struct reservation *res, struct err *e)
 {
 	unsigned char entries[META_PAGE];
 	uint64_t grain = off / t->grain;
 	struct pair p;
 	int r = find_pair(t, grain / t->per_table, &p, e);
 
-	for (uint64_t i = 0; i < g->token; i++)
-		store_le32(entries + i * ENTRY, (g->pos + i * t->grain) / VMDK_SECTOR);
-	return r == 0 ? set_entries(t, &p, grain, entries, g->token, e) : r;
+	for (uint64_t i = 0; i < res->token; i++)
+		store_le32(entries + i * ENTRY, (res->pos + i * t->grain) / VMDK_SECTOR);
+	return r == 0 ? set_entries(t, &p, grain, entries, res->token, e) : r;
 }
 
-void vmdk_room_cancel(struct vmdk_tables *t, const struct grant *g)
+void vmdk_room_cancel(struct vmdk_tables *t, const struct reservation *res)
 {
 	struct vmdk_room *room = t->room;
 
-	if (g->pos + g->token * t->grain == room->end) {
-		room->end = g->pos;
+	if (res->pos + res->token * t->grain == room->end) {
+		room->end = res->pos;
 		return;
 	}
-	for (uint64_t i = 0; i < g->token && room->nspare < room->spare_room; i++)
-		room->spare[room->nspare++] = g->pos + i * t->grain;
+	for (uint64_t i = 0; i < res->token && room->nspare < room->spare_room; i++)
+		room->spare[room->nspare++] = res->pos + i * t->grain;
 }
 
 int vmdk_room_zero(struct vmdk_tables *t, uint64_t off, uint64_t len, struct err *e)

@@ -8,7 +8,7 @@
 
 #include "vmdk.h"
 
-struct grant;
+struct reservation;
 struct writer;
 
 /* Looks at all entries, and makes both tables of a pair say the same where they do not.  -EUCLEAN:
@@ -16,11 +16,13 @@ struct writer;
 int vmdk_room_new(struct vmdk_tables *t, struct writer *w, struct err *e);
 void vmdk_room_free(struct vmdk_room *room); /* NULL is fine */
 
-/* As in struct write_ops, but that the grant is of whole grains, and off in it of the extent. */
+/* As in struct write_ops, but that the reservation is of whole grains, and off in it of the extent.
+ */
 int vmdk_room_reserve(
-	struct vmdk_tables *t, uint64_t off, uint64_t len, struct grant *g, struct err *e);
-int vmdk_room_commit(struct vmdk_tables *t, uint64_t off, const struct grant *g, struct err *e);
-void vmdk_room_cancel(struct vmdk_tables *t, const struct grant *g);
+	struct vmdk_tables *t, uint64_t off, uint64_t len, struct reservation *res, struct err *e);
+int vmdk_room_commit(
+	struct vmdk_tables *t, uint64_t off, const struct reservation *res, struct err *e);
+void vmdk_room_cancel(struct vmdk_tables *t, const struct reservation *res);
 
 /* Grains that are not stored: they read as zeroes, whatever the parent has.  Only where
  * t->zero_marks. */

@@ -55,7 +55,7 @@ static int check_kind(const struct making *m, struct err *e)
 {
 	const struct creation *c = m->creation;
 
-	if (c->request->packed && !m->kind->stream)
+	if (c->request->compressed && !m->kind->stream)
 		return err_set(e, ENOTSUP, "only subformat=streamOptimized is compressed");
 	if (m->kind->stream && c->request->backing)
 		return err_set(

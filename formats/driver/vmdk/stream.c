@@ -136,11 +136,11 @@ static int stream_begin(struct view *v, struct err *e)
 }
 
 /* A grain behind what says which it is, filled up to a sector. */
-static ssize_t stream_pack(
+static ssize_t stream_compress(
 	const struct view *v, const void *unit, uint64_t off, void *packed, struct err *e)
 {
 	unsigned char *p = packed;
-	size_t end, room = v->packed_max - VMDK_RECORD_HEAD;
+	size_t end, room = v->compressed_max - VMDK_RECORD_HEAD;
 	ssize_t made =
 		codec_deflate_zlib(stream_of(v)->codec, unit, GRAIN, p + VMDK_RECORD_HEAD, room, e);
 
@@ -154,8 +154,8 @@ static ssize_t stream_pack(
 	return end;
 }
 
-static int stream_reserve_packed(
-	struct view *v, uint64_t off, uint32_t packed, struct grant *g, struct err *e)
+static int stream_reserve_compressed(
+	struct view *v, uint64_t off, uint32_t packed, struct reservation *res, struct err *e)
 {
 	struct vmdk_stream *s = stream_of(v);
 	uint64_t grain = off / GRAIN, end = s->next + 2 + VMDK_TABLE_SECTORS + packed / VMDK_SECTOR;
@@ -167,33 +167,33 @@ static int stream_reserve_packed(
 		return err_set(e, EFBIG, "a stream cannot have more than 2^41 bytes");
 	if (s->any && grain / VMDK_TABLE != (s->grain - 1) / VMDK_TABLE)
 		r = end_table(s, e);
-	*g = (struct grant){
+	*res = (struct reservation){
 		.off = off,
 		.len = MIN(GRAIN, v->size - off),
 		.io = s->io,
 		.pos = s->next * VMDK_SECTOR,
-		.packed = packed,
+		.compressed = packed,
 	};
 	return r;
 }
 
-static int stream_commit(struct view *v, const struct grant *g, struct err *e)
+static int stream_commit(struct view *v, const struct reservation *res, struct err *e)
 {
 	struct vmdk_stream *s = stream_of(v);
-	uint64_t grain = g->off / GRAIN;
+	uint64_t grain = res->off / GRAIN;
 
 	(void)e;
-	store_le32(s->table + 4 * (grain % VMDK_TABLE), g->pos / VMDK_SECTOR);
+	store_le32(s->table + 4 * (grain % VMDK_TABLE), res->pos / VMDK_SECTOR);
 	s->grain = grain + 1;
-	s->next += g->packed / VMDK_SECTOR;
+	s->next += res->compressed / VMDK_SECTOR;
 	s->any = true;
 	return 0;
 }
 
 /* The next grain takes its place. */
-static void stream_cancel(struct view *v, const struct grant *g)
+static void stream_cancel(struct view *v, const struct reservation *res)
 {
-	(void)v, (void)g;
+	(void)v, (void)res;
 }
 
 static int stream_finish(struct view *v, struct err *e)
@@ -212,8 +212,8 @@ static int stream_finish(struct view *v, struct err *e)
 
 static const struct write_ops stream_ops = {
 	.begin = stream_begin,
-	.pack = stream_pack,
-	.reserve_packed = stream_reserve_packed,
+	.compress = stream_compress,
+	.reserve_compressed = stream_reserve_compressed,
 	.commit = stream_commit,
 	.cancel = stream_cancel,
 	.finish = stream_finish,
@@ -262,8 +262,8 @@ int vmdk_stream_open(const struct image *img, struct vmdk *v, struct err *e)
 	v->view.ops = &filling_ops;
 	v->view.write = &stream_ops;
 	v->view.granule = v->view.unit = GRAIN;
-	v->view.packed_only = true;
-	v->view.packed_max =
+	v->view.compressed_only = true;
+	v->view.compressed_max =
 		round_up(VMDK_RECORD_HEAD + codec_deflate_zlib_room(GRAIN), VMDK_SECTOR);
 	return 0;
 }

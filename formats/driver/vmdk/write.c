@@ -104,29 +104,29 @@ static struct vmdk_extent *extent_at(struct view *view, uint64_t off)
 }
 
 static int vmdk_reserve(
-	struct view *view, uint64_t off, uint64_t len, struct grant *g, struct err *e)
+	struct view *view, uint64_t off, uint64_t len, struct reservation *res, struct err *e)
 {
 	const struct vmdk_extent *x = extent_at(view, off);
 	uint64_t inside = off - x->start;
-	int r = vmdk_room_reserve(x->tables, inside, MIN(len, x->len - inside), g, e);
+	int r = vmdk_room_reserve(x->tables, inside, MIN(len, x->len - inside), res, e);
 
 	if (r < 0)
 		return r;
-	g->len = MIN(g->len, x->len - g->off);
-	g->off += x->start;
+	res->len = MIN(res->len, x->len - res->off);
+	res->off += x->start;
 	return 0;
 }
 
-static int vmdk_commit(struct view *view, const struct grant *g, struct err *e)
+static int vmdk_commit(struct view *view, const struct reservation *res, struct err *e)
 {
-	const struct vmdk_extent *x = extent_at(view, g->off);
+	const struct vmdk_extent *x = extent_at(view, res->off);
 
-	return vmdk_room_commit(x->tables, g->off - x->start, g, e);
+	return vmdk_room_commit(x->tables, res->off - x->start, res, e);
 }
 
-static void vmdk_cancel(struct view *view, const struct grant *g)
+static void vmdk_cancel(struct view *view, const struct reservation *res)
 {
-	vmdk_room_cancel(extent_at(view, g->off)->tables, g);
+	vmdk_room_cancel(extent_at(view, res->off)->tables, res);
 }
 
 /* Grains that are stored keep their place; only the host gets the room back. */

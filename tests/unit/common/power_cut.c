@@ -366,14 +366,14 @@ static void choose(struct run *run, uint64_t *first, uint64_t *n)
 /* A whole unit, from a buffer of that size. */
 static int pack(struct view *v, const void *unit, uint64_t len, uint64_t off, struct err *e)
 {
-	void *packed = malloc(v->packed_max);
+	void *packed = malloc(v->compressed_max);
 	ssize_t n;
 	int r;
 
 	ck_assert_ptr_nonnull(packed);
-	n = view_pack(v, unit, off, packed, e);
+	n = view_compress(v, unit, off, packed, e);
 	ck_assert_int_ge(n, 0);
-	r = n > 0 ? view_write_packed(v, packed, n, off, e) : view_write(v, unit, len, off, e);
+	r = n > 0 ? view_write_compressed(v, packed, n, off, e) : view_write(v, unit, len, off, e);
 	free(packed);
 	return r;
 }
@@ -471,7 +471,7 @@ static int operate(struct run *run, struct err *e)
 	if (what == RESIZE && run->p->grows > 0)
 		return change_size(run, e);
 	choose(run, &first, &n);
-	if (what == PACK && v->packed_max == 0)
+	if (what == PACK && v->compressed_max == 0)
 		what = WRITE;
 	if (what == PACK) {
 		first -= first % (v->unit / SECTOR);

@@ -230,10 +230,11 @@ static void not_late(void *arg, const struct err *e)
 static void write_behind(const struct run *run, const void *p, uint64_t len, uint64_t off)
 {
 	bool answered = false;
-	struct behind behind = {.answered = note_answered, .failed = not_late, .arg = &answered};
+	struct early_reply early = {
+		.answered = note_answered, .failed = not_late, .arg = &answered};
 	struct err e = ERR_INIT;
 
-	ck_assert_ok(view_write_behind(disk(run), p, len, off, &behind, &e), &e);
+	ck_assert_ok(view_write_early(disk(run), p, len, off, &early, &e), &e);
 	ck_assert(answered);
 }
 
@@ -314,7 +315,7 @@ static void pack_unit(struct run *run, uint64_t off)
 {
 	struct view *v = disk(run);
 	size_t len = MIN(v->unit, run->size - off);
-	unsigned char *unit = calloc(1, v->unit), *packed = malloc(v->packed_max);
+	unsigned char *unit = calloc(1, v->unit), *packed = malloc(v->compressed_max);
 	struct err e = ERR_INIT;
 	ssize_t n;
 
@@ -322,11 +323,11 @@ static void pack_unit(struct run *run, uint64_t off)
 	ck_assert_ptr_nonnull(packed);
 	fill_pattern(unit, len - below(&run->state, len), (unsigned)next_random(&run->state));
 	memcpy(run->bytes + off, unit, len);
-	n = view_pack(v, unit, off, packed, &e);
+	n = view_compress(v, unit, off, packed, &e);
 	ck_assert_int_ge(n, 0);
-	ck_assert_int_le(n, v->packed_max);
+	ck_assert_int_le(n, v->compressed_max);
 	if (n > 0)
-		ck_assert_ok(view_write_packed(v, packed, n, off, &e), &e);
+		ck_assert_ok(view_write_compressed(v, packed, n, off, &e), &e);
 	else
 		ck_assert_ok(view_write(v, unit, len, off, &e), &e);
 	free(unit);
@@ -430,7 +431,7 @@ void model_run(struct model *m)
 
 	run.o.write = true;
 	run.o.format = m->format;
-	run.o.thin = m->seed % 2;
+	run.o.detect_zeroes = m->seed % 2;
 	ck_assert_ok(image_open(m->path, &run.o, &run.img, &e), &e);
 	run.disk = run.img->states[0]->view;
 	run.size = disk(&run)->size;
@@ -444,7 +445,7 @@ void model_run(struct model *m)
 		reach_far(&run);
 		if (m->snapshots)
 			change_snapshots(&run);
-		if (disk(&run)->packed_max > 0)
+		if (disk(&run)->compressed_max > 0)
 			pack_some(&run);
 		if (m->size_max > 0)
 			change_size(&run);

@@ -139,7 +139,7 @@ static void make_qcow2(const char *path, uint64_t size)
 START_TEST(nobody_sees_what_is_late)
 {
 	static struct late l;
-	struct behind behind = {.answered = look_at_once, .failed = never_late, .arg = &l};
+	struct early_reply early = {.answered = look_at_once, .failed = never_late, .arg = &l};
 	struct image_options o = options_new();
 	struct err e = ERR_INIT;
 	struct image *img;
@@ -151,13 +151,13 @@ START_TEST(nobody_sees_what_is_late)
 	l.view = img->states[0]->view;
 	for (unsigned i = 0; i < 5; i++) {
 		memset(buf, 'a' + (int)i, sizeof buf);
-		ck_assert_ok(view_write_behind(l.view, buf, sizeof buf, 5000, &behind, &e), &e);
+		ck_assert_ok(view_write_early(l.view, buf, sizeof buf, 5000, &early, &e), &e);
 		ck_assert_int_eq(pthread_join(l.reader, NULL), 0);
 		ck_assert_mem_eq(l.buf, buf, sizeof buf);
 	}
 	ck_assert_uint_eq(l.answers, 5);
 	/* What cannot be is not answered. */
-	ck_assert_fails(view_write_behind(l.view, buf, 2, (1 << 20) - 1, &behind, &e), ENOSPC, &e,
+	ck_assert_fails(view_write_early(l.view, buf, 2, (1 << 20) - 1, &early, &e), ENOSPC, &e,
 		"pass the end");
 	ck_assert_uint_eq(l.answers, 5);
 	image_close(img);
@@ -183,10 +183,10 @@ static void note_order(void *arg)
 static void *write_second(void *arg)
 {
 	struct queue *q = arg;
-	struct behind behind = {.answered = note_order, .failed = never_late, .arg = q};
+	struct early_reply early = {.answered = note_order, .failed = never_late, .arg = q};
 	struct err e = ERR_INIT;
 
-	ck_assert_ok(view_write_behind(q->view, "b", 1, 0, &behind, &e), &e);
+	ck_assert_ok(view_write_early(q->view, "b", 1, 0, &early, &e), &e);
 	return NULL;
 }
 
@@ -217,7 +217,7 @@ START_TEST(who_reads_comes_before_the_next_writer)
 {
 	struct image_options o = options_new();
 	struct queue q = {.before_writer = false};
-	struct behind behind = {.answered = line_up, .failed = never_late, .arg = &q};
+	struct early_reply early = {.answered = line_up, .failed = never_late, .arg = &q};
 	struct err e = ERR_INIT;
 	struct image *img;
 
@@ -227,7 +227,7 @@ START_TEST(who_reads_comes_before_the_next_writer)
 	q.view = img->states[0]->view;
 	for (unsigned i = 0; i < 20 && !q.before_writer; i++) {
 		q.was_read = false;
-		ck_assert_ok(view_write_behind(q.view, "a", 1, 0, &behind, &e), &e);
+		ck_assert_ok(view_write_early(q.view, "a", 1, 0, &early, &e), &e);
 		ck_assert_int_eq(pthread_join(q.writer, NULL), 0);
 		ck_assert_int_eq(pthread_join(q.reader, NULL), 0);
 	}
@@ -246,7 +246,7 @@ START_TEST(zeroes_are_left_out)
 	struct view *v;
 
 	make_qcow2("a.qcow2", 1 << 20);
-	o.write = o.thin = true;
+	o.write = o.detect_zeroes = true;
 	ck_assert_ok(image_open("a.qcow2", &o, &img, &e), &e);
 	v = img->states[0]->view;
 	ck_assert_ok(view_write(v, buf, sizeof buf, 0, &e), &e);
@@ -357,7 +357,8 @@ START_TEST(late_errors_are_everybodys)
 	static char buf[1 << 20];
 	struct rlimit limit = {.rlim_cur = 1 << 20, .rlim_max = RLIM_INFINITY};
 	int code = 0;
-	struct behind behind = {.answered = answer_nobody, .failed = expect_failure, .arg = &code};
+	struct early_reply early = {
+		.answered = answer_nobody, .failed = expect_failure, .arg = &code};
 	struct image_options o;
 	struct err e = ERR_INIT;
 	atomic_uint one = 0, other = 0, late;
@@ -369,11 +370,11 @@ START_TEST(late_errors_are_everybodys)
 	v = img->states[0]->view;
 	part = view_slice(v, 4096, 1 << 20, &e);
 	memset(buf, 'x', sizeof buf);
-	ck_assert_ok(view_write_behind(v, buf, 4096, 0, &behind, &e), &e);
+	ck_assert_ok(view_write_early(v, buf, 4096, 0, &early, &e), &e);
 	ck_assert_int_eq(view_late_error(v, &one), 0);
 	ck_assert(signal(SIGXFSZ, SIG_IGN) != SIG_ERR);
 	ck_assert_int_eq(setrlimit(RLIMIT_FSIZE, &limit), 0);
-	ck_assert_ok(view_write_behind(v, buf, sizeof buf, 1 << 20, &behind, &e), &e);
+	ck_assert_ok(view_write_early(v, buf, sizeof buf, 1 << 20, &early, &e), &e);
 	limit.rlim_cur = RLIM_INFINITY;
 	ck_assert_int_eq(setrlimit(RLIMIT_FSIZE, &limit), 0);
 	ck_assert_int_eq(code, EFBIG);

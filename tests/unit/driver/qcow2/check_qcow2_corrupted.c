@@ -78,10 +78,10 @@ static void write_packed(struct view *v, uint64_t off, unsigned char byte)
 	ssize_t n = 0;
 
 	memset(unit, byte, v->unit);
-	if (v->packed_max > 0)
-		n = view_pack(v, unit, off, packed, &e);
+	if (v->compressed_max > 0)
+		n = view_compress(v, unit, off, packed, &e);
 	if (n > 0)
-		ck_assert_ok(view_write_packed(v, packed, n, off, &e), &e);
+		ck_assert_ok(view_write_compressed(v, packed, n, off, &e), &e);
 	free(unit);
 	free(packed);
 }

@@ -454,16 +454,16 @@ static struct image *open_stream(const char *path, struct image_options *o)
 
 static int pack_grain(struct view *v, uint64_t off, unsigned seed, struct err *e)
 {
-	unsigned char unit[GRAIN], *packed = malloc(v->packed_max);
+	unsigned char unit[GRAIN], *packed = malloc(v->compressed_max);
 	ssize_t n;
 	int r;
 
 	ck_assert_ptr_nonnull(packed);
 	fill_pattern(unit, sizeof unit, seed);
-	n = view_pack(v, unit, off, packed, e);
+	n = view_compress(v, unit, off, packed, e);
 	ck_assert_int_gt(n, 0);
-	ck_assert_int_le(n, v->packed_max);
-	r = view_write_packed(v, packed, n, off, e);
+	ck_assert_int_le(n, v->compressed_max);
+	r = view_write_compressed(v, packed, n, off, e);
 	free(packed);
 	return r;
 }
@@ -526,7 +526,7 @@ START_TEST(streams_go_forward)
 	ck_assert_ok(try_create("b.vmdk", "subformat=streamOptimized", NULL, MB, &e), &e);
 	img = open_stream("b.vmdk", &o);
 	v = img->states[0]->view;
-	ck_assert(v->packed_only);
+	ck_assert(v->compressed_only);
 	ck_assert_ok(pack_grain(v, 3 * GRAIN, 1, &e), &e);
 	ck_assert_fails(pack_grain(v, 3 * GRAIN, 1, &e), EINVAL, &e, "too late");
 	ck_assert_fails(pack_grain(v, 0, 1, &e), EINVAL, &e, "too late");
