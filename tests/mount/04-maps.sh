@@ -1,0 +1,75 @@
+#!/usr/bin/env bash
+# SPDX-License-Identifier: LGPL-2.1-or-later
+# The maps (README.md, and that of formats/, fuse/, tools/ and tests/) name only files, functions, structures and
+# identifiers of the source, and only links that lead to a file.
+#
+# In backticks, outside of indented blocks, a map writes
+#   view/write.c    a path from the map's folder or from the top; of one with NAME, NN or FOLDER in it, the folders before
+#   write.c         a file somewhere in the map's folder
+#   view_read()     a function that is defined
+#   struct view     a structure that is defined
+#   request_lock    an identifier, known by its underscore
+# README.md describes mounts as well: there only a path that begins with a folder of the source counts as one.
+. "${0%/*}/functions.sh"
+
+cd "$top" || exit 1
+folders=(formats fuse tools tests)
+
+find "${folders[@]}" -name '*.[ch]' -exec cat {} + >"$W/source"
+# A function's first line begins in column 0, as does the brace after its last one.
+awk '
+	/^[a-zA-Z_].*\(/ { name = $0; sub(/\(.*/, "", name); sub(/.*[ *]/, "", name) }
+	/^}/ || /;$/ { name = "" }
+	/^\{/ && name != "" { print name; name = "" }
+	/^(typedef )?struct [a-z0-9_]+ \{/ { sub(/^typedef /, ""); print "struct " $2 }' "$W/source" | sort -u >"$W/defined"
+grep -ohE '[A-Za-z_][A-Za-z0-9_]*_[A-Za-z0-9_]+' "$W/source" | sort -u >"$W/identifiers"
+
+quoted() { grep -v '^    ' "$1" | grep -oE '`[^`]+`' | tr -d '`' | sort -u; }
+links() { grep -v '^    ' "$1" | grep -oE '\]\([^)#]+' | sed 's/^](//; /^[a-z]*:/d' | sort -u; }
+
+exists_as_path() { [ -e "$1/$2" ] || [ -e "$2" ]; }
+exists_by_name() { [ -n "$(find "$1" -name "$2" -not -path './build/*' -print -quit)" ]; }
+
+# unknown MAP [FOLDER]: prints the names of the map that stand for nothing.
+unknown() {
+	local map=$1 folder=${2:-$(dirname "$1")} name
+	while read -r name; do [ -e "$folder/$name" ] || echo "link to $name"; done < <(links "$map")
+	while read -r name; do
+		[[ ! $name =~ ^([^A-Z]*/)[a-z_]*(NAME|NN|FOLDER) ]] || name=${BASH_REMATCH[1]}
+		if [[ $name =~ ^[a-z_][a-z0-9_]*\(\)$ ]]; then
+			grep -qxF -- "${name%??}" "$W/defined" || echo "function $name"
+		elif [[ $name =~ ^struct\ [a-z0-9_]+$ ]]; then
+			grep -qxF -- "$name" "$W/defined" || echo "$name"
+		elif [[ $name =~ ^[A-Za-z0-9_.][A-Za-z0-9_.-]*/[A-Za-z0-9_./-]*$ ]]; then
+			[ "$folder" != . ] || [[ " ${folders[*]} " == *" ${name%%/*} "* ]] || continue
+			exists_as_path "$folder" "$name" || echo "path $name"
+		elif [[ $name =~ ^[A-Za-z0-9_-]+\.(c|h|sh)$ ]]; then
+			exists_by_name "$folder" "$name" || echo "file $name"
+		elif [[ $name =~ ^[A-Za-z][A-Za-z0-9_]*_[A-Za-z0-9_]+$ && $folder != . ]]; then
+			grep -qxF -- "$name" "$W/identifiers" || echo "identifier $name"
+		fi
+	done < <(quoted "$map")
+}
+all_known() { [ -s "$1" ] && ! unknown "$@" | grep . >&2; }
+
+for map in README.md "${folders[@]/%//README.md}"; do
+	check "$map names what there is" all_known "$map"
+done
+for map in "${folders[@]/%//README.md}"; do
+	check "README.md links $map" grep -qF "]($map)" README.md
+done
+
+# Each kind of name is one that can be missed.
+missed() { # LINE PATTERN
+	printf '%s\n' "$1" >"$W/map"
+	[ "$(unknown "$W/map" formats)" = "$2" ]
+}
+check "a path that is not there is found" missed 'See `view/nowhere.c`.' 'path view/nowhere.c'
+check "and a folder" missed 'See `nowhere/`.' 'path nowhere/'
+check "and a file" missed 'See `nowhere.h`.' 'file nowhere.h'
+check "and a link" missed 'See [it](nowhere/README.md).' 'link to nowhere/README.md'
+check "and a function" missed '`view_frobnicate()` reads.' 'function view_frobnicate()'
+check "and one that is only used" missed '`memcpy()` copies.' 'function memcpy()'
+check "and a structure" missed 'a `struct frobnicate`' 'struct frobnicate'
+check "and an identifier" missed 'under `frobnicate_lock`' 'identifier frobnicate_lock'
+check "those that are there are not" missed '`view/view.c`, `view.c`, `view/`, `view_read()`, `struct view`, `view_read`' ''
