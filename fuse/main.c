@@ -34,6 +34,7 @@
 #include "base/flusher.h"
 #include "io/host.h"
 #include "image/image.h"
+#include "open/open.h"
 #include "daemon/launch.h"
 #include "base/log.h"
 #include "daemon/session.h"

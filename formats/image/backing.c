@@ -6,7 +6,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "open/chain.h"
 #include "util/err.h"
 #include "format.h"
 #include "image.h"
@@ -59,27 +58,6 @@ struct image *image_swap_parent(struct image *img, struct image *parent)
 	struct image *had = img->parent;
 
 	img->parent = parent;
-	chain_lay_on(img, parent ? parent->states[0]->view : NULL);
+	image_lay_on(img, parent ? parent->states[0]->view : NULL);
 	return had;
-}
-
-/* Names mean what they mean to the image: its neighbours. */
-static char *path_of(const char *path, const char *name)
-{
-	const char *slash = strrchr(path, '/');
-	char *joined;
-
-	if (name[0] == '/' || !slash)
-		return strdup(name);
-	return asprintf(&joined, "%.*s%s", (int)(slash + 1 - path), path, name) < 0 ? NULL : joined;
-}
-
-int backing_open(const char *path, const char *name, const struct image_options *how,
-	struct image **img, struct err *e)
-{
-	char *file = path_of(path, name);
-	int r = file ? image_open(file, how, img, e) : err_nomem(e);
-
-	free(file);
-	return r;
 }

@@ -6,7 +6,6 @@
 
 struct err;
 struct image;
-struct image_options;
 
 /* The image, which is open for writing, names another backing file, or none: NULL.  format: as it
  * is recorded; NULL: it is not. What is open stays as it is: the new one counts when the image is
@@ -21,9 +20,5 @@ int image_empty(struct image *img, struct err *e);
 /* From now on what img does not store is read from parent - NULL: is zeroes -, which becomes its
  * own.  Gives back the parent that it had, for the caller to close. */
 struct image *image_swap_parent(struct image *img, struct image *parent);
-
-/* Opens, to be read, what an image at path means by name. */
-int backing_open(const char *path, const char *name, const struct image_options *how,
-	struct image **img, struct err *e);
 
 #endif

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* creation.c - words to a new file. */
+/* creation.c - the options and files of a new image. */
 #include "creation.h"
 
 #include <errno.h>
@@ -11,25 +11,18 @@
 #include <strings.h>
 #include <unistd.h>
 
-#include "backing.h"
-#include "util/limits.h"
 #include "util/bytes.h"
 #include "util/err.h"
 #include "format.h"
-#include "io/header-last.h"
 #include "io/host.h"
 #include "io/identity.h"
-#include "image.h"
 #include "io/io.h"
 #include "io/lock.h"
-#include "util/nearest.h"
 #include "util/size.h"
 #include "fingerprint.h"
-#include "view/view.h"
 
-/* Words. */
-
-static const struct create_option *find_option(const struct format *f, const char *name, size_t len)
+const struct create_option *creation_find_option(
+	const struct format *f, const char *name, size_t len)
 {
 	for (const struct create_option *o = f->create_options; o && o->name; o++)
 		if (strlen(o->name) == len && strncmp(o->name, name, len) == 0)
@@ -37,98 +30,11 @@ static const struct create_option *find_option(const struct format *f, const cha
 	return NULL;
 }
 
-static bool is_flag(const char *value)
-{
-	return strcmp(value, "on") == 0 || strcmp(value, "off") == 0;
-}
-
-static bool is_number(const char *value)
-{
-	return *value && value[strspn(value, "0123456789")] == '\0';
-}
-
-static bool is_one_of(const char *value, const char *const *words)
-{
-	for (; *words; words++)
-		if (strcasecmp(value, *words) == 0)
-			return true;
-	return false;
-}
-
-static int refuse_value(const struct create_option *o, const char *value, struct err *e)
-{
-	char list[ERR_TEXT / 2] = "";
-	size_t n = 0;
-
-	for (const char *const *word = o->words; *word && n < sizeof list; word++)
-		n += snprintf(list + n, sizeof list - n, "%s%s", n > 0 ? ", " : "", *word);
-	return err_set(e, EINVAL, "%s=%s: there is no such %s; there are %s", o->name, value,
-		o->name, list);
-}
-
-static int check_value(const struct create_option *o, const char *value, struct err *e)
-{
-	uint64_t bytes;
-
-	switch (o->kind) {
-	case CREATE_SIZE:
-		if (size_parse(value, &bytes) < 0)
-			return err_set(
-				e, EINVAL, "%s=%s: expected a size such as 64k", o->name, value);
-		return 0;
-	case CREATE_NUMBER:
-		if (!is_number(value))
-			return err_set(e, EINVAL, "%s=%s: expected a number", o->name, value);
-		return 0;
-	case CREATE_FLAG:
-		if (!is_flag(value))
-			return err_set(e, EINVAL, "%s=%s: expected on or off", o->name, value);
-		return 0;
-	case CREATE_WORD:
-		if (!is_one_of(value, o->words))
-			return refuse_value(o, value, e);
-		return 0;
-	case CREATE_TEXT:
-		break;
-	}
-	return 0;
-}
-
-static int refuse_word(const struct format *f, const char *word, struct err *e)
-{
-	struct nearest near = nearest_to(word);
-	int n = (int)strcspn(word, "=");
-
-	for (const struct create_option *o = f->create_options; o && o->name; o++)
-		nearest_offer(&near, o->name);
-	if (near.best)
-		return err_set(e, EINVAL,
-			"the format %s has no option \"%.*s\"; did you mean \"%s\"?", f->name, n,
-			word, near.best);
-	return err_set(e, EINVAL, "the format %s has no option \"%.*s\"", f->name, n, word);
-}
-
-static int check_words(const struct format *f, const struct create_request *r, struct err *e)
-{
-	for (const char *const *word = r->options; word && *word; word++) {
-		size_t len = strcspn(*word, "=");
-		const struct create_option *o = find_option(f, *word, len);
-		int ret;
-
-		if (!o)
-			return refuse_word(f, *word, e);
-		ret = check_value(o, (*word)[len] ? *word + len + 1 : "on", e);
-		if (ret < 0)
-			return ret;
-	}
-	return 0;
-}
-
 /* The last word counts. */
 const char *creation_text(const struct creation *c, const char *name)
 {
 	size_t len = strlen(name);
-	const char *value = find_option(c->format, name, len)->standard;
+	const char *value = creation_find_option(c->format, name, len)->standard;
 
 	for (const char *const *word = c->request->options; word && *word; word++)
 		if (strncmp(*word, name, len) == 0 && ((*word)[len] == '=' || !(*word)[len]))
@@ -162,7 +68,7 @@ bool creation_is(const struct creation *c, const char *name, const char *word)
 #define OPEN_FLAGS (O_RDWR | O_CLOEXEC | O_NONBLOCK | O_NOCTTY)
 
 /* The old bytes are durably gone before any new ones are written: no power cut mixes the two. */
-static int empty_file(struct io *io, struct err *e)
+int creation_empty_file(struct io *io, struct err *e)
 {
 	int r;
 
@@ -210,7 +116,7 @@ static int take_file(
 	if (r == 0 && wanted)
 		r = check_identity(*io, wanted, e);
 	if (r == 0)
-		r = empty_file(*io, e);
+		r = creation_empty_file(*io, e);
 	if (r < 0) {
 		io_unref(*io);
 		*io = NULL;
@@ -263,7 +169,7 @@ static int replace_file(
 		path, strerror(errno));
 }
 
-static int make_file(const struct create_request *req, const char *path, bool replace,
+int creation_make_file(const struct create_request *req, const char *path, bool replace,
 	const struct identity *wanted, struct created *f, struct err *e)
 {
 	int r = wanted ? -EEXIST : make_new(req, path, f, e);
@@ -274,9 +180,7 @@ static int make_file(const struct create_request *req, const char *path, bool re
 	return replace_file(path, wanted, f, e);
 }
 
-/* Nothing of a file that did not come to be is left.  The stamp of what is left is taken while the
- * file is open and locked; without memory it lacks a file, and holds for no image. */
-static void end_file(const struct creation *c, const struct created *f, bool made)
+void creation_end_file(const struct creation *c, const struct created *f, bool made)
 {
 	struct fingerprint *stamp = c->request->made;
 	struct err ignored = ERR_INIT;
@@ -336,8 +240,8 @@ int creation_part(struct creation *c, const char *name, struct io **io, struct e
 		return err_nomem(e);
 	r = empty_replaced(c, path, e);
 	if (r == 0)
-		r = make_file(c->request, path, c->request->replace && !c->request->new_parts, NULL,
-			&parts[c->nparts], e);
+		r = creation_make_file(c->request, path,
+			c->request->replace && !c->request->new_parts, NULL, &parts[c->nparts], e);
 	if (r == 0)
 		*io = parts[c->nparts++].io;
 	free(path);
@@ -374,8 +278,6 @@ int creation_preallocate(struct io *io, uint64_t pos, uint64_t len, bool full, s
 	return r;
 }
 
-/* The backing file. */
-
 char *creation_windows_name(const struct creation *c)
 {
 	const char *name = c->request->backing;
@@ -386,118 +288,4 @@ char *creation_windows_name(const struct creation *c)
 	for (char *p = strchr(windows, '/'); p; p = strchr(p, '/'))
 		*p = '\\';
 	return windows;
-}
-
-static int open_backing(struct creation *c, struct image **parent, struct err *e)
-{
-	struct image_options how = *c->request->how;
-	int r;
-
-	how.format = c->request->backing_format;
-	how.write = false;
-	r = backing_open(c->path, c->request->backing, &how, parent, e);
-	c->parent = r == 0 ? *parent : NULL;
-	return r < 0 ? err_in(e, "backing file") : 0;
-}
-
-static int choose_size(struct creation *c, struct err *e)
-{
-	c->size = c->request->size;
-	if (c->size == CREATE_NO_SIZE && !c->parent)
-		return err_set(e, EINVAL, "an image needs a size");
-	if (c->size == CREATE_NO_SIZE)
-		c->size = c->parent->states[0]->view->size;
-	if (c->size > LIMIT_DISK_SIZE)
-		return err_set(e, EFBIG, "a disk of %" PRIu64 " bytes is too large", c->size);
-	return 0;
-}
-
-static int sync_parts(struct creation *c, struct err *e)
-{
-	int r = 0;
-
-	for (size_t i = 0; r == 0 && i < c->nparts; i++)
-		r = io_sync(c->parts[i].io, e);
-	return r;
-}
-
-/* In a file that is empty, or a device. */
-static int create_in(struct creation *c, struct io *io, struct err *e)
-{
-	int r;
-
-	c->io = header_last_new(io, e);
-	if (!c->io)
-		return -e->code;
-	r = c->format->create(c, e);
-	if (r == 0)
-		r = sync_parts(c, e);
-	if (r == 0)
-		r = header_last_finish(c->io, e);
-	io_unref(c->io);
-	return r;
-}
-
-static int create(struct creation *c, struct err *e)
-{
-	struct created first = {0};
-	int r = make_file(
-		c->request, c->path, c->request->replace, c->request->replaces, &first, e);
-
-	if (r == 0) {
-		r = create_in(c, first.io, e);
-		if (r < 0)
-			err_in(e, "%s", c->path);
-	}
-	end_file(c, &first, r == 0);
-	for (size_t i = 0; i < c->nparts; i++)
-		end_file(c, &c->parts[i], r == 0);
-	free(c->parts);
-	return r;
-}
-
-static int check_request(const struct format *format, const struct create_request *r, struct err *e)
-{
-	int ret;
-
-	if (!format->create)
-		return err_set(
-			e, ENOTSUP, "images of the format %s cannot be created", format->name);
-	ret = check_words(format, r, e);
-	if (ret == 0 && r->backing && !format->can_back)
-		ret = err_set(e, ENOTSUP,
-			"images of the format %s are created without a backing file", format->name);
-	if (ret == 0 && r->compressed && !format->can_compress)
-		ret = err_set(e, ENOTSUP, "Compression not supported for this file format");
-	return ret;
-}
-
-int image_create(const struct format *format, const char *path, const struct create_request *r,
-	struct err *e)
-{
-	struct creation c = {.format = format, .request = r, .path = path};
-	struct image *parent = NULL;
-	int ret = check_request(format, r, e);
-
-	if (ret == 0 && r->backing && !r->unchecked)
-		ret = open_backing(&c, &parent, e);
-	if (ret == 0)
-		ret = choose_size(&c, e);
-	if (ret == 0)
-		ret = create(&c, e);
-	image_close(parent);
-	return ret;
-}
-
-int image_create_io(
-	const struct format *format, struct io *io, const struct create_request *r, struct err *e)
-{
-	struct creation c = {.format = format, .request = r};
-	int ret = check_request(format, r, e);
-
-	if (ret == 0)
-		ret = choose_size(&c, e);
-	if (ret == 0)
-		ret = empty_file(io, e);
-	return ret == 0 ? create_in(&c, io, e) : ret;
 }

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* creation.h - making new, empty images.
+/* creation.h - a new image while a driver writes it.
  *
- * The core takes the words apart by the table of the format, makes and locks the file and opens the
- * backing file; the driver writes what an empty image of its format is.  One thread.
+ * open/create.h checks the options by the table of the format, makes and locks the file and opens
+ * the backing file; the driver writes an empty image of its format.  One thread.
  */
 #ifndef VDISK_IMAGE_CREATION_H
 #define VDISK_IMAGE_CREATION_H
@@ -65,18 +65,6 @@ struct create_request {
 	struct fingerprint *made;
 };
 
-/* Makes the image path.  On failure no new file is left behind; one that was replaced is empty.
- * EEXIST: there is a file and it shall not be replaced.
- *
- * The first sector is written last: after a power cut or a kill, the file is what it was before, is
- * empty or no image, or is the new one as a whole. */
-int image_create(const struct format *format, const char *path, const struct create_request *r,
-	struct err *e);
-
-/* The same in io, writable, of an image that needs no other file: for tests. */
-int image_create_io(
-	const struct format *format, struct io *io, const struct create_request *r, struct err *e);
-
 /* For drivers, in format->create. */
 
 /* A file of it. */
@@ -121,5 +109,22 @@ int creation_extend(struct io *io, uint64_t from, uint64_t end, struct err *e);
 /* Preallocation: gives room to [pos, pos+len) of the file, which reads as zeroes.  full: by
  * writing, else by asking the host for it. */
 int creation_preallocate(struct io *io, uint64_t pos, uint64_t len, bool full, struct err *e);
+
+/* For open/create.c. */
+
+/* The option of a format whose name is the first len bytes of name, or NULL. */
+const struct create_option *creation_find_option(
+	const struct format *f, const char *name, size_t len);
+
+int creation_empty_file(struct io *io, struct err *e);
+
+/* Makes a file, or replaces one, which must be wanted unless that is NULL. */
+int creation_make_file(const struct create_request *req, const char *path, bool replace,
+	const struct identity *wanted, struct created *f, struct err *e);
+
+/* Closes a file of the image.  Nothing is left of a file that did not come to be.  The fingerprint
+ * of what is left is taken while the file is open and locked; without memory it lacks a file, and
+ * holds for no image. */
+void creation_end_file(const struct creation *c, const struct created *f, bool made);
 
 #endif

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* image.h - an opened disk image and the chain of images that it leans on.
+/* image.h - an opened disk image and the chain of images that it is based on.
  *
- * image_open does it all, in one thread, before anything is served: the file, its lock, its format,
+ * open/open.h opens it, in one thread, before anything is served: the file, its lock, its format,
  * its parents.  Afterwards its views may be used from any thread.  Only the image that is opened
  * for writing can change; its parents never do.
  */
@@ -9,10 +9,12 @@
 #define VDISK_IMAGE_IMAGE_H
 
 #include <pthread.h>
+#include <stdarg.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
+#include "io/gate.h"
 #include "util/guid.h"
 #include "state.h"
 
@@ -21,7 +23,6 @@ struct codec;
 struct err;
 struct format;
 struct io;
-struct package;
 struct passphrase;
 struct view;
 
@@ -63,14 +64,11 @@ struct image {
 	uint64_t stored;      /* bytes that the host has allocated for it: io and its other files */
 	struct image *parent; /* opened by the core, never by a driver */
 	char *path;           /* of the file, absolute and without links; NULL: not a file */
-	char *dir;            /* where names in this image start from; NULL: likewise */
-	const char *root;     /* dir of the image that the user named: the fence round all names */
-	char *machine_dir; /* what is above root when that is a folder of snapshots: the fence of a
-			    * search by id, told by that search; NULL: root is */
+	struct gate gate;     /* for the names in it */
 	bool guessed; /* a parent whose format its child does not record: it may name no file */
-	struct view *missing;    /* stands in for a parent that was left closed */
-	struct package *package; /* that it is a part of, held; NULL: none */
-	struct io **files;       /* all that it reads, held */
+	bool format_given;    /* the user named the format of this very image */
+	struct view *missing; /* stands in for a parent that was left closed */
+	struct io **files;    /* all that it reads, held */
 	size_t nfiles;
 	struct state **states; /* [0] live, then snapshots in the image's order; see state.h */
 	size_t nstates;
@@ -94,20 +92,6 @@ struct image {
 	uint32_t sector_size; /* logical sectors as the file says; 0: it does not */
 };
 
-/* Is dir a directory that is one image as a whole?  image_open takes it by its name. */
-bool image_is_bundle(const char *dir);
-
-/* Opens path and everything it refers to.  The error names the file at fault. */
-int image_open(const char *path, const struct image_options *o, struct image **img, struct err *e);
-
-/* The same for a path that nobody has chosen by hand, as those found in a directory: it must lead
- * below the directory fence, or below what o allows. */
-int image_open_in(const char *fence, const char *path, const struct image_options *o,
-	struct image **img, struct err *e);
-
-/* Opens an image on io, which it takes, also on failure.  Names in it lead nowhere: for tests. */
-int image_open_io(struct io *io, const struct image_options *o, struct image **img, struct err *e);
-
 /* Returns once all that was written to the image before is durable. */
 int image_flush(struct image *img, struct err *e);
 
@@ -122,8 +106,12 @@ int image_check_files(const struct image *img, struct err *e);
 /* The image, its states and its parents; NULL is fine. */
 void image_close(struct image *img);
 
-/* For drivers: a second file of the image (an extent, a data file), by the policy, locked.  what is
- * a word for messages ("extent").  One call a name: a driver shares an io that it meets again. */
+/* The directory of the host that the image lies in; NULL: in none, as one in an archive. */
+const char *image_dir(const struct image *img);
+
+/* For drivers: a second file of the image (an extent, a data file), through its gate, locked.  what
+ * is a word for messages ("extent").  One call a name: a driver shares an io that it meets again.
+ */
 int image_open_part(
 	struct image *img, const char *name, const char *what, struct io **io, struct err *e);
 
@@ -145,6 +133,30 @@ const char *image_basename(const struct image *img);
 /* What io, a file of img, is called where img is called name: neighbours are called alike.
  * malloc'ed, or NULL without memory. */
 char *image_file_name(const struct image *img, const char *name, const struct io *io);
+
+/* For drivers, as knows_parent and check_parent: the id of the parent, and that of its last change
+ * if both record it. */
+bool image_knows_parent(const struct image *img, const struct image *other);
+int image_check_parent(const struct image *img, const struct image *parent, struct err *e);
+
+/* For the opening of images. */
+
+/* What the states of img do not store is read from below; NULL: it is zeroes. */
+void image_lay_on(struct image *img, struct view *below);
+
+/* Locks a file that was opened with o; write: makes it writable before, since the descriptor is
+ * another one then. */
+int image_lock_file(struct io *io, const struct image_options *o, bool write, struct err *e);
+
+/* Adds a file to those that the image reads. */
+int image_add_file(struct image *img, struct io *io, struct err *e);
+
+/* Lets an image be written whose driver has made the views. */
+int image_start_writing(struct image *img, struct err *e);
+
+/* Warns of io as image_warn of the image. */
+void image_options_warn(const struct image_options *o, const struct io *io, const char *fmt,
+	va_list ap) __attribute__((format(printf, 3, 0)));
 
 /* The number of images from img down, 1 without a parent. */
 size_t image_depth(const struct image *img);

@@ -11,7 +11,6 @@
 #include "image.h"
 #include "info.h"
 #include "io/io.h"
-#include "open/package.h"
 #include "util/utf8.h"
 #include "view/view.h"
 #include "view/writer.h"
@@ -227,8 +226,8 @@ struct json_object *info_object(const struct image *img, const struct state *sta
 	struct json_object *o = json_object_new_object();
 
 	add_text(o, "filename", filename);
-	if (img->package)
-		add_text(o, "package", package_path(img->package));
+	if (img->gate.package_path)
+		add_text(o, "package", img->gate.package_path);
 	add_text(o, "format", img->format->name);
 	add_number(o, "virtual-size", state->view->size);
 	add_number(o, "actual-size", img->stored);

@@ -1,11 +1,12 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* gate.c - from a name in an image to an open file, or a refusal.
+/* gate.c - the gate to the files of the host.
  *
- * Three looks, each at ground that the one before has found safe.  The text of the name must lead
- * below an allowed directory: what does not is never looked at, since a look alone can mount a
- * network file system or wait for one.  Then it is resolved to a path without symbolic links, which
- * opens nothing and must lie there, too.  Last it is opened from that directory one component at a
- * time, none of which may be a link, so that a path changed meanwhile is refused.
+ * A name is checked three times, and each check touches only ground that the one before has found
+ * safe.  The text of the name must lead below an allowed directory: other paths are never looked
+ * at, since a look alone can mount a network file system or wait for one.  Then the name is
+ * resolved to a path without symbolic links, which opens nothing and must lie there, too.  Last the
+ * file is opened from that directory one component at a time, none of which may be a link, so that
+ * a path changed meanwhile is refused.
  */
 #include <errno.h>
 #include <limits.h>
@@ -16,10 +17,8 @@
 
 #include "util/err.h"
 #include "host.h"
-#include "image/image.h"
 #include "io.h"
 #include "util/limits.h"
-#include "open/package.h"
 #include "gate.h"
 #include "util/shell.h"
 
@@ -52,12 +51,12 @@ static const char *path_below(const char *path, const char *dir)
 }
 
 /* Directory number i of those that names may lead into, or NULL after the last. */
-static const char *allowed_directory(const struct image *img, size_t i)
+static const char *allowed_directory(const struct gate *g, size_t i)
 {
-	const char *const *lists[] = {img->opts->allow, img->opts->search};
+	const char *const *lists[] = {g->allow, g->search};
 
 	if (i-- == 0)
-		return img->root;
+		return g->root;
 	for (size_t list = 0; list < 2; list++)
 		for (const char *const *dir = lists[list]; dir && *dir; dir++)
 			if (i-- == 0)
@@ -88,14 +87,14 @@ static void tidy(char *path)
 	*out = '\0';
 }
 
-static bool text_leads_inside(const struct image *img, const char *path)
+static bool text_leads_inside(const struct gate *g, const char *path)
 {
 	char text[PATH_MAX], real[PATH_MAX];
 	const char *dir;
 
 	strcpy(text, path);
 	tidy(text);
-	for (size_t i = 0; (dir = allowed_directory(img, i)); i++)
+	for (size_t i = 0; (dir = allowed_directory(g, i)); i++)
 		if (path_below(text, dir) || (host_realpath(dir, real) && path_below(text, real)))
 			return true;
 	return false;
@@ -104,12 +103,12 @@ static bool text_leads_inside(const struct image *img, const char *path)
 #define OUTSIDE -2
 
 /* Opens a path without links: the descriptor, -1 with errno, or OUTSIDE. */
-static int open_inside(const struct image *img, const char *path)
+static int open_inside(const struct gate *g, const char *path)
 {
 	char real[PATH_MAX];
 	const char *dir;
 
-	for (size_t i = 0; (dir = allowed_directory(img, i)); i++) {
+	for (size_t i = 0; (dir = allowed_directory(g, i)); i++) {
 		const char *rest = host_realpath(dir, real) ? path_below(path, real) : NULL;
 
 		if (rest)
@@ -152,40 +151,26 @@ static int refuse_missing(const char *what, const char *name, int code, struct e
 	return -code;
 }
 
-static int check_name(const char *name, const char *what, struct err *e)
-{
-	if (name[0] == '\0')
-		return err_set(e, EINVAL, "%s has an empty name", what);
-	if (strlen(name) > LIMIT_NAME)
-		return err_set(
-			e, ENAMETOOLONG, "%s has a name of more than %d bytes", what, LIMIT_NAME);
-	return 0;
-}
-
-int gate_open(
-	const struct image *img, const char *name, const char *what, struct io **io, struct err *e)
+int gate_open_on_host(
+	const struct gate *g, const char *name, const char *what, struct io **io, struct err *e)
 {
 	char path[PATH_MAX], real[PATH_MAX];
-	int n, fd, r = check_name(name, what, e);
+	int n, fd;
 
-	if (r < 0)
-		return r;
-	if (img->package && package_is_archive(img->package))
-		return package_open_member(img, name, what, io, e);
-	if (!img->dir)
+	if (!g->dir)
 		return err_set(e, EACCES, "%s \"%s\": the image is not a file with neighbours",
 			what, shown(name).text);
-	n = snprintf(path, sizeof path, "%s%s%s", name[0] == '/' ? "" : img->dir,
+	n = snprintf(path, sizeof path, "%s%s%s", name[0] == '/' ? "" : g->dir,
 		name[0] == '/' ? "" : "/", name);
 	if (n >= (int)sizeof path)
 		return refuse_missing(what, name, ENAMETOOLONG, e);
-	if (!text_leads_inside(img, path)) {
+	if (!text_leads_inside(g, path)) {
 		tidy(path);
 		return refuse_outside(what, name, path, e);
 	}
 	if (!host_realpath(path, real))
 		return refuse_missing(what, name, errno, e);
-	fd = open_inside(img, real);
+	fd = open_inside(g, real);
 	if (fd == OUTSIDE)
 		return refuse_outside(what, name, real, e);
 	if (fd < 0)
@@ -202,45 +187,71 @@ int gate_open(
 	return 0;
 }
 
-int gate_open_kin(
-	const struct image *img, const char *name, const char *what, struct io **io, struct err *e)
-{
-	const struct image finder = {
-		.opts = img->opts,
-		.dir = img->dir,
-		.root = img->machine_dir ? img->machine_dir : img->root,
-	};
+static const struct gate_ops host_ops = {.open = gate_open_on_host};
 
-	return gate_open(&finder, name, what, io, e);
+struct gate gate_on(const char *dir, const char *const *allow, const char *const *search)
+{
+	return (struct gate){
+		.ops = &host_ops, .dir = dir, .root = dir, .allow = allow, .search = search};
 }
 
-static const struct image_options nothing_else;
-
-static struct image finder_in(const char *dir, const struct image_options *o)
+int gate_open(
+	const struct gate *g, const char *name, const char *what, struct io **io, struct err *e)
 {
-	return (struct image){.opts = o ? o : &nothing_else, .dir = (char *)dir, .root = dir};
+	if (name[0] == '\0')
+		return err_set(e, EINVAL, "%s has an empty name", what);
+	if (strlen(name) > LIMIT_NAME)
+		return err_set(
+			e, ENAMETOOLONG, "%s has a name of more than %d bytes", what, LIMIT_NAME);
+	return g->ops->open(g, name, what, io, e);
 }
 
-int gate_open_in(const char *dir, const struct image_options *o, const char *name, const char *what,
-	struct io **io, struct err *e)
+int gate_open_parent(
+	const struct gate *g, const char *name, const char *what, struct io **io, struct err *e)
 {
-	struct image finder = finder_in(dir, o);
+	struct gate wide = *g;
 
-	return gate_open(&finder, name, what, io, e);
+	if (g->machine_dir)
+		wide.root = g->machine_dir;
+	return gate_open(&wide, name, what, io, e);
 }
 
-bool gate_may_look(const char *dir, const struct image_options *o, const char *path)
+bool gate_may_look(const struct gate *g, const char *path)
 {
-	struct image finder = finder_in(dir, o);
-
-	return text_leads_inside(&finder, path);
+	return text_leads_inside(g, path);
 }
 
-const char *gate_root(const struct image *child, const char *path)
+/* The image at path was opened through from; it may have been found in the machine's folder. */
+static const char *choose_root(const struct gate *from, const char *path, const char *dir)
 {
-	const char *above = child->machine_dir;
+	if (!from->root)
+		return dir;
+	if (from->machine_dir && !path_below(path, from->root) &&
+		path_below(path, from->machine_dir))
+		return from->machine_dir;
+	return from->root;
+}
 
-	if (above && path && !path_below(path, child->root) && path_below(path, above))
-		return above;
-	return child->root;
+int gate_init(struct gate *g, const struct gate *from, const char *path, struct err *e)
+{
+	const char *slash = path ? strrchr(path, '/') : NULL;
+
+	*g = *from;
+	g->dir = g->root = g->machine_dir = NULL;
+	if (g->package)
+		g->ops->hold(g->package);
+	if (!path)
+		return 0;
+	g->dir = strndup(path, !slash ? 0 : slash > path ? slash - path : 1);
+	g->root = g->dir ? strdup(choose_root(from, path, g->dir)) : NULL;
+	return g->root ? 0 : err_nomem(e);
+}
+
+void gate_free(struct gate *g)
+{
+	free((char *)g->dir);
+	free((char *)g->root);
+	free((char *)g->machine_dir);
+	if (g->package)
+		g->ops->release(g->package);
 }

@@ -1,16 +1,16 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* gate.h - the gate: which files a name inside an image may open.
+/* gate.h - a gate opens the files that an image names.
  *
  * Every byte of an image is hostile.  A name in it is a plain file name, never a protocol.  It is
- * taken from the directory of the image that says it and must lead to a regular file below the
- * directory of the image that the user named, or below a directory that the user allowed: the
- * fence.  Of an image in an archive it leads to a member of that, or nowhere.
+ * resolved from the directory of the image that contains it and must lead to a regular file below
+ * an allowed directory: the directory of the image that the user named, or one that the user
+ * allowed.  The gate of an image in an archive opens members of that archive and nothing else.
  *
- * A parent that is known by its id alone is looked for, not named, and for that search alone a
- * directory which is a machine's folder for snapshots (open/vbox-registry.h) is no fence: the one
- * above it is, since the two are one machine's.  So an image in such a folder can make us open
- * files of the machine's folder, and have those of them for a parent that are images with the id
- * that it says. Names in a parent which was found there may lead below the machine's folder, as if
+ * A parent that is known by its id alone is searched for, not named.  In that search, and in it
+ * alone, an image in a machine's folder for snapshots (open/vbox-registry.h) may also lead to files
+ * of the folder above, because both folders belong to one machine.  So an image in such a folder
+ * can make us open files of the machine's folder, and use as its parent an image there that has the
+ * recorded id.  Names in a parent which was found there may lead below the machine's folder, as if
  * the user had named that image.
  */
 #ifndef VDISK_IO_GATE_H
@@ -19,29 +19,50 @@
 #include <stdbool.h>
 
 struct err;
-struct image;
-struct image_options;
+struct gate;
 struct io;
+struct package;
 
-/* Opens name as img says it, unlocked; what is a word for messages ("backing file").  The error
- * says which file was refused, why, and which option would let it in. */
+struct gate_ops {
+	int (*open)(const struct gate *g, const char *name, const char *what, struct io **io,
+		struct err *e);
+	struct package *(*hold)(struct package *p); /* NULL: the gate has no package */
+	void (*release)(struct package *p);
+};
+
+struct gate {
+	const struct gate_ops *ops;
+	const char *dir;  /* relative names start here; NULL: no name leads anywhere */
+	const char *root; /* the allowed directory; NULL: dir becomes that of the next gate */
+	const char *machine_dir; /* the one above root, for the search of a parent; or NULL */
+	const char *const *allow, *const *search; /* more allowed directories; borrowed */
+	struct package *package;                  /* the image belongs to it; NULL: to none */
+	const char *package_path;
+};
+
+/* The gate to the files below dir, allow and search, all of which it borrows: not to be freed.  dir
+ * NULL: the gate through which the user opens images. */
+struct gate gate_on(const char *dir, const char *const *allow, const char *const *search);
+
+/* Makes the gate of an image that was opened through from and lies at path, a path without links or
+ * the name of a member; NULL: it is no file. */
+int gate_init(struct gate *g, const struct gate *from, const char *path, struct err *e);
+void gate_free(struct gate *g);
+
+/* Opens a file by a name in an image, unlocked; what is a word for messages ("backing file").  The
+ * error tells which file was refused, why, and which option would let it in. */
 int gate_open(
-	const struct image *img, const char *name, const char *what, struct io **io, struct err *e);
+	const struct gate *g, const char *name, const char *what, struct io **io, struct err *e);
 
-/* Likewise a file that may be the parent that img knows by its id; img->machine_dir counts. */
-int gate_open_kin(
-	const struct image *img, const char *name, const char *what, struct io **io, struct err *e);
+/* Likewise a file that may be the parent whose id is recorded: machine_dir is allowed, too. */
+int gate_open_parent(
+	const struct gate *g, const char *name, const char *what, struct io **io, struct err *e);
 
-/* Opens a file by a name that no image said, from dir: it must lead to a regular file below dir, or
- * below what o allows besides (NULL: nothing). */
-int gate_open_in(const char *dir, const struct image_options *o, const char *name, const char *what,
-	struct io **io, struct err *e);
+/* May gate_open so much as look at an absolute path? */
+bool gate_may_look(const struct gate *g, const char *path);
 
-/* May gate_open_in so much as look at an absolute path? */
-bool gate_may_look(const char *dir, const struct image_options *o, const char *path);
-
-/* The fence round the names in the parent of child that was found at path, real; borrowed from
- * child. */
-const char *gate_root(const struct image *child, const char *path);
+/* For the ops of a gate to the host's files that has a package. */
+int gate_open_on_host(
+	const struct gate *g, const char *name, const char *what, struct io **io, struct err *e);
 
 #endif

@@ -18,7 +18,7 @@
 #include "image/image.h"
 #include "io/io.h"
 #include "io/lock.h"
-#include "io/gate.h"
+#include "opening.h"
 #include "util/shell.h"
 #include "view/view.h"
 
@@ -75,16 +75,6 @@ static int check_guess(const struct image *child, const struct image *parent, st
 	image_warn(child, "the format of the backing file is not recorded; it looks like %s",
 		parent->format->name);
 	return 0;
-}
-
-struct opening opening_of_parent(const struct image *child, const char *format)
-{
-	return (struct opening){
-		.format = format,
-		.child = child,
-		.is_disk = true,
-		.guessed = !format && !child->format->records_raw_parent,
-	};
 }
 
 static bool leaves_format_open(const struct image *img)
@@ -144,7 +134,7 @@ static int take_parent(
 		io_unref(io);
 		return r;
 	}
-	r = image_from_io(io, img->opts, &how, &img->parent, e);
+	r = opening_run(&how, io, img->opts, &img->parent, e);
 	if (r == 0 && registered)
 		memcpy(img->parent->id, img->parent_id, GUID_LEN);
 	if (r == 0)
@@ -160,7 +150,7 @@ static int try_name(struct search *s, const char *name)
 {
 	struct err e = ERR_INIT;
 	struct io *io;
-	int r = gate_open(s->img, name, WHAT, &io, &e);
+	int r = gate_open(&s->img->gate, name, WHAT, &io, &e);
 	/* What lies outside was not even looked at: it may as well be missing. */
 	bool missing = r == -ENOENT || r == -ENOTDIR || r == -EACCES;
 
@@ -179,7 +169,7 @@ static int try_name(struct search *s, const char *name)
 static int try_beside(struct search *s, const char *base)
 {
 	int r = try_name(s, base);
-	char *other = r < 0 && s->img->dir ? anycase_find(s->img->dir, base) : NULL;
+	char *other = r < 0 && image_dir(s->img) ? anycase_find(image_dir(s->img), base) : NULL;
 
 	if (other && strcmp(other, base) != 0)
 		r = try_name(s, other);
@@ -281,19 +271,13 @@ static int open_parent(
 	return -e->code;
 }
 
-void chain_lay_on(struct image *img, struct view *below)
-{
-	for (size_t i = 0; i < img->nstates; i++)
-		img->states[i]->view->below = below;
-}
-
 static int leave_closed(struct image *img, struct err *e)
 {
 	img->missing = view_broken(
 		LIMIT_DISK_SIZE, "the data is in the backing file, which was left closed", e);
 	if (!img->missing)
 		return -e->code;
-	chain_lay_on(img, img->missing);
+	image_lay_on(img, img->missing);
 	return 0;
 }
 
@@ -311,16 +295,35 @@ static int open_parents(struct image *top, struct vbox_registry *homes, struct e
 		r = open_parent(top, img, homes, e);
 		if (r < 0)
 			return r;
-		chain_lay_on(img, img->parent->states[0]->view);
+		image_lay_on(img, img->parent->states[0]->view);
 	}
 	return r;
 }
 
-int chain_open(struct image *top, struct err *e)
+static int open_chain(struct image *top, struct err *e)
 {
 	struct vbox_registry homes = {0};
 	int r = open_parents(top, &homes, e);
 
 	vbox_registry_free(&homes);
 	return r;
+}
+
+int chain_open(const struct opening *how, struct io *io, const struct image_options *o,
+	struct image **out, struct err *e)
+{
+	struct image *img;
+	int r = opening_run(how, io, o, &img, e);
+
+	if (r < 0)
+		return r;
+	r = open_chain(img, e);
+	if (r == 0 && img->writable && o->write)
+		r = image_start_writing(img, e);
+	if (r < 0) {
+		image_close(img);
+		return r;
+	}
+	*out = img;
+	return 0;
 }

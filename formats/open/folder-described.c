@@ -15,7 +15,6 @@
 #include "io/io.h"
 #include "machine/machine.h"
 #include "machine/ovf.h"
-#include "io/gate.h"
 #include "util/text.h"
 #include "machine/vmx.h"
 
@@ -58,10 +57,11 @@ static char *with_suffix(const char *name, const char *suffix)
 
 static struct io *open_beside(const struct folder *f, const char *name)
 {
+	const struct gate gate = gate_on(f->path, NULL, NULL);
 	struct err ignored = ERR_INIT;
 	struct io *io = NULL;
 
-	return gate_open_in(f->path, NULL, name, "description", &io, &ignored) == 0 ? io : NULL;
+	return gate_open(&gate, name, "description", &io, &ignored) == 0 ? io : NULL;
 }
 
 /* Snapshots that cannot be read do not hide the machine. */

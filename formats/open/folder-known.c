@@ -11,14 +11,13 @@
 
 #include "util/limits.h"
 #include "util/bytes.h"
-#include "chain.h"
 #include "util/err.h"
 #include "folder-impl.h"
 #include "image/format.h"
 #include "image/image.h"
 #include "io/io.h"
 #include "parent-places.h"
-#include "io/gate.h"
+#include "opening.h"
 
 struct folder_known {
 	unsigned char id[GUID_LEN];
@@ -31,22 +30,25 @@ static bool read_id(
 	const struct folder *f, const char *path, unsigned char id[GUID_LEN], char **real)
 {
 	const struct format *format = parent_places_format(path);
-	const struct image finder = {.opts = f->opts, .dir = f->path, .root = f->path};
-	struct opening how = {.child = &finder, .is_disk = true, .guessed = !format};
+	struct opening how = {
+		.format = format ? format->name : NULL,
+		.gate = &f->gate,
+		.is_disk = true,
+		.guessed = !format,
+	};
 	struct image_options look = *f->opts;
 	struct err ignored = ERR_INIT;
 	struct image *img;
 	struct io *io;
 
 	memset(id, 0, GUID_LEN);
-	how.format = format ? format->name : NULL;
 	look.nolock = true;
 	look.warn = NULL;
 	look.secrets = NULL;
-	if (gate_open_in(f->path, f->opts, path, "image", &io, &ignored) < 0)
+	if (gate_open(&f->gate, path, "image", &io, &ignored) < 0)
 		return false;
 	*real = strdup(io->name);
-	if (image_from_io(io, &look, &how, &img, &ignored) == 0) {
+	if (opening_run(&how, io, &look, &img, &ignored) == 0) {
 		memcpy(id, img->id, GUID_LEN);
 		image_close(img);
 	}

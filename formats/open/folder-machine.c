@@ -20,7 +20,6 @@
 #include "io/host.h"
 #include "io/io.h"
 #include "machine/machine.h"
-#include "io/gate.h"
 #include "util/text.h"
 
 /* A disk of a machine in all its states. */
@@ -71,8 +70,7 @@ bool folder_is_there(const struct folder *f, const char *path)
 {
 	struct stat st;
 
-	return gate_may_look(f->path, f->opts, path) && host_stat(path, &st) == 0 &&
-	       S_ISREG(st.st_mode);
+	return gate_may_look(&f->gate, path) && host_stat(path, &st) == 0 && S_ISREG(st.st_mode);
 }
 
 char *folder_find(const struct folder *f, const char *dir, const char *name)

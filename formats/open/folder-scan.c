@@ -20,9 +20,9 @@
 #include "image/format.h"
 #include "io/host.h"
 #include "image/image.h"
+#include "open.h"
 #include "io/io.h"
 #include "package.h"
-#include "io/gate.h"
 #include "util/text.h"
 
 #define HEAD_LEN 4096u
@@ -43,7 +43,7 @@ static struct io *open_file(const struct folder *f, const char *path)
 	struct err ignored = ERR_INIT;
 	struct io *io = NULL;
 
-	return gate_open_in(f->path, f->opts, path, "file", &io, &ignored) == 0 ? io : NULL;
+	return gate_open(&f->gate, path, "file", &io, &ignored) == 0 ? io : NULL;
 }
 
 /* Is it an image of a format that shows?  What is raw has no first bytes to know it by. */

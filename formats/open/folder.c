@@ -9,6 +9,7 @@
 #include <string.h>
 
 #include "util/bytes.h"
+#include "image/image.h"
 #include "util/err.h"
 
 /* Room for one more: arrays double, so they are full when the count is a power of two. */
@@ -171,6 +172,7 @@ int folder_read(const char *path, const struct image_options *o, const struct fo
 		return err_nomem(e);
 	}
 	f->opts = o;
+	f->gate = gate_on(f->path, o->allow, o->search);
 	r = read_folder(f, above, e);
 	if (r < 0)
 		folder_unref(f);

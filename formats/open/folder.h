@@ -17,6 +17,8 @@
 #include <stddef.h>
 #include <time.h>
 
+#include "io/gate.h"
+
 struct err;
 struct image_options;
 
@@ -57,6 +59,7 @@ struct folder {
 	size_t nclaims, nsorted;
 	char **claims;
 	const struct image_options *opts;
+	struct gate gate; /* to what it shows */
 };
 
 /* Reads a directory, given by a path without links.  o: how its images will be opened.  above: what

@@ -15,6 +15,7 @@
 #include "image/format.h"
 #include "io/gunzip.h"
 #include "io/io.h"
+#include "opening.h"
 #include "package-impl.h"
 #include "view/view.h"
 
@@ -154,15 +155,13 @@ static int choose_numbered(
 	struct stored *s, const struct package *p, const struct ovf_file *file, struct err *e)
 {
 	struct ovf_file chunks = *file;
-	struct image descriptor = package_descriptor(p);
 	bool images = s->n > 1;
 
 	for (size_t i = 0; i < s->n; i++)
 		images = images && is_image(s->files[i]);
 	if (images) {
-		image_warn(&descriptor,
-			"\"%s\" is %zu images with a number; the last one is taken, %s", file->href,
-			s->n, s->files[s->n - 1]->name);
+		package_warn(p, "\"%s\" is %zu images with a number; the last one is taken, %s",
+			file->href, s->n, s->files[s->n - 1]->name);
 		for (size_t i = 0; i + 1 < s->n; i++)
 			io_unref(s->files[i]);
 		s->files[0] = s->files[s->n - 1];
@@ -222,10 +221,8 @@ static struct io *join_chunks(const struct stored *s, struct err *e)
 
 void package_tell_of_unpacking(const struct package *p, const struct io *packed, const char *name)
 {
-	struct image descriptor = package_descriptor(p);
-
 	if (packed->size >= LONG_TIME)
-		image_warn(&descriptor, "\"%s\" is compressed: it is read through first", name);
+		package_warn(p, "\"%s\" is compressed: it is read through first", name);
 }
 
 /* What a disk is stored as tells more than what the descriptor says of it, but one that is said to
@@ -252,10 +249,9 @@ static int unpack(struct io **io, const struct package *p, const struct ovf_disk
 static int open_image(const struct package *p, const struct ovf_disk *d, const struct stored *s,
 	struct image **img, struct err *e)
 {
-	struct image descriptor = package_descriptor(p);
 	struct opening how = {
 		.format = p->opts->format,
-		.child = &descriptor,
+		.gate = &p->gate,
 		.is_disk = d->is_raw,
 		.guessed = d->is_raw,
 		.files = s->files,
@@ -271,7 +267,7 @@ static int open_image(const struct package *p, const struct ovf_disk *d, const s
 		io_unref(io);
 		return r;
 	}
-	return image_open_as(io, p->opts, &how, img, e);
+	return chain_open(&how, io, p->opts, img, e);
 }
 
 /* A delta must know of its parent, too, or what it has not stored would read as zeroes. */
@@ -369,7 +365,7 @@ static const char *name_in_package(const struct package *p, const struct io *io)
 
 static int verify_image(const struct image *img, struct err *e)
 {
-	struct package *p = img->package;
+	struct package *p = img->gate.package;
 	int r = 0;
 
 	for (size_t i = 0; r == 0 && i < img->nfiles; i++) {
@@ -386,7 +382,7 @@ static int verify_image(const struct image *img, struct err *e)
 
 int package_verify(const struct image *img, char **verdict, struct err *e)
 {
-	const struct package *p = img->package;
+	const struct package *p = img->gate.package;
 	int r = 0;
 
 	*verdict = NULL;

@@ -4,6 +4,7 @@
 #define VDISK_OPEN_PACKAGE_IMPL_H
 
 #include "image/image.h"
+#include "io/gate.h"
 #include "machine/manifest.h"
 #include "machine/ovf.h"
 #include "package.h"
@@ -17,13 +18,14 @@ struct package {
 	bool is_archive;
 	struct tar tar;
 	char *dir; /* that names in the descriptor start from: of the host, or in the archive */
+	struct gate gate; /* for the names in the descriptor; borrows path and dir */
 	struct ovf ovf;
 	bool has_manifest;
 	struct manifest manifest;
 };
 
-/* The descriptor as an image that names others. */
-struct image package_descriptor(const struct package *p);
+void package_warn(const struct package *p, const char *fmt, ...)
+	__attribute__((format(printf, 2, 3)));
 
 /* Warns of what takes long; name as the user knows it. */
 void package_tell_of_unpacking(const struct package *p, const struct io *packed, const char *name);

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* package.c - an archive or a descriptor, and the files that it leads to.
  *
- * Files are opened by the policy, on behalf of an image that stands for the descriptor: so the same
- * rules hold for what the descriptor names and for what its disks name in their turn.  The disks
- * themselves are package-disk.c's.
+ * The package has a gate of its own, through which the files that the descriptor names are opened.
+ * The gates of its disks are made from that one, so that the same rules hold for names in a disk.
+ * The disks themselves are package-disk.c's.
  */
 #include "io/host.h"
 #include "package-impl.h"
@@ -11,6 +11,7 @@
 #include <errno.h>
 #include <inttypes.h>
 #include <limits.h>
+#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -23,7 +24,6 @@
 #include "image/image.h"
 #include "io/io.h"
 #include "io/lock.h"
-#include "io/gate.h"
 
 #define HEAD_LEN 4096u
 
@@ -115,25 +115,22 @@ bool package_probe(struct io *io)
 
 /* Files of the package. */
 
-struct image package_descriptor(const struct package *p)
+void package_warn(const struct package *p, const char *fmt, ...)
 {
-	return (struct image){
-		.opts = p->opts,
-		.io = p->io,
-		.package = (struct package *)p,
-		.dir = p->is_archive ? NULL : p->dir,
-		.root = p->is_archive ? NULL : p->dir,
-	};
+	va_list ap;
+
+	va_start(ap, fmt);
+	image_options_warn(p->opts, p->io, fmt, ap);
+	va_end(ap);
 }
 
 int package_open_file(
 	const struct package *p, const char *name, const char *what, struct io **io, struct err *e)
 {
-	struct image descriptor = package_descriptor(p);
 	int r;
 
 	*io = NULL;
-	r = gate_open(&descriptor, name, what, io, e);
+	r = gate_open(&p->gate, name, what, io, e);
 	if (r == 0)
 		r = lock_for_reading(*io, p->opts->share, e);
 	else
@@ -146,13 +143,11 @@ int package_open_file(
 }
 
 /* dir/name, malloc'ed; dir may be "". */
-static char *join(const char *dir, size_t ndir, const char *name)
+static char *join(const char *dir, const char *name)
 {
 	char *path;
 
-	if (asprintf(&path, "%.*s%s%s", (int)ndir, dir, ndir > 0 ? "/" : "", name) < 0)
-		return NULL;
-	return path;
+	return asprintf(&path, "%s%s%s", dir, *dir ? "/" : "", name) < 0 ? NULL : path;
 }
 
 static size_t directory_len(const char *path)
@@ -172,36 +167,48 @@ static int take_member(
 	m = tar_find(&p->tar, path);
 	if (!m)
 		return err_set(e, ENOENT, "%s \"%s\" is not in the archive", what, path);
-	if (tar_again(&p->tar, m)) {
-		struct image descriptor = package_descriptor(p);
-
-		image_warn(&descriptor, "several members are called \"%s\"; the first is taken",
-			m->name);
-	}
+	if (tar_again(&p->tar, m))
+		package_warn(p, "several members are called \"%s\"; the first is taken", m->name);
 	*io = io_slice(p->io, m->pos, m->len, m->name, e);
 	return *io ? 0 : -e->code;
 }
 
-int package_open_member(
-	const struct image *img, const char *name, const char *what, struct io **io, struct err *e)
+/* A member is named from the directory of the member that names it. */
+static int open_member(
+	const struct gate *g, const char *name, const char *what, struct io **io, struct err *e)
 {
-	const struct package *p = img->package;
-	const char *dir = img->io->member ? img->io->member : p->dir;
-	size_t ndir = img->io->member ? directory_len(dir) : strlen(dir);
-	char *path;
-	int r;
+	char *path = name[0] == '/' ? strdup(name) : join(g->dir, name);
+	int r = path ? take_member(g->package, path, what, io, e) : err_nomem(e);
 
-	if (name[0] == '\0')
-		return err_set(e, EINVAL, "%s has an empty name", what);
-	if (strlen(name) > LIMIT_NAME)
-		return err_set(
-			e, ENAMETOOLONG, "%s has a name of more than %d bytes", what, LIMIT_NAME);
-	path = name[0] == '/' ? strdup(name) : join(dir, ndir, name);
-	if (!path)
-		return err_nomem(e);
-	r = take_member(p, path, what, io, e);
 	free(path);
 	return r;
+}
+
+static struct package *package_ref(struct package *p)
+{
+	p->refs++;
+	return p;
+}
+
+static const struct gate_ops archive_ops = {
+	.open = open_member,
+	.hold = package_ref,
+	.release = package_close,
+};
+
+static const struct gate_ops folder_ops = {
+	.open = gate_open_on_host,
+	.hold = package_ref,
+	.release = package_close,
+};
+
+/* The package outlives its own gate, which does not hold it therefore. */
+static void make_gate(struct package *p)
+{
+	p->gate = gate_on(p->dir, p->opts->allow, p->opts->search);
+	p->gate.ops = p->is_archive ? &archive_ops : &folder_ops;
+	p->gate.package = p;
+	p->gate.package_path = p->path;
 }
 
 /* Opening. */
@@ -348,8 +355,10 @@ static int read_package(struct package *p, struct err *e)
 		r = open_archive(p, &descriptor, e);
 	else if (r == 0)
 		r = open_alone(p, &descriptor, e);
-	if (r == 0)
+	if (r == 0) {
+		make_gate(p);
 		r = read_descriptor(p, descriptor, e);
+	}
 	if (r == 0)
 		r = open_manifest(p, descriptor, e);
 	io_unref(descriptor);
@@ -401,16 +410,11 @@ int package_open(const char *path, const struct image_options *o, struct package
 int package_open_in(const char *fence, const char *path, const struct image_options *o,
 	struct package **p, struct err *e)
 {
+	struct gate gate = gate_on(fence, o->allow, o->search);
 	struct io *io;
-	int r = gate_open_in(fence, o, path, "package", &io, e);
+	int r = gate_open(&gate, path, "package", &io, e);
 
 	return r == 0 ? lock_and_open(io, o, p, e) : r;
-}
-
-struct package *package_ref(struct package *p)
-{
-	p->refs++;
-	return p;
 }
 
 void package_close(struct package *p)
@@ -424,16 +428,6 @@ void package_close(struct package *p)
 	free(p->dir);
 	free(p->path);
 	free(p);
-}
-
-bool package_is_archive(const struct package *p)
-{
-	return p->is_archive;
-}
-
-const char *package_path(const struct package *p)
-{
-	return p->path;
 }
 
 size_t package_count(const struct package *p)

@@ -56,20 +56,10 @@ int package_open_disk(struct package *p, size_t disk, struct image **img, struct
  * Reads each file to its end once, however often it is asked; may be called from any thread. */
 int package_verify(const struct image *img, char **verdict, struct err *e);
 
-/* The file that was opened, absolute and without links. */
-const char *package_path(const struct package *p);
-
 /* For the core. */
-
-struct package *package_ref(struct package *p);
-bool package_is_archive(const struct package *p);
 
 /* The disk of a package that has one, in io, which it takes, also on failure. */
 int package_open_only_disk(
 	struct io *io, const struct image_options *o, struct image **img, struct err *e);
-
-/* gate_open within an archive. */
-int package_open_member(
-	const struct image *img, const char *name, const char *what, struct io **io, struct err *e);
 
 #endif

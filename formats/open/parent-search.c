@@ -14,7 +14,7 @@
 #include <string.h>
 
 #include "util/limits.h"
-#include "chain.h"
+#include "opening.h"
 #include "util/err.h"
 #include "image/format.h"
 #include "util/guid.h"
@@ -24,7 +24,6 @@
 #include "io/io.h"
 #include "machine/machine.h"
 #include "parent-places.h"
-#include "io/gate.h"
 
 #define WHAT       "backing file"
 #define PLACES_MAX 400 /* bytes of a message */
@@ -60,7 +59,7 @@ static enum kinship look_at(const struct search *s, struct io *io, const char *f
 	look.nolock = true;
 	look.warn = NULL;
 	look.secrets = NULL; /* what is encrypted has no id */
-	if (image_from_io(io_ref(io), &look, &how, &img, &e) < 0)
+	if (opening_run(&how, io_ref(io), &look, &img, &e) < 0)
 		return NO_KIN;
 	kinship = s->img->format->knows_parent(s->img, img) ? KIN
 		  : guid_is_zero(img->id)                   ? ANONYMOUS
@@ -149,7 +148,7 @@ static int try_file(struct search *s, const char *path, struct err *e)
 
 	if (s->left == 0)
 		return -ENFILE;
-	r = gate_open_kin(s->img, path, WHAT, &io, e);
+	r = gate_open_parent(&s->img->gate, path, WHAT, &io, e);
 	if (r < 0)
 		return r;
 	s->left--;
@@ -181,10 +180,10 @@ static int try_medium(struct search *s, const char *path, const struct machine_m
 
 	if (s->left == 0)
 		return -ENFILE;
-	r = gate_open(s->img, path, WHAT, &io, e);
+	r = gate_open(&s->img->gate, path, WHAT, &io, e);
 	if (r == -EACCES) {
 		vouched = is_above;
-		r = gate_open_kin(s->img, path, WHAT, &io, e);
+		r = gate_open_parent(&s->img->gate, path, WHAT, &io, e);
 	}
 	if (r < 0)
 		return r;
@@ -236,7 +235,7 @@ static int try_registered(void *arg, const char *dir, const struct machine *m)
 
 static bool find_registered(struct search *s)
 {
-	return vbox_registry_visit(s->homes, s->img->dir, NULL, try_registered, s) ||
+	return vbox_registry_visit(s->homes, image_dir(s->img), NULL, try_registered, s) ||
 	       (s->places.above &&
 		       vbox_registry_visit(s->homes, s->places.above, NULL, try_registered, s));
 }
@@ -257,15 +256,15 @@ static bool find_in_by_name(struct search *s, const char *dir)
 	return false;
 }
 
-/* The fence opens where it runs round a folder of snapshots: see io/gate.h. */
-static int widen_fence(struct search *s, struct err *e)
+/* See io/gate.h. */
+static int allow_machine_dir(struct search *s, struct err *e)
 {
-	struct image *img = s->img;
+	struct gate *g = &s->img->gate;
 
-	if (img->machine_dir || !s->places.above || strcmp(img->dir, img->root) != 0)
+	if (g->machine_dir || !s->places.above || strcmp(g->dir, g->root) != 0)
 		return 0;
-	img->machine_dir = strdup(s->places.above);
-	return img->machine_dir ? 0 : err_nomem(e);
+	g->machine_dir = strdup(s->places.above);
+	return g->machine_dir ? 0 : err_nomem(e);
 }
 
 static int refuse_missing(const struct search *s, struct err *e)
@@ -335,12 +334,12 @@ int parent_search_find(const struct image *top, struct image *img, struct vbox_r
 	};
 	int r;
 
-	if (!img->dir)
+	if (!image_dir(img))
 		return err_set(e, ENOENT, "%s: it has a parent, but is not a file with neighbours",
 			img->io->name);
 	r = parent_places_find(
-		&s.places, img->dir, !guid_is_zero(img->parent_id), homes, img->opts);
-	r = r < 0 ? err_nomem(e) : widen_fence(&s, e);
+		&s.places, image_dir(img), !guid_is_zero(img->parent_id), homes, img->opts);
+	r = r < 0 ? err_nomem(e) : allow_machine_dir(&s, e);
 	if (r == 0 && !found(&s) && !take_only(&s)) {
 		*e = s.e;
 		r = s.e.code ? -s.e.code : refuse_missing(&s, e);
@@ -348,33 +347,6 @@ int parent_search_find(const struct image *top, struct image *img, struct vbox_r
 	io_unref(s.only);
 	parent_places_free(&s.places);
 	return r;
-}
-
-/* Is it the one? */
-
-bool parent_search_knows_parent(const struct image *img, const struct image *other)
-{
-	return memcmp(img->parent_id, other->id, GUID_LEN) == 0;
-}
-
-int parent_search_check_parent(const struct image *img, const struct image *parent, struct err *e)
-{
-	char wanted[GUID_TEXT], other[GUID_TEXT];
-	const unsigned char *change = img->parent_change_id;
-
-	if (!parent_search_knows_parent(img, parent)) {
-		guid_text(wanted, img->parent_id);
-		guid_text(other, parent->id);
-		err_set(e, EUCLEAN, "%s: it was made on the disk %s, but %s is %s", img->io->name,
-			wanted, parent->io->name, other);
-		return err_hint_code(e, HINT_IGNORE_PARENT_ID, NULL);
-	}
-	if (guid_is_zero(change) || guid_is_zero(parent->change_id) ||
-		memcmp(change, parent->change_id, GUID_LEN) == 0)
-		return 0;
-	err_set(e, EUCLEAN, "%s: its parent %s was changed after the image was made", img->io->name,
-		parent->io->name);
-	return err_hint_code(e, HINT_IGNORE_PARENT_ID, NULL);
 }
 
 struct check {
@@ -399,10 +371,10 @@ int parent_search_check_image(const struct image *img, struct vbox_registry *hom
 	char *above;
 	int r;
 
-	if (!img->dir || guid_is_zero(img->id))
+	if (!image_dir(img) || guid_is_zero(img->id))
 		return 0;
-	r = vbox_registry_visit(homes, img->dir, img, check_medium, &c);
-	above = vbox_registry_above(homes, img->dir);
+	r = vbox_registry_visit(homes, image_dir(img), img, check_medium, &c);
+	above = vbox_registry_above(homes, image_dir(img));
 	if (r == 0 && above)
 		r = vbox_registry_visit(homes, above, img, check_medium, &c);
 	free(above);

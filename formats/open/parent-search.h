@@ -28,11 +28,6 @@ typedef int parent_search_take(
 int parent_search_find(const struct image *top, struct image *img, struct vbox_registry *homes,
 	parent_search_take *take, void *arg, struct err *e);
 
-/* For formats, as knows_parent and check_parent: the id of the parent, and that of its last change
- * if both tell it. */
-bool parent_search_knows_parent(const struct image *img, const struct image *other);
-int parent_search_check_parent(const struct image *img, const struct image *parent, struct err *e);
-
 /* Refuses an image of whose bytes a description beside it says that they are not the disk's. */
 int parent_search_check_image(const struct image *img, struct vbox_registry *homes, struct err *e);
 

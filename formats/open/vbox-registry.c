@@ -50,8 +50,9 @@ static int by_name(const struct dirent **a, const struct dirent **b)
 
 static int read_machine(const char *dir, const char *name, struct machine **m, struct err *e)
 {
+	const struct gate gate = gate_on(dir, NULL, NULL);
 	struct io *io;
-	int r = gate_open_in(dir, NULL, name, "description", &io, e);
+	int r = gate_open(&gate, name, "description", &io, e);
 
 	if (r < 0)
 		return r;

@@ -79,9 +79,9 @@ static int get_snapshot_id(const struct node *node, const struct shown *shown, c
 
 static int get_package(const struct node *node, const struct shown *shown, char **value)
 {
-	const struct package *package = shown->img->package;
+	const char *package = shown->img->gate.package_path;
 
-	return shows_a_state(node) && package ? value_text(package_path(package), value) : 0;
+	return shows_a_state(node) && package ? value_text(package, value) : 0;
 }
 
 static int get_manifest(const struct node *node, const struct shown *shown, char **value)

@@ -7,10 +7,11 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "image/creation.h"
+#include "open/create.h"
 #include "util/err.h"
 #include "image/format.h"
 #include "image/image.h"
+#include "open/open.h"
 #include "io/io.h"
 
 #define FORMAT "qcow2"
@@ -32,7 +33,7 @@ static int look_at(const char *image, const struct image_options *how, struct ba
 
 	if (ret < 0)
 		return ret;
-	if (img->package || !img->dir) {
+	if (img->gate.package || !image_dir(img)) {
 		image_close(img);
 		return err_set(e, ENOTSUP,
 			"%s: a qcow2 overlay cannot be based on a disk in a package; copy the disk "
@@ -43,7 +44,7 @@ static int look_at(const char *image, const struct image_options *how, struct ba
 	base->format = img->format->name;
 	base->dev = img->io->dev;
 	base->ino = img->io->ino;
-	c->dir = strdup(img->dir);
+	c->dir = strdup(image_dir(img));
 	image_close(img);
 	return base->path && c->dir ? 0 : err_nomem(e);
 }

@@ -74,7 +74,7 @@ static void cut(char *name)
 /* The image's file, with the package before it and the snapshot after it; fit to be a name. */
 static char *stem(const struct image *img, const struct state *s)
 {
-	const char *package = img->package ? package_path(img->package) : "";
+	const char *package = img->gate.package_path ? img->gate.package_path : "";
 	const char *slash = strrchr(package, '/');
 	char *raw, *name;
 	int n;

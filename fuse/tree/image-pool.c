@@ -17,6 +17,7 @@
 #include "image/format.h"
 #include "new-image.h"
 #include "image/image.h"
+#include "open/open.h"
 #include "open/package.h"
 #include "image/fingerprint.h"
 #include "view/view.h"

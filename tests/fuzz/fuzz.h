@@ -19,6 +19,7 @@
 #include "io/codec.h"
 #include "util/err.h"
 #include "image/image.h"
+#include "open/open.h"
 #include "image/info.h"
 #include "io/io.h"
 #include "view/view.h"

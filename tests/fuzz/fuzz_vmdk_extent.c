@@ -55,7 +55,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	struct image_options o = {
 		.format = "vmdk", .cache = cache_new(FUZZ_CACHE, &e), .codec = codec_new(&e)};
 	struct io *io = io_from_memory(data, size, "fuzz", &e);
-	struct image img = {.opts = &o, .io = io};
+	struct image img = {.opts = &o, .io = io, .format_given = true};
 	struct vmdk_line line = {.type = "SPARSE", .sectors = EXTENT_LEN / VMDK_SECTOR};
 	struct vmdk_extent x = {
 		.kind = kind_of(data, size), .line = &line, .len = EXTENT_LEN, .io = io};

@@ -11,6 +11,7 @@
 #include <string.h>
 
 #include "fuzz.h"
+#include "open/open.h"
 
 #define FILE_ROOM (8u << 20)
 

@@ -13,6 +13,7 @@
 #include "report.h"
 #include "io/passphrase.h"
 #include "view/view.h"
+#include "open/open.h"
 
 #define CACHE_BYTES (64u << 20)
 

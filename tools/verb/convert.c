@@ -24,6 +24,8 @@
 #include "lib/input.h"
 #include "view/view.h"
 #include "lib/parallel.h"
+#include "open/open.h"
+#include "open/create.h"
 
 #define DEFAULT_SPARSE 4096
 #define MAX_SPARSE     (16u << 20)

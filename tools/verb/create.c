@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* create.c - new, empty images. */
-#include "image/creation.h"
+#include "open/create.h"
 
 #include <errno.h>
 #include <stdlib.h>

@@ -20,6 +20,7 @@
 #include "lib/input.h"
 #include "view/view.h"
 #include "util/zeroes.h"
+#include "open/open.h"
 
 #define CHUNK ((size_t)1 << 20) /* or a granule of the image, if that is larger */
 
@@ -185,7 +186,7 @@ static int open_new(struct rebasing *b, const struct session *s)
 	struct err e = ERR_INIT;
 
 	b->how = session_options(s, b->format);
-	if (b->backing && backing_open(b->source.name, b->backing, &b->how, &b->new, &e) < 0)
+	if (b->backing && image_open_backing(b->source.name, b->backing, &b->how, &b->new, &e) < 0)
 		return refuse_new(b, &e);
 	b->old = image_swap_parent(b->source.img, b->new);
 	return EXIT_SUCCESS;

@@ -26,7 +26,7 @@ static struct io *open_beside(const struct image *img, struct err *e)
 	char *path;
 	int fd;
 
-	if (!img->dir || asprintf(&path, "%s/%s", img->dir, NAME) < 0)
+	if (!image_dir(img) || asprintf(&path, "%s/%s", image_dir(img), NAME) < 0)
 		return NULL;
 	fd = host_open(path, O_RDONLY | O_NONBLOCK | O_NOCTTY | O_NOFOLLOW, 0);
 	if (fd >= 0)

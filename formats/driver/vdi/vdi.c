@@ -15,7 +15,6 @@
 #include "io/cache.h"
 #include "util/err.h"
 #include "image/facts.h"
-#include "open/parent-search.h"
 #include "image/format.h"
 #include "util/guid.h"
 #include "image/image.h"
@@ -293,8 +292,8 @@ const struct format vdi_format = {
 	.create = vdi_create,
 	.create_options = vdi_create_options,
 	.can_back = true,
-	.check_parent = parent_search_check_parent,
-	.knows_parent = parent_search_knows_parent,
+	.check_parent = image_check_parent,
+	.knows_parent = image_knows_parent,
 	.facts = vdi_facts,
 	.check = vdi_check,
 	.layouts = layouts,

@@ -14,7 +14,6 @@
 #include "util/limits.h"
 #include "util/bytes.h"
 #include "util/err.h"
-#include "open/parent-search.h"
 #include "util/guid.h"
 #include "image/image.h"
 #include "io/io.h"
@@ -166,7 +165,7 @@ static bool stamp_fits(const struct vhd *child, const struct vhd *parent)
 
 bool vhd_knows_parent(const struct image *img, const struct image *other)
 {
-	return !guid_is_zero(img->parent_id) && parent_search_knows_parent(img, other);
+	return !guid_is_zero(img->parent_id) && image_knows_parent(img, other);
 }
 
 /* Where a child says that its parent is raw, a VHD would be shown as the bytes of its file. */

@@ -11,7 +11,6 @@
 #include <strings.h>
 
 #include "util/err.h"
-#include "open/parent-search.h"
 #include "image/format.h"
 #include "image/image.h"
 #include "io/io.h"
@@ -69,7 +68,7 @@ bool vmdk_fits_parent(const struct image *img, const struct vmdk_desc *child,
 	const struct image *parent, const struct vmdk_desc *base)
 {
 	if (has_uuid(child->parent_id))
-		return parent_search_knows_parent(img, parent);
+		return image_knows_parent(img, parent);
 	return base && !child->bare && !base->bare && child->parent_cid != VMDK_NO_CID &&
 	       child->parent_cid != VMDK_FIRST_CID && base->cid == child->parent_cid &&
 	       base->parent_cid != base->cid;
@@ -94,7 +93,7 @@ int vmdk_compare_parent(const struct image *img, const struct vmdk_desc *child,
 	if (child->bare)
 		return 0;
 	if (has_uuid(child->parent_id)) {
-		int r = parent_search_check_parent(img, parent, e);
+		int r = image_check_parent(img, parent, e);
 
 		/* VirtualBox leaves the content ID of the parent open. */
 		if (r < 0 || !base || child->parent_cid == VMDK_NO_CID)

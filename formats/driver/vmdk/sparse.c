@@ -93,13 +93,12 @@ static int load_tables(
 static int recover(
 	struct sparse *s, const struct vmdk_header *h, const struct image *img, struct err *e)
 {
-	bool is_top = img->root == img->dir;
 	struct err ours = ERR_INIT;
 	int r;
 
 	if (!(h->flags & VMDK_MARKERS))
 		return -e->code;
-	if (!is_top || !img->opts->format)
+	if (!img->format_given)
 		return err_hint_code(e, HINT_SALVAGE, "vmdk");
 	r = vmdk_scan(s->tables.io, h, &s->scan, &ours);
 	if (r == -ENODATA)

@@ -169,7 +169,7 @@ static int refuse_device(const struct vmdk_line *line, struct err *e)
 static int open_named(struct image *img, const char *name, struct io **io, struct err *e)
 {
 	int r = image_open_part(img, name, "extent", io, e);
-	char *other = r == -ENOENT && img->dir ? anycase_find(img->dir, name) : NULL;
+	char *other = r == -ENOENT && image_dir(img) ? anycase_find(image_dir(img), name) : NULL;
 	struct err again = ERR_INIT;
 
 	if (other && image_open_part(img, other, "extent", io, &again) == 0) {

@@ -9,6 +9,7 @@
 #include "fault_io.h"
 #include "image/format.h"
 #include "image/image.h"
+#include "open/open.h"
 #include "io/io.h"
 #include "memory_image.h"
 #include "unit.h"

@@ -16,6 +16,7 @@
 #include "image/snapshot.h"
 #include "unit.h"
 #include "view/view.h"
+#include "open/open.h"
 
 #define SECTOR 512u
 #define LOOKED UINT64_C(8192) /* sectors that are written to of a disk that grows */

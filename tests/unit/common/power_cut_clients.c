@@ -16,6 +16,7 @@
 #include "unit.h"
 #include "view/view.h"
 #include "util/zeroes.h"
+#include "open/open.h"
 
 #define SECTOR MEDIUM_SECTOR
 #define TURN   3u  /* sectors of one client before those of the next */

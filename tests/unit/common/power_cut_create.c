@@ -8,7 +8,7 @@
 
 #include "util/bytes.h"
 #include "image/check.h"
-#include "image/creation.h"
+#include "open/create.h"
 #include "util/err.h"
 #include "image/format.h"
 #include "io/io.h"
@@ -16,6 +16,7 @@
 #include "unit.h"
 #include "view/view.h"
 #include "util/zeroes.h"
+#include "open/open.h"
 
 #define PATH "created"
 

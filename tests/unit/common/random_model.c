@@ -14,6 +14,7 @@
 #include "image/snapshot.h"
 #include "unit.h"
 #include "view/view.h"
+#include "open/open.h"
 
 #define THREADS   3
 #define STRIPE    3072u /* no multiple of any cluster size */

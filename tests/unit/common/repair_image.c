@@ -6,6 +6,7 @@
 #include "util/err.h"
 #include "unit.h"
 #include "view/view.h"
+#include "open/open.h"
 
 void mender_new(struct mender *m, const char *format, const char *path)
 {

@@ -7,6 +7,7 @@
 #include "io/io.h"
 #include "test_image.h"
 #include "unit.h"
+#include "open/open.h"
 
 void subject_new(struct subject *s, const char *format)
 {

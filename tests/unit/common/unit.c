@@ -15,11 +15,12 @@
 
 #include "io/cache.h"
 #include "io/codec.h"
-#include "image/creation.h"
+#include "open/create.h"
 #include "util/err.h"
 #include "image/format.h"
 #include "unit.h"
 #include "view/view.h"
+#include "open/open.h"
 
 /* Fixtures take no argument.  Set and cleared by the parent only. */
 static char root[64];

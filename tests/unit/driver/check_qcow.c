@@ -9,6 +9,7 @@
 #include "util/err.h"
 #include "image/format.h"
 #include "image/image.h"
+#include "open/open.h"
 #include "luks-make.h"
 #include "common/memory_image.h"
 #include "io/passphrase.h"

@@ -10,13 +10,14 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include "image/creation.h"
+#include "open/create.h"
 #include "util/err.h"
 #include "image/format.h"
 #include "common/random_model.h"
 #include "common/power_cut.h"
 #include "common/unit.h"
 #include "view/view.h"
+#include "open/open.h"
 
 static void make(const char *path, uint64_t size)
 {

@@ -14,6 +14,7 @@
 #include "export/export.h"
 #include "common/unit.h"
 #include "view/view.h"
+#include "open/open.h"
 
 #define KIB UINT64_C(1024)
 #define MIB (KIB * KIB)

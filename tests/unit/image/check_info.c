@@ -11,6 +11,7 @@
 #include "image/facts.h"
 #include "image/format.h"
 #include "image/image.h"
+#include "open/open.h"
 #include "image/info.h"
 #include "io/io.h"
 #include "common/unit.h"

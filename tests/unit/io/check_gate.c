@@ -16,15 +16,13 @@
 
 #include "util/limits.h"
 #include "util/err.h"
-#include "image/image.h"
 #include "io/io.h"
 #include "io/gate.h"
 #include "common/unit.h"
 
 struct world {
 	char here[256], vm[300];
-	struct image_options opts;
-	struct image img;
+	struct gate gate;
 	struct err e;
 };
 
@@ -38,7 +36,7 @@ static void world_make(struct world *w)
 	write_text("vm/sub/deep.img", "deep");
 	write_text("secret.img", "secret");
 	write_text("vm2/near.img", "near"); /* vm is a prefix of its name */
-	w->img = (struct image){.opts = &w->opts, .dir = w->vm, .root = w->vm};
+	w->gate = gate_on(w->vm, NULL, NULL);
 }
 
 static const char *text_of(struct io *io)
@@ -57,7 +55,7 @@ static void opens(struct world *w, const char *name, const char *text)
 {
 	struct io *io = NULL;
 
-	ck_assert_ok(gate_open(&w->img, name, "parent", &io, &w->e), &w->e);
+	ck_assert_ok(gate_open(&w->gate, name, "parent", &io, &w->e), &w->e);
 	ck_assert_str_eq(text_of(io), text);
 }
 
@@ -67,7 +65,7 @@ static void refuses(struct world *w, const char *name, int code, const char *par
 	int before = open("/dev/null", O_RDONLY | O_CLOEXEC), after;
 
 	close(before);
-	ck_assert_fails(gate_open(&w->img, name, "parent", &io, &w->e), code, &w->e, part);
+	ck_assert_fails(gate_open(&w->gate, name, "parent", &io, &w->e), code, &w->e, part);
 	after = open("/dev/null", O_RDONLY | O_CLOEXEC);
 	close(after);
 	ck_assert_int_eq(before, after); /* no descriptor was left open */
@@ -163,7 +161,7 @@ START_TEST(devices)
 	struct world w;
 
 	world_make(&w);
-	w.opts.allow = everything;
+	w.gate.allow = everything;
 	refuses(&w, "/dev/zero", EINVAL, "a character device");
 	opens(&w, here(&w, "secret.img"), "secret");
 }
@@ -241,8 +239,8 @@ START_TEST(allowed_directories)
 	world_make(&w);
 	write_text("elsewhere/moved.img", "moved");
 	write_text("vm2/sub/below.img", "below");
-	w.opts.allow = allow;
-	w.opts.search = search;
+	w.gate.allow = allow;
+	w.gate.search = search;
 	opens(&w, "../vm2/near.img", "near");
 	opens(&w, here(&w, "vm2/sub/below.img"), "below");
 	opens(&w, "../elsewhere/moved.img", "moved");
@@ -258,7 +256,7 @@ START_TEST(allowed_through_a_link)
 
 	world_make(&w);
 	ck_assert_int_eq(symlink("vm2", "link"), 0);
-	w.opts.allow = allow;
+	w.gate.allow = allow;
 	opens(&w, "../vm2/near.img", "near");
 	/* By its text it leads elsewhere, and text is all that is looked at there. */
 	refuses(&w, "../link/near.img", EACCES, "outside");
@@ -273,7 +271,7 @@ START_TEST(parent_in_a_subdirectory)
 
 	world_make(&w);
 	snprintf(sub, sizeof sub, "%s/sub", w.vm);
-	w.img.dir = sub;
+	w.gate.dir = sub;
 	opens(&w, "deep.img", "deep");
 	opens(&w, "../base.img", "base");
 	refuses(&w, "../../secret.img", EACCES, "outside");
@@ -286,8 +284,8 @@ START_TEST(image_in_the_root_directory)
 	struct world w;
 
 	world_make(&w);
-	w.img.dir = (char *)"/";
-	w.img.root = "/";
+	w.gate.dir = "/";
+	w.gate.root = "/";
 	opens(&w, here(&w, "secret.img"), "secret");
 	opens(&w, here(&w, "secret.img") + 1, "secret");
 	refuses(&w, "/", EACCES, "outside");
@@ -299,8 +297,8 @@ START_TEST(image_without_a_place)
 	struct world w;
 
 	world_make(&w);
-	w.img.dir = NULL;
-	w.img.root = NULL;
+	w.gate.dir = NULL;
+	w.gate.root = NULL;
 	refuses(&w, "base.img", EACCES, "not a file with neighbours");
 	refuses(&w, here(&w, "vm/base.img"), EACCES, "not a file with neighbours");
 }
@@ -349,7 +347,7 @@ START_TEST(swapped_while_we_look)
 	ck_assert_int_eq(pthread_create(&thread, NULL, swap, &done), 0);
 	for (int i = 0; i < 10000; i++) {
 		struct io *io;
-		int r = gate_open(&w.img, names[i % 2], "parent", &io, &w.e);
+		int r = gate_open(&w.gate, names[i % 2], "parent", &io, &w.e);
 
 		if (r < 0) {
 			ck_assert_msg(is_refusal(-r), "%s", w.e.text);
@@ -364,6 +362,19 @@ START_TEST(swapped_while_we_look)
 }
 END_TEST
 
+/* The root of the gate of an image at path, opened through that of the test. */
+static const char *next_root(const struct world *w, const char *path)
+{
+	static char root[PATH_MAX];
+	struct err e = ERR_INIT;
+	struct gate next;
+
+	ck_assert_ok(gate_init(&next, &w->gate, path, &e), &e);
+	snprintf(root, sizeof root, "%s", next.root);
+	gate_free(&next);
+	return root;
+}
+
 /* The image is in vm/sub, vm the folder of its machine: to be searched, not to be named. */
 START_TEST(the_folder_of_the_machine)
 {
@@ -373,45 +384,54 @@ START_TEST(the_folder_of_the_machine)
 
 	world_make(&w);
 	snprintf(sub, sizeof sub, "%s/sub", w.vm);
-	w.img.dir = sub;
-	w.img.root = sub;
+	w.gate.dir = sub;
+	w.gate.root = sub;
 	snprintf(path, sizeof path, "%s/base.img", w.vm);
-	ck_assert_fails(gate_open_kin(&w.img, path, "parent", &io, &w.e), EACCES, &w.e, "outside");
-	ck_assert_str_eq(gate_root(&w.img, path), sub);
-	w.img.machine_dir = w.vm;
+	ck_assert_fails(
+		gate_open_parent(&w.gate, path, "parent", &io, &w.e), EACCES, &w.e, "outside");
+	ck_assert_str_eq(next_root(&w, path), sub);
+	w.gate.machine_dir = w.vm;
 	refuses(&w, path, EACCES, "outside");
 	refuses(&w, "../base.img", EACCES, "outside");
-	ck_assert_ok(gate_open_kin(&w.img, path, "parent", &io, &w.e), &w.e);
+	ck_assert_ok(gate_open_parent(&w.gate, path, "parent", &io, &w.e), &w.e);
 	ck_assert_str_eq(text_of(io), "base");
-	ck_assert_ok(gate_open_kin(&w.img, "deep.img", "parent", &io, &w.e), &w.e);
+	ck_assert_ok(gate_open_parent(&w.gate, "deep.img", "parent", &io, &w.e), &w.e);
 	ck_assert_str_eq(text_of(io), "deep");
 	ck_assert_int_eq(symlink("../secret.img", "vm/link.img"), 0);
-	ck_assert_fails(
-		gate_open_kin(&w.img, "../link.img", "parent", &io, &w.e), EACCES, &w.e, "outside");
-	ck_assert_fails(gate_open_kin(&w.img, "../../secret.img", "parent", &io, &w.e), EACCES,
+	ck_assert_fails(gate_open_parent(&w.gate, "../link.img", "parent", &io, &w.e), EACCES, &w.e,
+		"outside");
+	ck_assert_fails(gate_open_parent(&w.gate, "../../secret.img", "parent", &io, &w.e), EACCES,
 		&w.e, "outside");
 	/* What was found there may lead no further than that. */
-	ck_assert_str_eq(gate_root(&w.img, path), w.vm);
+	ck_assert_str_eq(next_root(&w, path), w.vm);
 	snprintf(path, sizeof path, "%s/deep.img", sub);
-	ck_assert_str_eq(gate_root(&w.img, path), sub);
+	ck_assert_str_eq(next_root(&w, path), sub);
 	snprintf(path, sizeof path, "%s/secret.img", w.here);
-	ck_assert_str_eq(gate_root(&w.img, path), sub);
+	ck_assert_str_eq(next_root(&w, path), sub);
 }
 END_TEST
 
-START_TEST(only_in_a_directory)
+/* The image that the user named lies in the directory that is allowed. */
+START_TEST(named_by_the_user)
 {
 	struct world w;
-	struct io *io = NULL;
+	struct gate user;
+	char path[400];
 
 	world_make(&w);
-	ck_assert_int_eq(symlink("../secret.img", "vm/link.img"), 0);
-	ck_assert_ok(gate_open_in(w.vm, NULL, "base.img", "description", &io, &w.e), &w.e);
-	ck_assert_str_eq(text_of(io), "base");
-	ck_assert_fails(gate_open_in(w.vm, NULL, "link.img", "description", &io, &w.e), EACCES,
-		&w.e, "outside");
-	ck_assert_fails(gate_open_in(w.vm, NULL, "../secret.img", "description", &io, &w.e), EACCES,
-		&w.e, "outside");
+	user = gate_on(NULL, NULL, NULL);
+	snprintf(path, sizeof path, "%s/sub/deep.img", w.vm);
+	ck_assert_ok(gate_init(&w.gate, &user, path, &w.e), &w.e);
+	ck_assert_str_eq(w.gate.root, w.gate.dir);
+	opens(&w, "deep.img", "deep");
+	refuses(&w, "../base.img", EACCES, "outside");
+	gate_free(&w.gate);
+	ck_assert_ok(gate_init(&w.gate, &user, "/x", &w.e), &w.e);
+	ck_assert_str_eq(w.gate.root, "/");
+	gate_free(&w.gate);
+	ck_assert_ok(gate_init(&w.gate, &user, NULL, &w.e), &w.e);
+	refuses(&w, path, EACCES, "not a file with neighbours");
+	gate_free(&w.gate);
 }
 END_TEST
 
@@ -435,7 +455,7 @@ Suite *gate_suite(void)
 	tcase_add_test(tc, image_in_the_root_directory);
 	tcase_add_test(tc, image_without_a_place);
 	tcase_add_test(tc, the_folder_of_the_machine);
-	tcase_add_test(tc, only_in_a_directory);
+	tcase_add_test(tc, named_by_the_user);
 	tcase_add_test(tc, swapped_while_we_look);
 	return suite_of("policy", tc);
 }

@@ -12,6 +12,7 @@
 #include "io/io.h"
 #include "common/unit.h"
 #include "view/view.h"
+#include "open/open.h"
 
 #define SIZE (UINT64_C(6) << 20)
 #define STEP 4096u

@@ -4,12 +4,13 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include "image/creation.h"
+#include "open/create.h"
 #include "util/err.h"
 #include "image/format.h"
 #include "common/power_cut_create.h"
 #include "common/unit.h"
 #include "view/view.h"
+#include "open/open.h"
 
 static int make(const char *path, const struct create_request *r, struct err *e)
 {

@@ -10,6 +10,7 @@
 #include "image/creation.h"
 #include "util/err.h"
 #include "image/image.h"
+#include "open/open.h"
 #include "common/unit.h"
 #include "view/view.h"
 

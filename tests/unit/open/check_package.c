@@ -14,6 +14,7 @@
 #include "util/err.h"
 #include "image/format.h"
 #include "image/image.h"
+#include "open/open.h"
 #include "io/io.h"
 #include "open/package.h"
 #include "common/unit.h"
@@ -144,7 +145,7 @@ START_TEST(disks_of_an_archive)
 	shows_disk(&w, 1);
 	package_close(w.p); /* the image holds it */
 	w.p = NULL;
-	ck_assert_str_eq(strrchr(package_path(w.img->package), '/'), "/x.ova");
+	ck_assert_str_eq(strrchr(w.img->gate.package_path, '/'), "/x.ova");
 	forget(&w);
 }
 END_TEST

@@ -15,6 +15,7 @@
 #include "util/guid.h"
 #include "open/vbox-registry.h"
 #include "image/image.h"
+#include "open/open.h"
 #include "common/unit.h"
 #include "build/vdi.h"
 #include "view/view.h"

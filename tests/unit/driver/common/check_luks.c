@@ -10,6 +10,7 @@
 #include "common/fault_io.h"
 #include "image/format.h"
 #include "image/image.h"
+#include "open/open.h"
 #include "io/io.h"
 #include "luks-make.h"
 #include "driver/common/luks.h"

@@ -11,6 +11,7 @@
 #include "util/err.h"
 #include "image/format.h"
 #include "image/image.h"
+#include "open/open.h"
 #include "common/unit.h"
 #include "view/view.h"
 

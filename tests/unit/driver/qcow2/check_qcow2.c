@@ -9,6 +9,7 @@
 #include "image/info.h"
 #include "common/test_image.h"
 #include "common/unit.h"
+#include "open/open.h"
 
 #define FEATURES  0x6803f857u
 #define DATA_FILE 0x44415441u

@@ -11,6 +11,7 @@
 #include "util/bytes.h"
 #include "util/err.h"
 #include "image/image.h"
+#include "open/open.h"
 #include "common/power_cut.h"
 #include "common/unit.h"
 #include "view/view.h"

@@ -9,6 +9,7 @@
 #include "util/bytes.h"
 #include "util/err.h"
 #include "image/image.h"
+#include "open/open.h"
 #include "io/io.h"
 #include "common/repair_image.h"
 #include "common/unit.h"

@@ -5,7 +5,7 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "image/creation.h"
+#include "open/create.h"
 #include "util/err.h"
 #include "image/format.h"
 #include "common/random_model.h"

@@ -6,6 +6,7 @@
 #include "util/err.h"
 #include "image/format.h"
 #include "image/image.h"
+#include "open/open.h"
 #include "image/info.h"
 #include "common/memory_image.h"
 #include "common/unit.h"

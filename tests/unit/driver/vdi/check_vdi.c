@@ -7,6 +7,7 @@
 #include "image/format.h"
 #include "util/guid.h"
 #include "image/image.h"
+#include "open/open.h"
 #include "io/io.h"
 #include "common/unit.h"
 #include "build/vdi.h"

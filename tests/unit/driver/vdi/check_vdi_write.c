@@ -10,6 +10,7 @@
 #include "util/err.h"
 #include "util/guid.h"
 #include "image/image.h"
+#include "open/open.h"
 #include "common/random_model.h"
 #include "common/power_cut.h"
 #include "common/unit.h"

@@ -12,6 +12,7 @@
 #include "image/check.h"
 #include "util/err.h"
 #include "image/image.h"
+#include "open/open.h"
 #include "io/io.h"
 #include "common/random_model.h"
 #include "common/power_cut.h"

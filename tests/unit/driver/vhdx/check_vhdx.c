@@ -8,6 +8,7 @@
 #include "util/err.h"
 #include "image/format.h"
 #include "image/image.h"
+#include "open/open.h"
 #include "io/io.h"
 #include "common/test_image.h"
 #include "common/unit.h"

@@ -7,6 +7,7 @@
 #include "build/vhdx.h"
 #include "util/err.h"
 #include "image/image.h"
+#include "open/open.h"
 #include "common/test_image.h"
 #include "common/unit.h"
 #include "view/view.h"

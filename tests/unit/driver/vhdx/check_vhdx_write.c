@@ -13,6 +13,7 @@
 #include "image/creation.h"
 #include "util/err.h"
 #include "image/image.h"
+#include "open/open.h"
 #include "common/random_model.h"
 #include "common/power_cut.h"
 #include "common/unit.h"

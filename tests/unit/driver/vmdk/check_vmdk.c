@@ -10,6 +10,7 @@
 #include "io/io.h"
 #include "common/test_image.h"
 #include "common/unit.h"
+#include "open/open.h"
 
 #define GRAIN 4096u /* bytes, in most tests */
 

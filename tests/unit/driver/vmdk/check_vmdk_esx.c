@@ -12,6 +12,7 @@
 #include "io/io.h"
 #include "common/test_image.h"
 #include "common/unit.h"
+#include "open/open.h"
 
 #define SECTOR ESX_SECTOR
 #define HEAD   "version=1\nCID=5\nparentCID=ffffffff\n"

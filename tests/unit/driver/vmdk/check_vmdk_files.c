@@ -13,6 +13,7 @@
 #include "image/info.h"
 #include "common/test_image.h"
 #include "common/unit.h"
+#include "open/open.h"
 
 #define HEAD "# Disk DescriptorFile\nversion=1\nCID=1234abcd\nparentCID=ffffffff\n"
 

@@ -10,6 +10,7 @@
 #include "io/io.h"
 #include "common/test_image.h"
 #include "common/unit.h"
+#include "open/open.h"
 
 #define GRAIN  4096u
 #define STREAM (WITH_NEWLINES | WITH_PACKED | WITH_LBA)

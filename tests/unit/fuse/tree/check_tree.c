@@ -8,6 +8,7 @@
 
 #include "util/err.h"
 #include "image/image.h"
+#include "open/open.h"
 #include "io/io.h"
 #include "base/log.h"
 #include "tree/tree.h"

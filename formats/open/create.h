@@ -1,0 +1,20 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* create.h - making new, empty images. */
+#ifndef VDISK_OPEN_CREATE_H
+#define VDISK_OPEN_CREATE_H
+
+#include "image/creation.h"
+
+/* Makes the image path.  On failure no new file is left behind; one that was replaced is empty.
+ * EEXIST: there is a file and it shall not be replaced.
+ *
+ * The first sector is written last: after a power cut or a kill, the file is what it was before, is
+ * empty or no image, or is the new one as a whole. */
+int image_create(const struct format *format, const char *path, const struct create_request *r,
+	struct err *e);
+
+/* The same in io, writable, of an image that needs no other file: for tests. */
+int image_create_io(
+	const struct format *format, struct io *io, const struct create_request *r, struct err *e);
+
+#endif

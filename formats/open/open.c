@@ -1,0 +1,105 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* open.c - from a path of the user to an image, or to the disk of a package. */
+#include "open.h"
+
+#include <errno.h>
+#include <limits.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "chain.h"
+#include "image/format.h"
+#include "image/image.h"
+#include "io/io.h"
+#include "opening.h"
+#include "package.h"
+#include "util/err.h"
+
+bool image_is_bundle(const char *dir)
+{
+	char path[PATH_MAX];
+
+	return format_bundle(dir, path, sizeof path) != NULL;
+}
+
+int image_open_io(struct io *io, const struct image_options *o, struct image **out, struct err *e)
+{
+	struct opening how = {.format = o->format};
+
+	return chain_open(&how, io, o, out, e);
+}
+
+/* The bytes of a package are shown when the user says raw; another format is that of its disk. */
+static bool is_package(struct io *io, const struct image_options *o)
+{
+	if (o->format && format_find(o->format) == format_find("raw"))
+		return false;
+	return package_probe(io);
+}
+
+/* Takes io, also on failure. */
+static int open_top(struct io *io, const struct image_options *o, struct image **out, struct err *e)
+{
+	int r = image_lock_file(io, o, o->write || o->repair, e);
+
+	if (r < 0) {
+		io_unref(io);
+		return r;
+	}
+	if (!is_package(io, o))
+		return image_open_io(io, o, out, e);
+	if (!o->write && !o->repair)
+		return package_open_only_disk(io, o, out, e);
+	err_set(e, ENOTSUP, "%s: a package cannot be written to", io->name);
+	io_unref(io);
+	return err_hint_code(e, HINT_COW, NULL);
+}
+
+/* The file to open for path, which may be that of a bundle; file has PATH_MAX bytes. */
+static const char *file_at(const char *path, const struct image_options *o, char *file)
+{
+	const struct format *bundle = format_bundle(path, file, PATH_MAX);
+
+	return bundle && (!o->format || format_find(o->format) == bundle) ? file : path;
+}
+
+int image_open(const char *path, const struct image_options *o, struct image **out, struct err *e)
+{
+	char file[PATH_MAX];
+	struct io *io = io_open(file_at(path, o, file), e);
+
+	return io ? open_top(io, o, out, e) : -e->code;
+}
+
+int image_open_in(const char *fence, const char *path, const struct image_options *o,
+	struct image **out, struct err *e)
+{
+	char file[PATH_MAX];
+	struct gate gate = gate_on(fence, o->allow, o->search);
+	struct io *io;
+	int r = gate_open(&gate, file_at(path, o, file), "image", &io, e);
+
+	return r == 0 ? open_top(io, o, out, e) : r;
+}
+
+/* Names mean what they mean to the image: its neighbours. */
+static char *path_of(const char *path, const char *name)
+{
+	const char *slash = strrchr(path, '/');
+	char *joined;
+
+	if (name[0] == '/' || !slash)
+		return strdup(name);
+	return asprintf(&joined, "%.*s%s", (int)(slash + 1 - path), path, name) < 0 ? NULL : joined;
+}
+
+int image_open_backing(const char *path, const char *name, const struct image_options *o,
+	struct image **img, struct err *e)
+{
+	char *file = path_of(path, name);
+	int r = file ? image_open(file, o, img, e) : err_nomem(e);
+
+	free(file);
+	return r;
+}
