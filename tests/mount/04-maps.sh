@@ -35,7 +35,7 @@ unknown() {
 	local map=$1 folder=${2:-$(dirname "$1")} name
 	while read -r name; do [ -e "$folder/$name" ] || echo "link to $name"; done < <(links "$map")
 	while read -r name; do
-		[[ ! $name =~ ^([^A-Z]*/)[a-z_]*(NAME|NN|FOLDER) ]] || name=${BASH_REMATCH[1]}
+		[[ ! $name =~ ^([^A-Z]*/)?[a-z_]*(NAME|NN-|FOLDER) ]] || name=${BASH_REMATCH[1]}
 		if [[ $name =~ ^[a-z_][a-z0-9_]*\(\)$ ]]; then
 			grep -qxF -- "${name%??}" "$W/defined" || echo "function $name"
 		elif [[ $name =~ ^struct\ [a-z0-9_]+$ ]]; then
