@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* create.c - new VDI images, laid out as VirtualBox does: the map at 1 MiB, which leaves it
- * room to grow, and the data at a multiple of that. */
+/* create.c - new images, laid out as VirtualBox does: the block map at 1 MiB, which leaves it space
+ * to grow, and the data at a multiple of 1 MiB. */
 #include <errno.h>
 #include <inttypes.h>
 #include <string.h>
@@ -11,32 +11,11 @@
 #include "util/err.h"
 #include "image/image.h"
 #include "io/io.h"
-#include "vdi.h"
-#include "view/view.h"
+#include "header.h"
 
 #define ALIGN     (1u << 20)
-#define LEN       (472u - 72)  /* of the header behind the version, with the geometry at its end */
-#define MIN_BLOCK (128u << 10) /* that VirtualBox opens */
+#define MIN_BLOCK (128u << 10) /* as VirtualBox opens them */
 #define MAX_BLOCK (128u << 20)
-
-void vdi_header_encode(const struct vdi_header *h, unsigned char *p)
-{
-	memset(p, 0, VDI_HEADER_LEN);
-	strcpy((char *)p, "<<< vdiskfs VirtualBox Disk Image >>>\n");
-	store_le32(p + 64, VDI_SIGNATURE);
-	store_le32(p + 68, VDI_VERSION_1);
-	store_le32(p + 72, LEN);
-	store_le32(p + 76, h->type);
-	store_le32(p + 340, h->map_pos);
-	store_le32(p + 344, h->data_pos);
-	store_le32(p + 360, 512);
-	store_le64(p + VDI_SIZE, h->size);
-	store_le32(p + VDI_SIZE + 8, h->block_size);
-	store_le32(p + VDI_SIZE + 16, h->nblocks);
-	store_le32(p + VDI_COUNT, h->count);
-	memcpy(p + VDI_IDS, h->ids, sizeof h->ids);
-	store_le32(p + 468, 512);
-}
 
 static int choose_geometry(const struct creation *c, struct vdi_header *h, struct err *e)
 {
@@ -71,7 +50,6 @@ static int choose_type(const struct creation *c, struct vdi_header *h, struct er
 	return 0;
 }
 
-/* A parent is known by its id and by nothing else. */
 static int choose_ids(const struct creation *c, struct vdi_header *h, struct err *e)
 {
 	int r = guid_random(h->ids[0], e);
@@ -91,7 +69,7 @@ static int choose_ids(const struct creation *c, struct vdi_header *h, struct err
 	return 0;
 }
 
-static int write_map(struct io *io, const struct vdi_header *h, struct err *e)
+static int write_block_map(struct io *io, const struct vdi_header *h, struct err *e)
 {
 	unsigned char entries[64u << 10];
 	uint32_t n = MIN(h->nblocks, sizeof entries / 4);
@@ -130,7 +108,7 @@ int vdi_create(struct creation *c, struct err *e)
 	if (r == 0)
 		r = write_data(c, &h, e);
 	if (r == 0)
-		r = write_map(c->io, &h, e);
+		r = write_block_map(c->io, &h, e);
 	if (r < 0)
 		return r;
 	vdi_header_encode(&h, header);

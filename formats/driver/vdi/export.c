@@ -1,18 +1,19 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* export.c - a disk as a VDI file: header, block map, blocks of 1 MiB, placed as VirtualBox
- * places them. */
+/* export.c - a disk as a VDI file: header, block map and blocks of 1 MiB, where VirtualBox has
+ * them.
+ */
 #include "util/limits.h"
 #include "util/bytes.h"
 #include "util/err.h"
 #include "export/allocmap.h"
 #include "export/regions.h"
-#include "vdi.h"
+#include "header.h"
 
 #define BLOCK_BITS 20
 #define BLOCK      (1u << BLOCK_BITS)
 #define MAP_POS    BLOCK
 
-struct vdi_layout {
+struct vdi_regions {
 	struct regions made;
 	uint64_t data_pos;
 };
@@ -20,7 +21,7 @@ struct vdi_layout {
 static int fill_header(
 	const struct regions *m, uint64_t first, size_t n, unsigned char *h, struct err *e)
 {
-	const struct vdi_layout *d = (const struct vdi_layout *)m;
+	const struct vdi_regions *d = (const struct vdi_regions *)m;
 	struct vdi_header header = {
 		.type = VDI_DYNAMIC,
 		.size = regions_disk_size(m),
@@ -50,10 +51,10 @@ static int fill_map(
 	return 0;
 }
 
-static int vdi_make(
+static int make_file(
 	const struct export_source *s, const char *name, struct view **file, struct err *e)
 {
-	struct vdi_layout *d = regions_new(sizeof *d, s, e);
+	struct vdi_regions *d = regions_new(sizeof *d, s, e);
 	uint64_t end;
 
 	(void)name;
@@ -68,12 +69,12 @@ static int vdi_make(
 	end = regions_add_table(&d->made, MAP_POS, allocmap_all(d->made.stored), 4, fill_map);
 	d->data_pos = round_up(MAX(end, MAP_POS + 1), BLOCK);
 	end = regions_add_data(&d->made, d->data_pos, d->made.stored, 0, NULL);
-	return regions_end(&d->made, end, &vdi_layout, file, e);
+	return regions_end(&d->made, end, &vdi_export, file, e);
 }
 
-const struct export_format vdi_layout = {
+const struct export_format vdi_export = {
 	.suffix = ".vdi",
-	.max_disk = 0x1fffff8000000, /* QEMU's limit; a block map reaches a little further */
+	.max_disk = 0x1fffff8000000, /* as in QEMU; a block map reaches a little further */
 	.max_file = LIMIT_DISK_SIZE,
-	.make = vdi_make,
+	.make = make_file,
 };
