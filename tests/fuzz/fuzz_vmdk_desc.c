@@ -4,6 +4,8 @@
 #include <string.h>
 
 #include "fuzz.h"
+#include "driver/vmdk/descriptor.h"
+#include "driver/vmdk/filename.h"
 #include "driver/vmdk/vmdk.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
@@ -15,16 +17,16 @@ static void check_string(const char *s, const char *text, size_t size)
 }
 
 /* Whatever it was, it is no longer than it may be. */
-static void check_name(const struct vmdk_desc *d, const char *name)
+static void check_name(const struct vmdk_descriptor *d, const char *name)
 {
-	char out[VMDK_NAME_ROOM];
+	char out[VMDK_FILENAME_MAX];
 	struct err e = ERR_INIT;
 
-	if (name && vmdk_name_decode(d, name, out, &e) == 0)
+	if (name && vmdk_filename_decode(d, name, out, &e) == 0)
 		fuzz_require(strlen(out) < sizeof out);
 }
 
-static void check_desc(const struct vmdk_desc *d, const char *text, size_t size)
+static void check_desc(const struct vmdk_descriptor *d, const char *text, size_t size)
 {
 	fuzz_require(d->nlines > 0 && d->nlines <= VMDK_MAX_EXTENTS);
 	check_string(d->create_type, text, size);
@@ -33,7 +35,7 @@ static void check_desc(const struct vmdk_desc *d, const char *text, size_t size)
 	check_name(d, d->parent_hint);
 	check_name(d, d->lines[0].file);
 	for (size_t i = 0; i < d->nlines; i++) {
-		const struct vmdk_line *x = &d->lines[i];
+		const struct vmdk_extent_line *x = &d->lines[i];
 
 		fuzz_require(x->type && x->type[0] != '\0' && x->number > 0);
 		fuzz_require(x->sectors <= LIMIT_DISK_SIZE / VMDK_SECTOR);
@@ -47,7 +49,7 @@ static void check_other(void *arg, const char *name, bool is_parent)
 	unsigned *count = arg;
 
 	(void)is_parent;
-	fuzz_require(strlen(name) < VMDK_NAME_ROOM);
+	fuzz_require(strlen(name) < VMDK_FILENAME_MAX);
 	fuzz_require(++*count <= VMDK_MAX_EXTENTS + 1);
 }
 
@@ -56,18 +58,18 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	unsigned count = 0;
 	char *text = malloc(size + 1);
 	struct err e = ERR_INIT;
-	struct vmdk_desc d;
-	int r, bid = vmdk_desc_probe(data, size);
+	struct vmdk_descriptor d;
+	int r, bid = vmdk_descriptor_probe(data, size);
 
 	fuzz_require(text && bid >= 0 && bid <= 100);
 	memcpy(text, data, size);
 	text[size] = '\0';
-	r = vmdk_desc_parse(&d, text, &e);
+	r = vmdk_descriptor_parse(&d, text, &e);
 	fuzz_require(r == 0 || (r == -e.code && e.text[0] != '\0'));
 	if (r == 0)
 		check_desc(&d, text, size);
-	vmdk_desc_free(&d);
+	vmdk_descriptor_free(&d);
 	free(text);
-	vmdk_names(data, size, check_other, &count);
+	vmdk_filename_visit(data, size, check_other, &count);
 	return 0;
 }

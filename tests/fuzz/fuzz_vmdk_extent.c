@@ -4,7 +4,7 @@
 #include <string.h>
 
 #include "fuzz.h"
-#include "driver/vmdk/vmdk.h"
+#include "driver/vmdk/disk.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
@@ -56,7 +56,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 		.format = "vmdk", .cache = cache_new(FUZZ_CACHE, &e), .codec = codec_new(&e)};
 	struct io *io = io_from_memory(data, size, "fuzz", &e);
 	struct image img = {.opts = &o, .io = io, .format_given = true};
-	struct vmdk_line line = {.type = "SPARSE", .sectors = EXTENT_LEN / VMDK_SECTOR};
+	struct vmdk_extent_line line = {.type = "SPARSE", .sectors = EXTENT_LEN / VMDK_SECTOR};
 	struct vmdk_extent x = {
 		.kind = kind_of(data, size), .line = &line, .len = EXTENT_LEN, .io = io};
 

@@ -5,47 +5,38 @@
  * they differ, and a crash may leave it so.  Therefore all entries are looked at before the first
  * one is changed, which also tells where the file ends in truth.
  */
+#include "alloc.h"
+
 #include <errno.h>
 #include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
-#include "util/limits.h"
 #include "util/bytes.h"
-#include "io/cache.h"
 #include "util/err.h"
+#include "util/limits.h"
+#include "io/cache.h"
 #include "io/io.h"
-#include "metadata.h"
-#include "alloc.h"
 #include "io/writeback.h"
 #include "view/writer.h"
+#include "metadata.h"
 
 #define ENTRY   4u
 #define UNCLEAN 72u  /* of the header: being written, or was when it all stopped */
 #define PENDING 1024 /* pages; more are not kept back when tables are mended */
 
-struct vmdk_room {
+struct vmdk_allocator {
 	uint64_t end;    /* where the next grain goes */
 	uint64_t *spare; /* places of grains that were given back */
 	size_t nspare, spare_room;
 	bool marked;    /* UNCLEAN is set */
-	bool tail_used; /* see vmdk_room_has_tail */
+	bool tail_used; /* see vmdk_alloc_has_tail */
 };
-
-static uint64_t count_tables(const struct vmdk_tables *t)
-{
-	return div_round_up(t->ngrains, t->per_table);
-}
 
 static uint64_t table_len(const struct vmdk_tables *t)
 {
 	return round_up((uint64_t)t->per_table * ENTRY, VMDK_SECTOR);
-}
-
-static bool is_table(uint64_t sector)
-{
-	return sector > VMDK_ZERO;
 }
 
 /* A pair of tables; VMDK_NONE: there is no twin. */
@@ -55,10 +46,10 @@ struct pair {
 
 static int find_pair(const struct vmdk_tables *t, uint64_t i, struct pair *p, struct err *e)
 {
-	int r = vmdk_find_table(t, i, &p->table, e);
+	int r = vmdk_tables_find(t, i, &p->table, e);
 
 	if (r == 0)
-		r = vmdk_find_twin(t, i, &p->twin, e);
+		r = vmdk_tables_find_redundant(t, i, &p->twin, e);
 	return r;
 }
 
@@ -78,7 +69,7 @@ static uint64_t entries_in_page(uint64_t pos)
  * between: these are few, and are sorted. */
 struct scan {
 	const struct vmdk_tables *t;
-	struct vmdk_meta meta;
+	struct vmdk_metadata meta;
 	uint64_t start;  /* of the first grain that was met, modulo the grain; NO_START */
 	uint64_t *taken; /* a bit for each place that begins there */
 	uint64_t nplaces;
@@ -101,20 +92,20 @@ static int scan_new(struct scan *s, const struct vmdk_tables *t, struct err *e)
 		return err_set(e, ENOTSUP,
 			"%" PRIu64 " bytes have too many places for grains of %" PRIu32 " bytes",
 			(uint64_t)t->io->size, t->grain);
-	r = vmdk_meta_read(t, &s->meta, e);
+	r = vmdk_metadata_read(t, &s->meta, e);
 	if (r == 0)
-		r = vmdk_meta_check(&s->meta, e);
+		r = vmdk_metadata_check(&s->meta, e);
 	s->end = MAX(t->first_grain * VMDK_SECTOR, s->meta.end);
 	for (size_t i = 0; i < s->meta.ntails; i++)
 		s->tail_used |=
-			vmdk_meta_find(&s->meta, s->meta.tails[i], s->meta.tail_len) != NULL;
+			vmdk_metadata_find(&s->meta, s->meta.tails[i], s->meta.tail_len) != NULL;
 	s->taken = calloc(s->nplaces / 64 + 1, sizeof s->taken[0]);
 	return r == 0 && !s->taken ? err_nomem(e) : r;
 }
 
 static void scan_free(struct scan *s)
 {
-	vmdk_meta_free(&s->meta);
+	vmdk_metadata_free(&s->meta);
 	free(s->taken);
 	free(s->odd);
 }
@@ -198,17 +189,17 @@ static int scan_entry(struct scan *s, uint64_t grain, uint32_t place, struct err
 		return err_set(e, EUCLEAN,
 			"grain table: grain %" PRIu64 " cannot be in sector %" PRIu32, grain,
 			place);
-	if (!vmdk_grain_is_whole(s->t, grain, place))
+	if (!vmdk_tables_grain_is_whole(s->t, grain, place))
 		return err_set(e, EUCLEAN,
 			"grain table: grain %" PRIu64 " in sector %" PRIu32
 			" passes the end of the file, %" PRIu64 " bytes: it was cut",
 			grain, place, (uint64_t)s->t->io->size);
-	hit = vmdk_meta_find(&s->meta, pos, s->t->grain);
+	hit = vmdk_metadata_find(&s->meta, pos, s->t->grain);
 	if (hit)
 		return err_set(e, EUCLEAN,
 			"grain table: grain %" PRIu64 " in sector %" PRIu32 " and %s overlap",
 			grain, place, hit);
-	s->tail_used |= vmdk_meta_is_tail(&s->meta, pos, s->t->grain);
+	s->tail_used |= vmdk_metadata_is_tail(&s->meta, pos, s->t->grain);
 	s->end = MAX(s->end, pos + s->t->grain);
 	return take_place(s, place, e);
 }
@@ -244,11 +235,11 @@ static int scan_page(struct scan *s, const struct pair *p, uint64_t grain, uint6
 	*n = MIN(*n, m.n / ENTRY);
 	for (uint64_t i = 0; r == 0 && i < *n; i++)
 		r = scan_entry(s, grain + i, load_le32(m.p + i * ENTRY), e);
-	if (r == 0 && is_table(p->twin))
+	if (r == 0 && vmdk_tables_is_sector(p->twin))
 		r = meta_read(t->cache, t->io, twin, *n * ENTRY, entry_pos(t, p->twin, grain), e);
-	if (r == 0 && is_table(p->twin))
+	if (r == 0 && vmdk_tables_is_sector(p->twin))
 		r = check_doubtful(t, grain, m.p, twin, *n, e);
-	if (r == 0 && is_table(p->twin) && memcmp(twin, m.p, *n * ENTRY) != 0)
+	if (r == 0 && vmdk_tables_is_sector(p->twin) && memcmp(twin, m.p, *n * ENTRY) != 0)
 		r = meta_write(
 			t->io, m.p, *n * ENTRY, entry_pos(t, p->twin, grain), ORDER_TABLES, e);
 	meta_unpin(t->cache, &m);
@@ -271,9 +262,9 @@ static int scan_table(struct scan *s, uint64_t i, struct writer *w, struct err *
 	struct pair p;
 	int r = find_pair(t, i, &p, e);
 
-	if (r < 0 || !is_table(p.table))
+	if (r < 0 || !vmdk_tables_is_sector(p.table))
 		return r;
-	if (is_hole(t, p.table) && (!is_table(p.twin) || is_hole(t, p.twin)))
+	if (is_hole(t, p.table) && (!vmdk_tables_is_sector(p.twin) || is_hole(t, p.twin)))
 		return 0;
 	for (uint64_t n; r == 0 && grain < end; grain += n) {
 		n = end - grain;
@@ -286,12 +277,12 @@ static int scan_all(struct scan *s, struct writer *w, struct err *e)
 {
 	int r = 0;
 
-	for (uint64_t i = 0; r == 0 && i < count_tables(s->t); i++)
+	for (uint64_t i = 0; r == 0 && i < vmdk_tables_count(s->t); i++)
 		r = scan_table(s, i, w, e);
 	return r == 0 ? check_odd(s, e) : r;
 }
 
-int vmdk_room_new(struct vmdk_tables *t, struct writer *w, struct err *e)
+int vmdk_alloc_new(struct vmdk_tables *t, struct writer *w, struct err *e)
 {
 	struct scan s;
 	int r = scan_new(&s, t, e);
@@ -304,20 +295,20 @@ int vmdk_room_new(struct vmdk_tables *t, struct writer *w, struct err *e)
 		r = io_resize(t->io, s.end, e);
 	if (r < 0)
 		return r;
-	t->room = calloc(1, sizeof *t->room);
-	if (!t->room)
+	t->alloc = calloc(1, sizeof *t->alloc);
+	if (!t->alloc)
 		return err_nomem(e);
-	t->room->end = round_up(s.end, t->grain);
-	t->room->tail_used = s.tail_used;
+	t->alloc->end = round_up(s.end, t->grain);
+	t->alloc->tail_used = s.tail_used;
 	return 0;
 }
 
-bool vmdk_room_has_tail(const struct vmdk_tables *t)
+bool vmdk_alloc_has_tail(const struct vmdk_tables *t)
 {
-	return !t->room->tail_used;
+	return !t->alloc->tail_used;
 }
 
-void vmdk_room_free(struct vmdk_room *room)
+void vmdk_alloc_free(struct vmdk_allocator *room)
 {
 	if (room)
 		free(room->spare);
@@ -326,16 +317,16 @@ void vmdk_room_free(struct vmdk_room *room)
 
 /* Room in the file. */
 
-int vmdk_room_append(struct vmdk_tables *t, uint64_t len, uint64_t *pos, struct err *e)
+int vmdk_alloc_append(struct vmdk_tables *t, uint64_t len, uint64_t *pos, struct err *e)
 {
-	uint64_t end = t->room->end + len;
+	uint64_t end = t->alloc->end + len;
 
 	if (end / VMDK_SECTOR > UINT32_MAX)
 		return err_set(e, EFBIG, "%s: a sparse extent ends at 2 TiB", t->io->name);
 	if (t->io->size < end && io_resize(t->io, end, e) < 0)
 		return -e->code;
-	*pos = t->room->end;
-	t->room->end = end;
+	*pos = t->alloc->end;
+	t->alloc->end = end;
 	return 0;
 }
 
@@ -344,10 +335,10 @@ static int mark_unclean(struct vmdk_tables *t, bool unclean, enum write_order or
 	unsigned char byte = unclean;
 	int r = 0;
 
-	if (t->room->marked != unclean)
+	if (t->alloc->marked != unclean)
 		r = meta_write(t->io, &byte, 1, UNCLEAN, order, e);
 	if (r == 0)
-		t->room->marked = unclean;
+		t->alloc->marked = unclean;
 	return r;
 }
 
@@ -377,7 +368,7 @@ static int add_tables(struct vmdk_tables *t, uint64_t i, struct pair *p, struct 
 {
 	uint64_t len = table_len(t) * (t->rgd_pos ? 2 : 1), pos;
 	uint32_t all = p->table;
-	int r = vmdk_room_append(t, round_up(len, t->grain), &pos, e);
+	int r = vmdk_alloc_append(t, round_up(len, t->grain), &pos, e);
 
 	if (r < 0)
 		return r;
@@ -399,7 +390,7 @@ static int need_pair(struct vmdk_tables *t, uint64_t grain, struct pair *p, stru
 
 	if (r == 0)
 		r = find_pair(t, i, p, e);
-	return r < 0 || is_table(p->table) ? r : add_tables(t, i, p, e);
+	return r < 0 || vmdk_tables_is_sector(p->table) ? r : add_tables(t, i, p, e);
 }
 
 /* How many entries from that of grain on, n at most, change in one step: those in one page of
@@ -409,7 +400,9 @@ static uint64_t entries_at_once(
 {
 	n = MIN(n, t->per_table - grain % t->per_table);
 	n = MIN(n, entries_in_page(entry_pos(t, p->table, grain)));
-	return is_table(p->twin) ? MIN(n, entries_in_page(entry_pos(t, p->twin, grain))) : n;
+	return vmdk_tables_is_sector(p->twin)
+		       ? MIN(n, entries_in_page(entry_pos(t, p->twin, grain)))
+		       : n;
 }
 
 static int set_entries(const struct vmdk_tables *t, const struct pair *p, uint64_t grain,
@@ -417,7 +410,7 @@ static int set_entries(const struct vmdk_tables *t, const struct pair *p, uint64
 {
 	int r = 0;
 
-	if (is_table(p->twin))
+	if (vmdk_tables_is_sector(p->twin))
 		r = meta_write(
 			t->io, entries, n * ENTRY, entry_pos(t, p->twin, grain), ORDER_TABLES, e);
 	if (r == 0)
@@ -429,7 +422,7 @@ static int set_entries(const struct vmdk_tables *t, const struct pair *p, uint64
 /* Grains. */
 
 /* Room to remember n grains in, should they be given back. */
-static int make_spare_room(struct vmdk_room *room, uint64_t n, struct err *e)
+static int make_spare_room(struct vmdk_allocator *room, uint64_t n, struct err *e)
 {
 	size_t want = room->nspare + n;
 	uint64_t *spare = room->spare;
@@ -447,7 +440,7 @@ static int make_spare_room(struct vmdk_room *room, uint64_t n, struct err *e)
 static int take_grains(
 	struct vmdk_tables *t, uint64_t *n, uint64_t *pos, bool *fresh, struct err *e)
 {
-	struct vmdk_room *room = t->room;
+	struct vmdk_allocator *room = t->alloc;
 	uint64_t had = t->io->size;
 	int r;
 
@@ -459,12 +452,12 @@ static int take_grains(
 	}
 	r = make_spare_room(room, *n, e);
 	if (r == 0)
-		r = vmdk_room_append(t, *n * t->grain, pos, e);
+		r = vmdk_alloc_append(t, *n * t->grain, pos, e);
 	*fresh = r == 0 && had <= *pos;
 	return r;
 }
 
-int vmdk_room_reserve(
+int vmdk_alloc_reserve(
 	struct vmdk_tables *t, uint64_t off, uint64_t len, struct reservation *res, struct err *e)
 {
 	uint64_t grain = off / t->grain, n = div_round_up(off % t->grain + len, t->grain), pos;
@@ -489,7 +482,7 @@ int vmdk_room_reserve(
 	return 0;
 }
 
-int vmdk_room_commit(
+int vmdk_alloc_commit(
 	struct vmdk_tables *t, uint64_t off, const struct reservation *res, struct err *e)
 {
 	unsigned char entries[META_PAGE];
@@ -502,9 +495,9 @@ int vmdk_room_commit(
 	return r == 0 ? set_entries(t, &p, grain, entries, res->token, e) : r;
 }
 
-void vmdk_room_cancel(struct vmdk_tables *t, const struct reservation *res)
+void vmdk_alloc_cancel(struct vmdk_tables *t, const struct reservation *res)
 {
-	struct vmdk_room *room = t->room;
+	struct vmdk_allocator *room = t->alloc;
 
 	if (res->pos + res->token * t->grain == room->end) {
 		room->end = res->pos;
@@ -514,7 +507,7 @@ void vmdk_room_cancel(struct vmdk_tables *t, const struct reservation *res)
 		room->spare[room->nspare++] = res->pos + i * t->grain;
 }
 
-int vmdk_room_zero(struct vmdk_tables *t, uint64_t off, uint64_t len, struct err *e)
+int vmdk_alloc_zero(struct vmdk_tables *t, uint64_t off, uint64_t len, struct err *e)
 {
 	uint64_t grain = off / t->grain, end = div_round_up(off + len, t->grain);
 	unsigned char entries[META_PAGE];
@@ -534,11 +527,11 @@ int vmdk_room_zero(struct vmdk_tables *t, uint64_t off, uint64_t len, struct err
 	return r;
 }
 
-int vmdk_room_finish(struct vmdk_tables *t, struct err *e)
+int vmdk_alloc_finish(struct vmdk_tables *t, struct err *e)
 {
-	uint64_t end = t->room->end;
+	uint64_t end = t->alloc->end;
 
-	if (!t->room->marked)
+	if (!t->alloc->marked)
 		return 0;
 	if (!t->io->is_block && t->io->size > end && io_resize(t->io, end, e) < 0)
 		return -e->code;

@@ -10,14 +10,16 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "util/limits.h"
 #include "util/bytes.h"
-#include "io/cache.h"
-#include "image/check.h"
 #include "util/err.h"
-#include "image/image.h"
+#include "util/limits.h"
+#include "io/cache.h"
 #include "io/io.h"
+#include "image/check.h"
+#include "image/image.h"
+#include "disk.h"
 #include "metadata.h"
+#include "tables.h"
 #include "vmdk.h"
 
 #define TABLES_LEAST (UINT64_C(64) << 20) /* bytes: so many may always be compared */
@@ -28,13 +30,8 @@ struct walk {
 	unsigned repair;
 	uint64_t left; /* bytes that sound tables may still have: no more than the file holds */
 	uint64_t end;  /* of what is in use in the file */
-	struct vmdk_meta meta;
+	struct vmdk_metadata meta;
 };
-
-static bool is_sector(uint64_t place)
-{
-	return place > VMDK_ZERO;
-}
 
 /* Counts a difference; true: it is to be mended. */
 static bool found(
@@ -71,14 +68,14 @@ static void look_at_grain(struct walk *w, uint64_t grain, uint64_t sector)
 	const char *hit;
 
 	w->end = MAX(w->end, pos + t->grain);
-	if (t->packed)
+	if (t->compressed)
 		return;
-	hit = vmdk_meta_find(&w->meta, pos, t->grain);
+	hit = vmdk_metadata_find(&w->meta, pos, t->grain);
 	if (hit)
 		check_corruption(w->r,
 			"ERROR grain table: grain %" PRIu64 " in sector %" PRIu64 " and %s overlap",
 			grain, sector, hit);
-	if (!vmdk_grain_is_whole(t, grain, sector))
+	if (!vmdk_tables_grain_is_whole(t, grain, sector))
 		check_corruption(w->r,
 			"ERROR grain table: grain %" PRIu64 " in sector %" PRIu64
 			" passes the end of the file, %" PRIu64 " bytes",
@@ -91,18 +88,19 @@ static int compare_entry(struct walk *w, uint64_t grain, const unsigned char *en
 {
 	const struct vmdk_tables *t = w->t;
 	uint64_t place = t->grain_at(t, entry), other = t->grain_at(t, twin);
-	bool possible = vmdk_grain_possible(t, place);
-	bool twin_possible = vmdk_grain_possible(t, other), lags;
+	bool possible = vmdk_tables_valid_grain(t, place);
+	bool twin_possible = vmdk_tables_valid_grain(t, other), lags;
 	uint64_t read = possible ? place : other;
 	int r;
 
 	if (check_go_on(w->r, e) < 0)
 		return -e->code;
-	if (is_sector(read) && (possible || twin_possible))
+	if (vmdk_tables_is_sector(read) && (possible || twin_possible))
 		look_at_grain(w, grain, read);
 	if (memcmp(entry, twin, t->entry_len) == 0 || (!possible && !twin_possible))
 		return 0;
-	lags = possible && twin_possible && !(is_sector(place) && is_sector(other));
+	lags = possible && twin_possible &&
+	       !(vmdk_tables_is_sector(place) && vmdk_tables_is_sector(other));
 	if (!found(w, lags, "grain table", grain, place, other))
 		return 0;
 	r = possible ? io_write(t->io, entry, t->entry_len, twin_pos, e)
@@ -197,7 +195,7 @@ static int mend_directory(struct walk *w, uint64_t i, uint64_t place, uint64_t t
 	bool first_is_good, struct err *e)
 {
 	const struct vmdk_tables *t = w->t;
-	bool lags = !is_sector(first_is_good ? twin : place);
+	bool lags = !vmdk_tables_is_sector(first_is_good ? twin : place);
 	int r;
 
 	if (check_go_on(w->r, e) < 0)
@@ -221,13 +219,13 @@ static int look_at_entry(struct walk *w, uint64_t i, struct err *e)
 
 	if (r < 0)
 		return r;
-	good = vmdk_table_possible(t, i, place);
+	good = vmdk_tables_valid_table(t, i, place);
 	if (place == VMDK_ZERO && t->zero_tables)
 		return 0;
 	if (!t->rgd_pos)
 		return good ? look_at_tables(w, i, place, place, e) : 0;
 	r = read_place(t, t->rgd_pos, i, &twin, e);
-	twin_good = vmdk_table_possible(t, i, twin);
+	twin_good = vmdk_tables_valid_table(t, i, twin);
 	if (r < 0 || (!good && !twin_good))
 		return r;
 	r = look_at_tables(w, i, good ? place : twin, twin_good ? twin : place, e);
@@ -243,7 +241,7 @@ static int look_at_tail(struct walk *w, struct err *e)
 	bool mend = w->repair & CHECK_LEAKS && w->r->corruptions == 0;
 	int r;
 
-	if (t->packed || t->io->is_block || t->io->size < end + t->grain)
+	if (t->compressed || t->io->is_block || t->io->size < end + t->grain)
 		return 0;
 	n = (t->io->size - end) / t->grain;
 	check_tell(w->r, "%s %" PRIu64 " grains behind sector %" PRIu64 " of %s",
@@ -278,9 +276,9 @@ static int walk(struct walk *w, struct err *e)
 /* Nothing is mended where structures overlap. */
 static int look_at_meta(struct walk *w, struct err *e)
 {
-	int r = vmdk_meta_read(w->t, &w->meta, e);
+	int r = vmdk_metadata_read(w->t, &w->meta, e);
 
-	if (r < 0 || vmdk_meta_check(&w->meta, e) == 0)
+	if (r < 0 || vmdk_metadata_check(&w->meta, e) == 0)
 		return r;
 	check_corruption(w->r, "ERROR %s", e->text);
 	*e = (struct err)ERR_INIT;
@@ -303,13 +301,13 @@ static int check_extent(
 	rc = look_at_meta(&w, e);
 	if (rc == 0)
 		rc = walk(&w, e);
-	vmdk_meta_free(&w.meta);
+	vmdk_metadata_free(&w.meta);
 	return rc < 0 ? err_in(e, "%s", x->io->name) : 0;
 }
 
 int vmdk_check(struct image *img, unsigned repair, struct check_report *r, struct err *e)
 {
-	const struct vmdk *v = (const struct vmdk *)img->states[0]->view;
+	const struct vmdk *v = vmdk_disk_of(img);
 	int rc = check_map(img, 0, r, e);
 
 	/* Nothing is mended round what is damaged beyond that. */

@@ -4,6 +4,8 @@
  * All sectors are 32 bits wide.  There is no redundant directory and no entry for zeroes.  A grain
  * is a sector by default.
  */
+#include "cowd.h"
+
 #include <errno.h>
 #include <inttypes.h>
 #include <stdlib.h>
@@ -11,11 +13,13 @@
 
 #include "util/bytes.h"
 #include "util/err.h"
-#include "image/facts.h"
-#include "image/image.h"
+#include "util/limits.h"
 #include "io/io.h"
 #include "view/view.h"
-#include "vmdk.h"
+#include "image/facts.h"
+#include "image/image.h"
+#include "disk.h"
+#include "tables.h"
 
 #define HEADER_SIZE  2048u
 #define VERSION      1

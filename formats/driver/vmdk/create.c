@@ -8,15 +8,17 @@
 #include <string.h>
 #include <strings.h>
 
-#include "util/limits.h"
 #include "util/bytes.h"
-#include "image/creation.h"
 #include "util/err.h"
+#include "util/limits.h"
+#include "io/io.h"
+#include "image/creation.h"
 #include "image/format.h"
 #include "image/image.h"
-#include "io/io.h"
-#include "stream.h"
 #include "descriptor-write.h"
+#include "descriptor.h"
+#include "disk.h"
+#include "stream.h"
 #include "vmdk.h"
 
 #define SPLIT      4192256u /* sectors of an extent of a split disk: 2047 MiB */
@@ -37,7 +39,7 @@ static const struct subformat {
 struct making {
 	struct creation *creation;
 	const struct subformat *kind;
-	struct vmdk_text text;
+	struct vmdk_descriptor_values text;
 	char base[BASE_MAX + 1]; /* the name of the file without its suffix */
 };
 
@@ -127,13 +129,13 @@ static int take_parent(struct making *m, struct err *e)
 		return err_set(e, EINVAL, "a backing file of the format %s: only vmdk is possible",
 			parent->format->name);
 	m->text.parent_hint = c->request->backing;
-	m->text.parent_cid = vmdk_content_id(parent);
+	m->text.parent_cid = vmdk_disk_of(parent)->desc.cid;
 	memcpy(m->text.ids[2], parent->id, GUID_LEN);
 	memcpy(m->text.ids[3], parent->change_id, GUID_LEN);
 	return check_text("backing file", m->text.parent_hint, e);
 }
 
-static int take_ids(struct vmdk_text *t, struct err *e)
+static int take_ids(struct vmdk_descriptor_values *t, struct err *e)
 {
 	int r = guid_random(t->long_id, e);
 
@@ -147,7 +149,7 @@ static int take_ids(struct vmdk_text *t, struct err *e)
 static int take_words(struct making *m, struct err *e)
 {
 	const struct creation *c = m->creation;
-	struct vmdk_text *t = &m->text;
+	struct vmdk_descriptor_values *t = &m->text;
 	const char *hw_version = creation_text(c, "hwversion");
 	int r;
 
@@ -295,9 +297,9 @@ int vmdk_create(struct creation *c, struct err *e)
 	f = open_memstream(&text, &len);
 	if (!f)
 		return err_nomem(e);
-	vmdk_text_begin(f, &m.text);
+	vmdk_descriptor_write_begin(f, &m.text);
 	r = make_extents(&m, f, e);
-	vmdk_text_end(f, &m.text);
+	vmdk_descriptor_write_end(f, &m.text);
 	if (fclose(f) != 0 && r == 0)
 		r = err_nomem(e);
 	if (r == 0)

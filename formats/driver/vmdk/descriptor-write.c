@@ -10,6 +10,7 @@
 #include <string.h>
 
 #include "util/bytes.h"
+#include "descriptor.h"
 
 /* The geometry that the firmware of a guest would see. */
 struct geometry {
@@ -17,7 +18,7 @@ struct geometry {
 	unsigned heads, per_track;
 };
 
-static struct geometry geometry_of(const struct vmdk_text *t)
+static struct geometry geometry_of(const struct vmdk_descriptor_values *t)
 {
 	struct geometry g = {.heads = 255, .per_track = 63};
 
@@ -30,7 +31,7 @@ static struct geometry geometry_of(const struct vmdk_text *t)
 	return g;
 }
 
-void vmdk_text_begin(FILE *f, const struct vmdk_text *t)
+void vmdk_descriptor_write_begin(FILE *f, const struct vmdk_descriptor_values *t)
 {
 	fprintf(f,
 		"# Disk DescriptorFile\n"
@@ -45,7 +46,7 @@ void vmdk_text_begin(FILE *f, const struct vmdk_text *t)
 	fprintf(f, "\n# Extent description\n");
 }
 
-static void put_ids(FILE *f, const struct vmdk_text *t)
+static void put_ids(FILE *f, const struct vmdk_descriptor_values *t)
 {
 	static const char *const names[] = {
 		"image", "modification", "parent", "parentmodification"};
@@ -57,7 +58,7 @@ static void put_ids(FILE *f, const struct vmdk_text *t)
 	}
 }
 
-void vmdk_text_end(FILE *f, const struct vmdk_text *t)
+void vmdk_descriptor_write_end(FILE *f, const struct vmdk_descriptor_values *t)
 {
 	struct geometry g = geometry_of(t);
 
@@ -76,37 +77,4 @@ void vmdk_text_end(FILE *f, const struct vmdk_text *t)
 	if (t->tools_version)
 		fprintf(f, "ddb.toolsVersion = \"%s\"\n", t->tools_version);
 	put_ids(f, t);
-}
-
-struct vmdk_plan vmdk_plan(uint64_t capacity, bool embedded)
-{
-	struct vmdk_plan p = {
-		.ntables = div_round_up(capacity, VMDK_GRAIN * VMDK_TABLE),
-		.rgd = embedded ? VMDK_DESC_START + VMDK_DESC_LEN : 1,
-	};
-	uint64_t gd_len = div_round_up(p.ntables * 4, VMDK_SECTOR);
-	uint64_t gt_len = p.ntables * (VMDK_TABLE * 4 / VMDK_SECTOR);
-
-	p.rgt = p.rgd + gd_len;
-	p.gd = p.rgt + gt_len;
-	p.gt = p.gd + gd_len;
-	p.header = (struct vmdk_header){
-		.version = 1,
-		.flags = VMDK_REDUNDANT,
-		.capacity = capacity,
-		.grain = VMDK_GRAIN,
-		.desc_start = embedded ? VMDK_DESC_START : 0,
-		.desc_len = embedded ? VMDK_DESC_LEN : 0,
-		.tables_len = VMDK_TABLE,
-		.rgd = p.rgd,
-		.gd = p.gd,
-		.overhead = round_up(p.gt + gt_len, VMDK_GRAIN),
-	};
-	return p;
-}
-
-void vmdk_plan_directory(uint64_t gt, uint64_t first, size_t n, unsigned char *out)
-{
-	for (size_t i = 0; i < n; i++)
-		store_le32(out + 4 * i, gt + (first + i) * (VMDK_TABLE * 4 / VMDK_SECTOR));
 }

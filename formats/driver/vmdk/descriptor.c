@@ -5,6 +5,8 @@
  * nothing about the data are skipped; a line that is no assignment, no comment and no extent is an
  * error, since an extent that was overlooked would shift all that follows.
  */
+#include "descriptor.h"
+
 #include <errno.h>
 #include <inttypes.h>
 #include <stdlib.h>
@@ -13,6 +15,7 @@
 
 #include "util/bytes.h"
 #include "util/err.h"
+#include "util/limits.h"
 #include "vmdk.h"
 
 #define BLANKS  " \t"
@@ -61,7 +64,7 @@ static const char *const key_names[NKEYS] = {
 };
 
 struct parser {
-	struct vmdk_desc *desc;
+	struct vmdk_descriptor *desc;
 	unsigned line;
 	char *value[NKEYS];   /* NULL: not there or empty */
 	char *name[NKEYS];    /* as it stands in the text; NULL: not there */
@@ -152,9 +155,9 @@ static const char *line_access(const char *line)
 	return NULL;
 }
 
-static struct vmdk_line *add_line(struct vmdk_desc *d, struct err *e)
+static struct vmdk_extent_line *add_line(struct vmdk_descriptor *d, struct err *e)
 {
-	struct vmdk_line *lines = d->lines;
+	struct vmdk_extent_line *lines = d->lines;
 
 	if (d->nlines == VMDK_MAX_EXTENTS) {
 		err_set(e, EFBIG, "more than %d extents", VMDK_MAX_EXTENTS);
@@ -169,11 +172,11 @@ static struct vmdk_line *add_line(struct vmdk_desc *d, struct err *e)
 	}
 	d->lines = lines;
 	lines += d->nlines++;
-	*lines = (struct vmdk_line){.number = 0};
+	*lines = (struct vmdk_extent_line){.number = 0};
 	return lines;
 }
 
-static int parse_extent_file(struct vmdk_line *x, char *p, struct err *e)
+static int parse_extent_file(struct vmdk_extent_line *x, char *p, struct err *e)
 {
 	if (*p == '\0')
 		return 0;
@@ -194,7 +197,7 @@ static int parse_extent_file(struct vmdk_line *x, char *p, struct err *e)
 
 static int parse_extent(struct parser *s, const char *access, char *p, struct err *e)
 {
-	struct vmdk_line *x = add_line(s->desc, e);
+	struct vmdk_extent_line *x = add_line(s->desc, e);
 	const char *sectors;
 
 	if (!x)
@@ -300,7 +303,7 @@ static int check_version(const struct parser *s, struct err *e)
 	return 0;
 }
 
-static int set_cids(const struct parser *s, struct vmdk_desc *d, struct err *e)
+static int set_cids(const struct parser *s, struct vmdk_descriptor *d, struct err *e)
 {
 	d->cid = d->parent_cid = VMDK_NO_CID;
 	if (s->value[KEY_CID] && !parse_cid(s->value[KEY_CID], &d->cid))
@@ -310,7 +313,7 @@ static int set_cids(const struct parser *s, struct vmdk_desc *d, struct err *e)
 	return 0;
 }
 
-static int set_sector_size(const struct parser *s, struct vmdk_desc *d, struct err *e)
+static int set_sector_size(const struct parser *s, struct vmdk_descriptor *d, struct err *e)
 {
 	const char *value = s->value[KEY_SECTOR_SIZE];
 	uint64_t v = 0;
@@ -333,7 +336,7 @@ static int refuse_encrypted(const struct parser *s, struct err *e)
 }
 
 /* What an image calls itself is for its children; whom it calls its parent must be understood. */
-static int set_ids(const struct parser *s, struct vmdk_desc *d, struct err *e)
+static int set_ids(const struct parser *s, struct vmdk_descriptor *d, struct err *e)
 {
 	const char *parent = s->value[KEY_PARENT_ID];
 	const struct {
@@ -353,7 +356,7 @@ static int set_ids(const struct parser *s, struct vmdk_desc *d, struct err *e)
 	return 0;
 }
 
-static int interpret(const struct parser *s, struct vmdk_desc *d, struct err *e)
+static int interpret(const struct parser *s, struct vmdk_descriptor *d, struct err *e)
 {
 	int r = check_version(s, e);
 
@@ -377,12 +380,12 @@ static int interpret(const struct parser *s, struct vmdk_desc *d, struct err *e)
 	return 0;
 }
 
-int vmdk_desc_parse(struct vmdk_desc *d, char *text, struct err *e)
+int vmdk_descriptor_parse(struct vmdk_descriptor *d, char *text, struct err *e)
 {
 	struct parser s = {.desc = d};
 	int r;
 
-	*d = (struct vmdk_desc){.nlines = 0};
+	*d = (struct vmdk_descriptor){.nlines = 0};
 	if (strlen(text) > VMDK_MAX_DESCRIPTOR)
 		return err_set(e, EFBIG, "descriptor: more than %u bytes", VMDK_MAX_DESCRIPTOR);
 	r = parse_lines(&s, strncmp(text, UTF8BOM, BOM_LEN) == 0 ? text + BOM_LEN : text, e);
@@ -393,10 +396,10 @@ int vmdk_desc_parse(struct vmdk_desc *d, char *text, struct err *e)
 	return r;
 }
 
-void vmdk_desc_free(struct vmdk_desc *d)
+void vmdk_descriptor_free(struct vmdk_descriptor *d)
 {
 	free(d->lines);
-	*d = (struct vmdk_desc){.nlines = 0};
+	*d = (struct vmdk_descriptor){.nlines = 0};
 }
 
 /* Probing. */
@@ -417,7 +420,7 @@ static bool is_title(const char *line)
 	return *t == '\0';
 }
 
-int vmdk_desc_probe(const unsigned char *head, size_t len)
+int vmdk_descriptor_probe(const unsigned char *head, size_t len)
 {
 	const char *p = (const char *)head, *end = p + len;
 

@@ -11,8 +11,10 @@
 
 #include "util/bytes.h"
 #include "util/err.h"
+#include "util/limits.h"
 #include "export/allocmap.h"
 #include "export/regions.h"
+#include "export.h"
 #include "stream.h"
 
 #define GRAIN      (VMDK_GRAIN * VMDK_SECTOR)
@@ -26,12 +28,12 @@
 
 #define TABLE_RECORD ((1 + VMDK_TABLE_SECTORS) * VMDK_SECTOR)
 
-struct vmdk_stream_layout {
+struct vmdk_stream_export {
 	struct regions made;
 	const struct allocmap *tables; /* which grain tables there are */
 	uint64_t data_pos, tables_pos, gd_pos;
 	uint64_t gd_sectors;
-	char name[VMDK_LAYOUT_NAME];
+	char name[VMDK_EXPORT_NAME];
 };
 
 static struct vmdk_header header_with(const struct regions *m, uint64_t gd)
@@ -53,8 +55,8 @@ static int fill_descriptor(
 	const struct regions *m, uint64_t first, size_t n, unsigned char *out, struct err *e)
 {
 	(void)first, (void)n;
-	return vmdk_layout_descriptor(
-		m, "streamOptimized", ((const struct vmdk_stream_layout *)m)->name, out, e);
+	return vmdk_export_descriptor(
+		m, "streamOptimized", ((const struct vmdk_stream_export *)m)->name, out, e);
 }
 
 /* Half a grain, as a block of deflate that stores it (RFC 1951, section 3.2.4). */
@@ -105,7 +107,7 @@ static int fill_grains(
 static void put_table(const struct regions *m, uint64_t grain, unsigned char *out)
 {
 	uint64_t end = MIN(grain + VMDK_TABLE, allocmap_all(m->stored));
-	uint64_t pos = ((const struct vmdk_stream_layout *)m)->data_pos +
+	uint64_t pos = ((const struct vmdk_stream_export *)m)->data_pos +
 		       allocmap_rank(m->stored, grain) * RECORD;
 
 	for (; grain < end; grain++, out += 4) {
@@ -119,11 +121,11 @@ static void put_table(const struct regions *m, uint64_t grain, unsigned char *ou
 static int fill_tables(
 	const struct regions *m, uint64_t first, size_t n, unsigned char *out, struct err *e)
 {
-	const struct vmdk_stream_layout *d = (const struct vmdk_stream_layout *)m;
+	const struct vmdk_stream_export *d = (const struct vmdk_stream_export *)m;
 
 	(void)e;
 	for (size_t i = 0; i < n; i++, out += TABLE_RECORD) {
-		vmdk_marker_encode(VMDK_TABLE_SECTORS, VMDK_MARKER_TABLE, out);
+		vmdk_header_encode_marker(VMDK_TABLE_SECTORS, VMDK_MARKER_TABLE, out);
 		put_table(m, allocmap_select(d->tables, first + i) * VMDK_TABLE, out + VMDK_SECTOR);
 	}
 	return 0;
@@ -133,15 +135,15 @@ static int fill_gd_marker(
 	const struct regions *m, uint64_t first, size_t n, unsigned char *out, struct err *e)
 {
 	(void)first, (void)n, (void)e;
-	vmdk_marker_encode(
-		((const struct vmdk_stream_layout *)m)->gd_sectors, VMDK_MARKER_DIRECTORY, out);
+	vmdk_header_encode_marker(
+		((const struct vmdk_stream_export *)m)->gd_sectors, VMDK_MARKER_DIRECTORY, out);
 	return 0;
 }
 
 static int fill_gd(
 	const struct regions *m, uint64_t first, size_t n, unsigned char *out, struct err *e)
 {
-	const struct vmdk_stream_layout *d = (const struct vmdk_stream_layout *)m;
+	const struct vmdk_stream_export *d = (const struct vmdk_stream_export *)m;
 	uint64_t pos = d->tables_pos + allocmap_rank(d->tables, first) * TABLE_RECORD + VMDK_SECTOR;
 
 	(void)e;
@@ -158,17 +160,17 @@ static int fill_gd(
 static int fill_footer(
 	const struct regions *m, uint64_t first, size_t n, unsigned char *out, struct err *e)
 {
-	uint64_t gd = ((const struct vmdk_stream_layout *)m)->gd_pos / VMDK_SECTOR;
+	uint64_t gd = ((const struct vmdk_stream_export *)m)->gd_pos / VMDK_SECTOR;
 	struct vmdk_header h = header_with(m, gd);
 
 	(void)first, (void)n, (void)e;
-	vmdk_marker_encode(1, VMDK_MARKER_FOOTER, out);
+	vmdk_header_encode_marker(1, VMDK_MARKER_FOOTER, out);
 	vmdk_header_encode(&h, out + VMDK_SECTOR);
 	return 0;
 }
 
 /* Returns the size of the file: its last sector is a marker that is all zero. */
-static uint64_t add_pieces(struct vmdk_stream_layout *d)
+static uint64_t add_pieces(struct vmdk_stream_export *d)
 {
 	struct regions *m = &d->made;
 	uint64_t all = allocmap_all(d->tables), end;
@@ -191,20 +193,20 @@ static uint64_t add_pieces(struct vmdk_stream_layout *d)
 static int vmdk_stream_make(
 	const struct export_source *s, const char *name, struct view **file, struct err *e)
 {
-	struct vmdk_stream_layout *d = regions_new(sizeof *d, s, e);
+	struct vmdk_stream_export *d = regions_new(sizeof *d, s, e);
 
 	if (!d)
 		return -e->code;
-	vmdk_layout_name(d->name, name);
+	vmdk_export_name(d->name, name);
 	d->tables = regions_coarsen(&d->made, TABLE_BITS, e);
 	if (!d->tables) {
 		view_free(&d->made.view);
 		return -e->code;
 	}
-	return regions_end(&d->made, add_pieces(d), &vmdk_stream_layout, file, e);
+	return regions_end(&d->made, add_pieces(d), &vmdk_export_stream, file, e);
 }
 
-const struct export_format vmdk_stream_layout = {
+const struct export_format vmdk_export_stream = {
 	.variant = "streamOptimized",
 	.suffix = "-stream.vmdk",
 	.max_disk = (uint64_t)VMDK_MAX_GD_BYTES / 4 << TABLE_BITS,

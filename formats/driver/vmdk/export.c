@@ -1,30 +1,36 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* export.c - a disk as a VMDK file, monolithicSparse: header, descriptor, redundant grain
  * directory and tables, the same once more, grains of 64 KiB. */
+#include "export.h"
+
 #include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
 
 #include "util/bytes.h"
 #include "util/err.h"
+#include "util/limits.h"
 #include "export/allocmap.h"
 #include "export/regions.h"
 #include "descriptor-write.h"
+#include "descriptor.h"
+#include "plan.h"
+#include "vmdk.h"
 
 #define GRAIN      (VMDK_GRAIN * VMDK_SECTOR)
 #define TABLE_BITS (EXPORT_BITS + 9) /* of disk that a grain table is for */
 
-struct vmdk_layout {
+struct vmdk_export {
 	struct regions made;
 	struct vmdk_plan plan;
-	char name[VMDK_LAYOUT_NAME];
+	char name[VMDK_EXPORT_NAME];
 };
 
 /* The descriptor. */
 
-void vmdk_layout_name(char out[VMDK_LAYOUT_NAME], const char *name)
+void vmdk_export_name(char out[VMDK_EXPORT_NAME], const char *name)
 {
-	snprintf(out, VMDK_LAYOUT_NAME, "%s", name);
+	snprintf(out, VMDK_EXPORT_NAME, "%s", name);
 	for (char *p = out; *p; p++)
 		if (*p == '"' || (unsigned char)*p < ' ')
 			*p = '_';
@@ -39,10 +45,10 @@ static uint32_t content_id(const struct regions *m)
 	return load_le32(id) & 0x7fffffff;
 }
 
-int vmdk_layout_descriptor(const struct regions *m, const char *create_type, const char *name,
+int vmdk_export_descriptor(const struct regions *m, const char *create_type, const char *name,
 	unsigned char *out, struct err *e)
 {
-	struct vmdk_text text = {
+	struct vmdk_descriptor_values text = {
 		.cid = content_id(m),
 		.parent_cid = VMDK_NO_CID,
 		.create_type = create_type,
@@ -57,9 +63,9 @@ int vmdk_layout_descriptor(const struct regions *m, const char *create_type, con
 	regions_id(m, "VMDK image", text.ids[0]);
 	regions_id(m, "VMDK modification", text.ids[1]);
 	regions_id(m, "VMDK long content", text.long_id);
-	vmdk_text_begin(f, &text);
+	vmdk_descriptor_write_begin(f, &text);
 	fprintf(f, "RW %" PRIu64 " SPARSE \"%s\"\n", text.sectors, name);
-	vmdk_text_end(f, &text);
+	vmdk_descriptor_write_end(f, &text);
 	fclose(f);
 	return 0;
 }
@@ -70,7 +76,7 @@ static int fill_header(
 	const struct regions *m, uint64_t first, size_t n, unsigned char *out, struct err *e)
 {
 	(void)first, (void)n, (void)e;
-	vmdk_header_encode(&((const struct vmdk_layout *)m)->plan.header, out);
+	vmdk_header_encode(&((const struct vmdk_export *)m)->plan.header, out);
 	return 0;
 }
 
@@ -78,15 +84,15 @@ static int fill_descriptor(
 	const struct regions *m, uint64_t first, size_t n, unsigned char *out, struct err *e)
 {
 	(void)first, (void)n;
-	return vmdk_layout_descriptor(
-		m, "monolithicSparse", ((const struct vmdk_layout *)m)->name, out, e);
+	return vmdk_export_descriptor(
+		m, "monolithicSparse", ((const struct vmdk_export *)m)->name, out, e);
 }
 
 static int fill_rgd(
 	const struct regions *m, uint64_t first, size_t n, unsigned char *out, struct err *e)
 {
 	(void)e;
-	vmdk_plan_directory(((const struct vmdk_layout *)m)->plan.rgt, first, n, out);
+	vmdk_plan_directory(((const struct vmdk_export *)m)->plan.rgt, first, n, out);
 	return 0;
 }
 
@@ -94,14 +100,14 @@ static int fill_gd(
 	const struct regions *m, uint64_t first, size_t n, unsigned char *out, struct err *e)
 {
 	(void)e;
-	vmdk_plan_directory(((const struct vmdk_layout *)m)->plan.gt, first, n, out);
+	vmdk_plan_directory(((const struct vmdk_export *)m)->plan.gt, first, n, out);
 	return 0;
 }
 
 static int fill_tables(
 	const struct regions *m, uint64_t first, size_t n, unsigned char *out, struct err *e)
 {
-	const struct vmdk_layout *d = (const struct vmdk_layout *)m;
+	const struct vmdk_export *d = (const struct vmdk_export *)m;
 	uint64_t all = allocmap_all(m->stored), end = MIN(first + n, all);
 	uint64_t pos = d->plan.header.overhead * VMDK_SECTOR +
 		       allocmap_rank(m->stored, MIN(first, all)) * GRAIN;
@@ -119,14 +125,14 @@ static int fill_tables(
 static int vmdk_make(
 	const struct export_source *s, const char *name, struct view **file, struct err *e)
 {
-	struct vmdk_layout *d = regions_new(sizeof *d, s, e);
+	struct vmdk_export *d = regions_new(sizeof *d, s, e);
 	struct regions *m = &d->made;
 	const struct vmdk_plan *p = &d->plan;
 	uint64_t entries, end;
 
 	if (!d)
 		return -e->code;
-	vmdk_layout_name(d->name, name);
+	vmdk_export_name(d->name, name);
 	d->plan = vmdk_plan(regions_disk_size(m) / VMDK_SECTOR, true);
 	entries = p->ntables * VMDK_TABLE;
 	regions_add_table(m, 0, 1, VMDK_SECTOR, fill_header);
@@ -137,10 +143,10 @@ static int vmdk_make(
 	regions_add_table(m, p->gd * VMDK_SECTOR, p->ntables, 4, fill_gd);
 	regions_add_sparse_table(m, p->gt * VMDK_SECTOR, entries, 4, fill_tables, m->stored);
 	end = regions_add_data(m, p->header.overhead * VMDK_SECTOR, m->stored, 0, NULL);
-	return regions_end(m, end, &vmdk_layout, file, e);
+	return regions_end(m, end, &vmdk_export_sparse, file, e);
 }
 
-const struct export_format vmdk_layout = {
+const struct export_format vmdk_export_sparse = {
 	.variant = "monolithicSparse",
 	.suffix = ".vmdk",
 	.max_disk = (uint64_t)VMDK_MAX_GD_BYTES / 4 << TABLE_BITS,

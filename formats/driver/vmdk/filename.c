@@ -1,22 +1,25 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* filename.c - names in a descriptor, which are in the encoding that it declares. */
+#include "filename.h"
+
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 
-#include "util/limits.h"
 #include "util/bytes.h"
 #include "util/charset.h"
 #include "util/err.h"
+#include "util/limits.h"
 #include "image/format.h"
+#include "descriptor.h"
 #include "vmdk.h"
 
-int vmdk_name_decode(
-	const struct vmdk_desc *d, const char *name, char out[VMDK_NAME_ROOM], struct err *e)
+int vmdk_filename_decode(const struct vmdk_descriptor *d, const char *name,
+	char out[VMDK_FILENAME_MAX], struct err *e)
 {
 	if (strlen(name) > LIMIT_NAME)
 		return err_set(e, ENAMETOOLONG, "a file name of more than %d bytes", LIMIT_NAME);
-	return charset_decode(d->encoding, name, out, VMDK_NAME_ROOM, e);
+	return charset_decode(d->encoding, name, out, VMDK_FILENAME_MAX, e);
 }
 
 /* The descriptor that is embedded in an extent; malloc'ed or NULL. */
@@ -35,31 +38,31 @@ static char *find_embedded(const unsigned char *head, size_t n)
 	return strndup((const char *)head + start, MIN(len, n - start));
 }
 
-static void visit_name(const struct vmdk_desc *d, const char *name, bool is_parent,
+static void visit_name(const struct vmdk_descriptor *d, const char *name, bool is_parent,
 	format_name_visit *visit, void *arg)
 {
-	char decoded[VMDK_NAME_ROOM];
+	char decoded[VMDK_FILENAME_MAX];
 	struct err e = ERR_INIT;
 
-	if (name && vmdk_name_decode(d, name, decoded, &e) == 0)
+	if (name && vmdk_filename_decode(d, name, decoded, &e) == 0)
 		visit(arg, decoded, is_parent);
 }
 
 /* An embedded descriptor names the file itself, perhaps as it was called elsewhere. */
-void vmdk_names(const unsigned char *head, size_t n, format_name_visit *visit, void *arg)
+void vmdk_filename_visit(const unsigned char *head, size_t n, format_name_visit *visit, void *arg)
 {
-	bool whole = vmdk_desc_probe(head, n) > 0;
+	bool whole = vmdk_descriptor_probe(head, n) > 0;
 	char *text = whole ? strndup((const char *)head, n) : find_embedded(head, n);
 	struct err e = ERR_INIT;
-	struct vmdk_desc d;
+	struct vmdk_descriptor d;
 
 	if (!text)
 		return;
 	/* What could be read of a damaged one counts, too. */
-	vmdk_desc_parse(&d, text, &e);
+	vmdk_descriptor_parse(&d, text, &e);
 	for (size_t i = 0; whole && i < d.nlines; i++)
 		visit_name(&d, d.lines[i].file, false, visit, arg);
 	visit_name(&d, d.parent_hint, true, visit, arg);
-	vmdk_desc_free(&d);
+	vmdk_descriptor_free(&d);
 	free(text);
 }

@@ -7,7 +7,7 @@
 #include "util/err.h"
 #include "io/io.h"
 #include "view/view.h"
-#include "vmdk.h"
+#include "disk.h"
 
 static int flat_open(struct vmdk_extent *x, const struct image *img, struct err *e)
 {

@@ -20,12 +20,13 @@
 #define ENTRY 4u
 
 /* Entry i of a directory, if it is a table. */
-static void add_table(struct vmdk_meta *m, const struct vmdk_tables *t, uint64_t i, uint64_t sector)
+static void add_table(
+	struct vmdk_metadata *m, const struct vmdk_tables *t, uint64_t i, uint64_t sector)
 {
 	uint64_t grains = MIN(t->per_table, t->ngrains - i * t->per_table);
 	uint64_t pos = sector * VMDK_SECTOR, len = grains * ENTRY;
 
-	if (!vmdk_table_possible(t, i, sector))
+	if (!vmdk_tables_valid_table(t, i, sector))
 		return;
 	m->end = MAX(m->end, pos + m->table_len);
 	if (grains == t->per_table) {
@@ -38,7 +39,7 @@ static void add_table(struct vmdk_meta *m, const struct vmdk_tables *t, uint64_t
 }
 
 static int read_directory(
-	struct vmdk_meta *m, const struct vmdk_tables *t, uint64_t directory, struct err *e)
+	struct vmdk_metadata *m, const struct vmdk_tables *t, uint64_t directory, struct err *e)
 {
 	uint64_t n = t->gd_len / ENTRY;
 	int r = 0;
@@ -64,12 +65,12 @@ static int compare_sectors(const void *a, const void *b)
 	return x < y ? -1 : x > y;
 }
 
-int vmdk_meta_read(const struct vmdk_tables *t, struct vmdk_meta *m, struct err *e)
+int vmdk_metadata_read(const struct vmdk_tables *t, struct vmdk_metadata *m, struct err *e)
 {
 	uint64_t n = t->gd_len / ENTRY * (t->rgd_pos ? 2 : 1);
 	int r;
 
-	*m = (struct vmdk_meta){.table_len = t->per_table * (uint64_t)ENTRY};
+	*m = (struct vmdk_metadata){.table_len = t->per_table * (uint64_t)ENTRY};
 	metadata_regions_add(&m->fixed, "the header", 0, VMDK_SECTOR);
 	metadata_regions_add(&m->fixed, "the descriptor", t->text_pos, t->text_len);
 	metadata_regions_add(&m->fixed, "the grain directory", t->gd_pos, t->gd_len);
@@ -86,13 +87,13 @@ int vmdk_meta_read(const struct vmdk_tables *t, struct vmdk_meta *m, struct err 
 	return r;
 }
 
-void vmdk_meta_free(struct vmdk_meta *m)
+void vmdk_metadata_free(struct vmdk_metadata *m)
 {
 	free(m->tables);
 }
 
 /* The number of tables that end at or before pos. */
-static size_t tables_before(const struct vmdk_meta *m, uint64_t pos)
+static size_t tables_before(const struct vmdk_metadata *m, uint64_t pos)
 {
 	size_t low = 0, high = m->ntables;
 
@@ -107,7 +108,7 @@ static size_t tables_before(const struct vmdk_meta *m, uint64_t pos)
 	return low;
 }
 
-int vmdk_meta_check(const struct vmdk_meta *m, struct err *e)
+int vmdk_metadata_check(const struct vmdk_metadata *m, struct err *e)
 {
 	int r = metadata_regions_check(&m->fixed, e);
 
@@ -126,7 +127,7 @@ int vmdk_meta_check(const struct vmdk_meta *m, struct err *e)
 	return r;
 }
 
-const char *vmdk_meta_find(const struct vmdk_meta *m, uint64_t pos, uint64_t len)
+const char *vmdk_metadata_find(const struct vmdk_metadata *m, uint64_t pos, uint64_t len)
 {
 	const char *hit = pos < m->end ? metadata_regions_find(&m->fixed, pos, len) : NULL;
 	size_t i;
@@ -138,7 +139,7 @@ const char *vmdk_meta_find(const struct vmdk_meta *m, uint64_t pos, uint64_t len
 										  : NULL;
 }
 
-bool vmdk_meta_is_tail(const struct vmdk_meta *m, uint64_t pos, uint64_t len)
+bool vmdk_metadata_is_tail(const struct vmdk_metadata *m, uint64_t pos, uint64_t len)
 {
 	for (size_t i = 0; i < m->ntails; i++)
 		if (m->tails[i] < pos + len && pos < m->tails[i] + m->tail_len)

@@ -4,9 +4,9 @@
 #define VDISK_DRIVER_VMDK_METADATA_H
 
 #include "driver/common/metadata-regions.h"
-#include "vmdk.h"
+#include "tables.h"
 
-struct vmdk_meta {
+struct vmdk_metadata {
 	struct metadata_regions fixed; /* that the header names, and the last grain tables */
 	uint32_t *tables; /* sectors of the other grain tables, of both directories; sorted */
 	size_t ntables;
@@ -18,16 +18,16 @@ struct vmdk_meta {
 };
 
 /* Reads both directories.  Free it, also on failure. */
-int vmdk_meta_read(const struct vmdk_tables *t, struct vmdk_meta *m, struct err *e);
-void vmdk_meta_free(struct vmdk_meta *m);
+int vmdk_metadata_read(const struct vmdk_tables *t, struct vmdk_metadata *m, struct err *e);
+void vmdk_metadata_free(struct vmdk_metadata *m);
 
 /* -EUCLEAN: two structures share bytes. */
-int vmdk_meta_check(const struct vmdk_meta *m, struct err *e);
+int vmdk_metadata_check(const struct vmdk_metadata *m, struct err *e);
 
 /* What these bytes are a part of; NULL: of no metadata. */
-const char *vmdk_meta_find(const struct vmdk_meta *m, uint64_t pos, uint64_t len);
+const char *vmdk_metadata_find(const struct vmdk_metadata *m, uint64_t pos, uint64_t len);
 
 /* Are these bytes what the last grain tables need when the disk becomes longer? */
-bool vmdk_meta_is_tail(const struct vmdk_meta *m, uint64_t pos, uint64_t len);
+bool vmdk_metadata_is_tail(const struct vmdk_metadata *m, uint64_t pos, uint64_t len);
 
 #endif

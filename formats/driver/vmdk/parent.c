@@ -5,16 +5,19 @@
  * each open.  VirtualBox names it by UUID alone, so that it may be of another format; a second UUID
  * changes with what the parent holds.
  */
+#include "parent.h"
+
 #include <errno.h>
 #include <inttypes.h>
 #include <string.h>
 #include <strings.h>
 
 #include "util/err.h"
+#include "io/io.h"
 #include "image/format.h"
 #include "image/image.h"
-#include "io/io.h"
-#include "vmdk.h"
+#include "descriptor.h"
+#include "filename.h"
 
 static bool has_uuid(const unsigned char *id)
 {
@@ -22,7 +25,7 @@ static bool has_uuid(const unsigned char *id)
 }
 
 /* Those who write no descriptor name the parent's data itself. */
-static bool is_flat(const struct vmdk_desc *d, const char *name)
+static bool is_flat(const struct vmdk_descriptor *d, const char *name)
 {
 	static const char suffix[] = "-flat.vmdk";
 	size_t n = strlen(name);
@@ -30,10 +33,10 @@ static bool is_flat(const struct vmdk_desc *d, const char *name)
 	return d->bare && n > strlen(suffix) && strcasecmp(name + n - strlen(suffix), suffix) == 0;
 }
 
-static int name_parent(struct image *img, const struct vmdk_desc *d, struct err *e)
+static int name_parent(struct image *img, const struct vmdk_descriptor *d, struct err *e)
 {
-	char name[VMDK_NAME_ROOM];
-	int r = vmdk_name_decode(d, d->parent_hint, name, e);
+	char name[VMDK_FILENAME_MAX];
+	int r = vmdk_filename_decode(d, d->parent_hint, name, e);
 
 	if (r < 0)
 		return err_in(e, "parentFileNameHint");
@@ -42,7 +45,7 @@ static int name_parent(struct image *img, const struct vmdk_desc *d, struct err 
 	return img->parent_name && img->parent_format ? 0 : err_nomem(e);
 }
 
-int vmdk_set_parent(struct image *img, const struct vmdk_desc *d, struct err *e)
+int vmdk_parent_set(struct image *img, const struct vmdk_descriptor *d, struct err *e)
 {
 	memcpy(img->id, d->id, GUID_LEN);
 	memcpy(img->change_id, d->change_id, GUID_LEN);
@@ -64,8 +67,8 @@ int vmdk_set_parent(struct image *img, const struct vmdk_desc *d, struct err *e)
 /* Without a UUID the content ID must do.  All disks that nobody has written to share one value,
  * which tells nothing.  A delta with the content ID of its own parent is empty still: the image
  * that is meant is that parent, or its content is the same. */
-bool vmdk_fits_parent(const struct image *img, const struct vmdk_desc *child,
-	const struct image *parent, const struct vmdk_desc *base)
+bool vmdk_parent_matches(const struct image *img, const struct vmdk_descriptor *child,
+	const struct image *parent, const struct vmdk_descriptor *base)
 {
 	if (has_uuid(child->parent_id))
 		return image_knows_parent(img, parent);
@@ -74,8 +77,8 @@ bool vmdk_fits_parent(const struct image *img, const struct vmdk_desc *child,
 	       base->parent_cid != base->cid;
 }
 
-static int compare_cids(const struct image *img, const struct vmdk_desc *child,
-	const struct image *parent, const struct vmdk_desc *base, struct err *e)
+static int compare_cids(const struct image *img, const struct vmdk_descriptor *child,
+	const struct image *parent, const struct vmdk_descriptor *base, struct err *e)
 {
 	if (base->cid == child->parent_cid)
 		return 0;
@@ -86,8 +89,8 @@ static int compare_cids(const struct image *img, const struct vmdk_desc *child,
 	return err_hint_code(e, HINT_IGNORE_PARENT_ID, NULL);
 }
 
-int vmdk_compare_parent(const struct image *img, const struct vmdk_desc *child,
-	const struct image *parent, const struct vmdk_desc *base, struct err *e)
+int vmdk_parent_check(const struct image *img, const struct vmdk_descriptor *child,
+	const struct image *parent, const struct vmdk_descriptor *base, struct err *e)
 {
 	/* An old ESX delta that has no descriptor knows a name and nothing else. */
 	if (child->bare)

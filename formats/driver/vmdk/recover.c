@@ -6,21 +6,24 @@
  * it maps: up to the last table that was met, or the last grain if there is none behind it, what
  * was not found was never stored.  What comes after that is lost, and is never taken for zeroes.
  */
+#include "recover.h"
+
 #include <errno.h>
 #include <inttypes.h>
 #include <stdlib.h>
 
 #include "util/bytes.h"
 #include "util/err.h"
+#include "util/limits.h"
 #include "io/io.h"
 #include "view/view.h"
-#include "vmdk.h"
+#include "header.h"
 
 struct found {
 	uint32_t grain, sector;
 };
 
-struct vmdk_scan {
+struct vmdk_recovery {
 	uint32_t grain;    /* bytes */
 	uint64_t capacity; /* bytes */
 	uint64_t ngrains;
@@ -31,7 +34,7 @@ struct vmdk_scan {
 
 /* A walk over the records of a stream. */
 struct walk {
-	struct vmdk_scan *scan;
+	struct vmdk_recovery *scan;
 	struct io *io;
 	uint32_t per_table;
 	uint64_t sector; /* where the next record begins */
@@ -41,7 +44,7 @@ struct walk {
 
 static int add_found(struct walk *w, uint32_t grain, struct err *e)
 {
-	struct vmdk_scan *s = w->scan;
+	struct vmdk_recovery *s = w->scan;
 
 	if (s->n == VMDK_MAX_SCAN)
 		return err_set(e, EFBIG, "more than %u grains to be recovered", VMDK_MAX_SCAN);
@@ -61,14 +64,14 @@ static int add_found(struct walk *w, uint32_t grain, struct err *e)
 
 static int walk_grain(struct walk *w, uint64_t lba, uint32_t len, struct err *e)
 {
-	struct vmdk_scan *s = w->scan;
+	struct vmdk_recovery *s = w->scan;
 	uint64_t sectors = div_round_up(VMDK_RECORD_HEAD + (uint64_t)len, VMDK_SECTOR);
 	uint64_t grain = lba / (s->grain / VMDK_SECTOR);
 	int r;
 
 	w->ended =
 		lba % (s->grain / VMDK_SECTOR) != 0 || grain >= s->ngrains || grain > UINT32_MAX ||
-		w->sector > UINT32_MAX || len > VMDK_MAX_PACKED(s->grain) ||
+		w->sector > UINT32_MAX || len > VMDK_COMPRESSED_MAX(s->grain) ||
 		!range_fits(w->sector * VMDK_SECTOR, VMDK_RECORD_HEAD + (uint64_t)len, w->io->size);
 	if (w->ended)
 		return 0;
@@ -79,7 +82,7 @@ static int walk_grain(struct walk *w, uint64_t lba, uint32_t len, struct err *e)
 
 static void walk_marker(struct walk *w, uint32_t type, uint64_t payload)
 {
-	struct vmdk_scan *s = w->scan;
+	struct vmdk_recovery *s = w->scan;
 
 	if (type == VMDK_MARKER_TABLE && w->top > 0)
 		s->known = MAX(s->known, div_round_up(w->top, w->per_table) * w->per_table);
@@ -114,9 +117,10 @@ static int compare_found(const void *a, const void *b)
 	return x->sector < y->sector ? -1 : x->sector > y->sector;
 }
 
-int vmdk_scan(struct io *io, const struct vmdk_header *h, struct vmdk_scan **scan, struct err *e)
+int vmdk_recover_scan(
+	struct io *io, const struct vmdk_header *h, struct vmdk_recovery **scan, struct err *e)
 {
-	struct vmdk_scan *s = calloc(1, sizeof *s);
+	struct vmdk_recovery *s = calloc(1, sizeof *s);
 	struct walk w = {.scan = s,
 		.io = io,
 		.per_table = h->tables_len,
@@ -133,7 +137,7 @@ int vmdk_scan(struct io *io, const struct vmdk_header *h, struct vmdk_scan **sca
 	if (r == 0 && s->n == 0)
 		r = err_set(e, ENODATA, "not one grain is left");
 	if (r < 0) {
-		vmdk_scan_free(s);
+		vmdk_recover_free(s);
 		return r;
 	}
 	if (w.ascending)
@@ -144,7 +148,7 @@ int vmdk_scan(struct io *io, const struct vmdk_header *h, struct vmdk_scan **sca
 	return 0;
 }
 
-void vmdk_scan_free(struct vmdk_scan *scan)
+void vmdk_recover_free(struct vmdk_recovery *scan)
 {
 	if (scan)
 		free(scan->found);
@@ -152,7 +156,7 @@ void vmdk_scan_free(struct vmdk_scan *scan)
 }
 
 /* How many of those found are of grains up to this one. */
-static size_t count_up_to(const struct vmdk_scan *s, uint64_t grain)
+static size_t count_up_to(const struct vmdk_recovery *s, uint64_t grain)
 {
 	size_t low = 0, high = s->n;
 
@@ -167,8 +171,8 @@ static size_t count_up_to(const struct vmdk_scan *s, uint64_t grain)
 	return low;
 }
 
-int vmdk_scan_map(
-	const struct vmdk_scan *s, uint64_t off, uint64_t len, struct extent *out, struct err *e)
+int vmdk_recover_map(const struct vmdk_recovery *s, uint64_t off, uint64_t len, struct extent *out,
+	struct err *e)
 {
 	uint64_t grain = off / s->grain, end;
 	size_t i = count_up_to(s, grain);

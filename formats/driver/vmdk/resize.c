@@ -14,18 +14,18 @@
 #include <string.h>
 #include <strings.h>
 
-#include "util/limits.h"
 #include "util/bytes.h"
-#include "io/cache.h"
 #include "util/err.h"
+#include "util/limits.h"
+#include "io/cache.h"
 #include "io/io.h"
-#include "view/view.h"
-#include "metadata.h"
-#include "alloc.h"
-#include "descriptor-write.h"
-#include "vmdk.h"
 #include "io/writeback.h"
+#include "view/view.h"
 #include "view/writer.h"
+#include "alloc.h"
+#include "disk.h"
+#include "metadata.h"
+#include "vmdk.h"
 
 #define ENTRY 4u
 
@@ -66,7 +66,7 @@ static int check_size(const struct vmdk *v, uint64_t size, struct err *e)
 	if (tables_for(v->extents[0].tables, size) > VMDK_MAX_GD_BYTES / ENTRY)
 		return err_set(
 			e, EFBIG, "a disk of %" PRIu64 " bytes has too many grain tables", size);
-	if (size > v->view.size && !vmdk_room_has_tail(v->extents[0].tables))
+	if (size > v->view.size && !vmdk_alloc_has_tail(v->extents[0].tables))
 		return err_set(e, EOPNOTSUPP, "its last grain table has no room for more entries");
 	if (size < v->view.size && view_stores_behind(&v->view, size))
 		return err_set(e, EOPNOTSUPP, "there are grains behind the end");
@@ -77,7 +77,7 @@ static int check_size(const struct vmdk *v, uint64_t size, struct err *e)
 
 static int append_zeroes(struct vmdk_tables *t, uint64_t len, uint64_t *pos, struct err *e)
 {
-	int r = vmdk_room_append(t, round_up(len, t->grain), pos, e);
+	int r = vmdk_alloc_append(t, round_up(len, t->grain), pos, e);
 
 	return r == 0 ? io_zero(t->io, *pos, len, e) : r;
 }
@@ -136,12 +136,12 @@ static int add_tables(struct vmdk_tables *t, const struct shape *s, struct err *
 /* Entries of the last tables that the disk did not need may say anything. */
 static int clear_entries(struct vmdk_tables *t, struct err *e)
 {
-	struct vmdk_meta m;
-	int r = vmdk_meta_read(t, &m, e);
+	struct vmdk_metadata m;
+	int r = vmdk_metadata_read(t, &m, e);
 
 	for (size_t i = 0; r == 0 && i < m.ntails; i++)
 		r = meta_zero(t->io, m.tail_len, m.tails[i], ORDER_TABLES, e);
-	vmdk_meta_free(&m);
+	vmdk_metadata_free(&m);
 	return r;
 }
 

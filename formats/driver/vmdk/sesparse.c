@@ -13,11 +13,13 @@
 
 #include "util/bytes.h"
 #include "util/err.h"
-#include "image/facts.h"
-#include "image/image.h"
+#include "util/limits.h"
 #include "io/io.h"
 #include "view/view.h"
-#include "vmdk.h"
+#include "image/facts.h"
+#include "image/image.h"
+#include "disk.h"
+#include "tables.h"
 
 #define MAGIC          0xcafebabeu
 #define VOLATILE_MAGIC 0xcafecafeu

@@ -10,20 +10,23 @@
 #include <string.h>
 
 #include "util/bytes.h"
-#include "io/codec.h"
 #include "util/err.h"
-#include "image/facts.h"
-#include "image/image.h"
+#include "io/codec.h"
 #include "io/io.h"
 #include "view/view.h"
+#include "image/facts.h"
+#include "image/image.h"
 #include "alloc.h"
-#include "vmdk.h"
+#include "disk.h"
+#include "header.h"
+#include "recover.h"
+#include "tables.h"
 
 #define ENTRY_SIZE 4u
 
 struct sparse {
 	struct vmdk_tables tables;
-	struct vmdk_scan *scan; /* in the place of tables; NULL: there are tables */
+	struct vmdk_recovery *scan; /* in the place of tables; NULL: there are tables */
 	struct codec *codec;
 	bool markers;
 	const char *no_writing;
@@ -45,8 +48,8 @@ static int place_directory(
 
 	if (r < 0)
 		return r;
-	redundant = (h->flags & VMDK_REDUNDANT) && vmdk_directory_fits(t, h->rgd);
-	if (redundant && !vmdk_directory_fits(t, h->gd)) {
+	redundant = (h->flags & VMDK_REDUNDANT) && vmdk_tables_valid_directory(t, h->rgd);
+	if (redundant && !vmdk_tables_valid_directory(t, h->gd)) {
 		image_warn(img, "%s has lost its grain directory; the redundant one is used",
 			t->io->name);
 		return vmdk_tables_place(t, h->rgd, e);
@@ -61,7 +64,7 @@ static const char *find_obstacle(
 {
 	bool whole = t->gd_pos == h->gd * VMDK_SECTOR && lost == 0;
 
-	if (t->packed)
+	if (t->compressed)
 		return "streamOptimized: compressed grains stay as they are";
 	if (h->version > 2)
 		return "its sparse extent is of version 3, of which changes are to be tracked";
@@ -100,7 +103,7 @@ static int recover(
 		return -e->code;
 	if (!img->format_given)
 		return err_hint_code(e, HINT_SALVAGE, "vmdk");
-	r = vmdk_scan(s->tables.io, h, &s->scan, &ours);
+	r = vmdk_recover_scan(s->tables.io, h, &s->scan, &ours);
 	if (r == -ENODATA)
 		return -e->code;
 	*e = ours;
@@ -130,7 +133,7 @@ static void take_header(struct sparse *s, const struct vmdk_header *h)
 	/* With or without the flag: no grain can ever lie in sector 1.  grain-table.c has more. */
 	t->zero_grains = true;
 	t->zero_marks = h->flags & VMDK_ZERO_GRAINS;
-	t->packed = h->flags & VMDK_COMPRESSED;
+	t->compressed = h->flags & VMDK_COMPRESSED;
 	s->markers = h->flags & VMDK_MARKERS;
 }
 
@@ -151,7 +154,7 @@ static int sparse_load(struct sparse *s, const struct image *img, struct err *e)
 			io->size, h.overhead);
 	if (h.gd != VMDK_GD_AT_END)
 		return load_tables(s, &h, img, e);
-	r = vmdk_footer_read(io, &footer, e);
+	r = vmdk_header_read_footer(io, &footer, e);
 	if (r == -EUCLEAN)
 		return recover(s, &h, img, e);
 	if (r < 0)
@@ -187,8 +190,8 @@ static void sparse_close(struct vmdk_extent *x)
 {
 	struct sparse *s = x->priv;
 
-	vmdk_scan_free(s->scan);
-	vmdk_room_free(s->tables.room);
+	vmdk_recover_free(s->scan);
+	vmdk_alloc_free(s->tables.alloc);
 	free(s);
 }
 
@@ -198,7 +201,7 @@ static int sparse_map(
 	const struct vmdk_extent *x, uint64_t off, uint64_t len, struct extent *out, struct err *e)
 {
 	const struct sparse *s = x->priv;
-	int r = s->scan ? vmdk_scan_map(s->scan, off, len, out, e)
+	int r = s->scan ? vmdk_recover_map(s->scan, off, len, out, e)
 			: vmdk_tables_map(&s->tables, off, len, out, e);
 
 	if (r < 0 || out->kind != EXTENT_GENERATED)
@@ -227,7 +230,7 @@ static int read_packed(
 	uint32_t grain = s->tables.grain;
 	uint64_t pos = (uint32_t)unit_id * (uint64_t)VMDK_SECTOR;
 	size_t head = s->markers ? VMDK_RECORD_HEAD : 4;
-	uint32_t max = VMDK_MAX_PACKED(grain);
+	uint32_t max = VMDK_COMPRESSED_MAX(grain);
 	unsigned char raw[VMDK_RECORD_HEAD];
 	int r = io_read(x->io, raw, head, pos, e);
 
@@ -293,7 +296,7 @@ static void sparse_facts(const struct vmdk_extent *x, struct facts *f)
 
 	fact_number(f, "cluster-size", s->tables.grain);
 	fact_cluster_size(f, s->tables.grain);
-	if (s->tables.packed)
+	if (s->tables.compressed)
 		fact_flag(f, "compressed", true);
 }
 

@@ -7,12 +7,13 @@
 #include <string.h>
 
 #include "util/bytes.h"
-#include "io/codec.h"
 #include "util/err.h"
-#include "image/image.h"
+#include "io/codec.h"
 #include "io/io.h"
-#include "view/view.h"
 #include "view/writer.h"
+#include "image/image.h"
+#include "disk.h"
+#include "tables.h"
 
 #define GRAIN (VMDK_GRAIN * VMDK_SECTOR)
 
@@ -42,12 +43,6 @@ struct vmdk_header vmdk_stream_header(uint64_t capacity, uint64_t gd)
 	return h;
 }
 
-void vmdk_marker_encode(uint64_t sectors, enum vmdk_markers type, unsigned char *out)
-{
-	store_le64(out, sectors);
-	store_le32(out + 12, type);
-}
-
 /* Writing from front to back. */
 
 /* len bytes of a type, behind their marker; *next is the sector that they begin in, then the one
@@ -60,7 +55,7 @@ static int put(struct io *io, uint64_t *next, enum vmdk_markers type, const void
 	uint64_t sectors = div_round_up(len, VMDK_SECTOR), pos = *next * VMDK_SECTOR;
 	int r;
 
-	vmdk_marker_encode(sectors, type, marker);
+	vmdk_header_encode_marker(sectors, type, marker);
 	r = io_write(io, marker, sizeof marker, pos, e);
 	pos += sizeof marker;
 	if (r == 0 && len > 0)
@@ -210,7 +205,7 @@ static int stream_finish(struct view *v, struct err *e)
 	return r == 0 ? put_footer(s->io, s->next, s->capacity, gd, e) : r;
 }
 
-static const struct write_ops stream_ops = {
+static const struct write_ops stream_write_ops = {
 	.begin = stream_begin,
 	.compress = stream_compress,
 	.reserve_compressed = stream_reserve_compressed,
@@ -227,7 +222,16 @@ static int stream_map(
 	return err_set(e, EIO, "a stream that is being filled cannot be read");
 }
 
-static const struct view_ops filling_ops = {.map = stream_map, .free = vmdk_free};
+static void stream_free(struct view *v)
+{
+	struct vmdk_stream *s = stream_of(v);
+
+	free(s->gd);
+	free(s);
+	vmdk_disk_free(v);
+}
+
+static const struct view_ops stream_view_ops = {.map = stream_map, .free = stream_free};
 
 /* Opening. */
 
@@ -236,8 +240,8 @@ static bool is_empty(const struct vmdk *v)
 {
 	const struct vmdk_tables *t = v->desc.nlines == 1 ? v->extents[0].tables : NULL;
 
-	return t && t->packed && v->embedded && t->grain == GRAIN && t->per_table == VMDK_TABLE &&
-	       t->first_grain == VMDK_STREAM_START &&
+	return t && t->compressed && v->embedded && t->grain == GRAIN &&
+	       t->per_table == VMDK_TABLE && t->first_grain == VMDK_STREAM_START &&
 	       t->gd_pos == (VMDK_STREAM_START + 1) * VMDK_SECTOR;
 }
 
@@ -251,6 +255,7 @@ int vmdk_stream_open(const struct image *img, struct vmdk *v, struct err *e)
 	if (!s)
 		return err_nomem(e);
 	v->stream = s;
+	v->view.ops = &stream_view_ops;
 	s->io = img->io;
 	s->codec = img->opts->codec;
 	s->capacity = v->extents[0].tables->capacity / VMDK_SECTOR;
@@ -259,18 +264,10 @@ int vmdk_stream_open(const struct image *img, struct vmdk *v, struct err *e)
 	s->gd = calloc(s->ntables + 1, 4);
 	if (!s->gd)
 		return err_nomem(e);
-	v->view.ops = &filling_ops;
-	v->view.write = &stream_ops;
+	v->view.write = &stream_write_ops;
 	v->view.granule = v->view.unit = GRAIN;
 	v->view.compressed_only = true;
 	v->view.compressed_max =
 		round_up(VMDK_RECORD_HEAD + codec_deflate_zlib_room(GRAIN), VMDK_SECTOR);
 	return 0;
-}
-
-void vmdk_stream_free(struct vmdk_stream *s)
-{
-	if (s)
-		free(s->gd);
-	free(s);
 }

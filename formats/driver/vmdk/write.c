@@ -4,6 +4,8 @@
  * The descriptor is a text, of which a few values change with the first write: others know by them
  * that the disk is not what it was.  New values are as long as the old ones, so that nothing moves.
  */
+#include "write.h"
+
 #include <errno.h>
 #include <inttypes.h>
 #include <stdio.h>
@@ -11,14 +13,15 @@
 
 #include "util/bytes.h"
 #include "util/err.h"
-#include "image/image.h"
 #include "io/io.h"
-#include "view/view.h"
-#include "alloc.h"
-#include "stream.h"
-#include "vmdk.h"
 #include "io/writeback.h"
+#include "view/view.h"
 #include "view/writer.h"
+#include "image/image.h"
+#include "alloc.h"
+#include "disk.h"
+#include "stream.h"
+#include "tables.h"
 
 /* The descriptor. */
 
@@ -35,7 +38,7 @@ static int patch(struct view *view, const char *at, const char *text, size_t len
 }
 
 /* Another content ID, of as many digits as the old one; two stand for something else. */
-static int new_cid(const struct vmdk_desc *d, char text[9], struct err *e)
+static int new_cid(const struct vmdk_descriptor *d, char text[9], struct err *e)
 {
 	size_t digits = strlen(d->at.cid);
 	uint32_t mask = digits < 8 ? (UINT32_C(1) << 4 * digits) - 1 : UINT32_MAX, cid;
@@ -79,7 +82,7 @@ static int change_id(struct view *view, const char *at, struct err *e)
 /* A list of changes that does not have ours would make for a wrong backup: it becomes a comment. */
 static int vmdk_begin(struct view *view, struct err *e)
 {
-	const struct vmdk_desc *d = &((const struct vmdk *)view)->desc;
+	const struct vmdk_descriptor *d = &((const struct vmdk *)view)->desc;
 	char cid[9] = "";
 	int r = 0;
 
@@ -100,7 +103,7 @@ static int vmdk_begin(struct view *view, struct err *e)
 
 static struct vmdk_extent *extent_at(struct view *view, uint64_t off)
 {
-	return vmdk_find_extent((const struct vmdk *)view, off);
+	return vmdk_disk_find_extent((const struct vmdk *)view, off);
 }
 
 static int vmdk_reserve(
@@ -108,7 +111,7 @@ static int vmdk_reserve(
 {
 	const struct vmdk_extent *x = extent_at(view, off);
 	uint64_t inside = off - x->start;
-	int r = vmdk_room_reserve(x->tables, inside, MIN(len, x->len - inside), res, e);
+	int r = vmdk_alloc_reserve(x->tables, inside, MIN(len, x->len - inside), res, e);
 
 	if (r < 0)
 		return r;
@@ -121,12 +124,12 @@ static int vmdk_commit(struct view *view, const struct reservation *res, struct 
 {
 	const struct vmdk_extent *x = extent_at(view, res->off);
 
-	return vmdk_room_commit(x->tables, res->off - x->start, res, e);
+	return vmdk_alloc_commit(x->tables, res->off - x->start, res, e);
 }
 
 static void vmdk_cancel(struct view *view, const struct reservation *res)
 {
-	vmdk_room_cancel(extent_at(view, res->off)->tables, res);
+	vmdk_alloc_cancel(extent_at(view, res->off)->tables, res);
 }
 
 /* Grains that are stored keep their place; only the host gets the room back. */
@@ -142,7 +145,7 @@ static int vmdk_clear(struct view *view, uint64_t off, uint64_t len, struct err 
 		if (r == 0 && m.kind == EXTENT_FILE)
 			r = io_zero(m.io, m.pos, m.len, e);
 		else if (r == 0 && m.kind == EXTENT_BELOW && view->below)
-			r = vmdk_room_zero(x->tables, off - x->start, m.len, e);
+			r = vmdk_alloc_zero(x->tables, off - x->start, m.len, e);
 	}
 	return r;
 }
@@ -154,7 +157,7 @@ static int vmdk_finish(struct view *view, struct err *e)
 
 	for (size_t i = 0; r == 0 && i < v->desc.nlines; i++)
 		if (v->extents[i].tables)
-			r = vmdk_room_finish(v->extents[i].tables, e);
+			r = vmdk_alloc_finish(v->extents[i].tables, e);
 	return r;
 }
 
@@ -226,7 +229,7 @@ static void let_write(struct image *img, struct vmdk *v)
 	v->view.unit = unit;
 }
 
-int vmdk_let_write(struct image *img, struct vmdk *v, struct err *e)
+int vmdk_write_enable(struct image *img, struct vmdk *v, struct err *e)
 {
 	int r = img->writable && img->opts->fill ? vmdk_stream_open(img, v, e) : 0;
 
@@ -244,9 +247,9 @@ static int add_file(struct image *img, const struct vmdk *v, size_t i, struct er
 	return writeback_add(img->writer->writeback, io, e);
 }
 
-int vmdk_start_writing(struct image *img, struct err *e)
+int vmdk_write_start(struct image *img, struct err *e)
 {
-	struct vmdk *v = (struct vmdk *)img->states[0]->view;
+	struct vmdk *v = vmdk_disk_of(img);
 	int r = 0;
 
 	for (size_t i = 0; r == 0 && i < v->desc.nlines; i++)
@@ -255,7 +258,7 @@ int vmdk_start_writing(struct image *img, struct err *e)
 		struct vmdk_extent *x = &v->extents[i];
 
 		if (x->tables && !v->stream)
-			r = vmdk_room_new(x->tables, img->writer, e);
+			r = vmdk_alloc_new(x->tables, img->writer, e);
 		if (r < 0 && x->io != img->io)
 			return err_in(e, "%s", x->io->name);
 	}

@@ -7,14 +7,15 @@
 
 #include "util/err.h"
 #include "common/unit.h"
-#include "driver/vmdk/vmdk.h"
+#include "driver/vmdk/descriptor.h"
+#include "driver/vmdk/filename.h"
 
 #define HEAD "# Disk DescriptorFile\nversion=1\nCID=1234abcd\nparentCID=ffffffff\n"
 #define ONE  "RW 10 FLAT \"a.img\" 0\n"
 
 struct parsed {
 	char *text;
-	struct vmdk_desc desc;
+	struct vmdk_descriptor desc;
 	struct err e;
 	int result;
 };
@@ -23,7 +24,7 @@ static struct parsed p;
 
 static void forget(void)
 {
-	vmdk_desc_free(&p.desc);
+	vmdk_descriptor_free(&p.desc);
 	free(p.text);
 	p = (struct parsed){.text = NULL};
 }
@@ -33,7 +34,7 @@ static int parse(const char *text)
 	forget();
 	p.text = strdup(text);
 	ck_assert_ptr_nonnull(p.text);
-	p.result = vmdk_desc_parse(&p.desc, p.text, &p.e);
+	p.result = vmdk_descriptor_parse(&p.desc, p.text, &p.e);
 	return p.result;
 }
 
@@ -42,7 +43,7 @@ static void parses(const char *text)
 	ck_assert_ok(parse(text), &p.e);
 }
 
-static const struct vmdk_line *line(size_t i)
+static const struct vmdk_extent_line *line(size_t i)
 {
 	ck_assert_uint_lt(i, p.desc.nlines);
 	return &p.desc.lines[i];
@@ -228,10 +229,10 @@ static const struct {
 
 START_TEST(names_are_read_as_their_encoding_says)
 {
-	const struct vmdk_desc d = {.encoding = names[_i].encoding};
-	char name[VMDK_NAME_ROOM];
+	const struct vmdk_descriptor d = {.encoding = names[_i].encoding};
+	char name[VMDK_FILENAME_MAX];
 
-	ck_assert_ok(vmdk_name_decode(&d, names[_i].name, name, &p.e), &p.e);
+	ck_assert_ok(vmdk_filename_decode(&d, names[_i].name, name, &p.e), &p.e);
 	ck_assert_str_eq(name, names[_i].utf8);
 }
 END_TEST
@@ -240,27 +241,27 @@ START_TEST(names_that_cannot_be_read_are_refused)
 {
 	static const char *const strange[] = {
 		"no such thing", "UTF-7", "ISO-2022-KR", "IBM1364", ""};
-	struct vmdk_desc d;
-	char name[VMDK_NAME_ROOM], max[LIMIT_NAME + 2];
+	struct vmdk_descriptor d;
+	char name[VMDK_FILENAME_MAX], max[LIMIT_NAME + 2];
 
 	for (size_t i = 0; i < COUNT(strange); i++) {
-		d = (struct vmdk_desc){.encoding = strange[i]};
-		ck_assert_fails(vmdk_name_decode(&d, "\xb5", name, &p.e), ENOTSUP, &p.e,
+		d = (struct vmdk_descriptor){.encoding = strange[i]};
+		ck_assert_fails(vmdk_filename_decode(&d, "\xb5", name, &p.e), ENOTSUP, &p.e,
 			"\", which is not supported");
 	}
 	d.encoding = "windows-1252";
 	ck_assert_fails(
-		vmdk_name_decode(&d, "\x81", name, &p.e), EINVAL, &p.e, "not written in CP1252");
+		vmdk_filename_decode(&d, "\x81", name, &p.e), EINVAL, &p.e, "not written in CP1252");
 	d.encoding = "windows-932";
-	ck_assert_fails(vmdk_name_decode(&d, "\x95", name, &p.e), EINVAL, &p.e, "not written in");
+	ck_assert_fails(vmdk_filename_decode(&d, "\x95", name, &p.e), EINVAL, &p.e, "not written in");
 	memset(max, '\x80', sizeof max);
 	max[LIMIT_NAME] = '\0';
 	d.encoding = "windows-1252";
-	ck_assert_ok(vmdk_name_decode(&d, max, name, &p.e), &p.e);
+	ck_assert_ok(vmdk_filename_decode(&d, max, name, &p.e), &p.e);
 	ck_assert_uint_eq(strlen(name), 3 * LIMIT_NAME);
 	max[LIMIT_NAME] = 'x';
 	max[LIMIT_NAME + 1] = '\0';
-	ck_assert_fails(vmdk_name_decode(&d, max, name, &p.e), ENAMETOOLONG, &p.e, "1023 bytes");
+	ck_assert_fails(vmdk_filename_decode(&d, max, name, &p.e), ENAMETOOLONG, &p.e, "1023 bytes");
 }
 END_TEST
 
@@ -293,7 +294,7 @@ START_TEST(descriptors_are_recognised)
 	const char *head = probes[_i].head;
 
 	ck_assert_int_eq(
-		vmdk_desc_probe((const unsigned char *)head, probes[_i].len), probes[_i].bid);
+		vmdk_descriptor_probe((const unsigned char *)head, probes[_i].len), probes[_i].bid);
 }
 END_TEST
 
@@ -311,5 +312,5 @@ Suite *vmdk_descriptor_suite(void)
 	tcase_add_loop_test(tc, names_are_read_as_their_encoding_says, 0, COUNT(names));
 	tcase_add_test(tc, names_that_cannot_be_read_are_refused);
 	tcase_add_loop_test(tc, descriptors_are_recognised, 0, COUNT(probes));
-	return suite_of("vmdk_desc", tc);
+	return suite_of("vmdk_descriptor", tc);
 }

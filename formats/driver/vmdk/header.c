@@ -1,16 +1,18 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* sparse-header.c - the header of a hosted sparse extent, and the footer that takes its place in a
+/* header.c - the header of a hosted sparse extent, and the footer that takes its place in a
  * stream whose writer could not go back.  Nothing in either is used before it was checked here, but
  * for positions, which belong to those who read what is there.
  */
+#include "header.h"
+
 #include <errno.h>
 #include <inttypes.h>
 #include <string.h>
 
 #include "util/bytes.h"
 #include "util/err.h"
+#include "util/limits.h"
 #include "io/io.h"
-#include "vmdk.h"
 
 #define MAGIC           "KDMV"
 #define HEADER_SIZE     VMDK_SECTOR
@@ -52,6 +54,12 @@ void vmdk_header_encode(const struct vmdk_header *h, unsigned char *p)
 	store_le64(p + 64, h->overhead);
 	memcpy(p + 73, newlines, sizeof newlines);
 	store_le16(p + 77, h->compression);
+}
+
+void vmdk_header_encode_marker(uint64_t sectors, enum vmdk_markers type, unsigned char *p)
+{
+	store_le64(p, sectors);
+	store_le32(p + 12, type);
 }
 
 static int check_version(const struct vmdk_header *h, const unsigned char *p, struct err *e)
@@ -156,7 +164,7 @@ static int find_last_sector(struct io *io, uint64_t *pos, struct err *e)
 
 /* The footer has the header's form, and the last word (Stream-Optimized Compressed Sparse Extents).
  */
-int vmdk_footer_read(struct io *io, struct vmdk_header *h, struct err *e)
+int vmdk_header_read_footer(struct io *io, struct vmdk_header *h, struct err *e)
 {
 	unsigned char marker[16];
 	uint64_t pos;

@@ -5,18 +5,20 @@
  * 64-bit indices.  It goes on over pages and tables as long as grains lie one after another: some
  * grains are a sector each, and a read of a megabyte must not take two thousand looks.
  */
+#include "tables.h"
+
 #include <errno.h>
 #include <inttypes.h>
 #include <unistd.h>
 
 #include "util/bytes.h"
-#include "io/cache.h"
 #include "util/err.h"
+#include "util/limits.h"
+#include "io/cache.h"
 #include "io/io.h"
 #include "view/view.h"
-#include "vmdk.h"
 
-static uint64_t count_tables(const struct vmdk_tables *t)
+uint64_t vmdk_tables_count(const struct vmdk_tables *t)
 {
 	return div_round_up(t->ngrains, t->per_table);
 }
@@ -24,15 +26,15 @@ static uint64_t count_tables(const struct vmdk_tables *t)
 int vmdk_tables_measure(struct vmdk_tables *t, struct err *e)
 {
 	t->ngrains = div_round_up(t->capacity, t->grain);
-	if (count_tables(t) > VMDK_MAX_GD_BYTES / t->entry_len)
+	if (vmdk_tables_count(t) > VMDK_MAX_GD_BYTES / t->entry_len)
 		return err_set(e, EFBIG,
 			"grain directory of %" PRIu64 " entries, at most %" PRIu32 " are possible",
-			count_tables(t), VMDK_MAX_GD_BYTES / t->entry_len);
-	t->gd_len = count_tables(t) * t->entry_len;
+			vmdk_tables_count(t), VMDK_MAX_GD_BYTES / t->entry_len);
+	t->gd_len = vmdk_tables_count(t) * t->entry_len;
 	return 0;
 }
 
-bool vmdk_directory_fits(const struct vmdk_tables *t, uint64_t sector)
+bool vmdk_tables_valid_directory(const struct vmdk_tables *t, uint64_t sector)
 {
 	return sector > 0 && sector <= t->io->size / VMDK_SECTOR &&
 	       range_fits(sector * VMDK_SECTOR, t->gd_len, t->io->size);
@@ -40,7 +42,7 @@ bool vmdk_directory_fits(const struct vmdk_tables *t, uint64_t sector)
 
 int vmdk_tables_place(struct vmdk_tables *t, uint64_t sector, struct err *e)
 {
-	if (!vmdk_directory_fits(t, sector))
+	if (!vmdk_tables_valid_directory(t, sector))
 		return err_set(e, EUCLEAN,
 			"grain directory of %" PRIu64 " bytes in sector %" PRIu64
 			" is not inside the file, %" PRIu64 " bytes",
@@ -56,23 +58,18 @@ static bool overlaps(uint64_t a, uint64_t a_len, uint64_t b, uint64_t b_len)
 	return a < b + b_len && b < a + a_len;
 }
 
-static bool is_sector(uint64_t place)
-{
-	return place > VMDK_ZERO;
-}
-
 /* The last table need not be longer than the disk wants it. */
-bool vmdk_table_possible(const struct vmdk_tables *t, uint64_t i, uint64_t sector)
+bool vmdk_tables_valid_table(const struct vmdk_tables *t, uint64_t i, uint64_t sector)
 {
 	uint64_t len = MIN(t->per_table, t->ngrains - i * t->per_table) * t->entry_len;
 	uint64_t pos = sector * VMDK_SECTOR;
 
-	return is_sector(sector) && sector <= t->io->size / VMDK_SECTOR &&
+	return vmdk_tables_is_sector(sector) && sector <= t->io->size / VMDK_SECTOR &&
 	       range_fits(pos, len, t->io->size) && !overlaps(pos, len, t->gd_pos, t->gd_len) &&
 	       !(t->rgd_pos && overlaps(pos, len, t->rgd_pos, t->gd_len));
 }
 
-bool vmdk_grain_possible(const struct vmdk_tables *t, uint64_t place)
+bool vmdk_tables_valid_grain(const struct vmdk_tables *t, uint64_t place)
 {
 	if (place == VMDK_ZERO)
 		return t->zero_grains;
@@ -80,7 +77,7 @@ bool vmdk_grain_possible(const struct vmdk_tables *t, uint64_t place)
 	       (place >= t->first_grain && place < div_round_up(t->io->size, VMDK_SECTOR));
 }
 
-bool vmdk_grain_is_whole(const struct vmdk_tables *t, uint64_t grain, uint64_t sector)
+bool vmdk_tables_grain_is_whole(const struct vmdk_tables *t, uint64_t grain, uint64_t sector)
 {
 	uint64_t shown = MIN(t->grain, t->capacity - grain * t->grain);
 
@@ -99,7 +96,8 @@ static int read_entry(
 }
 
 /* VMDK_NONE: nowhere, or nowhere possible. */
-int vmdk_find_twin(const struct vmdk_tables *t, uint64_t i, uint64_t *sector, struct err *e)
+int vmdk_tables_find_redundant(
+	const struct vmdk_tables *t, uint64_t i, uint64_t *sector, struct err *e)
 {
 	unsigned char raw[ENTRY_MAX];
 	uint64_t place;
@@ -112,7 +110,7 @@ int vmdk_find_twin(const struct vmdk_tables *t, uint64_t i, uint64_t *sector, st
 	if (r < 0)
 		return r;
 	place = t->table_at(t, raw);
-	if (vmdk_table_possible(t, i, place))
+	if (vmdk_tables_valid_table(t, i, place))
 		*sector = place;
 	return 0;
 }
@@ -130,7 +128,7 @@ bad_table(const struct vmdk_tables *t, uint64_t i, const unsigned char *raw, str
 		i, load_le32(raw));
 }
 
-int vmdk_find_table(const struct vmdk_tables *t, uint64_t i, uint64_t *sector, struct err *e)
+int vmdk_tables_find(const struct vmdk_tables *t, uint64_t i, uint64_t *sector, struct err *e)
 {
 	unsigned char raw[ENTRY_MAX];
 	uint64_t place;
@@ -144,11 +142,11 @@ int vmdk_find_table(const struct vmdk_tables *t, uint64_t i, uint64_t *sector, s
 		return 0;
 	}
 	*sector = place;
-	if (vmdk_table_possible(t, i, place))
+	if (vmdk_tables_valid_table(t, i, place))
 		return 0;
 	/* Writers fill in both directories at once: where only this one has no entry, it was lost.
 	 */
-	r = vmdk_find_twin(t, i, sector, e);
+	r = vmdk_tables_find_redundant(t, i, sector, e);
 	if (r < 0 || *sector != VMDK_NONE || place == VMDK_NONE)
 		return r;
 	return bad_table(t, i, raw, e);
@@ -160,13 +158,13 @@ static bool is_lost(const struct vmdk_tables *t, uint64_t i, const unsigned char
 {
 	uint64_t place = t->table_at(t, entry);
 
-	return !vmdk_table_possible(t, i, place) && !(place == VMDK_ZERO && t->zero_tables) &&
-	       vmdk_table_possible(t, i, t->table_at(t, twin));
+	return !vmdk_tables_valid_table(t, i, place) && !(place == VMDK_ZERO && t->zero_tables) &&
+	       vmdk_tables_valid_table(t, i, t->table_at(t, twin));
 }
 
 int vmdk_tables_check(const struct vmdk_tables *t, uint64_t *lost, struct err *e)
 {
-	uint64_t tables = t->rgd_pos ? count_tables(t) : 0, here;
+	uint64_t tables = t->rgd_pos ? vmdk_tables_count(t) : 0, here;
 
 	*lost = 0;
 	for (uint64_t i = 0; i < tables; i += here) {
@@ -224,7 +222,7 @@ static int __attribute__((cold)) ask_redundant(const struct vmdk_tables *t, uint
 {
 	unsigned char other[ENTRY_MAX];
 	uint64_t table;
-	int r = vmdk_find_twin(t, grain / t->per_table, &table, e);
+	int r = vmdk_tables_find_redundant(t, grain / t->per_table, &table, e);
 
 	if (r < 0)
 		return r;
@@ -233,11 +231,11 @@ static int __attribute__((cold)) ask_redundant(const struct vmdk_tables *t, uint
 		if (r < 0)
 			return r;
 		*place = t->grain_at(t, other);
-		if (vmdk_grain_possible(t, *place))
+		if (vmdk_tables_valid_grain(t, *place))
 			return 0;
 	}
 	*place = t->grain_at(t, raw);
-	if (vmdk_grain_possible(t, *place))
+	if (vmdk_tables_valid_grain(t, *place))
 		return 0;
 	return bad_grain(t, grain, t->grain_at(t, raw), raw, e);
 }
@@ -253,9 +251,9 @@ struct run {
 
 static bool run_continues(const struct vmdk_tables *t, const struct run *run, uint64_t place)
 {
-	if (!is_sector(run->place))
+	if (!vmdk_tables_is_sector(run->place))
 		return place == run->place && !is_doubtful(t, place);
-	return !t->packed && place == run->place + run->n * (t->grain / VMDK_SECTOR);
+	return !t->compressed && place == run->place + run->n * (t->grain / VMDK_SECTOR);
 }
 
 /* Adds n grains whose entries stand at p, as far as they go on with the run. */
@@ -276,7 +274,7 @@ static int run_start(const struct vmdk_tables *t, struct run *run, uint64_t grai
 {
 	uint64_t place = t->grain_at(t, p);
 
-	if (!vmdk_grain_possible(t, place) || is_doubtful(t, place)) {
+	if (!vmdk_tables_valid_grain(t, place) || is_doubtful(t, place)) {
 		int r = ask_redundant(t, grain, p, &place, e);
 
 		if (r < 0)
@@ -350,13 +348,13 @@ static int run_find(
 		uint64_t next = grain + run->n, table;
 		uint64_t here = MIN(n - run->n, t->per_table - next % t->per_table);
 		bool first = run->n == 0;
-		int r = vmdk_find_table(t, next / t->per_table, &table, e);
+		int r = vmdk_tables_find(t, next / t->per_table, &table, e);
 
 		if (r < 0) {
 			run->n = first ? here : run->n;
 			return first ? r : 0; /* a later fault is met again by whoever goes on */
 		}
-		if (is_sector(table))
+		if (vmdk_tables_is_sector(table))
 			r = run_add_table(t, run, table * VMDK_SECTOR, next, here, e);
 		else if (!run_add_absent(run, table, here))
 			return 0;
@@ -384,10 +382,10 @@ int vmdk_tables_map(
 		return r;
 	if (run.place == VMDK_ZERO)
 		out->kind = EXTENT_ZERO;
-	if (!is_sector(run.place))
+	if (!vmdk_tables_is_sector(run.place))
 		return 0;
-	if (!t->packed) {
-		out->inplace = t->room != NULL;
+	if (!t->compressed) {
+		out->inplace = t->alloc != NULL;
 		return extent_in_file(
 			out, t->io, run.place * VMDK_SECTOR, skip, out->len, t->grain, e);
 	}

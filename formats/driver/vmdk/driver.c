@@ -1,26 +1,28 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* vmdk.c - VMware's virtual disks, versions 1 to 3.
- *
- * The extents lie end to end: extent i begins where extent i-1 ends, the first at 0, and together
- * they are the disk.  Their lengths are those of the extent lines, not what an extent's own header
- * says: some writers round that up.
- */
+/* driver.c - VMware's virtual disks, versions 1 to 3: probing and opening. */
 #include <errno.h>
 #include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
 #include <strings.h>
 
-#include "io/anycase.h"
 #include "util/bytes.h"
 #include "util/err.h"
+#include "util/limits.h"
+#include "io/anycase.h"
+#include "io/io.h"
 #include "image/facts.h"
 #include "image/format.h"
 #include "image/image.h"
-#include "io/io.h"
-#include "view/view.h"
-#include "stream.h"
+#include "cowd.h"
+#include "descriptor.h"
+#include "disk.h"
+#include "export.h"
+#include "filename.h"
+#include "header.h"
+#include "parent.h"
 #include "vmdk.h"
+#include "write.h"
 
 extern const struct format vmdk_format;
 
@@ -44,68 +46,6 @@ static const struct vmdk_kind *kind_by_magic(const unsigned char *head, size_t l
 	return NULL;
 }
 
-/* The disk. */
-
-struct vmdk_extent *vmdk_find_extent(const struct vmdk *v, uint64_t off)
-{
-	size_t low = 0, high = v->desc.nlines;
-
-	while (high - low > 1) {
-		size_t middle = low + (high - low) / 2;
-
-		if (v->extents[middle].start <= off)
-			low = middle;
-		else
-			high = middle;
-	}
-	return &v->extents[low];
-}
-
-static int vmdk_map(
-	const struct view *view, uint64_t off, uint64_t len, struct extent *out, struct err *e)
-{
-	const struct vmdk_extent *x = vmdk_find_extent((const struct vmdk *)view, off);
-	uint64_t inside = off - x->start;
-	int r = x->kind->map(x, inside, MIN(len, x->len - inside), out, e);
-
-	if (r < 0)
-		return err_in(e, "%s", x->io->name);
-	if (out->kind == EXTENT_BELOW)
-		out->pos = off;
-	return 0;
-}
-
-static int vmdk_fill(const struct view *view, const struct extent *unit, void *buf, struct err *e)
-{
-	const struct vmdk *v = (const struct vmdk *)view;
-	const struct vmdk_extent *x = v->extents;
-
-	/* Extents on one file share its tables too: any of them will do. */
-	while (x->io != unit->io || !x->kind->fill)
-		x++;
-	return x->kind->fill(x, unit, buf, e);
-}
-
-void vmdk_free(struct view *view)
-{
-	struct vmdk *v = (struct vmdk *)view;
-
-	for (size_t i = 0; v->extents && i < v->desc.nlines; i++) {
-		struct vmdk_extent *x = &v->extents[i];
-
-		if (x->priv)
-			x->kind->close(x);
-		io_unref(x->io);
-	}
-	vmdk_stream_free(v->stream);
-	free(v->extents);
-	vmdk_desc_free(&v->desc);
-	free(v->text);
-	free(v);
-}
-
-static const struct view_ops vmdk_ops = {.map = vmdk_map, .fill = vmdk_fill, .free = vmdk_free};
-
 /* Kinds of extent, by the words of the descriptor.  Which kind a sparse one is says its file:
  * descriptors that say something else exist. */
 
@@ -124,7 +64,7 @@ static const struct type {
 	{.word = "VMFSRDM", .is_device = true},
 };
 
-static const struct type *find_type(const struct vmdk_line *line)
+static const struct type *find_type(const struct vmdk_extent_line *line)
 {
 	for (size_t i = 0; i < sizeof types / sizeof types[0]; i++)
 		if (strcasecmp(line->type, types[i].word) == 0)
@@ -158,7 +98,7 @@ static bool is_device(const char *file)
 	return false;
 }
 
-static int refuse_device(const struct vmdk_line *line, struct err *e)
+static int refuse_device(const struct vmdk_extent_line *line, struct err *e)
 {
 	return err_set(e, EACCES,
 		"extent \"%s\" of type %s is a device: no name in an image ever opens one",
@@ -184,7 +124,7 @@ static int open_named(struct image *img, const char *name, struct io **io, struc
 static int open_extent_file(struct image *img, struct vmdk *v, struct vmdk_extent *x, struct err *e)
 {
 	const char *file = x->line->file;
-	char name[VMDK_NAME_ROOM];
+	char name[VMDK_FILENAME_MAX];
 	struct io *io;
 	int r;
 
@@ -197,7 +137,7 @@ static int open_extent_file(struct image *img, struct vmdk *v, struct vmdk_exten
 			x->io = io_ref(other->io);
 			return 0;
 		}
-	r = vmdk_name_decode(&v->desc, file, name, e);
+	r = vmdk_filename_decode(&v->desc, file, name, e);
 	if (r == 0)
 		r = open_named(img, name, &io, e);
 	if (r < 0)
@@ -312,7 +252,7 @@ static int read_embedded(
 	/* QEMU leaves room for one in each extent of a split disk. */
 	if (!v->text || v->text[0] == '\0')
 		return refuse_part(e);
-	return vmdk_desc_parse(&v->desc, v->text, e);
+	return vmdk_descriptor_parse(&v->desc, v->text, e);
 }
 
 /* A sparse extent with a descriptor in it.  The descriptor's name for that extent means nothing:
@@ -362,7 +302,7 @@ static int open_bare(struct image *img, struct vmdk *v, struct err *e)
 	if (r < 0)
 		return r;
 	v->text = strdup(h.parent);
-	v->desc = (struct vmdk_desc){
+	v->desc = (struct vmdk_descriptor){
 		.bare = true,
 		.cid = VMDK_NO_CID,
 		.parent_cid = VMDK_NO_CID,
@@ -373,14 +313,14 @@ static int open_bare(struct image *img, struct vmdk *v, struct err *e)
 	if (!v->text || !v->desc.lines)
 		return err_nomem(e);
 	v->desc.nlines = 1;
-	v->desc.lines[0] = (struct vmdk_line){.type = "VMFSSPARSE", .sectors = h.capacity};
+	v->desc.lines[0] = (struct vmdk_extent_line){.type = "VMFSSPARSE", .sectors = h.capacity};
 	return open_extents(img, v, true, e);
 }
 
 /* An extent that names a parent of which the descriptor knows nothing would show too little. */
 static int check_parents(const struct vmdk *v, struct err *e)
 {
-	const struct vmdk_desc *d = &v->desc;
+	const struct vmdk_descriptor *d = &v->desc;
 
 	if (d->parent_hint || d->parent_cid != VMDK_NO_CID || !guid_is_zero(d->parent_id))
 		return 0;
@@ -406,7 +346,7 @@ static int open_described(struct image *img, struct vmdk *v, struct err *e)
 	int r = read_text(img, v, 0, img->io->size, e);
 
 	if (r == 0)
-		r = vmdk_desc_parse(&v->desc, v->text, e);
+		r = vmdk_descriptor_parse(&v->desc, v->text, e);
 	if (r == 0)
 		r = open_extents(img, v, false, e);
 	return r < 0 ? r : check_parents(v, e);
@@ -430,57 +370,46 @@ static int open_disk(struct image *img, struct vmdk *v, struct err *e)
 
 static int vmdk_open(struct image *img, struct err *e)
 {
-	struct vmdk *v = calloc(1, sizeof *v);
+	struct vmdk *v = vmdk_disk_new(img, e);
 	int r;
 
 	if (!v)
-		return err_nomem(e);
-	v->view = (struct view){.ops = &vmdk_ops, .cache = img->opts->cache};
+		return -e->code;
 	r = open_disk(img, v, e);
 	if (r == 0)
-		r = vmdk_set_parent(img, &v->desc, e);
+		r = vmdk_parent_set(img, &v->desc, e);
 	if (r == 0)
-		r = vmdk_let_write(img, v, e);
+		r = vmdk_write_enable(img, v, e);
 	if (r == 0 && !image_add_state(img, NULL, NULL, &v->view, e))
 		r = -e->code;
 	if (r < 0) {
-		vmdk_free(&v->view);
+		view_free(&v->view);
 		return r;
 	}
 	img->sector_size = v->desc.sector_size;
 	return 0;
 }
 
-static const struct vmdk_desc *descriptor_of(const struct image *img)
+/* NULL: the parent is of another format. */
+static const struct vmdk_descriptor *descriptor_of(const struct image *parent)
 {
-	return &((const struct vmdk *)img->states[0]->view)->desc;
-}
-
-uint32_t vmdk_content_id(const struct image *img)
-{
-	return descriptor_of(img)->cid;
+	return parent->format == &vmdk_format ? &vmdk_disk_of(parent)->desc : NULL;
 }
 
 static bool vmdk_knows_parent(const struct image *img, const struct image *other)
 {
-	bool is_vmdk = other->format == &vmdk_format;
-
-	return vmdk_fits_parent(
-		img, descriptor_of(img), other, is_vmdk ? descriptor_of(other) : NULL);
+	return vmdk_parent_matches(img, &vmdk_disk_of(img)->desc, other, descriptor_of(other));
 }
 
 static int vmdk_check_parent(const struct image *img, const struct image *parent, struct err *e)
 {
-	bool is_vmdk = parent->format == &vmdk_format;
-
-	return vmdk_compare_parent(
-		img, descriptor_of(img), parent, is_vmdk ? descriptor_of(parent) : NULL, e);
+	return vmdk_parent_check(img, &vmdk_disk_of(img)->desc, parent, descriptor_of(parent), e);
 }
 
 static void vmdk_facts(const struct image *img, struct facts *f)
 {
-	const struct vmdk *v = (const struct vmdk *)img->states[0]->view;
-	const struct vmdk_desc *d = &v->desc;
+	const struct vmdk *v = vmdk_disk_of(img);
+	const struct vmdk_descriptor *d = &v->desc;
 
 	fact_number(f, "cid", d->cid);
 	fact_number(f, "parent-cid", d->parent_cid);
@@ -506,12 +435,13 @@ static int vmdk_probe(const struct peek *p)
 
 	if (kind)
 		return kind == &vmdk_sparse ? 100 : 90;
-	return vmdk_desc_probe(p->head, p->nhead);
+	return vmdk_descriptor_probe(p->head, p->nhead);
 }
 
 static const char *const suffixes[] = {"vmdk", NULL};
 
-static const struct export_format *const layouts[] = {&vmdk_layout, &vmdk_stream_layout, NULL};
+static const struct export_format *const layouts[] = {
+	&vmdk_export_sparse, &vmdk_export_stream, NULL};
 
 const struct format vmdk_format = {
 	.name = "vmdk",
@@ -519,10 +449,10 @@ const struct format vmdk_format = {
 	.suffixes = suffixes,
 	.has_parents = true,
 	.probe = vmdk_probe,
-	.names = vmdk_names,
+	.names = vmdk_filename_visit,
 	.open = vmdk_open,
 	.can_write = true,
-	.start_writing = vmdk_start_writing,
+	.start_writing = vmdk_write_start,
 	.create = vmdk_create,
 	.create_options = vmdk_create_options,
 	.can_back = true,

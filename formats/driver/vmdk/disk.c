@@ -1,0 +1,90 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* disk.c - the map of a VMDK.
+ *
+ * The extents lie end to end: extent i begins where extent i-1 ends, the first at 0, and together
+ * they are the disk.  Their lengths are those of the extent lines: the capacity in a sparse
+ * extent's header is rounded up by some writers.
+ */
+#include "disk.h"
+
+#include <stdlib.h>
+
+#include "util/bytes.h"
+#include "util/err.h"
+#include "io/io.h"
+#include "image/image.h"
+
+struct vmdk_extent *vmdk_disk_find_extent(const struct vmdk *v, uint64_t off)
+{
+	size_t low = 0, high = v->desc.nlines;
+
+	while (high - low > 1) {
+		size_t middle = low + (high - low) / 2;
+
+		if (v->extents[middle].start <= off)
+			low = middle;
+		else
+			high = middle;
+	}
+	return &v->extents[low];
+}
+
+static int vmdk_map(
+	const struct view *view, uint64_t off, uint64_t len, struct extent *out, struct err *e)
+{
+	const struct vmdk_extent *x = vmdk_disk_find_extent((const struct vmdk *)view, off);
+	uint64_t inside = off - x->start;
+	int r = x->kind->map(x, inside, MIN(len, x->len - inside), out, e);
+
+	if (r < 0)
+		return err_in(e, "%s", x->io->name);
+	if (out->kind == EXTENT_BELOW)
+		out->pos = off;
+	return 0;
+}
+
+static int vmdk_fill(const struct view *view, const struct extent *unit, void *buf, struct err *e)
+{
+	const struct vmdk_extent *x = ((const struct vmdk *)view)->extents;
+
+	/* Extents that share a file have the same tables: the first of them will do. */
+	while (x->io != unit->io || !x->kind->fill)
+		x++;
+	return x->kind->fill(x, unit, buf, e);
+}
+
+static const struct view_ops disk_ops = {
+	.map = vmdk_map, .fill = vmdk_fill, .free = vmdk_disk_free};
+
+struct vmdk *vmdk_disk_new(const struct image *img, struct err *e)
+{
+	struct vmdk *v = calloc(1, sizeof *v);
+
+	if (v)
+		v->view = (struct view){.ops = &disk_ops, .cache = img->opts->cache};
+	else
+		err_nomem(e);
+	return v;
+}
+
+void vmdk_disk_free(struct view *view)
+{
+	struct vmdk *v = (struct vmdk *)view;
+
+	for (size_t i = 0; v->extents && i < v->desc.nlines; i++) {
+		struct vmdk_extent *x = &v->extents[i];
+
+		if (x->priv)
+			x->kind->close(x);
+		io_unref(x->io);
+	}
+	free(v->extents);
+	vmdk_descriptor_free(&v->desc);
+	free(v->text);
+	free(v);
+}
+
+struct vmdk *vmdk_disk_of(const struct image *img)
+{
+	return (struct vmdk *)img->states[0]->view;
+}
