@@ -2,7 +2,7 @@
 /* luks.h - LUKS version 1: the header of a file, or of a part of a qcow2 file, that keeps the key
  * of what is encrypted in up to eight slots, each locked by a passphrase.
  *
- * luks-header.c decodes, luks-key.c unlocks, luks.c is the driver of files that are all LUKS.
+ * luks-header.c decodes the header, luks-key.c unlocks; driver/luks.c is the format.
  * Section numbers are those of the LUKS1 On-Disk Format Specification 1.2.
  */
 #ifndef VDISK_DRIVER_COMMON_LUKS_H

@@ -1,9 +1,11 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* descriptor.c - DiskDescriptor.xml: the storages of a disk, its shots, and the files of both.
+/* descriptor.c - DiskDescriptor.xml: the storages of a disk, its snapshots, and the files of both.
  *
- * What the current state needs must be right.  What is wrong with other shots is their trouble
- * alone: it is noted, and reading them says it.
+ * Damage in the chain of the current state fails the opening.  Damage in another snapshot is
+ * recorded as its `broken` text, and reading that snapshot fails with it.
  */
+#include "descriptor.h"
+
 #include <ctype.h>
 #include <errno.h>
 #include <inttypes.h>
@@ -11,34 +13,34 @@
 #include <string.h>
 #include <strings.h>
 
-#include "util/limits.h"
 #include "util/bytes.h"
 #include "util/err.h"
-#include "image/image.h"
-#include "io/io.h"
-#include "parallels.h"
+#include "util/limits.h"
 #include "util/xml.h"
+#include "io/io.h"
+#include "image/image.h"
+#include "disk.h"
+#include "file.h"
 
 #define ROOT        "Parallels_disk_image"
-#define GUID_ACTIVE "{5fbaabe3-6958-40ff-92a7-860e329aab41}" /* unless TopGUID says otherwise */
+#define GUID_ACTIVE "{5fbaabe3-6958-40ff-92a7-860e329aab41}" /* when there is no TopGUID */
 #define GUID_NONE   "{00000000-0000-0000-0000-000000000000}"
 
-bool parallels_desc_probe(const unsigned char *head, size_t len)
+bool parallels_descriptor_probe(const unsigned char *head, size_t len)
 {
 	const char *tag = "<" ROOT;
 
 	return memmem(head, MIN(len, PARALLELS_PEEK), tag, strlen(tag)) != NULL;
 }
 
-/* GUIDs, with braces or without. */
-
+/* The length of a GUID without its braces, to which *guid is moved. */
 static size_t trim_guid(const char **guid)
 {
 	*guid += **guid == '{';
 	return strcspn(*guid, "}");
 }
 
-bool parallels_same_guid(const char *a, const char *b)
+bool parallels_descriptor_same_guid(const char *a, const char *b)
 {
 	size_t na = trim_guid(&a), nb = trim_guid(&b);
 
@@ -47,10 +49,10 @@ bool parallels_same_guid(const char *a, const char *b)
 
 static bool is_no_guid(const char *guid)
 {
-	return guid[0] == '\0' || parallels_same_guid(guid, GUID_NONE);
+	return guid[0] == '\0' || parallels_descriptor_same_guid(guid, GUID_NONE);
 }
 
-/* The number that stands in the element called name. */
+/* The number in the child element called name. */
 static int read_number(const struct xml *node, const char *name, uint64_t *value, struct err *e)
 {
 	const char *text = xml_text(node, name);
@@ -63,7 +65,7 @@ static int read_number(const struct xml *node, const char *name, uint64_t *value
 	return 0;
 }
 
-/* A number that need not be there. */
+/* 0 when the element is absent. */
 static int read_option(const struct xml *node, const char *name, uint64_t *value, struct err *e)
 {
 	*value = 0;
@@ -123,9 +125,9 @@ static int read_parameters(struct parallels *p, const struct xml *root, struct e
 	return 0;
 }
 
-/* Shots. */
+/* Snapshots. */
 
-static const struct xml *first_shot(const struct xml *root)
+static const struct xml *first_snapshot(const struct xml *root)
 {
 	return xml_child(xml_child(root, "Snapshots"), "Shot");
 }
@@ -146,60 +148,56 @@ static size_t count(const struct xml *node)
 	return n;
 }
 
-/* Its number, or PARALLELS_NONE. */
-static size_t find_shot(const struct parallels *p, const char *guid)
+static size_t find_snapshot(const struct parallels *p, const char *guid)
 {
-	for (size_t i = 0; i < p->nshots; i++)
-		if (parallels_same_guid(p->shots[i].guid, guid))
+	for (size_t i = 0; i < p->nsnapshots; i++)
+		if (parallels_descriptor_same_guid(p->snapshots[i].guid, guid))
 			return i;
 	return PARALLELS_NONE;
 }
 
-static int set_broken(struct parallels *p, size_t shot, const struct err *why, struct err *e)
+static int set_broken(struct parallels *p, size_t i, const struct err *why, struct err *e)
 {
-	p->shots[shot].broken = strdup(why->text);
-	return p->shots[shot].broken ? 0 : err_nomem(e);
+	p->snapshots[i].broken = strdup(why->text);
+	return p->snapshots[i].broken ? 0 : err_nomem(e);
 }
 
-static int find_parent(struct parallels *p, const struct xml *shot, size_t i, struct err *e)
+static int find_parent(struct parallels *p, const struct xml *node, size_t i, struct err *e)
 {
-	const char *guid = xml_text(shot, "ParentGUID");
+	const char *guid = xml_text(node, "ParentGUID");
 	struct err why = ERR_INIT;
 
-	p->shots[i].parent = is_no_guid(guid) ? PARALLELS_NONE : find_shot(p, guid);
-	if (is_no_guid(guid) || p->shots[i].parent != PARALLELS_NONE)
+	p->snapshots[i].parent = is_no_guid(guid) ? PARALLELS_NONE : find_snapshot(p, guid);
+	if (is_no_guid(guid) || p->snapshots[i].parent != PARALLELS_NONE)
 		return 0;
-	err_set(&why, EINVAL, "shot %.40s: its parent %.40s is not there", p->shots[i].guid, guid);
+	err_set(&why, EINVAL, "snapshot %.40s: its parent %.40s is not listed",
+		p->snapshots[i].guid, guid);
 	return set_broken(p, i, &why, e);
 }
 
-/* Does the way from a shot to its last parent have an end? */
-static bool ends(const struct parallels *p, size_t shot)
+/* Finds the snapshots whose parents loop.  Broken snapshots lose their parent: afterwards following
+ * parents terminates. */
+static int break_loops(struct parallels *p, struct err *e)
 {
-	for (size_t n = 0; n < p->nshots && shot != PARALLELS_NONE; n++)
-		shot = p->shots[shot].parent;
-	return shot == PARALLELS_NONE;
-}
-
-/* After this all ways end. */
-static int break_endless(struct parallels *p, struct err *e)
-{
-	for (size_t i = 0; i < p->nshots; i++) {
+	for (size_t i = 0; i < p->nsnapshots; i++) {
 		struct err why = ERR_INIT;
+		size_t last = i;
 
-		if (p->shots[i].broken || ends(p, i))
+		for (size_t n = 0; n < p->nsnapshots && last != PARALLELS_NONE; n++)
+			last = p->snapshots[last].parent;
+		if (p->snapshots[i].broken || last == PARALLELS_NONE)
 			continue;
-		err_set(&why, ELOOP, "shot %.40s: its parents loop", p->shots[i].guid);
+		err_set(&why, ELOOP, "snapshot %.40s: its parents loop", p->snapshots[i].guid);
 		if (set_broken(p, i, &why, e) < 0)
 			return -e->code;
 	}
-	for (size_t i = 0; i < p->nshots; i++)
-		if (p->shots[i].broken)
-			p->shots[i].parent = PARALLELS_NONE;
+	for (size_t i = 0; i < p->nsnapshots; i++)
+		if (p->snapshots[i].broken)
+			p->snapshots[i].parent = PARALLELS_NONE;
 	return 0;
 }
 
-/* A descriptor that lists no shots has one: the current state, or what there is an image of. */
+/* A descriptor without snapshots has a single state: the GUID of its only image, or the top. */
 static const char *only_guid(const struct xml *root)
 {
 	const struct xml *storage = xml_child(xml_child(root, "StorageData"), "Storage");
@@ -208,42 +206,42 @@ static const char *only_guid(const struct xml *root)
 	return image && !xml_again(image) ? xml_text(image, "GUID") : top_guid(root);
 }
 
-static int read_shots(struct parallels *p, const struct xml *root, struct err *e)
+static int read_snapshots(struct parallels *p, const struct xml *root, struct err *e)
 {
-	const struct xml *first = first_shot(root), *shot = first;
+	const struct xml *first = first_snapshot(root), *node = first;
 	int r = 0;
 
 	if (!first) {
-		p->shots[0].guid = only_guid(root);
-		p->shots[0].parent = PARALLELS_NONE;
+		p->snapshots[0].guid = only_guid(root);
+		p->snapshots[0].parent = PARALLELS_NONE;
 		return 0;
 	}
-	for (size_t i = 0; shot; shot = xml_again(shot), i++)
-		p->shots[i].guid = xml_text(shot, "GUID");
-	p->top = find_shot(p, top_guid(root));
+	for (size_t i = 0; node; node = xml_again(node), i++)
+		p->snapshots[i].guid = xml_text(node, "GUID");
+	p->top = find_snapshot(p, top_guid(root));
 	if (p->top == PARALLELS_NONE)
 		return err_set(
-			e, EINVAL, "no shot %.40s, which is the current state", top_guid(root));
-	shot = first;
-	for (size_t i = 0; shot && r == 0; shot = xml_again(shot), i++)
-		r = find_parent(p, shot, i, e);
-	return r < 0 ? r : break_endless(p, e);
+			e, EINVAL, "no snapshot %.40s, which is the current state", top_guid(root));
+	node = first;
+	for (size_t i = 0; node && r == 0; node = xml_again(node), i++)
+		r = find_parent(p, node, i, e);
+	return r < 0 ? r : break_loops(p, e);
 }
 
 /* Storages. */
 
-/* Which image is which shot's. */
+/* Assigns the images of a storage to their snapshots. */
 static int find_images(struct parallels *p, const struct xml *node, size_t storage, struct err *e)
 {
 	const struct xml *first = xml_child(node, "Image");
 	struct parallels_file *files = p->storages[storage].files;
 	size_t n = count(first);
 
-	if (n > PARALLELS_MAX_SHOTS)
+	if (n > PARALLELS_MAX_SNAPSHOTS)
 		return err_set(
-			e, EINVAL, "%zu images, at most %d expected", n, PARALLELS_MAX_SHOTS);
+			e, EINVAL, "%zu images, at most %d expected", n, PARALLELS_MAX_SNAPSHOTS);
 	for (node = first; node; node = xml_again(node)) {
-		size_t i = find_shot(p, xml_text(node, "GUID"));
+		size_t i = find_snapshot(p, xml_text(node, "GUID"));
 
 		if (i != PARALLELS_NONE && !files[i].node)
 			files[i].node = node;
@@ -290,7 +288,6 @@ static int read_storages(struct parallels *p, const struct xml *node, struct err
 
 /* Files. */
 
-/* The last part of a name as macOS, Linux or Windows wrote it. */
 static const char *last_part(const char *name)
 {
 	const char *last = name;
@@ -301,7 +298,8 @@ static const char *last_part(const char *name)
 	return last;
 }
 
-/* A bundle that was moved still has its files, though under names that it had elsewhere. */
+/* An absolute name, or one with backslashes, is from before the bundle was moved: its last part is
+ * the name in the bundle. */
 static int open_named(struct image *img, const char *name, struct io **io, struct err *e)
 {
 	const char *base = last_part(name);
@@ -316,11 +314,10 @@ static int open_named(struct image *img, const char *name, struct io **io, struc
 	return image_open_part(img, base, "image", io, &moved) == 0 ? 0 : r;
 }
 
-/* Is the file one of another shot, too? */
-static bool is_taken(const struct parallels *p, const struct parallels_file *f)
+static bool is_used_twice(const struct parallels *p, const struct parallels_file *f)
 {
 	for (size_t i = 0; i < p->nstorages; i++)
-		for (size_t k = 0; k < p->nshots; k++) {
+		for (size_t k = 0; k < p->nsnapshots; k++) {
 			const struct parallels_file *other = &p->storages[i].files[k];
 
 			if (other != f && other->io && io_is_same(other->io, f->io))
@@ -329,28 +326,20 @@ static bool is_taken(const struct parallels *p, const struct parallels_file *f)
 	return false;
 }
 
-static int check_length(const struct parallels_file *f, uint64_t len, struct err *e)
-{
-	if (f->size < len)
-		return err_set(e, EINVAL, "%s: it has %" PRIu64 " bytes, %" PRIu64 " were expected",
-			f->io->name, f->size, len);
-	return 0;
-}
-
 static int read_plain(
-	const struct parallels *p, struct parallels_file *f, size_t shot, struct err *e)
+	const struct parallels *p, struct parallels_file *f, size_t snapshot, struct err *e)
 {
 	f->plain = true;
 	f->size = f->io->size;
-	if (p->shots[shot].parent != PARALLELS_NONE)
+	if (p->snapshots[snapshot].parent != PARALLELS_NONE)
 		return err_set(e, EINVAL, "%s: a plain image on a parent", f->io->name);
 	return 0;
 }
 
 static int open_file(
-	struct image *img, struct parallels *p, size_t storage, size_t shot, struct err *e)
+	struct image *img, struct parallels *p, size_t storage, size_t snapshot, struct err *e)
 {
-	struct parallels_file *f = &p->storages[storage].files[shot];
+	struct parallels_file *f = &p->storages[storage].files[snapshot];
 	uint64_t len = p->storages[storage].len;
 	const char *type = xml_text(f->node, "Type");
 	bool plain = strcasecmp(type, "Plain") == 0;
@@ -363,24 +352,27 @@ static int open_file(
 		return r;
 	if (io_is_same(f->io, img->io))
 		return err_set(e, ELOOP, "%s: the descriptor itself", f->io->name);
-	if (is_taken(p, f))
-		return err_set(e, ELOOP, "%s: the image of more than one shot", f->io->name);
-	r = plain ? read_plain(p, f, shot, e) : parallels_file_read(f, e);
+	if (is_used_twice(p, f))
+		return err_set(e, ELOOP, "%s: the image of more than one snapshot", f->io->name);
+	r = plain ? read_plain(p, f, snapshot, e) : parallels_file_read(f, e);
 	if (r < 0)
 		return plain ? r : err_in(e, "%s", f->io->name);
-	/* A disk can grow: older states of it are shorter. */
-	return plain || shot == p->top ? check_length(f, len, e) : 0;
+	/* A disk can grow: in older snapshots it is shorter. */
+	if ((plain || snapshot == p->top) && f->size < len)
+		return err_set(e, EINVAL, "%s: it has %" PRIu64 " bytes, %" PRIu64 " were expected",
+			f->io->name, f->size, len);
+	return 0;
 }
 
-static int open_shot(struct image *img, struct parallels *p, size_t shot, struct err *e)
+static int open_snapshot(struct image *img, struct parallels *p, size_t snapshot, struct err *e)
 {
 	for (size_t i = 0; i < p->nstorages; i++) {
 		int r;
 
-		if (!p->storages[i].files[shot].node)
-			return err_set(e, EINVAL, "storage %zu has no image for shot %.40s", i,
-				p->shots[shot].guid);
-		r = open_file(img, p, i, shot, e);
+		if (!p->storages[i].files[snapshot].node)
+			return err_set(e, EINVAL, "storage %zu has no image for snapshot %.40s", i,
+				p->snapshots[snapshot].guid);
+		r = open_file(img, p, i, snapshot, e);
 		if (r < 0)
 			return err_in(e, "storage %zu", i);
 	}
@@ -389,12 +381,12 @@ static int open_shot(struct image *img, struct parallels *p, size_t shot, struct
 
 static int open_current(struct image *img, struct parallels *p, bool *seen, struct err *e)
 {
-	for (size_t i = p->top; i != PARALLELS_NONE; i = p->shots[i].parent) {
+	for (size_t i = p->top; i != PARALLELS_NONE; i = p->snapshots[i].parent) {
 		int r;
 
-		if (p->shots[i].broken)
-			return err_set(e, EINVAL, "%s", p->shots[i].broken);
-		r = open_shot(img, p, i, e);
+		if (p->snapshots[i].broken)
+			return err_set(e, EINVAL, "%s", p->snapshots[i].broken);
+		r = open_snapshot(img, p, i, e);
 		if (r < 0)
 			return r;
 		seen[i] = true;
@@ -404,33 +396,35 @@ static int open_current(struct image *img, struct parallels *p, bool *seen, stru
 
 static int open_others(struct image *img, struct parallels *p, const bool *seen, struct err *e)
 {
-	for (size_t i = 0; i < p->nshots; i++) {
+	for (size_t i = 0; i < p->nsnapshots; i++) {
 		struct err why = ERR_INIT;
 
-		if (seen[i] || p->shots[i].broken)
+		if (seen[i] || p->snapshots[i].broken)
 			continue;
-		if (open_shot(img, p, i, &why) < 0 && set_broken(p, i, &why, e) < 0)
+		if (open_snapshot(img, p, i, &why) < 0 && set_broken(p, i, &why, e) < 0)
 			return -e->code;
 	}
 	return 0;
 }
 
-int parallels_desc_read(
+int parallels_descriptor_read(
 	struct image *img, struct parallels *p, const struct xml *root, struct err *e)
 {
 	const struct xml *storage = xml_child(xml_child(root, "StorageData"), "Storage");
-	size_t nstorages = count(storage), nshots = MAX(count(first_shot(root)), 1);
-	bool seen[PARALLELS_MAX_SHOTS] = {false};
+	size_t nstorages = count(storage), nsnapshots = MAX(count(first_snapshot(root)), 1);
+	bool seen[PARALLELS_MAX_SNAPSHOTS] = {false};
 	int r = read_parameters(p, root, e);
 
 	if (r < 0)
 		return r;
-	if (nstorages == 0 || nstorages > PARALLELS_MAX_STORAGES || nshots > PARALLELS_MAX_SHOTS)
-		return err_set(e, EINVAL, "%zu storages and %zu shots, 1..%d and up to %d expected",
-			nstorages, nshots, PARALLELS_MAX_STORAGES, PARALLELS_MAX_SHOTS);
-	r = parallels_make_room(p, nstorages, nshots, e);
+	if (nstorages == 0 || nstorages > PARALLELS_MAX_STORAGES ||
+		nsnapshots > PARALLELS_MAX_SNAPSHOTS)
+		return err_set(e, EINVAL,
+			"%zu storages and %zu snapshots, 1..%d and up to %d expected", nstorages,
+			nsnapshots, PARALLELS_MAX_STORAGES, PARALLELS_MAX_SNAPSHOTS);
+	r = parallels_disk_alloc(p, nstorages, nsnapshots, e);
 	if (r == 0)
-		r = read_shots(p, root, e);
+		r = read_snapshots(p, root, e);
 	if (r == 0)
 		r = read_storages(p, storage, e);
 	if (r == 0)

@@ -1,20 +1,21 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* file.c - the files of Parallels disks: a header, a table with an entry for each cluster
- * (the BAT) and clusters; or just the bytes.
+/* file.c - the files of Parallels disks.
  *
- * There are two magics: with the old one entries count sectors, with the new one clusters.  All
- * integers are little-endian.
+ * An expanding image is a header, a block allocation table (BAT) with an entry for each cluster,
+ * and clusters.  There are two magics: with the old one entries count sectors, with the new one
+ * clusters.  All integers are little-endian.
  */
+#include "file.h"
+
 #include <errno.h>
 #include <inttypes.h>
 #include <string.h>
 
-#include "util/limits.h"
 #include "util/bytes.h"
-#include "io/cache.h"
 #include "util/err.h"
+#include "util/limits.h"
+#include "io/cache.h"
 #include "io/io.h"
-#include "parallels.h"
 #include "view/view.h"
 
 #define MAGIC_LEN 16u
@@ -29,7 +30,7 @@ bool parallels_file_probe(const unsigned char *head, size_t len)
 	       (memcmp(head, MAGIC_OLD, MAGIC_LEN) == 0 || memcmp(head, MAGIC_NEW, MAGIC_LEN) == 0);
 }
 
-/* Header, field by field; every value is looked at before it is used. */
+/* The header: every value is checked before it is used. */
 
 static int check_version(const unsigned char *h, struct err *e)
 {
@@ -43,7 +44,7 @@ static int check_version(const unsigned char *h, struct err *e)
 	return 0;
 }
 
-/* Writers of the old kind left anything in the high half of the size. */
+/* Writers of the old magic leave garbage in the high half of the size. */
 static int check_geometry(struct parallels_file *f, const unsigned char *h, bool old, struct err *e)
 {
 	uint64_t sectors = old ? load_le32(h + 36) : load_le64(h + 36);
@@ -99,7 +100,7 @@ int parallels_file_read(struct parallels_file *f, struct err *e)
 
 /* Mapping. */
 
-/* How many of the n entries at p, the first included, make one run. */
+/* The number of entries, of n at p, whose clusters follow each other. */
 static size_t run_length(const struct parallels_file *f, const unsigned char *p, size_t n)
 {
 	uint64_t first = load_le32(p), step = first ? f->cluster / f->unit : 0;
@@ -144,7 +145,7 @@ int parallels_file_map(const struct parallels_file *f, struct cache *cache, uint
 
 	if (f->plain)
 		return extent_in_file(x, f->io, 0, off, len, 0, e);
-	/* The disk was made larger after this state of it. */
+	/* The disk grew after this snapshot. */
 	if (off >= f->size) {
 		x->kind = EXTENT_BELOW;
 		x->len = len;

@@ -1,24 +1,26 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* snapshot-names.c - Snapshots.xml beside a bundle: what the user called the snapshots.
+/* snapshot-names.c - Snapshots.xml beside a bundle: the names and dates of snapshots.
  *
- * Without it everything works but for the names.  Its place is fixed and no image names it: that it
- * lies above the bundle needs no permission.
+ * It is optional.  Its place above the bundle is fixed and not named by the image: opening it needs
+ * no allowed directory.
  */
+#include "snapshot-names.h"
+
 #include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "util/err.h"
-#include "io/host.h"
-#include "image/image.h"
-#include "io/io.h"
-#include "parallels.h"
 #include "util/xml.h"
+#include "io/host.h"
+#include "io/io.h"
+#include "image/image.h"
+#include "descriptor.h"
 
 #define NAME "../Snapshots.xml"
 #define ROOT "ParallelsSavedStates"
-#define ITEM "SavedStateItem" /* they are nested as the snapshots are */
+#define ITEM "SavedStateItem" /* nested like the snapshots */
 
 static struct io *open_beside(const struct image *img, struct err *e)
 {
@@ -35,7 +37,7 @@ static struct io *open_beside(const struct image *img, struct err *e)
 	return io;
 }
 
-struct xml *parallels_names_read(const struct image *img)
+struct xml *parallels_snapshot_names_read(const struct image *img)
 {
 	struct err e = ERR_INIT;
 	struct io *io = open_beside(img, &e);
@@ -53,7 +55,7 @@ struct xml *parallels_names_read(const struct image *img)
 	return root;
 }
 
-/* The next node in the order of the text. */
+/* The next node in document order. */
 static const struct xml *following(const struct xml *node)
 {
 	if (node->child)
@@ -63,12 +65,13 @@ static const struct xml *following(const struct xml *node)
 	return node ? node->next : NULL;
 }
 
-const struct xml *parallels_names_find(const struct xml *names, const char *guid)
+const struct xml *parallels_snapshot_names_find(const struct xml *names, const char *guid)
 {
 	for (const struct xml *node = names; node; node = following(node)) {
 		const char *its = xml_attr(node, "guid");
 
-		if (its && strcmp(node->name, ITEM) == 0 && parallels_same_guid(its, guid))
+		if (its && strcmp(node->name, ITEM) == 0 &&
+			parallels_descriptor_same_guid(its, guid))
 			return node;
 	}
 	return NULL;

@@ -11,11 +11,11 @@
 #include <unistd.h>
 
 #include "util/bytes.h"
-#include "io/cache.h"
-#include "image/check.h"
 #include "util/err.h"
-#include "image/image.h"
+#include "io/cache.h"
 #include "io/io.h"
+#include "image/check.h"
+#include "image/image.h"
 #include "qed.h"
 
 #define CLUSTERS_LEAST (UINT64_C(8) * (64u << 20)) /* of which a file may always have so many */

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* qed.h - private to the QED driver: qed.c opens and maps, check.c looks for damage. */
+/* qed.h - private to the QED driver: driver.c opens and maps, check.c finds damage. */
 #ifndef VDISK_DRIVER_QED_QED_H
 #define VDISK_DRIVER_QED_QED_H
 

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* check_parallels_descriptor.c - bundles: storages, shots, names and what may be wrong with each.
+/* check_parallels_descriptor.c - bundles: storages, snapshots, names and what may be wrong with each.
  * Each test runs in an empty directory, where the bundle is vm.pvm/disk.hdd. */
 #include <errno.h>
 #include <stdarg.h>
@@ -141,7 +141,7 @@ static void is_refused(int code, const char *part)
 	options_free(&o);
 }
 
-START_TEST(shots_are_states)
+START_TEST(snapshots_are_states)
 {
 	struct image_options o = warned_options();
 	struct err e = ERR_INIT;
@@ -229,8 +229,8 @@ START_TEST(shorter_parents)
 }
 END_TEST
 
-/* No list of shots: there is but one. */
-START_TEST(without_shots)
+/* No list of snapshots: there is but one. */
+START_TEST(without_snapshots)
 {
 	put_image("x", 6, 'x', CLUSTERS);
 	put_descriptor(HEAD("32") STORAGE("0", "32") IMAGE(
@@ -292,10 +292,10 @@ static const struct {
 	{EINVAL, "storage 1: sectors 16 to 48",
 		HEAD("32") STORAGE("0", "32") "</Storage>" STORAGE("16", "48")
 			MIDDLE SHOT(TOP, NONE) TAIL},
-	{EINVAL, "storage 0 has no image for shot " TOP,
+	{EINVAL, "storage 0 has no image for snapshot " TOP,
 		HEAD("32") STORAGE("0", "32") IMAGE(MID, "Compressed", "x") MIDDLE SHOT(TOP, NONE)
 			TAIL},
-	{EINVAL, "no shot " TOP,
+	{EINVAL, "no snapshot " TOP,
 		HEAD("32") STORAGE("0", "32") IMAGE(MID, "Compressed", "x") MIDDLE SHOT(MID, NONE)
 			TAIL},
 	{ENOTSUP, "images of type \"Ploop\"",
@@ -317,13 +317,13 @@ static const struct {
 	{EINVAL, "a plain image on a parent",
 		HEAD("32") STORAGE("0", "32") IMAGE(TOP, "Plain", "plain")
 			IMAGE(MID, "Compressed", "x") MIDDLE SHOT(TOP, MID) SHOT(MID, NONE) TAIL},
-	{ELOOP, "the image of more than one shot",
+	{ELOOP, "the image of more than one snapshot",
 		HEAD("32") STORAGE("0", "32") IMAGE(TOP, "Compressed", "x")
 			IMAGE(MID, "Compressed", "x") MIDDLE SHOT(TOP, MID) SHOT(MID, NONE) TAIL},
 	{EINVAL, "its parents loop",
 		HEAD("32") STORAGE("0", "32") IMAGE(TOP, "Compressed", "x") MIDDLE SHOT(TOP, MID)
 			SHOT(MID, TOP) TAIL},
-	{EINVAL, "its parent " ROOT " is not there",
+	{EINVAL, "its parent " ROOT " is not listed",
 		HEAD("32") STORAGE("0", "32") IMAGE(TOP, "Compressed", "x") MIDDLE SHOT(TOP, ROOT)
 			TAIL},
 	{EINVAL, "0 storages",
@@ -356,7 +356,7 @@ START_TEST(wrong_descriptors)
 }
 END_TEST
 
-/* What is wrong with other shots does not keep the disk from being read. */
+/* What is wrong with other snapshots does not keep the disk from being read. */
 START_TEST(broken_snapshots)
 {
 	struct image_options o = warned_options();
@@ -373,7 +373,7 @@ START_TEST(broken_snapshots)
 	ck_assert_fails(view_read(image_find_state(img, MID)->view, &c, 1, 0, &e), EIO, &e,
 		"image \"gone\"");
 	ck_assert_fails(view_read(image_find_state(img, ROOT)->view, &c, 1, 0, &e), EIO, &e,
-		"has no image for shot");
+		"has no image for snapshot");
 	image_close(img);
 	options_free(&o);
 }
@@ -407,11 +407,11 @@ Suite *parallels_descriptor_suite(void)
 	TCase *tc = tcase_create("parallels_desc");
 
 	use_temp_dir(tc);
-	tcase_add_test(tc, shots_are_states);
+	tcase_add_test(tc, snapshots_are_states);
 	tcase_add_test(tc, names_of_snapshots);
 	tcase_add_test(tc, split_disks);
 	tcase_add_test(tc, shorter_parents);
-	tcase_add_test(tc, without_shots);
+	tcase_add_test(tc, without_snapshots);
 	tcase_add_loop_test(tc, foreign_names, 0, 6);
 	tcase_add_test(tc, names_outside);
 	tcase_add_loop_test(tc, wrong_descriptors, 0, COUNT(wrong));

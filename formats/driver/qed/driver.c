@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* qed.c - QEMU's enhanced disk format, for reading.
+/* driver.c - QEMU's enhanced disk format, for reading.
  *
  * All integers are little-endian, all positions multiples of the cluster size.  An image that was
  * being written to when its writer died is marked "need check": clusters may be leaked then, but no
@@ -13,16 +13,16 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "util/limits.h"
 #include "util/bytes.h"
 #include "util/err.h"
+#include "util/limits.h"
+#include "io/io.h"
+#include "view/view.h"
 #include "image/facts.h"
 #include "image/format.h"
 #include "image/image.h"
-#include "io/io.h"
-#include "qed.h"
 #include "driver/common/l2map.h"
-#include "view/view.h"
+#include "qed.h"
 
 #define MAGIC       "QED\0"
 #define HEADER_SIZE 64u

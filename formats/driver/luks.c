@@ -8,14 +8,14 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "io/crypt.h"
 #include "util/err.h"
+#include "io/crypt.h"
+#include "io/io.h"
+#include "view/view.h"
 #include "image/facts.h"
 #include "image/format.h"
 #include "image/image.h"
-#include "io/io.h"
-#include "luks.h"
-#include "view/view.h"
+#include "driver/common/luks.h"
 
 struct disk {
 	struct view view;
