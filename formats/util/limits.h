@@ -36,9 +36,9 @@
 #define BOCHS_MAX_CATALOG (1u << 20) /* entries */
 #define BOCHS_MAX_EXTENT  (8u << 20)
 
-#define PARALLELS_MAX_CLUSTER  (INT32_MAX / 513) /* sectors */
-#define PARALLELS_MAX_STORAGES 256
-#define PARALLELS_MAX_SNAPSHOTS    256
+#define PARALLELS_MAX_CLUSTER   (INT32_MAX / 513) /* sectors */
+#define PARALLELS_MAX_STORAGES  256
+#define PARALLELS_MAX_SNAPSHOTS 256
 
 #define VMDK_MAX_DESCRIPTOR     (1u << 20)
 #define VMDK_MAX_EXTENTS        4096

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* check_parallels_descriptor.c - bundles: storages, snapshots, names and what may be wrong with each.
- * Each test runs in an empty directory, where the bundle is vm.pvm/disk.hdd. */
+/* check_parallels_descriptor.c - bundles: storages, snapshots, names and what may be wrong with
+ * each. Each test runs in an empty directory, where the bundle is vm.pvm/disk.hdd. */
 #include <errno.h>
 #include <stdarg.h>
 #include <stdio.h>

@@ -250,10 +250,11 @@ START_TEST(names_that_cannot_be_read_are_refused)
 			"\", which is not supported");
 	}
 	d.encoding = "windows-1252";
-	ck_assert_fails(
-		vmdk_filename_decode(&d, "\x81", name, &p.e), EINVAL, &p.e, "not written in CP1252");
+	ck_assert_fails(vmdk_filename_decode(&d, "\x81", name, &p.e), EINVAL, &p.e,
+		"not written in CP1252");
 	d.encoding = "windows-932";
-	ck_assert_fails(vmdk_filename_decode(&d, "\x95", name, &p.e), EINVAL, &p.e, "not written in");
+	ck_assert_fails(
+		vmdk_filename_decode(&d, "\x95", name, &p.e), EINVAL, &p.e, "not written in");
 	memset(max, '\x80', sizeof max);
 	max[LIMIT_NAME] = '\0';
 	d.encoding = "windows-1252";
@@ -261,7 +262,8 @@ START_TEST(names_that_cannot_be_read_are_refused)
 	ck_assert_uint_eq(strlen(name), 3 * LIMIT_NAME);
 	max[LIMIT_NAME] = 'x';
 	max[LIMIT_NAME + 1] = '\0';
-	ck_assert_fails(vmdk_filename_decode(&d, max, name, &p.e), ENAMETOOLONG, &p.e, "1023 bytes");
+	ck_assert_fails(
+		vmdk_filename_decode(&d, max, name, &p.e), ENAMETOOLONG, &p.e, "1023 bytes");
 }
 END_TEST
 
