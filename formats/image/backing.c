@@ -13,44 +13,30 @@
 #include "view/view.h"
 #include "view/writer.h"
 
-struct change {
-	struct image *img;
-	const char *name, *format;
-};
-
-static int set_backing(void *arg, struct err *e)
-{
-	const struct change *c = arg;
-
-	return c->img->format->set_backing(c->img, c->name, c->format, e);
-}
-
 int image_set_backing(struct image *img, const char *name, const char *format, struct err *e)
 {
-	struct change c = {.img = img, .name = name, .format = format};
+	int r;
 
 	if (!img->format->set_backing)
 		return err_set(e, EOPNOTSUPP,
 			"images of the format %s keep the backing file that they were made with",
 			img->format->name);
-	return writer_alone(img->writer, set_backing, &c, e);
-}
-
-static int empty(void *arg, struct err *e)
-{
-	const struct change *c = arg;
-
-	return c->img->format->empty(c->img, e);
+	r = writer_begin_exclusive(img->writer, e);
+	if (r < 0)
+		return r;
+	r = img->format->set_backing(img, name, format, e);
+	return writer_end_exclusive(img->writer, r, e);
 }
 
 int image_empty(struct image *img, struct err *e)
 {
-	struct change c = {.img = img};
+	int r;
 
 	if (!img->format->empty)
 		return err_set(e, EOPNOTSUPP, "images of the format %s cannot be emptied",
 			img->format->name);
-	return writer_alone(img->writer, empty, &c, e);
+	r = writer_begin_exclusive(img->writer, e);
+	return r < 0 ? r : writer_end_exclusive(img->writer, img->format->empty(img, e), e);
 }
 
 struct image *image_swap_parent(struct image *img, struct image *parent)

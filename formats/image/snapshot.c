@@ -38,70 +38,37 @@ static int check_name(const char *name, struct err *e)
 	return 0;
 }
 
-/* What is asked of an image, in words that writer_alone can pass on. */
-struct change {
-	struct image *img;
-	unsigned no;
-	const char *name;
-	size_t i; /* of the state, with the gate closed */
-	int (*run)(struct change *c, struct err *e);
-};
-
-/* Only one thread at a time comes here, so that nobody else changes the list. */
-static int find(struct change *c, struct err *e)
-{
-	const struct image *img = c->img;
-
-	for (c->i = 1; c->i < img->nstates; c->i++)
-		if (img->states[c->i]->no == c->no)
-			return 0;
-	return err_set(e, ENOENT, "the snapshot is no more");
-}
-
-static int run_found(void *arg, struct err *e)
-{
-	struct change *c = arg;
-	int r = find(c, e);
-
-	return r == 0 ? c->run(c, e) : r;
-}
-
-static int change_state(struct change *c, struct err *e)
-{
-	int r = check_possible(c->img, e);
-
-	if (r == 0)
-		r = writer_alone(c->img->writer, run_found, c, e);
-	return r;
-}
-
-/* Taking. */
-
-static int take(void *arg, struct err *e)
-{
-	struct change *c = arg;
-	const struct image *img = c->img;
-	int r = img->format->snapshots->create(c->img, c->name, e);
-
-	if (r == 0)
-		c->no = img->states[img->nstates - 1]->no;
-	return r;
-}
-
 int snapshot_create(struct image *img, const char *name, unsigned *no, struct err *e)
 {
-	struct change c = {.img = img, .name = name};
 	int r = check_possible(img, e);
 
 	if (r == 0)
 		r = check_name(name, e);
 	if (r == 0)
-		r = writer_alone(img->writer, take, &c, e);
-	*no = c.no;
-	return r;
+		r = writer_begin_exclusive(img->writer, e);
+	if (r < 0)
+		return r;
+	r = img->format->snapshots->create(img, name, e);
+	if (r == 0)
+		*no = img->states[img->nstates - 1]->no;
+	return writer_end_exclusive(img->writer, r, e);
 }
 
-/* Dropping. */
+/* Begins a change of the snapshot with this number; *i is its index in img->states.  The list does
+ * not change until writer_end_exclusive. */
+static int begin_change(struct image *img, unsigned no, size_t *i, struct err *e)
+{
+	int r = check_possible(img, e);
+
+	if (r == 0)
+		r = writer_begin_exclusive(img->writer, e);
+	if (r < 0)
+		return r;
+	for (*i = 1; *i < img->nstates; ++*i)
+		if (img->states[*i]->no == no)
+			return 0;
+	return writer_end_exclusive(img->writer, err_set(e, ENOENT, "the snapshot is no more"), e);
+}
 
 static void forbid(struct view *v)
 {
@@ -109,67 +76,60 @@ static void forbid(struct view *v)
 		v->deleted = true;
 }
 
-static int drop(struct change *c, struct err *e)
+int snapshot_delete(struct image *img, unsigned no, struct err *e)
 {
-	struct state *s = c->img->states[c->i];
-	int r = c->img->format->snapshots->delete (c->img, c->i, e);
+	size_t i;
+	int r = begin_change(img, no, &i, e);
 
 	if (r < 0)
 		return r;
-	forbid(s->view);
-	forbid(s->vmstate);
-	state_remove(c->img, c->i);
-	return 0;
+	r = img->format->snapshots->delete (img, i, e);
+	if (r == 0) {
+		forbid(img->states[i]->view);
+		forbid(img->states[i]->vmstate);
+		state_remove(img, i);
+	}
+	return writer_end_exclusive(img->writer, r, e);
 }
 
-int snapshot_delete(struct image *img, unsigned no, struct err *e)
+static int rename_state(struct image *img, size_t i, const char *name, struct err *e)
 {
-	struct change c = {.img = img, .no = no, .run = drop};
-
-	return change_state(&c, e);
-}
-
-/* Renaming. */
-
-static int rename_state(struct change *c, struct err *e)
-{
-	struct state *s = c->img->states[c->i];
-	char *name = strdup(c->name), *old;
+	char *copy = strdup(name), *old;
 	int r;
 
-	if (!name)
+	if (!copy)
 		return err_nomem(e);
-	r = c->img->format->snapshots->rename(c->img, c->i, c->name, e);
+	r = img->format->snapshots->rename(img, i, name, e);
 	if (r < 0) {
-		free(name);
+		free(copy);
 		return r;
 	}
-	states_lock(c->img);
-	old = s->name;
-	s->name = name;
-	states_unlock(c->img);
+	states_lock(img);
+	old = img->states[i]->name;
+	img->states[i]->name = copy;
+	states_unlock(img);
 	free(old);
 	return 0;
 }
 
 int snapshot_rename(struct image *img, unsigned no, const char *name, struct err *e)
 {
-	struct change c = {.img = img, .no = no, .name = name, .run = rename_state};
+	size_t i;
 	int r = check_name(name, e);
 
-	return r == 0 ? change_state(&c, e) : r;
-}
-
-/* Going back. */
-
-static int apply(struct change *c, struct err *e)
-{
-	return c->img->format->snapshots->apply(c->img, c->i, e);
+	if (r == 0)
+		r = begin_change(img, no, &i, e);
+	if (r < 0)
+		return r;
+	return writer_end_exclusive(img->writer, rename_state(img, i, name, e), e);
 }
 
 int snapshot_apply(struct image *img, unsigned no, struct err *e)
 {
-	struct change c = {.img = img, .no = no, .run = apply};
+	size_t i;
+	int r = begin_change(img, no, &i, e);
 
-	return change_state(&c, e);
+	if (r < 0)
+		return r;
+	return writer_end_exclusive(img->writer, img->format->snapshots->apply(img, i, e), e);
 }

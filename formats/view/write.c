@@ -565,18 +565,6 @@ int view_flush(struct view *v, struct err *e)
 	return v->writer ? writer_flush(v->writer, e) : 0;
 }
 
-struct resize {
-	struct view *view;
-	uint64_t size;
-};
-
-static int resize(void *arg, struct err *e)
-{
-	const struct resize *to = arg;
-
-	return to->view->write->resize(to->view, to->size, e);
-}
-
 /* What cannot be looked at is taken for something. */
 bool view_stores_behind(const struct view *v, uint64_t off)
 {
@@ -598,5 +586,6 @@ int view_resize(struct view *v, uint64_t size, struct err *e)
 		return r;
 	if (!v->write || !v->write->resize)
 		return err_set(e, EOPNOTSUPP, "its size cannot be changed");
-	return writer_alone(v->writer, resize, &(struct resize){.view = v, .size = size}, e);
+	r = writer_begin_exclusive(v->writer, e);
+	return r < 0 ? r : writer_end_exclusive(v->writer, v->write->resize(v, size, e), e);
 }

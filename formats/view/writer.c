@@ -163,7 +163,7 @@ int writer_flush(struct writer *w, struct err *e)
 	return r == 0 && room ? settle(w, e) : r;
 }
 
-int writer_alone(struct writer *w, writer_change *change, void *arg, struct err *e)
+int writer_begin_exclusive(struct writer *w, struct err *e)
 {
 	int r = w ? writer_begin(w, e) : err_set(e, EROFS, "it is not open for writing");
 
@@ -173,8 +173,13 @@ int writer_alone(struct writer *w, writer_change *change, void *arg, struct err 
 	r = check_failed(w, e);
 	if (r == 0)
 		r = writer_write_back(w, e);
-	if (r == 0)
-		r = change(arg, e);
+	if (r < 0)
+		open_gate(w);
+	return r;
+}
+
+int writer_end_exclusive(struct writer *w, int r, struct err *e)
+{
 	open_gate(w);
 	return r == 0 ? writer_flush(w, e) : r;
 }

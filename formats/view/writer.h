@@ -142,10 +142,14 @@ int writer_fail(struct writer *w, struct err *e);
 /* Is it time to flush, lest too much of the cache is taken by changes? */
 bool writer_is_full(const struct writer *w);
 
-/* Does what changes more than a map: with the gate closed and the meta lock held, when all that was
- * done before is durable.  So is this when it has succeeded.  w NULL: EROFS. */
-typedef int writer_change(void *arg, struct err *e);
-int writer_alone(struct writer *w, writer_change *change, void *arg, struct err *e);
+/* Begins a change of more than a map: waits until no request is inside.  On success all that was
+ * done before is durable, and request_lock is held exclusively, meta with it, until
+ * writer_end_exclusive; on failure nothing is held.  w NULL: EROFS. */
+int writer_begin_exclusive(struct writer *w, struct err *e);
+
+/* Ends the change; r is its result.  After a success it is durable on return, otherwise r is
+ * returned, with the error as it is. */
+int writer_end_exclusive(struct writer *w, int r, struct err *e);
 
 /* Keeps other allocating writers out of [start, end) of the view. */
 struct range {
