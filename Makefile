@@ -4,9 +4,12 @@
 #   make                 the programs              make demo      see it work (installs what is missing)
 #   make check           all tests                 make bench     speed against peers
 #   make install         PREFIX= DESTDIR=          make fuzz      fuzz targets, FUZZ_SECONDS each
-#   make lint            format, cppcheck, mandoc  make clean
+#   make lint            format, layers, cppcheck  make clean
+#   make unit            the unit tests alone      make compile_commands.json
+#   make help            this list
 #
-#   V=1 shows commands; SAN=address,undefined or SAN=thread builds with sanitizers, apart from the rest.
+#   V=1 shows commands; SAN=address,undefined or SAN=thread builds with sanitizers, apart from the rest;
+#   TESTS="10-raw unit" of make check runs only these; SEED=N repeats what was random.
 
 VERSION := 0.1.0
 
@@ -98,10 +101,25 @@ $(patsubst %.c,$(B)/%.so,$(SHIM)): $(B)/%.so: %.c
 	$(Q)mkdir -p $(@D)
 	$(Q)$(CC) -std=gnu11 $(WARN) $(WERROR) $(CFLAGS) -D_GNU_SOURCE -fPIC -shared -o $@ $<
 
-$(B)/%.o: %.c
+$(B)/%.o: %.c $(B)/flags
 	$(call say,CC,$<)
 	$(Q)mkdir -p $(@D)
 	$(Q)$(CC) $(ALL_CFLAGS) $(CPPFLAGS) $(pkg_cflags) -MMD -MP -c -o $@ $<
+
+# Changes when a flag does that makes other objects; WERROR makes none.
+flags := $(CC) $(filter-out $(WERROR),$(ALL_CFLAGS)) $(CPPFLAGS)
+$(B)/flags: export FLAGS := $(flags)
+$(B)/flags: FORCE
+	$(Q)mkdir -p $(@D)
+	$(Q)printf '%s\n' "$$FLAGS" | cmp -s - $@ || printf '%s\n' "$$FLAGS" > $@
+FORCE:
+
+compile_commands.json: FORCE
+	$(call say,JSON,$@)
+	$(Q)$(MAKE) -Bn V=1 tests-build | awk -v dir='$(CURDIR)' ' \
+		/ -c -o / { gsub(/["\\]/, "\\\\&"); printf "%s{\"directory\": \"%s\", \"file\": \"%s\", \"command\": \"%s\"}", \
+			n++ ? ",\n" : "[\n", dir, $$NF, $$0 } \
+		END { print "\n]" }' > $@
 
 $(call obj,$(FUSE)): CPPFLAGS += -iquote fuse
 $(call obj,$(TOOLS)): CPPFLAGS += -iquote tools
@@ -168,7 +186,9 @@ uninstall:
 clean:
 	rm -rf build
 
-.PHONY: all unit tests-build check demo bench fuzz fuzz-build lint install uninstall clean
+help: ; @sed -n 's/^#  //p' Makefile
+
+.PHONY: all unit tests-build check demo bench fuzz fuzz-build lint install uninstall clean help FORCE
 .DELETE_ON_ERROR:
 .SECONDARY:
 -include $(patsubst %.c,build/fuzz/%.d,$(FORMATS) $(FUZZ))
