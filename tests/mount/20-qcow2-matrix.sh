@@ -68,7 +68,7 @@ for format in raw qcow2 vmdk vdi; do
 		[ $format = raw ] || qemu-img convert -q -f raw -O $format $length.raw $base
 		for kind in compat=0.10 compat=1.1 extended_l2=on; do
 			qemu-img create -q -f qcow2 -o $kind -b $base -F $format image.qcow2 $((4 * 1048576 + 512))
-			seed=$RANDOM
+			seed=$(seed_of "$base" "$kind")
 			scribble qcow2 image.qcow2 $((4 * 1048576 + 512)) 65536 $seed 12 wwzd
 			agrees "on a ${length}er $format file, $kind (seed $seed)" image.qcow2
 		done
@@ -83,11 +83,11 @@ check "on a raw file of 100001 bytes" matches image.qcow2 odd.ref
 
 # scribbled NAME OPTIONS SIZE UNIT KINDS
 scribbled() {
-	local seed
+	local seed try
 	# QEMU 7.2 breaks an image now and then that it writes compressed clusters with subclusters
 	# into; it may find nothing wrong with it and yet not be able to read it.
-	for _ in {1..12}; do
-		seed=$RANDOM
+	for try in {1..12}; do
+		seed=$(seed_of "$1" "$try")
 		rm -f data.ext
 		qemu-img create -q -f qcow2 -o "$2" image.qcow2 "$3"
 		scribble qcow2 image.qcow2 "$3" "$4" $seed 60 "$5"

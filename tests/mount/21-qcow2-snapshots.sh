@@ -27,7 +27,8 @@ all_snapshots() {
 
 # series NAME OPTIONS UNIT [KINDS]: snapshots between scribbles.
 series() {
-	local name=$1 seed=$RANDOM i unit=$3 kinds=${4:-wwzdc}
+	local name=$1 i unit=$3 kinds=${4:-wwzdc} seed
+	seed=$(seed_of "$name")
 	qemu-img create -q -f qcow2 -o "$2" series.qcow2 $((unit * 70))
 	for i in 1 2 3 4; do
 		scribble qcow2 series.qcow2 $((unit * 70)) "$unit" $((seed + i)) 12 "$kinds"

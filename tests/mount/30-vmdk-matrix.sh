@@ -41,7 +41,7 @@ for s in monolithicSparse twoGbMaxExtentSparse monolithicFlat twoGbMaxExtentFlat
 	zero=
 	case $s in *Sparse) zero=,zeroed_grain=on ;; esac
 	for o in $s $s$zero; do
-		seed=$RANDOM
+		seed=$(seed_of "$o")
 		fresh -o "subformat=$o" image.vmdk 6000128
 		scribble vmdk image.vmdk 6000128 65536 $seed 40 wwz
 		agrees "scribbled (seed $seed): $o" image.vmdk
@@ -83,7 +83,7 @@ for s in $subformats; do
 	qemu-img convert -q -f raw -O vmdk -o subformat="$s" src base.vmdk
 	for c in monolithicSparse twoGbMaxExtentSparse; do
 		for size in '' 1048576 5245440; do
-			seed=$RANDOM
+			seed=$(seed_of "$s" "$c" "$size")
 			# shellcheck disable=SC2086
 			fresh -b base.vmdk -F vmdk -o subformat=$c,zeroed_grain=on image.vmdk $size || continue
 			scribble vmdk image.vmdk "${size:-3000320}" 65536 $seed 8 wwz

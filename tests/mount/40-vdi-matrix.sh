@@ -19,7 +19,7 @@ done
 for seed in 1 2 3 4 5 6; do
 	o=static=off
 	[ $seed -lt 5 ] || o=static=on
-	seed=$RANDOM
+	seed=$(seed_of "$seed")
 	qemu-img create -q -f vdi -o $o image.vdi 21000192
 	scribble vdi image.vdi 21000192 262144 $seed 14 wwzd
 	UNIT=1048576 agrees "scribbled (seed $seed): $o" image.vdi

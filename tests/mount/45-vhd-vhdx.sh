@@ -29,7 +29,7 @@ for size in 512 1048576 2098176 5244416 9437184; do
 	done
 done
 for seed in 1 2 3 4; do
-	seed=$RANDOM
+	seed=$(seed_of "$seed")
 	qemu-img create -q -f vpc -o force_size=on image.vhd 21000192
 	scribble vpc image.vhd 21000192 262144 $seed 14 wwz
 	UNIT=2097152 agrees "VHD scribbled (seed $seed)" image.vhd

@@ -23,7 +23,8 @@ converted() {
 
 # scribbled WHAT FORMAT SIZE UNIT KINDS OPTION...
 scribbled() {
-	local what=$1 format=$2 size=$3 unit=$4 kinds=$5 seed=$RANDOM
+	local what=$1 format=$2 size=$3 unit=$4 kinds=$5 seed
+	seed=$(seed_of "$what")
 	shift 5
 	rm -f image
 	qemu-img create -q -f "$format" "$@" image "$size"
@@ -64,7 +65,7 @@ for length in short long; do
 		for child in qcow qed; do
 			rm -f image
 			qemu-img create -q -f $child -b "$base" -F $format image 4000256
-			seed=$RANDOM
+			seed=$(seed_of "$child" "$base")
 			scribble $child image 4000256 65536 $seed 12 ww
 			agrees "$child on a ${length}er $format file (seed $seed)" image
 		done

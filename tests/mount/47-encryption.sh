@@ -276,7 +276,7 @@ fi
 
 mkdir -p vms mnt
 qemu_create qcow2 vms/kept.qcow2 1M encrypt.format=luks,encrypt.key-secret=s,encrypt.iter-time=10
-printf 'Zebra-%s-passphrase' $RANDOM >pw.kept
+printf 'Zebra-%s-passphrase' "$(seed_of passphrase)" >pw.kept
 # known_to COPIES: of all processes of mnt only the daemon has so many, all of them locked.
 known_to() {
 	# shellcheck disable=SC2046

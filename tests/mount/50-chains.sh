@@ -11,7 +11,7 @@ truncate -s $size base.raw
 # layer FILE PARENT PARENT-FORMAT FORMAT [OPTIONS]
 layer() {
 	qemu-img create -q -f "$4" -b "$2" -F "$3" ${5:+-o "$5"} "$1" &&
-		scribble "$4" "$1" $size 65536 $RANDOM 6 wwz
+		scribble "$4" "$1" $size 65536 "$(seed_of "$1")" 6 wwz
 }
 # layers MOUNT FILE...: chain/ shows just these, each as qemu-img reads it.
 layers() {
@@ -112,9 +112,9 @@ mv away/base.raw .
 qemu-img create -q -f qcow -b base.raw -F raw a.qcow
 qemu-img create -q -f qcow -b a.qcow -F qcow b.qcow
 qemu-img create -q -f qcow -b b.qcow -F qcow c.qcow
-scribble qcow a.qcow $size 65536 $RANDOM 6 ww
-scribble qcow b.qcow $size 65536 $RANDOM 6 ww
-scribble qcow c.qcow $size 65536 $RANDOM 6 ww
+scribble qcow a.qcow $size 65536 "$(seed_of a)" 6 ww
+scribble qcow b.qcow $size 65536 "$(seed_of b)" 6 ww
+scribble qcow c.qcow $size 65536 "$(seed_of c)" 6 ww
 reference b.qcow b.ref
 reference c.qcow c.ref
 check "a chain of three qcow images" refused b.qcow 'a.qcow: it names a backing file itself'

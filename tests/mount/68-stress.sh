@@ -7,7 +7,7 @@
 . "$here/hostile.sh"
 requires qemu-img
 
-seed=${SEED:-$RANDOM}
+seed=$SEED
 seconds=${STRESS_SECONDS:-15}
 stressed() { # OPTION...
 	local status=0 f

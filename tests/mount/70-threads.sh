@@ -19,9 +19,9 @@ qemu-img convert -q -f raw -O vmdk -o subformat=streamOptimized base.raw stream.
 # top FILE BASE FORMAT
 top() {
 	qemu-img create -q -f qcow2 -b "$2" -F "$3" "$1"
-	scribble qcow2 "$1" $size 65536 $RANDOM 30
+	scribble qcow2 "$1" $size 65536 "$(seed_of "$1" 1)" 30
 	qemu-img snapshot -c 'then' "$1"
-	scribble qcow2 "$1" $size 65536 $RANDOM 30
+	scribble qcow2 "$1" $size 65536 "$(seed_of "$1" 2)" 30
 	reference "$1" "$1.ref"
 	reference "$1" "$1.then" -l 'then'
 }
@@ -38,7 +38,7 @@ readers() { # IMAGE BASE MOUNT: 8 programs of 4 threads each
 		"$dir/chain/1-$layer/partitions/1.raw" part1 "$dir/chain/1-$layer/partitions/2.raw" part2
 	)
 	for ((i = 0; i < ${#pairs[@]}; i += 2)); do
-		"$compare" -t 4 -n $((400 / slowness)) -s $RANDOM "${pairs[i]}" "${pairs[i + 1]}" &
+		"$compare" -t 4 -n $((400 / slowness)) -s "$(seed_of "$i")" "${pairs[i]}" "${pairs[i + 1]}" &
 		pids+=($!)
 	done
 	# Meanwhile others look round.

@@ -48,6 +48,17 @@ check_not() {
 	if [ $status -gt 0 ] && [ $status -lt 126 ]; then pass "$what"; else fail "$what (status $status)"; return 1; fi
 }
 
+# All that is random derives from this number: SEED=N repeats a run.
+export SEED=${SEED:-$RANDOM}
+echo "SEED=$SEED"
+
+# seed_of WORD...: a number that follows from SEED and the words.
+seed_of() {
+	local sum
+	sum=$(cksum <<<"$SEED $*")
+	echo $((${sum%% *} % 32768))
+}
+
 # Seconds after which a wait or a command counts as hung.  Nothing passes sooner because of it, so it
 # holds on a machine that is ten times slower, or busy with other work.
 export patience=${PATIENCE:-200}
@@ -188,7 +199,7 @@ matches() {
 	shift 2
 	dir=$(mktemp -d "$W/m.XXXXXX")
 	mount_image "$image" "$dir" "$@" || return 1
-	"$compare" -e -u "${UNIT:-65536}" -s "${SEED:-$RANDOM}" "$dir/disk.raw" "$ref"
+	"$compare" -e -u "${UNIT:-65536}" -s "$SEED" "$dir/disk.raw" "$ref"
 	status=$?
 	unmount "$dir" || status=1
 	rmdir "$dir"

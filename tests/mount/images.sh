@@ -35,7 +35,7 @@ agrees_with() {
 
 # same FILE REFERENCE: the same, of a file on a mount that is there already.
 # shellcheck disable=SC2154
-same() { "$compare" -u "${UNIT:-65536}" -s "${SEED:-$RANDOM}" "$1" "$2"; }
+same() { "$compare" -u "${UNIT:-65536}" -s "$SEED" "$1" "$2"; }
 
 # on_mount IMAGE COMMAND...: runs the command with the name of a mount of the image behind it.
 # Mount options are taken from the array mount_with.

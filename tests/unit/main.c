@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* main.c - runs all suites, or those named on the command line. */
+/* main.c - runs all suites, or those named on the command line.
+ *
+ * All that is random derives from the number in the environment variable SEED, 0 without one.
+ */
 #include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -27,7 +30,12 @@ static bool wanted(const char *name, int argc, char **argv)
 int main(int argc, char **argv)
 {
 	SRunner *runner = srunner_create(NULL);
+	const char *seed = getenv("SEED");
 	int failed;
+
+	random_start(seed ? strtoull(seed, NULL, 10) : 0);
+	printf("SEED=%s\n", seed ? seed : "0");
+	fflush(stdout);
 
 	/* libcheck's four seconds are short for a sanitizer on a machine that does other things
 	 * too. */

@@ -115,9 +115,16 @@ void put_be(unsigned char *p, unsigned width, uint64_t value)
 		p[width - 1] = value;
 }
 
+static uint64_t base;
+
+void random_start(uint64_t seed)
+{
+	base = seed * 0x9e3779b97f4a7c15u;
+}
+
 uint64_t next_random(uint64_t *state)
 {
-	uint64_t z = *state += 0x9e3779b97f4a7c15u;
+	uint64_t z = (*state += 0x9e3779b97f4a7c15u) ^ base;
 
 	z = (z ^ z >> 30) * 0xbf58476d1ce4e5b9u;
 	z = (z ^ z >> 27) * 0x94d049bb133111ebu;

@@ -49,6 +49,10 @@ const char *hint_of(const struct err *e);
 /* A number that looks random; the state may start as anything. */
 uint64_t next_random(uint64_t *state);
 
+/* The seed that every sequence of next_random derives from, besides its own first state; 0 at
+ * first. Called before the first test. */
+void random_start(uint64_t seed);
+
 /* Options with a cache and a codec. */
 struct image_options options_new(void);
 void options_free(struct image_options *o);
