@@ -37,6 +37,7 @@
 #include "open/open.h"
 #include "daemon/launch.h"
 #include "base/log.h"
+#include "base/mount-id.h"
 #include "daemon/session.h"
 #include "daemon/invalidate.h"
 #include "ops/ops.h"
@@ -59,7 +60,7 @@ struct daemon {
 	/* Of a directory: */
 	char *directory; /* without links */
 	struct image_pool *pool;
-	struct watch *watch;
+	struct host_watch *watch;
 	struct encodings *encodings;
 	struct locked_in locked_in;
 	bool is_locked_in;
@@ -68,9 +69,9 @@ struct daemon {
 	struct log log;
 	char *mountpoint;
 	struct fuse_session *session;
-	struct notify notify;
+	struct invalidate notify;
 	struct launch launch;
-	struct attend attend;
+	struct supervisor attend;
 	struct flusher flusher;
 	struct cow cow;
 };
@@ -293,7 +294,7 @@ static int open_directory(struct daemon *d, struct err *e)
 	if (!d->pool)
 		return -e->code;
 	host_on_shortage(close_one, d->pool);
-	d->watch = watch_new(d->pool, o->idle, &d->log, e);
+	d->watch = host_watch_new(d->pool, o->idle, &d->log, e);
 	return d->watch ? 0 : -e->code;
 }
 
@@ -314,7 +315,7 @@ static int show_directory(struct daemon *d, struct err *e)
 		.pool = d->pool,
 		.how = &d->how,
 		.size = size_of_file_system(d->directory),
-		.watch = watch_dir,
+		.watch = host_watch_add,
 		.watch_arg = d->watch,
 	};
 	d->server.tree = tree_new_dir(&shown, &d->log, e);
@@ -368,14 +369,14 @@ static int open_mount(struct daemon *d, struct err *e)
 	struct mount_id below = {0}, id = {0};
 
 	mount_id_get(d->mountpoint, &below);
-	d->session = mount_open(&d->options, d->mountpoint, &d->server, e);
+	d->session = session_open(&d->options, d->mountpoint, &d->server, e);
 	if (!d->session)
 		return -1;
 	launch_mounted(&d->launch);
 	if (!mount_id_get(d->mountpoint, &id) || (id.dev == below.dev && id.id == below.id))
 		id = (struct mount_id){0}; /* it was mounted elsewhere, by who started us */
-	attend_mounted(&d->attend, &id);
-	if (mount_answer(d->session, e) < 0)
+	supervisor_mounted(&d->attend, &id);
+	if (session_answer(d->session, e) < 0)
 		return -1;
 	if (id.dev)
 		set_read_ahead(id.dev);
@@ -401,13 +402,13 @@ static int set_up(struct daemon *d)
 static void take_down(struct daemon *d, bool unmounted)
 {
 	if (d->session)
-		mount_close(d->session, unmounted || !d->is_locked_in);
+		session_close(d->session, unmounted || !d->is_locked_in);
 	if (d->server.tree) {
 		read_end(&d->server.readers);
 		file_close_all(d->server.tree);
 	}
 	tree_free(d->server.tree);
-	watch_free(d->watch);
+	host_watch_free(d->watch);
 	image_pool_free(d->pool);
 	charsets_free(d->encodings);
 	wipe_secrets(d);
@@ -447,11 +448,11 @@ static int lock_in(struct daemon *d, struct err *e)
 static void end_threads(struct daemon *d)
 {
 	if (d->watch)
-		watch_end(d->watch);
+		host_watch_end(d->watch);
 	if (d->server.flusher)
 		flusher_end(d->server.flusher);
 	holder_end(&d->server.holder);
-	notify_end(&d->notify);
+	invalidate_end(&d->notify);
 }
 
 static int flush_image(void *arg)
@@ -481,13 +482,13 @@ static int start_flusher(struct daemon *d, struct err *e)
 static int start_threads(struct daemon *d, struct err *e)
 {
 	struct server *server = &d->server;
-	int ret = notify_start(&d->notify, d->session, server->tree, &server->coherence, e);
+	int ret = invalidate_start(&d->notify, d->session, server->tree, &server->coherence, e);
 
 	if (ret < 0)
 		return ret;
 	ret = holder_start(&server->holder, e);
 	if (ret == 0 && d->watch)
-		ret = watch_start(d->watch, server->tree, e);
+		ret = host_watch_start(d->watch, server->tree, e);
 	if (ret == 0 && server->writable) {
 		ret = start_flusher(d, e);
 		server->flusher = ret == 0 ? &d->flusher : NULL;
@@ -525,9 +526,9 @@ static int serve(struct daemon *d, bool *unmounted)
 	if (ret < 0)
 		return report(&e);
 	warnings = &d->log;
-	attend_serving(&d->attend);
+	supervisor_serving(&d->attend);
 	launch_ready(&d->launch);
-	ret = mount_serve(d->session, d->options.threads);
+	ret = session_serve(d->session, d->options.threads);
 	end_threads(d);
 	*unmounted = ret == 0;
 	return finish_image(d) < 0 || ret < 0 ? -1 : 0;
@@ -538,9 +539,9 @@ static int start_processes(struct daemon *d)
 {
 	struct err e = ERR_INIT;
 
-	if (mount_check(&d->options, &d->mountpoint, &e) < 0 ||
+	if (session_check(&d->options, &d->mountpoint, &e) < 0 ||
 		sandbox_check(d->options.sandbox, &e) < 0 ||
-		attend_start(&d->attend, d->mountpoint, d->options.holder >= 0, &e) < 0)
+		supervisor_start(&d->attend, d->mountpoint, d->options.holder >= 0, &e) < 0)
 		return report(&e);
 	if (!d->options.foreground && launch_daemon(&d->launch, &e) < 0)
 		return report(&e);
@@ -557,7 +558,7 @@ static int mount_and_serve(struct daemon *d)
 	if (ret == 0)
 		ret = serve(d, &unmounted);
 	take_down(d, unmounted);
-	attend_finish(&d->attend, unmounted);
+	supervisor_finish(&d->attend, unmounted);
 	return ret;
 }
 

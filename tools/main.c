@@ -9,10 +9,9 @@
 
 #include "lib/args.h"
 #include "image/format.h"
-#include "util/nearest.h"
 #include "lib/report.h"
-#include "verb/verbs.h"
-#include "lib/verb.h"
+#include "verb/help.h"
+#include "verb-table.h"
 
 static void list_formats(void)
 {
@@ -24,41 +23,6 @@ static void list_formats(void)
 	}
 }
 
-static int refuse_verb(const char *word)
-{
-	struct nearest near = nearest_to(word);
-
-	if (word[0] == '-')
-		return args_misused("unrecognized option '%s'", word);
-	for (const struct verb *v = verbs; v->name; v++)
-		nearest_offer(&near, v->name);
-	if (near.best)
-		return args_misused("Command not found: %s; did you mean '%s'?", word, near.best);
-	return args_misused("Command not found: %s", word);
-}
-
-int run_help(const struct args *a)
-{
-	const struct verb *v = a->n > 0 ? verb_find(a->operands[0]) : NULL;
-
-	if (a->n > 1)
-		return args_misused("Expecting one verb");
-	if (v)
-		help_verb(v);
-	else if (a->n > 0)
-		return refuse_verb(a->operands[0]);
-	else
-		help_all();
-	return EXIT_SUCCESS;
-}
-
-int run_completion(const struct args *a)
-{
-	if ((a->n == 1 && completion_print(a->operands[0])) || candidates_print(a))
-		return EXIT_SUCCESS;
-	return args_misused("Expecting a shell: bash, zsh or fish");
-}
-
 /* An option in the place of the verb; false: it is none of those. */
 static bool answer(const char *word)
 {
@@ -67,7 +31,7 @@ static bool answer(const char *word)
 	else if (strcmp(word, "--list-formats") == 0)
 		list_formats();
 	else if (strcmp(word, "-h") == 0 || strcmp(word, "--help") == 0)
-		help_all();
+		help_print(verbs);
 	else
 		return false;
 	return true;
@@ -83,14 +47,14 @@ static int run(int argc, char **argv)
 		return args_misused("Not enough arguments");
 	if (answer(argv[1]))
 		return EXIT_SUCCESS;
-	verb = verb_find(argv[1]);
+	verb = help_find(verbs, argv[1]);
 	if (!verb)
-		return refuse_verb(argv[1]);
+		return EXIT_FAILURE;
 	report_verb(verb);
-	if (!args_parse(&a, verb, argc - 1, argv + 1)) {
+	if (!args_parse(&a, verbs, verb, argc - 1, argv + 1)) {
 		status = EXIT_FAILURE;
 	} else if (args_has(&a, OPT_HELP)) {
-		help_verb(verb);
+		help_print_verb(verb);
 		status = EXIT_SUCCESS;
 	} else {
 		status = verb->run(&a);

@@ -2,10 +2,9 @@
 /* verb-table.c - the one table of verbs and options.  Letters and names are qemu-img's where it has
  * them.
  */
-#include <string.h>
+#include "verb-table.h"
 
 #include "verb/verbs.h"
-#include "lib/verb.h"
 
 /* clang-format off */
 
@@ -225,11 +224,3 @@ const struct verb verbs[] = {
 };
 
 /* clang-format on */
-
-const struct verb *verb_find(const char *name)
-{
-	for (const struct verb *v = verbs; v->name; v++)
-		if (strcmp(v->name, name) == 0)
-			return v;
-	return NULL;
-}

@@ -42,7 +42,7 @@ struct watched {
 	char *path;
 };
 
-struct watch {
+struct host_watch {
 	struct image_pool *pool;
 	struct tree *tree;
 	struct log *log;
@@ -76,7 +76,7 @@ static void free_watched(void *dir)
 }
 
 /* True when it is new; a directory that was moved keeps its number. */
-static bool remember(struct watch *w, int wd, const char *path)
+static bool remember(struct host_watch *w, int wd, const char *path)
 {
 	struct watched *d = calloc(1, sizeof *d), **slot = NULL;
 	char *copy = strdup(path);
@@ -98,9 +98,9 @@ static bool remember(struct watch *w, int wd, const char *path)
 	return new;
 }
 
-bool watch_dir(void *arg, const char *path)
+bool host_watch_add(void *arg, const char *path)
 {
-	struct watch *w = arg;
+	struct host_watch *w = arg;
 	bool new = false;
 	int wd;
 
@@ -117,7 +117,7 @@ bool watch_dir(void *arg, const char *path)
 	return new;
 }
 
-static void note_event(struct watch *w, const struct inotify_event *event)
+static void note_event(struct host_watch *w, const struct inotify_event *event)
 {
 	struct watched key = {.wd = event->wd}, **slot, *d;
 
@@ -133,7 +133,7 @@ static void note_event(struct watch *w, const struct inotify_event *event)
 }
 
 /* All events that there are. */
-static void read_events(struct watch *w)
+static void read_events(struct host_watch *w)
 {
 	_Alignas(struct inotify_event) char buf[16384];
 	ssize_t n;
@@ -153,14 +153,14 @@ static void read_events(struct watch *w)
 
 /* Directories in which something happened. */
 struct look {
-	struct watch *watch;
+	struct host_watch *watch;
 	bool all;
 	size_t n;
 	char **paths;
 };
 
 /* Takes the list of those that have changed. */
-static void take_changed(struct watch *w, struct look *look)
+static void take_changed(struct host_watch *w, struct look *look)
 {
 	size_t n = 0;
 
@@ -214,7 +214,7 @@ static void look_at_image(void *arg, struct node *node)
 		tree_retry(look->watch->tree, node);
 }
 
-static void look_again(struct watch *w, bool all)
+static void look_again(struct host_watch *w, bool all)
 {
 	struct look look;
 
@@ -229,7 +229,7 @@ static void look_again(struct watch *w, bool all)
 
 static void retry(void *arg, struct node *node)
 {
-	struct watch *w = arg;
+	struct host_watch *w = arg;
 
 	tree_retry(w->tree, node);
 }
@@ -237,7 +237,7 @@ static void retry(void *arg, struct node *node)
 /* The thread. */
 
 /* Waits; true when there is an event. */
-static bool await_event(const struct watch *w, int ms)
+static bool await_event(const struct host_watch *w, int ms)
 {
 	struct pollfd fds[] = {
 		{.fd = w->inotify, .events = POLLIN},
@@ -247,7 +247,7 @@ static bool await_event(const struct watch *w, int ms)
 	return poll(fds, 2, ms) > 0 && (fds[0].revents & POLLIN);
 }
 
-static void handle_events(struct watch *w)
+static void handle_events(struct host_watch *w)
 {
 	for (int i = 0; i < GATHER_MAX && !atomic_load(&w->ending); i++) {
 		read_events(w);
@@ -258,7 +258,7 @@ static void handle_events(struct watch *w)
 }
 
 /* What needs no event. */
-static void pass_time(struct watch *w)
+static void pass_time(struct host_watch *w)
 {
 	bool unwatched;
 
@@ -281,7 +281,7 @@ static time_t now(void)
 
 static void *watch_loop(void *arg)
 {
-	struct watch *w = arg;
+	struct host_watch *w = arg;
 	time_t period = MAX((time_t)w->idle, 1), due = now() + period;
 
 	while (!atomic_load(&w->ending)) {
@@ -302,9 +302,10 @@ static void *watch_loop(void *arg)
 
 /* Its life. */
 
-struct watch *watch_new(struct image_pool *pool, unsigned idle, struct log *log, struct err *e)
+struct host_watch *host_watch_new(
+	struct image_pool *pool, unsigned idle, struct log *log, struct err *e)
 {
-	struct watch *w = calloc(1, sizeof *w);
+	struct host_watch *w = calloc(1, sizeof *w);
 
 	if (!w) {
 		err_nomem(e);
@@ -319,11 +320,11 @@ struct watch *watch_new(struct image_pool *pool, unsigned idle, struct log *log,
 	if (w->inotify >= 0 && w->wake >= 0)
 		return w;
 	err_set(e, errno, "inotify: %s", strerror(errno));
-	watch_free(w);
+	host_watch_free(w);
 	return NULL;
 }
 
-int watch_start(struct watch *w, struct tree *tree, struct err *e)
+int host_watch_start(struct host_watch *w, struct tree *tree, struct err *e)
 {
 	int code;
 
@@ -333,7 +334,7 @@ int watch_start(struct watch *w, struct tree *tree, struct err *e)
 	return code == 0 ? 0 : err_set(e, code, "no thread: %s", strerror(code));
 }
 
-void watch_end(struct watch *w)
+void host_watch_end(struct host_watch *w)
 {
 	if (!w->started)
 		return;
@@ -343,7 +344,7 @@ void watch_end(struct watch *w)
 	w->started = false;
 }
 
-void watch_free(struct watch *w)
+void host_watch_free(struct host_watch *w)
 {
 	if (!w)
 		return;

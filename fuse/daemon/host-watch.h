@@ -12,20 +12,21 @@ struct err;
 struct log;
 struct image_pool;
 struct tree;
-struct watch;
+struct host_watch;
 
 /* Before the sandbox: afterwards only what was opened here can be had. */
-struct watch *watch_new(struct image_pool *pool, unsigned idle, struct log *log, struct err *e);
+struct host_watch *host_watch_new(
+	struct image_pool *pool, unsigned idle, struct log *log, struct err *e);
 
-/* As of struct shown_dir; arg is a struct watch.  Any thread. */
-bool watch_dir(void *arg, const char *path);
+/* As of struct shown_dir; arg is a struct host_watch.  Any thread. */
+bool host_watch_add(void *arg, const char *path);
 
 /* Starts the thread; after the last fork. */
-int watch_start(struct watch *w, struct tree *tree, struct err *e);
+int host_watch_start(struct host_watch *w, struct tree *tree, struct err *e);
 
 /* Ends it, if it was started, before the tree goes. */
-void watch_end(struct watch *w);
+void host_watch_end(struct host_watch *w);
 
-void watch_free(struct watch *w); /* NULL is fine */
+void host_watch_free(struct host_watch *w); /* NULL is fine */
 
 #endif

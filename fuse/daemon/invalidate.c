@@ -15,7 +15,7 @@
 
 #define PATIENCE 10 /* ms */
 
-static fuse_ino_t number_of(const struct notify *n, const struct node *node)
+static fuse_ino_t number_of(const struct invalidate *n, const struct node *node)
 {
 	return node == tree_root(n->tree) ? FUSE_ROOT_ID : (uintptr_t)node;
 }
@@ -24,7 +24,7 @@ static fuse_ino_t number_of(const struct notify *n, const struct node *node)
  * nothing of the directory or of the name is no error. */
 static void tell(void *arg, struct node *dir, const char *name)
 {
-	const struct notify *n = arg;
+	const struct invalidate *n = arg;
 	fuse_ino_t ino = number_of(n, dir);
 
 	fuse_lowlevel_notify_inval_inode(n->session, ino, 0, 0);
@@ -33,14 +33,14 @@ static void tell(void *arg, struct node *dir, const char *name)
 
 static void tell_stale(void *arg, struct node *node, uint64_t off, uint64_t len)
 {
-	const struct notify *n = arg;
+	const struct invalidate *n = arg;
 
 	fuse_lowlevel_notify_inval_inode(n->session, number_of(n, node), (off_t)off, (off_t)len);
 }
 
 static void *notify_loop(void *arg)
 {
-	struct notify *n = arg;
+	struct invalidate *n = arg;
 
 	while (!atomic_load(&n->ending)) {
 		tree_tell(n->tree, tell, n);
@@ -53,12 +53,12 @@ static void *notify_loop(void *arg)
 
 static void wake(void *arg)
 {
-	struct notify *n = arg;
+	struct invalidate *n = arg;
 
 	sem_post(&n->changed);
 }
 
-int notify_start(struct notify *n, struct fuse_session *session, struct tree *tree,
+int invalidate_start(struct invalidate *n, struct fuse_session *session, struct tree *tree,
 	struct coherence *coherence, struct err *e)
 {
 	int code;
@@ -89,7 +89,7 @@ static bool serve_one(struct fuse_session *se, struct fuse_buf *buf)
 
 /* When a signal has ended the loop, the thread may be in a call that waits for the answer to some
  * request: so until it has come back there must be answers. */
-void notify_end(struct notify *n)
+void invalidate_end(struct invalidate *n)
 {
 	struct fuse_buf buf = {.mem = NULL};
 	bool serve = true;

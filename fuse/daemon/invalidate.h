@@ -16,7 +16,7 @@ struct fuse_session;
 struct coherence;
 struct tree;
 
-struct notify {
+struct invalidate {
 	struct fuse_session *session;
 	struct tree *tree;
 	struct coherence *coherence;
@@ -26,10 +26,10 @@ struct notify {
 };
 
 /* After the last fork. */
-int notify_start(struct notify *n, struct fuse_session *session, struct tree *tree,
+int invalidate_start(struct invalidate *n, struct fuse_session *session, struct tree *tree,
 	struct coherence *coherence, struct err *e);
 
-/* Once the session's loop has ended; only after notify_start has succeeded. */
-void notify_end(struct notify *n);
+/* Once the session's loop has ended; only after invalidate_start has succeeded. */
+void invalidate_end(struct invalidate *n);
 
 #endif

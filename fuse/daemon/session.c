@@ -22,23 +22,8 @@
 #include "ops/namespace.h"
 #include "ops/write.h"
 
-/* Of statx(2), newer than some headers. */
-#define MNT_ID_UNIQUE 0x4000u
-
 /* How long the kernel's first request is waited for, in ms; it is there at once. */
 #define ANSWER_MAX 30000
-
-bool mount_id_get(const char *path, struct mount_id *id)
-{
-	struct statx st;
-
-	*id = (struct mount_id){0};
-	if (host_peek(AT_FDCWD, path, STATX_TYPE | MNT_ID_UNIQUE, &st) < 0)
-		return false;
-	id->dev = makedev(st.stx_dev_major, st.stx_dev_minor);
-	id->id = st.stx_mask & MNT_ID_UNIQUE ? st.stx_mnt_id : 0;
-	return true;
-}
 
 /* The image as the list of mounts shall show it; malloc'ed or NULL. */
 static char *source_of(const char *image)
@@ -101,7 +86,7 @@ static bool is_directory(const char *path)
 	return stat(path, &old) == 0 && S_ISDIR(old.st_mode);
 }
 
-int mount_check(const struct options *o, char **path, struct err *e)
+int session_check(const struct options *o, char **path, struct err *e)
 {
 	const char *mountpoint = o->mountpoint;
 	int ret = 0;
@@ -172,7 +157,7 @@ static struct fuse_session *session_new(
 	return se;
 }
 
-struct fuse_session *mount_open(
+struct fuse_session *session_open(
 	const struct options *o, const char *mountpoint, struct server *server, struct err *e)
 {
 	struct fuse_session *se = session_new(o, server, e);
@@ -185,7 +170,7 @@ struct fuse_session *mount_open(
 	return NULL;
 }
 
-int mount_answer(struct fuse_session *se, struct err *e)
+int session_answer(struct fuse_session *se, struct err *e)
 {
 	struct pollfd request = {.fd = fuse_session_fd(se), .events = POLLIN};
 	struct fuse_buf buf = {.mem = NULL};
@@ -202,7 +187,7 @@ int mount_answer(struct fuse_session *se, struct err *e)
 	return n < 0 && n != -EINTR ? err_set(e, -n, "the mount: %s", strerror(-n)) : 0;
 }
 
-int mount_serve(struct fuse_session *se, unsigned threads)
+int session_serve(struct fuse_session *se, unsigned threads)
 {
 	struct fuse_loop_config *config = fuse_loop_cfg_create();
 	int ret;
@@ -217,7 +202,7 @@ int mount_serve(struct fuse_session *se, unsigned threads)
 	return ret;
 }
 
-void mount_close(struct fuse_session *se, bool can_unmount)
+void session_close(struct fuse_session *se, bool can_unmount)
 {
 	fuse_remove_signal_handlers(se);
 	if (can_unmount)

@@ -4,40 +4,29 @@
 #define VDISKFS_DAEMON_SESSION_H
 
 #include <stdbool.h>
-#include <stdint.h>
-#include <sys/types.h>
 
 struct err;
 struct fuse_session;
 struct options;
 struct server;
 
-/* Which mount a path leads to. */
-struct mount_id {
-	dev_t dev;
-	uint64_t id; /* that no other mount will ever have; 0 before Linux 6.8 */
-};
-
-/* Without a request to who serves it.  False: path leads nowhere. */
-bool mount_id_get(const char *path, struct mount_id *id);
-
 /* Can the image be mounted there?  *path: the absolute path of the mount point, malloc'ed. */
-int mount_check(const struct options *o, char **path, struct err *e);
+int session_check(const struct options *o, char **path, struct err *e);
 
 /* Mounts; server becomes the user data of all requests.  NULL: libfuse or fusermount3 has said why
  * (e->code 0), or e says it. */
-struct fuse_session *mount_open(
+struct fuse_session *session_open(
 	const struct options *o, const char *mountpoint, struct server *server, struct err *e);
 
 /* Answers the kernel's first request: from then on the mount can be used.  Says so in an error
  * when there is none for long. */
-int mount_answer(struct fuse_session *se, struct err *e);
+int session_answer(struct fuse_session *se, struct err *e);
 
 /* Answers requests until the mount is gone or a signal asks for the end.  0, a signal or -errno. */
-int mount_serve(struct fuse_session *se, unsigned threads);
+int session_serve(struct fuse_session *se, unsigned threads);
 
 /* Ends the session.  can_unmount: the mount is gone, or this process is free to remove it; else it
  * is left to the attendant, dead. */
-void mount_close(struct fuse_session *se, bool can_unmount);
+void session_close(struct fuse_session *se, bool can_unmount);
 
 #endif

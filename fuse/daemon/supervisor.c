@@ -28,7 +28,7 @@
 #include <unistd.h>
 
 #include "util/err.h"
-#include "session.h"
+#include "base/mount-id.h"
 #include "io/mountinfo.h"
 #include "base/process.h"
 
@@ -257,7 +257,7 @@ static pthread_mutex_t *shared_mutex(void)
 	return m;
 }
 
-int attend_start(struct attend *a, const char *mountpoint, bool remove_dir, struct err *e)
+int supervisor_start(struct supervisor *a, const char *mountpoint, bool remove_dir, struct err *e)
 {
 	struct duty duty = {.mountpoint = mountpoint,
 		.remove_dir = remove_dir,
@@ -289,7 +289,7 @@ int attend_start(struct attend *a, const char *mountpoint, bool remove_dir, stru
 	return pid < 0 ? err_set(e, errno, "fork: %s", strerror(errno)) : 0;
 }
 
-void attend_mounted(const struct attend *a, const struct mount_id *id)
+void supervisor_mounted(const struct supervisor *a, const struct mount_id *id)
 {
 	char text[1 + sizeof *id] = {MOUNTED};
 	ssize_t n;
@@ -300,14 +300,14 @@ void attend_mounted(const struct attend *a, const struct mount_id *id)
 	while (n < 0 && errno == EINTR);
 }
 
-void attend_serving(struct attend *a)
+void supervisor_serving(struct supervisor *a)
 {
 	pthread_mutex_lock(a->serving);
 	a->serves = true;
 	process_say(a->alive, SERVING);
 }
 
-void attend_finish(struct attend *a, bool unmounted)
+void supervisor_finish(struct supervisor *a, bool unmounted)
 {
 	struct pollfd end = {.fd = a->told, .events = POLLIN};
 

@@ -15,7 +15,7 @@
 struct err;
 struct mount_id;
 
-struct attend {
+struct supervisor {
 	int alive;                /* the daemon's: closed by its end, however it comes */
 	int told;                 /* from the attendant: its end */
 	pthread_mutex_t *serving; /* shared: held by the thread that the mount lives by */
@@ -25,16 +25,16 @@ struct attend {
 /* Starts the attendant of what is going to be mounted on mountpoint, an absolute path.  Before the
  * mount, so that there is no moment in which it could be left behind.  remove_dir: the directory
  * is removed after the mount. */
-int attend_start(struct attend *a, const char *mountpoint, bool remove_dir, struct err *e);
+int supervisor_start(struct supervisor *a, const char *mountpoint, bool remove_dir, struct err *e);
 
 /* The mount is made. */
-void attend_mounted(const struct attend *a, const struct mount_id *id);
+void supervisor_mounted(const struct supervisor *a, const struct mount_id *id);
 
 /* The calling thread is what the mount lives by from now on. */
-void attend_serving(struct attend *a);
+void supervisor_serving(struct supervisor *a);
 
 /* The daemon has ended its session, because somebody unmounted or for another reason: waits until
  * the mount is gone.  Fine too when none was started. */
-void attend_finish(struct attend *a, bool unmounted);
+void supervisor_finish(struct supervisor *a, bool unmounted);
 
 #endif

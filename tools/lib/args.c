@@ -105,12 +105,13 @@ static bool is_shrinking(const char *word)
 	return word[0] == '-' && word[1] >= '0' && word[1] <= '9';
 }
 
-bool args_parse(struct args *a, const struct verb *verb, int argc, char **argv)
+bool args_parse(
+	struct args *a, const struct verb *verbs, const struct verb *verb, int argc, char **argv)
 {
 	struct spec spec;
 	int c, kept = 0;
 
-	*a = (struct args){.verb = verb};
+	*a = (struct args){.verb = verb, .verbs = verbs};
 	make_spec(&spec, verb->options);
 	opterr = 0;
 	optind = 0;

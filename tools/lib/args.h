@@ -16,15 +16,16 @@ struct given {
 };
 
 struct args {
-	const struct verb *verb;
+	const struct verb *verb, *verbs; /* this one, and the table of all */
 	struct given options[OPT_COUNT];
 	const char *const *operands;
 	size_t n;
 };
 
-/* argv[0] is the verb.  False when a line has been printed that says what is wrong.  Free in either
- * case; argv is reordered and must stay. */
-bool args_parse(struct args *a, const struct verb *verb, int argc, char **argv);
+/* argv[0] is the name of verb, a row of verbs.  False when a line has been printed that says what
+ * is wrong.  Free in either case; argv is reordered and must stay. */
+bool args_parse(
+	struct args *a, const struct verb *verbs, const struct verb *verb, int argc, char **argv);
 void args_free(struct args *a);
 
 bool args_has(const struct args *a, enum option_key key);

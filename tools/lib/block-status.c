@@ -30,10 +30,10 @@ static bool is_flat(const struct view *disk)
 	       x.kind == EXTENT_FILE && x.len >= disk->size;
 }
 
-static void walk_begin(struct walk *w, const struct source *source)
+static void walk_begin(struct walk *w, const struct input *input)
 {
-	*w = (struct walk){.disk = source->state->view};
-	for (const struct image *i = source->img; i && w->n < LIMIT_CHAIN_DEPTH; i = i->parent) {
+	*w = (struct walk){.disk = input->state->view};
+	for (const struct image *i = input->img; i && w->n < LIMIT_CHAIN_DEPTH; i = i->parent) {
 		w->layers[w->n] = i;
 		w->flat[w->n++] = is_flat(i->states[0]->view);
 	}
@@ -61,7 +61,7 @@ static unsigned layer_of(struct walk *w, const struct view *owner)
 }
 
 /* Where the host has a hole, data reads as zeroes. */
-static void look_for_holes(struct piece *p)
+static void look_for_holes(struct block_status *p)
 {
 	uint64_t data = io_seek(p->io, p->pos, SEEK_DATA);
 
@@ -70,14 +70,15 @@ static void look_for_holes(struct piece *p)
 	p->len = MIN(p->len, (p->zero ? data : io_seek(p->io, p->pos, SEEK_HOLE)) - p->pos);
 }
 
-static int piece_at(struct walk *w, uint64_t off, uint64_t end, struct piece *p, struct err *e)
+static int piece_at(
+	struct walk *w, uint64_t off, uint64_t end, struct block_status *p, struct err *e)
 {
 	struct extent x;
 	int r = view_resolve(w->disk, off, end - off, &x, e);
 
 	if (r < 0)
 		return r;
-	*p = (struct piece){
+	*p = (struct block_status){
 		.start = off,
 		.len = x.len,
 		.depth = layer_of(w, x.owner),
@@ -95,21 +96,21 @@ static int piece_at(struct walk *w, uint64_t off, uint64_t end, struct piece *p,
 	return 0;
 }
 
-static bool can_follow(const struct piece *a, const struct piece *b)
+static bool can_follow(const struct block_status *a, const struct block_status *b)
 {
 	return a->depth == b->depth && a->present == b->present && a->zero == b->zero &&
 	       a->data == b->data && a->compressed == b->compressed && a->io == b->io &&
 	       (!a->io || a->pos + a->len == b->pos);
 }
 
-int pieces_visit(const struct source *source, uint64_t start, uint64_t end, piece_visit *visit,
-	void *arg, struct err *e)
+int block_status_visit(const struct input *input, uint64_t start, uint64_t end,
+	block_status_fn *visit, void *arg, struct err *e)
 {
-	struct piece whole = {0}, p;
+	struct block_status whole = {0}, p;
 	struct walk w;
 	int r = 0;
 
-	walk_begin(&w, source);
+	walk_begin(&w, input);
 	for (uint64_t off = start; r == 0 && off < end; off += p.len) {
 		r = piece_at(&w, off, end, &p, e);
 		if (r < 0)

@@ -10,9 +10,9 @@
 struct err;
 struct image;
 struct io;
-struct source;
+struct input;
 
-struct piece {
+struct block_status {
 	uint64_t start, len;
 	unsigned depth; /* of the image, 0 the top */
 	bool present;   /* that image, and not only the end of the chain, says what is here */
@@ -22,11 +22,11 @@ struct piece {
 };
 
 /* Passed pieces in their order, such that no two neighbours could be one; 0 to go on. */
-typedef int piece_visit(void *arg, const struct piece *p);
+typedef int block_status_fn(void *arg, const struct block_status *p);
 
 /* Visits [start, end) of the chosen state.  What a visit returns that is not 0 ends it and is
  * returned; so is an error. */
-int pieces_visit(const struct source *source, uint64_t start, uint64_t end, piece_visit *visit,
-	void *arg, struct err *e);
+int block_status_visit(const struct input *input, uint64_t start, uint64_t end,
+	block_status_fn *visit, void *arg, struct err *e);
 
 #endif

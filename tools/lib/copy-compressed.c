@@ -1,11 +1,13 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* copy-compressed.c - units of a disk packed by all threads, and written in their order: the output
- * is the same each time, and can be a stream. */
+/* copy-compressed.c - see copy-compressed.h. */
+#include "copy-compressed.h"
+
 #include <errno.h>
 #include <inttypes.h>
 #include <string.h>
 
 #include "util/bytes.h"
+#include "copy-fate.h"
 #include "copy.h"
 #include "util/err.h"
 #include "view/view.h"
@@ -20,13 +22,13 @@ struct export_format {
 
 /* What is to be done with a unit. */
 struct result {
-	enum fate fate;
+	enum copy_fate fate;
 	uint32_t packed; /* bytes that it takes packed; 0: it is written as it is */
 };
 
 static struct export_format layout_of(const struct copy *c)
 {
-	size_t piece = MAX(c->out->unit, WORK_PIECE);
+	size_t piece = MAX(c->out->unit, PARALLEL_PIECE);
 	struct export_format l = {
 		.units = piece / c->out->unit, .slot = round_up(c->out->compressed_max, 64)};
 
@@ -42,10 +44,10 @@ static int pack_unit(const struct copy *c, const unsigned char *unit, size_t len
 	int r = 0;
 	ssize_t n;
 
-	*result = (struct result){.fate = FATE_WRITTEN};
+	*result = (struct result){.fate = COPY_WRITE};
 	if (c->sparse)
 		r = copy_fate(c, unit, len, off, &result->fate, e);
-	if (r < 0 || result->fate != FATE_WRITTEN)
+	if (r < 0 || result->fate != COPY_WRITE)
 		return r;
 	n = view_compress(c->out, unit, off, packed, e);
 	if (n < 0)
@@ -76,11 +78,11 @@ static int write_unit(const struct copy *c, const unsigned char *unit, size_t le
 	const unsigned char *packed, const struct result *result, struct err *e)
 {
 	switch (result->fate) {
-	case FATE_LEFT:
+	case COPY_SKIP:
 		return 0;
-	case FATE_ZEROED:
+	case COPY_ZERO:
 		return view_clear(c->out, off, len, e);
-	case FATE_WRITTEN:
+	case COPY_WRITE:
 		break;
 	}
 	return result->packed ? view_write_compressed(c->out, packed, result->packed, off, e)
@@ -103,9 +105,9 @@ static int write_piece(void *arg, uint64_t off, size_t len, void *buf, struct er
 	return r < 0 ? err_in(e, "error while writing at byte %" PRIu64, to) : 0;
 }
 
-int copy_packed(const struct copy *c, uint64_t start, uint64_t end, struct err *e)
+int copy_compressed(const struct copy *c, uint64_t start, uint64_t end, struct err *e)
 {
-	struct work w = {
+	struct parallel w = {
 		.views = {c->disk},
 		.start = start,
 		.end = end,
@@ -119,5 +121,5 @@ int copy_packed(const struct copy *c, uint64_t start, uint64_t end, struct err *
 		.arg = (void *)c,
 	};
 
-	return work_run(&w, e);
+	return parallel_run(&w, e);
 }

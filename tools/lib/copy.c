@@ -3,71 +3,22 @@
 
 #include <errno.h>
 #include <inttypes.h>
-#include <string.h>
 
+#include "copy-compressed.h"
+#include "copy-fate.h"
 #include "util/bytes.h"
 #include "util/err.h"
 #include "view/view.h"
 #include "parallel.h"
-#include "util/zeroes.h"
-
-#define CHUNK (64u << 10)
-
-/* Does the output show these bytes already, by what it is based on? */
-static int is_below(const struct copy *c, const unsigned char *buf, size_t len, uint64_t off,
-	bool *is, struct err *e)
-{
-	unsigned char below[CHUNK];
-	int r = 0;
-
-	*is = true;
-	for (size_t n, inside; *is && len > 0; buf += n, off += n, len -= n) {
-		n = MIN(len, CHUNK);
-		inside = off < c->below->size ? MIN(n, c->below->size - off) : 0;
-		r = inside > 0 ? view_read(c->below, below, inside, off, e) : 0;
-		*is = r == 0 && memcmp(buf, below, inside) == 0 &&
-		      is_zero(buf + inside, n - inside);
-	}
-	return r;
-}
-
-/* Does the output store nothing there? */
-static int stores_nothing(const struct copy *c, size_t len, uint64_t off, bool *is, struct err *e)
-{
-	struct extent x = {.kind = EXTENT_BELOW};
-	int r = 0;
-
-	view_enter(c->out);
-	for (; r == 0 && len > 0 && x.kind == EXTENT_BELOW; off += x.len, len -= x.len)
-		r = view_map(c->out, off, len, &x, e);
-	view_leave(c->out);
-	*is = r == 0 && x.kind == EXTENT_BELOW;
-	return r;
-}
-
-int copy_fate(const struct copy *c, const unsigned char *buf, size_t len, uint64_t off,
-	enum fate *fate, struct err *e)
-{
-	bool below = c->below != NULL;
-	int r = below && !c->fresh ? stores_nothing(c, len, off, &below, e) : 0;
-
-	if (r == 0 && below)
-		r = is_below(c, buf, len, off, &below, e);
-
-	*fate = below ? FATE_LEFT : FATE_WRITTEN;
-	if (!below && is_zero(buf, len))
-		*fate = c->fresh && !c->below ? FATE_LEFT : FATE_ZEROED;
-	return r;
-}
 
 /* How many bytes at the beginning of buf have one fate; units of sparse have one. */
 static ssize_t run_length(const struct copy *c, const unsigned char *buf, size_t len, uint64_t off,
-	enum fate *fate, struct err *e)
+	enum copy_fate *fate, struct err *e)
 {
 	size_t n = 0, unit;
 
 	for (; n < len; n += unit) {
-		enum fate next;
+		enum copy_fate next;
 		int r;
 
 		unit = (size_t)MIN(len - n, c->sparse - (off + n) % c->sparse);
@@ -83,18 +34,18 @@ static ssize_t run_length(const struct copy *c, const unsigned char *buf, size_t
 }
 
 static int write_run(const struct copy *c, const unsigned char *buf, size_t len, uint64_t off,
-	enum fate fate, struct err *e)
+	enum copy_fate fate, struct err *e)
 {
-	if (fate == FATE_LEFT)
+	if (fate == COPY_SKIP)
 		return 0;
-	return fate == FATE_ZEROED ? view_clear(c->out, off, len, e)
-				   : view_write(c->out, buf, len, off, e);
+	return fate == COPY_ZERO ? view_clear(c->out, off, len, e)
+				 : view_write(c->out, buf, len, off, e);
 }
 
 static int write_sparsely(
 	const struct copy *c, const unsigned char *buf, size_t len, uint64_t off, struct err *e)
 {
-	enum fate fate = FATE_LEFT;
+	enum copy_fate fate = COPY_SKIP;
 	int r = 0;
 
 	for (ssize_t n; r == 0 && len > 0; buf += n, off += (size_t)n, len -= (size_t)n) {
@@ -115,26 +66,26 @@ static int copy_piece(void *arg, uint64_t off, size_t len, void *buf, struct err
 	if (r < 0)
 		return err_in(e, "error while reading at byte %" PRIu64, off);
 	r = c->sparse ? write_sparsely(c, buf, len, to, e)
-		      : write_run(c, buf, len, to, FATE_WRITTEN, e);
+		      : write_run(c, buf, len, to, COPY_WRITE, e);
 	return r < 0 ? err_in(e, "error while writing at byte %" PRIu64, to) : 0;
 }
 
 static int copy_plainly(const struct copy *c, uint64_t start, uint64_t end, struct err *e)
 {
-	struct work w = {
+	struct parallel w = {
 		.views = {c->disk},
 		.start = start,
 		.end = end,
 		/* Where there is something already, holes must be made of it. */
 		.holes_too = !c->fresh || c->below || !c->sparse,
-		.buffer = WORK_PIECE,
+		.buffer = PARALLEL_PIECE,
 		.threads = c->threads,
 		.progress = c->progress,
 		.piece = copy_piece,
 		.arg = (void *)c,
 	};
 
-	return start < end ? work_run(&w, e) : 0;
+	return start < end ? parallel_run(&w, e) : 0;
 }
 
 /* Where in the disk the part of it begins and ends that can be packed: units of out that it has all
@@ -163,6 +114,6 @@ int copy_run(const struct copy *c, struct err *e)
 			c->out->unit);
 	r = copy_plainly(c, 0, first, e);
 	if (r == 0 && first < last)
-		r = copy_packed(c, first, last, e);
+		r = copy_compressed(c, first, last, e);
 	return r == 0 ? copy_plainly(c, last, size, e) : r;
 }

@@ -26,14 +26,4 @@ struct copy {
 
 int copy_run(const struct copy *c, struct err *e);
 
-/* What becomes of some bytes at off of out. */
-enum fate { FATE_LEFT, FATE_ZEROED, FATE_WRITTEN };
-
-int copy_fate(const struct copy *c, const unsigned char *buf, size_t len, uint64_t off,
-	enum fate *fate, struct err *e);
-
-/* copy-compressed.c: [start, end) of the disk, whole units of out.  start and end lie in out at
- * multiples of its unit, or end where it ends. */
-int copy_packed(const struct copy *c, uint64_t start, uint64_t end, struct err *e);
-
 #endif

@@ -21,22 +21,22 @@ static const char *choose(char *word, const struct args *a, enum option_key key)
 	return word ? word : args_value(a, key);
 }
 
-bool maker_begin(struct maker *m, const struct session *s, const struct format *f, const char *name,
-	int *status)
+bool create_args_begin(struct create_args *m, const struct input_session *s, const struct format *f,
+	const char *name, int *status)
 {
 	const struct args *a = s->args;
 
-	*m = (struct maker){.args = a, .format = f, .how = session_options(s, NULL)};
+	*m = (struct create_args){.args = a, .format = f, .how = input_session_options(s, NULL)};
 	*status = EXIT_FAILURE;
-	if (!words_read(&m->words, a))
+	if (!option_list_read(&m->words, a))
 		return false;
-	if (words_help(&m->words, f)) {
+	if (option_list_help(&m->words, f)) {
 		*status = EXIT_SUCCESS;
 		return false;
 	}
-	m->backing = words_take(&m->words, "backing_file");
-	m->backing_format = words_take(&m->words, "backing_fmt");
-	m->size = words_take(&m->words, "size");
+	m->backing = option_list_take(&m->words, "backing_file");
+	m->backing_format = option_list_take(&m->words, "backing_fmt");
+	m->size = option_list_take(&m->words, "size");
 	m->request = (struct create_request){
 		.size = CREATE_NO_SIZE,
 		.backing = choose(m->backing, a, OPT_BACKING),
@@ -48,37 +48,37 @@ bool maker_begin(struct maker *m, const struct session *s, const struct format *
 	/* One that is not created records none. */
 	if (m->request.backing && !m->request.backing_format && !args_has(a, OPT_NO_CREATE)) {
 		report("Backing file specified without backing format");
-		hint_at_backing_format(name ? name : "", m->request.backing);
+		filenames_hint_backing_format(name ? name : "", m->request.backing);
 		return false;
 	}
 	return true;
 }
 
-void maker_end(struct maker *m)
+void create_args_end(struct create_args *m)
 {
-	words_free(&m->words);
+	option_list_free(&m->words);
 	free(m->backing);
 	free(m->backing_format);
 	free(m->size);
 }
 
-static bool size_of_backing(struct maker *m, const char *name)
+static bool size_of_backing(struct create_args *m, const char *name)
 {
 	struct image_options how = m->how;
-	struct source source = {0};
-	char *path = name_beside(name, m->request.backing);
+	struct input input = {0};
+	char *path = filenames_beside(name, m->request.backing);
 	bool good;
 
 	how.format = m->request.backing_format;
-	good = path && source_open_as(&source, path, "-F ", &how);
+	good = path && input_open_as(&input, path, "-F ", &how);
 	if (good)
-		m->request.size = source.state->view->size;
-	source_close(&source);
+		m->request.size = input.state->view->size;
+	input_close(&input);
 	free(path);
 	return good;
 }
 
-bool maker_size(struct maker *m, const char *name, const char *size)
+bool create_args_size(struct create_args *m, const char *name, const char *size)
 {
 	const char *word = m->size ? m->size : size;
 
@@ -97,7 +97,7 @@ bool maker_size(struct maker *m, const char *name, const char *size)
 	return false;
 }
 
-static const char *given_word(const struct maker *m, const char *name)
+static const char *given_word(const struct create_args *m, const char *name)
 {
 	size_t len = strlen(name);
 	const char *value = NULL;
@@ -109,7 +109,7 @@ static const char *given_word(const struct maker *m, const char *name)
 }
 
 /* What nobody gave is told of as well, but words that mean "as always". */
-static void tell_option(const struct maker *m, const struct create_option *o)
+static void tell_option(const struct create_args *m, const struct create_option *o)
 {
 	const char *value = given_word(m, o->name);
 	uint64_t bytes;
@@ -124,7 +124,7 @@ static void tell_option(const struct maker *m, const struct create_option *o)
 		printable_print(stdout, " %s=%s", o->name, value);
 }
 
-void maker_tell(const struct maker *m, const char *name)
+void create_args_print(const struct create_args *m, const char *name)
 {
 	const struct create_request *r = &m->request;
 
@@ -138,7 +138,7 @@ void maker_tell(const struct maker *m, const char *name)
 	putchar('\n');
 }
 
-void maker_warn_raw(const struct maker *m, const char *name, enum option_key key)
+void create_args_warn_raw(const struct create_args *m, const char *name, enum option_key key)
 {
 	const struct format *by_name = format_of_name(name);
 

@@ -12,12 +12,12 @@
 #include "option-list.h"
 
 struct args;
-struct session;
+struct input_session;
 
-struct maker {
+struct create_args {
 	const struct args *args;
 	const struct format *format;
-	struct words words;
+	struct option_list words;
 	char *backing, *backing_format, *size; /* as -o may say them */
 	struct create_request request;
 	struct image_options how; /* for the backing file */
@@ -25,19 +25,19 @@ struct maker {
 
 /* Reads the options.  False: what is wrong, or the help that was asked for, has been printed, and
  * *status is the exit status.  End it in either case. */
-bool maker_begin(struct maker *m, const struct session *s, const struct format *f, const char *name,
-	int *status);
-void maker_end(struct maker *m);
+bool create_args_begin(struct create_args *m, const struct input_session *s, const struct format *f,
+	const char *name, int *status);
+void create_args_end(struct create_args *m);
 
 /* Sees to it that request.size says something: what size says, a word of -o or an operand, or else
  * that of the backing file of the image name.  False: it has been told why not. */
-bool maker_size(struct maker *m, const char *name, const char *size);
+bool create_args_size(struct create_args *m, const char *name, const char *size);
 
 /* Warns when the image name was created as raw because the option key gave no format, while its
  * suffix is that of another one. */
-void maker_warn_raw(const struct maker *m, const char *name, enum option_key key);
+void create_args_warn_raw(const struct create_args *m, const char *name, enum option_key key);
 
 /* "Formatting 'NAME', fmt=...": as qemu-img tells what is going to be made. */
-void maker_tell(const struct maker *m, const char *name);
+void create_args_print(const struct create_args *m, const char *name);
 
 #endif

@@ -10,7 +10,7 @@
 #include "io/io.h"
 #include "open/probe.h"
 
-char *name_beside(const char *base, const char *name)
+char *filenames_beside(const char *base, const char *name)
 {
 	const char *slash = name[0] == '/' ? NULL : strrchr(base, '/');
 	char *path;
@@ -20,9 +20,9 @@ char *name_beside(const char *base, const char *name)
 		       : path;
 }
 
-void hint_at_backing_format(const char *base, const char *backing)
+void filenames_hint_backing_format(const char *base, const char *backing)
 {
-	char *path = name_beside(base, backing);
+	char *path = filenames_beside(base, backing);
 	const char *looks = path ? probe_path(path) : NULL;
 
 	if (looks)
@@ -41,10 +41,10 @@ static bool leads_to(const char *path, const char *real)
 	return same;
 }
 
-char *parent_file(const struct image *img, const char *name)
+char *filenames_parent(const struct image *img, const char *name)
 {
 	const struct image *parent = img->parent;
-	char *path = img->parent_name ? name_beside(name, img->parent_name) : NULL;
+	char *path = img->parent_name ? filenames_beside(name, img->parent_name) : NULL;
 
 	if (!parent || !parent->path || (path && leads_to(path, parent->path)))
 		return path;
@@ -52,9 +52,9 @@ char *parent_file(const struct image *img, const char *name)
 	return strdup(parent->path);
 }
 
-bool parent_is(const struct image *img, const char *name, const char *parent)
+bool filenames_is_parent(const struct image *img, const char *name, const char *parent)
 {
-	char *beside = name_beside(name, parent);
+	char *beside = filenames_beside(name, parent);
 	const char *real = img->parent ? img->parent->path : NULL;
 	bool is = img->parent_name && strcmp(img->parent_name, parent) == 0;
 
@@ -66,7 +66,7 @@ bool parent_is(const struct image *img, const char *name, const char *parent)
 static char *file_below(const struct image *img, char *name, const struct io *io)
 {
 	while (img && name && img->io != io) {
-		char *next = parent_file(img, name);
+		char *next = filenames_parent(img, name);
 
 		free(name);
 		name = next;
@@ -78,7 +78,7 @@ static char *file_below(const struct image *img, char *name, const struct io *io
 	return NULL;
 }
 
-char *chain_file(const struct image *img, const char *name, const struct io *io)
+char *filenames_of_io(const struct image *img, const char *name, const struct io *io)
 {
 	char *found = file_below(img, strdup(name), io);
 

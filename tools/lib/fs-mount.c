@@ -14,10 +14,11 @@
 #include "subprocess.h"
 #include "util/err.h"
 #include "fs-type.h"
+#include "fuse-conf.h"
 #include "partition/filesystem.h"
 #include "mount-table.h"
 #include "report.h"
-#include "verb/umount.h"
+#include "unmount.h"
 
 #define FSCK_CORRECTED 1 /* exit status of fsck(8) */
 
@@ -61,24 +62,24 @@ static void warn_of_reading(const struct attempt *t)
 static int run_mount(struct attempt *t, const char *options, const char *driver)
 {
 	const struct fs_mount *m = t->m;
-	struct command c = {.n = 0};
+	struct subprocess c = {.n = 0};
 	char all[256];
 
 	snprintf(all, sizeof all, "%s%s%s%s%s",
 		m->writable ? "rw,loop,nosuid,nodev" : "ro,loop,nosuid,nodev,noexec",
 		t->fs->kernel ? "," : "", t->fs->kernel ? t->fs->kernel : "", options ? "," : "",
 		options ? options : "");
-	command_add(&c, "mount");
+	subprocess_add(&c, "mount");
 	if (driver) {
-		command_add(&c, "-t");
-		command_add(&c, driver);
+		subprocess_add(&c, "-t");
+		subprocess_add(&c, driver);
 	}
-	command_add(&c, "-o");
-	command_add(&c, all);
-	command_add(&c, "--");
-	command_add(&c, m->file);
-	command_add(&c, m->dir);
-	return command_run_quietly(&c, t->said, sizeof t->said);
+	subprocess_add(&c, "-o");
+	subprocess_add(&c, all);
+	subprocess_add(&c, "--");
+	subprocess_add(&c, m->file);
+	subprocess_add(&c, m->dir);
+	return subprocess_run_quietly(&c, t->said, sizeof t->said);
 }
 
 /* Is there a driver, or a program that mount(8) would call? */
@@ -94,7 +95,7 @@ static bool kernel_knows(const char *type)
 	if (f)
 		fclose(f);
 	snprintf(name, sizeof name, "mount.%s", type);
-	return found || command_find(name, path, sizeof path);
+	return found || subprocess_find(name, path, sizeof path);
 }
 
 static bool try_kernel(struct attempt *t)
@@ -120,18 +121,19 @@ static bool try_kernel(struct attempt *t)
 static bool is_listed(const struct fs_mount *m)
 {
 	const struct mounted *x;
-	struct mounts list;
+	struct mount_table list;
+	struct err e = ERR_INIT;
 	char file[2 * PATH_MAX];
 	bool listed = false;
 
-	if (!mounts_read(&list))
-		return false;
-	x = mounts_find(&list, m->dir);
+	if (mount_table_read(&list, &e) < 0)
+		report_failure(&e);
+	x = mount_table_find(&list, m->dir);
 	if (x && x->file) {
 		snprintf(file, sizeof file, "%s/%s", x->view, x->file);
 		listed = strcmp(file, m->file) == 0;
 	}
-	mounts_free(&list);
+	mount_table_free(&list);
 	return listed;
 }
 
@@ -146,7 +148,7 @@ static bool is_served(const struct fs_mount *m, dev_t before)
 		return false;
 	if (answers && is_listed(m))
 		return true;
-	umount_dead(m->dir);
+	unmount_dead(m->dir);
 	return false;
 }
 
@@ -154,24 +156,24 @@ static bool run_program(struct attempt *t, const char *option)
 {
 	const struct fs_mount *m = t->m;
 	const struct fs_type *fs = t->fs;
-	struct command c = {.n = 0};
-	char *source = fs->names_source ? NULL : command_option("fsname=", m->file);
+	struct subprocess c = {.n = 0};
+	char *source = fs->names_source ? NULL : subprocess_option("fsname=", m->file);
 	const char *options[] = {m->writable ? "rw" : "ro", fs->options, option, source};
 	struct stat before;
 	bool good = stat(m->dir, &before) == 0;
 
-	command_add(&c, fs->program);
+	subprocess_add(&c, fs->program);
 	if (fs->flag)
-		command_add(&c, fs->flag);
-	command_add(&c, m->file);
-	command_add(&c, m->dir);
+		subprocess_add(&c, fs->flag);
+	subprocess_add(&c, m->file);
+	subprocess_add(&c, m->dir);
 	for (size_t i = 0; i < sizeof options / sizeof options[0]; i++) {
 		if (!options[i])
 			continue;
-		command_add(&c, "-o");
-		command_add(&c, options[i]);
+		subprocess_add(&c, "-o");
+		subprocess_add(&c, options[i]);
 	}
-	good = good && command_run_quietly(&c, t->said, sizeof t->said) == 0 &&
+	good = good && subprocess_run_quietly(&c, t->said, sizeof t->said) == 0 &&
 	       is_served(m, before.st_dev);
 	free(source);
 	return good;
@@ -183,7 +185,7 @@ static bool is_kept_out(const char *path)
 	struct stat st;
 
 	return getuid() != 0 && stat(path, &st) == 0 && st.st_mode & S_ISUID && st.st_uid == 0 &&
-	       !mounts_may_allow_other();
+	       !fuse_conf_allows_other();
 }
 
 static void report_no_program(const struct attempt *t)
@@ -209,7 +211,7 @@ static bool check_program(const struct attempt *t)
 
 	if (!fs->program || (t->m->writable && !fs->program_writes))
 		report_no_program(t);
-	else if (!command_find(fs->program, path, sizeof path))
+	else if (!subprocess_find(fs->program, path, sizeof path))
 		report("%s: %s is %s, which takes %s: install the package %s", t->m->image, t->what,
 			t->type, fs->program, fs->package);
 	else if (is_kept_out(path))
@@ -224,14 +226,14 @@ static bool check_program(const struct attempt *t)
 /* Replays the journal above all. */
 static bool put_right(struct attempt *t)
 {
-	struct command c = {.n = 0};
+	struct subprocess c = {.n = 0};
 
 	if (!t->m->writable || !t->fs->fsck)
 		return true;
-	command_add(&c, t->fs->fsck);
-	command_add(&c, "-p");
-	command_add(&c, t->m->file);
-	return command_run_quietly(&c, t->said, sizeof t->said) <= FSCK_CORRECTED;
+	subprocess_add(&c, t->fs->fsck);
+	subprocess_add(&c, "-p");
+	subprocess_add(&c, t->m->file);
+	return subprocess_run_quietly(&c, t->said, sizeof t->said) <= FSCK_CORRECTED;
 }
 
 static bool try_program(struct attempt *t)

@@ -7,14 +7,15 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/file.h>
 #include <unistd.h>
 
 #include "args.h"
 #include "subprocess.h"
-#include "mount-table.h"
+#include "fuse-conf.h"
+#include "mount-home.h"
 #include "report.h"
-#include "verb/umount.h"
+#include "unmount.h"
+#include "util/err.h"
 
 #define MAX_WORDS 24 /* -o of vdiskfs */
 
@@ -36,22 +37,22 @@ static const char *daemon_path(char *path, size_t size)
 
 /* Words of -o. */
 
-struct words {
+struct option_list {
 	char *v[MAX_WORDS];
 	unsigned n;
 };
 
-static void add_word(struct words *w, const char *option, const char *value)
+static void add_word(struct option_list *w, const char *option, const char *value)
 {
 	if (w->n == MAX_WORDS)
 		return;
-	w->v[w->n] = command_option(option, value);
+	w->v[w->n] = subprocess_option(option, value);
 	if (w->v[w->n])
 		w->n++;
 }
 
 static void add_words(
-	struct words *w, const struct args *a, enum option_key key, const char *option)
+	struct option_list *w, const struct args *a, enum option_key key, const char *option)
 {
 	const struct given *g = &a->options[key];
 
@@ -61,13 +62,13 @@ static void add_words(
 
 /* Root may read what a user has mounted only if this is asked for; it lets programs that are
  * set-user-ID root read it, too. */
-static void add_root(struct words *w)
+static void add_root(struct option_list *w)
 {
-	if (getuid() != 0 && mounts_may_allow_other())
+	if (getuid() != 0 && fuse_conf_allows_other())
 		add_word(w, "allow_root", "");
 }
 
-static void make_words(struct words *w, const struct args *a, int pipe, bool writable)
+static void make_words(struct option_list *w, const struct args *a, int pipe, bool writable)
 {
 	char number[16];
 
@@ -88,21 +89,21 @@ static void make_words(struct words *w, const struct args *a, int pipe, bool wri
 	add_words(w, a, OPT_SNAPSHOT, "snapshot=");
 }
 
-static bool run_daemon(const struct words *w, const char *image, const char *dir)
+static bool run_daemon(const struct option_list *w, const char *image, const char *dir)
 {
 	char path[PATH_MAX];
-	struct command c = {.n = 0};
+	struct subprocess c = {.n = 0};
 	int status;
 
-	command_add(&c, daemon_path(path, sizeof path));
+	subprocess_add(&c, daemon_path(path, sizeof path));
 	for (unsigned i = 0; i < w->n; i++) {
-		command_add(&c, "-o");
-		command_add(&c, w->v[i]);
+		subprocess_add(&c, "-o");
+		subprocess_add(&c, w->v[i]);
 	}
-	command_add(&c, "--");
-	command_add(&c, image);
-	command_add(&c, dir);
-	status = w->n < MAX_WORDS ? command_run(&c) : report("too many options");
+	subprocess_add(&c, "--");
+	subprocess_add(&c, image);
+	subprocess_add(&c, dir);
+	status = w->n < MAX_WORDS ? subprocess_run(&c) : report("too many options");
 	if (status == 127)
 		report("vdiskfs is not installed");
 	return status == 0;
@@ -111,7 +112,7 @@ static bool run_daemon(const struct words *w, const char *image, const char *dir
 /* The read end of the pipe is for the daemon alone, the write end for no other program. */
 static bool show(struct image_mount *im, const struct args *a, const char *image, bool writable)
 {
-	struct words w;
+	struct option_list w;
 	int ends[2];
 	bool good;
 
@@ -130,52 +131,29 @@ static bool show(struct image_mount *im, const struct args *a, const char *image
 	return good;
 }
 
-/* Mount points. */
-
-/* Held until it is mounted on: umount_leftovers removes what is empty. */
-static int lock_home(const char *home)
-{
-	int fd = open(home, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-
-	if (fd < 0 || flock(fd, LOCK_SH) == 0)
-		return fd;
-	close(fd);
-	return -1;
-}
-
-static bool begin_at_home(struct image_mount *im, const char *home, const struct args *a,
-	const char *image, bool writable)
-{
-	bool good;
-
-	if (asprintf(&im->dir, "%s/XXXXXX", home) < 0) {
-		im->dir = NULL;
-		return false;
-	}
-	if (!mkdtemp(im->dir)) {
-		report("%s: %s", home, strerror(errno));
-		return false;
-	}
-	good = show(im, a, image, writable);
-	if (!good)
-		rmdir(im->dir);
-	return good;
-}
-
 bool image_mount_begin(
 	struct image_mount *im, const struct args *a, const char *image, bool writable)
 {
-	char *home = mounts_home(true);
+	char *home = mount_home_path();
+	struct err e = ERR_INIT;
 	bool good = false;
 	int lock;
 
 	*im = (struct image_mount){.held = -1};
-	umount_leftovers();
-	lock = home ? lock_home(home) : -1;
-	if (lock >= 0)
-		good = begin_at_home(im, home, a, image, writable);
-	else if (home)
-		report("%s: %s", home, strerror(errno));
+	unmount_leftovers();
+	lock = home ? mount_home_lock(home, &e) : err_nomem(&e);
+	if (lock >= 0 && asprintf(&im->dir, "%s/XXXXXX", home) < 0) {
+		im->dir = NULL;
+		err_nomem(&e);
+	} else if (lock >= 0 && !mkdtemp(im->dir)) {
+		err_set(&e, errno, "%s: %s", home, strerror(errno));
+	} else if (lock >= 0) {
+		good = show(im, a, image, writable);
+		if (!good)
+			rmdir(im->dir);
+	}
+	if (e.code)
+		report_failure(&e);
 	if (lock >= 0)
 		close(lock);
 	free(home);
@@ -186,11 +164,11 @@ bool image_mount_begin(
 
 void image_mount_end(struct image_mount *im, bool await)
 {
-	struct awaited daemon = {.n = 0};
+	struct subprocess_await daemon = {.n = 0};
 
 	if (await)
-		await_begin(&daemon, "vdiskfs", im->dir);
+		subprocess_await_begin(&daemon, "vdiskfs", im->dir);
 	close(im->held);
-	await_end(&daemon, AWAIT_DAEMON);
+	subprocess_await_end(&daemon, SUBPROCESS_AWAIT_DAEMON);
 	free(im->dir);
 }

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* image-mount.h - an image that vdiskfs shows at a mount point of its own, below mounts_home(), so
+/* image-mount.h - an image that vdiskfs shows at a mount point of its own, in mount_home_path(), so
  * that a file system in it can be mounted.
  *
  * It ends by itself: it lasts as long as we hold it, and then as long as a file of it is open,

@@ -18,7 +18,7 @@
 #define CACHE_BYTES (64u << 20)
 
 /* From here on no debugger and no core file sees what this process holds. */
-static int read_secrets(struct session *s, struct err *e)
+static int read_secrets(struct input_session *s, struct err *e)
 {
 	const struct given *files = &s->args->options[OPT_PASSPHRASE];
 	struct passphrase **end = &s->secrets;
@@ -34,11 +34,11 @@ static int read_secrets(struct session *s, struct err *e)
 	return 0;
 }
 
-bool session_begin(struct session *s, const struct args *a)
+bool input_session_begin(struct input_session *s, const struct args *a)
 {
 	struct err e = ERR_INIT;
 
-	*s = (struct session){.args = a};
+	*s = (struct input_session){.args = a};
 	s->cache = cache_new(CACHE_BYTES, &e);
 	s->codec = s->cache ? codec_new(&e) : NULL;
 	if (!s->codec || read_secrets(s, &e) < 0) {
@@ -48,14 +48,14 @@ bool session_begin(struct session *s, const struct args *a)
 	return true;
 }
 
-void session_end(struct session *s)
+void input_session_end(struct input_session *s)
 {
 	passphrase_free(s->secrets);
 	codec_free(s->codec);
 	cache_free(s->cache);
 }
 
-struct image_options session_options(const struct session *s, const char *format)
+struct image_options input_session_options(const struct input_session *s, const char *format)
 {
 	const struct args *a = s->args;
 
@@ -75,30 +75,30 @@ struct image_options session_options(const struct session *s, const char *format
 	};
 }
 
-bool source_open(struct source *source, const char *name, const struct image_options *how)
+bool input_open(struct input *input, const char *name, const struct image_options *how)
 {
-	return source_open_as(source, name, "-f ", how);
+	return input_open_as(input, name, "-f ", how);
 }
 
-bool source_open_as(struct source *source, const char *name, const char *option,
-	const struct image_options *how)
+bool input_open_as(
+	struct input *input, const char *name, const char *option, const struct image_options *how)
 {
 	struct err e = ERR_INIT;
 
-	*source = (struct source){.name = name, .how = *how};
-	if (image_open(name, &source->how, &source->img, &e) < 0) {
-		source->img = NULL;
+	*input = (struct input){.name = name, .how = *how};
+	if (image_open(name, &input->how, &input->img, &e) < 0) {
+		input->img = NULL;
 		report_open(name, option, &e);
 		return false;
 	}
-	source->state = source->img->states[0];
+	input->state = input->img->states[0];
 	return true;
 }
 
-void source_close(struct source *source)
+void input_close(struct input *input)
 {
-	image_close(source->img);
-	source->img = NULL;
+	image_close(input->img);
+	input->img = NULL;
 }
 
 /* What follows key up to the next comma, malloc'ed; NULL when key does not stand there. */
@@ -126,16 +126,16 @@ static const struct state *find_exactly(const struct image *img, const char *id,
 	return NULL;
 }
 
-int hint_at_snapshot(const struct source *source, const char *name)
+int input_hint_snapshot(const struct input *input, const char *name)
 {
 	struct err e = ERR_INIT;
 
-	state_missing(source->img, name, &e);
+	state_missing(input->img, name, &e);
 	report_hint(&e, "-f ");
 	return EXIT_FAILURE;
 }
 
-bool source_choose(struct source *source, const char *snapshot)
+bool input_choose_state(struct input *input, const char *snapshot)
 {
 	char *id, *name;
 
@@ -143,33 +143,33 @@ bool source_choose(struct source *source, const char *snapshot)
 		return true;
 	id = word_after(snapshot, "snapshot.id=");
 	name = word_after(snapshot, "snapshot.name=");
-	source->state = id || name ? find_exactly(source->img, id, name)
-				   : image_find_state(source->img, snapshot);
-	if (!source->state) {
-		report("Failed to load snapshot: %s has no snapshot '%s'", source->name, snapshot);
-		hint_at_snapshot(source, name ? name : snapshot);
+	input->state = id || name ? find_exactly(input->img, id, name)
+				  : image_find_state(input->img, snapshot);
+	if (!input->state) {
+		report("Failed to load snapshot: %s has no snapshot '%s'", input->name, snapshot);
+		input_hint_snapshot(input, name ? name : snapshot);
 	}
 	free(id);
 	free(name);
-	return source->state != NULL;
+	return input->state != NULL;
 }
 
 /* Makes durable what work has written, of which a part may be there even when it failed. */
-static int finish(struct source *source, int status)
+static int finish(struct input *input, int status)
 {
 	struct err e = ERR_INIT;
 
-	if (image_finish(source->img, &e) == 0)
+	if (image_finish(input->img, &e) == 0)
 		return status;
 	return report_failure(&e);
 }
 
-int source_run(const struct args *a, unsigned how,
-	int (*work)(const struct args *a, struct source *source))
+int input_run(
+	const struct args *a, unsigned how, int (*work)(const struct args *a, struct input *input))
 {
 	struct image_options options;
-	struct session s;
-	struct source source = {0};
+	struct input_session s;
+	struct input input = {0};
 	int status = EXIT_FAILURE;
 	bool json;
 
@@ -177,17 +177,17 @@ int source_run(const struct args *a, unsigned how,
 		return args_misused("Expecting one image file name");
 	if (!args_want_json(a, &json))
 		return EXIT_FAILURE;
-	if (session_begin(&s, a)) {
-		options = session_options(&s, args_value(a, OPT_FORMAT));
-		options.nobacking = how & SOURCE_ALONE;
-		options.write = how & SOURCE_WRITE;
-		options.repair = how & SOURCE_REPAIR;
-		options.locked = how & SOURCE_LOCKED;
-		options.lenient = how & SOURCE_LENIENT;
-		if (source_open(&source, a->operands[0], &options))
-			status = finish(&source, work(a, &source));
-		source_close(&source);
+	if (input_session_begin(&s, a)) {
+		options = input_session_options(&s, args_value(a, OPT_FORMAT));
+		options.nobacking = how & INPUT_ALONE;
+		options.write = how & INPUT_WRITE;
+		options.repair = how & INPUT_REPAIR;
+		options.locked = how & INPUT_LOCKED;
+		options.lenient = how & INPUT_LENIENT;
+		if (input_open(&input, a->operands[0], &options))
+			status = finish(&input, work(a, &input));
+		input_close(&input);
 	}
-	session_end(&s);
+	input_session_end(&s);
 	return status;
 }

@@ -11,14 +11,14 @@ struct args;
 struct err;
 
 /* What the images of one run share. */
-struct session {
+struct input_session {
 	const struct args *args;
 	struct cache *cache;
 	struct codec *codec;
 	struct passphrase *secrets;
 };
 
-struct source {
+struct input {
 	const char *name; /* as given */
 	struct image_options how;
 	struct image *img;
@@ -26,35 +26,35 @@ struct source {
 };
 
 /* False: it has been told why.  End it in either case. */
-bool session_begin(struct session *s, const struct args *a);
-void session_end(struct session *s);
+bool input_session_begin(struct input_session *s, const struct args *a);
+void input_session_end(struct input_session *s);
 
 /* The defaults for opening an image of this format (NULL: look), which a verb may change. */
-struct image_options session_options(const struct session *s, const char *format);
+struct image_options input_session_options(const struct input_session *s, const char *format);
 
-/* Opens name; false: it has been told why.  source must stay where it is until it is closed. */
-bool source_open(struct source *source, const char *name, const struct image_options *how);
+/* Opens name; false: it has been told why.  input must stay where it is until it is closed. */
+bool input_open(struct input *input, const char *name, const struct image_options *how);
 /* The same where another option than "-f " names the format. */
-bool source_open_as(struct source *source, const char *name, const char *option,
-	const struct image_options *how);
-void source_close(struct source *source); /* one of zeroes is fine */
+bool input_open_as(
+	struct input *input, const char *name, const char *option, const struct image_options *how);
+void input_close(struct input *input); /* one of zeroes is fine */
 
 /* Chooses the snapshot of -l, if it is given.  Understands "snapshot.id=", "snapshot.name=" and a
  * plain name or id.  False: it has been told why. */
-bool source_choose(struct source *source, const char *snapshot);
+bool input_choose_state(struct input *input, const char *snapshot);
 
 /* Prints the hint at a snapshot whose name is near to one that is not there.  Returns 1. */
-int hint_at_snapshot(const struct source *source, const char *name);
+int input_hint_snapshot(const struct input *input, const char *name);
 
 /* For verbs of one image: checks the operands and --output, opens the image, and lets work loose on
  * it; the exit status. */
-#define SOURCE_ALONE   1u  /* without its parents */
-#define SOURCE_WRITE   2u  /* to be written; what was is durable on return */
-#define SOURCE_REPAIR  4u  /* for image_check */
-#define SOURCE_LOCKED  8u  /* encrypted and without a passphrase: what it is can be told */
-#define SOURCE_LENIENT 16u /* likewise, damaged or without its data file */
+#define INPUT_ALONE   1u  /* without its parents */
+#define INPUT_WRITE   2u  /* to be written; what was is durable on return */
+#define INPUT_REPAIR  4u  /* for image_check */
+#define INPUT_LOCKED  8u  /* encrypted and without a passphrase: what it is can be told */
+#define INPUT_LENIENT 16u /* likewise, damaged or without its data file */
 
-int source_run(const struct args *a, unsigned how,
-	int (*work)(const struct args *a, struct source *source));
+int input_run(
+	const struct args *a, unsigned how, int (*work)(const struct args *a, struct input *input));
 
 #endif

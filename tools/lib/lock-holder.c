@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "mount-table.h"
+#include "util/err.h"
 
 /* Is path, which is without links, image itself or below it? */
 static bool covers(const char *image, const char *path)
@@ -20,22 +21,22 @@ static bool covers(const char *image, const char *path)
 	return strncmp(real, path, n) == 0 && (path[n] == '\0' || path[n] == '/');
 }
 
-char *holder_mount(const char *file)
+char *lock_holder_mount(const char *file)
 {
 	const char *dir = NULL;
+	struct err ignored = ERR_INIT;
 	char path[PATH_MAX];
-	struct mounts m;
+	struct mount_table m;
 	char *copy;
-	bool known;
 
 	if (!realpath(file, path))
 		return NULL;
-	known = mounts_read(&m);
-	/* A file system on a view comes after it, and is what umount is to be told. */
-	for (size_t i = 0; known && i < m.n; i++)
+	mount_table_read(&m, &ignored);
+	/* A file system that is mounted from the view comes later: it has to be unmounted first. */
+	for (size_t i = 0; i < m.n; i++)
 		if (covers(m.list[i].image, path))
 			dir = m.list[i].dir;
 	copy = dir ? strdup(dir) : NULL;
-	mounts_free(&m);
+	mount_table_free(&m);
 	return copy;
 }

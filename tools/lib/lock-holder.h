@@ -5,6 +5,6 @@
 
 /* The mount point of the vdiskfs that shows file, or a directory above it; malloc'ed.  NULL: none
  * is found, as when the file is a backing file of what is shown. */
-char *holder_mount(const char *file);
+char *lock_holder_mount(const char *file);
 
 #endif

@@ -1,103 +1,71 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* mount-table.c - the kernel's list of mounts, read twice: the views first, then what lies on them.
- */
+/* mount-table.c - reads the kernel's list of mounts twice: first the views, then the file systems
+ * whose source is a file of a view, which may stand before their view in the list. */
 #include "mount-table.h"
 
-#include <errno.h>
 #include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
 #include <unistd.h>
 
-#include "report.h"
+#include "io/mountinfo.h"
+#include "mount-home.h"
+#include "util/err.h"
 
 #define VIEW_TYPE "fuse.vdiskfs"
 
-/* What programs with libfuse 2 cannot be told in -o fsname=. */
-#define NOT_IN_OPTIONS ",\\ \t\n"
-
-struct line {
-	char *dir, *type, *source;
+struct reading {
+	struct mount_table *table;
+	char *home; /* NULL: unknown */
+	bool failed;
 };
 
-/* Blanks and the like are written as \040. */
-static void unescape(char *s)
+/* The part of path below dir, or NULL. */
+static const char *below(const char *path, const char *dir)
 {
-	char *out = s;
+	size_t n = strlen(dir);
 
-	for (; *s; s++) {
-		if (s[0] == '\\' && s[1] >= '0' && s[1] <= '3' && s[2] && s[3]) {
-			*out++ = (char)((s[1] - '0') * 64 + (s[2] - '0') * 8 + (s[3] - '0'));
-			s += 3;
-		} else {
-			*out++ = *s;
-		}
+	return n > 0 && strncmp(path, dir, n) == 0 && path[n] == '/' ? path + n + 1 : NULL;
+}
+
+/* Takes copies of the texts. */
+static void add(struct reading *r, const struct mounted *x)
+{
+	struct mount_table *m = r->table;
+	struct mounted *list = reallocarray(m->list, m->n + 1, sizeof list[0]), *copy;
+
+	if (!list) {
+		r->failed = true;
+		return;
 	}
-	*out = '\0';
-}
-
-/* "36 35 98:0 /root DIR opts tags... - TYPE SOURCE super-opts" */
-static bool split(char *text, struct line *line)
-{
-	char *rest = strstr(text, " - "), *save;
-
-	if (!rest)
-		return false;
-	*rest = '\0';
-	line->dir = strtok_r(text, " ", &save);
-	for (int i = 0; i < 4 && line->dir; i++)
-		line->dir = strtok_r(NULL, " ", &save);
-	line->type = strtok_r(rest + 3, " ", &save);
-	line->source = strtok_r(NULL, " \n", &save);
-	if (!line->dir || !line->type || !line->source)
-		return false;
-	unescape(line->dir);
-	unescape(line->source);
-	return true;
-}
-
-static struct mounted *add(struct mounts *m)
-{
-	struct mounted *list = reallocarray(m->list, m->n + 1, sizeof list[0]);
-
-	if (!list)
-		return NULL;
 	m->list = list;
-	list[m->n] = (struct mounted){0};
-	return &list[m->n++];
+	copy = &list[m->n++];
+	*copy = *x;
+	copy->image = strdup(x->image);
+	copy->view = strdup(x->view);
+	copy->file = x->file ? strdup(x->file) : NULL;
+	copy->dir = strdup(x->dir);
+	if (!copy->image || !copy->view || !copy->dir || (x->file && !copy->file))
+		r->failed = true;
 }
 
-/* Directly in the home of our views. */
-static bool is_hidden(const char *dir)
+static void add_view(void *arg, const struct mount_line *line)
 {
-	char *home = mounts_home(false);
-	size_t n = home ? strlen(home) : 0;
-	bool hidden =
-		n > 0 && strncmp(dir, home, n) == 0 && dir[n] == '/' && !strchr(dir + n + 1, '/');
+	struct reading *r = arg;
+	const char *name = r->home ? below(line->dir, r->home) : NULL;
+	struct mounted x = {
+		.image = (char *)line->source,
+		.view = (char *)line->dir,
+		.dir = (char *)line->dir,
+		.hidden = name && !strchr(name, '/'),
+	};
 
-	free(home);
-	return hidden;
+	if (strcmp(line->type, VIEW_TYPE) == 0)
+		add(r, &x);
 }
 
-static bool add_view(struct mounts *m, const struct line *line)
-{
-	struct mounted *x;
-
-	if (strcmp(line->type, VIEW_TYPE) != 0)
-		return true;
-	x = add(m);
-	if (!x)
-		return false;
-	x->image = strdup(line->source);
-	x->view = strdup(line->dir);
-	x->dir = strdup(line->dir);
-	x->hidden = is_hidden(line->dir);
-	return x->image && x->view && x->dir;
-}
-
-/* The file behind a loop device, or the source itself, which programs for users name. */
+/* The file behind a loop device; FUSE programs name the file itself as their source. */
 static bool file_of(const char *source, char *file, size_t size, bool *loop)
 {
 	char path[128];
@@ -118,86 +86,66 @@ static bool file_of(const char *source, char *file, size_t size, bool *loop)
 	return n > 0;
 }
 
-static const struct mounted *view_of(const struct mounts *m, const char *file)
+static const struct mounted *view_of(const struct mount_table *m, const char *file)
 {
-	for (size_t i = m->n; i-- > 0;) {
-		size_t n = strlen(m->list[i].view);
-
-		if (!m->list[i].file && strncmp(file, m->list[i].view, n) == 0 && file[n] == '/')
+	for (size_t i = m->n; i-- > 0;)
+		if (!m->list[i].file && below(file, m->list[i].view))
 			return &m->list[i];
-	}
 	return NULL;
 }
 
-/* When a daemon was killed its view is gone, and what was mounted from it is not: the kernel then
- * shows the file as if the view's root were everybody's.  NULL: it is nothing of the kind. */
-static const char *file_of_lost_view(const char *file)
+/* When a daemon was killed its view is gone, but a file system that was mounted from it is not. The
+ * kernel then gives the path of the file from the root of the view; a FUSE program goes on to give
+ * the path that it was started with.  NULL: the file is not of a view. */
+static const char *file_of_lost_view(const char *file, const char *home)
 {
-	char *home = mounts_home(false);
-	size_t n = home ? strlen(home) : 0;
+	const char *name = home ? below(file, home) : NULL;
 
-	/* A FUSE program goes on to tell the name that it was given. */
-	if (n > 0 && strncmp(file, home, n) == 0 && file[n] == '/')
-		file = strchr(file + n + 1, '/');
-	free(home);
+	if (name)
+		file = strchr(name, '/');
 	if (!file || access(file, F_OK) == 0)
 		return NULL;
 	return strcmp(file, "/disk.raw") == 0 || strncmp(file, "/partitions/", 12) == 0 ? file + 1
 											: NULL;
 }
 
-static bool add_inner(struct mounts *m, const struct line *line)
+static void add_file_system(void *arg, const struct mount_line *line)
 {
+	struct reading *r = arg;
+	struct mounted x = {.dir = (char *)line->dir};
 	const struct mounted *view;
-	struct mounted new = {0}, *x;
-	const char *rest;
 	char file[PATH_MAX];
 
 	if (strcmp(line->type, VIEW_TYPE) == 0 ||
-		!file_of(line->source, file, sizeof file, &new.by_kernel))
-		return true;
-	view = view_of(m, file);
-	rest = view ? file + strlen(view->view) + 1 : file_of_lost_view(file);
-	if (!rest)
-		return true;
-	new.image = strdup(view ? view->image : "an image no longer served");
-	new.view = strdup(view ? view->view : "");
-	new.hidden = view && view->hidden;
-	new.file = strdup(rest);
-	new.dir = strdup(line->dir);
-	x = add(m);
-	if (x)
-		*x = new;
-	return x && new.image &&new.view &&new.file &&new.dir;
+		!file_of(line->source, file, sizeof file, &x.by_kernel))
+		return;
+	view = view_of(r->table, file);
+	x.image = view ? view->image : (char *)"an image no longer served";
+	x.view = view ? view->view : (char *)"";
+	x.hidden = view && view->hidden;
+	x.file = (char *)(view ? below(file, view->view) : file_of_lost_view(file, r->home));
+	if (x.file)
+		add(r, &x);
 }
 
-static bool read_lines(struct mounts *m, bool (*take)(struct mounts *, const struct line *))
+int mount_table_read(struct mount_table *m, struct err *e)
 {
-	FILE *f = fopen("/proc/self/mountinfo", "re");
-	char *text = NULL;
-	size_t size = 0;
-	struct line line;
-	bool good = f != NULL;
+	struct reading r = {.table = m, .home = mount_home_path()};
+	int fd = mountinfo_open(), ret;
 
-	while (good && getline(&text, &size, f) > 0)
-		if (split(text, &line))
-			good = take(m, &line);
-	free(text);
-	if (f)
-		fclose(f);
-	return good;
+	*m = (struct mount_table){0};
+	ret = mountinfo_each(fd, add_view, &r);
+	if (ret == 0)
+		ret = mountinfo_each(fd, add_file_system, &r);
+	if (fd >= 0)
+		close(fd);
+	free(r.home);
+	if (r.failed)
+		return err_nomem(e);
+	return ret < 0 ? err_set(e, -ret, "the list of mounts: %s", strerror(-ret)) : 0;
 }
 
-bool mounts_read(struct mounts *m)
-{
-	*m = (struct mounts){0};
-	if (read_lines(m, add_view) && read_lines(m, add_inner))
-		return true;
-	report("the list of mounts: %s", strerror(errno));
-	return false;
-}
-
-void mounts_free(struct mounts *m)
+void mount_table_free(struct mount_table *m)
 {
 	for (size_t i = 0; i < m->n; i++) {
 		free(m->list[i].image);
@@ -206,9 +154,10 @@ void mounts_free(struct mounts *m)
 		free(m->list[i].dir);
 	}
 	free(m->list);
+	*m = (struct mount_table){0};
 }
 
-const struct mounted *mounts_find(const struct mounts *m, const char *dir)
+const struct mounted *mount_table_find(const struct mount_table *m, const char *dir)
 {
 	for (size_t i = m->n; i-- > 0;)
 		if (strcmp(m->list[i].dir, dir) == 0)
@@ -216,7 +165,7 @@ const struct mounted *mounts_find(const struct mounts *m, const char *dir)
 	return NULL;
 }
 
-bool mounts_is_used(const struct mounts *m, const char *view)
+bool mount_table_is_used(const struct mount_table *m, const char *view)
 {
 	for (size_t i = 0; i < m->n; i++)
 		if (m->list[i].file && strcmp(m->list[i].view, view) == 0)
@@ -224,71 +173,7 @@ bool mounts_is_used(const struct mounts *m, const char *view)
 	return false;
 }
 
-bool mounts_is_shown(const struct mounts *m, const struct mounted *x)
+bool mount_table_is_shown(const struct mount_table *m, const struct mounted *x)
 {
-	return x->file || !x->hidden || !mounts_is_used(m, x->view);
-}
-
-/* As fusermount3 reads it: a word alone on its line. */
-bool mounts_may_allow_other(void)
-{
-	FILE *f = fopen("/etc/fuse.conf", "re");
-	char line[256], word[sizeof line], rest;
-	bool may = false;
-
-	while (f && fgets(line, sizeof line, f)) {
-		line[strcspn(line, "#")] = '\0';
-		if (sscanf(line, "%255s %c", word, &rest) == 1 &&
-			strcmp(word, "user_allow_other") == 0)
-			may = true;
-	}
-	if (f)
-		fclose(f);
-	return may;
-}
-
-/* Nobody else may have a hand in it. */
-static bool is_ours(const char *dir)
-{
-	struct stat st;
-
-	return lstat(dir, &st) == 0 && S_ISDIR(st.st_mode) && st.st_uid == getuid() &&
-	       (st.st_mode & (S_IWGRP | S_IWOTH)) == 0;
-}
-
-static bool make_home(const char *home)
-{
-	if (mkdir(home, 0700) < 0 && errno != EEXIST)
-		report("%s: %s", home, strerror(errno));
-	else if (!is_ours(home))
-		report("%s: it should be a directory of ours alone", home);
-	else
-		return true;
-	return false;
-}
-
-char *mounts_home(bool make)
-{
-	const char *runtime = getenv("XDG_RUNTIME_DIR");
-	char *home, *real;
-	int n;
-
-	if (getuid() == 0)
-		n = asprintf(&home, "/run/vdisk");
-	else if (runtime && runtime[0] == '/' && !strpbrk(runtime, NOT_IN_OPTIONS))
-		n = asprintf(&home, "%s/vdisk", runtime);
-	else
-		n = asprintf(&home, "/tmp/vdisk-%u", (unsigned)getuid());
-	if (n < 0)
-		return NULL;
-	if (make && !make_home(home)) {
-		free(home);
-		return NULL;
-	}
-	/* As the list of mounts has it, without links. */
-	real = realpath(home, NULL);
-	if (!real)
-		return home;
-	free(home);
-	return real;
+	return x->file || !x->hidden || !mount_table_is_used(m, x->view);
 }

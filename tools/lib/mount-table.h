@@ -1,44 +1,41 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* mount-table.h - what of images is mounted: views, which vdiskfs shows, and file systems on the
- * files of views. */
+/* mount-table.h - the mounts of disk images: views, which vdiskfs serves, and file systems that are
+ * mounted from a file of a view. */
 #ifndef VDISK_TOOLS_LIB_MOUNT_TABLE_H
 #define VDISK_TOOLS_LIB_MOUNT_TABLE_H
 
 #include <stdbool.h>
 #include <stddef.h>
 
+struct err;
+
 struct mounted {
-	char *image; /* what vdiskfs was told to show */
-	char *view;  /* where it is shown */
-	char *file;  /* below view, "partitions/1.raw"; NULL: this is the view itself */
-	char *dir;   /* where the file system is mounted that is in the file; or the view itself */
-	bool hidden; /* a view that vdisk mount has made */
-	bool by_kernel; /* a file system of the kernel's, through a loop device */
+	char *image; /* the image or directory that vdiskfs shows */
+	char *view;  /* the mount point of vdiskfs; "" if it is no longer mounted */
+	char *file; /* mounted from this file below view, "partitions/1.raw"; NULL: this is the view
+		     */
+	char *dir;  /* the mount point */
+	bool hidden;    /* vdisk mount created the view for one file system */
+	bool by_kernel; /* mounted by the kernel through a loop device */
 };
 
-struct mounts {
+/* Views come first, then file systems, each in the order in which they were mounted. */
+struct mount_table {
 	struct mounted *list;
 	size_t n;
 };
 
-/* False: it cannot be known, and that has been told. */
-bool mounts_read(struct mounts *m);
-void mounts_free(struct mounts *m);
+/* Reads the kernel's list of mounts.  Free the table also after an error. */
+int mount_table_read(struct mount_table *m, struct err *e);
+void mount_table_free(struct mount_table *m);
 
-/* What is mounted on dir, an absolute path without links, last; NULL: nothing of ours. */
-const struct mounted *mounts_find(const struct mounts *m, const char *dir);
+/* The topmost mount of a disk image on dir, an absolute path without links; NULL: none. */
+const struct mounted *mount_table_find(const struct mount_table *m, const char *dir);
 
-/* Does it concern users?  A view that was made for a file system alone does not. */
-bool mounts_is_shown(const struct mounts *m, const struct mounted *x);
+/* False for a hidden view from which a file system is mounted: users see that file system only. */
+bool mount_table_is_shown(const struct mount_table *m, const struct mounted *x);
 
-/* Is something mounted from this view? */
-bool mounts_is_used(const struct mounts *m, const char *view);
-
-/* May a user let others, and root, read what he mounts? */
-bool mounts_may_allow_other(void);
-
-/* The directory in which vdisk mount puts its views, made if need be; malloc'ed, or NULL when it
- * cannot be had and make is set, which has been told. */
-char *mounts_home(bool make);
+/* Is a file system mounted from this view? */
+bool mount_table_is_used(const struct mount_table *m, const char *view);
 
 #endif

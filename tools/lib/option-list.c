@@ -10,7 +10,7 @@
 #include "image/format.h"
 #include "report.h"
 
-static bool add(struct words *w, char *word)
+static bool add(struct option_list *w, char *word)
 {
 	char **v = word ? reallocarray(w->v, w->n + 2, sizeof v[0]) : NULL;
 
@@ -41,11 +41,11 @@ static char *first_word(const char *list, const char **end)
 	return word;
 }
 
-bool words_read(struct words *w, const struct args *a)
+bool option_list_read(struct option_list *w, const struct args *a)
 {
 	const struct given *g = &a->options[OPT_OPTIONS];
 
-	*w = (struct words){0};
+	*w = (struct option_list){0};
 	for (size_t i = 0; i < g->n; i++)
 		for (const char *list = g->v[i]; *list;)
 			if (!add(w, first_word(list, &list)))
@@ -53,14 +53,14 @@ bool words_read(struct words *w, const struct args *a)
 	return true;
 }
 
-void words_free(struct words *w)
+void option_list_free(struct option_list *w)
 {
 	for (size_t i = 0; i < w->n; i++)
 		free(w->v[i]);
 	free(w->v);
 }
 
-char *words_take(struct words *w, const char *name)
+char *option_list_take(struct option_list *w, const char *name)
 {
 	size_t len = strlen(name), kept = 0;
 	char *value = NULL;
@@ -105,7 +105,7 @@ static void print_help(const struct format *f)
 	puts("  size=<size>            - Virtual disk size");
 }
 
-bool words_help(const struct words *w, const struct format *f)
+bool option_list_help(const struct option_list *w, const struct format *f)
 {
 	for (size_t i = 0; i < w->n; i++) {
 		if (strcmp(w->v[i], "help") != 0 && strcmp(w->v[i], "?") != 0)

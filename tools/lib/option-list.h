@@ -12,19 +12,19 @@
 struct args;
 struct format;
 
-struct words {
+struct option_list {
 	char **v; /* NULL-terminated; or NULL when there is none */
 	size_t n;
 };
 
 /* The words of all -o, split; false: there is no memory, and that has been told. */
-bool words_read(struct words *w, const struct args *a);
-void words_free(struct words *w);
+bool option_list_read(struct option_list *w, const struct args *a);
+void option_list_free(struct option_list *w);
 
 /* Takes the last word "name=..." out and returns its value, malloc'ed; NULL: there is none. */
-char *words_take(struct words *w, const char *name);
+char *option_list_take(struct option_list *w, const char *name);
 
 /* Does one of them ask for help?  Then help has been printed. */
-bool words_help(const struct words *w, const struct format *f);
+bool option_list_help(const struct option_list *w, const struct format *f);
 
 #endif

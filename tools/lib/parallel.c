@@ -18,7 +18,7 @@
 #define BUFFER_ALIGN 4096
 
 struct shared {
-	const struct work *work;
+	const struct parallel *work;
 	pthread_mutex_t lock; /* of all below */
 	pthread_cond_t turned;
 	uint64_t next;
@@ -42,8 +42,8 @@ static uint64_t next_data(const struct view *v, uint64_t off, uint64_t end)
 /* Hands out the next piece; false: there is none.  Locked. */
 static bool take_piece(struct shared *s, uint64_t *off, size_t *len)
 {
-	const struct work *w = s->work;
-	uint64_t start = s->next, unit = MAX(w->unit, 1), piece = MAX(w->unit, WORK_PIECE);
+	const struct parallel *w = s->work;
+	uint64_t start = s->next, unit = MAX(w->unit, 1), piece = MAX(w->unit, PARALLEL_PIECE);
 
 	if (!w->holes_too)
 		start = MIN(next_data(w->views[0], s->next, w->end),
@@ -140,10 +140,10 @@ static void *thread_main(void *arg)
 	return NULL;
 }
 
-int work_run(const struct work *w, struct err *e)
+int parallel_run(const struct parallel *w, struct err *e)
 {
 	struct shared s = {.work = w, .next = w->start};
-	pthread_t threads[WORK_THREADS];
+	pthread_t threads[PARALLEL_THREADS];
 	unsigned n = 0;
 
 	pthread_mutex_init(&s.lock, NULL);
@@ -161,18 +161,19 @@ int work_run(const struct work *w, struct err *e)
 	return s.result;
 }
 
-unsigned work_threads(const struct args *a)
+unsigned parallel_threads(const struct args *a)
 {
 	const char *word = args_value(a, OPT_THREADS);
 	unsigned long n = 0;
 	char *end;
 
 	if (!word)
-		return (unsigned)MIN(WORK_THREADS, MAX(1, get_nprocs()));
+		return (unsigned)MIN(PARALLEL_THREADS, MAX(1, get_nprocs()));
 	if (word[0] >= '0' && word[0] <= '9')
 		n = strtoul(word, &end, 10);
-	if (n < 1 || *end || n > WORK_THREADS) {
-		report("Invalid number of threads '%s'; allowed are 1 to %d", word, WORK_THREADS);
+	if (n < 1 || *end || n > PARALLEL_THREADS) {
+		report("Invalid number of threads '%s'; allowed are 1 to %d", word,
+			PARALLEL_THREADS);
 		return 0;
 	}
 	return (unsigned)n;

@@ -12,19 +12,19 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#define WORK_THREADS 64 /* at most */
+#define PARALLEL_THREADS 64 /* at most */
 
 struct args;
 struct err;
 struct progress;
 struct view;
 
-#define WORK_PIECE (256u << 10) /* bytes, at most, but those of a larger unit */
+#define PARALLEL_PIECE (256u << 10) /* bytes, at most, but those of a larger unit */
 
 /* 0 to go on; what else it returns ends the work. */
-typedef int work_piece(void *arg, uint64_t off, size_t len, void *buf, struct err *e);
+typedef int parallel_fn(void *arg, uint64_t off, size_t len, void *buf, struct err *e);
 
-struct work {
+struct parallel {
 	const struct view *views[2]; /* what is hole in both is left out; NULL: there is only one */
 	uint64_t start, end;         /* views may end before */
 	bool holes_too;              /* nothing is left out */
@@ -33,14 +33,15 @@ struct work {
 	size_t buffer; /* bytes that each thread gets for its own use */
 	unsigned threads;
 	struct progress *progress; /* or NULL */
-	work_piece *piece;
-	work_piece *then; /* for each piece after that, one at a time and in their order; or NULL */
+	parallel_fn *piece;
+	parallel_fn
+		*then; /* for each piece after that, one at a time and in their order; or NULL */
 	void *arg;
 };
 
-int work_run(const struct work *w, struct err *e);
+int parallel_run(const struct parallel *w, struct err *e);
 
 /* What -m asks for, or a thread for each processor; 0: it is no number, and that has been told. */
-unsigned work_threads(const struct args *a);
+unsigned parallel_threads(const struct args *a);
 
 #endif

@@ -63,7 +63,7 @@ static const enum option_key advised[HINT_COUNT] = {
 /* Names the mount that holds file, where it can be found. */
 static void describe_holder(struct hint_words *words, const char *file, char sentence[HINT_LINE])
 {
-	char *dir = holder_mount(file);
+	char *dir = lock_holder_mount(file);
 
 	if (dir && snprintf(sentence, HINT_LINE, "vdisk umount %s releases it (see vdisk list)",
 			   shell_word(dir).text) < HINT_LINE)

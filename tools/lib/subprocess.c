@@ -17,15 +17,15 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-void command_add(struct command *c, const char *word)
+void subprocess_add(struct subprocess *c, const char *word)
 {
-	if (c->n == COMMAND_MAX)
+	if (c->n == SUBPROCESS_WORDS)
 		abort(); /* ours are short */
 	c->words[c->n++] = word;
 	c->words[c->n] = NULL;
 }
 
-char *command_option(const char *key, const char *value)
+char *subprocess_option(const char *key, const char *value)
 {
 	char *word = malloc(strlen(key) + 2 * strlen(value) + 1), *p;
 
@@ -43,7 +43,7 @@ char *command_option(const char *key, const char *value)
 
 /* In the child, which does not outlive us: what we are killed in the middle of does not go on.
  * errors: takes its standard error, and standard output is thrown away; -1: both are ours. */
-static void start(const struct command *c, pid_t parent, int errors)
+static void start(const struct subprocess *c, pid_t parent, int errors)
 {
 	int null = errors >= 0 ? open("/dev/null", O_WRONLY | O_CLOEXEC) : -1;
 
@@ -58,7 +58,7 @@ static void start(const struct command *c, pid_t parent, int errors)
 	_exit(127);
 }
 
-static int run(const struct command *c, int errors)
+static int run(const struct subprocess *c, int errors)
 {
 	pid_t pid, parent = getpid();
 	int status;
@@ -75,12 +75,12 @@ static int run(const struct command *c, int errors)
 	return WIFEXITED(status) ? WEXITSTATUS(status) : 126;
 }
 
-int command_run(const struct command *c)
+int subprocess_run(const struct subprocess *c)
 {
 	return run(c, -1);
 }
 
-int command_run_quietly(const struct command *c, char *text, size_t size)
+int subprocess_run_quietly(const struct subprocess *c, char *text, size_t size)
 {
 	/* A file, not a pipe: a daemon that the program leaves behind may keep it open. */
 	int errors = memfd_create("errors", MFD_CLOEXEC), status;
@@ -95,7 +95,7 @@ int command_run_quietly(const struct command *c, char *text, size_t size)
 	return status;
 }
 
-void command_search_sbin(void)
+void subprocess_search_sbin(void)
 {
 	const char *way = getenv("PATH");
 	char *longer;
@@ -107,7 +107,7 @@ void command_search_sbin(void)
 	free(longer);
 }
 
-bool command_find(const char *name, char *path, size_t size)
+bool subprocess_find(const char *name, char *path, size_t size)
 {
 	const char *way = getenv("PATH");
 
@@ -154,7 +154,7 @@ static bool is_wanted(const char *pid, const char *name, const char *word)
 	return false;
 }
 
-void await_begin(struct awaited *a, const char *name, const char *word)
+void subprocess_await_begin(struct subprocess_await *a, const char *name, const char *word)
 {
 	DIR *proc = opendir("/proc");
 	struct dirent *d;
@@ -173,7 +173,7 @@ void await_begin(struct awaited *a, const char *name, const char *word)
 		closedir(proc);
 }
 
-bool await_end(struct awaited *a, unsigned seconds)
+bool subprocess_await_end(struct subprocess_await *a, unsigned seconds)
 {
 	bool all = true;
 

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* verb.h - the verbs of vdisk and their options: one table (verb-table.c) from which the command
- * line is parsed and help and completion are made.
+/* verb.h - rows of the table of verbs and options (verb-table.c), from which the command line is
+ * parsed and help and completion are made.
  */
 #ifndef VDISK_TOOLS_LIB_VERB_H
 #define VDISK_TOOLS_LIB_VERB_H
@@ -98,23 +98,5 @@ struct verb {
 	int (*run)(const struct args *a); /* the exit status */
 	enum operand_kind operand;
 };
-
-extern const struct verb verbs[]; /* ends with a name of NULL */
-
-const struct verb *verb_find(const char *name);
-
-/* Prints what --help says: of all, or of one verb. */
-void help_all(void);
-void help_verb(const struct verb *v);
-
-#define SHELLS "bash zsh fish"
-
-/* Prints a script for one of them; false: for another shell there is none. */
-bool completion_print(const char *shell);
-
-/* Prints what such a script asks for: the directories in "mounts"; the numbers and names of
- * "partitions IMAGE"; the words that create takes behind -o, "options FORMAT".  False: it was none
- * of these, or it failed, which has been reported. */
-bool candidates_print(const struct args *a);
 
 #endif

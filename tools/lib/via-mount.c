@@ -16,6 +16,7 @@
 
 #include "mount-table.h"
 #include "report.h"
+#include "util/err.h"
 
 #define ATTRIBUTE "user.vdisk.snapshot.name"
 #define NAME_SIZE 256
@@ -63,17 +64,18 @@ static char *place_in(const struct mounted *m, const char *image)
 	return NULL;
 }
 
-char *live_find(const char *image)
+char *via_mount_find(const char *image)
 {
 	char *path = realpath(image, NULL), *dir = NULL;
-	struct mounts m;
+	struct mount_table m = {0};
+	struct err e = ERR_INIT;
 
-	if (path && mounts_read(&m)) {
-		for (size_t i = 0; i < m.n && !dir; i++)
-			if (!m.list[i].file)
-				dir = place_in(&m.list[i], path);
-		mounts_free(&m);
-	}
+	if (path && mount_table_read(&m, &e) < 0)
+		report_failure(&e);
+	for (size_t i = 0; i < m.n && !dir; i++)
+		if (!m.list[i].file)
+			dir = place_in(&m.list[i], path);
+	mount_table_free(&m);
 	free(path);
 	return dir;
 }
@@ -96,7 +98,7 @@ static const char *why(int code)
 	}
 }
 
-int live_take(const char *dir, const char *name)
+int via_mount_create_snapshot(const char *dir, const char *name)
 {
 	char path[PATH_MAX];
 
@@ -137,7 +139,7 @@ static int drop_named(const char *snapshots, const char *name)
 	return ret;
 }
 
-int live_drop(const char *dir, const char *name)
+int via_mount_delete_snapshot(const char *dir, const char *name)
 {
 	char snapshots[PATH_MAX];
 	int ret = -ENAMETOOLONG;

@@ -6,10 +6,10 @@
 #define VDISK_TOOLS_LIB_VIA_MOUNT_H
 
 /* The directory in which a mount shows this very image as it is now; malloc'ed, NULL: none does. */
-char *live_find(const char *image);
+char *via_mount_find(const char *image);
 
 /* Its snapshots; the exit status. */
-int live_take(const char *dir, const char *name);
-int live_drop(const char *dir, const char *name);
+int via_mount_create_snapshot(const char *dir, const char *name);
+int via_mount_delete_snapshot(const char *dir, const char *name);
 
 #endif

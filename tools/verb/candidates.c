@@ -10,7 +10,9 @@
 #include "image/format.h"
 #include "lib/mount-table.h"
 #include "lib/input.h"
-#include "lib/verb.h"
+#include "lib/report.h"
+#include "util/err.h"
+#include "candidates.h"
 
 /* What cannot be on one line is not offered. */
 static void print_word(const char *word)
@@ -23,13 +25,14 @@ static void print_word(const char *word)
 
 static bool print_mounts(void)
 {
-	struct mounts m;
-	bool good = mounts_read(&m);
+	struct err e = ERR_INIT;
+	struct mount_table m;
+	bool good = mount_table_read(&m, &e) == 0 || !report_failure(&e);
 
 	for (size_t i = 0; good && i < m.n; i++)
-		if (mounts_is_shown(&m, &m.list[i]))
+		if (mount_table_is_shown(&m, &m.list[i]))
 			print_word(m.list[i].dir);
-	mounts_free(&m);
+	mount_table_free(&m);
 	return good;
 }
 
@@ -65,21 +68,21 @@ static void print_table(const struct image *img)
 /* Also of an image that is in use. */
 static bool print_partitions(const struct args *a, const char *name)
 {
-	struct source source = {0};
+	struct input input = {0};
 	struct image_options how;
-	struct session s;
-	bool good = session_begin(&s, a);
+	struct input_session s;
+	bool good = input_session_begin(&s, a);
 
 	if (good) {
-		how = session_options(&s, NULL);
+		how = input_session_options(&s, NULL);
 		how.share = true;
 		how.nosnapshots = true;
-		good = source_open(&source, name, &how);
+		good = input_open(&input, name, &how);
 		if (good)
-			print_table(source.img);
-		source_close(&source);
+			print_table(input.img);
+		input_close(&input);
 	}
-	session_end(&s);
+	input_session_end(&s);
 	return good;
 }
 

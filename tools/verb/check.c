@@ -74,7 +74,7 @@ static void add_some(struct json_object *o, const char *key, uint64_t n)
 		add(o, key, n);
 }
 
-static int print_json(const struct source *source, const struct check_report *r)
+static int print_json(const struct input *input, const struct check_report *r)
 {
 	struct json_object *o = json_object_new_object();
 	struct err e = ERR_INIT;
@@ -90,8 +90,8 @@ static int print_json(const struct source *source, const struct check_report *r)
 	add_some(o, "leaks", r->leaks);
 	add_some(o, "corruptions-fixed", r->corruptions_fixed);
 	add_some(o, "leaks-fixed", r->leaks_fixed);
-	json_object_object_add(o, "filename", json_object_new_string(source->name));
-	json_object_object_add(o, "format", json_object_new_string(source->img->format->name));
+	json_object_object_add(o, "filename", json_object_new_string(input->name));
+	json_object_object_add(o, "format", json_object_new_string(input->img->format->name));
 	text = info_text(o, &e);
 	json_object_put(o);
 	if (!text)
@@ -111,19 +111,19 @@ static int status_of(const struct check_report *r)
 }
 
 /* 0, or the status to end with; what stopped it has been told. */
-static int look(struct source *source, unsigned repair, struct check_report *r)
+static int look(struct input *input, unsigned repair, struct check_report *r)
 {
 	struct err e = ERR_INIT;
 	int rc;
 
-	if (!source->img->format->check) {
+	if (!input->img->format->check) {
 		report("This image format does not support checks");
 		return UNSUPPORTED;
 	}
-	rc = image_check(source->img, repair, r, &e);
+	rc = image_check(input->img, repair, r, &e);
 	if (rc == -ENOTSUP && repair) {
 		report_warning(e.text);
-		rc = image_check(source->img, 0, r, &e);
+		rc = image_check(input->img, 0, r, &e);
 	}
 	if (rc < 0)
 		return report_err(&e, "Check failed");
@@ -131,10 +131,10 @@ static int look(struct source *source, unsigned repair, struct check_report *r)
 }
 
 /* After something was mended, all is looked at once more. */
-static int mend(struct source *source, unsigned repair, bool human, struct check_report *r)
+static int mend(struct input *input, unsigned repair, bool human, struct check_report *r)
 {
 	uint64_t leaks, corruptions;
-	int status = look(source, repair, r);
+	int status = look(input, repair, r);
 
 	leaks = r->leaks_fixed;
 	corruptions = r->corruptions_fixed;
@@ -145,7 +145,7 @@ static int mend(struct source *source, unsigned repair, bool human, struct check
 		       "    %" PRIu64 " leaked clusters\n    %" PRIu64 " corruptions\n\n"
 		       "Double checking the fixed image now...\n",
 			leaks, corruptions);
-	status = look(source, 0, r);
+	status = look(input, 0, r);
 	r->leaks_fixed = leaks;
 	r->corruptions_fixed = corruptions;
 	return status;
@@ -160,7 +160,7 @@ static unsigned repair_of(const struct args *a)
 	return strcmp(word, "leaks") == 0 ? CHECK_LEAKS : CHECK_ALL;
 }
 
-static int check(const struct args *a, struct source *source)
+static int check(const struct args *a, struct input *input)
 {
 	struct check_report r = {.found = print_finding};
 	bool json, quiet = args_has(a, OPT_QUIET);
@@ -168,11 +168,11 @@ static int check(const struct args *a, struct source *source)
 
 	if (!args_want_json(a, &json))
 		return FAILED;
-	status = mend(source, repair_of(a), !json && !quiet, &r);
+	status = mend(input, repair_of(a), !json && !quiet, &r);
 	if (status != 0)
 		return status;
 	if (json)
-		status = print_json(source, &r);
+		status = print_json(input, &r);
 	else if (!quiet)
 		print_human(&r);
 	return status != 0 ? status : status_of(&r);
@@ -184,5 +184,5 @@ int run_check(const struct args *a)
 
 	if (word && strcmp(word, "leaks") != 0 && strcmp(word, "all") != 0)
 		return args_misused("-r expects one of the following words: leaks, all");
-	return source_run(a, SOURCE_ALONE | SOURCE_LENIENT | (word ? SOURCE_REPAIR : 0), check);
+	return input_run(a, INPUT_ALONE | INPUT_LENIENT | (word ? INPUT_REPAIR : 0), check);
 }

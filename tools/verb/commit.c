@@ -30,7 +30,7 @@
 struct layer {
 	char *path;
 	const struct format *format;
-	struct source source;
+	struct input input;
 };
 
 struct committing {
@@ -57,7 +57,7 @@ static size_t find_base(const struct committing *c, const struct image *img)
 		report("Image does not have a backing file");
 		return 0;
 	}
-	for (; name && img->parent && !parent_is(img, c->name, name); img = img->parent)
+	for (; name && img->parent && !filenames_is_parent(img, c->name, name); img = img->parent)
 		n++;
 	if (img->parent)
 		return n;
@@ -87,30 +87,30 @@ static bool note_layers(struct committing *c, const struct image *img)
 }
 
 /* What the chain is, with all of it open; then each image is opened for what it is here. */
-static bool find_layers(struct committing *c, const struct session *s)
+static bool find_layers(struct committing *c, const struct input_session *s)
 {
-	struct image_options how = session_options(s, args_value(c->args, OPT_FORMAT));
-	struct source chain = {0};
-	bool found = source_open(&chain, c->name, &how) && note_layers(c, chain.img);
+	struct image_options how = input_session_options(s, args_value(c->args, OPT_FORMAT));
+	struct input chain = {0};
+	bool found = input_open(&chain, c->name, &how) && note_layers(c, chain.img);
 
-	source_close(&chain);
+	input_close(&chain);
 	return found;
 }
 
-static bool open_layer(struct committing *c, const struct session *s, size_t i)
+static bool open_layer(struct committing *c, const struct input_session *s, size_t i)
 {
 	struct layer *l = &c->layers[i];
-	struct image_options how = session_options(s, l->format->name);
+	struct image_options how = input_session_options(s, l->format->name);
 	bool base = i == c->n - 1;
 	const char *cache = args_value(c->args, OPT_CACHE);
 
 	how.nobacking = !base;
 	how.write = base || (i == 0 && c->empties);
 	how.nosync = how.write && cache && strcmp(cache, "unsafe") == 0;
-	return source_open(&l->source, i == 0 ? c->name : l->path, &how);
+	return input_open(&l->input, i == 0 ? c->name : l->path, &how);
 }
 
-static bool open_layers(struct committing *c, const struct session *s)
+static bool open_layers(struct committing *c, const struct input_session *s)
 {
 	for (size_t i = 0; i < c->n; i++)
 		if (!open_layer(c, s, i))
@@ -120,7 +120,7 @@ static bool open_layers(struct committing *c, const struct session *s)
 
 static struct view *disk_of(const struct committing *c, size_t i)
 {
-	return c->layers[i].source.img->states[0]->view;
+	return c->layers[i].input.img->states[0]->view;
 }
 
 static struct view *base_of(const struct committing *c)
@@ -229,7 +229,7 @@ static int write_all(struct committing *c, struct err *e)
 		if (r == 0)
 			r = commit_found(c, off, &f, e);
 	}
-	return r == 0 ? image_finish(c->layers[c->n - 1].source.img, e) : r;
+	return r == 0 ? image_finish(c->layers[c->n - 1].input.img, e) : r;
 }
 
 /* Some formats know their parent by an id that changes with it. */
@@ -261,8 +261,8 @@ static int commit_all(struct committing *c)
 	if (r < 0)
 		return report_err(&e, "Could not commit '%s'", c->name);
 	/* The base is durable: nothing is lost with what was there twice. */
-	if (c->empties && (image_empty(c->layers[0].source.img, &e) < 0 ||
-				  image_finish(c->layers[0].source.img, &e) < 0))
+	if (c->empties && (image_empty(c->layers[0].input.img, &e) < 0 ||
+				  image_finish(c->layers[0].input.img, &e) < 0))
 		return report_err(&e, "Could not empty '%s'", c->name);
 	tell_end(c);
 	return EXIT_SUCCESS;
@@ -271,7 +271,7 @@ static int commit_all(struct committing *c)
 static void end(struct committing *c)
 {
 	for (size_t i = 0; c->layers && i < c->n; i++) {
-		source_close(&c->layers[i].source);
+		input_close(&c->layers[i].input);
 		free(c->layers[i].path);
 	}
 	free(c->layers);
@@ -288,18 +288,18 @@ int run_commit(const struct args *a)
 {
 	struct committing c = {.args = a, .name = a->operands[0]};
 	int status = EXIT_FAILURE;
-	struct session s;
+	struct input_session s;
 
 	if (a->n != 1)
 		return args_misused("Expecting one image file name");
 	if (!args_size(a, OPT_RATE, "rate limit", &c.rate))
 		return EXIT_FAILURE;
-	if (session_begin(&s, a) && find_layers(&c, &s)) {
+	if (input_session_begin(&s, a) && find_layers(&c, &s)) {
 		choose_end(&c);
 		if (open_layers(&c, &s))
 			status = commit_all(&c);
 	}
 	end(&c);
-	session_end(&s);
+	input_session_end(&s);
 	return status;
 }

@@ -26,7 +26,7 @@ enum status { SAME, DIFFERENT, NOT_OPENED, NOT_MAPPED, NOT_READ };
 
 struct comparing {
 	const struct args *args;
-	struct source a, b;
+	struct input a, b;
 	bool quiet;
 	_Atomic uint64_t mismatch;  /* the first one that is known */
 	const char *_Atomic failed; /* the image that could not be read */
@@ -44,7 +44,7 @@ static size_t first_difference(const unsigned char *a, const unsigned char *b, s
 }
 
 /* What lies behind the end of a disk counts as zeroes. */
-static int read_some(struct comparing *c, const struct source *s, void *buf, size_t len,
+static int read_some(struct comparing *c, const struct input *s, void *buf, size_t len,
 	uint64_t off, struct err *e)
 {
 	const struct view *v = s->state->view;
@@ -60,7 +60,7 @@ static int read_some(struct comparing *c, const struct source *s, void *buf, siz
 static int compare_piece(void *arg, uint64_t off, size_t len, void *buf, struct err *e)
 {
 	struct comparing *c = arg;
-	unsigned char *a = buf, *b = a + WORK_PIECE;
+	unsigned char *a = buf, *b = a + PARALLEL_PIECE;
 	uint64_t first;
 	int r = read_some(c, &c->a, a, len, off, e);
 
@@ -95,10 +95,10 @@ static enum status compare_bytes(struct comparing *c, unsigned threads)
 	const struct view *a = c->a.state->view, *b = c->b.state->view;
 	struct progress progress;
 	struct err e = ERR_INIT;
-	struct work w = {
+	struct parallel w = {
 		.views = {a, b},
 		.end = MAX(a->size, b->size),
-		.buffer = 2 * WORK_PIECE,
+		.buffer = 2 * PARALLEL_PIECE,
 		.threads = threads,
 		.progress = &progress,
 		.piece = compare_piece,
@@ -107,7 +107,7 @@ static enum status compare_bytes(struct comparing *c, unsigned threads)
 	int r;
 
 	progress_begin(&progress, args_has(c->args, OPT_PROGRESS) && !c->quiet, w.end);
-	r = work_run(&w, &e);
+	r = parallel_run(&w, &e);
 	progress_end(&progress);
 	if (r < 0) {
 		report("Error while reading %s: %s", c->failed ? c->failed : "", e.text);
@@ -125,14 +125,14 @@ static enum status compare_bytes(struct comparing *c, unsigned threads)
 /* Strictly the same is what is stored in the same places. */
 
 struct allocation {
-	const struct source *other;
+	const struct input *other;
 	uint64_t mismatch;
 	bool differs;
 };
 
-static int check_inside(void *arg, const struct piece *p)
+static int check_inside(void *arg, const struct block_status *p)
 {
-	const struct piece *want = ((void **)arg)[0];
+	const struct block_status *want = ((void **)arg)[0];
 	uint64_t *where = ((void **)arg)[1];
 
 	if (p->data == want->data && p->zero == want->zero && p->present == want->present &&
@@ -142,12 +142,12 @@ static int check_inside(void *arg, const struct piece *p)
 	return 1;
 }
 
-static int check_piece(void *arg, const struct piece *p)
+static int check_piece(void *arg, const struct block_status *p)
 {
 	struct allocation *x = arg;
 	struct err e = ERR_INIT;
 	void *inner[] = {(void *)p, &x->mismatch};
-	int r = pieces_visit(x->other, p->start, p->start + p->len, check_inside, inner, &e);
+	int r = block_status_visit(x->other, p->start, p->start + p->len, check_inside, inner, &e);
 
 	if (r < 0)
 		report_err(&e, "Sector allocation test failed for %s", x->other->name);
@@ -159,7 +159,7 @@ static enum status compare_allocation(struct comparing *c)
 {
 	struct allocation x = {.other = &c->b};
 	struct err e = ERR_INIT;
-	int r = pieces_visit(&c->a, 0, c->a.state->view->size, check_piece, &x, &e);
+	int r = block_status_visit(&c->a, 0, c->a.state->view->size, check_piece, &x, &e);
 
 	if (r < 0) {
 		if (e.code)
@@ -185,31 +185,31 @@ static enum status compare(struct comparing *c, unsigned threads)
 	return status == SAME ? compare_bytes(c, threads) : status;
 }
 
-static bool open_both(struct comparing *c, const struct session *s)
+static bool open_both(struct comparing *c, const struct input_session *s)
 {
 	const struct args *a = c->args;
-	struct image_options how1 = session_options(s, args_value(a, OPT_FORMAT));
-	struct image_options how2 = session_options(s, args_value(a, OPT_FORMAT2));
+	struct image_options how1 = input_session_options(s, args_value(a, OPT_FORMAT));
+	struct image_options how2 = input_session_options(s, args_value(a, OPT_FORMAT2));
 
-	return source_open(&c->a, a->operands[0], &how1) &&
-	       source_open_as(&c->b, a->operands[1], "-F ", &how2);
+	return input_open(&c->a, a->operands[0], &how1) &&
+	       input_open_as(&c->b, a->operands[1], "-F ", &how2);
 }
 
 int run_compare(const struct args *a)
 {
 	struct comparing c = {.args = a, .quiet = args_has(a, OPT_QUIET), .mismatch = UINT64_MAX};
 	enum status status = NOT_OPENED;
-	unsigned threads = work_threads(a);
-	struct session s;
+	unsigned threads = parallel_threads(a);
+	struct input_session s;
 
 	if (a->n != 2)
 		return args_misused("Expecting two image file names");
 	if (threads == 0)
 		return EXIT_FAILURE;
-	if (session_begin(&s, a) && open_both(&c, &s))
+	if (input_session_begin(&s, a) && open_both(&c, &s))
 		status = compare(&c, threads);
-	source_close(&c.a);
-	source_close(&c.b);
-	session_end(&s);
+	input_close(&c.a);
+	input_close(&c.b);
+	input_session_end(&s);
 	return status;
 }

@@ -36,13 +36,13 @@ struct converting {
 	const struct format *format; /* that the output is made as and written through */
 	bool is_raw;                 /* the format */
 	const char *name;            /* of the output */
-	struct source *sources;
+	struct input *inputs;
 	size_t n;
 	uint64_t size; /* of all together */
-	struct maker maker;
+	struct create_args creation;
 	bool create; /* the output */
 	struct output output;
-	struct source out;
+	struct input out;
 	struct copy copy;
 	struct progress progress;
 };
@@ -56,7 +56,7 @@ static int copy_all(struct converting *c, struct err *e)
 		args_has(c->args, OPT_PROGRESS) && !args_has(c->args, OPT_QUIET), c->size);
 	copy->progress = &c->progress;
 	for (size_t i = 0; r == 0 && i < c->n; i++) {
-		copy->disk = c->sources[i].state->view;
+		copy->disk = c->inputs[i].state->view;
 		r = copy_run(copy, e);
 		copy->base += copy->disk->size;
 	}
@@ -67,14 +67,14 @@ static int copy_all(struct converting *c, struct err *e)
 }
 
 /* A file that is read would be gone with the first byte; its lock says so too, but not with -U. */
-static bool is_a_source(const struct converting *c)
+static bool is_an_input(const struct converting *c)
 {
 	struct stat st;
 
 	if (stat(c->name, &st) < 0)
 		return false;
 	for (size_t i = 0; i < c->n; i++)
-		for (const struct image *img = c->sources[i].img; img; img = img->parent)
+		for (const struct image *img = c->inputs[i].img; img; img = img->parent)
 			if (img->io->ino == st.st_ino && img->io->dev == st.st_dev)
 				return true;
 	return false;
@@ -95,9 +95,9 @@ static bool check_room(const struct converting *c)
 static bool choose_below(struct converting *c)
 {
 	const struct image *out = c->out.img, *parent = out->parent;
-	const char *backing = c->maker.request.backing;
+	const char *backing = c->creation.request.backing;
 
-	if (!c->create && backing && !parent_is(out, c->name, backing)) {
+	if (!c->create && backing && !filenames_is_parent(out, c->name, backing)) {
 		report("Could not use '%s' as the backing file of '%s', which has %s", backing,
 			c->name, out->parent_name ? out->parent_name : "none");
 		return false;
@@ -114,7 +114,7 @@ static bool choose_packing(struct converting *c)
 
 	c->copy.packed = args_has(c->args, OPT_COMPRESS) || out->compressed_only;
 	if (c->copy.packed && !args_has(c->args, OPT_THREADS))
-		c->copy.threads = MIN(2 * c->copy.threads, WORK_THREADS);
+		c->copy.threads = MIN(2 * c->copy.threads, PARALLEL_THREADS);
 	if (!c->copy.packed || out->compressed_max > 0)
 		return true;
 	report("%s: Compression not supported for this image", c->name);
@@ -128,16 +128,16 @@ static bool is_durable(const struct converting *c)
 	return cache && strcmp(cache, "unsafe") != 0;
 }
 
-static bool open_output(struct converting *c, const struct session *s)
+static bool open_output(struct converting *c, const struct input_session *s)
 {
-	struct image_options how = session_options(s, c->format->name);
+	struct image_options how = input_session_options(s, c->format->name);
 	struct copy *copy = &c->copy;
 
 	how.write = true;
 	how.fill = c->copy.fresh;
 	how.share = false;
 	how.nosync = !is_durable(c);
-	if (!source_open_as(&c->out, c->output.path, "-O ", &how))
+	if (!input_open_as(&c->out, c->output.path, "-O ", &how))
 		return false;
 	copy->out = c->out.state->view;
 	/* Nobody knows what is on a device. */
@@ -157,9 +157,9 @@ static int least_size(const struct converting *c, bool is_device, uint64_t *byte
 		return 0;
 	}
 	for (size_t i = 0; i < c->n; i++)
-		*bytes += measure_units(c->sources[i].state->view, DEFAULT_SPARSE);
+		*bytes += measure_units(c->inputs[i].state->view, DEFAULT_SPARSE);
 	if (c->n == 1 && !c->is_raw && c->format->measure)
-		r = c->format->measure(c->sources[0].state->view, c->size, &m, e);
+		r = c->format->measure(c->inputs[0].state->view, c->size, &m, e);
 	*bytes = MAX(*bytes, m.required);
 	return r;
 }
@@ -182,7 +182,7 @@ static int check_space(const struct converting *c, struct err *e)
 
 static int create_output(struct converting *c, struct err *e)
 {
-	struct create_request *r = &c->maker.request;
+	struct create_request *r = &c->creation.request;
 	int ret = output_begin(&c->output, c->name, true, e);
 
 	if (ret == 0)
@@ -214,31 +214,31 @@ static bool make_output(struct converting *c)
 }
 
 /* Copies, and gives the output its name. */
-static int fill_output(struct converting *c, const struct session *s)
+static int fill_output(struct converting *c, const struct input_session *s)
 {
 	struct err e = ERR_INIT;
 	int r;
 
 	if (!open_output(c, s)) {
-		source_close(&c->out);
+		input_close(&c->out);
 		return EXIT_FAILURE;
 	}
 	r = copy_all(c, &e);
-	source_close(&c->out);
+	input_close(&c->out);
 	if (r == 0)
 		r = output_commit(&c->output, is_durable(c), &e);
 	output_reword(&c->output, &e);
 	if (r < 0)
 		return report_failure(&e);
 	if (c->create)
-		maker_warn_raw(&c->maker, c->name, OPT_OUTPUT_FORMAT);
+		create_args_warn_raw(&c->creation, c->name, OPT_OUTPUT_FORMAT);
 	return EXIT_SUCCESS;
 }
 
 /* Raw is what an output becomes unless -O says otherwise: no image shall be lost by that. */
-static bool is_an_image(const struct converting *c, const struct session *s)
+static bool is_an_image(const struct converting *c, const struct input_session *s)
 {
-	struct image_options how = session_options(s, NULL);
+	struct image_options how = input_session_options(s, NULL);
 	struct err e = ERR_INIT;
 	struct image *img = NULL;
 	bool is;
@@ -256,11 +256,11 @@ static bool is_an_image(const struct converting *c, const struct session *s)
 	return is;
 }
 
-static int write_output(struct converting *c, const struct session *s)
+static int write_output(struct converting *c, const struct input_session *s)
 {
 	int status = EXIT_FAILURE;
 
-	if (is_a_source(c))
+	if (is_an_input(c))
 		return report("%s: it is one of the files that are read", c->name);
 	if (is_an_image(c, s))
 		return EXIT_FAILURE;
@@ -270,18 +270,18 @@ static int write_output(struct converting *c, const struct session *s)
 	return status;
 }
 
-static bool open_sources(struct converting *c, const struct session *s)
+static bool open_inputs(struct converting *c, const struct input_session *s)
 {
 	const struct args *a = c->args;
-	struct image_options how = session_options(s, args_value(a, OPT_FORMAT));
+	struct image_options how = input_session_options(s, args_value(a, OPT_FORMAT));
 
 	for (size_t i = 0; i < c->n; i++) {
-		struct source *source = &c->sources[i];
+		struct input *input = &c->inputs[i];
 
-		if (!source_open(source, a->operands[i], &how) ||
-			!source_choose(source, args_value(a, OPT_SNAPSHOT)))
+		if (!input_open(input, a->operands[i], &how) ||
+			!input_choose_state(input, args_value(a, OPT_SNAPSHOT)))
 			return false;
-		if (__builtin_add_overflow(c->size, source->state->view->size, &c->size) ||
+		if (__builtin_add_overflow(c->size, input->state->view->size, &c->size) ||
 			c->size > INT64_MAX) {
 			report("together they have more than 2^63 bytes");
 			return false;
@@ -334,19 +334,20 @@ static bool check_abilities(const struct converting *c)
 
 static int convert(struct converting *c)
 {
-	struct session s;
+	struct input_session s;
 	int status = EXIT_FAILURE;
 
-	if (session_begin(&s, c->args) && maker_begin(&c->maker, &s, c->format, c->name, &status)) {
+	if (input_session_begin(&s, c->args) &&
+		create_args_begin(&c->creation, &s, c->format, c->name, &status)) {
 		if (c->n == 0)
 			status = report("Must specify image file name");
-		else if (check_abilities(c) && open_sources(c, &s))
+		else if (check_abilities(c) && open_inputs(c, &s))
 			status = write_output(c, &s);
 	}
-	maker_end(&c->maker);
+	create_args_end(&c->creation);
 	for (size_t i = 0; i < c->n; i++)
-		source_close(&c->sources[i]);
-	session_end(&s);
+		input_close(&c->inputs[i]);
+	input_session_end(&s);
 	return status;
 }
 
@@ -355,14 +356,14 @@ int run_convert(const struct args *a)
 	struct converting c = {.args = a, .create = !args_has(a, OPT_NO_CREATE)};
 	int status;
 
-	c.copy.threads = work_threads(a);
+	c.copy.threads = parallel_threads(a);
 	if (c.copy.threads == 0 || !check_sparse(&c) || !check_format(&c))
 		return EXIT_FAILURE;
 	/* "-o help" needs no names. */
 	c.n = a->n > 0 ? a->n - 1 : 0;
 	c.name = a->n > 0 ? a->operands[c.n] : NULL;
-	c.sources = calloc(c.n + 1, sizeof c.sources[0]);
-	status = c.sources ? convert(&c) : report("out of memory");
-	free(c.sources);
+	c.inputs = calloc(c.n + 1, sizeof c.inputs[0]);
+	status = c.inputs ? convert(&c) : report("out of memory");
+	free(c.inputs);
 	return status;
 }

@@ -34,7 +34,7 @@ static bool is_empty(const char *name)
 	return stat(name, &st) == 0 && S_ISREG(st.st_mode) && st.st_size == 0;
 }
 
-static int make_file(struct maker *m, struct output *o, struct err *e)
+static int make_file(struct create_args *m, struct output *o, struct err *e)
 {
 	int r;
 
@@ -43,7 +43,7 @@ static int make_file(struct maker *m, struct output *o, struct err *e)
 	return r == 0 ? output_commit(o, true, e) : r;
 }
 
-static int make(const struct args *a, struct maker *m, const char *name)
+static int make(const struct args *a, struct create_args *m, const char *name)
 {
 	struct err e = ERR_INIT;
 	struct output o;
@@ -57,8 +57,8 @@ static int make(const struct args *a, struct maker *m, const char *name)
 	output_end(&o);
 	if (r == 0) {
 		if (!args_has(a, OPT_QUIET))
-			maker_tell(m, name);
-		maker_warn_raw(m, name, OPT_FORMAT);
+			create_args_print(m, name);
+		create_args_warn_raw(m, name, OPT_FORMAT);
 		return EXIT_SUCCESS;
 	}
 	if (e.code == EEXIST)
@@ -69,20 +69,20 @@ static int make(const struct args *a, struct maker *m, const char *name)
 int run_create(const struct args *a)
 {
 	const struct format *f = find_format(a);
-	struct session s;
-	struct maker m = {0};
+	struct input_session s;
+	struct create_args m = {0};
 	int status = EXIT_FAILURE;
 
 	if (!f)
 		return EXIT_FAILURE;
-	if (session_begin(&s, a) &&
-		maker_begin(&m, &s, f, a->n > 0 ? a->operands[0] : NULL, &status)) {
+	if (input_session_begin(&s, a) &&
+		create_args_begin(&m, &s, f, a->n > 0 ? a->operands[0] : NULL, &status)) {
 		if (a->n != 1 && a->n != 2)
 			status = args_misused("Expecting image file name");
-		else if (maker_size(&m, a->operands[0], a->n == 2 ? a->operands[1] : NULL))
+		else if (create_args_size(&m, a->operands[0], a->n == 2 ? a->operands[1] : NULL))
 			status = make(a, &m, a->operands[0]);
 	}
-	maker_end(&m);
-	session_end(&s);
+	create_args_end(&m);
+	input_session_end(&s);
 	return status;
 }

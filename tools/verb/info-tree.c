@@ -152,11 +152,11 @@ static void print_image(struct branch *b, const struct image *img)
 		print_snapshots(b, img);
 }
 
-int tree_print(const struct source *source)
+int info_tree_print(const struct input *input)
 {
 	struct branch b = {.depth = 0};
 
-	for (const struct image *img = source->img; img; img = img->parent) {
+	for (const struct image *img = input->img; img; img = img->parent) {
 		if (b.depth > 0) {
 			b.more[b.depth - 1] = false;
 			print_lead(&b);

@@ -3,9 +3,9 @@
 #ifndef VDISK_TOOLS_VERB_INFO_TREE_H
 #define VDISK_TOOLS_VERB_INFO_TREE_H
 
-struct source;
+struct input;
 
 /* The exit status. */
-int tree_print(const struct source *source);
+int info_tree_print(const struct input *input);
 
 #endif

@@ -128,18 +128,18 @@ static void print_text(struct json_object *o, const struct image *img)
 		puts("cleanly shut down: no");
 	print_backing(o);
 	if (img->nstates > 1)
-		snapshots_print(img);
+		snapshot_print_table(img);
 	print_specific(o);
 }
 
 /* All images of the chain, or the first one alone, each with a name made from that of its child. */
-static struct json_object *describe(const struct source *source, bool chain, bool contents)
+static struct json_object *describe(const struct input *input, bool chain, bool contents)
 {
 	struct json_object *list = json_object_new_array(), *o;
-	char *name = strdup(source->name), *next;
+	char *name = strdup(input->name), *next;
 
-	for (const struct image *img = source->img; img; img = chain ? img->parent : NULL) {
-		next = name ? parent_file(img, name) : NULL;
+	for (const struct image *img = input->img; img; img = chain ? img->parent : NULL) {
+		next = name ? filenames_parent(img, name) : NULL;
 		o = info_object(img, img->states[0], name ? name : "", next);
 		if (contents)
 			contents_add(o, img);
@@ -163,9 +163,9 @@ static int print_json(struct json_object *list, bool chain)
 	return EXIT_SUCCESS;
 }
 
-static int print_human(struct json_object *list, const struct source *source)
+static int print_human(struct json_object *list, const struct input *input)
 {
-	const struct image *img = source->img;
+	const struct image *img = input->img;
 
 	for (size_t i = 0; i < json_object_array_length(list); i++, img = img->parent) {
 		if (i > 0)
@@ -175,7 +175,7 @@ static int print_human(struct json_object *list, const struct source *source)
 	return EXIT_SUCCESS;
 }
 
-static int print_info(const struct args *a, struct source *source)
+static int print_info(const struct args *a, struct input *input)
 {
 	bool tree = args_has(a, OPT_TREE), chain = tree || args_has(a, OPT_BACKING_CHAIN), json;
 	struct json_object *list;
@@ -183,9 +183,9 @@ static int print_info(const struct args *a, struct source *source)
 
 	args_want_json(a, &json);
 	if (tree && !json)
-		return tree_print(source);
-	list = describe(source, chain, tree);
-	status = json ? print_json(list, chain) : print_human(list, source);
+		return info_tree_print(input);
+	list = describe(input, chain, tree);
+	status = json ? print_json(list, chain) : print_human(list, input);
 	json_object_put(list);
 	return status;
 }
@@ -195,6 +195,5 @@ int run_info(const struct args *a)
 	/* What an image is can be told without what it is based on. */
 	bool alone = !args_has(a, OPT_BACKING_CHAIN) && !args_has(a, OPT_TREE);
 
-	return source_run(
-		a, SOURCE_LOCKED | SOURCE_LENIENT | (alone ? SOURCE_ALONE : 0), print_info);
+	return input_run(a, INPUT_LOCKED | INPUT_LENIENT | (alone ? INPUT_ALONE : 0), print_info);
 }

@@ -29,12 +29,12 @@ static void what_is(const struct mounted *m, char *buf, size_t size)
 		snprintf(buf, size, "%s", m->file);
 }
 
-static void print_table(const struct mounts *m)
+static void print_table(const struct mount_table *m)
 {
 	char what[300];
 
 	for (size_t i = 0; i < m->n; i++) {
-		if (!mounts_is_shown(m, &m->list[i]))
+		if (!mount_table_is_shown(m, &m->list[i]))
 			continue;
 		what_is(&m->list[i], what, sizeof what);
 		printable_print(stdout, "%-9s %s on %s", what, m->list[i].image, m->list[i].dir);
@@ -42,7 +42,7 @@ static void print_table(const struct mounts *m)
 	}
 }
 
-static int print_json(const struct mounts *m)
+static int print_json(const struct mount_table *m)
 {
 	struct json_object *list = json_object_new_array();
 	struct err e = ERR_INIT;
@@ -52,7 +52,7 @@ static int print_json(const struct mounts *m)
 		const struct mounted *x = &m->list[i];
 		struct json_object *o;
 
-		if (!mounts_is_shown(m, x))
+		if (!mount_table_is_shown(m, x))
 			continue;
 		o = json_object_new_object();
 		what_is(x, what, sizeof what);
@@ -72,21 +72,21 @@ static int print_json(const struct mounts *m)
 
 int run_list(const struct args *a)
 {
-	struct mounts m;
-	int status = EXIT_FAILURE;
+	struct err e = ERR_INIT;
+	struct mount_table m;
+	int status = EXIT_SUCCESS;
 	bool json;
 
 	if (a->n != 0)
 		return args_misused("list takes no names");
 	if (!args_want_json(a, &json))
 		return EXIT_FAILURE;
-	if (mounts_read(&m)) {
-		status = EXIT_SUCCESS;
-		if (json)
-			status = print_json(&m);
-		else
-			print_table(&m);
-	}
-	mounts_free(&m);
+	if (mount_table_read(&m, &e) < 0)
+		status = report_failure(&e);
+	else if (json)
+		status = print_json(&m);
+	else
+		print_table(&m);
+	mount_table_free(&m);
 	return status;
 }

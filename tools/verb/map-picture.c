@@ -26,7 +26,7 @@
 #define MAX_COLUMNS 240u
 
 struct picture {
-	const struct source *source;
+	const struct input *input;
 	uint64_t start, len;
 	size_t columns, layers;
 	uint64_t *data; /* bytes, by layer and column */
@@ -50,7 +50,7 @@ static size_t column_of(const struct picture *p, uint64_t off)
 	return i;
 }
 
-static int count(void *arg, const struct piece *piece)
+static int count(void *arg, const struct block_status *piece)
 {
 	struct picture *p = arg;
 	uint64_t off = piece->start, end = off + piece->len, next;
@@ -113,7 +113,7 @@ static void put_xml(FILE *f, char c)
 
 static void draw_strip(const struct picture *p)
 {
-	const struct image *img = p->source->img;
+	const struct image *img = p->input->img;
 
 	for (size_t layer = 0; layer < p->layers; layer++, img = img->parent) {
 		for (size_t i = 0; i < p->columns; i++)
@@ -143,7 +143,7 @@ static void draw_row(FILE *f, const struct picture *p, size_t layer)
 
 static void draw_svg(FILE *f, const struct picture *p)
 {
-	const struct image *img = p->source->img;
+	const struct image *img = p->input->img;
 	size_t height = p->layers * 2 * SVG_ROW + 8;
 
 	fprintf(f,
@@ -191,7 +191,7 @@ static int draw(struct picture *p, const char *file)
 {
 	struct err e = ERR_INIT;
 
-	if (pieces_visit(p->source, p->start, p->start + p->len, count, p, &e) < 0)
+	if (block_status_visit(p->input, p->start, p->start + p->len, count, p, &e) < 0)
 		return report_err(&e, "Failed to read image metadata");
 	if (file)
 		return write_svg(file, p);
@@ -199,14 +199,14 @@ static int draw(struct picture *p, const char *file)
 	return EXIT_SUCCESS;
 }
 
-int picture_draw(const struct source *source, uint64_t start, uint64_t end, const char *file)
+int map_picture_draw(const struct input *input, uint64_t start, uint64_t end, const char *file)
 {
 	struct picture p = {
-		.source = source,
+		.input = input,
 		.start = start,
 		.len = end - start,
 		.columns = file ? SVG_COLUMNS : terminal_columns(),
-		.layers = image_depth(source->img),
+		.layers = image_depth(input->img),
 	};
 	int status;
 

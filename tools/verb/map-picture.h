@@ -5,9 +5,9 @@
 
 #include <stdint.h>
 
-struct source;
+struct input;
 
 /* Draws [start, end) into file as SVG, or for the terminal if that is NULL; the exit status. */
-int picture_draw(const struct source *source, uint64_t start, uint64_t end, const char *file);
+int map_picture_draw(const struct input *input, uint64_t start, uint64_t end, const char *file);
 
 #endif

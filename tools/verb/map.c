@@ -19,7 +19,7 @@
 
 /* Of the lines that are being printed. */
 struct printing {
-	const struct source *source;
+	const struct input *input;
 	bool begun;
 	const struct io *io; /* what name is of */
 	char *name;
@@ -30,7 +30,7 @@ static const char *word(bool yes)
 	return yes ? "true" : "false";
 }
 
-static int print_json(void *arg, const struct piece *p)
+static int print_json(void *arg, const struct block_status *p)
 {
 	struct printing *to = arg;
 
@@ -49,13 +49,13 @@ static const char *name_of(struct printing *to, const struct io *io)
 {
 	if (to->io != io) {
 		free(to->name);
-		to->name = chain_file(to->source->img, to->source->name, io);
+		to->name = filenames_of_io(to->input->img, to->input->name, io);
 		to->io = io;
 	}
 	return to->name ? to->name : io->name;
 }
 
-static int print_line(void *arg, const struct piece *p)
+static int print_line(void *arg, const struct block_status *p)
 {
 	if (!p->data)
 		return 0;
@@ -69,9 +69,9 @@ static int print_line(void *arg, const struct piece *p)
 
 /* The range that -s and -l choose. */
 static bool choose_range(
-	const struct args *a, const struct source *source, uint64_t *start, uint64_t *end)
+	const struct args *a, const struct input *input, uint64_t *start, uint64_t *end)
 {
-	uint64_t size = source->state->view->size, len = size;
+	uint64_t size = input->state->view->size, len = size;
 
 	*start = 0;
 	if (!args_size(a, OPT_START, "start offset", start) ||
@@ -90,7 +90,7 @@ static int print_map(struct printing *to, bool json, uint64_t start, uint64_t en
 		putchar('[');
 	else
 		printf("%-16s%-16s%-16s%s\n", "Offset", "Length", "Mapped to", "File");
-	r = pieces_visit(to->source, start, end, json ? print_json : print_line, to, &e);
+	r = block_status_visit(to->input, start, end, json ? print_json : print_line, to, &e);
 	free(to->name);
 	if (json && r == 0)
 		puts("]");
@@ -99,20 +99,20 @@ static int print_map(struct printing *to, bool json, uint64_t start, uint64_t en
 	return r == 0 ? EXIT_SUCCESS : EXIT_FAILURE;
 }
 
-static int map(const struct args *a, struct source *source)
+static int map(const struct args *a, struct input *input)
 {
-	struct printing to = {.source = source};
+	struct printing to = {.input = input};
 	uint64_t start, end;
 	bool json;
 
-	if (!args_want_json(a, &json) || !choose_range(a, source, &start, &end))
+	if (!args_want_json(a, &json) || !choose_range(a, input, &start, &end))
 		return EXIT_FAILURE;
 	if (args_has(a, OPT_PICTURE))
-		return picture_draw(source, start, end, args_value(a, OPT_PICTURE));
+		return map_picture_draw(input, start, end, args_value(a, OPT_PICTURE));
 	return print_map(&to, json, start, end);
 }
 
 int run_map(const struct args *a)
 {
-	return source_run(a, 0, map);
+	return input_run(a, 0, map);
 }

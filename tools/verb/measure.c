@@ -61,11 +61,11 @@ static int print(const struct args *a, const struct view *disk, uint64_t size)
 	return EXIT_SUCCESS;
 }
 
-static int measure(const struct args *a, struct source *source)
+static int measure(const struct args *a, struct input *input)
 {
-	if (!source_choose(source, args_value(a, OPT_SNAPSHOT)))
+	if (!input_choose_state(input, args_value(a, OPT_SNAPSHOT)))
 		return EXIT_FAILURE;
-	return print(a, source->state->view, source->state->view->size);
+	return print(a, input->state->view, input->state->view->size);
 }
 
 int run_measure(const struct args *a)
@@ -75,6 +75,6 @@ int run_measure(const struct args *a)
 	if (args_has(a, OPT_SIZE) == (a->n > 0))
 		return report("Either --size N or one filename must be specified.");
 	if (a->n > 0)
-		return source_run(a, 0, measure);
+		return input_run(a, 0, measure);
 	return args_size(a, OPT_SIZE, "image size", &size) ? print(a, NULL, size) : EXIT_FAILURE;
 }

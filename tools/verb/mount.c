@@ -58,7 +58,7 @@ int run_mount(const struct args *a)
 	char *dir;
 	int status;
 
-	command_search_sbin();
+	subprocess_search_sbin();
 	if (a->n != 2 && a->n != 3)
 		return args_misused("Expecting an image, perhaps a partition, and a directory");
 	m.image = a->operands[0];

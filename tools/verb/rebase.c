@@ -27,10 +27,10 @@
 struct rebasing {
 	const struct args *args;
 	const char *backing, *format; /* NULL: none */
-	struct source source;
+	struct input input;
 	struct image_options how; /* for the new backing file */
 	struct image *old;        /* backing file; NULL: none, or nobody looks at it */
-	struct image *new;        /* likewise; of source.img */
+	struct image *new;        /* likewise; of input.img */
 	struct progress progress;
 	size_t chunk;
 	unsigned char *old_bytes, *new_bytes;
@@ -38,7 +38,7 @@ struct rebasing {
 
 static struct view *disk_of(const struct rebasing *b)
 {
-	return b->source.img->states[0]->view;
+	return b->input.img->states[0]->view;
 }
 
 static const struct view *shown_by(const struct image *backing)
@@ -165,7 +165,7 @@ static int keep(struct rebasing *b)
 static int set_backing(struct rebasing *b)
 {
 	struct err e = ERR_INIT;
-	struct image *img = b->source.img;
+	struct image *img = b->input.img;
 
 	if (image_set_backing(img, b->backing, b->format, &e) == 0 && image_finish(img, &e) == 0)
 		return EXIT_SUCCESS;
@@ -181,26 +181,26 @@ static int refuse_new(const struct rebasing *b, const struct err *e)
 }
 
 /* From here on the image shows what it will show: what is not kept shows the new backing file. */
-static int open_new(struct rebasing *b, const struct session *s)
+static int open_new(struct rebasing *b, const struct input_session *s)
 {
 	struct err e = ERR_INIT;
 
-	b->how = session_options(s, b->format);
-	if (b->backing && image_open_backing(b->source.name, b->backing, &b->how, &b->new, &e) < 0)
+	b->how = input_session_options(s, b->format);
+	if (b->backing && image_open_backing(b->input.name, b->backing, &b->how, &b->new, &e) < 0)
 		return refuse_new(b, &e);
-	b->old = image_swap_parent(b->source.img, b->new);
+	b->old = image_swap_parent(b->input.img, b->new);
 	return EXIT_SUCCESS;
 }
 
-static bool open_image(struct rebasing *b, const struct session *s, bool unsafe)
+static bool open_image(struct rebasing *b, const struct input_session *s, bool unsafe)
 {
-	struct image_options how = session_options(s, args_value(b->args, OPT_FORMAT));
+	struct image_options how = input_session_options(s, args_value(b->args, OPT_FORMAT));
 	const char *cache = args_value(b->args, OPT_CACHE);
 
 	how.write = true;
 	how.nobacking = unsafe;
 	how.nosync = cache && strcmp(cache, "unsafe") == 0;
-	return source_open(&b->source, b->args->operands[0], &how);
+	return input_open(&b->input, b->args->operands[0], &how);
 }
 
 /* Before the disk is touched. */
@@ -214,21 +214,21 @@ static bool check_words(const struct rebasing *b)
 		return true;
 	report("Could not change the backing file to '%s': backing format must be specified",
 		b->backing);
-	hint_at_backing_format(b->args->operands[0], b->backing);
+	filenames_hint_backing_format(b->args->operands[0], b->backing);
 	return false;
 }
 
 static bool can_rebase(const struct rebasing *b)
 {
-	if (b->source.img->format->set_backing)
+	if (b->input.img->format->set_backing)
 		return true;
 	report("Could not change the backing file to '%s': images of the format %s keep the one "
 	       "that they were made with",
-		b->backing ? b->backing : "", b->source.img->format->name);
+		b->backing ? b->backing : "", b->input.img->format->name);
 	return false;
 }
 
-static int rebase(struct rebasing *b, const struct session *s)
+static int rebase(struct rebasing *b, const struct input_session *s)
 {
 	bool unsafe = args_has(b->args, OPT_UNSAFE);
 	int status = EXIT_FAILURE;
@@ -240,7 +240,7 @@ static int rebase(struct rebasing *b, const struct session *s)
 		if (status == EXIT_SUCCESS)
 			status = set_backing(b);
 	}
-	source_close(&b->source);
+	input_close(&b->input);
 	image_close(b->old);
 	return status;
 }
@@ -254,14 +254,14 @@ int run_rebase(const struct args *a)
 		.format = args_value(a, OPT_BACKING_FORMAT),
 	};
 	int status = EXIT_FAILURE;
-	struct session s;
+	struct input_session s;
 
 	if (a->n != 1)
 		return args_misused("Expecting one image file name");
 	if (!backing && !args_has(a, OPT_UNSAFE))
 		return args_misused("Must specify backing file (-b) or use unsafe mode (-u)");
-	if (session_begin(&s, a))
+	if (input_session_begin(&s, a))
 		status = rebase(&b, &s);
-	session_end(&s);
+	input_session_end(&s);
 	return status;
 }

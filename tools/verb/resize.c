@@ -34,9 +34,9 @@ static bool new_size(const char *word, uint64_t old, uint64_t *size)
 	return true;
 }
 
-static int change(const struct args *a, struct source *source, uint64_t size)
+static int change(const struct args *a, struct input *input, uint64_t size)
 {
-	struct view *disk = source->img->states[0]->view;
+	struct view *disk = input->img->states[0]->view;
 	struct err e = ERR_INIT;
 
 	if (size < disk->size && !args_has(a, OPT_SHRINK))
@@ -45,19 +45,19 @@ static int change(const struct args *a, struct source *source, uint64_t size)
 			      "shrunken image's end. Before performing such an operation, make "
 			      "sure there is no important data there.");
 	if (size != disk->size && view_resize(disk, size, &e) < 0)
-		return report_err(&e, "Could not resize '%s'", source->name);
+		return report_err(&e, "Could not resize '%s'", input->name);
 	if (!args_has(a, OPT_QUIET))
 		puts("Image resized.");
 	return EXIT_SUCCESS;
 }
 
-static int resize(const struct args *a, struct source *source)
+static int resize(const struct args *a, struct input *input)
 {
 	uint64_t size;
 
-	if (!new_size(args_value(a, OPT_SIZE), source->img->states[0]->view->size, &size))
+	if (!new_size(args_value(a, OPT_SIZE), input->img->states[0]->view->size, &size))
 		return EXIT_FAILURE;
-	return change(a, source, size);
+	return change(a, input, size);
 }
 
 int run_resize(const struct args *a)
@@ -73,5 +73,5 @@ int run_resize(const struct args *a)
 	size.v = &word;
 	image.options[OPT_SIZE] = size;
 	image.n = 1;
-	return source_run(&image, SOURCE_WRITE, resize);
+	return input_run(&image, INPUT_WRITE, resize);
 }

@@ -40,7 +40,7 @@ static void print_one(const struct state *s)
 	putchar('\n');
 }
 
-void snapshots_print(const struct image *img)
+void snapshot_print_table(const struct image *img)
 {
 	puts("Snapshot list:");
 	printf(COLUMNS "\n", "ID", "TAG", "VM SIZE", "DATE", "VM CLOCK", "ICOUNT");
@@ -62,57 +62,57 @@ static int print_json(const struct image *img)
 	return EXIT_SUCCESS;
 }
 
-static int list(const struct args *a, struct source *source)
+static int list(const struct args *a, struct input *input)
 {
 	bool json;
 
 	if (args_want_json(a, &json) && json)
-		return print_json(source->img);
-	if (source->img->nstates > 1)
-		snapshots_print(source->img);
+		return print_json(input->img);
+	if (input->img->nstates > 1)
+		snapshot_print_table(input->img);
 	return EXIT_SUCCESS;
 }
 
 /* Of an image that is not mounted. */
 
-static int take(const struct args *a, struct source *source)
+static int take(const struct args *a, struct input *input)
 {
 	const char *name = args_value(a, OPT_TAKE);
 	struct err e = ERR_INIT;
 	unsigned no;
 
-	if (snapshot_create(source->img, name, &no, &e) < 0)
+	if (snapshot_create(input->img, name, &no, &e) < 0)
 		return report_err(&e, "Could not create snapshot '%s'", name);
 	return EXIT_SUCCESS;
 }
 
-static int apply(const struct args *a, struct source *source)
+static int apply(const struct args *a, struct input *input)
 {
 	const char *name = args_value(a, OPT_APPLY);
-	const struct state *s = image_find_state(source->img, name);
+	const struct state *s = image_find_state(input->img, name);
 	struct err e = ERR_INIT;
 
 	if (!s) {
 		report("Could not apply snapshot '%s': snapshot not found", name);
-		return hint_at_snapshot(source, name);
+		return input_hint_snapshot(input, name);
 	}
-	if (snapshot_apply(source->img, s->no, &e) < 0)
+	if (snapshot_apply(input->img, s->no, &e) < 0)
 		return report_err(&e, "Could not apply snapshot '%s'", name);
 	return EXIT_SUCCESS;
 }
 
 /* By its name alone: a snapshot that is called as the id of another shall not be mistaken. */
-static int delete (const struct args *a, struct source *source)
+static int delete (const struct args *a, struct input *input)
 {
 	const char *name = args_value(a, OPT_DELETE);
-	const struct state *s = image_find_state(source->img, name);
+	const struct state *s = image_find_state(input->img, name);
 	struct err e = ERR_INIT;
 
 	if (!s || strcmp(s->name, name) != 0) {
 		report("Could not delete snapshot '%s': snapshot not found", name);
-		return hint_at_snapshot(source, name);
+		return input_hint_snapshot(input, name);
 	}
-	if (snapshot_delete(source->img, s->no, &e) < 0)
+	if (snapshot_delete(input->img, s->no, &e) < 0)
 		return report_err(&e, "Could not delete snapshot '%s'", name);
 	return EXIT_SUCCESS;
 }
@@ -121,9 +121,9 @@ static int delete (const struct args *a, struct source *source)
 static int change_mounted(const struct args *a, const char *dir)
 {
 	if (args_has(a, OPT_TAKE))
-		return live_take(dir, args_value(a, OPT_TAKE));
+		return via_mount_create_snapshot(dir, args_value(a, OPT_TAKE));
 	if (args_has(a, OPT_DELETE))
-		return live_drop(dir, args_value(a, OPT_DELETE));
+		return via_mount_delete_snapshot(dir, args_value(a, OPT_DELETE));
 	return report("Could not apply snapshot '%s': the image is mounted at %s, where its disk "
 		      "is in use",
 		args_value(a, OPT_APPLY), dir);
@@ -131,11 +131,11 @@ static int change_mounted(const struct args *a, const char *dir)
 
 static int change(const struct args *a)
 {
-	char *dir = a->n == 1 ? live_find(a->operands[0]) : NULL;
+	char *dir = a->n == 1 ? via_mount_find(a->operands[0]) : NULL;
 	int status;
 
 	if (!dir)
-		return source_run(a, SOURCE_ALONE | SOURCE_WRITE,
+		return input_run(a, INPUT_ALONE | INPUT_WRITE,
 			args_has(a, OPT_TAKE)    ? take
 			: args_has(a, OPT_APPLY) ? apply
 						 : delete);
@@ -151,5 +151,5 @@ int run_snapshot(const struct args *a)
 
 	if (changes > 1 || (changes && args_has(a, OPT_LIST)))
 		return args_misused("Cannot mix '-l', '-a', '-c', '-d'");
-	return changes ? change(a) : source_run(a, SOURCE_ALONE, list);
+	return changes ? change(a) : input_run(a, INPUT_ALONE, list);
 }

@@ -6,6 +6,6 @@
 struct image;
 
 /* "Snapshot list:", a head and a line each, as qemu-img has them. */
-void snapshots_print(const struct image *img);
+void snapshot_print_table(const struct image *img);
 
 #endif

@@ -1,13 +1,18 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* help.c - the table of verbs and options as text. */
+#include "help.h"
+
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
-#include "lib/verb.h"
+#include "lib/args.h"
+#include "util/nearest.h"
+#include "verbs.h"
 
 #define HELP_COLUMN 29
 
-void help_all(void)
+void help_print(const struct verb *verbs)
 {
 	puts("Usage: vdisk VERB [options] IMAGE...\n"
 	     "\n"
@@ -40,7 +45,7 @@ static int print_option(const struct option_row *row)
 	return printf("    %s", text);
 }
 
-void help_verb(const struct verb *v)
+void help_print_verb(const struct verb *v)
 {
 	printf("Usage: vdisk %s [options]%s%s\n\n", v->name, v->operands[0] ? " " : "",
 		v->operands);
@@ -54,4 +59,38 @@ void help_verb(const struct verb *v)
 		}
 		printf("%*s%s\n", HELP_COLUMN - n, "", row->help);
 	}
+}
+
+const struct verb *help_find(const struct verb *verbs, const char *name)
+{
+	struct nearest near = nearest_to(name);
+
+	for (const struct verb *v = verbs; v->name; v++) {
+		if (strcmp(v->name, name) == 0)
+			return v;
+		nearest_offer(&near, v->name);
+	}
+	if (name[0] == '-')
+		args_misused("unrecognized option '%s'", name);
+	else if (near.best)
+		args_misused("Command not found: %s; did you mean '%s'?", name, near.best);
+	else
+		args_misused("Command not found: %s", name);
+	return NULL;
+}
+
+int run_help(const struct args *a)
+{
+	const struct verb *v;
+
+	if (a->n > 1)
+		return args_misused("Expecting one verb");
+	if (a->n == 0) {
+		help_print(a->verbs);
+		return EXIT_SUCCESS;
+	}
+	v = help_find(a->verbs, a->operands[0]);
+	if (v)
+		help_print_verb(v);
+	return v ? EXIT_SUCCESS : EXIT_FAILURE;
 }

@@ -4,12 +4,17 @@
  * Formats are asked for when they are wanted, so that none is named here.
  */
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
-#include "lib/verb.h"
+#include "candidates.h"
+#include "lib/args.h"
+#include "verbs.h"
 
 #define CACHE_MODES  "unsafe writeback writethrough none directsync"
 #define LIST_FORMATS "vdisk --list-formats 2>/dev/null | cut -d' ' -f1"
+
+static const struct verb *verbs; /* the table of all */
 
 static void print_verb_names(void)
 {
@@ -23,7 +28,7 @@ static void print_operands(const struct verb *v)
 	if (v->operand == OPERAND_VERB)
 		print_verb_names();
 	else
-		fputs(SHELLS, stdout);
+		fputs("bash zsh fish", stdout);
 }
 
 static void print_option_words(const struct verb *v)
@@ -550,15 +555,18 @@ static void print_fish(void)
 	}
 }
 
-bool completion_print(const char *shell)
+int run_completion(const struct args *a)
 {
+	const char *shell = a->n == 1 ? a->operands[0] : "";
+
+	verbs = a->verbs;
 	if (strcmp(shell, "bash") == 0)
 		print_bash();
 	else if (strcmp(shell, "zsh") == 0)
 		print_zsh();
 	else if (strcmp(shell, "fish") == 0)
 		print_fish();
-	else
-		return false;
-	return true;
+	else if (!candidates_print(a))
+		return args_misused("Expecting a shell: bash, zsh or fish");
+	return EXIT_SUCCESS;
 }
