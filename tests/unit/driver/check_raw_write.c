@@ -2,8 +2,10 @@
 /* Raw images, and what all writing has in common. */
 #include <errno.h>
 #include <pthread.h>
+#include <sched.h>
 #include <signal.h>
 #include <stdatomic.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/resource.h>
@@ -95,10 +97,32 @@ START_TEST(partitions_write_through)
 }
 END_TEST
 
-/* A write whose caller is answered before it is done. */
+/* Returns once the thread is blocked.  tid is set before the call that blocks. */
+static void await_blocked(const atomic_int *tid)
+{
+	char state = 0;
+
+	for (; state != 'S'; sched_yield()) {
+		char path[64];
+		FILE *f;
+
+		if (*tid == 0)
+			continue;
+		snprintf(path, sizeof path, "/proc/self/task/%d/stat", *tid);
+		f = fopen(path, "r");
+		if (!f)
+			return; /* it has ended: it was not blocked */
+		if (fscanf(f, "%*d (%*[^)]) %c", &state) != 1)
+			state = 0;
+		fclose(f);
+	}
+}
+
+/* A write with an early reply, during which a reader flushes and reads. */
 struct late {
 	struct view *view;
 	pthread_t reader;
+	atomic_int tid;
 	char buf[100000];
 	unsigned answers;
 };
@@ -108,19 +132,20 @@ static void *read_it(void *arg)
 	struct late *l = arg;
 	struct err e = ERR_INIT;
 
+	l->tid = gettid();
 	ck_assert_ok(view_flush(l->view, &e), &e);
 	ck_assert_ok(view_read(l->view, l->buf, sizeof l->buf, 5000, &e), &e);
 	return NULL;
 }
 
-/* From here on it must not be seen that it is not done. */
 static void look_at_once(void *arg)
 {
 	struct late *l = arg;
 
 	l->answers++;
+	l->tid = 0;
 	ck_assert_int_eq(pthread_create(&l->reader, NULL, read_it, l), 0);
-	ck_assert_int_eq(usleep(10000), 0);
+	await_blocked(&l->tid);
 }
 
 static void never_late(void *arg, const struct err *e)
@@ -166,27 +191,27 @@ START_TEST(nobody_sees_what_is_late)
 }
 END_TEST
 
-/* While one writes behind, another wants to, and somebody to read. */
+/* During a write with an early reply a second writer comes, then a reader. */
 struct queue {
 	struct view *view;
 	pthread_t writer, reader;
-	atomic_bool was_read;
-	bool before_writer; /* it was when the second writer was let in */
+	atomic_int writer_tid, reader_tid;
+	unsigned answers; /* of the second writer */
+	char byte;        /* that the reader saw */
 };
 
-static void note_order(void *arg)
+static void count_answer(void *arg)
 {
-	struct queue *q = arg;
-
-	q->before_writer = q->was_read;
+	((struct queue *)arg)->answers++;
 }
 
 static void *write_second(void *arg)
 {
 	struct queue *q = arg;
-	struct early_reply early = {.answered = note_order, .failed = never_late, .arg = q};
+	struct early_reply early = {.answered = count_answer, .failed = never_late, .arg = q};
 	struct err e = ERR_INIT;
 
+	q->writer_tid = gettid();
 	ck_assert_ok(view_write_early(q->view, "b", 1, 0, &early, &e), &e);
 	return NULL;
 }
@@ -195,29 +220,27 @@ static void *read_between(void *arg)
 {
 	struct queue *q = arg;
 	struct err e = ERR_INIT;
-	char byte;
 
-	ck_assert_ok(view_read(q->view, &byte, 1, 0, &e), &e);
-	q->was_read = true;
+	q->reader_tid = gettid();
+	ck_assert_ok(view_read(q->view, &q->byte, 1, 0, &e), &e);
 	return NULL;
 }
 
-/* Both have the time to come as far as they are let. */
+/* The second writer waits first: the reader must not wait for it. */
 static void line_up(void *arg)
 {
 	struct queue *q = arg;
 
 	ck_assert_int_eq(pthread_create(&q->writer, NULL, write_second, q), 0);
-	ck_assert_int_eq(usleep(10000), 0);
+	await_blocked(&q->writer_tid);
 	ck_assert_int_eq(pthread_create(&q->reader, NULL, read_between, q), 0);
-	ck_assert_int_eq(usleep(10000), 0);
+	await_blocked(&q->reader_tid);
 }
 
-/* On a busy machine the reader may come too late, but not each time. */
-START_TEST(who_reads_comes_before_the_next_writer)
+START_TEST(readers_come_before_the_next_writer)
 {
 	struct image_options o = options_new();
-	struct queue q = {.before_writer = false};
+	struct queue q = {.answers = 0};
 	struct early_reply early = {.answered = line_up, .failed = never_late, .arg = &q};
 	struct err e = ERR_INIT;
 	struct image *img;
@@ -226,13 +249,11 @@ START_TEST(who_reads_comes_before_the_next_writer)
 	o.write = true;
 	ck_assert_ok(image_open("a.qcow2", &o, &img, &e), &e);
 	q.view = img->states[0]->view;
-	for (unsigned i = 0; i < 20 && !q.before_writer; i++) {
-		q.was_read = false;
-		ck_assert_ok(view_write_early(q.view, "a", 1, 0, &early, &e), &e);
-		ck_assert_int_eq(pthread_join(q.writer, NULL), 0);
-		ck_assert_int_eq(pthread_join(q.reader, NULL), 0);
-	}
-	ck_assert(q.before_writer);
+	ck_assert_ok(view_write_early(q.view, "a", 1, 0, &early, &e), &e);
+	ck_assert_int_eq(pthread_join(q.writer, NULL), 0);
+	ck_assert_int_eq(pthread_join(q.reader, NULL), 0);
+	ck_assert_int_eq(q.byte, 'a');
+	ck_assert_uint_eq(q.answers, 1);
 	image_close(img);
 	options_free(&o);
 }
@@ -404,7 +425,7 @@ Suite *raw_write_suite(void)
 	tcase_add_test(tc, faults);
 	tcase_add_test(tc, partitions_write_through);
 	tcase_add_test(tc, nobody_sees_what_is_late);
-	tcase_add_test(tc, who_reads_comes_before_the_next_writer);
+	tcase_add_test(tc, readers_come_before_the_next_writer);
 	tcase_add_test(tc, zeroes_are_left_out);
 	tcase_add_test(tc, only_when_asked);
 	tcase_add_loop_test(tc, allocated_room, 0, COUNT(allocated));
