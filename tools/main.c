@@ -9,6 +9,7 @@
 
 #include "lib/args.h"
 #include "image/format.h"
+#include "open/registry.h"
 #include "lib/report.h"
 #include "verb/help.h"
 #include "verb-table.h"
@@ -17,7 +18,7 @@ static void list_formats(void)
 {
 	char abilities[FORMAT_ABILITIES];
 
-	for (const struct format *const *f = formats; *f; f++) {
+	for (const struct format *const *f = registry; *f; f++) {
 		format_abilities(*f, abilities);
 		printf("%-9s  %-36s  %s\n", (*f)->name, (*f)->title, abilities);
 	}

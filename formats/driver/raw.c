@@ -12,7 +12,6 @@
 #include "image/format.h"
 #include "image/image.h"
 #include "io/io.h"
-#include "image/measure.h"
 #include "view/view.h"
 #include "view/writer.h"
 
@@ -121,7 +120,7 @@ static int raw_probe(const struct peek *p)
 {
 	if (p->is_block)
 		return 10;
-	if (p->size == 0 || format_foreign(p) || looks_like_text(p))
+	if (p->size == 0 || p->is_foreign || looks_like_text(p))
 		return 0;
 	return named_like_a_disk(p->name) || looks_like_a_disk(p) ? 10 : 0;
 }

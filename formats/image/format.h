@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* format.h - what a disk image format is.
  *
- * One file formats/NAME.c defines one const struct format and open/registry.c lists it; nothing
- * else in the tree knows that the format exists.  A driver opens its own file, describes itself and
+ * A driver defines one const struct format and open/registry.c lists it; nothing else in the tree
+ * names the format.  A driver opens its own file, describes itself and
  * maps; chains, locks, the file policy, caching and all data I/O are the core's.
  */
 #ifndef VDISK_IMAGE_FORMAT_H
@@ -19,7 +19,6 @@ struct err;
 struct facts;
 struct image;
 struct export_format;
-struct measured;
 struct snapshot_ops;
 struct view;
 
@@ -33,10 +32,19 @@ struct peek {
 	uint64_t size;
 	const char *name;
 	bool is_block;
+	bool is_foreign; /* by its magic it is another kind of file; set by registry_probe */
 };
 
 /* A name that an image has for another file: of its parent, or of a part of itself. */
 typedef void format_name_visit(void *arg, const char *name, bool is_parent);
+
+/* How large a file an image would become. */
+struct measured {
+	uint64_t required; /* bytes of the file with the data that there is */
+	uint64_t full;     /* and if all of the disk is written to */
+	bool has_bitmaps;  /* the disk can have bitmaps, which the image could have, too */
+	uint64_t bitmaps;  /* bytes that these would take besides */
+};
 
 struct format {
 	const char *name;            /* as qemu-img says it */
@@ -94,35 +102,11 @@ struct format {
 	const struct export_format *const *layouts;
 };
 
-/* All formats. */
-extern const struct format *const *const formats; /* NULL-terminated */
-
 /* What can be done with images of a format, as words for people: "read, parents, snapshots". */
 #define FORMAT_ABILITIES 80
 void format_abilities(const struct format *f, char text[FORMAT_ABILITIES]);
 
-/* By name, or NULL.  Knows the other names that images use for one format ("vhd" is "vpc"). */
-const struct format *format_find(const char *name);
-
-/* The name of the format that an unknown name was probably meant for, or NULL. */
-const char *format_nearest(const char *name);
-
-/* The format that files of this name usually are, by suffix, or NULL; opens nothing. */
-const struct format *format_of_name(const char *name);
-
-/* The format of dir, a directory that is one image as a whole, or NULL.  path is then the file in
- * it to open. */
-const struct format *format_bundle(const char *dir, char *path, size_t size);
-
-/* The highest bidder, or NULL when nobody bids. */
-const struct format *format_probe(const struct peek *p);
-
-/* A kind of file that no format here reads. */
-struct foreign {
-	const char *what;   /* for the refusal: "a gzip file" */
-	const char *advice; /* what to do with it, the file's name being "%s"; NULL: nothing */
-};
-
-const struct foreign *format_foreign(const struct peek *p);
+/* For measure: how many bytes the units (a power of 2) have together that hold data of disk. */
+uint64_t format_measure_units(const struct view *disk, uint64_t unit);
 
 #endif

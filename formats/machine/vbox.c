@@ -17,6 +17,7 @@
 #include "util/limits.h"
 #include "util/err.h"
 #include "util/guid.h"
+#include "io/io.h"
 #include "machine.h"
 #include "util/xml.h"
 
@@ -278,8 +279,13 @@ int vbox_read(struct io *io, struct machine **out, struct err *e)
 	const struct xml *node;
 	struct machine *m;
 	struct xml *root;
-	int r = xml_read(io, &root, e);
+	char *text;
+	int r = io_read_text(io, XML_MAX_BYTES, &text, e);
 
+	if (r < 0)
+		return r;
+	r = xml_parse(text, io->size, &root, e);
+	free(text);
 	if (r < 0)
 		return r;
 	r = find_machine(root, &node, e);

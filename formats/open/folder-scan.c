@@ -18,6 +18,7 @@
 #include "util/err.h"
 #include "folder-impl.h"
 #include "image/format.h"
+#include "registry.h"
 #include "io/host.h"
 #include "image/image.h"
 #include "open.h"
@@ -64,8 +65,8 @@ static bool looks_like_image(struct io *io, const char *name)
 	if (io_read(io, head, p.nhead, 0, &ignored) < 0 ||
 		io_read(io, tail, p.ntail, io->size - p.ntail, &ignored) < 0)
 		return false;
-	f = format_probe(&p);
-	return f && f != format_find("raw");
+	f = registry_probe(&p);
+	return f && f != registry_find("raw");
 }
 
 static bool peek(const struct folder *f, const char *path, const char *name)
@@ -83,7 +84,7 @@ static enum look look_at_file(const struct folder *f, const char *path, const ch
 		return LOOK_PACKAGE;
 	if (text_ends_with(name, ".vmx") || text_ends_with(name, ".vbox"))
 		return LOOK_MACHINE;
-	if (format_of_name(name) || peek(f, path, name))
+	if (registry_find_by_filename(name) || peek(f, path, name))
 		return LOOK_IMAGE;
 	return LOOK_NOTHING;
 }
@@ -179,7 +180,7 @@ static void read_names(const struct format *f, struct naming *n, bool large_too)
 
 int folder_claim_names(struct folder *f, const char *path, bool parents, struct err *e)
 {
-	const struct format *format = format_of_name(path);
+	const struct format *format = registry_find_by_filename(path);
 	struct naming n = {.f = f, .path = path, .e = e};
 	char *held = NULL;
 
@@ -191,7 +192,7 @@ int folder_claim_names(struct folder *f, const char *path, bool parents, struct 
 		n.path = held = n.parent;
 		n.parent = NULL;
 		n.ret = folder_claim(f, held, e);
-		format = format_of_name(held);
+		format = registry_find_by_filename(held);
 	}
 	free(n.parent);
 	free(held);
@@ -255,7 +256,7 @@ static bool holds_something(struct folder *f, const char *dir, unsigned *budget)
 
 static bool names_raw(const char *path)
 {
-	const struct format *format = format_of_name(path);
+	const struct format *format = registry_find_by_filename(path);
 
 	return format && format->names_raw;
 }
@@ -290,7 +291,8 @@ static int add_path(struct folder *f, const struct dirent *d, const char *path, 
 static bool may_be_named(const struct folder_entry *entry)
 {
 	return entry->kind == FOLDER_SUB ||
-	       (entry->kind == FOLDER_IMAGE && format_of_name(entry->path) == format_find("raw"));
+	       (entry->kind == FOLDER_IMAGE &&
+		       registry_find_by_filename(entry->path) == registry_find("raw"));
 }
 
 /* Of entries from number from on. */

@@ -10,6 +10,7 @@
 
 #include "chain.h"
 #include "image/format.h"
+#include "registry.h"
 #include "image/image.h"
 #include "io/io.h"
 #include "opening.h"
@@ -20,7 +21,7 @@ bool image_is_bundle(const char *dir)
 {
 	char path[PATH_MAX];
 
-	return format_bundle(dir, path, sizeof path) != NULL;
+	return registry_find_bundle(dir, path, sizeof path) != NULL;
 }
 
 int image_open_io(struct io *io, const struct image_options *o, struct image **out, struct err *e)
@@ -33,7 +34,7 @@ int image_open_io(struct io *io, const struct image_options *o, struct image **o
 /* The bytes of a package are shown when the user says raw; another format is that of its disk. */
 static bool is_package(struct io *io, const struct image_options *o)
 {
-	if (o->format && format_find(o->format) == format_find("raw"))
+	if (o->format && registry_find(o->format) == registry_find("raw"))
 		return false;
 	return package_probe(io);
 }
@@ -59,9 +60,9 @@ static int open_top(struct io *io, const struct image_options *o, struct image *
 /* The file to open for path, which may be that of a bundle; file has PATH_MAX bytes. */
 static const char *file_at(const char *path, const struct image_options *o, char *file)
 {
-	const struct format *bundle = format_bundle(path, file, PATH_MAX);
+	const struct format *bundle = registry_find_bundle(path, file, PATH_MAX);
 
-	return bundle && (!o->format || format_find(o->format) == bundle) ? file : path;
+	return bundle && (!o->format || registry_find(o->format) == bundle) ? file : path;
 }
 
 int image_open(const char *path, const struct image_options *o, struct image **out, struct err *e)

@@ -13,6 +13,7 @@
 #include "io/concat.h"
 #include "util/err.h"
 #include "image/format.h"
+#include "registry.h"
 #include "io/gunzip.h"
 #include "io/io.h"
 #include "opening.h"
@@ -144,8 +145,8 @@ static bool is_image(struct io *io)
 	if (io_read(io, head, peek.nhead, 0, &ignored) < 0 ||
 		io_read(io, tail, peek.ntail, io->size - peek.ntail, &ignored) < 0)
 		return false;
-	f = format_probe(&peek);
-	return f && f != format_find("raw");
+	f = registry_probe(&peek);
+	return f && f != registry_find("raw");
 }
 
 /* A disk that is only there under names with a number, of which the descriptor does not tell.  They

@@ -12,6 +12,7 @@
 
 #include "util/limits.h"
 #include "image/format.h"
+#include "registry.h"
 #include "vbox-registry.h"
 #include "io/host.h"
 #include "image/image.h"
@@ -108,7 +109,7 @@ void parent_places_free(struct parent_places *p)
 
 const struct format *parent_places_format(const char *name)
 {
-	const struct format *f = format_of_name(name);
+	const struct format *f = registry_find_by_filename(name);
 
 	return f && f->knows_parent ? f : NULL;
 }

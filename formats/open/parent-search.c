@@ -17,6 +17,7 @@
 #include "opening.h"
 #include "util/err.h"
 #include "image/format.h"
+#include "registry.h"
 #include "util/guid.h"
 #include "vbox-registry.h"
 #include "io/host.h"
@@ -246,7 +247,7 @@ static bool find_in_by_name(struct search *s, const char *dir)
 	char uuid[GUID_TEXT], name[GUID_TEXT + 32];
 
 	guid_text(uuid, s->img->parent_id);
-	for (const struct format *const *f = formats; *f; f++)
+	for (const struct format *const *f = registry; *f; f++)
 		for (const char *const *suffix = (*f)->suffixes; (*f)->knows_parent && *suffix;
 			suffix++) {
 			snprintf(name, sizeof name, "{%s}.%s", uuid, *suffix);

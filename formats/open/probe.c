@@ -9,7 +9,9 @@
 #include "util/limits.h"
 #include "util/bytes.h"
 #include "util/err.h"
+#include "foreign.h"
 #include "image/format.h"
+#include "registry.h"
 #include "io/io.h"
 #include "util/shell.h"
 
@@ -26,8 +28,8 @@ static void hint_at_foreign(const struct foreign *f, const char *name, struct er
 
 static const struct format *choose(const struct peek *p, bool is_disk, struct err *e)
 {
-	const struct format *f = format_probe(p);
-	const struct foreign *foreign = f ? NULL : format_foreign(p);
+	const struct format *f = registry_probe(p);
+	const struct foreign *foreign = f ? NULL : foreign_find(p);
 
 	if (f)
 		return f;
@@ -35,7 +37,7 @@ static const struct format *choose(const struct peek *p, bool is_disk, struct er
 		err_set(e, ENOTSUP, "%s: %s, which is not supported", p->name, foreign->what);
 		hint_at_foreign(foreign, p->name, e);
 	} else if (is_disk) {
-		return format_find("raw");
+		return registry_find("raw");
 	} else if (p->size == 0) {
 		err_set(e, EINVAL, "%s: the file is empty", p->name);
 	} else {
@@ -90,8 +92,8 @@ const char *probe_path(const char *path)
 
 const struct format *probe_named(const char *name, const struct io *io, struct err *e)
 {
-	const struct format *f = format_find(name);
-	const char *nearest = f ? NULL : format_nearest(name);
+	const struct format *f = registry_find(name);
+	const char *nearest = f ? NULL : registry_nearest(name);
 
 	if (f)
 		return f;
@@ -110,8 +112,8 @@ const char *probe_other(struct io *io, const struct format *format, struct err *
 	struct peek peek;
 
 	if (head && peek_at(io, head, tail, &peek, &ignored) == 0) {
-		f = format_probe(&peek);
-		foreign = f ? NULL : format_foreign(&peek);
+		f = registry_probe(&peek);
+		foreign = f ? NULL : foreign_find(&peek);
 	}
 	if (foreign)
 		hint_at_foreign(foreign, io->name, e);

@@ -15,7 +15,6 @@
 
 #include "limits.h"
 #include "err.h"
-#include "io/io.h"
 
 struct builder {
 	XML_Parser parser;
@@ -186,24 +185,6 @@ int xml_parse(const char *text, size_t len, struct xml **root, struct err *e)
 		xml_free(b.root);
 	else
 		*root = b.root;
-	return ret;
-}
-
-int xml_read(struct io *io, struct xml **root, struct err *e)
-{
-	char *text;
-	int ret;
-
-	if (io->size > XML_MAX_BYTES)
-		return err_set(e, EINVAL, "%llu bytes of XML, more than %u",
-			(unsigned long long)io->size, XML_MAX_BYTES);
-	text = malloc(io->size + 1);
-	if (!text)
-		return err_nomem(e);
-	ret = io_read(io, text, io->size, 0, e);
-	if (ret == 0)
-		ret = xml_parse(text, io->size, root, e);
-	free(text);
 	return ret;
 }
 

@@ -11,7 +11,6 @@
 #include <stddef.h>
 
 struct err;
-struct io;
 
 struct xml {
 	const char *name; /* without prefix */
@@ -26,9 +25,6 @@ struct xml {
 
 /* A document of len bytes; the root element, which is the caller's.  EINVAL names the line. */
 int xml_parse(const char *text, size_t len, struct xml **root, struct err *e);
-
-/* All of a file, which may be XML_MAX_BYTES long. */
-int xml_read(struct io *io, struct xml **root, struct err *e);
 
 void xml_free(struct xml *root); /* NULL is fine */
 

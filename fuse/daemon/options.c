@@ -15,6 +15,7 @@
 #include "util/bytes.h"
 #include "util/printable.h"
 #include "image/format.h"
+#include "open/registry.h"
 #include "util/nearest.h"
 #include "ops/read.h"
 #include "util/size.h"
@@ -437,7 +438,7 @@ static void list_formats(void)
 {
 	char abilities[FORMAT_ABILITIES];
 
-	for (const struct format *const *f = formats; *f; f++) {
+	for (const struct format *const *f = registry; *f; f++) {
 		format_abilities(*f, abilities);
 		printf("%-9s  %-36s  %s\n", (*f)->name, (*f)->title, abilities);
 	}

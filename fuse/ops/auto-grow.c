@@ -8,6 +8,7 @@
 #include "util/err.h"
 #include "file.h"
 #include "image/format.h"
+#include "open/registry.h"
 #include "tree/new-image.h"
 #include "image/image.h"
 #include "ops.h"
@@ -47,7 +48,7 @@ static uint64_t round_size(const struct file *file, uint64_t size)
 	const struct new_image *f = file->new_image;
 	uint64_t sector = file->view ? MAX(file->shown.img->sector_size, 512u) : 512;
 
-	return f->format == format_find("raw") ? size : round_up(size, sector);
+	return f->format == registry_find("raw") ? size : round_up(size, sector);
 }
 
 /* Long enough for a write, if it has no bytes yet. */

@@ -9,6 +9,7 @@
 
 #include "util/err.h"
 #include "image/format.h"
+#include "open/registry.h"
 #include "tree/new-image.h"
 #include "base/log.h"
 #include "ops.h"
@@ -27,7 +28,7 @@ static int refused(fuse_req_t req, const char *name, const struct err *e)
 
 static int choose_format(const char *name, const struct format **format, struct err *e)
 {
-	*format = name[0] == '.' ? NULL : format_of_name(name);
+	*format = name[0] == '.' ? NULL : registry_find_by_filename(name);
 	if (name[0] == '.')
 		return err_set(e, EINVAL, "a name that begins with a dot would not be shown");
 	if (!*format)

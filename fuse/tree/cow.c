@@ -10,6 +10,7 @@
 #include "open/create.h"
 #include "util/err.h"
 #include "image/format.h"
+#include "open/registry.h"
 #include "image/image.h"
 #include "open/open.h"
 #include "io/io.h"
@@ -78,7 +79,7 @@ static int make(
 		.how = how,
 	};
 
-	return image_create(format_find(FORMAT), file, &request, e);
+	return image_create(registry_find(FORMAT), file, &request, e);
 }
 
 static int open_file(const char *file, const struct base *base, const struct image_options *how,

@@ -12,6 +12,7 @@
 #include "util/bytes.h"
 #include "util/err.h"
 #include "image/format.h"
+#include "open/registry.h"
 #include "export/allocmap.h"
 #include "image/image.h"
 #include "io/io.h"
@@ -52,7 +53,7 @@ bool exports_any(const struct image *img, const struct state *state)
 {
 	if (state->view->write || img->opts->share)
 		return false;
-	for (const struct format *const *f = formats; *f; f++)
+	for (const struct format *const *f = registry; *f; f++)
 		for (const struct export_format *const *l = (*f)->layouts; l && *l; l++)
 			if (export_fit(*l, state->view->size) != EXPORT_NEVER)
 				return true;

@@ -15,6 +15,7 @@
 #include "exports.h"
 #include "open/folder.h"
 #include "image/format.h"
+#include "open/registry.h"
 #include "image/image.h"
 #include "export/export.h"
 #include "base/log.h"
@@ -387,7 +388,7 @@ static int fill_exports(struct fill *fill)
 {
 	int ret = 0;
 
-	for (const struct format *const *f = formats; ret == 0 && *f; f++)
+	for (const struct format *const *f = registry; ret == 0 && *f; f++)
 		for (const struct export_format *const *l = (*f)->layouts; ret == 0 && l && *l; l++)
 			ret = fill_export(fill, *l);
 	return ret;

@@ -10,6 +10,7 @@
 #include "open/create.h"
 #include "util/err.h"
 #include "image/format.h"
+#include "open/registry.h"
 #include "io/identity.h"
 #include "io/io.h"
 #include "io/lock.h"
@@ -69,7 +70,7 @@ static int create(const struct new_image *f, uint64_t size, const struct identit
 	struct fingerprint *made, struct err *e)
 {
 	struct create_request request = {
-		.size = size == 0 && f->format == format_find("raw") ? LEAST : size,
+		.size = size == 0 && f->format == registry_find("raw") ? LEAST : size,
 		.options = (const char *const *)f->options,
 		.replace = old,
 		.replaces = old,

@@ -13,6 +13,7 @@
 #include "exports.h"
 #include "open/folder.h"
 #include "image/format.h"
+#include "open/registry.h"
 #include "new-image.h"
 #include "io/host.h"
 #include "image/image.h"
@@ -366,7 +367,7 @@ static blksize_t step_of(const struct node *node, const struct shown *shown)
 
 	if (node->kind == NODE_EXPORT)
 		return EXPORT_STEP;
-	if (disk && node_is_live(node) && shown->img->format != format_find("raw"))
+	if (disk && node_is_live(node) && shown->img->format != registry_find("raw"))
 		return WRITE_MAX;
 	return 0;
 }

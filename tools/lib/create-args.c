@@ -9,6 +9,7 @@
 #include "args.h"
 #include "util/printable.h"
 #include "image/format.h"
+#include "open/registry.h"
 #include "filenames.h"
 #include "report.h"
 #include "util/size.h"
@@ -140,7 +141,7 @@ void create_args_print(const struct create_args *m, const char *name)
 
 void create_args_warn_raw(const struct create_args *m, const char *name, enum option_key key)
 {
-	const struct format *by_name = format_of_name(name);
+	const struct format *by_name = registry_find_by_filename(name);
 
 	if (args_has(m->args, key) || args_has(m->args, OPT_QUIET) || !by_name ||
 		by_name == m->format || !by_name->create)

@@ -10,6 +10,7 @@
 #include "util/printable.h"
 #include "util/err.h"
 #include "image/format.h"
+#include "open/registry.h"
 #include "util/hint.h"
 #include "lock-holder.h"
 #include "util/shell.h"
@@ -100,7 +101,7 @@ int report_err(const struct err *e, const char *fmt, ...)
 
 int report_format(const char *lead, const char *name)
 {
-	const char *near = format_nearest(name);
+	const char *near = registry_nearest(name);
 
 	report("%s '%s'%s%s%s", lead, name, near ? "; did you mean '" : "", near ? near : "",
 		near ? "'?" : "");

@@ -8,6 +8,7 @@
 #include "lib/contents.h"
 #include "image/creation.h"
 #include "image/format.h"
+#include "open/registry.h"
 #include "lib/mount-table.h"
 #include "lib/input.h"
 #include "lib/report.h"
@@ -100,7 +101,7 @@ static void print_option(const struct create_option *o)
 
 static bool print_options(const char *name)
 {
-	const struct format *f = format_find(name);
+	const struct format *f = registry_find(name);
 
 	if (!f)
 		return false;

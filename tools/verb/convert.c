@@ -13,9 +13,9 @@
 #include "lib/copy.h"
 #include "util/err.h"
 #include "image/format.h"
+#include "open/registry.h"
 #include "io/io.h"
 #include "lib/create-args.h"
-#include "image/measure.h"
 #include "lib/filenames.h"
 #include "lib/output.h"
 #include "lib/progress.h"
@@ -157,7 +157,7 @@ static int least_size(const struct converting *c, bool is_device, uint64_t *byte
 		return 0;
 	}
 	for (size_t i = 0; i < c->n; i++)
-		*bytes += measure_units(c->inputs[i].state->view, DEFAULT_SPARSE);
+		*bytes += format_measure_units(c->inputs[i].state->view, DEFAULT_SPARSE);
 	if (c->n == 1 && !c->is_raw && c->format->measure)
 		r = c->format->measure(c->inputs[0].state->view, c->size, &m, e);
 	*bytes = MAX(*bytes, m.required);
@@ -307,10 +307,10 @@ static bool check_format(struct converting *c)
 {
 	const char *name = args_value(c->args, OPT_OUTPUT_FORMAT);
 
-	c->format = format_find(name ? name : "raw");
+	c->format = registry_find(name ? name : "raw");
 	if (!c->format)
 		report_format("Unknown file format", name);
-	c->is_raw = c->format && c->format == format_find("raw");
+	c->is_raw = c->format && c->format == registry_find("raw");
 	return c->format != NULL;
 }
 

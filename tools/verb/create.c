@@ -10,6 +10,7 @@
 #include "lib/args.h"
 #include "util/err.h"
 #include "image/format.h"
+#include "open/registry.h"
 #include "lib/create-args.h"
 #include "lib/output.h"
 #include "lib/report.h"
@@ -19,7 +20,7 @@
 static const struct format *find_format(const struct args *a)
 {
 	const char *name = args_value(a, OPT_FORMAT);
-	const struct format *f = format_find(name ? name : "raw");
+	const struct format *f = registry_find(name ? name : "raw");
 
 	if (!f)
 		report_format("Unknown file format", name);

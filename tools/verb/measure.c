@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* measure.c - how large an image would become. */
-#include "image/measure.h"
 
 #include <inttypes.h>
 #include <stdio.h>
@@ -9,6 +8,7 @@
 #include "lib/args.h"
 #include "util/err.h"
 #include "image/format.h"
+#include "open/registry.h"
 #include "lib/report.h"
 #include "verbs.h"
 #include "lib/input.h"
@@ -17,7 +17,7 @@
 static const struct format *output_format(const struct args *a)
 {
 	const char *name = args_value(a, OPT_OUTPUT_FORMAT);
-	const struct format *f = format_find(name ? name : "raw");
+	const struct format *f = registry_find(name ? name : "raw");
 
 	if (!f)
 		report_format("Unknown file format", name);

@@ -13,6 +13,7 @@
 #include "util/bytes.h"
 #include "util/err.h"
 #include "image/format.h"
+#include "open/registry.h"
 #include "lib/filenames.h"
 #include "lib/progress.h"
 #include "lib/report.h"
@@ -206,7 +207,7 @@ static bool open_image(struct rebasing *b, const struct input_session *s, bool u
 /* Before the disk is touched. */
 static bool check_words(const struct rebasing *b)
 {
-	if (b->format && !format_find(b->format)) {
+	if (b->format && !registry_find(b->format)) {
 		report_format("Invalid format name:", b->format);
 		return false;
 	}

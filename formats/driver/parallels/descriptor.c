@@ -433,3 +433,15 @@ int parallels_descriptor_read(
 		r = open_others(img, p, seen, e);
 	return r;
 }
+
+int parallels_descriptor_parse(struct io *io, struct xml **root, struct err *e)
+{
+	char *text;
+	int r = io_read_text(io, XML_MAX_BYTES, &text, e);
+
+	if (r < 0)
+		return r;
+	r = xml_parse(text, io->size, root, e);
+	free(text);
+	return r;
+}

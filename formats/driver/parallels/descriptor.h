@@ -8,6 +8,7 @@
 
 struct err;
 struct image;
+struct io;
 struct parallels;
 struct xml;
 
@@ -19,6 +20,9 @@ bool parallels_descriptor_probe(const unsigned char *head, size_t len);
 /* Fills p and opens the files.  The guids and nodes in p point into root. */
 int parallels_descriptor_read(
 	struct image *img, struct parallels *p, const struct xml *root, struct err *e);
+
+/* Parses all of an XML file; *root is the caller's. */
+int parallels_descriptor_parse(struct io *io, struct xml **root, struct err *e);
 
 /* Compares GUIDs, with braces or without. */
 bool parallels_descriptor_same_guid(const char *a, const char *b);

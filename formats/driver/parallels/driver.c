@@ -76,7 +76,7 @@ static int add_snapshot(struct image *img, const struct parallels *p, const stru
 static int open_bundle(struct image *img, struct parallels *p, struct err *e)
 {
 	struct xml *root, *names;
-	int r = xml_read(img->io, &root, e);
+	int r = parallels_descriptor_parse(img->io, &root, e);
 
 	if (r < 0)
 		return r;

@@ -43,7 +43,7 @@ struct xml *parallels_snapshot_names_read(const struct image *img)
 	struct io *io = open_beside(img, &e);
 	struct xml *root = NULL;
 
-	if (io && xml_read(io, &root, &e) < 0)
+	if (io && parallels_descriptor_parse(io, &root, &e) < 0)
 		root = NULL;
 	io_unref(io);
 	if (e.code)

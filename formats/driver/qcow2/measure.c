@@ -2,7 +2,7 @@
 /* measure.c - the size of a qcow2 image before it is made: all of its tables, as if their
  * room were allocated beforehand, and its clusters. */
 #include "util/bytes.h"
-#include "image/measure.h"
+#include "image/format.h"
 #include "qcow2.h"
 #include "view/view.h"
 
@@ -39,7 +39,7 @@ int qcow2_measure(const struct view *disk, uint64_t size, struct measured *m, st
 
 	(void)e;
 	m->full = tables + data * CLUSTER;
-	m->required = tables + (disk ? measure_units(disk, CLUSTER) : 0);
+	m->required = tables + (disk ? format_measure_units(disk, CLUSTER) : 0);
 	m->has_bitmaps = q && q->header.version >= 3;
 	m->bitmaps = m->has_bitmaps ? qcow2_bitmaps_size(q, CLUSTER) : 0;
 	return 0;

@@ -68,7 +68,7 @@ static int check_parent(const struct creation *c, const struct vhd_new *n, struc
 	if (!c->parent)
 		return err_set(
 			e, EINVAL, "the backing file must be there: its unique id is recorded");
-	if (c->parent->format != format_find("vpc"))
+	if (c->parent->format != c->format)
 		return err_set(e, EINVAL, "the backing file is %s, and must be VHD",
 			c->parent->format->name);
 	if (c->parent->states[0]->view->size != n->size)

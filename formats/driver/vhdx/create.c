@@ -155,7 +155,7 @@ static int check_parent(const struct creation *c, const struct vhdx_new *n, stru
 	if (!c->parent)
 		return err_set(e, EINVAL,
 			"the backing file must be there: the GUID of its data is recorded");
-	if (c->parent->format != format_find("vhdx"))
+	if (c->parent->format != c->format)
 		return err_set(e, EINVAL, "the backing file is %s, and must be VHDX",
 			c->parent->format->name);
 	if (c->parent->sector_size != n->sector_size)

@@ -11,6 +11,7 @@
 #include "open/create.h"
 #include "util/err.h"
 #include "image/format.h"
+#include "open/registry.h"
 #include "io/io.h"
 #include "crash_storage.h"
 #include "unit.h"
@@ -110,7 +111,7 @@ static int create(struct run *run, struct err *e)
 {
 	struct create_request r = {.size = run->p->size, .options = run->p->options};
 	struct io *io = medium_io(&run->medium);
-	int ret = image_create_io(format_find(run->p->format), io, &r, e);
+	int ret = image_create_io(registry_find(run->p->format), io, &r, e);
 
 	free(io->name);
 	return ret;

@@ -18,6 +18,7 @@
 #include "open/create.h"
 #include "util/err.h"
 #include "image/format.h"
+#include "open/registry.h"
 #include "unit.h"
 #include "view/view.h"
 #include "open/open.h"
@@ -159,7 +160,7 @@ int try_make_image(const char *format, const char *path, uint64_t size, const ch
 		.options = options,
 		.how = &o,
 	};
-	int ret = image_create(format_find(format), path, &r, e);
+	int ret = image_create(registry_find(format), path, &r, e);
 
 	options_free(&o);
 	return ret;
@@ -215,7 +216,7 @@ void refuses_raw_parent(const char *format, const char *part)
 	struct err e = ERR_INIT;
 
 	write_text("b.raw", "0123456789abcdef");
-	ck_assert_fails(image_create(format_find(format), "c", &r, &e), EINVAL, &e, part);
+	ck_assert_fails(image_create(registry_find(format), "c", &r, &e), EINVAL, &e, part);
 	options_free(&o);
 }
 

@@ -8,6 +8,7 @@
 #include "util/bytes.h"
 #include "util/err.h"
 #include "image/format.h"
+#include "open/registry.h"
 #include "image/image.h"
 #include "open/open.h"
 #include "io/io.h"
@@ -154,10 +155,10 @@ START_TEST(unknown_format_names)
 	o.format = "floppy";
 	ck_assert_fails(image_open_io(io_from_memory("x", 1, "x", &e), &o, &img, &e), ENOTSUP, &e,
 		"\"floppy\" is not known");
-	ck_assert_ptr_eq(format_find("img"), format_find("raw"));
-	ck_assert_ptr_eq(format_find("host_device"), format_find("raw"));
-	ck_assert_ptr_null(format_find(""));
-	ck_assert_ptr_null(format_find("RAW"));
+	ck_assert_ptr_eq(registry_find("img"), registry_find("raw"));
+	ck_assert_ptr_eq(registry_find("host_device"), registry_find("raw"));
+	ck_assert_ptr_null(registry_find(""));
+	ck_assert_ptr_null(registry_find("RAW"));
 	options_free(&o);
 }
 END_TEST

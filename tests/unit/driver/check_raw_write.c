@@ -15,6 +15,7 @@
 #include "open/create.h"
 #include "util/err.h"
 #include "image/format.h"
+#include "open/registry.h"
 #include "common/random_model.h"
 #include "common/power_cut.h"
 #include "common/unit.h"
@@ -26,7 +27,7 @@ static void make(const char *path, uint64_t size)
 	struct create_request r = {.size = size};
 	struct err e = ERR_INIT;
 
-	ck_assert_ok(image_create(format_find("raw"), path, &r, &e), &e);
+	ck_assert_ok(image_create(registry_find("raw"), path, &r, &e), &e);
 }
 
 START_TEST(like_an_array)
@@ -159,7 +160,7 @@ static void make_qcow2(const char *path, uint64_t size)
 	struct create_request r = {.size = size};
 	struct err e = ERR_INIT;
 
-	ck_assert_ok(image_create(format_find("qcow2"), path, &r, &e), &e);
+	ck_assert_ok(image_create(registry_find("qcow2"), path, &r, &e), &e);
 }
 
 START_TEST(nobody_sees_what_is_late)

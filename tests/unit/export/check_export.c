@@ -9,6 +9,7 @@
 #include "util/err.h"
 #include "common/fake_disk.h"
 #include "image/format.h"
+#include "open/registry.h"
 #include "export/allocmap.h"
 #include "io/io.h"
 #include "export/export.h"
@@ -33,7 +34,7 @@ static int count_kinds(void)
 {
 	int n = 0;
 
-	for (const struct format *const *f = formats; *f; f++)
+	for (const struct format *const *f = registry; *f; f++)
 		for (const struct export_format *const *l = (*f)->layouts; l && *l; l++)
 			kinds[n++] = (struct kind){*f, *l};
 	return n;

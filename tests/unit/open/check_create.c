@@ -7,6 +7,7 @@
 #include "open/create.h"
 #include "util/err.h"
 #include "image/format.h"
+#include "open/registry.h"
 #include "common/power_cut_create.h"
 #include "common/unit.h"
 #include "view/view.h"
@@ -14,7 +15,7 @@
 
 static int make(const char *path, const struct create_request *r, struct err *e)
 {
-	return image_create(format_find("raw"), path, r, e);
+	return image_create(registry_find("raw"), path, r, e);
 }
 
 START_TEST(raw_has_its_size)

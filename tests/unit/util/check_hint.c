@@ -5,6 +5,7 @@
 
 #include "util/err.h"
 #include "image/format.h"
+#include "open/registry.h"
 #include "util/hint.h"
 #include "util/nearest.h"
 #include "util/shell.h"
@@ -149,11 +150,11 @@ END_TEST
 
 START_TEST(nearest_format)
 {
-	ck_assert_str_eq(format_nearest("qcow3"), "qcow2");
-	ck_assert_str_eq(format_nearest("VDI"), "vdi");
-	ck_assert_str_eq(format_nearest("vmkd"), "vmdk");
-	ck_assert_str_eq(format_nearest("hdd"), "parallels");
-	ck_assert_ptr_null(format_nearest("something"));
+	ck_assert_str_eq(registry_nearest("qcow3"), "qcow2");
+	ck_assert_str_eq(registry_nearest("VDI"), "vdi");
+	ck_assert_str_eq(registry_nearest("vmkd"), "vmdk");
+	ck_assert_str_eq(registry_nearest("hdd"), "parallels");
+	ck_assert_ptr_null(registry_nearest("something"));
 }
 END_TEST
 

@@ -6,7 +6,6 @@
 
 #include "util/limits.h"
 #include "util/err.h"
-#include "io/io.h"
 #include "common/unit.h"
 #include "util/xml.h"
 
@@ -192,22 +191,6 @@ START_TEST(bounds)
 }
 END_TEST
 
-START_TEST(files)
-{
-	static const char text[] = "<a>b</a>";
-	struct err e = ERR_INIT;
-	struct io *io = io_from_memory(text, sizeof text - 1, "x.xml", &e);
-	struct xml *root;
-
-	ck_assert_int_eq(xml_read(io, &root, &e), 0);
-	ck_assert_str_eq(root->text, "b");
-	xml_free(root);
-	io->size = (uint64_t)XML_MAX_BYTES + 1;
-	ck_assert_int_eq(xml_read(io, &root, &e), -EINVAL);
-	io_unref(io);
-}
-END_TEST
-
 Suite *xml_suite(void)
 {
 	Suite *s = suite_create("xml");
@@ -223,7 +206,6 @@ Suite *xml_suite(void)
 	tcase_add_test(tc, malformed);
 	tcase_add_test(tc, document_types);
 	tcase_add_test(tc, bounds);
-	tcase_add_test(tc, files);
 	suite_add_tcase(s, tc);
 	return s;
 }

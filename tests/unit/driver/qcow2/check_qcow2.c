@@ -6,6 +6,7 @@
 
 #include "build/qcow2.h"
 #include "image/format.h"
+#include "open/registry.h"
 #include "image/info.h"
 #include "common/test_image.h"
 #include "common/unit.h"
@@ -388,11 +389,11 @@ START_TEST(no_version_passes_for_raw)
 {
 	struct peek p = {.head = b.bytes, .nhead = b.len, .size = b.len, .name = "x"};
 
-	ck_assert_str_eq(format_probe(&p)->name, "qcow2");
+	ck_assert_str_eq(registry_probe(&p)->name, "qcow2");
 	build_qcow2_put32(&b, AT_VERSION, 4);
-	ck_assert_str_eq(format_probe(&p)->name, "qcow2");
+	ck_assert_str_eq(registry_probe(&p)->name, "qcow2");
 	p.nhead = 4;
-	ck_assert_str_eq(format_probe(&p)->name, "qcow2");
+	ck_assert_str_eq(registry_probe(&p)->name, "qcow2");
 }
 END_TEST
 

@@ -8,6 +8,7 @@
 #include "open/create.h"
 #include "util/err.h"
 #include "image/format.h"
+#include "open/registry.h"
 #include "common/random_model.h"
 #include "common/power_cut.h"
 #include "common/unit.h"
@@ -50,7 +51,7 @@ static void make(const char *options, uint64_t size)
 			*end++ = '\0';
 		list[i] = word;
 	}
-	ck_assert_ok(image_create(format_find("qcow2"), "a.qcow2", &r, &e), &e);
+	ck_assert_ok(image_create(registry_find("qcow2"), "a.qcow2", &r, &e), &e);
 }
 
 START_TEST(like_an_array)
