@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* alloc.h - private to the VMDK driver: room for new grains of a hosted sparse extent.
+/* alloc.h - private to the VMDK driver: allocation of grains in a hosted sparse extent.
  *
- * Offsets are those in the extent.  All but vmdk_alloc_new under the meta lock.
+ * Offsets count from the start of the extent.  All functions but vmdk_alloc_new and vmdk_alloc_free
+ * are called with the meta lock held.
  */
 #ifndef VDISK_DRIVER_VMDK_ALLOC_H
 #define VDISK_DRIVER_VMDK_ALLOC_H
@@ -11,31 +12,30 @@
 struct reservation;
 struct writer;
 
-/* Looks at all entries, and makes both tables of a pair say the same where they do not.  -EUCLEAN:
- * one of them cannot be right, so that nobody may write. */
+/* Verifies all entries (verify.h) and sets t->alloc. */
 int vmdk_alloc_new(struct vmdk_tables *t, struct writer *w, struct err *e);
-void vmdk_alloc_free(struct vmdk_allocator *room); /* NULL is fine */
+void vmdk_alloc_free(struct vmdk_allocator *a); /* NULL is fine */
 
-/* As in struct write_ops, but that the reservation is of whole grains, and off in it of the extent.
- */
+/* As in struct write_ops, but the reservation has whole grains and its off counts from the start of
+ * the extent. */
 int vmdk_alloc_reserve(
 	struct vmdk_tables *t, uint64_t off, uint64_t len, struct reservation *res, struct err *e);
 int vmdk_alloc_commit(
 	struct vmdk_tables *t, uint64_t off, const struct reservation *res, struct err *e);
 void vmdk_alloc_cancel(struct vmdk_tables *t, const struct reservation *res);
 
-/* Grains that are not stored: they read as zeroes, whatever the parent has.  Only where
- * t->zero_marks. */
+/* Marks grains that are not allocated as zeroes, whatever the parent has.  Only where
+ * t->zero_marks is set. */
 int vmdk_alloc_zero(struct vmdk_tables *t, uint64_t off, uint64_t len, struct err *e);
 
-/* Makes the file longer by whole grains, which may hold anything. */
+/* Extends the file by whole grains of any content. */
 int vmdk_alloc_append(struct vmdk_tables *t, uint64_t len, uint64_t *pos, struct err *e);
 
-/* Have the last grain tables as many entries as the others?  Other programs may have left out those
- * that the disk does not need, and have put something else there. */
+/* The last grain tables may be filled up to per_table entries.  Some programs leave out the entries
+ * that the disk does not need and put something else there. */
 bool vmdk_alloc_has_tail(const struct vmdk_tables *t);
 
-/* Takes the mark off the header. */
+/* Cuts off unused grains at the end and clears the unclean mark. */
 int vmdk_alloc_finish(struct vmdk_tables *t, struct err *e);
 
 #endif

@@ -26,7 +26,7 @@
 
 extern const struct format vmdk_format;
 
-/* What a sparse extent begins with. */
+/* The magics of sparse extents. */
 static const struct {
 	const char *magic;
 	size_t len;
@@ -46,47 +46,30 @@ static const struct vmdk_kind *kind_by_magic(const unsigned char *head, size_t l
 	return NULL;
 }
 
-/* Kinds of extent, by the words of the descriptor.  Which kind a sparse one is says its file:
- * descriptors that say something else exist. */
-
-static const struct type {
-	const char *word;
-	const struct vmdk_kind *kind; /* NULL: see above */
+/* The types of extent lines.  The kind of a sparse extent is told by the magic of its file: some
+ * descriptors have another type. */
+static const struct extent_type {
+	const char *name;
+	const struct vmdk_kind *kind; /* NULL: sparse */
 	bool is_device;
 } types[] = {
-	{.word = "FLAT", .kind = &vmdk_flat},
-	{.word = "VMFS", .kind = &vmdk_flat}, /* it may be thin on its ESX host: to us the same */
-	{.word = "ZERO", .kind = &vmdk_zero},
-	{.word = "SPARSE"},
-	{.word = "VMFSSPARSE"},
-	{.word = "SESPARSE"},
-	{.word = "VMFSRAW", .is_device = true},
-	{.word = "VMFSRDM", .is_device = true},
+	{.name = "FLAT", .kind = &vmdk_flat},
+	{.name = "VMFS", .kind = &vmdk_flat},
+	{.name = "ZERO", .kind = &vmdk_zero},
+	{.name = "SPARSE"},
+	{.name = "VMFSSPARSE"},
+	{.name = "SESPARSE"},
+	{.name = "VMFSRAW", .is_device = true},
+	{.name = "VMFSRDM", .is_device = true},
 };
 
-static const struct type *find_type(const struct vmdk_extent_line *line)
+static const struct extent_type *find_type(const struct vmdk_extent_line *line)
 {
 	for (size_t i = 0; i < sizeof types / sizeof types[0]; i++)
-		if (strcasecmp(line->type, types[i].word) == 0)
+		if (strcasecmp(line->type, types[i].name) == 0)
 			return &types[i];
 	return NULL;
 }
-
-static int read_kind(struct vmdk_extent *x, struct err *e)
-{
-	unsigned char head[MAGIC_LEN];
-	int r = io_read(x->io, head, sizeof head, 0, e);
-
-	if (r < 0)
-		return r;
-	x->kind = kind_by_magic(head, sizeof head);
-	if (!x->kind)
-		return err_set(
-			e, EINVAL, "not a sparse extent: it begins with none of their magics");
-	return 0;
-}
-
-/* Opening. */
 
 static bool is_device(const char *file)
 {
@@ -105,7 +88,7 @@ static int refuse_device(const struct vmdk_extent_line *line, struct err *e)
 		line->file ? line->file : "", line->type);
 }
 
-/* An extent that is only there in another case is the one that Windows would open. */
+/* Windows ignores case in file names: it would open a file whose name differs only in that. */
 static int open_named(struct image *img, const char *name, struct io **io, struct err *e)
 {
 	int r = image_open_part(img, name, "extent", io, e);
@@ -120,7 +103,7 @@ static int open_named(struct image *img, const char *name, struct io **io, struc
 	return r;
 }
 
-/* Opens the file of extent x, or shares it with an extent before that has the same. */
+/* Opens the file of extent x, or shares that of a previous extent in the same file. */
 static int open_extent_file(struct image *img, struct vmdk *v, struct vmdk_extent *x, struct err *e)
 {
 	const char *file = x->line->file;
@@ -148,26 +131,25 @@ static int open_extent_file(struct image *img, struct vmdk *v, struct vmdk_exten
 	return 0;
 }
 
-/* The file is there: finds out what it is and opens that. */
-static int open_kind(
-	struct vmdk_extent *x, const struct type *type, const struct image *img, struct err *e)
+static int open_sparse(struct vmdk_extent *x, const struct image *img, struct err *e)
 {
-	int r = 0;
+	unsigned char head[MAGIC_LEN];
+	int r = io_read(x->io, head, sizeof head, 0, e);
 
-	if (type->kind)
-		x->kind = type->kind;
-	else
-		r = read_kind(x, e);
-	if (r == 0)
-		r = x->kind->open(x, img, e);
-	return r < 0 && x->io != img->io ? err_in(e, "%s", x->io->name) : r;
+	if (r < 0)
+		return r;
+	x->kind = kind_by_magic(head, sizeof head);
+	if (!x->kind)
+		return err_set(
+			e, EINVAL, "not a sparse extent: it begins with none of their magics");
+	return x->kind->open(x, img, e);
 }
 
-/* own: the extent lies in the file that also holds the descriptor, whatever the line calls it. */
+/* own: the extent lies in the file of the descriptor, whatever name its line has. */
 static int open_extent(
 	struct image *img, struct vmdk *v, struct vmdk_extent *x, bool own, struct err *e)
 {
-	const struct type *type = find_type(x->line);
+	const struct extent_type *type = find_type(x->line);
 	int r = 0;
 
 	if (!type)
@@ -182,7 +164,11 @@ static int open_extent(
 		x->io = io_ref(img->io);
 	else
 		r = open_extent_file(img, v, x, e);
-	return r < 0 ? r : open_kind(x, type, img, e);
+	if (r < 0)
+		return r;
+	x->kind = type->kind;
+	r = x->kind ? x->kind->open(x, img, e) : open_sparse(x, img, e);
+	return r < 0 && x->io != img->io ? err_in(e, "%s", x->io->name) : r;
 }
 
 static int open_extents(struct image *img, struct vmdk *v, bool own, struct err *e)
@@ -210,7 +196,7 @@ static int open_extents(struct image *img, struct vmdk *v, bool own, struct err 
 	return 0;
 }
 
-/* Reads the text of len bytes at pos, or as much of it as a descriptor may have. */
+/* Reads the text of len bytes at pos; of a longer one so much that the parser refuses it. */
 static int read_text(struct image *img, struct vmdk *v, uint64_t pos, uint64_t len, struct err *e)
 {
 	size_t n = MIN(len, VMDK_MAX_DESCRIPTOR + 1);
@@ -230,43 +216,32 @@ static int refuse_part(struct err *e)
 		"file");
 }
 
-/* Reads the descriptor out of a sparse extent. */
-static int read_embedded(
-	struct image *img, struct vmdk *v, const struct vmdk_header *h, struct err *e)
-{
-	uint64_t sectors = img->io->size / VMDK_SECTOR;
-
-	if (!range_fits(h->desc_start, h->desc_len, sectors))
-		return err_set(e, EINVAL,
-			"descriptor of %" PRIu64 " sectors in sector %" PRIu64
-			" passes the end of the file, %" PRIu64 " sectors",
-			h->desc_len, h->desc_start, sectors);
-	v->embedded = true;
-	if (h->desc_start > 0 && h->desc_len > 0) {
-		int r = read_text(
-			img, v, h->desc_start * VMDK_SECTOR, h->desc_len * VMDK_SECTOR, e);
-
-		if (r < 0)
-			return r;
-	}
-	/* QEMU leaves room for one in each extent of a split disk. */
-	if (!v->text || v->text[0] == '\0')
-		return refuse_part(e);
-	return vmdk_descriptor_parse(&v->desc, v->text, e);
-}
-
-/* A sparse extent with a descriptor in it.  The descriptor's name for that extent means nothing:
- * files are renamed, and some writers make one up. */
+/* A sparse extent with an embedded descriptor.  The extent line's file name is ignored: files are
+ * renamed, and some writers make a name up. */
 static int open_monolithic(struct image *img, struct vmdk *v, struct err *e)
 {
+	uint64_t sectors = img->io->size / VMDK_SECTOR;
 	struct vmdk_header h;
 	int r = vmdk_header_read(img->io, &h, e);
 
-	if (r == 0)
-		r = read_embedded(img, v, &h, e);
 	if (r < 0)
 		return r;
-	/* An extent of no size only carries the descriptor of others, if there are any. */
+	if (!range_fits(h.desc_start, h.desc_len, sectors))
+		return err_set(e, EINVAL,
+			"descriptor of %" PRIu64 " sectors in sector %" PRIu64
+			" passes the end of the file, %" PRIu64 " sectors",
+			h.desc_len, h.desc_start, sectors);
+	v->embedded = true;
+	if (h.desc_start > 0 && h.desc_len > 0)
+		r = read_text(img, v, h.desc_start * VMDK_SECTOR, h.desc_len * VMDK_SECTOR, e);
+	/* QEMU leaves an empty descriptor in each extent of a split disk. */
+	if (r == 0 && (!v->text || v->text[0] == '\0'))
+		r = refuse_part(e);
+	if (r == 0)
+		r = vmdk_descriptor_parse(&v->desc, v->text, e);
+	if (r < 0)
+		return r;
+	/* An extent of size 0 only carries the descriptor of the extents that it lists. */
 	if (h.capacity == 0 && (v->desc.nlines != 1 || v->desc.lines[0].sectors > 0))
 		return open_extents(img, v, false, e);
 	if (v->desc.nlines != 1 || strcasecmp(v->desc.lines[0].type, "SPARSE") != 0)
@@ -277,30 +252,23 @@ static int open_monolithic(struct image *img, struct vmdk *v, struct err *e)
 	return open_extents(img, v, true, e);
 }
 
-/* An ESX extent alone.  A root disk and a child that names its parent say all that there is to
- * know.  Later ESX leaves both to the descriptor; an extent of its making goes by its name. */
-static int check_origin(const struct image *img, const struct vmdk_cowd_header *h, struct err *e)
+/* A COWD extent without descriptor is complete when it is a root disk or names its parent.  Later
+ * ESX leaves the parent to the descriptor: such an extent is known by its file name. */
+static int open_bare(struct image *img, struct vmdk *v, struct err *e)
 {
 	static const char suffix[] = "-delta.vmdk";
 	size_t n = strlen(img->io->name);
-
-	if (h->is_root || h->parent[0] != '\0')
-		return 0;
-	if (n > strlen(suffix) && strcasecmp(img->io->name + n - strlen(suffix), suffix) == 0)
-		return refuse_part(e);
-	image_warn(img, "it names no parent: what it does not hold reads as zeroes");
-	return 0;
-}
-
-static int open_bare(struct image *img, struct vmdk *v, struct err *e)
-{
 	struct vmdk_cowd_header h;
 	int r = vmdk_cowd_read(img->io, &h, e);
 
-	if (r == 0)
-		r = check_origin(img, &h, e);
 	if (r < 0)
 		return r;
+	if (!h.is_root && h.parent[0] == '\0') {
+		if (n > strlen(suffix) &&
+			strcasecmp(img->io->name + n - strlen(suffix), suffix) == 0)
+			return refuse_part(e);
+		image_warn(img, "it names no parent: what it does not hold reads as zeroes");
+	}
 	v->text = strdup(h.parent);
 	v->desc = (struct vmdk_descriptor){
 		.bare = true,
@@ -317,7 +285,7 @@ static int open_bare(struct image *img, struct vmdk *v, struct err *e)
 	return open_extents(img, v, true, e);
 }
 
-/* An extent that names a parent of which the descriptor knows nothing would show too little. */
+/* A COWD extent with a parent under a descriptor without one: the disk would lack its data. */
 static int check_parents(const struct vmdk *v, struct err *e)
 {
 	const struct vmdk_descriptor *d = &v->desc;
@@ -341,17 +309,6 @@ static int check_parents(const struct vmdk *v, struct err *e)
 	return 0;
 }
 
-static int open_described(struct image *img, struct vmdk *v, struct err *e)
-{
-	int r = read_text(img, v, 0, img->io->size, e);
-
-	if (r == 0)
-		r = vmdk_descriptor_parse(&v->desc, v->text, e);
-	if (r == 0)
-		r = open_extents(img, v, false, e);
-	return r < 0 ? r : check_parents(v, e);
-}
-
 static int open_disk(struct image *img, struct vmdk *v, struct err *e)
 {
 	unsigned char head[MAGIC_LEN];
@@ -365,7 +322,14 @@ static int open_disk(struct image *img, struct vmdk *v, struct err *e)
 		return open_monolithic(img, v, e);
 	if (kind == &vmdk_cowd)
 		return open_bare(img, v, e);
-	return kind ? refuse_part(e) : open_described(img, v, e);
+	if (kind)
+		return refuse_part(e);
+	r = read_text(img, v, 0, img->io->size, e);
+	if (r == 0)
+		r = vmdk_descriptor_parse(&v->desc, v->text, e);
+	if (r == 0)
+		r = open_extents(img, v, false, e);
+	return r < 0 ? r : check_parents(v, e);
 }
 
 static int vmdk_open(struct image *img, struct err *e)

@@ -1,10 +1,11 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* metadata.c - header, descriptor, grain directories and grain tables of a sparse extent.
  *
- * There may be millions of grain tables: they are kept as sectors, sorted, and all are equally long
- * but for the last of either directory, of which a writer may leave out what the disk does not
- * need.
+ * There may be millions of grain tables: only their sectors are kept, sorted.  All are equally long
+ * except the last one of either directory, in which a writer may leave out the entries that the
+ * disk does not need.
  */
+
 #include "metadata.h"
 
 #include <errno.h>
@@ -13,18 +14,16 @@
 #include <string.h>
 
 #include "util/bytes.h"
-#include "io/cache.h"
 #include "util/err.h"
+#include "io/cache.h"
 #include "io/io.h"
 
-#define ENTRY 4u
-
-/* Entry i of a directory, if it is a table. */
+/* Adds table i of a directory, unless its sector is impossible. */
 static void add_table(
 	struct vmdk_metadata *m, const struct vmdk_tables *t, uint64_t i, uint64_t sector)
 {
 	uint64_t grains = MIN(t->per_table, t->ngrains - i * t->per_table);
-	uint64_t pos = sector * VMDK_SECTOR, len = grains * ENTRY;
+	uint64_t pos = sector * VMDK_SECTOR, len = grains * VMDK_ENTRY;
 
 	if (!vmdk_tables_valid_table(t, i, sector))
 		return;
@@ -41,18 +40,18 @@ static void add_table(
 static int read_directory(
 	struct vmdk_metadata *m, const struct vmdk_tables *t, uint64_t directory, struct err *e)
 {
-	uint64_t n = t->gd_len / ENTRY;
+	uint64_t n = t->gd_len / VMDK_ENTRY;
 	int r = 0;
 
 	for (uint64_t i = 0, here; r == 0 && i < n; i += here) {
 		struct meta page;
 
-		r = meta_pin(t->cache, t->io, directory + i * ENTRY, &page, e);
+		r = meta_pin(t->cache, t->io, directory + i * VMDK_ENTRY, &page, e);
 		if (r < 0)
 			break;
-		here = MIN(page.n / ENTRY, n - i);
+		here = MIN(page.n / VMDK_ENTRY, n - i);
 		for (uint64_t k = 0; k < here; k++)
-			add_table(m, t, i + k, load_le32(page.p + k * ENTRY));
+			add_table(m, t, i + k, load_le32(page.p + k * VMDK_ENTRY));
 		meta_unpin(t->cache, &page);
 	}
 	return r;
@@ -65,12 +64,18 @@ static int compare_sectors(const void *a, const void *b)
 	return x < y ? -1 : x > y;
 }
 
+void vmdk_metadata_sort(uint32_t *sectors, size_t n)
+{
+	if (n > 0)
+		qsort(sectors, n, sizeof sectors[0], compare_sectors);
+}
+
 int vmdk_metadata_read(const struct vmdk_tables *t, struct vmdk_metadata *m, struct err *e)
 {
-	uint64_t n = t->gd_len / ENTRY * (t->rgd_pos ? 2 : 1);
+	uint64_t n = t->gd_len / VMDK_ENTRY * (t->rgd_pos ? 2 : 1);
 	int r;
 
-	*m = (struct vmdk_metadata){.table_len = t->per_table * (uint64_t)ENTRY};
+	*m = (struct vmdk_metadata){.table_len = t->per_table * (uint64_t)VMDK_ENTRY};
 	metadata_regions_add(&m->fixed, "the header", 0, VMDK_SECTOR);
 	metadata_regions_add(&m->fixed, "the descriptor", t->text_pos, t->text_len);
 	metadata_regions_add(&m->fixed, "the grain directory", t->gd_pos, t->gd_len);
@@ -83,29 +88,13 @@ int vmdk_metadata_read(const struct vmdk_tables *t, struct vmdk_metadata *m, str
 	r = read_directory(m, t, t->gd_pos, e);
 	if (r == 0 && t->rgd_pos)
 		r = read_directory(m, t, t->rgd_pos, e);
-	qsort(m->tables, m->ntables, sizeof m->tables[0], compare_sectors);
+	vmdk_metadata_sort(m->tables, m->ntables);
 	return r;
 }
 
 void vmdk_metadata_free(struct vmdk_metadata *m)
 {
 	free(m->tables);
-}
-
-/* The number of tables that end at or before pos. */
-static size_t tables_before(const struct vmdk_metadata *m, uint64_t pos)
-{
-	size_t low = 0, high = m->ntables;
-
-	while (low < high) {
-		size_t middle = low + (high - low) / 2;
-
-		if (m->tables[middle] * (uint64_t)VMDK_SECTOR + m->table_len <= pos)
-			low = middle + 1;
-		else
-			high = middle;
-	}
-	return low;
 }
 
 int vmdk_metadata_check(const struct vmdk_metadata *m, struct err *e)
@@ -129,14 +118,26 @@ int vmdk_metadata_check(const struct vmdk_metadata *m, struct err *e)
 
 const char *vmdk_metadata_find(const struct vmdk_metadata *m, uint64_t pos, uint64_t len)
 {
-	const char *hit = pos < m->end ? metadata_regions_find(&m->fixed, pos, len) : NULL;
-	size_t i;
+	size_t low = 0, high = m->ntables;
+	const char *hit;
 
-	if (hit || pos >= m->end)
+	if (pos >= m->end)
+		return NULL;
+	hit = metadata_regions_find(&m->fixed, pos, len);
+	if (hit)
 		return hit;
-	i = tables_before(m, pos);
-	return i < m->ntables && m->tables[i] * (uint64_t)VMDK_SECTOR < pos + len ? "a grain table"
-										  : NULL;
+	/* The first table that ends after pos. */
+	while (low < high) {
+		size_t middle = low + (high - low) / 2;
+
+		if (m->tables[middle] * (uint64_t)VMDK_SECTOR + m->table_len <= pos)
+			low = middle + 1;
+		else
+			high = middle;
+	}
+	return low < m->ntables && m->tables[low] * (uint64_t)VMDK_SECTOR < pos + len
+		       ? "a grain table"
+		       : NULL;
 }
 
 bool vmdk_metadata_is_tail(const struct vmdk_metadata *m, uint64_t pos, uint64_t len)

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* metadata.h - private to the VMDK driver: which bytes of a sparse extent are metadata. */
+/* metadata.h - private to the VMDK driver: the bytes of a sparse extent that are metadata. */
 #ifndef VDISK_DRIVER_VMDK_METADATA_H
 #define VDISK_DRIVER_VMDK_METADATA_H
 
@@ -12,9 +12,9 @@ struct vmdk_metadata {
 	size_t ntables;
 	uint64_t table_len; /* bytes of each of these */
 	uint64_t end;       /* of the last metadata in the file */
-	uint64_t tails[2];  /* where the last grain tables end, so far as the disk needs them */
+	uint64_t tails[2];  /* the ends of the last grain tables, without unneeded entries */
 	size_t ntails;
-	uint64_t tail_len; /* bytes from there on that longer disks need */
+	uint64_t tail_len; /* bytes of these entries, which a longer disk needs */
 };
 
 /* Reads both directories.  Free it, also on failure. */
@@ -24,10 +24,12 @@ void vmdk_metadata_free(struct vmdk_metadata *m);
 /* -EUCLEAN: two structures share bytes. */
 int vmdk_metadata_check(const struct vmdk_metadata *m, struct err *e);
 
-/* What these bytes are a part of; NULL: of no metadata. */
+/* The structure that these bytes overlap, for messages; NULL: none. */
 const char *vmdk_metadata_find(const struct vmdk_metadata *m, uint64_t pos, uint64_t len);
 
-/* Are these bytes what the last grain tables need when the disk becomes longer? */
+/* These bytes overlap the entries that the last grain tables need in a longer disk. */
 bool vmdk_metadata_is_tail(const struct vmdk_metadata *m, uint64_t pos, uint64_t len);
+
+void vmdk_metadata_sort(uint32_t *sectors, size_t n);
 
 #endif

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* grain-table.c - from an offset in a sparse extent to the run of grains that begins there.
+/* tables.c - maps an offset in a sparse extent to the run of grains that begins there.
  *
- * Entries are decoded to sectors first, so that one walk does for tables of 32-bit sectors and of
- * 64-bit indices.  It goes on over pages and tables as long as grains lie one after another: some
- * grains are a sector each, and a read of a megabyte must not take two thousand looks.
+ * Entries are decoded to sectors first: one search serves tables of 32-bit sectors and of 64-bit
+ * indices.  A run goes on over pages and tables as long as grains lie one after another: grains may
+ * be a sector each, and a read of a megabyte must not take two thousand searches.
  */
 #include "tables.h"
 
@@ -51,14 +51,12 @@ int vmdk_tables_place(struct vmdk_tables *t, uint64_t sector, struct err *e)
 	return 0;
 }
 
-/* What is possible. */
-
 static bool overlaps(uint64_t a, uint64_t a_len, uint64_t b, uint64_t b_len)
 {
 	return a < b + b_len && b < a + a_len;
 }
 
-/* The last table need not be longer than the disk wants it. */
+/* The last table needs no more entries than the disk has grains. */
 bool vmdk_tables_valid_table(const struct vmdk_tables *t, uint64_t i, uint64_t sector)
 {
 	uint64_t len = MIN(t->per_table, t->ngrains - i * t->per_table) * t->entry_len;
@@ -85,6 +83,13 @@ bool vmdk_tables_grain_is_whole(const struct vmdk_tables *t, uint64_t grain, uin
 	       range_fits(sector * VMDK_SECTOR, shown, t->io->size);
 }
 
+bool vmdk_tables_in_hole(const struct vmdk_tables *t, uint64_t table, uint64_t n)
+{
+	uint64_t pos = table * VMDK_SECTOR;
+
+	return t->io->sparse && io_seek(t->io, pos, SEEK_DATA) - pos >= n * t->entry_len;
+}
+
 /* The directory. */
 
 #define ENTRY_MAX 8u
@@ -95,9 +100,7 @@ static int read_entry(
 	return meta_read(t->cache, t->io, raw, t->entry_len, pos + i * t->entry_len, e);
 }
 
-/* VMDK_NONE: nowhere, or nowhere possible. */
-int vmdk_tables_find_redundant(
-	const struct vmdk_tables *t, uint64_t i, uint64_t *sector, struct err *e)
+static int find_redundant(const struct vmdk_tables *t, uint64_t i, uint64_t *sector, struct err *e)
 {
 	unsigned char raw[ENTRY_MAX];
 	uint64_t place;
@@ -128,7 +131,7 @@ bad_table(const struct vmdk_tables *t, uint64_t i, const unsigned char *raw, str
 		i, load_le32(raw));
 }
 
-int vmdk_tables_find(const struct vmdk_tables *t, uint64_t i, uint64_t *sector, struct err *e)
+static int find_table(const struct vmdk_tables *t, uint64_t i, uint64_t *sector, struct err *e)
 {
 	unsigned char raw[ENTRY_MAX];
 	uint64_t place;
@@ -136,30 +139,22 @@ int vmdk_tables_find(const struct vmdk_tables *t, uint64_t i, uint64_t *sector, 
 
 	if (r < 0)
 		return r;
-	place = t->table_at(t, raw);
-	if (place == VMDK_ZERO && t->zero_tables) {
-		*sector = VMDK_ZERO;
+	*sector = place = t->table_at(t, raw);
+	if ((place == VMDK_ZERO && t->zero_tables) || vmdk_tables_valid_table(t, i, place))
 		return 0;
-	}
-	*sector = place;
-	if (vmdk_tables_valid_table(t, i, place))
-		return 0;
-	/* Writers fill in both directories at once: where only this one has no entry, it was lost.
-	 */
-	r = vmdk_tables_find_redundant(t, i, sector, e);
+	/* Writers fill in both directories at once: an entry that only this one lacks was lost. */
+	r = find_redundant(t, i, sector, e);
 	if (r < 0 || *sector != VMDK_NONE || place == VMDK_NONE)
 		return r;
 	return bad_table(t, i, raw, e);
 }
 
-/* Is entry i of the directory no good, and its twin is? */
-static bool is_lost(const struct vmdk_tables *t, uint64_t i, const unsigned char *entry,
-	const unsigned char *twin)
+int vmdk_tables_find_pair(
+	const struct vmdk_tables *t, uint64_t i, struct vmdk_table_pair *p, struct err *e)
 {
-	uint64_t place = t->table_at(t, entry);
+	int r = find_table(t, i, &p->table, e);
 
-	return !vmdk_tables_valid_table(t, i, place) && !(place == VMDK_ZERO && t->zero_tables) &&
-	       vmdk_tables_valid_table(t, i, t->table_at(t, twin));
+	return r < 0 ? r : find_redundant(t, i, &p->redundant, e);
 }
 
 int vmdk_tables_check(const struct vmdk_tables *t, uint64_t *lost, struct err *e)
@@ -168,7 +163,7 @@ int vmdk_tables_check(const struct vmdk_tables *t, uint64_t *lost, struct err *e
 
 	*lost = 0;
 	for (uint64_t i = 0; i < tables; i += here) {
-		unsigned char twins[META_PAGE];
+		unsigned char redundant[META_PAGE];
 		uint64_t at = i * t->entry_len;
 		struct meta m;
 		int r = meta_pin(t->cache, t->io, t->gd_pos + at, &m, e);
@@ -176,10 +171,15 @@ int vmdk_tables_check(const struct vmdk_tables *t, uint64_t *lost, struct err *e
 		if (r < 0)
 			return r;
 		here = MIN(m.n / t->entry_len, tables - i);
-		r = meta_read(t->cache, t->io, twins, here * t->entry_len, t->rgd_pos + at, e);
-		for (uint64_t k = 0; r == 0 && k < here; k++)
-			*lost +=
-				is_lost(t, i + k, m.p + k * t->entry_len, twins + k * t->entry_len);
+		r = meta_read(t->cache, t->io, redundant, here * t->entry_len, t->rgd_pos + at, e);
+		for (uint64_t k = 0; r == 0 && k < here; k++) {
+			uint64_t place = t->table_at(t, m.p + k * t->entry_len);
+			uint64_t other = t->table_at(t, redundant + k * t->entry_len);
+
+			*lost += !vmdk_tables_valid_table(t, i + k, place) &&
+				 !(place == VMDK_ZERO && t->zero_tables) &&
+				 vmdk_tables_valid_table(t, i + k, other);
+		}
 		meta_unpin(t->cache, &m);
 		if (r < 0)
 			return r;
@@ -208,21 +208,21 @@ static int __attribute__((cold)) bad_grain(const struct vmdk_tables *t, uint64_t
 		grain, place, t->io->size);
 }
 
-/* An entry of 1 without the flag in the header is no sector where a grain could be, but some
- * writers mean zeroes by it.  They write it to both tables: where the redundant one has something
- * else, this one is damaged. */
+/* Without the flag in the header an entry of 1 is a sector that no grain can have, but some writers
+ * mean zeroes by it.  They write it to both tables: one that differs from the redundant table is
+ * damaged. */
 static bool is_doubtful(const struct vmdk_tables *t, uint64_t place)
 {
 	return place == VMDK_ZERO && !t->zero_marks && t->rgd_pos;
 }
 
-/* An entry that cannot be right: what does the redundant table say?  raw is the entry. */
-static int __attribute__((cold)) ask_redundant(const struct vmdk_tables *t, uint64_t grain,
+/* Replaces an entry, raw, that is impossible or doubtful by that of the redundant table. */
+static int __attribute__((cold)) read_redundant(const struct vmdk_tables *t, uint64_t grain,
 	const unsigned char *raw, uint64_t *place, struct err *e)
 {
 	unsigned char other[ENTRY_MAX];
 	uint64_t table;
-	int r = vmdk_tables_find_redundant(t, grain / t->per_table, &table, e);
+	int r = find_redundant(t, grain / t->per_table, &table, e);
 
 	if (r < 0)
 		return r;
@@ -235,59 +235,39 @@ static int __attribute__((cold)) ask_redundant(const struct vmdk_tables *t, uint
 			return 0;
 	}
 	*place = t->grain_at(t, raw);
-	if (vmdk_tables_valid_grain(t, *place))
-		return 0;
-	return bad_grain(t, grain, t->grain_at(t, raw), raw, e);
+	return vmdk_tables_valid_grain(t, *place) ? 0 : bad_grain(t, grain, *place, raw, e);
 }
 
-/* A run of grains that lie one after another, or of which none is stored.  All that is known of
- * holes of the host file is kept for the tables that follow. */
-struct run {
+/* A run of grains that lie one after another, or none of which is stored.  The last hole of the
+ * host file that was found is kept for the tables that follow. */
+struct grain_run {
 	uint64_t place; /* of the first */
 	uint64_t n;
 	bool ended;
 	uint64_t hole_pos, hole_end;
 };
 
-static bool run_continues(const struct vmdk_tables *t, const struct run *run, uint64_t place)
+static bool run_continues(const struct vmdk_tables *t, const struct grain_run *run, uint64_t place)
 {
 	if (!vmdk_tables_is_sector(run->place))
 		return place == run->place && !is_doubtful(t, place);
 	return !t->compressed && place == run->place + run->n * (t->grain / VMDK_SECTOR);
 }
 
-/* Adds n grains whose entries stand at p, as far as they go on with the run. */
-static void run_add(
-	const struct vmdk_tables *t, struct run *run, const unsigned char *p, uint64_t n)
-{
-	for (; n > 0; n--, p += t->entry_len) {
-		if (!run_continues(t, run, t->grain_at(t, p))) {
-			run->ended = true;
-			return;
-		}
-		run->n++;
-	}
-}
-
-static int run_start(const struct vmdk_tables *t, struct run *run, uint64_t grain,
+static int run_start(const struct vmdk_tables *t, struct grain_run *run, uint64_t grain,
 	const unsigned char *p, struct err *e)
 {
-	uint64_t place = t->grain_at(t, p);
+	int r = 0;
 
-	if (!vmdk_tables_valid_grain(t, place) || is_doubtful(t, place)) {
-		int r = ask_redundant(t, grain, p, &place, e);
-
-		if (r < 0)
-			return r;
-	}
-	run->place = place;
-	run->n = 1;
-	return 0;
+	run->place = t->grain_at(t, p);
+	if (!vmdk_tables_valid_grain(t, run->place) || is_doubtful(t, run->place))
+		r = read_redundant(t, grain, p, &run->place, e);
+	run->n = r == 0;
+	return r;
 }
 
-/* Are these bytes in a hole of the host file?  Some writers make the tables of a huge disk as one
- * hole, which would take a while to read. */
-static bool in_hole(struct io *io, struct run *run, uint64_t pos, uint64_t len)
+/* These bytes of a table lie in a hole, as in vmdk_tables_in_hole. */
+static bool in_hole(struct io *io, struct grain_run *run, uint64_t pos, uint64_t len)
 {
 	if (pos < run->hole_pos || pos >= run->hole_end) {
 		if (!io->sparse)
@@ -298,66 +278,65 @@ static bool in_hole(struct io *io, struct run *run, uint64_t pos, uint64_t len)
 	return range_fits(pos - run->hole_pos, len, run->hole_end - run->hole_pos);
 }
 
-/* Adds the grains from grain on to the run, n of them at most and all in the table at pos. */
-static int run_add_table(const struct vmdk_tables *t, struct run *run, uint64_t pos, uint64_t grain,
-	uint64_t n, struct err *e)
+/* Extends the run by grains from this one on, n at most, whose entries are in the table in this
+ * sector. */
+static int run_add_table(const struct vmdk_tables *t, struct grain_run *run, uint64_t table,
+	uint64_t grain, uint64_t n, struct err *e)
 {
-	pos += grain % t->per_table * t->entry_len;
+	uint64_t pos = vmdk_tables_entry_pos(t, table, grain);
+
 	if (run->n > 0 && run->place == VMDK_NONE && in_hole(t->io, run, pos, n * t->entry_len)) {
 		run->n += n;
 		return 0;
 	}
-	while (n > 0 && !run->ended) {
-		uint64_t had = run->n, here;
+	for (uint64_t here; n > 0 && !run->ended; n -= here, pos += here * t->entry_len) {
+		const unsigned char *p;
 		struct meta m;
 		int r = meta_pin(t->cache, t->io, pos, &m, e);
 
 		if (r < 0)
 			return r;
+		p = m.p;
 		here = MIN(n, m.n / t->entry_len);
-		if (run->n == 0)
-			r = run_start(t, run, grain, m.p, e);
-		if (r == 0)
-			run_add(t, run, m.p + (run->n - had) * t->entry_len, here - (run->n - had));
+		if (run->n == 0) {
+			r = run_start(t, run, grain, p, e);
+			p += t->entry_len;
+		}
+		for (; r == 0 && !run->ended && p < m.p + here * t->entry_len; p += t->entry_len)
+			if (run_continues(t, run, t->grain_at(t, p)))
+				run->n++;
+			else
+				run->ended = true;
 		meta_unpin(t->cache, &m);
 		if (r < 0)
 			return r;
-		pos += here * t->entry_len;
-		n -= here;
 	}
 	return 0;
 }
 
-/* Adds n grains of a table that is not there; false: the run has ended. */
-static bool run_add_absent(struct run *run, uint64_t place, uint64_t n)
+/* Finds the run that begins at grain, n grains at most.  On failure run->n is the number of grains
+ * that share the fault. */
+static int run_find(const struct vmdk_tables *t, uint64_t grain, uint64_t n, struct grain_run *run,
+	struct err *e)
 {
-	if (run->n > 0 && run->place != place)
-		return false;
-	run->place = place;
-	run->n += n;
-	return true;
-}
-
-/* The run that begins at grain, n of them at most.  On failure run->n says how many grains share
- * the fault. */
-static int run_find(
-	const struct vmdk_tables *t, uint64_t grain, uint64_t n, struct run *run, struct err *e)
-{
-	*run = (struct run){.place = VMDK_NONE};
+	*run = (struct grain_run){.place = VMDK_NONE};
 	while (run->n < n && !run->ended) {
 		uint64_t next = grain + run->n, table;
 		uint64_t here = MIN(n - run->n, t->per_table - next % t->per_table);
 		bool first = run->n == 0;
-		int r = vmdk_tables_find(t, next / t->per_table, &table, e);
+		int r = find_table(t, next / t->per_table, &table, e);
 
-		if (r < 0) {
-			run->n = first ? here : run->n;
-			return first ? r : 0; /* a later fault is met again by whoever goes on */
-		}
-		if (vmdk_tables_is_sector(table))
-			r = run_add_table(t, run, table * VMDK_SECTOR, next, here, e);
-		else if (!run_add_absent(run, table, here))
+		if (r < 0 && first)
+			run->n = here;
+		else if (r == 0 && vmdk_tables_is_sector(table))
+			r = run_add_table(t, run, table, next, here, e);
+		else if (r == 0 && !first && run->place != table)
 			return 0;
+		else if (r == 0) {
+			run->place = table;
+			run->n += here;
+		}
+		/* A fault after the run is met again when the caller asks for what follows. */
 		if (r < 0)
 			return first ? r : 0;
 	}
@@ -368,13 +347,13 @@ int vmdk_tables_map(
 	const struct vmdk_tables *t, uint64_t off, uint64_t len, struct extent *out, struct err *e)
 {
 	uint64_t grain = off / t->grain, skip = off % t->grain;
-	struct run run;
+	struct grain_run run;
 	int r;
 
 	out->kind = EXTENT_BELOW;
 	out->len = len;
 	if (off >= t->capacity)
-		return 0; /* the line says more than the tables know */
+		return 0; /* the extent line is longer than the extent */
 	len = MIN(len, t->capacity - off);
 	r = run_find(t, grain, div_round_up(skip + len, t->grain), &run, e);
 	out->len = MIN(len, MAX(run.n, 1) * t->grain - skip);

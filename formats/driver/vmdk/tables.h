@@ -26,6 +26,8 @@ struct vmdk_tables;
 #define VMDK_ZERO UINT64_C(1) /* zeroes, whatever the parent has */
 #define VMDK_BAD  UINT64_MAX  /* the entry has no meaning */
 
+#define VMDK_ENTRY 4u /* bytes of an entry of a hosted extent */
+
 static inline bool vmdk_tables_is_sector(uint64_t place)
 {
 	return place > VMDK_ZERO;
@@ -75,11 +77,24 @@ bool vmdk_tables_grain_is_whole(const struct vmdk_tables *t, uint64_t grain, uin
 /* Reads the directory and counts the entries that only the redundant one has. */
 int vmdk_tables_check(const struct vmdk_tables *t, uint64_t *lost, struct err *e);
 
-/* The sector of table i; VMDK_NONE or VMDK_ZERO: of all of its grains.  The sector of its redundant
- * table; VMDK_NONE: there is none, or none that is possible. */
-int vmdk_tables_find(const struct vmdk_tables *t, uint64_t i, uint64_t *sector, struct err *e);
-int vmdk_tables_find_redundant(
-	const struct vmdk_tables *t, uint64_t i, uint64_t *sector, struct err *e);
+/* The sector of table i, or VMDK_NONE or VMDK_ZERO, which all of its grains are; the sector of the
+ * redundant table, or VMDK_NONE when there is none that is possible. */
+struct vmdk_table_pair {
+	uint64_t table, redundant;
+};
+int vmdk_tables_find_pair(
+	const struct vmdk_tables *t, uint64_t i, struct vmdk_table_pair *p, struct err *e);
+
+/* The position of a grain's entry, in the table in this sector. */
+static inline uint64_t vmdk_tables_entry_pos(
+	const struct vmdk_tables *t, uint64_t table, uint64_t grain)
+{
+	return table * VMDK_SECTOR + grain % t->per_table * t->entry_len;
+}
+
+/* The first n entries of a table lie in a hole of the host file.  Some writers make all tables of a
+ * huge disk one hole, which would take long to read. */
+bool vmdk_tables_in_hole(const struct vmdk_tables *t, uint64_t table, uint64_t n);
 
 /* As map of struct vmdk_kind.  Of a compressed grain out->pos is the sector and out->unit_id the
  * number: the caller sets the other fields of EXTENT_GENERATED. */

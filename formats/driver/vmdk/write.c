@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* write.c - changing a VMDK: its extents, and what the descriptor says of the change.
+/* write.c - writing a VMDK: its extents, and the values of the descriptor that show a change.
  *
- * The descriptor is a text, of which a few values change with the first write: others know by them
- * that the disk is not what it was.  New values are as long as the old ones, so that nothing moves.
+ * A few values of the descriptor change with the first write: by them other programs find that the
+ * content is no longer the same.  New values are as long as the old ones, so that nothing moves.
  */
 #include "write.h"
 
@@ -23,21 +23,20 @@
 #include "stream.h"
 #include "tables.h"
 
-/* The descriptor. */
-
-/* at points into the text that was parsed. */
+/* Overwrites the text at the place that at points to. */
 static int patch(struct view *view, const char *at, const char *text, size_t len, struct err *e)
 {
 	const struct vmdk *v = (const struct vmdk *)view;
 	struct io *io = v->io;
 	uint64_t pos = v->text_pos + (at - v->text);
 
-	/* A file that is nothing but the text is not written in sectors. */
+	/* A file of its own is not written in sectors. */
 	return v->embedded ? meta_write(io, text, len, pos, ORDER_HEADER, e)
 			   : io_write(io, text, len, pos, e);
 }
 
-/* Another content ID, of as many digits as the old one; two stand for something else. */
+/* A random content ID with as many digits as the old one.  VMDK_FIRST_CID and VMDK_NO_CID are
+ * reserved. */
 static int new_cid(const struct vmdk_descriptor *d, char text[9], struct err *e)
 {
 	size_t digits = strlen(d->at.cid);
@@ -53,7 +52,7 @@ static int new_cid(const struct vmdk_descriptor *d, char text[9], struct err *e)
 	return r;
 }
 
-/* The long one ends with the short one. */
+/* The long content ID ends with the short one. */
 static int change_long_cid(struct view *view, const char *at, const char *cid, struct err *e)
 {
 	unsigned char bits[GUID_LEN];
@@ -79,7 +78,8 @@ static int change_id(struct view *view, const char *at, struct err *e)
 	return patch(view, at + (*at == '{'), text, GUID_TEXT - 1, e);
 }
 
-/* A list of changes that does not have ours would make for a wrong backup: it becomes a comment. */
+/* Our changes are not in the list that changeTrackPath names, and a backup by that list would lack
+ * them: the key becomes a comment. */
 static int vmdk_begin(struct view *view, struct err *e)
 {
 	const struct vmdk_descriptor *d = &((const struct vmdk *)view)->desc;
@@ -98,8 +98,6 @@ static int vmdk_begin(struct view *view, struct err *e)
 		r = patch(view, d->at.tracking, "#", 1, e);
 	return r;
 }
-
-/* Extents. */
 
 static struct vmdk_extent *extent_at(struct view *view, uint64_t off)
 {
@@ -132,7 +130,7 @@ static void vmdk_cancel(struct view *view, const struct reservation *res)
 	vmdk_alloc_cancel(extent_at(view, res->off)->tables, res);
 }
 
-/* Grains that are stored keep their place; only the host gets the room back. */
+/* A grain that is allocated stays so: only the host's blocks are freed. */
 static int vmdk_clear(struct view *view, uint64_t off, uint64_t len, struct err *e)
 {
 	struct extent m;
@@ -170,8 +168,8 @@ static const struct write_ops vmdk_write_ops = {
 	.finish = vmdk_finish,
 };
 
-/* The same for a disk that can store zeroes as marks. */
-static const struct write_ops vmdk_marking_ops = {
+/* Of a disk all of whose extents can mark grains as zeroes. */
+static const struct write_ops vmdk_write_zero_ops = {
 	.begin = vmdk_begin,
 	.reserve = vmdk_reserve,
 	.commit = vmdk_commit,
@@ -181,8 +179,6 @@ static const struct write_ops vmdk_marking_ops = {
 	.finish = vmdk_finish,
 };
 
-/* Which disks can be written. */
-
 static bool share_bytes(const struct vmdk_extent *a, const struct vmdk_extent *b)
 {
 	uint64_t start = MAX(a->line->start, b->line->start);
@@ -191,7 +187,7 @@ static bool share_bytes(const struct vmdk_extent *a, const struct vmdk_extent *b
 	return a->io == b->io && (a->tables || b->tables || start < end);
 }
 
-/* unit: of the whole disk. */
+/* The reason why an extent makes the disk read-only, or NULL.  unit: of the whole disk. */
 static const char *find_obstacle(const struct vmdk *v, const struct vmdk_extent *x, uint32_t unit)
 {
 	if (x->kind->no_writing)
@@ -208,43 +204,29 @@ static const char *find_obstacle(const struct vmdk *v, const struct vmdk_extent 
 	return NULL;
 }
 
-static void let_write(struct image *img, struct vmdk *v)
+int vmdk_write_enable(struct image *img, struct vmdk *v, struct err *e)
 {
 	const struct vmdk_extent *end = v->extents + v->desc.nlines;
-	bool marks = true;
+	bool zero_marks = true;
 	uint32_t unit = 1;
+	int r = img->writable && img->opts->fill ? vmdk_stream_open(img, v, e) : 0;
 
+	if (r < 0 || !img->writable || v->stream)
+		return r;
 	for (const struct vmdk_extent *x = v->extents; x < end; x++)
 		if (x->tables) {
 			unit = MAX(unit, x->tables->grain);
-			marks &= x->tables->zero_marks;
+			zero_marks &= x->tables->zero_marks;
 		}
 	for (const struct vmdk_extent *x = v->extents; x < end && !img->no_writing; x++)
 		img->no_writing = find_obstacle(v, x, unit);
 	if (img->no_writing)
-		return;
+		return 0;
 	v->io = img->io;
-	v->view.write = marks ? &vmdk_marking_ops : &vmdk_write_ops;
+	v->view.write = zero_marks ? &vmdk_write_zero_ops : &vmdk_write_ops;
 	v->view.granule = 1;
 	v->view.unit = unit;
-}
-
-int vmdk_write_enable(struct image *img, struct vmdk *v, struct err *e)
-{
-	int r = img->writable && img->opts->fill ? vmdk_stream_open(img, v, e) : 0;
-
-	if (r == 0 && img->writable && !v->stream)
-		let_write(img, v);
-	return r;
-}
-
-static int add_file(struct image *img, const struct vmdk *v, size_t i, struct err *e)
-{
-	struct io *io = v->extents[i].io;
-
-	if (io->writeback)
-		return 0; /* the image's own, or one that an extent before has, too */
-	return writeback_add(img->writer->writeback, io, e);
+	return 0;
 }
 
 int vmdk_write_start(struct image *img, struct err *e)
@@ -252,8 +234,10 @@ int vmdk_write_start(struct image *img, struct err *e)
 	struct vmdk *v = vmdk_disk_of(img);
 	int r = 0;
 
+	/* An extent may share its file with the descriptor, or with a previous extent. */
 	for (size_t i = 0; r == 0 && i < v->desc.nlines; i++)
-		r = add_file(img, v, i, e);
+		if (!v->extents[i].io->writeback)
+			r = writeback_add(img->writer->writeback, v->extents[i].io, e);
 	for (size_t i = 0; r == 0 && i < v->desc.nlines; i++) {
 		struct vmdk_extent *x = &v->extents[i];
 
