@@ -16,7 +16,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/prctl.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
 #include <sys/statvfs.h>
@@ -118,24 +117,6 @@ static void drop_inherited(const struct daemon *d)
 		process_close_others(ours, 4);
 }
 
-/* From here on no debugger and no core file sees what this process and those that it starts hold.
- */
-static int read_secrets(struct daemon *d, struct err *e)
-{
-	const struct words *files = &d->options.passphrases;
-	struct passphrase **end = &d->secrets;
-
-	if (files->n > 0)
-		prctl(PR_SET_DUMPABLE, 0, 0, 0, 0);
-	for (size_t i = 0; i < files->n; i++) {
-		*end = passphrase_read(files->v[i], e);
-		if (!*end)
-			return -e->code;
-		end = &(*end)->next;
-	}
-	return 0;
-}
-
 /* Once the image is open nothing needs the passphrases. */
 static void wipe_secrets(struct daemon *d)
 {
@@ -220,7 +201,7 @@ static int show_image(struct daemon *d, struct err *e)
  * and whose mount may cover the directory. */
 
 /* What is not there stays as it was given. */
-static void keep_all(struct words *dirs)
+static void keep_all(struct string_list *dirs)
 {
 	for (size_t i = 0; i < dirs->n; i++) {
 		char *real = realpath(dirs->v[i], NULL);
@@ -235,7 +216,7 @@ static void keep_all(struct words *dirs)
 
 static int list_readable(struct daemon *d, struct err *e)
 {
-	const struct words *lists[] = {&d->options.allow, &d->options.search};
+	const struct string_list *lists[] = {&d->options.allow, &d->options.search};
 	size_t n = 0;
 
 	d->readable = calloc(lists[0]->n + lists[1]->n + 2, sizeof d->readable[0]);
@@ -388,8 +369,8 @@ static int set_up(struct daemon *d)
 {
 	struct err e = ERR_INIT;
 
-	/* A passphrase may come through a descriptor that is not kept. */
-	if (read_secrets(d, &e) < 0)
+	/* Before drop_inherited: FILE may be an inherited descriptor, "/dev/fd/3". */
+	if (passphrase_read_all((const char *const *)d->options.passphrases.v, &d->secrets, &e) < 0)
 		return report(&e);
 	drop_inherited(d);
 	if (open_server(d, &e) < 0)

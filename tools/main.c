@@ -1,28 +1,16 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* main.c - from a verb to what runs it. */
 #include <errno.h>
-#include <locale.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "lib/args.h"
-#include "image/format.h"
 #include "open/registry.h"
 #include "lib/report.h"
 #include "verb/help.h"
 #include "verb-table.h"
-
-static void list_formats(void)
-{
-	char abilities[FORMAT_ABILITIES];
-
-	for (const struct format *const *f = registry; *f; f++) {
-		format_abilities(*f, abilities);
-		printf("%-9s  %-36s  %s\n", (*f)->name, (*f)->title, abilities);
-	}
-}
 
 /* An option in the place of the verb; false: it is none of those. */
 static bool answer(const char *word)
@@ -30,7 +18,7 @@ static bool answer(const char *word)
 	if (strcmp(word, "-V") == 0 || strcmp(word, "--version") == 0)
 		puts("vdisk " VDISK_VERSION);
 	else if (strcmp(word, "--list-formats") == 0)
-		list_formats();
+		registry_print();
 	else if (strcmp(word, "-h") == 0 || strcmp(word, "--help") == 0)
 		help_print(verbs);
 	else

@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/prctl.h>
 #include <unistd.h>
 
 #include <openssl/crypto.h>
@@ -85,6 +86,19 @@ struct passphrase *passphrase_read(const char *file, struct err *e)
 	if (!is_stdin)
 		close(fd);
 	return s;
+}
+
+int passphrase_read_all(const char *const *files, struct passphrase **all, struct err *e)
+{
+	if (files && *files)
+		prctl(PR_SET_DUMPABLE, 0, 0, 0, 0);
+	for (; files && *files; files++) {
+		*all = passphrase_read(*files, e);
+		if (!*all)
+			return -e->code;
+		all = &(*all)->next;
+	}
+	return 0;
 }
 
 int passphrase_missing(const char *encryption, struct err *e)

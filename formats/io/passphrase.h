@@ -20,6 +20,11 @@ struct passphrase {
 /* Reads the whole of a file, pipe or the like; "-" is standard input. */
 struct passphrase *passphrase_read(const char *file, struct err *e);
 
+/* Reads each of files (NULL-terminated, or NULL), in their order, into the list *all, which the
+ * caller frees also after an error.  If there are any, core files and debuggers lose access to the
+ * process first. */
+int passphrase_read_all(const char *const *files, struct passphrase **all, struct err *e);
+
 /* For drivers: an image that is encrypted with this and no passphrase to try.  -ENOKEY. */
 int passphrase_missing(const char *encryption, struct err *e);
 

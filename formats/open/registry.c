@@ -41,6 +41,16 @@ static const char *const aliases[][2] = {
 	{"vhd", "vpc"},
 };
 
+void registry_print(void)
+{
+	char abilities[FORMAT_ABILITIES];
+
+	for (const struct format *const *f = registry; *f; f++) {
+		format_abilities(*f, abilities);
+		printf("%-9s  %-36s  %s\n", (*f)->name, (*f)->title, abilities);
+	}
+}
+
 const struct format *registry_find(const char *name)
 {
 	for (size_t i = 0; i < sizeof aliases / sizeof aliases[0]; i++)

@@ -10,6 +10,9 @@ struct peek;
 
 extern const struct format *const *const registry; /* NULL-terminated */
 
+/* Prints the table of --list-formats: the name, title and abilities of each format. */
+void registry_print(void);
+
 /* By name, or NULL; also by the other names that images and users have for a format ("vhd" is
  * "vpc"). */
 const struct format *registry_find(const char *name);

@@ -15,9 +15,10 @@ static void wait_a_while(struct flusher *f)
 {
 	struct timespec until;
 
-	clock_gettime(CLOCK_REALTIME, &until);
+	/* The real time would stall the flushes when an administrator sets the clock back. */
+	clock_gettime(CLOCK_MONOTONIC, &until);
 	until.tv_sec += PERIOD;
-	while (sem_timedwait(&f->wanted, &until) < 0 && errno == EINTR)
+	while (sem_clockwait(&f->wanted, CLOCK_MONOTONIC, &until) < 0 && errno == EINTR)
 		;
 }
 

@@ -14,7 +14,6 @@
 
 #include "util/bytes.h"
 #include "util/printable.h"
-#include "image/format.h"
 #include "open/registry.h"
 #include "util/nearest.h"
 #include "ops/read.h"
@@ -196,25 +195,9 @@ static int complain(const char *fmt, ...)
 	return -1;
 }
 
-static int words_add(struct words *words, const char *word)
+static int add_value(struct string_list *list, const char *arg)
 {
-	char **v = reallocarray(words->v, words->n + 2, sizeof v[0]);
-
-	if (!v)
-		return complain("out of memory");
-	words->v = v;
-	v[words->n] = strdup(word);
-	if (!v[words->n])
-		return complain("out of memory");
-	v[++words->n] = NULL;
-	return 0;
-}
-
-static void words_free(struct words *words)
-{
-	for (size_t i = 0; i < words->n; i++)
-		free(words->v[i]);
-	free(words->v);
+	return string_list_add(list, strchr(arg, '=') + 1) ? 0 : complain("out of memory");
 }
 
 static int take_name(struct options *o, const char *arg)
@@ -253,13 +236,13 @@ static int take_option(void *data, const char *arg, int key, struct fuse_args *o
 	(void)out;
 	switch (key) {
 	case KEY_ALLOW:
-		return words_add(&o->allow, strchr(arg, '=') + 1);
+		return add_value(&o->allow, arg);
 	case KEY_SEARCH:
-		return words_add(&o->search, strchr(arg, '=') + 1);
+		return add_value(&o->search, arg);
 	case KEY_PARENT_FORMAT:
-		return words_add(&o->parent_formats, strchr(arg, '=') + 1);
+		return add_value(&o->parent_formats, arg);
 	case KEY_PASSPHRASE:
-		return words_add(&o->passphrases, strchr(arg, '=') + 1);
+		return add_value(&o->passphrases, arg);
 	case KEY_DEBUG:
 		o->debug = o->foreground = 1;
 		return 1;
@@ -308,27 +291,7 @@ static int take_cache(struct options *o)
 	return 0;
 }
 
-static int take_threads(struct options *o)
-{
-	unsigned long n;
-	char *end;
-
-	/* Two for each processor: one waits for the disk while another decodes. */
-	o->threads = (unsigned)MIN(MAX(4, 2 * get_nprocs()), MAX_THREADS);
-	if (o->single_thread)
-		o->threads = 1;
-	if (!o->threads_word)
-		return 0;
-	n = strtoul(o->threads_word, &end, 10);
-	if (o->threads_word[0] < '0' || o->threads_word[0] > '9' || *end || n < 1 ||
-		n > MAX_THREADS)
-		return complain(
-			"threads=%s: expected a number from 1 to %d", o->threads_word, MAX_THREADS);
-	o->threads = (unsigned)n;
-	return 0;
-}
-
-/* A number of nothing but digits, of this base. */
+/* Accepts digits only: strtoul(3) would take blanks and a sign, too. */
 static bool read_number(const char *word, int base, unsigned long max, unsigned long *n)
 {
 	char *end;
@@ -340,7 +303,21 @@ static bool read_number(const char *word, int base, unsigned long max, unsigned 
 	return *end == '\0' && errno == 0 && *n <= max;
 }
 
-/* (uid_t)-1 is nobody: chown(2) takes it for "as it is". */
+static int take_threads(struct options *o)
+{
+	/* Two for each processor: one waits for the disk while another decodes. */
+	unsigned long n = (unsigned long)MIN(MAX(4, 2 * get_nprocs()), MAX_THREADS);
+
+	if (o->single_thread)
+		n = 1;
+	if (o->threads_word && (!read_number(o->threads_word, 10, MAX_THREADS, &n) || n < 1))
+		return complain(
+			"threads=%s: expected a number from 1 to %d", o->threads_word, MAX_THREADS);
+	o->threads = (unsigned)n;
+	return 0;
+}
+
+/* (uid_t)-1 is no user: chown(2) leaves the owner unchanged for it. */
 static int take_access(struct options *o)
 {
 	struct access *a = &o->access;
@@ -361,14 +338,9 @@ static int take_access(struct options *o)
 
 static int take_idle(struct options *o)
 {
-	unsigned long n;
-	char *end;
+	unsigned long n = DEFAULT_IDLE;
 
-	o->idle = DEFAULT_IDLE;
-	if (!o->idle_word)
-		return 0;
-	n = strtoul(o->idle_word, &end, 10);
-	if (o->idle_word[0] < '0' || o->idle_word[0] > '9' || *end || n > MAX_IDLE)
+	if (o->idle_word && !read_number(o->idle_word, 10, MAX_IDLE, &n))
 		return complain("idle=%s: expected seconds, %d at most", o->idle_word, MAX_IDLE);
 	o->idle = (unsigned)n;
 	return 0;
@@ -397,15 +369,15 @@ static int take_writable(struct options *o)
 }
 
 /* A directory that is not there would help with nothing, and nobody would know why. */
-static int check_directories(const struct words *words, const char *option)
+static int check_directories(const struct string_list *dirs, const char *option)
 {
-	for (size_t i = 0; i < words->n; i++) {
+	for (size_t i = 0; i < dirs->n; i++) {
 		struct stat st;
 
-		if (stat(words->v[i], &st) < 0)
-			return complain("%s=%s: %s", option, words->v[i], strerror(errno));
+		if (stat(dirs->v[i], &st) < 0)
+			return complain("%s=%s: %s", option, dirs->v[i], strerror(errno));
 		if (!S_ISDIR(st.st_mode))
-			return complain("%s=%s: not a directory", option, words->v[i]);
+			return complain("%s=%s: not a directory", option, dirs->v[i]);
 	}
 	return 0;
 }
@@ -434,16 +406,6 @@ static int take_holder(const struct options *o)
 	return 0;
 }
 
-static void list_formats(void)
-{
-	char abilities[FORMAT_ABILITIES];
-
-	for (const struct format *const *f = registry; *f; f++) {
-		format_abilities(*f, abilities);
-		printf("%-9s  %-36s  %s\n", (*f)->name, (*f)->title, abilities);
-	}
-}
-
 static enum options_verdict answer(const struct options *o)
 {
 	if (o->help)
@@ -451,7 +413,7 @@ static enum options_verdict answer(const struct options *o)
 	else if (o->version)
 		puts("vdiskfs " VDISK_VERSION);
 	else if (o->list_formats)
-		list_formats();
+		registry_print();
 	else
 		return OPTIONS_MOUNT;
 	return OPTIONS_DONE;
@@ -478,10 +440,10 @@ enum options_verdict options_parse(struct options *o, int argc, char **argv)
 void options_free(struct options *o)
 {
 	fuse_opt_free_args(&o->fuse);
-	words_free(&o->allow);
-	words_free(&o->search);
-	words_free(&o->parent_formats);
-	words_free(&o->passphrases);
+	string_list_free(&o->allow);
+	string_list_free(&o->search);
+	string_list_free(&o->parent_formats);
+	string_list_free(&o->passphrases);
 	free(o->image);
 	free(o->mountpoint);
 	free(o->format);

@@ -9,19 +9,14 @@
 
 #include "base/access.h"
 #include "sandbox.h"
-
-/* Words given one by one; NULL-terminated as soon as there is one. */
-struct words {
-	char **v;
-	size_t n;
-};
+#include "util/string-list.h"
 
 struct options {
 	char *image, *mountpoint;
 	char *format;
 	char *snapshot;
-	struct words allow, search, parent_formats;
-	struct words passphrases; /* files */
+	struct string_list allow, search, parent_formats;
+	struct string_list passphrases; /* files */
 	int writable;   /* what is live can be written: the image, or with cow its overlay */
 	int cow;        /* the image itself stays as it is */
 	char *cow_file; /* the overlay; NULL: one for the time of the mount */

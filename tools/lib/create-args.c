@@ -14,6 +14,7 @@
 #include "report.h"
 #include "util/size.h"
 #include "input.h"
+#include "option-list.h"
 #include "view/view.h"
 
 /* A word of -o, or else what the option of its own says; NULL: neither. */
@@ -29,21 +30,21 @@ bool create_args_begin(struct create_args *m, const struct input_session *s, con
 
 	*m = (struct create_args){.args = a, .format = f, .how = input_session_options(s, NULL)};
 	*status = EXIT_FAILURE;
-	if (!option_list_read(&m->words, a))
+	if (!option_list_read(&m->options, a))
 		return false;
-	if (option_list_help(&m->words, f)) {
+	if (option_list_help(&m->options, f)) {
 		*status = EXIT_SUCCESS;
 		return false;
 	}
-	m->backing = option_list_take(&m->words, "backing_file");
-	m->backing_format = option_list_take(&m->words, "backing_fmt");
-	m->size = option_list_take(&m->words, "size");
+	m->backing = option_list_take(&m->options, "backing_file");
+	m->backing_format = option_list_take(&m->options, "backing_fmt");
+	m->size = option_list_take(&m->options, "size");
 	m->request = (struct create_request){
 		.size = CREATE_NO_SIZE,
 		.backing = choose(m->backing, a, OPT_BACKING),
 		.backing_format = choose(m->backing_format, a, OPT_BACKING_FORMAT),
 		.unchecked = args_has(a, OPT_UNSAFE),
-		.options = (const char *const *)m->words.v,
+		.options = (const char *const *)m->options.v,
 		.how = &m->how,
 	};
 	/* One that is not created records none. */
@@ -57,7 +58,7 @@ bool create_args_begin(struct create_args *m, const struct input_session *s, con
 
 void create_args_end(struct create_args *m)
 {
-	option_list_free(&m->words);
+	string_list_free(&m->options);
 	free(m->backing);
 	free(m->backing_format);
 	free(m->size);
@@ -103,9 +104,9 @@ static const char *given_word(const struct create_args *m, const char *name)
 	size_t len = strlen(name);
 	const char *value = NULL;
 
-	for (size_t i = 0; i < m->words.n; i++)
-		if (strncmp(m->words.v[i], name, len) == 0 && m->words.v[i][len] == '=')
-			value = m->words.v[i] + len + 1;
+	for (size_t i = 0; i < m->options.n; i++)
+		if (strncmp(m->options.v[i], name, len) == 0 && m->options.v[i][len] == '=')
+			value = m->options.v[i] + len + 1;
 	return value;
 }
 

@@ -9,7 +9,7 @@
 #include "image/creation.h"
 #include "image/image.h"
 #include "verb.h"
-#include "option-list.h"
+#include "util/string-list.h"
 
 struct args;
 struct input_session;
@@ -17,7 +17,7 @@ struct input_session;
 struct create_args {
 	const struct args *args;
 	const struct format *format;
-	struct option_list words;
+	struct string_list options;
 	char *backing, *backing_format, *size; /* as -o may say them */
 	struct create_request request;
 	struct image_options how; /* for the backing file */

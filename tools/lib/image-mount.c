@@ -16,10 +16,9 @@
 #include "report.h"
 #include "unmount.h"
 #include "util/err.h"
+#include "util/string-list.h"
 
-#define MAX_WORDS 24 /* -o of vdiskfs */
-
-/* The daemon that was built with us, or else the one in PATH. */
+/* Prefers the daemon beside our own executable: it was built with us.  Else PATH has it. */
 static const char *daemon_path(char *path, size_t size)
 {
 	ssize_t n = readlink("/proc/self/exe", path, size - sizeof "vdiskfs");
@@ -35,84 +34,76 @@ static const char *daemon_path(char *path, size_t size)
 	return "vdiskfs";
 }
 
-/* Words of -o. */
-
-struct option_list {
-	char *v[MAX_WORDS];
-	unsigned n;
-};
-
-static void add_word(struct option_list *w, const char *option, const char *value)
+static bool add_option(struct string_list *options, const char *name, const char *value)
 {
-	if (w->n == MAX_WORDS)
-		return;
-	w->v[w->n] = subprocess_option(option, value);
-	if (w->v[w->n])
-		w->n++;
+	char *option = subprocess_option(name, value);
+	bool good = option && string_list_add(options, option);
+
+	free(option);
+	return good;
 }
 
-static void add_words(
-	struct option_list *w, const struct args *a, enum option_key key, const char *option)
+/* Passes on each value of an option of ours as the option name of the daemon. */
+static bool pass_on(
+	struct string_list *options, const struct args *a, enum option_key key, const char *name)
 {
 	const struct given *g = &a->options[key];
+	bool good = true;
 
-	for (size_t i = 0; i < g->n; i++)
-		add_word(w, option, g->v[i] ? g->v[i] : "");
+	for (size_t i = 0; i < g->n && good; i++)
+		good = add_option(options, name, g->v[i] ? g->v[i] : "");
+	return good;
 }
 
-/* Root may read what a user has mounted only if this is asked for; it lets programs that are
- * set-user-ID root read it, too. */
-static void add_root(struct option_list *w)
-{
-	if (getuid() != 0 && fuse_conf_allows_other())
-		add_word(w, "allow_root", "");
-}
-
-static void make_words(struct option_list *w, const struct args *a, int pipe, bool writable)
+/* -o allow_root is added for root to mount a file system from a user's view.  It needs
+ * user_allow_other, since it gives access to set-user-ID programs, too. */
+static bool make_options(struct string_list *options, const struct args *a, int pipe, bool writable)
 {
 	char number[16];
 
 	snprintf(number, sizeof number, "%d", pipe);
-	w->n = 0;
-	add_word(w, writable ? "rw" : "ro", "");
-	add_word(w, "hints=vdisk", "");
-	add_word(w, "holder=", number);
-	add_root(w);
-	add_words(w, a, OPT_FORMAT, "format=");
-	add_words(w, a, OPT_SHARE, "share");
-	add_words(w, a, OPT_ALLOW, "allow=");
-	add_words(w, a, OPT_SEARCH, "search=");
-	add_words(w, a, OPT_PARENT_FORMAT, "parent_format=");
-	add_words(w, a, OPT_PASSPHRASE, "passphrase-file=");
-	add_words(w, a, OPT_IGNORE_PARENT_ID, "ignore_parent_id");
-	add_words(w, a, OPT_NO_SNAPSHOTS, "nosnapshots");
-	add_words(w, a, OPT_SNAPSHOT, "snapshot=");
+	return add_option(options, writable ? "rw" : "ro", "") &&
+	       add_option(options, "hints=vdisk", "") && add_option(options, "holder=", number) &&
+	       (getuid() == 0 || !fuse_conf_allows_other() ||
+		       add_option(options, "allow_root", "")) &&
+	       pass_on(options, a, OPT_FORMAT, "format=") &&
+	       pass_on(options, a, OPT_SHARE, "share") &&
+	       pass_on(options, a, OPT_ALLOW, "allow=") &&
+	       pass_on(options, a, OPT_SEARCH, "search=") &&
+	       pass_on(options, a, OPT_PARENT_FORMAT, "parent_format=") &&
+	       pass_on(options, a, OPT_PASSPHRASE, "passphrase-file=") &&
+	       pass_on(options, a, OPT_IGNORE_PARENT_ID, "ignore_parent_id") &&
+	       pass_on(options, a, OPT_NO_SNAPSHOTS, "nosnapshots") &&
+	       pass_on(options, a, OPT_SNAPSHOT, "snapshot=");
 }
 
-static bool run_daemon(const struct option_list *w, const char *image, const char *dir)
+static bool run_daemon(const struct string_list *options, const char *image, const char *dir)
 {
 	char path[PATH_MAX];
 	struct subprocess c = {.n = 0};
 	int status;
 
+	if (2 * options->n + 4 > SUBPROCESS_WORDS)
+		return !report("too many options");
 	subprocess_add(&c, daemon_path(path, sizeof path));
-	for (unsigned i = 0; i < w->n; i++) {
+	for (size_t i = 0; i < options->n; i++) {
 		subprocess_add(&c, "-o");
-		subprocess_add(&c, w->v[i]);
+		subprocess_add(&c, options->v[i]);
 	}
 	subprocess_add(&c, "--");
 	subprocess_add(&c, image);
 	subprocess_add(&c, dir);
-	status = w->n < MAX_WORDS ? subprocess_run(&c) : report("too many options");
+	status = subprocess_run(&c);
 	if (status == 127)
 		report("vdiskfs is not installed");
 	return status == 0;
 }
 
-/* The read end of the pipe is for the daemon alone, the write end for no other program. */
+/* The daemon inherits the read end of the pipe; no other program inherits the write end, so that
+ * the daemon sees our end. */
 static bool show(struct image_mount *im, const struct args *a, const char *image, bool writable)
 {
-	struct option_list w;
+	struct string_list options = {0};
 	int ends[2];
 	bool good;
 
@@ -121,10 +112,12 @@ static bool show(struct image_mount *im, const struct args *a, const char *image
 		return false;
 	}
 	im->held = ends[1];
-	make_words(&w, a, ends[0], writable);
-	good = run_daemon(&w, image, im->dir);
-	for (unsigned i = 0; i < w.n; i++)
-		free(w.v[i]);
+	good = make_options(&options, a, ends[0], writable);
+	if (good)
+		good = run_daemon(&options, image, im->dir);
+	else
+		report("out of memory");
+	string_list_free(&options);
 	close(ends[0]);
 	if (!good)
 		close(ends[1]);

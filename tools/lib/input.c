@@ -4,7 +4,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/prctl.h>
 
 #include "args.h"
 #include "io/cache.h"
@@ -17,23 +16,6 @@
 
 #define CACHE_BYTES (64u << 20)
 
-/* From here on no debugger and no core file sees what this process holds. */
-static int read_secrets(struct input_session *s, struct err *e)
-{
-	const struct given *files = &s->args->options[OPT_PASSPHRASE];
-	struct passphrase **end = &s->secrets;
-
-	if (files->n > 0)
-		prctl(PR_SET_DUMPABLE, 0, 0, 0, 0);
-	for (size_t i = 0; i < files->n; i++) {
-		*end = passphrase_read(files->v[i], e);
-		if (!*end)
-			return -e->code;
-		end = &(*end)->next;
-	}
-	return 0;
-}
-
 bool input_session_begin(struct input_session *s, const struct args *a)
 {
 	struct err e = ERR_INIT;
@@ -41,7 +23,7 @@ bool input_session_begin(struct input_session *s, const struct args *a)
 	*s = (struct input_session){.args = a};
 	s->cache = cache_new(CACHE_BYTES, &e);
 	s->codec = s->cache ? codec_new(&e) : NULL;
-	if (!s->codec || read_secrets(s, &e) < 0) {
+	if (!s->codec || passphrase_read_all(a->options[OPT_PASSPHRASE].v, &s->secrets, &e) < 0) {
 		report_failure(&e);
 		return false;
 	}

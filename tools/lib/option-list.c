@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* option-list.c - see option-list.h. */
 #include "option-list.h"
 
 #include <stdio.h>
@@ -9,74 +10,59 @@
 #include "image/creation.h"
 #include "image/format.h"
 #include "report.h"
+#include "util/string-list.h"
 
-static bool add(struct option_list *w, char *word)
+/* Splits list at single commas, in place: an option is never longer than its escaped form. */
+static bool split(struct string_list *options, char *list)
 {
-	char **v = word ? reallocarray(w->v, w->n + 2, sizeof v[0]) : NULL;
+	while (*list) {
+		char *in = list, *out = list, *next;
 
-	if (!v) {
-		free(word);
-		report("out of memory");
-		return false;
+		for (; *in && (in[0] != ',' || in[1] == ','); in++) {
+			in += *in == ',';
+			*out++ = *in;
+		}
+		next = *in ? in + 1 : in;
+		*out = '\0';
+		if (!string_list_add(options, list))
+			return false;
+		list = next;
 	}
-	w->v = v;
-	v[w->n++] = word;
-	v[w->n] = NULL;
 	return true;
 }
 
-/* The word that list begins with; *end moves behind it and its comma. */
-static char *first_word(const char *list, const char **end)
-{
-	char *word = malloc(strlen(list) + 1), *p = word;
-
-	if (!word)
-		return NULL;
-	for (; *list && (*list != ',' || list[1] == ','); list++) {
-		list += *list == ',';
-		*p++ = *list;
-	}
-	*p = '\0';
-	*end = *list ? list + 1 : list;
-	return word;
-}
-
-bool option_list_read(struct option_list *w, const struct args *a)
+bool option_list_read(struct string_list *options, const struct args *a)
 {
 	const struct given *g = &a->options[OPT_OPTIONS];
+	bool good = true;
 
-	*w = (struct option_list){0};
-	for (size_t i = 0; i < g->n; i++)
-		for (const char *list = g->v[i]; *list;)
-			if (!add(w, first_word(list, &list)))
-				return false;
-	return true;
+	*options = (struct string_list){0};
+	for (size_t i = 0; i < g->n && good; i++) {
+		char *list = strdup(g->v[i]);
+
+		good = list && split(options, list);
+		free(list);
+	}
+	return good || !report("out of memory");
 }
 
-void option_list_free(struct option_list *w)
-{
-	for (size_t i = 0; i < w->n; i++)
-		free(w->v[i]);
-	free(w->v);
-}
-
-char *option_list_take(struct option_list *w, const char *name)
+char *option_list_take(struct string_list *options, const char *name)
 {
 	size_t len = strlen(name), kept = 0;
 	char *value = NULL;
 
-	for (size_t i = 0; i < w->n; i++) {
-		if (strncmp(w->v[i], name, len) != 0 || w->v[i][len] != '=') {
-			w->v[kept++] = w->v[i];
+	for (size_t i = 0; i < options->n; i++) {
+		if (strncmp(options->v[i], name, len) != 0 || options->v[i][len] != '=') {
+			options->v[kept++] = options->v[i];
 			continue;
 		}
 		free(value);
-		value = strdup(w->v[i] + len + 1);
-		free(w->v[i]);
+		value = strdup(options->v[i] + len + 1);
+		free(options->v[i]);
 	}
-	w->n = kept;
-	if (w->v)
-		w->v[kept] = NULL;
+	options->n = kept;
+	if (options->v)
+		options->v[kept] = NULL;
 	return value;
 }
 
@@ -105,10 +91,10 @@ static void print_help(const struct format *f)
 	puts("  size=<size>            - Virtual disk size");
 }
 
-bool option_list_help(const struct option_list *w, const struct format *f)
+bool option_list_help(const struct string_list *options, const struct format *f)
 {
-	for (size_t i = 0; i < w->n; i++) {
-		if (strcmp(w->v[i], "help") != 0 && strcmp(w->v[i], "?") != 0)
+	for (size_t i = 0; i < options->n; i++) {
+		if (strcmp(options->v[i], "help") != 0 && strcmp(options->v[i], "?") != 0)
 			continue;
 		print_help(f);
 		return true;

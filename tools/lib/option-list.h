@@ -1,30 +1,23 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* option-list.h - the values of -o: "name=value,name=value", a comma in a value being written
- * twice. */
+/* option-list.h - the creation options of -o, "NAME=VALUE,NAME=VALUE...".  A comma in a value is
+ * written twice, as qemu-img has it. */
 #ifndef VDISK_TOOLS_LIB_OPTION_LIST_H
 #define VDISK_TOOLS_LIB_OPTION_LIST_H
 
 #include <stdbool.h>
-#include <stddef.h>
-
-#include "verb.h"
 
 struct args;
 struct format;
+struct string_list;
 
-struct option_list {
-	char **v; /* NULL-terminated; or NULL when there is none */
-	size_t n;
-};
+/* Splits the values of all -o into "NAME=VALUE"s.  False: out of memory, which is reported.  Free
+ * options in either case. */
+bool option_list_read(struct string_list *options, const struct args *a);
 
-/* The words of all -o, split; false: there is no memory, and that has been told. */
-bool option_list_read(struct option_list *w, const struct args *a);
-void option_list_free(struct option_list *w);
+/* Removes all options NAME=... and returns the value of the last one, malloc'ed; NULL: none. */
+char *option_list_take(struct string_list *options, const char *name);
 
-/* Takes the last word "name=..." out and returns its value, malloc'ed; NULL: there is none. */
-char *option_list_take(struct option_list *w, const char *name);
-
-/* Does one of them ask for help?  Then help has been printed. */
-bool option_list_help(const struct option_list *w, const struct format *f);
+/* Prints the options of f if one of options is "help" or "?"; true if it did. */
+bool option_list_help(const struct string_list *options, const struct format *f);
 
 #endif
