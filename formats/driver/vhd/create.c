@@ -5,23 +5,23 @@
 #include <string.h>
 #include <time.h>
 
-#include "util/limits.h"
 #include "util/bytes.h"
 #include "util/err.h"
-#include "image/format.h"
 #include "util/guid.h"
+#include "util/limits.h"
+#include "util/utf16.h"
+#include "footer.h"
+#include "header.h"
+#include "image/format.h"
 #include "image/image.h"
 #include "io/io.h"
-#include "util/utf16.h"
-#include "encode.h"
-#include "vhd.h"
 
 #define BAT_POS   (VHD_FOOTER_LEN + VHD_HEADER_LEN)
-#define MIN_BLOCK (512u << 10) /* those that Hyper-V makes are of 512 KiB or 2 MiB */
+#define MIN_BLOCK (512u << 10) /* Hyper-V makes blocks of 512 KiB and of 2 MiB */
 #define MAX_BLOCK (2u << 20)
 #define TEXT_MAX  (2u * LIMIT_NAME)
 
-/* The largest disk that a geometry can say. */
+/* The largest disk that has a geometry. */
 #define MAX_GEOMETRY (UINT64_C(65535) * 16 * 255 * VHD_SECTOR)
 
 static const char *const subformats[] = {"dynamic", "fixed", NULL};
@@ -34,8 +34,6 @@ const struct create_option vhd_create_options[] = {
 	{0},
 };
 
-/* The size. */
-
 static int choose_size(const struct creation *c, uint64_t *size, struct err *e)
 {
 	*size = c->size;
@@ -44,9 +42,9 @@ static int choose_size(const struct creation *c, uint64_t *size, struct err *e)
 	*size = round_up(c->size, VHD_SECTOR);
 	if (creation_flag(c, "force_size") || c->request->backing || *size > MAX_GEOMETRY)
 		return 0;
-	while (vhd_geometry_size(*size) < c->size)
+	while (vhd_footer_geometry_size(*size) < c->size)
 		*size += VHD_SECTOR;
-	*size = vhd_geometry_size(*size);
+	*size = vhd_footer_geometry_size(*size);
 	return 0;
 }
 
@@ -60,8 +58,6 @@ static int choose_block_size(const struct creation *c, uint32_t *block_size, str
 	*block_size = n;
 	return 0;
 }
-
-/* The parent. */
 
 static int check_parent(const struct creation *c, const struct vhd_new *n, struct err *e)
 {
@@ -78,19 +74,25 @@ static int check_parent(const struct creation *c, const struct vhd_new *n, struc
 	return 0;
 }
 
-/* The name in the header, and the text of the locator: the same path once more. */
-static int name_parent(
-	const struct creation *c, struct vhd_parent *p, unsigned char text[TEXT_MAX], struct err *e)
+/* Fills in p, and the text of its locator: the path whose last part is the name in the header. */
+static int describe_parent(const struct creation *c, const struct vhd_new *n,
+	struct vhd_new_parent *p, unsigned char text[TEXT_MAX], struct err *e)
 {
 	const char *slash = strrchr(c->request->backing, '/');
 	const char *base = slash ? slash + 1 : c->request->backing;
-	char *path = creation_windows_name(c);
+	char *path;
 	size_t units;
 	bool fits;
 
+	if (check_parent(c, n, e) < 0)
+		return -e->code;
+	path = creation_windows_name(c);
 	if (!path)
 		return err_nomem(e);
 	fits = utf16_from_utf8(text, TEXT_MAX / 2, &units, path, UTF16_LE);
+	memcpy(p->id, c->parent->id, VHD_ID_LEN);
+	p->when = c->parent->io->mtime.tv_sec;
+	p->pos = BAT_POS + vhd_bat_len(n->entries);
 	p->len = 2 * units;
 	p->locator = path[0] == '\\' ? VHD_W2KU : VHD_W2RU;
 	free(path);
@@ -101,48 +103,22 @@ static int name_parent(
 	return 0;
 }
 
-static int describe_parent(const struct creation *c, const struct vhd_new *n, struct vhd_parent *p,
-	unsigned char text[TEXT_MAX], struct err *e)
-{
-	int r = check_parent(c, n, e);
-
-	if (r < 0)
-		return r;
-	memcpy(p->id, ((const struct vhd *)c->parent->states[0]->view)->id, VHD_ID_LEN);
-	p->when = c->parent->io->mtime.tv_sec;
-	p->pos = BAT_POS + round_up(n->entries * (uint64_t)VHD_BAT_ENTRY, VHD_SECTOR);
-	return name_parent(c, p, text, e);
-}
-
-/* The file. */
-
-static int put_bat(struct io *io, uint64_t entries, struct err *e)
-{
-	unsigned char absent[64 * VHD_SECTOR];
-	uint64_t left = round_up(entries * VHD_BAT_ENTRY, VHD_SECTOR);
-	int r = 0;
-
-	memset(absent, 0xff, sizeof absent);
-	for (uint64_t pos = BAT_POS, n; r == 0 && left > 0; pos += n, left -= n) {
-		n = MIN(left, sizeof absent);
-		r = io_write(io, absent, n, pos, e);
-	}
-	return r;
-}
-
-/* All of a file without blocks but its footer; *end is where that goes. */
+/* Writes all of a file without blocks but its footer, for which *end is the position. */
 static int put_tables(const struct creation *c, const struct vhd_new *n, const unsigned char *text,
 	uint64_t *end, struct err *e)
 {
-	unsigned char head[BAT_POS] = {0};
+	unsigned char head[BAT_POS] = {0}, absent[64 * VHD_SECTOR];
 	int r;
 
-	vhd_make_footer(head, n);
-	vhd_make_header(head + VHD_FOOTER_LEN, n);
+	vhd_footer_encode(head, n);
+	vhd_header_encode(head + VHD_FOOTER_LEN, n);
 	r = io_write(c->io, head, sizeof head, 0, e);
-	if (r == 0)
-		r = put_bat(c->io, n->entries, e);
-	*end = BAT_POS + round_up(n->entries * (uint64_t)VHD_BAT_ENTRY, VHD_SECTOR);
+	memset(absent, 0xff, sizeof absent);
+	*end = BAT_POS + vhd_bat_len(n->entries);
+	for (uint64_t pos = BAT_POS, len; r == 0 && pos < *end; pos += len) {
+		len = MIN(*end - pos, sizeof absent);
+		r = io_write(c->io, absent, len, pos, e);
+	}
 	if (r < 0 || !n->parent)
 		return r;
 	*end += round_up(n->parent->len, VHD_SECTOR);
@@ -158,20 +134,20 @@ static int put_file(
 
 	if (n->type != VHD_FIXED)
 		r = put_tables(c, n, text, &end, e);
-	/* The footer alone makes the file an image: all else is durable before. */
+	/* Only the footer makes the file an image, so all else is durable before. */
 	if (r == 0)
 		r = io_sync(c->io, e);
-	/* A fixed disk on a device that is longer: its end is where the footer is looked for. */
+	/* The footer of a fixed disk on a longer device is searched at the end of the device. */
 	if (n->type == VHD_FIXED && c->io->is_block && c->io->size >= end + VHD_FOOTER_LEN)
 		end = c->io->size - VHD_FOOTER_LEN;
-	vhd_make_footer(footer, n);
+	vhd_footer_encode(footer, n);
 	return r < 0 ? r : io_write(c->io, footer, sizeof footer, end, e);
 }
 
 int vhd_create(struct creation *c, struct err *e)
 {
 	struct vhd_new n = {.type = VHD_DYNAMIC, .when = time(NULL), .bat_pos = BAT_POS};
-	struct vhd_parent parent = {0};
+	struct vhd_new_parent parent = {0};
 	unsigned char text[TEXT_MAX];
 	int r = choose_size(c, &n.size, e);
 

@@ -2,8 +2,8 @@
 /* export.c - a disk as a dynamic VHD file: copy of the footer, header, BAT, blocks of 2 MiB,
  * footer.
  *
- * Blocks lie so that their data begins at multiples of 4096; what is in front of the bitmap then is
- * room that the format does not ask for, nor mind.
+ * The data of blocks begin at multiples of 4096: the sector bitmap is at the end of the 4096 bytes
+ * before, and the rest of these is a gap that the format allows.
  */
 #include <string.h>
 
@@ -11,22 +11,22 @@
 #include "util/err.h"
 #include "export/allocmap.h"
 #include "export/regions.h"
-#include "encode.h"
-#include "vhd.h"
+#include "footer.h"
+#include "header.h"
 
 #define BLOCK_BITS 21
 #define BLOCK      (1u << BLOCK_BITS)
-#define HEAD       4096u /* in front of a block's data */
+#define HEAD       4096u /* before the data of a block */
 #define BITMAP_LEN (BLOCK / VHD_SECTOR / 8)
 #define HEADER_POS VHD_FOOTER_LEN
 #define BAT_POS    (HEADER_POS + VHD_HEADER_LEN)
 
-struct vhd_layout {
+struct vhd_export_regions {
 	struct regions made;
 	uint64_t data_pos;
 };
 
-static struct vhd_new about(const struct regions *m)
+static struct vhd_new describe(const struct regions *m)
 {
 	struct vhd_new n = {
 		.type = VHD_DYNAMIC,
@@ -44,28 +44,28 @@ static struct vhd_new about(const struct regions *m)
 static int fill_footer(
 	const struct regions *m, uint64_t first, size_t n, unsigned char *f, struct err *e)
 {
-	struct vhd_new new = about(m);
+	struct vhd_new new = describe(m);
 
 	(void)first, (void)n, (void)e;
-	vhd_make_footer(f, &new);
+	vhd_footer_encode(f, &new);
 	return 0;
 }
 
 static int fill_header(
 	const struct regions *m, uint64_t first, size_t n, unsigned char *h, struct err *e)
 {
-	struct vhd_new new = about(m);
+	struct vhd_new new = describe(m);
 
 	(void)first, (void)n, (void)e;
-	vhd_make_header(h, &new);
+	vhd_header_encode(h, &new);
 	return 0;
 }
 
-/* Whole sectors; entries behind the last block have none. */
+/* The BAT is whole sectors; entries after that of the last block are absent. */
 static int fill_bat(
 	const struct regions *m, uint64_t first, size_t n, unsigned char *out, struct err *e)
 {
-	const struct vhd_layout *d = (const struct vhd_layout *)m;
+	const struct vhd_export_regions *d = (const struct vhd_export_regions *)m;
 	uint64_t all = allocmap_all(m->stored), pos = d->data_pos + HEAD - BITMAP_LEN;
 
 	(void)e;
@@ -79,7 +79,7 @@ static int fill_bat(
 	return 0;
 }
 
-/* All sectors of a block are there. */
+/* All sectors of a block are stored. */
 static int fill_head(
 	const struct regions *m, uint64_t first, size_t n, unsigned char *out, struct err *e)
 {
@@ -88,10 +88,10 @@ static int fill_head(
 	return 0;
 }
 
-static int vhd_make(
+static int make_file(
 	const struct export_source *s, const char *name, struct view **file, struct err *e)
 {
-	struct vhd_layout *d = regions_new(sizeof *d, s, e);
+	struct vhd_export_regions *d = regions_new(sizeof *d, s, e);
 	struct regions *m = &d->made;
 	uint64_t end;
 
@@ -110,13 +110,13 @@ static int vhd_make(
 	d->data_pos = round_up(end, HEAD);
 	end = regions_add_data(m, d->data_pos, m->stored, HEAD, fill_head);
 	end = regions_add_table(m, end, 1, VHD_FOOTER_LEN, fill_footer);
-	return regions_end(m, end, &vhd_layout, file, e);
+	return regions_end(m, end, &vhd_export, file, e);
 }
 
-const struct export_format vhd_layout = {
+const struct export_format vhd_export = {
 	.variant = "dynamic",
 	.suffix = ".vhd",
 	.max_disk = UINT64_C(2040) << 30,
 	.max_file = UINT64_C(2) << 40, /* sectors are counted in 32 bits */
-	.make = vhd_make,
+	.make = make_file,
 };

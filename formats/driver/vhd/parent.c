@@ -1,56 +1,61 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* parent.c - how a differencing VHD finds its parent and knows it again.
- *
- * The header has a name and up to eight locators, which are texts elsewhere in the file.  None is
- * to be trusted: what makes a file the parent is its unique id alone.
+/* parent.c - the header has a file name and up to eight locators, whose texts are elsewhere in the
+ * file.  Names only help to find the parent: its unique id alone identifies it.
  */
+#include "parent.h"
+
+#include <ctype.h>
 #include <errno.h>
 #include <inttypes.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <strings.h>
-#include <time.h>
 
-#include "util/limits.h"
 #include "util/bytes.h"
 #include "util/err.h"
 #include "util/guid.h"
+#include "util/limits.h"
+#include "util/utf16.h"
+#include "footer.h"
+#include "header.h"
 #include "image/image.h"
 #include "io/io.h"
-#include "util/utf16.h"
-#include "vhd.h"
 
 #define LOCATOR_MAX (2u * LIMIT_NAME) /* bytes of its text */
-#define NAME_ROOM   UTF16_AS_UTF8(LOCATOR_MAX / 2)
+#define NAME_BYTES  UTF16_AS_UTF8(LOCATOR_MAX / 2)
 
-static int hex_digit(int c)
+void vhd_parent_id_text(char text[VHD_ID_TEXT], const unsigned char *id)
 {
-	return c >= '0' && c <= '9'   ? c - '0'
-	       : c >= 'a' && c <= 'f' ? c - 'a' + 10
-	       : c >= 'A' && c <= 'F' ? c - 'A' + 10
-				      : -1;
+	snprintf(text, VHD_ID_TEXT, "%08" PRIx32 "-%04x-%04x-%04x-%04x%08" PRIx32, load_be32(id),
+		load_be16(id + 4), load_be16(id + 6), load_be16(id + 8), load_be16(id + 10),
+		load_be32(id + 12));
 }
 
-/* Takes %XX out, in place; false: the result would have a NUL. */
+/* Decodes %XX in place; false: the result would have a NUL. */
 static bool decode_url(char *text)
 {
 	char *out = text;
 
 	for (const char *p = text; *p; out++) {
-		int high = *p == '%' ? hex_digit(p[1]) : -1;
-		int low = high >= 0 ? hex_digit(p[2]) : -1;
+		unsigned byte;
 
-		*out = low >= 0 ? high << 4 | low : *p;
+		if (p[0] == '%' && isxdigit((unsigned char)p[1]) && isxdigit((unsigned char)p[2])) {
+			sscanf(p + 1, "%2x", &byte);
+			*out = byte;
+			p += 3;
+		} else {
+			*out = *p++;
+		}
 		if (*out == '\0')
 			return false;
-		p += low >= 0 ? 3 : 1;
 	}
 	*out = '\0';
 	return true;
 }
 
-/* The path in "file://HOST/PATH", in "file:PATH", or a text that is no URL at all.  Xen has
- * "file://./PATH" and "file://../PATH", from here, and others leave the host out. */
+/* The path in "file://HOST/PATH", in "file:PATH", or a text that is no URL at all.  Xen writes
+ * "file://./PATH" and "file://../PATH", relative to the child; others leave the host out. */
 static const char *path_of_url(const char *url)
 {
 	const char *path = url;
@@ -66,7 +71,7 @@ static const char *path_of_url(const char *url)
 	return path;
 }
 
-/* A URL with an encoded name and one of a writer that does not encode look alike. */
+/* Adds the name both as it is and decoded: not all programs encode. */
 static int add_url(struct image *img, char *url, struct err *e)
 {
 	const char *path = path_of_url(url), *slash = strchr(path, '/');
@@ -80,11 +85,19 @@ static int add_url(struct image *img, char *url, struct err *e)
 	return r;
 }
 
-static int add_text(
-	struct image *img, uint32_t code, const unsigned char *text, uint32_t len, struct err *e)
+/* Skips a locator that cannot be read, or is longer than any name may be. */
+static int add_locator(
+	struct image *img, uint32_t code, const unsigned char *locator, struct err *e)
 {
-	char name[NAME_ROOM];
+	uint32_t len = load_be32(locator + 8);
+	uint64_t pos = load_be64(locator + 16);
+	unsigned char text[LOCATOR_MAX];
+	char name[NAME_BYTES];
+	struct err ignored = ERR_INIT;
 
+	if (len > sizeof text || !range_fits(pos, len, img->io->size) ||
+		io_read(img->io, text, len, pos, &ignored) < 0)
+		return 0;
 	if (code == VHD_W2RU || code == VHD_W2KU) {
 		if (!utf16_to_utf8(name, text, len / 2, UTF16_LE))
 			return 0;
@@ -93,21 +106,6 @@ static int add_text(
 	memcpy(name, text, len);
 	name[len] = '\0';
 	return code == VHD_MACX ? add_url(img, name, e) : image_add_parent_name(img, name, e);
-}
-
-/* A locator that cannot be read, or that is longer than any name may be, is as good as none. */
-static int add_locator(
-	struct image *img, uint32_t code, const unsigned char *locator, struct err *e)
-{
-	uint32_t len = load_be32(locator + 8);
-	uint64_t pos = load_be64(locator + 16);
-	unsigned char text[LOCATOR_MAX];
-	struct err ignored = ERR_INIT;
-
-	if (len > sizeof text || !range_fits(pos, len, img->io->size) ||
-		io_read(img->io, text, len, pos, &ignored) < 0)
-		return 0;
-	return add_text(img, code, text, len, e);
 }
 
 static int add_locators(
@@ -124,11 +122,13 @@ static int add_locators(
 	return r;
 }
 
-/* Names from the child's own directory come first, and of these the ones in Unicode. */
-static int add_all_locators(struct image *img, const unsigned char *header, struct err *e)
+/* Names relative to the child come first, and of these the ones in Unicode.  Xen has differencing
+ * disks with raw parents, and writes zeroes for the id of such a parent. */
+int vhd_parent_add_names(struct image *img, const unsigned char *header, struct err *e)
 {
 	static const uint32_t codes[] = {VHD_W2RU, VHD_W2KU, 0, VHD_MACX, VHD_WI2R, VHD_WI2K};
-	char name[NAME_ROOM];
+	bool is_raw = guid_is_zero(img->parent_id);
+	char name[NAME_BYTES];
 	int r = 0;
 
 	for (size_t i = 0; r == 0 && i < sizeof codes / sizeof codes[0]; i++) {
@@ -137,15 +137,6 @@ static int add_all_locators(struct image *img, const unsigned char *header, stru
 		else if (utf16_to_utf8(name, header + VHD_NAME_POS, VHD_NAME_UNITS, UTF16_BE))
 			r = image_add_parent_name(img, name, e);
 	}
-	return r;
-}
-
-/* Xen has children of raw disks, and what it writes for the id of such a parent is zero. */
-int vhd_name_parent(struct image *img, const unsigned char *header, struct err *e)
-{
-	bool is_raw = guid_is_zero(img->parent_id);
-	int r = add_all_locators(img, header, e);
-
 	if (r < 0)
 		return r;
 	if (!img->parent_name && is_raw)
@@ -155,20 +146,21 @@ int vhd_name_parent(struct image *img, const unsigned char *header, struct err *
 	return img->parent_format ? 0 : err_nomem(e);
 }
 
-/* The stamp is the parent's when the child was made, but programs disagree about which: of its file
- * or of its footer. */
+/* The time stamp is that of the parent when the child was made: some programs take the time of its
+ * file, others the stamp in its footer. */
 static bool stamp_fits(const struct vhd *child, const struct vhd *parent)
 {
-	return child->parent_stamp == 0 || child->parent_stamp == parent->stamp ||
+	return child->parent_stamp == 0 ||
+	       child->parent_stamp == load_be32(parent->footer + VHD_FOOTER_STAMP) ||
 	       child->parent_stamp == (uint32_t)(parent->io->mtime.tv_sec - VHD_EPOCH);
 }
 
-bool vhd_knows_parent(const struct image *img, const struct image *other)
+bool vhd_parent_knows(const struct image *img, const struct image *other)
 {
 	return !guid_is_zero(img->parent_id) && image_knows_parent(img, other);
 }
 
-/* Where a child says that its parent is raw, a VHD would be shown as the bytes of its file. */
+/* A VHD as raw parent would be shown as the bytes of its file. */
 static int check_raw_parent(const struct image *img, const struct image *parent, struct err *e)
 {
 	unsigned char head[8];
@@ -181,16 +173,16 @@ static int check_raw_parent(const struct image *img, const struct image *parent,
 		img->io->name, parent->io->name);
 }
 
-int vhd_check_parent(const struct image *img, const struct image *parent, struct err *e)
+int vhd_parent_check(const struct image *img, const struct image *parent, struct err *e)
 {
 	const struct vhd *child = (const struct vhd *)img->states[0]->view;
 	char wanted[VHD_ID_TEXT], found[VHD_ID_TEXT];
 
 	if (guid_is_zero(img->parent_id))
 		return check_raw_parent(img, parent, e);
-	if (!vhd_knows_parent(img, parent)) {
-		vhd_id_text(wanted, img->parent_id);
-		vhd_id_text(found, parent->id);
+	if (!vhd_parent_knows(img, parent)) {
+		vhd_parent_id_text(wanted, img->parent_id);
+		vhd_parent_id_text(found, parent->id);
 		err_set(e, EUCLEAN, "%s: it was made on the disk %s, but %s is %s", img->io->name,
 			wanted, parent->io->name, found);
 		return err_hint_code(e, HINT_IGNORE_PARENT_ID, NULL);
