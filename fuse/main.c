@@ -39,11 +39,14 @@
 #include "base/mount-id.h"
 #include "daemon/session.h"
 #include "daemon/invalidate.h"
-#include "ops/ops.h"
+#include "ops/request.h"
 #include "daemon/options.h"
 #include "base/process.h"
 #include "daemon/sandbox.h"
 #include "io/passphrase.h"
+#include "tree/fill.h"
+#include "tree/image-pool.h"
+#include "tree/pooled-image.h"
 #include "tree/tree.h"
 #include "daemon/host-watch.h"
 
@@ -55,10 +58,9 @@ struct daemon {
 	struct options options;
 	struct image_options how;
 	struct passphrase *secrets;
-	struct image *image;
+	struct image_pool *pool;
 	/* Of a directory: */
 	char *directory; /* without links */
-	struct image_pool *pool;
 	struct host_watch *watch;
 	struct encodings *encodings;
 	struct locked_in locked_in;
@@ -151,49 +153,22 @@ static int prepare_opening(struct daemon *d, struct err *e)
 
 /* One image. */
 
-static int open_image(struct daemon *d, struct err *e)
+static int show_image(struct daemon *d, struct err *e)
 {
 	const struct options *o = &d->options;
+	struct pooled_image *image;
+	struct image *img;
 	int ret;
 
 	d->how.write = o->writable && !o->cow;
-	ret = o->cow ? cow_open(&d->cow, o->image, o->cow_file, &d->how, &d->image, e)
-		     : image_open(o->image, &d->how, &d->image, e);
+	ret = o->cow ? cow_open(&d->cow, o->image, o->cow_file, &d->how, &img, e)
+		     : image_open(o->image, &d->how, &img, e);
 	wipe_secrets(d);
-	return ret;
-}
-
-/* Which state is shown as the live one. */
-static int choose_state(const struct daemon *d, unsigned *state, struct err *e)
-{
-	const char *name = d->options.snapshot;
-	const struct state *found;
-
-	*state = 0;
-	if (!name)
-		return 0;
-	found = image_find_state(d->image, name);
-	if (!found)
-		return state_missing(d->image, name, e);
-	*state = found->no;
-	return 0;
-}
-
-static int show_image(struct daemon *d, struct err *e)
-{
-	struct pooled_image *source;
-	unsigned state;
-	int ret = open_image(d, e);
-
-	if (ret == 0)
-		ret = choose_state(d, &state, e);
 	if (ret < 0)
 		return ret;
-	source = pooled_image_of(d->image, state, e);
-	if (source)
-		d->server.tree = tree_new(source, &d->log, e);
-	if (d->server.tree && d->server.writable)
-		tree_make_writable(d->server.tree);
+	image = pooled_image_of(d->pool, img, e);
+	if (image)
+		d->server.tree = tree_new(image, fill, &d->log, e);
 	return d->server.tree ? 0 : -e->code;
 }
 
@@ -271,9 +246,6 @@ static int open_directory(struct daemon *d, struct err *e)
 		return err_set(e, errno, "%s: %s", o->image, strerror(errno));
 	if (access(d->directory, R_OK | X_OK) < 0 || host_keep(d->directory) < 0)
 		return err_set(e, errno, "%s: %s", o->image, strerror(errno));
-	d->pool = image_pool_new(&d->how, o->snapshot, o->idle, e);
-	if (!d->pool)
-		return -e->code;
 	host_on_shortage(close_one, d->pool);
 	d->watch = host_watch_new(d->pool, o->idle, &d->log, e);
 	return d->watch ? 0 : -e->code;
@@ -299,9 +271,7 @@ static int show_directory(struct daemon *d, struct err *e)
 		.watch = host_watch_add,
 		.watch_arg = d->watch,
 	};
-	d->server.tree = tree_new_dir(&shown, &d->log, e);
-	if (d->server.tree && d->server.writable)
-		tree_make_writable(d->server.tree);
+	d->server.tree = tree_new_dir(&shown, fill, &d->log, e);
 	if (d->server.tree && host_fence() < 0)
 		return err_set(e, errno, "%s: to tell mounts in it apart: %s", d->directory,
 			strerror(errno));
@@ -330,10 +300,16 @@ static int open_server(struct daemon *d, struct err *e)
 	d->server.writable = d->options.writable;
 	coherence_init(&d->server.coherence);
 	readahead_budget_init(&d->server.readahead, d->options.cache);
+	d->pool = image_pool_new(&d->how, d->options.snapshot, d->options.idle, e);
+	if (!d->pool)
+		return -e->code;
 	ret = is_directory_of_images(d->options.image) ? show_directory(d, e) : show_image(d, e);
-	if (ret == 0)
-		tree_set_group(d->server.tree, d->options.access.gid);
-	return ret;
+	if (ret < 0)
+		return ret;
+	tree_set_group(d->server.tree, d->options.access.gid);
+	if (d->server.writable)
+		tree_make_writable(d->server.tree);
+	return 0;
 }
 
 /* Only root may; others keep the kernel's readahead. */
@@ -393,7 +369,6 @@ static void take_down(struct daemon *d, bool unmounted)
 	image_pool_free(d->pool);
 	charsets_free(d->encodings);
 	wipe_secrets(d);
-	image_close(d->image);
 	cow_free(&d->cow);
 	codec_free(d->how.codec);
 	cache_free(d->how.cache);
@@ -436,28 +411,10 @@ static void end_threads(struct daemon *d)
 	invalidate_end(&d->notify);
 }
 
-static int flush_image(void *arg)
+static int flush(void *pool)
 {
-	struct daemon *d = arg;
-	struct err e = ERR_INIT;
-	int ret = image_flush(d->image, &e);
-
-	if (ret < 0 && err_is_first(&e))
-		log_error(&d->log, "flush: %s", e.text);
-	return ret;
-}
-
-static int flush_directory(void *arg)
-{
-	image_pool_flush(arg);
+	image_pool_flush(pool);
 	return 0;
-}
-
-static int start_flusher(struct daemon *d, struct err *e)
-{
-	if (d->pool)
-		return flusher_start(&d->flusher, flush_directory, d->pool, e);
-	return flusher_start(&d->flusher, flush_image, d, e);
 }
 
 static int start_threads(struct daemon *d, struct err *e)
@@ -471,27 +428,12 @@ static int start_threads(struct daemon *d, struct err *e)
 	if (ret == 0 && d->watch)
 		ret = host_watch_start(d->watch, server->tree, e);
 	if (ret == 0 && server->writable) {
-		ret = start_flusher(d, e);
+		ret = flusher_start(&d->flusher, flush, d->pool, e);
 		server->flusher = ret == 0 ? &d->flusher : NULL;
 	}
 	if (ret < 0)
 		end_threads(d);
 	return ret;
-}
-
-/* What was written is durable, and the image as others expect it, before the mount is said to be
- * gone. */
-static int finish_image(struct daemon *d)
-{
-	struct err e = ERR_INIT;
-
-	if (d->pool)
-		return image_pool_finish(d->pool);
-	if (image_finish(d->image, &e) == 0)
-		return 0;
-	if (err_is_first(&e))
-		log_error(&d->log, "%s", e.text);
-	return -1;
 }
 
 /* The end of the mount: *unmounted, or a signal, or an error. */
@@ -512,7 +454,8 @@ static int serve(struct daemon *d, bool *unmounted)
 	ret = session_serve(d->session, d->options.threads);
 	end_threads(d);
 	*unmounted = ret == 0;
-	return finish_image(d) < 0 || ret < 0 ? -1 : 0;
+	/* The mount is still busy for its caller until all that was written is durable. */
+	return image_pool_finish(d->pool) < 0 || ret < 0 ? -1 : 0;
 }
 
 /* Before anything is read that other processes must not have. */

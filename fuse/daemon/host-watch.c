@@ -25,6 +25,8 @@
 #include "base/log.h"
 #include "base/process.h"
 #include "tree/image-pool.h"
+#include "tree/node.h"
+#include "tree/pooled-image.h"
 #include "tree/tree.h"
 
 #define EVENTS                                                                                     \
@@ -199,19 +201,18 @@ static void look_at_dir(void *arg, struct node *node)
 		changed = node_shows_dir(node, look->paths[i]) ||
 			  (node->parent != node && node_shows_dir(node->parent, look->paths[i]));
 	if (changed)
-		tree_refresh(look->watch->tree, node);
+		tree_refresh(node);
 }
 
 static void look_at_image(void *arg, struct node *node)
 {
-	const struct look *look = arg;
-
+	(void)arg;
 	if (!node->image)
 		return;
 	if (pooled_image_has_changed(node->image))
-		tree_reset(look->watch->tree, node);
+		tree_reset(node);
 	else
-		tree_retry(look->watch->tree, node);
+		tree_retry(node);
 }
 
 static void look_again(struct host_watch *w, bool all)
@@ -222,16 +223,15 @@ static void look_again(struct host_watch *w, bool all)
 	look.all = look.all || all;
 	if (look.all || look.n > 0) {
 		tree_each_top(w->tree, look_at_dir, &look);
-		tree_each_top(w->tree, look_at_image, &look);
+		tree_each_top(w->tree, look_at_image, NULL);
 	}
 	look_free(&look);
 }
 
 static void retry(void *arg, struct node *node)
 {
-	struct host_watch *w = arg;
-
-	tree_retry(w->tree, node);
+	(void)arg;
+	tree_retry(node);
 }
 
 /* The thread. */
@@ -266,7 +266,7 @@ static void pass_time(struct host_watch *w)
 	unwatched = w->unwatched;
 	pthread_mutex_unlock(&w->lock);
 	if (tree_errors(w->tree) > 0)
-		tree_each_top(w->tree, retry, w);
+		tree_each_top(w->tree, retry, NULL);
 	if (unwatched)
 		look_again(w, true);
 }

@@ -44,7 +44,7 @@ static void *notify_loop(void *arg)
 
 	while (!atomic_load(&n->ending)) {
 		tree_tell(n->tree, tell, n);
-		coherence_tell(n->coherence, n->tree, tell_stale, n);
+		coherence_tell(n->coherence, tell_stale, n);
 		while (sem_wait(&n->changed) < 0 && errno == EINTR)
 			;
 	}

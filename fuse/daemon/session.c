@@ -20,6 +20,7 @@
 #include "options.h"
 #include "ops/read-only.h"
 #include "ops/namespace.h"
+#include "ops/request.h"
 #include "ops/write.h"
 
 /* How long the kernel's first request is waited for, in ms; it is there at once. */

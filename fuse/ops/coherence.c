@@ -1,26 +1,25 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* coherence.c - which of the open files show what was written. */
 #include "coherence.h"
 
 #include "util/bytes.h"
-#include "file.h"
-#include "tree/tree.h"
 #include "view/view.h"
+#include "tree/node.h"
+#include "file.h"
 
-void coherence_init(struct coherence *s)
+void coherence_init(struct coherence *c)
 {
-	pthread_mutex_init(&s->lock, NULL);
-	s->files = NULL;
-	s->wake = NULL;
+	pthread_mutex_init(&c->lock, NULL);
+	LIST_INIT(&c->files);
+	c->wake = NULL;
 }
 
-void coherence_on_stale(struct coherence *s, void (*wake)(void *arg), void *arg)
+void coherence_on_stale(struct coherence *c, void (*wake)(void *arg), void *arg)
 {
-	s->wake = wake;
-	s->wake_arg = arg;
+	c->wake = wake;
+	c->wake_arg = arg;
 }
 
-/* Do both show bytes of one disk?  Of one that has none yet there is only the disk itself. */
+/* Do two files show bytes of one disk?  A new image without bytes has no file but its disk. */
 static bool are_same(const struct file *a, const struct file *b)
 {
 	const struct view *base = a->base;
@@ -28,116 +27,105 @@ static bool are_same(const struct file *a, const struct file *b)
 	return a->node == b->node || (base && base == b->base);
 }
 
-/* Of all that are open now. */
-static bool goes_past(const struct coherence *s, const struct file *file, bool past_pages)
+void coherence_add(struct coherence *c, struct file *file, bool prefers_direct)
 {
 	bool must = false;
+	const struct file *f;
 
-	for (const struct file *f = s->files; f; f = f->next) {
-		if (f == file || !are_same(f, file))
+	pthread_mutex_lock(&c->lock);
+	LIST_FOREACH(f, &c->files, shared)
+	{
+		if (!are_same(f, file))
 			continue;
 		must |= f->writes && (f->direct || f->node != file->node);
-		past_pages &= f->direct || f->node != file->node;
+		prefers_direct &= f->direct || f->node != file->node;
 	}
-	return must || past_pages;
+	file->direct = must || prefers_direct;
+	file->is_shared = true;
+	LIST_INSERT_HEAD(&c->files, file, shared);
+	pthread_mutex_unlock(&c->lock);
 }
 
-/* The lock is held. */
-static void insert(struct coherence *s, struct file *file)
+void coherence_remove(struct coherence *c, struct file *file)
 {
-	file->next = s->files;
-	if (file->next)
-		file->next->link = &file->next;
-	file->link = &s->files;
-	s->files = file;
+	if (!file->is_shared)
+		return;
+	pthread_mutex_lock(&c->lock);
+	LIST_REMOVE(file, shared);
+	pthread_mutex_unlock(&c->lock);
 }
 
-void coherence_add(struct coherence *s, struct file *file, bool past_pages)
+bool coherence_is_alone(struct coherence *c, const struct file *file)
 {
-	pthread_mutex_lock(&s->lock);
-	file->direct = goes_past(s, file, past_pages);
-	insert(s, file);
-	pthread_mutex_unlock(&s->lock);
+	const struct file *f;
+
+	pthread_mutex_lock(&c->lock);
+	LIST_FOREACH(f, &c->files, shared)
+	if (f != file && are_same(f, file))
+		break;
+	pthread_mutex_unlock(&c->lock);
+	return !f;
 }
 
-bool coherence_is_alone(struct coherence *s, const struct file *file)
-{
-	bool alone = true;
-
-	pthread_mutex_lock(&s->lock);
-	for (const struct file *f = s->files; f && alone; f = f->next)
-		alone = f == file || !are_same(f, file);
-	pthread_mutex_unlock(&s->lock);
-	return alone;
-}
-
-void coherence_remove(struct coherence *s, struct file *file)
-{
-	pthread_mutex_lock(&s->lock);
-	if (file->link) {
-		*file->link = file->next;
-		if (file->next)
-			file->next->link = file->link;
-	}
-	pthread_mutex_unlock(&s->lock);
-}
-
-/* Makes [start, end) of the disk stale in f, as far as f shows it. */
+/* Marks the pages of [start, end) of the disk as stale, as far as f shows them. */
 static bool make_stale(struct file *f, uint64_t start, uint64_t end)
 {
 	uint64_t first = MAX(start, f->start), last = MIN(end, f->start + f->view->size);
 
 	if (first >= last)
 		return false;
-	if (f->stale_start == f->stale_end) {
-		f->stale_start = first - f->start;
-		f->stale_end = last - f->start;
-	} else {
-		f->stale_start = MIN(f->stale_start, first - f->start);
-		f->stale_end = MAX(f->stale_end, last - f->start);
+	first -= f->start;
+	last -= f->start;
+	if (f->stale_start < f->stale_end) {
+		first = MIN(first, f->stale_start);
+		last = MAX(last, f->stale_end);
 	}
+	f->stale_start = first;
+	f->stale_end = last;
 	return true;
 }
 
-void coherence_changed(struct coherence *s, const struct file *file, uint64_t off, uint64_t len)
+void coherence_changed(struct coherence *c, const struct file *file, uint64_t off, uint64_t len)
 {
 	uint64_t start = file->start + off;
 	bool stale = false;
+	struct file *f;
 
-	pthread_mutex_lock(&s->lock);
-	for (struct file *f = s->files; f; f = f->next)
-		if (f->node != file->node && are_same(f, file) && make_stale(f, start, start + len))
-			stale = true;
-	pthread_mutex_unlock(&s->lock);
-	if (stale && s->wake)
-		s->wake(s->wake_arg);
+	pthread_mutex_lock(&c->lock);
+	LIST_FOREACH(f, &c->files, shared)
+	if (f->node != file->node && are_same(f, file) && make_stale(f, start, start + len))
+		stale = true;
+	pthread_mutex_unlock(&c->lock);
+	if (stale && c->wake)
+		c->wake(c->wake_arg);
 }
 
-/* The next stale range; its node is held. */
-static struct node *take_stale(struct coherence *s, uint64_t *off, uint64_t *len)
+/* The next stale range of a node, which is held; NULL: none. */
+static struct node *next_stale(struct coherence *c, uint64_t *off, uint64_t *len)
 {
 	struct node *node = NULL;
+	struct file *f;
 
-	pthread_mutex_lock(&s->lock);
-	for (struct file *f = s->files; f && !node; f = f->next) {
-		if (f->stale_start == f->stale_end)
-			continue;
+	pthread_mutex_lock(&c->lock);
+	LIST_FOREACH(f, &c->files, shared)
+	if (f->stale_start < f->stale_end) {
 		node = node_get(f->node);
 		*off = f->stale_start;
 		*len = f->stale_end - f->stale_start;
 		f->stale_start = f->stale_end = 0;
+		break;
 	}
-	pthread_mutex_unlock(&s->lock);
+	pthread_mutex_unlock(&c->lock);
 	return node;
 }
 
-void coherence_tell(struct coherence *s, struct tree *tree, coherence_tell_fn *tell, void *arg)
+void coherence_tell(struct coherence *c, coherence_tell_fn *tell, void *arg)
 {
 	struct node *node;
 	uint64_t off, len;
 
-	while ((node = take_stale(s, &off, &len)) != NULL) {
+	while ((node = next_stale(c, &off, &len)) != NULL) {
 		tell(arg, node, off, len);
-		node_put(tree, node, 1);
+		node_put(node, 1);
 	}
 }

@@ -1,14 +1,14 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* coherence.h - files that show the same bytes: a disk and its partitions.
+/* coherence.h - open files that show the same bytes: a disk and its partitions.
  *
- * The kernel keeps the pages of each by itself.  What is written through one is stale in the others
- * then: the kernel is told to forget it (by the notifier, at once, but not before the write
- * returns), and a file that is opened while another one can be written is read past the pages.
+ * The kernel has a page cache for each file.  A write through one file makes pages of the others
+ * stale: the invalidation thread drops them at once, but not before the write returns.  A file that
+ * is opened while another file of the disk is open for writing bypasses the page cache.
  *
- * Who only writes, as cp does, gains nothing from pages: it writes past them, and several at once,
- * unless the file is open for somebody who reads them.
+ * A file that is only written, as by cp, gains nothing from the page cache: it bypasses the cache
+ * and takes several writes at once, unless the same file is open for reading.
  *
- * Locks: one mutex, held for moments.
+ * Locks: one mutex, held for moments only.
  */
 #ifndef VDISKFS_OPS_COHERENCE_H
 #define VDISKFS_OPS_COHERENCE_H
@@ -16,37 +16,36 @@
 #include <pthread.h>
 #include <stdbool.h>
 #include <stdint.h>
+#include <sys/queue.h>
 
 struct file;
 struct node;
-struct tree;
 
 struct coherence {
 	pthread_mutex_t lock;
-	struct file *files; /* open ones of images that can change */
+	LIST_HEAD(, file) files; /* open ones of images that can be written */
 	void (*wake)(void *arg);
 	void *wake_arg;
 };
 
-void coherence_init(struct coherence *s);
+void coherence_init(struct coherence *c);
 
-/* Whom to wake when there is something to tell; before the first request. */
-void coherence_on_stale(struct coherence *s, void (*wake)(void *arg), void *arg);
+/* Calls wake when pages become stale; before the first request. */
+void coherence_on_stale(struct coherence *c, void (*wake)(void *arg), void *arg);
 
-/* A file was opened of a disk that can change, past_pages: it would rather do without.  Says with
- * file->direct whether it is to be read and written past the pages. */
-void coherence_add(struct coherence *s, struct file *file, bool past_pages);
+/* Adds a file of a disk that can be written, and sets file->direct.  prefers_direct: the file would
+ * bypass the page cache if it were alone. */
+void coherence_add(struct coherence *c, struct file *file, bool prefers_direct);
+void coherence_remove(struct coherence *c, struct file *file);
 
 /* Is no other file open that shows bytes of the same disk? */
-bool coherence_is_alone(struct coherence *s, const struct file *file);
+bool coherence_is_alone(struct coherence *c, const struct file *file);
 
-void coherence_remove(struct coherence *s, struct file *file);
+/* [off, off+len) of the file was written. */
+void coherence_changed(struct coherence *c, const struct file *file, uint64_t off, uint64_t len);
 
-/* [off, off+len) of the file has changed. */
-void coherence_changed(struct coherence *s, const struct file *file, uint64_t off, uint64_t len);
-
-/* Calls tell for what has become stale since the last call.  By the notifier. */
+/* Calls tell for each range that became stale since the last call.  By the invalidation thread. */
 typedef void coherence_tell_fn(void *arg, struct node *node, uint64_t off, uint64_t len);
-void coherence_tell(struct coherence *s, struct tree *tree, coherence_tell_fn *tell, void *arg);
+void coherence_tell(struct coherence *c, coherence_tell_fn *tell, void *arg);
 
 #endif

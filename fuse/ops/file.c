@@ -1,5 +1,4 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* file.c - open files: an image is held as long as one of its disks is open. */
 #include "file.h"
 
 #include <errno.h>
@@ -7,19 +6,28 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "util/bytes.h"
 #include "util/err.h"
-#include "tree/new-image.h"
+#include "view/view.h"
 #include "image/image.h"
 #include "base/log.h"
-#include "tree/tree-impl.h"
-#include "view/view.h"
+#include "tree/new-image.h"
+#include "tree/node.h"
+#include "tree/tree.h"
 
-/* The view comes behind what belongs to it, the base last: who sees one sees all. */
-static int take_view(struct file *file, struct node *node, struct err *e)
+struct file *file_of(const struct fuse_file_info *fi)
+{
+	return (struct file *)(uintptr_t)fi->fh;
+}
+
+/* Opening. */
+
+/* Other threads look at the base first, and at the view before its start: so these are set last. */
+static int set_view(struct file *file, struct node *node, struct err *e)
 {
 	const struct view *base;
 	struct view *view;
-	int ret = node_view(node, &file->shown, &view, e);
+	int ret = shown_view(node, &file->shown, &view, e);
 
 	if (ret < 0 || !view)
 		return ret;
@@ -27,28 +35,25 @@ static int take_view(struct file *file, struct node *node, struct err *e)
 	file->late_seen = view_late_seen(view);
 	file->view = view;
 	file->base = base;
-	atomic_fetch_add(&node->home->opened, 1);
+	atomic_fetch_add(&node->state_dir->open_files, 1);
 	return 0;
 }
 
-/* The image is held, and stays so for what has a view. */
-static int open_pinned(struct file *file, struct node *node)
+static int set_content(struct file *file, struct node *node)
 {
 	struct err e = ERR_INIT;
-	int ret = take_view(file, node, &e);
+	int ret = set_view(file, node, &e);
 
-	if (ret == 0 && !file->view) {
-		file->text = node_text(node, &file->shown, &e);
-		ret = file->text ? 0 : -e.code;
-	}
-	if (file->text)
-		file->len = strlen(file->text);
-	if (ret == 0 && file->writes && !file->view)
-		ret = -EROFS;
-	return ret;
+	if (ret < 0 || file->view)
+		return ret;
+	file->text = shown_text(node, &file->shown, &e);
+	if (!file->text)
+		return -e.code;
+	file->len = strlen(file->text);
+	return file->writes ? -EROFS : 0;
 }
 
-/* Why an image of a directory cannot be written is for the log; that it is in use can be told. */
+/* The reason why an image cannot be written is logged; only that it is in use has an errno. */
 static int not_writable(const struct node *node, const struct err *e)
 {
 	char path[512];
@@ -60,25 +65,7 @@ static int not_writable(const struct node *node, const struct err *e)
 	return e->code == EBUSY || e->code == ENOMEM ? -e->code : -EROFS;
 }
 
-/* A disk that nobody has put anything into yet. */
-static bool is_empty(const struct new_image *f)
-{
-	return f && f->empty;
-}
-
-int file_attach(struct file *file, struct err *e)
-{
-	int ret = node_hold(file->node, file->writes, &file->shown, e);
-
-	if (ret < 0)
-		return ret;
-	ret = take_view(file, file->node, e);
-	if (ret < 0)
-		node_unhold(file->node, &file->shown);
-	return ret;
-}
-
-static int open_into(struct file *file, struct node *node)
+static int open_node(struct file *file, struct node *node)
 {
 	struct err e = ERR_INIT;
 	int ret;
@@ -86,50 +73,25 @@ static int open_into(struct file *file, struct node *node)
 	if (file->writes && !node_is_live(node))
 		return -EROFS;
 	file->new_image = node_get_new_disk(node);
-	if (is_empty(file->new_image))
+	if (file->new_image && file->new_image->empty)
 		return 0;
 	if (node->kind == NODE_ERROR)
-		return open_pinned(file, node);
-	ret = node_hold(node, file->writes, &file->shown, &e);
+		return set_content(file, node);
+	ret = shown_hold(node, file->writes, &file->shown, &e);
 	if (ret < 0)
-		return node_is_live(node) && file->writes ? not_writable(node, &e) : ret;
-	ret = open_pinned(file, node);
+		return file->writes ? not_writable(node, &e) : ret;
+	ret = set_content(file, node);
 	if (!file->view)
-		node_unhold(node, &file->shown);
+		shown_unhold(node, &file->shown);
+	/* The bytes that another program has cut off may be far from those that will be read. */
+	else if (image_check_files(file->shown.img, &e) < 0 && err_is_first(&e))
+		log_error(node->tree->log, "%s", e.text);
 	return ret;
-}
-
-/* What a file of the host has lost may be far from what will be read. */
-static void log_altered(const struct file *file, struct log *log)
-{
-	struct err e = ERR_INIT;
-
-	if (image_check_files(file->shown.img, &e) < 0 && err_is_first(&e))
-		log_error(log, "%s", e.text);
-}
-
-static void list_add(struct tree *tree, struct file *file)
-{
-	pthread_mutex_lock(&tree->lock);
-	file->next_open = tree->files;
-	if (file->next_open)
-		file->next_open->open_link = &file->next_open;
-	file->open_link = &tree->files;
-	tree->files = file;
-	pthread_mutex_unlock(&tree->lock);
-}
-
-static void list_remove(struct tree *tree, struct file *file)
-{
-	pthread_mutex_lock(&tree->lock);
-	*file->open_link = file->next_open;
-	if (file->next_open)
-		file->next_open->open_link = file->open_link;
-	pthread_mutex_unlock(&tree->lock);
 }
 
 int file_open(struct node *node, bool writes, struct file **out)
 {
+	struct tree *tree = node->tree;
 	struct file *file;
 	int ret;
 
@@ -140,17 +102,17 @@ int file_open(struct node *node, bool writes, struct file **out)
 		return -ENOMEM;
 	atomic_init(&file->refs, 1);
 	file->writes = writes;
-	ret = open_into(file, node);
+	ret = open_node(file, node);
 	if (ret < 0) {
 		free(file->text);
 		free(file);
 		return ret;
 	}
-	if (file->view)
-		log_altered(file, node->tree->log);
 	readahead_init(&file->readahead);
 	file->node = node_get(node);
-	list_add(node->tree, file);
+	pthread_mutex_lock(&tree->lock);
+	LIST_INSERT_HEAD(&tree->files, file, open);
+	pthread_mutex_unlock(&tree->lock);
 	*out = file;
 	return 0;
 }
@@ -161,25 +123,29 @@ struct file *file_ref(struct file *file)
 	return file;
 }
 
-void file_unref(struct tree *tree, struct file *file)
+void file_unref(struct file *file)
 {
+	struct tree *tree = file->node->tree;
+
 	if (atomic_fetch_sub(&file->refs, 1) > 1)
 		return;
-	list_remove(tree, file);
+	pthread_mutex_lock(&tree->lock);
+	LIST_REMOVE(file, open);
+	pthread_mutex_unlock(&tree->lock);
 	if (file->view) {
-		atomic_fetch_sub(&file->node->home->opened, 1);
-		node_unhold(file->node, &file->shown);
+		atomic_fetch_sub(&file->node->state_dir->open_files, 1);
+		shown_unhold(file->node, &file->shown);
 	}
 	readahead_end(&file->readahead);
-	node_put(tree, file->node, 1);
+	node_put(file->node, 1);
 	free(file->text);
 	free(file);
 }
 
 void file_close_all(struct tree *tree)
 {
-	while (tree->files)
-		file_unref(tree, tree->files);
+	while (!LIST_EMPTY(&tree->files))
+		file_unref(LIST_FIRST(&tree->files));
 }
 
 int file_seek(const struct file *file, uint64_t off, int whence, uint64_t *found)
@@ -190,4 +156,98 @@ int file_seek(const struct file *file, uint64_t off, int whence, uint64_t *found
 		return -ENXIO;
 	*found = whence == SEEK_DATA ? off : file->len;
 	return 0;
+}
+
+/* Disks of new images; the lock of the new image is held. */
+
+static int attach(struct file *file, struct err *e)
+{
+	int ret;
+
+	if (file->view)
+		return 0;
+	ret = shown_hold(file->node, file->writes, &file->shown, e);
+	if (ret < 0)
+		return ret;
+	ret = set_view(file, file->node, e);
+	if (ret < 0)
+		shown_unhold(file->node, &file->shown);
+	return ret;
+}
+
+static int begin(struct file *file, uint64_t size, struct err *e)
+{
+	int ret = new_image_begin(file->new_image, file->node->image, size, e);
+
+	return ret < 0 ? ret : attach(file, e);
+}
+
+/* Without the lock: */
+
+void file_look(struct file *file)
+{
+	struct new_image *f = file->new_image;
+	struct err ignored = ERR_INIT;
+
+	if (!f || f->empty)
+		return;
+	pthread_mutex_lock(&f->lock);
+	attach(file, &ignored);
+	pthread_mutex_unlock(&f->lock);
+}
+
+int file_extend(struct file *file, uint64_t end, uint64_t whole, struct err *e)
+{
+	struct new_image *f = file->new_image;
+	bool is_first;
+	int ret;
+
+	if (!f || (file->view && end <= new_image_size(f, file->view)))
+		return 0;
+	pthread_mutex_lock(&f->lock);
+	is_first = f->empty;
+	ret = is_first ? begin(file, MAX(end, whole), e) : attach(file, e);
+	if (ret == 0 && (is_first || end > new_image_size(f, file->view)))
+		ret = new_image_extend(f, &file->shown, end, e);
+	pthread_mutex_unlock(&f->lock);
+	return ret;
+}
+
+int file_resize(struct file *file, uint64_t size, struct err *e)
+{
+	struct new_image *f = file->new_image;
+	int ret = 0;
+
+	if (!f)
+		return view_resize(file->view, size, e);
+	pthread_mutex_lock(&f->lock);
+	if (!f->empty) {
+		ret = attach(file, e);
+		if (ret == 0)
+			ret = new_image_truncate(f, &file->shown, size, e);
+	} else if (size > 0) {
+		ret = begin(file, size, e);
+	}
+	pthread_mutex_unlock(&f->lock);
+	return ret;
+}
+
+int file_end_growth(struct file *file, struct err *e)
+{
+	struct new_image *f = file->new_image;
+	bool has_content;
+	int ret;
+
+	if (!f || !file->view || (!f->growing && !f->listed_empty))
+		return 0;
+	pthread_mutex_lock(&f->lock);
+	ret = new_image_end_growth(f, &file->shown, e);
+	has_content = f->listed_empty && !f->growing;
+	if (has_content)
+		f->listed_empty = false;
+	pthread_mutex_unlock(&f->lock);
+	/* The disk may have partitions now. */
+	if (has_content)
+		tree_refresh(file->node->state_dir);
+	return ret;
 }

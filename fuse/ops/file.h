@@ -1,58 +1,77 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* file.h - an open file: what its reads are answered from, whatever becomes of its node. */
+/* file.h - an open file.
+ *
+ * It holds its image, so that reads go on when its node is gone.  Files are counted, since a
+ * release may be handled before the thread that answered the last read returns from its system
+ * call.
+ *
+ * The disk of a new image (tree/new-image.h) has no view until it has bytes.
+ */
 #ifndef VDISKFS_OPS_FILE_H
 #define VDISKFS_OPS_FILE_H
 
+#include <fuse_lowlevel.h>
 #include <stdatomic.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <sys/queue.h>
 
+#include "tree/shown.h"
 #include "readahead.h"
-#include "tree/tree.h"
 
 struct file {
 	atomic_uint refs;
 	struct node *node;               /* held */
-	struct shown shown;              /* of an image that is held, of what has a view */
-	struct view *_Atomic view;       /* NULL: it is text, or a disk that has no bytes yet */
-	const struct view *_Atomic base; /* the disk that it is a part of, from start on */
+	struct shown shown;              /* of a file with a view: its image is held */
+	struct view *_Atomic view;       /* NULL: a text, or a disk that has no bytes yet */
+	const struct view *_Atomic base; /* the disk of which the view is a part, from start on */
 	uint64_t start;
-	struct new_image
-		*new_image; /* of the disk of an image that was made in this mount; or NULL */
-	bool writes;        /* it was opened to be written */
-	bool direct;        /* past the kernel's pages */
+	struct new_image *new_image; /* of which this is the disk; or NULL */
+	bool writes;                 /* opened for writing */
+	bool direct;                 /* read and written past the kernel's page cache */
 	struct readahead readahead;
-	_Atomic uint64_t wrote_to; /* where the last write ended */
-	atomic_int late_error;     /* errno of a write that was answered before it failed; or 0 */
-	atomic_uint late_seen;     /* by fsync, of those of the image: view_late_error */
+	_Atomic uint64_t wrote_to; /* end of the last write */
+	atomic_int late_error;     /* errno of a write that failed after its reply; or 0 */
+	atomic_uint late_seen;     /* for view_late_error: failures that fsync has reported */
 	size_t len;                /* of the text */
 	char *text;                /* owned */
 
-	struct file *next_open, **open_link; /* of the tree's list */
+	LIST_ENTRY(file) open; /* of the tree's list */
 
-	/* coherence.c's: */
-	struct file *next, **link;
-	uint64_t stale_start, stale_end; /* to be forgotten by the kernel; nothing: both 0 */
+	/* For coherence.c: */
+	bool is_shared; /* it is in the list */
+	LIST_ENTRY(file) shared;
+	uint64_t stale_start, stale_end; /* pages that the kernel must drop; none: both 0 */
 };
 
-/* -ESTALE: the node is gone, what it was may be found by its name again.  -EROFS: it cannot be
- * written.  -EBUSY: not now, for somebody reads it or another program has it. */
+struct file *file_of(const struct fuse_file_info *fi);
+
+/* -ESTALE: the node is gone; a lookup of its name may find another.  -EROFS: it cannot be written.
+ * -EBUSY: a file is open for reading, or another program uses the image. */
 int file_open(struct node *node, bool writes, struct file **file);
 
-/* The disk has got bytes since.  One thread at a time. */
-int file_attach(struct file *file, struct err *e);
-
-/* Counted, since the release may be at work before the thread that answered the last read is back
- * from its system call. */
 struct file *file_ref(struct file *file);
-void file_unref(struct tree *tree, struct file *file);
+void file_unref(struct file *file);
 
-/* Closes what is still open once nobody asks any more: a mount that ends does not wait for the last
- * releases. */
+/* Closes all files that are open, once no requests come any more: a mount that ends does not wait
+ * for the last releases. */
 void file_close_all(struct tree *tree);
 
-/* As lseek(2), SEEK_DATA or SEEK_HOLE. */
+/* lseek(2) with SEEK_DATA or SEEK_HOLE. */
 int file_seek(const struct file *file, uint64_t off, int whence, uint64_t *found);
+
+/* Gives a file without a view its view, if another file has made the new image since. */
+void file_look(struct file *file);
+
+/* Before a write that ends at end: makes the disk of a new image as long.  whole: the size that the
+ * disk can be expected to get; 0: unknown.  Nothing for any other file. */
+int file_extend(struct file *file, uint64_t end, uint64_t whole, struct err *e);
+
+/* truncate(2). */
+int file_resize(struct file *file, uint64_t size, struct err *e);
+
+/* Makes the disk of a new image end where it is reported to end.  Nothing for any other file. */
+int file_end_growth(struct file *file, struct err *e);
 
 #endif

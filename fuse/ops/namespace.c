@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* namespace.c - mkdir, rmdir and mv in snapshots/: a snapshot is taken, dropped, renamed; and in a
- * directory of images, where it is an image that is made or removed.
+/* namespace.c - mkdir, rmdir and rename in snapshots/ create, delete and rename a snapshot; mkdir
+ * and rmdir in a directory of the host create and remove an image.
  *
- * The kernel sends one of these at a time for a directory, and none for a name in it that is being
- * looked up.
+ * The kernel sends one of these requests at a time for a directory, and none for a name that is
+ * being looked up.
  */
 #include "namespace.h"
 
@@ -13,31 +13,23 @@
 #include <string.h>
 
 #include "util/err.h"
-#include "image/image.h"
-#include "new-image-ops.h"
-#include "base/filename.h"
-#include "ops.h"
 #include "image/snapshot.h"
+#include "base/filename.h"
+#include "tree/node.h"
+#include "tree/shown.h"
 #include "tree/tree.h"
+#include "new-image-ops.h"
+#include "request.h"
 
-/* What is done to the snapshots of an image that a directory lists. */
-struct change {
-	struct node *dir;
-	struct image *img;
-	const char *name; /* of a new one, or for an old one */
-	unsigned no;      /* its number */
-	int (*run)(struct change *c, struct err *e);
-};
-
-/* Those of an image as it is now, and no others. */
+/* Snapshots can be changed of the live image only. */
 static int check_dir(const struct node *dir)
 {
-	if (dir->kind == NODE_SNAPSHOTS && node_is_live(dir))
-		return 0;
-	return dir->kind == NODE_SNAPSHOTS ? -EROFS : -EPERM;
+	if (dir->kind != NODE_SNAPSHOTS)
+		return -EPERM;
+	return node_is_live(dir) ? 0 : -EROFS;
 }
 
-/* A name that would be shown as another. */
+/* Would a snapshot of this name be shown by this name? */
 static bool is_plain(const char *name)
 {
 	char *shown = filename_escape(name);
@@ -47,21 +39,37 @@ static bool is_plain(const char *name)
 	return plain;
 }
 
-/* Does it, and lets the tree show it. */
-static int change(fuse_req_t req, const char *what, struct change *c)
-{
-	struct err e = ERR_INIT;
+/* A change of the snapshots that dir lists: begin holds the image, opened for writing, and end,
+ * with the result of the change, shows the directory anew. */
+struct change {
+	fuse_req_t req;
+	struct node *dir;
+	const char *what; /* for the log */
 	struct shown shown;
-	int ret = node_hold(c->dir, true, &shown, &e);
+	struct err e;
+};
 
+static int begin(struct change *c)
+{
+	int ret = shown_hold(c->dir, true, &c->shown, &c->e);
+
+	if (ret < 0 && c->e.code)
+		ret = -request_errno(request_server(c->req), c->dir, c->what, &c->e);
+	return ret;
+}
+
+static int end(struct change *c, int ret)
+{
+	shown_unhold(c->dir, &c->shown);
 	if (ret < 0)
-		return e.code ? -request_errno(request_server(req), c->dir, what, &e) : ret;
-	c->img = (struct image *)shown.img; /* which this mount has opened to write to it */
-	ret = c->run(c, &e);
-	node_unhold(c->dir, &shown);
-	if (ret < 0)
-		return -request_errno(request_server(req), c->dir, what, &e);
-	return tree_snapshots_changed(c->dir->tree, c->dir);
+		return -request_errno(request_server(c->req), c->dir, c->what, &c->e);
+	return tree_snapshots_changed(c->dir);
+}
+
+/* This mount has opened the image for writing. */
+static struct image *image_of(const struct change *c)
+{
+	return (struct image *)c->shown.img;
 }
 
 static bool is_snapshot(const struct node *node, const void *no)
@@ -69,117 +77,109 @@ static bool is_snapshot(const struct node *node, const void *no)
 	return node->kind == NODE_SNAPSHOT && node->state == *(const unsigned *)no;
 }
 
-static int take(struct change *c, struct err *e)
+static int create_snapshot(fuse_req_t req, struct node *dir, const char *name, struct node **node)
 {
-	return snapshot_create(c->img, c->name, &c->no, e);
-}
-
-static int take_snapshot(fuse_req_t req, struct change *c, struct node **node)
-{
-	int ret = check_dir(c->dir);
+	struct change c = {req, dir, "cannot create a snapshot", .e = ERR_INIT};
+	unsigned no = 0;
+	int ret = check_dir(dir);
 
 	if (ret == 0)
-		ret = change(req, "cannot take a snapshot", c);
+		ret = begin(&c);
+	if (ret < 0)
+		return ret;
+	ret = end(&c, snapshot_create(image_of(&c), name, &no, &c.e));
 	if (ret == 0)
-		ret = tree_find(c->dir->tree, c->dir, is_snapshot, &c->no, node);
-	return ret == 0 && !*node ? -ENOENT : ret; /* somebody was quicker */
+		ret = tree_find(dir, is_snapshot, &no, node);
+	return ret == 0 && !*node ? -ENOENT : ret; /* it was deleted meanwhile */
 }
 
 static void op_mkdir(fuse_req_t req, fuse_ino_t parent, const char *name, mode_t mode)
 {
-	struct change c = {.dir = request_node(req, parent), .name = name, .run = take};
-	struct node *node = NULL;
-	int ret = is_plain(name) ? 0 : -EINVAL;
+	struct node *dir = request_node(req, parent), *node = NULL;
+	int ret = -EINVAL;
 
 	(void)mode;
-	if (ret == 0 && c.dir->kind == NODE_FOLDER)
-		ret = new_image_ops_create(req, c.dir, name, &node);
-	else if (ret == 0)
-		ret = take_snapshot(req, &c, &node);
+	if (is_plain(name))
+		ret = dir->kind == NODE_FOLDER ? new_image_ops_create(req, dir, name, &node)
+					       : create_snapshot(req, dir, name, &node);
 	if (ret < 0)
 		fuse_reply_err(req, -ret);
 	else
 		request_reply_node(req, node);
 }
 
-/* A snapshot in a directory, by its number. */
-static int look_up(struct node *dir, const char *name, unsigned *no, bool *busy)
+/* The number of the snapshot called name in a directory; -EBUSY: a file of it is open, and must not
+ * be. */
+static int find_snapshot(struct node *dir, const char *name, bool must_be_closed, unsigned *no)
 {
 	struct node *node;
-	int ret = tree_lookup(dir->tree, dir, name, &node);
+	int ret = tree_lookup(dir, name, &node);
 
-	if (ret < 0)
-		return ret;
-	if (!node)
-		return -ENOENT;
+	if (ret < 0 || !node)
+		return ret < 0 ? ret : -ENOENT;
 	*no = node->state;
-	*busy = atomic_load(&node->opened) > 0;
-	ret = node->kind == NODE_SNAPSHOT && !node_is_top(node) ? 0 : -EPERM;
-	node_put(dir->tree, node, 1);
+	if (node->kind != NODE_SNAPSHOT) /* but one of the machine */
+		ret = -EPERM;
+	else if (must_be_closed && atomic_load(&node->open_files) > 0)
+		ret = -EBUSY;
+	node_put(node, 1);
 	return ret;
 }
 
-static int drop(struct change *c, struct err *e)
+static int delete_snapshot(fuse_req_t req, struct node *dir, const char *name)
 {
-	return snapshot_delete(c->img, c->no, e);
-}
-
-static int drop_snapshot(fuse_req_t req, struct node *dir, const char *name)
-{
-	struct change c = {.dir = dir, .run = drop};
-	bool busy = false;
+	struct change c = {req, dir, "cannot delete a snapshot", .e = ERR_INIT};
+	unsigned no;
 	int ret = check_dir(dir);
 
 	if (ret == 0)
-		ret = look_up(dir, name, &c.no, &busy);
-	if (ret == 0 && busy)
-		ret = -EBUSY;
-	return ret == 0 ? change(req, "cannot delete a snapshot", &c) : ret;
+		ret = find_snapshot(dir, name, true, &no);
+	if (ret == 0)
+		ret = begin(&c);
+	return ret < 0 ? ret : end(&c, snapshot_delete(image_of(&c), no, &c.e));
 }
 
 static void op_rmdir(fuse_req_t req, fuse_ino_t parent, const char *name)
 {
 	struct node *dir = request_node(req, parent);
 	int ret = dir->kind == NODE_FOLDER ? new_image_ops_remove(req, dir, name)
-					   : drop_snapshot(req, dir, name);
+					   : delete_snapshot(req, dir, name);
 
 	fuse_reply_err(req, -ret);
 }
 
-static int rename_to(struct change *c, struct err *e)
-{
-	return snapshot_rename(c->img, c->no, c->name, e);
-}
-
-/* A snapshot does not take the place of another: that would be lost. */
+/* A snapshot never replaces another one, which would be lost. */
 static int check_target(struct node *dir, const char *name)
 {
 	struct node *node;
-	int ret = is_plain(name) ? tree_lookup(dir->tree, dir, name, &node) : -EINVAL;
+	int ret = is_plain(name) ? tree_lookup(dir, name, &node) : -EINVAL;
 
 	if (ret < 0 || !node)
 		return ret;
-	node_put(dir->tree, node, 1);
+	node_put(node, 1);
 	return -EEXIST;
 }
 
 static void op_rename(fuse_req_t req, fuse_ino_t parent, const char *name, fuse_ino_t to,
 	const char *new_name, unsigned flags)
 {
-	struct change c = {.dir = request_node(req, parent), .name = new_name, .run = rename_to};
-	bool busy;
-	int ret = check_dir(c.dir);
+	struct node *dir = request_node(req, parent);
+	struct change c = {req, dir, "cannot rename a snapshot", .e = ERR_INIT};
+	unsigned no;
+	int ret = check_dir(dir);
 
 	if (ret == 0 && to != parent)
 		ret = -EPERM;
 	if (ret == 0 && flags & ~RENAME_NOREPLACE)
 		ret = -EINVAL;
 	if (ret == 0)
-		ret = look_up(c.dir, name, &c.no, &busy);
+		ret = find_snapshot(dir, name, false, &no);
 	if (ret == 0)
-		ret = check_target(c.dir, new_name);
+		ret = check_target(dir, new_name);
 	if (ret == 0)
-		ret = change(req, "cannot rename a snapshot", &c);
+		ret = begin(&c);
+	if (ret == 0)
+		ret = end(&c, snapshot_rename(image_of(&c), no, new_name, &c.e));
 	fuse_reply_err(req, -ret);
 }
 

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* namespace.h - directories that come and go by the user's hand: snapshots, images. */
+/* namespace.h - directories that users create, rename and remove: snapshots and images. */
 #ifndef VDISKFS_OPS_NAMESPACE_H
 #define VDISKFS_OPS_NAMESPACE_H
 

@@ -1,11 +1,4 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* ops.c - what the kernel asks of a mount, answered from the tree.
- *
- * The number of a node, to the kernel, is its address; the root's is FUSE_ROOT_ID.  A node stays as
- * long as the kernel knows it, which counts how often it was told and takes it back by "forget".
- * What changes is told (daemon/invalidate.c), so the kernel may keep names, attributes and data for
- * as long as it likes; only names that are not there it must ask for again.
- */
 #include "ops.h"
 
 #include <errno.h>
@@ -13,19 +6,17 @@
 #include <linux/fuse.h>
 #include <stdatomic.h>
 #include <stdlib.h>
-#include <string.h>
 #include <sys/statvfs.h>
 #include <unistd.h>
 
 #include "util/bytes.h"
-#include "util/err.h"
-#include "file.h"
-#include "base/flusher.h"
-#include "auto-grow.h"
-#include "image/image.h"
-#include "base/log.h"
-#include "tree/tree.h"
 #include "view/view.h"
+#include "base/flusher.h"
+#include "tree/node-stat.h"
+#include "tree/node.h"
+#include "tree/tree.h"
+#include "file.h"
+#include "request.h"
 #include "write.h"
 #include "xattr.h"
 
@@ -33,69 +24,10 @@
 #define FOPEN_PARALLEL_DIRECT_WRITES (1u << 6) /* of Linux 6.0 */
 #endif
 
-#define KEEP_SECONDS 86400.0
-
 /* More than the 12 requests of readahead that the kernel sends at once by default, so that many
  * readers do not wait for each other. */
 #define MAX_BACKGROUND       64
 #define CONGESTION_THRESHOLD 48
-
-struct server *request_server(fuse_req_t req)
-{
-	return fuse_req_userdata(req);
-}
-
-static struct tree *tree_of(fuse_req_t req)
-{
-	return request_server(req)->tree;
-}
-
-struct node *request_node(fuse_req_t req, fuse_ino_t ino)
-{
-	return ino == FUSE_ROOT_ID ? tree_root(tree_of(req)) : (struct node *)(uintptr_t)ino;
-}
-
-static fuse_ino_t id_of(const struct node *node)
-{
-	return node->parent == node ? FUSE_ROOT_ID : (uintptr_t)node;
-}
-
-int request_stat(fuse_req_t req, struct node *node, struct stat *st)
-{
-	return node_stat(node, &request_server(req)->access, st);
-}
-
-static bool is_answer(int code)
-{
-	return code == ENOSPC || code == EROFS || code == EOPNOTSUPP || code == EDQUOT ||
-	       code == EFBIG || code == ENAMETOOLONG || code == ERANGE || code == EBUSY ||
-	       code == ESTALE;
-}
-
-int request_errno_of_code(int code)
-{
-	return is_answer(code) || code == ENOMEM ? code : EIO;
-}
-
-int request_errno(
-	const struct server *server, const struct node *node, const char *what, const struct err *e)
-{
-	char path[512];
-
-	/* How long it can be no error number says. */
-	if (is_answer(e->code) && e->code != EFBIG)
-		return e->code;
-	node_path(node, path, sizeof path);
-	if (err_is_first(e))
-		log_error(server->readers.log, "%s: %s: %s", path, what, e->text);
-	return request_errno_of_code(e->code);
-}
-
-/* Somebody may write through another name. */
-double request_attr_timeout(const struct node *node)
-{
-	return node_can_change(node) && S_ISREG(node_type(node)) ? 0 : KEEP_SECONDS;
-}
 
 /* Asked for once, where it can be had. */
 static void want(struct fuse_conn_info *conn, unsigned cap)
@@ -126,44 +58,16 @@ static void op_init(void *userdata, struct fuse_conn_info *conn)
 #endif
 }
 
-static int entry_of(fuse_req_t req, struct node *node, struct fuse_entry_param *entry)
+static void forget(fuse_req_t req, fuse_ino_t ino, uint64_t n)
 {
-	*entry = (struct fuse_entry_param){
-		.ino = id_of(node),
-		.attr_timeout = request_attr_timeout(node),
-		.entry_timeout = KEEP_SECONDS,
-	};
-	return request_stat(req, node, &entry->attr);
-}
-
-/* The kernel was told of a node, or was not after all. */
-static void forget(fuse_req_t req, struct node *node, uint64_t n)
-{
-	struct tree *tree = tree_of(req);
-
-	if (node != tree_root(tree))
-		node_put(tree, node, n);
-}
-
-void request_reply_node(fuse_req_t req, struct node *node)
-{
-	struct tree *tree = tree_of(req); /* which outlives the request: a reply ends that */
-	struct fuse_entry_param entry;
-	int ret = entry_of(req, node, &entry);
-
-	/* The answer may find nobody: then the kernel has not counted it. */
-	if (ret < 0)
-		fuse_reply_err(req, -ret);
-	else
-		ret = fuse_reply_entry(req, &entry);
-	if (ret < 0)
-		node_put(tree, node, 1);
+	if (ino != FUSE_ROOT_ID)
+		node_put(request_node(req, ino), n);
 }
 
 static void op_lookup(fuse_req_t req, fuse_ino_t parent, const char *name)
 {
 	struct node *node;
-	int ret = tree_lookup(tree_of(req), request_node(req, parent), name, &node);
+	int ret = tree_lookup(request_node(req, parent), name, &node);
 
 	if (ret == 0 && node)
 		request_reply_node(req, node);
@@ -173,14 +77,14 @@ static void op_lookup(fuse_req_t req, fuse_ino_t parent, const char *name)
 
 static void op_forget(fuse_req_t req, fuse_ino_t ino, uint64_t n)
 {
-	forget(req, request_node(req, ino), n);
+	forget(req, ino, n);
 	fuse_reply_none(req);
 }
 
 static void op_forget_multi(fuse_req_t req, size_t count, struct fuse_forget_data *forgets)
 {
 	for (size_t i = 0; i < count; i++)
-		forget(req, request_node(req, forgets[i].ino), forgets[i].nlookup);
+		forget(req, forgets[i].ino, forgets[i].nlookup);
 	fuse_reply_none(req);
 }
 
@@ -202,15 +106,10 @@ static void op_readlink(fuse_req_t req, fuse_ino_t ino)
 	fuse_reply_readlink(req, request_node(req, ino)->text);
 }
 
-struct file *file_of(const struct fuse_file_info *fi)
-{
-	return (struct file *)(uintptr_t)fi->fh;
-}
-
 static void close_file(struct server *server, struct file *file)
 {
 	coherence_remove(&server->coherence, file);
-	file_unref(server->tree, file);
+	file_unref(file);
 	holder_put(&server->holder);
 }
 
@@ -245,7 +144,8 @@ static void choose_way(struct server *server, struct file *file, struct fuse_fil
 {
 	bool only_writes = (fi->flags & O_ACCMODE) == O_WRONLY;
 
-	file->direct = file->node->kind == NODE_EXPORT && !node_has_holes(file->node, file->view);
+	file->direct =
+		file->node->kind == NODE_EXPORT && !node_stat_has_holes(file->node, file->view);
 	if (can_change(file))
 		coherence_add(&server->coherence, file, only_writes || file->direct);
 	fi->direct_io = file->direct;
@@ -261,10 +161,10 @@ static void op_open(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
 					      : file_open(request_node(req, ino), writes, &file);
 
 	if (ret == 0 && fi->flags & O_TRUNC)
-		ret = write_empty(req, file);
+		ret = write_clear(req, file);
 	if (ret < 0) {
 		if (file)
-			file_unref(server->tree, file);
+			file_unref(file);
 		fuse_reply_err(req, -ret);
 		return;
 	}
@@ -304,7 +204,8 @@ static void op_read(
 	size_t skip;
 
 	(void)ino;
-	auto_grow_look(file);
+	if (!file->view)
+		file_look(file);
 	if (file->view) {
 		read_reply(&server->readers, req, file->node, file->view, size, (uint64_t)off);
 		readahead_continue(
@@ -313,19 +214,21 @@ static void op_read(
 		skip = MIN((uint64_t)off, file->len);
 		fuse_reply_buf(req, file->text + skip, MIN(size, file->len - skip));
 	}
-	file_unref(server->tree, file);
+	file_unref(file);
 }
 
 static void op_lseek(
 	fuse_req_t req, fuse_ino_t ino, off_t off, int whence, struct fuse_file_info *fi)
 {
+	struct file *file = file_of(fi);
 	uint64_t found = 0;
 	int ret = -EINVAL;
 
 	(void)ino;
-	auto_grow_look(file_of(fi));
+	if (!file->view)
+		file_look(file);
 	if ((whence == SEEK_DATA || whence == SEEK_HOLE) && off >= 0)
-		ret = file_seek(file_of(fi), (uint64_t)off, whence, &found);
+		ret = file_seek(file, (uint64_t)off, whence, &found);
 	if (ret < 0)
 		fuse_reply_err(req, -ret);
 	else
@@ -335,9 +238,8 @@ static void op_lseek(
 static void op_opendir(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
 {
 	struct node *node = request_node(req, ino);
-	struct tree *tree = tree_of(req);
 	struct dir *dir;
-	int ret = tree_list(tree, node, &dir);
+	int ret = tree_list(node, &dir);
 
 	if (ret < 0) {
 		fuse_reply_err(req, -ret);
@@ -347,13 +249,13 @@ static void op_opendir(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi
 	/* The kernel would mix what it reads of an old list and of a new one. */
 	fi->cache_readdir = fi->keep_cache = node_list_stays(node);
 	if (fuse_reply_open(req, fi) != 0)
-		tree_unlist(tree, dir);
+		tree_unlist(dir);
 }
 
 static void op_releasedir(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
 {
 	(void)ino;
-	tree_unlist(tree_of(req), (struct dir *)(uintptr_t)fi->fh);
+	tree_unlist((struct dir *)(uintptr_t)fi->fh);
 	fuse_reply_err(req, 0);
 }
 
@@ -389,8 +291,8 @@ static size_t add_plus(
 	struct fuse_entry_param entry = {.attr.st_ino = node->ino, .attr.st_mode = node_type(node)};
 	size_t len;
 
-	if (at >= 2 && node_is_measured(node) && !atomic_load(&node->gone) &&
-		entry_of(req, node, &entry) < 0)
+	if (at >= 2 && node_stat_is_quick(node) && !atomic_load(&node->gone) &&
+		request_entry(req, node, &entry) < 0)
 		entry.ino = 0;
 	len = fuse_add_direntry_plus(req, buf, size, name, &entry, (off_t)at + 1);
 	if (entry.ino && len <= size)
@@ -441,7 +343,7 @@ static void op_statfs(fuse_req_t req, fuse_ino_t ino)
 	struct statvfs st;
 
 	(void)ino;
-	tree_statvfs(tree_of(req), &st);
+	tree_statvfs(request_server(req)->tree, &st);
 	fuse_reply_statfs(req, &st);
 }
 

@@ -22,7 +22,7 @@
 #include "util/err.h"
 #include "io/io.h"
 #include "base/log.h"
-#include "tree/tree.h"
+#include "tree/node.h"
 #include "view/view.h"
 
 /* Below this, resolving and splicing cost more than a copy. */

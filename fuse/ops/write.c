@@ -1,5 +1,4 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* write.c - write, truncate, fallocate, fsync: each is one call to the view of an open file. */
 #include "write.h"
 
 #include <errno.h>
@@ -8,15 +7,15 @@
 
 #include "util/bytes.h"
 #include "util/err.h"
-#include "file.h"
-#include "auto-grow.h"
-#include "ops.h"
-#include "coherence.h"
-#include "tree/tree.h"
 #include "view/view.h"
+#include "tree/node.h"
+#include "tree/tree.h"
+#include "coherence.h"
+#include "file.h"
+#include "request.h"
 
 /* The errno for the caller. */
-static int told(fuse_req_t req, const struct file *file, const char *what, const struct err *e)
+static int failed(fuse_req_t req, const struct file *file, const char *what, const struct err *e)
 {
 	return request_errno(request_server(req), file->node, what, e);
 }
@@ -27,20 +26,19 @@ static void changed(fuse_req_t req, struct file *file, uint64_t off, uint64_t le
 	coherence_changed(&request_server(req)->coherence, file, off, len);
 }
 
-int write_empty(fuse_req_t req, struct file *file)
+int write_clear(fuse_req_t req, struct file *file)
 {
 	struct err e = ERR_INIT;
 	uint64_t size = file->view ? file->view->size : 0;
-	int ret = auto_grow_can(file) ? auto_grow_set(file, 0, &e)
-				      : view_clear(file->view, 0, size, &e);
+	int ret = file->new_image ? file_resize(file, 0, &e) : view_clear(file->view, 0, size, &e);
 
 	if (ret < 0)
-		return -told(req, file, "cannot clear", &e);
+		return -failed(req, file, "cannot clear", &e);
 	changed(req, file, 0, size);
 	return 0;
 }
 
-/* Of what was answered before it was done. */
+/* The errno of a write through this file that failed after its reply. */
 static int take_late_error(struct file *file)
 {
 	int code = atomic_exchange(&file->late_error, 0);
@@ -58,25 +56,25 @@ int write_finish(fuse_req_t req, struct file *file)
 	if (file->view)
 		view_await(file->view);
 	late = take_late_error(file);
-	if (auto_grow_finish(req, file, &e) < 0)
-		late = told(req, file, "cannot end the disk", &e);
+	if (file_end_growth(file, &e) < 0)
+		late = failed(req, file, "cannot end the disk", &e);
 	return -late;
 }
 
-/* Less is done sooner than the answer arrives. */
-#define BEHIND_MIN (64u << 10)
+/* A smaller write is done before its reply would arrive. */
+#define EARLY_MIN (64u << 10)
 
-/* One write; it lives on the stack of whoever does it. */
+/* A write request; it lies on the stack of the thread that handles it. */
 struct write {
 	struct server *server;
-	fuse_req_t req; /* until it is answered */
+	fuse_req_t req; /* until it is replied to */
 	struct file *file;
 	const char *buf;
 	size_t size;
 	uint64_t off;
 };
 
-static void answer(void *arg)
+static void reply(void *arg)
 {
 	struct write *w = arg;
 
@@ -84,7 +82,7 @@ static void answer(void *arg)
 	fuse_reply_write(w->req, w->size);
 }
 
-static void note_late_error(void *arg, const struct err *e)
+static void set_late_error(void *arg, const struct err *e)
 {
 	struct write *w = arg;
 
@@ -92,46 +90,34 @@ static void note_late_error(void *arg, const struct err *e)
 		&w->file->late_error, request_errno(w->server, w->file->node, "cannot write", e));
 }
 
-/* The bytes are this thread's until it returns.  Past the pages the kernel has nothing to write
- * until it has the answer, and the caller nothing to do.  Whoever copies a disk, large step by
- * large step, need not wait for each. */
-static bool can_be_behind(const struct write *w, const struct fuse_file_info *fi)
+/* May a write be replied to before the data is written?  It saves time for a program that copies a
+ * disk in large steps: past the page cache, the kernel sends its next write after the reply.  buf
+ * stays valid until the handler returns. */
+static bool can_reply_early(const struct write *w, const struct fuse_file_info *fi)
 {
-	return w->size >= BEHIND_MIN && (fi->flags & O_ACCMODE) == O_WRONLY &&
+	return w->size >= EARLY_MIN && (fi->flags & O_ACCMODE) == O_WRONLY &&
 	       !(fi->flags & O_DSYNC) && w->file->direct && w->off >= w->file->wrote_to &&
 	       coherence_is_alone(&w->server->coherence, w->file);
 }
 
-static int write_now(struct write *w, const struct fuse_file_info *fi, struct err *e)
+static int write_range(struct write *w, const struct fuse_file_info *fi, struct err *e)
 {
-	int ret = view_write(w->file->view, w->buf, w->size, w->off, e);
+	struct early_reply early = {.answered = reply, .failed = set_late_error, .arg = w};
+	bool is_early = can_reply_early(w, fi);
+	int ret = file_extend(w->file, w->off + w->size, 0, e);
 
-	/* For files that have pages the kernel asks for it, but not for others. */
+	w->file->wrote_to = w->off + w->size;
+	if (ret < 0)
+		return ret;
+	if (is_early)
+		return view_write_early(w->file->view, w->buf, w->size, w->off, &early, e);
+	ret = view_write(w->file->view, w->buf, w->size, w->off, e);
+	/* The kernel sends fsync by itself for files in the page cache, but not for others. */
 	if (ret == 0 && w->file->direct && fi->flags & O_DSYNC)
 		ret = view_flush(w->file->view, e);
 	if (ret == 0)
-		answer(w);
+		reply(w);
 	return ret;
-}
-
-static int write_behind(struct write *w, struct err *e)
-{
-	struct early_reply early = {.answered = answer, .failed = note_late_error, .arg = w};
-
-	return view_write_early(w->file->view, w->buf, w->size, w->off, &early, e);
-}
-
-static void do_write(struct write *w, const struct fuse_file_info *fi)
-{
-	struct err e = ERR_INIT;
-	bool behind = can_be_behind(w, fi);
-	int ret = auto_grow_to(w->file, w->off + w->size, 0, &e);
-
-	w->file->wrote_to = w->off + w->size;
-	if (ret == 0)
-		ret = behind ? write_behind(w, &e) : write_now(w, fi, &e);
-	if (ret < 0)
-		fuse_reply_err(w->req, told(w->req, w->file, "cannot write", &e));
 }
 
 static void op_write(fuse_req_t req, fuse_ino_t ino, const char *buf, size_t size, off_t off,
@@ -145,46 +131,42 @@ static void op_write(fuse_req_t req, fuse_ino_t ino, const char *buf, size_t siz
 		.size = size,
 		.off = (uint64_t)off,
 	};
+	struct err e = ERR_INIT;
 	int code = w.file->writes ? take_late_error(w.file) : EBADF;
 
 	(void)ino;
+	if (!code && write_range(&w, fi, &e) < 0)
+		code = failed(req, w.file, "cannot write", &e);
 	if (code)
 		fuse_reply_err(req, code);
-	else
-		do_write(&w, fi);
-	file_unref(w.server->tree, w.file);
+	file_unref(w.file);
 }
 
-/* What was lost of the image concerns each of its files, whichever wrote it. */
-static int take_late_errors(struct file *file)
-{
-	int own = take_late_error(file);
-	int others = file->view ? -view_late_error(file->view, &file->late_seen) : 0;
-
-	return own || !others ? own : request_errno_of_code(others);
-}
-
+/* Reports failures after early replies: of writes through this file, or through another file of the
+ * image, since the loss concerns all of them. */
 static void op_fsync(fuse_req_t req, fuse_ino_t ino, int datasync, struct fuse_file_info *fi)
 {
 	struct file *file = file_of(fi);
 	struct err e = ERR_INIT;
 	int ret = file->view ? view_flush(file->view, &e) : 0;
-	int late = take_late_errors(file);
+	int code = take_late_error(file);
+	int others = file->view ? -view_late_error(file->view, &file->late_seen) : 0;
 
 	(void)ino;
 	(void)datasync;
+	if (!code && others)
+		code = request_errno_of_code(others);
 	if (ret < 0)
-		late = told(req, file, "cannot flush", &e);
-	fuse_reply_err(req, late);
+		code = failed(req, file, "cannot flush", &e);
+	fuse_reply_err(req, code);
 }
 
-/* Room behind the end of a disk nobody can have. */
 static int allocate(struct file *file, int mode, uint64_t off, uint64_t len, struct err *e)
 {
 	bool keeps_size = mode & FALLOC_FL_KEEP_SIZE;
 	uint64_t size;
 
-	if (!keeps_size && auto_grow_to(file, off + len, 0, e) < 0)
+	if (!keeps_size && file_extend(file, off + len, 0, e) < 0)
 		return -e->code;
 	size = file->view ? file->view->size : 0;
 	if (!keeps_size && !range_fits(off, len, size))
@@ -192,7 +174,7 @@ static int allocate(struct file *file, int mode, uint64_t off, uint64_t len, str
 	if ((mode & ~FALLOC_FL_KEEP_SIZE) == 0 && range_fits(off, len, size))
 		return view_allocate(file->view, off, len, e);
 	if (!(mode & (FALLOC_FL_PUNCH_HOLE | FALLOC_FL_ZERO_RANGE)))
-		return err_set(e, EOPNOTSUPP, "no such way to allocate");
+		return err_set(e, EOPNOTSUPP, "fallocate mode %#x is not supported", mode);
 	if (off >= size)
 		return 0;
 	return view_clear(file->view, off, MIN(len, size - off), e);
@@ -203,24 +185,22 @@ static void op_fallocate(
 {
 	struct file *file = file_of(fi);
 	struct err e = ERR_INIT;
+	int code = 0;
 
 	(void)ino;
-	if (!file->writes) {
-		fuse_reply_err(req, EBADF);
-		return;
-	}
-	if (allocate(file, mode, (uint64_t)off, (uint64_t)len, &e) < 0) {
-		fuse_reply_err(req, told(req, file, "cannot allocate", &e));
-		return;
-	}
-	changed(req, file, (uint64_t)off, (uint64_t)len);
-	fuse_reply_err(req, 0);
+	if (!file->writes)
+		code = EBADF;
+	else if (allocate(file, mode, (uint64_t)off, (uint64_t)len, &e) < 0)
+		code = failed(req, file, "cannot allocate", &e);
+	else
+		changed(req, file, (uint64_t)off, (uint64_t)len);
+	fuse_reply_err(req, code);
 }
 
-/* The most of one request, lest it cannot be interrupted for long: the caller asks for the rest. */
+/* A request copies no more, so that it can be interrupted; the caller asks for the rest. */
 #define COPY_MAX (UINT64_C(256) << 20)
 
-/* Whoever copies the beginning of a file is expected to copy all of it. */
+/* A program that copies the beginning of a file is expected to copy all of it. */
 static int64_t copy(struct file *from, uint64_t off, struct file *to, uint64_t to_off, uint64_t len,
 	struct err *e)
 {
@@ -229,7 +209,7 @@ static int64_t copy(struct file *from, uint64_t off, struct file *to, uint64_t t
 	if (off >= size)
 		return 0;
 	len = MIN(len, size - off);
-	if (auto_grow_to(to, to_off + len, off == to_off ? size : 0, e) < 0)
+	if (file_extend(to, to_off + len, off == to_off ? size : 0, e) < 0)
 		return -e->code;
 	return view_copy(from->view, off, to->view, to_off, len, e);
 }
@@ -244,39 +224,35 @@ static void op_copy_file_range(fuse_req_t req, fuse_ino_t ino, off_t off, struct
 	(void)ino;
 	(void)to_ino;
 	(void)flags;
-	auto_grow_look(from);
+	if (!from->view)
+		file_look(from);
 	if (!from->view || !to->writes) {
 		fuse_reply_err(req, from->view ? EBADF : EOPNOTSUPP);
 		return;
 	}
 	n = copy(from, (uint64_t)off, to, (uint64_t)to_off, MIN(len, COPY_MAX), &e);
 	if (n < 0) {
-		fuse_reply_err(req, told(req, to, "cannot copy", &e));
+		fuse_reply_err(req, failed(req, to, "cannot copy", &e));
 		return;
 	}
 	changed(req, to, (uint64_t)to_off, (uint64_t)n);
 	fuse_reply_write(req, (size_t)n);
 }
 
-/* Truncating a disk is making it another size; what a file of plain size would do on the way, to
- * become empty first, is done by clearing it when it is opened. */
 static int resize(fuse_req_t req, struct file *file, uint64_t size)
 {
 	struct err e = ERR_INIT;
 	uint64_t before = file->view ? file->view->size : 0;
-	int ret = auto_grow_can(file) ? auto_grow_set(file, size, &e)
-				      : view_resize(file->view, size, &e);
 
-	if (ret < 0)
-		return -told(req, file, "cannot change the size", &e);
+	if (file_resize(file, size, &e) < 0)
+		return -failed(req, file, "cannot change the size", &e);
 	changed(req, file, MIN(before, size), MAX(before, size) - MIN(before, size));
 	return 0;
 }
 
-/* Without a file that is open for it one is opened for the moment. */
+/* truncate(2) opens the file for the moment. */
 static int resize_node(fuse_req_t req, struct node *node, uint64_t size)
 {
-	struct server *server = request_server(req);
 	struct file *file;
 	int ret = file_open(node, true, &file);
 
@@ -285,13 +261,13 @@ static int resize_node(fuse_req_t req, struct node *node, uint64_t size)
 	ret = resize(req, file, size);
 	if (ret == 0)
 		ret = write_finish(req, file);
-	file_unref(server->tree, file);
+	file_unref(file);
 	return ret;
 }
 
-/* Whose a file is and who may use it is said by the mount; times are those of the image.  Programs
- * that copy files set all of these: that passes where it changes nothing, and where the permissions
- * that are wanted let nobody out who is let in. */
+/* The mount decides on owner and permissions, the image on times.  Programs that copy files set all
+ * of these: this passes where it changes nothing, and where the permissions asked for exclude no
+ * user who has access. */
 static bool changes_access(fuse_req_t req, struct node *node, const struct stat *to, int which)
 {
 	const struct access *access = &request_server(req)->access;
@@ -309,6 +285,7 @@ static void op_setattr(
 	fuse_req_t req, fuse_ino_t ino, struct stat *to, int which, struct fuse_file_info *fi)
 {
 	struct node *node = request_node(req, ino);
+	uint64_t size = (uint64_t)to->st_size;
 	struct stat st;
 	int ret = 0;
 
@@ -317,8 +294,8 @@ static void op_setattr(
 	else if (!S_ISREG(node_type(node)) && which & FUSE_SET_ATTR_SIZE)
 		ret = -EINVAL;
 	else if (which & FUSE_SET_ATTR_SIZE)
-		ret = fi && file_of(fi)->writes ? resize(req, file_of(fi), (uint64_t)to->st_size)
-						: resize_node(req, node, (uint64_t)to->st_size);
+		ret = fi && file_of(fi)->writes ? resize(req, file_of(fi), size)
+						: resize_node(req, node, size);
 	if (ret == 0)
 		ret = request_stat(req, node, &st);
 	if (ret < 0)

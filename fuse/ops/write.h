@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* write.h - requests that change what is in a disk. */
+/* write.h - requests that change the content or the size of a file. */
 #ifndef VDISKFS_OPS_WRITE_H
 #define VDISKFS_OPS_WRITE_H
 
@@ -7,17 +7,15 @@
 
 struct file;
 
-/* The most that the kernel sends in one write. */
-#define WRITE_MAX (1u << 20)
+/* Clears a disk that is opened with O_TRUNC.  It does not become shorter, unless it is the disk of
+ * a new image.  0 or -errno. */
+int write_clear(fuse_req_t req, struct file *file);
 
-/* Clears a disk that is opened to be filled anew; it does not become shorter, unless it was made in
- * this mount.  0 or -errno. */
-int write_empty(fuse_req_t req, struct file *file);
-
-/* Somebody closes a file that was written.  0 or -errno. */
+/* A descriptor of a file that was written is closed: 0, or -errno of a write that failed after its
+ * reply. */
 int write_finish(fuse_req_t req, struct file *file);
 
-/* Adds them to the operations of a mount that can be written. */
+/* Adds write, fsync, fallocate, copy_file_range and setattr. */
 void write_add_ops(struct fuse_lowlevel_ops *ops);
 
 #endif

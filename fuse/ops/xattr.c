@@ -12,8 +12,8 @@
 #include "tree/new-image.h"
 #include "image/image.h"
 #include "open/package.h"
-#include "tree/image-pool.h"
-#include "tree/tree.h"
+#include "tree/node.h"
+#include "tree/shown.h"
 #include "view/view.h"
 
 /* A value in text, malloc'ed; *value NULL: this node has no such attribute.  img is the pinned
@@ -56,7 +56,7 @@ static int get_layer(const struct node *node, const struct shown *shown, char **
 {
 	if (!shows_a_state(node))
 		return 0;
-	*value = layer_name(shown->img, node->home->layer);
+	*value = node_layer_name(shown->img, node->state_dir->layer);
 	return *value ? 0 : -ENOMEM;
 }
 
@@ -163,32 +163,25 @@ static int value_of(const struct node *node, size_t i, char **value)
 {
 	struct shown shown;
 	struct err e = ERR_INIT;
-	int ret = node->image ? node_pin(node, &shown, &e) : -ENODATA;
+	int ret = node->image ? shown_pin(node, &shown, &e) : -ENODATA;
 
 	if (ret < 0)
 		return ret;
 	ret = xattrs[i].get(node, &shown, value);
-	node_unpin(node, &shown);
+	shown_unpin(node, &shown);
 	return ret;
 }
 
-/* An option that was given to an image which was made in this mount. */
+/* The value of an option of an image that was created in this mount. */
 static ssize_t option_of(const struct node *node, const char *name, char **value)
 {
 	struct new_image *f = node_get_new_image(node);
-	const char *option = NULL;
-	ssize_t ret = -ENODATA;
+	size_t prefix = strlen(XATTR_PREFIX);
+	int ret = -ENODATA;
 
-	if (!f || strncmp(name, XATTR_PREFIX, strlen(XATTR_PREFIX)) != 0)
-		return ret;
-	pthread_mutex_lock(&f->lock);
-	option = new_image_option(f, name + strlen(XATTR_PREFIX));
-	if (option)
-		*value = strdup(option);
-	pthread_mutex_unlock(&f->lock);
-	if (option)
-		ret = *value ? (ssize_t)strlen(*value) : -ENOMEM;
-	return ret;
+	if (f && strncmp(name, XATTR_PREFIX, prefix) == 0)
+		ret = new_image_get_option(f, name + prefix, value);
+	return ret < 0 ? ret : (ssize_t)strlen(*value);
 }
 
 ssize_t xattr_get(struct node *node, const char *name, char *buf, size_t size)
@@ -250,11 +243,11 @@ ssize_t xattr_list(struct node *node, char *buf, size_t size)
 
 	if (!is_cheap(node))
 		return 0;
-	ret = node_pin(node, &shown, &e);
+	ret = shown_pin(node, &shown, &e);
 
 	if (ret < 0)
 		return ret;
 	ret = list_pinned(node, &shown, buf, size);
-	node_unpin(node, &shown);
+	shown_unpin(node, &shown);
 	return ret;
 }

@@ -1,332 +1,197 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* fill-host.c - directories of the host, packages and the snapshots of machines in the tree.
- *
- * Everything that is opened on its own is a top with a source of its own.
- */
+/* fill-host.c - each image that is opened by itself is a top with a pooled image of its own. */
+#include "fill-host.h"
+
 #include <errno.h>
-#include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 
 #include "util/err.h"
 #include "open/folder.h"
-#include "base/log.h"
-#include "base/filename.h"
 #include "open/package.h"
-#include "tree-impl.h"
+#include "base/filename.h"
+#include "node.h"
+#include "pooled-image.h"
 
-/* Tops. */
-
-/* What a description names lies below its own directory, what we found ourselves below the one that
- * is shown; both may lie where the user allows it. */
-static const char *fence_of(const struct tree *tree, const struct place *place)
+/* A file that a description names must lie below the directory of the description; a file that was
+ * found by its name, below the directory that is mounted. */
+static const char *root_of(const struct tree *tree, const struct place *place)
 {
 	return place->entry->described ? place->of->path : tree->dir.path;
 }
 
-const char *place_path(const struct place *place)
+const char *fill_host_path(const struct place *place)
 {
-	return place->shot ? place->entry->shots[place->shot - 1].path : place->entry->path;
+	return place->snapshot ? place->entry->shots[place->snapshot - 1].path : place->entry->path;
 }
 
-const char *place_refusal(const struct place *place)
+const char *fill_host_refusal(const struct place *place)
 {
-	return place->shot ? place->entry->shots[place->shot - 1].refusal : place->entry->refusal;
+	return place->snapshot ? place->entry->shots[place->snapshot - 1].refusal
+			       : place->entry->refusal;
 }
 
-/* Puts a node in its place and gives it a source, of the disk number disk if it is a package. */
-static int settle(struct fill *fill, struct node *node, const struct place *place, size_t disk)
+/* Adds a top; disk is its number if place is a package. */
+static struct node *add_top(struct fill_list *list, struct filename_set *names, const char *name,
+	enum node_kind kind, const struct place *place, size_t disk)
 {
+	struct node *node = fill_list_add_named(list, kind, names, name);
+	const struct shown_dir *dir = &list->dir->tree->dir;
 	struct err e = ERR_INIT;
 	struct image_origin from = {
-		.fence = fence_of(fill->tree, place),
-		.path = place_path(place),
+		.root = root_of(list->dir->tree, place),
+		.path = fill_host_path(place),
 		.in_package = place->entry->kind == FOLDER_PACKAGE,
 		.disk = disk,
-		.chosen = !place->shot,
+		.chosen = !place->snapshot,
 	};
 
+	if (!node)
+		return NULL;
 	node->place = *place;
 	folder_ref(place->of);
-	if (place->entry->kind == FOLDER_SUB)
-		return 0;
-	node->image = pooled_image_new(fill->tree->dir.pool, &from, &e);
-	return node->image ? 0 : -ENOMEM;
+	if (kind != NODE_FOLDER)
+		node->image = pooled_image_new(dir->pool, &from, &e);
+	return kind == NODE_FOLDER || node->image ? node : NULL;
 }
 
-/* Tops that are in a list, of which each holds the next by next_found. */
-static void find_tops(struct node *node, struct node ***end)
-{
-	if (!node_is_top(node) && node->kind != NODE_SNAPSHOTS)
-		return;
-	if (node_is_top(node)) {
-		**end = node_get(node);
-		node->next_found = NULL;
-		*end = &node->next_found;
-	}
-	for (size_t i = 0; node->dir && i < node->dir->n; i++)
-		find_tops(node->dir->nodes[i], end);
-}
-
-void tree_each_top(struct tree *tree, tree_visit_fn *visit, void *arg)
-{
-	struct node *first = NULL, **end = &first, *node;
-
-	pthread_mutex_lock(&tree->lock);
-	find_tops(tree->root, &end);
-	pthread_mutex_unlock(&tree->lock);
-	while ((node = first) != NULL) {
-		first = node->next_found;
-		visit(arg, node);
-		node_put(tree, node, 1);
-	}
-}
-
-/* Folders. */
-
-static enum node_kind kind_of(const struct folder_entry *entry)
-{
-	switch (entry->kind) {
-	case FOLDER_SUB:
-		return NODE_FOLDER;
-	case FOLDER_PACKAGE:
-		return NODE_PACKAGE;
-	default:
-		return NODE_IMAGE;
-	}
-}
-
-static int fill_entry(
-	struct fill *fill, struct filename_set *names, struct folder *folder, size_t i)
-{
-	const struct folder_entry *entry = &folder->entries[i];
-	const struct place place = {.of = folder, .entry = entry};
-	struct node *node = fill_add_named(fill, kind_of(entry), names, entry->name);
-
-	return node ? settle(fill, node, &place, 0) : -ENOMEM;
-}
-
-static int fill_entries(struct fill *fill, struct folder *folder)
-{
-	struct filename_set names = {0};
-	int ret = 0;
-
-	for (size_t i = 0; i < folder->n && ret == 0; i++)
-		ret = fill_entry(fill, &names, folder, i);
-	filename_set_clear(&names);
-	return ret;
-}
-
-/* What the directory above was read as; held, or NULL. */
-static struct folder *folder_above(struct tree *tree, const struct node *node)
-{
-	const struct node *above = node->parent;
-	struct folder *folder = NULL;
-
-	pthread_mutex_lock(&tree->lock);
-	if (above != node && above->folder)
-		folder = folder_ref(above->folder);
-	pthread_mutex_unlock(&tree->lock);
-	return folder;
-}
-
-static void keep_folder(struct tree *tree, struct node *node, struct folder *folder)
-{
-	struct folder *old;
-
-	pthread_mutex_lock(&tree->lock);
-	old = node->folder;
-	node->folder = folder_ref(folder);
-	pthread_mutex_unlock(&tree->lock);
-	folder_unref(old);
-}
-
-static const char *host_path(const struct node *node)
-{
-	return node->place.of ? node->place.entry->path : node->tree->dir.path;
-}
-
-char *node_host_path(const struct node *dir, const char *name)
-{
-	const char *above = host_path(dir), *slash = strcmp(above, "/") == 0 ? "" : "/";
-	char *path;
-
-	return asprintf(&path, "%s%s%s", above, slash, name) < 0 ? NULL : path;
-}
-
-bool node_is_image_of(const struct node *node, const void *path)
-{
-	const struct place *place = &node->place;
-
-	return node->kind == NODE_IMAGE && place->of && !place->shot &&
-	       strcmp(place->entry->path, path) == 0;
-}
+/* Directories of the host. */
 
 static bool watch(const struct tree *tree, const char *path)
 {
 	return tree->dir.watch && tree->dir.watch(tree->dir.watch_arg, path);
 }
 
-/* Where nothing was found something may have come before it was watched. */
-static bool watch_empty(const struct tree *tree, const struct folder *folder)
+/* A file that came into an empty directory before the watch was set would go unnoticed: then the
+ * folder is read again. */
+static int read_watched(
+	const struct node *node, const struct folder *above, struct folder **folder, struct err *e)
 {
+	const struct tree *tree = node->tree;
+	const char *path = node_host_dir(node);
 	bool new = false;
-
-	for (size_t i = 0; i < folder->nempty; i++)
-		new = watch(tree, folder->empty[i]) || new;
-	return new;
-}
-
-static int read_watched(const struct tree *tree, const struct node *node,
-	const struct folder *above, struct folder **folder, struct err *e)
-{
-	const struct shown_dir *dir = &tree->dir;
-	const char *path = host_path(node);
 	int ret;
 
 	watch(tree, path);
-	ret = folder_read(path, dir->how, above, folder, e);
-	if (ret < 0 || !watch_empty(tree, *folder))
+	ret = folder_read(path, tree->dir.how, above, folder, e);
+	if (ret < 0)
 		return ret;
+	for (size_t i = 0; i < (*folder)->nempty; i++)
+		new = watch(tree, (*folder)->empty[i]) || new;
+	if (!new)
+		return 0;
 	folder_unref(*folder);
-	return folder_read(path, dir->how, above, folder, e);
+	return folder_read(path, tree->dir.how, above, folder, e);
 }
 
-int fill_folder(struct fill *fill, struct err *e)
+/* The directory above is read first: its descriptions may claim files of this one. */
+static int read_folder(struct node *node, struct folder **folder, struct err *e)
 {
-	struct folder *above = folder_above(fill->tree, fill->dir), *folder;
-	int ret = read_watched(fill->tree, fill->dir, above, &folder, e);
+	pthread_mutex_t *lock = &node->tree->lock;
+	const struct node *parent = node->parent;
+	struct folder *above = NULL, *old;
+	int ret;
 
+	pthread_mutex_lock(lock);
+	if (parent != node && parent->folder)
+		above = folder_ref(parent->folder);
+	pthread_mutex_unlock(lock);
+	ret = read_watched(node, above, folder, e);
 	folder_unref(above);
 	if (ret < 0)
 		return ret;
-	keep_folder(fill->tree, fill->dir, folder);
-	ret = fill_entries(fill, folder);
-	folder_unref(folder);
-	return ret;
+	pthread_mutex_lock(lock);
+	old = node->folder;
+	node->folder = folder_ref(*folder);
+	pthread_mutex_unlock(lock);
+	folder_unref(old);
+	return 0;
 }
 
-bool node_shows_dir(const struct node *node, const char *path)
+int fill_host_folder(struct fill_list *list, struct err *e)
 {
+	struct filename_set names = {0};
 	struct folder *folder;
-	bool shows = false;
+	int ret = read_folder(list->dir, &folder, e);
 
-	if (node->kind != NODE_FOLDER)
-		return false;
-	pthread_mutex_lock(&node->tree->lock);
-	folder = node->folder ? folder_ref(node->folder) : NULL;
-	pthread_mutex_unlock(&node->tree->lock);
-	if (!folder)
-		return false;
-	shows = strcmp(folder->path, path) == 0;
-	for (size_t i = 0; i < folder->nempty && !shows; i++)
-		shows = strcmp(folder->empty[i], path) == 0;
+	if (ret < 0)
+		return ret;
+	for (size_t i = 0; i < folder->n && ret == 0; i++) {
+		const struct folder_entry *entry = &folder->entries[i];
+		const struct place place = {.of = folder, .entry = entry};
+		enum node_kind kind = entry->kind == FOLDER_SUB       ? NODE_FOLDER
+				      : entry->kind == FOLDER_PACKAGE ? NODE_PACKAGE
+								      : NODE_IMAGE;
+
+		ret = add_top(list, &names, entry->name, kind, &place, 0) ? 0 : -ENOMEM;
+	}
+	filename_set_clear(&names);
 	folder_unref(folder);
-	return shows;
+	return ret;
 }
 
 /* Packages. */
 
-static const char *base_of(const char *name)
+int fill_host_package(struct fill_list *list, bool *many, struct err *e)
 {
-	const char *slash = strrchr(name, '/');
-
-	return slash && slash[1] ? slash + 1 : name;
-}
-
-static int fill_disks(struct fill *fill, const struct package *package)
-{
+	const struct place *place = &list->dir->place;
+	const struct tree *tree = list->dir->tree;
 	struct filename_set names = {0};
-	int ret = 0;
-
-	for (size_t i = 0; i < package_count(package) && ret == 0; i++) {
-		struct node *node = fill_add_named(
-			fill, NODE_IMAGE, &names, base_of(package_disk_name(package, i)));
-
-		ret = node ? settle(fill, node, &fill->dir->place, i) : -ENOMEM;
-	}
-	filename_set_clear(&names);
-	return ret;
-}
-
-int fill_package(struct fill *fill, bool *many, struct err *e)
-{
-	const struct place *place = &fill->dir->place;
 	struct package *package;
+	size_t n;
 	int ret = package_open_in(
-		fence_of(fill->tree, place), place->entry->path, fill->tree->dir.how, &package, e);
+		root_of(tree, place), place->entry->path, tree->dir.how, &package, e);
 
 	if (ret < 0)
 		return ret;
-	*many = package_count(package) > 1;
-	if (package_count(package) == 0)
+	n = package_count(package);
+	*many = n > 1;
+	if (n == 0)
 		ret = err_set(e, ENOENT, "%s: it has no disk", place->entry->path);
-	else if (*many)
-		ret = fill_disks(fill, package);
+	for (size_t i = 0; *many && i < n && ret == 0; i++) {
+		const char *name = package_disk_name(package, i), *slash = strrchr(name, '/');
+
+		if (!add_top(list, &names, slash && slash[1] ? slash + 1 : name, NODE_IMAGE, place,
+			    i))
+			ret = -ENOMEM;
+	}
+	filename_set_clear(&names);
 	package_close(package);
 	return ret;
 }
 
-/* Machines. */
+/* Snapshots of machines. */
 
-static bool is_next(const struct place *place, size_t shot)
+static bool is_child(const struct place *place, size_t i)
 {
-	return place->entry->shots[shot].parent == place->shot;
+	return place->of && place->entry->shots[i].parent == place->snapshot;
 }
 
-bool has_shots(const struct node *top)
+bool fill_host_has_snapshots(const struct node *top)
 {
 	const struct place *place = &top->place;
 
 	for (size_t i = 0; place->of && i < place->entry->nshots; i++)
-		if (is_next(place, i))
+		if (is_child(place, i))
 			return true;
 	return false;
 }
 
-static int fill_shot(struct fill *fill, struct filename_set *names, const struct place *place)
+int fill_host_snapshots(struct fill_list *list, struct filename_set *names)
 {
-	const struct folder_shot *shot = &place->entry->shots[place->shot - 1];
-	struct node *node = fill_add_named(fill, NODE_IMAGE, names, shot->name);
-
-	if (!node)
-		return -ENOMEM;
-	node->when = shot->when;
-	atomic_store(&node->readers, 0); /* it is not known before it is opened */
-	return settle(fill, node, place, 0);
-}
-
-int fill_shots(struct fill *fill, struct filename_set *names)
-{
-	const struct place *above = &fill->dir->home->place;
+	const struct place *above = &list->dir->state_dir->place;
 	struct place place = *above;
-	int ret = 0;
-
-	for (size_t i = 0; above->of && i < above->entry->nshots && ret == 0; i++) {
-		place.shot = i + 1;
-		if (is_next(above, i))
-			ret = fill_shot(fill, names, &place);
-	}
-	return ret;
-}
-
-/* Errors. */
-
-int fill_error(struct fill *fill, const struct err *e)
-{
-	char line[HINT_LINE];
-	const char *hint = hint_line(e, &hint_words_vdiskfs, line);
 	struct node *node;
-	int n;
 
-	fill->dir->when = node_time(fill->dir);
-	node = fill_add(fill, NODE_ERROR, "error.txt");
-	if (!node || (has_shots(fill->dir) && !fill_add(fill, NODE_SNAPSHOTS, "snapshots")))
-		return -ENOMEM;
-	n = asprintf(&node->text, "%s\n%s%s%s", e->text, hint ? "hint: " : "", hint ? hint : "",
-		hint ? "\n" : "");
-	if (n < 0)
-		node->text = NULL;
-	atomic_fetch_add(&fill->tree->errors, 1);
-	return n < 0 ? -ENOMEM : 0;
+	for (size_t i = 0; above->of && i < above->entry->nshots; i++) {
+		if (!is_child(above, i))
+			continue;
+		place.snapshot = i + 1;
+		node = add_top(list, names, above->entry->shots[i].name, NODE_IMAGE, &place, 0);
+		if (!node)
+			return -ENOMEM;
+		node->mtime = above->entry->shots[i].when;
+		/* The permissions of its files are unknown before it is opened. */
+		atomic_store(&node->readers, 0);
+	}
+	return 0;
 }

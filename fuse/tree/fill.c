@@ -1,143 +1,78 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* fill.c - which entries a directory has.
- *
- * Directories of the host are fill-host.c's.
- */
-#include "tree-impl.h"
+/* fill.c - the entries of each kind of directory; of directories of the host, see fill-host.c. */
+#include "fill.h"
 
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-#include "base/access.h"
 #include "util/err.h"
-#include "exports.h"
-#include "open/folder.h"
+#include "view/view.h"
 #include "image/format.h"
 #include "open/registry.h"
 #include "image/image.h"
 #include "export/export.h"
-#include "base/log.h"
+#include "open/registry.h"
+#include "base/access.h"
 #include "base/filename.h"
-#include "view/view.h"
+#include "base/log.h"
+#include "exports.h"
+#include "fill-host.h"
+#include "fill-list.h"
+#include "node-stat.h"
+#include "node.h"
 
-struct node *fill_add(struct fill *fill, enum node_kind kind, const char *name)
+static int add(struct fill_list *list, enum node_kind kind, const char *name)
 {
-	struct node *node;
-
-	if (fill->n == fill->room) {
-		size_t room = fill->room ? 2 * fill->room : 16;
-		struct node **nodes = realloc(fill->nodes, room * sizeof nodes[0]);
-
-		if (!nodes)
-			return NULL;
-		fill->nodes = nodes;
-		fill->room = room;
-	}
-	node = node_new(fill->tree, fill->dir, kind, name);
-	if (node)
-		fill->nodes[fill->n++] = node;
-	return node;
+	return fill_list_add(list, kind, name) ? 0 : -ENOMEM;
 }
 
-struct node *fill_add_named(
-	struct fill *fill, enum node_kind kind, struct filename_set *names, const char *wanted)
-{
-	char *escaped = filename_escape(*wanted ? wanted : "unnamed");
-	char *name = escaped ? filename_set_add(names, escaped) : NULL;
-	struct node *node = name ? fill_add(fill, kind, name) : NULL;
+/* The directory of a state. */
 
-	free(escaped);
-	free(name);
-	return node;
-}
-
-void fill_clear(struct fill *fill)
-{
-	for (size_t i = 0; i < fill->n; i++)
-		tree_drop(fill->tree, fill->nodes[i]);
-	free(fill->nodes);
-	fill->nodes = NULL;
-	fill->n = fill->room = 0;
-}
-
-static int node_compare(const void *a, const void *b)
-{
-	return strcmp((*(struct node *const *)a)->name, (*(struct node *const *)b)->name);
-}
-
-/* What was gathered, as a list; drops it after an error. */
-static int fill_end(struct fill *fill, int ret, struct dir **dir)
-{
-	*dir = ret == 0 ? dir_new(fill->n) : NULL;
-	if (!*dir) {
-		fill_clear(fill);
-		return ret < 0 ? ret : -ENOMEM;
-	}
-	(*dir)->n = fill->n;
-	if (fill->n) {
-		memcpy((*dir)->nodes, fill->nodes, fill->n * sizeof fill->nodes[0]);
-		qsort((*dir)->nodes, fill->n, sizeof fill->nodes[0], node_compare);
-	}
-	free(fill->nodes);
-	return 0;
-}
-
-static int fill_one(struct fill *fill, enum node_kind kind, const char *name)
-{
-	return fill_add(fill, kind, name) ? 0 : -ENOMEM;
-}
-
-static int read_table(
-	const struct fill *fill, const struct view *disk, struct partition_table *table)
-{
-	struct err e = ERR_INIT;
-	int ret = partition_table_read(disk, fill->shown.img->sector_size, table, &e);
-	const char *trouble = ret < 0 ? e.text : table->damage;
-	char path[512];
-
-	if (trouble) {
-		node_path(fill->nodes[0], path, sizeof path);
-		log_error(fill->tree->log, "%s: partition table: %s", path, trouble);
-	}
-	return ret;
-}
-
-/* The table is read here, since a disk without partitions has no such directory; nor has one whose
- * table cannot be read. */
-static int fill_partitions_dir(struct fill *fill, const struct view *disk)
+/* The table is read before the directory is listed, since a disk without partitions, or with a
+ * table that cannot be read, has no directory of partitions. */
+static int add_partitions(struct fill_list *list, const struct view *disk)
 {
 	struct partition_table *table = calloc(1, sizeof *table);
-	struct node *node;
+	struct err e = ERR_INIT;
+	const char *damage;
+	char path[512];
+	struct node *node = NULL;
 	int ret;
 
 	if (!table)
 		return -ENOMEM;
-	ret = read_table(fill, disk, table);
+	ret = partition_table_read(disk, list->shown.img->sector_size, table, &e);
+	damage = ret < 0 ? e.text : table->damage;
+	if (damage) {
+		node_path(list->nodes[0], path, sizeof path);
+		log_error(list->dir->tree->log, "%s: partition table: %s", path, damage);
+	}
 	if (ret == 0 && table->n > 0) {
-		node = fill_add(fill, NODE_PARTITIONS, "partitions");
-		if (node) {
-			node->table = table;
-			return 0;
-		}
-		ret = -ENOMEM;
+		node = fill_list_add(list, NODE_PARTITIONS, "partitions");
+		ret = node ? 0 : -ENOMEM;
+	}
+	if (node) {
+		node->table = table;
+		return 0;
 	}
 	partition_table_free(table);
 	free(table);
 	return ret == -ENOMEM ? ret : 0;
 }
 
-static int fill_exports_dir(struct fill *fill)
+static int add_exports(struct fill_list *list)
 {
-	struct node *node = fill_add(fill, NODE_EXPORTS, "export");
+	struct node *node = fill_list_add(list, NODE_EXPORTS, "export");
 
 	if (node)
 		node->exports = exports_new();
 	return node && node->exports ? 0 : -ENOMEM;
 }
 
-/* Where some can be made the directory is there before. */
+/* A writable image whose format has snapshots has the directory before the first snapshot, so that
+ * one can be created by mkdir. */
 static bool has_snapshots(const struct node *dir, const struct image *img)
 {
 	bool some;
@@ -145,224 +80,198 @@ static bool has_snapshots(const struct node *dir, const struct image *img)
 	states_lock(img);
 	some = img->nstates > 1;
 	states_unlock(img);
-	return some || has_shots(dir) || (node_can_change(dir) && img->format->snapshots);
+	return some || fill_host_has_snapshots(dir) ||
+	       (node_can_change(dir) && img->format->snapshots);
 }
 
-/* A directory with a disk.raw. */
-static int fill_state(struct fill *fill)
+static int fill_state(struct fill_list *list)
 {
-	const struct node *dir = fill->dir;
-	const struct image *img = fill->shown.img;
-	const struct state *state = fill->shown.state;
-	int ret = fill_one(fill, NODE_DISK, "disk.raw");
+	const struct node *dir = list->dir;
+	const struct image *img = list->shown.img;
+	const struct state *state = list->shown.state;
+	int ret = add(list, NODE_DISK, "disk.raw");
 
 	if (ret == 0)
-		ret = fill_one(fill, NODE_INFO, "info.json");
+		ret = add(list, NODE_INFO, "info.json");
 	if (ret == 0 && state->vmstate)
-		ret = fill_one(fill, NODE_VMSTATE, "vmstate");
+		ret = add(list, NODE_VMSTATE, "vmstate");
 	if (ret == 0)
-		ret = fill_partitions_dir(fill, state->view);
+		ret = add_partitions(list, state->view);
 	if (ret == 0 && !node_is_live(dir) && exports_any(img, state))
-		ret = fill_exports_dir(fill);
+		ret = add_exports(list);
 	if (ret == 0 && dir->kind != NODE_SNAPSHOT && has_snapshots(dir, img))
-		ret = fill_one(fill, NODE_SNAPSHOTS, "snapshots");
+		ret = add(list, NODE_SNAPSHOTS, "snapshots");
 	if (ret == 0 && node_is_top(dir) && img->parent)
-		ret = fill_one(fill, NODE_CHAIN, "chain");
+		ret = add(list, NODE_CHAIN, "chain");
 	return ret;
 }
 
-/* A snapshot is called by its name, else by its id. */
-static int fill_snapshot(struct fill *fill, struct filename_set *names, const struct state *shown)
+/* Snapshots and layers. */
+
+/* A snapshot is called by its name, or by its id if it has no name. */
+static int add_snapshot(
+	struct fill_list *list, struct filename_set *names, const struct state *state)
 {
-	bool named = shown->name && *shown->name;
-	struct node *node = fill_add_named(fill, NODE_SNAPSHOT, names,
-		named       ? shown->name
-		: shown->id ? shown->id
-			    : "");
+	const char *name = state->name && *state->name ? state->name : state->id;
+	struct node *node = fill_list_add_named(list, NODE_SNAPSHOT, names, name ? name : "");
 
 	if (!node)
 		return -ENOMEM;
-	node->layer = fill->dir->home->layer;
-	node->state = shown->no;
-	node->when = shown->when;
+	node->layer = list->dir->state_dir->layer;
+	node->state = state->no;
+	node->mtime = state->when;
 	return 0;
 }
 
-static int fill_snapshots(struct fill *fill)
+/* Snapshots of the image, if that is pinned, and of the machine. */
+static int fill_snapshots(struct fill_list *list)
 {
 	struct filename_set names = {0};
-	const struct image *img = fill->shown.img;
+	const struct image *img = list->shown.img;
 	int ret = 0;
 
-	states_lock(img);
-	for (size_t i = 1; ret == 0 && i < img->nstates; i++)
-		ret = fill_snapshot(fill, &names, img->states[i]);
-	states_unlock(img);
+	if (img) {
+		states_lock(img);
+		for (size_t i = 1; ret == 0 && i < img->nstates; i++)
+			ret = add_snapshot(list, &names, img->states[i]);
+		states_unlock(img);
+	}
 	if (ret == 0)
-		ret = fill_shots(fill, &names);
+		ret = fill_host_snapshots(list, &names);
 	filename_set_clear(&names);
 	return ret;
 }
 
-static int fill_chain(struct fill *fill)
+static int fill_chain(struct fill_list *list)
 {
 	unsigned layer = 0;
 
-	for (const struct image *img = fill->shown.img; img; img = img->parent, layer++) {
-		char *name = layer_name(img, layer);
-		struct node *node = name ? fill_add(fill, NODE_IMAGE, name) : NULL;
+	for (const struct image *img = list->shown.img; img; img = img->parent, layer++) {
+		char *name = node_layer_name(img, layer);
+		struct node *node = name ? fill_list_add(list, NODE_IMAGE, name) : NULL;
 
 		free(name);
 		if (!node)
 			return -ENOMEM;
 		node->layer = layer;
 		states_lock(img);
-		node->when = img->states[0]->when;
+		node->mtime = img->states[0]->when;
 		states_unlock(img);
 	}
 	return 0;
 }
 
-/* Which file system is in it; what cannot be told is shown without labels. */
-static int read_fsid(const struct fill *fill, struct node *node)
+/* Partitions. */
+
+/* The file N.raw.  A partition whose file system cannot be read is shown without label and UUID. */
+static int add_partition(struct fill_list *list, const struct partition *entry)
 {
 	struct err e = ERR_INIT;
+	struct node *node;
 	struct view *view;
-	char path[512];
-	int ret = node_view(node, &fill->shown, &view, &e);
+	char name[32], path[512];
+	int ret;
 
+	snprintf(name, sizeof name, "%u.raw", entry->number);
+	node = fill_list_add(list, NODE_PARTITION, name);
+	if (!node || !(node->part = calloc(1, sizeof *node->part)))
+		return -ENOMEM;
+	node->part->entry = entry;
+	ret = shown_view(node, &list->shown, &view, &e);
 	if (ret < 0)
 		return ret;
 	if (filesystem_read(view, &node->part->id, &e) < 0) {
 		node->part->id = (struct filesystem){0};
 		node_path(node, path, sizeof path);
-		log_error(fill->tree->log, "%s: %s", path, e.text);
+		log_error(node->tree->log, "%s: %s", path, e.text);
 	}
 	return 0;
 }
 
-/* The file N.raw. */
-static int fill_partition(struct fill *fill, const struct partition *entry)
-{
-	struct node *node;
-	char name[32];
+/* The directories of links that udev has in /dev/disk. */
+enum { BY_LABEL, BY_UUID, BY_PARTLABEL, BY_PARTUUID, NKEYS };
 
-	snprintf(name, sizeof name, "%u.raw", entry->number);
-	node = fill_add(fill, NODE_PARTITION, name);
-	if (!node)
-		return -ENOMEM;
-	node->part = calloc(1, sizeof *node->part);
-	if (!node->part)
-		return -ENOMEM;
-	node->part->entry = entry;
-	return read_fsid(fill, node);
+static const char *key_of(const struct part *part, int key)
+{
+	switch (key) {
+	case BY_LABEL:
+		return part->id.label;
+	case BY_UUID:
+		return part->id.uuid;
+	case BY_PARTLABEL:
+		return part->entry->partlabel ? part->entry->partlabel : "";
+	default:
+		return part->entry->partuuid;
+	}
 }
 
-static const char *by_label(const struct part *part)
+/* Adds a link unless the name is in use.  Labels may be "." or "..", and longer than a file name
+ * once they are encoded. */
+static int add_link(struct fill_list *links, struct filename_set *names, const struct node *target,
+	const char *label)
 {
-	return part->id.label;
-}
-
-static const char *by_uuid(const struct part *part)
-{
-	return part->id.uuid;
-}
-
-static const char *by_partlabel(const struct part *part)
-{
-	return part->entry->partlabel ? part->entry->partlabel : "";
-}
-
-static const char *by_partuuid(const struct part *part)
-{
-	return part->entry->partuuid;
-}
-
-static const struct {
-	const char *dir;
-	const char *(*value)(const struct part *part);
-	bool any_case;
-} ways[] = {
-	{"by-label", by_label, false},
-	{"by-uuid", by_uuid, true},
-	{"by-partlabel", by_partlabel, false},
-	{"by-partuuid", by_partuuid, true},
-};
-
-static int set_target(struct node *link, const struct node *target)
-{
-	if (asprintf(&link->text, "../%s", target->name) >= 0)
-		return 0;
-	link->text = NULL;
-	return -ENOMEM;
-}
-
-static int fill_link(
-	struct fill *fill, struct filename_set *names, const struct node *target, const char *value)
-{
-	char *encoded = filesystem_encode(value);
-	/* "." and ".." are labels too, and a long label is longer when encoded. */
+	char *encoded = filesystem_encode(label);
 	char *name = encoded ? filename_escape(encoded) : NULL;
-	struct node *node;
-	int ret = 0;
+	struct node *link;
+	int ret = name ? 0 : -ENOMEM;
 
-	if (!name)
-		ret = -ENOMEM;
-	else if (*name && filename_set_claim(names, name)) {
-		node = fill_add(fill, NODE_LINK, name);
-		ret = node ? set_target(node, target) : -ENOMEM;
+	if (name && *name && filename_set_claim(names, name)) {
+		link = fill_list_add(links, NODE_LINK, name);
+		if (!link || asprintf(&link->text, "../%s", target->name) < 0)
+			ret = -ENOMEM;
+		if (link && ret < 0)
+			link->text = NULL;
 	}
 	free(encoded);
 	free(name);
 	return ret;
 }
 
-/* One directory by-something, over the first n entries of all, which are the partitions; an empty
- * one is not shown. */
-static int fill_way(struct fill *all, size_t n, size_t way)
+/* Adds a directory of links to the first n entries, which are the partitions; unless it is empty.
+ */
+static int add_links(struct fill_list *list, size_t n, int key)
 {
-	struct fill links = {.tree = all->tree};
+	static const char *const dirs[] = {"by-label", "by-uuid", "by-partlabel", "by-partuuid"};
+	struct fill_list links = {.dir = fill_list_add(list, NODE_LINKS, dirs[key])};
 	struct filename_set names = {0};
 	int ret = 0;
 
-	links.dir = fill_add(all, NODE_LINKS, ways[way].dir);
 	if (!links.dir)
 		return -ENOMEM;
-	links.dir->any_case = ways[way].any_case;
+	links.dir->ignores_case = key == BY_UUID || key == BY_PARTUUID;
 	for (size_t i = 0; ret == 0 && i < n; i++) {
-		const char *value = ways[way].value(all->nodes[i]->part);
+		const char *label = key_of(list->nodes[i]->part, key);
 
-		if (*value)
-			ret = fill_link(&links, &names, all->nodes[i], value);
+		if (*label)
+			ret = add_link(&links, &names, list->nodes[i], label);
 	}
 	filename_set_clear(&names);
-	if (ret == 0 && links.n == 0)
-		tree_drop(all->tree, all->nodes[--all->n]);
-	else
-		ret = fill_end(&links, ret, &links.dir->dir);
-	return ret;
+	if (ret < 0 || links.n > 0)
+		return fill_list_end(&links, ret, &links.dir->dir);
+	fill_list_pop(list);
+	return 0;
 }
 
-static int fill_partitions(struct fill *fill)
+static int fill_partitions(struct fill_list *list)
 {
-	const struct partition_table *table = fill->dir->table;
-	size_t n;
+	const struct partition_table *table = list->dir->table;
 	int ret = 0;
 
 	for (size_t i = 0; ret == 0 && i < table->n; i++)
-		ret = fill_partition(fill, &table->parts[i]);
-	n = fill->n;
-	for (size_t i = 0; ret == 0 && i < sizeof ways / sizeof ways[0]; i++)
-		ret = fill_way(fill, n, i);
+		ret = add_partition(list, &table->parts[i]);
+	for (int key = 0; ret == 0 && key < NKEYS; key++)
+		ret = add_links(list, table->n, key);
 	return ret;
 }
 
-/* Of a disk that may be too much for the format, it is found out here. */
-static int fill_export(struct fill *fill, const struct export_format *l)
+/* Exports. */
+
+/* A disk that may be too large for the format has the export made at once, to find out. */
+static int add_export(struct fill_list *list, const struct export_format *export)
 {
-	const struct shown *shown = &fill->shown;
+	const struct shown *shown = &list->shown;
 	struct view *view = shown->state->view;
-	enum export_fit fit = export_fit(l, view->size);
+	enum export_fit fit = export_fit(export, view->size);
 	struct err e = ERR_INIT;
 	struct node *node;
 	char *name;
@@ -370,130 +279,129 @@ static int fill_export(struct fill *fill, const struct export_format *l)
 
 	if (fit == EXPORT_NEVER)
 		return 0;
-	name = exports_name(shown->top, shown->img, shown->state, l);
-	node = name ? fill_add(fill, NODE_EXPORT, name) : NULL;
+	name = exports_name(shown->top, shown->img, shown->state, export);
+	node = name ? fill_list_add(list, NODE_EXPORT, name) : NULL;
 	free(name);
 	if (!node)
 		return -ENOMEM;
-	node->layout = l;
+	node->export = export;
 	if (fit == EXPORT_MAYBE)
-		ret = node_view(node, shown, &view, &e);
+		ret = shown_view(node, shown, &view, &e);
 	if (ret != -EFBIG)
 		return ret;
-	tree_drop(fill->tree, fill->nodes[--fill->n]);
+	fill_list_pop(list);
 	return 0;
 }
 
-static int fill_exports(struct fill *fill)
+static int fill_exports(struct fill_list *list)
 {
 	int ret = 0;
 
 	for (const struct format *const *f = registry; ret == 0 && *f; f++)
 		for (const struct export_format *const *l = (*f)->layouts; ret == 0 && l && *l; l++)
-			ret = fill_export(fill, *l);
+			ret = add_export(list, *l);
 	return ret;
 }
 
-static int fill_gather(struct fill *fill)
+/* Any directory. */
+
+static int fill_pinned(struct fill_list *list)
 {
-	switch (fill->dir->kind) {
+	switch (list->dir->kind) {
 	case NODE_PACKAGE:
 	case NODE_IMAGE:
 	case NODE_SNAPSHOT:
-		return fill_state(fill);
+		return fill_state(list);
 	case NODE_SNAPSHOTS:
-		return fill_snapshots(fill);
+		return fill_snapshots(list);
 	case NODE_CHAIN:
-		return fill_chain(fill);
+		return fill_chain(list);
 	case NODE_PARTITIONS:
-		return fill_partitions(fill);
+		return fill_partitions(list);
 	case NODE_EXPORTS:
-		return fill_exports(fill);
+		return fill_exports(list);
 	default:
 		return 0; /* NODE_LINKS are filled with the directory that they are in */
 	}
 }
 
-/* What is in a top is of one generation, which may be another than when it was looked into last. */
-static void take_generation(struct node *top, const struct shown *shown)
+/* The content of a top is of one generation of the image, which may be another one than when the
+ * top was listed last. */
+static void update_top(struct node *top, const struct shown *shown)
 {
-	const struct state *state = shown->state;
-
 	atomic_store(&top->readers, access_image_readers(shown->top, top->tree->group));
-	top->state = state->no;
-	if (!top->place.shot)
-		top->when = state->when;
+	top->state = shown->state->no;
+	if (!top->place.snapshot)
+		top->mtime = shown->state->when;
 }
 
-static int fill_pinned(struct fill *fill, struct err *e)
+static int fill_any(struct fill_list *list, struct err *e)
 {
-	struct node *node = fill->dir;
-	int ret = node_pin(node, &fill->shown, e);
-
-	if (ret < 0)
-		return ret;
-	if (node_is_top(node))
-		take_generation(node, &fill->shown);
-	ret = fill_gather(fill);
-	node_unpin(node, &fill->shown);
-	return ret;
-}
-
-static int fill_any(struct fill *fill, struct err *e)
-{
-	const struct place *place = &fill->dir->place;
-	const char *refusal = place->of ? place_refusal(place) : NULL;
+	struct node *dir = list->dir;
+	const char *refusal = dir->place.of ? fill_host_refusal(&dir->place) : NULL;
 	bool many = false;
 	int ret = 0;
 
 	if (refusal)
-		return err_set(e, ENOTSUP, "%s: %s", place_path(place), refusal);
-	if (fill->dir->kind == NODE_FOLDER)
-		return fill_folder(fill, e);
-	if (fill->dir->kind == NODE_PACKAGE)
-		ret = fill_package(fill, &many, e);
-	return ret < 0 || many ? ret : fill_pinned(fill, e);
+		return err_set(e, ENOTSUP, "%s: %s", fill_host_path(&dir->place), refusal);
+	if (dir->kind == NODE_FOLDER)
+		return fill_host_folder(list, e);
+	if (dir->kind == NODE_PACKAGE)
+		ret = fill_host_package(list, &many, e);
+	if (ret < 0 || many)
+		return ret;
+	ret = shown_pin(dir, &list->shown, e);
+	if (ret < 0)
+		return ret;
+	if (node_is_top(dir))
+		update_top(dir, &list->shown);
+	ret = fill_pinned(list);
+	shown_unpin(dir, &list->shown);
+	return ret;
 }
 
-/* What the process is short of says nothing of the image: the next who looks may have it. */
+/* A directory whose image cannot be opened has the reason in it, and the snapshots of the machine,
+ * which are images of their own. */
+static int fill_error(struct fill_list *list, const struct err *e)
+{
+	struct node *dir = list->dir, *node;
+	char line[HINT_LINE];
+	const char *hint = hint_line(e, &hint_words_vdiskfs, line);
+
+	dir->mtime = node_stat_mtime(dir);
+	node = fill_list_add(list, NODE_ERROR, "error.txt");
+	if (!node)
+		return -ENOMEM;
+	if (fill_host_has_snapshots(dir) && !fill_list_add(list, NODE_SNAPSHOTS, "snapshots"))
+		return -ENOMEM;
+	if (asprintf(&node->text, "%s\n%s%s%s", e->text, hint ? "hint: " : "", hint ? hint : "",
+		    hint ? "\n" : "") < 0) {
+		node->text = NULL;
+		return -ENOMEM;
+	}
+	atomic_fetch_add(&dir->tree->errors, 1);
+	return 0;
+}
+
+/* Does an error come from the image?  A shortage of the process may be over at the next lookup. */
 static bool is_of_image(const struct err *e)
 {
 	return e->code && e->code != ENOMEM && e->code != EMFILE && e->code != ENFILE;
 }
 
-/* An image that cannot be opened is a directory that says why, and harms no other. */
-static bool can_tell(const struct node *node, const struct err *e)
+int fill(struct node *node, struct dir **dir)
 {
-	return node->place.of && node_is_top(node) && is_of_image(e);
-}
-
-/* The snapshots of a machine are there without the image that they are snapshots of. */
-static bool has_only_shots(const struct node *node, const struct err *e)
-{
-	return node->kind == NODE_SNAPSHOTS && has_shots(node->home) && is_of_image(e);
-}
-
-static int fill_only_shots(struct fill *fill)
-{
-	struct filename_set names = {0};
-	int ret = fill_shots(fill, &names);
-
-	filename_set_clear(&names);
-	return ret;
-}
-
-int tree_fill(struct tree *tree, struct node *node, struct dir **dir)
-{
-	struct fill fill = {.tree = tree, .dir = node};
+	struct fill_list list = {.dir = node};
 	struct err e = ERR_INIT;
-	int ret = fill_any(&fill, &e);
+	int ret = fill_any(&list, &e);
 
-	if (ret < 0 && can_tell(node, &e)) {
-		fill_clear(&fill);
-		ret = fill_error(&fill, &e);
-	} else if (ret < 0 && has_only_shots(node, &e)) {
-		fill_clear(&fill);
-		ret = fill_only_shots(&fill);
+	if (ret < 0 && is_of_image(&e)) {
+		fill_list_clear(&list);
+		list.shown = (struct shown){0};
+		if (node->place.of && node_is_top(node))
+			ret = fill_error(&list, &e);
+		else if (node->kind == NODE_SNAPSHOTS && fill_host_has_snapshots(node->state_dir))
+			ret = fill_snapshots(&list);
 	}
-	return fill_end(&fill, ret, dir);
+	return fill_list_end(&list, ret, dir);
 }

@@ -1,76 +1,45 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* new-image.c - making images, and making them anew. */
 #include "new-image.h"
 
 #include <errno.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-#include "open/create.h"
+#include "util/bytes.h"
 #include "util/err.h"
-#include "image/format.h"
-#include "open/registry.h"
 #include "io/identity.h"
 #include "io/io.h"
 #include "io/lock.h"
-#include "image-pool.h"
-#include "image/fingerprint.h"
 #include "view/view.h"
-
-/* Words. */
-
-static size_t name_len(const char *word)
-{
-	return strcspn(word, "=");
-}
-
-static bool same_name(const char *a, const char *b)
-{
-	return name_len(a) == name_len(b) && strncmp(a, b, name_len(a)) == 0;
-}
-
-const char *new_image_option(const struct new_image *f, const char *name)
-{
-	for (size_t i = 0; i < f->noptions; i++)
-		if (same_name(f->options[i], name))
-			return f->options[i] + name_len(name) + 1;
-	return NULL;
-}
-
-static void free_texts(char **texts, size_t n)
-{
-	for (size_t i = 0; i < n; i++)
-		free(texts[i]);
-	free(texts);
-}
-
-/* A list with one more text, a copy; NULL-terminated. */
-static int add_text(char ***texts, size_t *n, const char *text, struct err *e)
-{
-	char **more = reallocarray(*texts, *n + 2, sizeof *more);
-
-	if (!more)
-		return err_nomem(e);
-	*texts = more;
-	more[*n] = strdup(text);
-	if (!more[*n])
-		return err_nomem(e);
-	more[++*n] = NULL;
-	return 0;
-}
-
-/* The image. */
+#include "image/creation.h"
+#include "image/fingerprint.h"
+#include "image/format.h"
+#include "image/image.h"
+#include "open/create.h"
+#include "open/registry.h"
+#include "pooled-image.h"
+#include "shown.h"
 
 /* A file of no bytes is an image of no format. */
-#define LEAST 512
+#define RAW_MIN 512
 
-/* old: the file that is replaced; NULL: there is none. */
+/* A disk that grows doubles its size, within these bounds. */
+#define GROW_MIN (UINT64_C(16) << 20)
+#define GROW_MAX (UINT64_C(64) << 30)
+
+static bool is_raw(const struct new_image *f)
+{
+	return f->format == registry_find("raw");
+}
+
+/* Creating. */
+
+/* old: the file that is replaced; NULL: there must be none. */
 static int create(const struct new_image *f, uint64_t size, const struct identity *old,
 	struct fingerprint *made, struct err *e)
 {
 	struct create_request request = {
-		.size = size == 0 && f->format == registry_find("raw") ? LEAST : size,
+		.size = size == 0 && is_raw(f) ? RAW_MIN : size,
 		.options = (const char *const *)f->options,
 		.replace = old,
 		.replaces = old,
@@ -81,36 +50,8 @@ static int create(const struct new_image *f, uint64_t size, const struct identit
 	return image_create(f->format, f->path, &request, e);
 }
 
-struct remaking {
-	struct new_image *f;
-	uint64_t size;
-};
-
-/* In the same file, so that its name means it at any time; other files are other ones then. */
-static int remake(void *arg, struct fingerprint *stamp, struct err *e)
-{
-	const struct remaking *r = arg;
-	struct fingerprint made = {0};
-	int ret = fingerprint_unlink_after(stamp, 1, e);
-
-	if (ret == 0)
-		ret = create(r->f, r->size, fingerprint_first(stamp), &made, e);
-	if (made.n > 0) {
-		fingerprint_free(stamp);
-		*stamp = made;
-	}
-	return ret;
-}
-
-static int make_anew(struct new_image *f, struct pooled_image *s, uint64_t size, struct err *e)
-{
-	struct remaking r = {.f = f, .size = size};
-
-	return pooled_image_change(s, remake, &r, e);
-}
-
 int new_image_create(const struct format *format, const char *path, struct new_image **out,
-	struct fingerprint *stamp, struct err *e)
+	struct fingerprint *fingerprint, struct err *e)
 {
 	struct new_image *f = calloc(1, sizeof *f);
 	int ret;
@@ -122,121 +63,239 @@ int new_image_create(const struct format *format, const char *path, struct new_i
 	pthread_mutex_init(&f->lock, NULL);
 	f->format = format;
 	f->empty = true;
-	ret = create(f, 0, NULL, stamp, e);
+	f->free = new_image_free;
+	ret = create(f, 0, NULL, fingerprint, e);
 	if (ret < 0) {
 		new_image_free(f);
 		return ret;
 	}
-	identity_settle(fingerprint_first(stamp));
+	identity_settle(fingerprint_first(fingerprint));
 	*out = f;
 	return 0;
 }
 
 void new_image_free(struct new_image *f)
 {
-	if (!f)
-		return;
-	free_texts(f->options, f->noptions);
+	for (size_t i = 0; i < f->noptions; i++)
+		free(f->options[i]);
+	free(f->options);
 	free(f->path);
 	pthread_mutex_destroy(&f->lock);
 	free(f);
 }
 
-/* Puts a word in the place of the one with its name, or behind all. */
-static int put_word(struct new_image *f, const char *word, char **old, struct err *e)
-{
-	char *copy;
+struct recreation {
+	const struct new_image *f;
+	uint64_t size;
+};
 
-	*old = NULL;
-	for (size_t i = 0; i < f->noptions; i++) {
-		if (!same_name(f->options[i], word))
-			continue;
-		copy = strdup(word);
-		if (!copy)
-			return err_nomem(e);
-		*old = f->options[i];
-		f->options[i] = copy;
+/* The image stays in its file, so that the name leads to it at any time; other files of the image
+ * are removed, and new ones created. */
+static int recreate(void *arg, struct fingerprint *fingerprint, struct err *e)
+{
+	const struct recreation *r = arg;
+	struct fingerprint made = {0};
+	int ret = fingerprint_unlink_after(fingerprint, 1, e);
+
+	if (ret == 0)
+		ret = create(r->f, r->size, fingerprint_first(fingerprint), &made, e);
+	if (made.n > 0) {
+		fingerprint_free(fingerprint);
+		*fingerprint = made;
+	}
+	return ret;
+}
+
+static int create_again(
+	const struct new_image *f, struct pooled_image *s, uint64_t size, struct err *e)
+{
+	struct recreation r = {.f = f, .size = size};
+
+	return pooled_image_change(s, recreate, &r, e);
+}
+
+/* Options. */
+
+/* The index of the option with the name that precedes '=' in option; noptions: none. */
+static size_t find_option(const struct new_image *f, const char *option)
+{
+	size_t len = strcspn(option, "="), i = 0;
+
+	while (i < f->noptions &&
+		(strncmp(f->options[i], option, len) != 0 || f->options[i][len] != '='))
+		i++;
+	return i;
+}
+
+/* Makes place for option i, and a NULL after the last. */
+static int reserve_option(struct new_image *f, size_t i, struct err *e)
+{
+	char **options;
+
+	if (i < f->noptions)
 		return 0;
-	}
-	return add_text(&f->options, &f->noptions, word, e);
+	options = reallocarray(f->options, i + 2, sizeof options[0]);
+	if (!options)
+		return err_nomem(e);
+	options[i] = options[i + 1] = NULL;
+	f->options = options;
+	return 0;
 }
 
-static void take_back(struct new_image *f, const char *word, char *old)
+static int set_option(
+	struct new_image *f, struct pooled_image *s, const char *option, struct err *e)
 {
-	for (size_t i = 0; i < f->noptions; i++) {
-		if (!same_name(f->options[i], word))
-			continue;
-		free(f->options[i]);
-		f->options[i] = old ? old : f->options[--f->noptions];
-		f->options[f->noptions] = NULL;
-		return;
-	}
-}
-
-int new_image_set_option(
-	struct new_image *f, struct pooled_image *s, const char *word, struct err *e)
-{
+	size_t i = find_option(f, option), n = f->noptions;
 	struct err ignored = ERR_INIT;
-	char *old;
-	int ret = put_word(f, word, &old, e);
+	char *copy, *old;
+	int ret = reserve_option(f, i, e);
 
 	if (ret < 0)
 		return ret;
-	ret = make_anew(f, s, 0, e);
+	copy = strdup(option);
+	if (!copy)
+		return err_nomem(e);
+	old = f->options[i];
+	f->options[i] = copy;
+	f->noptions = i < n ? n : n + 1;
+	ret = create_again(f, s, 0, e);
 	if (ret == 0) {
 		free(old);
 		return 0;
 	}
-	take_back(f, word, old);
+	free(copy);
+	f->options[i] = old;
+	f->noptions = n;
 	if (ret != -ESTALE)
-		make_anew(f, s, 0, &ignored);
+		create_again(f, s, 0, &ignored);
 	return ret;
 }
 
-int new_image_begin(struct new_image *f, struct pooled_image *s, uint64_t size, struct err *e)
-{
-	struct err ignored = ERR_INIT;
-	int ret = make_anew(f, s, size, e);
-
-	if (ret < 0 && ret != -ESTALE)
-		make_anew(f, s, 0, &ignored);
-	if (ret == 0)
-		f->empty = false;
-	return ret;
-}
-
-/* What another program reads or writes stays. */
-static int lock_file(const char *path, struct io **io, struct err *e)
+int new_image_set_option(
+	struct new_image *f, struct pooled_image *s, const char *option, struct err *e)
 {
 	int ret;
 
-	*io = io_open(path, e);
-	if (!*io)
-		return -e->code;
-	ret = io_make_writable(*io, e);
-	return ret == 0 ? lock_for_writing(*io, e) : ret;
+	pthread_mutex_lock(&f->lock);
+	ret = f->empty ? set_option(f, s, option, e)
+		       : err_set(e, EBUSY, "%s: the image is no longer empty", option);
+	pthread_mutex_unlock(&f->lock);
+	return ret;
 }
 
-static int take_away(void *arg, struct fingerprint *stamp, struct err *e)
+int new_image_get_option(struct new_image *f, const char *name, char **value)
+{
+	int ret = -ENODATA;
+	size_t i;
+
+	pthread_mutex_lock(&f->lock);
+	i = find_option(f, name);
+	if (i < f->noptions) {
+		*value = strdup(strchr(f->options[i], '=') + 1);
+		ret = *value ? 0 : -ENOMEM;
+	}
+	pthread_mutex_unlock(&f->lock);
+	return ret;
+}
+
+/* Removing. */
+
+/* An image that another program reads or writes stays. */
+static int unlink_files(void *arg, struct fingerprint *fingerprint, struct err *e)
 {
 	const struct new_image *f = arg;
-	struct io *io;
-	int ret = lock_file(f->path, &io, e);
+	struct io *io = io_open(f->path, e);
+	int ret = io ? io_make_writable(io, e) : -e->code;
 
 	if (ret == 0)
-		ret = fingerprint_unlink_after(stamp, 0, e);
+		ret = lock_for_writing(io, e);
+	if (ret == 0)
+		ret = fingerprint_unlink_after(fingerprint, 0, e);
 	io_unref(io);
 	return ret;
 }
 
 int new_image_remove(struct new_image *f, struct pooled_image *s, struct err *e)
 {
-	return pooled_image_change(s, take_away, f, e);
+	int ret;
+
+	pthread_mutex_lock(&f->lock);
+	ret = f->empty ? pooled_image_change(s, unlink_files, f, e) : -ENOTEMPTY;
+	pthread_mutex_unlock(&f->lock);
+	return ret;
 }
+
+/* Growing. */
 
 uint64_t new_image_size(const struct new_image *f, const struct view *view)
 {
 	if (f->empty)
 		return 0;
 	return f->growing ? f->end : view->size;
+}
+
+/* A disk has whole sectors, except in a plain file. */
+static uint64_t round_size(const struct new_image *f, uint32_t sector, uint64_t size)
+{
+	return is_raw(f) ? size : round_up(size, MAX(sector, 512u));
+}
+
+static int resize(struct new_image *f, const struct shown *shown, uint64_t size, struct err *e)
+{
+	return view_resize(shown->state->view, round_size(f, shown->img->sector_size, size), e);
+}
+
+int new_image_begin(struct new_image *f, struct pooled_image *s, uint64_t size, struct err *e)
+{
+	struct err ignored = ERR_INIT;
+	int ret = create_again(f, s, round_size(f, 0, size), e);
+
+	if (ret == 0)
+		f->empty = false;
+	else if (ret != -ESTALE)
+		create_again(f, s, 0, &ignored);
+	return ret;
+}
+
+/* Where twice the size is too much for the format or the host, the size needed may not be.  A disk
+ * that cannot be longer is to the writer a file that cannot: EFBIG. */
+int new_image_extend(struct new_image *f, const struct shown *shown, uint64_t end, struct err *e)
+{
+	uint64_t size = shown->state->view->size;
+	uint64_t more = MIN(MAX(size, GROW_MIN), GROW_MAX);
+	struct err ignored = ERR_INIT;
+	int ret = 0;
+
+	if (end > size && resize(f, shown, MAX(end, size + more), &ignored) < 0)
+		ret = resize(f, shown, end, e);
+	if (ret == -EOPNOTSUPP)
+		e->code = EFBIG;
+	if (ret < 0)
+		return -e->code;
+	f->end = end;
+	f->growing = true;
+	return 0;
+}
+
+int new_image_end_growth(struct new_image *f, const struct shown *shown, struct err *e)
+{
+	int ret;
+
+	if (!f->growing || f->end == 0)
+		return 0;
+	ret = resize(f, shown, f->end, e);
+	f->growing = false;
+	return ret;
+}
+
+int new_image_truncate(struct new_image *f, const struct shown *shown, uint64_t size, struct err *e)
+{
+	struct view *view = shown->state->view;
+	uint64_t before = new_image_size(f, view);
+
+	if (size < before && view_clear(view, size, before - size, e) < 0)
+		return -e->code;
+	f->end = size;
+	f->growing = true;
+	return new_image_end_growth(f, shown, e);
 }

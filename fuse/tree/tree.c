@@ -1,113 +1,75 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* tree.c - how nodes come, are found, and go.
+/* tree.c - lists are generated with the lock released, and put in place in one step.
  *
- * A list is made aside, with the lock released, and put in place in one step.  What leaves a list
- * is detached with all that is below it, so that no circle of holds (parent, list, child) keeps it.
+ * A node that leaves its list is detached with all that is below it, since otherwise the circle of
+ * references (parent, list, child) would keep it.  Lists that were replaced are collected as
+ * garbage while the lock is held and freed without it: to free a node may close an image.
  */
 #include "tree.h"
 
 #include <errno.h>
+#include <limits.h>
 #include <stdlib.h>
 #include <string.h>
 #include <strings.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
-#include "base/access.h"
+#include "util/bytes.h"
 #include "util/err.h"
+#include "io/host.h"
 #include "image/image.h"
-#include "base/log.h"
-#include "tree-impl.h"
 #include "view/view.h"
+#include "base/access.h"
+#include "base/log.h"
+#include "node.h"
+#include "pooled-image.h"
 
-/* A name that the kernel shall forget. */
+/* A name in a directory that the kernel must forget. */
 struct change {
-	struct change *next;
+	STAILQ_ENTRY(change) entry;
 	struct node *dir; /* held */
 	char name[];
 };
 
-/* What was taken out with the lock held, to be given up without. */
-struct garbage {
-	struct dir *dirs;
-};
+SLIST_HEAD(garbage, dir);
 
-/* Holds. */
+/* Lists. */
 
-static void gone_link(struct tree *tree, struct node *node)
+struct dir *tree_dir_new(size_t n)
 {
-	node->next_gone = tree->gone;
-	if (node->next_gone)
-		node->next_gone->link_gone = &node->next_gone;
-	node->link_gone = &tree->gone;
-	tree->gone = node;
-}
-
-static void gone_unlink(struct tree *tree, struct node *node)
-{
-	pthread_mutex_lock(&tree->lock);
-	*node->link_gone = node->next_gone;
-	if (node->next_gone)
-		node->next_gone->link_gone = node->link_gone;
-	pthread_mutex_unlock(&tree->lock);
-}
-
-struct node *node_get(struct node *node)
-{
-	atomic_fetch_add(&node->refs, 1);
-	return node;
-}
-
-void node_put(struct tree *tree, struct node *node, uint64_t n)
-{
-	while (atomic_fetch_sub(&node->refs, (unsigned)n) == n) {
-		struct node *parent = node->parent;
-
-		if (atomic_load(&node->gone))
-			gone_unlink(tree, node);
-		node_free(node);
-		if (parent == node)
-			return;
-		node = parent;
-		n = 1;
-	}
-}
-
-struct dir *dir_new(size_t n)
-{
-	struct dir *dir = malloc(sizeof *dir + n * sizeof dir->nodes[0]);
+	struct dir *dir = calloc(1, sizeof *dir + n * sizeof dir->nodes[0]);
 
 	if (!dir)
 		return NULL;
 	atomic_init(&dir->refs, 1);
-	dir->next = NULL;
-	dir->n = 0;
+	dir->n = n;
 	return dir;
 }
 
-void tree_unlist(struct tree *tree, struct dir *dir)
+void tree_unlist(struct dir *dir)
 {
 	if (atomic_fetch_sub(&dir->refs, 1) > 1)
 		return;
 	for (size_t i = 0; i < dir->n; i++)
-		node_put(tree, dir->nodes[i], 1);
+		node_put(dir->nodes[i], 1);
 	free(dir);
 }
 
-static void throw_away(struct tree *tree, struct garbage *garbage)
+static void free_garbage(struct garbage *garbage)
 {
 	struct dir *dir;
 
-	while ((dir = garbage->dirs) != NULL) {
-		garbage->dirs = dir->next;
-		tree_unlist(tree, dir);
+	while ((dir = SLIST_FIRST(garbage)) != NULL) {
+		SLIST_REMOVE_HEAD(garbage, garbage);
+		tree_unlist(dir);
 	}
 }
 
-/* Detaching; the lock is held. */
+/* Marks a node and all below it as gone.  The lock is held. */
+static void detach(struct node *node, struct garbage *garbage);
 
-static void detach(struct tree *tree, struct node *node, struct garbage *garbage);
-
-static void detach_list(struct tree *tree, struct node *node, struct garbage *garbage)
+static void detach_list(struct node *node, struct garbage *garbage)
 {
 	struct dir *dir = node->dir;
 
@@ -115,81 +77,77 @@ static void detach_list(struct tree *tree, struct node *node, struct garbage *ga
 		return;
 	node->dir = NULL;
 	for (size_t i = 0; i < dir->n; i++)
-		detach(tree, dir->nodes[i], garbage);
-	dir->next = garbage->dirs;
-	garbage->dirs = dir;
+		detach(dir->nodes[i], garbage);
+	SLIST_INSERT_HEAD(garbage, dir, garbage);
 }
 
-static void detach(struct tree *tree, struct node *node, struct garbage *garbage)
+static void detach(struct node *node, struct garbage *garbage)
 {
-	atomic_store(&node->gone, true);
-	gone_link(tree, node);
-	detach_list(tree, node, garbage);
+	node_set_gone(node);
+	detach_list(node, garbage);
 }
 
-void tree_drop(struct tree *tree, struct node *node)
+void tree_drop(struct node *node)
 {
-	struct garbage garbage = {0};
+	struct garbage garbage = SLIST_HEAD_INITIALIZER(garbage);
+
+	pthread_mutex_lock(&node->tree->lock);
+	detach(node, &garbage);
+	pthread_mutex_unlock(&node->tree->lock);
+	free_garbage(&garbage);
+	node_put(node, 1);
+}
+
+/* Drops a list that no other thread has seen. */
+static void drop_list(struct tree *tree, struct dir *dir)
+{
+	struct garbage garbage = SLIST_HEAD_INITIALIZER(garbage);
 
 	pthread_mutex_lock(&tree->lock);
-	detach(tree, node, &garbage);
+	for (size_t i = 0; i < dir->n; i++)
+		detach(dir->nodes[i], &garbage);
 	pthread_mutex_unlock(&tree->lock);
-	throw_away(tree, &garbage);
-	node_put(tree, node, 1);
+	free_garbage(&garbage);
+	tree_unlist(dir);
 }
 
-/* Changes. */
+/* Names for the kernel. */
 
-static void note(struct tree *tree, struct node *dir, const char *name)
+/* Records a name.  The lock is held. */
+static void record(struct node *dir, const char *name)
 {
+	struct tree *tree = dir->tree;
 	struct change *change = malloc(sizeof *change + strlen(name) + 1);
 
 	if (!change) {
-		log_error(
-			tree->log, "out of memory: what was called \"%s\" may stay in sight", name);
+		log_error(tree->log, "out of memory: the old entry \"%s\" may stay visible", name);
 		return;
 	}
-	change->next = NULL;
 	change->dir = node_get(dir);
 	strcpy(change->name, name);
-	*tree->end = change;
-	tree->end = &change->next;
+	STAILQ_INSERT_TAIL(&tree->names, change, entry);
 }
 
-static void note_all(struct tree *tree, struct node *node)
-{
-	for (size_t i = 0; node->dir && i < node->dir->n; i++)
-		note(tree, node, node->dir->nodes[i]->name);
-}
-
-/* Without the lock. */
 static void wake(const struct tree *tree)
 {
 	if (tree->wake)
 		tree->wake(tree->wake_arg);
 }
 
-static struct change *next_change(struct tree *tree)
-{
-	struct change *change;
-
-	pthread_mutex_lock(&tree->lock);
-	change = tree->first;
-	if (change)
-		tree->first = change->next;
-	if (!tree->first)
-		tree->end = &tree->first;
-	pthread_mutex_unlock(&tree->lock);
-	return change;
-}
-
 void tree_tell(struct tree *tree, tree_tell_fn *tell, void *arg)
 {
 	struct change *change;
 
-	while ((change = next_change(tree)) != NULL) {
+	for (;;) {
+		pthread_mutex_lock(&tree->lock);
+		change = STAILQ_FIRST(&tree->names);
+		if (change)
+			STAILQ_REMOVE_HEAD(&tree->names, entry);
+		pthread_mutex_unlock(&tree->lock);
+		if (!change)
+			return;
 		tell(arg, change->dir, change->name);
-		node_put(tree, change->dir, 1);
+		node_put(change->dir, 1);
 		free(change);
 	}
 }
@@ -200,80 +158,59 @@ void tree_on_change(struct tree *tree, void (*wake_fn)(void *arg), void *arg)
 	tree->wake_arg = arg;
 }
 
-/* Lists. */
+/* Generating lists. */
 
-/* Of one name, the old node stays or goes; the other of the two becomes spare. */
-static void settle_name(struct tree *tree, struct node *old, struct node **place, struct dir *spare,
-	struct garbage *garbage)
-{
-	if (node_is_same(old, *place)) {
-		spare->nodes[spare->n++] = *place;
-		detach(tree, *place, garbage);
-		*place = node_get(old);
-		return;
-	}
-	note(tree, old->parent, old->name);
-	detach(tree, old, garbage);
-}
-
-/* From the old list of a directory to a new one; spare has room for all of that. */
-static void merge(struct tree *tree, struct node *node, struct dir *new, struct dir *spare,
-	struct garbage *garbage)
+/* Takes nodes of the old list of a directory that are still there into the new list, in place of
+ * the nodes that were generated for them.  These go to spare.  The lock is held. */
+static void merge(struct node *node, struct dir *new, struct dir *spare, struct garbage *garbage)
 {
 	struct dir *old = node->dir;
 	size_t i = 0, j = 0;
 
+	spare->n = 0;
 	while (i < old->n || j < new->n) {
-		int order = i == old->n   ? 1
-			    : j == new->n ? -1
-					  : strcmp(old->nodes[i]->name, new->nodes[j]->name);
+		struct node *was = i < old->n ? old->nodes[i] : NULL;
+		struct node *is = j < new->n ? new->nodes[j] : NULL;
+		int order = !was ? 1 : !is ? -1 : strcmp(was->name, is->name);
 
-		if (order == 0) {
-			settle_name(tree, old->nodes[i++], &new->nodes[j++], spare, garbage);
-		} else if (order > 0) {
-			note(tree, node, new->nodes[j++]->name);
+		if (order == 0 && node_is_same(was, is)) {
+			detach(is, garbage);
+			spare->nodes[spare->n++] = is;
+			new->nodes[j] = node_get(was);
 		} else {
-			note(tree, node, old->nodes[i]->name);
-			detach(tree, old->nodes[i++], garbage);
+			record(node, order > 0 ? is->name : was->name);
+			if (order <= 0)
+				detach(was, garbage);
 		}
+		i += order <= 0;
+		j += order >= 0;
 	}
-	spare->next = old;
-	old->next = garbage->dirs;
-	garbage->dirs = spare;
+	SLIST_INSERT_HEAD(garbage, old, garbage);
+	SLIST_INSERT_HEAD(garbage, spare, garbage);
 }
 
-/* The list is the node's now, unless that is gone. */
-static int publish(struct tree *tree, struct node *node, struct dir *dir, struct garbage *garbage)
+/* Gives a directory its list.  The lock is held. */
+static int publish(struct node *node, struct dir *dir, struct garbage *garbage)
 {
 	struct dir *spare = NULL;
 
-	if (node->dir && !(spare = dir_new(dir->n)))
-		return -ENOMEM;
 	if (atomic_load(&node->gone))
 		return -ESTALE;
-	if (spare)
-		merge(tree, node, dir, spare, garbage);
+	if (node->dir) {
+		spare = tree_dir_new(dir->n);
+		if (!spare)
+			return -ENOMEM;
+		merge(node, dir, spare, garbage);
+	}
 	node->dir = dir;
 	return 0;
 }
 
-/* A list that nobody has seen. */
-static void drop_list(struct tree *tree, struct dir *dir)
+/* Generates the list of a directory.  The lock is held, and released meanwhile. */
+static int generate(struct node *node)
 {
-	struct garbage garbage = {0};
-
-	pthread_mutex_lock(&tree->lock);
-	for (size_t i = 0; i < dir->n; i++)
-		detach(tree, dir->nodes[i], &garbage);
-	pthread_mutex_unlock(&tree->lock);
-	throw_away(tree, &garbage);
-	tree_unlist(tree, dir);
-}
-
-/* Makes the list of a directory.  The lock is held, but not all the time. */
-static int make_list(struct tree *tree, struct node *node)
-{
-	struct garbage garbage = {0};
+	struct garbage garbage = SLIST_HEAD_INITIALIZER(garbage);
+	struct tree *tree = node->tree;
 	struct dir *dir = NULL;
 	unsigned resets;
 	int ret;
@@ -285,30 +222,32 @@ static int make_list(struct tree *tree, struct node *node)
 		if (dir)
 			drop_list(tree, dir);
 		dir = NULL;
-		ret = tree_fill(tree, node, &dir);
+		ret = tree->fill(node, &dir);
 		pthread_mutex_lock(&tree->lock);
 	} while (ret == 0 && resets != node->resets);
 	if (ret == 0)
-		ret = publish(tree, node, dir, &garbage);
+		ret = publish(node, dir, &garbage);
 	node->listing = false;
 	pthread_cond_broadcast(&tree->listed);
 	pthread_mutex_unlock(&tree->lock);
 	if (ret < 0 && dir)
 		drop_list(tree, dir);
-	throw_away(tree, &garbage);
+	free_garbage(&garbage);
 	pthread_mutex_lock(&tree->lock);
 	return ret;
 }
 
-static int list_locked(struct tree *tree, struct node *node, struct dir **dir)
+/* The lock is held, and released meanwhile. */
+static int list(struct node *node, struct dir **dir)
 {
+	struct tree *tree = node->tree;
 	int ret = 0;
 
 	while (node->listing && (!node->dir || node->retry))
 		pthread_cond_wait(&tree->listed, &tree->lock);
 	while (ret == 0 && (!node->dir || node->retry) && !atomic_load(&node->gone)) {
 		node->retry = false;
-		ret = make_list(tree, node);
+		ret = generate(node);
 	}
 	if (ret == 0 && !node->dir)
 		ret = -ESTALE;
@@ -316,52 +255,49 @@ static int list_locked(struct tree *tree, struct node *node, struct dir **dir)
 	return ret;
 }
 
-int tree_list(struct tree *tree, struct node *node, struct dir **dir)
+int tree_list(struct node *node, struct dir **dir)
 {
 	int ret;
 
 	if (!S_ISDIR(node_type(node)))
 		return -ENOTDIR;
-	pthread_mutex_lock(&tree->lock);
-	ret = list_locked(tree, node, dir);
+	pthread_mutex_lock(&node->tree->lock);
+	ret = list(node, dir);
 	if (ret == 0)
 		atomic_fetch_add(&(*dir)->refs, 1);
-	pthread_mutex_unlock(&tree->lock);
+	pthread_mutex_unlock(&node->tree->lock);
 	return ret;
 }
 
-/* The entry that is what arg says, held, or NULL. */
-static struct node *find_in(const struct dir *dir, tree_is_fn *is, const void *arg)
-{
-	for (size_t i = 0; i < dir->n; i++)
-		if (is(dir->nodes[i], arg))
-			return node_get(dir->nodes[i]);
-	return NULL;
-}
-
-int tree_find(
-	struct tree *tree, struct node *node, tree_is_fn *is, const void *arg, struct node **found)
+int tree_find(struct node *node, tree_is_fn *is, const void *arg, struct node **found)
 {
 	struct dir *dir;
-	int ret;
+	int ret = tree_list(node, &dir);
 
-	pthread_mutex_lock(&tree->lock);
-	ret = list_locked(tree, node, &dir);
-	*found = ret == 0 ? find_in(dir, is, arg) : NULL;
-	pthread_mutex_unlock(&tree->lock);
-	return ret;
+	*found = NULL;
+	if (ret < 0)
+		return ret;
+	for (size_t i = 0; i < dir->n && !*found; i++)
+		if (is(dir->nodes[i], arg))
+			*found = node_get(dir->nodes[i]);
+	tree_unlist(dir);
+	return 0;
 }
 
-/* Firmware and Windows write UUIDs in capitals, udev names partitions by small letters. */
-static struct node *find_any_case(const struct dir *dir, const char *name)
+static int name_compare(const void *name, const void *node)
 {
-	for (size_t i = 0; i < dir->n; i++)
-		if (strcasecmp(dir->nodes[i]->name, name) == 0)
-			return dir->nodes[i];
-	return NULL;
+	return strcmp(name, (*(struct node *const *)node)->name);
 }
 
-int tree_lookup(struct tree *tree, struct node *node, const char *name, struct node **found)
+static struct node *find_name(const struct dir *dir, const char *name)
+{
+	struct node *const *found =
+		bsearch(name, dir->nodes, dir->n, sizeof dir->nodes[0], name_compare);
+
+	return found ? *found : NULL;
+}
+
+int tree_lookup(struct node *node, const char *name, struct node **found)
 {
 	struct dir *dir;
 	int ret;
@@ -369,104 +305,104 @@ int tree_lookup(struct tree *tree, struct node *node, const char *name, struct n
 	*found = NULL;
 	if (!S_ISDIR(node_type(node)))
 		return -ENOTDIR;
-	pthread_mutex_lock(&tree->lock);
-	ret = list_locked(tree, node, &dir);
+	pthread_mutex_lock(&node->tree->lock);
+	ret = list(node, &dir);
 	if (ret == 0)
-		*found = dir_find(dir, name);
-	if (ret == 0 && !*found && node->any_case)
-		*found = find_any_case(dir, name);
+		*found = find_name(dir, name);
+	/* Firmware and Windows write UUIDs in capitals, udev names partitions by small letters. */
+	if (ret == 0 && node->ignores_case)
+		for (size_t i = 0; i < dir->n && !*found; i++)
+			if (strcasecmp(dir->nodes[i]->name, name) == 0)
+				*found = dir->nodes[i];
 	if (*found)
 		node_get(*found);
-	pthread_mutex_unlock(&tree->lock);
+	pthread_mutex_unlock(&node->tree->lock);
 	return ret;
 }
 
-int tree_refresh(struct tree *tree, struct node *node)
+/* Changes. */
+
+void tree_changed(struct tree *tree)
 {
+	struct timespec now;
+
+	clock_gettime(CLOCK_REALTIME_COARSE, &now);
+	atomic_fetch_add(&tree->changes, 1);
+	atomic_store(&tree->wrote_at, now.tv_sec * NSEC + now.tv_nsec);
+}
+
+int tree_refresh(struct node *node)
+{
+	struct tree *tree = node->tree;
 	int ret = 0;
 
 	pthread_mutex_lock(&tree->lock);
 	while (node->listing)
 		pthread_cond_wait(&tree->listed, &tree->lock);
 	if (node->dir)
-		ret = make_list(tree, node);
+		ret = generate(node);
 	pthread_mutex_unlock(&tree->lock);
 	wake(tree);
 	return ret;
 }
 
-/* Likewise of a list that somebody has seen; NULL: nobody has. */
-static struct node *seen(struct tree *tree, struct node *node, tree_is_fn *is, const void *arg)
+/* An entry of a directory, if that is listed, or NULL.  The lock is held. */
+static struct node *listed(const struct node *node, const char *name)
 {
-	struct node *found;
+	return node && node->dir ? find_name(node->dir, name) : NULL;
+}
+
+/* The image lists its snapshots, and so does layer 0 of its chain, the first there by name. */
+int tree_snapshots_changed(const struct node *node)
+{
+	const struct node *image = node->state_dir, *chain;
+	struct tree *tree = node->tree;
+	struct node *lists[2];
+	int ret = 0;
 
 	pthread_mutex_lock(&tree->lock);
-	found = node->dir ? find_in(node->dir, is, arg) : NULL;
+	chain = listed(image, "chain");
+	lists[0] = listed(image, "snapshots");
+	lists[1] = chain && chain->dir ? listed(chain->dir->nodes[0], "snapshots") : NULL;
+	for (int i = 0; i < 2; i++)
+		if (lists[i])
+			node_get(lists[i]);
 	pthread_mutex_unlock(&tree->lock);
-	return found;
-}
-
-static bool is_of_kind(const struct node *node, const void *kind)
-{
-	return node->kind == *(const enum node_kind *)kind;
-}
-
-static bool is_top_layer(const struct node *node, const void *arg)
-{
-	(void)arg;
-	return node->layer == 0;
-}
-
-static int refresh_snapshots(struct tree *tree, struct node *image)
-{
-	static const enum node_kind kind = NODE_SNAPSHOTS;
-	struct node *node = seen(tree, image, is_of_kind, &kind);
-	int ret = node ? tree_refresh(tree, node) : 0;
-
-	if (node)
-		node_put(tree, node, 1);
-	return ret;
-}
-
-/* They are listed where the image is, and once more in its chain. */
-int tree_snapshots_changed(struct tree *tree, const struct node *node)
-{
-	static const enum node_kind kind = NODE_CHAIN;
-	struct node *chain = seen(tree, node->home, is_of_kind, &kind);
-	struct node *top = chain ? seen(tree, chain, is_top_layer, NULL) : NULL;
-	int ret = refresh_snapshots(tree, node->home);
-
 	tree_changed(tree);
-	if (ret == 0 && top)
-		ret = refresh_snapshots(tree, top);
-	if (top)
-		node_put(tree, top, 1);
-	if (chain)
-		node_put(tree, chain, 1);
+	for (int i = 0; i < 2; i++) {
+		if (lists[i] && ret == 0)
+			ret = tree_refresh(lists[i]);
+		if (lists[i])
+			node_put(lists[i], 1);
+	}
 	return ret;
 }
 
-void tree_reset(struct tree *tree, struct node *node)
+void tree_reset(struct node *node)
 {
-	struct garbage garbage = {0};
+	struct garbage garbage = SLIST_HEAD_INITIALIZER(garbage);
+	struct tree *tree = node->tree;
 
 	pthread_mutex_lock(&tree->lock);
 	node->resets++;
-	note_all(tree, node);
-	detach_list(tree, node, &garbage);
+	for (size_t i = 0; node->dir && i < node->dir->n; i++)
+		record(node, node->dir->nodes[i]->name);
+	detach_list(node, &garbage);
 	pthread_mutex_unlock(&tree->lock);
-	throw_away(tree, &garbage);
+	free_garbage(&garbage);
 	wake(tree);
 }
 
-/* What else is in the directory may be in use, and stays. */
-void tree_retry(struct tree *tree, struct node *top)
+/* Snapshots of a machine, listed beside the error, may be in use and stay. */
+void tree_retry(struct node *top)
 {
+	struct tree *tree = top->tree;
+
 	pthread_mutex_lock(&tree->lock);
 	for (size_t i = 0; top->dir && i < top->dir->n; i++)
 		if (top->dir->nodes[i]->kind == NODE_ERROR) {
 			top->retry = true;
-			note(tree, top, top->dir->nodes[i]->name);
+			record(top, top->dir->nodes[i]->name);
 		}
 	pthread_mutex_unlock(&tree->lock);
 	wake(tree);
@@ -477,101 +413,119 @@ unsigned tree_errors(struct tree *tree)
 	return atomic_exchange(&tree->errors, 0);
 }
 
-static int name_compare(const void *name, const void *node)
+STAILQ_HEAD(tops, node);
+
+/* Gathers the tops in a list and below, held.  The lock is held. */
+static void find_tops(struct node *node, struct tops *tops)
 {
-	return strcmp(name, (*(struct node *const *)node)->name);
+	if (node_is_top(node))
+		STAILQ_INSERT_TAIL(tops, node_get(node), top_entry);
+	else if (node->kind != NODE_SNAPSHOTS)
+		return;
+	for (size_t i = 0; node->dir && i < node->dir->n; i++)
+		find_tops(node->dir->nodes[i], tops);
 }
 
-struct node *dir_find(const struct dir *dir, const char *name)
+void tree_each_top(struct tree *tree, tree_visit_fn *visit, void *arg)
 {
-	struct node *const *found =
-		bsearch(name, dir->nodes, dir->n, sizeof dir->nodes[0], name_compare);
+	struct tops tops = STAILQ_HEAD_INITIALIZER(tops);
+	struct node *node;
 
-	return found ? *found : NULL;
+	pthread_mutex_lock(&tree->lock);
+	find_tops(tree->root, &tops);
+	pthread_mutex_unlock(&tree->lock);
+	while ((node = STAILQ_FIRST(&tops)) != NULL) {
+		STAILQ_REMOVE_HEAD(&tops, top_entry);
+		visit(arg, node);
+		node_put(node, 1);
+	}
 }
 
 /* The tree. */
 
-static struct tree *tree_make(enum node_kind kind, struct log *log)
+static struct tree *new_tree(
+	enum node_kind kind, tree_fill_fn *fill, struct log *log, struct err *e)
 {
 	struct tree *tree = calloc(1, sizeof *tree);
 
-	if (!tree)
+	if (!tree) {
+		err_nomem(e);
 		return NULL;
+	}
+	tree->fill = fill;
 	tree->log = log;
-	tree->end = &tree->first;
 	tree->group = getgid();
+	LIST_INIT(&tree->gone);
+	LIST_INIT(&tree->files);
+	STAILQ_INIT(&tree->names);
 	pthread_mutex_init(&tree->lock, NULL);
 	pthread_cond_init(&tree->listed, NULL);
 	tree->root = node_new(tree, NULL, kind, "");
 	if (tree->root)
 		return tree;
+	err_nomem(e);
 	tree_free(tree);
 	return NULL;
 }
 
-struct tree *tree_new(struct pooled_image *source, struct log *log, struct err *e)
+struct tree *tree_new(
+	struct pooled_image *image, tree_fill_fn *fill, struct log *log, struct err *e)
 {
-	struct tree *tree = tree_make(NODE_IMAGE, log);
+	struct tree *tree = new_tree(NODE_IMAGE, fill, log, e);
 	const struct image *img;
-	const struct state *shown;
+	const struct state *live;
 
 	if (!tree) {
-		pooled_image_unref(source);
-		err_nomem(e);
+		pooled_image_unref(image);
 		return NULL;
 	}
-	tree->root->image = source;
-	if (pooled_image_pin(source, ANY_GENERATION, &img, e) < 0) {
+	tree->root->image = image;
+	if (pooled_image_pin(image, ANY_GENERATION, &img, e) < 0) {
 		tree_free(tree);
 		return NULL;
 	}
-	shown = img->states[pooled_image_state(source)];
-	tree->root->state = shown->no;
-	tree->root->when = shown->when;
-	tree->size = shown->view->size;
-	atomic_store(&tree->root->readers, access_image_readers(img, tree->group));
-	pooled_image_unpin(source);
+	live = img->states[pooled_image_state(image)];
+	tree->root->state = live->no;
+	tree->root->mtime = live->when;
+	tree->size = live->view->size;
+	pooled_image_unpin(image);
+	tree_set_group(tree, tree->group);
 	return tree;
 }
 
-struct tree *tree_new_dir(const struct shown_dir *dir, struct log *log, struct err *e)
+struct tree *tree_new_dir(
+	const struct shown_dir *dir, tree_fill_fn *fill, struct log *log, struct err *e)
 {
-	struct tree *tree = tree_make(NODE_FOLDER, log);
+	struct tree *tree = new_tree(NODE_FOLDER, fill, log, e);
 
-	if (!tree) {
-		err_nomem(e);
-		return NULL;
+	if (tree) {
+		tree->dir = *dir;
+		tree->size = dir->size;
 	}
-	tree->dir = *dir;
-	tree->size = dir->size;
 	return tree;
-}
-
-/* Nobody looks any more. */
-static void free_all_nodes(struct tree *tree)
-{
-	struct garbage garbage = {0};
-
-	detach(tree, tree->root, &garbage);
-	for (struct dir *dir; (dir = garbage.dirs) != NULL;) {
-		garbage.dirs = dir->next;
-		free(dir);
-	}
-	for (struct node *node; (node = tree->gone) != NULL;) {
-		tree->gone = node->next_gone;
-		node_free(node);
-	}
 }
 
 void tree_free(struct tree *tree)
 {
+	struct garbage garbage = SLIST_HEAD_INITIALIZER(garbage);
+	struct change *change;
+	struct node *node;
+	struct dir *dir;
+
 	if (!tree)
 		return;
 	if (tree->root)
-		free_all_nodes(tree);
-	for (struct change *change; (change = tree->first) != NULL;) {
-		tree->first = change->next;
+		detach(tree->root, &garbage);
+	while ((dir = SLIST_FIRST(&garbage)) != NULL) {
+		SLIST_REMOVE_HEAD(&garbage, garbage);
+		free(dir);
+	}
+	while ((node = LIST_FIRST(&tree->gone)) != NULL) {
+		LIST_REMOVE(node, gone_entry);
+		node_free(node);
+	}
+	while ((change = STAILQ_FIRST(&tree->names)) != NULL) {
+		STAILQ_REMOVE_HEAD(&tree->names, entry);
 		free(change);
 	}
 	pthread_mutex_destroy(&tree->lock);
@@ -579,7 +533,37 @@ void tree_free(struct tree *tree)
 	free(tree);
 }
 
+void tree_set_group(struct tree *tree, gid_t group)
+{
+	struct err ignored = ERR_INIT;
+	struct node *root = tree->root;
+	const struct image *img;
+
+	tree->group = group;
+	if (!root->image || pooled_image_pin(root->image, ANY_GENERATION, &img, &ignored) < 0)
+		return;
+	atomic_store(&root->readers, access_image_readers(img, group));
+	pooled_image_unpin(root->image);
+}
+
+void tree_make_writable(struct tree *tree)
+{
+	tree->writable = true;
+}
+
 struct node *tree_root(struct tree *tree)
 {
 	return tree->root;
+}
+
+/* A directory that can be written has the free space of its file system; any other mount is full,
+ * and as large as the disks in it. */
+void tree_statvfs(const struct tree *tree, struct statvfs *st)
+{
+	int fd = tree->writable && tree->dir.path ? host_kept(tree->dir.path) : -1;
+
+	if (fd >= 0 && fstatvfs(fd, st) == 0)
+		return;
+	*st = (struct statvfs){.f_bsize = 4096, .f_frsize = 512, .f_namemax = NAME_MAX};
+	st->f_blocks = div_round_up(tree->size, st->f_frsize);
 }

@@ -11,6 +11,9 @@
 #include "open/open.h"
 #include "io/io.h"
 #include "base/log.h"
+#include "tree/fill.h"
+#include "tree/image-pool.h"
+#include "tree/node.h"
 #include "tree/tree.h"
 #include "common/unit.h"
 #include "view/view.h"
@@ -21,6 +24,7 @@ static unsigned char disk[DISK_SIZE];
 static struct image_options options;
 static struct image *img;
 static struct log logger;
+static struct image_pool *pool;
 static struct tree *tree;
 
 static void add_state(const char *name)
@@ -48,14 +52,16 @@ static void set_up(void)
 	ck_assert_ok(image_open_io(io, &options, &img, &e), &e);
 	add_state("a");
 	add_state("b");
-	tree = tree_new(pooled_image_of(img, 0, &e), &logger, &e);
+	pool = image_pool_new(&options, NULL, 0, &e);
+	ck_assert_ptr_nonnull(pool);
+	tree = tree_new(pooled_image_of(pool, img, &e), fill, &logger, &e);
 	ck_assert_ptr_nonnull(tree);
 }
 
 static void tear_down(void)
 {
 	tree_free(tree);
-	image_close(img);
+	image_pool_free(pool);
 	options_free(&options);
 }
 
@@ -64,9 +70,9 @@ static struct node *find(struct node *dir, const char *name)
 {
 	struct node *node;
 
-	ck_assert_int_eq(tree_lookup(tree, dir, name, &node), 0);
+	ck_assert_int_eq(tree_lookup(dir, name, &node), 0);
 	if (node)
-		node_put(tree, node, 1);
+		node_put(node, 1);
 	return node;
 }
 
@@ -97,11 +103,11 @@ static void list(struct node *dir, char *text)
 {
 	struct dir *entries;
 
-	ck_assert_int_eq(tree_list(tree, dir, &entries), 0);
+	ck_assert_int_eq(tree_list(dir, &entries), 0);
 	text[0] = '\0';
 	for (size_t i = 0; i < entries->n; i++)
 		sprintf(text + strlen(text), "%s ", entries->nodes[i]->name);
-	tree_unlist(tree, entries);
+	tree_unlist(entries);
 }
 
 static void ck_assert_lists(struct node *dir, const char *expected)
@@ -127,8 +133,8 @@ START_TEST(a_file_is_no_directory)
 	struct node *node = find(tree_root(tree), "disk.raw"), *found;
 	struct dir *dir;
 
-	ck_assert_int_eq(tree_list(tree, node, &dir), -ENOTDIR);
-	ck_assert_int_eq(tree_lookup(tree, node, "x", &found), -ENOTDIR);
+	ck_assert_int_eq(tree_list(node, &dir), -ENOTDIR);
+	ck_assert_int_eq(tree_lookup(node, "x", &found), -ENOTDIR);
 	ck_assert_ptr_null(found);
 }
 END_TEST
@@ -139,7 +145,7 @@ START_TEST(a_refresh_keeps_what_is_still_there)
 
 	add_state("aa");
 	ck_assert_ptr_null(find(dir, "aa"));
-	ck_assert_int_eq(tree_refresh(tree, dir), 0);
+	ck_assert_int_eq(tree_refresh(dir), 0);
 	ck_assert_lists(dir, "a aa b ");
 	ck_assert_told("snapshots/aa ");
 	ck_assert_ptr_eq(find(dir, "a"), a);
@@ -155,16 +161,16 @@ START_TEST(a_refresh_tells_of_what_is_gone)
 	struct dir *entries;
 
 	drop_last_state();
-	ck_assert_int_eq(tree_refresh(tree, dir), 0);
+	ck_assert_int_eq(tree_refresh(dir), 0);
 	ck_assert_lists(dir, "a ");
 	ck_assert_told("snapshots/b ");
 	ck_assert(atomic_load(&b->gone));
 	ck_assert(atomic_load(&in_b->gone));
-	ck_assert_int_eq(tree_list(tree, b, &entries), -ESTALE);
-	ck_assert_int_eq(tree_lookup(tree, b, "disk.raw", &found), -ESTALE);
+	ck_assert_int_eq(tree_list(b, &entries), -ESTALE);
+	ck_assert_int_eq(tree_lookup(b, "disk.raw", &found), -ESTALE);
 	ck_assert_str_eq(in_b->parent->name, "b");
-	node_put(tree, b, 1);
-	node_put(tree, in_b, 1);
+	node_put(b, 1);
+	node_put(in_b, 1);
 }
 END_TEST
 
@@ -173,7 +179,7 @@ START_TEST(a_refresh_of_what_nobody_saw_tells_nothing)
 	struct node *dir = snapshots();
 
 	drop_last_state();
-	ck_assert_int_eq(tree_refresh(tree, dir), 0);
+	ck_assert_int_eq(tree_refresh(dir), 0);
 	ck_assert_told("");
 	ck_assert_lists(dir, "a ");
 }
@@ -184,13 +190,13 @@ START_TEST(a_list_that_is_being_read_stays)
 	struct node *dir = snapshots();
 	struct dir *entries;
 
-	ck_assert_int_eq(tree_list(tree, dir, &entries), 0);
+	ck_assert_int_eq(tree_list(dir, &entries), 0);
 	drop_last_state();
-	ck_assert_int_eq(tree_refresh(tree, dir), 0);
+	ck_assert_int_eq(tree_refresh(dir), 0);
 	ck_assert_uint_eq(entries->n, 2);
 	ck_assert_str_eq(entries->nodes[1]->name, "b");
 	ck_assert(atomic_load(&entries->nodes[1]->gone));
-	tree_unlist(tree, entries);
+	tree_unlist(entries);
 }
 END_TEST
 
@@ -198,21 +204,21 @@ START_TEST(a_reset_drops_all_that_is_below)
 {
 	struct node *dir = node_get(snapshots()), *a = node_get(find(dir, "a"));
 
-	tree_reset(tree, tree_root(tree));
+	tree_reset(tree_root(tree));
 	ck_assert_told("/disk.raw /export /info.json /snapshots ");
 	ck_assert(atomic_load(&dir->gone));
 	ck_assert(atomic_load(&a->gone));
 	ck_assert_ptr_ne(snapshots(), dir);
 	ck_assert_lists(snapshots(), "a b ");
-	node_put(tree, dir, 1);
-	node_put(tree, a, 1);
+	node_put(dir, 1);
+	node_put(a, 1);
 }
 END_TEST
 
 START_TEST(what_is_held_at_the_end_is_freed)
 {
 	node_get(find(snapshots(), "a"));
-	tree_reset(tree, tree_root(tree));
+	tree_reset(tree_root(tree));
 }
 END_TEST
 
@@ -223,14 +229,14 @@ static void *look(void *arg)
 	(void)arg;
 	for (int i = 0; i < 2000; i++) {
 		struct node *dir, *a = NULL;
-		int ret = tree_lookup(tree, tree_root(tree), "snapshots", &dir);
+		int ret = tree_lookup(tree_root(tree), "snapshots", &dir);
 
 		ck_assert_int_eq(ret, 0);
-		ret = tree_lookup(tree, dir, "a", &a);
+		ret = tree_lookup(dir, "a", &a);
 		ck_assert(ret == -ESTALE || (ret == 0 && a));
 		if (a)
-			node_put(tree, a, 1);
-		node_put(tree, dir, 1);
+			node_put(a, 1);
+		node_put(dir, 1);
 	}
 	return NULL;
 }
@@ -243,8 +249,8 @@ START_TEST(threads_look_while_it_changes)
 	for (int i = 0; i < 4; i++)
 		ck_assert_int_eq(pthread_create(&threads[i], NULL, look, NULL), 0);
 	for (int i = 0; i < 200; i++) {
-		tree_reset(tree, tree_root(tree));
-		ck_assert_int_eq(tree_refresh(tree, tree_root(tree)), 0);
+		tree_reset(tree_root(tree));
+		ck_assert_int_eq(tree_refresh(tree_root(tree)), 0);
 		text[0] = '\0';
 		tree_tell(tree, append, text);
 	}

@@ -1,0 +1,85 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include "request.h"
+
+#include <errno.h>
+
+#include "util/err.h"
+#include "base/log.h"
+#include "tree/node-stat.h"
+#include "tree/node.h"
+#include "tree/tree.h"
+
+/* Changes are notified (daemon/invalidate.c), so the kernel may keep names and attributes. */
+#define KEEP_SECONDS 86400.0
+
+struct server *request_server(fuse_req_t req)
+{
+	return fuse_req_userdata(req);
+}
+
+struct node *request_node(fuse_req_t req, fuse_ino_t ino)
+{
+	return ino == FUSE_ROOT_ID ? tree_root(request_server(req)->tree)
+				   : (struct node *)(uintptr_t)ino;
+}
+
+static bool is_for_caller(int code)
+{
+	return code == ENOSPC || code == EROFS || code == EOPNOTSUPP || code == EDQUOT ||
+	       code == EFBIG || code == ENAMETOOLONG || code == ERANGE || code == EBUSY ||
+	       code == ESTALE;
+}
+
+int request_errno_of_code(int code)
+{
+	return is_for_caller(code) || code == ENOMEM ? code : EIO;
+}
+
+int request_errno(
+	const struct server *server, const struct node *node, const char *what, const struct err *e)
+{
+	char path[512];
+
+	/* EFBIG is logged as well, since the message has the maximum. */
+	if (is_for_caller(e->code) && e->code != EFBIG)
+		return e->code;
+	node_path(node, path, sizeof path);
+	if (err_is_first(e))
+		log_error(server->readers.log, "%s: %s: %s", path, what, e->text);
+	return request_errno_of_code(e->code);
+}
+
+int request_stat(fuse_req_t req, struct node *node, struct stat *st)
+{
+	return node_stat(node, &request_server(req)->access, st);
+}
+
+/* The size and times of a file change when it is written by another name. */
+double request_attr_timeout(const struct node *node)
+{
+	return node_can_change(node) && S_ISREG(node_type(node)) ? 0 : KEEP_SECONDS;
+}
+
+int request_entry(fuse_req_t req, struct node *node, struct fuse_entry_param *entry)
+{
+	*entry = (struct fuse_entry_param){
+		.ino = node->parent == node ? FUSE_ROOT_ID : (uintptr_t)node,
+		.attr_timeout = request_attr_timeout(node),
+		.entry_timeout = KEEP_SECONDS,
+	};
+	return request_stat(req, node, &entry->attr);
+}
+
+void request_reply_node(fuse_req_t req, struct node *node)
+{
+	struct fuse_entry_param entry;
+	int ret = request_entry(req, node, &entry);
+
+	if (ret < 0)
+		fuse_reply_err(req, -ret);
+	else
+		ret = fuse_reply_entry(req, &entry);
+	/* A reply that nobody waits for any more is not counted by the kernel. */
+	if (ret < 0)
+		node_put(node, 1);
+}

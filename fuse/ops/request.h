@@ -1,0 +1,60 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* request.h - the server of a mount, and the answers that all requests have in common.
+ *
+ * The inode number of a node, to the kernel, is its address; of the root it is FUSE_ROOT_ID.  A
+ * node stays as long as the kernel knows it: the kernel counts the replies that name it, and takes
+ * them back by "forget".
+ */
+#ifndef VDISKFS_OPS_REQUEST_H
+#define VDISKFS_OPS_REQUEST_H
+
+#include <fuse_lowlevel.h>
+#include <stdbool.h>
+#include <sys/stat.h>
+
+#include "base/access.h"
+#include "coherence.h"
+#include "holder.h"
+#include "read.h"
+#include "readahead.h"
+
+struct err;
+struct flusher;
+struct node;
+struct tree;
+
+/* The user data of the session. */
+struct server {
+	struct tree *tree;
+	struct read_workers readers;
+	struct access access;
+	bool writable; /* live states can be written */
+	struct coherence coherence;
+	struct flusher *flusher; /* NULL: nothing can be written */
+	struct readahead_budget readahead;
+	struct holder holder; /* the mount ends with it */
+	unsigned max_read;    /* bytes; the kernel asks for no more at a time */
+};
+
+struct server *request_server(fuse_req_t req);
+struct node *request_node(fuse_req_t req, fuse_ino_t ino);
+
+/* The errno for the caller of a request that failed.  An error that the caller can act on is passed
+ * on; any other one is logged with the node and what was attempted, and becomes EIO or ENOMEM. */
+int request_errno(const struct server *server, const struct node *node, const char *what,
+	const struct err *e);
+
+/* The errno for the caller alone. */
+int request_errno_of_code(int code);
+
+/* stat(2) of a node, and for how many seconds the kernel may keep it. */
+int request_stat(fuse_req_t req, struct node *node, struct stat *st);
+double request_attr_timeout(const struct node *node);
+
+/* Fills in the entry of a node in a directory; 0 or -errno. */
+int request_entry(fuse_req_t req, struct node *node, struct fuse_entry_param *entry);
+
+/* Replies with a node; the reference becomes the kernel's. */
+void request_reply_node(fuse_req_t req, struct node *node);
+
+#endif

@@ -1,0 +1,75 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include "fill-list.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/filename.h"
+#include "node.h"
+#include "tree.h"
+
+struct node *fill_list_add(struct fill_list *list, enum node_kind kind, const char *name)
+{
+	struct node *node;
+
+	if (list->n == list->capacity) {
+		size_t capacity = list->capacity ? 2 * list->capacity : 16;
+		struct node **nodes = reallocarray(list->nodes, capacity, sizeof nodes[0]);
+
+		if (!nodes)
+			return NULL;
+		list->nodes = nodes;
+		list->capacity = capacity;
+	}
+	node = node_new(list->dir->tree, list->dir, kind, name);
+	if (node)
+		list->nodes[list->n++] = node;
+	return node;
+}
+
+struct node *fill_list_add_named(
+	struct fill_list *list, enum node_kind kind, struct filename_set *names, const char *wanted)
+{
+	char *escaped = filename_escape(*wanted ? wanted : "unnamed");
+	char *name = escaped ? filename_set_add(names, escaped) : NULL;
+	struct node *node = name ? fill_list_add(list, kind, name) : NULL;
+
+	free(escaped);
+	free(name);
+	return node;
+}
+
+void fill_list_pop(struct fill_list *list)
+{
+	tree_drop(list->nodes[--list->n]);
+}
+
+void fill_list_clear(struct fill_list *list)
+{
+	while (list->n > 0)
+		fill_list_pop(list);
+	free(list->nodes);
+	list->nodes = NULL;
+	list->capacity = 0;
+}
+
+static int node_compare(const void *a, const void *b)
+{
+	return strcmp((*(struct node *const *)a)->name, (*(struct node *const *)b)->name);
+}
+
+int fill_list_end(struct fill_list *list, int ret, struct dir **dir)
+{
+	*dir = ret == 0 ? tree_dir_new(list->n) : NULL;
+	if (!*dir) {
+		fill_list_clear(list);
+		return ret < 0 ? ret : -ENOMEM;
+	}
+	if (list->n > 0) {
+		memcpy((*dir)->nodes, list->nodes, list->n * sizeof list->nodes[0]);
+		qsort((*dir)->nodes, list->n, sizeof list->nodes[0], node_compare);
+	}
+	free(list->nodes);
+	return 0;
+}

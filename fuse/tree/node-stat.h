@@ -1,0 +1,27 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* node-stat.h - stat(2) of a node. */
+#ifndef VDISKFS_TREE_NODE_STAT_H
+#define VDISKFS_TREE_NODE_STAT_H
+
+#include <stdbool.h>
+#include <sys/stat.h>
+
+#include "types.h"
+
+struct access;
+struct view;
+
+/* Fills in st.  Counts the bytes stored if they are not known, which may walk all tables of the
+ * image.  0 or -errno. */
+int node_stat(struct node *node, const struct access *access, struct stat *st);
+
+/* Are the bytes stored known, so that node_stat is quick? */
+bool node_stat_is_quick(const struct node *node);
+
+/* Is less stored of a file than the size of its view, as far as that was counted? */
+bool node_stat_has_holes(const struct node *node, const struct view *view);
+
+/* st_mtim alone: the time of the file in the host, where the node stands for one. */
+struct timespec node_stat_mtime(const struct node *node);
+
+#endif
