@@ -4,6 +4,8 @@
  * Free is what has a refcount of 0; the search goes through the refcounts themselves, from the
  * lowest cluster that may be free.
  */
+#include "alloc.h"
+
 #include <assert.h>
 #include <errno.h>
 #include <inttypes.h>
@@ -13,10 +15,12 @@
 #include "util/bytes.h"
 #include "util/err.h"
 #include "io/io.h"
-#include "write.h"
-#include "qcow2.h"
 #include "io/writeback.h"
 #include "view/writer.h"
+#include "header.h"
+#include "l1.h"
+#include "qcow2.h"
+#include "refcount.h"
 
 #define SPARE     8 /* for old refcount tables, which go while whoever prepared takes clusters */
 #define FREED_MAX 65536 /* runs of clusters that are remembered where it can be helped */
@@ -70,7 +74,7 @@ static int find_free(const struct qcow2_alloc *a, uint64_t want, bool whole,
 	*c = (struct qcow2_clusters){.first = a->next};
 	while (c->n < want) {
 		uint64_t at = c->first + c->n;
-		int r = qcow2_count(a, at, UINT64_MAX, &count, &n, e);
+		int r = qcow2_refcount_get(a, at, UINT64_MAX, &count, &n, e);
 
 		if (r < 0)
 			return r;
@@ -90,11 +94,12 @@ static int make_block(
 	struct qcow2_alloc *a, struct qcow2_clusters *c, bool whole, bool *made, struct err *e)
 {
 	uint64_t per_block = UINT64_C(1) << qcow2_block_bits(a->q), at = c->first;
+	struct qcow2_clusters old;
 	bool exists = true;
 	int r = 0;
 
 	for (; r == 0 && at < c->first + c->n; at = (at / per_block + 1) * per_block) {
-		r = qcow2_block_exists(a, at, &exists, e);
+		r = qcow2_refcount_has_block(a, at, &exists, e);
 		if (!exists)
 			break;
 	}
@@ -106,8 +111,14 @@ static int make_block(
 		return 0;
 	}
 	*made = true;
+	r = qcow2_alloc_prepare(a, 1, e);
+	if (r < 0)
+		return r;
 	/* One block takes a cluster of those that it counts: so many cannot follow it. */
-	return qcow2_block_make(a, at, whole && c->n >= per_block ? c->n : 0, e);
+	r = qcow2_refcount_make_blocks(a, at, whole && c->n >= per_block ? c->n : 0, &old, e);
+	if (old.n > 0)
+		qcow2_alloc_drop(a, old.first, old.n);
+	return r;
 }
 
 static int check_place(const struct qcow2_alloc *a, const struct qcow2_clusters *c, struct err *e)
@@ -149,7 +160,7 @@ int qcow2_alloc_take(struct qcow2_alloc *a, uint64_t want, bool whole, struct qc
 	if (r == 0)
 		r = reach(a, got, fresh, e);
 	if (r == 0)
-		r = qcow2_count_add(a, got->first, got->n, 1, e);
+		r = qcow2_refcount_add(a, got->first, got->n, 1, e);
 	if (r == 0 && (!whole || got->first == a->next))
 		a->next = got->first + got->n;
 	return r;
@@ -159,7 +170,7 @@ void qcow2_alloc_cancel(struct qcow2_alloc *a, struct qcow2_clusters c)
 {
 	struct err ignored = ERR_INIT;
 
-	if (qcow2_count_add(a, c.first, c.n, -1, &ignored) == 0)
+	if (qcow2_refcount_add(a, c.first, c.n, -1, &ignored) == 0)
 		a->next = MIN(a->next, c.first);
 }
 
@@ -172,8 +183,8 @@ static int check_shared(const struct qcow2_alloc *a, bool *shared, struct err *e
 	*shared = false;
 	if (a->packed == 0)
 		return 0;
-	r = qcow2_count(a, a->packed >> a->q->header.cluster_bits, 1, &count, &n, e);
-	*shared = r == 0 && count < qcow2_count_max(a->q);
+	r = qcow2_refcount_get(a, a->packed >> a->q->header.cluster_bits, 1, &count, &n, e);
+	*shared = r == 0 && count < qcow2_refcount_max(a->q);
 	return r;
 }
 
@@ -192,13 +203,13 @@ static int pack_new(struct qcow2_alloc *a, bool shared, uint64_t *pos, struct er
 	if (!shared || c.first != last + 1)
 		return 0;
 	*pos = a->packed;
-	r = qcow2_count_add(a, last, 1, 1, e);
+	r = qcow2_refcount_add(a, last, 1, 1, e);
 	if (r < 0)
 		qcow2_alloc_cancel(a, c);
 	return r;
 }
 
-int qcow2_alloc_pack(struct qcow2_alloc *a, uint32_t len, uint64_t *pos, struct err *e)
+int qcow2_alloc_compressed(struct qcow2_alloc *a, uint32_t len, uint64_t *pos, struct err *e)
 {
 	uint32_t size = a->q->cluster_size;
 	bool shared;
@@ -208,7 +219,7 @@ int qcow2_alloc_pack(struct qcow2_alloc *a, uint32_t len, uint64_t *pos, struct 
 		return r;
 	*pos = a->packed;
 	if (shared && len <= size - a->packed % size)
-		r = qcow2_count_add(a, a->packed >> a->q->header.cluster_bits, 1, 1, e);
+		r = qcow2_refcount_add(a, a->packed >> a->q->header.cluster_bits, 1, 1, e);
 	else
 		r = pack_new(a, shared, pos, e);
 	if (r == 0)
@@ -216,7 +227,7 @@ int qcow2_alloc_pack(struct qcow2_alloc *a, uint32_t len, uint64_t *pos, struct 
 	return r;
 }
 
-void qcow2_alloc_unpack(struct qcow2_alloc *a, uint64_t pos, uint32_t len)
+void qcow2_alloc_cancel_compressed(struct qcow2_alloc *a, uint64_t pos, uint32_t len)
 {
 	qcow2_alloc_cancel(a, (struct qcow2_clusters){.first = pos >> a->q->header.cluster_bits,
 				      .n = qcow2_clusters_of(a->q, pos, len)});
@@ -255,7 +266,7 @@ int qcow2_alloc_give_back(struct qcow2_alloc *a, struct err *e)
 	struct view *v = a->writer->view;
 	int r = writer_write_back(a->writer, e);
 
-	return r == 0 && qcow2_durable(v) ? qcow2_release_freed(v, e) : r;
+	return r == 0 && qcow2_alloc_durable(v) ? qcow2_alloc_release_freed(v, e) : r;
 }
 
 int qcow2_alloc_relieve(struct qcow2_alloc *a, struct err *e)
@@ -266,7 +277,7 @@ int qcow2_alloc_relieve(struct qcow2_alloc *a, struct err *e)
 	return qcow2_alloc_give_back(a, e);
 }
 
-bool qcow2_durable(struct view *v)
+bool qcow2_alloc_durable(struct view *v)
 {
 	struct qcow2_alloc *a = ((struct qcow2_view *)v)->q->alloc;
 
@@ -288,7 +299,7 @@ static int give_back(struct qcow2_alloc *a, struct qcow2_clusters c, struct err 
 	unsigned bits = a->q->header.cluster_bits;
 
 	for (uint64_t count, n; c.n > 0; c.first += n, c.n -= n) {
-		int r = qcow2_count(a, c.first, c.n, &count, &n, e);
+		int r = qcow2_refcount_get(a, c.first, c.n, &count, &n, e);
 
 		if (r < 0)
 			return r;
@@ -311,7 +322,7 @@ static void forget_tables(struct qcow2_alloc *a)
 	qcow2_range_set(q, "refcount table", t->pos, t->entries * QCOW2_ENTRY_SIZE);
 }
 
-int qcow2_release_freed(struct view *v, struct err *e)
+int qcow2_alloc_release_freed(struct view *v, struct err *e)
 {
 	struct qcow2_alloc *a = ((struct qcow2_view *)v)->q->alloc;
 	size_t done = 0;
@@ -323,7 +334,7 @@ int qcow2_release_freed(struct view *v, struct err *e)
 	for (; r == 0 && done < a->durable; done++) {
 		struct qcow2_clusters c = a->freed[done];
 
-		r = qcow2_count_add(a, c.first, c.n, -1, e);
+		r = qcow2_refcount_add(a, c.first, c.n, -1, e);
 		if (r == 0)
 			r = give_back(a, c, e);
 	}

@@ -6,6 +6,8 @@
  * them.  The name of the backing file is written before, where neither the old one is nor anything
  * else of the old header.
  */
+#include "backing.h"
+
 #include <errno.h>
 #include <inttypes.h>
 #include <stdio.h>
@@ -13,15 +15,18 @@
 #include <string.h>
 
 #include "util/bytes.h"
-#include "io/cache.h"
 #include "util/err.h"
-#include "image/image.h"
+#include "io/cache.h"
 #include "io/io.h"
-#include "write.h"
-#include "qcow2.h"
-#include "view/view.h"
 #include "io/writeback.h"
+#include "view/view.h"
 #include "view/writer.h"
+#include "image/image.h"
+#include "alloc.h"
+#include "header.h"
+#include "l1.h"
+#include "qcow2.h"
+#include "walk.h"
 
 /* The first cluster, as it is and as it shall be. */
 struct head {
@@ -155,7 +160,7 @@ static int check(const struct qcow2 *q, const char *name, const char *format, st
 	return 0;
 }
 
-int qcow2_set_backing(struct image *img, const char *name, const char *format, struct err *e)
+int qcow2_backing_set(struct image *img, const char *name, const char *format, struct err *e)
 {
 	struct qcow2 *q = img->priv;
 	struct head h = {
@@ -185,7 +190,7 @@ int qcow2_set_backing(struct image *img, const char *name, const char *format, s
 /* Emptying. */
 
 /* Once the disk is empty, what is not found any more is only room. */
-int qcow2_empty(struct image *img, struct err *e)
+int qcow2_backing_empty(struct image *img, struct err *e)
 {
 	struct qcow2_view *live = (struct qcow2_view *)img->states[0]->view;
 	struct qcow2 *q = live->q;
@@ -198,8 +203,8 @@ int qcow2_empty(struct image *img, struct err *e)
 		r = qcow2_l1_switch(live, l1, e);
 	if (r < 0)
 		return r;
-	r = qcow2_tree_drop(q, old, &why);
+	r = qcow2_walk_drop(q, old, &why);
 	if (r == 0)
 		r = qcow2_alloc_give_back(q->alloc, &why);
-	return qcow2_tree_dropped(img, r, &why);
+	return qcow2_walk_warn_leak(img, r, &why);
 }

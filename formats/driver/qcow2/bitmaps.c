@@ -2,18 +2,21 @@
 /* bitmaps.c - the directory of the persistent bitmaps: notes that others keep of what
  * changed.
  */
+#include "bitmaps.h"
+
 #include <errno.h>
 #include <inttypes.h>
 #include <string.h>
 
 #include "util/bytes.h"
-#include "io/cache.h"
 #include "util/err.h"
-#include "image/facts.h"
+#include "io/cache.h"
 #include "io/io.h"
-#include "write.h"
-#include "qcow2.h"
 #include "io/writeback.h"
+#include "image/facts.h"
+#include "header.h"
+#include "qcow2.h"
+#include "refcount.h"
 
 #define AT_FLAGS     12
 #define DIRTY_BITMAP 1 /* the only type */
@@ -23,7 +26,7 @@
 #define AUTO         2u /* kept up to date by whoever opens the disk */
 #define MAX_BITMAPS  65535u
 
-int qcow2_bitmap_read(const struct qcow2 *q, uint32_t i, uint64_t *at,
+int qcow2_bitmaps_read(const struct qcow2 *q, uint32_t i, uint64_t *at,
 	unsigned char raw[QCOW2_BITMAP_FIXED], struct err *e)
 {
 	const struct qcow2_header *h = &q->header;
@@ -61,11 +64,11 @@ static int check(const struct qcow2 *q, struct err *e)
 	int r = 0;
 
 	if (pos == 0 || pos % q->cluster_size || len == 0 || !range_fits(pos, len, q->io->size) ||
-		!qcow2_counted_once(
+		!qcow2_refcount_is_one(
 			q->alloc, pos >> h->cluster_bits, qcow2_clusters_of(q, pos, len)))
 		return err_set(e, EUCLEAN, "the directory of bitmaps cannot be there");
 	for (uint32_t i = 0; r == 0 && i < h->nbitmaps; i++) {
-		r = qcow2_bitmap_read(q, i, &at, raw, e);
+		r = qcow2_bitmaps_read(q, i, &at, raw, e);
 		if (r == 0 && !is_entry(q, raw))
 			r = err_set(e, EUCLEAN, "bitmap %" PRIu32 ": it makes no sense", i);
 	}
@@ -84,7 +87,7 @@ int qcow2_bitmaps_mark(const struct qcow2 *q, struct err *e)
 	for (uint32_t i = 0; r == 0 && i < h->nbitmaps; i++) {
 		uint64_t pos = h->bitmaps_pos + at + AT_FLAGS;
 
-		r = qcow2_bitmap_read(q, i, &at, raw, e);
+		r = qcow2_bitmaps_read(q, i, &at, raw, e);
 		if (r < 0 || load_be32(raw + AT_FLAGS) & IN_USE)
 			continue;
 		store_be32(raw, load_be32(raw + AT_FLAGS) | IN_USE);
@@ -120,7 +123,7 @@ static bool next(const struct qcow2 *q, uint32_t i, uint64_t *at, struct bitmap 
 	struct err ignored = ERR_INIT;
 	unsigned len;
 
-	if (qcow2_bitmap_read(q, i, at, raw, &ignored) < 0 || !is_entry(q, raw))
+	if (qcow2_bitmaps_read(q, i, at, raw, &ignored) < 0 || !is_entry(q, raw))
 		return false;
 	len = load_be16(raw + 18);
 	b->flags = load_be32(raw + AT_FLAGS);
@@ -129,7 +132,7 @@ static bool next(const struct qcow2 *q, uint32_t i, uint64_t *at, struct bitmap 
 	return meta_read(q->cache, q->io, b->name, len, name_pos, &ignored) == 0;
 }
 
-void qcow2_bitmap_facts(const struct qcow2 *q, struct facts *f)
+void qcow2_bitmaps_facts(const struct qcow2 *q, struct facts *f)
 {
 	uint64_t at = 0;
 	struct bitmap b;

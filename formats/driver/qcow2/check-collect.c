@@ -2,17 +2,23 @@
 /* check-collect.c - what of a qcow2 file refers to clusters: the L1 tables of all states with the
  * L2 tables under them, the refcount table, the snapshot table, the bitmaps.
  */
+#include "check-collect.h"
+
 #include <errno.h>
 #include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "util/bytes.h"
-#include "io/cache.h"
 #include "util/err.h"
+#include "io/cache.h"
 #include "io/io.h"
+#include "check-read.h"
 #include "check.h"
+#include "header.h"
+#include "l1.h"
 #include "qcow2.h"
+#include "snapshot.h"
 
 /* L1 tables. */
 
@@ -118,7 +124,7 @@ static int collect_l1(
 	for (uint64_t at = 0; r == 0 && at < len; at += n) {
 		bool empty;
 
-		r = qcow2_check_piece(c, pos + at, len - at, &n, &empty, e);
+		r = qcow2_check_read_piece(c, pos + at, len - at, &n, &empty, e);
 		for (uint64_t i = 0; r == 0 && !empty && i < n; i += QCOW2_ENTRY_SIZE)
 			if (load_be64(c->buf + i))
 				r = l1_entry(c, (at + i) / QCOW2_ENTRY_SIZE, load_be64(c->buf + i),
@@ -245,7 +251,7 @@ static int collect_reftable(struct qcow2_check *c, struct err *e)
 	return r < 0 ? err_in(e, "refcount table") : 0;
 }
 
-int qcow2_refs_collect(struct qcow2_check *c, struct err *e)
+int qcow2_check_collect(struct qcow2_check *c, struct err *e)
 {
 	const struct qcow2_header *h = &c->q->header;
 	int r = collect_l1(c, h->l1_pos, h->l1_size, true, e);

@@ -5,6 +5,8 @@
  * is 1, and nowhere else.  Where something was not understood, a refcount may be too low: the flag
  * is only taken away there.  A table that somebody else refers to as something else is left alone.
  */
+#include "check-copied.h"
+
 #include <errno.h>
 #include <inttypes.h>
 #include <string.h>
@@ -12,7 +14,12 @@
 #include "util/bytes.h"
 #include "util/err.h"
 #include "io/io.h"
+#include "check-read.h"
+#include "check-refcount.h"
 #include "check.h"
+#include "header.h"
+#include "l1.h"
+#include "l2.h"
 #include "qcow2.h"
 
 struct copied {
@@ -25,7 +32,7 @@ struct copied {
 static int is_wrong(
 	struct copied *f, uint64_t cluster, uint64_t entry, uint64_t *count, struct err *e)
 {
-	int r = qcow2_lookup_refcount(&f->lookup, cluster, count, e);
+	int r = qcow2_check_refcount_lookup(&f->lookup, cluster, count, e);
 
 	return r <= 0 ? r : (*count == 1) != !!(entry & QCOW2_COPIED);
 }
@@ -44,7 +51,7 @@ static int is_alone(struct copied *f, uint64_t pos, uint64_t times, struct err *
 
 	if (!f->may_clear || pos & (f->c->q->cluster_size - 1))
 		return 0;
-	r = qcow2_lookup_refcount(&f->lookup, pos >> f->c->q->header.cluster_bits, &count, e);
+	r = qcow2_check_refcount_lookup(&f->lookup, pos >> f->c->q->header.cluster_bits, &count, e);
 	return r <= 0 ? r : count == times;
 }
 
@@ -118,11 +125,11 @@ static int check_l2_entry(struct copied *f, const struct qcow2_table *table, uns
 {
 	const struct qcow2 *q = f->c->q;
 	uint64_t entry = load_be64(p), count = 1; /* of clusters in a data file */
-	enum qcow2_entry kind = qcow2_entry_kind(q, entry);
+	enum qcow2_l2_kind kind = qcow2_l2_kind(q, entry);
 	bool mend;
 	int r;
 
-	if (kind != QCOW2_ENTRY_DATA && kind != QCOW2_ENTRY_ZERO_ALLOCATED)
+	if (kind != QCOW2_L2_DATA && kind != QCOW2_L2_ZERO_ALLOCATED)
 		return 0;
 	if (q->external)
 		r = !(entry & QCOW2_COPIED);
@@ -172,12 +179,12 @@ int qcow2_check_copied(struct qcow2_check *c, unsigned repair, struct err *e)
 	};
 	int rc;
 
-	qcow2_check_rewind(c);
+	qcow2_check_read_restart(c);
 	rc = check_l1(&f, e);
 	for (size_t i = 0; rc == 0 && i < c->ntables && c->tables[i].active && !qcow2_check_ends(c);
 		i++)
 		if (c->tables[i].pos)
 			rc = check_table(&f, &c->tables[i], e);
-	qcow2_lookup_end(&f.lookup);
+	qcow2_check_refcount_end(&f.lookup);
 	return rc;
 }

@@ -4,6 +4,8 @@
  * Findings, their words and how they count are those of QEMU 7.2.  What an entry refers to is
  * counted also when the entry is odd, so that nothing in use is taken for free.
  */
+#include "check-references.h"
+
 #include <errno.h>
 #include <inttypes.h>
 #include <stdlib.h>
@@ -11,55 +13,22 @@
 #include <unistd.h>
 
 #include "util/bytes.h"
-#include "io/cache.h"
 #include "util/err.h"
+#include "io/cache.h"
 #include "io/io.h"
+#include "bitmaps.h"
+#include "check-read.h"
+#include "check-refcount.h"
 #include "check.h"
+#include "compress.h"
+#include "header.h"
+#include "l1.h"
+#include "l2.h"
 #include "qcow2.h"
+#include "refcount.h"
 
 #define BITMAP_RESERVED UINT64_C(0xff000000000001fe) /* of an entry of a bitmap's table */
 #define BITMAP_ONES     UINT64_C(1) /* no cluster, but all bits are set; else reserved, too */
-
-/* What is read. */
-
-/* A sound image has each cluster once as a table.  More than that, with room for what is odd but
- * harmless, is made to keep us busy.  (A host file system that compresses stores less than it
- * holds.) */
-#define BUDGET_FACTOR 16
-#define BUDGET_LEAST  (64u << 20)
-
-/* A sound image stores an entry for each reference, or a refcount of a bit at least.  Tables that
- * lie in holes and overlap have any number of references. */
-#define REFER_FACTOR 8
-#define REFER_LEAST  (64u << 20)
-
-#define FINDINGS_LEAST (1u << 16)
-
-uint64_t qcow2_check_stored(const struct qcow2_check *c)
-{
-	const struct io *io = c->q->io;
-
-	return io->sparse ? io->stored : io->size;
-}
-
-/* Each window takes a walk of its own, and a long file of holes has many windows. */
-static void set_limits(struct qcow2_check *c)
-{
-	uint64_t stored = MIN(qcow2_check_stored(c), UINT64_MAX / 32);
-	uint64_t windows = div_round_up(c->nclusters, c->nwindow);
-
-	c->budget = BUDGET_LEAST / windows + BUDGET_FACTOR * stored;
-	c->refer_max = REFER_LEAST / windows + REFER_FACTOR * stored;
-}
-
-/* An entry takes 8 bytes of the file.  Where all refcounts are lost, there is a finding, or a
- * repair, for each of them in each pass. */
-void qcow2_check_rewind(struct qcow2_check *c)
-{
-	set_limits(c);
-	c->r->findings_max =
-		c->r->findings + FINDINGS_LEAST + qcow2_check_stored(c) / QCOW2_ENTRY_SIZE;
-}
 
 static int go_on(const struct qcow2_check *c, struct err *e)
 {
@@ -69,44 +38,10 @@ static int go_on(const struct qcow2_check *c, struct err *e)
 	return check_go_on(c->r, e);
 }
 
-int qcow2_check_read(
-	struct qcow2_check *c, uint64_t pos, void *buf, size_t len, bool *empty, struct err *e)
-{
-	struct io *io = c->q->io;
-
-	*empty = pos >= io->size || io_seek(io, pos, SEEK_DATA) - pos >= len;
-	if (*empty)
-		return 0;
-	if (len > c->budget)
-		return err_set(e, EUCLEAN,
-			"its tables overlap: they have more bytes than the file has data");
-	c->budget -= len;
-	return io_read_padded(io, buf, len, pos, e);
-}
-
-int qcow2_check_piece(
-	struct qcow2_check *c, uint64_t pos, uint64_t len, uint64_t *n, bool *empty, struct err *e)
-{
-	struct io *io = c->q->io;
-	uint64_t data = pos < io->size ? io_seek(io, pos, SEEK_DATA) : io->size;
-	uint64_t hole = (data < io->size ? data - pos : len) & ~(uint64_t)(c->q->cluster_size - 1);
-
-	*empty = hole > 0;
-	*n = MIN(len, *empty ? hole : c->q->cluster_size);
-	return *empty ? 0 : qcow2_check_read(c, pos, c->buf, *n, empty, e);
-}
-
-/* The window. */
-
-uint32_t qcow2_refcount_max(const struct qcow2 *q)
-{
-	return q->header.refcount_order >= 5 ? UINT32_MAX
-					     : (1u << (1u << q->header.refcount_order)) - 1;
-}
-
 static void refer_cluster(struct qcow2_check *c, uint64_t cluster, uint32_t times)
 {
-	uint32_t max = qcow2_refcount_max(c->q), room, *refs = &c->refs[cluster - c->first];
+	uint32_t max = MIN(qcow2_refcount_max(c->q), UINT32_MAX), room,
+		 *refs = &c->refs[cluster - c->first];
 
 	c->dirty = true;
 	room = max - *refs;
@@ -200,7 +135,7 @@ static bool tail_is_whole(struct qcow2_check *c, uint64_t entry)
 	if (c->ntails == QCOW2_TAILS)
 		return false;
 	cluster = malloc(q->cluster_size);
-	r = cluster ? qcow2_inflate(q, entry, cluster, &ignored) : -ENOMEM;
+	r = cluster ? qcow2_compress_decode(q, entry, cluster, &ignored) : -ENOMEM;
 	free(cluster);
 	if (r == 0)
 		c->tails[c->ntails++] = entry;
@@ -225,7 +160,7 @@ static void refer_packed(struct walk *w, uint64_t pos, uint64_t len, uint64_t en
 static void walk_compressed(struct walk *w, unsigned i, uint64_t entry, uint64_t bitmap)
 {
 	struct qcow2_check *c = w->c;
-	uint64_t len, pos = qcow2_compressed_range(c->q, entry, &len);
+	uint64_t len, pos = qcow2_l2_compressed_range(c->q, entry, &len);
 
 	if (entry & QCOW2_COPIED) {
 		check_corruption(c->say,
@@ -263,7 +198,7 @@ static bool has_data(const struct qcow2 *q, uint64_t entry, uint64_t bitmap)
 	return q->extended ? bitmap & UINT32_MAX : !(entry & QCOW2_ZERO);
 }
 
-bool qcow2_is_odd_zero(const struct qcow2 *q, uint64_t entry, uint64_t bitmap)
+bool qcow2_check_references_odd_zero(const struct qcow2 *q, uint64_t entry, uint64_t bitmap)
 {
 	return !has_data(q, entry, bitmap) && (entry & QCOW2_OFFSET) & (q->cluster_size - 1);
 }
@@ -292,7 +227,7 @@ static void walk_cluster(struct walk *w, uint64_t entry, uint64_t bitmap)
 {
 	struct qcow2_check *c = w->c;
 	uint64_t pos = entry & QCOW2_OFFSET;
-	bool odd_zero = qcow2_is_odd_zero(c->q, entry, bitmap);
+	bool odd_zero = qcow2_check_references_odd_zero(c->q, entry, bitmap);
 
 	if (bitmap >> 32 & bitmap) {
 		check_corruption(c->say,
@@ -318,29 +253,29 @@ static void walk_cluster(struct walk *w, uint64_t entry, uint64_t bitmap)
 
 static void walk_entry(struct walk *w, unsigned i, uint64_t entry, uint64_t bitmap)
 {
-	enum qcow2_entry kind = qcow2_entry_kind(w->c->q, entry);
+	enum qcow2_l2_kind kind = qcow2_l2_kind(w->c->q, entry);
 
-	if (kind != QCOW2_ENTRY_COMPRESSED && entry & QCOW2_L2_RESERVED) {
+	if (kind != QCOW2_L2_COMPRESSED && entry & QCOW2_L2_RESERVED) {
 		check_corruption(
 			w->c->say, "ERROR found l2 entry with reserved bits set: %" PRIx64, entry);
 		odd_entry(w);
 	}
 	switch (kind) {
-	case QCOW2_ENTRY_COMPRESSED:
+	case QCOW2_L2_COMPRESSED:
 		walk_compressed(w, i, entry, bitmap);
 		break;
-	case QCOW2_ENTRY_DATA:
-	case QCOW2_ENTRY_ZERO_ALLOCATED:
+	case QCOW2_L2_DATA:
+	case QCOW2_L2_ZERO_ALLOCATED:
 		walk_cluster(w, entry, bitmap);
 		break;
-	case QCOW2_ENTRY_UNALLOCATED:
+	case QCOW2_L2_UNALLOCATED:
 		if (!(bitmap & UINT32_MAX))
 			break;
 		check_corruption(w->c->say,
 			"ERROR: Unallocated cluster has non-zero subcluster allocation map");
 		odd_entry(w);
 		break;
-	case QCOW2_ENTRY_ZERO:
+	case QCOW2_L2_ZERO:
 		break;
 	}
 }
@@ -394,7 +329,7 @@ static int walk_bitmap(struct qcow2_check *c, uint64_t pos, uint32_t entries, st
 	for (uint64_t at = 0; r == 0 && at < len; at += n) {
 		bool empty;
 
-		r = qcow2_check_piece(c, pos + at, len - at, &n, &empty, e);
+		r = qcow2_check_read_piece(c, pos + at, len - at, &n, &empty, e);
 		for (uint64_t i = 0; r == 0 && !empty && i < n; i += QCOW2_ENTRY_SIZE)
 			r = walk_bitmap_entry(c, load_be64(c->buf + i), e);
 	}
@@ -413,7 +348,7 @@ static int walk_bitmaps(struct qcow2_check *c, struct err *e)
 	for (uint32_t i = 0; r == 0 && i < h->nbitmaps; i++) {
 		unsigned char raw[QCOW2_BITMAP_FIXED];
 
-		r = qcow2_bitmap_read(q, i, &at, raw, e);
+		r = qcow2_bitmaps_read(q, i, &at, raw, e);
 		if (r == 0)
 			r = walk_bitmap(c, load_be64(raw), load_be32(raw + 8), e);
 	}
@@ -453,7 +388,7 @@ static void refer_block(struct qcow2_check *c, uint64_t i)
 	if (c->reftable[i] == 0 || odd_block(c, i))
 		return;
 	refer(c, c->reftable[i], c->q->cluster_size, 1);
-	if (!qcow2_in_window(c, cluster) || c->refs[cluster - c->first] == 1)
+	if (!qcow2_check_in_window(c, cluster) || c->refs[cluster - c->first] == 1)
 		return;
 	check_corruption(c->r, "ERROR refcount block %" PRIu64 " refcount=%" PRIu32, i,
 		c->refs[cluster - c->first]);
@@ -478,11 +413,11 @@ static int refer_refcounts(struct qcow2_check *c, struct err *e)
 	return r;
 }
 
-int qcow2_refs_count(struct qcow2_check *c, struct err *e)
+static int count_all(struct qcow2_check *c, struct err *e)
 {
 	int r = 0;
 
-	set_limits(c);
+	qcow2_check_read_limit(c);
 	refer(c, 0, c->q->cluster_size, 1); /* the header */
 	for (size_t i = 0; r == 0 && i < c->nused && !qcow2_check_ends(c); i++) {
 		refer_whole(c, c->used[i].what, c->used[i].pos, c->used[i].len, 1);
@@ -498,4 +433,35 @@ int qcow2_refs_count(struct qcow2_check *c, struct err *e)
 	if (r == 0 && !c->without_refcounts)
 		r = refer_refcounts(c, e);
 	return r == 0 ? go_on(c, e) : r;
+}
+
+static int count_window(struct qcow2_check *c, uint64_t first, struct err *e)
+{
+	int r = 0;
+
+	if (c->counted && c->first == first)
+		return 0;
+	if (c->dirty)
+		memset(c->refs, 0, c->nwindow * sizeof c->refs[0]);
+	c->dirty = false;
+	c->first = first;
+	c->say = c->told ? &c->silence : c->r;
+	if (first < c->nclusters)
+		r = count_all(c, e);
+	c->told = c->counted = true;
+	return r;
+}
+
+int qcow2_check_references(
+	struct qcow2_check *c, uint64_t end, qcow2_check_window *work, void *arg, struct err *e)
+{
+	int r = 0;
+
+	for (uint64_t first = 0; r == 0 && first < MAX(end, c->nclusters) && !qcow2_check_ends(c);
+		first += c->nwindow) {
+		r = count_window(c, first, e);
+		if (r == 0)
+			r = work(c, arg, e);
+	}
+	return r;
 }

@@ -1,5 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* check.c - are the refcounts what everything that refers to clusters makes them? */
+#include "check.h"
+
 #include <errno.h>
 #include <inttypes.h>
 #include <limits.h>
@@ -8,100 +10,24 @@
 
 #include "util/bytes.h"
 #include "util/err.h"
-#include "image/image.h"
 #include "io/io.h"
-#include "check.h"
+#include "image/image.h"
+#include "check-collect.h"
+#include "check-copied.h"
+#include "check-read.h"
+#include "check-refcount.h"
+#include "check-references.h"
+#include "header.h"
 #include "qcow2.h"
+#include "refcount.h"
+#include "repair-snapshots.h"
+#include "repair.h"
 
 /* Clusters in a window, of 4 bytes each: as many as the host file really holds, or as its tables
  * can map; 1 GiB of memory at most. */
 #define WINDOW_LEAST  ((64u << 20) / sizeof(uint32_t))
 #define WINDOW_TABLES ((256u << 20) / sizeof(uint32_t))
 #define WINDOW_MOST   ((1024u << 20) / sizeof(uint32_t))
-
-/* Refcounts as the file has them. */
-
-uint64_t qcow2_block_pos(const struct qcow2_check *c, uint64_t i)
-{
-	return i < c->nreftable ? c->reftable[i] & QCOW2_REFTABLE_OFFSET : 0;
-}
-
-static bool is_aligned(const struct qcow2_check *c, uint64_t pos)
-{
-	return !(pos & (c->q->cluster_size - 1));
-}
-
-/* Past the end of the file QEMU can, and finds zeroes. */
-bool qcow2_block_readable(const struct qcow2_check *c, uint64_t pos)
-{
-	return is_aligned(c, pos) && pos <= (uint64_t)INT64_MAX - c->q->cluster_size;
-}
-
-void qcow2_lookup_end(struct qcow2_lookup *l)
-{
-	if (l->m.block)
-		meta_unpin(l->c->q->cache, &l->m);
-	l->m.block = NULL;
-}
-
-int qcow2_lookup_refcount(struct qcow2_lookup *l, uint64_t cluster, uint64_t *count, struct err *e)
-{
-	const struct qcow2 *q = l->c->q;
-	unsigned order = q->header.refcount_order;
-	uint64_t pos = qcow2_block_pos(l->c, cluster >> qcow2_block_bits(q));
-	uint64_t i = cluster & ((UINT64_C(1) << qcow2_block_bits(q)) - 1);
-	uint64_t at = pos + (i << order) / 8, page = at & ~(uint64_t)(META_PAGE - 1);
-	struct meta m;
-
-	*count = 0;
-	if (pos == 0)
-		return 1;
-	if (!qcow2_block_readable(l->c, pos))
-		return 0;
-	if (!l->m.block || l->page != page) {
-		qcow2_lookup_end(l);
-		if (meta_pin(q->cache, q->io, page, &m, e) < 0)
-			return -e->code;
-		l->m = m;
-		l->page = page;
-	}
-	*count = qcow2_refcount_load(
-		q, l->m.p + (at - page), order < 3 ? i & ((8u >> order) - 1) : 0);
-	return 1;
-}
-
-/* Windows. */
-
-static int count_window(struct qcow2_check *c, uint64_t first, struct err *e)
-{
-	int r = 0;
-
-	if (c->counted && c->first == first)
-		return 0;
-	if (c->dirty)
-		memset(c->refs, 0, c->nwindow * sizeof c->refs[0]);
-	c->dirty = false;
-	c->first = first;
-	c->say = c->told ? &c->silence : c->r;
-	if (first < c->nclusters)
-		r = qcow2_refs_count(c, e);
-	c->told = c->counted = true;
-	return r;
-}
-
-int qcow2_each_window(
-	struct qcow2_check *c, uint64_t end, qcow2_window_work *work, void *arg, struct err *e)
-{
-	int r = 0;
-
-	for (uint64_t first = 0; r == 0 && first < MAX(end, c->nclusters) && !qcow2_check_ends(c);
-		first += c->nwindow) {
-		r = count_window(c, first, e);
-		if (r == 0)
-			r = work(c, arg, e);
-	}
-	return r;
-}
 
 /* Refcounts and references. */
 
@@ -140,12 +66,12 @@ static int compare_block(
 {
 	const struct qcow2 *q = c->q;
 	const uint32_t *refs = c->refs + (first - c->first);
-	uint64_t pos = qcow2_block_pos(c, i);
+	uint64_t pos = qcow2_check_refcount_block(c, i);
 	uint64_t skip = first & ((UINT64_C(1) << qcow2_block_bits(q)) - 1);
 	bool empty = pos == 0;
 	int r = 0;
 
-	if (!qcow2_block_readable(c, pos))
+	if (!qcow2_check_refcount_readable(c, pos))
 		return compare_unreadable(c, first, n, e);
 	if (!empty)
 		r = qcow2_check_read(c, pos, c->buf, q->cluster_size, &empty, e);
@@ -183,7 +109,7 @@ static int measure(struct qcow2_check *c, struct err *e)
 {
 	const struct qcow2 *q = c->q;
 	const struct qcow2_header *h = &q->header;
-	uint64_t real = qcow2_check_stored(c);
+	uint64_t real = qcow2_check_read_stored(c);
 
 	c->file_len = round_up(q->io->size, 512);
 	c->nclusters = div_round_up(c->file_len, q->cluster_size);
@@ -192,7 +118,7 @@ static int measure(struct qcow2_check *c, struct err *e)
 			"the file has %" PRIu64 " clusters, at most %d can be checked",
 			c->nclusters, INT_MAX);
 	if ((uint64_t)h->reftable_clusters << h->cluster_bits > QCOW2_MAX_REFTABLE_BYTES ||
-		!is_aligned(c, h->reftable_pos))
+		qcow2_in_cluster(q, h->reftable_pos))
 		return err_set(e, EINVAL, "refcount table: %" PRIu32 " clusters at 0x%" PRIx64,
 			h->reftable_clusters, h->reftable_pos);
 	c->r->image_end_offset = q->cluster_size;
@@ -212,10 +138,10 @@ int qcow2_check_look(struct qcow2_check *c, struct err *e)
 
 	if (rc < 0)
 		return rc;
-	qcow2_check_rewind(c);
-	rc = qcow2_refs_collect(c, e);
+	qcow2_check_read_restart(c);
+	rc = qcow2_check_collect(c, e);
 	if (rc == 0)
-		rc = qcow2_each_window(c, 0, compare_window, NULL, e);
+		rc = qcow2_check_references(c, 0, compare_window, NULL, e);
 	return rc;
 }
 
@@ -244,10 +170,10 @@ static int mend(struct qcow2_check *c, unsigned repair, struct err *e)
 		return 0;
 	}
 	if (rebuild)
-		return qcow2_rebuild_counts(c, e);
+		return qcow2_repair_rebuild(c, e);
 	if (c->r->corruptions == 0 && c->r->leaks == 0)
 		return 0;
-	return qcow2_mend_counts(c, repair, e);
+	return qcow2_repair_refcounts(c, repair, e);
 }
 
 /* Looks again, without a word. */
@@ -302,13 +228,13 @@ static int repair_counts(struct qcow2_check *c, unsigned repair, struct err *e)
 	int rc = 0;
 
 	if (c->odd_snapshots && repair & CHECK_ERRORS && !c->cut) {
-		rc = qcow2_mend_snapshots(c, e);
+		rc = qcow2_repair_snapshots(c, e);
 		if (rc == 0)
 			rc = look_again(c, &now, e);
 		c->r = r;
 	}
 	if (rc == 0 && c->odd_zeroes && repair & CHECK_ERRORS) {
-		rc = qcow2_mend_zeroes(c, e);
+		rc = qcow2_repair_zeroes(c, e);
 		if (rc == 0)
 			rc = look_again(c, &now, e);
 		c->r = r;

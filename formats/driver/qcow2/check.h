@@ -18,10 +18,10 @@
 
 #include "io/cache.h"
 #include "image/check.h"
+#include "qcow2.h"
 
 struct err;
-struct qcow2;
-struct qcow2_snapshot;
+struct image;
 
 /* Metadata that something other than an L1 table refers to. */
 struct qcow2_used {
@@ -81,98 +81,28 @@ struct qcow2_check {
 	uint64_t harmless;  /* findings that no write to the image makes worse; not in the report */
 };
 
-/* check-collect.c */
+static inline bool qcow2_check_in_window(const struct qcow2_check *c, uint64_t cluster)
+{
+	return cluster >= c->first && cluster - c->first < c->nwindow;
+}
 
-/* Reads the L1 tables, that of refcounts and that of snapshots, and tells what is wrong in them. */
-int qcow2_refs_collect(struct qcow2_check *c, struct err *e);
-
-/* check-references.c */
-
-/* Does no more need to be found?  To refuse an image one error is enough. */
+/* Can the check end early?  One error is enough to refuse writing. */
 static inline bool qcow2_check_ends(const struct qcow2_check *c)
 {
 	return c->for_writing && c->r->corruptions > 0;
 }
 
-/* Counts in the window what everything refers to; in the first one tells what is wrong. */
-int qcow2_refs_count(struct qcow2_check *c, struct err *e);
-
-/* Reads len bytes of a table, zeroes past the end of the file.  *empty: there are only zeroes, and
- * buf was left alone. */
-int qcow2_check_read(
-	struct qcow2_check *c, uint64_t pos, void *buf, size_t len, bool *empty, struct err *e);
-
-/* Reads the first *n of the len bytes of a table into buf: a cluster at most.  *empty: they are in
- * a hole of the file, which may be longer. */
-int qcow2_check_piece(
-	struct qcow2_check *c, uint64_t pos, uint64_t len, uint64_t *n, bool *empty, struct err *e);
-
-/* Bytes that the host stores of the file: holes cost nothing, so work is bounded by these. */
-uint64_t qcow2_check_stored(const struct qcow2_check *c);
-
-/* Starts a pass over all tables: allows the work and the findings that a sound file, or one whose
- * refcounts are all lost, can ask for. */
-void qcow2_check_rewind(struct qcow2_check *c);
-
-/* Is this the entry of a cluster to be zero, at a place that cannot be? */
-bool qcow2_is_odd_zero(const struct qcow2 *q, uint64_t entry, uint64_t bitmap);
-
-/* The most that a refcount can be, as far as references are counted. */
-uint32_t qcow2_refcount_max(const struct qcow2 *q);
-
-/* check.c */
-
-/* Looks at all but the flags, for a check that has no more than q, r and for_writing. */
+/* Checks all but the flag COPIED, for a check in which only q, r and for_writing are set. */
 int qcow2_check_look(struct qcow2_check *c, struct err *e);
 void qcow2_check_end(struct qcow2_check *c);
 
-typedef int qcow2_window_work(struct qcow2_check *c, void *arg, struct err *e);
+/* Checks the image and makes the repairs in repair, for which q->io must be writable.  No page of
+ * its metadata may be pinned or wait to be written.  A dirty image that is opened for writing is
+ * repaired with CHECK_ALL; it is clean then unless the report still has corruptions or check
+ * errors. */
+int qcow2_check_run(struct qcow2 *q, unsigned repair, struct check_report *r, struct err *e);
 
-/* Counts in one window after the other, as far as there are clusters and up to end, and calls work
- * for each. */
-int qcow2_each_window(
-	struct qcow2_check *c, uint64_t end, qcow2_window_work *work, void *arg, struct err *e);
-
-static inline bool qcow2_in_window(const struct qcow2_check *c, uint64_t cluster)
-{
-	return cluster >= c->first && cluster - c->first < c->nwindow;
-}
-
-/* The position of the block that has the refcounts from cluster number i << qcow2_block_bits on; 0:
- * there is none, all are 0. */
-uint64_t qcow2_block_pos(const struct qcow2_check *c, uint64_t i);
-
-/* Can a block be looked at that lies there? */
-bool qcow2_block_readable(const struct qcow2_check *c, uint64_t pos);
-
-/* The refcount of a cluster, with the page of its block at hand that was looked at last. */
-struct qcow2_lookup {
-	const struct qcow2_check *c;
-	uint64_t page; /* position */
-	struct meta m; /* of that page when block is set */
-};
-
-/* 1: found, 0: its block is nowhere, or -errno. */
-int qcow2_lookup_refcount(struct qcow2_lookup *l, uint64_t cluster, uint64_t *count, struct err *e);
-void qcow2_lookup_end(struct qcow2_lookup *l);
-
-/* check-copied.c: tells which flags are wrong, and mends those that repair says and that can be
- * mended without a doubt. */
-int qcow2_check_copied(struct qcow2_check *c, unsigned repair, struct err *e);
-
-/* repair.c */
-
-/* Makes the refcounts in place those that they should be, as far as repair says. */
-int qcow2_mend_counts(struct qcow2_check *c, unsigned repair, struct err *e);
-
-/* Puts all refcounts anew behind the end of the file. */
-int qcow2_rebuild_counts(struct qcow2_check *c, struct err *e);
-
-/* repair-snapshots.c: puts a snapshot table behind the end of the file that has all entries that
- * can be read, complete. */
-int qcow2_mend_snapshots(struct qcow2_check *c, struct err *e);
-
-/* Lets clusters that are to be zero, at places that cannot be, be zero without a place. */
-int qcow2_mend_zeroes(struct qcow2_check *c, struct err *e);
+/* As in struct format. */
+int qcow2_check(struct image *img, unsigned repair, struct check_report *r, struct err *e);
 
 #endif

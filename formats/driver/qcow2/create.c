@@ -2,6 +2,8 @@
 /* create.c - new images: one of no bytes, written by hand, that is then made as long as it
  * shall be in the same way as any other.
  */
+#include "create.h"
+
 #include <errno.h>
 #include <inttypes.h>
 #include <stdio.h>
@@ -10,16 +12,20 @@
 #include <strings.h>
 
 #include "util/bytes.h"
-#include "io/cache.h"
-#include "image/creation.h"
 #include "util/err.h"
-#include "image/image.h"
+#include "io/cache.h"
 #include "io/io.h"
-#include "write.h"
-#include "qcow2.h"
-#include "view/view.h"
 #include "io/writeback.h"
+#include "view/view.h"
 #include "view/writer.h"
+#include "image/creation.h"
+#include "image/image.h"
+#include "alloc.h"
+#include "header.h"
+#include "map.h"
+#include "qcow2.h"
+#include "resize.h"
+#include "write-ops.h"
 
 #define CACHE_BYTES (16u << 20)
 
@@ -284,7 +290,7 @@ static int make_disk(struct creation *c, struct qcow2_view *v, struct err *e)
 		r = qcow2_resize(&v->view, size, e);
 	if (r == 0 && !creation_is(c, "preallocation", "off"))
 		r = outside ? give_room(c, v->q->data, 0, size, e)
-			    : qcow2_map_all(v, 0, size, give_room, c, e);
+			    : qcow2_resize_preallocate(v, 0, size, give_room, c, e);
 	return r < 0 ? r : writer_finish(v->view.writer, e);
 }
 
@@ -309,12 +315,12 @@ static int start(struct creation *c, struct qcow2 *q, struct qcow2_view *v, stru
 
 static int write_disk(struct creation *c, struct qcow2 *q, struct err *e)
 {
-	struct view *v = qcow2_view_new(q, 0, 0, 0, 0, e);
+	struct view *v = qcow2_map_view(q, 0, 0, 0, 0, e);
 	int r;
 
 	if (!v)
 		return -e->code;
-	qcow2_let_write(v);
+	qcow2_write_ops_set(v);
 	r = start(c, q, (struct qcow2_view *)v, e);
 	if (r == 0)
 		r = make_disk(c, (struct qcow2_view *)v, e);
@@ -339,7 +345,7 @@ int qcow2_create(struct creation *c, struct err *e)
 		return -e->code;
 	choose_features(c, &q.header);
 	r = write_empty(c, &q.header, e);
-	qcow2_derive(&q, c->io, cache, NULL);
+	qcow2_init(&q, c->io, cache, NULL);
 	if (r == 0)
 		r = write_disk(c, &q, e);
 	cache_free(cache);

@@ -3,20 +3,23 @@
  *
  * Clusters of data and of machine states are encrypted; tables and compressed clusters never are.
  */
+#include "crypt.h"
+
 #include <errno.h>
 #include <inttypes.h>
 
 #include "util/bytes.h"
-#include "io/crypt.h"
 #include "util/err.h"
+#include "io/crypt.h"
+#include "io/io.h"
+#include "view/view.h"
 #include "image/facts.h"
 #include "image/image.h"
-#include "io/io.h"
 #include "driver/common/qcow-aes.h"
+#include "header.h"
 #include "qcow2.h"
-#include "view/view.h"
 
-int qcow2_luks_check(const struct qcow2 *q, struct err *e)
+int qcow2_crypt_check_luks(const struct qcow2 *q, struct err *e)
 {
 	uint64_t pos = q->header.luks_pos, len = q->header.luks_len;
 
@@ -41,7 +44,7 @@ static int unlock_luks(const struct image *img, struct qcow2 *q, struct err *e)
 	return r < 0 ? r : luks_unlock(&q->luks, img->opts, &q->crypt, e);
 }
 
-int qcow2_unlock(const struct image *img, struct qcow2 *q, struct err *e)
+int qcow2_crypt_unlock(const struct image *img, struct qcow2 *q, struct err *e)
 {
 	switch (q->header.encryption) {
 	case QCOW2_AES:
@@ -54,7 +57,7 @@ int qcow2_unlock(const struct image *img, struct qcow2 *q, struct err *e)
 }
 
 /* AES counts sectors from the start of the disk, LUKS from the start of the file. */
-int qcow2_encrypted(const struct qcow2 *q, uint64_t off, struct extent *x, struct err *e)
+int qcow2_crypt_extent(const struct qcow2 *q, uint64_t off, struct extent *x, struct err *e)
 {
 	uint64_t from = q->header.encryption == QCOW2_AES ? off : x->pos;
 

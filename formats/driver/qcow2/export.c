@@ -1,10 +1,14 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* export.c - a disk as a qcow2 file: header, refcount table, refcount blocks, L1 table, L2
  * tables, data.  Every cluster of the file is in use, once. */
+#include "export.h"
+
 #include "util/bytes.h"
 #include "util/err.h"
 #include "export/allocmap.h"
 #include "export/regions.h"
+#include "header.h"
+#include "l1.h"
 #include "qcow2.h"
 
 #define CLUSTER        (UINT64_C(1) << EXPORT_BITS)
@@ -156,10 +160,10 @@ static int qcow2_make(
 	}
 	place(q);
 	add_pieces(q);
-	return regions_end(&q->made, q->clusters * CLUSTER, &qcow2_layout, file, e);
+	return regions_end(&q->made, q->clusters * CLUSTER, &qcow2_export, file, e);
 }
 
-const struct export_format qcow2_layout = {
+const struct export_format qcow2_export = {
 	.suffix = ".qcow2",
 	.max_disk = (uint64_t)QCOW2_MAX_L1_BYTES / 8 << L2_BITS,
 	.max_file = (uint64_t)QCOW2_MAX_REFTABLE_BYTES / 8 * BLOCK_ENTRIES * CLUSTER,

@@ -5,17 +5,18 @@
  * whole, and no feature is set that this driver does not know.  Where tables lie is checked by who
  * reads them.
  */
+#include "header.h"
+
 #include <errno.h>
 #include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
 
 #include "util/bytes.h"
-#include "io/cache.h"
 #include "util/err.h"
-#include "image/image.h"
+#include "io/cache.h"
 #include "io/io.h"
-#include "qcow2.h"
+#include "image/image.h"
 
 #define HEADER_V2    72u
 #define HEADER_V3    104u /* at least */
@@ -375,7 +376,7 @@ int qcow2_header_read(const struct image *img, struct qcow2_header *h, struct er
 	return r;
 }
 
-void qcow2_names(const unsigned char *head, size_t n, format_name_visit *visit, void *arg)
+void qcow2_header_names(const unsigned char *head, size_t n, format_name_visit *visit, void *arg)
 {
 	struct qcow2_header h = {0};
 	char name[LIMIT_NAME + 1];

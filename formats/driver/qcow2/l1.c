@@ -1,14 +1,121 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* l1.c - another L1 table for the live disk, or one more for a snapshot. */
+#include "l1.h"
+
 #include <errno.h>
+#include <inttypes.h>
 
 #include "util/bytes.h"
-#include "io/cache.h"
 #include "util/err.h"
-#include "write.h"
-#include "qcow2.h"
+#include "io/cache.h"
+#include "io/io.h"
 #include "io/writeback.h"
 #include "view/writer.h"
+#include "alloc.h"
+#include "header.h"
+#include "qcow2.h"
+#include "refcount.h"
+
+int qcow2_l1_check_shape(const struct qcow2 *q, uint64_t pos, uint32_t entries, struct err *e)
+{
+	if ((uint64_t)entries * QCOW2_ENTRY_SIZE > QCOW2_MAX_L1_BYTES)
+		return err_set(e, EFBIG, "L1 table: %" PRIu32 " entries are more than %u", entries,
+			QCOW2_MAX_L1_BYTES / QCOW2_ENTRY_SIZE);
+	if (qcow2_in_cluster(q, pos))
+		return err_set(e, EINVAL,
+			"L1 table: offset 0x%" PRIx64 " is not a multiple of %" PRIu32, pos,
+			q->cluster_size);
+	return 0;
+}
+
+int qcow2_l1_check_place(const struct qcow2 *q, uint64_t pos, uint32_t entries, struct err *e)
+{
+	uint64_t len = (uint64_t)entries * QCOW2_ENTRY_SIZE;
+	const struct qcow2_range *hit;
+
+	if (len == 0)
+		return 0;
+	if (!range_fits(pos, len, q->io->size))
+		return err_set(e, EINVAL,
+			"L1 table: %" PRIu32 " entries at 0x%" PRIx64
+			" pass the end of the file, 0x%" PRIx64,
+			entries, pos, q->io->size);
+	hit = qcow2_range_hit(q, pos, len);
+	if (hit)
+		return err_set(
+			e, EINVAL, "L1 table: offset 0x%" PRIx64 " is in the %s", pos, hit->what);
+	return 0;
+}
+
+int qcow2_l1_check(const struct qcow2 *q, uint64_t pos, uint32_t entries, struct err *e)
+{
+	int r = qcow2_l1_check_shape(q, pos, entries, e);
+
+	return r == 0 ? qcow2_l1_check_place(q, pos, entries, e) : r;
+}
+
+int qcow2_l1_decode(const struct qcow2 *q, uint64_t entry, uint64_t *table, struct err *e)
+{
+	const struct qcow2_range *hit;
+
+	*table = entry & QCOW2_OFFSET;
+	if (entry == 0)
+		return 0;
+	if (entry & QCOW2_L1_RESERVED)
+		return err_set(e, EUCLEAN, "reserved bits are set in 0x%016" PRIx64, entry);
+	if (qcow2_in_cluster(q, *table))
+		return err_set(e, EUCLEAN,
+			"L2 table at 0x%" PRIx64 ", not at a multiple of %" PRIu32, *table,
+			q->cluster_size);
+	hit = qcow2_range_hit(q, *table, q->cluster_size);
+	if (hit)
+		return err_set(e, EUCLEAN, "L2 table at 0x%" PRIx64 ", where the %s is", *table,
+			hit->what);
+	/* Whole: half a table would say "not allocated" for all that the other half had. */
+	if (!range_fits(*table, q->cluster_size, q->io->size))
+		return err_set(e, EIO,
+			"L2 table at 0x%" PRIx64 ", past the end of the file, 0x%" PRIx64, *table,
+			q->io->size);
+	return 0;
+}
+
+/* Entries at m that say "no L2 table", counted from the first; max at most. */
+static uint64_t count_empty(const struct meta *m, uint64_t max)
+{
+	uint64_t n = 0;
+
+	max = MIN(max, m->n / QCOW2_ENTRY_SIZE);
+	while (n < max && load_be64(m->p + n * QCOW2_ENTRY_SIZE) == 0)
+		n++;
+	return n;
+}
+
+int qcow2_l1_lookup(const struct qcow2_view *v, uint64_t off, uint64_t *entry, uint64_t *table,
+	uint64_t *len, struct err *e)
+{
+	const struct qcow2 *q = v->q;
+	unsigned bits = qcow2_l1_bits(q);
+	uint64_t i = off >> bits, skip = off & ((UINT64_C(1) << bits) - 1), n;
+	struct meta m;
+	int r;
+
+	*entry = *table = 0;
+	*len = UINT64_MAX;
+	if (i >= v->l1_size) /* snapshots may have a table shorter than their disk */
+		return 0;
+	r = meta_pin(q->cache, q->io, v->l1_pos + i * QCOW2_ENTRY_SIZE, &m, e);
+	if (r < 0)
+		return r;
+	n = count_empty(&m, v->l1_size - i);
+	if (n == 0) {
+		n = 1;
+		*entry = load_be64(m.p);
+		r = qcow2_l1_decode(q, *entry, table, e);
+	}
+	meta_unpin(q->cache, &m);
+	*len = (n << bits) - skip;
+	return r < 0 ? err_in(e, "L1 entry %" PRIu64, i) : 0;
+}
 
 static int copy(
 	const struct qcow2 *q, struct qcow2_l1 from, uint64_t to, uint64_t mask, struct err *e)

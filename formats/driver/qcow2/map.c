@@ -5,20 +5,25 @@
  * entry is believed only when all of it makes sense; one that no sane program could have written
  * fails the read of what it maps, and of nothing else.
  */
+#include "map.h"
+
 #include <errno.h>
 #include <inttypes.h>
 #include <stdlib.h>
 
 #include "util/bytes.h"
+#include "util/err.h"
 #include "io/cache.h"
 #include "io/codec.h"
-#include "util/err.h"
 #include "io/io.h"
-#include "write.h"
-#include "qcow2.h"
 #include "view/view.h"
+#include "compress.h"
+#include "crypt.h"
+#include "l1.h"
+#include "l2.h"
+#include "qcow2.h"
+#include "refcount.h"
 
-#define SECTOR_BITS      9
 #define SUBCLUSTERS_BITS 5
 
 /* What an L2 entry says of the bytes from some place in its cluster on. */
@@ -29,162 +34,12 @@ struct run {
 	bool copied;   /* FILE: nobody else has the cluster, as writers noted */
 };
 
-static uint64_t in_cluster(const struct qcow2 *q, uint64_t off)
-{
-	return off & (q->cluster_size - 1);
-}
-
-/* The first of the ranges that no data may lie in which [pos, pos+len) meets, or NULL. */
-static const struct qcow2_range *range_hit(const struct qcow2 *q, uint64_t pos, uint64_t len)
-{
-	const struct qcow2_range *hit = NULL;
-
-	for (unsigned i = 0; i < q->nranges; i++) {
-		const struct qcow2_range *range = &q->ranges[i];
-
-		if (range->pos < pos + len && pos < range->pos + range->len &&
-			(!hit || range->pos < hit->pos))
-			hit = range;
-	}
-	return hit;
-}
-
-/* The level 1 table. */
-
-int qcow2_l1_check_shape(const struct qcow2 *q, uint64_t pos, uint32_t entries, struct err *e)
-{
-	if ((uint64_t)entries * QCOW2_ENTRY_SIZE > QCOW2_MAX_L1_BYTES)
-		return err_set(e, EFBIG, "L1 table: %" PRIu32 " entries are more than %u", entries,
-			QCOW2_MAX_L1_BYTES / QCOW2_ENTRY_SIZE);
-	if (in_cluster(q, pos))
-		return err_set(e, EINVAL,
-			"L1 table: offset 0x%" PRIx64 " is not a multiple of %" PRIu32, pos,
-			q->cluster_size);
-	return 0;
-}
-
-int qcow2_l1_check_place(const struct qcow2 *q, uint64_t pos, uint32_t entries, struct err *e)
-{
-	uint64_t len = (uint64_t)entries * QCOW2_ENTRY_SIZE;
-	const struct qcow2_range *hit;
-
-	if (len == 0)
-		return 0;
-	if (!range_fits(pos, len, q->io->size))
-		return err_set(e, EINVAL,
-			"L1 table: %" PRIu32 " entries at 0x%" PRIx64
-			" pass the end of the file, 0x%" PRIx64,
-			entries, pos, q->io->size);
-	hit = range_hit(q, pos, len);
-	if (hit)
-		return err_set(
-			e, EINVAL, "L1 table: offset 0x%" PRIx64 " is in the %s", pos, hit->what);
-	return 0;
-}
-
-int qcow2_l1_check(const struct qcow2 *q, uint64_t pos, uint32_t entries, struct err *e)
-{
-	int r = qcow2_l1_check_shape(q, pos, entries, e);
-
-	return r == 0 ? qcow2_l1_check_place(q, pos, entries, e) : r;
-}
-
-int qcow2_l1_decode(const struct qcow2 *q, uint64_t entry, uint64_t *table, struct err *e)
-{
-	const struct qcow2_range *hit;
-
-	*table = entry & QCOW2_OFFSET;
-	if (entry == 0)
-		return 0;
-	if (entry & QCOW2_L1_RESERVED)
-		return err_set(e, EUCLEAN, "reserved bits are set in 0x%016" PRIx64, entry);
-	if (in_cluster(q, *table))
-		return err_set(e, EUCLEAN,
-			"L2 table at 0x%" PRIx64 ", not at a multiple of %" PRIu32, *table,
-			q->cluster_size);
-	hit = range_hit(q, *table, q->cluster_size);
-	if (hit)
-		return err_set(e, EUCLEAN, "L2 table at 0x%" PRIx64 ", where the %s is", *table,
-			hit->what);
-	/* Whole: half a table would say "not allocated" for all that the other half had. */
-	if (!range_fits(*table, q->cluster_size, q->io->size))
-		return err_set(e, EIO,
-			"L2 table at 0x%" PRIx64 ", past the end of the file, 0x%" PRIx64, *table,
-			q->io->size);
-	return 0;
-}
-
-/* Entries at m that say "no L2 table", counted from the first; max at most. */
-static uint64_t count_empty(const struct meta *m, uint64_t max)
-{
-	uint64_t n = 0;
-
-	max = MIN(max, m->n / QCOW2_ENTRY_SIZE);
-	while (n < max && load_be64(m->p + n * QCOW2_ENTRY_SIZE) == 0)
-		n++;
-	return n;
-}
-
-/* The L2 table for guest offset off.  *table is 0 where there is none; *len is how far that goes on
- * as far as one page of the L1 table shows, or how far the L2 table reaches. */
-static int l1_look(
-	const struct qcow2_view *v, uint64_t off, uint64_t *table, uint64_t *len, struct err *e)
-{
-	const struct qcow2 *q = v->q;
-	unsigned bits = qcow2_l1_bits(q);
-	uint64_t i = off >> bits, skip = off & ((UINT64_C(1) << bits) - 1), n;
-	struct meta m;
-	int r;
-
-	*table = 0;
-	*len = UINT64_MAX;
-	if (i >= v->l1_size) /* snapshots may have a table shorter than their disk */
-		return 0;
-	r = meta_pin(q->cache, q->io, v->l1_pos + i * QCOW2_ENTRY_SIZE, &m, e);
-	if (r < 0)
-		return r;
-	n = count_empty(&m, v->l1_size - i);
-	if (n == 0) {
-		n = 1;
-		r = qcow2_l1_decode(q, load_be64(m.p), table, e);
-	}
-	meta_unpin(q->cache, &m);
-	*len = (n << bits) - skip;
-	return r < 0 ? err_in(e, "L1 entry %" PRIu64, i) : 0;
-}
-
-/* Level 2 entries. */
-
-static unsigned compressed_bits(const struct qcow2 *q)
-{
-	return 62 - (q->header.cluster_bits - 8);
-}
-
-uint64_t qcow2_compressed_range(const struct qcow2 *q, uint64_t entry, uint64_t *len)
-{
-	unsigned bits = compressed_bits(q);
-	uint64_t pos = entry & ((UINT64_C(1) << bits) - 1);
-	uint64_t more = (entry & (QCOW2_COMPRESSED - 1)) >> bits;
-
-	*len = ((more + 1) << SECTOR_BITS) - (pos & ((1u << SECTOR_BITS) - 1));
-	return pos;
-}
-
-bool qcow2_compressed_entry(const struct qcow2 *q, uint64_t pos, uint64_t len, uint64_t *entry)
-{
-	unsigned bits = compressed_bits(q);
-	uint64_t more = ((pos + len - 1) >> SECTOR_BITS) - (pos >> SECTOR_BITS);
-
-	*entry = QCOW2_COMPRESSED | more << bits | pos;
-	return pos + len <= UINT64_C(1) << MIN(bits, QCOW2_OFFSET_BITS);
-}
-
 static int decode_compressed(
 	const struct qcow2 *q, const unsigned char *p, struct run *run, struct err *e)
 {
 	uint64_t entry = load_be64(p), len;
-	uint64_t pos = qcow2_compressed_range(q, entry, &len);
-	const struct qcow2_range *hit = range_hit(q, pos, 1);
+	uint64_t pos = qcow2_l2_compressed_range(q, entry, &len);
+	const struct qcow2_range *hit = qcow2_range_hit(q, pos, 1);
 
 	if (q->external)
 		return err_set(e, EUCLEAN, "a compressed cluster in an external data file");
@@ -231,24 +86,10 @@ static int decode_subclusters(const struct qcow2 *q, uint64_t bitmap, bool has_h
 	return 0;
 }
 
-enum qcow2_entry qcow2_entry_kind(const struct qcow2 *q, uint64_t entry)
-{
-	bool placed = entry & QCOW2_OFFSET;
-
-	if (entry & QCOW2_COMPRESSED)
-		return QCOW2_ENTRY_COMPRESSED;
-	if (!q->extended && entry & QCOW2_ZERO)
-		return placed ? QCOW2_ENTRY_ZERO_ALLOCATED : QCOW2_ENTRY_ZERO;
-	/* In a data file position 0 is good for data. */
-	if (placed || (q->external && entry & QCOW2_COPIED))
-		return QCOW2_ENTRY_DATA;
-	return QCOW2_ENTRY_UNALLOCATED;
-}
-
 /* Is host a place for the cluster at guest offset off? */
 static int check_host(const struct qcow2 *q, uint64_t host, uint64_t off, struct err *e)
 {
-	if (in_cluster(q, host))
+	if (qcow2_in_cluster(q, host))
 		return err_set(e, EUCLEAN,
 			"data cluster at 0x%" PRIx64 ", not at a multiple of %" PRIu32, host,
 			q->cluster_size);
@@ -261,7 +102,7 @@ static int check_host(const struct qcow2 *q, uint64_t host, uint64_t off, struct
 static int l2_decode(
 	const struct qcow2 *q, const unsigned char *p, uint64_t off, struct run *run, struct err *e)
 {
-	uint64_t entry = load_be64(p), skip = in_cluster(q, off);
+	uint64_t entry = load_be64(p), skip = qcow2_in_cluster(q, off);
 	bool zero = entry & QCOW2_ZERO, has_host;
 	int r;
 
@@ -307,8 +148,9 @@ static bool run_extend_by_one(
 
 	if (l2_decode(q, p, off + run->len, &next, &ignored) < 0 || next.kind != run->kind)
 		return false;
-	if (next.kind == EXTENT_FILE && (next.host != run->host + in_cluster(q, off) + run->len ||
-						next.copied != run->copied))
+	if (next.kind == EXTENT_FILE &&
+		(next.host != run->host + qcow2_in_cluster(q, off) + run->len ||
+			next.copied != run->copied))
 		return false;
 	run->len += next.len;
 	return true;
@@ -322,8 +164,9 @@ static void run_extend(const struct qcow2 *q, const unsigned char *p, size_t n, 
 
 	if (run->kind == EXTENT_GENERATED)
 		return;
-	n = MIN(n, div_round_up(in_cluster(q, off) + wanted, q->cluster_size) - 1);
-	for (; n > 0 && in_cluster(q, off + run->len) == 0; p += like * q->entry_size, n -= like) {
+	n = MIN(n, div_round_up(qcow2_in_cluster(q, off) + wanted, q->cluster_size) - 1);
+	for (; n > 0 && qcow2_in_cluster(q, off + run->len) == 0;
+		p += like * q->entry_size, n -= like) {
 		like = q->extended ? 0 : count_like(q, p, n, run->kind == EXTENT_FILE);
 		run->len += (uint64_t)like << q->header.cluster_bits;
 		if (like == 0 && !run_extend_by_one(q, p, off, run))
@@ -362,7 +205,7 @@ static bool is_owned(const struct qcow2_view *v, const struct run *run, const st
 
 	if (!run->copied || !v->view.write)
 		return false;
-	return q->external || qcow2_counted_once(q->alloc, x->pos >> bits,
+	return q->external || qcow2_refcount_is_one(q->alloc, x->pos >> bits,
 				      ((x->pos + x->len - 1) >> bits) - (x->pos >> bits) + 1);
 }
 
@@ -371,8 +214,9 @@ static int extent_of_data(const struct qcow2_view *v, const struct run *run, uin
 	struct extent *x, struct err *e)
 {
 	const struct qcow2 *q = v->q;
-	uint64_t len = run->len, skip = in_cluster(q, off);
-	const struct qcow2_range *hit = q->external ? NULL : range_hit(q, run->host, skip + len);
+	uint64_t len = run->len, skip = qcow2_in_cluster(q, off);
+	const struct qcow2_range *hit =
+		q->external ? NULL : qcow2_range_hit(q, run->host, skip + len);
 	int r;
 
 	if (hit && hit->pos <= run->host + skip)
@@ -383,7 +227,7 @@ static int extent_of_data(const struct qcow2_view *v, const struct run *run, uin
 	r = extent_in_file(x, q->data, run->host, skip, len, q->cluster_size, e);
 	if (r == 0)
 		x->inplace = x->kind == EXTENT_FILE && is_owned(v, run, x);
-	return r < 0 || !q->crypt ? r : qcow2_encrypted(q, off, x, e);
+	return r < 0 || !q->crypt ? r : qcow2_crypt_extent(q, off, x, e);
 }
 
 static int extent_of_run(const struct qcow2_view *v, const struct run *run, uint64_t off,
@@ -397,7 +241,7 @@ static int extent_of_run(const struct qcow2_view *v, const struct run *run, uint
 	case EXTENT_FILE:
 		return extent_of_data(v, run, off, x, e);
 	case EXTENT_GENERATED:
-		x->pos = in_cluster(q, off);
+		x->pos = qcow2_in_cluster(q, off);
 		x->io = q->io;
 		x->unit_id = run->host;
 		x->unit_len = q->cluster_size;
@@ -412,9 +256,9 @@ static int qcow2_map(
 	const struct view *view, uint64_t off, uint64_t len, struct extent *x, struct err *e)
 {
 	const struct qcow2_view *v = (const struct qcow2_view *)view;
-	uint64_t table, guest = v->start + off;
+	uint64_t entry, table, guest = v->start + off;
 	struct run run = {.kind = EXTENT_BELOW};
-	int r = l1_look(v, guest, &table, &run.len, e);
+	int r = qcow2_l1_lookup(v, guest, &entry, &table, &run.len, e);
 
 	if (r == 0 && table != 0)
 		r = l2_look(v, table, guest, len, &run, e);
@@ -423,51 +267,14 @@ static int qcow2_map(
 	return r < 0 ? err_in(e, "guest offset 0x%" PRIx64, guest) : 0;
 }
 
-static int inflate_cluster(
-	const struct qcow2 *q, const void *in, size_t nin, void *out, struct err *e)
-{
-	ssize_t made;
-
-	if (q->header.compression == QCOW2_ZSTD)
-		made = codec_zstd(q->codec, in, nin, out, q->cluster_size, e);
-	else
-		made = codec_inflate(q->codec, in, nin, out, q->cluster_size, e);
-	if (made < 0)
-		return made;
-	if ((size_t)made != q->cluster_size)
-		return err_set(
-			e, EUCLEAN, "it holds %zd bytes, not %" PRIu32, made, q->cluster_size);
-	return 0;
-}
-
-/* The last sector of the input may pass the end of the file: only the stream itself was written.
- * Nothing is put in the place of what is missing: zeroes decode to something, and a stream that was
- * cut off would end in made-up bytes. */
-int qcow2_inflate(const struct qcow2 *q, uint64_t entry, void *cluster, struct err *e)
-{
-	uint64_t nin, pos = qcow2_compressed_range(q, entry, &nin);
-	void *in;
-	int r;
-
-	nin = MIN(nin, q->io->size - pos);
-	in = malloc(nin);
-	if (!in)
-		return err_nomem(e);
-	r = io_read(q->io, in, nin, pos, e);
-	if (r == 0)
-		r = inflate_cluster(q, in, nin, cluster, e);
-	free(in);
-	return r < 0 ? err_in(e, "compressed cluster at 0x%" PRIx64, pos) : 0;
-}
-
 static int qcow2_fill(const struct view *view, const struct extent *x, void *buf, struct err *e)
 {
-	return qcow2_inflate(((const struct qcow2_view *)view)->q, x->unit_id, buf, e);
+	return qcow2_compress_decode(((const struct qcow2_view *)view)->q, x->unit_id, buf, e);
 }
 
 static const struct view_ops qcow2_view_ops = {.map = qcow2_map, .fill = qcow2_fill};
 
-struct view *qcow2_view_new(struct qcow2 *q, uint64_t size, uint64_t start, uint64_t l1_pos,
+struct view *qcow2_map_view(struct qcow2 *q, uint64_t size, uint64_t start, uint64_t l1_pos,
 	uint32_t l1_size, struct err *e)
 {
 	struct qcow2_view *v = calloc(1, sizeof *v);
@@ -484,7 +291,7 @@ struct view *qcow2_view_new(struct qcow2 *q, uint64_t size, uint64_t start, uint
 	return &v->view;
 }
 
-const struct qcow2 *qcow2_of(const struct view *v)
+const struct qcow2 *qcow2_map_image(const struct view *v)
 {
 	return v->ops == &qcow2_view_ops ? ((const struct qcow2_view *)v)->q : NULL;
 }

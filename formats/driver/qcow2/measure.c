@@ -1,10 +1,14 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* measure.c - the size of a qcow2 image before it is made: all of its tables, as if their
  * room were allocated beforehand, and its clusters. */
+#include "measure.h"
+
 #include "util/bytes.h"
-#include "image/format.h"
-#include "qcow2.h"
 #include "view/view.h"
+#include "image/format.h"
+#include "bitmaps.h"
+#include "map.h"
+#include "qcow2.h"
 
 #define CLUSTER         UINT64_C(65536)
 #define L2_ENTRY        8u
@@ -35,7 +39,7 @@ static uint64_t table_clusters(uint64_t data)
 int qcow2_measure(const struct view *disk, uint64_t size, struct measured *m, struct err *e)
 {
 	uint64_t data = div_round_up(size, CLUSTER), tables = table_clusters(data) * CLUSTER;
-	const struct qcow2 *q = disk ? qcow2_of(disk) : NULL;
+	const struct qcow2 *q = disk ? qcow2_map_image(disk) : NULL;
 
 	(void)e;
 	m->full = tables + data * CLUSTER;

@@ -1,25 +1,12 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* qcow2.c - QEMU's copy-on-write format, versions 2 and 3.
- *
- * The refcounts are for those who allocate: nothing that is only read needs them, so an image that
- * a crash left dirty reads as well as any other.
+/* qcow2.c - facts of an image that follow from its header, and the ranges that hold its metadata.
  */
-#include <errno.h>
-#include <inttypes.h>
-#include <stdlib.h>
+#include "qcow2.h"
+
 #include <string.h>
 
 #include "util/bytes.h"
-#include "io/cache.h"
-#include "io/crypt.h"
-#include "util/err.h"
-#include "image/facts.h"
-#include "image/format.h"
-#include "image/image.h"
-#include "io/io.h"
-#include "write.h"
-#include "qcow2.h"
-#include "view/view.h"
+#include "header.h"
 
 /* Tables own their last cluster to its end. */
 void qcow2_range_set(struct qcow2 *q, const char *what, uint64_t pos, uint64_t len)
@@ -33,115 +20,22 @@ void qcow2_range_set(struct qcow2 *q, const char *what, uint64_t pos, uint64_t l
 	q->nranges = MAX(q->nranges, i + 1);
 }
 
-static int add_luks(struct qcow2 *q, struct err *e)
+/* The first of the ranges that no data may lie in which [pos, pos+len) meets, or NULL. */
+const struct qcow2_range *qcow2_range_hit(const struct qcow2 *q, uint64_t pos, uint64_t len)
 {
-	const struct qcow2_header *h = &q->header;
-	int r;
+	const struct qcow2_range *hit = NULL;
 
-	if (h->encryption != QCOW2_LUKS)
-		return 0;
-	r = qcow2_luks_check(q, e);
-	if (r == 0)
-		qcow2_range_set(q, "LUKS header", h->luks_pos, h->luks_len);
-	return r;
-}
+	for (unsigned i = 0; i < q->nranges; i++) {
+		const struct qcow2_range *range = &q->ranges[i];
 
-/* Who only wants to know what the image is hears of a failure that does not concern that. */
-static int excuse(const struct image *img, int r, struct err *e)
-{
-	if (r == 0 || !img->opts->lenient)
-		return r;
-	image_warn(img, "%s", e->text);
-	*e = (struct err)ERR_INIT;
-	return 0;
-}
-
-static int place_l1(struct image *img, struct qcow2 *q, struct err *e)
-{
-	const struct qcow2_header *h = &q->header;
-	int r = qcow2_l1_check_place(q, h->l1_pos, h->l1_size, e);
-
-	if (r < 0) {
-		q->l1_misplaced = true;
-		q->broken = "the L1 table is not where it is said to be";
-		return excuse(img, r, e);
+		if (range->pos < pos + len && pos < range->pos + range->len &&
+			(!hit || range->pos < hit->pos))
+			hit = range;
 	}
-	qcow2_range_set(q, "L1 table", h->l1_pos, (uint64_t)h->l1_size * QCOW2_ENTRY_SIZE);
-	return 0;
+	return hit;
 }
 
-static int add_l1(struct image *img, struct qcow2 *q, struct err *e)
-{
-	const struct qcow2_header *h = &q->header;
-	uint64_t needed = div_round_up(h->size, UINT64_C(1) << qcow2_l1_bits(q));
-	int r = qcow2_l1_check_shape(q, h->l1_pos, h->l1_size, e);
-
-	if (r < 0)
-		return r;
-	if (h->l1_size < needed)
-		return err_set(e, EINVAL,
-			"L1 table: %" PRIu32 " entries, %" PRIu64 " needed for a disk of %" PRIu64
-			" bytes",
-			h->l1_size, needed, h->size);
-	return place_l1(img, q, e);
-}
-
-/* Small images have no other refcount block than the first, and large ones are not worth the time
- * that a look at the whole table takes. */
-static void add_refcount_block(struct qcow2 *q)
-{
-	unsigned char raw[QCOW2_ENTRY_SIZE];
-	struct err ignored = ERR_INIT;
-	uint64_t pos;
-
-	if (meta_read(q->cache, q->io, raw, sizeof raw, q->header.reftable_pos, &ignored) < 0)
-		return;
-	pos = load_be64(raw);
-	if (pos != 0 && pos < q->io->size && pos % q->cluster_size == 0)
-		qcow2_range_set(q, "refcount block", pos, q->cluster_size);
-}
-
-/* Bad refcounts spoil nothing that is read; they only cannot be told from data then. */
-static void add_refcounts(struct image *img, struct qcow2 *q)
-{
-	const struct qcow2_header *h = &q->header;
-	uint64_t len = (uint64_t)h->reftable_clusters << h->cluster_bits;
-
-	if (len == 0 || len > QCOW2_MAX_REFTABLE_BYTES || h->reftable_pos == 0 ||
-		h->reftable_pos % q->cluster_size != 0 || h->reftable_pos >= q->io->size) {
-		image_warn(img, "the refcount table is invalid: %" PRIu32 " clusters at 0x%" PRIx64,
-			h->reftable_clusters, h->reftable_pos);
-		return;
-	}
-	qcow2_range_set(q, "refcount table", h->reftable_pos, len);
-	add_refcount_block(q);
-}
-
-static int open_data_file(struct image *img, struct qcow2 *q, struct err *e)
-{
-	struct io *data;
-	int r;
-
-	q->data = q->io;
-	if (!q->external)
-		return 0;
-	if (q->header.data_file[0] == '\0')
-		return err_set(e, EINVAL, "the name of the external data file is missing");
-	r = image_open_part(img, q->header.data_file, "data file", &data, e);
-	if (r < 0) {
-		q->data_missing = true;
-		q->broken = "the data file is missing";
-		return excuse(img, r, e);
-	}
-	if (io_is_same(data, q->io)) {
-		io_unref(data);
-		return err_set(e, ELOOP, "the data file is the image itself");
-	}
-	q->data = data;
-	return 0;
-}
-
-void qcow2_derive(struct qcow2 *q, struct io *io, struct cache *cache, struct codec *codec)
+void qcow2_init(struct qcow2 *q, struct io *io, struct cache *cache, struct codec *codec)
 {
 	const struct qcow2_header *h = &q->header;
 
@@ -157,171 +51,3 @@ void qcow2_derive(struct qcow2 *q, struct io *io, struct cache *cache, struct co
 	q->size = h->size & ~(uint64_t)511; /* sectors, as the guest sees them */
 	qcow2_range_set(q, "header", 0, q->cluster_size);
 }
-
-static int add_live_state(struct image *img, struct qcow2 *q, struct err *e)
-{
-	const struct qcow2_header *h = &q->header;
-	struct view *v = q->broken ? view_broken(q->size, q->broken, e)
-				   : qcow2_view_new(q, q->size, 0, h->l1_pos, h->l1_size, e);
-
-	if (!v)
-		return -e->code;
-	if (img->writable && !q->broken && h->encryption == QCOW2_PLAIN)
-		qcow2_let_write(v);
-	else if (h->encryption != QCOW2_PLAIN)
-		img->no_writing = "it is encrypted";
-	if (!image_add_state(img, NULL, NULL, v, e)) {
-		view_free(v);
-		return -e->code;
-	}
-	return 0;
-}
-
-static int add_snapshots(struct image *img, struct qcow2 *q, struct err *e)
-{
-	uint64_t len;
-	int r;
-
-	if (img->opts->nosnapshots)
-		return 0;
-	r = excuse(img, qcow2_snapshots_read(img, q, &len, e), e);
-	if (r == 0 && len > 0)
-		qcow2_range_set(q, "snapshot table", q->header.snapshots_pos, len);
-	return r;
-}
-
-static int name_parent(struct image *img, const struct qcow2_header *h, struct err *e)
-{
-	if (h->backing[0] == '\0')
-		return 0;
-	img->parent_name = strdup(h->backing);
-	if (!img->parent_name)
-		return err_nomem(e);
-	if (h->backing_format[0] == '\0')
-		return 0;
-	img->parent_format = strdup(h->backing_format);
-	return img->parent_format ? 0 : err_nomem(e);
-}
-
-/* Everything that can fail once q exists; q->data is then the caller's to give back. */
-static int qcow2_setup(struct image *img, struct qcow2 *q, struct err *e)
-{
-	int r = qcow2_header_read(img, &q->header, e);
-
-	if (r < 0)
-		return r;
-	qcow2_derive(q, img->io, img->opts->cache, img->opts->codec);
-	r = add_luks(q, e);
-	if (r == 0)
-		r = add_l1(img, q, e);
-	if (r < 0)
-		return r;
-	add_refcounts(img, q);
-	if (q->header.incompatible & QCOW2_CORRUPT)
-		image_warn(img, "marked corrupt: QEMU met a damaged table in it");
-	r = open_data_file(img, q, e);
-	if (r == 0)
-		r = qcow2_unlock(img, q, e);
-	if (r == 0)
-		r = add_live_state(img, q, e);
-	if (r == 0)
-		r = add_snapshots(img, q, e);
-	if (r == 0)
-		r = name_parent(img, &q->header, e);
-	return r;
-}
-
-static void qcow2_free(struct qcow2 *q)
-{
-	if (q->data != q->io)
-		io_unref(q->data);
-	crypt_free(q->crypt);
-	qcow2_alloc_free(q->alloc);
-	free(q);
-}
-
-static int qcow2_open(struct image *img, struct err *e)
-{
-	struct qcow2 *q = calloc(1, sizeof *q);
-	int r;
-
-	if (!q)
-		return err_nomem(e);
-	r = qcow2_setup(img, q, e);
-	if (r < 0)
-		qcow2_free(q);
-	else
-		img->priv = q;
-	return r;
-}
-
-static void qcow2_close(struct image *img)
-{
-	qcow2_free(img->priv);
-}
-
-static void qcow2_facts(const struct image *img, struct facts *f)
-{
-	const struct qcow2 *q = img->priv;
-	const struct qcow2_header *h = &q->header;
-
-	fact_cluster_size(f, q->cluster_size);
-	fact_dirty(f, h->incompatible & QCOW2_DIRTY);
-	fact_text(f, "compat", h->version >= 3 ? "1.1" : "0.10");
-	fact_text(f, "compression-type", h->compression == QCOW2_ZSTD ? "zstd" : "zlib");
-	if (h->version >= 3)
-		fact_flag(f, "lazy-refcounts", h->compatible & QCOW2_LAZY_REFCOUNTS);
-	if (q->external) {
-		fact_text(f, "data-file", h->data_file);
-		fact_flag(f, "data-file-raw", h->autoclear & QCOW2_DATA_FILE_RAW);
-	}
-	qcow2_bitmap_facts(q, f);
-	fact_number(f, "refcount-bits", 1u << h->refcount_order);
-	qcow2_crypt_facts(q, f);
-	if (h->version >= 3) {
-		fact_flag(f, "corrupt", h->incompatible & QCOW2_CORRUPT);
-		fact_flag(f, "extended-l2", q->extended);
-	}
-}
-
-/* Version 1 is another format with the same magic.  It and what may come are claimed too, lest they
- * pass for raw, but whoever knows them better wins. */
-static int qcow2_probe(const struct peek *p)
-{
-	uint32_t version = p->nhead < 8 ? 0 : load_be32(p->head + 4);
-
-	if (p->nhead < 4 || load_be32(p->head) != QCOW2_MAGIC)
-		return 0;
-	return version == 2 || version == 3 ? 100 : 50;
-}
-
-static const char *const suffixes[] = {"qcow2", NULL};
-
-static const struct export_format *const layouts[] = {&qcow2_layout, NULL};
-
-const struct format qcow2_format = {
-	.name = "qcow2",
-	.title = "QEMU copy-on-write image",
-	.suffixes = suffixes,
-	.has_parents = true,
-	.has_snapshots = true,
-	.records_parent_format = true,
-	.probe = qcow2_probe,
-	.names = qcow2_names,
-	.names_raw = true,
-	.open = qcow2_open,
-	.close = qcow2_close,
-	.can_write = true,
-	.start_writing = qcow2_start_writing,
-	.facts = qcow2_facts,
-	.create = qcow2_create,
-	.create_options = qcow2_create_options,
-	.can_back = true,
-	.can_compress = true,
-	.check = qcow2_check,
-	.snapshots = &qcow2_snapshot_ops,
-	.set_backing = qcow2_set_backing,
-	.empty = qcow2_empty,
-	.measure = qcow2_measure,
-	.layouts = layouts,
-};

@@ -1,17 +1,20 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* refcount.c - refcounts: their table, their blocks, and the counts in them. */
+#include "refcount.h"
+
 #include <errno.h>
 #include <inttypes.h>
 #include <stdlib.h>
 
 #include "util/bytes.h"
-#include "io/cache.h"
 #include "util/err.h"
+#include "io/cache.h"
 #include "io/io.h"
-#include "write.h"
-#include "qcow2.h"
 #include "io/writeback.h"
 #include "view/writer.h"
+#include "alloc.h"
+#include "header.h"
+#include "qcow2.h"
 
 uint64_t qcow2_refcount_load(const struct qcow2 *q, const unsigned char *p, uint64_t i)
 {
@@ -50,7 +53,7 @@ void qcow2_refcount_store(const struct qcow2 *q, unsigned char *p, uint64_t i, u
 	}
 }
 
-uint64_t qcow2_count_max(const struct qcow2 *q)
+uint64_t qcow2_refcount_max(const struct qcow2 *q)
 {
 	unsigned bits = 1u << q->header.refcount_order;
 
@@ -114,7 +117,7 @@ static int find_piece(
 	return 0;
 }
 
-int qcow2_count(const struct qcow2_alloc *a, uint64_t first, uint64_t max, uint64_t *count,
+int qcow2_refcount_get(const struct qcow2_alloc *a, uint64_t first, uint64_t max, uint64_t *count,
 	uint64_t *n, struct err *e)
 {
 	const struct qcow2 *q = a->q;
@@ -137,19 +140,19 @@ int qcow2_count(const struct qcow2_alloc *a, uint64_t first, uint64_t max, uint6
 	return 0;
 }
 
-bool qcow2_counted_once(const struct qcow2_alloc *a, uint64_t first, uint64_t n)
+bool qcow2_refcount_is_one(const struct qcow2_alloc *a, uint64_t first, uint64_t n)
 {
 	struct err ignored = ERR_INIT;
 
 	for (uint64_t count, run; n > 0; first += run, n -= run)
-		if (qcow2_count(a, first, n, &count, &run, &ignored) < 0 || count != 1)
+		if (qcow2_refcount_get(a, first, n, &count, &run, &ignored) < 0 || count != 1)
 			return false;
 	return true;
 }
 
 static int check_add(const struct qcow2 *q, uint64_t cluster, uint64_t count, int by, struct err *e)
 {
-	if (by > 0 && count == qcow2_count_max(q))
+	if (by > 0 && count == qcow2_refcount_max(q))
 		return err_set(e, ERANGE,
 			"cluster %" PRIu64 " has %" PRIu64 " references: refcounts of %u bits are "
 			"full",
@@ -198,7 +201,7 @@ static int add_pieces(
 	return r;
 }
 
-int qcow2_count_add(struct qcow2_alloc *a, uint64_t first, uint64_t n, int by, struct err *e)
+int qcow2_refcount_add(struct qcow2_alloc *a, uint64_t first, uint64_t n, int by, struct err *e)
 {
 	struct qcow2_clusters c = {.first = first, .n = n};
 	int r = add_pieces(a, c, by, true, e);
@@ -208,7 +211,8 @@ int qcow2_count_add(struct qcow2_alloc *a, uint64_t first, uint64_t n, int by, s
 
 /* More blocks. */
 
-int qcow2_block_exists(const struct qcow2_alloc *a, uint64_t cluster, bool *exists, struct err *e)
+int qcow2_refcount_has_block(
+	const struct qcow2_alloc *a, uint64_t cluster, bool *exists, struct err *e)
 {
 	uint64_t pos;
 	int r = find_block(a, cluster >> qcow2_block_bits(a->q), &pos, e);
@@ -257,25 +261,24 @@ static int put_entry(struct qcow2_alloc *a, uint64_t table, uint64_t i, uint64_t
 
 /* The table of n clusters at pos takes the place of the old one: what was counted in it alone
  * cannot be used before that is durable. */
-static int switch_table(
-	struct qcow2_alloc *a, struct qcow2_reftable *t, uint32_t clusters, struct err *e)
+static int switch_table(struct qcow2_alloc *a, struct qcow2_reftable *t, uint32_t clusters,
+	struct qcow2_clusters *old, struct err *e)
 {
 	struct qcow2_header *h = &a->q->header;
 	uint64_t first = h->reftable_pos >> h->cluster_bits, n = h->reftable_clusters;
 	unsigned char raw[12];
-	int r = qcow2_alloc_prepare(a, 1, e);
+	int r;
 
 	store_be64(raw, t->pos);
 	store_be32(raw + 8, clusters);
-	if (r == 0)
-		r = meta_write(a->q->io, raw, sizeof raw, QCOW2_AT_REFTABLE, ORDER_COUNTS_ROOT, e);
+	r = meta_write(a->q->io, raw, sizeof raw, QCOW2_AT_REFTABLE, ORDER_COUNTS_ROOT, e);
 	if (r < 0)
 		return r;
 	t->before = a->table;
 	a->table = t;
 	h->reftable_pos = t->pos;
 	h->reftable_clusters = clusters;
-	qcow2_alloc_drop(a, first, n);
+	*old = (struct qcow2_clusters){.first = first, .n = n};
 	return 0;
 }
 
@@ -344,10 +347,11 @@ static int put_entries(struct qcow2_alloc *a, const struct plan *p, uint64_t tab
 	return r;
 }
 
-static int make_table(struct qcow2_alloc *a, const struct plan *p, struct err *e)
+static int make_table(
+	struct qcow2_alloc *a, const struct plan *p, struct qcow2_clusters *old, struct err *e)
 {
 	const struct qcow2 *q = a->q;
-	const struct qcow2_reftable *old = a->table;
+	const struct qcow2_reftable *before = a->table;
 	struct qcow2_reftable *t = calloc(1, sizeof *t);
 	int r;
 
@@ -355,29 +359,32 @@ static int make_table(struct qcow2_alloc *a, const struct plan *p, struct err *e
 		return err_nomem(e);
 	t->pos = p->pos + (p->blocks << q->header.cluster_bits);
 	t->entries = (p->table << q->header.cluster_bits) / QCOW2_ENTRY_SIZE;
-	r = meta_copy(q->cache, q->io, old->pos, old->entries * QCOW2_ENTRY_SIZE, t->pos,
+	r = meta_copy(q->cache, q->io, before->pos, before->entries * QCOW2_ENTRY_SIZE, t->pos,
 		ORDER_COUNTS, e);
 	if (r == 0)
 		r = put_entries(a, p, t->pos, ORDER_COUNTS, e);
 	if (r == 0)
-		r = switch_table(a, t, p->table, e);
+		r = switch_table(a, t, p->table, old, e);
 	if (r < 0)
 		free(t);
 	return r < 0 ? r : writer_write_back(a->writer, e);
 }
 
-int qcow2_block_make(struct qcow2_alloc *a, uint64_t cluster, uint64_t want, struct err *e)
+int qcow2_refcount_make_blocks(struct qcow2_alloc *a, uint64_t cluster, uint64_t want,
+	struct qcow2_clusters *old, struct err *e)
 {
 	const struct qcow2 *q = a->q;
 	const struct qcow2_reftable *t = a->table;
 	struct plan p = {.i = cluster >> qcow2_block_bits(q)};
 	int r = find_place(a, &p, want, e);
 
+	*old = (struct qcow2_clusters){.n = 0};
 	if (r == 0)
 		r = put_zeroes(a, p.pos, p.blocks + p.table, e);
 	if (r == 0)
 		r = put_ones(a, p.pos, p.blocks + p.table, e);
 	if (r < 0)
 		return r;
-	return p.table ? make_table(a, &p, e) : put_entries(a, &p, t->pos, ORDER_COUNTS_ROOT, e);
+	return p.table ? make_table(a, &p, old, e)
+		       : put_entries(a, &p, t->pos, ORDER_COUNTS_ROOT, e);
 }

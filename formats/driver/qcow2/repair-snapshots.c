@@ -8,6 +8,8 @@
  * file, are no entries.  The new table lies behind the end of the file, and the header changes to
  * it in one write.
  */
+#include "repair-snapshots.h"
+
 #include <errno.h>
 #include <inttypes.h>
 #include <stdio.h>
@@ -15,12 +17,17 @@
 #include <string.h>
 
 #include "util/bytes.h"
-#include "io/cache.h"
 #include "util/err.h"
+#include "io/cache.h"
 #include "io/io.h"
+#include "check-refcount.h"
 #include "check.h"
-#include "snapshot-table.h"
+#include "header.h"
+#include "l1.h"
 #include "qcow2.h"
+#include "refcount.h"
+#include "snapshot-table.h"
+#include "snapshot.h"
 
 #define TEXT_MAX 1100u /* bytes of an id and a name */
 
@@ -188,9 +195,9 @@ static int find_entry(struct qcow2_check *c, struct entry *x, uint32_t i, struct
 	return r < 0 ? err_in(e, "entry %" PRIu32, i) : r;
 }
 
-static int append(struct qcow2_snaps *t, const struct entry *x, struct err *e)
+static int append(struct qcow2_snapshot_table *t, const struct entry *x, struct err *e)
 {
-	uint64_t room = t->len + qcow2_snaps_room(&x->s);
+	uint64_t room = t->len + qcow2_snapshot_table_entry_max(&x->s);
 	unsigned char *p;
 
 	if (room > QCOW2_MAX_SNAPSHOT_BYTES)
@@ -201,12 +208,12 @@ static int append(struct qcow2_snaps *t, const struct entry *x, struct err *e)
 		return err_nomem(e);
 	memset(p + t->len, 0, room - t->len);
 	t->p = p;
-	qcow2_snaps_append(t, &x->s, x->id, x->name);
+	qcow2_snapshot_table_append(t, &x->s, x->id, x->name);
 	return 0;
 }
 
 /* Extra data that we do not know are not kept. */
-static int compose(struct qcow2_check *c, struct qcow2_snaps *t, struct err *e)
+static int compose(struct qcow2_check *c, struct qcow2_snapshot_table *t, struct err *e)
 {
 	const struct qcow2_header *h = &c->q->header;
 	uint64_t pos = h->snapshots_pos;
@@ -231,10 +238,10 @@ static int count_cluster(struct qcow2_check *c, uint64_t cluster, struct err *e)
 {
 	const struct qcow2 *q = c->q;
 	unsigned bits = qcow2_block_bits(q);
-	uint64_t pos = qcow2_block_pos(c, cluster >> bits);
+	uint64_t pos = qcow2_check_refcount_block(c, cluster >> bits);
 	int r;
 
-	if (pos == 0 || !qcow2_block_readable(c, pos) || !range_fits(pos, 1, q->io->size))
+	if (pos == 0 || !qcow2_check_refcount_readable(c, pos) || !range_fits(pos, 1, q->io->size))
 		return 0;
 	r = io_read_padded(q->io, c->buf, q->cluster_size, pos, e);
 	if (r < 0)
@@ -244,7 +251,7 @@ static int count_cluster(struct qcow2_check *c, uint64_t cluster, struct err *e)
 }
 
 static int put_table(
-	struct qcow2_check *c, const struct qcow2_snaps *t, uint64_t pos, struct err *e)
+	struct qcow2_check *c, const struct qcow2_snapshot_table *t, uint64_t pos, struct err *e)
 {
 	const struct qcow2 *q = c->q;
 	unsigned bits = q->header.cluster_bits;
@@ -260,7 +267,8 @@ static int put_table(
 	return r == 0 ? io_sync(q->io, e) : r;
 }
 
-static int switch_over(struct qcow2 *q, const struct qcow2_snaps *t, uint64_t pos, struct err *e)
+static int switch_over(
+	struct qcow2 *q, const struct qcow2_snapshot_table *t, uint64_t pos, struct err *e)
 {
 	unsigned char raw[12];
 	int r;
@@ -278,10 +286,10 @@ static int switch_over(struct qcow2 *q, const struct qcow2_snaps *t, uint64_t po
 	return 0;
 }
 
-int qcow2_mend_snapshots(struct qcow2_check *c, struct err *e)
+int qcow2_repair_snapshots(struct qcow2_check *c, struct err *e)
 {
 	struct qcow2 *q = c->q;
-	struct qcow2_snaps t = {.n = 0};
+	struct qcow2_snapshot_table t = {.n = 0};
 	uint64_t pos = MAX(c->nclusters << q->header.cluster_bits, q->io->size);
 	int r = compose(c, &t, e);
 

@@ -5,6 +5,8 @@
  * becomes lower then.  Whatever happens in between, no count on disk is lower than it was or than
  * the references are, and no pointer leads to what is not durable yet.
  */
+#include "repair.h"
+
 #include <errno.h>
 #include <inttypes.h>
 #include <stdlib.h>
@@ -13,8 +15,15 @@
 #include "util/bytes.h"
 #include "util/err.h"
 #include "io/io.h"
+#include "check-read.h"
+#include "check-refcount.h"
+#include "check-references.h"
 #include "check.h"
+#include "header.h"
+#include "l1.h"
+#include "l2.h"
 #include "qcow2.h"
+#include "refcount.h"
 
 /* In place. */
 
@@ -38,7 +47,7 @@ static int mend_block(
 {
 	const struct qcow2 *q = c->q;
 	unsigned bits = qcow2_block_bits(q);
-	uint64_t pos = qcow2_block_pos(c, first >> bits);
+	uint64_t pos = qcow2_check_refcount_block(c, first >> bits);
 	uint64_t skip = first & ((UINT64_C(1) << bits) - 1);
 	bool empty = pos == 0, changed = false;
 	int r = 0;
@@ -69,15 +78,15 @@ static int mend_window(struct qcow2_check *c, void *arg, struct err *e)
 	return r < 0 ? err_in(e, "refcounts") : 0;
 }
 
-int qcow2_mend_counts(struct qcow2_check *c, unsigned repair, struct err *e)
+int qcow2_repair_refcounts(struct qcow2_check *c, unsigned repair, struct err *e)
 {
 	int r;
 
 	if (c->uncertain && c->r->leaks > 0)
 		check_tell(
 			c->r, "Leaks are left alone: what is not understood may be what uses them");
-	qcow2_check_rewind(c);
-	r = qcow2_each_window(c, 0, mend_window, &repair, e);
+	qcow2_check_read_restart(c);
+	r = qcow2_check_references(c, 0, mend_window, &repair, e);
 	return r == 0 ? io_sync(c->q->io, e) : r;
 }
 
@@ -109,10 +118,10 @@ static int need_block(struct rebuild *b, uint64_t i, struct err *e)
 static int read_old(
 	struct qcow2_check *c, struct rebuild *b, uint64_t i, bool *empty, struct err *e)
 {
-	uint64_t pos = qcow2_block_pos(c, i);
+	uint64_t pos = qcow2_check_refcount_block(c, i);
 
 	*empty = true;
-	if (!c->uncertain || pos == 0 || !qcow2_block_readable(c, pos))
+	if (!c->uncertain || pos == 0 || !qcow2_check_refcount_readable(c, pos))
 		return 0;
 	return qcow2_check_read(c, pos, b->old, c->q->cluster_size, empty, e);
 }
@@ -239,18 +248,18 @@ static int rebuild(struct qcow2_check *c, struct rebuild *b, struct err *e)
 {
 	int r;
 
-	qcow2_check_rewind(c);
-	r = qcow2_each_window(c, 0, plan_window, b, e);
+	qcow2_check_read_restart(c);
+	r = qcow2_check_references(c, 0, plan_window, b, e);
 	if (r == 0)
 		r = place(c, b, e);
-	qcow2_check_rewind(c);
+	qcow2_check_read_restart(c);
 	b->next = b->start;
 	if (r == 0)
-		r = qcow2_each_window(c, b->end, write_window, b, e);
+		r = qcow2_check_references(c, b->end, write_window, b, e);
 	return r == 0 ? switch_over(c, b, e) : r;
 }
 
-int qcow2_rebuild_counts(struct qcow2_check *c, struct err *e)
+int qcow2_repair_rebuild(struct qcow2_check *c, struct err *e)
 {
 	struct rebuild b = {.max = QCOW2_MAX_REFTABLE_BYTES / QCOW2_ENTRY_SIZE};
 	int r;
@@ -274,11 +283,11 @@ static bool mend_zero(const struct qcow2 *q, unsigned char *p)
 {
 	uint64_t entry = load_be64(p), bitmap = q->extended ? load_be64(p + 8) : 0;
 	uint64_t placeless = htobe64(q->extended ? 0 : QCOW2_ZERO);
-	enum qcow2_entry kind = qcow2_entry_kind(q, entry);
+	enum qcow2_l2_kind kind = qcow2_l2_kind(q, entry);
 
-	if (kind != QCOW2_ENTRY_DATA && kind != QCOW2_ENTRY_ZERO_ALLOCATED)
+	if (kind != QCOW2_L2_DATA && kind != QCOW2_L2_ZERO_ALLOCATED)
 		return false;
-	if (!qcow2_is_odd_zero(q, entry, bitmap))
+	if (!qcow2_check_references_odd_zero(q, entry, bitmap))
 		return false;
 	memcpy(p, &placeless, sizeof placeless);
 	return true;
@@ -292,7 +301,7 @@ static int mend_table(struct qcow2_check *c, const struct qcow2_table *table, st
 	bool empty, changed = false;
 	int r;
 
-	if (table->pos & (q->cluster_size - 1) || !qcow2_in_window(c, cluster) ||
+	if (table->pos & (q->cluster_size - 1) || !qcow2_check_in_window(c, cluster) ||
 		c->refs[cluster - c->first] != table->times)
 		return 0;
 	r = qcow2_check_read(c, table->pos, c->buf, q->cluster_size, &empty, e);
@@ -321,11 +330,11 @@ static int mend_tables(struct qcow2_check *c, void *arg, struct err *e)
 	return r;
 }
 
-int qcow2_mend_zeroes(struct qcow2_check *c, struct err *e)
+int qcow2_repair_zeroes(struct qcow2_check *c, struct err *e)
 {
 	int r;
 
-	qcow2_check_rewind(c);
-	r = qcow2_each_window(c, 0, mend_tables, NULL, e);
+	qcow2_check_read_restart(c);
+	r = qcow2_check_references(c, 0, mend_tables, NULL, e);
 	return r == 0 ? io_sync(c->q->io, e) : r;
 }

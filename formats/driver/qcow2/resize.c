@@ -4,23 +4,31 @@
  * What lies behind the end of a disk is never shown again: not by one that becomes shorter and then
  * longer, not by a backing file that is longer, not by a machine's state that was saved there.
  */
+#include "resize.h"
+
 #include <errno.h>
 #include <inttypes.h>
 #include <stdlib.h>
 
 #include "util/bytes.h"
-#include "io/cache.h"
 #include "util/err.h"
+#include "io/cache.h"
 #include "io/io.h"
-#include "write.h"
-#include "qcow2.h"
-#include "view/view.h"
 #include "io/writeback.h"
+#include "view/view.h"
 #include "view/writer.h"
+#include "alloc.h"
+#include "header.h"
+#include "l1.h"
+#include "l2.h"
+#include "qcow2.h"
+#include "refcount.h"
+#include "write.h"
 
 /* Forgetting what lies behind the end. */
 
-static int forget_entries(struct qcow2_view *v, struct qcow2_entries *t, bool unlink, struct err *e)
+static int forget_entries(
+	struct qcow2_view *v, struct qcow2_l2_entries *t, bool unlink, struct err *e)
 {
 	const struct qcow2 *q = v->q;
 	int r = qcow2_alloc_prepare(q->alloc, t->n, e);
@@ -28,7 +36,7 @@ static int forget_entries(struct qcow2_view *v, struct qcow2_entries *t, bool un
 	if (r == 0 && unlink)
 		r = meta_zero(q->io, t->n * q->entry_size, t->pos, ORDER_TABLES, e);
 	for (size_t i = 0; r == 0 && i < t->n; i++)
-		qcow2_entry_drop(q->alloc, t->raw + i * q->entry_size);
+		qcow2_l2_drop_entry(q->alloc, t->raw + i * q->entry_size);
 	return r;
 }
 
@@ -37,11 +45,11 @@ static int forget_table(
 	struct qcow2_view *v, uint64_t table, uint64_t off, bool unlink, struct err *e)
 {
 	uint64_t span = UINT64_C(1) << qcow2_l1_bits(v->q), end = (off / span + 1) * span;
-	struct qcow2_entries t;
+	struct qcow2_l2_entries t;
 	int r = 0;
 
 	for (; r == 0 && off < end; off += (uint64_t)t.n << v->q->header.cluster_bits) {
-		r = qcow2_entries_read(v->q, table, off, UINT64_MAX, &t, e);
+		r = qcow2_l2_read(v->q, table, off, UINT64_MAX, &t, e);
 		if (r == 0)
 			r = forget_entries(v, &t, unlink, e);
 	}
@@ -69,17 +77,17 @@ static int forget_from(struct qcow2_view *v, uint64_t off, struct err *e)
 {
 	struct qcow2 *q = v->q;
 	unsigned bits = qcow2_l1_bits(q);
-	uint64_t table, len;
+	uint64_t entry, table, len;
 	int r = 0;
 
 	for (; r == 0 && off >> bits < v->l1_size; off += len) {
-		r = qcow2_table_find(v, off, &table, &len, e);
+		r = qcow2_l1_lookup(v, off, &entry, &table, &len, e);
 		if (r < 0 || table == 0)
 			continue;
 		if (len >> bits == 1) {
 			r = unlink_table(v, table, off, e);
 		} else {
-			r = qcow2_table_own(v, off, &table, e);
+			r = qcow2_l2_own(v, off, &table, e);
 			if (r == 0)
 				r = forget_table(v, table, off, true, e);
 		}
@@ -135,7 +143,7 @@ static int move_last(struct qcow2_view *v, uint64_t off, uint64_t new_size, stru
 	if (r == 0)
 		r = io_write(res.io, buf, len, res.pos, e);
 	if (r == 0)
-		r = qcow2_commit(&v->view, &res, e);
+		r = qcow2_write_commit(&v->view, &res, e);
 	free(buf);
 	return r;
 }
@@ -143,24 +151,25 @@ static int move_last(struct qcow2_view *v, uint64_t off, uint64_t new_size, stru
 static int zero_last(struct qcow2_view *v, uint64_t new_size, struct err *e)
 {
 	const struct qcow2 *q = v->q;
-	uint64_t end = v->view.size, off = end & ~(uint64_t)(q->cluster_size - 1), table, len, pos;
-	struct qcow2_entries t = {.raw = {0}};
-	enum qcow2_entry kind;
+	uint64_t end = v->view.size, off = end & ~(uint64_t)(q->cluster_size - 1), entry, table,
+		 len, pos;
+	struct qcow2_l2_entries t = {.raw = {0}};
+	enum qcow2_l2_kind kind;
 	bool held;
 	int r;
 
 	if (off == end)
 		return 0;
-	r = qcow2_table_find(v, off, &table, &len, e);
+	r = qcow2_l1_lookup(v, off, &entry, &table, &len, e);
 	if (r == 0 && table != 0)
-		r = qcow2_entries_read(q, table, off, 1, &t, e);
+		r = qcow2_l2_read(q, table, off, 1, &t, e);
 	if (r == 0)
-		r = qcow2_check_held(q, t.raw, &held, e);
+		r = qcow2_l2_is_owned(q, t.raw, &held, e);
 	if (r < 0)
 		return r;
-	kind = qcow2_entry_kind(q, load_be64(t.raw));
-	if (kind == QCOW2_ENTRY_ZERO || kind == QCOW2_ENTRY_ZERO_ALLOCATED ||
-		(load_be64(t.raw) == 0 && qcow2_nothing_below(v, end)))
+	kind = qcow2_l2_kind(q, load_be64(t.raw));
+	if (kind == QCOW2_L2_ZERO || kind == QCOW2_L2_ZERO_ALLOCATED ||
+		(load_be64(t.raw) == 0 && qcow2_zero_below(v, end)))
 		return 0;
 	if (!held || q->extended)
 		return move_last(v, off, new_size, e);
@@ -189,12 +198,12 @@ static int hide_below(struct qcow2_view *v, uint64_t size, struct err *e)
 	uint64_t off = round_up(v->view.size, v->q->cluster_size), len;
 	int r = 0;
 
-	if (qcow2_nothing_below(v, off) || off >= size)
+	if (qcow2_zero_below(v, off) || off >= size)
 		return 0;
 	size = MIN(size, v->view.below->size);
 	for (; r == 0 && off < size; off += len) {
 		len = MIN(size - off, UINT64_C(1) << qcow2_l1_bits(v->q));
-		r = v->view.write->clear(&v->view, off, len, e);
+		r = qcow2_write_clear(&v->view, off, len, e);
 		if (r == 0)
 			r = qcow2_alloc_relieve(v->q->alloc, e);
 	}
@@ -217,15 +226,15 @@ static int take_place(struct qcow2 *q, uint64_t off, size_t *n, uint64_t *pos, s
 	return r;
 }
 
-static int map_some(struct qcow2_view *v, uint64_t off, uint64_t end, struct qcow2_entries *t,
+static int map_some(struct qcow2_view *v, uint64_t off, uint64_t end, struct qcow2_l2_entries *t,
 	uint64_t *pos, struct err *e)
 {
 	struct qcow2 *q = v->q;
 	uint64_t table;
-	int r = qcow2_table_own(v, off, &table, e);
+	int r = qcow2_l2_own(v, off, &table, e);
 
 	if (r == 0)
-		r = qcow2_entries_read(q, table, off, qcow2_clusters_of(q, off, end - off), t, e);
+		r = qcow2_l2_read(q, table, off, qcow2_clusters_of(q, off, end - off), t, e);
 	if (r == 0)
 		r = take_place(q, off, &t->n, pos, e);
 	for (size_t i = 0; r == 0 && i < t->n; i++) {
@@ -238,11 +247,11 @@ static int map_some(struct qcow2_view *v, uint64_t off, uint64_t end, struct qco
 	return r < 0 ? r : meta_write(q->io, t->raw, t->n * q->entry_size, t->pos, ORDER_TABLES, e);
 }
 
-int qcow2_map_all(struct qcow2_view *v, uint64_t off, uint64_t end, qcow2_mapped *mapped, void *arg,
-	struct err *e)
+int qcow2_resize_preallocate(struct qcow2_view *v, uint64_t off, uint64_t end,
+	qcow2_resize_allocated *mapped, void *arg, struct err *e)
 {
 	const struct qcow2 *q = v->q;
-	struct qcow2_entries t;
+	struct qcow2_l2_entries t;
 	uint64_t pos = 0;
 	int r = 0;
 
@@ -263,10 +272,10 @@ static int map_outside(struct qcow2_view *v, uint64_t off, uint64_t end, struct 
 
 	if (!q->external || !(q->header.autoclear & QCOW2_DATA_FILE_RAW))
 		return 0;
-	return qcow2_map_all(v, round_up(off, q->cluster_size), end, NULL, NULL, e);
+	return qcow2_resize_preallocate(v, round_up(off, q->cluster_size), end, NULL, NULL, e);
 }
 
-int qcow2_put_size(struct qcow2_view *v, uint64_t size, struct err *e)
+int qcow2_resize_put_size(struct qcow2_view *v, uint64_t size, struct err *e)
 {
 	struct qcow2 *q = v->q;
 	unsigned char raw[8];
@@ -287,7 +296,7 @@ static int grow(struct qcow2_view *v, uint64_t size, struct err *e)
 	uint64_t old = v->view.size;
 	int r = 0;
 
-	if (q->header.version < 3 && !qcow2_nothing_below(v, old))
+	if (q->header.version < 3 && !qcow2_zero_below(v, old))
 		return err_set(e, ENOTSUP,
 			"version 2 cannot hide what the backing file has behind the end of the "
 			"disk");
@@ -303,14 +312,14 @@ static int grow(struct qcow2_view *v, uint64_t size, struct err *e)
 		r = hide_below(v, size, e);
 	if (r == 0)
 		r = map_outside(v, old, size, e);
-	return r == 0 ? qcow2_put_size(v, size, e) : r;
+	return r == 0 ? qcow2_resize_put_size(v, size, e) : r;
 }
 
 /* The new end is durable before anything behind it goes. */
 static int shrink(struct qcow2_view *v, uint64_t size, struct err *e)
 {
 	struct qcow2 *q = v->q;
-	int r = qcow2_put_size(v, size, e);
+	int r = qcow2_resize_put_size(v, size, e);
 
 	if (r == 0)
 		r = writer_write_back(q->alloc->writer, e);
@@ -321,7 +330,7 @@ static int shrink(struct qcow2_view *v, uint64_t size, struct err *e)
 	return r;
 }
 
-int qcow2_size_check(const struct qcow2 *q, uint64_t size, struct err *e)
+int qcow2_resize_check(const struct qcow2 *q, uint64_t size, struct err *e)
 {
 	uint64_t max = (uint64_t)QCOW2_MAX_L1_BYTES / QCOW2_ENTRY_SIZE;
 
@@ -338,7 +347,7 @@ int qcow2_resize(struct view *view, uint64_t size, struct err *e)
 {
 	struct qcow2_view *v = (struct qcow2_view *)view;
 	const struct qcow2_header *h = &v->q->header;
-	int r = qcow2_size_check(v->q, size, e);
+	int r = qcow2_resize_check(v->q, size, e);
 
 	if (r == 0 && h->version < 3 && h->nsnapshots > 0)
 		r = err_set(e, ENOTSUP, "version 2 cannot resize a disk with snapshots");

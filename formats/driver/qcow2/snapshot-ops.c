@@ -7,6 +7,8 @@
  * too low: the flags go before counts rise, and come back after counts have fallen; the header
  * points to a new table of snapshots, or to a new L1 table, when that is whole.
  */
+#include "snapshot-ops.h"
+
 #include <errno.h>
 #include <inttypes.h>
 #include <stdio.h>
@@ -15,17 +17,21 @@
 #include <time.h>
 
 #include "util/bytes.h"
-#include "io/cache.h"
 #include "util/err.h"
-#include "image/image.h"
+#include "io/cache.h"
 #include "io/io.h"
-#include "snapshot-table.h"
-#include "write.h"
-#include "qcow2.h"
-#include "image/snapshot.h"
-#include "view/view.h"
 #include "io/writeback.h"
+#include "view/view.h"
 #include "view/writer.h"
+#include "image/image.h"
+#include "image/snapshot.h"
+#include "alloc.h"
+#include "l1.h"
+#include "qcow2.h"
+#include "resize.h"
+#include "snapshot-table.h"
+#include "snapshot.h"
+#include "walk.h"
 
 static struct qcow2_view *live_of(const struct image *img)
 {
@@ -37,7 +43,7 @@ static int settle(struct qcow2_view *live, struct err *e)
 {
 	int r = qcow2_alloc_give_back(live->q->alloc, e);
 
-	return r == 0 ? qcow2_flags_renew(live, e) : r;
+	return r == 0 ? qcow2_walk_renew_copied(live, e) : r;
 }
 
 /* Another L1 table. */
@@ -51,7 +57,7 @@ static int make_l1(
 
 	if (r < 0)
 		return r;
-	r = qcow2_tree_share(q, from, e);
+	r = qcow2_walk_share(q, from, e);
 	if (r < 0)
 		qcow2_l1_drop(q, *to);
 	return r;
@@ -64,7 +70,7 @@ static int undo_l1(struct qcow2 *q, struct qcow2_l1 from, struct qcow2_l1 to, in
 
 	if (q->alloc->writer->failed)
 		return r;
-	qcow2_tree_unshare(q, from);
+	qcow2_walk_unshare(q, from);
 	if (qcow2_alloc_prepare(q->alloc, 1, &ignored) == 0)
 		qcow2_l1_drop(q, to);
 	return r;
@@ -112,19 +118,19 @@ static int enlist(struct image *img, const struct qcow2_snapshot *s, const char 
 	const char *name, struct err *e)
 {
 	struct qcow2 *q = img->priv;
-	struct qcow2_snaps t;
-	int r = qcow2_snaps_load(q, qcow2_snaps_room(s), &t, e);
+	struct qcow2_snapshot_table t;
+	int r = qcow2_snapshot_table_load(q, qcow2_snapshot_table_entry_max(s), &t, e);
 
 	if (r < 0)
 		return r;
-	qcow2_snaps_append(&t, s, id, name);
+	qcow2_snapshot_table_append(&t, s, id, name);
 	r = qcow2_snapshot_add(img, q, s, id, name, e);
 	if (r == 0) {
-		r = qcow2_snaps_store(q, &t, e);
+		r = qcow2_snapshot_table_store(q, &t, e);
 		if (r < 0)
 			state_remove(img, img->nstates - 1);
 	}
-	qcow2_snaps_free(&t);
+	qcow2_snapshot_table_free(&t);
 	return r;
 }
 
@@ -158,7 +164,7 @@ static int take(struct image *img, const char *name, struct err *e)
 			QCOW2_MAX_SNAPSHOTS);
 	if (r < 0)
 		return r;
-	r = qcow2_flags_clear(live, e);
+	r = qcow2_walk_clear_copied(live, e);
 	if (r == 0)
 		r = writer_write_back(live->q->alloc->writer, e);
 	if (r == 0)
@@ -184,14 +190,14 @@ static int find_entry(const struct qcow2 *q, size_t i, struct qcow2_snapshot *s,
 
 static int delist(struct qcow2 *q, size_t i, struct err *e)
 {
-	struct qcow2_snaps t;
-	int r = qcow2_snaps_load(q, 0, &t, e);
+	struct qcow2_snapshot_table t;
+	int r = qcow2_snapshot_table_load(q, 0, &t, e);
 
 	if (r < 0)
 		return r;
-	qcow2_snaps_remove(&t, i - 1);
-	r = qcow2_snaps_store(q, &t, e);
-	qcow2_snaps_free(&t);
+	qcow2_snapshot_table_remove(&t, i - 1);
+	r = qcow2_snapshot_table_store(q, &t, e);
+	qcow2_snapshot_table_free(&t);
 	return r;
 }
 
@@ -206,19 +212,19 @@ static int drop(struct image *img, size_t i, struct err *e)
 
 	l1 = (struct qcow2_l1){.pos = s.l1_pos, .entries = s.l1_size};
 	if (r == 0)
-		r = qcow2_tree_check(q, l1, e);
+		r = qcow2_walk_check(q, l1, e);
 	if (r == 0)
 		r = delist(q, i, e);
 	if (r < 0)
 		return r;
-	r = qcow2_tree_drop(q, l1, &why);
+	r = qcow2_walk_drop(q, l1, &why);
 	if (r == 0)
 		r = qcow2_alloc_prepare(q->alloc, 1, &why);
 	if (r == 0)
 		qcow2_l1_drop(q, l1);
 	if (r == 0)
 		r = settle(live, &why);
-	return qcow2_tree_dropped(img, r, &why);
+	return qcow2_walk_warn_leak(img, r, &why);
 }
 
 /* Renaming. */
@@ -226,14 +232,14 @@ static int drop(struct image *img, size_t i, struct err *e)
 static int rename_entry(struct image *img, size_t i, const char *name, struct err *e)
 {
 	struct qcow2 *q = img->priv;
-	struct qcow2_snaps t;
-	int r = qcow2_snaps_load(q, strlen(name) + QCOW2_SNAPSHOT_ALIGN, &t, e);
+	struct qcow2_snapshot_table t;
+	int r = qcow2_snapshot_table_load(q, strlen(name) + QCOW2_SNAPSHOT_ALIGN, &t, e);
 
 	if (r < 0)
 		return r;
-	qcow2_snaps_rename(&t, i - 1, name);
-	r = qcow2_snaps_store(q, &t, e);
-	qcow2_snaps_free(&t);
+	qcow2_snapshot_table_rename(&t, i - 1, name);
+	r = qcow2_snapshot_table_store(q, &t, e);
+	qcow2_snapshot_table_free(&t);
 	return r;
 }
 
@@ -243,13 +249,13 @@ static int check_apply(const struct qcow2 *q, const struct qcow2_snapshot *s, st
 {
 	int r = check_possible(q, e);
 
-	return r == 0 ? qcow2_size_check(q, s->disk_size, e) : r;
+	return r == 0 ? qcow2_resize_check(q, s->disk_size, e) : r;
 }
 
 /* The disk of the snapshot is the live one; durable on return. */
 static int switch_to(struct qcow2_view *live, struct qcow2_l1 l1, uint64_t size, struct err *e)
 {
-	int r = qcow2_put_size(live, size, e);
+	int r = qcow2_resize_put_size(live, size, e);
 
 	return r == 0 ? qcow2_l1_switch(live, l1, e) : r;
 }
@@ -271,7 +277,7 @@ static int apply(struct image *img, size_t i, struct err *e)
 		return r;
 	needed = div_round_up(s.disk_size, UINT64_C(1) << qcow2_l1_bits(q));
 	from = (struct qcow2_l1){.pos = s.l1_pos, .entries = MIN(s.l1_size, needed)};
-	r = qcow2_tree_check(q, from, e);
+	r = qcow2_walk_check(q, from, e);
 	if (r == 0)
 		r = make_l1(q, from, MAX(needed, 1), &to, e);
 	if (r < 0)
@@ -279,10 +285,10 @@ static int apply(struct image *img, size_t i, struct err *e)
 	r = switch_to(live, to, s.disk_size, e);
 	if (r < 0)
 		return undo_l1(q, from, to, r);
-	r = qcow2_tree_drop(q, old, &why);
+	r = qcow2_walk_drop(q, old, &why);
 	if (r == 0)
 		r = settle(live, &why);
-	return qcow2_tree_dropped(img, r, &why);
+	return qcow2_walk_warn_leak(img, r, &why);
 }
 
 const struct snapshot_ops qcow2_snapshot_ops = {

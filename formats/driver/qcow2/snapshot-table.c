@@ -7,11 +7,15 @@
 #include <string.h>
 
 #include "util/bytes.h"
-#include "io/cache.h"
 #include "util/err.h"
-#include "write.h"
+#include "io/cache.h"
 #include "io/writeback.h"
 #include "view/writer.h"
+#include "alloc.h"
+#include "header.h"
+#include "qcow2.h"
+#include "refcount.h"
+#include "snapshot.h"
 
 static uint64_t entry_len(const unsigned char *p)
 {
@@ -20,23 +24,24 @@ static uint64_t entry_len(const unsigned char *p)
 		QCOW2_SNAPSHOT_ALIGN);
 }
 
-void qcow2_snaps_free(struct qcow2_snaps *t)
+void qcow2_snapshot_table_free(struct qcow2_snapshot_table *t)
 {
 	free(t->p);
 }
 
-int qcow2_snaps_load(const struct qcow2 *q, uint64_t more, struct qcow2_snaps *t, struct err *e)
+int qcow2_snapshot_table_load(
+	const struct qcow2 *q, uint64_t more, struct qcow2_snapshot_table *t, struct err *e)
 {
 	uint64_t start = q->header.snapshots_pos;
 	struct qcow2_snapshot s;
 	int r = 0;
 
-	*t = (struct qcow2_snaps){.n = q->header.nsnapshots};
+	*t = (struct qcow2_snapshot_table){.n = q->header.nsnapshots};
 	for (uint32_t i = 0; r == 0 && i < t->n; i++) {
 		r = qcow2_snapshot_read(q, start + t->len, &s, e);
 		t->len += r < 0 ? 0 : round_up(s.len, QCOW2_SNAPSHOT_ALIGN);
 	}
-	t->had = t->len;
+	t->stored = t->len;
 	if (r == 0 && t->len + more > QCOW2_MAX_SNAPSHOT_BYTES)
 		r = err_set(e, EFBIG, "the table of snapshots cannot be larger than %u bytes",
 			QCOW2_MAX_SNAPSHOT_BYTES);
@@ -47,12 +52,12 @@ int qcow2_snaps_load(const struct qcow2 *q, uint64_t more, struct qcow2_snaps *t
 		return err_nomem(e);
 	r = meta_read(q->cache, q->io, t->p, t->len, start, e);
 	if (r < 0)
-		qcow2_snaps_free(t);
+		qcow2_snapshot_table_free(t);
 	return r;
 }
 
 /* Where entry number i begins; the n-th is the end. */
-static unsigned char *table_at(const struct qcow2_snaps *t, size_t i)
+static unsigned char *table_at(const struct qcow2_snapshot_table *t, size_t i)
 {
 	unsigned char *p = t->p;
 
@@ -61,7 +66,7 @@ static unsigned char *table_at(const struct qcow2_snaps *t, size_t i)
 	return p;
 }
 
-void qcow2_snaps_remove(struct qcow2_snaps *t, size_t i)
+void qcow2_snapshot_table_remove(struct qcow2_snapshot_table *t, size_t i)
 {
 	unsigned char *p = table_at(t, i), *next = p + entry_len(p);
 
@@ -70,8 +75,8 @@ void qcow2_snaps_remove(struct qcow2_snaps *t, size_t i)
 	t->n--;
 }
 
-void qcow2_snaps_append(
-	struct qcow2_snaps *t, const struct qcow2_snapshot *s, const char *id, const char *name)
+void qcow2_snapshot_table_append(struct qcow2_snapshot_table *t, const struct qcow2_snapshot *s,
+	const char *id, const char *name)
 {
 	unsigned char *p = t->p + t->len, *q = p + QCOW2_SNAPSHOT_FIXED;
 
@@ -94,7 +99,7 @@ void qcow2_snaps_append(
 }
 
 /* The name is the last part of an entry. */
-void qcow2_snaps_rename(struct qcow2_snaps *t, size_t i, const char *name)
+void qcow2_snapshot_table_rename(struct qcow2_snapshot_table *t, size_t i, const char *name)
 {
 	unsigned char *p = table_at(t, i), *next = p + entry_len(p), *at;
 	size_t rest = t->p + t->len - next, n = strlen(name);
@@ -133,7 +138,7 @@ static void drop_room(struct qcow2 *q, uint64_t pos, uint64_t len)
 			div_round_up(len, q->cluster_size));
 }
 
-int qcow2_snaps_store(struct qcow2 *q, const struct qcow2_snaps *t, struct err *e)
+int qcow2_snapshot_table_store(struct qcow2 *q, const struct qcow2_snapshot_table *t, struct err *e)
 {
 	struct qcow2_header *h = &q->header;
 	struct qcow2_clusters c;
@@ -152,7 +157,7 @@ int qcow2_snaps_store(struct qcow2 *q, const struct qcow2_snaps *t, struct err *
 		drop_room(q, pos, t->len);
 		return r;
 	}
-	drop_room(q, old, t->had);
+	drop_room(q, old, t->stored);
 	qcow2_range_set(q, "snapshot table", pos, t->len);
 	h->snapshots_pos = pos;
 	h->nsnapshots = t->n;

@@ -12,6 +12,8 @@
  * Then nothing in use is given out, and what is overwritten in place has one owner.  Leaks do no
  * harm, nor do flags that are missing: they cost room or a copy.
  */
+#include "verify.h"
+
 #include <errno.h>
 #include <inttypes.h>
 #include <stdio.h>
@@ -20,6 +22,7 @@
 #include "util/bytes.h"
 #include "util/err.h"
 #include "image/image.h"
+#include "check-copied.h"
 #include "check.h"
 #include "qcow2.h"
 

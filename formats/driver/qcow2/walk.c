@@ -4,17 +4,22 @@
  *
  * Everything here runs with the gate closed and may take the time that it takes to read all tables.
  */
+#include "walk.h"
+
 #include <errno.h>
 #include <inttypes.h>
 
 #include "util/bytes.h"
-#include "io/cache.h"
 #include "util/err.h"
-#include "image/image.h"
-#include "write.h"
-#include "qcow2.h"
+#include "io/cache.h"
 #include "io/writeback.h"
 #include "view/writer.h"
+#include "image/image.h"
+#include "alloc.h"
+#include "l1.h"
+#include "l2.h"
+#include "qcow2.h"
+#include "refcount.h"
 
 /* Walks. */
 
@@ -53,18 +58,18 @@ static int walk(
 }
 
 /* Calls for the entries of each page of an L2 table. */
-typedef int each_entries(void *arg, struct qcow2_entries *t, struct err *e);
+typedef int each_entries(void *arg, struct qcow2_l2_entries *t, struct err *e);
 
 static int walk_table(
 	const struct qcow2 *q, uint64_t table, each_entries *each, void *arg, struct err *e)
 {
 	uint64_t end = UINT64_C(1) << qcow2_l1_bits(q);
-	struct qcow2_entries t;
+	struct qcow2_l2_entries t;
 	int r = 0;
 
 	for (uint64_t off = 0; r == 0 && off < end;
 		off += (uint64_t)t.n << q->header.cluster_bits) {
-		r = qcow2_entries_read(q, table, off, UINT64_MAX, &t, e);
+		r = qcow2_l2_read(q, table, off, UINT64_MAX, &t, e);
 		if (r == 0)
 			r = each(arg, &t, e);
 	}
@@ -73,14 +78,14 @@ static int walk_table(
 
 static bool has_cluster(const struct qcow2 *q, uint64_t entry)
 {
-	enum qcow2_entry kind = qcow2_entry_kind(q, entry);
+	enum qcow2_l2_kind kind = qcow2_l2_kind(q, entry);
 
-	return kind == QCOW2_ENTRY_DATA || kind == QCOW2_ENTRY_ZERO_ALLOCATED;
+	return kind == QCOW2_L2_DATA || kind == QCOW2_L2_ZERO_ALLOCATED;
 }
 
 /* Checking. */
 
-static int ignore(void *arg, struct qcow2_entries *t, struct err *e)
+static int ignore(void *arg, struct qcow2_l2_entries *t, struct err *e)
 {
 	(void)arg;
 	(void)t;
@@ -93,7 +98,7 @@ static int check_table(void *arg, const struct l1_entry *l, struct err *e)
 	return walk_table(arg, l->table, ignore, NULL, e);
 }
 
-int qcow2_tree_check(struct qcow2 *q, struct qcow2_l1 l1, struct err *e)
+int qcow2_walk_check(struct qcow2 *q, struct qcow2_l1 l1, struct err *e)
 {
 	int r = qcow2_l1_check(q, l1.pos, l1.entries, e);
 
@@ -114,7 +119,7 @@ struct adding {
 static int add_run(struct adding *a, struct err *e)
 {
 	uint64_t n = MIN(a->run.n, a->left);
-	int r = n > 0 ? qcow2_count_add(a->q->alloc, a->run.first, n, a->by, e) : 0;
+	int r = n > 0 ? qcow2_refcount_add(a->q->alloc, a->run.first, n, a->by, e) : 0;
 
 	if (r == 0) {
 		a->left -= n;
@@ -139,7 +144,7 @@ static int add(struct adding *a, uint64_t first, uint64_t n, struct err *e)
 
 /* Tables of a snapshot may have the flag: readers of it do not mind, and who takes version 2 from
  * version 3 (qemu-img amend) leaves it there.  The live disk would overwrite what it shares. */
-static int clear_flags(const struct qcow2 *q, struct qcow2_entries *t, struct err *e)
+static int clear_flags(const struct qcow2 *q, struct qcow2_l2_entries *t, struct err *e)
 {
 	bool changed = false;
 
@@ -156,7 +161,7 @@ static int clear_flags(const struct qcow2 *q, struct qcow2_entries *t, struct er
 		       : 0;
 }
 
-static int add_entries(void *arg, struct qcow2_entries *t, struct err *e)
+static int add_entries(void *arg, struct qcow2_l2_entries *t, struct err *e)
 {
 	struct adding *a = arg;
 	const struct qcow2 *q = a->q;
@@ -166,8 +171,8 @@ static int add_entries(void *arg, struct qcow2_entries *t, struct err *e)
 	for (size_t i = 0; r == 0 && i < t->n; i++) {
 		uint64_t entry = load_be64(t->raw + i * q->entry_size), pos, len;
 
-		if (qcow2_entry_kind(q, entry) == QCOW2_ENTRY_COMPRESSED) {
-			pos = qcow2_compressed_range(q, entry, &len);
+		if (qcow2_l2_kind(q, entry) == QCOW2_L2_COMPRESSED) {
+			pos = qcow2_l2_compressed_range(q, entry, &len);
 			r = add(a, pos >> bits, qcow2_clusters_of(q, pos, len), e);
 		} else if (has_cluster(q, entry)) {
 			r = add(a, (entry & QCOW2_OFFSET) >> bits, 1, e);
@@ -193,7 +198,7 @@ static int add_all(struct adding *a, struct qcow2_l1 l1, struct err *e)
 	return r == 0 ? add_run(a, e) : r;
 }
 
-int qcow2_tree_share(struct qcow2 *q, struct qcow2_l1 l1, struct err *e)
+int qcow2_walk_share(struct qcow2 *q, struct qcow2_l1 l1, struct err *e)
 {
 	struct adding up = {.q = q, .by = 1, .left = UINT64_MAX}, back;
 	struct err ignored = ERR_INIT;
@@ -205,7 +210,7 @@ int qcow2_tree_share(struct qcow2 *q, struct qcow2_l1 l1, struct err *e)
 	return r;
 }
 
-void qcow2_tree_unshare(struct qcow2 *q, struct qcow2_l1 l1)
+void qcow2_walk_unshare(struct qcow2 *q, struct qcow2_l1 l1)
 {
 	struct adding down = {.q = q, .by = -1, .left = UINT64_MAX};
 	struct err ignored = ERR_INIT;
@@ -215,13 +220,13 @@ void qcow2_tree_unshare(struct qcow2 *q, struct qcow2_l1 l1)
 
 /* One reference less. */
 
-static int drop_entries(void *arg, struct qcow2_entries *t, struct err *e)
+static int drop_entries(void *arg, struct qcow2_l2_entries *t, struct err *e)
 {
 	struct qcow2 *q = arg;
 	int r = qcow2_alloc_prepare(q->alloc, t->n, e);
 
 	for (size_t i = 0; r == 0 && i < t->n; i++)
-		qcow2_entry_drop(q->alloc, t->raw + i * q->entry_size);
+		qcow2_l2_drop_entry(q->alloc, t->raw + i * q->entry_size);
 	return r;
 }
 
@@ -238,12 +243,12 @@ static int drop_table(void *arg, const struct l1_entry *l, struct err *e)
 	return qcow2_alloc_relieve(q->alloc, e);
 }
 
-int qcow2_tree_drop(struct qcow2 *q, struct qcow2_l1 l1, struct err *e)
+int qcow2_walk_drop(struct qcow2 *q, struct qcow2_l1 l1, struct err *e)
 {
 	return walk(q, l1, drop_table, q, e);
 }
 
-int qcow2_tree_dropped(struct image *img, int r, const struct err *why)
+int qcow2_walk_warn_leak(struct image *img, int r, const struct err *why)
 {
 	if (r < 0 && !img->writer->failed)
 		image_warn(img, "room is lost, vdisk check -r leaks finds it: %s", why->text);
@@ -265,7 +270,8 @@ static int look_up(struct flags *f, uint64_t cluster, bool *once, struct err *e)
 
 	if (cluster - f->like.first >= f->like.n) {
 		f->like.first = cluster;
-		r = qcow2_count(f->live->q->alloc, cluster, UINT64_MAX, &f->count, &f->like.n, e);
+		r = qcow2_refcount_get(
+			f->live->q->alloc, cluster, UINT64_MAX, &f->count, &f->like.n, e);
 	}
 	*once = f->count == 1;
 	return r;
@@ -287,7 +293,7 @@ static int put_flag(struct flags *f, unsigned char *p, bool *changed, struct err
 	return r;
 }
 
-static int flag_entries(void *arg, struct qcow2_entries *t, struct err *e)
+static int flag_entries(void *arg, struct qcow2_l2_entries *t, struct err *e)
 {
 	struct flags *f = arg;
 	const struct qcow2 *q = f->live->q;
@@ -332,12 +338,12 @@ static int put_flags(struct flags *f, struct err *e)
 	return walk(f->live->q, qcow2_l1_of(f->live), flag_table, f, e);
 }
 
-int qcow2_flags_clear(struct qcow2_view *live, struct err *e)
+int qcow2_walk_clear_copied(struct qcow2_view *live, struct err *e)
 {
 	return put_flags(&(struct flags){.live = live}, e);
 }
 
-int qcow2_flags_renew(struct qcow2_view *live, struct err *e)
+int qcow2_walk_renew_copied(struct qcow2_view *live, struct err *e)
 {
 	return put_flags(&(struct flags){.live = live, .renew = true}, e);
 }

@@ -6,15 +6,20 @@
 #include <inttypes.h>
 
 #include "util/bytes.h"
-#include "io/cache.h"
-#include "image/check.h"
 #include "util/err.h"
-#include "image/image.h"
+#include "io/cache.h"
 #include "io/io.h"
-#include "qcow2.h"
-#include "view/view.h"
 #include "io/writeback.h"
+#include "view/view.h"
 #include "view/writer.h"
+#include "image/check.h"
+#include "image/image.h"
+#include "alloc.h"
+#include "header.h"
+#include "l1.h"
+#include "l2.h"
+#include "qcow2.h"
+#include "refcount.h"
 
 #define ALL_ZERO (UINT64_C(0xffffffff) << 32) /* the bitmap of a cluster without data */
 
@@ -33,13 +38,13 @@ static uint64_t load_bitmap(const struct qcow2 *q, const unsigned char *entry)
 /* Room. */
 
 /* The first entries of t whose clusters cannot be written to. */
-static size_t count_new(const struct qcow2 *q, const struct qcow2_entries *t)
+static size_t count_new(const struct qcow2 *q, const struct qcow2_l2_entries *t)
 {
 	struct err ignored = ERR_INIT;
 	size_t n = 1;
 
 	for (bool held; n < t->n; n++)
-		if (qcow2_check_held(q, t->raw + n * q->entry_size, &held, &ignored) < 0 || held)
+		if (qcow2_l2_is_owned(q, t->raw + n * q->entry_size, &held, &ignored) < 0 || held)
 			break;
 	return n;
 }
@@ -57,7 +62,7 @@ static void widen(const struct qcow2 *q, const unsigned char *entry, bool held, 
 	*end = div_round_up(*end, sub) * sub;
 	if (held || !q->extended)
 		return;
-	if (qcow2_entry_kind(q, load_be64(entry)) == QCOW2_ENTRY_COMPRESSED)
+	if (qcow2_l2_kind(q, load_be64(entry)) == QCOW2_L2_COMPRESSED)
 		stored = UINT32_MAX;
 	if (stored) {
 		*start = MIN(*start, cluster + (uint64_t)__builtin_ctzll(stored) * sub);
@@ -90,7 +95,7 @@ static int take_clusters(struct qcow2 *q, struct reservation *res, uint64_t *n, 
 }
 
 /* What the entry has, for a write to [off, end) of its cluster. */
-static int hold(const struct qcow2_view *v, const struct qcow2_entries *t, uint64_t off,
+static int hold(const struct qcow2_view *v, const struct qcow2_l2_entries *t, uint64_t off,
 	uint64_t end, struct reservation *res)
 {
 	const struct qcow2 *q = v->q;
@@ -114,7 +119,7 @@ static bool has_data(const struct qcow2 *q, const unsigned char *entry)
 }
 
 /* With subclusters those that hold data must move as well: one cluster at a time then. */
-static size_t count_together(const struct qcow2 *q, const struct qcow2_entries *t)
+static size_t count_together(const struct qcow2 *q, const struct qcow2_l2_entries *t)
 {
 	size_t n = count_new(q, t);
 
@@ -128,7 +133,7 @@ static size_t count_together(const struct qcow2 *q, const struct qcow2_entries *
 	return n;
 }
 
-static int make_room(struct qcow2_view *v, const struct qcow2_entries *t, uint64_t off,
+static int make_room(struct qcow2_view *v, const struct qcow2_l2_entries *t, uint64_t off,
 	uint64_t end, struct reservation *res, struct err *e)
 {
 	struct qcow2 *q = v->q;
@@ -150,31 +155,31 @@ static int make_room(struct qcow2_view *v, const struct qcow2_entries *t, uint64
 	return r;
 }
 
-static int qcow2_reserve(
+int qcow2_write_reserve(
 	struct view *view, uint64_t off, uint64_t len, struct reservation *res, struct err *e)
 {
 	struct qcow2_view *v = view_of(view);
-	struct qcow2_entries t;
+	struct qcow2_l2_entries t;
 	uint64_t table;
 	bool held;
-	int r = qcow2_table_own(v, off, &table, e);
+	int r = qcow2_l2_own(v, off, &table, e);
 
 	if (r == 0)
-		r = qcow2_entries_read(v->q, table, off, qcow2_clusters_of(v->q, off, len), &t, e);
+		r = qcow2_l2_read(v->q, table, off, qcow2_clusters_of(v->q, off, len), &t, e);
 	if (r == 0)
-		r = qcow2_check_held(v->q, t.raw, &held, e);
+		r = qcow2_l2_is_owned(v->q, t.raw, &held, e);
 	if (r == 0)
 		r = held ? hold(v, &t, off, off + len, res)
 			 : make_room(v, &t, off, off + len, res, e);
 	return r < 0 ? err_in(e, "guest offset 0x%" PRIx64, off) : 0;
 }
 
-static void qcow2_cancel(struct view *v, const struct reservation *res)
+void qcow2_write_cancel(struct view *v, const struct reservation *res)
 {
 	const struct qcow2 *q = view_of(v)->q;
 
 	if (res->compressed)
-		qcow2_alloc_unpack(q->alloc, res->pos, res->compressed);
+		qcow2_alloc_cancel_compressed(q->alloc, res->pos, res->compressed);
 	else if (res->token == TOKEN_NEW && !q->external)
 		qcow2_alloc_cancel(q->alloc,
 			(struct qcow2_clusters){.first = res->pos >> q->header.cluster_bits,
@@ -201,7 +206,7 @@ static void make_entry(
 	uint64_t bitmap = load_bitmap(q, p), bits, entry;
 
 	if (res->compressed)
-		qcow2_compressed_entry(q, res->pos, res->compressed, &entry);
+		qcow2_l2_compressed_entry(q, res->pos, res->compressed, &entry);
 	else
 		entry = (res->pos + cluster - res->off) | QCOW2_COPIED;
 	store_be64(p, entry);
@@ -211,15 +216,15 @@ static void make_entry(
 	store_be64(p + 8, res->compressed ? 0 : (bitmap | bits) & ~(bits << 32));
 }
 
-int qcow2_commit(struct view *v, const struct reservation *res, struct err *e)
+int qcow2_write_commit(struct view *v, const struct reservation *res, struct err *e)
 {
 	const struct qcow2 *q = view_of(v)->q;
 	uint64_t table, mask = ~(uint64_t)(q->cluster_size - 1), cluster = res->off & mask;
-	struct qcow2_entries t, old;
-	int r = qcow2_table_own(view_of(v), res->off, &table, e);
+	struct qcow2_l2_entries t, old;
+	int r = qcow2_l2_own(view_of(v), res->off, &table, e);
 
 	if (r == 0)
-		r = qcow2_entries_read(
+		r = qcow2_l2_read(
 			q, table, res->off, qcow2_clusters_of(q, res->off, res->len), &t, e);
 	if (r == 0)
 		r = qcow2_alloc_prepare(q->alloc, t.n, e);
@@ -231,7 +236,7 @@ int qcow2_commit(struct view *v, const struct reservation *res, struct err *e)
 			t.raw + i * q->entry_size);
 	r = meta_write(q->io, t.raw, t.n * q->entry_size, t.pos, ORDER_TABLES, e);
 	for (size_t i = 0; r == 0 && res->token == TOKEN_NEW && i < t.n; i++)
-		qcow2_entry_drop(q->alloc, old.raw + i * q->entry_size);
+		qcow2_l2_drop_entry(q->alloc, old.raw + i * q->entry_size);
 	return r;
 }
 
@@ -245,7 +250,7 @@ static bool clear_entry(const struct qcow2_view *v, uint64_t off, unsigned char 
 
 	if (q->external && q->header.autoclear & QCOW2_DATA_FILE_RAW)
 		return false;
-	if (entry == 0 && bitmap == 0 && qcow2_nothing_below(v, off))
+	if (entry == 0 && bitmap == 0 && qcow2_zero_below(v, off))
 		return false;
 	store_be64(p, q->zero_flag ? QCOW2_ZERO : 0);
 	if (q->extended)
@@ -253,10 +258,11 @@ static bool clear_entry(const struct qcow2_view *v, uint64_t off, unsigned char 
 	return load_be64(p) != entry || load_bitmap(q, p) != bitmap;
 }
 
-static int clear_entries(struct qcow2_view *v, struct qcow2_entries *t, uint64_t off, struct err *e)
+static int clear_entries(
+	struct qcow2_view *v, struct qcow2_l2_entries *t, uint64_t off, struct err *e)
 {
 	const struct qcow2 *q = v->q;
-	struct qcow2_entries old = *t;
+	struct qcow2_l2_entries old = *t;
 	bool changed[META_PAGE / 8] = {false}, any = false;
 	int r = qcow2_alloc_prepare(q->alloc, t->n, e);
 
@@ -269,7 +275,7 @@ static int clear_entries(struct qcow2_view *v, struct qcow2_entries *t, uint64_t
 		r = meta_write(q->io, t->raw, t->n * q->entry_size, t->pos, ORDER_TABLES, e);
 	for (size_t i = 0; r == 0 && i < t->n; i++)
 		if (changed[i])
-			qcow2_entry_drop(q->alloc, old.raw + i * q->entry_size);
+			qcow2_l2_drop_entry(q->alloc, old.raw + i * q->entry_size);
 	return r;
 }
 
@@ -277,15 +283,15 @@ static int clear_entries(struct qcow2_view *v, struct qcow2_entries *t, uint64_t
 static int clear_some(
 	struct qcow2_view *v, uint64_t off, uint64_t len, uint64_t *done, struct err *e)
 {
-	struct qcow2_entries t;
-	uint64_t table;
-	int r = qcow2_table_find(v, off, &table, done, e);
+	struct qcow2_l2_entries t;
+	uint64_t entry, table;
+	int r = qcow2_l1_lookup(v, off, &entry, &table, done, e);
 
-	if (r < 0 || (table == 0 && qcow2_nothing_below(v, off)))
+	if (r < 0 || (table == 0 && qcow2_zero_below(v, off)))
 		return r;
-	r = qcow2_table_own(v, off, &table, e);
+	r = qcow2_l2_own(v, off, &table, e);
 	if (r == 0)
-		r = qcow2_entries_read(v->q, table, off, qcow2_clusters_of(v->q, off, len), &t, e);
+		r = qcow2_l2_read(v->q, table, off, qcow2_clusters_of(v->q, off, len), &t, e);
 	if (r < 0)
 		return r;
 	*done = (uint64_t)t.n << v->q->header.cluster_bits;
@@ -302,7 +308,7 @@ static int clear_outside(const struct qcow2 *q, uint64_t off, uint64_t len, stru
 	return io_zero(q->data, off, MIN(len, size - off), e);
 }
 
-static int qcow2_clear(struct view *view, uint64_t off, uint64_t len, struct err *e)
+int qcow2_write_clear(struct view *view, uint64_t off, uint64_t len, struct err *e)
 {
 	struct qcow2_view *v = view_of(view);
 	const struct qcow2 *q = v->q;
@@ -315,121 +321,4 @@ static int qcow2_clear(struct view *view, uint64_t off, uint64_t len, struct err
 	for (uint64_t done; r == 0 && len > 0; off += done, len -= MIN(len, done))
 		r = clear_some(v, off, len, &done, e);
 	return r < 0 ? err_in(e, "guest offset 0x%" PRIx64, off) : 0;
-}
-
-/* Beginning. */
-
-/* The last cluster of a file may be cut off where only zeroes follow. */
-static int complete_file(struct io *io, uint64_t end, struct err *e)
-{
-	return end > io->size && !io->is_block ? io_resize(io, end, e) : 0;
-}
-
-/* What others noted of the disk, and would trust, is true no more.  Bitmaps can say so themselves;
- * of one that is given up nobody would know which clusters are its own. */
-static int withdraw_notes(struct qcow2 *q, struct err *e)
-{
-	struct qcow2_header *h = &q->header;
-	uint64_t keep = h->autoclear & QCOW2_DATA_FILE_RAW;
-	struct err ignored = ERR_INIT;
-	unsigned char raw[8];
-	int r;
-
-	if (h->autoclear & QCOW2_BITMAPS && qcow2_bitmaps_mark(q, &ignored) == 0)
-		keep |= QCOW2_BITMAPS;
-	if (h->autoclear == keep)
-		return 0;
-	store_be64(raw, keep);
-	r = meta_write(q->io, raw, sizeof raw, QCOW2_AT_AUTOCLEAR, ORDER_HEADER, e);
-	if (r == 0)
-		h->autoclear = keep;
-	return r;
-}
-
-static int qcow2_begin(struct view *view, struct err *e)
-{
-	struct qcow2 *q = view_of(view)->q;
-	int r = complete_file(q->io, round_up(q->io->size, q->cluster_size), e);
-
-	if (r == 0 && q->external)
-		r = complete_file(
-			q->data, MIN(round_up(q->data->size, q->cluster_size), view->size), e);
-	return r < 0 || q->header.version < 3 ? r : withdraw_notes(q, e);
-}
-
-static const struct write_ops qcow2_write_ops = {
-	.begin = qcow2_begin,
-	.reserve = qcow2_reserve,
-	.commit = qcow2_commit,
-	.cancel = qcow2_cancel,
-	.compress = qcow2_compress,
-	.reserve_compressed = qcow2_reserve_compressed,
-	.clear = qcow2_clear,
-	.durable = qcow2_durable,
-	.release_freed = qcow2_release_freed,
-	.resize = qcow2_resize,
-};
-
-void qcow2_let_write(struct view *v)
-{
-	const struct qcow2 *q = view_of(v)->q;
-
-	v->write = &qcow2_write_ops;
-	v->unit = q->cluster_size;
-	v->granule = q->cluster_size / (q->extended ? QCOW2_SUBCLUSTERS : 1);
-	v->compressed_max = q->external ? 0 : q->cluster_size - 1;
-}
-
-/* What a crash has left of refcounts that are written late is put right, as QEMU does it. */
-static int clean(struct image *img, struct qcow2 *q, struct err *e)
-{
-	struct check_report report = {.found = NULL};
-	int r = qcow2_check_run(q, CHECK_ALL, &report, e);
-
-	if (r == 0 && q->header.incompatible & QCOW2_DIRTY)
-		r = err_set(e, EUCLEAN, "more than refcounts is damaged");
-	if (r < 0) {
-		err_in(e, "it is marked dirty");
-		return err_hint(e, "vdisk check -r all mends what can be mended");
-	}
-	image_warn(img, "%s was marked dirty: its refcounts have been put right", img->io->name);
-	return 0;
-}
-
-static int check_marks(struct image *img, struct qcow2 *q, struct err *e)
-{
-	uint64_t marks = q->header.incompatible;
-
-	if (marks & QCOW2_CORRUPT) {
-		err_set(e, EUCLEAN, "it is marked corrupt");
-		return err_hint(e, "vdisk check -r all mends it");
-	}
-	return marks & QCOW2_DIRTY ? clean(img, q, e) : 0;
-}
-
-/* It was looked at when the image was opened. */
-static int check_table(const struct qcow2 *q, struct err *e)
-{
-	for (unsigned i = 0; i < q->nranges; i++)
-		if (q->ranges[i].pos == q->header.reftable_pos)
-			return 0;
-	err_set(e, EUCLEAN, "the refcount table is invalid");
-	return err_hint(e, "vdisk check -r all mends refcounts");
-}
-
-int qcow2_start_writing(struct image *img, struct err *e)
-{
-	struct qcow2 *q = img->priv;
-	int r = check_marks(img, q, e);
-
-	if (r == 0)
-		r = check_table(q, e);
-	if (r == 0)
-		r = qcow2_verify(img, q, e);
-	if (r == 0 && q->external)
-		r = writeback_add(img->writer->writeback, q->data, e);
-	if (r < 0)
-		return r;
-	q->alloc = qcow2_alloc_new(q, img->writer, e);
-	return q->alloc ? 0 : -e->code;
 }

@@ -5,17 +5,21 @@
  * the table as a whole is invalid.  What else may be wrong with an entry is that snapshot's trouble
  * alone: it is listed, and reading it says why it cannot be read.
  */
+#include "snapshot.h"
+
 #include <errno.h>
 #include <inttypes.h>
 #include <stdlib.h>
 
 #include "util/bytes.h"
-#include "io/cache.h"
 #include "util/err.h"
-#include "image/image.h"
+#include "io/cache.h"
 #include "io/io.h"
-#include "qcow2.h"
 #include "view/view.h"
+#include "image/image.h"
+#include "l1.h"
+#include "map.h"
+#include "qcow2.h"
 
 /* Extra data grew over time: 8 bytes bring the long VM state size, 16 the disk size, 24 the count
  * of instructions. */
@@ -113,7 +117,7 @@ static struct view *disk_view(struct qcow2 *q, const struct qcow2_snapshot *s, s
 
 	if (check_disk(q, s, &why) < 0)
 		return broken_view(s->disk_size, &why, e);
-	return qcow2_view_new(q, s->disk_size, 0, s->l1_pos, s->l1_size, e);
+	return qcow2_map_view(q, s->disk_size, 0, s->l1_pos, s->l1_size, e);
 }
 
 static struct view *vmstate_view(struct qcow2 *q, const struct qcow2_snapshot *s, struct err *e)
@@ -122,7 +126,7 @@ static struct view *vmstate_view(struct qcow2 *q, const struct qcow2_snapshot *s
 
 	if (check_vmstate(q, s, &why) < 0)
 		return broken_view(s->vmstate_size, &why, e);
-	return qcow2_view_new(q, s->vmstate_size, vmstate_start(q, s), s->l1_pos, s->l1_size, e);
+	return qcow2_map_view(q, s->vmstate_size, vmstate_start(q, s), s->l1_pos, s->l1_size, e);
 }
 
 static int make_views(
@@ -203,7 +207,7 @@ static int table_read(struct image *img, struct qcow2 *q, uint64_t *len, struct 
 	return 0;
 }
 
-int qcow2_snapshots_read(struct image *img, struct qcow2 *q, uint64_t *len, struct err *e)
+int qcow2_snapshot_add_all(struct image *img, struct qcow2 *q, uint64_t *len, struct err *e)
 {
 	int r = table_read(img, q, len, e);
 

@@ -1,0 +1,65 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* alloc.h - clusters allocated and freed.
+ *
+ * The meta lock is held.
+ */
+#ifndef VDISK_DRIVER_QCOW2_ALLOC_H
+#define VDISK_DRIVER_QCOW2_ALLOC_H
+
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "refcount.h"
+
+struct err;
+struct qcow2;
+struct view;
+struct writer;
+
+struct qcow2_alloc {
+	struct qcow2 *q;
+	struct writer *writer;
+	_Atomic(struct qcow2_reftable *) table;
+	uint64_t next;   /* no cluster before it is free */
+	uint64_t packed; /* where the next compressed cluster may begin; 0: nowhere yet */
+	/* Clusters that lose one reference each, once nothing on disk refers to them; that is true
+	 * of the first durable of them. */
+	struct qcow2_clusters *freed;
+	size_t nfreed, room, durable;
+};
+
+struct qcow2_alloc *qcow2_alloc_new(struct qcow2 *q, struct writer *w, struct err *e);
+void qcow2_alloc_free(struct qcow2_alloc *a); /* NULL is fine */
+
+/* Allocates up to want clusters that follow each other; all of them, if whole.  *fresh: they read
+ * as zeroes. */
+int qcow2_alloc_take(struct qcow2_alloc *a, uint64_t want, bool whole, struct qcow2_clusters *got,
+	bool *fresh, struct err *e);
+
+/* Frees at once clusters that nothing has ever pointed to. */
+void qcow2_alloc_cancel(struct qcow2_alloc *a, struct qcow2_clusters c);
+
+/* Allocates len bytes, less than a cluster, for a compressed cluster: after the one before, or in a
+ * new cluster.  Each cluster that they touch gets one more reference. */
+int qcow2_alloc_compressed(struct qcow2_alloc *a, uint32_t len, uint64_t *pos, struct err *e);
+void qcow2_alloc_cancel_compressed(struct qcow2_alloc *a, uint64_t pos, uint32_t len);
+
+/* Allocates memory for n more calls of qcow2_alloc_drop, which cannot fail then. */
+int qcow2_alloc_prepare(struct qcow2_alloc *a, size_t n, struct err *e);
+
+/* Takes one reference from each cluster, once the change before it is durable. */
+void qcow2_alloc_drop(struct qcow2_alloc *a, uint64_t first, uint64_t n);
+
+/* With the request lock held exclusively: makes all changes durable and frees what was dropped. */
+int qcow2_alloc_give_back(struct qcow2_alloc *a, struct err *e);
+
+/* The same in the middle of a long operation, when much was dropped. */
+int qcow2_alloc_relieve(struct qcow2_alloc *a, struct err *e);
+
+/* As in struct write_ops. */
+bool qcow2_alloc_durable(struct view *v);
+int qcow2_alloc_release_freed(struct view *v, struct err *e);
+
+#endif

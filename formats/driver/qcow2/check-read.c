@@ -1,0 +1,78 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* check-read.c */
+#include "check-read.h"
+
+#include <errno.h>
+#include <unistd.h>
+
+#include "util/bytes.h"
+#include "util/err.h"
+#include "io/io.h"
+#include "check.h"
+#include "qcow2.h"
+
+/* A sound image has each cluster once as a table.  More than that, with room for what is odd but
+ * harmless, is made to keep us busy.  (A host file system that compresses stores less than it
+ * holds.) */
+#define BUDGET_FACTOR 16
+#define BUDGET_LEAST  (64u << 20)
+
+/* A sound image stores an entry for each reference, or a refcount of a bit at least.  Tables that
+ * lie in holes and overlap have any number of references. */
+#define REFER_FACTOR 8
+#define REFER_LEAST  (64u << 20)
+
+#define FINDINGS_LEAST (1u << 16)
+
+uint64_t qcow2_check_read_stored(const struct qcow2_check *c)
+{
+	const struct io *io = c->q->io;
+
+	return io->sparse ? io->stored : io->size;
+}
+
+/* Each window takes a walk of its own, and a long file of holes has many windows. */
+void qcow2_check_read_limit(struct qcow2_check *c)
+{
+	uint64_t stored = MIN(qcow2_check_read_stored(c), UINT64_MAX / 32);
+	uint64_t windows = div_round_up(c->nclusters, c->nwindow);
+
+	c->budget = BUDGET_LEAST / windows + BUDGET_FACTOR * stored;
+	c->refer_max = REFER_LEAST / windows + REFER_FACTOR * stored;
+}
+
+/* An entry takes 8 bytes of the file.  Where all refcounts are lost, there is a finding, or a
+ * repair, for each of them in each pass. */
+void qcow2_check_read_restart(struct qcow2_check *c)
+{
+	qcow2_check_read_limit(c);
+	c->r->findings_max =
+		c->r->findings + FINDINGS_LEAST + qcow2_check_read_stored(c) / QCOW2_ENTRY_SIZE;
+}
+
+int qcow2_check_read(
+	struct qcow2_check *c, uint64_t pos, void *buf, size_t len, bool *empty, struct err *e)
+{
+	struct io *io = c->q->io;
+
+	*empty = pos >= io->size || io_seek(io, pos, SEEK_DATA) - pos >= len;
+	if (*empty)
+		return 0;
+	if (len > c->budget)
+		return err_set(e, EUCLEAN,
+			"its tables overlap: they have more bytes than the file has data");
+	c->budget -= len;
+	return io_read_padded(io, buf, len, pos, e);
+}
+
+int qcow2_check_read_piece(
+	struct qcow2_check *c, uint64_t pos, uint64_t len, uint64_t *n, bool *empty, struct err *e)
+{
+	struct io *io = c->q->io;
+	uint64_t data = pos < io->size ? io_seek(io, pos, SEEK_DATA) : io->size;
+	uint64_t hole = (data < io->size ? data - pos : len) & ~(uint64_t)(c->q->cluster_size - 1);
+
+	*empty = hole > 0;
+	*n = MIN(len, *empty ? hole : c->q->cluster_size);
+	return *empty ? 0 : qcow2_check_read(c, pos, c->buf, *n, empty, e);
+}

@@ -1,0 +1,138 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* write-ops.c - where writing begins: the checks and marks before it, and the operations of the
+ * live disk. */
+#include "write-ops.h"
+
+#include <errno.h>
+
+#include "util/bytes.h"
+#include "util/err.h"
+#include "io/io.h"
+#include "io/writeback.h"
+#include "view/writer.h"
+#include "image/check.h"
+#include "image/image.h"
+#include "alloc.h"
+#include "bitmaps.h"
+#include "check.h"
+#include "compress.h"
+#include "header.h"
+#include "qcow2.h"
+#include "resize.h"
+#include "verify.h"
+#include "write.h"
+
+/* The last cluster of a file may be cut off where only zeroes follow. */
+static int complete_file(struct io *io, uint64_t end, struct err *e)
+{
+	return end > io->size && !io->is_block ? io_resize(io, end, e) : 0;
+}
+
+/* What others noted of the disk, and would trust, is true no more.  Bitmaps can say so themselves;
+ * of one that is given up nobody would know which clusters are its own. */
+static int withdraw_notes(struct qcow2 *q, struct err *e)
+{
+	struct qcow2_header *h = &q->header;
+	uint64_t keep = h->autoclear & QCOW2_DATA_FILE_RAW;
+	struct err ignored = ERR_INIT;
+	unsigned char raw[8];
+	int r;
+
+	if (h->autoclear & QCOW2_BITMAPS && qcow2_bitmaps_mark(q, &ignored) == 0)
+		keep |= QCOW2_BITMAPS;
+	if (h->autoclear == keep)
+		return 0;
+	store_be64(raw, keep);
+	r = meta_write(q->io, raw, sizeof raw, QCOW2_AT_AUTOCLEAR, ORDER_HEADER, e);
+	if (r == 0)
+		h->autoclear = keep;
+	return r;
+}
+
+static int begin(struct view *view, struct err *e)
+{
+	struct qcow2 *q = ((struct qcow2_view *)view)->q;
+	int r = complete_file(q->io, round_up(q->io->size, q->cluster_size), e);
+
+	if (r == 0 && q->external)
+		r = complete_file(
+			q->data, MIN(round_up(q->data->size, q->cluster_size), view->size), e);
+	return r < 0 || q->header.version < 3 ? r : withdraw_notes(q, e);
+}
+
+static const struct write_ops qcow2_write_ops = {
+	.begin = begin,
+	.reserve = qcow2_write_reserve,
+	.commit = qcow2_write_commit,
+	.cancel = qcow2_write_cancel,
+	.compress = qcow2_compress,
+	.reserve_compressed = qcow2_compress_reserve,
+	.clear = qcow2_write_clear,
+	.durable = qcow2_alloc_durable,
+	.release_freed = qcow2_alloc_release_freed,
+	.resize = qcow2_resize,
+};
+
+void qcow2_write_ops_set(struct view *v)
+{
+	const struct qcow2 *q = ((struct qcow2_view *)v)->q;
+
+	v->write = &qcow2_write_ops;
+	v->unit = q->cluster_size;
+	v->granule = q->cluster_size / (q->extended ? QCOW2_SUBCLUSTERS : 1);
+	v->compressed_max = q->external ? 0 : q->cluster_size - 1;
+}
+
+/* What a crash has left of refcounts that are written late is put right, as QEMU does it. */
+static int clean(struct image *img, struct qcow2 *q, struct err *e)
+{
+	struct check_report report = {.found = NULL};
+	int r = qcow2_check_run(q, CHECK_ALL, &report, e);
+
+	if (r == 0 && q->header.incompatible & QCOW2_DIRTY)
+		r = err_set(e, EUCLEAN, "more than refcounts is damaged");
+	if (r < 0) {
+		err_in(e, "it is marked dirty");
+		return err_hint(e, "vdisk check -r all mends what can be mended");
+	}
+	image_warn(img, "%s was marked dirty: its refcounts have been put right", img->io->name);
+	return 0;
+}
+
+static int check_marks(struct image *img, struct qcow2 *q, struct err *e)
+{
+	uint64_t marks = q->header.incompatible;
+
+	if (marks & QCOW2_CORRUPT) {
+		err_set(e, EUCLEAN, "it is marked corrupt");
+		return err_hint(e, "vdisk check -r all mends it");
+	}
+	return marks & QCOW2_DIRTY ? clean(img, q, e) : 0;
+}
+
+/* It was looked at when the image was opened. */
+static int check_table(const struct qcow2 *q, struct err *e)
+{
+	for (unsigned i = 0; i < q->nranges; i++)
+		if (q->ranges[i].pos == q->header.reftable_pos)
+			return 0;
+	err_set(e, EUCLEAN, "the refcount table is invalid");
+	return err_hint(e, "vdisk check -r all mends refcounts");
+}
+
+int qcow2_write_ops_start(struct image *img, struct err *e)
+{
+	struct qcow2 *q = img->priv;
+	int r = check_marks(img, q, e);
+
+	if (r == 0)
+		r = check_table(q, e);
+	if (r == 0)
+		r = qcow2_verify(img, q, e);
+	if (r == 0 && q->external)
+		r = writeback_add(img->writer->writeback, q->data, e);
+	if (r < 0)
+		return r;
+	q->alloc = qcow2_alloc_new(q, img->writer, e);
+	return q->alloc ? 0 : -e->code;
+}
