@@ -11,7 +11,9 @@
 #include <stdint.h>
 
 struct facts;
+struct image;
 struct io;
+struct json_object;
 
 void fact_text(struct facts *f, const char *key, const char *value);
 void fact_flag(struct facts *f, const char *key, bool value);
@@ -34,5 +36,12 @@ struct facts *fact_object(struct facts *f, const char *key);
 void fact_cluster_size(struct facts *f, uint64_t bytes);
 void fact_dirty(struct facts *f, bool dirty);
 void fact_encrypted(struct facts *f);
+
+/* For info.c: adds the facts of the driver of img to the object of the image.  filename: the image
+ * is called so. */
+void facts_add(struct json_object *o, const struct image *img, const char *filename);
+
+void facts_add_text(struct json_object *o, const char *key, const char *value);
+void facts_add_number(struct json_object *o, const char *key, uint64_t value);
 
 #endif

@@ -8,6 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "util/array.h"
 #include "util/bytes.h"
 #include "util/err.h"
 #include "format.h"
@@ -130,14 +131,10 @@ void image_close(struct image *img)
 	}
 }
 
-/* Room grows by doubling: it is full when the count is a power of two. */
 int image_add_file(struct image *img, struct io *io, struct err *e)
 {
-	size_t n = img->nfiles;
-	struct io **files = img->files;
+	struct io **files = array_grow(img->files, img->nfiles, sizeof files[0]);
 
-	if (n == 0 || is_power_of_2(n))
-		files = realloc(files, (n ? 2 * n : 1) * sizeof files[0]);
 	if (!files)
 		return err_nomem(e);
 	img->files = files;

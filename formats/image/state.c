@@ -7,7 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "util/bytes.h"
+#include "util/array.h"
 #include "util/err.h"
 #include "image.h"
 #include "io/io.h"
@@ -65,14 +65,10 @@ static void take_after(struct view *v, const struct view *live)
 	v->writer = live->writer;
 }
 
-/* Room grows by doubling: it is full when the count is a power of two. */
 static int add(struct image *img, struct state *s, struct err *e)
 {
-	size_t n = img->nstates;
-	struct state **states = img->states;
+	struct state **states = array_grow(img->states, img->nstates, sizeof states[0]);
 
-	if (n == 0 || is_power_of_2(n))
-		states = reallocarray(states, n ? 2 * n : 1, sizeof states[0]);
 	if (!states)
 		return err_nomem(e);
 	img->states = states;

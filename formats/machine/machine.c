@@ -7,16 +7,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "util/bytes.h"
+#include "util/array.h"
 #include "util/err.h"
-
-/* Room for one more: arrays double, so they are full when the count is a power of two. */
-static void *grow(void *array, size_t n, size_t size)
-{
-	if (n == 0)
-		return malloc(size);
-	return is_power_of_2(n) ? reallocarray(array, n, 2 * size) : array;
-}
 
 struct machine *machine_new(const char *name, struct err *e)
 {
@@ -34,7 +26,7 @@ struct machine *machine_new(const char *name, struct err *e)
 
 struct machine_state *machine_add_state(struct machine *m, const char *name, struct err *e)
 {
-	struct machine_state *states = grow(m->states, m->nstates, sizeof *states), *s;
+	struct machine_state *states = array_grow(m->states, m->nstates, sizeof *states), *s;
 
 	if (states)
 		m->states = states;
@@ -51,7 +43,7 @@ struct machine_state *machine_add_state(struct machine *m, const char *name, str
 
 int machine_add_disk(struct machine_state *state, const char *slot, const char *file, struct err *e)
 {
-	struct machine_disk *disks = grow(state->disks, state->ndisks, sizeof *disks), *d;
+	struct machine_disk *disks = array_grow(state->disks, state->ndisks, sizeof *disks), *d;
 
 	if (!disks)
 		return err_nomem(e);
@@ -63,7 +55,7 @@ int machine_add_disk(struct machine_state *state, const char *slot, const char *
 
 struct machine_medium *machine_add_medium(struct machine *m, const char *file, struct err *e)
 {
-	struct machine_medium *media = grow(m->media, m->nmedia, sizeof *media), *medium;
+	struct machine_medium *media = array_grow(m->media, m->nmedia, sizeof *media), *medium;
 
 	if (media)
 		m->media = media;

@@ -13,6 +13,7 @@
 #include <strings.h>
 
 #include "util/limits.h"
+#include "util/array.h"
 #include "util/bytes.h"
 #include "util/err.h"
 #include "io/io.h"
@@ -114,7 +115,7 @@ static int parse_line(char *text, size_t number, struct manifest_line *line, str
 
 static int add_line(struct manifest *m, char *text, size_t number, struct err *e)
 {
-	struct manifest_line line = {.name = NULL}, *more = m->lines;
+	struct manifest_line line = {.name = NULL}, *more;
 	int r;
 
 	if (!*trim(text))
@@ -122,8 +123,7 @@ static int add_line(struct manifest *m, char *text, size_t number, struct err *e
 	r = parse_line(text, number, &line, e);
 	if (r < 0)
 		return r;
-	if (m->n == 0 || is_power_of_2(m->n))
-		more = realloc(more, (m->n ? 2 * m->n : 1) * sizeof *more);
+	more = array_grow(m->lines, m->n, sizeof *more);
 	if (!more) {
 		free(line.name);
 		return err_nomem(e);
@@ -215,25 +215,14 @@ static int check_line(struct manifest_line *line, struct io *io, struct err *e)
 		line->algorithm->name, line->found, line->wanted);
 }
 
-/* The first line that does not come before name. */
-static size_t find_first(const struct manifest *m, const char *name)
+static int compare_name(const void *name, const void *line)
 {
-	size_t low = 0, high = m->n;
-
-	while (low < high) {
-		size_t middle = low + (high - low) / 2;
-
-		if (strcmp(m->lines[middle].name, name) < 0)
-			low = middle + 1;
-		else
-			high = middle;
-	}
-	return low;
+	return strcmp(name, ((const struct manifest_line *)line)->name);
 }
 
 int manifest_check(struct manifest *m, const char *name, struct io *io, struct err *e)
 {
-	size_t i = find_first(m, name);
+	size_t i = array_lower_bound(name, m->lines, m->n, sizeof m->lines[0], compare_name);
 	int r = 0;
 
 	if (i == m->n || strcmp(m->lines[i].name, name) != 0)

@@ -14,7 +14,7 @@
 #include <strings.h>
 
 #include "util/limits.h"
-#include "util/bytes.h"
+#include "util/array.h"
 #include "util/err.h"
 #include "util/xml.h"
 
@@ -183,16 +183,14 @@ uint64_t ovf_capacity(const char *number, const char *units)
 static void *add_entry(void *list, size_t *n, size_t size, struct err *e)
 {
 	char **entries = list;
-	char *more = *entries;
+	char *more;
 
 	if (*n == OVF_MAX_ITEMS) {
 		err_set(e, EINVAL, "it has more than %d of what a machine has a few of",
 			OVF_MAX_ITEMS);
 		return NULL;
 	}
-	/* Full when the count is a power of two. */
-	if (*n == 0 || is_power_of_2(*n))
-		more = realloc(*entries, (*n ? 2 * *n : 1) * size);
+	more = array_grow(*entries, *n, size);
 	if (!more) {
 		err_nomem(e);
 		return NULL;

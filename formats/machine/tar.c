@@ -13,6 +13,7 @@
 #include <strings.h>
 
 #include "util/limits.h"
+#include "util/array.h"
 #include "util/bytes.h"
 #include "util/err.h"
 #include "io/io.h"
@@ -41,7 +42,6 @@ struct records {
 struct reader {
 	struct io *io;
 	struct tar *tar;
-	size_t room;
 	uint64_t pos; /* of the next header */
 	size_t n;     /* of headers so far */
 	struct records all, next;
@@ -300,22 +300,18 @@ static int read_long_name(struct reader *rd, uint64_t len, struct err *e)
 static int add_member(struct reader *rd, char *name, uint64_t len, struct err *e)
 {
 	struct tar *t = rd->tar;
+	struct tar_member *more;
 
 	if (t->n == TAR_MAX_MEMBERS) {
 		free(name);
 		return err_set(e, EINVAL, "more than %d members", TAR_MAX_MEMBERS);
 	}
-	if (t->n == rd->room) {
-		size_t room = MAX(16, 2 * rd->room);
-		struct tar_member *more = realloc(t->members, room * sizeof *more);
-
-		if (!more) {
-			free(name);
-			return err_nomem(e);
-		}
-		t->members = more;
-		rd->room = room;
+	more = array_grow(t->members, t->n, sizeof *more);
+	if (!more) {
+		free(name);
+		return err_nomem(e);
 	}
+	t->members = more;
 	t->members[t->n++] = (struct tar_member){.name = name, .pos = rd->pos + BLOCK, .len = len};
 	return 0;
 }
@@ -486,20 +482,14 @@ void tar_free(struct tar *t)
 	*t = (struct tar){0};
 }
 
-/* The first of by_name that does not come before name. */
+static int compare_name(const void *name, const void *member)
+{
+	return strcmp(name, (*(const struct tar_member *const *)member)->name);
+}
+
 static size_t find_first(const struct tar *t, const char *name)
 {
-	size_t low = 0, high = t->n;
-
-	while (low < high) {
-		size_t middle = low + (high - low) / 2;
-
-		if (strcmp(t->by_name[middle]->name, name) < 0)
-			low = middle + 1;
-		else
-			high = middle;
-	}
-	return low;
+	return array_lower_bound(name, t->by_name, t->n, sizeof t->by_name[0], compare_name);
 }
 
 const struct tar_member *tar_find(const struct tar *t, const char *name)

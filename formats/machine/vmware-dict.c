@@ -11,7 +11,7 @@
 #include <strings.h>
 
 #include "util/limits.h"
-#include "util/bytes.h"
+#include "util/array.h"
 #include "util/charset.h"
 #include "util/err.h"
 #include "io/io.h"
@@ -78,12 +78,11 @@ static char *take_value(char *s)
 static int add_entry(
 	struct vmware_dict *d, const char *key, const char *value, size_t line, struct err *e)
 {
-	struct vmware_dict_entry *entries = d->entries;
+	struct vmware_dict_entry *entries;
 
 	if (d->n == DICT_MAX_ENTRIES)
 		return err_set(e, EFBIG, "more than %d lines", DICT_MAX_ENTRIES);
-	if (d->n == 0 || is_power_of_2(d->n))
-		entries = reallocarray(entries, d->n ? 2 * d->n : 1, sizeof *entries);
+	entries = array_grow(d->entries, d->n, sizeof *entries);
 	if (!entries)
 		return err_nomem(e);
 	d->entries = entries;

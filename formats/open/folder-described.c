@@ -9,7 +9,10 @@
 
 #include "util/limits.h"
 #include "util/err.h"
+#include "folder-described.h"
 #include "folder-impl.h"
+#include "folder-known.h"
+#include "folder-machine.h"
 #include "vbox-registry.h"
 #include "io/host.h"
 #include "io/io.h"
@@ -22,7 +25,7 @@
 
 struct visit {
 	struct folder *f;
-	struct folder_media media;
+	struct folder_known known;
 	struct err *e;
 };
 
@@ -31,16 +34,16 @@ static int visit_machine(void *arg, const char *dir, const struct machine *m)
 	struct visit *v = arg;
 
 	(void)dir;
-	return folder_add_machine(v->f, m, &v->media, v->e);
+	return folder_machine_add(v->f, m, &v->known, v->e);
 }
 
 static int add_virtualbox(struct folder *f, struct err *e)
 {
 	struct vbox_registry homes = {0};
-	struct visit v = {.f = f, .media = {.f = f, .homes = &homes}, .e = e};
+	struct visit v = {.f = f, .known = {.f = f, .homes = &homes}, .e = e};
 	int r = vbox_registry_visit(&homes, f->path, NULL, visit_machine, &v);
 
-	folder_media_free(&v.media);
+	folder_known_free(&v.known);
 	vbox_registry_free(&homes);
 	return r;
 }
@@ -81,7 +84,7 @@ static int add_vmware(struct folder *f, const char *name, struct err *e)
 	struct io *vmx = open_beside(f, name);
 	struct io *vmsd = vmx && vmsd_name ? open_beside(f, vmsd_name) : NULL;
 	struct machine *m = vmx ? read_vmware(vmx, vmsd, name) : NULL;
-	int r = m ? folder_add_machine(f, m, NULL, e) : 0;
+	int r = m ? folder_machine_add(f, m, NULL, e) : 0;
 
 	machine_free(m);
 	io_unref(vmx);
@@ -163,7 +166,7 @@ static int by_name(const struct dirent **a, const struct dirent **b)
 	return strcmp((*a)->d_name, (*b)->d_name);
 }
 
-int folder_add_machines(struct folder *f, struct err *e)
+int folder_described_add(struct folder *f, struct err *e)
 {
 	struct dirent **list;
 	int r = add_virtualbox(f, e);

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* folder-known.c - images of a directory by their ids, for descriptions that register them so.
  *
- * A name in a description proves nothing: disks are renamed, copied and moved.  The one file whose
- * own id is that of the medium is the medium.  Files are only opened as far as their headers.
+ * A name in a description proves nothing: disks are renamed, copied and moved.  A medium is the one
+ * file whose own id is that of the medium.  Files are only opened as far as their headers.
  */
 #include <errno.h>
 #include <stdio.h>
@@ -10,16 +10,17 @@
 #include <string.h>
 
 #include "util/limits.h"
-#include "util/bytes.h"
+#include "util/array.h"
 #include "util/err.h"
 #include "folder-impl.h"
+#include "folder-known.h"
 #include "image/format.h"
 #include "image/image.h"
 #include "io/io.h"
 #include "parent-places.h"
 #include "opening.h"
 
-struct folder_known {
+struct known_image {
 	unsigned char id[GUID_LEN];
 	char *path;
 };
@@ -55,7 +56,74 @@ static bool read_id(
 	return *real != NULL;
 }
 
-bool folder_is_other(const struct folder *f, const char *path, const unsigned char *id)
+static bool add_file(void *arg, const char *path)
+{
+	struct folder_known *known = arg;
+	struct known_image *images, image;
+
+	if (known->left == 0)
+		return true;
+	known->left--;
+	if (!read_id(known->f, path, image.id, &image.path))
+		return false;
+	if (guid_is_zero(image.id)) {
+		free(image.path);
+		return false;
+	}
+	images = array_grow(known->images, known->n, sizeof *images);
+	if (!images) {
+		free(image.path);
+		return true;
+	}
+	known->images = images;
+	images[known->n++] = image;
+	return false;
+}
+
+static int compare_id(const void *id, const void *image)
+{
+	return memcmp(id, ((const struct known_image *)image)->id, GUID_LEN);
+}
+
+static int compare_images(const void *a, const void *b)
+{
+	return compare_id(((const struct known_image *)a)->id, b);
+}
+
+static void read_all(struct folder_known *known)
+{
+	const struct folder *f = known->f;
+	struct parent_places places;
+
+	known->read = true;
+	known->left = FAMILY_MAX_FILES;
+	if (parent_places_find(&places, f->path, false, known->homes, f->opts) == 0)
+		parent_places_visit(&places, add_file, known);
+	parent_places_free(&places);
+	if (known->n > 0)
+		qsort(known->images, known->n, sizeof known->images[0], compare_images);
+}
+
+/* Copies have the id of the original, and nothing tells which of them is meant. */
+const char *folder_known_find(struct folder_known *known, const unsigned char *id)
+{
+	const char *path = NULL;
+	size_t i;
+
+	if (!known->read)
+		read_all(known);
+	if (guid_is_zero(id))
+		return NULL;
+	i = array_lower_bound(id, known->images, known->n, sizeof known->images[0], compare_id);
+	for (; i < known->n && compare_id(id, &known->images[i]) == 0; i++) {
+		if (path && strcmp(path, known->images[i].path) != 0)
+			return NULL;
+		path = known->images[i].path;
+	}
+	return path;
+}
+
+bool folder_known_is_other(const struct folder *f, const char *path, const unsigned char *id)
 {
 	unsigned char found[GUID_LEN];
 	char *real = NULL;
@@ -66,77 +134,9 @@ bool folder_is_other(const struct folder *f, const char *path, const unsigned ch
 	return other;
 }
 
-static bool add_file(void *arg, const char *path)
+void folder_known_free(struct folder_known *known)
 {
-	struct folder_media *media = arg;
-	struct folder_known *known = media->known;
-	unsigned char id[GUID_LEN];
-	char *real = NULL;
-
-	if (media->left == 0)
-		return true;
-	media->left--;
-	if (!read_id(media->f, path, id, &real) || guid_is_zero(id)) {
-		free(real);
-		return false;
-	}
-	/* Full when the count is a power of two. */
-	if (media->n == 0 || is_power_of_2(media->n))
-		known = realloc(known, (media->n ? 2 * media->n : 1) * sizeof *known);
-	if (!known) {
-		free(real);
-		return true;
-	}
-	media->known = known;
-	known[media->n].path = real;
-	memcpy(known[media->n++].id, id, GUID_LEN);
-	return false;
-}
-
-static int compare_ids(const void *a, const void *b)
-{
-	return memcmp(((const struct folder_known *)a)->id, ((const struct folder_known *)b)->id,
-		GUID_LEN);
-}
-
-static void read_all(struct folder_media *media)
-{
-	struct parent_places places;
-
-	media->read = true;
-	media->left = FAMILY_MAX_FILES;
-	if (parent_places_find(&places, media->f->path, false, media->homes, media->f->opts) == 0)
-		parent_places_visit(&places, add_file, media);
-	parent_places_free(&places);
-	if (media->n > 0)
-		qsort(media->known, media->n, sizeof media->known[0], compare_ids);
-}
-
-/* Do all that have the id of known[i], of which it is the first, lie in one file? */
-static bool is_only(const struct folder_media *media, size_t i)
-{
-	const struct folder_known *first = &media->known[i], *k = first;
-
-	while (++k < media->known + media->n && memcmp(k->id, first->id, GUID_LEN) == 0)
-		if (strcmp(k->path, first->path) != 0)
-			return false;
-	return true;
-}
-
-/* Copies have the id of the original, and nothing tells which of them is meant. */
-const char *folder_find_id(struct folder_media *media, const unsigned char *id)
-{
-	if (!media->read)
-		read_all(media);
-	for (size_t i = 0; i < media->n && !guid_is_zero(id); i++)
-		if (memcmp(media->known[i].id, id, GUID_LEN) == 0)
-			return is_only(media, i) ? media->known[i].path : NULL;
-	return NULL;
-}
-
-void folder_media_free(struct folder_media *media)
-{
-	for (size_t i = 0; i < media->n; i++)
-		free(media->known[i].path);
-	free(media->known);
+	for (size_t i = 0; i < known->n; i++)
+		free(known->images[i].path);
+	free(known->images);
 }

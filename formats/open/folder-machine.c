@@ -17,6 +17,9 @@
 #include "util/bytes.h"
 #include "util/err.h"
 #include "folder-impl.h"
+#include "folder-known.h"
+#include "folder-machine.h"
+#include "folder-scan.h"
 #include "io/host.h"
 #include "io/io.h"
 #include "machine/machine.h"
@@ -46,7 +49,7 @@ struct located {
 struct reading {
 	struct folder *f;
 	const struct machine *m;
-	struct folder_media *media; /* NULL: its description knows no ids */
+	struct folder_known *known; /* NULL: its description knows no ids */
 	struct located *located;    /* by medium */
 	size_t nattached;
 	struct attached *attached; /* by slot, what tells most of its disk first */
@@ -64,27 +67,6 @@ static const char *last_part(const char *name)
 		if ((*p == '/' || *p == '\\') && p[1])
 			last = p + 1;
 	return last;
-}
-
-bool folder_is_there(const struct folder *f, const char *path)
-{
-	struct stat st;
-
-	return gate_may_look(&f->gate, path) && host_stat(path, &st) == 0 && S_ISREG(st.st_mode);
-}
-
-char *folder_find(const struct folder *f, const char *dir, const char *name)
-{
-	char *path = name[0] == '/' ? strdup(name) : folder_join(dir, name);
-	char real[PATH_MAX], *slash, *found = NULL;
-
-	if (path && folder_is_there(f, path) && (slash = strrchr(path, '/'))) {
-		*slash = '\0';
-		if (host_realpath(slash == path ? "/" : path, real))
-			found = folder_join(real, slash + 1);
-	}
-	free(path);
-	return found;
 }
 
 static const struct machine_medium *medium_of(const struct machine *m, const char *file)
@@ -119,11 +101,11 @@ static void locate(const struct reading *r, const struct machine_medium *medium,
 
 	l->done = true;
 	l->path = find_by_name(r, medium->file);
-	if (!r->media || guid_is_zero(medium->id))
+	if (!r->known || guid_is_zero(medium->id))
 		return;
-	l->other = l->path && folder_is_other(r->f, l->path, medium->id);
+	l->other = l->path && folder_known_is_other(r->f, l->path, medium->id);
 	if (!l->path || l->other)
-		known = folder_find_id(r->media, medium->id);
+		known = folder_known_find(r->known, medium->id);
 	if (!known)
 		return;
 	free(l->path);
@@ -425,7 +407,7 @@ static int claim_file(const struct reading *r, const char *file)
 	ret = path ? folder_claim(r->f, path, r->e) : err_nomem(r->e);
 
 	if (ret == 0)
-		ret = folder_claim_names(r->f, path, true, r->e);
+		ret = folder_scan_names(r->f, path, true, r->e);
 	free(path);
 	return ret;
 }
@@ -458,17 +440,17 @@ static void reading_end(struct reading *r)
 	free(r->attached);
 }
 
-int folder_add_machine(
-	struct folder *f, const struct machine *m, struct folder_media *media, struct err *e)
+int folder_machine_add(
+	struct folder *f, const struct machine *m, struct folder_known *known, struct err *e)
 {
-	struct reading r = {.f = f, .m = m, .media = media, .e = e};
+	struct reading r = {.f = f, .m = m, .known = known, .e = e};
 	int ret;
 
 	r.end = &r.disks;
 	r.located = calloc(m->nmedia + 1, sizeof r.located[0]);
 	if (!r.located)
 		return err_nomem(e);
-	ret = media ? read_attached(&r) : 0;
+	ret = known ? read_attached(&r) : 0;
 	if (ret == 0)
 		ret = collect_disks(&r);
 	for (const struct disk *d = r.disks; d && ret == 0; d = d->next) {

@@ -17,6 +17,7 @@
 #include "util/bytes.h"
 #include "util/err.h"
 #include "folder-impl.h"
+#include "folder-scan.h"
 #include "image/format.h"
 #include "registry.h"
 #include "io/host.h"
@@ -178,7 +179,7 @@ static void read_names(const struct format *f, struct naming *n, bool large_too)
 	io_unref(io);
 }
 
-int folder_claim_names(struct folder *f, const char *path, bool parents, struct err *e)
+int folder_scan_names(struct folder *f, const char *path, bool parents, struct err *e)
 {
 	const struct format *format = registry_find_by_filename(path);
 	struct naming n = {.f = f, .path = path, .e = e};
@@ -265,7 +266,7 @@ static int add_image(struct folder *f, const char *name, const char *path, struc
 {
 	if (!folder_add(f, FOLDER_IMAGE, name, path, e))
 		return -ENOMEM;
-	return names_raw(path) ? 0 : folder_claim_names(f, path, false, e);
+	return names_raw(path) ? 0 : folder_scan_names(f, path, false, e);
 }
 
 static int add_path(struct folder *f, const struct dirent *d, const char *path, struct err *e)
@@ -305,7 +306,7 @@ static int claim_raw_files(struct folder *f, size_t from, struct err *e)
 		some = some || may_be_named(&f->entries[i]);
 	for (size_t i = from; some && r == 0 && i < f->n; i++)
 		if (names_raw(f->entries[i].path))
-			r = folder_claim_names(f, f->entries[i].path, false, e);
+			r = folder_scan_names(f, f->entries[i].path, false, e);
 	return r;
 }
 

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* folder.c - the list of a directory: built, compared, freed. */
+/* folder.c - the list of a directory: its entries and the files that are claimed. */
 #include "folder-impl.h"
 
 #include <errno.h>
@@ -7,18 +7,11 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 
-#include "util/bytes.h"
-#include "image/image.h"
+#include "util/array.h"
 #include "util/err.h"
-
-/* Room for one more: arrays double, so they are full when the count is a power of two. */
-static void *grow(void *array, size_t n, size_t size)
-{
-	if (n == 0)
-		return malloc(size);
-	return is_power_of_2(n) ? reallocarray(array, n, 2 * size) : array;
-}
+#include "io/host.h"
 
 char *folder_join(const char *dir, const char *name)
 {
@@ -31,10 +24,31 @@ char *folder_join(const char *dir, const char *name)
 	return path;
 }
 
+bool folder_is_there(const struct folder *f, const char *path)
+{
+	struct stat st;
+
+	return gate_may_look(&f->gate, path) && host_stat(path, &st) == 0 && S_ISREG(st.st_mode);
+}
+
+char *folder_find(const struct folder *f, const char *dir, const char *name)
+{
+	char *path = name[0] == '/' ? strdup(name) : folder_join(dir, name);
+	char real[PATH_MAX], *slash, *found = NULL;
+
+	if (path && folder_is_there(f, path) && (slash = strrchr(path, '/'))) {
+		*slash = '\0';
+		if (host_realpath(slash == path ? "/" : path, real))
+			found = folder_join(real, slash + 1);
+	}
+	free(path);
+	return found;
+}
+
 struct folder_entry *folder_add(
 	struct folder *f, enum folder_kind kind, const char *name, const char *path, struct err *e)
 {
-	struct folder_entry *entries = grow(f->entries, f->n, sizeof *entries), *entry;
+	struct folder_entry *entries = array_grow(f->entries, f->n, sizeof *entries), *entry;
 
 	if (entries)
 		f->entries = entries;
@@ -58,7 +72,7 @@ struct folder_entry *folder_add(
 
 int folder_claim(struct folder *f, const char *path, struct err *e)
 {
-	char **claims = grow(f->claims, f->nclaims, sizeof *claims);
+	char **claims = array_grow(f->claims, f->nclaims, sizeof *claims);
 
 	if (!claims)
 		return err_nomem(e);
@@ -85,27 +99,7 @@ bool folder_has_claim(const struct folder *f, const char *path)
 	       bsearch(&path, f->claims, f->nsorted, sizeof f->claims[0], compare_paths);
 }
 
-static bool is_below(const char *path, const char *dir)
-{
-	size_t n = strlen(dir);
-
-	return strncmp(path, dir, n) == 0 && path[n] == '/';
-}
-
-/* What a description in the directory above has to say of this one. */
-static int inherit_claims(struct folder *f, const struct folder *above, struct err *e)
-{
-	int r = 0;
-
-	for (size_t i = 0; i < above->nclaims && r == 0; i++)
-		if (is_below(above->claims[i], f->path))
-			r = folder_claim(f, above->claims[i], e);
-	return r;
-}
-
-/* The whole. */
-
-static void free_entry(struct folder_entry *entry)
+void folder_free_entry(struct folder_entry *entry)
 {
 	for (size_t i = 0; i < entry->nshots; i++) {
 		free(entry->shots[i].name);
@@ -116,69 +110,6 @@ static void free_entry(struct folder_entry *entry)
 	free(entry->name);
 	free(entry->path);
 	free(entry->refusal);
-}
-
-/* Machines come first: what they claim is no entry of its own. */
-static void drop_claimed(struct folder *f, size_t from)
-{
-	size_t n = from;
-
-	for (size_t i = from; i < f->n; i++)
-		if (folder_has_claim(f, f->entries[i].path))
-			free_entry(&f->entries[i]);
-		else
-			f->entries[n++] = f->entries[i];
-	f->n = n;
-}
-
-static int compare_entries(const void *a, const void *b)
-{
-	const struct folder_entry *x = a, *y = b;
-	int order = strcmp(x->name, y->name);
-
-	return order ? order : strcmp(x->path, y->path);
-}
-
-static int read_folder(struct folder *f, const struct folder *above, struct err *e)
-{
-	size_t of_machines;
-	int r = above ? inherit_claims(f, above, e) : 0;
-
-	if (r == 0)
-		r = folder_add_machines(f, e);
-	folder_sort_claims(f);
-	of_machines = f->n;
-	if (r == 0)
-		r = folder_scan(f, e);
-	folder_sort_claims(f);
-	drop_claimed(f, of_machines);
-	if (f->n)
-		qsort(f->entries, f->n, sizeof f->entries[0], compare_entries);
-	return r;
-}
-
-int folder_read(const char *path, const struct image_options *o, const struct folder *above,
-	struct folder **out, struct err *e)
-{
-	struct folder *f = calloc(1, sizeof *f);
-	int r;
-
-	if (f) {
-		atomic_init(&f->refs, 1);
-		f->path = strdup(path);
-	}
-	if (!f || !f->path) {
-		free(f);
-		return err_nomem(e);
-	}
-	f->opts = o;
-	f->gate = gate_on(f->path, o->allow, o->search);
-	r = read_folder(f, above, e);
-	if (r < 0)
-		folder_unref(f);
-	else
-		*out = f;
-	return r;
 }
 
 static void free_texts(char **texts, size_t n)
@@ -199,7 +130,7 @@ void folder_unref(struct folder *f)
 	if (!f || atomic_fetch_sub(&f->refs, 1) > 1)
 		return;
 	for (size_t i = 0; i < f->n; i++)
-		free_entry(&f->entries[i]);
+		folder_free_entry(&f->entries[i]);
 	free(f->entries);
 	free_texts(f->empty, f->nempty);
 	free_texts(f->claims, f->nclaims);

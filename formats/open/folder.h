@@ -62,11 +62,6 @@ struct folder {
 	struct gate gate; /* to what it shows */
 };
 
-/* Reads a directory, given by a path without links.  o: how its images will be opened.  above: what
- * the directory above is, when that is shown, too; or NULL. */
-int folder_read(const char *path, const struct image_options *o, const struct folder *above,
-	struct folder **f, struct err *e);
-
 /* Shared by counting, from any thread. */
 struct folder *folder_ref(struct folder *f);
 void folder_unref(struct folder *f); /* NULL is fine */

@@ -14,6 +14,7 @@
 #include "image/image.h"
 #include "io/io.h"
 #include "opening.h"
+#include "package-disk.h"
 #include "package.h"
 #include "util/err.h"
 
@@ -51,7 +52,7 @@ static int open_top(struct io *io, const struct image_options *o, struct image *
 	if (!is_package(io, o))
 		return image_open_io(io, o, out, e);
 	if (!o->write && !o->repair)
-		return package_open_only_disk(io, o, out, e);
+		return package_disk_open_only(io, o, out, e);
 	err_set(e, ENOTSUP, "%s: a package cannot be written to", io->name);
 	io_unref(io);
 	return err_hint_code(e, HINT_COW, NULL);

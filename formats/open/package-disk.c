@@ -1,5 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* package-disk.c - the disks of a package: put together from chunks, decompressed, checked. */
+/* package-disk.c - the disks of a package: joined from chunks, decompressed, checked. */
+#include "package-disk.h"
+
 #include <errno.h>
 #include <inttypes.h>
 #include <stdio.h>
@@ -8,6 +10,7 @@
 #include <strings.h>
 
 #include "util/limits.h"
+#include "util/array.h"
 #include "util/bytes.h"
 #include "chain.h"
 #include "io/concat.h"
@@ -19,9 +22,6 @@
 #include "opening.h"
 #include "package-impl.h"
 #include "view/view.h"
-
-/* So many bytes are not decompressed before somebody begins to wonder. */
-#define LONG_TIME ((uint64_t)1 << 30)
 
 /* The files that one disk is stored in. */
 struct stored {
@@ -37,14 +37,11 @@ static void stored_free(struct stored *s)
 	*s = (struct stored){0};
 }
 
-/* Room grows by doubling: it is full when the count is a power of two. */
 static int stored_add(struct stored *s, const struct package *p, const char *name, struct err *e)
 {
-	struct io **files = s->files;
+	struct io **files = array_grow(s->files, s->n, sizeof files[0]);
 	int r;
 
-	if (s->n == 0 || is_power_of_2(s->n))
-		files = realloc(files, (s->n ? 2 * s->n : 1) * sizeof files[0]);
 	if (!files)
 		return err_nomem(e);
 	s->files = files;
@@ -220,12 +217,6 @@ static struct io *join_chunks(const struct stored *s, struct err *e)
 	return io;
 }
 
-void package_tell_of_unpacking(const struct package *p, const struct io *packed, const char *name)
-{
-	if (packed->size >= LONG_TIME)
-		package_warn(p, "\"%s\" is compressed: it is read through first", name);
-}
-
 /* What a disk is stored as tells more than what the descriptor says of it, but one that is said to
  * be bare bytes is not looked into. */
 static int unpack(struct io **io, const struct package *p, const struct ovf_disk *d, struct err *e)
@@ -241,7 +232,7 @@ static int unpack(struct io **io, const struct package *p, const struct ovf_disk
 			       : 0;
 	if (!packing && d->is_raw)
 		return 0;
-	package_tell_of_unpacking(p, *io, d->file->href);
+	package_warn_of_unpacking(p, *io, d->file->href);
 	*io = gunzip_open(*io, p->opts->cache, e);
 	return *io ? 0 : -e->code;
 }
@@ -294,7 +285,7 @@ static void compare_capacity(const struct image *img, const struct ovf_disk *d)
 			d->capacity, size);
 }
 
-int package_open_disk(struct package *p, size_t disk, struct image **out, struct err *e)
+int package_disk_open(struct package *p, size_t disk, struct image **out, struct err *e)
 {
 	const struct ovf_disk *d = &p->ovf.disks[disk];
 	struct stored s = {0};
@@ -336,7 +327,7 @@ static int refuse_count(const struct package *p, struct err *e)
 		e, "vdiskfs mounts the directory that it lies in, and shows each disk there");
 }
 
-int package_open_only_disk(
+int package_disk_open_only(
 	struct io *io, const struct image_options *o, struct image **img, struct err *e)
 {
 	struct package *p;
@@ -344,58 +335,7 @@ int package_open_only_disk(
 
 	if (r < 0)
 		return r;
-	r = p->ovf.ndisks == 1 ? package_open_disk(p, 0, img, e) : refuse_count(p, e);
+	r = p->ovf.ndisks == 1 ? package_disk_open(p, 0, img, e) : refuse_count(p, e);
 	package_close(p);
 	return r;
-}
-
-/* The manifest. */
-
-/* What the package calls a file that is open: NULL when it lies elsewhere. */
-static const char *name_in_package(const struct package *p, const struct io *io)
-{
-	const char *name = p->is_archive ? io->member : io->name;
-	size_t n = strlen(p->dir);
-
-	if (!name || n == 0)
-		return name;
-	if (strcmp(p->dir, "/") == 0)
-		n = 0;
-	return strncmp(name, p->dir, n) == 0 && name[n] == '/' ? name + n + 1 : NULL;
-}
-
-static int verify_image(const struct image *img, struct err *e)
-{
-	struct package *p = img->gate.package;
-	int r = 0;
-
-	for (size_t i = 0; r == 0 && i < img->nfiles; i++) {
-		const char *name = name_in_package(p, img->files[i]);
-
-		if (name)
-			r = manifest_check(&p->manifest, name, img->files[i], e);
-		else
-			r = err_set(
-				e, ENOENT, "%s: it is no part of the package", img->files[i]->name);
-	}
-	return r;
-}
-
-int package_verify(const struct image *img, char **verdict, struct err *e)
-{
-	const struct package *p = img->gate.package;
-	int r = 0;
-
-	*verdict = NULL;
-	if (!p || !p->has_manifest)
-		return 0;
-	for (; r == 0 && img; img = img->parent)
-		r = verify_image(img, e);
-	if (r != 0 && r != -EUCLEAN && r != -ENOENT)
-		return r;
-	if (r == 0)
-		*verdict = strdup("ok");
-	else if (asprintf(verdict, "wrong: %s", e->text) < 0)
-		*verdict = NULL;
-	return *verdict ? 0 : err_nomem(e);
 }

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* package-impl.h - between package.c and package-disk.c only. */
+/* package-impl.h - an opened package, for package.c and package-disk.c only. */
 #ifndef VDISK_OPEN_PACKAGE_IMPL_H
 #define VDISK_OPEN_PACKAGE_IMPL_H
 
@@ -28,7 +28,7 @@ void package_warn(const struct package *p, const char *fmt, ...)
 	__attribute__((format(printf, 2, 3)));
 
 /* Warns of what takes long; name as the user knows it. */
-void package_tell_of_unpacking(const struct package *p, const struct io *packed, const char *name);
+void package_warn_of_unpacking(const struct package *p, const struct io *packed, const char *name);
 
 /* Opens what the descriptor calls name, locked. */
 int package_open_file(

@@ -25,7 +25,8 @@
 #include "io/io.h"
 #include "io/lock.h"
 
-#define HEAD_LEN 4096u
+#define HEAD_LEN  4096u
+#define LONG_TIME ((uint64_t)1 << 30) /* bytes; the user wonders what takes so long */
 
 /* Recognition. */
 
@@ -122,6 +123,12 @@ void package_warn(const struct package *p, const char *fmt, ...)
 	va_start(ap, fmt);
 	image_options_warn(p->opts, p->io, fmt, ap);
 	va_end(ap);
+}
+
+void package_warn_of_unpacking(const struct package *p, const struct io *packed, const char *name)
+{
+	if (packed->size >= LONG_TIME)
+		package_warn(p, "\"%s\" is compressed: it is read through first", name);
 }
 
 int package_open_file(
@@ -335,7 +342,7 @@ static int find_path(struct package *p, struct err *e)
 
 static int unpack_archive(struct package *p, struct err *e)
 {
-	package_tell_of_unpacking(p, p->io, p->io->name);
+	package_warn_of_unpacking(p, p->io, p->io->name);
 	p->io = gunzip_open(p->io, p->opts->cache, e);
 	return p->io ? 0 : -e->code;
 }
@@ -440,4 +447,55 @@ const char *package_disk_name(const struct package *p, size_t disk)
 	const struct ovf_file *file = p->ovf.disks[disk].file;
 
 	return file->path ? file->path : file->href;
+}
+
+/* The manifest. */
+
+/* What the package calls a file that is open: NULL when it lies elsewhere. */
+static const char *name_in_package(const struct package *p, const struct io *io)
+{
+	const char *name = p->is_archive ? io->member : io->name;
+	size_t n = strlen(p->dir);
+
+	if (!name || n == 0)
+		return name;
+	if (strcmp(p->dir, "/") == 0)
+		n = 0;
+	return strncmp(name, p->dir, n) == 0 && name[n] == '/' ? name + n + 1 : NULL;
+}
+
+static int verify_image(const struct image *img, struct err *e)
+{
+	struct package *p = img->gate.package;
+	int r = 0;
+
+	for (size_t i = 0; r == 0 && i < img->nfiles; i++) {
+		const char *name = name_in_package(p, img->files[i]);
+
+		if (name)
+			r = manifest_check(&p->manifest, name, img->files[i], e);
+		else
+			r = err_set(
+				e, ENOENT, "%s: it is no part of the package", img->files[i]->name);
+	}
+	return r;
+}
+
+int package_verify(const struct image *img, char **verdict, struct err *e)
+{
+	const struct package *p = img->gate.package;
+	int r = 0;
+
+	*verdict = NULL;
+	if (!p || !p->has_manifest)
+		return 0;
+	for (; r == 0 && img; img = img->parent)
+		r = verify_image(img, e);
+	if (r != 0 && r != -EUCLEAN && r != -ENOENT)
+		return r;
+	if (r == 0)
+		*verdict = strdup("ok");
+	else if (asprintf(verdict, "wrong: %s", e->text) < 0)
+		*verdict = NULL;
+	return *verdict ? 0 : err_nomem(e);
 }

@@ -48,18 +48,9 @@ void package_close(struct package *p);
 size_t package_count(const struct package *p);
 const char *package_disk_name(const struct package *p, size_t disk);
 
-/* A disk and all that it refers to.  A file that is compressed is read through once. */
-int package_open_disk(struct package *p, size_t disk, struct image **img, struct err *e);
-
 /* Whether the files of an image from a package, and of its parents from there, are as the manifest
  * says: "ok", or "wrong: ..." and what; malloc'ed.  NULL without an error: there is no manifest.
  * Reads each file to its end once, however often it is asked; may be called from any thread. */
 int package_verify(const struct image *img, char **verdict, struct err *e);
-
-/* For the core. */
-
-/* The disk of a package that has one, in io, which it takes, also on failure. */
-int package_open_only_disk(
-	struct io *io, const struct image_options *o, struct image **img, struct err *e);
 
 #endif

@@ -7,6 +7,7 @@
 
 #include "util/err.h"
 #include "open/folder.h"
+#include "open/folder-read.h"
 #include "open/package.h"
 #include "base/filename.h"
 #include "node.h"

@@ -8,6 +8,7 @@
 
 #include "util/err.h"
 #include "open/open.h"
+#include "open/package-disk.h"
 #include "open/package.h"
 #include "new-image.h"
 #include "pool-types.h"
@@ -39,7 +40,7 @@ static int open_image(
 	if (ret < 0)
 		return ret;
 	if (from->disk < package_count(package))
-		ret = package_open_disk(package, from->disk, img, e);
+		ret = package_disk_open(package, from->disk, img, e);
 	else
 		ret = err_set(e, ENOENT, "%s: it has no such disk", from->path);
 	package_close(package);

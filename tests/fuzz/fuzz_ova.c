@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "fuzz.h"
+#include "open/package-disk.h"
 #include "open/package.h"
 
 #define DISKS 4
@@ -35,7 +36,7 @@ static void use_disk(struct package *p, size_t disk)
 	struct image *img;
 	char *verdict;
 
-	if (package_open_disk(p, disk, &img, &e) < 0) {
+	if (package_disk_open(p, disk, &img, &e) < 0) {
 		fuzz_require(e.code > 0 && e.text[0] != '\0');
 		return;
 	}

@@ -11,6 +11,7 @@
 #include "util/bytes.h"
 #include "util/err.h"
 #include "open/folder.h"
+#include "open/folder-read.h"
 #include "common/unit.h"
 #include "build/vdi.h"
 

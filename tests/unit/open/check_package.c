@@ -16,6 +16,7 @@
 #include "image/image.h"
 #include "open/open.h"
 #include "io/io.h"
+#include "open/package-disk.h"
 #include "open/package.h"
 #include "common/unit.h"
 #include "view/view.h"
@@ -107,7 +108,7 @@ static void shows_disk(struct world *w, size_t disk)
 {
 	unsigned char buf[8192];
 
-	ck_assert_ok(package_open_disk(w->p, disk, &w->img, &w->e), &w->e);
+	ck_assert_ok(package_disk_open(w->p, disk, &w->img, &w->e), &w->e);
 	ck_assert_uint_eq(w->img->states[0]->view->size, sizeof buf);
 	ck_assert_ok(view_read(w->img->states[0]->view, buf, sizeof buf, 0, &w->e), &w->e);
 	ck_assert_mem_eq(buf, w->disk, sizeof buf);
@@ -116,7 +117,7 @@ static void shows_disk(struct world *w, size_t disk)
 static void refuses_disk(struct world *w, size_t disk, int code, const char *part)
 {
 	w->img = NULL;
-	ck_assert_fails(package_open_disk(w->p, disk, &w->img, &w->e), code, &w->e, part);
+	ck_assert_fails(package_disk_open(w->p, disk, &w->img, &w->e), code, &w->e, part);
 	ck_assert_ptr_null(w->img);
 }
 
