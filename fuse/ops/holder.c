@@ -12,15 +12,15 @@
 #include "util/err.h"
 #include "base/process.h"
 
-/* When the signal is sent again, in ms: one that comes just before libfuse's loop waits is lost on
- * it. */
+/* The signal is sent again after this time, in ms: libfuse's loop misses a signal that comes just
+ * before it waits. */
 #define AGAIN 100
 
 int holder_init(struct holder *h, int fd, struct err *e)
 {
 	h->fd = fd;
 	h->wake = fd < 0 ? -1 : eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
-	/* Without a pipe the holder never leaves. */
+	/* The holder is a user; without a pipe it stays for ever. */
 	atomic_init(&h->users, 1);
 	atomic_init(&h->ending, false);
 	return fd < 0 || h->wake >= 0 ? 0 : err_set(e, errno, "eventfd: %s", strerror(errno));
@@ -31,11 +31,11 @@ static void wake(const struct holder *h)
 	const uint64_t one = 1;
 	ssize_t n = write(h->wake, &one, sizeof one);
 
-	(void)n; /* it can only be awake already */
+	(void)n; /* EAGAIN: the thread is woken already */
 }
 
-/* False: the write end is still open. */
-static bool is_left(int fd)
+/* Is the write end of the pipe closed? */
+static bool is_closed(int fd)
 {
 	char text[64];
 	ssize_t n = read(fd, text, sizeof text);
@@ -58,7 +58,7 @@ static void *hold(void *arg)
 			continue;
 		if (p[1].revents && read(h->wake, &count, sizeof count) < 0)
 			continue;
-		if (p[0].revents && is_left(h->fd)) {
+		if (p[0].revents && is_closed(h->fd)) {
 			p[0].fd = -1;
 			holder_put(h);
 		}

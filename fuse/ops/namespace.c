@@ -41,7 +41,7 @@ static bool is_plain(const char *name)
 
 /* A change of the snapshots that dir lists: begin holds the image, opened for writing, and end,
  * with the result of the change, shows the directory anew. */
-struct change {
+struct snapshot_change {
 	fuse_req_t req;
 	struct node *dir;
 	const char *what; /* for the log */
@@ -49,7 +49,7 @@ struct change {
 	struct err e;
 };
 
-static int begin(struct change *c)
+static int begin(struct snapshot_change *c)
 {
 	int ret = shown_hold(c->dir, true, &c->shown, &c->e);
 
@@ -58,7 +58,7 @@ static int begin(struct change *c)
 	return ret;
 }
 
-static int end(struct change *c, int ret)
+static int end(struct snapshot_change *c, int ret)
 {
 	shown_unhold(c->dir, &c->shown);
 	if (ret < 0)
@@ -67,7 +67,7 @@ static int end(struct change *c, int ret)
 }
 
 /* This mount has opened the image for writing. */
-static struct image *image_of(const struct change *c)
+static struct image *image_of(const struct snapshot_change *c)
 {
 	return (struct image *)c->shown.img;
 }
@@ -79,7 +79,7 @@ static bool is_snapshot(const struct node *node, const void *no)
 
 static int create_snapshot(fuse_req_t req, struct node *dir, const char *name, struct node **node)
 {
-	struct change c = {req, dir, "cannot create a snapshot", .e = ERR_INIT};
+	struct snapshot_change c = {req, dir, "cannot create a snapshot", .e = ERR_INIT};
 	unsigned no = 0;
 	int ret = check_dir(dir);
 
@@ -128,7 +128,7 @@ static int find_snapshot(struct node *dir, const char *name, bool must_be_closed
 
 static int delete_snapshot(fuse_req_t req, struct node *dir, const char *name)
 {
-	struct change c = {req, dir, "cannot delete a snapshot", .e = ERR_INIT};
+	struct snapshot_change c = {req, dir, "cannot delete a snapshot", .e = ERR_INIT};
 	unsigned no;
 	int ret = check_dir(dir);
 
@@ -164,7 +164,7 @@ static void op_rename(fuse_req_t req, fuse_ino_t parent, const char *name, fuse_
 	const char *new_name, unsigned flags)
 {
 	struct node *dir = request_node(req, parent);
-	struct change c = {req, dir, "cannot rename a snapshot", .e = ERR_INIT};
+	struct snapshot_change c = {req, dir, "cannot rename a snapshot", .e = ERR_INIT};
 	unsigned no;
 	int ret = check_dir(dir);
 

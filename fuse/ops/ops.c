@@ -24,12 +24,12 @@
 #define FOPEN_PARALLEL_DIRECT_WRITES (1u << 6) /* of Linux 6.0 */
 #endif
 
-/* More than the 12 requests of readahead that the kernel sends at once by default, so that many
- * readers do not wait for each other. */
+/* The kernel sends 12 requests of readahead at once by default; more, so that many readers do not
+ * wait for each other. */
 #define MAX_BACKGROUND       64
 #define CONGESTION_THRESHOLD 48
 
-/* Asked for once, where it can be had. */
+/* Requests a capability if the kernel has it. */
 static void want(struct fuse_conn_info *conn, unsigned cap)
 {
 	conn->want |= conn->capable & cap;
@@ -44,15 +44,15 @@ static void op_init(void *userdata, struct fuse_conn_info *conn)
 		conn->max_write = WRITE_MAX;
 	conn->max_background = MAX_BACKGROUND;
 	conn->congestion_threshold = CONGESTION_THRESHOLD;
-	/* Pages are dropped when we say so, which is never, and not when a time looks new. */
+	/* The kernel drops pages when it is notified, and not when st_mtime changes. */
 	conn->want &= ~(unsigned)FUSE_CAP_AUTO_INVAL_DATA;
 	want(conn, FUSE_CAP_EXPLICIT_INVAL_DATA);
 	want(conn, FUSE_CAP_CACHE_SYMLINKS);
-	/* Moving pages out of the pipe was slower than copying them, measured. */
+	/* Moving pages out of the pipe is slower than copying them, measured. */
 	conn->want &= ~(unsigned)FUSE_CAP_SPLICE_MOVE;
 	want(conn, FUSE_CAP_SPLICE_WRITE);
 #ifdef FUSE_CAP_DIRECT_IO_ALLOW_MMAP
-	/* Files in export/ can be mapped as shared then; what can change had better not be. */
+	/* For MAP_SHARED of files in export/; a file that can be written must not be mapped so. */
 	if (!server->writable)
 		want(conn, FUSE_CAP_DIRECT_IO_ALLOW_MMAP);
 #endif
@@ -113,8 +113,8 @@ static void close_file(struct server *server, struct file *file)
 	holder_put(&server->holder);
 }
 
-/* Answers as fuse_reply_open does.  Writers who go past the pages need not wait for each other,
- * which old libraries have no word for. */
+/* As fuse_reply_open.  parallel: several writes past the page cache at once; older libraries have
+ * no field for that flag. */
 static int reply_open(fuse_req_t req, struct fuse_file_info *fi, bool parallel)
 {
 #if FUSE_VERSION >= FUSE_MAKE_VERSION(3, 15)
@@ -129,7 +129,7 @@ static int reply_open(fuse_req_t req, struct fuse_file_info *fi, bool parallel)
 #endif
 }
 
-/* A disk that nobody has put anything into yet will. */
+/* Can the content of the file change?  A disk without a view will get its first bytes. */
 static bool can_change(const struct file *file)
 {
 	const struct view *base = file->base;
@@ -137,10 +137,10 @@ static bool can_change(const struct file *file)
 	return base ? base->writer != NULL : file->new_image != NULL;
 }
 
-/* With the kernel's pages or past them?  A file without holes is read once and in large steps; its
- * pages would be filled, copied out of and thrown away.  One with holes tar -S reads in steps of
- * 512 bytes, and other programs in steps of a hole: with pages, they do not ask for each. */
-static void choose_way(struct server *server, struct file *file, struct fuse_file_info *fi)
+/* Decides whether a file bypasses the page cache.  An export without holes is read once and in
+ * large steps, so that caching it only costs copies.  An export with holes is read in small steps,
+ * by tar -S in steps of 512 bytes, and the page cache saves most of these requests. */
+static void choose_direct(struct server *server, struct file *file, struct fuse_file_info *fi)
 {
 	bool only_writes = (fi->flags & O_ACCMODE) == O_WRONLY;
 
@@ -169,10 +169,10 @@ static void op_open(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
 		return;
 	}
 	fi->fh = (uintptr_t)file;
-	choose_way(server, file, fi);
+	choose_direct(server, file, fi);
 	holder_get(&server->holder);
 	fi->noflush = !writes;
-	/* Not opened after all (the caller was interrupted): there will be no release. */
+	/* A caller that was interrupted sends no release. */
 	if (reply_open(req, fi, file->direct && writes) != 0)
 		close_file(server, file);
 }
@@ -184,7 +184,7 @@ static void op_release(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi
 	fuse_reply_err(req, 0);
 }
 
-/* Whoever closes a file that was written may believe that it is safe soon. */
+/* A descriptor is closed: a file that was written becomes durable soon. */
 static void op_flush(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
 {
 	struct server *server = request_server(req);
@@ -246,7 +246,7 @@ static void op_opendir(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi
 		return;
 	}
 	fi->fh = (uintptr_t)dir;
-	/* The kernel would mix what it reads of an old list and of a new one. */
+	/* In a list that can change, the kernel would mix entries of the old and of the new one. */
 	fi->cache_readdir = fi->keep_cache = node_list_stays(node);
 	if (fuse_reply_open(req, fi) != 0)
 		tree_unlist(dir);
@@ -259,7 +259,7 @@ static void op_releasedir(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info 
 	fuse_reply_err(req, 0);
 }
 
-/* The entry at a position: "." and ".." come first.  NULL: past the last. */
+/* The entry at a position, after "." and ".."; NULL: past the last. */
 static struct node *entry_at(struct node *node, const struct dir *dir, size_t at, const char **name)
 {
 	*name = at == 0 ? "." : "..";
@@ -273,7 +273,7 @@ static struct node *entry_at(struct node *node, const struct dir *dir, size_t at
 	return dir->nodes[at - 2];
 }
 
-/* Adds one entry to a listing; the bytes it takes, which may be more than there are. */
+/* Adds an entry to a listing.  Returns the bytes that it takes, which may be more than size. */
 static size_t add_plain(
 	fuse_req_t req, char *buf, size_t size, const char *name, struct node *node, size_t at)
 {
@@ -282,9 +282,9 @@ static size_t add_plain(
 	return fuse_add_direntry(req, buf, size, name, &st, (off_t)at + 1);
 }
 
-/* With attributes - where they are known.  An entry whose blocks would have to be counted comes
- * without a number, so that "ls" is quick and the kernel asks again for "ls -l"; so does one that
- * has gone meanwhile.  What has a number is held for the kernel. */
+/* The same with attributes, if they are known.  An entry whose stored bytes must be counted first
+ * has no inode number, so that "ls" is quick and the kernel looks it up for "ls -l"; neither has an
+ * entry that is gone.  An entry with a number is held for the kernel. */
 static size_t add_plus(
 	fuse_req_t req, char *buf, size_t size, const char *name, struct node *node, size_t at)
 {

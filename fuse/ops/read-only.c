@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* read-only.c - every operation that would change something answers EROFS.
+/* read-only.c - each operation that changes something fails with EROFS.
  *
- * The kernel asks none of this of a mount that is read-only, unless somebody remounts it.
+ * The kernel sends none of them to a mount that is read-only, unless it is remounted.
  */
 #include "read-only.h"
 

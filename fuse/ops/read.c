@@ -1,14 +1,14 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* read.c - answers to reads.
+/* read.c - replies to reads.
  *
- * A small read is copied.  A large one is resolved to pieces first: when all of them lie in host
- * files, the pages go through a pipe and nobody copies them; else files are read (and decrypted)
- * into the thread's buffer, while zeroes and decoded units are written to the kernel from where
- * they are.
+ * A small read is copied.  A large one is resolved to pieces first.  If all of them lie in host
+ * files, their pages are spliced through a pipe without a copy; otherwise host files are read (and
+ * decrypted) into the buffer of the thread, and zeroes and decoded units are sent from where they
+ * lie.
  *
- * A read is answered in full or with an error: what the kernel asked for and did not get, it would
- * fill with zeroes.  That is why a splice goes through a pipe of our own: only there a host file
- * that is shorter than it was is seen before the answer has begun.
+ * A read is replied to in full or with an error, since the kernel fills the rest of a short reply
+ * with zeroes.  So a splice goes through a pipe of the thread: there a host file that has become
+ * shorter is noticed before the reply has begun.
  */
 #include "read.h"
 
@@ -28,13 +28,13 @@
 /* Below this, resolving and splicing cost more than a copy. */
 #define COPY_MAX (32u << 10)
 
-/* A read of more pieces is copied.  A piece can add a page to the pipe at either end. */
+/* A read of more pieces is copied.  A piece can take one more page of the pipe at either end. */
 #define PIECES_MAX 48
 
 #define ZEROES     (64u << 10)
 #define IOVECS_MAX (PIECES_MAX + READ_MAX / ZEROES)
 
-/* Room for READ_MAX and the torn pages of PIECES_MAX pieces; the kernel rounds it up. */
+/* READ_MAX and the partial pages of PIECES_MAX pieces; the kernel rounds it up. */
 #define PIPE_SIZE (2 * READ_MAX)
 
 static const unsigned char zeroes[ZEROES];
@@ -44,15 +44,15 @@ struct worker {
 	int pipe[2];
 };
 
-struct piece {
+struct read_piece {
 	struct extent x;
 	const struct block *block; /* pinned, of EXTENT_GENERATED */
 };
 
-struct plan {
+struct read_plan {
 	size_t n;
 	bool all_files;
-	struct piece pieces[PIECES_MAX];
+	struct read_piece pieces[PIECES_MAX];
 };
 
 static void worker_close_pipe(struct worker *w)
@@ -73,7 +73,7 @@ static void worker_free(void *arg)
 	free(w);
 }
 
-/* This thread's worker; made at its first read, so that no read allocates. */
+/* The worker of this thread, allocated by its first read. */
 static struct worker *worker_get(struct read_workers *r)
 {
 	struct worker *w = pthread_getspecific(r->worker);
@@ -95,7 +95,7 @@ static struct worker *worker_get(struct read_workers *r)
 	return w;
 }
 
-/* An empty pipe with room for READ_MAX; false where the host does not grant one. */
+/* Opens a pipe of PIPE_SIZE; false: the host refuses one. */
 static bool worker_open_pipe(struct worker *w)
 {
 	if (w->pipe[0] >= 0)
@@ -113,7 +113,7 @@ int read_init(struct read_workers *r, struct log *log, struct err *e)
 	int code = pthread_key_create(&r->worker, worker_free);
 
 	r->log = log;
-	return code == 0 ? 0 : err_set(e, code, "no room for another thread key");
+	return code == 0 ? 0 : err_set(e, code, "no thread key is left");
 }
 
 void read_end(struct read_workers *r)
@@ -133,7 +133,7 @@ static void reply_failed(struct read_workers *r, fuse_req_t req, const struct no
 	fuse_reply_err(req, e->code == ENOMEM ? ENOMEM : EIO);
 }
 
-static void plan_drop(struct plan *plan)
+static void plan_drop(struct read_plan *plan)
 {
 	for (size_t i = 0; i < plan->n; i++)
 		if (plan->pieces[i].block)
@@ -143,12 +143,12 @@ static void plan_drop(struct plan *plan)
 
 /* Resolves a range.  -E2BIG: too many pieces. */
 static int plan_make(
-	struct plan *plan, const struct view *view, size_t len, uint64_t off, struct err *e)
+	struct read_plan *plan, const struct view *view, size_t len, uint64_t off, struct err *e)
 {
 	plan->n = 0;
 	plan->all_files = true;
 	while (len > 0) {
-		struct piece *piece = &plan->pieces[plan->n];
+		struct read_piece *piece = &plan->pieces[plan->n];
 		int ret;
 
 		if (plan->n == PIECES_MAX)
@@ -166,8 +166,8 @@ static int plan_make(
 	return 0;
 }
 
-/* Moves a piece of a host file into the pipe.  -EAGAIN: it cannot be done this way, or the file has
- * been cut, which reading it says. */
+/* Splices a piece of a host file into the pipe.  -EAGAIN: the file cannot be spliced, or is shorter
+ * now: then reading it gives the error. */
 static int pipe_fill(struct worker *w, const struct extent *x)
 {
 	off64_t pos = (off64_t)(x->io->start + x->pos);
@@ -185,8 +185,8 @@ static int pipe_fill(struct worker *w, const struct extent *x)
 	return 0;
 }
 
-/* -EAGAIN: not answered, copy instead. */
-static int reply_splice(struct worker *w, fuse_req_t req, const struct plan *plan, size_t len)
+/* -EAGAIN: no reply was sent. */
+static int reply_splice(struct worker *w, fuse_req_t req, const struct read_plan *plan, size_t len)
 {
 	struct fuse_bufvec bufs = FUSE_BUFVEC_INIT(len);
 	int ret = 0;
@@ -196,12 +196,12 @@ static int reply_splice(struct worker *w, fuse_req_t req, const struct plan *pla
 	for (size_t i = 0; ret == 0 && i < plan->n; i++)
 		ret = pipe_fill(w, &plan->pieces[i].x);
 	if (ret < 0) {
-		worker_close_pipe(w); /* with what is in it */
+		worker_close_pipe(w); /* and drops its content */
 		return ret;
 	}
 	bufs.buf[0].flags = FUSE_BUF_IS_FD;
 	bufs.buf[0].fd = w->pipe[0];
-	/* Pages may be left in the pipe when the caller went away. */
+	/* Pages are left in the pipe if the caller was interrupted. */
 	if (fuse_reply_data(req, &bufs, 0) != 0)
 		worker_close_pipe(w);
 	return 0;
@@ -218,14 +218,15 @@ static size_t iov_zeroes(struct iovec *iov, size_t n, size_t len)
 	return n;
 }
 
-/* Gathers the pieces where they are; files are read into buf.  Returns how many vectors. */
-static ssize_t plan_gather(struct plan *plan, unsigned char *buf, struct iovec *iov, struct err *e)
+/* Fills in a vector of the pieces; those of host files are read into buf.  Returns its length. */
+static ssize_t plan_gather(
+	struct read_plan *plan, unsigned char *buf, struct iovec *iov, struct err *e)
 {
 	size_t n = 0;
 	int ret;
 
 	for (size_t i = 0; i < plan->n; i++) {
-		struct piece *piece = &plan->pieces[i];
+		struct read_piece *piece = &plan->pieces[i];
 		const struct extent *x = &piece->x;
 
 		if (x->kind == EXTENT_ZERO) {
@@ -249,17 +250,6 @@ static ssize_t plan_gather(struct plan *plan, unsigned char *buf, struct iovec *
 	return (ssize_t)n;
 }
 
-static int reply_gathered(struct worker *w, fuse_req_t req, struct plan *plan, struct err *e)
-{
-	struct iovec iov[IOVECS_MAX];
-	ssize_t n = plan_gather(plan, w->buf, iov, e);
-
-	if (n < 0)
-		return (int)n;
-	fuse_reply_iov(req, iov, (int)n);
-	return 0;
-}
-
 static int reply_copy(struct worker *w, fuse_req_t req, const struct view *view, size_t len,
 	uint64_t off, struct err *e)
 {
@@ -270,34 +260,22 @@ static int reply_copy(struct worker *w, fuse_req_t req, const struct view *view,
 	return ret;
 }
 
-/* Answers while the pieces are what they were found to be.  -E2BIG: too many. */
+/* -E2BIG: too many pieces, and no reply was sent.  The view is entered: extents stay valid. */
 static int reply_pieces(struct worker *w, fuse_req_t req, const struct view *view, size_t len,
 	uint64_t off, struct err *e)
 {
-	struct plan plan;
-	int ret = plan_make(&plan, view, len, off, e);
+	struct iovec iov[IOVECS_MAX];
+	struct read_plan plan;
+	ssize_t n = plan_make(&plan, view, len, off, e);
 
-	if (ret == 0 && plan.all_files) {
-		ret = reply_splice(w, req, &plan, len);
-		if (ret != -EAGAIN)
-			return ret;
-		ret = 0;
-	}
-	if (ret == 0)
-		ret = reply_gathered(w, req, &plan, e);
+	if (n == 0 && plan.all_files && reply_splice(w, req, &plan, len) == 0)
+		return 0;
+	if (n == 0)
+		n = plan_gather(&plan, w->buf, iov, e);
+	if (n > 0)
+		fuse_reply_iov(req, iov, (int)n);
 	plan_drop(&plan);
-	return ret;
-}
-
-static int reply_large(struct worker *w, fuse_req_t req, const struct view *view, size_t len,
-	uint64_t off, struct err *e)
-{
-	int ret;
-
-	view_enter(view);
-	ret = reply_pieces(w, req, view, len, off, e);
-	view_leave(view);
-	return ret == -E2BIG ? reply_copy(w, req, view, len, off, e) : ret;
+	return (int)MIN(n, 0);
 }
 
 void read_reply(struct read_workers *r, fuse_req_t req, const struct node *node,
@@ -305,18 +283,21 @@ void read_reply(struct read_workers *r, fuse_req_t req, const struct node *node,
 {
 	struct worker *w = worker_get(r);
 	struct err e = ERR_INIT;
-	int ret;
+	int ret = -E2BIG;
 
-	/* The kernel was told what to ask for at most. */
+	/* The kernel was told to ask for READ_MAX at most. */
 	if (!w || len > READ_MAX) {
 		fuse_reply_err(req, w ? EINVAL : ENOMEM);
 		return;
 	}
 	len = off < view->size ? MIN(len, view->size - off) : 0;
-	if (len <= COPY_MAX)
+	if (len > COPY_MAX) {
+		view_enter(view);
+		ret = reply_pieces(w, req, view, len, off, &e);
+		view_leave(view);
+	}
+	if (ret == -E2BIG)
 		ret = reply_copy(w, req, view, len, off, &e);
-	else
-		ret = reply_large(w, req, view, len, off, &e);
 	if (ret < 0)
 		reply_failed(r, req, node, off, &e);
 }

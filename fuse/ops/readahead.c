@@ -1,26 +1,25 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* readahead.c - a window that moves along in front of the reads. */
 #include "readahead.h"
 
 #include <stdbool.h>
 
 #include "util/bytes.h"
-#include "io/cache.h"
 #include "util/err.h"
+#include "io/cache.h"
 #include "view/view.h"
 
-/* How far a file is decoded ahead, at most.  Less leaves processors idle, measured. */
+/* The window of a file at most.  A smaller one leaves processors idle, measured. */
 #define WINDOW (8u << 20)
 
-/* What a thread does between two looks at how far the reads have come. */
-#define PIECE (512u << 10)
+/* Decoded by a thread before it looks again how far the reads have come. */
+#define STEP (512u << 10)
 
-/* Far behind any file: what was not read yet goes on nowhere. */
+/* Past the end of any file, so that the first read continues none. */
 #define NOWHERE (UINT64_MAX / 2)
 
-void readahead_budget_init(struct readahead_budget *room, size_t cache)
+void readahead_budget_init(struct readahead_budget *budget, size_t cache)
 {
-	atomic_init(&room->left, cache / 2);
+	atomic_init(&budget->left, cache / 2);
 }
 
 void readahead_init(struct readahead *a)
@@ -32,61 +31,56 @@ void readahead_init(struct readahead *a)
 void readahead_end(struct readahead *a)
 {
 	if (a->window > 0)
-		atomic_fetch_add(&a->room->left, a->window);
+		atomic_fetch_add(&a->budget->left, a->window);
 	pthread_mutex_destroy(&a->lock);
 }
 
-/* The kernel sends the two halves of its readahead at once: either may come first. */
-static bool continues(const struct readahead *a, uint64_t off, size_t len)
+/* Records a read; true: it continues the run.  The kernel sends the two halves of its own readahead
+ * at once, and either may come first. */
+static bool record_read(struct readahead *a, uint64_t off, size_t len)
 {
-	return off <= a->next + len && a->next <= off + 2 * len;
-}
+	bool continues = off <= a->next + len && a->next <= off + 2 * len;
 
-/* Did it go on where another one had ended? */
-static bool note_read(struct readahead *a, uint64_t off, size_t len)
-{
-	bool goes_on = continues(a, off, len);
-
-	if (!goes_on)
-		a->start = a->made = off;
+	if (!continues)
+		a->start = a->decoded = off;
 	a->next = MAX(off + len, a->start);
-	a->made = MAX(a->made, a->next);
-	return goes_on;
+	a->decoded = MAX(a->decoded, a->next);
+	return continues;
 }
 
-/* What others have left of the room, if that is worth it. */
-static size_t window_of(struct readahead *a, struct readahead_budget *room)
+/* The window, taken from the budget once it is needed and if enough is left. */
+static size_t window_of(struct readahead *a, struct readahead_budget *budget)
 {
-	size_t left = atomic_load(&room->left), take;
+	size_t left = atomic_load(&budget->left), take;
 
-	while (a->window == 0 && left >= 2 * PIECE) {
+	while (a->window == 0 && left >= 2 * STEP) {
 		take = MIN(left, WINDOW);
-		if (atomic_compare_exchange_weak(&room->left, &left, left - take)) {
-			a->room = room;
+		if (atomic_compare_exchange_weak(&budget->left, &left, left - take)) {
+			a->budget = budget;
 			a->window = take;
 		}
 	}
 	return a->window;
 }
 
-/* The next piece of the window, which is no longer than the run that promises it: a few reads that
- * happen to follow each other cost no more than they did.  The lock is held. */
-static uint64_t claim(
-	struct readahead *a, struct readahead_budget *room, const struct view *v, uint64_t *off)
+/* The length of the next step within the window, 0: none.  The window is not longer than the run,
+ * so that a few reads that happen to follow each other cost little.  The lock is held. */
+static uint64_t next_step(
+	struct readahead *a, struct readahead_budget *budget, const struct view *v, uint64_t *off)
 {
 	uint64_t run = a->next - a->start, end;
 
-	if (run < PIECE)
+	if (run < STEP)
 		return 0;
-	end = MIN(a->next + MIN(run, window_of(a, room)), v->size);
-	if (a->made >= end)
+	end = MIN(a->next + MIN(run, window_of(a, budget)), v->size);
+	if (a->decoded >= end)
 		return 0;
-	*off = a->made;
-	a->made += MIN(PIECE, end - a->made);
-	return a->made - *off;
+	*off = a->decoded;
+	a->decoded += MIN(STEP, end - a->decoded);
+	return a->decoded - *off;
 }
 
-/* What cannot be read is met again by whoever asks for it, who gets the error. */
+/* An error is ignored: the read that comes to the same unit gets it. */
 static void decode(const struct view *v, uint64_t off, uint64_t len)
 {
 	struct err ignored = ERR_INIT;
@@ -106,15 +100,15 @@ static void decode(const struct view *v, uint64_t off, uint64_t len)
 	view_leave(v);
 }
 
-void readahead_continue(struct readahead *a, struct readahead_budget *room, const struct view *v,
+void readahead_continue(struct readahead *a, struct readahead_budget *budget, const struct view *v,
 	uint64_t off, size_t len)
 {
 	uint64_t at, n;
-	bool goes_on;
+	bool continues;
 
 	pthread_mutex_lock(&a->lock);
-	goes_on = note_read(a, off, len);
-	while (goes_on && (n = claim(a, room, v, &at)) > 0) {
+	continues = record_read(a, off, len);
+	while (continues && (n = next_step(a, budget, v, &at)) > 0) {
 		pthread_mutex_unlock(&a->lock);
 		decode(v, at, n);
 		pthread_mutex_lock(&a->lock);

@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* readahead.h - decodes ahead of whoever reads a file from one end to the other.
+/* readahead.h - decodes ahead of a file that is read sequentially.
  *
- * The thread that has answered a read goes on, when that read continued the one before: it decodes
- * what will be asked for next into the cache, while the caller is busy with what it got and the
- * next read is another thread's, which does the same.  So units are decoded on as many processors
- * as there are.  What lies in files as it is needs none of this.
+ * The thread that has replied to a read goes on, if that read continued the one before: it decodes
+ * the next units into the cache, while the caller works with its data, and while the next read is
+ * handled by another thread that does the same.  So units are decoded on all processors.  Data that
+ * lies in host files as it is needs none of this.
  */
 #ifndef VDISKFS_OPS_READAHEAD_H
 #define VDISKFS_OPS_READAHEAD_H
@@ -16,29 +16,30 @@
 
 struct view;
 
-/* What may be decoded ahead in a mount, lest it drives itself out of the cache. */
+/* The bytes of all windows of a mount; limited, since more would evict each other from the cache.
+ */
 struct readahead_budget {
-	atomic_size_t left; /* bytes */
+	atomic_size_t left;
 };
 
-/* Of an open file. */
+/* The readahead of an open file. */
 struct readahead {
 	pthread_mutex_t lock;
-	uint64_t
-		start; /* of the run: where the first of the reads that continue each other began */
-	uint64_t next; /* where the last read ended */
-	uint64_t made; /* up to here somebody has decoded, or does now */
-	struct readahead_budget *room; /* from which the window was taken */
-	size_t window;                 /* bytes; 0: none was needed yet, or there is no room */
+	uint64_t start; /* of the run: offset of the first of the reads that continue each other */
+	uint64_t next;  /* end of the last read */
+	uint64_t decoded; /* up to here units are decoded, or are being decoded by a thread */
+	struct readahead_budget *budget; /* from which the window was taken */
+	size_t window;                   /* bytes; 0: none was needed yet, or the budget is spent */
 };
 
-void readahead_budget_init(struct readahead_budget *room, size_t cache);
+/* cache: bytes of the cache of the mount. */
+void readahead_budget_init(struct readahead_budget *budget, size_t cache);
 
 void readahead_init(struct readahead *a);
 void readahead_end(struct readahead *a);
 
-/* [off, off+len) of the view was read and the answer given.  Any number of threads. */
-void readahead_continue(struct readahead *a, struct readahead_budget *room, const struct view *v,
+/* [off, off+len) of the view was read and replied to.  Any number of threads. */
+void readahead_continue(struct readahead *a, struct readahead_budget *budget, const struct view *v,
 	uint64_t off, size_t len);
 
 #endif

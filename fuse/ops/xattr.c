@@ -1,5 +1,4 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* xattr.c - extended attributes: what a file shows. */
 #include "xattr.h"
 
 #include <errno.h>
@@ -8,19 +7,56 @@
 #include <string.h>
 
 #include "util/err.h"
+#include "view/view.h"
 #include "image/format.h"
-#include "tree/new-image.h"
 #include "image/image.h"
 #include "open/package.h"
+#include "tree/new-image.h"
 #include "tree/node.h"
 #include "tree/shown.h"
-#include "view/view.h"
 
-/* A value in text, malloc'ed; *value NULL: this node has no such attribute.  img is the pinned
- * image of the node.  -ENOMEM. */
-typedef int xattr_value(const struct node *node, const struct shown *shown, char **value);
+enum xattr {
+	/* of what shows a state */
+	FORMAT,
+	VIRTUAL_SIZE,
+	LAYER,
+	SNAPSHOT_NAME,
+	SNAPSHOT_ID,
+	PACKAGE,
+	/* of a partition */
+	START,
+	TYPE,
+	FSTYPE,
+	LABEL,
+	UUID,
+	PARTLABEL,
+	PARTUUID,
+	/* Verified by reading whole disks, so it is not listed: programs that copy files read all
+	 * attributes that are. */
+	MANIFEST,
+};
 
-static int value_text(const char *text, char **value)
+static const char *const names[] = {
+	[FORMAT] = "user.vdisk.format",
+	[VIRTUAL_SIZE] = "user.vdisk.virtual-size",
+	[LAYER] = "user.vdisk.layer",
+	[SNAPSHOT_NAME] = "user.vdisk.snapshot.name",
+	[SNAPSHOT_ID] = "user.vdisk.snapshot.id",
+	[PACKAGE] = "user.vdisk.package",
+	[START] = "user.vdisk.partition.start",
+	[TYPE] = "user.vdisk.partition.type",
+	[FSTYPE] = "user.vdisk.partition.fstype",
+	[LABEL] = "user.vdisk.partition.label",
+	[UUID] = "user.vdisk.partition.uuid",
+	[PARTLABEL] = "user.vdisk.partition.partlabel",
+	[PARTUUID] = "user.vdisk.partition.partuuid",
+	[MANIFEST] = "user.vdisk.manifest",
+};
+
+/* The functions below set *value, malloc'ed; NULL: the node has no such attribute.  The image of
+ * the node is pinned.  -ENOMEM. */
+
+static int text_value(const char *text, char **value)
 {
 	if (!text || !*text)
 		return 0;
@@ -28,7 +64,7 @@ static int value_text(const char *text, char **value)
 	return *value ? 0 : -ENOMEM;
 }
 
-static int value_number(uint64_t number, char **value)
+static int number_value(uint64_t number, char **value)
 {
 	if (asprintf(value, "%llu", (unsigned long long)number) >= 0)
 		return 0;
@@ -36,218 +72,144 @@ static int value_number(uint64_t number, char **value)
 	return -ENOMEM;
 }
 
-static bool shows_a_state(const struct node *node)
+static int state_value(
+	enum xattr xattr, const struct node *node, const struct shown *shown, char **value)
 {
-	return node->kind == NODE_DISK || node->kind == NODE_PARTITION ||
-	       node->kind == NODE_IMAGE || node->kind == NODE_SNAPSHOT;
-}
-
-static int get_format(const struct node *node, const struct shown *shown, char **value)
-{
-	return shows_a_state(node) ? value_text(shown->img->format->name, value) : 0;
-}
-
-static int get_virtual_size(const struct node *node, const struct shown *shown, char **value)
-{
-	return shows_a_state(node) ? value_number(shown->state->view->size, value) : 0;
-}
-
-static int get_layer(const struct node *node, const struct shown *shown, char **value)
-{
-	if (!shows_a_state(node))
-		return 0;
-	*value = node_layer_name(shown->img, node->state_dir->layer);
-	return *value ? 0 : -ENOMEM;
-}
-
-static int get_snapshot_name(const struct node *node, const struct shown *shown, char **value)
-{
+	struct err e = ERR_INIT;
 	int ret;
 
-	if (!shows_a_state(node))
-		return 0;
-	states_lock(shown->img);
-	ret = value_text(shown->state->name, value);
-	states_unlock(shown->img);
-	return ret;
-}
-
-static int get_snapshot_id(const struct node *node, const struct shown *shown, char **value)
-{
-	return shows_a_state(node) ? value_text(shown->state->id, value) : 0;
-}
-
-static int get_package(const struct node *node, const struct shown *shown, char **value)
-{
-	const char *package = shown->img->gate.package_path;
-
-	return shows_a_state(node) && package ? value_text(package, value) : 0;
-}
-
-static int get_manifest(const struct node *node, const struct shown *shown, char **value)
-{
-	struct err e = ERR_INIT;
-
-	return shows_a_state(node) ? package_verify(shown->img, value, &e) : 0;
-}
-
-static int get_start(const struct node *node, const struct shown *shown, char **value)
-{
-	(void)shown;
-	return node->kind == NODE_PARTITION ? value_number(node->part->entry->start, value) : 0;
-}
-
-static int get_type(const struct node *node, const struct shown *shown, char **value)
-{
-	(void)shown;
-	return node->kind == NODE_PARTITION ? value_text(node->part->entry->type, value) : 0;
-}
-
-static int get_fstype(const struct node *node, const struct shown *shown, char **value)
-{
-	(void)shown;
-	return node->kind == NODE_PARTITION ? value_text(node->part->id.type, value) : 0;
-}
-
-static int get_label(const struct node *node, const struct shown *shown, char **value)
-{
-	(void)shown;
-	return node->kind == NODE_PARTITION ? value_text(node->part->id.label, value) : 0;
-}
-
-static int get_uuid(const struct node *node, const struct shown *shown, char **value)
-{
-	(void)shown;
-	return node->kind == NODE_PARTITION ? value_text(node->part->id.uuid, value) : 0;
-}
-
-static int get_partlabel(const struct node *node, const struct shown *shown, char **value)
-{
-	(void)shown;
-	return node->kind == NODE_PARTITION ? value_text(node->part->entry->partlabel, value) : 0;
-}
-
-static int get_partuuid(const struct node *node, const struct shown *shown, char **value)
-{
-	(void)shown;
-	return node->kind == NODE_PARTITION ? value_text(node->part->entry->partuuid, value) : 0;
-}
-
-static const struct {
-	const char *name;
-	xattr_value *get;
-} xattrs[] = {
-	{"user.vdisk.format", get_format},
-	{"user.vdisk.virtual-size", get_virtual_size},
-	{"user.vdisk.layer", get_layer},
-	{"user.vdisk.snapshot.name", get_snapshot_name},
-	{"user.vdisk.snapshot.id", get_snapshot_id},
-	{"user.vdisk.package", get_package},
-	{"user.vdisk.partition.start", get_start},
-	{"user.vdisk.partition.type", get_type},
-	{"user.vdisk.partition.fstype", get_fstype},
-	{"user.vdisk.partition.label", get_label},
-	{"user.vdisk.partition.uuid", get_uuid},
-	{"user.vdisk.partition.partlabel", get_partlabel},
-	{"user.vdisk.partition.partuuid", get_partuuid},
-	{"user.vdisk.manifest", get_manifest},
-};
-
-#define XATTRS (sizeof xattrs / sizeof xattrs[0])
-
-/* The last one reads whole disks.  It is there for who asks for it by name: programs that copy
- * files ask for all that are listed. */
-#define LISTED (XATTRS - 1)
-
-static int value_of(const struct node *node, size_t i, char **value)
-{
-	struct shown shown;
-	struct err e = ERR_INIT;
-	int ret = node->image ? shown_pin(node, &shown, &e) : -ENODATA;
-
-	if (ret < 0)
+	switch (xattr) {
+	case FORMAT:
+		return text_value(shown->img->format->name, value);
+	case VIRTUAL_SIZE:
+		return number_value(shown->state->view->size, value);
+	case LAYER:
+		*value = node_layer_name(shown->img, node->state_dir->layer);
+		return *value ? 0 : -ENOMEM;
+	case SNAPSHOT_NAME:
+		states_lock(shown->img);
+		ret = text_value(shown->state->name, value);
+		states_unlock(shown->img);
 		return ret;
-	ret = xattrs[i].get(node, &shown, value);
-	shown_unpin(node, &shown);
-	return ret;
+	case SNAPSHOT_ID:
+		return text_value(shown->state->id, value);
+	case PACKAGE:
+		return text_value(shown->img->gate.package_path, value);
+	case MANIFEST:
+		return package_verify(shown->img, value, &e);
+	default:
+		return 0;
+	}
 }
 
-/* The value of an option of an image that was created in this mount. */
-static ssize_t option_of(const struct node *node, const char *name, char **value)
+static int partition_value(enum xattr xattr, const struct node_partition *part, char **value)
+{
+	switch (xattr) {
+	case START:
+		return number_value(part->entry->start, value);
+	case TYPE:
+		return text_value(part->entry->type, value);
+	case FSTYPE:
+		return text_value(part->id.type, value);
+	case LABEL:
+		return text_value(part->id.label, value);
+	case UUID:
+		return text_value(part->id.uuid, value);
+	case PARTLABEL:
+		return text_value(part->entry->partlabel, value);
+	case PARTUUID:
+		return text_value(part->entry->partuuid, value);
+	default:
+		return 0;
+	}
+}
+
+static int value_of(
+	enum xattr xattr, const struct node *node, const struct shown *shown, char **value)
+{
+	*value = NULL;
+	switch (node->kind) {
+	case NODE_PARTITION:
+		if (xattr >= START && xattr <= PARTUUID)
+			return partition_value(xattr, node->part, value);
+		return state_value(xattr, node, shown, value);
+	case NODE_DISK:
+	case NODE_IMAGE:
+	case NODE_SNAPSHOT:
+		return state_value(xattr, node, shown, value);
+	default:
+		return 0;
+	}
+}
+
+/* Finds an attribute by its name, or an option of an image that was created in this mount.  0,
+ * -ENODATA or another error. */
+static int find_value(struct node *node, const char *name, char **value)
 {
 	struct new_image *f = node_get_new_image(node);
 	size_t prefix = strlen(XATTR_PREFIX);
-	int ret = -ENODATA;
+	struct err e = ERR_INIT;
+	struct shown shown;
+	int ret;
 
+	for (enum xattr i = 0; i <= MANIFEST; i++) {
+		if (strcmp(name, names[i]) != 0 || !node->image)
+			continue;
+		ret = shown_pin(node, &shown, &e);
+		if (ret < 0)
+			return ret;
+		ret = value_of(i, node, &shown, value);
+		shown_unpin(node, &shown);
+		if (ret < 0 || *value)
+			return ret;
+	}
 	if (f && strncmp(name, XATTR_PREFIX, prefix) == 0)
-		ret = new_image_get_option(f, name + prefix, value);
-	return ret < 0 ? ret : (ssize_t)strlen(*value);
+		return new_image_get_option(f, name + prefix, value);
+	return -ENODATA;
 }
 
 ssize_t xattr_get(struct node *node, const char *name, char *buf, size_t size)
 {
 	char *value = NULL;
-	ssize_t ret = -ENODATA;
+	ssize_t ret = find_value(node, name, &value);
 
-	for (size_t i = 0; i < XATTRS; i++)
-		if (strcmp(name, xattrs[i].name) == 0 && (ret = value_of(node, i, &value)) == 0)
-			ret = value ? (ssize_t)strlen(value) : -ENODATA;
-	if (ret == -ENODATA)
-		ret = option_of(node, name, &value);
-	if (ret > 0 && size > 0) {
-		if ((size_t)ret <= size)
+	if (ret == 0) {
+		ret = (ssize_t)strlen(value);
+		if (size > 0 && (size_t)ret <= size)
 			memcpy(buf, value, (size_t)ret);
-		else
+		else if (size > 0)
 			ret = -ERANGE;
 	}
 	free(value);
 	return ret;
 }
 
-static ssize_t list_pinned(
-	const struct node *node, const struct shown *shown, char *buf, size_t size)
-{
-	size_t used = 0;
-
-	for (size_t i = 0; i < LISTED; i++) {
-		size_t len = strlen(xattrs[i].name) + 1;
-		char *value = NULL;
-		int ret = xattrs[i].get(node, shown, &value);
-		bool has = value != NULL;
-
-		free(value);
-		if (ret < 0)
-			return ret;
-		if (!has)
-			continue;
-		if (size > 0 && used + len > size)
-			return -ERANGE;
-		if (size > 0)
-			memcpy(buf + used, xattrs[i].name, len);
-		used += len;
-	}
-	return (ssize_t)used;
-}
-
-/* "ls -l" asks this of each image in a directory, and shall not open them all. */
-static bool is_cheap(const struct node *node)
-{
-	return node->image && !(node->place.of && node_is_top(node));
-}
-
 ssize_t xattr_list(struct node *node, char *buf, size_t size)
 {
-	struct shown shown;
 	struct err e = ERR_INIT;
-	ssize_t ret;
+	struct shown shown;
+	ssize_t used = 0, ret;
 
-	if (!is_cheap(node))
+	/* "ls -l" lists the attributes of each image in a directory, and must not open them all. */
+	if (!node->image || (node->place.folder && node_is_top(node)))
 		return 0;
 	ret = shown_pin(node, &shown, &e);
-
 	if (ret < 0)
 		return ret;
-	ret = list_pinned(node, &shown, buf, size);
+	for (enum xattr i = 0; i < MANIFEST && ret == 0; i++) {
+		size_t len = strlen(names[i]) + 1;
+		char *value;
+
+		ret = value_of(i, node, &shown, &value);
+		if (ret == 0 && value) {
+			if (size > 0 && (size_t)used + len > size)
+				ret = -ERANGE;
+			else if (size > 0)
+				memcpy(buf + used, names[i], len);
+			used += (ssize_t)len;
+		}
+		free(value);
+	}
 	shown_unpin(node, &shown);
-	return ret;
+	return ret < 0 ? ret : used;
 }

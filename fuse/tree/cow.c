@@ -7,17 +7,17 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "open/create.h"
 #include "util/err.h"
-#include "image/format.h"
-#include "open/registry.h"
-#include "image/image.h"
-#include "open/open.h"
 #include "io/io.h"
+#include "image/format.h"
+#include "image/image.h"
+#include "open/create.h"
+#include "open/open.h"
+#include "open/registry.h"
 
 #define FORMAT "qcow2"
 
-/* The image under the overlay. */
+/* The image below the overlay. */
 struct base {
 	char *path;
 	const char *format;
@@ -25,8 +25,8 @@ struct base {
 	ino_t ino;
 };
 
-/* Opened once by itself, to know what it is. */
-static int look_at(const char *image, const struct image_options *how, struct base *base,
+/* Opens the image by itself and records what the overlay needs. */
+static int read_base(const char *image, const struct image_options *how, struct base *base,
 	struct cow *c, struct err *e)
 {
 	struct image *img;
@@ -50,7 +50,7 @@ static int look_at(const char *image, const struct image_options *how, struct ba
 	return base->path && c->dir ? 0 : err_nomem(e);
 }
 
-/* The overlay may lie anywhere: the user has named both. */
+/* The overlay may lie in any directory, since the user has named both files. */
 static int allow_base(struct cow *c, struct image_options *how, struct err *e)
 {
 	size_t n = 0;
@@ -69,27 +69,21 @@ static int allow_base(struct cow *c, struct image_options *how, struct err *e)
 	return 0;
 }
 
-static int make(
-	const char *file, const struct base *base, const struct image_options *how, struct err *e)
+/* Opens the overlay, created if need be. */
+static int open_overlay(const char *file, const struct base *base, const struct image_options *how,
+	struct image **img, struct err *e)
 {
-	struct create_request request = {
+	const struct create_request request = {
 		.size = CREATE_NO_SIZE,
 		.backing = base->path,
 		.backing_format = base->format,
 		.how = how,
 	};
-
-	return image_create(registry_find(FORMAT), file, &request, e);
-}
-
-static int open_file(const char *file, const struct base *base, const struct image_options *how,
-	struct image **img, struct err *e)
-{
 	const struct image *parent;
 	int ret = 0;
 
 	if (access(file, F_OK) < 0)
-		ret = make(file, base, how, e);
+		ret = image_create(registry_find(FORMAT), file, &request, e);
 	if (ret == 0)
 		ret = image_open(file, how, img, e);
 	if (ret < 0)
@@ -102,38 +96,28 @@ static int open_file(const char *file, const struct base *base, const struct ima
 	return err_set(e, EINVAL, "%s: it is no overlay of %s", file, base->path);
 }
 
-static int open_in(const char *dir, const struct base *base, const struct image_options *how,
-	struct image **img, struct err *e)
-{
-	char *path;
-	int ret;
-
-	if (asprintf(&path, "%s/overlay." FORMAT, dir) < 0)
-		return err_nomem(e);
-	ret = make(path, base, how, e);
-	if (ret == 0)
-		ret = image_open(path, how, img, e);
-	unlink(path);
-	free(path);
-	return ret;
-}
-
-/* Without a name from the moment that it is open; before, nobody else may enter its directory. */
+/* Opens an overlay in a directory that no other user may enter, and removes its name. */
 static int open_nameless(
 	const struct base *base, const struct image_options *how, struct image **img, struct err *e)
 {
 	const char *tmp = getenv("TMPDIR");
-	char *dir;
+	char *dir = NULL, *path = NULL;
 	int ret;
 
 	if (asprintf(&dir, "%s/vdiskfs-XXXXXX", tmp && *tmp ? tmp : "/var/tmp") < 0)
 		return err_nomem(e);
-	if (mkdtemp(dir)) {
-		ret = open_in(dir, base, how, img, e);
+	if (!mkdtemp(dir)) {
+		ret = err_set(e, errno, "%s: %s", dir, strerror(errno));
+	} else if (asprintf(&path, "%s/overlay." FORMAT, dir) < 0) {
+		path = NULL;
+		ret = err_nomem(e);
 		rmdir(dir);
 	} else {
-		ret = err_set(e, errno, "%s: %s", dir, strerror(errno));
+		ret = open_overlay(path, base, how, img, e);
+		unlink(path);
+		rmdir(dir);
 	}
+	free(path);
 	free(dir);
 	return ret;
 }
@@ -142,12 +126,12 @@ int cow_open(struct cow *c, const char *image, const char *file, struct image_op
 	struct image **img, struct err *e)
 {
 	struct base base = {0};
-	int ret = look_at(image, how, &base, c, e);
+	int ret = read_base(image, how, &base, c, e);
 
 	if (ret == 0)
 		ret = allow_base(c, how, e);
 	if (ret == 0)
-		ret = file ? open_file(file, &base, how, img, e)
+		ret = file ? open_overlay(file, &base, how, img, e)
 			   : open_nameless(&base, how, img, e);
 	free(base.path);
 	return ret;

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* cow.h - an overlay that takes what is written, so that the image stays as it is. */
+/* cow.h - a qcow2 overlay that takes all writes, so that the image is not changed. */
 #ifndef VDISKFS_TREE_COW_H
 #define VDISKFS_TREE_COW_H
 
@@ -7,19 +7,19 @@ struct err;
 struct image;
 struct image_options;
 
-/* What is opened in the place of an image; {0} at first. */
+/* Strings that the options of the overlay refer to; {0} at first. */
 struct cow {
-	const char **allow; /* for how->allow: the directory of the image, too */
+	const char **allow; /* how->allow and the directory of the image */
 	char *dir;
 };
 
-/* Opens the overlay file, which is made if it is not there and must be one of image if it is; NULL:
- * one that nobody else sees and that is gone with its last descriptor.  how says how image is to be
- * opened; it is changed to what the overlay is opened with. */
+/* Opens the overlay file, which is created unless it exists, and must be an overlay of image; NULL:
+ * a temporary one without a name.  how are the options to open the image with; they are changed to
+ * those that the overlay is opened with. */
 int cow_open(struct cow *c, const char *image, const char *file, struct image_options *how,
 	struct image **img, struct err *e);
 
-/* Once the image is closed. */
+/* After the overlay was closed. */
 void cow_free(struct cow *c);
 
 #endif

@@ -23,13 +23,15 @@
 
 /* "-export~", a number of six digits or less, "-stream.vmdk" */
 #define TAIL_MAX 26
-#define UNKNOWN  UINT64_MAX
 
-#define FEW 64 /* holes are few when they make up less than this part of a file */
+#define NOT_KNOWN UINT64_MAX
+
+/* Holes of less than this part of a file are not reported. */
+#define FEW 64
 
 struct exports {
-	struct allocmap *stored;      /* NULL: not known yet */
-	_Atomic uint64_t disk_stored; /* bytes; UNKNOWN */
+	struct allocmap *stored;      /* NULL: not known */
+	_Atomic uint64_t disk_stored; /* bytes, or NOT_KNOWN */
 };
 
 struct exports *exports_new(void)
@@ -37,7 +39,7 @@ struct exports *exports_new(void)
 	struct exports *x = calloc(1, sizeof *x);
 
 	if (x)
-		atomic_init(&x->disk_stored, UNKNOWN);
+		atomic_init(&x->disk_stored, NOT_KNOWN);
 	return x;
 }
 
@@ -60,8 +62,8 @@ bool exports_any(const struct image *img, const struct state *state)
 	return false;
 }
 
-/* Leaves room for what follows the name; no character is cut in two. */
-static void cut(char *name)
+/* Truncates a name, so that TAIL_MAX bytes more fit; cuts no character in two. */
+static void truncate_name(char *name)
 {
 	size_t n = NAME_MAX - TAIL_MAX;
 
@@ -72,7 +74,7 @@ static void cut(char *name)
 	name[n] = '\0';
 }
 
-/* The image's file, with the package before it and the snapshot after it; fit to be a name. */
+/* PACKAGE-IMAGE-SNAPSHOT, escaped. */
 static char *stem(const struct image *img, const struct state *s)
 {
 	const char *package = img->gate.package_path ? img->gate.package_path : "";
@@ -92,11 +94,12 @@ static char *stem(const struct image *img, const struct state *s)
 	name = filename_escape(raw);
 	free(raw);
 	if (name)
-		cut(name);
+		truncate_name(name);
 	return name;
 }
 
-static bool is_read(const struct image *top, const char *name)
+/* Is a file of the chain called like this, in any letter case? */
+static bool is_in_chain(const struct image *top, const char *name)
 {
 	for (const struct image *img = top; img; img = img->parent)
 		for (size_t i = 0; i < img->nfiles; i++) {
@@ -108,15 +111,13 @@ static bool is_read(const struct image *top, const char *name)
 	return false;
 }
 
-/* The suffix of the image stays, so that images that differ in nothing else have exports that do
- * not overwrite each other. */
 char *exports_name(const struct image *top, const struct image *img, const struct state *state,
 	const struct export_format *l)
 {
 	char *base = stem(img, state), *name = NULL;
 	int n = base ? asprintf(&name, "%s-export%s", base, l->suffix) : -1;
 
-	for (unsigned i = 2; n >= 0 && is_read(top, name); i++) {
+	for (unsigned i = 2; n >= 0 && is_in_chain(top, name); i++) {
 		free(name);
 		n = asprintf(&name, "%s-export~%u%s", base, i, l->suffix);
 	}
@@ -124,7 +125,7 @@ char *exports_name(const struct image *top, const struct image *img, const struc
 	return n < 0 ? NULL : name;
 }
 
-/* The walk is done once, also when the image is closed and opened again: it is the same then. */
+/* The allocation map is read once: it is the same after the image was closed and opened again. */
 int exports_make(struct exports *x, const struct image *img, const struct state *state,
 	const struct export_format *l, const char *name, struct view **file, struct err *e)
 {
@@ -147,7 +148,7 @@ uint64_t exports_stored(struct exports *x, const struct state *state, const stru
 {
 	uint64_t disk = atomic_load_explicit(&x->disk_stored, memory_order_relaxed), stored;
 
-	if (disk == UNKNOWN) {
+	if (disk == NOT_KNOWN) {
 		disk = view_stored(state->view);
 		atomic_store_explicit(&x->disk_stored, disk, memory_order_relaxed);
 	}

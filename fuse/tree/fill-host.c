@@ -15,17 +15,17 @@
 
 /* A file that a description names must lie below the directory of the description; a file that was
  * found by its name, below the directory that is mounted. */
-static const char *root_of(const struct tree *tree, const struct place *place)
+static const char *root_of(const struct tree *tree, const struct host_place *place)
 {
-	return place->entry->described ? place->of->path : tree->dir.path;
+	return place->entry->described ? place->folder->path : tree->dir.path;
 }
 
-const char *fill_host_path(const struct place *place)
+const char *fill_host_path(const struct host_place *place)
 {
 	return place->snapshot ? place->entry->shots[place->snapshot - 1].path : place->entry->path;
 }
 
-const char *fill_host_refusal(const struct place *place)
+const char *fill_host_refusal(const struct host_place *place)
 {
 	return place->snapshot ? place->entry->shots[place->snapshot - 1].refusal
 			       : place->entry->refusal;
@@ -33,7 +33,7 @@ const char *fill_host_refusal(const struct place *place)
 
 /* Adds a top; disk is its number if place is a package. */
 static struct node *add_top(struct fill_list *list, struct filename_set *names, const char *name,
-	enum node_kind kind, const struct place *place, size_t disk)
+	enum node_kind kind, const struct host_place *place, size_t disk)
 {
 	struct node *node = fill_list_add_named(list, kind, names, name);
 	const struct shown_dir *dir = &list->dir->tree->dir;
@@ -49,7 +49,7 @@ static struct node *add_top(struct fill_list *list, struct filename_set *names, 
 	if (!node)
 		return NULL;
 	node->place = *place;
-	folder_ref(place->of);
+	folder_ref(place->folder);
 	if (kind != NODE_FOLDER)
 		node->image = pooled_image_new(dir->pool, &from, &e);
 	return kind == NODE_FOLDER || node->image ? node : NULL;
@@ -118,7 +118,7 @@ int fill_host_folder(struct fill_list *list, struct err *e)
 		return ret;
 	for (size_t i = 0; i < folder->n && ret == 0; i++) {
 		const struct folder_entry *entry = &folder->entries[i];
-		const struct place place = {.of = folder, .entry = entry};
+		const struct host_place place = {.folder = folder, .entry = entry};
 		enum node_kind kind = entry->kind == FOLDER_SUB       ? NODE_FOLDER
 				      : entry->kind == FOLDER_PACKAGE ? NODE_PACKAGE
 								      : NODE_IMAGE;
@@ -134,7 +134,7 @@ int fill_host_folder(struct fill_list *list, struct err *e)
 
 int fill_host_package(struct fill_list *list, bool *many, struct err *e)
 {
-	const struct place *place = &list->dir->place;
+	const struct host_place *place = &list->dir->place;
 	const struct tree *tree = list->dir->tree;
 	struct filename_set names = {0};
 	struct package *package;
@@ -162,16 +162,16 @@ int fill_host_package(struct fill_list *list, bool *many, struct err *e)
 
 /* Snapshots of machines. */
 
-static bool is_child(const struct place *place, size_t i)
+static bool is_child(const struct host_place *place, size_t i)
 {
-	return place->of && place->entry->shots[i].parent == place->snapshot;
+	return place->folder && place->entry->shots[i].parent == place->snapshot;
 }
 
 bool fill_host_has_snapshots(const struct node *top)
 {
-	const struct place *place = &top->place;
+	const struct host_place *place = &top->place;
 
-	for (size_t i = 0; place->of && i < place->entry->nshots; i++)
+	for (size_t i = 0; place->folder && i < place->entry->nshots; i++)
 		if (is_child(place, i))
 			return true;
 	return false;
@@ -179,11 +179,11 @@ bool fill_host_has_snapshots(const struct node *top)
 
 int fill_host_snapshots(struct fill_list *list, struct filename_set *names)
 {
-	const struct place *above = &list->dir->state_dir->place;
-	struct place place = *above;
+	const struct host_place *above = &list->dir->state_dir->place;
+	struct host_place place = *above;
 	struct node *node;
 
-	for (size_t i = 0; above->of && i < above->entry->nshots; i++) {
+	for (size_t i = 0; above->folder && i < above->entry->nshots; i++) {
 		if (!is_child(above, i))
 			continue;
 		place.snapshot = i + 1;

@@ -11,8 +11,8 @@ struct filename_set;
 
 /* The image in a place, and the reason that a machine's description gives why it cannot be shown,
  * or NULL. */
-const char *fill_host_path(const struct place *place);
-const char *fill_host_refusal(const struct place *place);
+const char *fill_host_path(const struct host_place *place);
+const char *fill_host_refusal(const struct host_place *place);
 
 /* Adds the entries of a NODE_FOLDER, after it was passed to the tree's watch function. */
 int fill_host_folder(struct fill_list *list, struct err *e);

@@ -191,7 +191,7 @@ static int add_partition(struct fill_list *list, const struct partition *entry)
 /* The directories of links that udev has in /dev/disk. */
 enum { BY_LABEL, BY_UUID, BY_PARTLABEL, BY_PARTUUID, NKEYS };
 
-static const char *key_of(const struct part *part, int key)
+static const char *key_of(const struct node_partition *part, int key)
 {
 	switch (key) {
 	case BY_LABEL:
@@ -338,7 +338,7 @@ static void update_top(struct node *top, const struct shown *shown)
 static int fill_any(struct fill_list *list, struct err *e)
 {
 	struct node *dir = list->dir;
-	const char *refusal = dir->place.of ? fill_host_refusal(&dir->place) : NULL;
+	const char *refusal = dir->place.folder ? fill_host_refusal(&dir->place) : NULL;
 	bool many = false;
 	int ret = 0;
 
@@ -398,7 +398,7 @@ int fill(struct node *node, struct dir **dir)
 	if (ret < 0 && is_of_image(&e)) {
 		fill_list_clear(&list);
 		list.shown = (struct shown){0};
-		if (node->place.of && node_is_top(node))
+		if (node->place.folder && node_is_top(node))
 			ret = fill_error(&list, &e);
 		else if (node->kind == NODE_SNAPSHOTS && fill_host_has_snapshots(node->state_dir))
 			ret = fill_snapshots(&list);

@@ -257,8 +257,8 @@ int new_image_begin(struct new_image *f, struct pooled_image *s, uint64_t size, 
 	return ret;
 }
 
-/* Where twice the size is too much for the format or the host, the size needed may not be.  A disk
- * that cannot be longer is to the writer a file that cannot: EFBIG. */
+/* Twice the size may be too much for the format or the host, while the size needed is not.  EFBIG:
+ * a disk of the format cannot be that large. */
 int new_image_extend(struct new_image *f, const struct shown *shown, uint64_t end, struct err *e)
 {
 	uint64_t size = shown->state->view->size;

@@ -48,8 +48,8 @@ int new_image_create(const struct format *format, const char *path, struct new_i
 	struct fingerprint *fingerprint, struct err *e);
 void new_image_free(struct new_image *f);
 
-/* Of an image that belongs to s; -ESTALE, which is logged: another program has changed or replaced
- * it, and nothing was done. */
+/* The image belongs to s.  -ESTALE, which is logged: another program has changed or replaced it,
+ * and nothing was done. */
 
 /* Creates it again with one more option "name=value", or another value of an option.  EINVAL: the
  * format has no such option; EBUSY: the image is no longer empty. */

@@ -28,7 +28,7 @@
 #define SLOW     (NSEC / 1000)
 #define GOOD_FOR 20
 
-struct size {
+struct node_size {
 	uint64_t bytes, stored;
 	blksize_t step; /* st_blksize; 0: unknown */
 };
@@ -95,7 +95,7 @@ static blksize_t step_of(const struct node *node, const struct shown *shown)
 		       : 0;
 }
 
-static int size_of(struct node *node, const struct shown *shown, struct size *size)
+static int size_of(struct node *node, const struct shown *shown, struct node_size *size)
 {
 	const struct new_image *new_image = node_get_new_disk(node);
 	struct view *view;
@@ -115,7 +115,7 @@ static int size_of(struct node *node, const struct shown *shown, struct size *si
 	return 0;
 }
 
-static int read_size(struct node *node, struct size *size)
+static int read_size(struct node *node, struct node_size *size)
 {
 	struct shown shown = {.img = NULL};
 	struct err e = ERR_INIT;
@@ -135,10 +135,11 @@ static int read_size(struct node *node, struct size *size)
  * those of the node. */
 static bool host_stat_of(const struct node *node, struct stat *st)
 {
-	const struct place *place = node_can_change(node) ? &node->state_dir->place : &node->place;
+	const struct host_place *place =
+		node_can_change(node) ? &node->state_dir->place : &node->place;
 	const char *path = NULL;
 
-	if (place->of && !place->snapshot)
+	if (place->folder && !place->snapshot)
 		path = place->entry->path;
 	else if (node->kind == NODE_FOLDER)
 		path = node->tree->dir.path;
@@ -165,7 +166,7 @@ struct timespec node_stat_mtime(const struct node *node)
 int node_stat(struct node *node, const struct access *access, struct stat *st)
 {
 	mode_t readers = atomic_load(&node->readers);
-	struct size size = {0};
+	struct node_size size = {0};
 	struct stat host;
 	bool has_host = host_stat_of(node, &host);
 	int ret;

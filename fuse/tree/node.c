@@ -101,7 +101,7 @@ void node_free(struct node *node)
 		folder_unref(node->folder);
 	if (node->kind == NODE_EXPORTS)
 		exports_free(node->exports);
-	folder_unref(node->place.of);
+	folder_unref(node->place.folder);
 	if (node->image)
 		pooled_image_drop_view(node->image, &node->derived);
 	pooled_image_unref(node->image);
@@ -109,10 +109,10 @@ void node_free(struct node *node)
 	free(node);
 }
 
-static bool is_same_place(const struct place *a, const struct place *b)
+static bool is_same_place(const struct host_place *a, const struct host_place *b)
 {
-	if (!a->of || !b->of)
-		return a->of == b->of;
+	if (!a->folder || !b->folder)
+		return a->folder == b->folder;
 	return a->snapshot == b->snapshot && folder_entry_is_same(a->entry, b->entry);
 }
 
@@ -176,7 +176,7 @@ bool node_is_live(const struct node *node)
 	if (!node->tree->writable || !dir)
 		return false;
 	return dir == node->tree->root ||
-	       (dir->kind == NODE_IMAGE && dir->place.of && !dir->place.snapshot &&
+	       (dir->kind == NODE_IMAGE && dir->place.folder && !dir->place.snapshot &&
 		       dir->place.entry->kind == FOLDER_IMAGE);
 }
 
@@ -207,7 +207,7 @@ struct new_image *node_get_new_disk(const struct node *node)
 
 const char *node_host_dir(const struct node *dir)
 {
-	return dir->place.of ? dir->place.entry->path : dir->tree->dir.path;
+	return dir->place.folder ? dir->place.entry->path : dir->tree->dir.path;
 }
 
 char *node_host_path(const struct node *dir, const char *name)
@@ -220,9 +220,9 @@ char *node_host_path(const struct node *dir, const char *name)
 
 bool node_is_image_of(const struct node *node, const void *path)
 {
-	const struct place *place = &node->place;
+	const struct host_place *place = &node->place;
 
-	return node->kind == NODE_IMAGE && place->of && !place->snapshot &&
+	return node->kind == NODE_IMAGE && place->folder && !place->snapshot &&
 	       strcmp(place->entry->path, path) == 0;
 }
 

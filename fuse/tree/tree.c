@@ -26,8 +26,8 @@
 #include "pooled-image.h"
 
 /* A name in a directory that the kernel must forget. */
-struct change {
-	STAILQ_ENTRY(change) entry;
+struct stale_name {
+	STAILQ_ENTRY(stale_name) entry;
 	struct node *dir; /* held */
 	char name[];
 };
@@ -117,15 +117,15 @@ static void drop_list(struct tree *tree, struct dir *dir)
 static void record(struct node *dir, const char *name)
 {
 	struct tree *tree = dir->tree;
-	struct change *change = malloc(sizeof *change + strlen(name) + 1);
+	struct stale_name *stale = malloc(sizeof *stale + strlen(name) + 1);
 
-	if (!change) {
+	if (!stale) {
 		log_error(tree->log, "out of memory: the old entry \"%s\" may stay visible", name);
 		return;
 	}
-	change->dir = node_get(dir);
-	strcpy(change->name, name);
-	STAILQ_INSERT_TAIL(&tree->names, change, entry);
+	stale->dir = node_get(dir);
+	strcpy(stale->name, name);
+	STAILQ_INSERT_TAIL(&tree->names, stale, entry);
 }
 
 static void wake(const struct tree *tree)
@@ -136,19 +136,19 @@ static void wake(const struct tree *tree)
 
 void tree_tell(struct tree *tree, tree_tell_fn *tell, void *arg)
 {
-	struct change *change;
+	struct stale_name *stale;
 
 	for (;;) {
 		pthread_mutex_lock(&tree->lock);
-		change = STAILQ_FIRST(&tree->names);
-		if (change)
+		stale = STAILQ_FIRST(&tree->names);
+		if (stale)
 			STAILQ_REMOVE_HEAD(&tree->names, entry);
 		pthread_mutex_unlock(&tree->lock);
-		if (!change)
+		if (!stale)
 			return;
-		tell(arg, change->dir, change->name);
-		node_put(change->dir, 1);
-		free(change);
+		tell(arg, stale->dir, stale->name);
+		node_put(stale->dir, 1);
+		free(stale);
 	}
 }
 
@@ -508,7 +508,7 @@ struct tree *tree_new_dir(
 void tree_free(struct tree *tree)
 {
 	struct garbage garbage = SLIST_HEAD_INITIALIZER(garbage);
-	struct change *change;
+	struct stale_name *stale;
 	struct node *node;
 	struct dir *dir;
 
@@ -524,9 +524,9 @@ void tree_free(struct tree *tree)
 		LIST_REMOVE(node, gone_entry);
 		node_free(node);
 	}
-	while ((change = STAILQ_FIRST(&tree->names)) != NULL) {
+	while ((stale = STAILQ_FIRST(&tree->names)) != NULL) {
 		STAILQ_REMOVE_HEAD(&tree->names, entry);
-		free(change);
+		free(stale);
 	}
 	pthread_mutex_destroy(&tree->lock);
 	pthread_cond_destroy(&tree->listed);

@@ -23,7 +23,7 @@
 #include "partition/partition.h"
 #include "pooled-image.h"
 
-struct change;
+struct stale_name;
 struct err;
 struct export_format;
 struct exports;
@@ -59,14 +59,14 @@ enum node_kind {
 };
 
 /* The content of a NODE_PARTITION. */
-struct part {
+struct node_partition {
 	const struct partition *entry; /* of the table of the directory */
 	struct filesystem id;
 };
 
 /* The origin of a directory of the tree in a directory of the host. */
-struct place {
-	struct folder *of; /* held; NULL: the node has none */
+struct host_place {
+	struct folder *folder; /* held; NULL: the node has none */
 	const struct folder_entry *entry;
 	size_t snapshot; /* number of a snapshot of the entry, from 1 on; 0: the entry itself */
 };
@@ -93,29 +93,29 @@ struct node {
 	atomic_uint readers; /* see base/access.h; of a top it is known once the image was opened */
 	struct pooled_image *image; /* held; NULL: none */
 	unsigned generation;        /* of the image; ANY_GENERATION: of a top, see node_is_top */
-	struct place place;
+	struct host_place place;
 
-	/* Of a state_dir: */
+	/* For a state_dir: */
 	unsigned layer;         /* in the chain, 0 is the top */
 	unsigned state;         /* its number in that image */
 	atomic_uint open_files; /* that show a part of the state */
 
 	bool ignores_case; /* NODE_LINKS: lookup takes a name in capital or in small letters */
 
-	/* Of directories, by the tree's lock: */
+	/* For directories, with the tree's lock: */
 	struct dir *dir; /* NULL: not listed yet */
 	bool listing;    /* a thread generates the list */
 	unsigned resets; /* how often the list was dropped: a list begun before is discarded */
 	bool retry;      /* the list shows an error: the next lookup generates it again */
 
-	/* Of files: */
+	/* For files: */
 	_Atomic uint64_t stored;     /* NODE_INFO: its size; others: bytes stored; or NOT_COUNTED */
 	atomic_uint counted_at;      /* tree->changes at that time */
 	_Atomic int64_t good_until;  /* monotonic ns: until then stored is used despite changes */
 	struct derived_view derived; /* of a NODE_PARTITION or NODE_EXPORT */
 
 	union {
-		struct part *part;             /* NODE_PARTITION; owned */
+		struct node_partition *part;   /* NODE_PARTITION; owned */
 		struct partition_table *table; /* NODE_PARTITIONS; owned */
 		char *text;                    /* NODE_LINK: its target; NODE_ERROR; owned */
 		struct folder *folder;   /* NODE_FOLDER: as read last, by the tree's lock; held */
@@ -150,11 +150,11 @@ struct tree {
 	uint64_t size;
 	struct log *log;
 	pthread_mutex_t lock;
-	pthread_cond_t listed;       /* a list was generated */
-	atomic_uint errors;          /* see tree_errors */
-	LIST_HEAD(, node) gone;      /* nodes that are gone and still held */
-	LIST_HEAD(, file) files;     /* open ones */
-	STAILQ_HEAD(, change) names; /* for the kernel to forget */
+	pthread_cond_t listed;           /* a list was generated */
+	atomic_uint errors;              /* see tree_errors */
+	LIST_HEAD(, node) gone;          /* nodes that are gone and still held */
+	LIST_HEAD(, file) files;         /* open ones */
+	STAILQ_HEAD(, stale_name) names; /* for the kernel to forget */
 	void (*wake)(void *arg);
 	void *wake_arg;
 	bool writable;
