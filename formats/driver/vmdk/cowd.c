@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* cowd.c - sparse extents of ESX, called COWD or vmfsSparse: the deltas of its snapshots.
+/* cowd.c - COWD (vmfsSparse) extents of ESX: the deltas of its snapshots.
  *
  * All sectors are 32 bits wide.  There is no redundant directory and no entry for zeroes.  A grain
  * is a sector by default.
@@ -24,10 +24,9 @@
 #define HEADER_SIZE  2048u
 #define VERSION      1
 #define FLAGS        3u
-#define ENTRY_SIZE   4u
 #define TABLE_LEN    4096u /* entries */
 #define PARENT_POS   32u
-#define GEOMETRY_POS 32u /* cylinders, heads, sectors; in the place of a parent's name */
+#define GEOMETRY_POS 32u /* cylinders, heads, sectors; in place of the parent's name */
 
 static int check_header(
 	const struct vmdk_cowd_header *h, uint32_t version, uint32_t flags, struct err *e)
@@ -44,18 +43,6 @@ static int check_header(
 	return 0;
 }
 
-/* A root disk has its geometry where a child has its parent's name.  Cylinders take three bytes at
- * most, so that what looks like a name ends before byte 4, and no name has anything behind its end.
- */
-static void decode_origin(struct vmdk_cowd_header *h, const unsigned char *raw)
-{
-	const unsigned char *p = raw + GEOMETRY_POS;
-
-	h->is_root = load_le32(p) >> 24 == 0 && load_le32(p + 4) != 0;
-	if (!h->is_root)
-		memcpy(h->parent, raw + PARENT_POS, VMDK_COWD_NAME);
-}
-
 int vmdk_cowd_read(struct io *io, struct vmdk_cowd_header *h, struct err *e)
 {
 	unsigned char raw[HEADER_SIZE];
@@ -69,7 +56,13 @@ int vmdk_cowd_read(struct io *io, struct vmdk_cowd_header *h, struct err *e)
 		.gd = load_le32(raw + 20),
 		.gd_len = load_le32(raw + 24),
 	};
-	decode_origin(h, raw);
+	/* A root disk has its geometry where a child has its parent's name.  Cylinders take three
+	 * bytes at most: as a name they end before byte 4, and after the end of a name all is zero.
+	 */
+	h->is_root =
+		load_le32(raw + GEOMETRY_POS) >> 24 == 0 && load_le32(raw + GEOMETRY_POS + 4) != 0;
+	if (!h->is_root)
+		memcpy(h->parent, raw + PARENT_POS, VMDK_COWD_NAME);
 	return check_header(h, load_le32(raw + 4), load_le32(raw + 8), e);
 }
 
@@ -77,20 +70,6 @@ static uint64_t decode_sector(const struct vmdk_tables *t, const unsigned char *
 {
 	(void)t;
 	return load_le32(entry);
-}
-
-static int place_directory(struct vmdk_tables *t, const struct vmdk_cowd_header *h, struct err *e)
-{
-	int r = vmdk_tables_measure(t, e);
-
-	if (r < 0)
-		return r;
-	if (h->gd_len < t->gd_len / ENTRY_SIZE)
-		return err_set(e, EINVAL,
-			"grain directory of %" PRIu32 " entries, %" PRIu64 " expected", h->gd_len,
-			t->gd_len / ENTRY_SIZE);
-	t->first_grain = h->gd + div_round_up(t->gd_len, VMDK_SECTOR);
-	return vmdk_tables_place(t, h->gd, e);
 }
 
 static int load_tables(struct vmdk_tables *t, struct err *e)
@@ -102,7 +81,15 @@ static int load_tables(struct vmdk_tables *t, struct err *e)
 		return r;
 	t->grain = h.grain * VMDK_SECTOR;
 	t->capacity = h.capacity * (uint64_t)VMDK_SECTOR;
-	return place_directory(t, &h, e);
+	r = vmdk_tables_measure(t, e);
+	if (r < 0)
+		return r;
+	if (h.gd_len < t->gd_len / VMDK_ENTRY)
+		return err_set(e, EINVAL,
+			"grain directory of %" PRIu32 " entries, %" PRIu64 " expected", h.gd_len,
+			t->gd_len / VMDK_ENTRY);
+	t->first_grain = h.gd + div_round_up(t->gd_len, VMDK_SECTOR);
+	return vmdk_tables_place(t, h.gd, e);
 }
 
 static int cowd_open(struct vmdk_extent *x, const struct image *img, struct err *e)
@@ -117,7 +104,7 @@ static int cowd_open(struct vmdk_extent *x, const struct image *img, struct err 
 		.io = x->io,
 		.table_at = decode_sector,
 		.grain_at = decode_sector,
-		.entry_len = ENTRY_SIZE,
+		.entry_len = VMDK_ENTRY,
 		.per_table = TABLE_LEN,
 	};
 	r = load_tables(t, e);

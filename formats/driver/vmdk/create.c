@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* create.c - new VMDKs: in one file, or a descriptor and files of extents beside it, which are
- * named after it. */
+/* create.c - new VMDKs: one file, or a descriptor and the files of extents beside it, whose names
+ * are made of its name. */
 #include <errno.h>
 #include <inttypes.h>
 #include <stdio.h>
@@ -22,7 +22,7 @@
 #include "vmdk.h"
 
 #define SPLIT      4192256u /* sectors of an extent of a split disk: 2047 MiB */
-#define BASE_MAX   200      /* bytes of a name that others are made of */
+#define BASE_MAX   200      /* bytes of the name that others are made of */
 #define MAX_SPARSE ((uint64_t)VMDK_MAX_GD_BYTES / 4 * VMDK_TABLE * VMDK_GRAIN) /* sectors */
 
 static const struct subformat {
@@ -36,14 +36,12 @@ static const struct subformat {
 	{.name = "streamOptimized", .stream = true},
 };
 
-struct making {
+struct vmdk_creation {
 	struct creation *creation;
 	const struct subformat *kind;
 	struct vmdk_descriptor_values text;
-	char base[BASE_MAX + 1]; /* the name of the file without its suffix */
+	char base[BASE_MAX + 1]; /* the file name without suffix */
 };
-
-/* What is asked for. */
 
 static const struct subformat *find_subformat(const struct creation *c)
 {
@@ -53,7 +51,7 @@ static const struct subformat *find_subformat(const struct creation *c)
 	return NULL;
 }
 
-static int check_kind(const struct making *m, struct err *e)
+static int check_options(const struct vmdk_creation *m, struct err *e)
 {
 	const struct creation *c = m->creation;
 
@@ -77,7 +75,7 @@ static int check_kind(const struct making *m, struct err *e)
 	return 0;
 }
 
-static int check_size(const struct making *m, struct err *e)
+static int check_size(const struct vmdk_creation *m, struct err *e)
 {
 	uint64_t sectors = m->text.sectors;
 
@@ -89,9 +87,7 @@ static int check_size(const struct making *m, struct err *e)
 	return 0;
 }
 
-/* The descriptor. */
-
-/* There is no way to write these in quotes. */
+/* A descriptor has no escape for quotes and control characters. */
 static int check_text(const char *what, const char *text, struct err *e)
 {
 	for (const char *p = text; *p; p++)
@@ -101,7 +97,7 @@ static int check_text(const char *what, const char *text, struct err *e)
 	return 0;
 }
 
-static int take_base(struct making *m, struct err *e)
+static int set_base(struct vmdk_creation *m, struct err *e)
 {
 	const char *name = creation_name(m->creation);
 	size_t n = strlen(name), suffix = strlen(".vmdk");
@@ -109,13 +105,14 @@ static int take_base(struct making *m, struct err *e)
 	if (n > suffix && strcasecmp(name + n - suffix, ".vmdk") == 0)
 		n -= suffix;
 	if (n > BASE_MAX)
-		return err_set(e, ENAMETOOLONG, "the name is too long for others to be made of it");
+		return err_set(
+			e, ENAMETOOLONG, "the name is too long: names of extents are made of it");
 	memcpy(m->base, name, n);
 	return check_text("name", m->base, e);
 }
 
-/* VMware's products know a parent by its content ID, VirtualBox by its UUIDs. */
-static int take_parent(struct making *m, struct err *e)
+/* VMware identifies a parent by its content ID, VirtualBox by its UUIDs. */
+static int set_parent(struct vmdk_creation *m, struct err *e)
 {
 	const struct creation *c = m->creation;
 	const struct image *parent = c->parent;
@@ -135,24 +132,15 @@ static int take_parent(struct making *m, struct err *e)
 	return check_text("backing file", m->text.parent_hint, e);
 }
 
-static int take_ids(struct vmdk_descriptor_values *t, struct err *e)
-{
-	int r = guid_random(t->long_id, e);
-
-	for (size_t i = 0; r == 0 && i < 2; i++)
-		r = guid_random(t->ids[i], e);
-	/* Two values stand for something else. */
-	t->cid = load_le32(t->ids[0]) & 0x7fffffff;
-	return r;
-}
-
-static int take_words(struct making *m, struct err *e)
+static int prepare(struct vmdk_creation *m, struct err *e)
 {
 	const struct creation *c = m->creation;
 	struct vmdk_descriptor_values *t = &m->text;
 	const char *hw_version = creation_text(c, "hwversion");
-	int r;
+	int r = check_options(m, e);
 
+	if (r < 0)
+		return r;
 	t->parent_cid = VMDK_NO_CID;
 	t->create_type = m->kind->name;
 	t->sectors = div_round_up(c->size, VMDK_SECTOR);
@@ -160,22 +148,19 @@ static int take_words(struct making *m, struct err *e)
 	t->hw_version = creation_flag(c, "compat6") ? "6" : hw_version ? hw_version : "4";
 	t->tools_version = creation_text(c, "toolsversion");
 	r = check_text("toolsversion", t->tools_version, e);
-	return r == 0 ? check_text("hwversion", t->hw_version, e) : r;
-}
-
-static int prepare(struct making *m, struct err *e)
-{
-	int r = check_kind(m, e);
-
 	if (r == 0)
-		r = take_words(m, e);
+		r = check_text("hwversion", t->hw_version, e);
 	if (r == 0)
 		r = check_size(m, e);
 	if (r == 0)
-		r = take_base(m, e);
+		r = set_base(m, e);
 	if (r == 0)
-		r = take_ids(&m->text, e);
-	return r == 0 ? take_parent(m, e) : r;
+		r = guid_random(t->long_id, e);
+	for (size_t i = 0; r == 0 && i < 2; i++)
+		r = guid_random(t->ids[i], e);
+	/* VMDK_FIRST_CID and VMDK_NO_CID are reserved. */
+	t->cid = load_le32(t->ids[0]) & 0x7fffffff;
+	return r == 0 ? set_parent(m, e) : r;
 }
 
 /* Extents. */
@@ -194,9 +179,9 @@ static int write_directory(
 	return r;
 }
 
-/* All grain tables are empty: a hole. */
-static int write_sparse(
-	const struct making *m, struct io *io, uint64_t sectors, bool embedded, struct err *e)
+/* The grain tables have no entries: a hole. */
+static int write_sparse(const struct vmdk_creation *m, struct io *io, uint64_t sectors,
+	bool embedded, struct err *e)
 {
 	struct vmdk_plan p = vmdk_plan(sectors, embedded);
 	unsigned char header[VMDK_SECTOR];
@@ -208,7 +193,7 @@ static int write_sparse(
 		r = write_directory(io, &p, p.gd, p.gt, e);
 	if (r < 0)
 		return r;
-	/* Others do not open version 2, so that it is only said where it must be. */
+	/* Some programs do not open version 2: it is used only where it must be. */
 	if (creation_flag(m->creation, "zeroed_grain")) {
 		p.header.version = 2;
 		p.header.flags |= VMDK_ZERO_GRAINS;
@@ -217,7 +202,7 @@ static int write_sparse(
 	return io_write(io, header, sizeof header, 0, e);
 }
 
-static int write_flat(const struct making *m, struct io *io, uint64_t sectors, struct err *e)
+static int write_flat(const struct vmdk_creation *m, struct io *io, uint64_t sectors, struct err *e)
 {
 	uint64_t len = sectors * VMDK_SECTOR;
 	int r = io_resize(io, len, e);
@@ -228,23 +213,19 @@ static int write_flat(const struct making *m, struct io *io, uint64_t sectors, s
 		io, 0, len, creation_is(m->creation, "preallocation", "full"), e);
 }
 
-/* The name of extent i, from 1 on. */
-static void extent_name(const struct making *m, unsigned i, char *name, size_t size)
-{
-	if (m->kind->split)
-		snprintf(name, size, "%s-%c%03u.vmdk", m->base, m->kind->flat ? 'f' : 's', i);
-	else
-		snprintf(name, size, "%s-flat.vmdk", m->base);
-}
-
-static int make_extent(
-	const struct making *m, unsigned i, uint64_t sectors, FILE *text, struct err *e)
+/* i counts from 1. */
+static int create_extent(
+	const struct vmdk_creation *m, unsigned i, uint64_t sectors, FILE *text, struct err *e)
 {
 	char name[BASE_MAX + 32];
 	struct io *io;
 	int r;
 
-	extent_name(m, i, name, sizeof name);
+	if (m->kind->split)
+		snprintf(
+			name, sizeof name, "%s-%c%03u.vmdk", m->base, m->kind->flat ? 'f' : 's', i);
+	else
+		snprintf(name, sizeof name, "%s-flat.vmdk", m->base);
 	r = creation_part(m->creation, name, &io, e);
 	if (r < 0)
 		return r;
@@ -254,7 +235,7 @@ static int make_extent(
 			     : write_sparse(m, io, sectors, false, e);
 }
 
-static int make_extents(const struct making *m, FILE *text, struct err *e)
+static int create_extents(const struct vmdk_creation *m, FILE *text, struct err *e)
 {
 	uint64_t left = m->text.sectors, n;
 	unsigned i = 1;
@@ -267,26 +248,25 @@ static int make_extents(const struct making *m, FILE *text, struct err *e)
 	}
 	do {
 		n = m->kind->split ? MIN(left, SPLIT) : left;
-		r = make_extent(m, i++, n, text, e);
+		r = create_extent(m, i++, n, text, e);
 		left -= n;
 	} while (r == 0 && left > 0);
 	return r;
 }
 
-/* Its place in a sparse extent, or the file. */
-static int write_text(const struct making *m, const char *text, size_t len, struct err *e)
+static int write_text(const struct vmdk_creation *m, const char *text, size_t len, struct err *e)
 {
 	bool embedded = !m->kind->flat && !m->kind->split;
 
 	if (embedded && len > VMDK_DESC_LEN * VMDK_SECTOR)
-		return err_set(e, ENAMETOOLONG, "the descriptor has no room for such long names");
+		return err_set(e, ENAMETOOLONG, "the descriptor has no space for such long names");
 	return io_write(
 		m->creation->io, text, len, embedded ? VMDK_DESC_START * VMDK_SECTOR : 0, e);
 }
 
 int vmdk_create(struct creation *c, struct err *e)
 {
-	struct making m = {.creation = c, .kind = find_subformat(c)};
+	struct vmdk_creation m = {.creation = c, .kind = find_subformat(c)};
 	char *text = NULL;
 	size_t len;
 	FILE *f;
@@ -298,7 +278,7 @@ int vmdk_create(struct creation *c, struct err *e)
 	if (!f)
 		return err_nomem(e);
 	vmdk_descriptor_write_begin(f, &m.text);
-	r = make_extents(&m, f, e);
+	r = create_extents(&m, f, e);
 	vmdk_descriptor_write_end(f, &m.text);
 	if (fclose(f) != 0 && r == 0)
 		r = err_nomem(e);
@@ -318,13 +298,13 @@ const struct create_option vmdk_create_options[] = {
 		"in one file or split, sparse, flat or compressed (monolithicSparse, "
 		"monolithicFlat, twoGbMaxExtentSparse, twoGbMaxExtentFlat, streamOptimized)",
 		"monolithicSparse", words},
-	{"adapter_type", CREATE_WORD, "what it is attached to (ide, lsilogic, buslogic, legacyESX)",
+	{"adapter_type", CREATE_WORD, "adapter of the disk (ide, lsilogic, buslogic, legacyESX)",
 		"ide", adapters},
 	{"hwversion", CREATE_TEXT, "version of the virtual hardware", NULL, NULL},
 	{"compat6", CREATE_FLAG, "hardware version 6", "off", NULL},
 	{"toolsversion", CREATE_TEXT, "version of the guest's tools", "2147483647", NULL},
-	{"zeroed_grain", CREATE_FLAG, "let zeroes be stored as marks", "off", NULL},
-	{"preallocation", CREATE_WORD, "room for a flat disk (off, falloc, full)", "off",
+	{"zeroed_grain", CREATE_FLAG, "store zeroes as marks", "off", NULL},
+	{"preallocation", CREATE_WORD, "allocation of a flat disk (off, falloc, full)", "off",
 		preallocations},
 	{0},
 };

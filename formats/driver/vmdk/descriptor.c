@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* descriptor.c - the text descriptor of a VMDK: assignments and extent lines.
  *
- * Writers differ in case, blanks, line ends and order, so none of these matters.  Keys that say
- * nothing about the data are skipped; a line that is no assignment, no comment and no extent is an
- * error, since an extent that was overlooked would shift all that follows.
+ * Writers differ in case, blanks, line ends and order: none of these matters.  Unknown keys are
+ * skipped.  A line that is no assignment, no comment and no extent line is an error, since the data
+ * of the extents after an overlooked one would be shifted.
  */
 #include "descriptor.h"
 
@@ -66,12 +66,10 @@ static const char *const key_names[NKEYS] = {
 struct parser {
 	struct vmdk_descriptor *desc;
 	unsigned line;
-	char *value[NKEYS];   /* NULL: not there or empty */
-	char *name[NKEYS];    /* as it stands in the text; NULL: not there */
-	unsigned seen[NKEYS]; /* line, 0: not there */
+	char *value[NKEYS];   /* NULL: absent or empty */
+	char *name[NKEYS];    /* in the text; NULL: absent */
+	unsigned seen[NKEYS]; /* line, 0: absent */
 };
-
-/* Words of a line. */
 
 static char *skip_blanks(char *p)
 {
@@ -112,7 +110,6 @@ static char *take_quoted(char **p)
 	return text;
 }
 
-/* The whole word is a number. */
 static bool parse_number(const char *word, uint64_t *v)
 {
 	const char *p = word;
@@ -124,7 +121,7 @@ static bool parse_number(const char *word, uint64_t *v)
 	return p > word && *p == '\0';
 }
 
-/* CIDs come with and without leading zeroes. */
+/* CIDs are written with and without leading zeroes. */
 static bool parse_cid(const char *word, uint32_t *v)
 {
 	size_t n = strspn(word, "0123456789abcdefABCDEF");
@@ -142,7 +139,7 @@ static const char *const accesses[] = {"RW", "RDONLY", "NOACCESS"};
 #define RDONLY   accesses[1]
 #define NOACCESS accesses[2]
 
-/* The access that a line begins with, or NULL: it is not an extent line. */
+/* The access with which an extent line begins; NULL: it is not an extent line. */
 static const char *line_access(const char *line)
 {
 	for (size_t i = 0; i < sizeof accesses / sizeof accesses[0]; i++) {
@@ -163,7 +160,7 @@ static struct vmdk_extent_line *add_line(struct vmdk_descriptor *d, struct err *
 		err_set(e, EFBIG, "more than %d extents", VMDK_MAX_EXTENTS);
 		return NULL;
 	}
-	/* Room grows by doubling: it is full when the count is a power of two. */
+	/* The array grows by doubling: it is full when the count is a power of two. */
 	if (d->nlines == 0 || is_power_of_2(d->nlines))
 		lines = realloc(lines, (d->nlines ? d->nlines * 2 : 1) * sizeof *lines);
 	if (!lines) {
@@ -185,7 +182,7 @@ static int parse_extent_file(struct vmdk_extent_line *x, char *p, struct err *e)
 	x->file = take_quoted(&p);
 	if (!x->file)
 		return err_set(e, EINVAL, "extent: the quotes of the file name are not closed");
-	/* Tokens that follow the start name a device again, for Windows. */
+	/* Words after the start, for Windows, name the device once more. */
 	if (*p != '\0') {
 		const char *start = take_word(&p);
 
@@ -216,8 +213,6 @@ static int parse_extent(struct parser *s, const char *access, char *p, struct er
 	return parse_extent_file(x, p, e);
 }
 
-/* Assignments: KEY = VALUE or KEY = "VALUE". */
-
 static int find_key(const char *name)
 {
 	for (int k = 0; k < NKEYS; k++)
@@ -226,6 +221,7 @@ static int find_key(const char *name)
 	return -1;
 }
 
+/* KEY = VALUE or KEY = "VALUE". */
 static int parse_assignment(struct parser *s, char *line, char *equals, struct err *e)
 {
 	char *value = skip_blanks(equals + 1);
@@ -267,21 +263,7 @@ static int parse_line(struct parser *s, char *line, struct err *e)
 	return parse_assignment(s, line, equals, e);
 }
 
-static int parse_lines(struct parser *s, char *text, struct err *e)
-{
-	char *next;
-
-	for (s->line = 1; text; text = next, s->line++) {
-		next = strchr(text, '\n');
-		if (next)
-			*next++ = '\0';
-		if (parse_line(s, text, e) < 0)
-			return err_in(e, "descriptor, line %u", s->line);
-	}
-	return 0;
-}
-
-/* What the assignments mean. */
+/* Values. */
 
 static int bad_value(const struct parser *s, enum key k, struct err *e)
 {
@@ -303,39 +285,8 @@ static int check_version(const struct parser *s, struct err *e)
 	return 0;
 }
 
-static int set_cids(const struct parser *s, struct vmdk_descriptor *d, struct err *e)
-{
-	d->cid = d->parent_cid = VMDK_NO_CID;
-	if (s->value[KEY_CID] && !parse_cid(s->value[KEY_CID], &d->cid))
-		return bad_value(s, KEY_CID, e);
-	if (s->value[KEY_PARENT_CID] && !parse_cid(s->value[KEY_PARENT_CID], &d->parent_cid))
-		return bad_value(s, KEY_PARENT_CID, e);
-	return 0;
-}
-
-static int set_sector_size(const struct parser *s, struct vmdk_descriptor *d, struct err *e)
-{
-	const char *value = s->value[KEY_SECTOR_SIZE];
-	uint64_t v = 0;
-
-	if (value && (!parse_number(value, &v) || (v != 512 && v != 4096)))
-		return bad_value(s, KEY_SECTOR_SIZE, e);
-	d->sector_size = v;
-	return 0;
-}
-
-/* The keys of an encrypted disk stand in its descriptor, and an I/O filter does the work. */
-static int refuse_encrypted(const struct parser *s, struct err *e)
-{
-	const char *filters = s->value[KEY_IO_FILTERS];
-
-	if (s->value[KEY_KEY_ID] || s->value[KEY_ENCRYPTION_KEYS] ||
-		(filters && strcasestr(filters, "crypt")))
-		return err_set(e, ENOTSUP, "the disk is encrypted, which is not supported");
-	return 0;
-}
-
-/* What an image calls itself is for its children; whom it calls its parent must be understood. */
+/* The parent's UUID must be right, or another image could be taken for the parent.  The others
+ * serve only children and the check of the parent: a value that is no UUID is ignored. */
 static int set_ids(const struct parser *s, struct vmdk_descriptor *d, struct err *e)
 {
 	const char *parent = s->value[KEY_PARENT_ID];
@@ -356,41 +307,59 @@ static int set_ids(const struct parser *s, struct vmdk_descriptor *d, struct err
 	return 0;
 }
 
-static int interpret(const struct parser *s, struct vmdk_descriptor *d, struct err *e)
+static int interpret(struct parser *s, struct vmdk_descriptor *d, struct err *e)
 {
+	char **value = s->value;
+	uint64_t sector_size = 0;
 	int r = check_version(s, e);
 
-	if (r == 0)
-		r = refuse_encrypted(s, e);
-	if (r == 0)
-		r = set_cids(s, d, e);
-	if (r == 0)
-		r = set_sector_size(s, d, e);
-	if (r == 0)
-		r = set_ids(s, d, e);
 	if (r < 0)
 		return r;
-	d->at.cid = s->value[KEY_CID];
-	d->at.long_cid = s->value[KEY_LONG_CID];
-	d->at.change_id = s->value[KEY_CHANGE_ID];
+	/* The keys of an encrypted disk are in its descriptor, and an I/O filter decrypts. */
+	if (value[KEY_KEY_ID] || value[KEY_ENCRYPTION_KEYS] ||
+		(value[KEY_IO_FILTERS] && strcasestr(value[KEY_IO_FILTERS], "crypt")))
+		return err_set(e, ENOTSUP, "the disk is encrypted, which is not supported");
+	d->cid = d->parent_cid = VMDK_NO_CID;
+	if (value[KEY_CID] && !parse_cid(value[KEY_CID], &d->cid))
+		return bad_value(s, KEY_CID, e);
+	if (value[KEY_PARENT_CID] && !parse_cid(value[KEY_PARENT_CID], &d->parent_cid))
+		return bad_value(s, KEY_PARENT_CID, e);
+	if (value[KEY_SECTOR_SIZE] && (!parse_number(value[KEY_SECTOR_SIZE], &sector_size) ||
+					      (sector_size != 512 && sector_size != 4096)))
+		return bad_value(s, KEY_SECTOR_SIZE, e);
+	d->sector_size = sector_size;
+	r = set_ids(s, d, e);
+	if (r < 0)
+		return r;
+	d->at.cid = value[KEY_CID];
+	d->at.long_cid = value[KEY_LONG_CID];
+	d->at.change_id = value[KEY_CHANGE_ID];
 	d->at.tracking = s->name[KEY_TRACKING];
-	d->create_type = s->value[KEY_CREATE_TYPE];
-	d->parent_hint = s->value[KEY_PARENT_HINT];
-	d->encoding = s->value[KEY_ENCODING] ? s->value[KEY_ENCODING] : s->value[KEY_DDB_ENCODING];
+	d->create_type = value[KEY_CREATE_TYPE];
+	d->parent_hint = value[KEY_PARENT_HINT];
+	d->encoding = value[KEY_ENCODING] ? value[KEY_ENCODING] : value[KEY_DDB_ENCODING];
 	return 0;
 }
 
 int vmdk_descriptor_parse(struct vmdk_descriptor *d, char *text, struct err *e)
 {
 	struct parser s = {.desc = d};
+	char *next;
 	int r;
 
 	*d = (struct vmdk_descriptor){.nlines = 0};
 	if (strlen(text) > VMDK_MAX_DESCRIPTOR)
 		return err_set(e, EFBIG, "descriptor: more than %u bytes", VMDK_MAX_DESCRIPTOR);
-	r = parse_lines(&s, strncmp(text, UTF8BOM, BOM_LEN) == 0 ? text + BOM_LEN : text, e);
-	if (r == 0)
-		r = interpret(&s, d, e);
+	if (strncmp(text, UTF8BOM, BOM_LEN) == 0)
+		text += BOM_LEN;
+	for (s.line = 1; text; text = next, s.line++) {
+		next = strchr(text, '\n');
+		if (next)
+			*next++ = '\0';
+		if (parse_line(&s, text, e) < 0)
+			return err_in(e, "descriptor, line %u", s.line);
+	}
+	r = interpret(&s, d, e);
 	if (r == 0 && d->nlines == 0)
 		r = err_set(e, EINVAL, "descriptor: no extents");
 	return r;
@@ -404,7 +373,7 @@ void vmdk_descriptor_free(struct vmdk_descriptor *d)
 
 /* Probing. */
 
-/* Is this the title that writers put into the first line?  Its blanks vary. */
+/* The line is the title that writers put first; its blanks vary. */
 static bool is_title(const char *line)
 {
 	static const char title[] = "#diskdescriptorfile";
@@ -442,7 +411,7 @@ int vmdk_descriptor_probe(const unsigned char *head, size_t len)
 			return 90;
 		if (*first == '\0' || *first == '#')
 			continue;
-		/* Whoever leaves the title out still begins with the version. */
+		/* A descriptor without title begins with the version. */
 		return strncasecmp(first, "version", 7) == 0 && *skip_blanks(first + 7) == '=' ? 50
 											       : 0;
 	}

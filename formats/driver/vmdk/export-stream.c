@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* export-stream.c - a disk as a VMDK file, streamOptimized: header, descriptor, compressed
- * grains, grain tables, grain directory, footer; each but the first two behind a marker.
+/* export-stream.c - a disk shown as a streamOptimized VMDK: header, descriptor, compressed grains,
+ * grain tables, grain directory, footer; each but the first two after a marker.
  *
- * Grains are "compressed" without being made smaller, since the size of the file must be known
- * before they are looked at: deflate has blocks that store bytes as they are.
+ * Grains are "compressed" without becoming smaller, since the size of the file must be known before
+ * they are read: deflate has blocks that store bytes as they are.
  */
 #include <string.h>
 
@@ -18,19 +18,19 @@
 #include "stream.h"
 
 #define GRAIN      (VMDK_GRAIN * VMDK_SECTOR)
-#define TABLE_BITS (EXPORT_BITS + 9) /* of disk that a grain table is for */
+#define TABLE_BITS (EXPORT_BITS + 9) /* of the offsets that a grain table maps */
 
-/* A grain as zlib has it: two bytes, two blocks of half a grain, a checksum. */
+/* A grain as a zlib stream: two bytes, two blocks of half a grain, a checksum. */
 #define HALF       (GRAIN / 2)
 #define BLOCK_HEAD 5u
-#define PACKED_LEN (2 + 2 * (BLOCK_HEAD + HALF) + 4)
-#define RECORD     ((VMDK_RECORD_HEAD + PACKED_LEN + VMDK_SECTOR - 1) & ~(VMDK_SECTOR - 1))
+#define STREAM_LEN (2 + 2 * (BLOCK_HEAD + HALF) + 4)
+#define RECORD     ((VMDK_RECORD_HEAD + STREAM_LEN + VMDK_SECTOR - 1) & ~(VMDK_SECTOR - 1))
 
 #define TABLE_RECORD ((1 + VMDK_TABLE_SECTORS) * VMDK_SECTOR)
 
 struct vmdk_stream_export {
-	struct regions made;
-	const struct allocmap *tables; /* which grain tables there are */
+	struct regions regions;
+	const struct allocmap *tables; /* the grain tables that have entries */
 	uint64_t data_pos, tables_pos, gd_pos;
 	uint64_t gd_sectors;
 	char name[VMDK_EXPORT_NAME];
@@ -82,7 +82,7 @@ static int put_grain(const struct regions *m, uint64_t grain, unsigned char *out
 	int r;
 
 	store_le64(out, grain * VMDK_GRAIN);
-	store_le32(out + 8, PACKED_LEN);
+	store_le32(out + 8, STREAM_LEN);
 	out += VMDK_RECORD_HEAD;
 	store_be16(out, 0x7801); /* zlib, a window of 32 KiB (RFC 1950) */
 	out += 2;
@@ -103,7 +103,7 @@ static int fill_grains(
 	return r;
 }
 
-/* A table of grains that begins with this one. */
+/* Puts the table whose first grain this is. */
 static void put_table(const struct regions *m, uint64_t grain, unsigned char *out)
 {
 	uint64_t end = MIN(grain + VMDK_TABLE, allocmap_all(m->stored));
@@ -156,7 +156,7 @@ static int fill_gd(
 	return 0;
 }
 
-/* The footer behind its marker. */
+/* The footer after its marker. */
 static int fill_footer(
 	const struct regions *m, uint64_t first, size_t n, unsigned char *out, struct err *e)
 {
@@ -169,10 +169,10 @@ static int fill_footer(
 	return 0;
 }
 
-/* Returns the size of the file: its last sector is a marker that is all zero. */
-static uint64_t add_pieces(struct vmdk_stream_export *d)
+/* Returns the size of the file: the last sector, the end marker, is all zero. */
+static uint64_t add_regions(struct vmdk_stream_export *d)
 {
-	struct regions *m = &d->made;
+	struct regions *m = &d->regions;
 	uint64_t all = allocmap_all(d->tables), end;
 
 	d->data_pos = VMDK_STREAM_START * VMDK_SECTOR;
@@ -198,12 +198,12 @@ static int vmdk_stream_make(
 	if (!d)
 		return -e->code;
 	vmdk_export_name(d->name, name);
-	d->tables = regions_coarsen(&d->made, TABLE_BITS, e);
+	d->tables = regions_coarsen(&d->regions, TABLE_BITS, e);
 	if (!d->tables) {
-		view_free(&d->made.view);
+		view_free(&d->regions.view);
 		return -e->code;
 	}
-	return regions_end(&d->made, add_pieces(d), &vmdk_export_stream, file, e);
+	return regions_end(&d->regions, add_regions(d), &vmdk_export_stream, file, e);
 }
 
 const struct export_format vmdk_export_stream = {

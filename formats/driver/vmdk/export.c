@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* export.c - a disk as a VMDK file, monolithicSparse: header, descriptor, redundant grain
- * directory and tables, the same once more, grains of 64 KiB. */
+/* export.c - a disk shown as a monolithicSparse VMDK: header, descriptor, redundant grain directory
+ * and tables, grain directory and tables, grains of 64 KiB. */
 #include "export.h"
 
 #include <inttypes.h>
@@ -18,15 +18,13 @@
 #include "vmdk.h"
 
 #define GRAIN      (VMDK_GRAIN * VMDK_SECTOR)
-#define TABLE_BITS (EXPORT_BITS + 9) /* of disk that a grain table is for */
+#define TABLE_BITS (EXPORT_BITS + 9) /* of the offsets that a grain table maps */
 
 struct vmdk_export {
-	struct regions made;
+	struct regions regions;
 	struct vmdk_plan plan;
 	char name[VMDK_EXPORT_NAME];
 };
-
-/* The descriptor. */
 
 void vmdk_export_name(char out[VMDK_EXPORT_NAME], const char *name)
 {
@@ -36,30 +34,24 @@ void vmdk_export_name(char out[VMDK_EXPORT_NAME], const char *name)
 			*p = '_';
 }
 
-/* Two values stand for something else; the high bit is clear in both that this makes of them. */
-static uint32_t content_id(const struct regions *m)
-{
-	unsigned char id[GUID_LEN];
-
-	regions_id(m, "VMDK content", id);
-	return load_le32(id) & 0x7fffffff;
-}
-
 int vmdk_export_descriptor(const struct regions *m, const char *create_type, const char *name,
 	unsigned char *out, struct err *e)
 {
 	struct vmdk_descriptor_values text = {
-		.cid = content_id(m),
 		.parent_cid = VMDK_NO_CID,
 		.create_type = create_type,
 		.sectors = regions_disk_size(m) / VMDK_SECTOR,
 		.adapter = "lsilogic",
 		.hw_version = "4",
 	};
+	unsigned char id[GUID_LEN];
 	FILE *f = fmemopen(out, VMDK_DESC_LEN * VMDK_SECTOR, "w");
 
 	if (!f)
 		return err_nomem(e);
+	/* VMDK_FIRST_CID and VMDK_NO_CID are reserved. */
+	regions_id(m, "VMDK content", id);
+	text.cid = load_le32(id) & 0x7fffffff;
 	regions_id(m, "VMDK image", text.ids[0]);
 	regions_id(m, "VMDK modification", text.ids[1]);
 	regions_id(m, "VMDK long content", text.long_id);
@@ -70,7 +62,7 @@ int vmdk_export_descriptor(const struct regions *m, const char *create_type, con
 	return 0;
 }
 
-/* Pieces of the file. */
+/* Regions of the file. */
 
 static int fill_header(
 	const struct regions *m, uint64_t first, size_t n, unsigned char *out, struct err *e)
@@ -126,7 +118,7 @@ static int vmdk_make(
 	const struct export_source *s, const char *name, struct view **file, struct err *e)
 {
 	struct vmdk_export *d = regions_new(sizeof *d, s, e);
-	struct regions *m = &d->made;
+	struct regions *m = &d->regions;
 	const struct vmdk_plan *p = &d->plan;
 	uint64_t entries, end;
 

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* filename.c - names in a descriptor, which are in the encoding that it declares. */
+/* filename.c - file names in a descriptor, which declares their encoding. */
 #include "filename.h"
 
 #include <errno.h>
@@ -22,7 +22,7 @@ int vmdk_filename_decode(const struct vmdk_descriptor *d, const char *name,
 	return charset_decode(d->encoding, name, out, VMDK_FILENAME_MAX, e);
 }
 
-/* The descriptor that is embedded in an extent; malloc'ed or NULL. */
+/* The embedded descriptor, as far as it lies in the head of the file; malloc'ed or NULL. */
 static char *find_embedded(const unsigned char *head, size_t n)
 {
 	uint64_t start, len;
@@ -48,7 +48,8 @@ static void visit_name(const struct vmdk_descriptor *d, const char *name, bool i
 		visit(arg, decoded, is_parent);
 }
 
-/* An embedded descriptor names the file itself, perhaps as it was called elsewhere. */
+/* The extent lines of an embedded descriptor are skipped: they name the file itself, by a name that
+ * may be old. */
 void vmdk_filename_visit(const unsigned char *head, size_t n, format_name_visit *visit, void *arg)
 {
 	bool whole = vmdk_descriptor_probe(head, n) > 0;
@@ -58,7 +59,7 @@ void vmdk_filename_visit(const unsigned char *head, size_t n, format_name_visit 
 
 	if (!text)
 		return;
-	/* What could be read of a damaged one counts, too. */
+	/* Of a damaged descriptor the names before the damage are visited. */
 	vmdk_descriptor_parse(&d, text, &e);
 	for (size_t i = 0; whole && i < d.nlines; i++)
 		visit_name(&d, d.lines[i].file, false, visit, arg);

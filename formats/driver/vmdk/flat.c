@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* flat.c - extents that are bytes of a file, or nothing at all. */
+/* flat.c - extents that are bytes of a file, and extents of zeroes. */
 #include <errno.h>
 #include <inttypes.h>
 
@@ -47,5 +47,5 @@ static int zero_map(
 const struct vmdk_kind vmdk_flat = {.open = flat_open, .map = flat_map};
 const struct vmdk_kind vmdk_zero = {
 	.map = zero_map,
-	.no_writing = "it has a part that is nothing but zeroes",
+	.no_writing = "it has a ZERO extent",
 };

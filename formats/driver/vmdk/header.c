@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* header.c - the header of a hosted sparse extent, and the footer that takes its place in a
- * stream whose writer could not go back.  Nothing in either is used before it was checked here, but
- * for positions, which belong to those who read what is there.
+/* header.c - the header of a hosted sparse extent, and the footer of a stream whose writer could
+ * not go back to the header.
+ *
+ * The fields are checked here, except positions, which are checked before they are read from.
  */
 #include "header.h"
 
@@ -14,10 +15,11 @@
 #include "util/limits.h"
 #include "io/io.h"
 
-#define MAGIC           "KDMV"
-#define HEADER_SIZE     VMDK_SECTOR
-#define FLAG_NEWLINES   (1u << 0)
-#define FLAGS_MUST_KNOW 0xffff0000u /* Hosted Sparse Extent Header: the others may be ignored */
+#define MAGIC         "KDMV"
+#define HEADER_SIZE   VMDK_SECTOR
+#define FLAG_NEWLINES (1u << 0)
+#define FLAGS_MUST_KNOW                                                                            \
+	0xffff0000u /* Hosted Sparse Extent Header: unknown flags below may be       \ ignored */
 
 static const unsigned char newlines[] = {'\n', ' ', '\r', '\n'};
 
@@ -138,8 +140,8 @@ static bool is_zero(const unsigned char *p, size_t n)
 	return p[0] == 0 && memcmp(p, p + 1, n - 1) == 0;
 }
 
-/* The last sector of the file that is not all zero: behind the footer come a marker of zeroes, and
- * what was added to fill some block. */
+/* The last sector of the file that is not all zero: after the footer come the end marker, which is
+ * zero, and padding. */
 static int find_last_sector(struct io *io, uint64_t *pos, struct err *e)
 {
 	uint64_t end = io->size - io->size % VMDK_SECTOR;
@@ -162,8 +164,8 @@ static int find_last_sector(struct io *io, uint64_t *pos, struct err *e)
 		e, EUCLEAN, "no footer: the last %" PRIu64 " bytes are zeroes", io->size - stop);
 }
 
-/* The footer has the header's form, and the last word (Stream-Optimized Compressed Sparse Extents).
- */
+/* The footer is a copy of the header and takes precedence over it (Stream-Optimized Compressed
+ * Sparse Extents). */
 int vmdk_header_read_footer(struct io *io, struct vmdk_header *h, struct err *e)
 {
 	unsigned char marker[16];
@@ -183,6 +185,6 @@ int vmdk_header_read_footer(struct io *io, struct vmdk_header *h, struct err *e)
 			pos);
 	r = read_at(io, pos, h, e);
 	if (r == 0 && h->gd == VMDK_GD_AT_END)
-		r = err_set(e, EUCLEAN, "it does not say where the grain directory is");
+		r = err_set(e, EUCLEAN, "it does not have the grain directory's sector");
 	return r < 0 ? err_in(e, "footer at %" PRIu64, pos) : 0;
 }

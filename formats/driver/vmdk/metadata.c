@@ -5,7 +5,6 @@
  * except the last one of either directory, in which a writer may leave out the entries that the
  * disk does not need.
  */
-
 #include "metadata.h"
 
 #include <errno.h>

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* parent.c - how a delta names its parent, and how that is known again.
+/* parent.c - how a delta names its parent, and how the parent is verified.
  *
- * VMware names the parent's descriptor and its content ID, which changes with the first write after
- * each open.  VirtualBox names it by UUID alone, so that it may be of another format; a second UUID
- * changes with what the parent holds.
+ * VMware names the file of the parent's descriptor and the parent's content ID, which changes with
+ * the first write after each opening.  VirtualBox names the parent's UUID alone, so that it may be
+ * of another format; a second UUID changes with the parent's content.
  */
 #include "parent.h"
 
@@ -24,7 +24,7 @@ static bool has_uuid(const unsigned char *id)
 	return !guid_is_zero(id);
 }
 
-/* Those who write no descriptor name the parent's data itself. */
+/* An extent without descriptor names the file of the parent's data. */
 static bool is_flat(const struct vmdk_descriptor *d, const char *name)
 {
 	static const char suffix[] = "-flat.vmdk";
@@ -55,7 +55,7 @@ int vmdk_parent_set(struct image *img, const struct vmdk_descriptor *d, struct e
 		return name_parent(img, d, e);
 	if (d->parent_cid == VMDK_NO_CID || has_uuid(d->parent_id))
 		return 0;
-	/* Left closed it may be called what it likes. */
+	/* A parent that is not opened needs no name. */
 	if (img->opts->nobacking) {
 		img->parent_name = strdup("?");
 		return img->parent_name ? 0 : err_nomem(e);
@@ -64,9 +64,9 @@ int vmdk_parent_set(struct image *img, const struct vmdk_descriptor *d, struct e
 		d->parent_cid);
 }
 
-/* Without a UUID the content ID must do.  All disks that nobody has written to share one value,
- * which tells nothing.  A delta with the content ID of its own parent is empty still: the image
- * that is meant is that parent, or its content is the same. */
+/* Without UUIDs the content ID identifies the parent, except VMDK_FIRST_CID, which all disks have
+ * that were never written.  A base whose content ID is that of its own parent is still empty: the
+ * parent that is searched for is that one, or has the same content. */
 bool vmdk_parent_matches(const struct image *img, const struct vmdk_descriptor *child,
 	const struct image *parent, const struct vmdk_descriptor *base)
 {
@@ -92,13 +92,13 @@ static int compare_cids(const struct image *img, const struct vmdk_descriptor *c
 int vmdk_parent_check(const struct image *img, const struct vmdk_descriptor *child,
 	const struct image *parent, const struct vmdk_descriptor *base, struct err *e)
 {
-	/* An old ESX delta that has no descriptor knows a name and nothing else. */
+	/* An ESX delta without descriptor has a name and nothing else. */
 	if (child->bare)
 		return 0;
 	if (has_uuid(child->parent_id)) {
 		int r = image_check_parent(img, parent, e);
 
-		/* VirtualBox leaves the content ID of the parent open. */
+		/* VirtualBox does not set the parent's content ID. */
 		if (r < 0 || !base || child->parent_cid == VMDK_NO_CID)
 			return r;
 	}

@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* resize.c - other sizes for a disk in one sparse file with its descriptor in it.
+/* resize.c - resizes a disk in one sparse file with an embedded descriptor.
  *
- * A longer disk has more grain tables, which VMware wants all to be there, and they go to the end
- * of the file; so do the directories when they no longer fit where they are.  How long the disk is
- * stands in the header and in two lines of the descriptor, which change last.  An extent may be
- * longer than its line in the descriptor says, never shorter: the header of a disk that grows is
- * durable before the descriptor changes, that of one that shrinks is written after it.
+ * A longer disk has more grain tables, all of which VMware wants to be allocated: they are appended
+ * to the file, and so are the grain directories when they no longer fit.  The size of the disk is
+ * in the header and in two lines of the descriptor, which change last.  An extent may be longer
+ * than its extent line, never shorter: the header of a disk that grows is durable before the
+ * descriptor changes, that of a disk that shrinks is written after it.
  */
 #include <errno.h>
 #include <inttypes.h>
@@ -27,18 +27,16 @@
 #include "metadata.h"
 #include "vmdk.h"
 
-#define ENTRY 4u
-
-/* Of the header. */
+/* Positions in the header. */
 #define AT_CAPACITY    12u
 #define AT_DESC_LEN    36u
-#define AT_DIRECTORIES 48u /* the redundant one, the first one */
+#define AT_DIRECTORIES 48u /* the redundant one comes first */
 
-/* What the extent becomes. */
+/* The extent as it becomes. */
 struct shape {
 	uint64_t capacity; /* bytes */
 	uint64_t ntables;
-	uint64_t gd, rgd; /* bytes; rgd 0: there is none */
+	uint64_t gd, rgd; /* positions of the directories; rgd 0: there is none */
 };
 
 static uint64_t tables_for(const struct vmdk_tables *t, uint64_t capacity)
@@ -46,34 +44,27 @@ static uint64_t tables_for(const struct vmdk_tables *t, uint64_t capacity)
 	return div_round_up(div_round_up(capacity, t->grain), t->per_table);
 }
 
-static const char *find_obstacle(const struct vmdk *v)
-{
-	if (!v->embedded || v->desc.nlines != 1 || !v->extents[0].tables)
-		return "only a disk in one sparse file can be resized";
-	if (v->view.below)
-		return "its parent would be seen behind the end";
-	return v->io->is_block ? "a device has no room for more tables" : NULL;
-}
-
 static int check_size(const struct vmdk *v, uint64_t size, struct err *e)
 {
-	const char *obstacle = find_obstacle(v);
+	const struct vmdk_tables *t = v->extents[0].tables;
 
-	if (obstacle)
-		return err_set(e, EOPNOTSUPP, "%s", obstacle);
+	if (!v->embedded || v->desc.nlines != 1 || !t)
+		return err_set(e, EOPNOTSUPP, "only a disk in one sparse file can be resized");
+	if (v->view.below)
+		return err_set(e, EOPNOTSUPP, "growing it would expose data of its parent");
+	if (v->io->is_block)
+		return err_set(e, EOPNOTSUPP, "a device has no space for more tables");
 	if (size % VMDK_SECTOR != 0)
 		return err_set(e, EINVAL, "%" PRIu64 " bytes are not whole sectors", size);
-	if (tables_for(v->extents[0].tables, size) > VMDK_MAX_GD_BYTES / ENTRY)
+	if (tables_for(t, size) > VMDK_MAX_GD_BYTES / VMDK_ENTRY)
 		return err_set(
 			e, EFBIG, "a disk of %" PRIu64 " bytes has too many grain tables", size);
-	if (size > v->view.size && !vmdk_alloc_has_tail(v->extents[0].tables))
-		return err_set(e, EOPNOTSUPP, "its last grain table has no room for more entries");
+	if (size > v->view.size && !vmdk_alloc_has_tail(t))
+		return err_set(e, EOPNOTSUPP, "its last grain table has no space for more entries");
 	if (size < v->view.size && view_stores_behind(&v->view, size))
-		return err_set(e, EOPNOTSUPP, "there are grains behind the end");
+		return err_set(e, EOPNOTSUPP, "grains are allocated beyond the new end");
 	return 0;
 }
-
-/* Tables. */
 
 static int append_zeroes(struct vmdk_tables *t, uint64_t len, uint64_t *pos, struct err *e)
 {
@@ -82,58 +73,56 @@ static int append_zeroes(struct vmdk_tables *t, uint64_t len, uint64_t *pos, str
 	return r == 0 ? io_zero(t->io, *pos, len, e) : r;
 }
 
-static int copy_directory(const struct vmdk_tables *t, uint64_t from, uint64_t to, struct err *e)
-{
-	return meta_copy(t->cache, t->io, from, t->gd_len, to, ORDER_TABLES_ROOT, e);
-}
-
-/* The rest of the last sector of a directory is its own. */
+/* Moves the directories to the end of the file when they need more sectors.  The rest of the last
+ * sector of a directory is free. */
 static int make_directories(struct vmdk_tables *t, struct shape *s, struct err *e)
 {
-	uint64_t len = round_up(s->ntables * ENTRY, VMDK_SECTOR);
+	uint64_t len = round_up(s->ntables * VMDK_ENTRY, VMDK_SECTOR);
 	int r;
 
 	if (len <= round_up(t->gd_len, VMDK_SECTOR))
 		return 0;
 	r = append_zeroes(t, len * (s->rgd ? 2 : 1), &s->gd, e);
 	if (r == 0)
-		r = copy_directory(t, t->gd_pos, s->gd, e);
+		r = meta_copy(t->cache, t->io, t->gd_pos, t->gd_len, s->gd, ORDER_TABLES_ROOT, e);
 	if (r < 0 || !s->rgd)
 		return r;
 	s->rgd = s->gd + len;
-	return copy_directory(t, t->rgd_pos, s->rgd, e);
+	return meta_copy(t->cache, t->io, t->rgd_pos, t->gd_len, s->rgd, ORDER_TABLES_ROOT, e);
 }
 
-/* Entries from first on of a directory: tables one behind the other, from pos on. */
+/* Sets the entries of a directory from first on to tables that lie one after another from pos
+ * on. */
 static int list_tables(const struct vmdk_tables *t, const struct shape *s, uint64_t directory,
 	uint64_t first, uint64_t pos, struct err *e)
 {
-	uint64_t table_len = round_up((uint64_t)t->per_table * ENTRY, VMDK_SECTOR);
-	unsigned char entry[ENTRY];
+	uint64_t table_len = round_up((uint64_t)t->per_table * VMDK_ENTRY, VMDK_SECTOR);
+	unsigned char entry[VMDK_ENTRY];
 	int r = 0;
 
 	for (uint64_t i = first; r == 0 && i < s->ntables; i++, pos += table_len) {
 		store_le32(entry, pos / VMDK_SECTOR);
-		r = meta_write(t->io, entry, ENTRY, directory + i * ENTRY, ORDER_TABLES_ROOT, e);
+		r = meta_write(
+			t->io, entry, VMDK_ENTRY, directory + i * VMDK_ENTRY, ORDER_TABLES_ROOT, e);
 	}
 	return r;
 }
 
 static int add_tables(struct vmdk_tables *t, const struct shape *s, struct err *e)
 {
-	uint64_t first = t->gd_len / ENTRY, pos, len;
+	uint64_t first = t->gd_len / VMDK_ENTRY, pos, len;
 	int r;
 
 	if (first >= s->ntables)
 		return 0;
-	len = (s->ntables - first) * round_up((uint64_t)t->per_table * ENTRY, VMDK_SECTOR);
+	len = (s->ntables - first) * round_up((uint64_t)t->per_table * VMDK_ENTRY, VMDK_SECTOR);
 	r = append_zeroes(t, len * (s->rgd ? 2 : 1), &pos, e);
 	if (r == 0)
 		r = list_tables(t, s, s->gd, first, pos, e);
 	return r == 0 && s->rgd ? list_tables(t, s, s->rgd, first, pos + len, e) : r;
 }
 
-/* Entries of the last tables that the disk did not need may say anything. */
+/* Clears the entries of the last tables that the disk did not need: they may have any value. */
 static int clear_entries(struct vmdk_tables *t, struct err *e)
 {
 	struct vmdk_metadata m;
@@ -145,7 +134,7 @@ static int clear_entries(struct vmdk_tables *t, struct err *e)
 	return r;
 }
 
-/* What a last grain has behind the end of the disk is not always zeroes. */
+/* Clears the rest of a last grain that ends after the disk: it is not always zeroes. */
 static int clear_tail(const struct view *v, const struct vmdk_tables *t, struct err *e)
 {
 	uint64_t skip = v->size % t->grain;
@@ -159,14 +148,7 @@ static int clear_tail(const struct view *v, const struct vmdk_tables *t, struct 
 
 /* The descriptor. */
 
-/* A number in the text, between which and the end of the line all stays. */
-static const char *put_number(FILE *out, const char *line, const char *digits, uint64_t number)
-{
-	fwrite(line, 1, (size_t)(digits - line), out);
-	fprintf(out, "%" PRIu64, number);
-	return digits + strspn(digits, "0123456789");
-}
-
+/* The digits of the number that the line assigns to key, or NULL. */
 static const char *value_of(const char *line, const char *key)
 {
 	size_t n = strlen(key);
@@ -197,18 +179,26 @@ static uint64_t cylinders_of(const char *text, uint64_t sectors)
 	return MIN(sectors / (heads * per_track), heads == 16 ? 16383 : 65535);
 }
 
+/* Writes a line of text with the number in it changed, if it is that of the extent or of the
+ * cylinders. */
 static void edit_line(FILE *out, const char *text, const char *line, uint64_t sectors)
 {
-	const char *number = value_of(line, "RW "), *rest = line;
+	const char *digits = value_of(line, "RW "), *rest = line;
+	uint64_t number = sectors;
 
-	if (number)
-		rest = put_number(out, line, number, sectors);
-	else if ((number = value_of(line, "ddb.geometry.cylinders")))
-		rest = put_number(out, line, number, cylinders_of(text, sectors));
+	if (!digits) {
+		digits = value_of(line, "ddb.geometry.cylinders");
+		number = digits ? cylinders_of(text, sectors) : 0;
+	}
+	if (digits) {
+		fwrite(line, 1, (size_t)(digits - line), out);
+		fprintf(out, "%" PRIu64, number);
+		rest = digits + strspn(digits, "0123456789");
+	}
 	fwrite(rest, 1, strcspn(rest, "\n"), out);
 }
 
-/* The comment before the line of the extent ("# Extent description"); NULL: there is none. */
+/* The comment before the extent line ("# Extent description"), or NULL. */
 static char *find_comment(char *text)
 {
 	char *comment = NULL;
@@ -216,16 +206,15 @@ static char *find_comment(char *text)
 	for (char *line = text; line; line = strchr(line, '\n'), line = line ? line + 1 : NULL) {
 		if (value_of(line, "RW "))
 			return comment;
-		/* The first line is what the descriptor is recognized by. */
+		/* By its first line a descriptor is recognized. */
 		if (*line == '#' && line > text)
 			comment = line;
 	}
 	return NULL;
 }
 
-/* Lets the comment take up what the numbers have become longer or shorter by.  What follows them
- * stays where it is then, and what changes lies, as a rule, in one sector: a power cut cannot tear
- * the text. */
+/* Pads or cuts the comment by the digits that the numbers lost or gained.  Then the text after them
+ * does not move, and the change lies, as a rule, in one sector: a power cut cannot tear it. */
 static void keep_length(char *edited, size_t len)
 {
 	char *comment = find_comment(edited), *end = comment ? strchr(comment, '\n') : NULL;
@@ -241,7 +230,7 @@ static void keep_length(char *edited, size_t len)
 	}
 }
 
-/* The text for a disk of so many sectors; malloc'ed or NULL. */
+/* The descriptor of a disk of so many sectors; malloc'ed, or NULL without memory. */
 static char *edit(const char *text, uint64_t sectors)
 {
 	char *edited = NULL;
@@ -256,7 +245,7 @@ static char *edit(const char *text, uint64_t sectors)
 		if (*line == '\n')
 			fputc(*line++, out);
 	}
-	/* Room for keep_length. */
+	/* keep_length may make the text as long as it was. */
 	for (size_t i = 0; i < was; i++)
 		fputc('\0', out);
 	if (fclose(out) == 0) {
@@ -267,19 +256,19 @@ static char *edit(const char *text, uint64_t sectors)
 	return NULL;
 }
 
-/* room: of text, and of what is written. */
-static int write_text(const struct vmdk *v, char *text, size_t room, struct err *e)
+/* The whole space of the descriptor is written, the rest of it as zeroes. */
+static int write_text(const struct vmdk *v, char *text, size_t space, struct err *e)
 {
 	size_t len = strlen(text);
 	int r = 0;
 
-	if (len > room)
-		return err_set(e, EOPNOTSUPP, "its descriptor has no room for a longer number");
-	text = realloc(text, room);
+	if (len > space)
+		return err_set(e, EOPNOTSUPP, "its descriptor has no space for a longer number");
+	text = realloc(text, space);
 	if (!text)
 		return err_nomem(e);
-	memset(text + len, 0, room - len);
-	for (size_t i = 0; r == 0 && i < room; i += VMDK_SECTOR)
+	memset(text + len, 0, space - len);
+	for (size_t i = 0; r == 0 && i < space; i += VMDK_SECTOR)
 		r = meta_write(v->io, text + i, VMDK_SECTOR, v->text_pos + i, ORDER_HEADER, e);
 	free(text);
 	return r;
@@ -290,21 +279,21 @@ static int change_text(const struct vmdk *v, uint64_t size, struct err *e)
 	const struct vmdk_tables *t = v->extents[0].tables;
 	unsigned char field[8];
 	char *text, *edited;
-	uint64_t room;
+	uint64_t space;
 	int r = meta_read(t->cache, v->io, field, sizeof field, AT_DESC_LEN, e);
 
-	room = r == 0 ? load_le64(field) * VMDK_SECTOR : 0;
-	if (r < 0 || room > LIMIT_DESCRIPTOR)
+	space = r == 0 ? load_le64(field) * VMDK_SECTOR : 0;
+	if (r < 0 || space > LIMIT_DESCRIPTOR)
 		return r < 0 ? r : err_set(e, EOPNOTSUPP, "its descriptor is too long");
-	text = calloc(1, room + 1);
+	text = calloc(1, space + 1);
 	if (!text)
 		return err_nomem(e);
-	r = meta_read(t->cache, v->io, text, room, v->text_pos, e);
+	r = meta_read(t->cache, v->io, text, space, v->text_pos, e);
 	edited = r == 0 ? edit(text, size / VMDK_SECTOR) : NULL;
 	free(text);
 	if (!edited)
 		return r < 0 ? r : err_nomem(e);
-	return write_text(v, edited, room, e);
+	return write_text(v, edited, space, e);
 }
 
 static int change_header(const struct vmdk *v, const struct shape *s, struct err *e)
@@ -333,8 +322,9 @@ static int change_numbers(const struct vmdk *v, const struct shape *s, struct er
 	return grows ? change_text(v, s->capacity, e) : change_header(v, s, e);
 }
 
-/* The descriptor has moved under what was found in it: the change is marked by now. */
-static void take_shape(struct vmdk *v, const struct shape *s)
+/* Sets the opened disk to the new shape.  The places in the descriptor are forgotten: its text may
+ * have moved, and its values have changed by now. */
+static void set_shape(struct vmdk *v, const struct shape *s)
 {
 	struct vmdk_extent *x = &v->extents[0];
 	struct vmdk_tables *t = x->tables;
@@ -343,7 +333,7 @@ static void take_shape(struct vmdk *v, const struct shape *s)
 	v->desc.lines[0].sectors = s->capacity / VMDK_SECTOR;
 	t->gd_pos = s->gd;
 	t->rgd_pos = s->rgd;
-	t->gd_len = s->ntables * ENTRY;
+	t->gd_len = s->ntables * VMDK_ENTRY;
 	t->capacity = x->len = s->capacity;
 	t->ngrains = div_round_up(s->capacity, t->grain);
 	v->view.size = s->capacity;
@@ -374,6 +364,6 @@ int vmdk_resize(struct view *view, uint64_t size, struct err *e)
 	if (r == 0)
 		r = change_numbers(v, &s, e);
 	if (r == 0)
-		take_shape(v, &s);
+		set_shape(v, &s);
 	return r;
 }

@@ -1,11 +1,12 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* sesparse.c - seSparse, the sparse extents of ESX 5.5 and later.
  *
- * The format has never been published.  What is accepted is what is known to be written: one
+ * The format was never published.  Only files as ESX is known to write them are accepted: one
  * version, one grain size, one table size, and no journal that waits to be replayed.
  *
- * A header in sector 0 never changes and says where all else is, in sectors; what changes is in a
- * second, volatile header.  Entries are 64 bits wide and count tables and grains of their areas.
+ * The constant header in sector 0 has the positions of the areas, in sectors; a second header, the
+ * volatile one, has what changes.  Entries are 64 bits wide and count tables and grains of their
+ * areas.
  */
 #include <errno.h>
 #include <inttypes.h>
@@ -29,7 +30,7 @@
 #define ENTRY_SIZE     8u
 #define TABLE_LEN      (TABLE * VMDK_SECTOR / ENTRY_SIZE)
 
-/* The parts of a file: their first sectors and lengths. */
+/* First sector and length. */
 struct area {
 	uint64_t start, len;
 };
@@ -44,7 +45,7 @@ struct sesparse {
 	struct header h;
 };
 
-/* Where the header has each area. */
+/* Positions in the header. */
 enum { AT_STATE = 80, AT_DIRECTORY = 128, AT_TABLES = 144, AT_GRAINS = 192 };
 
 static struct area load_area(const unsigned char *p)
@@ -82,7 +83,7 @@ static int check_constants(const unsigned char *raw, struct err *e)
 	return 0;
 }
 
-/* Its writer was stopped before all entries were at their place. */
+/* A journal that was not replayed holds entries that are not in the tables yet. */
 static int check_state(struct io *io, const struct header *h, struct err *e)
 {
 	unsigned char raw[32];
@@ -128,9 +129,7 @@ static int read_header(struct io *io, struct header *h, struct err *e)
 	return check_state(io, h, e);
 }
 
-/* Entries. */
-
-enum { DIRECTORY_MARK = 0x10000000 }; /* the high half of each that is used */
+enum { DIRECTORY_MARK = 0x10000000 }; /* the high half of an entry in use */
 
 static uint64_t decode_table(const struct vmdk_tables *t, const unsigned char *entry)
 {
@@ -146,7 +145,7 @@ static uint64_t decode_table(const struct vmdk_tables *t, const unsigned char *e
 
 enum { UNALLOCATED = 0, UNMAPPED = 1, ZERO = 2, ALLOCATED = 3 };
 
-/* The number of a grain stands in 60 bits, the lowest twelve of it first. */
+/* The number of a grain has 60 bits, of which the lowest twelve come first. */
 static uint64_t decode_grain(const struct vmdk_tables *t, const unsigned char *entry)
 {
 	uint64_t start = ((const struct sesparse *)t)->h.grains.start;

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* sparse.c - hosted sparse extents and their compressed variant, streamOptimized.
  *
- * Directory and tables have sectors, 32 bits wide and counted from the beginning of the file.  A
- * stream that lost its directory is read by what a scan of its markers finds, when the user asks.
+ * Entries of directory and tables are sectors of the file, 32 bits wide.  A stream without
+ * directory is read by the markers of its grains, if the user gives the format.
  */
 #include <errno.h>
 #include <inttypes.h>
@@ -22,17 +22,13 @@
 #include "recover.h"
 #include "tables.h"
 
-#define ENTRY_SIZE 4u
-
 struct sparse {
 	struct vmdk_tables tables;
-	struct vmdk_recovery *scan; /* in the place of tables; NULL: there are tables */
+	struct vmdk_recovery *recovery; /* in place of the tables of a stream, or NULL */
 	struct codec *codec;
 	bool markers;
 	const char *no_writing;
 };
-
-/* Opening. */
 
 static uint64_t decode_sector(const struct vmdk_tables *t, const unsigned char *entry)
 {
@@ -58,7 +54,7 @@ static int place_directory(
 	return vmdk_tables_place(t, h->gd, e);
 }
 
-/* Why an extent that can be read cannot be written to; NULL: it can. */
+/* The reason why the extent is read-only, or NULL. */
 static const char *find_obstacle(
 	const struct vmdk_tables *t, const struct vmdk_header *h, uint64_t lost)
 {
@@ -91,8 +87,8 @@ static int load_tables(
 	return r;
 }
 
-/* Without a directory, what the markers tell must do: if the user wants it, for nobody can say what
- * the stream would have held.  e has the reason why there is none. */
+/* Reads a stream without directory by its markers.  It may lack grains at its end: only for a user
+ * who gives the format.  e has the reason why there is no directory. */
 static int recover(
 	struct sparse *s, const struct vmdk_header *h, const struct image *img, struct err *e)
 {
@@ -103,7 +99,7 @@ static int recover(
 		return -e->code;
 	if (!img->format_given)
 		return err_hint_code(e, HINT_SALVAGE, "vmdk");
-	r = vmdk_recover_scan(s->tables.io, h, &s->scan, &ours);
+	r = vmdk_recover_scan(s->tables.io, h, &s->recovery, &ours);
 	if (r == -ENODATA)
 		return -e->code;
 	*e = ours;
@@ -114,12 +110,12 @@ static int recover(
 	return r;
 }
 
-static void take_header(struct sparse *s, const struct vmdk_header *h)
+static void set_header(struct sparse *s, const struct vmdk_header *h)
 {
 	struct vmdk_tables *t = &s->tables;
 
 	t->table_at = t->grain_at = decode_sector;
-	t->entry_len = ENTRY_SIZE;
+	t->entry_len = VMDK_ENTRY;
 	t->per_table = h->tables_len;
 	t->grain = h->grain * VMDK_SECTOR;
 	t->capacity = h->capacity * VMDK_SECTOR;
@@ -130,7 +126,7 @@ static void take_header(struct sparse *s, const struct vmdk_header *h)
 		t->text_len = h->desc_len * VMDK_SECTOR;
 	}
 	t->zero_tables = h->flags & VMDK_ZERO_GRAINS;
-	/* With or without the flag: no grain can ever lie in sector 1.  grain-table.c has more. */
+	/* With or without the flag: sector 1 cannot be a grain (is_doubtful in tables.c). */
 	t->zero_grains = true;
 	t->zero_marks = h->flags & VMDK_ZERO_GRAINS;
 	t->compressed = h->flags & VMDK_COMPRESSED;
@@ -145,8 +141,8 @@ static int sparse_load(struct sparse *s, const struct image *img, struct err *e)
 
 	if (r < 0)
 		return r;
-	take_header(s, &h);
-	/* Tables come before overhead, unless they come last. */
+	set_header(s, &h);
+	/* Tables lie before the overhead, unless they lie at the end. */
 	if (h.gd != VMDK_GD_AT_END && h.overhead > io->size / VMDK_SECTOR)
 		return err_set(e, EUCLEAN,
 			"the file is cut short: %" PRIu64 " bytes, at least %" PRIu64
@@ -159,7 +155,7 @@ static int sparse_load(struct sparse *s, const struct image *img, struct err *e)
 		return recover(s, &h, img, e);
 	if (r < 0)
 		return r;
-	take_header(s, &footer);
+	set_header(s, &footer);
 	return load_tables(s, &footer, img, e);
 }
 
@@ -190,41 +186,39 @@ static void sparse_close(struct vmdk_extent *x)
 {
 	struct sparse *s = x->priv;
 
-	vmdk_recover_free(s->scan);
+	vmdk_recover_free(s->recovery);
 	vmdk_alloc_free(s->tables.alloc);
 	free(s);
 }
-
-/* The map. */
 
 static int sparse_map(
 	const struct vmdk_extent *x, uint64_t off, uint64_t len, struct extent *out, struct err *e)
 {
 	const struct sparse *s = x->priv;
-	int r = s->scan ? vmdk_recover_map(s->scan, off, len, out, e)
-			: vmdk_tables_map(&s->tables, off, len, out, e);
+	int r = s->recovery ? vmdk_recover_map(s->recovery, off, len, out, e)
+			    : vmdk_tables_map(&s->tables, off, len, out, e);
 
 	if (r < 0 || out->kind != EXTENT_GENERATED)
 		return r;
 	out->io = x->io;
-	/* There are 2^32 grains at most.  With the index in it the name tells two grains apart that
-	 * claim one place, and each is checked on its own. */
+	/* There are 2^32 grains at most.  With the number in it the ID tells two grains apart that
+	 * have the same sector, and each is checked by itself. */
 	out->unit_id = out->unit_id << 32 | out->pos;
 	out->unit_len = s->tables.grain;
 	out->pos = off % s->tables.grain;
 	return 0;
 }
 
-/* Compressed grains: a 64-bit sector of the extent, unless there are no markers, a 32-bit length,
- * and a zlib stream (Compressed Grain). */
-
-struct packed {
-	uint64_t grain, pos; /* which and where */
-	uint32_t len;        /* of the zlib stream, which begins at pos */
+/* A compressed grain: a 64-bit sector of the disk, if there are markers, a 32-bit length, and a
+ * zlib stream (Compressed Grain). */
+struct compressed_grain {
+	uint64_t grain;
+	uint64_t pos; /* of the zlib stream */
+	uint32_t len; /* of the zlib stream */
 };
 
-static int read_packed(
-	const struct vmdk_extent *x, uint64_t unit_id, struct packed *k, struct err *e)
+static int read_compressed_head(
+	const struct vmdk_extent *x, uint64_t unit_id, struct compressed_grain *k, struct err *e)
 {
 	const struct sparse *s = x->priv;
 	uint32_t grain = s->tables.grain;
@@ -251,8 +245,8 @@ static int read_packed(
 	return 0;
 }
 
-/* Grains that end with the disk may be stored short; what is missing is never seen. */
-static int unpack(const struct vmdk_extent *x, const struct packed *k, const void *in,
+/* A grain that ends after the disk may be stored short: the rest is never read. */
+static int decompress(const struct vmdk_extent *x, const struct compressed_grain *k, const void *in,
 	unsigned char *out, struct err *e)
 {
 	const struct sparse *s = x->priv;
@@ -273,9 +267,9 @@ static int unpack(const struct vmdk_extent *x, const struct packed *k, const voi
 static int sparse_fill(
 	const struct vmdk_extent *x, const struct extent *unit, void *buf, struct err *e)
 {
-	struct packed k;
+	struct compressed_grain k;
 	void *in;
-	int r = read_packed(x, unit->unit_id, &k, e);
+	int r = read_compressed_head(x, unit->unit_id, &k, e);
 
 	if (r < 0)
 		goto where;
@@ -284,7 +278,7 @@ static int sparse_fill(
 		return err_nomem(e);
 	r = io_read(x->io, in, k.len, k.pos, e);
 	if (r == 0)
-		r = unpack(x, &k, in, buf, e);
+		r = decompress(x, &k, in, buf, e);
 	free(in);
 where:
 	return r < 0 ? err_in(e, "%s: grain %" PRIu64, x->io->name, unit->unit_id >> 32) : 0;

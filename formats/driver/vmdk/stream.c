@@ -17,16 +17,16 @@
 
 #define GRAIN (VMDK_GRAIN * VMDK_SECTOR)
 
-/* A stream that is being filled. */
+/* A stream that is being written. */
 struct vmdk_stream {
 	struct io *io;
 	struct codec *codec;
 	uint64_t capacity; /* sectors */
-	uint64_t next;     /* sector of what comes next */
-	uint64_t grain;    /* those before it are done with */
+	uint64_t next;     /* sector of the next record */
+	uint64_t grain;    /* the next grain, or a later one, follows */
 	uint64_t ntables;  /* in the directory */
 	unsigned char *gd; /* as in the file */
-	bool any;          /* grain is not the first of those in the table */
+	bool any;          /* the table has an entry */
 	unsigned char table[VMDK_TABLE * 4];
 };
 
@@ -43,10 +43,7 @@ struct vmdk_header vmdk_stream_header(uint64_t capacity, uint64_t gd)
 	return h;
 }
 
-/* Writing from front to back. */
-
-/* len bytes of a type, behind their marker; *next is the sector that they begin in, then the one
- * that follows. */
+/* Writes a marker in sector *next, then len bytes of its type, and moves *next after them. */
 static int put(struct io *io, uint64_t *next, enum vmdk_markers type, const void *data, size_t len,
 	struct err *e)
 {
@@ -66,7 +63,7 @@ static int put(struct io *io, uint64_t *next, enum vmdk_markers type, const void
 	return r;
 }
 
-/* The footer, and the marker that all ends with. */
+/* Writes the footer and the end marker. */
 static int put_footer(struct io *io, uint64_t next, uint64_t capacity, uint64_t gd, struct err *e)
 {
 	struct vmdk_header h = vmdk_stream_header(capacity, gd);
@@ -102,7 +99,7 @@ int vmdk_stream_create(struct io *io, uint64_t capacity, struct err *e)
 	return r;
 }
 
-/* The table of the grains before s->grain. */
+/* Writes the table of the last grains. */
 static int end_table(struct vmdk_stream *s, struct err *e)
 {
 	uint64_t i = (s->grain - 1) / VMDK_TABLE;
@@ -117,20 +114,18 @@ static int end_table(struct vmdk_stream *s, struct err *e)
 	return r;
 }
 
-/* As in struct write_ops. */
-
 static struct vmdk_stream *stream_of(const struct view *v)
 {
 	return ((const struct vmdk *)v)->stream;
 }
 
-/* What is there is an image of its own: without a footer it is none. */
+/* Cuts off the footer: an interrupted stream must not be taken for an image of zeroes. */
 static int stream_begin(struct view *v, struct err *e)
 {
 	return io_resize(stream_of(v)->io, (uint64_t)VMDK_STREAM_START * VMDK_SECTOR, e);
 }
 
-/* A grain behind what says which it is, filled up to a sector. */
+/* Makes the record of a grain: sector of the disk, length and zlib stream, in whole sectors. */
 static ssize_t stream_compress(
 	const struct view *v, const void *unit, uint64_t off, void *packed, struct err *e)
 {
@@ -185,7 +180,7 @@ static int stream_commit(struct view *v, const struct reservation *res, struct e
 	return 0;
 }
 
-/* The next grain takes its place. */
+/* The next grain is written in its place. */
 static void stream_cancel(struct view *v, const struct reservation *res)
 {
 	(void)v, (void)res;
@@ -199,7 +194,7 @@ static int stream_finish(struct view *v, struct err *e)
 
 	if (r == 0)
 		r = put(s->io, &s->next, VMDK_MARKER_DIRECTORY, s->gd, s->ntables * 4, e);
-	/* All that it makes an image of is durable before the footer. */
+	/* The rest is durable before the footer makes it an image. */
 	if (r == 0)
 		r = writer_write_back(v->writer, e);
 	return r == 0 ? put_footer(s->io, s->next, s->capacity, gd, e) : r;
@@ -214,12 +209,12 @@ static const struct write_ops stream_write_ops = {
 	.finish = stream_finish,
 };
 
-/* Only once it has ended its tables say where its grains are. */
+/* The tables are written at the end: before, a grain cannot be found. */
 static int stream_map(
 	const struct view *v, uint64_t off, uint64_t len, struct extent *x, struct err *e)
 {
 	(void)v, (void)off, (void)len, (void)x;
-	return err_set(e, EIO, "a stream that is being filled cannot be read");
+	return err_set(e, EIO, "a stream that is being written cannot be read");
 }
 
 static void stream_free(struct view *v)
@@ -233,9 +228,7 @@ static void stream_free(struct view *v)
 
 static const struct view_ops stream_view_ops = {.map = stream_map, .free = stream_free};
 
-/* Opening. */
-
-/* The directory follows the header at once, and the file is what we make of such a disk. */
+/* The directory follows the descriptor, as in an empty stream that vmdk_stream_create wrote. */
 static bool is_empty(const struct vmdk *v)
 {
 	const struct vmdk_tables *t = v->desc.nlines == 1 ? v->extents[0].tables : NULL;

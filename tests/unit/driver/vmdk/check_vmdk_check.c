@@ -74,7 +74,7 @@ START_TEST(first_lags)
 	build_vmdk_redundant(&b, 3, last);
 	snprintf(text, sizeof text,
 		"Repairing grain table: entry 3 is 0, %u in the redundant one\n"
-		"Cutting off 1 grains behind sector %u of image.vmdk\n",
+		"Cutting off 1 grains after sector %u of image.vmdk\n",
 		last, last);
 	mends(CHECK_LEAKS, 0, 2, text);
 }
@@ -151,10 +151,10 @@ START_TEST(tail)
 
 	build_vmdk_both(&b, 12, 0);
 	build_vmdk_both(&b, 14, 0);
-	snprintf(text, sizeof text, "Leaked 2 grains behind sector %u of image.vmdk\n",
+	snprintf(text, sizeof text, "Leaked 2 grains after sector %u of image.vmdk\n",
 		build_vmdk_data(&b, 6));
 	finds(0, 2, text);
-	snprintf(text, sizeof text, "Cutting off 2 grains behind sector %u of image.vmdk\n",
+	snprintf(text, sizeof text, "Cutting off 2 grains after sector %u of image.vmdk\n",
 		build_vmdk_data(&b, 6));
 	mends(CHECK_LEAKS, 0, 2, text);
 }

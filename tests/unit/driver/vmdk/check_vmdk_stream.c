@@ -126,7 +126,7 @@ START_TEST(a_footer_that_points_nowhere_is_refused)
 	build_stream_finish(&b);
 	footer = b.len - 2 * SECTOR;
 	build_vmdk_put(&b, footer + AT_GD, 8, UINT64_MAX);
-	refuses(EUCLEAN, "does not say where");
+	refuses(EUCLEAN, "does not have the grain directory");
 	build_vmdk_put(&b, footer - SECTOR + 12, 4, 1); /* not the marker of a footer */
 	refuses(EUCLEAN, "no footer at");
 	build_vmdk_put(&b, footer - SECTOR + 12, 4, 3);

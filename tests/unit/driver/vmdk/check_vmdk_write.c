@@ -174,7 +174,7 @@ START_TEST(sizes_that_cannot_be)
 	refuses_size("a.vmdk", UINT64_C(1) << 50, EFBIG, "too many grain tables");
 	refuses_size("flat.vmdk", 2 * MB, EOPNOTSUPP, "only a disk in one sparse file");
 	refuses_size("split.vmdk", 2 * MB, EOPNOTSUPP, "only a disk in one sparse file");
-	refuses_size("child.vmdk", 2 * MB, EOPNOTSUPP, "its parent would be seen");
+	refuses_size("child.vmdk", 2 * MB, EOPNOTSUPP, "would expose data of its parent");
 }
 END_TEST
 
@@ -195,7 +195,8 @@ START_TEST(directories_move)
 	ck_assert_ok(view_resize(v, 2 * size, &e), &e);
 	ck_assert_ok(view_write(v, "efgh", 4, size - 512, &e), &e);
 	ck_assert_ok(view_resize(v, size, &e), &e);
-	ck_assert_fails(view_resize(v, size - 512 * 1024, &e), EOPNOTSUPP, &e, "behind the end");
+	ck_assert_fails(
+		view_resize(v, size - 512 * 1024, &e), EOPNOTSUPP, &e, "beyond the new end");
 	ck_assert_ok(view_resize(v, 3 * size, &e), &e);
 	ck_assert_ok(view_write(v, "ijkl", 4, 3 * size - 512, &e), &e);
 	ck_assert_ok(image_finish(img, &e), &e);
@@ -398,8 +399,8 @@ static const struct {
 	const char *lines, *part;
 } refusals[] = {
 	{"RDONLY 8 FLAT \"f\" 0\n", "is RDONLY"},
-	{"RW 8 FLAT \"f\" 0\nRW 8 ZERO\n", "nothing but zeroes"},
-	{"RW 8 FLAT \"f\" 0\nNOACCESS 8 FLAT \"f\" 8\n", "nothing but zeroes"},
+	{"RW 8 FLAT \"f\" 0\nRW 8 ZERO\n", "ZERO extent"},
+	{"RW 8 FLAT \"f\" 0\nNOACCESS 8 FLAT \"f\" 8\n", "ZERO extent"},
 	{"RW 8 FLAT \"f\" 0\nRW 8 FLAT \"f\" 7\n", "share the bytes"},
 	{"RW 8 FLAT \"f\" 0\nRW 128 SPARSE \"s\"\n", "in the middle of a grain"},
 	{"RW 128 SPARSE \"s\"\nRW 128 SPARSE \"s\"\n", "share the bytes"},
@@ -534,7 +535,7 @@ START_TEST(streams_go_forward)
 	ck_assert_fails(pack_grain(v, MB, 1, &e), ENOSPC, &e, "pass the end");
 	ck_assert_fails(view_write(v, &byte, 1, 5 * GRAIN, &e), EROFS, &e, "only written packed");
 	ck_assert_fails(view_clear(v, 5 * GRAIN, GRAIN, &e), EROFS, &e, "only written packed");
-	ck_assert_fails(view_read(v, &byte, 1, 3 * GRAIN, &e), EIO, &e, "being filled");
+	ck_assert_fails(view_read(v, &byte, 1, 3 * GRAIN, &e), EIO, &e, "being written");
 	ck_assert_fails(view_resize(v, 2 * MB, &e), EOPNOTSUPP, &e, "cannot be changed");
 	image_close(img);
 	options_free(&o);
