@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* options.c - the command line: ours, libfuse's, and what mount(8) and fstab put among them. */
+/* options.c - see options.h. */
 #include "options.h"
 
 #include <errno.h>
@@ -66,7 +66,7 @@ static const struct fuse_opt spec[] = {
 	SET("share", share),
 	SET("nosnapshots", nosnapshots),
 	SET("ignore_parent_id", ignore_parent_id),
-	SET("hints=vdisk", vdisk_hints), /* from vdisk mount: hints in its words */
+	SET("hints=vdisk", vdisk_hints), /* vdisk mount: hints name its options */
 	VALUE("sandbox=%s", sandbox_word),
 	VALUE("cache=%s", cache_word),
 	VALUE("threads=%s", threads_word),
@@ -81,7 +81,7 @@ static const struct fuse_opt spec[] = {
 	SET("writable", writable),
 	SET("cow", cow),
 	VALUE("cow=%s", cow_file),
-	/* mount(8) always says these two, one way or the other. */
+	/* mount(8) always passes dev or nodev, and suid or nosuid: see parse_writable. */
 	SET("dev", mount_words),
 	SET("nodev", mount_words),
 	SET("suid", mount_words),
@@ -94,7 +94,7 @@ static const struct fuse_opt spec[] = {
 	PASS_ON("fscontext="),
 	PASS_ON("defcontext="),
 	PASS_ON("rootcontext="),
-	/* What holds anyway: nothing makes a mount less safe than it is. */
+	/* Ignored: the mount is always nodev, nosuid, noexec and noatime. */
 	IGNORE("exec"),
 	IGNORE("noexec"),
 	IGNORE("atime"),
@@ -112,7 +112,7 @@ static const struct fuse_opt spec[] = {
 	IGNORE("dirsync"),
 	IGNORE("auto_unmount"),
 	IGNORE("default_permissions"),
-	/* Words of fstab. */
+	/* Options for other programs that read fstab. */
 	IGNORE("defaults"),
 	IGNORE("auto"),
 	IGNORE("noauto"),
@@ -131,55 +131,55 @@ static const struct fuse_opt spec[] = {
 static const char usage[] =
 	"Usage: vdiskfs [options] IMAGE-OR-DIRECTORY MOUNTPOINT\n"
 	"\n"
-	"Shows a virtual machine's disk image as plain files: disk.raw, partitions/,\n"
-	"snapshots/, chain/, info.json; of a directory, each image in it as a\n"
-	"directory of these.  Unmount with \"fusermount3 -u MOUNTPOINT\".\n"
+	"Mounts a disk image of a virtual machine as plain files: disk.raw, partitions/,\n"
+	"snapshots/, chain/, info.json.  In the mount of a directory, each image in it is\n"
+	"a directory of these.  \"fusermount3 -u MOUNTPOINT\" unmounts.\n"
 	"\n"
 	"Options:\n"
-	"    -h, --help             this text\n"
-	"    -V, --version          the version\n"
-	"    --list-formats         the image formats and what can be done with each\n"
+	"    -h, --help             print this help\n"
+	"    -V, --version          print the version\n"
+	"    --list-formats         list the formats and what is supported for each\n"
 	"    -f                     stay in the foreground\n"
-	"    -d, -o debug           show what the kernel asks (implies -f)\n"
-	"    -s                     one worker thread\n"
+	"    -d, -o debug           print each request of the kernel (implies -f)\n"
+	"    -s                     use one worker thread\n"
 	"\n"
-	"    -o format=FMT          the format of IMAGE; do not look for it\n"
-	"    -o allow=DIR           IMAGE may name files below DIR too (repeatable)\n"
-	"    -o search=DIR          look in DIR for a parent that moved (repeatable)\n"
-	"    -o parent_format=FMT   format of a parent that its child does not record\n"
-	"                           (repeatable: of the next such one down the chain)\n"
+	"    -o format=FMT          format of IMAGE (default: probed)\n"
+	"    -o allow=DIR           images may refer to files below DIR (repeatable)\n"
+	"    -o search=DIR          search DIR for parents that moved (repeatable)\n"
+	"    -o parent_format=FMT   format of a parent whose child does not record it\n"
+	"                           (repeatable: for the next one down the chain)\n"
 	"    -o passphrase-file=FILE\n"
-	"                           open encrypted images with what is in FILE, or on\n"
-	"                           standard input if that is \"-\" (repeatable)\n"
-	"    -o nobacking           leave parents closed; what they hold cannot be read\n"
-	"    -o ignore_parent_id    take a parent that changed since its child was made\n"
-	"    -o share               read although another program writes to the image\n"
-	"    -o snapshot=NAME       show this snapshot in the place of the live state\n"
-	"    -o nosnapshots         do not look at the internal snapshots\n"
-	"    -o sandbox=on          lock the daemon in as far as the kernel can (default)\n"
-	"    -o sandbox=strict      or do not mount;  -o sandbox=off  do not\n"
-	"    -o cache=SIZE          memory for tables and decoded clusters (32M)\n"
+	"                           read a passphrase for encrypted images from FILE,\n"
+	"                           or from standard input for \"-\" (repeatable)\n"
+	"    -o nobacking           do not open parents; their data cannot be read\n"
+	"    -o ignore_parent_id    accept a parent modified after its child was created\n"
+	"    -o share               read even if another program writes to the image\n"
+	"    -o snapshot=NAME       show this snapshot instead of the live state\n"
+	"    -o nosnapshots         do not read the snapshot table\n"
+	"    -o sandbox=on          confine the daemon as far as the kernel can (default)\n"
+	"    -o sandbox=strict      fail if the kernel cannot;  -o sandbox=off: do not\n"
+	"    -o cache=SIZE          memory for metadata and decoded clusters (32M)\n"
 	"    -o threads=N           worker threads, 1 to 64\n"
-	"    -o idle=SECONDS        of a directory: close images unused for so long (10)\n"
-	"    -o ro                  read-only, as without any of these:\n"
-	"    -o rw                  write to the image, or to those in the directory\n"
-	"    -o writable            the same for mount(8) and fstab, which always say rw\n"
-	"    -o cow                 write to an overlay that is gone with the mount\n"
-	"    -o cow=FILE            write to FILE, a qcow2 overlay, made if need be\n"
+	"    -o idle=SECONDS        directory: close images unused for this long (10)\n"
+	"    -o ro                  mount read-only (default)\n"
+	"    -o rw                  write to the image, or to all images of the directory\n"
+	"    -o writable            the same in fstab, where mount(8) always adds rw\n"
+	"    -o cow                 write to an overlay that is discarded at unmount\n"
+	"    -o cow=FILE            write to FILE, a qcow2 overlay, created if missing\n"
 	"\n"
-	"    -o allow_other         other users may look too (needs user_allow_other\n"
-	"                           in /etc/fuse.conf); root too, for loop devices\n"
-	"    -o allow_root          root may look\n"
-	"    -o uid=N               whose files are, by number (who mounts)\n"
-	"    -o gid=N               likewise the group\n"
-	"    -o umask=OCTAL         permissions that nobody has, instead of the image's\n"
-	"    -o fsname=NAME         the source in the list of mounts (IMAGE)\n"
-	"    -o subtype=NAME        the type in the list of mounts (vdiskfs)\n"
-	"    -o max_read=N          bytes of the longest read\n"
-	"    -o holder=FD           for programs: end with the other end of the pipe FD\n"
-	"                           and the last open file, and remove MOUNTPOINT\n"
+	"    -o allow_other         give all users access, and root for loop devices\n"
+	"                           (needs user_allow_other in /etc/fuse.conf)\n"
+	"    -o allow_root          give root access\n"
+	"    -o uid=N               owner of all files, by number (default: the caller)\n"
+	"    -o gid=N               group of all files, by number\n"
+	"    -o umask=OCTAL         permissions to remove (default: as of the image)\n"
+	"    -o fsname=NAME         source in the list of mounts (default: IMAGE)\n"
+	"    -o subtype=NAME        type in the list of mounts (default: vdiskfs)\n"
+	"    -o max_read=N          size of the longest read in bytes\n"
+	"    -o holder=FD           for programs: exit once the other end of the pipe FD\n"
+	"                           and all files are closed, and remove MOUNTPOINT\n"
 	"\n"
-	"The words of mount(8) and fstab are understood; \"mount -t fuse.vdiskfs\" works.\n";
+	"Options of mount(8) and fstab are accepted; \"mount -t fuse.vdiskfs\" works.\n";
 
 static int complain(const char *fmt, ...) __attribute__((format(printf, 1, 2)));
 
@@ -200,18 +200,18 @@ static int add_value(struct string_list *list, const char *arg)
 	return string_list_add(list, strchr(arg, '=') + 1) ? 0 : complain("out of memory");
 }
 
-static int take_name(struct options *o, const char *arg)
+static int parse_name(struct options *o, const char *arg)
 {
 	char **name = !o->image ? &o->image : &o->mountpoint;
 
 	if (*name)
 		return complain(
-			"\"%s\" is one name too many: expected an image and a mount point", arg);
+			"\"%s\": too many operands, expected an image and a mount point", arg);
 	*name = strdup(arg);
 	return *name ? 0 : complain("out of memory");
 }
 
-/* "threads" for "threads=N" is no unknown option. */
+/* Distinguishes "threads" for "threads=N" from an unknown option. */
 static int refuse_option(const char *arg)
 {
 	struct nearest near = nearest_to(arg);
@@ -219,7 +219,7 @@ static int refuse_option(const char *arg)
 
 	for (const struct fuse_opt *known = spec; known->templ; known++) {
 		if (strncmp(known->templ, arg, n) == 0 && known->templ[n] == '=')
-			return complain("option \"%s\" wants a value: %s=...", arg, arg);
+			return complain("option \"%s\" needs a value: %s=...", arg, arg);
 		nearest_offer(&near, known->templ);
 	}
 	if (near.best)
@@ -228,8 +228,8 @@ static int refuse_option(const char *arg)
 	return complain("unknown option \"%s\"; vdiskfs --help lists them", arg);
 }
 
-/* 0: done with it, 1: libfuse shall see it, -1: complained. */
-static int take_option(void *data, const char *arg, int key, struct fuse_args *out)
+/* For fuse_opt_parse: 0 if the option is handled, 1 to pass it on to libfuse, -1 after an error. */
+static int parse_option(void *data, const char *arg, int key, struct fuse_args *out)
 {
 	struct options *o = data;
 
@@ -250,15 +250,15 @@ static int take_option(void *data, const char *arg, int key, struct fuse_args *o
 		o->access.for_all = true;
 		return 1;
 	case FUSE_OPT_KEY_NONOPT:
-		return take_name(o, arg);
+		return parse_name(o, arg);
 	default:
 		if (strncmp(arg, "x-", 2) == 0 || strncmp(arg, "X-", 2) == 0)
-			return 0; /* remarks in fstab for other programs */
+			return 0; /* fstab options for other programs */
 		return refuse_option(arg);
 	}
 }
 
-static int take_sandbox(struct options *o)
+static int parse_sandbox(struct options *o)
 {
 	const char *word = o->sandbox_word;
 
@@ -273,7 +273,7 @@ static int take_sandbox(struct options *o)
 	return 0;
 }
 
-static int take_cache(struct options *o)
+static int parse_cache(struct options *o)
 {
 	uint64_t size;
 	int ret;
@@ -285,8 +285,7 @@ static int take_cache(struct options *o)
 	if (ret == -EINVAL)
 		return complain("cache=%s: expected a size such as 64M", o->cache_word);
 	if (ret < 0 || size > SIZE_MAX / 2 || size < MIN_CACHE)
-		return complain(
-			"cache=%s: 1M is the least, and it must fit in memory", o->cache_word);
+		return complain("cache=%s: must be at least 1M and fit in memory", o->cache_word);
 	o->cache = (size_t)size;
 	return 0;
 }
@@ -303,7 +302,7 @@ static bool read_number(const char *word, int base, unsigned long max, unsigned 
 	return *end == '\0' && errno == 0 && *n <= max;
 }
 
-static int take_threads(struct options *o)
+static int parse_threads(struct options *o)
 {
 	/* Two for each processor: one waits for the disk while another decodes. */
 	unsigned long n = (unsigned long)MIN(MAX(4, 2 * get_nprocs()), MAX_THREADS);
@@ -318,7 +317,7 @@ static int take_threads(struct options *o)
 }
 
 /* (uid_t)-1 is no user: chown(2) leaves the owner unchanged for it. */
-static int take_access(struct options *o)
+static int parse_access(struct options *o)
 {
 	struct access *a = &o->access;
 	unsigned long uid = getuid(), gid = getgid(), mask = 0;
@@ -336,20 +335,21 @@ static int take_access(struct options *o)
 	return 0;
 }
 
-static int take_idle(struct options *o)
+static int parse_idle(struct options *o)
 {
 	unsigned long n = DEFAULT_IDLE;
 
 	if (o->idle_word && !read_number(o->idle_word, 10, MAX_IDLE, &n))
-		return complain("idle=%s: expected seconds, %d at most", o->idle_word, MAX_IDLE);
+		return complain(
+			"idle=%s: expected a number of seconds up to %d", o->idle_word, MAX_IDLE);
 	o->idle = (unsigned)n;
 	return 0;
 }
 
-/* Whoever writes "rw" wants to write.  But mount(8) puts it into every line that has no "ro",
- * always together with words on devices and set-user-ID: there it means no more than "by default",
- * which is not to write; "writable" is the word for it. */
-static int take_writable(struct options *o)
+/* "rw" makes the image writable on our own command line only.  mount(8) passes it whenever fstab
+ * has no "ro", together with options about devices and set-user-ID; there it stands for the
+ * default, which is read-only, and "writable" is needed. */
+static int parse_writable(struct options *o)
 {
 	if (o->rw && !o->mount_words)
 		o->writable = 1;
@@ -358,17 +358,18 @@ static int take_writable(struct options *o)
 	if (o->cow)
 		o->writable = 1;
 	if (o->ro && o->writable)
-		return complain("-o ro: not together with rw, writable or cow");
+		return complain("-o ro cannot be combined with rw, writable or cow");
 	if (o->writable && o->snapshot)
 		return complain("-o snapshot=%s: a snapshot cannot be written", o->snapshot);
 	if (o->writable && o->nobacking)
-		return complain("-o nobacking: what is written may need bytes of the parent");
+		return complain("-o nobacking: writing may need data of the parent");
 	if (o->writable && !o->cow && o->share)
-		return complain("-o share: an image that others write to cannot be written");
+		return complain(
+			"-o share: an image that another program writes to cannot be written");
 	return 0;
 }
 
-/* A directory that is not there would help with nothing, and nobody would know why. */
+/* A mistyped directory would be without effect and hard to find. */
 static int check_directories(const struct string_list *dirs, const char *option)
 {
 	for (size_t i = 0; i < dirs->n; i++) {
@@ -385,21 +386,21 @@ static int check_directories(const struct string_list *dirs, const char *option)
 static int check_names(const struct options *o)
 {
 	if (!o->image)
-		return complain("no image named; vdiskfs --help tells more");
+		return complain("no image given; see vdiskfs --help");
 	if (!o->mountpoint)
-		return complain("%s: no mount point named; vdiskfs --help tells more", o->image);
+		return complain("%s: no mount point given; see vdiskfs --help", o->image);
 	return 0;
 }
 
-static int take_max_read(struct options *o)
+static int parse_max_read(struct options *o)
 {
 	if (o->max_read == 0 || o->max_read > READ_MAX)
 		o->max_read = READ_MAX;
 	return 0;
 }
 
-/* The programs that we start shall not have it. */
-static int take_holder(const struct options *o)
+/* Programs that the daemon starts must not keep the pipe open. */
+static int parse_holder(const struct options *o)
 {
 	if (o->holder != NO_HOLDER && fcntl(o->holder, F_SETFD, FD_CLOEXEC) < 0)
 		return complain("holder=%d: %s", o->holder, strerror(errno));
@@ -424,13 +425,13 @@ enum options_verdict options_parse(struct options *o, int argc, char **argv)
 	enum options_verdict verdict;
 
 	*o = (struct options){.fuse = FUSE_ARGS_INIT(argc, argv), .holder = NO_HOLDER};
-	if (fuse_opt_parse(&o->fuse, o, spec, take_option) < 0)
+	if (fuse_opt_parse(&o->fuse, o, spec, parse_option) < 0)
 		return OPTIONS_BAD;
 	verdict = answer(o);
 	if (verdict == OPTIONS_MOUNT &&
-		(check_names(o) < 0 || take_writable(o) < 0 || take_sandbox(o) < 0 ||
-			take_cache(o) < 0 || take_access(o) < 0 || take_threads(o) < 0 ||
-			take_idle(o) < 0 || take_max_read(o) < 0 || take_holder(o) < 0 ||
+		(check_names(o) < 0 || parse_writable(o) < 0 || parse_sandbox(o) < 0 ||
+			parse_cache(o) < 0 || parse_access(o) < 0 || parse_threads(o) < 0 ||
+			parse_idle(o) < 0 || parse_max_read(o) < 0 || parse_holder(o) < 0 ||
 			check_directories(&o->allow, "allow") < 0 ||
 			check_directories(&o->search, "search") < 0))
 		return OPTIONS_BAD;

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* options.h - the command line. */
+/* options.h - the command line of vdiskfs: its own options, those of libfuse, and those that
+ * mount(8) and fstab add. */
 #ifndef VDISKFS_DAEMON_OPTIONS_H
 #define VDISKFS_DAEMON_OPTIONS_H
 
@@ -17,11 +18,11 @@ struct options {
 	char *snapshot;
 	struct string_list allow, search, parent_formats;
 	struct string_list passphrases; /* files */
-	int writable;   /* what is live can be written: the image, or with cow its overlay */
-	int cow;        /* the image itself stays as it is */
-	char *cow_file; /* the overlay; NULL: one for the time of the mount */
+	int writable;   /* the live state is writable: the image, or with cow the overlay */
+	int cow;        /* the image itself is not changed */
+	char *cow_file; /* the overlay; NULL: a temporary one */
 	int nobacking, share, nosnapshots, ignore_parent_id;
-	int vdisk_hints; /* in messages, options are those of vdisk */
+	int vdisk_hints; /* hints name options of vdisk */
 	struct access access;
 	int foreground, debug, single_thread;
 	enum sandbox_mode sandbox;
@@ -29,20 +30,19 @@ struct options {
 	unsigned threads; /* workers */
 	unsigned max_read;
 	int holder;            /* the read end of a pipe, see ops/holder.h; -1: none */
-	unsigned idle;         /* seconds that an image in a directory stays open unused */
-	struct fuse_args fuse; /* what libfuse shall see */
+	unsigned idle;         /* seconds after which an unused image of a directory is closed */
+	struct fuse_args fuse; /* options for libfuse */
 
-	/* As given, for options.c. */
+	/* Unparsed values, for options.c only. */
 	int rw, ro, mount_words, list_formats, help, version;
 	char *sandbox_word, *cache_word, *threads_word, *idle_word, *uid_word, *gid_word,
 		*umask_word;
 };
 
-/* What to do now. */
 enum options_verdict {
 	OPTIONS_MOUNT,
-	OPTIONS_DONE, /* something was asked and has been printed */
-	OPTIONS_BAD,  /* a line on stderr says what is wrong */
+	OPTIONS_DONE, /* --help or the like was printed */
+	OPTIONS_BAD,  /* an error was printed */
 };
 
 enum options_verdict options_parse(struct options *o, int argc, char **argv);

@@ -85,14 +85,14 @@ check "unknown letter" denied "\-x" -x "$image" "$dir"
 check "unknown word" denied "frobnicate" -o frobnicate "$image" "$dir"
 check "unknown word in a list" denied "frobnicate" "$image" "$dir" -o ro,frobnicate=1,threads=2
 for word in allow search parent_format format snapshot passphrase-file sandbox cache threads; do
-	check "$word without a value" denied "\"$word\" wants a value" -o $word "$image" "$dir"
+	check "$word without a value" denied "\"$word\" needs a value" -o $word "$image" "$dir"
 done
 for word in allow search; do
 	check "$word=DIR that is not there" denied "$word=/no/where: No such" -o $word=/no/where "$image" "$dir"
 	check "$word=FILE" denied "$word=.*: not a directory" -o $word="$image" "$image" "$dir"
 done
 for word in rw writable cow "cow=$W/cow.qcow2"; do
-	check "ro and $word" denied "not together" -o "ro,$word" "$image" "$dir"
+	check "ro and $word" denied "cannot be combined" -o "ro,$word" "$image" "$dir"
 	check "snapshot and $word" denied "cannot be written" -o "snapshot=before,$word" "$W/snap.qcow2" "$dir"
 	check "nobacking and $word" denied "nobacking" -o "nobacking,$word" "$image" "$dir"
 done

@@ -85,7 +85,7 @@ stays_out() {
 hint_is_right() {
 	local option
 	stays_out "$1" 'lies outside' || return 1
-	option=$(sed -n 's/.*-o \(allow=.*\) lets it be opened.*/\1/p' within.err)
+	option=$(sed -n 's/.*-o \(allow=.*\) permits it.*/\1/p' within.err)
 	[ -n "$option" ] || { echo "no option given" >&2; return 1; }
 	opens "$1" -o "$option"
 }

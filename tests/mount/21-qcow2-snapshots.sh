@@ -221,7 +221,7 @@ mount_with=()
 
 # vdisk has a word for it where the live disk is read, and does not speak of it where not.
 without_word() { # VERB...: fails; the hint names the option
-	! "$VDISK" "$@" 2>said && cat said >&2 && grep -q 'snapshot table' said && grep -qx 'hint: --no-snapshots opens the live disk alone' said
+	! "$VDISK" "$@" 2>said && cat said >&2 && grep -q 'snapshot table' said && grep -qx 'hint: --no-snapshots opens the live disk only' said
 }
 for words in "convert -O raw broken.qcow2 live.raw" "map broken.qcow2" "compare broken.qcow2 now.raw"; do
 	# shellcheck disable=SC2086

@@ -84,7 +84,7 @@ for lost in 1024 1536 2048; do
 	check "a stream without its last $lost bytes" refused cut.vmdk 'no footer'
 	check "is shown to who insists" matches cut.vmdk made/vmdk-stream-back.raw -o format=vmdk
 done
-refused cut.vmdk 'format=vmdk shows what is left' && pass "and that is what the hint says"
+refused cut.vmdk 'format=vmdk shows the part that is left' && pass "and that is what the hint says"
 mount_image cut.vmdk mnt -o format=vmdk 2>warnings
 check "with a warning" grep -q 'warning: .*lost its directory' warnings
 unmount mnt

@@ -118,7 +118,7 @@ scribble qcow c.qcow $size 65536 "$(seed_of c)" 6 ww
 reference b.qcow b.ref
 reference c.qcow c.ref
 check "a chain of three qcow images" refused b.qcow 'a.qcow: it names a backing file itself'
-check "its hint" grep -q -e '-o parent_format=qcow says so' refused.err
+check "its hint" grep -q -e 'use -o parent_format=qcow' refused.err
 check "and what it helps" matches b.qcow b.ref -o parent_format=qcow
 check "of the first one only" refused c.qcow 'a.qcow: it names a backing file itself' -o parent_format=qcow
 check "or of two" matches c.qcow c.ref -o parent_format=qcow,parent_format=qcow

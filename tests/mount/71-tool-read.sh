@@ -210,7 +210,7 @@ check "an odd option of vdiskfs" odd_mounted
 format_hint() { # LOOKS VDISK-ARGUMENT...
 	local looks=$1
 	shift
-	! "$VDISK" "$@" >said 2>&1 && cat said >&2 && grep -qx "hint: it looks like $looks: -F $looks says so" said
+	! "$VDISK" "$@" >said 2>&1 && cat said >&2 && grep -qx "hint: it looks like $looks: use -F $looks if it is" said
 }
 check "rebase names -F" format_hint vdi rebase -u -b a.vdi over.qcow2
 check "and of a raw disk" format_hint raw rebase -b parts.raw over.qcow2

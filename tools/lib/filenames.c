@@ -26,9 +26,9 @@ void filenames_hint_backing_format(const char *base, const char *backing)
 	const char *looks = path ? probe_path(path) : NULL;
 
 	if (looks)
-		fprintf(stderr, "hint: it looks like %s: -F %s says so\n", looks, looks);
+		fprintf(stderr, "hint: it looks like %s: use -F %s if it is\n", looks, looks);
 	else
-		fputs("hint: -F FMT names its format; -F raw that of a plain disk\n", stderr);
+		fputs("hint: -F FMT gives its format; -F raw for a plain disk\n", stderr);
 	free(path);
 }
 

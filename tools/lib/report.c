@@ -105,7 +105,7 @@ int report_format(const char *lead, const char *name)
 
 	report("%s '%s'%s%s%s", lead, name, near ? "; did you mean '" : "", near ? near : "",
 		near ? "'?" : "");
-	fputs("hint: vdisk --list-formats shows those that are known\n", stderr);
+	fputs("hint: vdisk --list-formats lists the known formats\n", stderr);
 	return EXIT_FAILURE;
 }
 

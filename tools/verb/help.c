@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* help.c - the table of verbs and options as text. */
+/* help.c - the verb help; see help.h. */
 #include "help.h"
 
 #include <stdio.h>
@@ -16,20 +16,20 @@ void help_print(const struct verb *verbs)
 {
 	puts("Usage: vdisk VERB [options] IMAGE...\n"
 	     "\n"
-	     "Works on disk images of virtual machines, with the words of qemu-img.\n"
+	     "Works on disk images of virtual machines, with verbs and options of qemu-img.\n"
 	     "\n"
 	     "Verbs:");
 	for (const struct verb *v = verbs; v->name; v++)
 		printf("    %-11s %s\n", v->name, v->summary);
 	puts("\n"
-	     "\"vdisk VERB --help\" tells of the options of a verb.\n"
+	     "\"vdisk VERB --help\" lists the options of a verb.\n"
 	     "\n"
-	     "    -h, --help             this text\n"
-	     "    -V, --version          the version\n"
-	     "    --list-formats         the image formats, and what can be done with them");
+	     "    -h, --help             print this help\n"
+	     "    -V, --version          print the version\n"
+	     "    --list-formats         list the formats and what is supported for each");
 }
 
-/* "-f, --format=FMT"; how long that is. */
+/* Prints "-f, --format=FMT"; returns its length. */
 static int print_option(const struct option_row *row)
 {
 	char text[80];

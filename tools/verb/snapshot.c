@@ -77,7 +77,7 @@ static int list(const struct args *a, struct input *input)
 
 static int take(const struct args *a, struct input *input)
 {
-	const char *name = args_value(a, OPT_TAKE);
+	const char *name = args_value(a, OPT_CREATE);
 	struct err e = ERR_INIT;
 	unsigned no;
 
@@ -120,8 +120,8 @@ static int delete (const struct args *a, struct input *input)
 /* Of one that is. */
 static int change_mounted(const struct args *a, const char *dir)
 {
-	if (args_has(a, OPT_TAKE))
-		return via_mount_create_snapshot(dir, args_value(a, OPT_TAKE));
+	if (args_has(a, OPT_CREATE))
+		return via_mount_create_snapshot(dir, args_value(a, OPT_CREATE));
 	if (args_has(a, OPT_DELETE))
 		return via_mount_delete_snapshot(dir, args_value(a, OPT_DELETE));
 	return report("Could not apply snapshot '%s': the image is mounted at %s, where its disk "
@@ -136,7 +136,7 @@ static int change(const struct args *a)
 
 	if (!dir)
 		return input_run(a, INPUT_ALONE | INPUT_WRITE,
-			args_has(a, OPT_TAKE)    ? take
+			args_has(a, OPT_CREATE)  ? take
 			: args_has(a, OPT_APPLY) ? apply
 						 : delete);
 	status = change_mounted(a, dir);
@@ -147,7 +147,7 @@ static int change(const struct args *a)
 int run_snapshot(const struct args *a)
 {
 	size_t changes =
-		a->options[OPT_TAKE].n + a->options[OPT_APPLY].n + a->options[OPT_DELETE].n;
+		a->options[OPT_CREATE].n + a->options[OPT_APPLY].n + a->options[OPT_DELETE].n;
 
 	if (changes > 1 || (changes && args_has(a, OPT_LIST)))
 		return args_misused("Cannot mix '-l', '-a', '-c', '-d'");

@@ -312,7 +312,7 @@ START_TEST(absolute_locations)
 	put_base("away/base.bin");
 	snprintf(path, sizeof path, "%s/away/base.bin", cwd);
 	put_vbox("m/m.vbox", "", path);
-	fails("m/child.vdi", EACCES, "away/base.bin\" lies outside", "/away lets it be opened");
+	fails("m/child.vdi", EACCES, "away/base.bin\" lies outside", "/away permits it");
 	o.allow = dirs;
 	shows_both("m/child.vdi", "away/base.bin", &o);
 	put_base("m/in.bin");

@@ -16,12 +16,12 @@ static const struct {
 	const char *arg, *vdiskfs, *vdisk;
 } hints[] = {
 	{HINT_TEXT, "do so", "do so", "do so"},
-	{HINT_ALLOW, "/a", "-o allow=/a lets it be opened, if you trust the image",
-		"--allow=/a lets it be opened, if you trust the image"},
-	{HINT_SHARE, NULL, "-o share reads it all the same; what you see may be torn",
-		"-U reads it all the same; what you see may be torn"},
-	{HINT_COW, NULL, "-o cow lets a throw-away copy be written instead", NULL},
-	{HINT_NOBACKING, NULL, "-o nobacking does without", NULL},
+	{HINT_ALLOW, "/a", "-o allow=/a permits it, if you trust the image",
+		"--allow=/a permits it, if you trust the image"},
+	{HINT_SHARE, NULL, "-o share reads it anyway; the data may be inconsistent",
+		"-U reads it anyway; the data may be inconsistent"},
+	{HINT_COW, NULL, "-o cow writes to a temporary overlay instead", NULL},
+	{HINT_NOBACKING, NULL, "-o nobacking opens the image without it", NULL},
 	{HINT_RAW, NULL, "-o format=raw shows the bytes of any file as a disk",
 		"-F raw shows the bytes of any file as a disk"},
 	{HINT_FORMAT, "qed", "it looks like qed: leave out -o format or use -o format=qed",
@@ -78,14 +78,14 @@ START_TEST(several_at_once)
 	err_hint_code(&e, HINT_NOBACKING, NULL);
 	err_hint_code(&e, HINT_SEARCH, NULL);
 	says(&e, &hint_words_vdiskfs,
-		"-o allow=/a lets it be opened, if you trust the image; "
-		"-o search=DIR looks for it in DIR; -o nobacking does without");
+		"-o allow=/a permits it, if you trust the image; "
+		"-o search=DIR searches DIR for it; -o nobacking opens the image without it");
 	says(&e, &hint_words_vdisk,
-		"--allow=/a lets it be opened, if you trust the image; "
-		"--search=DIR looks for it in DIR");
+		"--allow=/a permits it, if you trust the image; "
+		"--search=DIR searches DIR for it");
 	/* There is room for one argument. */
 	err_hint(&e, "other");
-	says(&e, &hint_words_vdisk, "other; --search=DIR looks for it in DIR");
+	says(&e, &hint_words_vdisk, "other; --search=DIR searches DIR for it");
 }
 END_TEST
 

@@ -69,7 +69,7 @@ START_TEST(nothing_is_recovered_unless_asked_for)
 	cut();
 	s.o.format = NULL;
 	refuses(EUCLEAN, "no footer");
-	ck_assert_str_eq(hint_of(&s.e), "-o format=vmdk shows what is left of it");
+	ck_assert_str_eq(hint_of(&s.e), "-o format=vmdk shows the part that is left");
 	s.o.format = "vmdk";
 	subject_reads(opened(), 3 * GRAIN, GRAIN, 'x');
 	ck_assert_msg(strstr(warning, "lost its directory"), "%s", warning);
