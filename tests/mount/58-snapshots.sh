@@ -100,7 +100,7 @@ check "a format that has none" [ ! -e mnt/snapshots ]
 unmount mnt
 mount_image b.qcow2 mnt
 check "a mount to read" errno_is "Read-only" mkdir mnt/snapshots/s
-check "and the tool says so" errno_is "mounted to be read" "$VDISK" snapshot -c s b.qcow2
+check "and the tool says so" errno_is "mount is read-only" "$VDISK" snapshot -c s b.qcow2
 unmount mnt
 
 # An overlay keeps its own; the image gets none.

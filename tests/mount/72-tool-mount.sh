@@ -147,7 +147,7 @@ check "LUKS 1" fails 'the disk has no file system of its own: LUKS-encrypted' mo
 check "and that vdisk opens it" grep -q '^hint: .*vdisk mount --passphrase-file=FILE DIR/disk.raw' err
 check "LVM" fails 'the disk has no file system of its own: LVM physical volume' mount -f raw lvm.raw mnt
 check "and what opens it" grep -q '^hint: .*vgchange -ay' err
-check "nothing" fails 'the disk has no file system that is known here' mount -f raw none.raw mnt
+check "nothing" fails 'the disk has no known file system' mount -f raw none.raw mnt
 
 # A journal that needs to be played out: the file system is seen without it.
 cp disk.raw dirty.raw
@@ -411,7 +411,7 @@ else
 	check "a user writes to a disk without partitions" in_user_space user_writes full.raw 0 32768
 	check "a user writes to an unclean file system" in_user_space user_writes unclean.raw 2048 40960 1
 	check "a user writes to an unclean disk" in_user_space user_writes old.raw 0 32768
-	check "without its program a user learns which" in_user_space user_fails_without 'is ext4, which takes fuse2fs: install the package fuse2fs' disk.qcow2 home
+	check "without its program a user learns which" in_user_space user_fails_without 'is ext4, which needs fuse2fs: install the package fuse2fs' disk.qcow2 home
 	truncate -s 300M xfs.raw
 	! mkfs.xfs -q xfs.raw ||
 		check "what only root can mount" in_user_space user_fails 'is xfs, which only root can mount: sudo vdisk mount' xfs.raw

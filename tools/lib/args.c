@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* args.c - the command line by the table, getopt_long doing the work. */
+/* args.c - parses the command line with getopt_long(3), by the rows of the verb's table. */
 #include "args.h"
 
 #include <errno.h>
@@ -16,20 +16,14 @@
 
 #define MAX_ROWS 40
 
-/* Long options are told apart from letters by values above all characters. */
+/* getopt_long returns LONG_BASE and the index of the row for a long option, a letter for a short
+ * one. */
 #define LONG_BASE 256
 
 struct spec {
 	char letters[3 * MAX_ROWS + 2];
 	struct option names[MAX_ROWS + 1];
 };
-
-static int has_value(const struct option_row *row)
-{
-	if (row->kind == VALUE_NONE)
-		return no_argument;
-	return row->kind == VALUE_SVG ? optional_argument : required_argument;
-}
 
 static void make_spec(struct spec *spec, const struct option_row *rows)
 {
@@ -39,9 +33,11 @@ static void make_spec(struct spec *spec, const struct option_row *rows)
 	memset(spec->names, 0, sizeof spec->names);
 	for (size_t i = 0; rows[i].key != OPT_END; i++) {
 		if (i == MAX_ROWS)
-			abort(); /* the table has outgrown us */
+			abort(); /* the table has outgrown MAX_ROWS */
 		spec->names[i].name = rows[i].name;
-		spec->names[i].has_arg = has_value(&rows[i]);
+		spec->names[i].has_arg = rows[i].kind == VALUE_NONE  ? no_argument
+					 : rows[i].kind == VALUE_SVG ? optional_argument
+								     : required_argument;
 		spec->names[i].val = LONG_BASE + (int)i;
 		if (!rows[i].letter)
 			continue;
@@ -52,21 +48,12 @@ static void make_spec(struct spec *spec, const struct option_row *rows)
 	*p = '\0';
 }
 
-static const struct option_row *find_row(const struct option_row *rows, int c)
-{
-	if (c >= LONG_BASE)
-		return &rows[c - LONG_BASE];
-	while (rows->letter != c)
-		rows++;
-	return rows;
-}
-
 static void give(struct given *g, const char *value)
 {
 	const char **v = reallocarray(g->v, g->n + 2, sizeof v[0]);
 
 	if (!v)
-		abort(); /* a command line that does not fit into memory was never passed to us */
+		abort(); /* exec(2) limits command lines to much less than memory */
 	g->v = v;
 	v[g->n++] = value;
 	v[g->n] = NULL;
@@ -84,7 +71,7 @@ static void refuse_name(const struct option_row *rows, const char *word)
 		args_misused("unrecognized option '%s'", word);
 }
 
-/* getopt has found that argv[optind - 1] is no option of ours, or one without its value. */
+/* Reports argv[optind - 1], which getopt_long did not accept. */
 static bool refuse(int c, const struct option_row *rows, char **argv)
 {
 	const char *word = argv[optind - 1];
@@ -100,14 +87,11 @@ static bool refuse(int c, const struct option_row *rows, char **argv)
 	return false;
 }
 
-static bool is_shrinking(const char *word)
-{
-	return word[0] == '-' && word[1] >= '0' && word[1] <= '9';
-}
-
 bool args_parse(
 	struct args *a, const struct verb *verbs, const struct verb *verb, int argc, char **argv)
 {
+	const struct option_row *row;
+	const char *last = argv[argc - 1];
 	struct spec spec;
 	int c, kept = 0;
 
@@ -115,14 +99,17 @@ bool args_parse(
 	make_spec(&spec, verb->options);
 	opterr = 0;
 	optind = 0;
-	/* What begins like a negative size is one, and no option. */
-	if (argc > 2 && is_shrinking(argv[argc - 1]))
+	/* "-1G", for resize, is an operand and not the option -1. */
+	if (argc > 2 && last[0] == '-' && last[1] >= '0' && last[1] <= '9')
 		kept = 1;
 	argc -= kept;
 	while ((c = getopt_long(argc, argv, spec.letters, spec.names, NULL)) != -1) {
 		if (c == ':' || c == '?')
 			return refuse(c, verb->options, argv);
-		give(&a->options[find_row(verb->options, c)->key], optarg);
+		row = verb->options + (c >= LONG_BASE ? c - LONG_BASE : 0);
+		while (c < LONG_BASE && row->letter != c)
+			row++;
+		give(&a->options[row->key], optarg);
 	}
 	a->operands = (const char *const *)argv + optind;
 	a->n = (size_t)(argc + kept - optind);

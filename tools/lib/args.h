@@ -1,5 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* args.h - what was given on the command line. */
+/* args.h - the parsed command line of one verb.
+ *
+ * Errors are reported where they are found, in the words of qemu-img; the caller only exits. */
 #ifndef VDISK_TOOLS_LIB_ARGS_H
 #define VDISK_TOOLS_LIB_ARGS_H
 
@@ -9,10 +11,10 @@
 
 #include "verb.h"
 
-/* The values of one option in their order, NULL where it is a flag; NULL-terminated. */
+/* All occurrences of one option, in their order. */
 struct given {
-	const char **v;
-	size_t n; /* how often it was given */
+	const char **v; /* its values, NULL for a flag; NULL-terminated */
+	size_t n;
 };
 
 struct args {
@@ -22,26 +24,25 @@ struct args {
 	size_t n;
 };
 
-/* argv[0] is the name of verb, a row of verbs.  False when a line has been printed that says what
- * is wrong.  Free in either case; argv is reordered and must stay. */
+/* argv[0] is the name of verb, a row of verbs.  False after an error.  Free a in either case.  argv
+ * is reordered, and must outlive a. */
 bool args_parse(
 	struct args *a, const struct verb *verbs, const struct verb *verb, int argc, char **argv);
 void args_free(struct args *a);
 
 bool args_has(const struct args *a, enum option_key key);
 
-/* The last one given, or NULL. */
+/* The value of the last occurrence, or NULL. */
 const char *args_value(const struct args *a, enum option_key key);
 
-/* --output: human unless it says json.  False: it says something else, and that has been told. */
+/* Sets *json for --output=json, clears it for human or without the option; else false. */
 bool args_want_json(const struct args *a, bool *json);
 
-/* A size; left alone when the option was not given.  False: it is none, and that has been told.
- * what is a word for the message. */
+/* Parses the value of key into *size, which stays unchanged without the option.  False: no size.
+ * what is its name for the message. */
 bool args_size(const struct args *a, enum option_key key, const char *what, uint64_t *size);
 
-/* For a wrong number of operands and the like: the line, and where to look.  Returns 1, a status.
- */
+/* Reports a wrong use of the command line, and refers to --help.  Returns 1, an exit status. */
 int args_misused(const char *fmt, ...) __attribute__((format(printf, 1, 2)));
 
 #endif

@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* block-status.c - see block-status.h. */
 #include "block-status.h"
 
 #include <unistd.h>
@@ -11,16 +12,16 @@
 #include "input.h"
 #include "view/view.h"
 
-/* What is known of the images of a chain. */
-struct walk {
+struct layers {
 	const struct view *disk;
-	const struct image *layers[LIMIT_CHAIN_DEPTH];
-	bool flat[LIMIT_CHAIN_DEPTH];
+	const struct image *images[LIMIT_CHAIN_DEPTH];
+	bool flat[LIMIT_CHAIN_DEPTH]; /* see is_flat */
 	unsigned n;
-	unsigned last; /* the layer that was found last */
+	unsigned last; /* found last: the next range is often of the same image */
 };
 
-/* An image that stores its disk in one piece leaves it to the host to know where data is. */
+/* Does the image store its disk as one run of bytes?  Then only the holes of the host file show
+ * where there is no data. */
 static bool is_flat(const struct view *disk)
 {
 	struct err ignored = ERR_INIT;
@@ -28,15 +29,6 @@ static bool is_flat(const struct view *disk)
 
 	return disk->size > 0 && disk->ops->map(disk, 0, disk->size, &x, &ignored) == 0 &&
 	       x.kind == EXTENT_FILE && x.len >= disk->size;
-}
-
-static void walk_begin(struct walk *w, const struct input *input)
-{
-	*w = (struct walk){.disk = input->state->view};
-	for (const struct image *i = input->img; i && w->n < LIMIT_CHAIN_DEPTH; i = i->parent) {
-		w->layers[w->n] = i;
-		w->flat[w->n++] = is_flat(i->states[0]->view);
-	}
 }
 
 static bool owns(const struct image *img, const struct view *v)
@@ -47,41 +39,31 @@ static bool owns(const struct image *img, const struct view *v)
 	return img->missing == v;
 }
 
-static unsigned layer_of(struct walk *w, const struct view *owner)
+static unsigned layer_of(struct layers *l, const struct view *owner)
 {
-	for (unsigned i = 0; i < w->n; i++) {
-		unsigned layer = (w->last + i) % w->n;
+	for (unsigned i = 0; i < l->n; i++) {
+		unsigned layer = (l->last + i) % l->n;
 
-		if (owns(w->layers[layer], owner)) {
-			w->last = layer;
+		if (owns(l->images[layer], owner)) {
+			l->last = layer;
 			return layer;
 		}
 	}
 	return 0;
 }
 
-/* Where the host has a hole, data reads as zeroes. */
-static void look_for_holes(struct block_status *p)
-{
-	uint64_t data = io_seek(p->io, p->pos, SEEK_DATA);
-
-	p->zero = data > p->pos;
-	p->data = !p->zero;
-	p->len = MIN(p->len, (p->zero ? data : io_seek(p->io, p->pos, SEEK_HOLE)) - p->pos);
-}
-
-static int piece_at(
-	struct walk *w, uint64_t off, uint64_t end, struct block_status *p, struct err *e)
+static int status_at(
+	struct layers *l, uint64_t off, uint64_t end, struct block_status *p, struct err *e)
 {
 	struct extent x;
-	int r = view_resolve(w->disk, off, end - off, &x, e);
+	int r = view_resolve(l->disk, off, end - off, &x, e);
 
 	if (r < 0)
 		return r;
 	*p = (struct block_status){
 		.start = off,
 		.len = x.len,
-		.depth = layer_of(w, x.owner),
+		.depth = layer_of(l, x.owner),
 		.present = !x.absent,
 		.zero = x.kind == EXTENT_ZERO,
 		.data = x.kind != EXTENT_ZERO,
@@ -90,13 +72,19 @@ static int piece_at(
 	if (x.kind == EXTENT_FILE) {
 		p->io = x.io;
 		p->pos = x.pos;
-		if (w->flat[p->depth])
-			look_for_holes(p);
+	}
+	if (x.kind == EXTENT_FILE && l->flat[p->depth]) {
+		/* A hole of the host file reads as zeroes. */
+		uint64_t data = io_seek(p->io, p->pos, SEEK_DATA);
+
+		p->zero = data > p->pos;
+		p->data = !p->zero;
+		p->len = MIN(p->len, (p->zero ? data : io_seek(p->io, p->pos, SEEK_HOLE)) - p->pos);
 	}
 	return 0;
 }
 
-static bool can_follow(const struct block_status *a, const struct block_status *b)
+static bool can_join(const struct block_status *a, const struct block_status *b)
 {
 	return a->depth == b->depth && a->present == b->present && a->zero == b->zero &&
 	       a->data == b->data && a->compressed == b->compressed && a->io == b->io &&
@@ -107,15 +95,18 @@ int block_status_visit(const struct input *input, uint64_t start, uint64_t end,
 	block_status_fn *visit, void *arg, struct err *e)
 {
 	struct block_status whole = {0}, p;
-	struct walk w;
+	struct layers l = {.disk = input->state->view};
 	int r = 0;
 
-	walk_begin(&w, input);
+	for (const struct image *i = input->img; i && l.n < LIMIT_CHAIN_DEPTH; i = i->parent) {
+		l.images[l.n] = i;
+		l.flat[l.n++] = is_flat(i->states[0]->view);
+	}
 	for (uint64_t off = start; r == 0 && off < end; off += p.len) {
-		r = piece_at(&w, off, end, &p, e);
+		r = status_at(&l, off, end, &p, e);
 		if (r < 0)
 			return r;
-		if (whole.len > 0 && can_follow(&whole, &p)) {
+		if (whole.len > 0 && can_join(&whole, &p)) {
 			whole.len += p.len;
 			continue;
 		}

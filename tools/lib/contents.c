@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* contents.c - see contents.h. */
 #include "contents.h"
 
 #include <json-c/json.h>
@@ -10,7 +11,7 @@
 #include "partition/partition.h"
 #include "view/view.h"
 
-/* A guest's text may be no UTF-8, which JSON has to be. */
+/* Text of a guest may be invalid UTF-8, which JSON must not contain. */
 static void add_text(struct json_object *o, const char *key, const char *text)
 {
 	char clean[ERR_TEXT];
@@ -27,7 +28,7 @@ static void add_number(struct json_object *o, const char *key, uint64_t n)
 	json_object_object_add(o, key, json_object_new_uint64(n));
 }
 
-/* "content" is there when something was recognised. */
+/* Adds no "content" for an unknown file system. */
 static void add_content(struct json_object *o, const struct view *part)
 {
 	struct err e = ERR_INIT;

@@ -12,8 +12,8 @@
 
 #define CHUNK (64u << 10)
 
-/* Does the output show these bytes already, by what it is based on? */
-static int is_below(const struct copy *c, const unsigned char *buf, size_t len, uint64_t off,
+/* Does the backing file have these bytes, and zeroes beyond its end? */
+static int reads_same(const struct copy *c, const unsigned char *buf, size_t len, uint64_t off,
 	bool *is, struct err *e)
 {
 	unsigned char below[CHUNK];
@@ -30,8 +30,8 @@ static int is_below(const struct copy *c, const unsigned char *buf, size_t len, 
 	return r;
 }
 
-/* Does the output store nothing there? */
-static int stores_nothing(const struct copy *c, size_t len, uint64_t off, bool *is, struct err *e)
+/* Is the whole range unallocated in the output? */
+static int is_unallocated(const struct copy *c, size_t len, uint64_t off, bool *is, struct err *e)
 {
 	struct extent x = {.kind = EXTENT_BELOW};
 	int r = 0;
@@ -48,13 +48,13 @@ int copy_fate(const struct copy *c, const unsigned char *buf, size_t len, uint64
 	enum copy_fate *fate, struct err *e)
 {
 	bool below = c->below != NULL;
-	int r = below && !c->fresh ? stores_nothing(c, len, off, &below, e) : 0;
+	int r = below && !c->is_new ? is_unallocated(c, len, off, &below, e) : 0;
 
 	if (r == 0 && below)
-		r = is_below(c, buf, len, off, &below, e);
+		r = reads_same(c, buf, len, off, &below, e);
 
 	*fate = below ? COPY_SKIP : COPY_WRITE;
 	if (!below && is_zero(buf, len))
-		*fate = c->fresh && !c->below ? COPY_SKIP : COPY_ZERO;
+		*fate = c->is_new && !c->below ? COPY_SKIP : COPY_ZERO;
 	return r;
 }

@@ -16,7 +16,7 @@ enum copy_fate {
 };
 
 /* Compares buf, the bytes for offset off of the output, with what the output reads there: its
- * backing file if c->below is set, else zeroes.  Without c->fresh the output is looked at first,
+ * backing file if c->below is set, else zeroes.  Without c->is_new the output is looked at first,
  * since it may have clusters of its own there. */
 int copy_fate(const struct copy *c, const unsigned char *buf, size_t len, uint64_t off,
 	enum copy_fate *fate, struct err *e);

@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* copy.h - a disk copied into a view that is written to; what need not be stored is not. */
+/* copy.h - copies a disk to a writable view, leaving out everything that the output need not store:
+ * zeroes in a new image, and data that its backing file has already. */
 #ifndef VDISK_TOOLS_LIB_COPY_H
 #define VDISK_TOOLS_LIB_COPY_H
 
 #include <stdbool.h>
-#include <stddef.h>
 #include <stdint.h>
 
 struct err;
@@ -14,16 +14,16 @@ struct view;
 struct copy {
 	const struct view *disk;
 	struct view *out;
-	uint64_t base;            /* where in out the disk begins; it fits */
-	const struct view *below; /* what out shows where it stores nothing; NULL: zeroes, or
-				   * nobody asks */
-	bool fresh;               /* nothing was written to out before */
-	uint64_t sparse;          /* how many zeroes become a hole, at most 16 MiB; 0: none do */
-	bool packed;              /* by units that are packed */
+	uint64_t base;            /* offset in out of the start of disk */
+	const struct view *below; /* backing file to compare with; NULL: none */
+	bool is_new;              /* nothing was written to out before */
+	uint64_t sparse;          /* size of a run of zeroes that becomes a hole; 0: never */
+	bool compressed;          /* write compressed clusters */
 	unsigned threads;
 	struct progress *progress; /* or NULL */
 };
 
+/* Copies the whole disk; it must fit.  Does not flush. */
 int copy_run(const struct copy *c, struct err *e);
 
 #endif

@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* create-args.c - see create-args.h. */
 #include "create-args.h"
 
 #include <inttypes.h>
@@ -17,7 +18,7 @@
 #include "option-list.h"
 #include "view/view.h"
 
-/* A word of -o, or else what the option of its own says; NULL: neither. */
+/* The value of -o, else that of the option key; NULL: neither is given. */
 static const char *choose(char *word, const struct args *a, enum option_key key)
 {
 	return word ? word : args_value(a, key);
@@ -47,7 +48,7 @@ bool create_args_begin(struct create_args *m, const struct input_session *s, con
 		.options = (const char *const *)m->options.v,
 		.how = &m->how,
 	};
-	/* One that is not created records none. */
+	/* With -n nothing is recorded, so the format can be left out. */
 	if (m->request.backing && !m->request.backing_format && !args_has(a, OPT_NO_CREATE)) {
 		report("Backing file specified without backing format");
 		filenames_hint_backing_format(name ? name : "", m->request.backing);
@@ -110,8 +111,8 @@ static const char *given_word(const struct create_args *m, const char *name)
 	return value;
 }
 
-/* What nobody gave is told of as well, but words that mean "as always". */
-static void tell_option(const struct create_args *m, const struct create_option *o)
+/* Prints defaults, too, as qemu-img does, except those of options that are words. */
+static void print_option(const struct create_args *m, const struct create_option *o)
 {
 	const char *value = given_word(m, o->name);
 	uint64_t bytes;
@@ -136,7 +137,7 @@ void create_args_print(const struct create_args *m, const char *name)
 		printable_print(
 			stdout, " backing_file=%s backing_fmt=%s", r->backing, r->backing_format);
 	for (const struct create_option *o = m->format->create_options; o && o->name; o++)
-		tell_option(m, o);
+		print_option(m, o);
 	putchar('\n');
 }
 
@@ -149,7 +150,7 @@ void create_args_warn_raw(const struct create_args *m, const char *name, enum op
 		return;
 	fflush(stdout);
 	fprintf(stderr,
-		"vdisk: warning: %s: it is a raw disk, since no format was given; "
-		"-%c %s makes a %s image\n",
+		"vdisk: warning: %s: created as a raw disk, since no format was given; "
+		"-%c %s creates a %s image\n",
 		name, key == OPT_FORMAT ? 'f' : 'O', by_name->name, by_name->name);
 }

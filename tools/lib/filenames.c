@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* filenames.c - see filenames.h. */
 #include "filenames.h"
 
 #include <stdbool.h>
@@ -63,24 +64,20 @@ bool filenames_is_parent(const struct image *img, const char *name, const char *
 	return is;
 }
 
-static char *file_below(const struct image *img, char *name, const struct io *io)
-{
-	while (img && name && img->io != io) {
-		char *next = filenames_parent(img, name);
-
-		free(name);
-		name = next;
-		img = img->parent;
-	}
-	if (img)
-		return name;
-	free(name);
-	return NULL;
-}
-
 char *filenames_of_io(const struct image *img, const char *name, const struct io *io)
 {
-	char *found = file_below(img, strdup(name), io);
+	const struct image *owner = img;
+	char *found = strdup(name);
 
-	return found ? found : image_file_name(img, name, io);
+	while (owner && found && owner->io != io) {
+		char *parent = filenames_parent(owner, found);
+
+		free(found);
+		found = parent;
+		owner = owner->parent;
+	}
+	if (owner && found)
+		return found;
+	free(found);
+	return image_file_name(img, name, io); /* an extent or data file of an image */
 }

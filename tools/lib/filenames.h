@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* filenames.h - what the files of a chain are called beside a name that the user gave. */
+/* filenames.h - names of the files of a chain for output, built like qemu-img: the name that the
+ * user gave for the top image, followed by the names recorded in the images. */
 #ifndef VDISK_TOOLS_LIB_FILENAMES_H
 #define VDISK_TOOLS_LIB_FILENAMES_H
 
@@ -8,23 +9,24 @@
 struct image;
 struct io;
 
-/* name, as the file base says it, seen from here; malloc'ed or NULL without memory. */
+/* Resolves name, as recorded in the file base, to a path from the current directory; malloc'ed, or
+ * NULL without memory. */
 char *filenames_beside(const char *base, const char *name);
 
-/* Prints the hint that -F names the format of the backing file, and which one it looks like; base
- * is the image that shall have it. */
+/* Prints a hint to use -F for the format of backing, the backing file of base, with the format that
+ * its contents suggest. */
 void filenames_hint_backing_format(const char *base, const char *backing);
 
-/* What the parent of img is called if img is called name: what img says, seen from where name is;
- * or where it was found, if it is another file.  malloc'ed; NULL: no parent is known by name. */
+/* The name of the parent of img, whose own name is name: the recorded name, or the path of the file
+ * that was opened if that is a different one.  malloc'ed; NULL: no parent, or none with a name. */
 char *filenames_parent(const struct image *img, const char *name);
 
-/* Is the parent of img, which is called name, the one that the user calls parent: as img says it,
- * from here, or from where name is? */
+/* Does parent, as the user gave it, mean the parent of img, whose own name is name?  It may be the
+ * recorded name, or a path from the current directory or from that of name. */
 bool filenames_is_parent(const struct image *img, const char *name, const char *parent);
 
-/* What io, of the chain of img, is called if img is called name; malloc'ed or NULL without memory.
- */
+/* The name of io, a file of the chain of img, whose own name is name; malloc'ed, or NULL without
+ * memory. */
 char *filenames_of_io(const struct image *img, const char *name, const struct io *io);
 
 #endif

@@ -1,4 +1,10 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* fs-mount.c - see fs-mount.h.
+ *
+ * As root, mount(8) is tried first, and a FUSE program only where the kernel has no driver or the
+ * host no loop device.  A read-only mount never writes to the image, so a journal that needs to be
+ * replayed is skipped, with a warning.
+ */
 #include "fs-mount.h"
 
 #include <errno.h>
@@ -22,16 +28,15 @@
 
 #define FSCK_CORRECTED 1 /* exit status of fsck(8) */
 
-/* A mount that is being tried. */
 struct attempt {
 	const struct fs_mount *m;
 	const struct fs_type *fs;
-	const char *type;    /* by libblkid; "": not known */
+	const char *type;    /* by libblkid; "": unknown */
 	char what[32];       /* "partition 2" */
-	char said[ERR_TEXT]; /* by the program that failed */
+	char said[ERR_TEXT]; /* standard error of the program that failed */
 };
 
-/* The first line says what is wrong. */
+/* Reports the first line that the program printed. */
 static void report_said(const struct attempt *t, const char *program)
 {
 	const char *text = t->said + strspn(t->said, "\n");
@@ -45,16 +50,8 @@ static void report_said(const struct attempt *t, const char *program)
 
 static void warn_of_journal(const struct attempt *t)
 {
-	report("warning: %s: the journal of %s has changes that are not in what you see",
+	report("warning: %s: the journal of %s is not replayed: recent changes are missing",
 		t->m->image, t->what);
-}
-
-static void warn_of_reading(const struct attempt *t)
-{
-	struct statvfs st;
-
-	if (t->m->writable && statvfs(t->m->dir, &st) == 0 && st.f_flag & ST_RDONLY)
-		report("warning: %s: %s is mounted read-only", t->m->image, t->what);
 }
 
 /* By the kernel. */
@@ -82,7 +79,7 @@ static int run_mount(struct attempt *t, const char *options, const char *driver)
 	return subprocess_run_quietly(&c, t->said, sizeof t->said);
 }
 
-/* Is there a driver, or a program that mount(8) would call? */
+/* Has the kernel a driver, or mount(8) a helper program? */
 static bool kernel_knows(const char *type)
 {
 	FILE *f = fopen("/proc/filesystems", "re");
@@ -117,7 +114,7 @@ static bool try_kernel(struct attempt *t)
 
 /* By a program. */
 
-/* Does the list of mounts have it, so that vdisk umount will know it? */
+/* Will vdisk umount find the mount in the list of mounts? */
 static bool is_listed(const struct fs_mount *m)
 {
 	const struct mounted *x;
@@ -137,8 +134,8 @@ static bool is_listed(const struct fs_mount *m)
 	return listed;
 }
 
-/* Is the file system there, and does it answer?  A program's exit status does not always say so.
- * before: the device of the directory. */
+/* Is the file system mounted, and does it answer?  Some programs exit with 0 although they failed.
+ * before: the device of the directory without the mount. */
 static bool is_served(const struct fs_mount *m, dev_t before)
 {
 	struct stat st;
@@ -179,7 +176,8 @@ static bool run_program(struct attempt *t, const char *option)
 	return good;
 }
 
-/* A program that is set-user-ID root may not look into a user's mount. */
+/* Without allow_root, root has no access to a user's mount, and so a set-user-ID program has none.
+ */
 static bool is_kept_out(const char *path)
 {
 	struct stat st;
@@ -203,7 +201,7 @@ static void report_no_program(const struct attempt *t)
 			t->what, t->type);
 }
 
-/* False: why no program can do it has been reported. */
+/* False if no program can mount it, which is reported. */
 static bool check_program(const struct attempt *t)
 {
 	const struct fs_type *fs = t->fs;
@@ -212,7 +210,7 @@ static bool check_program(const struct attempt *t)
 	if (!fs->program || (t->m->writable && !fs->program_writes))
 		report_no_program(t);
 	else if (!subprocess_find(fs->program, path, sizeof path))
-		report("%s: %s is %s, which takes %s: install the package %s", t->m->image, t->what,
+		report("%s: %s is %s, which needs %s: install the package %s", t->m->image, t->what,
 			t->type, fs->program, fs->package);
 	else if (is_kept_out(path))
 		report("%s: %s is %s, and %s may not read a user's mount: put the line "
@@ -223,16 +221,11 @@ static bool check_program(const struct attempt *t)
 	return false;
 }
 
-/* Replays the journal above all. */
-static bool put_right(struct attempt *t)
+/* Runs the checker, which replays the journal. */
+static bool check_file_system(struct attempt *t)
 {
-	struct subprocess c = {.n = 0};
+	struct subprocess c = {.words = {t->fs->fsck, "-p", t->m->file}, .n = 3};
 
-	if (!t->m->writable || !t->fs->fsck)
-		return true;
-	subprocess_add(&c, t->fs->fsck);
-	subprocess_add(&c, "-p");
-	subprocess_add(&c, t->m->file);
 	return subprocess_run_quietly(&c, t->said, sizeof t->said) <= FSCK_CORRECTED;
 }
 
@@ -240,7 +233,7 @@ static bool try_program(struct attempt *t)
 {
 	if (!check_program(t))
 		return false;
-	if (!put_right(t)) {
+	if (t->m->writable && t->fs->fsck && !check_file_system(t)) {
 		report_said(t, t->fs->fsck);
 		return false;
 	}
@@ -255,19 +248,12 @@ static bool try_program(struct attempt *t)
 	return false;
 }
 
-/* Either. */
-
-/* Containers may have none. */
-static bool has_loop_devices(void)
-{
-	return access("/dev/loop-control", W_OK) == 0;
-}
-
 static bool mount_as_root(struct attempt *t)
 {
 	if (try_kernel(t))
 		return true;
-	if (kernel_knows(t->type) && has_loop_devices()) {
+	/* Containers may have no loop devices. */
+	if (kernel_knows(t->type) && access("/dev/loop-control", W_OK) == 0) {
 		report_said(t, "mount");
 		return false;
 	}
@@ -305,6 +291,7 @@ static void report_container(const struct attempt *t)
 static bool mount_type(const struct fs_mount *m, const char *type)
 {
 	struct attempt t = {.m = m, .fs = fs_type_find(type), .type = type};
+	struct statvfs st;
 	bool good = false;
 
 	if (m->number > 0)
@@ -314,15 +301,15 @@ static bool mount_type(const struct fs_mount *m, const char *type)
 	if (filesystem_describe(type))
 		report_container(&t);
 	else if (m->writable && t.fs->read_only)
-		report("%s: %s is %s, which is only read: leave out --rw", m->image, t.what, type);
+		report("%s: %s is %s, which is read-only: leave out --rw", m->image, t.what, type);
 	else if (!type[0])
-		report("%s: %s has no file system that is known here", m->image, t.what);
+		report("%s: %s has no known file system", m->image, t.what);
 	else if (getuid() == 0)
 		good = mount_as_root(&t);
 	else
 		good = try_program(&t);
-	if (good)
-		warn_of_reading(&t);
+	if (good && m->writable && statvfs(m->dir, &st) == 0 && st.f_flag & ST_RDONLY)
+		report("warning: %s: %s is mounted read-only", m->image, t.what);
 	return good;
 }
 

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* fs-mount.h - mounting the file system in a file: by the kernel for root, else by a FUSE program.
- */
+/* fs-mount.h - mounts the file system in a file of a view: by the kernel for root, else by a FUSE
+ * program. */
 #ifndef VDISK_TOOLS_LIB_FS_MOUNT_H
 #define VDISK_TOOLS_LIB_FS_MOUNT_H
 
@@ -8,13 +8,13 @@
 
 struct fs_mount {
 	const char *image; /* for messages */
-	const char *file;  /* absolute, without links */
-	unsigned number;   /* of the partition that it is; 0: the whole disk */
-	const char *dir;   /* the mount point, likewise */
+	const char *file;  /* absolute path without links */
+	unsigned number;   /* of the partition; 0: the whole disk */
+	const char *dir;   /* the mount point, an absolute path without links */
 	bool writable;
 };
 
-/* False: an error has been reported, and nothing is mounted. */
+/* False after an error, with nothing mounted. */
 bool fs_mount(const struct fs_mount *m);
 
 #endif

@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* fs-type.c - see fs-type.h. */
 #include "fs-type.h"
 
 #include <stdio.h>
@@ -9,11 +10,12 @@ static const struct fs_type known[] = {
 		.norecovery = "noload",
 		.program = "fuse2fs",
 		.package = "fuse2fs",
-		.fsck = "e2fsck",      /* fuse2fs 1.47.0 crashes when it replays a journal */
-		.options = "fakeroot", /* whoever may read the image may read root's files */
+		.fsck = "e2fsck", /* fuse2fs 1.47.0 crashes when it replays a journal */
+		.options =
+			"fakeroot", /* a user who can read the image can read files of its root */
 		.program_norecovery = "norecovery",
 		.program_writes = true},
-	/* Copies of a machine, mounted together, have the same UUID. */
+	/* Copies of a machine have the same UUID, and have to be mounted together. */
 	{.types = "xfs", .kernel = "nouuid", .norecovery = "norecovery"},
 	{.types = "btrfs", .norecovery = "rescue=nologreplay"},
 	{.types = "f2fs nilfs2", .norecovery = "norecovery"},
@@ -25,7 +27,7 @@ static const struct fs_type known[] = {
 		.names_source = true,
 		.program_writes = true},
 	{.types = "vfat", .program = "fusefat", .package = "fusefat"},
-	/* Without a list of its mounts in the home directory. */
+	/* -n: no list of mounts in the home directory. */
 	{.types = "iso9660",
 		.program = "fuseiso",
 		.package = "fuseiso",
@@ -39,7 +41,7 @@ static const struct fs_type known[] = {
 	{.types = ""},
 };
 
-/* Is word one of the words? */
+/* Is word one of words, separated by blanks? */
 static bool is_among(const char *word, const char *words)
 {
 	size_t n = strlen(word);
@@ -59,7 +61,7 @@ const struct fs_type *fs_type_find(const char *type)
 	return fs;
 }
 
-/* What makes the file systems in a container appear; %s is the file. */
+/* Commands that give access to the file systems in a container; %s is the file. */
 static const struct {
 	const char *types, *advice;
 } containers[] = {

@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* input.c - see input.h. */
 #include "input.h"
 
 #include <stdio.h>
@@ -83,8 +84,8 @@ void input_close(struct input *input)
 	input->img = NULL;
 }
 
-/* What follows key up to the next comma, malloc'ed; NULL when key does not stand there. */
-static char *word_after(const char *text, const char *key)
+/* The text after key up to the next comma, malloc'ed; NULL if key does not occur. */
+static char *value_of(const char *text, const char *key)
 {
 	const char *at = strstr(text, key);
 
@@ -94,17 +95,15 @@ static char *word_after(const char *text, const char *key)
 	return strndup(at, strcspn(at, ","));
 }
 
-static bool fits(const struct state *s, const char *id, const char *name)
-{
-	return (!id || (s->id && strcmp(s->id, id) == 0)) &&
-	       (!name || (s->name && strcmp(s->name, name) == 0));
-}
-
 static const struct state *find_exactly(const struct image *img, const char *id, const char *name)
 {
-	for (size_t i = 1; i < img->nstates; i++)
-		if (fits(img->states[i], id, name))
-			return img->states[i];
+	for (size_t i = 1; i < img->nstates; i++) {
+		const struct state *s = img->states[i];
+
+		if ((!id || (s->id && strcmp(s->id, id) == 0)) &&
+			(!name || (s->name && strcmp(s->name, name) == 0)))
+			return s;
+	}
 	return NULL;
 }
 
@@ -123,8 +122,8 @@ bool input_choose_state(struct input *input, const char *snapshot)
 
 	if (!snapshot)
 		return true;
-	id = word_after(snapshot, "snapshot.id=");
-	name = word_after(snapshot, "snapshot.name=");
+	id = value_of(snapshot, "snapshot.id=");
+	name = value_of(snapshot, "snapshot.name=");
 	input->state = id || name ? find_exactly(input->img, id, name)
 				  : image_find_state(input->img, snapshot);
 	if (!input->state) {
@@ -136,22 +135,13 @@ bool input_choose_state(struct input *input, const char *snapshot)
 	return input->state != NULL;
 }
 
-/* Makes durable what work has written, of which a part may be there even when it failed. */
-static int finish(struct input *input, int status)
-{
-	struct err e = ERR_INIT;
-
-	if (image_finish(input->img, &e) == 0)
-		return status;
-	return report_failure(&e);
-}
-
 int input_run(
 	const struct args *a, unsigned how, int (*work)(const struct args *a, struct input *input))
 {
 	struct image_options options;
 	struct input_session s;
 	struct input input = {0};
+	struct err e = ERR_INIT;
 	int status = EXIT_FAILURE;
 	bool json;
 
@@ -166,8 +156,12 @@ int input_run(
 		options.repair = how & INPUT_REPAIR;
 		options.locked = how & INPUT_LOCKED;
 		options.lenient = how & INPUT_LENIENT;
-		if (input_open(&input, a->operands[0], &options))
-			status = finish(&input, work(a, &input));
+		if (input_open(&input, a->operands[0], &options)) {
+			status = work(a, &input);
+			/* Also after a failure: part of the changes may have been written. */
+			if (image_finish(input.img, &e) < 0)
+				status = report_failure(&e);
+		}
 		input_close(&input);
 	}
 	input_session_end(&s);

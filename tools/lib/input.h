@@ -1,5 +1,9 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* input.h - images that a verb reads, opened as its options say. */
+/* input.h - opens the images of a verb as its options require.
+ *
+ * One input_session serves all images of a run: they share a cache, a codec and the passphrases.
+ * Failures are reported here, with hints that name the options of the verb.
+ */
 #ifndef VDISK_TOOLS_LIB_INPUT_H
 #define VDISK_TOOLS_LIB_INPUT_H
 
@@ -10,7 +14,6 @@
 struct args;
 struct err;
 
-/* What the images of one run share. */
 struct input_session {
 	const struct args *args;
 	struct cache *cache;
@@ -19,40 +22,40 @@ struct input_session {
 };
 
 struct input {
-	const char *name; /* as given */
+	const char *name; /* as the user gave it */
 	struct image_options how;
 	struct image *img;
-	const struct state *state; /* the live one, or the snapshot that was asked for */
+	const struct state *state; /* the live state, or the snapshot of -l */
 };
 
-/* False: it has been told why.  End it in either case. */
+/* False after an error.  End it in either case. */
 bool input_session_begin(struct input_session *s, const struct args *a);
 void input_session_end(struct input_session *s);
 
-/* The defaults for opening an image of this format (NULL: look), which a verb may change. */
+/* Options for an image of this format (NULL: probe it), which the verb may change. */
 struct image_options input_session_options(const struct input_session *s, const char *format);
 
-/* Opens name; false: it has been told why.  input must stay where it is until it is closed. */
+/* Opens name; false after an error.  input must not move until it is closed. */
 bool input_open(struct input *input, const char *name, const struct image_options *how);
-/* The same where another option than "-f " names the format. */
+/* The same, for hints: option gives the format of this image, "-F " instead of "-f ". */
 bool input_open_as(
 	struct input *input, const char *name, const char *option, const struct image_options *how);
-void input_close(struct input *input); /* one of zeroes is fine */
+void input_close(struct input *input); /* {0} is fine */
 
-/* Chooses the snapshot of -l, if it is given.  Understands "snapshot.id=", "snapshot.name=" and a
- * plain name or id.  False: it has been told why. */
+/* Sets state to a snapshot: "snapshot.id=ID", "snapshot.name=NAME", both, or a plain name or ID;
+ * NULL leaves the live state.  False after an error. */
 bool input_choose_state(struct input *input, const char *snapshot);
 
-/* Prints the hint at a snapshot whose name is near to one that is not there.  Returns 1. */
+/* Hints at a snapshot with a name similar to the missing one.  Returns 1. */
 int input_hint_snapshot(const struct input *input, const char *name);
 
-/* For verbs of one image: checks the operands and --output, opens the image, and lets work loose on
- * it; the exit status. */
+/* For verbs of one image: checks the operands and --output, opens the image, calls work and makes
+ * the image durable.  Returns the exit status. */
 #define INPUT_ALONE   1u  /* without its parents */
-#define INPUT_WRITE   2u  /* to be written; what was is durable on return */
+#define INPUT_WRITE   2u  /* for writing */
 #define INPUT_REPAIR  4u  /* for image_check */
-#define INPUT_LOCKED  8u  /* encrypted and without a passphrase: what it is can be told */
-#define INPUT_LENIENT 16u /* likewise, damaged or without its data file */
+#define INPUT_LOCKED  8u  /* metadata only, if it is encrypted and there is no passphrase */
+#define INPUT_LENIENT 16u /* metadata only, if it is damaged or lacks its data file */
 
 int input_run(
 	const struct args *a, unsigned how, int (*work)(const struct args *a, struct input *input));

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* leftover.c - a list that a signal handler reads: entries are published by one atomic store, and
- * never freed. */
+/* leftover.c - see leftover.h.  A signal handler reads the list at any time: an entry is published
+ * by one atomic store, and never freed. */
 #include "leftover.h"
 
 #include <fcntl.h>
@@ -10,21 +10,21 @@
 #include <string.h>
 #include <unistd.h>
 
-struct entry {
+struct leftover_entry {
 	enum leftover kind;
 	atomic_bool live;
-	struct entry *next;
+	struct leftover_entry *next;
 	char path[];
 };
 
-static _Atomic(struct entry *) entries;
+static _Atomic(struct leftover_entry *) entries;
 
 static const int signals[] = {SIGHUP, SIGINT, SIGQUIT, SIGTERM, SIGPIPE, SIGXCPU};
 
 #define NSIGNALS (sizeof signals / sizeof signals[0])
 
-/* Only functions that are safe in a signal handler. */
-static void remove_entry(const struct entry *entry)
+/* Calls only functions that are safe in a signal handler. */
+static void remove_entry(const struct leftover_entry *entry)
 {
 	static const char zeroes[512];
 	int fd;
@@ -44,7 +44,7 @@ static void remove_entry(const struct entry *entry)
 
 void leftover_remove(void)
 {
-	for (struct entry *entry = entries; entry; entry = entry->next)
+	for (struct leftover_entry *entry = entries; entry; entry = entry->next)
 		if (atomic_exchange(&entry->live, false))
 			remove_entry(entry);
 }
@@ -52,11 +52,11 @@ void leftover_remove(void)
 static void on_signal(int number)
 {
 	leftover_remove();
-	/* Blocked until this returns; SA_RESETHAND has restored the default. */
+	/* SA_RESETHAND has restored the default action; the signal is blocked until we return. */
 	raise(number);
 }
 
-/* What is ignored (nohup) stays ignored. */
+/* Signals that are ignored stay so (nohup). */
 static void catch_signals(void)
 {
 	struct sigaction action = {.sa_handler = on_signal, .sa_flags = SA_RESETHAND}, old;
@@ -72,7 +72,7 @@ static void catch_signals(void)
 bool leftover_add(const char *path, enum leftover kind)
 {
 	size_t n = strlen(path) + 1;
-	struct entry *entry = calloc(1, sizeof *entry + n);
+	struct leftover_entry *entry = calloc(1, sizeof *entry + n);
 
 	if (!entry)
 		return false;
@@ -88,6 +88,6 @@ bool leftover_add(const char *path, enum leftover kind)
 
 void leftover_forget(void)
 {
-	for (struct entry *entry = entries; entry; entry = entry->next)
+	for (struct leftover_entry *entry = entries; entry; entry = entry->next)
 		entry->live = false;
 }

@@ -1,23 +1,23 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* leftover.h - files that are removed when a signal ends the program. */
+/* leftover.h - incomplete files that are removed when a signal or an error ends the program. */
 #ifndef VDISK_TOOLS_LIB_LEFTOVER_H
 #define VDISK_TOOLS_LIB_LEFTOVER_H
 
 #include <stdbool.h>
 
 enum leftover {
-	LEFTOVER_FILE,    /* is removed */
-	LEFTOVER_REGULAR, /* is emptied */
-	LEFTOVER_DEVICE,  /* loses its first sector */
+	LEFTOVER_FILE,    /* a new file: removed */
+	LEFTOVER_REGULAR, /* a file written in place: truncated to nothing */
+	LEFTOVER_DEVICE,  /* a device: its first sector is zeroed */
 };
 
-/* From now on, until leftover_forget.  False: out of memory. */
+/* Adds a file.  False: out of memory. */
 bool leftover_add(const char *path, enum leftover kind);
 
-/* The files are complete, or gone. */
+/* Forgets all files: they are complete. */
 void leftover_forget(void);
 
-/* Does what a signal would do; then they are forgotten. */
+/* Removes all files as a signal would, and forgets them. */
 void leftover_remove(void);
 
 #endif

@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* lock-holder.c - see lock-holder.h. */
 #include "lock-holder.h"
 
 #include <limits.h>
@@ -9,7 +10,7 @@
 #include "mount-table.h"
 #include "util/err.h"
 
-/* Is path, which is without links, image itself or below it? */
+/* Is path, which has no links, image itself or below it? */
 static bool covers(const char *image, const char *path)
 {
 	char real[PATH_MAX];

@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* output.c - see output.h. */
 #include "output.h"
 
 #include <errno.h>
@@ -21,7 +22,7 @@
 #include "leftover.h"
 #include "io/lock.h"
 
-#define SUFFIX_LEN 15 /* ".", 8 digits, ".part", and the dot in front */
+#define SUFFIX_LEN 15 /* the "." in front, and ".12345678.part" */
 #define XATTR_MAX  (64u << 10)
 
 /* The temporary file. */
@@ -33,7 +34,8 @@ static const char *base_of(const char *path)
 	return slash ? slash + 1 : path;
 }
 
-/* ".NAME.DIGITS.part" beside target: directory mounts do not show it.  malloc'ed, or NULL. */
+/* ".NAME.DIGITS.part" beside target, which vdiskfs does not show in a directory; malloc'ed, or
+ * NULL. */
 static char *temporary_name(const char *target)
 {
 	const char *base = base_of(target);
@@ -41,7 +43,7 @@ static char *temporary_name(const char *target)
 	uint32_t number;
 	char *path;
 
-	/* No character of UTF-8 is cut in two. */
+	/* Cuts at the start of a UTF-8 character. */
 	while (len > 0 && base[len] && ((unsigned char)base[len] & 0xc0) == 0x80)
 		len--;
 	if (getrandom(&number, sizeof number, 0) != (ssize_t)sizeof number ||
@@ -51,8 +53,8 @@ static char *temporary_name(const char *target)
 	return path;
 }
 
-/* With the mode of a new file, or for nobody else until it is like the one that it replaces; the
- * descriptor, or -1 with errno. */
+/* Returns a descriptor, or -1 with errno.  A file that replaces another one is private until it has
+ * the mode of the old one. */
 static int make_temporary(struct output *o)
 {
 	int fd;
@@ -70,7 +72,7 @@ static int make_temporary(struct output *o)
 
 /* The replaced file. */
 
-/* Labels of a security module are its own to give. */
+/* Copying labels of security modules may be forbidden, which is no failure. */
 static bool copy_attribute(int from, int to, const char *name)
 {
 	char value[XATTR_MAX];
@@ -87,7 +89,7 @@ static bool copy_attributes(int from, int to)
 	ssize_t n = flistxattr(from, names, sizeof names);
 	bool good = n >= 0 || errno == ENOTSUP;
 
-	/* That of the directory's default. */
+	/* Inherited from the default ACL of the directory. */
 	fremovexattr(to, "system.posix_acl_access");
 	for (const char *name = names; good && n > 0 && name < names + n; name += strlen(name) + 1)
 		good = copy_attribute(from, to, name);
@@ -104,7 +106,7 @@ static bool make_like(int fd, const struct output *o)
 	       copy_attributes(o->old->fd, fd) && fchmod(fd, old.st_mode & 07777) == 0;
 }
 
-/* Is path what something else is mounted on?  It cannot be renamed over then. */
+/* A mount point cannot be replaced by rename(2). */
 static bool is_mount_point(const char *path)
 {
 	struct statx sx;
@@ -113,7 +115,7 @@ static bool is_mount_point(const char *path)
 	       (sx.stx_attributes & STATX_ATTR_MOUNT_ROOT);
 }
 
-/* Has the file this one name, and is target it? */
+/* Is target the only name of the file? */
 static bool can_be_renamed_over(const char *target, const struct stat *st)
 {
 	struct stat found;
@@ -122,7 +124,7 @@ static bool can_be_renamed_over(const char *target, const struct stat *st)
 	       found.st_dev == st->st_dev && found.st_ino == st->st_ino && !is_mount_point(target);
 }
 
-/* Nobody uses it, and nobody will until it is replaced. */
+/* Locks the old file, so that no other program uses it until it is replaced. */
 static int lock_old(struct output *o, struct err *e)
 {
 	int r;
@@ -136,7 +138,7 @@ static int lock_old(struct output *o, struct err *e)
 
 static void choose_in_place(struct output *o)
 {
-	/* image_create takes the lock itself. */
+	/* image_create locks the file itself. */
 	io_unref(o->old);
 	free(o->target);
 	free(o->path);
@@ -174,7 +176,7 @@ static int begin_new(struct output *o, struct err *e)
 	struct stat st;
 	int fd;
 
-	/* A link that leads nowhere: what it names comes to be. */
+	/* A dangling link: its target is created. */
 	if (lstat(o->name, &st) == 0) {
 		choose_in_place(o);
 		return 0;
@@ -236,7 +238,7 @@ uint64_t output_space(const struct output *o)
 		return UINT64_MAX;
 	if (S_ISBLK(st.st_mode))
 		return device_size(o->path);
-	/* A file system that says 0 of both may have no notion of space. */
+	/* Zero blocks: the file system has no notion of space. */
 	if (!S_ISREG(st.st_mode) || statvfs(o->path, &fs) < 0 || fs.f_blocks == 0)
 		return UINT64_MAX;
 	return (uint64_t)st.st_blocks * 512 + (uint64_t)fs.f_bavail * fs.f_frsize;
@@ -267,14 +269,14 @@ void output_created(const struct output *o, bool is_raw)
 		leftover_add(o->path, LEFTOVER_DEVICE);
 }
 
-/* The name in its directory. */
+/* Makes the name durable. */
 static int sync_directory(const char *path)
 {
 	char *dir = strndup(path, (size_t)(base_of(path) - path));
 	int fd = dir ? open(*dir ? dir : ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC) : -1;
 	int r = fd < 0 ? -1 : fsync(fd);
 
-	/* Not every file system has directories to sync. */
+	/* Some file systems cannot sync directories. */
 	if (r < 0 && errno == EINVAL)
 		r = 0;
 	if (fd >= 0)
@@ -283,7 +285,7 @@ static int sync_directory(const char *path)
 	return r;
 }
 
-/* A file that has appeared since output_begin is somebody else's. */
+/* For a new file, refuses to replace a file that another program created since output_begin. */
 static int give_name(const struct output *o)
 {
 	if (!o->target)

@@ -1,13 +1,13 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* output.h - the file that create and convert write.
  *
- * A regular file is written under a temporary name in its directory and renamed when it is
- * complete: whatever interrupts the program, no file of the given name is half an image, and a file
- * that is replaced stays as it is until then.  The new file gets the mode, owner and extended
- * attributes of the replaced one.  Where this is impossible (devices, files with several names, no
- * permission to create a file beside it) the output is written in place.
+ * A regular file is written under a temporary name in the same directory, and renamed when it is
+ * complete.  So an interruption at any time leaves no incomplete image of the given name, and an
+ * old file is unchanged until it is replaced.  The new file gets mode, owner and extended
+ * attributes of the old one.  Where this is impossible (a device, a file with several hard links,
+ * no permission to create files in the directory) the output is written in place.
  *
- * SIGINT, SIGTERM, SIGHUP and their like remove what is incomplete.  One output a process.
+ * A signal removes an incomplete output (leftover.h).  There can be one output in a process.
  */
 #ifndef VDISK_TOOLS_LIB_OUTPUT_H
 #define VDISK_TOOLS_LIB_OUTPUT_H
@@ -20,40 +20,41 @@ struct err;
 struct io;
 
 struct output {
-	const char *name; /* as given */
-	char *path;       /* to write to: name, or the temporary file */
-	char *target;   /* name without symbolic links, which path is renamed to; NULL: in place */
-	struct io *old; /* the file that is replaced, locked; NULL: there is none */
-	bool is_new;    /* there was no file of that name */
+	const char *name; /* as the user gave it */
+	char *path;       /* the file to write: name or the temporary file */
+	char *target;     /* path is renamed to it: name without symbolic links; NULL: in place */
+	struct io *old;   /* the file to replace, locked; NULL: none */
+	bool is_new;      /* no file of that name exists */
 };
 
-/* Chooses path, and makes it an empty file when it is a temporary one.  EEXIST: there is a file,
- * which replace does not allow.  End it in either case. */
+/* Chooses path, and creates the temporary file.  EEXIST: the file exists and replace is false.  End
+ * it in either case. */
 int output_begin(struct output *o, const char *name, bool replace, struct err *e);
 
-/* The file that is there is written into, and kept in any case. */
+/* Writes to an existing file, which is kept in any case. */
 int output_use(struct output *o, const char *name, struct err *e);
 
 bool output_is_device(const struct output *o);
 
-/* How many bytes an output in place can hold: the device, or the file with what its file system has
- * free.  UINT64_MAX: one that is not in place, for nothing is overwritten before it is complete. */
+/* The capacity of an output in place: of the device, or of the file and the free space of its file
+ * system.  UINT64_MAX for a temporary file: there, running out of space does not harm the old file.
+ */
 uint64_t output_space(const struct output *o);
 
-/* What image_create must know of it. */
+/* Sets the members of r that concern the output. */
 void output_request(struct output *o, struct create_request *r);
 
-/* image_create has succeeded: from here on, an output in place that is not committed is made no
- * image again.  (A raw device keeps what was written.) */
+/* To be called after image_create: an output in place that is not committed is emptied from now on,
+ * as it looks like a complete image.  (A raw device keeps the data written.) */
 void output_created(const struct output *o, bool is_raw);
 
-/* The image is complete, and closed: it gets its name; durable: on disk, too. */
+/* Renames the output, which is complete and closed.  durable: also syncs the directory. */
 int output_commit(struct output *o, bool durable, struct err *e);
 
-/* Removes what was not committed. */
+/* Removes an output that was not committed. */
 void output_end(struct output *o);
 
-/* Puts the given name into a message that has the temporary one. */
+/* Replaces the temporary name in a message by the given one. */
 void output_reword(const struct output *o, struct err *e);
 
 #endif

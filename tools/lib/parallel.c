@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* parallel.c - see parallel.h. */
 #include "parallel.h"
 
 #include <errno.h>
@@ -19,17 +20,17 @@
 
 struct shared {
 	const struct parallel *work;
-	pthread_mutex_t lock; /* of all below */
-	pthread_cond_t turned;
-	uint64_t next;
-	uint64_t taken, turn; /* pieces handed out; those whose second step is done */
+	pthread_mutex_t lock;  /* protects all members below */
+	pthread_cond_t turned; /* turn or ended changed */
+	uint64_t next;         /* offset from which pieces are handed out */
+	uint64_t taken, turn;  /* number of pieces handed out; of second steps done */
 	bool ended;
-	uint64_t result_off; /* what the result is of */
+	uint64_t result_off; /* offset of the piece that result is of */
 	int result;
 	struct err e;
 };
 
-/* The first byte from off on that is data in v, end if none is. */
+/* The offset of the first data of v from off on, or end. */
 static uint64_t next_data(const struct view *v, uint64_t off, uint64_t end)
 {
 	uint64_t found;
@@ -39,7 +40,7 @@ static uint64_t next_data(const struct view *v, uint64_t off, uint64_t end)
 	return MIN(found, end);
 }
 
-/* Hands out the next piece; false: there is none.  Locked. */
+/* Hands out the next piece; false: none is left.  Caller holds the lock. */
 static bool take_piece(struct shared *s, uint64_t *off, size_t *len)
 {
 	const struct parallel *w = s->work;
@@ -62,7 +63,7 @@ static bool take_piece(struct shared *s, uint64_t *off, size_t *len)
 	return true;
 }
 
-/* Locked. */
+/* Keeps the result of the lowest piece.  Caller holds the lock. */
 static void note_result(struct shared *s, uint64_t off, int result, const struct err *e)
 {
 	if (s->ended && s->result_off < off)
@@ -73,21 +74,16 @@ static void note_result(struct shared *s, uint64_t off, int result, const struct
 	s->e = *e;
 }
 
-/* Waits until it is the turn of piece number i; false: the work ends before it.  Locked. */
-static bool wait_for_turn(struct shared *s, uint64_t i, uint64_t off)
-{
-	while (s->turn != i && !(s->ended && s->result_off < off))
-		pthread_cond_wait(&s->turned, &s->lock);
-	return s->turn == i;
-}
-
-/* The second step of piece number i.  Locked, but not while it is done. */
+/* Runs the second step of piece number i when it is its turn, unless the work ends before that
+ * piece. Caller holds the lock, which is released during the step. */
 static int follow_up(
 	struct shared *s, uint64_t i, uint64_t off, size_t len, void *buf, struct err *e)
 {
 	int r;
 
-	if (!wait_for_turn(s, i, off))
+	while (s->turn != i && !(s->ended && s->result_off < off))
+		pthread_cond_wait(&s->turned, &s->lock);
+	if (s->turn != i)
 		return 0;
 	pthread_mutex_unlock(&s->lock);
 	r = s->work->then(s->work->arg, off, len, buf, e);
@@ -148,7 +144,7 @@ int parallel_run(const struct parallel *w, struct err *e)
 
 	pthread_mutex_init(&s.lock, NULL);
 	pthread_cond_init(&s.turned, NULL);
-	/* This thread is one of them; those that cannot be had are done without. */
+	/* This thread works, too; threads that cannot be created are not needed. */
 	while (n + 1 < w->threads && pthread_create(&threads[n], NULL, thread_main, &s) == 0)
 		n++;
 	thread_main(&s);

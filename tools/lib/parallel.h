@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* parallel.h - going through disks with several threads, leaving out what reads as zeroes anyway.
+/* parallel.h - processes one or two disks in pieces with several threads, skipping holes.
  *
- * Pieces are handed out in their order, each to whichever thread asks next.  What must be done in
- * that order, too, is done by the second step of a piece.  Whatever ends the work early, the result
- * is that of the first piece of the disk that had one: the same each time.
+ * Pieces are handed out in order of their offset, each to the next free thread.  A piece has up to
+ * two steps: the first runs in any order, the second in order of the offset and in one thread at a
+ * time. If a step ends the work early, the result is that of the lowest piece that had one, so it
+ * does not depend on timing.
  */
 #ifndef VDISK_TOOLS_LIB_PARALLEL_H
 #define VDISK_TOOLS_LIB_PARALLEL_H
@@ -12,36 +13,35 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#define PARALLEL_THREADS 64 /* at most */
+#define PARALLEL_THREADS 64 /* maximum */
 
 struct args;
 struct err;
 struct progress;
 struct view;
 
-#define PARALLEL_PIECE (256u << 10) /* bytes, at most, but those of a larger unit */
+#define PARALLEL_PIECE (256u << 10) /* bytes; one unit if that is larger */
 
-/* 0 to go on; what else it returns ends the work. */
+/* One step of a piece.  Any result but 0 ends the work. */
 typedef int parallel_fn(void *arg, uint64_t off, size_t len, void *buf, struct err *e);
 
 struct parallel {
-	const struct view *views[2]; /* what is hole in both is left out; NULL: there is only one */
-	uint64_t start, end;         /* views may end before */
-	bool holes_too;              /* nothing is left out */
-	uint32_t unit; /* pieces begin that many bytes from start, or a multiple of it; 0: where
-			* data does */
-	size_t buffer; /* bytes that each thread gets for its own use */
+	/* Ranges that are holes in both are skipped; [1] may be NULL. */
+	const struct view *views[2];
+	uint64_t start, end; /* a view may be shorter */
+	bool holes_too;      /* skip nothing */
+	uint32_t unit;       /* pieces start at a multiple of it from start; 0: anywhere */
+	size_t buffer;       /* bytes of each thread's buffer, which is passed to both steps */
 	unsigned threads;
 	struct progress *progress; /* or NULL */
 	parallel_fn *piece;
-	parallel_fn
-		*then; /* for each piece after that, one at a time and in their order; or NULL */
+	parallel_fn *then; /* the second step, or NULL */
 	void *arg;
 };
 
 int parallel_run(const struct parallel *w, struct err *e);
 
-/* What -m asks for, or a thread for each processor; 0: it is no number, and that has been told. */
+/* The number of threads of -m, or one per processor; 0 after an error. */
 unsigned parallel_threads(const struct args *a);
 
 #endif

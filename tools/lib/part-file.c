@@ -1,4 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* part-file.c - see part-file.h.  Partitions are known by the extended attributes of their files.
+ */
 #include "part-file.h"
 
 #include <dirent.h>
@@ -15,7 +17,7 @@
 
 #define NAME_SIZE 256
 
-/* What a partition can be called besides its number; where several fit, the first of these does. */
+/* Kinds of names, in the order in which they are searched. */
 enum { LABEL, PARTLABEL, UUID, PARTUUID, NAMES };
 
 static const struct {
@@ -46,7 +48,7 @@ static void read_attribute(const char *path, const char *name, char *value)
 	value[n > 0 ? n : 0] = '\0';
 }
 
-/* "5.raw": 5; 0 for anything else. */
+/* 5 for "5.raw", 0 for any other name. */
 static unsigned number_of(const char *file)
 {
 	unsigned number;
@@ -78,7 +80,7 @@ static int by_number(const void *a, const void *b)
 	return x->number < y->number ? -1 : x->number > y->number;
 }
 
-/* A disk without partitions has no such directory. */
+/* A disk without partitions has no directory partitions/. */
 static bool read_parts(struct parts *parts, const char *dir)
 {
 	char path[PATH_MAX];
@@ -100,9 +102,7 @@ static bool read_parts(struct parts *parts, const char *dir)
 	return good;
 }
 
-/* Finding. */
-
-/* As it is, or as the links in by-label/ have it: "my\x20disk". */
+/* Compares with the plain name, and with the encoded one of links in by-label/: "my\x20disk". */
 static bool is_same(const char *name, const char *word, bool any_case)
 {
 	char *encoded = filesystem_encode(name);
@@ -127,25 +127,19 @@ static size_t find_kind(
 	return n;
 }
 
-static size_t find_number(const struct parts *parts, const char *word, const struct part **found)
+/* Returns the number of partitions with this name, and one of them. */
+static size_t find_name(const struct parts *parts, const char *word, const struct part **found)
 {
 	char number[16];
+	size_t n = 0;
 
 	for (size_t i = 0; i < parts->n; i++) {
 		snprintf(number, sizeof number, "%u", parts->list[i].number);
-		if (strcmp(number, word) != 0)
-			continue;
-		*found = &parts->list[i];
-		return 1;
+		if (strcmp(number, word) == 0) {
+			*found = &parts->list[i];
+			return 1;
+		}
 	}
-	return 0;
-}
-
-/* How many partitions have this name. */
-static size_t find_name(const struct parts *parts, const char *word, const struct part **found)
-{
-	size_t n = find_number(parts, word, found);
-
 	for (size_t i = 0; i < NAMES && n == 0; i++)
 		n = find_kind(parts, i, word, found);
 	for (size_t i = 0; i < NAMES && n == 0; i++) {
@@ -157,9 +151,7 @@ static size_t find_name(const struct parts *parts, const char *word, const struc
 	return n;
 }
 
-/* Messages. */
-
-/* "1 (ext4 "root"), 2 (swap)" */
+/* Writes '1 (ext4 "root"), 2 (swap)'. */
 static void describe(const struct parts *parts, char *text, size_t size)
 {
 	size_t used = 0;
@@ -195,33 +187,27 @@ static void report_missing(const struct parts *parts, const char *image, const c
 		report("%s: there is no partition \"%s\"; there are %s", image, name, text);
 }
 
-static void report_choice(const struct parts *parts, const char *image)
-{
-	char text[ERR_TEXT];
-
-	describe(parts, text, sizeof text);
-	report("%s: it has %zu partitions; say which one, by its number or label: %s", image,
-		parts->n, text);
-}
-
-/* NULL: an error has been reported. */
+/* NULL after an error. */
 static const struct part *choose(const struct parts *parts, const char *image, const char *name)
 {
 	const struct part *found = NULL;
+	char text[ERR_TEXT];
 	size_t n;
 
 	if (!name && parts->n == 1)
 		return &parts->list[0];
 	if (!name) {
-		report_choice(parts, image);
+		describe(parts, text, sizeof text);
+		report("%s: it has %zu partitions; select one by its number or label: %s", image,
+			parts->n, text);
 		return NULL;
 	}
 	n = find_name(parts, name, &found);
 	if (n == 0)
 		report_missing(parts, image, name);
 	else if (n > 1)
-		report("%s: %zu partitions are called \"%s\"; say which one, by its number", image,
-			n, name);
+		report("%s: %zu partitions are called \"%s\"; select one by its number", image, n,
+			name);
 	return n == 1 ? found : NULL;
 }
 
@@ -253,7 +239,7 @@ bool part_file_find(struct part_file *file, const char *dir, const char *image, 
 	bool good = read_parts(&parts, dir);
 
 	if (good && !has_disk(dir)) {
-		report("%s: it is not a single disk; name one of the images in it", image);
+		report("%s: it is a directory of images; give one of them", image);
 		good = false;
 	}
 	if (good && (name || parts.n > 0)) {

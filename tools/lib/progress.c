@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* progress.c - see progress.h. */
 #include "progress.h"
 
 #include <stdio.h>
@@ -8,7 +9,7 @@
 #include "util/size.h"
 
 #define BAR_WIDTH 30
-#define INTERVAL  0.1 /* seconds between two looks of it */
+#define INTERVAL  0.1 /* seconds between updates */
 
 static double seconds_since(const struct timespec *then)
 {

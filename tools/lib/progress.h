@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* progress.h - how far a long work is: on a terminal a bar with rate and time left, elsewhere the
- * lines of qemu-img -p. */
+/* progress.h - shows the progress of a long operation: on a terminal a bar with rate and remaining
+ * time, else the lines of qemu-img -p. */
 #ifndef VDISK_TOOLS_LIB_PROGRESS_H
 #define VDISK_TOOLS_LIB_PROGRESS_H
 
@@ -14,13 +14,13 @@ struct progress {
 	struct timespec begun, shown;
 };
 
-/* Shows nothing if not on. */
+/* on: false shows nothing. */
 void progress_begin(struct progress *p, bool on, uint64_t total);
 
-/* One thread at a time. */
+/* Not thread-safe: callers hold a lock. */
 void progress_add(struct progress *p, uint64_t bytes);
 
-/* Shows the end of it and moves to a fresh line. */
+/* Shows the final state and ends the line. */
 void progress_end(struct progress *p);
 
 #endif

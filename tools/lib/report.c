@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* report.c - see report.h. */
 #include "report.h"
 
 #include <stdarg.h>
@@ -16,7 +17,7 @@
 #include "util/shell.h"
 #include "verb.h"
 
-static void __attribute__((format(printf, 1, 0))) say(const char *fmt, va_list ap)
+static void __attribute__((format(printf, 1, 0))) print(const char *fmt, va_list ap)
 {
 	fflush(stdout);
 	fputs("vdisk: ", stderr);
@@ -28,13 +29,13 @@ int report(const char *fmt, ...)
 	va_list ap;
 
 	va_start(ap, fmt);
-	say(fmt, ap);
+	print(fmt, ap);
 	va_end(ap);
 	fputc('\n', stderr);
 	return EXIT_FAILURE;
 }
 
-static const struct verb *current; /* NULL: none yet */
+static const struct verb *current; /* NULL before report_verb */
 
 void report_verb(const struct verb *v)
 {
@@ -49,7 +50,7 @@ static bool has_option(const struct verb *v, enum option_key key)
 	return false;
 }
 
-/* The options that hints advise. */
+/* The option that each hint names. */
 static const enum option_key advised[HINT_COUNT] = {
 	[HINT_ALLOW] = OPT_ALLOW,
 	[HINT_ENTER] = OPT_ALLOW,
@@ -61,8 +62,8 @@ static const enum option_key advised[HINT_COUNT] = {
 	[HINT_PASSPHRASE] = OPT_PASSPHRASE,
 };
 
-/* Names the mount that holds file, where it can be found. */
-static void describe_holder(struct hint_words *words, const char *file, char sentence[HINT_LINE])
+/* Replaces the general hint by the mount point for file, if it can be found. */
+static void name_mount(struct hint_words *words, const char *file, char sentence[HINT_LINE])
 {
 	char *dir = lock_holder_mount(file);
 
@@ -82,7 +83,7 @@ void report_hint(const struct err *e, const char *option)
 		if (advised[i] != OPT_END && !has_option(current, advised[i]))
 			words.sentences[i] = NULL;
 	if (e->hints & 1u << HINT_MOUNTED)
-		describe_holder(&words, e->hint_arg, holder);
+		name_mount(&words, e->hint_arg, holder);
 	if (hint_line(e, &words, line))
 		fprintf(stderr, "hint: %s\n", line);
 }
@@ -92,7 +93,7 @@ int report_err(const struct err *e, const char *fmt, ...)
 	va_list ap;
 
 	va_start(ap, fmt);
-	say(fmt, ap);
+	print(fmt, ap);
 	va_end(ap);
 	fprintf(stderr, ": %s\n", e->text);
 	report_hint(e, hint_words_vdisk.format);
@@ -121,7 +122,7 @@ static const char *reason_of(const char *name, const struct err *e)
 	char clean[ERR_TEXT];
 	size_t n = snprintf(clean, sizeof clean, "%s", name);
 
-	err_clean(clean); /* as the name in the text is */
+	err_clean(clean); /* as err_set cleaned the name in the text */
 	return n < sizeof clean && strncmp(e->text, clean, n) == 0 &&
 			       strncmp(e->text + n, ": ", 2) == 0
 		       ? e->text + n + 2

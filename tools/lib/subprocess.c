@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* subprocess.c - see subprocess.h. */
 #include "subprocess.h"
 
 #include <ctype.h>
@@ -20,7 +21,7 @@
 void subprocess_add(struct subprocess *c, const char *word)
 {
 	if (c->n == SUBPROCESS_WORDS)
-		abort(); /* ours are short */
+		abort(); /* callers keep below the maximum */
 	c->words[c->n++] = word;
 	c->words[c->n] = NULL;
 }
@@ -41,8 +42,8 @@ char *subprocess_option(const char *key, const char *value)
 	return word;
 }
 
-/* In the child, which does not outlive us: what we are killed in the middle of does not go on.
- * errors: takes its standard error, and standard output is thrown away; -1: both are ours. */
+/* In the child.  It is killed with its parent, so that no half of an operation goes on alone.
+ * errors: a file for standard error; -1: inherit standard output and error. */
 static void start(const struct subprocess *c, pid_t parent, int errors)
 {
 	int null = errors >= 0 ? open("/dev/null", O_WRONLY | O_CLOEXEC) : -1;
@@ -82,7 +83,8 @@ int subprocess_run(const struct subprocess *c)
 
 int subprocess_run_quietly(const struct subprocess *c, char *text, size_t size)
 {
-	/* A file, not a pipe: a daemon that the program leaves behind may keep it open. */
+	/* Not a pipe: a daemon that the program starts may keep it open, and reading would block.
+	 */
 	int errors = memfd_create("errors", MFD_CLOEXEC), status;
 	ssize_t n = -1;
 
@@ -121,7 +123,7 @@ bool subprocess_find(const char *name, char *path, size_t size)
 	return false;
 }
 
-/* The start of a file of /proc, NUL-terminated; how much that is. */
+/* Reads the start of a file of /proc, NUL-terminated; returns its length. */
 static size_t read_start(const char *pid, const char *name, char *buf, size_t size)
 {
 	char path[64];

@@ -1,51 +1,52 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* subprocess.h - other programs at work for us. */
+/* subprocess.h - runs other programs, and waits for daemons that they leave behind. */
 #ifndef VDISK_TOOLS_LIB_SUBPROCESS_H
 #define VDISK_TOOLS_LIB_SUBPROCESS_H
 
 #include <stdbool.h>
 #include <stddef.h>
 
-/* Words of a command, NULL-terminated as soon as there is one; words are borrowed. */
+/* Maximum number of words of a command. */
 #define SUBPROCESS_WORDS 64
 
 struct subprocess {
-	const char *words[SUBPROCESS_WORDS + 1];
+	const char *words[SUBPROCESS_WORDS + 1]; /* borrowed; NULL-terminated */
 	unsigned n;
 };
 
 void subprocess_add(struct subprocess *c, const char *word);
 
-/* A word of -o for programs with libfuse, which takes a comma and a backslash only behind another
- * backslash; malloc'ed or NULL. */
+/* Joins key and value to a value of -o for programs with libfuse: commas and backslashes are
+ * escaped by a backslash.  malloc'ed, or NULL without memory. */
 char *subprocess_option(const char *key, const char *value);
 
-/* Runs it and waits: its exit status, 127 when it is not there.  It is killed if we are. */
+/* Runs the program and waits for its exit status; 126 if it did not run to its end, 127 if it does
+ * not exist.  The kernel kills it if this process ends before. */
 int subprocess_run(const struct subprocess *c);
 
-/* Likewise, but its standard output is thrown away, and the beginning of its standard error becomes
- * text. */
+/* The same, but discards its standard output and writes the start of its standard error to text. */
 int subprocess_run_quietly(const struct subprocess *c, char *text, size_t size);
 
-/* Adds to PATH where programs for administrators are, which users can run as well. */
+/* Appends the sbin directories to PATH: users can run some of these programs, too. */
 void subprocess_search_sbin(void);
 
-/* Looks for a program of that name in PATH. */
+/* Searches PATH for a program. */
 bool subprocess_find(const char *name, char *path, size_t size);
 
-/* Waits until all processes have ended whose command line has this word, and whose program is
- * called name.  To be begun before whatever ends them. */
+/* Processes to wait for, as pidfds. */
 struct subprocess_await {
-	int fds[16]; /* of processes */
+	int fds[16];
 	unsigned n;
 };
 
+/* Finds the processes of the program name with word on their command line.  Call it before the
+ * action that ends them. */
 void subprocess_await_begin(struct subprocess_await *a, const char *name, const char *word);
 
-/* How many seconds a daemon has to write out what it holds and to end. */
+/* Seconds that a daemon may take to write its data and exit. */
 #define SUBPROCESS_AWAIT_DAEMON 60
 
-/* False: one is still there after so many seconds. */
+/* Waits for the end of all of them; false if one still runs after that many seconds. */
 bool subprocess_await_end(struct subprocess_await *a, unsigned seconds);
 
 #endif

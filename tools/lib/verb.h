@@ -8,7 +8,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 
-/* What an option means, whatever its letter is. */
+/* The meaning of an option; verbs may have different letters for one. */
 enum option_key {
 	OPT_END,
 	OPT_ALLOW,
@@ -56,7 +56,7 @@ enum option_key {
 	OPT_COUNT,
 };
 
-/* What the value of an option is: for completion. */
+/* The kind of value of an option, for completion. */
 enum value_kind {
 	VALUE_NONE, /* the option is a flag */
 	VALUE_TEXT,
@@ -66,8 +66,8 @@ enum value_kind {
 	VALUE_CACHE,  /* qemu-img's modes */
 	VALUE_OUTPUT, /* human, json */
 	VALUE_REPAIR, /* leaks, all */
-	VALUE_SVG,    /* a file, and the value may be left out */
-	VALUE_CREATE, /* how to make an image: NAME=VALUE,... */
+	VALUE_SVG,    /* a file; the value is optional */
+	VALUE_CREATE, /* creation options: NAME=VALUE,... */
 };
 
 struct option_row {
@@ -75,16 +75,16 @@ struct option_row {
 	char letter;      /* 0: none */
 	const char *name; /* the long one */
 	enum value_kind kind;
-	const char *value; /* as help calls it; NULL: a flag */
+	const char *value; /* its name in the help; NULL: a flag */
 	const char *help;
 };
 
 struct args;
 
-/* What the operands of a verb are: for completion. */
+/* The kind of operands of a verb, for completion. */
 enum operand_kind {
 	OPERAND_FILE,
-	OPERAND_MOUNT,     /* a directory where something is mounted */
+	OPERAND_MOUNT,     /* a mount point */
 	OPERAND_PARTITION, /* a file, one of its partitions, a directory */
 	OPERAND_VERB,
 	OPERAND_SHELL,
@@ -92,7 +92,7 @@ enum operand_kind {
 
 struct verb {
 	const char *name;
-	const char *operands; /* as help shows them */
+	const char *operands; /* for the help */
 	const char *summary;
 	const struct option_row *options; /* ends with OPT_END */
 	int (*run)(const struct args *a); /* the exit status */

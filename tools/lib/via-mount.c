@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* via-mount.c - the way to the daemon that has an image open: directories that it shows. */
+/* via-mount.c - see via-mount.h.  The daemon creates a snapshot for mkdir(2), and deletes it for
+ * rmdir(2), in snapshots/. */
 #include "via-mount.h"
 
 #include <dirent.h>
@@ -21,9 +22,7 @@
 #define ATTRIBUTE "user.vdisk.snapshot.name"
 #define NAME_SIZE 256
 
-/* Finding. */
-
-/* Is it image that dir shows, and not an overlay on it? */
+/* Is image the top of the chain that dir shows? */
 static bool shows(const char *dir, const char *image)
 {
 	struct json_object *info, *name;
@@ -39,7 +38,7 @@ static bool shows(const char *dir, const char *image)
 	return it;
 }
 
-/* What is below dir, or dir itself, is called here. */
+/* The rest of path after dir, if path is dir or below it; else NULL. */
 static const char *below(const char *path, const char *dir)
 {
 	size_t n = strlen(dir);
@@ -49,7 +48,7 @@ static const char *below(const char *path, const char *dir)
 	return path + n;
 }
 
-/* The directory for image, an absolute path without links, in this mount; malloc'ed or NULL. */
+/* The directory of image (an absolute path without links) in this mount; malloc'ed, or NULL. */
 static char *place_in(const struct mounted *m, const char *image)
 {
 	char *source = realpath(m->image, NULL), *dir = NULL;
@@ -80,19 +79,17 @@ char *via_mount_find(const char *image)
 	return dir;
 }
 
-/* Snapshots. */
-
-static const char *why(int code)
+static const char *reason_of(int code)
 {
 	switch (code) {
 	case EROFS:
-		return "it is mounted to be read; unmount it first";
+		return "the mount is read-only; unmount it first";
 	case EBUSY:
-		return "files of it are open";
+		return "files of the snapshot are open";
 	case EINVAL:
-		return "no directory can be called so";
+		return "not a valid snapshot name";
 	case EOPNOTSUPP:
-		return "it cannot have snapshots";
+		return "the image cannot have snapshots";
 	default:
 		return strerror(code);
 	}
@@ -107,10 +104,10 @@ int via_mount_create_snapshot(const char *dir, const char *name)
 		errno = EINVAL;
 	else if (mkdir(path, 0700) == 0)
 		return EXIT_SUCCESS;
-	return report("Could not create snapshot '%s': %s: %s", name, dir, why(errno));
+	return report("Could not create snapshot '%s': %s: %s", name, dir, reason_of(errno));
 }
 
-/* Directories may be called otherwise than what they show. */
+/* The name of a snapshot may differ from that of its directory, which is escaped. */
 static bool is_named(const char *path, const char *name)
 {
 	char value[NAME_SIZE];
@@ -119,8 +116,8 @@ static bool is_named(const char *path, const char *name)
 	return n >= 0 && (size_t)n == strlen(name) && memcmp(value, name, (size_t)n) == 0;
 }
 
-/* -ENOENT, or what rmdir says. */
-static int drop_named(const char *snapshots, const char *name)
+/* Returns -ENOENT if no snapshot has this name, else the result of rmdir(2). */
+static int delete_named(const char *snapshots, const char *name)
 {
 	DIR *d = opendir(snapshots);
 	char path[PATH_MAX];
@@ -145,9 +142,9 @@ int via_mount_delete_snapshot(const char *dir, const char *name)
 	int ret = -ENAMETOOLONG;
 
 	if (snprintf(snapshots, sizeof snapshots, "%s/snapshots", dir) < (int)sizeof snapshots)
-		ret = drop_named(snapshots, name);
+		ret = delete_named(snapshots, name);
 	if (ret == 0)
 		return EXIT_SUCCESS;
 	return report("Could not delete snapshot '%s': %s", name,
-		ret == -ENOENT ? "snapshot not found" : why(-ret));
+		ret == -ENOENT ? "snapshot not found" : reason_of(-ret));
 }

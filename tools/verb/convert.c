@@ -112,10 +112,10 @@ static bool choose_packing(struct converting *c)
 {
 	const struct view *out = c->copy.out;
 
-	c->copy.packed = args_has(c->args, OPT_COMPRESS) || out->compressed_only;
-	if (c->copy.packed && !args_has(c->args, OPT_THREADS))
+	c->copy.compressed = args_has(c->args, OPT_COMPRESS) || out->compressed_only;
+	if (c->copy.compressed && !args_has(c->args, OPT_THREADS))
 		c->copy.threads = MIN(2 * c->copy.threads, PARALLEL_THREADS);
-	if (!c->copy.packed || out->compressed_max > 0)
+	if (!c->copy.compressed || out->compressed_max > 0)
 		return true;
 	report("%s: Compression not supported for this image", c->name);
 	return false;
@@ -134,14 +134,14 @@ static bool open_output(struct converting *c, const struct input_session *s)
 	struct copy *copy = &c->copy;
 
 	how.write = true;
-	how.fill = c->copy.fresh;
+	how.fill = c->copy.is_new;
 	how.share = false;
 	how.nosync = !is_durable(c);
 	if (!input_open_as(&c->out, c->output.path, "-O ", &how))
 		return false;
 	copy->out = c->out.state->view;
 	/* Nobody knows what is on a device. */
-	copy->fresh = copy->fresh && !c->out.img->io->is_block;
+	copy->is_new = copy->is_new && !c->out.img->io->is_block;
 	return check_room(c) && choose_below(c) && choose_packing(c);
 }
 
@@ -203,7 +203,7 @@ static bool make_output(struct converting *c)
 {
 	struct err e = ERR_INIT;
 
-	c->copy.fresh = c->create;
+	c->copy.is_new = c->create;
 	if (!c->create)
 		return output_use(&c->output, c->name, &e) == 0 || !report_about(c->name, &e);
 	if (create_output(c, &e) == 0)
