@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* bochs.c - growing disks of the Bochs emulator, for reading.
  *
- * They are redologs without a disk below: a header, a catalog with an entry for each extent of the
- * disk, and extents, each with a bitmap in front that has a bit for every sector, the lowest of a
- * byte first.  What is not stored is zeroes.  The other redologs (undoable, volatile) are changes
- * to a disk that they do not name.  All integers are little-endian.
+ * A growing disk is a redolog without a base: a header, a catalog with an entry for each extent of
+ * the disk, and extents.  An extent begins with a bitmap, one bit a sector, the lowest bit of a
+ * byte first.  Sectors that are not stored are zeroes.  The other redologs, undoable and volatile,
+ * are changes to a disk that they do not name.  All integers are little-endian.
  */
 #include <errno.h>
 #include <inttypes.h>
@@ -12,22 +12,22 @@
 #include <string.h>
 
 #include "util/bitmap.h"
-#include "util/limits.h"
 #include "util/bytes.h"
-#include "image/check.h"
-#include "io/cache.h"
 #include "util/err.h"
-#include "image/format.h"
-#include "image/image.h"
+#include "util/limits.h"
+#include "io/cache.h"
 #include "io/io.h"
 #include "view/view.h"
+#include "image/check.h"
+#include "image/format.h"
+#include "image/image.h"
 
 #define MAGIC         "Bochs Virtual HD Image"
 #define TYPE          "Redolog"
 #define SUBTYPE       "Growing"
 #define VERSION_1     0x00010000u
 #define VERSION_2     0x00020000u
-#define HEADER_SIZE   96u /* that we look at; it has 512 */
+#define HEADER_SIZE   96u /* bytes that are read, of 512 */
 #define SECTOR        512u
 #define CATALOG_ENTRY 4u
 #define ABSENT        0xffffffffu
@@ -37,10 +37,10 @@ struct bochs {
 	struct io *io;
 	uint64_t catalog_pos, data_pos;
 	uint32_t extent_size;
-	uint32_t bitmap_len; /* bytes in front of the data of an extent */
+	uint32_t bitmap_len; /* bytes before the data of an extent */
 };
 
-/* How many of the n entries at p, from the first on, have no extent. */
+/* The number of leading entries, of n at p, without an extent. */
 static size_t count_absent(const unsigned char *p, size_t n)
 {
 	size_t i = 0;
@@ -50,8 +50,8 @@ static size_t count_absent(const unsigned char *p, size_t n)
 	return i;
 }
 
-/* The extent whose bitmap is at pos.  What the file ends before was never written as long as its
- * bit is clear. */
+/* Maps bytes of the extent whose bitmap is at pos.  The file may end before sectors whose bits are
+ * clear: they were never written. */
 static int map_extent(
 	const struct bochs *b, uint64_t pos, uint64_t skip, struct extent *x, struct err *e)
 {
@@ -102,7 +102,7 @@ static int bochs_map(
 
 static const struct view_ops bochs_ops = {.map = bochs_map};
 
-/* The header, field by field; every value is looked at before it is used. */
+/* The header: every value is checked before it is used. */
 
 static int check_kind(const unsigned char *h, struct err *e)
 {
@@ -138,7 +138,7 @@ static int check_extents(struct bochs *b, const unsigned char *h, struct err *e)
 	return 0;
 }
 
-/* Version 1 had the size four bytes earlier, where version 2 has the time of the last change. */
+/* Version 1 has the size four bytes earlier: version 2 inserted a timestamp. */
 static int check_catalog(struct bochs *b, const unsigned char *h, struct err *e)
 {
 	uint64_t size = load_le64(h + (load_le32(h + 64) == VERSION_1 ? 84 : 88));

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* luks.c - a file that is LUKS from its start on: header, key material, then the disk.
+/* luks.c - files that are LUKS as a whole: header, key material, encrypted disk.
  *
- * Nothing tells which of its sectors were ever written: all are data.
+ * The file does not record which sectors were written: all are data.
  */
 #include <errno.h>
 #include <inttypes.h>
@@ -17,7 +17,7 @@
 #include "image/image.h"
 #include "driver/common/luks.h"
 
-struct disk {
+struct luks_disk {
 	struct view view;
 	struct luks luks;
 	struct crypt *crypt;
@@ -26,21 +26,21 @@ struct disk {
 static int luks_map(
 	const struct view *v, uint64_t off, uint64_t len, struct extent *x, struct err *e)
 {
-	const struct disk *d = (const struct disk *)v;
+	const struct luks_disk *d = (const struct luks_disk *)v;
 	int r = extent_in_file(x, d->luks.io, d->luks.payload, off, len, 0, e);
 
 	return r < 0 ? r : extent_encrypted(x, d->crypt, off / CRYPT_SECTOR, e);
 }
 
-static void disk_free(struct view *v)
+static void luks_free(struct view *v)
 {
-	crypt_free(((struct disk *)v)->crypt);
+	crypt_free(((struct luks_disk *)v)->crypt);
 	free(v);
 }
 
-static const struct view_ops luks_ops = {.map = luks_map, .free = disk_free};
+static const struct view_ops luks_ops = {.map = luks_map, .free = luks_free};
 
-static int disk_open(struct disk *d, struct image *img, struct err *e)
+static int read_disk(struct luks_disk *d, struct image *img, struct err *e)
 {
 	uint64_t size = img->io->size;
 	int r = luks_read(&d->luks, img->io, 0, size, e);
@@ -57,27 +57,27 @@ static int disk_open(struct disk *d, struct image *img, struct err *e)
 
 static int luks_open(struct image *img, struct err *e)
 {
-	struct disk *d = calloc(1, sizeof *d);
+	struct luks_disk *d = calloc(1, sizeof *d);
 	int r;
 
 	if (!d)
 		return err_nomem(e);
 	d->view.ops = &luks_ops;
-	r = disk_open(d, img, e);
+	r = read_disk(d, img, e);
 	if (r == 0 && !image_add_state(img, NULL, NULL, &d->view, e))
 		r = -e->code;
 	if (r < 0)
-		disk_free(&d->view);
+		luks_free(&d->view);
 	return r;
 }
 
-static void disk_facts(const struct image *img, struct facts *f)
+static void luks_disk_facts(const struct image *img, struct facts *f)
 {
 	fact_encrypted(f);
-	luks_facts(&((const struct disk *)img->states[0]->view)->luks, f);
+	luks_facts(&((const struct luks_disk *)img->states[0]->view)->luks, f);
 }
 
-/* Version 2 too, which is refused by its name. */
+/* Version 2 is claimed, too: it is refused by name. */
 static int luks_probe(const struct peek *p)
 {
 	return p->nhead >= 6 && memcmp(p->head, LUKS_MAGIC, 6) == 0 ? 100 : 0;
@@ -91,5 +91,5 @@ const struct format luks_format = {
 	.suffixes = suffixes,
 	.probe = luks_probe,
 	.open = luks_open,
-	.facts = disk_facts,
+	.facts = luks_disk_facts,
 };

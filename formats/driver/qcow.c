@@ -1,29 +1,29 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* qcow.c - version 1 of QEMU's copy-on-write format, for reading.
  *
- * All integers are big-endian.  Nothing but the version tells it from qcow2, with which it shares
- * little else.  The format of a backing file is never recorded, and nothing says how long the L1
- * table is: as long as the disk needs.
+ * All integers are big-endian.  The magic is that of qcow2, with which it shares little else.  The
+ * format of a backing file is never recorded, and neither is the length of the L1 table: it has as
+ * many entries as the disk needs.
  */
 #include <errno.h>
 #include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
 
-#include "util/limits.h"
 #include "util/bytes.h"
-#include "image/check.h"
+#include "util/err.h"
+#include "util/limits.h"
 #include "io/cache.h"
 #include "io/codec.h"
 #include "io/crypt.h"
-#include "util/err.h"
+#include "io/io.h"
+#include "view/view.h"
+#include "image/check.h"
 #include "image/facts.h"
 #include "image/format.h"
 #include "image/image.h"
-#include "io/io.h"
-#include "driver/common/qcow-aes.h"
 #include "driver/common/l2map.h"
-#include "view/view.h"
+#include "driver/common/qcow-aes.h"
 
 #define MAGIC       0x514649fbu
 #define HEADER_SIZE 48u
@@ -38,7 +38,7 @@ struct qcow {
 	struct crypt *crypt; /* of clusters that are not compressed, or NULL */
 };
 
-/* Where the input of a compressed cluster lies, and its exact length. */
+/* Position and length of the compressed data of a cluster. */
 static uint64_t compressed_range(const struct l2map *t, uint64_t entry, uint64_t *len)
 {
 	unsigned bits = 63 - t->cluster_bits;
@@ -76,26 +76,11 @@ static int qcow_map(
 	const struct qcow *q = (const struct qcow *)v;
 	int r = l2map_map(&q->tables, off, len, x, e);
 
-	/* There are no clusters of zeroes: such are what the file does not hold. */
+	/* A ZERO extent is the part of a cluster after the end of the file: it is decrypted, too.
+	 */
 	if (r < 0 || !q->crypt || (x->kind != EXTENT_FILE && x->kind != EXTENT_ZERO))
 		return r;
 	return extent_encrypted(x, q->crypt, off / CRYPT_SECTOR, e);
-}
-
-static int inflate_cluster(const struct qcow *q, uint64_t pos, uint64_t nin, void *in, void *out,
-	size_t nout, struct err *e)
-{
-	ssize_t made;
-	int r = io_read(q->tables.io, in, nin, pos, e);
-
-	if (r < 0)
-		return r;
-	made = codec_inflate(q->codec, in, nin, out, nout, e);
-	if (made < 0)
-		return made;
-	if ((size_t)made != nout)
-		return err_set(e, EUCLEAN, "it holds %zd bytes, not %zu", made, nout);
-	return 0;
 }
 
 static int qcow_fill(const struct view *v, const struct extent *x, void *buf, struct err *e)
@@ -103,13 +88,17 @@ static int qcow_fill(const struct view *v, const struct extent *x, void *buf, st
 	const struct qcow *q = (const struct qcow *)v;
 	uint64_t len, pos = compressed_range(&q->tables, x->unit_id, &len);
 	void *in = malloc(len);
-	int r;
+	ssize_t n;
 
 	if (!in)
 		return err_nomem(e);
-	r = inflate_cluster(q, pos, len, in, buf, x->unit_len, e);
+	n = io_read(q->tables.io, in, len, pos, e);
+	if (n == 0)
+		n = codec_inflate(q->codec, in, len, buf, x->unit_len, e);
 	free(in);
-	return r < 0 ? err_in(e, "compressed cluster at 0x%" PRIx64, pos) : 0;
+	if (n >= 0 && n != x->unit_len)
+		n = err_set(e, EUCLEAN, "it holds %zd bytes, not %" PRIu32, n, x->unit_len);
+	return n < 0 ? err_in(e, "compressed cluster at 0x%" PRIx64, pos) : 0;
 }
 
 static void qcow_free(struct view *v)
@@ -120,7 +109,7 @@ static void qcow_free(struct view *v)
 
 static const struct view_ops qcow_ops = {.map = qcow_map, .fill = qcow_fill, .free = qcow_free};
 
-/* Header, field by field; every value is looked at before it is used. */
+/* The header: every value is checked before it is used. */
 
 static int check_geometry(struct qcow *q, const unsigned char *h, struct err *e)
 {
@@ -139,7 +128,7 @@ static int check_geometry(struct qcow *q, const unsigned char *h, struct err *e)
 	q->tables.cluster_bits = cluster_bits;
 	q->tables.table_bits = table_bits;
 	q->tables.l1_size = l2map_l1_needed(&q->tables, size);
-	q->view.size = size & ~(uint64_t)511; /* sectors, as the guest sees them */
+	q->view.size = size & ~(uint64_t)511; /* the guest sees whole sectors */
 	return 0;
 }
 
@@ -157,7 +146,7 @@ static int unlock(const struct image *img, struct qcow *q, const unsigned char *
 static int check_l1(struct qcow *q, const unsigned char *h, struct err *e)
 {
 	struct l2map *t = &q->tables;
-	uint64_t len = t->l1_size * TABLES_ENTRY;
+	uint64_t len = t->l1_size * L2MAP_ENTRY;
 
 	t->l1_pos = load_be64(h + 40);
 	if (t->l1_pos < HEADER_SIZE)

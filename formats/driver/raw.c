@@ -7,13 +7,13 @@
 #include <strings.h>
 
 #include "util/bytes.h"
-#include "image/creation.h"
 #include "util/err.h"
-#include "image/format.h"
-#include "image/image.h"
 #include "io/io.h"
 #include "view/view.h"
 #include "view/writer.h"
+#include "image/creation.h"
+#include "image/format.h"
+#include "image/image.h"
 
 struct raw {
 	struct view view;
@@ -31,7 +31,6 @@ static int raw_map(
 
 static const struct view_ops raw_ops = {.map = raw_map};
 
-/* All of it is in place, so that there is never room to be made. */
 static int raw_resize(struct view *v, uint64_t size, struct err *e)
 {
 	struct io *io = ((const struct raw *)v)->io;
@@ -45,6 +44,7 @@ static int raw_resize(struct view *v, uint64_t size, struct err *e)
 	return r;
 }
 
+/* Every byte is in place: nothing is ever reserved. */
 static const struct write_ops raw_write_ops = {.resize = raw_resize};
 
 static int raw_open(struct image *img, struct err *e)
@@ -68,27 +68,23 @@ static int raw_open(struct image *img, struct err *e)
 	return 0;
 }
 
-/* Raw has no magic: something must speak for it, or any letter to grandma would be a disk. */
+/* Raw has no magic: without a name or content of a disk any file would be one. */
 
 static const char *const suffixes[] = {
 	"raw", "img", "dd", "iso", "bin", "dsk", "disk", "ima", "001", NULL};
 
-static bool text_ends_with(const char *name, const char *suffix)
-{
-	size_t n = strlen(name), m = strlen(suffix);
-
-	return n > m && strcasecmp(name + n - m, suffix) == 0;
-}
-
 static bool named_like_a_disk(const char *name)
 {
+	static const char flat[] = "-flat.vmdk";
+	size_t n = strlen(name);
+
 	for (const char *const *s = suffixes; *s; s++) {
-		size_t n = strlen(name), m = strlen(*s);
+		size_t m = strlen(*s);
 
 		if (n > m && name[n - m - 1] == '.' && strcasecmp(name + n - m, *s) == 0)
 			return true;
 	}
-	return text_ends_with(name, "-flat.vmdk");
+	return n > strlen(flat) && strcasecmp(name + n - strlen(flat), flat) == 0;
 }
 
 static bool has_bytes(const struct peek *p, size_t pos, const char *bytes, size_t len)
@@ -137,7 +133,7 @@ static int raw_create(struct creation *c, struct err *e)
 	r = io_resize(c->io, c->size, e);
 	if (r < 0 || creation_is(c, "preallocation", "off"))
 		return r;
-	/* Raw has no header: a disk that is too short would be taken for whole. */
+	/* Without a header a disk that was cut by a crash would be taken for a smaller one. */
 	r = io_sync(c->io, e);
 	return r < 0 ? r
 		     : creation_preallocate(
@@ -147,12 +143,12 @@ static int raw_create(struct creation *c, struct err *e)
 static const char *const preallocations[] = {"off", "falloc", "full", NULL};
 
 static const struct create_option create_options[] = {
-	{"preallocation", CREATE_WORD, "room for the disk (off, falloc, full)", "off",
+	{"preallocation", CREATE_WORD, "allocation of the disk (off, falloc, full)", "off",
 		preallocations},
 	{0},
 };
 
-/* A sector that is begun counts whole. */
+/* A part of a sector counts as a sector. */
 static int raw_measure(const struct view *disk, uint64_t size, struct measured *m, struct err *e)
 {
 	(void)disk;

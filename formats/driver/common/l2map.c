@@ -1,17 +1,18 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* l2map.c - from guest offsets to clusters through two levels of tables.
+/* l2map.c - maps guest offsets to clusters through two levels of tables.
  *
- * Tables stay in the file and are looked at through the cache, one page of each in a look.
+ * Tables stay in the file and are read through the cache, one page of a table at a time.
  */
+#include "l2map.h"
+
 #include <assert.h>
 #include <errno.h>
 #include <inttypes.h>
 
 #include "util/bytes.h"
-#include "io/cache.h"
 #include "util/err.h"
+#include "io/cache.h"
 #include "io/io.h"
-#include "l2map.h"
 
 static unsigned l1_bits(const struct l2map *t)
 {
@@ -25,7 +26,7 @@ uint64_t l2map_l1_needed(const struct l2map *t, uint64_t size)
 
 void l2map_reserve(struct l2map *t, const char *what, uint64_t pos, uint64_t len)
 {
-	assert(t->nranges < TABLES_RANGES);
+	assert(t->nranges < L2MAP_RANGES);
 	t->ranges[t->nranges++] = (struct l2map_range){.what = what, .pos = pos, .len = len};
 }
 
@@ -53,12 +54,12 @@ static int check_aligned(const char *what, uint64_t pos, uint64_t align, struct 
 	return 0;
 }
 
-/* Entries of a table, from one on as far as its page shows them. */
+/* The entries of a table from a position to the end of the page. */
 struct entries {
 	const unsigned char *p;
 	uint64_t n;
 	struct meta page;
-	unsigned char single[TABLES_ENTRY]; /* one that lies across two pages */
+	unsigned char single[L2MAP_ENTRY]; /* an entry that crosses a page boundary */
 };
 
 static int entries_pin(const struct l2map *t, uint64_t pos, struct entries *s, struct err *e)
@@ -68,7 +69,7 @@ static int entries_pin(const struct l2map *t, uint64_t pos, struct entries *s, s
 	if (r < 0)
 		return r;
 	s->p = s->page.p;
-	s->n = s->page.n / TABLES_ENTRY;
+	s->n = s->page.n / L2MAP_ENTRY;
 	if (s->n > 0)
 		return 0;
 	s->p = s->single;
@@ -79,19 +80,14 @@ static int entries_pin(const struct l2map *t, uint64_t pos, struct entries *s, s
 	return r;
 }
 
-static void entries_unpin(const struct l2map *t, struct entries *s)
-{
-	meta_unpin(t->cache, &s->page);
-}
-
 static int check_table(const struct l2map *t, uint64_t pos, struct err *e)
 {
-	uint64_t len = (uint64_t)TABLES_ENTRY << t->table_bits;
+	uint64_t len = (uint64_t)L2MAP_ENTRY << t->table_bits;
 	int r = check_aligned("L2 table", pos, t->table_align, e);
 
 	if (r == 0)
 		r = l2map_check_place(t, "L2 table", pos, len, e);
-	/* Whole: half a table would say "not allocated" for all that the other half had. */
+	/* Of a table that is cut off the missing entries would read as "not allocated". */
 	if (r == 0 && len > t->end - pos)
 		r = err_set(e, EIO,
 			"L2 table at 0x%" PRIx64 " passes the end of the file, 0x%" PRIx64, pos,
@@ -99,22 +95,22 @@ static int check_table(const struct l2map *t, uint64_t pos, struct err *e)
 	return r;
 }
 
-/* The L2 table for guest offset off.  *table is 0 where there is none; *len is how far that goes
- * on, as far as one page of the L1 table shows. */
+/* The L2 table of guest offset off.  *table is 0 where there is none; then *len is the length of
+ * the range without table, as far as one page of the L1 table goes. */
 static int l1_look(
 	const struct l2map *t, uint64_t off, uint64_t *table, uint64_t *len, struct err *e)
 {
 	uint64_t i = off >> l1_bits(t), n = 0, max;
 	struct entries s;
-	int r = entries_pin(t, t->l1_pos + i * TABLES_ENTRY, &s, e);
+	int r = entries_pin(t, t->l1_pos + i * L2MAP_ENTRY, &s, e);
 
 	if (r < 0)
 		return r;
 	*table = t->ops->load(s.p);
 	max = MIN(s.n, t->l1_size - i);
-	while (n < max && t->ops->load(s.p + n * TABLES_ENTRY) == 0)
+	while (n < max && t->ops->load(s.p + n * L2MAP_ENTRY) == 0)
 		n++;
-	entries_unpin(t, &s);
+	meta_unpin(t->cache, &s.page);
 	*len = ((i + MAX(n, 1)) << l1_bits(t)) - off;
 	if (*table != 0)
 		r = check_table(t, *table, e);
@@ -133,7 +129,7 @@ static int decode(const struct l2map *t, uint64_t entry, struct cluster *c, stru
 	return r;
 }
 
-/* How many of the n entries at p, the first of which says what c says, make one run. */
+/* The number of entries, of n at p, that continue the first one, which was decoded to c. */
 static uint64_t run_length(
 	const struct l2map *t, const unsigned char *p, uint64_t n, const struct cluster *c)
 {
@@ -141,9 +137,9 @@ static uint64_t run_length(
 
 	for (i = 1; i < n && c->kind != EXTENT_GENERATED; i++) {
 		struct cluster next;
-		struct err ignored; /* an entry that is no good starts a run of its own */
+		struct err ignored; /* an invalid entry begins the next run */
 
-		if (decode(t, t->ops->load(p + i * TABLES_ENTRY), &next, &ignored) < 0 ||
+		if (decode(t, t->ops->load(p + i * L2MAP_ENTRY), &next, &ignored) < 0 ||
 			next.kind != c->kind)
 			return i;
 		if (c->kind == EXTENT_FILE && next.host != c->host + (i << t->cluster_bits))
@@ -152,49 +148,26 @@ static uint64_t run_length(
 	return i;
 }
 
-/* What the clusters from the one of guest offset off on are, n of them alike. */
+/* Decodes the entry of guest offset off; n clusters from there on make a run. */
 static int l2_look(const struct l2map *t, uint64_t table, uint64_t off, uint64_t wanted,
 	struct cluster *c, uint64_t *n, struct err *e)
 {
 	uint64_t size = UINT64_C(1) << t->table_bits, i = off >> t->cluster_bits & (size - 1);
 	struct entries s;
-	int r = entries_pin(t, table + i * TABLES_ENTRY, &s, e);
+	int r = entries_pin(t, table + i * L2MAP_ENTRY, &s, e);
 
 	if (r < 0)
 		return r;
 	r = decode(t, t->ops->load(s.p), c, e);
 	if (r == 0)
 		*n = run_length(t, s.p, MIN(wanted, MIN(s.n, size - i)), c);
-	entries_unpin(t, &s);
+	meta_unpin(t->cache, &s.page);
 	return r < 0 ? err_in(e, "L2 table at 0x%" PRIx64 ", entry %" PRIu64, table, i) : 0;
-}
-
-static int extent_of(const struct l2map *t, const struct cluster *c, uint64_t n, uint64_t off,
-	struct extent *x, struct err *e)
-{
-	uint64_t size = UINT64_C(1) << t->cluster_bits, skip = off & (size - 1);
-
-	x->kind = c->kind;
-	x->len = (n << t->cluster_bits) - skip;
-	switch (c->kind) {
-	case EXTENT_FILE:
-		return extent_in_file(x, t->io, c->host, skip, x->len, size, e);
-	case EXTENT_GENERATED:
-		x->pos = skip;
-		x->io = t->io;
-		x->unit_id = c->host;
-		x->unit_len = size;
-		return 0;
-	default:
-		x->pos = off;
-		return 0;
-	}
 }
 
 int l2map_map(const struct l2map *t, uint64_t off, uint64_t len, struct extent *x, struct err *e)
 {
-	uint64_t skip = off & ((UINT64_C(1) << t->cluster_bits) - 1);
-	uint64_t wanted = div_round_up(skip + len, UINT64_C(1) << t->cluster_bits);
+	uint64_t size = UINT64_C(1) << t->cluster_bits, skip = off & (size - 1);
 	uint64_t table, n = 1;
 	struct cluster c;
 	int r = l1_look(t, off, &table, &x->len, e);
@@ -205,10 +178,21 @@ int l2map_map(const struct l2map *t, uint64_t off, uint64_t len, struct extent *
 		return 0;
 	}
 	if (r == 0) {
-		x->len = (UINT64_C(1) << t->cluster_bits) - skip;
-		r = l2_look(t, table, off, wanted, &c, &n, e);
+		x->len = size - skip;
+		r = l2_look(t, table, off, div_round_up(skip + len, size), &c, &n, e);
 	}
-	if (r == 0)
-		r = extent_of(t, &c, n, off, x, e);
+	if (r < 0)
+		return err_in(e, "guest offset 0x%" PRIx64, off);
+	x->kind = c.kind;
+	x->len = n * size - skip;
+	x->pos = off;
+	if (c.kind == EXTENT_FILE) {
+		r = extent_in_file(x, t->io, c.host, skip, x->len, size, e);
+	} else if (c.kind == EXTENT_GENERATED) {
+		x->pos = skip;
+		x->io = t->io;
+		x->unit_id = c.host;
+		x->unit_len = size;
+	}
 	return r < 0 ? err_in(e, "guest offset 0x%" PRIx64, off) : 0;
 }

@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* l2map.h - two levels of tables with entries of eight bytes, as qcow and QED have them.
  *
- * An entry of the first level (L1) is the position of a table of the second (L2), or 0: the bytes
- * are the parent's.  What an L2 entry means is the format's to say; where tables and clusters may
- * lie is checked here, for each entry when it is looked at: a bad one fails the read of what it
- * maps, and of nothing else.
+ * An entry of the first level (L1) is the position of a table of the second level (L2), or 0: the
+ * bytes are the parent's.  The format decodes L2 entries.  The positions of tables and clusters are
+ * checked here, for each entry when it is read: an invalid one fails the read of the range that it
+ * maps, and nothing else.
  */
 #ifndef VDISK_DRIVER_COMMON_L2MAP_H
 #define VDISK_DRIVER_COMMON_L2MAP_H
@@ -19,13 +19,13 @@ struct err;
 struct io;
 struct l2map;
 
-#define TABLES_ENTRY  8u
-#define TABLES_RANGES 3
+#define L2MAP_ENTRY  8u
+#define L2MAP_RANGES 3
 
-/* What an L2 entry says of its cluster. */
+/* A decoded L2 entry. */
 struct cluster {
 	enum extent_kind kind;
-	uint64_t host; /* FILE: position in io; MADE: names the unit, a whole cluster */
+	uint64_t host; /* FILE: position in io; GENERATED: unit_id of the cluster */
 };
 
 struct l2map_ops {
@@ -33,7 +33,7 @@ struct l2map_ops {
 	int (*decode)(const struct l2map *t, uint64_t entry, struct cluster *c, struct err *e);
 };
 
-/* A part of the file where no table and no cluster may lie. */
+/* A range of the file where no table and no cluster may lie. */
 struct l2map_range {
 	const char *what;
 	uint64_t pos, len;
@@ -43,13 +43,13 @@ struct l2map {
 	const struct l2map_ops *ops;
 	struct cache *cache;
 	struct io *io;
-	uint64_t end; /* of what may be pointed to: the size of io or less */
+	uint64_t end; /* entries point before it: the size of io or less */
 	uint64_t l1_pos;
 	uint64_t l1_size;                    /* entries that the disk needs */
 	unsigned cluster_bits;               /* clusters have 1 << cluster_bits bytes */
 	unsigned table_bits;                 /* an L2 table has 1 << table_bits entries */
 	uint64_t table_align, cluster_align; /* of positions; powers of two */
-	struct l2map_range ranges[TABLES_RANGES];
+	struct l2map_range ranges[L2MAP_RANGES];
 	unsigned nranges;
 };
 
@@ -58,7 +58,9 @@ uint64_t l2map_l1_needed(const struct l2map *t, uint64_t size);
 
 void l2map_reserve(struct l2map *t, const char *what, uint64_t pos, uint64_t len);
 
-/* Does [pos, pos+len) meet none of the ranges, and begin inside the file?  what is for messages. */
+/* [pos, pos+len) overlaps none of the ranges and begins inside the file.  what names it in
+ * messages.
+ */
 int l2map_check_place(
 	const struct l2map *t, const char *what, uint64_t pos, uint64_t len, struct err *e);
 

@@ -1,23 +1,23 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* luks-header.c - the header of LUKS version 1, section 2 of its specification.
  *
- * The checks are those of QEMU, which hold for unused slots too.
+ * The checks are those of QEMU, which cover unused key slots, too.
  */
 #include <errno.h>
 #include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
 
-#include "util/limits.h"
 #include "util/bytes.h"
-#include "io/crypt.h"
 #include "util/err.h"
-#include "image/facts.h"
+#include "util/limits.h"
+#include "io/crypt.h"
 #include "io/io.h"
+#include "image/facts.h"
 #include "luks.h"
 
 #define SECTOR       512u
-#define FIRST_SECTOR 8u /* no key material lies before it */
+#define FIRST_SECTOR 8u /* the first that key material may begin in */
 #define SLOTS_POS    208u
 #define SLOT_SIZE    48u
 
@@ -29,7 +29,7 @@ size_t luks_material_len(const struct luks *l)
 	return round_up((uint64_t)l->key_len * LUKS_STRIPES, SECTOR);
 }
 
-/* A field of text is filled up with NULs, of which the last is never text. */
+/* Text is padded with NULs: the last byte of a field is one. */
 static int load_text(
 	const char *what, const unsigned char *field, size_t size, char *text, struct err *e)
 {
@@ -113,14 +113,6 @@ static int check_numbers(struct luks *l, struct err *e)
 	return 0;
 }
 
-static bool overlap(const struct luks *l, unsigned i, unsigned k)
-{
-	uint64_t a = l->slots[i].sector, b = l->slots[k].sector;
-	uint64_t n = luks_material_len(l) / SECTOR;
-
-	return a < b + n && b < a + n;
-}
-
 static int check_place(const struct luks *l, unsigned i, struct err *e)
 {
 	uint64_t start = (uint64_t)l->slots[i].sector * SECTOR, len = luks_material_len(l);
@@ -132,10 +124,13 @@ static int check_place(const struct luks *l, unsigned i, struct err *e)
 			"key slot %u: %" PRIu64 " bytes of key material at %" PRIu64
 			" pass the start of the data, %" PRIu64,
 			i, len, start, l->payload);
-	for (unsigned k = 0; k < i; k++)
-		if (overlap(l, i, k))
+	for (unsigned k = 0; k < i; k++) {
+		uint64_t other = (uint64_t)l->slots[k].sector * SECTOR;
+
+		if (start < other + len && other < start + len)
 			return err_set(e, EINVAL,
 				"key slot %u: its key material overlaps slot %u's", i, k);
+	}
 	if (l->slots[i].used && !range_fits(start, len, l->len))
 		return err_set(e, EINVAL,
 			"key slot %u: its key material at %" PRIu64 " passes the end, %" PRIu64, i,
@@ -143,8 +138,8 @@ static int check_place(const struct luks *l, unsigned i, struct err *e)
 	return 0;
 }
 
-/* What it takes to try a passphrase on a slot, in digests: those of the slot's own key and those
- * that tell whether the key is right. */
+/* The digests that are computed to try a passphrase on a slot: for the key of the slot, and for the
+ * verification of the master key. */
 static uint64_t slot_work(const struct luks *l, const struct luks_slot *s)
 {
 	size_t size = digest_size(l->hash);

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* luks-key.c - from a passphrase to the key of the data, sections 2.4 and 4 of the specification.
+/* luks-key.c - from a passphrase to the master key, sections 2.4 and 4 of the specification.
  *
- * Whatever a key could be made of is wiped before its memory is given back.
+ * Everything from which a key could be computed is wiped before its memory is freed.
  */
 #include <errno.h>
 #include <endian.h>
@@ -11,25 +11,24 @@
 #include <openssl/crypto.h>
 
 #include "util/bytes.h"
-#include "io/crypt.h"
 #include "util/err.h"
-#include "image/image.h"
+#include "io/crypt.h"
 #include "io/io.h"
-#include "luks.h"
 #include "io/passphrase.h"
+#include "image/image.h"
+#include "luks.h"
 
 #define SECTOR 512u
 
-/* What a passphrase is tried with. */
 struct attempt {
 	const struct luks *luks;
 	const struct luks_slot *slot;
-	unsigned char key[CRYPT_KEY_MAX]; /* the slot's, then that of the data */
+	unsigned char key[CRYPT_KEY_MAX]; /* of the slot, then the master key */
 	unsigned char *material;          /* of the slot */
 };
 
-/* The diffusion of the anti-forensic splitter: each part of a digest's length is hashed behind its
- * number. */
+/* The diffusion of the anti-forensic splitter: each block of the length of a digest is replaced by
+ * the digest of its number and itself. */
 static void diffuse(const struct hash *h, unsigned char *key, size_t len)
 {
 	unsigned char in[4 + HASH_MAX], out[HASH_MAX];
@@ -49,7 +48,7 @@ static void diffuse(const struct hash *h, unsigned char *key, size_t len)
 	OPENSSL_cleanse(out, sizeof out);
 }
 
-/* The key is spread over all stripes: without any one of them nothing of it is left. */
+/* The key is split over all stripes: it cannot be computed without every one of them. */
 static void merge_stripes(struct attempt *a)
 {
 	size_t len = a->luks->key_len;
@@ -87,7 +86,7 @@ static bool is_right(const struct attempt *a)
 	return CRYPTO_memcmp(digest, l->digest, sizeof digest) == 0;
 }
 
-/* 1: a->key is the key of the data, 0: the passphrase is not that of the slot. */
+/* 1: a->key is the master key; 0: the passphrase is not that of the slot. */
 static int try_slot(struct attempt *a, const void *passphrase, size_t len, struct err *e)
 {
 	const struct luks *l = a->luks;
@@ -114,8 +113,8 @@ static int try_slots(struct attempt *a, const void *passphrase, size_t len, stru
 	return r;
 }
 
-/* Many programs end a file with a newline that is not meant. */
-static int try_secrets(struct attempt *a, const struct passphrase *s, struct err *e)
+/* Many editors add a newline to a file: the passphrase is tried without it, too. */
+static int try_passphrases(struct attempt *a, const struct passphrase *s, struct err *e)
 {
 	int r = 0;
 
@@ -131,7 +130,7 @@ static int unlock(
 	struct attempt *a, const struct passphrase *secrets, struct crypt **crypt, struct err *e)
 {
 	const struct luks *l = a->luks;
-	int r = try_secrets(a, secrets, e);
+	int r = try_passphrases(a, secrets, e);
 
 	if (r < 0)
 		return r;
@@ -140,7 +139,7 @@ static int unlock(
 	return crypt_new(l->cipher, l->mode, a->key, l->key_len, crypt, e);
 }
 
-/* Tells at once of a cipher that is not known, and not after seconds of iterations. */
+/* Reports an unknown cipher at once, not after seconds of iterations. */
 static int check_cipher(const struct luks *l, struct err *e)
 {
 	static const unsigned char key[CRYPT_KEY_MAX];

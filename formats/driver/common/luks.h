@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* luks.h - LUKS version 1: the header of a file, or of a part of a qcow2 file, that keeps the key
- * of what is encrypted in up to eight slots, each locked by a passphrase.
+/* luks.h - LUKS version 1: the header of a file, or of a part of a qcow2 file, which holds the
+ * master key in up to eight key slots, each encrypted with a passphrase.
  *
- * luks-header.c decodes the header, luks-key.c unlocks; driver/luks.c is the format.
- * Section numbers are those of the LUKS1 On-Disk Format Specification 1.2.
+ * luks-header.c decodes the header, luks-key.c unlocks; driver/luks.c is the format.  Section
+ * numbers are those of the LUKS1 On-Disk Format Specification 1.2.
  */
 #ifndef VDISK_DRIVER_COMMON_LUKS_H
 #define VDISK_DRIVER_COMMON_LUKS_H
@@ -29,11 +29,11 @@ struct io;
 struct luks_slot {
 	bool used;
 	uint32_t iterations;
-	uint32_t sector; /* of the key material, from the header on */
+	uint32_t sector; /* of the key material, counted from the header */
 	unsigned char salt[HASH_SALT];
 };
 
-/* A header, checked: what it names lies inside of the part, in order. */
+/* A checked header: its areas lie inside of the part that it may use. */
 struct luks {
 	struct io *io;
 	uint64_t pos; /* of the header in io */
@@ -50,13 +50,14 @@ struct luks {
 
 /* luks-header.c */
 int luks_read(struct luks *l, struct io *io, uint64_t pos, uint64_t len, struct err *e);
-/* With qemu-img's keys. */
+/* Under the keys of qemu-img. */
 void luks_facts(const struct luks *l, struct facts *f);
 /* Bytes of a slot's key material, in whole sectors. */
 size_t luks_material_len(const struct luks *l);
 
-/* luks-key.c: finds the slot that one of the passphrases opens.  -ENOKEY: there are none to try,
- * and that will not do; -EKEYREJECTED: none of them fits. */
+/* luks-key.c: finds the key slot that one of the passphrases opens.  -ENOKEY: there are no
+ * passphrases, and the image must not be opened without; -EKEYREJECTED: none of them opens a slot.
+ */
 int luks_unlock(
 	const struct luks *l, const struct image_options *how, struct crypt **crypt, struct err *e);
 

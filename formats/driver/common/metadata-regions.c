@@ -16,7 +16,7 @@ void metadata_regions_add(struct metadata_regions *r, const char *what, uint64_t
 	r->list[r->n++] = (struct metadata_region){what, pos, len};
 }
 
-/* Positions come from the file: their sum may be more than 64 bits hold. */
+/* Positions come from the file: a sum of them may overflow. */
 static bool shares(const struct metadata_region *a, uint64_t pos, uint64_t len)
 {
 	return a->pos < pos ? pos - a->pos < a->len : a->pos - pos < len;

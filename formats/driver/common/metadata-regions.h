@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* metadata-regions.h - the regions of a file that hold metadata, as its header says.
+/* metadata-regions.h - the regions of a file that hold metadata, from its header.
  *
- * A header may be damaged or lie.  Where two regions share bytes a change of one spoils the other,
- * so nobody may write to such a file.
+ * A header may be damaged or malicious.  Where two regions share bytes, a write to one destroys the
+ * other: such a file must not be written.
  */
 #ifndef VDISK_DRIVER_COMMON_METADATA_REGIONS_H
 #define VDISK_DRIVER_COMMON_METADATA_REGIONS_H
@@ -23,16 +23,16 @@ struct metadata_regions {
 	} list[REGIONS_MAX];
 };
 
-/* Adds a region; one of no bytes is left out. */
+/* Adds a region, unless it is empty. */
 void metadata_regions_add(struct metadata_regions *r, const char *what, uint64_t pos, uint64_t len);
 
-/* What the first region that shares a byte with these is called; NULL: none does. */
+/* The name of the first region that overlaps these bytes, or NULL. */
 const char *metadata_regions_find(const struct metadata_regions *r, uint64_t pos, uint64_t len);
 
 /* -EUCLEAN: two of them share bytes. */
 int metadata_regions_check(const struct metadata_regions *r, struct err *e);
 
-/* Where the last of them ends. */
+/* The end of the last region. */
 uint64_t metadata_regions_end(const struct metadata_regions *r);
 
 #endif

@@ -1,18 +1,19 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include "qcow-aes.h"
+
 #include <string.h>
 
 #include <openssl/crypto.h>
 
 #include "util/bytes.h"
 #include "io/crypt.h"
-#include "image/image.h"
-#include "qcow-aes.h"
 #include "io/passphrase.h"
+#include "image/image.h"
 
 #define KEY_LEN 16u
 
-/* The key is the passphrase, cut or filled up with NULs.  Of several that may be meant it is the
- * one that QEMU would take: the first, as it is. */
+/* The key is the passphrase, cut or padded with NULs: the first passphrase unchanged, as in QEMU.
+ */
 int qcow_aes_unlock(const struct image *img, struct crypt **crypt, struct err *e)
 {
 	const struct passphrase *s = img->opts->secrets;

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* check.c - looks at all tables of a QED image, and clears what leads nowhere.
+/* check.c - checks all tables of a QED image, and clears entries that point outside of the file.
  *
- * What is damage, and how it counts, is as in QEMU 7.2, which has no words for it.  A cluster that
- * nothing refers to is only told: QEMU never gives one back.
+ * Damage and its counts are as in QEMU 7.2, which prints no messages for it.  A leaked cluster is
+ * only reported: QEMU never frees one.
  */
 #include <errno.h>
 #include <inttypes.h>
@@ -18,7 +18,7 @@
 #include "image/image.h"
 #include "qed.h"
 
-#define CLUSTERS_LEAST (UINT64_C(8) * (64u << 20)) /* of which a file may always have so many */
+#define CLUSTERS_LEAST (UINT64_C(8) * (64u << 20)) /* clusters that any file may have */
 
 #define PIECE (16u << 10) /* bytes of a table that are read at once */
 
@@ -26,7 +26,7 @@ struct qed_check {
 	struct image *img;
 	struct qed *q;
 	struct check_report *r;
-	bool mend;
+	bool repair;
 	uint64_t cluster, table_len, nclusters;
 	unsigned char *used; /* a bit a cluster */
 };
@@ -42,7 +42,7 @@ static bool is_used(const struct qed_check *c, uint64_t cluster)
 	return c->used[cluster / 8] >> cluster % 8 & 1;
 }
 
-/* Each cluster is for one purpose; false: it is not. */
+/* Marks clusters as used; false: one of them is in use already. */
 static bool use(struct qed_check *c, const char *what, uint64_t pos, uint64_t len)
 {
 	uint64_t before = c->r->corruptions;
@@ -56,45 +56,45 @@ static bool use(struct qed_check *c, const char *what, uint64_t pos, uint64_t le
 	return c->r->corruptions == before;
 }
 
-/* The entry i of the table at pos leads nowhere. */
-static int drop(struct qed_check *c, const char *what, uint64_t pos, uint64_t i, uint64_t entry,
-	struct err *e)
+/* Reports entry i of the table at pos, or clears it. */
+static int clear_entry(struct qed_check *c, const char *what, uint64_t pos, uint64_t i,
+	uint64_t entry, struct err *e)
 {
-	static const unsigned char zero[TABLES_ENTRY];
+	static const unsigned char zero[L2MAP_ENTRY];
 	int r;
 
-	if (!c->mend) {
+	if (!c->repair) {
 		check_corruption(c->r,
 			"ERROR %s entry %" PRIu64 ", 0x%" PRIx64 ", leads out of the file", what, i,
 			entry);
 		return 0;
 	}
 	check_tell(c->r, "Repairing %s entry %" PRIu64 ", 0x%" PRIx64, what, i, entry);
-	r = io_write(c->img->io, zero, sizeof zero, pos + i * TABLES_ENTRY, e);
+	r = io_write(c->img->io, zero, sizeof zero, pos + i * L2MAP_ENTRY, e);
 	c->r->corruptions_fixed += r == 0;
 	return r;
 }
 
-/* A table, a piece at a time: it may be a large hole. */
-struct scan {
-	uint64_t pos, next; /* of the table; bytes of it that were looked at */
+/* Reads a table piece by piece: it may be a large hole. */
+struct table_scan {
+	uint64_t pos, next; /* of the table; bytes of it that were read */
 	size_t at, len;     /* in buf */
 	unsigned char buf[PIECE];
 };
 
-/* The next entry that is not 0 and its number.  1: there is one, 0: there is none, or -errno. */
+/* Finds the next entry that is not 0, and its number.  1: found, 0: there is none, or -errno. */
 static int scan_next(
-	struct qed_check *c, struct scan *s, uint64_t *i, uint64_t *entry, struct err *e)
+	struct qed_check *c, struct table_scan *s, uint64_t *i, uint64_t *entry, struct err *e)
 {
 	struct io *io = c->img->io;
 
 	for (;;) {
-		for (; s->at < s->len; s->at += TABLES_ENTRY) {
+		for (; s->at < s->len; s->at += L2MAP_ENTRY) {
 			*entry = load_le64(s->buf + s->at);
 			if (*entry == 0)
 				continue;
-			*i = (s->next - s->len + s->at) / TABLES_ENTRY;
-			s->at += TABLES_ENTRY;
+			*i = (s->next - s->len + s->at) / L2MAP_ENTRY;
+			s->at += L2MAP_ENTRY;
 			return 1;
 		}
 		if (s->next == c->table_len)
@@ -111,7 +111,7 @@ static int scan_next(
 
 static int check_l2(struct qed_check *c, uint64_t pos, struct err *e)
 {
-	struct scan s = {.pos = pos};
+	struct table_scan s = {.pos = pos};
 	uint64_t last = 0, i, at;
 	int r;
 
@@ -123,7 +123,7 @@ static int check_l2(struct qed_check *c, uint64_t pos, struct err *e)
 		last = at;
 		if (is_possible(c, at, c->cluster))
 			use(c, "L2 table", at, c->cluster);
-		else if (drop(c, "L2 table", pos, i, at, e) < 0)
+		else if (clear_entry(c, "L2 table", pos, i, at, e) < 0)
 			return -e->code;
 	}
 	return r < 0 ? err_in(e, "L2 table at 0x%" PRIx64, pos) : 0;
@@ -131,14 +131,14 @@ static int check_l2(struct qed_check *c, uint64_t pos, struct err *e)
 
 static int check_l1(struct qed_check *c, struct err *e)
 {
-	struct scan s = {.pos = c->q->tables.l1_pos};
+	struct table_scan s = {.pos = c->q->tables.l1_pos};
 	uint64_t i, at;
 	int r;
 
 	use(c, "L1 table", s.pos, c->table_len);
 	while ((r = scan_next(c, &s, &i, &at, e)) == 1) {
 		if (!is_possible(c, at, c->table_len))
-			r = drop(c, "L1 table", s.pos, i, at, e);
+			r = clear_entry(c, "L1 table", s.pos, i, at, e);
 		else if (use(c, "L1 table", at, c->table_len))
 			r = check_l2(c, at, e);
 		if (r < 0)
@@ -147,14 +147,7 @@ static int check_l1(struct qed_check *c, struct err *e)
 	return r;
 }
 
-static void check_leaks(struct qed_check *c)
-{
-	for (uint64_t i = c->q->header_len / c->cluster; i < c->nclusters; i++)
-		if (!is_used(c, i))
-			check_leak(c->r, "Leaked cluster %" PRIu64, i);
-}
-
-/* Nothing is left of what the mark stood for. */
+/* Clears "need check", unless damage is left. */
 static int mark_clean(struct qed_check *c, struct err *e)
 {
 	uint64_t features = c->q->features & ~(uint64_t)QED_NEED_CHECK, le = htole64(features);
@@ -170,48 +163,37 @@ static int mark_clean(struct qed_check *c, struct err *e)
 	return r;
 }
 
-static int check_all(struct qed_check *c, unsigned repair, struct err *e)
-{
-	int r = check_l1(c, e);
-
-	if (r < 0)
-		return r;
-	check_leaks(c);
-	if (!repair)
-		return 0;
-	r = mark_clean(c, e);
-	cache_forget(c->img->opts->cache, c->img->io);
-	return r;
-}
-
-static int start(struct qed_check *c, struct err *e)
-{
-	const struct l2map *t = &c->q->tables;
-	uint64_t real = c->img->io->is_block ? c->img->io->size : c->img->stored;
-
-	c->cluster = UINT64_C(1) << t->cluster_bits;
-	c->table_len = (uint64_t)TABLES_ENTRY << t->table_bits;
-	c->nclusters = t->end / c->cluster;
-	c->r->total_clusters = div_round_up(c->q->view.size, c->cluster);
-	if (c->nclusters > MAX(CLUSTERS_LEAST, 8 * (real / c->cluster)))
-		return err_set(e, EFBIG, "the file has %" PRIu64 " clusters, most of them holes",
-			c->nclusters);
-	c->used = calloc(1, c->nclusters / 8 + 1);
-	return c->used ? 0 : err_nomem(e);
-}
-
 int qed_check(struct image *img, unsigned repair, struct check_report *r, struct err *e)
 {
+	struct qed *q = (struct qed *)img->states[0]->view;
+	const struct l2map *t = &q->tables;
+	uint64_t real = img->io->is_block ? img->io->size : img->stored;
 	struct qed_check c = {
 		.img = img,
-		.q = (struct qed *)img->states[0]->view,
+		.q = q,
 		.r = r,
-		.mend = repair & CHECK_ERRORS,
+		.repair = repair & CHECK_ERRORS,
+		.cluster = UINT64_C(1) << t->cluster_bits,
+		.table_len = (uint64_t)L2MAP_ENTRY << t->table_bits,
+		.nclusters = t->end >> t->cluster_bits,
 	};
-	int rc = start(&c, e);
+	int rc;
 
-	if (rc == 0)
-		rc = check_all(&c, repair, e);
+	r->total_clusters = div_round_up(q->view.size, c.cluster);
+	if (c.nclusters > MAX(CLUSTERS_LEAST, 8 * (real / c.cluster)))
+		return err_set(e, EFBIG, "the file has %" PRIu64 " clusters, most of them holes",
+			c.nclusters);
+	c.used = calloc(1, c.nclusters / 8 + 1);
+	if (!c.used)
+		return err_nomem(e);
+	rc = check_l1(&c, e);
+	for (uint64_t i = q->header_len / c.cluster; rc == 0 && i < c.nclusters; i++)
+		if (!is_used(&c, i))
+			check_leak(r, "Leaked cluster %" PRIu64, i);
+	if (rc == 0 && repair) {
+		rc = mark_clean(&c, e);
+		cache_forget(img->opts->cache, img->io);
+	}
 	free(c.used);
 	return rc;
 }

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* driver.c - QEMU's enhanced disk format, for reading.
  *
- * All integers are little-endian, all positions multiples of the cluster size.  An image that was
- * being written to when its writer died is marked "need check": clusters may be leaked then, but no
- * entry leads astray, and it reads as well as any other.
+ * All integers are little-endian, all positions multiples of the cluster size.  An image whose
+ * writer died is marked "need check": clusters may be leaked, but its entries are right, and it is
+ * read like any other.
  *
  * Section names are those of the published format, QEMU's docs/interop/qed_spec.
  */
@@ -45,7 +45,7 @@ static int qed_map(
 
 static const struct view_ops qed_ops = {.map = qed_map};
 
-/* Section "Header", field by field; every value is looked at before it is used. */
+/* Section "Header": every value is checked before it is used. */
 
 static int check_clusters(struct qed *q, const unsigned char *h, struct err *e)
 {
@@ -67,7 +67,7 @@ static int check_clusters(struct qed *q, const unsigned char *h, struct err *e)
 	t->cluster_bits = __builtin_ctz(cluster);
 	t->table_bits = t->cluster_bits + __builtin_ctz(table) - 3;
 	t->table_align = t->cluster_align = cluster;
-	/* Writers append there: a part of a cluster at the end belongs to nobody. */
+	/* A part of a cluster at the end is not in use: writers append whole clusters. */
 	t->end = t->io->size & ~(uint64_t)(cluster - 1);
 	return 0;
 }
@@ -105,7 +105,7 @@ static int check_size(struct qed *q, const unsigned char *h, struct err *e)
 static int check_l1(struct qed *q, const unsigned char *h, struct err *e)
 {
 	struct l2map *t = &q->tables;
-	uint64_t len = (uint64_t)TABLES_ENTRY << t->table_bits;
+	uint64_t len = (uint64_t)L2MAP_ENTRY << t->table_bits;
 
 	t->l1_pos = load_le64(h + 40);
 	if (t->l1_pos & (t->table_align - 1))
@@ -125,7 +125,7 @@ static int check_l1(struct qed *q, const unsigned char *h, struct err *e)
 	return 0;
 }
 
-/* A format is recorded only when it is raw. */
+/* The format of the backing file is recorded only if it is raw. */
 static int read_backing(
 	struct image *img, const struct qed *q, const unsigned char *h, struct err *e)
 {

@@ -12,7 +12,7 @@ struct check_report;
 struct err;
 struct image;
 
-#define QED_ENTRY_ZERO  1u  /* in an L2 table: zeroes, whatever the parent has */
+#define QED_ENTRY_ZERO  1u  /* an L2 entry: zeroes, whatever the parent has */
 #define QED_AT_FEATURES 16u /* in the header */
 
 enum qed_feature {
@@ -25,7 +25,7 @@ enum qed_feature {
 struct qed {
 	struct view view;
 	struct l2map tables;
-	uint64_t header_len; /* bytes of the clusters that the header owns */
+	uint64_t header_len; /* bytes of the clusters of the header */
 	uint64_t features;
 };
 
