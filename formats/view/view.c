@@ -53,26 +53,35 @@ static int past_end(const struct view *v, uint64_t off, uint64_t len, struct err
 		(uint64_t)v->size);
 }
 
+int view_follow(struct extent *x, struct err *e)
+{
+	const struct view *v = x->owner;
+	int r;
+
+	while (x->kind == EXTENT_BELOW) {
+		if (!v->below || x->pos >= v->below->size) {
+			x->kind = EXTENT_ZERO;
+			x->absent = true;
+			break;
+		}
+		v = v->below;
+		r = view_map(v, x->pos, MIN(x->len, v->size - x->pos), x, e);
+		if (r < 0)
+			return r;
+	}
+	return 0;
+}
+
 int view_resolve(const struct view *v, uint64_t off, uint64_t len, struct extent *x, struct err *e)
 {
+	int r;
+
 	/* The disk may have become shorter since the caller looked at its size. */
 	x->len = 0;
 	if (len == 0 || !range_fits(off, len, v->size))
 		return past_end(v, off, len, e);
-	for (;;) {
-		int r = view_map(v, off, len, x, e);
-
-		if (r < 0 || x->kind != EXTENT_BELOW)
-			return r;
-		if (!v->below || x->pos >= v->below->size) {
-			x->kind = EXTENT_ZERO;
-			x->absent = true;
-			return 0;
-		}
-		v = v->below;
-		off = x->pos;
-		len = MIN(x->len, v->size - off);
-	}
+	r = view_map(v, off, len, x, e);
+	return r == 0 ? view_follow(x, e) : r;
 }
 
 static int load_unit(void *arg, void *buf, size_t len, struct err *e)
@@ -223,6 +232,19 @@ uint64_t view_stored(const struct view *v)
 	return sum;
 }
 
+bool view_stores_beyond(const struct view *v, uint64_t off)
+{
+	struct err ignored = ERR_INIT;
+	struct extent x;
+
+	/* A range that cannot be mapped may store something. */
+	for (off = round_up(off, v->unit); off < v->size; off += x.len)
+		if (view_map(v, off, v->size - off, &x, &ignored) < 0 || x.inplace ||
+			(x.kind != EXTENT_ZERO && x.kind != EXTENT_BELOW))
+			return true;
+	return false;
+}
+
 void view_free(struct view *v)
 {
 	if (!v)
@@ -320,6 +342,14 @@ struct view *view_slice(struct view *below, uint64_t start, uint64_t len, struct
 	};
 	s->start = start;
 	return &s->view;
+}
+
+struct view *view_base(struct view *v, uint64_t *start)
+{
+	*start = 0;
+	for (; v->through; v = v->below)
+		*start += ((struct slice *)v)->start;
+	return v;
 }
 
 /* What cannot be had. */

@@ -104,6 +104,9 @@ int view_map(const struct view *v, uint64_t off, uint64_t len, struct extent *x,
  */
 int view_resolve(const struct view *v, uint64_t off, uint64_t len, struct extent *x, struct err *e);
 
+/* The second half of view_resolve: x is an extent that view_map gave; entered. */
+int view_follow(struct extent *x, struct err *e);
+
 /* All len bytes of a resolved extent; entered. */
 int view_read_extent(const struct extent *x, void *buf, struct err *e);
 
@@ -211,7 +214,7 @@ int extent_in_file(struct extent *x, struct io *io, uint64_t start, uint64_t ski
 	uint64_t unit, struct err *e);
 
 /* For drivers: does the view itself store anything from off on?  Entered. */
-bool view_stores_behind(const struct view *v, uint64_t off);
+bool view_stores_beyond(const struct view *v, uint64_t off);
 
 /* For drivers: x, as extent_in_file made it, is encrypted.  sector is the number, for the cipher,
  * of the one that x->pos is in; sectors begin at multiples of CRYPT_SECTOR in the file.  One that

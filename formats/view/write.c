@@ -1,5 +1,11 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* write.c - the walk of a write: in place where that can be, into new room elsewhere. */
+/* write.c - writes through a view: in place where the map allows it, into reserved space elsewhere.
+ *
+ * Each extent of a write is looked up once.  An allocating write holds its units (writer.h, range)
+ * from the reservation to the commit; the extent found before that is still valid unless another
+ * writer has allocated since, which the count of released ranges shows.  Only then it is looked up
+ * again.
+ */
 #include <assert.h>
 #include <errno.h>
 #include <inttypes.h>
@@ -14,41 +20,42 @@
 #include "writer.h"
 #include "util/zeroes.h"
 
-#define COPY_MAX (1u << 20) /* bytes copied up at a time */
+#define COPY_MAX (1u << 20) /* bytes copied from below at a time */
 
-/* Units that are cleared between two looks at whether it is time to flush: their entries are some
- * MiB of changes, and the locks are held that long. */
+/* Units cleared before the next check whether a flush is due: their entries are some MiB of
+ * changed metadata, and the locks are held meanwhile. */
 #define CLEAR_UNITS (UINT64_C(256) << 10)
 
-/* Bytes that are allocated between two such looks. */
+/* Bytes allocated before the next such check. */
 #define ALLOCATE_MAX (UINT64_C(64) << 20)
 
 static const unsigned char zeroes[64u << 10];
 
-struct view *view_base(struct view *v, uint64_t *start)
-{
-	struct err ignored;
-	struct extent x;
+/* The bytes to write: in memory, in a file, or, with neither, those that the view shows in that
+ * range already, which gives the range space on the host and changes no byte. */
+struct source {
+	const char *buf;
+	struct io *io;
+	uint64_t pos;
+};
 
-	*start = 0;
-	while (v->through) {
-		view_map(v, 0, 1, &x, &ignored);
-		*start += x.pos;
-		v = v->below;
-	}
-	return v;
+static void advance(struct source *from, uint64_t len)
+{
+	if (from->buf)
+		from->buf += len;
+	from->pos += len;
 }
 
-/* The units that [off, off+len) touches. */
-static struct range units_of(const struct view *v, uint64_t off, uint64_t len)
+static int put(const struct source *from, uint64_t len, struct io *io, uint64_t pos, struct err *e)
 {
-	return (struct range){
-		.start = off - off % v->unit,
-		.end = div_round_up(off + len, v->unit) * v->unit,
-	};
+	if (from->buf)
+		return io_write(io, from->buf, len, pos, e);
+	if (from->io)
+		return io_copy(io, pos, from->io, from->pos, len, e);
+	return io_allocate(io, pos, len, e);
 }
 
-/* Copies [start, end) of what the view shows into the room. */
+/* Copies [start, end) of what the view shows into the reserved space. */
 static int copy_up(const struct view *v, const struct reservation *res, uint64_t start,
 	uint64_t end, struct err *e)
 {
@@ -69,27 +76,25 @@ static int copy_up(const struct view *v, const struct reservation *res, uint64_t
 	return r;
 }
 
-/* What is written: in memory, or in a file. */
-struct bytes {
-	const char *buf; /* NULL: in the file */
-	struct io *io;
-	uint64_t pos;
-};
-
-static int put(const struct bytes *from, size_t len, struct io *io, uint64_t pos, struct err *e)
+/* Fills reserved space: len bytes of the source, around them what the view shows. */
+static int fill(const struct view *v, const struct reservation *res, const struct source *from,
+	uint64_t off, uint64_t len, struct err *e)
 {
-	return from->buf ? io_write(io, from->buf, len, pos, e)
-			 : io_copy(io, pos, from->io, from->pos, len, e);
+	uint64_t end = res->off + res->len;
+	int r;
+
+	if (!from->buf && !from->io) {
+		r = io_allocate(res->io, res->pos, res->len, e);
+		return r == 0 ? copy_up(v, res, res->off, end, e) : r;
+	}
+	r = copy_up(v, res, res->off, off, e);
+	if (r == 0)
+		r = put(from, len, res->io, res->pos + (off - res->off), e);
+	return r == 0 ? copy_up(v, res, off + len, end, e) : r;
 }
 
-static void pass(struct bytes *from, size_t len)
-{
-	if (from->buf)
-		from->buf += len;
-	from->pos += len;
-}
-
-/* Data first, then the map that reveals it; r: whether the data is there. */
+/* Commits a reservation that was filled with result r, or cancels it.  The data is written before
+ * the map that reveals it. */
 static int end_reservation(struct view *v, const struct reservation *res, int r, struct err *e)
 {
 	pthread_mutex_lock(&v->writer->meta);
@@ -101,68 +106,46 @@ static int end_reservation(struct view *v, const struct reservation *res, int r,
 	return r;
 }
 
-static int fill_with_itself(struct view *v, const struct reservation *res, struct err *e)
+/* The units that [off, off+len) touches. */
+static struct range units_of(const struct view *v, uint64_t off, uint64_t len)
 {
-	int r = io_allocate(res->io, res->pos, res->len, e);
-
-	if (r == 0)
-		r = copy_up(v, res, res->off, res->off + res->len, e);
-	return end_reservation(v, res, r, e);
+	return (struct range){
+		.start = off - off % v->unit,
+		.end = div_round_up(off + len, v->unit) * v->unit,
+	};
 }
 
-static int fill_reservation(struct view *v, const struct reservation *res, const struct bytes *from,
-	size_t len, uint64_t off, struct err *e)
+/* Writes into new space: some of the x->len bytes at off, which are not in place.  x was mapped
+ * after released was read from the writer.  Sets x->len to what was written; 0: the range is in
+ * place by now. */
+static int write_allocate(struct view *v, const struct source *from, uint64_t off, struct extent *x,
+	unsigned released, struct err *e)
 {
-	int r = copy_up(v, res, res->off, off, e);
-
-	if (r == 0)
-		r = put(from, len, res->io, res->pos + (off - res->off), e);
-	if (r == 0)
-		r = copy_up(v, res, off + len, res->off + res->len, e);
-	return end_reservation(v, res, r, e);
-}
-
-/* Drivers compute it from what the image says. */
-static bool is_room_for(const struct view *v, const struct reservation *res, uint64_t off)
-{
-	return res->off <= off && off - res->off < res->len &&
-	       range_fits(res->off, res->len, v->size);
-}
-
-/* The range is locked.  Bytes written, 0: it is in place by now.  from NULL: the bytes that are
- * there. */
-static int64_t write_room(
-	struct view *v, const struct bytes *from, size_t len, uint64_t off, struct err *e)
-{
-	struct extent x;
+	struct range range = units_of(v, off, x->len);
 	struct reservation res;
-	int r = view_map(v, off, len, &x, e);
+	int r = 0;
 
-	if (r < 0 || x.inplace)
-		return r;
-	pthread_mutex_lock(&v->writer->meta);
-	r = v->write->reserve(v, off, MIN(len, x.len), &res, e);
-	pthread_mutex_unlock(&v->writer->meta);
-	if (r < 0)
-		return r;
-	if (!is_room_for(v, &res, off))
-		return end_reservation(
-			v, &res, err_set(e, EUCLEAN, "no room was found for %" PRIu64, off), e);
-	len = MIN(len, res.off + res.len - off);
-	r = from ? fill_reservation(v, &res, from, len, off, e) : fill_with_itself(v, &res, e);
-	return r < 0 ? r : (int64_t)len;
-}
-
-static int64_t write_new(
-	struct view *v, const struct bytes *from, size_t len, uint64_t off, struct err *e)
-{
-	struct range range = units_of(v, off, len);
-	int64_t n;
-
-	range_take(v->writer, &range);
-	n = write_room(v, from, len, off, e);
+	if (!range_take(v->writer, &range, released))
+		r = view_map(v, off, x->len, x, e);
+	if (r == 0 && x->inplace) {
+		x->len = 0;
+	} else if (r == 0) {
+		pthread_mutex_lock(&v->writer->meta);
+		r = v->write->reserve(v, off, x->len, &res, e);
+		pthread_mutex_unlock(&v->writer->meta);
+		if (r == 0) {
+			/* Drivers compute a reservation from numbers in the image. */
+			if (off < res.off || off - res.off >= res.len ||
+				!range_fits(res.off, res.len, v->size))
+				r = err_set(e, EUCLEAN, "no space was found for %" PRIu64, off);
+			x->len = MIN(x->len, res.off + res.len - off);
+			if (r == 0)
+				r = fill(v, &res, from, off, x->len, e);
+			r = end_reservation(v, &res, r, e);
+		}
+	}
 	range_drop(v->writer, &range);
-	return n;
+	return r;
 }
 
 /* How many bytes of a write are pieces of units that are zero, or, *zero false, that are not. */
@@ -182,87 +165,74 @@ static size_t run_of(const struct view *v, const char *buf, size_t len, uint64_t
 	return n;
 }
 
-/* Where it is not in place, what is zero and reads as zeroes already is left out. */
-static int64_t write_thin(
-	struct view *v, const struct bytes *from, size_t len, uint64_t off, struct err *e)
+/* Writes some of the x->len bytes at off, which x maps, and sets x->len to how many; 0: look
+ * again. */
+static int write_extent(struct view *v, const struct source *from, uint64_t off, struct extent *x,
+	unsigned released, struct err *e)
 {
-	struct extent x;
 	bool zero = false;
-	int r = 0;
+	int r;
 
-	len = run_of(v, from->buf, len, off, &zero);
-	if (zero)
-		r = view_resolve(v, off, len, &x, e);
-	if (r < 0)
-		return r;
-	if (zero && x.kind == EXTENT_ZERO)
-		return (int64_t)x.len;
-	return write_new(v, from, len, off, e);
+	if (x->inplace)
+		return put(from, x->len, x->io, x->pos, e);
+	if (v->writer->detect_zeroes && from->buf) {
+		x->len = run_of(v, from->buf, x->len, off, &zero);
+		if (zero) {
+			struct extent shown = *x;
+
+			r = view_follow(&shown, e);
+			if (r < 0)
+				return r;
+			x->len = shown.len;
+			if (shown.kind == EXTENT_ZERO)
+				return 0;
+		}
+	}
+	return write_allocate(v, from, off, x, released, e);
 }
 
-/* Bytes written, 0: look again. */
-static int64_t write_step(
-	struct view *v, const struct bytes *from, size_t len, uint64_t off, struct err *e)
+/* request_lock is held. */
+static int write_range(
+	struct view *v, struct source from, uint64_t len, uint64_t off, struct err *e)
 {
 	struct extent x;
-	int r = view_map(v, off, len, &x, e);
 
-	if (r < 0)
-		return r;
-	if (!x.inplace && v->writer->detect_zeroes && from->buf)
-		return write_thin(v, from, x.len, off, e);
-	if (!x.inplace)
-		return write_new(v, from, x.len, off, e);
-	r = put(from, x.len, x.io, x.pos, e);
-	return r < 0 ? r : (int64_t)x.len;
-}
+	for (; len > 0; off += x.len, len -= x.len) {
+		unsigned released = v->writer->ranges_released;
+		int r = view_map(v, off, len, &x, e);
 
-/* The gate is held. */
-static int write_inside(
-	struct view *v, struct bytes from, uint64_t len, uint64_t off, struct err *e)
-{
-	while (len > 0) {
-		int64_t n = write_step(v, &from, len, off, e);
-
-		if (n < 0)
-			return (int)n;
-		pass(&from, n);
-		off += n;
-		len -= n;
+		if (r == 0)
+			r = write_extent(v, &from, off, &x, released, e);
+		if (r < 0)
+			return r;
+		advance(&from, x.len);
 	}
 	return 0;
 }
 
-/* Zeroes without being stored, as far as one look goes; stored ones elsewhere. */
-static int64_t overwrite(struct view *v, uint64_t off, uint64_t len, struct err *e)
+/* Makes the beginning of a range read as zeroes by writing them; *len becomes its length.  Holes
+ * are left as they are. */
+static int overwrite(struct view *v, uint64_t off, uint64_t *len, struct err *e)
 {
-	struct extent x;
-	int r = view_map(v, off, len, &x, e);
+	unsigned released = v->writer->ranges_released;
+	struct extent x, shown;
+	int r = view_map(v, off, *len, &x, e);
 
 	if (r == 0 && x.inplace && x.kind == EXTENT_FILE) {
-		r = io_zero(x.io, x.pos, x.len, e);
-		return r < 0 ? r : (int64_t)x.len;
+		*len = x.len;
+		return io_zero(x.io, x.pos, x.len, e);
 	}
+	shown = x;
 	if (r == 0)
-		r = view_resolve(v, off, len, &x, e);
-	if (r == 0 && x.kind != EXTENT_ZERO) {
-		x.len = MIN(x.len, sizeof zeroes);
-		r = write_inside(v, (struct bytes){.buf = (const char *)zeroes}, x.len, off, e);
-	}
-	return r < 0 ? r : (int64_t)x.len;
-}
-
-/* Whole units, in the format's own way. */
-static int clear_units(struct view *v, uint64_t off, uint64_t len, struct err *e)
-{
-	struct range range = units_of(v, off, len);
-	int r;
-
-	range_take(v->writer, &range);
-	pthread_mutex_lock(&v->writer->meta);
-	r = v->write->clear(v, off, len, e);
-	pthread_mutex_unlock(&v->writer->meta);
-	range_drop(v->writer, &range);
+		r = view_follow(&shown, e);
+	if (r < 0)
+		return r;
+	*len = shown.len;
+	if (shown.kind == EXTENT_ZERO)
+		return 0;
+	x.len = MIN(shown.len, sizeof zeroes);
+	r = write_allocate(v, &(struct source){.buf = (const char *)zeroes}, off, &x, released, e);
+	*len = x.len;
 	return r;
 }
 
@@ -279,31 +249,38 @@ static uint64_t whole_units(const struct view *v, uint64_t off, uint64_t len, ui
 	return len - len % v->unit;
 }
 
-static int64_t clear_step(struct view *v, uint64_t off, uint64_t len, struct err *e)
+/* Clears *len bytes at off, or fewer; *len becomes how many. */
+static int clear(struct view *v, uint64_t off, uint64_t *len, struct err *e)
 {
 	uint64_t rest, whole;
-	int r;
+	struct range range;
+	int r = -EOPNOTSUPP;
 
 	if (!v->write->clear)
 		return overwrite(v, off, len, e);
-	whole = whole_units(v, off, len, &rest);
-	r = whole > 0 ? clear_units(v, off, whole, e) : -EOPNOTSUPP;
-	if (r == -EOPNOTSUPP)
-		return overwrite(v, off, whole > 0 ? whole : rest, e);
-	return r < 0 ? r : (int64_t)whole;
+	whole = whole_units(v, off, *len, &rest);
+	if (whole > 0) {
+		range = units_of(v, off, whole);
+		range_take(v->writer, &range, 0);
+		pthread_mutex_lock(&v->writer->meta);
+		r = v->write->clear(v, off, whole, e);
+		pthread_mutex_unlock(&v->writer->meta);
+		range_drop(v->writer, &range);
+	}
+	*len = whole > 0 ? whole : rest;
+	return r == -EOPNOTSUPP ? overwrite(v, off, len, e) : r;
 }
 
-static int clear_inside(struct view *v, uint64_t off, uint64_t len, struct err *e)
+/* request_lock is held. */
+static int write_zeroes(struct view *v, uint64_t len, uint64_t off, struct err *e)
 {
-	while (len > 0) {
-		int64_t n = clear_step(v, off, len, e);
+	int r = 0;
 
-		if (n < 0)
-			return (int)n;
-		off += n;
-		len -= n;
+	for (uint64_t n; r == 0 && len > 0; off += n, len -= n) {
+		n = len;
+		r = clear(v, off, &n, e);
 	}
-	return 0;
+	return r;
 }
 
 static int check_writable(const struct view *v, struct err *e)
@@ -320,8 +297,8 @@ static int check_range(const struct view *v, uint64_t off, uint64_t len, struct 
 		(uint64_t)v->size);
 }
 
-/* The gate is held.  Finds the view that is written, and the offset in it. */
-static int aim(struct view **v, uint64_t len, uint64_t *off, struct err *e)
+/* request_lock is held.  Replaces a slice and an offset in it by the view that is written. */
+static int find_target(struct view **v, uint64_t len, uint64_t *off, struct err *e)
 {
 	int r = check_range(*v, *off, len, e);
 	uint64_t start;
@@ -335,19 +312,8 @@ static int aim(struct view **v, uint64_t len, uint64_t *off, struct err *e)
 	if (r == 0 && !(*v)->write)
 		r = err_set(e, EROFS, "this state can only be read");
 	if (r == 0 && (*v)->compressed_only)
-		r = err_set(e, EROFS, "it is only written packed, by whole units");
+		r = err_set(e, EROFS, "it is only written compressed, by whole units");
 	return r;
-}
-
-/* The gate is held; from NULL: zeroes. */
-static int change_inside(
-	struct view *v, const struct bytes *from, uint64_t len, uint64_t off, struct err *e)
-{
-	int r = aim(&v, len, &off, e);
-
-	if (r < 0)
-		return r;
-	return from ? write_inside(v, *from, len, off, e) : clear_inside(v, off, len, e);
 }
 
 static int begin_writing(struct view *v, struct err *e)
@@ -357,65 +323,93 @@ static int begin_writing(struct view *v, struct err *e)
 	return r == 0 ? writer_begin(v->writer, e) : r;
 }
 
-static int flush_if_full(struct view *v, struct err *e)
+static int flush_if_full(struct writer *w, struct err *e)
 {
-	return writer_is_full(v->writer) ? writer_flush(v->writer, e) : 0;
+	return writer_is_full(w) ? writer_flush(w, e) : 0;
 }
 
-static int begin_change(struct view *v, struct err *e)
+/* Begins a write: after success request_lock is held until end_write. */
+static int begin_write(struct view **v, uint64_t len, uint64_t *off, struct err *e)
 {
-	int r = begin_writing(v, e);
+	const struct view *entered = *v;
+	int r = begin_writing(*v, e);
 
-	if (r == 0)
-		view_enter(v);
+	if (r < 0)
+		return r;
+	view_enter(entered);
+	r = find_target(v, len, off, e);
+	if (r < 0)
+		view_leave(entered);
 	return r;
 }
 
-static int end_change(struct view *v, int r, struct err *e)
+static int end_write(struct view *v, int r, struct err *e)
 {
 	view_leave(v);
-	return r == 0 ? flush_if_full(v, e) : r;
-}
-
-static int change(
-	struct view *v, const struct bytes *from, uint64_t len, uint64_t off, struct err *e)
-{
-	int r = begin_change(v, e);
-
-	return r < 0 ? r : end_change(v, change_inside(v, from, len, off, e), e);
+	return r == 0 ? flush_if_full(v->writer, e) : r;
 }
 
 int view_write(struct view *v, const void *buf, size_t len, uint64_t off, struct err *e)
 {
-	return change(v, &(struct bytes){.buf = buf}, len, off, e);
+	int r = begin_write(&v, len, &off, e);
+
+	if (r < 0)
+		return r;
+	return end_write(v, write_range(v, (struct source){.buf = buf}, len, off, e), e);
 }
 
-static void note_late(struct writer *w, int code)
+int view_write_from(
+	struct view *v, struct io *io, uint64_t pos, uint64_t len, uint64_t off, struct err *e)
 {
-	w->late_code = code;
-	w->late++;
+	int r = begin_write(&v, len, &off, e);
+
+	if (r < 0)
+		return r;
+	return end_write(v, write_range(v, (struct source){.io = io, .pos = pos}, len, off, e), e);
 }
 
-int view_late_error(const struct view *v, atomic_uint *seen)
+int view_clear(struct view *v, uint64_t off, uint64_t len, struct err *e)
 {
-	struct writer *w = v->writer;
-	unsigned n = w ? (unsigned)w->late : 0;
+	uint64_t start, n, most;
+	struct view *base;
+	int r = 0;
 
-	if (n == 0 || atomic_exchange(seen, n) == n)
-		return 0;
-	w->late_told = n;
-	return -w->late_code;
+	do {
+		base = view_base(v, &start);
+		n = len;
+		/* Up to the end of a unit, which the format may clear in its own way. */
+		if (base->write && base->write->clear) {
+			most = CLEAR_UNITS * base->unit;
+			n = MIN(len, most - (start + off) % base->unit);
+		}
+		base = v;
+		start = off;
+		r = begin_write(&base, n, &start, e);
+		if (r == 0)
+			r = end_write(base, write_zeroes(base, n, start, e), e);
+		off += n;
+		len -= n;
+	} while (r == 0 && len > 0);
+	return r;
 }
 
-unsigned view_late_seen(const struct view *v)
+int view_allocate(struct view *v, uint64_t off, uint64_t len, struct err *e)
 {
-	return v->writer ? (unsigned)v->writer->late_told : 0;
+	int r = 0;
+
+	for (uint64_t n; r == 0 && len > 0; off += n, len -= n) {
+		struct view *base = v;
+		uint64_t start = off;
+
+		n = MIN(len, ALLOCATE_MAX);
+		r = begin_write(&base, n, &start, e);
+		if (r == 0)
+			r = end_write(base, write_range(base, (struct source){0}, n, start, e), e);
+	}
+	return r;
 }
 
-void view_late_heard(const struct view *v)
-{
-	v->writer->late_told = (unsigned)v->writer->late;
-}
+/* Early replies. */
 
 int view_write_early(struct view *v, const void *buf, size_t len, uint64_t off,
 	const struct early_reply *early, struct err *e)
@@ -427,17 +421,18 @@ int view_write_early(struct view *v, const void *buf, size_t len, uint64_t off,
 	if (r < 0)
 		return r;
 	writer_begin_early(w);
-	r = aim(&v, len, &off, e);
+	r = find_target(&v, len, &off, e);
 	if (r == 0) {
 		early->answered(early->arg);
-		if (write_inside(v, (struct bytes){.buf = buf}, len, off, &late) < 0) {
-			note_late(w, late.code);
+		if (write_range(v, (struct source){.buf = buf}, len, off, &late) < 0) {
+			w->late_code = late.code;
+			w->late++;
 			early->failed(early->arg, &late);
 		}
 	}
 	writer_end_early(w);
 	if (r == 0)
-		flush_if_full(v, &late); /* that it failed all will hear who write or flush */
+		flush_if_full(w, &late); /* the next write or flush reports that it failed */
 	return r;
 }
 
@@ -447,135 +442,68 @@ void view_await(const struct view *v)
 	view_leave(v);
 }
 
-int view_write_from(
-	struct view *v, struct io *io, uint64_t pos, uint64_t len, uint64_t off, struct err *e)
+int view_late_error(const struct view *v, atomic_uint *seen)
 {
-	return change(v, &(struct bytes){.io = io, .pos = pos}, len, off, e);
+	struct writer *w = v->writer;
+	unsigned n = w ? (unsigned)w->late : 0;
+
+	if (n == 0 || atomic_exchange(seen, n) == n)
+		return 0;
+	w->late_reported = n;
+	return -w->late_code;
 }
 
-/* Packed. */
+unsigned view_late_seen(const struct view *v)
+{
+	return v->writer ? (unsigned)v->writer->late_reported : 0;
+}
+
+void view_late_heard(const struct view *v)
+{
+	v->writer->late_reported = (unsigned)v->writer->late;
+}
+
+/* Compressed units. */
 
 ssize_t view_compress(
-	const struct view *v, const void *unit, uint64_t off, void *packed, struct err *e)
+	const struct view *v, const void *unit, uint64_t off, void *compressed, struct err *e)
 {
-	return v->write->compress(v, unit, off, packed, e);
+	return v->write->compress(v, unit, off, compressed, e);
 }
 
-static int write_packed(
-	struct view *v, const void *packed, uint32_t len, uint64_t off, struct err *e)
+static int write_compressed(
+	struct view *v, const void *compressed, uint32_t len, uint64_t off, struct err *e)
 {
 	struct range range = units_of(v, off, 1);
 	struct reservation res;
 	int r;
 
-	range_take(v->writer, &range);
+	range_take(v->writer, &range, 0);
 	pthread_mutex_lock(&v->writer->meta);
 	r = v->write->reserve_compressed(v, off, len, &res, e);
 	pthread_mutex_unlock(&v->writer->meta);
 	if (r == 0)
-		r = end_reservation(v, &res, io_write(res.io, packed, len, res.pos, e), e);
+		r = end_reservation(v, &res, io_write(res.io, compressed, len, res.pos, e), e);
 	range_drop(v->writer, &range);
 	return r;
 }
 
 int view_write_compressed(
-	struct view *v, const void *packed, uint32_t len, uint64_t off, struct err *e)
+	struct view *v, const void *compressed, uint32_t len, uint64_t off, struct err *e)
 {
-	int r = begin_change(v, e);
+	int r = begin_writing(v, e);
 
 	if (r < 0)
 		return r;
 	assert(v->compressed_max > 0 && off % v->unit == 0);
+	view_enter(v);
 	r = check_range(v, off, 1, e);
-	return end_change(v, r < 0 ? r : write_packed(v, packed, len, off, e), e);
-}
-
-/* How much of a range is cleared at a time: up to the end of a unit, where the format has a way of
- * its own to clear those. */
-static uint64_t clear_piece(struct view *v, uint64_t off, uint64_t len)
-{
-	uint64_t start, most;
-
-	v = view_base(v, &start);
-	if (!v->write || !v->write->clear)
-		return len;
-	most = CLEAR_UNITS * v->unit;
-	return MIN(len, most - (start + off) % v->unit);
-}
-
-int view_clear(struct view *v, uint64_t off, uint64_t len, struct err *e)
-{
-	int r = 0;
-
-	do {
-		uint64_t n = clear_piece(v, off, len);
-
-		r = change(v, NULL, n, off, e);
-		off += n;
-		len -= n;
-	} while (r == 0 && len > 0);
-	return r;
-}
-
-/* The gate is held. */
-static int allocate_inside(struct view *v, uint64_t off, uint64_t len, struct err *e)
-{
-	while (len > 0) {
-		struct extent x;
-		int64_t n = view_map(v, off, len, &x, e);
-
-		if (n == 0 && x.inplace)
-			n = io_allocate(x.io, x.pos, x.len, e);
-		else if (n == 0)
-			n = write_new(v, NULL, x.len, off, e);
-		if (n < 0)
-			return (int)n;
-		/* What was in place has all of it; what was not may be by now. */
-		n = x.inplace ? (int64_t)x.len : n;
-		off += n;
-		len -= n;
-	}
-	return 0;
-}
-
-static int allocate_piece(struct view *v, uint64_t off, uint64_t len, struct err *e)
-{
-	struct view *base = v;
-	int r = begin_change(v, e);
-
-	if (r < 0)
-		return r;
-	r = aim(&base, len, &off, e);
-	return end_change(v, r < 0 ? r : allocate_inside(base, off, len, e), e);
-}
-
-int view_allocate(struct view *v, uint64_t off, uint64_t len, struct err *e)
-{
-	int r = 0;
-
-	for (uint64_t n; r == 0 && len > 0; off += n, len -= n) {
-		n = MIN(len, ALLOCATE_MAX);
-		r = allocate_piece(v, off, n, e);
-	}
-	return r;
+	return end_write(v, r < 0 ? r : write_compressed(v, compressed, len, off, e), e);
 }
 
 int view_flush(struct view *v, struct err *e)
 {
 	return v->writer ? writer_flush(v->writer, e) : 0;
-}
-
-/* What cannot be looked at is taken for something. */
-bool view_stores_behind(const struct view *v, uint64_t off)
-{
-	struct err ignored = ERR_INIT;
-	struct extent x;
-
-	for (off = round_up(off, v->unit); off < v->size; off += x.len)
-		if (view_map(v, off, v->size - off, &x, &ignored) < 0 || x.inplace ||
-			(x.kind != EXTENT_ZERO && x.kind != EXTENT_BELOW))
-			return true;
-	return false;
 }
 
 int view_resize(struct view *v, uint64_t size, struct err *e)

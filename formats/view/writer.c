@@ -6,7 +6,6 @@
 #include <errno.h>
 #include <stdlib.h>
 
-#include "image/image.h"
 #include "view.h"
 #include "io/writeback.h"
 
@@ -158,7 +157,9 @@ int writer_flush(struct writer *w, struct err *e)
 	bool room;
 	int r;
 
-	view_await(w->view);
+	/* A write that was answered early may still be going on. */
+	pthread_rwlock_rdlock(&w->request_lock);
+	pthread_rwlock_unlock(&w->request_lock);
 	r = flush(w, &room, e);
 	return r == 0 && room ? settle(w, e) : r;
 }
@@ -217,14 +218,18 @@ static bool range_is_free(const struct writer *w, const struct range *r)
 	return true;
 }
 
-void range_take(struct writer *w, struct range *r)
+bool range_take(struct writer *w, struct range *r, unsigned released)
 {
+	bool none;
+
 	pthread_mutex_lock(&w->range_lock);
 	while (!range_is_free(w, r))
 		pthread_cond_wait(&w->range_free, &w->range_lock);
 	r->next = w->ranges;
 	w->ranges = r;
+	none = w->ranges_released == released;
 	pthread_mutex_unlock(&w->range_lock);
+	return none;
 }
 
 void range_drop(struct writer *w, struct range *r)
@@ -235,6 +240,7 @@ void range_drop(struct writer *w, struct range *r)
 	while (*p != r)
 		p = &(*p)->next;
 	*p = r->next;
+	w->ranges_released++;
 	pthread_cond_broadcast(&w->range_free);
 	pthread_mutex_unlock(&w->range_lock);
 }

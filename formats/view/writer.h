@@ -99,6 +99,7 @@ struct writer {
 	pthread_mutex_t range_lock;
 	pthread_cond_t range_free;
 	struct range *ranges;
+	atomic_uint ranges_released; /* how many were, modulo 2^32 */
 	bool detect_zeroes; /* zeroes that are written where nothing else is read are not stored */
 	atomic_bool begun;
 	atomic_int failed;  /* errno of what ended writing; 0: nothing did */
@@ -106,7 +107,7 @@ struct writer {
 	atomic_bool told;   /* see err_is_first */
 	/* Writes that failed after they were answered: how many, of how many somebody has heard,
 	 * and the errno of the last. */
-	atomic_uint late, late_told;
+	atomic_uint late, late_reported;
 	atomic_int late_code;
 	size_t pending_max; /* pages of metadata that may wait for a flush; a driver may set it */
 };
@@ -151,13 +152,15 @@ int writer_begin_exclusive(struct writer *w, struct err *e);
  * returned, with the error as it is. */
 int writer_end_exclusive(struct writer *w, int r, struct err *e);
 
-/* Keeps other allocating writers out of [start, end) of the view. */
+/* A range of the view, in whole units, that one writer allocates or clears at a time. */
 struct range {
 	uint64_t start, end;
 	struct range *next; /* private */
 };
 
-void range_take(struct writer *w, struct range *r);
+/* Waits until no other range overlaps.  True: no range was released since ranges_released had the
+ * value released, so a map of the range that was read after that is still valid. */
+bool range_take(struct writer *w, struct range *r, unsigned released);
 void range_drop(struct writer *w, struct range *r);
 
 #endif

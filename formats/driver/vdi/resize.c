@@ -37,7 +37,7 @@ static int check_size(const struct vdi *d, uint64_t size, struct err *e)
 		return err_set(e, EINVAL, "a disk of %" PRIu64 " bytes has no whole sectors", size);
 	if (d->type == VDI_FIXED)
 		return err_set(e, EOPNOTSUPP, "a fixed VDI image keeps its size");
-	if (size < v->size && view_stores_behind(v, size))
+	if (size < v->size && view_stores_beyond(v, size))
 		return err_set(e, EOPNOTSUPP, "there are blocks behind the end");
 	if (size / d->block_size >= VDI_MAX_BLOCKS)
 		return err_set(e, EFBIG,

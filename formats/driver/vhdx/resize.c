@@ -25,7 +25,7 @@ static int check_size(const struct vhdx *d, uint64_t size, struct err *e)
 			d->sector_size);
 	if (size > VHDX_MAX_DISK)
 		return err_set(e, EFBIG, "a VHDX disk has at most 64 TiB");
-	if (size < d->view.size && view_stores_behind(&d->view, size))
+	if (size < d->view.size && view_stores_beyond(&d->view, size))
 		return err_set(e, EOPNOTSUPP, "there are blocks behind the end");
 	if (d->view.below && d->view.below->size > d->view.size)
 		return err_set(e, EOPNOTSUPP, "its parent is longer, and would be seen");

@@ -61,7 +61,7 @@ static int check_size(const struct vmdk *v, uint64_t size, struct err *e)
 			e, EFBIG, "a disk of %" PRIu64 " bytes has too many grain tables", size);
 	if (size > v->view.size && !vmdk_alloc_has_tail(t))
 		return err_set(e, EOPNOTSUPP, "its last grain table has no space for more entries");
-	if (size < v->view.size && view_stores_behind(&v->view, size))
+	if (size < v->view.size && view_stores_beyond(&v->view, size))
 		return err_set(e, EOPNOTSUPP, "grains are allocated beyond the new end");
 	return 0;
 }

@@ -533,8 +533,9 @@ START_TEST(streams_go_forward)
 	ck_assert_fails(pack_grain(v, 3 * GRAIN, 1, &e), EINVAL, &e, "too late");
 	ck_assert_fails(pack_grain(v, 0, 1, &e), EINVAL, &e, "too late");
 	ck_assert_fails(pack_grain(v, MB, 1, &e), ENOSPC, &e, "pass the end");
-	ck_assert_fails(view_write(v, &byte, 1, 5 * GRAIN, &e), EROFS, &e, "only written packed");
-	ck_assert_fails(view_clear(v, 5 * GRAIN, GRAIN, &e), EROFS, &e, "only written packed");
+	ck_assert_fails(
+		view_write(v, &byte, 1, 5 * GRAIN, &e), EROFS, &e, "only written compressed");
+	ck_assert_fails(view_clear(v, 5 * GRAIN, GRAIN, &e), EROFS, &e, "only written compressed");
 	ck_assert_fails(view_read(v, &byte, 1, 3 * GRAIN, &e), EIO, &e, "being written");
 	ck_assert_fails(view_resize(v, 2 * MB, &e), EOPNOTSUPP, &e, "cannot be changed");
 	image_close(img);
