@@ -25,6 +25,7 @@
 #include "open.h"
 #include "io/io.h"
 #include "package.h"
+#include "probe.h"
 #include "util/text.h"
 
 #define HEAD_LEN 4096u
@@ -48,32 +49,10 @@ static struct io *open_file(const struct folder *f, const char *path)
 	return gate_open(&f->gate, path, "file", &io, &ignored) == 0 ? io : NULL;
 }
 
-/* Is it an image of a format that shows?  What is raw has no first bytes to know it by. */
-static bool looks_like_image(struct io *io, const char *name)
-{
-	unsigned char head[HEAD_LEN], tail[PEEK_TAIL];
-	struct err ignored = ERR_INIT;
-	const struct format *f;
-	struct peek p = {
-		.head = head,
-		.tail = tail,
-		.nhead = MIN(io->size, sizeof head),
-		.ntail = MIN(io->size, sizeof tail),
-		.size = io->size,
-		.name = name,
-	};
-
-	if (io_read(io, head, p.nhead, 0, &ignored) < 0 ||
-		io_read(io, tail, p.ntail, io->size - p.ntail, &ignored) < 0)
-		return false;
-	f = registry_probe(&p);
-	return f && f != registry_find("raw");
-}
-
-static bool peek(const struct folder *f, const char *path, const char *name)
+static bool is_image(const struct folder *f, const char *path, const char *name)
 {
 	struct io *io = open_file(f, path);
-	bool found = io && looks_like_image(io, name);
+	bool found = io && probe_is_image(io, name, HEAD_LEN);
 
 	io_unref(io);
 	return found;
@@ -85,7 +64,7 @@ static enum look look_at_file(const struct folder *f, const char *path, const ch
 		return LOOK_PACKAGE;
 	if (text_ends_with(name, ".vmx") || text_ends_with(name, ".vbox"))
 		return LOOK_MACHINE;
-	if (registry_find_by_filename(name) || peek(f, path, name))
+	if (registry_find_by_filename(name) || is_image(f, path, name))
 		return LOOK_IMAGE;
 	return LOOK_NOTHING;
 }

@@ -16,7 +16,9 @@
 #include "opening.h"
 #include "package-disk.h"
 #include "package.h"
+#include "probe.h"
 #include "util/err.h"
+#include "util/limits.h"
 
 bool image_is_bundle(const char *dir)
 {
@@ -32,30 +34,33 @@ int image_open_io(struct io *io, const struct image_options *o, struct image **o
 	return chain_open(&how, io, o, out, e);
 }
 
-/* The bytes of a package are shown when the user says raw; another format is that of its disk. */
-static bool is_package(struct io *io, const struct image_options *o)
-{
-	if (o->format && registry_find(o->format) == registry_find("raw"))
-		return false;
-	return package_probe(io);
-}
-
-/* Takes io, also on failure. */
+/* Takes io, also on failure.  The bytes of a package are shown when the user says raw; another
+ * format is that of its disk. */
 static int open_top(struct io *io, const struct image_options *o, struct image **out, struct err *e)
 {
+	struct opening how = {.format = o->format};
+	struct err ignored = ERR_INIT;
+	struct peek *peek = NULL;
 	int r = image_lock_file(io, o, o->write || o->repair, e);
 
 	if (r < 0) {
 		io_unref(io);
 		return r;
 	}
-	if (!is_package(io, o))
-		return image_open_io(io, o, out, e);
-	if (!o->write && !o->repair)
-		return package_disk_open_only(io, o, out, e);
-	err_set(e, ENOTSUP, "%s: a package cannot be written to", io->name);
-	io_unref(io);
-	return err_hint_code(e, HINT_COW, NULL);
+	if (!o->format || registry_find(o->format) != registry_find("raw"))
+		peek = probe_read(io, io->name, o->format ? PACKAGE_PEEK : LIMIT_PEEK, &ignored);
+	if (!peek || !package_probe(io, peek)) {
+		how.peek = peek;
+		r = chain_open(&how, io, o, out, e);
+	} else if (!o->write && !o->repair) {
+		r = package_disk_open_only(io, o, out, e);
+	} else {
+		err_set(e, ENOTSUP, "%s: a package cannot be written to", io->name);
+		io_unref(io);
+		r = err_hint_code(e, HINT_COW, NULL);
+	}
+	free(peek);
+	return r;
 }
 
 /* The file to open for path, which may be that of a bundle; file has PATH_MAX bytes. */

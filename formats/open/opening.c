@@ -90,6 +90,21 @@ static void hint_at_format(const struct image *img, const struct opening *how, s
 			shell_word(child->io->name).text);
 }
 
+static const struct format *choose_format(
+	const struct image *img, const struct opening *how, struct err *e)
+{
+	struct peek *p = NULL;
+	const struct format *f;
+
+	if (how->format)
+		return probe_named(how->format, img->io, e);
+	if (!how->peek && !(p = probe_read(img->io, img->io->name, LIMIT_PEEK, e)))
+		return NULL;
+	f = probe_choose(how->peek ? how->peek : p, how->is_disk || img->opts->any_is_raw, e);
+	free(p);
+	return f;
+}
+
 int opening_run(const struct opening *how, struct io *io, const struct image_options *o,
 	struct image **out, struct err *e)
 {
@@ -113,8 +128,7 @@ int opening_run(const struct opening *how, struct io *io, const struct image_opt
 	if (r == 0)
 		r = find_place(img, how->gate ? how->gate : &user, e);
 	if (r == 0)
-		img->format = how->format ? probe_named(how->format, io, e)
-					  : probe_file(io, how->is_disk || o->any_is_raw, e);
+		img->format = choose_format(img, how, e);
 	r = img->format ? open_format(img, e) : -e->code;
 	if (r < 0 && how->format && img->format)
 		hint_at_format(img, how, e);

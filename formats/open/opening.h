@@ -11,12 +11,14 @@ struct gate;
 struct image;
 struct image_options;
 struct io;
+struct peek;
 
 /* How an image is opened, by the way in which it was found. */
 struct opening {
 	const char *format;        /* NULL: probe */
 	const struct image *child; /* the image is to be the parent of this one; or NULL */
 	const struct gate *gate;   /* its file was opened through it; NULL: named by the user */
+	const struct peek *peek;   /* of the file, as far as LIMIT_PEEK; NULL: not read yet */
 	bool is_disk;              /* a file that no format claims is raw */
 	bool guessed;              /* it may name no file */
 	struct io *const *files;   /* of a package, that make up its file; NULL: that is it */

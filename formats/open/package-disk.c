@@ -11,16 +11,14 @@
 
 #include "util/limits.h"
 #include "util/array.h"
-#include "util/bytes.h"
 #include "chain.h"
 #include "io/concat.h"
 #include "util/err.h"
-#include "image/format.h"
-#include "registry.h"
 #include "io/gunzip.h"
 #include "io/io.h"
 #include "opening.h"
 #include "package-impl.h"
+#include "probe.h"
 #include "view/view.h"
 
 /* The files that one disk is stored in. */
@@ -125,27 +123,6 @@ static int open_stored_as(struct stored *s, const struct package *p, const struc
 	return r == -ENOENT ? stored_add(s, p, name, e) : r;
 }
 
-static bool is_image(struct io *io)
-{
-	unsigned char head[TAR_PEEK], tail[PEEK_TAIL];
-	struct err ignored = ERR_INIT;
-	struct peek peek = {
-		.head = head,
-		.tail = tail,
-		.nhead = MIN(sizeof head, io->size),
-		.ntail = MIN(sizeof tail, io->size),
-		.size = io->size,
-		.name = "",
-	};
-	const struct format *f;
-
-	if (io_read(io, head, peek.nhead, 0, &ignored) < 0 ||
-		io_read(io, tail, peek.ntail, io->size - peek.ntail, &ignored) < 0)
-		return false;
-	f = registry_probe(&peek);
-	return f && f != registry_find("raw");
-}
-
 /* A disk that is only there under names with a number, of which the descriptor does not tell.  They
  * are chunks, or, as VMware exports a machine with snapshots, images: the last one is the disk as
  * it is now.  All but the first of the chunks begin anywhere in the data. */
@@ -156,7 +133,7 @@ static int choose_numbered(
 	bool images = s->n > 1;
 
 	for (size_t i = 0; i < s->n; i++)
-		images = images && is_image(s->files[i]);
+		images = images && probe_is_image(s->files[i], "", TAR_PEEK);
 	if (images) {
 		package_warn(p, "\"%s\" is %zu images with a number; the last one is taken, %s",
 			file->href, s->n, s->files[s->n - 1]->name);

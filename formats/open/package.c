@@ -21,11 +21,11 @@
 #include "util/bytes.h"
 #include "util/err.h"
 #include "io/gunzip.h"
+#include "image/format.h"
 #include "image/image.h"
 #include "io/io.h"
 #include "io/lock.h"
 
-#define HEAD_LEN  4096u
 #define LONG_TIME ((uint64_t)1 << 30) /* bytes; the user wonders what takes so long */
 
 /* Recognition. */
@@ -97,18 +97,15 @@ static bool is_packed_archive(struct io *io)
 	return is;
 }
 
-bool package_probe(struct io *io)
+bool package_probe(struct io *io, const struct peek *peek)
 {
-	unsigned char head[HEAD_LEN];
-	struct err ignored = ERR_INIT;
-	size_t n = MIN(sizeof head, io->size);
+	const unsigned char *head = peek->head;
+	size_t n = MIN(PACKAGE_PEEK, peek->nhead);
 
-	if (io->is_block)
+	if (peek->is_block)
 		return false;
-	if (gunzip_probe(io))
+	if (n >= 2 && memcmp(head, "\x1f\x8b", 2) == 0 && gunzip_probe(io))
 		return is_packed_archive(io);
-	if (io_read(io, head, n, 0, &ignored) < 0)
-		return false;
 	if (n >= TAR_PEEK && tar_probe(head))
 		return is_archive(io->name, head, n) || holds_descriptor(io);
 	return is_descriptor(io->name, head, n);

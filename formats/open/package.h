@@ -19,10 +19,13 @@ struct image;
 struct image_options;
 struct io;
 struct package;
+struct peek;
 
-/* Is the file a package, or means to be one, by its head?  An archive may be compressed by gzip as
- * a whole. */
-bool package_probe(struct io *io);
+#define PACKAGE_PEEK 4096u
+
+/* Is the file a package, or means to be one, by its head, of which at least PACKAGE_PEEK bytes were
+ * read?  An archive may be compressed by gzip as a whole. */
+bool package_probe(struct io *io, const struct peek *peek);
 
 /* Does a file of this name deserve that look?  For directories that are listed unopened. */
 bool package_is_named(const char *name);

@@ -26,7 +26,33 @@ static void hint_at_foreign(const struct foreign *f, const char *name, struct er
 		err_hint(e, "%s", f->advice);
 }
 
-static const struct format *choose(const struct peek *p, bool is_disk, struct err *e)
+struct peek *probe_read(struct io *io, const char *name, size_t max, struct err *e)
+{
+	size_t nhead = MIN(max, io->size), ntail = MIN(PEEK_TAIL, io->size);
+	struct peek *p = malloc(sizeof *p + nhead + ntail);
+	unsigned char *head = (unsigned char *)(p + 1), *tail = head + nhead;
+
+	if (!p) {
+		err_nomem(e);
+		return NULL;
+	}
+	*p = (struct peek){
+		.head = head,
+		.tail = tail,
+		.nhead = nhead,
+		.ntail = ntail,
+		.size = io->size,
+		.name = name,
+		.is_block = io->is_block,
+	};
+	if (io_read(io, head, nhead, 0, e) == 0 &&
+		io_read(io, tail, ntail, io->size - ntail, e) == 0)
+		return p;
+	free(p);
+	return NULL;
+}
+
+const struct format *probe_choose(const struct peek *p, bool is_disk, struct err *e)
 {
 	const struct format *f = registry_probe(p);
 	const struct foreign *foreign = f ? NULL : foreign_find(p);
@@ -47,45 +73,24 @@ static const struct format *choose(const struct peek *p, bool is_disk, struct er
 	return NULL;
 }
 
-/* Reads what probes look at; head has LIMIT_PEEK bytes, tail PEEK_TAIL. */
-static int peek_at(
-	struct io *io, unsigned char *head, unsigned char *tail, struct peek *p, struct err *e)
+bool probe_is_image(struct io *io, const char *name, size_t max)
 {
-	int r;
+	struct err ignored = ERR_INIT;
+	struct peek *p = probe_read(io, name, max, &ignored);
+	const struct format *f = p ? registry_probe(p) : NULL;
 
-	*p = (struct peek){
-		.head = head,
-		.tail = tail,
-		.nhead = MIN(LIMIT_PEEK, io->size),
-		.ntail = MIN(PEEK_TAIL, io->size),
-		.size = io->size,
-		.name = io->name,
-		.is_block = io->is_block,
-	};
-	r = io_read(io, head, p->nhead, 0, e);
-	return r < 0 ? r : io_read(io, tail, p->ntail, io->size - p->ntail, e);
-}
-
-const struct format *probe_file(struct io *io, bool is_disk, struct err *e)
-{
-	unsigned char tail[PEEK_TAIL], *head = malloc(LIMIT_PEEK);
-	const struct format *f = NULL;
-	struct peek peek;
-
-	if (!head)
-		err_nomem(e);
-	else if (peek_at(io, head, tail, &peek, e) == 0)
-		f = choose(&peek, is_disk, e);
-	free(head);
-	return f;
+	free(p);
+	return f && f != registry_find("raw");
 }
 
 const char *probe_path(const char *path)
 {
 	struct err ignored = ERR_INIT;
 	struct io *io = io_open(path, &ignored);
-	const struct format *f = io ? probe_file(io, false, &ignored) : NULL;
+	struct peek *p = io ? probe_read(io, io->name, LIMIT_PEEK, &ignored) : NULL;
+	const struct format *f = p ? registry_probe(p) : NULL;
 
+	free(p);
 	io_unref(io);
 	return f ? f->name : NULL;
 }
@@ -105,18 +110,13 @@ const struct format *probe_named(const char *name, const struct io *io, struct e
 
 const char *probe_other(struct io *io, const struct format *format, struct err *e)
 {
-	unsigned char tail[PEEK_TAIL], *head = malloc(LIMIT_PEEK);
-	const struct foreign *foreign = NULL;
-	const struct format *f = NULL;
 	struct err ignored = ERR_INIT;
-	struct peek peek;
+	struct peek *p = probe_read(io, io->name, LIMIT_PEEK, &ignored);
+	const struct format *f = p ? registry_probe(p) : NULL;
+	const struct foreign *foreign = p && !f ? foreign_find(p) : NULL;
 
-	if (head && peek_at(io, head, tail, &peek, &ignored) == 0) {
-		f = registry_probe(&peek);
-		foreign = f ? NULL : foreign_find(&peek);
-	}
+	free(p);
 	if (foreign)
 		hint_at_foreign(foreign, io->name, e);
-	free(head);
 	return f && f != format ? f->name : NULL;
 }

@@ -4,14 +4,23 @@
 #define VDISK_OPEN_PROBE_H
 
 #include <stdbool.h>
+#include <stddef.h>
 
 struct err;
 struct format;
 struct io;
+struct peek;
 
-/* The format that the file's bytes and name show; NULL on failure.  is_disk: what no format claims
- * is raw, because another file or the user says that it is a disk. */
-const struct format *probe_file(struct io *io, bool is_disk, struct err *e);
+/* Reads what probes look at, of the head max bytes at most; malloc'ed in one block, NULL on
+ * failure. name is borrowed, as that of the file. */
+struct peek *probe_read(struct io *io, const char *name, size_t max, struct err *e);
+
+/* The format that the head and tail show, and the name; NULL on failure.  is_disk: a file that no
+ * format claims is raw, because another file or the user says that it is a disk. */
+const struct format *probe_choose(const struct peek *p, bool is_disk, struct err *e);
+
+/* Do the first bytes, max at most, and the last ones show a format other than raw? */
+bool probe_is_image(struct io *io, const char *name, size_t max);
 
 /* The format of this name, for io; NULL when it is not known. */
 const struct format *probe_named(const char *name, const struct io *io, struct err *e);
