@@ -40,16 +40,6 @@ struct bochs {
 	uint32_t bitmap_len; /* bytes before the data of an extent */
 };
 
-/* The number of leading entries, of n at p, without an extent. */
-static size_t count_absent(const unsigned char *p, size_t n)
-{
-	size_t i = 0;
-
-	while (i < n && load_le32(p + CATALOG_ENTRY * i) == ABSENT)
-		i++;
-	return i;
-}
-
 /* Maps bytes of the extent whose bitmap is at pos.  The file may end before sectors whose bits are
  * clear: they were never written. */
 static int map_extent(
@@ -81,14 +71,16 @@ static int bochs_map(
 	const struct bochs *b = (const struct bochs *)v;
 	uint64_t i = off / b->extent_size, skip = off % b->extent_size;
 	uint64_t wanted = div_round_up(skip + len, b->extent_size), entry;
+	size_t n = 0, max;
 	struct meta m;
-	size_t n;
 	int r = meta_pin(v->cache, b->io, b->catalog_pos + i * CATALOG_ENTRY, &m, e);
 
 	if (r < 0)
 		return r;
 	entry = load_le32(m.p);
-	n = count_absent(m.p, MIN(wanted, m.n / CATALOG_ENTRY));
+	max = MIN(wanted, m.n / CATALOG_ENTRY);
+	while (n < max && load_le32(m.p + CATALOG_ENTRY * n) == ABSENT)
+		n++;
 	meta_unpin(v->cache, &m);
 
 	x->kind = EXTENT_ZERO;

@@ -47,25 +47,19 @@ static uint64_t compressed_range(const struct l2map *t, uint64_t entry, uint64_t
 	return entry & ((UINT64_C(1) << bits) - 1);
 }
 
-static int decode_compressed(
-	const struct l2map *t, uint64_t entry, struct cluster *c, struct err *e)
+static int qcow_decode(const struct l2map *t, uint64_t entry, struct cluster *c, struct err *e)
 {
-	uint64_t len, pos = compressed_range(t, entry, &len);
+	uint64_t len, pos;
 
-	c->kind = EXTENT_GENERATED;
+	c->kind = entry ? EXTENT_FILE : EXTENT_BELOW;
 	c->host = entry;
+	if (!(entry & COMPRESSED))
+		return 0;
+	c->kind = EXTENT_GENERATED;
+	pos = compressed_range(t, entry, &len);
 	if (len == 0)
 		return err_set(e, EUCLEAN, "a compressed cluster of no bytes at 0x%" PRIx64, pos);
 	return l2map_check_place(t, "compressed data", pos, len, e);
-}
-
-static int qcow_decode(const struct l2map *t, uint64_t entry, struct cluster *c, struct err *e)
-{
-	if (entry & COMPRESSED)
-		return decode_compressed(t, entry, c, e);
-	c->kind = entry ? EXTENT_FILE : EXTENT_BELOW;
-	c->host = entry;
-	return 0;
 }
 
 static const struct l2map_ops qcow_tables = {.load = load_be64, .decode = qcow_decode};

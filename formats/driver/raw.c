@@ -4,10 +4,10 @@
 #include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
-#include <strings.h>
 
 #include "util/bytes.h"
 #include "util/err.h"
+#include "util/text.h"
 #include "io/io.h"
 #include "view/view.h"
 #include "view/writer.h"
@@ -75,16 +75,10 @@ static const char *const suffixes[] = {
 
 static bool named_like_a_disk(const char *name)
 {
-	static const char flat[] = "-flat.vmdk";
-	size_t n = strlen(name);
-
-	for (const char *const *s = suffixes; *s; s++) {
-		size_t m = strlen(*s);
-
-		if (n > m && name[n - m - 1] == '.' && strcasecmp(name + n - m, *s) == 0)
+	for (const char *const *s = suffixes; *s; s++)
+		if (text_ends_with(name, *s) && name[strlen(name) - strlen(*s) - 1] == '.')
 			return true;
-	}
-	return n > strlen(flat) && strcasecmp(name + n - strlen(flat), flat) == 0;
+	return text_ends_with(name, "-flat.vmdk");
 }
 
 static bool has_bytes(const struct peek *p, size_t pos, const char *bytes, size_t len)

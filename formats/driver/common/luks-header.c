@@ -189,16 +189,6 @@ int luks_read(struct luks *l, struct io *io, uint64_t pos, uint64_t len, struct 
 	return r < 0 ? r : check_work(l, e);
 }
 
-static void slot_facts(const struct luks_slot *s, struct facts *f)
-{
-	fact_flag(f, "active", s->used);
-	if (s->used)
-		fact_number(f, "iters", s->iterations);
-	fact_number(f, "key-offset", (uint64_t)s->sector * SECTOR);
-	if (s->used)
-		fact_number(f, "stripes", LUKS_STRIPES);
-}
-
 void luks_facts(const struct luks *l, struct facts *f)
 {
 	struct crypt_mode m = crypt_mode_parse(l->mode);
@@ -212,8 +202,16 @@ void luks_facts(const struct luks *l, struct facts *f)
 	if (m.ivgen_hash[0])
 		fact_text(f, "ivgen-hash-alg", m.ivgen_hash);
 	fact_text(f, "cipher-mode", m.chaining);
-	for (unsigned i = 0; i < LUKS_SLOTS; i++)
-		slot_facts(&l->slots[i], fact_list(f, "slots"));
+	for (const struct luks_slot *s = l->slots; s < l->slots + LUKS_SLOTS; s++) {
+		struct facts *slot = fact_list(f, "slots");
+
+		fact_flag(slot, "active", s->used);
+		if (s->used)
+			fact_number(slot, "iters", s->iterations);
+		fact_number(slot, "key-offset", (uint64_t)s->sector * SECTOR);
+		if (s->used)
+			fact_number(slot, "stripes", LUKS_STRIPES);
+	}
 	fact_number(f, "payload-offset", l->payload);
 	fact_number(f, "master-key-iters", l->iterations);
 }

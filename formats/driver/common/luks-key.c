@@ -20,7 +20,7 @@
 
 #define SECTOR 512u
 
-struct attempt {
+struct luks_attempt {
 	const struct luks *luks;
 	const struct luks_slot *slot;
 	unsigned char key[CRYPT_KEY_MAX]; /* of the slot, then the master key */
@@ -49,7 +49,7 @@ static void diffuse(const struct hash *h, unsigned char *key, size_t len)
 }
 
 /* The key is split over all stripes: it cannot be computed without every one of them. */
-static void merge_stripes(struct attempt *a)
+static void merge_stripes(struct luks_attempt *a)
 {
 	size_t len = a->luks->key_len;
 	const unsigned char *stripe = a->material;
@@ -63,7 +63,7 @@ static void merge_stripes(struct attempt *a)
 	}
 }
 
-static int read_material(struct attempt *a, struct err *e)
+static int read_material(struct luks_attempt *a, struct err *e)
 {
 	const struct luks *l = a->luks;
 	struct crypt *crypt;
@@ -77,19 +77,11 @@ static int read_material(struct attempt *a, struct err *e)
 	return r < 0 ? err_in(e, "key material") : 0;
 }
 
-static bool is_right(const struct attempt *a)
+/* 1: a->key is the master key; 0: the passphrase is not that of the slot. */
+static int try_slot(struct luks_attempt *a, const void *passphrase, size_t len, struct err *e)
 {
 	const struct luks *l = a->luks;
 	unsigned char digest[LUKS_DIGEST];
-
-	digest_pbkdf2(l->hash, a->key, l->key_len, l->salt, l->iterations, digest, sizeof digest);
-	return CRYPTO_memcmp(digest, l->digest, sizeof digest) == 0;
-}
-
-/* 1: a->key is the master key; 0: the passphrase is not that of the slot. */
-static int try_slot(struct attempt *a, const void *passphrase, size_t len, struct err *e)
-{
-	const struct luks *l = a->luks;
 	int r;
 
 	digest_pbkdf2(
@@ -98,10 +90,11 @@ static int try_slot(struct attempt *a, const void *passphrase, size_t len, struc
 	if (r < 0)
 		return r;
 	merge_stripes(a);
-	return is_right(a);
+	digest_pbkdf2(l->hash, a->key, l->key_len, l->salt, l->iterations, digest, sizeof digest);
+	return CRYPTO_memcmp(digest, l->digest, sizeof digest) == 0;
 }
 
-static int try_slots(struct attempt *a, const void *passphrase, size_t len, struct err *e)
+static int try_slots(struct luks_attempt *a, const void *passphrase, size_t len, struct err *e)
 {
 	int r = 0;
 
@@ -114,7 +107,7 @@ static int try_slots(struct attempt *a, const void *passphrase, size_t len, stru
 }
 
 /* Many editors add a newline to a file: the passphrase is tried without it, too. */
-static int try_passphrases(struct attempt *a, const struct passphrase *s, struct err *e)
+static int try_passphrases(struct luks_attempt *a, const struct passphrase *s, struct err *e)
 {
 	int r = 0;
 
@@ -124,19 +117,6 @@ static int try_passphrases(struct attempt *a, const struct passphrase *s, struct
 			r = try_slots(a, s->bytes, s->len - 1, e);
 	}
 	return r;
-}
-
-static int unlock(
-	struct attempt *a, const struct passphrase *secrets, struct crypt **crypt, struct err *e)
-{
-	const struct luks *l = a->luks;
-	int r = try_passphrases(a, secrets, e);
-
-	if (r < 0)
-		return r;
-	if (r == 0)
-		return err_set(e, EKEYREJECTED, "no key slot opens with this passphrase");
-	return crypt_new(l->cipher, l->mode, a->key, l->key_len, crypt, e);
 }
 
 /* Reports an unknown cipher at once, not after seconds of iterations. */
@@ -155,7 +135,7 @@ static int check_cipher(const struct luks *l, struct err *e)
 int luks_unlock(
 	const struct luks *l, const struct image_options *how, struct crypt **crypt, struct err *e)
 {
-	struct attempt a = {.luks = l};
+	struct luks_attempt a = {.luks = l};
 	size_t len = luks_material_len(l);
 	int r = check_cipher(l, e);
 
@@ -166,7 +146,11 @@ int luks_unlock(
 	a.material = malloc(len);
 	if (!a.material)
 		return err_nomem(e);
-	r = unlock(&a, how->secrets, crypt, e);
+	r = try_passphrases(&a, how->secrets, e);
+	if (r == 1)
+		r = crypt_new(l->cipher, l->mode, a.key, l->key_len, crypt, e);
+	else if (r == 0)
+		r = err_set(e, EKEYREJECTED, "no key slot opens with this passphrase");
 	OPENSSL_cleanse(a.material, len);
 	OPENSSL_cleanse(a.key, sizeof a.key);
 	free(a.material);

@@ -230,28 +230,10 @@ static int read_snapshots(struct parallels *p, const struct xml *root, struct er
 
 /* Storages. */
 
-/* Assigns the images of a storage to their snapshots. */
-static int find_images(struct parallels *p, const struct xml *node, size_t storage, struct err *e)
-{
-	const struct xml *first = xml_child(node, "Image");
-	struct parallels_file *files = p->storages[storage].files;
-	size_t n = count(first);
-
-	if (n > PARALLELS_MAX_SNAPSHOTS)
-		return err_set(
-			e, EINVAL, "%zu images, at most %d expected", n, PARALLELS_MAX_SNAPSHOTS);
-	for (node = first; node; node = xml_again(node)) {
-		size_t i = find_snapshot(p, xml_text(node, "GUID"));
-
-		if (i != PARALLELS_NONE && !files[i].node)
-			files[i].node = node;
-	}
-	return 0;
-}
-
 static int read_storage(
 	struct parallels *p, const struct xml *node, size_t i, uint64_t *pos, struct err *e)
 {
+	const struct xml *first;
 	uint64_t start, end;
 	int r = read_number(node, "Start", &start, e);
 
@@ -266,7 +248,18 @@ static int read_storage(
 	p->storages[i].start = start * PARALLELS_SECTOR;
 	p->storages[i].len = (end - start) * PARALLELS_SECTOR;
 	*pos = end;
-	return find_images(p, node, i, e);
+	/* Assigns the images to their snapshots. */
+	first = xml_child(node, "Image");
+	if (count(first) > PARALLELS_MAX_SNAPSHOTS)
+		return err_set(e, EINVAL, "%zu images, at most %d expected", count(first),
+			PARALLELS_MAX_SNAPSHOTS);
+	for (node = first; node; node = xml_again(node)) {
+		size_t k = find_snapshot(p, xml_text(node, "GUID"));
+
+		if (k != PARALLELS_NONE && !p->storages[i].files[k].node)
+			p->storages[i].files[k].node = node;
+	}
+	return 0;
 }
 
 static int read_storages(struct parallels *p, const struct xml *node, struct err *e)
@@ -326,16 +319,6 @@ static bool is_used_twice(const struct parallels *p, const struct parallels_file
 	return false;
 }
 
-static int read_plain(
-	const struct parallels *p, struct parallels_file *f, size_t snapshot, struct err *e)
-{
-	f->plain = true;
-	f->size = f->io->size;
-	if (p->snapshots[snapshot].parent != PARALLELS_NONE)
-		return err_set(e, EINVAL, "%s: a plain image on a parent", f->io->name);
-	return 0;
-}
-
 static int open_file(
 	struct image *img, struct parallels *p, size_t storage, size_t snapshot, struct err *e)
 {
@@ -354,9 +337,12 @@ static int open_file(
 		return err_set(e, ELOOP, "%s: the descriptor itself", f->io->name);
 	if (is_used_twice(p, f))
 		return err_set(e, ELOOP, "%s: the image of more than one snapshot", f->io->name);
-	r = plain ? read_plain(p, f, snapshot, e) : parallels_file_read(f, e);
-	if (r < 0)
-		return plain ? r : err_in(e, "%s", f->io->name);
+	f->plain = plain;
+	f->size = f->io->size;
+	if (plain && p->snapshots[snapshot].parent != PARALLELS_NONE)
+		return err_set(e, EINVAL, "%s: a plain image on a parent", f->io->name);
+	if (!plain && parallels_file_read(f, e) < 0)
+		return err_in(e, "%s", f->io->name);
 	/* A disk can grow: in older snapshots it is shorter. */
 	if ((plain || snapshot == p->top) && f->size < len)
 		return err_set(e, EINVAL, "%s: it has %" PRIu64 " bytes, %" PRIu64 " were expected",

@@ -6,11 +6,11 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <strings.h>
 
 #include "util/bytes.h"
 #include "util/err.h"
 #include "util/limits.h"
+#include "util/text.h"
 #include "io/io.h"
 #include "image/creation.h"
 #include "image/format.h"
@@ -100,10 +100,8 @@ static int check_text(const char *what, const char *text, struct err *e)
 static int set_base(struct vmdk_creation *m, struct err *e)
 {
 	const char *name = creation_name(m->creation);
-	size_t n = strlen(name), suffix = strlen(".vmdk");
+	size_t n = strlen(name) - (text_ends_with(name, ".vmdk") ? strlen(".vmdk") : 0);
 
-	if (n > suffix && strcasecmp(name + n - suffix, ".vmdk") == 0)
-		n -= suffix;
 	if (n > BASE_MAX)
 		return err_set(
 			e, ENAMETOOLONG, "the name is too long: names of extents are made of it");

@@ -13,6 +13,7 @@
 #include <string.h>
 #include <strings.h>
 
+#include "util/array.h"
 #include "util/bytes.h"
 #include "util/err.h"
 #include "util/limits.h"
@@ -152,27 +153,6 @@ static const char *line_access(const char *line)
 	return NULL;
 }
 
-static struct vmdk_extent_line *add_line(struct vmdk_descriptor *d, struct err *e)
-{
-	struct vmdk_extent_line *lines = d->lines;
-
-	if (d->nlines == VMDK_MAX_EXTENTS) {
-		err_set(e, EFBIG, "more than %d extents", VMDK_MAX_EXTENTS);
-		return NULL;
-	}
-	/* The array grows by doubling: it is full when the count is a power of two. */
-	if (d->nlines == 0 || is_power_of_2(d->nlines))
-		lines = realloc(lines, (d->nlines ? d->nlines * 2 : 1) * sizeof *lines);
-	if (!lines) {
-		err_nomem(e);
-		return NULL;
-	}
-	d->lines = lines;
-	lines += d->nlines++;
-	*lines = (struct vmdk_extent_line){.number = 0};
-	return lines;
-}
-
 static int parse_extent_file(struct vmdk_extent_line *x, char *p, struct err *e)
 {
 	if (*p == '\0')
@@ -194,17 +174,25 @@ static int parse_extent_file(struct vmdk_extent_line *x, char *p, struct err *e)
 
 static int parse_extent(struct parser *s, const char *access, char *p, struct err *e)
 {
-	struct vmdk_extent_line *x = add_line(s->desc, e);
+	struct vmdk_descriptor *d = s->desc;
+	struct vmdk_extent_line *lines, *x;
 	const char *sectors;
 
-	if (!x)
-		return -e->code;
+	if (d->nlines == VMDK_MAX_EXTENTS)
+		return err_set(e, EFBIG, "more than %d extents", VMDK_MAX_EXTENTS);
+	lines = array_grow(d->lines, d->nlines, sizeof *lines);
+	if (!lines)
+		return err_nomem(e);
+	d->lines = lines;
+	x = &lines[d->nlines++];
 	take_word(&p);
 	sectors = take_word(&p);
-	x->number = s->line;
-	x->hidden = access == NOACCESS;
-	x->fixed = access == RDONLY;
-	x->type = take_word(&p);
+	*x = (struct vmdk_extent_line){
+		.number = s->line,
+		.hidden = access == NOACCESS,
+		.fixed = access == RDONLY,
+		.type = take_word(&p),
+	};
 	if (!parse_number(sectors, &x->sectors) || x->sectors > LIMIT_DISK_SIZE / VMDK_SECTOR)
 		return err_set(
 			e, EINVAL, "extent: \"%s\" is not a possible number of sectors", sectors);

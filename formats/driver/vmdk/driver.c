@@ -9,6 +9,7 @@
 #include "util/bytes.h"
 #include "util/err.h"
 #include "util/limits.h"
+#include "util/text.h"
 #include "io/anycase.h"
 #include "io/io.h"
 #include "image/facts.h"
@@ -256,16 +257,13 @@ static int open_monolithic(struct image *img, struct vmdk *v, struct err *e)
  * ESX leaves the parent to the descriptor: such an extent is known by its file name. */
 static int open_bare(struct image *img, struct vmdk *v, struct err *e)
 {
-	static const char suffix[] = "-delta.vmdk";
-	size_t n = strlen(img->io->name);
 	struct vmdk_cowd_header h;
 	int r = vmdk_cowd_read(img->io, &h, e);
 
 	if (r < 0)
 		return r;
 	if (!h.is_root && h.parent[0] == '\0') {
-		if (n > strlen(suffix) &&
-			strcasecmp(img->io->name + n - strlen(suffix), suffix) == 0)
+		if (text_ends_with(img->io->name, "-delta.vmdk"))
 			return refuse_part(e);
 		image_warn(img, "it names no parent: what it does not hold reads as zeroes");
 	}

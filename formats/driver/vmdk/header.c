@@ -13,6 +13,7 @@
 #include "util/bytes.h"
 #include "util/err.h"
 #include "util/limits.h"
+#include "util/zeroes.h"
 #include "io/io.h"
 
 #define MAGIC         "KDMV"
@@ -133,11 +134,6 @@ static int read_at(struct io *io, uint64_t pos, struct vmdk_header *h, struct er
 int vmdk_header_read(struct io *io, struct vmdk_header *h, struct err *e)
 {
 	return read_at(io, 0, h, e);
-}
-
-static bool is_zero(const unsigned char *p, size_t n)
-{
-	return p[0] == 0 && memcmp(p, p + 1, n - 1) == 0;
 }
 
 /* The last sector of the file that is not all zero: after the footer come the end marker, which is

@@ -10,9 +10,9 @@
 #include <errno.h>
 #include <inttypes.h>
 #include <string.h>
-#include <strings.h>
 
 #include "util/err.h"
+#include "util/text.h"
 #include "io/io.h"
 #include "image/format.h"
 #include "image/image.h"
@@ -24,24 +24,18 @@ static bool has_uuid(const unsigned char *id)
 	return !guid_is_zero(id);
 }
 
-/* An extent without descriptor names the file of the parent's data. */
-static bool is_flat(const struct vmdk_descriptor *d, const char *name)
-{
-	static const char suffix[] = "-flat.vmdk";
-	size_t n = strlen(name);
-
-	return d->bare && n > strlen(suffix) && strcasecmp(name + n - strlen(suffix), suffix) == 0;
-}
-
 static int name_parent(struct image *img, const struct vmdk_descriptor *d, struct err *e)
 {
 	char name[VMDK_FILENAME_MAX];
+	bool is_flat;
 	int r = vmdk_filename_decode(d, d->parent_hint, name, e);
 
 	if (r < 0)
 		return err_in(e, "parentFileNameHint");
+	/* An extent without descriptor names the file of the parent's data. */
+	is_flat = d->bare && text_ends_with(name, "-flat.vmdk");
 	img->parent_name = strdup(name);
-	img->parent_format = strdup(is_flat(d, name) ? "raw" : img->format->name);
+	img->parent_format = strdup(is_flat ? "raw" : img->format->name);
 	return img->parent_name && img->parent_format ? 0 : err_nomem(e);
 }
 
@@ -77,18 +71,6 @@ bool vmdk_parent_matches(const struct image *img, const struct vmdk_descriptor *
 	       base->parent_cid != base->cid;
 }
 
-static int compare_cids(const struct image *img, const struct vmdk_descriptor *child,
-	const struct image *parent, const struct vmdk_descriptor *base, struct err *e)
-{
-	if (base->cid == child->parent_cid)
-		return 0;
-	err_set(e, EINVAL,
-		"%s: the parent %s was changed after the image was made: CID %08" PRIx32
-		", %08" PRIx32 " expected",
-		img->io->name, parent->io->name, base->cid, child->parent_cid);
-	return err_hint_code(e, HINT_IGNORE_PARENT_ID, NULL);
-}
-
 int vmdk_parent_check(const struct image *img, const struct vmdk_descriptor *child,
 	const struct image *parent, const struct vmdk_descriptor *base, struct err *e)
 {
@@ -105,5 +87,11 @@ int vmdk_parent_check(const struct image *img, const struct vmdk_descriptor *chi
 	if (!base)
 		return err_set(e, EINVAL, "%s: its parent %s is no VMDK, but has to be",
 			img->io->name, parent->io->name);
-	return compare_cids(img, child, parent, base, e);
+	if (base->cid == child->parent_cid)
+		return 0;
+	err_set(e, EINVAL,
+		"%s: the parent %s was changed after the image was made: CID %08" PRIx32
+		", %08" PRIx32 " expected",
+		img->io->name, parent->io->name, base->cid, child->parent_cid);
+	return err_hint_code(e, HINT_IGNORE_PARENT_ID, NULL);
 }

@@ -13,6 +13,7 @@
 #include <inttypes.h>
 #include <stdlib.h>
 
+#include "util/array.h"
 #include "util/bytes.h"
 #include "util/err.h"
 #include "util/limits.h"
@@ -46,6 +47,7 @@ static int add_grain(struct record_walk *w, uint64_t lba, uint32_t len, struct e
 	struct vmdk_recovery *s = w->recovery;
 	uint64_t record = VMDK_RECORD_HEAD + (uint64_t)len;
 	uint64_t grain = lba / (s->grain / VMDK_SECTOR);
+	struct found_grain *found;
 
 	w->ended = lba % (s->grain / VMDK_SECTOR) != 0 || grain >= s->ngrains ||
 		   grain > UINT32_MAX || w->sector > UINT32_MAX ||
@@ -55,14 +57,10 @@ static int add_grain(struct record_walk *w, uint64_t lba, uint32_t len, struct e
 		return 0;
 	if (s->n == VMDK_MAX_SCAN)
 		return err_set(e, EFBIG, "more than %u grains to be recovered", VMDK_MAX_SCAN);
-	/* The array grows by doubling: it is full when the count is a power of two. */
-	if (s->n == 0 || is_power_of_2(s->n)) {
-		void *more = realloc(s->found, (s->n ? s->n * 2 : 1) * sizeof *s->found);
-
-		if (!more)
-			return err_nomem(e);
-		s->found = more;
-	}
+	found = array_grow(s->found, s->n, sizeof *found);
+	if (!found)
+		return err_nomem(e);
+	s->found = found;
 	s->found[s->n++] = (struct found_grain){grain, w->sector};
 	w->ascending &= grain >= w->top;
 	w->top = MAX(w->top, grain + 1);
@@ -146,27 +144,17 @@ void vmdk_recover_free(struct vmdk_recovery *s)
 	free(s);
 }
 
-/* The number of records of grains up to this one. */
-static size_t count_up_to(const struct vmdk_recovery *s, uint64_t grain)
+/* For array_lower_bound: finds the first record of a higher grain. */
+static int compare_grain(const void *key, const void *element)
 {
-	size_t low = 0, high = s->n;
-
-	while (low < high) {
-		size_t middle = low + (high - low) / 2;
-
-		if (s->found[middle].grain <= grain)
-			low = middle + 1;
-		else
-			high = middle;
-	}
-	return low;
+	return *(const uint64_t *)key >= ((const struct found_grain *)element)->grain ? 1 : -1;
 }
 
 int vmdk_recover_map(const struct vmdk_recovery *s, uint64_t off, uint64_t len, struct extent *out,
 	struct err *e)
 {
 	uint64_t grain = off / s->grain, end;
-	size_t i = count_up_to(s, grain);
+	size_t i = array_lower_bound(&grain, s->found, s->n, sizeof *s->found, compare_grain);
 
 	out->kind = EXTENT_BELOW;
 	out->len = len;

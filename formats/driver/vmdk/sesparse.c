@@ -35,14 +35,14 @@ struct area {
 	uint64_t start, len;
 };
 
-struct header {
+struct sesparse_header {
 	uint64_t capacity;
 	struct area state, directory, tables, grains;
 };
 
 struct sesparse {
 	struct vmdk_tables tables;
-	struct header h;
+	struct sesparse_header h;
 };
 
 /* Positions in the header. */
@@ -84,7 +84,7 @@ static int check_constants(const unsigned char *raw, struct err *e)
 }
 
 /* A journal that was not replayed holds entries that are not in the tables yet. */
-static int check_state(struct io *io, const struct header *h, struct err *e)
+static int check_state(struct io *io, const struct sesparse_header *h, struct err *e)
 {
 	unsigned char raw[32];
 	int r;
@@ -106,7 +106,7 @@ static int check_state(struct io *io, const struct header *h, struct err *e)
 	return 0;
 }
 
-static int read_header(struct io *io, struct header *h, struct err *e)
+static int read_header(struct io *io, struct sesparse_header *h, struct err *e)
 {
 	unsigned char raw[VMDK_SECTOR];
 	int r = io_read(io, raw, sizeof raw, 0, e);
@@ -115,7 +115,7 @@ static int read_header(struct io *io, struct header *h, struct err *e)
 		r = check_constants(raw, e);
 	if (r < 0)
 		return r;
-	*h = (struct header){
+	*h = (struct sesparse_header){
 		.capacity = load_le64(raw + 16),
 		.state = load_area(raw + AT_STATE),
 		.directory = load_area(raw + AT_DIRECTORY),

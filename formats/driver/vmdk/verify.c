@@ -12,6 +12,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "util/array.h"
 #include "util/bytes.h"
 #include "util/err.h"
 #include "io/cache.h"
@@ -35,7 +36,7 @@ struct verify {
 	uint64_t *taken; /* a bit for each multiple of the grain, plus start */
 	uint64_t nplaces;
 	uint32_t *odd; /* sectors of the other grains */
-	size_t nodd, odd_size;
+	size_t nodd;
 	uint64_t end;
 	bool tail_used;
 };
@@ -63,23 +64,6 @@ static int verify_start(struct verify *s, const struct vmdk_tables *t, struct er
 static bool is_taken(const struct verify *s, uint64_t i)
 {
 	return i < s->nplaces && s->taken[i / 64] >> i % 64 & 1;
-}
-
-static int add_odd(struct verify *s, uint32_t sector, struct err *e)
-{
-	if (s->nodd == ODD_MAX)
-		return err_set(e, ENOTSUP, "its grains lie everywhere but one grain apart");
-	if (s->nodd == s->odd_size) {
-		size_t size = s->odd_size ? 2 * s->odd_size : 64;
-		uint32_t *odd = reallocarray(s->odd, size, sizeof odd[0]);
-
-		if (!odd)
-			return err_nomem(e);
-		s->odd = odd;
-		s->odd_size = size;
-	}
-	s->odd[s->nodd++] = sector;
-	return 0;
 }
 
 static int two_grains(uint32_t sector, struct err *e)
@@ -110,6 +94,7 @@ static int verify_entry(struct verify *s, uint64_t grain, uint32_t sector, struc
 	const struct vmdk_tables *t = s->t;
 	uint64_t pos = (uint64_t)sector * VMDK_SECTOR, i = pos / t->grain;
 	const char *hit;
+	uint32_t *odd;
 
 	if (!vmdk_tables_is_sector(sector))
 		return 0;
@@ -131,11 +116,19 @@ static int verify_entry(struct verify *s, uint64_t grain, uint32_t sector, struc
 	s->end = MAX(s->end, pos + t->grain);
 	if (s->start == NO_START)
 		s->start = pos % t->grain;
-	if (pos % t->grain != s->start)
-		return add_odd(s, sector, e);
-	if (is_taken(s, i))
-		return two_grains(sector, e);
-	s->taken[i / 64] |= UINT64_C(1) << i % 64;
+	if (pos % t->grain == s->start) {
+		if (is_taken(s, i))
+			return two_grains(sector, e);
+		s->taken[i / 64] |= UINT64_C(1) << i % 64;
+		return 0;
+	}
+	if (s->nodd == ODD_MAX)
+		return err_set(e, ENOTSUP, "its grains lie everywhere but one grain apart");
+	odd = array_grow(s->odd, s->nodd, sizeof *odd);
+	if (!odd)
+		return err_nomem(e);
+	s->odd = odd;
+	s->odd[s->nodd++] = sector;
 	return 0;
 }
 
