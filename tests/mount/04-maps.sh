@@ -53,11 +53,17 @@ unknown() {
 all_known() { [ -s "$1" ] && ! unknown "$@" | grep . >&2; }
 
 for map in README.md "${folders[@]/%//README.md}"; do
-	check "$map names what there is" all_known "$map"
+	check "$map names only what exists" all_known "$map"
 done
 for map in "${folders[@]/%//README.md}"; do
 	check "README.md links $map" grep -qF "]($map)" README.md
 done
+hints_exist() { # PAGE
+	local hint
+	sed -n 's/^hint: //p' "$1" >"$W/hints" && [ -s "$W/hints" ] || return 1
+	while read -r hint; do grep -F -- "\"$hint\"" formats/util/hint.c || return 1; done <"$W/hints"
+}
+check "vdiskfs.1 quotes a hint that exists" hints_exist man/vdiskfs.1
 
 # Each kind of name is one that can be missed.
 missed() { # LINE PATTERN
