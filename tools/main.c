@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* main.c - from a verb to what runs it. */
+/* main.c - finds the row of the verb, parses its options and runs it. */
 #include <errno.h>
 #include <signal.h>
 #include <stdio.h>
@@ -12,7 +12,7 @@
 #include "verb/help.h"
 #include "verb-table.h"
 
-/* An option in the place of the verb; false: it is none of those. */
+/* Handles an option in the place of the verb; false if word is none. */
 static bool answer(const char *word)
 {
 	if (strcmp(word, "-V") == 0 || strcmp(word, "--version") == 0)
@@ -58,7 +58,7 @@ int main(int argc, char **argv)
 
 	signal(SIGXFSZ, SIG_IGN);
 	status = run(argc, argv);
-	/* What was printed into a full disk is not there. */
+	/* Output to a full disk is lost. */
 	if (fflush(stdout) != 0 && status == EXIT_SUCCESS)
 		status = report("standard output: %s", strerror(errno));
 	return status;

@@ -133,7 +133,7 @@ check "a tree tells the table" tree_has "partitions (gpt)"
 check "and swap" tree_has '1  1 MiB  swap (swap space)  "swap it"  named "my swap"'
 check "and a file system" tree_has '2  2 MiB  ext4  "the root"  named "root"'
 check "and LUKS" tree_has '3  4 MiB  crypto_LUKS (LUKS-encrypted)  named "secret data"'
-check "and what is none of these" tree_has '4  1 MiB  no file system known here'
+check "and what is none of these" tree_has '4  1 MiB  no known file system'
 parts_json() { [ "$(jq -c "$1" tree.json)" = "$2" ]; }
 check "as JSON: a list of the chain" parts_json '[.[].filename]' '["parts-over.qcow2","parts.qcow2"]'
 check "the table and where its partitions lie" parts_json '.[0]."partition-table" | [.type, (.partitions[] | .number, .start, .size)]' \
@@ -147,7 +147,7 @@ whole() { # FILE TEXT: of a disk without partitions
 check "a disk that is swap" whole swap 'swap (swap space)  "swap it"'
 check "a disk that is a file system" whole ext4 'ext4  "the root"'
 check "a disk that is encrypted" whole luks 'crypto_LUKS (LUKS-encrypted)'
-check "a disk of zeroes" whole nothing 'no file system known here'
+check "a disk of zeroes" whole nothing 'no known file system'
 check "a disk without partitions as JSON" eval '[ "$("$VDISK" info --tree --output=json contents/ext4 | jq -r ".[0].content.label")" = "the root" ]'
 check "snapshots as JSON" eval '[ "$("$VDISK" snapshot --output=json over.qcow2 | jq -r ".[0].name")" = first ]'
 

@@ -146,6 +146,11 @@ bool args_want_json(const struct args *a, bool *json)
 	return true;
 }
 
+bool args_want_progress(const struct args *a)
+{
+	return args_has(a, OPT_PROGRESS) && !args_has(a, OPT_QUIET);
+}
+
 bool args_size(const struct args *a, enum option_key key, const char *what, uint64_t *size)
 {
 	const char *word = args_value(a, key);

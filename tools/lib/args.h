@@ -38,6 +38,9 @@ const char *args_value(const struct args *a, enum option_key key);
 /* Sets *json for --output=json, clears it for human or without the option; else false. */
 bool args_want_json(const struct args *a, bool *json);
 
+/* -p without -q. */
+bool args_want_progress(const struct args *a);
+
 /* Parses the value of key into *size, which stays unchanged without the option.  False: no size.
  * what is its name for the message. */
 bool args_size(const struct args *a, enum option_key key, const char *what, uint64_t *size);

@@ -18,6 +18,16 @@
 #include "option-list.h"
 #include "view/view.h"
 
+const struct format *create_args_format(const struct args *a, enum option_key key)
+{
+	const char *name = args_value(a, key);
+	const struct format *f = registry_find(name ? name : "raw");
+
+	if (!f)
+		report_format("Unknown file format", name);
+	return f;
+}
+
 /* The value of -o, else that of the option key; NULL: neither is given. */
 static const char *choose(char *word, const struct args *a, enum option_key key)
 {

@@ -14,6 +14,9 @@
 struct args;
 struct input_session;
 
+/* The format that key gives, raw by default; NULL after an error. */
+const struct format *create_args_format(const struct args *a, enum option_key key);
+
 struct create_args {
 	const struct args *args;
 	const struct format *format;

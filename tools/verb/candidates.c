@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* candidates.c - what completion scripts ask for while a line is being typed, one a line. */
+/* candidates.c - see candidates.h. */
 #include <json-c/json.h>
 #include <stdio.h>
 #include <string.h>
@@ -15,14 +15,12 @@
 #include "util/err.h"
 #include "candidates.h"
 
-/* What cannot be on one line is not offered. */
+/* Candidates are lines, so a word with a newline cannot be one. */
 static void print_word(const char *word)
 {
 	if (word && word[0] && !strchr(word, '\n'))
 		puts(word);
 }
-
-/* Mounts. */
 
 static bool print_mounts(void)
 {
@@ -36,8 +34,6 @@ static bool print_mounts(void)
 	mount_table_free(&m);
 	return good;
 }
-
-/* Partitions. */
 
 static struct json_object *get(struct json_object *o, const char *key)
 {
@@ -66,7 +62,7 @@ static void print_table(const struct image *img)
 	json_object_put(o);
 }
 
-/* Also of an image that is in use. */
+/* The image may be in use. */
 static bool print_partitions(const struct args *a, const char *name)
 {
 	struct input input = {0};
@@ -86,8 +82,6 @@ static bool print_partitions(const struct args *a, const char *name)
 	input_session_end(&s);
 	return good;
 }
-
-/* Words of -o. */
 
 static void print_option(const struct create_option *o)
 {

@@ -1,21 +1,21 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* check.c - looking for damage in an image, and mending it. */
+/* check.c - finds and repairs errors in the metadata of an image.  Output and exit status are those
+ * of qemu-img check. */
 #include "image/check.h"
 
 #include <errno.h>
 #include <inttypes.h>
 #include <json-c/json.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 
 #include "lib/args.h"
 #include "util/err.h"
 #include "image/format.h"
-#include "image/info.h"
 #include "lib/report.h"
 #include "verbs.h"
 #include "lib/input.h"
+#include "lib/json.h"
 
 enum { SOUND = 0, FAILED = 1, CORRUPT = 2, LEAKS = 3, UNSUPPORTED = 63 };
 
@@ -43,11 +43,6 @@ static void print_counts(const struct check_report *r)
 			r->check_errors);
 }
 
-static double percent(uint64_t part, uint64_t whole)
-{
-	return 100.0 * (double)part / (double)whole;
-}
-
 static void print_human(const struct check_report *r)
 {
 	print_counts(r);
@@ -55,9 +50,9 @@ static void print_human(const struct check_report *r)
 		printf("%" PRIu64 "/%" PRIu64 " = %0.2f%% allocated, %0.2f%% fragmented, %0.2f%% "
 		       "compressed clusters\n",
 			r->allocated_clusters, r->total_clusters,
-			percent(r->allocated_clusters, r->total_clusters),
-			percent(r->fragmented_clusters, r->allocated_clusters),
-			percent(r->compressed_clusters, r->allocated_clusters));
+			100.0 * (double)r->allocated_clusters / (double)r->total_clusters,
+			100.0 * (double)r->fragmented_clusters / (double)r->allocated_clusters,
+			100.0 * (double)r->compressed_clusters / (double)r->allocated_clusters);
 	if (r->image_end_offset > 0)
 		printf("Image end offset: %" PRIu64 "\n", r->image_end_offset);
 }
@@ -67,7 +62,7 @@ static void add(struct json_object *o, const char *key, uint64_t n)
 	json_object_object_add(o, key, json_object_new_uint64(n));
 }
 
-/* Numbers of what there is none of are left out, but that of errors. */
+/* qemu-img leaves out numbers that are 0. */
 static void add_some(struct json_object *o, const char *key, uint64_t n)
 {
 	if (n > 0)
@@ -77,8 +72,6 @@ static void add_some(struct json_object *o, const char *key, uint64_t n)
 static int print_json(const struct input *input, const struct check_report *r)
 {
 	struct json_object *o = json_object_new_object();
-	struct err e = ERR_INIT;
-	char *text;
 
 	add_some(o, "image-end-offset", r->image_end_offset);
 	add_some(o, "total-clusters", r->total_clusters);
@@ -92,13 +85,7 @@ static int print_json(const struct input *input, const struct check_report *r)
 	add_some(o, "leaks-fixed", r->leaks_fixed);
 	json_object_object_add(o, "filename", json_object_new_string(input->name));
 	json_object_object_add(o, "format", json_object_new_string(input->img->format->name));
-	text = info_text(o, &e);
-	json_object_put(o);
-	if (!text)
-		return report_failure(&e);
-	fputs(text, stdout);
-	free(text);
-	return SOUND;
+	return json_print(o);
 }
 
 static int status_of(const struct check_report *r)
@@ -110,8 +97,8 @@ static int status_of(const struct check_report *r)
 	return r->leaks > 0 ? LEAKS : SOUND;
 }
 
-/* 0, or the status to end with; what stopped it has been told. */
-static int look(struct input *input, unsigned repair, struct check_report *r)
+/* Returns 0, or the exit status after an error. */
+static int check_once(struct input *input, unsigned repair, struct check_report *r)
 {
 	struct err e = ERR_INIT;
 	int rc;
@@ -130,11 +117,12 @@ static int look(struct input *input, unsigned repair, struct check_report *r)
 	return 0;
 }
 
-/* After something was mended, all is looked at once more. */
-static int mend(struct input *input, unsigned repair, bool human, struct check_report *r)
+/* Checks again after a repair, and reports what is left. */
+static int check_and_repair(
+	struct input *input, unsigned repair, bool human, struct check_report *r)
 {
 	uint64_t leaks, corruptions;
-	int status = look(input, repair, r);
+	int status = check_once(input, repair, r);
 
 	leaks = r->leaks_fixed;
 	corruptions = r->corruptions_fixed;
@@ -145,30 +133,23 @@ static int mend(struct input *input, unsigned repair, bool human, struct check_r
 		       "    %" PRIu64 " leaked clusters\n    %" PRIu64 " corruptions\n\n"
 		       "Double checking the fixed image now...\n",
 			leaks, corruptions);
-	status = look(input, 0, r);
+	status = check_once(input, 0, r);
 	r->leaks_fixed = leaks;
 	r->corruptions_fixed = corruptions;
 	return status;
 }
 
-static unsigned repair_of(const struct args *a)
-{
-	const char *word = args_value(a, OPT_REPAIR);
-
-	if (!word)
-		return 0;
-	return strcmp(word, "leaks") == 0 ? CHECK_LEAKS : CHECK_ALL;
-}
-
 static int check(const struct args *a, struct input *input)
 {
 	struct check_report r = {.found = print_finding};
+	const char *word = args_value(a, OPT_REPAIR);
+	unsigned repair = !word ? 0 : strcmp(word, "leaks") == 0 ? CHECK_LEAKS : CHECK_ALL;
 	bool json, quiet = args_has(a, OPT_QUIET);
 	int status;
 
 	if (!args_want_json(a, &json))
 		return FAILED;
-	status = mend(input, repair_of(a), !json && !quiet, &r);
+	status = check_and_repair(input, repair, !json && !quiet, &r);
 	if (status != 0)
 		return status;
 	if (json)

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* commit.c - what an image changes is written to what it is based on.
+/* commit.c - writes the data of an image, and of those between, to an image below it, the base.
  *
- * The images from the given one to the base are opened one by one: above the base nothing is looked
- * at but what an image stores itself, for the base changes all the while.
+ * The whole chain is opened once to find the base.  Then each image above the base is opened
+ * without its parent, since the base changes during the copy and must not be read through them.
  */
 #include <errno.h>
 #include <inttypes.h>
@@ -24,9 +24,8 @@
 #include "lib/input.h"
 #include "view/view.h"
 
-#define LOOK (16u << 20) /* bytes, at most, between two signs of life */
+#define STEP (16u << 20) /* maximum number of bytes between updates of the progress */
 
-/* An image of the chain, and how to open it alone. */
 struct layer {
 	char *path;
 	const struct format *format;
@@ -37,17 +36,15 @@ struct committing {
 	const struct args *args;
 	const char *name;
 	struct layer *layers; /* from the given image to the base */
-	size_t n;             /* of them */
-	bool empties;         /* the given image shall be emptied */
-	uint64_t rate;        /* bytes in a second; 0: as fast as it goes */
+	size_t n;
+	bool empties;  /* the given image is emptied afterwards */
+	uint64_t rate; /* limit in bytes per second; 0: none */
 	struct timespec begun;
 	uint64_t written;
 	struct progress progress;
 };
 
-/* The chain. */
-
-/* How many images above the base there are; 0: it has been told why not. */
+/* Returns the number of images above the base; 0 after an error. */
 static size_t find_base(const struct committing *c, const struct image *img)
 {
 	const char *name = args_value(c->args, OPT_BACKING);
@@ -86,7 +83,6 @@ static bool note_layers(struct committing *c, const struct image *img)
 	return false;
 }
 
-/* What the chain is, with all of it open; then each image is opened for what it is here. */
 static bool find_layers(struct committing *c, const struct input_session *s)
 {
 	struct image_options how = input_session_options(s, args_value(c->args, OPT_FORMAT));
@@ -110,14 +106,6 @@ static bool open_layer(struct committing *c, const struct input_session *s, size
 	return input_open(&l->input, i == 0 ? c->name : l->path, &how);
 }
 
-static bool open_layers(struct committing *c, const struct input_session *s)
-{
-	for (size_t i = 0; i < c->n; i++)
-		if (!open_layer(c, s, i))
-			return false;
-	return true;
-}
-
 static struct view *disk_of(const struct committing *c, size_t i)
 {
 	return c->layers[i].input.img->states[0]->view;
@@ -128,11 +116,9 @@ static struct view *base_of(const struct committing *c)
 	return disk_of(c, c->n - 1);
 }
 
-/* Writing. */
-
-/* What is found above the base. */
+/* A range of one status. */
 struct found {
-	const struct view *disk; /* the image that has the bytes; NULL: the base has them */
+	const struct view *disk; /* the image above the base that has the data; NULL: none */
 	bool zero;
 	uint64_t len;
 };
@@ -153,7 +139,8 @@ static int look_in(const struct view *disk, uint64_t off, uint64_t len, struct f
 	return 0;
 }
 
-/* Where an image ends it hides what those below have there. */
+/* Finds the topmost image that has the data at off.  Beyond its end, an image reads as zeroes and
+ * hides the data of those below. */
 static int find(
 	const struct committing *c, uint64_t off, uint64_t len, struct found *f, struct err *e)
 {
@@ -175,19 +162,8 @@ static int find(
 	return r;
 }
 
-static int copy(const struct committing *c, const struct view *disk, uint64_t off, uint64_t len,
-	struct err *e)
-{
-	for (int64_t n; len > 0; off += n, len -= n) {
-		n = view_copy(disk, off, base_of(c), off, len, e);
-		if (n < 0)
-			return (int)n;
-	}
-	return 0;
-}
-
-/* As long as more was written than the rate allows. */
-static void keep_rate(struct committing *c, uint64_t bytes)
+/* Sleeps until the rate is kept. */
+static void limit_rate(struct committing *c, uint64_t bytes)
 {
 	struct timespec until = c->begun;
 	uint64_t ns;
@@ -202,18 +178,23 @@ static void keep_rate(struct committing *c, uint64_t bytes)
 		;
 }
 
-static int commit_found(struct committing *c, uint64_t off, const struct found *f, struct err *e)
+static int commit_range(struct committing *c, uint64_t off, const struct found *f, struct err *e)
 {
-	int r = 0;
+	struct view *base = base_of(c);
 
 	if (f->disk && f->zero)
-		r = view_clear(base_of(c), off, f->len, e);
-	else if (f->disk)
-		r = copy(c, f->disk, off, f->len, e);
-	if (r == 0 && f->disk && !f->zero)
-		keep_rate(c, f->len);
-	progress_add(&c->progress, f->len);
-	return r;
+		return view_clear(base, off, f->len, e);
+	if (!f->disk)
+		return 0;
+	for (uint64_t at = off, end = off + f->len; at < end;) {
+		int64_t n = view_copy(f->disk, at, base, at, end - at, e);
+
+		if (n < 0)
+			return (int)n;
+		at += (uint64_t)n;
+	}
+	limit_rate(c, f->len);
+	return 0;
 }
 
 static int write_all(struct committing *c, struct err *e)
@@ -225,23 +206,23 @@ static int write_all(struct committing *c, struct err *e)
 	if (size > base_of(c)->size)
 		r = view_resize(base_of(c), size, e);
 	for (uint64_t off = 0; r == 0 && off < size; off += f.len) {
-		r = find(c, off, MIN(size - off, LOOK), &f, e);
+		r = find(c, off, MIN(size - off, STEP), &f, e);
 		if (r == 0)
-			r = commit_found(c, off, &f, e);
+			r = commit_range(c, off, &f, e);
+		progress_add(&c->progress, f.len);
 	}
 	return r == 0 ? image_finish(c->layers[c->n - 1].input.img, e) : r;
 }
 
-/* Some formats know their parent by an id that changes with it. */
-static void tell_end(const struct committing *c)
+/* An image that cannot be emptied may record an ID of its parent that is no longer valid. */
+static void report_end(const struct committing *c)
 {
 	const struct format *f = c->layers[0].format;
 
 	if (!f->empty && f->check_parent && !args_has(c->args, OPT_DROP))
 		fprintf(stderr,
-			"vdisk: warning: '%s' is not emptied, which the format %s cannot be; it "
-			"may be taken for no child of its parent, which has changed, but with "
-			"--ignore-parent-id\n",
+			"vdisk: warning: '%s' is not emptied: the format %s does not support it; "
+			"opening it may need --ignore-parent-id, since its parent has changed\n",
 			c->name, f->name);
 	if (!args_has(c->args, OPT_QUIET))
 		puts("Image committed.");
@@ -253,18 +234,16 @@ static int commit_all(struct committing *c)
 	int r;
 
 	clock_gettime(CLOCK_MONOTONIC, &c->begun);
-	progress_begin(&c->progress,
-		args_has(c->args, OPT_PROGRESS) && !args_has(c->args, OPT_QUIET),
-		disk_of(c, 0)->size);
+	progress_begin(&c->progress, args_want_progress(c->args), disk_of(c, 0)->size);
 	r = write_all(c, &e);
 	progress_end(&c->progress);
 	if (r < 0)
 		return report_err(&e, "Could not commit '%s'", c->name);
-	/* The base is durable: nothing is lost with what was there twice. */
+	/* The base is durable now, so the data in the image is no longer needed. */
 	if (c->empties && (image_empty(c->layers[0].input.img, &e) < 0 ||
 				  image_finish(c->layers[0].input.img, &e) < 0))
 		return report_err(&e, "Could not empty '%s'", c->name);
-	tell_end(c);
+	report_end(c);
 	return EXIT_SUCCESS;
 }
 
@@ -277,26 +256,24 @@ static void end(struct committing *c)
 	free(c->layers);
 }
 
-/* With a base given, images between would be of no use any more either: all stay as they are. */
-static void choose_end(struct committing *c)
-{
-	c->empties = !args_has(c->args, OPT_DROP) && !args_value(c->args, OPT_BACKING) &&
-		     c->layers[0].format->empty;
-}
-
 int run_commit(const struct args *a)
 {
 	struct committing c = {.args = a, .name = a->operands[0]};
 	int status = EXIT_FAILURE;
 	struct input_session s;
+	bool open = true;
 
 	if (a->n != 1)
 		return args_misused("Expecting one image file name");
 	if (!args_size(a, OPT_RATE, "rate limit", &c.rate))
 		return EXIT_FAILURE;
 	if (input_session_begin(&s, a) && find_layers(&c, &s)) {
-		choose_end(&c);
-		if (open_layers(&c, &s))
+		/* With -b, images between would have to be emptied, too: all are kept. */
+		c.empties = !args_has(a, OPT_DROP) && !args_value(a, OPT_BACKING) &&
+			    c.layers[0].format->empty;
+		for (size_t i = 0; open && i < c.n; i++)
+			open = open_layer(&c, &s, i);
+		if (open)
 			status = commit_all(&c);
 	}
 	end(&c);

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* compare.c - are two disks the same?  Where both have a hole, nothing is read. */
+/* compare.c - compares the contents of two disks, in parallel, and with -s their allocation. Ranges
+ * that are holes in both are not read. */
 #include <errno.h>
 #include <inttypes.h>
 #include <stdarg.h>
@@ -28,11 +29,11 @@ struct comparing {
 	const struct args *args;
 	struct input a, b;
 	bool quiet;
-	_Atomic uint64_t mismatch;  /* the first one that is known */
+	_Atomic uint64_t mismatch;  /* lowest offset found so far */
 	const char *_Atomic failed; /* the image that could not be read */
 };
 
-/* The sector in which they differ first, len when they do not. */
+/* The offset of the first sector that differs, or len. */
 static size_t first_difference(const unsigned char *a, const unsigned char *b, size_t len)
 {
 	if (memcmp(a, b, len) == 0)
@@ -43,8 +44,8 @@ static size_t first_difference(const unsigned char *a, const unsigned char *b, s
 	return len;
 }
 
-/* What lies behind the end of a disk counts as zeroes. */
-static int read_some(struct comparing *c, const struct input *s, void *buf, size_t len,
+/* Reads zeroes beyond the end of the disk: sizes may differ. */
+static int read_padded(struct comparing *c, const struct input *s, void *buf, size_t len,
 	uint64_t off, struct err *e)
 {
 	const struct view *v = s->state->view;
@@ -62,23 +63,23 @@ static int compare_piece(void *arg, uint64_t off, size_t len, void *buf, struct 
 	struct comparing *c = arg;
 	unsigned char *a = buf, *b = a + PARALLEL_PIECE;
 	uint64_t first;
-	int r = read_some(c, &c->a, a, len, off, e);
+	int r = read_padded(c, &c->a, a, len, off, e);
 
 	if (r == 0)
-		r = read_some(c, &c->b, b, len, off, e);
+		r = read_padded(c, &c->b, b, len, off, e);
 	if (r < 0)
 		return err_in(e, "%" PRIu64, off);
 	first = off + first_difference(a, b, len);
 	if (first == off + len)
 		return 0;
-	/* Only the first mismatch is told of, and pieces before this one may still have one. */
+	/* Only the lowest mismatch is printed; another thread may have found one. */
 	for (uint64_t known = c->mismatch; first < known;)
 		if (atomic_compare_exchange_weak(&c->mismatch, &known, first))
 			break;
 	return 1;
 }
 
-__attribute__((format(printf, 2, 3))) static void tell(
+__attribute__((format(printf, 2, 3))) static void print(
 	const struct comparing *c, const char *fmt, ...)
 {
 	va_list ap;
@@ -106,7 +107,7 @@ static enum status compare_bytes(struct comparing *c, unsigned threads)
 	};
 	int r;
 
-	progress_begin(&progress, args_has(c->args, OPT_PROGRESS) && !c->quiet, w.end);
+	progress_begin(&progress, args_want_progress(c->args), w.end);
 	r = parallel_run(&w, &e);
 	progress_end(&progress);
 	if (r < 0) {
@@ -114,23 +115,22 @@ static enum status compare_bytes(struct comparing *c, unsigned threads)
 		return NOT_READ;
 	}
 	if (a->size != b->size && c->mismatch >= MIN(a->size, b->size))
-		tell(c, "Warning: Image size mismatch!\n");
+		print(c, "Warning: Image size mismatch!\n");
 	if (r > 0)
-		tell(c, "Content mismatch at offset %" PRIu64 "!\n", atomic_load(&c->mismatch));
+		print(c, "Content mismatch at offset %" PRIu64 "!\n", atomic_load(&c->mismatch));
 	else
-		tell(c, "Images are identical.\n");
+		print(c, "Images are identical.\n");
 	return r > 0 ? DIFFERENT : SAME;
 }
 
-/* Strictly the same is what is stored in the same places. */
-
+/* State of compare_allocation. */
 struct allocation {
 	const struct input *other;
 	uint64_t mismatch;
 	bool differs;
 };
 
-static int check_inside(void *arg, const struct block_status *p)
+static int compare_inner(void *arg, const struct block_status *p)
 {
 	const struct block_status *want = ((void **)arg)[0];
 	uint64_t *where = ((void **)arg)[1];
@@ -142,12 +142,12 @@ static int check_inside(void *arg, const struct block_status *p)
 	return 1;
 }
 
-static int check_piece(void *arg, const struct block_status *p)
+static int compare_outer(void *arg, const struct block_status *p)
 {
 	struct allocation *x = arg;
 	struct err e = ERR_INIT;
-	void *inner[] = {(void *)p, &x->mismatch};
-	int r = block_status_visit(x->other, p->start, p->start + p->len, check_inside, inner, &e);
+	const void *inner[] = {p, &x->mismatch};
+	int r = block_status_visit(x->other, p->start, p->start + p->len, compare_inner, inner, &e);
 
 	if (r < 0)
 		report_err(&e, "Sector allocation test failed for %s", x->other->name);
@@ -159,7 +159,7 @@ static enum status compare_allocation(struct comparing *c)
 {
 	struct allocation x = {.other = &c->b};
 	struct err e = ERR_INIT;
-	int r = block_status_visit(&c->a, 0, c->a.state->view->size, check_piece, &x, &e);
+	int r = block_status_visit(&c->a, 0, c->a.state->view->size, compare_outer, &x, &e);
 
 	if (r < 0) {
 		if (e.code)
@@ -167,7 +167,7 @@ static enum status compare_allocation(struct comparing *c)
 		return NOT_MAPPED;
 	}
 	if (x.differs)
-		tell(c, "Strict mode: Offset %" PRIu64 " block status mismatch!\n", x.mismatch);
+		print(c, "Strict mode: Offset %" PRIu64 " block status mismatch!\n", x.mismatch);
 	return x.differs ? DIFFERENT : SAME;
 }
 
@@ -178,7 +178,7 @@ static enum status compare(struct comparing *c, unsigned threads)
 	if (!args_has(c->args, OPT_STRICT))
 		return compare_bytes(c, threads);
 	if (c->a.state->view->size != c->b.state->view->size) {
-		tell(c, "Strict mode: Image size mismatch!\n");
+		print(c, "Strict mode: Image size mismatch!\n");
 		return DIFFERENT;
 	}
 	status = compare_allocation(c);

@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* info-tree.c - see info-tree.h. */
 #include "info-tree.h"
 
 #include <json-c/json.h>
@@ -17,9 +18,9 @@
 #include "lib/input.h"
 #include "view/view.h"
 
-#define DEPTH_MAX 260 /* images of a chain, and what hangs on the last */
+#define DEPTH_MAX 260 /* images of a chain, and two levels below the last */
 
-/* Where we are: for each level, whether more comes behind what is being drawn there. */
+/* The current position: for each level, whether more entries follow there. */
 struct branch {
 	bool more[DEPTH_MAX];
 	unsigned depth;
@@ -42,7 +43,7 @@ static const char *text_of(struct json_object *o, const char *key)
 	return json_object_get_string(json_object_object_get(o, key));
 }
 
-/* A name that somebody gave: lead and the name in quotes, if there is one. */
+/* Prints lead and the quoted name, if there is one. */
 static void print_name(const char *lead, const char *name)
 {
 	if (!name)
@@ -50,7 +51,7 @@ static void print_name(const char *lead, const char *name)
 	printable_print(stdout, "  %s\"%s\"", lead, name);
 }
 
-/* What lies in a partition, or on a disk without partitions. */
+/* Prints the file system of a partition, or of a disk without partitions. */
 static void print_content(struct json_object *o)
 {
 	struct json_object *content = json_object_object_get(o, "content");
@@ -60,7 +61,7 @@ static void print_content(struct json_object *o)
 		fputs("cannot be read: ", stdout);
 		printable_print(stdout, "%s", text_of(o, "error"));
 	} else if (!content) {
-		fputs("no file system known here", stdout);
+		fputs("no known file system", stdout);
 	} else {
 		fputs(text_of(content, "type"), stdout);
 		if (words)
@@ -133,7 +134,7 @@ static void print_snapshots(struct branch *b, const struct image *img)
 		if (localtime_r(&s->when.tv_sec, &tm) &&
 			strftime(date, sizeof date, "%Y-%m-%d %H:%M:%S", &tm) > 0)
 			printf("  %s", date);
-		printf("%s\n", s->vmstate ? "  with the machine's state" : "");
+		printf("%s\n", s->vmstate ? "  with machine state" : "");
 	}
 }
 
@@ -163,7 +164,7 @@ int info_tree_print(const struct input *input)
 			fputs("based on ", stdout);
 		}
 		if (b.depth + 2 >= DEPTH_MAX)
-			return report("the chain is too long to be drawn");
+			return report("the chain is too long to draw");
 		print_image(&b, img);
 	}
 	return EXIT_SUCCESS;

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* info.c - what an image is: as JSON with qemu-img's keys, or as its text. */
+/* info.c - describes an image as JSON with the keys of qemu-img, or as text made from the JSON. */
 #include <json-c/json.h>
 #include <limits.h>
 #include <stdio.h>
@@ -17,17 +17,13 @@
 #include "util/size.h"
 #include "snapshot.h"
 #include "lib/input.h"
+#include "lib/json.h"
 #include "info-tree.h"
 #include "view/view.h"
 
 static const char *text_of(struct json_object *o, const char *key)
 {
 	return json_object_get_string(json_object_object_get(o, key));
-}
-
-static bool flag_of(struct json_object *o, const char *key)
-{
-	return json_object_get_boolean(json_object_object_get(o, key));
 }
 
 static void print_size_line(struct json_object *o)
@@ -69,14 +65,14 @@ static void print_key(const char *key, int depth)
 	putchar(':');
 }
 
-static bool has_inside(struct json_object *value)
+static bool is_container(struct json_object *value)
 {
 	return json_object_is_type(value, json_type_object) ||
 	       json_object_is_type(value, json_type_array);
 }
 
-/* Entries of objects and lists stand on lines of their own, each level four columns further in. */
-static void print_inside(struct json_object *o, int depth)
+/* Prints each entry of an object or list on a line of its own, indented by its level. */
+static void print_entries(struct json_object *o, int depth)
 {
 	if (json_object_is_type(o, json_type_array)) {
 		for (size_t i = 0; i < json_object_array_length(o); i++) {
@@ -94,45 +90,39 @@ static void print_inside(struct json_object *o, int depth)
 
 static void print_value(struct json_object *value, int depth)
 {
-	if (has_inside(value)) {
+	if (is_container(value)) {
 		putchar('\n');
-		print_inside(value, depth + 1);
+		print_entries(value, depth + 1);
 	} else {
 		printable_print(stdout, " %s", json_object_get_string(value));
 		putchar('\n');
 	}
 }
 
-static void print_specific(struct json_object *o)
-{
-	struct json_object *specific = json_object_object_get(o, "format-specific");
-
-	if (!specific)
-		return;
-	puts("Format specific information:");
-	print_inside(json_object_object_get(specific, "data"), 1);
-}
-
 static void print_text(struct json_object *o, const struct image *img)
 {
-	struct json_object *cluster = json_object_object_get(o, "cluster-size");
+	struct json_object *cluster = json_object_object_get(o, "cluster-size"),
+			   *specific = json_object_object_get(o, "format-specific");
 
 	printable_print(stdout, "image: %s", text_of(o, "filename"));
 	printf("\nfile format: %s\n", text_of(o, "format"));
 	print_size_line(o);
-	if (flag_of(o, "encrypted"))
+	if (json_object_get_boolean(json_object_object_get(o, "encrypted")))
 		puts("encrypted: yes");
 	if (cluster)
 		printf("cluster_size: %s\n", json_object_get_string(cluster));
-	if (flag_of(o, "dirty-flag"))
+	if (json_object_get_boolean(json_object_object_get(o, "dirty-flag")))
 		puts("cleanly shut down: no");
 	print_backing(o);
 	if (img->nstates > 1)
 		snapshot_print_table(img);
-	print_specific(o);
+	if (specific) {
+		puts("Format specific information:");
+		print_entries(json_object_object_get(specific, "data"), 1);
+	}
 }
 
-/* All images of the chain, or the first one alone, each with a name made from that of its child. */
+/* Describes all images of the chain, or the first one only. */
 static struct json_object *describe(const struct input *input, bool chain, bool contents)
 {
 	struct json_object *list = json_object_new_array(), *o;
@@ -151,48 +141,37 @@ static struct json_object *describe(const struct input *input, bool chain, bool 
 	return list;
 }
 
-static int print_json(struct json_object *list, bool chain)
+static void print_human(struct json_object *list, const struct image *img)
 {
-	struct err e = ERR_INIT;
-	char *text = info_text(chain ? list : json_object_array_get_idx(list, 0), &e);
-
-	if (!text)
-		return report("%s", e.text);
-	fputs(text, stdout);
-	free(text);
-	return EXIT_SUCCESS;
-}
-
-static int print_human(struct json_object *list, const struct input *input)
-{
-	const struct image *img = input->img;
-
 	for (size_t i = 0; i < json_object_array_length(list); i++, img = img->parent) {
 		if (i > 0)
 			putchar('\n');
 		print_text(json_object_array_get_idx(list, i), img);
 	}
-	return EXIT_SUCCESS;
 }
 
 static int print_info(const struct args *a, struct input *input)
 {
 	bool tree = args_has(a, OPT_TREE), chain = tree || args_has(a, OPT_BACKING_CHAIN), json;
 	struct json_object *list;
-	int status;
+	int status = EXIT_SUCCESS;
 
 	args_want_json(a, &json);
 	if (tree && !json)
 		return info_tree_print(input);
 	list = describe(input, chain, tree);
-	status = json ? print_json(list, chain) : print_human(list, input);
+	if (!json)
+		print_human(list, input->img);
+	else
+		status = json_print(
+			json_object_get(chain ? list : json_object_array_get_idx(list, 0)));
 	json_object_put(list);
 	return status;
 }
 
 int run_info(const struct args *a)
 {
-	/* What an image is can be told without what it is based on. */
+	/* Describing an image does not need its parents, which may be missing. */
 	bool alone = !args_has(a, OPT_BACKING_CHAIN) && !args_has(a, OPT_TREE);
 
 	return input_run(a, INPUT_LOCKED | INPUT_LENIENT | (alone ? INPUT_ALONE : 0), print_info);

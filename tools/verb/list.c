@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* list.c - what of images is mounted where. */
+/* list.c - lists the mounts of disk images. */
 #include <json-c/json.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -8,13 +8,13 @@
 #include "lib/args.h"
 #include "util/printable.h"
 #include "util/err.h"
-#include "image/info.h"
 #include "lib/mount-table.h"
+#include "lib/json.h"
 #include "lib/report.h"
 #include "verbs.h"
 
-/* "partitions/1.raw" is partition 1, "disk.raw" the disk; other files are what they are. */
-static void what_is(const struct mounted *m, char *buf, size_t size)
+/* The first column: "view", "disk", the number of a partition, or the name of another file. */
+static void describe(const struct mounted *m, char *buf, size_t size)
 {
 	static const char parts[] = "partitions/";
 	size_t n = m->file ? strlen(m->file) : 0;
@@ -36,7 +36,7 @@ static void print_table(const struct mount_table *m)
 	for (size_t i = 0; i < m->n; i++) {
 		if (!mount_table_is_shown(m, &m->list[i]))
 			continue;
-		what_is(&m->list[i], what, sizeof what);
+		describe(&m->list[i], what, sizeof what);
 		printable_print(stdout, "%-9s %s on %s", what, m->list[i].image, m->list[i].dir);
 		putchar('\n');
 	}
@@ -45,8 +45,7 @@ static void print_table(const struct mount_table *m)
 static int print_json(const struct mount_table *m)
 {
 	struct json_object *list = json_object_new_array();
-	struct err e = ERR_INIT;
-	char what[300], *text;
+	char what[300];
 
 	for (size_t i = 0; i < m->n; i++) {
 		const struct mounted *x = &m->list[i];
@@ -55,19 +54,13 @@ static int print_json(const struct mount_table *m)
 		if (!mount_table_is_shown(m, x))
 			continue;
 		o = json_object_new_object();
-		what_is(x, what, sizeof what);
+		describe(x, what, sizeof what);
 		json_object_object_add(o, "image", json_object_new_string(x->image));
 		json_object_object_add(o, "what", json_object_new_string(what));
 		json_object_object_add(o, "directory", json_object_new_string(x->dir));
 		json_object_array_add(list, o);
 	}
-	text = info_text(list, &e);
-	json_object_put(list);
-	if (!text)
-		return report("%s", e.text);
-	fputs(text, stdout);
-	free(text);
-	return EXIT_SUCCESS;
+	return json_print(list);
 }
 
 int run_list(const struct args *a)

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* map-picture.c - the disk from left to right in columns, a row for each image of the chain.  In a
- * column of a row, the darker it is the more of that part of the disk lies in that image. */
+/* map-picture.c - see map-picture.h.  The disk is divided into columns, with a row for each image
+ * of the chain.  A cell is darker the more data of its column is stored in its image. */
 #include "map-picture.h"
 
 #include <errno.h>
@@ -29,10 +29,10 @@ struct picture {
 	const struct input *input;
 	uint64_t start, len;
 	size_t columns, layers;
-	uint64_t *data; /* bytes, by layer and column */
+	uint64_t *data; /* bytes of data, by layer and column */
 };
 
-/* Where column i begins: len * i / columns, without a product that passes 64 bits. */
+/* The start of column i, len * i / columns, without overflow. */
 static uint64_t column_start(const struct picture *p, size_t i)
 {
 	uint64_t width = p->len / p->columns, rest = p->len % p->columns;
@@ -42,7 +42,7 @@ static uint64_t column_start(const struct picture *p, size_t i)
 
 static size_t column_of(const struct picture *p, uint64_t off)
 {
-	/* No column is wider, so this is not behind the right one. */
+	/* A lower bound, since no column is wider. */
 	size_t i = (size_t)((off - p->start) / (p->len / p->columns + 1));
 
 	while (i + 1 < p->columns && column_start(p, i + 1) <= off)
@@ -64,12 +64,12 @@ static int count(void *arg, const struct block_status *piece)
 	return 0;
 }
 
-/* How full it is, 0 to 1. */
+/* The part of a cell that is data, 0 to 1. */
 static double share(const struct picture *p, size_t layer, size_t column)
 {
-	uint64_t room = column_start(p, column + 1) - column_start(p, column);
+	uint64_t size = column_start(p, column + 1) - column_start(p, column);
 
-	return room ? (double)p->data[layer * p->columns + column] / (double)room : 0;
+	return size ? (double)p->data[layer * p->columns + column] / (double)size : 0;
 }
 
 static uint64_t sum(const struct picture *p, size_t layer)
@@ -81,11 +81,11 @@ static uint64_t sum(const struct picture *p, size_t layer)
 	return n;
 }
 
-static const char *shade(double share_)
+static const char *shade(double part)
 {
 	static const char *const shades[] = {"·", "░", "▒", "▓", "█"};
 
-	return share_ <= 0 ? shades[0] : shades[1 + (int)MIN(3.0, share_ * 4)];
+	return part <= 0 ? shades[0] : shades[1 + (int)MIN(3.0, part * 4)];
 }
 
 static void print_name(FILE *f, const struct image *img, void (*put)(FILE *f, char c))

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* map.c - where the data of a disk lies. */
+/* map.c - prints where the data of a disk is stored. */
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -17,12 +17,11 @@
 #include "lib/input.h"
 #include "view/view.h"
 
-/* Of the lines that are being printed. */
 struct printing {
 	const struct input *input;
 	bool begun;
-	const struct io *io; /* what name is of */
-	char *name;
+	const struct io *io; /* of the last line */
+	char *name;          /* of that file */
 };
 
 static const char *word(bool yes)
@@ -67,7 +66,7 @@ static int print_line(void *arg, const struct block_status *p)
 	return 0;
 }
 
-/* The range that -s and -l choose. */
+/* The range of -s and -l. */
 static bool choose_range(
 	const struct args *a, const struct input *input, uint64_t *start, uint64_t *end)
 {

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* measure.c - how large an image would become. */
+/* measure.c - calculates the size of an image after its conversion. */
 
 #include <inttypes.h>
 #include <stdio.h>
@@ -8,23 +8,11 @@
 #include "lib/args.h"
 #include "util/err.h"
 #include "image/format.h"
-#include "open/registry.h"
+#include "lib/create-args.h"
 #include "lib/report.h"
 #include "verbs.h"
 #include "lib/input.h"
 #include "view/view.h"
-
-static const struct format *output_format(const struct args *a)
-{
-	const char *name = args_value(a, OPT_OUTPUT_FORMAT);
-	const struct format *f = registry_find(name ? name : "raw");
-
-	if (!f)
-		report_format("Unknown file format", name);
-	else if (!f->measure)
-		report("Block driver '%s' does not support size measurement", f->name);
-	return f && f->measure ? f : NULL;
-}
 
 static void print_json(const struct measured *m)
 {
@@ -45,13 +33,15 @@ static void print_text(const struct measured *m)
 
 static int print(const struct args *a, const struct view *disk, uint64_t size)
 {
-	const struct format *f = output_format(a);
+	const struct format *f = create_args_format(a, OPT_OUTPUT_FORMAT);
 	struct measured m = {0};
 	struct err e = ERR_INIT;
 	bool json;
 
 	if (!f || !args_want_json(a, &json))
 		return EXIT_FAILURE;
+	if (!f->measure)
+		return report("Block driver '%s' does not support size measurement", f->name);
 	if (f->measure(disk, size, &m, &e) < 0)
 		return report_failure(&e);
 	if (json)

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* mount.c - a file system of a guest, in one command: vdiskfs shows the image at a mount point of
- * its own, and the file of the partition there is mounted by the kernel (as root) or by a program
- * for users.
+/* mount.c - mounts a file system of a disk image in one command: vdiskfs mounts the image at a
+ * hidden mount point, and the file of the partition there is mounted by the kernel (for root) or by
+ * a FUSE program.
  */
 #include <errno.h>
 #include <stdio.h>
@@ -17,25 +17,20 @@
 #include "lib/report.h"
 #include "verbs.h"
 
-static bool mount_partition(struct fs_mount *m, const char *view, const char *name)
-{
-	struct part_file file;
-
-	if (!part_file_find(&file, view, m->image, name))
-		return false;
-	m->file = file.path;
-	m->number = file.number;
-	return fs_mount(m);
-}
-
 static int mount_image(struct fs_mount *m, const struct args *a)
 {
 	struct image_mount view;
+	struct part_file file;
 	bool good;
 
 	if (!image_mount_begin(&view, a, m->image, m->writable))
 		return EXIT_FAILURE;
-	good = mount_partition(m, view.dir, a->n == 3 ? a->operands[1] : NULL);
+	good = part_file_find(&file, view.dir, m->image, a->n == 3 ? a->operands[1] : NULL);
+	if (good) {
+		m->file = file.path;
+		m->number = file.number;
+		good = fs_mount(m);
+	}
 	image_mount_end(&view, !good);
 	return good ? EXIT_SUCCESS : EXIT_FAILURE;
 }

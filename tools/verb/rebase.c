@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* rebase.c - another backing file for an image, whose disk stays the same: what the two backing
- * files have different becomes the image's own.  Unsafely, the image only names another one.
+/* rebase.c - changes the backing file of an image without changing the contents of its disk: where
+ * the old and the new backing file differ, the old data is copied into the image.  With -u only the
+ * recorded name changes.
  */
 #include <errno.h>
 #include <inttypes.h>
@@ -23,15 +24,15 @@
 #include "util/zeroes.h"
 #include "open/open.h"
 
-#define CHUNK ((size_t)1 << 20) /* or a granule of the image, if that is larger */
+#define CHUNK ((size_t)1 << 20) /* one granule of the image if that is larger */
 
 struct rebasing {
 	const struct args *args;
 	const char *backing, *format; /* NULL: none */
 	struct input input;
 	struct image_options how; /* for the new backing file */
-	struct image *old;        /* backing file; NULL: none, or nobody looks at it */
-	struct image *new;        /* likewise; of input.img */
+	struct image *old;        /* backing file; NULL: none, or -u */
+	struct image *new;        /* the same; owned by input.img */
 	struct progress progress;
 	size_t chunk;
 	unsigned char *old_bytes, *new_bytes;
@@ -47,7 +48,7 @@ static const struct view *shown_by(const struct image *backing)
 	return backing ? backing->states[0]->view : NULL;
 }
 
-/* What a backing file shows, which may be shorter. */
+/* Reads zeroes beyond the end of a backing file, or without one. */
 static int read_padded(
 	const struct view *v, unsigned char *buf, uint64_t off, size_t len, struct err *e)
 {
@@ -57,37 +58,31 @@ static int read_padded(
 	return inside > 0 ? view_read(v, buf, inside, off, e) : 0;
 }
 
-enum fate { SAME, ZERO, DATA };
+enum difference { SAME, ZERO, DATA };
 
-static enum fate fate_of(const struct rebasing *b, size_t at, size_t len)
+static enum difference difference_of(const struct rebasing *b, size_t at, size_t len)
 {
 	if (memcmp(b->old_bytes + at, b->new_bytes + at, len) == 0)
 		return SAME;
 	return is_zero(b->old_bytes + at, len) ? ZERO : DATA;
 }
 
-/* Whole granules: nothing of them is left to the new backing file. */
-static int keep_run(const struct rebasing *b, enum fate fate, uint64_t off, const void *bytes,
-	size_t len, struct err *e)
-{
-	if (fate == SAME)
-		return 0;
-	return fate == ZERO ? view_clear(disk_of(b), off, len, e)
-			    : view_write(disk_of(b), bytes, len, off, e);
-}
-
+/* Writes whole granules, so that nothing of them is read from the new backing file. */
 static int keep_differences(const struct rebasing *b, uint64_t off, size_t len, struct err *e)
 {
 	size_t granule = disk_of(b)->granule;
 	int r = 0;
 
 	for (size_t at = 0, n; r == 0 && at < len; at += n) {
-		enum fate fate = fate_of(b, at, MIN(granule, len - at));
+		enum difference d = difference_of(b, at, MIN(granule, len - at));
 
 		n = MIN(granule, len - at);
-		while (at + n < len && fate_of(b, at + n, MIN(granule, len - at - n)) == fate)
+		while (at + n < len && difference_of(b, at + n, MIN(granule, len - at - n)) == d)
 			n += MIN(granule, len - at - n);
-		r = keep_run(b, fate, off + at, b->old_bytes + at, n, e);
+		if (d == ZERO)
+			r = view_clear(disk_of(b), off + at, n, e);
+		else if (d == DATA)
+			r = view_write(disk_of(b), b->old_bytes + at, n, off + at, e);
 	}
 	return r;
 }
@@ -101,8 +96,8 @@ static bool is_hole(const struct view *v, uint64_t off, uint64_t len)
 	return view_seek(v, off, SEEK_DATA, &data) < 0 || data - off >= len;
 }
 
-/* Bytes that the image leaves to the backing file. */
-static int compare(const struct rebasing *b, uint64_t off, size_t len, struct err *e)
+/* Keeps the contents of an unallocated range of the image. */
+static int keep_range(const struct rebasing *b, uint64_t off, size_t len, struct err *e)
 {
 	const struct view *old = shown_by(b->old), *new = shown_by(b->new);
 	int r;
@@ -140,7 +135,7 @@ static int keep_all(struct rebasing *b, struct err *e)
 		len = MIN(b->chunk, size - off);
 		r = look(b, off, &len, &below, e);
 		if (r == 0 && below)
-			r = compare(b, off, len, e);
+			r = keep_range(b, off, len, e);
 		progress_add(&b->progress, len);
 	}
 	return r == 0 ? view_flush(disk_of(b), e) : r;
@@ -154,8 +149,7 @@ static int keep(struct rebasing *b)
 	b->chunk = MAX(CHUNK, disk_of(b)->granule);
 	b->old_bytes = malloc(b->chunk);
 	b->new_bytes = malloc(b->chunk);
-	progress_begin(&b->progress,
-		args_has(b->args, OPT_PROGRESS) && !args_has(b->args, OPT_QUIET), disk_of(b)->size);
+	progress_begin(&b->progress, args_want_progress(b->args), disk_of(b)->size);
 	r = b->old_bytes && b->new_bytes ? keep_all(b, &e) : err_nomem(&e);
 	progress_end(&b->progress);
 	free(b->old_bytes);
@@ -174,21 +168,18 @@ static int set_backing(struct rebasing *b)
 		&e, "Could not change the backing file to '%s'", b->backing ? b->backing : "");
 }
 
-static int refuse_new(const struct rebasing *b, const struct err *e)
-{
-	report("Could not open new backing file '%s': %s", b->backing, e->text);
-	report_hint(e, "-F ");
-	return EXIT_FAILURE;
-}
-
-/* From here on the image shows what it will show: what is not kept shows the new backing file. */
+/* Puts the new backing file in the place of the old one: reads of the image show it from here on.
+ */
 static int open_new(struct rebasing *b, const struct input_session *s)
 {
 	struct err e = ERR_INIT;
 
 	b->how = input_session_options(s, b->format);
-	if (b->backing && image_open_backing(b->input.name, b->backing, &b->how, &b->new, &e) < 0)
-		return refuse_new(b, &e);
+	if (b->backing && image_open_backing(b->input.name, b->backing, &b->how, &b->new, &e) < 0) {
+		report("Could not open new backing file '%s': %s", b->backing, e.text);
+		report_hint(&e, "-F ");
+		return EXIT_FAILURE;
+	}
 	b->old = image_swap_parent(b->input.img, b->new);
 	return EXIT_SUCCESS;
 }
@@ -204,7 +195,6 @@ static bool open_image(struct rebasing *b, const struct input_session *s, bool u
 	return input_open(&b->input, b->args->operands[0], &how);
 }
 
-/* Before the disk is touched. */
 static bool check_words(const struct rebasing *b)
 {
 	if (b->format && !registry_find(b->format)) {
@@ -223,8 +213,7 @@ static bool can_rebase(const struct rebasing *b)
 {
 	if (b->input.img->format->set_backing)
 		return true;
-	report("Could not change the backing file to '%s': images of the format %s keep the one "
-	       "that they were made with",
+	report("Could not change the backing file to '%s': the format %s does not support it",
 		b->backing ? b->backing : "", b->input.img->format->name);
 	return false;
 }

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* resize.c - another size for a disk. */
+/* resize.c - changes the size of a disk. */
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -13,7 +13,7 @@
 #include "lib/input.h"
 #include "view/view.h"
 
-/* "10G", "+1G", "-1G"; the last one looks like an option, so it was kept from the parser. */
+/* Parses "10G", "+1G" or "-1G" (which args_parse does not take for an option). */
 static bool new_size(const char *word, uint64_t old, uint64_t *size)
 {
 	bool plus = word[0] == '+', minus = word[0] == '-';
@@ -21,8 +21,8 @@ static bool new_size(const char *word, uint64_t old, uint64_t *size)
 	int r = size_parse(word + (plus || minus), &n);
 
 	if (r < 0) {
-		report("Invalid size '%s': a number with k, M, G, T, P or E, and + or - before it "
-		       "for what to add or to take",
+		report("Invalid size '%s': expected a number with k, M, G, T, P or E, and + or - "
+		       "before it to grow or shrink by that size",
 			word);
 		return false;
 	}
@@ -34,11 +34,14 @@ static bool new_size(const char *word, uint64_t old, uint64_t *size)
 	return true;
 }
 
-static int change(const struct args *a, struct input *input, uint64_t size)
+static int resize(const struct args *a, struct input *input)
 {
 	struct view *disk = input->img->states[0]->view;
 	struct err e = ERR_INIT;
+	uint64_t size;
 
+	if (!new_size(args_value(a, OPT_SIZE), disk->size, &size))
+		return EXIT_FAILURE;
 	if (size < disk->size && !args_has(a, OPT_SHRINK))
 		return report("Use the --shrink option to perform a shrink operation.\n"
 			      "vdisk: warning: Shrinking an image will delete all data beyond the "
@@ -51,27 +54,16 @@ static int change(const struct args *a, struct input *input, uint64_t size)
 	return EXIT_SUCCESS;
 }
 
-static int resize(const struct args *a, struct input *input)
-{
-	uint64_t size;
-
-	if (!new_size(args_value(a, OPT_SIZE), input->img->states[0]->view->size, &size))
-		return EXIT_FAILURE;
-	return change(a, input, size);
-}
-
 int run_resize(const struct args *a)
 {
 	struct args image = *a;
-	struct given size = {.n = 1};
-	const char *word;
+	const char *size;
 
 	if (a->n != 2)
 		return args_misused("Expecting image file name and size");
-	/* From here on the size is an option of a verb of one image. */
-	word = a->operands[1];
-	size.v = &word;
-	image.options[OPT_SIZE] = size;
+	size = a->operands[1];
+	/* input_run is for verbs of one image: passes the size as an option. */
+	image.options[OPT_SIZE] = (struct given){.v = &size, .n = 1};
 	image.n = 1;
 	return input_run(&image, INPUT_WRITE, resize);
 }

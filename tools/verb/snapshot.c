@@ -1,8 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* snapshot.c - the internal snapshots of an image: those of one that is mounted are changed through
- * the mount, whose daemon has it. */
+/* snapshot.c - lists and changes the internal snapshots of an image.  While the image is mounted
+ * for writing its daemon has it locked, so changes are made through the mount. */
 #include <inttypes.h>
-#include <json-c/json.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -19,6 +18,7 @@
 #include "image/snapshot.h"
 #include "snapshot.h"
 #include "lib/input.h"
+#include "lib/json.h"
 #include "view/view.h"
 
 #define COLUMNS "%-9s %-16s %8s%20s%13s%11s"
@@ -48,34 +48,18 @@ void snapshot_print_table(const struct image *img)
 		print_one(img->states[i]);
 }
 
-static int print_json(const struct image *img)
-{
-	struct err e = ERR_INIT;
-	struct json_object *list = info_snapshots(img);
-	char *text = info_text(list, &e);
-
-	json_object_put(list);
-	if (!text)
-		return report_failure(&e);
-	fputs(text, stdout);
-	free(text);
-	return EXIT_SUCCESS;
-}
-
 static int list(const struct args *a, struct input *input)
 {
 	bool json;
 
 	if (args_want_json(a, &json) && json)
-		return print_json(input->img);
+		return json_print(info_snapshots(input->img));
 	if (input->img->nstates > 1)
 		snapshot_print_table(input->img);
 	return EXIT_SUCCESS;
 }
 
-/* Of an image that is not mounted. */
-
-static int take(const struct args *a, struct input *input)
+static int create(const struct args *a, struct input *input)
 {
 	const char *name = args_value(a, OPT_CREATE);
 	struct err e = ERR_INIT;
@@ -101,7 +85,7 @@ static int apply(const struct args *a, struct input *input)
 	return EXIT_SUCCESS;
 }
 
-/* By its name alone: a snapshot that is called as the id of another shall not be mistaken. */
+/* Deletes by name only: an ID may be the name of another snapshot. */
 static int delete (const struct args *a, struct input *input)
 {
 	const char *name = args_value(a, OPT_DELETE);
@@ -117,15 +101,13 @@ static int delete (const struct args *a, struct input *input)
 	return EXIT_SUCCESS;
 }
 
-/* Of one that is. */
 static int change_mounted(const struct args *a, const char *dir)
 {
 	if (args_has(a, OPT_CREATE))
 		return via_mount_create_snapshot(dir, args_value(a, OPT_CREATE));
 	if (args_has(a, OPT_DELETE))
 		return via_mount_delete_snapshot(dir, args_value(a, OPT_DELETE));
-	return report("Could not apply snapshot '%s': the image is mounted at %s, where its disk "
-		      "is in use",
+	return report("Could not apply snapshot '%s': the disk is in use, mounted at %s",
 		args_value(a, OPT_APPLY), dir);
 }
 
@@ -136,7 +118,7 @@ static int change(const struct args *a)
 
 	if (!dir)
 		return input_run(a, INPUT_ALONE | INPUT_WRITE,
-			args_has(a, OPT_CREATE)  ? take
+			args_has(a, OPT_CREATE)  ? create
 			: args_has(a, OPT_APPLY) ? apply
 						 : delete);
 	status = change_mounted(a, dir);

@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* snapshot.h - internal snapshots as a table. */
+/* snapshot.h - the table of internal snapshots. */
 #ifndef VDISK_TOOLS_VERB_SNAPSHOT_H
 #define VDISK_TOOLS_VERB_SNAPSHOT_H
 
 struct image;
 
-/* "Snapshot list:", a head and a line each, as qemu-img has them. */
+/* Prints "Snapshot list:", a header and a line for each snapshot, as qemu-img does. */
 void snapshot_print_table(const struct image *img);
 
 #endif

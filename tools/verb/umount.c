@@ -1,5 +1,9 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* umount.c - undoes what vdisk mount has done, and returns only when the image is released. */
+/* umount.c - unmounts a view or a file system, and waits until the image is released.
+ *
+ * umount(8) returns as soon as the mount is gone.  The programs behind it still write and close the
+ * image then, so they are found before and waited for afterwards.
+ */
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
@@ -39,11 +43,11 @@ static bool await(struct subprocess_await *a, const char *dir, const char *who)
 {
 	if (subprocess_await_end(a, SUBPROCESS_AWAIT_DAEMON))
 		return true;
-	report("%s: %s has not ended yet", dir, who);
+	report("%s: %s has not exited yet", dir, who);
 	return false;
 }
 
-/* A view that somebody has mounted by vdiskfs. */
+/* Unmounts a view, which the user mounted with vdiskfs. */
 static bool umount_view(const char *view)
 {
 	struct subprocess_await daemon;
@@ -56,7 +60,7 @@ static bool umount_view(const char *view)
 	return await(&daemon, view, "its daemon");
 }
 
-/* A program that serves the file system has the name of its file on its command line. */
+/* A FUSE program that serves the file system has the path of its file on its command line. */
 static bool umount_dir(const struct mounted *x)
 {
 	struct subprocess_await program = {.n = 0};
@@ -73,8 +77,8 @@ static bool umount_dir(const struct mounted *x)
 	return false;
 }
 
-/* The daemon behind it ends when nothing else is mounted from the image; a killed one leaves its
- * mount. */
+/* The daemon ends unless something else is mounted from its view.  If it was killed, its mount is
+ * left. */
 static bool await_view(const struct mounted *x, struct subprocess_await *daemon)
 {
 	struct err e = ERR_INIT;
@@ -93,7 +97,7 @@ static bool await_view(const struct mounted *x, struct subprocess_await *daemon)
 	return good;
 }
 
-/* The file that is mounted; as long as it is open the daemon goes on.  -1: it cannot be had. */
+/* Opens the file that is mounted, which also keeps the daemon running; -1: not possible. */
 static int open_file(const struct mounted *x)
 {
 	char file[2 * PATH_MAX];
@@ -102,7 +106,7 @@ static int open_file(const struct mounted *x)
 	return x->view[0] ? open(file, O_RDONLY | O_CLOEXEC) : -1;
 }
 
-/* Closes fd, too.  0 or an errno. */
+/* Syncs and closes fd; returns 0 or an errno. */
 static int sync_by(int (*sync)(int fd), int fd)
 {
 	int code = fd < 0 || sync(fd) == 0 ? 0 : errno;
@@ -112,8 +116,8 @@ static int sync_by(int (*sync)(int fd), int fd)
 	return code == EINVAL || code == EROFS ? 0 : code;
 }
 
-/* umount(8) does not say that something could not be written: the kernel knows it of its file
- * system before, the daemon of the image afterwards. */
+/* umount(8) does not report write errors.  The kernel reports those of its file system to syncfs(2)
+ * before, the daemon those of the image to fsync(2) afterwards. */
 static bool sync_and_umount(const struct mounted *x)
 {
 	int file = open_file(x), before, after;
@@ -124,12 +128,12 @@ static bool sync_and_umount(const struct mounted *x)
 	after = sync_by(fsync, file);
 	if (!good || (before == 0 && after == 0))
 		return good;
-	report("%s: not all that was written to %s is in it: %s", x->image, x->dir,
+	report("%s: some data written to %s was lost: %s", x->image, x->dir,
 		strerror(before ? before : after));
 	return false;
 }
 
-/* A file system, and what vdisk mount has put behind it. */
+/* Unmounts a file system; its view follows if vdisk mount created it. */
 static bool umount_file(const struct mounted *x)
 {
 	struct subprocess_await daemon = {.n = 0};
@@ -160,7 +164,7 @@ int run_umount(const struct args *a)
 	if (e.code)
 		good = !report_failure(&e);
 	else if (!x)
-		good = !report("%s: nothing of a disk image is mounted there", dir);
+		good = !report("%s: no disk image is mounted there", dir);
 	else
 		good = x->file ? umount_file(x) : umount_view(x->view);
 	mount_table_free(&m);

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* verbs.h - what each verb does; one file a verb.  All return the exit status. */
+/* verbs.h - the functions of the verbs, each in a file of its own.  All return the exit status. */
 #ifndef VDISK_TOOLS_VERB_VERBS_H
 #define VDISK_TOOLS_VERB_VERBS_H
 
