@@ -1,134 +1,108 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* check.c - looks at what a VHDX image says twice, at its log and at its BAT.
+/* check.c - looks for blocks that overlap, and compares the structures that a file has twice.
  *
- * A crash may leave a log that waits to be replayed, and one of two headers half written: neither
- * is damage, and both are told and mended.  Room that nothing uses is none either: the format knows
- * no other room than what the BAT and the regions have, and whoever writes next gives it out.
+ * A crash may leave a log to be replayed, and one of the two headers half written: neither is
+ * damage, and both are reported and repaired.  Unused space is no leak: the format has no list of
+ * free space, and whoever writes next uses it.
  */
 #include <errno.h>
-#include <inttypes.h>
 #include <stdlib.h>
-#include <string.h>
 
-#include "util/bytes.h"
-#include "io/cache.h"
-#include "image/check.h"
 #include "util/err.h"
+#include "alloc.h"
+#include "header.h"
+#include "image/check.h"
 #include "image/image.h"
+#include "io/cache.h"
 #include "io/io.h"
-#include "write.h"
-#include "vhdx.h"
+#include "log.h"
+#include "region-table.h"
 
-/* One of two structures that say the same. */
 static int is_good(struct io *io, uint64_t pos, size_t len, const char *signature,
 	unsigned char *buf, bool *good, struct err *e)
 {
 	int r = io_read_padded(io, buf, len, pos, e);
 
-	*good = r == 0 && vhdx_is_valid(buf, len, signature);
+	*good = r == 0 && vhdx_header_is_valid(buf, len, signature);
 	return r;
 }
 
 static int check_headers(
-	struct vhdx *d, bool mend, unsigned char *buf, struct check_report *r, struct err *e)
+	struct vhdx *d, bool repair, unsigned char *buf, struct check_report *r, struct err *e)
 {
-	bool good;
 	unsigned other = !d->header.slot;
+	bool good;
 	int rc = is_good(d->io, vhdx_header_pos[other], VHDX_HEADER_LEN, "head", buf, &good, e);
 
 	if (rc < 0 || good)
 		return rc;
 	check_tell(r, "header %u is damaged; the other one is used", other + 1);
-	if (mend)
-		rc = vhdx_headers_write(d, e);
-	r->corruptions_fixed += mend && rc == 0;
+	if (repair)
+		rc = vhdx_header_write_both(d, e);
+	r->corruptions_fixed += repair && rc == 0;
 	return rc;
 }
 
-static int copy_regions(
-	struct vhdx *d, int from, unsigned char *buf, struct check_report *r, struct err *e)
+/* One of them is good, or the image would not have been opened. */
+static int check_region_tables(
+	struct vhdx *d, bool repair, unsigned char *buf, struct check_report *r, struct err *e)
 {
-	int rc = io_read(d->io, buf, VHDX_TABLE_LEN, vhdx_regions_pos[from], e);
+	bool good = true;
+	int bad, rc = 0;
 
+	for (bad = 0; bad < 2; bad++) {
+		rc = is_good(
+			d->io, vhdx_region_table_pos[bad], VHDX_TABLE_LEN, "regi", buf, &good, e);
+		if (rc < 0 || !good)
+			break;
+	}
+	if (rc < 0 || good)
+		return rc;
+	check_tell(r, "region table %d is damaged; the other one is used", bad + 1);
+	if (!repair)
+		return 0;
+	rc = io_read(d->io, buf, VHDX_TABLE_LEN, vhdx_region_table_pos[!bad], e);
 	if (rc == 0)
-		rc = io_write(d->io, buf, VHDX_TABLE_LEN, vhdx_regions_pos[!from], e);
+		rc = io_write(d->io, buf, VHDX_TABLE_LEN, vhdx_region_table_pos[bad], e);
 	if (rc == 0)
 		rc = io_sync(d->io, e);
 	r->corruptions_fixed += rc == 0;
 	return rc;
 }
 
-/* One of them is good, or the image would not have been opened. */
-static int check_regions(
-	struct vhdx *d, bool mend, unsigned char *buf, struct check_report *r, struct err *e)
-{
-	for (int i = 0; i < 2; i++) {
-		bool good;
-		int rc = is_good(d->io, vhdx_regions_pos[i], VHDX_TABLE_LEN, "regi", buf, &good, e);
-
-		if (rc < 0)
-			return rc;
-		if (good)
-			continue;
-		check_tell(r, "region table %d is damaged; the other one is used", i + 1);
-		return mend ? copy_regions(d, !i, buf, r, e) : 0;
-	}
-	return 0;
-}
-
-/* What the log says counts: it comes first, or what is mended would not last. */
 static int check_log(
-	struct image *img, struct vhdx *d, bool mend, struct check_report *r, struct err *e)
+	struct image *img, struct vhdx *d, bool repair, struct check_report *r, struct err *e)
 {
 	if (!d->replayed)
 		return 0;
-	check_tell(r, "%s changes that are in the log alone", mend ? "Replaying" : "There are");
-	if (!mend)
+	check_tell(r, "%s changes that are in the log alone", repair ? "Replaying" : "There are");
+	if (!repair)
 		return 0;
-	if (vhdx_replay(img, d, e) < 0)
+	if (vhdx_log_apply(img, d, e) < 0)
 		return -e->code;
 	r->corruptions_fixed++;
 	return 0;
 }
 
-static int check_twice(
-	struct image *img, struct vhdx *d, bool mend, struct check_report *r, struct err *e)
-{
-	unsigned char *buf = malloc(VHDX_TABLE_LEN);
-	int rc = buf ? check_log(img, d, mend, r, e) : err_nomem(e);
-
-	if (rc == 0)
-		rc = check_headers(d, mend, buf, r, e);
-	if (rc == 0)
-		rc = check_regions(d, mend, buf, r, e);
-	free(buf);
-	return rc;
-}
-
-/* What can be mended reads right before, too. */
-static int check_all(
-	struct image *img, struct vhdx *d, unsigned repair, struct check_report *r, struct err *e)
-{
-	int rc = vhdx_room_check(d, r, e);
-
-	if (rc == 0)
-		rc = check_damage(img, r, e);
-	if (rc == 0)
-		rc = check_twice(img, d, repair && r->corruptions == 0, r, e);
-	if (repair)
-		cache_forget(d->view.cache, img->io);
-	return rc;
-}
-
 int vhdx_check(struct image *img, unsigned repair, struct check_report *r, struct err *e)
 {
 	struct vhdx *d = (struct vhdx *)img->states[0]->view;
-	struct vhdx_writing *had = d->writing;
-	int rc;
+	unsigned char *buf = malloc(VHDX_TABLE_LEN);
+	int rc = buf ? vhdx_alloc_check(d, r, e) : err_nomem(e);
+	bool repairs;
 
-	d->writing = calloc(1, sizeof *d->writing);
-	rc = d->writing ? check_all(img, d, repair, r, e) : err_nomem(e);
-	vhdx_writing_free(d->writing);
-	d->writing = had;
+	if (rc == 0)
+		rc = check_damage(img, r, e);
+	repairs = repair && r->corruptions == 0;
+	/* The log comes first: its replay would undo other repairs. */
+	if (rc == 0)
+		rc = check_log(img, d, repairs, r, e);
+	if (rc == 0)
+		rc = check_headers(d, repairs, buf, r, e);
+	if (rc == 0)
+		rc = check_region_tables(d, repairs, buf, r, e);
+	free(buf);
+	if (repair)
+		cache_forget(d->view.cache, img->io);
 	return rc;
 }

@@ -9,25 +9,23 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "util/limits.h"
 #include "util/bytes.h"
 #include "util/err.h"
+#include "util/limits.h"
+#include "util/utf16.h"
+#include "encode.h"
+#include "header.h"
 #include "image/format.h"
 #include "image/image.h"
 #include "io/io.h"
-#include "util/utf16.h"
-#include "encode.h"
-#include "vhdx.h"
+#include "metadata.h"
+#include "region-table.h"
 
-#define LOG_POS        VHDX_MIB
-#define MAX_NEW_LOG    VHDX_MAX_LOG
-#define DIFFERENCE     (2u << 20) /* block size of differences, as Hyper-V has it */
-#define BAT_STEP       8192u      /* entries that are written together */
-#define LOCATOR_HEAD   20u
-#define LOCATOR_ENTRY  12u
-#define LOCATOR_PAIRS  2u
-#define LOCATOR_MAX    (8u << 10)
-#define FIRST_SEQUENCE 1u
+#define LOG_POS       VHDX_MIB
+#define DIFFERENCE    (2u << 20) /* block size of differencing disks, as in Hyper-V */
+#define BAT_STEP      8192u      /* entries that are written together */
+#define LOCATOR_PAIRS 2u
+#define LOCATOR_MAX   (8u << 10)
 
 static const char *const subformats[] = {"dynamic", "fixed", NULL};
 
@@ -40,26 +38,17 @@ const struct create_option vhdx_create_options[] = {
 	{0},
 };
 
-/* Options. */
-
-/* As qemu-img does. */
-static uint32_t usual_block_size(const struct creation *c)
-{
-	if (c->request->backing)
-		return DIFFERENCE;
-	if (c->size > UINT64_C(32) << 40)
-		return 64u << 20;
-	if (c->size > UINT64_C(100) << 30)
-		return 32u << 20;
-	return c->size > UINT64_C(1) << 30 ? 16u << 20 : 8u << 20;
-}
-
+/* The default is that of qemu-img. */
 static int choose_block_size(const struct creation *c, struct vhdx_new *n, struct err *e)
 {
 	uint64_t size = creation_number(c, "block_size", 0);
 
 	if (size == 0)
-		size = usual_block_size(c);
+		size = c->request->backing             ? DIFFERENCE
+		       : c->size > UINT64_C(32) << 40  ? 64u << 20
+		       : c->size > UINT64_C(100) << 30 ? 32u << 20
+		       : c->size > UINT64_C(1) << 30   ? 16u << 20
+						       : 8u << 20;
 	if (!is_power_of_2(size) || size < VHDX_MIN_BLOCK || size > VHDX_MAX_BLOCK)
 		return err_set(e, EINVAL, "block_size=%s: a power of two from 1M to 256M expected",
 			creation_text(c, "block_size"));
@@ -71,9 +60,9 @@ static int choose_log(const struct creation *c, struct vhdx_new *n, struct err *
 {
 	uint64_t size = creation_number(c, "log_size", VHDX_MIB);
 
-	if (size == 0 || size % VHDX_MIB != 0 || size > MAX_NEW_LOG)
+	if (size == 0 || size % VHDX_MIB != 0 || size > VHDX_MAX_LOG)
 		return err_set(e, EINVAL, "log_size=%s: whole MiB, at most %u, expected",
-			creation_text(c, "log_size"), MAX_NEW_LOG / VHDX_MIB);
+			creation_text(c, "log_size"), VHDX_MAX_LOG / VHDX_MIB);
 	n->header.log_pos = LOG_POS;
 	n->header.log_len = size;
 	n->metadata_pos = LOG_POS + size;
@@ -95,31 +84,24 @@ static int choose_size(const struct creation *c, struct vhdx_new *n, struct err 
 	return 0;
 }
 
-static int make_guids(struct vhdx_new *n, struct err *e)
-{
-	int r = guid_random(n->header.file_guid, e);
-
-	if (r == 0)
-		r = guid_random(n->header.data_guid, e);
-	return r == 0 ? guid_random(n->disk_id, e) : r;
-}
-
 static int choose(const struct creation *c, struct vhdx_new *n, struct err *e)
 {
 	int r = choose_block_size(c, n, e);
 
-	n->header.sequence = FIRST_SEQUENCE;
+	n->header.sequence = 1;
 	n->fixed = creation_is(c, "subformat", "fixed");
 	if (r == 0)
 		r = choose_log(c, n, e);
 	if (r == 0)
 		r = choose_size(c, n, e);
-	return r == 0 ? make_guids(n, e) : r;
+	if (r == 0)
+		r = guid_random(n->header.file_guid, e);
+	if (r == 0)
+		r = guid_random(n->header.data_guid, e);
+	return r == 0 ? guid_random(n->disk_id, e) : r;
 }
 
-/* The parent. */
-
-/* Appends the len units of text; where it is and how long, as the entries want it. */
+/* Appends text, and stores its offset and its length in bytes in an entry. */
 static bool put_text(unsigned char *locator, uint32_t *end, const char *text, unsigned char *offset,
 	unsigned char *len)
 {
@@ -139,9 +121,9 @@ static bool put_locator(
 {
 	memcpy(locator, vhdx_locator_type, GUID_LEN);
 	store_le16(locator + 18, LOCATOR_PAIRS);
-	*len = LOCATOR_HEAD + LOCATOR_PAIRS * LOCATOR_ENTRY;
+	*len = VHDX_LOCATOR_HEAD + LOCATOR_PAIRS * VHDX_LOCATOR_ENTRY;
 	for (unsigned i = 0; i < LOCATOR_PAIRS; i++) {
-		unsigned char *entry = locator + LOCATOR_HEAD + i * LOCATOR_ENTRY;
+		unsigned char *entry = locator + VHDX_LOCATOR_HEAD + i * VHDX_LOCATOR_ENTRY;
 
 		if (!put_text(locator, len, pairs[i][0], entry, entry + 8) ||
 			!put_text(locator, len, pairs[i][1], entry + 4, entry + 10))
@@ -193,9 +175,7 @@ static int name_parent(
 	return 0;
 }
 
-/* The file. */
-
-/* As the driver that opens it would count. */
+/* As much of an opened disk as counting the entries of its BAT needs. */
 static struct vhdx counting(const struct vhdx_new *n)
 {
 	return (struct vhdx){
@@ -212,12 +192,11 @@ static uint64_t data_pos(const struct vhdx_new *n)
 
 static uint64_t entry_of(const struct vhdx_new *n, const struct vhdx *d, uint64_t i, bool zero)
 {
-	uint64_t block = i - i / (d->ratio + UINT64_C(1));
-
-	if (i % (d->ratio + UINT64_C(1)) == d->ratio)
+	if (vhdx_is_bitmap_index(d, i))
 		return 0;
 	if (n->fixed)
-		return (data_pos(n) + block * n->block_size) | VHDX_FULLY_PRESENT;
+		return (data_pos(n) + vhdx_block_of_index(d, i) * n->block_size) |
+		       VHDX_FULLY_PRESENT;
 	return zero && !n->locator ? VHDX_ZERO : VHDX_NOT_PRESENT;
 }
 
@@ -250,12 +229,12 @@ static int put_regions(const struct creation *c, const struct vhdx_new *n, struc
 
 	if (!t)
 		return err_nomem(e);
-	vhdx_put_metadata(t, n);
+	vhdx_encode_metadata(t, n);
 	r = io_write(c->io, t, VHDX_NEW_METADATA + n->locator_len, n->metadata_pos, e);
 	memset(t, 0, VHDX_TABLE_LEN);
-	vhdx_put_regions(t, n);
+	vhdx_encode_region_table(t, n);
 	for (int i = 0; r == 0 && i < 2; i++)
-		r = io_write(c->io, t, VHDX_TABLE_LEN, vhdx_regions_pos[i], e);
+		r = io_write(c->io, t, VHDX_TABLE_LEN, vhdx_region_table_pos[i], e);
 	free(t);
 	return r;
 }
@@ -269,12 +248,12 @@ static int put_headers(const struct creation *c, const struct vhdx_new *n, struc
 
 	for (int i = 0; r == 0 && i < 2; i++) {
 		memset(p, 0, sizeof p);
-		vhdx_put_header(p, &header);
+		vhdx_header_encode(p, &header);
 		r = io_write(c->io, p, sizeof p, vhdx_header_pos[i], e);
 		header.sequence++;
 	}
 	memset(p, 0, sizeof p);
-	vhdx_put_identifier(p);
+	vhdx_encode_identifier(p);
 	return r == 0 ? io_write(c->io, p, sizeof p, 0, e) : r;
 }
 

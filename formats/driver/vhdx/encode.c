@@ -1,16 +1,17 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* encode.c - headers and tables of new VHDX files. */
+#include "encode.h"
+
 #include <string.h>
 
 #include "util/bytes.h"
-#include "encode.h"
-#include "vhdx.h"
+#include "header.h"
+#include "metadata.h"
+#include "region-table.h"
 
-#define REQUIRED        1u /* of a region */
 #define PHYSICAL_SECTOR 4096u
 
 /* Section 2.2.1. */
-void vhdx_put_identifier(unsigned char *p)
+void vhdx_encode_identifier(unsigned char *p)
 {
 	static const char creator[] = "vdiskfs";
 
@@ -19,36 +20,22 @@ void vhdx_put_identifier(unsigned char *p)
 		p[8 + 2 * i] = creator[i];
 }
 
-/* Section 2.2.2. */
-void vhdx_put_header(unsigned char *h, const struct vhdx_header *header)
-{
-	memcpy(h, "head", 4);
-	store_le64(h + 8, header->sequence);
-	memcpy(h + 16, header->file_guid, GUID_LEN);
-	memcpy(h + 32, header->data_guid, GUID_LEN);
-	memcpy(h + 48, header->log_guid, GUID_LEN);
-	store_le16(h + 66, 1);
-	store_le32(h + 68, header->log_len);
-	store_le64(h + 72, header->log_pos);
-	store_le32(h + 4, vhdx_checksum(h, VHDX_HEADER_LEN));
-}
-
 static void put_region(unsigned char *p, const unsigned char *guid, uint64_t pos, uint32_t len)
 {
 	memcpy(p, guid, GUID_LEN);
 	store_le64(p + 16, pos);
 	store_le32(p + 24, len);
-	store_le32(p + 28, REQUIRED);
+	store_le32(p + 28, VHDX_REGION_REQUIRED);
 }
 
 /* Section 2.2.3. */
-void vhdx_put_regions(unsigned char *t, const struct vhdx_new *n)
+void vhdx_encode_region_table(unsigned char *t, const struct vhdx_new *n)
 {
 	memcpy(t, "regi", 4);
 	store_le32(t + 8, 2);
 	put_region(t + 16, vhdx_bat_guid, n->bat_pos, n->bat_len);
 	put_region(t + 48, vhdx_metadata_guid, n->metadata_pos, VHDX_MIB);
-	store_le32(t + 4, vhdx_checksum(t, VHDX_TABLE_LEN));
+	store_le32(t + 4, vhdx_header_checksum(t, VHDX_TABLE_LEN));
 }
 
 /* Section 2.6.1.2. */
@@ -56,7 +43,7 @@ enum item_flags { OF_DISK = 2, NEEDED = 4 };
 
 static const struct {
 	enum vhdx_item item;
-	uint32_t pos, len; /* behind the table; len 0: that of the locator */
+	uint32_t pos, len; /* after the table; len 0: that of the locator */
 	uint32_t flags;
 } items[] = {
 	{VHDX_PARAMETERS, 0, 8, NEEDED},
@@ -69,9 +56,7 @@ static const struct {
 
 #define ITEMS (sizeof items / sizeof items[0])
 
-enum file_flags { FILE_FIXED = 1, FILE_HAS_PARENT = 2 };
-
-void vhdx_put_metadata(unsigned char *t, const struct vhdx_new *n)
+void vhdx_encode_metadata(unsigned char *t, const struct vhdx_new *n)
 {
 	unsigned char *values = t + VHDX_TABLE_LEN;
 	size_t nitems = n->locator ? ITEMS : ITEMS - 1;
@@ -81,13 +66,14 @@ void vhdx_put_metadata(unsigned char *t, const struct vhdx_new *n)
 	for (size_t i = 0; i < nitems; i++) {
 		unsigned char *entry = t + 32 * (i + 1);
 
-		memcpy(entry, vhdx_item_guid(items[i].item), GUID_LEN);
+		memcpy(entry, vhdx_metadata_guid_of(items[i].item), GUID_LEN);
 		store_le32(entry + 16, VHDX_TABLE_LEN + items[i].pos);
 		store_le32(entry + 20, items[i].len ? items[i].len : n->locator_len);
 		store_le32(entry + 24, items[i].flags);
 	}
 	store_le32(values, n->block_size);
-	store_le32(values + 4, (n->fixed ? FILE_FIXED : 0) | (n->locator ? FILE_HAS_PARENT : 0));
+	store_le32(values + 4,
+		(n->fixed ? VHDX_FILE_FIXED : 0) | (n->locator ? VHDX_FILE_HAS_PARENT : 0));
 	store_le64(values + 8, n->size);
 	memcpy(values + 16, n->disk_id, GUID_LEN);
 	store_le32(values + 32, n->sector_size);

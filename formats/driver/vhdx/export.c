@@ -1,15 +1,14 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* export.c - a disk as a dynamic VHDX file: headers and region tables, a log that is empty,
- * metadata, BAT, blocks. */
-#include <string.h>
-
-#include "util/limits.h"
+/* export.c - a disk as a dynamic VHDX file: headers and region tables, an empty log, metadata, BAT,
+ * payload blocks. */
 #include "util/bytes.h"
 #include "util/err.h"
+#include "util/limits.h"
+#include "encode.h"
 #include "export/allocmap.h"
 #include "export/regions.h"
-#include "encode.h"
-#include "vhdx.h"
+#include "header.h"
+#include "region-table.h"
 
 #define LOG_POS      VHDX_MIB
 #define LOG_LEN      VHDX_MIB
@@ -19,10 +18,10 @@
 #define MIN_BLOCK_BITS 20
 #define MAX_BLOCKS     (1u << 20) /* larger disks have larger blocks: the BAT is 8 MiB at most */
 
-struct vhdx_layout {
+struct vhdx_regions {
 	struct regions made;
 	uint32_t sector_size;
-	uint64_t ratio; /* blocks that a block of sector bitmaps would be for */
+	uint64_t ratio; /* payload blocks for each sector bitmap block */
 	uint64_t bat_entries;
 	uint64_t bat_len, data_pos;
 };
@@ -31,13 +30,13 @@ static int fill_identifier(
 	const struct regions *m, uint64_t first, size_t n, unsigned char *out, struct err *e)
 {
 	(void)m, (void)first, (void)n, (void)e;
-	vhdx_put_identifier(out);
+	vhdx_encode_identifier(out);
 	return 0;
 }
 
-static struct vhdx_new about(const struct regions *m)
+static struct vhdx_new describe(const struct regions *m)
 {
-	const struct vhdx_layout *d = (const struct vhdx_layout *)m;
+	const struct vhdx_regions *d = (const struct vhdx_regions *)m;
 	struct vhdx_new n = {
 		.header = {.sequence = 1, .log_pos = LOG_POS, .log_len = LOG_LEN},
 		.metadata_pos = METADATA_POS,
@@ -57,51 +56,51 @@ static struct vhdx_new about(const struct regions *m)
 static int fill_header_1(
 	const struct regions *m, uint64_t first, size_t n, unsigned char *h, struct err *e)
 {
-	struct vhdx_new new = about(m);
+	struct vhdx_new new = describe(m);
 
 	(void)first, (void)n, (void)e;
-	vhdx_put_header(h, &new.header);
+	vhdx_header_encode(h, &new.header);
 	return 0;
 }
 
-/* The one that is current. */
+/* The current header. */
 static int fill_header_2(
 	const struct regions *m, uint64_t first, size_t n, unsigned char *h, struct err *e)
 {
-	struct vhdx_new new = about(m);
+	struct vhdx_new new = describe(m);
 
 	(void)first, (void)n, (void)e;
 	new.header.sequence++;
-	vhdx_put_header(h, &new.header);
+	vhdx_header_encode(h, &new.header);
 	return 0;
 }
 
 static int fill_regions(
 	const struct regions *m, uint64_t first, size_t n, unsigned char *t, struct err *e)
 {
-	struct vhdx_new new = about(m);
+	struct vhdx_new new = describe(m);
 
 	(void)first, (void)n, (void)e;
-	vhdx_put_regions(t, &new);
+	vhdx_encode_region_table(t, &new);
 	return 0;
 }
 
 static int fill_metadata(
 	const struct regions *m, uint64_t first, size_t n, unsigned char *t, struct err *e)
 {
-	struct vhdx_new new = about(m);
+	struct vhdx_new new = describe(m);
 
 	(void)first, (void)n, (void)e;
-	vhdx_put_metadata(t, &new);
+	vhdx_encode_metadata(t, &new);
 	return 0;
 }
 
-/* Section 2.5.1.  Behind every ratio blocks there is an entry for their sector bitmaps, which only
- * differences have. */
+/* Section 2.5.1.  The entry after those of a chunk is for its sector bitmap block, which only
+ * differencing disks have. */
 static int fill_bat(
 	const struct regions *m, uint64_t first, size_t n, unsigned char *out, struct err *e)
 {
-	const struct vhdx_layout *d = (const struct vhdx_layout *)m;
+	const struct vhdx_regions *d = (const struct vhdx_regions *)m;
 	unsigned bits = allocmap_bits(m->stored);
 	uint64_t block = first - first / (d->ratio + 1);
 	uint64_t pos = d->data_pos + (allocmap_rank(m->stored, block) << bits);
@@ -120,65 +119,54 @@ static int fill_bat(
 	return 0;
 }
 
-/* A disk is a whole number of its sectors. */
-static uint32_t choose_sector_size(const struct regions *m)
+static void set_geometry(struct vhdx_regions *d)
 {
-	bool large = m->source.sector_size == 4096 && regions_disk_size(m) % 4096 == 0;
+	const struct regions *m = &d->made;
+	uint64_t blocks = allocmap_all(m->stored);
 
-	return large ? 4096 : 512;
-}
-
-static unsigned choose_block_bits(uint64_t disk_size)
-{
-	unsigned bits = MIN_BLOCK_BITS;
-
-	while (disk_size >> bits > MAX_BLOCKS)
-		bits++;
-	return bits;
-}
-
-static void place(struct vhdx_layout *d)
-{
-	uint64_t blocks = allocmap_all(d->made.stored);
-
-	d->sector_size = choose_sector_size(&d->made);
-	d->ratio = ((uint64_t)d->sector_size << 23) >> allocmap_bits(d->made.stored);
+	/* A disk is a whole number of its sectors. */
+	d->sector_size =
+		m->source.sector_size == 4096 && regions_disk_size(m) % 4096 == 0 ? 4096 : 512;
+	d->ratio = ((uint64_t)d->sector_size << 23) >> allocmap_bits(m->stored);
 	d->bat_entries = blocks > 0 ? blocks + (blocks - 1) / d->ratio : 0;
 	d->bat_len = round_up(MAX(d->bat_entries * 8, 1), VHDX_MIB);
 	d->data_pos = BAT_POS + d->bat_len;
 }
 
-static int vhdx_make(
+static int make_file(
 	const struct export_source *s, const char *name, struct view **file, struct err *e)
 {
-	struct vhdx_layout *d = regions_new(sizeof *d, s, e);
+	struct vhdx_regions *d = regions_new(sizeof *d, s, e);
 	struct regions *m = &d->made;
+	unsigned bits = MIN_BLOCK_BITS;
 	uint64_t end;
 
 	(void)name;
 	if (!d)
 		return -e->code;
-	m->stored = regions_coarsen(m, choose_block_bits(regions_disk_size(m)), e);
+	while (regions_disk_size(m) >> bits > MAX_BLOCKS)
+		bits++;
+	m->stored = regions_coarsen(m, bits, e);
 	if (!m->stored) {
 		view_free(&m->view);
 		return -e->code;
 	}
-	place(d);
+	set_geometry(d);
 	regions_add_table(m, 0, 1, VHDX_HEADER_LEN, fill_identifier);
 	regions_add_table(m, vhdx_header_pos[0], 1, VHDX_HEADER_LEN, fill_header_1);
 	regions_add_table(m, vhdx_header_pos[1], 1, VHDX_HEADER_LEN, fill_header_2);
-	regions_add_table(m, vhdx_regions_pos[0], 1, VHDX_TABLE_LEN, fill_regions);
-	regions_add_table(m, vhdx_regions_pos[1], 1, VHDX_TABLE_LEN, fill_regions);
+	regions_add_table(m, vhdx_region_table_pos[0], 1, VHDX_TABLE_LEN, fill_regions);
+	regions_add_table(m, vhdx_region_table_pos[1], 1, VHDX_TABLE_LEN, fill_regions);
 	regions_add_table(m, METADATA_POS, 1, VHDX_NEW_METADATA, fill_metadata);
 	regions_add_table(m, BAT_POS, d->bat_entries, 8, fill_bat);
 	end = regions_add_data(m, d->data_pos, m->stored, 0, NULL);
-	return regions_end(m, end, &vhdx_layout, file, e);
+	return regions_end(m, end, &vhdx_export, file, e);
 }
 
-const struct export_format vhdx_layout = {
+const struct export_format vhdx_export = {
 	.variant = "dynamic",
 	.suffix = ".vhdx",
 	.max_disk = VHDX_MAX_DISK,
 	.max_file = LIMIT_DISK_SIZE,
-	.make = vhdx_make,
+	.make = make_file,
 };

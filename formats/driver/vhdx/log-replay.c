@@ -1,63 +1,64 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* log-replay.c - the log: a ring of entries, each a set of changes to the file (section 2.3).
  *
- * Every sector of an entry says whether it is the first, holds descriptors or holds data, so no
+ * Every sector of an entry tells whether it is the first, holds descriptors or holds data, so no
  * sector is part of two entries, and looking for entries everywhere costs one pass over the log.
  */
+#include "log.h"
+
 #include <errno.h>
 #include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
 
-#include "util/limits.h"
 #include "util/bytes.h"
 #include "util/crc32c.h"
 #include "util/err.h"
+#include "util/limits.h"
 #include "io/io.h"
 #include "io/replay.h"
-#include "vhdx.h"
 
-#define SECTOR          4096u
-#define ENTRY_HEAD      64u
-#define DESCRIPTOR      32u
+#define SECTOR          VHDX_LOG_SECTOR
+#define ENTRY_HEAD      VHDX_LOG_ENTRY_HEAD
+#define DESCRIPTOR      VHDX_LOG_DESCRIPTOR
 #define FIRST_SECTOR_IN ((SECTOR - ENTRY_HEAD) / DESCRIPTOR) /* descriptors in the first sector */
 #define SECTOR_IN       (SECTOR / DESCRIPTOR)
 
-/* A valid entry; at its first sector in the array of all sectors. */
-struct entry {
+/* A valid entry, which is in the array at the index of its first sector. */
+struct log_entry {
 	uint64_t sequence;
 	uint64_t flushed, last; /* least and final size of the file */
-	uint32_t nsectors;      /* 0: no valid entry begins at this sector */
-	uint32_t tail;          /* sector of the oldest entry still needed */
+	uint32_t nsectors;      /* 0: no valid entry begins here */
+	uint32_t tail;          /* sector of the oldest entry of the sequence */
 	uint32_t ndescriptors;
-	bool continued; /* there is one just before it in ring and sequence */
+	bool continued; /* the entry before it in the ring has the sequence number before */
 };
 
-struct log {
+struct log_ring {
 	struct io *io;
 	const struct vhdx_header *header;
 	uint32_t nsectors;
-	struct entry *entries; /* nsectors of them */
+	struct log_entry *entries; /* nsectors of them */
 };
 
-static uint64_t position_of(const struct log *l, uint32_t sector)
+static uint64_t position_of(const struct log_ring *l, uint32_t sector)
 {
 	return l->header->log_pos + (uint64_t)(sector % l->nsectors) * SECTOR;
 }
 
-static int read_sector(const struct log *l, uint32_t sector, unsigned char *s, struct err *e)
+static int read_sector(const struct log_ring *l, uint32_t sector, unsigned char *s, struct err *e)
 {
 	return io_read(l->io, s, SECTOR, position_of(l, sector), e);
 }
 
-/* Sectors of the entry that hold descriptors, the first included. */
-static uint32_t descriptor_sectors(const struct entry *en)
+/* The number of sectors with descriptors, the first included. */
+static uint32_t descriptor_sectors(const struct log_entry *en)
 {
 	return div_round_up(ENTRY_HEAD + (uint64_t)en->ndescriptors * DESCRIPTOR, SECTOR);
 }
 
-/* The descriptors in sector i of an entry. */
-static uint32_t descriptors_in(const struct entry *en, uint32_t i)
+/* The number of descriptors in sector i of an entry. */
+static uint32_t descriptors_in(const struct log_entry *en, uint32_t i)
 {
 	uint32_t before = i == 0 ? 0 : FIRST_SECTOR_IN + (i - 1) * SECTOR_IN;
 
@@ -69,13 +70,11 @@ static const unsigned char *first_descriptor(const unsigned char *s, uint32_t i)
 	return i == 0 ? s + ENTRY_HEAD : s;
 }
 
-/* Validation. */
-
-static bool parse_entry(const struct log *l, const unsigned char *s, struct entry *en)
+static bool parse_entry(const struct log_ring *l, const unsigned char *s, struct log_entry *en)
 {
 	uint32_t len = load_le32(s + 8), tail = load_le32(s + 12);
 
-	*en = (struct entry){
+	*en = (struct log_entry){
 		.sequence = load_le64(s + 16),
 		.flushed = load_le64(s + 48),
 		.last = load_le64(s + 56),
@@ -90,7 +89,7 @@ static bool parse_entry(const struct log *l, const unsigned char *s, struct entr
 }
 
 static bool check_descriptors(
-	const struct entry *en, const unsigned char *p, uint32_t n, uint32_t *pages)
+	const struct log_entry *en, const unsigned char *p, uint32_t n, uint32_t *pages)
 {
 	for (; n > 0; n--, p += DESCRIPTOR) {
 		bool is_page = memcmp(p, "desc", 4) == 0;
@@ -102,33 +101,27 @@ static bool check_descriptors(
 	return true;
 }
 
-static bool check_data(const struct entry *en, const unsigned char *s)
+static bool check_data(const struct log_entry *en, const unsigned char *s)
 {
 	uint64_t sequence = (uint64_t)load_le32(s + 4) << 32 | load_le32(s + SECTOR - 4);
 
 	return memcmp(s, "data", 4) == 0 && sequence == en->sequence;
 }
 
-static uint32_t first_crc(const unsigned char *s)
+/* Adds the entry that begins at a sector to the array, if there is a valid one. */
+static int look_for_entry(const struct log_ring *l, uint32_t at, struct err *e)
 {
 	static const unsigned char zero[4];
-	uint32_t crc = crc32c(crc32c(0, s, 4), zero, sizeof zero);
-
-	return crc32c(crc, s + 8, SECTOR - 8);
-}
-
-/* Is there a valid entry at sector at?  If not, nsectors of its place in the array stays 0. */
-static int look_for_entry(const struct log *l, uint32_t at, struct err *e)
-{
 	unsigned char s[SECTOR];
 	uint32_t wanted, crc, pages = 0;
-	struct entry en;
+	struct log_entry en;
 	int r = read_sector(l, at, s, e);
 
 	if (r < 0 || !parse_entry(l, s, &en))
 		return r;
 	wanted = load_le32(s + 4);
-	crc = first_crc(s);
+	crc = crc32c(crc32c(0, s, 4), zero, sizeof zero); /* the checksum counts as zero */
+	crc = crc32c(crc, s + 8, SECTOR - 8);
 	for (uint32_t i = 0; i < en.nsectors; i++) {
 		bool ok;
 
@@ -151,24 +144,22 @@ static int look_for_entry(const struct log *l, uint32_t at, struct err *e)
 	return 0;
 }
 
-/* The active sequence (section 2.3.3). */
-
-static uint32_t next_of(const struct log *l, uint32_t at)
+static uint32_t next_of(const struct log_ring *l, uint32_t at)
 {
 	return (at + l->entries[at].nsectors) % l->nsectors;
 }
 
 /* Does the entry at sector at have a successor? */
-static bool goes_on(const struct log *l, uint32_t at)
+static bool goes_on(const struct log_ring *l, uint32_t at)
 {
-	const struct entry *next = &l->entries[next_of(l, at)];
+	const struct log_entry *next = &l->entries[next_of(l, at)];
 
 	return next->nsectors > 0 && next->sequence == l->entries[at].sequence + 1;
 }
 
-/* The last entry of the sequence that begins at first, if the tail it names is one of the entries;
- * or else NULL. */
-static const struct entry *last_of(const struct log *l, uint32_t first)
+/* The last entry of the sequence that begins at first; NULL unless its tail is one of the entries.
+ */
+static const struct log_entry *last_of(const struct log_ring *l, uint32_t first)
 {
 	uint32_t at = first, last;
 
@@ -181,17 +172,18 @@ static const struct entry *last_of(const struct log *l, uint32_t first)
 	return &l->entries[last];
 }
 
-/* The last entry of the sequence that goes farthest, or NULL.  A part of a sequence ends like all
- * of it and has fewer entries that its tail could be, so only whole ones need be looked at. */
-static const struct entry *find_head(const struct log *l)
+/* The head of the active sequence (section 2.3.3): the last entry of the one that goes farthest, or
+ * NULL.  A part of a sequence has the same head and fewer entries that its tail could be, so only
+ * whole ones count. */
+static const struct log_entry *find_head(const struct log_ring *l)
 {
-	const struct entry *head = NULL;
+	const struct log_entry *head = NULL;
 
 	for (uint32_t at = 0; at < l->nsectors; at++)
 		if (l->entries[at].nsectors > 0 && goes_on(l, at))
 			l->entries[next_of(l, at)].continued = true;
 	for (uint32_t at = 0; at < l->nsectors; at++) {
-		const struct entry *last;
+		const struct log_entry *last;
 
 		if (l->entries[at].nsectors == 0 || l->entries[at].continued)
 			continue;
@@ -202,21 +194,9 @@ static const struct entry *find_head(const struct log *l)
 	return head;
 }
 
-/* Replay. */
-
-static int replay_descriptor(
-	struct io *to, const unsigned char *p, uint64_t data_pos, struct err *e)
+static int replay_entry(const struct log_ring *l, uint32_t at, struct io *to, struct err *e)
 {
-	uint64_t pos = load_le64(p + 16);
-
-	if (memcmp(p, "zero", 4) == 0)
-		return replay_zero(to, pos, load_le64(p + 8), e);
-	return replay_page(to, pos, data_pos, p + 8, p + 4, e);
-}
-
-static int replay_entry(const struct log *l, uint32_t at, struct io *to, struct err *e)
-{
-	const struct entry *en = &l->entries[at];
+	const struct log_entry *en = &l->entries[at];
 	uint32_t data = at + descriptor_sectors(en);
 	unsigned char s[SECTOR];
 	int r = 0;
@@ -227,16 +207,19 @@ static int replay_entry(const struct log *l, uint32_t at, struct io *to, struct 
 		r = read_sector(l, at + i, s, e);
 		p = first_descriptor(s, i);
 		for (uint32_t n = descriptors_in(en, i); r == 0 && n > 0; n--, p += DESCRIPTOR) {
-			bool is_page = memcmp(p, "desc", 4) == 0;
+			uint64_t pos = load_le64(p + 16);
 
-			r = replay_descriptor(to, p, position_of(l, data), e);
-			data += is_page;
+			if (memcmp(p, "zero", 4) == 0)
+				r = replay_zero(to, pos, load_le64(p + 8), e);
+			else
+				r = replay_page(to, pos, position_of(l, data++), p + 8, p + 4, e);
 		}
 	}
 	return r;
 }
 
-static int replay(const struct log *l, const struct entry *head, struct io *to, struct err *e)
+static int replay(
+	const struct log_ring *l, const struct log_entry *head, struct io *to, struct err *e)
 {
 	uint32_t at = head->tail;
 	int r;
@@ -253,9 +236,9 @@ static int replay(const struct log *l, const struct entry *head, struct io *to, 
 	return replay_grow(to, head->last, e);
 }
 
-static int replay_log(const struct log *l, struct io **replayed, struct err *e)
+static int replay_log(const struct log_ring *l, struct io **replayed, struct err *e)
 {
-	const struct entry *head;
+	const struct log_entry *head;
 	int r = 0;
 
 	for (uint32_t at = 0; r == 0 && at < l->nsectors; at++)
@@ -277,7 +260,7 @@ static int replay_log(const struct log *l, struct io **replayed, struct err *e)
 int vhdx_log_replay(
 	struct io *file, const struct vhdx_header *h, struct io **replayed, struct err *e)
 {
-	struct log l = {.io = file, .header = h, .nsectors = h->log_len / SECTOR};
+	struct log_ring l = {.io = file, .header = h, .nsectors = h->log_len / SECTOR};
 	int r;
 
 	l.entries = calloc(l.nsectors, sizeof *l.entries);

@@ -1,37 +1,33 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* metadata.c - the metadata: a table of items, each known by a GUID.
+/* metadata.c - a table of items, each identified by a GUID.
  *
- * Items may lie anywhere in the region.  One that is not known is passed over, unless it says that
- * the file cannot be read without.
+ * Items may lie anywhere in the region.  An unknown one is skipped unless its entry has the flag
+ * that it is required.
  */
+#include "metadata.h"
+
 #include <errno.h>
 #include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
 
-#include "util/limits.h"
 #include "util/bytes.h"
 #include "util/err.h"
+#include "util/limits.h"
+#include "util/utf16.h"
 #include "image/image.h"
 #include "io/io.h"
-#include "util/utf16.h"
-#include "vhdx.h"
 
-#define TABLE_LEN   VHDX_TABLE_LEN
 #define TABLE_HEAD  32u
 #define TABLE_ENTRY 32u
-
-#define LOCATOR_HEAD  20u
-#define LOCATOR_ENTRY 12u
-#define TEXT_MAX      (2u * LIMIT_NAME) /* bytes of a key or a value that we look at */
+#define TEXT_MAX    (2u * LIMIT_NAME) /* bytes of a key or a value that is read */
 
 enum entry_flags { ENTRY_USER = 1, ENTRY_REQUIRED = 4 };
-enum file_flags { FILE_FIXED = 1, FILE_HAS_PARENT = 2, FILE_KNOWN = 3 };
 
 static const struct {
 	const char *what;
 	unsigned char guid[GUID_LEN];
-	uint32_t len; /* 0: of any */
+	uint32_t len; /* 0: any */
 	bool optional;
 } items[VHDX_ITEMS] = {
 	[VHDX_PARAMETERS] = {"file parameters",
@@ -63,20 +59,20 @@ static const struct {
 const unsigned char vhdx_locator_type[] =
 	GUID_BYTES(0xb04aefb7, 0xd19e, 0x4a81, 0xb7, 0x89, 0x25, 0xb8, 0xe9, 0x44, 0x59, 0x13);
 
-const unsigned char *vhdx_item_guid(enum vhdx_item item)
+const unsigned char *vhdx_metadata_guid_of(enum vhdx_item item)
 {
 	return items[item].guid;
 }
 
-struct place {
+struct item_place {
 	uint64_t pos; /* in the file; 0: the item is not there */
 	uint32_t len;
 };
 
-/* The table. */
-
-static int find_item(const unsigned char *entry, bool user)
+/* The item of an entry of the table; VHDX_ITEMS: an unknown one, or one of the user's. */
+static int find_item(const unsigned char *entry)
 {
+	bool user = load_le32(entry + 24) & ENTRY_USER;
 	int i = 0;
 
 	while (i < VHDX_ITEMS && (user || memcmp(entry, items[i].guid, GUID_LEN) != 0))
@@ -84,11 +80,11 @@ static int find_item(const unsigned char *entry, bool user)
 	return i;
 }
 
-static int take_entry(const struct vhdx_range *region, const unsigned char *p, struct place *places,
-	struct err *e)
+static int take_entry(const struct vhdx_range *region, const unsigned char *p,
+	struct item_place *places, struct err *e)
 {
 	uint32_t offset = load_le32(p + 16), len = load_le32(p + 20), flags = load_le32(p + 24);
-	int i = find_item(p, flags & ENTRY_USER);
+	int i = find_item(p);
 	char guid[GUID_TEXT];
 
 	if (i == VHDX_ITEMS) {
@@ -99,7 +95,7 @@ static int take_entry(const struct vhdx_range *region, const unsigned char *p, s
 	}
 	if (places[i].pos != 0)
 		return err_set(e, EUCLEAN, "metadata: more than one %s", items[i].what);
-	if (offset < TABLE_LEN || len > VHDX_MAX_ITEM || !range_fits(offset, len, region->len))
+	if (offset < VHDX_TABLE_LEN || len > VHDX_MAX_ITEM || !range_fits(offset, len, region->len))
 		return err_set(e, EUCLEAN,
 			"metadata: %s of %" PRIu32 " bytes at %" PRIu32
 			" is not inside the region of %" PRIu64,
@@ -108,12 +104,12 @@ static int take_entry(const struct vhdx_range *region, const unsigned char *p, s
 		return err_set(e, EUCLEAN,
 			"metadata: %s of %" PRIu32 " bytes, %" PRIu32 " expected", items[i].what,
 			len, items[i].len);
-	places[i] = (struct place){region->pos + offset, len};
+	places[i] = (struct item_place){region->pos + offset, len};
 	return 0;
 }
 
 static int parse_table(const struct vhdx_range *region, const unsigned char *table,
-	struct place *places, struct err *e)
+	struct item_place *places, struct err *e)
 {
 	unsigned n = load_le16(table + 10);
 	int r = 0;
@@ -130,17 +126,17 @@ static int parse_table(const struct vhdx_range *region, const unsigned char *tab
 	return r;
 }
 
-/* The size is the only item that is ever written.  An item of the user's may have bytes of it, too.
- */
+/* Does another item, also one of the user's, overlap the size?  That is the only item that is ever
+ * written. */
 static bool is_shared(
-	const struct vhdx_range *region, const unsigned char *table, const struct place *size)
+	const struct vhdx_range *region, const unsigned char *table, const struct item_place *size)
 {
 	unsigned n = load_le16(table + 10);
 
 	for (unsigned i = 0; i < n; i++) {
 		const unsigned char *p = table + TABLE_HEAD + i * TABLE_ENTRY;
 		uint64_t pos = region->pos + load_le32(p + 16), len = load_le32(p + 20);
-		bool is_size = find_item(p, load_le32(p + 24) & ENTRY_USER) == VHDX_SIZE;
+		bool is_size = find_item(p) == VHDX_SIZE;
 
 		if (!is_size && pos < size->pos + size->len && size->pos < pos + len)
 			return true;
@@ -148,18 +144,18 @@ static bool is_shared(
 	return false;
 }
 
-static int find_items(struct vhdx *d, struct place *places, struct err *e)
+static int find_items(struct vhdx *d, struct item_place *places, struct err *e)
 {
 	const struct vhdx_range *region = &d->parts[VHDX_METADATA];
 	unsigned char *table;
 	int r;
 
-	if (region->len < TABLE_LEN)
+	if (region->len < VHDX_TABLE_LEN)
 		return err_set(e, EUCLEAN, "metadata: a region of %" PRIu64 " bytes", region->len);
-	table = malloc(TABLE_LEN);
+	table = malloc(VHDX_TABLE_LEN);
 	if (!table)
 		return err_nomem(e);
-	r = io_read(d->io, table, TABLE_LEN, region->pos, e);
+	r = io_read(d->io, table, VHDX_TABLE_LEN, region->pos, e);
 	if (r == 0)
 		r = parse_table(region, table, places, e);
 	if (r == 0)
@@ -168,16 +164,14 @@ static int find_items(struct vhdx *d, struct place *places, struct err *e)
 	return r;
 }
 
-/* The disk. */
-
 static int check_parameters(struct vhdx *d, const unsigned char *p, struct err *e)
 {
 	uint32_t flags = load_le32(p + 4);
 
 	d->block_size = load_le32(p);
-	d->fixed = flags & FILE_FIXED;
-	d->differencing = flags & FILE_HAS_PARENT;
-	if (flags & ~(uint32_t)FILE_KNOWN)
+	d->fixed = flags & VHDX_FILE_FIXED;
+	d->differencing = flags & VHDX_FILE_HAS_PARENT;
+	if (flags & ~(uint32_t)(VHDX_FILE_FIXED | VHDX_FILE_HAS_PARENT))
 		return err_set(
 			e, ENOTSUP, "file parameters 0x%" PRIx32 " are not supported", flags);
 	if (!is_power_of_2(d->block_size) || d->block_size < VHDX_MIN_BLOCK ||
@@ -196,7 +190,7 @@ static int check_sectors(
 	if (d->sector_size != 512 && d->sector_size != 4096)
 		return err_set(e, EINVAL, "sectors of %" PRIu32 " bytes, 512 or 4096 expected",
 			d->sector_size);
-	/* A chunk is what one block of sector bitmaps, 1 MiB, has bits for. */
+	/* A chunk is the sectors for which one sector bitmap block of 1 MiB has bits. */
 	d->ratio = (VHDX_MIB * UINT64_C(8)) * d->sector_size / d->block_size;
 	return 0;
 }
@@ -215,7 +209,7 @@ static int check_size(struct vhdx *d, const unsigned char *p, struct err *e)
 	return 0;
 }
 
-static int read_disk(struct vhdx *d, const struct place *places, struct err *e)
+static int read_disk(struct vhdx *d, const struct item_place *places, struct err *e)
 {
 	unsigned char p[VHDX_LOCATOR][GUID_LEN] = {{0}};
 	int r = 0;
@@ -233,9 +227,7 @@ static int read_disk(struct vhdx *d, const struct place *places, struct err *e)
 	return r;
 }
 
-/* The parent. */
-
-/* The text of len bytes at offset into the locator; "" when it cannot be one. */
+/* Decodes the text of len bytes at offset into the locator; "" if it is none. */
 static void locator_text(const unsigned char *locator, uint32_t size, uint32_t offset, unsigned len,
 	char text[UTF16_AS_UTF8(TEXT_MAX / 2)])
 {
@@ -244,15 +236,15 @@ static void locator_text(const unsigned char *locator, uint32_t size, uint32_t o
 		text[0] = '\0';
 }
 
-/* The value of key; false when there is none. */
+/* Finds the value of key; false: there is none. */
 static bool locator_get(const unsigned char *locator, uint32_t size, const char *key,
 	char text[UTF16_AS_UTF8(TEXT_MAX / 2)])
 {
 	unsigned n = load_le16(locator + 18);
 
-	n = MIN(n, (size - LOCATOR_HEAD) / LOCATOR_ENTRY);
+	n = MIN(n, (size - VHDX_LOCATOR_HEAD) / VHDX_LOCATOR_ENTRY);
 	for (unsigned i = 0; i < n; i++) {
-		const unsigned char *entry = locator + LOCATOR_HEAD + i * LOCATOR_ENTRY;
+		const unsigned char *entry = locator + VHDX_LOCATOR_HEAD + i * VHDX_LOCATOR_ENTRY;
 
 		locator_text(locator, size, load_le32(entry), load_le16(entry + 8), text);
 		if (strcmp(text, key) != 0)
@@ -272,8 +264,8 @@ static void copy_linkage(char linkage[GUID_TEXT], const char *text)
 	linkage[GUID_TEXT - 1] = '\0';
 }
 
-/* The parent is known by its data_guid; while two images are merged it may have one of two (section
- * 2.6.2.6.3). */
+/* The parent is identified by its data_guid, which may be one of two while images are merged
+ * (section 2.6.2.6.3). */
 static int take_linkage(struct image *img, struct vhdx *d, const unsigned char *locator,
 	uint32_t size, struct err *e)
 {
@@ -310,7 +302,7 @@ static int parse_locator(struct image *img, struct vhdx *d, const unsigned char 
 	char guid[GUID_TEXT];
 	int r;
 
-	if (size < LOCATOR_HEAD)
+	if (size < VHDX_LOCATOR_HEAD)
 		return err_set(e, EUCLEAN, "parent locator: %" PRIu32 " bytes", size);
 	if (memcmp(locator, vhdx_locator_type, GUID_LEN) != 0) {
 		guid_text(guid, locator);
@@ -325,7 +317,8 @@ static int parse_locator(struct image *img, struct vhdx *d, const unsigned char 
 	return img->parent_format ? 0 : err_nomem(e);
 }
 
-static int read_locator(struct image *img, struct vhdx *d, const struct place *place, struct err *e)
+static int read_locator(
+	struct image *img, struct vhdx *d, const struct item_place *place, struct err *e)
 {
 	unsigned char *locator;
 	int r;
@@ -344,7 +337,7 @@ static int read_locator(struct image *img, struct vhdx *d, const struct place *p
 
 int vhdx_metadata_read(struct image *img, struct vhdx *d, struct err *e)
 {
-	struct place places[VHDX_ITEMS] = {{0}};
+	struct item_place places[VHDX_ITEMS] = {{0}};
 	int r = find_items(d, places, e);
 
 	if (r == 0)

@@ -1,20 +1,22 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* resize.c - longer VHDX disks and shorter ones.
+/* resize.c - longer and shorter disks.
  *
- * How long the disk is stands in one item of the metadata; changing it is one entry of the log.  A
- * BAT that is too short for a longer disk is copied to where there is room for a longer one: the
- * same entry of the log makes both region tables say so.
+ * The size of the disk is one item of the metadata; changing it is one entry of the log.  A BAT
+ * that is too short for a longer disk is copied to free space for a longer one: the same entry of
+ * the log changes both region tables.
  */
 #include <errno.h>
 #include <inttypes.h>
 
-#include "util/limits.h"
 #include "util/bytes.h"
-#include "io/cache.h"
 #include "util/err.h"
+#include "util/limits.h"
+#include "alloc.h"
+#include "io/cache.h"
 #include "io/io.h"
-#include "write.h"
 #include "io/writeback.h"
+#include "map.h"
+#include "region-table.h"
 #include "view/writer.h"
 
 static int check_size(const struct vhdx *d, uint64_t size, struct err *e)
@@ -32,17 +34,17 @@ static int check_size(const struct vhdx *d, uint64_t size, struct err *e)
 	return 0;
 }
 
-/* Entries of blocks that nobody wrote to, which a disk that was longer may have left. */
+/* Fails if one of the entries after those of the disk is not empty: a disk that was longer may have
+ * left it. */
 static int check_entries(const struct vhdx *d, uint64_t first, uint64_t end, struct err *e)
 {
 	for (uint64_t i = first; i < end; i++) {
-		unsigned char entry[VHDX_BAT_ENTRY];
-		int r = meta_read(
-			d->view.cache, d->io, entry, sizeof entry, vhdx_entry_pos(d, i), e);
+		uint64_t entry;
+		int r = vhdx_map_get_entry(d, i, &entry, e);
 
 		if (r < 0)
 			return r;
-		if (load_le64(entry) != VHDX_NOT_PRESENT && load_le64(entry) != VHDX_ZERO)
+		if (entry != VHDX_NOT_PRESENT && entry != VHDX_ZERO)
 			return err_set(e, EOPNOTSUPP,
 				"entry %" PRIu64 " of its BAT, behind those of the disk, is not "
 				"empty",
@@ -51,59 +53,44 @@ static int check_entries(const struct vhdx *d, uint64_t first, uint64_t end, str
 	return 0;
 }
 
-/* What the last block has behind the end of the disk is not always zeroes. */
-static int clear_tail(struct vhdx *d, struct err *e)
+/* Zeroes the bytes that the last block has beyond the end of the disk. */
+static int zero_past_end(struct vhdx *d, struct err *e)
 {
 	uint64_t block = d->view.size / d->block_size, skip = d->view.size % d->block_size, entry;
-	unsigned char bytes[VHDX_BAT_ENTRY];
 	int r;
 
 	if (skip == 0)
 		return 0;
-	r = meta_read(d->view.cache, d->io, bytes, sizeof bytes,
-		vhdx_entry_pos(d, vhdx_bat_index(d, block)), e);
-	entry = r == 0 ? load_le64(bytes) : 0;
-	if (r < 0 || (entry & VHDX_STATE_MASK) < VHDX_FULLY_PRESENT)
+	r = vhdx_map_get_entry(d, vhdx_bat_index(d, block), &entry, e);
+	if (r < 0 || !vhdx_is_stored(entry))
 		return r;
 	return io_zero(d->io, (entry & VHDX_POSITION_MASK) + skip, d->block_size - skip, e);
 }
 
-/* Twice as long at least, so that it is seldom done; no longer than the longest disk needs. */
-static uint64_t bat_len(const struct vhdx *d, uint64_t entries)
+/* Makes *bat a place with so many entries: at least twice as long as now, so that the BAT seldom
+ * moves, but not longer than the largest disk needs.  Entries after those of the disk are zeroes:
+ * VHDX_NOT_PRESENT. */
+static int extend_bat(struct vhdx *d, uint64_t entries, struct vhdx_range *bat, struct err *e)
 {
+	uint64_t had = vhdx_bat_entries(d, d->nblocks);
 	uint64_t most = vhdx_bat_entries(d, VHDX_MAX_DISK / d->block_size) * VHDX_BAT_ENTRY;
-	uint64_t len = MAX(entries * VHDX_BAT_ENTRY, 2 * d->parts[VHDX_BAT].len);
-
-	return round_up(MIN(len, most), VHDX_MIB);
-}
-
-/* Entries behind those of the disk are zeroes: VHDX_NOT_PRESENT. */
-static int copy_bat(struct vhdx *d, uint64_t entries, struct vhdx_range *bat, struct err *e)
-{
-	uint64_t len = vhdx_bat_entries(d, d->nblocks) * VHDX_BAT_ENTRY;
 	int r;
 
-	bat->len = bat_len(d, entries);
-	r = vhdx_room_take(d, bat->len, &bat->pos, e);
+	if (entries * VHDX_BAT_ENTRY <= bat->len)
+		return check_entries(d, had, entries, e);
+	bat->len = MAX(entries * VHDX_BAT_ENTRY, 2 * bat->len);
+	bat->len = round_up(MIN(bat->len, most), VHDX_MIB);
+	r = vhdx_alloc_take(d, bat->len, &bat->pos, e);
 	if (r < 0)
 		return r;
-	r = io_copy(d->io, bat->pos, d->io, d->parts[VHDX_BAT].pos, len, e);
+	r = io_copy(d->io, bat->pos, d->io, d->parts[VHDX_BAT].pos, had * VHDX_BAT_ENTRY, e);
 	if (r < 0)
-		vhdx_room_give(d, bat->pos, bat->len);
+		vhdx_alloc_give(d, bat->pos, bat->len);
 	return r;
 }
 
-static int make_entries(struct vhdx *d, uint64_t nblocks, struct vhdx_range *bat, struct err *e)
-{
-	uint64_t entries = vhdx_bat_entries(d, nblocks);
-
-	if (entries * VHDX_BAT_ENTRY > bat->len)
-		return copy_bat(d, entries, bat, e);
-	return check_entries(d, vhdx_bat_entries(d, d->nblocks), entries, e);
-}
-
-/* All of this is one entry of the log.  The room of the old BAT, of which there are pages in the
- * cache, stays unused until the image is opened again. */
+/* All of this is one entry of the log.  The space of the old BAT, of which pages are in the cache,
+ * stays unused until the image is opened again. */
 static int set_size(struct vhdx *d, uint64_t size, const struct vhdx_range *bat, struct err *e)
 {
 	unsigned char item[8];
@@ -111,7 +98,7 @@ static int set_size(struct vhdx *d, uint64_t size, const struct vhdx_range *bat,
 
 	store_le64(item, size);
 	if (bat->pos != d->parts[VHDX_BAT].pos)
-		r = vhdx_regions_move_bat(d, bat->pos, bat->len, e);
+		r = vhdx_region_table_move_bat(d, bat->pos, bat->len, e);
 	if (r == 0)
 		r = meta_write(d->io, item, sizeof item, d->size_pos, ORDER_TABLES, e);
 	if (r < 0)
@@ -129,10 +116,10 @@ int vhdx_resize(struct view *v, uint64_t size, struct err *e)
 	int r = check_size(d, size, e);
 
 	if (r == 0 && size > v->size)
-		r = clear_tail(d, e);
+		r = zero_past_end(d, e);
 	if (r == 0)
-		r = make_entries(d, div_round_up(size, d->block_size), &bat, e);
-	/* The log takes only so much at a time. */
+		r = extend_bat(d, vhdx_bat_entries(d, div_round_up(size, d->block_size)), &bat, e);
+	/* One entry of the log has only so many pages. */
 	if (r == 0)
 		r = writer_write_back(v->writer, e);
 	return r == 0 ? set_size(d, size, &bat, e) : r;

@@ -1,8 +1,11 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* vhdx.h - private to the VHDX driver: vhdx.c opens, header.c reads headers and the region
- * table, log-replay.c replays the log, metadata.c reads the metadata, map.c walks the BAT,
- * check.c looks for damage.  What writes is in write.h, what makes new files in
- * encode.h.
+/* vhdx.h - the VHDX driver: an opened disk, and the constants of the format.
+ *
+ * driver.c opens images; header.c has the two headers, region-table.c the regions, metadata.c the
+ * metadata table; log-replay.c replays the log in memory and log-write.c writes it; map.c reads the
+ * BAT; alloc.c finds free space; write.c changes the disk and resize.c its size; check.c looks for
+ * damage; create.c makes images, export.c files over other disks, both with the structures of
+ * encode.c.
  *
  * Section numbers are those of the published format, [MS-VHDX].  All integers are little-endian.
  */
@@ -13,33 +16,26 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "util/bytes.h"
 #include "util/guid.h"
+#include "image/creation.h"
 #include "view/view.h"
 
 struct check_report;
 struct err;
+struct export_format;
 struct image;
 struct io;
 
-#define VHDX_MIB        (1u << 20) /* what everything but the headers is aligned to */
-#define VHDX_HEADER_LEN 4096u
-#define VHDX_TABLE_LEN  (64u << 10) /* of regions or of metadata */
+#define VHDX_MIB       (1u << 20)  /* all but the headers is aligned to it */
+#define VHDX_TABLE_LEN (64u << 10) /* of regions or of metadata */
 
-extern const uint64_t vhdx_header_pos[2], vhdx_regions_pos[2];
-extern const unsigned char vhdx_bat_guid[GUID_LEN], vhdx_metadata_guid[GUID_LEN];
+/* Entries of the BAT: a state in the low bits, a position in the high ones. */
+#define VHDX_BAT_ENTRY      8u
+#define VHDX_STATE_MASK     7u
+#define VHDX_POSITION_MASK  (~(uint64_t)(VHDX_MIB - 1))
+#define VHDX_BITMAP_PRESENT 6u /* the state of a sector bitmap block */
 
-/* Items of metadata. */
-enum vhdx_item {
-	VHDX_PARAMETERS,
-	VHDX_SIZE,
-	VHDX_SECTOR,
-	VHDX_PHYSICAL_SECTOR,
-	VHDX_DISK_ID,
-	VHDX_LOCATOR,
-	VHDX_ITEMS
-};
-
-/* In the BAT, the low bits of an entry. */
 enum vhdx_block_state {
 	VHDX_NOT_PRESENT = 0,
 	VHDX_UNDEFINED = 1,
@@ -52,11 +48,11 @@ enum vhdx_block_state {
 
 /* The header that is current. */
 struct vhdx_header {
-	unsigned slot; /* which of the two it is */
+	unsigned slot; /* of the two */
 	uint64_t sequence;
-	unsigned char file_guid[GUID_LEN]; /* new whenever somebody begins to write */
+	unsigned char file_guid[GUID_LEN]; /* new for each program that begins to write */
 	unsigned char data_guid[GUID_LEN]; /* new with each change that a guest can see */
-	unsigned char log_guid[GUID_LEN];  /* zero: there is nothing in the log */
+	unsigned char log_guid[GUID_LEN];  /* zero: the log is empty */
 	uint64_t log_pos;
 	uint32_t log_len;
 };
@@ -69,76 +65,102 @@ struct vhdx_range {
 
 enum vhdx_part { VHDX_HEADERS, VHDX_LOG, VHDX_BAT, VHDX_METADATA, VHDX_PARTS };
 
+/* The MiB of the file, alloc.c. */
+struct vhdx_alloc {
+	unsigned char *used; /* a bit each */
+	uint64_t n;          /* of the file as it has to be */
+	uint64_t capacity;   /* bits in memory */
+	uint64_t nfree;
+};
+
+/* The entry of the log that is being made, log-write.c. */
+struct vhdx_log {
+	unsigned char *entry;
+	uint32_t npages;   /* in it */
+	uint32_t next;     /* sector of the log where it goes */
+	uint64_t sequence; /* of the last one */
+};
+
 struct vhdx {
 	struct view view;
-	struct io *io; /* the file; with a log in it, the file as it will be after a replay */
+	struct io *io; /* the file; with entries in the log, the file as after their replay */
 	struct vhdx_header header;
 	bool replayed;
 	struct vhdx_range parts[VHDX_PARTS];
 	uint32_t block_size;
 	uint32_t sector_size, physical_sector_size;
-	uint32_t ratio; /* blocks that one block of sector bitmaps is for */
+	uint32_t ratio; /* payload blocks for each sector bitmap block */
 	uint64_t nblocks;
 	bool fixed, differencing;
 	unsigned char disk_id[GUID_LEN];
-	char linkage[2][GUID_TEXT];   /* the parent's data_guid is one of them; "": not given */
-	uint64_t size_pos;            /* in the file, of the item that says how long the disk is */
-	bool size_is_shared;          /* another item has bytes of it */
-	struct vhdx_writing *writing; /* NULL: it is only read */
+	char linkage[2][GUID_TEXT]; /* the parent's data_guid is one of them; "": not given */
+	uint64_t size_pos;          /* in the file, of the item with the size of the disk */
+	bool size_is_shared;        /* another item overlaps it */
+
+	/* Of an image that is written to: */
+	struct vhdx_alloc alloc;
+	struct vhdx_log log;
+	/* Blocks that no entry of the BAT has any more; the first of them durably. */
+	uint64_t *freed;
+	size_t nfreed, freed_capacity, ndurable;
 };
 
+/* The index in the BAT of the entry of a payload block. */
 static inline uint64_t vhdx_bat_index(const struct vhdx *d, uint64_t block)
 {
 	return block + block / d->ratio;
 }
 
-/* vhdx.c: the entries of the BAT that a disk of so many blocks needs. */
-uint64_t vhdx_bat_entries(const struct vhdx *d, uint64_t nblocks);
-
-/* header.c */
-
-/* What belongs into the second field of the structure of len bytes at p: the checksum of all of it
- * with that field as zero. */
-uint32_t vhdx_checksum(const unsigned char *p, size_t len);
-
-/* Does it begin with the signature, and is the checksum right? */
-bool vhdx_is_valid(const unsigned char *p, size_t len, const char *signature);
-
-/* Both set parts. */
-int vhdx_header_read(struct vhdx *d, struct err *e);
-int vhdx_regions_read(struct vhdx *d, struct err *e);
-
-/* log-replay.c: *replayed is file with the log that h describes replayed in memory; it holds file.
- */
-int vhdx_log_replay(
-	struct io *file, const struct vhdx_header *h, struct io **replayed, struct err *e);
-
-/* metadata.c: all that is between linkage and block_size, the size, and the parent's names. */
-extern const unsigned char vhdx_locator_type[GUID_LEN];
-const unsigned char *vhdx_item_guid(enum vhdx_item item);
-int vhdx_metadata_read(struct image *img, struct vhdx *d, struct err *e);
-
-/* map.c */
-int vhdx_map(const struct view *v, uint64_t off, uint64_t len, struct extent *x, struct err *e);
-
-#define VHDX_BAT_ENTRY      8u
-#define VHDX_STATE_MASK     7u
-#define VHDX_POSITION_MASK  (~(uint64_t)(VHDX_MIB - 1))
-#define VHDX_BITMAP_PRESENT 6u /* the state of a block of sector bitmaps */
-
-/* The position in the file of entry i of the BAT. */
-static inline uint64_t vhdx_entry_pos(const struct vhdx *d, uint64_t i)
-{
-	return d->parts[VHDX_BAT].pos + i * VHDX_BAT_ENTRY;
-}
-
-/* The entry for the block of sector bitmaps of the chunk that block is in. */
+/* The index of the entry for the sector bitmap block of the chunk that a payload block is in. */
 static inline uint64_t vhdx_bitmap_index(const struct vhdx *d, uint64_t block)
 {
 	return block / d->ratio * (d->ratio + UINT64_C(1)) + d->ratio;
 }
 
-/* check.c, as in struct format */
+static inline bool vhdx_is_bitmap_index(const struct vhdx *d, uint64_t i)
+{
+	return i % (d->ratio + UINT64_C(1)) == d->ratio;
+}
+
+/* The payload block of entry i, which is not of a sector bitmap block. */
+static inline uint64_t vhdx_block_of_index(const struct vhdx *d, uint64_t i)
+{
+	return i - i / (d->ratio + UINT64_C(1));
+}
+
+/* The entries of the BAT for so many blocks; only the BAT of a differencing disk goes on to the
+ * sector bitmap block of the last chunk. */
+static inline uint64_t vhdx_bat_entries(const struct vhdx *d, uint64_t nblocks)
+{
+	if (d->differencing)
+		return div_round_up(nblocks, d->ratio) * (d->ratio + UINT64_C(1));
+	return nblocks > 0 ? vhdx_bat_index(d, nblocks - 1) + 1 : 0;
+}
+
+static inline uint64_t vhdx_entry_pos(const struct vhdx *d, uint64_t i)
+{
+	return d->parts[VHDX_BAT].pos + i * VHDX_BAT_ENTRY;
+}
+
+static inline bool vhdx_is_stored(uint64_t entry)
+{
+	return (entry & VHDX_STATE_MASK) >= VHDX_FULLY_PRESENT;
+}
+
+/* Bytes that the disk has of a block: the last one may be longer than the rest of the disk. */
+static inline uint64_t vhdx_visible(const struct vhdx *d, uint64_t block)
+{
+	uint64_t off = block * d->block_size;
+
+	return off < d->view.size ? MIN(d->block_size, d->view.size - off) : 0;
+}
+
+/* What struct format and struct write_ops name, each in the file of its name. */
 int vhdx_check(struct image *img, unsigned repair, struct check_report *r, struct err *e);
+int vhdx_create(struct creation *c, struct err *e);
+extern const struct create_option vhdx_create_options[];
+extern const struct export_format vhdx_export;
+int vhdx_resize(struct view *v, uint64_t size, struct err *e);
+extern const struct write_ops vhdx_write_ops;
 
 #endif

@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* vhdx.c - Hyper-V's second format: fixed, dynamic and differencing disks of up to 64 TiB.
+/* driver.c - Hyper-V's second format: fixed, dynamic and differencing disks of up to 64 TiB, and
+ * the driver's struct format.
  *
- * A file that was not closed has changes in its log.  They belong to it: it is read as if they had
- * been made, in memory, and the file stays as it is.
+ * A file that was not closed has changes in its log.  They belong to it: they are replayed in
+ * memory when it is read, and in the file when it is opened for writing.
  */
 #include <errno.h>
 #include <inttypes.h>
@@ -12,15 +13,17 @@
 
 #include "util/bytes.h"
 #include "util/err.h"
+#include "alloc.h"
+#include "header.h"
 #include "image/facts.h"
 #include "image/format.h"
 #include "image/image.h"
 #include "io/io.h"
-#include "encode.h"
-#include "write.h"
-#include "vhdx.h"
-
-#define BAT_ENTRY VHDX_BAT_ENTRY
+#include "log.h"
+#include "map.h"
+#include "metadata.h"
+#include "region-table.h"
+#include "view/writer.h"
 
 extern const struct format vhdx_format;
 
@@ -28,7 +31,9 @@ static void vhdx_free(struct view *v)
 {
 	struct vhdx *d = (struct vhdx *)v;
 
-	vhdx_writing_free(d->writing);
+	free(d->alloc.used);
+	free(d->log.entry);
+	free(d->freed);
 	io_unref(d->io);
 	free(d);
 }
@@ -53,48 +58,27 @@ static int replay_log(const struct image *img, struct vhdx *d, struct err *e)
 	return 0;
 }
 
-/* In a differencing disk also for the bitmaps of the last blocks. */
-uint64_t vhdx_bat_entries(const struct vhdx *d, uint64_t nblocks)
+static int read_disk(struct image *img, struct vhdx *d, struct err *e)
 {
-	if (d->differencing)
-		return div_round_up(nblocks, d->ratio) * (d->ratio + UINT64_C(1));
-	return nblocks > 0 ? vhdx_bat_index(d, nblocks - 1) + 1 : 0;
-}
-
-static int check_bat(const struct vhdx *d, struct err *e)
-{
-	uint64_t n = vhdx_bat_entries(d, d->nblocks), room = d->parts[VHDX_BAT].len / BAT_ENTRY;
-
-	if (n > room)
-		return err_set(e, EUCLEAN,
-			"BAT: %" PRIu64 " entries, %" PRIu64 " needed for a disk of %" PRIu64
-			" bytes",
-			room, n, d->view.size);
-	return 0;
-}
-
-static int setup(struct image *img, struct vhdx *d, struct err *e)
-{
+	uint64_t needed, entries;
 	int r = vhdx_header_read(d, e);
 
 	if (r == 0)
 		r = replay_log(img, d, e);
 	if (r == 0)
-		r = vhdx_regions_read(d, e);
+		r = vhdx_region_table_read(d, e);
 	if (r == 0)
 		r = vhdx_metadata_read(img, d, e);
-	if (r == 0)
-		r = check_bat(d, e);
-	return r;
-}
-
-static int allow_writing(struct vhdx *d, struct err *e)
-{
-	d->view.write = &vhdx_write_ops;
-	d->view.granule = d->sector_size;
-	d->view.unit = d->block_size;
-	d->writing = calloc(1, sizeof *d->writing);
-	return d->writing ? 0 : err_nomem(e);
+	if (r < 0)
+		return r;
+	needed = vhdx_bat_entries(d, d->nblocks);
+	entries = d->parts[VHDX_BAT].len / VHDX_BAT_ENTRY;
+	if (needed > entries)
+		return err_set(e, EUCLEAN,
+			"BAT: %" PRIu64 " entries, %" PRIu64 " needed for a disk of %" PRIu64
+			" bytes",
+			entries, needed, d->view.size);
+	return 0;
 }
 
 static int vhdx_open(struct image *img, struct err *e)
@@ -106,9 +90,12 @@ static int vhdx_open(struct image *img, struct err *e)
 		return err_nomem(e);
 	d->view = (struct view){.ops = &vhdx_ops, .cache = img->opts->cache};
 	d->io = io_ref(img->io);
-	r = setup(img, d, e);
-	if (r == 0 && img->writable)
-		r = allow_writing(d, e);
+	r = read_disk(img, d, e);
+	if (r == 0 && img->writable) {
+		d->view.write = &vhdx_write_ops;
+		d->view.granule = d->sector_size;
+		d->view.unit = d->block_size;
+	}
 	if (r == 0 && !image_add_state(img, NULL, NULL, &d->view, e))
 		r = -e->code;
 	if (r < 0)
@@ -118,13 +105,27 @@ static int vhdx_open(struct image *img, struct err *e)
 	return r;
 }
 
+static int vhdx_start_writing(struct image *img, struct err *e)
+{
+	struct vhdx *d = (struct vhdx *)img->states[0]->view;
+	bool unclean = d->replayed;
+	int r = unclean ? vhdx_log_apply(img, d, e) : 0;
+
+	if (r == 0 && unclean)
+		image_warn(img, "it was not closed properly; its log was replayed");
+	img->writer->pending_max = VHDX_LOG_PAGES / 2;
+	if (r == 0)
+		r = vhdx_alloc_scan(d, e);
+	return r < 0 ? r : vhdx_log_start(d, e);
+}
+
 static const struct vhdx *vhdx_of(const struct image *img)
 {
 	return (const struct vhdx *)img->states[0]->view;
 }
 
-/* The disk's own id is the same all along a chain: what tells parents apart is the GUID that
- * changes with what they hold (section 2.6.2.6.3). */
+/* All disks of a chain have the same id: parents are told apart by the GUID that changes with their
+ * data (section 2.6.2.6.3). */
 static bool vhdx_knows_parent(const struct image *img, const struct image *other)
 {
 	const struct vhdx *child = vhdx_of(img);
@@ -183,7 +184,7 @@ static int vhdx_probe(const struct peek *p)
 
 static const char *const suffixes[] = {"vhdx", "avhdx", NULL};
 
-static const struct export_format *const layouts[] = {&vhdx_layout, NULL};
+static const struct export_format *const layouts[] = {&vhdx_export, NULL};
 
 const struct format vhdx_format = {
 	.name = "vhdx",
