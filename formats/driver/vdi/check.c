@@ -133,8 +133,7 @@ static int check_leaks(struct vdi_checking *c, bool repair, struct err *e)
 	int r;
 
 	if (gaps > 0)
-		check_tell(c->r, "%" PRIu32 " blocks in the midst of the data area are not used",
-			gaps);
+		check_tell(c->r, "%" PRIu32 " blocks inside the data area are not used", gaps);
 	c->r->leaks += gaps;
 	if (tail == 0)
 		return 0;

@@ -120,7 +120,7 @@ static const char *const preallocations[] = {"off", "falloc", "full", NULL};
 const struct create_option vdi_create_options[] = {
 	{"static", CREATE_FLAG, "all blocks are there from the beginning", "off", NULL},
 	{"cluster_size", CREATE_SIZE, "bytes of a block", "1M", NULL},
-	{"preallocation", CREATE_WORD, "room for a static image (off, falloc, full)", "off",
-		preallocations},
+	{"preallocation", CREATE_WORD, "allocate space for a static image (off, falloc, full)",
+		"off", preallocations},
 	{0},
 };

@@ -38,14 +38,13 @@ static int check_size(const struct vdi *d, uint64_t size, struct err *e)
 	if (d->type == VDI_FIXED)
 		return err_set(e, EOPNOTSUPP, "a fixed VDI image keeps its size");
 	if (size < v->size && view_stores_beyond(v, size))
-		return err_set(e, EOPNOTSUPP, "there are blocks behind the end");
+		return err_set(e, EOPNOTSUPP, "blocks are allocated beyond the new end");
 	if (size / d->block_size >= VDI_MAX_BLOCKS)
 		return err_set(e, EFBIG,
 			"with blocks of %" PRIu32 " bytes a VDI disk has at most %" PRIu64,
 			d->block_size, (uint64_t)VDI_MAX_BLOCKS * d->block_size - 512);
 	if (v->below && v->below->size > v->size)
-		return err_set(e, EOPNOTSUPP,
-			"its parent is longer: what that has past the end would come to light");
+		return err_set(e, EOPNOTSUPP, "growing it would expose data of its parent");
 	return 0;
 }
 
@@ -193,14 +192,15 @@ static int lengthen_map(struct vdi *d, uint32_t nblocks, struct err *e)
 
 	if (vdi_slot_len(d) % 512 != 0)
 		return err_set(e, EOPNOTSUPP,
-			"its block map has no more room, and blocks of %" PRIu64
+			"its block map has no more space, and blocks of %" PRIu64
 			" bytes leave none that is whole sectors",
 			vdi_slot_len(d));
 	if (least > reach || capacity == VDI_MAX_BLOCKS)
 		return err_set(e, EFBIG, "its block map cannot become longer than it is");
 	if (least > spare)
 		return err_set(e, EOPNOTSUPP,
-			"its block map has no more room, and too many of its blocks are stored for "
+			"its block map has no more space, and too many of its blocks are stored "
+			"for "
 			"any to be moved");
 	return move_map(d, MIN(MIN(wanted, spare), reach), e);
 }

@@ -36,7 +36,7 @@ static void check_gap(struct vhd_checking *c, uint64_t pos)
 
 	if (n == 0)
 		return;
-	check_leak(c->r, "Leaked room for %" PRIu64 " blocks at %" PRIu64, n, c->end);
+	check_leak(c->r, "Leaked space of %" PRIu64 " blocks at %" PRIu64, n, c->end);
 	c->r->leaks += n - 1;
 }
 
@@ -54,7 +54,7 @@ static int check_blocks(struct vhd_checking *c, struct err *e)
 		if (check_go_on(c->r, e) < 0)
 			return -e->code;
 		if (i > 0 && pos < c->end)
-			check_corruption(c->r, "ERROR two blocks share room at %" PRIu64, pos);
+			check_corruption(c->r, "ERROR two blocks overlap at %" PRIu64, pos);
 		else
 			check_gap(c, pos);
 		if (metadata_regions_find(&c->regions.locators, pos, vhd_block_len(d)))
@@ -83,7 +83,7 @@ static int check_tail(struct vhd_checking *c, bool repair, struct err *e)
 		check_gap(c, d->end);
 		return 0;
 	}
-	check_tell(c->r, "Cutting off room for %" PRIu64 " blocks at %" PRIu64, n, c->end);
+	check_tell(c->r, "Cutting off space of %" PRIu64 " blocks at %" PRIu64, n, c->end);
 	r = vhd_footer_cut(d, c->end, e);
 	if (r == 0)
 		r = io_sync(d->io, e);

@@ -98,8 +98,7 @@ static int describe_parent(const struct creation *c, const struct vhd_new *n,
 	free(path);
 	if (!fits || !utf16_from_utf8(p->name, VHD_NAME_UNITS, &units, base, UTF16_BE))
 		return err_set(e, EINVAL,
-			"the backing file's name is not UTF-8 or longer than the format has room "
-			"for");
+			"the name of the backing file is not UTF-8, or too long for the format");
 	return 0;
 }
 

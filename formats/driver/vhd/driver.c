@@ -95,7 +95,7 @@ static int check_blocks(const struct vhd *d, const struct vhd_blocks *b, struct 
 	for (size_t i = 1; r == 0 && i < b->n; i++)
 		if (vhd_blocks_pos(b, i) - vhd_blocks_pos(b, i - 1) < vhd_block_len(d))
 			r = err_set(e, EUCLEAN,
-				"two blocks share room at %" PRIu64 ": writing one would spoil the "
+				"two blocks overlap at %" PRIu64 ": writing one would change the "
 				"other",
 				vhd_blocks_pos(b, i));
 	if (r == 0 && b->n > 0 && vhd_blocks_pos(b, b->n - 1) + vhd_block_len(d) > d->end)

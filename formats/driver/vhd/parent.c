@@ -140,7 +140,8 @@ int vhd_parent_add_names(struct image *img, const unsigned char *header, struct 
 	if (r < 0)
 		return r;
 	if (!img->parent_name && is_raw)
-		return err_set(e, EUCLEAN, "header: a differencing disk that names no parent");
+		return err_set(
+			e, EUCLEAN, "header: a differencing disk without the name of a parent");
 	img->parent_unproved = is_raw;
 	img->parent_format = strdup(is_raw ? "raw" : "vpc");
 	return img->parent_format ? 0 : err_nomem(e);
@@ -169,7 +170,7 @@ static int check_raw_parent(const struct image *img, const struct image *parent,
 	if (r < 0 || memcmp(head, "conectix", sizeof head) != 0)
 		return r;
 	return err_set(e, EUCLEAN,
-		"%s: it gives no id of its parent, which stands for a raw disk, but %s is a VHD",
+		"%s: the id of its parent is zero, which stands for a raw disk, but %s is a VHD",
 		img->io->name, parent->io->name);
 }
 

@@ -100,7 +100,7 @@ static int check_dynamic(const struct vhd *d, uint64_t size, struct err *e)
 	if (d->type == VHD_DIFFERENCING)
 		return err_set(e, EOPNOTSUPP, "a differencing VHD disk is as long as its parent");
 	if (size < d->view.size && view_stores_beyond(&d->view, size))
-		return err_set(e, EOPNOTSUPP, "there are blocks behind the end");
+		return err_set(e, EOPNOTSUPP, "blocks are allocated beyond the new end");
 	if (div_round_up(size, d->block_size) > VHD_MAX_PLACES)
 		return err_set(e, EOPNOTSUPP, "it would have more than %u blocks", VHD_MAX_PLACES);
 	if (d->header_pos % VHD_SECTOR != 0)

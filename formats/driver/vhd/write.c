@@ -38,7 +38,7 @@ static int allocate(struct vhd *d, uint64_t *end, struct err *e)
 
 	*end = spare ? d->spare[d->nspare - 1] : d->end;
 	if (!spare && block_after(d, *end) / VHD_SECTOR >= VHD_ABSENT)
-		return err_set(e, EFBIG, "%s: a VHD file of 2 TiB has no room for another block",
+		return err_set(e, EFBIG, "%s: a VHD file of 2 TiB has no space for another block",
 			d->io->name);
 	if (!spare)
 		r = vhd_footer_move(d, block_after(d, *end) + vhd_block_len(d), e);

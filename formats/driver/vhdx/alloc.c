@@ -73,7 +73,7 @@ static int claim(struct vhdx *d, uint64_t pos, uint64_t len, struct err *e)
 		return r;
 	if (!is_free(&d->alloc, first, &run) || run < n)
 		return err_set(e, EUCLEAN,
-			"it is at 0x%" PRIx64 ", where something else is: writing one would spoil "
+			"it is at 0x%" PRIx64 ", where something else is: writing one would change "
 			"the other",
 			pos);
 	mark(&d->alloc, first, n, true);
@@ -85,7 +85,7 @@ static int claim_region(void *arg, uint64_t pos, uint64_t len, struct err *e)
 	int r = 0;
 
 	if (pos % VHDX_MIB != 0 || len % VHDX_MIB != 0)
-		r = err_set(e, EUCLEAN, "%" PRIu64 " bytes at 0x%" PRIx64 " are no whole MiB", len,
+		r = err_set(e, EUCLEAN, "%" PRIu64 " bytes at 0x%" PRIx64 " are not whole MiB", len,
 			pos);
 	if (r == 0)
 		r = claim(arg, pos, len, e);
@@ -98,7 +98,7 @@ static int claim_log(struct vhdx *d, struct err *e)
 	int r;
 
 	if (log->len == 0 || log->pos % VHDX_MIB != 0 || log->len % VHDX_MIB != 0)
-		return err_set(e, ENOTSUP, "it has no room for a log");
+		return err_set(e, ENOTSUP, "it has no space for a log");
 	r = claim(d, log->pos, log->len, e);
 	return r < 0 ? err_in(e, "log") : 0;
 }

@@ -170,52 +170,36 @@ static int name_parent(
 	free(path);
 	if (!fits)
 		return err_set(e, EINVAL,
-			"the backing file's name is not UTF-8 or longer than the format has room "
-			"for");
+			"the name of the backing file is not UTF-8, or too long for the format");
 	return 0;
-}
-
-/* As much of an opened disk as counting the entries of its BAT needs. */
-static struct vhdx counting(const struct vhdx_new *n)
-{
-	return (struct vhdx){
-		.ratio = (VHDX_MIB * UINT64_C(8)) * n->sector_size / n->block_size,
-		.nblocks = div_round_up(n->size, n->block_size),
-		.differencing = n->locator != NULL,
-	};
-}
-
-static uint64_t data_pos(const struct vhdx_new *n)
-{
-	return n->bat_pos + n->bat_len;
-}
-
-static uint64_t entry_of(const struct vhdx_new *n, const struct vhdx *d, uint64_t i, bool zero)
-{
-	if (vhdx_is_bitmap_index(d, i))
-		return 0;
-	if (n->fixed)
-		return (data_pos(n) + vhdx_block_of_index(d, i) * n->block_size) |
-		       VHDX_FULLY_PRESENT;
-	return zero && !n->locator ? VHDX_ZERO : VHDX_NOT_PRESENT;
 }
 
 static int put_bat(const struct creation *c, const struct vhdx_new *n, const struct vhdx *d,
 	uint64_t entries, struct err *e)
 {
-	bool zero = creation_flag(c, "block_state_zero");
+	uint64_t pos = n->bat_pos + n->bat_len;
 	unsigned char *buf;
 	int r = 0;
 
-	if (!n->fixed && (!zero || n->locator))
+	/* Entries of zeroes are VHDX_NOT_PRESENT. */
+	if (!n->fixed && (!creation_flag(c, "block_state_zero") || n->locator))
 		return 0;
 	buf = malloc(BAT_STEP * VHDX_BAT_ENTRY);
 	if (!buf)
 		return err_nomem(e);
 	for (uint64_t i = 0, k; r == 0 && i < entries; i += k) {
 		k = MIN(entries - i, BAT_STEP);
-		for (uint64_t at = 0; at < k; at++)
-			store_le64(buf + at * VHDX_BAT_ENTRY, entry_of(n, d, i + at, zero));
+		for (uint64_t at = 0; at < k; at++) {
+			uint64_t entry = VHDX_ZERO;
+
+			if (vhdx_is_bitmap_index(d, i + at)) {
+				entry = 0;
+			} else if (n->fixed) {
+				entry = pos | VHDX_FULLY_PRESENT;
+				pos += n->block_size;
+			}
+			store_le64(buf + at * VHDX_BAT_ENTRY, entry);
+		}
 		r = io_write(c->io, buf, k * VHDX_BAT_ENTRY, n->bat_pos + i * VHDX_BAT_ENTRY, e);
 	}
 	free(buf);
@@ -259,12 +243,17 @@ static int put_headers(const struct creation *c, const struct vhdx_new *n, struc
 
 static int put_file(const struct creation *c, struct vhdx_new *n, struct err *e)
 {
-	struct vhdx d = counting(n);
+	struct vhdx d = {
+		/* as much as counting entries of the BAT needs */
+		.ratio = (VHDX_MIB * UINT64_C(8)) * n->sector_size / n->block_size,
+		.nblocks = div_round_up(n->size, n->block_size),
+		.differencing = n->locator != NULL,
+	};
 	uint64_t entries = vhdx_bat_entries(&d, d.nblocks), end;
 	int r;
 
 	n->bat_len = round_up(MAX(entries * VHDX_BAT_ENTRY, 1), VHDX_MIB);
-	end = data_pos(n) + (n->fixed ? d.nblocks * (uint64_t)n->block_size : 0);
+	end = n->bat_pos + n->bat_len + (n->fixed ? d.nblocks * (uint64_t)n->block_size : 0);
 	r = creation_extend(c->io, 0, end, e);
 	if (r == 0)
 		r = put_bat(c, n, &d, entries, e);

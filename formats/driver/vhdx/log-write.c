@@ -67,8 +67,8 @@ static int add_page(
 
 	(void)io;
 	if (l->npages == VHDX_LOG_PAGES)
-		return err_set(
-			e, EIO, "log: it has no room for more than %u pages", VHDX_LOG_PAGES);
+		return err_set(e, EIO, "log: an entry has no space for more than %u pages",
+			VHDX_LOG_PAGES);
 	memcpy(desc, "desc", 4);
 	memcpy(desc + 4, page + SECTOR - PAGE_TAIL, PAGE_TAIL);
 	memcpy(desc + 8, page, PAGE_HEAD);

@@ -21,6 +21,7 @@
 #define TABLE_HEAD  32u
 #define TABLE_ENTRY 32u
 #define TEXT_MAX    (2u * LIMIT_NAME) /* bytes of a key or a value that is read */
+#define TEXT_BYTES  UTF16_AS_UTF8(TEXT_MAX / 2)
 
 enum entry_flags { ENTRY_USER = 1, ENTRY_REQUIRED = 4 };
 
@@ -80,7 +81,7 @@ static int find_item(const unsigned char *entry)
 	return i;
 }
 
-static int take_entry(const struct vhdx_range *region, const unsigned char *p,
+static int decode_entry(const struct vhdx_range *region, const unsigned char *p,
 	struct item_place *places, struct err *e)
 {
 	uint32_t offset = load_le32(p + 16), len = load_le32(p + 20), flags = load_le32(p + 24);
@@ -108,7 +109,7 @@ static int take_entry(const struct vhdx_range *region, const unsigned char *p,
 	return 0;
 }
 
-static int parse_table(const struct vhdx_range *region, const unsigned char *table,
+static int decode_table(const struct vhdx_range *region, const unsigned char *table,
 	struct item_place *places, struct err *e)
 {
 	unsigned n = load_le16(table + 10);
@@ -119,7 +120,7 @@ static int parse_table(const struct vhdx_range *region, const unsigned char *tab
 	if (n > VHDX_MAX_ENTRIES)
 		return err_set(e, EUCLEAN, "metadata: %u items, %d at most", n, VHDX_MAX_ENTRIES);
 	for (unsigned i = 0; r == 0 && i < n; i++)
-		r = take_entry(region, table + TABLE_HEAD + i * TABLE_ENTRY, places, e);
+		r = decode_entry(region, table + TABLE_HEAD + i * TABLE_ENTRY, places, e);
 	for (int i = 0; r == 0 && i < VHDX_ITEMS; i++)
 		if (places[i].pos == 0 && !items[i].optional)
 			r = err_set(e, EUCLEAN, "metadata: no %s", items[i].what);
@@ -157,20 +158,22 @@ static int find_items(struct vhdx *d, struct item_place *places, struct err *e)
 		return err_nomem(e);
 	r = io_read(d->io, table, VHDX_TABLE_LEN, region->pos, e);
 	if (r == 0)
-		r = parse_table(region, table, places, e);
+		r = decode_table(region, table, places, e);
 	if (r == 0)
 		d->size_is_shared = is_shared(region, table, &places[VHDX_SIZE]);
 	free(table);
 	return r;
 }
 
-static int check_parameters(struct vhdx *d, const unsigned char *p, struct err *e)
+static int decode_blocks(
+	struct vhdx *d, const unsigned char *parameters, const unsigned char *sector, struct err *e)
 {
-	uint32_t flags = load_le32(p + 4);
+	uint32_t flags = load_le32(parameters + 4);
 
-	d->block_size = load_le32(p);
+	d->block_size = load_le32(parameters);
 	d->fixed = flags & VHDX_FILE_FIXED;
 	d->differencing = flags & VHDX_FILE_HAS_PARENT;
+	d->sector_size = load_le32(sector);
 	if (flags & ~(uint32_t)(VHDX_FILE_FIXED | VHDX_FILE_HAS_PARENT))
 		return err_set(
 			e, ENOTSUP, "file parameters 0x%" PRIx32 " are not supported", flags);
@@ -179,14 +182,6 @@ static int check_parameters(struct vhdx *d, const unsigned char *p, struct err *
 		return err_set(e, EINVAL,
 			"block size %" PRIu32 " is not a power of two from %u to %u", d->block_size,
 			VHDX_MIN_BLOCK, VHDX_MAX_BLOCK);
-	return 0;
-}
-
-static int check_sectors(
-	struct vhdx *d, const unsigned char *logical, const unsigned char *physical, struct err *e)
-{
-	d->sector_size = load_le32(logical);
-	d->physical_sector_size = load_le32(physical);
 	if (d->sector_size != 512 && d->sector_size != 4096)
 		return err_set(e, EINVAL, "sectors of %" PRIu32 " bytes, 512 or 4096 expected",
 			d->sector_size);
@@ -195,9 +190,21 @@ static int check_sectors(
 	return 0;
 }
 
-static int check_size(struct vhdx *d, const unsigned char *p, struct err *e)
+static int read_items(struct vhdx *d, const struct item_place *places, struct err *e)
 {
-	d->view.size = load_le64(p);
+	unsigned char p[VHDX_LOCATOR][GUID_LEN] = {{0}};
+	int r = 0;
+
+	for (int i = 0; r == 0 && i < VHDX_LOCATOR; i++)
+		r = io_read(d->io, p[i], places[i].len, places[i].pos, e);
+	if (r == 0)
+		r = decode_blocks(d, p[VHDX_PARAMETERS], p[VHDX_SECTOR], e);
+	if (r < 0)
+		return r;
+	d->physical_sector_size = load_le32(p[VHDX_PHYSICAL_SECTOR]);
+	memcpy(d->disk_id, p[VHDX_DISK_ID], GUID_LEN);
+	d->size_pos = places[VHDX_SIZE].pos;
+	d->view.size = load_le64(p[VHDX_SIZE]);
 	if (d->view.size > VHDX_MAX_DISK)
 		return err_set(e, EFBIG, "a disk of %" PRIu64 " bytes, at most %" PRIu64,
 			d->view.size, VHDX_MAX_DISK);
@@ -209,108 +216,65 @@ static int check_size(struct vhdx *d, const unsigned char *p, struct err *e)
 	return 0;
 }
 
-static int read_disk(struct vhdx *d, const struct item_place *places, struct err *e)
-{
-	unsigned char p[VHDX_LOCATOR][GUID_LEN] = {{0}};
-	int r = 0;
+struct parent_locator {
+	unsigned char *p;
+	uint32_t size;
+};
 
-	for (int i = 0; r == 0 && i < VHDX_LOCATOR; i++)
-		r = io_read(d->io, p[i], places[i].len, places[i].pos, e);
-	if (r == 0)
-		r = check_parameters(d, p[VHDX_PARAMETERS], e);
-	if (r == 0)
-		r = check_sectors(d, p[VHDX_SECTOR], p[VHDX_PHYSICAL_SECTOR], e);
-	if (r == 0)
-		r = check_size(d, p[VHDX_SIZE], e);
-	memcpy(d->disk_id, p[VHDX_DISK_ID], GUID_LEN);
-	d->size_pos = places[VHDX_SIZE].pos;
-	return r;
-}
-
-/* Decodes the text of len bytes at offset into the locator; "" if it is none. */
-static void locator_text(const unsigned char *locator, uint32_t size, uint32_t offset, unsigned len,
-	char text[UTF16_AS_UTF8(TEXT_MAX / 2)])
+/* Decodes the text of len bytes at offset; "" if it is none. */
+static void get_text(
+	const struct parent_locator *l, uint32_t offset, unsigned len, char text[TEXT_BYTES])
 {
-	if (len > TEXT_MAX || !range_fits(offset, len, size) ||
-		!utf16_to_utf8(text, locator + offset, len / 2, UTF16_LE))
+	if (len > TEXT_MAX || !range_fits(offset, len, l->size) ||
+		!utf16_to_utf8(text, l->p + offset, len / 2, UTF16_LE))
 		text[0] = '\0';
 }
 
 /* Finds the value of key; false: there is none. */
-static bool locator_get(const unsigned char *locator, uint32_t size, const char *key,
-	char text[UTF16_AS_UTF8(TEXT_MAX / 2)])
+static bool get_value(const struct parent_locator *l, const char *key, char text[TEXT_BYTES])
 {
-	unsigned n = load_le16(locator + 18);
+	unsigned n = MIN(load_le16(l->p + 18), (l->size - VHDX_LOCATOR_HEAD) / VHDX_LOCATOR_ENTRY);
 
-	n = MIN(n, (size - VHDX_LOCATOR_HEAD) / VHDX_LOCATOR_ENTRY);
 	for (unsigned i = 0; i < n; i++) {
-		const unsigned char *entry = locator + VHDX_LOCATOR_HEAD + i * VHDX_LOCATOR_ENTRY;
+		const unsigned char *entry = l->p + VHDX_LOCATOR_HEAD + i * VHDX_LOCATOR_ENTRY;
 
-		locator_text(locator, size, load_le32(entry), load_le16(entry + 8), text);
+		get_text(l, load_le32(entry), load_le16(entry + 8), text);
 		if (strcmp(text, key) != 0)
 			continue;
-		locator_text(locator, size, load_le32(entry + 4), load_le16(entry + 10), text);
+		get_text(l, load_le32(entry + 4), load_le16(entry + 10), text);
 		return text[0] != '\0';
 	}
 	return false;
 }
 
-/* "{xxxxxxxx-...}" without its braces; "" for anything else. */
-static void copy_linkage(char linkage[GUID_TEXT], const char *text)
+/* The parent is identified by its data_guid, "{xxxxxxxx-...}", which may be one of two while images
+ * are merged (section 2.6.2.6.3). */
+static int decode_locator(
+	struct image *img, struct vhdx *d, const struct parent_locator *l, struct err *e)
 {
-	if (strlen(text) != GUID_TEXT + 1 || text[0] != '{' || text[GUID_TEXT] != '}')
-		return;
-	memcpy(linkage, text + 1, GUID_TEXT - 1);
-	linkage[GUID_TEXT - 1] = '\0';
-}
+	static const char *const linkages[] = {"parent_linkage", "parent_linkage2"};
+	static const char *const paths[] = {"relative_path", "volume_path", "absolute_win32_path"};
+	char text[TEXT_BYTES], guid[GUID_TEXT];
+	int r = 0;
 
-/* The parent is identified by its data_guid, which may be one of two while images are merged
- * (section 2.6.2.6.3). */
-static int take_linkage(struct image *img, struct vhdx *d, const unsigned char *locator,
-	uint32_t size, struct err *e)
-{
-	static const char *const keys[] = {"parent_linkage", "parent_linkage2"};
-	char text[UTF16_AS_UTF8(TEXT_MAX / 2)];
-
+	if (l->size < VHDX_LOCATOR_HEAD)
+		return err_set(e, EUCLEAN, "parent locator: %" PRIu32 " bytes", l->size);
+	if (memcmp(l->p, vhdx_locator_type, GUID_LEN) != 0) {
+		guid_text(guid, l->p);
+		return err_set(e, ENOTSUP, "parent locators of type %s are not supported", guid);
+	}
 	for (int i = 0; i < 2; i++)
-		if (locator_get(locator, size, keys[i], text))
-			copy_linkage(d->linkage[i], text);
+		if (get_value(l, linkages[i], text) && strlen(text) == GUID_TEXT + 1 &&
+			text[0] == '{' && text[GUID_TEXT] == '}')
+			memcpy(d->linkage[i], text + 1, GUID_TEXT - 1);
 	if (d->linkage[0][0] == '\0')
 		return err_set(e, EUCLEAN, "parent locator: no GUID as parent_linkage");
 	guid_parse(img->parent_id, d->linkage[0]);
-	return 0;
-}
-
-static int take_paths(struct image *img, const unsigned char *locator, uint32_t size, struct err *e)
-{
-	static const char *const keys[] = {"relative_path", "volume_path", "absolute_win32_path"};
-	char text[UTF16_AS_UTF8(TEXT_MAX / 2)];
-	int r = 0;
-
-	for (size_t i = 0; r == 0 && i < sizeof keys / sizeof keys[0]; i++) {
-		if (locator_get(locator, size, keys[i], text))
+	for (size_t i = 0; r == 0 && i < sizeof paths / sizeof paths[0]; i++)
+		if (get_value(l, paths[i], text))
 			r = image_add_parent_name(img, text, e);
-	}
 	if (r == 0 && !img->parent_name && guid_is_zero(img->parent_id))
 		r = err_set(e, EUCLEAN, "parent locator: no path");
-	return r;
-}
-
-static int parse_locator(struct image *img, struct vhdx *d, const unsigned char *locator,
-	uint32_t size, struct err *e)
-{
-	char guid[GUID_TEXT];
-	int r;
-
-	if (size < VHDX_LOCATOR_HEAD)
-		return err_set(e, EUCLEAN, "parent locator: %" PRIu32 " bytes", size);
-	if (memcmp(locator, vhdx_locator_type, GUID_LEN) != 0) {
-		guid_text(guid, locator);
-		return err_set(e, ENOTSUP, "parent locators of type %s are not supported", guid);
-	}
-	r = take_linkage(img, d, locator, size, e);
-	if (r == 0)
-		r = take_paths(img, locator, size, e);
 	if (r < 0)
 		return r;
 	img->parent_format = strdup("vhdx");
@@ -320,18 +284,18 @@ static int parse_locator(struct image *img, struct vhdx *d, const unsigned char 
 static int read_locator(
 	struct image *img, struct vhdx *d, const struct item_place *place, struct err *e)
 {
-	unsigned char *locator;
+	struct parent_locator l = {.size = place->len};
 	int r;
 
 	if (place->pos == 0)
 		return err_set(e, EUCLEAN, "metadata: a differencing disk without parent locator");
-	locator = malloc(place->len + 1);
-	if (!locator)
+	l.p = malloc(l.size + 1);
+	if (!l.p)
 		return err_nomem(e);
-	r = io_read(d->io, locator, place->len, place->pos, e);
+	r = io_read(d->io, l.p, l.size, place->pos, e);
 	if (r == 0)
-		r = parse_locator(img, d, locator, place->len, e);
-	free(locator);
+		r = decode_locator(img, d, &l, e);
+	free(l.p);
 	return r;
 }
 
@@ -341,7 +305,7 @@ int vhdx_metadata_read(struct image *img, struct vhdx *d, struct err *e)
 	int r = find_items(d, places, e);
 
 	if (r == 0)
-		r = read_disk(d, places, e);
+		r = read_items(d, places, e);
 	if (r == 0 && d->differencing)
 		r = read_locator(img, d, &places[VHDX_LOCATOR], e);
 	return r;

@@ -28,9 +28,9 @@ static int check_size(const struct vhdx *d, uint64_t size, struct err *e)
 	if (size > VHDX_MAX_DISK)
 		return err_set(e, EFBIG, "a VHDX disk has at most 64 TiB");
 	if (size < d->view.size && view_stores_beyond(&d->view, size))
-		return err_set(e, EOPNOTSUPP, "there are blocks behind the end");
+		return err_set(e, EOPNOTSUPP, "blocks are allocated beyond the new end");
 	if (d->view.below && d->view.below->size > d->view.size)
-		return err_set(e, EOPNOTSUPP, "its parent is longer, and would be seen");
+		return err_set(e, EOPNOTSUPP, "growing it would expose data of its parent");
 	return 0;
 }
 
@@ -46,7 +46,7 @@ static int check_entries(const struct vhdx *d, uint64_t first, uint64_t end, str
 			return r;
 		if (entry != VHDX_NOT_PRESENT && entry != VHDX_ZERO)
 			return err_set(e, EOPNOTSUPP,
-				"entry %" PRIu64 " of its BAT, behind those of the disk, is not "
+				"entry %" PRIu64 " of its BAT, after those of the disk, is not "
 				"empty",
 				i);
 	}

@@ -96,9 +96,9 @@ START_TEST(gap)
 	const uint32_t map[] = {3, VDI_FREE, 0, VDI_ZERO, VDI_FREE, VDI_FREE};
 
 	make(map, 4);
-	mender_leaves(&m, "2 blocks in the midst of the data area are not used\n");
+	mender_leaves(&m, "2 blocks inside the data area are not used\n");
 	findings_count(&m.f, 0, 2);
-	mender_mends_file(&m, CHECK_ALL, "2 blocks in the midst of the data area are not used\n");
+	mender_mends_file(&m, CHECK_ALL, "2 blocks inside the data area are not used\n");
 	mender_fixed(&m, 0, 0);
 }
 END_TEST
@@ -110,7 +110,7 @@ START_TEST(bad_entries)
 	const char *text = "ERROR: block index 1 also used by 1\n"
 			   "ERROR: block index 4 out of range, is 6\n"
 			   "ERROR: block index 5 past the end of the file, is 4\n"
-			   "2 blocks in the midst of the data area are not used\n";
+			   "2 blocks inside the data area are not used\n";
 
 	make(map, 5);
 	put_le(v.file + 512 + 16, 4, 6);

@@ -224,11 +224,11 @@ START_TEST(sizes_that_cannot_be)
 	make_image("vdi", "fixed.vdi", MB, NULL, fixed);
 	write_end("a.vdi", MB);
 	refuses_size("a.vdi", MB + 1, EINVAL, "whole sectors");
-	refuses_size("a.vdi", MB / 2, EOPNOTSUPP, "blocks behind the end");
+	refuses_size("a.vdi", MB / 2, EOPNOTSUPP, "beyond the new end");
 	refuses_size("a.vdi", UINT64_C(64) << 40, EFBIG, "has at most 70368744046080");
 	refuses_size("fixed.vdi", 2 * MB, EOPNOTSUPP, "keeps its size");
 	make_image("vdi", "child.vdi", MB - 512, "a.vdi", none);
-	refuses_size("child.vdi", 2 * MB, EOPNOTSUPP, "its parent is longer");
+	refuses_size("child.vdi", 2 * MB, EOPNOTSUPP, "expose data of its parent");
 }
 END_TEST
 

@@ -107,16 +107,16 @@ START_TEST(leaks)
 	memset(v.file + VHD_HEAD + 4, 0xff, 4);
 	put();
 	snprintf(text, sizeof text,
-		"Leaked room for 1 blocks at %zu\nLeaked room for 3 blocks at %zu\n",
+		"Leaked space of 1 blocks at %zu\nLeaked space of 3 blocks at %zu\n",
 		v.blocks_pos + ROOM, v.blocks_pos + 3 * ROOM);
 	mender_leaves(&m, text);
 	findings_count(&m.f, 0, 4);
 	snprintf(text, sizeof text,
-		"Leaked room for 1 blocks at %zu\nCutting off room for 3 blocks at %zu\n",
+		"Leaked space of 1 blocks at %zu\nCutting off space of 3 blocks at %zu\n",
 		v.blocks_pos + ROOM, v.blocks_pos + 3 * ROOM);
 	mender_mends_file(&m, CHECK_LEAKS, text);
 	mender_fixed(&m, 0, 3);
-	snprintf(text, sizeof text, "Leaked room for 1 blocks at %zu\n", v.blocks_pos + ROOM);
+	snprintf(text, sizeof text, "Leaked space of 1 blocks at %zu\n", v.blocks_pos + ROOM);
 	mender_leaves(&m, text);
 }
 END_TEST
@@ -129,8 +129,7 @@ START_TEST(shared)
 	make(map, COUNT(map));
 	put_be(v.file + VHD_HEAD, 4, (v.blocks_pos + ROOM) / 512 + 1);
 	put();
-	snprintf(text, sizeof text, "ERROR two blocks share room at %zu\n",
-		v.blocks_pos + ROOM + 512);
+	snprintf(text, sizeof text, "ERROR two blocks overlap at %zu\n", v.blocks_pos + ROOM + 512);
 	mender_leaves(&m, text);
 	findings_count(&m.f, 1, 0);
 }
@@ -148,7 +147,7 @@ START_TEST(nowhere)
 	snprintf(text, sizeof text,
 		"ERROR: block 0: it is at 512, where the header is\n"
 		"ERROR: block 1: it is at 536870912, past the end of the data, %zu\n"
-		"Leaked room for 2 blocks at %zu\n",
+		"Leaked space of 2 blocks at %zu\n",
 		v.footer_pos, v.blocks_pos + ROOM);
 	mender_leaves(&m, text);
 	findings_count(&m.f, 2, 2);

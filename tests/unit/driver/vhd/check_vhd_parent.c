@@ -301,7 +301,7 @@ START_TEST(no_name_at_all)
 	refuses(&o, ENOENT, "its parent {11111111-1111-1111-1111-111111111111} was not found");
 	spec.parent_id = 0;
 	free(put_child(&spec));
-	refuses(&o, EUCLEAN, "names no parent");
+	refuses(&o, EUCLEAN, "without the name of a parent");
 	options_free(&o);
 }
 END_TEST
@@ -381,7 +381,7 @@ START_TEST(bad_locators)
 	vhd_seal_header(&v);
 	write_file("child.vhd", v.file, v.file_len);
 	put_parent("base.vhd", 0x11);
-	refuses(&o, EUCLEAN, "names no parent");
+	refuses(&o, EUCLEAN, "without the name of a parent");
 	memset(v.file + 512 + 40, 0x11, 16);
 	vhd_seal_header(&v);
 	write_file("child.vhd", v.file, v.file_len);

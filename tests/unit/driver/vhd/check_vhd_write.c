@@ -186,7 +186,7 @@ START_TEST(growing_shows_zeroes)
 	ck_assert_mem_eq(buf, "\0\0\0\0", 4);
 	ck_assert_ok(view_write(img->states[0]->view, "abcd", 4, 199 * 65536, &e), &e);
 	ck_assert_fails(
-		view_resize(img->states[0]->view, 512, &e), EOPNOTSUPP, &e, "behind the end");
+		view_resize(img->states[0]->view, 512, &e), EOPNOTSUPP, &e, "beyond the new end");
 	ck_assert_fails(view_resize(img->states[0]->view, 1000, &e), EINVAL, &e, "sectors");
 	ck_assert_fails(
 		view_resize(img->states[0]->view, UINT64_C(2041) << 30, &e), EFBIG, &e, "2040 GiB");
@@ -246,7 +246,7 @@ START_TEST(damage_is_not_written_to)
 
 	memcpy(was, bat, 4);
 	memcpy(bat, bat + 4, 4);
-	refused(&v, EUCLEAN, "share room");
+	refused(&v, EUCLEAN, "overlap at");
 	put_be(bat, 4, load_be32(was) + 1);
 	refused(&v, EUCLEAN, "passes the end");
 	memcpy(bat, was, 4);

@@ -85,7 +85,7 @@ START_TEST(shared)
 {
 	put_entry(1, VHDX_DATA_AT | STATE_FULL);
 	finds("ERROR BAT: entry 2: it is at 0x400000, where something else is: writing one would "
-	      "spoil the other\n",
+	      "change the other\n",
 		1);
 	put_entry(1, VHDX_META_AT | STATE_FULL);
 	finds("ERROR: block 1: it is at 0x300000, where the metadata is\n", 1);

@@ -373,7 +373,7 @@ START_TEST(sizes)
 	v = img->states[0]->view;
 	ck_assert_ok(view_resize(v, 2 * MIB, &e), &e);
 	ck_assert_ok(view_write(v, "abcd", 4, 2 * MIB - 512, &e), &e);
-	ck_assert_fails(view_resize(v, MIB, &e), EOPNOTSUPP, &e, "behind the end");
+	ck_assert_fails(view_resize(v, MIB, &e), EOPNOTSUPP, &e, "beyond the new end");
 	ck_assert_fails(view_resize(v, 5 * MIB + 100, &e), EINVAL, &e, "sectors");
 	ck_assert_fails(view_resize(v, UINT64_C(65) << 40, &e), EFBIG, &e, "64 TiB");
 	ck_assert_ok(view_resize(v, UINT64_C(100) << 30, &e), &e);
