@@ -87,7 +87,7 @@ static int check_table(const struct l2map *t, uint64_t pos, struct err *e)
 
 	if (r == 0)
 		r = l2map_check_place(t, "L2 table", pos, len, e);
-	/* Of a table that is cut off the missing entries would read as "not allocated". */
+	/* The missing entries of a table that is cut off would read as "not allocated". */
 	if (r == 0 && len > t->end - pos)
 		r = err_set(e, EIO,
 			"L2 table at 0x%" PRIx64 " passes the end of the file, 0x%" PRIx64, pos,

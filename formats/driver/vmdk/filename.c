@@ -59,7 +59,7 @@ void vmdk_filename_visit(const unsigned char *head, size_t n, format_name_visit 
 
 	if (!text)
 		return;
-	/* Of a damaged descriptor the names before the damage are visited. */
+	/* In a damaged descriptor the names before the damage are visited. */
 	vmdk_descriptor_parse(&d, text, &e);
 	for (size_t i = 0; whole && i < d.nlines; i++)
 		visit_name(&d, d.lines[i].file, false, visit, arg);

@@ -168,7 +168,7 @@ static const struct write_ops vmdk_write_ops = {
 	.finish = vmdk_finish,
 };
 
-/* Of a disk all of whose extents can mark grains as zeroes. */
+/* For a disk all of whose extents can mark grains as zeroes. */
 static const struct write_ops vmdk_write_zero_ops = {
 	.begin = vmdk_begin,
 	.reserve = vmdk_reserve,

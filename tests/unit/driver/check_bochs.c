@@ -57,7 +57,7 @@ START_TEST(reads_as_built)
 }
 END_TEST
 
-/* Version 1 had the size where the time of the last change is now. */
+/* Version 1 has the size in place of the timestamp. */
 START_TEST(version_1)
 {
 	struct memory_image m = build();
@@ -99,7 +99,7 @@ START_TEST(hostile_headers)
 }
 END_TEST
 
-/* Nothing that was stored and is not there is zeroes. */
+/* A sector that is stored beyond the end of the file is an error, not zeroes. */
 START_TEST(past_the_end)
 {
 	struct memory_image m = build();

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* check_qcow.c - qcow version 1, and the walk through two levels of tables that QED shares. */
+/* check_qcow.c - qcow version 1, and the two levels of tables that it has in common with QED. */
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
@@ -52,7 +52,7 @@ static size_t put_packed(struct memory_image *m, unsigned guest, size_t pos)
 	return n;
 }
 
-/* 20 clusters: 0, 1, 2, 7 and 19 are stored, the first three behind each other; 4 and 5 are
+/* 20 clusters: 0, 1, 2, 7 and 19 are stored, the first three one after another; 4 and 5 are
  * compressed. */
 static struct memory_image build(void)
 {
@@ -92,8 +92,8 @@ static void encrypt_cluster(struct memory_image *m, unsigned guest, unsigned sto
 		0);
 }
 
-/* Whatever is stored but not compressed, by its place on the disk; and of a cluster that the file
- * does not hold whole, what it holds. */
+/* Encrypts all clusters that are not compressed, and the part of a cluster that ends with the file.
+ */
 START_TEST(encrypted_with_aes)
 {
 	struct passphrase secret = {.bytes = (unsigned char *)"passphrase", .len = 10};
@@ -127,7 +127,7 @@ START_TEST(encrypted_with_aes)
 }
 END_TEST
 
-START_TEST(runs_are_told_of_together)
+START_TEST(runs_are_mapped_together)
 {
 	struct memory_image m = build();
 
@@ -135,7 +135,7 @@ START_TEST(runs_are_told_of_together)
 	memory_image_extent(&m, 3 * CLUSTER, EXTENT_ZERO, CLUSTER);
 	memory_image_extent(&m, 4 * CLUSTER + 1, EXTENT_GENERATED, CLUSTER - 1);
 	memory_image_extent(&m, 8 * CLUSTER, EXTENT_ZERO, 11 * CLUSTER);
-	/* No table: the rest of the disk, as far as a page of the L1 table shows. */
+	/* without a table: the rest of the disk, as far as a page of the L1 table goes */
 	put_be(m.file + 48, 8, 0);
 	memory_image_extent(&m, 5, EXTENT_ZERO, m.disk_len - 5);
 	memory_image_free(&m);
@@ -170,7 +170,7 @@ START_TEST(hostile_headers)
 }
 END_TEST
 
-/* Entries of cluster 1, and the table's, that nobody can have written. */
+/* Impossible entries of cluster 1 and of its table. */
 static const struct {
 	uint64_t entry;
 	int code;
@@ -265,7 +265,7 @@ START_TEST(on_a_raw_parent)
 }
 END_TEST
 
-/* What a parent is can only be guessed, and so it may not lead on unless the user knows. */
+/* The format of a parent is probed: such a parent must not name files unless the user gives it. */
 START_TEST(on_a_parent_with_a_parent)
 {
 	static const char *const told[] = {"qcow", NULL};
@@ -315,7 +315,7 @@ Suite *qcow_suite(void)
 	use_temp_dir(tc);
 	tcase_add_test(tc, reads_as_built);
 	tcase_add_test(tc, encrypted_with_aes);
-	tcase_add_test(tc, runs_are_told_of_together);
+	tcase_add_test(tc, runs_are_mapped_together);
 	tcase_add_loop_test(tc, hostile_headers, 0, COUNT(hostile));
 	tcase_add_loop_test(tc, bad_entries, 0, COUNT(bad));
 	tcase_add_loop_test(tc, bad_table, 0, COUNT(bad_tables));

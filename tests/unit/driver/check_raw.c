@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* check_raw.c - raw images, and what probing takes for one. */
+/* check_raw.c - raw images, and files that are probed as raw. */
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -114,7 +114,7 @@ START_TEST(probing)
 	if (probes[_i].refusal) {
 		ck_assert_fails(r, e.code, &e, probes[_i].refusal);
 		ck_assert(e.code == EINVAL || e.code == ENOTSUP);
-		/* The bytes of an archive as a disk are of no use to anybody. */
+		/* An archive is not a disk. */
 		ck_assert_int_eq(strstr(hint_of(&e), "-o format=raw") != NULL,
 			strstr(probes[_i].refusal, "not a disk image") != NULL);
 	} else {

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* Raw images, and what all writing has in common. */
+/* check_raw_write.c - writing raw images, and writing in general. */
 #include <errno.h>
 #include <pthread.h>
 #include <sched.h>
@@ -87,7 +87,7 @@ START_TEST(partitions_write_through)
 	ck_assert_mem_eq(buf, "ab\0\0", 4);
 	ck_assert_fails(view_write(part, "abcd", 4, 4997, &e), ENOSPC, &e, "pass the end");
 	ck_assert_fails(view_resize(part, 1, &e), EOPNOTSUPP, &e, "cannot be changed");
-	/* What the disk has lost a partition cannot be given. */
+	/* A partition may end after a disk that shrank. */
 	ck_assert_ok(view_resize(disk, 2048, &e), &e);
 	ck_assert_fails(view_write(part, "abcd", 4, 2000, &e), ENOSPC, &e, "pass the end");
 	ck_assert_ok(view_read(part, buf, 4, 2000, &e), &e);
@@ -163,7 +163,7 @@ static void make_qcow2(const char *path, uint64_t size)
 	ck_assert_ok(image_create(registry_find("qcow2"), path, &r, &e), &e);
 }
 
-START_TEST(nobody_sees_what_is_late)
+START_TEST(readers_wait_for_a_write_with_an_early_reply)
 {
 	static struct late l;
 	struct early_reply early = {.answered = look_at_once, .failed = never_late, .arg = &l};
@@ -183,7 +183,7 @@ START_TEST(nobody_sees_what_is_late)
 		ck_assert_mem_eq(l.buf, buf, sizeof buf);
 	}
 	ck_assert_uint_eq(l.answers, 5);
-	/* What cannot be is not answered. */
+	/* A write that is refused gets no early reply. */
 	ck_assert_fails(view_write_early(l.view, buf, 2, (1 << 20) - 1, &early, &e), ENOSPC, &e,
 		"pass the end");
 	ck_assert_uint_eq(l.answers, 5);
@@ -281,7 +281,7 @@ START_TEST(zeroes_are_left_out)
 	ck_assert_uint_eq(view_stored(v), 128 << 10);
 	ck_assert_ok(view_read(v, back, sizeof back, 0, &e), &e);
 	ck_assert_mem_eq(back, buf, sizeof buf);
-	/* Over data they are written. */
+	/* Zeroes over data are written. */
 	memset(buf, 0, sizeof buf);
 	ck_assert_ok(view_write(v, buf, sizeof buf, 0, &e), &e);
 	ck_assert_ok(view_read(v, back, sizeof back, 0, &e), &e);
@@ -307,7 +307,7 @@ START_TEST(only_when_asked)
 }
 END_TEST
 
-/* What is allocated is in place and on the host, with the bytes that it had. */
+/* An allocated range is in place, is allocated on the host, and keeps its bytes. */
 static const struct {
 	const char *format, *path, *base; /* NULL: none */
 } allocated[] = {
@@ -325,7 +325,7 @@ static const struct {
 
 #define ALLOCATED_SIZE (UINT64_C(6) << 20)
 
-START_TEST(allocated_room)
+START_TEST(allocated_ranges)
 {
 	static const char *const none[] = {NULL};
 	static unsigned char before[ALLOCATED_SIZE], after[ALLOCATED_SIZE];
@@ -364,7 +364,7 @@ START_TEST(allocated_room)
 }
 END_TEST
 
-/* A write that fails after it was answered is told to each who makes the image durable, once. */
+/* A write that fails after its early reply is reported once to each client that flushes. */
 static void expect_failure(void *arg, const struct err *e)
 {
 	*(int *)arg = e->code;
@@ -375,7 +375,7 @@ static void answer_nobody(void *arg)
 	(void)arg;
 }
 
-START_TEST(late_errors_are_everybodys)
+START_TEST(late_errors_are_reported_to_each_client)
 {
 	static char buf[1 << 20];
 	struct rlimit limit = {.rlim_cur = 1 << 20, .rlim_max = RLIM_INFINITY};
@@ -401,7 +401,7 @@ START_TEST(late_errors_are_everybodys)
 	limit.rlim_cur = RLIM_INFINITY;
 	ck_assert_int_eq(setrlimit(RLIMIT_FSIZE, &limit), 0);
 	ck_assert_int_eq(code, EFBIG);
-	/* One who comes only now has it, for nobody has heard of it. */
+	/* A client that comes after the failure gets it, too: it was reported to no one. */
 	late = view_late_seen(part);
 	ck_assert_int_eq(view_late_error(v, &one), -EFBIG);
 	ck_assert_int_eq(view_late_error(v, &one), 0);
@@ -425,11 +425,11 @@ Suite *raw_write_suite(void)
 	tcase_add_test(tc, power_cuts);
 	tcase_add_test(tc, faults);
 	tcase_add_test(tc, partitions_write_through);
-	tcase_add_test(tc, nobody_sees_what_is_late);
+	tcase_add_test(tc, readers_wait_for_a_write_with_an_early_reply);
 	tcase_add_test(tc, readers_come_before_the_next_writer);
 	tcase_add_test(tc, zeroes_are_left_out);
 	tcase_add_test(tc, only_when_asked);
-	tcase_add_loop_test(tc, allocated_room, 0, COUNT(allocated));
-	tcase_add_test(tc, late_errors_are_everybodys);
+	tcase_add_loop_test(tc, allocated_ranges, 0, COUNT(allocated));
+	tcase_add_test(tc, late_errors_are_reported_to_each_client);
 	return suite_of("raw_write", tc);
 }

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* LUKS1 disks as luks-make.c makes them, good and bent. */
+/* check_luks.c - LUKS1 disks of luks-make.c, valid and damaged. */
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
@@ -122,7 +122,7 @@ START_TEST(any_slot_opens)
 }
 END_TEST
 
-START_TEST(nothing_else_does)
+START_TEST(other_passphrases_do_not_open)
 {
 	static const char *const wrong[] = {
 		"firs", "firstt", "First", " first", "first\n\n", "first\r", "first\r\n", "\n"};
@@ -185,7 +185,7 @@ START_TEST(a_long_one)
 }
 END_TEST
 
-/* What is stored cannot be told. */
+/* All sectors count as data. */
 START_TEST(all_is_data)
 {
 	struct extent x;
@@ -224,7 +224,7 @@ START_TEST(short_files)
 }
 END_TEST
 
-/* A field of the plain image set to what must be refused; with a version, 16 bits. */
+/* A field of the plain image set to a value that must be refused; 16 bits for the version. */
 static const struct {
 	size_t pos;
 	uint32_t value;
@@ -276,7 +276,7 @@ START_TEST(hostile_headers)
 }
 END_TEST
 
-/* An unused slot's salt and iterations say nothing, and neither does the UUID. */
+/* Salt and iterations of an unused slot are ignored, and so is the UUID. */
 START_TEST(harmless_fields)
 {
 	put32(AT_SLOT(1, LUKS_SLOT_ITERATIONS), 0xffffffff);
@@ -286,7 +286,7 @@ START_TEST(harmless_fields)
 }
 END_TEST
 
-/* Damage to any part of a slot makes it useless, but not the others. */
+/* Damage to any part of a slot breaks this slot, but not the others. */
 START_TEST(damaged_slots)
 {
 	static const size_t places[] = {AT_SLOT(0, 8), AT_SLOT(0, 39), 8 * SECTOR,
@@ -299,7 +299,7 @@ START_TEST(damaged_slots)
 }
 END_TEST
 
-/* Only the header is looked at here: it would take its time to try the passphrase. */
+/* Reads the header only: to try the passphrase would take long. */
 static int read_header(struct err *e)
 {
 	struct io *io = io_from_memory(file, file_len, "file", e);
@@ -323,7 +323,7 @@ START_TEST(iterations_are_bounded)
 }
 END_TEST
 
-/* Three slots that take all that four may, and the fourth. */
+/* Three slots use up the limit: the fourth exceeds it. */
 START_TEST(all_slots_together_are_bounded)
 {
 	struct luks_spec spec = plain_spec;
@@ -343,7 +343,7 @@ START_TEST(all_slots_together_are_bounded)
 }
 END_TEST
 
-/* Every read fails once: an error, and a passphrase is never called wrong for it. */
+/* Every read fails once: the error is reported, and not as a wrong passphrase. */
 static bool fails_well(unsigned nth, enum fault fault)
 {
 	struct image_options o = options_new();
@@ -386,7 +386,7 @@ Suite *luks_suite(void)
 	tcase_add_checked_fixture(tc, set_up, tear_down);
 	tcase_add_loop_test(tc, reads_as_built, 0, COUNT(good));
 	tcase_add_test(tc, any_slot_opens);
-	tcase_add_test(tc, nothing_else_does);
+	tcase_add_test(tc, other_passphrases_do_not_open);
 	tcase_add_test(tc, without_a_passphrase);
 	tcase_add_test(tc, newlines);
 	tcase_add_test(tc, each_of_many_is_tried);

@@ -10,13 +10,13 @@
 
 #define CLUSTERS 9
 
-/* Clusters 1, 2 and 3 are stored behind each other, then 8; then 0. */
+/* Clusters 1, 2 and 3 are stored one after another, then 8, then 0. */
 static const unsigned stored[CLUSTERS] = {5, 1, 2, 3, 0, 0, 0, 0, 4};
 
 struct kind {
 	bool old;
 	unsigned cluster; /* sectors */
-	unsigned data;    /* sector where data begins; 0: not told */
+	unsigned data;    /* first sector of data; 0: not recorded */
 	size_t cut;       /* bytes of the disk that the last cluster has too many */
 };
 
@@ -91,7 +91,7 @@ START_TEST(hostile_headers)
 }
 END_TEST
 
-/* Cluster 8 somewhere where it cannot be. */
+/* Cluster 8 at impossible positions. */
 START_TEST(bad_entries)
 {
 	struct memory_image m = build(&kinds[1]);

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* check_parallels_descriptor.c - bundles: storages, snapshots, names and what may be wrong with
- * each. Each test runs in an empty directory, where the bundle is vm.pvm/disk.hdd. */
+/* check_parallels_descriptor.c - bundles: storages, snapshots, names, and damage to each.
+ *
+ * Each test runs in an empty directory, where the bundle is vm.pvm/disk.hdd. */
 #include <errno.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -218,7 +219,7 @@ START_TEST(split_disks)
 }
 END_TEST
 
-/* The disk was made larger after a snapshot. */
+/* The disk grew after a snapshot. */
 START_TEST(shorter_parents)
 {
 	put_image("r", 3, 'r', 2);
@@ -229,7 +230,7 @@ START_TEST(shorter_parents)
 }
 END_TEST
 
-/* No list of snapshots: there is but one. */
+/* A descriptor without snapshots has a single state. */
 START_TEST(without_snapshots)
 {
 	put_image("x", 6, 'x', CLUSTERS);
@@ -243,7 +244,7 @@ START_TEST(without_snapshots)
 }
 END_TEST
 
-/* A bundle that came from elsewhere: the last part of the name counts. */
+/* A bundle that was moved: only the last part of a name is used. */
 START_TEST(foreign_names)
 {
 	static const char *const names[] = {"/Users/me/vm.pvm/disk.hdd/x", "C:\\VMs\\disk.hdd\\x",
@@ -261,7 +262,7 @@ START_TEST(foreign_names)
 }
 END_TEST
 
-/* Out of the bundle, by its own name: never. */
+/* A relative name must not lead out of the bundle. */
 START_TEST(names_outside)
 {
 	write_file("secret", "secret", 6);
@@ -356,7 +357,7 @@ START_TEST(wrong_descriptors)
 }
 END_TEST
 
-/* What is wrong with other snapshots does not keep the disk from being read. */
+/* Damage to other snapshots does not keep the current state from being read. */
 START_TEST(broken_snapshots)
 {
 	struct image_options o = warned_options();
@@ -379,7 +380,7 @@ START_TEST(broken_snapshots)
 }
 END_TEST
 
-/* Told of, though it works: images that were in use, and images of a bundle by themselves. */
+/* Warnings: images that were in use, and single images of a bundle. */
 START_TEST(warnings)
 {
 	struct image_options o = warned_options();
@@ -404,7 +405,7 @@ END_TEST
 
 Suite *parallels_descriptor_suite(void)
 {
-	TCase *tc = tcase_create("parallels_desc");
+	TCase *tc = tcase_create("parallels_descriptor");
 
 	use_temp_dir(tc);
 	tcase_add_test(tc, snapshots_are_states);
@@ -417,5 +418,5 @@ Suite *parallels_descriptor_suite(void)
 	tcase_add_loop_test(tc, wrong_descriptors, 0, COUNT(wrong));
 	tcase_add_test(tc, broken_snapshots);
 	tcase_add_test(tc, warnings);
-	return suite_of("parallels_desc", tc);
+	return suite_of("parallels_descriptor", tc);
 }

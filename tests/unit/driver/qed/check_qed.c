@@ -31,7 +31,7 @@ static void put_cluster(struct memory_image *m, unsigned guest, unsigned stored)
 	memory_image_data(m, DATA + stored * CLUSTER, guest * CLUSTER, CLUSTER);
 }
 
-/* 20 clusters: 0, 1, 2 and 9 are stored, the first three behind each other; 4 to 6 are zero. */
+/* 20 clusters: 0, 1, 2 and 9 are stored, the first three one after another; 4 to 6 are zero. */
 static struct memory_image build(void)
 {
 	struct memory_image m = memory_image_new("qed", FILE_LEN + TAIL, CLUSTERS * CLUSTER);
@@ -122,7 +122,7 @@ START_TEST(bad_entries)
 }
 END_TEST
 
-/* The largest of all: what no file can hold must be refused, not overflow. */
+/* The largest clusters and tables: sizes must be refused, not overflow. */
 START_TEST(largest_geometry)
 {
 	struct memory_image m = build();
@@ -136,7 +136,7 @@ START_TEST(largest_geometry)
 }
 END_TEST
 
-/* Left so by a crash, which spoils nothing. */
+/* The mark after a crash, which does no damage. */
 START_TEST(need_check)
 {
 	struct memory_image m = build();
@@ -179,7 +179,7 @@ static void write_child(const char *name, const char *parent, unsigned features)
 	memory_image_free(&m);
 }
 
-/* With the flag a parent is raw, whatever it looks like; without it looks decide. */
+/* With the flag a parent is raw, without it the parent is probed. */
 START_TEST(parents)
 {
 	struct memory_image m = build();

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* check_vmdk.c - sparse extents: what is mapped, and how damage shows. */
+/* check_vmdk.c - hosted sparse extents: the map, and errors for damage. */
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
@@ -123,7 +123,7 @@ START_TEST(all_grain_sizes_are_read)
 }
 END_TEST
 
-/* Two pages of entries a table at most, and a run that goes on from table to table. */
+/* Tables of up to two pages of entries, and a run that goes on from table to table. */
 START_TEST(runs_pass_pages_of_entries)
 {
 	const struct view *v;
@@ -136,7 +136,7 @@ START_TEST(runs_pass_pages_of_entries)
 }
 END_TEST
 
-/* Zero grains hide the parent, missing ones do not. */
+/* A zero grain hides the parent, a grain that is not allocated does not. */
 START_TEST(zero_grains_differ_from_missing_ones)
 {
 	struct image *img;
@@ -159,7 +159,7 @@ START_TEST(zero_grains_differ_from_missing_ones)
 }
 END_TEST
 
-/* Sector 1 holds the descriptor: whoever reads it as a grain shows its text to the guest. */
+/* Sector 1 holds the descriptor: read as a grain it would show its text to the guest. */
 START_TEST(an_entry_of_1_is_a_zero_grain_without_the_flag_too)
 {
 	build_vmdk_both(&b, 0, 1);
@@ -185,7 +185,7 @@ START_TEST(missing_tables_are_missing_grains)
 }
 END_TEST
 
-/* One entry can stand for a table of zero grains, where zero grains are known. */
+/* With the flag for zero grains a directory entry of 1 is a table of zero grains. */
 START_TEST(an_entry_of_1_is_a_table_of_zero_grains)
 {
 	const struct view *v;
@@ -202,7 +202,7 @@ START_TEST(an_entry_of_1_is_a_table_of_zero_grains)
 	ck_assert_ok(v->ops->map(v, 3 * GRAIN, 10 * GRAIN, &x, &s.e), &s.e);
 	ck_assert(x.kind == EXTENT_ZERO && x.len == 5 * GRAIN);
 	subject_reads(v, 8 * GRAIN, GRAIN, 0x12);
-	/* a table of zeroes before one that is not there */
+	/* a table of zeroes before one that is not allocated */
 	build_vmdk_put(&b, b.gd * SECTOR + 8, 4, 0);
 	build_vmdk_put(&b, b.rgd * SECTOR + 8, 4, 0);
 	v = opened();
@@ -213,7 +213,7 @@ START_TEST(an_entry_of_1_is_a_table_of_zero_grains)
 }
 END_TEST
 
-/* Size: what the line says counts (not the header's capacity, which VirtualBox rounds up). */
+/* The size is that of the extent line: VirtualBox rounds the capacity in the header up. */
 
 static void resize_line(const char *sectors)
 {
@@ -246,7 +246,7 @@ END_TEST
 
 /* Damage to tables. */
 
-START_TEST(the_redundant_directory_answers_for_a_lost_entry)
+START_TEST(a_lost_entry_is_read_from_the_redundant_directory)
 {
 	static const uint32_t lost[] = {0, UINT32_MAX, 0x7fffffff};
 
@@ -274,7 +274,7 @@ static void opens_with_warning(const char *part)
 	ck_assert_msg(strstr(warning, part) && (*part || !*warning), "%s", warning);
 }
 
-START_TEST(the_use_of_the_redundant_directory_is_told)
+START_TEST(the_use_of_the_redundant_directory_is_reported)
 {
 	store(4, 3);
 	opens_with_warning("");
@@ -305,7 +305,7 @@ START_TEST(a_directory_is_no_table)
 }
 END_TEST
 
-START_TEST(the_redundant_table_answers_for_an_impossible_entry)
+START_TEST(an_impossible_entry_is_read_from_the_redundant_table)
 {
 	const uint32_t bad[] = {2, b.data - 1, b.len / SECTOR, UINT32_MAX};
 
@@ -322,7 +322,7 @@ END_TEST
 
 /* So it does for an entry of 1, which nothing says to be zeroes but what is in both tables; grain
  * after grain, also where others that are zeroes lie between. */
-START_TEST(the_redundant_table_answers_for_an_entry_of_1)
+START_TEST(an_entry_of_1_is_read_from_the_redundant_table)
 {
 	const struct view *v;
 
@@ -344,7 +344,7 @@ START_TEST(the_redundant_table_answers_for_an_entry_of_1)
 }
 END_TEST
 
-START_TEST(the_redundant_directory_stands_in_for_the_first)
+START_TEST(the_redundant_directory_replaces_the_first)
 {
 	store(4, 3);
 	build_vmdk_put(&b, AT_GD, 8, b.len / SECTOR);
@@ -357,7 +357,7 @@ START_TEST(the_redundant_directory_stands_in_for_the_first)
 }
 END_TEST
 
-START_TEST(damage_hurts_only_its_own_place)
+START_TEST(damage_affects_only_its_own_range)
 {
 	const struct view *v;
 	struct extent x = {.len = 0};
@@ -375,7 +375,7 @@ START_TEST(damage_hurts_only_its_own_place)
 	subject_maps(v, 3 * GRAIN, EXTENT_ZERO, GRAIN);
 	subject_fails(v, 4 * GRAIN, EUCLEAN, "grain directory: entry 1");
 	subject_reads(v, 8 * GRAIN, GRAIN, 0x11);
-	/* how far it reaches */
+	/* the range of the damage */
 	ck_assert_int_lt(v->ops->map(v, 5 * GRAIN, 9 * GRAIN, &x, &s.e), 0);
 	ck_assert_uint_eq(x.len, 3 * GRAIN);
 	ck_assert_int_lt(v->ops->map(v, GRAIN + 1, 9 * GRAIN, &x, &s.e), 0);
@@ -383,7 +383,7 @@ START_TEST(damage_hurts_only_its_own_place)
 }
 END_TEST
 
-/* What cannot be at all. */
+/* Impossible headers. */
 
 static const struct bend bends[] = {
 	{AT_VERSION, 4, 0, ENOTSUP, "version 0"},
@@ -442,7 +442,7 @@ START_TEST(a_directory_at_impossible_places_is_refused)
 }
 END_TEST
 
-START_TEST(without_the_flag_newlines_are_not_looked_at)
+START_TEST(without_the_flag_newlines_are_ignored)
 {
 	build_vmdk_put(&b, AT_FLAGS, 4, WITH_RGD);
 	build_vmdk_put(&b, AT_NEWLINES, 4, 0);
@@ -476,7 +476,7 @@ START_TEST(embedded_descriptors_list_one_sparse_extent)
 }
 END_TEST
 
-START_TEST(failing_reads_are_told)
+START_TEST(failing_reads_are_reported)
 {
 	store(0, 0);
 	subject_faults(&s, b.bytes, b.len, 3);
@@ -508,19 +508,19 @@ static TCase *damage_tests(void)
 	TCase *tc = tcase_create("damage");
 
 	tcase_add_checked_fixture(tc, setup, teardown);
-	tcase_add_test(tc, the_redundant_directory_answers_for_a_lost_entry);
-	tcase_add_test(tc, the_use_of_the_redundant_directory_is_told);
+	tcase_add_test(tc, a_lost_entry_is_read_from_the_redundant_directory);
+	tcase_add_test(tc, the_use_of_the_redundant_directory_is_reported);
 	tcase_add_test(tc, a_directory_is_no_table);
-	tcase_add_test(tc, the_redundant_table_answers_for_an_impossible_entry);
-	tcase_add_test(tc, the_redundant_table_answers_for_an_entry_of_1);
-	tcase_add_test(tc, the_redundant_directory_stands_in_for_the_first);
-	tcase_add_test(tc, damage_hurts_only_its_own_place);
+	tcase_add_test(tc, an_impossible_entry_is_read_from_the_redundant_table);
+	tcase_add_test(tc, an_entry_of_1_is_read_from_the_redundant_table);
+	tcase_add_test(tc, the_redundant_directory_replaces_the_first);
+	tcase_add_test(tc, damage_affects_only_its_own_range);
 	tcase_add_loop_test(tc, impossible_headers_are_refused, 0, COUNT(bends));
 	tcase_add_test(tc, a_directory_at_impossible_places_is_refused);
-	tcase_add_test(tc, without_the_flag_newlines_are_not_looked_at);
+	tcase_add_test(tc, without_the_flag_newlines_are_ignored);
 	tcase_add_test(tc, files_cut_anywhere_are_refused);
 	tcase_add_test(tc, embedded_descriptors_list_one_sparse_extent);
-	tcase_add_test(tc, failing_reads_are_told);
+	tcase_add_test(tc, failing_reads_are_reported);
 	return tc;
 }
 

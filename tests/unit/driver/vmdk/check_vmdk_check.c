@@ -47,8 +47,8 @@ START_TEST(good)
 }
 END_TEST
 
-/* A crash may keep one of two tables as it was. */
-START_TEST(twin_lags)
+/* After a crash one of two tables may lack an entry. */
+START_TEST(redundant_lags)
 {
 	char text[200];
 	uint32_t last = build_vmdk_data(&b, 7);
@@ -64,7 +64,7 @@ START_TEST(twin_lags)
 }
 END_TEST
 
-/* What the first does not have is not in use. */
+/* A grain that only the redundant table has is not in use. */
 START_TEST(first_lags)
 {
 	char text[200];
@@ -95,7 +95,7 @@ START_TEST(they_differ)
 }
 END_TEST
 
-/* The other one is read then, and the first becomes like it. */
+/* The redundant entry is read, and copied to the first table. */
 START_TEST(first_is_wrong)
 {
 	char text[200];
@@ -129,7 +129,7 @@ START_TEST(shared)
 }
 END_TEST
 
-/* The table is made again behind everything, in either directory. */
+/* The table is copied to the end of the file, for either directory. */
 START_TEST(directory)
 {
 	char text[200];
@@ -168,7 +168,7 @@ Suite *vmdk_check_suite(void)
 	use_temp_dir(t);
 	tcase_add_checked_fixture(t, setup, teardown);
 	tcase_add_test(t, good);
-	tcase_add_test(t, twin_lags);
+	tcase_add_test(t, redundant_lags);
 	tcase_add_test(t, first_lags);
 	tcase_add_test(t, they_differ);
 	tcase_add_test(t, first_is_wrong);

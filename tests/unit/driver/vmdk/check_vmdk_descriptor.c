@@ -144,7 +144,7 @@ static const struct {
 	{HEAD ONE "ddb.iofilters = \"vmwarevmcrypt\"\n", ENOTSUP, "encrypted"},
 };
 
-START_TEST(what_makes_no_sense_is_refused)
+START_TEST(invalid_descriptors_are_refused)
 {
 	ck_assert_fails(parse(refusals[_i].text), refusals[_i].code, &p.e, refusals[_i].says);
 }
@@ -307,7 +307,7 @@ Suite *vmdk_descriptor_suite(void)
 	tcase_add_checked_fixture(tc, NULL, forget);
 	tcase_add_test(tc, everything_is_found);
 	tcase_add_loop_test(tc, spelling_does_not_matter, 0, COUNT(spellings));
-	tcase_add_loop_test(tc, what_makes_no_sense_is_refused, 0, COUNT(refusals));
+	tcase_add_loop_test(tc, invalid_descriptors_are_refused, 0, COUNT(refusals));
 	tcase_add_test(tc, extents_are_counted);
 	tcase_add_test(tc, long_lines_and_long_texts);
 	tcase_add_test(tc, uuids_are_read);

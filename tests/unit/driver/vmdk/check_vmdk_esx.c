@@ -89,7 +89,7 @@ static const struct view *described(const char *lines)
 	return s.img->states[0]->view;
 }
 
-/* What the driver says, whatever is below. */
+/* The map of the driver alone, without its parent. */
 static void maps(const struct view *v, uint64_t off, enum extent_kind kind, uint64_t len)
 {
 	struct extent x;
@@ -146,8 +146,8 @@ START_TEST(a_missing_table_is_missing_grains)
 }
 END_TEST
 
-/* No entry stands for zeroes here, and the header is no grain. */
-START_TEST(impossible_entries_hurt_their_own_place)
+/* COWD has no entry for zeroes, and the header is no grain. */
+START_TEST(impossible_entries_affect_only_their_range)
 {
 	const uint32_t bad[] = {1, 4, b.data - 1 - (b.data - b.tables), b.len / SECTOR, UINT32_MAX};
 	const struct view *v;
@@ -204,7 +204,7 @@ START_TEST(files_cut_anywhere_in_front_of_the_tables_are_refused)
 }
 END_TEST
 
-/* Names of parents: in the place of a root disk's geometry. */
+/* Names of parents, in place of a root disk's geometry. */
 
 static void name_parent(const char *name)
 {
@@ -290,7 +290,7 @@ static void count_warning(const char *text)
 	warnings += strstr(text, "names no parent") != NULL;
 }
 
-START_TEST(an_extent_that_names_nothing)
+START_TEST(an_extent_without_parent_name)
 {
 	warnings = 0;
 	s.o.warn = count_warning;
@@ -319,7 +319,7 @@ END_TEST
 
 /* With a descriptor. */
 
-START_TEST(the_file_says_which_kind_it_is)
+START_TEST(the_magic_decides_the_kind)
 {
 	static const char *const words[] = {"SPARSE", "VMFSSPARSE", "SESPARSE", "vmfsSparse"};
 	char line[64];
@@ -349,7 +349,7 @@ START_TEST(lines_may_be_longer_than_the_header_says)
 }
 END_TEST
 
-START_TEST(a_descriptor_must_know_of_the_parent)
+START_TEST(a_descriptor_must_have_the_parent)
 {
 	name_parent("base.vmdk");
 	ck_assert_fails(try_described("RW 5000 VMFSSPARSE \"x.vmdk\"\n"), EINVAL, &s.e,
@@ -359,7 +359,7 @@ START_TEST(a_descriptor_must_know_of_the_parent)
 }
 END_TEST
 
-START_TEST(failing_reads_are_told)
+START_TEST(failing_reads_are_reported)
 {
 	subject_faults(&s, b.bytes, b.len, 3);
 }
@@ -402,7 +402,7 @@ START_TEST(all_types_of_entries_are_read)
 }
 END_TEST
 
-START_TEST(entries_that_stand_for_nothing_hurt_their_own_place)
+START_TEST(undefined_entries_affect_only_their_range)
 {
 	static const struct {
 		uint64_t entry;
@@ -468,7 +468,7 @@ static const struct bend se_bends[] = {
 	{SE_GRAINS, 8, UINT64_MAX, EUCLEAN, "grains:"},
 };
 
-START_TEST(headers_that_are_not_known_are_refused)
+START_TEST(unknown_headers_are_refused)
 {
 	const struct bend *bend = &se_bends[_i];
 
@@ -494,7 +494,7 @@ static void says(const char *part)
 	free(json);
 }
 
-START_TEST(facts_are_told)
+START_TEST(facts_are_reported)
 {
 	described(SE_LINE);
 	says("\"cluster-size\": 4096");
@@ -546,18 +546,18 @@ static TCase *cowd_tests(void)
 	tcase_add_test(tc, grains_of_a_sector_make_long_runs);
 	tcase_add_test(tc, larger_grains_are_read);
 	tcase_add_test(tc, a_missing_table_is_missing_grains);
-	tcase_add_test(tc, impossible_entries_hurt_their_own_place);
+	tcase_add_test(tc, impossible_entries_affect_only_their_range);
 	tcase_add_loop_test(tc, impossible_headers_are_refused, 0, COUNT(cowd_bends));
 	tcase_add_test(tc, files_cut_anywhere_in_front_of_the_tables_are_refused);
 	tcase_add_test(tc, an_extent_names_its_parent);
 	tcase_add_test(tc, extents_without_descriptors_make_chains);
 	tcase_add_test(tc, names_of_parents_have_an_end);
-	tcase_add_test(tc, an_extent_that_names_nothing);
+	tcase_add_test(tc, an_extent_without_parent_name);
 	tcase_add_test(tc, geometry_is_no_name);
-	tcase_add_test(tc, the_file_says_which_kind_it_is);
+	tcase_add_test(tc, the_magic_decides_the_kind);
 	tcase_add_test(tc, lines_may_be_longer_than_the_header_says);
-	tcase_add_test(tc, a_descriptor_must_know_of_the_parent);
-	tcase_add_test(tc, failing_reads_are_told);
+	tcase_add_test(tc, a_descriptor_must_have_the_parent);
+	tcase_add_test(tc, failing_reads_are_reported);
 	return tc;
 }
 
@@ -569,11 +569,11 @@ static TCase *sesparse_tests(void)
 	tcase_add_checked_fixture(tc, setup_sesparse, teardown);
 	tcase_add_test(tc, it_needs_its_descriptor);
 	tcase_add_test(tc, all_types_of_entries_are_read);
-	tcase_add_test(tc, entries_that_stand_for_nothing_hurt_their_own_place);
+	tcase_add_test(tc, undefined_entries_affect_only_their_range);
 	tcase_add_test(tc, directory_entries_are_checked);
-	tcase_add_loop_test(tc, headers_that_are_not_known_are_refused, 0, COUNT(se_bends));
+	tcase_add_loop_test(tc, unknown_headers_are_refused, 0, COUNT(se_bends));
 	tcase_add_test(tc, directories_that_are_cut_are_refused);
-	tcase_add_test(tc, facts_are_told);
+	tcase_add_test(tc, facts_are_reported);
 	tcase_add_test(tc, deltas_lie_on_parents);
 	return tc;
 }

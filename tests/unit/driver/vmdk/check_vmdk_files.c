@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* check_vmdk_files.c - disks of several files, deltas, and what info.json says of them. */
+/* check_vmdk_files.c - disks of several files, deltas, and their info.json. */
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -211,7 +211,7 @@ START_TEST(streams_may_be_extents)
 }
 END_TEST
 
-START_TEST(the_sector_size_is_told)
+START_TEST(the_sector_size_is_reported)
 {
 	described(HEAD "RW 8 ZERO\nddb.logicalSectorSize = \"4096\"\n");
 	ck_assert_uint_eq(s.img->sector_size, 4096);
@@ -351,7 +351,7 @@ START_TEST(names_in_another_case)
 }
 END_TEST
 
-/* What no disk has that was ever written to proves nothing. */
+/* The content ID of disks that were never written identifies none. */
 START_TEST(the_first_content_id_finds_nothing)
 {
 	write_text("other.vmdk", "version=1\nCID=fffffffe\nRW 64 ZERO\n");
@@ -365,7 +365,7 @@ START_TEST(the_first_content_id_finds_nothing)
 }
 END_TEST
 
-START_TEST(a_parent_without_a_name_cannot_be_had)
+START_TEST(a_parent_without_a_name_is_refused)
 {
 	write_sparse("d.vmdk", CHILD, 2);
 	ck_assert_fails(try_open("d.vmdk"), EINVAL, &s.e, "does not name it");
@@ -376,7 +376,7 @@ END_TEST
 
 #define UUID "871a6044-c8ca-48ed-b7aa-e6fc49da3db4"
 
-/* As VirtualBox writes a child: the UUID is all that it says of its parent. */
+/* A child as VirtualBox writes it: only the UUID identifies its parent. */
 START_TEST(a_parent_may_be_known_by_its_uuid_alone)
 {
 	static const unsigned char id[GUID_LEN] = GUID_BYTES(
@@ -403,7 +403,7 @@ START_TEST(a_parent_may_be_known_by_its_uuid_alone)
 }
 END_TEST
 
-/* A name and UUIDs: all of it must be right. */
+/* With a name and UUIDs all of them must match. */
 static const struct {
 	const char *child, *parent, *says;
 } identities[] = {
@@ -491,7 +491,7 @@ Suite *vmdk_files_suite(void)
 	tcase_add_test(tc, a_renamed_image_shows_itself);
 	tcase_add_test(tc, an_extent_of_no_size_carries_a_descriptor);
 	tcase_add_test(tc, streams_may_be_extents);
-	tcase_add_test(tc, the_sector_size_is_told);
+	tcase_add_test(tc, the_sector_size_is_reported);
 	tcase_add_test(tc, tables_in_holes_are_not_read);
 	tcase_add_test(tc, tables_in_holes_do_not_prolong_what_is_zero);
 	tcase_add_test(tc, a_stream_of_a_header_alone_is_refused);
@@ -500,7 +500,7 @@ Suite *vmdk_files_suite(void)
 	tcase_add_test(tc, a_renamed_parent_is_found);
 	tcase_add_test(tc, names_in_another_case);
 	tcase_add_test(tc, the_first_content_id_finds_nothing);
-	tcase_add_test(tc, a_parent_without_a_name_cannot_be_had);
+	tcase_add_test(tc, a_parent_without_a_name_is_refused);
 	tcase_add_test(tc, a_parent_may_be_known_by_its_uuid_alone);
 	tcase_add_loop_test(tc, uuids_must_agree, 0, COUNT(identities));
 	tcase_add_test(tc, names_are_in_the_encoding_of_the_descriptor);

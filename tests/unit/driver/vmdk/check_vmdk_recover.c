@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* check_vmdk_recover.c - streams that lost their end: what is recovered, what is said to be lost.
- */
+/* check_vmdk_recover.c - streams that lost their end: recovered grains, and lost ones. */
 #include <errno.h>
 #include <string.h>
 
@@ -85,8 +84,8 @@ START_TEST(a_sound_stream_is_not_scanned)
 }
 END_TEST
 
-/* Cut behind grain 9: what comes later may have been stored, what comes before was not. */
-START_TEST(what_follows_the_last_grain_is_lost)
+/* Cut after grain 9: later grains may be lost, earlier ones that are missing were never stored. */
+START_TEST(grains_after_the_last_one_are_lost)
 {
 	struct extent x = {.len = 0};
 	const struct view *v;
@@ -121,8 +120,8 @@ START_TEST(a_grain_that_is_cut_is_lost)
 }
 END_TEST
 
-/* A table stands behind its grains: there are no others. */
-START_TEST(a_table_says_that_its_grains_are_all)
+/* A table follows its grains: no others were stored. */
+START_TEST(a_table_ends_its_grains)
 {
 	const struct view *v;
 
@@ -135,7 +134,7 @@ START_TEST(a_table_says_that_its_grains_are_all)
 }
 END_TEST
 
-START_TEST(a_directory_says_that_all_grains_are_there)
+START_TEST(a_directory_ends_all_grains)
 {
 	const struct view *v;
 
@@ -151,7 +150,7 @@ START_TEST(a_directory_says_that_all_grains_are_there)
 }
 END_TEST
 
-/* The whole end but the footer: nothing is missing. */
+/* Only the footer is missing: no grain is lost. */
 START_TEST(a_lost_footer_loses_nothing)
 {
 	const struct view *v;
@@ -171,7 +170,7 @@ START_TEST(a_lost_footer_loses_nothing)
 }
 END_TEST
 
-START_TEST(what_the_line_says_more_than_the_header_is_no_loss)
+START_TEST(the_line_may_be_longer_than_the_header)
 {
 	const struct view *v;
 
@@ -184,7 +183,7 @@ START_TEST(what_the_line_says_more_than_the_header_is_no_loss)
 }
 END_TEST
 
-/* Where grains do not come in order, a gap says nothing. */
+/* When grains are not in order, a gap may hold lost grains. */
 START_TEST(order_matters)
 {
 	const struct view *v;
@@ -214,7 +213,7 @@ static const struct {
 	{8, 4, 0},                   /* a marker with a payload of 32 sectors, past the end */
 };
 
-START_TEST(nothing_is_believed_behind_damage)
+START_TEST(records_after_damage_are_ignored)
 {
 	const struct view *v;
 	size_t bad;
@@ -230,7 +229,7 @@ START_TEST(nothing_is_believed_behind_damage)
 }
 END_TEST
 
-START_TEST(where_nothing_is_left_the_reason_is_told)
+START_TEST(without_grains_the_reason_is_reported)
 {
 	build_stream_pad(&b, 100 * SECTOR);
 	refuses(EUCLEAN, "no footer");
@@ -259,15 +258,15 @@ Suite *vmdk_recover_suite(void)
 	tcase_add_checked_fixture(tc, setup, teardown);
 	tcase_add_test(tc, nothing_is_recovered_unless_asked_for);
 	tcase_add_test(tc, a_sound_stream_is_not_scanned);
-	tcase_add_test(tc, what_follows_the_last_grain_is_lost);
+	tcase_add_test(tc, grains_after_the_last_one_are_lost);
 	tcase_add_test(tc, a_grain_that_is_cut_is_lost);
-	tcase_add_test(tc, a_table_says_that_its_grains_are_all);
-	tcase_add_test(tc, a_directory_says_that_all_grains_are_there);
+	tcase_add_test(tc, a_table_ends_its_grains);
+	tcase_add_test(tc, a_directory_ends_all_grains);
 	tcase_add_test(tc, a_lost_footer_loses_nothing);
-	tcase_add_test(tc, what_the_line_says_more_than_the_header_is_no_loss);
+	tcase_add_test(tc, the_line_may_be_longer_than_the_header);
 	tcase_add_test(tc, order_matters);
-	tcase_add_loop_test(tc, nothing_is_believed_behind_damage, 0, COUNT(bends));
-	tcase_add_test(tc, where_nothing_is_left_the_reason_is_told);
+	tcase_add_loop_test(tc, records_after_damage_are_ignored, 0, COUNT(bends));
+	tcase_add_test(tc, without_grains_the_reason_is_reported);
 	tcase_add_test(tc, without_markers_there_is_nothing_to_scan);
-	return suite_of("vmdk_scan", tc);
+	return suite_of("vmdk_recover", tc);
 }

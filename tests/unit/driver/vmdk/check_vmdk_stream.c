@@ -77,7 +77,7 @@ START_TEST(a_stream_may_have_its_directory_in_front)
 }
 END_TEST
 
-/* They must not be taken for one run, which compressed grains never make. */
+/* They must not be taken for a run: compressed grains never make one. */
 START_TEST(records_may_lie_a_grain_apart)
 {
 	const struct view *v;
@@ -148,7 +148,7 @@ static const struct bend bends[] = {
 	{12, 2, 0, EUCLEAN, "deflate"},
 };
 
-START_TEST(damaged_records_are_told)
+START_TEST(damaged_records_are_reported)
 {
 	const struct bend *bend = &bends[_i];
 	const struct view *v;
@@ -165,8 +165,7 @@ START_TEST(damaged_records_are_told)
 }
 END_TEST
 
-/* What deflate makes of a grain that it cannot compress is longer than the grain, but not by much.
- */
+/* An incompressible grain is stored a little longer than it is. */
 START_TEST(compressed_lengths_have_a_limit)
 {
 	const uint32_t limit = GRAIN + GRAIN / 1000 + 65536;
@@ -196,7 +195,7 @@ START_TEST(a_grain_must_be_as_long_as_the_disk_needs)
 }
 END_TEST
 
-START_TEST(what_a_short_grain_lacks_is_zero)
+START_TEST(the_rest_of_a_short_grain_is_zero)
 {
 	unsigned char unit[GRAIN];
 	const struct view *v;
@@ -274,10 +273,10 @@ Suite *vmdk_stream_suite(void)
 	tcase_add_test(tc, streams_are_padded);
 	tcase_add_test(tc, streams_cut_short_are_refused);
 	tcase_add_test(tc, a_footer_that_points_nowhere_is_refused);
-	tcase_add_loop_test(tc, damaged_records_are_told, 0, COUNT(bends));
+	tcase_add_loop_test(tc, damaged_records_are_reported, 0, COUNT(bends));
 	tcase_add_test(tc, compressed_lengths_have_a_limit);
 	tcase_add_test(tc, a_grain_must_be_as_long_as_the_disk_needs);
-	tcase_add_test(tc, what_a_short_grain_lacks_is_zero);
+	tcase_add_test(tc, the_rest_of_a_short_grain_is_zero);
 	tcase_add_test(tc, the_directory_is_no_table);
 	tcase_add_test(tc, two_grains_cannot_share_a_record);
 	tcase_add_test(tc, records_lie_in_the_file);

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* Writing VMDKs that others made, and our own. */
+/* check_vmdk_write.c - writing VMDKs of other programs and new ones. */
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -78,7 +78,7 @@ static unsigned char *read_bytes(const char *path, size_t *len)
 	return bytes;
 }
 
-/* Both directories have tables of their own, which say the same; nobody is writing. */
+/* Both directories have tables, with the same entries, and the unclean mark is not set. */
 static void twins_are_equal(const char *path)
 {
 	size_t len;
@@ -127,7 +127,7 @@ START_TEST(like_an_array_of_our_own)
 }
 END_TEST
 
-/* A disk of more extents than one: it is written where they meet. */
+/* Writes across the border of two extents. */
 START_TEST(split)
 {
 	const uint64_t seam = UINT64_C(4192256) * 512;
@@ -178,7 +178,7 @@ START_TEST(sizes_that_cannot_be)
 }
 END_TEST
 
-/* So much longer that the directories move, and shorter again as far as nothing is stored. */
+/* Grows until the directories move, and shrinks down to the last allocated grain. */
 START_TEST(directories_move)
 {
 	const uint64_t size = UINT64_C(5) << 30;
@@ -235,8 +235,8 @@ static const struct {
 	{"b.vmdk", "adapter_type=scsi", NULL, EINVAL, "no such adapter_type"},
 };
 
-/* Nothing is left of them. */
-START_TEST(what_is_not_made)
+/* A creation that fails leaves no file. */
+START_TEST(failed_creations)
 {
 	struct err e = ERR_INIT;
 	unsigned char *disk = calloc(1, MB);
@@ -311,7 +311,7 @@ static const char described[] =
 
 static const unsigned char nothing[65536];
 
-/* The first write, and nothing before it, changes what others know the content by. */
+/* The first write, and nothing before it, changes the content IDs. */
 START_TEST(first_write)
 {
 	struct image_options o;
@@ -375,7 +375,7 @@ START_TEST(long_content_id)
 }
 END_TEST
 
-/* A child knows that its parent was written to. */
+/* A child is refused after its parent was written. */
 START_TEST(changed_parent)
 {
 	struct image_options o;
@@ -441,7 +441,7 @@ END_TEST
 
 #define GRAIN 65536
 
-/* One that was made empty, to be filled. */
+/* A new stream, opened to be written. */
 static struct image *open_stream(const char *path, struct image_options *o)
 {
 	struct err e = ERR_INIT;
@@ -514,7 +514,7 @@ START_TEST(streams_are_filled)
 }
 END_TEST
 
-/* Only once, in order, by whole grains, and not read meanwhile. */
+/* A stream is written once, in order, by whole grains, and cannot be read meanwhile. */
 START_TEST(streams_go_forward)
 {
 	struct image_options o;
@@ -543,7 +543,7 @@ START_TEST(streams_go_forward)
 }
 END_TEST
 
-/* One that was never ended is no disk of zeroes. */
+/* A stream that was not finished is not an image. */
 START_TEST(streams_without_an_end)
 {
 	struct image_options o;
@@ -564,7 +564,7 @@ END_TEST
 static const char own[] = "version=1\nCID=1234567\nparentCID=ffffffff\n"
 			  "createType=\"monolithicSparse\"\nRW 1024 SPARSE \"x\"\n";
 
-/* Tables that cannot be right. */
+/* Impossible entries. */
 START_TEST(bad_tables)
 {
 	struct build_vmdk b;
@@ -605,7 +605,7 @@ START_TEST(bad_tables)
 }
 END_TEST
 
-/* Who writes one of two structures that share bytes spoils the other.  The sectors of the image: 1
+/* A write to one of two structures that share bytes destroys the other.  Sectors of the image: 1
  * descriptor, 5 redundant directory, 6 its tables, 10 directory, 11 tables, 16 grains. */
 static const struct {
 	size_t field; /* of the header, or in the directory; 0: none */
@@ -715,8 +715,8 @@ START_TEST(tail_of_the_last_table)
 }
 END_TEST
 
-/* A crash, or a program that knows of one table alone. */
-START_TEST(twins_made_equal)
+/* Tables that differ after a crash, or after a program that ignores the redundant one. */
+START_TEST(redundant_tables_are_made_equal)
 {
 	struct image_options o;
 	struct build_vmdk b;
@@ -744,7 +744,7 @@ START_TEST(twins_made_equal)
 }
 END_TEST
 
-/* As long as somebody writes, and after a crash, the header says so. */
+/* The unclean mark is set while the image is written, and after a crash. */
 START_TEST(unclean)
 {
 	struct image_options o;
@@ -767,7 +767,7 @@ START_TEST(unclean)
 }
 END_TEST
 
-/* A power cut amid a change of size cannot tear the descriptor: one sector of it changes. */
+/* A power cut during a resize cannot tear the descriptor: only one sector of it changes. */
 START_TEST(descriptors_keep_their_length)
 {
 	static const uint64_t sizes[] = {2048 * MB, 10 * MB, 900 * MB};
@@ -827,7 +827,7 @@ Suite *vmdk_write_suite(void)
 	tcase_add_loop_test(tc, split, 0, 2);
 	tcase_add_test(tc, sizes_that_cannot_be);
 	tcase_add_test(tc, directories_move);
-	tcase_add_loop_test(tc, what_is_not_made, 0, COUNT(not_made));
+	tcase_add_loop_test(tc, failed_creations, 0, COUNT(not_made));
 	tcase_add_loop_test(tc, deltas, 0, 3);
 	tcase_add_loop_test(tc, extents_of_others, 0, 5);
 	tcase_add_test(tc, first_write);
@@ -842,7 +842,7 @@ Suite *vmdk_write_suite(void)
 	tcase_add_loop_test(tc, structures_that_overlap, 0, COUNT(overlaps));
 	tcase_add_test(tc, odd_grains);
 	tcase_add_test(tc, tail_of_the_last_table);
-	tcase_add_test(tc, twins_made_equal);
+	tcase_add_test(tc, redundant_tables_are_made_equal);
 	tcase_add_test(tc, unclean);
 	tcase_add_test(tc, descriptors_keep_their_length);
 	tcase_add_loop_test(tc, power_cuts, 0, 2);
