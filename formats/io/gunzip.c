@@ -387,7 +387,13 @@ static ssize_t gunzip_read(struct io *io, void *buf, size_t len, uint64_t pos)
 		size_t n = MIN(len - done, nunit - skip);
 		const struct block *block;
 		struct err e = ERR_INIT;
-		int r = cache_pin(g->cache, g->packed, u.pos, nunit, load_unit, &u, &block, &e);
+		struct cache_request request = {
+			.key = {.source = g->packed, .id = u.pos},
+			.len = nunit,
+			.load = load_unit,
+			.arg = &u,
+		};
+		int r = cache_pin(g->cache, &request, &block, &e);
 
 		if (r < 0)
 			return r;

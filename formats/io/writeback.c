@@ -11,7 +11,7 @@
 #include <string.h>
 
 #include "util/bytes.h"
-#include "cache.h"
+#include "meta.h"
 #include "util/err.h"
 #include "io.h"
 

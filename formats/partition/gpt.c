@@ -11,11 +11,12 @@
 #include <string.h>
 #include <zlib.h>
 
+#include "gpt.h"
+#include "sectors.h"
 #include "util/bytes.h"
 #include "util/err.h"
 #include "util/limits.h"
 #include "util/guid.h"
-#include "sectors.h"
 #include "util/utf16.h"
 
 #define HEADER_MIN 92u
@@ -23,7 +24,7 @@
 #define NAME_POS   56u
 #define NAME_UNITS 36u
 
-struct header {
+struct gpt_header {
 	uint64_t entries; /* LBA */
 	uint32_t n, entry_size, crc;
 	char id[PARTUUID_LEN];
@@ -46,7 +47,7 @@ static uint32_t header_crc(const unsigned char *p, uint32_t size)
 
 /* p is a whole sector, read from lba. */
 static bool header_parse(
-	const unsigned char *p, const struct sectors *d, uint64_t lba, struct header *h)
+	const unsigned char *p, const struct sectors *d, uint64_t lba, struct gpt_header *h)
 {
 	uint32_t size = load_le32(p + 12);
 
@@ -75,7 +76,7 @@ static int entry_add(const unsigned char *p, unsigned number, const struct secto
 		return 0;
 	/* Cut first: last may be all ones, and last + 1 then 0. */
 	last = MIN(last, d->nsectors - 1);
-	r = partition_table_add(t, d, number, first, last - first + 1, &part, e);
+	r = sectors_add_partition(d, t, number, first, last - first + 1, &part, e);
 	if (r < 0 || !part)
 		return r;
 	guid_text(part->type, p);
@@ -87,8 +88,8 @@ static int entry_add(const unsigned char *p, unsigned number, const struct secto
 	return part->partlabel ? 0 : err_nomem(e);
 }
 
-static int entries_add(const unsigned char *array, const struct header *h, const struct sectors *d,
-	struct partition_table *t, struct err *e)
+static int entries_add(const unsigned char *array, const struct gpt_header *h,
+	const struct sectors *d, struct partition_table *t, struct err *e)
 {
 	for (uint32_t i = 0; i < h->n; i++) {
 		int r = entry_add(array + (size_t)i * h->entry_size, i + 1, d, t, e);
@@ -102,10 +103,10 @@ static int entries_add(const unsigned char *array, const struct header *h, const
 	return 1;
 }
 
-int gpt_read_table(const struct sectors *d, uint64_t lba, struct partition_table *t, struct err *e)
+int gpt_read(const struct sectors *d, uint64_t lba, struct partition_table *t, struct err *e)
 {
-	unsigned char sector[PTABLE_MAX_SECTOR], *array;
-	struct header h;
+	unsigned char sector[SECTOR_MAX], *array;
+	struct gpt_header h;
 	uint64_t len;
 	int r = sectors_read(d, sector, d->sector, lba, e);
 
@@ -130,7 +131,7 @@ int gpt_read_table(const struct sectors *d, uint64_t lba, struct partition_table
 
 int gpt_alternate(const struct sectors *d, uint64_t *lba, struct err *e)
 {
-	unsigned char sector[PTABLE_MAX_SECTOR];
+	unsigned char sector[SECTOR_MAX];
 	int r;
 
 	*lba = 0;

@@ -10,10 +10,11 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "mbr.h"
+#include "sectors.h"
 #include "util/bytes.h"
 #include "util/err.h"
 #include "util/limits.h"
-#include "sectors.h"
 
 #define DISK_ID_POS     440
 #define ENTRIES_POS     446
@@ -22,19 +23,19 @@
 #define FIRST_LOGICAL   5u
 #define TYPE_PROTECTIVE 0xee
 
-struct entry {
+struct mbr_entry {
 	uint8_t status, type;
 	uint32_t start, n; /* sectors; n = 0: not used, whatever the type says */
 };
 
-static struct entry entry_load(const unsigned char *boot, unsigned i)
+static struct mbr_entry entry_load(const unsigned char *boot, unsigned i)
 {
 	const unsigned char *p = boot + ENTRIES_POS + i * ENTRY_LEN;
 
-	return (struct entry){p[0], p[4], load_le32(p + 8), load_le32(p + 12)};
+	return (struct mbr_entry){p[0], p[4], load_le32(p + 8), load_le32(p + 12)};
 }
 
-static bool entry_is_extended(const struct entry *x)
+static bool entry_is_extended(const struct mbr_entry *x)
 {
 	return x->n && (x->type == 0x05 || x->type == 0x0f || x->type == 0x85);
 }
@@ -82,7 +83,7 @@ bool mbr_is_filesystem(const unsigned char *boot)
 static bool entries_fit(const unsigned char *boot, const struct sectors *d)
 {
 	for (unsigned i = 0; i < NENTRIES; i++) {
-		struct entry x = entry_load(boot, i);
+		struct mbr_entry x = entry_load(boot, i);
 
 		if (x.n && (x.start == 0 || !range_fits(x.start, x.n, d->nsectors)))
 			return false;
@@ -90,7 +91,7 @@ static bool entries_fit(const unsigned char *boot, const struct sectors *d)
 	return !mbr_is_empty(boot);
 }
 
-bool mbr_valid(const unsigned char *boot, const struct sectors *d)
+bool mbr_is_valid(const unsigned char *boot, const struct sectors *d)
 {
 	static const unsigned char aix[4] = {0xc9, 0xc2, 0xd4, 0xc1};
 
@@ -105,10 +106,10 @@ bool mbr_valid(const unsigned char *boot, const struct sectors *d)
 }
 
 static int partition_add(struct partition_table *t, const struct sectors *d, unsigned number,
-	uint64_t lba, const struct entry *x, struct err *e)
+	uint64_t lba, const struct mbr_entry *x, struct err *e)
 {
 	struct partition *p;
-	int r = partition_table_add(t, d, number, lba, x->n, &p, e);
+	int r = sectors_add_partition(d, t, number, lba, x->n, &p, e);
 
 	if (r < 0 || !p)
 		return r;
@@ -120,7 +121,7 @@ static int partition_add(struct partition_table *t, const struct sectors *d, uns
 }
 
 /* One extended partition and where the walk through its boot records is. */
-struct chain {
+struct logical_chain {
 	uint64_t start, n;               /* the container */
 	uint64_t at, room;               /* the record at hand, and what its link promised */
 	uint64_t seen[LIMIT_PARTITIONS]; /* records behind us */
@@ -128,18 +129,18 @@ struct chain {
 };
 
 /* Entries 3 and 4 of a record are unused but for OS/2, and often garbage. */
-static bool is_garbage(const struct chain *c, unsigned i, const struct entry *x)
+static bool is_garbage(const struct logical_chain *c, unsigned i, const struct mbr_entry *x)
 {
 	uint64_t end = (uint64_t)x->start + x->n;
 
 	return i >= 2 && (end > c->room || c->at + end > c->start + c->n);
 }
 
-static int record_add(const struct chain *c, const unsigned char *boot, unsigned *number,
+static int record_add(const struct logical_chain *c, const unsigned char *boot, unsigned *number,
 	const struct sectors *d, struct partition_table *t, struct err *e)
 {
 	for (unsigned i = 0; i < NENTRIES; i++) {
-		struct entry x = entry_load(boot, i);
+		struct mbr_entry x = entry_load(boot, i);
 		int r;
 
 		if (x.n == 0 || entry_is_extended(&x) || is_garbage(c, i, &x))
@@ -153,9 +154,9 @@ static int record_add(const struct chain *c, const unsigned char *boot, unsigned
 
 /* Moves c along the first link of the record; links count from the start of the container.  False
  * at the end of the chain, with the reason in damage if it is not a proper one. */
-static bool chain_next(struct chain *c, const unsigned char *boot, const char **damage)
+static bool chain_next(struct logical_chain *c, const unsigned char *boot, const char **damage)
 {
-	struct entry x;
+	struct mbr_entry x;
 	unsigned i;
 
 	for (i = 0; i < NENTRIES; i++) {
@@ -180,10 +181,10 @@ static bool chain_next(struct chain *c, const unsigned char *boot, const char **
 }
 
 /* What cannot be read of a chain costs its logical partitions and not the others. */
-static int chain_read(struct chain *c, unsigned *number, const struct sectors *d,
+static int chain_read(struct logical_chain *c, unsigned *number, const struct sectors *d,
 	struct partition_table *t, struct err *e)
 {
-	unsigned char boot[BOOT_SECTOR];
+	unsigned char boot[MBR_SECTOR];
 	int r;
 
 	do {
@@ -210,8 +211,8 @@ static int logicals_read(const struct sectors *d, const unsigned char *boot,
 	unsigned number = FIRST_LOGICAL;
 
 	for (unsigned i = 0; i < NENTRIES; i++) {
-		struct entry x = entry_load(boot, i);
-		struct chain c = {.start = x.start, .n = x.n, .at = x.start, .room = x.n};
+		struct mbr_entry x = entry_load(boot, i);
+		struct logical_chain c = {.start = x.start, .n = x.n, .at = x.start, .room = x.n};
 		int r;
 
 		if (!entry_is_extended(&x))
@@ -233,7 +234,7 @@ int mbr_read(const struct sectors *d, const unsigned char *boot, struct partitio
 	if (id)
 		snprintf(t->id, sizeof t->id, "%08" PRIx32, id);
 	for (unsigned i = 0; i < NENTRIES; i++) {
-		struct entry x = entry_load(boot, i);
+		struct mbr_entry x = entry_load(boot, i);
 		int r;
 
 		if (entry_is_extended(&x))

@@ -10,7 +10,9 @@
 
 #include "util/bytes.h"
 #include "util/err.h"
-#include "util/limits.h"
+#include "gpt.h"
+#include "mbr.h"
+#include "partition.h"
 #include "sectors.h"
 #include "view/view.h"
 
@@ -24,44 +26,14 @@ static struct sectors disk_in_sectors(const struct view *view, uint32_t sector)
 	return (struct sectors){view, sector, view->size / sector};
 }
 
-int sectors_read(const struct sectors *d, void *buf, size_t len, uint64_t lba, struct err *e)
-{
-	if (lba > d->nsectors || !range_fits(lba * d->sector, len, d->view->size))
-		return err_set(e, EINVAL, "the partition table leaves the disk");
-	return view_read(d->view, buf, len, lba * d->sector, e);
-}
-
-int partition_table_add(struct partition_table *t, const struct sectors *d, unsigned number,
-	uint64_t lba, uint64_t n, struct partition **p, struct err *e)
-{
-	struct partition *parts;
-
-	*p = NULL;
-	if (n == 0 || lba >= d->nsectors || t->n == LIMIT_PARTITIONS)
-		return 0;
-	/* Room doubles each time that n is a power of two. */
-	if (t->n == 0 || is_power_of_2(t->n)) {
-		parts = reallocarray(t->parts, t->n ? 2 * t->n : 1, sizeof *parts);
-		if (!parts)
-			return err_nomem(e);
-		t->parts = parts;
-	}
-	*p = &t->parts[t->n++];
-	memset(*p, 0, sizeof **p);
-	(*p)->number = number;
-	(*p)->start = lba * d->sector;
-	(*p)->len = MIN(n, d->nsectors - lba) * d->sector;
-	return 0;
-}
-
 static int gpt_at_start(const struct sectors *d, struct partition_table *t, struct err *e)
 {
-	return gpt_read_table(d, GPT_PRIMARY_LBA, t, e);
+	return gpt_read(d, GPT_PRIMARY_LBA, t, e);
 }
 
 static int gpt_at_end(const struct sectors *d, struct partition_table *t, struct err *e)
 {
-	return gpt_read_table(d, d->nsectors - 1, t, e);
+	return gpt_read(d, d->nsectors - 1, t, e);
 }
 
 /* The end of the table's disk is not the end of ours: the image was made larger. */
@@ -72,7 +44,7 @@ static int gpt_at_alternate(const struct sectors *d, struct partition_table *t, 
 
 	if (r < 0 || lba <= GPT_PRIMARY_LBA || lba >= d->nsectors)
 		return r;
-	return gpt_read_table(d, lba, t, e);
+	return gpt_read(d, lba, t, e);
 }
 
 /* 1 found, 0 not there, -errno not found and something on the way could not be read. */
@@ -97,7 +69,7 @@ static int gpt_find(const struct view *view, const uint32_t *sizes, gpt_search *
 }
 
 /* A sound primary needs no witness; without one, a protective MBR must say that the disk is GPT. */
-static int gpt_read(const struct view *view, const uint32_t *sizes, bool protective,
+static int read_gpt(const struct view *view, const uint32_t *sizes, bool protective,
 	struct partition_table *t, struct err *e)
 {
 	static gpt_search *const backups[] = {gpt_at_end, gpt_at_alternate};
@@ -122,7 +94,7 @@ static int table_read(
 	const struct view *view, const uint32_t *sizes, struct partition_table *t, struct err *e)
 {
 	struct sectors d = disk_in_sectors(view, sizes[0]);
-	unsigned char boot[BOOT_SECTOR];
+	unsigned char boot[MBR_SECTOR];
 	bool protective, mbr;
 	int r;
 
@@ -132,9 +104,9 @@ static int table_read(
 	if (r < 0)
 		return r;
 	protective = mbr_is_protective(boot);
-	mbr = mbr_valid(boot, &d);
+	mbr = mbr_is_valid(boot, &d);
 	if (protective || (mbr_is_empty(boot) && !mbr_is_filesystem(boot))) {
-		r = gpt_read(view, sizes, protective, t, e);
+		r = read_gpt(view, sizes, protective, t, e);
 		if (r != 0)
 			return r;
 	}
@@ -153,7 +125,7 @@ int partition_table_read(
 	uint32_t sizes[NSECTOR_SIZES] = {sector, 512, 4096, 1024, 2048};
 	int r;
 
-	if (!is_power_of_2(sector) || sector < BOOT_SECTOR || sector > PTABLE_MAX_SECTOR)
+	if (!is_power_of_2(sector) || sector < MBR_SECTOR || sector > SECTOR_MAX)
 		sizes[0] = 512;
 	memset(t, 0, sizeof *t);
 	r = table_read(disk, sizes, t, e);

@@ -94,11 +94,14 @@ static int load_unit(void *arg, void *buf, size_t len, struct err *e)
 
 int view_pin(const struct extent *x, const struct block **block, struct err *e)
 {
+	struct cache_request request = {
+		.key.id = x->unit_id, .len = x->unit_len, .load = load_unit, .arg = (void *)x};
+
 	if (!range_fits(x->pos, x->len, x->unit_len))
 		return err_set(e, EUCLEAN, "%" PRIu64 " bytes at %" PRIu64 " of a unit of %" PRIu32,
 			x->len, x->pos, x->unit_len);
-	return cache_pin(x->owner->cache, x->io ? (const void *)x->io : x->owner, x->unit_id,
-		x->unit_len, load_unit, (void *)x, block, e);
+	request.key.source = x->io ? (const void *)x->io : x->owner;
+	return cache_pin(x->owner->cache, &request, block, e);
 }
 
 static int read_made(const struct extent *x, void *buf, struct err *e)

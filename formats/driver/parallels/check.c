@@ -13,6 +13,7 @@
 #include "util/bytes.h"
 #include "util/err.h"
 #include "io/cache.h"
+#include "io/meta.h"
 #include "io/io.h"
 #include "image/check.h"
 #include "image/image.h"

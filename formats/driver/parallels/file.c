@@ -14,7 +14,7 @@
 #include "util/bytes.h"
 #include "util/err.h"
 #include "util/limits.h"
-#include "io/cache.h"
+#include "io/meta.h"
 #include "io/io.h"
 #include "view/view.h"
 

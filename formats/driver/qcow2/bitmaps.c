@@ -10,7 +10,7 @@
 
 #include "util/bytes.h"
 #include "util/err.h"
-#include "io/cache.h"
+#include "io/meta.h"
 #include "io/io.h"
 #include "io/writeback.h"
 #include "image/facts.h"

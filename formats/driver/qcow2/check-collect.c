@@ -11,7 +11,7 @@
 
 #include "util/bytes.h"
 #include "util/err.h"
-#include "io/cache.h"
+#include "io/meta.h"
 #include "io/io.h"
 #include "check-read.h"
 #include "check.h"

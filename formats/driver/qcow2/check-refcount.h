@@ -3,6 +3,7 @@
 #ifndef VDISK_DRIVER_QCOW2_CHECK_REFCOUNT_H
 #define VDISK_DRIVER_QCOW2_CHECK_REFCOUNT_H
 
+#include "io/meta.h"
 #include "check.h"
 
 #define QCOW2_REFTABLE_OFFSET 0xfffffffffffffe00u /* of refcount table entries */

@@ -83,7 +83,7 @@ static int take_room(const struct qcow2 *q, uint32_t packed, uint64_t *pos, stru
 			*pos, q->cluster_size);
 	}
 	/* Another cluster may have been decoded from the same place, before that was given back. */
-	cache_drop(q->cache, q->io, entry);
+	cache_drop(q->cache, &(struct cache_key){.source = q->io, .id = entry});
 	return 0;
 }
 

@@ -7,7 +7,7 @@
 
 #include "util/bytes.h"
 #include "util/err.h"
-#include "io/cache.h"
+#include "io/meta.h"
 #include "io/writeback.h"
 #include "alloc.h"
 #include "l1.h"

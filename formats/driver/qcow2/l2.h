@@ -7,7 +7,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#include "io/cache.h"
+#include "io/meta.h"
 #include "qcow2.h"
 
 struct err;

@@ -18,7 +18,7 @@
 
 #include "util/bytes.h"
 #include "util/err.h"
-#include "io/cache.h"
+#include "io/meta.h"
 #include "io/io.h"
 #include "check-refcount.h"
 #include "check.h"

@@ -8,7 +8,7 @@
 
 #include "util/bytes.h"
 #include "util/err.h"
-#include "io/cache.h"
+#include "io/meta.h"
 #include "io/writeback.h"
 #include "view/writer.h"
 #include "alloc.h"

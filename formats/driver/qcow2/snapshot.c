@@ -13,7 +13,7 @@
 
 #include "util/bytes.h"
 #include "util/err.h"
-#include "io/cache.h"
+#include "io/meta.h"
 #include "io/io.h"
 #include "view/view.h"
 #include "image/image.h"

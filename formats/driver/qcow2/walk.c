@@ -11,7 +11,7 @@
 
 #include "util/bytes.h"
 #include "util/err.h"
-#include "io/cache.h"
+#include "io/meta.h"
 #include "io/writeback.h"
 #include "view/writer.h"
 #include "image/image.h"

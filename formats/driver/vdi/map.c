@@ -3,7 +3,7 @@
 
 #include "util/bytes.h"
 #include "util/err.h"
-#include "io/cache.h"
+#include "io/meta.h"
 #include "io/io.h"
 
 /* Counts the entries at p, the first included, that make one extent: all without a slot, or with

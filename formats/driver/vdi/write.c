@@ -12,7 +12,7 @@
 #include "util/guid.h"
 #include "alloc.h"
 #include "header.h"
-#include "io/cache.h"
+#include "io/meta.h"
 #include "io/io.h"
 #include "io/writeback.h"
 #include "map.h"

@@ -10,7 +10,7 @@
 #include "util/guid.h"
 #include "footer.h"
 #include "image/image.h"
-#include "io/cache.h"
+#include "io/meta.h"
 #include "io/io.h"
 #include "io/writeback.h"
 #include "parent.h"

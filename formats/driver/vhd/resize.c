@@ -13,7 +13,7 @@
 #include "util/limits.h"
 #include "footer.h"
 #include "header.h"
-#include "io/cache.h"
+#include "io/meta.h"
 #include "io/io.h"
 #include "io/writeback.h"
 #include "map.h"

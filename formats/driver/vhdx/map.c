@@ -12,7 +12,7 @@
 #include "util/bitmap.h"
 #include "util/bytes.h"
 #include "util/err.h"
-#include "io/cache.h"
+#include "io/meta.h"
 #include "io/io.h"
 
 /* Payload blocks in a row whose entries are alike. */

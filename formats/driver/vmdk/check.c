@@ -13,6 +13,7 @@
 #include "util/err.h"
 #include "util/limits.h"
 #include "io/cache.h"
+#include "io/meta.h"
 #include "io/io.h"
 #include "image/check.h"
 #include "image/image.h"

@@ -14,7 +14,7 @@
 
 #include "util/bytes.h"
 #include "util/err.h"
-#include "io/cache.h"
+#include "io/meta.h"
 #include "io/io.h"
 
 /* Adds table i of a directory, unless its sector is impossible. */

@@ -17,7 +17,7 @@
 #include "util/bytes.h"
 #include "util/err.h"
 #include "util/limits.h"
-#include "io/cache.h"
+#include "io/meta.h"
 #include "io/io.h"
 #include "io/writeback.h"
 #include "view/view.h"

@@ -15,7 +15,7 @@
 #include "util/array.h"
 #include "util/bytes.h"
 #include "util/err.h"
-#include "io/cache.h"
+#include "io/meta.h"
 #include "io/io.h"
 #include "io/writeback.h"
 #include "view/writer.h"

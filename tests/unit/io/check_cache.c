@@ -7,6 +7,7 @@
 
 #include "util/bytes.h"
 #include "io/cache.h"
+#include "io/meta.h"
 #include "util/err.h"
 #include "common/fault_io.h"
 #include "io/io.h"
@@ -37,13 +38,22 @@ static int load(void *arg, void *buf, size_t len, struct err *e)
 	return 0;
 }
 
+static int pin_block(struct cache *c, const void *source, uint64_t id, size_t len,
+	cache_load *loader, void *arg, const struct block **block, struct err *e)
+{
+	struct cache_request request = {
+		.key = {.source = source, .id = id}, .len = len, .load = loader, .arg = arg};
+
+	return cache_pin(c, &request, block, e);
+}
+
 static const struct block *pin(struct cache *c, uint64_t id, size_t len, atomic_uint *loads)
 {
 	struct source s = {.id = id, .loads = loads};
 	const struct block *b = NULL;
 	struct err e = ERR_INIT;
 
-	ck_assert_ok(cache_pin(c, SOURCE, id, len, load, &s, &b, &e), &e);
+	ck_assert_ok(pin_block(c, SOURCE, id, len, load, &s, &b, &e), &e);
 	ck_assert_uint_eq(b->len, len);
 	ck_assert_uint_eq(b->data[0], byte_of(id));
 	ck_assert_uint_eq(b->data[len - 1], byte_of(id));
@@ -90,8 +100,8 @@ START_TEST(sources_do_not_meet)
 	const struct block *a, *b;
 	struct err e = ERR_INIT;
 
-	ck_assert_ok(cache_pin(c, (void *)1, 7, 512, load, &s, &a, &e), &e);
-	ck_assert_ok(cache_pin(c, (void *)2, 7, 512, load, &s, &b, &e), &e);
+	ck_assert_ok(pin_block(c, (void *)1, 7, 512, load, &s, &a, &e), &e);
+	ck_assert_ok(pin_block(c, (void *)2, 7, 512, load, &s, &b, &e), &e);
 	ck_assert_ptr_ne(a, b);
 	ck_assert_uint_eq(loads, 2);
 	cache_unpin(c, a);
@@ -206,8 +216,8 @@ START_TEST(failure_is_told_and_not_kept)
 
 	touch(c, 1, 4096, &loads);
 	before = cache_used(c);
-	ck_assert_fails(cache_pin(c, SOURCE, 5, 4096, load, &s, &b, &e), EIO, &e, "block 5");
-	ck_assert_fails(cache_pin(c, SOURCE, 5, 4096, load, &s, &b, &e), EIO, &e, "block 5");
+	ck_assert_fails(pin_block(c, SOURCE, 5, 4096, load, &s, &b, &e), EIO, &e, "block 5");
+	ck_assert_fails(pin_block(c, SOURCE, 5, 4096, load, &s, &b, &e), EIO, &e, "block 5");
 	ck_assert_uint_eq(loads, 3);
 	ck_assert_uint_eq(cache_used(c), before);
 	touch(c, 5, 4096, &loads);
@@ -226,7 +236,7 @@ START_TEST(failure_in_a_full_cache)
 
 	for (uint64_t id = 0; id < 1000; id++) {
 		struct source s = {.id = id, .loads = &loads, .fails = id % 3 == 0};
-		int r = cache_pin(c, SOURCE, id, 4096, load, &s, &b, &e);
+		int r = pin_block(c, SOURCE, id, 4096, load, &s, &b, &e);
 
 		ck_assert_int_eq(r, s.fails ? -EIO : 0);
 		if (r == 0)
@@ -272,7 +282,7 @@ static void *ask(void *arg)
 	struct err e = ERR_INIT;
 
 	pthread_barrier_wait(&crowd->asked);
-	if (cache_pin(crowd->cache, SOURCE, 1, 65536, held_load, crowd, &b, &e) == 0) {
+	if (pin_block(crowd->cache, SOURCE, 1, 65536, held_load, crowd, &b, &e) == 0) {
 		if (b->data[0] == 0x5a && b->data[65535] == 0x5a)
 			atomic_fetch_add(&crowd->good, 1);
 		cache_unpin(crowd->cache, b);
@@ -384,7 +394,7 @@ static void hammer_one(struct hammer *h, uint64_t id)
 	const struct block *b;
 	struct err e = ERR_INIT;
 
-	if (cache_pin(h->cache, SOURCE, id, len, hammer_load, &s, &b, &e) < 0) {
+	if (pin_block(h->cache, SOURCE, id, len, hammer_load, &s, &b, &e) < 0) {
 		atomic_fetch_add(&h->failed, 1);
 		return;
 	}
@@ -485,7 +495,7 @@ START_TEST(closed_files_are_forgotten)
 	before = cache_used(c);
 	io->cache = c;
 	ck_assert_ok(meta_read(c, io, buf, sizeof buf, 0, &e), &e);
-	ck_assert_ok(cache_pin(c, io, 3, 512, load, &s, &b, &e), &e);
+	ck_assert_ok(pin_block(c, io, 3, 512, load, &s, &b, &e), &e);
 	cache_unpin(c, b);
 	ck_assert_uint_gt(cache_used(c), before);
 	io_unref(io);

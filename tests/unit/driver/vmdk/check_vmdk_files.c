@@ -9,6 +9,7 @@
 #include "build/vmdk.h"
 #include "util/bytes.h"
 #include "io/cache.h"
+#include "io/meta.h"
 #include "util/err.h"
 #include "image/info.h"
 #include "common/test_image.h"

@@ -1,0 +1,41 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include "sectors.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "util/bytes.h"
+#include "util/err.h"
+#include "util/limits.h"
+#include "view/view.h"
+
+int sectors_read(const struct sectors *d, void *buf, size_t len, uint64_t lba, struct err *e)
+{
+	if (lba > d->nsectors || !range_fits(lba * d->sector, len, d->view->size))
+		return err_set(e, EINVAL, "the partition table leaves the disk");
+	return view_read(d->view, buf, len, lba * d->sector, e);
+}
+
+int sectors_add_partition(const struct sectors *d, struct partition_table *t, unsigned number,
+	uint64_t lba, uint64_t n, struct partition **p, struct err *e)
+{
+	struct partition *parts;
+
+	*p = NULL;
+	if (n == 0 || lba >= d->nsectors || t->n == LIMIT_PARTITIONS)
+		return 0;
+	/* Room doubles each time that n is a power of two. */
+	if (t->n == 0 || is_power_of_2(t->n)) {
+		parts = reallocarray(t->parts, t->n ? 2 * t->n : 1, sizeof *parts);
+		if (!parts)
+			return err_nomem(e);
+		t->parts = parts;
+	}
+	*p = &t->parts[t->n++];
+	memset(*p, 0, sizeof **p);
+	(*p)->number = number;
+	(*p)->start = lba * d->sector;
+	(*p)->len = MIN(n, d->nsectors - lba) * d->sector;
+	return 0;
+}
