@@ -24,9 +24,9 @@
 
 /* Pieces in order of position that touch are one.  What is left of a sound image are no more than
  * its files have clusters. */
-#define PIECES_LEAST ((size_t)(64u << 20) / sizeof(struct piece))
+#define PIECES_LEAST ((size_t)(64u << 20) / sizeof(struct mapped_range))
 
-struct piece {
+struct mapped_range {
 	const struct io *io;
 	uint64_t pos, len;
 };
@@ -36,14 +36,14 @@ enum { DAMAGE = 1, OVERLAPS = 2 }; /* what shall be told */
 struct mapping {
 	struct check_report *r;
 	unsigned tell;
-	struct piece *pieces;
+	struct mapped_range *pieces;
 	size_t n, room, max;
 	uint64_t looks; /* that may still be taken */
 };
 
 static int compare_pieces(const void *a, const void *b)
 {
-	const struct piece *p = a, *q = b;
+	const struct mapped_range *p = a, *q = b;
 
 	if (p->io != q->io)
 		return p->io < q->io ? -1 : 1;
@@ -67,7 +67,7 @@ static void merge(struct mapping *m)
 	if (!is_sorted(m))
 		qsort(m->pieces, m->n, sizeof m->pieces[0], compare_pieces);
 	for (size_t i = 0; i < m->n; i++) {
-		struct piece *p = &m->pieces[i], *last = n > 0 ? &m->pieces[n - 1] : NULL;
+		struct mapped_range *p = &m->pieces[i], *last = n > 0 ? &m->pieces[n - 1] : NULL;
 		uint64_t end = last ? last->pos + last->len : 0;
 
 		if (!last || last->io != p->io || p->pos > end) {
@@ -86,7 +86,7 @@ static void merge(struct mapping *m)
 
 static int make_room(struct mapping *m, struct err *e)
 {
-	struct piece *pieces;
+	struct mapped_range *pieces;
 	size_t room;
 
 	if (m->room == m->max) {
@@ -106,7 +106,7 @@ static int make_room(struct mapping *m, struct err *e)
 
 static int add_piece(struct mapping *m, const struct extent *x, struct err *e)
 {
-	struct piece *last = m->n > 0 ? &m->pieces[m->n - 1] : NULL;
+	struct mapped_range *last = m->n > 0 ? &m->pieces[m->n - 1] : NULL;
 
 	if (last && last->io == x->io && last->pos + last->len == x->pos) {
 		last->len += x->len;
@@ -114,7 +114,7 @@ static int add_piece(struct mapping *m, const struct extent *x, struct err *e)
 	}
 	if (m->n == m->room && make_room(m, e) < 0)
 		return -e->code;
-	m->pieces[m->n++] = (struct piece){.io = x->io, .pos = x->pos, .len = x->len};
+	m->pieces[m->n++] = (struct mapped_range){.io = x->io, .pos = x->pos, .len = x->len};
 	return 0;
 }
 

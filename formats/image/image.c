@@ -273,6 +273,13 @@ char *image_file_name(const struct image *img, const char *name, const struct io
 		       : path;
 }
 
+bool image_chain_has(const struct image *img, const struct io *io)
+{
+	while (img && !io_is_same(img->io, io))
+		img = img->parent;
+	return img != NULL;
+}
+
 size_t image_depth(const struct image *img)
 {
 	size_t n = 0;

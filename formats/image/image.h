@@ -158,6 +158,9 @@ int image_start_writing(struct image *img, struct err *e);
 void image_options_warn(const struct image_options *o, const struct io *io, const char *fmt,
 	va_list ap) __attribute__((format(printf, 3, 0)));
 
+/* Is io the file of img or of one of its parents? */
+bool image_chain_has(const struct image *img, const struct io *io);
+
 /* The number of images from img down, 1 without a parent. */
 size_t image_depth(const struct image *img);
 

@@ -24,14 +24,14 @@
 
 #define SHOWN_MAX 200
 
-struct shown {
+struct shown_name {
 	char text[SHOWN_MAX + 4];
 };
 
 /* The name as messages have it: a long one must not push out the reason. */
-static struct shown shown(const char *name)
+static struct shown_name shown(const char *name)
 {
-	struct shown s;
+	struct shown_name s;
 
 	snprintf(s.text, sizeof s.text, "%.*s%s", SHOWN_MAX, name,
 		strlen(name) > SHOWN_MAX ? "..." : "");

@@ -17,6 +17,7 @@
 #include "util/array.h"
 #include "util/err.h"
 #include "util/xml.h"
+#include "io/io.h"
 
 #define HARD_DISK "17" /* CIM's type of a resource */
 #define NOWHERE   SIZE_MAX
@@ -27,7 +28,7 @@ struct item {
 	const char *id;
 };
 
-struct reader {
+struct ovf_reader {
 	struct ovf *ovf;
 	size_t nitems;
 	struct item *items;
@@ -206,7 +207,7 @@ static bool leads_away(const char *href)
 	return strstr(href, "://") || strncasecmp(href, "file:", 5) == 0;
 }
 
-static int add_file(struct reader *rd, const struct xml *node)
+static int add_file(struct ovf_reader *rd, const struct xml *node)
 {
 	struct ovf *o = rd->ovf;
 	const char *href = xml_attr(node, "href"), *chunk = xml_attr(node, "chunkSize");
@@ -247,7 +248,7 @@ static bool says_raw(const char *format)
 	       (ends_in(format, "/Byte") || (n >= 3 && !strcasecmp(format + n - 3, "raw")));
 }
 
-static int add_disk(struct reader *rd, const struct xml *node)
+static int add_disk(struct ovf_reader *rd, const struct xml *node)
 {
 	struct ovf *o = rd->ovf;
 	const char *capacity = xml_attr(node, "capacity"), *file = xml_attr(node, "fileRef");
@@ -271,7 +272,7 @@ static int add_disk(struct reader *rd, const struct xml *node)
 	return 0;
 }
 
-static int add_item(struct reader *rd, const struct xml *node)
+static int add_item(struct ovf_reader *rd, const struct xml *node)
 {
 	struct item *item = add_entry(&rd->items, &rd->nitems, sizeof *item, rd->e);
 
@@ -283,7 +284,7 @@ static int add_item(struct reader *rd, const struct xml *node)
 }
 
 /* References come first in any descriptor that follows the schema, but need not. */
-static int read_tables(struct reader *rd, const struct xml *root)
+static int read_tables(struct ovf_reader *rd, const struct xml *root)
 {
 	int r = 0;
 
@@ -303,13 +304,13 @@ static int read_tables(struct reader *rd, const struct xml *root)
 
 /* Where disks are attached. */
 
-static bool share_machine(const struct reader *rd, size_t a, size_t b)
+static bool share_machine(const struct ovf_reader *rd, size_t a, size_t b)
 {
 	return rd->items[a].node->parent == rd->items[b].node->parent;
 }
 
 /* The controller that item is attached to, by its place in the list; the item's own without one. */
-static size_t find_controller(const struct reader *rd, size_t item)
+static size_t find_controller(const struct ovf_reader *rd, size_t item)
 {
 	const char *parent = xml_text(rd->items[item].node, "Parent");
 
@@ -339,7 +340,7 @@ static struct ovf_disk *find_disk(const struct ovf *o, const char *id)
 }
 
 /* A drive may be filled with a file that no Disk tells of. */
-static int disk_of_file(struct reader *rd, const char *id, struct ovf_disk **disk)
+static int disk_of_file(struct ovf_reader *rd, const char *id, struct ovf_disk **disk)
 {
 	struct ovf *o = rd->ovf;
 	const struct ovf_file *file = find_file(o, id);
@@ -355,7 +356,7 @@ static int disk_of_file(struct reader *rd, const char *id, struct ovf_disk **dis
 	return 0;
 }
 
-static int attach(struct reader *rd, size_t item, const char *resource)
+static int attach(struct ovf_reader *rd, size_t item, const char *resource)
 {
 	const struct xml *node = rd->items[item].node;
 	struct ovf_disk *d = find_disk(rd->ovf, resource_id(resource, "disk"));
@@ -373,7 +374,7 @@ static int attach(struct reader *rd, size_t item, const char *resource)
 	return 0;
 }
 
-static int attach_all(struct reader *rd)
+static int attach_all(struct ovf_reader *rd)
 {
 	int r = 0;
 
@@ -460,7 +461,7 @@ static void refuse_encrypted(struct ovf *o)
 
 int ovf_parse(const char *text, size_t len, struct ovf *o, struct err *e)
 {
-	struct reader rd = {.ovf = o, .e = e};
+	struct ovf_reader rd = {.ovf = o, .e = e};
 	int r;
 
 	*o = (struct ovf){0};
@@ -480,6 +481,18 @@ int ovf_parse(const char *text, size_t len, struct ovf *o, struct err *e)
 	sort_disks(o);
 	refuse_encrypted(o);
 	return 0;
+}
+
+int ovf_read(struct io *io, struct ovf *o, struct err *e)
+{
+	char *text;
+	int r = io_read_text(io, XML_MAX_BYTES, &text, e);
+
+	if (r < 0)
+		return r;
+	r = ovf_parse(text, io->size, o, e);
+	free(text);
+	return r < 0 ? err_in(e, "%s", io->name) : 0;
 }
 
 void ovf_free(struct ovf *o)

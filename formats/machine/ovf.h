@@ -13,6 +13,7 @@
 #include <stdint.h>
 
 struct err;
+struct io;
 struct xml;
 
 struct ovf_file {
@@ -44,6 +45,10 @@ struct ovf {
 
 /* Reads a text of len bytes.  *o is to be freed. */
 int ovf_parse(const char *text, size_t len, struct ovf *o, struct err *e);
+
+/* The same of a file; the error names it. */
+int ovf_read(struct io *io, struct ovf *o, struct err *e);
+
 void ovf_free(struct ovf *o);
 
 /* Bytes of a capacity in units, in any writer's words ("byte * 2^30", "MegaBytes"; NULL: bytes); 0

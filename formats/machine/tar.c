@@ -33,18 +33,18 @@
 #define PREFIX_MAX 155
 
 /* What records say beside a header. */
-struct records {
+struct pax_records {
 	char *path;
 	bool has_size;
 	uint64_t size;
 };
 
-struct reader {
+struct tar_reader {
 	struct io *io;
 	struct tar *tar;
 	uint64_t pos; /* of the next header */
 	size_t n;     /* of headers so far */
-	struct records all, next;
+	struct pax_records all, next;
 };
 
 /* Fields. */
@@ -169,13 +169,13 @@ static char *header_name(const unsigned char *h)
 
 /* Records of pax: "LENGTH KEY=VALUE\n", the length that of the whole record. */
 
-static void records_clear(struct records *rec)
+static void records_clear(struct pax_records *rec)
 {
 	free(rec->path);
-	*rec = (struct records){0};
+	*rec = (struct pax_records){0};
 }
 
-static int set_path(struct records *rec, const char *value, size_t len, struct err *e)
+static int set_path(struct pax_records *rec, const char *value, size_t len, struct err *e)
 {
 	char *path = NULL;
 
@@ -192,7 +192,7 @@ static int set_path(struct records *rec, const char *value, size_t len, struct e
 }
 
 /* An empty value takes back what was said for all members. */
-static int set_size(struct records *rec, const char *value, size_t len, struct err *e)
+static int set_size(struct pax_records *rec, const char *value, size_t len, struct err *e)
 {
 	uint64_t size = 0;
 
@@ -212,7 +212,7 @@ static bool key_is(const char *key, size_t len, const char *name)
 	return len == strlen(name) && memcmp(key, name, len) == 0;
 }
 
-static int take_record(struct records *rec, const char *key, size_t len, struct err *e)
+static int take_record(struct pax_records *rec, const char *key, size_t len, struct err *e)
 {
 	const char *equals = memchr(key, '=', len), *value;
 	size_t nkey, nvalue;
@@ -232,7 +232,7 @@ static int take_record(struct records *rec, const char *key, size_t len, struct 
 	return 0;
 }
 
-static int take_records(struct records *rec, const char *text, size_t len, struct err *e)
+static int take_records(struct pax_records *rec, const char *text, size_t len, struct err *e)
 {
 	while (len > 0) {
 		size_t n = 0, i = 0;
@@ -255,7 +255,7 @@ static int take_records(struct records *rec, const char *text, size_t len, struc
 /* Members. */
 
 /* Names are bounded, and so is what else stands beside a header. */
-static int read_text(struct reader *rd, uint64_t len, char **text, struct err *e)
+static int read_text(struct tar_reader *rd, uint64_t len, char **text, struct err *e)
 {
 	int r;
 
@@ -272,7 +272,7 @@ static int read_text(struct reader *rd, uint64_t len, char **text, struct err *e
 	return r;
 }
 
-static int read_records(struct reader *rd, struct records *rec, uint64_t len, struct err *e)
+static int read_records(struct tar_reader *rd, struct pax_records *rec, uint64_t len, struct err *e)
 {
 	char *text;
 	int r = read_text(rd, len, &text, e);
@@ -284,7 +284,7 @@ static int read_records(struct reader *rd, struct records *rec, uint64_t len, st
 	return r;
 }
 
-static int read_long_name(struct reader *rd, uint64_t len, struct err *e)
+static int read_long_name(struct tar_reader *rd, uint64_t len, struct err *e)
 {
 	char *text;
 	int r = read_text(rd, len, &text, e);
@@ -297,7 +297,7 @@ static int read_long_name(struct reader *rd, uint64_t len, struct err *e)
 }
 
 /* Takes name. */
-static int add_member(struct reader *rd, char *name, uint64_t len, struct err *e)
+static int add_member(struct tar_reader *rd, char *name, uint64_t len, struct err *e)
 {
 	struct tar *t = rd->tar;
 	struct tar_member *more;
@@ -340,7 +340,7 @@ static int refuse_kind(const char *name, unsigned char type, struct err *e)
 
 /* A file or a directory, whatever records say of it; takes name.  *len is what it takes up. */
 static int take_member(
-	struct reader *rd, char *name, unsigned char type, uint64_t *len, struct err *e)
+	struct tar_reader *rd, char *name, unsigned char type, uint64_t *len, struct err *e)
 {
 	size_t n = strlen(name);
 	bool is_file = type == '\0' || type == '0' || type == '7', is_dir;
@@ -370,9 +370,9 @@ static int take_member(
 	return r;
 }
 
-static int read_member(struct reader *rd, const unsigned char *h, uint64_t *len, struct err *e)
+static int read_member(struct tar_reader *rd, const unsigned char *h, uint64_t *len, struct err *e)
 {
-	struct records *all = &rd->all, *next = &rd->next;
+	struct pax_records *all = &rd->all, *next = &rd->next;
 	char *name = next->path;
 	int r;
 
@@ -390,7 +390,7 @@ static int read_member(struct reader *rd, const unsigned char *h, uint64_t *len,
 
 /* One header and what it tells of.  The end of the archive is a block of zeroes; some writers leave
  * it out. */
-static int read_entry(struct reader *rd, bool *end, struct err *e)
+static int read_entry(struct tar_reader *rd, bool *end, struct err *e)
 {
 	unsigned char h[BLOCK];
 	uint64_t len;
@@ -454,7 +454,7 @@ static int sort_members(struct tar *t, struct err *e)
 
 int tar_read(struct io *io, struct tar *t, struct err *e)
 {
-	struct reader rd = {.io = io, .tar = t};
+	struct tar_reader rd = {.io = io, .tar = t};
 	bool end = false;
 	int r = 0;
 

@@ -29,7 +29,7 @@ static bool has_parent(const struct image *img)
 	return img->parent_name || !guid_is_zero(img->parent_id);
 }
 
-/* The last part of a name as some system or other wrote it. */
+/* The last part of a name, in the notation of any system. */
 static const char *last_part(const char *name, bool backslash_too)
 {
 	const char *last = name;
@@ -38,16 +38,6 @@ static const char *last_part(const char *name, bool backslash_too)
 		if ((*p == '/' || (backslash_too && *p == '\\')) && p[1])
 			last = p + 1;
 	return last;
-}
-
-/* top: the image that the user named. */
-static int refuse_loop(const struct image *top, const struct io *io, struct err *e)
-{
-	for (const struct image *i = top; i; i = i->parent)
-		if (io_is_same(i->io, io))
-			return err_set(e, ELOOP, "%s: the backing chain loops at %s", top->io->name,
-				io->name);
-	return 0;
 }
 
 static int hint_at_record(const struct image *child, const struct image *parent, struct err *e)
@@ -59,7 +49,8 @@ static int hint_at_record(const struct image *child, const struct image *parent,
 	return err_hint_code(e, HINT_PARENT_FORMAT, parent->format->name);
 }
 
-/* What we only guessed to be an image may hold what a guest wrote: it must not lead anywhere. */
+/* A raw file may hold bytes of a guest that make it look like an image: a parent whose format was
+ * probed must not name other files. */
 static int check_guess(const struct image *child, const struct image *parent, struct err *e)
 {
 	if (!parent->guessed)
@@ -83,8 +74,8 @@ static bool leaves_format_open(const struct image *img)
 }
 
 /* The format of the parent of img, the last image of the chain of top, as img records it, or as the
- * user says: once for each image that does not record it, so that what a guest can write to, the
- * last one as a rule, is not taken for an image with the others. */
+ * user gives it: once for each image that does not record it, so that the last one, to which a
+ * guest may have written as raw, is not probed along with the others. */
 static const char *format_of_parent(const struct image *top, const struct image *img)
 {
 	const char *const *given = img->opts->parent_formats;
@@ -96,40 +87,42 @@ static const char *format_of_parent(const struct image *top, const struct image 
 	return given ? *given : NULL;
 }
 
-/* A search for the parent.  What is told when it fails is the first failure that is more than a
- * missing file, or else the first. */
-struct search {
+/* A search for the parent.  The error is the first one other than a missing file, or else the
+ * first.
+ */
+struct parent_lookup {
 	const struct image *top; /* the image that the user named */
 	struct image *img;
-	struct vbox_registry *homes;
+	struct vbox_registry *machines;
 	bool ignore_id;
 	bool found; /* something other than a missing file was met */
 	struct err e;
 };
 
-static int check_parent(const struct search *s, struct err *e)
+static int check_parent(const struct parent_lookup *s, struct err *e)
 {
 	const struct image *img = s->img;
 	int r = check_guess(img, img->parent, e);
 
 	if (r == 0)
-		r = parent_search_check_image(img->parent, s->homes, e);
+		r = parent_search_check_image(img->parent, s->machines, e);
 	if (r == 0 && img->format->check_parent && !s->ignore_id)
 		r = img->format->check_parent(img, img->parent, e);
 	return r;
 }
 
-/* Makes the image in io, which it takes, the parent, if it is that.  registered: as in
- * parent-search.h. */
-static int take_parent(
-	const struct search *s, struct io *io, const char *format, bool registered, struct err *e)
+/* Makes the image in io, which it takes, the parent, if it is.  registered: as in parent-search.h.
+ */
+static int take_parent(const struct parent_lookup *s, struct io *io, const char *format,
+	bool registered, struct err *e)
 {
 	struct image *img = s->img;
 	struct opening how = opening_of_parent(img, format);
 	int r = lock_for_reading(io, img->opts->share, e);
 
-	if (r == 0)
-		r = refuse_loop(s->top, io, e);
+	if (r == 0 && image_chain_has(s->top, io))
+		r = err_set(
+			e, ELOOP, "%s: the backing chain loops at %s", s->top->io->name, io->name);
 	if (r < 0) {
 		io_unref(io);
 		return r;
@@ -146,12 +139,12 @@ static int take_parent(
 	return r;
 }
 
-static int try_name(struct search *s, const char *name)
+static int try_name(struct parent_lookup *s, const char *name)
 {
 	struct err e = ERR_INIT;
 	struct io *io;
 	int r = gate_open(&s->img->gate, name, WHAT, &io, &e);
-	/* What lies outside was not even looked at: it may as well be missing. */
+	/* A file outside was not even looked at: it may as well be missing. */
 	bool missing = r == -ENOENT || r == -ENOTDIR || r == -EACCES;
 
 	if (r == 0)
@@ -164,9 +157,8 @@ static int try_name(struct search *s, const char *name)
 	return r;
 }
 
-/* Beside the child under this name, in any case: those who write such images do not tell upper from
- * lower. */
-static int try_beside(struct search *s, const char *base)
+/* Beside the child under this name, in any case: the writers of such images ignore case. */
+static int try_beside(struct parent_lookup *s, const char *base)
 {
 	int r = try_name(s, base);
 	char *other = r < 0 && image_dir(s->img) ? anycase_find(image_dir(s->img), base) : NULL;
@@ -177,9 +169,9 @@ static int try_beside(struct search *s, const char *base)
 	return r;
 }
 
-/* A parent that is not where its child says: beside the child, when a wrong one would be noticed,
- * and in the directories that the user gave. */
-static int try_moved(struct search *s, const char *name)
+/* Searches for a parent that is not where its child names it: beside the child, when a wrong one
+ * would be noticed, and in the directories that the user gave. */
+static int try_moved(struct parent_lookup *s, const char *name)
 {
 	bool verifiable = s->img->format->check_parent && !s->img->parent_unproved;
 	const char *base = last_part(name, verifiable);
@@ -197,7 +189,7 @@ static int try_moved(struct search *s, const char *name)
 	return -s->e.code;
 }
 
-static int try_names(struct search *s, int (*try)(struct search *, const char *))
+static int try_names(struct parent_lookup *s, int (*try)(struct parent_lookup *, const char *))
 {
 	const struct image *img = s->img;
 
@@ -209,39 +201,23 @@ static int try_names(struct search *s, int (*try)(struct search *, const char *)
 	return -s->e.code;
 }
 
-static void hint_at_search(struct err *e)
-{
-	err_hint_code(e, HINT_SEARCH, NULL);
-	err_hint_code(e, HINT_NOBACKING, NULL);
-}
-
-/* By the names that the image has for it. */
-static int open_named(struct search *s)
-{
-	int r = try_names(s, try_name);
-
-	if (r < 0 && !s->found)
-		r = try_names(s, try_moved);
-	return r;
-}
-
-static int take_kin(void *arg, struct io *io, const char *format, bool registered, struct err *e)
+static int take_found(void *arg, struct io *io, const char *format, bool registered, struct err *e)
 {
 	return take_parent(arg, io, format, registered, e);
 }
 
-/* By the id that the image has for it.  One that has changed is taken when there is no other. */
-static int open_kin(struct search *s)
+/* Searches by the recorded id.  A parent that has changed is taken when there is no other. */
+static int open_by_id(struct parent_lookup *s)
 {
 	bool ignore = s->ignore_id;
 	struct err e = ERR_INIT;
 	int r;
 
 	s->ignore_id = false;
-	r = parent_search_find(s->top, s->img, s->homes, take_kin, s, &e);
+	r = parent_search_find(s->top, s->img, s->machines, take_found, s, &e);
 	s->ignore_id = ignore;
 	if (r < 0 && r != -ENOENT && ignore)
-		r = parent_search_find(s->top, s->img, s->homes, take_kin, s, &e);
+		r = parent_search_find(s->top, s->img, s->machines, take_found, s, &e);
 	if (r < 0 && (s->e.code == 0 || (r != -ENOENT && !s->found)))
 		s->e = e;
 	s->found |= r != -ENOENT && r != -EACCES;
@@ -249,24 +225,28 @@ static int open_kin(struct search *s)
 }
 
 static int open_parent(
-	const struct image *top, struct image *img, struct vbox_registry *homes, struct err *e)
+	const struct image *top, struct image *img, struct vbox_registry *machines, struct err *e)
 {
-	struct search s = {
+	struct parent_lookup s = {
 		.top = top,
 		.img = img,
-		.homes = homes,
+		.machines = machines,
 		.ignore_id = img->opts->ignore_parent_id,
 	};
 	int r = -ENOENT;
 
 	if (img->parent_name)
-		r = open_named(&s);
+		r = try_names(&s, try_name);
+	if (r < 0 && img->parent_name && !s.found)
+		r = try_names(&s, try_moved);
 	if (r < 0 && img->format->knows_parent)
-		r = open_kin(&s);
+		r = open_by_id(&s);
 	if (r == 0)
 		return 0;
-	if (!s.found)
-		hint_at_search(&s.e);
+	if (!s.found) {
+		err_hint_code(&s.e, HINT_SEARCH, NULL);
+		err_hint_code(&s.e, HINT_NOBACKING, NULL);
+	}
 	*e = s.e;
 	return -e->code;
 }
@@ -281,10 +261,10 @@ static int leave_closed(struct image *img, struct err *e)
 	return 0;
 }
 
-static int open_parents(struct image *top, struct vbox_registry *homes, struct err *e)
+static int open_parents(struct image *top, struct vbox_registry *machines, struct err *e)
 {
 	size_t depth = 1;
-	int r = parent_search_check_image(top, homes, e);
+	int r = parent_search_check_image(top, machines, e);
 
 	for (struct image *img = top; r == 0 && has_parent(img); img = img->parent) {
 		if (img->opts->nobacking)
@@ -292,7 +272,7 @@ static int open_parents(struct image *top, struct vbox_registry *homes, struct e
 		if (++depth > LIMIT_CHAIN_DEPTH)
 			return err_set(e, ELOOP, "%s: the backing chain is longer than %d images",
 				top->io->name, LIMIT_CHAIN_DEPTH);
-		r = open_parent(top, img, homes, e);
+		r = open_parent(top, img, machines, e);
 		if (r < 0)
 			return r;
 		image_lay_on(img, img->parent->states[0]->view);
@@ -302,10 +282,10 @@ static int open_parents(struct image *top, struct vbox_registry *homes, struct e
 
 static int open_chain(struct image *top, struct err *e)
 {
-	struct vbox_registry homes = {0};
-	int r = open_parents(top, &homes, e);
+	struct vbox_registry machines = {0};
+	int r = open_parents(top, &machines, e);
 
-	vbox_registry_free(&homes);
+	vbox_registry_free(&machines);
 	return r;
 }
 

@@ -39,12 +39,12 @@ static int visit_machine(void *arg, const char *dir, const struct machine *m)
 
 static int add_virtualbox(struct folder *f, struct err *e)
 {
-	struct vbox_registry homes = {0};
-	struct visit v = {.f = f, .known = {.f = f, .homes = &homes}, .e = e};
-	int r = vbox_registry_visit(&homes, f->path, NULL, visit_machine, &v);
+	struct vbox_registry machines = {0};
+	struct visit v = {.f = f, .known = {.f = f, .machines = &machines}, .e = e};
+	int r = vbox_registry_visit(&machines, f->path, NULL, visit_machine, &v);
 
 	folder_known_free(&v.known);
-	vbox_registry_free(&homes);
+	vbox_registry_free(&machines);
 	return r;
 }
 
@@ -124,28 +124,16 @@ static int claim_stored(struct folder *f, const struct ovf_file *file, struct er
 	return r;
 }
 
-static int read_descriptor(struct io *io, struct ovf *o)
-{
-	struct err ignored = ERR_INIT;
-	char *text;
-	int r = io_read_text(io, XML_MAX_BYTES, &text, &ignored);
-
-	if (r < 0)
-		return r;
-	r = ovf_parse(text, io->size, o, &ignored);
-	free(text);
-	return r;
-}
-
 static int claim_package(struct folder *f, const char *name, struct err *e)
 {
 	struct io *io = open_beside(f, name);
+	struct err ignored = ERR_INIT;
 	struct ovf o;
 	int r = 0;
 
 	if (!io)
 		return 0;
-	if (read_descriptor(io, &o) == 0) {
+	if (ovf_read(io, &o, &ignored) == 0) {
 		for (size_t i = 0; i < o.nfiles && r == 0; i++)
 			if (o.files[i].path)
 				r = claim_stored(f, &o.files[i], e);

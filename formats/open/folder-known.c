@@ -96,8 +96,8 @@ static void read_all(struct folder_known *known)
 	struct parent_places places;
 
 	known->read = true;
-	known->left = FAMILY_MAX_FILES;
-	if (parent_places_find(&places, f->path, false, known->homes, f->opts) == 0)
+	known->left = PARENT_SEARCH_MAX_FILES;
+	if (parent_places_find(&places, f->path, false, known->machines, f->opts) == 0)
 		parent_places_visit(&places, add_file, known);
 	parent_places_free(&places);
 	if (known->n > 0)

@@ -13,7 +13,7 @@ struct vbox_registry;
 /* Filled when the first image is asked for. */
 struct folder_known {
 	const struct folder *f;
-	struct vbox_registry *homes;
+	struct vbox_registry *machines;
 	bool read;
 	unsigned left; /* files that may still be opened */
 	size_t n;

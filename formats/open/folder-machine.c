@@ -26,8 +26,8 @@
 #include "util/text.h"
 
 /* A disk of a machine in all its states. */
-struct disk {
-	struct disk *next;
+struct folder_disk {
+	struct folder_disk *next;
 	char *origin;
 	const char **files; /* by state; NULL: it was not attached then */
 };
@@ -46,14 +46,14 @@ struct located {
 	bool other; /* what is there has another id */
 };
 
-struct reading {
+struct machine_reading {
 	struct folder *f;
 	const struct machine *m;
 	struct folder_known *known; /* NULL: its description knows no ids */
 	struct located *located;    /* by medium */
 	size_t nattached;
 	struct attached *attached; /* by slot, what tells most of its disk first */
-	struct disk *disks, **end;
+	struct folder_disk *disks, **end;
 	struct err *e;
 };
 
@@ -79,7 +79,7 @@ static const struct machine_medium *medium_of(const struct machine *m, const cha
 
 /* A machine that was moved has its files beside its description, and those of its snapshots where
  * they belong; malloc'ed or NULL. */
-static char *find_by_name(const struct reading *r, const char *file)
+static char *find_by_name(const struct machine_reading *r, const char *file)
 {
 	const struct folder *f = r->f;
 	const char *base = last_part(file);
@@ -95,7 +95,8 @@ static char *find_by_name(const struct reading *r, const char *file)
 }
 
 /* A file of its name must have the id of the medium, and one of another name may. */
-static void locate(const struct reading *r, const struct machine_medium *medium, struct located *l)
+static void locate(
+	const struct machine_reading *r, const struct machine_medium *medium, struct located *l)
 {
 	const char *known = NULL;
 
@@ -113,7 +114,8 @@ static void locate(const struct reading *r, const struct machine_medium *medium,
 	l->other = false;
 }
 
-static const struct located *located(const struct reading *r, const struct machine_medium *medium)
+static const struct located *located(
+	const struct machine_reading *r, const struct machine_medium *medium)
 {
 	struct located *l = &r->located[medium - r->m->media];
 
@@ -123,7 +125,7 @@ static const struct located *located(const struct reading *r, const struct machi
 }
 
 /* malloc'ed or NULL. */
-static char *find_there(const struct reading *r, const char *file)
+static char *find_there(const struct machine_reading *r, const char *file)
 {
 	const struct machine_medium *medium = medium_of(r->m, file);
 	const struct located *l = medium ? located(r, medium) : NULL;
@@ -134,7 +136,7 @@ static char *find_there(const struct reading *r, const char *file)
 }
 
 /* Why what is in the place of a file cannot be shown; malloc'ed into *why, or NULL. */
-static int find_refusal(const struct reading *r, const char *file, char **why)
+static int find_refusal(const struct machine_reading *r, const char *file, char **why)
 {
 	const struct machine_medium *medium = medium_of(r->m, file);
 	char uuid[GUID_TEXT];
@@ -155,7 +157,7 @@ static int find_refusal(const struct reading *r, const char *file, char **why)
 }
 
 /* What is nowhere is called as the description has it. */
-static char *find_file(const struct reading *r, const char *file)
+static char *find_file(const struct machine_reading *r, const char *file)
 {
 	char *found = find_there(r, file);
 
@@ -176,7 +178,7 @@ static int compare_attached(const void *a, const void *b)
 	return order ? order : (x->age > y->age) - (x->age < y->age);
 }
 
-static void add_attached(struct reading *r, size_t state)
+static void add_attached(struct machine_reading *r, size_t state)
 {
 	const struct machine_state *s = &r->m->states[state];
 
@@ -192,7 +194,7 @@ static void add_attached(struct reading *r, size_t state)
 	}
 }
 
-static int read_attached(struct reading *r)
+static int read_attached(struct machine_reading *r)
 {
 	size_t n = 0;
 
@@ -209,7 +211,7 @@ static int read_attached(struct reading *r)
 
 /* What such a medium is based on nobody tells, so its disk is the one that another state has in the
  * same place. */
-static const char *file_in_slot(const struct reading *r, const char *slot)
+static const char *file_in_slot(const struct machine_reading *r, const char *slot)
 {
 	size_t low = 0, high = r->nattached;
 
@@ -249,7 +251,7 @@ static void drop_number(char *file)
 
 /* The path of the file that a disk began as; malloc'ed or NULL.  What is nowhere counts as a disk
  * of this directory. */
-static char *origin_of(const struct reading *r, const struct machine_disk *disk)
+static char *origin_of(const struct machine_reading *r, const struct machine_disk *disk)
 {
 	const struct machine *m = r->m;
 	const struct machine_medium *medium = medium_of(m, disk->file), *parent;
@@ -271,9 +273,9 @@ static char *origin_of(const struct reading *r, const struct machine_disk *disk)
 }
 
 /* Two that are attached at once are two, whatever they are called. */
-static struct disk *disk_for(struct reading *r, char *origin, size_t state)
+static struct folder_disk *disk_for(struct machine_reading *r, char *origin, size_t state)
 {
-	struct disk *d = r->disks;
+	struct folder_disk *d = r->disks;
 
 	while (d && (d->files[state] || strcmp(d->origin, origin) != 0))
 		d = d->next;
@@ -295,13 +297,13 @@ static struct disk *disk_for(struct reading *r, char *origin, size_t state)
 	return d;
 }
 
-static int collect_disks(struct reading *r)
+static int collect_disks(struct machine_reading *r)
 {
 	for (size_t i = 0; i < r->m->nstates; i++)
 		for (size_t k = 0; k < r->m->states[i].ndisks; k++) {
 			const struct machine_disk *disk = &r->m->states[i].disks[k];
 			char *origin = origin_of(r, disk);
-			struct disk *d = origin ? disk_for(r, origin, i) : NULL;
+			struct folder_disk *d = origin ? disk_for(r, origin, i) : NULL;
 
 			if (!d)
 				return err_nomem(r->e);
@@ -310,9 +312,9 @@ static int collect_disks(struct reading *r)
 	return 0;
 }
 
-static void free_disks(struct reading *r)
+static void free_disks(struct machine_reading *r)
 {
-	for (struct disk *d; (d = r->disks) != NULL;) {
+	for (struct folder_disk *d; (d = r->disks) != NULL;) {
 		r->disks = d->next;
 		free(d->origin);
 		free(d->files);
@@ -331,7 +333,7 @@ static size_t shot_above(const struct machine *m, size_t state, const size_t *nu
 	return numbers[state];
 }
 
-static int add_shot(const struct reading *r, struct folder_entry *entry,
+static int add_shot(const struct machine_reading *r, struct folder_entry *entry,
 	const struct machine_state *state, const char *file)
 {
 	struct folder_shot *shot = &entry->shots[entry->nshots++];
@@ -344,7 +346,8 @@ static int add_shot(const struct reading *r, struct folder_entry *entry,
 	return find_refusal(r, file, &shot->refusal);
 }
 
-static int add_shots(const struct reading *r, const struct disk *d, struct folder_entry *entry)
+static int add_shots(
+	const struct machine_reading *r, const struct folder_disk *d, struct folder_entry *entry)
 {
 	const struct machine *m = r->m;
 	size_t *numbers = calloc(m->nstates, sizeof *numbers);
@@ -365,7 +368,7 @@ static int add_shots(const struct reading *r, const struct disk *d, struct folde
 }
 
 /* What is shown as the present state: of a disk that was taken out since, the last snapshot's. */
-static const char *present_file(const struct machine *m, const struct disk *d)
+static const char *present_file(const struct machine *m, const struct folder_disk *d)
 {
 	size_t i = m->nstates;
 
@@ -376,7 +379,7 @@ static const char *present_file(const struct machine *m, const struct disk *d)
 	return d->files[i];
 }
 
-static int add_disk(const struct reading *r, const struct disk *d)
+static int add_disk(const struct machine_reading *r, const struct folder_disk *d)
 {
 	const char *file = present_file(r->m, d);
 	char *path = find_file(r, file);
@@ -395,7 +398,7 @@ static int add_disk(const struct reading *r, const struct disk *d)
 /* Claims. */
 
 /* What is another disk stays an entry of its own. */
-static int claim_file(const struct reading *r, const char *file)
+static int claim_file(const struct machine_reading *r, const char *file)
 {
 	const struct machine_medium *medium = medium_of(r->m, file);
 	char *path;
@@ -413,7 +416,7 @@ static int claim_file(const struct reading *r, const char *file)
 }
 
 /* With what the register says that it is based on. */
-static int claim_disk(const struct reading *r, const struct disk *d)
+static int claim_disk(const struct machine_reading *r, const struct folder_disk *d)
 {
 	const struct machine_medium *medium;
 	const char *last = NULL;
@@ -431,7 +434,7 @@ static int claim_disk(const struct reading *r, const struct disk *d)
 	return ret;
 }
 
-static void reading_end(struct reading *r)
+static void reading_end(struct machine_reading *r)
 {
 	free_disks(r);
 	for (size_t i = 0; i < r->m->nmedia; i++)
@@ -443,7 +446,7 @@ static void reading_end(struct reading *r)
 int folder_machine_add(
 	struct folder *f, const struct machine *m, struct folder_known *known, struct err *e)
 {
-	struct reading r = {.f = f, .m = m, .known = known, .e = e};
+	struct machine_reading r = {.f = f, .m = m, .known = known, .e = e};
 	int ret;
 
 	r.end = &r.disks;
@@ -453,7 +456,7 @@ int folder_machine_add(
 	ret = known ? read_attached(&r) : 0;
 	if (ret == 0)
 		ret = collect_disks(&r);
-	for (const struct disk *d = r.disks; d && ret == 0; d = d->next) {
+	for (const struct folder_disk *d = r.disks; d && ret == 0; d = d->next) {
 		ret = add_disk(&r, d);
 		if (ret == 0)
 			ret = claim_disk(&r, d);

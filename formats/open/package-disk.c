@@ -85,7 +85,7 @@ static int check_chunks(const struct stored *s, const struct ovf_file *file, str
 	return 0;
 }
 
-/* All files of this name with a number, from 0 on.  -ENOENT: there is none. */
+/* Opens all files of this name with a number, from 0 on.  -ENOENT: there is none. */
 static int open_all_numbers(
 	struct stored *s, const struct package *p, const char *name, struct err *e)
 {
@@ -106,26 +106,20 @@ static int open_all_numbers(
 	return 0;
 }
 
-static int open_chunks(struct stored *s, const struct package *p, const struct ovf_file *file,
-	const char *name, struct err *e)
-{
-	int r = open_all_numbers(s, p, name, e);
-
-	return r < 0 ? r : check_chunks(s, file, e);
-}
-
-/* Some writers tell of a size for chunks and make none. */
+/* Some writers record a size for chunks and make none. */
 static int open_stored_as(struct stored *s, const struct package *p, const struct ovf_file *file,
 	const char *name, struct err *e)
 {
-	int r = file->chunk > 0 ? open_chunks(s, p, file, name, e) : -ENOENT;
+	int r = file->chunk > 0 ? open_all_numbers(s, p, name, e) : -ENOENT;
 
-	return r == -ENOENT ? stored_add(s, p, name, e) : r;
+	if (r == -ENOENT)
+		return stored_add(s, p, name, e);
+	return r < 0 ? r : check_chunks(s, file, e);
 }
 
-/* A disk that is only there under names with a number, of which the descriptor does not tell.  They
- * are chunks, or, as VMware exports a machine with snapshots, images: the last one is the disk as
- * it is now.  All but the first of the chunks begin anywhere in the data. */
+/* The descriptor does not mention the numbers of these files.  They are chunks, or, as VMware
+ * exports a machine with snapshots, images: the last one is the disk as it is now.  All chunks but
+ * the first begin anywhere in the data. */
 static int choose_numbered(
 	struct stored *s, const struct package *p, const struct ovf_file *file, struct err *e)
 {
@@ -147,23 +141,12 @@ static int choose_numbered(
 	return check_chunks(s, &chunks, e);
 }
 
-static int open_numbered(
-	struct stored *s, const struct package *p, const struct ovf_file *file, struct err *e)
-{
-	struct err of_name = *e;
-	int r = open_all_numbers(s, p, file->path, e);
-
-	if (r != -ENOENT)
-		return r < 0 ? r : choose_numbered(s, p, file, e);
-	*e = of_name;
-	return r;
-}
-
-/* Names are decoded as URIs, which not all writers have encoded. */
+/* Names are decoded as URIs, which not all writers have encoded.  The error is that of the name in
+ * the descriptor. */
 static int open_stored(
 	struct stored *s, const struct package *p, const struct ovf_file *file, struct err *e)
 {
-	struct err ignored = ERR_INIT;
+	struct err ignored = ERR_INIT, of_numbers = ERR_INIT;
 	int r;
 
 	if (!file->path) {
@@ -175,10 +158,16 @@ static int open_stored(
 	if (r == -ENOENT && strcmp(file->path, file->href) != 0 &&
 		open_stored_as(s, p, file, file->href, &ignored) == 0)
 		r = 0;
-	return r == -ENOENT ? open_numbered(s, p, file, e) : r;
+	if (r != -ENOENT)
+		return r;
+	r = open_all_numbers(s, p, file->path, &of_numbers);
+	if (r == -ENOENT)
+		return r;
+	*e = of_numbers;
+	return r < 0 ? r : choose_numbered(s, p, file, e);
 }
 
-/* The chunks as one file, called as the disk is. */
+/* Joins the chunks to one file with the name of the disk. */
 static struct io *join_chunks(const struct stored *s, struct err *e)
 {
 	static const char first[] = ".000000000";
@@ -194,8 +183,8 @@ static struct io *join_chunks(const struct stored *s, struct err *e)
 	return io;
 }
 
-/* What a disk is stored as tells more than what the descriptor says of it, but one that is said to
- * be bare bytes is not looked into. */
+/* The bytes of a file tell its compression better than the descriptor does, but a disk that the
+ * descriptor calls raw is not looked into. */
 static int unpack(struct io **io, const struct package *p, const struct ovf_disk *d, struct err *e)
 {
 	const char *packing = d->file->compression;
@@ -239,34 +228,12 @@ static int open_image(const struct package *p, const struct ovf_disk *d, const s
 	return chain_open(&how, io, p->opts, img, e);
 }
 
-/* A delta must know of its parent, too, or what it has not stored would read as zeroes. */
-static int check_parent(const struct image *img, const struct ovf_disk *d, struct err *e)
-{
-	if (!d->parent || !*d->parent || img->parent_name)
-		return 0;
-	return err_set(e, ENOTSUP,
-		"%s: the package says that it is based on another disk, \"%s\", but it does not "
-		"name "
-		"it",
-		img->io->name, d->parent);
-}
-
-/* The image is right: it is no use to cut or fill up a disk by what the descriptor says. */
-static void compare_capacity(const struct image *img, const struct ovf_disk *d)
-{
-	uint64_t size = img->states[0]->view->size;
-
-	if (d->capacity > 0 && d->capacity != size)
-		image_warn(img,
-			"the package says that the disk has %" PRIu64 " bytes; it has %" PRIu64,
-			d->capacity, size);
-}
-
 int package_disk_open(struct package *p, size_t disk, struct image **out, struct err *e)
 {
 	const struct ovf_disk *d = &p->ovf.disks[disk];
 	struct stored s = {0};
 	struct image *img;
+	uint64_t size;
 	int r;
 
 	if (d->refusal)
@@ -278,12 +245,22 @@ int package_disk_open(struct package *p, size_t disk, struct image **out, struct
 	stored_free(&s);
 	if (r < 0)
 		return r;
-	r = check_parent(img, d, e);
-	if (r < 0) {
+	/* Ranges that a delta has not stored would read as zeroes if it did not name its parent. */
+	if (d->parent && *d->parent && !img->parent_name) {
+		err_set(e, ENOTSUP,
+			"%s: the package says that it is based on another disk, \"%s\", but it "
+			"does not "
+			"name it",
+			img->io->name, d->parent);
 		image_close(img);
-		return r;
+		return -e->code;
 	}
-	compare_capacity(img, d);
+	/* The image is right: a disk is not cut or extended to the size in the descriptor. */
+	size = img->states[0]->view->size;
+	if (d->capacity > 0 && d->capacity != size)
+		image_warn(img,
+			"the package says that the disk has %" PRIu64 " bytes; it has %" PRIu64,
+			d->capacity, size);
 	*out = img;
 	return 0;
 }

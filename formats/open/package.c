@@ -1,11 +1,10 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* package.c - an archive or a descriptor, and the files that it leads to.
+/* package.c - an opened archive or descriptor, and the files that the descriptor names.
  *
  * The package has a gate of its own, through which the files that the descriptor names are opened.
  * The gates of its disks are made from that one, so that the same rules hold for names in a disk.
- * The disks themselves are package-disk.c's.
+ * package-disk.c opens the disks.
  */
-#include "io/host.h"
 #include "package-impl.h"
 
 #include <errno.h>
@@ -15,12 +14,13 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <strings.h>
 
 #include "util/limits.h"
 #include "util/bytes.h"
 #include "util/err.h"
+#include "util/text.h"
 #include "io/gunzip.h"
+#include "io/host.h"
 #include "image/format.h"
 #include "image/image.h"
 #include "io/io.h"
@@ -30,27 +30,16 @@
 
 /* Recognition. */
 
-static bool ends_in(const char *name, size_t len, const char *suffix)
-{
-	size_t n = strlen(suffix);
-
-	return len > n && strncasecmp(name + len - n, suffix, n) == 0;
-}
-
-static bool is_named(const char *name, const char *suffix)
-{
-	return ends_in(name, strlen(name), suffix);
-}
-
 bool package_is_named(const char *name)
 {
-	return is_named(name, ".ova") || is_named(name, ".ova.gz") || is_named(name, ".ovf");
+	return text_ends_with(name, ".ova") || text_ends_with(name, ".ova.gz") ||
+	       text_ends_with(name, ".ovf");
 }
 
 static bool is_archive(const char *name, const unsigned char *head, size_t n)
 {
 	return n >= TAR_PEEK && tar_probe(head) &&
-	       (is_named(name, ".ova") || is_named(name, ".ova.gz") ||
+	       (text_ends_with(name, ".ova") || text_ends_with(name, ".ova.gz") ||
 		       tar_head_names(head, n, ".ovf"));
 }
 
@@ -59,7 +48,7 @@ static bool is_descriptor(const char *name, const unsigned char *head, size_t n)
 {
 	size_t skip = 0;
 
-	if (n >= 2 && is_named(name, ".ovf") &&
+	if (n >= 2 && text_ends_with(name, ".ovf") &&
 		(memcmp(head, "\xff\xfe", 2) == 0 || memcmp(head, "\xfe\xff", 2) == 0))
 		return true;
 	if (n >= 3 && memcmp(head, "\xef\xbb\xbf", 3) == 0)
@@ -68,7 +57,7 @@ static bool is_descriptor(const char *name, const unsigned char *head, size_t n)
 		skip++;
 	if (skip == n || head[skip] != '<')
 		return false;
-	return is_named(name, ".ovf") || memmem(head, n, "<Envelope", 9) ||
+	return text_ends_with(name, ".ovf") || memmem(head, n, "<Envelope", 9) ||
 	       memmem(head, n, ":Envelope", 9);
 }
 
@@ -82,13 +71,13 @@ static bool holds_descriptor(struct io *io)
 	if (tar_read(io, &tar, &ignored) < 0)
 		return false;
 	for (size_t i = 0; i < tar.n && !found; i++)
-		found = is_named(tar.members[i].name, ".ovf");
+		found = text_ends_with(tar.members[i].name, ".ovf");
 	tar_free(&tar);
 	return found;
 }
 
-/* A descriptor names files beside it, so nobody compresses it by itself. */
-static bool is_packed_archive(struct io *io)
+/* Only archives are compressed: a descriptor names files beside it. */
+static bool is_compressed_archive(struct io *io)
 {
 	unsigned char *head = malloc(LIMIT_PEEK);
 	bool is = head && is_archive(io->name, head, gunzip_peek(io, head, LIMIT_PEEK));
@@ -105,7 +94,7 @@ bool package_probe(struct io *io, const struct peek *peek)
 	if (peek->is_block)
 		return false;
 	if (n >= 2 && memcmp(head, "\x1f\x8b", 2) == 0 && gunzip_probe(io))
-		return is_packed_archive(io);
+		return is_compressed_archive(io);
 	if (n >= TAR_PEEK && tar_probe(head))
 		return is_archive(io->name, head, n) || holds_descriptor(io);
 	return is_descriptor(io->name, head, n);
@@ -206,7 +195,7 @@ static const struct gate_ops folder_ops = {
 	.release = package_close,
 };
 
-/* The package outlives its own gate, which does not hold it therefore. */
+/* The package's own gate does not hold the package, which would never be closed then. */
 static void make_gate(struct package *p)
 {
 	p->gate = gate_on(p->dir, p->opts->allow, p->opts->search);
@@ -217,18 +206,6 @@ static void make_gate(struct package *p)
 
 /* Opening. */
 
-static int read_descriptor(struct package *p, struct io *io, struct err *e)
-{
-	char *text;
-	int r = io_read_text(io, XML_MAX_BYTES, &text, e);
-
-	if (r < 0)
-		return r;
-	r = ovf_parse(text, io->size, &p->ovf, e);
-	free(text);
-	return r < 0 ? err_in(e, "%s", io->name) : 0;
-}
-
 /* The one member that is a descriptor; two of one name are one, as any two are. */
 static int find_descriptor(const struct package *p, const struct tar_member **found, struct err *e)
 {
@@ -236,7 +213,7 @@ static int find_descriptor(const struct package *p, const struct tar_member **fo
 	for (size_t i = 0; i < p->tar.n; i++) {
 		const struct tar_member *m = &p->tar.members[i];
 
-		if (!is_named(m->name, ".ovf"))
+		if (!text_ends_with(m->name, ".ovf"))
 			continue;
 		if (*found && strcmp((*found)->name, m->name) != 0)
 			return err_set(e, ENOTSUP,
@@ -281,15 +258,6 @@ static int open_alone(struct package *p, struct io **io, struct err *e)
 	return 0;
 }
 
-/* NAME.mf beside NAME.ovf, malloc'ed; descriptor is a name without directories. */
-static char *manifest_name(const char *descriptor)
-{
-	size_t n = strlen(descriptor) - strlen(".ovf");
-	char *name;
-
-	return asprintf(&name, "%.*s.mf", (int)n, descriptor) < 0 ? NULL : name;
-}
-
 static int read_manifest(struct package *p, struct io *io, struct err *e)
 {
 	char *text;
@@ -303,18 +271,21 @@ static int read_manifest(struct package *p, struct io *io, struct err *e)
 	return r < 0 ? err_in(e, "%s", io->name) : 0;
 }
 
-/* A manifest that cannot be read stops nobody from reading the disks. */
+/* NAME.mf beside NAME.ovf.  A manifest that cannot be read does not keep the disks from being read.
+ */
 static int open_manifest(struct package *p, const struct io *descriptor, struct err *e)
 {
 	const char *path = descriptor->member ? descriptor->member : descriptor->name;
 	const char *slash = strrchr(path, '/'), *base = slash ? slash + 1 : path;
-	char *name = is_named(base, ".ovf") ? manifest_name(base) : NULL;
 	struct err trouble = ERR_INIT;
 	struct io *io = NULL;
+	char *name;
 	int r;
 
-	if (!name)
-		return is_named(base, ".ovf") ? err_nomem(e) : 0;
+	if (!text_ends_with(base, ".ovf"))
+		return 0;
+	if (asprintf(&name, "%.*s.mf", (int)(strlen(base) - strlen(".ovf")), base) < 0)
+		return err_nomem(e);
 	r = package_open_file(p, name, "manifest", &io, &trouble);
 	free(name);
 	if (r == -ENOENT)
@@ -327,41 +298,29 @@ static int open_manifest(struct package *p, const struct io *descriptor, struct 
 	return 0;
 }
 
-static int find_path(struct package *p, struct err *e)
-{
-	char real[PATH_MAX];
-
-	if (!host_realpath(p->io->name, real))
-		strcpy(real, "/");
-	p->path = strdup(real);
-	return p->path ? 0 : err_nomem(e);
-}
-
-static int unpack_archive(struct package *p, struct err *e)
-{
-	package_warn_of_unpacking(p, p->io, p->io->name);
-	p->io = gunzip_open(p->io, p->opts->cache, e);
-	return p->io ? 0 : -e->code;
-}
-
 static int read_package(struct package *p, struct err *e)
 {
 	struct io *descriptor = NULL;
 	unsigned char head[TAR_PEEK];
-	int r = gunzip_probe(p->io) ? unpack_archive(p, e) : 0;
+	char real[PATH_MAX];
+	int r;
 
-	if (r == 0)
-		r = io_read_padded(p->io, head, sizeof head, 0, e);
-
-	if (r == 0)
-		r = find_path(p, e);
-	if (r == 0 && tar_probe(head))
-		r = open_archive(p, &descriptor, e);
-	else if (r == 0)
-		r = open_alone(p, &descriptor, e);
+	if (gunzip_probe(p->io)) {
+		package_warn_of_unpacking(p, p->io, p->io->name);
+		p->io = gunzip_open(p->io, p->opts->cache, e);
+		if (!p->io)
+			return -e->code;
+	}
+	r = io_read_padded(p->io, head, sizeof head, 0, e);
+	if (r < 0)
+		return r;
+	p->path = strdup(host_realpath(p->io->name, real) ? real : "/");
+	if (!p->path)
+		return err_nomem(e);
+	r = tar_probe(head) ? open_archive(p, &descriptor, e) : open_alone(p, &descriptor, e);
 	if (r == 0) {
 		make_gate(p);
-		r = read_descriptor(p, descriptor, e);
+		r = ovf_read(descriptor, &p->ovf, e);
 	}
 	if (r == 0)
 		r = open_manifest(p, descriptor, e);
@@ -411,10 +370,10 @@ int package_open(const char *path, const struct image_options *o, struct package
 	return io ? lock_and_open(io, o, p, e) : -e->code;
 }
 
-int package_open_in(const char *fence, const char *path, const struct image_options *o,
+int package_open_in(const char *root, const char *path, const struct image_options *o,
 	struct package **p, struct err *e)
 {
-	struct gate gate = gate_on(fence, o->allow, o->search);
+	struct gate gate = gate_on(root, o->allow, o->search);
 	struct io *io;
 	int r = gate_open(&gate, path, "package", &io, e);
 
@@ -448,7 +407,7 @@ const char *package_disk_name(const struct package *p, size_t disk)
 
 /* The manifest. */
 
-/* What the package calls a file that is open: NULL when it lies elsewhere. */
+/* The name of an open file in the package, or NULL when it lies elsewhere. */
 static const char *name_in_package(const struct package *p, const struct io *io)
 {
 	const char *name = p->is_archive ? io->member : io->name;

@@ -19,7 +19,7 @@
 #include "machine/machine.h"
 #include "machine/tar.h"
 
-#define SNAPSHOTS "Snapshots" /* what VirtualBox calls the folder unless told another name */
+#define SNAPSHOTS "Snapshots" /* VirtualBox's default name of the folder */
 
 /* Directories. */
 
@@ -38,8 +38,8 @@ static int add_dir(struct parent_places *p, const char *dir)
 	return dirs[p->n] ? (p->n++, 0) : -ENOMEM;
 }
 
-/* A name in a description leads to a directory below its own and over no link, or nowhere: what
- * lies outside is not even listed. */
+/* A name in a description leads to a directory below its own and over no link, or nowhere: other
+ * directories are not even listed. */
 static bool is_below(const char *dir, const char *name)
 {
 	int fd = host_open_below(dir, name);
@@ -77,7 +77,7 @@ static int add_list(struct parent_places *p, const char *const *dirs)
 }
 
 int parent_places_find(struct parent_places *p, const char *dir, bool above,
-	struct vbox_registry *homes, const struct image_options *o)
+	struct vbox_registry *machines, const struct image_options *o)
 {
 	int r;
 
@@ -86,9 +86,9 @@ int parent_places_find(struct parent_places *p, const char *dir, bool above,
 	if (r == 0)
 		r = add_dir_below(p, dir, SNAPSHOTS);
 	if (r == 0)
-		r = vbox_registry_visit(homes, dir, NULL, add_snapshots, p);
+		r = vbox_registry_visit(machines, dir, NULL, add_snapshots, p);
 	if (above)
-		p->above = vbox_registry_above(homes, dir);
+		p->above = vbox_registry_above(machines, dir);
 	if (r == 0 && p->above)
 		r = add_dir(p, p->above);
 	if (r == 0)
@@ -170,7 +170,7 @@ static bool visit_entry(struct below *b, const char *dir, const struct dirent *d
 		return false;
 	switch (type_of(path, d)) {
 	case DT_DIR:
-		return d->d_name[0] != '.' && depth < FAMILY_MAX_DEPTH &&
+		return d->d_name[0] != '.' && depth < PARENT_SEARCH_MAX_DEPTH &&
 		       visit_below(b, path, depth + 1);
 	case DT_REG:
 		return depth > 0 && parent_places_format(d->d_name) && b->try(b->arg, path);
@@ -179,7 +179,7 @@ static bool visit_entry(struct below *b, const char *dir, const struct dirent *d
 	}
 }
 
-/* What is mounted there is left alone: to look may take as long as a network does. */
+/* Mounts are not entered: a look may take as long as a network does. */
 static bool is_mounted(struct below *b, const char *dir, unsigned depth)
 {
 	struct stat st;
@@ -222,7 +222,7 @@ static bool visit_below_each(struct below *b, const char *const *dirs)
 
 bool parent_places_visit(const struct parent_places *p, parent_places_try *try, void *arg)
 {
-	struct below b = {.left = FAMILY_MAX_ENTRIES, .try = try, .arg = arg};
+	struct below b = {.left = PARENT_SEARCH_MAX_ENTRIES, .try = try, .arg = arg};
 
 	for (size_t i = 0; i < p->n; i++)
 		if (visit_in(p->dirs[i], try, arg))

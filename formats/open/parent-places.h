@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* parent-places.h - the directories in which an image is looked for by its id, and the files in
+/* parent-places.h - the directories in which an image is searched for by its id, and the files in
  * them.
  *
- * These are the directory of whoever asks, the folders of snapshots in it and the one above if it
+ * These are the directory of the child, the folders of snapshots in it, the directory above if it
  * is such a folder itself, and the directories of -o search and -o allow with all below them.
  */
 #ifndef VDISK_OPEN_PARENT_PLACES_H
@@ -24,7 +24,7 @@ struct parent_places {
 
 /* Fills in *p, which is to be freed, also on failure: -ENOMEM.  above: look there at all. */
 int parent_places_find(struct parent_places *p, const char *dir, bool above,
-	struct vbox_registry *homes, const struct image_options *o);
+	struct vbox_registry *machines, const struct image_options *o);
 void parent_places_free(struct parent_places *p);
 
 /* The format of images with ids that files of this name usually are; NULL: of none. */
@@ -35,7 +35,7 @@ typedef bool parent_places_try(void *arg, const char *path);
 
 /* Visits all files that are images with ids by their suffix, directory by directory and then those
  * below the directories of the user: without following links there, not across file systems,
- * FAMILY_MAX_DEPTH deep and FAMILY_MAX_ENTRIES in all.  True: the search is over. */
+ * PARENT_SEARCH_MAX_DEPTH deep and PARENT_SEARCH_MAX_ENTRIES in all.  True: the search is over. */
 bool parent_places_visit(const struct parent_places *p, parent_places_try *try, void *arg);
 
 #endif

@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* parent-search.c - the search for a parent by its id.
  *
- * Names prove nothing here: a file is the parent when its own id says so, and then only if whoever
- * asked takes it.  Each file is opened by the policy, looked at without a lock, and counted.
+ * Names prove nothing here: a file is the parent when its own id is the recorded one, and then only
+ * if the caller takes it.  Each file is opened through the gate of the child, looked at without a
+ * lock, and counted.
  */
 #include "parent-search.h"
 
@@ -29,10 +30,10 @@
 #define WHAT       "backing file"
 #define PLACES_MAX 400 /* bytes of a message */
 
-struct search {
+struct id_search {
 	const struct image *top; /* of the chain that ends with img */
 	struct image *img;
-	struct vbox_registry *homes;
+	struct vbox_registry *machines;
 	parent_search_take *take;
 	void *arg;
 	struct parent_places places;
@@ -43,38 +44,31 @@ struct search {
 
 /* One file. */
 
-enum kinship {
-	NO_KIN,
-	KIN,       /* what the child records of its parent fits it */
-	ANONYMOUS, /* it has no id that anything could fit */
+enum match {
+	NO_MATCH,
+	MATCH, /* the recorded id of the parent is that of the image */
+	NO_ID, /* the image has none that could match */
 };
 
-static enum kinship look_at(const struct search *s, struct io *io, const char *format)
+static enum match compare(const struct id_search *s, struct io *io, const char *format)
 {
 	struct opening how = opening_of_parent(s->img, format);
 	struct image_options look = *s->img->opts;
+	enum match match = NO_MATCH;
 	struct err e = ERR_INIT;
-	enum kinship kinship;
 	struct image *img;
 
 	look.nolock = true;
 	look.warn = NULL;
-	look.secrets = NULL; /* what is encrypted has no id */
+	look.secrets = NULL; /* an encrypted image has no id */
 	if (opening_run(&how, io_ref(io), &look, &img, &e) < 0)
-		return NO_KIN;
-	kinship = s->img->format->knows_parent(s->img, img) ? KIN
-		  : guid_is_zero(img->id)                   ? ANONYMOUS
-							    : NO_KIN;
+		return NO_MATCH;
+	if (s->img->format->knows_parent(s->img, img))
+		match = MATCH;
+	else if (guid_is_zero(img->id))
+		match = NO_ID;
 	image_close(img);
-	return kinship;
-}
-
-static bool is_in_chain(const struct search *s, const struct io *io)
-{
-	for (const struct image *i = s->top; i; i = i->parent)
-		if (io_is_same(i->io, io))
-			return true;
-	return false;
+	return match;
 }
 
 static const char *last_part(const char *path)
@@ -84,57 +78,55 @@ static const char *last_part(const char *path)
 	return slash ? slash + 1 : path;
 }
 
-static int refuse_both(
-	const struct search *s, const struct io *a, const struct io *b, struct err *e)
-{
-	const char *name = last_part(s->img->parent_name), *backslash = strrchr(name, '\\');
-
-	err_set(e, EINVAL, "%s: both %s and %s could be its parent", s->img->io->name, a->name,
-		b->name);
-	return err_hint(e, "call the right one \"%s\", as the image does",
-		backslash ? backslash + 1 : name);
-}
-
 /* Without a UUID the parent is known by 32 bits, VMware's content ID, which copies of it share
- * until one is written to: a second file that fits makes the first one doubtful. */
-static int keep_only(struct search *s, struct io *io, struct err *e)
+ * until one is written to: a second file that matches makes the first one doubtful. */
+static int keep_only(struct id_search *s, struct io *io, struct err *e)
 {
-	if (!s->only && !is_in_chain(s, io)) {
+	bool is_new = !image_chain_has(s->top, io);
+
+	if (is_new && !s->only) {
 		s->only = io;
 		return -ENOENT;
 	}
-	if (!is_in_chain(s, io) && !io_is_same(s->only, io) && s->e.code == 0)
-		refuse_both(s, s->only, io, &s->e);
+	if (is_new && !io_is_same(s->only, io) && s->e.code == 0) {
+		const char *name = last_part(s->img->parent_name), *backslash = strrchr(name, '\\');
+
+		err_set(&s->e, EINVAL, "%s: both %s and %s could be its parent", s->img->io->name,
+			s->only->name, io->name);
+		err_hint(&s->e, "call the right one \"%s\", as the image does",
+			backslash ? backslash + 1 : name);
+	}
 	io_unref(io);
 	return err_set(e, ENOENT, "one of several");
 }
 
-static void keep_error(struct search *s, const struct err *e)
+static void keep_error(struct id_search *s, const struct err *e)
 {
 	if (s->e.code == 0)
 		s->e = *e;
 }
 
-/* Takes io, also on failure.  vouched: a description says that this is the parent.  0: it is, and
- * was taken. */
-static int try_io(struct search *s, struct io *io, const char *format, bool vouched, struct err *e)
+/* Takes io, also on failure.  vouched: a description names this file as the parent.  0: it is the
+ * parent, and was taken. */
+static int try_io(
+	struct id_search *s, struct io *io, const char *format, bool vouched, struct err *e)
 {
-	enum kinship kinship = look_at(s, io, format);
+	enum match match = compare(s, io, format);
 	int r;
 
-	if (kinship != KIN && !(kinship == ANONYMOUS && vouched)) {
+	if (match != MATCH && !(match == NO_ID && vouched)) {
 		io_unref(io);
 		return -ENOENT;
 	}
 	if (guid_is_zero(s->img->parent_id))
 		return keep_only(s, io, e);
-	r = s->take(s->arg, io, format, kinship == ANONYMOUS, e);
+	r = s->take(s->arg, io, format, match == NO_ID, e);
 	if (r < 0)
 		keep_error(s, e);
 	return r;
 }
 
-/* Without a suffix that tells its format a file is guessed at, and may lead no further. */
+/* A file without the suffix of a format is probed, and may name no other file. */
 static const char *format_for(const char *path)
 {
 	const struct format *f = parent_places_format(path);
@@ -142,7 +134,7 @@ static const char *format_for(const char *path)
 	return f ? f->name : NULL;
 }
 
-static int try_file(struct search *s, const char *path, struct err *e)
+static int try_file(struct id_search *s, const char *path, struct err *e)
 {
 	struct io *io;
 	int r;
@@ -156,7 +148,7 @@ static int try_file(struct search *s, const char *path, struct err *e)
 	return try_io(s, io, format_for(path), false, e);
 }
 
-static int try_in(struct search *s, const char *dir, const char *name)
+static int try_in(struct id_search *s, const char *dir, const char *name)
 {
 	struct err e = ERR_INIT;
 	char path[PATH_MAX];
@@ -166,12 +158,12 @@ static int try_in(struct search *s, const char *dir, const char *name)
 	return try_file(s, path, &e);
 }
 
-/* The ways to find it; each returns whether it did. */
+/* The ways to find it; each returns true when it did. */
 
-/* Formats without ids, raw above all, cannot say which disk they are: there the description counts
- * alone, as it does for VirtualBox.  One in the directory of the image may vouch for a file that
- * the image could name itself and no other, since both may be of one maker. */
-static int try_medium(struct search *s, const char *path, const struct machine_medium *medium,
+/* Files of formats without ids, raw above all, are identified by the description alone, as they are
+ * for VirtualBox.  A description in the directory of the image may vouch only for a file that the
+ * image could name itself, since both may have the same author. */
+static int try_medium(struct id_search *s, const char *path, const struct machine_medium *medium,
 	bool is_above, struct err *e)
 {
 	const char *format = medium->is_raw ? "raw" : format_for(path);
@@ -192,8 +184,8 @@ static int try_medium(struct search *s, const char *path, const struct machine_m
 	return try_io(s, io, format, vouched, e);
 }
 
-/* What has no id is found by no search for it: its name must do, in the directories of the user. */
-static bool find_moved(struct search *s, const struct machine_medium *medium, bool is_above)
+/* A file without an id is searched for by its name, in the directories of the user. */
+static bool find_moved(struct id_search *s, const struct machine_medium *medium, bool is_above)
 {
 	char path[PATH_MAX];
 
@@ -210,10 +202,10 @@ static bool find_moved(struct search *s, const struct machine_medium *medium, bo
 	return false;
 }
 
-/* That what the description names lies outside is worth telling: the user can let it in. */
+/* A file that lies outside is reported: the user can allow it. */
 static int try_registered(void *arg, const char *dir, const struct machine *m)
 {
-	struct search *s = arg;
+	struct id_search *s = arg;
 	const struct machine_medium *medium = machine_find_medium(m, s->img->parent_id);
 	bool is_above = s->places.above && strcmp(dir, s->places.above) == 0, absolute;
 	struct err e = ERR_INIT;
@@ -234,15 +226,15 @@ static int try_registered(void *arg, const char *dir, const struct machine *m)
 	return r == 0 || find_moved(s, medium, is_above);
 }
 
-static bool find_registered(struct search *s)
+static bool find_registered(struct id_search *s)
 {
-	return vbox_registry_visit(s->homes, image_dir(s->img), NULL, try_registered, s) ||
+	return vbox_registry_visit(s->machines, image_dir(s->img), NULL, try_registered, s) ||
 	       (s->places.above &&
-		       vbox_registry_visit(s->homes, s->places.above, NULL, try_registered, s));
+		       vbox_registry_visit(s->machines, s->places.above, NULL, try_registered, s));
 }
 
-/* "{UUID}.vdi", as VirtualBox calls the files of differences. */
-static bool find_in_by_name(struct search *s, const char *dir)
+/* "{UUID}.vdi", as VirtualBox names differencing images. */
+static bool find_in_by_name(struct id_search *s, const char *dir)
 {
 	char uuid[GUID_TEXT], name[GUID_TEXT + 32];
 
@@ -258,7 +250,7 @@ static bool find_in_by_name(struct search *s, const char *dir)
 }
 
 /* See io/gate.h. */
-static int allow_machine_dir(struct search *s, struct err *e)
+static int allow_machine_dir(struct id_search *s, struct err *e)
 {
 	struct gate *g = &s->img->gate;
 
@@ -268,7 +260,7 @@ static int allow_machine_dir(struct search *s, struct err *e)
 	return g->machine_dir ? 0 : err_nomem(e);
 }
 
-static int refuse_missing(const struct search *s, struct err *e)
+static int refuse_missing(const struct id_search *s, struct err *e)
 {
 	char places[PLACES_MAX] = "", uuid[GUID_TEXT];
 	size_t n = 0;
@@ -282,7 +274,7 @@ static int refuse_missing(const struct search *s, struct err *e)
 		n >= sizeof places ? "..." : "");
 }
 
-static bool find_named_by_id(struct search *s)
+static bool find_named_by_id(struct id_search *s)
 {
 	for (size_t i = 0; i < s->places.n; i++)
 		if (find_in_by_name(s, s->places.dirs[i]))
@@ -292,21 +284,21 @@ static bool find_named_by_id(struct search *s)
 
 static bool try_path(void *arg, const char *path)
 {
-	struct search *s = arg;
+	struct id_search *s = arg;
 	struct err e = ERR_INIT;
 
 	return try_file(s, path, &e) == 0;
 }
 
-static bool found(struct search *s)
+static bool found(struct id_search *s)
 {
 	if (!guid_is_zero(s->img->parent_id) && (find_registered(s) || find_named_by_id(s)))
 		return true;
 	return parent_places_visit(&s->places, try_path, s);
 }
 
-/* The search is over, and so it is known that there is one. */
-static bool take_only(struct search *s)
+/* The search is over, so there is no second candidate. */
+static bool take_only(struct id_search *s)
 {
 	struct err e = ERR_INIT;
 	struct io *io = s->only;
@@ -322,16 +314,16 @@ static bool take_only(struct search *s)
 	return false;
 }
 
-int parent_search_find(const struct image *top, struct image *img, struct vbox_registry *homes,
+int parent_search_find(const struct image *top, struct image *img, struct vbox_registry *machines,
 	parent_search_take *take, void *arg, struct err *e)
 {
-	struct search s = {
+	struct id_search s = {
 		.top = top,
 		.img = img,
-		.homes = homes,
+		.machines = machines,
 		.take = take,
 		.arg = arg,
-		.left = FAMILY_MAX_FILES,
+		.left = PARENT_SEARCH_MAX_FILES,
 	};
 	int r;
 
@@ -339,7 +331,7 @@ int parent_search_find(const struct image *top, struct image *img, struct vbox_r
 		return err_set(e, ENOENT, "%s: it has a parent, but is not a file with neighbours",
 			img->io->name);
 	r = parent_places_find(
-		&s.places, image_dir(img), !guid_is_zero(img->parent_id), homes, img->opts);
+		&s.places, image_dir(img), !guid_is_zero(img->parent_id), machines, img->opts);
 	r = r < 0 ? err_nomem(e) : allow_machine_dir(&s, e);
 	if (r == 0 && !found(&s) && !take_only(&s)) {
 		*e = s.e;
@@ -350,14 +342,14 @@ int parent_search_find(const struct image *top, struct image *img, struct vbox_r
 	return r;
 }
 
-struct check {
+struct medium_check {
 	const struct image *img;
 	struct err *e;
 };
 
 static int check_medium(void *arg, const char *dir, const struct machine *m)
 {
-	const struct check *c = arg;
+	const struct medium_check *c = arg;
 	const struct machine_medium *medium = machine_find_medium(m, c->img->id);
 
 	if (!medium || !medium->refusal)
@@ -366,18 +358,19 @@ static int check_medium(void *arg, const char *dir, const struct machine *m)
 		medium->refusal, m->name, dir);
 }
 
-int parent_search_check_image(const struct image *img, struct vbox_registry *homes, struct err *e)
+int parent_search_check_image(
+	const struct image *img, struct vbox_registry *machines, struct err *e)
 {
-	struct check c = {.img = img, .e = e};
+	struct medium_check c = {.img = img, .e = e};
 	char *above;
 	int r;
 
 	if (!image_dir(img) || guid_is_zero(img->id))
 		return 0;
-	r = vbox_registry_visit(homes, image_dir(img), img, check_medium, &c);
-	above = vbox_registry_above(homes, image_dir(img));
+	r = vbox_registry_visit(machines, image_dir(img), img, check_medium, &c);
+	above = vbox_registry_above(machines, image_dir(img));
 	if (r == 0 && above)
-		r = vbox_registry_visit(homes, above, img, check_medium, &c);
+		r = vbox_registry_visit(machines, above, img, check_medium, &c);
 	free(above);
 	return r;
 }

@@ -1,34 +1,33 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* vbox-registry.c - see vbox-registry.h.  What cannot be read is passed over: surroundings are no
- * part of an image.
+/* vbox-registry.c - see vbox-registry.h.  A description that cannot be read is passed over: it is
+ * no part of the image.
  */
 #include "vbox-registry.h"
 
 #include <dirent.h>
-#include <limits.h>
 #include <stdbool.h>
 #include <stdlib.h>
 #include <string.h>
 
-#include "util/limits.h"
-#include "util/err.h"
-#include "io/host.h"
 #include "image/image.h"
+#include "io/host.h"
 #include "io/io.h"
 #include "machine/machine.h"
-#include "io/gate.h"
 #include "machine/vbox.h"
+#include "util/err.h"
+#include "util/limits.h"
 
 #define SUFFIX ".vbox"
 #define PREV   "-prev"
 
-/* One directory. */
-struct home {
-	struct home *next;
+/* The machines that one directory describes. */
+struct machine_dir {
+	struct machine_dir *next;
 	char *dir;
 	size_t n;
-	struct machine *machines[HOME_MAX_MACHINES];
-	char *unreadable; /* what is to be told of the first that is; NULL: nothing, or it was */
+	struct machine *machines[VBOX_DIR_MAX_MACHINES];
+	char *unreadable; /* the warning of the first description that cannot be read, until given
+			   */
 };
 
 static bool ends_with(const char *name, const char *end)
@@ -69,24 +68,24 @@ static bool is_older_version(const char *a, const char *b)
 	return n > 0 && strncmp(a, b, n) == 0 && strcmp(b + n, PREV) == 0;
 }
 
-static void read_home(struct home *home)
+static void read_dir(struct machine_dir *d)
 {
 	const char *last = NULL; /* read with success */
 	struct dirent **list;
-	int n = host_scandir(home->dir, &list, is_description, by_name);
+	int n = host_scandir(d->dir, &list, is_description, by_name);
 
-	for (int i = 0; i < n && home->n < HOME_MAX_MACHINES; i++) {
+	for (int i = 0; i < n && d->n < VBOX_DIR_MAX_MACHINES; i++) {
 		const char *name = list[i]->d_name;
 		struct err e = ERR_INIT;
 
 		if (is_older_version(last, name))
 			continue;
-		if (read_machine(home->dir, name, &home->machines[home->n], &e) == 0) {
-			home->n++;
+		if (read_machine(d->dir, name, &d->machines[d->n], &e) == 0) {
+			d->n++;
 			last = name;
-		} else if (!home->unreadable) {
+		} else if (!d->unreadable) {
 			err_in(&e, "what %s says of it is not known", name);
-			home->unreadable = strdup(e.text);
+			d->unreadable = strdup(e.text);
 		}
 	}
 	for (int i = 0; i < n; i++)
@@ -95,65 +94,57 @@ static void read_home(struct home *home)
 		free(list);
 }
 
-static void home_free(struct home *home)
-{
-	for (size_t i = 0; i < home->n; i++)
-		machine_free(home->machines[i]);
-	free(home->unreadable);
-	free(home->dir);
-	free(home);
-}
-
 /* NULL without memory. */
-static struct home *find_home(struct vbox_registry *h, const char *dir)
+static struct machine_dir *find_dir(struct vbox_registry *h, const char *dir)
 {
-	struct home *home = h->first;
+	struct machine_dir *d = h->first;
 
-	while (home && strcmp(home->dir, dir) != 0)
-		home = home->next;
-	if (home)
-		return home;
-	home = calloc(1, sizeof *home);
-	if (!home)
-		return NULL;
-	home->dir = strdup(dir);
-	if (!home->dir) {
-		free(home);
+	while (d && strcmp(d->dir, dir) != 0)
+		d = d->next;
+	if (d)
+		return d;
+	d = calloc(1, sizeof *d);
+	if (d)
+		d->dir = strdup(dir);
+	if (!d || !d->dir) {
+		free(d);
 		return NULL;
 	}
-	read_home(home);
-	home->next = h->first;
-	h->first = home;
-	return home;
+	read_dir(d);
+	d->next = h->first;
+	h->first = d;
+	return d;
 }
 
 void vbox_registry_free(struct vbox_registry *h)
 {
-	while (h->first) {
-		struct home *home = h->first;
-
-		h->first = home->next;
-		home_free(home);
+	for (struct machine_dir *d; (d = h->first) != NULL;) {
+		h->first = d->next;
+		for (size_t i = 0; i < d->n; i++)
+			machine_free(d->machines[i]);
+		free(d->unreadable);
+		free(d->dir);
+		free(d);
 	}
 }
 
-int vbox_registry_visit(struct vbox_registry *h, const char *dir, const struct image *tell,
+int vbox_registry_visit(struct vbox_registry *h, const char *dir, const struct image *warn,
 	vbox_registry_visit_fn *visit, void *arg)
 {
-	struct home *home = find_home(h, dir);
+	struct machine_dir *d = find_dir(h, dir);
 	int r = 0;
 
-	if (home && home->unreadable && tell) {
-		image_warn(tell, "%s", home->unreadable);
-		free(home->unreadable);
-		home->unreadable = NULL;
+	if (d && d->unreadable && warn) {
+		image_warn(warn, "%s", d->unreadable);
+		free(d->unreadable);
+		d->unreadable = NULL;
 	}
-	for (size_t i = 0; home && i < home->n && r == 0; i++)
-		r = visit(arg, dir, home->machines[i]);
+	for (size_t i = 0; d && i < d->n && r == 0; i++)
+		r = visit(arg, dir, d->machines[i]);
 	return r;
 }
 
-/* By its text alone: what a description says is not looked at on the disk. */
+/* Compares the texts alone: a folder that a description names is not looked at. */
 static int keeps_snapshots_in(void *arg, const char *dir, const struct machine *m)
 {
 	const char *folder = arg, *said = m->snapshot_dir;

@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* vbox-registry.h - where an image lives: the folder of a machine, its folder for snapshots, and
- * the .vbox files in them that say which image is what.
+/* vbox-registry.h - the media registries of VirtualBox around an image: the .vbox files in the
+ * folder of a machine, which list the machine's disks by UUID.
  *
- * Who made an image need not have made its surroundings.  Descriptions are opened only in a
- * directory that the image lies in, or in the one above, and what they say is no more than a name
- * in an image is: a name to be tried.
+ * The surroundings of an image may have another author than the image.  Descriptions are opened
+ * only in the directory of the image and in the one above, and a file name in them counts no more
+ * than one in an image: it is tried, through the gate.
  */
 #ifndef VDISK_OPEN_VBOX_REGISTRY_H
 #define VDISK_OPEN_VBOX_REGISTRY_H
@@ -12,9 +12,9 @@
 struct image;
 struct machine;
 
-/* The machines of directories that were asked for, each read once; {0} knows none. */
+/* The machines of the directories visited so far, each read once; {0}: of none. */
 struct vbox_registry {
-	struct home *first;
+	struct machine_dir *first;
 };
 
 void vbox_registry_free(struct vbox_registry *h);
@@ -23,9 +23,9 @@ void vbox_registry_free(struct vbox_registry *h);
 typedef int vbox_registry_visit_fn(void *arg, const char *dir, const struct machine *m);
 
 /* Visits the machines that files in dir describe, in order of their names: NAME.vbox, or
- * NAME.vbox-prev where that is missing or cannot be read.  tell: the image that is told of one that
- * cannot, if none was before; may be NULL. */
-int vbox_registry_visit(struct vbox_registry *h, const char *dir, const struct image *tell,
+ * NAME.vbox-prev where that is missing or cannot be read.  warn: the image for which a warning
+ * is given of the first description that cannot be read, once; or NULL. */
+int vbox_registry_visit(struct vbox_registry *h, const char *dir, const struct image *warn,
 	vbox_registry_visit_fn *visit, void *arg);
 
 /* The directory above dir, malloc'ed, when dir is where a machine there keeps its snapshots: it is

@@ -97,10 +97,10 @@
 #define VMX_MAX_SNAPSHOTS 4096
 #define VMX_MAX_DISKS     512 /* of a snapshot */
 
-#define HOME_MAX_MACHINES  64    /* descriptions in one directory that are read */
-#define FAMILY_MAX_FILES   4096  /* files that are opened to find a parent by its id */
-#define FAMILY_MAX_DEPTH   8     /* directories below those that the user gave for that search */
-#define FAMILY_MAX_ENTRIES 65536 /* entries of these that are read */
+#define VBOX_DIR_MAX_MACHINES     64    /* descriptions in one directory that are read */
+#define PARENT_SEARCH_MAX_FILES   4096  /* files that are opened to find a parent by its id */
+#define PARENT_SEARCH_MAX_DEPTH   8     /* directories below those that the user gave for it */
+#define PARENT_SEARCH_MAX_ENTRIES 65536 /* entries of these that are read */
 
 #define LIMIT_PARTITIONS 256        /* of one table */
 #define LIMIT_GPT_ARRAY  (1u << 20) /* bytes of the entry array */

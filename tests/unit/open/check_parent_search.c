@@ -492,7 +492,7 @@ START_TEST(many_files)
 	s.id = 0x66;
 	v = vdi_image_make(&s);
 	put_vdi("m/child.vdi", &child);
-	for (int i = 0; i < FAMILY_MAX_FILES - 2; i++) {
+	for (int i = 0; i < PARENT_SEARCH_MAX_FILES - 2; i++) {
 		snprintf(name, sizeof name, "m/d%05d.vdi", i);
 		write_file(name, v.file, 460);
 	}
