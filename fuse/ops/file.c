@@ -22,6 +22,11 @@ struct file *file_of(const struct fuse_file_info *fi)
 
 /* Opening. */
 
+static enum image_use use_of(const struct file *file)
+{
+	return file->writes ? USE_TO_WRITE : USE_TO_READ;
+}
+
 /* Other threads look at the base first, and at the view before its start: so these are set last. */
 static int set_view(struct file *file, struct node *node, struct err *e)
 {
@@ -77,12 +82,12 @@ static int open_node(struct file *file, struct node *node)
 		return 0;
 	if (node->kind == NODE_ERROR)
 		return set_content(file, node);
-	ret = shown_hold(node, file->writes, &file->shown, &e);
+	ret = shown_pin(node, use_of(file), &file->shown, &e);
 	if (ret < 0)
 		return file->writes ? not_writable(node, &e) : ret;
 	ret = set_content(file, node);
 	if (!file->view)
-		shown_unhold(node, &file->shown);
+		shown_unpin(node, &file->shown);
 	/* The bytes that another program has cut off may be far from those that will be read. */
 	else if (image_check_files(file->shown.img, &e) < 0 && err_is_first(&e))
 		log_error(node->tree->log, "%s", e.text);
@@ -134,7 +139,7 @@ void file_unref(struct file *file)
 	pthread_mutex_unlock(&tree->lock);
 	if (file->view) {
 		atomic_fetch_sub(&file->node->state_dir->open_files, 1);
-		shown_unhold(file->node, &file->shown);
+		shown_unpin(file->node, &file->shown);
 	}
 	readahead_end(&file->readahead);
 	node_put(file->node, 1);
@@ -166,12 +171,12 @@ static int attach(struct file *file, struct err *e)
 
 	if (file->view)
 		return 0;
-	ret = shown_hold(file->node, file->writes, &file->shown, e);
+	ret = shown_pin(file->node, use_of(file), &file->shown, e);
 	if (ret < 0)
 		return ret;
 	ret = set_view(file, file->node, e);
 	if (ret < 0)
-		shown_unhold(file->node, &file->shown);
+		shown_unpin(file->node, &file->shown);
 	return ret;
 }
 

@@ -39,7 +39,7 @@ static bool is_plain(const char *name)
 	return plain;
 }
 
-/* A change of the snapshots that dir lists: begin holds the image, opened for writing, and end,
+/* A change of the snapshots that dir lists: begin pins the image, opened for writing, and end,
  * with the result of the change, shows the directory anew. */
 struct snapshot_change {
 	fuse_req_t req;
@@ -51,7 +51,7 @@ struct snapshot_change {
 
 static int begin(struct snapshot_change *c)
 {
-	int ret = shown_hold(c->dir, true, &c->shown, &c->e);
+	int ret = shown_pin(c->dir, USE_TO_WRITE, &c->shown, &c->e);
 
 	if (ret < 0 && c->e.code)
 		ret = -request_errno(request_server(c->req), c->dir, c->what, &c->e);
@@ -60,7 +60,7 @@ static int begin(struct snapshot_change *c)
 
 static int end(struct snapshot_change *c, int ret)
 {
-	shown_unhold(c->dir, &c->shown);
+	shown_unpin(c->dir, &c->shown);
 	if (ret < 0)
 		return -request_errno(request_server(c->req), c->dir, c->what, &c->e);
 	return tree_snapshots_changed(c->dir);

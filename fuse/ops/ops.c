@@ -273,38 +273,31 @@ static struct node *entry_at(struct node *node, const struct dir *dir, size_t at
 	return dir->nodes[at - 2];
 }
 
-/* Adds an entry to a listing.  Returns the bytes that it takes, which may be more than size. */
-static size_t add_plain(
-	fuse_req_t req, char *buf, size_t size, const char *name, struct node *node, size_t at)
-{
-	struct stat st = {.st_ino = node->ino, .st_mode = node_type(node)};
-
-	return fuse_add_direntry(req, buf, size, name, &st, (off_t)at + 1);
-}
-
-/* The same with attributes, if they are known.  An entry whose stored bytes must be counted first
- * has no inode number, so that "ls" is quick and the kernel looks it up for "ls -l"; neither has an
+/* Adds an entry to a listing.  Returns the bytes that it takes, which may be more than size.
+ *
+ * plus: with attributes, if they are known.  An entry whose stored bytes must be counted first has
+ * no inode number, so that "ls" is quick and the kernel looks it up for "ls -l"; neither has an
  * entry that is gone.  An entry with a number is held for the kernel. */
-static size_t add_plus(
-	fuse_req_t req, char *buf, size_t size, const char *name, struct node *node, size_t at)
+static size_t add_entry(fuse_req_t req, char *buf, size_t size, const char *name, struct node *node,
+	size_t at, bool plus)
 {
 	struct fuse_entry_param entry = {.attr.st_ino = node->ino, .attr.st_mode = node_type(node)};
+	off_t next = (off_t)at + 1;
 	size_t len;
 
+	if (!plus)
+		return fuse_add_direntry(req, buf, size, name, &entry.attr, next);
 	if (at >= 2 && node_stat_is_quick(node) && !atomic_load(&node->gone) &&
 		request_entry(req, node, &entry) < 0)
 		entry.ino = 0;
-	len = fuse_add_direntry_plus(req, buf, size, name, &entry, (off_t)at + 1);
+	len = fuse_add_direntry_plus(req, buf, size, name, &entry, next);
 	if (entry.ino && len <= size)
 		node_get(node);
 	return len;
 }
 
-typedef size_t add_entry(
-	fuse_req_t req, char *buf, size_t size, const char *name, struct node *node, size_t at);
-
 static void reply_listing(fuse_req_t req, fuse_ino_t ino, size_t size, off_t off,
-	struct fuse_file_info *fi, add_entry *add)
+	struct fuse_file_info *fi, bool plus)
 {
 	const struct dir *dir = (const struct dir *)(uintptr_t)fi->fh;
 	struct node *parent = request_node(req, ino), *node;
@@ -317,7 +310,7 @@ static void reply_listing(fuse_req_t req, fuse_ino_t ino, size_t size, off_t off
 		return;
 	}
 	for (size_t at = (size_t)off; (node = entry_at(parent, dir, at, &name)) != NULL; at++) {
-		len = add(req, buf + used, size - used, name, node, at);
+		len = add_entry(req, buf + used, size - used, name, node, at, plus);
 		if (len > size - used)
 			break;
 		used += len;
@@ -329,13 +322,13 @@ static void reply_listing(fuse_req_t req, fuse_ino_t ino, size_t size, off_t off
 static void op_readdir(
 	fuse_req_t req, fuse_ino_t ino, size_t size, off_t off, struct fuse_file_info *fi)
 {
-	reply_listing(req, ino, size, off, fi, add_plain);
+	reply_listing(req, ino, size, off, fi, false);
 }
 
 static void op_readdirplus(
 	fuse_req_t req, fuse_ino_t ino, size_t size, off_t off, struct fuse_file_info *fi)
 {
-	reply_listing(req, ino, size, off, fi, add_plus);
+	reply_listing(req, ino, size, off, fi, true);
 }
 
 static void op_statfs(fuse_req_t req, fuse_ino_t ino)
@@ -347,32 +340,32 @@ static void op_statfs(fuse_req_t req, fuse_ino_t ino)
 	fuse_reply_statfs(req, &st);
 }
 
-static void reply_xattr(fuse_req_t req, ssize_t ret, const char *buf, size_t size)
+/* name NULL: the list of names. */
+static void reply_xattr(fuse_req_t req, fuse_ino_t ino, const char *name, size_t size)
 {
+	struct node *node = request_node(req, ino);
+	char *buf = malloc(size + 1);
+	ssize_t ret = -ENOMEM;
+
+	if (buf)
+		ret = name ? xattr_get(node, name, buf, size) : xattr_list(node, buf, size);
 	if (ret < 0)
 		fuse_reply_err(req, (int)-ret);
 	else if (size == 0)
 		fuse_reply_xattr(req, (size_t)ret);
 	else
 		fuse_reply_buf(req, buf, (size_t)ret);
+	free(buf);
 }
 
 static void op_getxattr(fuse_req_t req, fuse_ino_t ino, const char *name, size_t size)
 {
-	char *buf = malloc(size + 1);
-	ssize_t ret = buf ? xattr_get(request_node(req, ino), name, buf, size) : -ENOMEM;
-
-	reply_xattr(req, ret, buf, size);
-	free(buf);
+	reply_xattr(req, ino, name, size);
 }
 
 static void op_listxattr(fuse_req_t req, fuse_ino_t ino, size_t size)
 {
-	char *buf = malloc(size + 1);
-	ssize_t ret = buf ? xattr_list(request_node(req, ino), buf, size) : -ENOMEM;
-
-	reply_xattr(req, ret, buf, size);
-	free(buf);
+	reply_xattr(req, ino, NULL, size);
 }
 
 const struct fuse_lowlevel_ops ops_table = {

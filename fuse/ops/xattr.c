@@ -155,7 +155,7 @@ static int find_value(struct node *node, const char *name, char **value)
 	for (enum xattr i = 0; i <= MANIFEST; i++) {
 		if (strcmp(name, names[i]) != 0 || !node->image)
 			continue;
-		ret = shown_pin(node, &shown, &e);
+		ret = shown_pin(node, USE_BRIEFLY, &shown, &e);
 		if (ret < 0)
 			return ret;
 		ret = value_of(i, node, &shown, value);
@@ -193,7 +193,7 @@ ssize_t xattr_list(struct node *node, char *buf, size_t size)
 	/* "ls -l" lists the attributes of each image in a directory, and must not open them all. */
 	if (!node->image || (node->place.folder && node_is_top(node)))
 		return 0;
-	ret = shown_pin(node, &shown, &e);
+	ret = shown_pin(node, USE_BRIEFLY, &shown, &e);
 	if (ret < 0)
 		return ret;
 	for (enum xattr i = 0; i < MANIFEST && ret == 0; i++) {

@@ -350,7 +350,7 @@ static int fill_any(struct fill_list *list, struct err *e)
 		ret = fill_host_package(list, &many, e);
 	if (ret < 0 || many)
 		return ret;
-	ret = shown_pin(dir, &list->shown, e);
+	ret = shown_pin(dir, USE_BRIEFLY, &list->shown, e);
 	if (ret < 0)
 		return ret;
 	if (node_is_top(dir))

@@ -84,34 +84,24 @@ void new_image_free(struct new_image *f)
 	free(f);
 }
 
-struct recreation {
-	const struct new_image *f;
-	uint64_t size;
-};
-
-/* The image stays in its file, so that the name leads to it at any time; other files of the image
- * are removed, and new ones created. */
-static int recreate(void *arg, struct fingerprint *fingerprint, struct err *e)
+/* Creates the image again in its file, so that the name leads to an image at any time; other files
+ * of the image are removed, and new ones created. */
+static int create_again(
+	const struct new_image *f, struct pooled_image *s, uint64_t size, struct err *e)
 {
-	const struct recreation *r = arg;
-	struct fingerprint made = {0};
-	int ret = fingerprint_unlink_after(fingerprint, 1, e);
+	struct fingerprint made = {0}, *fingerprint;
+	int ret = pooled_image_begin_change(s, &fingerprint, e);
 
+	if (ret < 0)
+		return ret;
+	ret = fingerprint_unlink_after(fingerprint, 1, e);
 	if (ret == 0)
-		ret = create(r->f, r->size, fingerprint_first(fingerprint), &made, e);
+		ret = create(f, size, fingerprint_first(fingerprint), &made, e);
 	if (made.n > 0) {
 		fingerprint_free(fingerprint);
 		*fingerprint = made;
 	}
-	return ret;
-}
-
-static int create_again(
-	const struct new_image *f, struct pooled_image *s, uint64_t size, struct err *e)
-{
-	struct recreation r = {.f = f, .size = size};
-
-	return pooled_image_change(s, recreate, &r, e);
+	return pooled_image_end_change(s, ret, e);
 }
 
 /* Options. */
@@ -201,18 +191,22 @@ int new_image_get_option(struct new_image *f, const char *name, char **value)
 /* Removing. */
 
 /* An image that another program reads or writes stays. */
-static int unlink_files(void *arg, struct fingerprint *fingerprint, struct err *e)
+static int unlink_files(const struct new_image *f, struct pooled_image *s, struct err *e)
 {
-	const struct new_image *f = arg;
-	struct io *io = io_open(f->path, e);
-	int ret = io ? io_make_writable(io, e) : -e->code;
+	struct fingerprint *fingerprint;
+	struct io *io;
+	int ret = pooled_image_begin_change(s, &fingerprint, e);
 
+	if (ret < 0)
+		return ret;
+	io = io_open(f->path, e);
+	ret = io ? io_make_writable(io, e) : -e->code;
 	if (ret == 0)
 		ret = lock_for_writing(io, e);
 	if (ret == 0)
 		ret = fingerprint_unlink_after(fingerprint, 0, e);
 	io_unref(io);
-	return ret;
+	return pooled_image_end_change(s, ret, e);
 }
 
 int new_image_remove(struct new_image *f, struct pooled_image *s, struct err *e)
@@ -220,7 +214,7 @@ int new_image_remove(struct new_image *f, struct pooled_image *s, struct err *e)
 	int ret;
 
 	pthread_mutex_lock(&f->lock);
-	ret = f->empty ? pooled_image_change(s, unlink_files, f, e) : -ENOTEMPTY;
+	ret = f->empty ? unlink_files(f, s, e) : -ENOTEMPTY;
 	pthread_mutex_unlock(&f->lock);
 	return ret;
 }

@@ -123,7 +123,7 @@ static int read_size(struct node *node, struct node_size *size)
 
 	if (node->kind == NODE_ERROR)
 		return size_of(node, &shown, size);
-	ret = shown_pin(node, &shown, &e);
+	ret = shown_pin(node, USE_BRIEFLY, &shown, &e);
 	if (ret < 0)
 		return ret;
 	ret = size_of(node, &shown, size);

@@ -93,7 +93,7 @@ static bool fingerprint_matches(struct pooled_image *s)
 	return matches;
 }
 
-static void set_idle(struct pooled_image *s)
+static void set_not_busy(struct pooled_image *s)
 {
 	s->busy = false;
 	pthread_cond_broadcast(&s->pool->done);
@@ -128,7 +128,7 @@ static int open_busy(struct pooled_image *s, bool to_write, struct err *e)
 	} else if (!to_write) {
 		pooled_image_end_generation(s);
 	}
-	set_idle(s);
+	set_not_busy(s);
 	return ret;
 }
 
@@ -152,49 +152,6 @@ static int close_unused(struct pooled_image *s, bool only_unwritable, struct err
 	}
 }
 
-/* Releases the lock. */
-static int pin(struct pooled_image *s, unsigned generation, bool to_write, const struct image **img,
-	struct err *e)
-{
-	int ret = 0;
-
-	while (s->busy)
-		pthread_cond_wait(&s->pool->done, &s->pool->lock);
-	if (to_write && s->img && !s->img->writable)
-		ret = close_unused(s, true, e);
-	if (ret == 0 && !s->img)
-		ret = open_busy(s, to_write, e);
-	else if (ret == 0 && s->pins == 0)
-		pooled_image_use(s);
-	if (ret == 0)
-		s->pins++;
-	if (generation != ANY_GENERATION && generation != s->generation) {
-		if (ret == 0)
-			pooled_image_unpin_since(s, pooled_image_now());
-		ret = -ESTALE;
-	}
-	*img = s->img;
-	return ret;
-}
-
-int pooled_image_pin(
-	struct pooled_image *s, unsigned generation, const struct image **img, struct err *e)
-{
-	int ret;
-
-	pthread_mutex_lock(&s->pool->lock);
-	ret = pin(s, generation, false, img, e);
-	pthread_mutex_unlock(&s->pool->lock);
-	return ret;
-}
-
-void pooled_image_unpin(struct pooled_image *s)
-{
-	pthread_mutex_lock(&s->pool->lock);
-	pooled_image_unpin_since(s, pooled_image_now());
-	pthread_mutex_unlock(&s->pool->lock);
-}
-
 /* A program that fills an image which was created here does not mean the image that another program
  * has put in its place: the first attempt fails, and the next one is intended. */
 static int refuse_once(struct pooled_image *s, struct err *e)
@@ -210,52 +167,79 @@ static int refuse_once(struct pooled_image *s, struct err *e)
 		s->from.path);
 }
 
-int pooled_image_hold(struct pooled_image *s, unsigned generation, bool writes,
+/* Releases the lock. */
+static int pin(struct pooled_image *s, unsigned generation, bool to_write, struct err *e)
+{
+	int ret = to_write ? refuse_once(s, e) : 0;
+
+	if (ret < 0)
+		return ret;
+	while (s->busy)
+		pthread_cond_wait(&s->pool->done, &s->pool->lock);
+	if (to_write && s->img && !s->img->writable)
+		ret = close_unused(s, true, e);
+	if (ret == 0 && !s->img)
+		ret = open_busy(s, to_write, e);
+	else if (ret == 0 && s->pins == 0)
+		pooled_image_use(s);
+	if (ret == 0)
+		s->pins++;
+	if (generation == ANY_GENERATION || generation == s->generation)
+		return ret;
+	if (ret == 0)
+		pooled_image_unpin_since(s, pooled_image_now());
+	return -ESTALE;
+}
+
+int pooled_image_pin(struct pooled_image *s, unsigned generation, enum image_use use,
 	const struct image **img, struct err *e)
 {
 	int ret;
 
 	pthread_mutex_lock(&s->pool->lock);
-	ret = writes ? refuse_once(s, e) : 0;
-	if (ret == 0)
-		ret = pin(s, generation, writes, img, e);
-	if (ret == 0)
+	ret = pin(s, generation, use == USE_TO_WRITE, e);
+	if (ret == 0 && use != USE_BRIEFLY)
 		s->holds++;
+	*img = s->img;
 	pthread_mutex_unlock(&s->pool->lock);
 	return ret;
 }
 
-void pooled_image_unhold(struct pooled_image *s)
+void pooled_image_unpin(struct pooled_image *s, enum image_use use)
 {
 	pthread_mutex_lock(&s->pool->lock);
-	s->holds--;
+	if (use != USE_BRIEFLY)
+		s->holds--;
 	pooled_image_unpin_since(s, pooled_image_now());
 	pthread_mutex_unlock(&s->pool->lock);
 }
 
-int pooled_image_change(
-	struct pooled_image *s, pooled_image_change_fn *change, void *arg, struct err *e)
+int pooled_image_begin_change(
+	struct pooled_image *s, struct fingerprint **fingerprint, struct err *e)
 {
-	struct image_pool *pool = s->pool;
 	int ret;
 
-	pthread_mutex_lock(&pool->lock);
+	pthread_mutex_lock(&s->pool->lock);
 	ret = close_unused(s, false, e);
 	if (ret == 0 && !pooled_image_get_new(s))
 		ret = err_set(e, ESTALE, "%s: another program has changed or replaced this image",
 			s->from.path);
-	if (ret == 0) {
+	if (ret == 0)
 		s->busy = true;
-		pthread_mutex_unlock(&pool->lock);
-		ret = change(arg, &s->fingerprint, e);
-		if (ret == -ESTALE)
-			pooled_image_warn(s, e);
-		pthread_mutex_lock(&pool->lock);
-		if (ret == -ESTALE)
-			pooled_image_end(s);
-		set_idle(s);
-	}
-	pthread_mutex_unlock(&pool->lock);
+	*fingerprint = &s->fingerprint;
+	pthread_mutex_unlock(&s->pool->lock);
+	return ret;
+}
+
+int pooled_image_end_change(struct pooled_image *s, int ret, const struct err *e)
+{
+	if (ret == -ESTALE)
+		pooled_image_warn(s, e);
+	pthread_mutex_lock(&s->pool->lock);
+	if (ret == -ESTALE)
+		pooled_image_end(s);
+	set_not_busy(s);
+	pthread_mutex_unlock(&s->pool->lock);
 	return ret;
 }
 
@@ -277,7 +261,7 @@ bool pooled_image_has_changed(struct pooled_image *s)
 			s->pins++;
 			pooled_image_unpin_since(s, s->since);
 		}
-		set_idle(s);
+		set_not_busy(s);
 	}
 	if (changed && s->pins == 0) {
 		pooled_image_end(s);

@@ -131,20 +131,19 @@ static void free_view(struct derived_view *v)
 	*v = (struct derived_view){0};
 }
 
-/* A view that is made stays while the image is pinned: v->view is read without the lock then. */
-int pooled_image_derive(
-	struct pooled_image *s, struct derived_view *v, derive_fn *make, void *arg, struct err *e)
+void pooled_image_begin_view(struct pooled_image *s)
 {
-	int ret = 0;
-
 	pthread_mutex_lock(&s->deriving);
-	if (!v->view) {
-		ret = make(arg, &v->view, e);
-		if (v->view)
-			LIST_INSERT_HEAD(&s->derived, v, entry);
+}
+
+/* A view that is made stays while the image is pinned: v->view is read without the lock then. */
+void pooled_image_end_view(struct pooled_image *s, struct derived_view *v, struct view *view)
+{
+	if (view) {
+		v->view = view;
+		LIST_INSERT_HEAD(&s->derived, v, entry);
 	}
 	pthread_mutex_unlock(&s->deriving);
-	return ret;
 }
 
 void pooled_image_drop_view(struct pooled_image *s, struct derived_view *v)

@@ -60,26 +60,27 @@ void pooled_image_unref(struct pooled_image *s); /* NULL is fine */
 
 #define ANY_GENERATION 0
 
-/* Opens the image if need be; it stays open until pooled_image_unpin.  -ESTALE: this is another
- * generation. */
-int pooled_image_pin(
-	struct pooled_image *s, unsigned generation, const struct image **img, struct err *e);
-void pooled_image_unpin(struct pooled_image *s);
+enum image_use {
+	USE_BRIEFLY,  /* for the time of a request */
+	USE_TO_READ,  /* by an open file */
+	USE_TO_WRITE, /* likewise; the image is writable then */
+};
 
-/* The same for as long as a file is open, writable if writes.  -EBUSY: a file is open for reading,
- * so that the image cannot be opened again for writing; or another program has replaced an empty
- * image that was created in this mount, and this is the first attempt to write to it. */
-int pooled_image_hold(struct pooled_image *s, unsigned generation, bool writes,
+/* Opens the image if need be; it stays open until pooled_image_unpin for the same use.  -ESTALE:
+ * this is another generation.  -EBUSY, to write: a file is open for reading, so that the image
+ * cannot be opened again; or another program has replaced an empty image that was created in this
+ * mount, and this is the first attempt to write to it. */
+int pooled_image_pin(struct pooled_image *s, unsigned generation, enum image_use use,
 	const struct image **img, struct err *e);
-void pooled_image_unhold(struct pooled_image *s);
+void pooled_image_unpin(struct pooled_image *s, enum image_use use);
 
-/* Calls change while the image is closed and not pinned.  change may alter the files without
- * beginning another generation, if it updates the fingerprint.  -EBUSY: a file is open.  -ESTALE:
- * the fingerprint does not match the files, which are no longer those of the new image; this was
- * logged. */
-typedef int pooled_image_change_fn(void *arg, struct fingerprint *fingerprint, struct err *e);
-int pooled_image_change(
-	struct pooled_image *s, pooled_image_change_fn *change, void *arg, struct err *e);
+/* Between these two the image is closed and not pinned.  Its files may be altered without beginning
+ * another generation, if the fingerprint is updated.  -EBUSY: a file is open.  -ESTALE: it is no
+ * new image any more.  end returns ret; if that is -ESTALE, since the fingerprint does not match
+ * the files, it is logged, and the image is no new image any more. */
+int pooled_image_begin_change(
+	struct pooled_image *s, struct fingerprint **fingerprint, struct err *e);
+int pooled_image_end_change(struct pooled_image *s, int ret, const struct err *e);
 
 /* The new image, if it was created in this mount, and no other program has changed or replaced it
  * since; or NULL.  It is set once, is freed with s, and takes the fingerprint of the files. */
@@ -87,8 +88,8 @@ struct new_image *pooled_image_get_new(const struct pooled_image *s);
 void pooled_image_set_new(
 	struct pooled_image *s, struct new_image *new_image, struct fingerprint *fingerprint);
 
-/* Of a pinned image: its generation, never ANY_GENERATION; and the number of the state that is
- * shown as the live one. */
+/* The generation of a pinned image, never ANY_GENERATION; and the number of the state that is shown
+ * as the live one. */
 unsigned pooled_image_generation(const struct pooled_image *s);
 unsigned pooled_image_state(const struct pooled_image *s);
 
@@ -96,10 +97,10 @@ unsigned pooled_image_state(const struct pooled_image *s);
  * image that is pinned: its users keep what they have. */
 bool pooled_image_has_changed(struct pooled_image *s);
 
-/* Calls make unless v is made already; one thread at a time an image, which is pinned. */
-typedef int derive_fn(void *arg, struct view **view, struct err *e);
-int pooled_image_derive(
-	struct pooled_image *s, struct derived_view *v, derive_fn *make, void *arg, struct err *e);
+/* Views are made by one thread at a time: between begin and end v->view is NULL, or a view that was
+ * made already.  end makes view, unless NULL, the view of v.  The image is pinned. */
+void pooled_image_begin_view(struct pooled_image *s);
+void pooled_image_end_view(struct pooled_image *s, struct derived_view *v, struct view *view);
 void pooled_image_drop_view(struct pooled_image *s, struct derived_view *v);
 
 #endif

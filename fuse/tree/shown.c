@@ -14,79 +14,53 @@
 #include "pooled-image.h"
 #include "tree.h"
 
-/* Finds the state of a node once its image is pinned, or was not (pinned < 0). */
-static int find_state(const struct node *node, int pinned, struct shown *shown)
+int shown_pin(const struct node *node, enum image_use use, struct shown *shown, struct err *e)
 {
 	const struct node *dir = node->state_dir;
+	int ret = pooled_image_pin(node->image, node->generation, use, &shown->top, e);
+	unsigned state;
 
-	if (pinned == -ESTALE && !atomic_load(&node->gone))
+	if (ret == -ESTALE && !atomic_load(&node->gone))
 		tree_reset(node_top(node));
-	if (pinned < 0)
-		return pinned;
+	if (ret < 0)
+		return ret;
 	shown->img = shown->top;
 	for (unsigned i = 0; i < dir->layer; i++)
 		shown->img = shown->img->parent;
-	shown->state = state_get(
-		shown->img, node_is_top(dir) ? pooled_image_state(node->image) : dir->state);
-	return shown->state ? 0 : -ESTALE;
-}
-
-int shown_pin(const struct node *node, struct shown *shown, struct err *e)
-{
-	int pinned = pooled_image_pin(node->image, node->generation, &shown->top, e);
-	int ret = find_state(node, pinned, shown);
-
-	if (ret < 0 && pinned == 0)
-		pooled_image_unpin(node->image);
-	return ret;
+	state = node_is_top(dir) ? pooled_image_state(node->image) : dir->state;
+	shown->state = state_get(shown->img, state);
+	shown->use = use;
+	if (shown->state)
+		return 0;
+	pooled_image_unpin(node->image, use);
+	return -ESTALE;
 }
 
 void shown_unpin(const struct node *node, const struct shown *shown)
 {
 	state_put(shown->state);
-	pooled_image_unpin(node->image);
+	pooled_image_unpin(node->image, shown->use);
 }
 
-int shown_hold(const struct node *node, bool writes, struct shown *shown, struct err *e)
+static struct view *derive(const struct node *node, const struct shown *shown, struct err *e)
 {
-	int held = pooled_image_hold(node->image, node->generation, writes, &shown->top, e);
-	int ret = find_state(node, held, shown);
-
-	if (ret < 0 && held == 0)
-		pooled_image_unhold(node->image);
-	return ret;
-}
-
-void shown_unhold(const struct node *node, const struct shown *shown)
-{
-	state_put(shown->state);
-	pooled_image_unhold(node->image);
-}
-
-struct derive_args {
-	const struct node *node;
-	const struct shown *shown;
-};
-
-static int derive(void *arg, struct view **view, struct err *e)
-{
-	const struct derive_args *a = arg;
-	const struct node *node = a->node;
+	const struct state *state = shown->state;
 	const struct partition *entry;
+	struct view *view = NULL;
 
-	if (node->kind == NODE_EXPORT)
-		return exports_make(node->parent->exports, a->shown->img, a->shown->state,
-			node->export, node->name, view, e);
+	if (node->kind == NODE_EXPORT) {
+		exports_make(node->parent->exports, shown->img, state, node->export, node->name,
+			&view, e);
+		return view;
+	}
 	entry = node->part->entry;
-	*view = view_slice(a->shown->state->view, entry->start, entry->len, e);
-	return *view ? 0 : -e->code;
+	return view_slice(state->view, entry->start, entry->len, e);
 }
 
 int shown_view(struct node *node, const struct shown *shown, struct view **view, struct err *e)
 {
 	const struct state *state = shown->state;
-	struct derive_args args = {.node = node, .shown = shown};
-	int ret = 0;
+	struct view *new = NULL;
 
 	*view = NULL;
 	if (!state)
@@ -94,19 +68,21 @@ int shown_view(struct node *node, const struct shown *shown, struct view **view,
 	switch (node->kind) {
 	case NODE_DISK:
 		*view = state->view;
-		break;
+		return 0;
 	case NODE_VMSTATE:
 		*view = state->vmstate;
-		break;
+		return 0;
 	case NODE_PARTITION:
 	case NODE_EXPORT:
-		ret = pooled_image_derive(node->image, &node->derived, derive, &args, e);
+		pooled_image_begin_view(node->image);
+		if (!node->derived.view)
+			new = derive(node, shown, e);
+		pooled_image_end_view(node->image, &node->derived, new);
 		*view = node->derived.view;
-		break;
+		return *view ? 0 : -e->code;
 	default:
-		break;
+		return 0;
 	}
-	return ret;
 }
 
 char *shown_text(const struct node *node, const struct shown *shown, struct err *e)

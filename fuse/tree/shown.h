@@ -15,16 +15,13 @@ struct shown {
 	const struct image *top; /* of the chain; NULL: the node shows no image */
 	const struct image *img; /* at the node's layer; likewise */
 	struct state *state;     /* held */
+	enum image_use use;
 };
 
 /* Pins the image of a node; shown_unpin drops the pin.  -ESTALE: the image has changed since the
  * node was listed, and its top was reset; or the snapshot was deleted. */
-int shown_pin(const struct node *node, struct shown *shown, struct err *e);
+int shown_pin(const struct node *node, enum image_use use, struct shown *shown, struct err *e);
 void shown_unpin(const struct node *node, const struct shown *shown);
-
-/* The same for as long as a file is open, see pooled_image_hold. */
-int shown_hold(const struct node *node, bool writes, struct shown *shown, struct err *e);
-void shown_unhold(const struct node *node, const struct shown *shown);
 
 /* The bytes of a file, valid while the image is pinned.  *view NULL: the node is a text or no file.
  */

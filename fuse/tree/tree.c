@@ -480,7 +480,7 @@ struct tree *tree_new(
 		return NULL;
 	}
 	tree->root->image = image;
-	if (pooled_image_pin(image, ANY_GENERATION, &img, e) < 0) {
+	if (pooled_image_pin(image, ANY_GENERATION, USE_BRIEFLY, &img, e) < 0) {
 		tree_free(tree);
 		return NULL;
 	}
@@ -488,7 +488,7 @@ struct tree *tree_new(
 	tree->root->state = live->no;
 	tree->root->mtime = live->when;
 	tree->size = live->view->size;
-	pooled_image_unpin(image);
+	pooled_image_unpin(image, USE_BRIEFLY);
 	tree_set_group(tree, tree->group);
 	return tree;
 }
@@ -540,10 +540,11 @@ void tree_set_group(struct tree *tree, gid_t group)
 	const struct image *img;
 
 	tree->group = group;
-	if (!root->image || pooled_image_pin(root->image, ANY_GENERATION, &img, &ignored) < 0)
+	if (!root->image ||
+		pooled_image_pin(root->image, ANY_GENERATION, USE_BRIEFLY, &img, &ignored) < 0)
 		return;
 	atomic_store(&root->readers, access_image_readers(img, group));
-	pooled_image_unpin(root->image);
+	pooled_image_unpin(root->image, USE_BRIEFLY);
 }
 
 void tree_make_writable(struct tree *tree)
