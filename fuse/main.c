@@ -306,9 +306,7 @@ static int open_server(struct daemon *d, struct err *e)
 	ret = is_directory_of_images(d->options.image) ? show_directory(d, e) : show_image(d, e);
 	if (ret < 0)
 		return ret;
-	tree_set_group(d->server.tree, d->options.access.gid);
-	if (d->server.writable)
-		tree_make_writable(d->server.tree);
+	tree_set_access(d->server.tree, d->options.access.gid, d->server.writable);
 	return 0;
 }
 

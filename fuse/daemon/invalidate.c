@@ -43,8 +43,8 @@ static void *notify_loop(void *arg)
 	struct invalidate *n = arg;
 
 	while (!atomic_load(&n->ending)) {
-		tree_tell(n->tree, tell, n);
-		coherence_tell(n->coherence, tell_stale, n);
+		tree_notify(n->tree, tell, n);
+		coherence_notify(n->coherence, tell_stale, n);
 		while (sem_wait(&n->changed) < 0 && errno == EINTR)
 			;
 	}

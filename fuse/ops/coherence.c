@@ -119,13 +119,13 @@ static struct node *next_stale(struct coherence *c, uint64_t *off, uint64_t *len
 	return node;
 }
 
-void coherence_tell(struct coherence *c, coherence_tell_fn *tell, void *arg)
+void coherence_notify(struct coherence *c, coherence_notify_fn *notify, void *arg)
 {
 	struct node *node;
 	uint64_t off, len;
 
 	while ((node = next_stale(c, &off, &len)) != NULL) {
-		tell(arg, node, off, len);
+		notify(arg, node, off, len);
 		node_put(node, 1);
 	}
 }

@@ -44,8 +44,9 @@ bool coherence_is_alone(struct coherence *c, const struct file *file);
 /* [off, off+len) of the file was written. */
 void coherence_changed(struct coherence *c, const struct file *file, uint64_t off, uint64_t len);
 
-/* Calls tell for each range that became stale since the last call.  By the invalidation thread. */
-typedef void coherence_tell_fn(void *arg, struct node *node, uint64_t off, uint64_t len);
-void coherence_tell(struct coherence *c, coherence_tell_fn *tell, void *arg);
+/* Calls notify for each range that became stale since the last call.  By the invalidation thread.
+ */
+typedef void coherence_notify_fn(void *arg, struct node *node, uint64_t off, uint64_t len);
+void coherence_notify(struct coherence *c, coherence_notify_fn *notify, void *arg);
 
 #endif

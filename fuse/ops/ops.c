@@ -113,7 +113,7 @@ static void close_file(struct server *server, struct file *file)
 	holder_put(&server->holder);
 }
 
-/* As fuse_reply_open.  parallel: several writes past the page cache at once; older libraries have
+/* As fuse_reply_open.  parallel: several direct writes at once; older libraries have
  * no field for that flag. */
 static int reply_open(fuse_req_t req, struct fuse_file_info *fi, bool parallel)
 {

@@ -285,7 +285,7 @@ void read_reply(struct read_workers *r, fuse_req_t req, const struct node *node,
 	struct err e = ERR_INIT;
 	int ret = -E2BIG;
 
-	/* The kernel was told to ask for READ_MAX at most. */
+	/* max_read of the mount is at most READ_MAX. */
 	if (!w || len > READ_MAX) {
 		fuse_reply_err(req, w ? EINVAL : ENOMEM);
 		return;

@@ -12,8 +12,8 @@ struct log;
 struct node;
 struct view;
 
-/* The longest read that the kernel is told to request.  Two of them make one readahead; for more,
- * the pipe of a splice would exceed /proc/sys/fs/pipe-max-size. */
+/* The limit of max_read, the longest read that the kernel requests.  Two of them make one
+ * readahead; for more, the pipe of a splice would exceed /proc/sys/fs/pipe-max-size. */
 #define READ_MAX (512u << 10)
 
 /* The threads that handle reads; each has a buffer and a pipe of its own. */

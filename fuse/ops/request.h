@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* request.h - the server of a mount, and the answers that all requests have in common.
  *
- * The inode number of a node, to the kernel, is its address; of the root it is FUSE_ROOT_ID.  A
- * node stays as long as the kernel knows it: the kernel counts the replies that name it, and takes
- * them back by "forget".
+ * The kernel gets the address of a node for its inode number, and FUSE_ROOT_ID for the root.  It
+ * counts the replies that have the number, each of which holds the node, and drops them by
+ * "forget".
  */
 #ifndef VDISKFS_OPS_REQUEST_H
 #define VDISKFS_OPS_REQUEST_H

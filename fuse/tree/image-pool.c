@@ -87,19 +87,18 @@ static int each_writable(struct image_pool *pool, int (*visit)(struct pooled_ima
 	pthread_mutex_lock(&pool->lock);
 	pool->round++;
 	while ((s = next_writable(pool)) != NULL) {
-		bool was_idle = s->pins == 0;
-		time_t since = s->since;
+		time_t since = s->pins == 0 ? s->since : 0;
 
 		s->round = pool->round;
 		pooled_image_ref(s);
-		if (was_idle)
-			pooled_image_use(s);
+		if (since)
+			pooled_image_leave_idle(s);
 		s->pins++;
 		pthread_mutex_unlock(&pool->lock);
 		if (visit(s) < 0)
 			ret = -EIO;
 		pthread_mutex_lock(&pool->lock);
-		pooled_image_unpin_since(s, was_idle ? since : pooled_image_now());
+		pooled_image_unpin_since(s, since);
 		pthread_mutex_unlock(&pool->lock);
 		pooled_image_unref(s);
 		pthread_mutex_lock(&pool->lock);

@@ -37,7 +37,7 @@ struct pooled_image {
 	unsigned state;
 	unsigned generation;
 	struct fingerprint fingerprint; /* of the generation */
-	bool known;                     /* it was taken */
+	bool has_fingerprint;
 	unsigned pins;
 	unsigned holds; /* pins by open files */
 	bool busy;
@@ -56,16 +56,16 @@ struct pooled_image {
 /* With the pool's lock held: */
 
 /* Takes an image out of the list of idle ones. */
-void pooled_image_use(struct pooled_image *s);
+void pooled_image_leave_idle(struct pooled_image *s);
 
-/* Drops a pin; an image without pins has been idle since. */
+/* Drops a pin; an image without pins has been idle since then, or 0: from now on. */
 void pooled_image_unpin_since(struct pooled_image *s, time_t since);
 
 /* Closes an idle image.  The lock is released meanwhile. */
 void pooled_image_close_idle(struct pooled_image *s);
 
-/* Lets another generation begin when the image is opened next.  The files of a new image keep their
- * fingerprint, which tells them from others. */
+/* The next time that the image is opened, another generation begins.  A new image keeps its
+ * fingerprint, to recognise its files. */
 void pooled_image_end_generation(struct pooled_image *s);
 
 /* The same after the files turned out to be others: then it is no new image any more. */

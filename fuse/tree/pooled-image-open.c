@@ -2,7 +2,7 @@
 /* pooled-image-open.c - pins: an image is opened for the first, and opened again to be written.
  *
  * Static functions are called with the pool's lock held; those that open, close or look at files
- * release it meanwhile, and say so.
+ * release it meanwhile, as their comments state.
  */
 #include <errno.h>
 
@@ -115,11 +115,11 @@ static int open_busy(struct pooled_image *s, bool to_write, struct err *e)
 		pooled_image_end(s);
 	ret = open_after_idle(s, to_write, &o, e);
 	if (ret == 0) {
-		if (s->known && !fingerprint_is_same(&s->fingerprint, &o.fingerprint))
+		if (s->has_fingerprint && !fingerprint_is_same(&s->fingerprint, &o.fingerprint))
 			pooled_image_end(s);
 		fingerprint_free(&s->fingerprint);
 		s->fingerprint = o.fingerprint;
-		s->known = true;
+		s->has_fingerprint = true;
 		s->img = o.img;
 		s->state = o.state;
 		s->failed = false;
@@ -181,13 +181,13 @@ static int pin(struct pooled_image *s, unsigned generation, bool to_write, struc
 	if (ret == 0 && !s->img)
 		ret = open_busy(s, to_write, e);
 	else if (ret == 0 && s->pins == 0)
-		pooled_image_use(s);
+		pooled_image_leave_idle(s);
 	if (ret == 0)
 		s->pins++;
 	if (generation == ANY_GENERATION || generation == s->generation)
 		return ret;
 	if (ret == 0)
-		pooled_image_unpin_since(s, pooled_image_now());
+		pooled_image_unpin_since(s, 0);
 	return -ESTALE;
 }
 
@@ -210,7 +210,7 @@ void pooled_image_unpin(struct pooled_image *s, enum image_use use)
 	pthread_mutex_lock(&s->pool->lock);
 	if (use != USE_BRIEFLY)
 		s->holds--;
-	pooled_image_unpin_since(s, pooled_image_now());
+	pooled_image_unpin_since(s, 0);
 	pthread_mutex_unlock(&s->pool->lock);
 }
 
@@ -252,9 +252,9 @@ bool pooled_image_has_changed(struct pooled_image *s)
 	while (s->busy)
 		pthread_cond_wait(&pool->done, &pool->lock);
 	/* No other program writes to an image that this one has opened for writing. */
-	if (s->known && s->pins == 0 && !(s->img && s->img->writable)) {
+	if (s->has_fingerprint && s->pins == 0 && !(s->img && s->img->writable)) {
 		if (s->img)
-			pooled_image_use(s);
+			pooled_image_leave_idle(s);
 		s->busy = true;
 		changed = !fingerprint_matches(s);
 		if (s->img) {

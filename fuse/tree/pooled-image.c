@@ -95,7 +95,7 @@ time_t pooled_image_now(void)
 	return ts.tv_sec;
 }
 
-void pooled_image_use(struct pooled_image *s)
+void pooled_image_leave_idle(struct pooled_image *s)
 {
 	TAILQ_REMOVE(&s->pool->idle, s, idle);
 	s->pool->nidle--;
@@ -105,7 +105,7 @@ void pooled_image_unpin_since(struct pooled_image *s, time_t since)
 {
 	if (--s->pins > 0)
 		return;
-	s->since = since;
+	s->since = since ? since : pooled_image_now();
 	TAILQ_INSERT_TAIL(&s->pool->idle, s, idle);
 	s->pool->nidle++;
 	pthread_cond_broadcast(&s->pool->done);
@@ -115,7 +115,7 @@ void pooled_image_unpin_since(struct pooled_image *s, time_t since)
 static void unlist(struct pooled_image *s)
 {
 	if (s->pins == 0)
-		pooled_image_use(s);
+		pooled_image_leave_idle(s);
 	if (s->img->writable)
 		LIST_REMOVE(s, writable);
 }
@@ -188,11 +188,11 @@ static void close_image(struct pooled_image *s)
 
 void pooled_image_end_generation(struct pooled_image *s)
 {
-	if (s->known)
+	if (s->has_fingerprint)
 		s->generation++;
 	if (pooled_image_get_new(s))
 		return;
-	s->known = false;
+	s->has_fingerprint = false;
 	fingerprint_free(&s->fingerprint);
 }
 
@@ -264,7 +264,7 @@ void pooled_image_set_new(
 	pthread_mutex_lock(&s->pool->lock);
 	fingerprint_free(&s->fingerprint);
 	s->fingerprint = *fingerprint;
-	s->known = true;
+	s->has_fingerprint = true;
 	s->how = *s->pool->how;
 	s->how.format = new_image->format->name;
 	s->to_write = s->how;

@@ -99,16 +99,11 @@ void tree_drop(struct node *node)
 }
 
 /* Drops a list that no other thread has seen. */
-static void drop_list(struct tree *tree, struct dir *dir)
+static void drop_list(struct dir *dir)
 {
-	struct garbage garbage = SLIST_HEAD_INITIALIZER(garbage);
-
-	pthread_mutex_lock(&tree->lock);
 	for (size_t i = 0; i < dir->n; i++)
-		detach(dir->nodes[i], &garbage);
-	pthread_mutex_unlock(&tree->lock);
-	free_garbage(&garbage);
-	tree_unlist(dir);
+		tree_drop(dir->nodes[i]);
+	free(dir);
 }
 
 /* Names for the kernel. */
@@ -134,7 +129,7 @@ static void wake(const struct tree *tree)
 		tree->wake(tree->wake_arg);
 }
 
-void tree_tell(struct tree *tree, tree_tell_fn *tell, void *arg)
+void tree_notify(struct tree *tree, tree_notify_fn *notify, void *arg)
 {
 	struct stale_name *stale;
 
@@ -146,7 +141,7 @@ void tree_tell(struct tree *tree, tree_tell_fn *tell, void *arg)
 		pthread_mutex_unlock(&tree->lock);
 		if (!stale)
 			return;
-		tell(arg, stale->dir, stale->name);
+		notify(arg, stale->dir, stale->name);
 		node_put(stale->dir, 1);
 		free(stale);
 	}
@@ -220,7 +215,7 @@ static int generate(struct node *node)
 		resets = node->resets;
 		pthread_mutex_unlock(&tree->lock);
 		if (dir)
-			drop_list(tree, dir);
+			drop_list(dir);
 		dir = NULL;
 		ret = tree->fill(node, &dir);
 		pthread_mutex_lock(&tree->lock);
@@ -231,7 +226,7 @@ static int generate(struct node *node)
 	pthread_cond_broadcast(&tree->listed);
 	pthread_mutex_unlock(&tree->lock);
 	if (ret < 0 && dir)
-		drop_list(tree, dir);
+		drop_list(dir);
 	free_garbage(&garbage);
 	pthread_mutex_lock(&tree->lock);
 	return ret;
@@ -489,7 +484,7 @@ struct tree *tree_new(
 	tree->root->mtime = live->when;
 	tree->size = live->view->size;
 	pooled_image_unpin(image, USE_BRIEFLY);
-	tree_set_group(tree, tree->group);
+	tree_set_access(tree, tree->group, false);
 	return tree;
 }
 
@@ -533,23 +528,19 @@ void tree_free(struct tree *tree)
 	free(tree);
 }
 
-void tree_set_group(struct tree *tree, gid_t group)
+void tree_set_access(struct tree *tree, gid_t group, bool writable)
 {
 	struct err ignored = ERR_INIT;
 	struct node *root = tree->root;
 	const struct image *img;
 
 	tree->group = group;
+	tree->writable = writable;
 	if (!root->image ||
 		pooled_image_pin(root->image, ANY_GENERATION, USE_BRIEFLY, &img, &ignored) < 0)
 		return;
 	atomic_store(&root->readers, access_image_readers(img, group));
 	pooled_image_unpin(root->image, USE_BRIEFLY);
-}
-
-void tree_make_writable(struct tree *tree)
-{
-	tree->writable = true;
 }
 
 struct node *tree_root(struct tree *tree)

@@ -7,7 +7,7 @@
  *
  * A directory whose content changes gets another list: tree_refresh generates it at once and keeps
  * the nodes that are still there; after tree_reset the next lookup generates it.  Both record the
- * names that the kernel must forget, for tree_tell.
+ * names that the kernel must forget, for tree_notify.
  *
  * Locks: one mutex for all lists, which is held for moments only: never while a list is generated
  * or an image is read.  Two threads that need the same list wait for one of them to generate it.
@@ -32,12 +32,9 @@ struct tree *tree_new_dir(
 /* Frees all nodes, also those that are still held; NULL is fine. */
 void tree_free(struct tree *tree);
 
-/* The group of the mount when it is not the group of the process; before the first request. */
-void tree_set_group(struct tree *tree, gid_t group);
-
-/* Makes live states writable: of the image at the root, or of all images in a directory.  Before
- * the first request. */
-void tree_make_writable(struct tree *tree);
+/* The group of the mount, and whether live states can be written: of the image at the root, or of
+ * all images in a directory.  Before the first request. */
+void tree_set_access(struct tree *tree, gid_t group, bool writable);
 
 struct node *tree_root(struct tree *tree);
 
@@ -86,10 +83,11 @@ unsigned tree_errors(struct tree *tree);
 typedef void tree_visit_fn(void *arg, struct node *node);
 void tree_each_top(struct tree *tree, tree_visit_fn *visit, void *arg);
 
-/* Calls tell for each name recorded since the last call, in order.  A thread that answers requests
- * must not call it: the kernel may wait for such an answer before it takes the notification. */
-typedef void tree_tell_fn(void *arg, struct node *dir, const char *name);
-void tree_tell(struct tree *tree, tree_tell_fn *tell, void *arg);
+/* Calls notify for each name recorded since the last call, in order.  A thread that answers
+ * requests must not call it: the kernel may wait for such an answer before it takes the
+ * notification. */
+typedef void tree_notify_fn(void *arg, struct node *dir, const char *name);
+void tree_notify(struct tree *tree, tree_notify_fn *notify, void *arg);
 
 /* Calls wake whenever a name was recorded.  Before any other thread is started. */
 void tree_on_change(struct tree *tree, void (*wake)(void *arg), void *arg);

@@ -36,7 +36,8 @@ struct tree;
 
 #define NSEC INT64_C(1000000000) /* in a second */
 
-/* The longest write that the kernel is told to send.  st_blksize of a disk that can be written. */
+/* max_write of the mount, the longest write that the kernel sends; and st_blksize of a disk that
+ * can be written. */
 #define WRITE_MAX (1u << 20)
 
 enum node_kind {
