@@ -5,7 +5,7 @@
 #include <stdlib.h>
 
 #include "util/err.h"
-#include "pool-types.h"
+#include "pooled-image-impl.h"
 
 struct image_pool *image_pool_new(
 	const struct image_options *how, const char *snapshot, unsigned idle, struct err *e)

@@ -11,7 +11,7 @@
 #include "open/package-disk.h"
 #include "open/package.h"
 #include "new-image.h"
-#include "pool-types.h"
+#include "pooled-image-impl.h"
 
 /* Images that are open though not pinned.  Each takes some descriptors and a little memory. */
 #define IDLE_MAX 64

@@ -9,7 +9,7 @@
 #include "view/view.h"
 #include "image/format.h"
 #include "new-image.h"
-#include "pool-types.h"
+#include "pooled-image-impl.h"
 
 static struct pooled_image *alloc(struct image_pool *pool)
 {

@@ -95,7 +95,7 @@ static void ck_assert_told(const char *expected)
 {
 	char text[1000] = "";
 
-	tree_tell(tree, append, text);
+	tree_notify(tree, append, text);
 	ck_assert_str_eq(text, expected);
 }
 
@@ -252,7 +252,7 @@ START_TEST(threads_look_while_it_changes)
 		tree_reset(tree_root(tree));
 		ck_assert_int_eq(tree_refresh(tree_root(tree)), 0);
 		text[0] = '\0';
-		tree_tell(tree, append, text);
+		tree_notify(tree, append, text);
 	}
 	for (int i = 0; i < 4; i++)
 		pthread_join(threads[i], NULL);

@@ -1,11 +1,12 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* pool-types.h - the pool and its images, for image-pool.c, pooled-image.c and pooled-image-open.c.
+/* pooled-image-impl.h - the pool and its images, for image-pool.c, pooled-image.c and
+ * pooled-image-open.c.
  *
  * An image that is open is either pinned or in the list of idle ones, unless it is busy; and in the
  * list of writable ones if it is writable.
  */
-#ifndef VDISKFS_TREE_POOL_TYPES_H
-#define VDISKFS_TREE_POOL_TYPES_H
+#ifndef VDISKFS_TREE_POOLED_IMAGE_IMPL_H
+#define VDISKFS_TREE_POOLED_IMAGE_IMPL_H
 
 #include <pthread.h>
 #include <stdatomic.h>
