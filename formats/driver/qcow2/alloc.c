@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* alloc.c - clusters handed out and taken back.
+/* alloc.c - clusters allocated and freed.
  *
- * Free is what has a refcount of 0; the search goes through the refcounts themselves, from the
- * lowest cluster that may be free.
+ * A cluster is free when its refcount is 0.  The search reads the refcounts themselves, from the
+ * lowest cluster that may be free on.
  */
 #include "alloc.h"
 
@@ -22,8 +22,9 @@
 #include "qcow2.h"
 #include "refcount.h"
 
-#define SPARE     8 /* for old refcount tables, which go while whoever prepared takes clusters */
-#define FREED_MAX 65536 /* runs of clusters that are remembered where it can be helped */
+#define SPARE 8 /* for old refcount tables, dropped while an operation that prepared allocates */
+#define FREED_MAX                                                                                  \
+	65536 /* runs of clusters, before they are released early where that is possible */
 
 struct qcow2_alloc *qcow2_alloc_new(struct qcow2 *q, struct writer *w, struct err *e)
 {
@@ -65,7 +66,7 @@ void qcow2_alloc_free(struct qcow2_alloc *a)
 	free(a);
 }
 
-/* Finds want free clusters that follow each other, or if that is not needed some. */
+/* Finds want free clusters that follow each other, or unless whole, up to as many. */
 static int find_free(const struct qcow2_alloc *a, uint64_t want, bool whole,
 	struct qcow2_clusters *c, struct err *e)
 {
@@ -89,7 +90,8 @@ static int find_free(const struct qcow2_alloc *a, uint64_t want, bool whole,
 	return 0;
 }
 
-/* Makes the first refcount block that the clusters lack. */
+/* Makes the first refcount block that the clusters lack, or unless whole, shortens c to the
+ * clusters before it. */
 static int make_block(
 	struct qcow2_alloc *a, struct qcow2_clusters *c, bool whole, bool *made, struct err *e)
 {
@@ -106,7 +108,7 @@ static int make_block(
 	*made = false;
 	if (r < 0 || exists)
 		return r;
-	if (!whole && at > c->first) { /* what comes before it is enough */
+	if (!whole && at > c->first) {
 		c->n = at - c->first;
 		return 0;
 	}
@@ -114,51 +116,41 @@ static int make_block(
 	r = qcow2_alloc_prepare(a, 1, e);
 	if (r < 0)
 		return r;
-	/* One block takes a cluster of those that it counts: so many cannot follow it. */
+	/* A block takes one of the clusters that it counts, so this many need several. */
 	r = qcow2_refcount_make_blocks(a, at, whole && c->n >= per_block ? c->n : 0, &old, e);
 	if (old.n > 0)
 		qcow2_alloc_drop(a, old.first, old.n);
 	return r;
 }
 
-static int check_place(const struct qcow2_alloc *a, const struct qcow2_clusters *c, struct err *e)
-{
-	const struct qcow2 *q = a->q;
-	uint64_t end = c->first + c->n;
-
-	if (end > (QCOW2_OFFSET >> q->header.cluster_bits))
-		return err_set(e, EFBIG, "a file cannot have more than 2^56 bytes");
-	return 0;
-}
-
-/* The file has these clusters then. */
-static int reach(
-	const struct qcow2_alloc *a, const struct qcow2_clusters *c, bool *fresh, struct err *e)
+/* Makes the file long enough for these clusters. */
+static int extend_file(const struct qcow2_alloc *a, const struct qcow2_clusters *c,
+	bool *reads_zero, struct err *e)
 {
 	struct io *io = a->q->io;
 	unsigned bits = a->q->header.cluster_bits;
 	uint64_t end = (c->first + c->n) << bits;
 
-	*fresh = c->first << bits >= io->size;
+	*reads_zero = c->first << bits >= io->size;
 	return end > io->size ? io_resize(io, end, e) : 0;
 }
 
 int qcow2_alloc_take(struct qcow2_alloc *a, uint64_t want, bool whole, struct qcow2_clusters *got,
-	bool *fresh, struct err *e)
+	bool *reads_zero, struct err *e)
 {
 	bool made = true;
 	int r = 0;
 
-	/* The block may take the very place that was found. */
+	/* A new block may take the clusters that were found. */
 	while (r == 0 && made) {
 		r = find_free(a, want, whole, got, e);
-		if (r == 0)
-			r = check_place(a, got, e);
+		if (r == 0 && got->first + got->n > (QCOW2_OFFSET >> a->q->header.cluster_bits))
+			r = err_set(e, EFBIG, "a file cannot have more than 2^56 bytes");
 		if (r == 0)
 			r = make_block(a, got, whole, &made, e);
 	}
 	if (r == 0)
-		r = reach(a, got, fresh, e);
+		r = extend_file(a, got, reads_zero, e);
 	if (r == 0)
 		r = qcow2_refcount_add(a, got->first, got->n, 1, e);
 	if (r == 0 && (!whole || got->first == a->next))
@@ -174,35 +166,35 @@ void qcow2_alloc_cancel(struct qcow2_alloc *a, struct qcow2_clusters c)
 		a->next = MIN(a->next, c.first);
 }
 
-/* May one more compressed cluster lie in the one that the last of them ended in? */
+/* Can the cluster that the last compressed one ended in be shared by one more? */
 static int check_shared(const struct qcow2_alloc *a, bool *shared, struct err *e)
 {
 	uint64_t count, n;
 	int r;
 
 	*shared = false;
-	if (a->packed == 0)
+	if (a->compressed_end == 0)
 		return 0;
-	r = qcow2_refcount_get(a, a->packed >> a->q->header.cluster_bits, 1, &count, &n, e);
+	r = qcow2_refcount_get(a, a->compressed_end >> a->q->header.cluster_bits, 1, &count, &n, e);
 	*shared = r == 0 && count < qcow2_refcount_max(a->q);
 	return r;
 }
 
-/* In a new cluster, or from where the last one ends into it. */
-static int pack_new(struct qcow2_alloc *a, bool shared, uint64_t *pos, struct err *e)
+/* In a new cluster; or from the end of the last compressed one, if the new cluster follows it. */
+static int compressed_in_new(struct qcow2_alloc *a, bool shared, uint64_t *pos, struct err *e)
 {
 	unsigned bits = a->q->header.cluster_bits;
-	uint64_t last = a->packed >> bits;
+	uint64_t last = a->compressed_end >> bits;
 	struct qcow2_clusters c;
-	bool fresh;
-	int r = qcow2_alloc_take(a, 1, true, &c, &fresh, e);
+	bool reads_zero;
+	int r = qcow2_alloc_take(a, 1, true, &c, &reads_zero, e);
 
 	if (r < 0)
 		return r;
 	*pos = c.first << bits;
 	if (!shared || c.first != last + 1)
 		return 0;
-	*pos = a->packed;
+	*pos = a->compressed_end;
 	r = qcow2_refcount_add(a, last, 1, 1, e);
 	if (r < 0)
 		qcow2_alloc_cancel(a, c);
@@ -217,13 +209,13 @@ int qcow2_alloc_compressed(struct qcow2_alloc *a, uint32_t len, uint64_t *pos, s
 
 	if (r < 0)
 		return r;
-	*pos = a->packed;
-	if (shared && len <= size - a->packed % size)
-		r = qcow2_refcount_add(a, a->packed >> a->q->header.cluster_bits, 1, 1, e);
+	*pos = a->compressed_end;
+	if (shared && len <= size - a->compressed_end % size)
+		r = qcow2_refcount_add(a, a->compressed_end >> a->q->header.cluster_bits, 1, 1, e);
 	else
-		r = pack_new(a, shared, pos, e);
+		r = compressed_in_new(a, shared, pos, e);
 	if (r == 0)
-		a->packed = (*pos + len) % size ? *pos + len : 0;
+		a->compressed_end = (*pos + len) % size ? *pos + len : 0;
 	return r;
 }
 
@@ -231,7 +223,7 @@ void qcow2_alloc_cancel_compressed(struct qcow2_alloc *a, uint64_t pos, uint32_t
 {
 	qcow2_alloc_cancel(a, (struct qcow2_clusters){.first = pos >> a->q->header.cluster_bits,
 				      .n = qcow2_clusters_of(a->q, pos, len)});
-	a->packed = 0;
+	a->compressed_end = 0;
 }
 
 int qcow2_alloc_prepare(struct qcow2_alloc *a, size_t n, struct err *e)
@@ -292,7 +284,7 @@ static void discard(struct io *io, uint64_t pos, uint64_t len)
 		io_discard(io, pos, MIN(len, io->size - pos));
 }
 
-/* Gives back to the host what of the clusters is free now. */
+/* Discards those of the clusters that are free now, so that the host can free them. */
 static int give_back(struct qcow2_alloc *a, struct qcow2_clusters c, struct err *e)
 {
 	struct io *io = a->q->io;
@@ -311,7 +303,7 @@ static int give_back(struct qcow2_alloc *a, struct qcow2_clusters c, struct err 
 	return 0;
 }
 
-/* Nobody looks at a table that was replaced any more. */
+/* Frees the refcount tables that were replaced: nobody is inside who might read them. */
 static void forget_tables(struct qcow2_alloc *a)
 {
 	struct qcow2 *q = a->q;
@@ -329,8 +321,8 @@ int qcow2_alloc_release_freed(struct view *v, struct err *e)
 	int r = 0;
 
 	forget_tables(a);
-	/* What it points into may be given back. */
-	a->packed = 0;
+	/* The cluster that it is in may be freed. */
+	a->compressed_end = 0;
 	for (; r == 0 && done < a->durable; done++) {
 		struct qcow2_clusters c = a->freed[done];
 

@@ -22,8 +22,9 @@ struct qcow2_alloc {
 	struct qcow2 *q;
 	struct writer *writer;
 	_Atomic(struct qcow2_reftable *) table;
-	uint64_t next;   /* no cluster before it is free */
-	uint64_t packed; /* where the next compressed cluster may begin; 0: nowhere yet */
+	uint64_t next; /* no cluster before it is free */
+	uint64_t
+		compressed_end; /* of the last compressed cluster, where the next may begin; or 0 */
 	/* Clusters that lose one reference each, once nothing on disk refers to them; that is true
 	 * of the first durable of them. */
 	struct qcow2_clusters *freed;
@@ -33,10 +34,10 @@ struct qcow2_alloc {
 struct qcow2_alloc *qcow2_alloc_new(struct qcow2 *q, struct writer *w, struct err *e);
 void qcow2_alloc_free(struct qcow2_alloc *a); /* NULL is fine */
 
-/* Allocates up to want clusters that follow each other; all of them, if whole.  *fresh: they read
- * as zeroes. */
+/* Allocates up to want clusters that follow each other; all of them, if whole.  *reads_zero: they
+ * read as zeroes. */
 int qcow2_alloc_take(struct qcow2_alloc *a, uint64_t want, bool whole, struct qcow2_clusters *got,
-	bool *fresh, struct err *e);
+	bool *reads_zero, struct err *e);
 
 /* Frees at once clusters that nothing has ever pointed to. */
 void qcow2_alloc_cancel(struct qcow2_alloc *a, struct qcow2_clusters c);

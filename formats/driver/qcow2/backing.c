@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* backing.c - another backing file, and a disk that shows nothing but that.
  *
- * The header with its extensions should lie in one sector, which is there or is not after a power
- * cut: for that it may lose the names of features, which are only for readers that do not know
- * them.  The name of the backing file is written before, where neither the old one is nor anything
- * else of the old header.
+ * The header with its extensions should lie in one sector, which a power cut writes wholly or not
+ * at all: for that the feature name table may be dropped, which only serves readers that do not
+ * know a feature.  The name of the backing file is written before it, to sectors that hold neither
+ * the old name nor anything else of the old header.
  */
 #include "backing.h"
 
@@ -28,7 +28,7 @@
 #include "qcow2.h"
 #include "walk.h"
 
-/* The first cluster, as it is and as it shall be. */
+/* The old and the new first cluster. */
 struct head {
 	const struct qcow2 *q;
 	unsigned char *old, *new;
@@ -37,21 +37,7 @@ struct head {
 	const char *name, *format; /* NULL: none */
 };
 
-/* Adds an extension; the last one is of no bytes. */
-static void add(struct head *h, uint32_t type, const void *data, uint32_t len)
-{
-	unsigned char *p = h->new + h->len;
-
-	h->len += QCOW2_EXTENSION_HEAD + round_up(len, 8);
-	if (h->len > h->q->cluster_size)
-		return;
-	store_be32(p, type);
-	store_be32(p + 4, len);
-	if (len > 0)
-		memcpy(p + QCOW2_EXTENSION_HEAD, data, len);
-}
-
-/* Opening looked at them: they end where they must. */
+/* Copies the other extensions, which were checked when the image was opened. */
 static void add_others(struct head *h, bool features)
 {
 	const struct qcow2_header *header = &h->q->header;
@@ -68,7 +54,8 @@ static void add_others(struct head *h, bool features)
 			break;
 		if (type != QCOW2_EXTENSION_BACKING_FORMAT &&
 			(features || type != QCOW2_EXTENSION_FEATURES))
-			add(h, type, p + QCOW2_EXTENSION_HEAD, len);
+			qcow2_header_add_extension(h->new, h->q->cluster_size, &h->len, type,
+				p + QCOW2_EXTENSION_HEAD, len);
 	}
 	h->old_len = at + QCOW2_EXTENSION_HEAD;
 }
@@ -79,9 +66,11 @@ static void compose(struct head *h, bool features)
 	memcpy(h->new, h->old, h->q->header.length);
 	h->len = h->q->header.length;
 	if (h->name && h->format)
-		add(h, QCOW2_EXTENSION_BACKING_FORMAT, h->format, strlen(h->format));
+		qcow2_header_add_extension(h->new, h->q->cluster_size, &h->len,
+			QCOW2_EXTENSION_BACKING_FORMAT, h->format, strlen(h->format));
 	add_others(h, features);
-	add(h, QCOW2_EXTENSION_END, NULL, 0);
+	qcow2_header_add_extension(
+		h->new, h->q->cluster_size, &h->len, QCOW2_EXTENSION_END, NULL, 0);
 }
 
 static uint64_t name_len(const struct head *h)
@@ -89,7 +78,7 @@ static uint64_t name_len(const struct head *h)
 	return h->name ? strlen(h->name) : 0;
 }
 
-/* In the sector of the header, or in sectors that nothing of the old one is in. */
+/* The name lies in the sector of the header, or in sectors without any part of the old header. */
 static int place_name(struct head *h, struct err *e)
 {
 	const struct qcow2_header *header = &h->q->header;
@@ -107,6 +96,7 @@ static int place_name(struct head *h, struct err *e)
 		e, ENOSPC, "the first cluster has no room for a name of %" PRIu64 " bytes", len);
 }
 
+/* Drops the feature name table only if the rest fits into a sector without it. */
 static int make(struct head *h, struct err *e)
 {
 	int r;
@@ -135,15 +125,6 @@ static int write_head(const struct head *h, struct err *e)
 	if (r == 0)
 		r = meta_write(io, h->new, len, 0, ORDER_HEADER, e);
 	return r;
-}
-
-static void take_over(struct qcow2_header *header, const struct head *h)
-{
-	header->backing_pos = h->name ? h->name_pos : 0;
-	header->backing_len = name_len(h);
-	snprintf(header->backing, sizeof header->backing, "%s", h->name ? h->name : "");
-	snprintf(header->backing_format, sizeof header->backing_format, "%s",
-		h->name && h->format ? h->format : "");
 }
 
 static int check(const struct qcow2 *q, const char *name, const char *format, struct err *e)
@@ -180,16 +161,19 @@ int qcow2_backing_set(struct image *img, const char *name, const char *format, s
 		r = write_head(&h, e);
 	if (r == 0)
 		r = writer_write_back(img->writer, e);
-	if (r == 0)
-		take_over(&q->header, &h);
+	if (r == 0) {
+		q->header.backing_pos = name ? h.name_pos : 0;
+		q->header.backing_len = name_len(&h);
+		snprintf(q->header.backing, sizeof q->header.backing, "%s", name ? name : "");
+		snprintf(q->header.backing_format, sizeof q->header.backing_format, "%s",
+			name && format ? format : "");
+	}
 	free(h.old);
 	free(h.new);
 	return r;
 }
 
-/* Emptying. */
-
-/* Once the disk is empty, what is not found any more is only room. */
+/* The disk is empty once the new L1 table is durable; a failure after that only leaks clusters. */
 int qcow2_backing_empty(struct image *img, struct err *e)
 {
 	struct qcow2_view *live = (struct qcow2_view *)img->states[0]->view;

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* bitmaps.c - the directory of the persistent bitmaps: notes that others keep of what
- * changed.
+/* bitmaps.c - the directory of persistent bitmaps, in which other programs keep track of changes to
+ * the disk.
  */
 #include "bitmaps.h"
 
@@ -22,8 +22,8 @@
 #define DIRTY_BITMAP 1 /* the only type */
 #define NAME_MAX_LEN 1023
 #define KNOWN_FLAGS  7u
-#define IN_USE       1u /* somebody writes to the disk, or did, and the bitmap may lack it */
-#define AUTO         2u /* kept up to date by whoever opens the disk */
+#define IN_USE       1u /* the bitmap may lack changes of the disk */
+#define AUTO         2u /* updated by each program that writes to the disk */
 #define MAX_BITMAPS  65535u
 
 int qcow2_bitmaps_read(const struct qcow2 *q, uint32_t i, uint64_t *at,
@@ -43,7 +43,7 @@ int qcow2_bitmaps_read(const struct qcow2 *q, uint32_t i, uint64_t *at,
 	return r;
 }
 
-/* Nothing but a directory of bitmaps looks like this. */
+/* Is it an entry of a bitmap directory?  Other data hardly passes. */
 static bool is_entry(const struct qcow2 *q, const unsigned char *raw)
 {
 	uint64_t table = load_be64(raw);
@@ -55,7 +55,7 @@ static bool is_entry(const struct qcow2 *q, const unsigned char *raw)
 	       load_be32(raw + 20) == 0;
 }
 
-/* May the directory be changed: does nobody else have its clusters, and is it one? */
+/* Checks that the directory is valid and has its clusters alone, so that it can be changed. */
 static int check(const struct qcow2 *q, struct err *e)
 {
 	const struct qcow2_header *h = &q->header;
@@ -66,14 +66,14 @@ static int check(const struct qcow2 *q, struct err *e)
 	if (pos == 0 || pos % q->cluster_size || len == 0 || !range_fits(pos, len, q->io->size) ||
 		!qcow2_refcount_is_one(
 			q->alloc, pos >> h->cluster_bits, qcow2_clusters_of(q, pos, len)))
-		return err_set(e, EUCLEAN, "the directory of bitmaps cannot be there");
+		return err_set(e, EUCLEAN, "the bitmap directory cannot be there");
 	for (uint32_t i = 0; r == 0 && i < h->nbitmaps; i++) {
 		r = qcow2_bitmaps_read(q, i, &at, raw, e);
 		if (r == 0 && !is_entry(q, raw))
-			r = err_set(e, EUCLEAN, "bitmap %" PRIu32 ": it makes no sense", i);
+			r = err_set(e, EUCLEAN, "bitmap %" PRIu32 ": its entry is invalid", i);
 	}
 	if (r == 0 && at != len)
-		r = err_set(e, EUCLEAN, "the directory of bitmaps has another length");
+		r = err_set(e, EUCLEAN, "the bitmap directory has another length");
 	return r;
 }
 
@@ -96,7 +96,7 @@ int qcow2_bitmaps_mark(const struct qcow2 *q, struct err *e)
 	return r;
 }
 
-/* Telling of them. */
+/* Reporting. */
 
 struct bitmap {
 	uint32_t flags;
@@ -104,7 +104,7 @@ struct bitmap {
 	char name[NAME_MAX_LEN + 1];
 };
 
-/* How many there are, as far as that makes sense. */
+/* The number of bitmaps; 0 if the directory is invalid. */
 static uint32_t count(const struct qcow2 *q)
 {
 	const struct qcow2_header *h = &q->header;
@@ -115,7 +115,7 @@ static uint32_t count(const struct qcow2 *q)
 	return h->nbitmaps;
 }
 
-/* False: it makes no sense. */
+/* False: the entry is invalid. */
 static bool next(const struct qcow2 *q, uint32_t i, uint64_t *at, struct bitmap *b)
 {
 	uint64_t name_pos = q->header.bitmaps_pos + *at + QCOW2_BITMAP_FIXED;
@@ -152,7 +152,7 @@ void qcow2_bitmaps_facts(const struct qcow2 *q, struct facts *f)
 	}
 }
 
-/* Those that are not up to date would not be copied. */
+/* Bitmaps in use are left out, as they are not copied. */
 uint64_t qcow2_bitmaps_size(const struct qcow2 *q, uint64_t cluster)
 {
 	uint64_t at = 0, sum = 0, directory = 0;

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* check-collect.c - what of a qcow2 file refers to clusters: the L1 tables of all states with the
- * L2 tables under them, the refcount table, the snapshot table, the bitmaps.
+/* check-collect.c - the tables of an image: the L1 tables of all states with their L2 tables, the
+ * refcount table, the snapshot table, the LUKS header and the bitmap directory.
  */
 #include "check-collect.h"
 
@@ -22,27 +22,22 @@
 
 /* L1 tables. */
 
-static size_t hash(uint64_t pos)
-{
-	return (pos >> 9) * UINT64_C(0x9e3779b97f4a7c15) >> 32;
-}
-
-/* The place of the table at pos in the index, or an empty one. */
+/* The slot of the table at pos in the index, or an empty one. */
 static uint32_t *index_find(const struct qcow2_check *c, uint64_t pos)
 {
-	size_t i = hash(pos) & (c->nindex - 1);
+	size_t i = ((pos >> 9) * UINT64_C(0x9e3779b97f4a7c15) >> 32) & (c->nindex - 1);
 
 	while (c->index[i] && c->tables[c->index[i] - 1].pos != pos)
 		i = (i + 1) & (c->nindex - 1);
 	return &c->index[i];
 }
 
-/* Room for one more.  tables is full when the count is a power of two, and the index, with four
- * places for each then, is made anew. */
+/* Allocates memory for one more table.  tables is full when the count is a power of two; the index
+ * is then built again, with four slots for each table. */
 static int tables_grow(struct qcow2_check *c, struct err *e)
 {
 	size_t n = c->ntables;
-	struct qcow2_table *tables;
+	struct qcow2_l2_table *tables;
 
 	if (n != 0 && !is_power_of_2(n))
 		return 0;
@@ -65,34 +60,34 @@ static int table_add(
 	struct qcow2_check *c, uint64_t pos, uint32_t l1_index, bool active, struct err *e)
 {
 	uint32_t *at = c->nindex ? index_find(c, pos) : NULL;
-	struct qcow2_table *table;
+	struct qcow2_l2_table *table;
 
 	if (!at || !*at) {
 		int r = tables_grow(c, e);
 
 		if (r < 0)
 			return r;
-		c->tables[c->ntables] = (struct qcow2_table){.pos = pos, .l1_index = l1_index};
+		c->tables[c->ntables] = (struct qcow2_l2_table){.pos = pos, .l1_index = l1_index};
 		at = index_find(c, pos);
 		*at = ++c->ntables;
 	}
 	table = &c->tables[*at - 1];
-	table->times += table->times < UINT32_MAX;
-	table->active += active;
+	table->references += table->references < UINT32_MAX;
+	table->live += active;
 	return 0;
 }
 
-static int used_add(
+static int region_add(
 	struct qcow2_check *c, const char *what, uint64_t pos, uint64_t len, struct err *e)
 {
-	struct qcow2_used *used = c->used;
+	struct qcow2_region *used = c->regions;
 
-	if (c->nused == 0 || is_power_of_2(c->nused))
-		used = realloc(used, MAX(2 * c->nused, 1) * sizeof used[0]);
+	if (c->nregions == 0 || is_power_of_2(c->nregions))
+		used = realloc(used, MAX(2 * c->nregions, 1) * sizeof used[0]);
 	if (!used)
 		return err_nomem(e);
-	c->used = used;
-	c->used[c->nused++] = (struct qcow2_used){.what = what, .pos = pos, .len = len};
+	c->regions = used;
+	c->regions[c->nregions++] = (struct qcow2_region){.what = what, .pos = pos, .len = len};
 	return 0;
 }
 
@@ -105,7 +100,7 @@ static int l1_entry(struct qcow2_check *c, uint32_t i, uint64_t entry, bool acti
 			c->r, "ERROR found L1 entry with reserved bits set: %" PRIx64, entry);
 		c->uncertain = true;
 	}
-	if (pos & (c->q->cluster_size - 1)) {
+	if (qcow2_in_cluster(c->q, pos)) {
 		check_corruption(c->r,
 			"ERROR l2_offset=%" PRIx64
 			": Table is not cluster aligned; L1 entry corrupted",
@@ -119,7 +114,7 @@ static int collect_l1(
 	struct qcow2_check *c, uint64_t pos, uint32_t entries, bool active, struct err *e)
 {
 	uint64_t len = (uint64_t)entries * QCOW2_ENTRY_SIZE, n;
-	int r = used_add(c, "L1 table", pos, len, e);
+	int r = region_add(c, "L1 table", pos, len, e);
 
 	for (uint64_t at = 0; r == 0 && at < len; at += n) {
 		bool empty;
@@ -135,39 +130,32 @@ static int collect_l1(
 
 /* Snapshots. */
 
-/* Does the L1 table of a snapshot make sense?  The name is for messages. */
+/* Checks the position and size of a snapshot's L1 table. */
 static int check_snapshot_l1(
 	struct qcow2_check *c, const struct qcow2_snapshot *s, bool *good, struct err *e)
 {
-	const struct qcow2 *q = c->q;
-	bool aligned = !(s->l1_pos & (q->cluster_size - 1));
-	uint64_t pos = s->pos + QCOW2_SNAPSHOT_FIXED + s->extra_len;
-	char id[64], name[256];
+	bool aligned = qcow2_in_cluster(c->q, s->l1_pos) == 0;
+	char *id, *name;
 	int r;
 
 	*good = aligned && s->l1_size <= QCOW2_MAX_L1_BYTES / QCOW2_ENTRY_SIZE;
 	if (*good)
 		return 0;
 	c->uncertain = true;
-	memset(id, 0, sizeof id);
-	memset(name, 0, sizeof name);
-	r = meta_read(q->cache, q->io, id, MIN(s->id_len, sizeof id - 1), pos, e);
-	if (r == 0)
-		r = meta_read(q->cache, q->io, name, MIN(s->name_len, sizeof name - 1),
-			pos + s->id_len, e);
-	if (r < 0)
-		return r;
-	if (!aligned)
+	r = qcow2_snapshot_read_names(c->q, s, &id, &name, e);
+	if (r == 0 && !aligned)
 		check_corruption(c->r,
-			"ERROR snapshot %s (%s) l1_offset=%#" PRIx64
+			"ERROR snapshot %.63s (%.255s) l1_offset=%#" PRIx64
 			": L1 table is not cluster aligned; snapshot table entry corrupted",
 			id, name, s->l1_pos);
-	else
+	else if (r == 0)
 		check_corruption(c->r,
-			"ERROR snapshot %s (%s) l1_size=%#" PRIx32
+			"ERROR snapshot %.63s (%.255s) l1_size=%#" PRIx32
 			": L1 table is too large; snapshot table entry corrupted",
 			id, name, s->l1_size);
-	return 0;
+	free(id);
+	free(name);
+	return r;
 }
 
 static int collect_snapshot(
@@ -176,9 +164,9 @@ static int collect_snapshot(
 	bool good;
 	int r = check_snapshot_l1(c, s, &good, e);
 
-	/* Version 3 has the size of the disk in there. */
+	/* In version 3 the extra data has the disk size. */
 	if (c->q->header.version >= 3 && s->extra_len < 16) {
-		c->odd_snapshots = true;
+		c->bad_snapshots = true;
 		c->harmless += c->for_writing;
 		if (!c->for_writing)
 			check_corruption(
@@ -187,31 +175,15 @@ static int collect_snapshot(
 	return r == 0 && good ? collect_l1(c, s->l1_pos, s->l1_size, false, e) : r;
 }
 
-/* What follows an entry that cannot be read cannot be found. */
-static void bad_entry(struct qcow2_check *c, uint32_t i, const struct err *why)
-{
-	check_corruption(c->r, "ERROR snapshot table entry %" PRIu32 ": %s", i, why->text);
-	c->odd_snapshots = c->uncertain = true;
-}
-
-static int check_snapshot_table(const struct qcow2 *q, struct err *e)
-{
-	const struct qcow2_header *h = &q->header;
-
-	if (h->nsnapshots > QCOW2_MAX_SNAPSHOTS || h->snapshots_pos & (q->cluster_size - 1))
-		return err_set(e, EINVAL, "snapshot table: %" PRIu32 " snapshots at 0x%" PRIx64,
-			h->nsnapshots, h->snapshots_pos);
-	return 0;
-}
-
 static int collect_snapshots(struct qcow2_check *c, struct err *e)
 {
 	const struct qcow2_header *h = &c->q->header;
 	uint64_t len = 0, end = 0;
-	int r = check_snapshot_table(c->q, e);
+	int r;
 
-	if (r < 0)
-		return r;
+	if (h->nsnapshots > QCOW2_MAX_SNAPSHOTS || qcow2_in_cluster(c->q, h->snapshots_pos))
+		return err_set(e, EINVAL, "snapshot table: %" PRIu32 " snapshots at 0x%" PRIx64,
+			h->nsnapshots, h->snapshots_pos);
 	if (c->q->external && h->nsnapshots > 0)
 		check_corruption(
 			c->r, "ERROR %" PRIu32 " snapshots in image with data file", h->nsnapshots);
@@ -219,8 +191,10 @@ static int collect_snapshots(struct qcow2_check *c, struct err *e)
 		struct qcow2_snapshot s;
 
 		r = qcow2_snapshot_read(c->q, h->snapshots_pos + len, &s, e);
-		if (r == -EINVAL) {
-			bad_entry(c, i, e);
+		if (r == -EINVAL) { /* the entries after it cannot be found */
+			check_corruption(
+				c->r, "ERROR snapshot table entry %" PRIu32 ": %s", i, e->text);
+			c->bad_snapshots = c->uncertain = true;
 			break;
 		}
 		if (r == 0)
@@ -230,7 +204,7 @@ static int collect_snapshots(struct qcow2_check *c, struct err *e)
 		end = len + s.len;
 		len = round_up(end, QCOW2_SNAPSHOT_ALIGN);
 	}
-	return used_add(c, "snapshot table", h->snapshots_pos, end, e);
+	return region_add(c, "snapshot table", h->snapshots_pos, end, e);
 }
 
 static int collect_reftable(struct qcow2_check *c, struct err *e)
@@ -261,8 +235,8 @@ int qcow2_check_collect(struct qcow2_check *c, struct err *e)
 	if (r == 0)
 		r = collect_reftable(c, e);
 	if (r == 0)
-		r = used_add(c, "LUKS header", h->luks_pos, h->luks_len, e);
+		r = region_add(c, "LUKS header", h->luks_pos, h->luks_len, e);
 	if (r == 0 && h->autoclear & QCOW2_BITMAPS && h->nbitmaps > 0)
-		r = used_add(c, "bitmap directory", h->bitmaps_pos, h->bitmaps_len, e);
+		r = region_add(c, "bitmap directory", h->bitmaps_pos, h->bitmaps_len, e);
 	return r;
 }

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* check-copied.c - the flag COPIED in the tables of the live disk.
  *
- * Writers change what has it in place, and copy what has not: it has to be set where the refcount
- * is 1, and nowhere else.  Where something was not understood, a refcount may be too low: the flag
- * is only taken away there.  A table that somebody else refers to as something else is left alone.
+ * Writers overwrite clusters that have it, and copy others: it has to be set where the refcount is
+ * 1, and nowhere else.  Where the tables were not fully understood a refcount may be too low, so
+ * the flag is only cleared.  A table whose cluster has another use as well is not changed.
  */
 #include "check-copied.h"
 
@@ -22,41 +22,41 @@
 #include "l2.h"
 #include "qcow2.h"
 
-struct copied {
+struct copied_check {
 	struct qcow2_check *c;
 	struct qcow2_lookup lookup;
 	bool may_set, may_clear;
 };
 
-/* Is the flag of an entry for this cluster wrong?  count is 0, or the only right one. */
+/* 1: the flag of an entry for this cluster is wrong. */
 static int is_wrong(
-	struct copied *f, uint64_t cluster, uint64_t entry, uint64_t *count, struct err *e)
+	struct copied_check *f, uint64_t cluster, uint64_t entry, uint64_t *count, struct err *e)
 {
 	int r = qcow2_check_refcount_lookup(&f->lookup, cluster, count, e);
 
 	return r <= 0 ? r : (*count == 1) != !!(entry & QCOW2_COPIED);
 }
 
-/* May the flag of this entry be mended, in a table that may be changed or not? */
-static bool may_mend(const struct copied *f, uint64_t entry, bool changeable)
+/* Can the flag of this entry be repaired, in a table whose cluster has no other use? */
+static bool can_repair(const struct copied_check *f, uint64_t entry, bool alone)
 {
-	return changeable && (entry & QCOW2_COPIED ? f->may_clear : f->may_set);
+	return alone && (entry & QCOW2_COPIED ? f->may_clear : f->may_set);
 }
 
-/* Does nobody refer to the cluster but as often as was counted? */
-static int is_alone(struct copied *f, uint64_t pos, uint64_t times, struct err *e)
+/* 1: the refcount of the table's cluster is that of its references: it has no other use. */
+static int is_alone(struct copied_check *f, uint64_t pos, uint64_t times, struct err *e)
 {
 	uint64_t count;
 	int r;
 
-	if (!f->may_clear || pos & (f->c->q->cluster_size - 1))
+	if (!f->may_clear || qcow2_in_cluster(f->c->q, pos))
 		return 0;
 	r = qcow2_check_refcount_lookup(&f->lookup, pos >> f->c->q->header.cluster_bits, &count, e);
 	return r <= 0 ? r : count == times;
 }
 
-/* A cluster whose flag is missing is copied where it could be overwritten. */
-static bool is_harmless(const struct copied *f, uint64_t entry, uint32_t times)
+/* A cluster without the flag is copied where it could be overwritten. */
+static bool is_harmless(const struct copied_check *f, uint64_t entry, uint32_t times)
 {
 	bool harmless = f->c->for_writing && !(entry & QCOW2_COPIED);
 
@@ -64,9 +64,9 @@ static bool is_harmless(const struct copied *f, uint64_t entry, uint32_t times)
 	return harmless;
 }
 
-static void count_found(struct copied *f, bool mended, uint32_t times)
+static void count_finding(struct copied_check *f, bool repaired, uint32_t times)
 {
-	if (mended)
+	if (repaired)
 		f->c->r->corruptions_fixed += times;
 	else
 		f->c->r->corruptions += times;
@@ -74,7 +74,7 @@ static void count_found(struct copied *f, bool mended, uint32_t times)
 
 /* L1. */
 
-static int mend_l1_entry(struct copied *f, uint32_t i, uint64_t entry, struct err *e)
+static int repair_l1_entry(struct copied_check *f, uint32_t i, uint64_t entry, struct err *e)
 {
 	const struct qcow2 *q = f->c->q;
 	uint64_t be = htobe64(entry ^ QCOW2_COPIED);
@@ -83,24 +83,25 @@ static int mend_l1_entry(struct copied *f, uint32_t i, uint64_t entry, struct er
 		q->io, &be, sizeof be, q->header.l1_pos + (uint64_t)i * QCOW2_ENTRY_SIZE, e);
 }
 
-static int check_l1_entry(struct copied *f, uint32_t i, uint64_t entry, bool alone, struct err *e)
+static int check_l1_entry(
+	struct copied_check *f, uint32_t i, uint64_t entry, bool alone, struct err *e)
 {
 	uint64_t count;
 	int r = is_wrong(
 		f, (entry & QCOW2_OFFSET) >> f->c->q->header.cluster_bits, entry, &count, e);
-	bool mend = r > 0 && may_mend(f, entry, alone);
+	bool repairs = r > 0 && can_repair(f, entry, alone);
 
 	if (r <= 0 || is_harmless(f, entry, 1))
 		return MIN(r, 0);
 	check_tell(f->c->r,
 		"%s OFLAG_COPIED L2 cluster: l1_index=%" PRIu32 " l1_entry=%" PRIx64
 		" refcount=%" PRIu64,
-		mend ? "Repairing" : "ERROR", i, entry, count);
-	count_found(f, mend, 1);
-	return mend ? mend_l1_entry(f, i, entry, e) : check_go_on(f->c->r, e);
+		repairs ? "Repairing" : "ERROR", i, entry, count);
+	count_finding(f, repairs, 1);
+	return repairs ? repair_l1_entry(f, i, entry, e) : check_go_on(f->c->r, e);
 }
 
-static int check_l1(struct copied *f, struct err *e)
+static int check_l1(struct copied_check *f, struct err *e)
 {
 	const struct qcow2 *q = f->c->q;
 	const struct qcow2_header *h = &q->header;
@@ -120,38 +121,37 @@ static int check_l1(struct copied *f, struct err *e)
 /* L2. */
 
 /* 1: the entry at p was changed. */
-static int check_l2_entry(struct copied *f, const struct qcow2_table *table, unsigned char *p,
-	bool alone, struct err *e)
+static int check_l2_entry(struct copied_check *f, const struct qcow2_l2_table *table,
+	unsigned char *p, bool alone, struct err *e)
 {
 	const struct qcow2 *q = f->c->q;
-	uint64_t entry = load_be64(p), count = 1; /* of clusters in a data file */
-	enum qcow2_l2_kind kind = qcow2_l2_kind(q, entry);
-	bool mend;
+	uint64_t entry = load_be64(p), count = 1; /* in a data file */
+	bool repairs;
 	int r;
 
-	if (kind != QCOW2_L2_DATA && kind != QCOW2_L2_ZERO_ALLOCATED)
+	if (!qcow2_l2_has_cluster(q, entry))
 		return 0;
 	if (q->external)
 		r = !(entry & QCOW2_COPIED);
 	else
 		r = is_wrong(f, (entry & QCOW2_OFFSET) >> q->header.cluster_bits, entry, &count, e);
-	if (r <= 0 || is_harmless(f, entry, table->active))
+	if (r <= 0 || is_harmless(f, entry, table->live))
 		return MIN(r, 0);
-	mend = may_mend(f, entry, alone);
+	repairs = can_repair(f, entry, alone);
 	check_tell(f->c->r, "%s OFLAG_COPIED data cluster: l2_entry=%" PRIx64 " refcount=%" PRIu64,
-		mend ? "Repairing" : "ERROR", entry, count);
-	count_found(f, mend, table->active);
-	if (!mend)
+		repairs ? "Repairing" : "ERROR", entry, count);
+	count_finding(f, repairs, table->live);
+	if (!repairs)
 		return check_go_on(f->c->r, e);
 	p[0] ^= QCOW2_COPIED >> 56;
 	return 1;
 }
 
-static int check_table(struct copied *f, const struct qcow2_table *table, struct err *e)
+static int check_table(struct copied_check *f, const struct qcow2_l2_table *table, struct err *e)
 {
 	struct qcow2_check *c = f->c;
 	const struct qcow2 *q = c->q;
-	int alone = is_alone(f, table->pos, table->times, e), r = MIN(alone, 0);
+	int alone = is_alone(f, table->pos, table->references, e), r = MIN(alone, 0);
 	bool empty = true, changed = false;
 
 	if (r == 0)
@@ -169,19 +169,19 @@ int qcow2_check_copied(struct qcow2_check *c, unsigned repair, struct err *e)
 {
 	const struct check_report *r = c->r;
 	bool sound = r->check_errors == 0 && r->corruptions == 0 && r->leaks == 0;
-	bool known = !c->cut && !c->q->l1_misplaced;
-	bool mend = known && (repair & CHECK_ERRORS || (repair && sound));
-	struct copied f = {
+	bool known = !c->beyond_end && !c->q->l1_misplaced;
+	bool repairs = known && (repair & CHECK_ERRORS || (repair && sound));
+	struct copied_check f = {
 		.c = c,
 		.lookup = {.c = c},
-		.may_set = mend && !c->uncertain && !c->overflow,
-		.may_clear = mend,
+		.may_set = repairs && !c->uncertain && !c->overflow,
+		.may_clear = repairs,
 	};
 	int rc;
 
 	qcow2_check_read_restart(c);
 	rc = check_l1(&f, e);
-	for (size_t i = 0; rc == 0 && i < c->ntables && c->tables[i].active && !qcow2_check_ends(c);
+	for (size_t i = 0; rc == 0 && i < c->ntables && c->tables[i].live && !qcow2_check_ends(c);
 		i++)
 		if (c->tables[i].pos)
 			rc = check_table(&f, &c->tables[i], e);

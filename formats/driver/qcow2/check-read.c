@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* check-read.c */
+/* check-read.c - tables read by a check, within limits. */
 #include "check-read.h"
 
 #include <errno.h>
@@ -11,14 +11,13 @@
 #include "check.h"
 #include "qcow2.h"
 
-/* A sound image has each cluster once as a table.  More than that, with room for what is odd but
- * harmless, is made to keep us busy.  (A host file system that compresses stores less than it
- * holds.) */
+/* A sound image uses each cluster once as a table.  The factor allows for harmless damage, and for
+ * a host file system that stores less by compression; more is crafted to keep a check busy. */
 #define BUDGET_FACTOR 16
 #define BUDGET_LEAST  (64u << 20)
 
-/* A sound image stores an entry for each reference, or a refcount of a bit at least.  Tables that
- * lie in holes and overlap have any number of references. */
+/* A sound image stores an entry for each reference, or a refcount of at least a bit.  Tables that
+ * overlap in holes of the file have any number of references. */
 #define REFER_FACTOR 8
 #define REFER_LEAST  (64u << 20)
 
@@ -31,18 +30,17 @@ uint64_t qcow2_check_read_stored(const struct qcow2_check *c)
 	return io->sparse ? io->stored : io->size;
 }
 
-/* Each window takes a walk of its own, and a long file of holes has many windows. */
+/* A sparse file can have many windows, each of which takes a walk. */
 void qcow2_check_read_limit(struct qcow2_check *c)
 {
 	uint64_t stored = MIN(qcow2_check_read_stored(c), UINT64_MAX / 32);
 	uint64_t windows = div_round_up(c->nclusters, c->nwindow);
 
 	c->budget = BUDGET_LEAST / windows + BUDGET_FACTOR * stored;
-	c->refer_max = REFER_LEAST / windows + REFER_FACTOR * stored;
+	c->references_max = REFER_LEAST / windows + REFER_FACTOR * stored;
 }
 
-/* An entry takes 8 bytes of the file.  Where all refcounts are lost, there is a finding, or a
- * repair, for each of them in each pass. */
+/* When all refcounts are lost, there is a finding or a repair for each entry, of 8 bytes. */
 void qcow2_check_read_restart(struct qcow2_check *c)
 {
 	qcow2_check_read_limit(c);

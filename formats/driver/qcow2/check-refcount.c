@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* check-refcount.c */
+/* check-refcount.c - refcounts as the file has them, however damaged they are. */
 #include "check-refcount.h"
 
 #include "util/err.h"
@@ -12,7 +12,7 @@ uint64_t qcow2_check_refcount_block(const struct qcow2_check *c, uint64_t i)
 	return i < c->nreftable ? c->reftable[i] & QCOW2_REFTABLE_OFFSET : 0;
 }
 
-/* Past the end of the file QEMU can, and finds zeroes. */
+/* Beyond the end of the file a block reads as zeroes, as in QEMU. */
 bool qcow2_check_refcount_readable(const struct qcow2_check *c, uint64_t pos)
 {
 	return qcow2_in_cluster(c->q, pos) == 0 && pos <= (uint64_t)INT64_MAX - c->q->cluster_size;

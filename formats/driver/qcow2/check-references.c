@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* check-references.c - how often each cluster of a qcow2 file is referred to.
+/* check-references.c - the references to each cluster counted.
  *
- * Findings, their words and how they count are those of QEMU 7.2.  What an entry refers to is
- * counted also when the entry is odd, so that nothing in use is taken for free.
+ * Findings, their wording and how they count are those of QEMU 7.2.  The cluster of an invalid
+ * entry is counted as well, so that no cluster in use appears to be free.
  */
 #include "check-references.h"
 
@@ -32,7 +32,7 @@
 
 static int go_on(const struct qcow2_check *c, struct err *e)
 {
-	if (c->refer_max == 0)
+	if (c->references_max == 0)
 		return err_set(e, EUCLEAN,
 			"its tables overlap: they refer to more clusters than the file can hold");
 	return check_go_on(c->r, e);
@@ -40,28 +40,28 @@ static int go_on(const struct qcow2_check *c, struct err *e)
 
 static void refer_cluster(struct qcow2_check *c, uint64_t cluster, uint32_t times)
 {
-	uint32_t max = MIN(qcow2_refcount_max(c->q), UINT32_MAX), room,
+	uint32_t max = MIN(qcow2_refcount_max(c->q), UINT32_MAX), rest,
 		 *refs = &c->refs[cluster - c->first];
 
 	c->dirty = true;
-	room = max - *refs;
-	*refs += MIN(times, room);
-	if (times <= room)
+	rest = max - *refs;
+	*refs += MIN(times, rest);
+	if (times <= rest)
 		return;
 	check_corruption(c->r, "ERROR: overflow cluster offset=0x%" PRIx64,
 		cluster << c->q->header.cluster_bits);
-	c->r->corruptions += times - room - 1;
+	c->r->corruptions += times - rest - 1;
 	c->overflow = true;
 }
 
-/* What has just been found is so for each of the times that something is referred to. */
-static void lies_outside(struct qcow2_check *c, uint32_t times)
+/* The last finding counts once for each reference, to a position beyond the end of the file. */
+static void count_beyond_end(struct qcow2_check *c, uint32_t times)
 {
-	c->say->corruptions += times - 1;
-	c->uncertain = c->cut = true;
+	c->table_report->corruptions += times - 1;
+	c->uncertain = c->beyond_end = true;
 }
 
-/* The last cluster of a file need not be whole. */
+/* Is it inside the file?  The last cluster need not be whole. */
 static bool fits(const struct qcow2_check *c, uint64_t pos, uint64_t len)
 {
 	return range_fits(pos, len, c->file_len + c->q->cluster_size - 1);
@@ -75,53 +75,53 @@ static void refer(struct qcow2_check *c, uint64_t pos, uint64_t len, uint32_t ti
 	if (len == 0)
 		return;
 	if (!fits(c, pos, len)) {
-		check_corruption(c->say,
+		check_corruption(c->table_report,
 			"ERROR: counting reference for region exceeding the end of the file by one "
 			"cluster or more: offset 0x%" PRIx64 " size 0x%" PRIx64,
 			pos, len);
-		lies_outside(c, times);
+		count_beyond_end(c, times);
 		return;
 	}
 	end = ((pos + len - 1) >> bits) + 1;
 	c->nclusters = MAX(c->nclusters, end);
 	first = MAX(pos >> bits, c->first);
 	end = MIN(end, c->first + c->nwindow);
-	for (uint64_t i = first; i < end && c->refer_max > 0 && !check_is_enough(c->r); i++) {
-		c->refer_max--;
+	for (uint64_t i = first; i < end && c->references_max > 0 && !check_is_enough(c->r); i++) {
+		c->references_max--;
 		refer_cluster(c, i, times);
 	}
 }
 
-/* A part of a table would say "not allocated" for all that the rest of it maps. */
+/* A table is only used whole: where it is cut off it would read as "not allocated". */
 static void refer_whole(
 	struct qcow2_check *c, const char *what, uint64_t pos, uint64_t len, uint32_t times)
 {
 	if (len > 0 && fits(c, pos, len) && !range_fits(pos, len, c->q->io->size)) {
-		check_corruption(c->say,
+		check_corruption(c->table_report,
 			"ERROR %s at 0x%" PRIx64 " is cut off by the end of the file", what, pos);
-		lies_outside(c, times);
+		count_beyond_end(c, times);
 	}
 	refer(c, pos, len, times);
 }
 
 /* L2 tables. */
 
-struct walk {
+struct l2_walk {
 	struct qcow2_check *c;
-	const struct qcow2_table *table;
-	uint64_t off;  /* guest offset of the entry, of the first L1 entry that has the table */
-	uint64_t next; /* where the next cluster would be if it followed the last one; 0: unknown */
+	const struct qcow2_l2_table *table;
+	uint64_t off;  /* guest offset of the entry, by the first L1 entry with the table */
+	uint64_t next; /* the end of the last cluster, for fragmentation; 0: there was none */
 };
 
-/* What has just been told is so for everybody who refers to the table. */
-static void odd_entry(const struct walk *w)
+/* The last finding counts once for each reference to the table. */
+static void count_invalid(const struct l2_walk *w)
 {
-	w->c->say->corruptions += w->table->times - 1;
+	w->c->table_report->corruptions += w->table->references - 1;
 	w->c->uncertain = true;
 }
 
-/* The stream has to end where the file does: what is missing of it would read as zeroes once the
- * file is longer, and zeroes decode to something. */
+/* Does the stream end where the file does?  Otherwise zeroes would be decoded in place of its end
+ * once the file is longer. */
 static bool tail_is_whole(struct qcow2_check *c, uint64_t entry)
 {
 	const struct qcow2 *q = c->q;
@@ -142,148 +142,125 @@ static bool tail_is_whole(struct qcow2_check *c, uint64_t entry)
 	return r == 0;
 }
 
-static void refer_packed(struct walk *w, uint64_t pos, uint64_t len, uint64_t entry)
+static void count_compressed(struct l2_walk *w, unsigned i, uint64_t entry, uint64_t bitmap)
 {
 	struct qcow2_check *c = w->c;
-	uint64_t size = c->q->io->size;
-
-	if (pos < size && len > size - pos && fits(c, pos, len) && !tail_is_whole(c, entry)) {
-		check_corruption(c->say,
-			"ERROR compressed cluster at 0x%" PRIx64
-			" is cut off by the end of the file",
-			pos);
-		lies_outside(c, w->table->times);
-	}
-	refer(c, pos, len, w->table->times);
-}
-
-static void walk_compressed(struct walk *w, unsigned i, uint64_t entry, uint64_t bitmap)
-{
-	struct qcow2_check *c = w->c;
-	uint64_t len, pos = qcow2_l2_compressed_range(c->q, entry, &len);
+	uint64_t len, pos = qcow2_l2_compressed_range(c->q, entry, &len), size = c->q->io->size;
 
 	if (entry & QCOW2_COPIED) {
-		check_corruption(c->say,
+		check_corruption(c->table_report,
 			"ERROR: coffset=0x%" PRIx64
 			": copied flag must never be set for compressed clusters",
 			pos);
-		odd_entry(w);
+		count_invalid(w);
 		entry &= ~QCOW2_COPIED;
 	}
 	if (c->q->external || bitmap) {
-		check_corruption(c->say, "ERROR compressed cluster %u with %s, entry=0x%" PRIx64, i,
+		check_corruption(c->table_report,
+			"ERROR compressed cluster %u with %s, entry=0x%" PRIx64, i,
 			c->q->external ? "data file" : "non-zero subcluster allocation bitmap",
 			entry);
-		odd_entry(w);
+		count_invalid(w);
 		return;
 	}
-	refer_packed(w, pos, len, entry);
-	c->say->allocated_clusters += w->table->active;
-	c->say->compressed_clusters += w->table->active;
-	c->say->fragmented_clusters += w->table->active; /* by their nature */
+	if (pos < size && len > size - pos && fits(c, pos, len) && !tail_is_whole(c, entry)) {
+		check_corruption(c->table_report,
+			"ERROR compressed cluster at 0x%" PRIx64
+			" is cut off by the end of the file",
+			pos);
+		count_beyond_end(c, w->table->references);
+	}
+	refer(c, pos, len, w->table->references);
+	c->table_report->allocated_clusters += w->table->live;
+	c->table_report->compressed_clusters += w->table->live;
+	c->table_report->fragmented_clusters += w->table->live; /* always, as in QEMU */
 }
 
-static void count_fragment(struct walk *w, uint64_t pos)
-{
-	struct qcow2_check *c = w->c;
-
-	c->say->allocated_clusters += w->table->active;
-	if (w->next && pos != w->next)
-		c->say->fragmented_clusters += w->table->active;
-	w->next = pos + c->q->cluster_size;
-}
-
-static bool has_data(const struct qcow2 *q, uint64_t entry, uint64_t bitmap)
-{
-	return q->extended ? bitmap & UINT32_MAX : !(entry & QCOW2_ZERO);
-}
-
-bool qcow2_check_references_odd_zero(const struct qcow2 *q, uint64_t entry, uint64_t bitmap)
-{
-	return !has_data(q, entry, bitmap) && (entry & QCOW2_OFFSET) & (q->cluster_size - 1);
-}
-
-/* In a data file a cluster has its guest offset, and no refcount. */
-static void check_outside(struct walk *w, uint64_t pos, bool data)
+/* In a data file a cluster lies at its guest offset, and has no refcount. */
+static void check_external(struct l2_walk *w, uint64_t pos, bool data)
 {
 	struct qcow2_check *c = w->c;
 
 	if (pos != w->off) {
-		check_corruption(c->say,
+		check_corruption(c->table_report,
 			"ERROR data cluster at 0x%" PRIx64
 			" of the data file is not at its guest offset, 0x%" PRIx64,
 			pos, w->off);
-		odd_entry(w);
+		count_invalid(w);
 	} else if (data && !c->q->data_missing && pos >= c->q->data->size) {
-		check_corruption(c->say,
+		check_corruption(c->table_report,
 			"ERROR data cluster at 0x%" PRIx64
 			" lies past the end of the data file, 0x%" PRIx64,
 			pos, c->q->data->size);
-		lies_outside(c, w->table->times);
+		count_beyond_end(c, w->table->references);
 	}
 }
 
-static void walk_cluster(struct walk *w, uint64_t entry, uint64_t bitmap)
+static void count_standard(struct l2_walk *w, uint64_t entry, uint64_t bitmap)
 {
 	struct qcow2_check *c = w->c;
 	uint64_t pos = entry & QCOW2_OFFSET;
-	bool odd_zero = qcow2_check_references_odd_zero(c->q, entry, bitmap);
+	bool misplaced_zero = qcow2_l2_is_misplaced_zero(c->q, entry, bitmap);
 
 	if (bitmap >> 32 & bitmap) {
-		check_corruption(c->say,
+		check_corruption(c->table_report,
 			"ERROR offset=%" PRIx64
 			": Allocated cluster has corrupted subcluster allocation bitmap",
 			pos);
-		odd_entry(w);
+		count_invalid(w);
 	}
-	if (pos & (c->q->cluster_size - 1)) {
-		check_corruption(c->say,
+	if (qcow2_in_cluster(c->q, pos)) {
+		check_corruption(c->table_report,
 			"ERROR offset=%" PRIx64
 			": %s cluster is not properly aligned; L2 entry corrupted.",
-			pos, odd_zero ? "Preallocated" : "Data");
-		odd_entry(w);
+			pos, misplaced_zero ? "Preallocated" : "Data");
+		count_invalid(w);
 	}
-	c->odd_zeroes |= odd_zero;
-	count_fragment(w, pos);
+	c->misplaced_zeroes |= misplaced_zero;
+	c->table_report->allocated_clusters += w->table->live;
+	if (w->next && pos != w->next)
+		c->table_report->fragmented_clusters += w->table->live;
+	w->next = pos + c->q->cluster_size;
 	if (c->q->external)
-		check_outside(w, pos, has_data(c->q, entry, bitmap));
+		check_external(
+			w, pos, c->q->extended ? bitmap & UINT32_MAX : !(entry & QCOW2_ZERO));
 	else
-		refer(c, pos, c->q->cluster_size, w->table->times);
+		refer(c, pos, c->q->cluster_size, w->table->references);
 }
 
-static void walk_entry(struct walk *w, unsigned i, uint64_t entry, uint64_t bitmap)
+static void count_entry(struct l2_walk *w, unsigned i, uint64_t entry, uint64_t bitmap)
 {
 	enum qcow2_l2_kind kind = qcow2_l2_kind(w->c->q, entry);
 
 	if (kind != QCOW2_L2_COMPRESSED && entry & QCOW2_L2_RESERVED) {
-		check_corruption(
-			w->c->say, "ERROR found l2 entry with reserved bits set: %" PRIx64, entry);
-		odd_entry(w);
+		check_corruption(w->c->table_report,
+			"ERROR found l2 entry with reserved bits set: %" PRIx64, entry);
+		count_invalid(w);
 	}
 	switch (kind) {
 	case QCOW2_L2_COMPRESSED:
-		walk_compressed(w, i, entry, bitmap);
+		count_compressed(w, i, entry, bitmap);
 		break;
 	case QCOW2_L2_DATA:
 	case QCOW2_L2_ZERO_ALLOCATED:
-		walk_cluster(w, entry, bitmap);
+		count_standard(w, entry, bitmap);
 		break;
 	case QCOW2_L2_UNALLOCATED:
 		if (!(bitmap & UINT32_MAX))
 			break;
-		check_corruption(w->c->say,
+		check_corruption(w->c->table_report,
 			"ERROR: Unallocated cluster has non-zero subcluster allocation map");
-		odd_entry(w);
+		count_invalid(w);
 		break;
 	case QCOW2_L2_ZERO:
 		break;
 	}
 }
 
-static int walk_table(struct qcow2_check *c, const struct qcow2_table *table, struct err *e)
+static int count_table(struct qcow2_check *c, const struct qcow2_l2_table *table, struct err *e)
 {
 	const struct qcow2 *q = c->q;
-	struct walk w = {.c = c, .table = table};
+	struct l2_walk w = {.c = c, .table = table};
 	uint64_t start = (uint64_t)table->l1_index << qcow2_l1_bits(q);
 	bool empty;
 	int r = qcow2_check_read(c, table->pos, c->buf, q->cluster_size, &empty, e);
@@ -298,31 +275,31 @@ static int walk_table(struct qcow2_check *c, const struct qcow2_table *table, st
 
 		w.off = start + ((uint64_t)i << q->header.cluster_bits);
 		if (load_be64(p) || bitmap)
-			walk_entry(&w, i, load_be64(p), bitmap);
+			count_entry(&w, i, load_be64(p), bitmap);
 		r = go_on(c, e);
 	}
 	return r;
 }
 
-/* Dirty bitmaps that the image keeps. */
+/* Bitmaps. */
 
-static int walk_bitmap_entry(struct qcow2_check *c, uint64_t entry, struct err *e)
+static int count_bitmap_entry(struct qcow2_check *c, uint64_t entry, struct err *e)
 {
 	uint64_t pos = entry & QCOW2_OFFSET;
 
-	if (entry & (BITMAP_RESERVED | (pos ? BITMAP_ONES : 0)) || pos & (c->q->cluster_size - 1))
+	if (entry & (BITMAP_RESERVED | (pos ? BITMAP_ONES : 0)) || qcow2_in_cluster(c->q, pos))
 		return err_set(e, EUCLEAN, "entry 0x%016" PRIx64, entry);
 	if (pos)
 		refer_whole(c, "bitmap", pos, c->q->cluster_size, 1);
 	return go_on(c, e);
 }
 
-static int walk_bitmap(struct qcow2_check *c, uint64_t pos, uint32_t entries, struct err *e)
+static int count_bitmap(struct qcow2_check *c, uint64_t pos, uint32_t entries, struct err *e)
 {
 	uint64_t len = (uint64_t)entries * QCOW2_ENTRY_SIZE, n;
 	int r = 0;
 
-	if (pos == 0 || pos & (c->q->cluster_size - 1) || len > QCOW2_MAX_BITMAP_TABLE)
+	if (pos == 0 || qcow2_in_cluster(c->q, pos) || len > QCOW2_MAX_BITMAP_TABLE)
 		r = err_set(e, EUCLEAN, "%" PRIu32 " entries", entries);
 	else
 		refer_whole(c, "table of a bitmap", pos, len, 1);
@@ -331,12 +308,12 @@ static int walk_bitmap(struct qcow2_check *c, uint64_t pos, uint32_t entries, st
 
 		r = qcow2_check_read_piece(c, pos + at, len - at, &n, &empty, e);
 		for (uint64_t i = 0; r == 0 && !empty && i < n; i += QCOW2_ENTRY_SIZE)
-			r = walk_bitmap_entry(c, load_be64(c->buf + i), e);
+			r = count_bitmap_entry(c, load_be64(c->buf + i), e);
 	}
 	return r < 0 ? err_in(e, "table at 0x%" PRIx64, pos) : 0;
 }
 
-static int walk_bitmaps(struct qcow2_check *c, struct err *e)
+static int count_bitmaps(struct qcow2_check *c, struct err *e)
 {
 	const struct qcow2 *q = c->q;
 	const struct qcow2_header *h = &q->header;
@@ -350,42 +327,43 @@ static int walk_bitmaps(struct qcow2_check *c, struct err *e)
 
 		r = qcow2_bitmaps_read(q, i, &at, raw, e);
 		if (r == 0)
-			r = walk_bitmap(c, load_be64(raw), load_be32(raw + 8), e);
+			r = count_bitmap(c, load_be64(raw), load_be32(raw + 8), e);
 	}
 	return r < 0 ? err_in(e, "bitmaps") : 0;
 }
 
 /* Refcount blocks. */
 
-/* Is this entry of the refcount table one that cannot be followed? */
-static bool odd_block(struct qcow2_check *c, uint64_t i)
+/* Is this entry of the refcount table invalid? */
+static bool is_invalid_block(struct qcow2_check *c, uint64_t i)
 {
 	uint64_t pos = c->reftable[i] & QCOW2_REFTABLE_OFFSET;
 
 	if (c->reftable[i] & ~QCOW2_REFTABLE_OFFSET) {
-		check_corruption(
-			c->say, "ERROR refcount table entry %" PRIu64 " has reserved bits set", i);
+		check_corruption(c->table_report,
+			"ERROR refcount table entry %" PRIu64 " has reserved bits set", i);
 		c->rebuild = true;
-	} else if (pos & (c->q->cluster_size - 1)) {
-		check_corruption(c->say,
+	} else if (qcow2_in_cluster(c->q, pos)) {
+		check_corruption(c->table_report,
 			"ERROR refcount block %" PRIu64
 			" is not cluster aligned; refcount table entry corrupted",
 			i);
 		c->rebuild = true;
 	} else if (pos >> c->q->header.cluster_bits >= c->nclusters) {
-		check_corruption(c->say, "ERROR refcount block %" PRIu64 " is outside image", i);
-		c->outside = true;
+		check_corruption(
+			c->table_report, "ERROR refcount block %" PRIu64 " is outside image", i);
+		c->block_outside = true;
 	} else {
 		return false;
 	}
 	return true;
 }
 
-static void refer_block(struct qcow2_check *c, uint64_t i)
+static void count_block(struct qcow2_check *c, uint64_t i)
 {
 	uint64_t cluster = c->reftable[i] >> c->q->header.cluster_bits;
 
-	if (c->reftable[i] == 0 || odd_block(c, i))
+	if (c->reftable[i] == 0 || is_invalid_block(c, i))
 		return;
 	refer(c, c->reftable[i], c->q->cluster_size, 1);
 	if (!qcow2_check_in_window(c, cluster) || c->refs[cluster - c->first] == 1)
@@ -395,43 +373,44 @@ static void refer_block(struct qcow2_check *c, uint64_t i)
 	c->rebuild = true;
 }
 
-static int refer_refcounts(struct qcow2_check *c, struct err *e)
+static int count_refcounts(struct qcow2_check *c, struct err *e)
 {
 	const struct qcow2_header *h = &c->q->header;
 
-	bool cut = c->cut, uncertain = c->uncertain;
+	bool cut = c->beyond_end, uncertain = c->uncertain;
 	int r = 0;
 
-	/* Where it lies does not make the other references uncertain. */
+	/* The position of the table does not make other references uncertain. */
 	refer(c, h->reftable_pos, (uint64_t)h->reftable_clusters << h->cluster_bits, 1);
-	c->cut = cut;
+	c->beyond_end = cut;
 	c->uncertain = uncertain;
 	for (uint64_t i = 0; r == 0 && i < c->nreftable; i++) {
-		refer_block(c, i);
+		count_block(c, i);
 		r = go_on(c, e);
 	}
 	return r;
 }
 
+/* Counts all references to clusters in the window. */
 static int count_all(struct qcow2_check *c, struct err *e)
 {
 	int r = 0;
 
 	qcow2_check_read_limit(c);
 	refer(c, 0, c->q->cluster_size, 1); /* the header */
-	for (size_t i = 0; r == 0 && i < c->nused && !qcow2_check_ends(c); i++) {
-		refer_whole(c, c->used[i].what, c->used[i].pos, c->used[i].len, 1);
+	for (size_t i = 0; r == 0 && i < c->nregions && !qcow2_check_ends(c); i++) {
+		refer_whole(c, c->regions[i].what, c->regions[i].pos, c->regions[i].len, 1);
 		r = go_on(c, e);
 	}
 	for (size_t i = 0; r == 0 && i < c->ntables && !qcow2_check_ends(c); i++) {
-		refer_whole(
-			c, "L2 table", c->tables[i].pos, c->q->cluster_size, c->tables[i].times);
-		r = walk_table(c, &c->tables[i], e);
+		refer_whole(c, "L2 table", c->tables[i].pos, c->q->cluster_size,
+			c->tables[i].references);
+		r = count_table(c, &c->tables[i], e);
 	}
 	if (r == 0)
-		r = walk_bitmaps(c, e);
+		r = count_bitmaps(c, e);
 	if (r == 0 && !c->without_refcounts)
-		r = refer_refcounts(c, e);
+		r = count_refcounts(c, e);
 	return r == 0 ? go_on(c, e) : r;
 }
 
@@ -445,10 +424,10 @@ static int count_window(struct qcow2_check *c, uint64_t first, struct err *e)
 		memset(c->refs, 0, c->nwindow * sizeof c->refs[0]);
 	c->dirty = false;
 	c->first = first;
-	c->say = c->told ? &c->silence : c->r;
+	c->table_report = c->reported ? &c->ignored : c->r;
 	if (first < c->nclusters)
 		r = count_all(c, e);
-	c->told = c->counted = true;
+	c->reported = c->counted = true;
 	return r;
 }
 

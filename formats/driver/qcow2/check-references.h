@@ -12,7 +12,4 @@ typedef int qcow2_check_window(struct qcow2_check *c, void *arg, struct err *e);
 int qcow2_check_references(
 	struct qcow2_check *c, uint64_t end, qcow2_check_window *work, void *arg, struct err *e);
 
-/* Is this the entry of a zero cluster at a position that is not aligned? */
-bool qcow2_check_references_odd_zero(const struct qcow2 *q, uint64_t entry, uint64_t bitmap);
-
 #endif

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* check.c - are the refcounts what everything that refers to clusters makes them? */
+/* check.c - refcounts compared with the references to each cluster, and the order of repairs. */
 #include "check.h"
 
 #include <errno.h>
@@ -23,13 +23,13 @@
 #include "repair-snapshots.h"
 #include "repair.h"
 
-/* Clusters in a window, of 4 bytes each: as many as the host file really holds, or as its tables
+/* Clusters in a window, at 4 bytes each: as many as the host stores of the file, or as its tables
  * can map; 1 GiB of memory at most. */
 #define WINDOW_LEAST  ((64u << 20) / sizeof(uint32_t))
 #define WINDOW_TABLES ((256u << 20) / sizeof(uint32_t))
 #define WINDOW_MOST   ((1024u << 20) / sizeof(uint32_t))
 
-/* Refcounts and references. */
+/* Comparing. */
 
 static void compare_cluster(struct qcow2_check *c, uint64_t cluster, uint64_t count, uint32_t refs)
 {
@@ -60,7 +60,7 @@ static int compare_unreadable(struct qcow2_check *c, uint64_t first, uint64_t n,
 	return check_go_on(c->r, e);
 }
 
-/* Clusters [first, first+n), whose refcounts are all in block number i. */
+/* Compares clusters [first, first+n), whose refcounts are all in block number i. */
 static int compare_block(
 	struct qcow2_check *c, uint64_t i, uint64_t first, uint64_t n, struct err *e)
 {
@@ -103,9 +103,8 @@ static int compare_window(struct qcow2_check *c, void *arg, struct err *e)
 	return r;
 }
 
-/* One look at an image. */
-
-static int measure(struct qcow2_check *c, struct err *e)
+/* Sets the sizes of the file and of the window. */
+static int prepare(struct qcow2_check *c, struct err *e)
 {
 	const struct qcow2 *q = c->q;
 	const struct qcow2_header *h = &q->header;
@@ -125,7 +124,7 @@ static int measure(struct qcow2_check *c, struct err *e)
 	c->r->total_clusters = div_round_up(q->size, q->cluster_size);
 	c->nwindow = MAX(real / q->cluster_size, MIN(real / 32, WINDOW_TABLES));
 	c->nwindow = MIN(MAX(c->nwindow, WINDOW_LEAST), MIN(c->nclusters + 1, WINDOW_MOST));
-	/* Whole blocks of refcounts. */
+	/* Whole refcount blocks. */
 	c->nwindow = round_up(c->nwindow, UINT64_C(1) << qcow2_block_bits(q));
 	c->refs = calloc(c->nwindow, sizeof c->refs[0]);
 	c->buf = malloc(q->cluster_size);
@@ -134,7 +133,7 @@ static int measure(struct qcow2_check *c, struct err *e)
 
 int qcow2_check_look(struct qcow2_check *c, struct err *e)
 {
-	int rc = measure(c, e);
+	int rc = prepare(c, e);
 
 	if (rc < 0)
 		return rc;
@@ -147,7 +146,7 @@ int qcow2_check_look(struct qcow2_check *c, struct err *e)
 
 void qcow2_check_end(struct qcow2_check *c)
 {
-	free(c->used);
+	free(c->regions);
 	free(c->tables);
 	free(c->index);
 	free(c->reftable);
@@ -157,15 +156,15 @@ void qcow2_check_end(struct qcow2_check *c)
 
 /* Repair. */
 
-static int mend(struct qcow2_check *c, unsigned repair, struct err *e)
+static int repair_refcounts(struct qcow2_check *c, unsigned repair, struct err *e)
 {
-	bool rebuild = c->rebuild || (repair & CHECK_ERRORS && c->outside);
+	bool rebuild = c->rebuild || (repair & CHECK_ERRORS && c->block_outside);
 
 	if (rebuild && !(repair & CHECK_ERRORS))
 		return err_set(e, EIO, "need to rebuild refcount structures");
-	if (rebuild && c->cut) {
+	if (rebuild && c->beyond_end) {
 		check_tell(c->r,
-			"Refcounts are not rebuilt: behind the end of the file they would lie "
+			"Refcounts are not rebuilt: beyond the end of the file they would lie "
 			"where clusters are missing, and be read as these");
 		return 0;
 	}
@@ -176,37 +175,59 @@ static int mend(struct qcow2_check *c, unsigned repair, struct err *e)
 	return qcow2_repair_refcounts(c, repair, e);
 }
 
-/* Looks again, without a word. */
-static int look_again(struct qcow2_check *c, struct check_report *r, struct err *e)
+/* Checks the repaired image; the findings are only counted, in now. */
+static int check_again(struct qcow2_check *c, struct check_report *now, struct err *e)
 {
+	struct check_report *r = c->r;
 	struct qcow2 *q = c->q;
+	int rc;
 
 	qcow2_check_end(c);
 	cache_forget(q->cache, q->io);
-	*r = (struct check_report){.found = NULL};
-	*c = (struct qcow2_check){.q = q, .r = r};
-	return qcow2_check_look(c, e);
+	*now = (struct check_report){.found = NULL};
+	*c = (struct qcow2_check){.q = q, .r = now};
+	rc = qcow2_check_look(c, e);
+	c->r = r;
+	return rc;
 }
 
-static uint64_t less(uint64_t before, uint64_t now)
-{
-	return before > now ? before - now : 0;
-}
-
-/* What is gone was mended. */
-static void take_over(struct check_report *r, const struct check_report *now)
+/* Everything that the second check did not find was repaired. */
+static void count_fixed(struct check_report *r, const struct check_report *now)
 {
 	struct check_report before = *r;
 
 	*r = *now;
 	r->found = before.found;
 	r->arg = before.arg;
-	r->corruptions_fixed = less(before.corruptions, now->corruptions);
-	r->leaks_fixed = less(before.leaks, now->leaks);
+	r->corruptions_fixed = before.corruptions - MIN(before.corruptions, now->corruptions);
+	r->leaks_fixed = before.leaks - MIN(before.leaks, now->leaks);
 }
 
-/* The marks say what is no longer so. */
-static int mark_clean(struct qcow2 *q, struct err *e)
+static int repair_tables(struct qcow2_check *c, unsigned repair, struct err *e)
+{
+	struct check_report now;
+	int rc = 0;
+
+	if (c->bad_snapshots && repair & CHECK_ERRORS && !c->beyond_end) {
+		rc = qcow2_repair_snapshots(c, e);
+		if (rc == 0)
+			rc = check_again(c, &now, e);
+	}
+	if (rc == 0 && c->misplaced_zeroes && repair & CHECK_ERRORS) {
+		rc = qcow2_repair_zeroes(c, e);
+		if (rc == 0)
+			rc = check_again(c, &now, e);
+	}
+	if (rc == 0)
+		rc = repair_refcounts(c, repair, e);
+	if (rc == 0)
+		rc = check_again(c, &now, e);
+	if (rc == 0)
+		count_fixed(c->r, &now);
+	return rc;
+}
+
+static int clear_marks(struct qcow2 *q, struct err *e)
 {
 	uint64_t clean = q->header.incompatible & ~(uint64_t)(QCOW2_DIRTY | QCOW2_CORRUPT);
 	uint64_t be = htobe64(clean);
@@ -222,42 +243,15 @@ static int mark_clean(struct qcow2 *q, struct err *e)
 	return r;
 }
 
-static int repair_counts(struct qcow2_check *c, unsigned repair, struct err *e)
-{
-	struct check_report *r = c->r, now;
-	int rc = 0;
-
-	if (c->odd_snapshots && repair & CHECK_ERRORS && !c->cut) {
-		rc = qcow2_repair_snapshots(c, e);
-		if (rc == 0)
-			rc = look_again(c, &now, e);
-		c->r = r;
-	}
-	if (rc == 0 && c->odd_zeroes && repair & CHECK_ERRORS) {
-		rc = qcow2_repair_zeroes(c, e);
-		if (rc == 0)
-			rc = look_again(c, &now, e);
-		c->r = r;
-	}
-	if (rc == 0)
-		rc = mend(c, repair, e);
-	if (rc == 0)
-		rc = look_again(c, &now, e);
-	if (rc == 0)
-		take_over(r, &now);
-	c->r = r;
-	return rc;
-}
-
 static int repair_all(struct qcow2_check *c, unsigned repair, struct err *e)
 {
 	struct qcow2 *q = c->q;
-	int r = repair_counts(c, repair, e);
+	int r = repair_tables(c, repair, e);
 
 	if (r == 0)
 		r = qcow2_check_copied(c, repair, e);
 	if (r == 0 && c->r->corruptions == 0 && c->r->check_errors == 0)
-		r = mark_clean(q, e);
+		r = clear_marks(q, e);
 	if (r == 0)
 		r = io_sync(q->io, e);
 	cache_forget(q->cache, q->io);

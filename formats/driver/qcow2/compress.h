@@ -16,8 +16,8 @@ int qcow2_compress_decode(const struct qcow2 *q, uint64_t entry, void *cluster, 
 
 /* As in struct write_ops. */
 ssize_t qcow2_compress(
-	const struct view *v, const void *unit, uint64_t off, void *packed, struct err *e);
+	const struct view *v, const void *unit, uint64_t off, void *out, struct err *e);
 int qcow2_compress_reserve(
-	struct view *v, uint64_t off, uint32_t packed, struct reservation *res, struct err *e);
+	struct view *v, uint64_t off, uint32_t len, struct reservation *res, struct err *e);
 
 #endif

@@ -1,7 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* create.c - new images: one of no bytes, written by hand, that is then made as long as it
- * shall be in the same way as any other.
- */
+/* create.c - new images: one of no bytes is written directly, and then resized like any other. */
 #include "create.h"
 
 #include <errno.h>
@@ -49,7 +47,7 @@ const struct create_option qcow2_create_options[] = {
 	{0},
 };
 
-/* What is asked for, as a header. */
+/* The options, as a header. */
 
 static int refuse_version(const char *what, struct err *e)
 {
@@ -110,7 +108,7 @@ static int choose_numbers(const struct creation *c, struct qcow2_header *h, stru
 	return check_together(c, h, e);
 }
 
-/* The clusters of an image of no bytes: the header, the refcount table, one block. */
+/* The clusters of an image of no bytes: the header, the refcount table, one refcount block. */
 enum { FIRST_TABLE = 1, FIRST_BLOCK, FIRST_END };
 
 static void choose_features(const struct creation *c, struct qcow2_header *h)
@@ -148,44 +146,19 @@ static const struct feature {
 
 #define FEATURES (sizeof features / sizeof features[0])
 
-/* Bytes that are put one behind the other, as long as there is room. */
-struct writing {
-	unsigned char *p;
-	size_t len, room;
-};
-
-static void put(struct writing *w, const void *data, size_t len)
-{
-	if (len > 0 && range_fits(w->len, len, w->room))
-		memcpy(w->p + w->len, data, len);
-	w->len += len;
-}
-
-static void put_extension(struct writing *w, uint32_t type, const void *data, size_t len)
-{
-	static const unsigned char padding[8];
-	unsigned char head[QCOW2_EXTENSION_HEAD];
-
-	store_be32(head, type);
-	store_be32(head + 4, len);
-	put(w, head, sizeof head);
-	put(w, data, len);
-	put(w, padding, round_up(len, 8) - len);
-}
-
-/* So that a reader that does not know a feature can say its name. */
-static void put_features(struct writing *w)
+/* Readers that do not know a feature print its name. */
+static void add_features(unsigned char *p, uint64_t max, uint64_t *len)
 {
 	unsigned char table[FEATURES * QCOW2_FEATURE_RECORD] = {0};
 
 	for (size_t i = 0; i < FEATURES; i++) {
-		unsigned char *p = table + i * QCOW2_FEATURE_RECORD;
+		unsigned char *record = table + i * QCOW2_FEATURE_RECORD;
 
-		p[0] = features[i].set;
-		p[1] = features[i].bit;
-		memcpy(p + 2, features[i].name, strlen(features[i].name));
+		record[0] = features[i].set;
+		record[1] = features[i].bit;
+		memcpy(record + 2, features[i].name, strlen(features[i].name));
 	}
-	put_extension(w, QCOW2_EXTENSION_FEATURES, table, sizeof table);
+	qcow2_header_add_extension(p, max, len, QCOW2_EXTENSION_FEATURES, table, sizeof table);
 }
 
 static int check_name(const char *what, const char *name, size_t max, struct err *e)
@@ -210,35 +183,40 @@ static int check_names(const struct creation *c, struct err *e)
 	return ret;
 }
 
-/* Names go where they are read from: the extensions, and behind them the backing file's. */
-static int put_head(
-	const struct creation *c, struct qcow2_header *h, struct writing *w, struct err *e)
+/* The backing file's name comes after the extensions. */
+static int put_header(
+	const struct creation *c, struct qcow2_header *h, unsigned char *p, struct err *e)
 {
 	const char *data = creation_text(c, "data_file"), *backing = c->request->backing;
+	const char *format = c->request->backing_format;
+	uint64_t len = h->version >= 3 ? QCOW2_HEADER_LENGTH : 72, max = 1u << h->cluster_bits;
 
-	w->len = h->version >= 3 ? QCOW2_HEADER_LENGTH : 72;
-	if (backing && c->request->backing_format)
-		put_extension(w, QCOW2_EXTENSION_BACKING_FORMAT, c->request->backing_format,
-			strlen(c->request->backing_format));
+	if (backing && format)
+		qcow2_header_add_extension(
+			p, max, &len, QCOW2_EXTENSION_BACKING_FORMAT, format, strlen(format));
 	if (data)
-		put_extension(w, QCOW2_EXTENSION_DATA_FILE, data, strlen(data));
-	if (h->version >= 3 && w->room > 4096)
-		put_features(w);
-	put_extension(w, QCOW2_EXTENSION_END, NULL, 0);
+		qcow2_header_add_extension(
+			p, max, &len, QCOW2_EXTENSION_DATA_FILE, data, strlen(data));
+	if (h->version >= 3 && max > 4096)
+		add_features(p, max, &len);
+	qcow2_header_add_extension(p, max, &len, QCOW2_EXTENSION_END, NULL, 0);
 	if (backing) {
-		h->backing_pos = w->len;
+		h->backing_pos = len;
 		h->backing_len = strlen(backing);
-		put(w, backing, h->backing_len);
+		len += h->backing_len;
 	}
-	if (w->len > w->room)
+	if (len > max)
 		return err_set(e, ENAMETOOLONG,
-			"the names need %zu bytes, more than a cluster of %zu", w->len, w->room);
-	qcow2_header_encode(h, w->p);
+			"the names need %" PRIu64 " bytes, more than a cluster of %" PRIu64, len,
+			max);
+	if (backing)
+		memcpy(p + h->backing_pos, backing, h->backing_len);
+	qcow2_header_encode(h, p);
 	return 0;
 }
 
-/* Counts of 1 in the first block, by the format's own rule of which bit is which. */
-static void put_counts(const struct qcow2_header *h, unsigned char *p)
+/* Sets the first refcounts to 1, by the format's order of bits and bytes. */
+static void put_refcounts(const struct qcow2_header *h, unsigned char *p)
 {
 	unsigned bits = 1u << h->refcount_order;
 
@@ -253,14 +231,13 @@ static int write_empty(const struct creation *c, struct qcow2_header *h, struct 
 {
 	size_t cluster = (size_t)1 << h->cluster_bits;
 	unsigned char *p = calloc(FIRST_END, cluster);
-	struct writing w = {.p = p, .room = cluster};
 	int r;
 
 	if (!p)
 		return err_nomem(e);
-	r = put_head(c, h, &w, e);
+	r = put_header(c, h, p, e);
 	store_be64(p + FIRST_TABLE * cluster, FIRST_BLOCK * cluster);
-	put_counts(h, p + FIRST_BLOCK * cluster);
+	put_refcounts(h, p + FIRST_BLOCK * cluster);
 	if (r == 0)
 		r = io_write(c->io, p, FIRST_END * cluster, 0, e);
 	free(p);
@@ -269,13 +246,13 @@ static int write_empty(const struct creation *c, struct qcow2_header *h, struct 
 
 /* The disk. */
 
-static int give_room(void *arg, struct io *io, uint64_t pos, uint64_t len, struct err *e)
+static int allocate(void *arg, struct io *io, uint64_t pos, uint64_t len, struct err *e)
 {
 	const struct creation *c = arg;
 
 	if (creation_is(c, "preallocation", "metadata"))
 		return 0;
-	if (io != c->io) /* a data file ends with the disk */
+	if (io != c->io) /* a data file ends where the disk does */
 		len = MIN(len, io->size - pos);
 	return creation_preallocate(io, pos, len, creation_is(c, "preallocation", "full"), e);
 }
@@ -289,8 +266,8 @@ static int make_disk(struct creation *c, struct qcow2_view *v, struct err *e)
 	if (r == 0 && size > 0)
 		r = qcow2_resize(&v->view, size, e);
 	if (r == 0 && !creation_is(c, "preallocation", "off"))
-		r = outside ? give_room(c, v->q->data, 0, size, e)
-			    : qcow2_resize_preallocate(v, 0, size, give_room, c, e);
+		r = outside ? allocate(c, v->q->data, 0, size, e)
+			    : qcow2_resize_preallocate(v, 0, size, allocate, c, e);
 	return r < 0 ? r : writer_finish(v->view.writer, e);
 }
 

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* crypt.c - encrypted images: LUKS, and AES as it was before.
+/* crypt.c - encrypted images: LUKS, and the older AES method.
  *
- * Clusters of data and of machine states are encrypted; tables and compressed clusters never are.
+ * Standard clusters of disks and VM states are encrypted; tables and compressed clusters never are.
  */
 #include "crypt.h"
 
@@ -37,26 +37,19 @@ int qcow2_crypt_check_luks(const struct qcow2 *q, struct err *e)
 	return 0;
 }
 
-static int unlock_luks(const struct image *img, struct qcow2 *q, struct err *e)
+int qcow2_crypt_unlock(const struct image *img, struct qcow2 *q, struct err *e)
 {
-	int r = luks_read(&q->luks, q->io, q->header.luks_pos, q->header.luks_len, e);
+	int r;
 
+	if (q->header.encryption == QCOW2_AES)
+		return qcow_aes_unlock(img, &q->crypt, e);
+	if (q->header.encryption != QCOW2_LUKS)
+		return 0;
+	r = luks_read(&q->luks, q->io, q->header.luks_pos, q->header.luks_len, e);
 	return r < 0 ? r : luks_unlock(&q->luks, img->opts, &q->crypt, e);
 }
 
-int qcow2_crypt_unlock(const struct image *img, struct qcow2 *q, struct err *e)
-{
-	switch (q->header.encryption) {
-	case QCOW2_AES:
-		return qcow_aes_unlock(img, &q->crypt, e);
-	case QCOW2_LUKS:
-		return unlock_luks(img, q, e);
-	default:
-		return 0;
-	}
-}
-
-/* AES counts sectors from the start of the disk, LUKS from the start of the file. */
+/* The AES method numbers sectors from the start of the disk, LUKS from the start of the file. */
 int qcow2_crypt_extent(const struct qcow2 *q, uint64_t off, struct extent *x, struct err *e)
 {
 	uint64_t from = q->header.encryption == QCOW2_AES ? off : x->pos;

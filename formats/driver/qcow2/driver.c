@@ -1,8 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* qcow2.c - QEMU's copy-on-write format, versions 2 and 3.
+/* driver.c - the qcow2 driver: QEMU's copy-on-write format, versions 2 and 3.
  *
- * The refcounts are for those who allocate: nothing that is only read needs them, so an image that
- * a crash left dirty reads as well as any other.
+ * Refcounts are only needed to allocate: an image that a crash left dirty is read like any other.
  */
 #include <errno.h>
 #include <inttypes.h>
@@ -34,40 +33,13 @@
 #include "snapshot.h"
 #include "write-ops.h"
 
-static int add_luks(struct qcow2 *q, struct err *e)
-{
-	const struct qcow2_header *h = &q->header;
-	int r;
-
-	if (h->encryption != QCOW2_LUKS)
-		return 0;
-	r = qcow2_crypt_check_luks(q, e);
-	if (r == 0)
-		qcow2_range_set(q, "LUKS header", h->luks_pos, h->luks_len);
-	return r;
-}
-
-/* Who only wants to know what the image is hears of a failure that does not concern that. */
-static int excuse(const struct image *img, int r, struct err *e)
+/* With the option lenient, a failure that does not concern facts of the image is a warning. */
+static int tolerate(const struct image *img, int r, struct err *e)
 {
 	if (r == 0 || !img->opts->lenient)
 		return r;
 	image_warn(img, "%s", e->text);
 	*e = (struct err)ERR_INIT;
-	return 0;
-}
-
-static int place_l1(struct image *img, struct qcow2 *q, struct err *e)
-{
-	const struct qcow2_header *h = &q->header;
-	int r = qcow2_l1_check_place(q, h->l1_pos, h->l1_size, e);
-
-	if (r < 0) {
-		q->l1_misplaced = true;
-		q->broken = "the L1 table is not where it is said to be";
-		return excuse(img, r, e);
-	}
-	qcow2_range_set(q, "L1 table", h->l1_pos, (uint64_t)h->l1_size * QCOW2_ENTRY_SIZE);
 	return 0;
 }
 
@@ -84,11 +56,18 @@ static int add_l1(struct image *img, struct qcow2 *q, struct err *e)
 			"L1 table: %" PRIu32 " entries, %" PRIu64 " needed for a disk of %" PRIu64
 			" bytes",
 			h->l1_size, needed, h->size);
-	return place_l1(img, q, e);
+	r = qcow2_l1_check_place(q, h->l1_pos, h->l1_size, e);
+	if (r < 0) {
+		q->l1_misplaced = true;
+		q->broken = "the L1 table is not where it is said to be";
+		return tolerate(img, r, e);
+	}
+	qcow2_range_set(q, "L1 table", h->l1_pos, (uint64_t)h->l1_size * QCOW2_ENTRY_SIZE);
+	return 0;
 }
 
-/* Small images have no other refcount block than the first, and large ones are not worth the time
- * that a look at the whole table takes. */
+/* Only the first refcount block gets a range: small images have no other, and reading the whole
+ * table of a large one takes too long. */
 static void add_refcount_block(struct qcow2 *q)
 {
 	unsigned char raw[QCOW2_ENTRY_SIZE];
@@ -102,7 +81,7 @@ static void add_refcount_block(struct qcow2 *q)
 		qcow2_range_set(q, "refcount block", pos, q->cluster_size);
 }
 
-/* Bad refcounts spoil nothing that is read; they only cannot be told from data then. */
+/* Invalid refcounts do not affect reading, except that data may overlap them unnoticed. */
 static void add_refcounts(struct image *img, struct qcow2 *q)
 {
 	const struct qcow2_header *h = &q->header;
@@ -132,7 +111,7 @@ static int open_data_file(struct image *img, struct qcow2 *q, struct err *e)
 	if (r < 0) {
 		q->data_missing = true;
 		q->broken = "the data file is missing";
-		return excuse(img, r, e);
+		return tolerate(img, r, e);
 	}
 	if (io_is_same(data, q->io)) {
 		io_unref(data);
@@ -168,7 +147,7 @@ static int add_snapshots(struct image *img, struct qcow2 *q, struct err *e)
 
 	if (img->opts->nosnapshots)
 		return 0;
-	r = excuse(img, qcow2_snapshot_add_all(img, q, &len, e), e);
+	r = tolerate(img, qcow2_snapshot_add_all(img, q, &len, e), e);
 	if (r == 0 && len > 0)
 		qcow2_range_set(q, "snapshot table", q->header.snapshots_pos, len);
 	return r;
@@ -187,15 +166,20 @@ static int name_parent(struct image *img, const struct qcow2_header *h, struct e
 	return img->parent_format ? 0 : err_nomem(e);
 }
 
-/* Everything that can fail once q exists; q->data is then the caller's to give back. */
+/* Opens the image; when it fails, the caller frees q. */
 static int qcow2_setup(struct image *img, struct qcow2 *q, struct err *e)
 {
+	const struct qcow2_header *h = &q->header;
 	int r = qcow2_header_read(img, &q->header, e);
 
 	if (r < 0)
 		return r;
 	qcow2_init(q, img->io, img->opts->cache, img->opts->codec);
-	r = add_luks(q, e);
+	if (h->encryption == QCOW2_LUKS) {
+		r = qcow2_crypt_check_luks(q, e);
+		if (r == 0)
+			qcow2_range_set(q, "LUKS header", h->luks_pos, h->luks_len);
+	}
 	if (r == 0)
 		r = add_l1(img, q, e);
 	if (r < 0)
@@ -268,8 +252,8 @@ static void qcow2_facts(const struct image *img, struct facts *f)
 	}
 }
 
-/* Version 1 is another format with the same magic.  It and what may come are claimed too, lest they
- * pass for raw, but whoever knows them better wins. */
+/* Version 1 is another format with the same magic.  It and unknown versions are claimed with a
+ * lower score, so that they are not opened as raw, but their own driver wins. */
 static int qcow2_probe(const struct peek *p)
 {
 	uint32_t version = p->nhead < 8 ? 0 : load_be32(p->head + 4);

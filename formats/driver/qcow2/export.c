@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* export.c - a disk as a qcow2 file: header, refcount table, refcount blocks, L1 table, L2
- * tables, data.  Every cluster of the file is in use, once. */
+/* export.c - a disk shown as a qcow2 file: header, refcount table, refcount blocks, L1 table, L2
+ * tables, data.  Each cluster of the file is used once.
+ */
 #include "export.h"
 
 #include "util/bytes.h"
@@ -13,13 +14,13 @@
 
 #define CLUSTER        (UINT64_C(1) << EXPORT_BITS)
 #define L2_ENTRIES     (CLUSTER / 8)
-#define L2_BITS        (EXPORT_BITS + 13) /* of disk that an L2 table is for */
+#define L2_BITS        (EXPORT_BITS + 13) /* of disk that an L2 table maps */
 #define BLOCK_ENTRIES  (CLUSTER / 2)      /* of a refcount block */
 #define REFCOUNT_ORDER 4
 
 struct qcow2_layout {
-	struct regions made;
-	const struct allocmap *tables; /* which L2 tables there are */
+	struct regions regions;
+	const struct allocmap *tables; /* the L2 tables that are needed */
 	uint64_t clusters;             /* of the whole file */
 	uint64_t blocks;               /* refcount blocks */
 	uint64_t l1_size;
@@ -85,7 +86,7 @@ static int fill_l1(
 	return 0;
 }
 
-/* One whole L2 table: as many bytes as tables are made at a time. */
+/* Called for one whole L2 table at a time. */
 static int fill_l2(
 	const struct regions *m, uint64_t first, size_t n, unsigned char *out, struct err *e)
 {
@@ -104,8 +105,8 @@ static int fill_l2(
 	return 0;
 }
 
-/* Refcount blocks count themselves and the table that lists them. */
-static void count_refcounts(struct qcow2_layout *q, uint64_t others)
+/* Refcount blocks count themselves and the refcount table. */
+static void place_refcounts(struct qcow2_layout *q, uint64_t others)
 {
 	uint64_t blocks = 0, tables = 0, before;
 
@@ -126,15 +127,15 @@ static void place(struct qcow2_layout *q)
 
 	q->l1_size = allocmap_all(q->tables);
 	l1_clusters = div_round_up(q->l1_size * QCOW2_ENTRY_SIZE, CLUSTER);
-	count_refcounts(q, 1 + l1_clusters + ntables + allocmap_stored(q->made.stored));
+	place_refcounts(q, 1 + l1_clusters + ntables + allocmap_stored(q->regions.stored));
 	q->l1_pos = q->block_pos + q->blocks * CLUSTER;
 	q->l2_pos = q->l1_pos + l1_clusters * CLUSTER;
 	q->data_pos = q->l2_pos + ntables * CLUSTER;
 }
 
-static void add_pieces(struct qcow2_layout *q)
+static void add_regions(struct qcow2_layout *q)
 {
-	struct regions *m = &q->made;
+	struct regions *m = &q->regions;
 	uint64_t ntables = allocmap_stored(q->tables);
 
 	regions_add_table(m, 0, 1, QCOW2_HEADER_LENGTH, fill_header);
@@ -153,14 +154,14 @@ static int qcow2_make(
 	(void)name;
 	if (!q)
 		return -e->code;
-	q->tables = regions_coarsen(&q->made, L2_BITS, e);
+	q->tables = regions_coarsen(&q->regions, L2_BITS, e);
 	if (!q->tables) {
-		view_free(&q->made.view);
+		view_free(&q->regions.view);
 		return -e->code;
 	}
 	place(q);
-	add_pieces(q);
-	return regions_end(&q->made, q->clusters * CLUSTER, &qcow2_export, file, e);
+	add_regions(q);
+	return regions_end(&q->regions, q->clusters * CLUSTER, &qcow2_export, file, e);
 }
 
 const struct export_format qcow2_export = {

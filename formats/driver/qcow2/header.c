@@ -1,9 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* header.c - the header and its extensions.
  *
- * A header leaves here only when each number in it may be used: shifts are in range, names are
- * whole, and no feature is set that this driver does not know.  Where tables lie is checked by who
- * reads them.
+ * A header is returned only if each number in it can be used: shifts are in range, names are whole,
+ * and no unknown incompatible feature is set.  The positions of tables are checked by their users.
  */
 #include "header.h"
 
@@ -87,6 +86,20 @@ void qcow2_header_encode(const struct qcow2_header *h, unsigned char *p)
 	p[104] = h->compression;
 }
 
+void qcow2_header_add_extension(unsigned char *p, uint64_t max, uint64_t *pos, uint32_t type,
+	const void *data, uint32_t len)
+{
+	unsigned char *x = p + *pos;
+
+	*pos += QCOW2_EXTENSION_HEAD + round_up(len, 8);
+	if (*pos > max)
+		return;
+	store_be32(x, type);
+	store_be32(x + 4, len);
+	if (len > 0)
+		memcpy(x + QCOW2_EXTENSION_HEAD, data, len);
+}
+
 static int check_version(const struct qcow2_header *h, uint64_t file_size, struct err *e)
 {
 	uint32_t least = h->version >= 3 ? HEADER_V3 : HEADER_V2;
@@ -134,7 +147,7 @@ static uint64_t extensions_end(const struct qcow2_header *h)
 	return h->backing_pos ? h->backing_pos : 1u << h->cluster_bits;
 }
 
-/* The extension at *pos, which moves on behind it.  1: there is one, 0: the end, or -errno. */
+/* Reads the extension at *pos and moves *pos after it.  1: there is one, 0: the end, or -errno. */
 static int extension_next(
 	const struct image *img, struct extension *x, uint64_t *pos, uint64_t end, struct err *e)
 {
@@ -164,7 +177,7 @@ static int extension_next(
 	return 1;
 }
 
-/* The extensions may be damaged here: a missing name must not hide the missing feature. */
+/* Damaged extensions are ignored: the feature is reported without its name then. */
 static struct extension find_feature_table(const struct image *img, const struct qcow2_header *h)
 {
 	uint64_t pos = h->length;
@@ -177,7 +190,7 @@ static struct extension find_feature_table(const struct image *img, const struct
 	return (struct extension){0};
 }
 
-/* A list of features for people, in a buffer that may be too small for all of them. */
+/* Features for a message, in a buffer that may be too small for all of them. */
 struct feature_list {
 	char text[ERR_TEXT / 2];
 	size_t len;
@@ -185,15 +198,15 @@ struct feature_list {
 
 static void feature_add(struct feature_list *list, const char *name, unsigned bit)
 {
-	size_t room = sizeof list->text - list->len;
-	int n = snprintf(list->text + list->len, room, "%s%s%sbit %u%s", list->len ? ", " : "",
+	size_t left = sizeof list->text - list->len;
+	int n = snprintf(list->text + list->len, left, "%s%s%sbit %u%s", list->len ? ", " : "",
 		name, *name ? " (" : "", bit, *name ? ")" : "");
 
-	list->len += MIN((size_t)n, room - 1);
+	list->len += MIN((size_t)n, left - 1);
 }
 
-/* Adds the features whose names the image knows; returns those that it does not.  The last record
- * of a table may be cut short. */
+/* Adds the features that have a name in the table; returns the others.  The last record of a table
+ * may be cut short. */
 static uint64_t add_named_features(const struct image *img, const struct extension *table,
 	uint64_t unknown, struct feature_list *list)
 {
@@ -227,7 +240,7 @@ static int refuse_features(
 	return err_set(e, ENOTSUP, "unsupported incompatible feature: %s", list.text);
 }
 
-/* Compression type and its bit say the same thing twice, so that old readers refuse new types. */
+/* The incompatible bit is set for all types but deflate, so that old readers refuse them. */
 static int check_compression(const struct qcow2_header *h, struct err *e)
 {
 	bool marked = h->incompatible & QCOW2_COMPRESSION;
@@ -256,8 +269,8 @@ static int check_features(const struct image *img, const struct qcow2_header *h,
 	return check_compression(h, e);
 }
 
-/* Reads a name of len bytes, which fit into out with a NUL behind them.  What lies past the end of
- * the file would read as zeroes and so as a shorter name, or none. */
+/* Reads a name of len bytes, at most max, and terminates it.  Bytes beyond the end of the file
+ * would read as zeroes, and so as a shorter name. */
 static int name_read(const struct image *img, const char *what, uint64_t pos, uint32_t len,
 	uint32_t max, char *out, struct err *e)
 {
@@ -296,7 +309,7 @@ static int luks_place(
 	return 0;
 }
 
-/* Whoever does not look at them need not mind what is wrong with them. */
+/* Damaged bitmaps do not concern those who only read the disk. */
 static int bitmaps_place(
 	const struct image *img, struct qcow2_header *h, const struct extension *x, struct err *e)
 {
@@ -319,7 +332,7 @@ static int extension_apply(
 {
 	switch (x->type) {
 	case QCOW2_EXTENSION_BACKING_FORMAT:
-		if (x->len == 0) /* how QEMU may say that it does not know */
+		if (x->len == 0) /* QEMU writes this when it does not know the format */
 			return 0;
 		return name_read(img, "backing format", x->pos, x->len, QCOW2_FORMAT_NAME,
 			h->backing_format, e);

@@ -93,6 +93,11 @@ int qcow2_header_read(const struct image *img, struct qcow2_header *h, struct er
 /* Fills the 72 (version 2) or QCOW2_HEADER_LENGTH bytes at p, which are zero; no extensions. */
 void qcow2_header_encode(const struct qcow2_header *h, unsigned char *p);
 
+/* Adds an extension at *pos of the first cluster, at p, of max bytes, and moves *pos after it.  One
+ * that does not fit is not written.  The padding is zero already. */
+void qcow2_header_add_extension(unsigned char *p, uint64_t max, uint64_t *pos, uint32_t type,
+	const void *data, uint32_t len);
+
 /* As in struct format: the data file's name.  A backing file is an image of its own. */
 void qcow2_header_names(const unsigned char *head, size_t n, format_name_visit *visit, void *arg);
 

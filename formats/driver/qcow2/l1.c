@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* l1.c - another L1 table for the live disk, or one more for a snapshot. */
+/* l1.c - L1 tables: checked, looked up, made for the live disk or a snapshot, and replaced. */
 #include "l1.h"
 
 #include <errno.h>
@@ -71,7 +71,7 @@ int qcow2_l1_decode(const struct qcow2 *q, uint64_t entry, uint64_t *table, stru
 	if (hit)
 		return err_set(e, EUCLEAN, "L2 table at 0x%" PRIx64 ", where the %s is", *table,
 			hit->what);
-	/* Whole: half a table would say "not allocated" for all that the other half had. */
+	/* A table that is cut off would read as "not allocated" in its second half. */
 	if (!range_fits(*table, q->cluster_size, q->io->size))
 		return err_set(e, EIO,
 			"L2 table at 0x%" PRIx64 ", past the end of the file, 0x%" PRIx64, *table,
@@ -79,34 +79,25 @@ int qcow2_l1_decode(const struct qcow2 *q, uint64_t entry, uint64_t *table, stru
 	return 0;
 }
 
-/* Entries at m that say "no L2 table", counted from the first; max at most. */
-static uint64_t count_empty(const struct meta *m, uint64_t max)
-{
-	uint64_t n = 0;
-
-	max = MIN(max, m->n / QCOW2_ENTRY_SIZE);
-	while (n < max && load_be64(m->p + n * QCOW2_ENTRY_SIZE) == 0)
-		n++;
-	return n;
-}
-
 int qcow2_l1_lookup(const struct qcow2_view *v, uint64_t off, uint64_t *entry, uint64_t *table,
 	uint64_t *len, struct err *e)
 {
 	const struct qcow2 *q = v->q;
 	unsigned bits = qcow2_l1_bits(q);
-	uint64_t i = off >> bits, skip = off & ((UINT64_C(1) << bits) - 1), n;
+	uint64_t i = off >> bits, skip = off & ((UINT64_C(1) << bits) - 1), n = 0, max;
 	struct meta m;
 	int r;
 
 	*entry = *table = 0;
 	*len = UINT64_MAX;
-	if (i >= v->l1_size) /* snapshots may have a table shorter than their disk */
+	if (i >= v->l1_size) /* the table of a snapshot may be shorter than its disk */
 		return 0;
 	r = meta_pin(q->cache, q->io, v->l1_pos + i * QCOW2_ENTRY_SIZE, &m, e);
 	if (r < 0)
 		return r;
-	n = count_empty(&m, v->l1_size - i);
+	max = MIN(m.n / QCOW2_ENTRY_SIZE, v->l1_size - i);
+	while (n < max && load_be64(m.p + n * QCOW2_ENTRY_SIZE) == 0)
+		n++;
 	if (n == 0) {
 		n = 1;
 		*entry = load_be64(m.p);
@@ -117,22 +108,19 @@ int qcow2_l1_lookup(const struct qcow2_view *v, uint64_t off, uint64_t *entry, u
 	return r < 0 ? err_in(e, "L1 entry %" PRIu64, i) : 0;
 }
 
-static int copy(
-	const struct qcow2 *q, struct qcow2_l1 from, uint64_t to, uint64_t mask, struct err *e)
+int qcow2_l1_copy_entries(const struct qcow2 *q, uint64_t from, uint64_t to, uint64_t len,
+	uint32_t size, uint64_t mask, enum write_order order, struct err *e)
 {
 	unsigned char buf[META_PAGE];
 	int r = 0;
 
-	for (uint64_t i = 0, n, at; r == 0 && i < from.entries; i += n) {
-		n = MIN(from.entries - i, sizeof buf / QCOW2_ENTRY_SIZE);
-		at = i * QCOW2_ENTRY_SIZE;
-		r = meta_read(q->cache, q->io, buf, n * QCOW2_ENTRY_SIZE, from.pos + at, e);
-		for (unsigned char *p = buf; r == 0 && p < buf + n * QCOW2_ENTRY_SIZE;
-			p += QCOW2_ENTRY_SIZE)
-			store_be64(p, load_be64(p) & mask);
+	for (uint64_t at = 0, n; r == 0 && at < len; at += n) {
+		n = MIN(len - at, sizeof buf);
+		r = meta_read(q->cache, q->io, buf, n, from + at, e);
+		for (uint64_t i = 0; r == 0 && i < n; i += size)
+			store_be64(buf + i, load_be64(buf + i) & mask);
 		if (r == 0)
-			r = meta_write(
-				q->io, buf, n * QCOW2_ENTRY_SIZE, to + at, ORDER_TABLES_ROOT, e);
+			r = meta_write(q->io, buf, n, to + at, order, e);
 	}
 	return r;
 }
@@ -152,18 +140,20 @@ int qcow2_l1_make(struct qcow2 *q, struct qcow2_l1 from, uint64_t mask, uint32_t
 	struct qcow2_l1 *to, struct err *e)
 {
 	struct qcow2_clusters c = {.n = 0};
-	bool fresh;
+	bool reads_zero;
 	int r = qcow2_alloc_prepare(q->alloc, 2, e);
 
 	*to = (struct qcow2_l1){.entries = entries};
 	if (r == 0 && entries > 0)
-		r = qcow2_alloc_take(q->alloc, clusters_of(q, *to), true, &c, &fresh, e);
+		r = qcow2_alloc_take(q->alloc, clusters_of(q, *to), true, &c, &reads_zero, e);
 	if (r < 0)
 		return r;
 	to->pos = c.first << q->header.cluster_bits;
 	r = meta_zero(q->io, c.n << q->header.cluster_bits, to->pos, ORDER_TABLES_ROOT, e);
 	if (r == 0)
-		r = copy(q, from, to->pos, mask, e);
+		r = qcow2_l1_copy_entries(q, from.pos, to->pos,
+			(uint64_t)from.entries * QCOW2_ENTRY_SIZE, QCOW2_ENTRY_SIZE, mask,
+			ORDER_TABLES_ROOT, e);
 	if (r < 0)
 		qcow2_l1_drop(q, *to);
 	return r;

@@ -5,6 +5,7 @@
 
 #include <stdint.h>
 
+#include "io/writeback.h"
 #include "qcow2.h"
 
 struct err;
@@ -41,6 +42,10 @@ int qcow2_l1_decode(const struct qcow2 *q, uint64_t entry, uint64_t *table, stru
  * table maps, or without one, that have none as far as one page of the L1 table shows. */
 int qcow2_l1_lookup(const struct qcow2_view *v, uint64_t off, uint64_t *entry, uint64_t *table,
 	uint64_t *len, struct err *e);
+
+/* Copies len bytes of table entries of size bytes each, the first 8 of each masked. */
+int qcow2_l1_copy_entries(const struct qcow2 *q, uint64_t from, uint64_t to, uint64_t len,
+	uint32_t size, uint64_t mask, enum write_order order, struct err *e);
 
 /* Makes a table of so many entries, the first of which are those of from, masked.  Prepares for
  * it to be dropped, and for the one that it replaces. */

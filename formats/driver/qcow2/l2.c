@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* l2.c - L2 tables that the live disk has for itself, and what their entries refer to. */
+/* l2.c - L2 tables: their entries decoded, and tables that the live disk has for itself. */
 #include "l2.h"
 
 #include <errno.h>
@@ -15,6 +15,41 @@
 #include "refcount.h"
 
 #define SECTOR_BITS 9
+
+/* Entries. */
+
+enum qcow2_l2_kind qcow2_l2_kind(const struct qcow2 *q, uint64_t entry)
+{
+	bool placed = entry & QCOW2_OFFSET;
+
+	if (entry & QCOW2_COMPRESSED)
+		return QCOW2_L2_COMPRESSED;
+	if (!q->extended && entry & QCOW2_ZERO)
+		return placed ? QCOW2_L2_ZERO_ALLOCATED : QCOW2_L2_ZERO;
+	/* In a data file, position 0 is valid: COPIED marks the cluster as allocated. */
+	if (placed || (q->external && entry & QCOW2_COPIED))
+		return QCOW2_L2_DATA;
+	return QCOW2_L2_UNALLOCATED;
+}
+
+bool qcow2_l2_has_cluster(const struct qcow2 *q, uint64_t entry)
+{
+	enum qcow2_l2_kind kind = qcow2_l2_kind(q, entry);
+
+	return kind == QCOW2_L2_DATA || kind == QCOW2_L2_ZERO_ALLOCATED;
+}
+
+uint64_t qcow2_l2_bitmap(const struct qcow2 *q, const unsigned char *p)
+{
+	return q->extended ? load_be64(p + 8) : 0;
+}
+
+bool qcow2_l2_is_misplaced_zero(const struct qcow2 *q, uint64_t entry, uint64_t bitmap)
+{
+	bool data = q->extended ? bitmap & UINT32_MAX : !(entry & QCOW2_ZERO);
+
+	return !data && qcow2_in_cluster(q, entry & QCOW2_OFFSET);
+}
 
 static unsigned compressed_bits(const struct qcow2 *q)
 {
@@ -40,18 +75,21 @@ bool qcow2_l2_compressed_entry(const struct qcow2 *q, uint64_t pos, uint64_t len
 	return pos + len <= UINT64_C(1) << MIN(bits, QCOW2_OFFSET_BITS);
 }
 
-enum qcow2_l2_kind qcow2_l2_kind(const struct qcow2 *q, uint64_t entry)
+struct qcow2_clusters qcow2_l2_clusters(const struct qcow2 *q, uint64_t entry)
 {
-	bool placed = entry & QCOW2_OFFSET;
+	unsigned bits = q->header.cluster_bits;
+	struct qcow2_clusters c = {.n = 0};
+	uint64_t pos, len;
 
-	if (entry & QCOW2_COMPRESSED)
-		return QCOW2_L2_COMPRESSED;
-	if (!q->extended && entry & QCOW2_ZERO)
-		return placed ? QCOW2_L2_ZERO_ALLOCATED : QCOW2_L2_ZERO;
-	/* In a data file position 0 is good for data. */
-	if (placed || (q->external && entry & QCOW2_COPIED))
-		return QCOW2_L2_DATA;
-	return QCOW2_L2_UNALLOCATED;
+	if (qcow2_l2_kind(q, entry) == QCOW2_L2_COMPRESSED) {
+		pos = qcow2_l2_compressed_range(q, entry, &len);
+		c.first = pos >> bits;
+		c.n = qcow2_clusters_of(q, pos, len);
+	} else if (qcow2_l2_has_cluster(q, entry) && !q->external) {
+		c.first = (entry & QCOW2_OFFSET) >> bits;
+		c.n = 1;
+	}
+	return c;
 }
 
 int qcow2_l2_read(const struct qcow2 *q, uint64_t table, uint64_t off, uint64_t max,
@@ -66,88 +104,88 @@ int qcow2_l2_read(const struct qcow2 *q, uint64_t table, uint64_t off, uint64_t 
 	return meta_read(q->cache, q->io, t->raw, t->n * q->entry_size, t->pos, e);
 }
 
-int qcow2_l2_is_owned(const struct qcow2 *q, const unsigned char *p, bool *held, struct err *e)
+int qcow2_l2_is_owned(const struct qcow2 *q, const unsigned char *p, bool *owned, struct err *e)
 {
 	uint64_t entry = load_be64(p), cluster = (entry & QCOW2_OFFSET) >> q->header.cluster_bits;
-	enum qcow2_l2_kind kind = qcow2_l2_kind(q, entry);
 
-	*held = (kind == QCOW2_L2_DATA || kind == QCOW2_L2_ZERO_ALLOCATED) && entry & QCOW2_COPIED;
-	if (!*held || q->external || qcow2_refcount_is_one(q->alloc, cluster, 1))
+	*owned = qcow2_l2_has_cluster(q, entry) && entry & QCOW2_COPIED;
+	if (!*owned || q->external || qcow2_refcount_is_one(q->alloc, cluster, 1))
 		return 0;
-	err_set(e, EUCLEAN, "cluster %" PRIu64 ": not referred to once, as its flag says", cluster);
-	return err_hint(e, "vdisk check -r all mends refcounts");
+	err_set(e, EUCLEAN, "cluster %" PRIu64 ": COPIED is set, but its refcount is not 1",
+		cluster);
+	return err_hint(e, "vdisk check -r all repairs refcounts");
 }
+
+/* Dropping. */
 
 void qcow2_l2_drop_entry(struct qcow2_alloc *a, const unsigned char *p)
 {
-	const struct qcow2 *q = a->q;
-	uint64_t entry = load_be64(p), pos, len;
-	unsigned bits = q->header.cluster_bits;
+	struct qcow2_clusters c = qcow2_l2_clusters(a->q, load_be64(p));
 
-	switch (qcow2_l2_kind(q, entry)) {
-	case QCOW2_L2_COMPRESSED:
-		pos = qcow2_l2_compressed_range(q, entry, &len);
-		qcow2_alloc_drop(a, pos >> bits, qcow2_clusters_of(q, pos, len));
-		break;
-	case QCOW2_L2_DATA:
-	case QCOW2_L2_ZERO_ALLOCATED:
-		if (!q->external)
-			qcow2_alloc_drop(a, (entry & QCOW2_OFFSET) >> bits, 1);
-		break;
-	case QCOW2_L2_UNALLOCATED:
-	case QCOW2_L2_ZERO:
-		break;
-	}
+	if (c.n > 0)
+		qcow2_alloc_drop(a, c.first, c.n);
 }
 
-/* What is shared is no longer alone with whoever shared it first: no entry says so. */
-static void clear_copied(const struct qcow2 *q, unsigned char *p, size_t len)
+int qcow2_l2_drop_entries(
+	const struct qcow2 *q, uint64_t table, uint64_t off, bool clear, struct err *e)
 {
-	for (size_t i = 0; i < len; i += q->entry_size)
-		store_be64(p + i, load_be64(p + i) & ~QCOW2_COPIED);
-}
-
-static int copy_table(const struct qcow2 *q, uint64_t from, uint64_t to, struct err *e)
-{
-	unsigned char buf[META_PAGE];
-	size_t n = MIN(sizeof buf, q->cluster_size);
+	uint64_t span = UINT64_C(1) << qcow2_l1_bits(q), end = (off / span + 1) * span;
+	struct qcow2_l2_entries t;
 	int r = 0;
 
-	for (uint32_t at = 0; r == 0 && at < q->cluster_size; at += n) {
-		r = meta_read(q->cache, q->io, buf, n, from + at, e);
-		if (!q->external)
-			clear_copied(q, buf, n);
+	for (; r == 0 && off < end; off += (uint64_t)t.n << q->header.cluster_bits) {
+		r = qcow2_l2_read(q, table, off, UINT64_MAX, &t, e);
 		if (r == 0)
-			r = meta_write(q->io, buf, n, to + at, ORDER_TABLES, e);
+			r = qcow2_alloc_prepare(q->alloc, t.n, e);
+		if (r == 0 && clear)
+			r = meta_zero(q->io, t.n * q->entry_size, t.pos, ORDER_TABLES, e);
+		for (size_t i = 0; r == 0 && i < t.n; i++)
+			qcow2_l2_drop_entry(q->alloc, t.raw + i * q->entry_size);
 	}
 	return r;
 }
 
-/* In the place of the table at old, 0: of none. */
+int qcow2_l2_drop_table(const struct qcow2 *q, uint64_t table, struct err *e)
+{
+	int r = qcow2_l2_drop_entries(q, table, 0, false, e);
+
+	if (r == 0)
+		r = qcow2_alloc_prepare(q->alloc, 1, e);
+	if (r == 0)
+		qcow2_alloc_drop(q->alloc, table >> q->header.cluster_bits, 1);
+	return r;
+}
+
+/* Tables. */
+
+/* Replaces the table at old, or none when that is 0, by a copy, or an empty one. */
 static int make_table(
 	struct qcow2_view *v, uint64_t i, uint64_t old, uint64_t *table, struct err *e)
 {
 	struct qcow2 *q = v->q;
 	unsigned bits = q->header.cluster_bits;
+	/* The clusters of a shared table are shared, too. */
+	uint64_t mask = q->external ? UINT64_MAX : ~QCOW2_COPIED;
 	unsigned char raw[QCOW2_ENTRY_SIZE];
 	struct qcow2_clusters c;
-	bool fresh;
+	bool reads_zero;
 	int r = qcow2_alloc_prepare(q->alloc, 1, e);
 
 	if (r == 0)
-		r = qcow2_alloc_take(q->alloc, 1, true, &c, &fresh, e);
+		r = qcow2_alloc_take(q->alloc, 1, true, &c, &reads_zero, e);
 	if (r < 0)
 		return r;
 	*table = c.first << bits;
 	if (old)
-		r = copy_table(q, old, *table, e);
+		r = qcow2_l1_copy_entries(
+			q, old, *table, q->cluster_size, q->entry_size, mask, ORDER_TABLES, e);
 	else
 		r = meta_zero(q->io, q->cluster_size, *table, ORDER_TABLES, e);
 	store_be64(raw, *table | QCOW2_COPIED);
 	if (r == 0)
 		r = meta_write(
 			q->io, raw, sizeof raw, v->l1_pos + i * sizeof raw, ORDER_TABLES_ROOT, e);
-	if (r < 0) /* some of it will be written: it can be used after that */
+	if (r < 0) /* a part of it will be written: the cluster can be used after that */
 		qcow2_alloc_drop(q->alloc, c.first, 1);
 	else if (old)
 		qcow2_alloc_drop(q->alloc, old >> bits, 1);
@@ -166,7 +204,7 @@ int qcow2_l2_own(struct qcow2_view *v, uint64_t off, uint64_t *table, struct err
 		return make_table(v, i, *table, table, e);
 	if (qcow2_refcount_is_one(q->alloc, *table >> q->header.cluster_bits, 1))
 		return 0;
-	err_set(e, EUCLEAN, "L2 table at 0x%" PRIx64 ": not referred to once, as its flag says",
+	err_set(e, EUCLEAN, "L2 table at 0x%" PRIx64 ": COPIED is set, but its refcount is not 1",
 		*table);
-	return err_hint(e, "vdisk check -r all mends refcounts");
+	return err_hint(e, "vdisk check -r all repairs refcounts");
 }

@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* map.c - from guest offsets to host positions: L1, L2, subclusters, compressed clusters.
+/* map.c - guest offsets mapped to positions in a file: L1 and L2 tables, subclusters, compressed
+ * clusters.
  *
- * Tables stay in the file and are looked at through the cache, one page of each in a look.  An
- * entry is believed only when all of it makes sense; one that no sane program could have written
- * fails the read of what it maps, and of nothing else.
+ * Tables stay in the file and are read through the cache, one page of each in a lookup.  All of an
+ * entry is checked before it is used; a damaged one fails reads of the clusters it maps, and no
+ * others.
  */
 #include "map.h"
 
@@ -26,16 +27,16 @@
 
 #define SUBCLUSTERS_BITS 5
 
-/* What an L2 entry says of the bytes from some place in its cluster on. */
-struct run {
+/* How an L2 entry maps the bytes from a guest offset on. */
+struct l2_run {
 	enum extent_kind kind;
-	uint64_t len;  /* as far as the cluster goes on like this */
-	uint64_t host; /* FILE: position of the cluster; MADE: the entry */
-	bool copied;   /* FILE: nobody else has the cluster, as writers noted */
+	uint64_t len;  /* bytes that are mapped alike */
+	uint64_t host; /* FILE: position of the cluster; GENERATED: the entry */
+	bool copied;   /* FILE: the entry has COPIED */
 };
 
 static int decode_compressed(
-	const struct qcow2 *q, const unsigned char *p, struct run *run, struct err *e)
+	const struct qcow2 *q, const unsigned char *p, struct l2_run *run, struct err *e)
 {
 	uint64_t entry = load_be64(p), len;
 	uint64_t pos = qcow2_l2_compressed_range(q, entry, &len);
@@ -57,10 +58,10 @@ static int decode_compressed(
 	return 0;
 }
 
-/* The bitmap behind an extended entry: bit i of the low half says that subcluster i is allocated,
- * bit i of the high half that it reads as zeroes; neither, that it is what lies below. */
+/* The bitmap after an extended entry: bit i of the low half is set when subcluster i is allocated,
+ * bit i of the high half when it reads as zeroes; neither, when it is the backing file's. */
 static int decode_subclusters(const struct qcow2 *q, uint64_t bitmap, bool has_host, uint64_t skip,
-	struct run *run, struct err *e)
+	struct l2_run *run, struct err *e)
 {
 	uint64_t stored = bitmap & UINT32_MAX, zero = bitmap >> 32, like;
 	unsigned bits = q->header.cluster_bits - SUBCLUSTERS_BITS;
@@ -86,7 +87,7 @@ static int decode_subclusters(const struct qcow2 *q, uint64_t bitmap, bool has_h
 	return 0;
 }
 
-/* Is host a place for the cluster at guest offset off? */
+/* Checks the position of the cluster at guest offset off. */
 static int check_host(const struct qcow2 *q, uint64_t host, uint64_t off, struct err *e)
 {
 	if (qcow2_in_cluster(q, host))
@@ -98,9 +99,9 @@ static int check_host(const struct qcow2 *q, uint64_t host, uint64_t off, struct
 	return 0;
 }
 
-/* What the entry at p says of guest offset off.  The order of the questions is the format's. */
-static int l2_decode(
-	const struct qcow2 *q, const unsigned char *p, uint64_t off, struct run *run, struct err *e)
+/* Decodes the entry at p for guest offset off.  Flags are tested in the order of the format. */
+static int l2_decode(const struct qcow2 *q, const unsigned char *p, uint64_t off,
+	struct l2_run *run, struct err *e)
 {
 	uint64_t entry = load_be64(p), skip = qcow2_in_cluster(q, off);
 	bool zero = entry & QCOW2_ZERO, has_host;
@@ -112,7 +113,7 @@ static int l2_decode(
 		return decode_compressed(q, p, run, e);
 	if (entry & (QCOW2_L2_RESERVED | (q->zero_flag ? 0 : QCOW2_ZERO)))
 		return err_set(e, EUCLEAN, "reserved bits are set in 0x%016" PRIx64, entry);
-	/* In a data file position 0 is good for data, and COPIED tells it from no cluster. */
+	/* In a data file, position 0 is valid: COPIED tells it from an unallocated cluster. */
 	has_host = run->host != 0 || (entry & QCOW2_COPIED && !zero);
 	if (has_host) {
 		r = check_host(q, run->host, off - skip, e);
@@ -126,8 +127,8 @@ static int l2_decode(
 	return 0;
 }
 
-/* How many of the n entries at p go on from the one before them as clusters in a row do: with the
- * same flags, at the next place.  What was found of that one is true of them as well. */
+/* Counts the entries at p, n at most, that continue the one before them: with the same flags and,
+ * if placed, the next position.  They need no checks, as that one passed them. */
 static size_t count_like(const struct qcow2 *q, const unsigned char *p, size_t n, bool placed)
 {
 	uint64_t entry = load_be64(p - QCOW2_ENTRY_SIZE), step = placed ? q->cluster_size : 0;
@@ -138,13 +139,12 @@ static size_t count_like(const struct qcow2 *q, const unsigned char *p, size_t n
 	return i;
 }
 
-/* Makes the run of guest offset off longer by the cluster of the entry at p, if it goes on there.
- */
+/* Extends the run of guest offset off by the cluster of the entry at p, if that continues it. */
 static bool run_extend_by_one(
-	const struct qcow2 *q, const unsigned char *p, uint64_t off, struct run *run)
+	const struct qcow2 *q, const unsigned char *p, uint64_t off, struct l2_run *run)
 {
-	struct run next;
-	struct err ignored; /* an entry that is no good starts a run of its own */
+	struct l2_run next;
+	struct err ignored; /* a bad entry starts a run of its own */
 
 	if (l2_decode(q, p, off + run->len, &next, &ignored) < 0 || next.kind != run->kind)
 		return false;
@@ -156,9 +156,9 @@ static bool run_extend_by_one(
 	return true;
 }
 
-/* Makes the run of guest offset off longer, by the n entries that follow at p. */
+/* Extends the run of guest offset off by the n entries after it, at p. */
 static void run_extend(const struct qcow2 *q, const unsigned char *p, size_t n, uint64_t off,
-	uint64_t wanted, struct run *run)
+	uint64_t wanted, struct l2_run *run)
 {
 	size_t like;
 
@@ -175,8 +175,8 @@ static void run_extend(const struct qcow2 *q, const unsigned char *p, size_t n, 
 	}
 }
 
-static int l2_look(const struct qcow2_view *v, uint64_t table, uint64_t off, uint64_t wanted,
-	struct run *run, struct err *e)
+static int l2_lookup(const struct qcow2_view *v, uint64_t table, uint64_t off, uint64_t wanted,
+	struct l2_run *run, struct err *e)
 {
 	const struct qcow2 *q = v->q;
 	size_t entries = (size_t)1 << q->entries_bits;
@@ -194,11 +194,9 @@ static int l2_look(const struct qcow2_view *v, uint64_t table, uint64_t off, uin
 	return r < 0 ? err_in(e, "L2 table at 0x%" PRIx64 ", entry %zu", table, i) : 0;
 }
 
-/* The view. */
-
-/* May it be overwritten?  A note that says so is not enough: a wrong one would cost a snapshot its
- * data. */
-static bool is_owned(const struct qcow2_view *v, const struct run *run, const struct extent *x)
+/* Can the clusters of x be overwritten?  COPIED alone is not enough: where it is wrong, a snapshot
+ * would lose its data. */
+static bool is_owned(const struct qcow2_view *v, const struct l2_run *run, const struct extent *x)
 {
 	const struct qcow2 *q = v->q;
 	unsigned bits = q->header.cluster_bits;
@@ -206,11 +204,11 @@ static bool is_owned(const struct qcow2_view *v, const struct run *run, const st
 	if (!run->copied || !v->view.write)
 		return false;
 	return q->external || qcow2_refcount_is_one(q->alloc, x->pos >> bits,
-				      ((x->pos + x->len - 1) >> bits) - (x->pos >> bits) + 1);
+				      qcow2_clusters_of(q, x->pos, x->len));
 }
 
-/* Metadata must never be served as data: the run ends before it or fails. */
-static int extent_of_data(const struct qcow2_view *v, const struct run *run, uint64_t off,
+/* Metadata is never read as data: the run ends before it, or fails. */
+static int extent_of_data(const struct qcow2_view *v, const struct l2_run *run, uint64_t off,
 	struct extent *x, struct err *e)
 {
 	const struct qcow2 *q = v->q;
@@ -230,26 +228,23 @@ static int extent_of_data(const struct qcow2_view *v, const struct run *run, uin
 	return r < 0 || !q->crypt ? r : qcow2_crypt_extent(q, off, x, e);
 }
 
-static int extent_of_run(const struct qcow2_view *v, const struct run *run, uint64_t off,
+static int extent_of_run(const struct qcow2_view *v, const struct l2_run *run, uint64_t off,
 	struct extent *x, struct err *e)
 {
 	const struct qcow2 *q = v->q;
 
 	x->kind = run->kind;
 	x->len = run->len;
-	switch (run->kind) {
-	case EXTENT_FILE:
+	x->pos = off;
+	if (run->kind == EXTENT_FILE)
 		return extent_of_data(v, run, off, x, e);
-	case EXTENT_GENERATED:
+	if (run->kind == EXTENT_GENERATED) {
 		x->pos = qcow2_in_cluster(q, off);
 		x->io = q->io;
 		x->unit_id = run->host;
 		x->unit_len = q->cluster_size;
-		return 0;
-	default:
-		x->pos = off;
-		return 0;
 	}
+	return 0;
 }
 
 static int qcow2_map(
@@ -257,11 +252,11 @@ static int qcow2_map(
 {
 	const struct qcow2_view *v = (const struct qcow2_view *)view;
 	uint64_t entry, table, guest = v->start + off;
-	struct run run = {.kind = EXTENT_BELOW};
+	struct l2_run run = {.kind = EXTENT_BELOW};
 	int r = qcow2_l1_lookup(v, guest, &entry, &table, &run.len, e);
 
 	if (r == 0 && table != 0)
-		r = l2_look(v, table, guest, len, &run, e);
+		r = l2_lookup(v, table, guest, len, &run, e);
 	if (r == 0)
 		r = extent_of_run(v, &run, guest, x, e);
 	return r < 0 ? err_in(e, "guest offset 0x%" PRIx64, guest) : 0;

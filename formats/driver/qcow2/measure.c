@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* measure.c - the size of a qcow2 image before it is made: all of its tables, as if their
- * room were allocated beforehand, and its clusters. */
+/* measure.c - the size of a qcow2 image before it is created: all tables, as if the whole disk were
+ * allocated, and the clusters with data.
+ */
 #include "measure.h"
 
 #include "util/bytes.h"
@@ -10,19 +11,19 @@
 #include "map.h"
 #include "qcow2.h"
 
-#define CLUSTER         UINT64_C(65536)
-#define L2_ENTRY        8u
-#define REFCOUNTS_BLOCK (8 * CLUSTER / 16) /* counts in a cluster of them */
-#define TABLE_ENTRIES   (CLUSTER / QCOW2_ENTRY_SIZE)
+#define CLUSTER       UINT64_C(65536)
+#define L2_ENTRY      8u
+#define BLOCK_ENTRIES (8 * CLUSTER / 16) /* of a refcount block */
+#define TABLE_ENTRIES (CLUSTER / QCOW2_ENTRY_SIZE)
 
-/* Clusters for the counts of n others, of themselves, and for the table of them. */
-static uint64_t count_clusters(uint64_t n)
+/* The clusters of refcount blocks and table for n other clusters and for themselves. */
+static uint64_t refcount_clusters(uint64_t n)
 {
 	uint64_t own = 0, blocks, last;
 
 	do {
 		last = own;
-		blocks = div_round_up(n + own, REFCOUNTS_BLOCK);
+		blocks = div_round_up(n + own, BLOCK_ENTRIES);
 		own = blocks + div_round_up(blocks, TABLE_ENTRIES);
 	} while (own != last);
 	return own;
@@ -33,7 +34,7 @@ static uint64_t table_clusters(uint64_t data)
 	uint64_t l2 = div_round_up(data * L2_ENTRY, CLUSTER);
 	uint64_t tables = 1 + l2 + div_round_up(l2, TABLE_ENTRIES); /* and the header */
 
-	return tables + count_clusters(tables + data);
+	return tables + refcount_clusters(tables + data);
 }
 
 int qcow2_measure(const struct view *disk, uint64_t size, struct measured *m, struct err *e)

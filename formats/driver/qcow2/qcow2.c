@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* qcow2.c - facts of an image that follow from its header, and the ranges that hold its metadata.
- */
+/* qcow2.c - the geometry of an image, from its header, and the ranges of its metadata. */
 #include "qcow2.h"
 
 #include <string.h>
@@ -8,7 +7,7 @@
 #include "util/bytes.h"
 #include "header.h"
 
-/* Tables own their last cluster to its end. */
+/* A table owns its last cluster to the end. */
 void qcow2_range_set(struct qcow2 *q, const char *what, uint64_t pos, uint64_t len)
 {
 	unsigned i = 0;
@@ -20,7 +19,6 @@ void qcow2_range_set(struct qcow2 *q, const char *what, uint64_t pos, uint64_t l
 	q->nranges = MAX(q->nranges, i + 1);
 }
 
-/* The first of the ranges that no data may lie in which [pos, pos+len) meets, or NULL. */
 const struct qcow2_range *qcow2_range_hit(const struct qcow2 *q, uint64_t pos, uint64_t len)
 {
 	const struct qcow2_range *hit = NULL;
@@ -48,6 +46,6 @@ void qcow2_init(struct qcow2 *q, struct io *io, struct cache *cache, struct code
 	q->cluster_size = 1u << h->cluster_bits;
 	q->entry_size = q->extended ? 16 : 8;
 	q->entries_bits = h->cluster_bits - (q->extended ? 4 : 3);
-	q->size = h->size & ~(uint64_t)511; /* sectors, as the guest sees them */
+	q->size = h->size & ~(uint64_t)511; /* whole sectors */
 	qcow2_range_set(q, "header", 0, q->cluster_size);
 }

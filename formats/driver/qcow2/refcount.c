@@ -1,5 +1,9 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* refcount.c - refcounts: their table, their blocks, and the counts in them. */
+/* refcount.c - refcounts read and changed, and new refcount blocks and tables.
+ *
+ * New blocks lie in the clusters whose refcounts they hold, which are free as long as there is no
+ * block for them; so does a new table, after the blocks.
+ */
 #include "refcount.h"
 
 #include <errno.h>
@@ -60,13 +64,12 @@ uint64_t qcow2_refcount_max(const struct qcow2 *q)
 	return bits == 64 ? UINT64_MAX : (UINT64_C(1) << bits) - 1;
 }
 
-static int damaged(struct err *e)
+static int hint_repair(struct err *e)
 {
-	return err_hint(e, "vdisk check -r all mends refcounts");
+	return err_hint(e, "vdisk check -r all repairs refcounts");
 }
 
-/* The position of the block with the counts of clusters number i << block_bits and on; 0: there is
- * none, all are 0. */
+/* The position of refcount block number i; 0: there is none, its refcounts are 0. */
 static int find_block(const struct qcow2_alloc *a, uint64_t i, uint64_t *pos, struct err *e)
 {
 	const struct qcow2 *q = a->q;
@@ -81,28 +84,28 @@ static int find_block(const struct qcow2_alloc *a, uint64_t i, uint64_t *pos, st
 	if (r < 0)
 		return r;
 	*pos = load_be64(raw);
-	if (*pos & (q->cluster_size - 1) || !range_fits(*pos, q->cluster_size, q->io->size)) {
+	if (qcow2_in_cluster(q, *pos) || !range_fits(*pos, q->cluster_size, q->io->size)) {
 		err_set(e, EUCLEAN, "refcount table: entry %" PRIu64 " is 0x%016" PRIx64, i, *pos);
-		return damaged(e);
+		return hint_repair(e);
 	}
 	return 0;
 }
 
-/* Some counts in one page of a block. */
-struct piece {
+/* Refcounts in one page of a refcount block. */
+struct refcounts {
 	uint64_t pos;   /* of the byte that the first is in; 0: there is no block */
-	unsigned first; /* its number in that byte */
-	uint64_t n;     /* of them that there are */
-	size_t len;     /* bytes that they take */
+	unsigned first; /* its index in that byte */
+	uint64_t n;
+	size_t len; /* bytes */
 };
 
-static int find_piece(
-	const struct qcow2_alloc *a, uint64_t first, uint64_t max, struct piece *p, struct err *e)
+static int find_refcounts(const struct qcow2_alloc *a, uint64_t first, uint64_t max,
+	struct refcounts *p, struct err *e)
 {
 	const struct qcow2 *q = a->q;
 	unsigned order = q->header.refcount_order;
 	uint64_t per_block = UINT64_C(1) << qcow2_block_bits(q), i = first & (per_block - 1);
-	uint64_t block, bit = i << order, room;
+	uint64_t block, bit = i << order, bits;
 	int r = find_block(a, first >> qcow2_block_bits(q), &block, e);
 
 	p->pos = p->first = p->len = 0;
@@ -111,8 +114,8 @@ static int find_piece(
 		return r;
 	p->pos = block + bit / 8;
 	p->first = (bit & 7) >> order;
-	room = (META_PAGE - p->pos % META_PAGE) * 8 - (bit & 7);
-	p->n = MIN(p->n, room >> order);
+	bits = (META_PAGE - p->pos % META_PAGE) * 8 - (bit & 7);
+	p->n = MIN(p->n, bits >> order);
 	p->len = div_round_up((bit & 7) + (p->n << order), 8);
 	return 0;
 }
@@ -121,9 +124,9 @@ int qcow2_refcount_get(const struct qcow2_alloc *a, uint64_t first, uint64_t max
 	uint64_t *n, struct err *e)
 {
 	const struct qcow2 *q = a->q;
-	struct piece p;
+	struct refcounts p;
 	struct meta m;
-	int r = find_piece(a, first, max, &p, e);
+	int r = find_refcounts(a, first, max, &p, e);
 
 	*count = 0;
 	*n = p.n;
@@ -160,43 +163,34 @@ static int check_add(const struct qcow2 *q, uint64_t cluster, uint64_t count, in
 	if (by < 0 && count == 0) {
 		err_set(e, EUCLEAN, "cluster %" PRIu64 " is in use, but its refcount is 0",
 			cluster);
-		return damaged(e);
+		return hint_repair(e);
 	}
 	return 0;
 }
 
-/* The counts of a piece in buf, changed. */
-static int piece_add(const struct qcow2_alloc *a, const struct piece *p, uint64_t first, int by,
-	unsigned char *buf, struct err *e)
+/* With only_check, checks that all refcounts can be changed, so that none is when one cannot. */
+static int add(
+	struct qcow2_alloc *a, struct qcow2_clusters c, int by, bool only_check, struct err *e)
 {
 	const struct qcow2 *q = a->q;
-	int r;
-
-	if (p->pos == 0)
-		return check_add(q, first, 0, -1, e);
-	r = meta_read(q->cache, q->io, buf, p->len, p->pos, e);
-	for (uint64_t i = 0; r == 0 && i < p->n; i++) {
-		uint64_t count = qcow2_refcount_load(q, buf, p->first + i);
-
-		r = check_add(q, first + i, count, by, e);
-		qcow2_refcount_store(q, buf, p->first + i, count + by);
-	}
-	return r;
-}
-
-static int add_pieces(
-	struct qcow2_alloc *a, struct qcow2_clusters c, int by, bool only_try, struct err *e)
-{
 	unsigned char buf[META_PAGE];
-	struct piece p;
+	struct refcounts p;
 	int r = 0;
 
 	for (; r == 0 && c.n > 0; c.first += p.n, c.n -= p.n) {
-		r = find_piece(a, c.first, c.n, &p, e);
+		r = find_refcounts(a, c.first, c.n, &p, e);
+		if (r == 0 && p.pos == 0)
+			r = check_add(q, c.first, 0, -1, e);
 		if (r == 0)
-			r = piece_add(a, &p, c.first, by, buf, e);
-		if (r == 0 && !only_try)
-			r = meta_write(a->q->io, buf, p.len, p.pos, ORDER_COUNTS, e);
+			r = meta_read(q->cache, q->io, buf, p.len, p.pos, e);
+		for (uint64_t i = 0; r == 0 && i < p.n; i++) {
+			uint64_t count = qcow2_refcount_load(q, buf, p.first + i);
+
+			r = check_add(q, c.first + i, count, by, e);
+			qcow2_refcount_store(q, buf, p.first + i, count + by);
+		}
+		if (r == 0 && !only_check)
+			r = meta_write(q->io, buf, p.len, p.pos, ORDER_COUNTS, e);
 	}
 	return r;
 }
@@ -204,12 +198,12 @@ static int add_pieces(
 int qcow2_refcount_add(struct qcow2_alloc *a, uint64_t first, uint64_t n, int by, struct err *e)
 {
 	struct qcow2_clusters c = {.first = first, .n = n};
-	int r = add_pieces(a, c, by, true, e);
+	int r = add(a, c, by, true, e);
 
-	return r == 0 ? add_pieces(a, c, by, false, e) : r;
+	return r == 0 ? add(a, c, by, false, e) : r;
 }
 
-/* More blocks. */
+/* New blocks. */
 
 int qcow2_refcount_has_block(
 	const struct qcow2_alloc *a, uint64_t cluster, bool *exists, struct err *e)
@@ -221,25 +215,19 @@ int qcow2_refcount_has_block(
 	return r;
 }
 
-/* n clusters are inside the file, and zero as metadata. */
-static int put_zeroes(struct qcow2_alloc *a, uint64_t pos, uint64_t n, struct err *e)
-{
-	const struct qcow2 *q = a->q;
-	uint64_t len = n << q->header.cluster_bits;
-	int r = pos + len > q->io->size ? io_resize(q->io, pos + len, e) : 0;
-
-	return r < 0 ? r : meta_zero(q->io, len, pos, ORDER_COUNTS, e);
-}
-
-/* The first n counts from pos on, the start of a block or of some that follow each other, are 1. */
-static int put_ones(struct qcow2_alloc *a, uint64_t pos, uint64_t n, struct err *e)
+/* Writes zeroes to n clusters at pos, the first n refcounts of which are 1: they are the start of
+ * the block, or the blocks, that hold their own refcounts.  The file becomes longer if need be. */
+static int put_blocks(struct qcow2_alloc *a, uint64_t pos, uint64_t n, struct err *e)
 {
 	const struct qcow2 *q = a->q;
 	unsigned order = q->header.refcount_order;
+	uint64_t len = n << q->header.cluster_bits;
 	unsigned char buf[META_PAGE];
-	int r = 0;
+	int r = pos + len > q->io->size ? io_resize(q->io, pos + len, e) : 0;
 
-	for (uint64_t k, len; r == 0 && n > 0; n -= k, pos += len) {
+	if (r == 0)
+		r = meta_zero(q->io, len, pos, ORDER_COUNTS, e);
+	for (uint64_t k; r == 0 && n > 0; n -= k, pos += len) {
 		k = MIN(n, sizeof buf * 8 >> order);
 		len = div_round_up(k << order, 8);
 		memset(buf, 0, len);
@@ -250,16 +238,7 @@ static int put_ones(struct qcow2_alloc *a, uint64_t pos, uint64_t n, struct err 
 	return r;
 }
 
-static int put_entry(struct qcow2_alloc *a, uint64_t table, uint64_t i, uint64_t block,
-	enum write_order order, struct err *e)
-{
-	unsigned char raw[QCOW2_ENTRY_SIZE];
-
-	store_be64(raw, block);
-	return meta_write(a->q->io, raw, sizeof raw, table + i * sizeof raw, order, e);
-}
-
-/* The table of n clusters at pos takes the place of the old one: what was counted in it alone
+/* Makes the header point to the new table t.  A cluster whose refcount only the new table has
  * cannot be used before that is durable. */
 static int switch_table(struct qcow2_alloc *a, struct qcow2_reftable *t, uint32_t clusters,
 	struct qcow2_clusters *old, struct err *e)
@@ -282,16 +261,16 @@ static int switch_table(struct qcow2_alloc *a, struct qcow2_reftable *t, uint32_
 	return 0;
 }
 
-/* New blocks for the clusters from number i << block_bits on, of which none has one.  The first of
- * them are taken by the blocks, and by a new refcount table when the old one is too short. */
+/* New blocks for the clusters from number i << block_bits on, of which none has one. */
 struct plan {
 	uint64_t i;
 	uint64_t blocks;
-	uint64_t table; /* clusters of the new table; 0: there is none */
+	uint64_t table; /* clusters of a new refcount table; 0: the old one is long enough */
 	uint64_t pos;   /* of the first block */
 };
 
-/* Room for want clusters in one piece shall follow. */
+/* Computes how many blocks are needed for themselves, the new table and want clusters after them.
+ */
 static int plan_blocks(
 	const struct qcow2_alloc *a, struct plan *p, uint64_t want, bool grow, struct err *e)
 {
@@ -316,7 +295,7 @@ static int plan_blocks(
 	return 0;
 }
 
-/* Moves the plan on to where none of its blocks is there yet. */
+/* Moves the plan to the first index from which on none of its blocks exists. */
 static int find_place(const struct qcow2_alloc *a, struct plan *p, uint64_t want, struct err *e)
 {
 	uint64_t k = 0, pos;
@@ -336,14 +315,18 @@ static int find_place(const struct qcow2_alloc *a, struct plan *p, uint64_t want
 	return r;
 }
 
+/* Makes the refcount table at table point to the new blocks. */
 static int put_entries(struct qcow2_alloc *a, const struct plan *p, uint64_t table,
 	enum write_order order, struct err *e)
 {
+	unsigned char raw[QCOW2_ENTRY_SIZE];
 	int r = 0;
 
-	for (uint64_t k = 0; r == 0 && k < p->blocks; k++)
-		r = put_entry(
-			a, table, p->i + k, p->pos + (k << a->q->header.cluster_bits), order, e);
+	for (uint64_t k = 0; r == 0 && k < p->blocks; k++) {
+		store_be64(raw, p->pos + (k << a->q->header.cluster_bits));
+		r = meta_write(
+			a->q->io, raw, sizeof raw, table + (p->i + k) * sizeof raw, order, e);
+	}
 	return r;
 }
 
@@ -380,9 +363,7 @@ int qcow2_refcount_make_blocks(struct qcow2_alloc *a, uint64_t cluster, uint64_t
 
 	*old = (struct qcow2_clusters){.n = 0};
 	if (r == 0)
-		r = put_zeroes(a, p.pos, p.blocks + p.table, e);
-	if (r == 0)
-		r = put_ones(a, p.pos, p.blocks + p.table, e);
+		r = put_blocks(a, p.pos, p.blocks + p.table, e);
 	if (r < 0)
 		return r;
 	return p.table ? make_table(a, &p, old, e)

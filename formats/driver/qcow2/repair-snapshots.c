@@ -1,12 +1,11 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* repair-snapshots.c - a snapshot table without damaged entries.
  *
- * An entry says how long it is, and so where the next one begins.  Where that cannot be, the
- * lengths of extra data that programs write are tried: id and name have to make sense then.  If
- * none fits, the L1 table of the entry is kept under another name, unless that makes no sense
- * either: then the table is left as it is.  Entries of zeroes, and what lies past the end of the
- * file, are no entries.  The new table lies behind the end of the file, and the header changes to
- * it in one write.
+ * The lengths in an entry tell where the next one begins.  When they are damaged, the lengths of
+ * extra data that programs write are tried: id and name have to be plausible then.  If none fits,
+ * the L1 table of the entry is kept under another name, unless that is invalid, too: then the table
+ * is left as it is.  Entries of zeroes, and those beyond the end of the file, are dropped.  The new
+ * table lies beyond the end of the file, and the header changes to it in one write.
  */
 #include "repair-snapshots.h"
 
@@ -31,34 +30,34 @@
 
 #define TEXT_MAX 1100u /* bytes of an id and a name */
 
-struct entry {
+struct snapshot_entry {
 	struct qcow2_snapshot s;
 	unsigned char raw[QCOW2_SNAPSHOT_HEAD];
 	char *id, *name;
-	bool last; /* what follows cannot be found */
+	bool last; /* the entry after it cannot be found */
 };
 
-static void forget(struct entry *x)
+static void free_names(struct snapshot_entry *x)
 {
 	free(x->id);
 	free(x->name);
 	x->id = x->name = NULL;
 }
 
-static int read_texts(const struct qcow2 *q, struct entry *x, struct err *e)
+static int read_names(const struct qcow2 *q, struct snapshot_entry *x, struct err *e)
 {
-	uint64_t pos = x->s.pos + QCOW2_SNAPSHOT_FIXED + x->s.extra_len;
-	int r;
-
-	x->id = calloc(1, x->s.id_len + 1u);
-	x->name = calloc(1, x->s.name_len + 1u);
-	if (!x->id || !x->name)
-		return err_nomem(e);
-	r = meta_read(q->cache, q->io, x->id, x->s.id_len, pos, e);
-	return r < 0 ? r : meta_read(q->cache, q->io, x->name, x->s.name_len, pos + x->s.id_len, e);
+	free_names(x);
+	return qcow2_snapshot_read_names(q, &x->s, &x->id, &x->name, e);
 }
 
-static size_t run(const char *text, const char *end, bool (*goes_on)(char))
+static void set_extra(const struct qcow2 *q, struct snapshot_entry *x, uint32_t extra)
+{
+	store_be32(x->raw + 36, extra);
+	qcow2_snapshot_decode(q, x->s.pos, x->raw, &x->s);
+}
+
+/* The number of characters up to end that are as they should be. */
+static size_t span(const char *text, const char *end, bool (*goes_on)(char))
 {
 	const char *p = text;
 
@@ -77,19 +76,19 @@ static bool is_text(char c)
 	return (unsigned char)c >= ' ';
 }
 
-/* Ids are numbers, as all programs give them. */
-static bool makes_sense(const struct entry *x)
+/* All programs use numbers as ids. */
+static bool is_plausible(const struct snapshot_entry *x)
 {
 	const char *id = x->id, *name = x->name;
 
 	return x->s.id_len > 0 && x->s.name_len > 0 &&
-	       run(id, id + x->s.id_len, is_digit) == x->s.id_len &&
-	       run(name, name + x->s.name_len, is_text) == x->s.name_len;
+	       span(id, id + x->s.id_len, is_digit) == x->s.id_len &&
+	       span(name, name + x->s.name_len, is_text) == x->s.name_len;
 }
 
-/* 1: with so many bytes of extra data the entry makes sense, with an id and a name of the lengths
- * that it says, or as long as they look: what follows begins with a zero. */
-static int try_extra(const struct qcow2 *q, struct entry *x, uint32_t extra, struct err *e)
+/* 1: with so many bytes of extra data the entry is plausible.  Its id and name have the lengths in
+ * the entry, or end before a character that they cannot have: the padding is zero. */
+static int try_extra(const struct qcow2 *q, struct snapshot_entry *x, uint32_t extra, struct err *e)
 {
 	uint64_t pos = x->s.pos + QCOW2_SNAPSHOT_FIXED + extra;
 	char text[TEXT_MAX];
@@ -97,31 +96,30 @@ static int try_extra(const struct qcow2 *q, struct entry *x, uint32_t extra, str
 	size_t id_len, name_len;
 	int r;
 
-	store_be32(x->raw + 36, extra);
-	qcow2_snapshot_decode(q, x->s.pos, x->raw, &x->s);
+	set_extra(q, x, extra);
 	r = meta_read(q->cache, q->io, text, sizeof text, pos, e);
 	if (r < 0)
 		return r;
-	id_len = run(text, end, is_digit);
+	id_len = span(text, end, is_digit);
 	name += x->s.id_len > 0 && x->s.id_len <= id_len ? x->s.id_len : id_len;
-	name_len = run(name, end, is_text);
+	name_len = span(name, end, is_text);
 	x->s.id_len = name - text;
 	x->s.name_len = MIN(x->s.name_len, name_len);
 	x->s.len = QCOW2_SNAPSHOT_FIXED + extra + x->s.id_len + x->s.name_len;
 	if (id_len == 0 || x->s.name_len == 0 || !range_fits(x->s.pos, x->s.len, q->io->size))
 		return 0;
-	forget(x);
-	r = read_texts(q, x, e);
+	r = read_names(q, x, e);
 	return r < 0 ? r : 1;
 }
 
-static int call_recovered(const struct qcow2 *q, struct entry *x, uint32_t i, struct err *e)
+/* 1: the L1 table is valid, and the entry gets a new id and name. */
+static int name_recovered(
+	const struct qcow2 *q, struct snapshot_entry *x, uint32_t i, struct err *e)
 {
-	store_be32(x->raw + 36, 0);
-	qcow2_snapshot_decode(q, x->s.pos, x->raw, &x->s);
+	set_extra(q, x, 0);
 	if (x->s.l1_size == 0 || qcow2_l1_check(q, x->s.l1_pos, x->s.l1_size, e) < 0)
-		return err_set(e, EUCLEAN, "nothing in it makes sense");
-	forget(x);
+		return err_set(e, EUCLEAN, "no part of it is valid");
+	free_names(x);
 	x->last = true;
 	if (asprintf(&x->id, "%" PRIu32, QCOW2_MAX_SNAPSHOTS + i) < 0 ||
 		asprintf(&x->name, "recovered-%" PRIu32, i) < 0)
@@ -131,8 +129,8 @@ static int call_recovered(const struct qcow2 *q, struct entry *x, uint32_t i, st
 	return 1;
 }
 
-/* 1: with one of these lengths it makes sense. */
-static int try_sizes(const struct qcow2 *q, struct entry *x, struct err *e)
+/* 1: with one of these lengths of extra data the entry is plausible. */
+static int try_sizes(const struct qcow2 *q, struct snapshot_entry *x, struct err *e)
 {
 	static const uint32_t sizes[] = {24, 16, 8, 0};
 	int r = 0;
@@ -142,7 +140,7 @@ static int try_sizes(const struct qcow2 *q, struct entry *x, struct err *e)
 	return r;
 }
 
-static bool is_none(const struct qcow2 *q, const struct entry *x)
+static bool is_none(const struct qcow2 *q, const struct snapshot_entry *x)
 {
 	static const unsigned char zeroes[QCOW2_SNAPSHOT_FIXED];
 
@@ -150,34 +148,25 @@ static bool is_none(const struct qcow2 *q, const struct entry *x)
 	       memcmp(x->raw, zeroes, sizeof zeroes) == 0;
 }
 
-/* 1: something of the entry can be kept.  EUCLEAN: what it is can only be guessed. */
-static int salvage(const struct qcow2 *q, struct entry *x, uint32_t i, struct err *e)
-{
-	int r = try_sizes(q, x, e);
-
-	return r == 0 ? call_recovered(q, x, i, e) : r;
-}
-
-/* Ids need not be numbers: the entry stays as it says, unless another length makes sense of it. */
-static int read_entry(const struct qcow2 *q, struct entry *x, struct err *e)
+/* Ids need not be numbers: the entry stays as it is, unless another length is plausible. */
+static int read_entry(const struct qcow2 *q, struct snapshot_entry *x, struct err *e)
 {
 	uint32_t extra = x->s.extra_len;
-	int r = read_texts(q, x, e);
+	int r = read_names(q, x, e);
 
-	if (r < 0 || makes_sense(x))
+	if (r < 0 || is_plausible(x))
 		return r < 0 ? r : 1;
 	r = try_sizes(q, x, e);
 	if (r != 0)
 		return r;
-	store_be32(x->raw + 36, extra);
-	qcow2_snapshot_decode(q, x->s.pos, x->raw, &x->s);
-	forget(x);
-	r = read_texts(q, x, e);
+	set_extra(q, x, extra);
+	r = read_names(q, x, e);
 	return r < 0 ? r : 1;
 }
 
-/* 1: there is one at x->s.pos, 0: there is none, nor behind it. */
-static int find_entry(struct qcow2_check *c, struct entry *x, uint32_t i, struct err *e)
+/* 1: there is an entry at x->s.pos, 0: there is none, nor after it.  EUCLEAN: there is one, no part
+ * of which is valid. */
+static int find_entry(struct qcow2_check *c, struct snapshot_entry *x, uint32_t i, struct err *e)
 {
 	const struct qcow2 *q = c->q;
 	struct err ignored = ERR_INIT;
@@ -188,31 +177,33 @@ static int find_entry(struct qcow2_check *c, struct entry *x, uint32_t i, struct
 		return r;
 	if (qcow2_snapshot_read(q, pos, &x->s, &ignored) == 0)
 		return read_entry(q, x, e);
-	r = salvage(q, x, i, e);
+	r = try_sizes(q, x, e);
+	if (r == 0)
+		r = name_recovered(q, x, i, e);
 	if (r > 0)
 		check_tell(c->r, "Repairing snapshot table entry %" PRIu32 "%s", i,
-			x->last ? ": its name is lost, and what follows is removed" : "");
+			x->last ? ": its name is lost, and the entries after it are removed" : "");
 	return r < 0 ? err_in(e, "entry %" PRIu32, i) : r;
 }
 
-static int append(struct qcow2_snapshot_table *t, const struct entry *x, struct err *e)
+static int append(struct qcow2_snapshot_table *t, const struct snapshot_entry *x, struct err *e)
 {
-	uint64_t room = t->len + qcow2_snapshot_table_entry_max(&x->s);
+	uint64_t len = t->len + qcow2_snapshot_table_entry_max(&x->s);
 	unsigned char *p;
 
-	if (room > QCOW2_MAX_SNAPSHOT_BYTES)
+	if (len > QCOW2_MAX_SNAPSHOT_BYTES)
 		return err_set(e, EFBIG, "the snapshot table would be larger than %u bytes",
 			QCOW2_MAX_SNAPSHOT_BYTES);
-	p = realloc(t->p, room);
+	p = realloc(t->p, len);
 	if (!p)
 		return err_nomem(e);
-	memset(p + t->len, 0, room - t->len);
+	memset(p + t->len, 0, len - t->len);
 	t->p = p;
 	qcow2_snapshot_table_append(t, &x->s, x->id, x->name);
 	return 0;
 }
 
-/* Extra data that we do not know are not kept. */
+/* Unknown extra data is not kept. */
 static int compose(struct qcow2_check *c, struct qcow2_snapshot_table *t, struct err *e)
 {
 	const struct qcow2_header *h = &c->q->header;
@@ -221,19 +212,20 @@ static int compose(struct qcow2_check *c, struct qcow2_snapshot_table *t, struct
 	int r = 1;
 
 	for (uint32_t i = 0; r > 0 && !last && i < h->nsnapshots; i++) {
-		struct entry x = {.s.pos = pos};
+		struct snapshot_entry x = {.s.pos = pos};
 
 		r = find_entry(c, &x, i, e);
 		pos += round_up(x.s.len, QCOW2_SNAPSHOT_ALIGN);
 		last = x.last;
 		if (r > 0 && append(t, &x, e) < 0)
 			r = -e->code;
-		forget(&x);
+		free_names(&x);
 	}
 	return MIN(r, 0);
 }
 
-/* Where there is no block for it, all refcounts are built anew after this. */
+/* Sets the refcount of a cluster to 1.  Without a refcount block for it, all refcounts are rebuilt
+ * later. */
 static int count_cluster(struct qcow2_check *c, uint64_t cluster, struct err *e)
 {
 	const struct qcow2 *q = c->q;

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* repair.c - makes refcounts what references say.
+/* repair.c - refcounts set to the number of references, in place or in a new refcount table.
  *
- * Where some entry was not understood, something that is in use may look as if it was not: no count
- * becomes lower then.  Whatever happens in between, no count on disk is lower than it was or than
- * the references are, and no pointer leads to what is not durable yet.
+ * Where some entry is invalid, a cluster in use may appear to be free: no refcount is lowered then.
+ * At any time, no refcount on disk is lower than it was or than the references are, and no pointer
+ * leads to a table that is not durable yet.
  */
 #include "repair.h"
 
@@ -27,8 +27,8 @@
 
 /* In place. */
 
-/* Cluster number i of a block in c->buf; true: it was changed. */
-static bool mend_cluster(
+/* Sets refcount number i of the block in c->buf; true: it was changed. */
+static bool repair_refcount(
 	struct qcow2_check *c, uint64_t cluster, uint64_t i, uint32_t refs, unsigned repair)
 {
 	uint64_t count = qcow2_refcount_load(c->q, c->buf, i);
@@ -42,7 +42,7 @@ static bool mend_cluster(
 	return true;
 }
 
-static int mend_block(
+static int repair_block(
 	struct qcow2_check *c, uint64_t first, uint64_t n, unsigned repair, struct err *e)
 {
 	const struct qcow2 *q = c->q;
@@ -57,12 +57,12 @@ static int mend_block(
 	if (r < 0 || empty)
 		return r;
 	for (uint64_t k = 0; k < n; k++)
-		changed |=
-			mend_cluster(c, first + k, skip + k, c->refs[first + k - c->first], repair);
+		changed |= repair_refcount(
+			c, first + k, skip + k, c->refs[first + k - c->first], repair);
 	return changed ? io_write(q->io, c->buf, q->cluster_size, pos, e) : 0;
 }
 
-static int mend_window(struct qcow2_check *c, void *arg, struct err *e)
+static int repair_window(struct qcow2_check *c, void *arg, struct err *e)
 {
 	const unsigned *repair = arg;
 	uint64_t at = c->first, end = MIN(c->nclusters, c->first + c->nwindow);
@@ -72,7 +72,7 @@ static int mend_window(struct qcow2_check *c, void *arg, struct err *e)
 	while (r == 0 && at < end) {
 		uint64_t n = MIN(end, ((at >> bits) + 1) << bits) - at;
 
-		r = mend_block(c, at, n, *repair, e);
+		r = repair_block(c, at, n, *repair, e);
 		at += n;
 	}
 	return r < 0 ? err_in(e, "refcounts") : 0;
@@ -86,22 +86,22 @@ int qcow2_repair_refcounts(struct qcow2_check *c, unsigned repair, struct err *e
 		check_tell(
 			c->r, "Leaks are left alone: what is not understood may be what uses them");
 	qcow2_check_read_restart(c);
-	r = qcow2_check_references(c, 0, mend_window, &repair, e);
+	r = qcow2_check_references(c, 0, repair_window, &repair, e);
 	return r == 0 ? io_sync(c->q->io, e) : r;
 }
 
-/* Anew. */
+/* New refcounts. */
 
 struct rebuild {
-	unsigned char *needed; /* blocks, a bit each */
-	uint64_t max;          /* blocks that a table may have */
+	unsigned char *needed; /* a bit for each refcount block */
+	uint64_t max;          /* blocks that a table can have */
 	uint64_t nblocks;      /* that are needed */
 	uint64_t entries;      /* of the table */
-	uint64_t start, end;   /* clusters that are new: blocks, then the table */
+	uint64_t start, end;   /* the new clusters: blocks, then the table */
 	uint64_t ntable;       /* clusters of the table */
-	uint64_t next;         /* the block to be written next */
+	uint64_t next;         /* cluster of the block that is written next */
 	uint64_t *table;       /* big-endian */
-	unsigned char *old;    /* a block as it was */
+	unsigned char *old;    /* an old block */
 };
 
 static int need_block(struct rebuild *b, uint64_t i, struct err *e)
@@ -114,7 +114,7 @@ static int need_block(struct rebuild *b, uint64_t i, struct err *e)
 	return 0;
 }
 
-/* The old block for clusters from that number on, for counts that must not become lower. */
+/* Reads old block number i when refcounts must not become lower. */
 static int read_old(
 	struct qcow2_check *c, struct rebuild *b, uint64_t i, bool *empty, struct err *e)
 {
@@ -126,7 +126,7 @@ static int read_old(
 	return qcow2_check_read(c, pos, b->old, c->q->cluster_size, empty, e);
 }
 
-/* What cluster k of block i shall have. */
+/* The new refcount of cluster k of block i. */
 static uint64_t new_count(
 	const struct qcow2_check *c, const struct rebuild *b, uint64_t i, uint64_t k, bool empty)
 {
@@ -145,7 +145,7 @@ static int plan_window(struct qcow2_check *c, void *arg, struct err *e)
 	uint64_t end = MIN(c->nclusters, c->first + c->nwindow);
 	int r = 0;
 
-	if (!c->dirty && !c->uncertain) /* no reference, nor an old count to be kept */
+	if (!c->dirty && !c->uncertain) /* no reference, and no old refcount to keep */
 		return 0;
 	for (uint64_t i = c->first >> bits; r == 0 && i << bits < end; i++) {
 		bool empty;
@@ -160,7 +160,7 @@ static int plan_window(struct qcow2_check *c, void *arg, struct err *e)
 	return r;
 }
 
-/* What is new needs counts, too, and these more room. */
+/* The new blocks and the new table have refcounts, too, for which more blocks may be needed. */
 static int place(struct qcow2_check *c, struct rebuild *b, struct err *e)
 {
 	unsigned bits = qcow2_block_bits(c->q);
@@ -211,27 +211,18 @@ static int write_window(struct qcow2_check *c, void *arg, struct err *e)
 	return r;
 }
 
-/* The ranges are what mapping knows of where no data lies. */
-static void know_ranges(struct qcow2 *q, const struct rebuild *b)
-{
-	qcow2_range_set(
-		q, "refcount table", q->header.reftable_pos, b->ntable << q->header.cluster_bits);
-	qcow2_range_set(q, "refcount block", b->start << q->header.cluster_bits, q->cluster_size);
-}
-
 /* The header changes to the new table in one write. */
 static int switch_over(struct qcow2_check *c, const struct rebuild *b, struct err *e)
 {
 	struct qcow2 *q = c->q;
-	uint64_t pos = (b->start + b->nblocks) << q->header.cluster_bits, be_pos = htobe64(pos);
-	uint32_t be_len = htobe32(b->ntable);
-	unsigned char field[sizeof be_pos + sizeof be_len];
+	uint64_t pos = (b->start + b->nblocks) << q->header.cluster_bits;
+	unsigned char field[12];
 	int r = io_write(q->io, b->table, b->ntable << q->header.cluster_bits, pos, e);
 
 	if (r == 0)
 		r = io_sync(q->io, e);
-	memcpy(field, &be_pos, sizeof be_pos);
-	memcpy(field + sizeof be_pos, &be_len, sizeof be_len);
+	store_be64(field, pos);
+	store_be32(field + 8, b->ntable);
 	if (r == 0)
 		r = io_write(q->io, field, sizeof field, QCOW2_AT_REFTABLE, e);
 	if (r == 0)
@@ -240,7 +231,8 @@ static int switch_over(struct qcow2_check *c, const struct rebuild *b, struct er
 		return r;
 	q->header.reftable_pos = pos;
 	q->header.reftable_clusters = b->ntable;
-	know_ranges(q, b);
+	qcow2_range_set(q, "refcount table", pos, b->ntable << q->header.cluster_bits);
+	qcow2_range_set(q, "refcount block", b->start << q->header.cluster_bits, q->cluster_size);
 	return 0;
 }
 
@@ -276,40 +268,37 @@ int qcow2_repair_rebuild(struct qcow2_check *c, struct err *e)
 	return r < 0 ? err_in(e, "rebuilding refcounts") : 0;
 }
 
-/* Entries. */
+/* L2 entries. */
 
-/* Subclusters stay zero, or the parent's, without a place. */
-static bool mend_zero(const struct qcow2 *q, unsigned char *p)
+/* Clears the position of a misplaced zero cluster; subclusters stay zero, or unallocated. */
+static bool clear_position(const struct qcow2 *q, unsigned char *p)
 {
-	uint64_t entry = load_be64(p), bitmap = q->extended ? load_be64(p + 8) : 0;
-	uint64_t placeless = htobe64(q->extended ? 0 : QCOW2_ZERO);
-	enum qcow2_l2_kind kind = qcow2_l2_kind(q, entry);
+	uint64_t entry = load_be64(p);
 
-	if (kind != QCOW2_L2_DATA && kind != QCOW2_L2_ZERO_ALLOCATED)
+	if (!qcow2_l2_has_cluster(q, entry) ||
+		!qcow2_l2_is_misplaced_zero(q, entry, qcow2_l2_bitmap(q, p)))
 		return false;
-	if (!qcow2_check_references_odd_zero(q, entry, bitmap))
-		return false;
-	memcpy(p, &placeless, sizeof placeless);
+	store_be64(p, q->extended ? 0 : QCOW2_ZERO);
 	return true;
 }
 
-/* A table that is referred to as something else, too, is left alone. */
-static int mend_table(struct qcow2_check *c, const struct qcow2_table *table, struct err *e)
+/* A table whose cluster has another use as well is not changed. */
+static int repair_table(struct qcow2_check *c, const struct qcow2_l2_table *table, struct err *e)
 {
 	const struct qcow2 *q = c->q;
 	uint64_t cluster = table->pos >> q->header.cluster_bits;
 	bool empty, changed = false;
 	int r;
 
-	if (table->pos & (q->cluster_size - 1) || !qcow2_check_in_window(c, cluster) ||
-		c->refs[cluster - c->first] != table->times)
+	if (qcow2_in_cluster(q, table->pos) || !qcow2_check_in_window(c, cluster) ||
+		c->refs[cluster - c->first] != table->references)
 		return 0;
 	r = qcow2_check_read(c, table->pos, c->buf, q->cluster_size, &empty, e);
 	for (unsigned i = 0; r == 0 && !empty && i < 1u << q->entries_bits; i++) {
 		unsigned char *p = c->buf + i * q->entry_size;
 		uint64_t entry = load_be64(p);
 
-		if (!mend_zero(q, p))
+		if (!clear_position(q, p))
 			continue;
 		changed = true;
 		check_tell(c->r,
@@ -320,13 +309,13 @@ static int mend_table(struct qcow2_check *c, const struct qcow2_table *table, st
 	return r == 0 && changed ? io_write(q->io, c->buf, q->cluster_size, table->pos, e) : r;
 }
 
-static int mend_tables(struct qcow2_check *c, void *arg, struct err *e)
+static int repair_tables(struct qcow2_check *c, void *arg, struct err *e)
 {
 	int r = 0;
 
 	(void)arg;
 	for (size_t i = 0; r == 0 && i < c->ntables; i++)
-		r = mend_table(c, &c->tables[i], e);
+		r = repair_table(c, &c->tables[i], e);
 	return r;
 }
 
@@ -335,6 +324,6 @@ int qcow2_repair_zeroes(struct qcow2_check *c, struct err *e)
 	int r;
 
 	qcow2_check_read_restart(c);
-	r = qcow2_check_references(c, 0, mend_tables, NULL, e);
+	r = qcow2_check_references(c, 0, repair_tables, NULL, e);
 	return r == 0 ? io_sync(c->q->io, e) : r;
 }

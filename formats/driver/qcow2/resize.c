@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* resize.c - longer and shorter disks, with the gate closed.
+/* resize.c - the disk made longer or shorter.
  *
- * What lies behind the end of a disk is never shown again: not by one that becomes shorter and then
- * longer, not by a backing file that is longer, not by a machine's state that was saved there.
+ * Bytes beyond the end of a disk never appear again: not when it becomes shorter and then longer,
+ * not from a longer backing file, not from a VM state that was saved there.
  */
 #include "resize.h"
 
@@ -22,58 +22,13 @@
 #include "l1.h"
 #include "l2.h"
 #include "qcow2.h"
-#include "refcount.h"
 #include "write.h"
 
-/* Forgetting what lies behind the end. */
+/* Dropping clusters beyond the end. */
 
-static int forget_entries(
-	struct qcow2_view *v, struct qcow2_l2_entries *t, bool unlink, struct err *e)
-{
-	const struct qcow2 *q = v->q;
-	int r = qcow2_alloc_prepare(q->alloc, t->n, e);
-
-	if (r == 0 && unlink)
-		r = meta_zero(q->io, t->n * q->entry_size, t->pos, ORDER_TABLES, e);
-	for (size_t i = 0; r == 0 && i < t->n; i++)
-		qcow2_l2_drop_entry(q->alloc, t->raw + i * q->entry_size);
-	return r;
-}
-
-/* The entries of a table from off on; unlink: they are emptied as well. */
-static int forget_table(
-	struct qcow2_view *v, uint64_t table, uint64_t off, bool unlink, struct err *e)
-{
-	uint64_t span = UINT64_C(1) << qcow2_l1_bits(v->q), end = (off / span + 1) * span;
-	struct qcow2_l2_entries t;
-	int r = 0;
-
-	for (; r == 0 && off < end; off += (uint64_t)t.n << v->q->header.cluster_bits) {
-		r = qcow2_l2_read(v->q, table, off, UINT64_MAX, &t, e);
-		if (r == 0)
-			r = forget_entries(v, &t, unlink, e);
-	}
-	return r;
-}
-
-/* A whole table, which another state may go on using. */
-static int unlink_table(struct qcow2_view *v, uint64_t table, uint64_t off, struct err *e)
-{
-	struct qcow2 *q = v->q;
-	uint64_t pos = v->l1_pos + (off >> qcow2_l1_bits(q)) * QCOW2_ENTRY_SIZE;
-	int r = meta_zero(q->io, QCOW2_ENTRY_SIZE, pos, ORDER_TABLES_ROOT, e);
-
-	if (r == 0)
-		r = forget_table(v, table, off, false, e);
-	if (r == 0)
-		r = qcow2_alloc_prepare(q->alloc, 1, e);
-	if (r == 0)
-		qcow2_alloc_drop(q->alloc, table >> q->header.cluster_bits, 1);
-	return r;
-}
-
-/* All clusters from off, the start of one, to the end of the L1 table. */
-static int forget_from(struct qcow2_view *v, uint64_t off, struct err *e)
+/* Drops all clusters from off, the start of one, to the end of the L1 table.  A whole L2 table is
+ * unlinked, since a snapshot may go on using it. */
+static int drop_from(struct qcow2_view *v, uint64_t off, struct err *e)
 {
 	struct qcow2 *q = v->q;
 	unsigned bits = qcow2_l1_bits(q);
@@ -85,11 +40,14 @@ static int forget_from(struct qcow2_view *v, uint64_t off, struct err *e)
 		if (r < 0 || table == 0)
 			continue;
 		if (len >> bits == 1) {
-			r = unlink_table(v, table, off, e);
+			r = meta_zero(q->io, QCOW2_ENTRY_SIZE,
+				v->l1_pos + (off >> bits) * QCOW2_ENTRY_SIZE, ORDER_TABLES_ROOT, e);
+			if (r == 0)
+				r = qcow2_l2_drop_table(q, table, e);
 		} else {
 			r = qcow2_l2_own(v, off, &table, e);
 			if (r == 0)
-				r = forget_table(v, table, off, true, e);
+				r = qcow2_l2_drop_entries(q, table, off, true, e);
 		}
 		if (r == 0)
 			r = qcow2_alloc_relieve(q->alloc, e);
@@ -97,9 +55,9 @@ static int forget_from(struct qcow2_view *v, uint64_t off, struct err *e)
 	return r;
 }
 
-/* The end of a last cluster that the disk has only a part of. */
+/* A last cluster that the disk does not fill. */
 
-/* Copies what the disk has of its last cluster into buf. */
+/* Copies the bytes of the disk from off on, in its last cluster, to buf. */
 static int read_last(const struct view *v, uint64_t off, unsigned char *buf, struct err *e)
 {
 	int r = 0;
@@ -112,34 +70,21 @@ static int read_last(const struct view *v, uint64_t off, unsigned char *buf, str
 	return r;
 }
 
-static int take_last(const struct qcow2 *q, struct reservation *res, struct err *e)
-{
-	struct qcow2_clusters c;
-	int r;
-
-	res->io = q->data;
-	res->pos = res->off;
-	if (q->external)
-		return 0;
-	r = qcow2_alloc_take(q->alloc, 1, true, &c, &res->reads_zero, e);
-	res->pos = c.first << q->header.cluster_bits;
-	return r;
-}
-
-/* Moves the cluster that begins at off to a new place, with zeroes behind the end of the disk. */
+/* Moves the cluster at off to a new position, with zeroes after the end of the disk. */
 static int move_last(struct qcow2_view *v, uint64_t off, uint64_t new_size, struct err *e)
 {
 	const struct qcow2 *q = v->q;
-	struct reservation res = {.off = off, .len = q->cluster_size};
+	struct reservation res = {.off = off, .len = q->cluster_size, .io = q->data};
 	uint64_t len = q->external ? MIN(q->cluster_size, new_size - off) : q->cluster_size;
 	unsigned char *buf = calloc(1, q->cluster_size);
+	size_t n = 1;
 	int r;
 
 	if (!buf)
 		return err_nomem(e);
 	r = read_last(&v->view, off, buf, e);
 	if (r == 0)
-		r = take_last(q, &res, e);
+		r = qcow2_write_allocate(q, off, &n, &res.pos, &res.reads_zero, e);
 	if (r == 0)
 		r = io_write(res.io, buf, len, res.pos, e);
 	if (r == 0)
@@ -148,14 +93,14 @@ static int move_last(struct qcow2_view *v, uint64_t off, uint64_t new_size, stru
 	return r;
 }
 
+/* Zeroes the cluster of the end of the disk after it. */
 static int zero_last(struct qcow2_view *v, uint64_t new_size, struct err *e)
 {
 	const struct qcow2 *q = v->q;
-	uint64_t end = v->view.size, off = end & ~(uint64_t)(q->cluster_size - 1), entry, table,
-		 len, pos;
+	uint64_t end = v->view.size, off = end - qcow2_in_cluster(q, end), entry, table, len, pos;
 	struct qcow2_l2_entries t = {.raw = {0}};
 	enum qcow2_l2_kind kind;
-	bool held;
+	bool owned;
 	int r;
 
 	if (off == end)
@@ -164,14 +109,14 @@ static int zero_last(struct qcow2_view *v, uint64_t new_size, struct err *e)
 	if (r == 0 && table != 0)
 		r = qcow2_l2_read(q, table, off, 1, &t, e);
 	if (r == 0)
-		r = qcow2_l2_is_owned(q, t.raw, &held, e);
+		r = qcow2_l2_is_owned(q, t.raw, &owned, e);
 	if (r < 0)
 		return r;
 	kind = qcow2_l2_kind(q, load_be64(t.raw));
 	if (kind == QCOW2_L2_ZERO || kind == QCOW2_L2_ZERO_ALLOCATED ||
 		(load_be64(t.raw) == 0 && qcow2_zero_below(v, end)))
 		return 0;
-	if (!held || q->extended)
+	if (!owned || q->extended)
 		return move_last(v, off, new_size, e);
 	pos = (load_be64(t.raw) & QCOW2_OFFSET) + (end - off);
 	len = MIN(q->cluster_size - (end - off), q->data->size - MIN(pos, q->data->size));
@@ -192,7 +137,7 @@ static int grow_l1(struct qcow2_view *v, uint64_t size, struct err *e)
 	return r == 0 ? qcow2_l1_switch(v, to, e) : r;
 }
 
-/* Where the backing file goes on behind the old end, the disk does not. */
+/* Clears the range that a backing file longer than the old disk would show. */
 static int hide_below(struct qcow2_view *v, uint64_t size, struct err *e)
 {
 	uint64_t off = round_up(v->view.size, v->q->cluster_size), len;
@@ -210,33 +155,19 @@ static int hide_below(struct qcow2_view *v, uint64_t size, struct err *e)
 	return r;
 }
 
-/* The place of up to *n clusters of the disk from off on. */
-static int take_place(struct qcow2 *q, uint64_t off, size_t *n, uint64_t *pos, struct err *e)
-{
-	struct qcow2_clusters c;
-	bool fresh;
-	int r;
-
-	*pos = off;
-	if (q->external)
-		return 0;
-	r = qcow2_alloc_take(q->alloc, *n, false, &c, &fresh, e);
-	*pos = c.first << q->header.cluster_bits;
-	*n = c.n;
-	return r;
-}
-
-static int map_some(struct qcow2_view *v, uint64_t off, uint64_t end, struct qcow2_l2_entries *t,
-	uint64_t *pos, struct err *e)
+/* Allocates clusters for the entries in one page of an L2 table. */
+static int preallocate_some(struct qcow2_view *v, uint64_t off, uint64_t end,
+	struct qcow2_l2_entries *t, uint64_t *pos, struct err *e)
 {
 	struct qcow2 *q = v->q;
 	uint64_t table;
+	bool reads_zero;
 	int r = qcow2_l2_own(v, off, &table, e);
 
 	if (r == 0)
 		r = qcow2_l2_read(q, table, off, qcow2_clusters_of(q, off, end - off), t, e);
 	if (r == 0)
-		r = take_place(q, off, &t->n, pos, e);
+		r = qcow2_write_allocate(q, off, &t->n, pos, &reads_zero, e);
 	for (size_t i = 0; r == 0 && i < t->n; i++) {
 		uint64_t host = *pos + ((uint64_t)i << q->header.cluster_bits);
 
@@ -248,7 +179,7 @@ static int map_some(struct qcow2_view *v, uint64_t off, uint64_t end, struct qco
 }
 
 int qcow2_resize_preallocate(struct qcow2_view *v, uint64_t off, uint64_t end,
-	qcow2_resize_allocated *mapped, void *arg, struct err *e)
+	qcow2_resize_allocated *allocated, void *arg, struct err *e)
 {
 	const struct qcow2 *q = v->q;
 	struct qcow2_l2_entries t;
@@ -256,23 +187,14 @@ int qcow2_resize_preallocate(struct qcow2_view *v, uint64_t off, uint64_t end,
 	int r = 0;
 
 	for (; r == 0 && off < end; off += (uint64_t)t.n << q->header.cluster_bits) {
-		r = map_some(v, off, end, &t, &pos, e);
-		if (r == 0 && mapped)
-			r = mapped(arg, q->data, pos, (uint64_t)t.n << q->header.cluster_bits, e);
+		r = preallocate_some(v, off, end, &t, &pos, e);
+		if (r == 0 && allocated)
+			r = allocated(
+				arg, q->data, pos, (uint64_t)t.n << q->header.cluster_bits, e);
 		if (r == 0)
 			r = qcow2_alloc_relieve(q->alloc, e);
 	}
 	return r;
-}
-
-/* Whoever reads and writes a data file alone is seen through the image, too. */
-static int map_outside(struct qcow2_view *v, uint64_t off, uint64_t end, struct err *e)
-{
-	const struct qcow2 *q = v->q;
-
-	if (!q->external || !(q->header.autoclear & QCOW2_DATA_FILE_RAW))
-		return 0;
-	return qcow2_resize_preallocate(v, round_up(off, q->cluster_size), end, NULL, NULL, e);
 }
 
 int qcow2_resize_put_size(struct qcow2_view *v, uint64_t size, struct err *e)
@@ -298,24 +220,25 @@ static int grow(struct qcow2_view *v, uint64_t size, struct err *e)
 
 	if (q->header.version < 3 && !qcow2_zero_below(v, old))
 		return err_set(e, ENOTSUP,
-			"version 2 cannot hide what the backing file has behind the end of the "
-			"disk");
+			"version 2 cannot hide the backing file beyond the end of the disk");
 	if (q->external && q->data->size < size)
 		r = io_resize(q->data, size, e);
 	if (r == 0)
 		r = zero_last(v, size, e);
 	if (r == 0)
-		r = forget_from(v, round_up(old, q->cluster_size), e);
+		r = drop_from(v, round_up(old, q->cluster_size), e);
 	if (r == 0)
 		r = grow_l1(v, size, e);
 	if (r == 0)
 		r = hide_below(v, size, e);
-	if (r == 0)
-		r = map_outside(v, old, size, e);
+	/* Bytes that others write to a raw data file are part of the disk. */
+	if (r == 0 && q->external && q->header.autoclear & QCOW2_DATA_FILE_RAW)
+		r = qcow2_resize_preallocate(
+			v, round_up(old, q->cluster_size), size, NULL, NULL, e);
 	return r == 0 ? qcow2_resize_put_size(v, size, e) : r;
 }
 
-/* The new end is durable before anything behind it goes. */
+/* The new end is durable before anything beyond it is dropped. */
 static int shrink(struct qcow2_view *v, uint64_t size, struct err *e)
 {
 	struct qcow2 *q = v->q;
@@ -324,7 +247,7 @@ static int shrink(struct qcow2_view *v, uint64_t size, struct err *e)
 	if (r == 0)
 		r = writer_write_back(q->alloc->writer, e);
 	if (r == 0)
-		r = forget_from(v, round_up(size, q->cluster_size), e);
+		r = drop_from(v, round_up(size, q->cluster_size), e);
 	if (r == 0 && q->external)
 		r = io_resize(q->data, size, e);
 	return r;

@@ -1,11 +1,12 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* snapshot-ops.c - internal snapshots taken, dropped, renamed and gone back to.
+/* snapshot-ops.c - internal snapshots created, deleted, renamed and applied.
  *
- * A snapshot is an L1 table of its own; all below it is shared with the live disk and other
- * snapshots until somebody writes.  The order of each change is such that a power cut leaves room
- * that nobody uses and entries that are not flagged as the disk's own, never a refcount that is
- * too low: the flags go before counts rise, and come back after counts have fallen; the header
- * points to a new table of snapshots, or to a new L1 table, when that is whole.
+ * A snapshot has an L1 table of its own; the L2 tables and clusters are shared with the live disk
+ * and other snapshots until they are written to.  Each change is ordered so that a power cut leaves
+ * leaked clusters and entries without COPIED, never a refcount that is too low:
+ *
+ *   COPIED is cleared before refcounts rise, and set again after they have fallen;
+ *   the header points to a new snapshot table, or to a new L1 table, only when that is complete.
  */
 #include "snapshot-ops.h"
 
@@ -38,19 +39,17 @@ static struct qcow2_view *live_of(const struct image *img)
 	return (struct qcow2_view *)img->states[0]->view;
 }
 
-/* What was dropped is free, and what the disk has for itself now is flagged. */
-static int settle(struct qcow2_view *live, struct err *e)
+/* Frees what was dropped, and sets COPIED for what only the live disk refers to now. */
+static int release(struct qcow2_view *live, struct err *e)
 {
 	int r = qcow2_alloc_give_back(live->q->alloc, e);
 
 	return r == 0 ? qcow2_walk_renew_copied(live, e) : r;
 }
 
-/* Another L1 table. */
-
-/* A table of entries, of which the first are those of from, with a reference more to all that they
- * point to. */
-static int make_l1(
+/* Makes an L1 table of so many entries, the first of which are those of from, and adds a reference
+ * to everything that they refer to. */
+static int copy_l1(
 	struct qcow2 *q, struct qcow2_l1 from, uint32_t entries, struct qcow2_l1 *to, struct err *e)
 {
 	int r = qcow2_l1_make(q, from, ~QCOW2_COPIED, entries, to, e);
@@ -63,20 +62,17 @@ static int make_l1(
 	return r;
 }
 
-/* What make_l1 has done is undone; returns r. */
-static int undo_l1(struct qcow2 *q, struct qcow2_l1 from, struct qcow2_l1 to, int r)
+/* Undoes copy_l1. */
+static void undo_copy(struct qcow2 *q, struct qcow2_l1 from, struct qcow2_l1 to)
 {
 	struct err ignored = ERR_INIT;
 
 	if (q->alloc->writer->failed)
-		return r;
+		return;
 	qcow2_walk_unshare(q, from);
 	if (qcow2_alloc_prepare(q->alloc, 1, &ignored) == 0)
 		qcow2_l1_drop(q, to);
-	return r;
 }
-
-/* Taking. */
 
 static int check_possible(const struct qcow2 *q, struct err *e)
 {
@@ -86,7 +82,9 @@ static int check_possible(const struct qcow2 *q, struct err *e)
 	return 0;
 }
 
-/* One more than the largest that there is, as QEMU does. */
+/* Creating. */
+
+/* One more than the largest id, as in QEMU. */
 static void next_id(const struct image *img, char id[16])
 {
 	uint32_t max = 0;
@@ -100,31 +98,29 @@ static void next_id(const struct image *img, char id[16])
 	snprintf(id, 16, "%" PRIu32, max + 1);
 }
 
-static struct qcow2_snapshot describe(const struct qcow2 *q, const char *id, const char *name)
+/* Adds a snapshot with this L1 table to the states and to the table in the file. */
+static int add_snapshot(struct image *img, struct qcow2_l1 l1, const char *name, struct err *e)
 {
+	struct qcow2 *q = img->priv;
+	struct qcow2_snapshot_table t;
 	struct qcow2_snapshot s = {
-		.id_len = strlen(id),
+		.l1_pos = l1.pos,
+		.l1_size = l1.entries,
 		.name_len = strlen(name),
 		.disk_size = q->header.size,
 		.icount = -1,
 	};
+	char id[16];
+	int r;
 
+	next_id(img, id);
+	s.id_len = strlen(id);
 	clock_gettime(CLOCK_REALTIME, &s.when);
-	return s;
-}
-
-/* The snapshot has its L1 table and becomes a state, and one in the file. */
-static int enlist(struct image *img, const struct qcow2_snapshot *s, const char *id,
-	const char *name, struct err *e)
-{
-	struct qcow2 *q = img->priv;
-	struct qcow2_snapshot_table t;
-	int r = qcow2_snapshot_table_load(q, qcow2_snapshot_table_entry_max(s), &t, e);
-
+	r = qcow2_snapshot_table_load(q, qcow2_snapshot_table_entry_max(&s), &t, e);
 	if (r < 0)
 		return r;
-	qcow2_snapshot_table_append(&t, s, id, name);
-	r = qcow2_snapshot_add(img, q, s, id, name, e);
+	qcow2_snapshot_table_append(&t, &s, id, name);
+	r = qcow2_snapshot_add(img, q, &s, id, name, e);
 	if (r == 0) {
 		r = qcow2_snapshot_table_store(q, &t, e);
 		if (r < 0)
@@ -134,48 +130,38 @@ static int enlist(struct image *img, const struct qcow2_snapshot *s, const char 
 	return r;
 }
 
-static int take_flagless(struct image *img, const char *name, struct err *e)
+static int create(struct image *img, const char *name, struct err *e)
 {
 	struct qcow2_view *live = live_of(img);
 	struct qcow2 *q = live->q;
-	struct qcow2_l1 from = qcow2_l1_of(live), to;
-	struct qcow2_snapshot s;
-	char id[16];
-	int r = make_l1(q, from, from.entries, &to, e);
-
-	if (r < 0)
-		return r;
-	next_id(img, id);
-	s = describe(q, id, name);
-	s.l1_pos = to.pos;
-	s.l1_size = to.entries;
-	r = enlist(img, &s, id, name, e);
-	return r < 0 ? undo_l1(q, from, to, r) : 0;
-}
-
-static int take(struct image *img, const char *name, struct err *e)
-{
-	struct qcow2_view *live = live_of(img);
+	struct qcow2_l1 from, to;
 	struct err ignored = ERR_INIT;
-	int r = check_possible(live->q, e);
+	int r = check_possible(q, e);
 
-	if (r == 0 && live->q->header.nsnapshots >= QCOW2_MAX_SNAPSHOTS)
+	if (r == 0 && q->header.nsnapshots >= QCOW2_MAX_SNAPSHOTS)
 		r = err_set(e, EFBIG, "an image cannot have more than %d snapshots",
 			QCOW2_MAX_SNAPSHOTS);
 	if (r < 0)
 		return r;
 	r = qcow2_walk_clear_copied(live, e);
 	if (r == 0)
-		r = writer_write_back(live->q->alloc->writer, e);
+		r = writer_write_back(q->alloc->writer, e);
+	from = qcow2_l1_of(live);
 	if (r == 0)
-		r = take_flagless(img, name, e);
+		r = copy_l1(q, from, from.entries, &to, e);
+	if (r == 0) {
+		r = add_snapshot(img, to, name, e);
+		if (r < 0)
+			undo_copy(q, from, to);
+	}
 	if (r < 0 && !img->writer->failed)
-		settle(live, &ignored);
+		release(live, &ignored);
 	return r;
 }
 
-/* Dropping. */
+/* Deleting. */
 
+/* Reads the entry of state number i. */
 static int find_entry(const struct qcow2 *q, size_t i, struct qcow2_snapshot *s, struct err *e)
 {
 	uint64_t pos = q->header.snapshots_pos;
@@ -188,7 +174,7 @@ static int find_entry(const struct qcow2 *q, size_t i, struct qcow2_snapshot *s,
 	return r;
 }
 
-static int delist(struct qcow2 *q, size_t i, struct err *e)
+static int remove_entry(struct qcow2 *q, size_t i, struct err *e)
 {
 	struct qcow2_snapshot_table t;
 	int r = qcow2_snapshot_table_load(q, 0, &t, e);
@@ -201,7 +187,7 @@ static int delist(struct qcow2 *q, size_t i, struct err *e)
 	return r;
 }
 
-static int drop(struct image *img, size_t i, struct err *e)
+static int delete (struct image *img, size_t i, struct err *e)
 {
 	struct qcow2_view *live = live_of(img);
 	struct qcow2 *q = live->q;
@@ -214,7 +200,7 @@ static int drop(struct image *img, size_t i, struct err *e)
 	if (r == 0)
 		r = qcow2_walk_check(q, l1, e);
 	if (r == 0)
-		r = delist(q, i, e);
+		r = remove_entry(q, i, e);
 	if (r < 0)
 		return r;
 	r = qcow2_walk_drop(q, l1, &why);
@@ -223,7 +209,7 @@ static int drop(struct image *img, size_t i, struct err *e)
 	if (r == 0)
 		qcow2_l1_drop(q, l1);
 	if (r == 0)
-		r = settle(live, &why);
+		r = release(live, &why);
 	return qcow2_walk_warn_leak(img, r, &why);
 }
 
@@ -243,24 +229,9 @@ static int rename_entry(struct image *img, size_t i, const char *name, struct er
 	return r;
 }
 
-/* Going back. */
+/* Applying. */
 
-static int check_apply(const struct qcow2 *q, const struct qcow2_snapshot *s, struct err *e)
-{
-	int r = check_possible(q, e);
-
-	return r == 0 ? qcow2_resize_check(q, s->disk_size, e) : r;
-}
-
-/* The disk of the snapshot is the live one; durable on return. */
-static int switch_to(struct qcow2_view *live, struct qcow2_l1 l1, uint64_t size, struct err *e)
-{
-	int r = qcow2_resize_put_size(live, size, e);
-
-	return r == 0 ? qcow2_l1_switch(live, l1, e) : r;
-}
-
-/* What lies behind the disk, the state of a machine, stays with the snapshot. */
+/* The VM state, which lies beyond the end of the disk, is not copied. */
 static int apply(struct image *img, size_t i, struct err *e)
 {
 	struct qcow2_view *live = live_of(img);
@@ -272,28 +243,34 @@ static int apply(struct image *img, size_t i, struct err *e)
 	int r = find_entry(q, i, &s, e);
 
 	if (r == 0)
-		r = check_apply(q, &s, e);
+		r = check_possible(q, e);
+	if (r == 0)
+		r = qcow2_resize_check(q, s.disk_size, e);
 	if (r < 0)
 		return r;
 	needed = div_round_up(s.disk_size, UINT64_C(1) << qcow2_l1_bits(q));
 	from = (struct qcow2_l1){.pos = s.l1_pos, .entries = MIN(s.l1_size, needed)};
 	r = qcow2_walk_check(q, from, e);
 	if (r == 0)
-		r = make_l1(q, from, MAX(needed, 1), &to, e);
+		r = copy_l1(q, from, MAX(needed, 1), &to, e);
 	if (r < 0)
 		return r;
-	r = switch_to(live, to, s.disk_size, e);
-	if (r < 0)
-		return undo_l1(q, from, to, r);
+	r = qcow2_resize_put_size(live, s.disk_size, e);
+	if (r == 0)
+		r = qcow2_l1_switch(live, to, e);
+	if (r < 0) {
+		undo_copy(q, from, to);
+		return r;
+	}
 	r = qcow2_walk_drop(q, old, &why);
 	if (r == 0)
-		r = settle(live, &why);
+		r = release(live, &why);
 	return qcow2_walk_warn_leak(img, r, &why);
 }
 
 const struct snapshot_ops qcow2_snapshot_ops = {
-	.create = take,
-	.delete = drop,
+	.create = create,
+	.delete = delete,
 	.rename = rename_entry,
 	.apply = apply,
 };

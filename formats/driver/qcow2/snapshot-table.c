@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* snapshot-table.c - the table of snapshots in memory, changed and put into the file again. */
+/* snapshot-table.c - the snapshot table loaded, changed in memory and stored again. */
 #include "snapshot-table.h"
 
 #include <errno.h>
@@ -56,7 +56,7 @@ int qcow2_snapshot_table_load(
 	return r;
 }
 
-/* Where entry number i begins; the n-th is the end. */
+/* Entry number i; the n-th is the end. */
 static unsigned char *table_at(const struct qcow2_snapshot_table *t, size_t i)
 {
 	unsigned char *p = t->p;
@@ -87,7 +87,7 @@ void qcow2_snapshot_table_append(struct qcow2_snapshot_table *t, const struct qc
 	store_be32(p + 16, s->when.tv_sec);
 	store_be32(p + 20, s->when.tv_nsec);
 	store_be64(p + 24, s->vm_clock);
-	store_be32(p + 32, 0); /* bytes of VM state, once more in the extra data */
+	store_be32(p + 32, 0); /* VM state size: in the extra data */
 	store_be32(p + 36, QCOW2_SNAPSHOT_EXTRA);
 	store_be64(q, s->vmstate_size);
 	store_be64(q + 8, s->disk_size);
@@ -112,26 +112,7 @@ void qcow2_snapshot_table_rename(struct qcow2_snapshot_table *t, size_t i, const
 	t->len = p + entry_len(p) + rest - t->p;
 }
 
-static int put_header(struct qcow2 *q, uint64_t pos, uint32_t n, struct err *e)
-{
-	unsigned char raw[12];
-
-	store_be32(raw, n);
-	store_be64(raw + 4, pos);
-	return meta_write(q->io, raw, sizeof raw, QCOW2_AT_SNAPSHOTS, ORDER_HEADER, e);
-}
-
-static int take_room(struct qcow2 *q, uint64_t len, struct qcow2_clusters *c, struct err *e)
-{
-	bool fresh;
-
-	*c = (struct qcow2_clusters){0};
-	if (len == 0)
-		return 0;
-	return qcow2_alloc_take(q->alloc, div_round_up(len, q->cluster_size), true, c, &fresh, e);
-}
-
-static void drop_room(struct qcow2 *q, uint64_t pos, uint64_t len)
+static void drop(struct qcow2 *q, uint64_t pos, uint64_t len)
 {
 	if (len > 0)
 		qcow2_alloc_drop(q->alloc, pos >> q->header.cluster_bits,
@@ -141,23 +122,28 @@ static void drop_room(struct qcow2 *q, uint64_t pos, uint64_t len)
 int qcow2_snapshot_table_store(struct qcow2 *q, const struct qcow2_snapshot_table *t, struct err *e)
 {
 	struct qcow2_header *h = &q->header;
-	struct qcow2_clusters c;
-	uint64_t pos, old = h->snapshots_pos;
+	struct qcow2_clusters c = {0};
+	unsigned char raw[12];
+	uint64_t pos;
+	bool reads_zero;
 	int r = qcow2_alloc_prepare(q->alloc, 2, e);
 
-	if (r == 0)
-		r = take_room(q, t->len, &c, e);
+	if (r == 0 && t->len > 0)
+		r = qcow2_alloc_take(
+			q->alloc, div_round_up(t->len, q->cluster_size), true, &c, &reads_zero, e);
 	if (r < 0)
 		return r;
 	pos = c.first << h->cluster_bits;
+	store_be32(raw, t->n);
+	store_be64(raw + 4, pos);
 	r = meta_write(q->io, t->p, t->len, pos, ORDER_TABLES_ROOT, e);
 	if (r == 0)
-		r = put_header(q, pos, t->n, e);
+		r = meta_write(q->io, raw, sizeof raw, QCOW2_AT_SNAPSHOTS, ORDER_HEADER, e);
 	if (r < 0) {
-		drop_room(q, pos, t->len);
+		drop(q, pos, t->len);
 		return r;
 	}
-	drop_room(q, old, t->stored);
+	drop(q, h->snapshots_pos, t->stored);
 	qcow2_range_set(q, "snapshot table", pos, t->len);
 	h->snapshots_pos = pos;
 	h->nsnapshots = t->n;

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* snapshot-read.c - the table of internal snapshots, each of which becomes a state of the image.
+/* snapshot.c - the table of internal snapshots, each of which becomes a state of the image.
  *
- * Entries have no fixed length: when one cannot be walked over, none that follows can be found, and
- * the table as a whole is invalid.  What else may be wrong with an entry is that snapshot's trouble
- * alone: it is listed, and reading it says why it cannot be read.
+ * Entries have no fixed length: when one is damaged so that its end is unknown, those after it
+ * cannot be found, and the table as a whole is invalid.  Other damage of an entry concerns that
+ * snapshot alone: it is listed, and reading it fails with the reason.
  */
 #include "snapshot.h"
 
@@ -21,38 +21,27 @@
 #include "map.h"
 #include "qcow2.h"
 
-/* Extra data grew over time: 8 bytes bring the long VM state size, 16 the disk size, 24 the count
- * of instructions. */
-static void decode_extra(struct qcow2_snapshot *s, const unsigned char *p)
-{
-	if (s->extra_len >= 8)
-		s->vmstate_size = load_be64(p);
-	if (s->extra_len >= 16)
-		s->disk_size = load_be64(p + 8) & ~(uint64_t)511;
-	if (s->extra_len >= 24)
-		s->icount = (int64_t)load_be64(p + 16);
-}
-
-static void decode_fixed(struct qcow2_snapshot *s, const unsigned char *p)
-{
-	s->l1_pos = load_be64(p);
-	s->l1_size = load_be32(p + 8);
-	s->id_len = load_be16(p + 12);
-	s->name_len = load_be16(p + 14);
-	s->when.tv_sec = load_be32(p + 16);
-	s->when.tv_nsec = MIN(load_be32(p + 20), 999999999);
-	s->vm_clock = load_be64(p + 24);
-	s->vmstate_size = load_be32(p + 32);
-	s->extra_len = load_be32(p + 36);
-	s->len = QCOW2_SNAPSHOT_FIXED + (uint64_t)s->extra_len + s->id_len + s->name_len;
-}
-
 void qcow2_snapshot_decode(const struct qcow2 *q, uint64_t pos,
 	const unsigned char raw[QCOW2_SNAPSHOT_HEAD], struct qcow2_snapshot *s)
 {
 	*s = (struct qcow2_snapshot){.pos = pos, .disk_size = q->size, .icount = -1};
-	decode_fixed(s, raw);
-	decode_extra(s, raw + QCOW2_SNAPSHOT_FIXED);
+	s->l1_pos = load_be64(raw);
+	s->l1_size = load_be32(raw + 8);
+	s->id_len = load_be16(raw + 12);
+	s->name_len = load_be16(raw + 14);
+	s->when.tv_sec = load_be32(raw + 16);
+	s->when.tv_nsec = MIN(load_be32(raw + 20), 999999999);
+	s->vm_clock = load_be64(raw + 24);
+	s->vmstate_size = load_be32(raw + 32);
+	s->extra_len = load_be32(raw + 36);
+	s->len = QCOW2_SNAPSHOT_FIXED + (uint64_t)s->extra_len + s->id_len + s->name_len;
+	/* The extra data of newer programs is longer. */
+	if (s->extra_len >= 8)
+		s->vmstate_size = load_be64(raw + QCOW2_SNAPSHOT_FIXED);
+	if (s->extra_len >= 16)
+		s->disk_size = load_be64(raw + QCOW2_SNAPSHOT_FIXED + 8) & ~(uint64_t)511;
+	if (s->extra_len >= 24)
+		s->icount = (int64_t)load_be64(raw + QCOW2_SNAPSHOT_FIXED + 16);
 }
 
 int qcow2_snapshot_read(
@@ -72,12 +61,21 @@ int qcow2_snapshot_read(
 	return 0;
 }
 
-static uint64_t vmstate_start(const struct qcow2 *q, const struct qcow2_snapshot *s)
+int qcow2_snapshot_read_names(const struct qcow2 *q, const struct qcow2_snapshot *s, char **id,
+	char **name, struct err *e)
 {
-	return round_up(s->disk_size, UINT64_C(1) << qcow2_l1_bits(q));
+	uint64_t pos = s->pos + QCOW2_SNAPSHOT_FIXED + s->extra_len;
+	int r;
+
+	*id = calloc(1, s->id_len + 1u);
+	*name = calloc(1, s->name_len + 1u);
+	if (!*id || !*name)
+		return err_nomem(e);
+	r = meta_read(q->cache, q->io, *id, s->id_len, pos, e);
+	return r < 0 ? r : meta_read(q->cache, q->io, *name, s->name_len, pos + s->id_len, e);
 }
 
-/* Is the disk of the snapshot one that can be read? */
+/* Checks that the disk of the snapshot can be read. */
 static int check_disk(const struct qcow2 *q, const struct qcow2_snapshot *s, struct err *e)
 {
 	if (q->external)
@@ -89,55 +87,36 @@ static int check_disk(const struct qcow2 *q, const struct qcow2_snapshot *s, str
 	return qcow2_l1_check(q, s->l1_pos, s->l1_size, e);
 }
 
-/* The VM state is mapped by the first L1 entries behind the disk. */
-static int check_vmstate(const struct qcow2 *q, const struct qcow2_snapshot *s, struct err *e)
+/* A view of size bytes from guest offset start on; one that cannot be read, r < 0, says why. */
+static struct view *make_view(struct qcow2 *q, const struct qcow2_snapshot *s, uint64_t size,
+	uint64_t start, int r, struct err *why, struct err *e)
 {
-	int r = check_disk(q, s, e);
-	uint64_t reach;
-
-	if (r < 0)
-		return r;
-	reach = (uint64_t)s->l1_size << qcow2_l1_bits(q);
-	if (!range_fits(vmstate_start(q, s), s->vmstate_size, reach))
-		return err_set(e, EUCLEAN,
-			"VM state: %" PRIu64 " bytes are more than the L1 table reaches",
-			s->vmstate_size);
-	return 0;
-}
-
-static struct view *broken_view(uint64_t size, struct err *why, struct err *e)
-{
+	if (r == 0)
+		return qcow2_map_view(q, size, start, s->l1_pos, s->l1_size, e);
 	err_in(why, "the snapshot cannot be read");
 	return view_broken(MIN(size, LIMIT_DISK_SIZE), why->text, e);
-}
-
-static struct view *disk_view(struct qcow2 *q, const struct qcow2_snapshot *s, struct err *e)
-{
-	struct err why = ERR_INIT;
-
-	if (check_disk(q, s, &why) < 0)
-		return broken_view(s->disk_size, &why, e);
-	return qcow2_map_view(q, s->disk_size, 0, s->l1_pos, s->l1_size, e);
-}
-
-static struct view *vmstate_view(struct qcow2 *q, const struct qcow2_snapshot *s, struct err *e)
-{
-	struct err why = ERR_INIT;
-
-	if (check_vmstate(q, s, &why) < 0)
-		return broken_view(s->vmstate_size, &why, e);
-	return qcow2_map_view(q, s->vmstate_size, vmstate_start(q, s), s->l1_pos, s->l1_size, e);
 }
 
 static int make_views(
 	struct qcow2 *q, const struct qcow2_snapshot *s, struct state *state, struct err *e)
 {
-	state->view = disk_view(q, s, e);
+	struct err why = ERR_INIT;
+	/* The VM state is mapped by the first L1 entries after those of the disk. */
+	uint64_t start = round_up(s->disk_size, UINT64_C(1) << qcow2_l1_bits(q));
+	int r = check_disk(q, s, &why);
+
+	state->view = make_view(q, s, s->disk_size, 0, r, &why, e);
 	if (!state->view)
 		return -e->code;
 	if (s->vmstate_size == 0)
 		return 0;
-	state->vmstate = vmstate_view(q, s, e);
+	why = (struct err)ERR_INIT;
+	r = check_disk(q, s, &why);
+	if (r == 0 && !range_fits(start, s->vmstate_size, (uint64_t)s->l1_size << qcow2_l1_bits(q)))
+		r = err_set(&why, EUCLEAN,
+			"VM state: %" PRIu64 " bytes are more than the L1 table maps",
+			s->vmstate_size);
+	state->vmstate = make_view(q, s, s->vmstate_size, start, r, &why, e);
 	return state->vmstate ? 0 : -e->code;
 }
 
@@ -160,19 +139,12 @@ int qcow2_snapshot_add(struct image *img, struct qcow2 *q, const struct qcow2_sn
 	return r;
 }
 
-static int add_state(
+static int add_entry(
 	struct image *img, struct qcow2 *q, const struct qcow2_snapshot *s, struct err *e)
 {
-	uint64_t pos = s->pos + QCOW2_SNAPSHOT_FIXED + s->extra_len;
-	char *id = calloc(1, s->id_len + 1u), *name = calloc(1, s->name_len + 1u);
-	int r;
+	char *id, *name;
+	int r = qcow2_snapshot_read_names(q, s, &id, &name, e);
 
-	if (!id || !name)
-		r = err_nomem(e);
-	else
-		r = meta_read(q->cache, q->io, id, s->id_len, pos, e);
-	if (r == 0)
-		r = meta_read(q->cache, q->io, name, s->name_len, pos + s->id_len, e);
 	if (r == 0)
 		r = qcow2_snapshot_add(img, q, s, id, name, e);
 	free(id);
@@ -180,7 +152,7 @@ static int add_state(
 	return r;
 }
 
-static int table_read(struct image *img, struct qcow2 *q, uint64_t *len, struct err *e)
+static int add_entries(struct image *img, struct qcow2 *q, uint64_t *len, struct err *e)
 {
 	uint64_t start = q->header.snapshots_pos;
 
@@ -200,7 +172,7 @@ static int table_read(struct image *img, struct qcow2 *q, uint64_t *len, struct 
 		*len += round_up(s.len, QCOW2_SNAPSHOT_ALIGN);
 		if (*len > QCOW2_MAX_SNAPSHOT_BYTES)
 			return err_set(e, EFBIG, "more than %u bytes", QCOW2_MAX_SNAPSHOT_BYTES);
-		r = add_state(img, q, &s, e);
+		r = add_entry(img, q, &s, e);
 		if (r < 0)
 			return r;
 	}
@@ -209,7 +181,7 @@ static int table_read(struct image *img, struct qcow2 *q, uint64_t *len, struct 
 
 int qcow2_snapshot_add_all(struct image *img, struct qcow2 *q, uint64_t *len, struct err *e)
 {
-	int r = table_read(img, q, len, e);
+	int r = add_entries(img, q, len, e);
 
 	if (r < 0) {
 		*len = 0;

@@ -1,16 +1,16 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* verify.c - may an image be written to?  One pass over all its metadata at the start.
+/* verify.c - one check of all metadata before an image is opened for writing.
  *
- * A writer trusts refcounts and the flag COPIED: what has a refcount of 0 is given out, what is
- * flagged is overwritten.  In an image where these are wrong, or that is shorter than its tables
- * say, a write that succeeds destroys something else.  So writing begins only when
+ * A writer trusts refcounts and COPIED: it allocates clusters with a refcount of 0, and overwrites
+ * clusters whose entry has COPIED.  If these are wrong, or clusters in use lie beyond the end of
+ * the file, a write that succeeds destroys something else.  So writing begins only when
  *
- *   each refcount is at least the number of references, of all states,
- *   no entry of the live disk is flagged whose cluster has a refcount other than 1, and
- *   nothing that is referred to lies past the end of its file.
+ *   each refcount is at least the number of references, from all states,
+ *   each cluster whose entry in the live disk has COPIED has a refcount of 1, and
+ *   nothing that is referred to lies beyond the end of its file.
  *
- * Then nothing in use is given out, and what is overwritten in place has one owner.  Leaks do no
- * harm, nor do flags that are missing: they cost room or a copy.
+ * Then no cluster in use is allocated, and each one overwritten in place has one owner.  Leaks and
+ * missing flags are harmless: they cost space or a copy.
  */
 #include "verify.h"
 
@@ -40,14 +40,14 @@ static void keep_first(void *arg, const char *sentence)
 
 static int refuse(const struct qcow2_check *c, const char *first, struct err *e)
 {
-	if (c->cut)
+	if (c->beyond_end)
 		err_set(e, EIO,
 			"the file is shorter than its tables say (cut short?), and is not written "
 			"to: %s",
 			first);
 	else
 		err_set(e, EUCLEAN, "its metadata is damaged, and it is not written to: %s", first);
-	if (!c->cut)
+	if (!c->beyond_end)
 		err_hint(e, "vdisk check -r all repairs what can be repaired");
 	return err_hint_code(e, HINT_COW, NULL);
 }

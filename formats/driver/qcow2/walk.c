@@ -1,8 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* walk.c - all that an L1 table refers to, its L2 tables and their clusters: with one
- * reference more or less, and flagged as the live disk's own or not.
- *
- * Everything here runs with the gate closed and may take the time that it takes to read all tables.
+/* walk.c - all that an L1 table refers to, its L2 tables and their clusters: with one reference
+ * more or less, and with COPIED set or cleared.
  */
 #include "walk.h"
 
@@ -30,18 +28,7 @@ struct l1_entry {
 
 typedef int each_table(void *arg, const struct l1_entry *l, struct err *e);
 
-static int look_at(const struct qcow2 *q, uint64_t i, uint64_t entry, each_table *each, void *arg,
-	struct err *e)
-{
-	struct l1_entry l = {.i = i, .entry = entry};
-	int r = qcow2_l1_decode(q, entry, &l.table, e);
-
-	if (r == 0 && l.table != 0)
-		r = each(arg, &l, e);
-	return r < 0 ? err_in(e, "L1 entry %" PRIu64, i) : 0;
-}
-
-static int walk(
+static int walk_l1(
 	const struct qcow2 *q, struct qcow2_l1 l1, each_table *each, void *arg, struct err *e)
 {
 	unsigned char buf[META_PAGE];
@@ -51,16 +38,23 @@ static int walk(
 		n = MIN(l1.entries - i, sizeof buf / QCOW2_ENTRY_SIZE);
 		r = meta_read(q->cache, q->io, buf, n * QCOW2_ENTRY_SIZE,
 			l1.pos + i * QCOW2_ENTRY_SIZE, e);
-		for (uint64_t k = 0; r == 0 && k < n; k++)
-			r = look_at(q, i + k, load_be64(buf + k * QCOW2_ENTRY_SIZE), each, arg, e);
+		for (uint64_t k = 0; r == 0 && k < n; k++) {
+			struct l1_entry l = {i + k, load_be64(buf + k * QCOW2_ENTRY_SIZE), 0};
+
+			r = qcow2_l1_decode(q, l.entry, &l.table, e);
+			if (r == 0 && l.table != 0)
+				r = each(arg, &l, e);
+			if (r < 0)
+				err_in(e, "L1 entry %" PRIu64, l.i);
+		}
 	}
 	return r;
 }
 
-/* Calls for the entries of each page of an L2 table. */
+/* Is called with the entries of each page of an L2 table. */
 typedef int each_entries(void *arg, struct qcow2_l2_entries *t, struct err *e);
 
-static int walk_table(
+static int walk_l2(
 	const struct qcow2 *q, uint64_t table, each_entries *each, void *arg, struct err *e)
 {
 	uint64_t end = UINT64_C(1) << qcow2_l1_bits(q);
@@ -70,45 +64,30 @@ static int walk_table(
 	for (uint64_t off = 0; r == 0 && off < end;
 		off += (uint64_t)t.n << q->header.cluster_bits) {
 		r = qcow2_l2_read(q, table, off, UINT64_MAX, &t, e);
-		if (r == 0)
+		if (r == 0 && each)
 			r = each(arg, &t, e);
 	}
 	return r;
 }
 
-static bool has_cluster(const struct qcow2 *q, uint64_t entry)
-{
-	enum qcow2_l2_kind kind = qcow2_l2_kind(q, entry);
-
-	return kind == QCOW2_L2_DATA || kind == QCOW2_L2_ZERO_ALLOCATED;
-}
-
 /* Checking. */
-
-static int ignore(void *arg, struct qcow2_l2_entries *t, struct err *e)
-{
-	(void)arg;
-	(void)t;
-	(void)e;
-	return 0;
-}
 
 static int check_table(void *arg, const struct l1_entry *l, struct err *e)
 {
-	return walk_table(arg, l->table, ignore, NULL, e);
+	return walk_l2(arg, l->table, NULL, NULL, e);
 }
 
 int qcow2_walk_check(struct qcow2 *q, struct qcow2_l1 l1, struct err *e)
 {
 	int r = qcow2_l1_check(q, l1.pos, l1.entries, e);
 
-	return r == 0 ? walk(q, l1, check_table, q, e) : r;
+	return r == 0 ? walk_l1(q, l1, check_table, q, e) : r;
 }
 
-/* One reference more. */
+/* Sharing. */
 
-/* References that follow each other on disk are counted together.  The order is that of the walk,
- * so that the first so many can be taken back. */
+/* Adds by to refcounts.  Clusters that follow each other are counted together.  The order is that
+ * of the walk, so that the first ones counted can be taken back. */
 struct adding {
 	struct qcow2 *q;
 	int by;
@@ -129,22 +108,22 @@ static int add_run(struct adding *a, struct err *e)
 	return r;
 }
 
-static int add(struct adding *a, uint64_t first, uint64_t n, struct err *e)
+static int add(struct adding *a, struct qcow2_clusters c, struct err *e)
 {
 	int r = 0;
 
-	if (a->run.n > 0 && a->run.first + a->run.n == first) {
-		a->run.n += n;
+	if (a->run.n > 0 && a->run.first + a->run.n == c.first) {
+		a->run.n += c.n;
 		return 0;
 	}
 	r = add_run(a, e);
-	a->run = (struct qcow2_clusters){.first = first, .n = n};
+	a->run = c;
 	return r;
 }
 
-/* Tables of a snapshot may have the flag: readers of it do not mind, and who takes version 2 from
- * version 3 (qemu-img amend) leaves it there.  The live disk would overwrite what it shares. */
-static int clear_flags(const struct qcow2 *q, struct qcow2_l2_entries *t, struct err *e)
+/* Tables of a snapshot may have COPIED: its readers ignore it, and qemu-img amend to version 2
+ * leaves it there.  Once the live disk shares such a table, it would overwrite shared clusters. */
+static int clear_copied(const struct qcow2 *q, struct qcow2_l2_entries *t, struct err *e)
 {
 	bool changed = false;
 
@@ -152,7 +131,7 @@ static int clear_flags(const struct qcow2 *q, struct qcow2_l2_entries *t, struct
 		unsigned char *p = t->raw + i * q->entry_size;
 		uint64_t entry = load_be64(p);
 
-		if (!(entry & QCOW2_COPIED) || !has_cluster(q, entry))
+		if (!(entry & QCOW2_COPIED) || !qcow2_l2_has_cluster(q, entry))
 			continue;
 		store_be64(p, entry & ~QCOW2_COPIED);
 		changed = true;
@@ -165,18 +144,14 @@ static int add_entries(void *arg, struct qcow2_l2_entries *t, struct err *e)
 {
 	struct adding *a = arg;
 	const struct qcow2 *q = a->q;
-	unsigned bits = q->header.cluster_bits;
-	int r = a->by > 0 ? clear_flags(q, t, e) : 0;
+	int r = a->by > 0 ? clear_copied(q, t, e) : 0;
 
 	for (size_t i = 0; r == 0 && i < t->n; i++) {
-		uint64_t entry = load_be64(t->raw + i * q->entry_size), pos, len;
+		struct qcow2_clusters c =
+			qcow2_l2_clusters(q, load_be64(t->raw + i * q->entry_size));
 
-		if (qcow2_l2_kind(q, entry) == QCOW2_L2_COMPRESSED) {
-			pos = qcow2_l2_compressed_range(q, entry, &len);
-			r = add(a, pos >> bits, qcow2_clusters_of(q, pos, len), e);
-		} else if (has_cluster(q, entry)) {
-			r = add(a, (entry & QCOW2_OFFSET) >> bits, 1, e);
-		}
+		if (c.n > 0)
+			r = add(a, c, e);
 	}
 	return r;
 }
@@ -184,16 +159,17 @@ static int add_entries(void *arg, struct qcow2_l2_entries *t, struct err *e)
 static int add_table(void *arg, const struct l1_entry *l, struct err *e)
 {
 	struct adding *a = arg;
-	int r = add(a, l->table >> a->q->header.cluster_bits, 1, e);
+	struct qcow2_clusters c = {.first = l->table >> a->q->header.cluster_bits, .n = 1};
+	int r = add(a, c, e);
 
 	if (r == 0)
-		r = walk_table(a->q, l->table, add_entries, a, e);
+		r = walk_l2(a->q, l->table, add_entries, a, e);
 	return r == 0 ? qcow2_alloc_relieve(a->q->alloc, e) : r;
 }
 
 static int add_all(struct adding *a, struct qcow2_l1 l1, struct err *e)
 {
-	int r = walk(a->q, l1, add_table, a, e);
+	int r = walk_l1(a->q, l1, add_table, a, e);
 
 	return r == 0 ? add_run(a, e) : r;
 }
@@ -218,84 +194,62 @@ void qcow2_walk_unshare(struct qcow2 *q, struct qcow2_l1 l1)
 	add_all(&down, l1, &ignored);
 }
 
-/* One reference less. */
-
-static int drop_entries(void *arg, struct qcow2_l2_entries *t, struct err *e)
-{
-	struct qcow2 *q = arg;
-	int r = qcow2_alloc_prepare(q->alloc, t->n, e);
-
-	for (size_t i = 0; r == 0 && i < t->n; i++)
-		qcow2_l2_drop_entry(q->alloc, t->raw + i * q->entry_size);
-	return r;
-}
+/* Dropping. */
 
 static int drop_table(void *arg, const struct l1_entry *l, struct err *e)
 {
 	struct qcow2 *q = arg;
-	int r = walk_table(q, l->table, drop_entries, q, e);
+	int r = qcow2_l2_drop_table(q, l->table, e);
 
-	if (r == 0)
-		r = qcow2_alloc_prepare(q->alloc, 1, e);
-	if (r < 0)
-		return r;
-	qcow2_alloc_drop(q->alloc, l->table >> q->header.cluster_bits, 1);
-	return qcow2_alloc_relieve(q->alloc, e);
+	return r == 0 ? qcow2_alloc_relieve(q->alloc, e) : r;
 }
 
 int qcow2_walk_drop(struct qcow2 *q, struct qcow2_l1 l1, struct err *e)
 {
-	return walk(q, l1, drop_table, q, e);
+	return walk_l1(q, l1, drop_table, q, e);
 }
 
 int qcow2_walk_warn_leak(struct image *img, int r, const struct err *why)
 {
 	if (r < 0 && !img->writer->failed)
-		image_warn(img, "room is lost, vdisk check -r leaks finds it: %s", why->text);
+		image_warn(
+			img, "clusters are leaked, vdisk check -r leaks frees them: %s", why->text);
 	return 0;
 }
 
-/* The flag COPIED in the tables of the live disk. */
+/* COPIED in the tables of the live disk. */
 
-struct flags {
+struct copied {
 	struct qcow2_view *live;
-	bool renew;                 /* by the refcounts; else none shall be */
-	struct qcow2_clusters like; /* clusters that have the refcount that was looked up last */
-	uint64_t count;
+	bool renew;                 /* set it by the refcounts; else clear it */
+	struct qcow2_clusters same; /* clusters that have the refcount that was looked up last */
+	uint64_t refcount;
 };
 
-static int look_up(struct flags *f, uint64_t cluster, bool *once, struct err *e)
+/* Sets or clears the flag in the entry at p; sets *changed if it was wrong. */
+static int put_flag(struct copied *f, unsigned char *p, bool *changed, struct err *e)
 {
-	int r = 0;
+	const struct qcow2 *q = f->live->q;
+	uint64_t entry = load_be64(p);
+	uint64_t cluster = (entry & QCOW2_OFFSET) >> q->header.cluster_bits;
+	int r;
 
-	if (cluster - f->like.first >= f->like.n) {
-		f->like.first = cluster;
-		r = qcow2_refcount_get(
-			f->live->q->alloc, cluster, UINT64_MAX, &f->count, &f->like.n, e);
+	if (f->renew && cluster - f->same.first >= f->same.n) {
+		f->same.first = cluster;
+		r = qcow2_refcount_get(q->alloc, cluster, UINT64_MAX, &f->refcount, &f->same.n, e);
+		if (r < 0)
+			return r;
 	}
-	*once = f->count == 1;
-	return r;
-}
-
-/* The entry at p with the flag as it should be; *changed: it was not. */
-static int put_flag(struct flags *f, unsigned char *p, bool *changed, struct err *e)
-{
-	uint64_t entry = load_be64(p), cluster = entry & QCOW2_OFFSET;
-	bool once = false;
-	int r = 0;
-
-	if (f->renew)
-		r = look_up(f, cluster >> f->live->q->header.cluster_bits, &once, e);
-	if (r == 0 && once != !!(entry & QCOW2_COPIED)) {
+	if ((f->renew && f->refcount == 1) != !!(entry & QCOW2_COPIED)) {
 		store_be64(p, entry ^ QCOW2_COPIED);
 		*changed = true;
 	}
-	return r;
+	return 0;
 }
 
 static int flag_entries(void *arg, struct qcow2_l2_entries *t, struct err *e)
 {
-	struct flags *f = arg;
+	struct copied *f = arg;
 	const struct qcow2 *q = f->live->q;
 	bool changed = false;
 	int r = 0;
@@ -303,7 +257,7 @@ static int flag_entries(void *arg, struct qcow2_l2_entries *t, struct err *e)
 	for (size_t i = 0; r == 0 && i < t->n; i++) {
 		unsigned char *p = t->raw + i * q->entry_size;
 
-		if (has_cluster(q, load_be64(p)))
+		if (qcow2_l2_has_cluster(q, load_be64(p)))
 			r = put_flag(f, p, &changed, e);
 	}
 	if (r == 0 && changed)
@@ -311,12 +265,11 @@ static int flag_entries(void *arg, struct qcow2_l2_entries *t, struct err *e)
 	return r;
 }
 
-/* What is in a table that others have as well is theirs, too, and has no flag when all flags are as
- * counts are; to clear them, each table is looked at, since the flag of the table may be missing.
- */
+/* The clusters of a shared table are shared, too, so its entries have no flag once all flags agree
+ * with the refcounts.  To clear them each table is read, since its own flag may be missing. */
 static int flag_table(void *arg, const struct l1_entry *l, struct err *e)
 {
-	struct flags *f = arg;
+	struct copied *f = arg;
 	struct qcow2 *q = f->live->q;
 	unsigned char raw[QCOW2_ENTRY_SIZE];
 	bool changed = false;
@@ -325,25 +278,24 @@ static int flag_table(void *arg, const struct l1_entry *l, struct err *e)
 	store_be64(raw, l->entry);
 	r = put_flag(f, raw, &changed, e);
 	if (r == 0 && (!f->renew || (l->entry | load_be64(raw)) & QCOW2_COPIED))
-		r = walk_table(q, l->table, flag_entries, f, e);
+		r = walk_l2(q, l->table, flag_entries, f, e);
 	if (r == 0 && changed)
 		r = meta_write(q->io, raw, sizeof raw, f->live->l1_pos + l->i * sizeof raw,
 			ORDER_TABLES_ROOT, e);
-	f->like.n = 0; /* counts change now */
+	f->same.n = 0; /* refcounts change now */
 	return r == 0 ? qcow2_alloc_relieve(q->alloc, e) : r;
-}
-
-static int put_flags(struct flags *f, struct err *e)
-{
-	return walk(f->live->q, qcow2_l1_of(f->live), flag_table, f, e);
 }
 
 int qcow2_walk_clear_copied(struct qcow2_view *live, struct err *e)
 {
-	return put_flags(&(struct flags){.live = live}, e);
+	struct copied f = {.live = live};
+
+	return walk_l1(live->q, qcow2_l1_of(live), flag_table, &f, e);
 }
 
 int qcow2_walk_renew_copied(struct qcow2_view *live, struct err *e)
 {
-	return put_flags(&(struct flags){.live = live, .renew = true}, e);
+	struct copied f = {.live = live, .renew = true};
+
+	return walk_l1(live->q, qcow2_l1_of(live), flag_table, &f, e);
 }

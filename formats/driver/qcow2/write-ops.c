@@ -1,6 +1,9 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* write-ops.c - where writing begins: the checks and marks before it, and the operations of the
- * live disk. */
+/* write-ops.c - the start of writing, and the write operations of the live disk.
+ *
+ * An image is checked before it is opened for writing: one marked dirty is repaired, one that is
+ * damaged is refused.  The header changes only when the first write comes (begin).
+ */
 #include "write-ops.h"
 
 #include <errno.h>
@@ -28,9 +31,9 @@ static int complete_file(struct io *io, uint64_t end, struct err *e)
 	return end > io->size && !io->is_block ? io_resize(io, end, e) : 0;
 }
 
-/* What others noted of the disk, and would trust, is true no more.  Bitmaps can say so themselves;
- * of one that is given up nobody would know which clusters are its own. */
-static int withdraw_notes(struct qcow2 *q, struct err *e)
+/* Clears autoclear bits, whose extensions will not match the disk any more.  Bitmaps are kept and
+ * marked as in use: without their bit, nobody would know which clusters are theirs. */
+static int clear_autoclear(struct qcow2 *q, struct err *e)
 {
 	struct qcow2_header *h = &q->header;
 	uint64_t keep = h->autoclear & QCOW2_DATA_FILE_RAW;
@@ -57,7 +60,7 @@ static int begin(struct view *view, struct err *e)
 	if (r == 0 && q->external)
 		r = complete_file(
 			q->data, MIN(round_up(q->data->size, q->cluster_size), view->size), e);
-	return r < 0 || q->header.version < 3 ? r : withdraw_notes(q, e);
+	return r < 0 || q->header.version < 3 ? r : clear_autoclear(q, e);
 }
 
 static const struct write_ops qcow2_write_ops = {
@@ -83,8 +86,8 @@ void qcow2_write_ops_set(struct view *v)
 	v->compressed_max = q->external ? 0 : q->cluster_size - 1;
 }
 
-/* What a crash has left of refcounts that are written late is put right, as QEMU does it. */
-static int clean(struct image *img, struct qcow2 *q, struct err *e)
+/* Repairs the refcounts of an image marked dirty, which were written late, as QEMU does. */
+static int repair_dirty(struct image *img, struct qcow2 *q, struct err *e)
 {
 	struct check_report report = {.found = NULL};
 	int r = qcow2_check_run(q, CHECK_ALL, &report, e);
@@ -93,40 +96,36 @@ static int clean(struct image *img, struct qcow2 *q, struct err *e)
 		r = err_set(e, EUCLEAN, "more than refcounts is damaged");
 	if (r < 0) {
 		err_in(e, "it is marked dirty");
-		return err_hint(e, "vdisk check -r all mends what can be mended");
+		return err_hint(e, "vdisk check -r all repairs what can be repaired");
 	}
-	image_warn(img, "%s was marked dirty: its refcounts have been put right", img->io->name);
+	image_warn(img, "%s was marked dirty: its refcounts were repaired", img->io->name);
 	return 0;
 }
 
-static int check_marks(struct image *img, struct qcow2 *q, struct err *e)
-{
-	uint64_t marks = q->header.incompatible;
-
-	if (marks & QCOW2_CORRUPT) {
-		err_set(e, EUCLEAN, "it is marked corrupt");
-		return err_hint(e, "vdisk check -r all mends it");
-	}
-	return marks & QCOW2_DIRTY ? clean(img, q, e) : 0;
-}
-
-/* It was looked at when the image was opened. */
-static int check_table(const struct qcow2 *q, struct err *e)
+/* Opening the image has set a range for the refcount table if that is valid. */
+static bool has_reftable(const struct qcow2 *q)
 {
 	for (unsigned i = 0; i < q->nranges; i++)
 		if (q->ranges[i].pos == q->header.reftable_pos)
-			return 0;
-	err_set(e, EUCLEAN, "the refcount table is invalid");
-	return err_hint(e, "vdisk check -r all mends refcounts");
+			return true;
+	return false;
 }
 
 int qcow2_write_ops_start(struct image *img, struct err *e)
 {
 	struct qcow2 *q = img->priv;
-	int r = check_marks(img, q, e);
+	int r = 0;
 
-	if (r == 0)
-		r = check_table(q, e);
+	if (q->header.incompatible & QCOW2_CORRUPT) {
+		err_set(e, EUCLEAN, "it is marked corrupt");
+		return err_hint(e, "vdisk check -r all repairs it");
+	}
+	if (q->header.incompatible & QCOW2_DIRTY)
+		r = repair_dirty(img, q, e);
+	if (r == 0 && !has_reftable(q)) {
+		err_set(e, EUCLEAN, "the refcount table is invalid");
+		return err_hint(e, "vdisk check -r all repairs refcounts");
+	}
 	if (r == 0)
 		r = qcow2_verify(img, q, e);
 	if (r == 0 && q->external)

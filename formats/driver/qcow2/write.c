@@ -1,5 +1,10 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* write.c - writing to the live disk: room for clusters, and what entries say of them. */
+/* write.c - writes to the live disk: clusters reserved, and L2 entries that refer to them.
+ *
+ * A cluster that the live disk owns is overwritten in place.  One that is shared, compressed or not
+ * allocated gets a new cluster.  With extended L2 entries an entry still has one cluster, so all
+ * subclusters that hold data move to it together.
+ */
 #include "write.h"
 
 #include <errno.h>
@@ -12,8 +17,6 @@
 #include "io/writeback.h"
 #include "view/view.h"
 #include "view/writer.h"
-#include "image/check.h"
-#include "image/image.h"
 #include "alloc.h"
 #include "header.h"
 #include "l1.h"
@@ -23,46 +26,49 @@
 
 #define ALL_ZERO (UINT64_C(0xffffffff) << 32) /* the bitmap of a cluster without data */
 
-enum { TOKEN_NEW, TOKEN_HELD }; /* of reservations: the clusters are new, or the entry's own */
+/* Of reservations: the clusters are new, or those of the entry. */
+enum { TOKEN_NEW, TOKEN_OWNED };
 
-static struct qcow2_view *view_of(struct view *v)
+/* Reserving. */
+
+static bool has_data(const struct qcow2 *q, const unsigned char *p)
 {
-	return (struct qcow2_view *)v;
+	return load_be64(p) & QCOW2_COMPRESSED || qcow2_l2_bitmap(q, p) & UINT32_MAX;
 }
 
-static uint64_t load_bitmap(const struct qcow2 *q, const unsigned char *entry)
-{
-	return q->extended ? load_be64(entry + 8) : 0;
-}
-
-/* Room. */
-
-/* The first entries of t whose clusters cannot be written to. */
+/* Counts the first entries of t that get new clusters together.  With subclusters, data that moves
+ * does so one cluster at a time. */
 static size_t count_new(const struct qcow2 *q, const struct qcow2_l2_entries *t)
 {
 	struct err ignored = ERR_INIT;
 	size_t n = 1;
 
-	for (bool held; n < t->n; n++)
-		if (qcow2_l2_is_owned(q, t->raw + n * q->entry_size, &held, &ignored) < 0 || held)
+	if (q->extended && has_data(q, t->raw))
+		return 1;
+	for (bool owned; n < t->n; n++) {
+		const unsigned char *p = t->raw + n * q->entry_size;
+
+		if (qcow2_l2_is_owned(q, p, &owned, &ignored) < 0 || owned ||
+			(q->extended && has_data(q, p)))
 			break;
+	}
 	return n;
 }
 
-/* The part of its cluster that has to move with a write to [*start, *end): whole subclusters, and
- * all that hold data, since an entry has one cluster for them. */
-static void widen(const struct qcow2 *q, const unsigned char *entry, bool held, uint64_t *start,
-	uint64_t *end)
+/* Widens [*start, *end) to whole subclusters, and unless the entry's cluster stays, to all of its
+ * subclusters that hold data. */
+static void widen(
+	const struct qcow2 *q, const unsigned char *p, bool owned, uint64_t *start, uint64_t *end)
 {
 	uint32_t sub = q->cluster_size / (q->extended ? QCOW2_SUBCLUSTERS : 1);
-	uint64_t cluster = *start & ~(uint64_t)(q->cluster_size - 1);
-	uint64_t stored = load_bitmap(q, entry) & UINT32_MAX;
+	uint64_t cluster = *start - qcow2_in_cluster(q, *start);
+	uint64_t stored = qcow2_l2_bitmap(q, p) & UINT32_MAX;
 
 	*start -= *start % sub;
 	*end = div_round_up(*end, sub) * sub;
-	if (held || !q->extended)
+	if (owned || !q->extended)
 		return;
-	if (qcow2_l2_kind(q, load_be64(entry)) == QCOW2_L2_COMPRESSED)
+	if (load_be64(p) & QCOW2_COMPRESSED)
 		stored = UINT32_MAX;
 	if (stored) {
 		*start = MIN(*start, cluster + (uint64_t)__builtin_ctzll(stored) * sub);
@@ -70,126 +76,95 @@ static void widen(const struct qcow2 *q, const unsigned char *entry, bool held, 
 	}
 }
 
-/* Room in a data file is where the disk has it, too. */
-static int take_outside(
-	const struct qcow2 *q, struct reservation *res, uint64_t size, struct err *e)
-{
-	uint64_t end = MIN(res->off + res->len, size);
-
-	res->io = q->data;
-	res->pos = res->off;
-	res->reads_zero = res->pos >= q->data->size;
-	return end > q->data->size ? io_resize(q->data, end, e) : 0;
-}
-
-/* n clusters from that of res->off on. */
-static int take_clusters(struct qcow2 *q, struct reservation *res, uint64_t *n, struct err *e)
+int qcow2_write_allocate(const struct qcow2 *q, uint64_t off, size_t *n, uint64_t *pos,
+	bool *reads_zero, struct err *e)
 {
 	struct qcow2_clusters c;
-	int r = qcow2_alloc_take(q->alloc, *n, false, &c, &res->reads_zero, e);
+	int r;
 
-	res->io = q->io;
-	res->pos = c.first << q->header.cluster_bits;
+	*pos = off;
+	*reads_zero = off >= q->data->size;
+	if (q->external)
+		return 0;
+	r = qcow2_alloc_take(q->alloc, *n, false, &c, reads_zero, e);
+	*pos = c.first << q->header.cluster_bits;
 	*n = c.n;
 	return r;
 }
 
-/* What the entry has, for a write to [off, end) of its cluster. */
-static int hold(const struct qcow2_view *v, const struct qcow2_l2_entries *t, uint64_t off,
-	uint64_t end, struct reservation *res)
-{
-	const struct qcow2 *q = v->q;
-	uint64_t cluster = off & ~(uint64_t)(q->cluster_size - 1);
-
-	end = MIN(end, cluster + q->cluster_size);
-	widen(q, t->raw, true, &off, &end);
-	*res = (struct reservation){
-		.off = off,
-		.len = MIN(end, v->view.size) - off,
-		.io = q->data,
-		.pos = (load_be64(t->raw) & QCOW2_OFFSET) + (off - cluster),
-		.token = TOKEN_HELD,
-	};
-	return 0;
-}
-
-static bool has_data(const struct qcow2 *q, const unsigned char *entry)
-{
-	return load_be64(entry) & QCOW2_COMPRESSED || load_bitmap(q, entry) & UINT32_MAX;
-}
-
-/* With subclusters those that hold data must move as well: one cluster at a time then. */
-static size_t count_together(const struct qcow2 *q, const struct qcow2_l2_entries *t)
-{
-	size_t n = count_new(q, t);
-
-	if (!q->extended)
-		return n;
-	if (has_data(q, t->raw))
-		return 1;
-	for (size_t i = 1; i < n; i++)
-		if (has_data(q, t->raw + i * q->entry_size))
-			return i;
-	return n;
-}
-
-static int make_room(struct qcow2_view *v, const struct qcow2_l2_entries *t, uint64_t off,
+static int reserve_new(struct qcow2_view *v, const struct qcow2_l2_entries *t, uint64_t off,
 	uint64_t end, struct reservation *res, struct err *e)
 {
-	struct qcow2 *q = v->q;
-	uint64_t n = MIN(count_together(q, t), qcow2_clusters_of(q, off, end - off));
-	uint64_t cluster = off & ~(uint64_t)(q->cluster_size - 1);
+	const struct qcow2 *q = v->q;
+	uint64_t cluster = off - qcow2_in_cluster(q, off), reach;
+	size_t n = MIN(count_new(q, t), qcow2_clusters_of(q, off, end - off));
 	int r;
 
-	*res = (struct reservation){
-		.off = cluster, .len = n << q->header.cluster_bits, .token = TOKEN_NEW};
-	if (q->external)
-		r = take_outside(q, res, v->view.size, e);
-	else
-		r = take_clusters(q, res, &n, e);
-	end = MIN(end, cluster + (n << q->header.cluster_bits));
+	*res = (struct reservation){.io = q->data, .token = TOKEN_NEW};
+	r = qcow2_write_allocate(q, cluster, &n, &res->pos, &res->reads_zero, e);
+	if (r < 0)
+		return r;
+	reach = cluster + ((uint64_t)n << q->header.cluster_bits);
+	end = MIN(end, reach);
 	widen(q, t->raw, false, &off, &end);
 	res->pos += off - cluster;
 	res->off = off;
 	res->len = MIN(end, v->view.size) - off;
-	return r;
+	reach = MIN(reach, v->view.size);
+	return q->external && reach > q->data->size ? io_resize(q->data, reach, e) : 0;
 }
 
 int qcow2_write_reserve(
 	struct view *view, uint64_t off, uint64_t len, struct reservation *res, struct err *e)
 {
-	struct qcow2_view *v = view_of(view);
+	struct qcow2_view *v = (struct qcow2_view *)view;
+	const struct qcow2 *q = v->q;
+	uint64_t table, start = off, skip = qcow2_in_cluster(q, off), end = off + len;
 	struct qcow2_l2_entries t;
-	uint64_t table;
-	bool held;
+	bool owned;
 	int r = qcow2_l2_own(v, off, &table, e);
 
 	if (r == 0)
-		r = qcow2_l2_read(v->q, table, off, qcow2_clusters_of(v->q, off, len), &t, e);
+		r = qcow2_l2_read(q, table, off, qcow2_clusters_of(q, off, len), &t, e);
 	if (r == 0)
-		r = qcow2_l2_is_owned(v->q, t.raw, &held, e);
-	if (r == 0)
-		r = held ? hold(v, &t, off, off + len, res)
-			 : make_room(v, &t, off, off + len, res, e);
-	return r < 0 ? err_in(e, "guest offset 0x%" PRIx64, off) : 0;
+		r = qcow2_l2_is_owned(q, t.raw, &owned, e);
+	if (r == 0 && !owned)
+		r = reserve_new(v, &t, off, end, res, e);
+	if (r < 0)
+		return err_in(e, "guest offset 0x%" PRIx64, off);
+	if (!owned)
+		return 0;
+	end = MIN(end, off - skip + q->cluster_size);
+	widen(q, t.raw, true, &start, &end);
+	*res = (struct reservation){
+		.off = start,
+		.len = MIN(end, view->size) - start,
+		.io = q->data,
+		.pos = (load_be64(t.raw) & QCOW2_OFFSET) + qcow2_in_cluster(q, start),
+		.token = TOKEN_OWNED,
+	};
+	return 0;
 }
 
 void qcow2_write_cancel(struct view *v, const struct reservation *res)
 {
-	const struct qcow2 *q = view_of(v)->q;
+	const struct qcow2 *q = ((struct qcow2_view *)v)->q;
+	struct qcow2_clusters c = {
+		.first = res->pos >> q->header.cluster_bits,
+		.n = qcow2_clusters_of(q, res->off, res->len),
+	};
 
 	if (res->compressed)
 		qcow2_alloc_cancel_compressed(q->alloc, res->pos, res->compressed);
 	else if (res->token == TOKEN_NEW && !q->external)
-		qcow2_alloc_cancel(q->alloc,
-			(struct qcow2_clusters){.first = res->pos >> q->header.cluster_bits,
-				.n = qcow2_clusters_of(q, res->off, res->len)});
+		qcow2_alloc_cancel(q->alloc, c);
 }
 
-/* Entries. */
+/* Committing. */
 
-/* The bits of the subclusters of the cluster at cluster that the reservation covers. */
-static uint64_t bits_of(const struct qcow2 *q, const struct reservation *res, uint64_t cluster)
+/* The bits of the subclusters in the cluster at guest offset cluster that are reserved. */
+static uint64_t subclusters_of(
+	const struct qcow2 *q, const struct reservation *res, uint64_t cluster)
 {
 	uint32_t sub = q->cluster_size / QCOW2_SUBCLUSTERS;
 	uint64_t start = MAX(res->off, cluster) - cluster;
@@ -199,11 +174,11 @@ static uint64_t bits_of(const struct qcow2 *q, const struct reservation *res, ui
 	return ((UINT64_C(2) << last) - 1) & ~((UINT64_C(1) << first) - 1);
 }
 
-/* The new entry of the cluster at guest offset cluster. */
+/* Makes the entry at p, of the cluster at guest offset cluster, refer to the reserved clusters. */
 static void make_entry(
 	const struct qcow2 *q, const struct reservation *res, uint64_t cluster, unsigned char *p)
 {
-	uint64_t bitmap = load_bitmap(q, p), bits, entry;
+	uint64_t bitmap = qcow2_l2_bitmap(q, p), bits, entry;
 
 	if (res->compressed)
 		qcow2_l2_compressed_entry(q, res->pos, res->compressed, &entry);
@@ -212,16 +187,17 @@ static void make_entry(
 	store_be64(p, entry);
 	if (!q->extended)
 		return;
-	bits = bits_of(q, res, cluster);
+	bits = subclusters_of(q, res, cluster);
 	store_be64(p + 8, res->compressed ? 0 : (bitmap | bits) & ~(bits << 32));
 }
 
-int qcow2_write_commit(struct view *v, const struct reservation *res, struct err *e)
+int qcow2_write_commit(struct view *view, const struct reservation *res, struct err *e)
 {
-	const struct qcow2 *q = view_of(v)->q;
-	uint64_t table, mask = ~(uint64_t)(q->cluster_size - 1), cluster = res->off & mask;
+	struct qcow2_view *v = (struct qcow2_view *)view;
+	const struct qcow2 *q = v->q;
+	uint64_t table, cluster = res->off - qcow2_in_cluster(q, res->off);
 	struct qcow2_l2_entries t, old;
-	int r = qcow2_l2_own(view_of(v), res->off, &table, e);
+	int r = qcow2_l2_own(v, res->off, &table, e);
 
 	if (r == 0)
 		r = qcow2_l2_read(
@@ -242,11 +218,11 @@ int qcow2_write_commit(struct view *v, const struct reservation *res, struct err
 
 /* Clearing. */
 
-/* The entry of a cluster that reads as zeroes; false: it is one already. */
+/* Makes the entry at p one that reads as zeroes; false: it does already. */
 static bool clear_entry(const struct qcow2_view *v, uint64_t off, unsigned char *p)
 {
 	const struct qcow2 *q = v->q;
-	uint64_t entry = load_be64(p), bitmap = load_bitmap(q, p);
+	uint64_t entry = load_be64(p), bitmap = qcow2_l2_bitmap(q, p);
 
 	if (q->external && q->header.autoclear & QCOW2_DATA_FILE_RAW)
 		return false;
@@ -255,7 +231,7 @@ static bool clear_entry(const struct qcow2_view *v, uint64_t off, unsigned char 
 	store_be64(p, q->zero_flag ? QCOW2_ZERO : 0);
 	if (q->extended)
 		store_be64(p + 8, ALL_ZERO);
-	return load_be64(p) != entry || load_bitmap(q, p) != bitmap;
+	return load_be64(p) != entry || qcow2_l2_bitmap(q, p) != bitmap;
 }
 
 static int clear_entries(
@@ -279,7 +255,7 @@ static int clear_entries(
 	return r;
 }
 
-/* As much of the range as one page of a table says. */
+/* Clears *done bytes: the entries in one page of an L2 table, or a range without L2 table. */
 static int clear_some(
 	struct qcow2_view *v, uint64_t off, uint64_t len, uint64_t *done, struct err *e)
 {
@@ -298,26 +274,18 @@ static int clear_some(
 	return clear_entries(v, &t, off, e);
 }
 
-/* What a data file has there is read by others as well, and gives its room back. */
-static int clear_outside(const struct qcow2 *q, uint64_t off, uint64_t len, struct err *e)
-{
-	uint64_t size = q->data->size;
-
-	if (!q->external || off >= size)
-		return 0;
-	return io_zero(q->data, off, MIN(len, size - off), e);
-}
-
 int qcow2_write_clear(struct view *view, uint64_t off, uint64_t len, struct err *e)
 {
-	struct qcow2_view *v = view_of(view);
+	struct qcow2_view *v = (struct qcow2_view *)view;
 	const struct qcow2 *q = v->q;
-	int r;
+	int r = 0;
 
-	/* Version 2 can only say that nothing is stored. */
+	/* Version 2 has no zero clusters, only unallocated ones. */
 	if (!q->zero_flag && !q->extended && view->below)
 		return -EOPNOTSUPP;
-	r = clear_outside(q, off, len, e);
+	/* A data file is read by others as well, who do not see the tables. */
+	if (q->external && off < q->data->size)
+		r = io_zero(q->data, off, MIN(len, q->data->size - off), e);
 	for (uint64_t done; r == 0 && len > 0; off += done, len -= MIN(len, done))
 		r = clear_some(v, off, len, &done, e);
 	return r < 0 ? err_in(e, "guest offset 0x%" PRIx64, off) : 0;
