@@ -8,7 +8,6 @@
 
 #include <assert.h>
 #include <errno.h>
-#include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -17,10 +16,7 @@
 #include "io/io.h"
 #include "io/writeback.h"
 #include "view/writer.h"
-#include "header.h"
 #include "l1.h"
-#include "qcow2.h"
-#include "refcount.h"
 
 #define SPARE 8 /* for old refcount tables, dropped while an operation that prepared allocates */
 #define FREED_MAX                                                                                  \

@@ -17,15 +17,12 @@
 #include "util/bytes.h"
 #include "util/err.h"
 #include "io/meta.h"
-#include "io/io.h"
 #include "io/writeback.h"
 #include "view/view.h"
 #include "view/writer.h"
 #include "image/image.h"
 #include "alloc.h"
-#include "header.h"
 #include "l1.h"
-#include "qcow2.h"
 #include "walk.h"
 
 /* The old and the new first cluster. */

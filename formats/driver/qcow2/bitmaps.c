@@ -14,7 +14,6 @@
 #include "io/io.h"
 #include "io/writeback.h"
 #include "image/facts.h"
-#include "header.h"
 #include "qcow2.h"
 #include "refcount.h"
 

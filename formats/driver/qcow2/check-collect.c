@@ -7,17 +7,12 @@
 #include <errno.h>
 #include <inttypes.h>
 #include <stdlib.h>
-#include <string.h>
 
 #include "util/bytes.h"
 #include "util/err.h"
-#include "io/meta.h"
 #include "io/io.h"
 #include "check-read.h"
-#include "check.h"
-#include "header.h"
 #include "l1.h"
-#include "qcow2.h"
 #include "snapshot.h"
 
 /* L1 tables. */

@@ -9,18 +9,14 @@
 
 #include <errno.h>
 #include <inttypes.h>
-#include <string.h>
 
 #include "util/bytes.h"
 #include "util/err.h"
 #include "io/io.h"
 #include "check-read.h"
 #include "check-refcount.h"
-#include "check.h"
-#include "header.h"
 #include "l1.h"
 #include "l2.h"
-#include "qcow2.h"
 
 struct copied_check {
 	struct qcow2_check *c;

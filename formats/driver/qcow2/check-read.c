@@ -8,8 +8,6 @@
 #include "util/bytes.h"
 #include "util/err.h"
 #include "io/io.h"
-#include "check.h"
-#include "qcow2.h"
 
 /* A sound image uses each cluster once as a table.  The factor allows for harmless damage, and for
  * a host file system that stores less by compression; more is crafted to keep a check busy. */

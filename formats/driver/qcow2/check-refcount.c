@@ -3,8 +3,6 @@
 #include "check-refcount.h"
 
 #include "util/err.h"
-#include "check.h"
-#include "qcow2.h"
 #include "refcount.h"
 
 uint64_t qcow2_check_refcount_block(const struct qcow2_check *c, uint64_t i)

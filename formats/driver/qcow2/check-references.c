@@ -14,18 +14,13 @@
 
 #include "util/bytes.h"
 #include "util/err.h"
-#include "io/cache.h"
 #include "io/io.h"
 #include "bitmaps.h"
 #include "check-read.h"
 #include "check-refcount.h"
-#include "check.h"
 #include "compress.h"
-#include "header.h"
 #include "l1.h"
 #include "l2.h"
-#include "qcow2.h"
-#include "refcount.h"
 
 #define BITMAP_RESERVED UINT64_C(0xff000000000001fe) /* of an entry of a bitmap's table */
 #define BITMAP_ONES     UINT64_C(1) /* no cluster, but all bits are set; else reserved, too */

@@ -17,8 +17,6 @@
 #include "check-read.h"
 #include "check-refcount.h"
 #include "check-references.h"
-#include "header.h"
-#include "qcow2.h"
 #include "refcount.h"
 #include "repair-snapshots.h"
 #include "repair.h"

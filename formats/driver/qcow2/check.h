@@ -17,7 +17,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#include "io/cache.h"
+#include "io/meta.h"
 #include "image/check.h"
 #include "qcow2.h"
 

@@ -18,9 +18,7 @@
 #include "view/view.h"
 #include "view/writer.h"
 #include "alloc.h"
-#include "header.h"
 #include "l2.h"
-#include "qcow2.h"
 
 /* The file may end in the last sector of the input, after the end of the stream.  Bytes beyond the
  * end are not replaced by zeroes: a stream that is cut off would be decoded with them. */

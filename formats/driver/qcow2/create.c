@@ -4,7 +4,6 @@
 
 #include <errno.h>
 #include <inttypes.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <strings.h>
@@ -17,11 +16,8 @@
 #include "view/view.h"
 #include "view/writer.h"
 #include "image/creation.h"
-#include "image/image.h"
 #include "alloc.h"
-#include "header.h"
 #include "map.h"
-#include "qcow2.h"
 #include "resize.h"
 #include "write-ops.h"
 
@@ -49,29 +45,24 @@ const struct create_option qcow2_create_options[] = {
 
 /* The options, as a header. */
 
-static int refuse_version(const char *what, struct err *e)
+/* An option of version 3 that is used, or NULL. */
+static const char *v3_option(const struct creation *c, const struct qcow2_header *h)
 {
-	return err_set(e, EINVAL, "%s needs compat=1.1", what);
-}
-
-static int check_version(const struct creation *c, const struct qcow2_header *h, struct err *e)
-{
-	if (h->version >= 3)
-		return 0;
 	if (h->refcount_order != 4)
-		return refuse_version("refcount_bits other than 16", e);
+		return "refcount_bits other than 16";
 	if (creation_flag(c, "lazy_refcounts"))
-		return refuse_version("lazy_refcounts", e);
+		return "lazy_refcounts";
 	if (creation_flag(c, "extended_l2"))
-		return refuse_version("extended_l2", e);
+		return "extended_l2";
 	if (creation_text(c, "data_file"))
-		return refuse_version("data_file", e);
-	return h->compression != QCOW2_DEFLATE ? refuse_version("compression_type=zstd", e) : 0;
+		return "data_file";
+	return h->compression != QCOW2_DEFLATE ? "compression_type=zstd" : NULL;
 }
 
 static int check_together(const struct creation *c, const struct qcow2_header *h, struct err *e)
 {
 	bool extended = creation_flag(c, "extended_l2"), raw = creation_flag(c, "data_file_raw");
+	const char *option = h->version < 3 ? v3_option(c, h) : NULL;
 
 	if (extended && h->cluster_bits < QCOW2_MIN_EXTENDED_BITS)
 		return err_set(e, EINVAL, "extended_l2 needs a cluster_size of 16k or more");
@@ -85,7 +76,7 @@ static int check_together(const struct creation *c, const struct qcow2_header *h
 		return err_set(e, ENOTSUP, "a data_file cannot be compressed");
 	if (c->request->backing && !extended && !creation_is(c, "preallocation", "off"))
 		return err_set(e, EINVAL, "preallocation with a backing file needs extended_l2");
-	return check_version(c, h, e);
+	return option ? err_set(e, EINVAL, "%s needs compat=1.1", option) : 0;
 }
 
 static int choose_numbers(const struct creation *c, struct qcow2_header *h, struct err *e)
@@ -163,7 +154,7 @@ static void add_features(unsigned char *p, uint64_t max, uint64_t *len)
 
 static int check_name(const char *what, const char *name, size_t max, struct err *e)
 {
-	if (strlen(name) == 0 || strlen(name) > max)
+	if (name && (strlen(name) == 0 || strlen(name) > max))
 		return err_set(e, EINVAL, "%s: %zu bytes are not 1..%zu", what, strlen(name), max);
 	return 0;
 }
@@ -171,15 +162,13 @@ static int check_name(const char *what, const char *name, size_t max, struct err
 static int check_names(const struct creation *c, struct err *e)
 {
 	const struct create_request *r = c->request;
-	const char *data = creation_text(c, "data_file");
-	int ret = 0;
+	const char *format = r->backing ? r->backing_format : NULL;
+	int ret = check_name("backing file name", r->backing, LIMIT_NAME, e);
 
-	if (r->backing)
-		ret = check_name("backing file name", r->backing, LIMIT_NAME, e);
-	if (ret == 0 && r->backing && r->backing_format)
-		ret = check_name("backing format", r->backing_format, QCOW2_FORMAT_NAME, e);
-	if (ret == 0 && data)
-		ret = check_name("data file name", data, LIMIT_NAME, e);
+	if (ret == 0)
+		ret = check_name("backing format", format, QCOW2_FORMAT_NAME, e);
+	if (ret == 0)
+		ret = check_name("data file name", creation_text(c, "data_file"), LIMIT_NAME, e);
 	return ret;
 }
 

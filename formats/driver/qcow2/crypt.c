@@ -16,7 +16,6 @@
 #include "image/facts.h"
 #include "image/image.h"
 #include "driver/common/qcow-aes.h"
-#include "header.h"
 #include "qcow2.h"
 
 int qcow2_crypt_check_luks(const struct qcow2 *q, struct err *e)

@@ -8,9 +8,7 @@
 #include "util/err.h"
 #include "export/allocmap.h"
 #include "export/regions.h"
-#include "header.h"
 #include "l1.h"
-#include "qcow2.h"
 
 #define CLUSTER        (UINT64_C(1) << EXPORT_BITS)
 #define L2_ENTRIES     (CLUSTER / 8)

@@ -115,16 +115,6 @@ static int check_version(const struct qcow2_header *h, uint64_t file_size, struc
 	return 0;
 }
 
-static int check_backing(const struct qcow2_header *h, struct err *e)
-{
-	if (h->backing_pos && !range_fits(h->backing_pos, h->backing_len, 1u << h->cluster_bits))
-		return err_set(e, EINVAL,
-			"backing file name out of range: %" PRIu32 " bytes at 0x%" PRIx64
-			" are not inside the first cluster",
-			h->backing_len, h->backing_pos);
-	return 0;
-}
-
 static int check_numbers(const struct qcow2_header *h, struct err *e)
 {
 	if (h->cluster_bits < QCOW2_MIN_CLUSTER_BITS || h->cluster_bits > QCOW2_MAX_CLUSTER_BITS)
@@ -139,7 +129,12 @@ static int check_numbers(const struct qcow2_header *h, struct err *e)
 	if (h->size > LIMIT_DISK_SIZE)
 		return err_set(e, EINVAL, "disk size: %" PRIu64 " is more than %" PRIu64, h->size,
 			LIMIT_DISK_SIZE);
-	return check_backing(h, e);
+	if (h->backing_pos && !range_fits(h->backing_pos, h->backing_len, 1u << h->cluster_bits))
+		return err_set(e, EINVAL,
+			"backing file name out of range: %" PRIu32 " bytes at 0x%" PRIx64
+			" are not inside the first cluster",
+			h->backing_len, h->backing_pos);
+	return 0;
 }
 
 static uint64_t extensions_end(const struct qcow2_header *h)
@@ -175,19 +170,6 @@ static int extension_next(
 			*pos, x->len, end);
 	*pos = x->pos + round_up(x->len, 8);
 	return 1;
-}
-
-/* Damaged extensions are ignored: the feature is reported without its name then. */
-static struct extension find_feature_table(const struct image *img, const struct qcow2_header *h)
-{
-	uint64_t pos = h->length;
-	struct extension x;
-	struct err ignored = ERR_INIT;
-
-	while (extension_next(img, &x, &pos, extensions_end(h), &ignored) == 1)
-		if (x.type == QCOW2_EXTENSION_FEATURES)
-			return x;
-	return (struct extension){0};
 }
 
 /* Features for a message, in a buffer that may be too small for all of them. */
@@ -227,36 +209,30 @@ static uint64_t add_named_features(const struct image *img, const struct extensi
 	return unknown;
 }
 
+/* Damaged extensions are ignored: the features are reported without names then. */
 static int refuse_features(
 	const struct image *img, const struct qcow2_header *h, uint64_t unknown, struct err *e)
 {
-	struct extension table = find_feature_table(img, h);
+	uint64_t pos = h->length;
+	struct extension x;
 	struct feature_list list = {.len = 0};
+	struct err ignored = ERR_INIT;
 
-	unknown = add_named_features(img, &table, unknown, &list);
+	while (extension_next(img, &x, &pos, extensions_end(h), &ignored) == 1)
+		if (x.type == QCOW2_EXTENSION_FEATURES) {
+			unknown = add_named_features(img, &x, unknown, &list);
+			break;
+		}
 	for (unsigned bit = 0; bit < 64; bit++)
 		if (unknown >> bit & 1)
 			feature_add(&list, "", bit);
 	return err_set(e, ENOTSUP, "unsupported incompatible feature: %s", list.text);
 }
 
-/* The incompatible bit is set for all types but deflate, so that old readers refuse them. */
-static int check_compression(const struct qcow2_header *h, struct err *e)
-{
-	bool marked = h->incompatible & QCOW2_COMPRESSION;
-
-	if (h->compression >= QCOW2_COMPRESSIONS)
-		return err_set(e, ENOTSUP, "unsupported compression type %" PRIu32, h->compression);
-	if (marked != (h->compression != QCOW2_DEFLATE))
-		return err_set(e, EINVAL,
-			"compression type %" PRIu32 ": incompatible bit 3 must be %s",
-			h->compression, marked ? "clear" : "set");
-	return 0;
-}
-
 static int check_features(const struct image *img, const struct qcow2_header *h, struct err *e)
 {
 	uint64_t unknown = h->incompatible & ~(uint64_t)QCOW2_KNOWN_INCOMPATIBLE;
+	bool marked = h->incompatible & QCOW2_COMPRESSION;
 
 	if (unknown)
 		return refuse_features(img, h, unknown, e);
@@ -266,7 +242,14 @@ static int check_features(const struct image *img, const struct qcow2_header *h,
 		return err_set(e, EINVAL,
 			"cluster_bits: %" PRIu32 " is less than %d, which extended L2 needs",
 			h->cluster_bits, QCOW2_MIN_EXTENDED_BITS);
-	return check_compression(h, e);
+	if (h->compression >= QCOW2_COMPRESSIONS)
+		return err_set(e, ENOTSUP, "unsupported compression type %" PRIu32, h->compression);
+	/* The bit is set for all types but deflate, so that old readers refuse them. */
+	if (marked != (h->compression != QCOW2_DEFLATE))
+		return err_set(e, EINVAL,
+			"compression type %" PRIu32 ": incompatible bit 3 must be %s",
+			h->compression, marked ? "clear" : "set");
+	return 0;
 }
 
 /* Reads a name of len bytes, at most max, and terminates it.  Bytes beyond the end of the file

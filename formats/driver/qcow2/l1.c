@@ -12,9 +12,6 @@
 #include "io/writeback.h"
 #include "view/writer.h"
 #include "alloc.h"
-#include "header.h"
-#include "qcow2.h"
-#include "refcount.h"
 
 int qcow2_l1_check_shape(const struct qcow2 *q, uint64_t pos, uint32_t entries, struct err *e)
 {

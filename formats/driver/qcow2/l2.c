@@ -11,8 +11,6 @@
 #include "io/writeback.h"
 #include "alloc.h"
 #include "l1.h"
-#include "qcow2.h"
-#include "refcount.h"
 
 #define SECTOR_BITS 9
 

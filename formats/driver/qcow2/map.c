@@ -22,8 +22,6 @@
 #include "crypt.h"
 #include "l1.h"
 #include "l2.h"
-#include "qcow2.h"
-#include "refcount.h"
 
 #define SUBCLUSTERS_BITS 5
 

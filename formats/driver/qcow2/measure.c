@@ -9,7 +9,6 @@
 #include "image/format.h"
 #include "bitmaps.h"
 #include "map.h"
-#include "qcow2.h"
 
 #define CLUSTER       UINT64_C(65536)
 #define L2_ENTRY      8u

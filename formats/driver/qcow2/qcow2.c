@@ -5,7 +5,6 @@
 #include <string.h>
 
 #include "util/bytes.h"
-#include "header.h"
 
 /* A table owns its last cluster to the end. */
 void qcow2_range_set(struct qcow2 *q, const char *what, uint64_t pos, uint64_t len)

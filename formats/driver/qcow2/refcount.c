@@ -17,7 +17,6 @@
 #include "io/writeback.h"
 #include "view/writer.h"
 #include "alloc.h"
-#include "header.h"
 #include "qcow2.h"
 
 uint64_t qcow2_refcount_load(const struct qcow2 *q, const unsigned char *p, uint64_t i)

@@ -20,13 +20,9 @@
 #include "io/meta.h"
 #include "io/io.h"
 #include "check-refcount.h"
-#include "check.h"
-#include "header.h"
 #include "l1.h"
-#include "qcow2.h"
 #include "refcount.h"
 #include "snapshot-table.h"
-#include "snapshot.h"
 
 #define TEXT_MAX 1100u /* bytes of an id and a name */
 

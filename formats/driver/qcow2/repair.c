@@ -18,12 +18,8 @@
 #include "check-read.h"
 #include "check-refcount.h"
 #include "check-references.h"
-#include "check.h"
-#include "header.h"
 #include "l1.h"
 #include "l2.h"
-#include "qcow2.h"
-#include "refcount.h"
 
 /* In place. */
 

@@ -12,16 +12,14 @@
 
 #include "util/bytes.h"
 #include "util/err.h"
-#include "io/cache.h"
+#include "io/meta.h"
 #include "io/io.h"
 #include "io/writeback.h"
 #include "view/view.h"
 #include "view/writer.h"
 #include "alloc.h"
-#include "header.h"
 #include "l1.h"
 #include "l2.h"
-#include "qcow2.h"
 #include "write.h"
 
 /* Dropping clusters beyond the end. */

@@ -19,19 +19,13 @@
 
 #include "util/bytes.h"
 #include "util/err.h"
-#include "io/cache.h"
-#include "io/io.h"
-#include "io/writeback.h"
-#include "view/view.h"
 #include "view/writer.h"
 #include "image/image.h"
 #include "image/snapshot.h"
 #include "alloc.h"
 #include "l1.h"
-#include "qcow2.h"
 #include "resize.h"
 #include "snapshot-table.h"
-#include "snapshot.h"
 #include "walk.h"
 
 static struct qcow2_view *live_of(const struct image *img)

@@ -12,10 +12,7 @@
 #include "io/writeback.h"
 #include "view/writer.h"
 #include "alloc.h"
-#include "header.h"
 #include "qcow2.h"
-#include "refcount.h"
-#include "snapshot.h"
 
 static uint64_t entry_len(const unsigned char *p)
 {

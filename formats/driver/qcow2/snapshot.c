@@ -19,7 +19,6 @@
 #include "image/image.h"
 #include "l1.h"
 #include "map.h"
-#include "qcow2.h"
 
 void qcow2_snapshot_decode(const struct qcow2 *q, uint64_t pos,
 	const unsigned char raw[QCOW2_SNAPSHOT_HEAD], struct qcow2_snapshot *s)

@@ -19,12 +19,9 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "util/bytes.h"
 #include "util/err.h"
 #include "image/image.h"
 #include "check-copied.h"
-#include "check.h"
-#include "qcow2.h"
 
 static void keep_first(void *arg, const char *sentence)
 {

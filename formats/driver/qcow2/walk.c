@@ -4,7 +4,6 @@
  */
 #include "walk.h"
 
-#include <errno.h>
 #include <inttypes.h>
 
 #include "util/bytes.h"
@@ -16,8 +15,6 @@
 #include "alloc.h"
 #include "l1.h"
 #include "l2.h"
-#include "qcow2.h"
-#include "refcount.h"
 
 /* Walks. */
 

@@ -19,8 +19,6 @@
 #include "bitmaps.h"
 #include "check.h"
 #include "compress.h"
-#include "header.h"
-#include "qcow2.h"
 #include "resize.h"
 #include "verify.h"
 #include "write.h"

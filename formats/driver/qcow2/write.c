@@ -18,11 +18,8 @@
 #include "view/view.h"
 #include "view/writer.h"
 #include "alloc.h"
-#include "header.h"
 #include "l1.h"
 #include "l2.h"
-#include "qcow2.h"
-#include "refcount.h"
 
 #define ALL_ZERO (UINT64_C(0xffffffff) << 32) /* the bitmap of a cluster without data */
 
