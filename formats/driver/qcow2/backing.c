@@ -90,7 +90,7 @@ static int place_name(struct head *h, struct err *e)
 	if (range_fits(h->name_pos, len, h->q->cluster_size))
 		return 0;
 	return err_set(
-		e, ENOSPC, "the first cluster has no room for a name of %" PRIu64 " bytes", len);
+		e, ENOSPC, "the first cluster has no space for a name of %" PRIu64 " bytes", len);
 }
 
 /* Drops the feature name table only if the rest fits into a sector without it. */

@@ -33,7 +33,7 @@ static int go_on(const struct qcow2_check *c, struct err *e)
 	return check_go_on(c->r, e);
 }
 
-static void refer_cluster(struct qcow2_check *c, uint64_t cluster, uint32_t times)
+static void count_cluster(struct qcow2_check *c, uint64_t cluster, uint32_t times)
 {
 	uint32_t max = MIN(qcow2_refcount_max(c->q), UINT32_MAX), rest,
 		 *refs = &c->refs[cluster - c->first];
@@ -62,7 +62,7 @@ static bool fits(const struct qcow2_check *c, uint64_t pos, uint64_t len)
 	return range_fits(pos, len, c->file_len + c->q->cluster_size - 1);
 }
 
-static void refer(struct qcow2_check *c, uint64_t pos, uint64_t len, uint32_t times)
+static void count_references(struct qcow2_check *c, uint64_t pos, uint64_t len, uint32_t times)
 {
 	unsigned bits = c->q->header.cluster_bits;
 	uint64_t first, end;
@@ -83,12 +83,12 @@ static void refer(struct qcow2_check *c, uint64_t pos, uint64_t len, uint32_t ti
 	end = MIN(end, c->first + c->nwindow);
 	for (uint64_t i = first; i < end && c->references_max > 0 && !check_is_enough(c->r); i++) {
 		c->references_max--;
-		refer_cluster(c, i, times);
+		count_cluster(c, i, times);
 	}
 }
 
 /* A table is only used whole: where it is cut off it would read as "not allocated". */
-static void refer_whole(
+static void count_whole(
 	struct qcow2_check *c, const char *what, uint64_t pos, uint64_t len, uint32_t times)
 {
 	if (len > 0 && fits(c, pos, len) && !range_fits(pos, len, c->q->io->size)) {
@@ -96,7 +96,7 @@ static void refer_whole(
 			"ERROR %s at 0x%" PRIx64 " is cut off by the end of the file", what, pos);
 		count_beyond_end(c, times);
 	}
-	refer(c, pos, len, times);
+	count_references(c, pos, len, times);
 }
 
 /* L2 tables. */
@@ -165,7 +165,7 @@ static void count_compressed(struct l2_walk *w, unsigned i, uint64_t entry, uint
 			pos);
 		count_beyond_end(c, w->table->references);
 	}
-	refer(c, pos, len, w->table->references);
+	count_references(c, pos, len, w->table->references);
 	c->table_report->allocated_clusters += w->table->live;
 	c->table_report->compressed_clusters += w->table->live;
 	c->table_report->fragmented_clusters += w->table->live; /* always, as in QEMU */
@@ -220,7 +220,7 @@ static void count_standard(struct l2_walk *w, uint64_t entry, uint64_t bitmap)
 		check_external(
 			w, pos, c->q->extended ? bitmap & UINT32_MAX : !(entry & QCOW2_ZERO));
 	else
-		refer(c, pos, c->q->cluster_size, w->table->references);
+		count_references(c, pos, c->q->cluster_size, w->table->references);
 }
 
 static void count_entry(struct l2_walk *w, unsigned i, uint64_t entry, uint64_t bitmap)
@@ -266,7 +266,7 @@ static int count_table(struct qcow2_check *c, const struct qcow2_l2_table *table
 		return 0;
 	for (unsigned i = 0; i < 1u << q->entries_bits && r == 0; i++) {
 		const unsigned char *p = c->buf + i * q->entry_size;
-		uint64_t bitmap = q->extended ? load_be64(p + 8) : 0;
+		uint64_t bitmap = qcow2_l2_bitmap(q, p);
 
 		w.off = start + ((uint64_t)i << q->header.cluster_bits);
 		if (load_be64(p) || bitmap)
@@ -285,7 +285,7 @@ static int count_bitmap_entry(struct qcow2_check *c, uint64_t entry, struct err 
 	if (entry & (BITMAP_RESERVED | (pos ? BITMAP_ONES : 0)) || qcow2_in_cluster(c->q, pos))
 		return err_set(e, EUCLEAN, "entry 0x%016" PRIx64, entry);
 	if (pos)
-		refer_whole(c, "bitmap", pos, c->q->cluster_size, 1);
+		count_whole(c, "bitmap", pos, c->q->cluster_size, 1);
 	return go_on(c, e);
 }
 
@@ -297,7 +297,7 @@ static int count_bitmap(struct qcow2_check *c, uint64_t pos, uint32_t entries, s
 	if (pos == 0 || qcow2_in_cluster(c->q, pos) || len > QCOW2_MAX_BITMAP_TABLE)
 		r = err_set(e, EUCLEAN, "%" PRIu32 " entries", entries);
 	else
-		refer_whole(c, "table of a bitmap", pos, len, 1);
+		count_whole(c, "table of a bitmap", pos, len, 1);
 	for (uint64_t at = 0; r == 0 && at < len; at += n) {
 		bool empty;
 
@@ -360,7 +360,7 @@ static void count_block(struct qcow2_check *c, uint64_t i)
 
 	if (c->reftable[i] == 0 || is_invalid_block(c, i))
 		return;
-	refer(c, c->reftable[i], c->q->cluster_size, 1);
+	count_references(c, c->reftable[i], c->q->cluster_size, 1);
 	if (!qcow2_check_in_window(c, cluster) || c->refs[cluster - c->first] == 1)
 		return;
 	check_corruption(c->r, "ERROR refcount block %" PRIu64 " refcount=%" PRIu32, i,
@@ -376,7 +376,7 @@ static int count_refcounts(struct qcow2_check *c, struct err *e)
 	int r = 0;
 
 	/* The position of the table does not make other references uncertain. */
-	refer(c, h->reftable_pos, (uint64_t)h->reftable_clusters << h->cluster_bits, 1);
+	count_references(c, h->reftable_pos, (uint64_t)h->reftable_clusters << h->cluster_bits, 1);
 	c->beyond_end = cut;
 	c->uncertain = uncertain;
 	for (uint64_t i = 0; r == 0 && i < c->nreftable; i++) {
@@ -392,13 +392,13 @@ static int count_all(struct qcow2_check *c, struct err *e)
 	int r = 0;
 
 	qcow2_check_read_limit(c);
-	refer(c, 0, c->q->cluster_size, 1); /* the header */
+	count_references(c, 0, c->q->cluster_size, 1); /* the header */
 	for (size_t i = 0; r == 0 && i < c->nregions && !qcow2_check_ends(c); i++) {
-		refer_whole(c, c->regions[i].what, c->regions[i].pos, c->regions[i].len, 1);
+		count_whole(c, c->regions[i].what, c->regions[i].pos, c->regions[i].len, 1);
 		r = go_on(c, e);
 	}
 	for (size_t i = 0; r == 0 && i < c->ntables && !qcow2_check_ends(c); i++) {
-		refer_whole(c, "L2 table", c->tables[i].pos, c->q->cluster_size,
+		count_whole(c, "L2 table", c->tables[i].pos, c->q->cluster_size,
 			c->tables[i].references);
 		r = count_table(c, &c->tables[i], e);
 	}

@@ -31,7 +31,7 @@ const struct create_option qcow2_create_options[] = {
 	{"cluster_size", CREATE_SIZE, "bytes of a cluster (512 to 2M)", "64k", NULL},
 	{"compat", CREATE_WORD, "the least version of QEMU that reads it (0.10, 1.1)", "1.1",
 		compats},
-	{"preallocation", CREATE_WORD, "room for the disk (off, metadata, falloc, full)", "off",
+	{"preallocation", CREATE_WORD, "space for the disk (off, metadata, falloc, full)", "off",
 		preallocations},
 	{"extended_l2", CREATE_FLAG, "clusters that are stored in 32 parts", "off", NULL},
 	{"lazy_refcounts", CREATE_FLAG, "refcounts may be written late", "off", NULL},
@@ -246,51 +246,40 @@ static int allocate(void *arg, struct io *io, uint64_t pos, uint64_t len, struct
 	return creation_preallocate(io, pos, len, creation_is(c, "preallocation", "full"), e);
 }
 
-static int make_disk(struct creation *c, struct qcow2_view *v, struct err *e)
+static int resize(struct creation *c, struct qcow2_view *v, struct err *e)
 {
-	bool outside = v->q->header.autoclear & QCOW2_DATA_FILE_RAW;
+	bool raw = v->q->header.autoclear & QCOW2_DATA_FILE_RAW;
 	uint64_t size = round_up(c->size, 512);
 	int r = writer_begin(v->view.writer, e);
 
 	if (r == 0 && size > 0)
 		r = qcow2_resize(&v->view, size, e);
 	if (r == 0 && !creation_is(c, "preallocation", "off"))
-		r = outside ? allocate(c, v->q->data, 0, size, e)
-			    : qcow2_resize_preallocate(v, 0, size, allocate, c, e);
+		r = raw ? allocate(c, v->q->data, 0, size, e)
+			: qcow2_resize_preallocate(v, 0, size, allocate, c, e);
 	return r < 0 ? r : writer_finish(v->view.writer, e);
-}
-
-static int start(struct creation *c, struct qcow2 *q, struct qcow2_view *v, struct err *e)
-{
-	struct writer *w = writer_new(&v->view, e);
-	int r;
-
-	if (!w)
-		return -e->code;
-	v->view.writer = w;
-	r = writeback_add(w->writeback, c->io, e);
-	if (r == 0 && q->external)
-		r = creation_part(c, creation_text(c, "data_file"), &q->data, e);
-	if (r == 0 && q->external)
-		r = writeback_add(w->writeback, q->data, e);
-	if (r < 0)
-		return r;
-	q->alloc = qcow2_alloc_new(q, w, e);
-	return q->alloc ? 0 : -e->code;
 }
 
 static int write_disk(struct creation *c, struct qcow2 *q, struct err *e)
 {
 	struct view *v = qcow2_map_view(q, 0, 0, 0, 0, e);
-	int r;
+	int r = v ? 0 : -e->code;
 
-	if (!v)
-		return -e->code;
-	qcow2_write_ops_set(v);
-	r = start(c, q, (struct qcow2_view *)v, e);
-	if (r == 0)
-		r = make_disk(c, (struct qcow2_view *)v, e);
-	writer_free(v->writer);
+	if (r == 0) {
+		qcow2_write_ops_set(v);
+		v->writer = writer_new(v, e);
+		r = v->writer ? writeback_add(v->writer->writeback, c->io, e) : -e->code;
+	}
+	if (r == 0 && q->external)
+		r = creation_part(c, creation_text(c, "data_file"), &q->data, e);
+	if (r == 0 && q->external)
+		r = writeback_add(v->writer->writeback, q->data, e);
+	if (r == 0) {
+		q->alloc = qcow2_alloc_new(q, v->writer, e);
+		r = q->alloc ? resize(c, (struct qcow2_view *)v, e) : -e->code;
+	}
+	if (v)
+		writer_free(v->writer);
 	view_free(v);
 	qcow2_alloc_free(q->alloc);
 	return r;

@@ -64,35 +64,28 @@ static int add_l1(struct image *img, struct qcow2 *q, struct err *e)
 	return 0;
 }
 
-/* Only the first refcount block gets a range: small images have no other, and reading the whole
- * table of a large one takes too long. */
-static void add_refcount_block(struct qcow2 *q)
-{
-	unsigned char raw[QCOW2_ENTRY_SIZE];
-	struct err ignored = ERR_INIT;
-	uint64_t pos;
-
-	if (meta_read(q->cache, q->io, raw, sizeof raw, q->header.reftable_pos, &ignored) < 0)
-		return;
-	pos = load_be64(raw);
-	if (pos != 0 && pos < q->io->size && pos % q->cluster_size == 0)
-		qcow2_range_set(q, "refcount block", pos, q->cluster_size);
-}
-
-/* Invalid refcounts do not affect reading, except that data may overlap them unnoticed. */
+/* Sets the ranges of the refcount table and of the first refcount block: small images have no
+ * other, and reading the whole table of a large one takes too long.  Invalid refcounts do not
+ * affect reading, except that data may overlap them unnoticed. */
 static void add_refcounts(struct image *img, struct qcow2 *q)
 {
 	const struct qcow2_header *h = &q->header;
-	uint64_t len = (uint64_t)h->reftable_clusters << h->cluster_bits;
+	uint64_t len = (uint64_t)h->reftable_clusters << h->cluster_bits, pos;
+	unsigned char raw[QCOW2_ENTRY_SIZE];
+	struct err ignored = ERR_INIT;
 
 	if (len == 0 || len > QCOW2_MAX_REFTABLE_BYTES || h->reftable_pos == 0 ||
-		h->reftable_pos % q->cluster_size != 0 || h->reftable_pos >= q->io->size) {
+		qcow2_in_cluster(q, h->reftable_pos) || h->reftable_pos >= q->io->size) {
 		image_warn(img, "the refcount table is invalid: %" PRIu32 " clusters at 0x%" PRIx64,
 			h->reftable_clusters, h->reftable_pos);
 		return;
 	}
 	qcow2_range_set(q, "refcount table", h->reftable_pos, len);
-	add_refcount_block(q);
+	if (meta_read(q->cache, q->io, raw, sizeof raw, h->reftable_pos, &ignored) < 0)
+		return;
+	pos = load_be64(raw);
+	if (pos != 0 && pos < q->io->size && qcow2_in_cluster(q, pos) == 0)
+		qcow2_range_set(q, "refcount block", pos, q->cluster_size);
 }
 
 static int open_data_file(struct image *img, struct qcow2 *q, struct err *e)

@@ -133,7 +133,7 @@ static uint64_t new_count(
 	return MAX(old, refs + (cluster >= b->start && cluster < b->end));
 }
 
-/* Which blocks have something to count in this window? */
+/* Marks the blocks that are needed for the clusters of this window. */
 static int plan_window(struct qcow2_check *c, void *arg, struct err *e)
 {
 	struct rebuild *b = arg;

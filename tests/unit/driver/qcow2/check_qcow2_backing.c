@@ -126,7 +126,7 @@ START_TEST(too_long)
 	struct err e = ERR_INIT;
 
 	make("cluster_size=512", "compat=1.1");
-	ck_assert_fails(set(name_of(500), "raw", &e), ENOSPC, &e, "no room for a name of 500");
+	ck_assert_fails(set(name_of(500), "raw", &e), ENOSPC, &e, "no space for a name of 500");
 	has(NULL, NULL);
 	e = (struct err)ERR_INIT;
 	ck_assert_fails(set(name_of(1024), "raw", &e), EINVAL, &e, "1024 bytes are not 1..1023");
