@@ -79,3 +79,18 @@ check "and one that is only used" missed '`memcpy()` copies.' 'function memcpy()
 check "and a structure" missed 'a `struct frobnicate`' 'struct frobnicate'
 check "and an identifier" missed 'under `frobnicate_lock`' 'identifier frobnicate_lock'
 check "those that are there are not" missed '`view/view.c`, `view.c`, `view/`, `view_read()`, `struct view`, `view_read`' ''
+
+# So do includes, and the size of files and functions.
+
+check "includes go down" "$top/tests/layers"
+mkdir -p "$W/tree/formats/util" "$W/tree/formats/io" "$W/tree/fuse" "$W/tree/tools"
+: >"$W/tree/formats/io/io.h"
+breaks() { # LINE PATTERN: of a file in formats/util
+	printf '%b' "$1" >"$W/tree/formats/util/a.c"
+	! "$top/tests/layers" "$W/tree" >"$W/found" && grep -qE -- "$2" "$W/found"
+}
+check "an include that goes up is found" breaks '#include "io/io.h"\n' 'formats/util must not include formats/io'
+check "and one that leads nowhere" breaks '#include "io/nowhere.h"\n' 'no such header'
+check "and a file of 601 lines" breaks "$(printf '\\n%.0s' {1..601})" 'more than 600 lines'
+check "and a function of 61 lines" breaks "{$(printf '\\n%.0s' {1..61})}\\n" 'a function of'
+check "a tree without any is sound" eval ': >"$W/tree/formats/util/a.c" && "$top/tests/layers" "$W/tree"'
