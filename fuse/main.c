@@ -1,13 +1,13 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* main.c - what happens, in order.
+/* main.c - mounts, serves and ends, in this order.
  *
- * First of all there are three processes: the launcher, which is the one that was started and ends
- * once the mount answers; the daemon; its attendant.  With -f launcher and daemon are one.  Then
- * all that can fail for the image's sake - opening its files, locking, reading tables - is done
- * before there is a mount; a directory of images has only to be there.
+ * Three processes are started before anything is read: the launcher, which is the process that the
+ * user started and exits once the mount answers; the daemon; its supervisor.  With -f the launcher
+ * is the daemon.  Everything that can fail because of an image - opening files, locking, reading
+ * tables - is done before the mount exists; of a directory only its own existence is checked.
  *
- * Until the mount answers the daemon stays in the process group of the launcher: who mounts on
- * demand lets nobody else go to the mount point.
+ * Until the mount answers, the daemon stays in the process group of the launcher: a program that
+ * mounts on demand (autofs) gives no other process group access to the mount point.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -50,17 +50,17 @@
 #include "tree/tree.h"
 #include "daemon/host-watch.h"
 
-/* Readahead, in KiB, that makes a cold sequential read 1.6 times as fast as the kernel's 128. */
+/* Kernel readahead in KiB: a cold sequential read is 1.6 times as fast as with the default of 128.
+ */
 #define READ_AHEAD "1024"
 
-/* Everything that lives as long as the mount. */
 struct daemon {
 	struct options options;
 	struct image_options how;
 	struct passphrase *secrets;
 	struct image_pool *pool;
-	/* Of a directory: */
-	char *directory; /* without links */
+	/* For a directory of images: */
+	char *directory; /* its path without links */
 	struct host_watch *watch;
 	struct encodings *encodings;
 	struct locked_in locked_in;
@@ -70,14 +70,14 @@ struct daemon {
 	struct log log;
 	char *mountpoint;
 	struct fuse_session *session;
-	struct invalidate notify;
+	struct invalidate invalidate;
 	struct launch launch;
-	struct supervisor attend;
+	struct supervisor supervisor;
 	struct flusher flusher;
 	struct cow cow;
 };
 
-/* Of whom options are that are hinted at. */
+/* The program whose options the hints name. */
 static const struct hint_words *hint_words = &hint_words_vdiskfs;
 
 static int report(const struct err *e)
@@ -90,7 +90,7 @@ static int report(const struct err *e)
 	return -1;
 }
 
-/* Where warnings go while there is a mount; NULL: to standard error. */
+/* Receives warnings while the mount is served; NULL: standard error. */
 static struct log *warnings;
 
 static void warn(const char *text)
@@ -101,25 +101,26 @@ static void warn(const char *text)
 		fprintf(stderr, "vdiskfs: warning: %s\n", text);
 }
 
-/* Buffers of clusters come and go all the time; glibc would give each back to the kernel, and a
- * fault for every page of the next one costs more than reading it. */
-static void keep_memory(void)
+/* Keeps freed memory: buffers of clusters are allocated all the time, and page faults of a new one
+ * would cost more than reading its data. */
+static void tune_malloc(void)
 {
 	mallopt(M_MMAP_THRESHOLD, 32 << 20);
 	mallopt(M_TRIM_THRESHOLD, 64 << 20);
 }
 
-/* Inherited descriptors would keep somebody's locks and pipes open as long as the mount; but one
- * that was given to us by name is meant to be used. */
+/* Closes inherited descriptors, which would keep locks and pipes of other programs open as long as
+ * the mount, unless a name such as /dev/fd/3 refers to one. */
 static void drop_inherited(const struct daemon *d)
 {
-	const int ours[] = {d->attend.alive, d->attend.told, d->launch.ready, d->options.holder};
+	const int ours[] = {
+		d->supervisor.alive, d->supervisor.told, d->launch.ready, d->options.holder};
 
 	if (!strstr(d->options.image, "/fd/") && !strstr(d->options.mountpoint, "/fd/"))
 		process_close_others(ours, 4);
 }
 
-/* Once the image is open nothing needs the passphrases. */
+/* Passphrases are not needed once the image is open. */
 static void wipe_secrets(struct daemon *d)
 {
 	passphrase_free(d->secrets);
@@ -151,8 +152,6 @@ static int prepare_opening(struct daemon *d, struct err *e)
 	return d->how.codec ? 0 : -e->code;
 }
 
-/* One image. */
-
 static int show_image(struct daemon *d, struct err *e)
 {
 	const struct options *o = &d->options;
@@ -172,11 +171,10 @@ static int show_image(struct daemon *d, struct err *e)
 	return d->server.tree ? 0 : -e->code;
 }
 
-/* A directory of images: these are opened later, by a daemon that is somewhere else and locked in,
- * and whose mount may cover the directory. */
-
-/* What is not there stays as it was given. */
-static void keep_all(struct string_list *dirs)
+/* The images of a directory are opened later, when the working directory is another one, the
+ * sandbox is entered, and the mount may cover the directory.  So directories are made absolute and
+ * opened now; a missing one stays as it is, and nothing is found there. */
+static void keep_directories(struct string_list *dirs)
 {
 	for (size_t i = 0; i < dirs->n; i++) {
 		char *real = realpath(dirs->v[i], NULL);
@@ -185,7 +183,7 @@ static void keep_all(struct string_list *dirs)
 			continue;
 		free(dirs->v[i]);
 		dirs->v[i] = real;
-		host_keep(real); /* or, when it cannot be opened, nothing is found there */
+		host_keep(real);
 	}
 }
 
@@ -206,87 +204,69 @@ static int list_readable(struct daemon *d, struct err *e)
 	return 0;
 }
 
-/* Each image takes a descriptor or more. */
-static void allow_many_files(void)
-{
-	struct rlimit limit;
-
-	if (getrlimit(RLIMIT_NOFILE, &limit) < 0)
-		return;
-	limit.rlim_cur = limit.rlim_max;
-	setrlimit(RLIMIT_NOFILE, &limit);
-}
-
-/* Libraries that load parts of themselves do it now. */
-static int load_libraries(struct daemon *d, struct err *e)
-{
-	crypt_load();
-	d->encodings = charsets_load();
-	return d->encodings ? 0 : err_nomem(e);
-}
-
-static uint64_t size_of_file_system(const char *path)
-{
-	struct statvfs st;
-
-	return statvfs(path, &st) == 0 ? (uint64_t)st.f_blocks * st.f_frsize : 0;
-}
-
 static bool close_one(void *pool)
 {
 	return image_pool_close_one(pool);
 }
 
+static void flush(void *pool)
+{
+	image_pool_flush(pool);
+}
+
 static int open_directory(struct daemon *d, struct err *e)
 {
 	const struct options *o = &d->options;
+	struct rlimit limit;
 
 	d->directory = realpath(o->image, NULL);
-	if (!d->directory)
+	if (!d->directory || access(d->directory, R_OK | X_OK) < 0 || host_keep(d->directory) < 0)
 		return err_set(e, errno, "%s: %s", o->image, strerror(errno));
-	if (access(d->directory, R_OK | X_OK) < 0 || host_keep(d->directory) < 0)
-		return err_set(e, errno, "%s: %s", o->image, strerror(errno));
+	/* Each open image has at least one descriptor. */
+	if (getrlimit(RLIMIT_NOFILE, &limit) == 0) {
+		limit.rlim_cur = limit.rlim_max;
+		setrlimit(RLIMIT_NOFILE, &limit);
+	}
 	host_on_shortage(close_one, d->pool);
 	d->watch = host_watch_new(d->pool, o->idle, &d->log, e);
-	return d->watch ? 0 : -e->code;
+	if (!d->watch)
+		return -e->code;
+	/* Libraries load their parts before the sandbox. */
+	crypt_load();
+	d->encodings = charsets_load();
+	return d->encodings ? 0 : err_nomem(e);
 }
 
 static int show_directory(struct daemon *d, struct err *e)
 {
 	struct shown_dir shown;
+	struct statvfs st;
 
 	if (d->options.cow)
 		return err_set(e, ENOTSUP, "%s: cow is for one image, not for a directory",
 			d->options.image);
-	keep_all(&d->options.allow);
-	keep_all(&d->options.search);
-	allow_many_files();
-	if (open_directory(d, e) < 0 || list_readable(d, e) < 0 || load_libraries(d, e) < 0)
+	keep_directories(&d->options.allow);
+	keep_directories(&d->options.search);
+	if (open_directory(d, e) < 0 || list_readable(d, e) < 0)
 		return -e->code;
 	shown = (struct shown_dir){
 		.path = d->directory,
 		.pool = d->pool,
 		.how = &d->how,
-		.size = size_of_file_system(d->directory),
+		.size = statvfs(d->directory, &st) == 0 ? (uint64_t)st.f_blocks * st.f_frsize : 0,
 		.watch = host_watch_add,
 		.watch_arg = d->watch,
 	};
 	d->server.tree = tree_new_dir(&shown, fill, &d->log, e);
 	if (d->server.tree && host_fence() < 0)
-		return err_set(e, errno, "%s: to tell mounts in it apart: %s", d->directory,
-			strerror(errno));
+		return err_set(
+			e, errno, "%s: the list of mounts: %s", d->directory, strerror(errno));
 	return d->server.tree ? 0 : -e->code;
-}
-
-static bool is_directory_of_images(const char *path)
-{
-	struct stat st;
-
-	return stat(path, &st) == 0 && S_ISDIR(st.st_mode) && !image_is_bundle(path);
 }
 
 static int open_server(struct daemon *d, struct err *e)
 {
+	struct stat st;
 	int ret = prepare_opening(d, e);
 
 	if (ret == 0)
@@ -303,25 +283,20 @@ static int open_server(struct daemon *d, struct err *e)
 	d->pool = image_pool_new(&d->how, d->options.snapshot, d->options.idle, e);
 	if (!d->pool)
 		return -e->code;
-	ret = is_directory_of_images(d->options.image) ? show_directory(d, e) : show_image(d, e);
+	ret = stat(d->options.image, &st) == 0 && S_ISDIR(st.st_mode) &&
+			      !image_is_bundle(d->options.image)
+		      ? show_directory(d, e)
+		      : show_image(d, e);
 	if (ret < 0)
 		return ret;
 	tree_set_access(d->server.tree, d->options.access.gid, d->server.writable);
 	return 0;
 }
 
-/* Only root may; others keep the kernel's readahead. */
-static void set_read_ahead(dev_t dev)
-{
-	char path[64];
-
-	snprintf(path, sizeof path, "/sys/class/bdi/%u:%u/read_ahead_kb", major(dev), minor(dev));
-	process_set_control(path, READ_AHEAD);
-}
-
 static int open_mount(struct daemon *d, struct err *e)
 {
 	struct mount_id below = {0}, id = {0};
+	char path[64];
 
 	mount_id_get(d->mountpoint, &below);
 	d->session = session_open(&d->options, d->mountpoint, &d->server, e);
@@ -329,16 +304,20 @@ static int open_mount(struct daemon *d, struct err *e)
 		return -1;
 	launch_mounted(&d->launch);
 	if (!mount_id_get(d->mountpoint, &id) || (id.dev == below.dev && id.id == below.id))
-		id = (struct mount_id){0}; /* it was mounted elsewhere, by who started us */
-	supervisor_mounted(&d->attend, &id);
+		id = (struct mount_id){0}; /* /dev/fd/N: the caller mounted it elsewhere */
+	supervisor_mounted(&d->supervisor, &id);
 	if (session_answer(d->session, e) < 0)
 		return -1;
-	if (id.dev)
-		set_read_ahead(id.dev);
+	if (id.dev) {
+		/* Fails without root: the default of the kernel stays. */
+		snprintf(path, sizeof path, "/sys/class/bdi/%u:%u/read_ahead_kb", major(id.dev),
+			minor(id.dev));
+		process_set_control(path, READ_AHEAD);
+	}
 	return 0;
 }
 
-/* Up to the mount; whatever fails has been told of. */
+/* Opens the image and mounts.  Reports errors. */
 static int set_up(struct daemon *d)
 {
 	struct err e = ERR_INIT;
@@ -350,7 +329,7 @@ static int set_up(struct daemon *d)
 	if (open_server(d, &e) < 0)
 		return report(&e);
 	if (open_mount(d, &e) < 0)
-		return e.code ? report(&e) : -1; /* or libfuse has told of it */
+		return e.code ? report(&e) : -1; /* code 0: reported by libfuse */
 	return 0;
 }
 
@@ -376,7 +355,7 @@ static void take_down(struct daemon *d, bool unmounted)
 	free(d->mountpoint);
 }
 
-/* Errors can still be seen afterwards. */
+/* Standard error stays open: what fails before the sandbox is reported there. */
 static int go_to_background(struct daemon *d, struct err *e)
 {
 	launch_detach(&d->launch);
@@ -406,19 +385,13 @@ static void end_threads(struct daemon *d)
 	if (d->server.flusher)
 		flusher_end(d->server.flusher);
 	holder_end(&d->server.holder);
-	invalidate_end(&d->notify);
-}
-
-static int flush(void *pool)
-{
-	image_pool_flush(pool);
-	return 0;
+	invalidate_end(&d->invalidate);
 }
 
 static int start_threads(struct daemon *d, struct err *e)
 {
 	struct server *server = &d->server;
-	int ret = invalidate_start(&d->notify, d->session, server->tree, &server->coherence, e);
+	int ret = invalidate_start(&d->invalidate, d->session, server->tree, &server->coherence, e);
 
 	if (ret < 0)
 		return ret;
@@ -434,7 +407,7 @@ static int start_threads(struct daemon *d, struct err *e)
 	return ret;
 }
 
-/* The end of the mount: *unmounted, or a signal, or an error. */
+/* Serves until the file system is unmounted (*unmounted), a signal arrives or an error occurs. */
 static int serve(struct daemon *d, bool *unmounted)
 {
 	struct err e = ERR_INIT;
@@ -447,23 +420,23 @@ static int serve(struct daemon *d, bool *unmounted)
 	if (ret < 0)
 		return report(&e);
 	warnings = &d->log;
-	supervisor_serving(&d->attend);
+	supervisor_serving(&d->supervisor);
 	launch_ready(&d->launch);
 	ret = session_serve(d->session, d->options.threads);
 	end_threads(d);
 	*unmounted = ret == 0;
-	/* The mount is still busy for its caller until all that was written is durable. */
+	/* Before the process exits, which vdisk umount waits for. */
 	return image_pool_finish(d->pool) < 0 || ret < 0 ? -1 : 0;
 }
 
-/* Before anything is read that other processes must not have. */
+/* Before anything secret is read, which the other processes would have, too. */
 static int start_processes(struct daemon *d)
 {
 	struct err e = ERR_INIT;
 
 	if (session_check(&d->options, &d->mountpoint, &e) < 0 ||
 		sandbox_check(d->options.sandbox, &e) < 0 ||
-		supervisor_start(&d->attend, d->mountpoint, d->options.holder >= 0, &e) < 0)
+		supervisor_start(&d->supervisor, d->mountpoint, d->options.holder >= 0, &e) < 0)
 		return report(&e);
 	if (!d->options.foreground && launch_daemon(&d->launch, &e) < 0)
 		return report(&e);
@@ -480,13 +453,13 @@ static int mount_and_serve(struct daemon *d)
 	if (ret == 0)
 		ret = serve(d, &unmounted);
 	take_down(d, unmounted);
-	supervisor_finish(&d->attend, unmounted);
+	supervisor_finish(&d->supervisor, unmounted);
 	return ret;
 }
 
 int main(int argc, char **argv)
 {
-	struct daemon d = {.attend = {.alive = -1, .told = -1}, .launch = {.ready = -1}};
+	struct daemon d = {.supervisor = {.alive = -1, .told = -1}, .launch = {.ready = -1}};
 	enum options_verdict verdict;
 	int ret = 0;
 
@@ -497,7 +470,7 @@ int main(int argc, char **argv)
 	if (verdict == OPTIONS_MOUNT) {
 		umask(077);
 		signal(SIGXFSZ, SIG_IGN);
-		keep_memory();
+		tune_malloc();
 		log_init(&d.log);
 		ret = mount_and_serve(&d);
 	}

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* hint.c - the vocabularies of both programs side by side: vdisk mount runs vdiskfs, whose hints
- * must then name the options of vdisk.
+/* hint.c - see hint.h.  The sentences of both programs are in the library, since vdisk mount runs
+ * vdiskfs, whose hints have to name the options of vdisk then.
  */
 #include "hint.h"
 
@@ -62,15 +62,15 @@ struct line {
 
 static void add(struct line *line, const char *text, size_t n)
 {
-	size_t room = HINT_LINE - 1 - line->len;
+	size_t space = HINT_LINE - 1 - line->len;
 
-	n = n < room ? n : room;
+	n = n < space ? n : space;
 	memcpy(line->text + line->len, text, n);
 	line->len += n;
 	line->text[line->len] = '\0';
 }
 
-/* "leave out -f": without the blank or "=" that a value would follow. */
+/* Without a value, as in "leave out -f", the final blank or "=" is left out. */
 static size_t option_length(const char *option, char next)
 {
 	size_t n = strlen(option);

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* hint.h - what may help against a failure, apart from how a program words it.
+/* hint.h - hints: advice that follows an error.
  *
- * The library has no command line: an error carries codes (err_hint_code), and each program turns
- * them into sentences that name its own options.
+ * The library does not know the options of the programs.  An error carries codes (err_hint_code),
+ * which each program turns into sentences with its own options.
  */
 #ifndef VDISK_UTIL_HINT_H
 #define VDISK_UTIL_HINT_H
@@ -29,15 +29,15 @@ enum hint {
 
 struct err;
 
-/* The words of a program.  "%s" in a sentence is the argument, "%f" the option for the format. */
+/* The sentences of a program.  "%s" is the argument, "%f" the option for the format. */
 struct hint_words {
 	const char *format;                /* up to the value: "-f " */
-	const char *sentences[HINT_COUNT]; /* NULL: the program has nothing of the kind */
+	const char *sentences[HINT_COUNT]; /* NULL: the program has no such option */
 };
 
 #define HINT_LINE 1024
 
-/* Writes the hints of e as one line; returns line, or NULL when there is no hint. */
+/* Writes the hints of e to line, joined by "; ".  Returns line, or NULL without hints. */
 const char *hint_line(const struct err *e, const struct hint_words *words, char line[HINT_LINE]);
 
 extern const struct hint_words hint_words_vdiskfs, hint_words_vdisk;

@@ -5,7 +5,8 @@
 #include "image/image.h"
 #include "io/io.h"
 
-/* In a group other than ours, somebody may be one of the others here, and of the group there. */
+/* With another group than ours, a user may be of the group of the file, which gives no access, but
+ * count as one of the others here: only a file that all can read is safe then. */
 mode_t access_readers(mode_t mode, gid_t gid, gid_t ours)
 {
 	mode &= ACCESS_ALL;
@@ -34,7 +35,7 @@ mode_t access_mode(const struct access *a, mode_t type, mode_t readers)
 	return type | mode | S_IWUSR | (S_ISDIR(type) ? mode >> 2 : 0);
 }
 
-/* Without allow_other the kernel lets nobody else in, whatever the modes say. */
+/* Without allow_other the kernel denies access to other users, whatever the modes are. */
 bool access_is_narrower(const struct access *a, mode_t mode, mode_t wanted)
 {
 	return a->for_all && (mode & ~wanted & 0777) != 0;

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* filename.c - file names made from what an image calls its parts.
+/* filename.c - see filename.h.
  *
- * Names come from a hostile file, thousands of them, perhaps chosen to collide in whatever hash we
- * took; so the set of names is a balanced tree (tsearch), which has no bad case.
+ * A hostile image may have thousands of names that collide in a hash table, so the set is a
+ * balanced tree (tsearch), which has no bad case.
  */
 #include "filename.h"
 
@@ -16,23 +16,23 @@
 #include "util/bytes.h"
 #include "util/utf8.h"
 
-/* Room for "~" and a number of six digits or less behind a name that must be cut. */
+/* Length of "~" and a number of up to six digits. */
 #define SUFFIX_MAX 7
 
-/* A name that is taken, or one that copies are numbered after. */
+/* A name in use, or the stem of numbered names. */
 struct known {
-	unsigned copies; /* numbers given out behind this name */
-	bool taken;
+	unsigned copies; /* numbers used after this stem */
+	bool used;
 	char name[];
 };
 
-/* May the character of n bytes be a part of a name as it is?  0: it is none. */
+/* Can the character of n bytes stay as it is?  n is 0 for invalid UTF-8. */
 static bool is_plain(const char *s, size_t n)
 {
 	return n > 0 && utf8_is_visible(s, n) && *s != '/';
 }
 
-/* All bytes of a character: what is left of one would be no character either. */
+/* Escapes all bytes of a character: part of one would be invalid UTF-8. */
 static size_t escape(char *piece, const char *s, size_t n)
 {
 	for (size_t i = 0; i < n; i++)
@@ -69,7 +69,7 @@ static int known_compare(const void *a, const void *b)
 	return strcmp(((const struct known *)a)->name, ((const struct known *)b)->name);
 }
 
-/* The entry for the first len bytes of name, made if need be; NULL without memory. */
+/* Finds or creates the entry for the first len bytes of name; NULL without memory. */
 static struct known *filename_set_entry(struct filename_set *names, const char *name, size_t len)
 {
 	struct known *known = calloc(1, sizeof *known + len + 1), **slot;
@@ -83,7 +83,7 @@ static struct known *filename_set_entry(struct filename_set *names, const char *
 	return slot ? *slot : NULL;
 }
 
-/* How much of a name its copies keep, so that the number fits: whole characters only. */
+/* The length of the stem for which a number still fits, in whole characters. */
 static size_t stem_len(const char *name)
 {
 	size_t len = strlen(name);
@@ -103,20 +103,20 @@ char *filename_set_add(struct filename_set *names, const char *wanted)
 
 	if (!known)
 		return NULL;
-	if (known->taken) {
+	if (known->used) {
 		stem = filename_set_entry(names, wanted, stem_len(wanted));
 		if (!stem)
 			return NULL;
-		/* A number is tried once a stem, so all copies together cost one pass. */
+		/* Each number is tried once for a stem, so n equal names cost n steps. */
 		do {
 			snprintf(name, sizeof name, "%.*s~%u", NAME_MAX - SUFFIX_MAX, stem->name,
 				++stem->copies + 1);
 			known = filename_set_entry(names, name, strlen(name));
-		} while (known && known->taken);
+		} while (known && known->used);
 		if (!known)
 			return NULL;
 	}
-	known->taken = true;
+	known->used = true;
 	return strdup(known->name);
 }
 
@@ -124,9 +124,9 @@ bool filename_set_claim(struct filename_set *names, const char *name)
 {
 	struct known *known = filename_set_entry(names, name, strlen(name));
 
-	if (!known || known->taken)
+	if (!known || known->used)
 		return false;
-	known->taken = true;
+	known->used = true;
 	return true;
 }
 

@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* flusher.c - see flusher.h. */
 #include "flusher.h"
 
 #include <errno.h>
@@ -9,27 +10,20 @@
 #include "util/err.h"
 #include "process.h"
 
-#define PERIOD 5 /* s */
-
-static void wait_a_while(struct flusher *f)
-{
-	struct timespec until;
-
-	/* The real time would stall the flushes when an administrator sets the clock back. */
-	clock_gettime(CLOCK_MONOTONIC, &until);
-	until.tv_sec += PERIOD;
-	while (sem_clockwait(&f->wanted, CLOCK_MONOTONIC, &until) < 0 && errno == EINTR)
-		;
-}
+#define PERIOD 5 /* seconds */
 
 static void *flush_loop(void *arg)
 {
 	struct flusher *f = arg;
-	bool failed = false;
+	struct timespec until;
 
-	while (!atomic_load(&f->ending) && !failed) {
-		wait_a_while(f);
-		failed = f->flush(f->arg) < 0;
+	while (!atomic_load(&f->ending)) {
+		/* With the real time, a clock that is set back would stall the flushes. */
+		clock_gettime(CLOCK_MONOTONIC, &until);
+		until.tv_sec += PERIOD;
+		while (sem_clockwait(&f->wanted, CLOCK_MONOTONIC, &until) < 0 && errno == EINTR)
+			;
+		f->flush(f->arg);
 	}
 	return NULL;
 }

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* flusher.h - makes what was written durable every few seconds, though nobody asks. */
+/* flusher.h - a thread that makes written data durable every 5 seconds, so that a crash loses no
+ * more than that even if no program calls fsync(2). */
 #ifndef VDISKFS_BASE_FLUSHER_H
 #define VDISKFS_BASE_FLUSHER_H
 
@@ -9,8 +10,7 @@
 
 struct err;
 
-/* Flushes; on failure nothing more is written, and it is not called again. */
-typedef int flush_fn(void *arg);
+typedef void flush_fn(void *arg);
 
 struct flusher {
 	flush_fn *flush;
@@ -20,12 +20,13 @@ struct flusher {
 	pthread_t thread;
 };
 
-/* After the last fork. */
+/* Starts the thread.  To be called after the last fork. */
 int flusher_start(struct flusher *f, flush_fn *flush, void *arg, struct err *e);
 
-/* Now rather than in some seconds; does not wait for it. */
+/* Makes it flush now, and does not wait for that. */
 void flusher_hurry(struct flusher *f);
 
+/* Flushes a last time and ends the thread. */
 void flusher_end(struct flusher *f);
 
 #endif

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* log.c - what goes wrong while nobody waits for an answer.
+/* log.c - see log.h.
  *
- * A broken image can make every read fail: after BURST lines in WINDOW seconds the rest is only
- * counted.
+ * A damaged image can make every read fail: after BURST lines in WINDOW seconds the others are
+ * counted only.
  */
 #include "log.h"
 
@@ -22,7 +22,7 @@ void log_init(struct log *log)
 
 void log_to_syslog(struct log *log)
 {
-	/* syslog writes local time: the time zone file is out of reach later. */
+	/* syslog(3) needs local time: the time zone file cannot be read in the sandbox. */
 	tzset();
 	openlog("vdiskfs", LOG_PID | LOG_NDELAY, LOG_DAEMON);
 	log->to_syslog = true;
@@ -36,7 +36,7 @@ static void log_line(const struct log *log, const char *line)
 		fprintf(stderr, "vdiskfs: %s\n", line);
 }
 
-/* May one more line be written?  *missed: how many were not since the last that was. */
+/* True if one more line may be logged.  *missed: the number of lines suppressed before it. */
 static bool log_admit(struct log *log, unsigned *missed)
 {
 	struct timespec now;
@@ -75,6 +75,6 @@ void log_error(struct log *log, const char *fmt, ...)
 	va_start(ap, fmt);
 	vsnprintf(line, sizeof line, fmt, ap);
 	va_end(ap);
-	err_clean(line); /* names of files are in it */
+	err_clean(line); /* file names may have control characters */
 	log_line(log, line);
 }

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* log.h - what goes wrong while nobody waits for an answer: one line each, and not too many. */
+/* log.h - logs errors of the daemon, to standard error and later to syslog, with a limited rate. */
 #ifndef VDISKFS_BASE_LOG_H
 #define VDISKFS_BASE_LOG_H
 
@@ -10,15 +10,15 @@
 struct log {
 	bool to_syslog; /* else to stderr */
 	pthread_mutex_t lock;
-	time_t since;    /* when the present window began, monotonic */
-	unsigned said;   /* lines in it */
-	unsigned unsaid; /* lines left out since */
+	time_t since;    /* start of the current window, monotonic */
+	unsigned said;   /* lines logged in it */
+	unsigned unsaid; /* lines suppressed in it */
 };
 
-/* To stderr.  The name of the program stands in front of each line. */
+/* Starts with standard error. */
 void log_init(struct log *log);
 
-/* To syslog from now on.  The connection is made here, before any sandbox. */
+/* Switches to syslog.  To be called before the sandbox, as it connects. */
 void log_to_syslog(struct log *log);
 
 void log_error(struct log *log, const char *fmt, ...) __attribute__((format(printf, 2, 3), cold));

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* process.c - descriptors and the background. */
+/* process.c - see process.h. */
 #include "process.h"
 
 #include <errno.h>

@@ -1,29 +1,30 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* process.h - descriptors and the background: what a daemon does about being a process. */
+/* process.h - helpers for daemons: descriptors, pipes between processes, threads without signals.
+ */
 #ifndef VDISKFS_BASE_PROCESS_H
 #define VDISKFS_BASE_PROCESS_H
 
 #include <pthread.h>
 #include <stddef.h>
 
-/* Makes sure that descriptors 0 to 2 are open, so that no image becomes somebody's standard error.
- */
+/* Opens /dev/null for those of the descriptors 0 to 2 that are closed: else an image could become
+ * standard error. */
 void process_guard_stdio(void);
 
-/* Closes all descriptors from 3 on, but those in keep (-1: none). */
+/* Closes all descriptors from 3 on except those in keep; -1 in keep is ignored. */
 void process_close_others(const int *keep, size_t n);
 
-/* The next byte from the other end of a pipe, 0 at its end. */
+/* Reads one byte from a pipe; 0 at its end. */
 char process_hear(int fd);
 void process_say(int fd, char byte);
 
-/* Lets standard input, output and error be null, an open /dev/null. */
+/* Redirects standard input, output and error to null, an open /dev/null. */
 void process_mute(int null);
 
-/* Writes to a file of /sys; who may not does without. */
+/* Writes to a file in /sys; does nothing without permission. */
 void process_set_control(const char *path, const char *value);
 
-/* Starts a thread that leaves all signals to the others.  0 or an errno. */
+/* Starts a thread with all signals blocked, so that the main thread gets them.  0 or an errno. */
 int process_thread(pthread_t *thread, void *(*loop)(void *arg), void *arg);
 
 #endif

@@ -1,9 +1,11 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* host-watch.c - one thread that waits for events of the host and for time to pass.
+/* host-watch.c - see host-watch.h.
  *
- * Events come in bursts (a copy is made: created, written, closed), so they are gathered for a
- * moment.  What they say in detail does not matter: a directory in which something happened is read
- * again, and what has changed shows by comparison.
+ * Events come in bursts (a copy: created, written, closed), so they are gathered for a moment.
+ * Their details do not matter: a directory with an event is read again and compared with the tree.
+ *
+ * Lock rule: the lock protects the table of watched directories only.  It is not held while the
+ * tree is refreshed, which calls host_watch_add.
  */
 #include "io/host.h"
 #include "host-watch.h"
@@ -33,14 +35,14 @@
 	(IN_CREATE | IN_DELETE | IN_MOVED_FROM | IN_MOVED_TO | IN_CLOSE_WRITE | IN_ATTRIB |        \
 		IN_ONLYDIR | IN_EXCL_UNLINK)
 
-#define GATHER     50   /* ms without an event, after which those that came are looked into */
-#define GATHER_MAX 20   /* times */
-#define PATIENCE   3600 /* s, more than which nobody waits */
+#define GATHER     50   /* ms without an event, after which the gathered ones are handled */
+#define GATHER_MAX 20   /* maximum number of such waits */
+#define PATIENCE   3600 /* s, limit of one wait */
 
 struct watched {
 	int wd;
 	bool changed;
-	struct watched *next; /* of those that have changed */
+	struct watched *next; /* in the list of changed directories */
 	char *path;
 };
 
@@ -50,17 +52,15 @@ struct host_watch {
 	struct log *log;
 	unsigned idle;
 	int inotify, wake;
-	pthread_mutex_t lock; /* of what follows */
+	pthread_mutex_t lock; /* protects the next four members */
 	void *dirs;           /* by wd */
 	struct watched *changed;
-	bool lost;      /* events were: anything may have changed */
+	bool lost;      /* events were lost: anything may have changed */
 	bool unwatched; /* some directory is not watched */
 	atomic_bool ending;
 	bool started;
 	pthread_t thread;
 };
-
-/* Directories. */
 
 static int by_wd(const void *a, const void *b)
 {
@@ -77,7 +77,8 @@ static void free_watched(void *dir)
 	free(d);
 }
 
-/* True when it is new; a directory that was moved keeps its number. */
+/* True if the directory is new.  A directory that was moved has the same wd, and gets its new path.
+ */
 static bool remember(struct host_watch *w, int wd, const char *path)
 {
 	struct watched *d = calloc(1, sizeof *d), **slot = NULL;
@@ -110,7 +111,7 @@ bool host_watch_add(void *arg, const char *path)
 	wd = host_watch(w->inotify, path, EVENTS);
 	if (wd >= 0) {
 		new = remember(w, wd, path);
-	} else if (!w->unwatched && errno != EXDEV) { /* a FUSE mount is not looked into */
+	} else if (!w->unwatched && errno != EXDEV) { /* FUSE mounts are not watched */
 		w->unwatched = true;
 		log_error(w->log, "%s: cannot be watched: %s; changes are noticed late", path,
 			strerror(errno));
@@ -134,7 +135,7 @@ static void note_event(struct host_watch *w, const struct inotify_event *event)
 	}
 }
 
-/* All events that there are. */
+/* Reads all pending events. */
 static void read_events(struct host_watch *w)
 {
 	_Alignas(struct inotify_event) char buf[16384];
@@ -151,8 +152,6 @@ static void read_events(struct host_watch *w)
 	pthread_mutex_unlock(&w->lock);
 }
 
-/* Looking again. */
-
 /* Directories in which something happened. */
 struct look {
 	struct host_watch *watch;
@@ -161,7 +160,7 @@ struct look {
 	char **paths;
 };
 
-/* Takes the list of those that have changed. */
+/* Moves the list of changed directories to look. */
 static void take_changed(struct host_watch *w, struct look *look)
 {
 	size_t n = 0;
@@ -189,7 +188,8 @@ static void look_free(struct look *look)
 	free(look->paths);
 }
 
-/* What is above comes first, and tells those below which of their files are part of something. */
+/* Called for parents before children: a directory decides which files of those below belong to one
+ * of its machines. */
 static void look_at_dir(void *arg, struct node *node)
 {
 	const struct look *look = arg;
@@ -234,9 +234,7 @@ static void retry(void *arg, struct node *node)
 	tree_retry(node);
 }
 
-/* The thread. */
-
-/* Waits; true when there is an event. */
+/* Waits up to ms; true if there is an event. */
 static bool await_event(const struct host_watch *w, int ms)
 {
 	struct pollfd fds[] = {
@@ -257,7 +255,7 @@ static void handle_events(struct host_watch *w)
 	look_again(w, false);
 }
 
-/* What needs no event. */
+/* Work that no event starts: retries images, and reads unwatched directories. */
 static void pass_time(struct host_watch *w)
 {
 	bool unwatched;
@@ -299,8 +297,6 @@ static void *watch_loop(void *arg)
 	}
 	return NULL;
 }
-
-/* Its life. */
 
 struct host_watch *host_watch_new(
 	struct image_pool *pool, unsigned idle, struct log *log, struct err *e)

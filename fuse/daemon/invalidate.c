@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* invalidate.c - the thread that tells the kernel what it must forget. */
+/* invalidate.c - see invalidate.h. */
 #include "invalidate.h"
 
 #include <errno.h>
@@ -20,8 +20,8 @@ static fuse_ino_t number_of(const struct invalidate *n, const struct node *node)
 	return node == tree_root(n->tree) ? FUSE_ROOT_ID : (uintptr_t)node;
 }
 
-/* The list of a directory that the kernel keeps is dropped as the data of a file is.  That it knows
- * nothing of the directory or of the name is no error. */
+/* Drops the cached listing of a directory (as the data of a file is dropped) and one entry.  The
+ * kernel may have neither, which is no error. */
 static void tell(void *arg, struct node *dir, const char *name)
 {
 	const struct invalidate *n = arg;
@@ -74,7 +74,7 @@ int invalidate_start(struct invalidate *n, struct fuse_session *session, struct 
 	return code == 0 ? 0 : err_set(e, code, "no thread: %s", strerror(code));
 }
 
-/* One request, if one comes soon; false when none will any more. */
+/* Serves one request if one comes within PATIENCE; false when the session has ended. */
 static bool serve_one(struct fuse_session *se, struct fuse_buf *buf)
 {
 	struct pollfd request = {.fd = fuse_session_fd(se), .events = POLLIN};
@@ -87,8 +87,8 @@ static bool serve_one(struct fuse_session *se, struct fuse_buf *buf)
 	return true;
 }
 
-/* When a signal has ended the loop, the thread may be in a call that waits for the answer to some
- * request: so until it has come back there must be answers. */
+/* When a signal has ended the loop, the thread may be in a notification that waits for the answer
+ * to a request; so requests are served until the thread ends. */
 void invalidate_end(struct invalidate *n)
 {
 	struct fuse_buf buf = {.mem = NULL};

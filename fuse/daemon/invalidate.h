@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* invalidate.h - tells the kernel what has changed in the tree.
+/* invalidate.h - a thread that makes the kernel drop cached entries and data which have changed.
  *
- * A thread of its own: what the kernel does when it is told may wait for the answer to a request,
- * so no thread that answers requests may tell it.
+ * Lock rule: a notification may wait inside the kernel until another request is answered, so no
+ * thread that answers requests may send one.
  */
 #ifndef VDISKFS_DAEMON_INVALIDATE_H
 #define VDISKFS_DAEMON_INVALIDATE_H
@@ -25,11 +25,11 @@ struct invalidate {
 	pthread_t thread;
 };
 
-/* After the last fork. */
+/* Starts the thread.  To be called after the last fork. */
 int invalidate_start(struct invalidate *n, struct fuse_session *session, struct tree *tree,
 	struct coherence *coherence, struct err *e);
 
-/* Once the session's loop has ended; only after invalidate_start has succeeded. */
+/* Ends the thread.  To be called after the loop of the session; only if it was started. */
 void invalidate_end(struct invalidate *n);
 
 #endif

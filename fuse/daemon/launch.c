@@ -17,11 +17,11 @@
 #include "util/err.h"
 #include "base/process.h"
 
-/* What the daemon says. */
+/* Messages of the daemon. */
 #define MOUNTED 'm'
 #define READY   'r'
 
-/* How long a mount may take to answer, in ms: longer than the daemon itself waits for anything. */
+/* How long the mount may take to answer, in ms: longer than any limit of the daemon itself. */
 #define READY_MAX 60000
 
 static bool has_come(int fd)
@@ -35,7 +35,8 @@ static bool has_come(int fd)
 	return n > 0;
 }
 
-/* How the daemon has ended, which has said why unless a signal ended it. */
+/* The exit status after the end of the daemon, which has reported errors unless a signal ended it.
+ */
 static int end_of(pid_t daemon)
 {
 	int status;
@@ -48,7 +49,7 @@ static int end_of(pid_t daemon)
 	return EXIT_FAILURE;
 }
 
-/* Opening the image may take as long as it takes. */
+/* There is no time limit for opening the image, only for the mount. */
 static int await_ready(int fd, pid_t daemon)
 {
 	char byte = process_hear(fd);

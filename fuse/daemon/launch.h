@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* launch.h - the launcher: the process that was started, which ends once the mount answers.
+/* launch.h - the launcher: the process that the user started, which exits once the mount answers.
  *
- * It forks before anything is read, so that what the daemon keeps secret is in the daemon only.
+ * It forks the daemon before anything is read, so that it never has passphrases or data in memory.
  */
 #ifndef VDISKFS_DAEMON_LAUNCH_H
 #define VDISKFS_DAEMON_LAUNCH_H
@@ -9,20 +9,20 @@
 struct err;
 
 struct launch {
-	int ready; /* the daemon's end of a pipe to the launcher; -1: there is none */
+	int ready; /* pipe to the launcher; -1: none */
 };
 
-/* Forks; returns in the daemon.  The launcher waits and exits as the daemon says or ends, and is
- * never back here.  While it waits, its end by a signal is the daemon's, too. */
+/* Forks, and returns in the daemon only.  The launcher waits, and exits with the result of the
+ * daemon. If a signal ends the launcher before, it ends the daemon, too. */
 int launch_daemon(struct launch *l, struct err *e);
 
-/* There is a mount: the launcher expects it to answer within a limit from now on. */
+/* Reports the mount, which has to answer within a time limit. */
 void launch_mounted(const struct launch *l);
 
-/* The daemon is on its own. */
+/* Starts a session of its own; signals to the launcher no longer end the daemon. */
 void launch_detach(const struct launch *l);
 
-/* The mount answers: the launcher ends. */
+/* Reports that the mount answers: the launcher exits with success. */
 void launch_ready(struct launch *l);
 
 #endif

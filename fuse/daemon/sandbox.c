@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* sandbox.c - Landlock denies every access by name, but for reading where that is allowed; seccomp
- * denies every call that is not on a list.
+/* sandbox.c - see sandbox.h.
  *
- * Both are set up by hand: the Landlock header of the build host may be older than the kernel, and
- * a list of calls needs no library.
+ * Landlock denies all access by name except below the given directories; seccomp denies all system
+ * calls that are not on a list.  The Landlock structures are defined here, since the header of the
+ * build host may be older than the kernel.
  */
 #include "sandbox.h"
 
@@ -18,7 +18,7 @@
 #include "io/host.h"
 #include "seccomp.h"
 
-/* Sanitizers open files, read /proc and call what they like. */
+/* Sanitizers open files and read /proc at any time. */
 #if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
 #define SANITIZED true
 #elif defined(__has_feature)
@@ -31,8 +31,8 @@
 #define SANITIZED false
 #endif
 
-/* The kernel's struct landlock_ruleset_attr, as of Landlock ABI 6.  Older kernels take the longer
- * one as long as what they do not know is 0. */
+/* struct landlock_ruleset_attr as of Landlock ABI 6.  Older kernels accept it if the members that
+ * they do not know are 0. */
 struct ruleset {
 	uint64_t access_fs;
 	uint64_t access_net;
@@ -51,7 +51,7 @@ struct ruleset {
 #define LANDLOCK_GIVE_VERSION 1u
 #define LANDLOCK_PATH_BENEATH 1
 #define LANDLOCK_READ         (UINT64_C(1) << 2 | UINT64_C(1) << 3) /* files, directories */
-/* Writing and cutting files, removing and making them. */
+/* Write, truncate, remove and create files. */
 #define LANDLOCK_WRITE (UINT64_C(1) << 1 | UINT64_C(1) << 14 | UINT64_C(1) << 5 | UINT64_C(1) << 8)
 
 /* struct landlock_path_beneath_attr */
@@ -65,7 +65,7 @@ static int landlock_version(void)
 	return (int)syscall(SYS_landlock_create_ruleset, NULL, (size_t)0, LANDLOCK_GIVE_VERSION);
 }
 
-/* Everything that a version can deny. */
+/* All rights that a version of Landlock can deny. */
 static struct ruleset all_rights(int version)
 {
 	unsigned nfs = version >= 5 ? 16 : version >= 3 ? 15 : version == 2 ? 14 : 13;
@@ -77,8 +77,8 @@ static struct ruleset all_rights(int version)
 	};
 }
 
-/* A directory that was not there before the mount grants nothing. */
-static int grant(int rules, const char *path, uint64_t access)
+/* A directory that did not exist before the mount is skipped. */
+static int allow_below(int rules, const char *path, uint64_t access)
 {
 	struct beneath rule = {.access = access, .fd = host_kept(path)};
 
@@ -97,9 +97,9 @@ static int landlock_enter(const struct locked_in *in)
 	if (fd < 0)
 		return -errno;
 	for (const char *const *dir = in->readable; dir && *dir && ret == 0; dir++)
-		ret = grant((int)fd, *dir, LANDLOCK_READ);
+		ret = allow_below((int)fd, *dir, LANDLOCK_READ);
 	if (ret == 0 && in->writable)
-		ret = grant(
+		ret = allow_below(
 			(int)fd, in->writable, LANDLOCK_READ | (LANDLOCK_WRITE & rules.access_fs));
 	if (ret == 0)
 		ret = syscall(SYS_landlock_restrict_self, (int)fd, 0u) < 0 ? -errno : 0;
@@ -140,7 +140,7 @@ int sandbox_enter(enum sandbox_mode mode, const struct locked_in *in, struct err
 
 	if (!sandbox_applies(mode))
 		return 0;
-	/* No debugger, no core file with what a guest holds. */
+	/* Denies debuggers and core files, which would give access to data of guests. */
 	prctl(PR_SET_DUMPABLE, 0, 0, 0, 0);
 	if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) < 0 && mode == SANDBOX_STRICT)
 		return err_set(e, errno, "sandbox: no_new_privs: %s", strerror(errno));

@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* sandbox.h - the daemon locks itself in, once everything that it needs is open.
+/* sandbox.h - confines the daemon once everything that it needs is open, so that a hostile image
+ * which exploits an error in a driver gains nothing.
  *
- * Afterwards no thread of it can open, create or execute a file, make a socket or signal another
- * process (Landlock), nor call what serving reads does not need (seccomp): what a hostile image
- * could make of a fault in a driver ends there.  A mount of a directory goes on to open images: it
- * may read what is below that directory and below those that the user allowed, and no more; one
- * that can be written may write, make and remove files below the directory alone.
+ * Afterwards no thread can open, create or execute a file, create a socket or signal another
+ * process (Landlock), or make a system call that serving does not need (seccomp).  The mount of a
+ * directory still opens images: it can read files below that directory and below the allowed ones;
+ * a writable one can write, create and remove files below the directory only.
  */
 #ifndef VDISKFS_DAEMON_SANDBOX_H
 #define VDISKFS_DAEMON_SANDBOX_H
@@ -14,25 +14,25 @@
 
 struct err;
 
-/* What may be opened afterwards: files in and below these directories. */
+/* Directories in and below which files can be opened afterwards. */
 struct locked_in {
-	const char *const *readable; /* NULL-terminated; NULL: nowhere */
-	const char *writable;        /* one of those; NULL: nowhere */
+	const char *const *readable; /* NULL-terminated; NULL: none */
+	const char *writable;        /* one of those; NULL: none */
 };
 
 enum sandbox_mode {
-	SANDBOX_ON,     /* as far as the kernel goes along */
-	SANDBOX_STRICT, /* all of it, or fail */
+	SANDBOX_ON,     /* as far as the kernel supports it */
+	SANDBOX_STRICT, /* fail if the kernel does not support all of it */
 	SANDBOX_OFF,
 };
 
-/* Does sandbox_enter do anything?  Not in a build with sanitizers, unless told to be strict. */
+/* Will sandbox_enter confine the process?  In a build with sanitizers only with SANDBOX_STRICT. */
 bool sandbox_applies(enum sandbox_mode mode);
 
-/* Can this be had?  Asked before there is a mount. */
+/* Fails if this kernel cannot enforce the mode.  To be called before mounting. */
 int sandbox_check(enum sandbox_mode mode, struct err *e);
 
-/* Before the first thread is started. */
+/* To be called before the first thread is started. */
 int sandbox_enter(enum sandbox_mode mode, const struct locked_in *in, struct err *e);
 
 #endif

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* seccomp.c - see seccomp.h.
  *
- * A call whose arguments decide whether it is harmless has a check of them: no process besides
- * threads, no memory that can be executed, no datagram to an address, no signal to others.
+ * Arguments are checked where they matter: no processes besides threads, no executable memory, no
+ * datagrams to an address, no signals to other processes.
  */
 #include "seccomp.h"
 
@@ -29,11 +29,11 @@
 #elif defined(__s390x__)
 #define ARCH AUDIT_ARCH_S390X
 #else
-#define ARCH 0 /* no filter was tried here */
+#define ARCH 0 /* untested: no filter */
 #endif
 
-/* What serving reads takes: libfuse's loop, threads and their end, memory, host files that are open
- * already, libblkid on a copy in memory, one line to syslog. */
+/* For serving: the loop of libfuse, threads and their end, memory, open host files, libblkid on a
+ * copy in memory, and syslog. */
 static const int allowed[] = {
 	SYS_read,
 	SYS_write,
@@ -89,7 +89,7 @@ static const int allowed[] = {
 	SYS_getrandom,
 };
 
-/* What finding and opening files takes besides. */
+/* For finding and opening files. */
 static const int allowed_to_open[] = {
 	SYS_getdents64,
 	SYS_fstatfs,
@@ -100,25 +100,23 @@ static const int allowed_to_open[] = {
 	SYS_inotify_add_watch,
 };
 
-/* What taking away files takes that were made in vain. */
+/* For creating, replacing and removing files. */
 static const int allowed_to_write[] = {
 	SYS_openat,
 	SYS_renameat2,
 	SYS_unlinkat,
 };
 
-/* The program. */
-
-#define ROOM 256
+#define CODE_MAX 256 /* instructions */
 
 struct program {
-	struct sock_filter code[ROOM];
+	struct sock_filter code[CODE_MAX];
 	unsigned short len;
 };
 
 static void emit(struct program *p, uint16_t op, uint32_t value, uint8_t yes, uint8_t no)
 {
-	if (p->len < ROOM)
+	if (p->len < CODE_MAX)
 		p->code[p->len] = (struct sock_filter){op, yes, no, value};
 	p->len++;
 }
@@ -138,7 +136,7 @@ static void emit_deny(struct program *p)
 	emit_return(p, SECCOMP_RET_ERRNO | EPERM);
 }
 
-/* A part of an argument; a filter has 32 bits at a time. */
+/* Loads one half of an argument: filters work on 32 bits. */
 static void emit_load_arg(struct program *p, unsigned i, bool high)
 {
 	size_t at = offsetof(struct seccomp_data, args) + i * sizeof(uint64_t);
@@ -147,7 +145,7 @@ static void emit_load_arg(struct program *p, unsigned i, bool high)
 	emit_load(p, at + (high != big_endian ? sizeof(uint32_t) : 0));
 }
 
-/* Skips the next n instructions unless the call is number nr. */
+/* Skips the next n instructions for other calls than nr. */
 static void emit_call(struct program *p, int nr, uint8_t n)
 {
 	emit(p, BPF_JMP | BPF_JEQ | BPF_K, (uint32_t)nr, 0, n);
@@ -161,7 +159,7 @@ static void allow_calls(struct program *p, const int *calls, size_t n)
 	}
 }
 
-/* Allowed when argument i has none of these bits. */
+/* Allows the call if argument i has none of these bits. */
 static void allow_without(struct program *p, int nr, unsigned i, uint32_t bits)
 {
 	emit_call(p, nr, 4);
@@ -171,7 +169,7 @@ static void allow_without(struct program *p, int nr, unsigned i, uint32_t bits)
 	emit_return(p, SECCOMP_RET_ALLOW);
 }
 
-/* Allowed when argument i, an int, has one of these values. */
+/* Allows the call if argument i, an int, has one of these values. */
 static void allow_with(struct program *p, int nr, unsigned i, const uint32_t *values, unsigned n)
 {
 	emit_call(p, nr, (uint8_t)(1 + 2 * n + 1));
@@ -183,7 +181,7 @@ static void allow_with(struct program *p, int nr, unsigned i, const uint32_t *va
 	emit_deny(p);
 }
 
-/* Allowed when argument i, a pointer, is NULL. */
+/* Allows the call if argument i, a pointer, is NULL. */
 static void allow_with_null(struct program *p, int nr, unsigned i)
 {
 	emit_call(p, nr, 6);
@@ -195,14 +193,14 @@ static void allow_with_null(struct program *p, int nr, unsigned i)
 	emit_deny(p);
 }
 
-/* What a thread shares and has set up; anything else would be another process, or another name
- * space. */
+/* Flags that pthread_create(3) needs, and may use.  Others would create a process or a name space.
+ */
 #define THREAD (CLONE_VM | CLONE_FS | CLONE_FILES | CLONE_SIGHAND | CLONE_THREAD | CLONE_SYSVSEM)
 #define THREAD_MAY                                                                                 \
 	(THREAD | CLONE_SETTLS | CLONE_PARENT_SETTID | CLONE_CHILD_CLEARTID | CLONE_DETACHED)
 
-/* The flags of clone3 lie in memory, where a filter cannot look: with ENOSYS, libraries take clone.
- */
+/* A filter cannot read the flags of clone3, which are in memory; ENOSYS makes the C library use
+ * clone. */
 static void allow_threads(struct program *p)
 {
 #ifdef __s390x__
@@ -234,8 +232,7 @@ static void allow_memory(struct program *p)
 	allow_without(p, SYS_mprotect, 2, PROT_EXEC);
 }
 
-/* Locks, the size of pipes, and what is asked of a descriptor; but who gets its signals is not for
- * us to say. */
+/* Locks, pipe sizes and flags, but not F_SETOWN, which sends signals to other processes. */
 static void allow_fcntl(struct program *p)
 {
 	static const uint32_t commands[] = {F_GETFD, F_SETFD, F_GETFL, F_SETFL, F_DUPFD_CLOEXEC,
@@ -269,7 +266,7 @@ static void allow_files(struct program *p, enum seccomp_files files)
 
 static void build(struct program *p, enum seccomp_files files)
 {
-	/* A call by another architecture's numbers is not what the list means. */
+	/* Numbers of calls differ between architectures. */
 	emit_load(p, offsetof(struct seccomp_data, arch));
 	emit(p, BPF_JMP | BPF_JEQ | BPF_K, ARCH, 1, 0);
 	emit_return(p, SECCOMP_RET_KILL_PROCESS);
@@ -286,7 +283,7 @@ int seccomp_enter(enum seccomp_files files)
 	struct sock_fprog program = {.filter = p.code};
 
 	build(&p, files);
-	if (p.len > ROOM)
+	if (p.len > CODE_MAX)
 		return -E2BIG;
 	program.len = p.len;
 	return syscall(SYS_seccomp, SECCOMP_SET_MODE_FILTER, 0u, &program) < 0 ? -errno : 0;

@@ -1,24 +1,25 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* seccomp.h - the system calls that the daemon may make once it serves. */
+/* seccomp.h - a filter for the system calls of the daemon. */
 #ifndef VDISKFS_DAEMON_SECCOMP_H
 #define VDISKFS_DAEMON_SECCOMP_H
 
 #include <stdbool.h>
 
-/* What the daemon does besides serving what is open. */
+/* Additional calls, besides those for serving open files. */
 enum seccomp_files {
 	SECCOMP_NO_FILES,
-	SECCOMP_OPENS,  /* it opens files for reading */
-	SECCOMP_WRITES, /* and for writing, and it makes and removes some */
+	SECCOMP_OPENS,  /* open files for reading */
+	SECCOMP_WRITES, /* also open for writing, create, rename and remove files */
 };
 
-/* Was a list of calls written for this architecture? */
+/* Is there a filter for this architecture? */
 bool seccomp_is_supported(void);
 
-/* Does the kernel know filters? */
+/* Does the kernel support filters? */
 bool seccomp_is_there(void);
 
-/* From now on everything else is EPERM, in this thread and in those that it starts: 0 or -errno. */
+/* Makes all other calls fail with EPERM in this thread and in threads that it starts.  0 or -errno.
+ */
 int seccomp_enter(enum seccomp_files files);
 
 #endif

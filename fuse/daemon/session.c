@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* session.c - the session with the kernel. */
+/* session.c - see session.h. */
 #include "session.h"
 
 #include <errno.h>
@@ -23,10 +23,10 @@
 #include "ops/request.h"
 #include "ops/write.h"
 
-/* How long the kernel's first request is waited for, in ms; it is there at once. */
+/* Limit for the first request of the kernel, in ms; normally it is there at once. */
 #define ANSWER_MAX 30000
 
-/* The image as the list of mounts shall show it; malloc'ed or NULL. */
+/* The absolute path of the image, for the list of mounts; malloc'ed, or NULL. */
 static char *source_of(const char *image)
 {
 	char *dir, *source;
@@ -40,10 +40,9 @@ static char *source_of(const char *image)
 	return source;
 }
 
-/* What is mounted on a directory now. */
 struct occupant {
 	const char *dir;
-	char *image; /* malloc'ed; NULL: no vdiskfs is on top */
+	char *image; /* of the vdiskfs mounted on top there, malloc'ed; NULL: none */
 };
 
 static void find_occupant(void *arg, const struct mount_line *line)
@@ -56,8 +55,8 @@ static void find_occupant(void *arg, const struct mount_line *line)
 	o->image = strcmp(line->type, "fuse.vdiskfs") == 0 ? strdup(line->source) : NULL;
 }
 
-/* As of mount(8), another image may be mounted on top, but not the same one again; and as of
- * fusermount3, a user mounts where he may write only. */
+/* Like mount(8), refuses to mount the same image on top of itself; another image is fine.  A user
+ * cannot mount on any vdiskfs: fusermount3 requires a directory that he can write to. */
 static int check_free(const struct options *o, const char *path, struct err *e)
 {
 	int fd = mountinfo_open();
@@ -76,7 +75,7 @@ static int check_free(const struct options *o, const char *path, struct err *e)
 	return -e->code;
 }
 
-/* Without the question, if it can be: a mount there may not answer. */
+/* Avoids a request to a mount there, which may not answer. */
 static bool is_directory(const char *path)
 {
 	struct statx st;
@@ -98,7 +97,7 @@ int session_check(const struct options *o, char **path, struct err *e)
 		if (e->code == ENOTCONN)
 			err_hint(e, "a mount there is dead; fusermount3 -u removes it");
 	} else if (strncmp(mountpoint, "/dev/fd/", 8) == 0) {
-		return 0; /* a descriptor of /dev/fuse, mounted by the caller, is no directory */
+		return 0; /* a descriptor of /dev/fuse, which the caller has mounted */
 	} else if (!is_directory(*path)) {
 		ret = err_set(e, ENOTDIR, "%s: a mount point must be a directory", mountpoint);
 	} else {
@@ -111,7 +110,7 @@ int session_check(const struct options *o, char **path, struct err *e)
 	return ret;
 }
 
-/* "-o WORDS", the last of them the source, whose commas must not end it. */
+/* Inserts our -o options first: of an option given twice the last wins, which is the user's. */
 static int add_mount_options(struct fuse_args *args, const struct options *o)
 {
 	char *words = NULL, *fsname = NULL, *source = source_of(o->image);
@@ -131,7 +130,6 @@ static int add_mount_options(struct fuse_args *args, const struct options *o)
 	return ret;
 }
 
-/* Ours first, so that the user's come last and win. */
 static struct fuse_session *session_new(
 	const struct options *o, struct server *server, struct err *e)
 {
@@ -140,7 +138,7 @@ static struct fuse_session *session_new(
 	struct fuse_session *se = NULL;
 	int ret = 0;
 
-	/* Behind "--" libfuse would not understand what it appends for allow_root. */
+	/* For allow_root libfuse appends an option, which "--" would turn into an operand. */
 	for (int i = 0; ret == 0 && i < o->fuse.argc; i++)
 		if (strcmp(o->fuse.argv[i], "--") != 0)
 			ret = fuse_opt_add_arg(&args, o->fuse.argv[i]);
@@ -178,7 +176,7 @@ int session_answer(struct fuse_session *se, struct err *e)
 	int n = poll(&request, 1, ANSWER_MAX);
 
 	if (n < 0 && errno == EINTR)
-		return 0; /* told to end: the loop sees that */
+		return 0; /* a signal: the loop ends at once */
 	if (n == 0)
 		return err_set(e, ETIMEDOUT, "the kernel does not use the mount");
 	n = fuse_session_receive_buf(se, &buf);
@@ -195,8 +193,8 @@ int session_serve(struct fuse_session *se, unsigned threads)
 
 	if (!config)
 		return -ENOMEM;
-	/* Workers are never ended for being idle, that is the default.  A descriptor of /dev/fuse
-	 * for each was not faster, and the sandbox would have to let it be opened. */
+	/* One descriptor of /dev/fuse for all workers: one for each was not faster, and would have
+	 * to be opened inside the sandbox.  Idle workers stay, by default. */
 	fuse_loop_cfg_set_max_threads(config, threads);
 	ret = fuse_session_loop_mt(se, config);
 	fuse_loop_cfg_destroy(config);

@@ -1,12 +1,12 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* supervisor.c - the attendant.
+/* supervisor.c - see supervisor.h.
  *
- * It finds the mount by its device number, which the kernel gives to the next mount once ours is
- * gone, perhaps on the same directory.  So before it removes anything it makes sure that the mount
- * is the daemon's, by the id that is given out once (Linux 6.8), or else that it is dead.
+ * The mount is found by its device number.  The kernel may give that number to another mount once
+ * ours is gone, perhaps on the same directory, so the mount is removed only if its unique id
+ * (Linux 6.8) is that of ours, or else if it is dead.
  *
- * Until then it goes by no path: whoever mounts on demand (autofs, systemd) has all who are not of
- * its process group wait at the mount point until the launcher has ended.
+ * No path is used before the launcher has exited: a program that mounts on demand (autofs, systemd)
+ * makes every other process group wait at the mount point until then.
  */
 #include "supervisor.h"
 
@@ -32,25 +32,24 @@
 #include "io/mountinfo.h"
 #include "base/process.h"
 
-/* What the daemon says. */
-#define MOUNTED   'm' /* and which mount */
+/* Messages of the daemon. */
+#define MOUNTED   'm' /* followed by a struct mount_id */
 #define SERVING   's'
 #define UNMOUNTED 'u'
 
-/* How long a daemon waits for the attendant, in ms. */
+/* How long the daemon waits for the supervisor, in ms. */
 #define FINISH_MAX 10000
 
-/* How long a daemon may take from the mount until it serves, in ms: more than it waits itself, less
- * than the launcher. */
+/* How long the daemon may take from the mount until it serves, in ms: longer than its own limit
+ * (session_answer), shorter than that of the launcher. */
 #define SERVING_MAX 45000
 
-/* How long the rest of a daemon may outlive the thread that serves, in ms. */
+/* How long other threads may outlive the main thread of the daemon, in ms. */
 #define REST_MAX 2000
 
-/* Where a device is mounted. */
 struct find {
 	dev_t dev;
-	char *path; /* malloc'ed; NULL: nowhere, or something else is on top of it */
+	char *path; /* mount point of dev, malloc'ed; NULL: none, or another mount is on top */
 };
 
 static void find_mount(void *arg, const struct mount_line *line)
@@ -105,7 +104,7 @@ static bool is_dead(const char *path)
 	return statfs(path, &st) < 0 && errno == ENOTCONN;
 }
 
-/* What a user may do without being root. */
+/* Unmounts for a user, who may not call umount2(2). */
 static void run_fusermount(const char *path)
 {
 	const char *const argv[] = {"fusermount3", "-u", "-z", "-q", "--", path, NULL};
@@ -132,9 +131,9 @@ static void remove_mount(const struct mount_id *w, bool unmounted)
 	free(path);
 }
 
-/* Makes the kernel answer all requests with an error.  Users have a file for it where root has
- * mounted those. */
-static void cut(const struct mount_id *w)
+/* Makes the kernel fail all requests.  Without root, through a file of the fusectl file system, if
+ * that is mounted. */
+static void abort_connection(const struct mount_id *w)
 {
 	char *path = w->dev ? mountpoint_of(w->dev) : NULL;
 	char control[64];
@@ -148,9 +147,9 @@ static void cut(const struct mount_id *w)
 	free(path);
 }
 
-/* Nothing but its two pipes, its own session, deaf to what is meant for the daemon: it ends when
- * the daemon has. */
-static void settle(int alive, int told)
+/* Detaches from the daemon: a session of its own, no descriptors but the two pipes, no signals that
+ * are meant for the daemon. */
+static void detach(int alive, int told)
 {
 	int null = open("/dev/null", O_RDWR | O_CLOEXEC);
 
@@ -165,68 +164,54 @@ static void settle(int alive, int told)
 		_exit(EXIT_FAILURE);
 	process_mute(null);
 	process_close_others((const int[]){alive, told}, 2);
-	/* For fusermount3, which is set-user-ID. */
+	/* The environment is for fusermount3, which is set-user-ID root. */
 	clearenv();
 	setenv("PATH", "/usr/local/bin:/usr/bin:/bin", 1);
 }
 
-/* Waits for the end of the thread that serves, and lets no other outlive it.  When a daemon dies,
- * one of them may be telling the kernel of a change in a directory that is locked by a process,
- * which waits for the daemon's answer: neither would end, and the mount would be there for good. */
+/* Waits for the end of the main thread, and aborts the connection if other threads go on.  When the
+ * daemon dies, one of them may be in a notification that waits for the lock of a directory, held by
+ * a process that waits for the daemon's answer.  Neither would end, and the mount would stay. */
 static void outlast(const struct mount_id *w, int alive, pthread_mutex_t *serving)
 {
 	struct pollfd end = {.fd = alive, .events = POLLIN};
 
-	pthread_mutex_lock(serving); /* the kernel gives it up for a thread that dies */
+	pthread_mutex_lock(serving); /* robust: released by the death of its owner */
 	if (poll(&end, 1, REST_MAX) == 0)
-		cut(w);
+		abort_connection(w);
 }
 
-static void hear_mount(int alive, struct mount_id *w)
-{
-	if (read(alive, w, sizeof *w) != sizeof *w)
-		*w = (struct mount_id){0};
-}
-
-/* What the daemon has mounted that ended before it could tell. */
-static void find_untold(struct mount_id *w, const char *mountpoint, dev_t below)
+/* Finds the mount of a daemon that ended before it could report it. */
+static void find_mount_on(struct mount_id *w, const char *mountpoint, dev_t below)
 {
 	w->dev = mounted_on(mountpoint);
 	if (w->dev == below)
 		w->dev = 0;
 }
 
-/* A daemon that waits for its own mount is given an error. */
-static void await_serving(const struct mount_id *w, int alive)
-{
-	struct pollfd next = {.fd = alive, .events = POLLIN};
-
-	if (poll(&next, 1, SERVING_MAX) == 0)
-		cut(w);
-}
-
-/* What one attendant is for. */
 struct duty {
 	const char *mountpoint;
 	bool remove_dir;
-	dev_t below; /* what was mounted there before */
+	dev_t below; /* mounted there before; 0: nothing */
 	int alive, told;
 	pthread_mutex_t *serving;
 };
 
-static void attend(const struct duty *d)
+static void supervise(const struct duty *d)
 {
+	struct pollfd next = {.fd = d->alive, .events = POLLIN};
 	struct mount_id w = {0};
 	bool unmounted = false;
 	char byte;
 
-	settle(d->alive, d->told);
+	detach(d->alive, d->told);
 	while ((byte = process_hear(d->alive)) != 0) {
 		if (byte == MOUNTED) {
-			hear_mount(d->alive, &w);
-			if (!w.dev)
-				find_untold(&w, d->mountpoint, d->below);
-			await_serving(&w, d->alive);
+			if (read(d->alive, &w, sizeof w) != sizeof w || !w.dev)
+				find_mount_on(&w, d->mountpoint, d->below);
+			/* A daemon that waits for its own mount gets an error. */
+			if (poll(&next, 1, SERVING_MAX) == 0)
+				abort_connection(&w);
 		} else if (byte == SERVING) {
 			outlast(&w, d->alive, d->serving);
 		} else {
@@ -234,13 +219,13 @@ static void attend(const struct duty *d)
 		}
 	}
 	if (!w.dev)
-		find_untold(&w, d->mountpoint, d->below);
+		find_mount_on(&w, d->mountpoint, d->below);
 	remove_mount(&w, unmounted);
 	if (d->remove_dir)
 		rmdir(d->mountpoint);
 }
 
-/* A mutex that processes share, and whose owner may die; NULL without memory. */
+/* A robust mutex that is shared between processes; NULL without memory. */
 static pthread_mutex_t *shared_mutex(void)
 {
 	pthread_mutex_t *m =
@@ -257,7 +242,7 @@ static pthread_mutex_t *shared_mutex(void)
 	return m;
 }
 
-int supervisor_start(struct supervisor *a, const char *mountpoint, bool remove_dir, struct err *e)
+int supervisor_start(struct supervisor *s, const char *mountpoint, bool remove_dir, struct err *e)
 {
 	struct duty duty = {.mountpoint = mountpoint,
 		.remove_dir = remove_dir,
@@ -265,8 +250,8 @@ int supervisor_start(struct supervisor *a, const char *mountpoint, bool remove_d
 	int alive[2], told[2];
 	pid_t pid;
 
-	duty.serving = a->serving = shared_mutex();
-	if (!a->serving)
+	duty.serving = s->serving = shared_mutex();
+	if (!s->serving)
 		return err_nomem(e);
 	if (pipe2(alive, O_CLOEXEC) < 0)
 		return err_set(e, errno, "pipe: %s", strerror(errno));
@@ -279,46 +264,46 @@ int supervisor_start(struct supervisor *a, const char *mountpoint, bool remove_d
 	if (pid == 0) {
 		duty.alive = alive[0];
 		duty.told = told[1];
-		attend(&duty);
+		supervise(&duty);
 		_exit(EXIT_SUCCESS);
 	}
 	close(alive[0]);
 	close(told[1]);
-	a->alive = alive[1];
-	a->told = told[0];
+	s->alive = alive[1];
+	s->told = told[0];
 	return pid < 0 ? err_set(e, errno, "fork: %s", strerror(errno)) : 0;
 }
 
-void supervisor_mounted(const struct supervisor *a, const struct mount_id *id)
+void supervisor_mounted(const struct supervisor *s, const struct mount_id *id)
 {
 	char text[1 + sizeof *id] = {MOUNTED};
 	ssize_t n;
 
 	memcpy(text + 1, id, sizeof *id);
-	do /* in one: a pipe takes so little as a whole */
-		n = write(a->alive, text, sizeof text);
+	do /* one write: up to PIPE_BUF bytes are not split */
+		n = write(s->alive, text, sizeof text);
 	while (n < 0 && errno == EINTR);
 }
 
-void supervisor_serving(struct supervisor *a)
+void supervisor_serving(struct supervisor *s)
 {
-	pthread_mutex_lock(a->serving);
-	a->serves = true;
-	process_say(a->alive, SERVING);
+	pthread_mutex_lock(s->serving);
+	s->serves = true;
+	process_say(s->alive, SERVING);
 }
 
-void supervisor_finish(struct supervisor *a, bool unmounted)
+void supervisor_finish(struct supervisor *s, bool unmounted)
 {
-	struct pollfd end = {.fd = a->told, .events = POLLIN};
+	struct pollfd end = {.fd = s->told, .events = POLLIN};
 
-	if (a->alive < 0)
+	if (s->alive < 0)
 		return;
 	if (unmounted)
-		process_say(a->alive, UNMOUNTED);
-	close(a->alive);
-	if (a->serves)
-		pthread_mutex_unlock(a->serving);
-	while (poll(&end, 1, FINISH_MAX) > 0 && process_hear(a->told) != 0)
+		process_say(s->alive, UNMOUNTED);
+	close(s->alive);
+	if (s->serves)
+		pthread_mutex_unlock(s->serving);
+	while (poll(&end, 1, FINISH_MAX) > 0 && process_hear(s->told) != 0)
 		;
-	close(a->told);
+	close(s->told);
 }

@@ -1,10 +1,9 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* supervisor.h - the attendant: a small process beside the daemon that does what the daemon may
- * not.
+/* supervisor.h - a small process beside the daemon that unmounts when the daemon ends.
  *
- * The daemon locks itself in and cannot unmount.  The attendant waits for its end - by a signal, a
- * crash or kill -9 - and removes the mount, which would be dead otherwise.  It is started before
- * anything is read, so that neither a passphrase nor a key nor a byte of an image is in its memory.
+ * The daemon enters a sandbox in which it cannot unmount.  The supervisor waits for its end - by a
+ * signal, a crash or SIGKILL - and removes the mount, which would fail every access with ENOTCONN
+ * otherwise.  It is forked before anything is read, so its memory has no passphrase, key or data.
  */
 #ifndef VDISKFS_DAEMON_SUPERVISOR_H
 #define VDISKFS_DAEMON_SUPERVISOR_H
@@ -16,25 +15,24 @@ struct err;
 struct mount_id;
 
 struct supervisor {
-	int alive;                /* the daemon's: closed by its end, however it comes */
-	int told;                 /* from the attendant: its end */
-	pthread_mutex_t *serving; /* shared: held by the thread that the mount lives by */
-	bool serves;              /* this thread is it */
+	int alive;                /* pipe from the daemon, closed when it ends for any reason */
+	int told;                 /* pipe from the supervisor, closed when it ends */
+	pthread_mutex_t *serving; /* shared; held by the daemon's main thread */
+	bool serves;              /* it is held */
 };
 
-/* Starts the attendant of what is going to be mounted on mountpoint, an absolute path.  Before the
- * mount, so that there is no moment in which it could be left behind.  remove_dir: the directory
- * is removed after the mount. */
+/* Starts the supervisor for mountpoint, an absolute path.  To be called before the mount, so that
+ * no crash can leave one behind.  remove_dir: also removes the directory in the end. */
 int supervisor_start(struct supervisor *a, const char *mountpoint, bool remove_dir, struct err *e);
 
-/* The mount is made. */
+/* Tells the supervisor which mount to remove. */
 void supervisor_mounted(const struct supervisor *a, const struct mount_id *id);
 
-/* The calling thread is what the mount lives by from now on. */
+/* The calling thread serves the mount from now on: if it dies, the mount is removed. */
 void supervisor_serving(struct supervisor *a);
 
-/* The daemon has ended its session, because somebody unmounted or for another reason: waits until
- * the mount is gone.  Fine too when none was started. */
+/* Waits until the mount is gone.  unmounted: it already is.  {-1, -1} (none was started) is fine.
+ */
 void supervisor_finish(struct supervisor *a, bool unmounted);
 
 #endif
