@@ -144,7 +144,7 @@ if losetup -f >/dev/null 2>&1 && is_root; then
 	loop=$(losetup -f --show device.raw)
 	check "convert onto a device" "$VDISK" convert over.qcow2 "$loop"
 	check "zeroes are written over" cmp over.raw "$loop"
-	check "a device too small" fails "only|smaller" convert a.img "$loop"
+	check "a device too small" fails "no space|smaller" convert a.img "$loop"
 	losetup -d "$loop"
 
 	# Images on devices that hold old bytes, with room behind them.
@@ -178,7 +178,7 @@ if is_root; then
 	noise 8 900000 >full/a.raw
 	ln full/a.raw full/b.raw
 	cp full/a.raw kept.raw
-	check "no room for what is written in place" fails "only room" convert disk.raw full/a.raw
+	check "no room for what is written in place" fails "no space" convert disk.raw full/a.raw
 	check "nothing is overwritten" cmp full/b.raw kept.raw
 	rm full/b.raw
 	check "no room beside the file that is replaced" fails "No space" convert disk.raw full/a.raw
