@@ -24,6 +24,7 @@
 
 #include "util/bytes.h"
 #include "util/err.h"
+#include "util/string-list.h"
 #include "base/log.h"
 #include "base/process.h"
 #include "tree/image-pool.h"
@@ -122,12 +123,11 @@ bool host_watch_add(void *arg, const char *path)
 
 static void note_event(struct host_watch *w, const struct inotify_event *event)
 {
-	struct watched key = {.wd = event->wd}, **slot, *d;
+	struct watched key = {.wd = event->wd}, **slot = tfind(&key, &w->dirs, by_wd);
+	struct watched *d = slot ? *slot : NULL;
 
 	if (event->mask & IN_Q_OVERFLOW)
 		w->lost = true;
-	slot = tfind(&key, &w->dirs, by_wd);
-	d = slot ? *slot : NULL;
 	if (d && !d->changed) {
 		d->changed = true;
 		d->next = w->changed;
@@ -152,41 +152,11 @@ static void read_events(struct host_watch *w)
 	pthread_mutex_unlock(&w->lock);
 }
 
-/* Directories in which something happened. */
+/* Directories to read again. */
 struct look {
-	struct host_watch *watch;
 	bool all;
-	size_t n;
-	char **paths;
+	struct string_list dirs;
 };
-
-/* Moves the list of changed directories to look. */
-static void take_changed(struct host_watch *w, struct look *look)
-{
-	size_t n = 0;
-
-	pthread_mutex_lock(&w->lock);
-	for (const struct watched *d = w->changed; d; d = d->next)
-		n++;
-	*look = (struct look){.watch = w, .all = w->lost, .paths = calloc(n + 1, sizeof(char *))};
-	for (struct watched *d; (d = w->changed) != NULL;) {
-		w->changed = d->next;
-		d->changed = false;
-		if (look->paths && (look->paths[look->n] = strdup(d->path)))
-			look->n++;
-		else
-			look->all = true;
-	}
-	w->lost = false;
-	pthread_mutex_unlock(&w->lock);
-}
-
-static void look_free(struct look *look)
-{
-	for (size_t i = 0; i < look->n; i++)
-		free(look->paths[i]);
-	free(look->paths);
-}
 
 /* Called for parents before children: a directory decides which files of those below belong to one
  * of its machines. */
@@ -197,9 +167,9 @@ static void look_at_dir(void *arg, struct node *node)
 
 	if (node->kind != NODE_FOLDER)
 		return;
-	for (size_t i = 0; i < look->n && !changed; i++)
-		changed = node_shows_dir(node, look->paths[i]) ||
-			  (node->parent != node && node_shows_dir(node->parent, look->paths[i]));
+	for (size_t i = 0; i < look->dirs.n && !changed; i++)
+		changed = node_shows_dir(node, look->dirs.v[i]) ||
+			  (node->parent != node && node_shows_dir(node->parent, look->dirs.v[i]));
 	if (changed)
 		tree_refresh(node);
 }
@@ -215,17 +185,25 @@ static void look_at_image(void *arg, struct node *node)
 		tree_retry(node);
 }
 
+/* Refreshes the changed directories, or all, and then all images. */
 static void look_again(struct host_watch *w, bool all)
 {
-	struct look look;
+	struct look look = {.all = all};
 
-	take_changed(w, &look);
-	look.all = look.all || all;
-	if (look.all || look.n > 0) {
+	pthread_mutex_lock(&w->lock);
+	look.all |= w->lost;
+	w->lost = false;
+	for (struct watched *d; (d = w->changed) != NULL;) {
+		w->changed = d->next;
+		d->changed = false;
+		look.all |= !d->path || !string_list_add(&look.dirs, d->path);
+	}
+	pthread_mutex_unlock(&w->lock);
+	if (look.all || look.dirs.n > 0) {
 		tree_each_top(w->tree, look_at_dir, &look);
 		tree_each_top(w->tree, look_at_image, NULL);
 	}
-	look_free(&look);
+	string_list_free(&look.dirs);
 }
 
 static void retry(void *arg, struct node *node)
@@ -245,30 +223,6 @@ static bool await_event(const struct host_watch *w, int ms)
 	return poll(fds, 2, ms) > 0 && (fds[0].revents & POLLIN);
 }
 
-static void handle_events(struct host_watch *w)
-{
-	for (int i = 0; i < GATHER_MAX && !atomic_load(&w->ending); i++) {
-		read_events(w);
-		if (!await_event(w, GATHER))
-			break;
-	}
-	look_again(w, false);
-}
-
-/* Work that no event starts: retries images, and reads unwatched directories. */
-static void pass_time(struct host_watch *w)
-{
-	bool unwatched;
-
-	pthread_mutex_lock(&w->lock);
-	unwatched = w->unwatched;
-	pthread_mutex_unlock(&w->lock);
-	if (tree_errors(w->tree) > 0)
-		tree_each_top(w->tree, retry, NULL);
-	if (unwatched)
-		look_again(w, true);
-}
-
 static time_t now(void)
 {
 	struct timespec ts;
@@ -281,6 +235,7 @@ static void *watch_loop(void *arg)
 {
 	struct host_watch *w = arg;
 	time_t period = MAX((time_t)w->idle, 1), due = now() + period;
+	bool unwatched;
 
 	while (!atomic_load(&w->ending)) {
 		int left = image_pool_close_idle(w->pool);
@@ -288,11 +243,24 @@ static void *watch_loop(void *arg)
 
 		if (left >= 0)
 			wait = MIN(wait, (time_t)left);
-		if (await_event(w, (int)MIN(wait, PATIENCE) * 1000))
-			handle_events(w);
+		if (await_event(w, (int)MIN(wait, PATIENCE) * 1000)) {
+			for (int i = 0; i < GATHER_MAX && !atomic_load(&w->ending); i++) {
+				read_events(w);
+				if (!await_event(w, GATHER))
+					break;
+			}
+			look_again(w, false);
+		}
 		if (now() < due)
 			continue;
-		pass_time(w);
+		/* Without an event: retries images, and reads directories that are not watched. */
+		pthread_mutex_lock(&w->lock);
+		unwatched = w->unwatched;
+		pthread_mutex_unlock(&w->lock);
+		if (tree_errors(w->tree) > 0)
+			tree_each_top(w->tree, retry, NULL);
+		if (unwatched)
+			look_again(w, true);
 		due = now() + period;
 	}
 	return NULL;

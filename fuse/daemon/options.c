@@ -383,32 +383,36 @@ static int check_directories(const struct string_list *dirs, const char *option)
 	return 0;
 }
 
-static int check_names(const struct options *o)
+/* Checks and completes the options; false after an error. */
+static bool complete(struct options *o)
 {
-	if (!o->image)
-		return complain("no image given; see vdiskfs --help");
-	if (!o->mountpoint)
-		return complain("%s: no mount point given; see vdiskfs --help", o->image);
-	return 0;
-}
-
-static int parse_max_read(struct options *o)
-{
+	if (!o->image) {
+		complain("no image given; see vdiskfs --help");
+		return false;
+	}
+	if (!o->mountpoint) {
+		complain("%s: no mount point given; see vdiskfs --help", o->image);
+		return false;
+	}
 	if (o->max_read == 0 || o->max_read > READ_MAX)
 		o->max_read = READ_MAX;
-	return 0;
+	if (parse_writable(o) < 0 || parse_sandbox(o) < 0 || parse_cache(o) < 0 ||
+		parse_access(o) < 0 || parse_threads(o) < 0 || parse_idle(o) < 0)
+		return false;
+	/* Programs that the daemon starts must not keep the pipe open. */
+	if (o->holder != NO_HOLDER && fcntl(o->holder, F_SETFD, FD_CLOEXEC) < 0) {
+		complain("holder=%d: %s", o->holder, strerror(errno));
+		return false;
+	}
+	return check_directories(&o->allow, "allow") == 0 &&
+	       check_directories(&o->search, "search") == 0;
 }
 
-/* Programs that the daemon starts must not keep the pipe open. */
-static int parse_holder(const struct options *o)
+enum options_verdict options_parse(struct options *o, int argc, char **argv)
 {
-	if (o->holder != NO_HOLDER && fcntl(o->holder, F_SETFD, FD_CLOEXEC) < 0)
-		return complain("holder=%d: %s", o->holder, strerror(errno));
-	return 0;
-}
-
-static enum options_verdict answer(const struct options *o)
-{
+	*o = (struct options){.fuse = FUSE_ARGS_INIT(argc, argv), .holder = NO_HOLDER};
+	if (fuse_opt_parse(&o->fuse, o, spec, parse_option) < 0)
+		return OPTIONS_BAD;
 	if (o->help)
 		fputs(usage, stdout);
 	else if (o->version)
@@ -416,26 +420,8 @@ static enum options_verdict answer(const struct options *o)
 	else if (o->list_formats)
 		registry_print();
 	else
-		return OPTIONS_MOUNT;
+		return complete(o) ? OPTIONS_MOUNT : OPTIONS_BAD;
 	return OPTIONS_DONE;
-}
-
-enum options_verdict options_parse(struct options *o, int argc, char **argv)
-{
-	enum options_verdict verdict;
-
-	*o = (struct options){.fuse = FUSE_ARGS_INIT(argc, argv), .holder = NO_HOLDER};
-	if (fuse_opt_parse(&o->fuse, o, spec, parse_option) < 0)
-		return OPTIONS_BAD;
-	verdict = answer(o);
-	if (verdict == OPTIONS_MOUNT &&
-		(check_names(o) < 0 || parse_writable(o) < 0 || parse_sandbox(o) < 0 ||
-			parse_cache(o) < 0 || parse_access(o) < 0 || parse_threads(o) < 0 ||
-			parse_idle(o) < 0 || parse_max_read(o) < 0 || parse_holder(o) < 0 ||
-			check_directories(&o->allow, "allow") < 0 ||
-			check_directories(&o->search, "search") < 0))
-		return OPTIONS_BAD;
-	return verdict;
 }
 
 void options_free(struct options *o)

@@ -107,11 +107,6 @@ static int landlock_enter(const struct locked_in *in)
 	return ret;
 }
 
-static enum seccomp_files files_of(const struct locked_in *in)
-{
-	return in->writable ? SECCOMP_WRITES : in->readable ? SECCOMP_OPENS : SECCOMP_NO_FILES;
-}
-
 bool sandbox_applies(enum sandbox_mode mode)
 {
 	return mode == SANDBOX_STRICT || (mode == SANDBOX_ON && !SANITIZED);
@@ -136,6 +131,9 @@ int sandbox_check(enum sandbox_mode mode, struct err *e)
 
 int sandbox_enter(enum sandbox_mode mode, const struct locked_in *in, struct err *e)
 {
+	enum seccomp_files files = in->writable   ? SECCOMP_WRITES
+				   : in->readable ? SECCOMP_OPENS
+						  : SECCOMP_NO_FILES;
 	int ret;
 
 	if (!sandbox_applies(mode))
@@ -147,7 +145,7 @@ int sandbox_enter(enum sandbox_mode mode, const struct locked_in *in, struct err
 	ret = landlock_version() < 1 ? -ENOSYS : landlock_enter(in);
 	if (ret < 0 && mode == SANDBOX_STRICT)
 		return err_set(e, -ret, "sandbox: Landlock: %s", strerror(-ret));
-	ret = seccomp_is_there() ? seccomp_enter(files_of(in)) : -ENOSYS;
+	ret = seccomp_is_there() ? seccomp_enter(files) : -ENOSYS;
 	if (ret < 0 && mode == SANDBOX_STRICT)
 		return err_set(e, -ret, "sandbox: seccomp: %s", strerror(-ret));
 	return 0;

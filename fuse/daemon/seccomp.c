@@ -107,6 +107,8 @@ static const int allowed_to_write[] = {
 	SYS_unlinkat,
 };
 
+#define COUNT(array) (sizeof(array) / sizeof((array)[0]))
+
 #define CODE_MAX 256 /* instructions */
 
 struct program {
@@ -222,46 +224,23 @@ static void allow_threads(struct program *p)
 	emit_deny(p);
 }
 
-static void allow_memory(struct program *p)
+static void allow_by_arguments(struct program *p)
 {
+	/* Locks, pipe sizes and flags, but not F_SETOWN, which sends signals to other processes. */
+	static const uint32_t commands[] = {F_GETFD, F_SETFD, F_GETFL, F_SETFL, F_DUPFD_CLOEXEC,
+		F_OFD_GETLK, F_OFD_SETLK, F_GETPIPE_SZ, F_SETPIPE_SZ};
+	const uint32_t self = (uint32_t)getpid();
+
+	allow_threads(p);
 #ifdef SYS_mmap2
 	allow_without(p, SYS_mmap2, 2, PROT_EXEC);
 #else
 	allow_without(p, SYS_mmap, 2, PROT_EXEC);
 #endif
 	allow_without(p, SYS_mprotect, 2, PROT_EXEC);
-}
-
-/* Locks, pipe sizes and flags, but not F_SETOWN, which sends signals to other processes. */
-static void allow_fcntl(struct program *p)
-{
-	static const uint32_t commands[] = {F_GETFD, F_SETFD, F_GETFL, F_SETFL, F_DUPFD_CLOEXEC,
-		F_OFD_GETLK, F_OFD_SETLK, F_GETPIPE_SZ, F_SETPIPE_SZ};
-
-	allow_with(p, SYS_fcntl, 1, commands, sizeof commands / sizeof commands[0]);
-}
-
-static void allow_by_arguments(struct program *p)
-{
-	const uint32_t self = (uint32_t)getpid();
-
-	allow_threads(p);
-	allow_memory(p);
-	allow_fcntl(p);
+	allow_with(p, SYS_fcntl, 1, commands, COUNT(commands));
 	allow_with(p, SYS_tgkill, 0, &self, 1);
 	allow_with_null(p, SYS_sendto, 4); /* syslog's socket is connected */
-}
-
-static void allow_files(struct program *p, enum seccomp_files files)
-{
-	if (files == SECCOMP_NO_FILES)
-		return;
-	allow_calls(p, allowed_to_open, sizeof allowed_to_open / sizeof allowed_to_open[0]);
-	if (files == SECCOMP_WRITES)
-		allow_calls(
-			p, allowed_to_write, sizeof allowed_to_write / sizeof allowed_to_write[0]);
-	else
-		allow_without(p, SYS_openat, 2, O_WRONLY | O_RDWR | O_CREAT | O_TRUNC | O_APPEND);
 }
 
 static void build(struct program *p, enum seccomp_files files)
@@ -271,9 +250,14 @@ static void build(struct program *p, enum seccomp_files files)
 	emit(p, BPF_JMP | BPF_JEQ | BPF_K, ARCH, 1, 0);
 	emit_return(p, SECCOMP_RET_KILL_PROCESS);
 	emit_load(p, offsetof(struct seccomp_data, nr));
-	allow_calls(p, allowed, sizeof allowed / sizeof allowed[0]);
+	allow_calls(p, allowed, COUNT(allowed));
 	allow_by_arguments(p);
-	allow_files(p, files);
+	if (files != SECCOMP_NO_FILES)
+		allow_calls(p, allowed_to_open, COUNT(allowed_to_open));
+	if (files == SECCOMP_WRITES)
+		allow_calls(p, allowed_to_write, COUNT(allowed_to_write));
+	else if (files == SECCOMP_OPENS)
+		allow_without(p, SYS_openat, 2, O_WRONLY | O_RDWR | O_CREAT | O_TRUNC | O_APPEND);
 	emit_deny(p);
 }
 

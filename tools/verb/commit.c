@@ -62,13 +62,16 @@ static size_t find_base(const struct committing *c, const struct image *img)
 	return 0;
 }
 
-static bool note_layers(struct committing *c, const struct image *img)
+/* Opens the whole chain, and records its images down to the base. */
+static bool find_layers(struct committing *c, const struct input_session *s)
 {
-	size_t n = find_base(c, img);
+	struct image_options how = input_session_options(s, args_value(c->args, OPT_FORMAT));
+	struct input chain = {0};
+	size_t n = input_open(&chain, c->name, &how) ? find_base(c, chain.img) : 0;
+	const struct image *img = chain.img;
 
-	if (n == 0)
-		return false;
-	c->layers = calloc(n + 1, sizeof c->layers[0]);
+	if (n > 0)
+		c->layers = calloc(n + 1, sizeof c->layers[0]);
 	for (; c->layers && c->n <= n; img = img->parent) {
 		struct layer *l = &c->layers[c->n++];
 
@@ -77,20 +80,12 @@ static bool note_layers(struct committing *c, const struct image *img)
 		if (!l->path)
 			break;
 	}
-	if (c->n == n + 1 && c->layers[n].path)
-		return true;
-	report("%s: out of memory, or not a file", c->name);
-	return false;
-}
-
-static bool find_layers(struct committing *c, const struct input_session *s)
-{
-	struct image_options how = input_session_options(s, args_value(c->args, OPT_FORMAT));
-	struct input chain = {0};
-	bool found = input_open(&chain, c->name, &how) && note_layers(c, chain.img);
-
 	input_close(&chain);
-	return found;
+	if (n > 0 && c->n == n + 1 && c->layers[n].path)
+		return true;
+	if (n > 0)
+		report("%s: out of memory, or not a file", c->name);
+	return false;
 }
 
 static bool open_layer(struct committing *c, const struct input_session *s, size_t i)

@@ -20,7 +20,17 @@
 #include "util/err.h"
 #include "verbs.h"
 
-static bool unmount(const char *dir, bool by_kernel)
+static bool await(struct subprocess_await *a, const char *dir, const char *program)
+{
+	if (subprocess_await_end(a, SUBPROCESS_AWAIT_DAEMON))
+		return true;
+	report("%s: %s has not exited yet", dir, program);
+	return false;
+}
+
+/* Unmounts dir and waits for the program that served it. */
+static bool unmount(
+	const char *dir, bool by_kernel, struct subprocess_await *a, const char *program)
 {
 	struct subprocess c = {.n = 0};
 	int status;
@@ -36,44 +46,9 @@ static bool unmount(const char *dir, bool by_kernel)
 	status = subprocess_run(&c);
 	if (status == 127)
 		report("%s is not installed", c.words[0]);
-	return status == 0;
-}
-
-static bool await(struct subprocess_await *a, const char *dir, const char *who)
-{
-	if (subprocess_await_end(a, SUBPROCESS_AWAIT_DAEMON))
-		return true;
-	report("%s: %s has not exited yet", dir, who);
-	return false;
-}
-
-/* Unmounts a view, which the user mounted with vdiskfs. */
-static bool umount_view(const char *view)
-{
-	struct subprocess_await daemon;
-
-	subprocess_await_begin(&daemon, "vdiskfs", view);
-	if (!unmount(view, false)) {
-		subprocess_await_end(&daemon, 0);
-		return false;
-	}
-	return await(&daemon, view, "its daemon");
-}
-
-/* A FUSE program that serves the file system has the path of its file on its command line. */
-static bool umount_dir(const struct mounted *x)
-{
-	struct subprocess_await program = {.n = 0};
-	char file[2 * PATH_MAX];
-	bool good;
-
-	snprintf(file, sizeof file, "%s/%s", x->view, x->file);
-	if (!x->by_kernel)
-		subprocess_await_begin(&program, "", file);
-	good = unmount(x->dir, x->by_kernel);
-	if (good)
-		return await(&program, x->dir, "the program that served it");
-	subprocess_await_end(&program, 0);
+	if (status == 0)
+		return await(a, dir, program);
+	subprocess_await_end(a, 0);
 	return false;
 }
 
@@ -97,15 +72,6 @@ static bool await_view(const struct mounted *x, struct subprocess_await *daemon)
 	return good;
 }
 
-/* Opens the file that is mounted, which also keeps the daemon running; -1: not possible. */
-static int open_file(const struct mounted *x)
-{
-	char file[2 * PATH_MAX];
-
-	snprintf(file, sizeof file, "%s/%s", x->view, x->file);
-	return x->view[0] ? open(file, O_RDONLY | O_CLOEXEC) : -1;
-}
-
 /* Syncs and closes fd; returns 0 or an errno. */
 static int sync_by(int (*sync)(int fd), int fd)
 {
@@ -116,35 +82,40 @@ static int sync_by(int (*sync)(int fd), int fd)
 	return code == EINVAL || code == EROFS ? 0 : code;
 }
 
-/* umount(8) does not report write errors.  The kernel reports those of its file system to syncfs(2)
- * before, the daemon those of the image to fsync(2) afterwards. */
-static bool sync_and_umount(const struct mounted *x)
-{
-	int file = open_file(x), before, after;
-	bool good;
-
-	before = sync_by(syncfs, open(x->dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC));
-	good = umount_dir(x);
-	after = sync_by(fsync, file);
-	if (!good || (before == 0 && after == 0))
-		return good;
-	report("%s: some data written to %s was lost: %s", x->image, x->dir,
-		strerror(before ? before : after));
-	return false;
-}
-
-/* Unmounts a file system; its view follows if vdisk mount created it. */
+/* Unmounts a file system, and its view if vdisk mount created it.
+ *
+ * umount(8) does not report write errors.  The kernel reports those of its file system to syncfs(2)
+ * before, the daemon those of the image to fsync(2) afterwards; the open file keeps it running. */
 static bool umount_file(const struct mounted *x)
 {
-	struct subprocess_await daemon = {.n = 0};
+	struct subprocess_await daemon = {.n = 0}, program = {.n = 0};
+	char path[2 * PATH_MAX];
+	int file, before, after;
 	bool good;
 
+	snprintf(path, sizeof path, "%s/%s", x->view, x->file);
 	if (x->hidden)
 		subprocess_await_begin(&daemon, "vdiskfs", x->view);
-	good = sync_and_umount(x);
-	if (x->hidden)
-		return await_view(x, &daemon) && good;
-	return good;
+	/* A FUSE program has the path of its file on its command line. */
+	if (!x->by_kernel)
+		subprocess_await_begin(&program, "", path);
+	file = x->view[0] ? open(path, O_RDONLY | O_CLOEXEC) : -1;
+	before = sync_by(syncfs, open(x->dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC));
+	good = unmount(x->dir, x->by_kernel, &program, "the program that served it");
+	after = sync_by(fsync, file);
+	if (good && (before || after))
+		good = !report("%s: some data written to %s was lost: %s", x->image, x->dir,
+			strerror(before ? before : after));
+	return (!x->hidden || await_view(x, &daemon)) && good;
+}
+
+/* Unmounts a view, which the user mounted with vdiskfs. */
+static bool umount_view(const char *view)
+{
+	struct subprocess_await daemon;
+
+	subprocess_await_begin(&daemon, "vdiskfs", view);
+	return unmount(view, false, &daemon, "its daemon");
 }
 
 int run_umount(const struct args *a)
