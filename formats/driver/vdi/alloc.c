@@ -23,15 +23,6 @@
 #include "map.h"
 #include "view/writer.h"
 
-struct vdi_alloc {
-	unsigned char *used; /* a bit a slot, and one more that is never set */
-	uint32_t nslots;
-	uint32_t nused;
-	uint32_t end;       /* after the last one in use */
-	uint32_t first;     /* none before it is free */
-	uint32_t low, high; /* while blocks move: those outside of it do */
-};
-
 static bool is_used(const struct vdi_alloc *a, uint32_t slot)
 {
 	return bitmap_get(a->used, slot, LSB_FIRST);
@@ -55,16 +46,6 @@ static void set_used(struct vdi_alloc *a, uint32_t first, uint32_t n)
 	bitmap_put(a->used, first, n, true, LSB_FIRST);
 	a->nused += n;
 	a->end = MAX(a->end, first + n);
-}
-
-uint32_t vdi_alloc_end(const struct vdi_alloc *a)
-{
-	return a->end;
-}
-
-uint32_t vdi_alloc_used(const struct vdi_alloc *a)
-{
-	return a->nused;
 }
 
 uint32_t vdi_alloc_take(struct vdi_alloc *a, uint32_t max, uint32_t *first)
@@ -101,13 +82,6 @@ int vdi_alloc_grow(struct vdi_alloc *a, uint32_t nblocks, struct err *e)
 	return 0;
 }
 
-void vdi_alloc_free(struct vdi_alloc *a)
-{
-	if (a)
-		free(a->used);
-	free(a);
-}
-
 void vdi_alloc_shift(struct vdi_alloc *a, uint32_t n)
 {
 	for (uint32_t i = 0; i < a->end; i++)
@@ -116,7 +90,7 @@ void vdi_alloc_shift(struct vdi_alloc *a, uint32_t n)
 	a->first = 0;
 }
 
-static int claim_slot(const struct vdi *d, uint32_t block, uint32_t slot, struct err *e)
+static int claim_slot(struct vdi *d, uint32_t block, uint32_t slot, struct err *e)
 {
 	if (slot >= d->nblocks)
 		return err_set(e, EUCLEAN,
@@ -128,12 +102,12 @@ static int claim_slot(const struct vdi *d, uint32_t block, uint32_t slot, struct
 			"block map: block %" PRIu32 ", number %" PRIu32
 			" of the data area, lies past the end of the file, %" PRIu64 ": it was cut",
 			block, slot, d->io->size);
-	if (is_used(d->alloc, slot))
+	if (is_used(&d->alloc, slot))
 		return err_set(e, EUCLEAN,
 			"block map: block %" PRIu32 " is number %" PRIu32
 			" of the data area, and so is a block before it",
 			block, slot);
-	set_used(d->alloc, slot, 1);
+	set_used(&d->alloc, slot, 1);
 	return 0;
 }
 
@@ -147,14 +121,10 @@ static int claim_slots(void *arg, uint32_t first, const unsigned char *p, uint32
 	return r;
 }
 
-int vdi_alloc_new(struct vdi *d, struct err *e)
+int vdi_alloc_scan(struct vdi *d, struct err *e)
 {
-	int r;
+	int r = vdi_alloc_grow(&d->alloc, d->nblocks, e);
 
-	d->alloc = calloc(1, sizeof *d->alloc);
-	if (!d->alloc)
-		return err_nomem(e);
-	r = vdi_alloc_grow(d->alloc, d->nblocks, e);
 	return r == 0 ? vdi_map_each(d, claim_slots, d, e) : r;
 }
 
@@ -162,7 +132,7 @@ int vdi_alloc_new(struct vdi *d, struct err *e)
  * before: the caller sets first and high such that it lies outside. */
 static int move_block(struct vdi *d, uint32_t block, uint32_t from, struct err *e)
 {
-	struct vdi_alloc *a = d->alloc;
+	struct vdi_alloc *a = &d->alloc;
 	uint32_t to = find_free(a);
 	unsigned char entry[4];
 	int r = io_copy(
@@ -188,7 +158,7 @@ static int move_blocks(void *arg, uint32_t first, const unsigned char *p, uint32
 	for (uint32_t i = 0; r == 0 && i < n; i++, p += 4) {
 		uint32_t from = load_le32(p);
 
-		if (vdi_is_stored(from) && (from < d->alloc->low || from >= d->alloc->high))
+		if (vdi_is_stored(from) && (from < d->alloc.low || from >= d->alloc.high))
 			r = move_block(d, first + i, from, e);
 	}
 	return r;
@@ -198,7 +168,7 @@ static int move_blocks(void *arg, uint32_t first, const unsigned char *p, uint32
  * an error those that have moved stay there: free is then what the durable map does not use. */
 static int move_inside(struct vdi *d, uint32_t low, uint32_t high, struct err *e)
 {
-	struct vdi_alloc *a = d->alloc;
+	struct vdi_alloc *a = &d->alloc;
 	struct err ignored = ERR_INIT;
 	int r;
 
@@ -216,7 +186,7 @@ static int move_inside(struct vdi *d, uint32_t low, uint32_t high, struct err *e
 
 int vdi_alloc_close_gaps(struct vdi *d, struct err *e)
 {
-	struct vdi_alloc *a = d->alloc;
+	struct vdi_alloc *a = &d->alloc;
 
 	return a->end == a->nused ? 0 : move_inside(d, 0, a->nused, e);
 }

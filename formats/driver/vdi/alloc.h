@@ -5,15 +5,8 @@
 
 #include "vdi.h"
 
-/* Sets d->alloc from the block map.  -EUCLEAN: an entry is wrong, so nobody may write. */
-int vdi_alloc_new(struct vdi *d, struct err *e);
-void vdi_alloc_free(struct vdi_alloc *a); /* NULL is fine */
-
-/* The number of slots up to the last one in use. */
-uint32_t vdi_alloc_end(const struct vdi_alloc *a);
-
-/* The number of slots in use. */
-uint32_t vdi_alloc_used(const struct vdi_alloc *a);
+/* Finds the slots in use from the block map.  -EUCLEAN: an entry is wrong, so nobody may write. */
+int vdi_alloc_scan(struct vdi *d, struct err *e);
 
 /* Takes up to max > 0 free slots that follow each other; returns how many. */
 uint32_t vdi_alloc_take(struct vdi_alloc *a, uint32_t max, uint32_t *first);

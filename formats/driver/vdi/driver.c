@@ -20,7 +20,7 @@ static void vdi_free(struct view *v)
 {
 	struct vdi *d = (struct vdi *)v;
 
-	vdi_alloc_free(d->alloc);
+	free(d->alloc.used);
 	free(d);
 }
 
@@ -61,13 +61,13 @@ static int vdi_open(struct image *img, struct err *e)
 static int vdi_start_writing(struct image *img, struct err *e)
 {
 	struct vdi *d = (struct vdi *)img->states[0]->view;
-	int r = vdi_alloc_new(d, e);
+	int r = vdi_alloc_scan(d, e);
 	uint64_t end;
 
 	if (r < 0)
 		return r;
 	/* The file may end inside the last block. */
-	end = vdi_slot_pos(d, vdi_alloc_end(d->alloc));
+	end = vdi_slot_pos(d, d->alloc.end);
 	r = d->io->size < end ? io_resize(d->io, end, e) : 0;
 	return r == 0 ? vdi_alloc_close_gaps(d, e) : r;
 }

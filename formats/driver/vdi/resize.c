@@ -93,7 +93,7 @@ static int set_blocks(struct vdi *d, uint64_t size, uint32_t nblocks, struct err
 {
 	struct vdi_geometry g = {size, d->map_pos, d->data_pos, nblocks, 0};
 	unsigned char entries[META_PAGE];
-	int r = vdi_alloc_grow(d->alloc, nblocks, e);
+	int r = vdi_alloc_grow(&d->alloc, nblocks, e);
 
 	memset(entries, 0xff, sizeof entries); /* VDI_ENTRY_FREE */
 	for (uint32_t i = d->nblocks, n; r == 0 && i < nblocks; i += n) {
@@ -149,7 +149,7 @@ static int copy_entries(
  * the blocks that were there need slots after all others: more than the disk may have blocks. */
 static int move_map(struct vdi *d, uint32_t slots, struct err *e)
 {
-	uint32_t most = slots + vdi_alloc_used(d->alloc);
+	uint32_t most = slots + d->alloc.nused;
 	struct vdi_geometry g = {
 		.size = d->view.size,
 		.map_pos = d->data_pos,
@@ -167,12 +167,12 @@ static int move_map(struct vdi *d, uint32_t slots, struct err *e)
 		r = vdi_map_each(d, copy_entries, &copy, e);
 	if (r == 0)
 		r = writer_write_back(d->view.writer, e);
-	g.count = vdi_alloc_end(d->alloc) - MIN(slots, vdi_alloc_end(d->alloc));
+	g.count = d->alloc.end - MIN(slots, d->alloc.end);
 	if (r == 0)
 		r = put_header(d, &g, e);
 	if (r < 0)
 		return r;
-	vdi_alloc_shift(d->alloc, slots);
+	vdi_alloc_shift(&d->alloc, slots);
 	d->map_pos = g.map_pos;
 	d->data_pos = g.data_pos;
 	d->nblocks = g.nblocks;
@@ -184,7 +184,7 @@ static int move_map(struct vdi *d, uint32_t slots, struct err *e)
  * than others can be free for, and within the 32 bits of the header. */
 static int lengthen_map(struct vdi *d, uint32_t nblocks, struct err *e)
 {
-	uint64_t capacity = map_capacity(d), spare = capacity - vdi_alloc_used(d->alloc);
+	uint64_t capacity = map_capacity(d), spare = capacity - d->alloc.nused;
 	uint64_t entries = MAX(2 * capacity, nblocks + nblocks / (uint64_t)8);
 	uint64_t wanted = slots_for_entries(d, MIN(entries, VDI_MAX_BLOCKS));
 	uint64_t reach = (UINT32_MAX - d->data_pos) / vdi_slot_len(d);

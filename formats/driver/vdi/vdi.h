@@ -21,12 +21,21 @@
 struct check_report;
 struct export_format;
 struct image;
-struct vdi_alloc;
 
 #define VDI_ENTRY_FREE 0xffffffffu /* never written: the parent's bytes, or zeroes */
 #define VDI_ENTRY_ZERO 0xfffffffeu /* zeroes, whatever the parent has */
 
 enum vdi_type { VDI_DYNAMIC = 1, VDI_FIXED = 2, VDI_UNDO = 3, VDI_DIFFERENCING = 4 };
+
+/* The slots of the data area, alloc.c. */
+struct vdi_alloc {
+	unsigned char *used; /* a bit each, and one more that is never set */
+	uint32_t nslots;
+	uint32_t nused;
+	uint32_t end;       /* after the last one in use */
+	uint32_t first;     /* none before it is free */
+	uint32_t low, high; /* while blocks move: those outside of it do */
+};
 
 struct vdi {
 	struct view view;
@@ -37,8 +46,8 @@ struct vdi {
 	uint32_t block_size;
 	uint32_t extra; /* bytes of VirtualBox's own before the data of each block */
 	uint32_t nblocks;
-	uint32_t count;          /* allocated blocks, as the header has or will have it */
-	struct vdi_alloc *alloc; /* of an image that is written to */
+	uint32_t count;         /* allocated blocks, as the header has or will have it */
+	struct vdi_alloc alloc; /* of an image that is written to */
 };
 
 static inline bool vdi_is_stored(uint32_t entry)

@@ -35,10 +35,10 @@ static int vdi_reserve(
 	uint64_t wanted = div_round_up(off % d->block_size + len, d->block_size), had = d->io->size;
 	uint32_t max = MIN(wanted, vdi_map_entries_in_page(d, off / d->block_size)), first, n;
 
-	n = vdi_alloc_take(d->alloc, d->extra > 0 ? 1 : max, &first);
+	n = vdi_alloc_take(&d->alloc, d->extra > 0 ? 1 : max, &first);
 	if (had < vdi_slot_pos(d, first + n) &&
 		io_resize(d->io, vdi_slot_pos(d, first + n), e) < 0) {
-		vdi_alloc_give(d->alloc, first, n);
+		vdi_alloc_give(&d->alloc, first, n);
 		return -e->code;
 	}
 	off -= off % d->block_size;
@@ -69,7 +69,7 @@ static void vdi_cancel(struct view *v, const struct reservation *res)
 {
 	struct vdi *d = (struct vdi *)v;
 
-	vdi_alloc_give(d->alloc, res->token, div_round_up(res->len, d->block_size));
+	vdi_alloc_give(&d->alloc, res->token, div_round_up(res->len, d->block_size));
 }
 
 /* A block that is stored keeps its slot, since the data area must have no gaps: only the host frees
@@ -103,7 +103,7 @@ static int vdi_clear(struct view *v, uint64_t off, uint64_t len, struct err *e)
 static int vdi_prepare(struct view *v, struct err *e)
 {
 	struct vdi *d = (struct vdi *)v;
-	uint32_t count = vdi_alloc_end(d->alloc);
+	uint32_t count = d->alloc.end;
 	unsigned char field[4];
 	int r;
 
@@ -120,7 +120,7 @@ static int vdi_finish(struct view *v, struct err *e)
 {
 	struct vdi *d = (struct vdi *)v;
 	int r = vdi_alloc_close_gaps(d, e);
-	uint64_t end = vdi_slot_pos(d, vdi_alloc_end(d->alloc));
+	uint64_t end = vdi_slot_pos(d, d->alloc.end);
 
 	if (r < 0 || d->io->is_block || d->io->size <= end)
 		return r;

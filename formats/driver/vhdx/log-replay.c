@@ -236,37 +236,32 @@ static int replay(
 	return replay_grow(to, head->last, e);
 }
 
-static int replay_log(const struct log_ring *l, struct io **replayed, struct err *e)
-{
-	const struct log_entry *head;
-	int r = 0;
-
-	for (uint32_t at = 0; r == 0 && at < l->nsectors; at++)
-		r = look_for_entry(l, at, e);
-	if (r < 0)
-		return r;
-	head = find_head(l);
-	if (!head)
-		return err_set(e, EUCLEAN, "it is not empty, but has no valid entries");
-	*replayed = replay_new(l->io, VHDX_MAX_CHANGES, e);
-	if (!*replayed)
-		return -e->code;
-	r = replay(l, head, *replayed, e);
-	if (r < 0)
-		io_unref(*replayed);
-	return r;
-}
-
 int vhdx_log_replay(
 	struct io *file, const struct vhdx_header *h, struct io **replayed, struct err *e)
 {
 	struct log_ring l = {.io = file, .header = h, .nsectors = h->log_len / SECTOR};
-	int r;
+	const struct log_entry *head = NULL;
+	struct io *to = NULL;
+	int r = 0;
 
 	l.entries = calloc(l.nsectors, sizeof *l.entries);
 	if (!l.entries)
 		return err_nomem(e);
-	r = replay_log(&l, replayed, e);
+	for (uint32_t at = 0; r == 0 && at < l.nsectors; at++)
+		r = look_for_entry(&l, at, e);
+	if (r == 0)
+		head = find_head(&l);
+	if (r == 0 && !head)
+		r = err_set(e, EUCLEAN, "it is not empty, but has no valid entries");
+	if (r == 0) {
+		to = replay_new(file, VHDX_MAX_CHANGES, e);
+		r = to ? replay(&l, head, to, e) : -e->code;
+	}
 	free(l.entries);
-	return r < 0 ? err_in(e, "log") : 0;
+	if (r < 0) {
+		io_unref(to);
+		return err_in(e, "log");
+	}
+	*replayed = to;
+	return 0;
 }

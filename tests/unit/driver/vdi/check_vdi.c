@@ -15,7 +15,7 @@
 
 static const uint32_t mixed[] = {4, VDI_FREE, 0, 1, 2, VDI_ZERO, VDI_FREE, 3};
 
-/* [0] is the one that damage is done to. */
+/* [0] is the one that tests damage. */
 static const struct vdi_spec good[] = {
 	{.block_size = 4096, .map = mixed, .nblocks = COUNT(mixed)},
 	{.map = mixed, .nblocks = COUNT(mixed)},
@@ -23,7 +23,7 @@ static const struct vdi_spec good[] = {
 	{.block_size = 2 << 20, .map = mixed, .nblocks = COUNT(mixed)},
 	{.block_size = 4096, .extra = 512, .map = mixed, .nblocks = COUNT(mixed)},
 	{.block_size = 4096, .extra = 4096, .map = mixed, .nblocks = COUNT(mixed)},
-	/* the last block is not all of the disk, or not all there */
+	/* the last block passes the end of the disk, or of the file */
 	{.block_size = 4096, .map = mixed, .nblocks = COUNT(mixed), .size = 7 * 4096 + 512},
 	{.block_size = 4096, .map = mixed, .nblocks = COUNT(mixed), .cut = 4095},
 	{.block_size = 4096, .map = mixed, .nblocks = COUNT(mixed), .cut = 1},
@@ -46,7 +46,7 @@ START_TEST(reads_as_built)
 }
 END_TEST
 
-/* What was never written is the parent's, what was zeroed is not. */
+/* A free block is the parent's, a zeroed one is not. */
 START_TEST(free_and_zero_above_a_parent)
 {
 	static unsigned char data[8 * 4096];
@@ -77,8 +77,8 @@ START_TEST(free_and_zero_above_a_parent)
 }
 END_TEST
 
-/* Neighbours in the file are one extent: blocks 2, 3 and 4 of mixed. */
-START_TEST(runs_are_told_of_together)
+/* Blocks that follow each other in the file are one extent: 2, 3 and 4 of mixed. */
+START_TEST(runs_are_one_extent)
 {
 	struct memory_image v = vdi_image_make(&good[0]);
 
@@ -87,7 +87,7 @@ START_TEST(runs_are_told_of_together)
 }
 END_TEST
 
-/* Old writers stored sizes that are no multiple of a sector: the guest saw whole ones. */
+/* Old programs stored sizes that are not whole sectors: the guest saw whole ones. */
 START_TEST(odd_sizes_are_rounded_down)
 {
 	struct vdi_spec spec = good[0];
@@ -106,7 +106,7 @@ START_TEST(odd_sizes_are_rounded_down)
 }
 END_TEST
 
-/* Where version 0 has its fields, by what their damage is called. */
+/* The fields of version 0, by the message about their damage. */
 START_TEST(hostile_version_0)
 {
 	static const struct bend bad[] = {
@@ -129,7 +129,7 @@ START_TEST(hostile_version_0)
 	ck_assert_fails(memory_image_open(&v, &o, &img, &e), bad[_i].code, &e, bad[_i].text);
 	v.file_len = 419;
 	ck_assert_int_lt(memory_image_open(&v, &o, &img, &e), 0);
-	/* No sector size at all was no matter then. */
+	/* Version 0 may have a sector size of 0. */
 	v.file_len = 420 + 32 + 5 * 4096;
 	put_le(v.file + bad[_i].pos, bad[_i].width, 0);
 	if (bad[_i].pos == 348) {
@@ -242,7 +242,7 @@ START_TEST(hostile_headers)
 }
 END_TEST
 
-/* Fields that say nothing about the data may say what they like. */
+/* Fields that do not concern the data may have any value. */
 START_TEST(harmless_fields)
 {
 	static const struct {
@@ -258,7 +258,7 @@ START_TEST(harmless_fields)
 
 	put_le(v.file + fields[_i].pos, 4, fields[_i].value);
 	ck_assert_ok(memory_image_open(&v, &o, &img, &e), &e);
-	/* But for the data area itself: that is an error where a byte of it is wanted. */
+	/* A data area past the end of the file is an error only where it is read. */
 	if (fields[_i].pos == 344)
 		ck_assert_fails(view_read(img->states[0]->view, &c, 1, 0, &e), EIO, &e, "past the");
 	else
@@ -271,7 +271,7 @@ START_TEST(harmless_fields)
 }
 END_TEST
 
-/* Wherever the header or the map is cut off. */
+/* Files that end inside the header or the block map. */
 START_TEST(short_files)
 {
 	struct memory_image v = vdi_image_make(&good[0]);
@@ -289,7 +289,7 @@ START_TEST(short_files)
 }
 END_TEST
 
-/* A block that is said to lie past the end of the file was there once: it is not zeroes. */
+/* A block whose slot is past the end of the file was lost: it does not read as zeroes. */
 START_TEST(blocks_past_the_end)
 {
 	static const uint32_t entries[] = {5, 6, 0x7fffffff, 0xfffffffd};
@@ -315,7 +315,7 @@ START_TEST(blocks_past_the_end)
 }
 END_TEST
 
-/* The farthest place that a header can name: no sum on the way to it may wrap. */
+/* The farthest slot of all headers: no sum on the way to it may wrap. */
 START_TEST(the_farthest_block)
 {
 	struct memory_image v = vdi_image_make(&good[0]);
@@ -353,7 +353,7 @@ Suite *vdi_suite(void)
 
 	tcase_add_loop_test(tc, reads_as_built, 0, COUNT(good));
 	tcase_add_test(tc, free_and_zero_above_a_parent);
-	tcase_add_test(tc, runs_are_told_of_together);
+	tcase_add_test(tc, runs_are_one_extent);
 	tcase_add_test(tc, odd_sizes_are_rounded_down);
 	tcase_add_loop_test(tc, hostile_headers, 0, COUNT(hostile));
 	tcase_add_loop_test(tc, hostile_version_0, 0, 7);

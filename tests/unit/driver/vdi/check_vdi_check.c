@@ -45,7 +45,7 @@ START_TEST(good)
 }
 END_TEST
 
-/* Whoever appends a block would overwrite one. */
+/* A program that appends a block would overwrite one. */
 START_TEST(count_too_low)
 {
 	make(three, 2);
@@ -90,7 +90,7 @@ START_TEST(file_too_long)
 }
 END_TEST
 
-/* A gap stays as it is, and so does the block behind it. */
+/* A gap stays, and so does the block after it. */
 START_TEST(gap)
 {
 	const uint32_t map[] = {3, VDI_FREE, 0, VDI_ZERO, VDI_FREE, VDI_FREE};
@@ -103,7 +103,7 @@ START_TEST(gap)
 }
 END_TEST
 
-/* Nothing is cut off where entries make no sense. */
+/* Nothing is cut off while an entry is wrong. */
 START_TEST(bad_entries)
 {
 	const uint32_t map[] = {1, 1, 0, VDI_ZERO, VDI_FREE, VDI_FREE};

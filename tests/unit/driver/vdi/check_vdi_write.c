@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* Writing and making VDI images. */
+/* Writing and creating VDI images. */
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -64,7 +64,7 @@ START_TEST(differences)
 }
 END_TEST
 
-/* An image as an old or odd program left it. */
+/* An image of an old or unusual program. */
 START_TEST(images_of_others)
 {
 	static const uint32_t map[] = {4, VDI_FREE, 0, 1, 2, VDI_ZERO, VDI_FREE, 3};
@@ -73,7 +73,7 @@ START_TEST(images_of_others)
 		{.block_size = 4096, .map = map, .nblocks = COUNT(map)},
 		{.block_size = 4096, .extra = 512, .map = map, .nblocks = COUNT(map)},
 		{.block_size = 512, .map = map, .nblocks = COUNT(map)},
-		/* What is cut off lies behind the end of the disk. */
+		/* The missing bytes are beyond the end of the disk. */
 		{.block_size = 64 << 10,
 			.map = last_is_last,
 			.nblocks = COUNT(map),
@@ -97,10 +97,10 @@ START_TEST(images_of_others)
 END_TEST
 
 static const uint32_t mixed[] = {4, VDI_FREE, 0, 1, 2, VDI_ZERO, VDI_FREE, 3};
-#define MAP      512 /* where vdi_image_make puts it */
+#define MAP      512 /* as vdi_image_make has it */
 #define COUNT_AT 388
 
-/* Who cannot be written, for fear of what would be hit. */
+/* Images that are not written to, since a write could change something else. */
 START_TEST(refused)
 {
 	static const struct {
@@ -142,7 +142,7 @@ static uint32_t field(const char *path, size_t pos)
 	return load_le32(raw);
 }
 
-/* A crash leaves a count that is wrong, and gaps. */
+/* A crash leaves a wrong number of blocks, and gaps. */
 START_TEST(opening_puts_right)
 {
 	static const uint32_t gaps[] = {7, VDI_FREE, 0, 5, 2, VDI_ZERO, VDI_FREE, 3};
@@ -171,7 +171,7 @@ START_TEST(opening_puts_right)
 }
 END_TEST
 
-/* The first write, and nothing before it, changes the id that children know the parent by. */
+/* The first write, and nothing before it, changes the id that children compare. */
 START_TEST(id_of_the_change)
 {
 	struct image_options o;
@@ -232,7 +232,7 @@ START_TEST(sizes_that_cannot_be)
 }
 END_TEST
 
-START_TEST(what_is_not_made)
+START_TEST(creation_is_refused)
 {
 	static const struct {
 		const char *backing;
@@ -263,7 +263,7 @@ START_TEST(power_cuts)
 }
 END_TEST
 
-/* The map of these has room for no more than 64 KiB. */
+/* The block map of these cannot grow beyond 64 KiB. */
 static void make_short(const char *path, uint32_t stored)
 {
 	uint32_t map[128];
@@ -329,7 +329,7 @@ Suite *vdi_write_suite(void)
 	tcase_add_test(tc, opening_puts_right);
 	tcase_add_test(tc, id_of_the_change);
 	tcase_add_test(tc, sizes_that_cannot_be);
-	tcase_add_loop_test(tc, what_is_not_made, 0, 4);
+	tcase_add_loop_test(tc, creation_is_refused, 0, 4);
 	tcase_add_loop_test(tc, power_cuts, 0, 2);
 	tcase_add_test(tc, no_block_can_be_moved);
 	tcase_add_loop_test(tc, power_cuts_of_growing, 0, 4);

@@ -18,7 +18,7 @@ static const uint32_t mixed[] = {3, VHD_ABSENT, 0, 1, VHD_ABSENT, VHD_ABSENT, 2}
 #define ODD_SECTORS  UINT64_C(0xaaaaaaaaaaaaaaaa)
 #define SOME_SECTORS UINT64_C(0x00ffff0000018003)
 
-/* [0] is the one that damage is done to. */
+/* [0] is the one that tests damage. */
 static const struct vhd_spec good[] = {
 	{.type = 3, .size = 7 * 4096, .block_size = 4096, .map = mixed, .nmap = COUNT(mixed)},
 	{.type = 3,
@@ -77,7 +77,7 @@ START_TEST(reads_as_built)
 }
 END_TEST
 
-/* The first sector is the highest bit of the first byte. */
+/* The highest bit of the first byte is the first sector's. */
 START_TEST(bits_from_the_highest)
 {
 	struct vhd_image v = vhd_build(&good[0]);
@@ -96,7 +96,7 @@ START_TEST(bits_from_the_highest)
 }
 END_TEST
 
-START_TEST(runs_are_told_of_together)
+START_TEST(runs_are_one_extent)
 {
 	struct vhd_image v = vhd_build(&good[4]), w = vhd_build(&good[9]);
 	const struct view *view;
@@ -107,7 +107,7 @@ START_TEST(runs_are_told_of_together)
 	view = subject_opens(&s, v.file, v.file_len);
 	subject_maps(view, 7, EXTENT_FILE, (2 << 20) - 7);
 	subject_maps(view, 4 << 21, EXTENT_ZERO, 4 << 20);
-	/* as far as one page of the BAT reaches, which begins at 1536 */
+	/* up to the end of a page of the BAT, which begins at 1536 */
 	view = subject_opens(&s, w.file, w.file_len);
 	subject_maps(view, 0, EXTENT_ZERO, 640 * 4096);
 	subject_maps(view, 640 * 4096 + 1, EXTENT_ZERO, 1024 * 4096 - 1);
@@ -171,7 +171,7 @@ START_TEST(hostile_headers)
 }
 END_TEST
 
-/* Sizes that are no whole sectors are rounded down: that is what guests saw. */
+/* A size that is not whole sectors is rounded down, as guests have seen it. */
 START_TEST(odd_sizes)
 {
 	struct vhd_image v = vhd_build(&good[0]);
@@ -187,7 +187,7 @@ START_TEST(odd_sizes)
 }
 END_TEST
 
-/* A BAT entry for block 2 that no block can be at. */
+/* An entry of the BAT for block 2 that is no possible position. */
 START_TEST(bad_entries)
 {
 	static const struct {
@@ -218,7 +218,8 @@ START_TEST(bad_entries)
 }
 END_TEST
 
-/* The last block reaches into the footer, or out of the file: those bytes are not the disk's. */
+/* The last block extends into the footer or past the end of the file: these bytes are not the
+ * disk's. */
 START_TEST(blocks_that_are_cut)
 {
 	struct vhd_image v = vhd_build(&good[0]);
@@ -245,8 +246,6 @@ START_TEST(blocks_that_are_cut)
 	vhd_destroy(&v);
 }
 END_TEST
-
-/* Footers. */
 
 static unsigned nwarnings;
 static char warning[512];
@@ -310,7 +309,7 @@ START_TEST(copies)
 }
 END_TEST
 
-/* A wrong sum in the header is forgiven where BAT and size confirm what it says. */
+/* A wrong checksum of the header is accepted if BAT and size confirm the rest. */
 START_TEST(header_sums)
 {
 	struct vhd_image v = vhd_build(&good[1]), w = vhd_build(&good[7]);
@@ -327,7 +326,7 @@ START_TEST(header_sums)
 }
 END_TEST
 
-/* What lies at the beginning of a fixed disk was written by a guest. */
+/* A guest writes the beginning of a fixed disk. */
 START_TEST(fixed_disks_are_found_by_their_end)
 {
 	static const char magics[][9] = {"QFI\xfb\0\0\0\3", "KDMV\1", "vhdxfile", "\x1f\x8b"};
@@ -364,7 +363,7 @@ START_TEST(fixed_sizes)
 }
 END_TEST
 
-/* Whatever is left of a footer, it is not a raw disk. */
+/* A file with a part of a footer is never a raw disk. */
 START_TEST(never_raw)
 {
 	static const struct {
@@ -416,7 +415,7 @@ Suite *vhd_suite(void)
 
 	tcase_add_loop_test(tc, reads_as_built, 0, COUNT(good));
 	tcase_add_test(tc, bits_from_the_highest);
-	tcase_add_test(tc, runs_are_told_of_together);
+	tcase_add_test(tc, runs_are_one_extent);
 	tcase_add_loop_test(tc, hostile_headers, 0, COUNT(hostile));
 	tcase_add_test(tc, odd_sizes);
 	tcase_add_loop_test(tc, bad_entries, 0, 6);

@@ -53,7 +53,7 @@ START_TEST(good)
 }
 END_TEST
 
-/* A crash may leave it so. */
+/* A crash may leave a file without its footer. */
 START_TEST(no_footer)
 {
 	const uint32_t map[] = {2, VHD_ABSENT, 0, 1};
@@ -97,7 +97,7 @@ START_TEST(header_sum)
 }
 END_TEST
 
-/* Number 1 and the last two were never put into the BAT. */
+/* Block 1 and the last two never got an entry of the BAT. */
 START_TEST(leaks)
 {
 	const uint32_t map[] = {2, 5, 0};

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* Differencing VHDs, and so the search for a parent that has several names. */
+/* Differencing VHDs, and the search for a parent with several names. */
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -51,7 +51,7 @@ static void put_parent(const char *name, unsigned char id)
 	vhd_destroy(&v);
 }
 
-/* Writes child.vhd; returns the disk that it must show. */
+/* Writes child.vhd; returns the disk as it must read. */
 static unsigned char *put_child(const struct vhd_spec *spec)
 {
 	struct vhd_image parent = vhd_build(&parent_spec), child;
@@ -103,7 +103,7 @@ static void refuses(struct image_options *o, int code, const char *text)
 	ck_assert_fails(open_child(o, &img, &e), code, &e, text);
 }
 
-/* Every way to name the parent, and where it lies. */
+/* All ways to name the parent. */
 static const struct {
 	const char *path, *name, *code, *text;
 } names[] = {
@@ -114,7 +114,7 @@ static const struct {
 	{"sub/base.vhd", NULL, "W2ku", "sub\\base.vhd"},
 	{"sub/b.vhd", NULL, "MacX", "file://./sub/b.vhd"},
 	{"a b%.vhd", NULL, "MacX", "file://./a%20b%25.vhd"},
-	/* places that are no more, or never were here */
+	/* places of another host */
 	{"base.vhd", "C:\\disks\\base.vhd", NULL, NULL},
 	{"base.vhd", NULL, "W2ku", "\\\\server\\share\\base.vhd"},
 	{"base.vhd", NULL, "W2ru", "old\\base.vhd"},
@@ -155,7 +155,7 @@ START_TEST(names_lead_to_the_parent)
 }
 END_TEST
 
-/* A name may lead to another disk: its id tells, and the next name is tried. */
+/* A name may lead to another disk: the id differs, and the next name is tried. */
 START_TEST(the_id_decides)
 {
 	struct image_options o = options_new();
@@ -197,7 +197,7 @@ START_TEST(a_missing_parent)
 }
 END_TEST
 
-/* What -o nobacking leaves out is an error, what the child has is not. */
+/* With nobacking the sectors of the parent are errors, those of the child are not. */
 START_TEST(without_its_parent)
 {
 	struct image_options o = options_new();
@@ -241,7 +241,7 @@ START_TEST(search_finds_a_moved_parent)
 }
 END_TEST
 
-/* Names do not leave the directory, whatever they are written like. */
+/* No spelling of a name leaves the directory. */
 static const struct {
 	const char *code, *text;
 } outside[] = {
@@ -306,8 +306,8 @@ START_TEST(no_name_at_all)
 }
 END_TEST
 
-/* A name that leads to another disk does not end the search, in the directories of the user and
- * below them, too. */
+/* A name that leads to another disk does not end the search, neither in the directories of the user
+ * nor below them. */
 START_TEST(search_finds_the_id)
 {
 	static const char *const dirs[] = {"elsewhere", NULL};
@@ -330,7 +330,7 @@ START_TEST(search_finds_the_id)
 }
 END_TEST
 
-/* Xen's children of a raw disk have no id of it, so nothing but its name counts. */
+/* Xen's children of a raw disk have no id of it: the name alone counts. */
 START_TEST(raw_parents)
 {
 	static const char *const search[] = {"away", NULL};
@@ -360,7 +360,7 @@ START_TEST(raw_parents)
 }
 END_TEST
 
-/* Locators that cannot be read are passed over, and the id is left. */
+/* Locators that cannot be read are skipped; the id still finds the parent. */
 START_TEST(bad_locators)
 {
 	static const struct {
@@ -392,7 +392,7 @@ START_TEST(bad_locators)
 }
 END_TEST
 
-/* Times of files change when they are copied: that is worth a word, no more. */
+/* Copying a file changes its time: another time is a warning, no error. */
 START_TEST(times)
 {
 	static const struct {
@@ -414,7 +414,7 @@ START_TEST(times)
 }
 END_TEST
 
-/* What the child shows past the end of a smaller parent is zero. */
+/* The child reads as zeroes past the end of a smaller parent. */
 START_TEST(a_smaller_parent)
 {
 	struct image_options o = options_new();

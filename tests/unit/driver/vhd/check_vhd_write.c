@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* Writing and making VHD images. */
+/* Writing and creating VHD images. */
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -62,7 +62,7 @@ START_TEST(differences_like_an_array)
 }
 END_TEST
 
-/* Sectors of blocks that other programs left as they were. */
+/* Sectors in blocks that other programs left with clear bits. */
 START_TEST(bits_like_an_array)
 {
 	static const uint32_t map[] = {3, VHD_ABSENT, 0, 1, VHD_ABSENT, VHD_ABSENT, 2};
@@ -84,8 +84,8 @@ START_TEST(bits_like_an_array)
 }
 END_TEST
 
-/* Small images, of which many states can be looked at: without blocks, with blocks of which no
- * sector is said to be stored, fixed. */
+/* Small images, so that many states can be tested: without blocks, with blocks whose sector bitmap
+ * is clear, fixed. */
 static void make_small(const char *path, int kind)
 {
 	static const uint32_t map[] = {2, VHD_ABSENT, 0, VHD_ABSENT, 1};
@@ -133,7 +133,7 @@ static uint64_t size_of(const char *path)
 	return st.st_size;
 }
 
-/* The footer is at the end whatever happened, and equal to the copy. */
+/* The footer is at the end of the file and equal to the copy. */
 static void check_footers(const char *path)
 {
 	unsigned char first[512], last[512];
@@ -167,7 +167,7 @@ START_TEST(new_blocks_are_aligned)
 }
 END_TEST
 
-/* What was written there before the disk was that long does not come back. */
+/* Bytes that were written there before the disk was that long do not reappear. */
 START_TEST(growing_shows_zeroes)
 {
 	static const uint32_t map[] = {0};
@@ -202,7 +202,7 @@ START_TEST(growing_shows_zeroes)
 }
 END_TEST
 
-/* Some programs go by the original size, others by the current one. */
+/* Some programs use the original size, others the current one. */
 START_TEST(both_sizes_change)
 {
 	static const uint64_t sizes[] = {9 * MB, 300 * MB, 4 * MB};
@@ -256,7 +256,7 @@ START_TEST(damage_is_not_written_to)
 }
 END_TEST
 
-/* Who writes one of two structures that share bytes spoils the other. */
+/* Writing one of two structures that overlap changes the other. */
 START_TEST(structures_that_overlap)
 {
 	static const struct {
@@ -327,7 +327,7 @@ START_TEST(lost_footers_come_back)
 }
 END_TEST
 
-/* A guest that writes what looks like a footer where a crash cuts the file. */
+/* A guest writes a footer of its own where a crash cuts the file. */
 START_TEST(false_footers)
 {
 	static const uint32_t map[] = {0};
@@ -352,7 +352,7 @@ START_TEST(false_footers)
 }
 END_TEST
 
-START_TEST(what_cannot_be_made)
+START_TEST(creation_is_refused)
 {
 	static const char *const odd[] = {"block_size=768k", NULL};
 	struct err e = ERR_INIT;
@@ -369,7 +369,7 @@ START_TEST(what_cannot_be_made)
 }
 END_TEST
 
-/* Sizes as qemu-img makes them when they are not forced. */
+/* Sizes of qemu-img without force_size. */
 START_TEST(sizes_of_geometries)
 {
 	static const char *const free_size[] = {"force_size=off", NULL};
@@ -403,7 +403,7 @@ Suite *vhd_write_suite(void)
 	tcase_add_loop_test(tc, structures_that_overlap, 0, 8);
 	tcase_add_test(tc, lost_footers_come_back);
 	tcase_add_test(tc, false_footers);
-	tcase_add_test(tc, what_cannot_be_made);
+	tcase_add_test(tc, creation_is_refused);
 	tcase_add_test(tc, sizes_of_geometries);
 	return suite_of("vhd_write", tc);
 }

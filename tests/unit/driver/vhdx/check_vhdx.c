@@ -17,7 +17,7 @@
 static const struct vhdx_block mixed[] = {{STATE_FULL, 3}, {STATE_NOT, 0}, {STATE_FULL, 0},
 	{STATE_FULL, 1}, {STATE_ZERO, 1}, {STATE_UNMAPPED, 5000000}, {STATE_UNDEFINED, 0}, {5, 3},
 	{STATE_FULL, 2}};
-/* [0] is the one that damage is done to. */
+/* [0] is the one that tests damage. */
 static const struct vhdx_spec good[] = {
 	{.size = 9 * MIB, .map = mixed, .nmap = COUNT(mixed)},
 	{.size = 9 * MIB, .map = mixed, .nmap = COUNT(mixed), .sector_size = 4096},
@@ -42,7 +42,7 @@ START_TEST(reads_as_built)
 }
 END_TEST
 
-START_TEST(runs_are_told_of_together)
+START_TEST(runs_are_one_extent)
 {
 	struct memory_image v = vhdx_build(&good[0]), w = vhdx_build(&good[5]);
 	const struct view *view;
@@ -61,7 +61,7 @@ START_TEST(runs_are_told_of_together)
 }
 END_TEST
 
-/* Behind the entries of a chunk, 16 blocks of 256 MiB, comes one for a bitmap. */
+/* After the entries of a chunk, 16 blocks of 256 MiB, the BAT has one for a sector bitmap block. */
 START_TEST(chunks)
 {
 	struct vhdx_spec spec = {.size = (uint64_t)20 << 30, .block_size = 256 * MIB};
@@ -73,7 +73,7 @@ START_TEST(chunks)
 	v = vhdx_build(&spec);
 	put_le(v.file + VHDX_META_AT + (64 << 10) + 8, 8, (uint64_t)20 << 30);
 	put_le(v.file + VHDX_BAT_AT + 8 * 15, 8, VHDX_DATA_AT | STATE_FULL);
-	put_le(v.file + VHDX_BAT_AT + 8 * 16, 8, 6); /* no block: it must not be looked at */
+	put_le(v.file + VHDX_BAT_AT + 8 * 16, 8, 6); /* no payload block: reading must skip it */
 	put_le(v.file + VHDX_BAT_AT + 8 * 17, 8, (VHDX_DATA_AT + 256 * MIB) | STATE_FULL);
 	subject_new(&s, NULL);
 	view = subject_opens(&s, v.file, v.file_len);
@@ -87,7 +87,7 @@ START_TEST(chunks)
 }
 END_TEST
 
-/* A field that must be refused: as it is, or with checksums made right. */
+/* A field that must be refused: as it is, or with checksums corrected. */
 #define H1     VHDX_HEADER1
 #define TABLE  (VHDX_TABLE1 + 16)
 #define ITEM   (VHDX_META_AT + 32)
@@ -150,7 +150,7 @@ START_TEST(hostile_fields)
 }
 END_TEST
 
-/* Fields that say nothing about the data, and what is not known and not required. */
+/* Fields that do not concern the data, and unknown items that are not required. */
 START_TEST(harmless_fields)
 {
 	static const struct {
@@ -180,7 +180,7 @@ START_TEST(harmless_fields)
 }
 END_TEST
 
-/* One of two that should be there is torn. */
+/* One of two copies is torn. */
 START_TEST(torn_headers)
 {
 	static const size_t positions[] = {VHDX_HEADER1, VHDX_HEADER2, VHDX_TABLE1, VHDX_TABLE2};
@@ -198,7 +198,8 @@ START_TEST(torn_headers)
 }
 END_TEST
 
-/* The one with the greater sequence number is current; equal ones must be the same. */
+/* The header with the greater sequence number is current; with equal numbers both must be the same.
+ */
 START_TEST(current_headers)
 {
 	struct memory_image v = vhdx_build(&good[0]);
@@ -218,7 +219,7 @@ START_TEST(current_headers)
 }
 END_TEST
 
-/* An entry for block 3 that cannot be. */
+/* An impossible entry for block 3. */
 START_TEST(bad_entries)
 {
 	static const struct {
@@ -275,7 +276,7 @@ Suite *vhdx_suite(void)
 	TCase *tc = tcase_create("vhdx");
 
 	tcase_add_loop_test(tc, reads_as_built, 0, COUNT(good));
-	tcase_add_test(tc, runs_are_told_of_together);
+	tcase_add_test(tc, runs_are_one_extent);
 	tcase_add_test(tc, chunks);
 	tcase_add_loop_test(tc, hostile_fields, 0, COUNT(hostile));
 	tcase_add_loop_test(tc, harmless_fields, 0, 8);

@@ -102,7 +102,7 @@ START_TEST(nowhere)
 }
 END_TEST
 
-/* The identifier of the disk lies over its size. */
+/* The item of the disk's id overlaps that of its size. */
 START_TEST(items_that_overlap)
 {
 	put_le(v.file + VHDX_META_AT + 32 + 2 * 32 + 16, 4, 65536 + 12);

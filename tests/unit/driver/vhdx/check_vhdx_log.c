@@ -13,7 +13,7 @@
 static const struct vhdx_block two[] = {{STATE_FULL, 0}, {STATE_NOT, 0}, {STATE_FULL, 1}};
 static const struct vhdx_spec spec = {.size = 4 * MIB, .map = two, .nmap = COUNT(two)};
 
-/* A page of the BAT, as it is but for the entry of block b. */
+/* A page of the BAT with another entry of block b. */
 static void bat_page(const struct memory_image *v, unsigned char *page, unsigned b, uint64_t entry)
 {
 	memcpy(page, v->file + VHDX_BAT_AT, PAGE);
@@ -32,7 +32,7 @@ static void count_warning(const char *text)
 	nwarnings += strstr(text, "log") != NULL;
 }
 
-/* Data, a BAT entry and zeroes are in the log only; the file stays as it is. */
+/* Data, an entry of the BAT and zeroes are in the log only; the file does not change. */
 START_TEST(replayed)
 {
 	struct memory_image v = vhdx_build(&spec);
@@ -64,7 +64,7 @@ START_TEST(replayed)
 }
 END_TEST
 
-/* Without a GUID in the header what is in the log is old. */
+/* Without a GUID in the header the entries of the log are old. */
 START_TEST(left_over)
 {
 	struct memory_image v = vhdx_build(&spec);
@@ -85,7 +85,7 @@ START_TEST(left_over)
 END_TEST
 
 /* Writes n entries from at on, each with a page of pattern sequence for the sequence'th page of the
- * first block; returns where the next goes. */
+ * first block; returns the sector after them. */
 static uint32_t put_run(struct memory_image *v, uint32_t at, uint32_t tail, uint64_t sequence,
 	unsigned n, bool counts)
 {
@@ -103,7 +103,7 @@ static uint32_t put_run(struct memory_image *v, uint32_t at, uint32_t tail, uint
 	return at;
 }
 
-/* Which of several runs of entries is the active one. */
+/* The choice of the active sequence among several. */
 START_TEST(sequences)
 {
 	struct memory_image v = vhdx_build(&spec);
@@ -118,19 +118,19 @@ START_TEST(sequences)
 	case 1: /* round the end of the ring, inside an entry */
 		put_run(&v, VHDX_LOG_LEN - 3 * PAGE, VHDX_LOG_LEN - 3 * PAGE, 5, 4, true);
 		break;
-	case 2: /* the tail: what is before it has reached the file */
+	case 2: /* the tail: entries before it have reached the file */
 		put_run(&v, 0, 4 * PAGE, 5, 2, false);
 		put_run(&v, 4 * PAGE, 4 * PAGE, 7, 3, true);
 		break;
-	case 3: /* a tail that is not there makes a run worth nothing */
+	case 3: /* a sequence without its tail does not count */
 		put_run(&v, 0, 0, 5, 2, true);
 		put_run(&v, 100 * PAGE, 50 * PAGE, 200, 2, false);
 		break;
-	case 4: /* a gap in the numbers ends a run */
+	case 4: /* a gap in the numbers ends a sequence */
 		at = put_run(&v, 0, 0, 5, 2, false);
 		put_run(&v, at, at, 8, 2, true);
 		break;
-	case 5: /* an entry of before, at the place where the next would go */
+	case 5: /* an old entry in the place of the next */
 		at = put_run(&v, 0, 0, 50, 3, true);
 		put_run(&v, at, at, 20, 1, false);
 		break;
@@ -143,7 +143,7 @@ START_TEST(sequences)
 }
 END_TEST
 
-/* The last entry is torn: the run ends before it.  All tears are found. */
+/* The last entry is torn: the sequence ends before it.  All tears are found. */
 START_TEST(torn_entries)
 {
 	static const size_t at[] = {0, 4, 8, 16, 24, 32, 48, 56, 64, 64 + 4, 64 + 8, 64 + 16,
@@ -165,7 +165,7 @@ START_TEST(torn_entries)
 }
 END_TEST
 
-/* More descriptors than the first page of an entry has room for; later changes win. */
+/* More descriptors than fit in the first sector of an entry; later changes win. */
 START_TEST(many_changes)
 {
 	enum { N = 200 };
@@ -199,7 +199,7 @@ START_TEST(many_changes)
 }
 END_TEST
 
-/* The file has grown in the log: what is past its end is what the log says, or zeroes. */
+/* The file has grown in the log: beyond its end it has the bytes of the log, or zeroes. */
 START_TEST(growth)
 {
 	struct memory_image v = vhdx_build(&spec);
@@ -223,7 +223,7 @@ START_TEST(growth)
 }
 END_TEST
 
-/* Where a log is, or what its last entry says, cannot be. */
+/* The position of the log or a field of its last entry is impossible. */
 START_TEST(refused)
 {
 	static const struct bend fields[] = {
@@ -292,7 +292,7 @@ START_TEST(too_many_changes)
 	struct vhdx_entry entry = {.sequence = 1, .changes = changes, .n = VHDX_MAX_CHANGES};
 	struct subject s;
 
-	/* one page in two, so that none swallows another */
+	/* every other page, so that they stay apart */
 	for (size_t i = 0; i <= VHDX_MAX_CHANGES; i++)
 		changes[i] = (struct vhdx_change){
 			.pos = VHDX_DATA_AT + 100 * MIB + i * 2 * PAGE, .len = PAGE};

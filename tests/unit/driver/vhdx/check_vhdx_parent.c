@@ -33,7 +33,7 @@ static void put_file(const char *name, const struct memory_image *v)
 	write_file(name, v->file, v->file_len);
 }
 
-/* p and child.vhdx in the current directory; returns the child. */
+/* Writes the parent p and child.vhdx in the current directory; returns the child. */
 static struct memory_image put_chain(const struct vhdx_spec *spec, const char *path)
 {
 	struct vhdx_spec below = {
@@ -196,7 +196,7 @@ START_TEST(sectors_of_the_parent)
 }
 END_TEST
 
-/* What is wrong with the bitmap of a block that is there in part. */
+/* Damage of the sector bitmap of a partially present block. */
 START_TEST(bad_bitmaps)
 {
 	static const struct {

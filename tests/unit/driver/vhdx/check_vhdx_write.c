@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* Writing and making VHDX images. */
+/* Writing and creating VHDX images. */
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -60,8 +60,8 @@ START_TEST(like_an_array)
 }
 END_TEST
 
-/* A parent of which a part was cleared, and a difference to it. */
-static unsigned char *make_family(uint64_t size, const char *const *options)
+/* A parent with a cleared part, and a differencing disk over it. */
+static unsigned char *make_chain(uint64_t size, const char *const *options)
 {
 	unsigned char *bytes = make_full_image("vhdx", "base.vhdx", size, options);
 	struct image_options o;
@@ -78,7 +78,7 @@ static unsigned char *make_family(uint64_t size, const char *const *options)
 
 START_TEST(differences_like_an_array)
 {
-	unsigned char *bytes = make_family(kinds[_i].size, kinds[_i].options);
+	unsigned char *bytes = make_chain(kinds[_i].size, kinds[_i].options);
 	struct model m = {.path = "a.vhdx", .seed = 11 + _i, .before = bytes};
 
 	model_run(&m);
@@ -105,7 +105,7 @@ START_TEST(faults)
 }
 END_TEST
 
-/* A BAT of 1 MiB is for less than 128 GiB. */
+/* A BAT of 1 MiB has entries for less than 128 GiB. */
 #define NEARLY ((UINT64_C(128) << 30) - 64 * MIB)
 
 START_TEST(power_cuts_of_growing)
@@ -145,7 +145,7 @@ static unsigned char *load(const char *path, size_t *len)
 	return p;
 }
 
-/* Which header is current, after all checksums were found right on opening. */
+/* The current header; opening has found all checksums right. */
 static const unsigned char *current_header(const unsigned char *file)
 {
 	const unsigned char *a = file + VHDX_HEADER1, *b = file + VHDX_HEADER2;
@@ -155,8 +155,8 @@ static const unsigned char *current_header(const unsigned char *file)
 
 static const unsigned char zero[16];
 
-/* The GUIDs of file and data are new after the first write of each time that it is opened; the log
- * is used meanwhile and empty afterwards, by both headers. */
+/* The GUIDs of file and data are new after the first write of each session.  The log is used
+ * meanwhile and empty afterwards, in both headers. */
 START_TEST(headers_tell_of_writing)
 {
 	unsigned char *before, *during, *after;
@@ -192,7 +192,7 @@ START_TEST(headers_tell_of_writing)
 }
 END_TEST
 
-/* What is in the log of an image that is opened for writing goes into the file first. */
+/* Opening an image for writing applies its log to the file. */
 START_TEST(a_log_is_replayed_first)
 {
 	static const struct vhdx_block two[] = {{STATE_FULL, 0}, {STATE_NOT, 0}, {STATE_FULL, 1}};
@@ -230,7 +230,7 @@ START_TEST(a_log_is_replayed_first)
 }
 END_TEST
 
-/* Their entries have more pages than the log takes at a time. */
+/* Their entries are on more pages than one entry of the log takes. */
 START_TEST(many_blocks_are_cleared)
 {
 	const uint64_t size = UINT64_C(200) << 30;
@@ -281,7 +281,7 @@ START_TEST(damage_is_not_written_to)
 }
 END_TEST
 
-/* A parent that was written to is not the one that its child was made on. */
+/* A parent that was written to is not the parent of its child any more. */
 START_TEST(parents_that_changed)
 {
 	struct image_options o;
@@ -300,9 +300,9 @@ START_TEST(parents_that_changed)
 }
 END_TEST
 
-/* Room that was cleared is used again, in the same and in later sessions, and cut off at the end.
+/* Freed space is used again, in the same and in later sessions, and cut off at the end of the file.
  */
-START_TEST(room_comes_back)
+START_TEST(freed_space_is_reused)
 {
 	unsigned char *data = malloc(4 * MIB), buf[512];
 	struct image_options o;
@@ -333,7 +333,7 @@ START_TEST(room_comes_back)
 }
 END_TEST
 
-/* More changes than an entry of the log takes, again and again, round the ring. */
+/* More changes than an entry of the log takes, until the log wraps several times. */
 START_TEST(round_the_log)
 {
 	uint64_t size = UINT64_C(500) << 30, seed = 5;
@@ -391,13 +391,13 @@ static void no_damage(struct image *img)
 	ck_assert_uint_eq(report.corruptions + report.leaks + report.check_errors, 0);
 }
 
-/* Far past the end of the BAT, time and again, alone and over a parent; each time something is
- * written at the end. */
+/* Sizes far beyond the BAT, several times, alone and over a parent; each time the end is written
+ * to. */
 START_TEST(a_longer_bat)
 {
 	static const uint64_t ends[] = {
 		UINT64_C(200) << 30, UINT64_C(700) << 30, UINT64_C(2) << 40};
-	unsigned char *bytes = make_family(5 * MIB, small), buf[512];
+	unsigned char *bytes = make_chain(5 * MIB, small), buf[512];
 	struct image_options o;
 	struct err e = ERR_INIT;
 	struct image *img;
@@ -430,7 +430,7 @@ START_TEST(a_longer_bat)
 }
 END_TEST
 
-START_TEST(what_cannot_be_made)
+START_TEST(creation_is_refused)
 {
 	static const char *const odd[] = {"block_size=3M", NULL};
 	static const char *const log[] = {"log_size=100k", NULL};
@@ -471,10 +471,10 @@ Suite *vhdx_write_suite(void)
 	tcase_add_test(tc, many_blocks_are_cleared);
 	tcase_add_test(tc, damage_is_not_written_to);
 	tcase_add_test(tc, parents_that_changed);
-	tcase_add_test(tc, room_comes_back);
+	tcase_add_test(tc, freed_space_is_reused);
 	tcase_add_test(tc, round_the_log);
 	tcase_add_test(tc, sizes);
 	tcase_add_loop_test(tc, a_longer_bat, 0, 2);
-	tcase_add_test(tc, what_cannot_be_made);
+	tcase_add_test(tc, creation_is_refused);
 	return suite_of("vhdx_write", tc);
 }
