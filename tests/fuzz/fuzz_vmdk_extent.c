@@ -62,12 +62,12 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 
 	fuzz_require(o.cache && o.codec && io);
 	io->cache = o.cache;
-	if (x.kind->open(&x, &img, &e) == 0) {
+	if (x.kind->open(&x, &img, &e) == 0)
 		walk(&x);
-		x.kind->close(&x);
-	} else {
+	else
 		fuzz_require(e.code > 0 && e.text[0] != '\0');
-	}
+	if (x.priv)
+		x.kind->close(&x);
 	io_unref(io);
 	codec_free(o.codec);
 	cache_free(o.cache);

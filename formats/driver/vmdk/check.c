@@ -185,7 +185,7 @@ static int check_directory_entry(struct extent_check *c, uint64_t i, struct err 
 	if (r < 0)
 		return r;
 	valid = vmdk_tables_valid_table(t, i, place);
-	if (place == VMDK_ZERO && t->zero_tables)
+	if (place == VMDK_ZERO && t->zero_marks)
 		return 0;
 	if (!t->rgd_pos)
 		return valid ? check_tables(c, i, place, place, e) : 0;

@@ -72,15 +72,27 @@ static uint64_t decode_sector(const struct vmdk_tables *t, const unsigned char *
 	return load_le32(entry);
 }
 
-static int load_tables(struct vmdk_tables *t, struct err *e)
+static int cowd_open(struct vmdk_extent *x, const struct image *img, struct err *e)
 {
+	struct vmdk_tables *t = x->priv = calloc(1, sizeof *t);
 	struct vmdk_cowd_header h;
-	int r = vmdk_cowd_read(t->io, &h, e);
+	int r;
 
+	if (!t)
+		return err_nomem(e);
+	r = vmdk_cowd_read(x->io, &h, e);
 	if (r < 0)
 		return r;
-	t->grain = h.grain * VMDK_SECTOR;
-	t->capacity = h.capacity * (uint64_t)VMDK_SECTOR;
+	*t = (struct vmdk_tables){
+		.cache = img->opts->cache,
+		.io = x->io,
+		.table_at = decode_sector,
+		.grain_at = decode_sector,
+		.entry_len = VMDK_ENTRY,
+		.per_table = TABLE_LEN,
+		.grain = h.grain * VMDK_SECTOR,
+		.capacity = h.capacity * (uint64_t)VMDK_SECTOR,
+	};
 	r = vmdk_tables_measure(t, e);
 	if (r < 0)
 		return r;
@@ -90,30 +102,6 @@ static int load_tables(struct vmdk_tables *t, struct err *e)
 			t->gd_len / VMDK_ENTRY);
 	t->first_grain = h.gd + div_round_up(t->gd_len, VMDK_SECTOR);
 	return vmdk_tables_place(t, h.gd, e);
-}
-
-static int cowd_open(struct vmdk_extent *x, const struct image *img, struct err *e)
-{
-	struct vmdk_tables *t = calloc(1, sizeof *t);
-	int r;
-
-	if (!t)
-		return err_nomem(e);
-	*t = (struct vmdk_tables){
-		.cache = img->opts->cache,
-		.io = x->io,
-		.table_at = decode_sector,
-		.grain_at = decode_sector,
-		.entry_len = VMDK_ENTRY,
-		.per_table = TABLE_LEN,
-	};
-	r = load_tables(t, e);
-	if (r < 0) {
-		free(t);
-		return r;
-	}
-	x->priv = t;
-	return 0;
 }
 
 static void cowd_close(struct vmdk_extent *x)

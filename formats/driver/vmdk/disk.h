@@ -31,7 +31,7 @@ struct vmdk_extent {
 /* A kind of extent.  Unused operations are NULL; all kinds map, and those with a file open. */
 struct vmdk_kind {
 	const char *no_writing; /* the reason why every extent of the kind is read-only */
-	/* x->io is set.  On failure only that is left. */
+	/* x->io is set.  Also after a failure x->priv, if it is not NULL, is freed by close. */
 	int (*open)(struct vmdk_extent *x, const struct image *img, struct err *e);
 	void (*close)(struct vmdk_extent *x);
 	/* As in struct view_ops, but off counts from the start of the extent and out->pos of

@@ -176,37 +176,18 @@ static int check_area(
 		what, area->len, area->start, io->size);
 }
 
-static int sesparse_load(struct sesparse *s, struct err *e)
-{
-	struct vmdk_tables *t = &s->tables;
-	struct io *io = t->io;
-	int r = read_header(io, &s->h, e);
-
-	if (r < 0)
-		return r;
-	t->capacity = s->h.capacity * VMDK_SECTOR;
-	r = vmdk_tables_measure(t, e);
-	if (r == 0)
-		r = check_area(&s->h.directory, div_round_up(t->gd_len, VMDK_SECTOR),
-			"grain directory", io, e);
-	if (r == 0)
-		r = vmdk_tables_place(t, s->h.directory.start, e);
-	if (r == 0)
-		r = check_area(&s->h.tables, 0, "grain tables", io, e);
-	if (r == 0)
-		r = check_area(&s->h.grains, 0, "grains", io, e);
-	t->first_grain = s->h.grains.start;
-	return r;
-}
-
 static int sesparse_open(struct vmdk_extent *x, const struct image *img, struct err *e)
 {
-	struct sesparse *s = calloc(1, sizeof *s);
+	struct sesparse *s = x->priv = calloc(1, sizeof *s);
+	struct vmdk_tables *t = &s->tables;
 	int r;
 
 	if (!s)
 		return err_nomem(e);
-	s->tables = (struct vmdk_tables){
+	r = read_header(x->io, &s->h, e);
+	if (r < 0)
+		return r;
+	*t = (struct vmdk_tables){
 		.cache = img->opts->cache,
 		.io = x->io,
 		.table_at = decode_table,
@@ -214,15 +195,21 @@ static int sesparse_open(struct vmdk_extent *x, const struct image *img, struct 
 		.entry_len = ENTRY_SIZE,
 		.per_table = TABLE_LEN,
 		.grain = GRAIN * VMDK_SECTOR,
+		.capacity = s->h.capacity * VMDK_SECTOR,
+		.first_grain = s->h.grains.start,
 		.zero_grains = true,
 	};
-	r = sesparse_load(s, e);
-	if (r < 0) {
-		free(s);
-		return r;
-	}
-	x->priv = s;
-	return 0;
+	r = vmdk_tables_measure(t, e);
+	if (r == 0)
+		r = check_area(&s->h.directory, div_round_up(t->gd_len, VMDK_SECTOR),
+			"grain directory", x->io, e);
+	if (r == 0)
+		r = vmdk_tables_place(t, s->h.directory.start, e);
+	if (r == 0)
+		r = check_area(&s->h.tables, 0, "grain tables", x->io, e);
+	if (r == 0)
+		r = check_area(&s->h.grains, 0, "grains", x->io, e);
+	return r;
 }
 
 static void sesparse_close(struct vmdk_extent *x)

@@ -27,7 +27,6 @@ struct sparse {
 	struct vmdk_recovery *recovery; /* in place of the tables of a stream, or NULL */
 	struct codec *codec;
 	bool markers;
-	const char *no_writing;
 };
 
 static uint64_t decode_sector(const struct vmdk_tables *t, const unsigned char *entry)
@@ -70,15 +69,16 @@ static const char *find_obstacle(
 }
 
 static int load_tables(
-	struct sparse *s, const struct vmdk_header *h, const struct image *img, struct err *e)
+	struct vmdk_extent *x, const struct vmdk_header *h, const struct image *img, struct err *e)
 {
+	struct sparse *s = x->priv;
 	uint64_t lost;
 	int r = place_directory(&s->tables, h, img, e);
 
 	if (r == 0)
 		r = vmdk_tables_check(&s->tables, &lost, e);
 	if (r == 0)
-		s->no_writing = find_obstacle(&s->tables, h, lost);
+		x->no_writing = find_obstacle(&s->tables, h, lost);
 	if (r == 0 && lost > 0)
 		image_warn(img,
 			"%s has lost %" PRIu64
@@ -90,8 +90,9 @@ static int load_tables(
 /* Reads a stream without directory by its markers.  It may lack grains at its end: only for a user
  * who gives the format.  e has the reason why there is no directory. */
 static int recover(
-	struct sparse *s, const struct vmdk_header *h, const struct image *img, struct err *e)
+	struct vmdk_extent *x, const struct vmdk_header *h, const struct image *img, struct err *e)
 {
+	struct sparse *s = x->priv;
 	struct err ours = ERR_INIT;
 	int r;
 
@@ -103,7 +104,7 @@ static int recover(
 	if (r == -ENODATA)
 		return -e->code;
 	*e = ours;
-	s->no_writing = "it has lost its directory";
+	x->no_writing = "it has lost its directory";
 	if (r == 0)
 		image_warn(img, "%s has lost its directory; what is shown was found by its markers",
 			s->tables.io->name);
@@ -125,7 +126,6 @@ static void set_header(struct sparse *s, const struct vmdk_header *h)
 		t->text_pos = h->desc_start * VMDK_SECTOR;
 		t->text_len = h->desc_len * VMDK_SECTOR;
 	}
-	t->zero_tables = h->flags & VMDK_ZERO_GRAINS;
 	/* With or without the flag: sector 1 cannot be a grain (is_doubtful in tables.c). */
 	t->zero_grains = true;
 	t->zero_marks = h->flags & VMDK_ZERO_GRAINS;
@@ -133,35 +133,35 @@ static void set_header(struct sparse *s, const struct vmdk_header *h)
 	s->markers = h->flags & VMDK_MARKERS;
 }
 
-static int sparse_load(struct sparse *s, const struct image *img, struct err *e)
+static int load(struct vmdk_extent *x, const struct image *img, struct err *e)
 {
-	struct io *io = s->tables.io;
+	struct sparse *s = x->priv;
 	struct vmdk_header h, footer;
-	int r = vmdk_header_read(io, &h, e);
+	int r = vmdk_header_read(x->io, &h, e);
 
 	if (r < 0)
 		return r;
 	set_header(s, &h);
 	/* Tables lie before the overhead, unless they lie at the end. */
-	if (h.gd != VMDK_GD_AT_END && h.overhead > io->size / VMDK_SECTOR)
+	if (h.gd != VMDK_GD_AT_END && h.overhead > x->io->size / VMDK_SECTOR)
 		return err_set(e, EUCLEAN,
 			"the file is cut short: %" PRIu64 " bytes, at least %" PRIu64
 			" sectors expected",
-			io->size, h.overhead);
+			x->io->size, h.overhead);
 	if (h.gd != VMDK_GD_AT_END)
-		return load_tables(s, &h, img, e);
-	r = vmdk_header_read_footer(io, &footer, e);
+		return load_tables(x, &h, img, e);
+	r = vmdk_header_read_footer(x->io, &footer, e);
 	if (r == -EUCLEAN)
-		return recover(s, &h, img, e);
+		return recover(x, &h, img, e);
 	if (r < 0)
 		return r;
 	set_header(s, &footer);
-	return load_tables(s, &footer, img, e);
+	return load_tables(x, &footer, img, e);
 }
 
 static int sparse_open(struct vmdk_extent *x, const struct image *img, struct err *e)
 {
-	struct sparse *s = calloc(1, sizeof *s);
+	struct sparse *s = x->priv = calloc(1, sizeof *s);
 	int r;
 
 	if (!s)
@@ -169,17 +169,11 @@ static int sparse_open(struct vmdk_extent *x, const struct image *img, struct er
 	s->tables.cache = img->opts->cache;
 	s->tables.io = x->io;
 	s->codec = img->opts->codec;
-	r = sparse_load(s, img, e);
-	if (r < 0) {
-		free(s);
-		return r;
-	}
-	x->priv = s;
 	x->tables = &s->tables;
-	x->no_writing = s->no_writing;
-	if (s->tables.capacity < x->len && !x->no_writing)
+	r = load(x, img, e);
+	if (r == 0 && s->tables.capacity < x->len && !x->no_writing)
 		x->no_writing = "its sparse extent is shorter than the descriptor says";
-	return 0;
+	return r;
 }
 
 static void sparse_close(struct vmdk_extent *x)

@@ -140,7 +140,7 @@ static int find_table(const struct vmdk_tables *t, uint64_t i, uint64_t *sector,
 	if (r < 0)
 		return r;
 	*sector = place = t->table_at(t, raw);
-	if ((place == VMDK_ZERO && t->zero_tables) || vmdk_tables_valid_table(t, i, place))
+	if ((place == VMDK_ZERO && t->zero_marks) || vmdk_tables_valid_table(t, i, place))
 		return 0;
 	/* Writers fill in both directories at once: an entry that only this one lacks was lost. */
 	r = find_redundant(t, i, sector, e);
@@ -177,7 +177,7 @@ int vmdk_tables_check(const struct vmdk_tables *t, uint64_t *lost, struct err *e
 			uint64_t other = t->table_at(t, redundant + k * t->entry_len);
 
 			*lost += !vmdk_tables_valid_table(t, i + k, place) &&
-				 !(place == VMDK_ZERO && t->zero_tables) &&
+				 !(place == VMDK_ZERO && t->zero_marks) &&
 				 vmdk_tables_valid_table(t, i + k, other);
 		}
 		meta_unpin(t->cache, &m);

@@ -48,10 +48,9 @@ struct vmdk_tables {
 	uint64_t rgd_pos;             /* 0: no redundant directory */
 	uint64_t text_pos, text_len;  /* bytes of the embedded descriptor; 0: there is none */
 	uint64_t first_grain;         /* the first sector that may hold a grain */
-	bool zero_tables;             /* VMDK_ZERO in the directory: all grains are zero */
 	bool zero_grains;             /* VMDK_ZERO in a table is possible */
 	bool compressed;              /* grains vary in length: no two make a run */
-	bool zero_marks;              /* the header declares VMDK_ZERO in tables, too */
+	bool zero_marks;              /* the header declares VMDK_ZERO, also in the directory */
 	struct vmdk_allocator *alloc; /* of an extent that is written: alloc.h */
 };
 
