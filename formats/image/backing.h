@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* backing.h - changing what an image is based on, and what it has beyond that.  One thread.
+/* backing.h - changing the backing file of an image, and its own data.  One thread.
  */
 #ifndef VDISK_IMAGE_BACKING_H
 #define VDISK_IMAGE_BACKING_H
@@ -7,18 +7,18 @@
 struct err;
 struct image;
 
-/* The image, which is open for writing, names another backing file, or none: NULL.  format: as it
- * is recorded; NULL: it is not. What is open stays as it is: the new one counts when the image is
- * opened again.  Durable on return.  EOPNOTSUPP: the format cannot; ENOSPC: there is no room for
- * the name. */
+/* Records another backing file in an image that is open for writing; NULL: none.  format: recorded
+ * with it; NULL: not recorded.  The open chain stays as it is: the new name is used when the image
+ * is opened again.  Durable on return.  EOPNOTSUPP: the format cannot; ENOSPC: the name is too
+ * long. */
 int image_set_backing(struct image *img, const char *name, const char *format, struct err *e);
 
-/* Lets go of all that the disk of an image that is open for writing stores, so that what it is
- * based on shows.  Durable on return.  EOPNOTSUPP: the format cannot. */
+/* Frees all data of an image that is open for writing, so that its parent shows.  Durable on
+ * return. EOPNOTSUPP: the format cannot. */
 int image_empty(struct image *img, struct err *e);
 
-/* From now on what img does not store is read from parent - NULL: is zeroes -, which becomes its
- * own.  Gives back the parent that it had, for the caller to close. */
+/* img reads unallocated ranges from parent, which it owns from now on; NULL: as zeroes.  Returns
+ * the previous parent, which the caller closes. */
 struct image *image_swap_parent(struct image *img, struct image *parent);
 
 #endif

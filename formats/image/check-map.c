@@ -22,8 +22,8 @@
  * any.  A disk that asks for more looks than its files have bytes has tables that overlap. */
 #define LOOKS_LEAST (UINT64_C(1) << 22)
 
-/* Pieces in order of position that touch are one.  What is left of a sound image are no more than
- * its files have clusters. */
+/* Pieces in order of position that touch are one.  A sound image has no more of them than its
+ * files have clusters. */
 #define PIECES_LEAST ((size_t)(64u << 20) / sizeof(struct mapped_range))
 
 struct mapped_range {
@@ -31,11 +31,11 @@ struct mapped_range {
 	uint64_t pos, len;
 };
 
-enum { DAMAGE = 1, OVERLAPS = 2 }; /* what shall be told */
+enum { DAMAGE = 1, OVERLAPS = 2 }; /* findings to report */
 
 struct mapping {
 	struct check_report *r;
-	unsigned tell;
+	unsigned report;
 	struct mapped_range *pieces;
 	size_t n, room, max;
 	uint64_t looks; /* that may still be taken */
@@ -118,12 +118,12 @@ static int add_piece(struct mapping *m, const struct extent *x, struct err *e)
 	return 0;
 }
 
-/* What cannot be mapped is damage, but for what is our own trouble. */
+/* A range that cannot be mapped is damage, unless memory is missing. */
 static int add_damage(struct mapping *m, const struct err *why, struct err *e)
 {
 	if (why->code == ENOMEM)
 		return err_nomem(e);
-	if (!(m->tell & DAMAGE))
+	if (!(m->report & DAMAGE))
 		return 0;
 	if (check_go_on(m->r, e) < 0)
 		return -e->code;
@@ -146,19 +146,19 @@ static int map_all(struct mapping *m, const struct view *v, struct err *e)
 				"hold");
 		if (view_map(v, off, v->size - off, &x, &why) < 0)
 			r = add_damage(m, &why, e);
-		else if (m->tell & OVERLAPS && (x.kind == EXTENT_FILE || x.kind == EXTENT_CRYPT))
+		else if (m->report & OVERLAPS && (x.kind == EXTENT_FILE || x.kind == EXTENT_CRYPT))
 			r = add_piece(m, &x, e);
 		off += MIN(x.len ? x.len : DAMAGE_STEP, v->size - off);
 	}
 	return r;
 }
 
-static int look(struct image *img, unsigned tell, struct check_report *r, struct err *e)
+static int look(struct image *img, unsigned report, struct check_report *r, struct err *e)
 {
 	uint64_t real = img->io->is_block ? img->io->size : img->stored;
 	struct mapping m = {
 		.r = r,
-		.tell = tell,
+		.report = report,
 		.max = PIECES_LEAST + real / 4096,
 		.looks = LOOKS_LEAST + real / 4,
 	};

@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* check.h - looking for damage in an image, and mending it.
+/* check.h - checking an image for damage, and repairing it.
  *
  * A check reads all metadata of one image, not of its parents and never its data, and compares what
- * is said twice.  It counts as qemu-img does, so that the reports of both can be compared:
+ * is recorded twice.  It counts as qemu-img does, so that the reports of both can be compared:
  *
  *   corruptions   what reads wrong, or may once the image is written to
- *   leaks         room that nothing uses; harmless
+ *   leaks         allocated space that nothing uses; harmless
  *   check errors  what could not be looked at
  *
  * One thread alone may check an image; nobody may write to it meanwhile.  Memory is bounded by what
@@ -20,7 +20,8 @@
 struct err;
 struct image;
 
-/* What to mend.  "all" is both: a corruption is mended with counts that leaks could have spoilt. */
+/* The problems to repair.  "all" is both: repairing a corruption needs refcounts, which leaks may
+ * have made wrong. */
 enum check_repair {
 	CHECK_LEAKS = 1u << 0,
 	CHECK_ERRORS = 1u << 1,
@@ -28,12 +29,12 @@ enum check_repair {
 };
 
 struct check_report {
-	/* By the caller: is told each finding, a sentence without a line end, in qemu-img's words
-	 * where it has some ("ERROR cluster 4 refcount=0 reference=1").  May be NULL. */
+	/* By the caller: called with each finding, a sentence without a line end, in qemu-img's
+	 * words where it has some ("ERROR cluster 4 refcount=0 reference=1").  May be NULL. */
 	void (*found)(void *arg, const char *sentence);
 	void *arg;
 
-	/* By image_check, which begins with zeroes.  What was mended counts as fixed only. */
+	/* By image_check, which begins with zeroes.  A repaired problem counts as fixed only. */
 	uint64_t image_end_offset; /* of the last thing in use in the file; 0: not looked for */
 	uint64_t total_clusters;   /* of the disk; 0: clusters are not counted */
 	uint64_t allocated_clusters;
@@ -47,14 +48,14 @@ struct check_report {
 	uint64_t findings, findings_max;
 };
 
-/* Checks img, and mends what repair says, for which it must be writable.  0: it was looked at, and
- * the report has what was found; what was mended is durable then.  -ENOTSUP: images of this format
- * cannot be checked, or not be mended: such a repair has looked at nothing.  Other failures: it
- * cannot go on, and the report has what was found until then. */
+/* Checks img, and repairs the problems in repair, for which it must be writable.  0: the check is
+ * complete, and repairs are durable.  -ENOTSUP: images of this format
+ * cannot be checked, or not be repaired: nothing was looked at.  Other failures: the check cannot
+ * go on, and the report has the findings until then. */
 int image_check(struct image *img, unsigned repair, struct check_report *r, struct err *e);
 
 /* For drivers, as in struct format: can each byte of the disk be mapped, and has it a place of its
- * own in the file?  What the map of the live disk refuses is told in the words of the driver. */
+ * own in the file?  Ranges that the driver refuses to map are reported in its words. */
 int check_map(struct image *img, unsigned repair, struct check_report *r, struct err *e);
 
 /* For drivers: the former alone, or the latter alone: the driver sees to the other. */

@@ -30,7 +30,7 @@ const struct create_option *creation_find_option(
 	return NULL;
 }
 
-/* The last word counts. */
+/* Of several values of one option the last counts. */
 const char *creation_text(const struct creation *c, const char *name)
 {
 	size_t len = strlen(name);
@@ -159,7 +159,7 @@ static int make_new(
 static int replace_file(
 	const char *path, const struct identity *wanted, struct created *f, struct err *e)
 {
-	/* A symbolic link is not what was made here. */
+	/* The file that is to be replaced is no symbolic link. */
 	int fd = host_open(path, OPEN_FLAGS | (wanted ? O_NOFOLLOW : O_CREAT), 0666);
 
 	*f = (struct created){0};

@@ -20,7 +20,7 @@ struct image_options;
 struct io;
 struct fingerprint;
 
-/* What an option takes. */
+/* The kind of value of an option. */
 enum create_kind {
 	CREATE_SIZE,   /* bytes, with a suffix: 64k */
 	CREATE_NUMBER, /* as it is */
@@ -41,14 +41,14 @@ struct create_option {
 
 #define CREATE_NO_SIZE UINT64_MAX
 
-/* What is asked for; borrowed. */
+/* A request for a new image; borrowed. */
 struct create_request {
 	uint64_t size;              /* of the disk; CREATE_NO_SIZE: that of the backing file */
 	const char *backing;        /* as the image shall name it; NULL: none */
 	const char *backing_format; /* goes with backing */
 	bool unchecked;             /* the backing file is not looked at; size must be given */
 	const char *const *options; /* "name=value", NULL-terminated; NULL: none */
-	bool compressed; /* it is made to be filled with packed units: view_write_compressed */
+	bool compressed; /* it will be filled with compressed clusters: view_write_compressed */
 	bool replace;    /* a file that is there, and that nobody uses, is replaced */
 	bool new_parts;  /* but no other file of the image: there must be none */
 	const struct image_options *how; /* the backing file is opened with */
@@ -60,8 +60,8 @@ struct create_request {
 	void *arg;
 	/* The file that is replaced: ESTALE unless it is there, unchanged; NULL: any. */
 	const struct identity *replaces;
-	/* Gets the files of the image as they are at the end, also of one that was replaced and
-	 * could not be made anew; NULL: nobody asks. */
+	/* Set to the files of the image at the end, also after a failure that leaves a replaced
+	 * file empty; NULL: not wanted. */
 	struct fingerprint *made;
 };
 
@@ -95,19 +95,19 @@ bool creation_is(const struct creation *c, const char *name, const char *word);
 /* The name that the file will have in its directory; "" for one without a path. */
 const char *creation_name(const struct creation *c);
 
-/* A second file of the image, in its directory, made as the first one was; closed by the core. */
+/* Makes a second file of the image, in its directory, as the first one was made; closed by the
+ * core. */
 int creation_part(struct creation *c, const char *name, struct io **io, struct err *e);
 
-/* The name of the backing file as Windows programs know files, with their separators; to be freed;
- * NULL: no memory. */
+/* The name of the backing file with the separators of Windows; to be freed; NULL: no memory. */
 char *creation_windows_name(const struct creation *c);
 
-/* The file ends at end, and is zeroes from from on, where nothing was written yet.  A device, which
- * keeps its size and its old bytes, is overwritten there; ENOSPC: it ends before. */
+/* Makes the file end at end, with zeroes from from on, where nothing was written yet.  A device
+ * keeps its size and its old bytes, so these are overwritten; ENOSPC: it ends before. */
 int creation_extend(struct io *io, uint64_t from, uint64_t end, struct err *e);
 
-/* Preallocation: gives room to [pos, pos+len) of the file, which reads as zeroes.  full: by
- * writing, else by asking the host for it. */
+/* Preallocates [pos, pos+len) of the file, which reads as zeroes.  full: by writing, else by asking
+ * the host for space. */
 int creation_preallocate(struct io *io, uint64_t pos, uint64_t len, bool full, struct err *e);
 
 /* For open/create.c. */

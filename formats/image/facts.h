@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* facts.h - what a driver tells about its image, for info.json and the tools.
+/* facts.h - facts of an image that its driver reports, for info.json and the tools.
  *
- * Keys are those of qemu-img's "format-specific" data, so that scripts keep working; what qemu-img
- * has no key for gets one of ours.  A key's last word wins.
+ * Keys are those of qemu-img's "format-specific" data, so that scripts keep working; a fact for
+ * which qemu-img has no key gets one of ours.  The last value of a key wins.
  */
 #ifndef VDISK_IMAGE_FACTS_H
 #define VDISK_IMAGE_FACTS_H

@@ -13,9 +13,9 @@
 #include "image.h"
 #include "io/io.h"
 
-struct stamped {
+struct fingerprint_file {
 	char *path; /* of the host's file */
-	bool part;  /* the image is a part of the file, whose size says nothing */
+	bool part;  /* the image is a part of the file: its size is another one */
 	struct identity id;
 };
 
@@ -28,13 +28,13 @@ static char *path_of(const struct io *io)
 
 static int add_file(struct fingerprint *s, const struct io *io, struct err *e)
 {
-	struct stamped *more = reallocarray(s->files, s->n + 1, sizeof more[0]), *f;
+	struct fingerprint_file *more = reallocarray(s->files, s->n + 1, sizeof more[0]), *f;
 
 	if (!more)
 		return err_nomem(e);
 	s->files = more;
 	f = &more[s->n];
-	*f = (struct stamped){
+	*f = (struct fingerprint_file){
 		.path = path_of(io),
 		.part = io->member,
 		.id = {io->dev, io->ino, (off_t)io->size, io->mtime, io->ctime},
@@ -76,7 +76,7 @@ void fingerprint_free(struct fingerprint *s)
 	*s = (struct fingerprint){0};
 }
 
-/* Its files are the first ones of the stamp; the parents' are never written. */
+/* The files of the image come first; those of its parents are never written. */
 void fingerprint_renew(struct fingerprint *s, const struct image *img)
 {
 	for (size_t i = 0; i < img->nfiles && i < s->n; i++)
@@ -84,7 +84,7 @@ void fingerprint_renew(struct fingerprint *s, const struct image *img)
 			identity_of_fd(img->files[i]->fd, &s->files[i].id);
 }
 
-static bool same(const struct stamped *f, struct identity id)
+static bool same(const struct fingerprint_file *f, struct identity id)
 {
 	if (f->part)
 		id.size = f->id.size;

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* fingerprint.h - what the files of an image were when it was opened: whether it is still the same
- * one when it is opened again.
+/* fingerprint.h - the identity of the files of an image, to see when it is opened again whether it
+ * is still the same image.
  *
- * Of each file of the image and of its parents: which file, how long, when it was changed last.
+ * A fingerprint has the device, inode, size and times of each file of the image and of its parents.
  */
 #ifndef VDISK_IMAGE_FINGERPRINT_H
 #define VDISK_IMAGE_FINGERPRINT_H
@@ -14,12 +14,12 @@ struct err;
 struct identity;
 struct image;
 struct io;
-struct stamped;
+struct fingerprint_file;
 
 /* {0} is that of no file. */
 struct fingerprint {
 	size_t n;
-	struct stamped *files; /* the image's own first file is the first */
+	struct fingerprint_file *files; /* the image's own first file is the first */
 };
 
 int fingerprint_take(struct fingerprint *s, const struct image *img, struct err *e);
@@ -29,8 +29,8 @@ int fingerprint_add(struct fingerprint *s, const struct io *io, struct err *e);
 
 void fingerprint_free(struct fingerprint *s);
 
-/* The image was written by this process: its files may be what they are now.  It is still open, so
- * that nobody else has had a chance. */
+/* Updates the fingerprint after this process has written the image, which is still open and locked:
+ * no other program has changed it. */
 void fingerprint_renew(struct fingerprint *s, const struct image *img);
 
 bool fingerprint_is_same(const struct fingerprint *a, const struct fingerprint *b);
@@ -41,8 +41,8 @@ bool fingerprint_holds(const struct fingerprint *s);
 /* The first file, which is there. */
 const struct identity *fingerprint_first(const struct fingerprint *s);
 
-/* Removes the files by their names, but for the first n.  Nothing is removed unless the stamp
- * holds; -ESTALE: it does not, or a file was replaced meanwhile, and stays. */
+/* Removes the files by their names, but for the first n.  Nothing is removed unless the
+ * fingerprint holds; -ESTALE: it does not, or a file was replaced meanwhile, and stays. */
 int fingerprint_unlink_after(const struct fingerprint *s, size_t n, struct err *e);
 
 #endif

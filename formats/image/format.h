@@ -3,7 +3,7 @@
  *
  * A driver defines one const struct format and open/registry.c lists it; nothing else in the tree
  * names the format.  A driver opens its own file, describes itself and
- * maps; chains, locks, the file policy, caching and all data I/O are the core's.
+ * maps; chains, locks, gates, caching and all data I/O are the core's.
  */
 #ifndef VDISK_IMAGE_FORMAT_H
 #define VDISK_IMAGE_FORMAT_H
@@ -22,7 +22,7 @@ struct export_format;
 struct snapshot_ops;
 struct view;
 
-/* What probes look at: the first and the last bytes of a file and its name. */
+/* A file as probes see it: its first and its last bytes and its name. */
 #define PEEK_TAIL 512
 
 struct peek {
@@ -47,7 +47,7 @@ struct measured {
 };
 
 struct format {
-	const char *name;            /* as qemu-img says it */
+	const char *name;            /* the one that qemu-img uses */
 	const char *title;           /* for people */
 	const char *const *suffixes; /* NULL-terminated, without the dot; the first one is ours */
 	const char *bundle; /* a directory with a file of this name is one image; or NULL */
@@ -56,16 +56,16 @@ struct format {
 	bool has_snapshots; /* an image may hold other states than the live one */
 
 	bool records_parent_format; /* at least when qemu-img is asked to */
-	bool records_raw_parent;    /* its parent is an image of some format unless it says raw */
+	bool records_raw_parent;    /* a parent whose format is not recorded is no raw disk */
 
-	/* A bid: 0 not this format, up to 100 certain.  Pure. */
+	/* A score: 0 not this format, up to 100 certain.  Pure. */
 	int (*probe)(const struct peek *p);
 	/* Visits the names of other files that show at the head of a file of this format, however
 	 * it is cut; NULL: none do.  Pure. */
 	void (*names)(const unsigned char *head, size_t n, format_name_visit *visit, void *arg);
 	bool names_raw; /* of raw files that hold its data, whatever size it has itself */
-	/* Reads img->io; sets priv, states, nstates and what the file says of its parent.  On
-	 * failure leaves nothing behind: close is not called then. */
+	/* Reads img->io; sets priv, states, nstates and the record of the parent.  On failure
+	 * leaves nothing behind: close is not called then. */
 	int (*open)(struct image *img, struct err *e);
 	/* Frees priv; the views of the states are freed by the core, before. */
 	void (*close)(struct image *img);
@@ -80,29 +80,28 @@ struct format {
 	bool can_write;    /* images, at least some of them */
 	bool can_back;     /* created images may have a backing file */
 	bool can_compress; /* created images, at least some, may be filled with packed units */
-	/* Is parent, opened, the very image that img was made on?  NULL: any is. */
+	/* Checks that parent, opened, is the very image that img was created on.  NULL: any is. */
 	int (*check_parent)(const struct image *img, const struct image *parent, struct err *e);
-	/* Does what img records of its parent fit other, an image of any format, whatever has
-	 * changed in it since?  The core looks for a parent by it.  NULL: nothing is recorded but
-	 * names. */
+	/* Does the id that img records of its parent match other, an image of any format, also when
+	 * its data has changed since?  The core searches for a parent by it.  NULL: only names are
+	 * recorded. */
 	bool (*knows_parent)(const struct image *img, const struct image *other);
 	/* Format-specific facts, with qemu-img's keys. */
 	void (*facts)(const struct image *img, struct facts *f);
-	/* As image_check.  NULL: there is nothing that could be wrong, or be seen to be. */
+	/* As image_check.  NULL: there is no metadata that could be wrong. */
 	int (*check)(struct image *img, unsigned repair, struct check_report *r, struct err *e);
 	const struct snapshot_ops *snapshots; /* can come and go; NULL: cannot */
 	/* As in backing.h, with the gate closed. */
 	int (*set_backing)(struct image *img, const char *name, const char *format, struct err *e);
 	int (*empty)(struct image *img, struct err *e);
-	/* How large a file becomes that holds disk, or an empty disk of size bytes if that is
+	/* The size of a file with the data of disk, or with an empty disk of size bytes if that is
 	 * NULL. */
 	int (*measure)(const struct view *disk, uint64_t size, struct measured *m, struct err *e);
-	/* Files of this format that can be made up over a disk; NULL-terminated.  NULL: none can.
-	 */
+	/* Files of this format that can be generated over a disk; NULL-terminated; or NULL. */
 	const struct export_format *const *layouts;
 };
 
-/* What can be done with images of a format, as words for people: "read, parents, snapshots". */
+/* The abilities of a format, as words for people: "read, parents, snapshots". */
 #define FORMAT_ABILITIES 80
 void format_abilities(const struct format *f, char text[FORMAT_ABILITIES]);
 

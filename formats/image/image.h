@@ -31,26 +31,26 @@ struct image_options {
 	const char *format;       /* of the top image; NULL: probe */
 	const char *const *allow; /* directories besides the image's own; NULL-terminated or NULL */
 	const char *const *search; /* where to look for a parent that moved; likewise */
-	/* Of parents whose child does not record it, from the top down; likewise. */
+	/* Formats of the parents whose child does not record it, from the top down; likewise. */
 	const char *const *parent_formats;
 	bool nobacking;     /* leave parents closed: what they would give is EIO */
 	bool write;         /* the image that is named, not its parents */
 	bool fill;          /* then also one that can only be filled, once, with packed units */
 	bool detect_zeroes; /* of what is written, zeroes over zeroes are not stored */
 	bool repair;        /* for image_check alone: its files may be written, but not the disk */
-	bool nosync;        /* leave durability to the host: the image can be made anew */
+	bool nosync;        /* leave durability to the host: the image can be created again */
 	bool share;         /* read although somebody holds the image for writing */
 	bool nosnapshots;   /* do not look at the table of internal snapshots */
-	bool ignore_parent_id;            /* take a parent that changed since the child was made */
+	bool ignore_parent_id; /* accept a parent that changed since the child was created */
 	const struct passphrase *secrets; /* passphrases to try on each image; NULL: none */
-	bool locked;  /* then an encrypted image opens, but its data cannot be read */
-	bool lenient; /* only to tell what the image is, or to check it: parts that are damaged or
-		       * missing are warned of, and what they hold cannot be read */
-	bool any_is_raw;                /* what no format claims is a disk: the user says so */
-	bool nolock;                    /* of parts: only a look at what the image is */
+	bool locked;     /* then an encrypted image opens, but its data cannot be read */
+	bool lenient;    /* for info and check: parts that are damaged or missing are warned of, and
+			  * their data cannot be read */
+	bool any_is_raw; /* a file that no format claims is a raw disk */
+	bool nolock;     /* do not lock: its metadata is looked at, no data is read */
 	struct cache *cache;            /* required */
 	struct codec *codec;            /* required */
-	void (*warn)(const char *text); /* what the user should know though it works; may be NULL */
+	void (*warn)(const char *text); /* reports a problem that is no failure; or NULL */
 };
 
 #define IMAGE_OTHER_NAMES 15
@@ -59,7 +59,7 @@ struct image {
 	const struct format *format;
 	const struct image_options *opts;
 	struct io *io;
-	bool writable;         /* it shall be written: what the driver opens, too */
+	bool writable;         /* it is opened to be written, and so are its parts */
 	struct writer *writer; /* of a writable image, once it is open */
 	uint64_t stored;      /* bytes that the host has allocated for it: io and its other files */
 	struct image *parent; /* opened by the core, never by a driver */
@@ -78,25 +78,24 @@ struct image {
 
 	/* By the driver: */
 	void *priv;
-	char *parent_name; /* malloc'ed, as the file says it; NULL: no parent */
+	char *parent_name;                      /* malloc'ed, as recorded; NULL: no parent */
 	char *parent_others[IMAGE_OTHER_NAMES]; /* tried in turn when that fails; likewise */
-	char *parent_format;  /* malloc'ed, as the file says it; NULL: not recorded */
-	bool parent_unproved; /* nothing would tell whether another file of that name is the parent
-			       */
-	unsigned char id[GUID_LEN];        /* what the image calls itself; zero: nothing */
-	unsigned char parent_id[GUID_LEN]; /* what it calls its parent; likewise */
+	char *parent_format;                    /* malloc'ed, as recorded; NULL: not recorded */
+	bool parent_unproved;                   /* a wrong file of that name would not be noticed */
+	unsigned char id[GUID_LEN];             /* of the image; zero: none */
+	unsigned char parent_id[GUID_LEN];      /* of its parent; likewise */
 	unsigned char change_id[GUID_LEN]; /* another one whenever its bytes change; likewise */
 	unsigned char parent_change_id[GUID_LEN]; /* of the parent, as it was then; likewise */
-	const char
-		*no_writing;  /* why this one cannot be written to; NULL: none of the format can */
-	uint32_t sector_size; /* logical sectors as the file says; 0: it does not */
+	const char *no_writing; /* the reason why this image cannot be written; NULL: none of the
+				   format can */
+	uint32_t sector_size;   /* logical sectors, as recorded; 0: not recorded */
 };
 
 /* Returns once all that was written to the image before is durable. */
 int image_flush(struct image *img, struct err *e);
 
-/* Of a writable image: makes durable what was written and takes off the marks of being written, as
- * before image_close, which does it too but cannot tell that it failed.  Fine for any other. */
+/* Makes a writable image durable and removes its marks of being written.  image_close does that,
+ * too, but cannot report that it failed.  Any other image is left alone. */
 int image_finish(struct image *img, struct err *e);
 
 /* 0, or the error of a file of the image, or of one of its parents, whose length another program
@@ -110,12 +109,13 @@ void image_close(struct image *img);
 const char *image_dir(const struct image *img);
 
 /* For drivers: a second file of the image (an extent, a data file), through its gate, locked.  what
- * is a word for messages ("extent").  One call a name: a driver shares an io that it meets again.
+ * is a word for messages ("extent").  It is called once for each name: a driver shares the io of a
+ * name that it meets again.
  */
 int image_open_part(
 	struct image *img, const char *name, const char *what, struct io **io, struct err *e);
 
-/* For drivers: tell the user something that does not stop us. */
+/* For drivers: warns the user of a problem that is no failure. */
 void image_warn(const struct image *img, const char *fmt, ...)
 	__attribute__((format(printf, 2, 3)));
 
@@ -123,15 +123,15 @@ void image_warn(const struct image *img, const char *fmt, ...)
 int image_read_parent_name(struct image *img, uint64_t pos, uint32_t len, struct err *e);
 
 /* For drivers: one more name of the parent, as Windows writes it; copied, with our separators.  The
- * first is the parent_name.  An empty name, one that is known already and what there is no room for
- * are left out. */
+ * first is the parent_name.  An empty name, a known one and those beyond the IMAGE_OTHER_NAMES are
+ * left out. */
 int image_add_parent_name(struct image *img, const char *windows_name, struct err *e);
 
 /* The last part of the image's file name. */
 const char *image_basename(const struct image *img);
 
-/* What io, a file of img, is called where img is called name: neighbours are called alike.
- * malloc'ed, or NULL without memory. */
+/* The name of io, a file of img, for a caller to whom img has the name name: neighbours get a name
+ * of the same form.  malloc'ed, or NULL without memory. */
 char *image_file_name(const struct image *img, const char *name, const struct io *io);
 
 /* For drivers, as knows_parent and check_parent: the id of the parent, and that of its last change
@@ -141,7 +141,7 @@ int image_check_parent(const struct image *img, const struct image *parent, stru
 
 /* For the opening of images. */
 
-/* What the states of img do not store is read from below; NULL: it is zeroes. */
+/* The states of img read unallocated ranges from below; NULL: as zeroes. */
 void image_lay_on(struct image *img, struct view *below);
 
 /* Locks a file that was opened with o; write: makes it writable before, since the descriptor is
@@ -151,7 +151,7 @@ int image_lock_file(struct io *io, const struct image_options *o, bool write, st
 /* Adds a file to those that the image reads. */
 int image_add_file(struct image *img, struct io *io, struct err *e);
 
-/* Lets an image be written whose driver has made the views. */
+/* Makes an image writable after its driver has made the views. */
 int image_start_writing(struct image *img, struct err *e);
 
 /* Warns of io as image_warn of the image. */

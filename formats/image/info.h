@@ -11,7 +11,7 @@ struct json_object;
 struct state;
 
 /* One state of the image as an object for json-c, which is the caller's to put.  filename
- * is what it shall be called, backing its parent's file, NULL: not known. */
+ * is the name in the object, backing the file of its parent; NULL: not known. */
 struct json_object *info_object(const struct image *img, const struct state *state,
 	const char *filename, const char *backing);
 

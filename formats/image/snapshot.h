@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* snapshot.h - internal snapshots of an image that is open for writing: taken, dropped, renamed,
- * gone back to.
+/* snapshot.h - internal snapshots of an image that is open for writing: created, deleted, renamed,
+ * applied.
  *
  * Each is done alone, with the gate closed (view/writer.h), and durable on return.  Readers of
- * other states wait for it and go on; whoever still holds a state that was dropped reads ESTALE.
+ * other states wait for it and go on; a deleted state that is still held reads ESTALE.
  * ENOTSUP: images of this format, or this one, have none.
  */
 #ifndef VDISK_IMAGE_SNAPSHOT_H

@@ -56,7 +56,7 @@ struct state *state_new(const char *id, const char *name, struct err *e)
 	return NULL;
 }
 
-/* Of one image all lie on the same, and are written to by the same. */
+/* All states of an image have the same parent and the same writer. */
 static void take_after(struct view *v, const struct view *live)
 {
 	if (!v)
@@ -134,7 +134,7 @@ int state_missing(const struct image *img, const char *name, struct err *e)
 	return -ENOENT;
 }
 
-/* Numbers only grow along the list. */
+/* Numbers ascend along the list. */
 static int by_number(const void *no, const void *state)
 {
 	unsigned a = *(const unsigned *)no, b = (*(struct state *const *)state)->no;

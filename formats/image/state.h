@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* state.h - the states of an image: what its disk is now, and what its internal snapshots keep.
+/* state.h - the states of an image: the live state of its disk, and its internal snapshots.
  *
- * Whoever has opened an image alone goes through img->states.  In one whose snapshots come and go
- * meanwhile (snapshot.h) other threads do so between states_lock and states_unlock, and use a state
- * for longer only while they hold it.  The live state is always there.
+ * While one thread alone uses an image, it reads img->states directly.  When snapshots are created
+ * and deleted meanwhile (snapshot.h), other threads read the list between states_lock and
+ * states_unlock, and use a state for longer only while they hold it.  The live state always exists.
  *
- * Locks: that of the states comes after all others, and is held for moments.
+ * Locks: states_lock is taken after all others, and held for moments.
  */
 #ifndef VDISK_IMAGE_STATE_H
 #define VDISK_IMAGE_STATE_H
@@ -23,9 +23,9 @@ struct state {
 	unsigned no;          /* 0 the live state; no two of an opened image have the same, ever */
 	char *id;             /* NULL for the live state */
 	char *name;           /* bytes as the image has them, NUL-terminated; NULL for live */
-	struct timespec when; /* taken at; of live: the file's mtime */
-	uint64_t vm_clock;    /* nanoseconds that the guest had run */
-	int64_t icount;       /* instructions that it had run; -1: not counted */
+	struct timespec when; /* it was created; of live: the file's mtime */
+	uint64_t vm_clock;    /* nanoseconds of the guest until then */
+	int64_t icount;       /* instructions of the guest until then; -1: not counted */
 	struct view *view;    /* the disk */
 	struct view *vmstate; /* the saved machine state, or NULL */
 };
@@ -34,7 +34,7 @@ struct state {
 struct state *image_add_state(
 	struct image *img, const char *id, const char *name, struct view *view, struct err *e);
 
-/* The same in two steps, for what others may see at once.  A new state is held. */
+/* The same in two steps, for a state that other threads see at once.  A new state is held. */
 struct state *state_new(const char *id, const char *name, struct err *e);
 int state_add(struct image *img, struct state *s, struct err *e);
 
@@ -47,11 +47,11 @@ int state_missing(const struct image *img, const char *name, struct err *e);
 void states_lock(const struct image *img);
 void states_unlock(const struct image *img);
 
-/* The state of this number, held; NULL: it is no more. */
+/* The state of this number, held; NULL: it was deleted. */
 struct state *state_get(const struct image *img, unsigned no);
 void state_put(struct state *s); /* NULL is fine */
 
-/* Takes the i-th out of the image, with its views when nobody holds it any more. */
+/* Removes the i-th state from the image; its views are freed once nobody holds it. */
 void state_remove(struct image *img, size_t i);
 
 #endif

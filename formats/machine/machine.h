@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* machine.h - a virtual machine as the files that describe it say: its disks, now and in each of
- * its snapshots, and the files that these are made of.
+/* machine.h - the description of a virtual machine: its disks, now and in each of its snapshots,
+ * and the files of these disks.
  *
  * VMware's .vmx and .vmsd, VirtualBox's .vbox and OVF are read into this.  Nothing here opens an
  * image.  All texts are malloc'ed, UTF-8 as far as the description is, and not to be trusted: file
@@ -27,7 +27,7 @@ struct machine_disk {
 struct machine_state {
 	char *name; /* may be empty, and two may have the same */
 	struct timespec when;
-	size_t parent; /* number of the snapshot that it was taken on; 0: none */
+	size_t parent; /* number of the snapshot that it is based on; 0: none */
 	size_t ndisks;
 	struct machine_disk *disks;
 };
@@ -35,15 +35,15 @@ struct machine_state {
 /* A file that belongs to the machine, attached or not. */
 struct machine_medium {
 	char *file;
-	unsigned char id[GUID_LEN], parent[GUID_LEN]; /* zero: not told */
-	bool registered; /* the description has it, with a place; else it only names the id */
-	bool is_raw;     /* the bytes of the disk, without an id: the description alone knows it */
+	unsigned char id[GUID_LEN], parent[GUID_LEN]; /* zero: not given */
+	bool registered; /* the description has its place; else it only names the id */
+	bool is_raw;     /* a raw disk has no id: the description alone identifies it */
 	char *refusal;   /* why its bytes cannot be shown ("its data is encrypted ..."), or NULL */
 };
 
 struct machine {
 	char *name;
-	char *snapshot_dir; /* where it puts the files of differences, as written; NULL: not told */
+	char *snapshot_dir; /* of its differencing images, as written; NULL: not given */
 	size_t nstates, nmedia;
 	struct machine_state *states;
 	struct machine_medium *media;
@@ -52,7 +52,8 @@ struct machine {
 struct machine *machine_new(const char *name, struct err *e); /* with the state [0], empty */
 void machine_free(struct machine *m);                         /* NULL is fine */
 
-/* Copy the texts; NULL (or -ENOMEM) without memory.  What they return stays until the next call. */
+/* Copy the texts; NULL (or -ENOMEM) without memory.  The element returned stays until the next
+ * call. */
 struct machine_state *machine_add_state(struct machine *m, const char *name, struct err *e);
 int machine_add_disk(
 	struct machine_state *state, const char *slot, const char *file, struct err *e);

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* manifest.h - the digests that a package says its files have. */
+/* manifest.h - the digests of the files of a package. */
 #ifndef VDISK_MACHINE_MANIFEST_H
 #define VDISK_MACHINE_MANIFEST_H
 
@@ -21,8 +21,8 @@ struct manifest {
 int manifest_parse(char *text, struct manifest *m, struct err *e);
 void manifest_free(struct manifest *m); /* of one that was parsed, or of zeroes */
 
-/* Is the file that the package calls name, which io has open, as the manifest says?  EUCLEAN: it is
- * not, and how.  ENOENT: the manifest does not tell of it.  Reads it when this is first asked. */
+/* Compares the file name of the package, which is open as io, with its digest.  EUCLEAN: they
+ * differ. ENOENT: the manifest does not list it.  The file is read once, in the first call. */
 int manifest_check(struct manifest *m, const char *name, struct io *io, struct err *e);
 
 #endif

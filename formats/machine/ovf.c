@@ -302,7 +302,7 @@ static int read_tables(struct ovf_reader *rd, const struct xml *root)
 	return r;
 }
 
-/* Where disks are attached. */
+/* The attachment of disks. */
 
 static bool share_machine(const struct ovf_reader *rd, size_t a, size_t b)
 {

@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* tar.c - headers of 512 bytes, each before the data that it tells of.
+/* tar.c - headers of 512 bytes, each before its data.
  *
- * What one header has no room for, others before it say: GNU's long names, and the records of pax,
- * for the next member or for all that follow.  Nothing is believed before the checksum is right.
+ * Values that do not fit into a header precede it in headers of their own: GNU's long names, and
+ * the records of pax, for the next member or for all that follow.  No field is used before the
+ * checksum is right.
  */
 #include "tar.h"
 
@@ -20,7 +21,7 @@
 
 #define BLOCK TAR_PEEK
 
-/* Where the fields are. */
+/* Positions of the fields. */
 #define NAME_AT    0
 #define NAME_LEN   100
 #define SIZE_AT    124
@@ -32,7 +33,7 @@
 #define PREFIX_AT  345
 #define PREFIX_MAX 155
 
-/* What records say beside a header. */
+/* Values of records, which replace those of a header. */
 struct pax_records {
 	char *path;
 	bool has_size;
@@ -147,8 +148,8 @@ int tar_tidy(char *path)
 	return 0;
 }
 
-/* Malloc'ed; in a header of POSIX what has no room in the name is in a prefix, where GNU's older
- * headers have other things. */
+/* Malloc'ed; a header of POSIX has the beginning of a long name in a prefix, where GNU's older
+ * headers have other fields. */
 static char *header_name(const unsigned char *h)
 {
 	bool has_prefix = memcmp(h + MAGIC_AT, "ustar", 6) == 0 && h[PREFIX_AT] != '\0';
@@ -254,7 +255,7 @@ static int take_records(struct pax_records *rec, const char *text, size_t len, s
 
 /* Members. */
 
-/* Names are bounded, and so is what else stands beside a header. */
+/* Records are bounded in length, as names are. */
 static int read_text(struct tar_reader *rd, uint64_t len, char **text, struct err *e)
 {
 	int r;
@@ -272,28 +273,22 @@ static int read_text(struct tar_reader *rd, uint64_t len, char **text, struct er
 	return r;
 }
 
-static int read_records(struct tar_reader *rd, struct pax_records *rec, uint64_t len, struct err *e)
+/* Reads records or a long name that precede a header. */
+static int read_extension(struct tar_reader *rd, unsigned char type, uint64_t len, struct err *e)
 {
 	char *text;
 	int r = read_text(rd, len, &text, e);
 
 	if (r < 0)
 		return r;
-	r = take_records(rec, text, len, e);
+	if (type == 'L') {
+		free(rd->next.path);
+		rd->next.path = text;
+		return 0;
+	}
+	r = take_records(type == 'x' ? &rd->next : &rd->all, text, len, e);
 	free(text);
 	return r;
-}
-
-static int read_long_name(struct tar_reader *rd, uint64_t len, struct err *e)
-{
-	char *text;
-	int r = read_text(rd, len, &text, e);
-
-	if (r < 0)
-		return r;
-	free(rd->next.path);
-	rd->next.path = text;
-	return 0;
 }
 
 /* Takes name. */
@@ -315,6 +310,11 @@ static int add_member(struct tar_reader *rd, char *name, uint64_t len, struct er
 	t->members[t->n++] = (struct tar_member){.name = name, .pos = rd->pos + BLOCK, .len = len};
 	return 0;
 }
+
+struct member_kind {
+	unsigned char type;
+	bool is_file, is_dir; /* both: a directory of an old archive */
+};
 
 static int refuse_kind(const char *name, unsigned char type, struct err *e)
 {
@@ -338,41 +338,31 @@ static int refuse_kind(const char *name, unsigned char type, struct err *e)
 	return err_set(e, ENOTSUP, "member \"%s\" is of the unknown type 0x%02x", name, type);
 }
 
-/* A file or a directory, whatever records say of it; takes name.  *len is what it takes up. */
-static int take_member(
-	struct tar_reader *rd, char *name, unsigned char type, uint64_t *len, struct err *e)
+static int check_member(const struct tar_reader *rd, char *name, const struct member_kind *kind,
+	uint64_t len, struct err *e)
 {
-	size_t n = strlen(name);
-	bool is_file = type == '\0' || type == '0' || type == '7', is_dir;
-	int r = 0;
-
-	/* Before there was a type, directories were called so. */
-	is_dir = type == '5' || (is_file && n > 0 && name[n - 1] == '/');
-	if (n > LIMIT_NAME)
-		r = err_set(e, ENAMETOOLONG, "member of a name of more than %d bytes", LIMIT_NAME);
-	else if (!is_file && !is_dir)
-		r = refuse_kind(name, type, e);
-	else if (tar_tidy(name) < 0)
-		r = err_set(e, EACCES, "member \"%s\" would lie outside the archive", name);
-	else if (is_file && !is_dir && name[0] == '\0')
-		r = err_set(e, EINVAL, "a member without a name");
-	/* The size of a directory, if any, is room to be kept for it. */
-	if (type == '5')
-		*len = 0;
-	else if (r == 0 && !range_fits(rd->pos + BLOCK, *len, rd->io->size))
-		r = err_set(e, EUCLEAN,
+	if (strlen(name) > LIMIT_NAME)
+		return err_set(
+			e, ENAMETOOLONG, "member of a name of more than %d bytes", LIMIT_NAME);
+	if (!kind->is_file && !kind->is_dir)
+		return refuse_kind(name, kind->type, e);
+	if (tar_tidy(name) < 0)
+		return err_set(e, EACCES, "member \"%s\" would lie outside the archive", name);
+	if (!kind->is_dir && name[0] == '\0')
+		return err_set(e, EINVAL, "a member without a name");
+	if (!range_fits(rd->pos + BLOCK, len, rd->io->size))
+		return err_set(e, EUCLEAN,
 			"member \"%s\" has %" PRIu64 " bytes, but the archive ends %" PRIu64
 			" bytes behind its header",
-			name, *len, rd->io->size - rd->pos - BLOCK);
-	if (r == 0 && !is_dir)
-		return add_member(rd, name, *len, e);
-	free(name);
-	return r;
+			name, len, rd->io->size - rd->pos - BLOCK);
+	return 0;
 }
 
+/* Reads the header of a file or a directory, with the records before it.  *len: of its data. */
 static int read_member(struct tar_reader *rd, const unsigned char *h, uint64_t *len, struct err *e)
 {
 	struct pax_records *all = &rd->all, *next = &rd->next;
+	struct member_kind kind = {.type = h[TYPE_AT]};
 	char *name = next->path;
 	int r;
 
@@ -383,16 +373,24 @@ static int read_member(struct tar_reader *rd, const unsigned char *h, uint64_t *
 	next->path = NULL;
 	if (next->has_size || all->has_size)
 		*len = next->has_size ? next->size : all->size;
-	r = take_member(rd, name, h[TYPE_AT], len, e);
 	records_clear(next);
+	kind.is_file = kind.type == '\0' || kind.type == '0' || kind.type == '7';
+	/* A directory of an archive without types is a name with a slash at its end. */
+	kind.is_dir = kind.type == '5' || (kind.is_file && *name && name[strlen(name) - 1] == '/');
+	/* The size of a directory, if any, is space to be reserved for it. */
+	if (kind.type == '5')
+		*len = 0;
+	r = check_member(rd, name, &kind, *len, e);
+	if (r == 0 && !kind.is_dir)
+		return add_member(rd, name, *len, e);
+	free(name);
 	return r;
 }
 
-/* One header and what it tells of.  The end of the archive is a block of zeroes; some writers leave
- * it out. */
+/* Reads a header and its data.  A block of zeroes ends the archive; some writers leave it out. */
 static int read_entry(struct tar_reader *rd, bool *end, struct err *e)
 {
-	unsigned char h[BLOCK];
+	unsigned char h[BLOCK], type;
 	uint64_t len;
 	int r;
 
@@ -409,22 +407,11 @@ static int read_entry(struct tar_reader *rd, bool *end, struct err *e)
 		return err_set(e, EUCLEAN, "its checksum is wrong");
 	if (load_size(h + SIZE_AT, &len) < 0)
 		return err_set(e, EUCLEAN, "its size is no number that a file can have");
-	switch (h[TYPE_AT]) {
-	case 'x':
-		r = read_records(rd, &rd->next, len, e);
-		break;
-	case 'g':
-		r = read_records(rd, &rd->all, len, e);
-		break;
-	case 'L':
-		r = read_long_name(rd, len, e);
-		break;
-	case 'K': /* where a link leads, which comes next and is refused */
-	case 'V': /* the name of the archive */
-		break;
-	default:
+	type = h[TYPE_AT];
+	if (type == 'x' || type == 'g' || type == 'L')
+		r = read_extension(rd, type, len, e);
+	else if (type != 'K' && type != 'V') /* the target of a link, which is refused; a label */
 		r = read_member(rd, h, &len, e);
-	}
 	if (r == 0 && !range_fits(rd->pos + BLOCK, len, rd->io->size))
 		r = err_set(e, EUCLEAN, "it passes the end of the archive");
 	if (r == 0)

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* tar.h - the table of contents of a tar archive, whose members are then read where they lie.
+/* tar.h - the table of contents of a tar archive, whose members are then read in place.
  *
- * ustar, what GNU tar and pax made of it for long names and large members, and the archives from
- * before.  An archive that could do more than hold files is refused: links, devices, names that
- * lead out of it.
+ * Supported are ustar, its extensions by GNU tar and pax for long names and large members, and the
+ * older format.  An archive with anything but files is refused: links, devices, names that lead out
+ * of it.
  */
 #ifndef VDISK_MACHINE_TAR_H
 #define VDISK_MACHINE_TAR_H

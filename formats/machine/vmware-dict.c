@@ -61,7 +61,7 @@ static void unescape(char *s)
 	*out = '\0';
 }
 
-/* What stands between the quotes, or as it is without them. */
+/* The text between the quotes, or all of it when there are none. */
 static char *take_value(char *s)
 {
 	char *end;

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* vmware-dict.h - VMware's text files of lines KEY = "VALUE": .vmx, .vmsd.
  *
- * A value may have any byte as |XX; blank lines and those that begin with # are remarks.  What is
- * no such line is passed over, as VMware does.  Keys know no case; of a key that is there twice the
- * last counts.  What is in the values is not to be trusted.
+ * A value may have any byte as |XX; blank lines and those that begin with # are remarks.  Other
+ * lines are passed over, as VMware does.  Keys ignore case; of a key that is there twice the last
+ * counts.  Values are not to be trusted.
  */
 #ifndef VDISK_MACHINE_VMWARE_DICT_H
 #define VDISK_MACHINE_VMWARE_DICT_H

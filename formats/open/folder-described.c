@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* folder-described.c - the files in a directory that describe machines and packages, and what they
- * claim. */
+/* folder-described.c - the files in a directory that describe machines and packages, and the files
+ * that they claim. */
 #include <dirent.h>
 #include <errno.h>
 #include <stdio.h>
@@ -48,7 +48,7 @@ static int add_virtualbox(struct folder *f, struct err *e)
 	return r;
 }
 
-/* VMware and packages: what cannot be read is passed over. */
+/* VMware and packages: a file that cannot be read is passed over. */
 
 static char *with_suffix(const char *name, const char *suffix)
 {

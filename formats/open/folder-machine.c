@@ -2,8 +2,8 @@
 /* folder-machine.c - the disks of the machines that are described in a directory.
  *
  * A machine has a disk under many file names, one for each of its snapshots and one that is written
- * to.  They are known to be one disk by the file that it began as: VirtualBox's register tells, and
- * VMware numbers the files after it (disk-000001.vmdk).
+ * to.  They are recognised as one disk by the file of its first state, the origin: VirtualBox's
+ * registry has it, and VMware numbers the other files after it (disk-000001.vmdk).
  */
 #include <errno.h>
 #include <limits.h>
@@ -32,18 +32,18 @@ struct folder_disk {
 	const char **files; /* by state; NULL: it was not attached then */
 };
 
-/* Where a disk was attached in one state. */
+/* The attachment of a disk in one state. */
 struct attached {
 	const char *slot, *file;
 	bool registered;
 	size_t age; /* of the state: the oldest has the least */
 };
 
-/* Where a medium is. */
+/* The place of a medium. */
 struct located {
 	bool done;
 	char *path; /* NULL: nowhere */
-	bool other; /* what is there has another id */
+	bool other; /* the image there has another id */
 };
 
 struct machine_reading {
@@ -52,12 +52,12 @@ struct machine_reading {
 	struct folder_known *known; /* NULL: its description knows no ids */
 	struct located *located;    /* by medium */
 	size_t nattached;
-	struct attached *attached; /* by slot, what tells most of its disk first */
+	struct attached *attached; /* by slot, registered media first */
 	struct folder_disk *disks, **end;
 	struct err *e;
 };
 
-/* Where files are. */
+/* The places of files. */
 
 static const char *last_part(const char *name)
 {
@@ -94,7 +94,7 @@ static char *find_by_name(const struct machine_reading *r, const char *file)
 	return found;
 }
 
-/* A file of its name must have the id of the medium, and one of another name may. */
+/* Searches by name, and by id when there is no file of that name or it has another id. */
 static void locate(
 	const struct machine_reading *r, const struct machine_medium *medium, struct located *l)
 {
@@ -135,7 +135,7 @@ static char *find_there(const struct machine_reading *r, const char *file)
 	return l->path ? strdup(l->path) : NULL;
 }
 
-/* Why what is in the place of a file cannot be shown; malloc'ed into *why, or NULL. */
+/* The reason why the image in the place of a file cannot be shown; malloc'ed into *why, or NULL. */
 static int find_refusal(const struct machine_reading *r, const char *file, char **why)
 {
 	const struct machine_medium *medium = medium_of(r->m, file);
@@ -156,7 +156,7 @@ static int find_refusal(const struct machine_reading *r, const char *file, char 
 	return *why ? 0 : -ENOMEM;
 }
 
-/* What is nowhere is called as the description has it. */
+/* The path of a file; one that is nowhere has the name in the description. */
 static char *find_file(const struct machine_reading *r, const char *file)
 {
 	char *found = find_there(r, file);
@@ -209,8 +209,8 @@ static int read_attached(struct machine_reading *r)
 	return 0;
 }
 
-/* What such a medium is based on nobody tells, so its disk is the one that another state has in the
- * same place. */
+/* The parent of such a medium is not known, so its disk is the one that another state has in the
+ * same slot. */
 static const char *file_in_slot(const struct machine_reading *r, const char *slot)
 {
 	size_t low = 0, high = r->nattached;
@@ -228,7 +228,7 @@ static const char *file_in_slot(const struct machine_reading *r, const char *slo
 
 /* One disk. */
 
-/* Media come after those that they are based on: the first one without parent ends every way. */
+/* A medium's parent precedes it in m->media, so following parents terminates. */
 static const struct machine_medium *parent_of(
 	const struct machine *m, const struct machine_medium *medium)
 {
@@ -249,8 +249,8 @@ static void drop_number(char *file)
 		memmove(dash, dot, sizeof ".vmdk");
 }
 
-/* The path of the file that a disk began as; malloc'ed or NULL.  What is nowhere counts as a disk
- * of this directory. */
+/* The path of the origin of a disk; malloc'ed or NULL.  A file that is nowhere counts as one of
+ * this directory. */
 static char *origin_of(const struct machine_reading *r, const struct machine_disk *disk)
 {
 	const struct machine *m = r->m;
@@ -272,7 +272,7 @@ static char *origin_of(const struct machine_reading *r, const struct machine_dis
 	return origin;
 }
 
-/* Two that are attached at once are two, whatever they are called. */
+/* Two disks that are attached at once are two, also when their names are equal. */
 static struct folder_disk *disk_for(struct machine_reading *r, char *origin, size_t state)
 {
 	struct folder_disk *d = r->disks;
@@ -367,7 +367,7 @@ static int add_shots(
 	return ret < 0 ? err_nomem(r->e) : 0;
 }
 
-/* What is shown as the present state: of a disk that was taken out since, the last snapshot's. */
+/* The file of the present state; of a disk that was detached since, that of the last snapshot. */
 static const char *present_file(const struct machine *m, const struct folder_disk *d)
 {
 	size_t i = m->nstates;
@@ -397,7 +397,7 @@ static int add_disk(const struct machine_reading *r, const struct folder_disk *d
 
 /* Claims. */
 
-/* What is another disk stays an entry of its own. */
+/* An image with another id stays an entry of its own. */
 static int claim_file(const struct machine_reading *r, const char *file)
 {
 	const struct machine_medium *medium = medium_of(r->m, file);
@@ -415,7 +415,7 @@ static int claim_file(const struct machine_reading *r, const char *file)
 	return ret;
 }
 
-/* With what the register says that it is based on. */
+/* Claims the files of a disk and, by the registry, of its parents. */
 static int claim_disk(const struct machine_reading *r, const struct folder_disk *d)
 {
 	const struct machine_medium *medium;

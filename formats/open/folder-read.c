@@ -19,7 +19,7 @@ static bool is_below(const char *path, const char *dir)
 	return strncmp(path, dir, n) == 0 && path[n] == '/';
 }
 
-/* What a description in the directory above has to say of this one. */
+/* Takes over the claims that a description in the directory above has on files of this one. */
 static int inherit_claims(struct folder *f, const struct folder *above, struct err *e)
 {
 	int r = 0;
@@ -30,7 +30,7 @@ static int inherit_claims(struct folder *f, const struct folder *above, struct e
 	return r;
 }
 
-/* Machines come first: what they claim is no entry of its own. */
+/* Machines come first: a file that they claim is no entry of its own. */
 static void drop_claimed(struct folder *f, size_t from)
 {
 	size_t n = from;

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* folder-scan.c - what the names of files tell, and where they do not, their first bytes.
+/* folder-scan.c - recognising files by their names, and else by their first bytes.
  *
  * Thousands of images are listed at once, so most are not even looked at.  Opened are files whose
  * name says nothing, small ones that may be a descriptor of others, and where a raw file or a
@@ -275,7 +275,7 @@ static bool may_be_named(const struct folder_entry *entry)
 		       registry_find_by_filename(entry->path) == registry_find("raw"));
 }
 
-/* Of entries from number from on. */
+/* Claims the raw files that entries from number from on name. */
 static int claim_raw_files(struct folder *f, size_t from, struct err *e)
 {
 	bool some = false;

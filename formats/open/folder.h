@@ -1,13 +1,13 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* folder.h - a directory of the host as a list of disks: what of it is worth showing.
+/* folder.h - a directory of the host as a list of disks.
  *
- * Image files are known by their names, others by their first bytes; nothing is opened as an image.
- * Where files describe a machine (.vmx, .vbox, .ovf) each of its disks is one entry, with the
- * snapshots that the machine has of it; and files that are a part of something else - extents,
- * pieces of a package, what a machine's disk is based on - are no entries.
+ * Image files are recognised by their names, others by their first bytes; nothing is opened as an
+ * image.  A machine that files describe (.vmx, .vbox, .ovf) has one entry for each of its disks,
+ * with the snapshots that the machine has of it.  Files that belong to an entry - extents, chunks
+ * of a package, parents of a machine's disk - are claimed and are no entries.
  *
- * What is in such a directory need not be made by its owner: descriptions give names to be tried
- * and no more, and what they name is opened by the policy like any name in an image.
+ * The files of a directory may come from anyone: a name in a description is tried like a name in an
+ * image, through the gate.
  */
 #ifndef VDISK_OPEN_FOLDER_H
 #define VDISK_OPEN_FOLDER_H
@@ -28,23 +28,23 @@ enum folder_kind {
 	FOLDER_SUB,     /* a directory that has such entries in its turn */
 };
 
-/* A snapshot that a machine has of a disk. */
+/* The snapshot of a disk that a machine has. */
 struct folder_shot {
-	char *name; /* as the machine calls it: may be empty, and two may have the same */
+	char *name; /* given by the user: may be empty, and two may have the same */
 	char *path;
 	char *refusal; /* as of an entry */
 	struct timespec when;
-	size_t parent; /* number of the snapshot that it was taken on, from 1 on; 0: none */
+	size_t parent; /* number of the snapshot that it is based on, from 1 on; 0: none */
 };
 
 struct folder_entry {
 	enum folder_kind kind;
 	char *name;     /* of its file; of a machine's disk: of the file that it began as */
 	char *path;     /* absolute: what to open */
-	bool described; /* path is what a description said, and so are those of the snapshots */
-	char *refusal;  /* why the machine's description says that it cannot be shown, or NULL */
+	bool described; /* path and those of the snapshots come from a description */
+	char *refusal;  /* the reason why it cannot be shown, by the description; or NULL */
 	size_t nshots;
-	struct folder_shot *shots; /* each after the one that it was taken on */
+	struct folder_shot *shots; /* each after the one that it is based on */
 };
 
 struct folder {
@@ -66,7 +66,7 @@ struct folder {
 struct folder *folder_ref(struct folder *f);
 void folder_unref(struct folder *f); /* NULL is fine */
 
-/* Do both say the same of a disk? */
+/* Do both describe the disk alike? */
 bool folder_entry_is_same(const struct folder_entry *a, const struct folder_entry *b);
 
 #endif

@@ -79,11 +79,11 @@ int image_open(const char *path, const struct image_options *o, struct image **o
 	return io ? open_top(io, o, out, e) : -e->code;
 }
 
-int image_open_in(const char *fence, const char *path, const struct image_options *o,
+int image_open_in(const char *root, const char *path, const struct image_options *o,
 	struct image **out, struct err *e)
 {
 	char file[PATH_MAX];
-	struct gate gate = gate_on(fence, o->allow, o->search);
+	struct gate gate = gate_on(root, o->allow, o->search);
 	struct io *io;
 	int r = gate_open(&gate, file_at(path, o, file), "image", &io, e);
 

@@ -16,9 +16,9 @@ bool image_is_bundle(const char *dir);
 /* Opens path and everything it refers to.  The error names the file at fault. */
 int image_open(const char *path, const struct image_options *o, struct image **img, struct err *e);
 
-/* The same for a path that nobody has chosen by hand, as those found in a directory: it must lead
- * below the directory fence, or below what o allows. */
-int image_open_in(const char *fence, const char *path, const struct image_options *o,
+/* The same for a path that the user has not named, but that was found in a directory: it must lead
+ * below the directory root, or below those that o allows. */
+int image_open_in(const char *root, const char *path, const struct image_options *o,
 	struct image **img, struct err *e);
 
 /* Opens an image on io, which it takes, also on failure.  Names in it lead nowhere: for tests. */

@@ -27,7 +27,7 @@ struct package {
 void package_warn(const struct package *p, const char *fmt, ...)
 	__attribute__((format(printf, 2, 3)));
 
-/* Warns of what takes long; name as the user knows it. */
+/* Warns that unpacking takes long; name: for the user. */
 void package_warn_of_unpacking(const struct package *p, const struct io *packed, const char *name);
 
 /* Opens what the descriptor calls name, locked. */

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* probe.h - the format of a file, and what to say about one that has none. */
+/* probe.h - finding out the format of a file, or refusing one that has none. */
 #ifndef VDISK_OPEN_PROBE_H
 #define VDISK_OPEN_PROBE_H
 

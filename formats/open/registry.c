@@ -14,8 +14,8 @@
 extern const struct format bochs_format, luks_format, parallels_format, qcow_format, qcow2_format,
 	qed_format, raw_format, vdi_format, vhd_format, vhdx_format, vmdk_format;
 
-/* Of equal bids the first wins: a fixed VHD goes before all whose magic is in the first sector, for
- * there a guest writes what it likes. */
+/* The first of equal scores wins.  A fixed VHD goes before all formats whose magic is in the first
+ * sector, because that sector of a fixed VHD is the guest's. */
 static const struct format *const list[] = {
 	&vhd_format,
 	&luks_format,
@@ -33,7 +33,7 @@ static const struct format *const list[] = {
 
 const struct format *const *const registry = list;
 
-/* What images and users call a format that has another name here. */
+/* Other names that images and users have for a format. */
 static const char *const aliases[][2] = {
 	{"file", "raw"},
 	{"host_device", "raw"},
@@ -117,10 +117,10 @@ const struct format *registry_probe(const struct peek *p)
 
 	peek.is_foreign = foreign_find(p) != NULL;
 	for (const struct format *const *f = registry; *f; f++) {
-		int bid = (*f)->probe(&peek);
+		int score = (*f)->probe(&peek);
 
-		if (bid > highest) {
-			highest = bid;
+		if (score > highest) {
+			highest = score;
 			best = *f;
 		}
 	}

@@ -3,7 +3,7 @@
  *
  * Names are compared without their namespace: writers disagree on prefixes, and no name that we
  * look for means two things.  A document type is refused, since entities and references to other
- * files come with it.  What is in the tree is UTF-8 and as the file says it: not to be trusted.
+ * files come with it.  The texts of the tree are UTF-8 and as in the file: not to be trusted.
  */
 #ifndef VDISK_UTIL_XML_H
 #define VDISK_UTIL_XML_H
@@ -37,7 +37,7 @@ const struct xml *xml_again(const struct xml *node);
 /* The value of an attribute, or NULL, also when node is NULL. */
 const char *xml_attr(const struct xml *node, const char *name);
 
-/* What stands in the first element called name in node: "" when there is none. */
+/* The text of the first element called name in node: "" when there is none. */
 const char *xml_text(const struct xml *node, const char *name);
 
 #endif
