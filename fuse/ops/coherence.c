@@ -33,8 +33,7 @@ void coherence_add(struct coherence *c, struct file *file, bool prefers_direct)
 	const struct file *f;
 
 	pthread_mutex_lock(&c->lock);
-	LIST_FOREACH(f, &c->files, shared)
-	{
+	for (f = LIST_FIRST(&c->files); f; f = LIST_NEXT(f, shared)) {
 		if (!are_same(f, file))
 			continue;
 		must |= f->writes && (f->direct || f->node != file->node);
@@ -60,9 +59,9 @@ bool coherence_is_alone(struct coherence *c, const struct file *file)
 	const struct file *f;
 
 	pthread_mutex_lock(&c->lock);
-	LIST_FOREACH(f, &c->files, shared)
-	if (f != file && are_same(f, file))
-		break;
+	for (f = LIST_FIRST(&c->files); f; f = LIST_NEXT(f, shared))
+		if (f != file && are_same(f, file))
+			break;
 	pthread_mutex_unlock(&c->lock);
 	return !f;
 }
@@ -92,9 +91,9 @@ void coherence_changed(struct coherence *c, const struct file *file, uint64_t of
 	struct file *f;
 
 	pthread_mutex_lock(&c->lock);
-	LIST_FOREACH(f, &c->files, shared)
-	if (f->node != file->node && are_same(f, file) && make_stale(f, start, start + len))
-		stale = true;
+	for (f = LIST_FIRST(&c->files); f; f = LIST_NEXT(f, shared))
+		if (f->node != file->node && are_same(f, file) && make_stale(f, start, start + len))
+			stale = true;
 	pthread_mutex_unlock(&c->lock);
 	if (stale && c->wake)
 		c->wake(c->wake_arg);
@@ -107,14 +106,14 @@ static struct node *next_stale(struct coherence *c, uint64_t *off, uint64_t *len
 	struct file *f;
 
 	pthread_mutex_lock(&c->lock);
-	LIST_FOREACH(f, &c->files, shared)
-	if (f->stale_start < f->stale_end) {
-		node = node_get(f->node);
-		*off = f->stale_start;
-		*len = f->stale_end - f->stale_start;
-		f->stale_start = f->stale_end = 0;
-		break;
-	}
+	for (f = LIST_FIRST(&c->files); f; f = LIST_NEXT(f, shared))
+		if (f->stale_start < f->stale_end) {
+			node = node_get(f->node);
+			*off = f->stale_start;
+			*len = f->stale_end - f->stale_start;
+			f->stale_start = f->stale_end = 0;
+			break;
+		}
 	pthread_mutex_unlock(&c->lock);
 	return node;
 }

@@ -23,7 +23,7 @@ struct node;
 
 struct coherence {
 	pthread_mutex_t lock;
-	LIST_HEAD(, file) files; /* open ones of images that can be written */
+	LIST_HEAD(shared_files, file) files; /* open ones of images that can be written */
 	void (*wake)(void *arg);
 	void *wake_arg;
 };

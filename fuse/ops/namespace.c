@@ -129,7 +129,7 @@ static int find_snapshot(struct node *dir, const char *name, bool must_be_closed
 static int delete_snapshot(fuse_req_t req, struct node *dir, const char *name)
 {
 	struct snapshot_change c = {req, dir, "cannot delete a snapshot", .e = ERR_INIT};
-	unsigned no;
+	unsigned no = 0;
 	int ret = check_dir(dir);
 
 	if (ret == 0)
@@ -165,7 +165,7 @@ static void op_rename(fuse_req_t req, fuse_ino_t parent, const char *name, fuse_
 {
 	struct node *dir = request_node(req, parent);
 	struct snapshot_change c = {req, dir, "cannot rename a snapshot", .e = ERR_INIT};
-	unsigned no;
+	unsigned no = 0;
 	int ret = check_dir(dir);
 
 	if (ret == 0 && to != parent)

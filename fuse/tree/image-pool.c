@@ -71,9 +71,9 @@ static struct pooled_image *next_writable(const struct image_pool *pool)
 {
 	struct pooled_image *s;
 
-	LIST_FOREACH(s, &pool->writable, writable)
-	if (s->round != pool->round)
-		return s;
+	for (s = LIST_FIRST(&pool->writable); s; s = LIST_NEXT(s, writable))
+		if (s->round != pool->round)
+			return s;
 	return NULL;
 }
 

@@ -23,10 +23,10 @@ struct image_pool {
 	const char *snapshot;
 	time_t idle_max;
 	pthread_mutex_t lock;
-	pthread_cond_t done;             /* an image is no longer busy, or no longer pinned */
-	TAILQ_HEAD(, pooled_image) idle; /* the longest first */
+	pthread_cond_t done; /* an image is no longer busy, or no longer pinned */
+	TAILQ_HEAD(idle_images, pooled_image) idle; /* the longest first */
 	size_t nidle;
-	LIST_HEAD(, pooled_image) writable;
+	LIST_HEAD(writable_images, pooled_image) writable;
 	unsigned round; /* of visits to the writable ones */
 };
 
@@ -51,7 +51,7 @@ struct pooled_image {
 	struct new_image *_Atomic new_image; /* owned; NULL: not created in this mount */
 	struct image_options how, to_write;  /* of a new image: its format is known */
 	pthread_mutex_t deriving;
-	LIST_HEAD(, derived_view) derived;
+	LIST_HEAD(derived_views, derived_view) derived;
 };
 
 /* With the pool's lock held: */

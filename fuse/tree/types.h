@@ -151,11 +151,11 @@ struct tree {
 	uint64_t size;
 	struct log *log;
 	pthread_mutex_t lock;
-	pthread_cond_t listed;           /* a list was generated */
-	atomic_uint errors;              /* see tree_errors */
-	LIST_HEAD(, node) gone;          /* nodes that are gone and still held */
-	LIST_HEAD(, file) files;         /* open ones */
-	STAILQ_HEAD(, stale_name) names; /* for the kernel to forget */
+	pthread_cond_t listed;                      /* a list was generated */
+	atomic_uint errors;                         /* see tree_errors */
+	LIST_HEAD(gone_nodes, node) gone;           /* nodes that are gone and still held */
+	LIST_HEAD(open_files, file) files;          /* open ones */
+	STAILQ_HEAD(stale_names, stale_name) names; /* for the kernel to forget */
 	void (*wake)(void *arg);
 	void *wake_arg;
 	bool writable;
