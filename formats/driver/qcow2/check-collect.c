@@ -8,6 +8,7 @@
 #include <inttypes.h>
 #include <stdlib.h>
 
+#include "util/array.h"
 #include "util/bytes.h"
 #include "util/err.h"
 #include "io/io.h"
@@ -27,22 +28,20 @@ static uint32_t *index_find(const struct qcow2_check *c, uint64_t pos)
 	return &c->index[i];
 }
 
-/* Allocates memory for one more table.  tables is full when the count is a power of two; the index
- * is then built again, with four slots for each table. */
+/* Allocates memory for one more table.  When the array doubles, the index is built again, with four
+ * slots for each table. */
 static int tables_grow(struct qcow2_check *c, struct err *e)
 {
 	size_t n = c->ntables;
-	struct qcow2_l2_table *tables;
+	struct qcow2_l2_table *tables = array_grow(c->tables, n, sizeof tables[0]);
 
-	if (n != 0 && !is_power_of_2(n))
-		return 0;
-	n = MAX(2 * n, 1);
-	tables = realloc(c->tables, n * sizeof tables[0]);
 	if (!tables)
 		return err_nomem(e);
 	c->tables = tables;
+	if (n != 0 && !is_power_of_2(n))
+		return 0;
 	free(c->index);
-	c->nindex = 2 * n;
+	c->nindex = MAX(4 * n, 2);
 	c->index = calloc(c->nindex, sizeof c->index[0]);
 	if (!c->index)
 		return err_nomem(e);
@@ -52,7 +51,7 @@ static int tables_grow(struct qcow2_check *c, struct err *e)
 }
 
 static int table_add(
-	struct qcow2_check *c, uint64_t pos, uint32_t l1_index, bool active, struct err *e)
+	struct qcow2_check *c, uint64_t pos, uint32_t l1_index, bool live, struct err *e)
 {
 	uint32_t *at = c->nindex ? index_find(c, pos) : NULL;
 	struct qcow2_l2_table *table;
@@ -68,25 +67,23 @@ static int table_add(
 	}
 	table = &c->tables[*at - 1];
 	table->references += table->references < UINT32_MAX;
-	table->live += active;
+	table->live += live;
 	return 0;
 }
 
 static int region_add(
 	struct qcow2_check *c, const char *what, uint64_t pos, uint64_t len, struct err *e)
 {
-	struct qcow2_region *used = c->regions;
+	struct qcow2_region *regions = array_grow(c->regions, c->nregions, sizeof regions[0]);
 
-	if (c->nregions == 0 || is_power_of_2(c->nregions))
-		used = realloc(used, MAX(2 * c->nregions, 1) * sizeof used[0]);
-	if (!used)
+	if (!regions)
 		return err_nomem(e);
-	c->regions = used;
+	c->regions = regions;
 	c->regions[c->nregions++] = (struct qcow2_region){.what = what, .pos = pos, .len = len};
 	return 0;
 }
 
-static int l1_entry(struct qcow2_check *c, uint32_t i, uint64_t entry, bool active, struct err *e)
+static int l1_entry(struct qcow2_check *c, uint32_t i, uint64_t entry, bool live, struct err *e)
 {
 	uint64_t pos = entry & QCOW2_OFFSET;
 
@@ -102,11 +99,11 @@ static int l1_entry(struct qcow2_check *c, uint32_t i, uint64_t entry, bool acti
 			pos);
 		c->uncertain = true;
 	}
-	return check_go_on(c->r, e) < 0 ? -e->code : table_add(c, pos, i, active, e);
+	return check_go_on(c->r, e) < 0 ? -e->code : table_add(c, pos, i, live, e);
 }
 
 static int collect_l1(
-	struct qcow2_check *c, uint64_t pos, uint32_t entries, bool active, struct err *e)
+	struct qcow2_check *c, uint64_t pos, uint32_t entries, bool live, struct err *e)
 {
 	uint64_t len = (uint64_t)entries * QCOW2_ENTRY_SIZE, n;
 	int r = region_add(c, "L1 table", pos, len, e);
@@ -118,7 +115,7 @@ static int collect_l1(
 		for (uint64_t i = 0; r == 0 && !empty && i < n; i += QCOW2_ENTRY_SIZE)
 			if (load_be64(c->buf + i))
 				r = l1_entry(c, (at + i) / QCOW2_ENTRY_SIZE, load_be64(c->buf + i),
-					active, e);
+					live, e);
 	}
 	return r < 0 ? err_in(e, "L1 table at 0x%" PRIx64, pos) : 0;
 }

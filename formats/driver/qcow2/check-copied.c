@@ -70,19 +70,11 @@ static void count_finding(struct copied_check *f, bool repaired, uint32_t times)
 
 /* L1. */
 
-static int repair_l1_entry(struct copied_check *f, uint32_t i, uint64_t entry, struct err *e)
-{
-	const struct qcow2 *q = f->c->q;
-	uint64_t be = htobe64(entry ^ QCOW2_COPIED);
-
-	return io_write(
-		q->io, &be, sizeof be, q->header.l1_pos + (uint64_t)i * QCOW2_ENTRY_SIZE, e);
-}
-
 static int check_l1_entry(
 	struct copied_check *f, uint32_t i, uint64_t entry, bool alone, struct err *e)
 {
-	uint64_t count;
+	const struct qcow2 *q = f->c->q;
+	uint64_t count, be = htobe64(entry ^ QCOW2_COPIED);
 	int r = is_wrong(
 		f, (entry & QCOW2_OFFSET) >> f->c->q->header.cluster_bits, entry, &count, e);
 	bool repairs = r > 0 && can_repair(f, entry, alone);
@@ -94,7 +86,10 @@ static int check_l1_entry(
 		" refcount=%" PRIu64,
 		repairs ? "Repairing" : "ERROR", i, entry, count);
 	count_finding(f, repairs, 1);
-	return repairs ? repair_l1_entry(f, i, entry, e) : check_go_on(f->c->r, e);
+	if (!repairs)
+		return check_go_on(f->c->r, e);
+	return io_write(
+		q->io, &be, sizeof be, q->header.l1_pos + (uint64_t)i * QCOW2_ENTRY_SIZE, e);
 }
 
 static int check_l1(struct copied_check *f, struct err *e)

@@ -10,6 +10,7 @@
 
 #include "util/bytes.h"
 #include "util/err.h"
+#include "util/zeroes.h"
 #include "io/io.h"
 #include "image/image.h"
 #include "check-collect.h"
@@ -45,19 +46,6 @@ static void compare_cluster(struct qcow2_check *c, uint64_t cluster, uint64_t co
 	}
 }
 
-static bool all_zero(const uint32_t *refs, uint64_t n)
-{
-	return n == 0 || (refs[0] == 0 && memcmp(refs, refs + 1, (n - 1) * sizeof refs[0]) == 0);
-}
-
-static int compare_unreadable(struct qcow2_check *c, uint64_t first, uint64_t n, struct err *e)
-{
-	check_tell(c->r, "Can't get refcount for cluster %" PRIu64 ": %s", first, strerror(EIO));
-	c->r->check_errors += n;
-	c->rebuild = true;
-	return check_go_on(c->r, e);
-}
-
 /* Compares clusters [first, first+n), whose refcounts are all in block number i. */
 static int compare_block(
 	struct qcow2_check *c, uint64_t i, uint64_t first, uint64_t n, struct err *e)
@@ -69,13 +57,18 @@ static int compare_block(
 	bool empty = pos == 0;
 	int r = 0;
 
-	if (!qcow2_check_refcount_readable(c, pos))
-		return compare_unreadable(c, first, n, e);
+	if (!qcow2_check_refcount_readable(c, pos)) {
+		check_tell(c->r, "Can't get refcount for cluster %" PRIu64 ": %s", first,
+			strerror(EIO));
+		c->r->check_errors += n;
+		c->rebuild = true;
+		return check_go_on(c->r, e);
+	}
 	if (!empty)
 		r = qcow2_check_read(c, pos, c->buf, q->cluster_size, &empty, e);
 	if (r < 0)
 		return err_in(e, "refcount block %" PRIu64, i);
-	if (empty && all_zero(refs, n))
+	if (empty && is_zero(refs, n * sizeof refs[0]))
 		return 0;
 	for (uint64_t k = 0; r == 0 && k < n; k++) {
 		compare_cluster(c, first + k, empty ? 0 : qcow2_refcount_load(q, c->buf, skip + k),

@@ -79,7 +79,10 @@ static int check_together(const struct creation *c, const struct qcow2_header *h
 	return option ? err_set(e, EINVAL, "%s needs compat=1.1", option) : 0;
 }
 
-static int choose_numbers(const struct creation *c, struct qcow2_header *h, struct err *e)
+/* The clusters of an image of no bytes: the header, the refcount table, one refcount block. */
+enum { FIRST_TABLE = 1, FIRST_BLOCK, FIRST_END };
+
+static int choose_header(const struct creation *c, struct qcow2_header *h, struct err *e)
 {
 	uint64_t cluster = creation_number(c, "cluster_size", 0);
 	uint64_t bits = creation_number(c, "refcount_bits", 0);
@@ -96,14 +99,6 @@ static int choose_numbers(const struct creation *c, struct qcow2_header *h, stru
 	h->refcount_order = __builtin_ctzll(bits);
 	h->version = creation_is(c, "compat", "0.10") || creation_is(c, "compat", "v2") ? 2 : 3;
 	h->compression = creation_is(c, "compression_type", "zstd") ? QCOW2_ZSTD : QCOW2_DEFLATE;
-	return check_together(c, h, e);
-}
-
-/* The clusters of an image of no bytes: the header, the refcount table, one refcount block. */
-enum { FIRST_TABLE = 1, FIRST_BLOCK, FIRST_END };
-
-static void choose_features(const struct creation *c, struct qcow2_header *h)
-{
 	h->length = QCOW2_HEADER_LENGTH;
 	h->reftable_pos = (uint64_t)FIRST_TABLE << h->cluster_bits;
 	h->reftable_clusters = 1;
@@ -117,6 +112,7 @@ static void choose_features(const struct creation *c, struct qcow2_header *h)
 		h->autoclear |= QCOW2_DATA_FILE_RAW;
 	if (h->compression != QCOW2_DEFLATE)
 		h->incompatible |= QCOW2_COMPRESSION;
+	return check_together(c, h, e);
 }
 
 /* The first cluster. */
@@ -289,7 +285,7 @@ int qcow2_create(struct creation *c, struct err *e)
 {
 	struct qcow2 q = {.alloc = NULL};
 	struct cache *cache;
-	int r = choose_numbers(c, &q.header, e);
+	int r = choose_header(c, &q.header, e);
 
 	if (r == 0)
 		r = check_names(c, e);
@@ -298,7 +294,6 @@ int qcow2_create(struct creation *c, struct err *e)
 	cache = cache_new(CACHE_BYTES, e);
 	if (!cache)
 		return -e->code;
-	choose_features(c, &q.header);
 	r = write_empty(c, &q.header, e);
 	qcow2_init(&q, c->io, cache, NULL);
 	if (r == 0)

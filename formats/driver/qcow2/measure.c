@@ -28,20 +28,14 @@ static uint64_t refcount_clusters(uint64_t n)
 	return own;
 }
 
-static uint64_t table_clusters(uint64_t data)
-{
-	uint64_t l2 = div_round_up(data * L2_ENTRY, CLUSTER);
-	uint64_t tables = 1 + l2 + div_round_up(l2, TABLE_ENTRIES); /* and the header */
-
-	return tables + refcount_clusters(tables + data);
-}
-
 int qcow2_measure(const struct view *disk, uint64_t size, struct measured *m, struct err *e)
 {
-	uint64_t data = div_round_up(size, CLUSTER), tables = table_clusters(data) * CLUSTER;
+	uint64_t data = div_round_up(size, CLUSTER), l2 = div_round_up(data * L2_ENTRY, CLUSTER);
+	uint64_t tables = 1 + l2 + div_round_up(l2, TABLE_ENTRIES); /* with the header */
 	const struct qcow2 *q = disk ? qcow2_map_image(disk) : NULL;
 
 	(void)e;
+	tables = (tables + refcount_clusters(tables + data)) * CLUSTER;
 	m->full = tables + data * CLUSTER;
 	m->required = tables + (disk ? format_measure_units(disk, CLUSTER) : 0);
 	m->has_bitmaps = q && q->header.version >= 3;

@@ -17,6 +17,7 @@
 
 #include "util/bytes.h"
 #include "util/err.h"
+#include "util/zeroes.h"
 #include "io/meta.h"
 #include "io/io.h"
 #include "check-refcount.h"
@@ -136,14 +137,6 @@ static int try_sizes(const struct qcow2 *q, struct snapshot_entry *x, struct err
 	return r;
 }
 
-static bool is_none(const struct qcow2 *q, const struct snapshot_entry *x)
-{
-	static const unsigned char zeroes[QCOW2_SNAPSHOT_FIXED];
-
-	return !range_fits(x->s.pos, QCOW2_SNAPSHOT_FIXED, q->io->size) ||
-	       memcmp(x->raw, zeroes, sizeof zeroes) == 0;
-}
-
 /* Ids need not be numbers: the entry stays as it is, unless another length is plausible. */
 static int read_entry(const struct qcow2 *q, struct snapshot_entry *x, struct err *e)
 {
@@ -169,8 +162,11 @@ static int find_entry(struct qcow2_check *c, struct snapshot_entry *x, uint32_t 
 	uint64_t pos = x->s.pos;
 	int r = meta_read(q->cache, q->io, x->raw, sizeof x->raw, pos, e);
 
-	if (r < 0 || is_none(q, x))
+	if (r < 0)
 		return r;
+	if (!range_fits(pos, QCOW2_SNAPSHOT_FIXED, q->io->size) ||
+		is_zero(x->raw, QCOW2_SNAPSHOT_FIXED))
+		return 0;
 	if (qcow2_snapshot_read(q, pos, &x->s, &ignored) == 0)
 		return read_entry(q, x, e);
 	r = try_sizes(q, x, e);

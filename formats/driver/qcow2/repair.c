@@ -38,38 +38,26 @@ static bool repair_refcount(
 	return true;
 }
 
-static int repair_block(
-	struct qcow2_check *c, uint64_t first, uint64_t n, unsigned repair, struct err *e)
-{
-	const struct qcow2 *q = c->q;
-	unsigned bits = qcow2_block_bits(q);
-	uint64_t pos = qcow2_check_refcount_block(c, first >> bits);
-	uint64_t skip = first & ((UINT64_C(1) << bits) - 1);
-	bool empty = pos == 0, changed = false;
-	int r = 0;
-
-	if (!empty)
-		r = qcow2_check_read(c, pos, c->buf, q->cluster_size, &empty, e);
-	if (r < 0 || empty)
-		return r;
-	for (uint64_t k = 0; k < n; k++)
-		changed |= repair_refcount(
-			c, first + k, skip + k, c->refs[first + k - c->first], repair);
-	return changed ? io_write(q->io, c->buf, q->cluster_size, pos, e) : 0;
-}
-
 static int repair_window(struct qcow2_check *c, void *arg, struct err *e)
 {
 	const unsigned *repair = arg;
-	uint64_t at = c->first, end = MIN(c->nclusters, c->first + c->nwindow);
-	unsigned bits = qcow2_block_bits(c->q);
+	const struct qcow2 *q = c->q;
+	unsigned bits = qcow2_block_bits(q);
+	uint64_t at = c->first, end = MIN(c->nclusters, c->first + c->nwindow), next;
 	int r = 0;
 
-	while (r == 0 && at < end) {
-		uint64_t n = MIN(end, ((at >> bits) + 1) << bits) - at;
+	for (; r == 0 && at < end; at = next) {
+		uint64_t start = at >> bits << bits,
+			 pos = qcow2_check_refcount_block(c, at >> bits);
+		bool empty = pos == 0, changed = false;
 
-		r = repair_block(c, at, n, *repair, e);
-		at += n;
+		next = MIN(end, start + (UINT64_C(1) << bits));
+		if (!empty)
+			r = qcow2_check_read(c, pos, c->buf, q->cluster_size, &empty, e);
+		for (uint64_t i = at; r == 0 && !empty && i < next; i++)
+			changed |= repair_refcount(c, i, i - start, c->refs[i - c->first], *repair);
+		if (r == 0 && changed)
+			r = io_write(q->io, c->buf, q->cluster_size, pos, e);
 	}
 	return r < 0 ? err_in(e, "refcounts") : 0;
 }
@@ -177,33 +165,29 @@ static int place(struct qcow2_check *c, struct rebuild *b, struct err *e)
 	return b->table ? 0 : err_nomem(e);
 }
 
-static int write_block(struct qcow2_check *c, struct rebuild *b, uint64_t i, struct err *e)
-{
-	const struct qcow2 *q = c->q;
-	uint64_t pos = b->next << q->header.cluster_bits;
-	bool empty;
-	int r = read_old(c, b, i, &empty, e);
-
-	if (r < 0)
-		return r;
-	memset(c->buf, 0, q->cluster_size);
-	for (uint64_t k = 0; k < UINT64_C(1) << qcow2_block_bits(q); k++)
-		qcow2_refcount_store(q, c->buf, k, new_count(c, b, i, k, empty));
-	b->table[i] = htobe64(pos);
-	b->next++;
-	return io_write(q->io, c->buf, q->cluster_size, pos, e);
-}
-
 static int write_window(struct qcow2_check *c, void *arg, struct err *e)
 {
 	struct rebuild *b = arg;
-	unsigned bits = qcow2_block_bits(c->q);
+	const struct qcow2 *q = c->q;
+	unsigned bits = qcow2_block_bits(q);
 	uint64_t end = MIN(b->entries, (c->first + c->nwindow) >> bits);
 	int r = 0;
 
-	for (uint64_t i = c->first >> bits; r == 0 && i < end; i++)
-		if (b->needed[i / 8] >> i % 8 & 1)
-			r = write_block(c, b, i, e);
+	for (uint64_t i = c->first >> bits, pos; r == 0 && i < end; i++) {
+		bool empty;
+
+		if (!(b->needed[i / 8] >> i % 8 & 1))
+			continue;
+		r = read_old(c, b, i, &empty, e);
+		if (r < 0)
+			break;
+		memset(c->buf, 0, q->cluster_size);
+		for (uint64_t k = 0; k < UINT64_C(1) << bits; k++)
+			qcow2_refcount_store(q, c->buf, k, new_count(c, b, i, k, empty));
+		pos = b->next++ << q->header.cluster_bits;
+		b->table[i] = htobe64(pos);
+		r = io_write(q->io, c->buf, q->cluster_size, pos, e);
+	}
 	return r;
 }
 

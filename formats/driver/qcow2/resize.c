@@ -123,18 +123,6 @@ static int zero_last(struct qcow2_view *v, uint64_t new_size, struct err *e)
 
 /* Growing. */
 
-static int grow_l1(struct qcow2_view *v, uint64_t size, struct err *e)
-{
-	uint64_t entries = div_round_up(size, UINT64_C(1) << qcow2_l1_bits(v->q));
-	struct qcow2_l1 from = qcow2_l1_of(v), to;
-	int r;
-
-	if (entries <= from.entries)
-		return 0;
-	r = qcow2_l1_make(v->q, from, UINT64_MAX, entries, &to, e);
-	return r == 0 ? qcow2_l1_switch(v, to, e) : r;
-}
-
 /* Clears the range that a backing file longer than the old disk would show. */
 static int hide_below(struct qcow2_view *v, uint64_t size, struct err *e)
 {
@@ -208,6 +196,18 @@ int qcow2_resize_put_size(struct qcow2_view *v, uint64_t size, struct err *e)
 	q->header.size = q->size = size;
 	v->view.size = size;
 	return 0;
+}
+
+static int grow_l1(struct qcow2_view *v, uint64_t size, struct err *e)
+{
+	uint64_t entries = div_round_up(size, UINT64_C(1) << qcow2_l1_bits(v->q));
+	struct qcow2_l1 to;
+	int r;
+
+	if (entries <= v->l1_size)
+		return 0;
+	r = qcow2_l1_make(v->q, qcow2_l1_of(v), UINT64_MAX, entries, &to, e);
+	return r == 0 ? qcow2_l1_switch(v, to, e) : r;
 }
 
 static int grow(struct qcow2_view *v, uint64_t size, struct err *e)

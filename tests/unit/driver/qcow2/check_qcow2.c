@@ -67,7 +67,7 @@ START_TEST(all_cluster_sizes_and_versions_open)
 }
 END_TEST
 
-/* An old header has no compression type, and what stands in its place is none. */
+/* A short header has no compression type: the byte at its offset is something else. */
 START_TEST(a_header_of_104_bytes_opens)
 {
 	b.extensions_end = 104;
@@ -175,7 +175,7 @@ START_TEST(a_file_cut_short_is_refused)
 }
 END_TEST
 
-/* What only writers need does not stop a reader. */
+/* Damage that only matters to writers does not stop a reader. */
 START_TEST(bad_refcounts_do_not_matter)
 {
 	static const struct bend bad[] = {
@@ -287,7 +287,7 @@ START_TEST(bad_names_are_refused)
 }
 END_TEST
 
-/* Else it would be read as a shorter one, of another file. */
+/* It would be read as a shorter name, of another file. */
 START_TEST(a_name_cut_short_is_refused)
 {
 	build_qcow2_put64(&b, AT_SIZE, 0);

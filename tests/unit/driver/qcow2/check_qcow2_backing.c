@@ -104,7 +104,7 @@ static const char *const clusters[] = {
 	"cluster_size=512", "cluster_size=4k", "cluster_size=64k", "cluster_size=2M"};
 static const char *const compats[] = {"compat=1.1", "compat=0.10"};
 
-/* Longer, shorter, and gone again, each over what was there before. */
+/* A longer name, a shorter one and none, each in the same image. */
 START_TEST(names)
 {
 	size_t most = _i / 2 == 0 ? 200 : 1023;
@@ -153,7 +153,7 @@ static bool has_bytes(const unsigned char *p, size_t n, const char *text)
 	return memmem(p, n, text, strlen(text)) != NULL;
 }
 
-/* An extension that nobody knows, in the place of the features' names. */
+/* An unknown extension in the place of the feature name table. */
 START_TEST(unknown_extension)
 {
 	static const unsigned char extension[] = "\x12\x34\x56\x78\0\0\0\7unknown\0\0\0\0\0\0\0\0";
@@ -174,7 +174,7 @@ START_TEST(unknown_extension)
 }
 END_TEST
 
-/* What must be there at once is in one sector, and the name of before is left until it is. */
+/* The header is in one sector, and the old name stays until that is written. */
 START_TEST(one_sector)
 {
 	unsigned char head[4096];
@@ -243,7 +243,7 @@ START_TEST(not_for_writing)
 END_TEST
 
 /* Names that fit into the sector of the header and that do not; an extension that begins in that
- * sector and ends behind it; a cluster of one sector; a snapshot that keeps what is emptied. */
+ * sector and ends after it; a cluster of one sector; a snapshot of a disk that is emptied. */
 static const struct {
 	const char *cluster_size, *compat;
 	unsigned name;
@@ -255,8 +255,8 @@ static const struct {
 	{"cluster_size=512", "compat=1.1", 300, false, true},
 };
 
-/* Behind the names of the features, which QEMU writes when it is told of a backing file, and where
- * one was once. */
+/* After the feature name table, which QEMU writes when it sets a backing file, and where there was
+ * a name once. */
 static void add_bitmap(void)
 {
 	static const char commands[] = "qemu-img rebase -u -b x -F raw " PATH "\n"

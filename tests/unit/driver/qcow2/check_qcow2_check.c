@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* The check of qcow2: what it finds, in which words.  tests/mount compares it with QEMU's. */
+/* The check of qcow2: its findings and their wording.  tests/mount compares them with QEMU's. */
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -16,7 +16,7 @@ static struct build_qcow2 b;
 static struct subject s;
 static struct findings f;
 
-/* A disk of two data clusters, in clusters 7 and 8, with nothing to complain of. */
+/* A sound image with a disk of two data clusters, in clusters 7 and 8. */
 static void setup_with(unsigned version, unsigned bits, uint64_t incompatible)
 {
 	build_qcow2_new(&b, version, bits, incompatible);
@@ -116,7 +116,7 @@ START_TEST(past_the_end)
 }
 END_TEST
 
-/* The last cluster may be a part of one, if somebody counts it. */
+/* The last cluster may be a part of one, if it has a refcount. */
 START_TEST(last_cluster)
 {
 	build_qcow2_l2(&b, 2, build_qcow2_at(&b, ALL_CLUSTERS - 1) | ENTRY_COPIED);
@@ -173,7 +173,7 @@ START_TEST(snapshot)
 }
 END_TEST
 
-/* What is wrong in a table counts for each that shares it. */
+/* An error in a table counts once for each reference to it. */
 START_TEST(shared_table)
 {
 	take_snapshot(16);
@@ -304,8 +304,8 @@ START_TEST(subclusters)
 }
 END_TEST
 
-/* L1 tables that all point to the same tables, each at another place in the same cluster, ask for
- * more than the file can be worth: the check gives up. */
+/* L1 tables that all point to the same tables, each at another place in the same cluster, take
+ * more work than a sound file of this size: the check gives up. */
 START_TEST(endless_tables)
 {
 	struct build_qcow2 large;

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* Tables of a qcow2 image that lie: entries, refcounts and positions are redirected at random, or
- * the file is cut.  Then the image is refused for writing and stays as it is; or what is written is
- * read back after it was opened again, and all else, snapshots included, is as before: what could
- * be read has the same bytes, and what was lost still is.
+ * the file is cut.  Then the image is refused for writing and does not change; or data that is
+ * written is read back after it was opened again, and everything else, snapshots included, is as
+ * before: bytes that could be read are the same, and others still fail.
  *
  * QCOW2_LIES=N in the environment tries N lies of each kind of image.
  */
@@ -22,7 +22,7 @@
 #define PATH   "image.qcow2"
 #define DATA   "data.raw"
 #define SECTOR 512u
-#define STATES 4 /* of an image: the disk, two snapshots, and one that is taken */
+#define STATES 4 /* of an image: the disk, two snapshots, and one that is created */
 #define OFFSET UINT64_C(0x00fffffffffffe00)
 #define COPIED (UINT64_C(1) << 63)
 #define PACKED (UINT64_C(1) << 62)
@@ -74,17 +74,17 @@ static uint64_t below(uint64_t n)
 
 static void write_packed(struct view *v, uint64_t off, unsigned char byte)
 {
-	unsigned char *unit = malloc(v->unit), *packed = malloc(v->unit);
+	unsigned char *unit = malloc(v->unit), *compressed = malloc(v->unit);
 	struct err e = ERR_INIT;
 	ssize_t n = 0;
 
 	memset(unit, byte, v->unit);
 	if (v->compressed_max > 0)
-		n = view_compress(v, unit, off, packed, &e);
+		n = view_compress(v, unit, off, compressed, &e);
 	if (n > 0)
-		ck_assert_ok(view_write_compressed(v, packed, n, off, &e), &e);
+		ck_assert_ok(view_write_compressed(v, compressed, n, off, &e), &e);
 	free(unit);
-	free(packed);
+	free(compressed);
 }
 
 static void write_pattern(struct view *v, uint64_t off, uint64_t len, unsigned seed)
@@ -97,7 +97,7 @@ static void write_pattern(struct view *v, uint64_t off, uint64_t len, unsigned s
 	free(buf);
 }
 
-/* Snapshots are taken as far as the image can have them. */
+/* Snapshots are created if the image can have them. */
 static void fill(struct image *img)
 {
 	struct view *v = img->states[0]->view;
@@ -144,7 +144,7 @@ static void make_sound(int i)
 	image.p = malloc(sound.len);
 }
 
-/* Where it says where something is. */
+/* Fields that hold positions. */
 
 static uint64_t word(uint64_t pos)
 {
@@ -242,7 +242,7 @@ static void tell_a_lie(void)
 		write_file(DATA, data.p, below(8) ? data.len : below(data.len));
 }
 
-/* What is read. */
+/* Reading. */
 
 static void read_disk(const struct view *v, struct disk *d)
 {
@@ -273,7 +273,7 @@ static void forget_disks(void)
 		forget(&disks[--ndisks]);
 }
 
-/* False: the image cannot be opened even to be read. */
+/* False: the image cannot be opened, not even read-only. */
 static bool read_disks(struct image_options *o)
 {
 	struct err e = ERR_INIT;
@@ -323,7 +323,7 @@ static void compare_disks(struct image_options *o)
 	image_close(img);
 }
 
-/* What is written. */
+/* Writing. */
 
 static void write_some(struct view *v)
 {

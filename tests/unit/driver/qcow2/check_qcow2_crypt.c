@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* Encrypted qcow2 images: what is encrypted in them, and by which numbers. */
+/* Encrypted qcow2 images: the clusters that are encrypted, and their sector numbers. */
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
@@ -20,7 +20,7 @@
 
 #define LUKS_EXTENSION 0x0537be77u
 #define EXTENDED_L2    16u
-#define AT_LUKS        ALL_CLUSTERS /* behind all else */
+#define AT_LUKS        ALL_CLUSTERS /* after everything else */
 
 static const struct luks_spec spec = {.cipher = "aes",
 	.mode = "cbc-essiv:sha256",
@@ -37,16 +37,16 @@ static unsigned char luks_place[16];
 /* Adds the LUKS header of the spec in clusters of its own. */
 static void add_luks(void)
 {
-	size_t len, room;
+	size_t len, end;
 	unsigned char *header = luks_make(&spec, &len);
 	uint64_t pos = htobe64(build_qcow2_at(&b, AT_LUKS)), be_len = htobe64(len);
 
 	ck_assert_ptr_nonnull(header);
-	room = b.len + round_up(len, CLUSTER);
-	b.bytes = realloc(b.bytes, room);
-	memset(b.bytes + b.len, 0, room - b.len);
+	end = b.len + round_up(len, CLUSTER);
+	b.bytes = realloc(b.bytes, end);
+	memset(b.bytes + b.len, 0, end - b.len);
 	memcpy(b.bytes + build_qcow2_at(&b, AT_LUKS), header, len);
-	b.len = room;
+	b.len = end;
 	free(header);
 	memcpy(luks_place, &pos, 8);
 	memcpy(luks_place + 8, &be_len, 8);
@@ -79,7 +79,8 @@ static void tear_down(void)
 	build_qcow2_free(&b);
 }
 
-/* Data cluster i, which holds the byte 0x10 + i, encrypted as what is at that place of the file. */
+/* Data cluster i, which holds the byte 0x10 + i, encrypted with the sector numbers of its position
+ * in the file. */
 static uint64_t luks_cluster(unsigned i)
 {
 	uint64_t pos = build_qcow2_at(&b, AT_DATA + i);
@@ -88,7 +89,7 @@ static uint64_t luks_cluster(unsigned i)
 	return pos;
 }
 
-/* The same, encrypted as what is at that place of the disk. */
+/* The same, with the sector numbers of its offset on the disk. */
 static uint64_t aes_cluster(unsigned i, uint64_t off)
 {
 	static const unsigned char key[16] = PASS;
@@ -122,7 +123,7 @@ START_TEST(luks_counts_from_the_start_of_the_file)
 }
 END_TEST
 
-/* One place of the file that is two of the disk is two things. */
+/* A cluster of the file that is mapped twice decrypts differently at each offset. */
 START_TEST(aes_counts_from_the_start_of_the_disk)
 {
 	struct err e = ERR_INIT;
@@ -248,7 +249,7 @@ START_TEST(data_in_the_luks_header)
 }
 END_TEST
 
-/* What of a cluster the file does not hold cannot be decrypted, so it is not zeroes. */
+/* The part of a cluster beyond the end of the file cannot be decrypted, so it is not zeroes. */
 START_TEST(a_cut_cluster)
 {
 	const struct view *v;

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* qcow2 images that are too damaged to be opened as disks: what they are is told, and what can be
- * repaired of their snapshot table is. */
+/* qcow2 images that are too damaged to be opened as disks: their facts are reported, and their
+ * snapshot table is repaired as far as possible. */
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
@@ -80,7 +80,7 @@ static struct image *opens(bool lenient, struct err *e)
 	return img;
 }
 
-/* Not as a disk, but to be told of; reads of it fail with the reason. */
+/* Opened for its facts only; reads fail with the reason. */
 static void is_told_of(const char *reason)
 {
 	struct err e = ERR_INIT;
@@ -130,7 +130,7 @@ START_TEST(data_file_missing)
 }
 END_TEST
 
-/* Fields of the snapshot table that are changed; what a repair makes of the snapshots. */
+/* Fields of the snapshot table that are changed, and the snapshots after a repair. */
 static const struct {
 	unsigned entry, at, width;
 	uint64_t value;
@@ -220,7 +220,7 @@ START_TEST(more_snapshots_than_there_are)
 }
 END_TEST
 
-/* What could only be guessed is left as it is, and so is what might be its room. */
+/* A table that could only be guessed is not changed, nor are clusters that it may refer to. */
 START_TEST(nonsense)
 {
 	struct err e = ERR_INIT;
@@ -240,7 +240,7 @@ START_TEST(nonsense)
 }
 END_TEST
 
-/* Where clusters are missing nothing is put: they would be read as what it is. */
+/* Nothing is written where clusters are missing: it would be read as these. */
 START_TEST(nothing_is_put_behind_a_cut)
 {
 	struct err e = ERR_INIT;
@@ -258,7 +258,7 @@ START_TEST(nothing_is_put_behind_a_cut)
 }
 END_TEST
 
-/* The header is counted, although the refcount table, which is built anew, is said to be there. */
+/* The header is counted, although the refcount table, which is rebuilt, was set to its position. */
 START_TEST(refcount_table_at_0)
 {
 	build_qcow2_put64(&b, AT_REFTABLE_POS, 0);

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* check_qcow2_map.c - what entries of L1 and L2 tables say, in their odder forms too. */
+/* check_qcow2_map.c - entries of L1 and L2 tables decoded, unusual and damaged ones too. */
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
@@ -177,7 +177,7 @@ START_TEST(runs_are_told_as_one)
 }
 END_TEST
 
-/* With small clusters the page of a table holds others behind it. */
+/* With small clusters, other tables follow in the same page. */
 START_TEST(a_run_ends_with_its_table)
 {
 	build_qcow2_put64(&b, AT_SIZE, 2 * build_qcow2_span(&b));
@@ -255,7 +255,7 @@ START_TEST(l2_tables_are_aligned_to_clusters)
 }
 END_TEST
 
-/* What a file lacks of its last cluster reads as zeroes if it is data, and fails if it is a table.
+/* The missing end of the last cluster reads as zeroes if it is data, and fails if it is a table.
  */
 START_TEST(the_last_cluster_may_be_cut)
 {
@@ -294,7 +294,7 @@ START_TEST(subclusters_are_told_apart)
 }
 END_TEST
 
-/* Allocated, yet neither data nor zero: what lies below shows through. */
+/* Allocated, but neither data nor zero: the subcluster is read from below. */
 START_TEST(subclusters_run_on_across_clusters)
 {
 	rebuild(3, EXTENDED_BITS, BIT_EXTENDED);
@@ -353,15 +353,16 @@ static size_t deflate_raw(const void *in, size_t nin, void *out, size_t nout)
 	return nout - z.avail_out;
 }
 
-/* Packs len bytes of noise and byte to pos and maps cluster i to them; returns where they end. */
+/* Compresses len bytes of noise and byte to pos and maps cluster i to them; returns where they end.
+ */
 static uint64_t pack(unsigned i, uint64_t pos, size_t len, unsigned char byte)
 {
-	unsigned char plain[8192], packed[8192];
+	unsigned char plain[8192], compressed[8192];
 	size_t n;
 
 	fill_noisy(plain, len, byte);
-	n = deflate_raw(plain, len, packed, sizeof packed);
-	build_qcow2_put(&b, pos, packed, n);
+	n = deflate_raw(plain, len, compressed, sizeof compressed);
+	build_qcow2_put(&b, pos, compressed, n);
 	build_qcow2_l2(&b, i, build_qcow2_packed(&b, pos, n));
 	return pos + n;
 }
@@ -428,17 +429,17 @@ END_TEST
 
 START_TEST(zstd_clusters_read)
 {
-	unsigned char plain[4096], packed[8192];
+	unsigned char plain[4096], compressed[8192];
 	size_t n;
 
 	rebuild(3, 12, BIT_COMPRESSION);
 	b.bytes[AT_COMPRESSION] = 1;
 	fill_noisy(plain, sizeof plain, 0xa3);
-	n = ZSTD_compress(packed, sizeof packed, plain, sizeof plain, 3);
-	build_qcow2_put(&b, data_at(0) + 77, packed, n);
+	n = ZSTD_compress(compressed, sizeof compressed, plain, sizeof plain, 3);
+	build_qcow2_put(&b, data_at(0) + 77, compressed, n);
 	build_qcow2_l2(&b, 5, build_qcow2_packed(&b, data_at(0) + 77, n));
-	n = ZSTD_compress(packed, sizeof packed, plain, sizeof plain - 1, 3);
-	build_qcow2_put(&b, data_at(3), packed, n);
+	n = ZSTD_compress(compressed, sizeof compressed, plain, sizeof plain - 1, 3);
+	build_qcow2_put(&b, data_at(3), compressed, n);
 	build_qcow2_l2(&b, 6, build_qcow2_packed(&b, data_at(3), n));
 	opens();
 	is_noisy(5, 4096, 0xa3);

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* Repair of qcow2: what is mended, what is left alone, and that the disk stays the same. */
+/* Repair of qcow2: what is repaired and what is not, and that the disk stays the same. */
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -30,7 +30,7 @@ static void teardown(void)
 	build_qcow2_free(&b);
 }
 
-static void mends(unsigned repair, const char *text)
+static void repairs(unsigned repair, const char *text)
 {
 	mender_mends(&m, b.bytes, b.len, repair, text);
 }
@@ -47,7 +47,7 @@ static void leaves(const char *text)
 
 START_TEST(nothing)
 {
-	mends(CHECK_ALL, "");
+	repairs(CHECK_ALL, "");
 	fixed(0, 0);
 	leaves("");
 }
@@ -58,11 +58,11 @@ START_TEST(leaks)
 	build_qcow2_refcount(&b, AT_L1_COPY, 3);
 	build_qcow2_refcount(&b, AT_DATA, 2);
 	build_qcow2_l2(&b, 0, build_qcow2_at(&b, AT_DATA));
-	mends(CHECK_LEAKS, "Leaked cluster 6 refcount=3 reference=0\n"
-			   "Leaked cluster 7 refcount=2 reference=1\n"
-			   "Repairing cluster 6 refcount=3 reference=0\n"
-			   "Repairing cluster 7 refcount=2 reference=1\n"
-			   "Repairing OFLAG_COPIED data cluster: l2_entry=7000 refcount=1\n");
+	repairs(CHECK_LEAKS, "Leaked cluster 6 refcount=3 reference=0\n"
+			     "Leaked cluster 7 refcount=2 reference=1\n"
+			     "Repairing cluster 6 refcount=3 reference=0\n"
+			     "Repairing cluster 7 refcount=2 reference=1\n"
+			     "Repairing OFLAG_COPIED data cluster: l2_entry=7000 refcount=1\n");
 	fixed(1, 2);
 	leaves("");
 }
@@ -72,7 +72,7 @@ START_TEST(too_low)
 {
 	build_qcow2_l2(&b, 2, build_qcow2_at(&b, AT_DATA));
 	build_qcow2_refcount(&b, AT_L1_COPY, 1);
-	mends(CHECK_ALL,
+	repairs(CHECK_ALL,
 		"Leaked cluster 6 refcount=1 reference=0\n"
 		"ERROR cluster 7 refcount=1 reference=2\n"
 		"Repairing cluster 6 refcount=1 reference=0\n"
@@ -86,8 +86,8 @@ END_TEST
 START_TEST(too_low_is_no_leak)
 {
 	build_qcow2_l2(&b, 2, build_qcow2_at(&b, AT_DATA));
-	mends(CHECK_LEAKS, "ERROR cluster 7 refcount=1 reference=2\n"
-			   "ERROR OFLAG_COPIED data cluster: l2_entry=7000 refcount=1\n");
+	repairs(CHECK_LEAKS, "ERROR cluster 7 refcount=1 reference=2\n"
+			     "ERROR OFLAG_COPIED data cluster: l2_entry=7000 refcount=1\n");
 	fixed(0, 0);
 	ck_assert_uint_eq(m.f.report.corruptions, 2);
 }
@@ -97,14 +97,15 @@ START_TEST(copied)
 {
 	build_qcow2_l1(&b, 0, build_qcow2_at(&b, AT_L2));
 	build_qcow2_l2(&b, 1, build_qcow2_at(&b, AT_DATA + 1));
-	mends(CHECK_ALL, "Repairing OFLAG_COPIED L2 cluster: l1_index=0 l1_entry=4000 refcount=1\n"
-			 "Repairing OFLAG_COPIED data cluster: l2_entry=8000 refcount=1\n");
+	repairs(CHECK_ALL,
+		"Repairing OFLAG_COPIED L2 cluster: l1_index=0 l1_entry=4000 refcount=1\n"
+		"Repairing OFLAG_COPIED data cluster: l2_entry=8000 refcount=1\n");
 	fixed(2, 0);
 	leaves("");
 }
 END_TEST
 
-/* The entry with the odd bits may be what uses the cluster that seems free. */
+/* The invalid entry may refer to the cluster that appears to be free. */
 START_TEST(not_understood)
 {
 	build_qcow2_l2(&b, 2, 0x10);
@@ -132,20 +133,20 @@ START_TEST(rebuild)
 {
 	build_qcow2_put32(&b, AT_REFCOUNT_ORDER, _i);
 	memset(b.bytes + build_qcow2_at(&b, AT_REFBLOCK), 0, 4096);
-	mends(CHECK_ALL, "ERROR cluster 0 refcount=0 reference=1\n"
-			 "ERROR cluster 1 refcount=0 reference=1\n"
-			 "ERROR cluster 2 refcount=0 reference=1\n"
-			 "ERROR cluster 3 refcount=0 reference=1\n"
-			 "ERROR cluster 4 refcount=0 reference=1\n"
-			 "ERROR cluster 7 refcount=0 reference=1\n"
-			 "ERROR cluster 8 refcount=0 reference=1\n"
-			 "Rebuilding refcount structure\n");
+	repairs(CHECK_ALL, "ERROR cluster 0 refcount=0 reference=1\n"
+			   "ERROR cluster 1 refcount=0 reference=1\n"
+			   "ERROR cluster 2 refcount=0 reference=1\n"
+			   "ERROR cluster 3 refcount=0 reference=1\n"
+			   "ERROR cluster 4 refcount=0 reference=1\n"
+			   "ERROR cluster 7 refcount=0 reference=1\n"
+			   "ERROR cluster 8 refcount=0 reference=1\n"
+			   "Rebuilding refcount structure\n");
 	fixed(7, 0);
 	leaves("");
 }
 END_TEST
 
-/* Only the old counts, kept, know of the cluster that the odd entry may mean. */
+/* Only the old refcounts, which are kept, count the cluster that the invalid entry may refer to. */
 START_TEST(rebuild_not_understood)
 {
 	build_qcow2_l2(&b, 2, build_qcow2_at(&b, AT_L1_COPY) + 512);
@@ -187,12 +188,12 @@ END_TEST
 START_TEST(table_gone)
 {
 	build_qcow2_put32(&b, AT_REFTABLE_CLUSTERS, 0);
-	mends(CHECK_ALL, "ERROR cluster 0 refcount=0 reference=1\n"
-			 "ERROR cluster 3 refcount=0 reference=1\n"
-			 "ERROR cluster 4 refcount=0 reference=1\n"
-			 "ERROR cluster 7 refcount=0 reference=1\n"
-			 "ERROR cluster 8 refcount=0 reference=1\n"
-			 "Rebuilding refcount structure\n");
+	repairs(CHECK_ALL, "ERROR cluster 0 refcount=0 reference=1\n"
+			   "ERROR cluster 3 refcount=0 reference=1\n"
+			   "ERROR cluster 4 refcount=0 reference=1\n"
+			   "ERROR cluster 7 refcount=0 reference=1\n"
+			   "ERROR cluster 8 refcount=0 reference=1\n"
+			   "Rebuilding refcount structure\n");
 	leaves("");
 }
 END_TEST
@@ -205,7 +206,7 @@ START_TEST(blocks_at_odd_places)
 	build_qcow2_put64(&b, table + 16, 0x400000);
 	build_qcow2_put64(&b, table + 24, 1);
 	build_qcow2_put64(&b, table + 32, build_qcow2_at(&b, AT_REFBLOCK));
-	mends(CHECK_ALL,
+	repairs(CHECK_ALL,
 		"ERROR refcount block 1 is not cluster aligned; refcount table entry corrupted\n"
 		"ERROR refcount block 2 is outside image\n"
 		"ERROR refcount table entry 3 has reserved bits set\n"
@@ -232,7 +233,7 @@ static uint64_t incompatible(void)
 START_TEST(marks)
 {
 	build_qcow2_put64(&b, AT_INCOMPATIBLE, 3);
-	mends(CHECK_LEAKS, "");
+	repairs(CHECK_LEAKS, "");
 	ck_assert_uint_eq(incompatible(), 0);
 }
 END_TEST

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* check_qcow2_snapshots.c - the table of internal snapshots and what becomes of it. */
+/* check_qcow2_snapshots.c - the snapshot table and the states that it becomes. */
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
@@ -103,7 +103,7 @@ START_TEST(a_snapshot_without_a_size_has_the_current_one)
 }
 END_TEST
 
-/* The VM state lies behind the disk, from the first L1 entry on that the disk does not need. */
+/* The VM state lies after the disk, from the first L1 entry on that the disk does not need. */
 START_TEST(the_vm_state_is_a_view_of_its_own)
 {
 	struct build_snapshot snap = plain_snapshot();

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* The pass over the metadata of a qcow2 image before it is written to: what is refused, and what
- * is not.  check_qcow2_corrupted.c tries damage at random. */
+/* The check of a qcow2 image before it is written to: damage that is refused, and harmless damage.
+ * check_qcow2_corrupted.c tries damage at random. */
 #include <errno.h>
 #include <stdio.h>
 #include <string.h>
@@ -62,7 +62,7 @@ static void count_warning(const char *text)
 	warnings++;
 }
 
-/* A write and a flush go through; so many warnings come before. */
+/* A write and a flush succeed, after this number of warnings. */
 static void is_written(unsigned warned)
 {
 	struct image_options o = options_new();
@@ -108,7 +108,7 @@ START_TEST(missing_flags)
 }
 END_TEST
 
-/* Each of these has the data cluster of guest cluster 0, or a table, in two hands. */
+/* Each of these gives the data cluster of guest cluster 0, or a table, two owners. */
 static const struct {
 	unsigned entry; /* of the L2 table, that gets the value */
 	unsigned cluster;
@@ -172,7 +172,7 @@ static void put_snapshot(uint64_t l1_pos, uint32_t l1_size)
 	build_qcow2_refcount(&b, AT_L1_COPY, 1);
 }
 
-/* What only the snapshot refers to counts as well. */
+/* References from a snapshot count as well. */
 START_TEST(snapshots_count)
 {
 	put_snapshot(at(AT_L1_COPY), 1);
@@ -247,7 +247,7 @@ static void put_packed(size_t *end)
 	*end = pos + sizeof stored + at(1);
 }
 
-START_TEST(packed_at_the_end)
+START_TEST(compressed_at_the_end)
 {
 	put_packed(&b.len);
 	is_written(0);
@@ -347,7 +347,7 @@ Suite *qcow2_verify_suite(void)
 	tcase_add_test(tc, cut_zeroes);
 	tcase_add_test(tc, cut_table);
 	tcase_add_test(tc, cut_snapshot);
-	tcase_add_test(tc, packed_at_the_end);
+	tcase_add_test(tc, compressed_at_the_end);
 	tcase_add_test(tc, cut_packed);
 	tcase_add_test(tc, cut_data_file);
 	tcase_add_test(tc, apply_takes_no_flags);

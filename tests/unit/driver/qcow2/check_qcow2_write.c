@@ -16,7 +16,7 @@
 
 #define SIZE ((5u << 20) + 1536)
 
-/* What can be one file of memory comes first. */
+/* The first IN_MEMORY variants are also run on a fake file. */
 static const char *const variants[] = {
 	"compat=1.1",
 	"compat=0.10",
@@ -67,7 +67,7 @@ START_TEST(like_an_array)
 	};
 
 	if (strstr(variants[_i], "compat=0.10"))
-		m.size_max = 0; /* which has no room for the size of a snapshot */
+		m.size_max = 0; /* which has no field for the size of a snapshot */
 	m.snapshots = !strstr(variants[_i], "data_file");
 	m.counts_fill = strstr(variants[_i], "refcount_bits=1") ||
 			strstr(variants[_i], "refcount_bits=2") ||
