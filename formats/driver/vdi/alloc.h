@@ -21,7 +21,7 @@ int vdi_alloc_grow(struct vdi_alloc *a, uint32_t nblocks, struct err *e);
  * image alone; durable on return. */
 int vdi_alloc_close_gaps(struct vdi *d, struct err *e);
 
-/* Moves the blocks in the first n slots behind the others, for which the block map has entries. */
+/* Moves the blocks in the first n slots after the others, for which the block map has entries. */
 int vdi_alloc_clear_front(struct vdi *d, uint32_t n, struct err *e);
 
 /* Renumbers the slots: the data area begins n slots later, which were free. */

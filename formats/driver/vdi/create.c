@@ -62,7 +62,7 @@ static int choose_ids(const struct creation *c, struct vdi_header *h, struct err
 		return err_set(e, EINVAL, "its UUID is in the backing file, which must be there");
 	if (guid_is_zero(c->parent->id))
 		return err_set(e, EINVAL,
-			"%s has no UUID: a VDI image knows its backing file by nothing else",
+			"%s has no UUID, by which alone a VDI image finds its backing file",
 			c->parent->io->name);
 	memcpy(h->ids[2], c->parent->id, GUID_LEN);
 	memcpy(h->ids[3], c->parent->change_id, GUID_LEN);
@@ -118,7 +118,7 @@ int vdi_create(struct creation *c, struct err *e)
 static const char *const preallocations[] = {"off", "falloc", "full", NULL};
 
 const struct create_option vdi_create_options[] = {
-	{"static", CREATE_FLAG, "all blocks are there from the beginning", "off", NULL},
+	{"static", CREATE_FLAG, "allocate all blocks", "off", NULL},
 	{"cluster_size", CREATE_SIZE, "bytes of a block", "1M", NULL},
 	{"preallocation", CREATE_WORD, "allocate space for a static image (off, falloc, full)",
 		"off", preallocations},

@@ -72,7 +72,7 @@ static inline uint64_t vdi_entry_pos(const struct vdi *d, uint32_t block)
 	return d->map_pos + 4 * (uint64_t)block;
 }
 
-/* What struct format and struct write_ops name, each in the file of its name. */
+/* Entry points that struct format and struct write_ops name, each in the file of its name. */
 int vdi_check(struct image *img, unsigned repair, struct check_report *r, struct err *e);
 int vdi_create(struct creation *c, struct err *e);
 extern const struct create_option vdi_create_options[];

@@ -18,7 +18,8 @@
 #include "map.h"
 #include "view/writer.h"
 
-/* Children compare the id of the content: it tells them that their parent has changed. */
+/* Children compare the id of the content with the one that they record: another one means that
+ * their parent has changed. */
 static int vdi_begin(struct view *v, struct err *e)
 {
 	struct vdi *d = (struct vdi *)v;

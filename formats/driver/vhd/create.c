@@ -21,16 +21,17 @@
 #define MAX_BLOCK (2u << 20)
 #define TEXT_MAX  (2u * LIMIT_NAME)
 
-/* The largest disk that has a geometry. */
+/* The largest disk that has a CHS geometry. */
 #define MAX_GEOMETRY (UINT64_C(65535) * 16 * 255 * VHD_SECTOR)
 
 static const char *const subformats[] = {"dynamic", "fixed", NULL};
 
 const struct create_option vhd_create_options[] = {
 	{"subformat", CREATE_WORD, "dynamic or fixed", "dynamic", subformats},
-	{"force_size", CREATE_FLAG, "keep the size; off: make it one that a geometry can say", "on",
+	{"force_size", CREATE_FLAG, "keep the size; off: round it up to a CHS geometry", "on",
 		NULL},
-	{"block_size", CREATE_SIZE, "of a dynamic disk: 512k, 1M or 2M", "2M", NULL},
+	{"block_size", CREATE_SIZE, "bytes of a block of a dynamic disk: 512k, 1M or 2M", "2M",
+		NULL},
 	{0},
 };
 

@@ -12,7 +12,6 @@
 
 #include "util/bytes.h"
 #include "util/err.h"
-#include "util/guid.h"
 #include "image/image.h"
 #include "io/io.h"
 

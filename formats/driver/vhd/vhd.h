@@ -43,7 +43,7 @@ struct vhd {
 	struct view view;
 	struct io *io;
 	enum vhd_type type;
-	/* Of the data: the position of the footer, or the end of a file without one. */
+	/* The end of the data: the position of the footer, or the end of a file without one. */
 	_Atomic uint64_t end;
 	unsigned char footer[VHD_FOOTER_LEN]; /* with the right checksum */
 	bool footer_bad;                      /* the one in the file, or its copy, differs */
@@ -90,7 +90,7 @@ struct vhd_new {
 	const struct vhd_new_parent *parent; /* NULL: none */
 };
 
-/* What struct format and struct write_ops name, each in the file of its name. */
+/* Entry points that struct format and struct write_ops name, each in the file of its name. */
 int vhd_check(struct image *img, unsigned repair, struct check_report *r, struct err *e);
 int vhd_create(struct creation *c, struct err *e);
 extern const struct create_option vhd_create_options[];

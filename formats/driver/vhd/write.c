@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* write.c - changes of the disk: new blocks, and sectors of blocks that are there.
  *
- * A new block takes the place of the footer, which moves behind it.  The sector bitmap or a gap
+ * A new block takes the place of the footer, which moves to its end.  The sector bitmap or a gap
  * lies where the footer was, never data: otherwise a crash could leave a file that ends with bytes
  * of the guest.  While there is no footer the copy at the beginning counts.
  *
@@ -15,7 +15,6 @@
 #include "util/bytes.h"
 #include "util/err.h"
 #include "footer.h"
-#include "io/cache.h"
 #include "io/io.h"
 #include "io/writeback.h"
 #include "map.h"

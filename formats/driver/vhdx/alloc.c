@@ -166,7 +166,7 @@ static int check_entry(
 	return check_go_on(report, e);
 }
 
-/* Claims all blocks; with a report it is told about bad ones, without one they are errors. */
+/* Claims all blocks.  Bad entries go into the report; without one they are errors. */
 static int claim_blocks(struct vhdx *d, struct check_report *report, struct err *e)
 {
 	uint64_t all = vhdx_bat_entries(d, d->nblocks);

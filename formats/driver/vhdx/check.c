@@ -5,7 +5,6 @@
  * damage, and both are reported and repaired.  Unused space is no leak: the format has no list of
  * free space, and whoever writes next uses it.
  */
-#include <errno.h>
 #include <stdlib.h>
 
 #include "util/err.h"

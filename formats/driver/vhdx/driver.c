@@ -11,7 +11,6 @@
 #include <string.h>
 #include <strings.h>
 
-#include "util/bytes.h"
 #include "util/err.h"
 #include "alloc.h"
 #include "header.h"
@@ -124,7 +123,7 @@ static const struct vhdx *vhdx_of(const struct image *img)
 	return (const struct vhdx *)img->states[0]->view;
 }
 
-/* All disks of a chain have the same id: parents are told apart by the GUID that changes with their
+/* All disks of a chain have the same id: parents differ in the GUID that changes with their
  * data (section 2.6.2.6.3). */
 static bool vhdx_knows_parent(const struct image *img, const struct image *other)
 {

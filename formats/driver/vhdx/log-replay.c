@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* log-replay.c - the log: a ring of entries, each a set of changes to the file (section 2.3).
  *
- * Every sector of an entry tells whether it is the first, holds descriptors or holds data, so no
+ * The signature of a sector differs for the first of an entry, for descriptors and for data, so no
  * sector is part of two entries, and looking for entries everywhere costs one pass over the log.
  */
 #include "log.h"
@@ -18,11 +18,9 @@
 #include "io/io.h"
 #include "io/replay.h"
 
-#define SECTOR          VHDX_LOG_SECTOR
-#define ENTRY_HEAD      VHDX_LOG_ENTRY_HEAD
-#define DESCRIPTOR      VHDX_LOG_DESCRIPTOR
-#define FIRST_SECTOR_IN ((SECTOR - ENTRY_HEAD) / DESCRIPTOR) /* descriptors in the first sector */
-#define SECTOR_IN       (SECTOR / DESCRIPTOR)
+#define SECTOR     VHDX_LOG_SECTOR
+#define ENTRY_HEAD VHDX_LOG_ENTRY_HEAD
+#define DESCRIPTOR VHDX_LOG_DESCRIPTOR
 
 /* A valid entry, which is in the array at the index of its first sector. */
 struct log_entry {
@@ -57,17 +55,12 @@ static uint32_t descriptor_sectors(const struct log_entry *en)
 	return div_round_up(ENTRY_HEAD + (uint64_t)en->ndescriptors * DESCRIPTOR, SECTOR);
 }
 
-/* The number of descriptors in sector i of an entry. */
-static uint32_t descriptors_in(const struct log_entry *en, uint32_t i)
+/* The bytes up to the end of the descriptors in sector i of an entry. */
+static uint32_t descriptors_end(const struct log_entry *en, uint32_t i)
 {
-	uint32_t before = i == 0 ? 0 : FIRST_SECTOR_IN + (i - 1) * SECTOR_IN;
+	uint64_t end = ENTRY_HEAD + (uint64_t)en->ndescriptors * DESCRIPTOR;
 
-	return MIN(en->ndescriptors - before, i == 0 ? FIRST_SECTOR_IN : SECTOR_IN);
-}
-
-static const unsigned char *first_descriptor(const unsigned char *s, uint32_t i)
-{
-	return i == 0 ? s + ENTRY_HEAD : s;
+	return MIN(SECTOR, end - i * (uint64_t)SECTOR);
 }
 
 static bool parse_entry(const struct log_ring *l, const unsigned char *s, struct log_entry *en)
@@ -88,13 +81,15 @@ static bool parse_entry(const struct log_ring *l, const unsigned char *s, struct
 	       descriptor_sectors(en) <= en->nsectors;
 }
 
+/* Counts the descriptors of pages in sector i of an entry; false: one is bad. */
 static bool check_descriptors(
-	const struct log_entry *en, const unsigned char *p, uint32_t n, uint32_t *pages)
+	const struct log_entry *en, const unsigned char *s, uint32_t i, uint32_t *pages)
 {
-	for (; n > 0; n--, p += DESCRIPTOR) {
-		bool is_page = memcmp(p, "desc", 4) == 0;
+	for (uint32_t at = i == 0 ? ENTRY_HEAD : 0; at < descriptors_end(en, i); at += DESCRIPTOR) {
+		bool is_page = memcmp(s + at, "desc", 4) == 0;
 
-		if ((!is_page && memcmp(p, "zero", 4) != 0) || load_le64(p + 24) != en->sequence)
+		if ((!is_page && memcmp(s + at, "zero", 4) != 0) ||
+			load_le64(s + at + 24) != en->sequence)
 			return false;
 		*pages += is_page;
 	}
@@ -132,8 +127,7 @@ static int look_for_entry(const struct log_ring *l, uint32_t at, struct err *e)
 			crc = crc32c(crc, s, SECTOR);
 		}
 		if (i < descriptor_sectors(&en))
-			ok = check_descriptors(
-				&en, first_descriptor(s, i), descriptors_in(&en, i), &pages);
+			ok = check_descriptors(&en, s, i, &pages);
 		else
 			ok = check_data(&en, s);
 		if (!ok)
@@ -202,11 +196,11 @@ static int replay_entry(const struct log_ring *l, uint32_t at, struct io *to, st
 	int r = 0;
 
 	for (uint32_t i = 0; r == 0 && i < descriptor_sectors(en); i++) {
-		const unsigned char *p;
+		uint32_t end = descriptors_end(en, i);
 
 		r = read_sector(l, at + i, s, e);
-		p = first_descriptor(s, i);
-		for (uint32_t n = descriptors_in(en, i); r == 0 && n > 0; n--, p += DESCRIPTOR) {
+		for (uint32_t k = i == 0 ? ENTRY_HEAD : 0; r == 0 && k < end; k += DESCRIPTOR) {
+			const unsigned char *p = s + k;
 			uint64_t pos = load_le64(p + 16);
 
 			if (memcmp(p, "zero", 4) == 0)

@@ -12,7 +12,6 @@
 #include "util/err.h"
 #include "util/limits.h"
 #include "alloc.h"
-#include "io/cache.h"
 #include "io/io.h"
 #include "io/writeback.h"
 #include "map.h"

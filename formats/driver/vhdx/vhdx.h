@@ -97,7 +97,7 @@ struct vhdx {
 	uint64_t size_pos;          /* in the file, of the item with the size of the disk */
 	bool size_is_shared;        /* another item overlaps it */
 
-	/* Of an image that is written to: */
+	/* For an image that is written to: */
 	struct vhdx_alloc alloc;
 	struct vhdx_log log;
 	/* Blocks that no entry of the BAT has any more; the first of them durably. */
@@ -155,7 +155,7 @@ static inline uint64_t vhdx_visible(const struct vhdx *d, uint64_t block)
 	return off < d->view.size ? MIN(d->block_size, d->view.size - off) : 0;
 }
 
-/* What struct format and struct write_ops name, each in the file of its name. */
+/* Entry points that struct format and struct write_ops name, each in the file of its name. */
 int vhdx_check(struct image *img, unsigned repair, struct check_report *r, struct err *e);
 int vhdx_create(struct creation *c, struct err *e);
 extern const struct create_option vhdx_create_options[];

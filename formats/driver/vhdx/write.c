@@ -15,7 +15,6 @@
 #include "util/err.h"
 #include "alloc.h"
 #include "header.h"
-#include "io/cache.h"
 #include "io/io.h"
 #include "io/writeback.h"
 #include "log.h"
@@ -199,8 +198,8 @@ static int vhdx_release_freed(struct view *v, struct err *e)
 	return 0;
 }
 
-/* Children compare the GUID of the data: it tells them that their parent has changed (section
- * 2.2.2). */
+/* Children compare the GUID of the data with the one that they record: another one means that their
+ * parent has changed (section 2.2.2). */
 static int vhdx_begin(struct view *v, struct err *e)
 {
 	struct vhdx *d = (struct vhdx *)v;
