@@ -166,7 +166,7 @@ if losetup -f >/dev/null 2>&1 && is_root; then
 	noise 7 1048576 >device.ref
 	for kind in raw qcow2 vdi vpc vhdx vmdk "vpc -o subformat=fixed"; do
 		# shellcheck disable=SC2086
-		check "a device too small for $kind" fails "only room|has only|No space" convert -O $kind over.qcow2 "$loop"
+		check "a device too small for $kind" fails "no space|has only|No space" convert -O $kind over.qcow2 "$loop"
 		check "is as it was, $kind" cmp "$loop" device.ref
 	done
 	losetup -d "$loop"
