@@ -114,7 +114,7 @@ static void tune_malloc(void)
 static void drop_inherited(const struct daemon *d)
 {
 	const int ours[] = {
-		d->supervisor.alive, d->supervisor.told, d->launch.ready, d->options.holder};
+		d->supervisor.alive, d->supervisor.done, d->launch.ready, d->options.holder};
 
 	if (!strstr(d->options.image, "/fd/") && !strstr(d->options.mountpoint, "/fd/"))
 		process_close_others(ours, 4);
@@ -459,7 +459,7 @@ static int mount_and_serve(struct daemon *d)
 
 int main(int argc, char **argv)
 {
-	struct daemon d = {.supervisor = {.alive = -1, .told = -1}, .launch = {.ready = -1}};
+	struct daemon d = {.supervisor = {.alive = -1, .done = -1}, .launch = {.ready = -1}};
 	enum options_verdict verdict;
 	int ret = 0;
 

@@ -47,15 +47,15 @@ static bool log_admit(struct log *log, unsigned *missed)
 	pthread_mutex_lock(&log->lock);
 	if (now.tv_sec - log->since >= WINDOW) {
 		log->since = now.tv_sec;
-		log->said = 0;
-		*missed = log->unsaid;
-		log->unsaid = 0;
+		log->logged = 0;
+		*missed = log->suppressed;
+		log->suppressed = 0;
 	}
-	admit = log->said < BURST;
+	admit = log->logged < BURST;
 	if (admit)
-		log->said++;
+		log->logged++;
 	else
-		log->unsaid++;
+		log->suppressed++;
 	pthread_mutex_unlock(&log->lock);
 	return admit;
 }

@@ -10,9 +10,9 @@
 struct log {
 	bool to_syslog; /* else to stderr */
 	pthread_mutex_t lock;
-	time_t since;    /* start of the current window, monotonic */
-	unsigned said;   /* lines logged in it */
-	unsigned unsaid; /* lines suppressed in it */
+	time_t since;        /* start of the current window, monotonic */
+	unsigned logged;     /* lines logged in it */
+	unsigned suppressed; /* lines suppressed in it */
 };
 
 /* Starts with standard error. */

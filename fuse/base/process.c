@@ -44,7 +44,7 @@ void process_close_others(const int *keep, size_t n)
 	closefrom(high + 1);
 }
 
-char process_hear(int fd)
+char process_receive(int fd)
 {
 	char byte = 0;
 	ssize_t n;
@@ -55,7 +55,7 @@ char process_hear(int fd)
 	return n == 1 ? byte : 0;
 }
 
-void process_say(int fd, char byte)
+void process_send(int fd, char byte)
 {
 	ssize_t n;
 

@@ -15,8 +15,8 @@ void process_guard_stdio(void);
 void process_close_others(const int *keep, size_t n);
 
 /* Reads one byte from a pipe; 0 at its end. */
-char process_hear(int fd);
-void process_say(int fd, char byte);
+char process_receive(int fd);
+void process_send(int fd, char byte);
 
 /* Redirects standard input, output and error to null, an open /dev/null. */
 void process_mute(int null);

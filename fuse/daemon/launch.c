@@ -52,10 +52,10 @@ static int end_of(pid_t daemon)
 /* There is no time limit for opening the image, only for the mount. */
 static int await_ready(int fd, pid_t daemon)
 {
-	char byte = process_hear(fd);
+	char byte = process_receive(fd);
 
 	if (byte == MOUNTED && has_come(fd))
-		byte = process_hear(fd);
+		byte = process_receive(fd);
 	if (byte == READY)
 		return EXIT_SUCCESS;
 	if (byte == MOUNTED) {
@@ -92,7 +92,7 @@ int launch_daemon(struct launch *l, struct err *e)
 void launch_mounted(const struct launch *l)
 {
 	if (l->ready >= 0)
-		process_say(l->ready, MOUNTED);
+		process_send(l->ready, MOUNTED);
 }
 
 void launch_detach(const struct launch *l)
@@ -107,7 +107,7 @@ void launch_ready(struct launch *l)
 {
 	if (l->ready < 0)
 		return;
-	process_say(l->ready, READY);
+	process_send(l->ready, READY);
 	close(l->ready);
 	l->ready = -1;
 }

@@ -149,7 +149,7 @@ static void abort_connection(const struct mount_id *w)
 
 /* Detaches from the daemon: a session of its own, no descriptors but the two pipes, no signals that
  * are meant for the daemon. */
-static void detach(int alive, int told)
+static void detach(int alive, int done)
 {
 	int null = open("/dev/null", O_RDWR | O_CLOEXEC);
 
@@ -163,7 +163,7 @@ static void detach(int alive, int told)
 	if (chdir("/") < 0 || null < 0)
 		_exit(EXIT_FAILURE);
 	process_mute(null);
-	process_close_others((const int[]){alive, told}, 2);
+	process_close_others((const int[]){alive, done}, 2);
 	/* The environment is for fusermount3, which is set-user-ID root. */
 	clearenv();
 	setenv("PATH", "/usr/local/bin:/usr/bin:/bin", 1);
@@ -193,7 +193,7 @@ struct duty {
 	const char *mountpoint;
 	bool remove_dir;
 	dev_t below; /* mounted there before; 0: nothing */
-	int alive, told;
+	int alive, done;
 	pthread_mutex_t *serving;
 };
 
@@ -204,8 +204,8 @@ static void supervise(const struct duty *d)
 	bool unmounted = false;
 	char byte;
 
-	detach(d->alive, d->told);
-	while ((byte = process_hear(d->alive)) != 0) {
+	detach(d->alive, d->done);
+	while ((byte = process_receive(d->alive)) != 0) {
 		if (byte == MOUNTED) {
 			if (read(d->alive, &w, sizeof w) != sizeof w || !w.dev)
 				find_mount_on(&w, d->mountpoint, d->below);
@@ -247,7 +247,7 @@ int supervisor_start(struct supervisor *s, const char *mountpoint, bool remove_d
 	struct duty duty = {.mountpoint = mountpoint,
 		.remove_dir = remove_dir,
 		.below = mounted_on(mountpoint)};
-	int alive[2], told[2];
+	int alive[2], done[2];
 	pid_t pid;
 
 	duty.serving = s->serving = shared_mutex();
@@ -255,7 +255,7 @@ int supervisor_start(struct supervisor *s, const char *mountpoint, bool remove_d
 		return err_nomem(e);
 	if (pipe2(alive, O_CLOEXEC) < 0)
 		return err_set(e, errno, "pipe: %s", strerror(errno));
-	if (pipe2(told, O_CLOEXEC) < 0) {
+	if (pipe2(done, O_CLOEXEC) < 0) {
 		close(alive[0]);
 		close(alive[1]);
 		return err_set(e, errno, "pipe: %s", strerror(errno));
@@ -263,14 +263,14 @@ int supervisor_start(struct supervisor *s, const char *mountpoint, bool remove_d
 	pid = fork();
 	if (pid == 0) {
 		duty.alive = alive[0];
-		duty.told = told[1];
+		duty.done = done[1];
 		supervise(&duty);
 		_exit(EXIT_SUCCESS);
 	}
 	close(alive[0]);
-	close(told[1]);
+	close(done[1]);
 	s->alive = alive[1];
-	s->told = told[0];
+	s->done = done[0];
 	return pid < 0 ? err_set(e, errno, "fork: %s", strerror(errno)) : 0;
 }
 
@@ -289,21 +289,21 @@ void supervisor_serving(struct supervisor *s)
 {
 	pthread_mutex_lock(s->serving);
 	s->serves = true;
-	process_say(s->alive, SERVING);
+	process_send(s->alive, SERVING);
 }
 
 void supervisor_finish(struct supervisor *s, bool unmounted)
 {
-	struct pollfd end = {.fd = s->told, .events = POLLIN};
+	struct pollfd end = {.fd = s->done, .events = POLLIN};
 
 	if (s->alive < 0)
 		return;
 	if (unmounted)
-		process_say(s->alive, UNMOUNTED);
+		process_send(s->alive, UNMOUNTED);
 	close(s->alive);
 	if (s->serves)
 		pthread_mutex_unlock(s->serving);
-	while (poll(&end, 1, FINISH_MAX) > 0 && process_hear(s->told) != 0)
+	while (poll(&end, 1, FINISH_MAX) > 0 && process_receive(s->done) != 0)
 		;
-	close(s->told);
+	close(s->done);
 }

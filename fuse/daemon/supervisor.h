@@ -16,7 +16,7 @@ struct mount_id;
 
 struct supervisor {
 	int alive;                /* pipe from the daemon, closed when it ends for any reason */
-	int told;                 /* pipe from the supervisor, closed when it ends */
+	int done;                 /* pipe from the supervisor, closed when it ends */
 	pthread_mutex_t *serving; /* shared; held by the daemon's main thread */
 	bool serves;              /* it is held */
 };

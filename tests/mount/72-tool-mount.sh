@@ -422,7 +422,7 @@ else
 		echo user_allow_other >fuse.conf
 		mounts_may_allow_other() { grep -qx user_allow_other /etc/fuse.conf; }
 		mounts_may_allow_other ||
-			check "a user learns what NTFS takes" in_user_space user_fails 'ntfs-3g may not read .* user_allow_other into /etc/fuse.conf' -f raw ntfs.raw
+			check "a user learns what NTFS takes" in_user_space user_fails 'ntfs-3g may not read .* user_allow_other to /etc/fuse.conf' -f raw ntfs.raw
 		check "and has it then" in_user_space user_ntfs
 	else
 		skip "NTFS as a user: needs ntfs-3g, set-user-ID root"

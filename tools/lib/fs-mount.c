@@ -31,15 +31,15 @@
 struct attempt {
 	const struct fs_mount *m;
 	const struct fs_type *fs;
-	const char *type;    /* by libblkid; "": unknown */
-	char what[32];       /* "partition 2" */
-	char said[ERR_TEXT]; /* standard error of the program that failed */
+	const char *type;      /* by libblkid; "": unknown */
+	char what[32];         /* "partition 2" */
+	char output[ERR_TEXT]; /* standard error of the program that failed */
 };
 
 /* Reports the first line that the program printed. */
-static void report_said(const struct attempt *t, const char *program)
+static void report_output(const struct attempt *t, const char *program)
 {
-	const char *text = t->said + strspn(t->said, "\n");
+	const char *text = t->output + strspn(t->output, "\n");
 	int n = (int)strcspn(text, "\n");
 
 	if (n > 0)
@@ -76,7 +76,7 @@ static int run_mount(struct attempt *t, const char *options, const char *driver)
 	subprocess_add(&c, "--");
 	subprocess_add(&c, m->file);
 	subprocess_add(&c, m->dir);
-	return subprocess_run_quietly(&c, t->said, sizeof t->said);
+	return subprocess_run_quietly(&c, t->output, sizeof t->output);
 }
 
 /* Has the kernel a driver, or mount(8) a helper program? */
@@ -97,18 +97,18 @@ static bool kernel_knows(const char *type)
 
 static bool try_kernel(struct attempt *t)
 {
-	char first[sizeof t->said];
+	char first[sizeof t->output];
 
 	if (run_mount(t, NULL, NULL) == 0)
 		return true;
-	memcpy(first, t->said, sizeof first);
+	memcpy(first, t->output, sizeof first);
 	if (!t->m->writable && t->fs->norecovery && run_mount(t, t->fs->norecovery, NULL) == 0) {
 		warn_of_journal(t);
 		return true;
 	}
 	if (t->fs->driver && run_mount(t, NULL, t->fs->driver) == 0)
 		return true;
-	memcpy(t->said, first, sizeof first);
+	memcpy(t->output, first, sizeof first);
 	return false;
 }
 
@@ -170,7 +170,7 @@ static bool run_program(struct attempt *t, const char *option)
 		subprocess_add(&c, "-o");
 		subprocess_add(&c, options[i]);
 	}
-	good = good && subprocess_run_quietly(&c, t->said, sizeof t->said) == 0 &&
+	good = good && subprocess_run_quietly(&c, t->output, sizeof t->output) == 0 &&
 	       is_served(m, before.st_dev);
 	free(source);
 	return good;
@@ -213,8 +213,8 @@ static bool check_program(const struct attempt *t)
 		report("%s: %s is %s, which needs %s: install the package %s", t->m->image, t->what,
 			t->type, fs->program, fs->package);
 	else if (is_kept_out(path))
-		report("%s: %s is %s, and %s may not read a user's mount: put the line "
-		       "user_allow_other into /etc/fuse.conf, or sudo vdisk mount ...",
+		report("%s: %s is %s, and %s may not read a user's mount: add the line "
+		       "user_allow_other to /etc/fuse.conf, or sudo vdisk mount ...",
 			t->m->image, t->what, t->type, fs->program);
 	else
 		return true;
@@ -226,7 +226,7 @@ static bool check_file_system(struct attempt *t)
 {
 	struct subprocess c = {.words = {t->fs->fsck, "-p", t->m->file}, .n = 3};
 
-	return subprocess_run_quietly(&c, t->said, sizeof t->said) <= FSCK_CORRECTED;
+	return subprocess_run_quietly(&c, t->output, sizeof t->output) <= FSCK_CORRECTED;
 }
 
 static bool try_program(struct attempt *t)
@@ -234,7 +234,7 @@ static bool try_program(struct attempt *t)
 	if (!check_program(t))
 		return false;
 	if (t->m->writable && t->fs->fsck && !check_file_system(t)) {
-		report_said(t, t->fs->fsck);
+		report_output(t, t->fs->fsck);
 		return false;
 	}
 	if (run_program(t, NULL))
@@ -244,7 +244,7 @@ static bool try_program(struct attempt *t)
 		warn_of_journal(t);
 		return true;
 	}
-	report_said(t, t->fs->program);
+	report_output(t, t->fs->program);
 	return false;
 }
 
@@ -254,7 +254,7 @@ static bool mount_as_root(struct attempt *t)
 		return true;
 	/* Containers may have no loop devices. */
 	if (kernel_knows(t->type) && access("/dev/loop-control", W_OK) == 0) {
-		report_said(t, "mount");
+		report_output(t, "mount");
 		return false;
 	}
 	return try_program(t);

@@ -3,8 +3,8 @@
  * /run/vdisk for root, else $XDG_RUNTIME_DIR/vdisk or /tmp/vdisk-UID.
  *
  * Each mount point is a directory of its own in it.  An empty one is either about to be mounted on
- * or left over from processes that were killed.  Whoever is about to mount holds a shared lock on
- * the directory; whoever removes leftovers takes an exclusive one.
+ * or left over from processes that were killed.  vdisk mount holds a shared lock on the directory
+ * until it has mounted; removing leftovers takes an exclusive lock.
  */
 #ifndef VDISK_TOOLS_LIB_MOUNT_HOME_H
 #define VDISK_TOOLS_LIB_MOUNT_HOME_H

@@ -94,9 +94,9 @@ static const struct mounted *view_of(const struct mount_table *m, const char *fi
 	return NULL;
 }
 
-/* When a daemon was killed its view is gone, but a file system that was mounted from it is not. The
- * kernel then gives the path of the file from the root of the view; a FUSE program goes on to give
- * the path that it was started with.  NULL: the file is not of a view. */
+/* Returns the file below the view that a file system was mounted from, if that view is no longer
+ * mounted because its daemon was killed; else NULL.  The kernel then gives the path from the root
+ * of the view; a FUSE program goes on to give the path that it was started with. */
 static const char *file_of_lost_view(const char *file, const char *home)
 {
 	const char *name = home ? below(file, home) : NULL;

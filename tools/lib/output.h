@@ -4,7 +4,7 @@
  * A regular file is written under a temporary name in the same directory, and renamed when it is
  * complete.  So an interruption at any time leaves no incomplete image of the given name, and an
  * old file is unchanged until it is replaced.  The new file gets mode, owner and extended
- * attributes of the old one.  Where this is impossible (a device, a file with several hard links,
+ * attributes of the old one.  If this is impossible (a device, a file with several hard links,
  * no permission to create files in the directory) the output is written in place.
  *
  * A signal removes an incomplete output (leftover.h).  There can be one output in a process.

@@ -23,7 +23,7 @@ struct shared {
 	pthread_mutex_t lock;  /* protects all members below */
 	pthread_cond_t turned; /* turn or ended changed */
 	uint64_t next;         /* offset from which pieces are handed out */
-	uint64_t taken, turn;  /* number of pieces handed out; of second steps done */
+	uint64_t handed, turn; /* number of pieces handed out; of second steps done */
 	bool ended;
 	uint64_t result_off; /* offset of the piece that result is of */
 	int result;
@@ -59,7 +59,7 @@ static bool take_piece(struct shared *s, uint64_t *off, size_t *len)
 	*off = start;
 	*len = MIN(w->end - start, piece - (start - w->start) % piece);
 	s->next += *len;
-	s->taken++;
+	s->handed++;
 	return true;
 }
 
@@ -101,7 +101,7 @@ static void work_on(struct shared *s, void *buf)
 
 	pthread_mutex_lock(&s->lock);
 	while (take_piece(s, &off, &len)) {
-		uint64_t i = s->taken - 1;
+		uint64_t i = s->handed - 1;
 		int r;
 
 		pthread_mutex_unlock(&s->lock);

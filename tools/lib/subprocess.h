@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* subprocess.h - runs other programs, and waits for daemons that they leave behind. */
+/* subprocess.h - runs other programs, and waits for daemons. */
 #ifndef VDISK_TOOLS_LIB_SUBPROCESS_H
 #define VDISK_TOOLS_LIB_SUBPROCESS_H
 

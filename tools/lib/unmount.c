@@ -23,10 +23,10 @@ void unmount_dead(const char *dir)
 		.words = {"fusermount3", "-u", "-z", "--", dir},
 		.n = 5,
 	};
-	char said[256];
+	char ignored[256];
 
 	if (umount2(dir, MNT_DETACH | UMOUNT_NOFOLLOW) < 0 && getuid() != 0)
-		subprocess_run_quietly(&c, said, sizeof said);
+		subprocess_run_quietly(&c, ignored, sizeof ignored);
 }
 
 static bool is_served(const char *view)

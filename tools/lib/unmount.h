@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* unmount.h - removes mounts of vdiskfs whose daemon is gone.
  *
- * When the daemon and its supervisor are both killed, the mount stays behind, and every access to
+ * When the daemon and its supervisor are both killed, the mount stays, and every access to
  * it fails with ENOTCONN; its mount point in mount_home_path() stays, too.
  */
 #ifndef VDISK_TOOLS_LIB_UNMOUNT_H

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* verb.h - rows of the table of verbs and options (verb-table.c), from which the command line is
- * parsed and help and completion are made.
+ * parsed and help and completion are generated.
  */
 #ifndef VDISK_TOOLS_LIB_VERB_H
 #define VDISK_TOOLS_LIB_VERB_H

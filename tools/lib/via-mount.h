@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* via-mount.h - changes the snapshots of an image that vdiskfs has mounted, through the mount: the
- * daemon has the image locked, and knows its state.
+ * daemon has the image locked and cached.
  */
 #ifndef VDISK_TOOLS_LIB_VIA_MOUNT_H
 #define VDISK_TOOLS_LIB_VIA_MOUNT_H

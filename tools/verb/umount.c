@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* umount.c - unmounts a view or a file system, and waits until the image is released.
  *
- * umount(8) returns as soon as the mount is gone.  The programs behind it still write and close the
- * image then, so they are found before and waited for afterwards.
+ * umount(8) returns as soon as the mount is gone.  The programs that served it still write and
+ * close the image then, so they are found before and waited for afterwards.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -65,7 +65,7 @@ static bool await_view(const struct mounted *x, struct subprocess_await *daemon)
 	else if (mount_table_is_used(&m, x->view))
 		subprocess_await_end(daemon, 0);
 	else if (daemon->n > 0)
-		good = await(daemon, x->dir, "the daemon behind it");
+		good = await(daemon, x->dir, "its daemon");
 	else
 		unmount_leftover(&m, x->view);
 	mount_table_free(&m);
