@@ -102,6 +102,15 @@ int mountinfo_each(int fd, mountinfo_visit_fn *visit, void *arg)
 	return 0;
 }
 
+int mountinfo_read(mountinfo_visit_fn *visit, void *arg)
+{
+	int fd = mountinfo_open(), ret = fd < 0 ? -errno : mountinfo_each(fd, visit, arg);
+
+	if (fd >= 0)
+		close(fd);
+	return ret;
+}
+
 /* A subtype follows a dot. */
 static bool is_type(const char *type, const char *name)
 {

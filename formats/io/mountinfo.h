@@ -25,6 +25,9 @@ int mountinfo_open(void);
 typedef void mountinfo_visit_fn(void *arg, const struct mount_line *line);
 int mountinfo_each(int fd, mountinfo_visit_fn *visit, void *arg);
 
+/* The same, for a process that may open the list now. */
+int mountinfo_read(mountinfo_visit_fn *visit, void *arg);
+
 /* Is it a type of file system that a process serves through /dev/fuse? */
 bool mountinfo_is_fuse(const char *type);
 

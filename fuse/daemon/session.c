@@ -59,13 +59,10 @@ static void find_occupant(void *arg, const struct mount_line *line)
  * cannot mount on any vdiskfs: fusermount3 requires a directory that he can write to. */
 static int check_free(const struct options *o, const char *path, struct err *e)
 {
-	int fd = mountinfo_open();
 	struct occupant x = {.dir = path};
 	char *source = source_of(o->image);
 
-	mountinfo_each(fd, find_occupant, &x);
-	if (fd >= 0)
-		close(fd);
+	mountinfo_read(find_occupant, &x);
 	if (x.image && source && (geteuid() != 0 || strcmp(x.image, source) == 0)) {
 		err_set(e, EBUSY, "%s: %s is mounted there already", path, x.image);
 		err_hint(e, "vdisk umount %s ends that mount", path);

@@ -64,12 +64,9 @@ static void find_mount(void *arg, const struct mount_line *line)
 
 static char *mountpoint_of(dev_t dev)
 {
-	int fd = mountinfo_open();
 	struct find f = {.dev = dev};
 
-	mountinfo_each(fd, find_mount, &f);
-	if (fd >= 0)
-		close(fd);
+	mountinfo_read(find_mount, &f);
 	return f.path;
 }
 
@@ -88,30 +85,10 @@ static void find_top(void *arg, const struct mount_line *line)
 
 static dev_t mounted_on(const char *path)
 {
-	int fd = mountinfo_open();
 	struct top t = {.path = path};
 
-	mountinfo_each(fd, find_top, &t);
-	if (fd >= 0)
-		close(fd);
+	mountinfo_read(find_top, &t);
 	return t.dev;
-}
-
-static bool is_dead(const char *path)
-{
-	struct statfs st;
-
-	return statfs(path, &st) < 0 && errno == ENOTCONN;
-}
-
-/* Unmounts for a user, who may not call umount2(2). */
-static void run_fusermount(const char *path)
-{
-	const char *const argv[] = {"fusermount3", "-u", "-z", "-q", "--", path, NULL};
-	pid_t pid;
-
-	if (posix_spawnp(&pid, argv[0], NULL, NULL, (char *const *)argv, environ) == 0)
-		waitpid(pid, NULL, 0);
 }
 
 static bool is_mount(const char *path, uint64_t id)
@@ -124,10 +101,16 @@ static bool is_mount(const char *path, uint64_t id)
 static void remove_mount(const struct mount_id *w, bool unmounted)
 {
 	char *path = w->dev ? mountpoint_of(w->dev) : NULL;
+	/* Users may not call umount2(2). */
+	const char *const argv[] = {"fusermount3", "-u", "-z", "-q", "--", path, NULL};
+	struct statfs st;
+	bool ours = path && (w->id ? is_mount(path, w->id)
+				   : !unmounted && statfs(path, &st) < 0 && errno == ENOTCONN);
+	pid_t pid;
 
-	if (path && (w->id ? is_mount(path, w->id) : !unmounted && is_dead(path)) &&
-		umount2(path, MNT_DETACH | UMOUNT_NOFOLLOW) < 0)
-		run_fusermount(path);
+	if (ours && umount2(path, MNT_DETACH | UMOUNT_NOFOLLOW) < 0 &&
+		posix_spawnp(&pid, argv[0], NULL, NULL, (char *const *)argv, environ) == 0)
+		waitpid(pid, NULL, 0);
 	free(path);
 }
 
@@ -169,18 +152,6 @@ static void detach(int alive, int done)
 	setenv("PATH", "/usr/local/bin:/usr/bin:/bin", 1);
 }
 
-/* Waits for the end of the main thread, and aborts the connection if other threads go on.  When the
- * daemon dies, one of them may be in a notification that waits for the lock of a directory, held by
- * a process that waits for the daemon's answer.  Neither would end, and the mount would stay. */
-static void outlast(const struct mount_id *w, int alive, pthread_mutex_t *serving)
-{
-	struct pollfd end = {.fd = alive, .events = POLLIN};
-
-	pthread_mutex_lock(serving); /* robust: released by the death of its owner */
-	if (poll(&end, 1, REST_MAX) == 0)
-		abort_connection(w);
-}
-
 /* Finds the mount of a daemon that ended before it could report it. */
 static void find_mount_on(struct mount_id *w, const char *mountpoint, dev_t below)
 {
@@ -197,6 +168,9 @@ struct duty {
 	pthread_mutex_t *serving;
 };
 
+/* When the daemon dies, one of its threads may be in a notification that waits for the lock of a
+ * directory, held by a process that waits for the daemon's answer.  Neither would end, and the
+ * mount would stay; so the connection is aborted if other threads outlive the main thread. */
 static void supervise(const struct duty *d)
 {
 	struct pollfd next = {.fd = d->alive, .events = POLLIN};
@@ -206,17 +180,21 @@ static void supervise(const struct duty *d)
 
 	detach(d->alive, d->done);
 	while ((byte = process_receive(d->alive)) != 0) {
+		int limit = SERVING_MAX; /* a daemon that waits for its own mount gets an error */
+
+		if (byte == UNMOUNTED) {
+			unmounted = true;
+			continue;
+		}
 		if (byte == MOUNTED) {
 			if (read(d->alive, &w, sizeof w) != sizeof w || !w.dev)
 				find_mount_on(&w, d->mountpoint, d->below);
-			/* A daemon that waits for its own mount gets an error. */
-			if (poll(&next, 1, SERVING_MAX) == 0)
-				abort_connection(&w);
-		} else if (byte == SERVING) {
-			outlast(&w, d->alive, d->serving);
 		} else {
-			unmounted = byte == UNMOUNTED;
+			pthread_mutex_lock(d->serving); /* released by the death of its owner */
+			limit = REST_MAX;
 		}
+		if (poll(&next, 1, limit) == 0)
+			abort_connection(&w);
 	}
 	if (!w.dev)
 		find_mount_on(&w, d->mountpoint, d->below);

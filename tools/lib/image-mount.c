@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* image-mount.c - see image-mount.h. */
 #include "image-mount.h"
 
 #include <errno.h>

@@ -47,7 +47,8 @@ int mount_home_lock(const char *home, struct err *e)
 		return err_set(e, errno, "%s: %s", home, strerror(errno));
 	if (lstat(home, &st) < 0 || !S_ISDIR(st.st_mode) || st.st_uid != getuid() ||
 		(st.st_mode & (S_IWGRP | S_IWOTH)))
-		return err_set(e, EPERM, "%s: must be a directory that only this user can write to", home);
+		return err_set(
+			e, EPERM, "%s: must be a directory that only this user can write to", home);
 	fd = open(home, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	if (fd >= 0 && flock(fd, LOCK_SH) == 0)
 		return fd;

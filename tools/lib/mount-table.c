@@ -131,14 +131,12 @@ static void add_file_system(void *arg, const struct mount_line *line)
 int mount_table_read(struct mount_table *m, struct err *e)
 {
 	struct reading r = {.table = m, .home = mount_home_path()};
-	int fd = mountinfo_open(), ret;
+	int ret;
 
 	*m = (struct mount_table){0};
-	ret = mountinfo_each(fd, add_view, &r);
+	ret = mountinfo_read(add_view, &r);
 	if (ret == 0)
-		ret = mountinfo_each(fd, add_file_system, &r);
-	if (fd >= 0)
-		close(fd);
+		ret = mountinfo_read(add_file_system, &r);
 	free(r.home);
 	if (r.failed)
 		return err_nomem(e);
