@@ -5,7 +5,6 @@
 
 #include "fuzz.h"
 #include "driver/vmdk/descriptor.h"
-#include "driver/vmdk/filename.h"
 #include "driver/vmdk/vmdk.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
@@ -19,10 +18,10 @@ static void check_string(const char *s, const char *text, size_t size)
 /* Whatever it was, it is no longer than it may be. */
 static void check_name(const struct vmdk_descriptor *d, const char *name)
 {
-	char out[VMDK_FILENAME_MAX];
+	char out[VMDK_NAME_MAX];
 	struct err e = ERR_INIT;
 
-	if (name && vmdk_filename_decode(d, name, out, &e) == 0)
+	if (name && vmdk_descriptor_decode_name(d, name, out, &e) == 0)
 		fuzz_require(strlen(out) < sizeof out);
 }
 
@@ -49,7 +48,7 @@ static void check_other(void *arg, const char *name, bool is_parent)
 	unsigned *count = arg;
 
 	(void)is_parent;
-	fuzz_require(strlen(name) < VMDK_FILENAME_MAX);
+	fuzz_require(strlen(name) < VMDK_NAME_MAX);
 	fuzz_require(++*count <= VMDK_MAX_EXTENTS + 1);
 }
 
@@ -70,6 +69,6 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 		check_desc(&d, text, size);
 	vmdk_descriptor_free(&d);
 	free(text);
-	vmdk_filename_visit(data, size, check_other, &count);
+	vmdk_descriptor_visit_names(data, size, check_other, &count);
 	return 0;
 }

@@ -120,7 +120,7 @@ check "an inherited descriptor" through_fd
 warned() {
 	mount_image aes.qcow2 m-warn "$@" 2>warn.err && unmount m-warn
 	cat warn.err
-	grep -q 'warning: .*aes.qcow2: encrypted with AES, which does not tell a wrong passphrase' warn.err
+	grep -q 'warning: .*aes.qcow2: encrypted with AES, which does not detect a wrong passphrase' warn.err
 }
 check "AES warns that it does not know" warned "${with[@]}"
 check "and that a newline counts" eval 'warned -o "passphrase-file=$W/pw.newline" && grep -q newline warn.err'

@@ -65,7 +65,7 @@ static int clear_entry(struct qed_check *c, const char *what, uint64_t pos, uint
 
 	if (!c->repair) {
 		check_corruption(c->r,
-			"ERROR %s entry %" PRIu64 ", 0x%" PRIx64 ", leads out of the file", what, i,
+			"ERROR %s entry %" PRIu64 ", 0x%" PRIx64 ", points outside of the file", what, i,
 			entry);
 		return 0;
 	}

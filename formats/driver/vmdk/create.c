@@ -69,9 +69,9 @@ static int check_options(const struct vmdk_creation *m, struct err *e)
 		return err_set(
 			e, EINVAL, "zeroed_grain: subformat=%s has no grains", m->kind->name);
 	if (!m->kind->flat && !creation_is(c, "preallocation", "off"))
-		return err_set(e, EINVAL, "preallocation: only of flat disks");
+		return err_set(e, EINVAL, "preallocation: only for flat disks");
 	if (creation_flag(c, "compat6") && creation_text(c, "hwversion"))
-		return err_set(e, EINVAL, "compat6 says what hwversion is");
+		return err_set(e, EINVAL, "compat6 sets hwversion: only one of them is possible");
 	return 0;
 }
 
@@ -119,7 +119,7 @@ static int set_parent(struct vmdk_creation *m, struct err *e)
 		return 0;
 	if (!parent)
 		return err_set(
-			e, EINVAL, "its content ID is in the backing file, which must be there");
+			e, EINVAL, "the backing file must exist: its content ID is recorded");
 	if (parent->format != c->format)
 		return err_set(e, EINVAL, "a backing file of the format %s: only vmdk is possible",
 			parent->format->name);

@@ -8,6 +8,8 @@
 #include <stdint.h>
 
 #include "util/guid.h"
+#include "util/limits.h"
+#include "image/format.h"
 
 struct err;
 
@@ -52,5 +54,16 @@ int vmdk_descriptor_probe(const unsigned char *head, size_t len);
  * on failure. */
 int vmdk_descriptor_parse(struct vmdk_descriptor *d, char *text, struct err *e);
 void vmdk_descriptor_free(struct vmdk_descriptor *d);
+
+/* Bytes of a file name converted to UTF-8, with the NUL. */
+#define VMDK_NAME_MAX (3 * LIMIT_NAME + 1)
+
+/* Converts a file name from the encoding that the descriptor declares to UTF-8. */
+int vmdk_descriptor_decode_name(
+	const struct vmdk_descriptor *d, const char *name, char out[VMDK_NAME_MAX], struct err *e);
+
+/* As names of struct format. */
+void vmdk_descriptor_visit_names(
+	const unsigned char *head, size_t n, format_name_visit *visit, void *arg);
 
 #endif

@@ -19,7 +19,6 @@
 #include "descriptor.h"
 #include "disk.h"
 #include "export.h"
-#include "filename.h"
 #include "header.h"
 #include "parent.h"
 #include "vmdk.h"
@@ -108,7 +107,7 @@ static int open_named(struct image *img, const char *name, struct io **io, struc
 static int open_extent_file(struct image *img, struct vmdk *v, struct vmdk_extent *x, struct err *e)
 {
 	const char *file = x->line->file;
-	char name[VMDK_FILENAME_MAX];
+	char name[VMDK_NAME_MAX];
 	struct io *io;
 	int r;
 
@@ -121,7 +120,7 @@ static int open_extent_file(struct image *img, struct vmdk *v, struct vmdk_exten
 			x->io = io_ref(other->io);
 			return 0;
 		}
-	r = vmdk_filename_decode(&v->desc, file, name, e);
+	r = vmdk_descriptor_decode_name(&v->desc, file, name, e);
 	if (r == 0)
 		r = open_named(img, name, &io, e);
 	if (r < 0)
@@ -265,7 +264,7 @@ static int open_bare(struct image *img, struct vmdk *v, struct err *e)
 	if (!h.is_root && h.parent[0] == '\0') {
 		if (text_ends_with(img->io->name, "-delta.vmdk"))
 			return refuse_part(e);
-		image_warn(img, "it names no parent: what it does not hold reads as zeroes");
+		image_warn(img, "it names no parent: grains that it does not hold read as zeroes");
 	}
 	v->text = strdup(h.parent);
 	v->desc = (struct vmdk_descriptor){
@@ -411,7 +410,7 @@ const struct format vmdk_format = {
 	.suffixes = suffixes,
 	.has_parents = true,
 	.probe = vmdk_probe,
-	.names = vmdk_filename_visit,
+	.names = vmdk_descriptor_visit_names,
 	.open = vmdk_open,
 	.can_write = true,
 	.start_writing = vmdk_write_start,

@@ -17,7 +17,6 @@
 #include "image/format.h"
 #include "image/image.h"
 #include "descriptor.h"
-#include "filename.h"
 
 static bool has_uuid(const unsigned char *id)
 {
@@ -26,9 +25,9 @@ static bool has_uuid(const unsigned char *id)
 
 static int name_parent(struct image *img, const struct vmdk_descriptor *d, struct err *e)
 {
-	char name[VMDK_FILENAME_MAX];
+	char name[VMDK_NAME_MAX];
 	bool is_flat;
-	int r = vmdk_filename_decode(d, d->parent_hint, name, e);
+	int r = vmdk_descriptor_decode_name(d, d->parent_hint, name, e);
 
 	if (r < 0)
 		return err_in(e, "parentFileNameHint");

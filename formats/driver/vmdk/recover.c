@@ -124,7 +124,7 @@ int vmdk_recover_scan(
 	s->ngrains = div_round_up(h->capacity, h->grain);
 	r = walk_records(&w, e);
 	if (r == 0 && s->n == 0)
-		r = err_set(e, ENODATA, "not one grain is left");
+		r = err_set(e, ENODATA, "no grain was found");
 	if (r < 0) {
 		vmdk_recover_free(s);
 		return r;

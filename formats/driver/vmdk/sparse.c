@@ -60,9 +60,9 @@ static const char *find_obstacle(
 	bool whole = t->gd_pos == h->gd * VMDK_SECTOR && lost == 0;
 
 	if (t->compressed)
-		return "streamOptimized: compressed grains stay as they are";
+		return "streamOptimized: compressed grains cannot be overwritten";
 	if (h->version > 2)
-		return "its sparse extent is of version 3, of which changes are to be tracked";
+		return "its sparse extent is of version 3, whose changes must be tracked";
 	if (!whole || (h->flags & VMDK_REDUNDANT) != (t->rgd_pos ? VMDK_REDUNDANT : 0))
 		return "a grain directory is damaged";
 	return NULL;
@@ -106,7 +106,8 @@ static int recover(
 	*e = ours;
 	x->no_writing = "it has lost its directory";
 	if (r == 0)
-		image_warn(img, "%s has lost its directory; what is shown was found by its markers",
+		image_warn(img,
+			"%s has lost its directory; only grains found by their markers are shown",
 			s->tables.io->name);
 	return r;
 }

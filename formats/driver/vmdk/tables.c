@@ -195,7 +195,7 @@ static int __attribute__((cold)) bad_grain(const struct vmdk_tables *t, uint64_t
 	if (place == VMDK_BAD)
 		return err_set(e, EUCLEAN,
 			"grain table: the entry of grain %" PRIu64 " is 0x%016" PRIx64
-			", which stands for nothing",
+			", which has no meaning",
 			grain, load_le64(raw));
 	if (place < t->first_grain)
 		return err_set(e, EUCLEAN,

@@ -143,7 +143,7 @@ static int check_doubtful(const struct vmdk_tables *t, uint64_t grain, const uns
 		if (load_le32(entries + i * VMDK_ENTRY) == VMDK_ZERO && other != VMDK_ZERO)
 			return err_set(e, EUCLEAN,
 				"grain table: the entry of grain %" PRIu64
-				" is 1, which stands for nothing here, and the redundant one is "
+				" is 1, which has no meaning here, and the redundant one is "
 				"%" PRIu32,
 				grain + i, other);
 	}

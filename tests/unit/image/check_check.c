@@ -76,9 +76,9 @@ START_TEST(qed_nowhere)
 	put_le(file + L2, 8, 5 * CLUSTER + 512);
 	put_le(file + L2 + 8 * 600, 8, 0);
 	put_le(file + L2 + 8 * 601, 8, 7 * CLUSTER);
-	finds(7 * CLUSTER, "ERROR L2 table entry 0, 0x5200, leads out of the file\n"
-			   "ERROR L2 table entry 601, 0x7000, leads out of the file\n"
-			   "ERROR L1 table entry 1, 0x6000, leads out of the file\n"
+	finds(7 * CLUSTER, "ERROR L2 table entry 0, 0x5200, points outside of the file\n"
+			   "ERROR L2 table entry 601, 0x7000, points outside of the file\n"
+			   "ERROR L1 table entry 1, 0x6000, points outside of the file\n"
 			   "Leaked cluster 5\n");
 	findings_count(&f, 3, 1);
 }

@@ -8,7 +8,6 @@
 #include "util/err.h"
 #include "common/unit.h"
 #include "driver/vmdk/descriptor.h"
-#include "driver/vmdk/filename.h"
 
 #define HEAD "# Disk DescriptorFile\nversion=1\nCID=1234abcd\nparentCID=ffffffff\n"
 #define ONE  "RW 10 FLAT \"a.img\" 0\n"
@@ -230,9 +229,9 @@ static const struct {
 START_TEST(names_are_read_as_their_encoding_says)
 {
 	const struct vmdk_descriptor d = {.encoding = names[_i].encoding};
-	char name[VMDK_FILENAME_MAX];
+	char name[VMDK_NAME_MAX];
 
-	ck_assert_ok(vmdk_filename_decode(&d, names[_i].name, name, &p.e), &p.e);
+	ck_assert_ok(vmdk_descriptor_decode_name(&d, names[_i].name, name, &p.e), &p.e);
 	ck_assert_str_eq(name, names[_i].utf8);
 }
 END_TEST
@@ -242,28 +241,28 @@ START_TEST(names_that_cannot_be_read_are_refused)
 	static const char *const strange[] = {
 		"no such thing", "UTF-7", "ISO-2022-KR", "IBM1364", ""};
 	struct vmdk_descriptor d;
-	char name[VMDK_FILENAME_MAX], max[LIMIT_NAME + 2];
+	char name[VMDK_NAME_MAX], max[LIMIT_NAME + 2];
 
 	for (size_t i = 0; i < COUNT(strange); i++) {
 		d = (struct vmdk_descriptor){.encoding = strange[i]};
-		ck_assert_fails(vmdk_filename_decode(&d, "\xb5", name, &p.e), ENOTSUP, &p.e,
+		ck_assert_fails(vmdk_descriptor_decode_name(&d, "\xb5", name, &p.e), ENOTSUP, &p.e,
 			"\", which is not supported");
 	}
 	d.encoding = "windows-1252";
-	ck_assert_fails(vmdk_filename_decode(&d, "\x81", name, &p.e), EINVAL, &p.e,
+	ck_assert_fails(vmdk_descriptor_decode_name(&d, "\x81", name, &p.e), EINVAL, &p.e,
 		"not written in CP1252");
 	d.encoding = "windows-932";
-	ck_assert_fails(
-		vmdk_filename_decode(&d, "\x95", name, &p.e), EINVAL, &p.e, "not written in");
+	ck_assert_fails(vmdk_descriptor_decode_name(&d, "\x95", name, &p.e), EINVAL, &p.e,
+		"not written in");
 	memset(max, '\x80', sizeof max);
 	max[LIMIT_NAME] = '\0';
 	d.encoding = "windows-1252";
-	ck_assert_ok(vmdk_filename_decode(&d, max, name, &p.e), &p.e);
+	ck_assert_ok(vmdk_descriptor_decode_name(&d, max, name, &p.e), &p.e);
 	ck_assert_uint_eq(strlen(name), 3 * LIMIT_NAME);
 	max[LIMIT_NAME] = 'x';
 	max[LIMIT_NAME + 1] = '\0';
 	ck_assert_fails(
-		vmdk_filename_decode(&d, max, name, &p.e), ENAMETOOLONG, &p.e, "1023 bytes");
+		vmdk_descriptor_decode_name(&d, max, name, &p.e), ENAMETOOLONG, &p.e, "1023 bytes");
 }
 END_TEST
 

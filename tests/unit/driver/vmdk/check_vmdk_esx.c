@@ -409,9 +409,9 @@ START_TEST(undefined_entries_affect_only_their_range)
 		int code;
 		const char *says;
 	} bad[] = {
-		{1, EUCLEAN, "0x0000000000000001, which stands for nothing"},
-		{UINT64_C(4) << 60, EUCLEAN, "which stands for nothing"},
-		{UINT64_C(15) << 60, EUCLEAN, "which stands for nothing"},
+		{1, EUCLEAN, "0x0000000000000001, which has no meaning"},
+		{UINT64_C(4) << 60, EUCLEAN, "which has no meaning"},
+		{UINT64_C(15) << 60, EUCLEAN, "which has no meaning"},
 		{UINT64_C(3) << 60 | 1, EIO, "lies past the end"},
 		{UINT64_C(0x3fffffffffffffff), EIO, "lies past the end"},
 	};
