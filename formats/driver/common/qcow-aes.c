@@ -28,7 +28,8 @@ int qcow_aes_unlock(const struct image *img, struct crypt **crypt, struct err *e
 	if (r < 0)
 		return r;
 	image_warn(img,
-		"encrypted with AES, which does not detect a wrong passphrase: if it is wrong, so is "
+		"encrypted with AES, which does not detect a wrong passphrase: if it is wrong, so "
+		"is "
 		"what you see%s",
 		s->len <= sizeof key && s->bytes[s->len - 1] == '\n'
 			? "; the newline at its end is a part of it"

@@ -5,6 +5,7 @@
 
 #include <stdlib.h>
 
+#include "util/array.h"
 #include "util/bytes.h"
 #include "util/err.h"
 #include "io/io.h"
@@ -19,20 +20,19 @@ struct parallels_view {
 	size_t snapshot;
 };
 
-/* The last storage that begins at or before off. */
+/* For array_lower_bound: finds the first storage that begins after an offset. */
+static int compare_start(const void *off, const void *storage)
+{
+	return *(const uint64_t *)off >= ((const struct parallels_storage *)storage)->start ? 1
+											    : -1;
+}
+
 static const struct parallels_storage *find_storage(const struct parallels *p, uint64_t off)
 {
-	size_t low = 0, high = p->nstorages;
+	size_t size = sizeof p->storages[0];
 
-	while (high - low > 1) {
-		size_t middle = low + (high - low) / 2;
-
-		if (p->storages[middle].start <= off)
-			low = middle;
-		else
-			high = middle;
-	}
-	return &p->storages[low];
+	return p->storages +
+	       array_lower_bound(&off, p->storages, p->nstorages, size, compare_start) - 1;
 }
 
 static int parallels_map(

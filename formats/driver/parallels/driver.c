@@ -28,7 +28,8 @@ static void warn_of_bundle(const struct image *img)
 	if (!image_dir(img) || asprintf(&path, "%s/%s", image_dir(img), PARALLELS_DESCRIPTOR) < 0)
 		return;
 	if (host_stat(path, &st) == 0)
-		image_warn(img, "one file of the disk that %s describes: it may not be the whole disk",
+		image_warn(img,
+			"one file of the disk that %s describes: it may not be the whole disk",
 			PARALLELS_DESCRIPTOR);
 	free(path);
 }

@@ -65,8 +65,8 @@ static int clear_entry(struct qed_check *c, const char *what, uint64_t pos, uint
 
 	if (!c->repair) {
 		check_corruption(c->r,
-			"ERROR %s entry %" PRIu64 ", 0x%" PRIx64 ", points outside of the file", what, i,
-			entry);
+			"ERROR %s entry %" PRIu64 ", 0x%" PRIx64 ", points outside of the file",
+			what, i, entry);
 		return 0;
 	}
 	check_tell(c->r, "Repairing %s entry %" PRIu64 ", 0x%" PRIx64, what, i, entry);

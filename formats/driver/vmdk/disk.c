@@ -9,24 +9,24 @@
 
 #include <stdlib.h>
 
+#include "util/array.h"
 #include "util/bytes.h"
 #include "util/err.h"
 #include "io/io.h"
 #include "image/image.h"
 
+/* For array_lower_bound: finds the first extent that begins after an offset. */
+static int compare_start(const void *off, const void *extent)
+{
+	return *(const uint64_t *)off >= ((const struct vmdk_extent *)extent)->start ? 1 : -1;
+}
+
 struct vmdk_extent *vmdk_disk_find_extent(const struct vmdk *v, uint64_t off)
 {
-	size_t low = 0, high = v->desc.nlines;
+	size_t size = sizeof v->extents[0];
 
-	while (high - low > 1) {
-		size_t middle = low + (high - low) / 2;
-
-		if (v->extents[middle].start <= off)
-			low = middle;
-		else
-			high = middle;
-	}
-	return &v->extents[low];
+	return v->extents +
+	       array_lower_bound(&off, v->extents, v->desc.nlines, size, compare_start) - 1;
 }
 
 static int vmdk_map(
