@@ -2,7 +2,7 @@
 #include <string.h>
 
 #include "fuzz.h"
-#include "driver/qcow2/qcow2.h"
+#include "driver/qcow2/header.h"
 
 static void check_name(void *arg, const char *name, bool is_parent)
 {
@@ -14,6 +14,6 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
-	qcow2_names(data, size, check_name, NULL);
+	qcow2_header_names(data, size, check_name, NULL);
 	return fuzz_one("qcow2", data, size);
 }
