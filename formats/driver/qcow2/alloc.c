@@ -6,7 +6,6 @@
  */
 #include "alloc.h"
 
-#include <assert.h>
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
@@ -58,7 +57,7 @@ void qcow2_alloc_free(struct qcow2_alloc *a)
 	if (!a)
 		return;
 	free_tables(a->table);
-	free(a->freed);
+	freed_end(&a->freed);
 	free(a);
 }
 
@@ -224,29 +223,12 @@ void qcow2_alloc_cancel_compressed(struct qcow2_alloc *a, uint64_t pos, uint32_t
 
 int qcow2_alloc_prepare(struct qcow2_alloc *a, size_t n, struct err *e)
 {
-	size_t needed = a->nfreed + n + SPARE, room = MAX(2 * a->room, needed);
-	struct qcow2_clusters *freed;
-
-	if (needed <= a->room)
-		return 0;
-	freed = reallocarray(a->freed, room, sizeof freed[0]);
-	if (!freed)
-		return err_nomem(e);
-	a->freed = freed;
-	a->room = room;
-	return 0;
+	return freed_prepare(&a->freed, n + SPARE, e);
 }
 
 void qcow2_alloc_drop(struct qcow2_alloc *a, uint64_t first, uint64_t n)
 {
-	struct qcow2_clusters *last = a->nfreed > a->durable ? &a->freed[a->nfreed - 1] : NULL;
-
-	if (last && last->first + last->n == first) {
-		last->n += n;
-		return;
-	}
-	assert(a->nfreed < a->room);
-	a->freed[a->nfreed++] = (struct qcow2_clusters){.first = first, .n = n};
+	freed_add(&a->freed, first, n);
 }
 
 int qcow2_alloc_give_back(struct qcow2_alloc *a, struct err *e)
@@ -259,7 +241,7 @@ int qcow2_alloc_give_back(struct qcow2_alloc *a, struct err *e)
 
 int qcow2_alloc_relieve(struct qcow2_alloc *a, struct err *e)
 {
-	if (a->nfreed < FREED_MAX &&
+	if (a->freed.n < FREED_MAX &&
 		writeback_pending(a->writer->writeback) < a->writer->pending_max)
 		return 0;
 	return qcow2_alloc_give_back(a, e);
@@ -267,10 +249,7 @@ int qcow2_alloc_relieve(struct qcow2_alloc *a, struct err *e)
 
 bool qcow2_alloc_durable(struct view *v)
 {
-	struct qcow2_alloc *a = ((struct qcow2_view *)v)->q->alloc;
-
-	a->durable = a->nfreed;
-	return a->durable > 0;
+	return freed_set_durable(&((struct qcow2_view *)v)->q->alloc->freed);
 }
 
 /* The last cluster of a block device need not be whole. */
@@ -280,21 +259,24 @@ static void discard(struct io *io, uint64_t pos, uint64_t len)
 		io_discard(io, pos, MIN(len, io->size - pos));
 }
 
-/* Discards those of the clusters that are free now, so that the host can free them. */
-static int give_back(struct qcow2_alloc *a, struct qcow2_clusters c, struct err *e)
+/* Takes one reference from each cluster; the host frees those that have none left. */
+static int release(void *arg, struct freed_run run, struct err *e)
 {
+	struct qcow2_alloc *a = arg;
 	struct io *io = a->q->io;
 	unsigned bits = a->q->header.cluster_bits;
+	int r = qcow2_refcount_add(a, run.first, run.n, -1, e);
 
-	for (uint64_t count, n; c.n > 0; c.first += n, c.n -= n) {
-		int r = qcow2_refcount_get(a, c.first, c.n, &count, &n, e);
-
+	if (r < 0)
+		return r;
+	for (uint64_t count, n; run.n > 0; run.first += n, run.n -= n) {
+		r = qcow2_refcount_get(a, run.first, run.n, &count, &n, e);
 		if (r < 0)
 			return r;
 		if (count > 0)
 			continue;
-		discard(io, c.first << bits, n << bits);
-		a->next = MIN(a->next, c.first);
+		discard(io, run.first << bits, n << bits);
+		a->next = MIN(a->next, run.first);
 	}
 	return 0;
 }
@@ -313,21 +295,9 @@ static void forget_tables(struct qcow2_alloc *a)
 int qcow2_alloc_release_freed(struct view *v, struct err *e)
 {
 	struct qcow2_alloc *a = ((struct qcow2_view *)v)->q->alloc;
-	size_t done = 0;
-	int r = 0;
 
 	forget_tables(a);
 	/* The cluster that it is in may be freed. */
 	a->compressed_end = 0;
-	for (; r == 0 && done < a->durable; done++) {
-		struct qcow2_clusters c = a->freed[done];
-
-		r = qcow2_refcount_add(a, c.first, c.n, -1, e);
-		if (r == 0)
-			r = give_back(a, c, e);
-	}
-	a->durable -= done;
-	a->nfreed -= done;
-	memmove(a->freed, a->freed + done, a->nfreed * sizeof a->freed[0]);
-	return r;
+	return freed_release(&a->freed, release, a, e);
 }

@@ -11,6 +11,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "driver/common/freed.h"
 #include "refcount.h"
 
 struct err;
@@ -23,12 +24,9 @@ struct qcow2_alloc {
 	struct writer *writer;
 	_Atomic(struct qcow2_reftable *) table;
 	uint64_t next; /* no cluster before it is free */
-	uint64_t
-		compressed_end; /* of the last compressed cluster, where the next may begin; or 0 */
-	/* Clusters that lose one reference each, once nothing on disk refers to them; that is true
-	 * of the first durable of them. */
-	struct qcow2_clusters *freed;
-	size_t nfreed, room, durable;
+	/* The end of the last compressed cluster, where the next may begin; or 0. */
+	uint64_t compressed_end;
+	struct freed freed; /* clusters that lose one reference each */
 };
 
 struct qcow2_alloc *qcow2_alloc_new(struct qcow2 *q, struct writer *w, struct err *e);

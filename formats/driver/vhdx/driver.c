@@ -32,7 +32,7 @@ static void vhdx_free(struct view *v)
 
 	free(d->alloc.used);
 	free(d->log.entry);
-	free(d->freed);
+	freed_end(&d->freed);
 	io_unref(d->io);
 	free(d);
 }

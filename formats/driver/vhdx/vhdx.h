@@ -18,6 +18,7 @@
 
 #include "util/bytes.h"
 #include "util/guid.h"
+#include "driver/common/freed.h"
 #include "image/creation.h"
 #include "view/view.h"
 
@@ -100,9 +101,7 @@ struct vhdx {
 	/* For an image that is written to: */
 	struct vhdx_alloc alloc;
 	struct vhdx_log log;
-	/* Blocks that no entry of the BAT has any more; the first of them durably. */
-	uint64_t *freed;
-	size_t nfreed, freed_capacity, ndurable;
+	struct freed freed; /* bytes of blocks */
 };
 
 /* The index in the BAT of the entry of a payload block. */

@@ -7,8 +7,6 @@
  * the file does not matter.
  */
 #include <errno.h>
-#include <stdlib.h>
-#include <string.h>
 
 #include "util/bitmap.h"
 #include "util/bytes.h"
@@ -125,21 +123,6 @@ static int vhdx_commit(struct view *v, const struct reservation *res, struct err
 		e);
 }
 
-static int expect_freed(struct vhdx *d, struct err *e)
-{
-	size_t capacity = d->freed_capacity ? 2 * d->freed_capacity : 64;
-	uint64_t *more;
-
-	if (d->nfreed < d->freed_capacity)
-		return 0;
-	more = reallocarray(d->freed, capacity, sizeof more[0]);
-	if (!more)
-		return err_nomem(e);
-	d->freed = more;
-	d->freed_capacity = capacity;
-	return 0;
-}
-
 /* A block that is not stored reads as zeroes already, unless its bytes are the parent's. */
 static int clear_block(struct vhdx *d, uint64_t block, struct err *e)
 {
@@ -150,11 +133,11 @@ static int clear_block(struct vhdx *d, uint64_t block, struct err *e)
 
 	if (r < 0 || (!stored && !below))
 		return r;
-	r = expect_freed(d, e);
+	r = freed_prepare(&d->freed, 1, e);
 	if (r == 0)
 		r = set_entry(d, i, VHDX_ZERO, e);
 	if (r == 0 && stored)
-		d->freed[d->nfreed++] = entry & VHDX_POSITION_MASK;
+		freed_add(&d->freed, entry & VHDX_POSITION_MASK, d->block_size);
 	return r;
 }
 
@@ -175,27 +158,26 @@ static int vhdx_clear(struct view *v, uint64_t off, uint64_t len, struct err *e)
 
 static bool vhdx_durable(struct view *v)
 {
-	struct vhdx *d = (struct vhdx *)v;
-
-	d->ndurable = d->nfreed;
-	return d->ndurable > 0;
+	return freed_set_durable(&((struct vhdx *)v)->freed);
 }
 
 /* The host frees the bytes at once.  If it cannot, the next allocation makes them zeroes. */
-static int vhdx_release_freed(struct view *v, struct err *e)
+static int release(void *arg, struct freed_run run, struct err *e)
 {
-	struct vhdx *d = (struct vhdx *)v;
+	struct vhdx *d = arg;
 	struct err ignored = ERR_INIT;
 
 	(void)e;
-	for (size_t i = 0; i < d->ndurable; i++) {
-		io_zero(d->io, d->freed[i], d->block_size, &ignored);
-		vhdx_alloc_give(d, d->freed[i], d->block_size);
-	}
-	d->nfreed -= d->ndurable;
-	memmove(d->freed, d->freed + d->ndurable, d->nfreed * sizeof d->freed[0]);
-	d->ndurable = 0;
+	io_zero(d->io, run.first, run.n, &ignored);
+	vhdx_alloc_give(d, run.first, run.n);
 	return 0;
+}
+
+static int vhdx_release_freed(struct view *v, struct err *e)
+{
+	struct vhdx *d = (struct vhdx *)v;
+
+	return freed_release(&d->freed, release, d, e);
 }
 
 /* Children compare the GUID of the data with the one that they record: another one means that their
