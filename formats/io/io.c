@@ -1,4 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* io.c - everything that is common to all kinds of io: errors, changes, and the watch for other
+ * programs that change the length of a file. */
 #include <assert.h>
 #include <errno.h>
 #include <inttypes.h>
@@ -62,121 +64,6 @@ void io_unref(struct io *io)
 	pthread_mutex_destroy(&io->length_lock);
 	io->ops->close(io);
 	free(name);
-}
-
-/* Memory. */
-
-struct memory {
-	struct io io;
-	const unsigned char *data;
-};
-
-static ssize_t memory_read(struct io *io, void *buf, size_t len, uint64_t pos)
-{
-	const struct memory *m = (const struct memory *)io;
-
-	if (pos >= io->size)
-		return 0;
-	len = MIN(len, io->size - pos);
-	memcpy(buf, m->data + pos, len);
-	return len;
-}
-
-static void memory_close(struct io *io)
-{
-	free(io);
-}
-
-static const struct io_ops memory_ops = {.read = memory_read, .close = memory_close};
-
-struct io *io_from_memory(const void *data, size_t len, const char *name, struct err *e)
-{
-	struct memory *m = io_new(sizeof *m, &memory_ops, name, e);
-
-	if (!m)
-		return NULL;
-	m->io.size = len;
-	m->io.stored = len;
-	m->data = data;
-	return &m->io;
-}
-
-/* Members of archives. */
-
-struct slice {
-	struct io io;
-	struct io *archive;
-	uint64_t pos;
-};
-
-static ssize_t slice_read(struct io *io, void *buf, size_t len, uint64_t pos)
-{
-	const struct slice *s = (const struct slice *)io;
-
-	if (pos >= io->size)
-		return 0;
-	return io_read_some(s->archive, buf, MIN(len, io->size - pos), s->pos + pos);
-}
-
-static int64_t slice_seek(struct io *io, uint64_t pos, int whence)
-{
-	const struct slice *s = (const struct slice *)io;
-	int64_t found = s->archive->ops->seek(s->archive, s->pos + pos, whence);
-
-	return found < 0 ? found : found - (int64_t)s->pos;
-}
-
-static struct io *slice_find_altered(struct io *io)
-{
-	return io_find_altered(((struct slice *)io)->archive);
-}
-
-static void slice_close(struct io *io)
-{
-	struct slice *s = (struct slice *)io;
-
-	io_unref(s->archive);
-	free(s);
-}
-
-static const struct io_ops slice_ops = {
-	.read = slice_read,
-	.seek = slice_seek,
-	.find_altered = slice_find_altered,
-	.close = slice_close,
-};
-
-struct io *io_slice(
-	struct io *archive, uint64_t pos, uint64_t len, const char *member, struct err *e)
-{
-	struct slice *s = NULL;
-	char *name;
-
-	/* It may have been cut since the place was looked up. */
-	if (!range_fits(pos, len, archive->size)) {
-		err_set(e, EUCLEAN, "%s: \"%s\" passes its end", archive->name, member);
-		return NULL;
-	}
-	if (asprintf(&name, "%s:%s", archive->name, member) < 0) {
-		err_nomem(e);
-		return NULL;
-	}
-	s = io_new(sizeof *s, &slice_ops, name, e);
-	free(name);
-	if (!s)
-		return NULL;
-	io_stand_for(&s->io, archive);
-	s->archive = io_ref(archive);
-	s->pos = pos;
-	s->io.member = s->io.name + strlen(archive->name) + 1;
-	s->io.fd = archive->fd;
-	s->io.start += pos;
-	s->io.size = len;
-	/* How much of a sparse archive is whose is not worth a walk over its holes. */
-	s->io.stored = MIN(len, archive->stored);
-	s->io.sparse = archive->sparse && archive->ops->seek;
-	s->io.is_block = archive->is_block;
-	return &s->io;
 }
 
 bool io_is_same(const struct io *a, const struct io *b)
