@@ -126,17 +126,6 @@ static int check_geometry(struct qcow *q, const unsigned char *h, struct err *e)
 	return 0;
 }
 
-static int unlock(const struct image *img, struct qcow *q, const unsigned char *h, struct err *e)
-{
-	uint32_t method = load_be32(h + 36);
-
-	if (method == CRYPT_AES)
-		return qcow_aes_unlock(img, &q->crypt, e);
-	if (method != CRYPT_NONE)
-		return err_set(e, ENOTSUP, "unsupported encryption method %" PRIu32, method);
-	return 0;
-}
-
 static int check_l1(struct qcow *q, const unsigned char *h, struct err *e)
 {
 	struct l2map *t = &q->tables;
@@ -173,6 +162,7 @@ static int read_backing(struct image *img, struct qcow *q, const unsigned char *
 static int read_header(struct image *img, struct qcow *q, struct err *e)
 {
 	unsigned char h[HEADER_SIZE];
+	uint32_t method;
 	int r;
 
 	if (img->io->size < sizeof h)
@@ -181,6 +171,7 @@ static int read_header(struct image *img, struct qcow *q, struct err *e)
 	r = io_read(img->io, h, sizeof h, 0, e);
 	if (r < 0)
 		return r;
+	method = load_be32(h + 36);
 	if (load_be32(h) != MAGIC || load_be32(h + 4) != 1)
 		return err_set(e, EINVAL, "not a qcow image of version 1");
 	r = check_geometry(q, h, e);
@@ -188,7 +179,11 @@ static int read_header(struct image *img, struct qcow *q, struct err *e)
 		r = check_l1(q, h, e);
 	if (r == 0)
 		r = read_backing(img, q, h, e);
-	return r < 0 ? r : unlock(img, q, h, e);
+	if (r < 0 || method == CRYPT_NONE)
+		return r;
+	if (method == CRYPT_AES)
+		return qcow_aes_unlock(img, &q->crypt, e);
+	return err_set(e, ENOTSUP, "unsupported encryption method %" PRIu32, method);
 }
 
 static int qcow_open(struct image *img, struct err *e)

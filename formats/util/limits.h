@@ -40,14 +40,14 @@
 #define PARALLELS_MAX_STORAGES  256
 #define PARALLELS_MAX_SNAPSHOTS 256
 
-#define VMDK_MAX_DESCRIPTOR     (1u << 20)
-#define VMDK_MAX_EXTENTS        4096
-#define VMDK_MAX_GRAIN_SECTORS  0x200000u
-#define VMDK_MAX_GTES_PER_GT    512
-#define VMDK_MAX_GD_BYTES       (32u << 20)
-#define VMDK_MAX_PACKED_SECTORS 4096u      /* of a compressed grain: 2 MiB, as of a qcow2 cluster */
-#define VMDK_MAX_SCAN           (4u << 20) /* grains found without a directory: 32 MiB of memory */
-#define VMDK_MAX_PADDING        (64u << 20) /* zeroes behind the footer of a stream */
+#define VMDK_MAX_DESCRIPTOR         (1u << 20)
+#define VMDK_MAX_EXTENTS            4096
+#define VMDK_MAX_GRAIN_SECTORS      0x200000u
+#define VMDK_MAX_GTES_PER_GT        512
+#define VMDK_MAX_GD_BYTES           (32u << 20)
+#define VMDK_MAX_COMPRESSED_SECTORS 4096u      /* of a compressed grain: 2 MiB, as in qcow2 */
+#define VMDK_MAX_RECOVERED          (4u << 20) /* grains found without a directory: 32 MiB of memory */
+#define VMDK_MAX_PADDING            (64u << 20) /* zeroes after the footer of a stream */
 
 #define VDI_MAX_BLOCKS 0x1fffffffu  /* a map of 2 GiB: as many as its u32 offset reaches */
 #define VDI_MAX_BLOCK  (256u << 20) /* bytes; VirtualBox opens up to 128 MiB */

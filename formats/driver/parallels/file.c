@@ -32,18 +32,6 @@ bool parallels_file_probe(const unsigned char *head, size_t len)
 
 /* The header: every value is checked before it is used. */
 
-static int check_version(const unsigned char *h, struct err *e)
-{
-	uint32_t version = load_le32(h + 16);
-
-	if (!parallels_file_probe(h, PARALLELS_HEADER))
-		return err_set(e, EINVAL, "not a Parallels image");
-	if (version != VERSION)
-		return err_set(e, ENOTSUP, "Parallels image: version %" PRIu32 ", %u is supported",
-			version, VERSION);
-	return 0;
-}
-
 /* Writers of the old magic leave garbage in the high half of the size. */
 static int check_geometry(struct parallels_file *f, const unsigned char *h, bool old, struct err *e)
 {
@@ -88,10 +76,14 @@ int parallels_file_read(struct parallels_file *f, struct err *e)
 		return err_set(
 			e, EINVAL, "the header is cut off at %" PRIu64 " bytes", f->io->size);
 	r = io_read(f->io, h, sizeof h, 0, e);
-	if (r == 0)
-		r = check_version(h, e);
-	if (r == 0)
-		r = check_geometry(f, h, memcmp(h, MAGIC_OLD, MAGIC_LEN) == 0, e);
+	if (r < 0)
+		return r;
+	if (!parallels_file_probe(h, sizeof h))
+		return err_set(e, EINVAL, "not a Parallels image");
+	if (load_le32(h + 16) != VERSION)
+		return err_set(e, ENOTSUP, "Parallels image: version %" PRIu32 ", %u is supported",
+			load_le32(h + 16), VERSION);
+	r = check_geometry(f, h, memcmp(h, MAGIC_OLD, MAGIC_LEN) == 0, e);
 	if (r == 0)
 		r = check_bat(f, h, e);
 	f->unclean = load_le32(h + PARALLELS_AT_IN_USE) == IN_USE;

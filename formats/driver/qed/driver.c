@@ -72,17 +72,6 @@ static int check_clusters(struct qed *q, const unsigned char *h, struct err *e)
 	return 0;
 }
 
-static int check_features(struct qed *q, const unsigned char *h, struct err *e)
-{
-	uint64_t unknown;
-
-	q->features = load_le64(h + 16);
-	unknown = q->features & ~(uint64_t)QED_KNOWN_FEATURES;
-	if (unknown)
-		return err_set(e, ENOTSUP, "unsupported feature: bit %d", __builtin_ctzll(unknown));
-	return 0;
-}
-
 static int check_size(struct qed *q, const unsigned char *h, struct err *e)
 {
 	struct l2map *t = &q->tables;
@@ -149,6 +138,7 @@ static int read_backing(
 static int read_header(struct image *img, struct qed *q, struct err *e)
 {
 	unsigned char h[HEADER_SIZE];
+	uint64_t unknown;
 	int r;
 
 	if (img->io->size < sizeof h)
@@ -159,9 +149,11 @@ static int read_header(struct image *img, struct qed *q, struct err *e)
 		return r;
 	if (memcmp(h, MAGIC, 4) != 0)
 		return err_set(e, EINVAL, "not a QED image");
-	r = check_features(q, h, e);
-	if (r == 0)
-		r = check_clusters(q, h, e);
+	q->features = load_le64(h + 16);
+	unknown = q->features & ~(uint64_t)QED_KNOWN_FEATURES;
+	if (unknown)
+		return err_set(e, ENOTSUP, "unsupported feature: bit %d", __builtin_ctzll(unknown));
+	r = check_clusters(q, h, e);
 	if (r == 0)
 		r = check_size(q, h, e);
 	if (r == 0)

@@ -99,7 +99,7 @@ static int check_compression(const struct vmdk_header *h, struct err *e)
 static int check_geometry(const struct vmdk_header *h, struct err *e)
 {
 	uint32_t max =
-		h->flags & VMDK_COMPRESSED ? VMDK_MAX_PACKED_SECTORS : VMDK_MAX_GRAIN_SECTORS;
+		h->flags & VMDK_COMPRESSED ? VMDK_MAX_COMPRESSED_SECTORS : VMDK_MAX_GRAIN_SECTORS;
 
 	if (h->capacity > LIMIT_DISK_SIZE / VMDK_SECTOR)
 		return err_set(e, EFBIG,

@@ -55,8 +55,8 @@ static int add_grain(struct record_walk *w, uint64_t lba, uint32_t len, struct e
 		   !range_fits(w->sector * VMDK_SECTOR, record, w->io->size);
 	if (w->ended)
 		return 0;
-	if (s->n == VMDK_MAX_SCAN)
-		return err_set(e, EFBIG, "more than %u grains to be recovered", VMDK_MAX_SCAN);
+	if (s->n == VMDK_MAX_RECOVERED)
+		return err_set(e, EFBIG, "more than %u grains to be recovered", VMDK_MAX_RECOVERED);
 	found = array_grow(s->found, s->n, sizeof *found);
 	if (!found)
 		return err_nomem(e);

@@ -255,9 +255,9 @@ END_TEST
 START_TEST(huge_compressed_grains_are_refused)
 {
 	build_vmdk_put(&b, AT_GD, 8, 4);
-	build_vmdk_put(&b, AT_GRAIN, 8, VMDK_MAX_PACKED_SECTORS);
+	build_vmdk_put(&b, AT_GRAIN, 8, VMDK_MAX_COMPRESSED_SECTORS);
 	opened();
-	build_vmdk_put(&b, AT_GRAIN, 8, 2 * VMDK_MAX_PACKED_SECTORS);
+	build_vmdk_put(&b, AT_GRAIN, 8, 2 * VMDK_MAX_COMPRESSED_SECTORS);
 	refuses(EINVAL, "grain of 8192 sectors");
 }
 END_TEST
