@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* check-map.c - what the map of a disk alone tells of damage: places that cannot be, and places
- * that two parts of the disk share.
+/* check-map.c - finding damage by mapping the whole disk: ranges that cannot be mapped, and parts
+ * of a file that two parts of the disk share.
  *
- * It is for formats that give each byte of the disk a place of its own.  Drivers refuse entries
- * that make no sense when they map them, so there is nothing to be said a second time here.
+ * It is for formats that give each byte of the disk a place of its own.  Drivers refuse wrong
+ * entries when they map them, so the check has no rules of its own for them.
  */
 #include <errno.h>
 #include <inttypes.h>
@@ -22,9 +22,9 @@
  * any.  A disk that asks for more looks than its files have bytes has tables that overlap. */
 #define LOOKS_LEAST (UINT64_C(1) << 22)
 
-/* Pieces in order of position that touch are one.  A sound image has no more of them than its
+/* Ranges that touch are joined.  A sound image has no more of them than its
  * files have clusters. */
-#define PIECES_LEAST ((size_t)(64u << 20) / sizeof(struct mapped_range))
+#define RANGES_LEAST ((size_t)(64u << 20) / sizeof(struct mapped_range))
 
 struct mapped_range {
 	const struct io *io;
@@ -36,12 +36,12 @@ enum { DAMAGE = 1, OVERLAPS = 2 }; /* findings to report */
 struct mapping {
 	struct check_report *r;
 	unsigned report;
-	struct mapped_range *pieces;
-	size_t n, room, max;
+	struct mapped_range *ranges;
+	size_t n, capacity, max;
 	uint64_t looks; /* that may still be taken */
 };
 
-static int compare_pieces(const void *a, const void *b)
+static int compare_ranges(const void *a, const void *b)
 {
 	const struct mapped_range *p = a, *q = b;
 
@@ -53,25 +53,25 @@ static int compare_pieces(const void *a, const void *b)
 static bool is_sorted(const struct mapping *m)
 {
 	for (size_t i = 1; i < m->n; i++)
-		if (compare_pieces(&m->pieces[i - 1], &m->pieces[i]) > 0)
+		if (compare_ranges(&m->ranges[i - 1], &m->ranges[i]) > 0)
 			return false;
 	return true;
 }
 
-/* Puts the pieces in order, tells which overlap, and makes one of those that touch. */
+/* Sorts the ranges, reports which overlap, and joins those that touch. */
 static void merge(struct mapping *m)
 {
 	struct err enough = ERR_INIT;
 	size_t n = 0;
 
 	if (!is_sorted(m))
-		qsort(m->pieces, m->n, sizeof m->pieces[0], compare_pieces);
+		qsort(m->ranges, m->n, sizeof m->ranges[0], compare_ranges);
 	for (size_t i = 0; i < m->n; i++) {
-		struct mapped_range *p = &m->pieces[i], *last = n > 0 ? &m->pieces[n - 1] : NULL;
+		struct mapped_range *p = &m->ranges[i], *last = n > 0 ? &m->ranges[n - 1] : NULL;
 		uint64_t end = last ? last->pos + last->len : 0;
 
 		if (!last || last->io != p->io || p->pos > end) {
-			m->pieces[n++] = *p;
+			m->ranges[n++] = *p;
 			continue;
 		}
 		if (p->pos < end && check_go_on(m->r, &enough) == 0)
@@ -84,37 +84,29 @@ static void merge(struct mapping *m)
 	m->n = n;
 }
 
-static int make_room(struct mapping *m, struct err *e)
+static int add_range(struct mapping *m, const struct extent *x, struct err *e)
 {
-	struct mapped_range *pieces;
-	size_t room;
-
-	if (m->room == m->max) {
-		merge(m);
-		return m->n <= m->max / 2 ? 0
-					  : err_set(e, EUCLEAN,
-						    "the disk is in more pieces than there can be");
-	}
-	room = MIN(MAX(2 * m->room, 64), m->max);
-	pieces = realloc(m->pieces, room * sizeof pieces[0]);
-	if (!pieces)
-		return err_nomem(e);
-	m->pieces = pieces;
-	m->room = room;
-	return 0;
-}
-
-static int add_piece(struct mapping *m, const struct extent *x, struct err *e)
-{
-	struct mapped_range *last = m->n > 0 ? &m->pieces[m->n - 1] : NULL;
+	struct mapped_range *last = m->n > 0 ? &m->ranges[m->n - 1] : NULL;
 
 	if (last && last->io == x->io && last->pos + last->len == x->pos) {
 		last->len += x->len;
 		return 0;
 	}
-	if (m->n == m->room && make_room(m, e) < 0)
-		return -e->code;
-	m->pieces[m->n++] = (struct mapped_range){.io = x->io, .pos = x->pos, .len = x->len};
+	if (m->n == m->max) {
+		merge(m);
+		if (m->n > m->max / 2)
+			return err_set(e, EUCLEAN, "the disk is in more pieces than there can be");
+	}
+	if (m->n == m->capacity) {
+		size_t capacity = MIN(MAX(2 * m->capacity, 64), m->max);
+		struct mapped_range *ranges = realloc(m->ranges, capacity * sizeof ranges[0]);
+
+		if (!ranges)
+			return err_nomem(e);
+		m->ranges = ranges;
+		m->capacity = capacity;
+	}
+	m->ranges[m->n++] = (struct mapped_range){.io = x->io, .pos = x->pos, .len = x->len};
 	return 0;
 }
 
@@ -147,7 +139,7 @@ static int map_all(struct mapping *m, const struct view *v, struct err *e)
 		if (view_map(v, off, v->size - off, &x, &why) < 0)
 			r = add_damage(m, &why, e);
 		else if (m->report & OVERLAPS && (x.kind == EXTENT_FILE || x.kind == EXTENT_CRYPT))
-			r = add_piece(m, &x, e);
+			r = add_range(m, &x, e);
 		off += MIN(x.len ? x.len : DAMAGE_STEP, v->size - off);
 	}
 	return r;
@@ -159,14 +151,14 @@ static int look(struct image *img, unsigned report, struct check_report *r, stru
 	struct mapping m = {
 		.r = r,
 		.report = report,
-		.max = PIECES_LEAST + real / 4096,
+		.max = RANGES_LEAST + real / 4096,
 		.looks = LOOKS_LEAST + real / 4,
 	};
 	int rc = map_all(&m, img->states[0]->view, e);
 
 	if (rc == 0)
 		merge(&m);
-	free(m.pieces);
+	free(m.ranges);
 	return rc;
 }
 

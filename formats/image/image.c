@@ -31,27 +31,11 @@ static void set_writer(struct image *img, struct writer *w)
 	}
 }
 
-static int begin_writing(struct image *img, struct err *e)
-{
-	int r = writeback_add(img->writer->writeback, img->io, e);
-
-	if (r == 0 && img->format->start_writing)
-		r = img->format->start_writing(img, e);
-	if (r < 0) { /* the driver is not ready for what ends writing */
-		writer_free(img->writer);
-		set_writer(img, NULL);
-	}
-	if (r < 0 && e->code == EUCLEAN)
-		err_hint(e, "\"vdisk check\" lists the damage, and \"vdisk convert\" copies what "
-			    "can be "
-			    "read");
-	return r < 0 ? err_in(e, "%s", img->io->name) : 0;
-}
-
 int image_start_writing(struct image *img, struct err *e)
 {
 	struct view *live = img->states[0]->view;
 	struct writer *w;
+	int r;
 
 	if (!live->write && img->no_writing)
 		err_set(e, ENOTSUP, "%s: it cannot be written to: %s", img->io->name,
@@ -67,7 +51,17 @@ int image_start_writing(struct image *img, struct err *e)
 		return -e->code;
 	w->detect_zeroes = img->opts->detect_zeroes;
 	set_writer(img, w);
-	return begin_writing(img, e);
+	r = writeback_add(w->writeback, img->io, e);
+	if (r == 0 && img->format->start_writing)
+		r = img->format->start_writing(img, e);
+	if (r == 0)
+		return 0;
+	writer_free(w); /* the driver is not ready for writer_finish */
+	set_writer(img, NULL);
+	if (e->code == EUCLEAN)
+		err_hint(e, "\"vdisk check\" lists the damage, and \"vdisk convert\" copies what "
+			    "can be read");
+	return err_in(e, "%s", img->io->name);
 }
 
 int image_flush(struct image *img, struct err *e)
@@ -90,22 +84,17 @@ int image_check_files(const struct image *img, struct err *e)
 	return r;
 }
 
-static void free_states(struct image *img)
-{
-	for (size_t i = 0; i < img->nstates; i++)
-		state_put(img->states[i]);
-	free(img->states);
-	view_free(img->missing);
-	pthread_mutex_destroy(&img->states_lock);
-}
-
 static void image_free(struct image *img)
 {
 	struct err ignored = ERR_INIT;
 
 	image_finish(img, &ignored);
 	writer_free(img->writer);
-	free_states(img);
+	for (size_t i = 0; i < img->nstates; i++)
+		state_put(img->states[i]);
+	free(img->states);
+	view_free(img->missing);
+	pthread_mutex_destroy(&img->states_lock);
 	if (img->format && img->format->close && img->priv)
 		img->format->close(img);
 	io_unref(img->io);
@@ -225,7 +214,7 @@ int image_read_parent_name(struct image *img, uint64_t pos, uint32_t len, struct
 
 int image_add_parent_name(struct image *img, const char *windows_name, struct err *e)
 {
-	char *name, **room = &img->parent_name;
+	char *name, **slot = &img->parent_name;
 
 	if (windows_name[0] == '\0')
 		return 0;
@@ -234,12 +223,12 @@ int image_add_parent_name(struct image *img, const char *windows_name, struct er
 		return err_nomem(e);
 	for (char *c = strchr(name, '\\'); c; c = strchr(c, '\\'))
 		*c = '/';
-	for (size_t i = 0; *room; room = &img->parent_others[i++])
-		if (strcmp(*room, name) == 0 || i == IMAGE_OTHER_NAMES) {
+	for (size_t i = 0; *slot; slot = &img->parent_others[i++])
+		if (strcmp(*slot, name) == 0 || i == IMAGE_OTHER_NAMES) {
 			free(name);
 			return 0;
 		}
-	*room = name;
+	*slot = name;
 	return 0;
 }
 

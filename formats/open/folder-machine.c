@@ -14,7 +14,7 @@
 #include <sys/stat.h>
 
 #include "util/limits.h"
-#include "util/bytes.h"
+#include "util/array.h"
 #include "util/err.h"
 #include "folder-impl.h"
 #include "folder-known.h"
@@ -95,32 +95,27 @@ static char *find_by_name(const struct machine_reading *r, const char *file)
 }
 
 /* Searches by name, and by id when there is no file of that name or it has another id. */
-static void locate(
-	const struct machine_reading *r, const struct machine_medium *medium, struct located *l)
-{
-	const char *known = NULL;
-
-	l->done = true;
-	l->path = find_by_name(r, medium->file);
-	if (!r->known || guid_is_zero(medium->id))
-		return;
-	l->other = l->path && folder_known_is_other(r->f, l->path, medium->id);
-	if (!l->path || l->other)
-		known = folder_known_find(r->known, medium->id);
-	if (!known)
-		return;
-	free(l->path);
-	l->path = strdup(known);
-	l->other = false;
-}
-
 static const struct located *located(
 	const struct machine_reading *r, const struct machine_medium *medium)
 {
 	struct located *l = &r->located[medium - r->m->media];
+	const char *known;
 
-	if (!l->done)
-		locate(r, medium, l);
+	if (l->done)
+		return l;
+	l->done = true;
+	l->path = find_by_name(r, medium->file);
+	if (!r->known || guid_is_zero(medium->id))
+		return l;
+	l->other = l->path && folder_known_is_other(r->f, l->path, medium->id);
+	if (l->path && !l->other)
+		return l;
+	known = folder_known_find(r->known, medium->id);
+	if (known) {
+		free(l->path);
+		l->path = strdup(known);
+		l->other = false;
+	}
 	return l;
 }
 
@@ -178,52 +173,45 @@ static int compare_attached(const void *a, const void *b)
 	return order ? order : (x->age > y->age) - (x->age < y->age);
 }
 
-static void add_attached(struct machine_reading *r, size_t state)
-{
-	const struct machine_state *s = &r->m->states[state];
-
-	for (size_t i = 0; i < s->ndisks; i++) {
-		const struct machine_medium *medium = medium_of(r->m, s->disks[i].file);
-
-		r->attached[r->nattached++] = (struct attached){
-			.slot = s->disks[i].slot,
-			.file = s->disks[i].file,
-			.registered = medium && medium->registered,
-			.age = state ? state : SIZE_MAX, /* the present comes last */
-		};
-	}
-}
-
 static int read_attached(struct machine_reading *r)
 {
+	const struct machine *m = r->m;
 	size_t n = 0;
 
-	for (size_t i = 0; i < r->m->nstates; i++)
-		n += r->m->states[i].ndisks;
+	for (size_t i = 0; i < m->nstates; i++)
+		n += m->states[i].ndisks;
 	r->attached = calloc(n + 1, sizeof r->attached[0]);
 	if (!r->attached)
 		return err_nomem(r->e);
-	for (size_t i = 0; i < r->m->nstates; i++)
-		add_attached(r, i);
+	for (size_t i = 0; i < m->nstates; i++)
+		for (size_t k = 0; k < m->states[i].ndisks; k++) {
+			const struct machine_disk *disk = &m->states[i].disks[k];
+			const struct machine_medium *medium = medium_of(m, disk->file);
+
+			r->attached[r->nattached++] = (struct attached){
+				.slot = disk->slot,
+				.file = disk->file,
+				.registered = medium && medium->registered,
+				.age = i ? i : SIZE_MAX, /* the present comes last */
+			};
+		}
 	qsort(r->attached, n, sizeof r->attached[0], compare_attached);
 	return 0;
+}
+
+static int compare_slot(const void *slot, const void *attached)
+{
+	return strcmp(slot, ((const struct attached *)attached)->slot);
 }
 
 /* The parent of such a medium is not known, so its disk is the one that another state has in the
  * same slot. */
 static const char *file_in_slot(const struct machine_reading *r, const char *slot)
 {
-	size_t low = 0, high = r->nattached;
+	size_t i = array_lower_bound(
+		slot, r->attached, r->nattached, sizeof r->attached[0], compare_slot);
 
-	while (low < high) {
-		size_t middle = low + (high - low) / 2;
-
-		if (strcmp(r->attached[middle].slot, slot) < 0)
-			low = middle + 1;
-		else
-			high = middle;
-	}
-	return r->attached[low].file;
+	return r->attached[i].file;
 }
 
 /* One disk. */
@@ -312,20 +300,10 @@ static int collect_disks(struct machine_reading *r)
 	return 0;
 }
 
-static void free_disks(struct machine_reading *r)
-{
-	for (struct folder_disk *d; (d = r->disks) != NULL;) {
-		r->disks = d->next;
-		free(d->origin);
-		free(d->files);
-		free(d);
-	}
-}
-
 /* Entries. */
 
-/* The nearest snapshot above that has the disk; numbers are those that shots get. */
-static size_t shot_above(const struct machine *m, size_t state, const size_t *numbers)
+/* The nearest snapshot above that has the disk; numbers are those of the snapshots. */
+static size_t snapshot_above(const struct machine *m, size_t state, const size_t *numbers)
 {
 	do
 		state = m->states[state].parent;
@@ -333,35 +311,35 @@ static size_t shot_above(const struct machine *m, size_t state, const size_t *nu
 	return numbers[state];
 }
 
-static int add_shot(const struct machine_reading *r, struct folder_entry *entry,
+static int add_snapshot(const struct machine_reading *r, struct folder_entry *entry,
 	const struct machine_state *state, const char *file)
 {
-	struct folder_shot *shot = &entry->shots[entry->nshots++];
+	struct folder_snapshot *snapshot = &entry->snapshots[entry->nsnapshots++];
 
-	shot->name = strdup(state->name);
-	shot->path = find_file(r, file);
-	shot->when = state->when;
-	if (!shot->name || !shot->path)
+	snapshot->name = strdup(state->name);
+	snapshot->path = find_file(r, file);
+	snapshot->when = state->when;
+	if (!snapshot->name || !snapshot->path)
 		return -ENOMEM;
-	return find_refusal(r, file, &shot->refusal);
+	return find_refusal(r, file, &snapshot->refusal);
 }
 
-static int add_shots(
+static int add_snapshots(
 	const struct machine_reading *r, const struct folder_disk *d, struct folder_entry *entry)
 {
 	const struct machine *m = r->m;
 	size_t *numbers = calloc(m->nstates, sizeof *numbers);
 	int ret = 0;
 
-	entry->shots = calloc(m->nstates, sizeof entry->shots[0]);
-	if (!numbers || !entry->shots)
+	entry->snapshots = calloc(m->nstates, sizeof entry->snapshots[0]);
+	if (!numbers || !entry->snapshots)
 		ret = -ENOMEM;
 	for (size_t i = 1; i < m->nstates && ret == 0; i++) {
 		if (!d->files[i])
 			continue;
-		ret = add_shot(r, entry, &m->states[i], d->files[i]);
-		entry->shots[entry->nshots - 1].parent = shot_above(m, i, numbers);
-		numbers[i] = entry->nshots;
+		ret = add_snapshot(r, entry, &m->states[i], d->files[i]);
+		entry->snapshots[entry->nsnapshots - 1].parent = snapshot_above(m, i, numbers);
+		numbers[i] = entry->nsnapshots;
 	}
 	free(numbers);
 	return ret < 0 ? err_nomem(r->e) : 0;
@@ -392,7 +370,7 @@ static int add_disk(const struct machine_reading *r, const struct folder_disk *d
 	entry->described = true;
 	if (find_refusal(r, file, &entry->refusal) < 0)
 		return err_nomem(r->e);
-	return add_shots(r, d, entry);
+	return add_snapshots(r, d, entry);
 }
 
 /* Claims. */
@@ -434,15 +412,6 @@ static int claim_disk(const struct machine_reading *r, const struct folder_disk 
 	return ret;
 }
 
-static void reading_end(struct machine_reading *r)
-{
-	free_disks(r);
-	for (size_t i = 0; i < r->m->nmedia; i++)
-		free(r->located[i].path);
-	free(r->located);
-	free(r->attached);
-}
-
 int folder_machine_add(
 	struct folder *f, const struct machine *m, struct folder_known *known, struct err *e)
 {
@@ -461,6 +430,15 @@ int folder_machine_add(
 		if (ret == 0)
 			ret = claim_disk(&r, d);
 	}
-	reading_end(&r);
+	for (struct folder_disk *d; (d = r.disks) != NULL;) {
+		r.disks = d->next;
+		free(d->origin);
+		free(d->files);
+		free(d);
+	}
+	for (size_t i = 0; i < m->nmedia; i++)
+		free(r.located[i].path);
+	free(r.located);
+	free(r.attached);
 	return ret;
 }

@@ -14,6 +14,7 @@
 #include <sys/stat.h>
 
 #include "util/limits.h"
+#include "util/array.h"
 #include "util/bytes.h"
 #include "util/err.h"
 #include "folder-impl.h"
@@ -58,17 +59,6 @@ static bool is_image(const struct folder *f, const char *path, const char *name)
 	return found;
 }
 
-static enum look look_at_file(const struct folder *f, const char *path, const char *name)
-{
-	if (package_is_named(name))
-		return LOOK_PACKAGE;
-	if (text_ends_with(name, ".vmx") || text_ends_with(name, ".vbox"))
-		return LOOK_MACHINE;
-	if (registry_find_by_filename(name) || is_image(f, path, name))
-		return LOOK_IMAGE;
-	return LOOK_NOTHING;
-}
-
 static unsigned char type_of(const char *path, const struct dirent *d)
 {
 	struct stat st;
@@ -81,10 +71,18 @@ static unsigned char type_of(const char *path, const struct dirent *d)
 /* Links to directories are not followed: they would lead round in circles. */
 static enum look look_at(const struct folder *f, const char *path, const struct dirent *d)
 {
+	const char *name = d->d_name;
+
 	switch (type_of(path, d)) {
 	case DT_REG:
 	case DT_LNK:
-		return look_at_file(f, path, d->d_name);
+		if (package_is_named(name))
+			return LOOK_PACKAGE;
+		if (text_ends_with(name, ".vmx") || text_ends_with(name, ".vbox"))
+			return LOOK_MACHINE;
+		if (registry_find_by_filename(name) || is_image(f, path, name))
+			return LOOK_IMAGE;
+		return LOOK_NOTHING;
 	case DT_DIR:
 		return image_is_bundle(path) ? LOOK_IMAGE : LOOK_FOLDER;
 	default:
@@ -103,22 +101,14 @@ struct naming {
 	struct err *e;
 };
 
-/* Another file, as the one at path names it; malloc'ed or NULL. */
-static char *find_beside(const struct folder *f, const char *path, const char *name)
-{
-	const char *slash = strrchr(path, '/');
-	char *dir = strndup(path, slash > path ? (size_t)(slash - path) : 1);
-	char *found = dir ? folder_find(f, dir, name) : NULL;
-
-	free(dir);
-	return found;
-}
-
 static void take_name(void *arg, const char *name, bool is_parent)
 {
 	struct naming *n = arg;
-	char *other = find_beside(n->f, n->path, name);
+	const char *slash = strrchr(n->path, '/');
+	char *dir = strndup(n->path, slash > n->path ? (size_t)(slash - n->path) : 1);
+	char *other = dir ? folder_find(n->f, dir, name) : NULL;
 
+	free(dir);
 	n->count++;
 	if (is_parent) {
 		free(n->parent);
@@ -130,31 +120,25 @@ static void take_name(void *arg, const char *name, bool is_parent)
 	free(other);
 }
 
-/* Nobody needs to read a file to its end that begins without a name. */
-static void visit_names(const struct format *f, struct io *io, struct naming *n)
-{
-	struct err ignored = ERR_INIT;
-	size_t len = MIN(io->size, HEAD_LEN);
-	unsigned char *text = malloc(LIMIT_DESCRIPTOR);
-
-	if (!text)
-		return;
-	if (io_read(io, text, len, 0, &ignored) == 0)
-		f->names(text, len, take_name, n);
-	if (n->count > 0 && io->size > len) {
-		len = MIN(io->size, LIMIT_DESCRIPTOR);
-		if (io_read(io, text, len, 0, &ignored) == 0)
-			f->names(text, len, take_name, n);
-	}
-	free(text);
-}
-
+/* A file that does not begin with a name is not read to its end. */
 static void read_names(const struct format *f, struct naming *n, bool large_too)
 {
 	struct io *io = open_file(n->f, n->path);
+	unsigned char *text = io ? malloc(LIMIT_DESCRIPTOR) : NULL;
+	struct err ignored = ERR_INIT;
+	size_t len;
 
-	if (io && (large_too || f->names_raw || io->size <= LIMIT_DESCRIPTOR))
-		visit_names(f, io, n);
+	if (text && (large_too || f->names_raw || io->size <= LIMIT_DESCRIPTOR)) {
+		len = MIN(io->size, HEAD_LEN);
+		if (io_read(io, text, len, 0, &ignored) == 0)
+			f->names(text, len, take_name, n);
+		if (n->count > 0 && io->size > len) {
+			len = MIN(io->size, LIMIT_DESCRIPTOR);
+			if (io_read(io, text, len, 0, &ignored) == 0)
+				f->names(text, len, take_name, n);
+		}
+	}
+	free(text);
 	io_unref(io);
 }
 
@@ -183,54 +167,45 @@ int folder_scan_names(struct folder *f, const char *path, bool parents, struct e
 
 #define BUDGET 4096 /* entries that are looked at for one that can be shown */
 
-static bool is_hidden(const char *name)
+static void add_empty(struct folder *f, const char *path)
 {
-	return name[0] == '.';
-}
-
-static int add_empty(struct folder *f, const char *path, struct err *e)
-{
-	char **empty = reallocarray(f->empty, f->nempty + 1, sizeof *empty);
+	char **empty = array_grow(f->empty, f->nempty, sizeof *empty);
 
 	if (!empty)
-		return err_nomem(e);
+		return;
 	f->empty = empty;
 	empty[f->nempty] = strdup(path);
-	return empty[f->nempty] ? (f->nempty++, 0) : err_nomem(e);
+	if (empty[f->nempty])
+		f->nempty++;
 }
 
-static bool holds_something(struct folder *f, const char *dir, unsigned *budget);
-
-static bool is_something(
-	struct folder *f, const char *dir, const struct dirent *d, unsigned *budget)
-{
-	char *path = is_hidden(d->d_name) ? NULL : folder_join(dir, d->d_name);
-	bool found = false;
-
-	if (path && !folder_has_claim(f, path)) {
-		enum look look = look_at(f, path, d);
-
-		found = look == LOOK_FOLDER ? holds_something(f, path, budget)
-					    : look != LOOK_NOTHING;
-	}
-	free(path);
-	return found;
-}
-
-/* Is anything in a directory or below it to be shown?  Where that takes long to tell: yes. */
+/* Is there anything to show in a directory or below it?  True when the budget is used up before. */
 static bool holds_something(struct folder *f, const char *dir, unsigned *budget)
 {
-	struct err ignored = ERR_INIT;
 	DIR *list = host_opendir(dir);
 	bool found = false;
 	struct dirent *d;
 
-	while (list && !found && (d = readdir(list)))
-		found = *budget == 0 || (--*budget, is_something(f, dir, d, budget));
+	while (list && !found && (d = readdir(list))) {
+		enum look look = LOOK_NOTHING;
+		char *path;
+
+		if (*budget == 0) {
+			found = true;
+			break;
+		}
+		--*budget;
+		path = d->d_name[0] == '.' ? NULL : folder_join(dir, d->d_name);
+		if (path && !folder_has_claim(f, path))
+			look = look_at(f, path, d);
+		found = look == LOOK_FOLDER ? holds_something(f, path, budget)
+					    : look != LOOK_NOTHING;
+		free(path);
+	}
 	if (list)
 		closedir(list);
 	if (!found)
-		add_empty(f, dir, &ignored);
+		add_empty(f, dir);
 	return found;
 }
 
@@ -241,20 +216,15 @@ static bool names_raw(const char *path)
 	return format && format->names_raw;
 }
 
-static int add_image(struct folder *f, const char *name, const char *path, struct err *e)
-{
-	if (!folder_add(f, FOLDER_IMAGE, name, path, e))
-		return -ENOMEM;
-	return names_raw(path) ? 0 : folder_scan_names(f, path, false, e);
-}
-
 static int add_path(struct folder *f, const struct dirent *d, const char *path, struct err *e)
 {
 	unsigned budget = BUDGET;
 
 	switch (look_at(f, path, d)) {
 	case LOOK_IMAGE:
-		return add_image(f, d->d_name, path, e);
+		if (!folder_add(f, FOLDER_IMAGE, d->d_name, path, e))
+			return -ENOMEM;
+		return names_raw(path) ? 0 : folder_scan_names(f, path, false, e);
 	case LOOK_PACKAGE:
 		return folder_add(f, FOLDER_PACKAGE, d->d_name, path, e) ? 0 : -ENOMEM;
 	case LOOK_FOLDER:
@@ -267,22 +237,17 @@ static int add_path(struct folder *f, const struct dirent *d, const char *path, 
 	}
 }
 
-/* Could an entry, or one of a directory below, be the raw file that an image names? */
-static bool may_be_named(const struct folder_entry *entry)
-{
-	return entry->kind == FOLDER_SUB ||
-	       (entry->kind == FOLDER_IMAGE &&
-		       registry_find_by_filename(entry->path) == registry_find("raw"));
-}
-
-/* Claims the raw files that entries from number from on name. */
+/* Claims the raw files that entries from number from on name, unless no entry can be one. */
 static int claim_raw_files(struct folder *f, size_t from, struct err *e)
 {
+	const struct format *raw = registry_find("raw");
 	bool some = false;
 	int r = 0;
 
-	for (size_t i = from; i < f->n; i++)
-		some = some || may_be_named(&f->entries[i]);
+	for (size_t i = from; i < f->n && !some; i++)
+		some = f->entries[i].kind == FOLDER_SUB ||
+		       (f->entries[i].kind == FOLDER_IMAGE &&
+			       registry_find_by_filename(f->entries[i].path) == raw);
 	for (size_t i = from; some && r == 0 && i < f->n; i++)
 		if (names_raw(f->entries[i].path))
 			r = folder_scan_names(f, f->entries[i].path, false, e);
@@ -299,7 +264,7 @@ int folder_scan(struct folder *f, struct err *e)
 		return err_set(e, errno, "%s: %s", f->path, strerror(errno));
 	for (int i = 0; i < n; i++) {
 		const char *name = list[i]->d_name;
-		char *path = is_hidden(name) || r < 0 ? NULL : folder_join(f->path, name);
+		char *path = name[0] == '.' || r < 0 ? NULL : folder_join(f->path, name);
 
 		if (path)
 			r = add_path(f, list[i], path, e);

@@ -101,12 +101,12 @@ bool folder_has_claim(const struct folder *f, const char *path)
 
 void folder_free_entry(struct folder_entry *entry)
 {
-	for (size_t i = 0; i < entry->nshots; i++) {
-		free(entry->shots[i].name);
-		free(entry->shots[i].path);
-		free(entry->shots[i].refusal);
+	for (size_t i = 0; i < entry->nsnapshots; i++) {
+		free(entry->snapshots[i].name);
+		free(entry->snapshots[i].path);
+		free(entry->snapshots[i].refusal);
 	}
-	free(entry->shots);
+	free(entry->snapshots);
 	free(entry->name);
 	free(entry->path);
 	free(entry->refusal);
@@ -143,7 +143,7 @@ static bool same_text(const char *a, const char *b)
 	return strcmp(a ? a : "", b ? b : "") == 0;
 }
 
-static bool same_shot(const struct folder_shot *a, const struct folder_shot *b)
+static bool same_snapshot(const struct folder_snapshot *a, const struct folder_snapshot *b)
 {
 	return same_text(a->refusal, b->refusal) && a->parent == b->parent &&
 	       a->when.tv_sec == b->when.tv_sec && a->when.tv_nsec == b->when.tv_nsec &&
@@ -153,9 +153,9 @@ static bool same_shot(const struct folder_shot *a, const struct folder_shot *b)
 bool folder_entry_is_same(const struct folder_entry *a, const struct folder_entry *b)
 {
 	bool same = a->kind == b->kind && strcmp(a->path, b->path) == 0 &&
-		    same_text(a->refusal, b->refusal) && a->nshots == b->nshots;
+		    same_text(a->refusal, b->refusal) && a->nsnapshots == b->nsnapshots;
 
-	for (size_t i = 0; same && i < a->nshots; i++)
-		same = same_shot(&a->shots[i], &b->shots[i]);
+	for (size_t i = 0; same && i < a->nsnapshots; i++)
+		same = same_snapshot(&a->snapshots[i], &b->snapshots[i]);
 	return same;
 }

@@ -29,7 +29,7 @@ enum folder_kind {
 };
 
 /* The snapshot of a disk that a machine has. */
-struct folder_shot {
+struct folder_snapshot {
 	char *name; /* given by the user: may be empty, and two may have the same */
 	char *path;
 	char *refusal; /* as of an entry */
@@ -43,8 +43,8 @@ struct folder_entry {
 	char *path;     /* absolute: what to open */
 	bool described; /* path and those of the snapshots come from a description */
 	char *refusal;  /* the reason why it cannot be shown, by the description; or NULL */
-	size_t nshots;
-	struct folder_shot *shots; /* each after the one that it is based on */
+	size_t nsnapshots;
+	struct folder_snapshot *snapshots; /* each after the one that it is based on */
 };
 
 struct folder {

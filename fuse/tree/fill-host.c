@@ -22,12 +22,12 @@ static const char *root_of(const struct tree *tree, const struct host_place *pla
 
 const char *fill_host_path(const struct host_place *place)
 {
-	return place->snapshot ? place->entry->shots[place->snapshot - 1].path : place->entry->path;
+	return place->snapshot ? place->entry->snapshots[place->snapshot - 1].path : place->entry->path;
 }
 
 const char *fill_host_refusal(const struct host_place *place)
 {
-	return place->snapshot ? place->entry->shots[place->snapshot - 1].refusal
+	return place->snapshot ? place->entry->snapshots[place->snapshot - 1].refusal
 			       : place->entry->refusal;
 }
 
@@ -164,14 +164,14 @@ int fill_host_package(struct fill_list *list, bool *many, struct err *e)
 
 static bool is_child(const struct host_place *place, size_t i)
 {
-	return place->folder && place->entry->shots[i].parent == place->snapshot;
+	return place->folder && place->entry->snapshots[i].parent == place->snapshot;
 }
 
 bool fill_host_has_snapshots(const struct node *top)
 {
 	const struct host_place *place = &top->place;
 
-	for (size_t i = 0; place->folder && i < place->entry->nshots; i++)
+	for (size_t i = 0; place->folder && i < place->entry->nsnapshots; i++)
 		if (is_child(place, i))
 			return true;
 	return false;
@@ -183,14 +183,14 @@ int fill_host_snapshots(struct fill_list *list, struct filename_set *names)
 	struct host_place place = *above;
 	struct node *node;
 
-	for (size_t i = 0; above->folder && i < above->entry->nshots; i++) {
+	for (size_t i = 0; above->folder && i < above->entry->nsnapshots; i++) {
 		if (!is_child(above, i))
 			continue;
 		place.snapshot = i + 1;
-		node = add_top(list, names, above->entry->shots[i].name, NODE_IMAGE, &place, 0);
+		node = add_top(list, names, above->entry->snapshots[i].name, NODE_IMAGE, &place, 0);
 		if (!node)
 			return -ENOMEM;
-		node->mtime = above->entry->shots[i].when;
+		node->mtime = above->entry->snapshots[i].when;
 		/* The permissions of its files are unknown before it is opened. */
 		atomic_store(&node->readers, 0);
 	}

@@ -437,7 +437,7 @@ END_TEST
 
 Suite *gate_suite(void)
 {
-	TCase *tc = tcase_create("policy");
+	TCase *tc = tcase_create("gate");
 
 	use_temp_dir(tc);
 	tcase_set_timeout(tc, 60);

@@ -105,7 +105,7 @@ END_TEST
 
 Suite *vmware_dict_suite(void)
 {
-	TCase *tc = tcase_create("dict");
+	TCase *tc = tcase_create("vmware_dict");
 
 	tcase_add_loop_test(tc, lines_are_understood, 0, COUNT(lines));
 	tcase_add_test(tc, keys_are_made_as_by_printf);

@@ -55,9 +55,9 @@ static void ck_assert_entry(const struct folder *f, size_t i, const char *expect
 	char text[2000];
 
 	sprintf(text, "%s", entry->path + skip);
-	for (size_t k = 0; k < entry->nshots; k++)
-		sprintf(text + strlen(text), " %s<%zu=%s", entry->shots[k].name,
-			entry->shots[k].parent, entry->shots[k].path + skip);
+	for (size_t k = 0; k < entry->nsnapshots; k++)
+		sprintf(text + strlen(text), " %s<%zu=%s", entry->snapshots[k].name,
+			entry->snapshots[k].parent, entry->snapshots[k].path + skip);
 	ck_assert_str_eq(text, expected);
 }
 
@@ -270,7 +270,7 @@ START_TEST(a_virtualbox_machine_shows_each_disk_once)
 	f = read_dir("vm", NULL);
 	ck_assert_entry(
 		f, 0, "Snapshots/" NOW ".vdi base<0=disk.vdi child<1=Snapshots/" CHILD ".vdi");
-	ck_assert_int_eq(f->entries[0].shots[0].when.tv_sec, 1704164645);
+	ck_assert_int_eq(f->entries[0].snapshots[0].when.tv_sec, 1704164645);
 	below = read_dir("vm/Snapshots", f);
 	ck_assert_uint_eq(below->n, 0);
 	folder_unref(below);
@@ -333,14 +333,14 @@ START_TEST(media_are_known_by_their_ids)
 	ck_assert_shows("vm", "disk.vdi renamed.vdi ");
 	f = read_dir("vm", NULL);
 	ck_assert_entry(f, 1, "Snapshots/y.vdi one<0=renamed.vdi two<1=Snapshots/two.vdi");
-	ck_assert_ptr_null(f->entries[1].shots[0].refusal);
+	ck_assert_ptr_null(f->entries[1].snapshots[0].refusal);
 	folder_unref(f);
 	/* Of two copies nobody knows which is meant, and the wrong one is not shown. */
 	put_vdi("vm/copy.vdi", 0x11);
 	f = read_dir("vm", NULL);
 	ck_assert_uint_eq(f->n, 4);
 	ck_assert_entry(f, 1, "Snapshots/y.vdi one<0=disk.vdi two<1=Snapshots/two.vdi");
-	ck_assert_ptr_nonnull(strstr(f->entries[1].shots[0].refusal, "this is another one"));
+	ck_assert_ptr_nonnull(strstr(f->entries[1].snapshots[0].refusal, "this is another one"));
 	ck_assert_ptr_null(f->entries[1].refusal);
 	folder_unref(f);
 	/* Where the user lets it be. */
@@ -351,7 +351,7 @@ START_TEST(media_are_known_by_their_ids)
 	allowed = away;
 	f = read_dir("vm", NULL);
 	ck_assert_uint_eq(f->n, 2);
-	ck_assert_ptr_nonnull(strstr(f->entries[1].shots[0].path, "/away/deep/new.vdi"));
+	ck_assert_ptr_nonnull(strstr(f->entries[1].snapshots[0].path, "/away/deep/new.vdi"));
 	allowed = NULL;
 	folder_unref(f);
 }
@@ -432,7 +432,7 @@ START_TEST(entries_are_compared)
 	a = read_dir("vm", NULL);
 	b = read_dir("vm", NULL);
 	ck_assert(folder_entry_is_same(&a->entries[0], &b->entries[0]));
-	b->entries[0].shots[1].parent = 0;
+	b->entries[0].snapshots[1].parent = 0;
 	ck_assert(!folder_entry_is_same(&a->entries[0], &b->entries[0]));
 	folder_unref(a);
 	folder_unref(b);

@@ -579,7 +579,7 @@ END_TEST
 
 Suite *parent_search_suite(void)
 {
-	TCase *tc = tcase_create("family");
+	TCase *tc = tcase_create("parent_search");
 
 	use_temp_dir(tc);
 	tcase_add_test(tc, beside);
