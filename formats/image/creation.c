@@ -19,6 +19,7 @@
 #include "io/io.h"
 #include "io/lock.h"
 #include "util/size.h"
+#include "util/text.h"
 #include "fingerprint.h"
 
 const struct create_option *creation_find_option(
@@ -155,29 +156,21 @@ static int make_new(
 	return r;
 }
 
-/* wanted: see create_request.replaces. */
-static int replace_file(
-	const char *path, const struct identity *wanted, struct created *f, struct err *e)
-{
-	/* The file that is to be replaced is no symbolic link. */
-	int fd = host_open(path, OPEN_FLAGS | (wanted ? O_NOFOLLOW : O_CREAT), 0666);
-
-	*f = (struct created){0};
-	if (fd >= 0)
-		return take_file(fd, path, wanted, &f->io, e);
-	return err_set(e, wanted && (errno == ENOENT || errno == ELOOP) ? ESTALE : errno, "%s: %s",
-		path, strerror(errno));
-}
-
 int creation_make_file(const struct create_request *req, const char *path, bool replace,
 	const struct identity *wanted, struct created *f, struct err *e)
 {
-	int r = wanted ? -EEXIST : make_new(req, path, f, e);
+	int fd, r = wanted ? -EEXIST : make_new(req, path, f, e);
 
 	if (r != -EEXIST || !replace)
 		return r;
 	*e = (struct err)ERR_INIT;
-	return replace_file(path, wanted, f, e);
+	*f = (struct created){0};
+	/* A file that is wanted is no symbolic link. */
+	fd = host_open(path, OPEN_FLAGS | (wanted ? O_NOFOLLOW : O_CREAT), 0666);
+	if (fd >= 0)
+		return take_file(fd, path, wanted, &f->io, e);
+	return err_set(e, wanted && (errno == ENOENT || errno == ELOOP) ? ESTALE : errno, "%s: %s",
+		path, strerror(errno));
 }
 
 void creation_end_file(const struct creation *c, const struct created *f, bool made)
@@ -197,18 +190,11 @@ void creation_end_file(const struct creation *c, const struct created *f, bool m
 	io_unref(f->io);
 }
 
-static const char *name_in(const char *path)
-{
-	const char *slash = strrchr(path, '/');
-
-	return slash ? slash + 1 : path;
-}
-
 const char *creation_name(const struct creation *c)
 {
 	const char *path = c->request->stands_for ? c->request->stands_for : c->path;
 
-	return path ? name_in(path) : "";
+	return path ? text_basename(path) : "";
 }
 
 /* An image that is replaced as a whole at the end must not show parts of the new one before. */
@@ -223,8 +209,8 @@ static int empty_replaced(const struct creation *c, const char *part, struct err
 
 int creation_part(struct creation *c, const char *name, struct io **io, struct err *e)
 {
-	const char *slash = strrchr(c->path, '/');
 	struct created *parts;
+	const char *slash;
 	char *path;
 	int r;
 
@@ -234,8 +220,7 @@ int creation_part(struct creation *c, const char *name, struct io **io, struct e
 	if (!parts)
 		return err_nomem(e);
 	c->parts = parts;
-	if (name[0] == '/')
-		slash = NULL;
+	slash = name[0] == '/' ? NULL : strrchr(c->path, '/');
 	if (asprintf(&path, "%.*s%s", slash ? (int)(slash + 1 - c->path) : 0, c->path, name) < 0)
 		return err_nomem(e);
 	r = empty_replaced(c, path, e);

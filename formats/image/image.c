@@ -15,6 +15,7 @@
 #include "image.h"
 #include "io/io.h"
 #include "util/limits.h"
+#include "util/text.h"
 #include "io/lock.h"
 #include "view/view.h"
 #include "io/writeback.h"
@@ -239,10 +240,7 @@ const char *image_dir(const struct image *img)
 
 const char *image_basename(const struct image *img)
 {
-	const char *name = img->io->member ? img->io->member : img->io->name;
-	const char *slash = strrchr(name, '/');
-
-	return slash ? slash + 1 : name;
+	return text_basename(img->io->member ? img->io->member : img->io->name);
 }
 
 char *image_file_name(const struct image *img, const char *name, const struct io *io)

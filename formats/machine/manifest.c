@@ -16,12 +16,14 @@
 #include "util/array.h"
 #include "util/bytes.h"
 #include "util/err.h"
+#include "util/text.h"
 #include "io/io.h"
 #include "tar.h"
 
 #define DIGEST_MAX 64
 #define HEX_MAX    (2 * DIGEST_MAX + 1)
 #define CHUNK      (1u << 20)
+#define BLANKS     " \t\n\v\f\r"
 
 static const struct algorithm {
 	const char *name, *dashed;
@@ -47,19 +49,6 @@ static const struct algorithm *find_algorithm(const char *name)
 			strcasecmp(algorithms[i].dashed, name) == 0)
 			return &algorithms[i];
 	return NULL;
-}
-
-/* The text without blanks at its ends. */
-static char *trim(char *text)
-{
-	size_t n;
-
-	while (isspace((unsigned char)*text))
-		text++;
-	for (n = strlen(text); n > 0 && isspace((unsigned char)text[n - 1]); n--)
-		;
-	text[n] = '\0';
-	return text;
 }
 
 static char *unquote(char *text)
@@ -98,15 +87,15 @@ static int parse_line(char *text, size_t number, struct manifest_line *line, str
 		return err_set(
 			e, EINVAL, "line %zu is not of the form \"SHA256(file)= digest\"", number);
 	*open = *close = '\0';
-	text = trim(text);
+	text = text_trim(text, BLANKS);
 	line->number = number;
 	line->algorithm = find_algorithm(text);
 	if (!line->algorithm)
 		return err_set(e, ENOTSUP, "line %zu: the digest \"%.40s\" is not supported",
 			number, text);
-	if (!take_hex(line, unquote(trim(equals + 1))))
+	if (!take_hex(line, unquote(text_trim(equals + 1, BLANKS))))
 		return err_set(e, EINVAL, "line %zu: no %s digest", number, line->algorithm->name);
-	line->name = strdup(unquote(trim(open + 1)));
+	line->name = strdup(unquote(text_trim(open + 1, BLANKS)));
 	if (!line->name)
 		return err_nomem(e);
 	tar_tidy(line->name);
@@ -118,7 +107,7 @@ static int add_line(struct manifest *m, char *text, size_t number, struct err *e
 	struct manifest_line line = {.name = NULL}, *more;
 	int r;
 
-	if (!*trim(text))
+	if (!*text_trim(text, BLANKS))
 		return 0;
 	r = parse_line(text, number, &line, e);
 	if (r < 0)

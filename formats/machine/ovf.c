@@ -17,6 +17,7 @@
 #include "util/array.h"
 #include "util/err.h"
 #include "util/xml.h"
+#include "util/text.h"
 #include "io/io.h"
 
 #define HARD_DISK "17" /* CIM's type of a resource */
@@ -59,20 +60,14 @@ static bool ends_in(const char *text, const char *end)
 
 /* Texts. */
 
-static int hex_digit(char c)
-{
-	if (!isxdigit((unsigned char)c))
-		return -1;
-	return isdigit((unsigned char)c) ? c - '0' : tolower((unsigned char)c) - 'a' + 10;
-}
-
-/* Names that nobody has encoded are met, too: a "%" that begins nothing stays. */
+/* Some writers do not encode names: a "%" without two digits stays. */
 char *ovf_decode(const char *href)
 {
 	char *path = strdup(href), *out = path;
 
 	for (const char *p = path; p && *p; p++, out++) {
-		int high = *p == '%' ? hex_digit(p[1]) : -1, low = high >= 0 ? hex_digit(p[2]) : -1;
+		int high = *p == '%' ? text_hex_digit(p[1]) : -1,
+		    low = high >= 0 ? text_hex_digit(p[2]) : -1;
 
 		*out = *p;
 		if (low < 0)
@@ -239,7 +234,7 @@ static const struct ovf_file *find_file(const struct ovf *o, const char *id)
 	return NULL;
 }
 
-/* oVirt names what stands for plain bytes in an encyclopedia. */
+/* oVirt's format of a raw disk is the URL of an article on bytes. */
 static bool says_raw(const char *format)
 {
 	size_t n = format ? strlen(format) : 0;
@@ -339,7 +334,7 @@ static struct ovf_disk *find_disk(const struct ovf *o, const char *id)
 	return NULL;
 }
 
-/* A drive may be filled with a file that no Disk tells of. */
+/* A drive may have a file without a Disk. */
 static int disk_of_file(struct ovf_reader *rd, const char *id, struct ovf_disk **disk)
 {
 	struct ovf *o = rd->ovf;
@@ -374,15 +369,6 @@ static int attach(struct ovf_reader *rd, size_t item, const char *resource)
 	return 0;
 }
 
-static int attach_all(struct ovf_reader *rd)
-{
-	int r = 0;
-
-	for (size_t i = 0; r == 0 && i < rd->nitems; i++)
-		r = attach(rd, i, xml_text(rd->items[i].node, "HostResource"));
-	return r;
-}
-
 static int compare_numbers(size_t a, size_t b)
 {
 	return (a > b) - (a < b);
@@ -400,7 +386,7 @@ static int compare_disks(const void *a, const void *b)
 	return order ? order : compare_numbers(x->number, y->number);
 }
 
-/* Is there nothing to show of d, or is it there already? */
+/* Has d no file, or the file of a disk before it? */
 static bool is_needless(const struct ovf *o, const struct ovf_disk *d, size_t nkept)
 {
 	for (size_t i = 0; d->file && i < nkept; i++)
@@ -422,8 +408,8 @@ static void sort_disks(struct ovf *o)
 	o->ndisks = n;
 }
 
-/* VirtualBox puts its own description of the machine beside ours: it tells which media have their
- * data encrypted. */
+/* VirtualBox adds its own description of the machine, which records whether the data of a medium is
+ * encrypted. */
 static bool is_encrypted(const struct xml *medium)
 {
 	const struct xml *p = xml_child(medium, "Property");
@@ -471,8 +457,8 @@ int ovf_parse(const char *text, size_t len, struct ovf *o, struct err *e)
 			e, EINVAL, "its root is \"%s\", \"Envelope\" was expected", o->root->name);
 	if (r == 0)
 		r = read_tables(&rd, o->root);
-	if (r == 0)
-		r = attach_all(&rd);
+	for (size_t i = 0; r == 0 && i < rd.nitems; i++)
+		r = attach(&rd, i, xml_text(rd.items[i].node, "HostResource"));
 	free(rd.items);
 	if (r < 0) {
 		ovf_free(o);

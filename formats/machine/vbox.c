@@ -20,6 +20,7 @@
 #include "io/io.h"
 #include "machine.h"
 #include "util/xml.h"
+#include "util/text.h"
 
 #define SLOT_MAX 256
 
@@ -47,15 +48,8 @@ static bool starts_on_a_drive(const char *path)
 	       strncmp(path, "\\\\", 2) == 0;
 }
 
-static const char *last_part(const char *path)
-{
-	const char *slash = strrchr(path, '/');
-
-	return slash ? slash + 1 : path;
-}
-
-/* A place on a Windows host is nowhere here, but its end may be: a file beside the description, or
- * in folder, where its snapshots are; that may be "". */
+/* A path of a Windows host does not exist here, but the file may lie beside the description, or in
+ * folder, which has the snapshots; folder may be "". */
 static void bring_over(char *path, const char *folder)
 {
 	char *file, *from;
@@ -80,7 +74,7 @@ static const char *why_not_here(const struct xml *disk)
 								  : NULL;
 }
 
-/* Told of the base only: a difference is encrypted as what it is based on. */
+/* Recorded for the base image only: a differencing image is encrypted as its parent. */
 static bool is_encrypted(const struct xml *disk)
 {
 	const struct xml *p = xml_child(disk, "Property");
@@ -89,16 +83,6 @@ static bool is_encrypted(const struct xml *disk)
 		if (strncmp(attr(p, "name", ""), "CRYPT/", 6) == 0 && *attr(p, "value", ""))
 			return true;
 	return false;
-}
-
-static int name_medium(
-	struct machine_medium *medium, const struct machine *m, const char *refusal, struct err *e)
-{
-	bring_over(medium->file, last_part(m->snapshot_dir));
-	if (!refusal)
-		return 0;
-	medium->refusal = strdup(refusal);
-	return medium->refusal ? 0 : err_nomem(e);
 }
 
 static int refuse_count(struct err *e)
@@ -131,9 +115,10 @@ static int add_media(struct machine *m, const struct xml *holder, const unsigned
 		if (!why && !refusal && is_encrypted(disk))
 			why = "its data is encrypted by VirtualBox";
 		why = why ? why : refusal;
-		r = name_medium(medium, m, why, e);
-		if (r == 0)
-			r = add_media(m, disk, id, why, e);
+		bring_over(medium->file, text_basename(m->snapshot_dir));
+		if (why && !(medium->refusal = strdup(why)))
+			return err_nomem(e);
+		r = add_media(m, disk, id, why, e);
 	}
 	return r;
 }

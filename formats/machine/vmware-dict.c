@@ -14,6 +14,7 @@
 #include "util/array.h"
 #include "util/charset.h"
 #include "util/err.h"
+#include "util/text.h"
 #include "io/io.h"
 
 #define BLANKS  " \t\r"
@@ -22,34 +23,14 @@
 
 /* Lines. */
 
-static char *trim(char *s)
-{
-	size_t n;
-
-	s += strspn(s, BLANKS);
-	n = strlen(s);
-	while (n > 0 && strchr(BLANKS, s[n - 1]))
-		n--;
-	s[n] = '\0';
-	return s;
-}
-
-static int hex_digit(char c)
-{
-	if (c >= '0' && c <= '9')
-		return c - '0';
-	c |= 0x20;
-	return c >= 'a' && c <= 'f' ? c - 'a' + 10 : -1;
-}
-
 /* Replaces |XX in place, but for a NUL, which no value can hold. */
 static void unescape(char *s)
 {
 	char *out = s;
 
 	while (*s) {
-		int high = s[0] == '|' ? hex_digit(s[1]) : -1;
-		int low = high >= 0 ? hex_digit(s[2]) : -1;
+		int high = s[0] == '|' ? text_hex_digit(s[1]) : -1;
+		int low = high >= 0 ? text_hex_digit(s[2]) : -1;
 
 		if (low >= 0 && (high > 0 || low > 0)) {
 			*out++ = (char)(high << 4 | low);
@@ -66,7 +47,7 @@ static char *take_value(char *s)
 {
 	char *end;
 
-	s = trim(s);
+	s = text_trim(s, BLANKS);
 	if (*s != '"')
 		return s;
 	end = strchr(++s, '"');
@@ -94,14 +75,14 @@ static int parse_line(struct vmware_dict *d, char *line, size_t number, struct e
 {
 	char *equals, *value;
 
-	line = trim(line);
+	line = text_trim(line, BLANKS);
 	equals = strchr(line, '=');
 	if (*line == '#' || !equals)
 		return 0;
 	*equals = '\0';
 	value = take_value(equals + 1);
 	unescape(value);
-	return add_entry(d, trim(line), value, number, e);
+	return add_entry(d, text_trim(line, BLANKS), value, number, e);
 }
 
 /* By key, and of one key the last first. */

@@ -275,8 +275,8 @@ static int read_manifest(struct package *p, struct io *io, struct err *e)
  */
 static int open_manifest(struct package *p, const struct io *descriptor, struct err *e)
 {
-	const char *path = descriptor->member ? descriptor->member : descriptor->name;
-	const char *slash = strrchr(path, '/'), *base = slash ? slash + 1 : path;
+	const char *base =
+		text_basename(descriptor->member ? descriptor->member : descriptor->name);
 	struct err trouble = ERR_INIT;
 	struct io *io = NULL;
 	char *name;

@@ -20,6 +20,7 @@
 #include "image/format.h"
 #include "registry.h"
 #include "util/guid.h"
+#include "util/text.h"
 #include "vbox-registry.h"
 #include "io/host.h"
 #include "image/image.h"
@@ -71,13 +72,6 @@ static enum match compare(const struct id_search *s, struct io *io, const char *
 	return match;
 }
 
-static const char *last_part(const char *path)
-{
-	const char *slash = strrchr(path, '/');
-
-	return slash ? slash + 1 : path;
-}
-
 /* Without a UUID the parent is known by 32 bits, VMware's content ID, which copies of it share
  * until one is written to: a second file that matches makes the first one doubtful. */
 static int keep_only(struct id_search *s, struct io *io, struct err *e)
@@ -89,7 +83,8 @@ static int keep_only(struct id_search *s, struct io *io, struct err *e)
 		return -ENOENT;
 	}
 	if (is_new && !io_is_same(s->only, io) && s->e.code == 0) {
-		const char *name = last_part(s->img->parent_name), *backslash = strrchr(name, '\\');
+		const char *name = text_basename(s->img->parent_name),
+			   *backslash = strrchr(name, '\\');
 
 		err_set(&s->e, EINVAL, "%s: both %s and %s could be its parent", s->img->io->name,
 			s->only->name, io->name);
@@ -194,7 +189,7 @@ static bool find_moved(struct id_search *s, const struct machine_medium *medium,
 		char real[PATH_MAX];
 
 		if (host_realpath(*dir, real) &&
-			snprintf(path, sizeof path, "%s/%s", real, last_part(medium->file)) <
+			snprintf(path, sizeof path, "%s/%s", real, text_basename(medium->file)) <
 				(int)sizeof path &&
 			try_medium(s, path, medium, is_above, &e) == 0)
 			return true;

@@ -22,7 +22,8 @@ static const char *root_of(const struct tree *tree, const struct host_place *pla
 
 const char *fill_host_path(const struct host_place *place)
 {
-	return place->snapshot ? place->entry->snapshots[place->snapshot - 1].path : place->entry->path;
+	return place->snapshot ? place->entry->snapshots[place->snapshot - 1].path
+			       : place->entry->path;
 }
 
 const char *fill_host_refusal(const struct host_place *place)
