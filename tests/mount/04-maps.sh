@@ -6,7 +6,7 @@
 # In backticks, outside of indented blocks, a map writes
 #   view/write.c    a path from the map's folder or from the top; of one with NAME, NN or FOLDER in it, the folders before
 #   write.c         a file somewhere in the map's folder
-#   view_read()     a function that is defined
+#   view_read()     a function that is defined; with a .c file in brackets after it, in that file
 #   struct view     a structure that is defined
 #   request_lock    an identifier, known by its underscore
 # README.md describes mounts as well: there only a path that begins with a folder of the source counts as one.
@@ -27,12 +27,18 @@ grep -ohE '[A-Za-z_][A-Za-z0-9_]*_[A-Za-z0-9_]+' "$W/source" | sort -u >"$W/iden
 quoted() { grep -v '^    ' "$1" | grep -oE '`[^`]+`' | tr -d '`' | sort -u; }
 links() { grep -v '^    ' "$1" | grep -oE '\]\([^)#]+' | sed 's/^](//; /^[a-z]*:/d' | sort -u; }
 
+# Functions with the file that defines them, `view_read()` (`view/view.c`), a pair a line.
+placed() { grep -oE '`[a-z0-9_]+\(\)` \(`[^`]+\.c`' "$1" | sed -E 's/`([a-z0-9_]+)\(\)` \(`(.*)`/\1 \2/' | sort -u; }
+is_defined_in() { # FUNCTION FILE
+	grep -qE "^([a-z].*[ *])?$1\(" "$2" 2>/dev/null
+}
+
 exists_as_path() { [ -e "$1/$2" ] || [ -e "$2" ]; }
 exists_by_name() { [ -n "$(find "$1" -name "$2" -not -path './build/*' -print -quit)" ]; }
 
 # unknown MAP [FOLDER]: prints the names of the map that stand for nothing.
 unknown() {
-	local map=$1 folder=${2:-$(dirname "$1")} name
+	local map=$1 folder=${2:-$(dirname "$1")} name file
 	while read -r name; do [ -e "$folder/$name" ] || echo "link to $name"; done < <(links "$map")
 	while read -r name; do
 		[[ ! $name =~ ^([^A-Z]*/)?[a-z_]*(NAME|NN-|FOLDER) ]] || name=${BASH_REMATCH[1]}
@@ -49,6 +55,9 @@ unknown() {
 			grep -qxF -- "$name" "$W/identifiers" || echo "identifier $name"
 		fi
 	done < <(quoted "$map")
+	while read -r name file; do
+		is_defined_in "$name" "$folder/$file" || is_defined_in "$name" "$file" || echo "$name in $file"
+	done < <(placed "$map")
 }
 all_known() { [ -s "$1" ] && ! unknown "$@" | grep . >&2; }
 
@@ -78,7 +87,8 @@ check "and a function" missed '`view_frobnicate()` reads.' 'function view_frobni
 check "and one that is only used" missed '`memcpy()` copies.' 'function memcpy()'
 check "and a structure" missed 'a `struct frobnicate`' 'struct frobnicate'
 check "and an identifier" missed 'under `frobnicate_lock`' 'identifier frobnicate_lock'
-check "those that are there are not" missed '`view/view.c`, `view.c`, `view/`, `view_read()`, `struct view`, `view_read`' ''
+check "and a function in another file" missed '`view_read()` (`view/write.c`)' 'view_read in view/write.c'
+check "those that are there are not" missed '`view_read()` (`view/view.c`), `view/view.c`, `view.c`, `view/`, `view_read()`, `struct view`, `view_read`' ''
 
 # So do includes, and the size of files and functions.
 
