@@ -32,19 +32,22 @@ static uint64_t block_after(const struct vhd *d, uint64_t end)
  * the end before it. */
 static int allocate(struct vhd *d, uint64_t *end, struct err *e)
 {
-	bool spare = d->nspare > 0;
-	int r = 0;
+	int r;
 
-	*end = spare ? d->spare[d->nspare - 1] : d->end;
-	if (!spare && block_after(d, *end) / VHD_SECTOR >= VHD_ABSENT)
+	if (d->nspare > 0) {
+		*end = d->spare[d->nspare - 1];
+		r = io_zero(d->io, block_after(d, *end), vhd_block_len(d), e);
+		d->nspare -= r == 0;
+		return r;
+	}
+	*end = d->end;
+	if (block_after(d, *end) / VHD_SECTOR >= VHD_ABSENT)
 		return err_set(e, EFBIG, "%s: a VHD file of 2 TiB has no space for another block",
 			d->io->name);
-	if (!spare)
-		r = vhd_footer_move(d, block_after(d, *end) + vhd_block_len(d), e);
-	/* A cancelled write may have written to a spare, and a device has old bytes anywhere. */
-	if (r == 0 && (spare || d->io->is_block))
+	r = vhd_footer_move(d, block_after(d, *end) + vhd_block_len(d), e);
+	/* A device has old bytes there. */
+	if (r == 0 && d->io->is_block)
 		r = io_zero(d->io, block_after(d, *end), vhd_block_len(d), e);
-	d->nspare -= r == 0 && spare;
 	return r;
 }
 
