@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* backing.c - another backing file, and a disk that shows nothing but that.
  *
- * The header with its extensions should lie in one sector, which a power cut writes wholly or not
- * at all: for that the feature name table may be dropped, which only serves readers that do not
- * know a feature.  The name of the backing file is written before it, to sectors that hold neither
- * the old name nor anything else of the old header.
+ * The header with its extensions should lie in one sector, so that a power cut leaves the old one
+ * or the new one: for that the feature name table may be dropped, which only serves readers that do
+ * not know a feature.  The name of the backing file is written before the header, to sectors that
+ * hold neither the old name nor any other part of the old header.
  */
 #include "backing.h"
 

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* check-copied.c - the flag COPIED in the tables of the live disk.
  *
- * Writers overwrite clusters that have it, and copy others: it has to be set where the refcount is
- * 1, and nowhere else.  Where the tables were not fully understood a refcount may be too low, so
- * the flag is only cleared.  A table whose cluster has another use as well is not changed.
+ * Writers overwrite clusters that have it, and copy others: it has to be set if the refcount is
+ * 1, and only then.  If entries of tables are invalid, a refcount may be too low, so the flag is
+ * only cleared.  A table whose cluster has another use as well is not changed.
  */
 #include "check-copied.h"
 

@@ -133,7 +133,7 @@ static const struct feature {
 
 #define FEATURES (sizeof features / sizeof features[0])
 
-/* Readers that do not know a feature print its name. */
+/* Readers that do not know a feature print its name from this table. */
 static void add_features(unsigned char *p, uint64_t max, uint64_t *len)
 {
 	unsigned char table[FEATURES * QCOW2_FEATURE_RECORD] = {0};

@@ -25,7 +25,6 @@ struct qcow2_layout {
 	uint64_t table_pos, block_pos, l1_pos, l2_pos, data_pos;
 };
 
-/* Section "Header". */
 static int fill_header(
 	const struct regions *m, uint64_t first, size_t n, unsigned char *h, struct err *e)
 {

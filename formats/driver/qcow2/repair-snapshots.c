@@ -53,12 +53,12 @@ static void set_extra(const struct qcow2 *q, struct snapshot_entry *x, uint32_t 
 	qcow2_snapshot_decode(q, x->s.pos, x->raw, &x->s);
 }
 
-/* The number of characters up to end that are as they should be. */
-static size_t span(const char *text, const char *end, bool (*goes_on)(char))
+/* The length of the text before end and before the first character that is not accepted. */
+static size_t span(const char *text, const char *end, bool (*accepted)(char))
 {
 	const char *p = text;
 
-	while (p < end && goes_on(*p))
+	while (p < end && accepted(*p))
 		p++;
 	return p - text;
 }

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* repair.c - refcounts set to the number of references, in place or in a new refcount table.
  *
- * Where some entry is invalid, a cluster in use may appear to be free: no refcount is lowered then.
+ * If some entry is invalid, a cluster in use may appear to be free: no refcount is lowered then.
  * At any time, no refcount on disk is lower than it was or than the references are, and no pointer
  * leads to a table that is not durable yet.
  */

@@ -91,7 +91,7 @@ static int move_last(struct qcow2_view *v, uint64_t off, uint64_t new_size, stru
 	return r;
 }
 
-/* Zeroes the cluster of the end of the disk after it. */
+/* Zeroes the rest of the last cluster, beyond the end of the disk. */
 static int zero_last(struct qcow2_view *v, uint64_t new_size, struct err *e)
 {
 	const struct qcow2 *q = v->q;

@@ -86,7 +86,7 @@ static int check_disk(const struct qcow2 *q, const struct qcow2_snapshot *s, str
 	return qcow2_l1_check(q, s->l1_pos, s->l1_size, e);
 }
 
-/* A view of size bytes from guest offset start on; one that cannot be read, r < 0, says why. */
+/* A view of size bytes from guest offset start on; if r < 0, its reads fail with why. */
 static struct view *make_view(struct qcow2 *q, const struct qcow2_snapshot *s, uint64_t size,
 	uint64_t start, int r, struct err *why, struct err *e)
 {

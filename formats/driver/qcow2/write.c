@@ -23,7 +23,7 @@
 
 #define ALL_ZERO (UINT64_C(0xffffffff) << 32) /* the bitmap of a cluster without data */
 
-/* Of reservations: the clusters are new, or those of the entry. */
+/* The token of a reservation: its clusters are new, or those of the entry. */
 enum { TOKEN_NEW, TOKEN_OWNED };
 
 /* Reserving. */
