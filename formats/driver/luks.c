@@ -73,7 +73,7 @@ static int luks_open(struct image *img, struct err *e)
 
 static void luks_disk_facts(const struct image *img, struct facts *f)
 {
-	fact_encrypted(f);
+	facts_encrypted(f);
 	luks_facts(&((const struct luks_disk *)img->states[0]->view)->luks, f);
 }
 

@@ -215,9 +215,9 @@ static void qcow_facts(const struct image *img, struct facts *f)
 {
 	const struct qcow *q = (const struct qcow *)img->states[0]->view;
 
-	fact_cluster_size(f, UINT64_C(1) << q->tables.cluster_bits);
+	facts_cluster_size(f, UINT64_C(1) << q->tables.cluster_bits);
 	if (q->crypt)
-		fact_encrypted(f);
+		facts_encrypted(f);
 }
 
 static int qcow_probe(const struct peek *p)

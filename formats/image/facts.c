@@ -58,37 +58,37 @@ static void add_flag(struct json_object *o, const char *key, bool value)
 	json_object_object_add(o, key, json_object_new_boolean(value));
 }
 
-void fact_text(struct facts *f, const char *key, const char *value)
+void facts_text(struct facts *f, const char *key, const char *value)
 {
 	facts_add_text(f->data, key, value);
 }
 
-void fact_flag(struct facts *f, const char *key, bool value)
+void facts_flag(struct facts *f, const char *key, bool value)
 {
 	add_flag(f->data, key, value);
 }
 
-void fact_number(struct facts *f, const char *key, uint64_t value)
+void facts_number(struct facts *f, const char *key, uint64_t value)
 {
 	facts_add_number(f->data, key, value);
 }
 
-void fact_cluster_size(struct facts *f, uint64_t bytes)
+void facts_cluster_size(struct facts *f, uint64_t bytes)
 {
 	facts_add_number(f->image, "cluster-size", bytes);
 }
 
-void fact_dirty(struct facts *f, bool dirty)
+void facts_dirty(struct facts *f, bool dirty)
 {
 	add_flag(f->image, "dirty-flag", dirty);
 }
 
-void fact_encrypted(struct facts *f)
+void facts_encrypted(struct facts *f)
 {
 	add_flag(f->image, "encrypted", true);
 }
 
-void fact_file(struct facts *f, const char *key, const struct io *io)
+void facts_file(struct facts *f, const char *key, const struct io *io)
 {
 	char *name = image_file_name(f->img, f->filename, io);
 
@@ -111,7 +111,7 @@ static struct facts *new_object(struct facts *f)
 	return inner;
 }
 
-void fact_words(struct facts *f, const char *key, const char *const *words, unsigned n)
+void facts_words(struct facts *f, const char *key, const char *const *words, unsigned n)
 {
 	struct json_object *list = json_object_new_array();
 
@@ -120,7 +120,7 @@ void fact_words(struct facts *f, const char *key, const char *const *words, unsi
 	json_object_object_add(f->data, key, list);
 }
 
-struct facts *fact_list(struct facts *f, const char *key)
+struct facts *facts_list(struct facts *f, const char *key)
 {
 	struct json_object *list = json_object_object_get(f->data, key);
 	struct facts *entry = new_object(f);
@@ -133,7 +133,7 @@ struct facts *fact_list(struct facts *f, const char *key)
 	return entry;
 }
 
-struct facts *fact_object(struct facts *f, const char *key)
+struct facts *facts_object(struct facts *f, const char *key)
 {
 	struct facts *inner = new_object(f);
 

@@ -15,27 +15,27 @@ struct image;
 struct io;
 struct json_object;
 
-void fact_text(struct facts *f, const char *key, const char *value);
-void fact_flag(struct facts *f, const char *key, bool value);
-void fact_number(struct facts *f, const char *key, uint64_t value);
+void facts_text(struct facts *f, const char *key, const char *value);
+void facts_flag(struct facts *f, const char *key, bool value);
+void facts_number(struct facts *f, const char *key, uint64_t value);
 
 /* The name of a file of the image. */
-void fact_file(struct facts *f, const char *key, const struct io *io);
+void facts_file(struct facts *f, const char *key, const struct io *io);
 
-/* A list of objects ("extents"): fact_list gives a place to put the next object's facts. */
-struct facts *fact_list(struct facts *f, const char *key);
+/* A list of objects ("extents"): facts_list gives a place to put the next object's facts. */
+struct facts *facts_list(struct facts *f, const char *key);
 
 /* A list of words ("flags"), which may be empty. */
-void fact_words(struct facts *f, const char *key, const char *const *words, unsigned n);
+void facts_words(struct facts *f, const char *key, const char *const *words, unsigned n);
 
 /* An object of facts ("encrypt"). */
-struct facts *fact_object(struct facts *f, const char *key);
+struct facts *facts_object(struct facts *f, const char *key);
 
 /* For the image as a whole, beside "format-specific": qemu-img's "cluster-size", "dirty-flag",
  * "encrypted". */
-void fact_cluster_size(struct facts *f, uint64_t bytes);
-void fact_dirty(struct facts *f, bool dirty);
-void fact_encrypted(struct facts *f);
+void facts_cluster_size(struct facts *f, uint64_t bytes);
+void facts_dirty(struct facts *f, bool dirty);
+void facts_encrypted(struct facts *f);
 
 /* For info.c: adds the facts of the driver of img to the object of the image.  filename: the image
  * is called so. */

@@ -195,23 +195,23 @@ void luks_facts(const struct luks *l, struct facts *f)
 	char cipher[sizeof l->cipher + 24];
 
 	snprintf(cipher, sizeof cipher, "%s-%zu", l->cipher, crypt_key_bits(&m, l->key_len));
-	fact_text(f, "ivgen-alg", m.ivgen);
-	fact_text(f, "hash-alg", l->hash_name);
-	fact_text(f, "cipher-alg", cipher);
-	fact_text(f, "uuid", l->uuid);
+	facts_text(f, "ivgen-alg", m.ivgen);
+	facts_text(f, "hash-alg", l->hash_name);
+	facts_text(f, "cipher-alg", cipher);
+	facts_text(f, "uuid", l->uuid);
 	if (m.ivgen_hash[0])
-		fact_text(f, "ivgen-hash-alg", m.ivgen_hash);
-	fact_text(f, "cipher-mode", m.chaining);
+		facts_text(f, "ivgen-hash-alg", m.ivgen_hash);
+	facts_text(f, "cipher-mode", m.chaining);
 	for (const struct luks_slot *s = l->slots; s < l->slots + LUKS_SLOTS; s++) {
-		struct facts *slot = fact_list(f, "slots");
+		struct facts *slot = facts_list(f, "slots");
 
-		fact_flag(slot, "active", s->used);
+		facts_flag(slot, "active", s->used);
 		if (s->used)
-			fact_number(slot, "iters", s->iterations);
-		fact_number(slot, "key-offset", (uint64_t)s->sector * SECTOR);
+			facts_number(slot, "iters", s->iterations);
+		facts_number(slot, "key-offset", (uint64_t)s->sector * SECTOR);
 		if (s->used)
-			fact_number(slot, "stripes", LUKS_STRIPES);
+			facts_number(slot, "stripes", LUKS_STRIPES);
 	}
-	fact_number(f, "payload-offset", l->payload);
-	fact_number(f, "master-key-iters", l->iterations);
+	facts_number(f, "payload-offset", l->payload);
+	facts_number(f, "master-key-iters", l->iterations);
 }

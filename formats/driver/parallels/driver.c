@@ -143,8 +143,8 @@ static void parallels_facts(const struct image *img, struct facts *f)
 	const struct parallels_file *top = &p->storages[0].files[p->top];
 
 	if (!top->plain)
-		fact_cluster_size(f, top->cluster);
-	fact_dirty(f, is_unclean(p));
+		facts_cluster_size(f, top->cluster);
+	facts_dirty(f, is_unclean(p));
 }
 
 static int parallels_probe(const struct peek *p)

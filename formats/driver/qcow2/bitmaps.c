@@ -137,7 +137,7 @@ void qcow2_bitmaps_facts(const struct qcow2 *q, struct facts *f)
 	struct bitmap b;
 
 	for (uint32_t i = 0; i < count(q) && next(q, i, &at, &b); i++) {
-		struct facts *entry = fact_list(f, "bitmaps");
+		struct facts *entry = facts_list(f, "bitmaps");
 		const char *flags[2];
 		unsigned n = 0;
 
@@ -145,9 +145,9 @@ void qcow2_bitmaps_facts(const struct qcow2 *q, struct facts *f)
 			flags[n++] = "in-use";
 		if (b.flags & AUTO)
 			flags[n++] = "auto";
-		fact_words(entry, "flags", flags, n);
-		fact_text(entry, "name", b.name);
-		fact_number(entry, "granularity", UINT64_C(1) << b.granularity);
+		facts_words(entry, "flags", flags, n);
+		facts_text(entry, "name", b.name);
+		facts_number(entry, "granularity", UINT64_C(1) << b.granularity);
 	}
 }
 

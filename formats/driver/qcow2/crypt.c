@@ -62,9 +62,9 @@ void qcow2_crypt_facts(const struct qcow2 *q, struct facts *f)
 
 	if (q->header.encryption == QCOW2_PLAIN)
 		return;
-	fact_encrypted(f);
-	inner = fact_object(f, "encrypt");
-	fact_text(inner, "format", q->header.encryption == QCOW2_AES ? "aes" : "luks");
+	facts_encrypted(f);
+	inner = facts_object(f, "encrypt");
+	facts_text(inner, "format", q->header.encryption == QCOW2_AES ? "aes" : "luks");
 	if (q->header.encryption == QCOW2_LUKS)
 		luks_facts(&q->luks, inner);
 }

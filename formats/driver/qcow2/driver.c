@@ -224,22 +224,22 @@ static void qcow2_facts(const struct image *img, struct facts *f)
 	const struct qcow2 *q = img->priv;
 	const struct qcow2_header *h = &q->header;
 
-	fact_cluster_size(f, q->cluster_size);
-	fact_dirty(f, h->incompatible & QCOW2_DIRTY);
-	fact_text(f, "compat", h->version >= 3 ? "1.1" : "0.10");
-	fact_text(f, "compression-type", h->compression == QCOW2_ZSTD ? "zstd" : "zlib");
+	facts_cluster_size(f, q->cluster_size);
+	facts_dirty(f, h->incompatible & QCOW2_DIRTY);
+	facts_text(f, "compat", h->version >= 3 ? "1.1" : "0.10");
+	facts_text(f, "compression-type", h->compression == QCOW2_ZSTD ? "zstd" : "zlib");
 	if (h->version >= 3)
-		fact_flag(f, "lazy-refcounts", h->compatible & QCOW2_LAZY_REFCOUNTS);
+		facts_flag(f, "lazy-refcounts", h->compatible & QCOW2_LAZY_REFCOUNTS);
 	if (q->external) {
-		fact_text(f, "data-file", h->data_file);
-		fact_flag(f, "data-file-raw", h->autoclear & QCOW2_DATA_FILE_RAW);
+		facts_text(f, "data-file", h->data_file);
+		facts_flag(f, "data-file-raw", h->autoclear & QCOW2_DATA_FILE_RAW);
 	}
 	qcow2_bitmaps_facts(q, f);
-	fact_number(f, "refcount-bits", 1u << h->refcount_order);
+	facts_number(f, "refcount-bits", 1u << h->refcount_order);
 	qcow2_crypt_facts(q, f);
 	if (h->version >= 3) {
-		fact_flag(f, "corrupt", h->incompatible & QCOW2_CORRUPT);
-		fact_flag(f, "extended-l2", q->extended);
+		facts_flag(f, "corrupt", h->incompatible & QCOW2_CORRUPT);
+		facts_flag(f, "extended-l2", q->extended);
 	}
 }
 

@@ -184,8 +184,8 @@ static void qed_facts(const struct image *img, struct facts *f)
 {
 	const struct qed *q = (const struct qed *)img->states[0]->view;
 
-	fact_cluster_size(f, UINT64_C(1) << q->tables.cluster_bits);
-	fact_dirty(f, q->features & QED_NEED_CHECK);
+	facts_cluster_size(f, UINT64_C(1) << q->tables.cluster_bits);
+	facts_dirty(f, q->features & QED_NEED_CHECK);
 }
 
 static int qed_probe(const struct peek *p)

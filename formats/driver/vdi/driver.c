@@ -77,7 +77,7 @@ static void add_guid(struct facts *f, const char *key, const unsigned char *id)
 	char text[GUID_TEXT];
 
 	guid_text(text, id);
-	fact_text(f, key, text);
+	facts_text(f, key, text);
 }
 
 static void vdi_facts(const struct image *img, struct facts *f)
@@ -90,11 +90,11 @@ static void vdi_facts(const struct image *img, struct facts *f)
 	};
 	const struct vdi *d = (const struct vdi *)img->states[0]->view;
 
-	fact_text(f, "create-type", types[d->type]);
+	facts_text(f, "create-type", types[d->type]);
 	add_guid(f, "uuid", img->id);
 	if (!guid_is_zero(img->parent_id))
 		add_guid(f, "parent-uuid", img->parent_id);
-	fact_cluster_size(f, d->block_size);
+	facts_cluster_size(f, d->block_size);
 }
 
 static int vdi_probe(const struct peek *p)

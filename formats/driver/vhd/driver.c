@@ -139,13 +139,13 @@ static void vhd_facts(const struct image *img, struct facts *f)
 	const struct vhd *d = (const struct vhd *)img->states[0]->view;
 	char text[VHD_ID_TEXT];
 
-	fact_text(f, "subformat", subformats[d->type]);
+	facts_text(f, "subformat", subformats[d->type]);
 	snprintf(text, sizeof text, "%.4s", (const char *)d->footer + VHD_FOOTER_CREATOR);
-	fact_text(f, "creator", text);
+	facts_text(f, "creator", text);
 	vhd_parent_id_text(text, img->id);
-	fact_text(f, "uuid", text);
+	facts_text(f, "uuid", text);
 	if (d->type != VHD_FIXED)
-		fact_cluster_size(f, d->block_size);
+		facts_cluster_size(f, d->block_size);
 }
 
 /* A good footer at the end could itself be what a guest wrote, except that of a fixed disk which is

@@ -161,19 +161,19 @@ static void vhdx_facts(const struct image *img, struct facts *f)
 	const struct vhdx *d = vhdx_of(img);
 	char text[GUID_TEXT];
 
-	fact_text(f, "subformat",
+	facts_text(f, "subformat",
 		d->differencing ? "differencing"
 		: d->fixed      ? "fixed"
 				: "dynamic");
 	guid_text(text, d->disk_id);
-	fact_text(f, "disk-id", text);
+	facts_text(f, "disk-id", text);
 	guid_text(text, d->header.data_guid);
-	fact_text(f, "data-write-guid", text);
-	fact_number(f, "logical-sector-size", d->sector_size);
+	facts_text(f, "data-write-guid", text);
+	facts_number(f, "logical-sector-size", d->sector_size);
 	if (d->physical_sector_size)
-		fact_number(f, "physical-sector-size", d->physical_sector_size);
-	fact_cluster_size(f, d->block_size);
-	fact_dirty(f, d->replayed);
+		facts_number(f, "physical-sector-size", d->physical_sector_size);
+	facts_cluster_size(f, d->block_size);
+	facts_dirty(f, d->replayed);
 }
 
 static int vhdx_probe(const struct peek *p)

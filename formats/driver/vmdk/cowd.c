@@ -119,8 +119,8 @@ static void cowd_facts(const struct vmdk_extent *x, struct facts *f)
 {
 	const struct vmdk_tables *t = x->priv;
 
-	fact_number(f, "cluster-size", t->grain);
-	fact_cluster_size(f, t->grain);
+	facts_number(f, "cluster-size", t->grain);
+	facts_cluster_size(f, t->grain);
 }
 
 const struct vmdk_kind vmdk_cowd = {

@@ -372,21 +372,21 @@ static void vmdk_facts(const struct image *img, struct facts *f)
 	const struct vmdk *v = vmdk_disk_of(img);
 	const struct vmdk_descriptor *d = &v->desc;
 
-	fact_number(f, "cid", d->cid);
-	fact_number(f, "parent-cid", d->parent_cid);
-	fact_text(f, "create-type", d->create_type ? d->create_type : "");
+	facts_number(f, "cid", d->cid);
+	facts_number(f, "parent-cid", d->parent_cid);
+	facts_text(f, "create-type", d->create_type ? d->create_type : "");
 	for (size_t i = 0; i < d->nlines; i++) {
 		const struct vmdk_extent *x = &v->extents[i];
-		struct facts *entry = fact_list(f, "extents");
+		struct facts *entry = facts_list(f, "extents");
 
-		fact_number(entry, "virtual-size", x->len);
+		facts_number(entry, "virtual-size", x->len);
 		if (x->io)
-			fact_file(entry, "filename", x->io);
+			facts_file(entry, "filename", x->io);
 		else
-			fact_text(entry, "filename", "");
+			facts_text(entry, "filename", "");
 		if (x->kind->facts)
 			x->kind->facts(x, entry);
-		fact_text(entry, "format", x->line->type);
+		facts_text(entry, "format", x->line->type);
 	}
 }
 

@@ -228,8 +228,8 @@ static int sesparse_map(
 static void sesparse_facts(const struct vmdk_extent *x, struct facts *f)
 {
 	(void)x;
-	fact_number(f, "cluster-size", GRAIN * VMDK_SECTOR);
-	fact_cluster_size(f, GRAIN * VMDK_SECTOR);
+	facts_number(f, "cluster-size", GRAIN * VMDK_SECTOR);
+	facts_cluster_size(f, GRAIN * VMDK_SECTOR);
 }
 
 const struct vmdk_kind vmdk_sesparse = {

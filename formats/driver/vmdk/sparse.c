@@ -283,10 +283,10 @@ static void sparse_facts(const struct vmdk_extent *x, struct facts *f)
 {
 	const struct sparse *s = x->priv;
 
-	fact_number(f, "cluster-size", s->tables.grain);
-	fact_cluster_size(f, s->tables.grain);
+	facts_number(f, "cluster-size", s->tables.grain);
+	facts_cluster_size(f, s->tables.grain);
 	if (s->tables.compressed)
-		fact_flag(f, "compressed", true);
+		facts_flag(f, "compressed", true);
 }
 
 const struct vmdk_kind vmdk_sparse = {

@@ -235,17 +235,17 @@ static void tell(const struct image *img, struct facts *f)
 	struct facts *entry;
 
 	(void)img;
-	fact_text(f, "text", "first");
-	fact_text(f, "text", "last");
-	fact_flag(f, "flag", true);
-	fact_number(f, "number", UINT64_MAX);
-	entry = fact_list(f, "list");
-	fact_text(entry, "name", "zero");
-	entry = fact_list(f, "list");
-	fact_text(entry, "name", "one");
-	fact_number(fact_list(entry, "inner"), "n", 7);
-	fact_cluster_size(entry, 512);
-	fact_dirty(f, true);
+	facts_text(f, "text", "first");
+	facts_text(f, "text", "last");
+	facts_flag(f, "flag", true);
+	facts_number(f, "number", UINT64_MAX);
+	entry = facts_list(f, "list");
+	facts_text(entry, "name", "zero");
+	entry = facts_list(f, "list");
+	facts_text(entry, "name", "one");
+	facts_number(facts_list(entry, "inner"), "n", 7);
+	facts_cluster_size(entry, 512);
+	facts_dirty(f, true);
 }
 
 START_TEST(facts_of_every_kind)
