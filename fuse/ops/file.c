@@ -27,7 +27,8 @@ static enum image_use use_of(const struct file *file)
 	return file->writes ? USE_TO_WRITE : USE_TO_READ;
 }
 
-/* Other threads look at the base first, and at the view before its start: so these are set last. */
+/* Sets the view after the fields that belong to it, and the base last: other threads read these
+ * without a lock. */
 static int set_view(struct file *file, struct node *node, struct err *e)
 {
 	const struct view *base;

@@ -23,13 +23,13 @@
 struct file {
 	atomic_uint refs;
 	struct node *node;               /* held */
-	struct shown shown;              /* of a file with a view: its image is held */
+	struct shown shown;              /* pinned, if the file has a view */
 	struct view *_Atomic view;       /* NULL: a text, or a disk that has no bytes yet */
 	const struct view *_Atomic base; /* the disk of which the view is a part, from start on */
 	uint64_t start;
-	struct new_image *new_image; /* of which this is the disk; or NULL */
+	struct new_image *new_image; /* whose disk this is; or NULL */
 	bool writes;                 /* opened for writing */
-	bool direct;                 /* read and written past the kernel's page cache */
+	bool direct;                 /* bypasses the page cache of the kernel */
 	struct readahead readahead;
 	_Atomic uint64_t wrote_to; /* end of the last write */
 	atomic_int late_error;     /* errno of a write that failed after its reply; or 0 */
@@ -61,7 +61,7 @@ void file_close_all(struct tree *tree);
 /* lseek(2) with SEEK_DATA or SEEK_HOLE. */
 int file_seek(const struct file *file, uint64_t off, int whence, uint64_t *found);
 
-/* Gives a file without a view its view, if another file has made the new image since. */
+/* Sets the view of a file that was opened before the disk had bytes, if it has bytes now. */
 void file_look(struct file *file);
 
 /* Before a write that ends at end: makes the disk of a new image as long.  whole: the size that the

@@ -22,7 +22,7 @@ struct node *node_get(struct node *node);
 /* Drops n references. */
 void node_put(struct node *node, uint64_t n);
 
-/* Frees a node that nobody uses, and none of those above it. */
+/* Frees a node without dropping its reference to the parent; for tree_free. */
 void node_free(struct node *node);
 
 /* Marks a node that has left its list; with the tree's lock held. */
@@ -37,14 +37,15 @@ mode_t node_type(const struct node *node);
 /* The path within the mount, for messages; truncated to fit. */
 void node_path(const struct node *node, char *buf, size_t size);
 
-/* Directory of a whole image or folder: it is opened in whatever generation the image has. */
+/* Is it the directory of a whole image, package or folder?  It shows any generation of its image.
+ */
 bool node_is_top(const struct node *node);
 
 /* The top that the node is below, or is. */
 struct node *node_top(const struct node *node);
 
-/* Does the node belong to a state that may be written: by this name; or by this or another name, as
- * layer 0 of the chain shows the same state as the image? */
+/* Does the node show a state that can be written through the node itself?  Or through the node or
+ * another one: layer 0 of the chain shows the same state as the image? */
 bool node_is_live(const struct node *node);
 bool node_can_change(const struct node *node);
 

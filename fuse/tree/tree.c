@@ -66,9 +66,7 @@ static void free_garbage(struct garbage *garbage)
 	}
 }
 
-/* Marks a node and all below it as gone.  The lock is held. */
-static void detach(struct node *node, struct garbage *garbage);
-
+/* Empties a directory; all nodes below are gone.  The lock is held. */
 static void detach_list(struct node *node, struct garbage *garbage)
 {
 	struct dir *dir = node->dir;
@@ -76,11 +74,14 @@ static void detach_list(struct node *node, struct garbage *garbage)
 	if (!dir)
 		return;
 	node->dir = NULL;
-	for (size_t i = 0; i < dir->n; i++)
-		detach(dir->nodes[i], garbage);
+	for (size_t i = 0; i < dir->n; i++) {
+		node_set_gone(dir->nodes[i]);
+		detach_list(dir->nodes[i], garbage);
+	}
 	SLIST_INSERT_HEAD(garbage, dir, garbage);
 }
 
+/* The same with the node itself. */
 static void detach(struct node *node, struct garbage *garbage)
 {
 	node_set_gone(node);
