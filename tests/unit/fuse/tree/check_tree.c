@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* check_tree.c - nodes that come, stay and go, over an image whose snapshots change. */
+/* check_tree.c - lists, lookup and changes of a tree, over an image whose snapshots change. */
 #include <errno.h>
 #include <pthread.h>
 #include <stdio.h>
@@ -36,7 +36,7 @@ static void add_state(const char *name)
 	ck_assert_ptr_nonnull(image_add_state(img, name, name, view, &e));
 }
 
-static void drop_last_state(void)
+static void delete_last_state(void)
 {
 	state_remove(img, img->nstates - 1);
 }
@@ -65,7 +65,7 @@ static void tear_down(void)
 	options_free(&options);
 }
 
-/* Not held any more: what is in the tree stays. */
+/* Not held: the list holds it. */
 static struct node *find(struct node *dir, const char *name)
 {
 	struct node *node;
@@ -91,7 +91,7 @@ static void append(void *arg, struct node *dir, const char *name)
 	sprintf(text + strlen(text), "%s/%s ", dir->name, name);
 }
 
-static void ck_assert_told(const char *expected)
+static void ck_assert_notified(const char *expected)
 {
 	char text[1000] = "";
 
@@ -124,7 +124,7 @@ START_TEST(lists_are_by_name)
 	ck_assert_lists(snapshots(), "a b ");
 	ck_assert_lists(find(snapshots(), "b"), "disk.raw export info.json ");
 	ck_assert_ptr_null(find(snapshots(), "c"));
-	ck_assert_told("");
+	ck_assert_notified("");
 }
 END_TEST
 
@@ -139,7 +139,7 @@ START_TEST(a_file_is_no_directory)
 }
 END_TEST
 
-START_TEST(a_refresh_keeps_what_is_still_there)
+START_TEST(a_refresh_keeps_nodes_that_are_still_there)
 {
 	struct node *dir = snapshots(), *a = find(dir, "a"), *in_a = find(a, "disk.raw");
 
@@ -147,23 +147,23 @@ START_TEST(a_refresh_keeps_what_is_still_there)
 	ck_assert_ptr_null(find(dir, "aa"));
 	ck_assert_int_eq(tree_refresh(dir), 0);
 	ck_assert_lists(dir, "a aa b ");
-	ck_assert_told("snapshots/aa ");
+	ck_assert_notified("snapshots/aa ");
 	ck_assert_ptr_eq(find(dir, "a"), a);
 	ck_assert_ptr_eq(find(a, "disk.raw"), in_a);
 	ck_assert(!atomic_load(&a->gone));
 }
 END_TEST
 
-START_TEST(a_refresh_tells_of_what_is_gone)
+START_TEST(a_refresh_records_names_that_are_gone)
 {
 	struct node *dir = snapshots(), *b = node_get(find(dir, "b")), *found;
 	struct node *in_b = node_get(find(b, "disk.raw"));
 	struct dir *entries;
 
-	drop_last_state();
+	delete_last_state();
 	ck_assert_int_eq(tree_refresh(dir), 0);
 	ck_assert_lists(dir, "a ");
-	ck_assert_told("snapshots/b ");
+	ck_assert_notified("snapshots/b ");
 	ck_assert(atomic_load(&b->gone));
 	ck_assert(atomic_load(&in_b->gone));
 	ck_assert_int_eq(tree_list(b, &entries), -ESTALE);
@@ -174,13 +174,13 @@ START_TEST(a_refresh_tells_of_what_is_gone)
 }
 END_TEST
 
-START_TEST(a_refresh_of_what_nobody_saw_tells_nothing)
+START_TEST(a_refresh_of_an_unlisted_directory_records_nothing)
 {
 	struct node *dir = snapshots();
 
-	drop_last_state();
+	delete_last_state();
 	ck_assert_int_eq(tree_refresh(dir), 0);
-	ck_assert_told("");
+	ck_assert_notified("");
 	ck_assert_lists(dir, "a ");
 }
 END_TEST
@@ -191,7 +191,7 @@ START_TEST(a_list_that_is_being_read_stays)
 	struct dir *entries;
 
 	ck_assert_int_eq(tree_list(dir, &entries), 0);
-	drop_last_state();
+	delete_last_state();
 	ck_assert_int_eq(tree_refresh(dir), 0);
 	ck_assert_uint_eq(entries->n, 2);
 	ck_assert_str_eq(entries->nodes[1]->name, "b");
@@ -200,12 +200,12 @@ START_TEST(a_list_that_is_being_read_stays)
 }
 END_TEST
 
-START_TEST(a_reset_drops_all_that_is_below)
+START_TEST(a_reset_drops_all_nodes_below)
 {
 	struct node *dir = node_get(snapshots()), *a = node_get(find(dir, "a"));
 
 	tree_reset(tree_root(tree));
-	ck_assert_told("/disk.raw /export /info.json /snapshots ");
+	ck_assert_notified("/disk.raw /export /info.json /snapshots ");
 	ck_assert(atomic_load(&dir->gone));
 	ck_assert(atomic_load(&a->gone));
 	ck_assert_ptr_ne(snapshots(), dir);
@@ -215,14 +215,14 @@ START_TEST(a_reset_drops_all_that_is_below)
 }
 END_TEST
 
-START_TEST(what_is_held_at_the_end_is_freed)
+START_TEST(nodes_held_at_the_end_are_freed)
 {
 	node_get(find(snapshots(), "a"));
 	tree_reset(tree_root(tree));
 }
 END_TEST
 
-/* Many threads look while others change: what they see is one list or the other. */
+/* Threads that look up during a change get an entry of the old list or of the new one. */
 
 static void *look(void *arg)
 {
@@ -241,7 +241,7 @@ static void *look(void *arg)
 	return NULL;
 }
 
-START_TEST(threads_look_while_it_changes)
+START_TEST(threads_look_up_while_lists_change)
 {
 	pthread_t threads[4];
 	char text[100000];
@@ -266,12 +266,12 @@ Suite *tree_suite(void)
 	tcase_add_checked_fixture(tc, set_up, tear_down);
 	tcase_add_test(tc, lists_are_by_name);
 	tcase_add_test(tc, a_file_is_no_directory);
-	tcase_add_test(tc, a_refresh_keeps_what_is_still_there);
-	tcase_add_test(tc, a_refresh_tells_of_what_is_gone);
-	tcase_add_test(tc, a_refresh_of_what_nobody_saw_tells_nothing);
+	tcase_add_test(tc, a_refresh_keeps_nodes_that_are_still_there);
+	tcase_add_test(tc, a_refresh_records_names_that_are_gone);
+	tcase_add_test(tc, a_refresh_of_an_unlisted_directory_records_nothing);
 	tcase_add_test(tc, a_list_that_is_being_read_stays);
-	tcase_add_test(tc, a_reset_drops_all_that_is_below);
-	tcase_add_test(tc, what_is_held_at_the_end_is_freed);
-	tcase_add_test(tc, threads_look_while_it_changes);
+	tcase_add_test(tc, a_reset_drops_all_nodes_below);
+	tcase_add_test(tc, nodes_held_at_the_end_are_freed);
+	tcase_add_test(tc, threads_look_up_while_lists_change);
 	return suite_of("tree", tc);
 }
