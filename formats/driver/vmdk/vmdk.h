@@ -1,12 +1,16 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* vmdk.h - private to the VMDK driver: the sector, and the operations that driver.c lists.
+/* vmdk.h - private to the VMDK driver: the operations that driver.c and write.c list.
  *
  * A disk (disk.h) is a text descriptor (descriptor.h) and the extents that it lists, one after
  * another.  An extent is flat (flat.c) or of one of three sparse kinds: hosted (sparse.c, with
  * header.c, and recover.c for streams that were cut), COWD of ESX (cowd.c) and seSparse of ESX 5.5
  * and later (sesparse.c).  All three find their grains through grain directories and grain tables,
- * which tables.c reads.  Only hosted extents are written: alloc.c changes their tables, stream.c
- * writes streamOptimized ones from front to back.
+ * which tables.c reads.
+ *
+ * Only hosted extents are written.  write.c opens a disk for writing, after verify.c has read all
+ * entries; alloc.c changes them; resize.c appends tables; check.c repairs.  metadata.c has the
+ * bytes that are not grains.  plan.c has the layout of new extents, for create.c and export.c;
+ * stream.c writes streamOptimized ones from front to back.
  *
  * Section names are those of VMware's "Virtual Disk Format 5.0".
  */
