@@ -16,11 +16,10 @@
 #include "util/zeroes.h"
 #include "io/io.h"
 
-#define MAGIC         "KDMV"
-#define HEADER_SIZE   VMDK_SECTOR
-#define FLAG_NEWLINES (1u << 0)
-#define FLAGS_MUST_KNOW                                                                            \
-	0xffff0000u /* Hosted Sparse Extent Header: unknown flags below may be       \ ignored */
+#define MAGIC           "KDMV"
+#define HEADER_SIZE     VMDK_SECTOR
+#define FLAG_NEWLINES   (1u << 0)
+#define FLAGS_MUST_KNOW 0xffff0000u /* unknown flags below these are ignored */
 
 static const unsigned char newlines[] = {'\n', ' ', '\r', '\n'};
 
