@@ -18,7 +18,7 @@
 #include "request.h"
 #include "xattr.h"
 
-/* Logs the reason of a failure; pooled_image_change has logged ESTALE. */
+/* Logs the reason of a failure; pooled_image_end_change logs ESTALE. */
 static int failed(fuse_req_t req, const char *name, const struct err *e)
 {
 	if (e->code != ESTALE)
