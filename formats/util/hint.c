@@ -9,49 +9,58 @@
 
 #include "err.h"
 
-#define CHECK_MOUNTS "vdisk list shows where it is mounted, vdisk umount releases it"
+/* "%s" is the argument of the hint, "%o" the option, "%f" the option for the format, "%p" the
+ * program. */
+static const char *const sentences[HINT_COUNT] = {
+	[HINT_TEXT] = "%s",
+	[HINT_ALLOW] = "%o%s permits it, if you trust the image",
+	[HINT_ENTER] = "%oDIR permits a DIR in that mount",
+	[HINT_SEARCH] = "%oDIR searches DIR for it",
+	[HINT_NOBACKING] = "%o opens the image without it",
+	[HINT_PARENT_FORMAT] = "if it is, use %o%s",
+	[HINT_IGNORE_PARENT_ID] = "%o accepts it anyway",
+	[HINT_SHARE] = "%o reads it anyway; the data may be inconsistent",
+	[HINT_MOUNTED] = "vdisk list shows where it is mounted, vdisk umount releases it",
+	[HINT_COW] = "%o writes to a temporary overlay instead",
+	[HINT_NOSNAPSHOTS] = "%o opens the live disk only",
+	[HINT_PASSPHRASE] = "%oFILE reads it from FILE",
+	[HINT_LIST_FORMATS] = "%p --list-formats lists the known formats",
+	[HINT_RAW] = "%fraw shows the bytes of any file as a disk",
+	[HINT_FORMAT] = "it looks like %s: leave out %f or use %f%s",
+	[HINT_SALVAGE] = "%f%s shows the part that is left",
+};
 
 const struct hint_words hint_words_vdiskfs = {
+	.program = "vdiskfs",
 	.format = "-o format=",
-	.sentences =
+	.options =
 		{
-			[HINT_TEXT] = "%s",
-			[HINT_ALLOW] = "-o allow=%s permits it, if you trust the image",
-			[HINT_ENTER] = "-o allow=DIR permits a DIR in that mount",
-			[HINT_SEARCH] = "-o search=DIR searches DIR for it",
-			[HINT_NOBACKING] = "-o nobacking opens the image without it",
-			[HINT_PARENT_FORMAT] = "if it is, use -o parent_format=%s",
-			[HINT_IGNORE_PARENT_ID] = "-o ignore_parent_id accepts it anyway",
-			[HINT_SHARE] = "-o share reads it anyway; the data may be inconsistent",
-			[HINT_MOUNTED] = CHECK_MOUNTS,
-			[HINT_COW] = "-o cow writes to a temporary overlay instead",
-			[HINT_NOSNAPSHOTS] = "-o nosnapshots opens the live disk only",
-			[HINT_PASSPHRASE] = "-o passphrase-file=FILE reads it from FILE",
-			[HINT_LIST_FORMATS] = "vdiskfs --list-formats lists the known formats",
-			[HINT_RAW] = "%fraw shows the bytes of any file as a disk",
-			[HINT_FORMAT] = "it looks like %s: leave out %f or use %f%s",
-			[HINT_SALVAGE] = "%f%s shows the part that is left",
+			[HINT_ALLOW] = "-o allow=",
+			[HINT_ENTER] = "-o allow=",
+			[HINT_SEARCH] = "-o search=",
+			[HINT_NOBACKING] = "-o nobacking",
+			[HINT_PARENT_FORMAT] = "-o parent_format=",
+			[HINT_IGNORE_PARENT_ID] = "-o ignore_parent_id",
+			[HINT_SHARE] = "-o share",
+			[HINT_COW] = "-o cow",
+			[HINT_NOSNAPSHOTS] = "-o nosnapshots",
+			[HINT_PASSPHRASE] = "-o passphrase-file=",
 		},
 };
 
 const struct hint_words hint_words_vdisk = {
+	.program = "vdisk",
 	.format = "-f ",
-	.sentences =
+	.options =
 		{
-			[HINT_TEXT] = "%s",
-			[HINT_ALLOW] = "--allow=%s permits it, if you trust the image",
-			[HINT_ENTER] = "--allow=DIR permits a DIR in that mount",
-			[HINT_SEARCH] = "--search=DIR searches DIR for it",
-			[HINT_PARENT_FORMAT] = "if it is, use --parent-format=%s",
-			[HINT_IGNORE_PARENT_ID] = "--ignore-parent-id accepts it anyway",
-			[HINT_SHARE] = "-U reads it anyway; the data may be inconsistent",
-			[HINT_MOUNTED] = CHECK_MOUNTS,
-			[HINT_NOSNAPSHOTS] = "--no-snapshots opens the live disk only",
-			[HINT_PASSPHRASE] = "--passphrase-file=FILE reads it from FILE",
-			[HINT_LIST_FORMATS] = "vdisk --list-formats lists the known formats",
-			[HINT_RAW] = "%fraw shows the bytes of any file as a disk",
-			[HINT_FORMAT] = "it looks like %s: leave out %f or use %f%s",
-			[HINT_SALVAGE] = "%f%s shows the part that is left",
+			[HINT_ALLOW] = "--allow=",
+			[HINT_ENTER] = "--allow=",
+			[HINT_SEARCH] = "--search=",
+			[HINT_PARENT_FORMAT] = "--parent-format=",
+			[HINT_IGNORE_PARENT_ID] = "--ignore-parent-id",
+			[HINT_SHARE] = "-U",
+			[HINT_NOSNAPSHOTS] = "--no-snapshots",
+			[HINT_PASSPHRASE] = "--passphrase-file=",
 		},
 };
 
@@ -79,22 +88,31 @@ static size_t option_length(const char *option, char next)
 }
 
 static void add_sentence(
-	struct line *line, const char *sentence, const struct hint_words *words, const char *arg)
+	struct line *line, enum hint hint, const struct hint_words *words, const char *arg)
 {
+	const char *sentence = sentences[hint];
+
+	if (strstr(sentence, "%o") && !words->options[hint])
+		return;
 	if (line->len > 0)
 		add(line, "; ", 2);
-	while (*sentence) {
-		size_t n = strcspn(sentence, "%");
-
+	if (hint == HINT_MOUNTED && words->mounted) {
+		add(line, words->mounted, strlen(words->mounted)); /* a path in it may have a "%" */
+		return;
+	}
+	for (size_t n; *sentence; sentence += n + 2) {
+		n = strcspn(sentence, "%");
 		add(line, sentence, n);
-		sentence += n;
-		if (*sentence == '\0')
+		if (sentence[n] == '\0')
 			return;
-		if (sentence[1] == 'f')
-			add(line, words->format, option_length(words->format, sentence[2]));
+		if (sentence[n + 1] == 'f')
+			add(line, words->format, option_length(words->format, sentence[n + 2]));
+		else if (sentence[n + 1] == 'o')
+			add(line, words->options[hint], strlen(words->options[hint]));
+		else if (sentence[n + 1] == 'p')
+			add(line, words->program, strlen(words->program));
 		else
 			add(line, arg, strlen(arg));
-		sentence += 2;
 	}
 }
 
@@ -103,7 +121,7 @@ const char *hint_line(const struct err *e, const struct hint_words *words, char 
 	struct line line = {.text = text};
 
 	for (unsigned hint = 0; hint < HINT_COUNT; hint++)
-		if (e->hints & 1u << hint && words->sentences[hint])
-			add_sentence(&line, words->sentences[hint], words, e->hint_arg);
+		if (e->hints & 1u << hint)
+			add_sentence(&line, hint, words, e->hint_arg);
 	return line.len > 0 ? text : NULL;
 }

@@ -29,10 +29,13 @@ enum hint {
 
 struct err;
 
-/* The sentences of a program.  "%s" is the argument, "%f" the option for the format. */
+/* The options of a program. */
 struct hint_words {
-	const char *format;                /* up to the value: "-f " */
-	const char *sentences[HINT_COUNT]; /* NULL: the program has no such option */
+	const char *program;
+	const char *format; /* gives the format of the file, up to the value: "-f " */
+	const char
+		*options[HINT_COUNT]; /* up to the value; NULL: hints that need one are left out */
+	const char *mounted;          /* the sentence for HINT_MOUNTED; NULL: a general one */
 };
 
 #define HINT_LINE 1024

@@ -69,7 +69,7 @@ static void name_mount(struct hint_words *words, const char *file, char sentence
 
 	if (dir && snprintf(sentence, HINT_LINE, "vdisk umount %s releases it (see vdisk list)",
 			   shell_word(dir).text) < HINT_LINE)
-		words->sentences[HINT_MOUNTED] = sentence;
+		words->mounted = sentence;
 	free(dir);
 }
 
@@ -81,7 +81,7 @@ void report_hint(const struct err *e, const char *option)
 	words.format = option;
 	for (unsigned i = 0; current && i < HINT_COUNT; i++)
 		if (advised[i] != OPT_END && !has_option(current, advised[i]))
-			words.sentences[i] = NULL;
+			words.options[i] = NULL;
 	if (e->hints & 1u << HINT_MOUNTED)
 		name_mount(&words, e->hint_arg, holder);
 	if (hint_line(e, &words, line))

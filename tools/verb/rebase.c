@@ -110,38 +110,25 @@ static int keep_range(const struct rebasing *b, uint64_t off, size_t len, struct
 	return r == 0 ? keep_differences(b, off, len, e) : r;
 }
 
-static int look(const struct rebasing *b, uint64_t off, uint64_t *len, bool *below, struct err *e)
-{
-	const struct view *disk = disk_of(b);
-	struct extent x;
-	int r;
-
-	view_enter(disk);
-	r = view_map(disk, off, *len, &x, e);
-	view_leave(disk);
-	*below = r == 0 && x.kind == EXTENT_BELOW;
-	*len = r == 0 ? x.len : *len;
-	return r;
-}
-
 static int keep_all(struct rebasing *b, struct err *e)
 {
-	uint64_t size = disk_of(b)->size;
+	const struct view *disk = disk_of(b);
+	struct extent x = {.len = 0};
 	int r = 0;
 
-	for (uint64_t off = 0, len; r == 0 && off < size; off += len) {
-		bool below;
-
-		len = MIN(b->chunk, size - off);
-		r = look(b, off, &len, &below, e);
-		if (r == 0 && below)
-			r = keep_range(b, off, len, e);
-		progress_add(&b->progress, len);
+	for (uint64_t off = 0; r == 0 && off < disk->size; off += x.len) {
+		view_enter(disk);
+		r = view_map(disk, off, MIN(b->chunk, disk->size - off), &x, e);
+		view_leave(disk);
+		if (r == 0 && x.kind == EXTENT_BELOW)
+			r = keep_range(b, off, x.len, e);
+		progress_add(&b->progress, x.len);
 	}
 	return r == 0 ? view_flush(disk_of(b), e) : r;
 }
 
-static int keep(struct rebasing *b)
+/* Makes the disk independent of what differs between the old and the new backing file. */
+static bool keep_disk(struct rebasing *b)
 {
 	struct err e = ERR_INIT;
 	int r;
@@ -154,23 +141,12 @@ static int keep(struct rebasing *b)
 	progress_end(&b->progress);
 	free(b->old_bytes);
 	free(b->new_bytes);
-	return r < 0 ? report_failure(&e) : EXIT_SUCCESS;
-}
-
-static int set_backing(struct rebasing *b)
-{
-	struct err e = ERR_INIT;
-	struct image *img = b->input.img;
-
-	if (image_set_backing(img, b->backing, b->format, &e) == 0 && image_finish(img, &e) == 0)
-		return EXIT_SUCCESS;
-	return report_err(
-		&e, "Could not change the backing file to '%s'", b->backing ? b->backing : "");
+	return r == 0 || !report_failure(&e);
 }
 
 /* Puts the new backing file in the place of the old one: reads of the image show it from here on.
  */
-static int open_new(struct rebasing *b, const struct input_session *s)
+static bool open_new(struct rebasing *b, const struct input_session *s)
 {
 	struct err e = ERR_INIT;
 
@@ -178,24 +154,13 @@ static int open_new(struct rebasing *b, const struct input_session *s)
 	if (b->backing && image_open_backing(b->input.name, b->backing, &b->how, &b->new, &e) < 0) {
 		report("Could not open new backing file '%s': %s", b->backing, e.text);
 		report_hint(&e, "-F ");
-		return EXIT_FAILURE;
+		return false;
 	}
 	b->old = image_swap_parent(b->input.img, b->new);
-	return EXIT_SUCCESS;
+	return true;
 }
 
-static bool open_image(struct rebasing *b, const struct input_session *s, bool unsafe)
-{
-	struct image_options how = input_session_options(s, args_value(b->args, OPT_FORMAT));
-	const char *cache = args_value(b->args, OPT_CACHE);
-
-	how.write = true;
-	how.nobacking = unsafe;
-	how.nosync = cache && strcmp(cache, "unsafe") == 0;
-	return input_open(&b->input, b->args->operands[0], &how);
-}
-
-static bool check_words(const struct rebasing *b)
+static bool check_format(const struct rebasing *b)
 {
 	if (b->format && !registry_find(b->format)) {
 		report_format("Invalid format name:", b->format);
@@ -209,30 +174,30 @@ static bool check_words(const struct rebasing *b)
 	return false;
 }
 
-static bool can_rebase(const struct rebasing *b)
-{
-	if (b->input.img->format->set_backing)
-		return true;
-	report("Could not change the backing file to '%s': the format %s does not support it",
-		b->backing ? b->backing : "", b->input.img->format->name);
-	return false;
-}
-
 static int rebase(struct rebasing *b, const struct input_session *s)
 {
+	struct image_options how = input_session_options(s, args_value(b->args, OPT_FORMAT));
+	const char *cache = args_value(b->args, OPT_CACHE);
+	const char *backing = b->backing ? b->backing : "";
 	bool unsafe = args_has(b->args, OPT_UNSAFE);
-	int status = EXIT_FAILURE;
+	struct err e = ERR_INIT;
+	struct image *img;
 
-	if (check_words(b) && open_image(b, s, unsafe) && can_rebase(b)) {
-		status = unsafe ? EXIT_SUCCESS : open_new(b, s);
-		if (status == EXIT_SUCCESS && !unsafe)
-			status = keep(b);
-		if (status == EXIT_SUCCESS)
-			status = set_backing(b);
-	}
-	input_close(&b->input);
-	image_close(b->old);
-	return status;
+	how.write = true;
+	how.nobacking = unsafe;
+	how.nosync = cache && strcmp(cache, "unsafe") == 0;
+	if (!check_format(b) || !input_open(&b->input, b->args->operands[0], &how))
+		return EXIT_FAILURE;
+	img = b->input.img;
+	if (!img->format->set_backing)
+		return report("Could not change the backing file to '%s': the format %s does not "
+			      "support it",
+			backing, img->format->name);
+	if (!unsafe && (!open_new(b, s) || !keep_disk(b)))
+		return EXIT_FAILURE;
+	if (image_set_backing(img, b->backing, b->format, &e) < 0 || image_finish(img, &e) < 0)
+		return report_err(&e, "Could not change the backing file to '%s'", backing);
+	return EXIT_SUCCESS;
 }
 
 int run_rebase(const struct args *a)
@@ -252,6 +217,8 @@ int run_rebase(const struct args *a)
 		return args_misused("Must specify backing file (-b) or use unsafe mode (-u)");
 	if (input_session_begin(&s, a))
 		status = rebase(&b, &s);
+	input_close(&b.input);
+	image_close(b.old);
 	input_session_end(&s);
 	return status;
 }
