@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* copy.c - from one view into another without anybody in between. */
+/* copy.c - copies ranges between views, files of the host directly. */
 #include <errno.h>
 #include <stdlib.h>
 
@@ -9,7 +9,7 @@
 #include "view.h"
 
 #define CHUNK     (1u << 20)
-#define FROM_FILE (16u << 20) /* at a time, lest others wait for long */
+#define FROM_FILE (16u << 20) /* at a time: a write holds locks that others wait for */
 
 struct copy {
 	const struct view *from;
@@ -25,7 +25,6 @@ static void advance(struct copy *c, uint64_t n)
 	c->left -= n;
 }
 
-/* A hole stays one. */
 static int copy_hole(struct copy *c, uint64_t len, struct err *e)
 {
 	int r = view_clear(c->to, c->to_off, len, e);
@@ -35,11 +34,11 @@ static int copy_hole(struct copy *c, uint64_t len, struct err *e)
 	return r;
 }
 
-/* Bytes that are stored as they are go from file to file.  Not those of an image that can change:
- * whoever keeps its extents must not wait for another image. */
+/* Can bytes be copied from file to file?  Not if the source image can change: its request_lock
+ * would be held while another image is waited for. */
 static bool is_stored(const struct copy *c, uint64_t len, struct extent *x)
 {
-	struct err ignored = ERR_INIT;
+	struct err ignored;
 
 	return !c->from->writer && view_resolve(c->from, c->off, len, x, &ignored) == 0 &&
 	       x->kind == EXTENT_FILE && x->io->fd >= 0;
@@ -65,7 +64,7 @@ static int copy_data(struct copy *c, uint64_t len, struct err *e)
 	return r;
 }
 
-/* As far as one look goes: where the data ends is not asked each time. */
+/* Copies as far as one look at the map reaches. */
 static int copy_step(struct copy *c, struct err *e)
 {
 	uint64_t len;

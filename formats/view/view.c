@@ -1,7 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* view.c - the walk: everything between a request and the bytes that answer it.
- *
- * Drivers say where bytes are; all reading, and all asking what is stored, happens here, once.
+/* view.c - reading through a stack of views, for all formats: drivers only map ranges to extents.
  */
 #include <errno.h>
 #include <inttypes.h>
@@ -104,7 +102,7 @@ int view_pin(const struct extent *x, const struct block **block, struct err *e)
 	return cache_pin(x->owner->cache, &request, block, e);
 }
 
-static int read_made(const struct extent *x, void *buf, struct err *e)
+static int read_generated(const struct extent *x, void *buf, struct err *e)
 {
 	const struct block *block;
 	int r = view_pin(x, &block, e);
@@ -125,7 +123,7 @@ int view_read_extent(const struct extent *x, void *buf, struct err *e)
 	case EXTENT_FILE:
 		return io_read(x->io, buf, x->len, x->pos, e);
 	case EXTENT_GENERATED:
-		return read_made(x, buf, e);
+		return read_generated(x, buf, e);
 	case EXTENT_CRYPT:
 		return crypt_read(x->crypt, x->io, buf, x->len, x->pos, x->sector, e);
 	case EXTENT_BELOW:
@@ -167,12 +165,12 @@ int view_read(const struct view *v, void *buf, size_t len, uint64_t off, struct 
 
 bool view_look(const struct view *v, uint64_t off, uint64_t *len)
 {
-	struct err ignored = ERR_INIT;
+	struct err ignored;
 	struct extent x;
 	uint64_t data;
 
-	/* What cannot be read is data.  Where the map does not say how far the damage reaches the
-	 * step is short, since what follows may be readable again. */
+	/* Damage counts as data.  If the map does not give its length the step is short, since the
+	 * bytes after it may be readable again. */
 	if (view_resolve(v, off, v->size - off, &x, &ignored) < 0) {
 		*len = MIN(v->size - off, x.len > 0 ? x.len : DAMAGE_STEP - off % DAMAGE_STEP);
 		return true;
@@ -180,8 +178,8 @@ bool view_look(const struct view *v, uint64_t off, uint64_t *len)
 	*len = x.len;
 	if (x.kind != EXTENT_FILE)
 		return x.kind != EXTENT_ZERO;
-	/* A host file may itself have holes where an image stores something: those bytes are
-	 * zeroes that take no room either. */
+	/* The host file may have a hole where the image stores something: those bytes are zeroes
+	 * that take no space either. */
 	data = io_seek(x.io, x.pos, SEEK_DATA);
 	if (data > x.pos) {
 		*len = MIN(x.len, data - x.pos);
@@ -237,7 +235,7 @@ uint64_t view_stored(const struct view *v)
 
 bool view_stores_beyond(const struct view *v, uint64_t off)
 {
-	struct err ignored = ERR_INIT;
+	struct err ignored;
 	struct extent x;
 
 	/* A range that cannot be mapped may store something. */
@@ -258,52 +256,7 @@ void view_free(struct view *v)
 		free(v);
 }
 
-int extent_in_file(struct extent *x, struct io *io, uint64_t start, uint64_t skip, uint64_t len,
-	uint64_t unit, struct err *e)
-{
-	uint64_t pos, begun;
-
-	x->len = len;
-	if (start >= io->size || __builtin_add_overflow(start, skip, &pos))
-		return err_set(e, EIO,
-			"%s: data at %" PRIu64 " lies past the end of the file, %" PRIu64, io->name,
-			start, io->size);
-	x->io = io;
-	if (unit > 0) {
-		/* Only the units that begin inside the file are told of together. */
-		begun = div_round_up(io->size - start, unit) * unit;
-		if (skip >= begun)
-			return err_set(e, EIO,
-				"%s: data at %" PRIu64 " lies past the end of the file, %" PRIu64,
-				io->name, pos, io->size);
-		x->len = MIN(len, begun - skip);
-	}
-	if (pos >= io->size) {
-		x->kind = EXTENT_ZERO;
-		return 0;
-	}
-	x->kind = EXTENT_FILE;
-	x->pos = pos;
-	x->len = MIN(x->len, io->size - pos);
-	return 0;
-}
-
-int extent_encrypted(struct extent *x, struct crypt *crypt, uint64_t sector, struct err *e)
-{
-	uint64_t end;
-
-	/* What the file does not hold would be zeroes, which decrypt to nonsense. */
-	end = x->kind == EXTENT_FILE ? x->io->size - x->io->size % CRYPT_SECTOR : 0;
-	if (x->kind != EXTENT_FILE || x->pos >= end)
-		return err_set(e, EIO, "encrypted data lies past the end of the file");
-	x->kind = EXTENT_CRYPT;
-	x->len = MIN(x->len, end - x->pos);
-	x->crypt = crypt;
-	x->sector = sector;
-	return 0;
-}
-
-/* A part of another view. */
+/* Slices. */
 
 struct slice {
 	struct view view;
@@ -355,7 +308,7 @@ struct view *view_base(struct view *v, uint64_t *start)
 	return v;
 }
 
-/* What cannot be had. */
+/* Broken views. */
 
 struct broken {
 	struct view view;

@@ -415,7 +415,7 @@ int view_write_early(struct view *v, const void *buf, size_t len, uint64_t off,
 	const struct early_reply *early, struct err *e)
 {
 	struct writer *w = v->writer;
-	struct err late = ERR_INIT;
+	struct err late;
 	int r = begin_writing(v, e);
 
 	if (r < 0)

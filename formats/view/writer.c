@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* writer.c - locks, and the order in which an image becomes durable. */
+/* writer.c - locks, and the order in which changes of an image become durable. */
 #include "writer.h"
 
 #include <assert.h>
@@ -25,7 +25,7 @@ struct writer *writer_new(struct view *v, struct err *e)
 	}
 	w->view = v;
 	w->pending_max = PENDING_MAX;
-	/* Requests come all the time: whoever wants to be alone would wait for ever. */
+	/* Readers arrive all the time: without this an exclusive change could wait for ever. */
 	pthread_rwlockattr_init(&attr);
 	pthread_rwlockattr_setkind_np(&attr, PTHREAD_RWLOCK_PREFER_WRITER_NONRECURSIVE_NP);
 	pthread_rwlock_init(&w->request_lock, &attr);
@@ -63,13 +63,13 @@ void writer_end_early(struct writer *w)
 	pthread_mutex_unlock(&w->early);
 }
 
-static void close_gate(struct writer *w)
+static void lock_exclusively(struct writer *w)
 {
 	pthread_rwlock_wrlock(&w->request_lock);
 	pthread_mutex_lock(&w->meta);
 }
 
-static void open_gate(struct writer *w)
+static void unlock(struct writer *w)
 {
 	pthread_mutex_unlock(&w->meta);
 	pthread_rwlock_unlock(&w->request_lock);
@@ -77,7 +77,7 @@ static void open_gate(struct writer *w)
 
 int writer_fail(struct writer *w, struct err *e)
 {
-	/* The error of an altered file says so itself. */
+	/* The error of an altered file has this in its message already. */
 	if (!e->told) {
 		err_in(e, "nothing is written any more");
 		e->told = &w->told;
@@ -127,8 +127,8 @@ int writer_begin(struct writer *w, struct err *e)
 	return r;
 }
 
-/* *room: there is some to settle. */
-static int flush(struct writer *w, bool *room, struct err *e)
+/* *freed: there is freed space to release. */
+static int flush(struct writer *w, bool *freed, struct err *e)
 {
 	const struct write_ops *ops = w->view->write;
 	int r;
@@ -137,31 +137,31 @@ static int flush(struct writer *w, bool *room, struct err *e)
 	r = check_failed(w, e);
 	if (r == 0)
 		r = writer_write_back(w, e);
-	*room = r == 0 && ops->durable && ops->durable(w->view);
+	*freed = r == 0 && ops->durable && ops->durable(w->view);
 	pthread_mutex_unlock(&w->meta);
 	return r;
 }
 
-static int settle(struct writer *w, struct err *e)
+static int release_freed(struct writer *w, struct err *e)
 {
 	int r;
 
-	close_gate(w);
+	lock_exclusively(w);
 	r = w->view->write->release_freed(w->view, e);
-	open_gate(w);
+	unlock(w);
 	return r;
 }
 
 int writer_flush(struct writer *w, struct err *e)
 {
-	bool room;
+	bool freed;
 	int r;
 
 	/* A write that was answered early may still be going on. */
 	pthread_rwlock_rdlock(&w->request_lock);
 	pthread_rwlock_unlock(&w->request_lock);
-	r = flush(w, &room, e);
-	return r == 0 && room ? settle(w, e) : r;
+	r = flush(w, &freed, e);
+	return r == 0 && freed ? release_freed(w, e) : r;
 }
 
 int writer_begin_exclusive(struct writer *w, struct err *e)
@@ -170,18 +170,18 @@ int writer_begin_exclusive(struct writer *w, struct err *e)
 
 	if (r < 0)
 		return r;
-	close_gate(w);
+	lock_exclusively(w);
 	r = check_failed(w, e);
 	if (r == 0)
 		r = writer_write_back(w, e);
 	if (r < 0)
-		open_gate(w);
+		unlock(w);
 	return r;
 }
 
 int writer_end_exclusive(struct writer *w, int r, struct err *e)
 {
-	open_gate(w);
+	unlock(w);
 	return r == 0 ? writer_flush(w, e) : r;
 }
 
@@ -191,7 +191,7 @@ int writer_finish(struct writer *w, struct err *e)
 
 	if (r < 0 || !w->begun)
 		return r;
-	/* What was settled has changed counts once more. */
+	/* Releasing freed space has changed reference counts once more. */
 	pthread_mutex_lock(&w->meta);
 	r = writer_write_back(w, e);
 	if (r == 0 && w->view->write->finish) {

@@ -1,30 +1,30 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* writer.h - what makes an image writable: its locks, the order of its writes, and what a driver
- * has to do for it.
+/* writer.h - the part of an image that makes it writable: its locks, the order of its writes, and
+ * the operations of its driver.
  *
- * The walk (write.c) finds the place of a write.  Where a view may be overwritten it writes
- * there; elsewhere it asks the driver for room, fills it - copying what the write leaves of the old
- * bytes - and only then lets the driver put it on the map.  Drivers never move data.
+ * Bytes that are in place are overwritten (write.c).  For others the driver reserves space, write.c
+ * fills it, with the old bytes of the view around the new ones, and the driver commits it: only
+ * then the map refers to it.  Drivers never move data.
  *
  * Locks, in this order:
- *   behind writes that are answered before they are done, one after the other: the next waits here
- *          and not at the gate, where it would come before all others
- *   gate   every request shared, from its first look at a map to its answer, once; exclusive for
- *          what moves room under readers: settle, resize, snapshots; and for a write that is
- *          answered before it is done, so that nobody can tell
- *   range  writers of new units, by unit
- *   meta   round reserve, commit, cancel, clear and flush, so that a driver does one of them at a
- *          time; never round data
- * Behind them only the shards of the cache.  A map may run beside a commit: it sees a page of a
- * table as it was before or after, never between.  Images that cannot change have no writer and
- * take none of these.
+ *   early         writes that are answered before they are done, one after the other.  The next one
+ *                 waits here, since it would come before all others at request_lock.
+ *   request_lock  shared by every request, once, from its first look at a map to its answer.
+ *                 Exclusive for changes that move space under readers (release_freed, resize,
+ *                 snapshots), and for a write that is answered early, so that no other request can
+ *                 observe that it is not done.
+ *   range         writers that allocate or clear, by unit
+ *   meta          around reserve, commit, cancel, clear and flush, so that a driver does one of
+ * them at a time; never held while data is read or written The locks of the cache's shards come
+ * last.  A map may run beside a commit: it sees a page of a table as it was before or after, never
+ * in between.  Images that cannot change have no writer and take none of these.
  *
- * Room that was taken off the map is in use until the change is durable (durable is called) and
- * nobody who saw the old map is inside (settle is called); only then it may be given out again.
+ * Space that a change has freed stays in use until the change is durable (durable is called) and
+ * no request that saw the old map is left (release_freed is called); only then it may be allocated.
  *
  * After a failed flush nothing is written any more: the file holds a part of the changes, in their
- * order, and would hold them in disorder then.  The same when another program has changed the
- * length of a file of the image (io/io.h).
+ * order, and a later write could break that order.  The same holds when another program has changed
+ * the length of a file of the image (io/io.h).
  */
 #ifndef VDISK_VIEW_WRITER_H
 #define VDISK_VIEW_WRITER_H
@@ -42,49 +42,53 @@ struct io;
 struct view;
 struct writeback;
 
-/* Room for new bytes of a view; lives on the stack of whoever writes. */
+/* Space in a file for new bytes of a view. */
 struct reservation {
 	uint64_t off, len; /* of the view: whole granules, or up to its end */
 	struct io *io;
 	uint64_t pos;
-	bool reads_zero;     /* it reads as zeroes already */
-	uint32_t compressed; /* bytes that the unit at off takes there, packed; 0: it is as it is */
-	uint64_t token;      /* the driver's */
+	bool reads_zero;     /* without being written to */
+	uint32_t compressed; /* length of the unit at off, compressed; 0: it is stored as it is */
+	uint64_t token;      /* private to the driver */
 };
 
-/* Of a view that can be written.  meta is held; on failure nothing has changed. */
+/* The operations of a driver for a view that can be written.  meta is held, except in compress; a
+ * failed one has changed nothing. */
 struct write_ops {
-	/* Before the first change: marks in the header.  They are durable when it goes on. */
+	/* Marks the image as being written, before the first change; the marks are durable before
+	 * anything else changes. */
 	int (*begin)(struct view *v, struct err *e);
-	/* Room for some of [off, off+len), which lies inside the view and begins with a byte that
-	 * is not in place.  At least the granule of that byte, at most len; in one piece of a file.
-	 * Nobody else reserves in the units of [off, off+len) meanwhile. */
+	/* Reserves space for some of [off, off+len), which lies inside the view and begins with a
+	 * byte that is not in place: at least for the granule of that byte, at most for len bytes,
+	 * in one piece of a file.  The range of its units is held. */
 	int (*reserve)(
 		struct view *v, uint64_t off, uint64_t len, struct reservation *res, struct err *e);
-	/* The room holds what it shall: puts it on the map; what was there before is freed. */
+	/* Makes the map refer to the reserved space, which is filled; frees the space that it
+	 * referred to before. */
 	int (*commit)(struct view *v, const struct reservation *res, struct err *e);
-	/* It does not: takes it back. */
+	/* Frees the reserved space, which could not be filled or committed. */
 	void (*cancel)(struct view *v, const struct reservation *res);
-	/* Packs the unit at off, as view_compress: any thread, without a lock.  NULL:
+	/* Compresses the unit at off, as view_compress: any thread, no lock.  NULL if
 	 * view->compressed_max is 0. */
-	ssize_t (*compress)(
-		const struct view *v, const void *unit, uint64_t off, void *packed, struct err *e);
-	/* Room for the unit at off, which takes so many bytes packed.  Nobody else reserves in it
-	 * meanwhile; then commit or cancel. */
+	ssize_t (*compress)(const struct view *v, const void *unit, uint64_t off, void *compressed,
+		struct err *e);
+	/* Reserves len bytes for the compressed unit at off, whose range is held. */
 	int (*reserve_compressed)(
 		struct view *v, uint64_t off, uint32_t len, struct reservation *res, struct err *e);
-	/* Lets whole units (the last may end with the view) read as zeroes without being stored.
-	 * -EOPNOTSUPP: cannot; NULL: never can.  They are overwritten then. */
+	/* Makes whole units (the last may end with the view) read as zeroes without being stored.
+	 * If it is NULL or returns -EOPNOTSUPP, they are overwritten with zeroes. */
 	int (*clear)(struct view *v, uint64_t off, uint64_t len, struct err *e);
-	/* Puts what is not in pages of metadata into them, before they are written back. */
+	/* Writes state that the driver keeps elsewhere into pages of metadata, before they are
+	 * written back. */
 	int (*prepare)(struct view *v, struct err *e);
-	/* All that was done is durable.  True: there is room to settle. */
+	/* All changes up to now are durable.  True: there is freed space to release. */
 	bool (*durable)(struct view *v);
-	/* The gate is held exclusively: what was durably freed may be given out again. */
+	/* Makes durably freed space available; request_lock is held exclusively. */
 	int (*release_freed)(struct view *v, struct err *e);
-	/* Makes the disk this long; the gate is held exclusively.  Sets v->size.  NULL: cannot. */
+	/* Changes the size of the disk, and v->size; request_lock is held exclusively.  NULL: the
+	 * format cannot. */
 	int (*resize)(struct view *v, uint64_t size, struct err *e);
-	/* After the last flush: takes the marks off again. */
+	/* Takes the marks of begin off again, after the last flush. */
 	int (*finish)(struct view *v, struct err *e);
 };
 
@@ -100,47 +104,48 @@ struct writer {
 	pthread_cond_t range_free;
 	struct range *ranges;
 	atomic_uint ranges_released; /* how many were, modulo 2^32 */
-	bool detect_zeroes; /* zeroes that are written where nothing else is read are not stored */
+	bool detect_zeroes;          /* zeroes written over zeroes are not stored */
 	atomic_bool begun;
-	atomic_int failed;  /* errno of what ended writing; 0: nothing did */
-	struct err failure; /* what is said of it from then on; meta */
+	atomic_int failed;  /* errno of the failure that ended writing; 0: none */
+	struct err failure; /* the same with its message, for later requests; meta */
 	atomic_bool told;   /* see err_is_first */
-	/* Writes that failed after they were answered: how many, of how many somebody has heard,
-	 * and the errno of the last. */
+	/* Writes that failed after an early reply: how many, how many of them were reported, and
+	 * the errno of the last. */
 	atomic_uint late, late_reported;
 	atomic_int late_code;
 	size_t pending_max; /* pages of metadata that may wait for a flush; a driver may set it */
 };
 
-/* For the live state v of an image.  The driver's files are added to writeback. */
+/* A writer for the live state v of an image; the driver adds its files to writeback. */
 struct writer *writer_new(struct view *v, struct err *e);
 
-/* What was not flushed is lost; NULL is fine. */
+/* Changes that were not flushed are lost; NULL is fine. */
 void writer_free(struct writer *w);
 
 /* Marks the image as being written, if it is not yet; refuses after a failed flush. */
 int writer_begin(struct writer *w, struct err *e);
 
-/* Round a write that is answered before it is done: waits until nobody is inside, and lets nobody
- * in until it has ended. */
+/* Around a write that is answered early: waits until no request is inside, and lets none in before
+ * writer_end_early. */
 void writer_begin_early(struct writer *w);
 void writer_end_early(struct writer *w);
 
-/* Makes everything durable that was written before; then gives freed room back. */
+/* Makes everything durable that was written before, and releases freed space. */
 int writer_flush(struct writer *w, struct err *e);
 
-/* Flushes, and leaves the image as if nobody was writing to it. */
+/* Flushes and marks the image as closed properly. */
 int writer_finish(struct writer *w, struct err *e);
 
-/* For a driver, inside of one of its operations: all that was done so far is durable on return, in
- * order.  Frees nothing. */
+/* For a driver, inside of one of its operations: makes all changes so far durable, in order,
+ * without releasing freed space. */
 int writer_write_back(struct writer *w, struct err *e);
 
-/* The same, when a change was made in part: nothing is written any more, as after a flush that
+/* For a driver that made a change in part: nothing is written any more, as after a flush that
  * failed with e, whose code it returns. */
 int writer_fail(struct writer *w, struct err *e);
 
-/* Is it time to flush, lest too much of the cache is taken by changes? */
+/* Do so many changed pages wait that it is time to flush?  They cannot be evicted from the cache.
+ */
 bool writer_is_full(const struct writer *w);
 
 /* Begins a change of more than a map: waits until no request is inside.  On success all that was

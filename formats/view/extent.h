@@ -1,0 +1,52 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* extent.h - a range of a view and the source of its bytes: the result of a driver's map. */
+#ifndef VDISK_VIEW_EXTENT_H
+#define VDISK_VIEW_EXTENT_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+struct crypt;
+struct err;
+struct io;
+struct view;
+
+enum extent_kind {
+	EXTENT_ZERO,      /* reads as zeroes, whatever lies below */
+	EXTENT_FILE,      /* bytes of a host file, as they are */
+	EXTENT_BELOW,     /* bytes of the view below; zeroes beyond its end or without one */
+	EXTENT_GENERATED, /* part of a unit that the owner decodes or computes (fill) */
+	EXTENT_CRYPT,     /* bytes of a host file, encrypted */
+};
+
+/* A range of a view and where its bytes come from.  Reading needs no further look at a table.  io
+ * is borrowed from the image. */
+struct extent {
+	enum extent_kind kind;
+	uint64_t len;  /* > 0; never more than asked for once view_resolve returns it */
+	uint64_t pos;  /* FILE, CRYPT: position in io; BELOW: offset in the view below; GENERATED:
+			* bytes  to skip in the unit */
+	struct io *io; /* FILE, CRYPT, GENERATED; NULL: the unit is computed, not decoded from a
+			  file */
+	uint64_t unit_id;    /* GENERATED: names the unit among all units of io, else of owner */
+	uint32_t unit_len;   /* GENERATED: bytes of the whole decoded unit */
+	uint64_t sector;     /* CRYPT: number, for its cipher, of the sector that pos is in */
+	struct crypt *crypt; /* CRYPT */
+	bool inplace;        /* the bytes may be overwritten at pos of io, even if kind is ZERO */
+	const struct view *owner; /* the view whose map this is; set by view_map */
+	bool absent; /* ZERO because no view of the stack stores the range; set by view_follow */
+};
+
+/* Sets x to the extent of len bytes that start skip bytes into a run of units
+ * (clusters, grains, blocks) of unit bytes each, stored in io from position start on.  A unit that
+ * begins inside the file and runs over its end reads as zeroes there; one that begins at or past
+ * the end is EIO: it was cut off.  unit 0: the whole run is one unit. */
+int extent_in_file(struct extent *x, struct io *io, uint64_t start, uint64_t skip, uint64_t len,
+	uint64_t unit, struct err *e);
+
+/* Marks x, set by extent_in_file, as encrypted.  sector is the number, for the cipher,
+ * of the sector at x->pos; sectors begin at multiples of CRYPT_SECTOR in the file.  A sector that
+ * the file does not hold whole is EIO. */
+int extent_encrypted(struct extent *x, struct crypt *crypt, uint64_t sector, struct err *e);
+
+#endif
