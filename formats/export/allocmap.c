@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* allocmap.c - the set as chunks of 32768 granules.
  *
- * A chunk knows how many granules are stored before it.  One of which some are stored and some are
- * not has a bitmap besides, and how many are stored before each eighth of it: any question is
- * answered by looking at 64 words of a bitmap at most, and a search among the chunks.
+ * A chunk has the number of stored granules before it.  A chunk with both kinds has a bitmap, too,
+ * and the number of stored ones before each eighth of it: rank and select take a binary search
+ * among the chunks and a look at 64 words of a bitmap at most.
  */
 #include <assert.h>
 #include <errno.h>
@@ -39,7 +39,7 @@ struct allocmap {
 	struct chunk chunks[]; /* and one more, whose before counts all */
 };
 
-/* How many granules chunk c has. */
+/* The number of granules of chunk c. */
 static unsigned chunk_len(const struct allocmap *g, size_t c)
 {
 	return MIN(CHUNK, g->n - c * (uint64_t)CHUNK);
@@ -73,8 +73,6 @@ void allocmap_free(struct allocmap *g)
 		free(g->chunks[c].bitmap);
 	free(g);
 }
-
-/* Questions. */
 
 bool allocmap_has(const struct allocmap *g, uint64_t i)
 {
@@ -199,7 +197,7 @@ uint64_t allocmap_run(const struct allocmap *g, uint64_t i, uint64_t max)
 	return at - i;
 }
 
-/* Making one, from the first granule to the last. */
+/* Building a set, from the first granule to the last. */
 
 struct maker {
 	struct allocmap *g;
@@ -242,7 +240,7 @@ static struct bitmap *bitmap_new(const uint64_t *words)
 	return b;
 }
 
-/* Closes the chunk at work and goes to the next. */
+/* Ends the current chunk and begins the next one. */
 static int close_chunk(struct maker *m, struct err *e)
 {
 	struct chunk *chunk = &m->g->chunks[m->c];
@@ -278,7 +276,7 @@ static void set_bits(uint64_t *words, unsigned first, unsigned last)
 	words[last / 64] |= tail;
 }
 
-/* Adds the granules [first, last], behind all that were added before. */
+/* Adds the granules [first, last], which come after all that were added before. */
 static int maker_add(struct maker *m, uint64_t first, uint64_t last, struct err *e)
 {
 	while (first <= last) {
@@ -306,7 +304,7 @@ static struct allocmap *maker_end(struct maker *m, int r, struct err *e)
 	return NULL;
 }
 
-/* Where some of a granule is data the rest need not be looked at. */
+/* One byte of data makes a granule stored: the rest of it is skipped. */
 static int walk(struct maker *m, const struct view *v, unsigned bits, struct err *e)
 {
 	uint64_t off = 0, len;

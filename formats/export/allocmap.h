@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* allocmap.h - which granules of a disk are stored: a set of numbers that can be counted.
+/* allocmap.h - the set of the granules of a disk that are stored, with rank and select.
  *
- * Files that are made up store the granules of a disk that hold data one after another, in order.
- * Where number k is, and which number is at a place, are then questions to this set.  It takes one
- * bit a granule, and next to nothing where all or none are stored.
+ * Generated files store the granules of a disk that hold data one after another, in order: select
+ * gives the granule stored as number k, rank the number of a granule.  The set takes one bit a
+ * granule, and next to nothing where all or none are stored.
  *
- * Never changes once made: any thread may ask.
+ * It never changes, so any thread may read it.
  */
 #ifndef VDISK_EXPORT_ALLOCMAP_H
 #define VDISK_EXPORT_ALLOCMAP_H
@@ -18,7 +18,7 @@ struct allocmap;
 struct view;
 
 /* The granules of 1 << bits bytes that hold data in the sense of view_seek.  Reads the map of the
- * view only.  What lies in more pieces than can be looked at, or kept, counts as data. */
+ * view only.  All that follows a limit of extents counts as data. */
 struct allocmap *allocmap_of(const struct view *v, unsigned bits, struct err *e);
 
 /* The same in granules of 1 << bits bytes, which are not smaller. */
@@ -29,16 +29,16 @@ void allocmap_free(struct allocmap *g); /* NULL is fine */
 /* log2 of the bytes of a granule. */
 unsigned allocmap_bits(const struct allocmap *g);
 
-/* How many granules the disk has; the last one may be in part past its end. */
+/* The number of granules of the disk; the last one may extend beyond its end. */
 uint64_t allocmap_all(const struct allocmap *g);
 
-/* How many of them are stored. */
+/* The number of them that are stored. */
 uint64_t allocmap_stored(const struct allocmap *g);
 
 /* Is granule i < all stored? */
 bool allocmap_has(const struct allocmap *g, uint64_t i);
 
-/* How many before i <= all are stored. */
+/* The number of stored ones before i <= all. */
 uint64_t allocmap_rank(const struct allocmap *g, uint64_t i);
 
 /* The granule of which k < stored before it are stored. */
@@ -47,7 +47,7 @@ uint64_t allocmap_select(const struct allocmap *g, uint64_t k);
 /* The first one stored from i <= all on; all when there is none. */
 uint64_t allocmap_next(const struct allocmap *g, uint64_t i);
 
-/* How many in a row are stored from i <= all on; counts up to max, perhaps some further. */
+/* The number of stored ones in a row from i <= all on; counts up to max, perhaps some further. */
 uint64_t allocmap_run(const struct allocmap *g, uint64_t i, uint64_t max);
 
 #endif

@@ -10,10 +10,11 @@
 #include "image/image.h"
 #include "io/io.h"
 #include "export.h"
+#include "regions.h"
 #include "view/view.h"
 
-/* What is known of one state, without reading it, as bytes to be hashed: behind those of the images
- * below it. */
+/* The properties of one state that are known without reading it, to be hashed, with the id of the
+ * images below it. */
 struct facts_of_state {
 	unsigned char below[EXPORT_ID];
 	unsigned char ids[2][GUID_LEN];
@@ -80,7 +81,12 @@ int export_make(const struct export_format *l, const struct export_source *s, co
 	return l->make(s, name, file, e);
 }
 
-/* Tables and what lies round each granule take less than an eighth of what is stored. */
+uint64_t export_stored(const struct view *file, uint64_t disk_stored)
+{
+	return regions_stored(file, disk_stored);
+}
+
+/* Metadata takes less than an eighth of the stored bytes. */
 enum export_fit export_fit(const struct export_format *l, uint64_t disk_size)
 {
 	if (disk_size == 0 || disk_size > l->max_disk)

@@ -14,11 +14,10 @@
 
 #define SECTOR 512u
 
-/* Tables are made this much at a time, or an entry, if that is more. */
+/* Bytes of a table that are generated at a time; one entry, if that is more. */
 #define UNIT (64u << 10)
 
-/* A hole in a table is told of when it is a page at least: entries are too many to tell one by
- * one. */
+/* The least hole that map reports in a table: there are too many entries to report each. */
 #define PAGE 4096u
 
 /* The last piece that begins at or before pos, or NULL. */
@@ -31,7 +30,7 @@ static const struct region *find_piece(const struct regions *m, uint64_t pos)
 	return n > 0 ? &m->pieces[n - 1] : NULL;
 }
 
-/* Where the first piece behind pos begins; the end of the file when there is none. */
+/* The position of the first piece after pos, or the end of the file. */
 static uint64_t next_piece(const struct regions *m, uint64_t pos)
 {
 	for (unsigned i = 0; i < m->npieces; i++)
@@ -40,7 +39,7 @@ static uint64_t next_piece(const struct regions *m, uint64_t pos)
 	return m->view.size;
 }
 
-/* Entries that are made at a time. */
+/* The number of entries generated at a time. */
 static uint32_t unit_entries(const struct region *p)
 {
 	return p->width < UNIT ? UNIT / p->width : 1;
@@ -57,7 +56,7 @@ static void map_unit(const struct region *p, uint64_t skip, struct extent *x)
 	x->len = x->unit_len - x->pos;
 }
 
-/* Where, from skip on, an entry begins that is not zero. */
+/* The first position from skip on where an entry begins that is not zero. */
 static uint64_t next_entry(const struct region *p, uint64_t skip)
 {
 	uint64_t entry = skip / p->width, next = allocmap_all(p->set);
@@ -89,7 +88,7 @@ static void map_table(const struct region *p, uint64_t skip, struct extent *x)
 		x->len = (next == p->len ? next : next - (p->pos + next) % PAGE) - skip;
 		return;
 	}
-	/* As many pages more as have something. */
+	/* Pages that follow and have an entry that is not zero. */
 	while (end < skip + x->len && next_entry(p, end) < page_end(p, end))
 		end = page_end(p, end);
 	x->len = MIN(x->len, end - skip);
@@ -116,7 +115,7 @@ static void map_data(const struct region *p, uint64_t skip, uint64_t len, struct
 	x->len = (run - 1) * p->width + p->width - skip;
 }
 
-static int made_map(
+static int regions_map(
 	const struct view *v, uint64_t off, uint64_t len, struct extent *x, struct err *e)
 {
 	const struct regions *m = (const struct regions *)v;
@@ -134,7 +133,7 @@ static int made_map(
 	return 0;
 }
 
-static int made_fill_unit(const struct view *v, const struct extent *x, void *buf, struct err *e)
+static int regions_fill(const struct view *v, const struct extent *x, void *buf, struct err *e)
 {
 	const struct regions *m = (const struct regions *)v;
 	const struct region *p = find_piece(m, x->unit_id);
@@ -160,9 +159,9 @@ static uint64_t table_stored(const struct region *p)
 	return sum;
 }
 
-/* What is stored of the disk lies in granules that are stored, all of which the file has.  (Of a
- * disk in very many pieces more may be counted than they are.) */
-uint64_t export_stored(const struct view *file, uint64_t disk_stored)
+/* The bytes that the disk stores lie in stored granules, all of which the file has.  (For a disk
+ * with very many extents the result may be too high.) */
+uint64_t regions_stored(const struct view *file, uint64_t disk_stored)
 {
 	const struct regions *m = (const struct regions *)file;
 	uint64_t sum = 0;
@@ -179,7 +178,7 @@ uint64_t export_stored(const struct view *file, uint64_t disk_stored)
 	return sum;
 }
 
-static void made_free(struct view *v)
+static void regions_free(struct view *v)
 {
 	struct regions *m = (struct regions *)v;
 
@@ -189,8 +188,8 @@ static void made_free(struct view *v)
 	free(m);
 }
 
-static const struct view_ops made_ops = {
-	.map = made_map, .fill = made_fill_unit, .free = made_free};
+static const struct view_ops regions_ops = {
+	.map = regions_map, .fill = regions_fill, .free = regions_free};
 
 void *regions_new(size_t bytes, const struct export_source *s, struct err *e)
 {
@@ -200,8 +199,10 @@ void *regions_new(size_t bytes, const struct export_source *s, struct err *e)
 		err_nomem(e);
 		return NULL;
 	}
-	m->view = (struct view){
-		.ops = &made_ops, .below = s->disk, .cache = s->cache, .writer = s->disk->writer};
+	m->view = (struct view){.ops = &regions_ops,
+		.below = s->disk,
+		.cache = s->cache,
+		.writer = s->disk->writer};
 	m->source = *s;
 	m->stored = s->stored;
 	return m;

@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* regions.h - for layouts: a file as a list of pieces, each of which is a table of things that can
- * be computed, or the stored granules of the disk below.  Between pieces there are zeroes.
+/* regions.h - for export formats: a generated file as a list of pieces, each of which is a table
+ * whose entries are computed, or the stored granules of the disk below.  Between pieces there are
+ * zeroes.
  *
- * A layout's own struct begins with a struct regions; its numbers are fixed before the first piece
- * is read, so that any thread may read.
+ * The struct of an export format begins with a struct regions; it does not change after
+ * regions_end, so that any thread may read.
  */
 #ifndef VDISK_EXPORT_REGIONS_H
 #define VDISK_EXPORT_REGIONS_H
@@ -14,7 +15,7 @@
 
 struct regions;
 
-/* Writes the entries [first, first+n) of a table to out, of zeroes. */
+/* Writes the entries [first, first+n) of a table to out, which is zeroed. */
 typedef int region_fill(
 	const struct regions *m, uint64_t first, size_t n, unsigned char *out, struct err *e);
 
@@ -23,8 +24,8 @@ struct region {
 	uint32_t width;    /* bytes of an entry, or of a granule with its head */
 	uint32_t head;     /* bytes in front of each granule; all heads are the same */
 	region_fill *fill; /* of the table, or of a head; NULL: there are no heads */
-	/* A table: entry i is zero unless set has granule i; NULL: any may be something.
-	 * Data: the granules. */
+	/* Of a table: entry i is zero unless set has granule i; NULL: none need be zero.
+	 * Of data: the granules. */
 	const struct allocmap *set;
 	bool data;
 };
@@ -35,7 +36,7 @@ struct regions {
 	struct view view;
 	struct export_source source;
 	const struct allocmap *stored; /* in the granules of the format */
-	struct allocmap *owned[2];     /* sets that go with the file */
+	struct allocmap *owned[2];     /* sets that are freed with the file */
 	unsigned npieces;
 	struct region pieces[EXPORT_REGIONS_MAX];
 };
@@ -43,10 +44,10 @@ struct regions {
 /* A struct of bytes that begins with a struct regions, over the disk; the rest is zero. */
 void *regions_new(size_t bytes, const struct export_source *s, struct err *e);
 
-/* The source's set in larger granules, which goes with the file. */
+/* The source's set in larger granules, which is freed with the file. */
 const struct allocmap *regions_coarsen(struct regions *m, unsigned bits, struct err *e);
 
-/* Each adds a piece behind the last one, at pos, and returns where it ends. */
+/* Each adds a piece after the last one, at pos, and returns its end. */
 uint64_t regions_add_table(
 	struct regions *m, uint64_t pos, uint64_t entries, uint32_t width, region_fill *fill);
 uint64_t regions_add_sparse_table(struct regions *m, uint64_t pos, uint64_t entries, uint32_t width,
@@ -54,16 +55,18 @@ uint64_t regions_add_sparse_table(struct regions *m, uint64_t pos, uint64_t entr
 uint64_t regions_add_data(struct regions *m, uint64_t pos, const struct allocmap *set,
 	uint32_t head, region_fill *fill);
 
-/* The file is this long; it is finished.  A file that is too long for its format is refused, and
- * freed. */
+/* Finishes a file of size bytes.  EFBIG: its format allows no such size; m is freed. */
 int regions_end(struct regions *m, uint64_t size, const struct export_format *l, struct view **file,
 	struct err *e);
 
-/* The size of the disk as formats have it that count sectors: a file has no part of one. */
+/* The size of the disk, rounded up to sectors. */
 uint64_t regions_disk_size(const struct regions *m);
 
-/* An id of the file's own, for one use; never zero.  It says that it follows from something else
- * (RFC 9562, version 8), whichever way its fields are stored. */
+/* An id of the file for one use; never zero.  It has the version 8 of RFC 9562, in either byte
+ * order of its fields, since it is derived and not random. */
 void regions_id(const struct regions *m, const char *use, unsigned char id[GUID_LEN]);
+
+/* As export_stored. */
+uint64_t regions_stored(const struct view *file, uint64_t disk_stored);
 
 #endif
