@@ -17,7 +17,7 @@
 #include "io/io.h"
 #include "view/view.h"
 
-#define DAMAGE_STEP (64u << 10) /* where the driver does not say how far it reaches */
+#define DAMAGE_STEP (64u << 10) /* for damage of unknown length */
 /* Each look at the map takes another entry of some table, of four bytes at least, or a page without
  * any.  A disk that asks for more looks than its files have bytes has tables that overlap. */
 #define LOOKS_LEAST (UINT64_C(1) << 22)

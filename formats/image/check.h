@@ -8,7 +8,7 @@
  *   leaks         allocated space that nothing uses; harmless
  *   check errors  what could not be looked at
  *
- * One thread alone may check an image; nobody may write to it meanwhile.  Memory is bounded by what
+ * One thread alone may check an image, which is not written meanwhile.  Memory is bounded by what
  * the host file really holds, never by a number in it: 64 MiB and some bytes for each cluster.
  */
 #ifndef VDISK_IMAGE_CHECK_H

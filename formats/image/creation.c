@@ -102,7 +102,7 @@ static void remove_file(const char *path, const struct identity *id)
 	identity_unlink(id, path, &ignored);
 }
 
-/* Locked before it is emptied: it may be somebody's disk. */
+/* Locks a file before it empties it, because the file may be a disk in use. */
 static int take_file(
 	int fd, const char *path, const struct identity *wanted, struct io **io, struct err *e)
 {

@@ -49,7 +49,7 @@ struct create_request {
 	bool unchecked;             /* the backing file is not looked at; size must be given */
 	const char *const *options; /* "name=value", NULL-terminated; NULL: none */
 	bool compressed; /* it will be filled with compressed clusters: view_write_compressed */
-	bool replace;    /* a file that is there, and that nobody uses, is replaced */
+	bool replace;    /* an existing file that is not in use is replaced */
 	bool new_parts;  /* but no other file of the image: there must be none */
 	const struct image_options *how; /* the backing file is opened with */
 	/* path is the temporary name of an image that is renamed to this one, in the same

@@ -98,17 +98,13 @@ void facts_file(struct facts *f, const char *key, const struct io *io)
 
 static struct facts *new_object(struct facts *f)
 {
-	struct facts *inner = calloc(1, sizeof *inner);
+	struct facts *inner = malloc(sizeof *inner);
 
 	if (!inner)
 		abort(); /* as json-c does */
+	*inner = *f;
 	inner->data = json_object_new_object();
-	inner->image = f->image;
-	inner->img = f->img;
-	inner->filename = f->filename;
-	inner->more = f->more;
-	f->more = inner;
-	return inner;
+	return f->more = inner;
 }
 
 void facts_words(struct facts *f, const char *key, const char *const *words, unsigned n)

@@ -39,7 +39,7 @@ struct image_options {
 	bool detect_zeroes; /* of what is written, zeroes over zeroes are not stored */
 	bool repair;        /* for image_check alone: its files may be written, but not the disk */
 	bool nosync;        /* leave durability to the host: the image can be created again */
-	bool share;         /* read although somebody holds the image for writing */
+	bool share;         /* read although another program has it open for writing */
 	bool nosnapshots;   /* do not look at the table of internal snapshots */
 	bool ignore_parent_id; /* accept a parent that changed since the child was created */
 	const struct passphrase *secrets; /* passphrases to try on each image; NULL: none */

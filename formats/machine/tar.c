@@ -192,7 +192,7 @@ static int set_path(struct pax_records *rec, const char *value, size_t len, stru
 	return 0;
 }
 
-/* An empty value takes back what was said for all members. */
+/* An empty value revokes the one for all members. */
 static int set_size(struct pax_records *rec, const char *value, size_t len, struct err *e)
 {
 	uint64_t size = 0;

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* vmx.c - from the texts of a .vmx and a .vmsd file to a struct machine.
  *
- * The first names what is attached now.  The second has a number of snapshots, numbered from 0 on
- * in no order that means anything, which know each other by another number, their uid.
+ * The first has the disks that are attached now.  The second has the snapshots, numbered from 0 on
+ * in an order without meaning, and related by another number, their uid.
  */
 #include "vmx.h"
 
@@ -27,7 +27,8 @@ static const struct {
 	unsigned controllers, units;
 } buses[] = {{"ide", 2, 2}, {"scsi", 4, 64}, {"sata", 4, 30}, {"nvme", 4, 64}};
 
-/* A disk says so or says nothing; what is no file (a drive, "auto detect") has no such name. */
+/* A disk has this type or none; a device without a file (a drive, "auto detect") has no such name.
+ */
 static bool is_disk(const struct vmware_dict *d, const char *slot, const char *file)
 {
 	const char *type = vmware_dict_get(d, "%s.deviceType", slot);
@@ -61,17 +62,17 @@ static int add_disks(struct machine *m, const struct vmware_dict *d, struct err 
 
 /* Snapshots. */
 
-struct shot {
+struct vmx_snapshot {
 	unsigned number; /* in the text */
 	uint64_t uid, parent;
 	size_t above; /* index of the parent, or SIZE_MAX */
 	size_t state; /* in the machine, 0: not there yet */
 };
 
-struct shots {
+struct vmx_snapshots {
 	const struct vmware_dict *dict;
 	size_t n;
-	struct shot *v;
+	struct vmx_snapshot *v;
 };
 
 static uint64_t number(const char *text)
@@ -88,8 +89,8 @@ static bool is_uid_key(const char *key, unsigned *i)
 	       strcasecmp(key + end, "uid") == 0;
 }
 
-/* Those that are there, whatever the text says how many are. */
-static int find_shots(struct shots *s, struct err *e)
+/* Finds all snapshots in the text, whatever their number is in it. */
+static int find_snapshots(struct vmx_snapshots *s, struct err *e)
 {
 	unsigned i;
 
@@ -101,7 +102,7 @@ static int find_shots(struct shots *s, struct err *e)
 			continue;
 		if (s->n == VMX_MAX_SNAPSHOTS)
 			return err_set(e, EFBIG, "more than %d snapshots", VMX_MAX_SNAPSHOTS);
-		s->v[s->n++] = (struct shot){
+		s->v[s->n++] = (struct vmx_snapshot){
 			.number = i,
 			.uid = number(s->dict->entries[k].value),
 			.parent = number(vmware_dict_get(s->dict, "snapshot%u.parent", i)),
@@ -110,7 +111,7 @@ static int find_shots(struct shots *s, struct err *e)
 	return 0;
 }
 
-static size_t find_uid(const struct shots *s, uint64_t uid)
+static size_t find_uid(const struct vmx_snapshots *s, uint64_t uid)
 {
 	for (size_t i = 0; i < s->n && uid; i++)
 		if (s->v[i].uid == uid)
@@ -119,7 +120,7 @@ static size_t find_uid(const struct shots *s, uint64_t uid)
 }
 
 /* A snapshot that comes from itself, by whatever way round, comes from nowhere. */
-static void find_parents(struct shots *s)
+static void find_parents(struct vmx_snapshots *s)
 {
 	for (size_t i = 0; i < s->n; i++)
 		s->v[i].above = find_uid(s, s->v[i].parent);
@@ -148,7 +149,7 @@ static struct timespec taken_at(const struct vmware_dict *d, unsigned i)
 	};
 }
 
-static int add_shot_disks(
+static int add_snapshot_disks(
 	struct machine_state *state, const struct vmware_dict *d, unsigned i, struct err *e)
 {
 	uint64_t n = number(vmware_dict_get(d, "snapshot%u.numDisks", i));
@@ -164,53 +165,53 @@ static int add_shot_disks(
 	return r;
 }
 
-/* With those that it was taken on, before. */
-static int add_shot(struct machine *m, struct shots *s, size_t i, struct err *e)
+/* Adds a snapshot after those that it is based on. */
+static int add_snapshot(struct machine *m, struct vmx_snapshots *s, size_t i, struct err *e)
 {
-	struct shot *shot = &s->v[i];
+	struct vmx_snapshot *snapshot = &s->v[i];
 	struct machine_state *state;
 	int r;
 
-	if (shot->state)
+	if (snapshot->state)
 		return 0;
-	if (shot->above != SIZE_MAX) {
-		r = add_shot(m, s, shot->above, e);
+	if (snapshot->above != SIZE_MAX) {
+		r = add_snapshot(m, s, snapshot->above, e);
 		if (r < 0)
 			return r;
 	}
-	shot->state = m->nstates;
+	snapshot->state = m->nstates;
 	state = machine_add_state(
-		m, vmware_dict_get(s->dict, "snapshot%u.displayName", shot->number), e);
+		m, vmware_dict_get(s->dict, "snapshot%u.displayName", snapshot->number), e);
 	if (!state)
 		return -e->code;
-	state->parent = shot->above == SIZE_MAX ? 0 : s->v[shot->above].state;
-	state->when = taken_at(s->dict, shot->number);
-	return add_shot_disks(state, s->dict, shot->number, e);
+	state->parent = snapshot->above == SIZE_MAX ? 0 : s->v[snapshot->above].state;
+	state->when = taken_at(s->dict, snapshot->number);
+	return add_snapshot_disks(state, s->dict, snapshot->number, e);
 }
 
-static int add_shots(struct machine *m, struct shots *s, struct err *e)
+static int add_snapshots(struct machine *m, struct vmx_snapshots *s, struct err *e)
 {
 	size_t current;
-	int r = find_shots(s, e);
+	int r = find_snapshots(s, e);
 
 	find_parents(s);
 	for (size_t i = 0; i < s->n && r == 0; i++)
-		r = add_shot(m, s, i, e);
+		r = add_snapshot(m, s, i, e);
 	current = find_uid(s, number(vmware_dict_get(s->dict, "snapshot.current")));
 	if (r == 0 && current != SIZE_MAX)
 		m->states[0].parent = s->v[current].state;
 	return r;
 }
 
-static int read_shots(struct machine *m, struct io *vmsd, struct err *e)
+static int read_snapshots(struct machine *m, struct io *vmsd, struct err *e)
 {
 	struct vmware_dict d;
-	struct shots s = {.dict = &d};
+	struct vmx_snapshots s = {.dict = &d};
 	int r = vmware_dict_read(vmsd, &d, e);
 
 	if (r < 0)
 		return r;
-	r = add_shots(m, &s, e);
+	r = add_snapshots(m, &s, e);
 	free(s.v);
 	vmware_dict_free(&d);
 	return r;
@@ -231,7 +232,7 @@ int vmx_read(struct io *vmx, struct io *vmsd, const char *name, struct machine *
 	m = machine_new(name, e);
 	r = m ? add_disks(m, &d, e) : -e->code;
 	if (r == 0 && vmsd)
-		r = read_shots(m, vmsd, e);
+		r = read_snapshots(m, vmsd, e);
 	vmware_dict_free(&d);
 	if (r == 0)
 		*out = m;

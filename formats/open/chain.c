@@ -113,9 +113,9 @@ static int check_parent(const struct parent_lookup *s, struct err *e)
 
 /* Makes the image in io, which it takes, the parent, if it is.  registered: as in parent-search.h.
  */
-static int take_parent(const struct parent_lookup *s, struct io *io, const char *format,
-	bool registered, struct err *e)
+static int take_parent(void *arg, struct io *io, const char *format, bool registered, struct err *e)
 {
+	const struct parent_lookup *s = arg;
 	struct image *img = s->img;
 	struct opening how = opening_of_parent(img, format);
 	int r = lock_for_reading(io, img->opts->share, e);
@@ -201,11 +201,6 @@ static int try_names(struct parent_lookup *s, int (*try)(struct parent_lookup *,
 	return -s->e.code;
 }
 
-static int take_found(void *arg, struct io *io, const char *format, bool registered, struct err *e)
-{
-	return take_parent(arg, io, format, registered, e);
-}
-
 /* Searches by the recorded id.  A parent that has changed is taken when there is no other. */
 static int open_by_id(struct parent_lookup *s)
 {
@@ -214,10 +209,10 @@ static int open_by_id(struct parent_lookup *s)
 	int r;
 
 	s->ignore_id = false;
-	r = parent_search_find(s->top, s->img, s->machines, take_found, s, &e);
+	r = parent_search_find(s->top, s->img, s->machines, take_parent, s, &e);
 	s->ignore_id = ignore;
 	if (r < 0 && r != -ENOENT && ignore)
-		r = parent_search_find(s->top, s->img, s->machines, take_found, s, &e);
+		r = parent_search_find(s->top, s->img, s->machines, take_parent, s, &e);
 	if (r < 0 && (s->e.code == 0 || (r != -ENOENT && !s->found)))
 		s->e = e;
 	s->found |= r != -ENOENT && r != -EACCES;

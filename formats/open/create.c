@@ -22,37 +22,10 @@
 
 /* Options. */
 
-static bool is_flag(const char *value)
-{
-	return strcmp(value, "on") == 0 || strcmp(value, "off") == 0;
-}
-
-static bool is_number(const char *value)
-{
-	return *value && value[strspn(value, "0123456789")] == '\0';
-}
-
-static bool is_one_of(const char *value, const char *const *words)
-{
-	for (; *words; words++)
-		if (strcasecmp(value, *words) == 0)
-			return true;
-	return false;
-}
-
-static int refuse_value(const struct create_option *o, const char *value, struct err *e)
+static int check_value(const struct create_option *o, const char *value, struct err *e)
 {
 	char list[ERR_TEXT / 2] = "";
 	size_t n = 0;
-
-	for (const char *const *word = o->words; *word && n < sizeof list; word++)
-		n += snprintf(list + n, sizeof list - n, "%s%s", n > 0 ? ", " : "", *word);
-	return err_set(e, EINVAL, "%s=%s: there is no such %s; there are %s", o->name, value,
-		o->name, list);
-}
-
-static int check_value(const struct create_option *o, const char *value, struct err *e)
-{
 	uint64_t bytes;
 
 	switch (o->kind) {
@@ -62,38 +35,42 @@ static int check_value(const struct create_option *o, const char *value, struct 
 				e, EINVAL, "%s=%s: expected a size such as 64k", o->name, value);
 		return 0;
 	case CREATE_NUMBER:
-		if (!is_number(value))
+		if (!*value || value[strspn(value, "0123456789")])
 			return err_set(e, EINVAL, "%s=%s: expected a number", o->name, value);
 		return 0;
 	case CREATE_FLAG:
-		if (!is_flag(value))
+		if (strcmp(value, "on") != 0 && strcmp(value, "off") != 0)
 			return err_set(e, EINVAL, "%s=%s: expected on or off", o->name, value);
 		return 0;
 	case CREATE_WORD:
-		if (!is_one_of(value, o->words))
-			return refuse_value(o, value, e);
-		return 0;
+		for (const char *const *word = o->words; *word; word++)
+			if (strcasecmp(value, *word) == 0)
+				return 0;
+		for (const char *const *word = o->words; *word && n < sizeof list; word++)
+			n += snprintf(list + n, sizeof list - n, "%s%s", n > 0 ? ", " : "", *word);
+		return err_set(e, EINVAL, "%s=%s: there is no such %s; there are %s", o->name,
+			value, o->name, list);
 	case CREATE_TEXT:
 		break;
 	}
 	return 0;
 }
 
-static int refuse_word(const struct format *f, const char *word, struct err *e)
+static int refuse_option(const struct format *f, const char *option, struct err *e)
 {
-	struct nearest near = nearest_to(word);
-	int n = (int)strcspn(word, "=");
+	struct nearest near = nearest_to(option);
+	int n = (int)strcspn(option, "=");
 
 	for (const struct create_option *o = f->create_options; o && o->name; o++)
 		nearest_offer(&near, o->name);
 	if (near.best)
 		return err_set(e, EINVAL,
 			"the format %s has no option \"%.*s\"; did you mean \"%s\"?", f->name, n,
-			word, near.best);
-	return err_set(e, EINVAL, "the format %s has no option \"%.*s\"", f->name, n, word);
+			option, near.best);
+	return err_set(e, EINVAL, "the format %s has no option \"%.*s\"", f->name, n, option);
 }
 
-static int check_words(const struct format *f, const struct create_request *r, struct err *e)
+static int check_options(const struct format *f, const struct create_request *r, struct err *e)
 {
 	for (const char *const *word = r->options; word && *word; word++) {
 		size_t len = strcspn(*word, "=");
@@ -101,7 +78,7 @@ static int check_words(const struct format *f, const struct create_request *r, s
 		int ret;
 
 		if (!o)
-			return refuse_word(f, *word, e);
+			return refuse_option(f, *word, e);
 		ret = check_value(o, (*word)[len] ? *word + len + 1 : "on", e);
 		if (ret < 0)
 			return ret;
@@ -135,15 +112,6 @@ static int choose_size(struct creation *c, struct err *e)
 	return 0;
 }
 
-static int sync_parts(struct creation *c, struct err *e)
-{
-	int r = 0;
-
-	for (size_t i = 0; r == 0 && i < c->nparts; i++)
-		r = io_sync(c->parts[i].io, e);
-	return r;
-}
-
 /* In a file that is empty, or a device. */
 static int create_in(struct creation *c, struct io *io, struct err *e)
 {
@@ -153,8 +121,8 @@ static int create_in(struct creation *c, struct io *io, struct err *e)
 	if (!c->io)
 		return -e->code;
 	r = c->format->create(c, e);
-	if (r == 0)
-		r = sync_parts(c, e);
+	for (size_t i = 0; r == 0 && i < c->nparts; i++)
+		r = io_sync(c->parts[i].io, e);
 	if (r == 0)
 		r = header_last_finish(c->io, e);
 	io_unref(c->io);
@@ -186,7 +154,7 @@ static int check_request(const struct format *format, const struct create_reques
 	if (!format->create)
 		return err_set(
 			e, ENOTSUP, "images of the format %s cannot be created", format->name);
-	ret = check_words(format, r, e);
+	ret = check_options(format, r, e);
 	if (ret == 0 && r->backing && !format->can_back)
 		ret = err_set(e, ENOTSUP,
 			"images of the format %s are created without a backing file", format->name);

@@ -49,7 +49,7 @@ struct located {
 struct machine_reading {
 	struct folder *f;
 	const struct machine *m;
-	struct folder_known *known; /* NULL: its description knows no ids */
+	struct folder_known *known; /* NULL: its description has no ids */
 	struct located *located;    /* by medium */
 	size_t nattached;
 	struct attached *attached; /* by slot, registered media first */

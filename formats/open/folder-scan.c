@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* folder-scan.c - recognising files by their names, and else by their first bytes.
  *
- * Thousands of images are listed at once, so most are not even looked at.  Opened are files whose
- * name says nothing, small ones that may be a descriptor of others, and where a raw file or a
- * directory is listed, too, those that may name a raw file.
+ * Thousands of images are listed at once, so most are not even looked at.  Files are
+ * opened when their names are no image's, when they are small and may be the descriptor of others,
+ * and, if a raw file or a directory is listed, when they may name a raw file.
  */
 #include <dirent.h>
 #include <errno.h>

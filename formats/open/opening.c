@@ -75,8 +75,8 @@ static int open_format(struct image *img, struct err *e)
 	return 0;
 }
 
-/* The format that was named may be the wrong one: of the image that the user named it is the user
- * who can tell better, of a backing file its child. */
+/* The given format may be the wrong one: that of the top image was given by the user, that of a
+ * backing file was recorded in its child. */
 static void hint_at_format(const struct image *img, const struct opening *how, struct err *e)
 {
 	const char *looks = probe_other(img->io, img->format, e);

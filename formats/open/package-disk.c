@@ -62,8 +62,9 @@ static int stored_add_chunk(
 	return r;
 }
 
-/* All chunks but the last are of one size.  Whether one is missing at the end, only the size that
- * the descriptor gives could tell, which is often wrong: it counts when the last one is no shorter.
+/* All chunks but the last are of one size.  A missing chunk at the end is noticed only by the size
+ * in the descriptor, which is often wrong: it counts when the last chunk is no shorter than the
+ * others.
  */
 static int check_chunks(const struct stored *s, const struct ovf_file *file, struct err *e)
 {

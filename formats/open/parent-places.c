@@ -49,11 +49,11 @@ static bool is_below(const char *dir, const char *name)
 	return fd >= 0;
 }
 
-static int add_dir_below(struct parent_places *p, const char *dir, const char *said)
+static int add_dir_below(struct parent_places *p, const char *dir, const char *recorded)
 {
 	char path[PATH_MAX], name[PATH_MAX];
 
-	if (snprintf(name, sizeof name, "%s", said) >= (int)sizeof name || tar_tidy(name) < 0 ||
+	if (snprintf(name, sizeof name, "%s", recorded) >= (int)sizeof name || tar_tidy(name) < 0 ||
 		name[0] == '\0' || !is_below(dir, name) ||
 		snprintf(path, sizeof path, "%s/%s", dir, name) >= (int)sizeof path)
 		return 0;

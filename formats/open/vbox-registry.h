@@ -29,7 +29,7 @@ int vbox_registry_visit(struct vbox_registry *h, const char *dir, const struct i
 	vbox_registry_visit_fn *visit, void *arg);
 
 /* The directory above dir, malloc'ed, when dir is where a machine there keeps its snapshots: it is
- * called so by default, or one of the machines says so.  NULL: it is not. */
+ * called so by default, or has the name that one of the machines records.  NULL: it is not. */
 char *vbox_registry_above(struct vbox_registry *h, const char *dir);
 
 #endif

@@ -34,8 +34,8 @@ static void give_up(struct builder *b, int code, const char *why)
 	XML_StopParser(b->parser, XML_FALSE);
 }
 
-/* Namespaces are not resolved: a prefix that nobody has declared is met in the wild, and means what
- * it always does. */
+/* Namespaces are not resolved: some writers use a prefix without declaring it, and mean the usual
+ * namespace. */
 static const char *local(const char *name)
 {
 	const char *last = strrchr(name, ':');
