@@ -88,7 +88,7 @@ bad() {
 bad "a version before the first" 'version 0\.1' 68 01000000
 bad "a difference to a parent that is not there" '33221100-5544-7766-8899-aabbccddeeff} was not found' \
 	424 00112233445566778899aabbccddeeff
-bad "a difference to nothing" 'to no parent' 76 04000000
+bad "a differencing image without a parent" 'without a parent' 76 04000000
 bad "an unknown type" 'type 99' 76 63000000
 bad "a size that the blocks cannot hold" 'blocks' 368 ffffffffffffff7f
 bad "more blocks than the file has a map for" 'map' 384 80ffff1f

@@ -94,18 +94,18 @@ static int claim_slot(struct vdi *d, uint32_t block, uint32_t slot, struct err *
 {
 	if (slot >= d->nblocks)
 		return err_set(e, EUCLEAN,
-			"block map: block %" PRIu32 " is number %" PRIu32
-			" of the data area, which has at most %" PRIu32,
+			"block map: block %" PRIu32 " has slot %" PRIu32
+			" of the data area, which has %" PRIu32,
 			block, slot, d->nblocks);
 	if (!vdi_map_block_is_whole(d, block, slot))
 		return err_set(e, EUCLEAN,
-			"block map: block %" PRIu32 ", number %" PRIu32
-			" of the data area, lies past the end of the file, %" PRIu64 ": it was cut",
+			"block map: block %" PRIu32 ", slot %" PRIu32
+			" of the data area, is past the end of the file, %" PRIu64 ": it was cut",
 			block, slot, d->io->size);
 	if (is_used(&d->alloc, slot))
 		return err_set(e, EUCLEAN,
-			"block map: block %" PRIu32 " is number %" PRIu32
-			" of the data area, and so is a block before it",
+			"block map: block %" PRIu32 " has slot %" PRIu32
+			" of the data area, and so has a block before it",
 			block, slot);
 	set_used(&d->alloc, slot, 1);
 	return 0;

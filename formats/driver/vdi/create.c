@@ -44,7 +44,8 @@ static int choose_type(const struct creation *c, struct vdi_header *h, struct er
 	h->type = c->request->backing ? VDI_DIFFERENCING : is_static ? VDI_FIXED : VDI_DYNAMIC;
 	h->count = is_static ? h->nblocks : 0;
 	if (c->request->backing && is_static)
-		return err_set(e, EINVAL, "static: what is on a backing file is a difference");
+		return err_set(
+			e, EINVAL, "static: an image with a backing file is a differencing one");
 	if (!is_static && !creation_is(c, "preallocation", "off"))
 		return err_set(e, EINVAL, "preallocation: only with static=on");
 	return 0;
@@ -98,7 +99,7 @@ static int write_data(const struct creation *c, const struct vdi_header *h, stru
 int vdi_create(struct creation *c, struct err *e)
 {
 	unsigned char header[VDI_HEADER_LEN];
-	struct vdi_header h = {.type = VDI_DYNAMIC};
+	struct vdi_header h = {0};
 	int r = choose_geometry(c, &h, e);
 
 	if (r == 0)

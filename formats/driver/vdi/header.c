@@ -59,7 +59,7 @@ static int decode_type(struct image *img, struct vdi *d, const unsigned char *h,
 		return err_set(e, ENOTSUP, "image type %u is not known", (unsigned)d->type);
 	if (d->type > VDI_FIXED && guid_is_zero(img->parent_id))
 		return err_set(
-			e, EUCLEAN, "it is a difference, but to no parent: its UUID is zero");
+			e, EUCLEAN, "a differencing image without a parent: that UUID is zero");
 	return 0;
 }
 

@@ -93,48 +93,41 @@ static int decode_table(struct vhdx *d, const unsigned char *table, struct err *
 }
 
 /* Loads the first of the two tables that is good; to be freed. */
-static int load_table(const struct vhdx *d, unsigned char **loaded, struct err *e)
+static unsigned char *load_table(const struct vhdx *d, struct err *e)
 {
 	unsigned char *table = malloc(VHDX_TABLE_LEN);
-	bool valid = false;
 	int r = 0;
 
-	if (!table)
-		return err_nomem(e);
-	for (int i = 0; r == 0 && !valid && i < 2; i++) {
-		r = io_read_padded(d->io, table, VHDX_TABLE_LEN, vhdx_region_table_pos[i], e);
-		valid = r == 0 && vhdx_header_is_valid(table, VHDX_TABLE_LEN, "regi");
+	if (!table) {
+		err_nomem(e);
+		return NULL;
 	}
-	if (r == 0 && !valid)
-		r = err_set(e, EUCLEAN, "region table: both copies are damaged");
-	if (r < 0)
-		free(table);
-	else
-		*loaded = table;
-	return r;
+	for (int i = 0; r == 0 && i < 2; i++) {
+		r = io_read_padded(d->io, table, VHDX_TABLE_LEN, vhdx_region_table_pos[i], e);
+		if (r == 0 && vhdx_header_is_valid(table, VHDX_TABLE_LEN, "regi"))
+			return table;
+	}
+	if (r == 0)
+		err_set(e, EUCLEAN, "region table: both copies are damaged");
+	free(table);
+	return NULL;
 }
 
 int vhdx_region_table_read(struct vhdx *d, struct err *e)
 {
-	unsigned char *table;
-	int r = load_table(d, &table, e);
+	unsigned char *table = load_table(d, e);
+	int r = table ? decode_table(d, table, e) : -e->code;
 
-	if (r < 0)
-		return r;
-	r = decode_table(d, table, e);
 	free(table);
 	return r;
 }
 
 int vhdx_region_table_each(struct vhdx *d, vhdx_region_fn *each, void *arg, struct err *e)
 {
-	unsigned char *table;
-	int r = load_table(d, &table, e);
-	uint32_t n;
+	unsigned char *table = load_table(d, e);
+	uint32_t n = table ? load_le32(table + 8) : 0; /* checked when the image was opened */
+	int r = table ? 0 : -e->code;
 
-	if (r < 0)
-		return r;
-	n = load_le32(table + 8); /* checked when the image was opened */
 	for (uint32_t i = 0; r == 0 && i < n; i++) {
 		const unsigned char *p = entry_at(table, i);
 
@@ -146,11 +139,11 @@ int vhdx_region_table_each(struct vhdx *d, vhdx_region_fn *each, void *arg, stru
 
 int vhdx_region_table_move_bat(struct vhdx *d, uint64_t pos, uint32_t len, struct err *e)
 {
-	unsigned char *table, *p;
-	int r = load_table(d, &table, e);
+	unsigned char *table = load_table(d, e), *p;
+	int r = 0;
 
-	if (r < 0)
-		return r;
+	if (!table)
+		return -e->code;
 	/* Opening has found the region. */
 	for (p = table + TABLE_HEAD; memcmp(p, vhdx_bat_guid, GUID_LEN) != 0;)
 		p += TABLE_ENTRY;

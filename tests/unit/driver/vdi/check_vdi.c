@@ -111,7 +111,7 @@ START_TEST(hostile_version_0)
 {
 	static const struct bend bad[] = {
 		{72, 4, 0, ENOTSUP, "image type 0"},
-		{72, 4, 3, EUCLEAN, "difference"},
+		{72, 4, 3, EUCLEAN, "differencing"},
 		{348, 4, 4096, ENOTSUP, "sectors of 4096"},
 		{352, 8, 8 * 4096 + 1, EINVAL, "disk of 32769 bytes"},
 		{360, 4, 3, EINVAL, "block size 3"},
@@ -184,8 +184,8 @@ static const struct {
 	{72, 4, 0, "header of 0 bytes"},
 	{72, 4, 383, "header of 383 bytes"},
 	{76, 4, 0, "image type 0"},
-	{76, 4, 3, "difference"},
-	{76, 4, 4, "difference"},
+	{76, 4, 3, "differencing"},
+	{76, 4, 4, "differencing"},
 	{76, 4, 5, "image type 5"},
 	{76, 4, 99, "image type 99"},
 	{76, 4, 0xffffffff, "image type 4294967295"},

@@ -111,8 +111,8 @@ START_TEST(refused)
 		const char *part;
 	} cases[] = {
 		{{.version_0 = true}, 0, 0, ENOTSUP, "version 0.2"},
-		{{.type = 1}, MAP + 4, 0, EUCLEAN, "and so is a block before it"},
-		{{.type = 1}, MAP + 4, 8, EUCLEAN, "which has at most 8"},
+		{{.type = 1}, MAP + 4, 0, EUCLEAN, "and so has a block before it"},
+		{{.type = 1}, MAP + 4, 8, EUCLEAN, "which has 8"},
 		{{.type = 1}, MAP + 4, 6, EUCLEAN, "past the end of the file"},
 		{{.cut = 1}, 0, 0, EUCLEAN, "it was cut"},
 		{{.data_pos = MAP + 4 * COUNT(mixed)}, 0, 0, ENOTSUP, "at a multiple of 512"},
@@ -242,7 +242,7 @@ START_TEST(creation_is_refused)
 		{NULL, {"cluster_size=100k"}, "a power of two from 128k to 128M"},
 		{NULL, {"cluster_size=64k"}, "a power of two from 128k to 128M"},
 		{NULL, {"preallocation=full"}, "only with static=on"},
-		{"a.vdi", {"static=on"}, "is a difference"},
+		{"a.vdi", {"static=on"}, "is a differencing one"},
 	};
 	struct err e = ERR_INIT;
 
