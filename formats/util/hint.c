@@ -21,6 +21,7 @@ static const char *const sentences[HINT_COUNT] = {
 	[HINT_IGNORE_PARENT_ID] = "%o accepts it anyway",
 	[HINT_SHARE] = "%o reads it anyway; the data may be inconsistent",
 	[HINT_MOUNTED] = "vdisk list shows where it is mounted, vdisk umount releases it",
+	[HINT_REPAIR] = "vdisk check -r all repairs what can be repaired",
 	[HINT_COW] = "%o writes to a temporary overlay instead",
 	[HINT_NOSNAPSHOTS] = "%o opens the live disk only",
 	[HINT_PASSPHRASE] = "%oFILE reads it from FILE",

@@ -17,6 +17,7 @@ enum hint {
 	HINT_IGNORE_PARENT_ID, /* accept a parent whose id does not match */
 	HINT_SHARE,            /* read in spite of a lock */
 	HINT_MOUNTED,          /* vdiskfs holds the file in the argument */
+	HINT_REPAIR,           /* repair the image */
 	HINT_COW,              /* write to an overlay */
 	HINT_NOSNAPSHOTS,      /* do not read the snapshot table */
 	HINT_PASSPHRASE,       /* give a passphrase */

@@ -8,7 +8,6 @@
 
 #include <errno.h>
 #include <stdlib.h>
-#include <string.h>
 
 #include "util/bytes.h"
 #include "util/err.h"
@@ -17,9 +16,8 @@
 #include "view/writer.h"
 #include "l1.h"
 
-#define SPARE 8 /* for old refcount tables, dropped while an operation that prepared allocates */
-#define FREED_MAX                                                                                  \
-	65536 /* runs of clusters, before they are released early where that is possible */
+#define SPARE     8     /* runs: old refcount tables that an operation drops besides its own */
+#define FREED_MAX 65536 /* runs that wait to be released before a long operation flushes */
 
 struct qcow2_alloc *qcow2_alloc_new(struct qcow2 *q, struct writer *w, struct err *e)
 {
@@ -118,34 +116,29 @@ static int make_block(
 	return r;
 }
 
-/* Makes the file long enough for these clusters. */
-static int extend_file(const struct qcow2_alloc *a, const struct qcow2_clusters *c,
+int qcow2_alloc_take(struct qcow2_alloc *a, uint64_t want, bool whole, struct qcow2_clusters *got,
 	bool *reads_zero, struct err *e)
 {
 	struct io *io = a->q->io;
 	unsigned bits = a->q->header.cluster_bits;
-	uint64_t end = (c->first + c->n) << bits;
-
-	*reads_zero = c->first << bits >= io->size;
-	return end > io->size ? io_resize(io, end, e) : 0;
-}
-
-int qcow2_alloc_take(struct qcow2_alloc *a, uint64_t want, bool whole, struct qcow2_clusters *got,
-	bool *reads_zero, struct err *e)
-{
+	uint64_t end;
 	bool made = true;
 	int r = 0;
 
 	/* A new block may take the clusters that were found. */
 	while (r == 0 && made) {
 		r = find_free(a, want, whole, got, e);
-		if (r == 0 && got->first + got->n > (QCOW2_OFFSET >> a->q->header.cluster_bits))
+		if (r == 0 && got->first + got->n > (QCOW2_OFFSET >> bits))
 			r = err_set(e, EFBIG, "a file cannot have more than 2^56 bytes");
 		if (r == 0)
 			r = make_block(a, got, whole, &made, e);
 	}
-	if (r == 0)
-		r = extend_file(a, got, reads_zero, e);
+	if (r < 0)
+		return r;
+	end = (got->first + got->n) << bits;
+	*reads_zero = got->first << bits >= io->size;
+	if (end > io->size)
+		r = io_resize(io, end, e);
 	if (r == 0)
 		r = qcow2_refcount_add(a, got->first, got->n, 1, e);
 	if (r == 0 && (!whole || got->first == a->next))
@@ -161,54 +154,32 @@ void qcow2_alloc_cancel(struct qcow2_alloc *a, struct qcow2_clusters c)
 		a->next = MIN(a->next, c.first);
 }
 
-/* Can the cluster that the last compressed one ended in be shared by one more? */
-static int check_shared(const struct qcow2_alloc *a, bool *shared, struct err *e)
-{
-	uint64_t count, n;
-	int r;
-
-	*shared = false;
-	if (a->compressed_end == 0)
-		return 0;
-	r = qcow2_refcount_get(a, a->compressed_end >> a->q->header.cluster_bits, 1, &count, &n, e);
-	*shared = r == 0 && count < qcow2_refcount_max(a->q);
-	return r;
-}
-
-/* In a new cluster; or from the end of the last compressed one, if the new cluster follows it. */
-static int compressed_in_new(struct qcow2_alloc *a, bool shared, uint64_t *pos, struct err *e)
-{
-	unsigned bits = a->q->header.cluster_bits;
-	uint64_t last = a->compressed_end >> bits;
-	struct qcow2_clusters c;
-	bool reads_zero;
-	int r = qcow2_alloc_take(a, 1, true, &c, &reads_zero, e);
-
-	if (r < 0)
-		return r;
-	*pos = c.first << bits;
-	if (!shared || c.first != last + 1)
-		return 0;
-	*pos = a->compressed_end;
-	r = qcow2_refcount_add(a, last, 1, 1, e);
-	if (r < 0)
-		qcow2_alloc_cancel(a, c);
-	return r;
-}
-
 int qcow2_alloc_compressed(struct qcow2_alloc *a, uint32_t len, uint64_t *pos, struct err *e)
 {
-	uint32_t size = a->q->cluster_size;
-	bool shared;
-	int r = check_shared(a, &shared, e);
+	uint32_t size = a->q->cluster_size, bits = a->q->header.cluster_bits;
+	uint64_t end = a->compressed_end, last = end >> bits, count = 0, n;
+	struct qcow2_clusters c;
+	bool shared, reads_zero;
+	int r = end ? qcow2_refcount_get(a, last, 1, &count, &n, e) : 0;
 
 	if (r < 0)
 		return r;
-	*pos = a->compressed_end;
-	if (shared && len <= size - a->compressed_end % size)
-		r = qcow2_refcount_add(a, a->compressed_end >> a->q->header.cluster_bits, 1, 1, e);
-	else
-		r = compressed_in_new(a, shared, pos, e);
+	/* Can the cluster of the last compressed one have one more? */
+	shared = end != 0 && count < qcow2_refcount_max(a->q);
+	*pos = end;
+	if (shared && len <= size - end % size) {
+		r = qcow2_refcount_add(a, last, 1, 1, e);
+	} else {
+		r = qcow2_alloc_take(a, 1, true, &c, &reads_zero, e);
+		if (r < 0)
+			return r;
+		if (!shared || c.first != last + 1)
+			*pos = c.first << bits;
+		else
+			r = qcow2_refcount_add(a, last, 1, 1, e);
+		if (r < 0)
+			qcow2_alloc_cancel(a, c);
+	}
 	if (r == 0)
 		a->compressed_end = (*pos + len) % size ? *pos + len : 0;
 	return r;
@@ -231,7 +202,7 @@ void qcow2_alloc_drop(struct qcow2_alloc *a, uint64_t first, uint64_t n)
 	freed_add(&a->freed, first, n);
 }
 
-int qcow2_alloc_give_back(struct qcow2_alloc *a, struct err *e)
+int qcow2_alloc_flush(struct qcow2_alloc *a, struct err *e)
 {
 	struct view *v = a->writer->view;
 	int r = writer_write_back(a->writer, e);
@@ -239,24 +210,17 @@ int qcow2_alloc_give_back(struct qcow2_alloc *a, struct err *e)
 	return r == 0 && qcow2_alloc_durable(v) ? qcow2_alloc_release_freed(v, e) : r;
 }
 
-int qcow2_alloc_relieve(struct qcow2_alloc *a, struct err *e)
+int qcow2_alloc_flush_if_full(struct qcow2_alloc *a, struct err *e)
 {
 	if (a->freed.n < FREED_MAX &&
 		writeback_pending(a->writer->writeback) < a->writer->pending_max)
 		return 0;
-	return qcow2_alloc_give_back(a, e);
+	return qcow2_alloc_flush(a, e);
 }
 
 bool qcow2_alloc_durable(struct view *v)
 {
 	return freed_set_durable(&((struct qcow2_view *)v)->q->alloc->freed);
-}
-
-/* The last cluster of a block device need not be whole. */
-static void discard(struct io *io, uint64_t pos, uint64_t len)
-{
-	if (pos < io->size)
-		io_discard(io, pos, MIN(len, io->size - pos));
 }
 
 /* Takes one reference from each cluster; the host frees those that have none left. */
@@ -270,34 +234,31 @@ static int release(void *arg, struct freed_run run, struct err *e)
 	if (r < 0)
 		return r;
 	for (uint64_t count, n; run.n > 0; run.first += n, run.n -= n) {
+		uint64_t pos = run.first << bits;
+
 		r = qcow2_refcount_get(a, run.first, run.n, &count, &n, e);
 		if (r < 0)
 			return r;
 		if (count > 0)
 			continue;
-		discard(io, run.first << bits, n << bits);
+		if (pos < io->size) /* the last cluster of a block device need not be whole */
+			io_discard(io, pos, MIN(n << bits, io->size - pos));
 		a->next = MIN(a->next, run.first);
 	}
 	return 0;
 }
 
-/* Frees the refcount tables that were replaced: nobody is inside who might read them. */
-static void forget_tables(struct qcow2_alloc *a)
+int qcow2_alloc_release_freed(struct view *v, struct err *e)
 {
-	struct qcow2 *q = a->q;
+	struct qcow2 *q = ((struct qcow2_view *)v)->q;
+	struct qcow2_alloc *a = q->alloc;
 	struct qcow2_reftable *t = a->table;
 
+	/* Nobody is inside who might read the refcount tables that were replaced. */
 	free_tables(t->before);
 	t->before = NULL;
 	qcow2_range_set(q, "refcount table", t->pos, t->entries * QCOW2_ENTRY_SIZE);
-}
-
-int qcow2_alloc_release_freed(struct view *v, struct err *e)
-{
-	struct qcow2_alloc *a = ((struct qcow2_view *)v)->q->alloc;
-
-	forget_tables(a);
-	/* The cluster that it is in may be freed. */
+	/* The cluster of the last compressed one may be freed. */
 	a->compressed_end = 0;
 	return freed_release(&a->freed, release, a, e);
 }

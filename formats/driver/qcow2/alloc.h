@@ -51,11 +51,12 @@ int qcow2_alloc_prepare(struct qcow2_alloc *a, size_t n, struct err *e);
 /* Takes one reference from each cluster, once the change before it is durable. */
 void qcow2_alloc_drop(struct qcow2_alloc *a, uint64_t first, uint64_t n);
 
-/* With the request lock held exclusively: makes all changes durable and frees what was dropped. */
-int qcow2_alloc_give_back(struct qcow2_alloc *a, struct err *e);
+/* With the request lock held exclusively: makes all changes durable, and releases the clusters that
+ * were dropped. */
+int qcow2_alloc_flush(struct qcow2_alloc *a, struct err *e);
 
-/* The same in the middle of a long operation, when much was dropped. */
-int qcow2_alloc_relieve(struct qcow2_alloc *a, struct err *e);
+/* The same in the middle of a long operation, when much was dropped or waits to be written. */
+int qcow2_alloc_flush_if_full(struct qcow2_alloc *a, struct err *e);
 
 /* As in struct write_ops. */
 bool qcow2_alloc_durable(struct view *v);

@@ -186,6 +186,6 @@ int qcow2_backing_empty(struct image *img, struct err *e)
 		return r;
 	r = qcow2_walk_drop(q, old, &why);
 	if (r == 0)
-		r = qcow2_alloc_give_back(q->alloc, &why);
+		r = qcow2_alloc_flush(q->alloc, &why);
 	return qcow2_walk_warn_leak(img, r, &why);
 }

@@ -329,55 +329,45 @@ static int count_bitmaps(struct qcow2_check *c, struct err *e)
 
 /* Refcount blocks. */
 
-/* Is this entry of the refcount table invalid? */
-static bool is_invalid_block(struct qcow2_check *c, uint64_t i)
+static void count_block(struct qcow2_check *c, uint64_t i)
 {
-	uint64_t pos = c->reftable[i] & QCOW2_REFTABLE_OFFSET;
+	uint64_t entry = c->reftable[i], cluster = entry >> c->q->header.cluster_bits;
 
-	if (c->reftable[i] & ~QCOW2_REFTABLE_OFFSET) {
+	if (entry == 0)
+		return;
+	if (entry & ~QCOW2_REFTABLE_OFFSET) {
 		check_corruption(c->table_report,
 			"ERROR refcount table entry %" PRIu64 " has reserved bits set", i);
 		c->rebuild = true;
-	} else if (qcow2_in_cluster(c->q, pos)) {
+	} else if (qcow2_in_cluster(c->q, entry)) {
 		check_corruption(c->table_report,
 			"ERROR refcount block %" PRIu64
 			" is not cluster aligned; refcount table entry corrupted",
 			i);
 		c->rebuild = true;
-	} else if (pos >> c->q->header.cluster_bits >= c->nclusters) {
+	} else if (cluster >= c->nclusters) {
 		check_corruption(
 			c->table_report, "ERROR refcount block %" PRIu64 " is outside image", i);
 		c->block_outside = true;
 	} else {
-		return false;
+		count_references(c, entry, c->q->cluster_size, 1);
+		if (!qcow2_check_in_window(c, cluster) || c->refs[cluster - c->first] == 1)
+			return;
+		check_corruption(c->r, "ERROR refcount block %" PRIu64 " refcount=%" PRIu32, i,
+			c->refs[cluster - c->first]);
+		c->rebuild = true;
 	}
-	return true;
-}
-
-static void count_block(struct qcow2_check *c, uint64_t i)
-{
-	uint64_t cluster = c->reftable[i] >> c->q->header.cluster_bits;
-
-	if (c->reftable[i] == 0 || is_invalid_block(c, i))
-		return;
-	count_references(c, c->reftable[i], c->q->cluster_size, 1);
-	if (!qcow2_check_in_window(c, cluster) || c->refs[cluster - c->first] == 1)
-		return;
-	check_corruption(c->r, "ERROR refcount block %" PRIu64 " refcount=%" PRIu32, i,
-		c->refs[cluster - c->first]);
-	c->rebuild = true;
 }
 
 static int count_refcounts(struct qcow2_check *c, struct err *e)
 {
 	const struct qcow2_header *h = &c->q->header;
-
-	bool cut = c->beyond_end, uncertain = c->uncertain;
+	bool beyond_end = c->beyond_end, uncertain = c->uncertain;
 	int r = 0;
 
 	/* The position of the table does not make other references uncertain. */
 	count_references(c, h->reftable_pos, (uint64_t)h->reftable_clusters << h->cluster_bits, 1);
-	c->beyond_end = cut;
+	c->beyond_end = beyond_end;
 	c->uncertain = uncertain;
 	for (uint64_t i = 0; r == 0 && i < c->nreftable; i++) {
 		count_block(c, i);

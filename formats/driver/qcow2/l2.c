@@ -111,7 +111,7 @@ int qcow2_l2_is_owned(const struct qcow2 *q, const unsigned char *p, bool *owned
 		return 0;
 	err_set(e, EUCLEAN, "cluster %" PRIu64 ": COPIED is set, but its refcount is not 1",
 		cluster);
-	return err_hint(e, "vdisk check -r all repairs refcounts");
+	return err_hint_code(e, HINT_REPAIR, NULL);
 }
 
 /* Dropping. */
@@ -204,5 +204,5 @@ int qcow2_l2_own(struct qcow2_view *v, uint64_t off, uint64_t *table, struct err
 		return 0;
 	err_set(e, EUCLEAN, "L2 table at 0x%" PRIx64 ": COPIED is set, but its refcount is not 1",
 		*table);
-	return err_hint(e, "vdisk check -r all repairs refcounts");
+	return err_hint_code(e, HINT_REPAIR, NULL);
 }

@@ -63,11 +63,6 @@ uint64_t qcow2_refcount_max(const struct qcow2 *q)
 	return bits == 64 ? UINT64_MAX : (UINT64_C(1) << bits) - 1;
 }
 
-static int hint_repair(struct err *e)
-{
-	return err_hint(e, "vdisk check -r all repairs refcounts");
-}
-
 /* The position of refcount block number i; 0: there is none, its refcounts are 0. */
 static int find_block(const struct qcow2_alloc *a, uint64_t i, uint64_t *pos, struct err *e)
 {
@@ -85,7 +80,7 @@ static int find_block(const struct qcow2_alloc *a, uint64_t i, uint64_t *pos, st
 	*pos = load_be64(raw);
 	if (qcow2_in_cluster(q, *pos) || !range_fits(*pos, q->cluster_size, q->io->size)) {
 		err_set(e, EUCLEAN, "refcount table: entry %" PRIu64 " is 0x%016" PRIx64, i, *pos);
-		return hint_repair(e);
+		return err_hint_code(e, HINT_REPAIR, NULL);
 	}
 	return 0;
 }
@@ -162,7 +157,7 @@ static int check_add(const struct qcow2 *q, uint64_t cluster, uint64_t count, in
 	if (by < 0 && count == 0) {
 		err_set(e, EUCLEAN, "cluster %" PRIu64 " is in use, but its refcount is 0",
 			cluster);
-		return hint_repair(e);
+		return err_hint_code(e, HINT_REPAIR, NULL);
 	}
 	return 0;
 }

@@ -48,7 +48,7 @@ static int drop_from(struct qcow2_view *v, uint64_t off, struct err *e)
 				r = qcow2_l2_drop_entries(q, table, off, true, e);
 		}
 		if (r == 0)
-			r = qcow2_alloc_relieve(q->alloc, e);
+			r = qcow2_alloc_flush_if_full(q->alloc, e);
 	}
 	return r;
 }
@@ -136,7 +136,7 @@ static int hide_below(struct qcow2_view *v, uint64_t size, struct err *e)
 		len = MIN(size - off, UINT64_C(1) << qcow2_l1_bits(v->q));
 		r = qcow2_write_clear(&v->view, off, len, e);
 		if (r == 0)
-			r = qcow2_alloc_relieve(v->q->alloc, e);
+			r = qcow2_alloc_flush_if_full(v->q->alloc, e);
 	}
 	return r;
 }
@@ -178,7 +178,7 @@ int qcow2_resize_preallocate(struct qcow2_view *v, uint64_t off, uint64_t end,
 			r = allocated(
 				arg, q->data, pos, (uint64_t)t.n << q->header.cluster_bits, e);
 		if (r == 0)
-			r = qcow2_alloc_relieve(q->alloc, e);
+			r = qcow2_alloc_flush_if_full(q->alloc, e);
 	}
 	return r;
 }

@@ -36,7 +36,7 @@ static struct qcow2_view *live_of(const struct image *img)
 /* Frees what was dropped, and sets COPIED for what only the live disk refers to now. */
 static int release(struct qcow2_view *live, struct err *e)
 {
-	int r = qcow2_alloc_give_back(live->q->alloc, e);
+	int r = qcow2_alloc_flush(live->q->alloc, e);
 
 	return r == 0 ? qcow2_walk_renew_copied(live, e) : r;
 }

@@ -45,7 +45,7 @@ static int refuse(const struct qcow2_check *c, const char *first, struct err *e)
 	else
 		err_set(e, EUCLEAN, "its metadata is damaged, and it is not written to: %s", first);
 	if (!c->beyond_end)
-		err_hint(e, "vdisk check -r all repairs what can be repaired");
+		err_hint_code(e, HINT_REPAIR, NULL);
 	return err_hint_code(e, HINT_COW, NULL);
 }
 

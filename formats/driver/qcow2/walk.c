@@ -161,7 +161,7 @@ static int add_table(void *arg, const struct l1_entry *l, struct err *e)
 
 	if (r == 0)
 		r = walk_l2(a->q, l->table, add_entries, a, e);
-	return r == 0 ? qcow2_alloc_relieve(a->q->alloc, e) : r;
+	return r == 0 ? qcow2_alloc_flush_if_full(a->q->alloc, e) : r;
 }
 
 static int add_all(struct adding *a, struct qcow2_l1 l1, struct err *e)
@@ -198,7 +198,7 @@ static int drop_table(void *arg, const struct l1_entry *l, struct err *e)
 	struct qcow2 *q = arg;
 	int r = qcow2_l2_drop_table(q, l->table, e);
 
-	return r == 0 ? qcow2_alloc_relieve(q->alloc, e) : r;
+	return r == 0 ? qcow2_alloc_flush_if_full(q->alloc, e) : r;
 }
 
 int qcow2_walk_drop(struct qcow2 *q, struct qcow2_l1 l1, struct err *e)
@@ -280,7 +280,7 @@ static int flag_table(void *arg, const struct l1_entry *l, struct err *e)
 		r = meta_write(q->io, raw, sizeof raw, f->live->l1_pos + l->i * sizeof raw,
 			ORDER_TABLES_ROOT, e);
 	f->same.n = 0; /* refcounts change now */
-	return r == 0 ? qcow2_alloc_relieve(q->alloc, e) : r;
+	return r == 0 ? qcow2_alloc_flush_if_full(q->alloc, e) : r;
 }
 
 int qcow2_walk_clear_copied(struct qcow2_view *live, struct err *e)

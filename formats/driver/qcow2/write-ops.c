@@ -94,7 +94,7 @@ static int repair_dirty(struct image *img, struct qcow2 *q, struct err *e)
 		r = err_set(e, EUCLEAN, "more than refcounts is damaged");
 	if (r < 0) {
 		err_in(e, "it is marked dirty");
-		return err_hint(e, "vdisk check -r all repairs what can be repaired");
+		return err_hint_code(e, HINT_REPAIR, NULL);
 	}
 	image_warn(img, "%s was marked dirty: its refcounts were repaired", img->io->name);
 	return 0;
@@ -116,13 +116,13 @@ int qcow2_write_ops_start(struct image *img, struct err *e)
 
 	if (q->header.incompatible & QCOW2_CORRUPT) {
 		err_set(e, EUCLEAN, "it is marked corrupt");
-		return err_hint(e, "vdisk check -r all repairs it");
+		return err_hint_code(e, HINT_REPAIR, NULL);
 	}
 	if (q->header.incompatible & QCOW2_DIRTY)
 		r = repair_dirty(img, q, e);
 	if (r == 0 && !has_reftable(q)) {
 		err_set(e, EUCLEAN, "the refcount table is invalid");
-		return err_hint(e, "vdisk check -r all repairs refcounts");
+		return err_hint_code(e, HINT_REPAIR, NULL);
 	}
 	if (r == 0)
 		r = qcow2_verify(img, q, e);
