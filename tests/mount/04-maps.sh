@@ -103,4 +103,5 @@ check "an include that goes up is found" breaks '#include "io/io.h"\n' 'formats/
 check "and one that leads nowhere" breaks '#include "io/nowhere.h"\n' 'no such header'
 check "and a file of 601 lines" breaks "$(printf '\\n%.0s' {1..601})" 'more than 600 lines'
 check "and a function of 61 lines" breaks "{$(printf '\\n%.0s' {1..61})}\\n" 'a function of'
+check "and a loop inside of four blocks" breaks '\t\t\t\t\tfor (;;)\n' 'nested deeper'
 check "a tree without any is sound" eval ': >"$W/tree/formats/util/a.c" && "$top/tests/layers" "$W/tree"'
