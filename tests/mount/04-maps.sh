@@ -70,7 +70,7 @@ done
 hints_exist() { # PAGE
 	local hint
 	sed -n 's/^hint: //p' "$1" >"$W/hints" && [ -s "$W/hints" ] || return 1
-	while read -r hint; do grep -F -- "\"$hint\"" formats/util/hint.c || return 1; done <"$W/hints"
+	while read -r hint; do grep -F -- "\"%o ${hint#-o * }\"" formats/util/hint.c || return 1; done <"$W/hints"
 }
 check "vdiskfs.1 quotes a hint that exists" hints_exist man/vdiskfs.1
 
