@@ -26,20 +26,6 @@ struct known {
 	char name[];
 };
 
-/* Can the character of n bytes stay as it is?  n is 0 for invalid UTF-8. */
-static bool is_plain(const char *s, size_t n)
-{
-	return n > 0 && utf8_is_visible(s, n) && *s != '/';
-}
-
-/* Escapes all bytes of a character: part of one would be invalid UTF-8. */
-static size_t escape(char *piece, const char *s, size_t n)
-{
-	for (size_t i = 0; i < n; i++)
-		sprintf(piece + 3 * i, "%%%02X", (unsigned char)s[i]);
-	return 3 * n;
-}
-
 char *filename_escape(const char *raw)
 {
 	bool dots = strcmp(raw, ".") == 0 || strcmp(raw, "..") == 0;
@@ -47,13 +33,16 @@ char *filename_escape(const char *raw)
 	char out[NAME_MAX + 1], piece[3 * 4 + 1];
 
 	for (const char *s = raw; left > 0; s += n, left -= n) {
-		n = utf8_length(s, left);
-		if (!dots && is_plain(s, n)) {
+		n = utf8_length(s, left); /* 0: invalid */
+		if (n > 0 && utf8_is_visible(s, n) && *s != '/' && !dots) {
 			memcpy(piece, s, n);
 			len = n;
 		} else {
+			/* All bytes of a character: a part of one would be invalid UTF-8. */
 			n = MAX(n, 1);
-			len = escape(piece, s, n);
+			for (size_t i = 0; i < n; i++)
+				sprintf(piece + 3 * i, "%%%02X", (unsigned char)s[i]);
+			len = 3 * n;
 		}
 		if (used + len > NAME_MAX)
 			break;
@@ -83,14 +72,13 @@ static struct known *filename_set_entry(struct filename_set *names, const char *
 	return slot ? *slot : NULL;
 }
 
-/* The length of the stem for which a number still fits, in whole characters. */
-static size_t stem_len(const char *name)
+size_t filename_stem_len(const char *name, size_t suffix)
 {
 	size_t len = strlen(name);
 
-	if (len <= NAME_MAX - SUFFIX_MAX)
+	if (len <= NAME_MAX - suffix)
 		return len;
-	len = NAME_MAX - SUFFIX_MAX;
+	len = NAME_MAX - suffix;
 	while (len > 1 && ((unsigned char)name[len] & 0xc0) == 0x80)
 		len--;
 	return len;
@@ -104,7 +92,7 @@ char *filename_set_add(struct filename_set *names, const char *wanted)
 	if (!known)
 		return NULL;
 	if (known->used) {
-		stem = filename_set_entry(names, wanted, stem_len(wanted));
+		stem = filename_set_entry(names, wanted, filename_stem_len(wanted, SUFFIX_MAX));
 		if (!stem)
 			return NULL;
 		/* Each number is tried once for a stem, so n equal names cost n steps. */

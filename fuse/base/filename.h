@@ -8,10 +8,15 @@
 #define VDISKFS_BASE_FILENAME_H
 
 #include <stdbool.h>
+#include <stddef.h>
 
 /* Escapes raw: "/", characters that utf8_is_visible rejects, invalid UTF-8 and the names "." and
  * ".." become %XX.  Cuts after 255 bytes.  "" stays "".  malloc'ed, or NULL without memory. */
 char *filename_escape(const char *raw);
+
+/* The length of the first part of name that is followed by a suffix of that length in a file name:
+ * whole characters. */
+size_t filename_stem_len(const char *name, size_t suffix);
 
 /* The names in one directory. */
 struct filename_set {

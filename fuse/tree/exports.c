@@ -2,7 +2,6 @@
 #include "exports.h"
 
 #include <errno.h>
-#include <limits.h>
 #include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -11,6 +10,7 @@
 
 #include "util/bytes.h"
 #include "util/err.h"
+#include "util/text.h"
 #include "image/format.h"
 #include "open/registry.h"
 #include "export/allocmap.h"
@@ -62,28 +62,15 @@ bool exports_any(const struct image *img, const struct state *state)
 	return false;
 }
 
-/* Truncates a name, so that TAIL_MAX bytes more fit; cuts no character in two. */
-static void truncate_name(char *name)
-{
-	size_t n = NAME_MAX - TAIL_MAX;
-
-	if (strlen(name) <= n)
-		return;
-	while (n > 0 && ((unsigned char)name[n] & 0xc0) == 0x80)
-		n--;
-	name[n] = '\0';
-}
-
-/* PACKAGE-IMAGE-SNAPSHOT, escaped. */
+/* PACKAGE-IMAGE-SNAPSHOT, escaped and short enough for a tail. */
 static char *stem(const struct image *img, const struct state *s)
 {
 	const char *package = img->gate.package_path ? img->gate.package_path : "";
-	const char *slash = strrchr(package, '/');
 	char *raw, *name;
 	int n;
 
 	states_lock(img);
-	n = asprintf(&raw, "%s%s%s%s%s", slash ? slash + 1 : package, *package ? "-" : "",
+	n = asprintf(&raw, "%s%s%s%s%s", text_basename(package), *package ? "-" : "",
 		image_basename(img), s->no > 0 ? "-" : "",
 		s->no == 0            ? ""
 		: s->name && *s->name ? s->name
@@ -94,7 +81,7 @@ static char *stem(const struct image *img, const struct state *s)
 	name = filename_escape(raw);
 	free(raw);
 	if (name)
-		truncate_name(name);
+		name[filename_stem_len(name, TAIL_MAX)] = '\0';
 	return name;
 }
 
@@ -102,12 +89,9 @@ static char *stem(const struct image *img, const struct state *s)
 static bool is_in_chain(const struct image *top, const char *name)
 {
 	for (const struct image *img = top; img; img = img->parent)
-		for (size_t i = 0; i < img->nfiles; i++) {
-			const char *path = img->files[i]->name, *slash = strrchr(path, '/');
-
-			if (strcasecmp(slash ? slash + 1 : path, name) == 0)
+		for (size_t i = 0; i < img->nfiles; i++)
+			if (strcasecmp(text_basename(img->files[i]->name), name) == 0)
 				return true;
-		}
 	return false;
 }
 
