@@ -8,9 +8,11 @@
 #include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 #include <unistd.h>
 
 #include "util/bytes.h"
+#include "util/err.h"
 
 void process_guard_stdio(void)
 {
@@ -24,23 +26,20 @@ void process_guard_stdio(void)
 	close(fd);
 }
 
-static bool is_in(const int *list, size_t n, int fd)
-{
-	for (size_t i = 0; i < n; i++)
-		if (list[i] == fd)
-			return true;
-	return false;
-}
-
 void process_close_others(const int *keep, size_t n)
 {
 	int high = STDERR_FILENO;
 
 	for (size_t i = 0; i < n; i++)
 		high = MAX(high, keep[i]);
-	for (int fd = STDERR_FILENO + 1; fd < high; fd++)
-		if (!is_in(keep, n, fd))
+	for (int fd = STDERR_FILENO + 1; fd < high; fd++) {
+		bool kept = false;
+
+		for (size_t i = 0; i < n; i++)
+			kept |= keep[i] == fd;
+		if (!kept)
 			close(fd);
+	}
 	closefrom(high + 1);
 }
 
@@ -80,7 +79,7 @@ void process_set_control(const char *path, const char *value)
 	close(fd);
 }
 
-int process_thread(pthread_t *thread, void *(*loop)(void *arg), void *arg)
+int process_thread(pthread_t *thread, void *(*loop)(void *arg), void *arg, struct err *e)
 {
 	sigset_t all, before;
 	int code;
@@ -89,5 +88,5 @@ int process_thread(pthread_t *thread, void *(*loop)(void *arg), void *arg)
 	pthread_sigmask(SIG_SETMASK, &all, &before);
 	code = pthread_create(thread, NULL, loop, arg);
 	pthread_sigmask(SIG_SETMASK, &before, NULL);
-	return code;
+	return code == 0 ? 0 : err_set(e, code, "no thread: %s", strerror(code));
 }

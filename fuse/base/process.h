@@ -7,6 +7,8 @@
 #include <pthread.h>
 #include <stddef.h>
 
+struct err;
+
 /* Opens /dev/null for those of the descriptors 0 to 2 that are closed: else an image could become
  * standard error. */
 void process_guard_stdio(void);
@@ -24,7 +26,7 @@ void process_mute(int null);
 /* Writes to a file in /sys; does nothing without permission. */
 void process_set_control(const char *path, const char *value);
 
-/* Starts a thread with all signals blocked, so that the main thread gets them.  0 or an errno. */
-int process_thread(pthread_t *thread, void *(*loop)(void *arg), void *arg);
+/* Starts a thread with all signals blocked, so that the main thread gets them. */
+int process_thread(pthread_t *thread, void *(*loop)(void *arg), void *arg, struct err *e);
 
 #endif

@@ -290,12 +290,12 @@ struct host_watch *host_watch_new(
 
 int host_watch_start(struct host_watch *w, struct tree *tree, struct err *e)
 {
-	int code;
+	int ret;
 
 	w->tree = tree;
-	code = process_thread(&w->thread, watch_loop, w);
-	w->started = code == 0;
-	return code == 0 ? 0 : err_set(e, code, "no thread: %s", strerror(code));
+	ret = process_thread(&w->thread, watch_loop, w, e);
+	w->started = ret == 0;
+	return ret;
 }
 
 void host_watch_end(struct host_watch *w)

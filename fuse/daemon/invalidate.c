@@ -8,7 +8,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "util/err.h"
 #include "base/process.h"
 #include "ops/coherence.h"
 #include "tree/tree.h"
@@ -61,8 +60,6 @@ static void wake(void *arg)
 int invalidate_start(struct invalidate *n, struct fuse_session *session, struct tree *tree,
 	struct coherence *coherence, struct err *e)
 {
-	int code;
-
 	n->session = session;
 	n->tree = tree;
 	n->coherence = coherence;
@@ -70,8 +67,7 @@ int invalidate_start(struct invalidate *n, struct fuse_session *session, struct 
 	sem_init(&n->changed, 0, 0);
 	tree_on_change(tree, wake, n);
 	coherence_on_stale(coherence, wake, n);
-	code = process_thread(&n->thread, notify_loop, n);
-	return code == 0 ? 0 : err_set(e, code, "no thread: %s", strerror(code));
+	return process_thread(&n->thread, notify_loop, n, e);
 }
 
 /* Serves one request if one comes within PATIENCE; false when the session has ended. */

@@ -4,7 +4,6 @@
 #include <errno.h>
 #include <poll.h>
 #include <signal.h>
-#include <stdint.h>
 #include <string.h>
 #include <sys/eventfd.h>
 #include <unistd.h>
@@ -26,14 +25,6 @@ int holder_init(struct holder *h, int fd, struct err *e)
 	return fd < 0 || h->wake >= 0 ? 0 : err_set(e, errno, "eventfd: %s", strerror(errno));
 }
 
-static void wake(const struct holder *h)
-{
-	const uint64_t one = 1;
-	ssize_t n = write(h->wake, &one, sizeof one);
-
-	(void)n; /* EAGAIN: the thread is woken already */
-}
-
 /* Is the write end of the pipe closed? */
 static bool is_closed(int fd)
 {
@@ -47,7 +38,7 @@ static void *hold(void *arg)
 {
 	struct holder *h = arg;
 	struct pollfd p[] = {{.fd = h->fd, .events = POLLIN}, {.fd = h->wake, .events = POLLIN}};
-	uint64_t count;
+	eventfd_t count;
 
 	while (!atomic_load(&h->ending)) {
 		bool is_used = atomic_load(&h->users) > 0;
@@ -56,7 +47,7 @@ static void *hold(void *arg)
 			pthread_kill(h->server, SIGTERM);
 		if (poll(p, 2, is_used ? -1 : AGAIN) <= 0)
 			continue;
-		if (p[1].revents && read(h->wake, &count, sizeof count) < 0)
+		if (p[1].revents && eventfd_read(h->wake, &count) < 0)
 			continue;
 		if (p[0].revents && is_closed(h->fd)) {
 			p[0].fd = -1;
@@ -68,15 +59,15 @@ static void *hold(void *arg)
 
 int holder_start(struct holder *h, struct err *e)
 {
-	int code;
+	int ret;
 
 	if (h->fd < 0)
 		return 0;
 	h->server = pthread_self();
-	code = process_thread(&h->thread, hold, h);
-	if (code != 0)
+	ret = process_thread(&h->thread, hold, h, e);
+	if (ret < 0)
 		h->fd = -1;
-	return code == 0 ? 0 : err_set(e, code, "no thread: %s", strerror(code));
+	return ret;
 }
 
 void holder_end(struct holder *h)
@@ -84,7 +75,7 @@ void holder_end(struct holder *h)
 	if (h->fd < 0)
 		return;
 	atomic_store(&h->ending, true);
-	wake(h);
+	eventfd_write(h->wake, 1);
 	pthread_join(h->thread, NULL);
 }
 
@@ -96,5 +87,5 @@ void holder_get(struct holder *h)
 void holder_put(struct holder *h)
 {
 	if (atomic_fetch_sub(&h->users, 1) == 1)
-		wake(h);
+		eventfd_write(h->wake, 1);
 }
