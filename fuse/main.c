@@ -30,13 +30,11 @@
 #include "util/charset.h"
 #include "util/err.h"
 #include "ops/file.h"
-#include "base/flusher.h"
 #include "io/host.h"
 #include "image/image.h"
 #include "open/open.h"
 #include "daemon/launch.h"
 #include "base/log.h"
-#include "base/mount-id.h"
 #include "daemon/session.h"
 #include "daemon/invalidate.h"
 #include "ops/request.h"
@@ -58,14 +56,13 @@ struct daemon {
 	struct options options;
 	struct image_options how;
 	struct passphrase *secrets;
-	struct image_pool *pool;
 	/* For a directory of images: */
 	char *directory; /* its path without links */
 	struct host_watch *watch;
 	struct encodings *encodings;
 	struct locked_in locked_in;
 	bool is_locked_in;
-	const char **readable;
+	struct string_list readable;
 	struct server server;
 	struct log log;
 	char *mountpoint;
@@ -73,7 +70,6 @@ struct daemon {
 	struct invalidate invalidate;
 	struct launch launch;
 	struct supervisor supervisor;
-	struct flusher flusher;
 	struct cow cow;
 };
 
@@ -99,25 +95,6 @@ static void warn(const char *text)
 		log_error(warnings, "warning: %s", text);
 	else
 		fprintf(stderr, "vdiskfs: warning: %s\n", text);
-}
-
-/* Keeps freed memory: buffers of clusters are allocated all the time, and page faults of a new one
- * would cost more than reading its data. */
-static void tune_malloc(void)
-{
-	mallopt(M_MMAP_THRESHOLD, 32 << 20);
-	mallopt(M_TRIM_THRESHOLD, 64 << 20);
-}
-
-/* Closes inherited descriptors, which would keep locks and pipes of other programs open as long as
- * the mount, unless a name such as /dev/fd/3 refers to one. */
-static void drop_inherited(const struct daemon *d)
-{
-	const int ours[] = {
-		d->supervisor.alive, d->supervisor.done, d->launch.ready, d->options.holder};
-
-	if (!strstr(d->options.image, "/fd/") && !strstr(d->options.mountpoint, "/fd/"))
-		process_close_others(ours, 4);
 }
 
 /* Passphrases are not needed once the image is open. */
@@ -165,7 +142,7 @@ static int show_image(struct daemon *d, struct err *e)
 	wipe_secrets(d);
 	if (ret < 0)
 		return ret;
-	image = pooled_image_of(d->pool, img, e);
+	image = pooled_image_of(d->server.pool, img, e);
 	if (image)
 		d->server.tree = tree_new(image, fill, &d->log, e);
 	return d->server.tree ? 0 : -e->code;
@@ -174,44 +151,20 @@ static int show_image(struct daemon *d, struct err *e)
 /* The images of a directory are opened later, when the working directory is another one, the
  * sandbox is entered, and the mount may cover the directory.  So directories are made absolute and
  * opened now; a missing one stays as it is, and nothing is found there. */
-static void keep_directories(struct string_list *dirs)
+static int keep_directories(struct daemon *d, struct string_list *dirs, struct err *e)
 {
 	for (size_t i = 0; i < dirs->n; i++) {
 		char *real = realpath(dirs->v[i], NULL);
 
-		if (!real)
-			continue;
-		free(dirs->v[i]);
-		dirs->v[i] = real;
-		host_keep(real);
+		if (real) {
+			free(dirs->v[i]);
+			dirs->v[i] = real;
+			host_keep(real);
+		}
+		if (!string_list_add(&d->readable, dirs->v[i]))
+			return err_nomem(e);
 	}
-}
-
-static int list_readable(struct daemon *d, struct err *e)
-{
-	const struct string_list *lists[] = {&d->options.allow, &d->options.search};
-	size_t n = 0;
-
-	d->readable = calloc(lists[0]->n + lists[1]->n + 2, sizeof d->readable[0]);
-	if (!d->readable)
-		return err_nomem(e);
-	d->readable[n++] = d->directory;
-	d->locked_in.readable = d->readable;
-	d->locked_in.writable = d->options.writable ? d->directory : NULL;
-	for (size_t i = 0; i < 2; i++)
-		for (size_t k = 0; k < lists[i]->n; k++)
-			d->readable[n++] = lists[i]->v[k];
 	return 0;
-}
-
-static bool close_one(void *pool)
-{
-	return image_pool_close_one(pool);
-}
-
-static void flush(void *pool)
-{
-	image_pool_flush(pool);
 }
 
 static int open_directory(struct daemon *d, struct err *e)
@@ -222,13 +175,17 @@ static int open_directory(struct daemon *d, struct err *e)
 	d->directory = realpath(o->image, NULL);
 	if (!d->directory || access(d->directory, R_OK | X_OK) < 0 || host_keep(d->directory) < 0)
 		return err_set(e, errno, "%s: %s", o->image, strerror(errno));
+	if (!string_list_add(&d->readable, d->directory))
+		return err_nomem(e);
+	d->locked_in.readable = (const char *const *)d->readable.v;
+	d->locked_in.writable = o->writable ? d->directory : NULL;
 	/* Each open image has at least one descriptor. */
 	if (getrlimit(RLIMIT_NOFILE, &limit) == 0) {
 		limit.rlim_cur = limit.rlim_max;
 		setrlimit(RLIMIT_NOFILE, &limit);
 	}
-	host_on_shortage(close_one, d->pool);
-	d->watch = host_watch_new(d->pool, o->idle, &d->log, e);
+	host_on_shortage(image_pool_close_one, d->server.pool);
+	d->watch = host_watch_new(d->server.pool, o->idle, &d->log, e);
 	if (!d->watch)
 		return -e->code;
 	/* Libraries load their parts before the sandbox. */
@@ -245,13 +202,12 @@ static int show_directory(struct daemon *d, struct err *e)
 	if (d->options.cow)
 		return err_set(e, ENOTSUP, "%s: cow is for one image, not for a directory",
 			d->options.image);
-	keep_directories(&d->options.allow);
-	keep_directories(&d->options.search);
-	if (open_directory(d, e) < 0 || list_readable(d, e) < 0)
+	if (keep_directories(d, &d->options.allow, e) < 0 ||
+		keep_directories(d, &d->options.search, e) < 0 || open_directory(d, e) < 0)
 		return -e->code;
 	shown = (struct shown_dir){
 		.path = d->directory,
-		.pool = d->pool,
+		.pool = d->server.pool,
 		.how = &d->how,
 		.size = statvfs(d->directory, &st) == 0 ? (uint64_t)st.f_blocks * st.f_frsize : 0,
 		.watch = host_watch_add,
@@ -280,8 +236,8 @@ static int open_server(struct daemon *d, struct err *e)
 	d->server.writable = d->options.writable;
 	coherence_init(&d->server.coherence);
 	readahead_budget_init(&d->server.readahead, d->options.cache);
-	d->pool = image_pool_new(&d->how, d->options.snapshot, d->options.idle, e);
-	if (!d->pool)
+	d->server.pool = image_pool_new(&d->how, d->options.snapshot, d->options.idle, e);
+	if (!d->server.pool)
 		return -e->code;
 	ret = stat(d->options.image, &st) == 0 && S_ISDIR(st.st_mode) &&
 			      !image_is_bundle(d->options.image)
@@ -320,12 +276,16 @@ static int open_mount(struct daemon *d, struct err *e)
 /* Opens the image and mounts.  Reports errors. */
 static int set_up(struct daemon *d)
 {
+	const struct options *o = &d->options;
+	const int ours[] = {d->supervisor.alive, d->supervisor.done, d->launch.ready, o->holder};
 	struct err e = ERR_INIT;
 
-	/* Before drop_inherited: FILE may be an inherited descriptor, "/dev/fd/3". */
-	if (passphrase_read_all((const char *const *)d->options.passphrases.v, &d->secrets, &e) < 0)
+	if (passphrase_read_all((const char *const *)o->passphrases.v, &d->secrets, &e) < 0)
 		return report(&e);
-	drop_inherited(d);
+	/* Inherited descriptors would keep locks and pipes of other programs open as long as the
+	 * mount.  A name such as /dev/fd/3 may refer to one, also the file of a passphrase. */
+	if (!strstr(o->image, "/fd/") && !strstr(o->mountpoint, "/fd/"))
+		process_close_others(ours, 4);
 	if (open_server(d, &e) < 0)
 		return report(&e);
 	if (open_mount(d, &e) < 0)
@@ -343,28 +303,19 @@ static void take_down(struct daemon *d, bool unmounted)
 	}
 	tree_free(d->server.tree);
 	host_watch_free(d->watch);
-	image_pool_free(d->pool);
+	image_pool_free(d->server.pool);
 	charsets_free(d->encodings);
 	wipe_secrets(d);
 	cow_free(&d->cow);
 	codec_free(d->how.codec);
 	cache_free(d->how.cache);
 	host_end();
-	free(d->readable);
+	string_list_free(&d->readable);
 	free(d->directory);
 	free(d->mountpoint);
 }
 
-/* Standard error stays open: what fails before the sandbox is reported there. */
-static int go_to_background(struct daemon *d, struct err *e)
-{
-	launch_detach(&d->launch);
-	if (chdir("/") < 0)
-		return err_set(e, errno, "/: %s", strerror(errno));
-	log_to_syslog(&d->log);
-	return 0;
-}
-
+/* Enters the sandbox.  Standard error stays open until then, for what fails. */
 static int lock_in(struct daemon *d, struct err *e)
 {
 	int null = d->options.foreground ? -1 : open("/dev/null", O_RDWR | O_CLOEXEC);
@@ -382,8 +333,7 @@ static void end_threads(struct daemon *d)
 {
 	if (d->watch)
 		host_watch_end(d->watch);
-	if (d->server.flusher)
-		flusher_end(d->server.flusher);
+	image_pool_end_flushing(d->server.pool);
 	holder_end(&d->server.holder);
 	invalidate_end(&d->invalidate);
 }
@@ -398,10 +348,8 @@ static int start_threads(struct daemon *d, struct err *e)
 	ret = holder_start(&server->holder, e);
 	if (ret == 0 && d->watch)
 		ret = host_watch_start(d->watch, server->tree, e);
-	if (ret == 0 && server->writable) {
-		ret = flusher_start(&d->flusher, flush, d->pool, e);
-		server->flusher = ret == 0 ? &d->flusher : NULL;
-	}
+	if (ret == 0 && server->writable)
+		ret = image_pool_start_flushing(server->pool, e);
 	if (ret < 0)
 		end_threads(d);
 	return ret;
@@ -411,8 +359,15 @@ static int start_threads(struct daemon *d, struct err *e)
 static int serve(struct daemon *d, bool *unmounted)
 {
 	struct err e = ERR_INIT;
-	int ret = d->options.foreground ? 0 : go_to_background(d, &e);
+	int ret = 0;
 
+	if (!d->options.foreground) {
+		launch_detach(&d->launch);
+		if (chdir("/") < 0)
+			ret = err_set(&e, errno, "/: %s", strerror(errno));
+		else
+			log_to_syslog(&d->log);
+	}
 	if (ret == 0)
 		ret = lock_in(d, &e);
 	if (ret == 0)
@@ -426,31 +381,22 @@ static int serve(struct daemon *d, bool *unmounted)
 	end_threads(d);
 	*unmounted = ret == 0;
 	/* Before the process exits, which vdisk umount waits for. */
-	return image_pool_finish(d->pool) < 0 || ret < 0 ? -1 : 0;
+	return image_pool_finish(d->server.pool) < 0 || ret < 0 ? -1 : 0;
 }
 
-/* Before anything secret is read, which the other processes would have, too. */
-static int start_processes(struct daemon *d)
-{
-	struct err e = ERR_INIT;
-
-	if (session_check(&d->options, &d->mountpoint, &e) < 0 ||
-		sandbox_check(d->options.sandbox, &e) < 0 ||
-		supervisor_start(&d->supervisor, d->mountpoint, d->options.holder >= 0, &e) < 0)
-		return report(&e);
-	if (!d->options.foreground && launch_daemon(&d->launch, &e) < 0)
-		return report(&e);
-	return 0;
-}
-
+/* The processes are started before anything secret is read, which they would have, too. */
 static int mount_and_serve(struct daemon *d)
 {
+	const struct options *o = &d->options;
+	struct err e = ERR_INIT;
 	bool unmounted = false;
-	int ret = start_processes(d);
+	int ret = -1;
 
-	if (ret == 0)
-		ret = set_up(d);
-	if (ret == 0)
+	if (session_check(o, &d->mountpoint, &e) < 0 || sandbox_check(o->sandbox, &e) < 0 ||
+		supervisor_start(&d->supervisor, d->mountpoint, o->holder >= 0, &e) < 0 ||
+		(!o->foreground && launch_daemon(&d->launch, &e) < 0))
+		report(&e);
+	else if (set_up(d) == 0)
 		ret = serve(d, &unmounted);
 	take_down(d, unmounted);
 	supervisor_finish(&d->supervisor, unmounted);
@@ -470,7 +416,10 @@ int main(int argc, char **argv)
 	if (verdict == OPTIONS_MOUNT) {
 		umask(077);
 		signal(SIGXFSZ, SIG_IGN);
-		tune_malloc();
+		/* Keeps freed memory: buffers of clusters are allocated all the time, and page
+		 * faults of a new one would cost more than reading its data. */
+		mallopt(M_MMAP_THRESHOLD, 32 << 20);
+		mallopt(M_TRIM_THRESHOLD, 64 << 20);
 		log_init(&d.log);
 		ret = mount_and_serve(&d);
 	}

@@ -1,10 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* supervisor.c - see supervisor.h.
  *
- * The mount is found by its device number.  The kernel may give that number to another mount once
- * ours is gone, perhaps on the same directory, so the mount is removed only if its unique id
- * (Linux 6.8) is that of ours, or else if it is dead.
- *
  * No path is used before the launcher has exited: a program that mounts on demand (autofs, systemd)
  * makes every other process group wait at the mount point until then.
  */
@@ -28,7 +24,7 @@
 #include <unistd.h>
 
 #include "util/err.h"
-#include "base/mount-id.h"
+#include "io/host.h"
 #include "io/mountinfo.h"
 #include "base/process.h"
 
@@ -36,6 +32,9 @@
 #define MOUNTED   'm' /* followed by a struct mount_id */
 #define SERVING   's'
 #define UNMOUNTED 'u'
+
+/* A flag of statx(2) since Linux 6.8; the C library's headers may be older. */
+#define MNT_ID_UNIQUE 0x4000u
 
 /* How long the daemon waits for the supervisor, in ms. */
 #define FINISH_MAX 10000
@@ -91,6 +90,18 @@ static dev_t mounted_on(const char *path)
 	return t.dev;
 }
 
+bool mount_id_get(const char *path, struct mount_id *id)
+{
+	struct statx st;
+
+	*id = (struct mount_id){0};
+	if (host_peek(AT_FDCWD, path, STATX_TYPE | MNT_ID_UNIQUE, &st) < 0)
+		return false;
+	id->dev = makedev(st.stx_dev_major, st.stx_dev_minor);
+	id->id = st.stx_mask & MNT_ID_UNIQUE ? st.stx_mnt_id : 0;
+	return true;
+}
+
 static bool is_mount(const char *path, uint64_t id)
 {
 	struct mount_id at;
@@ -132,7 +143,7 @@ static void abort_connection(const struct mount_id *w)
 
 /* Detaches from the daemon: a session of its own, no descriptors but the two pipes, no signals that
  * are meant for the daemon. */
-static void detach(int alive, int done)
+static void detach(const struct supervisor *s)
 {
 	int null = open("/dev/null", O_RDWR | O_CLOEXEC);
 
@@ -146,7 +157,7 @@ static void detach(int alive, int done)
 	if (chdir("/") < 0 || null < 0)
 		_exit(EXIT_FAILURE);
 	process_mute(null);
-	process_close_others((const int[]){alive, done}, 2);
+	process_close_others((const int[]){s->alive, s->done}, 2);
 	/* The environment is for fusermount3, which is set-user-ID root. */
 	clearenv();
 	setenv("PATH", "/usr/local/bin:/usr/bin:/bin", 1);
@@ -160,26 +171,22 @@ static void find_mount_on(struct mount_id *w, const char *mountpoint, dev_t belo
 		w->dev = 0;
 }
 
-struct duty {
-	const char *mountpoint;
-	bool remove_dir;
-	dev_t below; /* mounted there before; 0: nothing */
-	int alive, done;
-	pthread_mutex_t *serving;
-};
-
-/* When the daemon dies, one of its threads may be in a notification that waits for the lock of a
+/* Runs in the supervisor, which has the other ends of the pipes.  below: mounted there before; 0:
+ * nothing.
+ *
+ * When the daemon dies, one of its threads may be in a notification that waits for the lock of a
  * directory, held by a process that waits for the daemon's answer.  Neither would end, and the
  * mount would stay; so the connection is aborted if other threads outlive the main thread. */
-static void supervise(const struct duty *d)
+static void supervise(
+	const struct supervisor *s, const char *mountpoint, bool remove_dir, dev_t below)
 {
-	struct pollfd next = {.fd = d->alive, .events = POLLIN};
+	struct pollfd next = {.fd = s->alive, .events = POLLIN};
 	struct mount_id w = {0};
 	bool unmounted = false;
 	char byte;
 
-	detach(d->alive, d->done);
-	while ((byte = process_receive(d->alive)) != 0) {
+	detach(s);
+	while ((byte = process_receive(s->alive)) != 0) {
 		int limit = SERVING_MAX; /* a daemon that waits for its own mount gets an error */
 
 		if (byte == UNMOUNTED) {
@@ -187,20 +194,20 @@ static void supervise(const struct duty *d)
 			continue;
 		}
 		if (byte == MOUNTED) {
-			if (read(d->alive, &w, sizeof w) != sizeof w || !w.dev)
-				find_mount_on(&w, d->mountpoint, d->below);
+			if (read(s->alive, &w, sizeof w) != sizeof w || !w.dev)
+				find_mount_on(&w, mountpoint, below);
 		} else {
-			pthread_mutex_lock(d->serving); /* released by the death of its owner */
+			pthread_mutex_lock(s->serving); /* released by the death of its owner */
 			limit = REST_MAX;
 		}
 		if (poll(&next, 1, limit) == 0)
 			abort_connection(&w);
 	}
 	if (!w.dev)
-		find_mount_on(&w, d->mountpoint, d->below);
+		find_mount_on(&w, mountpoint, below);
 	remove_mount(&w, unmounted);
-	if (d->remove_dir)
-		rmdir(d->mountpoint);
+	if (remove_dir)
+		rmdir(mountpoint);
 }
 
 /* A robust mutex that is shared between processes; NULL without memory. */
@@ -222,13 +229,11 @@ static pthread_mutex_t *shared_mutex(void)
 
 int supervisor_start(struct supervisor *s, const char *mountpoint, bool remove_dir, struct err *e)
 {
-	struct duty duty = {.mountpoint = mountpoint,
-		.remove_dir = remove_dir,
-		.below = mounted_on(mountpoint)};
+	dev_t below = mounted_on(mountpoint);
 	int alive[2], done[2];
 	pid_t pid;
 
-	duty.serving = s->serving = shared_mutex();
+	s->serving = shared_mutex();
 	if (!s->serving)
 		return err_nomem(e);
 	if (pipe2(alive, O_CLOEXEC) < 0)
@@ -240,9 +245,9 @@ int supervisor_start(struct supervisor *s, const char *mountpoint, bool remove_d
 	}
 	pid = fork();
 	if (pid == 0) {
-		duty.alive = alive[0];
-		duty.done = done[1];
-		supervise(&duty);
+		s->alive = alive[0];
+		s->done = done[1];
+		supervise(s, mountpoint, remove_dir, below);
 		_exit(EXIT_SUCCESS);
 	}
 	close(alive[0]);

@@ -10,9 +10,21 @@
 
 #include <pthread.h>
 #include <stdbool.h>
+#include <stdint.h>
+#include <sys/types.h>
 
 struct err;
-struct mount_id;
+
+/* Identifies the mount that a path leads to.  The kernel may give the device number to another
+ * mount once this one is gone, perhaps on the same directory: the supervisor removes a mount only
+ * if its unique id is that of ours, or, without one, if it is dead. */
+struct mount_id {
+	dev_t dev;
+	uint64_t id; /* never given to another mount; 0 before Linux 6.8 */
+};
+
+/* Sends no request to the file system at path.  False: path does not exist. */
+bool mount_id_get(const char *path, struct mount_id *id);
 
 struct supervisor {
 	int alive;                /* pipe from the daemon, closed when it ends for any reason */
@@ -23,16 +35,16 @@ struct supervisor {
 
 /* Starts the supervisor for mountpoint, an absolute path.  To be called before the mount, so that
  * no crash can leave one behind.  remove_dir: also removes the directory in the end. */
-int supervisor_start(struct supervisor *a, const char *mountpoint, bool remove_dir, struct err *e);
+int supervisor_start(struct supervisor *s, const char *mountpoint, bool remove_dir, struct err *e);
 
-/* Tells the supervisor which mount to remove. */
-void supervisor_mounted(const struct supervisor *a, const struct mount_id *id);
+/* Sends the id of the mount to the supervisor; {0}: it is unknown. */
+void supervisor_mounted(const struct supervisor *s, const struct mount_id *id);
 
 /* The calling thread serves the mount from now on: if it dies, the mount is removed. */
-void supervisor_serving(struct supervisor *a);
+void supervisor_serving(struct supervisor *s);
 
 /* Waits until the mount is gone.  unmounted: it already is.  {-1, -1} (none was started) is fine.
  */
-void supervisor_finish(struct supervisor *a, bool unmounted);
+void supervisor_finish(struct supervisor *s, bool unmounted);
 
 #endif

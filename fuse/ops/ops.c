@@ -11,7 +11,7 @@
 
 #include "util/bytes.h"
 #include "view/view.h"
-#include "base/flusher.h"
+#include "tree/image-pool.h"
 #include "tree/node-stat.h"
 #include "tree/node.h"
 #include "tree/tree.h"
@@ -191,8 +191,8 @@ static void op_flush(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
 	struct file *file = file_of(fi);
 
 	(void)ino;
-	if (file->writes && server->flusher)
-		flusher_hurry(server->flusher);
+	if (file->writes)
+		image_pool_flush_soon(server->pool);
 	fuse_reply_err(req, file->writes ? -write_finish(req, file) : 0);
 }
 

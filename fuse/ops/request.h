@@ -19,18 +19,18 @@
 #include "readahead.h"
 
 struct err;
-struct flusher;
+struct image_pool;
 struct node;
 struct tree;
 
 /* The user data of the session. */
 struct server {
+	struct image_pool *pool;
 	struct tree *tree;
 	struct read_workers readers;
 	struct access access;
 	bool writable; /* live states can be written */
 	struct coherence coherence;
-	struct flusher *flusher; /* NULL: nothing can be written */
 	struct readahead_budget readahead;
 	struct holder holder; /* the mount ends with it */
 	unsigned max_read;    /* bytes; the kernel asks for no more at a time */

@@ -5,7 +5,10 @@
 #include <stdlib.h>
 
 #include "util/err.h"
+#include "base/process.h"
 #include "pooled-image-impl.h"
+
+#define FLUSH_PERIOD 5 /* seconds */
 
 struct image_pool *image_pool_new(
 	const struct image_options *how, const char *snapshot, unsigned idle, struct err *e)
@@ -25,6 +28,7 @@ struct image_pool *image_pool_new(
 	LIST_INIT(&pool->writable);
 	pthread_mutex_init(&pool->lock, NULL);
 	pthread_cond_init(&pool->done, NULL);
+	sem_init(&pool->flush_wanted, 0, 0);
 	return pool;
 }
 
@@ -34,6 +38,7 @@ void image_pool_free(struct image_pool *pool)
 		return;
 	pthread_mutex_destroy(&pool->lock);
 	pthread_cond_destroy(&pool->done);
+	sem_destroy(&pool->flush_wanted);
 	free(pool);
 }
 
@@ -54,8 +59,9 @@ int image_pool_close_idle(struct image_pool *pool)
 	return (int)left;
 }
 
-bool image_pool_close_one(struct image_pool *pool)
+bool image_pool_close_one(void *arg)
 {
+	struct image_pool *pool = arg;
 	struct pooled_image *s;
 
 	pthread_mutex_lock(&pool->lock);
@@ -123,6 +129,46 @@ static int flush(struct pooled_image *s)
 void image_pool_flush(struct image_pool *pool)
 {
 	each_writable(pool, flush);
+}
+
+static void *flush_loop(void *arg)
+{
+	struct image_pool *pool = arg;
+	struct timespec until;
+
+	while (!atomic_load(&pool->ending)) {
+		/* With the real time, a clock that is set back would stall the flushes. */
+		clock_gettime(CLOCK_MONOTONIC, &until);
+		until.tv_sec += FLUSH_PERIOD;
+		while (sem_clockwait(&pool->flush_wanted, CLOCK_MONOTONIC, &until) < 0 &&
+			errno == EINTR)
+			;
+		image_pool_flush(pool);
+	}
+	return NULL;
+}
+
+int image_pool_start_flushing(struct image_pool *pool, struct err *e)
+{
+	int ret = process_thread(&pool->flusher, flush_loop, pool, e);
+
+	pool->flushes = ret == 0;
+	return ret;
+}
+
+void image_pool_flush_soon(struct image_pool *pool)
+{
+	sem_post(&pool->flush_wanted);
+}
+
+void image_pool_end_flushing(struct image_pool *pool)
+{
+	if (!pool->flushes)
+		return;
+	atomic_store(&pool->ending, true);
+	image_pool_flush_soon(pool);
+	pthread_join(pool->flusher, NULL);
+	pool->flushes = false;
 }
 
 int image_pool_finish(struct image_pool *pool)

@@ -26,6 +26,16 @@ void image_pool_free(struct image_pool *pool);
 /* Makes durable all that was written to any image.  One thread at a time. */
 void image_pool_flush(struct image_pool *pool);
 
+/* Starts a thread that does so every 5 seconds, so that a crash loses no more than that even if no
+ * program calls fsync(2).  To be called after the last fork. */
+int image_pool_start_flushing(struct image_pool *pool, struct err *e);
+
+/* Makes the thread flush now, and does not wait for that. */
+void image_pool_flush_soon(struct image_pool *pool);
+
+/* Flushes a last time and ends the thread, if it was started. */
+void image_pool_end_flushing(struct image_pool *pool);
+
 /* The same, and removes the marks of being written from the images; -EIO: one of them failed. */
 int image_pool_finish(struct image_pool *pool);
 
@@ -33,8 +43,8 @@ int image_pool_finish(struct image_pool *pool);
  * will have been; -1: none is idle. */
 int image_pool_close_idle(struct image_pool *pool);
 
-/* Closes the image that has been idle for longest; false: all are in use.  Not for a thread that
- * opens or closes an image. */
-bool image_pool_close_one(struct image_pool *pool);
+/* For host_on_shortage: closes the image that has been idle for longest; false: all are in use. Not
+ * for a thread that opens or closes an image. */
+bool image_pool_close_one(void *pool);
 
 #endif

@@ -9,6 +9,7 @@
 #define VDISKFS_TREE_POOLED_IMAGE_IMPL_H
 
 #include <pthread.h>
+#include <semaphore.h>
 #include <stdatomic.h>
 #include <time.h>
 
@@ -28,6 +29,12 @@ struct image_pool {
 	size_t nidle;
 	LIST_HEAD(writable_images, pooled_image) writable;
 	unsigned round; /* of visits to the writable ones */
+
+	/* The thread that flushes: */
+	pthread_t flusher;
+	bool flushes; /* it was started */
+	sem_t flush_wanted;
+	atomic_bool ending;
 };
 
 struct pooled_image {
