@@ -50,11 +50,6 @@ struct tar_reader {
 
 /* Fields. */
 
-static bool is_zero(const unsigned char *p, size_t n)
-{
-	return p[0] == 0 && memcmp(p, p + 1, n - 1) == 0;
-}
-
 /* Octal digits between blanks, ended by a blank or NUL. */
 static int load_octal(const unsigned char *p, size_t n, uint64_t *v)
 {

@@ -1,10 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* charset.c - names in the encodings that VMware's texts declare.
- *
- * Those who write them on Windows use the code page of their system.  Names here are UTF-8.
- * Only encodings of this list are handed to iconv: a file must not choose which of all its
- * converters run.  None of them has a byte of ASCII inside another character that would matter to
- * the parsers of the texts.
+/* Programs on Windows write texts in the code page of the system.  Only encodings of this list are
+ * handed to iconv: a file must not choose which of all its converters run.  None of them has a byte
+ * of ASCII inside another character that would matter to the parsers of the texts.
  */
 #include "charset.h"
 
@@ -60,14 +57,6 @@ static bool is_ascii(const char *s)
 	return true;
 }
 
-static const char *find_encoding(const char *declared)
-{
-	for (size_t i = 0; i < KNOWN; i++)
-		if (strcasecmp(declared, known[i].declared) == 0)
-			return known[i].iconv;
-	return NULL;
-}
-
 static int convert(const char *encoding, const char *name, char *out, size_t room, struct err *e)
 {
 	iconv_t cd = iconv_open("UTF-8", encoding);
@@ -88,7 +77,7 @@ static int convert(const char *encoding, const char *name, char *out, size_t roo
 
 int charset_decode(const char *declared, const char *name, char *out, size_t room, struct err *e)
 {
-	const char *encoding;
+	const char *encoding = NULL;
 
 	if (!declared || strcasecmp(declared, "UTF-8") == 0 || is_ascii(name)) {
 		if (strlen(name) >= room)
@@ -96,7 +85,9 @@ int charset_decode(const char *declared, const char *name, char *out, size_t roo
 		strcpy(out, name);
 		return 0;
 	}
-	encoding = find_encoding(declared);
+	for (size_t i = 0; i < KNOWN && !encoding; i++)
+		if (strcasecmp(declared, known[i].declared) == 0)
+			encoding = known[i].iconv;
 	if (!encoding)
 		return err_set(e, ENOTSUP,
 			"the name \"%.200s\" is in the encoding \"%.40s\", which is not supported",

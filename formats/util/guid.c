@@ -8,6 +8,7 @@
 #include "bytes.h"
 #include "err.h"
 #include "guid.h"
+#include "text.h"
 
 void guid_text(char text[GUID_TEXT], const unsigned char *p)
 {
@@ -27,22 +28,12 @@ int guid_random(unsigned char p[GUID_LEN], struct err *e)
 
 bool guid_is_zero(const unsigned char *p)
 {
-	static const unsigned char zero[GUID_LEN];
-
-	return memcmp(p, zero, sizeof zero) == 0;
-}
-
-static int hex_digit(int c)
-{
-	return c >= '0' && c <= '9'   ? c - '0'
-	       : c >= 'a' && c <= 'f' ? c - 'a' + 10
-	       : c >= 'A' && c <= 'F' ? c - 'A' + 10
-				      : -1;
+	return is_zero(p, GUID_LEN);
 }
 
 bool guid_parse(unsigned char p[GUID_LEN], const char *text)
 {
-	/* Where in p the digits of the text go; the first three fields are little-endian. */
+	/* The bytes of p in the order of the text; the first three fields are little-endian. */
 	static const unsigned char place[GUID_LEN] = {
 		3, 2, 1, 0, 5, 4, 7, 6, 8, 9, 10, 11, 12, 13, 14, 15};
 	unsigned char id[GUID_LEN];
@@ -52,9 +43,9 @@ bool guid_parse(unsigned char p[GUID_LEN], const char *text)
 	for (size_t i = 0; i < GUID_LEN; i++, text += 2) {
 		if ((i == 4 || i == 6 || i == 8 || i == 10) && *text++ != '-')
 			return false;
-		if (hex_digit(text[0]) < 0 || hex_digit(text[1]) < 0)
+		if (text_hex_digit(text[0]) < 0 || text_hex_digit(text[1]) < 0)
 			return false;
-		id[place[i]] = hex_digit(text[0]) << 4 | hex_digit(text[1]);
+		id[place[i]] = text_hex_digit(text[0]) << 4 | text_hex_digit(text[1]);
 	}
 	if (strcmp(text, braces ? "}" : "") != 0)
 		return false;

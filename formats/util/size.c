@@ -23,49 +23,29 @@ static uint64_t parse_fraction(const char **p)
 	return share >= 18446744073709551615.0L ? UINT64_MAX : (uint64_t)share;
 }
 
-/* The power of 1024 that a letter stands for, 0 without one; *p moves behind it. */
-static unsigned parse_unit(const char **p)
+int size_parse(const char *text, uint64_t *bytes)
 {
-	const char *unit = **p ? strchr(units, toupper((unsigned char)**p)) : NULL;
-
-	if (!unit)
-		return 0;
-	++*p;
-	return (unsigned)(unit - units);
-}
-
-static int parse_hex(const char *text, const char **end, uint64_t *bytes)
-{
-	char *behind;
-
-	if (!isxdigit((unsigned char)text[2]))
-		return -EINVAL;
-	errno = 0;
-	*bytes = strtoull(text, &behind, 16);
-	*end = behind;
-	return errno || *bytes > INT64_MAX ? -ERANGE : 0;
-}
-
-int size_parse_some(const char *text, const char **end, uint64_t *bytes)
-{
+	bool hex = text[0] == '0' && (text[1] == 'x' || text[1] == 'X'), has_point;
+	const char *end, *letter;
 	uint64_t whole, share = 0;
-	bool has_point;
-	unsigned unit;
+	unsigned unit = 0; /* a power of 1024 */
 	char *p;
 
-	if (!isdigit((unsigned char)text[0]))
+	if (!isdigit((unsigned char)text[0]) || (hex && !isxdigit((unsigned char)text[2])))
 		return -EINVAL;
-	if (text[0] == '0' && (text[1] == 'x' || text[1] == 'X'))
-		return parse_hex(text, end, bytes);
 	errno = 0;
-	whole = strtoull(text, &p, 10);
-	*end = p;
-	has_point = *p == '.';
+	whole = strtoull(text, &p, hex ? 16 : 10);
+	end = p;
+	has_point = !hex && *end == '.';
 	if (has_point) {
-		++*end;
-		share = parse_fraction(end);
+		end++;
+		share = parse_fraction(&end);
 	}
-	unit = parse_unit(end);
+	letter = !hex && *end ? strchr(units, toupper((unsigned char)*end)) : NULL;
+	if (letter) {
+		end++;
+		unit = (unsigned)(letter - units);
+	}
 	if (has_point && unit == 0)
 		return -EINVAL;
 	if (errno || whole > (uint64_t)INT64_MAX >> 10 * unit)
@@ -73,15 +53,9 @@ int size_parse_some(const char *text, const char **end, uint64_t *bytes)
 	*bytes = whole << 10 * unit;
 	if (unit > 0)
 		*bytes += share >> (64 - 10 * unit);
-	return *bytes > INT64_MAX ? -ERANGE : 0;
-}
-
-int size_parse(const char *text, uint64_t *bytes)
-{
-	const char *end;
-	int r = size_parse_some(text, &end, bytes);
-
-	return r == 0 && *end ? -EINVAL : r;
+	if (*bytes > INT64_MAX)
+		return -ERANGE;
+	return *end ? -EINVAL : 0;
 }
 
 /* A number goes up a unit at 1000 of the one below, so that three digits do. */

@@ -6,12 +6,9 @@
 #include <stdint.h>
 
 /* Bytes in "64M", "1.5G", "4096", "0x1000": k, M, G, T, P and E are powers of 1024, of either case;
- * "b" is bytes.  A fraction needs one of the former.  -EINVAL: that is no size; -ERANGE: it is of
+ * "b" is bytes.  A fraction needs one of the former.  -EINVAL: text is no size; -ERANGE: it is
  * more than 2^63-1 bytes. */
 int size_parse(const char *text, uint64_t *bytes);
-
-/* Likewise, but the size ends at the first byte that is no part of it, which *end tells. */
-int size_parse_some(const char *text, const char **end, uint64_t *bytes);
 
 struct size_text {
 	char text[16];

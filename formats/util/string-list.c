@@ -1,13 +1,14 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* string-list.c - see string-list.h. */
 #include "string-list.h"
 
 #include <stdlib.h>
 #include <string.h>
 
+#include "array.h"
+
 bool string_list_add(struct string_list *list, const char *text)
 {
-	char **v = reallocarray(list->v, list->n + 2, sizeof v[0]);
+	char **v = array_grow(list->v, list->n + 1, sizeof v[0]); /* 1: the NULL */
 
 	if (!v)
 		return false;

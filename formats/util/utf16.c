@@ -73,16 +73,6 @@ static unsigned char *put_unit(unsigned char *p, uint32_t unit, enum utf16_order
 	return p + 2;
 }
 
-/* The character of len bytes at p. */
-static uint32_t character_at(const char *p, size_t len)
-{
-	uint32_t c = (unsigned char)p[0] & (len == 1 ? 0x7f : 0x7f >> len);
-
-	for (size_t i = 1; i < len; i++)
-		c = c << 6 | (p[i] & 0x3f);
-	return c;
-}
-
 bool utf16_from_utf8(
 	unsigned char *p, size_t room, size_t *n, const char *text, enum utf16_order order)
 {
@@ -93,7 +83,7 @@ bool utf16_from_utf8(
 		uint32_t c;
 
 		len = utf8_length(text, left);
-		c = len ? character_at(text, len) : 0;
+		c = len ? utf8_decode(text, len) : 0;
 		if (c == 0 || *n + 1 + (c >= 0x10000) > room)
 			return false;
 		if (c >= 0x10000) {

@@ -1,10 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-#include <stdint.h>
-
 #include "utf8.h"
 
-/* The character of len bytes at p, of which the first says so. */
-static uint32_t decode(const char *p, size_t len)
+uint32_t utf8_decode(const char *p, size_t len)
 {
 	uint32_t c = (unsigned char)p[0];
 
@@ -29,7 +26,7 @@ size_t utf8_length(const char *p, size_t n)
 	for (size_t i = 1; i < len; i++)
 		if (((unsigned char)p[i] & 0xc0) != 0x80)
 			return 0;
-	c = decode(p, len);
+	c = utf8_decode(p, len);
 	if (c < least[len] || (c >= 0xd800 && c <= 0xdfff) || c > 0x10ffff)
 		return 0;
 	return len;
@@ -59,7 +56,7 @@ static const struct {
 
 bool utf8_is_visible(const char *p, size_t len)
 {
-	uint32_t c = decode(p, len);
+	uint32_t c = utf8_decode(p, len);
 
 	for (size_t i = 0; i < sizeof unseen / sizeof unseen[0]; i++)
 		if (unseen[i].first <= c && c <= unseen[i].last)

@@ -43,11 +43,6 @@ static const char *local(const char *name)
 	return last ? last + 1 : name;
 }
 
-static bool declares_namespace(const char *attr)
-{
-	return strncmp(attr, "xmlns", 5) == 0 && (attr[5] == ':' || attr[5] == '\0');
-}
-
 /* One block of memory: the element, its attributes, all their text. */
 static struct xml *element_new(const char *name, const char **attrs)
 {
@@ -67,7 +62,7 @@ static struct xml *element_new(const char *name, const char **attrs)
 	for (size_t i = 0; i < n; i += 2) {
 		const char **attr = node->attrs + 2 * node->nattrs;
 
-		if (declares_namespace(attrs[i]))
+		if (strcmp(attrs[i], "xmlns") == 0 || strncmp(attrs[i], "xmlns:", 6) == 0)
 			continue;
 		attr[0] = out;
 		out = stpcpy(out, local(attrs[i])) + 1;
@@ -158,34 +153,28 @@ static void XMLCALL on_doctype(
 	give_up(data, ENOTSUP, "it has a document type, which is not read");
 }
 
-static int parse_with(struct builder *b, const char *text, size_t len)
-{
-	XML_SetUserData(b->parser, b);
-	XML_SetElementHandler(b->parser, on_start, on_end);
-	XML_SetCharacterDataHandler(b->parser, on_text);
-	XML_SetStartDoctypeDeclHandler(b->parser, on_doctype);
-	if (XML_Parse(b->parser, text, (int)len, XML_TRUE) != XML_STATUS_OK)
-		give_up(b, EINVAL, XML_ErrorString(XML_GetErrorCode(b->parser)));
-	return b->failed ? -b->e->code : 0;
-}
-
 int xml_parse(const char *text, size_t len, struct xml **root, struct err *e)
 {
 	struct builder b = {.e = e};
-	int ret;
 
 	if (len > XML_MAX_BYTES)
 		return err_set(e, EINVAL, "%zu bytes of XML, more than %u", len, XML_MAX_BYTES);
 	b.parser = XML_ParserCreate(NULL);
 	if (!b.parser)
 		return err_nomem(e);
-	ret = parse_with(&b, text, len);
+	XML_SetUserData(b.parser, &b);
+	XML_SetElementHandler(b.parser, on_start, on_end);
+	XML_SetCharacterDataHandler(b.parser, on_text);
+	XML_SetStartDoctypeDeclHandler(b.parser, on_doctype);
+	if (XML_Parse(b.parser, text, (int)len, XML_TRUE) != XML_STATUS_OK)
+		give_up(&b, EINVAL, XML_ErrorString(XML_GetErrorCode(b.parser)));
 	XML_ParserFree(b.parser);
-	if (ret < 0)
+	if (b.failed) {
 		xml_free(b.root);
-	else
-		*root = b.root;
-	return ret;
+		return -e->code;
+	}
+	*root = b.root;
+	return 0;
 }
 
 void xml_free(struct xml *root)

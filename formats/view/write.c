@@ -18,7 +18,6 @@
 #include "io/io.h"
 #include "view.h"
 #include "writer.h"
-#include "util/zeroes.h"
 
 #define COPY_MAX (1u << 20) /* bytes copied from below at a time */
 

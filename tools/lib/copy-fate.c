@@ -7,7 +7,6 @@
 #include "copy.h"
 #include "util/bytes.h"
 #include "util/err.h"
-#include "util/zeroes.h"
 #include "view/view.h"
 
 #define CHUNK (64u << 10)

@@ -19,7 +19,6 @@
 #include "lib/input.h"
 #include "view/view.h"
 #include "lib/parallel.h"
-#include "util/zeroes.h"
 
 #define SECTOR 512
 

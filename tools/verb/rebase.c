@@ -21,7 +21,6 @@
 #include "verbs.h"
 #include "lib/input.h"
 #include "view/view.h"
-#include "util/zeroes.h"
 #include "open/open.h"
 
 #define CHUNK ((size_t)1 << 20) /* one granule of the image if that is larger */

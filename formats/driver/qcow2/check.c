@@ -10,7 +10,6 @@
 
 #include "util/bytes.h"
 #include "util/err.h"
-#include "util/zeroes.h"
 #include "io/io.h"
 #include "image/image.h"
 #include "check-collect.h"

@@ -17,7 +17,6 @@
 
 #include "util/bytes.h"
 #include "util/err.h"
-#include "util/zeroes.h"
 #include "io/meta.h"
 #include "io/io.h"
 #include "check-refcount.h"

@@ -13,7 +13,6 @@
 #include "util/bytes.h"
 #include "util/err.h"
 #include "util/limits.h"
-#include "util/zeroes.h"
 #include "io/io.h"
 
 #define MAGIC           "KDMV"

@@ -75,17 +75,12 @@ static void put_sector(unsigned char *p, uint64_t sector, uint64_t stamp)
 	}
 }
 
-static bool is_zero(const unsigned char *p)
-{
-	return p[0] == 0 && memcmp(p, p + 1, SECTOR - 1) == 0;
-}
-
 static bool sector_is_good(const struct disk *d, const unsigned char *p, uint64_t i)
 {
 	unsigned char want[SECTOR];
 	uint64_t stamp;
 
-	if (is_zero(p))
+	if (is_zero(p, SECTOR))
 		return d->flushed[i] == 0 || d->may_be_zero[i] || (d->other && !d->other[i]);
 	memcpy(&stamp, p + 8, 8);
 	put_sector(want, i, stamp);

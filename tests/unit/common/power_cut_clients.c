@@ -15,7 +15,6 @@
 #include "power_cut.h"
 #include "unit.h"
 #include "view/view.h"
-#include "util/zeroes.h"
 #include "open/open.h"
 
 #define SECTOR MEDIUM_SECTOR

@@ -16,7 +16,6 @@
 #include "crash_storage.h"
 #include "unit.h"
 #include "view/view.h"
-#include "util/zeroes.h"
 #include "open/open.h"
 
 #define PATH "created"

@@ -71,17 +71,6 @@ START_TEST(refused)
 }
 END_TEST
 
-START_TEST(ends_where_it_ends)
-{
-	const char *end;
-	uint64_t bytes;
-
-	ck_assert_int_eq(size_parse_some("64k,size=1", &end, &bytes), 0);
-	ck_assert_str_eq(end, ",size=1");
-	ck_assert_uint_eq(bytes, 65536);
-}
-END_TEST
-
 START_TEST(printed)
 {
 	static const struct {
@@ -111,7 +100,6 @@ Suite *size_suite(void)
 
 	tcase_add_loop_test(tc, parsed, 0, COUNT(good));
 	tcase_add_loop_test(tc, refused, 0, COUNT(bad));
-	tcase_add_test(tc, ends_where_it_ends);
 	tcase_add_loop_test(tc, printed, 0, 11);
 	return suite_of("size", tc);
 }
