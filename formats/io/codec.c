@@ -12,16 +12,16 @@
 #include "util/err.h"
 #include "util/pool.h"
 
-/* A cluster is 2 MiB at most, but the encoder's levels up to 19 may announce a window of 8 MiB when
- * they do not know the length beforehand.  More than that is memory for nothing. */
+/* A cluster is 2 MiB at most, but levels up to 19 of the encoder may announce a window of 8 MiB
+ * when they do not know the length beforehand.  A larger one only takes memory. */
 #define ZSTD_WINDOW_LOG_MAX 23
 
-/* Smaller than what QEMU makes of the same clusters, in a quarter of the time.  Its matches lie up
- * to 32 KiB back, those of QEMU up to 4: readers, QEMU among them, have the whole cluster in front
- * of them and take both. */
+/* The result is smaller than that of QEMU for the same clusters, in a quarter of the time.  Its
+ * matches lie up to 32 KiB back, those of QEMU up to 4: readers, QEMU among them, decode the whole
+ * cluster and accept both. */
 #define DEFLATE_LEVEL 2
 
-/* Streams are made once, and sent over networks. */
+/* Streams are written once, and sent over networks. */
 #define ZLIB_LEVEL 5
 
 struct codec {
@@ -77,10 +77,10 @@ void codec_free(struct codec *c)
 	free(c);
 }
 
-/* zlib takes streams that libdeflate refuses: those that give more than nout bytes, and those that
- * have no end marker, as some writers leave them.  Whatever came out before zlib gave up counts
- * only when it gave up for want of room or of input, and never behind a zlib header: what is right
- * there is known by the checksum at the end alone. */
+/* zlib decodes streams that libdeflate refuses: those of more than nout bytes, and those without an
+ * end marker, which some writers omit.  The output before an error counts only if the error is lack
+ * of space or of input, and never after a zlib header: only the checksum at the end verifies such a
+ * stream. */
 static ssize_t inflate_slowly(
 	int window_bits, const void *in, size_t nin, void *out, size_t nout, struct err *e)
 {
@@ -175,49 +175,37 @@ ssize_t codec_zstd(
 	return made;
 }
 
-/* The other way. */
+/* Compression. */
 
-static struct libdeflate_compressor *take_compressor(struct pool *p, int level, struct err *e)
+static ssize_t deflate_any(struct pool *pool, int level,
+	size_t (*compress)(struct libdeflate_compressor *, const void *, size_t, void *, size_t),
+	const void *in, size_t nin, void *out, size_t nout, struct err *e)
 {
-	struct libdeflate_compressor *d = pool_take(p);
+	struct libdeflate_compressor *d = pool_take(pool);
+	size_t made;
 
 	if (!d)
 		d = libdeflate_alloc_compressor(level);
 	if (!d)
-		err_nomem(e);
-	return d;
-}
-
-static void give_compressor(struct pool *p, struct libdeflate_compressor *d)
-{
-	if (!pool_give(p, d))
+		return err_nomem(e);
+	made = compress(d, in, nin, out, nout);
+	if (!pool_give(pool, d))
 		libdeflate_free_compressor(d);
+	return made;
 }
 
 ssize_t codec_deflate(
 	struct codec *c, const void *in, size_t nin, void *out, size_t nout, struct err *e)
 {
-	struct libdeflate_compressor *d = take_compressor(&c->to_deflate, DEFLATE_LEVEL, e);
-	size_t made;
-
-	if (!d)
-		return -ENOMEM;
-	made = libdeflate_deflate_compress(d, in, nin, out, nout);
-	give_compressor(&c->to_deflate, d);
-	return made;
+	return deflate_any(
+		&c->to_deflate, DEFLATE_LEVEL, libdeflate_deflate_compress, in, nin, out, nout, e);
 }
 
 ssize_t codec_deflate_zlib(
 	struct codec *c, const void *in, size_t nin, void *out, size_t nout, struct err *e)
 {
-	struct libdeflate_compressor *d = take_compressor(&c->to_zlib, ZLIB_LEVEL, e);
-	size_t made;
-
-	if (!d)
-		return -ENOMEM;
-	made = libdeflate_zlib_compress(d, in, nin, out, nout);
-	give_compressor(&c->to_zlib, d);
-	return made;
+	return deflate_any(
+		&c->to_zlib, ZLIB_LEVEL, libdeflate_zlib_compress, in, nin, out, nout, e);
 }
 
 size_t codec_deflate_zlib_room(size_t nin)
@@ -225,7 +213,7 @@ size_t codec_deflate_zlib_room(size_t nin)
 	return libdeflate_zlib_compress_bound(NULL, nin);
 }
 
-/* One frame, of the level that libzstd and QEMU have for their own. */
+/* One frame, of the default level of libzstd and QEMU. */
 ssize_t codec_zstd_pack(
 	struct codec *c, const void *in, size_t nin, void *out, size_t nout, struct err *e)
 {

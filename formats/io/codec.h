@@ -16,14 +16,14 @@ struct err;
 struct codec *codec_new(struct err *e);
 void codec_free(struct codec *c);
 
-/* All three fill out with at most nout bytes and return how many they made, or -EUCLEAN.  Input may
- * be longer than the stream: what follows the stream is ignored.
+/* All three write at most nout bytes to out and return their number, or -EUCLEAN.  Input after the
+ * stream is ignored.
  *
- * codec_inflate: raw deflate (qcow2 type 0, qcow); a stream that would give more is cut at nout.
- * codec_inflate_zlib: deflate behind a zlib header (streamOptimized VMDK); a stream that would give
- * more, or that lacks its end and the checksum there, is damaged.
+ * codec_inflate: raw deflate (qcow2 type 0, qcow); a longer stream is cut at nout.
+ * codec_inflate_zlib: deflate behind a zlib header (streamOptimized VMDK); a longer stream, or
+ * one without its end and the checksum there, is damaged.
  * codec_zstd: frames one after another until nout bytes are out; the last frame must end there, and
- * a frame may not want a window of more than 8 MiB. */
+ * a frame may not need a window of more than 8 MiB. */
 ssize_t codec_inflate(
 	struct codec *c, const void *in, size_t nin, void *out, size_t nout, struct err *e);
 ssize_t codec_inflate_zlib(
@@ -31,8 +31,8 @@ ssize_t codec_inflate_zlib(
 ssize_t codec_zstd(
 	struct codec *c, const void *in, size_t nin, void *out, size_t nout, struct err *e);
 
-/* The other way, each for what its decoder above is for.  How many bytes were made, 0: more than
- * there is room for; -ENOMEM. */
+/* Compressors for the decoders above.  They return the number of bytes in out, 0 if more than nout
+ * are needed, or -ENOMEM. */
 ssize_t codec_deflate(
 	struct codec *c, const void *in, size_t nin, void *out, size_t nout, struct err *e);
 ssize_t codec_deflate_zlib(
@@ -40,7 +40,7 @@ ssize_t codec_deflate_zlib(
 ssize_t codec_zstd_pack(
 	struct codec *c, const void *in, size_t nin, void *out, size_t nout, struct err *e);
 
-/* Room in which codec_deflate_zlib succeeds, whatever the nin bytes are. */
+/* The size of a buffer in which codec_deflate_zlib succeeds for any nin bytes. */
 size_t codec_deflate_zlib_room(size_t nin);
 
 #endif

@@ -96,6 +96,8 @@ static void lane_free(void *item)
 {
 	struct lane *l = item;
 
+	if (!l)
+		return;
 	EVP_CIPHER_CTX_free(l->data);
 	EVP_CIPHER_CTX_free(l->essiv);
 	EVP_CIPHER_CTX_free(l->tweak);
@@ -114,9 +116,7 @@ static struct lane *lane_copy(const struct lane *from)
 {
 	struct lane *l = calloc(1, sizeof *l);
 
-	if (!l)
-		return NULL;
-	if (context_copy(&l->data, from->data) && context_copy(&l->essiv, from->essiv) &&
+	if (l && context_copy(&l->data, from->data) && context_copy(&l->essiv, from->essiv) &&
 		context_copy(&l->tweak, from->tweak))
 		return l;
 	lane_free(l);
@@ -175,23 +175,24 @@ static int make_contexts(struct crypt *c, const char *cipher, const struct crypt
 	return r < 0 ? r : context_new(&l->tweak, cipher, bits, "ecb", key + key_len / 2, true, e);
 }
 
+static bool is_one_of(const char *word, const char *const *words)
+{
+	while (*words && strcmp(word, *words) != 0)
+		words++;
+	return *words != NULL;
+}
+
 /* The ciphers with blocks of 16 bytes and such keys that libcrypto has in all these modes. */
 static int check_cipher(
 	const char *cipher, const struct crypt_mode *m, size_t key_len, struct err *e)
 {
-	static const char *const ciphers[] = {"aes", "aria", "camellia"};
-	static const char *const chainings[] = {"cbc", "ctr", "ecb", "xts"};
+	static const char *const ciphers[] = {"aes", "aria", "camellia", NULL};
+	static const char *const chainings[] = {"cbc", "ctr", "ecb", "xts", NULL};
 	size_t bits = crypt_key_bits(m, key_len);
-	bool known = false;
 
-	for (size_t i = 0; i < sizeof ciphers / sizeof ciphers[0]; i++)
-		known |= strcmp(cipher, ciphers[i]) == 0;
-	if (!known)
+	if (!is_one_of(cipher, ciphers))
 		return err_set(e, ENOTSUP, "the cipher \"%s\" is not supported", cipher);
-	known = false;
-	for (size_t i = 0; i < sizeof chainings / sizeof chainings[0]; i++)
-		known |= strcmp(m->chaining, chainings[i]) == 0;
-	if (!known)
+	if (!is_one_of(m->chaining, chainings))
 		return err_set(e, ENOTSUP, "the cipher mode \"%s\" is not supported", m->chaining);
 	if (key_len > CRYPT_KEY_MAX || (bits != 128 && bits != 192 && bits != 256))
 		return err_set(e, EINVAL, "a key of %zu bytes does not fit %s in %s mode", key_len,
@@ -249,8 +250,7 @@ void crypt_free(struct crypt *c)
 	if (!c)
 		return;
 	pool_end(&c->lanes, lane_free);
-	if (c->first)
-		lane_free(c->first);
+	lane_free(c->first);
 	free(c);
 }
 
@@ -331,41 +331,26 @@ int crypt_decrypt(struct crypt *c, void *buf, size_t len, uint64_t sector, struc
 	return ok ? 0 : err_nomem(e);
 }
 
-/* The part of one sector from skip on. */
-static int read_part(struct crypt *c, struct io *io, void *buf, size_t len, uint64_t pos,
-	uint64_t sector, struct err *e)
-{
-	unsigned char whole[CRYPT_SECTOR];
-	size_t skip = pos % CRYPT_SECTOR;
-	int r = io_read(io, whole, sizeof whole, pos - skip, e);
-
-	if (r == 0)
-		r = crypt_decrypt(c, whole, sizeof whole, sector, e);
-	if (r == 0)
-		memcpy(buf, whole + skip, len);
-	return r;
-}
-
 int crypt_read(struct crypt *c, struct io *io, void *buf, size_t len, uint64_t pos, uint64_t sector,
 	struct err *e)
 {
+	unsigned char whole[CRYPT_SECTOR];
 	char *p = buf;
 
 	while (len > 0) {
-		size_t skip = pos % CRYPT_SECTOR, n;
-		int r;
+		size_t skip = pos % CRYPT_SECTOR;
+		bool is_part = skip > 0 || len < CRYPT_SECTOR;
+		size_t n = is_part ? MIN(len, CRYPT_SECTOR - skip) : len - len % CRYPT_SECTOR;
+		void *sectors = is_part ? (void *)whole : p;
+		size_t size = is_part ? sizeof whole : n;
+		int r = io_read(io, sectors, size, pos - skip, e);
 
-		if (skip > 0 || len < CRYPT_SECTOR) {
-			n = MIN(len, CRYPT_SECTOR - skip);
-			r = read_part(c, io, p, n, pos, sector, e);
-		} else {
-			n = len - len % CRYPT_SECTOR;
-			r = io_read(io, p, n, pos, e);
-			if (r == 0)
-				r = crypt_decrypt(c, p, n, sector, e);
-		}
+		if (r == 0)
+			r = crypt_decrypt(c, sectors, size, sector, e);
 		if (r < 0)
 			return r;
+		if (is_part)
+			memcpy(p, whole + skip, n);
 		sector += div_round_up(n, CRYPT_SECTOR);
 		p += n;
 		pos += n;
