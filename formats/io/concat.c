@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* concat.c - parts[i] ends where ends[i] says, and the next begins there. */
 #include "concat.h"
 
 #include <errno.h>
 #include <stdlib.h>
 
+#include "util/array.h"
 #include "util/bytes.h"
 #include "util/err.h"
 #include "io.h"
@@ -13,23 +13,12 @@ struct concat {
 	struct io io;
 	size_t n;
 	struct io **parts;
-	uint64_t *ends;
+	uint64_t *ends; /* parts[i] ends at ends[i], where the next one begins */
 };
 
-/* The part that has the byte at pos, which is inside. */
-static size_t find_part(const struct concat *c, uint64_t pos)
+static int compare_to_end(const void *pos, const void *end)
 {
-	size_t low = 0, high = c->n - 1;
-
-	while (low < high) {
-		size_t middle = low + (high - low) / 2;
-
-		if (c->ends[middle] <= pos)
-			low = middle + 1;
-		else
-			high = middle;
-	}
-	return low;
+	return *(const uint64_t *)pos < *(const uint64_t *)end ? -1 : 1;
 }
 
 static ssize_t concat_read(struct io *io, void *buf, size_t len, uint64_t pos)
@@ -41,8 +30,9 @@ static ssize_t concat_read(struct io *io, void *buf, size_t len, uint64_t pos)
 		return 0;
 	len = MIN(len, io->size - pos);
 	while (done < len) {
-		size_t i = find_part(c, pos + done);
-		uint64_t left = c->ends[i] - (pos + done);
+		uint64_t at = pos + done;
+		size_t i = array_lower_bound(&at, c->ends, c->n, sizeof c->ends[0], compare_to_end);
+		uint64_t left = c->ends[i] - at;
 		size_t want = MIN(len - done, left);
 		ssize_t n = io_read_some(
 			c->parts[i], (char *)buf + done, want, c->parts[i]->size - left);

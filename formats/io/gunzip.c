@@ -5,9 +5,9 @@
  * position in the input to the bit.  Such points are gathered while the file is read through; when
  * there are too many, every other one is dropped.
  *
- * A cursor is a decoder at some place.  Those that nobody uses are kept, so that who reads on from
- * where somebody stopped does not begin at a point again.  Output is decoded in units, which the
- * cache names by the packed file: nobody else reads that through it.
+ * A cursor is a decoder at some place.  Idle cursors are kept, so that sequential reading does not
+ * begin at a point again.  Output is decoded in units, which the cache names by the packed file:
+ * the packed file itself is not read through the cache.
  */
 #include "gunzip.h"
 
@@ -19,6 +19,7 @@
 
 #include <zlib.h>
 
+#include "util/array.h"
 #include "util/limits.h"
 #include "util/bytes.h"
 #include "cache.h"
@@ -30,7 +31,7 @@
 #define FIRST_SPAN (1u << 20) /* between points, at least */
 #define IDLE_MAX   8
 
-#define WITH_HEADER 31 /* zlib's way to say: a window of 2^15 bytes, in gzip's clothes */
+#define WITH_HEADER 31 /* for zlib: a window of 2^15 bytes, in the gzip format */
 #define BARE        (-15)
 #define TRAILER     8 /* of gzip, behind the deflate stream: checksum and length */
 
@@ -46,7 +47,7 @@ struct cursor {
 	struct io *packed;
 	uint64_t in;  /* of the input that was read, most of it by zlib */
 	uint64_t out; /* where the next byte of output belongs */
-	bool bare;    /* it began in the middle of a stream: its trailer is for us to skip */
+	bool bare;    /* it began in the middle of a stream, whose trailer zlib does not read */
 	bool ended;
 	unsigned char input[INPUT];
 };
@@ -58,7 +59,7 @@ struct gunzip {
 	struct point *points; /* GUNZIP_MAX_POINTS, in order */
 	size_t n;
 	uint64_t span;
-	pthread_mutex_t lock; /* for what follows; never held while decoding */
+	pthread_mutex_t lock; /* of idle and nidle; never held while decoding */
 	struct cursor *idle[IDLE_MAX];
 	size_t nidle;
 };
@@ -125,39 +126,27 @@ static int cursor_refill(struct cursor *c, struct err *e)
 	return 0;
 }
 
-/* Passes over the trailer of a stream that was entered in its middle. */
-static int skip_trailer(struct cursor *c, struct err *e)
+/* After a stream: another one, the end, or zeroes up to the end, which tapes are padded with. */
+static int next_stream(struct cursor *c, struct err *e)
 {
-	for (int i = 0; i < TRAILER; i++) {
+	unsigned trailer = c->bare ? TRAILER : 0;
+	bool padded = false;
+
+	c->bare = false;
+	for (;;) {
 		int r = cursor_refill(c, e);
 
 		if (r < 0)
 			return r;
-		if (c->z.avail_in == 0)
-			return err_set(e, EUCLEAN, "gzip data: it ends too early");
-		c->z.next_in++;
-		c->z.avail_in--;
-	}
-	return 0;
-}
-
-/* Behind a stream: another one, the end, or zeroes up to the end, which tapes leave behind. */
-static int next_stream(struct cursor *c, struct err *e)
-{
-	bool padded = false;
-	int r = c->bare ? skip_trailer(c, e) : 0;
-
-	c->bare = false;
-	while (r == 0) {
-		r = cursor_refill(c, e);
-		if (r < 0 || c->z.avail_in == 0 || c->z.next_in[0] != 0)
+		if (c->z.avail_in == 0 || (trailer == 0 && c->z.next_in[0] != 0))
 			break;
+		padded = trailer == 0;
+		trailer -= trailer > 0;
 		c->z.next_in++;
 		c->z.avail_in--;
-		padded = true;
 	}
-	if (r < 0)
-		return r;
+	if (trailer > 0)
+		return err_set(e, EUCLEAN, "gzip data: it ends too early");
 	c->ended = c->z.avail_in == 0;
 	if (padded && !c->ended)
 		return err_set(e, EUCLEAN, "gzip data: garbage behind it");
@@ -202,7 +191,7 @@ size_t gunzip_peek(struct io *packed, unsigned char *out, size_t len)
 	struct cursor *c = cursor_new(packed, WITH_HEADER, &ignored);
 	ssize_t n = c ? cursor_run(c, out, len, Z_NO_FLUSH, &ignored) : 0;
 
-	/* What was decoded before the fault counts. */
+	/* The bytes before the damage count. */
 	if (c && n < 0)
 		n = len - c->z.avail_out;
 	cursor_free(c);
@@ -210,18 +199,6 @@ size_t gunzip_peek(struct io *packed, unsigned char *out, size_t len)
 }
 
 /* Points. */
-
-static void drop_every_other(struct gunzip *g)
-{
-	for (size_t i = 0; i < g->n; i++) {
-		if (i % 2)
-			free(g->points[i].window);
-		else
-			g->points[i / 2] = g->points[i];
-	}
-	g->n = (g->n + 1) / 2;
-	g->span *= 2;
-}
 
 static int add_point(struct gunzip *g, struct cursor *c, struct err *e)
 {
@@ -235,68 +212,60 @@ static int add_point(struct gunzip *g, struct cursor *c, struct err *e)
 	if (!p.window)
 		return err_nomem(e);
 	inflateGetDictionary(&c->z, p.window, &p.nwindow);
-	if (g->n == GUNZIP_MAX_POINTS)
-		drop_every_other(g);
+	if (g->n == GUNZIP_MAX_POINTS) {
+		for (size_t i = 0; i < g->n; i++)
+			if (i % 2)
+				free(g->points[i].window);
+			else
+				g->points[i / 2] = g->points[i];
+		g->n = (g->n + 1) / 2;
+		g->span *= 2;
+	}
 	g->points[g->n++] = p;
 	return 0;
 }
 
-/* Is c at the end of a block (of a header, too) that is not the last of its stream? */
-static bool can_begin_at(const struct cursor *c)
-{
-	return !c->ended && (c->z.data_type & 128) && !(c->z.data_type & 64);
-}
-
-static int scan_with(struct gunzip *g, struct cursor *c, unsigned char *out, struct err *e)
-{
-	while (!c->ended) {
-		ssize_t n = cursor_run(c, out, UNIT, Z_BLOCK, e);
-		int r = 0;
-
-		if (n < 0)
-			return n;
-		if (can_begin_at(c) && (g->n == 0 || c->out - g->points[g->n - 1].out >= g->span))
-			r = add_point(g, c, e);
-		if (r < 0)
-			return r;
-	}
-	g->io.size = c->out;
-	return 0;
-}
-
+/* Reads the file through, for its length and the points. */
 static int scan(struct gunzip *g, struct err *e)
 {
 	struct cursor *c = cursor_new(g->packed, WITH_HEADER, e);
 	unsigned char *out = malloc(UNIT);
-	int r;
+	int r = c && out ? 0 : err_nomem(e);
 
-	if (c && out)
-		r = scan_with(g, c, out, e);
-	else
-		r = err_nomem(e);
+	while (r == 0 && !c->ended) {
+		ssize_t n = cursor_run(c, out, UNIT, Z_BLOCK, e);
+
+		if (n < 0)
+			r = (int)n;
+		/* At the end of a block, or of a header, that is not the last of its stream. */
+		else if (!c->ended && (c->z.data_type & 128) && !(c->z.data_type & 64) &&
+			 (g->n == 0 || c->out - g->points[g->n - 1].out >= g->span))
+			r = add_point(g, c, e);
+	}
+	if (r == 0)
+		g->io.size = c->out;
 	cursor_free(c);
 	free(out);
 	return r;
 }
 
+static int compare_to_point(const void *pos, const void *point)
+{
+	return *(const uint64_t *)pos < ((const struct point *)point)->out ? -1 : 1;
+}
+
+/* The last point at or before pos. */
 static const struct point *point_before(const struct gunzip *g, uint64_t pos)
 {
-	size_t low = 0, high = g->n;
+	size_t next =
+		array_lower_bound(&pos, g->points, g->n, sizeof g->points[0], compare_to_point);
 
-	while (high - low > 1) {
-		size_t middle = low + (high - low) / 2;
-
-		if (g->points[middle].out <= pos)
-			low = middle;
-		else
-			high = middle;
-	}
-	return &g->points[low];
+	return &g->points[MAX(next, 1) - 1];
 }
 
 /* Reading. */
 
-/* The idle cursor that is next before pos, if none can be had nearer from a point. */
+/* The idle cursor that is next before pos, or NULL if the point at from is nearer. */
 static struct cursor *take_idle(struct gunzip *g, uint64_t from, uint64_t pos)
 {
 	struct cursor *best = NULL;
@@ -319,7 +288,7 @@ static struct cursor *take_idle(struct gunzip *g, uint64_t from, uint64_t pos)
 	return best;
 }
 
-/* The one that was left longest ago makes room. */
+/* The cursor that has been idle longest is replaced. */
 static void leave_idle(struct gunzip *g, struct cursor *c)
 {
 	struct cursor *oldest = NULL;
@@ -327,15 +296,14 @@ static void leave_idle(struct gunzip *g, struct cursor *c)
 	pthread_mutex_lock(&g->lock);
 	if (g->nidle == IDLE_MAX) {
 		oldest = g->idle[0];
-		g->nidle--;
-		memmove(g->idle, g->idle + 1, g->nidle * sizeof g->idle[0]);
+		memmove(g->idle, g->idle + 1, --g->nidle * sizeof g->idle[0]);
 	}
 	g->idle[g->nidle++] = c;
 	pthread_mutex_unlock(&g->lock);
 	cursor_free(oldest);
 }
 
-/* Decodes the len bytes at pos; what lies between the cursor and them goes through buf, too. */
+/* Decodes the len bytes at pos; the bytes between the cursor and pos go through buf, too. */
 static int run_to(struct cursor *c, uint64_t pos, unsigned char *buf, size_t len, struct err *e)
 {
 	while (c->out < pos + len) {
@@ -450,7 +418,7 @@ struct io *gunzip_open(struct io *packed, struct cache *cache, struct err *e)
 	io_stand_for(&g->io, packed);
 	if (packed->member)
 		g->io.member = g->io.name + (packed->member - packed->name);
-	packed->cache = cache; /* forgets what it has when packed is closed */
+	packed->cache = cache; /* so that the units are dropped when packed is closed */
 	g->packed = packed;
 	g->cache = cache;
 	g->span = FIRST_SPAN;

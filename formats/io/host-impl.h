@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* host-impl.h - between host.c, which walks, and host-kept.c: the directories it starts from. */
+/* host-impl.h - for host.c, which walks paths, and host-kept.c, which has the kept directories. */
 #ifndef VDISK_IO_HOST_IMPL_H
 #define VDISK_IO_HOST_IMPL_H
 
@@ -22,14 +22,14 @@ bool host_is_fenced(void);
 /* openat(2), after which some descriptors are left for others. */
 int host_open_at(int at, const char *name, int flags, mode_t mode);
 
-/* Does errno say that there are too few descriptors; and were some closed? */
+/* Is errno lack of descriptors?  Were some closed? */
 bool host_is_shortage(void);
 bool host_can_close_some(void);
 
 /* Leaves errno alone. */
 void host_close(int fd);
 
-/* Asks nobody who serves a file system, once there is a fence. */
+/* Sends no request to a server of a file system, once there is a fence. */
 int host_look_at(int fd, struct about *a);
 
 /* May a walk go on to a file system? */
@@ -37,7 +37,7 @@ bool host_may_enter(dev_t dev);
 
 const struct kept *host_find_kept(const char *dir);
 
-/* The innermost kept directory that path lies in, or NULL; *rest: what follows. */
+/* The innermost kept directory that path lies in, or NULL; *rest: the path below it. */
 const struct kept *host_kept_above(const char *path, const char **rest);
 
 #endif

@@ -5,6 +5,8 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <poll.h>
+#include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/resource.h>
@@ -12,17 +14,25 @@
 #include <sys/sysmacros.h>
 #include <unistd.h>
 
-#include "fusedev.h"
 #include "host.h"
+#include "mountinfo.h"
+#include "util/array.h"
 
 #define KEPT_MAX 64
 
-/* Descriptors that are left for those who do not ask here: pipes, copies in memory. */
+/* Descriptors that are left for code that does not open files here: pipes, copies in memory. */
 #define SPARE 16
 
 static struct kept kept[KEPT_MAX];
 static size_t nkept;
 static bool fenced;
+
+/* The device numbers of FUSE file systems, from the kernel's list of mounts. */
+static pthread_mutex_t fuse_lock = PTHREAD_MUTEX_INITIALIZER;
+static int mountinfo = -1;
+static bool fuse_known; /* the list was read completely when the mounts had last changed */
+static dev_t *fuse_devices;
+static size_t nfuse;
 
 static bool (*close_some)(void *arg);
 static void *close_some_arg;
@@ -52,7 +62,6 @@ bool host_can_close_some(void)
 	return close_some && close_some(close_some_arg);
 }
 
-/* openat(2), after which some descriptors are left for others. */
 int host_open_at(int at, const char *name, int flags, mode_t mode)
 {
 	int fd, saved;
@@ -100,12 +109,57 @@ int host_look_at(int fd, struct about *a)
 	return 0;
 }
 
+static void add_fuse(void *arg, const struct mount_line *line)
+{
+	dev_t *more;
+
+	(void)arg;
+	if (!mountinfo_is_fuse(line->type))
+		return;
+	more = array_grow(fuse_devices, nfuse, sizeof more[0]);
+	if (!more) {
+		fuse_known = false;
+		return;
+	}
+	fuse_devices = more;
+	fuse_devices[nfuse++] = line->dev;
+}
+
+static void read_mounts(void)
+{
+	struct pollfd p = {.fd = mountinfo, .events = POLLPRI};
+
+	/* The poll precedes the reading: a later change is seen by the next one. */
+	if (poll(&p, 1, 0) == 0 && fuse_known)
+		return;
+	free(fuse_devices);
+	fuse_devices = NULL;
+	nfuse = 0;
+	fuse_known = true;
+	if (mountinfo_each(mountinfo, add_fuse, NULL) < 0)
+		fuse_known = false;
+}
+
+/* If the list of mounts cannot be read, each file system without a block device may be FUSE. */
+static bool is_fuse(dev_t dev)
+{
+	bool found;
+
+	pthread_mutex_lock(&fuse_lock);
+	read_mounts();
+	found = !fuse_known && major(dev) == 0;
+	for (size_t i = 0; i < nfuse && !found; i++)
+		found = fuse_devices[i] == dev;
+	pthread_mutex_unlock(&fuse_lock);
+	return found;
+}
+
 bool host_may_enter(dev_t dev)
 {
 	for (size_t i = 0; i < nkept; i++)
 		if (kept[i].dev == dev)
 			return true;
-	return !fusedev_is(dev);
+	return !is_fuse(dev);
 }
 
 /* Kept directories. */
@@ -160,7 +214,8 @@ int host_fence(void)
 
 	if (host_peek(AT_FDCWD, "/", STATX_TYPE, &st) < 0)
 		return -1;
-	if (fusedev_start() < 0)
+	mountinfo = mountinfo_open();
+	if (mountinfo < 0 && errno != ENOENT)
 		return -1;
 	fenced = true;
 	return 0;
@@ -173,31 +228,28 @@ void host_end(void)
 		free(kept[--nkept].path);
 		close(kept[nkept].fd);
 	}
-	fusedev_end();
+	if (mountinfo >= 0)
+		close(mountinfo);
+	mountinfo = -1;
+	fuse_known = false;
+	free(fuse_devices);
+	fuse_devices = NULL;
+	nfuse = 0;
 	host_on_shortage(NULL, NULL);
 }
 
-/* What of path is below dir, "" for dir itself; NULL: it is not. */
-static const char *rest_below(const char *path, const char *dir)
-{
-	size_t n = strcmp(dir, "/") == 0 ? 0 : strlen(dir);
-
-	if (strncmp(path, dir, n) != 0 || (path[n] != '/' && path[n] != '\0'))
-		return NULL;
-	return path + n + strspn(path + n, "/");
-}
-
-/* The innermost kept directory that path lies in, or NULL; *rest: what follows. */
 const struct kept *host_kept_above(const char *path, const char **rest)
 {
 	const struct kept *best = NULL;
-	const char *below;
 
 	for (size_t i = 0; i < nkept; i++) {
-		below = rest_below(path, kept[i].path);
-		if (below && (!best || strlen(kept[i].path) > strlen(best->path))) {
+		size_t n = kept[i].path[1] ? strlen(kept[i].path) : 0; /* 0: the root directory */
+
+		if (strncmp(path, kept[i].path, n) != 0 || (path[n] != '/' && path[n] != '\0'))
+			continue;
+		if (!best || strlen(kept[i].path) > strlen(best->path)) {
 			best = &kept[i];
-			*rest = below;
+			*rest = path + n + strspn(path + n, "/");
 		}
 	}
 	return best;

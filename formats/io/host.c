@@ -1,10 +1,9 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* host.c - see host.h.
- *
- * Every component is opened with O_PATH and O_NOFOLLOW, and its device number asked for with
- * AT_STATX_DONT_SYNC: neither sends a request to who serves a FUSE mount.  What is reached so stays
- * what it is, whatever is mounted, renamed or linked meanwhile.  No call newer than Linux 4.11 is
- * needed: openat2(2), which knows a part of this, is missing in containers and emulators.
+/* Every component is opened with O_PATH and O_NOFOLLOW, and statx with AT_STATX_DONT_SYNC returns
+ * its device number: neither sends a request to the server of a FUSE mount.  A descriptor still
+ * refers to the same file when another one is mounted, renamed or linked meanwhile.  No call newer
+ * than Linux 4.11 is needed: openat2(2), which does a part of this, is missing in containers and
+ * emulators.
  */
 #include "host.h"
 
@@ -13,21 +12,23 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <strings.h>
 #include <sys/inotify.h>
 #include <unistd.h>
 
 #include "host-impl.h"
+#include "util/bytes.h"
 
 #define LINKS_MAX 40 /* as in the kernel */
 
 /* The walk. */
 
 struct walk {
-	int fd;       /* O_PATH: what was reached, of the path real, which has no links in it */
+	int fd;       /* O_PATH: of the path real, which has no links in it */
 	bool is_kept; /* fd is */
 	struct about is;
 	char real[PATH_MAX];
-	char rest[PATH_MAX]; /* still to go */
+	char rest[PATH_MAX]; /* of the path, below real */
 	unsigned links;      /* followed so far */
 };
 
@@ -71,16 +72,6 @@ static int walk_start(struct walk *w, const char *path)
 	return w->fd < 0 ? -1 : host_look_at(w->fd, &w->is);
 }
 
-static int walk_begin(struct walk *w, const char *path)
-{
-	walk_init(w);
-	if (path[0] != '/' || strlen(path) >= PATH_MAX) {
-		errno = path[0] != '/' ? EINVAL : ENAMETOOLONG;
-		return -1;
-	}
-	return walk_start(w, path);
-}
-
 /* A path that begins with front and goes on with the rest. */
 static int walk_again(struct walk *w, const char *front)
 {
@@ -103,17 +94,7 @@ static void cut_component(struct walk *w)
 		*slash = '\0';
 }
 
-/* The directory above is looked up anew: by "..", one would leave what was kept. */
-static int walk_up(struct walk *w)
-{
-	char above[PATH_MAX];
-
-	cut_component(w);
-	strcpy(above, w->real);
-	return walk_again(w, above);
-}
-
-/* link is not ours to keep: an O_PATH descriptor of a symbolic link. */
+/* link is an O_PATH descriptor of a symbolic link, which the caller closes. */
 static int walk_link(struct walk *w, int link)
 {
 	char target[PATH_MAX], front[PATH_MAX];
@@ -135,7 +116,7 @@ static int walk_link(struct walk *w, int link)
 	return 0;
 }
 
-/* Opens an entry of what was reached, if it may be entered. */
+/* Opens an entry of w->fd, if it may be entered. */
 static int open_component(const struct walk *w, const char *name, struct about *is)
 {
 	int fd = host_open_at(w->fd, name, O_PATH | O_NOFOLLOW, 0);
@@ -164,25 +145,17 @@ static bool next_component(struct walk *w, char *name)
 	return n > 0;
 }
 
-/* Adds a component to the real path. */
-static int add_component(struct walk *w, const char *name)
-{
-	size_t used = strlen(w->real), room = sizeof w->real - used;
-
-	if (snprintf(w->real + used, room, "/%s", name) < (int)room)
-		return 0;
-	errno = ENAMETOOLONG;
-	return -1;
-}
-
 static int walk_into(struct walk *w, const char *name, bool follow)
 {
+	size_t used = strlen(w->real), space = sizeof w->real - used;
 	const struct kept *k;
 	struct about is;
 	int fd, r;
 
-	if (add_component(w, name) < 0)
+	if (snprintf(w->real + used, space, "/%s", name) >= (int)space) {
+		errno = ENAMETOOLONG;
 		return -1;
+	}
 	k = host_is_fenced() ? host_find_kept(w->real) : NULL;
 	if (k) {
 		walk_to_kept(w, k);
@@ -204,27 +177,28 @@ static int walk_into(struct walk *w, const char *name, bool follow)
 	return 0;
 }
 
-/* Goes to the end of the path.  A link there is followed, or what was reached. */
-static int walk_all(struct walk *w, bool follow)
-{
-	char name[PATH_MAX];
-	int r = 0;
-
-	while (r == 0 && next_component(w, name)) {
-		if (strcmp(name, "..") == 0)
-			r = walk_up(w);
-		else if (strcmp(name, ".") != 0)
-			r = walk_into(w, name, follow);
-	}
-	return r;
-}
-
-/* Goes to path; the descriptor is w's. */
+/* Goes to path; follow: also a link at its end.  The descriptor is w's. */
 static int walk_to(struct walk *w, const char *path, bool follow)
 {
-	int r = walk_begin(w, path);
+	char name[PATH_MAX];
+	int r;
 
-	return r < 0 ? r : walk_all(w, follow);
+	walk_init(w);
+	if (path[0] != '/' || strlen(path) >= PATH_MAX) {
+		errno = path[0] != '/' ? EINVAL : ENAMETOOLONG;
+		return -1;
+	}
+	r = walk_start(w, path);
+	while (r == 0 && next_component(w, name)) {
+		if (strcmp(name, "..") == 0) {
+			/* From the start: ".." would lead out of the kept directory. */
+			cut_component(w);
+			r = walk_again(w, w->real);
+		} else if (strcmp(name, ".") != 0) {
+			r = walk_into(w, name, follow);
+		}
+	}
+	return r;
 }
 
 /* Goes to the directory that path is in; *last is the name in it. */
@@ -245,8 +219,8 @@ static int walk_above(struct walk *w, const char *path, const char **last)
 
 /* The calls. */
 
-/* An entry of what was reached that is no link.  A FUSE mount on it must not be asked to open
- * itself; one that is put there between two calls here is an attack on one's own mount. */
+/* Opens an entry of w->fd that is no link.  A FUSE mount on it must get no request to open its
+ * root; one that is mounted between the two calls is an attack of the user on this mount. */
 static int open_entry(const struct walk *w, const char *name, int flags, mode_t mode)
 {
 	struct about is;
@@ -274,16 +248,6 @@ int host_open(const char *path, int flags, mode_t mode)
 	return fd;
 }
 
-/* Without the fence dir is found by the kernel. */
-static int walk_to_dir(struct walk *w, const char *dir)
-{
-	if (host_is_fenced())
-		return walk_to(w, dir, true);
-	walk_init(w);
-	w->fd = host_open_at(AT_FDCWD, dir, O_PATH | O_DIRECTORY, 0);
-	return w->fd < 0 ? -1 : 0;
-}
-
 /* Goes into a directory that is no link, given by the first n bytes of name. */
 static int walk_into_dir(struct walk *w, const char *name, size_t n)
 {
@@ -295,59 +259,57 @@ static int walk_into_dir(struct walk *w, const char *name, size_t n)
 	}
 	memcpy(part, name, n);
 	part[n] = '\0';
-	if (strcmp(part, "..") == 0 || walk_into(w, part, false) < 0) {
-		errno = strcmp(part, "..") == 0 ? EACCES : errno;
+	if (strcmp(part, "..") == 0) {
+		errno = EACCES;
 		return -1;
 	}
+	if (walk_into(w, part, false) < 0)
+		return -1;
 	if (!S_ISLNK(w->is.type))
 		return 0;
 	errno = ELOOP;
 	return -1;
 }
 
-static int open_below(struct walk *w, const char *rest)
-{
-	for (const char *slash; (slash = strchr(rest, '/')); rest = slash + 1)
-		if (walk_into_dir(w, rest, (size_t)(slash - rest)) < 0)
-			return -1;
-	if (strcmp(rest, "..") == 0) {
-		errno = EACCES;
-		return -1;
-	}
-	return open_entry(w, rest, O_RDONLY | O_NONBLOCK | O_NOCTTY, 0);
-}
-
 int host_open_below(const char *dir, const char *rest)
 {
 	struct walk w;
-	int fd = walk_to_dir(&w, dir);
+	int fd = 0;
 
+	if (host_is_fenced()) {
+		fd = walk_to(&w, dir, true);
+	} else {
+		walk_init(&w);
+		w.fd = host_open_at(AT_FDCWD, dir, O_PATH | O_DIRECTORY, 0);
+		fd = MIN(w.fd, 0);
+	}
+	for (const char *slash; fd == 0 && (slash = strchr(rest, '/')); rest = slash + 1)
+		fd = walk_into_dir(&w, rest, (size_t)(slash - rest));
+	if (fd == 0 && strcmp(rest, "..") == 0) {
+		errno = EACCES;
+		fd = -1;
+	}
 	if (fd == 0)
-		fd = open_below(&w, rest);
+		fd = open_entry(&w, rest, O_RDONLY | O_NONBLOCK | O_NOCTTY, 0);
 	walk_end(&w);
 	return fd;
 }
 
-static int open_above_plainly(const char *path, const char **name)
+int host_open_above(const char *path, const char **name)
 {
 	const char *slash = strrchr(path, '/');
 	char above[PATH_MAX];
-
-	*name = slash ? slash + 1 : path;
-	if (snprintf(above, sizeof above, "%.*s", slash ? (int)(slash + 1 - path) : 1,
-		    slash ? path : ".") < (int)sizeof above)
-		return host_open_at(AT_FDCWD, above, O_PATH | O_DIRECTORY, 0);
-	errno = ENAMETOOLONG;
-	return -1;
-}
-
-int host_open_above(const char *path, const char **name)
-{
 	struct walk w;
 	int fd;
 
-	if (!host_is_fenced())
-		return open_above_plainly(path, name);
+	if (!host_is_fenced()) {
+		*name = slash ? slash + 1 : path;
+		if (snprintf(above, sizeof above, "%.*s", slash ? (int)(*name - path) : 1,
+			    slash ? path : ".") < (int)sizeof above)
+			return host_open_at(AT_FDCWD, above, O_PATH | O_DIRECTORY, 0);
+		errno = ENAMETOOLONG;
+		return -1;
+	}
 	fd = walk_above(&w, path, name);
 	if (fd == 0)
 		fd = fcntl(w.fd, F_DUPFD_CLOEXEC, 0);
@@ -409,21 +371,54 @@ DIR *host_opendir(const char *path)
 	return dir;
 }
 
-int host_scandir(const char *path, struct dirent ***list, int (*select)(const struct dirent *),
-	int (*compare)(const struct dirent **, const struct dirent **))
+static int compare_names(const struct dirent **a, const struct dirent **b)
+{
+	return strcmp((*a)->d_name, (*b)->d_name);
+}
+
+int host_scandir(const char *path, struct dirent ***list, int (*select)(const struct dirent *))
 {
 	struct walk w;
 	int n;
 
+	*list = NULL;
 	if (!host_is_fenced())
-		return scandir(path, list, select, compare);
+		return scandir(path, list, select, compare_names);
 	n = walk_to(&w, path, true);
 	if (n == 0)
 		do
-			n = scandirat(w.fd, ".", list, select, compare);
+			n = scandirat(w.fd, ".", list, select, compare_names);
 		while (n < 0 && host_is_shortage() && host_can_close_some());
 	walk_end(&w);
 	return n;
+}
+
+unsigned char host_entry_type(const char *path, const struct dirent *d)
+{
+	struct stat st;
+
+	if (d->d_type != DT_UNKNOWN)
+		return d->d_type;
+	return host_lstat(path, &st) == 0 ? IFTODT(st.st_mode) : DT_UNKNOWN;
+}
+
+char *host_find_any_case(const char *dir, const char *name)
+{
+	struct dirent **list = NULL;
+	int n = strchr(name, '/') ? 0 : host_scandir(dir, &list, NULL);
+	size_t count = 0;
+	char *found = NULL;
+
+	for (int i = 0; i < n; i++) {
+		if (strcasecmp(list[i]->d_name, name) == 0 && count++ == 0)
+			found = strdup(list[i]->d_name);
+		free(list[i]);
+	}
+	free(list);
+	if (count == 1)
+		return found;
+	free(found);
+	return NULL;
 }
 
 int host_watch(int inotify, const char *path, unsigned events)

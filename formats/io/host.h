@@ -56,8 +56,15 @@ int host_stat(const char *path, struct stat *st);
 int host_lstat(const char *path, struct stat *st);
 char *host_realpath(const char *path, char real[PATH_MAX]);
 DIR *host_opendir(const char *path);
-int host_scandir(const char *path, struct dirent ***list, int (*select)(const struct dirent *),
-	int (*compare)(const struct dirent **, const struct dirent **));
+/* As scandir(3), in the order of the bytes of the names; *list is NULL on failure. */
+int host_scandir(const char *path, struct dirent ***list, int (*select)(const struct dirent *));
+
+/* The type of an entry of a directory; path is its path. */
+unsigned char host_entry_type(const char *path, const struct dirent *d);
+
+/* The one name in the directory dir that differs from name only in the case of ASCII letters, if at
+ * all: malloc'ed; NULL: there is none, there are several, or name has a directory in it. */
+char *host_find_any_case(const char *dir, const char *name);
 
 /* As inotify_add_watch(2). */
 int host_watch(int inotify, const char *path, unsigned events);

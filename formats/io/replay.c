@@ -1,8 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* replay.c - an io with changes over another io.
- *
- * The changes are kept in order of position and never overlap.  They are made by one thread, before
- * anything is read, and only read afterwards.
+/* The changes are kept in order of position and never overlap.  One thread adds them, before any
+ * byte is read; afterwards they are only read.
  */
 #include <errno.h>
 #include <inttypes.h>
@@ -10,6 +8,7 @@
 #include <string.h>
 
 #include "util/limits.h"
+#include "util/array.h"
 #include "util/bytes.h"
 #include "util/err.h"
 #include "io.h"
@@ -25,23 +24,20 @@ struct overlay {
 	struct io io;
 	struct io *base;
 	struct change *changes;
-	size_t n, room, max;
+	size_t n, capacity, max;
 };
 
-/* The first change that ends behind pos. */
+static int compare_to_change(const void *pos, const void *change)
+{
+	const struct change *c = change;
+
+	return *(const uint64_t *)pos < c->pos + c->len ? -1 : 1;
+}
+
+/* The first change that ends after pos. */
 static size_t find_change(const struct overlay *o, uint64_t pos)
 {
-	size_t low = 0, high = o->n;
-
-	while (low < high) {
-		size_t middle = low + (high - low) / 2;
-
-		if (o->changes[middle].pos + o->changes[middle].len <= pos)
-			low = middle + 1;
-		else
-			high = middle;
-	}
-	return low;
+	return array_lower_bound(&pos, o->changes, o->n, sizeof o->changes[0], compare_to_change);
 }
 
 /* Reading. */
@@ -59,7 +55,7 @@ static int read_page(const struct overlay *o, const struct change *c, unsigned c
 	return 0;
 }
 
-/* From the change c, of which pos lies inside. */
+/* Reads bytes of the change c, which begins at or before pos. */
 static ssize_t read_changed(
 	const struct overlay *o, const struct change *c, void *buf, size_t len, uint64_t pos)
 {
@@ -78,7 +74,7 @@ static ssize_t read_changed(
 	return len;
 }
 
-/* What the base had; zeroes where it has grown. */
+/* Reads bytes of the base; zeroes after its end. */
 static ssize_t read_base(const struct overlay *o, void *buf, size_t len, uint64_t pos)
 {
 	ssize_t n;
@@ -140,7 +136,7 @@ static const struct io_ops overlay_ops = {
 	.close = overlay_close,
 };
 
-/* Making. */
+/* Changes. */
 
 struct io *replay_new(struct io *base, uint32_t max, struct err *e)
 {
@@ -162,34 +158,34 @@ int replay_grow(struct io *io, uint64_t size, struct err *e)
 	return 0;
 }
 
-/* Room for one change more, and for the two halves of one that it splits. */
-static int make_room(struct overlay *o, struct err *e)
+/* Replaces the changes in the range of c, or the parts of them that lie in it, by c. */
+static int add_change(struct io *io, const struct change *c, struct err *e)
 {
-	size_t room = MAX(64, 2 * o->room);
-	struct change *more;
-
-	if (o->n >= o->max)
-		return err_set(e, EFBIG, "more than %zu changes", o->max);
-	if (o->n + 2 <= o->room)
-		return 0;
-	more = realloc(o->changes, room * sizeof *more);
-	if (!more)
-		return err_nomem(e);
-	o->changes = more;
-	o->room = room;
-	return 0;
-}
-
-/* Puts c in the place of all that lies under it. */
-static int put_change(struct overlay *o, const struct change *c, struct err *e)
-{
+	struct overlay *o = (struct overlay *)io;
 	size_t first = find_change(o, c->pos), last = first, n = 0;
-	uint64_t end = c->pos + c->len;
 	struct change put[3];
-	int r = make_room(o, e);
+	uint64_t end;
+	int r;
 
+	if (c->pos % OVERLAY_PAGE != 0 || c->len % OVERLAY_PAGE != 0 || c->len == 0 ||
+		__builtin_add_overflow(c->pos, c->len, &end))
+		return err_set(e, EUCLEAN, "%" PRIu64 " bytes at 0x%" PRIx64 " are no whole pages",
+			c->len, c->pos);
+	r = replay_grow(io, end, e);
 	if (r < 0)
 		return r;
+	if (o->n >= o->max)
+		return err_set(e, EFBIG, "more than %zu changes", o->max);
+	/* A change that is split becomes two. */
+	if (o->n + 2 > o->capacity) {
+		size_t capacity = MAX(64, 2 * o->capacity);
+		struct change *more = reallocarray(o->changes, capacity, sizeof *more);
+
+		if (!more)
+			return err_nomem(e);
+		o->changes = more;
+		o->capacity = capacity;
+	}
 	while (last < o->n && o->changes[last].pos < end)
 		last++;
 	/* Only zeroes can be cut: pages are replaced as a whole. */
@@ -209,19 +205,6 @@ static int put_change(struct overlay *o, const struct change *c, struct err *e)
 	return 0;
 }
 
-static int add_change(struct io *io, const struct change *c, struct err *e)
-{
-	uint64_t end;
-	int r;
-
-	if (c->pos % OVERLAY_PAGE != 0 || c->len % OVERLAY_PAGE != 0 || c->len == 0 ||
-		__builtin_add_overflow(c->pos, c->len, &end))
-		return err_set(e, EUCLEAN, "%" PRIu64 " bytes at 0x%" PRIx64 " are no whole pages",
-			c->len, c->pos);
-	r = replay_grow(io, end, e);
-	return r < 0 ? r : put_change((struct overlay *)io, c, e);
-}
-
 int replay_page(struct io *io, uint64_t pos, uint64_t from, const unsigned char *head,
 	const unsigned char *tail, struct err *e)
 {
@@ -238,8 +221,6 @@ int replay_zero(struct io *io, uint64_t pos, uint64_t len, struct err *e)
 
 	return add_change(io, &c, e);
 }
-
-/* For the base. */
 
 bool replay_touches(const struct io *io, uint64_t pos, uint64_t len)
 {

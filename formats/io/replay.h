@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* replay.h - a file as it will be once a log has been replayed into it, which it is not.
+/* replay.h - a file with the changes of a log that has not been replayed into it.
  *
- * Replaced pages are not held in memory: they are read from where the log has them.
+ * Replaced pages are not held in memory: they are read from the log.
  */
 #ifndef VDISK_IO_REPLAY_H
 #define VDISK_IO_REPLAY_H

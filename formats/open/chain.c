@@ -7,7 +7,6 @@
 #include <string.h>
 
 #include "chain.h"
-#include "io/anycase.h"
 #include "util/limits.h"
 #include "util/err.h"
 #include "parent-search.h"
@@ -161,7 +160,8 @@ static int try_name(struct parent_lookup *s, const char *name)
 static int try_beside(struct parent_lookup *s, const char *base)
 {
 	int r = try_name(s, base);
-	char *other = r < 0 && image_dir(s->img) ? anycase_find(image_dir(s->img), base) : NULL;
+	char *other =
+		r < 0 && image_dir(s->img) ? host_find_any_case(image_dir(s->img), base) : NULL;
 
 	if (other && strcmp(other, base) != 0)
 		r = try_name(s, other);

@@ -149,16 +149,11 @@ static int is_described(const struct dirent *d)
 	       (text_ends_with(d->d_name, ".vmx") || text_ends_with(d->d_name, ".ovf"));
 }
 
-static int by_name(const struct dirent **a, const struct dirent **b)
-{
-	return strcmp((*a)->d_name, (*b)->d_name);
-}
-
 int folder_described_add(struct folder *f, struct err *e)
 {
-	struct dirent **list;
+	struct dirent **list = NULL;
 	int r = add_virtualbox(f, e);
-	int n = r == 0 ? host_scandir(f->path, &list, is_described, by_name) : 0;
+	int n = r == 0 ? host_scandir(f->path, &list, is_described) : 0;
 
 	for (int i = 0; i < n; i++) {
 		if (r == 0 && text_ends_with(list[i]->d_name, ".vmx"))
@@ -167,7 +162,6 @@ int folder_described_add(struct folder *f, struct err *e)
 			r = claim_package(f, list[i]->d_name, e);
 		free(list[i]);
 	}
-	if (n > 0)
-		free(list);
+	free(list);
 	return r;
 }

@@ -11,7 +11,6 @@
 #include <stdlib.h>
 #include <string.h>
 #include <strings.h>
-#include <sys/stat.h>
 
 #include "util/limits.h"
 #include "util/array.h"
@@ -59,21 +58,12 @@ static bool is_image(const struct folder *f, const char *path, const char *name)
 	return found;
 }
 
-static unsigned char type_of(const char *path, const struct dirent *d)
-{
-	struct stat st;
-
-	if (d->d_type != DT_UNKNOWN)
-		return d->d_type;
-	return host_lstat(path, &st) == 0 ? IFTODT(st.st_mode) : DT_UNKNOWN;
-}
-
 /* Links to directories are not followed: they would lead round in circles. */
 static enum look look_at(const struct folder *f, const char *path, const struct dirent *d)
 {
 	const char *name = d->d_name;
 
-	switch (type_of(path, d)) {
+	switch (host_entry_type(path, d)) {
 	case DT_REG:
 	case DT_LNK:
 		if (package_is_named(name))
@@ -258,7 +248,7 @@ int folder_scan(struct folder *f, struct err *e)
 {
 	size_t from = f->n;
 	struct dirent **list;
-	int n = host_scandir(f->path, &list, NULL, NULL), r = 0;
+	int n = host_scandir(f->path, &list, NULL), r = 0;
 
 	if (n < 0)
 		return err_set(e, errno, "%s: %s", f->path, strerror(errno));

@@ -119,15 +119,10 @@ static int is_candidate(const struct dirent *d)
 	return parent_places_format(d->d_name) != NULL;
 }
 
-static int by_name(const struct dirent **a, const struct dirent **b)
-{
-	return strcmp((*a)->d_name, (*b)->d_name);
-}
-
 static bool visit_in(const char *dir, parent_places_try *try, void *arg)
 {
 	struct dirent **list;
-	int n = host_scandir(dir, &list, is_candidate, by_name);
+	int n = host_scandir(dir, &list, is_candidate);
 	char path[PATH_MAX];
 	bool over = false;
 
@@ -137,8 +132,7 @@ static bool visit_in(const char *dir, parent_places_try *try, void *arg)
 			over = try(arg, path);
 		free(list[i]);
 	}
-	if (n >= 0)
-		free(list);
+	free(list);
 	return over;
 }
 
@@ -152,15 +146,6 @@ struct below {
 
 static bool visit_below(struct below *b, const char *dir, unsigned depth);
 
-static unsigned char type_of(const char *path, const struct dirent *d)
-{
-	struct stat st;
-
-	if (d->d_type != DT_UNKNOWN)
-		return d->d_type;
-	return host_lstat(path, &st) == 0 ? IFTODT(st.st_mode) : DT_UNKNOWN;
-}
-
 /* The files of the directory itself, at depth 0, were visited before. */
 static bool visit_entry(struct below *b, const char *dir, const struct dirent *d, unsigned depth)
 {
@@ -168,7 +153,7 @@ static bool visit_entry(struct below *b, const char *dir, const struct dirent *d
 
 	if (snprintf(path, sizeof path, "%s/%s", dir, d->d_name) >= (int)sizeof path)
 		return false;
-	switch (type_of(path, d)) {
+	switch (host_entry_type(path, d)) {
 	case DT_DIR:
 		return d->d_name[0] != '.' && depth < PARENT_SEARCH_MAX_DEPTH &&
 		       visit_below(b, path, depth + 1);
@@ -193,8 +178,8 @@ static bool is_mounted(struct below *b, const char *dir, unsigned depth)
 
 static bool visit_below(struct below *b, const char *dir, unsigned depth)
 {
-	struct dirent **list;
-	int n = is_mounted(b, dir, depth) ? -1 : host_scandir(dir, &list, NULL, by_name);
+	struct dirent **list = NULL;
+	int n = is_mounted(b, dir, depth) ? 0 : host_scandir(dir, &list, NULL);
 	bool over = false;
 
 	for (int i = 0; i < n; i++) {
@@ -204,8 +189,7 @@ static bool visit_below(struct below *b, const char *dir, unsigned depth)
 		}
 		free(list[i]);
 	}
-	if (n >= 0)
-		free(list);
+	free(list);
 	return over;
 }
 

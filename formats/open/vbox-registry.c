@@ -30,21 +30,12 @@ struct machine_dir {
 			   */
 };
 
-static bool ends_with(const char *name, const char *end)
-{
-	size_t n = strlen(name), len = strlen(end);
-
-	return n > len && strcmp(name + n - len, end) == 0;
-}
-
 static int is_description(const struct dirent *d)
 {
-	return ends_with(d->d_name, SUFFIX) || ends_with(d->d_name, SUFFIX PREV);
-}
+	const char *suffix = strrchr(d->d_name, '.');
 
-static int by_name(const struct dirent **a, const struct dirent **b)
-{
-	return strcmp((*a)->d_name, (*b)->d_name);
+	return suffix && suffix > d->d_name &&
+	       (strcmp(suffix, SUFFIX) == 0 || strcmp(suffix, SUFFIX PREV) == 0);
 }
 
 static int read_machine(const char *dir, const char *name, struct machine **m, struct err *e)
@@ -72,7 +63,7 @@ static void read_dir(struct machine_dir *d)
 {
 	const char *last = NULL; /* read with success */
 	struct dirent **list;
-	int n = host_scandir(d->dir, &list, is_description, by_name);
+	int n = host_scandir(d->dir, &list, is_description);
 
 	for (int i = 0; i < n && d->n < VBOX_DIR_MAX_MACHINES; i++) {
 		const char *name = list[i]->d_name;
@@ -90,8 +81,7 @@ static void read_dir(struct machine_dir *d)
 	}
 	for (int i = 0; i < n; i++)
 		free(list[i]);
-	if (n >= 0)
-		free(list);
+	free(list);
 }
 
 /* NULL without memory. */

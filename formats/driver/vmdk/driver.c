@@ -10,7 +10,7 @@
 #include "util/err.h"
 #include "util/limits.h"
 #include "util/text.h"
-#include "io/anycase.h"
+#include "io/host.h"
 #include "io/io.h"
 #include "image/facts.h"
 #include "image/format.h"
@@ -92,7 +92,8 @@ static int refuse_device(const struct vmdk_extent_line *line, struct err *e)
 static int open_named(struct image *img, const char *name, struct io **io, struct err *e)
 {
 	int r = image_open_part(img, name, "extent", io, e);
-	char *other = r == -ENOENT && image_dir(img) ? anycase_find(image_dir(img), name) : NULL;
+	char *other =
+		r == -ENOENT && image_dir(img) ? host_find_any_case(image_dir(img), name) : NULL;
 	struct err again = ERR_INIT;
 
 	if (other && image_open_part(img, other, "extent", io, &again) == 0) {
