@@ -66,8 +66,9 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 		walk(&x);
 	else
 		fuzz_require(e.code > 0 && e.text[0] != '\0');
-	if (x.priv)
+	if (x.tables && x.kind->close)
 		x.kind->close(&x);
+	free(x.tables);
 	io_unref(io);
 	codec_free(o.codec);
 	cache_free(o.cache);

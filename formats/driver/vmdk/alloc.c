@@ -16,7 +16,6 @@
 #include "io/io.h"
 #include "io/writeback.h"
 #include "view/writer.h"
-#include "verify.h"
 
 #define UNCLEAN 72u /* position in the header: set while the extent is written */
 

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* alloc.h - private to the VMDK driver: allocation of grains in a hosted sparse extent.
  *
- * Offsets count from the start of the extent.  All functions but vmdk_alloc_new and vmdk_alloc_free
- * are called with the meta lock held.
+ * Offsets count from the start of the extent.  From vmdk_alloc_reserve on all functions are called
+ * with the meta lock held.
  */
 #ifndef VDISK_DRIVER_VMDK_ALLOC_H
 #define VDISK_DRIVER_VMDK_ALLOC_H
@@ -12,7 +12,13 @@
 struct reservation;
 struct writer;
 
-/* Verifies all entries (verify.h) and sets t->alloc. */
+/* verify.c: reads all grain tables and makes each redundant table equal to its table.  Sets the end
+ * of grains and metadata in the file, and whether the bytes after the last grain tables are in use.
+ * -EUCLEAN: an entry cannot be right, so that the disk must not be written. */
+int vmdk_verify(const struct vmdk_tables *t, struct writer *w, uint64_t *end, bool *tail_used,
+	struct err *e);
+
+/* Verifies all entries and sets t->alloc. */
 int vmdk_alloc_new(struct vmdk_tables *t, struct writer *w, struct err *e);
 void vmdk_alloc_free(struct vmdk_allocator *a); /* NULL is fine */
 

@@ -261,7 +261,7 @@ static int check_extent(
 	struct extent_check c = {.t = x->tables, .r = r, .left = TABLES_LEAST};
 	int rc;
 
-	if (!c.t || c.t->gd_len == 0)
+	if (x->kind != &vmdk_sparse || c.t->gd_len == 0)
 		return 0;
 	c.repair = c.t->io->writable ? repair : 0;
 	c.left += c.t->io->is_block ? c.t->io->size : c.t->io->stored;

@@ -15,8 +15,6 @@
 #include "util/err.h"
 #include "util/limits.h"
 #include "io/io.h"
-#include "view/view.h"
-#include "image/facts.h"
 #include "image/image.h"
 #include "disk.h"
 #include "tables.h"
@@ -28,28 +26,16 @@
 #define PARENT_POS   32u
 #define GEOMETRY_POS 32u /* cylinders, heads, sectors; in place of the parent's name */
 
-static int check_header(
-	const struct vmdk_cowd_header *h, uint32_t version, uint32_t flags, struct err *e)
-{
-	if (version != VERSION)
-		return err_set(
-			e, ENOTSUP, "COWD extent version %" PRIu32 " is not supported", version);
-	if (flags & ~FLAGS)
-		return err_set(e, ENOTSUP, "COWD extent: flags 0x%" PRIx32 " are not supported",
-			flags & ~FLAGS);
-	if (h->grain < 1 || h->grain > VMDK_MAX_GRAIN_SECTORS)
-		return err_set(e, EINVAL, "grain of %" PRIu32 " sectors, 1 to %" PRIu32 " expected",
-			h->grain, VMDK_MAX_GRAIN_SECTORS);
-	return 0;
-}
-
 int vmdk_cowd_read(struct io *io, struct vmdk_cowd_header *h, struct err *e)
 {
 	unsigned char raw[HEADER_SIZE];
+	uint32_t version, flags;
 	int r = io_read(io, raw, sizeof raw, 0, e);
 
 	if (r < 0)
 		return r;
+	version = load_le32(raw + 4);
+	flags = load_le32(raw + 8);
 	*h = (struct vmdk_cowd_header){
 		.capacity = load_le32(raw + 12),
 		.grain = load_le32(raw + 16),
@@ -63,7 +49,16 @@ int vmdk_cowd_read(struct io *io, struct vmdk_cowd_header *h, struct err *e)
 		load_le32(raw + GEOMETRY_POS) >> 24 == 0 && load_le32(raw + GEOMETRY_POS + 4) != 0;
 	if (!h->is_root)
 		memcpy(h->parent, raw + PARENT_POS, VMDK_COWD_NAME);
-	return check_header(h, load_le32(raw + 4), load_le32(raw + 8), e);
+	if (version != VERSION)
+		return err_set(
+			e, ENOTSUP, "COWD extent version %" PRIu32 " is not supported", version);
+	if (flags & ~FLAGS)
+		return err_set(e, ENOTSUP, "COWD extent: flags 0x%" PRIx32 " are not supported",
+			flags & ~FLAGS);
+	if (h->grain < 1 || h->grain > VMDK_MAX_GRAIN_SECTORS)
+		return err_set(e, EINVAL, "grain of %" PRIu32 " sectors, 1 to %" PRIu32 " expected",
+			h->grain, VMDK_MAX_GRAIN_SECTORS);
+	return 0;
 }
 
 static uint64_t decode_sector(const struct vmdk_tables *t, const unsigned char *entry)
@@ -74,7 +69,7 @@ static uint64_t decode_sector(const struct vmdk_tables *t, const unsigned char *
 
 static int cowd_open(struct vmdk_extent *x, const struct image *img, struct err *e)
 {
-	struct vmdk_tables *t = x->priv = calloc(1, sizeof *t);
+	struct vmdk_tables *t = x->tables = calloc(1, sizeof *t);
 	struct vmdk_cowd_header h;
 	int r;
 
@@ -104,29 +99,8 @@ static int cowd_open(struct vmdk_extent *x, const struct image *img, struct err 
 	return vmdk_tables_place(t, h.gd, e);
 }
 
-static void cowd_close(struct vmdk_extent *x)
-{
-	free(x->priv);
-}
-
-static int cowd_map(
-	const struct vmdk_extent *x, uint64_t off, uint64_t len, struct extent *out, struct err *e)
-{
-	return vmdk_tables_map(x->priv, off, len, out, e);
-}
-
-static void cowd_facts(const struct vmdk_extent *x, struct facts *f)
-{
-	const struct vmdk_tables *t = x->priv;
-
-	facts_number(f, "cluster-size", t->grain);
-	facts_cluster_size(f, t->grain);
-}
-
 const struct vmdk_kind vmdk_cowd = {
 	.no_writing = "it has an extent of the kind vmfsSparse (COWD)",
 	.open = cowd_open,
-	.close = cowd_close,
-	.map = cowd_map,
-	.facts = cowd_facts,
+	.map = vmdk_tables_map,
 };

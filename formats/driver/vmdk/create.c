@@ -15,7 +15,6 @@
 #include "image/creation.h"
 #include "image/format.h"
 #include "image/image.h"
-#include "descriptor-write.h"
 #include "descriptor.h"
 #include "disk.h"
 #include "stream.h"

@@ -6,6 +6,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <stdio.h>
 
 #include "util/guid.h"
 #include "util/limits.h"
@@ -65,5 +66,24 @@ int vmdk_descriptor_decode_name(
 /* As names of struct format. */
 void vmdk_descriptor_visit_names(
 	const unsigned char *head, size_t n, format_name_visit *visit, void *arg);
+
+/* The values of a descriptor beside its extents.  Strings have no quotes and no control
+ * characters. */
+struct vmdk_descriptor_values {
+	uint32_t cid, parent_cid;
+	const char *create_type;
+	const char *parent_hint; /* NULL: no parent */
+	uint64_t sectors;        /* of the disk */
+	const char *adapter;     /* "ide", or a SCSI adapter */
+	const char *hw_version;
+	const char *tools_version;       /* NULL: not known */
+	unsigned char long_id[GUID_LEN]; /* long content ID, whose end is replaced by cid */
+	/* VirtualBox's UUIDs: image, modification, parent, parent's modification. */
+	unsigned char ids[4][GUID_LEN];
+};
+
+/* Write the text before and after the extent lines. */
+void vmdk_descriptor_write_begin(FILE *f, const struct vmdk_descriptor_values *t);
+void vmdk_descriptor_write_end(FILE *f, const struct vmdk_descriptor_values *t);
 
 #endif

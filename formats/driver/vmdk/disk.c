@@ -74,8 +74,9 @@ void vmdk_disk_free(struct view *view)
 	for (size_t i = 0; v->extents && i < v->desc.nlines; i++) {
 		struct vmdk_extent *x = &v->extents[i];
 
-		if (x->priv)
+		if (x->tables && x->kind->close)
 			x->kind->close(x);
+		free(x->tables);
 		io_unref(x->io);
 	}
 	free(v->extents);

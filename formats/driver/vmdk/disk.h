@@ -11,7 +11,6 @@
 #include "vmdk.h"
 
 struct err;
-struct facts;
 struct image;
 struct io;
 struct vmdk_stream;
@@ -22,16 +21,16 @@ struct vmdk_extent {
 	const struct vmdk_extent_line *line;
 	uint64_t start, len; /* its bytes of the disk */
 	struct io *io;       /* a reference of its own; NULL: the kind has no file */
-	void *priv;          /* the kind's */
 	/* Set by the kind: */
-	struct vmdk_tables *tables; /* that writes change; NULL: every byte is in place */
+	struct vmdk_tables *tables; /* first in the kind's own struct; NULL: no grains */
 	const char *no_writing;     /* the reason why this extent is read-only; NULL: it is not */
 };
 
 /* A kind of extent.  Unused operations are NULL; all kinds map, and those with a file open. */
 struct vmdk_kind {
 	const char *no_writing; /* the reason why every extent of the kind is read-only */
-	/* x->io is set.  Also after a failure x->priv, if it is not NULL, is freed by close. */
+	/* x->io is set.  The disk frees x->tables, also after a failure, and before that calls
+	 * close, for all else that the kind owns. */
 	int (*open)(struct vmdk_extent *x, const struct image *img, struct err *e);
 	void (*close)(struct vmdk_extent *x);
 	/* As in struct view_ops, but off counts from the start of the extent and out->pos of
@@ -40,7 +39,6 @@ struct vmdk_kind {
 		struct err *e);
 	int (*fill)(
 		const struct vmdk_extent *x, const struct extent *unit, void *buf, struct err *e);
-	void (*facts)(const struct vmdk_extent *x, struct facts *f);
 };
 
 /* flat.c, sparse.c, cowd.c, sesparse.c */

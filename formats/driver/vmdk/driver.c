@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* driver.c - VMware's virtual disks, versions 1 to 3: probing and opening. */
+/* driver.c - VMware's virtual disks, versions 1 to 3: probing, opening, parents. */
 #include <errno.h>
 #include <inttypes.h>
 #include <stdlib.h>
@@ -18,11 +18,9 @@
 #include "cowd.h"
 #include "descriptor.h"
 #include "disk.h"
-#include "export.h"
 #include "header.h"
-#include "parent.h"
+#include "tables.h"
 #include "vmdk.h"
-#include "write.h"
 
 extern const struct format vmdk_format;
 
@@ -48,7 +46,7 @@ static const struct vmdk_kind *kind_by_magic(const unsigned char *head, size_t l
 
 /* The types of extent lines.  The kind of a sparse extent is told by the magic of its file: some
  * descriptors have another type. */
-static const struct extent_type {
+static const struct {
 	const char *name;
 	const struct vmdk_kind *kind; /* NULL: sparse */
 	bool is_device;
@@ -62,14 +60,6 @@ static const struct extent_type {
 	{.name = "VMFSRAW", .is_device = true},
 	{.name = "VMFSRDM", .is_device = true},
 };
-
-static const struct extent_type *find_type(const struct vmdk_extent_line *line)
-{
-	for (size_t i = 0; i < sizeof types / sizeof types[0]; i++)
-		if (strcasecmp(line->type, types[i].name) == 0)
-			return &types[i];
-	return NULL;
-}
 
 static bool is_device(const char *file)
 {
@@ -132,34 +122,24 @@ static int open_extent_file(struct image *img, struct vmdk *v, struct vmdk_exten
 	return 0;
 }
 
-static int open_sparse(struct vmdk_extent *x, const struct image *img, struct err *e)
-{
-	unsigned char head[MAGIC_LEN];
-	int r = io_read(x->io, head, sizeof head, 0, e);
-
-	if (r < 0)
-		return r;
-	x->kind = kind_by_magic(head, sizeof head);
-	if (!x->kind)
-		return err_set(
-			e, EINVAL, "not a sparse extent: it begins with none of their magics");
-	return x->kind->open(x, img, e);
-}
-
 /* own: the extent lies in the file of the descriptor, whatever name its line has. */
 static int open_extent(
 	struct image *img, struct vmdk *v, struct vmdk_extent *x, bool own, struct err *e)
 {
-	const struct extent_type *type = find_type(x->line);
+	const size_t ntypes = sizeof types / sizeof types[0];
+	unsigned char head[MAGIC_LEN];
+	size_t type = 0;
 	int r = 0;
 
-	if (!type)
+	while (type < ntypes && strcasecmp(x->line->type, types[type].name) != 0)
+		type++;
+	if (type == ntypes)
 		return err_set(e, ENOTSUP, "extent type %s is not supported", x->line->type);
-	if (x->line->hidden || type->kind == &vmdk_zero) {
+	if (x->line->hidden || types[type].kind == &vmdk_zero) {
 		x->kind = &vmdk_zero;
 		return 0;
 	}
-	if (type->is_device)
+	if (types[type].is_device)
 		return refuse_device(x->line, e);
 	if (own)
 		x->io = io_ref(img->io);
@@ -167,8 +147,15 @@ static int open_extent(
 		r = open_extent_file(img, v, x, e);
 	if (r < 0)
 		return r;
-	x->kind = type->kind;
-	r = x->kind ? x->kind->open(x, img, e) : open_sparse(x, img, e);
+	x->kind = types[type].kind;
+	if (!x->kind) {
+		r = io_read(x->io, head, sizeof head, 0, e);
+		x->kind = r == 0 ? kind_by_magic(head, sizeof head) : NULL;
+	}
+	if (x->kind)
+		r = x->kind->open(x, img, e);
+	else if (r == 0)
+		r = err_set(e, EINVAL, "not a sparse extent: it begins with none of their magics");
 	return r < 0 && x->io != img->io ? err_in(e, "%s", x->io->name) : r;
 }
 
@@ -223,7 +210,7 @@ static int open_monolithic(struct image *img, struct vmdk *v, struct err *e)
 {
 	uint64_t sectors = img->io->size / VMDK_SECTOR;
 	struct vmdk_header h;
-	int r = vmdk_header_read(img->io, &h, e);
+	int r = vmdk_header_read(img->io, 0, &h, e);
 
 	if (r < 0)
 		return r;
@@ -330,6 +317,91 @@ static int open_disk(struct image *img, struct vmdk *v, struct err *e)
 	return r < 0 ? r : check_parents(v, e);
 }
 
+/* Parents.
+ *
+ * VMware names the file of the parent's descriptor and the parent's content ID, which changes with
+ * the first write after each opening.  VirtualBox names the parent's UUID alone, so that it may be
+ * of another format; a second UUID changes with the parent's content.
+ */
+
+/* Sets the UUIDs of the image and the name of its parent. */
+static int set_parent(struct image *img, const struct vmdk_descriptor *d, struct err *e)
+{
+	char name[VMDK_NAME_MAX];
+	bool is_flat;
+
+	memcpy(img->id, d->id, GUID_LEN);
+	memcpy(img->change_id, d->change_id, GUID_LEN);
+	memcpy(img->parent_id, d->parent_id, GUID_LEN);
+	memcpy(img->parent_change_id, d->parent_change_id, GUID_LEN);
+	if (!d->parent_hint) {
+		if (d->parent_cid == VMDK_NO_CID || !guid_is_zero(d->parent_id))
+			return 0;
+		/* A parent that is not opened needs no name. */
+		if (!img->opts->nobacking)
+			return err_set(e, EINVAL,
+				"it has a parent, parentCID=%08" PRIx32 ", but does not name it",
+				d->parent_cid);
+		img->parent_name = strdup("?");
+		return img->parent_name ? 0 : err_nomem(e);
+	}
+	if (vmdk_descriptor_decode_name(d, d->parent_hint, name, e) < 0)
+		return err_in(e, "parentFileNameHint");
+	/* An extent without descriptor names the file of the parent's data. */
+	is_flat = d->bare && text_ends_with(name, "-flat.vmdk");
+	img->parent_name = strdup(name);
+	img->parent_format = strdup(is_flat ? "raw" : img->format->name);
+	return img->parent_name && img->parent_format ? 0 : err_nomem(e);
+}
+
+/* The descriptor of a parent; NULL: it is of another format. */
+static const struct vmdk_descriptor *descriptor_of(const struct image *parent)
+{
+	return parent->format == &vmdk_format ? &vmdk_disk_of(parent)->desc : NULL;
+}
+
+/* Without UUIDs the content ID identifies the parent, except VMDK_FIRST_CID, which all disks have
+ * that were never written.  A base whose content ID is that of its own parent is still empty: the
+ * parent that is searched for is that one, or has the same content. */
+static bool vmdk_knows_parent(const struct image *img, const struct image *other)
+{
+	const struct vmdk_descriptor *child = &vmdk_disk_of(img)->desc;
+	const struct vmdk_descriptor *base = descriptor_of(other);
+
+	if (!guid_is_zero(child->parent_id))
+		return image_knows_parent(img, other);
+	return base && !child->bare && !base->bare && child->parent_cid != VMDK_NO_CID &&
+	       child->parent_cid != VMDK_FIRST_CID && base->cid == child->parent_cid &&
+	       base->parent_cid != base->cid;
+}
+
+static int vmdk_check_parent(const struct image *img, const struct image *parent, struct err *e)
+{
+	const struct vmdk_descriptor *child = &vmdk_disk_of(img)->desc;
+	const struct vmdk_descriptor *base = descriptor_of(parent);
+
+	/* An ESX delta without descriptor has a name and nothing else. */
+	if (child->bare)
+		return 0;
+	if (!guid_is_zero(child->parent_id)) {
+		int r = image_check_parent(img, parent, e);
+
+		/* VirtualBox does not set the parent's content ID. */
+		if (r < 0 || !base || child->parent_cid == VMDK_NO_CID)
+			return r;
+	}
+	if (!base)
+		return err_set(e, EINVAL, "%s: its parent %s is no VMDK, but has to be",
+			img->io->name, parent->io->name);
+	if (base->cid == child->parent_cid)
+		return 0;
+	err_set(e, EINVAL,
+		"%s: the parent %s was changed after the image was made: CID %08" PRIx32
+		", %08" PRIx32 " expected",
+		img->io->name, parent->io->name, base->cid, child->parent_cid);
+	return err_hint_code(e, HINT_IGNORE_PARENT_ID, NULL);
+}
+
 static int vmdk_open(struct image *img, struct err *e)
 {
 	struct vmdk *v = vmdk_disk_new(img, e);
@@ -339,7 +411,7 @@ static int vmdk_open(struct image *img, struct err *e)
 		return -e->code;
 	r = open_disk(img, v, e);
 	if (r == 0)
-		r = vmdk_parent_set(img, &v->desc, e);
+		r = set_parent(img, &v->desc, e);
 	if (r == 0)
 		r = vmdk_write_enable(img, v, e);
 	if (r == 0 && !image_add_state(img, NULL, NULL, &v->view, e))
@@ -350,22 +422,6 @@ static int vmdk_open(struct image *img, struct err *e)
 	}
 	img->sector_size = v->desc.sector_size;
 	return 0;
-}
-
-/* NULL: the parent is of another format. */
-static const struct vmdk_descriptor *descriptor_of(const struct image *parent)
-{
-	return parent->format == &vmdk_format ? &vmdk_disk_of(parent)->desc : NULL;
-}
-
-static bool vmdk_knows_parent(const struct image *img, const struct image *other)
-{
-	return vmdk_parent_matches(img, &vmdk_disk_of(img)->desc, other, descriptor_of(other));
-}
-
-static int vmdk_check_parent(const struct image *img, const struct image *parent, struct err *e)
-{
-	return vmdk_parent_check(img, &vmdk_disk_of(img)->desc, parent, descriptor_of(parent), e);
 }
 
 static void vmdk_facts(const struct image *img, struct facts *f)
@@ -385,8 +441,12 @@ static void vmdk_facts(const struct image *img, struct facts *f)
 			facts_file(entry, "filename", x->io);
 		else
 			facts_text(entry, "filename", "");
-		if (x->kind->facts)
-			x->kind->facts(x, entry);
+		if (x->tables) {
+			facts_number(entry, "cluster-size", x->tables->grain);
+			facts_cluster_size(entry, x->tables->grain);
+		}
+		if (x->tables && x->tables->compressed)
+			facts_flag(entry, "compressed", true);
 		facts_text(entry, "format", x->line->type);
 	}
 }

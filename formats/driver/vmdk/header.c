@@ -22,23 +22,6 @@
 
 static const unsigned char newlines[] = {'\n', ' ', '\r', '\n'};
 
-static void decode(struct vmdk_header *h, const unsigned char *p)
-{
-	*h = (struct vmdk_header){
-		.version = load_le32(p + 4),
-		.flags = load_le32(p + 8),
-		.capacity = load_le64(p + 12),
-		.grain = load_le64(p + 20),
-		.desc_start = load_le64(p + 28),
-		.desc_len = load_le64(p + 36),
-		.tables_len = load_le32(p + 44),
-		.rgd = load_le64(p + 48),
-		.gd = load_le64(p + 56),
-		.overhead = load_le64(p + 64),
-		.compression = load_le16(p + 77),
-	};
-}
-
 void vmdk_header_encode(const struct vmdk_header *h, unsigned char *p)
 {
 	memset(p, 0, HEADER_SIZE);
@@ -61,19 +44,6 @@ void vmdk_header_encode_marker(uint64_t sectors, enum vmdk_markers type, unsigne
 {
 	store_le64(p, sectors);
 	store_le32(p + 12, type);
-}
-
-static int check_version(const struct vmdk_header *h, const unsigned char *p, struct err *e)
-{
-	if (memcmp(p, MAGIC, 4) != 0)
-		return err_set(e, EINVAL, "not a sparse extent: no " MAGIC " at its start");
-	if (h->version < 1 || h->version > 3)
-		return err_set(e, ENOTSUP, "sparse extent version %" PRIu32 " is not supported",
-			h->version);
-	if ((h->flags & FLAG_NEWLINES) && memcmp(p + 73, newlines, sizeof newlines) != 0)
-		return err_set(e, EUCLEAN,
-			"line ends in the header were changed: the file was copied as text");
-	return 0;
 }
 
 static int check_compression(const struct vmdk_header *h, struct err *e)
@@ -113,25 +83,36 @@ static int check_geometry(const struct vmdk_header *h, struct err *e)
 	return 0;
 }
 
-static int read_at(struct io *io, uint64_t pos, struct vmdk_header *h, struct err *e)
+int vmdk_header_read(struct io *io, uint64_t pos, struct vmdk_header *h, struct err *e)
 {
-	unsigned char raw[HEADER_SIZE];
-	int r = io_read(io, raw, sizeof raw, pos, e);
+	unsigned char p[HEADER_SIZE];
+	int r = io_read(io, p, sizeof p, pos, e);
 
 	if (r < 0)
 		return r;
-	decode(h, raw);
-	r = check_version(h, raw, e);
-	if (r == 0)
-		r = check_compression(h, e);
-	if (r == 0)
-		r = check_geometry(h, e);
-	return r;
-}
-
-int vmdk_header_read(struct io *io, struct vmdk_header *h, struct err *e)
-{
-	return read_at(io, 0, h, e);
+	*h = (struct vmdk_header){
+		.version = load_le32(p + 4),
+		.flags = load_le32(p + 8),
+		.capacity = load_le64(p + 12),
+		.grain = load_le64(p + 20),
+		.desc_start = load_le64(p + 28),
+		.desc_len = load_le64(p + 36),
+		.tables_len = load_le32(p + 44),
+		.rgd = load_le64(p + 48),
+		.gd = load_le64(p + 56),
+		.overhead = load_le64(p + 64),
+		.compression = load_le16(p + 77),
+	};
+	if (memcmp(p, MAGIC, 4) != 0)
+		return err_set(e, EINVAL, "not a sparse extent: no " MAGIC " at its start");
+	if (h->version < 1 || h->version > 3)
+		return err_set(e, ENOTSUP, "sparse extent version %" PRIu32 " is not supported",
+			h->version);
+	if ((h->flags & FLAG_NEWLINES) && memcmp(p + 73, newlines, sizeof newlines) != 0)
+		return err_set(e, EUCLEAN,
+			"line ends in the header were changed: the file was copied as text");
+	r = check_compression(h, e);
+	return r < 0 ? r : check_geometry(h, e);
 }
 
 /* The last sector of the file that is not all zero: after the footer come the end marker, which is
@@ -177,8 +158,41 @@ int vmdk_header_read_footer(struct io *io, struct vmdk_header *h, struct err *e)
 		return err_set(e, EUCLEAN,
 			"no footer at %" PRIu64 ": the file is cut short or was never finished",
 			pos);
-	r = read_at(io, pos, h, e);
+	r = vmdk_header_read(io, pos, h, e);
 	if (r == 0 && h->gd == VMDK_GD_AT_END)
 		r = err_set(e, EUCLEAN, "it does not have the grain directory's sector");
 	return r < 0 ? err_in(e, "footer at %" PRIu64, pos) : 0;
+}
+
+struct vmdk_plan vmdk_plan(uint64_t capacity, bool embedded)
+{
+	struct vmdk_plan p = {
+		.ntables = div_round_up(capacity, VMDK_GRAIN * VMDK_TABLE),
+		.rgd = embedded ? VMDK_DESC_START + VMDK_DESC_LEN : 1,
+	};
+	uint64_t gd_len = div_round_up(p.ntables * 4, VMDK_SECTOR);
+	uint64_t gt_len = p.ntables * VMDK_TABLE_SECTORS;
+
+	p.rgt = p.rgd + gd_len;
+	p.gd = p.rgt + gt_len;
+	p.gt = p.gd + gd_len;
+	p.header = (struct vmdk_header){
+		.version = 1,
+		.flags = VMDK_REDUNDANT,
+		.capacity = capacity,
+		.grain = VMDK_GRAIN,
+		.desc_start = embedded ? VMDK_DESC_START : 0,
+		.desc_len = embedded ? VMDK_DESC_LEN : 0,
+		.tables_len = VMDK_TABLE,
+		.rgd = p.rgd,
+		.gd = p.gd,
+		.overhead = round_up(p.gt + gt_len, VMDK_GRAIN),
+	};
+	return p;
+}
+
+void vmdk_plan_directory(uint64_t gt, uint64_t first, size_t n, unsigned char *out)
+{
+	for (size_t i = 0; i < n; i++)
+		store_le32(out + 4 * i, gt + (first + i) * VMDK_TABLE_SECTORS);
 }

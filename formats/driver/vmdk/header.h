@@ -1,8 +1,11 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* header.h - private to the VMDK driver: header, footer and markers of a hosted sparse extent. */
+/* header.h - private to the VMDK driver: header, footer and markers of a hosted sparse extent, and
+ * the layout of a new one. */
 #ifndef VDISK_DRIVER_VMDK_HEADER_H
 #define VDISK_DRIVER_VMDK_HEADER_H
 
+#include <stdbool.h>
+#include <stddef.h>
 #include <stdint.h>
 
 #include "vmdk.h"
@@ -44,9 +47,31 @@ void vmdk_header_encode(const struct vmdk_header *h, unsigned char *p);
 /* Encodes the marker of so many sectors of this type into a sector of zeroes. */
 void vmdk_header_encode_marker(uint64_t sectors, enum vmdk_markers type, unsigned char *p);
 
-int vmdk_header_read(struct io *io, struct vmdk_header *h, struct err *e);
+/* Reads the header, at position 0, or a footer. */
+int vmdk_header_read(struct io *io, uint64_t pos, struct vmdk_header *h, struct err *e);
 
-/* Reads the footer, which has the same fields.  -EUCLEAN when there is none. */
+/* Finds the footer and reads it.  -EUCLEAN when there is none. */
 int vmdk_header_read_footer(struct io *io, struct vmdk_header *h, struct err *e);
+
+#define VMDK_GRAIN         128u /* sectors */
+#define VMDK_TABLE         512u /* entries of a grain table */
+#define VMDK_TABLE_SECTORS (VMDK_TABLE * 4 / VMDK_SECTOR)
+#define VMDK_DESC_START    1u /* sector of the embedded descriptor */
+#define VMDK_DESC_LEN      20u
+
+/* The parts of a new extent; positions in sectors.  All grain tables are allocated, also those
+ * without an entry: VMware's products need them. */
+struct vmdk_plan {
+	uint64_t ntables;
+	uint64_t rgd, rgt; /* redundant grain directory and its tables */
+	uint64_t gd, gt;
+	struct vmdk_header header;
+};
+
+/* embedded: with space for the descriptor. */
+struct vmdk_plan vmdk_plan(uint64_t capacity, bool embedded);
+
+/* Encodes entries [first, first+n) of a directory whose tables begin in sector gt. */
+void vmdk_plan_directory(uint64_t gt, uint64_t first, size_t n, unsigned char *out);
 
 #endif

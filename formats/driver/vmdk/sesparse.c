@@ -16,8 +16,6 @@
 #include "util/err.h"
 #include "util/limits.h"
 #include "io/io.h"
-#include "view/view.h"
-#include "image/facts.h"
 #include "image/image.h"
 #include "disk.h"
 #include "tables.h"
@@ -178,12 +176,13 @@ static int check_area(
 
 static int sesparse_open(struct vmdk_extent *x, const struct image *img, struct err *e)
 {
-	struct sesparse *s = x->priv = calloc(1, sizeof *s);
+	struct sesparse *s = calloc(1, sizeof *s);
 	struct vmdk_tables *t = &s->tables;
 	int r;
 
 	if (!s)
 		return err_nomem(e);
+	x->tables = t;
 	r = read_header(x->io, &s->h, e);
 	if (r < 0)
 		return r;
@@ -212,30 +211,8 @@ static int sesparse_open(struct vmdk_extent *x, const struct image *img, struct 
 	return r;
 }
 
-static void sesparse_close(struct vmdk_extent *x)
-{
-	free(x->priv);
-}
-
-static int sesparse_map(
-	const struct vmdk_extent *x, uint64_t off, uint64_t len, struct extent *out, struct err *e)
-{
-	const struct sesparse *s = x->priv;
-
-	return vmdk_tables_map(&s->tables, off, len, out, e);
-}
-
-static void sesparse_facts(const struct vmdk_extent *x, struct facts *f)
-{
-	(void)x;
-	facts_number(f, "cluster-size", GRAIN * VMDK_SECTOR);
-	facts_cluster_size(f, GRAIN * VMDK_SECTOR);
-}
-
 const struct vmdk_kind vmdk_sesparse = {
 	.no_writing = "it has an extent of the kind seSparse",
 	.open = sesparse_open,
-	.close = sesparse_close,
-	.map = sesparse_map,
-	.facts = sesparse_facts,
+	.map = vmdk_tables_map,
 };

@@ -14,7 +14,6 @@
 #include "io/codec.h"
 #include "io/io.h"
 #include "view/view.h"
-#include "image/facts.h"
 #include "image/image.h"
 #include "alloc.h"
 #include "disk.h"
@@ -29,28 +28,15 @@ struct sparse {
 	bool markers;
 };
 
+static struct sparse *sparse_of(const struct vmdk_extent *x)
+{
+	return (struct sparse *)x->tables;
+}
+
 static uint64_t decode_sector(const struct vmdk_tables *t, const unsigned char *entry)
 {
 	(void)t;
 	return load_le32(entry);
-}
-
-static int place_directory(
-	struct vmdk_tables *t, const struct vmdk_header *h, const struct image *img, struct err *e)
-{
-	bool redundant;
-	int r = vmdk_tables_measure(t, e);
-
-	if (r < 0)
-		return r;
-	redundant = (h->flags & VMDK_REDUNDANT) && vmdk_tables_valid_directory(t, h->rgd);
-	if (redundant && !vmdk_tables_valid_directory(t, h->gd)) {
-		image_warn(img, "%s has lost its grain directory; the redundant one is used",
-			t->io->name);
-		return vmdk_tables_place(t, h->rgd, e);
-	}
-	t->rgd_pos = redundant ? h->rgd * VMDK_SECTOR : 0;
-	return vmdk_tables_place(t, h->gd, e);
 }
 
 /* The reason why the extent is read-only, or NULL. */
@@ -71,20 +57,33 @@ static const char *find_obstacle(
 static int load_tables(
 	struct vmdk_extent *x, const struct vmdk_header *h, const struct image *img, struct err *e)
 {
-	struct sparse *s = x->priv;
-	uint64_t lost;
-	int r = place_directory(&s->tables, h, img, e);
+	struct vmdk_tables *t = x->tables;
+	uint64_t lost, gd = h->gd;
+	bool redundant;
+	int r = vmdk_tables_measure(t, e);
 
+	if (r < 0)
+		return r;
+	redundant = (h->flags & VMDK_REDUNDANT) && vmdk_tables_valid_directory(t, h->rgd);
+	if (redundant && !vmdk_tables_valid_directory(t, h->gd)) {
+		image_warn(img, "%s has lost its grain directory; the redundant one is used",
+			t->io->name);
+		gd = h->rgd;
+	} else if (redundant) {
+		t->rgd_pos = h->rgd * VMDK_SECTOR;
+	}
+	r = vmdk_tables_place(t, gd, e);
 	if (r == 0)
-		r = vmdk_tables_check(&s->tables, &lost, e);
-	if (r == 0)
-		x->no_writing = find_obstacle(&s->tables, h, lost);
-	if (r == 0 && lost > 0)
+		r = vmdk_tables_check(t, &lost, e);
+	if (r < 0)
+		return r;
+	x->no_writing = find_obstacle(t, h, lost);
+	if (lost > 0)
 		image_warn(img,
 			"%s has lost %" PRIu64
 			" of its grain directory's entries; the redundant one is used for them",
-			s->tables.io->name, lost);
-	return r;
+			t->io->name, lost);
+	return 0;
 }
 
 /* Reads a stream without directory by its markers.  It may lack grains at its end: only for a user
@@ -92,7 +91,7 @@ static int load_tables(
 static int recover(
 	struct vmdk_extent *x, const struct vmdk_header *h, const struct image *img, struct err *e)
 {
-	struct sparse *s = x->priv;
+	struct sparse *s = sparse_of(x);
 	struct err ours = ERR_INIT;
 	int r;
 
@@ -134,12 +133,19 @@ static void set_header(struct sparse *s, const struct vmdk_header *h)
 	s->markers = h->flags & VMDK_MARKERS;
 }
 
-static int load(struct vmdk_extent *x, const struct image *img, struct err *e)
+static int sparse_open(struct vmdk_extent *x, const struct image *img, struct err *e)
 {
-	struct sparse *s = x->priv;
+	struct sparse *s = calloc(1, sizeof *s);
 	struct vmdk_header h, footer;
-	int r = vmdk_header_read(x->io, &h, e);
+	int r;
 
+	if (!s)
+		return err_nomem(e);
+	x->tables = &s->tables;
+	s->tables.cache = img->opts->cache;
+	s->tables.io = x->io;
+	s->codec = img->opts->codec;
+	r = vmdk_header_read(x->io, 0, &h, e);
 	if (r < 0)
 		return r;
 	set_header(s, &h);
@@ -149,29 +155,16 @@ static int load(struct vmdk_extent *x, const struct image *img, struct err *e)
 			"the file is cut short: %" PRIu64 " bytes, at least %" PRIu64
 			" sectors expected",
 			x->io->size, h.overhead);
-	if (h.gd != VMDK_GD_AT_END)
-		return load_tables(x, &h, img, e);
-	r = vmdk_header_read_footer(x->io, &footer, e);
-	if (r == -EUCLEAN)
-		return recover(x, &h, img, e);
-	if (r < 0)
-		return r;
-	set_header(s, &footer);
-	return load_tables(x, &footer, img, e);
-}
-
-static int sparse_open(struct vmdk_extent *x, const struct image *img, struct err *e)
-{
-	struct sparse *s = x->priv = calloc(1, sizeof *s);
-	int r;
-
-	if (!s)
-		return err_nomem(e);
-	s->tables.cache = img->opts->cache;
-	s->tables.io = x->io;
-	s->codec = img->opts->codec;
-	x->tables = &s->tables;
-	r = load(x, img, e);
+	if (h.gd == VMDK_GD_AT_END) {
+		r = vmdk_header_read_footer(x->io, &footer, e);
+		if (r == -EUCLEAN)
+			return recover(x, &h, img, e);
+		if (r < 0)
+			return r;
+		h = footer;
+		set_header(s, &h);
+	}
+	r = load_tables(x, &h, img, e);
 	if (r == 0 && s->tables.capacity < x->len && !x->no_writing)
 		x->no_writing = "its sparse extent is shorter than the descriptor says";
 	return r;
@@ -179,19 +172,16 @@ static int sparse_open(struct vmdk_extent *x, const struct image *img, struct er
 
 static void sparse_close(struct vmdk_extent *x)
 {
-	struct sparse *s = x->priv;
-
-	vmdk_recover_free(s->recovery);
-	vmdk_alloc_free(s->tables.alloc);
-	free(s);
+	vmdk_recover_free(sparse_of(x)->recovery);
+	vmdk_alloc_free(x->tables->alloc);
 }
 
 static int sparse_map(
 	const struct vmdk_extent *x, uint64_t off, uint64_t len, struct extent *out, struct err *e)
 {
-	const struct sparse *s = x->priv;
+	const struct sparse *s = sparse_of(x);
 	int r = s->recovery ? vmdk_recover_map(s->recovery, off, len, out, e)
-			    : vmdk_tables_map(&s->tables, off, len, out, e);
+			    : vmdk_tables_map(x, off, len, out, e);
 
 	if (r < 0 || out->kind != EXTENT_GENERATED)
 		return r;
@@ -204,89 +194,61 @@ static int sparse_map(
 	return 0;
 }
 
-/* A compressed grain: a 64-bit sector of the disk, if there are markers, a 32-bit length, and a
- * zlib stream (Compressed Grain). */
-struct compressed_grain {
-	uint64_t grain;
-	uint64_t pos; /* of the zlib stream */
-	uint32_t len; /* of the zlib stream */
-};
-
-static int read_compressed_head(
-	const struct vmdk_extent *x, uint64_t unit_id, struct compressed_grain *k, struct err *e)
+/* Reads and decompresses a grain: a 64-bit sector of the disk, if there are markers, a 32-bit
+ * length, and a zlib stream (Compressed Grain). */
+static int read_compressed(
+	const struct vmdk_extent *x, uint64_t unit_id, unsigned char *out, struct err *e)
 {
-	const struct sparse *s = x->priv;
-	uint32_t grain = s->tables.grain;
-	uint64_t pos = (uint32_t)unit_id * (uint64_t)VMDK_SECTOR;
+	const struct sparse *s = sparse_of(x);
+	uint32_t size = s->tables.grain, max = VMDK_COMPRESSED_MAX(size), len;
+	uint64_t grain = unit_id >> 32, pos = (uint32_t)unit_id * (uint64_t)VMDK_SECTOR;
+	/* A grain that ends after the disk may be stored short: the rest is never read. */
+	uint64_t needed = MIN(size, s->tables.capacity - grain * size);
 	size_t head = s->markers ? VMDK_RECORD_HEAD : 4;
-	uint32_t max = VMDK_COMPRESSED_MAX(grain);
 	unsigned char raw[VMDK_RECORD_HEAD];
+	ssize_t made;
+	void *in;
 	int r = io_read(x->io, raw, head, pos, e);
 
 	if (r < 0)
 		return r;
-	k->grain = unit_id >> 32;
-	k->pos = pos + head;
-	k->len = load_le32(raw + head - 4);
-	if (s->markers && load_le64(raw) != k->grain * (grain / VMDK_SECTOR))
+	if (s->markers && load_le64(raw) != grain * (size / VMDK_SECTOR))
 		return err_set(e, EUCLEAN,
 			"the data at %" PRIu64 " is of sector %" PRIu64 ", not %" PRIu64, pos,
-			load_le64(raw), k->grain * (grain / VMDK_SECTOR));
-	if (k->len == 0 || k->len > max || !range_fits(k->pos, k->len, x->io->size))
+			load_le64(raw), grain * (size / VMDK_SECTOR));
+	len = load_le32(raw + head - 4);
+	if (len == 0 || len > max || !range_fits(pos + head, len, x->io->size))
 		return err_set(e, EUCLEAN,
 			"compressed length %" PRIu32 " at %" PRIu64 ", at most %" PRIu32
 			" inside a file of %" PRIu64 " expected",
-			k->len, pos, max, x->io->size);
-	return 0;
-}
-
-/* A grain that ends after the disk may be stored short: the rest is never read. */
-static int decompress(const struct vmdk_extent *x, const struct compressed_grain *k, const void *in,
-	unsigned char *out, struct err *e)
-{
-	const struct sparse *s = x->priv;
-	uint32_t grain = s->tables.grain;
-	uint64_t needed = MIN(grain, s->tables.capacity - k->grain * grain);
-	ssize_t made = codec_inflate_zlib(s->codec, in, k->len, out, grain, e);
-
+			len, pos, max, x->io->size);
+	pos += head;
+	in = malloc(len);
+	if (!in)
+		return err_nomem(e);
+	made = io_read(x->io, in, len, pos, e);
+	if (made == 0) {
+		made = codec_inflate_zlib(s->codec, in, len, out, size, e);
+		if (made < 0)
+			err_in(e, "data at %" PRIu64, pos);
+	}
+	free(in);
 	if (made < 0)
-		return err_in(e, "data at %" PRIu64, k->pos);
+		return -e->code;
 	if ((uint64_t)made < needed)
 		return err_set(e, EUCLEAN,
-			"the data at %" PRIu64 " gives %zd bytes, %" PRIu64 " expected", k->pos,
-			made, needed);
-	memset(out + made, 0, grain - made);
+			"the data at %" PRIu64 " gives %zd bytes, %" PRIu64 " expected", pos, made,
+			needed);
+	memset(out + made, 0, size - made);
 	return 0;
 }
 
 static int sparse_fill(
 	const struct vmdk_extent *x, const struct extent *unit, void *buf, struct err *e)
 {
-	struct compressed_grain k;
-	void *in;
-	int r = read_compressed_head(x, unit->unit_id, &k, e);
-
-	if (r < 0)
-		goto where;
-	in = malloc(k.len);
-	if (!in)
-		return err_nomem(e);
-	r = io_read(x->io, in, k.len, k.pos, e);
-	if (r == 0)
-		r = decompress(x, &k, in, buf, e);
-	free(in);
-where:
-	return r < 0 ? err_in(e, "%s: grain %" PRIu64, x->io->name, unit->unit_id >> 32) : 0;
-}
-
-static void sparse_facts(const struct vmdk_extent *x, struct facts *f)
-{
-	const struct sparse *s = x->priv;
-
-	facts_number(f, "cluster-size", s->tables.grain);
-	facts_cluster_size(f, s->tables.grain);
-	if (s->tables.compressed)
-		facts_flag(f, "compressed", true);
+	if (read_compressed(x, unit->unit_id, buf, e) < 0)
+		return err_in(e, "%s: grain %" PRIu64, x->io->name, unit->unit_id >> 32);
+	return 0;
 }
 
 const struct vmdk_kind vmdk_sparse = {
@@ -294,5 +256,4 @@ const struct vmdk_kind vmdk_sparse = {
 	.close = sparse_close,
 	.map = sparse_map,
 	.fill = sparse_fill,
-	.facts = sparse_facts,
 };

@@ -10,7 +10,7 @@
 
 #include <stdint.h>
 
-#include "plan.h"
+#include "header.h"
 
 struct err;
 struct image;

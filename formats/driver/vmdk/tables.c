@@ -16,7 +16,7 @@
 #include "util/limits.h"
 #include "io/meta.h"
 #include "io/io.h"
-#include "view/view.h"
+#include "disk.h"
 
 uint64_t vmdk_tables_count(const struct vmdk_tables *t)
 {
@@ -344,8 +344,9 @@ static int run_find(const struct vmdk_tables *t, uint64_t grain, uint64_t n, str
 }
 
 int vmdk_tables_map(
-	const struct vmdk_tables *t, uint64_t off, uint64_t len, struct extent *out, struct err *e)
+	const struct vmdk_extent *x, uint64_t off, uint64_t len, struct extent *out, struct err *e)
 {
+	const struct vmdk_tables *t = x->tables;
 	uint64_t grain = off / t->grain, skip = off % t->grain;
 	struct grain_run run;
 	int r;

@@ -19,6 +19,7 @@ struct cache;
 struct extent;
 struct io;
 struct vmdk_allocator;
+struct vmdk_extent;
 struct vmdk_tables;
 
 /* A decoded entry, of either level and of any kind of extent: a sector, or one of these. */
@@ -98,6 +99,6 @@ bool vmdk_tables_in_hole(const struct vmdk_tables *t, uint64_t table, uint64_t n
 /* As map of struct vmdk_kind.  Of a compressed grain out->pos is the sector and out->unit_id the
  * number: the caller sets the other fields of EXTENT_GENERATED. */
 int vmdk_tables_map(
-	const struct vmdk_tables *t, uint64_t off, uint64_t len, struct extent *out, struct err *e);
+	const struct vmdk_extent *x, uint64_t off, uint64_t len, struct extent *out, struct err *e);
 
 #endif

@@ -5,7 +5,7 @@
  * programs refuse an extent whose redundant tables differ, and a crash may leave it so: a redundant
  * table is made equal to its table.
  */
-#include "verify.h"
+#include "alloc.h"
 
 #include <errno.h>
 #include <inttypes.h>
@@ -20,7 +20,6 @@
 #include "io/writeback.h"
 #include "view/writer.h"
 #include "metadata.h"
-#include "tables.h"
 
 #define NO_START   UINT64_MAX
 #define PLACES_MAX (UINT64_C(1) << 29) /* 64 MiB of bits */

@@ -9,7 +9,7 @@
  *
  * Only hosted extents are written.  write.c opens a disk for writing, after verify.c has read all
  * entries; alloc.c changes them; resize.c appends tables; check.c repairs.  metadata.c has the
- * bytes that are not grains.  plan.c has the layout of new extents, for create.c and export.c;
+ * bytes that are not grains.  header.c has the layout of new extents, for create.c and export.c;
  * stream.c writes streamOptimized ones from front to back.
  *
  * Section names are those of VMware's "Virtual Disk Format 5.0".
@@ -25,6 +25,7 @@ struct check_report;
 struct err;
 struct image;
 struct view;
+struct vmdk;
 
 #define VMDK_SECTOR 512u /* bytes of a sector in all fields, whatever the guest's sectors are */
 
@@ -32,6 +33,14 @@ struct view;
 int vmdk_create(struct creation *c, struct err *e);
 extern const struct create_option vmdk_create_options[];
 int vmdk_check(struct image *img, unsigned repair, struct check_report *r, struct err *e);
+
+/* write.c: gives the opened disk write ops, or sets the reason why it is read-only; nothing when
+ * the image is opened for reading. */
+int vmdk_write_enable(struct image *img, struct vmdk *v, struct err *e);
+int vmdk_write_start(struct image *img, struct err *e); /* as start_writing of struct format */
+
+/* export.c */
+extern const struct export_format vmdk_export_sparse, vmdk_export_stream;
 
 /* resize.c: as in struct write_ops. */
 int vmdk_resize(struct view *view, uint64_t size, struct err *e);

@@ -4,8 +4,6 @@
  * A few values of the descriptor change with the first write: by them other programs find that the
  * content is no longer the same.  New values are as long as the old ones, so that nothing moves.
  */
-#include "write.h"
-
 #include <errno.h>
 #include <inttypes.h>
 #include <stdio.h>
@@ -22,6 +20,7 @@
 #include "disk.h"
 #include "stream.h"
 #include "tables.h"
+#include "vmdk.h"
 
 /* Overwrites the text at the place that at points to. */
 static int patch(struct view *view, const char *at, const char *text, size_t len, struct err *e)
@@ -214,7 +213,7 @@ int vmdk_write_enable(struct image *img, struct vmdk *v, struct err *e)
 	if (r < 0 || !img->writable || v->stream)
 		return r;
 	for (const struct vmdk_extent *x = v->extents; x < end; x++)
-		if (x->tables) {
+		if (x->kind == &vmdk_sparse) {
 			unit = MAX(unit, x->tables->grain);
 			zero_marks &= x->tables->zero_marks;
 		}
