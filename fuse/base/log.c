@@ -11,6 +11,7 @@
 #include <syslog.h>
 
 #include "util/err.h"
+#include "process.h"
 
 #define BURST  10
 #define WINDOW 30 /* seconds */
@@ -39,14 +40,13 @@ static void log_line(const struct log *log, const char *line)
 /* True if one more line may be logged.  *missed: the number of lines suppressed before it. */
 static bool log_admit(struct log *log, unsigned *missed)
 {
-	struct timespec now;
+	time_t now = process_now();
 	bool admit;
 
-	clock_gettime(CLOCK_MONOTONIC, &now);
 	*missed = 0;
 	pthread_mutex_lock(&log->lock);
-	if (now.tv_sec - log->since >= WINDOW) {
-		log->since = now.tv_sec;
+	if (now - log->since >= WINDOW) {
+		log->since = now;
 		log->logged = 0;
 		*missed = log->suppressed;
 		log->suppressed = 0;

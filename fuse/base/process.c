@@ -79,6 +79,14 @@ void process_set_control(const char *path, const char *value)
 	close(fd);
 }
 
+time_t process_now(void)
+{
+	struct timespec ts;
+
+	clock_gettime(CLOCK_MONOTONIC, &ts);
+	return ts.tv_sec;
+}
+
 int process_thread(pthread_t *thread, void *(*loop)(void *arg), void *arg, struct err *e)
 {
 	sigset_t all, before;

@@ -1,11 +1,12 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* process.h - helpers for daemons: descriptors, pipes between processes, threads without signals.
- */
+/* process.h - helpers for daemons: descriptors, pipes between processes, threads without signals, a
+ * clock. */
 #ifndef VDISKFS_BASE_PROCESS_H
 #define VDISKFS_BASE_PROCESS_H
 
 #include <pthread.h>
 #include <stddef.h>
+#include <time.h>
 
 struct err;
 
@@ -25,6 +26,9 @@ void process_mute(int null);
 
 /* Writes to a file in /sys; does nothing without permission. */
 void process_set_control(const char *path, const char *value);
+
+/* Seconds of the monotonic clock. */
+time_t process_now(void);
 
 /* Starts a thread with all signals blocked, so that the main thread gets them. */
 int process_thread(pthread_t *thread, void *(*loop)(void *arg), void *arg, struct err *e);

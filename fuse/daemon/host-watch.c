@@ -19,7 +19,6 @@
 #include <string.h>
 #include <sys/eventfd.h>
 #include <sys/inotify.h>
-#include <time.h>
 #include <unistd.h>
 
 #include "util/bytes.h"
@@ -121,20 +120,6 @@ bool host_watch_add(void *arg, const char *path)
 	return new;
 }
 
-static void note_event(struct host_watch *w, const struct inotify_event *event)
-{
-	struct watched key = {.wd = event->wd}, **slot = tfind(&key, &w->dirs, by_wd);
-	struct watched *d = slot ? *slot : NULL;
-
-	if (event->mask & IN_Q_OVERFLOW)
-		w->lost = true;
-	if (d && !d->changed) {
-		d->changed = true;
-		d->next = w->changed;
-		w->changed = d;
-	}
-}
-
 /* Reads all pending events. */
 static void read_events(struct host_watch *w)
 {
@@ -145,8 +130,15 @@ static void read_events(struct host_watch *w)
 	while ((n = read(w->inotify, buf, sizeof buf)) > 0)
 		for (char *p = buf; p < buf + n;) {
 			const struct inotify_event *event = (const void *)p;
+			struct watched key = {.wd = event->wd}, **d = tfind(&key, &w->dirs, by_wd);
 
-			note_event(w, event);
+			if (event->mask & IN_Q_OVERFLOW)
+				w->lost = true;
+			if (d && !(*d)->changed) {
+				(*d)->changed = true;
+				(*d)->next = w->changed;
+				w->changed = *d;
+			}
 			p += sizeof *event + event->len;
 		}
 	pthread_mutex_unlock(&w->lock);
@@ -223,23 +215,15 @@ static bool await_event(const struct host_watch *w, int ms)
 	return poll(fds, 2, ms) > 0 && (fds[0].revents & POLLIN);
 }
 
-static time_t now(void)
-{
-	struct timespec ts;
-
-	clock_gettime(CLOCK_MONOTONIC, &ts);
-	return ts.tv_sec;
-}
-
 static void *watch_loop(void *arg)
 {
 	struct host_watch *w = arg;
-	time_t period = MAX((time_t)w->idle, 1), due = now() + period;
+	time_t period = MAX((time_t)w->idle, 1), due = process_now() + period;
 	bool unwatched;
 
 	while (!atomic_load(&w->ending)) {
 		int left = image_pool_close_idle(w->pool);
-		time_t wait = MAX(due - now(), 0);
+		time_t wait = MAX(due - process_now(), 0);
 
 		if (left >= 0)
 			wait = MIN(wait, (time_t)left);
@@ -251,7 +235,7 @@ static void *watch_loop(void *arg)
 			}
 			look_again(w, false);
 		}
-		if (now() < due)
+		if (process_now() < due)
 			continue;
 		/* Without an event: retries images, and reads directories that are not watched. */
 		pthread_mutex_lock(&w->lock);
@@ -261,7 +245,7 @@ static void *watch_loop(void *arg)
 			tree_each_top(w->tree, retry, NULL);
 		if (unwatched)
 			look_again(w, true);
-		due = now() + period;
+		due = process_now() + period;
 	}
 	return NULL;
 }

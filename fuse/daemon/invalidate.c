@@ -21,7 +21,7 @@ static fuse_ino_t number_of(const struct invalidate *n, const struct node *node)
 
 /* Drops the cached listing of a directory (as the data of a file is dropped) and one entry.  The
  * kernel may have neither, which is no error. */
-static void tell(void *arg, struct node *dir, const char *name)
+static void drop_entry(void *arg, struct node *dir, const char *name)
 {
 	const struct invalidate *n = arg;
 	fuse_ino_t ino = number_of(n, dir);
@@ -30,7 +30,7 @@ static void tell(void *arg, struct node *dir, const char *name)
 	fuse_lowlevel_notify_inval_entry(n->session, ino, name, strlen(name));
 }
 
-static void tell_stale(void *arg, struct node *node, uint64_t off, uint64_t len)
+static void drop_data(void *arg, struct node *node, uint64_t off, uint64_t len)
 {
 	const struct invalidate *n = arg;
 
@@ -42,8 +42,8 @@ static void *notify_loop(void *arg)
 	struct invalidate *n = arg;
 
 	while (!atomic_load(&n->ending)) {
-		tree_notify(n->tree, tell, n);
-		coherence_notify(n->coherence, tell_stale, n);
+		tree_notify(n->tree, drop_entry, n);
+		coherence_notify(n->coherence, drop_data, n);
 		while (sem_wait(&n->changed) < 0 && errno == EINTR)
 			;
 	}
@@ -70,33 +70,25 @@ int invalidate_start(struct invalidate *n, struct fuse_session *session, struct 
 	return process_thread(&n->thread, notify_loop, n, e);
 }
 
-/* Serves one request if one comes within PATIENCE; false when the session has ended. */
-static bool serve_one(struct fuse_session *se, struct fuse_buf *buf)
-{
-	struct pollfd request = {.fd = fuse_session_fd(se), .events = POLLIN};
-
-	if (poll(&request, 1, PATIENCE) <= 0)
-		return true;
-	if (fuse_session_receive_buf(se, buf) <= 0)
-		return false;
-	fuse_session_process_buf(se, buf);
-	return true;
-}
-
 /* When a signal has ended the loop, the thread may be in a notification that waits for the answer
  * to a request; so requests are served until the thread ends. */
 void invalidate_end(struct invalidate *n)
 {
+	struct pollfd request = {.fd = fuse_session_fd(n->session), .events = POLLIN};
 	struct fuse_buf buf = {.mem = NULL};
-	bool serve = true;
 
 	atomic_store(&n->ending, true);
 	wake(n);
 	fuse_session_reset(n->session);
-	while (serve && pthread_tryjoin_np(n->thread, NULL) != 0)
-		serve = serve_one(n->session, &buf);
-	if (!serve)
-		pthread_join(n->thread, NULL);
+	while (pthread_tryjoin_np(n->thread, NULL) != 0) {
+		if (poll(&request, 1, PATIENCE) <= 0)
+			continue;
+		if (fuse_session_receive_buf(n->session, &buf) <= 0) {
+			pthread_join(n->thread, NULL); /* the session has ended */
+			break;
+		}
+		fuse_session_process_buf(n->session, &buf);
+	}
 	free(buf.mem);
 	tree_on_change(n->tree, NULL, NULL);
 	coherence_on_stale(n->coherence, NULL, NULL);

@@ -24,47 +24,35 @@
 /* How long the mount may take to answer, in ms: longer than any limit of the daemon itself. */
 #define READY_MAX 60000
 
-static bool has_come(int fd)
+/* Waits until the mount answers or the daemon ends; returns the exit status.  There is no time
+ * limit for opening the image, only for the mount. */
+static int await_ready(int fd, pid_t daemon)
 {
-	struct pollfd p = {.fd = fd, .events = POLLIN};
-	int n;
+	struct pollfd next = {.fd = fd, .events = POLLIN};
+	char byte = process_receive(fd);
+	int n, status;
 
-	do
-		n = poll(&p, 1, READY_MAX);
-	while (n < 0 && errno == EINTR);
-	return n > 0;
-}
-
-/* The exit status after the end of the daemon, which has reported errors unless a signal ended it.
- */
-static int end_of(pid_t daemon)
-{
-	int status;
-
+	if (byte == MOUNTED) {
+		do
+			n = poll(&next, 1, READY_MAX);
+		while (n < 0 && errno == EINTR);
+		if (n <= 0) {
+			fprintf(stderr,
+				"vdiskfs: the mount does not answer within %d s; it is removed\n",
+				READY_MAX / 1000);
+			kill(daemon, SIGKILL);
+			return EXIT_FAILURE;
+		}
+		byte = process_receive(fd);
+	}
+	if (byte == READY)
+		return EXIT_SUCCESS;
 	while (waitpid(daemon, &status, 0) < 0)
 		if (errno != EINTR)
 			return EXIT_FAILURE;
-	if (WIFSIGNALED(status))
+	if (WIFSIGNALED(status)) /* else it has reported its error */
 		fputs("vdiskfs: the daemon ended before the mount answered\n", stderr);
 	return EXIT_FAILURE;
-}
-
-/* There is no time limit for opening the image, only for the mount. */
-static int await_ready(int fd, pid_t daemon)
-{
-	char byte = process_receive(fd);
-
-	if (byte == MOUNTED && has_come(fd))
-		byte = process_receive(fd);
-	if (byte == READY)
-		return EXIT_SUCCESS;
-	if (byte == MOUNTED) {
-		fprintf(stderr, "vdiskfs: the mount does not answer within %d s; it is removed\n",
-			READY_MAX / 1000);
-		kill(daemon, SIGKILL);
-		return EXIT_FAILURE;
-	}
-	return end_of(daemon);
 }
 
 int launch_daemon(struct launch *l, struct err *e)

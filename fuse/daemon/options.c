@@ -181,9 +181,7 @@ static const char usage[] =
 	"\n"
 	"Options of mount(8) and fstab are accepted; \"mount -t fuse.vdiskfs\" works.\n";
 
-static int complain(const char *fmt, ...) __attribute__((format(printf, 1, 2)));
-
-static int complain(const char *fmt, ...)
+__attribute__((format(printf, 1, 2))) static int complain(const char *fmt, ...)
 {
 	va_list ap;
 
@@ -290,11 +288,13 @@ static int parse_cache(struct options *o)
 	return 0;
 }
 
-/* Accepts digits only: strtoul(3) would take blanks and a sign, too. */
+/* Without a word *n stays.  Accepts digits only: strtoul(3) would take blanks and a sign, too. */
 static bool read_number(const char *word, int base, unsigned long max, unsigned long *n)
 {
 	char *end;
 
+	if (!word)
+		return true;
 	if (word[0] < '0' || word[0] > '9')
 		return false;
 	errno = 0;
@@ -302,47 +302,32 @@ static bool read_number(const char *word, int base, unsigned long max, unsigned 
 	return *end == '\0' && errno == 0 && *n <= max;
 }
 
-static int parse_threads(struct options *o)
+static int parse_numbers(struct options *o)
 {
-	/* Two for each processor: one waits for the disk while another decodes. */
-	unsigned long n = (unsigned long)MIN(MAX(4, 2 * get_nprocs()), MAX_THREADS);
+	unsigned long uid = getuid(), gid = getgid(), mask = 0, idle = DEFAULT_IDLE;
+	/* Two threads for each processor: one waits for the disk while another decodes. */
+	unsigned long threads =
+		o->single_thread ? 1 : (unsigned long)MIN(MAX(4, 2 * get_nprocs()), MAX_THREADS);
 
-	if (o->single_thread)
-		n = 1;
-	if (o->threads_word && (!read_number(o->threads_word, 10, MAX_THREADS, &n) || n < 1))
+	/* (uid_t)-1 is no user: chown(2) leaves the owner unchanged for it. */
+	if (!read_number(o->uid_word, 10, UINT32_MAX - 1, &uid))
+		return complain("uid=%s: expected the number of a user", o->uid_word);
+	if (!read_number(o->gid_word, 10, UINT32_MAX - 1, &gid))
+		return complain("gid=%s: expected the number of a group", o->gid_word);
+	if (!read_number(o->umask_word, 8, 0777, &mask))
+		return complain("umask=%s: expected an octal number such as 022", o->umask_word);
+	if (!read_number(o->threads_word, 10, MAX_THREADS, &threads) || threads < 1)
 		return complain(
 			"threads=%s: expected a number from 1 to %d", o->threads_word, MAX_THREADS);
-	o->threads = (unsigned)n;
-	return 0;
-}
-
-/* (uid_t)-1 is no user: chown(2) leaves the owner unchanged for it. */
-static int parse_access(struct options *o)
-{
-	struct access *a = &o->access;
-	unsigned long uid = getuid(), gid = getgid(), mask = 0;
-
-	if (o->uid_word && !read_number(o->uid_word, 10, UINT32_MAX - 1, &uid))
-		return complain("uid=%s: expected the number of a user", o->uid_word);
-	if (o->gid_word && !read_number(o->gid_word, 10, UINT32_MAX - 1, &gid))
-		return complain("gid=%s: expected the number of a group", o->gid_word);
-	if (o->umask_word && !read_number(o->umask_word, 8, 0777, &mask))
-		return complain("umask=%s: expected an octal number such as 022", o->umask_word);
-	a->uid = (uid_t)uid;
-	a->gid = (gid_t)gid;
-	a->has_umask = o->umask_word;
-	a->umask = (mode_t)mask;
-	return 0;
-}
-
-static int parse_idle(struct options *o)
-{
-	unsigned long n = DEFAULT_IDLE;
-
-	if (o->idle_word && !read_number(o->idle_word, 10, MAX_IDLE, &n))
+	if (!read_number(o->idle_word, 10, MAX_IDLE, &idle))
 		return complain(
 			"idle=%s: expected a number of seconds up to %d", o->idle_word, MAX_IDLE);
-	o->idle = (unsigned)n;
+	o->access.uid = (uid_t)uid;
+	o->access.gid = (gid_t)gid;
+	o->access.has_umask = o->umask_word;
+	o->access.umask = (mode_t)mask;
+	o->threads = (unsigned)threads;
+	o->idle = (unsigned)idle;
 	return 0;
 }
 
@@ -383,29 +368,23 @@ static int check_directories(const struct string_list *dirs, const char *option)
 	return 0;
 }
 
-/* Checks and completes the options; false after an error. */
-static bool complete(struct options *o)
+static int check_and_complete(struct options *o)
 {
-	if (!o->image) {
-		complain("no image given; see vdiskfs --help");
-		return false;
-	}
-	if (!o->mountpoint) {
-		complain("%s: no mount point given; see vdiskfs --help", o->image);
-		return false;
-	}
+	if (!o->image)
+		return complain("no image given; see vdiskfs --help");
+	if (!o->mountpoint)
+		return complain("%s: no mount point given; see vdiskfs --help", o->image);
 	if (o->max_read == 0 || o->max_read > READ_MAX)
 		o->max_read = READ_MAX;
 	if (parse_writable(o) < 0 || parse_sandbox(o) < 0 || parse_cache(o) < 0 ||
-		parse_access(o) < 0 || parse_threads(o) < 0 || parse_idle(o) < 0)
-		return false;
+		parse_numbers(o) < 0)
+		return -1;
 	/* Programs that the daemon starts must not keep the pipe open. */
-	if (o->holder != NO_HOLDER && fcntl(o->holder, F_SETFD, FD_CLOEXEC) < 0) {
-		complain("holder=%d: %s", o->holder, strerror(errno));
-		return false;
-	}
-	return check_directories(&o->allow, "allow") == 0 &&
-	       check_directories(&o->search, "search") == 0;
+	if (o->holder != NO_HOLDER && fcntl(o->holder, F_SETFD, FD_CLOEXEC) < 0)
+		return complain("holder=%d: %s", o->holder, strerror(errno));
+	if (check_directories(&o->allow, "allow") < 0)
+		return -1;
+	return check_directories(&o->search, "search");
 }
 
 enum options_verdict options_parse(struct options *o, int argc, char **argv)
@@ -420,7 +399,7 @@ enum options_verdict options_parse(struct options *o, int argc, char **argv)
 	else if (o->list_formats)
 		registry_print();
 	else
-		return complete(o) ? OPTIONS_MOUNT : OPTIONS_BAD;
+		return check_and_complete(o) == 0 ? OPTIONS_MOUNT : OPTIONS_BAD;
 	return OPTIONS_DONE;
 }
 

@@ -65,18 +65,6 @@ static int landlock_version(void)
 	return (int)syscall(SYS_landlock_create_ruleset, NULL, (size_t)0, LANDLOCK_GIVE_VERSION);
 }
 
-/* All rights that a version of Landlock can deny. */
-static struct ruleset all_rights(int version)
-{
-	unsigned nfs = version >= 5 ? 16 : version >= 3 ? 15 : version == 2 ? 14 : 13;
-
-	return (struct ruleset){
-		.access_fs = (UINT64_C(1) << nfs) - 1,
-		.access_net = version >= 4 ? 3 : 0, /* TCP: bind, connect */
-		.scoped = version >= 6 ? 3 : 0,     /* abstract sockets, signals */
-	};
-}
-
 /* A directory that did not exist before the mount is skipped. */
 static int allow_below(int rules, const char *path, uint64_t access)
 {
@@ -90,7 +78,14 @@ static int allow_below(int rules, const char *path, uint64_t access)
 
 static int landlock_enter(const struct locked_in *in)
 {
-	struct ruleset rules = all_rights(landlock_version());
+	/* All rights that the version of Landlock can deny. */
+	int version = landlock_version();
+	unsigned nfs = version >= 5 ? 16 : version >= 3 ? 15 : version == 2 ? 14 : 13;
+	struct ruleset rules = {
+		.access_fs = (UINT64_C(1) << nfs) - 1,
+		.access_net = version >= 4 ? 3 : 0, /* TCP: bind, connect */
+		.scoped = version >= 6 ? 3 : 0,     /* abstract sockets, signals */
+	};
 	long fd = syscall(SYS_landlock_create_ruleset, &rules, sizeof rules, 0u);
 	int ret = 0;
 

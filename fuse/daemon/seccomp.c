@@ -224,13 +224,19 @@ static void allow_threads(struct program *p)
 	emit_deny(p);
 }
 
-static void allow_by_arguments(struct program *p)
+static void build(struct program *p, enum seccomp_files files)
 {
 	/* Locks, pipe sizes and flags, but not F_SETOWN, which sends signals to other processes. */
 	static const uint32_t commands[] = {F_GETFD, F_SETFD, F_GETFL, F_SETFL, F_DUPFD_CLOEXEC,
 		F_OFD_GETLK, F_OFD_SETLK, F_GETPIPE_SZ, F_SETPIPE_SZ};
 	const uint32_t self = (uint32_t)getpid();
 
+	/* Numbers of calls differ between architectures. */
+	emit_load(p, offsetof(struct seccomp_data, arch));
+	emit(p, BPF_JMP | BPF_JEQ | BPF_K, ARCH, 1, 0);
+	emit_return(p, SECCOMP_RET_KILL_PROCESS);
+	emit_load(p, offsetof(struct seccomp_data, nr));
+	allow_calls(p, allowed, COUNT(allowed));
 	allow_threads(p);
 #ifdef SYS_mmap2
 	allow_without(p, SYS_mmap2, 2, PROT_EXEC);
@@ -241,17 +247,6 @@ static void allow_by_arguments(struct program *p)
 	allow_with(p, SYS_fcntl, 1, commands, COUNT(commands));
 	allow_with(p, SYS_tgkill, 0, &self, 1);
 	allow_with_null(p, SYS_sendto, 4); /* syslog's socket is connected */
-}
-
-static void build(struct program *p, enum seccomp_files files)
-{
-	/* Numbers of calls differ between architectures. */
-	emit_load(p, offsetof(struct seccomp_data, arch));
-	emit(p, BPF_JMP | BPF_JEQ | BPF_K, ARCH, 1, 0);
-	emit_return(p, SECCOMP_RET_KILL_PROCESS);
-	emit_load(p, offsetof(struct seccomp_data, nr));
-	allow_calls(p, allowed, COUNT(allowed));
-	allow_by_arguments(p);
 	if (files != SECCOMP_NO_FILES)
 		allow_calls(p, allowed_to_open, COUNT(allowed_to_open));
 	if (files == SECCOMP_WRITES)

@@ -127,8 +127,8 @@ static int add_mount_options(struct fuse_args *args, const struct options *o)
 	return ret;
 }
 
-static struct fuse_session *session_new(
-	const struct options *o, struct server *server, struct err *e)
+struct fuse_session *session_open(
+	const struct options *o, const char *mountpoint, struct server *server, struct err *e)
 {
 	struct fuse_lowlevel_ops ops = ops_table;
 	struct fuse_args args = FUSE_ARGS_INIT(0, NULL);
@@ -150,17 +150,7 @@ static struct fuse_session *session_new(
 		se = fuse_session_new(&args, &ops, sizeof ops, server);
 	}
 	fuse_opt_free_args(&args);
-	return se;
-}
-
-struct fuse_session *session_open(
-	const struct options *o, const char *mountpoint, struct server *server, struct err *e)
-{
-	struct fuse_session *se = session_new(o, server, e);
-
-	if (!se)
-		return NULL;
-	if (fuse_set_signal_handlers(se) == 0 && fuse_session_mount(se, mountpoint) == 0)
+	if (!se || (fuse_set_signal_handlers(se) == 0 && fuse_session_mount(se, mountpoint) == 0))
 		return se;
 	fuse_session_destroy(se);
 	return NULL;

@@ -49,7 +49,7 @@ int image_pool_close_idle(struct image_pool *pool)
 
 	pthread_mutex_lock(&pool->lock);
 	while ((s = TAILQ_FIRST(&pool->idle)) != NULL) {
-		left = s->since + pool->idle_max - pooled_image_now();
+		left = s->since + pool->idle_max - process_now();
 		if (left > 0)
 			break;
 		pooled_image_close_idle(s);

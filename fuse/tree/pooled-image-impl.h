@@ -90,7 +90,4 @@ int pooled_image_finish(struct pooled_image *s);
 
 void pooled_image_warn(const struct pooled_image *s, const struct err *e);
 
-/* Seconds of the monotonic clock. */
-time_t pooled_image_now(void);
-
 #endif

@@ -8,6 +8,7 @@
 #include "util/err.h"
 #include "view/view.h"
 #include "image/format.h"
+#include "base/process.h"
 #include "new-image.h"
 #include "pooled-image-impl.h"
 
@@ -87,14 +88,6 @@ struct pooled_image *pooled_image_ref(struct pooled_image *s)
 
 /* Lists. */
 
-time_t pooled_image_now(void)
-{
-	struct timespec ts;
-
-	clock_gettime(CLOCK_MONOTONIC, &ts);
-	return ts.tv_sec;
-}
-
 void pooled_image_leave_idle(struct pooled_image *s)
 {
 	TAILQ_REMOVE(&s->pool->idle, s, idle);
@@ -105,7 +98,7 @@ void pooled_image_unpin_since(struct pooled_image *s, time_t since)
 {
 	if (--s->pins > 0)
 		return;
-	s->since = since ? since : pooled_image_now();
+	s->since = since ? since : process_now();
 	TAILQ_INSERT_TAIL(&s->pool->idle, s, idle);
 	s->pool->nidle++;
 	pthread_cond_broadcast(&s->pool->done);
