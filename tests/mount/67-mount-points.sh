@@ -140,7 +140,7 @@ if [ -z "$sanitized" ] && strace -qq -o strace.log -e trace=openat2 true 2>/dev/
 		check "no openat2 ($code): a directory" old_kernel openat2 $code own
 		check "no openat2, no statx ($code): an image with a parent" old_kernel openat2,statx $code own/full.qcow2
 		check "no statx ($code): a directory is refused in words" eval \
-			'! without statx '$code' "$VDISKFS" -f own "$W/mnt" 2>e && grep -q "own: to tell mounts in it apart: " e && ! is_mounted mnt'
+			'! without statx '$code' "$VDISKFS" -f own "$W/mnt" 2>e && grep -q "own: the list of mounts: " e && ! is_mounted mnt'
 	done
 else
 	skip "without newer calls: strace cannot be used"
