@@ -228,44 +228,35 @@ static int check_tail(struct extent_check *c, struct err *e)
 	return r;
 }
 
-static int check_all(struct extent_check *c, struct err *e)
-{
-	const struct vmdk_tables *t = c->t;
-	uint64_t fixed = c->r->corruptions_fixed + c->r->leaks_fixed;
-	int r = vmdk_metadata_read(t, &c->meta, e);
-
-	if (r < 0)
-		return r;
-	/* Nothing is repaired where structures overlap. */
-	if (vmdk_metadata_check(&c->meta, e) < 0) {
-		check_corruption(c->r, "ERROR %s", e->text);
-		*e = (struct err)ERR_INIT;
-		c->repair = 0;
-	}
-	c->end = MAX(t->first_grain * VMDK_SECTOR, c->meta.end);
-	for (uint64_t i = 0; r == 0 && i < t->gd_len / t->entry_len; i++)
-		r = check_directory_entry(c, i, e);
-	if (r == 0)
-		r = check_tail(c, e);
-	if (r == 0 && c->r->corruptions_fixed + c->r->leaks_fixed > fixed)
-		r = io_sync(t->io, e);
-	if (c->repair)
-		cache_forget(t->cache, t->io);
-	return r;
-}
-
 /* Only hosted extents have redundant tables.  gd_len is 0 where the directory was lost. */
 static int check_extent(
 	const struct vmdk_extent *x, unsigned repair, struct check_report *r, struct err *e)
 {
-	struct extent_check c = {.t = x->tables, .r = r, .left = TABLES_LEAST};
+	const struct vmdk_tables *t = x->tables;
+	struct extent_check c = {.t = t, .r = r, .left = TABLES_LEAST};
+	uint64_t fixed = r->corruptions_fixed + r->leaks_fixed;
 	int rc;
 
-	if (x->kind != &vmdk_sparse || c.t->gd_len == 0)
+	if (x->kind != &vmdk_sparse || t->gd_len == 0)
 		return 0;
-	c.repair = c.t->io->writable ? repair : 0;
-	c.left += c.t->io->is_block ? c.t->io->size : c.t->io->stored;
-	rc = check_all(&c, e);
+	c.repair = t->io->writable ? repair : 0;
+	c.left += t->io->is_block ? t->io->size : t->io->stored;
+	rc = vmdk_metadata_read(t, &c.meta, e);
+	/* Nothing is repaired where structures overlap. */
+	if (rc == 0 && vmdk_metadata_check(&c.meta, e) < 0) {
+		check_corruption(r, "ERROR %s", e->text);
+		*e = (struct err)ERR_INIT;
+		c.repair = 0;
+	}
+	c.end = MAX(t->first_grain * VMDK_SECTOR, c.meta.end);
+	for (uint64_t i = 0; rc == 0 && i < vmdk_tables_count(t); i++)
+		rc = check_directory_entry(&c, i, e);
+	if (rc == 0)
+		rc = check_tail(&c, e);
+	if (rc == 0 && r->corruptions_fixed + r->leaks_fixed > fixed)
+		rc = io_sync(t->io, e);
+	if (c.repair)
+		cache_forget(t->cache, t->io);
 	vmdk_metadata_free(&c.meta);
 	return rc < 0 ? err_in(e, "%s", x->io->name) : 0;
 }
