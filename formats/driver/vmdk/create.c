@@ -24,65 +24,37 @@
 #define BASE_MAX   200      /* bytes of the name that others are made of */
 #define MAX_SPARSE ((uint64_t)VMDK_MAX_GD_BYTES / 4 * VMDK_TABLE * VMDK_GRAIN) /* sectors */
 
-static const struct subformat {
-	const char *name;
-	bool flat, split, stream;
-} subformats[] = {
-	{.name = "monolithicSparse"},
-	{.name = "monolithicFlat", .flat = true},
-	{.name = "twoGbMaxExtentSparse", .split = true},
-	{.name = "twoGbMaxExtentFlat", .flat = true, .split = true},
-	{.name = "streamOptimized", .stream = true},
-};
+static const char *const subformats[] = {"monolithicSparse", "monolithicFlat",
+	"twoGbMaxExtentSparse", "twoGbMaxExtentFlat", "streamOptimized", NULL};
 
 struct vmdk_creation {
 	struct creation *creation;
-	const struct subformat *kind;
+	bool flat, split, stream; /* properties of the subformat */
 	struct vmdk_descriptor_values text;
 	char base[BASE_MAX + 1]; /* the file name without suffix */
 };
-
-static const struct subformat *find_subformat(const struct creation *c)
-{
-	for (size_t i = 0; i < sizeof subformats / sizeof subformats[0]; i++)
-		if (creation_is(c, "subformat", subformats[i].name))
-			return &subformats[i];
-	return NULL;
-}
 
 static int check_options(const struct vmdk_creation *m, struct err *e)
 {
 	const struct creation *c = m->creation;
 
-	if (c->request->compressed && !m->kind->stream)
+	if (c->request->compressed && !m->stream)
 		return err_set(e, ENOTSUP, "only subformat=streamOptimized is compressed");
-	if (m->kind->stream && c->request->backing)
+	if (m->stream && c->request->backing)
 		return err_set(
 			e, EINVAL, "subformat=streamOptimized: a stream has no backing file");
-	if (m->kind->stream && creation_flag(c, "zeroed_grain"))
+	if (m->stream && creation_flag(c, "zeroed_grain"))
 		return err_set(e, EINVAL, "zeroed_grain: a stream does not store zeroes");
-	if (m->kind->flat && c->request->backing)
+	if (m->flat && c->request->backing)
+		return err_set(e, EINVAL, "subformat=%s: a flat disk has no backing file",
+			m->text.create_type);
+	if (m->flat && creation_flag(c, "zeroed_grain"))
 		return err_set(
-			e, EINVAL, "subformat=%s: a flat disk has no backing file", m->kind->name);
-	if (m->kind->flat && creation_flag(c, "zeroed_grain"))
-		return err_set(
-			e, EINVAL, "zeroed_grain: subformat=%s has no grains", m->kind->name);
-	if (!m->kind->flat && !creation_is(c, "preallocation", "off"))
+			e, EINVAL, "zeroed_grain: subformat=%s has no grains", m->text.create_type);
+	if (!m->flat && !creation_is(c, "preallocation", "off"))
 		return err_set(e, EINVAL, "preallocation: only for flat disks");
 	if (creation_flag(c, "compat6") && creation_text(c, "hwversion"))
 		return err_set(e, EINVAL, "compat6 sets hwversion: only one of them is possible");
-	return 0;
-}
-
-static int check_size(const struct vmdk_creation *m, struct err *e)
-{
-	uint64_t sectors = m->text.sectors;
-
-	if (m->kind->split && div_round_up(sectors, SPLIT) > VMDK_MAX_EXTENTS)
-		return err_set(e, EFBIG, "a split disk has at most %d extents", VMDK_MAX_EXTENTS);
-	if (!m->kind->flat && !m->kind->split && sectors > MAX_SPARSE)
-		return err_set(
-			e, EFBIG, "a sparse disk has at most %" PRIu64 " sectors", MAX_SPARSE);
 	return 0;
 }
 
@@ -94,18 +66,6 @@ static int check_text(const char *what, const char *text, struct err *e)
 			return err_set(
 				e, EINVAL, "%s: \"%s\" cannot be in a descriptor", what, text);
 	return 0;
-}
-
-static int set_base(struct vmdk_creation *m, struct err *e)
-{
-	const char *name = creation_name(m->creation);
-	size_t n = strlen(name) - (text_ends_with(name, ".vmdk") ? strlen(".vmdk") : 0);
-
-	if (n > BASE_MAX)
-		return err_set(
-			e, ENAMETOOLONG, "the name is too long: names of extents are made of it");
-	memcpy(m->base, name, n);
-	return check_text("name", m->base, e);
 }
 
 /* VMware identifies a parent by its content ID, VirtualBox by its UUIDs. */
@@ -133,13 +93,13 @@ static int prepare(struct vmdk_creation *m, struct err *e)
 {
 	const struct creation *c = m->creation;
 	struct vmdk_descriptor_values *t = &m->text;
-	const char *hw_version = creation_text(c, "hwversion");
+	const char *hw_version = creation_text(c, "hwversion"), *name = creation_name(c);
+	size_t base_len = strlen(name) - (text_ends_with(name, ".vmdk") ? strlen(".vmdk") : 0);
 	int r = check_options(m, e);
 
 	if (r < 0)
 		return r;
 	t->parent_cid = VMDK_NO_CID;
-	t->create_type = m->kind->name;
 	t->sectors = div_round_up(c->size, VMDK_SECTOR);
 	t->adapter = creation_text(c, "adapter_type");
 	t->hw_version = creation_flag(c, "compat6") ? "6" : hw_version ? hw_version : "4";
@@ -147,10 +107,18 @@ static int prepare(struct vmdk_creation *m, struct err *e)
 	r = check_text("toolsversion", t->tools_version, e);
 	if (r == 0)
 		r = check_text("hwversion", t->hw_version, e);
-	if (r == 0)
-		r = check_size(m, e);
-	if (r == 0)
-		r = set_base(m, e);
+	if (r < 0)
+		return r;
+	if (m->split && div_round_up(t->sectors, SPLIT) > VMDK_MAX_EXTENTS)
+		return err_set(e, EFBIG, "a split disk has at most %d extents", VMDK_MAX_EXTENTS);
+	if (!m->flat && !m->split && t->sectors > MAX_SPARSE)
+		return err_set(
+			e, EFBIG, "a sparse disk has at most %" PRIu64 " sectors", MAX_SPARSE);
+	if (base_len > BASE_MAX)
+		return err_set(
+			e, ENAMETOOLONG, "the name is too long: names of extents are made of it");
+	memcpy(m->base, name, base_len);
+	r = check_text("name", m->base, e);
 	if (r == 0)
 		r = guid_random(t->long_id, e);
 	for (size_t i = 0; r == 0 && i < 2; i++)
@@ -199,37 +167,31 @@ static int write_sparse(const struct vmdk_creation *m, struct io *io, uint64_t s
 	return io_write(io, header, sizeof header, 0, e);
 }
 
-static int write_flat(const struct vmdk_creation *m, struct io *io, uint64_t sectors, struct err *e)
-{
-	uint64_t len = sectors * VMDK_SECTOR;
-	int r = io_resize(io, len, e);
-
-	if (r < 0 || creation_is(m->creation, "preallocation", "off"))
-		return r;
-	return creation_preallocate(
-		io, 0, len, creation_is(m->creation, "preallocation", "full"), e);
-}
-
 /* i counts from 1. */
 static int create_extent(
 	const struct vmdk_creation *m, unsigned i, uint64_t sectors, FILE *text, struct err *e)
 {
+	uint64_t len = sectors * VMDK_SECTOR;
 	char name[BASE_MAX + 32];
 	struct io *io;
 	int r;
 
-	if (m->kind->split)
-		snprintf(
-			name, sizeof name, "%s-%c%03u.vmdk", m->base, m->kind->flat ? 'f' : 's', i);
+	if (m->split)
+		snprintf(name, sizeof name, "%s-%c%03u.vmdk", m->base, m->flat ? 'f' : 's', i);
 	else
 		snprintf(name, sizeof name, "%s-flat.vmdk", m->base);
 	r = creation_part(m->creation, name, &io, e);
 	if (r < 0)
 		return r;
-	fprintf(text, "RW %" PRIu64 " %s \"%s\"%s\n", sectors, m->kind->flat ? "FLAT" : "SPARSE",
-		name, m->kind->flat ? " 0" : "");
-	return m->kind->flat ? write_flat(m, io, sectors, e)
-			     : write_sparse(m, io, sectors, false, e);
+	fprintf(text, "RW %" PRIu64 " %s \"%s\"%s\n", sectors, m->flat ? "FLAT" : "SPARSE", name,
+		m->flat ? " 0" : "");
+	if (!m->flat)
+		return write_sparse(m, io, sectors, false, e);
+	r = io_resize(io, len, e);
+	if (r < 0 || creation_is(m->creation, "preallocation", "off"))
+		return r;
+	return creation_preallocate(
+		io, 0, len, creation_is(m->creation, "preallocation", "full"), e);
 }
 
 static int create_extents(const struct vmdk_creation *m, FILE *text, struct err *e)
@@ -238,37 +200,38 @@ static int create_extents(const struct vmdk_creation *m, FILE *text, struct err 
 	unsigned i = 1;
 	int r = 0;
 
-	if (!m->kind->flat && !m->kind->split) {
+	if (!m->flat && !m->split) {
 		fprintf(text, "RW %" PRIu64 " SPARSE \"%s\"\n", left, creation_name(m->creation));
-		return m->kind->stream ? vmdk_stream_create(m->creation->io, left, e)
-				       : write_sparse(m, m->creation->io, left, true, e);
+		return m->stream ? vmdk_stream_create(m->creation->io, left, e)
+				 : write_sparse(m, m->creation->io, left, true, e);
 	}
 	do {
-		n = m->kind->split ? MIN(left, SPLIT) : left;
+		n = m->split ? MIN(left, SPLIT) : left;
 		r = create_extent(m, i++, n, text, e);
 		left -= n;
 	} while (r == 0 && left > 0);
 	return r;
 }
 
-static int write_text(const struct vmdk_creation *m, const char *text, size_t len, struct err *e)
-{
-	bool embedded = !m->kind->flat && !m->kind->split;
-
-	if (embedded && len > VMDK_DESC_LEN * VMDK_SECTOR)
-		return err_set(e, ENAMETOOLONG, "the descriptor has no space for such long names");
-	return io_write(
-		m->creation->io, text, len, embedded ? VMDK_DESC_START * VMDK_SECTOR : 0, e);
-}
-
 int vmdk_create(struct creation *c, struct err *e)
 {
-	struct vmdk_creation m = {.creation = c, .kind = find_subformat(c)};
+	struct vmdk_creation m = {.creation = c};
+	const char *const *type = subformats;
+	bool embedded;
 	char *text = NULL;
 	size_t len;
 	FILE *f;
-	int r = prepare(&m, e);
+	int r;
 
+	/* The case of the option may differ. */
+	while (!creation_is(c, "subformat", *type))
+		type++;
+	m.text.create_type = *type;
+	m.flat = text_ends_with(*type, "Flat");
+	m.split = strncmp(*type, "twoGb", 5) == 0;
+	m.stream = strcmp(*type, "streamOptimized") == 0;
+	embedded = !m.flat && !m.split;
+	r = prepare(&m, e);
 	if (r < 0)
 		return r;
 	f = open_memstream(&text, &len);
@@ -279,14 +242,14 @@ int vmdk_create(struct creation *c, struct err *e)
 	vmdk_descriptor_write_end(f, &m.text);
 	if (fclose(f) != 0 && r == 0)
 		r = err_nomem(e);
+	if (r == 0 && embedded && len > VMDK_DESC_LEN * VMDK_SECTOR)
+		r = err_set(e, ENAMETOOLONG, "the descriptor has no space for such long names");
 	if (r == 0)
-		r = write_text(&m, text, len, e);
+		r = io_write(c->io, text, len, embedded ? VMDK_DESC_START * VMDK_SECTOR : 0, e);
 	free(text);
 	return r;
 }
 
-static const char *const words[] = {"monolithicSparse", "monolithicFlat", "twoGbMaxExtentSparse",
-	"twoGbMaxExtentFlat", "streamOptimized", NULL};
 static const char *const adapters[] = {"ide", "lsilogic", "buslogic", "legacyESX", NULL};
 static const char *const preallocations[] = {"off", "falloc", "full", NULL};
 
@@ -294,7 +257,7 @@ const struct create_option vmdk_create_options[] = {
 	{"subformat", CREATE_WORD,
 		"in one file or split, sparse, flat or compressed (monolithicSparse, "
 		"monolithicFlat, twoGbMaxExtentSparse, twoGbMaxExtentFlat, streamOptimized)",
-		"monolithicSparse", words},
+		"monolithicSparse", subformats},
 	{"adapter_type", CREATE_WORD, "adapter of the disk (ide, lsilogic, buslogic, legacyESX)",
 		"ide", adapters},
 	{"hwversion", CREATE_TEXT, "version of the virtual hardware", NULL, NULL},
