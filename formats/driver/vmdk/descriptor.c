@@ -154,30 +154,11 @@ static const char *line_access(const char *line)
 	return NULL;
 }
 
-static int parse_extent_file(struct vmdk_extent_line *x, char *p, struct err *e)
-{
-	if (*p == '\0')
-		return 0;
-	if (*p != '"')
-		return err_set(e, EINVAL, "extent: \"%s\", a file name in quotes expected", p);
-	x->file = take_quoted(&p);
-	if (!x->file)
-		return err_set(e, EINVAL, "extent: the quotes of the file name are not closed");
-	/* Words after the start, for Windows, name the device once more. */
-	if (*p != '\0') {
-		const char *start = take_word(&p);
-
-		if (!parse_number(start, &x->start))
-			return err_set(e, EINVAL, "extent: \"%s\" is not a sector number", start);
-	}
-	return 0;
-}
-
 static int parse_extent(struct parser *s, const char *access, char *p, struct err *e)
 {
 	struct vmdk_descriptor *d = s->desc;
 	struct vmdk_extent_line *lines, *x;
-	const char *sectors;
+	const char *sectors, *start;
 
 	if (d->nlines == VMDK_MAX_EXTENTS)
 		return err_set(e, EFBIG, "more than %d extents", VMDK_MAX_EXTENTS);
@@ -199,27 +180,33 @@ static int parse_extent(struct parser *s, const char *access, char *p, struct er
 			e, EINVAL, "extent: \"%s\" is not a possible number of sectors", sectors);
 	if (*x->type == '\0')
 		return err_set(e, EINVAL, "extent: it has no type");
-	return parse_extent_file(x, p, e);
-}
-
-static int find_key(const char *name)
-{
-	for (int k = 0; k < NKEYS; k++)
-		if (strcasecmp(name, key_names[k]) == 0)
-			return k;
-	return -1;
+	if (*p == '\0')
+		return 0;
+	if (*p != '"')
+		return err_set(e, EINVAL, "extent: \"%s\", a file name in quotes expected", p);
+	x->file = take_quoted(&p);
+	if (!x->file)
+		return err_set(e, EINVAL, "extent: the quotes of the file name are not closed");
+	if (*p == '\0')
+		return 0;
+	/* Words after the start, for Windows, name the device once more. */
+	start = take_word(&p);
+	if (!parse_number(start, &x->start))
+		return err_set(e, EINVAL, "extent: \"%s\" is not a sector number", start);
+	return 0;
 }
 
 /* KEY = VALUE or KEY = "VALUE". */
 static int parse_assignment(struct parser *s, char *line, char *equals, struct err *e)
 {
 	char *value = skip_blanks(equals + 1);
-	int k;
+	int k = 0;
 
 	*equals = '\0';
 	trim_end(line);
-	k = find_key(line);
-	if (k < 0)
+	while (k < NKEYS && strcasecmp(line, key_names[k]) != 0)
+		k++;
+	if (k == NKEYS)
 		return 0;
 	if (s->seen[k])
 		return err_set(e, EINVAL, "a second %s, the first is in line %u", key_names[k],
@@ -252,58 +239,24 @@ static int parse_line(struct parser *s, char *line, struct err *e)
 	return parse_assignment(s, line, equals, e);
 }
 
-/* Values. */
-
 static int bad_value(const struct parser *s, enum key k, struct err *e)
 {
 	return err_set(e, EINVAL, "descriptor, line %u: %s: \"%s\" is not possible", s->seen[k],
 		key_names[k], s->value[k]);
 }
 
-static int check_version(const struct parser *s, struct err *e)
-{
-	const char *version = s->value[KEY_VERSION];
-	uint64_t v;
-
-	if (!version)
-		return err_set(e, EINVAL, "descriptor: no version");
-	if (!parse_number(version, &v))
-		return bad_value(s, KEY_VERSION, e);
-	if (v < 1 || v > 3)
-		return err_set(e, ENOTSUP, "descriptor version %s is not supported", version);
-	return 0;
-}
-
-/* The parent's UUID must be right, or another image could be taken for the parent.  The others
- * serve only children and the check of the parent: a value that is no UUID is ignored. */
-static int set_ids(const struct parser *s, struct vmdk_descriptor *d, struct err *e)
-{
-	const char *parent = s->value[KEY_PARENT_ID];
-	const struct {
-		enum key key;
-		unsigned char *id;
-	} others[] = {
-		{KEY_ID, d->id},
-		{KEY_CHANGE_ID, d->change_id},
-		{KEY_PARENT_CHANGE_ID, d->parent_change_id},
-	};
-
-	if (parent && !guid_parse(d->parent_id, parent))
-		return bad_value(s, KEY_PARENT_ID, e);
-	for (size_t i = 0; i < sizeof others / sizeof others[0]; i++)
-		if (s->value[others[i].key])
-			guid_parse(others[i].id, s->value[others[i].key]);
-	return 0;
-}
-
 static int interpret(struct parser *s, struct vmdk_descriptor *d, struct err *e)
 {
 	char **value = s->value;
-	uint64_t sector_size = 0;
-	int r = check_version(s, e);
+	uint64_t version, sector_size = 0;
 
-	if (r < 0)
-		return r;
+	if (!value[KEY_VERSION])
+		return err_set(e, EINVAL, "descriptor: no version");
+	if (!parse_number(value[KEY_VERSION], &version))
+		return bad_value(s, KEY_VERSION, e);
+	if (version < 1 || version > 3)
+		return err_set(
+			e, ENOTSUP, "descriptor version %s is not supported", value[KEY_VERSION]);
 	/* The keys of an encrypted disk are in its descriptor, and an I/O filter decrypts. */
 	if (value[KEY_KEY_ID] || value[KEY_ENCRYPTION_KEYS] ||
 		(value[KEY_IO_FILTERS] && strcasestr(value[KEY_IO_FILTERS], "crypt")))
@@ -317,9 +270,16 @@ static int interpret(struct parser *s, struct vmdk_descriptor *d, struct err *e)
 					      (sector_size != 512 && sector_size != 4096)))
 		return bad_value(s, KEY_SECTOR_SIZE, e);
 	d->sector_size = sector_size;
-	r = set_ids(s, d, e);
-	if (r < 0)
-		return r;
+	/* A wrong UUID of the parent could make another image the parent. */
+	if (value[KEY_PARENT_ID] && !guid_parse(d->parent_id, value[KEY_PARENT_ID]))
+		return bad_value(s, KEY_PARENT_ID, e);
+	/* The others serve only children and the check of the parent. */
+	if (value[KEY_ID])
+		guid_parse(d->id, value[KEY_ID]);
+	if (value[KEY_CHANGE_ID])
+		guid_parse(d->change_id, value[KEY_CHANGE_ID]);
+	if (value[KEY_PARENT_CHANGE_ID])
+		guid_parse(d->parent_change_id, value[KEY_PARENT_CHANGE_ID]);
 	d->at.cid = value[KEY_CID];
 	d->at.long_cid = value[KEY_LONG_CID];
 	d->at.change_id = value[KEY_CHANGE_ID];
@@ -359,8 +319,6 @@ void vmdk_descriptor_free(struct vmdk_descriptor *d)
 	free(d->lines);
 	*d = (struct vmdk_descriptor){.nlines = 0};
 }
-
-/* Probing. */
 
 /* The line is the title that writers put first; its blanks vary. */
 static bool is_title(const char *line)
@@ -406,8 +364,6 @@ int vmdk_descriptor_probe(const unsigned char *head, size_t len)
 	}
 	return 0;
 }
-
-/* File names. */
 
 int vmdk_descriptor_decode_name(
 	const struct vmdk_descriptor *d, const char *name, char out[VMDK_NAME_MAX], struct err *e)
