@@ -256,24 +256,6 @@ static char *edit(const char *text, uint64_t sectors)
 	return NULL;
 }
 
-/* The whole space of the descriptor is written, the rest of it as zeroes. */
-static int write_text(const struct vmdk *v, char *text, size_t space, struct err *e)
-{
-	size_t len = strlen(text);
-	int r = 0;
-
-	if (len > space)
-		return err_set(e, EOPNOTSUPP, "its descriptor has no space for a longer number");
-	text = realloc(text, space);
-	if (!text)
-		return err_nomem(e);
-	memset(text + len, 0, space - len);
-	for (size_t i = 0; r == 0 && i < space; i += VMDK_SECTOR)
-		r = meta_write(v->io, text + i, VMDK_SECTOR, v->text_pos + i, ORDER_HEADER, e);
-	free(text);
-	return r;
-}
-
 static int change_text(const struct vmdk *v, uint64_t size, struct err *e)
 {
 	const struct vmdk_tables *t = v->extents[0].tables;
@@ -282,18 +264,27 @@ static int change_text(const struct vmdk *v, uint64_t size, struct err *e)
 	uint64_t space;
 	int r = meta_read(t->cache, v->io, field, sizeof field, AT_DESC_LEN, e);
 
-	space = r == 0 ? load_le64(field) * VMDK_SECTOR : 0;
-	if (r < 0 || space > LIMIT_DESCRIPTOR)
-		return r < 0 ? r : err_set(e, EOPNOTSUPP, "its descriptor is too long");
+	if (r < 0)
+		return r;
+	space = load_le64(field) * VMDK_SECTOR;
+	if (space > LIMIT_DESCRIPTOR)
+		return err_set(e, EOPNOTSUPP, "its descriptor is too long");
 	text = calloc(1, space + 1);
 	if (!text)
 		return err_nomem(e);
 	r = meta_read(t->cache, v->io, text, space, v->text_pos, e);
 	edited = r == 0 ? edit(text, size / VMDK_SECTOR) : NULL;
+	if (r == 0 && !edited)
+		r = err_nomem(e);
+	if (r == 0 && strlen(edited) > space)
+		r = err_set(e, EOPNOTSUPP, "its descriptor has no space for a longer number");
+	if (r == 0)
+		strncpy(text, edited, space); /* the rest of the space is zeroes */
+	for (size_t i = 0; r == 0 && i < space; i += VMDK_SECTOR)
+		r = meta_write(v->io, text + i, VMDK_SECTOR, v->text_pos + i, ORDER_HEADER, e);
+	free(edited);
 	free(text);
-	if (!edited)
-		return r < 0 ? r : err_nomem(e);
-	return write_text(v, edited, space, e);
+	return r;
 }
 
 static int change_header(const struct vmdk *v, const struct shape *s, struct err *e)
