@@ -40,26 +40,6 @@ struct verify {
 	bool tail_used;
 };
 
-static int verify_start(struct verify *s, const struct vmdk_tables *t, struct err *e)
-{
-	int r;
-
-	*s = (struct verify){.t = t, .start = NO_START, .nplaces = t->io->size / t->grain + 2};
-	if (s->nplaces > PLACES_MAX)
-		return err_set(e, ENOTSUP,
-			"%" PRIu64 " bytes have too many places for grains of %" PRIu32 " bytes",
-			(uint64_t)t->io->size, t->grain);
-	r = vmdk_metadata_read(t, &s->meta, e);
-	if (r == 0)
-		r = vmdk_metadata_check(&s->meta, e);
-	s->end = MAX(t->first_grain * VMDK_SECTOR, s->meta.end);
-	for (size_t i = 0; i < s->meta.ntails; i++)
-		s->tail_used |=
-			vmdk_metadata_find(&s->meta, s->meta.tails[i], s->meta.tail_len) != NULL;
-	s->taken = calloc(s->nplaces / 64 + 1, sizeof s->taken[0]);
-	return r == 0 && !s->taken ? err_nomem(e) : r;
-}
-
 static bool is_taken(const struct verify *s, uint64_t i)
 {
 	return i < s->nplaces && s->taken[i / 64] >> i % 64 & 1;
@@ -199,9 +179,23 @@ static int verify_table(struct verify *s, uint64_t i, struct writer *w, struct e
 int vmdk_verify(const struct vmdk_tables *t, struct writer *w, uint64_t *end, bool *tail_used,
 	struct err *e)
 {
-	struct verify s;
-	int r = verify_start(&s, t, e);
+	struct verify s = {.t = t, .start = NO_START, .nplaces = t->io->size / t->grain + 2};
+	int r;
 
+	if (s.nplaces > PLACES_MAX)
+		return err_set(e, ENOTSUP,
+			"%" PRIu64 " bytes have too many places for grains of %" PRIu32 " bytes",
+			(uint64_t)t->io->size, t->grain);
+	r = vmdk_metadata_read(t, &s.meta, e);
+	if (r == 0)
+		r = vmdk_metadata_check(&s.meta, e);
+	s.end = MAX(t->first_grain * VMDK_SECTOR, s.meta.end);
+	for (size_t i = 0; i < s.meta.ntails; i++)
+		s.tail_used |=
+			vmdk_metadata_find(&s.meta, s.meta.tails[i], s.meta.tail_len) != NULL;
+	s.taken = calloc(s.nplaces / 64 + 1, sizeof s.taken[0]);
+	if (r == 0 && !s.taken)
+		r = err_nomem(e);
 	for (uint64_t i = 0; r == 0 && i < vmdk_tables_count(t); i++)
 		r = verify_table(&s, i, w, e);
 	if (r == 0)
