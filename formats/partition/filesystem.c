@@ -77,75 +77,38 @@ static int bpb_cluster_bits(const unsigned char *boot)
 	return is_power_of_2(n) ? __builtin_ctz(sector) + __builtin_ctz(n) : -1;
 }
 
-/* The byte where cluster n lies, counted from base; past any partition when that is nonsense. */
-static uint64_t cluster_at(uint64_t base, uint64_t n, int bits)
-{
-	if (bits < 0 || n >> (62 - bits))
-		return UINT64_MAX;
-	return base + (n << bits);
-}
-
-/* The label of an NTFS is in its master file table. */
-static uint64_t ntfs_spot(const unsigned char *boot)
-{
-	return cluster_at(0, load_le64(boot + 48), bpb_cluster_bits(boot));
-}
-
-/* The labels of the FAT family are in the root directory, which FAT32 and exFAT keep anywhere. */
-static uint64_t fat32_spot(const unsigned char *boot)
-{
-	uint64_t sectors = load_le16(boot + 14) + (uint64_t)boot[16] * load_le32(boot + 36);
-	uint32_t root = load_le32(boot + 44);
-
-	if (root < 2)
-		return UINT64_MAX;
-	return cluster_at(sectors * load_le16(boot + 11), root - 2, bpb_cluster_bits(boot));
-}
-
-static uint64_t exfat_spot(const unsigned char *boot)
-{
-	unsigned sector_bits = boot[108], cluster_bits = boot[109];
-	uint32_t root = load_le32(boot + 96);
-
-	if (sector_bits > 12 || cluster_bits > 25 || root < 2)
-		return UINT64_MAX;
-	return cluster_at((uint64_t)load_le32(boot + 88) << sector_bits, root - 2,
-		sector_bits + cluster_bits);
-}
-
+/* The position of the label: in the master file table of NTFS, in the root directory of FAT32 and
+ * exFAT, which may be anywhere.  UINT64_MAX: there is none, or the boot sector is nonsense. */
 static uint64_t label_spot(const unsigned char *boot)
 {
-	if (memcmp(boot + 3, "NTFS    ", 8) == 0)
-		return ntfs_spot(boot);
-	if (memcmp(boot + 3, "EXFAT   ", 8) == 0)
-		return exfat_spot(boot);
-	if (memcmp(boot + 82, "FAT32   ", 8) == 0)
-		return fat32_spot(boot);
-	return UINT64_MAX;
+	uint64_t base = 0, cluster;
+	int bits = bpb_cluster_bits(boot);
+
+	if (memcmp(boot + 3, "NTFS    ", 8) == 0) {
+		cluster = load_le64(boot + 48);
+	} else if (memcmp(boot + 3, "EXFAT   ", 8) == 0) {
+		if (boot[108] > 12 || boot[109] > 25)
+			return UINT64_MAX;
+		base = (uint64_t)load_le32(boot + 88) << boot[108];
+		bits = boot[108] + boot[109];
+		cluster = load_le32(boot + 96) - UINT64_C(2);
+	} else if (memcmp(boot + 82, "FAT32   ", 8) == 0) {
+		base = load_le16(boot + 14) + (uint64_t)boot[16] * load_le32(boot + 36);
+		base *= load_le16(boot + 11);
+		cluster = load_le32(boot + 44) - UINT64_C(2);
+	} else {
+		return UINT64_MAX;
+	}
+	return bits < 0 || cluster >> (62 - bits) ? UINT64_MAX : base + (cluster << bits);
 }
 
-static int copy_places(int fd, const struct view *part, char *buf, struct err *e)
-{
-	uint64_t tail = part->size > TAIL_LEN ? part->size - TAIL_LEN : 0;
-	unsigned char boot[512];
-	int r = view_read(part, boot, sizeof boot, 0, e);
-
-	if (r == 0)
-		r = copy_range(fd, part, 0, HEAD_LEN + SPOT_LEN, buf, e);
-	if (r == 0)
-		r = copy_range(fd, part, 2 * HEAD_LEN, SPOT_LEN, buf, e);
-	if (r == 0)
-		r = copy_range(fd, part, tail, TAIL_LEN, buf, e);
-	if (r == 0)
-		r = copy_range(fd, part, label_spot(boot), SPOT_LEN, buf, e);
-	return r;
-}
-
+/* Returns the descriptor of the copy. */
 static int copy_make(const struct view *part, struct err *e)
 {
-	int fd = memfd_create("partition", MFD_CLOEXEC);
+	uint64_t tail = part->size > TAIL_LEN ? part->size - TAIL_LEN : 0;
+	int fd = memfd_create("partition", MFD_CLOEXEC), r;
+	unsigned char boot[512];
 	char *buf;
-	int r;
 
 	if (fd < 0)
 		return err_set(e, errno, "cannot make a file in memory: %m");
@@ -155,13 +118,20 @@ static int copy_make(const struct view *part, struct err *e)
 	else if (ftruncate(fd, part->size) < 0)
 		r = err_set(e, errno, "cannot copy the ends of a partition: %m");
 	else
-		r = copy_places(fd, part, buf, e);
+		r = view_read(part, boot, sizeof boot, 0, e);
+	if (r == 0)
+		r = copy_range(fd, part, 0, HEAD_LEN + SPOT_LEN, buf, e);
+	if (r == 0)
+		r = copy_range(fd, part, 2 * HEAD_LEN, SPOT_LEN, buf, e);
+	if (r == 0)
+		r = copy_range(fd, part, tail, TAIL_LEN, buf, e);
+	if (r == 0)
+		r = copy_range(fd, part, label_spot(boot), SPOT_LEN, buf, e);
 	free(buf);
-	if (r < 0) {
-		close(fd);
-		return r;
-	}
-	return fd;
+	if (r == 0)
+		return fd;
+	close(fd);
+	return r;
 }
 
 static void lookup(blkid_probe pr, const char *name, char *out, size_t size)

@@ -136,7 +136,10 @@ int gpt_alternate(const struct sectors *d, uint64_t *lba, struct err *e)
 
 	*lba = 0;
 	r = sectors_read(d, sector, d->sector, GPT_PRIMARY_LBA, e);
-	if (r == 0 && has_signature(sector))
-		*lba = load_le64(sector + 32);
-	return r;
+	if (r < 0 || !has_signature(sector))
+		return r;
+	*lba = load_le64(sector + 32);
+	if (*lba <= GPT_PRIMARY_LBA || *lba >= d->nsectors)
+		*lba = 0;
+	return 0;
 }

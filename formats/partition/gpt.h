@@ -14,8 +14,8 @@ struct sectors;
 /* Fills t from the GPT whose header is at lba: 1, or 0 when there is no sound one, or -errno. */
 int gpt_read(const struct sectors *d, uint64_t lba, struct partition_table *t, struct err *e);
 
-/* Reads from the primary header, even if its checksum is wrong, where its backup is; 0: it has no
- * primary header. */
+/* Reads the LBA of the backup from the primary header, even if the checksum of that is wrong; 0: it
+ * has none on the disk. */
 int gpt_alternate(const struct sectors *d, uint64_t *lba, struct err *e);
 
 #endif

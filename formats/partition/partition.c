@@ -18,75 +18,42 @@
 
 #define NSECTOR_SIZES 5
 
-/* Something that a disk is searched for, at one sector size. */
-typedef int gpt_search(const struct sectors *d, struct partition_table *t, struct err *e);
+/* The places of a GPT, in the order in which they are read. */
+enum gpt_place { GPT_PRIMARY, GPT_AT_END, GPT_AT_ALTERNATE, GPT_PLACES };
 
 static struct sectors disk_in_sectors(const struct view *view, uint32_t sector)
 {
 	return (struct sectors){view, sector, view->size / sector};
 }
 
-static int gpt_at_start(const struct sectors *d, struct partition_table *t, struct err *e)
-{
-	return gpt_read(d, GPT_PRIMARY_LBA, t, e);
-}
-
-static int gpt_at_end(const struct sectors *d, struct partition_table *t, struct err *e)
-{
-	return gpt_read(d, d->nsectors - 1, t, e);
-}
-
-/* The end of the table's disk is not the end of ours: the image was made larger. */
-static int gpt_at_alternate(const struct sectors *d, struct partition_table *t, struct err *e)
-{
-	uint64_t lba;
-	int r = gpt_alternate(d, &lba, e);
-
-	if (r < 0 || lba <= GPT_PRIMARY_LBA || lba >= d->nsectors)
-		return r;
-	return gpt_read(d, lba, t, e);
-}
-
-/* 1 found, 0 not there, -errno not found and something on the way could not be read. */
-static int gpt_find(const struct view *view, const uint32_t *sizes, gpt_search *search,
-	struct partition_table *t, struct err *e)
-{
-	int failed = 0;
-
-	for (size_t i = 0; i < NSECTOR_SIZES; i++) {
-		struct sectors d = disk_in_sectors(view, sizes[i]);
-		int r;
-
-		if (d.nsectors <= GPT_PRIMARY_LBA)
-			continue;
-		r = search(&d, t, e);
-		if (r > 0 || r == -ENOMEM)
-			return r;
-		if (r < 0)
-			failed = r;
-	}
-	return failed;
-}
-
-/* A sound primary needs no witness; without one, a protective MBR must say that the disk is GPT. */
+/* A valid primary GPT needs no other proof; a backup counts only beside a protective MBR.  It is at
+ * the end of the disk, or where the primary header has it: an image may have been made larger.
+ * Returns 1 found, 0 not there, -errno not found and one of the places could not be read. */
 static int read_gpt(const struct view *view, const uint32_t *sizes, bool protective,
 	struct partition_table *t, struct err *e)
 {
-	static gpt_search *const backups[] = {gpt_at_end, gpt_at_alternate};
-	int failed = gpt_find(view, sizes, gpt_at_start, t, e);
+	enum gpt_place end = protective ? GPT_PLACES : GPT_PRIMARY + 1;
+	int failed = 0;
 
-	if (failed > 0 || failed == -ENOMEM || !protective)
-		return failed;
-	for (size_t i = 0; i < sizeof backups / sizeof backups[0]; i++) {
-		int r = gpt_find(view, sizes, backups[i], t, e);
+	for (enum gpt_place place = GPT_PRIMARY; place < end; place++)
+		for (size_t i = 0; i < NSECTOR_SIZES; i++) {
+			struct sectors d = disk_in_sectors(view, sizes[i]);
+			uint64_t lba = place == GPT_PRIMARY ? GPT_PRIMARY_LBA : d.nsectors - 1;
+			int r = 0;
 
-		if (r > 0)
-			t->damage = "the primary GPT is damaged; its backup is used";
-		if (r > 0 || r == -ENOMEM)
-			return r;
-		if (r < 0)
-			failed = r;
-	}
+			if (d.nsectors <= GPT_PRIMARY_LBA)
+				continue;
+			if (place == GPT_AT_ALTERNATE)
+				r = gpt_alternate(&d, &lba, e);
+			if (r == 0 && lba > 0)
+				r = gpt_read(&d, lba, t, e);
+			if (r > 0 && place != GPT_PRIMARY)
+				t->damage = "the primary GPT is damaged; its backup is used";
+			if (r > 0 || r == -ENOMEM)
+				return r;
+			if (r < 0)
+				failed = r;
+		}
 	return failed;
 }
 

@@ -2,10 +2,8 @@
 #include "sectors.h"
 
 #include <errno.h>
-#include <stdlib.h>
-#include <string.h>
 
-#include "util/bytes.h"
+#include "util/array.h"
 #include "util/err.h"
 #include "util/limits.h"
 #include "view/view.h"
@@ -25,17 +23,15 @@ int sectors_add_partition(const struct sectors *d, struct partition_table *t, un
 	*p = NULL;
 	if (n == 0 || lba >= d->nsectors || t->n == LIMIT_PARTITIONS)
 		return 0;
-	/* Room doubles each time that n is a power of two. */
-	if (t->n == 0 || is_power_of_2(t->n)) {
-		parts = reallocarray(t->parts, t->n ? 2 * t->n : 1, sizeof *parts);
-		if (!parts)
-			return err_nomem(e);
-		t->parts = parts;
-	}
-	*p = &t->parts[t->n++];
-	memset(*p, 0, sizeof **p);
-	(*p)->number = number;
-	(*p)->start = lba * d->sector;
-	(*p)->len = MIN(n, d->nsectors - lba) * d->sector;
+	parts = array_grow(t->parts, t->n, sizeof *parts);
+	if (!parts)
+		return err_nomem(e);
+	t->parts = parts;
+	*p = &parts[t->n++];
+	**p = (struct partition){
+		.number = number,
+		.start = lba * d->sector,
+		.len = MIN(n, d->nsectors - lba) * d->sector,
+	};
 	return 0;
 }
