@@ -39,23 +39,6 @@ static uint64_t next_piece(const struct regions *m, uint64_t pos)
 	return m->view.size;
 }
 
-/* The number of entries generated at a time. */
-static uint32_t unit_entries(const struct region *p)
-{
-	return p->width < UNIT ? UNIT / p->width : 1;
-}
-
-static void map_unit(const struct region *p, uint64_t skip, struct extent *x)
-{
-	uint64_t unit = (uint64_t)unit_entries(p) * p->width, start = skip - skip % unit;
-
-	x->kind = EXTENT_GENERATED;
-	x->unit_id = p->pos + start;
-	x->unit_len = MIN(unit, p->len - start);
-	x->pos = skip - start;
-	x->len = x->unit_len - x->pos;
-}
-
 /* The first position from skip on where an entry begins that is not zero. */
 static uint64_t next_entry(const struct region *p, uint64_t skip)
 {
@@ -76,9 +59,14 @@ static uint64_t page_end(const struct region *p, uint64_t skip)
 
 static void map_table(const struct region *p, uint64_t skip, struct extent *x)
 {
+	uint64_t unit = MAX(UNIT / p->width, 1) * (uint64_t)p->width, start = skip - skip % unit;
 	uint64_t end, next;
 
-	map_unit(p, skip, x);
+	x->kind = EXTENT_GENERATED;
+	x->unit_id = p->pos + start;
+	x->unit_len = MIN(unit, p->len - start);
+	x->pos = skip - start;
+	x->len = x->unit_len - x->pos;
 	if (!p->set)
 		return;
 	next = next_entry(p, skip);
@@ -183,15 +171,14 @@ static void regions_free(struct view *v)
 	struct regions *m = (struct regions *)v;
 
 	cache_forget(v->cache, v);
-	for (size_t i = 0; i < sizeof m->owned / sizeof m->owned[0]; i++)
-		allocmap_free(m->owned[i]);
+	allocmap_free(m->coarse);
 	free(m);
 }
 
 static const struct view_ops regions_ops = {
 	.map = regions_map, .fill = regions_fill, .free = regions_free};
 
-void *regions_new(size_t bytes, const struct export_source *s, struct err *e)
+void *regions_new(size_t bytes, const struct export_source *s, unsigned bits, struct err *e)
 {
 	struct regions *m = calloc(1, bytes);
 
@@ -205,15 +192,13 @@ void *regions_new(size_t bytes, const struct export_source *s, struct err *e)
 		.writer = s->disk->writer};
 	m->source = *s;
 	m->stored = s->stored;
-	return m;
-}
-
-const struct allocmap *regions_coarsen(struct regions *m, unsigned bits, struct err *e)
-{
-	struct allocmap **owned = m->owned[0] ? &m->owned[1] : &m->owned[0];
-
-	*owned = allocmap_coarsen(m->source.stored, bits, e);
-	return *owned;
+	if (bits == 0)
+		return m;
+	m->coarse = allocmap_coarsen(s->stored, bits, e);
+	if (m->coarse)
+		return m;
+	view_free(&m->view);
+	return NULL;
 }
 
 static uint64_t add_piece(struct regions *m, struct region p)

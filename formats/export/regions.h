@@ -35,17 +35,15 @@ struct region {
 struct regions {
 	struct view view;
 	struct export_source source;
-	const struct allocmap *stored; /* in the granules of the format */
-	struct allocmap *owned[2];     /* sets that are freed with the file */
+	const struct allocmap *stored; /* of the source */
+	struct allocmap *coarse;       /* the same set in larger granules; NULL: not needed */
 	unsigned npieces;
 	struct region pieces[EXPORT_REGIONS_MAX];
 };
 
-/* A struct of bytes that begins with a struct regions, over the disk; the rest is zero. */
-void *regions_new(size_t bytes, const struct export_source *s, struct err *e);
-
-/* The source's set in larger granules, which is freed with the file. */
-const struct allocmap *regions_coarsen(struct regions *m, unsigned bits, struct err *e);
+/* A struct of bytes that begins with a struct regions, over the disk; the rest is zero.  bits: of
+ * the coarse granules; 0: none. */
+void *regions_new(size_t bytes, const struct export_source *s, unsigned bits, struct err *e);
 
 /* Each adds a piece after the last one, at pos, and returns its end. */
 uint64_t regions_add_table(

@@ -146,16 +146,12 @@ static void add_regions(struct qcow2_layout *q)
 static int qcow2_make(
 	const struct export_source *s, const char *name, struct view **file, struct err *e)
 {
-	struct qcow2_layout *q = regions_new(sizeof *q, s, e);
+	struct qcow2_layout *q = regions_new(sizeof *q, s, L2_BITS, e);
 
 	(void)name;
 	if (!q)
 		return -e->code;
-	q->tables = regions_coarsen(&q->regions, L2_BITS, e);
-	if (!q->tables) {
-		view_free(&q->regions.view);
-		return -e->code;
-	}
+	q->tables = q->regions.coarse;
 	place(q);
 	add_regions(q);
 	return regions_end(&q->regions, q->clusters * CLUSTER, &qcow2_export, file, e);

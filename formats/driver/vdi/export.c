@@ -14,7 +14,7 @@
 #define MAP_POS    BLOCK
 
 struct vdi_regions {
-	struct regions made;
+	struct regions regions;
 	uint64_t data_pos;
 };
 
@@ -28,8 +28,8 @@ static int fill_header(
 		.map_pos = MAP_POS,
 		.data_pos = d->data_pos,
 		.block_size = BLOCK,
-		.nblocks = allocmap_all(m->stored),
-		.count = allocmap_stored(m->stored),
+		.nblocks = allocmap_all(m->coarse),
+		.count = allocmap_stored(m->coarse),
 	};
 
 	(void)first, (void)n, (void)e;
@@ -42,34 +42,29 @@ static int fill_header(
 static int fill_map(
 	const struct regions *m, uint64_t first, size_t n, unsigned char *out, struct err *e)
 {
-	uint32_t entry = allocmap_rank(m->stored, first);
+	uint32_t entry = allocmap_rank(m->coarse, first);
 
 	(void)e;
 	for (size_t i = 0; i < n; i++)
 		store_le32(
-			out + 4 * i, allocmap_has(m->stored, first + i) ? entry++ : VDI_ENTRY_FREE);
+			out + 4 * i, allocmap_has(m->coarse, first + i) ? entry++ : VDI_ENTRY_FREE);
 	return 0;
 }
 
 static int make_file(
 	const struct export_source *s, const char *name, struct view **file, struct err *e)
 {
-	struct vdi_regions *d = regions_new(sizeof *d, s, e);
+	struct vdi_regions *d = regions_new(sizeof *d, s, BLOCK_BITS, e);
 	uint64_t end;
 
 	(void)name;
 	if (!d)
 		return -e->code;
-	d->made.stored = regions_coarsen(&d->made, BLOCK_BITS, e);
-	if (!d->made.stored) {
-		view_free(&d->made.view);
-		return -e->code;
-	}
-	regions_add_table(&d->made, 0, 1, VDI_HEADER_LEN, fill_header);
-	end = regions_add_table(&d->made, MAP_POS, allocmap_all(d->made.stored), 4, fill_map);
+	regions_add_table(&d->regions, 0, 1, VDI_HEADER_LEN, fill_header);
+	end = regions_add_table(&d->regions, MAP_POS, allocmap_all(d->regions.coarse), 4, fill_map);
 	d->data_pos = round_up(MAX(end, MAP_POS + 1), BLOCK);
-	end = regions_add_data(&d->made, d->data_pos, d->made.stored, 0, NULL);
-	return regions_end(&d->made, end, &vdi_export, file, e);
+	end = regions_add_data(&d->regions, d->data_pos, d->regions.coarse, 0, NULL);
+	return regions_end(&d->regions, end, &vdi_export, file, e);
 }
 
 const struct export_format vdi_export = {

@@ -22,7 +22,7 @@
 #define BAT_POS    (HEADER_POS + VHD_HEADER_LEN)
 
 struct vhd_export_regions {
-	struct regions made;
+	struct regions regions;
 	uint64_t data_pos;
 };
 
@@ -33,7 +33,7 @@ static struct vhd_new describe(const struct regions *m)
 		.size = regions_disk_size(m),
 		.when = m->source.when,
 		.bat_pos = BAT_POS,
-		.entries = allocmap_all(m->stored),
+		.entries = allocmap_all(m->coarse),
 		.block_size = BLOCK,
 	};
 
@@ -66,12 +66,12 @@ static int fill_bat(
 	const struct regions *m, uint64_t first, size_t n, unsigned char *out, struct err *e)
 {
 	const struct vhd_export_regions *d = (const struct vhd_export_regions *)m;
-	uint64_t all = allocmap_all(m->stored), pos = d->data_pos + HEAD - BITMAP_LEN;
+	uint64_t all = allocmap_all(m->coarse), pos = d->data_pos + HEAD - BITMAP_LEN;
 
 	(void)e;
-	pos += allocmap_rank(m->stored, MIN(first, all)) * (HEAD + BLOCK);
+	pos += allocmap_rank(m->coarse, MIN(first, all)) * (HEAD + BLOCK);
 	for (size_t i = 0; i < n; i++) {
-		bool stored = first + i < all && allocmap_has(m->stored, first + i);
+		bool stored = first + i < all && allocmap_has(m->coarse, first + i);
 
 		store_be32(out + 4 * i, stored ? pos / VHD_SECTOR : VHD_ABSENT);
 		pos += stored ? HEAD + BLOCK : 0;
@@ -91,24 +91,19 @@ static int fill_head(
 static int make_file(
 	const struct export_source *s, const char *name, struct view **file, struct err *e)
 {
-	struct vhd_export_regions *d = regions_new(sizeof *d, s, e);
-	struct regions *m = &d->made;
+	struct vhd_export_regions *d = regions_new(sizeof *d, s, BLOCK_BITS, e);
+	struct regions *m = &d->regions;
 	uint64_t end;
 
 	(void)name;
 	if (!d)
 		return -e->code;
-	m->stored = regions_coarsen(m, BLOCK_BITS, e);
-	if (!m->stored) {
-		view_free(&m->view);
-		return -e->code;
-	}
 	regions_add_table(m, 0, 1, VHD_FOOTER_LEN, fill_footer);
 	regions_add_table(m, HEADER_POS, 1, VHD_HEADER_LEN, fill_header);
 	end = regions_add_table(
-		m, BAT_POS, round_up(allocmap_all(m->stored), VHD_SECTOR / 4), 4, fill_bat);
+		m, BAT_POS, round_up(allocmap_all(m->coarse), VHD_SECTOR / 4), 4, fill_bat);
 	d->data_pos = round_up(end, HEAD);
-	end = regions_add_data(m, d->data_pos, m->stored, HEAD, fill_head);
+	end = regions_add_data(m, d->data_pos, m->coarse, HEAD, fill_head);
 	end = regions_add_table(m, end, 1, VHD_FOOTER_LEN, fill_footer);
 	return regions_end(m, end, &vhd_export, file, e);
 }

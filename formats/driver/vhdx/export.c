@@ -4,10 +4,10 @@
 #include "util/bytes.h"
 #include "util/err.h"
 #include "util/limits.h"
-#include "encode.h"
 #include "export/allocmap.h"
 #include "export/regions.h"
 #include "header.h"
+#include "metadata.h"
 #include "region-table.h"
 
 #define LOG_POS      VHDX_MIB
@@ -19,7 +19,7 @@
 #define MAX_BLOCKS     (1u << 20) /* larger disks have larger blocks: the BAT is 8 MiB at most */
 
 struct vhdx_regions {
-	struct regions made;
+	struct regions regions;
 	uint32_t sector_size;
 	uint64_t ratio; /* payload blocks for each sector bitmap block */
 	uint64_t bat_entries;
@@ -30,7 +30,7 @@ static int fill_identifier(
 	const struct regions *m, uint64_t first, size_t n, unsigned char *out, struct err *e)
 {
 	(void)m, (void)first, (void)n, (void)e;
-	vhdx_encode_identifier(out);
+	vhdx_header_encode_identifier(out);
 	return 0;
 }
 
@@ -43,7 +43,7 @@ static struct vhdx_new describe(const struct regions *m)
 		.bat_pos = BAT_POS,
 		.bat_len = d->bat_len,
 		.size = regions_disk_size(m),
-		.block_size = 1u << allocmap_bits(m->stored),
+		.block_size = 1u << allocmap_bits(m->coarse),
 		.sector_size = d->sector_size,
 	};
 
@@ -81,7 +81,7 @@ static int fill_regions(
 	struct vhdx_new new = describe(m);
 
 	(void)first, (void)n, (void)e;
-	vhdx_encode_region_table(t, &new);
+	vhdx_region_table_encode(t, &new);
 	return 0;
 }
 
@@ -91,7 +91,7 @@ static int fill_metadata(
 	struct vhdx_new new = describe(m);
 
 	(void)first, (void)n, (void)e;
-	vhdx_encode_metadata(t, &new);
+	vhdx_metadata_encode(t, &new);
 	return 0;
 }
 
@@ -101,15 +101,15 @@ static int fill_bat(
 	const struct regions *m, uint64_t first, size_t n, unsigned char *out, struct err *e)
 {
 	const struct vhdx_regions *d = (const struct vhdx_regions *)m;
-	unsigned bits = allocmap_bits(m->stored);
+	unsigned bits = allocmap_bits(m->coarse);
 	uint64_t block = first - first / (d->ratio + 1);
-	uint64_t pos = d->data_pos + (allocmap_rank(m->stored, block) << bits);
+	uint64_t pos = d->data_pos + (allocmap_rank(m->coarse, block) << bits);
 
 	(void)e;
 	for (size_t i = 0; i < n; i++) {
 		if ((first + i) % (d->ratio + 1) == d->ratio)
 			continue;
-		if (allocmap_has(m->stored, block++)) {
+		if (allocmap_has(m->coarse, block++)) {
 			store_le64(out + 8 * i, pos | VHDX_FULLY_PRESENT);
 			pos += UINT64_C(1) << bits;
 		} else {
@@ -121,13 +121,13 @@ static int fill_bat(
 
 static void set_geometry(struct vhdx_regions *d)
 {
-	const struct regions *m = &d->made;
-	uint64_t blocks = allocmap_all(m->stored);
+	const struct regions *m = &d->regions;
+	uint64_t blocks = allocmap_all(m->coarse);
 
 	/* A disk is a whole number of its sectors. */
 	d->sector_size =
 		m->source.sector_size == 4096 && regions_disk_size(m) % 4096 == 0 ? 4096 : 512;
-	d->ratio = ((uint64_t)d->sector_size << 23) >> allocmap_bits(m->stored);
+	d->ratio = ((uint64_t)d->sector_size << 23) >> allocmap_bits(m->coarse);
 	d->bat_entries = blocks > 0 ? blocks + (blocks - 1) / d->ratio : 0;
 	d->bat_len = round_up(MAX(d->bat_entries * 8, 1), VHDX_MIB);
 	d->data_pos = BAT_POS + d->bat_len;
@@ -136,21 +136,18 @@ static void set_geometry(struct vhdx_regions *d)
 static int make_file(
 	const struct export_source *s, const char *name, struct view **file, struct err *e)
 {
-	struct vhdx_regions *d = regions_new(sizeof *d, s, e);
-	struct regions *m = &d->made;
 	unsigned bits = MIN_BLOCK_BITS;
+	struct vhdx_regions *d;
+	struct regions *m;
 	uint64_t end;
 
 	(void)name;
+	while (round_up(s->disk->size, 512) >> bits > MAX_BLOCKS)
+		bits++;
+	d = regions_new(sizeof *d, s, bits, e);
 	if (!d)
 		return -e->code;
-	while (regions_disk_size(m) >> bits > MAX_BLOCKS)
-		bits++;
-	m->stored = regions_coarsen(m, bits, e);
-	if (!m->stored) {
-		view_free(&m->view);
-		return -e->code;
-	}
+	m = &d->regions;
 	set_geometry(d);
 	regions_add_table(m, 0, 1, VHDX_HEADER_LEN, fill_identifier);
 	regions_add_table(m, vhdx_header_pos[0], 1, VHDX_HEADER_LEN, fill_header_1);
@@ -159,7 +156,7 @@ static int make_file(
 	regions_add_table(m, vhdx_region_table_pos[1], 1, VHDX_TABLE_LEN, fill_regions);
 	regions_add_table(m, METADATA_POS, 1, VHDX_NEW_METADATA, fill_metadata);
 	regions_add_table(m, BAT_POS, d->bat_entries, 8, fill_bat);
-	end = regions_add_data(m, d->data_pos, m->stored, 0, NULL);
+	end = regions_add_data(m, d->data_pos, m->coarse, 0, NULL);
 	return regions_end(m, end, &vhdx_export, file, e);
 }
 

@@ -98,10 +98,11 @@ static void put_entries(const struct allocmap *set, uint64_t first, uint64_t n, 
 	}
 }
 
-static struct vmdk_export *export_new(
-	const struct export_source *s, const char *create_type, const char *name, struct err *e)
+/* bits: as for regions_new. */
+static struct vmdk_export *export_new(const struct export_source *s, unsigned bits,
+	const char *create_type, const char *name, struct err *e)
 {
-	struct vmdk_export *d = regions_new(sizeof *d, s, e);
+	struct vmdk_export *d = regions_new(sizeof *d, s, bits, e);
 
 	if (!d)
 		return NULL;
@@ -149,7 +150,7 @@ static int fill_tables(
 static int sparse_make(
 	const struct export_source *s, const char *name, struct view **file, struct err *e)
 {
-	struct vmdk_export *d = export_new(s, "monolithicSparse", name, e);
+	struct vmdk_export *d = export_new(s, 0, "monolithicSparse", name, e);
 	struct regions *m = &d->regions;
 	const struct vmdk_plan *p = &d->plan;
 	uint64_t entries, end;
@@ -267,17 +268,13 @@ static int fill_footer(
 static int stream_make(
 	const struct export_source *s, const char *name, struct view **file, struct err *e)
 {
-	struct vmdk_export *d = export_new(s, "streamOptimized", name, e);
+	struct vmdk_export *d = export_new(s, TABLE_BITS, "streamOptimized", name, e);
 	struct regions *m = &d->regions;
 	uint64_t ntables, end;
 
 	if (!d)
 		return -e->code;
-	d->tables = regions_coarsen(m, TABLE_BITS, e);
-	if (!d->tables) {
-		view_free(&m->view);
-		return -e->code;
-	}
+	d->tables = m->coarse;
 	d->plan.header = vmdk_stream_header(d->plan.header.capacity, VMDK_GD_AT_END);
 	ntables = allocmap_all(d->tables);
 	d->gd_sectors = div_round_up(ntables * 4, VMDK_SECTOR);

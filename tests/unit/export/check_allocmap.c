@@ -222,7 +222,7 @@ END_TEST
 
 Suite *allocmap_suite(void)
 {
-	TCase *tc = tcase_create("granules");
+	TCase *tc = tcase_create("allocmap");
 
 	tcase_add_checked_fixture(tc, setup, teardown);
 	tcase_add_loop_test(tc, answers_as_an_array_does, 0, COUNT(shapes));
@@ -230,5 +230,5 @@ Suite *allocmap_suite(void)
 	tcase_add_test(tc, what_cannot_be_read_counts_as_stored);
 	tcase_add_test(tc, keeps_so_many_bitmaps_and_no_more);
 	tcase_add_test(tc, refuses_a_disk_of_too_many_granules);
-	return suite_of("granules", tc);
+	return suite_of("allocmap", tc);
 }

@@ -373,7 +373,7 @@ END_TEST
 
 Suite *export_suite(void)
 {
-	TCase *tc = tcase_create("layout");
+	TCase *tc = tcase_create("export");
 	int n = count_kinds();
 
 	tcase_add_checked_fixture(tc, setup, teardown);
@@ -386,5 +386,5 @@ Suite *export_suite(void)
 	tcase_add_loop_test(tc, refuses_what_the_format_cannot_hold, 0, n);
 	tcase_add_loop_test(tc, refuses_files_that_grow_too_long, 0, n);
 	tcase_add_test(tc, counts_each_cluster_of_a_large_qcow2_once);
-	return suite_of("layout", tc);
+	return suite_of("export", tc);
 }
