@@ -13,7 +13,6 @@
 #include "util/err.h"
 #include "util/limits.h"
 #include "util/utf16.h"
-#include "encode.h"
 #include "header.h"
 #include "image/format.h"
 #include "image/image.h"
@@ -42,7 +41,7 @@ const struct create_option vhdx_create_options[] = {
 /* The default is that of qemu-img. */
 static int choose_block_size(const struct creation *c, struct vhdx_new *n, struct err *e)
 {
-	uint64_t size = creation_number(c, "block_size", 0);
+	uint64_t size = creation_number(c, "block_size");
 
 	if (size == 0)
 		size = c->request->backing             ? DIFFERENCE
@@ -59,7 +58,7 @@ static int choose_block_size(const struct creation *c, struct vhdx_new *n, struc
 
 static int choose_log(const struct creation *c, struct vhdx_new *n, struct err *e)
 {
-	uint64_t size = creation_number(c, "log_size", VHDX_MIB);
+	uint64_t size = creation_number(c, "log_size");
 
 	if (size == 0 || size % VHDX_MIB != 0 || size > VHDX_MAX_LOG)
 		return err_set(e, EINVAL, "log_size=%s: whole MiB, at most %u, expected",
@@ -73,7 +72,7 @@ static int choose_log(const struct creation *c, struct vhdx_new *n, struct err *
 
 static int choose_size(const struct creation *c, struct vhdx_new *n, struct err *e)
 {
-	uint64_t sector = creation_number(c, "logical_sector_size", 512);
+	uint64_t sector = creation_number(c, "logical_sector_size");
 
 	if (sector != 512 && sector != 4096)
 		return err_set(e, EINVAL, "logical_sector_size=%s: 512 or 4096 expected",
@@ -214,10 +213,10 @@ static int put_regions(const struct creation *c, const struct vhdx_new *n, struc
 
 	if (!t)
 		return err_nomem(e);
-	vhdx_encode_metadata(t, n);
+	vhdx_metadata_encode(t, n);
 	r = io_write(c->io, t, VHDX_NEW_METADATA + n->locator_len, n->metadata_pos, e);
 	memset(t, 0, VHDX_TABLE_LEN);
-	vhdx_encode_region_table(t, n);
+	vhdx_region_table_encode(t, n);
 	for (int i = 0; r == 0 && i < 2; i++)
 		r = io_write(c->io, t, VHDX_TABLE_LEN, vhdx_region_table_pos[i], e);
 	free(t);
@@ -238,7 +237,7 @@ static int put_headers(const struct creation *c, const struct vhdx_new *n, struc
 		header.sequence++;
 	}
 	memset(p, 0, sizeof p);
-	vhdx_encode_identifier(p);
+	vhdx_header_encode_identifier(p);
 	return r == 0 ? io_write(c->io, p, sizeof p, 0, e) : r;
 }
 

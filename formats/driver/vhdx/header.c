@@ -107,6 +107,16 @@ int vhdx_header_read(struct vhdx *d, struct err *e)
 	return check_log(d, h[current], e);
 }
 
+/* Section 2.2.1. */
+void vhdx_header_encode_identifier(unsigned char *p)
+{
+	static const char creator[] = "vdiskfs";
+
+	memcpy(p, "vhdxfile", 8);
+	for (size_t i = 0; i < sizeof creator - 1; i++)
+		p[8 + 2 * i] = creator[i];
+}
+
 /* Section 2.2.2. */
 void vhdx_header_encode(unsigned char *h, const struct vhdx_header *header)
 {

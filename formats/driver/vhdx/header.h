@@ -25,7 +25,8 @@ int vhdx_header_write(struct vhdx *d, struct err *e);
 /* The same twice, so that both are alike. */
 int vhdx_header_write_both(struct vhdx *d, struct err *e);
 
-/* Fills VHDX_HEADER_LEN bytes of zeroes. */
+/* Each fills VHDX_HEADER_LEN bytes of zeroes; the identifier is at the beginning of the file. */
+void vhdx_header_encode_identifier(unsigned char *p);
 void vhdx_header_encode(unsigned char *h, const struct vhdx_header *header);
 
 #endif

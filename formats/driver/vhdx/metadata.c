@@ -23,47 +23,59 @@
 #define TEXT_MAX    (2u * LIMIT_NAME) /* bytes of a key or a value that is read */
 #define TEXT_BYTES  UTF16_AS_UTF8(TEXT_MAX / 2)
 
-enum entry_flags { ENTRY_USER = 1, ENTRY_REQUIRED = 4 };
+#define PHYSICAL_SECTOR 4096u /* of new disks */
+
+/* In the order of their entries in a new table. */
+enum vhdx_item {
+	VHDX_PARAMETERS,
+	VHDX_SIZE,
+	VHDX_DISK_ID,
+	VHDX_SECTOR,
+	VHDX_PHYSICAL_SECTOR,
+	VHDX_LOCATOR,
+	VHDX_ITEMS
+};
+
+enum vhdx_parameter { VHDX_FILE_FIXED = 1, VHDX_FILE_HAS_PARENT = 2 };
+
+/* Section 2.6.1.2. */
+enum entry_flags { ENTRY_USER = 1, ENTRY_OF_DISK = 2, ENTRY_REQUIRED = 4 };
 
 static const struct {
 	const char *what;
 	unsigned char guid[GUID_LEN];
 	uint32_t len; /* 0: any */
 	bool optional;
+	uint32_t new_offset, new_flags; /* of a new one */
 } items[VHDX_ITEMS] = {
 	[VHDX_PARAMETERS] = {"file parameters",
 		GUID_BYTES(
 			0xcaa16737, 0xfa36, 0x4d43, 0xb3, 0xb6, 0x33, 0xf0, 0xaa, 0x44, 0xe7, 0x6b),
-		8, false},
+		8, false, VHDX_TABLE_LEN, ENTRY_REQUIRED},
 	[VHDX_SIZE] = {"virtual disk size",
 		GUID_BYTES(
 			0x2fa54224, 0xcd1b, 0x4876, 0xb2, 0x11, 0x5d, 0xbe, 0xd8, 0x3b, 0xf4, 0xb8),
-		8, false},
-	[VHDX_SECTOR] = {"logical sector size",
-		GUID_BYTES(
-			0x8141bf1d, 0xa96f, 0x4709, 0xba, 0x47, 0xf2, 0x33, 0xa8, 0xfa, 0xab, 0x5f),
-		4, false},
-	[VHDX_PHYSICAL_SECTOR] = {"physical sector size",
-		GUID_BYTES(
-			0xcda348c7, 0x445d, 0x4471, 0x9c, 0xc9, 0xe9, 0x88, 0x52, 0x51, 0xc5, 0x56),
-		4, true},
+		8, false, VHDX_TABLE_LEN + 8, ENTRY_OF_DISK | ENTRY_REQUIRED},
 	[VHDX_DISK_ID] = {"virtual disk id",
 		GUID_BYTES(
 			0xbeca12ab, 0xb2e6, 0x4523, 0x93, 0xef, 0xc3, 0x09, 0xe0, 0x00, 0xc7, 0x46),
-		16, true},
+		16, true, VHDX_TABLE_LEN + 16, ENTRY_OF_DISK | ENTRY_REQUIRED},
+	[VHDX_SECTOR] = {"logical sector size",
+		GUID_BYTES(
+			0x8141bf1d, 0xa96f, 0x4709, 0xba, 0x47, 0xf2, 0x33, 0xa8, 0xfa, 0xab, 0x5f),
+		4, false, VHDX_TABLE_LEN + 32, ENTRY_OF_DISK | ENTRY_REQUIRED},
+	[VHDX_PHYSICAL_SECTOR] = {"physical sector size",
+		GUID_BYTES(
+			0xcda348c7, 0x445d, 0x4471, 0x9c, 0xc9, 0xe9, 0x88, 0x52, 0x51, 0xc5, 0x56),
+		4, true, VHDX_TABLE_LEN + 36, ENTRY_OF_DISK | ENTRY_REQUIRED},
 	[VHDX_LOCATOR] = {"parent locator",
 		GUID_BYTES(
 			0xa8d35f2d, 0xb30b, 0x454d, 0xab, 0xf7, 0xd3, 0xd8, 0x48, 0x34, 0xab, 0x0c),
-		0, true},
+		0, true, VHDX_NEW_METADATA, ENTRY_REQUIRED},
 };
 
 const unsigned char vhdx_locator_type[] =
 	GUID_BYTES(0xb04aefb7, 0xd19e, 0x4a81, 0xb7, 0x89, 0x25, 0xb8, 0xe9, 0x44, 0x59, 0x13);
-
-const unsigned char *vhdx_metadata_guid_of(enum vhdx_item item)
-{
-	return items[item].guid;
-}
 
 struct item_place {
 	uint64_t pos; /* in the file; 0: the item is not there */
@@ -309,4 +321,30 @@ int vhdx_metadata_read(struct image *img, struct vhdx *d, struct err *e)
 	if (r == 0 && d->differencing)
 		r = read_locator(img, d, &places[VHDX_LOCATOR], e);
 	return r;
+}
+
+void vhdx_metadata_encode(unsigned char *t, const struct vhdx_new *n)
+{
+	unsigned char *values = t + VHDX_TABLE_LEN;
+	int nitems = n->locator ? VHDX_ITEMS : VHDX_LOCATOR;
+
+	memcpy(t, "metadata", 8);
+	store_le16(t + 10, nitems);
+	for (int i = 0; i < nitems; i++) {
+		unsigned char *entry = t + TABLE_HEAD + i * TABLE_ENTRY;
+
+		memcpy(entry, items[i].guid, GUID_LEN);
+		store_le32(entry + 16, items[i].new_offset);
+		store_le32(entry + 20, items[i].len ? items[i].len : n->locator_len);
+		store_le32(entry + 24, items[i].new_flags);
+	}
+	store_le32(values, n->block_size);
+	store_le32(values + 4,
+		(n->fixed ? VHDX_FILE_FIXED : 0) | (n->locator ? VHDX_FILE_HAS_PARENT : 0));
+	store_le64(values + 8, n->size);
+	memcpy(values + 16, n->disk_id, GUID_LEN);
+	store_le32(values + 32, n->sector_size);
+	store_le32(values + 36, PHYSICAL_SECTOR);
+	if (n->locator)
+		memcpy(t + VHDX_NEW_METADATA, n->locator, n->locator_len);
 }

@@ -16,11 +16,13 @@
 #define TABLE_HEAD  16u
 #define TABLE_ENTRY 32u
 
+#define REGION_REQUIRED 1u /* flag: a reader that does not know the region must refuse */
+
 const uint64_t vhdx_region_table_pos[] = {192 << 10, 256 << 10};
 
-const unsigned char vhdx_bat_guid[] =
+static const unsigned char bat_guid[] =
 	GUID_BYTES(0x2dc27766, 0xf623, 0x4200, 0x9d, 0x64, 0x11, 0x5e, 0x9b, 0xfd, 0x4a, 0x08);
-const unsigned char vhdx_metadata_guid[] =
+static const unsigned char metadata_guid[] =
 	GUID_BYTES(0x8b7ca206, 0x4790, 0x4b9a, 0xb8, 0xfe, 0x57, 0x5f, 0x05, 0x0f, 0x88, 0x6e);
 
 static const unsigned char *entry_at(const unsigned char *table, size_t i)
@@ -75,11 +77,11 @@ static int decode_table(struct vhdx *d, const unsigned char *table, struct err *
 	for (uint32_t i = 0; r == 0 && i < n; i++) {
 		const unsigned char *p = entry_at(table, i);
 
-		if (memcmp(p, vhdx_bat_guid, GUID_LEN) == 0) {
+		if (memcmp(p, bat_guid, GUID_LEN) == 0) {
 			r = add_region(d, VHDX_BAT, "BAT", p, e);
-		} else if (memcmp(p, vhdx_metadata_guid, GUID_LEN) == 0) {
+		} else if (memcmp(p, metadata_guid, GUID_LEN) == 0) {
 			r = add_region(d, VHDX_METADATA, "metadata", p, e);
-		} else if (load_le32(p + 28) & VHDX_REGION_REQUIRED) {
+		} else if (load_le32(p + 28) & REGION_REQUIRED) {
 			guid_text(guid, p);
 			r = err_set(e, ENOTSUP, "the required region %s is not supported", guid);
 		}
@@ -145,7 +147,7 @@ int vhdx_region_table_move_bat(struct vhdx *d, uint64_t pos, uint32_t len, struc
 	if (!table)
 		return -e->code;
 	/* Opening has found the region. */
-	for (p = table + TABLE_HEAD; memcmp(p, vhdx_bat_guid, GUID_LEN) != 0;)
+	for (p = table + TABLE_HEAD; memcmp(p, bat_guid, GUID_LEN) != 0;)
 		p += TABLE_ENTRY;
 	store_le64(p + 16, pos);
 	store_le32(p + 24, len);
@@ -155,4 +157,22 @@ int vhdx_region_table_move_bat(struct vhdx *d, uint64_t pos, uint32_t len, struc
 			d->io, table, VHDX_TABLE_LEN, vhdx_region_table_pos[i], ORDER_TABLES, e);
 	free(table);
 	return r;
+}
+
+static void put_region(unsigned char *p, const unsigned char *guid, uint64_t pos, uint32_t len)
+{
+	memcpy(p, guid, GUID_LEN);
+	store_le64(p + 16, pos);
+	store_le32(p + 24, len);
+	store_le32(p + 28, REGION_REQUIRED);
+}
+
+/* Section 2.2.3. */
+void vhdx_region_table_encode(unsigned char *t, const struct vhdx_new *n)
+{
+	memcpy(t, "regi", 4);
+	store_le32(t + 8, 2);
+	put_region(t + TABLE_HEAD, bat_guid, n->bat_pos, n->bat_len);
+	put_region(t + TABLE_HEAD + TABLE_ENTRY, metadata_guid, n->metadata_pos, VHDX_MIB);
+	store_le32(t + 4, vhdx_header_checksum(t, VHDX_TABLE_LEN));
 }

@@ -5,10 +5,7 @@
 
 #include "vhdx.h"
 
-#define VHDX_REGION_REQUIRED 1u /* flag: a reader that does not know the region must refuse */
-
 extern const uint64_t vhdx_region_table_pos[2];
-extern const unsigned char vhdx_bat_guid[GUID_LEN], vhdx_metadata_guid[GUID_LEN];
 
 /* Sets the parts for BAT and metadata. */
 int vhdx_region_table_read(struct vhdx *d, struct err *e);
@@ -19,5 +16,8 @@ int vhdx_region_table_each(struct vhdx *d, vhdx_region_fn *each, void *arg, stru
 
 /* Changes place and length of the BAT in both tables; they are written back later. */
 int vhdx_region_table_move_bat(struct vhdx *d, uint64_t pos, uint32_t len, struct err *e);
+
+/* Fills VHDX_TABLE_LEN bytes of zeroes. */
+void vhdx_region_table_encode(unsigned char *t, const struct vhdx_new *n);
 
 #endif

@@ -4,8 +4,7 @@
  * driver.c opens images; header.c has the two headers, region-table.c the regions, metadata.c the
  * metadata table; log-replay.c replays the log in memory and log-write.c writes it; map.c reads the
  * BAT; alloc.c finds free space; write.c changes the disk and resize.c its size; check.c looks for
- * damage; create.c makes images, export.c files over other disks, both with the structures of
- * encode.c.
+ * damage; create.c makes images, export.c files over other disks.
  *
  * Section numbers are those of the published format, [MS-VHDX].  All integers are little-endian.
  */
@@ -80,6 +79,19 @@ struct vhdx_log {
 	uint32_t npages;   /* in it */
 	uint32_t next;     /* sector of the log where it goes */
 	uint64_t sequence; /* of the last one */
+};
+
+/* A new file. */
+struct vhdx_new {
+	struct vhdx_header header;
+	uint64_t metadata_pos, bat_pos;
+	uint32_t bat_len;
+	uint64_t size;
+	uint32_t block_size, sector_size;
+	bool fixed;
+	unsigned char disk_id[GUID_LEN];
+	const unsigned char *locator; /* item of locator_len bytes; NULL: no parent */
+	uint32_t locator_len;
 };
 
 struct vhdx {
