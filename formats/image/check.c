@@ -52,16 +52,6 @@ void check_leak(struct check_report *r, const char *fmt, ...)
 	r->leaks++;
 }
 
-void check_error(struct check_report *r, const char *fmt, ...)
-{
-	va_list ap;
-
-	va_start(ap, fmt);
-	tell(r, fmt, ap);
-	va_end(ap);
-	r->check_errors++;
-}
-
 #define FINDINGS_LEAST (UINT64_C(1) << 16)
 
 bool check_is_enough(const struct check_report *r)

@@ -71,8 +71,6 @@ int check_go_on(const struct check_report *r, struct err *e);
 void check_corruption(struct check_report *r, const char *fmt, ...)
 	__attribute__((format(printf, 2, 3)));
 void check_leak(struct check_report *r, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
-void check_error(struct check_report *r, const char *fmt, ...)
-	__attribute__((format(printf, 2, 3)));
 
 /* For drivers: a sentence alone. */
 void check_tell(struct check_report *r, const char *fmt, ...) __attribute__((format(printf, 2, 3)));

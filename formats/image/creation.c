@@ -43,13 +43,12 @@ const char *creation_text(const struct creation *c, const char *name)
 	return value;
 }
 
-uint64_t creation_number(const struct creation *c, const char *name, uint64_t otherwise)
+uint64_t creation_number(const struct creation *c, const char *name)
 {
-	const char *value = creation_text(c, name);
+	uint64_t number = 0;
 
-	if (value)
-		size_parse(value, &otherwise);
-	return otherwise;
+	size_parse(creation_text(c, name), &number);
+	return number;
 }
 
 bool creation_flag(const struct creation *c, const char *name)

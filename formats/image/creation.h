@@ -86,9 +86,9 @@ struct creation {
 };
 
 /* The value of an option as it was given or as the standard is, checked to be of its kind; NULL:
- * neither.  For all kinds; the others are for theirs. */
+ * neither.  For all kinds; the others are for theirs, and numbers have a standard. */
 const char *creation_text(const struct creation *c, const char *name);
-uint64_t creation_number(const struct creation *c, const char *name, uint64_t otherwise);
+uint64_t creation_number(const struct creation *c, const char *name);
 bool creation_flag(const struct creation *c, const char *name);
 bool creation_is(const struct creation *c, const char *name, const char *word);
 

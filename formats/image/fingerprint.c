@@ -19,23 +19,18 @@ struct fingerprint_file {
 	struct identity id;
 };
 
-/* A member of an archive is as old as the archive. */
-static char *path_of(const struct io *io)
-{
-	return io->member ? strndup(io->name, (size_t)(io->member - io->name) - 1)
-			  : strdup(io->name);
-}
-
 static int add_file(struct fingerprint *s, const struct io *io, struct err *e)
 {
 	struct fingerprint_file *more = reallocarray(s->files, s->n + 1, sizeof more[0]), *f;
+	/* A member of an archive is as old as the archive. */
+	size_t path_len = io->member ? (size_t)(io->member - io->name) - 1 : strlen(io->name);
 
 	if (!more)
 		return err_nomem(e);
 	s->files = more;
 	f = &more[s->n];
 	*f = (struct fingerprint_file){
-		.path = path_of(io),
+		.path = strndup(io->name, path_len),
 		.part = io->member,
 		.id = {io->dev, io->ino, (off_t)io->size, io->mtime, io->ctime},
 	};

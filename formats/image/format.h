@@ -91,7 +91,8 @@ struct format {
 	/* As image_check.  NULL: there is no metadata that could be wrong. */
 	int (*check)(struct image *img, unsigned repair, struct check_report *r, struct err *e);
 	const struct snapshot_ops *snapshots; /* can come and go; NULL: cannot */
-	/* As in backing.h, with the gate closed. */
+	/* As image_set_backing and image_empty, between writer_begin_exclusive and
+	 * writer_end_exclusive. */
 	int (*set_backing)(struct image *img, const char *name, const char *format, struct err *e);
 	int (*empty)(struct image *img, struct err *e);
 	/* The size of a file with the data of disk, or with an empty disk of size bytes if that is

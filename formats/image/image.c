@@ -75,6 +75,32 @@ int image_finish(struct image *img, struct err *e)
 	return img->writer ? writer_finish(img->writer, e) : 0;
 }
 
+int image_set_backing(struct image *img, const char *name, const char *format, struct err *e)
+{
+	int r;
+
+	if (!img->format->set_backing)
+		return err_set(e, EOPNOTSUPP,
+			"images of the format %s keep the backing file that they were made with",
+			img->format->name);
+	r = writer_begin_exclusive(img->writer, e);
+	if (r < 0)
+		return r;
+	r = img->format->set_backing(img, name, format, e);
+	return writer_end_exclusive(img->writer, r, e);
+}
+
+int image_empty(struct image *img, struct err *e)
+{
+	int r;
+
+	if (!img->format->empty)
+		return err_set(e, EOPNOTSUPP, "images of the format %s cannot be emptied",
+			img->format->name);
+	r = writer_begin_exclusive(img->writer, e);
+	return r < 0 ? r : writer_end_exclusive(img->writer, img->format->empty(img, e), e);
+}
+
 int image_check_files(const struct image *img, struct err *e)
 {
 	int r = 0;
@@ -280,6 +306,15 @@ void image_lay_on(struct image *img, struct view *below)
 {
 	for (size_t i = 0; i < img->nstates; i++)
 		img->states[i]->view->below = below;
+}
+
+struct image *image_swap_parent(struct image *img, struct image *parent)
+{
+	struct image *had = img->parent;
+
+	img->parent = parent;
+	image_lay_on(img, parent ? parent->states[0]->view : NULL);
+	return had;
 }
 
 bool image_knows_parent(const struct image *img, const struct image *other)

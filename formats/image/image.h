@@ -105,6 +105,20 @@ int image_check_files(const struct image *img, struct err *e);
 /* The image, its states and its parents; NULL is fine. */
 void image_close(struct image *img);
 
+/* Records another backing file in an image that is open for writing; NULL: none.  format: recorded
+ * with it; NULL: not recorded.  The open chain stays as it is: the new name is used when the image
+ * is opened again.  Durable on return.  EOPNOTSUPP: the format cannot; ENOSPC: the name is too
+ * long.  One thread, as for the two below. */
+int image_set_backing(struct image *img, const char *name, const char *format, struct err *e);
+
+/* Frees all data of an image that is open for writing, so that its parent shows.  Durable on
+ * return. EOPNOTSUPP: the format cannot. */
+int image_empty(struct image *img, struct err *e);
+
+/* img reads unallocated ranges from parent, which it owns from now on; NULL: as zeroes.  Returns
+ * the previous parent, which the caller closes. */
+struct image *image_swap_parent(struct image *img, struct image *parent);
+
 /* The directory of the host that the image lies in; NULL: in none, as one in an archive. */
 const char *image_dir(const struct image *img);
 

@@ -36,16 +36,6 @@ struct json_object *info_snapshots(const struct image *img)
 	return list;
 }
 
-static void add_backing(struct json_object *o, const struct image *img, const char *backing)
-{
-	if (img->parent_name)
-		facts_add_text(o, "backing-filename", img->parent_name);
-	if (backing)
-		facts_add_text(o, "full-backing-filename", backing);
-	if (img->parent_format)
-		facts_add_text(o, "backing-filename-format", img->parent_format);
-}
-
 struct json_object *info_object(const struct image *img, const struct state *state,
 	const char *filename, const char *backing)
 {
@@ -58,7 +48,12 @@ struct json_object *info_object(const struct image *img, const struct state *sta
 	facts_add_number(o, "virtual-size", state->view->size);
 	facts_add_number(o, "actual-size", img->stored);
 	facts_add(o, img, filename);
-	add_backing(o, img, backing);
+	if (img->parent_name)
+		facts_add_text(o, "backing-filename", img->parent_name);
+	if (backing)
+		facts_add_text(o, "full-backing-filename", backing);
+	if (img->parent_format)
+		facts_add_text(o, "backing-filename-format", img->parent_format);
 	states_lock(img);
 	if (state->no > 0)
 		json_object_object_add(o, "snapshot", snapshot_object(state));

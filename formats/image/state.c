@@ -24,19 +24,15 @@ void states_unlock(const struct image *img)
 	pthread_mutex_unlock(&((struct image *)img)->states_lock);
 }
 
-static void state_free(struct state *s)
+void state_put(struct state *s)
 {
+	if (!s || atomic_fetch_sub(&s->refs, 1) != 1)
+		return;
 	view_free(s->view);
 	view_free(s->vmstate);
 	free(s->id);
 	free(s->name);
 	free(s);
-}
-
-void state_put(struct state *s)
-{
-	if (s && atomic_fetch_sub(&s->refs, 1) == 1)
-		state_free(s);
 }
 
 struct state *state_new(const char *id, const char *name, struct err *e)
@@ -65,30 +61,23 @@ static void take_after(struct view *v, const struct view *live)
 	v->writer = live->writer;
 }
 
-static int add(struct image *img, struct state *s, struct err *e)
-{
-	struct state **states = array_grow(img->states, img->nstates, sizeof states[0]);
-
-	if (!states)
-		return err_nomem(e);
-	img->states = states;
-	s->no = img->next_state++;
-	img->states[img->nstates++] = s;
-	return 0;
-}
-
 int state_add(struct image *img, struct state *s, struct err *e)
 {
-	int r;
+	struct state **states;
 
 	if (img->nstates > 0) {
 		take_after(s->view, img->states[0]->view);
 		take_after(s->vmstate, img->states[0]->view);
 	}
 	states_lock(img);
-	r = add(img, s, e);
+	states = array_grow(img->states, img->nstates, sizeof states[0]);
+	if (states) {
+		img->states = states;
+		s->no = img->next_state++;
+		img->states[img->nstates++] = s;
+	}
 	states_unlock(img);
-	return r;
+	return states ? 0 : err_nomem(e);
 }
 
 struct state *image_add_state(

@@ -10,7 +10,7 @@
 #include <string.h>
 
 #include "lib/args.h"
-#include "image/backing.h"
+#include "image/image.h"
 #include "util/bytes.h"
 #include "util/err.h"
 #include "image/format.h"

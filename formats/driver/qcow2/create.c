@@ -84,8 +84,8 @@ enum { FIRST_TABLE = 1, FIRST_BLOCK, FIRST_END };
 
 static int choose_header(const struct creation *c, struct qcow2_header *h, struct err *e)
 {
-	uint64_t cluster = creation_number(c, "cluster_size", 0);
-	uint64_t bits = creation_number(c, "refcount_bits", 0);
+	uint64_t cluster = creation_number(c, "cluster_size");
+	uint64_t bits = creation_number(c, "refcount_bits");
 
 	if (!is_power_of_2(cluster) || cluster < 1u << QCOW2_MIN_CLUSTER_BITS ||
 		cluster > 1u << QCOW2_MAX_CLUSTER_BITS)

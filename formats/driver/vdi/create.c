@@ -19,7 +19,7 @@
 
 static int choose_geometry(const struct creation *c, struct vdi_header *h, struct err *e)
 {
-	uint64_t block = creation_number(c, "cluster_size", 0);
+	uint64_t block = creation_number(c, "cluster_size");
 
 	if (!is_power_of_2(block) || block < MIN_BLOCK || block > MAX_BLOCK)
 		return err_set(

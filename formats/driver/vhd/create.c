@@ -9,6 +9,7 @@
 #include "util/err.h"
 #include "util/guid.h"
 #include "util/limits.h"
+#include "util/text.h"
 #include "util/utf16.h"
 #include "footer.h"
 #include "header.h"
@@ -51,7 +52,7 @@ static int choose_size(const struct creation *c, uint64_t *size, struct err *e)
 
 static int choose_block_size(const struct creation *c, uint32_t *block_size, struct err *e)
 {
-	uint64_t n = creation_number(c, "block_size", MAX_BLOCK);
+	uint64_t n = creation_number(c, "block_size");
 
 	if (!is_power_of_2(n) || n < MIN_BLOCK || n > MAX_BLOCK)
 		return err_set(e, EINVAL, "block_size=%s: 512k, 1M or 2M expected",
@@ -79,8 +80,7 @@ static int check_parent(const struct creation *c, const struct vhd_new *n, struc
 static int describe_parent(const struct creation *c, const struct vhd_new *n,
 	struct vhd_new_parent *p, unsigned char text[TEXT_MAX], struct err *e)
 {
-	const char *slash = strrchr(c->request->backing, '/');
-	const char *base = slash ? slash + 1 : c->request->backing;
+	const char *base = text_basename(c->request->backing);
 	char *path;
 	size_t units;
 	bool fits;

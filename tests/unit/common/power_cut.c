@@ -6,7 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "image/backing.h"
+#include "image/image.h"
 #include "util/bytes.h"
 #include "image/check.h"
 #include "util/err.h"

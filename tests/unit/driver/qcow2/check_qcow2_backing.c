@@ -7,7 +7,6 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "image/backing.h"
 #include "util/bytes.h"
 #include "util/err.h"
 #include "image/image.h"
