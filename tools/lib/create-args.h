@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* create-args.h - turns the options of create and convert (-o, -b, -F, -u...) into a request for
- * image_create. */
+ * image_create.  -o has "NAME=VALUE,NAME=VALUE..."; a comma in a value is written twice, as
+ * qemu-img has it. */
 #ifndef VDISK_TOOLS_LIB_CREATE_ARGS_H
 #define VDISK_TOOLS_LIB_CREATE_ARGS_H
 
