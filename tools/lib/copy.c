@@ -1,30 +1,93 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* copy.c - see copy.h. */
+/* copy.c - see copy.h.
+ *
+ * All threads compress, but clusters (units of the output) are written in the order of the disk.
+ * So the output is the same each time, and can be a stream.  A piece of parallel work is then a
+ * number of clusters, and a thread's buffer holds the data of the piece and a struct cluster for
+ * each.
+ */
 #include "copy.h"
 
 #include <errno.h>
 #include <inttypes.h>
+#include <string.h>
 
-#include "copy-compressed.h"
-#include "copy-fate.h"
 #include "parallel.h"
 #include "util/bytes.h"
 #include "util/err.h"
 #include "view/view.h"
 
+#define CHUNK (64u << 10)
+
+/* How a run of bytes reaches the output. */
+enum fate {
+	FATE_SKIP,  /* the output reads like this already */
+	FATE_ZERO,  /* zeroes that hide other bytes of the output */
+	FATE_WRITE, /* data */
+};
+
+/* Does the backing file have these bytes, and zeroes beyond its end? */
+static int reads_same(const struct copy *c, const unsigned char *buf, size_t len, uint64_t off,
+	bool *is, struct err *e)
+{
+	unsigned char below[CHUNK];
+	int r = 0;
+
+	*is = true;
+	for (size_t n, inside; *is && len > 0; buf += n, off += n, len -= n) {
+		n = MIN(len, CHUNK);
+		inside = off < c->below->size ? MIN(n, c->below->size - off) : 0;
+		r = inside > 0 ? view_read(c->below, below, inside, off, e) : 0;
+		*is = r == 0 && memcmp(buf, below, inside) == 0 &&
+		      is_zero(buf + inside, n - inside);
+	}
+	return r;
+}
+
+/* Is the whole range unallocated in the output? */
+static int is_unallocated(const struct copy *c, size_t len, uint64_t off, bool *is, struct err *e)
+{
+	struct extent x = {.kind = EXTENT_BELOW};
+	int r = 0;
+
+	view_enter(c->out);
+	for (; r == 0 && len > 0 && x.kind == EXTENT_BELOW; off += x.len, len -= x.len)
+		r = view_map(c->out, off, len, &x, e);
+	view_leave(c->out);
+	*is = r == 0 && x.kind == EXTENT_BELOW;
+	return r;
+}
+
+/* Compares buf, the bytes for offset off of the output, with what the output reads there: its
+ * backing file if c->below is set, else zeroes.  Without c->is_new the output is looked at first,
+ * since it may have clusters of its own there. */
+static int fate_of(const struct copy *c, const unsigned char *buf, size_t len, uint64_t off,
+	enum fate *fate, struct err *e)
+{
+	bool below = c->below != NULL;
+	int r = below && !c->is_new ? is_unallocated(c, len, off, &below, e) : 0;
+
+	if (r == 0 && below)
+		r = reads_same(c, buf, len, off, &below, e);
+	*fate = below ? FATE_SKIP : FATE_WRITE;
+	if (!below && is_zero(buf, len))
+		*fate = c->is_new && !c->below ? FATE_SKIP : FATE_ZERO;
+	return r;
+}
+
 /* The length of the run at the start of buf that has one fate.  Within a unit of c->sparse bytes
  * the fate is the same: a shorter run of zeroes is data. */
 static ssize_t run_length(const struct copy *c, const unsigned char *buf, size_t len, uint64_t off,
-	enum copy_fate *fate, struct err *e)
+	enum fate *fate, struct err *e)
 {
 	size_t n = 0, unit;
 
 	for (; n < len; n += unit) {
-		enum copy_fate next;
+		enum fate next;
 		int r;
 
 		unit = (size_t)MIN(len - n, c->sparse - (off + n) % c->sparse);
-		r = copy_fate(c, buf + n, unit, off + n, &next, e);
+		r = fate_of(c, buf + n, unit, off + n, &next, e);
 		if (r < 0)
 			return r;
 		if (n == 0)
@@ -45,20 +108,98 @@ static int copy_piece(void *arg, uint64_t off, size_t len, void *buf, struct err
 	if (r < 0)
 		return err_in(e, "error while reading at byte %" PRIu64, off);
 	for (ssize_t n; r == 0 && len > 0; p += n, at += (size_t)n, len -= (size_t)n) {
-		enum copy_fate fate = COPY_WRITE;
+		enum fate fate = FATE_WRITE;
 
 		n = c->sparse ? run_length(c, p, len, at, &fate, e) : (ssize_t)len;
 		if (n < 0)
 			r = (int)n;
-		else if (fate == COPY_ZERO)
+		else if (fate == FATE_ZERO)
 			r = view_clear(c->out, at, (uint64_t)n, e);
-		else if (fate == COPY_WRITE)
+		else if (fate == FATE_WRITE)
 			r = view_write(c->out, p, (size_t)n, at, e);
 	}
 	return r < 0 ? err_in(e, "error while writing at byte %" PRIu64, to) : 0;
 }
 
-static int copy_plain(const struct copy *c, uint64_t start, uint64_t end, struct err *e)
+struct cluster {
+	enum fate fate;
+	uint32_t len; /* compressed bytes; 0: the cluster is written uncompressed */
+	unsigned char compressed[];
+};
+
+static size_t piece_size(const struct copy *c)
+{
+	return MAX(c->out->unit, PARALLEL_PIECE);
+}
+
+/* Bytes of a thread's buffer for one cluster, besides the data. */
+static size_t cluster_size(const struct copy *c)
+{
+	return round_up(sizeof(struct cluster) + c->out->compressed_max, 64);
+}
+
+static struct cluster *cluster_at(const struct copy *c, unsigned char *buf, size_t at)
+{
+	return (void *)(buf + piece_size(c) + at / c->out->unit * cluster_size(c));
+}
+
+/* The first step of a piece: any thread, in any order. */
+static int compress(void *arg, uint64_t off, size_t len, void *buf, struct err *e)
+{
+	const struct copy *c = arg;
+	unsigned char *data = buf;
+	size_t unit = c->out->unit;
+	int r = view_read(c->disk, data, len, off, e);
+
+	if (r < 0)
+		return err_in(e, "error while reading at byte %" PRIu64, off);
+	memset(data + len, 0, round_up(len, unit) - len);
+	for (size_t at = 0; at < len; at += unit) {
+		struct cluster *cluster = cluster_at(c, data, at);
+		uint64_t to = c->base + off + at;
+		ssize_t n = 0;
+
+		cluster->fate = FATE_WRITE;
+		if (c->sparse)
+			r = fate_of(c, data + at, MIN(len - at, unit), to, &cluster->fate, e);
+		if (r < 0)
+			return r;
+		if (cluster->fate == FATE_WRITE)
+			n = view_compress(c->out, data + at, to, cluster->compressed, e);
+		if (n < 0)
+			return (int)n;
+		cluster->len = (uint32_t)n;
+	}
+	return 0;
+}
+
+/* The second step: one thread at a time, in the order of the disk. */
+static int write_clusters(void *arg, uint64_t off, size_t len, void *buf, struct err *e)
+{
+	const struct copy *c = arg;
+	unsigned char *data = buf;
+	size_t unit = c->out->unit;
+	int r = 0;
+
+	for (size_t at = 0; r == 0 && at < len; at += unit) {
+		const struct cluster *cluster = cluster_at(c, data, at);
+		uint64_t to = c->base + off + at;
+		size_t n = MIN(len - at, unit);
+
+		if (cluster->fate == FATE_ZERO)
+			r = view_clear(c->out, to, n, e);
+		else if (cluster->fate == FATE_WRITE && cluster->len > 0)
+			r = view_write_compressed(c->out, cluster->compressed, cluster->len, to, e);
+		else if (cluster->fate == FATE_WRITE)
+			r = view_write(c->out, data + at, n, to, e);
+	}
+	return r < 0 ? err_in(e, "error while writing at byte %" PRIu64, c->base + off) : 0;
+}
+
+/* Copies [start, end) of the disk.  compressed: both ends lie at a multiple of the output's unit,
+ * or end where the output ends. */
+static int copy_range(
+	const struct copy *c, uint64_t start, uint64_t end, bool compressed, struct err *e)
 {
 	struct parallel p = {
 		.views = {c->disk},
@@ -73,7 +214,15 @@ static int copy_plain(const struct copy *c, uint64_t start, uint64_t end, struct
 		.arg = (void *)c,
 	};
 
-	return start < end ? parallel_run(&p, e) : 0;
+	if (start >= end)
+		return 0;
+	if (compressed) {
+		p.unit = (uint32_t)c->out->unit;
+		p.buffer = piece_size(c) + piece_size(c) / c->out->unit * cluster_size(c);
+		p.piece = compress;
+		p.then = write_clusters;
+	}
+	return parallel_run(&p, e);
 }
 
 /* The range of the disk that consists of whole clusters of out, and can be compressed.  At the end
@@ -99,8 +248,8 @@ int copy_run(const struct copy *c, struct err *e)
 			"several disks can be joined in a stream only if each but the last has a "
 			"multiple of %" PRIu64 " bytes",
 			c->out->unit);
-	r = copy_plain(c, 0, first, e);
-	if (r == 0 && first < last)
-		r = copy_compressed(c, first, last, e);
-	return r == 0 ? copy_plain(c, last, size, e) : r;
+	r = copy_range(c, 0, first, false, e);
+	if (r == 0)
+		r = copy_range(c, first, last, true, e);
+	return r == 0 ? copy_range(c, last, size, false, e) : r;
 }
