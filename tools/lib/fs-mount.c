@@ -20,7 +20,7 @@
 #include "subprocess.h"
 #include "util/err.h"
 #include "fs-type.h"
-#include "fuse-conf.h"
+#include "hidden-view.h"
 #include "partition/filesystem.h"
 #include "mount-table.h"
 #include "report.h"
@@ -183,68 +183,58 @@ static bool is_kept_out(const char *path)
 	struct stat st;
 
 	return getuid() != 0 && stat(path, &st) == 0 && st.st_mode & S_ISUID && st.st_uid == 0 &&
-	       !fuse_conf_allows_other();
-}
-
-static void report_no_program(const struct attempt *t)
-{
-	const char *image = t->m->image;
-
-	if (getuid() == 0)
-		report("%s: %s is %s, for which this kernel has no driver or no loop device", image,
-			t->what, t->type);
-	else if (t->m->writable)
-		report("%s: %s is %s, to which only root can write: sudo vdisk mount --rw ...",
-			image, t->what, t->type);
-	else
-		report("%s: %s is %s, which only root can mount: sudo vdisk mount ...", image,
-			t->what, t->type);
+	       !hidden_view_admits_root();
 }
 
 /* False if no program can mount it, which is reported. */
 static bool check_program(const struct attempt *t)
 {
 	const struct fs_type *fs = t->fs;
+	const struct fs_mount *m = t->m;
+	bool none = !fs->program || (m->writable && !fs->program_writes);
 	char path[PATH_MAX];
 
-	if (!fs->program || (t->m->writable && !fs->program_writes))
-		report_no_program(t);
+	if (none && getuid() == 0)
+		report("%s: %s is %s, for which this kernel has no driver or no loop device",
+			m->image, t->what, t->type);
+	else if (none && m->writable)
+		report("%s: %s is %s, to which only root can write: sudo vdisk mount --rw ...",
+			m->image, t->what, t->type);
+	else if (none)
+		report("%s: %s is %s, which only root can mount: sudo vdisk mount ...", m->image,
+			t->what, t->type);
 	else if (!subprocess_find(fs->program, path, sizeof path))
-		report("%s: %s is %s, which needs %s: install the package %s", t->m->image, t->what,
+		report("%s: %s is %s, which needs %s: install the package %s", m->image, t->what,
 			t->type, fs->program, fs->package);
 	else if (is_kept_out(path))
 		report("%s: %s is %s, and %s may not read a user's mount: add the line "
 		       "user_allow_other to /etc/fuse.conf, or sudo vdisk mount ...",
-			t->m->image, t->what, t->type, fs->program);
+			m->image, t->what, t->type, fs->program);
 	else
 		return true;
 	return false;
 }
 
-/* Runs the checker, which replays the journal. */
-static bool check_file_system(struct attempt *t)
-{
-	struct subprocess c = {.words = {t->fs->fsck, "-p", t->m->file}, .n = 3};
-
-	return subprocess_run_quietly(&c, t->output, sizeof t->output) <= FSCK_CORRECTED;
-}
-
 static bool try_program(struct attempt *t)
 {
+	const struct fs_type *fs = t->fs;
+	struct subprocess fsck = {.words = {fs->fsck, "-p", t->m->file}, .n = 3};
+
 	if (!check_program(t))
 		return false;
-	if (t->m->writable && t->fs->fsck && !check_file_system(t)) {
-		report_output(t, t->fs->fsck);
+	/* The checker replays the journal. */
+	if (t->m->writable && fs->fsck &&
+		subprocess_run_quietly(&fsck, t->output, sizeof t->output) > FSCK_CORRECTED) {
+		report_output(t, fs->fsck);
 		return false;
 	}
 	if (run_program(t, NULL))
 		return true;
-	if (!t->m->writable && t->fs->program_norecovery &&
-		run_program(t, t->fs->program_norecovery)) {
+	if (!t->m->writable && fs->program_norecovery && run_program(t, fs->program_norecovery)) {
 		warn_of_journal(t);
 		return true;
 	}
-	report_output(t, t->fs->program);
+	report_output(t, fs->program);
 	return false;
 }
 
@@ -288,21 +278,31 @@ static void report_container(const struct attempt *t)
 		report_advice("as root: vdiskfs %s DIR; %s", t->m->image, advice);
 }
 
-static bool mount_type(const struct fs_mount *m, const char *type)
+bool fs_mount(const struct fs_mount *m)
 {
-	struct attempt t = {.m = m, .fs = fs_type_find(type), .type = type};
+	struct attempt t = {.m = m, .what = "the disk"};
+	struct err e = ERR_INIT;
+	struct filesystem id = {0};
 	struct statvfs st;
 	bool good = false;
+	int fd = open(m->file, O_RDONLY | O_CLOEXEC), r;
 
+	if (fd < 0)
+		return !report("%s: %s", m->file, strerror(errno));
+	r = filesystem_read_file(fd, &id, &e);
+	close(fd);
+	if (r < 0)
+		return !report("%s: %s", m->image, e.text);
+	t.type = id.type;
+	t.fs = fs_type_find(id.type);
 	if (m->number > 0)
 		snprintf(t.what, sizeof t.what, "partition %u", m->number);
-	else
-		snprintf(t.what, sizeof t.what, "the disk");
-	if (filesystem_describe(type))
+	if (filesystem_describe(id.type))
 		report_container(&t);
 	else if (m->writable && t.fs->read_only)
-		report("%s: %s is %s, which is read-only: leave out --rw", m->image, t.what, type);
-	else if (!type[0])
+		report("%s: %s is %s, which is read-only: leave out --rw", m->image, t.what,
+			id.type);
+	else if (!id.type[0])
 		report("%s: %s has no known file system", m->image, t.what);
 	else if (getuid() == 0)
 		good = mount_as_root(&t);
@@ -311,23 +311,4 @@ static bool mount_type(const struct fs_mount *m, const char *type)
 	if (good && m->writable && statvfs(m->dir, &st) == 0 && st.f_flag & ST_RDONLY)
 		report("warning: %s: %s is mounted read-only", m->image, t.what);
 	return good;
-}
-
-bool fs_mount(const struct fs_mount *m)
-{
-	struct err e = ERR_INIT;
-	struct filesystem id = {0};
-	int fd = open(m->file, O_RDONLY | O_CLOEXEC);
-	bool read;
-
-	if (fd < 0) {
-		report("%s: %s", m->file, strerror(errno));
-		return false;
-	}
-	read = filesystem_read_file(fd, &id, &e) == 0;
-	close(fd);
-	if (read)
-		return mount_type(m, id.type);
-	report("%s: %s", m->image, e.text);
-	return false;
 }

@@ -12,8 +12,7 @@
 
 #include "args.h"
 #include "subprocess.h"
-#include "fuse-conf.h"
-#include "mount-home.h"
+#include "hidden-view.h"
 #include "report.h"
 #include "unmount.h"
 #include "util/err.h"
@@ -65,7 +64,7 @@ static bool make_options(struct string_list *options, const struct args *a, int 
 	snprintf(number, sizeof number, "%d", pipe);
 	return add_option(options, writable ? "rw" : "ro", "") &&
 	       add_option(options, "hints=vdisk", "") && add_option(options, "holder=", number) &&
-	       (getuid() == 0 || !fuse_conf_allows_other() ||
+	       (getuid() == 0 || !hidden_view_admits_root() ||
 		       add_option(options, "allow_root", "")) &&
 	       pass_on(options, a, OPT_FORMAT, "format=") &&
 	       pass_on(options, a, OPT_SHARE, "share") &&
@@ -108,10 +107,8 @@ static bool show(struct image_mount *im, const struct args *a, const char *image
 	int ends[2];
 	bool good;
 
-	if (pipe2(ends, O_CLOEXEC) < 0 || fcntl(ends[0], F_SETFD, 0) < 0) {
-		report("pipe: %s", strerror(errno));
-		return false;
-	}
+	if (pipe2(ends, O_CLOEXEC) < 0 || fcntl(ends[0], F_SETFD, 0) < 0)
+		return !report("pipe: %s", strerror(errno));
 	im->held = ends[1];
 	good = make_options(&options, a, ends[0], writable);
 	if (good)
@@ -128,19 +125,19 @@ static bool show(struct image_mount *im, const struct args *a, const char *image
 bool image_mount_begin(
 	struct image_mount *im, const struct args *a, const char *image, bool writable)
 {
-	char *home = mount_home_path();
+	char *parent = hidden_view_parent();
 	struct err e = ERR_INIT;
 	bool good = false;
 	int lock;
 
 	*im = (struct image_mount){.held = -1};
 	unmount_leftovers();
-	lock = home ? mount_home_lock(home, &e) : err_nomem(&e);
-	if (lock >= 0 && asprintf(&im->dir, "%s/XXXXXX", home) < 0) {
+	lock = parent ? hidden_view_lock(parent, &e) : err_nomem(&e);
+	if (lock >= 0 && asprintf(&im->dir, "%s/XXXXXX", parent) < 0) {
 		im->dir = NULL;
 		err_nomem(&e);
 	} else if (lock >= 0 && !mkdtemp(im->dir)) {
-		err_set(&e, errno, "%s: %s", home, strerror(errno));
+		err_set(&e, errno, "%s: %s", parent, strerror(errno));
 	} else if (lock >= 0) {
 		good = show(im, a, image, writable);
 		if (!good)
@@ -150,7 +147,7 @@ bool image_mount_begin(
 		report_failure(&e);
 	if (lock >= 0)
 		close(lock);
-	free(home);
+	free(parent);
 	if (!good)
 		free(im->dir);
 	return good;

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* image-mount.h - mounts an image with vdiskfs at a mount point of its own, in mount_home_path(),
- * so that a file system in it can be mounted.
+/* image-mount.h - mounts an image with vdiskfs at a mount point of its own, in
+ * hidden_view_parent(), so that a file system in it can be mounted.
  *
  * The daemon has one end of a pipe, and exits once the other end and all files of the mount are
  * closed (fuse/ops/holder.h).  A loop device or a FUSE program has a file open until its file

@@ -10,14 +10,14 @@
 #include <unistd.h>
 
 #include "io/mountinfo.h"
-#include "mount-home.h"
+#include "hidden-view.h"
 #include "util/err.h"
 
 #define VIEW_TYPE "fuse.vdiskfs"
 
 struct reading {
 	struct mount_table *table;
-	char *home; /* NULL: unknown */
+	char *hidden; /* the parent directory of hidden views; NULL: unknown */
 	bool failed;
 };
 
@@ -53,7 +53,7 @@ static void add(struct reading *r, const struct mounted *x)
 static void add_view(void *arg, const struct mount_line *line)
 {
 	struct reading *r = arg;
-	const char *name = r->home ? below(line->dir, r->home) : NULL;
+	const char *name = r->hidden ? below(line->dir, r->hidden) : NULL;
 	struct mounted x = {
 		.image = (char *)line->source,
 		.view = (char *)line->dir,
@@ -97,9 +97,9 @@ static const struct mounted *view_of(const struct mount_table *m, const char *fi
 /* Returns the file below the view that a file system was mounted from, if that view is no longer
  * mounted because its daemon was killed; else NULL.  The kernel then gives the path from the root
  * of the view; a FUSE program goes on to give the path that it was started with. */
-static const char *file_of_lost_view(const char *file, const char *home)
+static const char *file_of_lost_view(const char *file, const char *hidden)
 {
-	const char *name = home ? below(file, home) : NULL;
+	const char *name = hidden ? below(file, hidden) : NULL;
 
 	if (name)
 		file = strchr(name, '/');
@@ -123,21 +123,21 @@ static void add_file_system(void *arg, const struct mount_line *line)
 	x.image = view ? view->image : (char *)"an image no longer served";
 	x.view = view ? view->view : (char *)"";
 	x.hidden = view && view->hidden;
-	x.file = (char *)(view ? below(file, view->view) : file_of_lost_view(file, r->home));
+	x.file = (char *)(view ? below(file, view->view) : file_of_lost_view(file, r->hidden));
 	if (x.file)
 		add(r, &x);
 }
 
 int mount_table_read(struct mount_table *m, struct err *e)
 {
-	struct reading r = {.table = m, .home = mount_home_path()};
+	struct reading r = {.table = m, .hidden = hidden_view_parent()};
 	int ret;
 
 	*m = (struct mount_table){0};
 	ret = mountinfo_read(add_view, &r);
 	if (ret == 0)
 		ret = mountinfo_read(add_file_system, &r);
-	free(r.home);
+	free(r.hidden);
 	if (r.failed)
 		return err_nomem(e);
 	return ret < 0 ? err_set(e, -ret, "the list of mounts: %s", strerror(-ret)) : 0;
@@ -174,4 +174,22 @@ bool mount_table_is_used(const struct mount_table *m, const char *view)
 bool mount_table_is_shown(const struct mount_table *m, const struct mounted *x)
 {
 	return x->file || !x->hidden || !mount_table_is_used(m, x->view);
+}
+
+char *mount_table_holder(const char *file)
+{
+	char path[PATH_MAX], image[PATH_MAX], *dir = NULL;
+	struct err ignored = ERR_INIT;
+	struct mount_table m;
+
+	if (!realpath(file, path))
+		return NULL;
+	mount_table_read(&m, &ignored);
+	/* A file system that is mounted from the view comes later: it has to be unmounted first. */
+	for (size_t i = m.n; i-- > 0 && !dir;)
+		if (realpath(m.list[i].image, image) &&
+			(strcmp(image, path) == 0 || below(path, image)))
+			dir = strdup(m.list[i].dir);
+	mount_table_free(&m);
+	return dir;
 }

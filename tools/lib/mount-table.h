@@ -38,4 +38,8 @@ bool mount_table_is_shown(const struct mount_table *m, const struct mounted *x);
 /* Is a file system mounted from this view? */
 bool mount_table_is_used(const struct mount_table *m, const char *view);
 
+/* The mount point at which file, or a directory that contains it, is mounted; malloc'ed.  NULL: not
+ * found, for example because file is only a parent of the mounted image. */
+char *mount_table_holder(const char *file);
+
 #endif

@@ -13,7 +13,7 @@
 #include "image/format.h"
 #include "open/registry.h"
 #include "util/hint.h"
-#include "lock-holder.h"
+#include "mount-table.h"
 #include "util/shell.h"
 #include "verb.h"
 
@@ -65,7 +65,7 @@ static const enum option_key advised[HINT_COUNT] = {
 /* Replaces the general hint by the mount point for file, if it can be found. */
 static void name_mount(struct hint_words *words, const char *file, char sentence[HINT_LINE])
 {
-	char *dir = lock_holder_mount(file);
+	char *dir = mount_table_holder(file);
 
 	if (dir && snprintf(sentence, HINT_LINE, "vdisk umount %s releases it (see vdisk list)",
 			   shell_word(dir).text) < HINT_LINE)

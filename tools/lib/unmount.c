@@ -12,7 +12,7 @@
 #include <sys/mount.h>
 #include <unistd.h>
 
-#include "mount-home.h"
+#include "hidden-view.h"
 #include "mount-table.h"
 #include "subprocess.h"
 #include "util/err.h"
@@ -50,8 +50,8 @@ void unmount_leftover(const struct mount_table *m, const char *view)
 
 void unmount_leftovers(void)
 {
-	char *home = mount_home_path(), path[PATH_MAX];
-	DIR *dir = home ? opendir(home) : NULL;
+	char *parent = hidden_view_parent(), path[PATH_MAX];
+	DIR *dir = parent ? opendir(parent) : NULL;
 	struct err ignored = ERR_INIT;
 	struct mount_table m;
 	struct dirent *d;
@@ -61,12 +61,12 @@ void unmount_leftovers(void)
 		if (mount_table_read(&m, &ignored) == 0)
 			while ((d = readdir(dir)) != NULL)
 				if (d->d_name[0] != '.' &&
-					snprintf(path, sizeof path, "%s/%s", home, d->d_name) <
+					snprintf(path, sizeof path, "%s/%s", parent, d->d_name) <
 						(int)sizeof path)
 					unmount_leftover(&m, path);
 		mount_table_free(&m);
 	}
 	if (dir)
 		closedir(dir);
-	free(home);
+	free(parent);
 }
