@@ -186,7 +186,7 @@ is_disk "a stream with a hole" sparse.raw vmdk
 check "has two tables less" [ "$(stat -c %s out)" -lt 75000 ]
 check "an empty stream" "$VDISK" create -q -f vmdk -o subformat=streamOptimized empty.vmdk 40M
 check "reads as zeroes" eval 'truncate -s 40M zero.raw && qemu-img compare -q -f raw -F vmdk zero.raw empty.vmdk'
-check "is not written to" fails "stay as they are" convert -n -f raw -O vmdk zero.raw empty.vmdk
+check "is not written to" fails "compressed grains cannot be overwritten" convert -n -f raw -O vmdk zero.raw empty.vmdk
 check "two disks of whole grains in a stream" eval \
 	'"$VDISK" convert -f raw $stream base.raw disk.raw out && cat base.raw disk.raw >two.raw'
 is_disk "two disks" two.raw vmdk
