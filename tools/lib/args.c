@@ -134,21 +134,19 @@ const char *args_value(const struct args *a, enum option_key key)
 	return g->n > 0 ? g->v[g->n - 1] : NULL;
 }
 
-bool args_want_json(const struct args *a, bool *json)
+bool args_is(const struct args *a, enum option_key key, const char *word)
 {
-	const char *word = args_value(a, OPT_OUTPUT);
+	const char *value = args_value(a, key);
 
-	*json = word && strcmp(word, "json") == 0;
-	if (word && !*json && strcmp(word, "human") != 0) {
-		report("--output must be used with human or json as argument.");
-		return false;
-	}
-	return true;
+	return value && strcmp(value, word) == 0;
 }
 
-bool args_want_progress(const struct args *a)
+bool args_want_json(const struct args *a, bool *json)
 {
-	return args_has(a, OPT_PROGRESS) && !args_has(a, OPT_QUIET);
+	*json = args_is(a, OPT_OUTPUT, "json");
+	if (!args_has(a, OPT_OUTPUT) || *json || args_is(a, OPT_OUTPUT, "human"))
+		return true;
+	return !report("--output must be used with human or json as argument.");
 }
 
 bool args_size(const struct args *a, enum option_key key, const char *what, uint64_t *size)

@@ -35,11 +35,11 @@ bool args_has(const struct args *a, enum option_key key);
 /* The value of the last occurrence, or NULL. */
 const char *args_value(const struct args *a, enum option_key key);
 
+/* Is word the value of the last occurrence? */
+bool args_is(const struct args *a, enum option_key key, const char *word);
+
 /* Sets *json for --output=json, clears it for human or without the option; else false. */
 bool args_want_json(const struct args *a, bool *json);
-
-/* -p without -q. */
-bool args_want_progress(const struct args *a);
 
 /* Parses the value of key into *size, which stays unchanged without the option.  False: no size.
  * what is its name for the message. */

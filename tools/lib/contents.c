@@ -8,6 +8,7 @@
 #include "util/err.h"
 #include "partition/filesystem.h"
 #include "image/image.h"
+#include "json.h"
 #include "partition/partition.h"
 #include "view/view.h"
 
@@ -21,11 +22,6 @@ static void add_text(struct json_object *o, const char *key, const char *text)
 	snprintf(clean, sizeof clean, "%s", text);
 	err_clean(clean);
 	json_object_object_add(o, key, json_object_new_string(clean));
-}
-
-static void add_number(struct json_object *o, const char *key, uint64_t n)
-{
-	json_object_object_add(o, key, json_object_new_uint64(n));
 }
 
 /* Adds no "content" for an unknown file system. */
@@ -55,9 +51,9 @@ static struct json_object *partition_object(struct view *disk, const struct part
 	struct err e = ERR_INIT;
 	struct view *part = view_slice(disk, p->start, p->len, &e);
 
-	add_number(o, "number", p->number);
-	add_number(o, "start", p->start);
-	add_number(o, "size", p->len);
+	json_add_number(o, "number", p->number);
+	json_add_number(o, "start", p->start);
+	json_add_number(o, "size", p->len);
 	add_text(o, "type", p->type);
 	add_text(o, "name", p->partlabel);
 	add_text(o, "uuid", p->partuuid);

@@ -157,6 +157,7 @@ int input_run(
 		options.locked = how & INPUT_LOCKED;
 		options.lenient = how & INPUT_LENIENT;
 		if (input_open(&input, a->operands[0], &options)) {
+			input.json = json;
 			status = work(a, &input);
 			/* Also after a failure: part of the changes may have been written. */
 			if (image_finish(input.img, &e) < 0)

@@ -26,6 +26,7 @@ struct input {
 	struct image_options how;
 	struct image *img;
 	const struct state *state; /* the live state, or the snapshot of -l */
+	bool json;                 /* --output=json, in work of input_run */
 };
 
 /* False after an error.  End it in either case. */

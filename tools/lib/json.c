@@ -22,3 +22,13 @@ int json_print(struct json_object *o)
 	free(text);
 	return EXIT_SUCCESS;
 }
+
+const char *json_text(struct json_object *o, const char *key)
+{
+	return json_object_get_string(json_object_object_get(o, key));
+}
+
+void json_add_number(struct json_object *o, const char *key, uint64_t n)
+{
+	json_object_object_add(o, key, json_object_new_uint64(n));
+}

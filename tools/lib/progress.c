@@ -5,6 +5,7 @@
 #include <stdio.h>
 #include <unistd.h>
 
+#include "args.h"
 #include "util/bytes.h"
 #include "util/size.h"
 
@@ -59,10 +60,13 @@ static void show(struct progress *p)
 	clock_gettime(CLOCK_MONOTONIC, &p->shown);
 }
 
-void progress_begin(struct progress *p, bool on, uint64_t total)
+void progress_begin(struct progress *p, const struct args *a, uint64_t total)
 {
-	*p = (struct progress){.on = on, .total = total};
-	if (!on)
+	*p = (struct progress){
+		.on = args_has(a, OPT_PROGRESS) && !args_has(a, OPT_QUIET),
+		.total = total,
+	};
+	if (!p->on)
 		return;
 	p->terminal = isatty(STDOUT_FILENO);
 	clock_gettime(CLOCK_MONOTONIC, &p->begun);

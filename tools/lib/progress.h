@@ -8,14 +8,16 @@
 #include <stdint.h>
 #include <time.h>
 
+struct args;
+
 struct progress {
 	bool on, terminal;
 	uint64_t done, total; /* bytes */
 	struct timespec begun, shown;
 };
 
-/* on: false shows nothing. */
-void progress_begin(struct progress *p, bool on, uint64_t total);
+/* Shows nothing without -p or with -q. */
+void progress_begin(struct progress *p, const struct args *a, uint64_t total);
 
 /* Not thread-safe: callers hold a lock. */
 void progress_add(struct progress *p, uint64_t bytes);

@@ -2,6 +2,7 @@
 /* candidates.c - see candidates.h. */
 #include <json-c/json.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "lib/args.h"
@@ -11,6 +12,7 @@
 #include "open/registry.h"
 #include "lib/mount-table.h"
 #include "lib/input.h"
+#include "lib/json.h"
 #include "lib/report.h"
 #include "util/err.h"
 #include "candidates.h"
@@ -35,52 +37,28 @@ static bool print_mounts(void)
 	return good;
 }
 
-static struct json_object *get(struct json_object *o, const char *key)
-{
-	return o ? json_object_object_get(o, key) : NULL;
-}
-
 static void print_partition(struct json_object *part)
 {
-	const char *label = json_object_get_string(get(get(part, "content"), "label")),
-		   *name = json_object_get_string(get(part, "name"));
+	const char *label = json_text(json_object_object_get(part, "content"), "label"),
+		   *name = json_text(part, "name");
 
-	print_word(json_object_get_string(get(part, "number")));
+	print_word(json_text(part, "number"));
 	print_word(label);
 	if (!label || !name || strcmp(label, name) != 0)
 		print_word(name);
 }
 
-static void print_table(const struct image *img)
+static int print_partitions(const struct args *a, struct input *input)
 {
 	struct json_object *o = json_object_new_object(), *list;
 
-	contents_add(o, img);
-	list = get(get(o, "partition-table"), "partitions");
+	(void)a;
+	contents_add(o, input->img);
+	list = json_object_object_get(json_object_object_get(o, "partition-table"), "partitions");
 	for (size_t i = 0; list && i < json_object_array_length(list); i++)
 		print_partition(json_object_array_get_idx(list, i));
 	json_object_put(o);
-}
-
-/* The image may be in use. */
-static bool print_partitions(const struct args *a, const char *name)
-{
-	struct input input = {0};
-	struct image_options how;
-	struct input_session s;
-	bool good = input_session_begin(&s, a);
-
-	if (good) {
-		how = input_session_options(&s, NULL);
-		how.share = true;
-		how.nosnapshots = true;
-		good = input_open(&input, name, &how);
-		if (good)
-			print_table(input.img);
-		input_close(&input);
-	}
-	input_session_end(&s);
-	return good;
+	return EXIT_SUCCESS;
 }
 
 static void print_option(const struct create_option *o)
@@ -110,12 +88,17 @@ static bool print_options(const char *name)
 bool candidates_print(const struct args *a)
 {
 	const char *what = a->n > 0 ? a->operands[0] : "";
+	struct args image = *a;
 
 	if (a->n == 1 && strcmp(what, "mounts") == 0)
 		return print_mounts();
-	if (a->n == 2 && strcmp(what, "partitions") == 0)
-		return print_partitions(a, a->operands[1]);
 	if (a->n == 2 && strcmp(what, "options") == 0)
 		return print_options(a->operands[1]);
-	return false;
+	if (a->n != 2 || strcmp(what, "partitions") != 0)
+		return false;
+	image.operands++;
+	image.n--;
+	/* The image may be in use. */
+	image.options[OPT_SHARE].n = image.options[OPT_NO_SNAPSHOTS].n = 1;
+	return input_run(&image, 0, print_partitions) == EXIT_SUCCESS;
 }

@@ -57,16 +57,11 @@ static void print_human(const struct check_report *r)
 		printf("Image end offset: %" PRIu64 "\n", r->image_end_offset);
 }
 
-static void add(struct json_object *o, const char *key, uint64_t n)
-{
-	json_object_object_add(o, key, json_object_new_uint64(n));
-}
-
 /* qemu-img leaves out numbers that are 0. */
 static void add_some(struct json_object *o, const char *key, uint64_t n)
 {
 	if (n > 0)
-		add(o, key, n);
+		json_add_number(o, key, n);
 }
 
 static int print_json(const struct input *input, const struct check_report *r)
@@ -78,7 +73,7 @@ static int print_json(const struct input *input, const struct check_report *r)
 	add_some(o, "allocated-clusters", r->allocated_clusters);
 	add_some(o, "fragmented-clusters", r->fragmented_clusters);
 	add_some(o, "compressed-clusters", r->compressed_clusters);
-	add(o, "check-errors", r->check_errors);
+	json_add_number(o, "check-errors", r->check_errors);
 	add_some(o, "corruptions", r->corruptions);
 	add_some(o, "leaks", r->leaks);
 	add_some(o, "corruptions-fixed", r->corruptions_fixed);
@@ -142,17 +137,16 @@ static int check_and_repair(
 static int check(const struct args *a, struct input *input)
 {
 	struct check_report r = {.found = print_finding};
-	const char *word = args_value(a, OPT_REPAIR);
-	unsigned repair = !word ? 0 : strcmp(word, "leaks") == 0 ? CHECK_LEAKS : CHECK_ALL;
-	bool json, quiet = args_has(a, OPT_QUIET);
+	unsigned repair = args_has(a, OPT_REPAIR) ? CHECK_ALL : 0;
+	bool quiet = args_has(a, OPT_QUIET);
 	int status;
 
-	if (!args_want_json(a, &json))
-		return FAILED;
-	status = check_and_repair(input, repair, !json && !quiet, &r);
+	if (args_is(a, OPT_REPAIR, "leaks"))
+		repair = CHECK_LEAKS;
+	status = check_and_repair(input, repair, !input->json && !quiet, &r);
 	if (status != 0)
 		return status;
-	if (json)
+	if (input->json)
 		status = print_json(input, &r);
 	else if (!quiet)
 		print_human(&r);
@@ -161,9 +155,9 @@ static int check(const struct args *a, struct input *input)
 
 int run_check(const struct args *a)
 {
-	const char *word = args_value(a, OPT_REPAIR);
+	bool repair = args_has(a, OPT_REPAIR);
 
-	if (word && strcmp(word, "leaks") != 0 && strcmp(word, "all") != 0)
+	if (repair && !args_is(a, OPT_REPAIR, "leaks") && !args_is(a, OPT_REPAIR, "all"))
 		return args_misused("-r expects one of the following words: leaks, all");
-	return input_run(a, INPUT_ALONE | INPUT_LENIENT | (word ? INPUT_REPAIR : 0), check);
+	return input_run(a, INPUT_ALONE | INPUT_LENIENT | (repair ? INPUT_REPAIR : 0), check);
 }

@@ -93,11 +93,10 @@ static bool open_layer(struct committing *c, const struct input_session *s, size
 	struct layer *l = &c->layers[i];
 	struct image_options how = input_session_options(s, l->format->name);
 	bool base = i == c->n - 1;
-	const char *cache = args_value(c->args, OPT_CACHE);
 
 	how.nobacking = !base;
 	how.write = base || (i == 0 && c->empties);
-	how.nosync = how.write && cache && strcmp(cache, "unsafe") == 0;
+	how.nosync = how.write && args_is(c->args, OPT_CACHE, "unsafe");
 	return input_open(&l->input, i == 0 ? c->name : l->path, &how);
 }
 
@@ -229,7 +228,7 @@ static int commit_all(struct committing *c)
 	int r;
 
 	clock_gettime(CLOCK_MONOTONIC, &c->begun);
-	progress_begin(&c->progress, args_want_progress(c->args), disk_of(c, 0)->size);
+	progress_begin(&c->progress, c->args, disk_of(c, 0)->size);
 	r = write_all(c, &e);
 	progress_end(&c->progress);
 	if (r < 0)

@@ -106,7 +106,7 @@ static enum status compare_bytes(struct comparing *c, unsigned threads)
 	};
 	int r;
 
-	progress_begin(&progress, args_want_progress(c->args), w.end);
+	progress_begin(&progress, c->args, w.end);
 	r = parallel_run(&w, &e);
 	progress_end(&progress);
 	if (r < 0) {

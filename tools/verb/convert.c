@@ -214,7 +214,7 @@ static int copy_all(struct converting *c, struct err *e)
 	struct copy *copy = &c->copy;
 	int r = 0;
 
-	progress_begin(&progress, args_want_progress(c->args), c->size);
+	progress_begin(&progress, c->args, c->size);
 	copy->progress = &progress;
 	for (size_t i = 0; r == 0 && i < c->n; i++) {
 		copy->disk = c->inputs[i].state->view;
@@ -274,11 +274,10 @@ static int convert(struct converting *c)
 
 int run_convert(const struct args *a)
 {
-	const char *cache = args_value(a, OPT_CACHE);
 	struct converting c = {
 		.args = a,
 		.create = !args_has(a, OPT_NO_CREATE),
-		.durable = cache && strcmp(cache, "unsafe") != 0,
+		.durable = args_has(a, OPT_CACHE) && !args_is(a, OPT_CACHE, "unsafe"),
 		.copy = {.threads = parallel_threads(a), .sparse = DEFAULT_SPARSE},
 	};
 	int status;

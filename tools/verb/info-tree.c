@@ -16,6 +16,7 @@
 #include "lib/report.h"
 #include "util/size.h"
 #include "lib/input.h"
+#include "lib/json.h"
 #include "view/view.h"
 
 #define DEPTH_MAX 260 /* images of a chain, and two levels below the last */
@@ -38,11 +39,6 @@ static void print_lead(const struct branch *b)
 	}
 }
 
-static const char *text_of(struct json_object *o, const char *key)
-{
-	return json_object_get_string(json_object_object_get(o, key));
-}
-
 /* Prints lead and the quoted name, if there is one. */
 static void print_name(const char *lead, const char *name)
 {
@@ -55,18 +51,18 @@ static void print_name(const char *lead, const char *name)
 static void print_content(struct json_object *o)
 {
 	struct json_object *content = json_object_object_get(o, "content");
-	const char *words = text_of(content, "description");
+	const char *words = json_text(content, "description");
 
-	if (text_of(o, "error")) {
+	if (json_text(o, "error")) {
 		fputs("cannot be read: ", stdout);
-		printable_print(stdout, "%s", text_of(o, "error"));
+		printable_print(stdout, "%s", json_text(o, "error"));
 	} else if (!content) {
 		fputs("no known file system", stdout);
 	} else {
-		fputs(text_of(content, "type"), stdout);
+		fputs(json_text(content, "type"), stdout);
 		if (words)
 			printf(" (%s)", words);
-		print_name("", text_of(content, "label"));
+		print_name("", json_text(content, "label"));
 	}
 }
 
@@ -74,9 +70,9 @@ static void print_partition(struct json_object *o)
 {
 	uint64_t size = json_object_get_uint64(json_object_object_get(o, "size"));
 
-	printf("%s  %s  ", text_of(o, "number"), size_text(size).text);
+	printf("%s  %s  ", json_text(o, "number"), size_text(size).text);
 	print_content(o);
-	print_name("named ", text_of(o, "name"));
+	print_name("named ", json_text(o, "name"));
 	putchar('\n');
 }
 
@@ -87,9 +83,9 @@ static void print_table(struct branch *b, struct json_object *table)
 	struct branch inner = *b;
 
 	print_lead(b);
-	printf("%s (%s)", n > 0 ? "partitions" : "no partitions", text_of(table, "type"));
-	if (text_of(table, "damage"))
-		printf(": %s", text_of(table, "damage"));
+	printf("%s (%s)", n > 0 ? "partitions" : "no partitions", json_text(table, "type"));
+	if (json_text(table, "damage"))
+		printf(": %s", json_text(table, "damage"));
 	putchar('\n');
 	inner.depth++;
 	for (size_t i = 0; i < n; i++) {

@@ -21,11 +21,6 @@
 #include "info-tree.h"
 #include "view/view.h"
 
-static const char *text_of(struct json_object *o, const char *key)
-{
-	return json_object_get_string(json_object_object_get(o, key));
-}
-
 static void print_size_line(struct json_object *o)
 {
 	uint64_t size = json_object_get_uint64(json_object_object_get(o, "virtual-size"));
@@ -37,9 +32,9 @@ static void print_size_line(struct json_object *o)
 
 static void print_backing(struct json_object *o)
 {
-	const char *name = text_of(o, "backing-filename"),
-		   *full = text_of(o, "full-backing-filename"),
-		   *format = text_of(o, "backing-filename-format");
+	const char *name = json_text(o, "backing-filename"),
+		   *full = json_text(o, "full-backing-filename"),
+		   *format = json_text(o, "backing-filename-format");
 
 	if (name) {
 		printable_print(stdout, "backing file: %s", name);
@@ -104,8 +99,8 @@ static void print_text(struct json_object *o, const struct image *img)
 	struct json_object *cluster = json_object_object_get(o, "cluster-size"),
 			   *specific = json_object_object_get(o, "format-specific");
 
-	printable_print(stdout, "image: %s", text_of(o, "filename"));
-	printf("\nfile format: %s\n", text_of(o, "format"));
+	printable_print(stdout, "image: %s", json_text(o, "filename"));
+	printf("\nfile format: %s\n", json_text(o, "format"));
 	print_size_line(o);
 	if (json_object_get_boolean(json_object_object_get(o, "encrypted")))
 		puts("encrypted: yes");
@@ -152,15 +147,14 @@ static void print_human(struct json_object *list, const struct image *img)
 
 static int print_info(const struct args *a, struct input *input)
 {
-	bool tree = args_has(a, OPT_TREE), chain = tree || args_has(a, OPT_BACKING_CHAIN), json;
+	bool tree = args_has(a, OPT_TREE), chain = tree || args_has(a, OPT_BACKING_CHAIN);
 	struct json_object *list;
 	int status = EXIT_SUCCESS;
 
-	args_want_json(a, &json);
-	if (tree && !json)
+	if (tree && !input->json)
 		return info_tree_print(input);
 	list = describe(input, chain, tree);
-	if (!json)
+	if (!input->json)
 		print_human(list, input->img);
 	else
 		status = json_print(

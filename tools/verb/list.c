@@ -29,57 +29,46 @@ static void describe(const struct mounted *m, char *buf, size_t size)
 		snprintf(buf, size, "%s", m->file);
 }
 
-static void print_table(const struct mount_table *m)
+static int print_mounts(const struct mount_table *m, bool json)
 {
-	char what[300];
-
-	for (size_t i = 0; i < m->n; i++) {
-		if (!mount_table_is_shown(m, &m->list[i]))
-			continue;
-		describe(&m->list[i], what, sizeof what);
-		printable_print(stdout, "%-9s %s on %s", what, m->list[i].image, m->list[i].dir);
-		putchar('\n');
-	}
-}
-
-static int print_json(const struct mount_table *m)
-{
-	struct json_object *list = json_object_new_array();
+	struct json_object *list = json_object_new_array(), *o;
 	char what[300];
 
 	for (size_t i = 0; i < m->n; i++) {
 		const struct mounted *x = &m->list[i];
-		struct json_object *o;
 
 		if (!mount_table_is_shown(m, x))
 			continue;
-		o = json_object_new_object();
 		describe(x, what, sizeof what);
+		if (!json) {
+			printable_print(stdout, "%-9s %s on %s", what, x->image, x->dir);
+			putchar('\n');
+			continue;
+		}
+		o = json_object_new_object();
 		json_object_object_add(o, "image", json_object_new_string(x->image));
 		json_object_object_add(o, "what", json_object_new_string(what));
 		json_object_object_add(o, "directory", json_object_new_string(x->dir));
 		json_object_array_add(list, o);
 	}
-	return json_print(list);
+	if (json)
+		return json_print(list);
+	json_object_put(list);
+	return EXIT_SUCCESS;
 }
 
 int run_list(const struct args *a)
 {
 	struct err e = ERR_INIT;
 	struct mount_table m;
-	int status = EXIT_SUCCESS;
 	bool json;
+	int status;
 
 	if (a->n != 0)
 		return args_misused("list takes no names");
 	if (!args_want_json(a, &json))
 		return EXIT_FAILURE;
-	if (mount_table_read(&m, &e) < 0)
-		status = report_failure(&e);
-	else if (json)
-		status = print_json(&m);
-	else
-		print_table(&m);
+	status = mount_table_read(&m, &e) < 0 ? report_failure(&e) : print_mounts(&m, json);
 	mount_table_free(&m);
 	return status;
 }

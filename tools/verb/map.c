@@ -102,13 +102,12 @@ static int map(const struct args *a, struct input *input)
 {
 	struct printing to = {.input = input};
 	uint64_t start, end;
-	bool json;
 
-	if (!args_want_json(a, &json) || !choose_range(a, input, &start, &end))
+	if (!choose_range(a, input, &start, &end))
 		return EXIT_FAILURE;
 	if (args_has(a, OPT_PICTURE))
 		return map_picture_draw(input, start, end, args_value(a, OPT_PICTURE));
-	return print_map(&to, json, start, end);
+	return print_map(&to, input->json, start, end);
 }
 
 int run_map(const struct args *a)

@@ -135,7 +135,7 @@ static bool keep_disk(struct rebasing *b)
 	b->chunk = MAX(CHUNK, disk_of(b)->granule);
 	b->old_bytes = malloc(b->chunk);
 	b->new_bytes = malloc(b->chunk);
-	progress_begin(&b->progress, args_want_progress(b->args), disk_of(b)->size);
+	progress_begin(&b->progress, b->args, disk_of(b)->size);
 	r = b->old_bytes && b->new_bytes ? keep_all(b, &e) : err_nomem(&e);
 	progress_end(&b->progress);
 	free(b->old_bytes);
@@ -176,7 +176,6 @@ static bool check_format(const struct rebasing *b)
 static int rebase(struct rebasing *b, const struct input_session *s)
 {
 	struct image_options how = input_session_options(s, args_value(b->args, OPT_FORMAT));
-	const char *cache = args_value(b->args, OPT_CACHE);
 	const char *backing = b->backing ? b->backing : "";
 	bool unsafe = args_has(b->args, OPT_UNSAFE);
 	struct err e = ERR_INIT;
@@ -184,7 +183,7 @@ static int rebase(struct rebasing *b, const struct input_session *s)
 
 	how.write = true;
 	how.nobacking = unsafe;
-	how.nosync = cache && strcmp(cache, "unsafe") == 0;
+	how.nosync = args_is(b->args, OPT_CACHE, "unsafe");
 	if (!check_format(b) || !input_open(&b->input, b->args->operands[0], &how))
 		return EXIT_FAILURE;
 	img = b->input.img;

@@ -50,9 +50,8 @@ void snapshot_print_table(const struct image *img)
 
 static int list(const struct args *a, struct input *input)
 {
-	bool json;
-
-	if (args_want_json(a, &json) && json)
+	(void)a;
+	if (input->json)
 		return json_print(info_snapshots(input->img));
 	if (input->img->nstates > 1)
 		snapshot_print_table(input->img);
