@@ -172,21 +172,6 @@ static void describe(const struct parts *parts, char *text, size_t size)
 	err_clean(text);
 }
 
-static void report_missing(const struct parts *parts, const char *image, const char *name)
-{
-	char text[ERR_TEXT];
-
-	describe(parts, text, sizeof text);
-	if (parts->n == 0)
-		report("%s: it has no partitions; without \"%s\" the disk itself is mounted", image,
-			name);
-	else if (strchr(name, '/') || name[0] == '.')
-		report("%s: \"%s\" is neither the number nor a name of a partition; there are %s",
-			image, name, text);
-	else
-		report("%s: there is no partition \"%s\"; there are %s", image, name, text);
-}
-
 /* NULL after an error. */
 static const struct part *choose(const struct parts *parts, const char *image, const char *name)
 {
@@ -196,57 +181,56 @@ static const struct part *choose(const struct parts *parts, const char *image, c
 
 	if (!name && parts->n == 1)
 		return &parts->list[0];
-	if (!name) {
-		describe(parts, text, sizeof text);
+	n = name ? find_name(parts, name, &found) : 0;
+	if (n == 1)
+		return found;
+	describe(parts, text, sizeof text);
+	if (!name)
 		report("%s: it has %zu partitions; select one by its number or label: %s", image,
 			parts->n, text);
-		return NULL;
-	}
-	n = find_name(parts, name, &found);
-	if (n == 0)
-		report_missing(parts, image, name);
 	else if (n > 1)
 		report("%s: %zu partitions are called \"%s\"; select one by its number", image, n,
 			name);
-	return n == 1 ? found : NULL;
+	else if (parts->n == 0)
+		report("%s: it has no partitions; without \"%s\" the disk itself is mounted", image,
+			name);
+	else if (strchr(name, '/') || name[0] == '.')
+		report("%s: \"%s\" is neither the number nor a name of a partition; there are %s",
+			image, name, text);
+	else
+		report("%s: there is no partition \"%s\"; there are %s", image, name, text);
+	return NULL;
 }
 
-static bool set_path(struct part_file *file, const char *dir, const struct part *part)
+/* number 0: the whole disk. */
+static bool set_path(struct part_file *file, const char *dir, unsigned number)
 {
 	int n;
 
-	file->number = part ? part->number : 0;
-	if (part)
-		n = snprintf(
-			file->path, sizeof file->path, "%s/partitions/%u.raw", dir, part->number);
+	file->number = number;
+	if (number > 0)
+		n = snprintf(file->path, sizeof file->path, "%s/partitions/%u.raw", dir, number);
 	else
 		n = snprintf(file->path, sizeof file->path, "%s/disk.raw", dir);
 	return n < (int)sizeof file->path;
 }
 
-static bool has_disk(const char *dir)
-{
-	struct part_file disk;
-	struct stat st;
-
-	return set_path(&disk, dir, NULL) && stat(disk.path, &st) == 0 && S_ISREG(st.st_mode);
-}
-
 bool part_file_find(struct part_file *file, const char *dir, const char *image, const char *name)
 {
 	struct parts parts = {0};
-	const struct part *part = NULL;
+	const struct part *part;
+	struct stat st;
 	bool good = read_parts(&parts, dir);
 
-	if (good && !has_disk(dir)) {
+	if (good &&
+		(!set_path(file, dir, 0) || stat(file->path, &st) < 0 || !S_ISREG(st.st_mode))) {
 		report("%s: it is a directory of images; give one of them", image);
 		good = false;
 	}
 	if (good && (name || parts.n > 0)) {
 		part = choose(&parts, image, name);
-		good = part != NULL;
+		good = part && set_path(file, dir, part->number);
 	}
-	good = good && set_path(file, dir, part);
 	free(parts.list);
 	return good;
 }

@@ -38,23 +38,14 @@ static bool shows(const char *dir, const char *image)
 	return it;
 }
 
-/* The rest of path after dir, if path is dir or below it; else NULL. */
-static const char *below(const char *path, const char *dir)
-{
-	size_t n = strlen(dir);
-
-	if (strncmp(path, dir, n) != 0 || (path[n] != '/' && path[n] != '\0'))
-		return NULL;
-	return path + n;
-}
-
 /* The directory of image (an absolute path without links) in this mount; malloc'ed, or NULL. */
 static char *place_in(const struct mounted *m, const char *image)
 {
 	char *source = realpath(m->image, NULL), *dir = NULL;
-	const char *rest = source ? below(image, source) : NULL;
+	size_t n = source ? strlen(source) : 0;
 
-	if (rest && asprintf(&dir, "%s%s", m->view, rest) < 0)
+	if (source && strncmp(image, source, n) == 0 && (image[n] == '/' || image[n] == '\0') &&
+		asprintf(&dir, "%s%s", m->view, image + n) < 0)
 		dir = NULL;
 	free(source);
 	if (dir && shows(dir, image))
@@ -116,35 +107,29 @@ static bool is_named(const char *path, const char *name)
 	return n >= 0 && (size_t)n == strlen(name) && memcmp(value, name, (size_t)n) == 0;
 }
 
-/* Returns -ENOENT if no snapshot has this name, else the result of rmdir(2). */
-static int delete_named(const char *snapshots, const char *name)
+int via_mount_delete_snapshot(const char *dir, const char *name)
 {
-	DIR *d = opendir(snapshots);
-	char path[PATH_MAX];
-	int ret = d ? -ENOENT : -errno;
+	char snapshots[PATH_MAX], path[PATH_MAX];
+	int code = ENAMETOOLONG;
+	struct dirent *entry;
+	DIR *d = NULL;
 
-	for (struct dirent *entry; d && ret == -ENOENT && (entry = readdir(d)) != NULL;) {
-		if (entry->d_name[0] == '.' && strspn(entry->d_name, ".") == strlen(entry->d_name))
-			continue;
-		if (snprintf(path, sizeof path, "%s/%s", snapshots, entry->d_name) <
-				(int)sizeof path &&
+	if (snprintf(snapshots, sizeof snapshots, "%s/snapshots", dir) < (int)sizeof snapshots) {
+		d = opendir(snapshots);
+		code = d ? ENOENT : errno;
+	}
+	while (d && code == ENOENT && (entry = readdir(d)) != NULL) {
+		const char *file = entry->d_name;
+
+		if (strspn(file, ".") < strlen(file) &&
+			snprintf(path, sizeof path, "%s/%s", snapshots, file) < (int)sizeof path &&
 			is_named(path, name))
-			ret = rmdir(path) < 0 ? -errno : 0;
+			code = rmdir(path) < 0 ? errno : 0;
 	}
 	if (d)
 		closedir(d);
-	return ret;
-}
-
-int via_mount_delete_snapshot(const char *dir, const char *name)
-{
-	char snapshots[PATH_MAX];
-	int ret = -ENAMETOOLONG;
-
-	if (snprintf(snapshots, sizeof snapshots, "%s/snapshots", dir) < (int)sizeof snapshots)
-		ret = delete_named(snapshots, name);
-	if (ret == 0)
+	if (code == 0)
 		return EXIT_SUCCESS;
 	return report("Could not delete snapshot '%s': %s", name,
-		ret == -ENOENT ? "snapshot not found" : reason_of(-ret));
+		code == ENOENT ? "snapshot not found" : reason_of(code));
 }

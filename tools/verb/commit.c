@@ -117,43 +117,31 @@ struct found {
 	uint64_t len;
 };
 
-static int look_in(const struct view *disk, uint64_t off, uint64_t len, struct found *f,
-	bool *below, struct err *e)
-{
-	struct extent x;
-	int r;
-
-	view_enter(disk);
-	r = view_map(disk, off, len, &x, e);
-	view_leave(disk);
-	if (r < 0)
-		return r;
-	*below = x.kind == EXTENT_BELOW;
-	*f = (struct found){.disk = disk, .zero = x.kind == EXTENT_ZERO, .len = x.len};
-	return 0;
-}
-
 /* Finds the topmost image that has the data at off.  Beyond its end, an image reads as zeroes and
  * hides the data of those below. */
 static int find(
 	const struct committing *c, uint64_t off, uint64_t len, struct found *f, struct err *e)
 {
-	bool below = true;
-	int r = 0;
-
-	for (size_t i = 0; r == 0 && below && i + 1 < c->n; i++) {
+	for (size_t i = 0; i + 1 < c->n; i++) {
 		const struct view *disk = disk_of(c, i);
+		struct extent x;
+		int r;
 
-		if (off >= disk->size) {
-			*f = (struct found){.disk = disk, .zero = true, .len = len};
+		*f = (struct found){.disk = disk, .zero = true, .len = len};
+		if (off >= disk->size)
 			return 0;
-		}
-		r = look_in(disk, off, MIN(len, disk->size - off), f, &below, e);
-		len = f->len;
+		view_enter(disk);
+		r = view_map(disk, off, MIN(len, disk->size - off), &x, e);
+		view_leave(disk);
+		if (r < 0)
+			return r;
+		len = x.len;
+		*f = (struct found){.disk = disk, .zero = x.kind == EXTENT_ZERO, .len = len};
+		if (x.kind != EXTENT_BELOW)
+			return 0;
 	}
-	if (r == 0 && below)
-		f->disk = NULL;
-	return r;
+	f->disk = NULL;
+	return 0;
 }
 
 /* Sleeps until the rate is kept. */
@@ -208,22 +196,9 @@ static int write_all(struct committing *c, struct err *e)
 	return r == 0 ? image_finish(c->layers[c->n - 1].input.img, e) : r;
 }
 
-/* An image that cannot be emptied may record an ID of its parent that is no longer valid. */
-static void report_end(const struct committing *c)
-{
-	const struct format *f = c->layers[0].format;
-
-	if (!f->empty && f->check_parent && !args_has(c->args, OPT_DROP))
-		fprintf(stderr,
-			"vdisk: warning: '%s' is not emptied: the format %s does not support it; "
-			"opening it may need --ignore-parent-id, since its parent has changed\n",
-			c->name, f->name);
-	if (!args_has(c->args, OPT_QUIET))
-		puts("Image committed.");
-}
-
 static int commit_all(struct committing *c)
 {
+	const struct format *f = c->layers[0].format;
 	struct err e = ERR_INIT;
 	int r;
 
@@ -237,17 +212,16 @@ static int commit_all(struct committing *c)
 	if (c->empties && (image_empty(c->layers[0].input.img, &e) < 0 ||
 				  image_finish(c->layers[0].input.img, &e) < 0))
 		return report_err(&e, "Could not empty '%s'", c->name);
-	report_end(c);
+	/* An image that cannot be emptied may record an ID of its parent that is no longer valid.
+	 */
+	if (!f->empty && f->check_parent && !args_has(c->args, OPT_DROP))
+		fprintf(stderr,
+			"vdisk: warning: '%s' is not emptied: the format %s does not support it; "
+			"opening it may need --ignore-parent-id, since its parent has changed\n",
+			c->name, f->name);
+	if (!args_has(c->args, OPT_QUIET))
+		puts("Image committed.");
 	return EXIT_SUCCESS;
-}
-
-static void end(struct committing *c)
-{
-	for (size_t i = 0; c->layers && i < c->n; i++) {
-		input_close(&c->layers[i].input);
-		free(c->layers[i].path);
-	}
-	free(c->layers);
 }
 
 int run_commit(const struct args *a)
@@ -270,7 +244,11 @@ int run_commit(const struct args *a)
 		if (open)
 			status = commit_all(&c);
 	}
-	end(&c);
+	for (size_t i = 0; i < c.n; i++) {
+		input_close(&c.layers[i].input);
+		free(c.layers[i].path);
+	}
+	free(c.layers);
 	input_session_end(&s);
 	return status;
 }

@@ -125,32 +125,30 @@ static enum status compare_bytes(struct comparing *c, unsigned threads)
 /* State of compare_allocation. */
 struct allocation {
 	const struct input *other;
+	const struct block_status *want; /* of the current range */
 	uint64_t mismatch;
-	bool differs;
 };
 
 static int compare_inner(void *arg, const struct block_status *p)
 {
-	const struct block_status *want = ((void **)arg)[0];
-	uint64_t *where = ((void **)arg)[1];
+	struct allocation *x = arg;
+	const struct block_status *want = x->want;
 
-	if (p->data == want->data && p->zero == want->zero && p->present == want->present &&
-		!p->io == !want->io)
-		return 0;
-	*where = p->start;
-	return 1;
+	x->mismatch = p->start;
+	return p->data != want->data || p->zero != want->zero || p->present != want->present ||
+	       !p->io != !want->io;
 }
 
 static int compare_outer(void *arg, const struct block_status *p)
 {
 	struct allocation *x = arg;
 	struct err e = ERR_INIT;
-	const void *inner[] = {p, &x->mismatch};
-	int r = block_status_visit(x->other, p->start, p->start + p->len, compare_inner, inner, &e);
+	int r;
 
+	x->want = p;
+	r = block_status_visit(x->other, p->start, p->start + p->len, compare_inner, x, &e);
 	if (r < 0)
 		report_err(&e, "Sector allocation test failed for %s", x->other->name);
-	x->differs = r > 0;
 	return r;
 }
 
@@ -165,9 +163,9 @@ static enum status compare_allocation(struct comparing *c)
 			report_err(&e, "Sector allocation test failed for %s", c->a.name);
 		return NOT_MAPPED;
 	}
-	if (x.differs)
+	if (r > 0)
 		print(c, "Strict mode: Offset %" PRIu64 " block status mismatch!\n", x.mismatch);
-	return x.differs ? DIFFERENT : SAME;
+	return r > 0 ? DIFFERENT : SAME;
 }
 
 static enum status compare(struct comparing *c, unsigned threads)
@@ -184,29 +182,25 @@ static enum status compare(struct comparing *c, unsigned threads)
 	return status == SAME ? compare_bytes(c, threads) : status;
 }
 
-static bool open_both(struct comparing *c, const struct input_session *s)
-{
-	const struct args *a = c->args;
-	struct image_options how1 = input_session_options(s, args_value(a, OPT_FORMAT));
-	struct image_options how2 = input_session_options(s, args_value(a, OPT_FORMAT2));
-
-	return input_open(&c->a, a->operands[0], &how1) &&
-	       input_open_as(&c->b, a->operands[1], "-F ", &how2);
-}
-
 int run_compare(const struct args *a)
 {
 	struct comparing c = {.args = a, .quiet = args_has(a, OPT_QUIET), .mismatch = UINT64_MAX};
 	enum status status = NOT_OPENED;
 	unsigned threads = parallel_threads(a);
+	struct image_options how1, how2;
 	struct input_session s;
 
 	if (a->n != 2)
 		return args_misused("Expecting two image file names");
 	if (threads == 0)
 		return EXIT_FAILURE;
-	if (input_session_begin(&s, a) && open_both(&c, &s))
-		status = compare(&c, threads);
+	if (input_session_begin(&s, a)) {
+		how1 = input_session_options(&s, args_value(a, OPT_FORMAT));
+		how2 = input_session_options(&s, args_value(a, OPT_FORMAT2));
+		if (input_open(&c.a, a->operands[0], &how1) &&
+			input_open_as(&c.b, a->operands[1], "-F ", &how2))
+			status = compare(&c, threads);
+	}
 	input_close(&c.a);
 	input_close(&c.b);
 	input_session_end(&s);

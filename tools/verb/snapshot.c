@@ -58,79 +58,72 @@ static int list(const struct args *a, struct input *input)
 	return EXIT_SUCCESS;
 }
 
-static int create(const struct args *a, struct input *input)
+/* The one option of -c, -a and -d that is given. */
+static enum option_key change_of(const struct args *a)
 {
-	const char *name = args_value(a, OPT_CREATE);
+	if (args_has(a, OPT_CREATE))
+		return OPT_CREATE;
+	return args_has(a, OPT_APPLY) ? OPT_APPLY : OPT_DELETE;
+}
+
+static int change(const struct args *a, struct input *input)
+{
+	enum option_key key = change_of(a);
+	const char *name = args_value(a, key), *verb = "create";
+	const struct state *s = image_find_state(input->img, name);
 	struct err e = ERR_INIT;
 	unsigned no;
+	int r;
 
-	if (snapshot_create(input->img, name, &no, &e) < 0)
-		return report_err(&e, "Could not create snapshot '%s'", name);
-	return EXIT_SUCCESS;
-}
-
-static int apply(const struct args *a, struct input *input)
-{
-	const char *name = args_value(a, OPT_APPLY);
-	const struct state *s = image_find_state(input->img, name);
-	struct err e = ERR_INIT;
-
-	if (!s) {
-		report("Could not apply snapshot '%s': snapshot not found", name);
+	if (key != OPT_CREATE)
+		verb = key == OPT_APPLY ? "apply" : "delete";
+	/* Deletes by name only: an ID may be the name of another snapshot. */
+	if (key == OPT_DELETE && s && strcmp(s->name, name) != 0)
+		s = NULL;
+	if (key != OPT_CREATE && !s) {
+		report("Could not %s snapshot '%s': snapshot not found", verb, name);
 		return input_hint_snapshot(input, name);
 	}
-	if (snapshot_apply(input->img, s->no, &e) < 0)
-		return report_err(&e, "Could not apply snapshot '%s'", name);
-	return EXIT_SUCCESS;
-}
-
-/* Deletes by name only: an ID may be the name of another snapshot. */
-static int delete (const struct args *a, struct input *input)
-{
-	const char *name = args_value(a, OPT_DELETE);
-	const struct state *s = image_find_state(input->img, name);
-	struct err e = ERR_INIT;
-
-	if (!s || strcmp(s->name, name) != 0) {
-		report("Could not delete snapshot '%s': snapshot not found", name);
-		return input_hint_snapshot(input, name);
-	}
-	if (snapshot_delete(input->img, s->no, &e) < 0)
-		return report_err(&e, "Could not delete snapshot '%s'", name);
+	if (key == OPT_CREATE)
+		r = snapshot_create(input->img, name, &no, &e);
+	else if (key == OPT_APPLY)
+		r = snapshot_apply(input->img, s->no, &e);
+	else
+		r = snapshot_delete(input->img, s->no, &e);
+	if (r < 0)
+		return report_err(&e, "Could not %s snapshot '%s'", verb, name);
 	return EXIT_SUCCESS;
 }
 
 static int change_mounted(const struct args *a, const char *dir)
 {
-	if (args_has(a, OPT_CREATE))
-		return via_mount_create_snapshot(dir, args_value(a, OPT_CREATE));
-	if (args_has(a, OPT_DELETE))
-		return via_mount_delete_snapshot(dir, args_value(a, OPT_DELETE));
-	return report("Could not apply snapshot '%s': the disk is in use, mounted at %s",
-		args_value(a, OPT_APPLY), dir);
-}
+	enum option_key key = change_of(a);
+	const char *name = args_value(a, key);
 
-static int change(const struct args *a)
-{
-	char *dir = a->n == 1 ? via_mount_find(a->operands[0]) : NULL;
-	int status;
-
-	if (!dir)
-		return input_run(a, INPUT_ALONE | INPUT_WRITE,
-			args_has(a, OPT_CREATE)  ? create
-			: args_has(a, OPT_APPLY) ? apply
-						 : delete);
-	status = change_mounted(a, dir);
-	free(dir);
-	return status;
+	if (key == OPT_CREATE)
+		return via_mount_create_snapshot(dir, name);
+	if (key == OPT_DELETE)
+		return via_mount_delete_snapshot(dir, name);
+	return report(
+		"Could not apply snapshot '%s': the disk is in use, mounted at %s", name, dir);
 }
 
 int run_snapshot(const struct args *a)
 {
 	size_t changes =
 		a->options[OPT_CREATE].n + a->options[OPT_APPLY].n + a->options[OPT_DELETE].n;
+	char *dir;
+	int status;
 
 	if (changes > 1 || (changes && args_has(a, OPT_LIST)))
 		return args_misused("Cannot mix '-l', '-a', '-c', '-d'");
-	return changes ? change(a) : input_run(a, INPUT_ALONE, list);
+	if (!changes)
+		return input_run(a, INPUT_ALONE, list);
+	dir = a->n == 1 ? via_mount_find(a->operands[0]) : NULL;
+	if (dir)
+		status = change_mounted(a, dir);
+	else
+		status = input_run(a, INPUT_ALONE | INPUT_WRITE, change);
+	free(dir);
+	return status;
 }
