@@ -21,24 +21,18 @@
 #include "io/io.h"
 #include "leftover.h"
 #include "io/lock.h"
+#include "util/text.h"
 
 #define SUFFIX_LEN 15 /* the "." in front, and ".12345678.part" */
 #define XATTR_MAX  (64u << 10)
 
 /* The temporary file. */
 
-static const char *base_of(const char *path)
-{
-	const char *slash = strrchr(path, '/');
-
-	return slash ? slash + 1 : path;
-}
-
 /* ".NAME.DIGITS.part" beside target, which vdiskfs does not show in a directory; malloc'ed, or
  * NULL. */
 static char *temporary_name(const char *target)
 {
-	const char *base = base_of(target);
+	const char *base = text_basename(target);
 	size_t len = strnlen(base, NAME_MAX - SUFFIX_LEN);
 	uint32_t number;
 	char *path;
@@ -106,34 +100,16 @@ static bool make_like(int fd, const struct output *o)
 	       copy_attributes(o->old->fd, fd) && fchmod(fd, old.st_mode & 07777) == 0;
 }
 
-/* A mount point cannot be replaced by rename(2). */
-static bool is_mount_point(const char *path)
-{
-	struct statx sx;
-
-	return statx(AT_FDCWD, path, AT_SYMLINK_NOFOLLOW, STATX_TYPE, &sx) == 0 &&
-	       (sx.stx_attributes & STATX_ATTR_MOUNT_ROOT);
-}
-
-/* Is target the only name of the file? */
+/* Is target the only name of the file?  rename(2) cannot replace a mount point. */
 static bool can_be_renamed_over(const char *target, const struct stat *st)
 {
 	struct stat found;
+	struct statx sx;
 
 	return S_ISREG(st->st_mode) && st->st_nlink == 1 && lstat(target, &found) == 0 &&
-	       found.st_dev == st->st_dev && found.st_ino == st->st_ino && !is_mount_point(target);
-}
-
-/* Locks the old file, so that no other program uses it until it is replaced. */
-static int lock_old(struct output *o, struct err *e)
-{
-	int r;
-
-	o->old = io_open(o->target, e);
-	if (!o->old)
-		return -e->code;
-	r = io_make_writable(o->old, e);
-	return r == 0 ? lock_for_writing(o->old, e) : r;
+	       found.st_dev == st->st_dev && found.st_ino == st->st_ino &&
+	       !(statx(AT_FDCWD, target, AT_SYMLINK_NOFOLLOW, STATX_TYPE, &sx) == 0 &&
+		       (sx.stx_attributes & STATX_ATTR_MOUNT_ROOT));
 }
 
 static void choose_in_place(struct output *o)
@@ -157,7 +133,11 @@ static int begin_replacing(struct output *o, const struct stat *st, struct err *
 		choose_in_place(o);
 		return 0;
 	}
-	r = lock_old(o, e);
+	/* Locks the old file, so that no other program uses it until it is replaced. */
+	o->old = io_open(o->target, e);
+	r = o->old ? io_make_writable(o->old, e) : -e->code;
+	if (r == 0)
+		r = lock_for_writing(o->old, e);
 	if (r < 0)
 		return r;
 	fd = make_temporary(o);
@@ -219,25 +199,22 @@ bool output_is_device(const struct output *o)
 	return !o->target && stat(o->path, &st) == 0 && S_ISBLK(st.st_mode);
 }
 
-static uint64_t device_size(const char *path)
-{
-	struct err ignored = ERR_INIT;
-	struct io *io = io_open(path, &ignored);
-	uint64_t size = io ? (uint64_t)io->size : UINT64_MAX;
-
-	io_unref(io);
-	return size;
-}
-
 uint64_t output_space(const struct output *o)
 {
+	struct err ignored = ERR_INIT;
 	struct statvfs fs;
 	struct stat st;
+	struct io *io;
+	uint64_t size;
 
 	if (o->target || stat(o->path, &st) < 0)
 		return UINT64_MAX;
-	if (S_ISBLK(st.st_mode))
-		return device_size(o->path);
+	if (S_ISBLK(st.st_mode)) {
+		io = io_open(o->path, &ignored);
+		size = io ? (uint64_t)io->size : UINT64_MAX;
+		io_unref(io);
+		return size;
+	}
 	/* Zero blocks: the file system has no notion of space. */
 	if (!S_ISREG(st.st_mode) || statvfs(o->path, &fs) < 0 || fs.f_blocks == 0)
 		return UINT64_MAX;
@@ -272,7 +249,7 @@ void output_created(const struct output *o, bool is_raw)
 /* Makes the name durable. */
 static int sync_directory(const char *path)
 {
-	char *dir = strndup(path, (size_t)(base_of(path) - path));
+	char *dir = strndup(path, (size_t)(text_basename(path) - path));
 	int fd = dir ? open(*dir ? dir : ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC) : -1;
 	int r = fd < 0 ? -1 : fsync(fd);
 

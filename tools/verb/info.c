@@ -21,15 +21,6 @@
 #include "info-tree.h"
 #include "view/view.h"
 
-static void print_size_line(struct json_object *o)
-{
-	uint64_t size = json_object_get_uint64(json_object_object_get(o, "virtual-size"));
-
-	printf("virtual size: %s (%llu bytes)\n", size_text(size).text, (unsigned long long)size);
-	size = json_object_get_uint64(json_object_object_get(o, "actual-size"));
-	printf("disk size: %s\n", size_text(size).text);
-}
-
 static void print_backing(struct json_object *o)
 {
 	const char *name = json_text(o, "backing-filename"),
@@ -52,20 +43,6 @@ static void print_backing(struct json_object *o)
 
 static void print_value(struct json_object *value, int depth);
 
-static void print_key(const char *key, int depth)
-{
-	printf("%*s", 4 * depth, "");
-	for (; *key; key++)
-		putchar(*key == '-' ? ' ' : *key);
-	putchar(':');
-}
-
-static bool is_container(struct json_object *value)
-{
-	return json_object_is_type(value, json_type_object) ||
-	       json_object_is_type(value, json_type_array);
-}
-
 /* Prints each entry of an object or list on a line of its own, indented by its level. */
 static void print_entries(struct json_object *o, int depth)
 {
@@ -78,14 +55,18 @@ static void print_entries(struct json_object *o, int depth)
 	}
 	json_object_object_foreach(o, key, value)
 	{
-		print_key(key, depth);
+		printf("%*s", 4 * depth, "");
+		for (const char *c = key; *c; c++)
+			putchar(*c == '-' ? ' ' : *c);
+		putchar(':');
 		print_value(value, depth);
 	}
 }
 
 static void print_value(struct json_object *value, int depth)
 {
-	if (is_container(value)) {
+	if (json_object_is_type(value, json_type_object) ||
+		json_object_is_type(value, json_type_array)) {
 		putchar('\n');
 		print_entries(value, depth + 1);
 	} else {
@@ -98,10 +79,13 @@ static void print_text(struct json_object *o, const struct image *img)
 {
 	struct json_object *cluster = json_object_object_get(o, "cluster-size"),
 			   *specific = json_object_object_get(o, "format-specific");
+	uint64_t size = json_object_get_uint64(json_object_object_get(o, "virtual-size"));
 
 	printable_print(stdout, "image: %s", json_text(o, "filename"));
 	printf("\nfile format: %s\n", json_text(o, "format"));
-	print_size_line(o);
+	printf("virtual size: %s (%llu bytes)\n", size_text(size).text, (unsigned long long)size);
+	size = json_object_get_uint64(json_object_object_get(o, "actual-size"));
+	printf("disk size: %s\n", size_text(size).text);
 	if (json_object_get_boolean(json_object_object_get(o, "encrypted")))
 		puts("encrypted: yes");
 	if (cluster)

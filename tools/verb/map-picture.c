@@ -88,27 +88,17 @@ static const char *shade(double part)
 	return part <= 0 ? shades[0] : shades[1 + (int)MIN(3.0, part * 4)];
 }
 
-static void print_name(FILE *f, const struct image *img, void (*put)(FILE *f, char c))
+static void print_name(FILE *f, const struct image *img, bool xml)
 {
 	char name[256];
 
 	snprintf(name, sizeof name, "%s", image_basename(img));
 	err_clean(name);
 	for (const char *c = name; *c; c++)
-		put(f, *c);
-}
-
-static void put_plain(FILE *f, char c)
-{
-	fputc(c, f);
-}
-
-static void put_xml(FILE *f, char c)
-{
-	if (strchr("<>&\"'", c))
-		fprintf(f, "&#%d;", c);
-	else
-		fputc(c, f);
+		if (xml && strchr("<>&\"'", *c))
+			fprintf(f, "&#%d;", *c);
+		else
+			fputc(*c, f);
 }
 
 static void draw_strip(const struct picture *p)
@@ -119,7 +109,7 @@ static void draw_strip(const struct picture *p)
 		for (size_t i = 0; i < p->columns; i++)
 			fputs(shade(share(p, layer, i)), stdout);
 		printf("\n%zu  ", layer);
-		print_name(stdout, img, put_plain);
+		print_name(stdout, img, false);
 		printf("  %s, %s of data\n", img->format->name, size_text(sum(p, layer)).text);
 	}
 	printf("each column: %s\n", size_text(div_round_up(p->len, p->columns)).text);
@@ -154,7 +144,7 @@ static void draw_svg(FILE *f, const struct picture *p)
 		size_t y = layer * 2 * SVG_ROW;
 
 		fprintf(f, "<text x=\"0\" y=\"%zu\">%zu ", y + SVG_ROW - 8, layer);
-		print_name(f, img, put_xml);
+		print_name(f, img, true);
 		fprintf(f, " (%s, %s of data)</text>\n", img->format->name,
 			size_text(sum(p, layer)).text);
 		fprintf(f, "<rect x=\"0\" y=\"%zu\" width=\"%u\" height=\"%u\" fill=\"#eee\"/>\n",
@@ -187,18 +177,6 @@ static size_t terminal_columns(void)
 	return MIN(MAX_COLUMNS, MAX(MIN_COLUMNS, w.ws_col));
 }
 
-static int draw(struct picture *p, const char *file)
-{
-	struct err e = ERR_INIT;
-
-	if (block_status_visit(p->input, p->start, p->start + p->len, count, p, &e) < 0)
-		return report_err(&e, "Failed to read image metadata");
-	if (file)
-		return write_svg(file, p);
-	draw_strip(p);
-	return EXIT_SUCCESS;
-}
-
 int map_picture_draw(const struct input *input, uint64_t start, uint64_t end, const char *file)
 {
 	struct picture p = {
@@ -208,14 +186,20 @@ int map_picture_draw(const struct input *input, uint64_t start, uint64_t end, co
 		.columns = file ? SVG_COLUMNS : terminal_columns(),
 		.layers = image_depth(input->img),
 	};
-	int status;
+	struct err e = ERR_INIT;
+	int status = EXIT_SUCCESS;
 
 	if (p.len == 0)
 		return report("there is nothing to draw");
 	p.data = calloc(p.layers * p.columns, sizeof p.data[0]);
 	if (!p.data)
 		return report("out of memory");
-	status = draw(&p, file);
+	if (block_status_visit(input, start, end, count, &p, &e) < 0)
+		status = report_err(&e, "Failed to read image metadata");
+	else if (file)
+		status = write_svg(file, &p);
+	else
+		draw_strip(&p);
 	free(p.data);
 	return status;
 }

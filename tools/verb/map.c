@@ -44,24 +44,21 @@ static int print_json(void *arg, const struct block_status *p)
 	return 0;
 }
 
-static const char *name_of(struct printing *to, const struct io *io)
-{
-	if (to->io != io) {
-		free(to->name);
-		to->name = filenames_of_io(to->input->img, to->input->name, io);
-		to->io = io;
-	}
-	return to->name ? to->name : io->name;
-}
-
 static int print_line(void *arg, const struct block_status *p)
 {
+	struct printing *to = arg;
+
 	if (!p->data)
 		return 0;
 	if (!p->io)
 		return report("File contains external, encrypted or compressed clusters.");
+	if (to->io != p->io) {
+		free(to->name);
+		to->name = filenames_of_io(to->input->img, to->input->name, p->io);
+		to->io = p->io;
+	}
 	printable_print(stdout, "%#-16" PRIx64 "%#-16" PRIx64 "%#-16" PRIx64 "%s", p->start, p->len,
-		p->io->start + p->pos, name_of(arg, p->io));
+		p->io->start + p->pos, to->name ? to->name : p->io->name);
 	putchar('\n');
 	return 0;
 }
@@ -80,34 +77,28 @@ static bool choose_range(
 	return true;
 }
 
-static int print_map(struct printing *to, bool json, uint64_t start, uint64_t end)
-{
-	struct err e = ERR_INIT;
-	int r;
-
-	if (json)
-		putchar('[');
-	else
-		printf("%-16s%-16s%-16s%s\n", "Offset", "Length", "Mapped to", "File");
-	r = block_status_visit(to->input, start, end, json ? print_json : print_line, to, &e);
-	free(to->name);
-	if (json && r == 0)
-		puts("]");
-	if (r < 0)
-		report_err(&e, "Failed to read image metadata");
-	return r == 0 ? EXIT_SUCCESS : EXIT_FAILURE;
-}
-
 static int map(const struct args *a, struct input *input)
 {
 	struct printing to = {.input = input};
+	struct err e = ERR_INIT;
 	uint64_t start, end;
+	int r;
 
 	if (!choose_range(a, input, &start, &end))
 		return EXIT_FAILURE;
 	if (args_has(a, OPT_PICTURE))
 		return map_picture_draw(input, start, end, args_value(a, OPT_PICTURE));
-	return print_map(&to, input->json, start, end);
+	if (input->json)
+		putchar('[');
+	else
+		printf("%-16s%-16s%-16s%s\n", "Offset", "Length", "Mapped to", "File");
+	r = block_status_visit(input, start, end, input->json ? print_json : print_line, &to, &e);
+	free(to.name);
+	if (input->json && r == 0)
+		puts("]");
+	if (r < 0)
+		report_err(&e, "Failed to read image metadata");
+	return r == 0 ? EXIT_SUCCESS : EXIT_FAILURE;
 }
 
 int run_map(const struct args *a)

@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* measure.c - calculates the size of an image after its conversion. */
-
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -13,23 +12,6 @@
 #include "verbs.h"
 #include "lib/input.h"
 #include "view/view.h"
-
-static void print_json(const struct measured *m)
-{
-	puts("{");
-	if (m->has_bitmaps)
-		printf("    \"bitmaps\": %" PRIu64 ",\n", m->bitmaps);
-	printf("    \"required\": %" PRIu64 ",\n    \"fully-allocated\": %" PRIu64 "\n}\n",
-		m->required, m->full);
-}
-
-static void print_text(const struct measured *m)
-{
-	printf("required size: %" PRIu64 "\nfully allocated size: %" PRIu64 "\n", m->required,
-		m->full);
-	if (m->has_bitmaps)
-		printf("bitmaps size: %" PRIu64 "\n", m->bitmaps);
-}
 
 static int print(const struct args *a, const struct view *disk, uint64_t size)
 {
@@ -44,10 +26,18 @@ static int print(const struct args *a, const struct view *disk, uint64_t size)
 		return report("Block driver '%s' does not support size measurement", f->name);
 	if (f->measure(disk, size, &m, &e) < 0)
 		return report_failure(&e);
-	if (json)
-		print_json(&m);
-	else
-		print_text(&m);
+	if (json) {
+		puts("{");
+		if (m.has_bitmaps)
+			printf("    \"bitmaps\": %" PRIu64 ",\n", m.bitmaps);
+		printf("    \"required\": %" PRIu64 ",\n    \"fully-allocated\": %" PRIu64 "\n}\n",
+			m.required, m.full);
+	} else {
+		printf("required size: %" PRIu64 "\nfully allocated size: %" PRIu64 "\n",
+			m.required, m.full);
+		if (m.has_bitmaps)
+			printf("bitmaps size: %" PRIu64 "\n", m.bitmaps);
+	}
 	return EXIT_SUCCESS;
 }
 
