@@ -8,7 +8,6 @@
 #include <string.h>
 
 #include "image/image.h"
-#include "io/io.h"
 #include "open/probe.h"
 
 char *filenames_beside(const char *base, const char *name)

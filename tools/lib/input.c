@@ -2,7 +2,6 @@
 /* input.c - see input.h. */
 #include "input.h"
 
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -12,7 +11,6 @@
 #include "util/err.h"
 #include "report.h"
 #include "io/passphrase.h"
-#include "view/view.h"
 #include "open/open.h"
 
 #define CACHE_BYTES (64u << 20)

@@ -10,7 +10,6 @@
 
 #include "util/printable.h"
 #include "util/err.h"
-#include "image/format.h"
 #include "open/registry.h"
 #include "util/hint.h"
 #include "mount-table.h"

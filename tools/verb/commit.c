@@ -5,8 +5,6 @@
  * without its parent, since the base changes during the copy and must not be read through them.
  */
 #include <errno.h>
-#include <inttypes.h>
-#include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>

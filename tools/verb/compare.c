@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* compare.c - compares the contents of two disks, in parallel, and with -s their allocation. Ranges
  * that are holes in both are not read. */
-#include <errno.h>
 #include <inttypes.h>
 #include <stdarg.h>
 #include <stdatomic.h>

@@ -8,7 +8,6 @@
 
 #include "lib/args.h"
 #include "util/err.h"
-#include "image/format.h"
 #include "lib/create-args.h"
 #include "lib/output.h"
 #include "lib/report.h"

@@ -10,7 +10,6 @@
 
 #include "util/printable.h"
 #include "lib/contents.h"
-#include "util/err.h"
 #include "image/format.h"
 #include "image/image.h"
 #include "lib/report.h"

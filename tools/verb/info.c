@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* info.c - describes an image as JSON with the keys of qemu-img, or as text made from the JSON. */
 #include <json-c/json.h>
-#include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -9,17 +8,14 @@
 #include "lib/args.h"
 #include "util/printable.h"
 #include "lib/contents.h"
-#include "util/err.h"
 #include "image/info.h"
 #include "lib/filenames.h"
-#include "lib/report.h"
 #include "verbs.h"
 #include "util/size.h"
 #include "snapshot.h"
 #include "lib/input.h"
 #include "lib/json.h"
 #include "info-tree.h"
-#include "view/view.h"
 
 static void print_backing(struct json_object *o)
 {

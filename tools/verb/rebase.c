@@ -3,8 +3,6 @@
  * the old and the new backing file differ, the old data is copied into the image.  With -u only the
  * recorded name changes.
  */
-#include <errno.h>
-#include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
