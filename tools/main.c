@@ -10,7 +10,7 @@
 #include "open/registry.h"
 #include "lib/report.h"
 #include "verb/help.h"
-#include "verb-table.h"
+#include "verb/verbs.h"
 
 /* Handles an option in the place of the verb; false if word is none. */
 static bool answer(const char *word)
@@ -20,7 +20,7 @@ static bool answer(const char *word)
 	else if (strcmp(word, "--list-formats") == 0)
 		registry_print();
 	else if (strcmp(word, "-h") == 0 || strcmp(word, "--help") == 0)
-		help_print(verbs);
+		help_print(verb_table);
 	else
 		return false;
 	return true;
@@ -36,11 +36,11 @@ static int run(int argc, char **argv)
 		return args_misused("Not enough arguments");
 	if (answer(argv[1]))
 		return EXIT_SUCCESS;
-	verb = help_find(verbs, argv[1]);
+	verb = help_find(verb_table, argv[1]);
 	if (!verb)
 		return EXIT_FAILURE;
 	report_verb(verb);
-	if (!args_parse(&a, verbs, verb, argc - 1, argv + 1)) {
+	if (!args_parse(&a, verb_table, verb, argc - 1, argv + 1)) {
 		status = EXIT_FAILURE;
 	} else if (args_has(&a, OPT_HELP)) {
 		help_print_verb(verb);

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* verb-table.c - see verb-table.h.  Options that qemu-img has, too, have its letters and names. */
-#include "verb-table.h"
-
+/* verb-table.c - the one table of verbs and options.  Options that qemu-img has, too, have its
+ * letters and names. */
+#include "lib/verb.h"
 #include "verb/verbs.h"
 
 /* clang-format off */
@@ -185,7 +185,7 @@ static const struct option_row snapshot_options[] = {
 	QUIET, OPENING, END
 };
 
-const struct verb verbs[] = {
+const struct verb verb_table[] = {
 	{"check", "IMAGE", "find errors in an image and repair them",
 		check_options, run_check, OPERAND_FILE},
 	{"commit", "IMAGE", "write the data of an image to its backing file",

@@ -48,7 +48,7 @@ static void make_spec(struct spec *spec, const struct option_row *rows)
 	*p = '\0';
 }
 
-static void give(struct given *g, const char *value)
+static void add_value(struct given *g, const char *value)
 {
 	const char **v = reallocarray(g->v, g->n + 2, sizeof v[0]);
 
@@ -59,31 +59,25 @@ static void give(struct given *g, const char *value)
 	v[g->n] = NULL;
 }
 
-static void refuse_name(const struct option_row *rows, const char *word)
-{
-	struct nearest near = nearest_to(word + strlen("--"));
-
-	for (; rows->key != OPT_END; rows++)
-		nearest_offer(&near, rows->name);
-	if (near.best)
-		args_misused("unrecognized option '%s'; did you mean '--%s'?", word, near.best);
-	else
-		args_misused("unrecognized option '%s'", word);
-}
-
 /* Reports argv[optind - 1], which getopt_long did not accept. */
 static bool refuse(int c, const struct option_row *rows, char **argv)
 {
 	const char *word = argv[optind - 1];
+	bool is_long = strncmp(word, "--", 2) == 0;
+	struct nearest near = nearest_to(is_long ? word + 2 : word);
 
+	for (; is_long && rows->key != OPT_END; rows++)
+		nearest_offer(&near, rows->name);
 	if (c == ':')
 		args_misused("option '%s' requires an argument", word);
-	else if (strncmp(word, "--", 2) == 0 && optopt >= LONG_BASE)
+	else if (is_long && optopt >= LONG_BASE)
 		args_misused("option '%s' doesn't allow an argument", word);
-	else if (strncmp(word, "--", 2) == 0)
-		refuse_name(rows, word);
-	else
+	else if (!is_long)
 		args_misused("invalid option -- '%c'", optopt);
+	else if (near.best)
+		args_misused("unrecognized option '%s'; did you mean '--%s'?", word, near.best);
+	else
+		args_misused("unrecognized option '%s'", word);
 	return false;
 }
 
@@ -109,7 +103,7 @@ bool args_parse(
 		row = verb->options + (c >= LONG_BASE ? c - LONG_BASE : 0);
 		while (c < LONG_BASE && row->letter != c)
 			row++;
-		give(&a->options[row->key], optarg);
+		add_value(&a->options[row->key], optarg);
 	}
 	a->operands = (const char *const *)argv + optind;
 	a->n = (size_t)(argc + kept - optind);

@@ -25,13 +25,6 @@ static double part_done(const struct progress *p)
 	return p->total ? (double)p->done / (double)p->total : 1;
 }
 
-static void print_time(double seconds)
-{
-	unsigned s = seconds < 359999 ? (unsigned)(seconds + 0.5) : 359999;
-
-	printf("%u:%02u:%02u", s / 3600, s / 60 % 60, s % 60);
-}
-
 static void draw_bar(const struct progress *p)
 {
 	double part = part_done(p), passed = seconds_since(&p->begun);
@@ -44,8 +37,10 @@ static void draw_bar(const struct progress *p)
 	if (passed > 0)
 		printf("%s/s  ", size_text((uint64_t)((double)p->done / passed)).text);
 	if (part > 0 && part < 1) {
-		print_time(passed * (1 - part) / part);
-		fputs(" left", stdout);
+		double left = passed * (1 - part) / part;
+		unsigned s = left < 359999 ? (unsigned)(left + 0.5) : 359999;
+
+		printf("%u:%02u:%02u left", s / 3600, s / 60 % 60, s % 60);
 	}
 	fputs("\033[K", stdout);
 }

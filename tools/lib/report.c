@@ -61,28 +61,21 @@ static const enum option_key advised[HINT_COUNT] = {
 	[HINT_PASSPHRASE] = OPT_PASSPHRASE,
 };
 
-/* Replaces the general hint by the mount point for file, if it can be found. */
-static void name_mount(struct hint_words *words, const char *file, char sentence[HINT_LINE])
-{
-	char *dir = mount_table_holder(file);
-
-	if (dir && snprintf(sentence, HINT_LINE, "vdisk umount %s releases it (see vdisk list)",
-			   shell_word(dir).text) < HINT_LINE)
-		words->mounted = sentence;
-	free(dir);
-}
-
 void report_hint(const struct err *e, const char *option)
 {
 	struct hint_words words = hint_words_vdisk;
-	char line[HINT_LINE], holder[HINT_LINE];
+	char line[HINT_LINE], mounted[HINT_LINE], *dir = NULL;
 
 	words.format = option;
 	for (unsigned i = 0; current && i < HINT_COUNT; i++)
 		if (advised[i] != OPT_END && !has_option(current, advised[i]))
 			words.options[i] = NULL;
 	if (e->hints & 1u << HINT_MOUNTED)
-		name_mount(&words, e->hint_arg, holder);
+		dir = mount_table_holder(e->hint_arg);
+	if (dir && snprintf(mounted, sizeof mounted, "vdisk umount %s releases it (see vdisk list)",
+			   shell_word(dir).text) < HINT_LINE)
+		words.mounted = mounted;
+	free(dir);
 	if (hint_line(e, &words, line))
 		fprintf(stderr, "hint: %s\n", line);
 }

@@ -29,20 +29,17 @@ void unmount_dead(const char *dir)
 		subprocess_run_quietly(&c, ignored, sizeof ignored);
 }
 
-static bool is_served(const char *view)
-{
-	struct subprocess_await daemon;
-	bool served;
-
-	subprocess_await_begin(&daemon, "vdiskfs", view);
-	served = daemon.n > 0;
-	subprocess_await_end(&daemon, 0);
-	return served;
-}
-
 void unmount_leftover(const struct mount_table *m, const char *view)
 {
-	if (rmdir(view) == 0 || errno != EBUSY || mount_table_is_used(m, view) || is_served(view))
+	struct subprocess_await daemon;
+	bool is_served;
+
+	if (rmdir(view) == 0 || errno != EBUSY || mount_table_is_used(m, view))
+		return;
+	subprocess_await_begin(&daemon, "vdiskfs", view);
+	is_served = daemon.n > 0;
+	subprocess_await_end(&daemon, 0);
+	if (is_served)
 		return;
 	unmount_dead(view);
 	rmdir(view);

@@ -26,7 +26,7 @@ static void print_finding(void *arg, const char *sentence)
 	fprintf(stderr, "%s\n", sentence);
 }
 
-static void print_counts(const struct check_report *r)
+static void print_human(const struct check_report *r)
 {
 	if (r->corruptions == 0 && r->leaks == 0 && r->check_errors == 0)
 		puts("No errors were found on the image.");
@@ -41,11 +41,6 @@ static void print_counts(const struct check_report *r)
 	if (r->check_errors > 0)
 		printf("\n%" PRIu64 " internal errors have occurred during the check.\n",
 			r->check_errors);
-}
-
-static void print_human(const struct check_report *r)
-{
-	print_counts(r);
 	if (r->total_clusters > 0 && r->allocated_clusters > 0)
 		printf("%" PRIu64 "/%" PRIu64 " = %0.2f%% allocated, %0.2f%% fragmented, %0.2f%% "
 		       "compressed clusters\n",
@@ -81,15 +76,6 @@ static int print_json(const struct input *input, const struct check_report *r)
 	json_object_object_add(o, "filename", json_object_new_string(input->name));
 	json_object_object_add(o, "format", json_object_new_string(input->img->format->name));
 	return json_print(o);
-}
-
-static int status_of(const struct check_report *r)
-{
-	if (r->check_errors > 0)
-		return report("Check failed");
-	if (r->corruptions > 0)
-		return CORRUPT;
-	return r->leaks > 0 ? LEAKS : SOUND;
 }
 
 /* Returns 0, or the exit status after an error. */
@@ -150,7 +136,13 @@ static int check(const struct args *a, struct input *input)
 		status = print_json(input, &r);
 	else if (!quiet)
 		print_human(&r);
-	return status != 0 ? status : status_of(&r);
+	if (status != 0)
+		return status;
+	if (r.check_errors > 0)
+		return report("Check failed");
+	if (r.corruptions > 0)
+		return CORRUPT;
+	return r.leaks > 0 ? LEAKS : SOUND;
 }
 
 int run_check(const struct args *a)

@@ -2,7 +2,6 @@
 /* compare.c - compares the contents of two disks, in parallel, and with -s their allocation. Ranges
  * that are holes in both are not read. */
 #include <inttypes.h>
-#include <stdarg.h>
 #include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -77,18 +76,6 @@ static int compare_piece(void *arg, uint64_t off, size_t len, void *buf, struct 
 	return 1;
 }
 
-__attribute__((format(printf, 2, 3))) static void print(
-	const struct comparing *c, const char *fmt, ...)
-{
-	va_list ap;
-
-	if (c->quiet)
-		return;
-	va_start(ap, fmt);
-	vprintf(fmt, ap);
-	va_end(ap);
-}
-
 static enum status compare_bytes(struct comparing *c, unsigned threads)
 {
 	const struct view *a = c->a.state->view, *b = c->b.state->view;
@@ -112,12 +99,12 @@ static enum status compare_bytes(struct comparing *c, unsigned threads)
 		report("Error while reading %s: %s", c->failed ? c->failed : "", e.text);
 		return NOT_READ;
 	}
-	if (a->size != b->size && c->mismatch >= MIN(a->size, b->size))
-		print(c, "Warning: Image size mismatch!\n");
-	if (r > 0)
-		print(c, "Content mismatch at offset %" PRIu64 "!\n", atomic_load(&c->mismatch));
-	else
-		print(c, "Images are identical.\n");
+	if (!c->quiet && a->size != b->size && c->mismatch >= MIN(a->size, b->size))
+		printf("Warning: Image size mismatch!\n");
+	if (!c->quiet && r > 0)
+		printf("Content mismatch at offset %" PRIu64 "!\n", atomic_load(&c->mismatch));
+	else if (!c->quiet)
+		printf("Images are identical.\n");
 	return r > 0 ? DIFFERENT : SAME;
 }
 
@@ -162,8 +149,8 @@ static enum status compare_allocation(struct comparing *c)
 			report_err(&e, "Sector allocation test failed for %s", c->a.name);
 		return NOT_MAPPED;
 	}
-	if (r > 0)
-		print(c, "Strict mode: Offset %" PRIu64 " block status mismatch!\n", x.mismatch);
+	if (r > 0 && !c->quiet)
+		printf("Strict mode: Offset %" PRIu64 " block status mismatch!\n", x.mismatch);
 	return r > 0 ? DIFFERENT : SAME;
 }
 
@@ -174,7 +161,8 @@ static enum status compare(struct comparing *c, unsigned threads)
 	if (!args_has(c->args, OPT_STRICT))
 		return compare_bytes(c, threads);
 	if (c->a.state->view->size != c->b.state->view->size) {
-		print(c, "Strict mode: Image size mismatch!\n");
+		if (!c->quiet)
+			printf("Strict mode: Image size mismatch!\n");
 		return DIFFERENT;
 	}
 	status = compare_allocation(c);

@@ -55,21 +55,6 @@ static const struct option_row *format_option(const struct verb *v)
 
 /* bash */
 
-/* Prints the options with values of this kind as a pattern of case. */
-static void print_bash_pattern(const struct verb *v, enum value_kind kind)
-{
-	const char *bar = "";
-
-	for (const struct option_row *o = v->options; o->key != OPT_END; o++) {
-		if (o->kind != kind)
-			continue;
-		if (o->letter)
-			printf("%s-%c", bar, o->letter);
-		printf("%s--%s", o->letter ? "|" : bar, o->name);
-		bar = "|";
-	}
-}
-
 static bool has_kind(const struct verb *v, enum value_kind kind)
 {
 	for (const struct option_row *o = v->options; o->key != OPT_END; o++)
@@ -78,12 +63,22 @@ static bool has_kind(const struct verb *v, enum value_kind kind)
 	return false;
 }
 
+/* Prints the options with values of this kind as a pattern of case. */
 static void print_bash_kind(const struct verb *v, enum value_kind kind, const char *action)
 {
+	const char *lead = "\t\t";
+
 	if (!has_kind(v, kind))
 		return;
-	printf("\t\t");
-	print_bash_pattern(v, kind);
+	for (const struct option_row *o = v->options; o->key != OPT_END; o++) {
+		if (o->kind != kind)
+			continue;
+		fputs(lead, stdout);
+		if (o->letter)
+			printf("-%c|", o->letter);
+		printf("--%s", o->name);
+		lead = "|";
+	}
 	printf(") %s; return ;;\n", action);
 }
 
@@ -154,108 +149,104 @@ static void print_bash_verb(const struct verb *v)
 	printf("' ;;\n");
 }
 
-static void print_bash_words(void)
-{
-	puts("# Parses the line: $typed are the words, $whole is the word at the cursor.\n"
-	     "# Readline splits words at = and :, and replaces the text after the last one; $kept "
-	     "is\n"
-	     "# the text before.\n"
-	     "_vdisk_split() {\n"
-	     "\tlocal line=${COMP_LINE:0:COMP_POINT} breaks=${COMP_WORDBREAKS//[^=:]/}\n"
-	     "\tlocal quote='' c i\n"
-	     "\ttyped=() whole='' kept=''\n"
-	     "\tfor ((i = 0; i < ${#line}; i++)); do\n"
-	     "\t\tc=${line:i:1}\n"
-	     "\t\tif [[ $c == \"$quote\" ]]; then\n"
-	     "\t\t\tquote=''\n"
-	     "\t\telif [[ -z $quote && $c == [\\'\\\"] ]]; then\n"
-	     "\t\t\tquote=$c\n"
-	     "\t\telif [[ $c == \\\\ && $quote != \\' ]]; then\n"
-	     "\t\t\ti=$((i + 1))\n"
-	     "\t\t\twhole+=${line:i:1}\n"
-	     "\t\telif [[ -n $quote || $c != [[:blank:]] ]]; then\n"
-	     "\t\t\twhole+=$c\n"
-	     "\t\telif [[ -n $whole ]]; then\n"
-	     "\t\t\ttyped+=(\"$whole\")\n"
-	     "\t\t\twhole=''\n"
-	     "\t\tfi\n"
-	     "\tdone\n"
-	     "\t[[ -n $quote || -z $breaks ]] || kept=${whole%\"${whole##*[$breaks]}\"}\n"
-	     "}\n"
-	     "\n"
-	     "# Offers the lines of standard input that begin with $whole.\n"
-	     "_vdisk_lines() {\n"
-	     "\tlocal line\n"
-	     "\tcompopt -o filenames\n"
-	     "\tCOMPREPLY=()\n"
-	     "\twhile IFS= read -r line; do\n"
-	     "\t\t[[ $line != \"$whole\"* ]] || COMPREPLY+=(\"${line#\"$kept\"}\")\n"
-	     "\tdone\n"
-	     "}\n");
-}
+static const char bash_words[] =
+	"# Parses the line: $typed are the words, $whole is the word at the cursor.\n"
+	"# Readline splits words at = and :, and replaces the text after the last one; $kept "
+	"is\n"
+	"# the text before.\n"
+	"_vdisk_split() {\n"
+	"\tlocal line=${COMP_LINE:0:COMP_POINT} breaks=${COMP_WORDBREAKS//[^=:]/}\n"
+	"\tlocal quote='' c i\n"
+	"\ttyped=() whole='' kept=''\n"
+	"\tfor ((i = 0; i < ${#line}; i++)); do\n"
+	"\t\tc=${line:i:1}\n"
+	"\t\tif [[ $c == \"$quote\" ]]; then\n"
+	"\t\t\tquote=''\n"
+	"\t\telif [[ -z $quote && $c == [\\'\\\"] ]]; then\n"
+	"\t\t\tquote=$c\n"
+	"\t\telif [[ $c == \\\\ && $quote != \\' ]]; then\n"
+	"\t\t\ti=$((i + 1))\n"
+	"\t\t\twhole+=${line:i:1}\n"
+	"\t\telif [[ -n $quote || $c != [[:blank:]] ]]; then\n"
+	"\t\t\twhole+=$c\n"
+	"\t\telif [[ -n $whole ]]; then\n"
+	"\t\t\ttyped+=(\"$whole\")\n"
+	"\t\t\twhole=''\n"
+	"\t\tfi\n"
+	"\tdone\n"
+	"\t[[ -n $quote || -z $breaks ]] || kept=${whole%\"${whole##*[$breaks]}\"}\n"
+	"}\n"
+	"\n"
+	"# Offers the lines of standard input that begin with $whole.\n"
+	"_vdisk_lines() {\n"
+	"\tlocal line\n"
+	"\tcompopt -o filenames\n"
+	"\tCOMPREPLY=()\n"
+	"\twhile IFS= read -r line; do\n"
+	"\t\t[[ $line != \"$whole\"* ]] || COMPREPLY+=(\"${line#\"$kept\"}\")\n"
+	"\tdone\n"
+	"}\n";
 
-static void print_bash_helpers(void)
-{
-	puts("# Mount points, relative to the current directory if the word is relative.\n"
-	     "_vdisk_mounts() {\n"
-	     "\tlocal typed whole kept here=$PWD/\n"
-	     "\t_vdisk_split\n"
-	     "\t[[ -n $whole && $whole != /* ]] || here=''\n"
-	     "\t_vdisk_lines < <(vdisk completion mounts 2>/dev/null |\n"
-	     "\t\twhile IFS= read -r dir; do printf '%s\\n' \"${dir#\"$here\"}\"; done)\n"
-	     "}\n"
-	     "\n"
-	     "# Operands: an image, the number or name of a partition, a directory.\n"
-	     "_vdisk_partition() {\n"
-	     "\tlocal typed whole kept operands=() i word\n"
-	     "\t_vdisk_split\n"
-	     "\tfor ((i = 2; i < ${#typed[@]}; i++)); do\n"
-	     "\t\tword=${typed[i]}\n"
-	     "\t\tif [[ $word != -* ]]; then\n"
-	     "\t\t\toperands+=(\"$word\")\n"
-	     "\t\telif [[ $1 == *\" $word \"* ]]; then\n"
-	     "\t\t\ti=$((i + 1))\n"
-	     "\t\tfi\n"
-	     "\tdone\n"
-	     "\tif [[ ${#operands[@]} == 0 ]]; then\n"
-	     "\t\t_vdisk_files\n"
-	     "\t\treturn\n"
-	     "\tfi\n"
-	     "\tword=${operands[0]}\n"
-	     "\t[[ $word != '~/'* ]] || word=$HOME/${word:2}\n"
-	     "\t_vdisk_lines < <(\n"
-	     "\t\t[[ ${#operands[@]} -gt 1 ]] || vdisk completion partitions \"$word\" "
-	     "2>/dev/null\n"
-	     "\t\tcompgen -d -- \"$whole\")\n"
-	     "}\n"
-	     "\n"
-	     "# WORDS FORMAT-OPTIONS: the name of a creation option, or after \"=\" its values.\n"
-	     "_vdisk_create() {\n"
-	     "\tlocal before='' word=$1 format=raw line\n"
-	     "\tif [[ $word == *,* ]]; then\n"
-	     "\t\tbefore=${word%,*},\n"
-	     "\t\tword=${word##*,}\n"
-	     "\tfi\n"
-	     "\t[[ ! $COMP_LINE =~ \\ ($2)[=\\ ]?([a-z0-9]+) ]] || format=${BASH_REMATCH[2]}\n"
-	     "\tCOMPREPLY=()\n"
-	     "\twhile IFS= read -r line; do\n"
-	     "\t\t[[ $line == \"$word\"* ]] || continue\n"
-	     "\t\tcase $word/$line in\n"
-	     "\t\t*=*/*=) ;;\n"
-	     "\t\t*=*/* | */*=) COMPREPLY+=(\"$before$line\") ;;\n"
-	     "\t\tesac\n"
-	     "\tdone < <(vdisk completion options \"$format\" 2>/dev/null)\n"
-	     "\tcompopt -o nospace\n"
-	     "\t[[ $1 != *=* || $COMP_WORDBREAKS != *=* ]] ||\n"
-	     "\t\tCOMPREPLY=(\"${COMPREPLY[@]#\"${1%=*}=\"}\")\n"
-	     "}\n");
-}
+static const char bash_helpers[] =
+	"# Mount points, relative to the current directory if the word is relative.\n"
+	"_vdisk_mounts() {\n"
+	"\tlocal typed whole kept here=$PWD/\n"
+	"\t_vdisk_split\n"
+	"\t[[ -n $whole && $whole != /* ]] || here=''\n"
+	"\t_vdisk_lines < <(vdisk completion mounts 2>/dev/null |\n"
+	"\t\twhile IFS= read -r dir; do printf '%s\\n' \"${dir#\"$here\"}\"; done)\n"
+	"}\n"
+	"\n"
+	"# Operands: an image, the number or name of a partition, a directory.\n"
+	"_vdisk_partition() {\n"
+	"\tlocal typed whole kept operands=() i word\n"
+	"\t_vdisk_split\n"
+	"\tfor ((i = 2; i < ${#typed[@]}; i++)); do\n"
+	"\t\tword=${typed[i]}\n"
+	"\t\tif [[ $word != -* ]]; then\n"
+	"\t\t\toperands+=(\"$word\")\n"
+	"\t\telif [[ $1 == *\" $word \"* ]]; then\n"
+	"\t\t\ti=$((i + 1))\n"
+	"\t\tfi\n"
+	"\tdone\n"
+	"\tif [[ ${#operands[@]} == 0 ]]; then\n"
+	"\t\t_vdisk_files\n"
+	"\t\treturn\n"
+	"\tfi\n"
+	"\tword=${operands[0]}\n"
+	"\t[[ $word != '~/'* ]] || word=$HOME/${word:2}\n"
+	"\t_vdisk_lines < <(\n"
+	"\t\t[[ ${#operands[@]} -gt 1 ]] || vdisk completion partitions \"$word\" "
+	"2>/dev/null\n"
+	"\t\tcompgen -d -- \"$whole\")\n"
+	"}\n"
+	"\n"
+	"# WORDS FORMAT-OPTIONS: the name of a creation option, or after \"=\" its values.\n"
+	"_vdisk_create() {\n"
+	"\tlocal before='' word=$1 format=raw line\n"
+	"\tif [[ $word == *,* ]]; then\n"
+	"\t\tbefore=${word%,*},\n"
+	"\t\tword=${word##*,}\n"
+	"\tfi\n"
+	"\t[[ ! $COMP_LINE =~ \\ ($2)[=\\ ]?([a-z0-9]+) ]] || format=${BASH_REMATCH[2]}\n"
+	"\tCOMPREPLY=()\n"
+	"\twhile IFS= read -r line; do\n"
+	"\t\t[[ $line == \"$word\"* ]] || continue\n"
+	"\t\tcase $word/$line in\n"
+	"\t\t*=*/*=) ;;\n"
+	"\t\t*=*/* | */*=) COMPREPLY+=(\"$before$line\") ;;\n"
+	"\t\tesac\n"
+	"\tdone < <(vdisk completion options \"$format\" 2>/dev/null)\n"
+	"\tcompopt -o nospace\n"
+	"\t[[ $1 != *=* || $COMP_WORDBREAKS != *=* ]] ||\n"
+	"\t\tCOMPREPLY=(\"${COMPREPLY[@]#\"${1%=*}=\"}\")\n"
+	"}\n";
 
 static void print_bash(void)
 {
 	puts("# Bash completion for vdisk, generated by \"vdisk completion bash\".\n");
-	print_bash_words();
-	print_bash_helpers();
+	puts(bash_words);
+	puts(bash_helpers);
 	puts(""
 	     "_vdisk_words() {\n"
 	     "\tmapfile -t COMPREPLY < <(compgen -W \"$1\" -- \"$cur\")\n"
@@ -304,7 +295,8 @@ static void print_zsh_text(const char *s)
 	}
 }
 
-static void print_zsh_value(const struct option_row *o)
+/* Prints an option after its name and "[". */
+static void print_zsh_rest(const struct option_row *o)
 {
 	static const char *const actions[] = {
 		[VALUE_TEXT] = " ",
@@ -318,8 +310,11 @@ static void print_zsh_value(const struct option_row *o)
 		[VALUE_CREATE] = "->create",
 	};
 
+	print_zsh_text(o->help);
+	putchar(']');
 	if (o->kind != VALUE_NONE)
 		printf("%s:%s:%s", o->kind == VALUE_SVG ? ":" : "", o->value, actions[o->kind]);
+	putchar('\'');
 }
 
 static void print_zsh_option(const struct option_row *o)
@@ -328,16 +323,10 @@ static void print_zsh_option(const struct option_row *o)
 
 	if (o->letter) {
 		printf(" \\\n\t\t\t'*-%c[", o->letter);
-		print_zsh_text(o->help);
-		putchar(']');
-		print_zsh_value(o);
-		putchar('\'');
+		print_zsh_rest(o);
 	}
 	printf(" \\\n\t\t\t'*--%s%s[", o->name, assign);
-	print_zsh_text(o->help);
-	putchar(']');
-	print_zsh_value(o);
-	putchar('\'');
+	print_zsh_rest(o);
 }
 
 /* Values with "->" are completed after _arguments, by its state. */
@@ -378,41 +367,39 @@ static void print_zsh_verb(const struct verb *v)
 	puts(" ;;");
 }
 
-static void print_zsh_helpers(void)
-{
-	puts("_vdisk_formats() {\n"
-	     "\tcompadd -- ${(f)\"$(" LIST_FORMATS ")\"}\n"
-	     "}\n"
-	     "\n"
-	     "_vdisk_mounts() {\n"
-	     "\tcompadd -- ${(f)\"$(vdisk completion mounts 2>/dev/null)\"}\n"
-	     "}\n"
-	     "\n"
-	     "# The numbers and names of the partitions in IMAGE, or a directory.\n"
-	     "_vdisk_partitions() {\n"
-	     "\tcompadd -- ${(f)\"$(vdisk completion partitions $1 2>/dev/null)\"}\n"
-	     "\t_files -/\n"
-	     "}\n"
-	     "\n"
-	     "# FORMAT: the name of a creation option, or after \"=\" its values.\n"
-	     "_vdisk_create() {\n"
-	     "\tlocal -a candidates=(${(f)\"$(vdisk completion options $1 2>/dev/null)\"})\n"
-	     "\tcompset -P '*,'\n"
-	     "\tif [[ $PREFIX == *=* ]]; then\n"
-	     "\t\tcandidates=(${candidates:#*=})\n"
-	     "\telse\n"
-	     "\t\tcandidates=(${(M)candidates:#*=})\n"
-	     "\tfi\n"
-	     "\tcompadd -S '' -- $candidates\n"
-	     "}\n");
-}
+static const char zsh_helpers[] =
+	"_vdisk_formats() {\n"
+	"\tcompadd -- ${(f)\"$(" LIST_FORMATS ")\"}\n"
+	"}\n"
+	"\n"
+	"_vdisk_mounts() {\n"
+	"\tcompadd -- ${(f)\"$(vdisk completion mounts 2>/dev/null)\"}\n"
+	"}\n"
+	"\n"
+	"# The numbers and names of the partitions in IMAGE, or a directory.\n"
+	"_vdisk_partitions() {\n"
+	"\tcompadd -- ${(f)\"$(vdisk completion partitions $1 2>/dev/null)\"}\n"
+	"\t_files -/\n"
+	"}\n"
+	"\n"
+	"# FORMAT: the name of a creation option, or after \"=\" its values.\n"
+	"_vdisk_create() {\n"
+	"\tlocal -a candidates=(${(f)\"$(vdisk completion options $1 2>/dev/null)\"})\n"
+	"\tcompset -P '*,'\n"
+	"\tif [[ $PREFIX == *=* ]]; then\n"
+	"\t\tcandidates=(${candidates:#*=})\n"
+	"\telse\n"
+	"\t\tcandidates=(${(M)candidates:#*=})\n"
+	"\tfi\n"
+	"\tcompadd -S '' -- $candidates\n"
+	"}\n";
 
 static void print_zsh(void)
 {
 	puts("#compdef vdisk\n"
 	     "# Zsh completion for vdisk, generated by \"vdisk completion zsh\".\n"
 	     "");
-	print_zsh_helpers();
+	puts(zsh_helpers);
 	puts("_vdisk() {\n"
 	     "\tlocal state format\n"
 	     "\tlocal -a line\n"
@@ -485,40 +472,38 @@ static void print_fish_option(const struct verb *v, const struct option_row *o)
 	putchar('\n');
 }
 
-static void print_fish_helpers(void)
-{
-	puts("# The image among the words so far.\n"
-	     "function __vdisk_image\n"
-	     "\tfor word in (commandline -opc)[3..]\n"
-	     "\t\tif test -f $word\n"
-	     "\t\t\techo $word\n"
-	     "\t\t\treturn\n"
-	     "\t\tend\n"
-	     "\tend\n"
-	     "end\n"
-	     "\n"
-	     "# FORMAT-OPTION...: the name of a creation option, or after \"=\" its values.\n"
-	     "function __vdisk_create\n"
-	     "\tset -l format raw\n"
-	     "\tset -l typed (commandline -opc)\n"
-	     "\tset -l word (commandline -ct | string replace -r '^--?[a-z]+=?' '' | string "
-	     "collect -a)\n"
-	     "\tset -l before (string match -r '.*,' -- $word | string collect -a)\n"
-	     "\tfor i in (seq (count $typed))\n"
-	     "\t\tcontains -- $typed[$i] $argv; and set format $typed[(math $i + 1)]\n"
-	     "\t\tstring match -q -- \"$argv[2]=*\" $typed[$i]; and set format (string replace -- "
-	     "\"$argv[2]=\" '' $typed[$i])\n"
-	     "\tend\n"
-	     "\tfor line in (vdisk completion options $format 2>/dev/null)\n"
-	     "\t\tif string match -q '*=' -- $line\n"
-	     "\t\t\tstring match -rq '=[^,]*$' -- $word; and continue\n"
-	     "\t\telse\n"
-	     "\t\t\tstring match -rq '=[^,]*$' -- $word; or continue\n"
-	     "\t\tend\n"
-	     "\t\techo \"$before$line\"\n"
-	     "\tend\n"
-	     "end\n");
-}
+static const char fish_helpers[] =
+	"# The image among the words so far.\n"
+	"function __vdisk_image\n"
+	"\tfor word in (commandline -opc)[3..]\n"
+	"\t\tif test -f $word\n"
+	"\t\t\techo $word\n"
+	"\t\t\treturn\n"
+	"\t\tend\n"
+	"\tend\n"
+	"end\n"
+	"\n"
+	"# FORMAT-OPTION...: the name of a creation option, or after \"=\" its values.\n"
+	"function __vdisk_create\n"
+	"\tset -l format raw\n"
+	"\tset -l typed (commandline -opc)\n"
+	"\tset -l word (commandline -ct | string replace -r '^--?[a-z]+=?' '' | string "
+	"collect -a)\n"
+	"\tset -l before (string match -r '.*,' -- $word | string collect -a)\n"
+	"\tfor i in (seq (count $typed))\n"
+	"\t\tcontains -- $typed[$i] $argv; and set format $typed[(math $i + 1)]\n"
+	"\t\tstring match -q -- \"$argv[2]=*\" $typed[$i]; and set format (string replace -- "
+	"\"$argv[2]=\" '' $typed[$i])\n"
+	"\tend\n"
+	"\tfor line in (vdisk completion options $format 2>/dev/null)\n"
+	"\t\tif string match -q '*=' -- $line\n"
+	"\t\t\tstring match -rq '=[^,]*$' -- $word; and continue\n"
+	"\t\telse\n"
+	"\t\t\tstring match -rq '=[^,]*$' -- $word; or continue\n"
+	"\t\tend\n"
+	"\t\techo \"$before$line\"\n"
+	"\tend\n"
+	"end\n";
 
 static void print_fish_operands(const struct verb *v)
 {
@@ -545,7 +530,7 @@ static void print_fish_operands(const struct verb *v)
 static void print_fish(void)
 {
 	puts("# Fish completion for vdisk, generated by \"vdisk completion fish\".\n");
-	print_fish_helpers();
+	puts(fish_helpers);
 	for (const struct verb *v = verbs; v->name; v++) {
 		printf("complete -c vdisk -n __fish_use_subcommand -f -a %s -d ", v->name);
 		print_fish_text(v->summary);

@@ -31,7 +31,6 @@ struct rebasing {
 	struct image *old;        /* backing file; NULL: none, or -u */
 	struct image *new;        /* the same; owned by input.img */
 	struct progress progress;
-	size_t chunk;
 	unsigned char *old_bytes, *new_bytes;
 };
 
@@ -107,34 +106,34 @@ static int keep_range(const struct rebasing *b, uint64_t off, size_t len, struct
 	return r == 0 ? keep_differences(b, off, len, e) : r;
 }
 
-static int keep_all(struct rebasing *b, struct err *e)
+static int keep_all(struct rebasing *b, size_t chunk, struct err *e)
 {
-	const struct view *disk = disk_of(b);
+	struct view *disk = disk_of(b);
 	struct extent x = {.len = 0};
 	int r = 0;
 
 	for (uint64_t off = 0; r == 0 && off < disk->size; off += x.len) {
 		view_enter(disk);
-		r = view_map(disk, off, MIN(b->chunk, disk->size - off), &x, e);
+		r = view_map(disk, off, MIN(chunk, disk->size - off), &x, e);
 		view_leave(disk);
 		if (r == 0 && x.kind == EXTENT_BELOW)
 			r = keep_range(b, off, x.len, e);
 		progress_add(&b->progress, x.len);
 	}
-	return r == 0 ? view_flush(disk_of(b), e) : r;
+	return r == 0 ? view_flush(disk, e) : r;
 }
 
 /* Makes the disk independent of what differs between the old and the new backing file. */
 static bool keep_disk(struct rebasing *b)
 {
+	size_t chunk = MAX(CHUNK, disk_of(b)->granule);
 	struct err e = ERR_INIT;
 	int r;
 
-	b->chunk = MAX(CHUNK, disk_of(b)->granule);
-	b->old_bytes = malloc(b->chunk);
-	b->new_bytes = malloc(b->chunk);
+	b->old_bytes = malloc(chunk);
+	b->new_bytes = malloc(chunk);
 	progress_begin(&b->progress, b->args, disk_of(b)->size);
-	r = b->old_bytes && b->new_bytes ? keep_all(b, &e) : err_nomem(&e);
+	r = b->old_bytes && b->new_bytes ? keep_all(b, chunk, &e) : err_nomem(&e);
 	progress_end(&b->progress);
 	free(b->old_bytes);
 	free(b->new_bytes);

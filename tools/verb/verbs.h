@@ -1,9 +1,13 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* verbs.h - the functions of the verbs, each in a file of its own.  All return the exit status. */
+/* verbs.h - the table of verbs and options, and the functions of the verbs, each in a file of its
+ * own.  All return the exit status. */
 #ifndef VDISK_TOOLS_VERB_VERBS_H
 #define VDISK_TOOLS_VERB_VERBS_H
 
 struct args;
+struct verb;
+
+extern const struct verb verb_table[]; /* ends with a name of NULL; defined in verb-table.c */
 
 int run_check(const struct args *a);
 int run_commit(const struct args *a);
