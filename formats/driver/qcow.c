@@ -140,8 +140,8 @@ static int check_l1(struct qcow *q, const unsigned char *h, struct err *e)
 			"L1 table: %" PRIu64 " entries at 0x%" PRIx64
 			" pass the end of the file, 0x%" PRIx64,
 			t->l1_size, t->l1_pos, t->io->size);
-	l2map_reserve(t, "header", 0, HEADER_SIZE);
-	l2map_reserve(t, "L1 table", t->l1_pos, len);
+	metadata_regions_add(&t->metadata, "header", 0, HEADER_SIZE);
+	metadata_regions_add(&t->metadata, "L1 table", t->l1_pos, len);
 	return 0;
 }
 
@@ -155,7 +155,7 @@ static int read_backing(struct image *img, struct qcow *q, const unsigned char *
 		return 0;
 	r = image_read_parent_name(img, pos, len, e);
 	if (r == 0)
-		l2map_reserve(&q->tables, "backing file name", pos, len);
+		metadata_regions_add(&q->tables.metadata, "backing file name", pos, len);
 	return r;
 }
 

@@ -5,7 +5,6 @@
  */
 #include "l2map.h"
 
-#include <assert.h>
 #include <errno.h>
 #include <inttypes.h>
 
@@ -24,25 +23,16 @@ uint64_t l2map_l1_needed(const struct l2map *t, uint64_t size)
 	return div_round_up(size, UINT64_C(1) << l1_bits(t));
 }
 
-void l2map_reserve(struct l2map *t, const char *what, uint64_t pos, uint64_t len)
-{
-	assert(t->nranges < L2MAP_RANGES);
-	t->ranges[t->nranges++] = (struct l2map_range){.what = what, .pos = pos, .len = len};
-}
-
 int l2map_check_place(
 	const struct l2map *t, const char *what, uint64_t pos, uint64_t len, struct err *e)
 {
+	const char *hit = metadata_regions_find(&t->metadata, pos, len);
+
 	if (pos >= t->end)
 		return err_set(e, EIO, "%s at 0x%" PRIx64 ", past the end of the file, 0x%" PRIx64,
 			what, pos, t->end);
-	for (unsigned i = 0; i < t->nranges; i++) {
-		const struct l2map_range *range = &t->ranges[i];
-
-		if (range->pos < pos + len && pos < range->pos + range->len)
-			return err_set(e, EUCLEAN, "%s at 0x%" PRIx64 ", where the %s is", what,
-				pos, range->what);
-	}
+	if (hit)
+		return err_set(e, EUCLEAN, "%s at 0x%" PRIx64 ", where the %s is", what, pos, hit);
 	return 0;
 }
 
@@ -80,27 +70,13 @@ static int entries_pin(const struct l2map *t, uint64_t pos, struct entries *s, s
 	return r;
 }
 
-static int check_table(const struct l2map *t, uint64_t pos, struct err *e)
-{
-	uint64_t len = (uint64_t)L2MAP_ENTRY << t->table_bits;
-	int r = check_aligned("L2 table", pos, t->table_align, e);
-
-	if (r == 0)
-		r = l2map_check_place(t, "L2 table", pos, len, e);
-	/* The missing entries of a table that is cut off would read as "not allocated". */
-	if (r == 0 && len > t->end - pos)
-		r = err_set(e, EIO,
-			"L2 table at 0x%" PRIx64 " passes the end of the file, 0x%" PRIx64, pos,
-			t->end);
-	return r;
-}
-
 /* The L2 table of guest offset off.  *table is 0 where there is none; then *len is the length of
  * the range without table, as far as one page of the L1 table goes. */
 static int l1_look(
 	const struct l2map *t, uint64_t off, uint64_t *table, uint64_t *len, struct err *e)
 {
-	uint64_t i = off >> l1_bits(t), n = 0, max;
+	uint64_t i = off >> l1_bits(t), n = 0, max,
+		 table_len = (uint64_t)L2MAP_ENTRY << t->table_bits;
 	struct entries s;
 	int r = entries_pin(t, t->l1_pos + i * L2MAP_ENTRY, &s, e);
 
@@ -112,8 +88,16 @@ static int l1_look(
 		n++;
 	meta_unpin(t->cache, &s.page);
 	*len = ((i + MAX(n, 1)) << l1_bits(t)) - off;
-	if (*table != 0)
-		r = check_table(t, *table, e);
+	if (*table == 0)
+		return 0;
+	r = check_aligned("L2 table", *table, t->table_align, e);
+	if (r == 0)
+		r = l2map_check_place(t, "L2 table", *table, table_len, e);
+	/* The missing entries of a table that is cut off would read as "not allocated". */
+	if (r == 0 && table_len > t->end - *table)
+		r = err_set(e, EIO,
+			"L2 table at 0x%" PRIx64 " passes the end of the file, 0x%" PRIx64, *table,
+			t->end);
 	return r < 0 ? err_in(e, "L1 entry %" PRIu64, i) : 0;
 }
 
@@ -121,12 +105,12 @@ static int decode(const struct l2map *t, uint64_t entry, struct cluster *c, stru
 {
 	int r = t->ops->decode(t, entry, c, e);
 
-	if (r == 0 && c->kind == EXTENT_FILE)
-		r = check_aligned("data cluster", c->host, t->cluster_align, e);
-	if (r == 0 && c->kind == EXTENT_FILE)
-		r = l2map_check_place(
-			t, "data cluster", c->host, UINT64_C(1) << t->cluster_bits, e);
-	return r;
+	if (r < 0 || c->kind != EXTENT_FILE)
+		return r;
+	r = check_aligned("data cluster", c->host, t->cluster_align, e);
+	return r < 0 ? r
+		     : l2map_check_place(
+			       t, "data cluster", c->host, UINT64_C(1) << t->cluster_bits, e);
 }
 
 /* The number of entries, of n at p, that continue the first one, which was decoded to c. */

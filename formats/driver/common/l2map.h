@@ -12,6 +12,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "driver/common/metadata-regions.h"
 #include "view/view.h"
 
 struct cache;
@@ -19,8 +20,7 @@ struct err;
 struct io;
 struct l2map;
 
-#define L2MAP_ENTRY  8u
-#define L2MAP_RANGES 3
+#define L2MAP_ENTRY 8u
 
 /* A decoded L2 entry. */
 struct cluster {
@@ -33,12 +33,6 @@ struct l2map_ops {
 	int (*decode)(const struct l2map *t, uint64_t entry, struct cluster *c, struct err *e);
 };
 
-/* A range of the file where no table and no cluster may lie. */
-struct l2map_range {
-	const char *what;
-	uint64_t pos, len;
-};
-
 struct l2map {
 	const struct l2map_ops *ops;
 	struct cache *cache;
@@ -49,18 +43,14 @@ struct l2map {
 	unsigned cluster_bits;               /* clusters have 1 << cluster_bits bytes */
 	unsigned table_bits;                 /* an L2 table has 1 << table_bits entries */
 	uint64_t table_align, cluster_align; /* of positions; powers of two */
-	struct l2map_range ranges[L2MAP_RANGES];
-	unsigned nranges;
+	struct metadata_regions metadata;    /* where no table and no cluster may lie */
 };
 
 /* Entries of the L1 table that a disk of size bytes needs. */
 uint64_t l2map_l1_needed(const struct l2map *t, uint64_t size);
 
-void l2map_reserve(struct l2map *t, const char *what, uint64_t pos, uint64_t len);
-
-/* [pos, pos+len) overlaps none of the ranges and begins inside the file.  what names it in
- * messages.
- */
+/* Checks that [pos, pos+len) overlaps no metadata and begins inside the file.  what names it in
+ * messages. */
 int l2map_check_place(
 	const struct l2map *t, const char *what, uint64_t pos, uint64_t len, struct err *e);
 

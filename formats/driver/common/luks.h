@@ -2,8 +2,7 @@
 /* luks.h - LUKS version 1: the header of a file, or of a part of a qcow2 file, which holds the
  * master key in up to eight key slots, each encrypted with a passphrase.
  *
- * luks-header.c decodes the header, luks-key.c unlocks; driver/luks.c is the format.  Section
- * numbers are those of the LUKS1 On-Disk Format Specification 1.2.
+ * Section numbers are those of the LUKS1 On-Disk Format Specification 1.2.
  */
 #ifndef VDISK_DRIVER_COMMON_LUKS_H
 #define VDISK_DRIVER_COMMON_LUKS_H
@@ -48,16 +47,13 @@ struct luks {
 	struct luks_slot slots[LUKS_SLOTS];
 };
 
-/* luks-header.c */
 int luks_read(struct luks *l, struct io *io, uint64_t pos, uint64_t len, struct err *e);
+
 /* Under the keys of qemu-img. */
 void luks_facts(const struct luks *l, struct facts *f);
-/* Bytes of a slot's key material, in whole sectors. */
-size_t luks_material_len(const struct luks *l);
 
-/* luks-key.c: finds the key slot that one of the passphrases opens.  -ENOKEY: there are no
- * passphrases, and the image must not be opened without; -EKEYREJECTED: none of them opens a slot.
- */
+/* Finds the key slot that one of the passphrases opens.  -ENOKEY: there are no passphrases, and the
+ * image must not be opened without; -EKEYREJECTED: none of them opens a slot. */
 int luks_unlock(
 	const struct luks *l, const struct image_options *how, struct crypt **crypt, struct err *e);
 

@@ -109,8 +109,8 @@ static int check_l1(struct qed *q, const unsigned char *h, struct err *e)
 			"L1 table: %" PRIu64 " bytes at 0x%" PRIx64
 			" pass the end of the file, 0x%" PRIx64,
 			len, t->l1_pos, t->end);
-	l2map_reserve(t, "header", 0, q->header_len);
-	l2map_reserve(t, "L1 table", t->l1_pos, len);
+	metadata_regions_add(&t->metadata, "header", 0, q->header_len);
+	metadata_regions_add(&t->metadata, "L1 table", t->l1_pos, len);
 	return 0;
 }
 

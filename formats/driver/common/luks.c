@@ -1,20 +1,27 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* luks-header.c - the header of LUKS version 1, section 2 of its specification.
+/* luks.c - LUKS version 1: the header, section 2 of its specification, and the master key.
  *
  * The checks are those of QEMU, which cover unused key slots, too.
  */
+#include "luks.h"
+
+#include <endian.h>
 #include <errno.h>
 #include <inttypes.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
+
+#include <openssl/crypto.h>
 
 #include "util/bytes.h"
 #include "util/err.h"
 #include "util/limits.h"
 #include "io/crypt.h"
 #include "io/io.h"
+#include "io/passphrase.h"
 #include "image/facts.h"
-#include "luks.h"
+#include "image/image.h"
 
 #define SECTOR       512u
 #define FIRST_SECTOR 8u /* the first that key material may begin in */
@@ -24,32 +31,10 @@
 #define SLOT_USED   0x00ac71f3u
 #define SLOT_UNUSED 0x0000deadu
 
-size_t luks_material_len(const struct luks *l)
+/* Bytes of a slot's key material, in whole sectors. */
+static size_t material_len(const struct luks *l)
 {
 	return round_up((uint64_t)l->key_len * LUKS_STRIPES, SECTOR);
-}
-
-/* Text is padded with NULs: the last byte of a field is one. */
-static int load_text(
-	const char *what, const unsigned char *field, size_t size, char *text, struct err *e)
-{
-	if (field[size - 1] != '\0')
-		return err_set(e, EINVAL, "LUKS header: the %s does not end", what);
-	memcpy(text, field, size);
-	return 0;
-}
-
-static int load_texts(struct luks *l, const unsigned char *p, struct err *e)
-{
-	int r = load_text("cipher's name", p + 8, 32, l->cipher, e);
-
-	if (r == 0)
-		r = load_text("cipher's mode", p + 40, 32, l->mode, e);
-	if (r == 0)
-		r = load_text("hash's name", p + 72, 32, l->hash_name, e);
-	if (r == 0)
-		r = load_text("UUID", p + 168, 40, l->uuid, e);
-	return r;
 }
 
 static int load_slot(struct luks *l, unsigned i, const unsigned char *p, struct err *e)
@@ -72,8 +57,25 @@ static int load_slot(struct luks *l, unsigned i, const unsigned char *p, struct 
 
 static int header_decode(struct luks *l, const unsigned char *p, struct err *e)
 {
-	int r = load_texts(l, p, e);
+	const struct {
+		const char *what;
+		size_t pos, size;
+		char *text;
+	} texts[] = {
+		{"cipher's name", 8, 32, l->cipher},
+		{"cipher's mode", 40, 32, l->mode},
+		{"hash's name", 72, 32, l->hash_name},
+		{"UUID", 168, 40, l->uuid},
+	};
+	int r = 0;
 
+	/* Text is padded with NULs: the last byte of a field is one. */
+	for (size_t i = 0; i < sizeof texts / sizeof texts[0]; i++) {
+		if (p[texts[i].pos + texts[i].size - 1] != '\0')
+			return err_set(
+				e, EINVAL, "LUKS header: the %s does not end", texts[i].what);
+		memcpy(texts[i].text, p + texts[i].pos, texts[i].size);
+	}
 	l->payload = (uint64_t)load_be32(p + 104) * SECTOR;
 	l->key_len = load_be32(p + 108);
 	memcpy(l->digest, p + 112, sizeof l->digest);
@@ -115,7 +117,7 @@ static int check_numbers(struct luks *l, struct err *e)
 
 static int check_place(const struct luks *l, unsigned i, struct err *e)
 {
-	uint64_t start = (uint64_t)l->slots[i].sector * SECTOR, len = luks_material_len(l);
+	uint64_t start = (uint64_t)l->slots[i].sector * SECTOR, len = material_len(l);
 
 	if (l->slots[i].sector < FIRST_SECTOR)
 		return err_set(e, EINVAL, "key slot %u: its key material is in the header", i);
@@ -138,19 +140,12 @@ static int check_place(const struct luks *l, unsigned i, struct err *e)
 	return 0;
 }
 
-/* The digests that are computed to try a passphrase on a slot: for the key of the slot, and for the
- * verification of the master key. */
-static uint64_t slot_work(const struct luks *l, const struct luks_slot *s)
-{
-	size_t size = digest_size(l->hash);
-
-	return s->iterations * div_round_up(l->key_len, size) +
-	       l->iterations * div_round_up(LUKS_DIGEST, size);
-}
-
+/* Limits the digests that are computed to try a passphrase on each slot: for the key of the slot,
+ * and for the verification of the master key. */
 static int check_work(const struct luks *l, struct err *e)
 {
-	uint64_t all = 0;
+	size_t size = digest_size(l->hash);
+	uint64_t all = 0, work;
 
 	for (unsigned i = 0; i < LUKS_SLOTS; i++) {
 		const struct luks_slot *s = &l->slots[i];
@@ -159,8 +154,10 @@ static int check_work(const struct luks *l, struct err *e)
 			continue;
 		if (s->iterations == 0)
 			return err_set(e, EINVAL, "key slot %u: no iterations", i);
-		all += slot_work(l, s);
-		if (slot_work(l, s) > LUKS_MAX_WORK || all > LUKS_MAX_ALL_WORK)
+		work = s->iterations * div_round_up(l->key_len, size) +
+		       l->iterations * div_round_up(LUKS_DIGEST, size);
+		all += work;
+		if (work > LUKS_MAX_WORK || all > LUKS_MAX_ALL_WORK)
 			return err_set(e, EFBIG,
 				"key slot %u: to try a passphrase would take too long, with "
 				"%" PRIu32 " and %" PRIu32 " iterations",
@@ -214,4 +211,123 @@ void luks_facts(const struct luks *l, struct facts *f)
 	}
 	facts_number(f, "payload-offset", l->payload);
 	facts_number(f, "master-key-iters", l->iterations);
+}
+
+/* From a passphrase to the master key, sections 2.4 and 4.  Everything from which a key could be
+ * computed is wiped before its memory is freed. */
+
+struct luks_attempt {
+	const struct luks *luks;
+	unsigned char key[CRYPT_KEY_MAX]; /* of the slot, then the master key */
+	unsigned char *material;          /* of the slot */
+};
+
+/* The diffusion of the anti-forensic splitter: each block of the length of a digest is replaced by
+ * the digest of its number and itself. */
+static void diffuse(const struct hash *h, unsigned char *key, size_t len)
+{
+	unsigned char in[4 + HASH_MAX], out[HASH_MAX];
+
+	for (uint32_t i = 0; len > 0; i++) {
+		size_t n = MIN(len, digest_size(h));
+		uint32_t number = htobe32(i);
+
+		memcpy(in, &number, 4);
+		memcpy(in + 4, key, n);
+		digest_compute(h, in, 4 + n, out);
+		memcpy(key, out, n);
+		key += n;
+		len -= n;
+	}
+	OPENSSL_cleanse(in, sizeof in);
+	OPENSSL_cleanse(out, sizeof out);
+}
+
+/* The key is split over all stripes: it cannot be computed without every one of them. */
+static void merge_stripes(struct luks_attempt *a)
+{
+	size_t len = a->luks->key_len;
+	const unsigned char *stripe = a->material;
+
+	memset(a->key, 0, sizeof a->key);
+	for (unsigned i = 0; i < LUKS_STRIPES; i++, stripe += len) {
+		for (size_t k = 0; k < len; k++)
+			a->key[k] ^= stripe[k];
+		if (i < LUKS_STRIPES - 1)
+			diffuse(a->luks->hash, a->key, len);
+	}
+}
+
+/* 1: a->key is the master key; 0: the passphrase is not that of the slot. */
+static int try_slot(struct luks_attempt *a, const struct luks_slot *slot, const void *passphrase,
+	size_t len, struct err *e)
+{
+	const struct luks *l = a->luks;
+	unsigned char digest[LUKS_DIGEST];
+	struct crypt *crypt;
+	int r;
+
+	digest_pbkdf2(l->hash, passphrase, len, slot->salt, slot->iterations, a->key, l->key_len);
+	r = crypt_new(l->cipher, l->mode, a->key, l->key_len, &crypt, e);
+	if (r < 0)
+		return r;
+	r = crypt_read(crypt, l->io, a->material, material_len(l),
+		l->pos + (uint64_t)slot->sector * SECTOR, 0, e);
+	crypt_free(crypt);
+	if (r < 0)
+		return err_in(e, "key material");
+	merge_stripes(a);
+	digest_pbkdf2(l->hash, a->key, l->key_len, l->salt, l->iterations, digest, sizeof digest);
+	return CRYPTO_memcmp(digest, l->digest, sizeof digest) == 0;
+}
+
+static int try_slots(struct luks_attempt *a, const void *passphrase, size_t len, struct err *e)
+{
+	int r = 0;
+
+	for (unsigned i = 0; r == 0 && i < LUKS_SLOTS; i++)
+		if (a->luks->slots[i].used)
+			r = try_slot(a, &a->luks->slots[i], passphrase, len, e);
+	return r;
+}
+
+/* Many editors add a newline to a file: the passphrase is tried without it, too. */
+static int try_passphrases(struct luks_attempt *a, const struct passphrase *s, struct err *e)
+{
+	int r = 0;
+
+	for (; r == 0 && s; s = s->next) {
+		r = try_slots(a, s->bytes, s->len, e);
+		if (r == 0 && s->bytes[s->len - 1] == '\n')
+			r = try_slots(a, s->bytes, s->len - 1, e);
+	}
+	return r;
+}
+
+int luks_unlock(
+	const struct luks *l, const struct image_options *how, struct crypt **crypt, struct err *e)
+{
+	struct luks_attempt a = {.luks = l};
+	size_t len = material_len(l);
+	struct crypt *unused;
+	/* Reports an unknown cipher at once, not after seconds of iterations. */
+	int r = crypt_new(l->cipher, l->mode, a.key, l->key_len, &unused, e);
+
+	if (r < 0)
+		return err_in(e, "LUKS header");
+	crypt_free(unused);
+	if (!how->secrets)
+		return crypt_without_key(how->locked, "LUKS", crypt, e);
+	a.material = malloc(len);
+	if (!a.material)
+		return err_nomem(e);
+	r = try_passphrases(&a, how->secrets, e);
+	if (r == 1)
+		r = crypt_new(l->cipher, l->mode, a.key, l->key_len, crypt, e);
+	else if (r == 0)
+		r = err_set(e, EKEYREJECTED, "no key slot opens with this passphrase");
+	OPENSSL_cleanse(a.material, len);
+	OPENSSL_cleanse(a.key, sizeof a.key);
+	free(a.material);
+	return r;
 }
