@@ -33,20 +33,15 @@ struct qcow2_alloc *qcow2_alloc_new(struct qcow2 *q, struct writer *w, struct er
 	}
 	t->pos = h->reftable_pos;
 	t->entries = ((uint64_t)h->reftable_clusters << h->cluster_bits) / QCOW2_ENTRY_SIZE;
-	a->q = q;
-	a->writer = w;
-	a->table = t;
-	a->next = 1;
+	*a = (struct qcow2_alloc){.q = q, .writer = w, .table = t, .next = 1};
 	return a;
 }
 
 static void free_tables(struct qcow2_reftable *t)
 {
-	while (t) {
-		struct qcow2_reftable *before = t->before;
-
+	for (struct qcow2_reftable *before; t; t = before) {
+		before = t->before;
 		free(t);
-		t = before;
 	}
 }
 
@@ -111,8 +106,7 @@ static int make_block(
 		return r;
 	/* A block takes one of the clusters that it counts, so this many need several. */
 	r = qcow2_refcount_make_blocks(a, at, whole && c->n >= per_block ? c->n : 0, &old, e);
-	if (old.n > 0)
-		qcow2_alloc_drop(a, old.first, old.n);
+	qcow2_alloc_drop(a, old.first, old.n);
 	return r;
 }
 
@@ -136,7 +130,8 @@ int qcow2_alloc_take(struct qcow2_alloc *a, uint64_t want, bool whole, struct qc
 	if (r < 0)
 		return r;
 	end = (got->first + got->n) << bits;
-	*reads_zero = got->first << bits >= io->size;
+	if (reads_zero)
+		*reads_zero = got->first << bits >= io->size;
 	if (end > io->size)
 		r = io_resize(io, end, e);
 	if (r == 0)
@@ -159,7 +154,7 @@ int qcow2_alloc_compressed(struct qcow2_alloc *a, uint32_t len, uint64_t *pos, s
 	uint32_t size = a->q->cluster_size, bits = a->q->header.cluster_bits;
 	uint64_t end = a->compressed_end, last = end >> bits, count = 0, n;
 	struct qcow2_clusters c;
-	bool shared, reads_zero;
+	bool shared;
 	int r = end ? qcow2_refcount_get(a, last, 1, &count, &n, e) : 0;
 
 	if (r < 0)
@@ -170,7 +165,7 @@ int qcow2_alloc_compressed(struct qcow2_alloc *a, uint32_t len, uint64_t *pos, s
 	if (shared && len <= size - end % size) {
 		r = qcow2_refcount_add(a, last, 1, 1, e);
 	} else {
-		r = qcow2_alloc_take(a, 1, true, &c, &reads_zero, e);
+		r = qcow2_alloc_take(a, 1, true, &c, NULL, e);
 		if (r < 0)
 			return r;
 		if (!shared || c.first != last + 1)
@@ -199,7 +194,8 @@ int qcow2_alloc_prepare(struct qcow2_alloc *a, size_t n, struct err *e)
 
 void qcow2_alloc_drop(struct qcow2_alloc *a, uint64_t first, uint64_t n)
 {
-	freed_add(&a->freed, first, n);
+	if (n > 0)
+		freed_add(&a->freed, first, n);
 }
 
 int qcow2_alloc_flush(struct qcow2_alloc *a, struct err *e)

@@ -32,8 +32,8 @@ struct qcow2_alloc {
 struct qcow2_alloc *qcow2_alloc_new(struct qcow2 *q, struct writer *w, struct err *e);
 void qcow2_alloc_free(struct qcow2_alloc *a); /* NULL is fine */
 
-/* Allocates up to want clusters that follow each other; all of them, if whole.  *reads_zero: they
- * read as zeroes. */
+/* Allocates up to want clusters that follow each other; all of them, if whole.  *reads_zero, unless
+ * that is NULL: they read as zeroes. */
 int qcow2_alloc_take(struct qcow2_alloc *a, uint64_t want, bool whole, struct qcow2_clusters *got,
 	bool *reads_zero, struct err *e);
 
@@ -48,7 +48,7 @@ void qcow2_alloc_cancel_compressed(struct qcow2_alloc *a, uint64_t pos, uint32_t
 /* Allocates memory for n more calls of qcow2_alloc_drop, which cannot fail then. */
 int qcow2_alloc_prepare(struct qcow2_alloc *a, size_t n, struct err *e);
 
-/* Takes one reference from each cluster, once the change before it is durable. */
+/* Takes one reference from each of n clusters, if any, once the change before it is durable. */
 void qcow2_alloc_drop(struct qcow2_alloc *a, uint64_t first, uint64_t n);
 
 /* With the request lock held exclusively: makes all changes durable, and releases the clusters that

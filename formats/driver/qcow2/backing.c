@@ -6,8 +6,6 @@
  * not know a feature.  The name of the backing file is written before the header, to sectors that
  * hold neither the old name nor any other part of the old header.
  */
-#include "backing.h"
-
 #include <errno.h>
 #include <inttypes.h>
 #include <stdio.h>
@@ -175,7 +173,7 @@ int qcow2_backing_empty(struct image *img, struct err *e)
 {
 	struct qcow2_view *live = (struct qcow2_view *)img->states[0]->view;
 	struct qcow2 *q = live->q;
-	uint64_t entries = div_round_up(live->view.size, UINT64_C(1) << qcow2_l1_bits(q));
+	uint64_t entries = qcow2_l1_needed(q, live->view.size);
 	struct qcow2_l1 none = {.entries = 0}, old = qcow2_l1_of(live), l1;
 	struct err why = ERR_INIT;
 	int r = qcow2_l1_make(q, none, 0, MAX(1, entries), &l1, e);

@@ -2,7 +2,7 @@
 /* check-collect.c - the tables of an image: the L1 tables of all states with their L2 tables, the
  * refcount table, the snapshot table, the LUKS header and the bitmap directory.
  */
-#include "check-collect.h"
+#include "check.h"
 
 #include <errno.h>
 #include <inttypes.h>
@@ -12,7 +12,6 @@
 #include "util/bytes.h"
 #include "util/err.h"
 #include "io/io.h"
-#include "check-read.h"
 #include "l1.h"
 #include "snapshot.h"
 
@@ -74,12 +73,12 @@ static int table_add(
 static int region_add(
 	struct qcow2_check *c, const char *what, uint64_t pos, uint64_t len, struct err *e)
 {
-	struct qcow2_region *regions = array_grow(c->regions, c->nregions, sizeof regions[0]);
+	struct qcow2_range *regions = array_grow(c->regions, c->nregions, sizeof regions[0]);
 
 	if (!regions)
 		return err_nomem(e);
 	c->regions = regions;
-	c->regions[c->nregions++] = (struct qcow2_region){.what = what, .pos = pos, .len = len};
+	c->regions[c->nregions++] = (struct qcow2_range){.what = what, .pos = pos, .len = len};
 	return 0;
 }
 

@@ -5,38 +5,51 @@
  * 1, and only then.  If entries of tables are invalid, a refcount may be too low, so the flag is
  * only cleared.  A table whose cluster has another use as well is not changed.
  */
-#include "check-copied.h"
-
 #include <errno.h>
 #include <inttypes.h>
 
 #include "util/bytes.h"
 #include "util/err.h"
 #include "io/io.h"
-#include "check-read.h"
-#include "check-refcount.h"
+#include "io/meta.h"
+#include "check.h"
 #include "l1.h"
 #include "l2.h"
 
 struct copied_check {
 	struct qcow2_check *c;
-	struct qcow2_lookup lookup;
 	bool may_set, may_clear;
+	/* The page of a refcount block that was used last; of it and pinned when block is set. */
+	uint64_t page;
+	struct meta meta;
 };
 
-/* 1: the flag of an entry for this cluster is wrong. */
-static int is_wrong(
-	struct copied_check *f, uint64_t cluster, uint64_t entry, uint64_t *count, struct err *e)
+/* Looks the refcount of a cluster up.  1: found, 0: its refcount block cannot be read, or -errno.
+ */
+static int lookup(struct copied_check *f, uint64_t cluster, uint64_t *count, struct err *e)
 {
-	int r = qcow2_check_refcount_lookup(&f->lookup, cluster, count, e);
+	const struct qcow2 *q = f->c->q;
+	unsigned order = q->header.refcount_order, bits = qcow2_block_bits(q);
+	uint64_t pos = qcow2_check_block(f->c, cluster >> bits);
+	uint64_t i = cluster & ((UINT64_C(1) << bits) - 1);
+	uint64_t at = pos + (i << order) / 8, page = at & ~(uint64_t)(META_PAGE - 1);
 
-	return r <= 0 ? r : (*count == 1) != !!(entry & QCOW2_COPIED);
-}
-
-/* Can the flag of this entry be repaired, in a table whose cluster has no other use? */
-static bool can_repair(const struct copied_check *f, uint64_t entry, bool alone)
-{
-	return alone && (entry & QCOW2_COPIED ? f->may_clear : f->may_set);
+	*count = 0;
+	if (pos == 0)
+		return 1;
+	if (!qcow2_check_block_readable(f->c, pos))
+		return 0;
+	if (!f->meta.block || f->page != page) {
+		if (f->meta.block)
+			meta_unpin(q->cache, &f->meta);
+		f->meta.block = NULL;
+		if (meta_pin(q->cache, q->io, page, &f->meta, e) < 0)
+			return -e->code;
+		f->page = page;
+	}
+	*count = qcow2_refcount_load(
+		q, f->meta.p + (at - page), order < 3 ? i & ((8u >> order) - 1) : 0);
+	return 1;
 }
 
 /* 1: the refcount of the table's cluster is that of its references: it has no other use. */
@@ -47,49 +60,45 @@ static int is_alone(struct copied_check *f, uint64_t pos, uint64_t times, struct
 
 	if (!f->may_clear || qcow2_in_cluster(f->c->q, pos))
 		return 0;
-	r = qcow2_check_refcount_lookup(&f->lookup, pos >> f->c->q->header.cluster_bits, &count, e);
+	r = lookup(f, pos >> f->c->q->header.cluster_bits, &count, e);
 	return r <= 0 ? r : count == times;
 }
 
-/* A cluster without the flag is copied where it could be overwritten. */
-static bool is_harmless(const struct copied_check *f, uint64_t entry, uint32_t times)
+/* Checks the flag of an entry of the L1 table, or of an L2 table if l1_index is NULL.  1: it is to
+ * be changed, which only a table that is alone allows. */
+static int check_flag(struct copied_check *f, const uint32_t *l1_index, uint64_t entry,
+	uint32_t times, bool alone, struct err *e)
 {
-	bool harmless = f->c->for_writing && !(entry & QCOW2_COPIED);
+	struct qcow2_check *c = f->c;
+	bool copied = entry & QCOW2_COPIED;
+	bool repairs = alone && (copied ? f->may_clear : f->may_set);
+	uint64_t count = 1; /* in a data file */
+	int r = 1;
 
-	f->c->harmless += harmless ? times : 0;
-	return harmless;
-}
-
-static void count_finding(struct copied_check *f, bool repaired, uint32_t times)
-{
-	if (repaired)
-		f->c->r->corruptions_fixed += times;
-	else
-		f->c->r->corruptions += times;
-}
-
-/* L1. */
-
-static int check_l1_entry(
-	struct copied_check *f, uint32_t i, uint64_t entry, bool alone, struct err *e)
-{
-	const struct qcow2 *q = f->c->q;
-	uint64_t count, be = htobe64(entry ^ QCOW2_COPIED);
-	int r = is_wrong(
-		f, (entry & QCOW2_OFFSET) >> f->c->q->header.cluster_bits, entry, &count, e);
-	bool repairs = r > 0 && can_repair(f, entry, alone);
-
-	if (r <= 0 || is_harmless(f, entry, 1))
+	if (l1_index || !c->q->external)
+		r = lookup(f, (entry & QCOW2_OFFSET) >> c->q->header.cluster_bits, &count, e);
+	if (r <= 0 || copied == (count == 1))
 		return MIN(r, 0);
-	check_tell(f->c->r,
-		"%s OFLAG_COPIED L2 cluster: l1_index=%" PRIu32 " l1_entry=%" PRIx64
-		" refcount=%" PRIu64,
-		repairs ? "Repairing" : "ERROR", i, entry, count);
-	count_finding(f, repairs, 1);
-	if (!repairs)
-		return check_go_on(f->c->r, e);
-	return io_write(
-		q->io, &be, sizeof be, q->header.l1_pos + (uint64_t)i * QCOW2_ENTRY_SIZE, e);
+	/* A cluster without the flag is copied where it could be overwritten. */
+	if (c->for_writing && !copied) {
+		c->harmless += times;
+		return 0;
+	}
+	if (l1_index)
+		check_tell(c->r,
+			"%s OFLAG_COPIED L2 cluster: l1_index=%" PRIu32 " l1_entry=%" PRIx64
+			" refcount=%" PRIu64,
+			repairs ? "Repairing" : "ERROR", *l1_index, entry, count);
+	else
+		check_tell(c->r,
+			"%s OFLAG_COPIED data cluster: l2_entry=%" PRIx64 " refcount=%" PRIu64,
+			repairs ? "Repairing" : "ERROR", entry, count);
+	if (!repairs) {
+		c->r->corruptions += times;
+		return check_go_on(c->r, e);
+	}
+	c->r->corruptions_fixed += times;
+	return 1;
 }
 
 static int check_l1(struct copied_check *f, struct err *e)
@@ -99,43 +108,18 @@ static int check_l1(struct copied_check *f, struct err *e)
 	int alone = is_alone(f, h->l1_pos, 1, e), r = MIN(alone, 0);
 
 	for (uint32_t i = 0; r == 0 && i < h->l1_size; i++) {
+		uint64_t pos = h->l1_pos + (uint64_t)i * QCOW2_ENTRY_SIZE;
 		unsigned char raw[QCOW2_ENTRY_SIZE];
 
-		r = meta_read(q->cache, q->io, raw, sizeof raw,
-			h->l1_pos + (uint64_t)i * QCOW2_ENTRY_SIZE, e);
+		r = meta_read(q->cache, q->io, raw, sizeof raw, pos, e);
 		if (r == 0 && load_be64(raw) & QCOW2_OFFSET)
-			r = check_l1_entry(f, i, load_be64(raw), alone, e);
+			r = check_flag(f, &i, load_be64(raw), 1, alone, e);
+		if (r > 0) {
+			raw[0] ^= QCOW2_COPIED >> 56;
+			r = io_write(q->io, raw, sizeof raw, pos, e);
+		}
 	}
 	return r;
-}
-
-/* L2. */
-
-/* 1: the entry at p was changed. */
-static int check_l2_entry(struct copied_check *f, const struct qcow2_l2_table *table,
-	unsigned char *p, bool alone, struct err *e)
-{
-	const struct qcow2 *q = f->c->q;
-	uint64_t entry = load_be64(p), count = 1; /* in a data file */
-	bool repairs;
-	int r;
-
-	if (!qcow2_l2_has_cluster(q, entry))
-		return 0;
-	if (q->external)
-		r = !(entry & QCOW2_COPIED);
-	else
-		r = is_wrong(f, (entry & QCOW2_OFFSET) >> q->header.cluster_bits, entry, &count, e);
-	if (r <= 0 || is_harmless(f, entry, table->live))
-		return MIN(r, 0);
-	repairs = can_repair(f, entry, alone);
-	check_tell(f->c->r, "%s OFLAG_COPIED data cluster: l2_entry=%" PRIx64 " refcount=%" PRIu64,
-		repairs ? "Repairing" : "ERROR", entry, count);
-	count_finding(f, repairs, table->live);
-	if (!repairs)
-		return check_go_on(f->c->r, e);
-	p[0] ^= QCOW2_COPIED >> 56;
-	return 1;
 }
 
 static int check_table(struct copied_check *f, const struct qcow2_l2_table *table, struct err *e)
@@ -148,8 +132,15 @@ static int check_table(struct copied_check *f, const struct qcow2_l2_table *tabl
 	if (r == 0)
 		r = qcow2_check_read(c, table->pos, c->buf, q->cluster_size, &empty, e);
 	for (unsigned i = 0; r >= 0 && !empty && i < 1u << q->entries_bits; i++) {
-		r = check_l2_entry(f, table, c->buf + i * q->entry_size, alone, e);
-		changed |= r > 0;
+		unsigned char *p = c->buf + i * q->entry_size;
+
+		if (!qcow2_l2_has_cluster(q, load_be64(p)))
+			continue;
+		r = check_flag(f, NULL, load_be64(p), table->live, alone, e);
+		if (r > 0) {
+			p[0] ^= QCOW2_COPIED >> 56;
+			changed = true;
+		}
 	}
 	if (r >= 0 && changed)
 		r = io_write(q->io, c->buf, q->cluster_size, table->pos, e);
@@ -164,7 +155,6 @@ int qcow2_check_copied(struct qcow2_check *c, unsigned repair, struct err *e)
 	bool repairs = known && (repair & CHECK_ERRORS || (repair && sound));
 	struct copied_check f = {
 		.c = c,
-		.lookup = {.c = c},
 		.may_set = repairs && !c->uncertain && !c->overflow,
 		.may_clear = repairs,
 	};
@@ -176,6 +166,7 @@ int qcow2_check_copied(struct qcow2_check *c, unsigned repair, struct err *e)
 		i++)
 		if (c->tables[i].pos)
 			rc = check_table(&f, &c->tables[i], e);
-	qcow2_check_refcount_end(&f.lookup);
+	if (f.meta.block)
+		meta_unpin(c->q->cache, &f.meta);
 	return rc;
 }

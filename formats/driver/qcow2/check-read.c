@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* check-read.c - tables read by a check, within limits. */
-#include "check-read.h"
+#include "check.h"
 
 #include <errno.h>
 #include <unistd.h>

@@ -4,7 +4,7 @@
  * Findings, their wording and how they count are those of QEMU 7.2.  The cluster of an invalid
  * entry is counted as well, so that no cluster in use appears to be free.
  */
-#include "check-references.h"
+#include "check.h"
 
 #include <errno.h>
 #include <inttypes.h>
@@ -16,8 +16,6 @@
 #include "util/err.h"
 #include "io/io.h"
 #include "bitmaps.h"
-#include "check-read.h"
-#include "check-refcount.h"
 #include "compress.h"
 #include "l1.h"
 #include "l2.h"

@@ -10,16 +10,10 @@
 
 #include "util/bytes.h"
 #include "util/err.h"
+#include "io/cache.h"
 #include "io/io.h"
 #include "image/image.h"
-#include "check-collect.h"
-#include "check-copied.h"
-#include "check-read.h"
-#include "check-refcount.h"
-#include "check-references.h"
 #include "refcount.h"
-#include "repair-snapshots.h"
-#include "repair.h"
 
 /* Clusters in a window, at 4 bytes each: as many as the host stores of the file, or as its tables
  * can map; 1 GiB of memory at most. */
@@ -51,12 +45,12 @@ static int compare_block(
 {
 	const struct qcow2 *q = c->q;
 	const uint32_t *refs = c->refs + (first - c->first);
-	uint64_t pos = qcow2_check_refcount_block(c, i);
+	uint64_t pos = qcow2_check_block(c, i);
 	uint64_t skip = first & ((UINT64_C(1) << qcow2_block_bits(q)) - 1);
 	bool empty = pos == 0;
 	int r = 0;
 
-	if (!qcow2_check_refcount_readable(c, pos)) {
+	if (!qcow2_check_block_readable(c, pos)) {
 		check_tell(c->r, "Can't get refcount for cluster %" PRIu64 ": %s", first,
 			strerror(EIO));
 		c->r->check_errors += n;

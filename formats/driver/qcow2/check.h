@@ -3,7 +3,7 @@
  *
  * check-collect.c finds the tables, check-references.c counts the references in them, check.c
  * compares these with the refcounts, repair.c corrects the refcounts, check-copied.c checks and
- * repairs the flag COPIED, and verify.c decides by all that whether the image may be written to.
+ * repairs the flag COPIED, and write-ops.c decides by all that whether the image may be written to.
  *
  * References are counted in a window of clusters at a time, so that memory does not grow with the
  * length of a sparse file.  One window nearly always covers the file; else the tables are walked
@@ -17,18 +17,12 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#include "io/meta.h"
 #include "image/check.h"
 #include "qcow2.h"
 
 struct err;
-struct image;
 
-/* Metadata that something other than an L1 table refers to. */
-struct qcow2_region {
-	const char *what;
-	uint64_t pos, len;
-};
+#define QCOW2_REFTABLE_OFFSET 0xfffffffffffffe00u /* of refcount table entries */
 
 struct qcow2_l2_table {
 	uint64_t pos;
@@ -47,7 +41,7 @@ struct qcow2_check {
 	uint64_t nclusters;
 
 	/* The tables. */
-	struct qcow2_region *regions;
+	struct qcow2_range *regions; /* metadata that something other than an L1 table refers to */
 	size_t nregions;
 	struct qcow2_l2_table *tables; /* those of the live disk first, in its order */
 	size_t ntables;
@@ -94,6 +88,18 @@ static inline bool qcow2_check_ends(const struct qcow2_check *c)
 	return c->for_writing && c->r->corruptions > 0;
 }
 
+/* The position of refcount block number i; 0: there is none, its refcounts are 0. */
+static inline uint64_t qcow2_check_block(const struct qcow2_check *c, uint64_t i)
+{
+	return i < c->nreftable ? c->reftable[i] & QCOW2_REFTABLE_OFFSET : 0;
+}
+
+/* Can a refcount block at pos be read?  Beyond the end of the file it is zeroes, as in QEMU. */
+static inline bool qcow2_check_block_readable(const struct qcow2_check *c, uint64_t pos)
+{
+	return qcow2_in_cluster(c->q, pos) == 0 && pos <= (uint64_t)INT64_MAX - c->q->cluster_size;
+}
+
 /* Checks everything but COPIED, for a check in which only q, r and for_writing are set. */
 int qcow2_check_look(struct qcow2_check *c, struct err *e);
 void qcow2_check_end(struct qcow2_check *c);
@@ -104,7 +110,53 @@ void qcow2_check_end(struct qcow2_check *c);
  * errors. */
 int qcow2_check_run(struct qcow2 *q, unsigned repair, struct check_report *r, struct err *e);
 
-/* As in struct format. */
-int qcow2_check(struct image *img, unsigned repair, struct check_report *r, struct err *e);
+/* check-read.c: the work of a check is bounded by what the host stores of the file. */
+
+/* The bytes that the host stores of the file: holes cost nothing. */
+uint64_t qcow2_check_read_stored(const struct qcow2_check *c);
+
+/* Limits the bytes and references of a walk over all tables to those of a sound file. */
+void qcow2_check_read_limit(struct qcow2_check *c);
+
+/* The same, and limits the findings to those of a file whose refcounts are all lost. */
+void qcow2_check_read_restart(struct qcow2_check *c);
+
+/* Reads len bytes of a table; bytes beyond the end of the file are zeroes.  *empty: all of them
+ * are, and buf was left alone. */
+int qcow2_check_read(
+	struct qcow2_check *c, uint64_t pos, void *buf, size_t len, bool *empty, struct err *e);
+
+/* Reads the first *n, a cluster at most, of the len bytes of a table into c->buf.  *empty: they
+ * are in a hole of the file, which may be longer than a cluster. */
+int qcow2_check_read_piece(
+	struct qcow2_check *c, uint64_t pos, uint64_t len, uint64_t *n, bool *empty, struct err *e);
+
+/* check-collect.c: reads the L1 tables, the refcount table and the snapshot table, and reports
+ * their errors. */
+int qcow2_check_collect(struct qcow2_check *c, struct err *e);
+
+/* check-references.c: counts the references in one window of clusters after the other, up to end
+ * and to the last cluster, and calls work for each window.  The first count reports errors of the
+ * tables. */
+typedef int qcow2_check_window(struct qcow2_check *c, void *arg, struct err *e);
+int qcow2_check_references(
+	struct qcow2_check *c, uint64_t end, qcow2_check_window *work, void *arg, struct err *e);
+
+/* check-copied.c: reports flags that are wrong in the tables of the live disk, and repairs those
+ * that repair allows and that can be repaired without doubt. */
+int qcow2_check_copied(struct qcow2_check *c, unsigned repair, struct err *e);
+
+/* repair.c: corrects refcounts in place, as far as repair allows. */
+int qcow2_repair_refcounts(struct qcow2_check *c, unsigned repair, struct err *e);
+
+/* Writes a new refcount table with new refcount blocks beyond the end of the file. */
+int qcow2_repair_rebuild(struct qcow2_check *c, struct err *e);
+
+/* Makes zero clusters at positions that are not aligned zero clusters without a position. */
+int qcow2_repair_zeroes(struct qcow2_check *c, struct err *e);
+
+/* repair-snapshots.c: writes a new snapshot table beyond the end of the file, with all entries
+ * that can be read. */
+int qcow2_repair_snapshots(struct qcow2_check *c, struct err *e);
 
 #endif

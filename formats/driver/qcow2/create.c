@@ -1,7 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* create.c - new images: one of no bytes is written directly, and then resized like any other. */
-#include "create.h"
-
 #include <errno.h>
 #include <inttypes.h>
 #include <stdlib.h>
@@ -15,11 +13,9 @@
 #include "io/writeback.h"
 #include "view/view.h"
 #include "view/writer.h"
-#include "image/creation.h"
 #include "alloc.h"
 #include "map.h"
 #include "resize.h"
-#include "write-ops.h"
 
 #define CACHE_BYTES (16u << 20)
 

@@ -17,19 +17,12 @@
 #include "image/facts.h"
 #include "image/format.h"
 #include "image/image.h"
+#include "driver/common/qcow-aes.h"
 #include "alloc.h"
-#include "backing.h"
 #include "bitmaps.h"
-#include "check.h"
-#include "create.h"
-#include "crypt.h"
-#include "export.h"
 #include "l1.h"
 #include "map.h"
-#include "measure.h"
-#include "snapshot-ops.h"
 #include "snapshot.h"
-#include "write-ops.h"
 
 /* With the option lenient, a failure that does not concern facts of the image is a warning. */
 static int tolerate(const struct image *img, int r, struct err *e)
@@ -41,10 +34,31 @@ static int tolerate(const struct image *img, int r, struct err *e)
 	return 0;
 }
 
+static int add_luks(struct qcow2 *q, struct err *e)
+{
+	uint64_t pos = q->header.luks_pos, len = q->header.luks_len;
+
+	if (q->header.encryption != QCOW2_LUKS)
+		return 0;
+	if (len == 0)
+		return err_set(e, EINVAL, "encrypted with LUKS, but the LUKS header is missing");
+	if (pos == 0 || qcow2_in_cluster(q, pos))
+		return err_set(e, EINVAL,
+			"LUKS header: offset 0x%" PRIx64 " is not a multiple of %" PRIu32, pos,
+			q->cluster_size);
+	if (!range_fits(pos, len, q->io->size))
+		return err_set(e, EINVAL,
+			"LUKS header: %" PRIu64 " bytes at 0x%" PRIx64
+			" pass the end of the file, 0x%" PRIx64,
+			len, pos, q->io->size);
+	qcow2_range_set(q, "LUKS header", pos, len);
+	return 0;
+}
+
 static int add_l1(struct image *img, struct qcow2 *q, struct err *e)
 {
 	const struct qcow2_header *h = &q->header;
-	uint64_t needed = div_round_up(h->size, UINT64_C(1) << qcow2_l1_bits(q));
+	uint64_t needed = qcow2_l1_needed(q, h->size);
 	int r = qcow2_l1_check_shape(q, h->l1_pos, h->l1_size, e);
 
 	if (r < 0)
@@ -112,6 +126,20 @@ static int open_data_file(struct image *img, struct qcow2 *q, struct err *e)
 	return 0;
 }
 
+/* Sets the key of the standard clusters of disks and VM states.  Tables and compressed clusters are
+ * never encrypted. */
+static int unlock(const struct image *img, struct qcow2 *q, struct err *e)
+{
+	int r;
+
+	if (q->header.encryption == QCOW2_AES)
+		return qcow_aes_unlock(img, &q->crypt, e);
+	if (q->header.encryption != QCOW2_LUKS)
+		return 0;
+	r = luks_read(&q->luks, q->io, q->header.luks_pos, q->header.luks_len, e);
+	return r < 0 ? r : luks_unlock(&q->luks, img->opts, &q->crypt, e);
+}
+
 static int add_live_state(struct image *img, struct qcow2 *q, struct err *e)
 {
 	const struct qcow2_header *h = &q->header;
@@ -129,19 +157,6 @@ static int add_live_state(struct image *img, struct qcow2 *q, struct err *e)
 		return -e->code;
 	}
 	return 0;
-}
-
-static int add_snapshots(struct image *img, struct qcow2 *q, struct err *e)
-{
-	uint64_t len;
-	int r;
-
-	if (img->opts->nosnapshots)
-		return 0;
-	r = tolerate(img, qcow2_snapshot_add_all(img, q, &len, e), e);
-	if (r == 0 && len > 0)
-		qcow2_range_set(q, "snapshot table", q->header.snapshots_pos, len);
-	return r;
 }
 
 static int name_parent(struct image *img, const struct qcow2_header *h, struct err *e)
@@ -166,27 +181,23 @@ static int qcow2_setup(struct image *img, struct qcow2 *q, struct err *e)
 	if (r < 0)
 		return r;
 	qcow2_init(q, img->io, img->opts->cache, img->opts->codec);
-	if (h->encryption == QCOW2_LUKS) {
-		r = qcow2_crypt_check_luks(q, e);
-		if (r == 0)
-			qcow2_range_set(q, "LUKS header", h->luks_pos, h->luks_len);
-	}
+	r = add_luks(q, e);
 	if (r == 0)
 		r = add_l1(img, q, e);
 	if (r < 0)
 		return r;
 	add_refcounts(img, q);
-	if (q->header.incompatible & QCOW2_CORRUPT)
+	if (h->incompatible & QCOW2_CORRUPT)
 		image_warn(img, "marked corrupt: QEMU met a damaged table in it");
 	r = open_data_file(img, q, e);
 	if (r == 0)
-		r = qcow2_crypt_unlock(img, q, e);
+		r = unlock(img, q, e);
 	if (r == 0)
 		r = add_live_state(img, q, e);
+	if (r == 0 && !img->opts->nosnapshots)
+		r = tolerate(img, qcow2_snapshot_add_all(img, q, e), e);
 	if (r == 0)
-		r = add_snapshots(img, q, e);
-	if (r == 0)
-		r = name_parent(img, &q->header, e);
+		r = name_parent(img, h, e);
 	return r;
 }
 
@@ -223,6 +234,7 @@ static void qcow2_facts(const struct image *img, struct facts *f)
 {
 	const struct qcow2 *q = img->priv;
 	const struct qcow2_header *h = &q->header;
+	struct facts *inner;
 
 	facts_cluster_size(f, q->cluster_size);
 	facts_dirty(f, h->incompatible & QCOW2_DIRTY);
@@ -236,7 +248,13 @@ static void qcow2_facts(const struct image *img, struct facts *f)
 	}
 	qcow2_bitmaps_facts(q, f);
 	facts_number(f, "refcount-bits", 1u << h->refcount_order);
-	qcow2_crypt_facts(q, f);
+	if (h->encryption != QCOW2_PLAIN) {
+		facts_encrypted(f);
+		inner = facts_object(f, "encrypt");
+		facts_text(inner, "format", h->encryption == QCOW2_AES ? "aes" : "luks");
+		if (h->encryption == QCOW2_LUKS)
+			luks_facts(&q->luks, inner);
+	}
 	if (h->version >= 3) {
 		facts_flag(f, "corrupt", h->incompatible & QCOW2_CORRUPT);
 		facts_flag(f, "extended-l2", q->extended);

@@ -1,17 +1,18 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* export.c - a disk shown as a qcow2 file: header, refcount table, refcount blocks, L1 table, L2
- * tables, data.  Each cluster of the file is used once.
+ * tables, data.  Each cluster of the file is used once.  And the size of such a file.
  */
-#include "export.h"
-
 #include "util/bytes.h"
 #include "util/err.h"
 #include "export/allocmap.h"
 #include "export/regions.h"
+#include "image/format.h"
+#include "bitmaps.h"
 #include "l1.h"
+#include "map.h"
 
 #define CLUSTER        (UINT64_C(1) << EXPORT_BITS)
-#define L2_ENTRIES     (CLUSTER / 8)
+#define TABLE_ENTRIES  (CLUSTER / QCOW2_ENTRY_SIZE)
 #define L2_BITS        (EXPORT_BITS + 13) /* of disk that an L2 table maps */
 #define BLOCK_ENTRIES  (CLUSTER / 2)      /* of a refcount block */
 #define REFCOUNT_ORDER 4
@@ -88,7 +89,7 @@ static int fill_l2(
 	const struct regions *m, uint64_t first, size_t n, unsigned char *out, struct err *e)
 {
 	const struct qcow2_layout *q = (const struct qcow2_layout *)m;
-	uint64_t cluster = allocmap_select(q->tables, first / L2_ENTRIES) * L2_ENTRIES;
+	uint64_t cluster = allocmap_select(q->tables, first / TABLE_ENTRIES) * TABLE_ENTRIES;
 	uint64_t end = MIN(cluster + n, allocmap_all(m->stored));
 	uint64_t pos = q->data_pos + allocmap_rank(m->stored, cluster) * CLUSTER;
 
@@ -102,44 +103,39 @@ static int fill_l2(
 	return 0;
 }
 
-/* Refcount blocks count themselves and the refcount table. */
-static void place_refcounts(struct qcow2_layout *q, uint64_t others)
+/* The clusters of the refcount table and refcount blocks for n other clusters and themselves. */
+static uint64_t refcount_clusters(uint64_t n)
 {
-	uint64_t blocks = 0, tables = 0, before;
+	uint64_t own = 0, blocks, last;
 
 	do {
-		before = blocks + tables;
-		q->clusters = others + before;
-		blocks = div_round_up(q->clusters, BLOCK_ENTRIES);
-		tables = div_round_up(blocks * QCOW2_ENTRY_SIZE, CLUSTER);
-	} while (blocks + tables > before);
-	q->blocks = blocks;
-	q->table_pos = CLUSTER;
-	q->block_pos = q->table_pos + tables * CLUSTER;
-}
-
-static void place(struct qcow2_layout *q)
-{
-	uint64_t ntables = allocmap_stored(q->tables), l1_clusters;
-
-	q->l1_size = allocmap_all(q->tables);
-	l1_clusters = div_round_up(q->l1_size * QCOW2_ENTRY_SIZE, CLUSTER);
-	place_refcounts(q, 1 + l1_clusters + ntables + allocmap_stored(q->regions.stored));
-	q->l1_pos = q->block_pos + q->blocks * CLUSTER;
-	q->l2_pos = q->l1_pos + l1_clusters * CLUSTER;
-	q->data_pos = q->l2_pos + ntables * CLUSTER;
+		last = own;
+		blocks = div_round_up(n + own, BLOCK_ENTRIES);
+		own = blocks + div_round_up(blocks, TABLE_ENTRIES);
+	} while (own != last);
+	return own;
 }
 
 static void add_regions(struct qcow2_layout *q)
 {
 	struct regions *m = &q->regions;
-	uint64_t ntables = allocmap_stored(q->tables);
+	uint64_t ntables = allocmap_stored(q->tables), l1_clusters, others;
 
+	q->l1_size = allocmap_all(q->tables);
+	l1_clusters = div_round_up(q->l1_size, TABLE_ENTRIES);
+	others = 1 + l1_clusters + ntables + allocmap_stored(m->stored);
+	q->clusters = others + refcount_clusters(others);
+	q->blocks = div_round_up(q->clusters, BLOCK_ENTRIES);
+	q->table_pos = CLUSTER;
+	q->block_pos = q->table_pos + div_round_up(q->blocks, TABLE_ENTRIES) * CLUSTER;
+	q->l1_pos = q->block_pos + q->blocks * CLUSTER;
+	q->l2_pos = q->l1_pos + l1_clusters * CLUSTER;
+	q->data_pos = q->l2_pos + ntables * CLUSTER;
 	regions_add_table(m, 0, 1, QCOW2_HEADER_LENGTH, fill_header);
 	regions_add_table(m, q->table_pos, q->blocks, QCOW2_ENTRY_SIZE, fill_refcount_table);
 	regions_add_table(m, q->block_pos, q->clusters, 2, fill_refcounts);
 	regions_add_sparse_table(m, q->l1_pos, q->l1_size, QCOW2_ENTRY_SIZE, fill_l1, q->tables);
-	regions_add_table(m, q->l2_pos, ntables * L2_ENTRIES, QCOW2_ENTRY_SIZE, fill_l2);
+	regions_add_table(m, q->l2_pos, ntables * TABLE_ENTRIES, QCOW2_ENTRY_SIZE, fill_l2);
 	regions_add_data(m, q->data_pos, m->stored, 0, NULL);
 }
 
@@ -152,7 +148,6 @@ static int qcow2_make(
 	if (!q)
 		return -e->code;
 	q->tables = q->regions.coarse;
-	place(q);
 	add_regions(q);
 	return regions_end(&q->regions, q->clusters * CLUSTER, &qcow2_export, file, e);
 }
@@ -163,3 +158,19 @@ const struct export_format qcow2_export = {
 	.max_file = (uint64_t)QCOW2_MAX_REFTABLE_BYTES / 8 * BLOCK_ENTRIES * CLUSTER,
 	.make = qcow2_make,
 };
+
+/* All tables, as if the whole disk were allocated, and the clusters with data. */
+int qcow2_measure(const struct view *disk, uint64_t size, struct measured *m, struct err *e)
+{
+	uint64_t data = div_round_up(size, CLUSTER), l2 = div_round_up(data, TABLE_ENTRIES);
+	uint64_t tables = 1 + l2 + div_round_up(l2, TABLE_ENTRIES); /* with the header */
+	const struct qcow2 *q = disk ? qcow2_map_image(disk) : NULL;
+
+	(void)e;
+	tables = (tables + refcount_clusters(tables + data)) * CLUSTER;
+	m->full = tables + data * CLUSTER;
+	m->required = tables + (disk ? format_measure_units(disk, CLUSTER) : 0);
+	m->has_bitmaps = q && q->header.version >= 3;
+	m->bitmaps = m->has_bitmaps ? qcow2_bitmaps_size(q, CLUSTER) : 0;
+	return 0;
+}

@@ -129,20 +129,18 @@ static uint64_t clusters_of(const struct qcow2 *q, struct qcow2_l1 l1)
 
 void qcow2_l1_drop(struct qcow2 *q, struct qcow2_l1 l1)
 {
-	if (l1.entries > 0)
-		qcow2_alloc_drop(q->alloc, l1.pos >> q->header.cluster_bits, clusters_of(q, l1));
+	qcow2_alloc_drop(q->alloc, l1.pos >> q->header.cluster_bits, clusters_of(q, l1));
 }
 
 int qcow2_l1_make(struct qcow2 *q, struct qcow2_l1 from, uint64_t mask, uint32_t entries,
 	struct qcow2_l1 *to, struct err *e)
 {
 	struct qcow2_clusters c = {.n = 0};
-	bool reads_zero;
 	int r = qcow2_alloc_prepare(q->alloc, 2, e);
 
 	*to = (struct qcow2_l1){.entries = entries};
 	if (r == 0 && entries > 0)
-		r = qcow2_alloc_take(q->alloc, clusters_of(q, *to), true, &c, &reads_zero, e);
+		r = qcow2_alloc_take(q->alloc, clusters_of(q, *to), true, &c, NULL, e);
 	if (r < 0)
 		return r;
 	to->pos = c.first << q->header.cluster_bits;

@@ -120,8 +120,7 @@ void qcow2_l2_drop_entry(struct qcow2_alloc *a, const unsigned char *p)
 {
 	struct qcow2_clusters c = qcow2_l2_clusters(a->q, load_be64(p));
 
-	if (c.n > 0)
-		qcow2_alloc_drop(a, c.first, c.n);
+	qcow2_alloc_drop(a, c.first, c.n);
 }
 
 int qcow2_l2_drop_entries(
@@ -166,11 +165,10 @@ static int make_table(
 	uint64_t mask = q->external ? UINT64_MAX : ~QCOW2_COPIED;
 	unsigned char raw[QCOW2_ENTRY_SIZE];
 	struct qcow2_clusters c;
-	bool reads_zero;
 	int r = qcow2_alloc_prepare(q->alloc, 1, e);
 
 	if (r == 0)
-		r = qcow2_alloc_take(q->alloc, 1, true, &c, &reads_zero, e);
+		r = qcow2_alloc_take(q->alloc, 1, true, &c, NULL, e);
 	if (r < 0)
 		return r;
 	*table = c.first << bits;

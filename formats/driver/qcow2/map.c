@@ -15,11 +15,10 @@
 #include "util/bytes.h"
 #include "util/err.h"
 #include "io/meta.h"
-#include "io/codec.h"
+#include "io/crypt.h"
 #include "io/io.h"
 #include "view/view.h"
 #include "compress.h"
-#include "crypt.h"
 #include "l1.h"
 #include "l2.h"
 
@@ -221,9 +220,15 @@ static int extent_of_data(const struct qcow2_view *v, const struct l2_run *run, 
 	if (hit)
 		len = hit->pos - run->host - skip;
 	r = extent_in_file(x, q->data, run->host, skip, len, q->cluster_size, e);
-	if (r == 0)
-		x->inplace = x->kind == EXTENT_FILE && is_owned(v, run, x);
-	return r < 0 || !q->crypt ? r : qcow2_crypt_extent(q, off, x, e);
+	if (r < 0)
+		return r;
+	x->inplace = x->kind == EXTENT_FILE && is_owned(v, run, x);
+	if (!q->crypt)
+		return 0;
+	/* The AES method numbers sectors from the start of the disk, LUKS from that of the file. */
+	if (q->header.encryption == QCOW2_LUKS)
+		off = x->pos;
+	return extent_encrypted(x, q->crypt, off / CRYPT_SECTOR, e);
 }
 
 static int extent_of_run(const struct qcow2_view *v, const struct l2_run *run, uint64_t off,

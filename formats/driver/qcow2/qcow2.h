@@ -1,5 +1,11 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* qcow2.h - an opened qcow2 image: its geometry and the ranges of its metadata.
+/* qcow2.h - the qcow2 driver: an opened image, its geometry and the ranges of its metadata.
+ *
+ * driver.c opens images; header.c decodes and encodes the header; map.c maps guest offsets through
+ * l1.c and l2.c; snapshot.c has the snapshot table and snapshot-ops.c changes it; refcount.c and
+ * alloc.c have the clusters; write.c and compress.c change the disk, resize.c its size, backing.c
+ * its backing file, and write-ops.c begins that; walk.c visits all clusters of a state; check.h has
+ * the check; create.c makes images, export.c files over other disks.
  *
  * A disk is mapped by an L1 table, whose entries point to L2 tables, whose entries point to
  * clusters.  A refcount table points to refcount blocks, which count the references to each
@@ -11,14 +17,21 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-#include "view/view.h"
+#include "util/bytes.h"
 #include "driver/common/luks.h"
+#include "image/creation.h"
+#include "view/view.h"
 #include "header.h"
 
 struct cache;
+struct check_report;
 struct codec;
 struct crypt;
+struct export_format;
+struct image;
 struct io;
+struct measured;
+struct snapshot_ops;
 
 #define QCOW2_ENTRY_SIZE  8u /* bytes of an L1, refcount table or bitmap table entry */
 #define QCOW2_SUBCLUSTERS 32
@@ -82,6 +95,12 @@ static inline unsigned qcow2_l1_bits(const struct qcow2 *q)
 	return q->header.cluster_bits + q->entries_bits;
 }
 
+/* L1 entries that a disk of size bytes needs. */
+static inline uint64_t qcow2_l1_needed(const struct qcow2 *q, uint64_t size)
+{
+	return div_round_up(size, UINT64_C(1) << qcow2_l1_bits(q));
+}
+
 /* log2 of the refcounts in a refcount block. */
 static inline unsigned qcow2_block_bits(const struct qcow2 *q)
 {
@@ -107,5 +126,22 @@ static inline bool qcow2_zero_below(const struct qcow2_view *v, uint64_t off)
 {
 	return !v->view.below || off >= v->view.below->size;
 }
+
+/* Entry points that struct format names, each in the file of its name; qcow2_measure is in
+ * export.c.
+ */
+int qcow2_backing_set(struct image *img, const char *name, const char *format, struct err *e);
+/* All of an empty disk is read from the backing file. */
+int qcow2_backing_empty(struct image *img, struct err *e);
+int qcow2_check(struct image *img, unsigned repair, struct check_report *r, struct err *e);
+int qcow2_create(struct creation *c, struct err *e);
+extern const struct create_option qcow2_create_options[];
+extern const struct export_format qcow2_export;
+int qcow2_measure(const struct view *disk, uint64_t size, struct measured *m, struct err *e);
+extern const struct snapshot_ops qcow2_snapshot_ops;
+int qcow2_write_ops_start(struct image *img, struct err *e);
+
+/* write-ops.c: sets the write operations of the view of the live disk. */
+void qcow2_write_ops_set(struct view *v);
 
 #endif

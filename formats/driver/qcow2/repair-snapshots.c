@@ -7,7 +7,7 @@
  * is left as it is.  Entries of zeroes, and those beyond the end of the file, are dropped.  The new
  * table lies beyond the end of the file, and the header changes to it in one write.
  */
-#include "repair-snapshots.h"
+#include "check.h"
 
 #include <errno.h>
 #include <inttypes.h>
@@ -19,10 +19,9 @@
 #include "util/err.h"
 #include "io/meta.h"
 #include "io/io.h"
-#include "check-refcount.h"
 #include "l1.h"
 #include "refcount.h"
-#include "snapshot-table.h"
+#include "snapshot.h"
 
 #define TEXT_MAX 1100u /* bytes of an id and a name */
 
@@ -221,10 +220,10 @@ static int count_cluster(struct qcow2_check *c, uint64_t cluster, struct err *e)
 {
 	const struct qcow2 *q = c->q;
 	unsigned bits = qcow2_block_bits(q);
-	uint64_t pos = qcow2_check_refcount_block(c, cluster >> bits);
+	uint64_t pos = qcow2_check_block(c, cluster >> bits);
 	int r;
 
-	if (pos == 0 || !qcow2_check_refcount_readable(c, pos) || !range_fits(pos, 1, q->io->size))
+	if (pos == 0 || !qcow2_check_block_readable(c, pos) || !range_fits(pos, 1, q->io->size))
 		return 0;
 	r = io_read_padded(q->io, c->buf, q->cluster_size, pos, e);
 	if (r < 0)

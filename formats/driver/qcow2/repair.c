@@ -5,7 +5,7 @@
  * At any time, no refcount on disk is lower than it was or than the references are, and no pointer
  * leads to a table that is not durable yet.
  */
-#include "repair.h"
+#include "check.h"
 
 #include <errno.h>
 #include <inttypes.h>
@@ -15,9 +15,6 @@
 #include "util/bytes.h"
 #include "util/err.h"
 #include "io/io.h"
-#include "check-read.h"
-#include "check-refcount.h"
-#include "check-references.h"
 #include "l1.h"
 #include "l2.h"
 
@@ -47,8 +44,7 @@ static int repair_window(struct qcow2_check *c, void *arg, struct err *e)
 	int r = 0;
 
 	for (; r == 0 && at < end; at = next) {
-		uint64_t start = at >> bits << bits,
-			 pos = qcow2_check_refcount_block(c, at >> bits);
+		uint64_t start = at >> bits << bits, pos = qcow2_check_block(c, at >> bits);
 		bool empty = pos == 0, changed = false;
 
 		next = MIN(end, start + (UINT64_C(1) << bits));
@@ -102,10 +98,10 @@ static int need_block(struct rebuild *b, uint64_t i, struct err *e)
 static int read_old(
 	struct qcow2_check *c, struct rebuild *b, uint64_t i, bool *empty, struct err *e)
 {
-	uint64_t pos = qcow2_check_refcount_block(c, i);
+	uint64_t pos = qcow2_check_block(c, i);
 
 	*empty = true;
-	if (!c->uncertain || pos == 0 || !qcow2_check_refcount_readable(c, pos))
+	if (!c->uncertain || pos == 0 || !qcow2_check_block_readable(c, pos))
 		return 0;
 	return qcow2_check_read(c, pos, b->old, c->q->cluster_size, empty, e);
 }

@@ -82,7 +82,7 @@ static int move_last(struct qcow2_view *v, uint64_t off, uint64_t new_size, stru
 		return err_nomem(e);
 	r = read_last(&v->view, off, buf, e);
 	if (r == 0)
-		r = qcow2_write_allocate(q, off, &n, &res.pos, &res.reads_zero, e);
+		r = qcow2_write_allocate(q, off, &n, &res.pos, NULL, e);
 	if (r == 0)
 		r = io_write(res.io, buf, len, res.pos, e);
 	if (r == 0)
@@ -147,13 +147,12 @@ static int preallocate_some(struct qcow2_view *v, uint64_t off, uint64_t end,
 {
 	struct qcow2 *q = v->q;
 	uint64_t table;
-	bool reads_zero;
 	int r = qcow2_l2_own(v, off, &table, e);
 
 	if (r == 0)
 		r = qcow2_l2_read(q, table, off, qcow2_clusters_of(q, off, end - off), t, e);
 	if (r == 0)
-		r = qcow2_write_allocate(q, off, &t->n, pos, &reads_zero, e);
+		r = qcow2_write_allocate(q, off, &t->n, pos, NULL, e);
 	for (size_t i = 0; r == 0 && i < t->n; i++) {
 		uint64_t host = *pos + ((uint64_t)i << q->header.cluster_bits);
 
@@ -198,22 +197,11 @@ int qcow2_resize_put_size(struct qcow2_view *v, uint64_t size, struct err *e)
 	return 0;
 }
 
-static int grow_l1(struct qcow2_view *v, uint64_t size, struct err *e)
-{
-	uint64_t entries = div_round_up(size, UINT64_C(1) << qcow2_l1_bits(v->q));
-	struct qcow2_l1 to;
-	int r;
-
-	if (entries <= v->l1_size)
-		return 0;
-	r = qcow2_l1_make(v->q, qcow2_l1_of(v), UINT64_MAX, entries, &to, e);
-	return r == 0 ? qcow2_l1_switch(v, to, e) : r;
-}
-
 static int grow(struct qcow2_view *v, uint64_t size, struct err *e)
 {
 	struct qcow2 *q = v->q;
-	uint64_t old = v->view.size;
+	uint64_t old = v->view.size, entries = qcow2_l1_needed(q, size);
+	struct qcow2_l1 l1;
 	int r = 0;
 
 	if (q->header.version < 3 && !qcow2_zero_below(v, old))
@@ -225,8 +213,11 @@ static int grow(struct qcow2_view *v, uint64_t size, struct err *e)
 		r = zero_last(v, size, e);
 	if (r == 0)
 		r = drop_from(v, round_up(old, q->cluster_size), e);
-	if (r == 0)
-		r = grow_l1(v, size, e);
+	if (r == 0 && entries > v->l1_size) {
+		r = qcow2_l1_make(q, qcow2_l1_of(v), UINT64_MAX, entries, &l1, e);
+		if (r == 0)
+			r = qcow2_l1_switch(v, l1, e);
+	}
 	if (r == 0)
 		r = hide_below(v, size, e);
 	/* Bytes that others write to a raw data file are part of the disk. */
@@ -236,28 +227,13 @@ static int grow(struct qcow2_view *v, uint64_t size, struct err *e)
 	return r == 0 ? qcow2_resize_put_size(v, size, e) : r;
 }
 
-/* The new end is durable before anything beyond it is dropped. */
-static int shrink(struct qcow2_view *v, uint64_t size, struct err *e)
-{
-	struct qcow2 *q = v->q;
-	int r = qcow2_resize_put_size(v, size, e);
-
-	if (r == 0)
-		r = writer_write_back(q->alloc->writer, e);
-	if (r == 0)
-		r = drop_from(v, round_up(size, q->cluster_size), e);
-	if (r == 0 && q->external)
-		r = io_resize(q->data, size, e);
-	return r;
-}
-
 int qcow2_resize_check(const struct qcow2 *q, uint64_t size, struct err *e)
 {
 	uint64_t max = (uint64_t)QCOW2_MAX_L1_BYTES / QCOW2_ENTRY_SIZE;
 
 	if (size % 512 != 0)
 		return err_set(e, EINVAL, "%" PRIu64 " bytes are not whole sectors", size);
-	if (size > LIMIT_DISK_SIZE || div_round_up(size, UINT64_C(1) << qcow2_l1_bits(q)) > max)
+	if (size > LIMIT_DISK_SIZE || qcow2_l1_needed(q, size) > max)
 		return err_set(e, EFBIG,
 			"a disk of %" PRIu64 " bytes needs an L1 table of more than %u bytes", size,
 			QCOW2_MAX_L1_BYTES);
@@ -267,12 +243,22 @@ int qcow2_resize_check(const struct qcow2 *q, uint64_t size, struct err *e)
 int qcow2_resize(struct view *view, uint64_t size, struct err *e)
 {
 	struct qcow2_view *v = (struct qcow2_view *)view;
-	const struct qcow2_header *h = &v->q->header;
-	int r = qcow2_resize_check(v->q, size, e);
+	struct qcow2 *q = v->q;
+	int r = qcow2_resize_check(q, size, e);
 
-	if (r == 0 && h->version < 3 && h->nsnapshots > 0)
+	if (r == 0 && q->header.version < 3 && q->header.nsnapshots > 0)
 		r = err_set(e, ENOTSUP, "version 2 cannot resize a disk with snapshots");
 	if (r < 0)
 		return r;
-	return size > view->size ? grow(v, size, e) : shrink(v, size, e);
+	if (size > view->size)
+		return grow(v, size, e);
+	/* The new end is durable before anything beyond it is dropped. */
+	r = qcow2_resize_put_size(v, size, e);
+	if (r == 0)
+		r = writer_write_back(q->alloc->writer, e);
+	if (r == 0)
+		r = drop_from(v, round_up(size, q->cluster_size), e);
+	if (r == 0 && q->external)
+		r = io_resize(q->data, size, e);
+	return r;
 }

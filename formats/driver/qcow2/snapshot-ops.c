@@ -8,8 +8,6 @@
  *   COPIED is cleared before refcounts rise, and set again after they have fallen;
  *   the header points to a new snapshot table, or to a new L1 table, only when that is complete.
  */
-#include "snapshot-ops.h"
-
 #include <errno.h>
 #include <inttypes.h>
 #include <stdio.h>
@@ -25,7 +23,7 @@
 #include "alloc.h"
 #include "l1.h"
 #include "resize.h"
-#include "snapshot-table.h"
+#include "snapshot.h"
 #include "walk.h"
 
 static struct qcow2_view *live_of(const struct image *img)
@@ -115,12 +113,13 @@ static int add_snapshot(struct image *img, struct qcow2_l1 l1, const char *name,
 		return r;
 	qcow2_snapshot_table_append(&t, &s, id, name);
 	r = qcow2_snapshot_add(img, q, &s, id, name, e);
-	if (r == 0) {
-		r = qcow2_snapshot_table_store(q, &t, e);
-		if (r < 0)
-			state_remove(img, img->nstates - 1);
+	if (r < 0) {
+		free(t.p);
+		return r;
 	}
-	qcow2_snapshot_table_free(&t);
+	r = qcow2_snapshot_table_store(q, &t, e);
+	if (r < 0)
+		state_remove(img, img->nstates - 1);
 	return r;
 }
 
@@ -168,25 +167,13 @@ static int find_entry(const struct qcow2 *q, size_t i, struct qcow2_snapshot *s,
 	return r;
 }
 
-static int remove_entry(struct qcow2 *q, size_t i, struct err *e)
-{
-	struct qcow2_snapshot_table t;
-	int r = qcow2_snapshot_table_load(q, 0, &t, e);
-
-	if (r < 0)
-		return r;
-	qcow2_snapshot_table_remove(&t, i - 1);
-	r = qcow2_snapshot_table_store(q, &t, e);
-	qcow2_snapshot_table_free(&t);
-	return r;
-}
-
 static int delete (struct image *img, size_t i, struct err *e)
 {
 	struct qcow2_view *live = live_of(img);
 	struct qcow2 *q = live->q;
 	struct err why = ERR_INIT;
 	struct qcow2_snapshot s = {0};
+	struct qcow2_snapshot_table t;
 	struct qcow2_l1 l1;
 	int r = find_entry(q, i, &s, e);
 
@@ -194,7 +181,11 @@ static int delete (struct image *img, size_t i, struct err *e)
 	if (r == 0)
 		r = qcow2_walk_check(q, l1, e);
 	if (r == 0)
-		r = remove_entry(q, i, e);
+		r = qcow2_snapshot_table_load(q, 0, &t, e);
+	if (r < 0)
+		return r;
+	qcow2_snapshot_table_remove(&t, i - 1);
+	r = qcow2_snapshot_table_store(q, &t, e);
 	if (r < 0)
 		return r;
 	r = qcow2_walk_drop(q, l1, &why);
@@ -218,9 +209,7 @@ static int rename_entry(struct image *img, size_t i, const char *name, struct er
 	if (r < 0)
 		return r;
 	qcow2_snapshot_table_rename(&t, i - 1, name);
-	r = qcow2_snapshot_table_store(q, &t, e);
-	qcow2_snapshot_table_free(&t);
-	return r;
+	return qcow2_snapshot_table_store(q, &t, e);
 }
 
 /* Applying. */
@@ -242,7 +231,7 @@ static int apply(struct image *img, size_t i, struct err *e)
 		r = qcow2_resize_check(q, s.disk_size, e);
 	if (r < 0)
 		return r;
-	needed = div_round_up(s.disk_size, UINT64_C(1) << qcow2_l1_bits(q));
+	needed = qcow2_l1_needed(q, s.disk_size);
 	from = (struct qcow2_l1){.pos = s.l1_pos, .entries = MIN(s.l1_size, needed)};
 	r = qcow2_walk_check(q, from, e);
 	if (r == 0)

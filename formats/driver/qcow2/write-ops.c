@@ -3,24 +3,34 @@
  *
  * An image is checked before it is opened for writing: one marked dirty is repaired, one that is
  * damaged is refused.  The header changes only when the first write comes (begin).
+ *
+ * A writer trusts refcounts and COPIED: it allocates clusters with a refcount of 0, and overwrites
+ * clusters whose entry has COPIED.  If these are wrong, or clusters in use lie beyond the end of
+ * the file, a write that succeeds destroys something else.  So writing begins only when
+ *
+ *   each refcount is at least the number of references, from all states,
+ *   each cluster whose entry in the live disk has COPIED has a refcount of 1, and
+ *   nothing that is referred to lies beyond the end of its file.
+ *
+ * Then no cluster in use is allocated, and each one overwritten in place has one owner.  Leaks and
+ * missing flags are harmless: they cost space or a copy.
  */
-#include "write-ops.h"
-
 #include <errno.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <string.h>
 
 #include "util/bytes.h"
 #include "util/err.h"
 #include "io/io.h"
 #include "io/writeback.h"
 #include "view/writer.h"
-#include "image/check.h"
 #include "image/image.h"
 #include "alloc.h"
 #include "bitmaps.h"
 #include "check.h"
 #include "compress.h"
 #include "resize.h"
-#include "verify.h"
 #include "write.h"
 
 /* The last cluster of a file may be cut off where only zeroes follow. */
@@ -84,6 +94,49 @@ void qcow2_write_ops_set(struct view *v)
 	v->compressed_max = q->external ? 0 : q->cluster_size - 1;
 }
 
+static void keep_first(void *arg, const char *sentence)
+{
+	static const char prefix[] = "ERROR";
+	char *first = arg;
+
+	if (first[0])
+		return;
+	if (strncmp(sentence, prefix, sizeof prefix - 1) == 0)
+		sentence += sizeof prefix - 1;
+	snprintf(first, ERR_TEXT, "%s", sentence + strspn(sentence, ": "));
+}
+
+static int verify(const struct image *img, struct qcow2 *q, struct err *e)
+{
+	char first[ERR_TEXT] = "";
+	struct check_report report = {.found = keep_first, .arg = first};
+	struct qcow2_check c = {.q = q, .r = &report, .for_writing = true};
+	int r = qcow2_check_look(&c, e);
+
+	if (r == 0)
+		r = qcow2_check_copied(&c, 0, e);
+	if (r == 0 && report.corruptions + report.check_errors > 0) {
+		if (c.beyond_end) {
+			err_set(e, EIO,
+				"the file is shorter than its tables say (cut short?), and is not "
+				"written to: %s",
+				first);
+		} else {
+			err_set(e, EUCLEAN, "its metadata is damaged, and it is not written to: %s",
+				first);
+			err_hint_code(e, HINT_REPAIR, NULL);
+		}
+		r = err_hint_code(e, HINT_COW, NULL);
+	} else if (r == 0 && c.harmless > 0) {
+		image_warn(img,
+			"%" PRIu64 " flags or snapshot entries are not up to date: harmless, vdisk "
+			"check -r all repairs them",
+			c.harmless);
+	}
+	qcow2_check_end(&c);
+	return r;
+}
+
 /* Repairs the refcounts of an image marked dirty, which were written late, as QEMU does. */
 static int repair_dirty(struct image *img, struct qcow2 *q, struct err *e)
 {
@@ -92,10 +145,8 @@ static int repair_dirty(struct image *img, struct qcow2 *q, struct err *e)
 
 	if (r == 0 && q->header.incompatible & QCOW2_DIRTY)
 		r = err_set(e, EUCLEAN, "more than refcounts is damaged");
-	if (r < 0) {
-		err_in(e, "it is marked dirty");
-		return err_hint_code(e, HINT_REPAIR, NULL);
-	}
+	if (r < 0)
+		return err_in(e, "it is marked dirty");
 	image_warn(img, "%s was marked dirty: its refcounts were repaired", img->io->name);
 	return 0;
 }
@@ -114,18 +165,15 @@ int qcow2_write_ops_start(struct image *img, struct err *e)
 	struct qcow2 *q = img->priv;
 	int r = 0;
 
-	if (q->header.incompatible & QCOW2_CORRUPT) {
-		err_set(e, EUCLEAN, "it is marked corrupt");
-		return err_hint_code(e, HINT_REPAIR, NULL);
-	}
-	if (q->header.incompatible & QCOW2_DIRTY)
+	if (q->header.incompatible & QCOW2_CORRUPT)
+		r = err_set(e, EUCLEAN, "it is marked corrupt");
+	else if (q->header.incompatible & QCOW2_DIRTY)
 		r = repair_dirty(img, q, e);
-	if (r == 0 && !has_reftable(q)) {
-		err_set(e, EUCLEAN, "the refcount table is invalid");
+	if (r == 0 && !has_reftable(q))
+		r = err_set(e, EUCLEAN, "the refcount table is invalid");
+	if (r < 0)
 		return err_hint_code(e, HINT_REPAIR, NULL);
-	}
-	if (r == 0)
-		r = qcow2_verify(img, q, e);
+	r = verify(img, q, e);
 	if (r == 0 && q->external)
 		r = writeback_add(img->writer->writeback, q->data, e);
 	if (r < 0)

@@ -79,10 +79,12 @@ int qcow2_write_allocate(const struct qcow2 *q, uint64_t off, size_t *n, uint64_
 	struct qcow2_clusters c;
 	int r;
 
-	*pos = off;
-	*reads_zero = off >= q->data->size;
-	if (q->external)
+	if (q->external) {
+		*pos = off;
+		if (reads_zero)
+			*reads_zero = off >= q->data->size;
 		return 0;
+	}
 	r = qcow2_alloc_take(q->alloc, *n, false, &c, reads_zero, e);
 	*pos = c.first << q->header.cluster_bits;
 	*n = c.n;

@@ -19,7 +19,8 @@ int qcow2_write_commit(struct view *view, const struct reservation *res, struct 
 void qcow2_write_cancel(struct view *view, const struct reservation *res);
 int qcow2_write_clear(struct view *view, uint64_t off, uint64_t len, struct err *e);
 
-/* Allocates up to *n clusters for guest offset off; in a data file, that is their position. */
+/* Allocates up to *n clusters for guest offset off; in a data file, that is their position.
+ * reads_zero: as for qcow2_alloc_take. */
 int qcow2_write_allocate(const struct qcow2 *q, uint64_t off, size_t *n, uint64_t *pos,
 	bool *reads_zero, struct err *e);
 
