@@ -226,7 +226,7 @@ static int open_server(struct daemon *d, struct err *e)
 	int ret = prepare_opening(d, e);
 
 	if (ret == 0)
-		ret = read_init(&d->server.readers, &d->log, e);
+		ret = read_init(&d->server.readers, e);
 	if (ret == 0)
 		ret = holder_init(&d->server.holder, d->options.holder, e);
 	if (ret < 0)

@@ -16,7 +16,7 @@
 
 static fuse_ino_t number_of(const struct invalidate *n, const struct node *node)
 {
-	return node == tree_root(n->tree) ? FUSE_ROOT_ID : (uintptr_t)node;
+	return node == n->tree->root ? FUSE_ROOT_ID : (uintptr_t)node;
 }
 
 /* Drops the cached listing of a directory (as the data of a file is dropped) and one entry.  The

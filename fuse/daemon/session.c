@@ -18,7 +18,6 @@
 #include "io/mountinfo.h"
 #include "ops/ops.h"
 #include "options.h"
-#include "ops/read-only.h"
 #include "ops/namespace.h"
 #include "ops/request.h"
 #include "ops/write.h"
@@ -142,7 +141,6 @@ struct fuse_session *session_open(
 	if (ret < 0 || add_mount_options(&args, o) < 0) {
 		err_nomem(e);
 	} else {
-		read_only_add_ops(&ops);
 		if (server->writable) {
 			write_add_ops(&ops);
 			namespace_add_ops(&ops);

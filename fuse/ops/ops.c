@@ -193,7 +193,7 @@ static void op_flush(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
 	(void)ino;
 	if (file->writes)
 		image_pool_flush_soon(server->pool);
-	fuse_reply_err(req, file->writes ? -write_finish(req, file) : 0);
+	fuse_reply_err(req, file->writes ? -write_finish(file) : 0);
 }
 
 static void op_read(
@@ -368,6 +368,34 @@ static void op_listxattr(fuse_req_t req, fuse_ino_t ino, size_t size)
 	reply_xattr(req, ino, NULL, size);
 }
 
+/* Each operation that changes something fails with EROFS.  The kernel sends none of them to a mount
+ * that is read-only, unless it is remounted. */
+
+#define UNUSED __attribute__((unused))
+
+/* Defines an operation with these parameters after the request. */
+#define REFUSE(op, ...)                                                                            \
+	static void op(fuse_req_t req, __VA_ARGS__)                                                \
+	{                                                                                          \
+		fuse_reply_err(req, EROFS);                                                        \
+	}
+
+REFUSE(refuse_setattr, fuse_ino_t ino UNUSED, struct stat *st UNUSED, int which UNUSED,
+	struct fuse_file_info *fi UNUSED)
+REFUSE(refuse_mknod, fuse_ino_t dir UNUSED, const char *name UNUSED, mode_t mode UNUSED,
+	dev_t dev UNUSED)
+REFUSE(refuse_mkdir, fuse_ino_t dir UNUSED, const char *name UNUSED, mode_t mode UNUSED)
+REFUSE(refuse_remove, fuse_ino_t dir UNUSED, const char *name UNUSED) /* unlink and rmdir */
+REFUSE(refuse_symlink, const char *target UNUSED, fuse_ino_t dir UNUSED, const char *name UNUSED)
+REFUSE(refuse_rename, fuse_ino_t from UNUSED, const char *name UNUSED, fuse_ino_t to UNUSED,
+	const char *new_name UNUSED, unsigned flags UNUSED)
+REFUSE(refuse_link, fuse_ino_t ino UNUSED, fuse_ino_t dir UNUSED, const char *name UNUSED)
+REFUSE(refuse_create, fuse_ino_t dir UNUSED, const char *name UNUSED, mode_t mode UNUSED,
+	struct fuse_file_info *fi UNUSED)
+REFUSE(refuse_setxattr, fuse_ino_t ino UNUSED, const char *name UNUSED, const char *value UNUSED,
+	size_t size UNUSED, int flags UNUSED)
+REFUSE(refuse_removexattr, fuse_ino_t ino UNUSED, const char *name UNUSED)
+
 const struct fuse_lowlevel_ops ops_table = {
 	.init = op_init,
 	.lookup = op_lookup,
@@ -387,4 +415,15 @@ const struct fuse_lowlevel_ops ops_table = {
 	.statfs = op_statfs,
 	.getxattr = op_getxattr,
 	.listxattr = op_listxattr,
+	.setattr = refuse_setattr,
+	.mknod = refuse_mknod,
+	.mkdir = refuse_mkdir,
+	.unlink = refuse_remove,
+	.rmdir = refuse_remove,
+	.symlink = refuse_symlink,
+	.rename = refuse_rename,
+	.link = refuse_link,
+	.create = refuse_create,
+	.setxattr = refuse_setxattr,
+	.removexattr = refuse_removexattr,
 };

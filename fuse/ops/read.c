@@ -108,37 +108,16 @@ static bool worker_open_pipe(struct worker *w)
 	return false;
 }
 
-int read_init(struct read_workers *r, struct log *log, struct err *e)
+int read_init(struct read_workers *r, struct err *e)
 {
 	int code = pthread_key_create(&r->worker, worker_free);
 
-	r->log = log;
 	return code == 0 ? 0 : err_set(e, code, "no thread key is left");
 }
 
 void read_end(struct read_workers *r)
 {
 	pthread_key_delete(r->worker);
-}
-
-static void reply_failed(struct read_workers *r, fuse_req_t req, const struct node *node,
-	uint64_t off, const struct err *e)
-{
-	char path[512];
-
-	node_path(node, path, sizeof path);
-	if (err_is_first(e))
-		log_error(r->log, "%s: cannot read at %llu: %s", path, (unsigned long long)off,
-			e->text);
-	fuse_reply_err(req, e->code == ENOMEM ? ENOMEM : EIO);
-}
-
-static void plan_drop(struct read_plan *plan)
-{
-	for (size_t i = 0; i < plan->n; i++)
-		if (plan->pieces[i].block)
-			cache_unpin(plan->pieces[i].x.owner->cache, plan->pieces[i].block);
-	plan->n = 0;
 }
 
 /* Resolves a range.  -E2BIG: too many pieces. */
@@ -207,17 +186,6 @@ static int reply_splice(struct worker *w, fuse_req_t req, const struct read_plan
 	return 0;
 }
 
-/* Appends len zeroes to the vector. */
-static size_t iov_zeroes(struct iovec *iov, size_t n, size_t len)
-{
-	while (len > 0) {
-		iov[n].iov_base = (void *)zeroes;
-		iov[n].iov_len = MIN(len, sizeof zeroes);
-		len -= iov[n++].iov_len;
-	}
-	return n;
-}
-
 /* Fills in a vector of the pieces; those of host files are read into buf.  Returns its length. */
 static ssize_t plan_gather(
 	struct read_plan *plan, unsigned char *buf, struct iovec *iov, struct err *e)
@@ -230,7 +198,8 @@ static ssize_t plan_gather(
 		const struct extent *x = &piece->x;
 
 		if (x->kind == EXTENT_ZERO) {
-			n = iov_zeroes(iov, n, x->len);
+			for (size_t left = x->len; left > 0; left -= iov[n++].iov_len)
+				iov[n] = (struct iovec){(void *)zeroes, MIN(left, sizeof zeroes)};
 			continue;
 		}
 		iov[n].iov_len = x->len;
@@ -250,16 +219,6 @@ static ssize_t plan_gather(
 	return (ssize_t)n;
 }
 
-static int reply_copy(struct worker *w, fuse_req_t req, const struct view *view, size_t len,
-	uint64_t off, struct err *e)
-{
-	int ret = len > 0 ? view_read(view, w->buf, len, off, e) : 0;
-
-	if (ret == 0)
-		fuse_reply_buf(req, w->buf, len);
-	return ret;
-}
-
 /* -E2BIG: too many pieces, and no reply was sent.  The view is entered: extents stay valid. */
 static int reply_pieces(struct worker *w, fuse_req_t req, const struct view *view, size_t len,
 	uint64_t off, struct err *e)
@@ -274,7 +233,9 @@ static int reply_pieces(struct worker *w, fuse_req_t req, const struct view *vie
 		n = plan_gather(&plan, w->buf, iov, e);
 	if (n > 0)
 		fuse_reply_iov(req, iov, (int)n);
-	plan_drop(&plan);
+	for (size_t i = 0; i < plan.n; i++)
+		if (plan.pieces[i].block)
+			cache_unpin(plan.pieces[i].x.owner->cache, plan.pieces[i].block);
 	return (int)MIN(n, 0);
 }
 
@@ -283,6 +244,7 @@ void read_reply(struct read_workers *r, fuse_req_t req, const struct node *node,
 {
 	struct worker *w = worker_get(r);
 	struct err e = ERR_INIT;
+	char path[512];
 	int ret = -E2BIG;
 
 	/* max_read of the mount is at most READ_MAX. */
@@ -296,8 +258,16 @@ void read_reply(struct read_workers *r, fuse_req_t req, const struct node *node,
 		ret = reply_pieces(w, req, view, len, off, &e);
 		view_leave(view);
 	}
-	if (ret == -E2BIG)
-		ret = reply_copy(w, req, view, len, off, &e);
-	if (ret < 0)
-		reply_failed(r, req, node, off, &e);
+	if (ret == -E2BIG) {
+		ret = len > 0 ? view_read(view, w->buf, len, off, &e) : 0;
+		if (ret == 0)
+			fuse_reply_buf(req, w->buf, len);
+	}
+	if (ret < 0) {
+		node_path(node, path, sizeof path);
+		if (err_is_first(&e))
+			log_error(node->tree->log, "%s: cannot read at %llu: %s", path,
+				(unsigned long long)off, e.text);
+		fuse_reply_err(req, e.code == ENOMEM ? ENOMEM : EIO);
+	}
 }

@@ -8,7 +8,6 @@
 #include <stdint.h>
 
 struct err;
-struct log;
 struct node;
 struct view;
 
@@ -19,10 +18,9 @@ struct view;
 /* The threads that handle reads; each has a buffer and a pipe of its own. */
 struct read_workers {
 	pthread_key_t worker;
-	struct log *log;
 };
 
-int read_init(struct read_workers *r, struct log *log, struct err *e);
+int read_init(struct read_workers *r, struct err *e);
 void read_end(struct read_workers *r); /* once the threads have ended */
 
 /* Replies to a read of [off, off+len) of view, cut at its end.  node is for messages. */

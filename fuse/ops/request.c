@@ -19,7 +19,7 @@ struct server *request_server(fuse_req_t req)
 
 struct node *request_node(fuse_req_t req, fuse_ino_t ino)
 {
-	return ino == FUSE_ROOT_ID ? tree_root(request_server(req)->tree)
+	return ino == FUSE_ROOT_ID ? request_server(req)->tree->root
 				   : (struct node *)(uintptr_t)ino;
 }
 
@@ -35,8 +35,7 @@ int request_errno_of_code(int code)
 	return is_for_caller(code) || code == ENOMEM ? code : EIO;
 }
 
-int request_errno(
-	const struct server *server, const struct node *node, const char *what, const struct err *e)
+int request_errno(const struct node *node, const char *what, const struct err *e)
 {
 	char path[512];
 
@@ -45,7 +44,7 @@ int request_errno(
 		return e->code;
 	node_path(node, path, sizeof path);
 	if (err_is_first(e))
-		log_error(server->readers.log, "%s: %s: %s", path, what, e->text);
+		log_error(node->tree->log, "%s: %s: %s", path, what, e->text);
 	return request_errno_of_code(e->code);
 }
 

@@ -41,8 +41,7 @@ struct node *request_node(fuse_req_t req, fuse_ino_t ino);
 
 /* The errno for the caller of a request that failed.  An error that the caller can act on is passed
  * on; any other one is logged with the node and what was attempted, and becomes EIO or ENOMEM. */
-int request_errno(const struct server *server, const struct node *node, const char *what,
-	const struct err *e);
+int request_errno(const struct node *node, const char *what, const struct err *e);
 
 /* The errno for the caller alone. */
 int request_errno_of_code(int code);

@@ -14,12 +14,6 @@
 #include "file.h"
 #include "request.h"
 
-/* The errno for the caller. */
-static int failed(fuse_req_t req, const struct file *file, const char *what, const struct err *e)
-{
-	return request_errno(request_server(req), file->node, what, e);
-}
-
 static void changed(fuse_req_t req, struct file *file, uint64_t off, uint64_t len)
 {
 	tree_changed(request_server(req)->tree);
@@ -33,7 +27,7 @@ int write_clear(fuse_req_t req, struct file *file)
 	int ret = file->new_image ? file_resize(file, 0, &e) : view_clear(file->view, 0, size, &e);
 
 	if (ret < 0)
-		return -failed(req, file, "cannot clear", &e);
+		return -request_errno(file->node, "cannot clear", &e);
 	changed(req, file, 0, size);
 	return 0;
 }
@@ -48,7 +42,7 @@ static int take_late_error(struct file *file)
 	return code;
 }
 
-int write_finish(fuse_req_t req, struct file *file)
+int write_finish(struct file *file)
 {
 	struct err e = ERR_INIT;
 	int late;
@@ -57,7 +51,7 @@ int write_finish(fuse_req_t req, struct file *file)
 		view_await(file->view);
 	late = take_late_error(file);
 	if (file_end_growth(file, &e) < 0)
-		late = failed(req, file, "cannot end the disk", &e);
+		late = request_errno(file->node, "cannot end the disk", &e);
 	return -late;
 }
 
@@ -66,7 +60,6 @@ int write_finish(fuse_req_t req, struct file *file)
 
 /* A write request; it lies on the stack of the thread that handles it. */
 struct write {
-	struct server *server;
 	fuse_req_t req; /* until it is replied to */
 	struct file *file;
 	const char *buf;
@@ -86,8 +79,7 @@ static void set_late_error(void *arg, const struct err *e)
 {
 	struct write *w = arg;
 
-	atomic_store(
-		&w->file->late_error, request_errno(w->server, w->file->node, "cannot write", e));
+	atomic_store(&w->file->late_error, request_errno(w->file->node, "cannot write", e));
 }
 
 /* May a write be replied to before the data is written?  It saves time for a program that copies a
@@ -97,7 +89,7 @@ static bool can_reply_early(const struct write *w, const struct fuse_file_info *
 {
 	return w->size >= EARLY_MIN && (fi->flags & O_ACCMODE) == O_WRONLY &&
 	       !(fi->flags & O_DSYNC) && w->file->direct && w->off >= w->file->wrote_to &&
-	       coherence_is_alone(&w->server->coherence, w->file);
+	       coherence_is_alone(&request_server(w->req)->coherence, w->file);
 }
 
 static int write_range(struct write *w, const struct fuse_file_info *fi, struct err *e)
@@ -124,7 +116,6 @@ static void op_write(fuse_req_t req, fuse_ino_t ino, const char *buf, size_t siz
 	struct fuse_file_info *fi)
 {
 	struct write w = {
-		.server = request_server(req),
 		.req = req,
 		.file = file_ref(file_of(fi)),
 		.buf = buf,
@@ -136,7 +127,7 @@ static void op_write(fuse_req_t req, fuse_ino_t ino, const char *buf, size_t siz
 
 	(void)ino;
 	if (!code && write_range(&w, fi, &e) < 0)
-		code = failed(req, w.file, "cannot write", &e);
+		code = request_errno(w.file->node, "cannot write", &e);
 	if (code)
 		fuse_reply_err(req, code);
 	file_unref(w.file);
@@ -157,7 +148,7 @@ static void op_fsync(fuse_req_t req, fuse_ino_t ino, int datasync, struct fuse_f
 	if (!code && others)
 		code = request_errno_of_code(others);
 	if (ret < 0)
-		code = failed(req, file, "cannot flush", &e);
+		code = request_errno(file->node, "cannot flush", &e);
 	fuse_reply_err(req, code);
 }
 
@@ -191,7 +182,7 @@ static void op_fallocate(
 	if (!file->writes)
 		code = EBADF;
 	else if (allocate(file, mode, (uint64_t)off, (uint64_t)len, &e) < 0)
-		code = failed(req, file, "cannot allocate", &e);
+		code = request_errno(file->node, "cannot allocate", &e);
 	else
 		changed(req, file, (uint64_t)off, (uint64_t)len);
 	fuse_reply_err(req, code);
@@ -232,7 +223,7 @@ static void op_copy_file_range(fuse_req_t req, fuse_ino_t ino, off_t off, struct
 	}
 	n = copy(from, (uint64_t)off, to, (uint64_t)to_off, MIN(len, COPY_MAX), &e);
 	if (n < 0) {
-		fuse_reply_err(req, failed(req, to, "cannot copy", &e));
+		fuse_reply_err(req, request_errno(to->node, "cannot copy", &e));
 		return;
 	}
 	changed(req, to, (uint64_t)to_off, (uint64_t)n);
@@ -245,7 +236,7 @@ static int resize(fuse_req_t req, struct file *file, uint64_t size)
 	uint64_t before = file->view ? file->view->size : 0;
 
 	if (file_resize(file, size, &e) < 0)
-		return -failed(req, file, "cannot change the size", &e);
+		return -request_errno(file->node, "cannot change the size", &e);
 	changed(req, file, MIN(before, size), MAX(before, size) - MIN(before, size));
 	return 0;
 }
@@ -260,7 +251,7 @@ static int resize_node(fuse_req_t req, struct node *node, uint64_t size)
 		return ret;
 	ret = resize(req, file, size);
 	if (ret == 0)
-		ret = write_finish(req, file);
+		ret = write_finish(file);
 	file_unref(file);
 	return ret;
 }

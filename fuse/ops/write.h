@@ -13,7 +13,7 @@ int write_clear(fuse_req_t req, struct file *file);
 
 /* A descriptor of a file that was written is closed: 0, or -errno of a write that failed after its
  * reply. */
-int write_finish(fuse_req_t req, struct file *file);
+int write_finish(struct file *file);
 
 /* Adds write, fsync, fallocate, copy_file_range and setattr. */
 void write_add_ops(struct fuse_lowlevel_ops *ops);

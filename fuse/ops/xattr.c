@@ -53,8 +53,7 @@ static const char *const names[] = {
 	[MANIFEST] = "user.vdisk.manifest",
 };
 
-/* The functions below set *value, malloc'ed; NULL: the node has no such attribute.  The image of
- * the node is pinned.  -ENOMEM. */
+/* The functions below set *value, malloc'ed; NULL: the node has no such attribute.  -ENOMEM. */
 
 static int text_value(const char *text, char **value)
 {
@@ -72,12 +71,19 @@ static int number_value(uint64_t number, char **value)
 	return -ENOMEM;
 }
 
-static int state_value(
+/* The image of the node is pinned. */
+static int value_of(
 	enum xattr xattr, const struct node *node, const struct shown *shown, char **value)
 {
+	const struct node_partition *part = node->kind == NODE_PARTITION ? node->part : NULL;
+	bool shows_state = part || node->kind == NODE_DISK || node->kind == NODE_IMAGE ||
+			   node->kind == NODE_SNAPSHOT;
 	struct err e = ERR_INIT;
 	int ret;
 
+	*value = NULL;
+	if (!shows_state || (!part && xattr >= START && xattr <= PARTUUID))
+		return 0;
 	switch (xattr) {
 	case FORMAT:
 		return text_value(shown->img->format->name, value);
@@ -95,16 +101,6 @@ static int state_value(
 		return text_value(shown->state->id, value);
 	case PACKAGE:
 		return text_value(shown->img->gate.package_path, value);
-	case MANIFEST:
-		return package_verify(shown->img, value, &e);
-	default:
-		return 0;
-	}
-}
-
-static int partition_value(enum xattr xattr, const struct node_partition *part, char **value)
-{
-	switch (xattr) {
 	case START:
 		return number_value(part->entry->start, value);
 	case TYPE:
@@ -119,26 +115,8 @@ static int partition_value(enum xattr xattr, const struct node_partition *part, 
 		return text_value(part->entry->partlabel, value);
 	case PARTUUID:
 		return text_value(part->entry->partuuid, value);
-	default:
-		return 0;
-	}
-}
-
-static int value_of(
-	enum xattr xattr, const struct node *node, const struct shown *shown, char **value)
-{
-	*value = NULL;
-	switch (node->kind) {
-	case NODE_PARTITION:
-		if (xattr >= START && xattr <= PARTUUID)
-			return partition_value(xattr, node->part, value);
-		return state_value(xattr, node, shown, value);
-	case NODE_DISK:
-	case NODE_IMAGE:
-	case NODE_SNAPSHOT:
-		return state_value(xattr, node, shown, value);
-	default:
-		return 0;
+	default: /* MANIFEST */
+		return package_verify(shown->img, value, &e);
 	}
 }
 

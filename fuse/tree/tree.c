@@ -544,11 +544,6 @@ void tree_set_access(struct tree *tree, gid_t group, bool writable)
 	pooled_image_unpin(root->image, USE_BRIEFLY);
 }
 
-struct node *tree_root(struct tree *tree)
-{
-	return tree->root;
-}
-
 /* A directory that can be written has the free space of its file system; any other mount is full,
  * and as large as the disks in it. */
 void tree_statvfs(const struct tree *tree, struct statvfs *st)

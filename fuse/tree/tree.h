@@ -36,8 +36,6 @@ void tree_free(struct tree *tree);
  * all images in a directory.  Before the first request. */
 void tree_set_access(struct tree *tree, gid_t group, bool writable);
 
-struct node *tree_root(struct tree *tree);
-
 void tree_statvfs(const struct tree *tree, struct statvfs *st);
 
 /* The list of a directory, generated if need be; release it with tree_unlist.  -ENOTDIR, -ENOMEM;

@@ -78,7 +78,7 @@ static struct node *find(struct node *dir, const char *name)
 
 static struct node *snapshots(void)
 {
-	struct node *node = find(tree_root(tree), "snapshots");
+	struct node *node = find(tree->root, "snapshots");
 
 	ck_assert_ptr_nonnull(node);
 	return node;
@@ -120,7 +120,7 @@ static void ck_assert_lists(struct node *dir, const char *expected)
 
 START_TEST(lists_are_by_name)
 {
-	ck_assert_lists(tree_root(tree), "disk.raw export info.json snapshots ");
+	ck_assert_lists(tree->root, "disk.raw export info.json snapshots ");
 	ck_assert_lists(snapshots(), "a b ");
 	ck_assert_lists(find(snapshots(), "b"), "disk.raw export info.json ");
 	ck_assert_ptr_null(find(snapshots(), "c"));
@@ -130,7 +130,7 @@ END_TEST
 
 START_TEST(a_file_is_no_directory)
 {
-	struct node *node = find(tree_root(tree), "disk.raw"), *found;
+	struct node *node = find(tree->root, "disk.raw"), *found;
 	struct dir *dir;
 
 	ck_assert_int_eq(tree_list(node, &dir), -ENOTDIR);
@@ -204,7 +204,7 @@ START_TEST(a_reset_drops_all_nodes_below)
 {
 	struct node *dir = node_get(snapshots()), *a = node_get(find(dir, "a"));
 
-	tree_reset(tree_root(tree));
+	tree_reset(tree->root);
 	ck_assert_notified("/disk.raw /export /info.json /snapshots ");
 	ck_assert(atomic_load(&dir->gone));
 	ck_assert(atomic_load(&a->gone));
@@ -218,7 +218,7 @@ END_TEST
 START_TEST(nodes_held_at_the_end_are_freed)
 {
 	node_get(find(snapshots(), "a"));
-	tree_reset(tree_root(tree));
+	tree_reset(tree->root);
 }
 END_TEST
 
@@ -229,7 +229,7 @@ static void *look(void *arg)
 	(void)arg;
 	for (int i = 0; i < 2000; i++) {
 		struct node *dir, *a = NULL;
-		int ret = tree_lookup(tree_root(tree), "snapshots", &dir);
+		int ret = tree_lookup(tree->root, "snapshots", &dir);
 
 		ck_assert_int_eq(ret, 0);
 		ret = tree_lookup(dir, "a", &a);
@@ -249,8 +249,8 @@ START_TEST(threads_look_up_while_lists_change)
 	for (int i = 0; i < 4; i++)
 		ck_assert_int_eq(pthread_create(&threads[i], NULL, look, NULL), 0);
 	for (int i = 0; i < 200; i++) {
-		tree_reset(tree_root(tree));
-		ck_assert_int_eq(tree_refresh(tree_root(tree)), 0);
+		tree_reset(tree->root);
+		ck_assert_int_eq(tree_refresh(tree->root), 0);
 		text[0] = '\0';
 		tree_notify(tree, append, text);
 	}
