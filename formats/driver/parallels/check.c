@@ -19,7 +19,6 @@
 #include "image/image.h"
 #include "disk.h"
 #include "file.h"
-#include "parallels.h"
 
 struct bat_check {
 	const struct parallels_file *f;
@@ -30,28 +29,24 @@ struct bat_check {
 	uint64_t end;  /* of the last cluster in the file */
 };
 
-static int clear_entry(struct bat_check *c, uint64_t i, struct err *e)
-{
-	static const unsigned char zero[PARALLELS_BAT_ENTRY];
-	int r;
-
-	check_tell(c->r, "Repairing cluster %" PRIu64 " is outside image", i);
-	r = io_write(c->f->io, zero, sizeof zero, PARALLELS_HEADER + i * PARALLELS_BAT_ENTRY, e);
-	c->r->corruptions_fixed += r == 0;
-	c->last = 0;
-	return r;
-}
-
 static int check_entry(struct bat_check *c, uint64_t i, uint64_t pos, struct err *e)
 {
+	static const unsigned char zero[PARALLELS_BAT_ENTRY];
 	const struct parallels_file *f = c->f;
+	int r;
 
 	if (pos == 0) {
 		c->last = 0;
 		return 0;
 	}
-	if (pos >= f->io->size && c->repair & CHECK_ERRORS && !c->based)
-		return clear_entry(c, i, e);
+	if (pos >= f->io->size && c->repair & CHECK_ERRORS && !c->based) {
+		check_tell(c->r, "Repairing cluster %" PRIu64 " is outside image", i);
+		r = io_write(
+			f->io, zero, sizeof zero, PARALLELS_HEADER + i * PARALLELS_BAT_ENTRY, e);
+		c->r->corruptions_fixed += r == 0;
+		c->last = 0;
+		return r;
+	}
 	if (pos >= f->io->size)
 		check_corruption(c->r, "ERROR cluster %" PRIu64 " is outside image", i);
 	else if (pos < f->data_pos)

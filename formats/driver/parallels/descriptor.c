@@ -72,49 +72,27 @@ static int read_option(const struct xml *node, const char *name, uint64_t *value
 	return xml_child(node, name) ? read_number(node, name, value, e) : 0;
 }
 
-/* Disk_Parameters. */
-
-static int check_version(const struct xml *root, struct err *e)
+static int read_parameters(struct parallels *p, const struct xml *root, struct err *e)
 {
 	const char *version = xml_attr(root, "Version");
+	const struct xml *parameters = xml_child(root, "Disk_Parameters");
+	const struct xml *encryption = xml_child(parameters, "Encryption");
+	uint64_t padding, sectors, sector_size;
 
 	if (strcmp(root->name, ROOT) != 0)
 		return err_set(e, EINVAL, "<%s> where <%s> was expected", root->name, ROOT);
 	if (version && strcmp(version, "1.0") != 0)
 		return err_set(
 			e, ENOTSUP, "a Parallels disk of version %.20s, 1.0 is supported", version);
-	return 0;
-}
-
-static int check_transformed(const struct xml *parameters, struct err *e)
-{
-	const struct xml *encryption = xml_child(parameters, "Encryption");
-	uint64_t padding;
-	int r = read_option(parameters, "Padding", &padding, e);
-
-	if (r < 0)
-		return r;
+	if (read_option(parameters, "Padding", &padding, e) < 0)
+		return -e->code;
 	if (padding != 0)
 		return err_set(e, ENOTSUP, "padded Parallels disks are not supported");
 	if (!is_no_guid(xml_text(encryption, "Engine")) || *xml_text(encryption, "KeyId"))
 		return err_set(e, ENOTSUP, "encrypted Parallels disks are not supported");
-	return 0;
-}
-
-static int read_parameters(struct parallels *p, const struct xml *root, struct err *e)
-{
-	const struct xml *parameters = xml_child(root, "Disk_Parameters");
-	uint64_t sectors, sector_size;
-	int r = check_version(root, e);
-
-	if (r == 0)
-		r = check_transformed(parameters, e);
-	if (r == 0)
-		r = read_number(parameters, "Disk_size", &sectors, e);
-	if (r == 0)
-		r = read_option(parameters, "LogicSectorSize", &sector_size, e);
-	if (r < 0)
-		return r;
+	if (read_number(parameters, "Disk_size", &sectors, e) < 0 ||
+		read_option(parameters, "LogicSectorSize", &sector_size, e) < 0)
+		return -e->code;
 	if (sectors > LIMIT_DISK_SIZE / PARALLELS_SECTOR)
 		return err_set(e, EFBIG, "Disk_size: %" PRIu64 " sectors", sectors);
 	if (sector_size != 0 && sector_size != 512 && sector_size != 4096)
@@ -162,19 +140,6 @@ static int set_broken(struct parallels *p, size_t i, const struct err *why, stru
 	return p->snapshots[i].broken ? 0 : err_nomem(e);
 }
 
-static int find_parent(struct parallels *p, const struct xml *node, size_t i, struct err *e)
-{
-	const char *guid = xml_text(node, "ParentGUID");
-	struct err why = ERR_INIT;
-
-	p->snapshots[i].parent = is_no_guid(guid) ? PARALLELS_NONE : find_snapshot(p, guid);
-	if (is_no_guid(guid) || p->snapshots[i].parent != PARALLELS_NONE)
-		return 0;
-	err_set(&why, EINVAL, "snapshot %.40s: its parent %.40s is not listed",
-		p->snapshots[i].guid, guid);
-	return set_broken(p, i, &why, e);
-}
-
 /* Finds the snapshots whose parents loop.  Broken snapshots lose their parent: afterwards following
  * parents terminates. */
 static int break_loops(struct parallels *p, struct err *e)
@@ -197,35 +162,40 @@ static int break_loops(struct parallels *p, struct err *e)
 	return 0;
 }
 
-/* A descriptor without snapshots has a single state: the GUID of its only image, or the top. */
-static const char *only_guid(const struct xml *root)
-{
-	const struct xml *storage = xml_child(xml_child(root, "StorageData"), "Storage");
-	const struct xml *image = xml_child(storage, "Image");
-
-	return image && !xml_again(image) ? xml_text(image, "GUID") : top_guid(root);
-}
-
 static int read_snapshots(struct parallels *p, const struct xml *root, struct err *e)
 {
-	const struct xml *first = first_snapshot(root), *node = first;
-	int r = 0;
+	const struct xml *first = first_snapshot(root), *node, *image;
+	size_t i = 0;
 
+	/* A descriptor without snapshots has a single state: its only image, or the top. */
 	if (!first) {
-		p->snapshots[0].guid = only_guid(root);
+		image = xml_child(xml_child(xml_child(root, "StorageData"), "Storage"), "Image");
+		p->snapshots[0].guid =
+			image && !xml_again(image) ? xml_text(image, "GUID") : top_guid(root);
 		p->snapshots[0].parent = PARALLELS_NONE;
 		return 0;
 	}
-	for (size_t i = 0; node; node = xml_again(node), i++)
-		p->snapshots[i].guid = xml_text(node, "GUID");
+	for (node = first; node; node = xml_again(node))
+		p->snapshots[i++].guid = xml_text(node, "GUID");
 	p->top = find_snapshot(p, top_guid(root));
 	if (p->top == PARALLELS_NONE)
 		return err_set(
 			e, EINVAL, "no snapshot %.40s, which is the current state", top_guid(root));
-	node = first;
-	for (size_t i = 0; node && r == 0; node = xml_again(node), i++)
-		r = find_parent(p, node, i, e);
-	return r < 0 ? r : break_loops(p, e);
+	i = 0;
+	for (node = first; node; node = xml_again(node), i++) {
+		const char *parent = xml_text(node, "ParentGUID");
+		struct err why = ERR_INIT;
+
+		p->snapshots[i].parent =
+			is_no_guid(parent) ? PARALLELS_NONE : find_snapshot(p, parent);
+		if (is_no_guid(parent) || p->snapshots[i].parent != PARALLELS_NONE)
+			continue;
+		err_set(&why, EINVAL, "snapshot %.40s: its parent %.40s is not listed",
+			p->snapshots[i].guid, parent);
+		if (set_broken(p, i, &why, e) < 0)
+			return -e->code;
+	}
+	return break_loops(p, e);
 }
 
 /* Storages. */
@@ -281,24 +251,17 @@ static int read_storages(struct parallels *p, const struct xml *node, struct err
 
 /* Files. */
 
-static const char *last_part(const char *name)
-{
-	const char *last = name;
-
-	for (const char *c = name; *c; c++)
-		if (*c == '/' || *c == '\\')
-			last = c + 1;
-	return last;
-}
-
 /* An absolute name, or one with backslashes, is from before the bundle was moved: its last part is
  * the name in the bundle. */
 static int open_named(struct image *img, const char *name, struct io **io, struct err *e)
 {
-	const char *base = last_part(name);
+	const char *base = name;
 	struct err moved = ERR_INIT;
 	int r;
 
+	for (const char *c = name; *c; c++)
+		if (*c == '/' || *c == '\\')
+			base = c + 1;
 	if (strchr(name, '\\'))
 		return image_open_part(img, base, "image", io, e);
 	r = image_open_part(img, name, "image", io, e);
@@ -365,40 +328,12 @@ static int open_snapshot(struct image *img, struct parallels *p, size_t snapshot
 	return 0;
 }
 
-static int open_current(struct image *img, struct parallels *p, bool *seen, struct err *e)
-{
-	for (size_t i = p->top; i != PARALLELS_NONE; i = p->snapshots[i].parent) {
-		int r;
-
-		if (p->snapshots[i].broken)
-			return err_set(e, EINVAL, "%s", p->snapshots[i].broken);
-		r = open_snapshot(img, p, i, e);
-		if (r < 0)
-			return r;
-		seen[i] = true;
-	}
-	return 0;
-}
-
-static int open_others(struct image *img, struct parallels *p, const bool *seen, struct err *e)
-{
-	for (size_t i = 0; i < p->nsnapshots; i++) {
-		struct err why = ERR_INIT;
-
-		if (seen[i] || p->snapshots[i].broken)
-			continue;
-		if (open_snapshot(img, p, i, &why) < 0 && set_broken(p, i, &why, e) < 0)
-			return -e->code;
-	}
-	return 0;
-}
-
 int parallels_descriptor_read(
 	struct image *img, struct parallels *p, const struct xml *root, struct err *e)
 {
 	const struct xml *storage = xml_child(xml_child(root, "StorageData"), "Storage");
 	size_t nstorages = count(storage), nsnapshots = MAX(count(first_snapshot(root)), 1);
-	bool seen[PARALLELS_MAX_SNAPSHOTS] = {false};
+	bool current[PARALLELS_MAX_SNAPSHOTS] = {false};
 	int r = read_parameters(p, root, e);
 
 	if (r < 0)
@@ -413,10 +348,18 @@ int parallels_descriptor_read(
 		r = read_snapshots(p, root, e);
 	if (r == 0)
 		r = read_storages(p, storage, e);
-	if (r == 0)
-		r = open_current(img, p, seen, e);
-	if (r == 0 && !img->opts->nosnapshots)
-		r = open_others(img, p, seen, e);
+	for (size_t i = p->top; r == 0 && i != PARALLELS_NONE; i = p->snapshots[i].parent) {
+		if (p->snapshots[i].broken)
+			return err_set(e, EINVAL, "%s", p->snapshots[i].broken);
+		r = open_snapshot(img, p, i, e);
+		current[i] = true;
+	}
+	for (size_t i = 0; r == 0 && !img->opts->nosnapshots && i < nsnapshots; i++) {
+		struct err why = ERR_INIT;
+
+		if (!current[i] && !p->snapshots[i].broken && open_snapshot(img, p, i, &why) < 0)
+			r = set_broken(p, i, &why, e);
+	}
 	return r;
 }
 

@@ -27,20 +27,14 @@ static int compare_start(const void *off, const void *storage)
 											    : -1;
 }
 
-static const struct parallels_storage *find_storage(const struct parallels *p, uint64_t off)
-{
-	size_t size = sizeof p->storages[0];
-
-	return p->storages +
-	       array_lower_bound(&off, p->storages, p->nstorages, size, compare_start) - 1;
-}
-
 static int parallels_map(
 	const struct view *view, uint64_t off, uint64_t len, struct extent *x, struct err *e)
 {
 	const struct parallels_view *v = (const struct parallels_view *)view;
 	const struct parallels *p = v->p;
-	const struct parallels_storage *s = find_storage(p, off);
+	const struct parallels_storage *s = p->storages - 1 +
+					    array_lower_bound(&off, p->storages, p->nstorages,
+						    sizeof p->storages[0], compare_start);
 	uint64_t inside = off - s->start;
 
 	len = MIN(len, s->len - inside);

@@ -13,6 +13,7 @@
 #include <stdint.h>
 
 struct cache;
+struct check_report;
 struct err;
 struct image;
 struct parallels_file;
@@ -46,5 +47,8 @@ void parallels_disk_free(struct parallels *p);
 /* Adds the state of the disk at a snapshot to the image; NULL on failure. */
 struct state *parallels_disk_add_state(struct image *img, const struct parallels *p,
 	size_t snapshot, const char *id, const char *name, struct err *e);
+
+/* check.c: as in struct format. */
+int parallels_check(struct image *img, unsigned repair, struct check_report *r, struct err *e);
 
 #endif

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* driver.c - Parallels disks, for reading: bundles, which are directories with a descriptor, and
  * single expanding images. */
+#include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -16,8 +17,6 @@
 #include "descriptor.h"
 #include "disk.h"
 #include "file.h"
-#include "parallels.h"
-#include "snapshot-names.h"
 
 /* A single file does not record whether it is the whole disk. */
 static void warn_of_bundle(const struct image *img)
@@ -52,12 +51,61 @@ static int open_single(struct image *img, struct parallels *p, struct err *e)
 	return parallels_disk_add_state(img, p, 0, NULL, NULL, e) ? 0 : -e->code;
 }
 
+/* Snapshots.xml beside a bundle has the names and dates of its snapshots; NULL: there is none.  Its
+ * place above the bundle is fixed and not named by the image: opening it needs no allowed
+ * directory. */
+static struct xml *read_snapshot_names(const struct image *img)
+{
+	struct err e = ERR_INIT;
+	struct xml *root = NULL;
+	struct io *io = NULL;
+	char *path;
+	int fd;
+
+	if (!image_dir(img) || asprintf(&path, "%s/../Snapshots.xml", image_dir(img)) < 0)
+		return NULL;
+	fd = host_open(path, O_RDONLY | O_NONBLOCK | O_NOCTTY | O_NOFOLLOW, 0);
+	if (fd >= 0)
+		io = io_from_fd(fd, path, &e);
+	free(path);
+	if (io && parallels_descriptor_parse(io, &root, &e) < 0)
+		root = NULL;
+	io_unref(io);
+	if (e.code)
+		image_warn(img, "the names of snapshots cannot be read: %s", e.text);
+	if (root && strcmp(root->name, "ParallelsSavedStates") != 0) {
+		xml_free(root);
+		root = NULL;
+	}
+	return root;
+}
+
+/* The item of the snapshot, or NULL.  Items are nested like the snapshots. */
+static const struct xml *find_item(const struct xml *names, const char *guid)
+{
+	for (const struct xml *node = names; node;) {
+		const char *its = xml_attr(node, "guid");
+
+		if (its && strcmp(node->name, "SavedStateItem") == 0 &&
+			parallels_descriptor_same_guid(its, guid))
+			return node;
+		if (node->child) {
+			node = node->child;
+			continue;
+		}
+		while (node && !node->next)
+			node = node->parent;
+		node = node ? node->next : NULL;
+	}
+	return NULL;
+}
+
 /* A snapshot without a name is called by its GUID, without braces: that is a file name, too. */
 static int add_snapshot(struct image *img, const struct parallels *p, const struct xml *names,
 	size_t snapshot, struct err *e)
 {
 	const char *guid = p->snapshots[snapshot].guid;
-	const struct xml *item = parallels_snapshot_names_find(names, guid);
+	const struct xml *item = find_item(names, guid);
 	const char *name = xml_text(item, "Name");
 	struct tm tm = {0};
 	char bare[64];
@@ -85,7 +133,7 @@ static int open_bundle(struct image *img, struct parallels *p, struct err *e)
 	if (r == 0 && !parallels_disk_add_state(img, p, p->top, NULL, NULL, e))
 		r = -e->code;
 	if (r == 0 && !img->opts->nosnapshots && p->nsnapshots > 1) {
-		names = parallels_snapshot_names_read(img);
+		names = read_snapshot_names(img);
 		for (size_t i = 0; r == 0 && i < p->nsnapshots; i++)
 			if (i != p->top)
 				r = add_snapshot(img, p, names, i, e);

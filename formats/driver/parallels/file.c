@@ -30,46 +30,12 @@ bool parallels_file_probe(const unsigned char *head, size_t len)
 	       (memcmp(head, MAGIC_OLD, MAGIC_LEN) == 0 || memcmp(head, MAGIC_NEW, MAGIC_LEN) == 0);
 }
 
-/* The header: every value is checked before it is used. */
-
-/* Writers of the old magic leave garbage in the high half of the size. */
-static int check_geometry(struct parallels_file *f, const unsigned char *h, bool old, struct err *e)
-{
-	uint64_t sectors = old ? load_le32(h + 36) : load_le64(h + 36);
-	uint32_t cluster = load_le32(h + 28);
-
-	if (cluster == 0 || cluster > PARALLELS_MAX_CLUSTER)
-		return err_set(e, EINVAL, "clusters of %" PRIu32 " sectors, 1..%u expected",
-			cluster, PARALLELS_MAX_CLUSTER);
-	if (sectors > LIMIT_DISK_SIZE / PARALLELS_SECTOR)
-		return err_set(e, EFBIG, "a disk of %" PRIu64 " sectors", sectors);
-	f->cluster = (uint64_t)cluster * PARALLELS_SECTOR;
-	f->unit = old ? PARALLELS_SECTOR : f->cluster;
-	f->size = sectors * PARALLELS_SECTOR;
-	return 0;
-}
-
-static int check_bat(struct parallels_file *f, const unsigned char *h, struct err *e)
-{
-	uint64_t end;
-
-	f->nentries = load_le32(h + 32);
-	end = PARALLELS_HEADER + f->nentries * PARALLELS_BAT_ENTRY;
-	if (f->nentries < div_round_up(f->size, f->cluster))
-		return err_set(e, EINVAL,
-			"disk of %" PRIu64 " bytes in %" PRIu64 " clusters of %" PRIu64, f->size,
-			f->nentries, f->cluster);
-	if (end > f->io->size)
-		return err_set(e, EINVAL,
-			"BAT of %" PRIu64 " entries passes the end of the file, %" PRIu64,
-			f->nentries, f->io->size);
-	f->data_pos = MAX((uint64_t)load_le32(h + 48) * PARALLELS_SECTOR, end);
-	return 0;
-}
-
+/* Every value is checked before it is used. */
 int parallels_file_read(struct parallels_file *f, struct err *e)
 {
 	unsigned char h[PARALLELS_HEADER];
+	uint64_t sectors, cluster, bat_end;
+	bool old;
 	int r;
 
 	if (f->io->size < sizeof h)
@@ -83,11 +49,31 @@ int parallels_file_read(struct parallels_file *f, struct err *e)
 	if (load_le32(h + 16) != VERSION)
 		return err_set(e, ENOTSUP, "Parallels image: version %" PRIu32 ", %u is supported",
 			load_le32(h + 16), VERSION);
-	r = check_geometry(f, h, memcmp(h, MAGIC_OLD, MAGIC_LEN) == 0, e);
-	if (r == 0)
-		r = check_bat(f, h, e);
+	old = memcmp(h, MAGIC_OLD, MAGIC_LEN) == 0;
+	cluster = load_le32(h + 28);
+	if (cluster == 0 || cluster > PARALLELS_MAX_CLUSTER)
+		return err_set(e, EINVAL, "clusters of %" PRIu64 " sectors, 1..%u expected",
+			cluster, PARALLELS_MAX_CLUSTER);
+	/* Writers of the old magic leave garbage in the high half of the size. */
+	sectors = old ? load_le32(h + 36) : load_le64(h + 36);
+	if (sectors > LIMIT_DISK_SIZE / PARALLELS_SECTOR)
+		return err_set(e, EFBIG, "a disk of %" PRIu64 " sectors", sectors);
+	f->cluster = cluster * PARALLELS_SECTOR;
+	f->unit = old ? PARALLELS_SECTOR : f->cluster;
+	f->size = sectors * PARALLELS_SECTOR;
 	f->unclean = load_le32(h + PARALLELS_AT_IN_USE) == IN_USE;
-	return r;
+	f->nentries = load_le32(h + 32);
+	if (f->nentries < div_round_up(f->size, f->cluster))
+		return err_set(e, EINVAL,
+			"disk of %" PRIu64 " bytes in %" PRIu64 " clusters of %" PRIu64, f->size,
+			f->nentries, f->cluster);
+	bat_end = PARALLELS_HEADER + f->nentries * PARALLELS_BAT_ENTRY;
+	if (bat_end > f->io->size)
+		return err_set(e, EINVAL,
+			"BAT of %" PRIu64 " entries passes the end of the file, %" PRIu64,
+			f->nentries, f->io->size);
+	f->data_pos = MAX((uint64_t)load_le32(h + 48) * PARALLELS_SECTOR, bat_end);
+	return 0;
 }
 
 /* Mapping. */
