@@ -8,7 +8,6 @@
 
 #include <errno.h>
 #include <inttypes.h>
-#include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -27,23 +26,19 @@ static const struct {
 	unsigned controllers, units;
 } buses[] = {{"ide", 2, 2}, {"scsi", 4, 64}, {"sata", 4, 30}, {"nvme", 4, 64}};
 
-/* A disk has this type or none; a device without a file (a drive, "auto detect") has no such name.
- */
-static bool is_disk(const struct vmware_dict *d, const char *slot, const char *file)
-{
-	const char *type = vmware_dict_get(d, "%s.deviceType", slot);
-
-	return strcasecmp(vmware_dict_get(d, "%s.present", slot), "FALSE") != 0 &&
-	       text_ends_with(file, ".vmdk") && strncasecmp(type, "cdrom", 5) != 0 &&
-	       strncasecmp(type, "atapi", 5) != 0;
-}
-
+/* Adds the disk in a slot, if there is one.  A device without a file (a drive, "auto detect") has
+ * no such name. */
 static int add_disk(
 	struct machine_state *state, const struct vmware_dict *d, const char *slot, struct err *e)
 {
 	const char *file = vmware_dict_get(d, "%s.fileName", slot);
+	const char *type = vmware_dict_get(d, "%s.deviceType", slot);
 
-	return is_disk(d, slot, file) ? machine_add_disk(state, slot, file, e) : 0;
+	if (strcasecmp(vmware_dict_get(d, "%s.present", slot), "FALSE") == 0 ||
+		!text_ends_with(file, ".vmdk") || strncasecmp(type, "cdrom", 5) == 0 ||
+		strncasecmp(type, "atapi", 5) == 0)
+		return 0;
+	return machine_add_disk(state, slot, file, e);
 }
 
 static int add_disks(struct machine *m, const struct vmware_dict *d, struct err *e)
@@ -80,31 +75,26 @@ static uint64_t number(const char *text)
 	return strtoull(text, NULL, 10);
 }
 
-/* "snapshot12.uid": 12, in *i. */
-static bool is_uid_key(const char *key, unsigned *i)
-{
-	int end = -1;
-
-	return sscanf(key, "snapshot%9u.%n", i, &end) == 1 && end > 0 &&
-	       strcasecmp(key + end, "uid") == 0;
-}
-
-/* Finds all snapshots in the text, whatever their number is in it. */
+/* Finds all snapshots in the text, in any order of their numbers. */
 static int find_snapshots(struct vmx_snapshots *s, struct err *e)
 {
-	unsigned i;
-
 	s->v = calloc(VMX_MAX_SNAPSHOTS, sizeof s->v[0]);
 	if (!s->v)
 		return err_nomem(e);
 	for (size_t k = 0; k < s->dict->n; k++) {
-		if (!is_uid_key(s->dict->entries[k].key, &i))
+		const struct vmware_dict_entry *entry = &s->dict->entries[k];
+		unsigned i;
+		int end = -1;
+
+		/* snapshot12.uid */
+		if (sscanf(entry->key, "snapshot%9u.%n", &i, &end) != 1 || end < 0 ||
+			strcasecmp(entry->key + end, "uid") != 0)
 			continue;
 		if (s->n == VMX_MAX_SNAPSHOTS)
 			return err_set(e, EFBIG, "more than %d snapshots", VMX_MAX_SNAPSHOTS);
 		s->v[s->n++] = (struct vmx_snapshot){
 			.number = i,
-			.uid = number(s->dict->entries[k].value),
+			.uid = number(entry->value),
 			.parent = number(vmware_dict_get(s->dict, "snapshot%u.parent", i)),
 		};
 	}
@@ -119,7 +109,7 @@ static size_t find_uid(const struct vmx_snapshots *s, uint64_t uid)
 	return SIZE_MAX;
 }
 
-/* A snapshot that comes from itself, by whatever way round, comes from nowhere. */
+/* Finds the parents.  A snapshot that is its own ancestor gets none. */
 static void find_parents(struct vmx_snapshots *s)
 {
 	for (size_t i = 0; i < s->n; i++)
@@ -134,14 +124,13 @@ static void find_parents(struct vmx_snapshots *s)
 	}
 }
 
-/* Two halves of a number of microseconds, of which the lower is printed as if it had a sign. */
+/* A number of microseconds in two halves, of which the lower is printed as if it had a sign. */
 static struct timespec taken_at(const struct vmware_dict *d, unsigned i)
 {
-	uint64_t high =
-		(uint32_t)strtoll(vmware_dict_get(d, "snapshot%u.createTimeHigh", i), NULL, 10);
-	uint64_t low =
-		(uint32_t)strtoll(vmware_dict_get(d, "snapshot%u.createTimeLow", i), NULL, 10);
-	uint64_t us = high << 32 | low;
+	const char *high = vmware_dict_get(d, "snapshot%u.createTimeHigh", i);
+	const char *low = vmware_dict_get(d, "snapshot%u.createTimeLow", i);
+	uint64_t us = (uint64_t)(uint32_t)strtoll(high, NULL, 10) << 32 |
+		      (uint32_t)strtoll(low, NULL, 10);
 
 	return (struct timespec){
 		.tv_sec = (time_t)(us / 1000000),
@@ -149,57 +138,35 @@ static struct timespec taken_at(const struct vmware_dict *d, unsigned i)
 	};
 }
 
-static int add_snapshot_disks(
-	struct machine_state *state, const struct vmware_dict *d, unsigned i, struct err *e)
-{
-	uint64_t n = number(vmware_dict_get(d, "snapshot%u.numDisks", i));
-	int r = 0;
-
-	for (unsigned k = 0; k < n && k < VMX_MAX_DISKS && r == 0; k++) {
-		const char *file = vmware_dict_get(d, "snapshot%u.disk%u.fileName", i, k);
-
-		if (text_ends_with(file, ".vmdk"))
-			r = machine_add_disk(
-				state, vmware_dict_get(d, "snapshot%u.disk%u.node", i, k), file, e);
-	}
-	return r;
-}
-
 /* Adds a snapshot after those that it is based on. */
 static int add_snapshot(struct machine *m, struct vmx_snapshots *s, size_t i, struct err *e)
 {
+	const struct vmware_dict *d = s->dict;
 	struct vmx_snapshot *snapshot = &s->v[i];
+	unsigned k = snapshot->number;
+	uint64_t ndisks = number(vmware_dict_get(d, "snapshot%u.numDisks", k));
 	struct machine_state *state;
-	int r;
+	int r = 0;
 
 	if (snapshot->state)
 		return 0;
-	if (snapshot->above != SIZE_MAX) {
+	if (snapshot->above != SIZE_MAX)
 		r = add_snapshot(m, s, snapshot->above, e);
-		if (r < 0)
-			return r;
-	}
+	if (r < 0)
+		return r;
 	snapshot->state = m->nstates;
-	state = machine_add_state(
-		m, vmware_dict_get(s->dict, "snapshot%u.displayName", snapshot->number), e);
+	state = machine_add_state(m, vmware_dict_get(d, "snapshot%u.displayName", k), e);
 	if (!state)
 		return -e->code;
 	state->parent = snapshot->above == SIZE_MAX ? 0 : s->v[snapshot->above].state;
-	state->when = taken_at(s->dict, snapshot->number);
-	return add_snapshot_disks(state, s->dict, snapshot->number, e);
-}
+	state->when = taken_at(d, k);
+	for (unsigned disk = 0; r == 0 && disk < ndisks && disk < VMX_MAX_DISKS; disk++) {
+		const char *file = vmware_dict_get(d, "snapshot%u.disk%u.fileName", k, disk);
+		const char *slot = vmware_dict_get(d, "snapshot%u.disk%u.node", k, disk);
 
-static int add_snapshots(struct machine *m, struct vmx_snapshots *s, struct err *e)
-{
-	size_t current;
-	int r = find_snapshots(s, e);
-
-	find_parents(s);
-	for (size_t i = 0; i < s->n && r == 0; i++)
-		r = add_snapshot(m, s, i, e);
-	current = find_uid(s, number(vmware_dict_get(s->dict, "snapshot.current")));
-	if (r == 0 && current != SIZE_MAX)
-		m->states[0].parent = s->v[current].state;
+		if (text_ends_with(file, ".vmdk"))
+			r = machine_add_disk(state, slot, file, e);
+	}
 	return r;
 }
 
@@ -207,17 +174,22 @@ static int read_snapshots(struct machine *m, struct io *vmsd, struct err *e)
 {
 	struct vmware_dict d;
 	struct vmx_snapshots s = {.dict = &d};
+	size_t current;
 	int r = vmware_dict_read(vmsd, &d, e);
 
 	if (r < 0)
 		return r;
-	r = add_snapshots(m, &s, e);
+	r = find_snapshots(&s, e);
+	find_parents(&s);
+	for (size_t i = 0; i < s.n && r == 0; i++)
+		r = add_snapshot(m, &s, i, e);
+	current = find_uid(&s, number(vmware_dict_get(&d, "snapshot.current")));
+	if (r == 0 && current != SIZE_MAX)
+		m->states[0].parent = s.v[current].state;
 	free(s.v);
 	vmware_dict_free(&d);
 	return r;
 }
-
-/* The machine. */
 
 int vmx_read(struct io *vmx, struct io *vmsd, const char *name, struct machine **out, struct err *e)
 {

@@ -10,12 +10,21 @@
 #include "io/io.h"
 #include "common/unit.h"
 
+static int read_bytes(const char *text, size_t len, struct vmware_dict *d, struct err *e)
+{
+	struct io *io = io_from_memory(text, len, "x.vmx", e);
+	int r = vmware_dict_read(io, d, e);
+
+	io_unref(io);
+	return r;
+}
+
 static struct vmware_dict parse(const char *text)
 {
 	struct err e = ERR_INIT;
 	struct vmware_dict d;
 
-	ck_assert_ok(vmware_dict_parse(text, strlen(text), &d, &e), &e);
+	ck_assert_ok(read_bytes(text, strlen(text), &d, &e), &e);
 	return d;
 }
 
@@ -69,7 +78,7 @@ START_TEST(a_nul_is_no_text)
 	struct err e = ERR_INIT;
 	struct vmware_dict d;
 
-	ck_assert_fails(vmware_dict_parse("a = \"b\"\0\n", 9, &d, &e), EINVAL, &e, "NUL");
+	ck_assert_fails(read_bytes("a = \"b\"\0\n", 9, &d, &e), EINVAL, &e, "NUL");
 }
 END_TEST
 
@@ -82,8 +91,8 @@ START_TEST(too_many_lines_are_refused)
 
 	for (size_t i = 0; i < n; i++)
 		memcpy(text + 4 * i, "a=b\n", 5);
-	ck_assert_fails(vmware_dict_parse(text, 4 * n, &d, &e), EFBIG, &e, "more than 65536 lines");
-	ck_assert_ok(vmware_dict_parse(text, 4 * (n - 1), &d, &e), &e);
+	ck_assert_fails(read_bytes(text, 4 * n, &d, &e), EFBIG, &e, "more than 65536 lines");
+	ck_assert_ok(read_bytes(text, 4 * (n - 1), &d, &e), &e);
 	ck_assert_uint_eq(d.n, 1);
 	vmware_dict_free(&d);
 	free(text);
@@ -94,11 +103,9 @@ START_TEST(a_file_that_is_too_long_is_refused)
 {
 	struct err e = ERR_INIT;
 	char *text = calloc(1, DICT_MAX_BYTES + 1);
-	struct io *io = io_from_memory(text, DICT_MAX_BYTES + 1, "x.vmx", &e);
 	struct vmware_dict d;
 
-	ck_assert_fails(vmware_dict_read(io, &d, &e), EINVAL, &e, "x.vmx");
-	io_unref(io);
+	ck_assert_fails(read_bytes(text, DICT_MAX_BYTES + 1, &d, &e), EINVAL, &e, "x.vmx");
 	free(text);
 }
 END_TEST
