@@ -1,5 +1,4 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* machine.c - building and freeing descriptions of machines. */
 #include "machine.h"
 
 #include <errno.h>
@@ -26,19 +25,18 @@ struct machine *machine_new(const char *name, struct err *e)
 
 struct machine_state *machine_add_state(struct machine *m, const char *name, struct err *e)
 {
-	struct machine_state *states = array_grow(m->states, m->nstates, sizeof *states), *s;
+	struct machine_state *states = array_grow(m->states, m->nstates, sizeof *states);
+	char *copy = strdup(name);
 
 	if (states)
 		m->states = states;
-	s = states ? &states[m->nstates] : NULL;
-	if (s)
-		*s = (struct machine_state){.name = strdup(name)};
-	if (!s || !s->name) {
+	if (!states || !copy) {
+		free(copy);
 		err_nomem(e);
 		return NULL;
 	}
-	m->nstates++;
-	return s;
+	states[m->nstates] = (struct machine_state){.name = copy};
+	return &states[m->nstates++];
 }
 
 int machine_add_disk(struct machine_state *state, const char *slot, const char *file, struct err *e)
@@ -55,19 +53,18 @@ int machine_add_disk(struct machine_state *state, const char *slot, const char *
 
 struct machine_medium *machine_add_medium(struct machine *m, const char *file, struct err *e)
 {
-	struct machine_medium *media = array_grow(m->media, m->nmedia, sizeof *media), *medium;
+	struct machine_medium *media = array_grow(m->media, m->nmedia, sizeof *media);
+	char *copy = strdup(file);
 
 	if (media)
 		m->media = media;
-	medium = media ? &media[m->nmedia] : NULL;
-	if (medium)
-		*medium = (struct machine_medium){.file = strdup(file)};
-	if (!medium || !medium->file) {
+	if (!media || !copy) {
+		free(copy);
 		err_nomem(e);
 		return NULL;
 	}
-	m->nmedia++;
-	return medium;
+	media[m->nmedia] = (struct machine_medium){.file = copy};
+	return &media[m->nmedia++];
 }
 
 const struct machine_medium *machine_find_medium(
@@ -79,22 +76,20 @@ const struct machine_medium *machine_find_medium(
 	return NULL;
 }
 
-static void free_state(struct machine_state *s)
-{
-	for (size_t i = 0; i < s->ndisks; i++) {
-		free(s->disks[i].slot);
-		free(s->disks[i].file);
-	}
-	free(s->disks);
-	free(s->name);
-}
-
 void machine_free(struct machine *m)
 {
 	if (!m)
 		return;
-	for (size_t i = 0; i < m->nstates; i++)
-		free_state(&m->states[i]);
+	for (size_t i = 0; i < m->nstates; i++) {
+		struct machine_state *s = &m->states[i];
+
+		for (size_t k = 0; k < s->ndisks; k++) {
+			free(s->disks[k].slot);
+			free(s->disks[k].file);
+		}
+		free(s->disks);
+		free(s->name);
+	}
 	for (size_t i = 0; i < m->nmedia; i++) {
 		free(m->media[i].file);
 		free(m->media[i].refusal);

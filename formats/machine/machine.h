@@ -2,9 +2,9 @@
 /* machine.h - the description of a virtual machine: its disks, now and in each of its snapshots,
  * and the files of these disks.
  *
- * VMware's .vmx and .vmsd, VirtualBox's .vbox and OVF are read into this.  Nothing here opens an
- * image.  All texts are malloc'ed, UTF-8 as far as the description is, and not to be trusted: file
- * names are as written, from the description's own directory unless they are absolute.
+ * vmx.c and vbox.c read the descriptions of VMware and VirtualBox into this.  Nothing here opens an
+ * image.  All texts are malloc'ed, UTF-8 if the description is, and hostile: file names are as
+ * written, relative to the description's directory unless they are absolute.
  */
 #ifndef VDISK_MACHINE_MACHINE_H
 #define VDISK_MACHINE_MACHINE_H
@@ -36,9 +36,9 @@ struct machine_state {
 struct machine_medium {
 	char *file;
 	unsigned char id[GUID_LEN], parent[GUID_LEN]; /* zero: not given */
-	bool registered; /* the description has its place; else it only names the id */
+	bool registered; /* the description has its file; else it only names the id */
 	bool is_raw;     /* a raw disk has no id: the description alone identifies it */
-	char *refusal;   /* why its bytes cannot be shown ("its data is encrypted ..."), or NULL */
+	char *refusal;   /* the reason why its bytes cannot be shown, or NULL */
 };
 
 struct machine {

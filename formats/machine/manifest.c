@@ -42,15 +42,6 @@ struct manifest_line {
 	char wanted[HEX_MAX], found[HEX_MAX]; /* found: "" until the file has been read */
 };
 
-static const struct algorithm *find_algorithm(const char *name)
-{
-	for (size_t i = 0; i < sizeof algorithms / sizeof algorithms[0]; i++)
-		if (strcasecmp(algorithms[i].name, name) == 0 ||
-			strcasecmp(algorithms[i].dashed, name) == 0)
-			return &algorithms[i];
-	return NULL;
-}
-
 static char *unquote(char *text)
 {
 	size_t n = strlen(text);
@@ -61,24 +52,16 @@ static char *unquote(char *text)
 	return text + 1;
 }
 
-/* A digest in lower case. */
-static bool take_hex(struct manifest_line *line, const char *hex)
+/* Parses a line, which is changed.  Names may hold any of "()= ", so the last "=" counts, and
+ * before it the first and the last parenthesis. */
+static int add_line(struct manifest *m, char *text, size_t number, struct err *e)
 {
-	size_t n = strlen(hex);
+	char *open = strchr(text, '('), *equals = strrchr(text, '='), *close = NULL, *hex;
+	struct manifest_line line = {.number = number}, *lines;
+	size_t len;
 
-	if (n != 2 * line->algorithm->len || strspn(hex, "0123456789abcdefABCDEF") != n)
-		return false;
-	for (size_t i = 0; i <= n; i++)
-		line->wanted[i] = tolower((unsigned char)hex[i]);
-	return true;
-}
-
-/* Takes a line apart, and its text with it.  Names may hold any of "()= ", so the last "=" counts
- * and what is around the first and last parenthesis before it. */
-static int parse_line(char *text, size_t number, struct manifest_line *line, struct err *e)
-{
-	char *open = strchr(text, '('), *equals = strrchr(text, '='), *close = NULL;
-
+	if (!*text_trim(text, BLANKS))
+		return 0;
 	if (equals) {
 		*equals = '\0';
 		close = strrchr(text, ')');
@@ -88,36 +71,27 @@ static int parse_line(char *text, size_t number, struct manifest_line *line, str
 			e, EINVAL, "line %zu is not of the form \"SHA256(file)= digest\"", number);
 	*open = *close = '\0';
 	text = text_trim(text, BLANKS);
-	line->number = number;
-	line->algorithm = find_algorithm(text);
-	if (!line->algorithm)
+	for (size_t i = 0; i < sizeof algorithms / sizeof algorithms[0]; i++)
+		if (strcasecmp(algorithms[i].name, text) == 0 ||
+			strcasecmp(algorithms[i].dashed, text) == 0)
+			line.algorithm = &algorithms[i];
+	if (!line.algorithm)
 		return err_set(e, ENOTSUP, "line %zu: the digest \"%.40s\" is not supported",
 			number, text);
-	if (!take_hex(line, unquote(text_trim(equals + 1, BLANKS))))
-		return err_set(e, EINVAL, "line %zu: no %s digest", number, line->algorithm->name);
-	line->name = strdup(unquote(text_trim(open + 1, BLANKS)));
-	if (!line->name)
+	hex = unquote(text_trim(equals + 1, BLANKS));
+	len = strlen(hex);
+	if (len != 2 * line.algorithm->len || strspn(hex, "0123456789abcdefABCDEF") != len)
+		return err_set(e, EINVAL, "line %zu: no %s digest", number, line.algorithm->name);
+	for (size_t i = 0; i < len; i++)
+		line.wanted[i] = tolower((unsigned char)hex[i]);
+	lines = array_grow(m->lines, m->n, sizeof *lines);
+	if (!lines)
 		return err_nomem(e);
-	tar_tidy(line->name);
-	return 0;
-}
-
-static int add_line(struct manifest *m, char *text, size_t number, struct err *e)
-{
-	struct manifest_line line = {.name = NULL}, *more;
-	int r;
-
-	if (!*text_trim(text, BLANKS))
-		return 0;
-	r = parse_line(text, number, &line, e);
-	if (r < 0)
-		return r;
-	more = array_grow(m->lines, m->n, sizeof *more);
-	if (!more) {
-		free(line.name);
+	m->lines = lines;
+	line.name = strdup(unquote(text_trim(open + 1, BLANKS)));
+	if (!line.name)
 		return err_nomem(e);
-	}
-	m->lines = more;
+	tar_tidy(line.name);
 	m->lines[m->n++] = line;
 	return 0;
 }
@@ -157,33 +131,23 @@ void manifest_free(struct manifest *m)
 	*m = (struct manifest){0};
 }
 
-static int digest_with(
-	EVP_MD_CTX *ctx, struct io *io, void *buf, unsigned char *digest, struct err *e)
-{
-	for (uint64_t pos = 0; pos < io->size;) {
-		size_t n = MIN(CHUNK, io->size - pos);
-		int r = io_read(io, buf, n, pos, e);
-
-		if (r < 0)
-			return r;
-		if (EVP_DigestUpdate(ctx, buf, n) != 1)
-			return err_nomem(e);
-		pos += n;
-	}
-	return EVP_DigestFinal_ex(ctx, digest, NULL) == 1 ? 0 : err_nomem(e);
-}
-
 static int digest_file(struct manifest_line *line, struct io *io, struct err *e)
 {
 	unsigned char digest[EVP_MAX_MD_SIZE] = {0};
 	EVP_MD_CTX *ctx = EVP_MD_CTX_new();
 	const EVP_MD *md = EVP_get_digestbyname(line->algorithm->name);
 	void *buf = malloc(CHUNK);
-	int r;
+	int r = 0;
 
-	if (ctx && md && buf && EVP_DigestInit_ex(ctx, md, NULL) == 1)
-		r = digest_with(ctx, io, buf, digest, e);
-	else
+	if (!ctx || !md || !buf || EVP_DigestInit_ex(ctx, md, NULL) != 1)
+		r = err_nomem(e);
+	for (uint64_t pos = 0, n; r == 0 && pos < io->size; pos += n) {
+		n = MIN(CHUNK, io->size - pos);
+		r = io_read(io, buf, n, pos, e);
+		if (r == 0 && EVP_DigestUpdate(ctx, buf, n) != 1)
+			r = err_nomem(e);
+	}
+	if (r == 0 && EVP_DigestFinal_ex(ctx, digest, NULL) != 1)
 		r = err_nomem(e);
 	for (size_t i = 0; r == 0 && i < line->algorithm->len; i++) {
 		line->found[2 * i] = "0123456789abcdef"[digest[i] >> 4];
@@ -192,16 +156,6 @@ static int digest_file(struct manifest_line *line, struct io *io, struct err *e)
 	free(buf);
 	EVP_MD_CTX_free(ctx);
 	return r;
-}
-
-static int check_line(struct manifest_line *line, struct io *io, struct err *e)
-{
-	int r = line->found[0] ? 0 : digest_file(line, io, e);
-
-	if (r < 0 || strcmp(line->found, line->wanted) == 0)
-		return r;
-	return err_set(e, EUCLEAN, "%s: its %s is %s, the manifest says %s", line->name,
-		line->algorithm->name, line->found, line->wanted);
 }
 
 static int compare_name(const void *name, const void *line)
@@ -217,8 +171,14 @@ int manifest_check(struct manifest *m, const char *name, struct io *io, struct e
 	if (i == m->n || strcmp(m->lines[i].name, name) != 0)
 		return err_set(e, ENOENT, "%s: the manifest does not tell of it", name);
 	pthread_mutex_lock(&m->lock);
-	for (; r == 0 && i < m->n && strcmp(m->lines[i].name, name) == 0; i++)
-		r = check_line(&m->lines[i], io, e);
+	for (; r == 0 && i < m->n && strcmp(m->lines[i].name, name) == 0; i++) {
+		struct manifest_line *line = &m->lines[i];
+
+		r = line->found[0] ? 0 : digest_file(line, io, e);
+		if (r == 0 && strcmp(line->found, line->wanted) != 0)
+			r = err_set(e, EUCLEAN, "%s: its %s is %s, the manifest says %s", name,
+				line->algorithm->name, line->found, line->wanted);
+	}
 	pthread_mutex_unlock(&m->lock);
 	return r;
 }
