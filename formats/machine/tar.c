@@ -48,8 +48,6 @@ struct tar_reader {
 	struct pax_records all, next;
 };
 
-/* Fields. */
-
 /* Octal digits between blanks, ended by a blank or NUL. */
 static int load_octal(const unsigned char *p, size_t n, uint64_t *v)
 {
@@ -177,11 +175,8 @@ static int set_path(struct pax_records *rec, const char *value, size_t len, stru
 
 	if (memchr(value, '\0', len))
 		return err_set(e, EINVAL, "a name with a zero byte in it");
-	if (len > 0) {
-		path = strndup(value, len);
-		if (!path)
-			return err_nomem(e);
-	}
+	if (len > 0 && !(path = strndup(value, len)))
+		return err_nomem(e);
 	free(rec->path);
 	rec->path = path;
 	return 0;
@@ -192,12 +187,11 @@ static int set_size(struct pax_records *rec, const char *value, size_t len, stru
 {
 	uint64_t size = 0;
 
-	for (size_t i = 0; i < len; i++) {
+	for (size_t i = 0; i < len; i++)
 		if (value[i] < '0' || value[i] > '9' || __builtin_mul_overflow(size, 10, &size) ||
 			__builtin_add_overflow(size, value[i] - '0', &size))
 			return err_set(e, EINVAL, "size \"%.*s\" is no number of bytes",
 				(int)MIN(len, 40), value);
-	}
 	rec->has_size = len > 0;
 	rec->size = size;
 	return 0;
@@ -248,75 +242,36 @@ static int take_records(struct pax_records *rec, const char *text, size_t len, s
 	return 0;
 }
 
-/* Members. */
-
-/* Records are bounded in length, as names are. */
-static int read_text(struct tar_reader *rd, uint64_t len, char **text, struct err *e)
+/* Reads records or a long name that precede a header.  Both are bounded in length. */
+static int read_extension(struct tar_reader *rd, unsigned char type, uint64_t len, struct err *e)
 {
+	char *text;
 	int r;
 
 	if (len > TAR_MAX_RECORDS)
 		return err_set(e, EINVAL, "%" PRIu64 " bytes of records, more than %u", len,
 			TAR_MAX_RECORDS);
-	*text = malloc(len + 1);
-	if (!*text)
+	text = calloc(1, len + 1);
+	if (!text)
 		return err_nomem(e);
-	(*text)[len] = '\0';
-	r = io_read(rd->io, *text, len, rd->pos + BLOCK, e);
-	if (r < 0)
-		free(*text);
-	return r;
-}
-
-/* Reads records or a long name that precede a header. */
-static int read_extension(struct tar_reader *rd, unsigned char type, uint64_t len, struct err *e)
-{
-	char *text;
-	int r = read_text(rd, len, &text, e);
-
-	if (r < 0)
-		return r;
-	if (type == 'L') {
+	r = io_read(rd->io, text, len, rd->pos + BLOCK, e);
+	if (r == 0 && type == 'L') {
 		free(rd->next.path);
 		rd->next.path = text;
 		return 0;
 	}
-	r = take_records(type == 'x' ? &rd->next : &rd->all, text, len, e);
+	if (r == 0)
+		r = take_records(type == 'x' ? &rd->next : &rd->all, text, len, e);
 	free(text);
 	return r;
 }
 
-/* Takes name. */
-static int add_member(struct tar_reader *rd, char *name, uint64_t len, struct err *e)
-{
-	struct tar *t = rd->tar;
-	struct tar_member *more;
-
-	if (t->n == TAR_MAX_MEMBERS) {
-		free(name);
-		return err_set(e, EINVAL, "more than %d members", TAR_MAX_MEMBERS);
-	}
-	more = array_grow(t->members, t->n, sizeof *more);
-	if (!more) {
-		free(name);
-		return err_nomem(e);
-	}
-	t->members = more;
-	t->members[t->n++] = (struct tar_member){.name = name, .pos = rd->pos + BLOCK, .len = len};
-	return 0;
-}
-
-struct member_kind {
-	unsigned char type;
-	bool is_file, is_dir; /* both: a directory of an old archive */
-};
-
-static int refuse_kind(const char *name, unsigned char type, struct err *e)
+static int refuse_type(const char *name, unsigned char type, struct err *e)
 {
 	static const struct {
 		char type;
 		const char *what;
-	} kinds[] = {
+	} types[] = {
 		{'1', "a link"},
 		{'2', "a symbolic link"},
 		{'3', "a character device"},
@@ -326,40 +281,58 @@ static int refuse_kind(const char *name, unsigned char type, struct err *e)
 		{'M', "continued from another volume"},
 	};
 
-	for (size_t i = 0; i < sizeof kinds / sizeof kinds[0]; i++)
-		if (type == kinds[i].type)
+	for (size_t i = 0; i < sizeof types / sizeof types[0]; i++)
+		if (type == types[i].type)
 			return err_set(e, ENOTSUP, "member \"%s\" is %s, which is not supported",
-				name, kinds[i].what);
+				name, types[i].what);
 	return err_set(e, ENOTSUP, "member \"%s\" is of the unknown type 0x%02x", name, type);
 }
 
-static int check_member(const struct tar_reader *rd, char *name, const struct member_kind *kind,
-	uint64_t len, struct err *e)
+/* Checks a member, and adds it if it is a file.  Takes name. */
+static int add_member(
+	struct tar_reader *rd, char *name, unsigned char type, uint64_t len, struct err *e)
 {
+	struct tar *t = rd->tar;
+	struct tar_member *members;
+	bool is_file = type == '\0' || type == '0' || type == '7';
+	/* A directory of an archive without types is a name with a slash at its end. */
+	bool is_dir = type == '5' || (is_file && *name && name[strlen(name) - 1] == '/');
+	int r = 0;
+
 	if (strlen(name) > LIMIT_NAME)
-		return err_set(
-			e, ENAMETOOLONG, "member of a name of more than %d bytes", LIMIT_NAME);
-	if (!kind->is_file && !kind->is_dir)
-		return refuse_kind(name, kind->type, e);
-	if (tar_tidy(name) < 0)
-		return err_set(e, EACCES, "member \"%s\" would lie outside the archive", name);
-	if (!kind->is_dir && name[0] == '\0')
-		return err_set(e, EINVAL, "a member without a name");
-	if (!range_fits(rd->pos + BLOCK, len, rd->io->size))
-		return err_set(e, EUCLEAN,
+		r = err_set(e, ENAMETOOLONG, "member of a name of more than %d bytes", LIMIT_NAME);
+	else if (!is_file && !is_dir)
+		r = refuse_type(name, type, e);
+	else if (tar_tidy(name) < 0)
+		r = err_set(e, EACCES, "member \"%s\" would lie outside the archive", name);
+	else if (!is_dir && name[0] == '\0')
+		r = err_set(e, EINVAL, "a member without a name");
+	else if (!range_fits(rd->pos + BLOCK, len, rd->io->size))
+		r = err_set(e, EUCLEAN,
 			"member \"%s\" has %" PRIu64 " bytes, but the archive ends %" PRIu64
 			" bytes behind its header",
 			name, len, rd->io->size - rd->pos - BLOCK);
-	return 0;
+	else if (!is_dir && t->n == TAR_MAX_MEMBERS)
+		r = err_set(e, EINVAL, "more than %d members", TAR_MAX_MEMBERS);
+	if (r == 0 && !is_dir) {
+		members = array_grow(t->members, t->n, sizeof *members);
+		if (members) {
+			t->members = members;
+			members[t->n++] = (struct tar_member){
+				.name = name, .pos = rd->pos + BLOCK, .len = len};
+			return 0;
+		}
+		r = err_nomem(e);
+	}
+	free(name);
+	return r;
 }
 
 /* Reads the header of a file or a directory, with the records before it.  *len: of its data. */
 static int read_member(struct tar_reader *rd, const unsigned char *h, uint64_t *len, struct err *e)
 {
 	struct pax_records *all = &rd->all, *next = &rd->next;
-	struct member_kind kind = {.type = h[TYPE_AT]};
 	char *name = next->path;
-	int r;
 
 	if (!name)
 		name = all->path ? strdup(all->path) : header_name(h);
@@ -369,17 +342,10 @@ static int read_member(struct tar_reader *rd, const unsigned char *h, uint64_t *
 	if (next->has_size || all->has_size)
 		*len = next->has_size ? next->size : all->size;
 	records_clear(next);
-	kind.is_file = kind.type == '\0' || kind.type == '0' || kind.type == '7';
-	/* A directory of an archive without types is a name with a slash at its end. */
-	kind.is_dir = kind.type == '5' || (kind.is_file && *name && name[strlen(name) - 1] == '/');
 	/* The size of a directory, if any, is space to be reserved for it. */
-	if (kind.type == '5')
+	if (h[TYPE_AT] == '5')
 		*len = 0;
-	r = check_member(rd, name, &kind, *len, e);
-	if (r == 0 && !kind.is_dir)
-		return add_member(rd, name, *len, e);
-	free(name);
-	return r;
+	return add_member(rd, name, h[TYPE_AT], *len, e);
 }
 
 /* Reads a header and its data.  A block of zeroes ends the archive; some writers leave it out. */
@@ -423,17 +389,6 @@ static int compare_members(const void *a, const void *b)
 	return order ? order : (x > y) - (x < y);
 }
 
-static int sort_members(struct tar *t, struct err *e)
-{
-	t->by_name = malloc(MAX(t->n, 1) * sizeof t->by_name[0]);
-	if (!t->by_name)
-		return err_nomem(e);
-	for (size_t i = 0; i < t->n; i++)
-		t->by_name[i] = &t->members[i];
-	qsort(t->by_name, t->n, sizeof t->by_name[0], compare_members);
-	return 0;
-}
-
 int tar_read(struct io *io, struct tar *t, struct err *e)
 {
 	struct tar_reader rd = {.io = io, .tar = t};
@@ -448,11 +403,17 @@ int tar_read(struct io *io, struct tar *t, struct err *e)
 	}
 	records_clear(&rd.all);
 	records_clear(&rd.next);
-	if (r == 0)
-		r = sort_members(t, e);
-	if (r < 0)
+	t->by_name = malloc(MAX(t->n, 1) * sizeof t->by_name[0]);
+	if (r == 0 && !t->by_name)
+		r = err_nomem(e);
+	if (r < 0) {
 		tar_free(t);
-	return r;
+		return r;
+	}
+	for (size_t i = 0; i < t->n; i++)
+		t->by_name[i] = &t->members[i];
+	qsort(t->by_name, t->n, sizeof t->by_name[0], compare_members);
+	return 0;
 }
 
 void tar_free(struct tar *t)
