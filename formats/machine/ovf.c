@@ -58,8 +58,6 @@ static bool ends_in(const char *text, const char *end)
 	return n >= m && strcmp(text + n - m, end) == 0;
 }
 
-/* Texts. */
-
 /* Some writers do not encode names: a "%" without two digits stays. */
 char *ovf_decode(const char *href)
 {
@@ -85,27 +83,30 @@ char *ovf_decode(const char *href)
 }
 
 static const struct {
-	const char *name;
+	const char *names[3];
 	unsigned shift;
 } units_known[] = {
-	{"byte", 0},
-	{"bytes", 0},
-	{"b", 0},
-	{"kilobyte", 10},
-	{"kilobytes", 10},
-	{"kb", 10},
-	{"megabyte", 20},
-	{"megabytes", 20},
-	{"mb", 20},
-	{"gigabyte", 30},
-	{"gigabytes", 30},
-	{"gb", 30},
-	{"terabyte", 40},
-	{"terabytes", 40},
-	{"tb", 40},
+	{{"byte", "bytes", "b"}, 0},
+	{{"kilobyte", "kilobytes", "kb"}, 10},
+	{{"megabyte", "megabytes", "mb"}, 20},
+	{{"gigabyte", "gigabytes", "gb"}, 30},
+	{{"terabyte", "terabytes", "tb"}, 40},
 };
 
-/* A number at *p, which moves behind it. */
+static bool find_unit(const char *name, size_t len, uint64_t *v)
+{
+	for (size_t i = 0; i < sizeof units_known / sizeof units_known[0]; i++)
+		for (size_t k = 0; k < 3; k++) {
+			const char *known = units_known[i].names[k];
+
+			*v = UINT64_C(1) << units_known[i].shift;
+			if (strlen(known) == len && strncasecmp(name, known, len) == 0)
+				return true;
+		}
+	return false;
+}
+
+/* Parses a number at *p, and moves *p after it. */
 static bool scan_number(const char **p, uint64_t *v)
 {
 	const char *start = *p;
@@ -116,7 +117,7 @@ static bool scan_number(const char **p, uint64_t *v)
 	return *p > start;
 }
 
-/* A factor at *p: a unit, a number, or a number to the power of another. */
+/* Parses a factor at *p: a unit, a number, or a number to the power of another. */
 static bool scan_factor(const char **p, uint64_t *v)
 {
 	size_t n = 0;
@@ -124,13 +125,10 @@ static bool scan_factor(const char **p, uint64_t *v)
 
 	while (isalpha((unsigned char)(*p)[n]))
 		n++;
-	for (size_t i = 0; n > 0 && i < sizeof units_known / sizeof units_known[0]; i++)
-		if (strlen(units_known[i].name) == n &&
-			strncasecmp(*p, units_known[i].name, n) == 0) {
-			*p += n;
-			*v = UINT64_C(1) << units_known[i].shift;
-			return true;
-		}
+	if (find_unit(*p, n, v)) {
+		*p += n;
+		return true;
+	}
 	if (!scan_number(p, &base))
 		return false;
 	*v = base;
@@ -172,8 +170,6 @@ uint64_t ovf_capacity(const char *number, const char *units)
 			return 0;
 	return v;
 }
-
-/* The tables. */
 
 /* One more entry of *list, zeroes, or NULL. */
 static void *add_entry(void *list, size_t *n, size_t size, struct err *e)
@@ -243,11 +239,23 @@ static bool says_raw(const char *format)
 	       (ends_in(format, "/Byte") || (n >= 3 && !strcasecmp(format + n - 3, "raw")));
 }
 
+static struct ovf_disk *new_disk(struct ovf_reader *rd)
+{
+	struct ovf *o = rd->ovf;
+	struct ovf_disk *d = add_entry(&o->disks, &o->ndisks, sizeof *d, rd->e);
+
+	if (!d)
+		return NULL;
+	d->machine = NOWHERE;
+	d->number = o->ndisks;
+	return d;
+}
+
 static int add_disk(struct ovf_reader *rd, const struct xml *node)
 {
 	struct ovf *o = rd->ovf;
 	const char *capacity = xml_attr(node, "capacity"), *file = xml_attr(node, "fileRef");
-	struct ovf_disk *d = add_entry(&o->disks, &o->ndisks, sizeof *d, rd->e);
+	struct ovf_disk *d = new_disk(rd);
 
 	if (!d)
 		return -rd->e->code;
@@ -262,8 +270,6 @@ static int add_disk(struct ovf_reader *rd, const struct xml *node)
 	if (capacity)
 		d->capacity = ovf_capacity(capacity, xml_attr(node, "capacityAllocationUnits"));
 	d->is_raw = says_raw(xml_attr(node, "format"));
-	d->machine = NOWHERE;
-	d->number = o->ndisks;
 	return 0;
 }
 
@@ -297,8 +303,6 @@ static int read_tables(struct ovf_reader *rd, const struct xml *root)
 	return r;
 }
 
-/* The attachment of disks. */
-
 static bool share_machine(const struct ovf_reader *rd, size_t a, size_t b)
 {
 	return rd->items[a].node->parent == rd->items[b].node->parent;
@@ -326,41 +330,28 @@ static const char *resource_id(const char *text, const char *kind)
 	return strncmp(text, kind, n) == 0 && text[n] == '/' ? text + n + 1 : NULL;
 }
 
-static struct ovf_disk *find_disk(const struct ovf *o, const char *id)
-{
-	for (size_t i = 0; id && i < o->ndisks; i++)
-		if (o->disks[i].id && strcmp(o->disks[i].id, id) == 0)
-			return &o->disks[i];
-	return NULL;
-}
-
-/* A drive may have a file without a Disk. */
-static int disk_of_file(struct ovf_reader *rd, const char *id, struct ovf_disk **disk)
-{
-	struct ovf *o = rd->ovf;
-	const struct ovf_file *file = find_file(o, id);
-
-	if (!file)
-		return 0;
-	*disk = add_entry(&o->disks, &o->ndisks, sizeof **disk, rd->e);
-	if (!*disk)
-		return -rd->e->code;
-	(*disk)->file = file;
-	(*disk)->machine = NOWHERE;
-	(*disk)->number = o->ndisks;
-	return 0;
-}
-
 static int attach(struct ovf_reader *rd, size_t item, const char *resource)
 {
 	const struct xml *node = rd->items[item].node;
-	struct ovf_disk *d = find_disk(rd->ovf, resource_id(resource, "disk"));
-	int r = 0;
+	const char *id = resource_id(resource, "disk");
+	const struct ovf_file *file;
+	struct ovf *o = rd->ovf;
+	struct ovf_disk *d = NULL;
 
-	if (!d && strcmp(xml_text(node, "ResourceType"), HARD_DISK) == 0)
-		r = disk_of_file(rd, resource_id(resource, "file"), &d);
-	if (r < 0 || !d || d->machine != NOWHERE)
-		return r;
+	for (size_t i = 0; id && !d && i < o->ndisks; i++)
+		if (o->disks[i].id && strcmp(o->disks[i].id, id) == 0)
+			d = &o->disks[i];
+	/* A drive may have a file without a Disk. */
+	if (!d && strcmp(xml_text(node, "ResourceType"), HARD_DISK) == 0) {
+		file = find_file(o, resource_id(resource, "file"));
+		d = file ? new_disk(rd) : NULL;
+		if (file && !d)
+			return -rd->e->code;
+		if (d)
+			d->file = file;
+	}
+	if (!d || d->machine != NOWHERE)
+		return 0;
 	for (d->machine = item; d->machine > 0; d->machine--)
 		if (!share_machine(rd, d->machine - 1, item))
 			break;
@@ -369,24 +360,20 @@ static int attach(struct ovf_reader *rd, size_t item, const char *resource)
 	return 0;
 }
 
-static int compare_numbers(size_t a, size_t b)
-{
-	return (a > b) - (a < b);
-}
-
 static int compare_disks(const void *a, const void *b)
 {
 	const struct ovf_disk *x = a, *y = b;
-	int order = compare_numbers(x->machine, y->machine);
 
-	if (order == 0)
-		order = compare_numbers(x->controller, y->controller);
-	if (order == 0)
-		order = compare_numbers(x->address, y->address);
-	return order ? order : compare_numbers(x->number, y->number);
+	if (x->machine != y->machine)
+		return x->machine < y->machine ? -1 : 1;
+	if (x->controller != y->controller)
+		return x->controller < y->controller ? -1 : 1;
+	if (x->address != y->address)
+		return x->address < y->address ? -1 : 1;
+	return (x->number > y->number) - (x->number < y->number);
 }
 
-/* Has d no file, or the file of a disk before it? */
+/* The disk has no file, or that of one of the disks kept before it. */
 static bool is_needless(const struct ovf *o, const struct ovf_disk *d, size_t nkept)
 {
 	for (size_t i = 0; d->file && i < nkept; i++)
