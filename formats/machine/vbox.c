@@ -39,8 +39,6 @@ static void read_id(unsigned char id[GUID_LEN], const struct xml *node, const ch
 		memset(id, 0, GUID_LEN);
 }
 
-/* Media. */
-
 static bool starts_on_a_drive(const char *path)
 {
 	return ((path[0] | 0x20) >= 'a' && (path[0] | 0x20) <= 'z' && path[1] == ':' &&
@@ -67,13 +65,6 @@ static void bring_over(char *path, const char *folder)
 	memmove(path, from, strlen(from) + 1);
 }
 
-/* The names of these are addresses. */
-static const char *why_not_here(const struct xml *disk)
-{
-	return strcasecmp(attr(disk, "format", ""), "iSCSI") == 0 ? "it lies on an iSCSI target"
-								  : NULL;
-}
-
 /* Recorded for the base image only: a differencing image is encrypted as its parent. */
 static bool is_encrypted(const struct xml *disk)
 {
@@ -98,7 +89,7 @@ static int add_media(struct machine *m, const struct xml *holder, const unsigned
 	int r = 0;
 
 	for (; disk && r == 0; disk = xml_again(disk)) {
-		const char *why = why_not_here(disk);
+		const char *format = attr(disk, "format", ""), *why = NULL;
 		struct machine_medium *medium;
 		unsigned char id[GUID_LEN];
 
@@ -110,11 +101,14 @@ static int add_media(struct machine *m, const struct xml *holder, const unsigned
 		read_id(id, disk, "uuid");
 		memcpy(medium->id, id, GUID_LEN);
 		medium->registered = true;
-		medium->is_raw = strcasecmp(attr(disk, "format", ""), "RAW") == 0;
+		medium->is_raw = strcasecmp(format, "RAW") == 0;
 		memcpy(medium->parent, parent, GUID_LEN);
-		if (!why && !refusal && is_encrypted(disk))
+		if (strcasecmp(format, "iSCSI") == 0)
+			why = "it lies on an iSCSI target";
+		else if (refusal)
+			why = refusal;
+		else if (is_encrypted(disk))
 			why = "its data is encrypted by VirtualBox";
-		why = why ? why : refusal;
 		bring_over(medium->file, text_basename(m->snapshot_dir));
 		if (why && !(medium->refusal = strdup(why)))
 			return err_nomem(e);
@@ -122,8 +116,6 @@ static int add_media(struct machine *m, const struct xml *holder, const unsigned
 	}
 	return r;
 }
-
-/* States. */
 
 /* Before VirtualBox 4, and where machines share a disk, media are registered elsewhere.  Their
  * files may be called as those of differences are. */
@@ -187,17 +179,6 @@ static int add_disks(
 	return r;
 }
 
-/* "2024-05-06T07:08:09Z"; what cannot be read is no time at all. */
-static struct timespec read_time(const char *text)
-{
-	struct tm tm = {0};
-	struct timespec when = {0};
-
-	if (strptime(text, "%Y-%m-%dT%H:%M:%S", &tm))
-		when.tv_sec = timegm(&tm);
-	return when;
-}
-
 /* Those that stand in holder, taken on snapshot number parent, each before its children.  current:
  * the one that the machine is on now, zero for none. */
 static int add_snapshots(struct machine *m, const struct xml *holder, size_t parent,
@@ -209,6 +190,7 @@ static int add_snapshots(struct machine *m, const struct xml *holder, size_t par
 	for (; node && r == 0; node = xml_again(node)) {
 		size_t number = m->nstates;
 		struct machine_state *state;
+		struct tm tm = {0};
 		unsigned char id[GUID_LEN];
 
 		if (number > VBOX_MAX_SNAPSHOTS)
@@ -217,7 +199,9 @@ static int add_snapshots(struct machine *m, const struct xml *holder, size_t par
 		if (!state)
 			return -ENOMEM;
 		state->parent = parent;
-		state->when = read_time(attr(node, "timeStamp", ""));
+		/* "2024-05-06T07:08:09Z" */
+		if (strptime(attr(node, "timeStamp", ""), "%Y-%m-%dT%H:%M:%S", &tm))
+			state->when.tv_sec = timegm(&tm);
 		read_id(id, node, "uuid");
 		if (!guid_is_zero(id) && memcmp(id, current, GUID_LEN) == 0)
 			m->states[0].parent = number;
@@ -227,8 +211,6 @@ static int add_snapshots(struct machine *m, const struct xml *holder, size_t par
 	}
 	return r;
 }
-
-/* The machine. */
 
 static int read_machine(struct machine *m, const struct xml *node, struct err *e)
 {
@@ -249,19 +231,9 @@ static int read_machine(struct machine *m, const struct xml *node, struct err *e
 	return r == 0 ? add_snapshots(m, node, 0, current, e) : r;
 }
 
-static int find_machine(const struct xml *root, const struct xml **node, struct err *e)
-{
-	*node = strcmp(root->name, "VirtualBox") == 0 ? xml_child(root, "Machine") : NULL;
-	if (*node)
-		return 0;
-	if (xml_child(root, "MachineEncrypted"))
-		return err_set(e, ENOTSUP, "the description of the machine is encrypted");
-	return err_set(e, EINVAL, "not a VirtualBox machine: no Machine in it");
-}
-
 int vbox_read(struct io *io, struct machine **out, struct err *e)
 {
-	const struct xml *node;
+	const struct xml *node = NULL;
 	struct machine *m;
 	struct xml *root;
 	char *text;
@@ -273,14 +245,19 @@ int vbox_read(struct io *io, struct machine **out, struct err *e)
 	free(text);
 	if (r < 0)
 		return r;
-	r = find_machine(root, &node, e);
-	if (r == 0) {
+	if (strcmp(root->name, "VirtualBox") == 0)
+		node = xml_child(root, "Machine");
+	if (node) {
 		m = machine_new(attr(node, "name", ""), e);
 		r = m ? read_machine(m, node, e) : -ENOMEM;
 		if (r == 0)
 			*out = m;
 		else
 			machine_free(m);
+	} else if (xml_child(root, "MachineEncrypted")) {
+		r = err_set(e, ENOTSUP, "the description of the machine is encrypted");
+	} else {
+		r = err_set(e, EINVAL, "not a VirtualBox machine: no Machine in it");
 	}
 	xml_free(root);
 	return r;
