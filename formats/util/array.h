@@ -13,8 +13,8 @@
  * power of two. */
 static inline void *array_grow(void *array, size_t n, size_t size)
 {
-	if (n == 0)
-		return malloc(size);
+	if (n == 0) /* there may be an array already, when nothing was added to it */
+		return reallocarray(array, 1, size);
 	return is_power_of_2(n) ? reallocarray(array, n, 2 * size) : array;
 }
 
