@@ -7,6 +7,8 @@
  */
 #include "disk.h"
 
+#include <errno.h>
+#include <inttypes.h>
 #include <stdlib.h>
 
 #include "util/array.h"
@@ -89,3 +91,46 @@ struct vmdk *vmdk_disk_of(const struct image *img)
 {
 	return (struct vmdk *)img->states[0]->view;
 }
+
+/* Extents that are bytes of a file, and extents of zeroes. */
+
+static int flat_open(struct vmdk_extent *x, const struct image *img, struct err *e)
+{
+	uint64_t pos;
+
+	(void)img;
+	if (__builtin_mul_overflow(x->line->start, VMDK_SECTOR, &pos) ||
+		!range_fits(pos, x->len, x->io->size))
+		return err_set(e, EUCLEAN,
+			"%" PRIu64 " sectors from sector %" PRIu64
+			" on were expected, the file has %" PRIu64 " bytes",
+			x->line->sectors, x->line->start, x->io->size);
+	return 0;
+}
+
+static int flat_map(
+	const struct vmdk_extent *x, uint64_t off, uint64_t len, struct extent *out, struct err *e)
+{
+	(void)e;
+	out->kind = EXTENT_FILE;
+	out->inplace = x->io->writable;
+	out->io = x->io;
+	out->pos = x->line->start * VMDK_SECTOR + off;
+	out->len = len;
+	return 0;
+}
+
+static int zero_map(
+	const struct vmdk_extent *x, uint64_t off, uint64_t len, struct extent *out, struct err *e)
+{
+	(void)x, (void)off, (void)e;
+	out->kind = EXTENT_ZERO;
+	out->len = len;
+	return 0;
+}
+
+const struct vmdk_kind vmdk_flat = {.open = flat_open, .map = flat_map};
+const struct vmdk_kind vmdk_zero = {
+	.map = zero_map,
+	.no_writing = "it has a ZERO extent",
+};

@@ -41,7 +41,7 @@ struct vmdk_kind {
 		const struct vmdk_extent *x, const struct extent *unit, void *buf, struct err *e);
 };
 
-/* flat.c, sparse.c, cowd.c, sesparse.c */
+/* disk.c, sparse.c, cowd.c, sesparse.c */
 extern const struct vmdk_kind vmdk_flat, vmdk_zero, vmdk_sparse, vmdk_cowd, vmdk_sesparse;
 
 /* An opened disk. */

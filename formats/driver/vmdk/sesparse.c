@@ -33,18 +33,13 @@ struct area {
 	uint64_t start, len;
 };
 
-struct sesparse_header {
-	uint64_t capacity;
-	struct area state, directory, tables, grains;
-};
-
 struct sesparse {
 	struct vmdk_tables tables;
-	struct sesparse_header h;
+	struct area table_area, grain_area;
 };
 
 /* Positions in the header. */
-enum { AT_STATE = 80, AT_DIRECTORY = 128, AT_TABLES = 144, AT_GRAINS = 192 };
+enum { AT_CAPACITY = 16, AT_STATE = 80, AT_DIRECTORY = 128, AT_TABLES = 144, AT_GRAINS = 192 };
 
 static struct area load_area(const unsigned char *p)
 {
@@ -82,21 +77,21 @@ static int check_constants(const unsigned char *raw, struct err *e)
 }
 
 /* A journal that was not replayed holds entries that are not in the tables yet. */
-static int check_state(struct io *io, const struct sesparse_header *h, struct err *e)
+static int check_state(struct io *io, uint64_t sector, struct err *e)
 {
 	unsigned char raw[32];
 	int r;
 
-	if (!range_fits(h->state.start, 1, io->size / VMDK_SECTOR))
+	if (!range_fits(sector, 1, io->size / VMDK_SECTOR))
 		return err_set(e, EUCLEAN,
 			"the volatile header, in sector %" PRIu64
 			", is not inside the file, %" PRIu64 " bytes",
-			h->state.start, io->size);
-	r = io_read(io, raw, sizeof raw, h->state.start * VMDK_SECTOR, e);
+			sector, io->size);
+	r = io_read(io, raw, sizeof raw, sector * VMDK_SECTOR, e);
 	if (r < 0)
 		return r;
 	if (load_le64(raw) != VOLATILE_MAGIC)
-		return err_set(e, EUCLEAN, "no volatile header in sector %" PRIu64, h->state.start);
+		return err_set(e, EUCLEAN, "no volatile header in sector %" PRIu64, sector);
 	if (load_le64(raw + 24) != 0)
 		return err_set(e, ENOTSUP,
 			"it was not closed properly: its journal would have to be replayed, which "
@@ -104,34 +99,11 @@ static int check_state(struct io *io, const struct sesparse_header *h, struct er
 	return 0;
 }
 
-static int read_header(struct io *io, struct sesparse_header *h, struct err *e)
-{
-	unsigned char raw[VMDK_SECTOR];
-	int r = io_read(io, raw, sizeof raw, 0, e);
-
-	if (r == 0)
-		r = check_constants(raw, e);
-	if (r < 0)
-		return r;
-	*h = (struct sesparse_header){
-		.capacity = load_le64(raw + 16),
-		.state = load_area(raw + AT_STATE),
-		.directory = load_area(raw + AT_DIRECTORY),
-		.tables = load_area(raw + AT_TABLES),
-		.grains = load_area(raw + AT_GRAINS),
-	};
-	if (h->capacity > LIMIT_DISK_SIZE / VMDK_SECTOR)
-		return err_set(e, EFBIG,
-			"capacity of %" PRIu64 " sectors, at most %" PRIu64 " are possible",
-			h->capacity, LIMIT_DISK_SIZE / VMDK_SECTOR);
-	return check_state(io, h, e);
-}
-
 enum { DIRECTORY_MARK = 0x10000000 }; /* the high half of an entry in use */
 
 static uint64_t decode_table(const struct vmdk_tables *t, const unsigned char *entry)
 {
-	const struct area *area = &((const struct sesparse *)t)->h.tables;
+	const struct area *area = &((const struct sesparse *)t)->table_area;
 	uint64_t v = load_le64(entry), index = (uint32_t)v;
 
 	if (v == 0)
@@ -146,7 +118,7 @@ enum { UNALLOCATED = 0, UNMAPPED = 1, ZERO = 2, ALLOCATED = 3 };
 /* The number of a grain has 60 bits, of which the lowest twelve come first. */
 static uint64_t decode_grain(const struct vmdk_tables *t, const unsigned char *entry)
 {
-	uint64_t start = ((const struct sesparse *)t)->h.grains.start;
+	uint64_t start = ((const struct sesparse *)t)->grain_area.start;
 	uint64_t v = load_le64(entry);
 	uint64_t number = (v & 0x0000ffffffffffff) << 12 | (v >> 48 & 0xfff);
 
@@ -178,14 +150,30 @@ static int sesparse_open(struct vmdk_extent *x, const struct image *img, struct 
 {
 	struct sesparse *s = calloc(1, sizeof *s);
 	struct vmdk_tables *t = &s->tables;
+	unsigned char raw[VMDK_SECTOR];
+	struct area directory;
+	uint64_t capacity;
 	int r;
 
 	if (!s)
 		return err_nomem(e);
 	x->tables = t;
-	r = read_header(x->io, &s->h, e);
+	r = io_read(x->io, raw, sizeof raw, 0, e);
+	if (r == 0)
+		r = check_constants(raw, e);
 	if (r < 0)
 		return r;
+	capacity = load_le64(raw + AT_CAPACITY);
+	if (capacity > LIMIT_DISK_SIZE / VMDK_SECTOR)
+		return err_set(e, EFBIG,
+			"capacity of %" PRIu64 " sectors, at most %" PRIu64 " are possible",
+			capacity, LIMIT_DISK_SIZE / VMDK_SECTOR);
+	r = check_state(x->io, load_le64(raw + AT_STATE), e);
+	if (r < 0)
+		return r;
+	directory = load_area(raw + AT_DIRECTORY);
+	s->table_area = load_area(raw + AT_TABLES);
+	s->grain_area = load_area(raw + AT_GRAINS);
 	*t = (struct vmdk_tables){
 		.cache = img->opts->cache,
 		.io = x->io,
@@ -194,21 +182,19 @@ static int sesparse_open(struct vmdk_extent *x, const struct image *img, struct 
 		.entry_len = ENTRY_SIZE,
 		.per_table = TABLE_LEN,
 		.grain = GRAIN * VMDK_SECTOR,
-		.capacity = s->h.capacity * VMDK_SECTOR,
-		.first_grain = s->h.grains.start,
+		.capacity = capacity * VMDK_SECTOR,
+		.first_grain = s->grain_area.start,
 		.zero_grains = true,
 	};
 	r = vmdk_tables_measure(t, e);
 	if (r == 0)
-		r = check_area(&s->h.directory, div_round_up(t->gd_len, VMDK_SECTOR),
-			"grain directory", x->io, e);
+		r = check_area(&directory, div_round_up(t->gd_len, VMDK_SECTOR), "grain directory",
+			x->io, e);
 	if (r == 0)
-		r = vmdk_tables_place(t, s->h.directory.start, e);
+		r = vmdk_tables_place(t, directory.start, e);
 	if (r == 0)
-		r = check_area(&s->h.tables, 0, "grain tables", x->io, e);
-	if (r == 0)
-		r = check_area(&s->h.grains, 0, "grains", x->io, e);
-	return r;
+		r = check_area(&s->table_area, 0, "grain tables", x->io, e);
+	return r == 0 ? check_area(&s->grain_area, 0, "grains", x->io, e) : r;
 }
 
 const struct vmdk_kind vmdk_sesparse = {

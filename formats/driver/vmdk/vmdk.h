@@ -2,7 +2,7 @@
 /* vmdk.h - private to the VMDK driver: the operations that driver.c and write.c list.
  *
  * A disk (disk.h) is a text descriptor (descriptor.h) and the extents that it lists, one after
- * another.  An extent is flat (flat.c) or of one of three sparse kinds: hosted (sparse.c, with
+ * another.  An extent is flat (disk.c) or of one of three sparse kinds: hosted (sparse.c, with
  * header.c, and recover.c for streams that were cut), COWD of ESX (cowd.c) and seSparse of ESX 5.5
  * and later (sesparse.c).  All three find their grains through grain directories and grain tables,
  * which tables.c reads.
