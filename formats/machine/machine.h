@@ -23,7 +23,7 @@ struct machine_disk {
 	char *file; /* the image that had the disk's bytes when the state was saved */
 };
 
-/* [0] is the machine as it is now, the others are snapshots. */
+/* The state [0] is the current one, the others are snapshots. */
 struct machine_state {
 	char *name; /* may be empty, and two may have the same */
 	struct timespec when;
@@ -32,7 +32,7 @@ struct machine_state {
 	struct machine_disk *disks;
 };
 
-/* A file that belongs to the machine, attached or not. */
+/* A disk image of the machine, attached or not. */
 struct machine_medium {
 	char *file;
 	unsigned char id[GUID_LEN], parent[GUID_LEN]; /* zero: not given */

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* manifest.c - lines of digests, and libcrypto to make them again. */
+/* manifest.c - parses lines of digests, and computes digests with libcrypto. */
 #include "manifest.h"
 
 #include <ctype.h>
@@ -109,7 +109,8 @@ int manifest_parse(char *text, struct manifest *m, struct err *e)
 	char *line;
 	int r = 0;
 
-	/* Before a daemon gives up opening files: libcrypto has a file of settings. */
+	/* A daemon that can open no more files calls libcrypto: it must not read its configuration.
+	 */
 	OPENSSL_init_crypto(OPENSSL_INIT_NO_LOAD_CONFIG, NULL);
 	*m = (struct manifest){0};
 	pthread_mutex_init(&m->lock, NULL);
@@ -169,14 +170,14 @@ int manifest_check(struct manifest *m, const char *name, struct io *io, struct e
 	int r = 0;
 
 	if (i == m->n || strcmp(m->lines[i].name, name) != 0)
-		return err_set(e, ENOENT, "%s: the manifest does not tell of it", name);
+		return err_set(e, ENOENT, "%s: the manifest does not list it", name);
 	pthread_mutex_lock(&m->lock);
 	for (; r == 0 && i < m->n && strcmp(m->lines[i].name, name) == 0; i++) {
 		struct manifest_line *line = &m->lines[i];
 
 		r = line->found[0] ? 0 : digest_file(line, io, e);
 		if (r == 0 && strcmp(line->found, line->wanted) != 0)
-			r = err_set(e, EUCLEAN, "%s: its %s is %s, the manifest says %s", name,
+			r = err_set(e, EUCLEAN, "%s: its %s is %s, %s in the manifest", name,
 				line->algorithm->name, line->found, line->wanted);
 	}
 	pthread_mutex_unlock(&m->lock);

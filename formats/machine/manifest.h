@@ -13,16 +13,17 @@ struct manifest_line;
 struct manifest {
 	size_t n;
 	struct manifest_line *lines; /* by name */
-	pthread_mutex_t lock;        /* what was found out; held while a file is read */
+	pthread_mutex_t lock;        /* the digests found; held while a file is read */
 };
 
-/* Reads lines "SHA256(name)= hex", in the spelling of any writer, and leaves nothing of the text.
- * *m is to be freed. */
+/* Parses lines "SHA256(name)= hex", in the spelling of any writer, and changes the text.  Free *m
+ * with manifest_free. */
 int manifest_parse(char *text, struct manifest *m, struct err *e);
-void manifest_free(struct manifest *m); /* of one that was parsed, or of zeroes */
+void manifest_free(struct manifest *m); /* parsed, or all zero */
 
-/* Compares the file name of the package, which is open as io, with its digest.  EUCLEAN: they
- * differ. ENOENT: the manifest does not list it.  The file is read once, in the first call. */
+/* Compares the digest of io, the file called name in the package, with that in the manifest.
+ * -EUCLEAN: they differ.  -ENOENT: the manifest does not list the file.  The first call reads the
+ * file, later calls do not. */
 int manifest_check(struct manifest *m, const char *name, struct io *io, struct err *e);
 
 #endif

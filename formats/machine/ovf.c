@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* ovf.c - descriptors as writers have written them.
+/* ovf.c - parses OVF descriptors, by the schema and as writers deviate from it.
  *
- * Elements are looked for by their own name and that of their parent, at any depth: so the sections
- * of version 0.9, which are all called Section, and systems in collections of collections need no
- * rule of their own.  Every list is bounded, since each is searched for each entry of another.
+ * Elements are found by their own name and that of their parent, at any depth: the sections of
+ * version 0.9, which are all called Section, and systems in nested collections need no rule of
+ * their own.  Every list is bounded, since each is searched for each entry of another.
  */
 #include "ovf.h"
 
@@ -23,7 +23,7 @@
 #define HARD_DISK "17" /* CIM's type of a resource */
 #define NOWHERE   SIZE_MAX
 
-/* A piece of hardware. */
+/* A device (Item). */
 struct item {
 	const struct xml *node;
 	const char *id;
@@ -36,7 +36,7 @@ struct ovf_reader {
 	struct err *e;
 };
 
-/* The element after node in the order of the text, below root. */
+/* The element after node in document order; NULL: node is the last below root. */
 static const struct xml *next_element(const struct xml *root, const struct xml *node)
 {
 	if (node->child)
@@ -58,7 +58,7 @@ static bool ends_in(const char *text, const char *end)
 	return n >= m && strcmp(text + n - m, end) == 0;
 }
 
-/* Some writers do not encode names: a "%" without two digits stays. */
+/* Some writers do not encode names: a "%" without two digits stands for itself. */
 char *ovf_decode(const char *href)
 {
 	char *path = strdup(href), *out = path;
@@ -153,7 +153,7 @@ static void without_blanks(const char *text, char *buf, size_t size)
 	buf[n] = '\0';
 }
 
-/* DSP0004 lets factors stand in any order and blanks anywhere. */
+/* In DSP0004 factors have any order, and blanks may be anywhere. */
 uint64_t ovf_capacity(const char *number, const char *units)
 {
 	char buf[128];
@@ -171,15 +171,14 @@ uint64_t ovf_capacity(const char *number, const char *units)
 	return v;
 }
 
-/* One more entry of *list, zeroes, or NULL. */
+/* Adds an entry of zeroes to *list; NULL on failure. */
 static void *add_entry(void *list, size_t *n, size_t size, struct err *e)
 {
 	char **entries = list;
 	char *more;
 
 	if (*n == OVF_MAX_ITEMS) {
-		err_set(e, EINVAL, "it has more than %d of what a machine has a few of",
-			OVF_MAX_ITEMS);
+		err_set(e, EINVAL, "it has more than %d files, disks or devices", OVF_MAX_ITEMS);
 		return NULL;
 	}
 	more = array_grow(*entries, *n, size);
@@ -230,7 +229,7 @@ static const struct ovf_file *find_file(const struct ovf *o, const char *id)
 	return NULL;
 }
 
-/* oVirt's format of a raw disk is the URL of an article on bytes. */
+/* oVirt identifies the format of a raw disk by the URL of an article on bytes. */
 static bool says_raw(const char *format)
 {
 	size_t n = format ? strlen(format) : 0;
@@ -284,7 +283,7 @@ static int add_item(struct ovf_reader *rd, const struct xml *node)
 	return 0;
 }
 
-/* References come first in any descriptor that follows the schema, but need not. */
+/* Files are read before disks, in any order of the sections: some writers violate the schema. */
 static int read_tables(struct ovf_reader *rd, const struct xml *root)
 {
 	int r = 0;
@@ -308,7 +307,7 @@ static bool share_machine(const struct ovf_reader *rd, size_t a, size_t b)
 	return rd->items[a].node->parent == rd->items[b].node->parent;
 }
 
-/* The controller that item is attached to, by its place in the list; the item's own without one. */
+/* The index of the controller that item is attached to; without one, the index of item. */
 static size_t find_controller(const struct ovf_reader *rd, size_t item)
 {
 	const char *parent = xml_text(rd->items[item].node, "Parent");
@@ -319,7 +318,7 @@ static size_t find_controller(const struct ovf_reader *rd, size_t item)
 	return item;
 }
 
-/* "ovf:/disk/ID", "/disk/ID": the id, when it is of that kind. */
+/* The ID in "ovf:/KIND/ID" or "/KIND/ID", or NULL. */
 static const char *resource_id(const char *text, const char *kind)
 {
 	size_t n = strlen(kind);
@@ -395,8 +394,7 @@ static void sort_disks(struct ovf *o)
 	o->ndisks = n;
 }
 
-/* VirtualBox adds its own description of the machine, which records whether the data of a medium is
- * encrypted. */
+/* In VirtualBox's own description of the machine, properties of an encrypted medium. */
 static bool is_encrypted(const struct xml *medium)
 {
 	const struct xml *p = xml_child(medium, "Property");
@@ -410,7 +408,7 @@ static bool is_encrypted(const struct xml *medium)
 	return false;
 }
 
-/* VirtualBox writes UUIDs in braces here and without them there. */
+/* VirtualBox writes UUIDs with and without braces. */
 static bool is_medium(const struct ovf_disk *d, const struct xml *medium)
 {
 	const char *uuid = xml_attr(medium, "uuid"), *location = xml_attr(medium, "location");

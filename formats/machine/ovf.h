@@ -1,9 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* ovf.h - the descriptor of a package: which of its files are disks, and in what order.
+/* ovf.h - the descriptor of a package: its files, and its disks in the order of the machines.
  *
- * Versions 0.9, 1 and 2 of the Open Virtualization Format (DSP0243), which differ in names and
- * nesting.  Nothing here opens a file.  All texts are as in the descriptor, not to be
- * trusted.
+ * Versions 0.9, 1 and 2 of the Open Virtualization Format (DSP0243) differ in names and nesting.
+ * Nothing here opens a file.  All texts are as in the descriptor, and hostile.
  */
 #ifndef VDISK_MACHINE_OVF_H
 #define VDISK_MACHINE_OVF_H
@@ -17,9 +16,9 @@ struct io;
 struct xml;
 
 struct ovf_file {
-	const char *id;          /* what is const belongs to the XML; may be NULL */
-	const char *href;        /* as it stands there */
-	char *path;              /* the same, decoded; NULL: it leads to no file */
+	const char *id;          /* const texts belong to the XML; may be NULL */
+	const char *href;        /* as in the XML */
+	char *path;              /* href, decoded; NULL: it is not a file name */
 	const char *compression; /* NULL: none */
 	uint64_t size;           /* bytes as stored; 0: not given.  Often wrong */
 	uint64_t chunk;          /* bytes of each chunk but the last; 0: in one piece */
@@ -30,23 +29,23 @@ struct ovf_disk {
 	const struct ovf_file *file;
 	const char *parent;  /* id of the disk that it is a delta on, or NULL */
 	uint64_t capacity;   /* bytes; 0: not given in numbers.  Often wrong */
-	bool is_raw;         /* the descriptor says that it is a raw disk */
-	const char *refusal; /* why its bytes cannot be shown, or NULL */
-	size_t machine, controller, address, number; /* by which they are sorted */
+	bool is_raw;         /* as declared by the descriptor */
+	const char *refusal; /* the reason why its bytes cannot be shown, or NULL */
+	size_t machine, controller, address, number; /* the keys of the order */
 };
 
 struct ovf {
 	struct xml *root;
 	size_t nfiles, ndisks;
 	struct ovf_file *files;
-	/* Those that have a file, each file once: as the machines have them, then the others. */
+	/* The disks with a file, each file once: attached disks, by machine, then the others. */
 	struct ovf_disk *disks;
 };
 
-/* Reads a text of len bytes.  *o is to be freed. */
+/* Parses a text of len bytes.  Free *o with ovf_free. */
 int ovf_parse(const char *text, size_t len, struct ovf *o, struct err *e);
 
-/* The same of a file; the error names it. */
+/* Reads and parses a file; the error names it. */
 int ovf_read(struct io *io, struct ovf *o, struct err *e);
 
 void ovf_free(struct ovf *o);
@@ -55,8 +54,8 @@ void ovf_free(struct ovf *o);
  * 0 when it is malformed. */
 uint64_t ovf_capacity(const char *number, const char *units);
 
-/* The file name that a relative URI means, malloc'ed or NULL without memory; "" for one that no
- * file can have. */
+/* The file name of a relative URI, malloc'ed or NULL without memory; "" for one that no file can
+ * have. */
 char *ovf_decode(const char *href);
 
 #endif

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* tar.c - headers of 512 bytes, each before its data.
+/* tar.c - reads headers of 512 bytes, each before its data.
  *
  * Values that do not fit into a header precede it in headers of their own: GNU's long names, and
  * the records of pax, for the next member or for all that follow.  No field is used before the
@@ -67,7 +67,7 @@ static int load_octal(const unsigned char *p, size_t n, uint64_t *v)
 	return 0;
 }
 
-/* A number with the highest bit of its field set is binary: GNU's way past 8 GiB. */
+/* A number with the highest bit of its field set is binary: GNU's extension for 8 GiB and more. */
 static int load_size(const unsigned char *p, uint64_t *v)
 {
 	if (!(p[0] & 0x80))
@@ -76,7 +76,7 @@ static int load_size(const unsigned char *p, uint64_t *v)
 	return p[0] == 0x80 && is_zero(p + 1, SIZE_LEN - 9) && *v <= INT64_MAX ? 0 : -EINVAL;
 }
 
-/* Some old writers added up signed bytes. */
+/* Some old writers sum signed bytes. */
 static bool sum_is_right(const unsigned char *h)
 {
 	uint64_t stored, sum = 0, high = 0;
@@ -371,7 +371,7 @@ static int read_entry(struct tar_reader *rd, bool *end, struct err *e)
 	type = h[TYPE_AT];
 	if (type == 'x' || type == 'g' || type == 'L')
 		r = read_extension(rd, type, len, e);
-	else if (type != 'K' && type != 'V') /* the target of a link, which is refused; a label */
+	else if (type != 'K' && type != 'V') /* a link's target (links are refused), a label */
 		r = read_member(rd, h, &len, e);
 	if (r == 0 && !range_fits(rd->pos + BLOCK, len, rd->io->size))
 		r = err_set(e, EUCLEAN, "it passes the end of the archive");

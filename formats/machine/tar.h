@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* tar.h - the table of contents of a tar archive, whose members are then read in place.
+/* tar.h - the members of a tar archive, which are read in place.
  *
  * Supported are ustar, its extensions by GNU tar and pax for long names and large members, and the
  * older format.  An archive with anything but files is refused: links, devices, names that lead out
@@ -16,24 +16,24 @@ struct err;
 struct io;
 
 struct tar_member {
-	char *name; /* without "./", doubled slashes and what else means nothing; never empty */
+	char *name;        /* without "./" and doubled slashes; never empty */
 	uint64_t pos, len; /* inside the archive */
 };
 
 struct tar {
 	size_t n;
-	struct tar_member *members;        /* regular files, as they come */
+	struct tar_member *members;        /* regular files, in the order of the archive */
 	const struct tar_member **by_name; /* the same; of equal names the first comes first */
 };
 
-/* Are the TAR_PEEK bytes at head those of an archive? */
+/* The TAR_PEEK bytes at head are those of an archive. */
 #define TAR_PEEK 512u
 bool tar_probe(const unsigned char *head);
 
-/* Does a header among the n bytes at the head of an archive have a name that ends so? */
+/* A header in the first n bytes of an archive has a name with this end. */
 bool tar_head_names(const unsigned char *head, size_t n, const char *end);
 
-/* Fills *t, which is to be freed.  The error does not name the archive. */
+/* Reads all headers.  Free *t with tar_free.  The error does not name the archive. */
 int tar_read(struct io *io, struct tar *t, struct err *e);
 void tar_free(struct tar *t);
 
@@ -43,8 +43,8 @@ const struct tar_member *tar_find(const struct tar *t, const char *name);
 /* The next of the same name, or NULL. */
 const struct tar_member *tar_again(const struct tar *t, const struct tar_member *m);
 
-/* Takes "." and doubled slashes out of a path, and leaves nothing of "./".  -EINVAL: it begins with
- * a slash or has a "..", and stays as it was. */
+/* Removes "." and doubled slashes from a path; "./" becomes "".  -EINVAL: it begins with a slash or
+ * has a "..", and is unchanged. */
 int tar_tidy(char *path);
 
 #endif

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* vbox.c - from the XML of a .vbox file to a struct machine.
+/* vbox.c - parses the XML of a .vbox file to a struct machine.
  *
- * The file registers media by UUID, differences inside of what they are based on, and each state of
- * the machine names the media that were attached.  Programs of all ages wrote such files: what is
- * looked for is looked for wherever one of them put it.
+ * The file registers media by UUID, differencing images inside their parents, and each state of the
+ * machine lists the media that were attached.  Versions of VirtualBox differ in the places of the
+ * elements: all of them are searched.
  */
 #include "vbox.h"
 
@@ -24,7 +24,6 @@
 
 #define SLOT_MAX 256
 
-/* An attribute that may be missing. */
 static const char *attr(const struct xml *node, const char *name, const char *otherwise)
 {
 	const char *value = xml_attr(node, name);
@@ -32,7 +31,7 @@ static const char *attr(const struct xml *node, const char *name, const char *ot
 	return value ? value : otherwise;
 }
 
-/* Zero where there is none. */
+/* The id is zero if the attribute is absent or not a UUID. */
 static void read_id(unsigned char id[GUID_LEN], const struct xml *node, const char *name)
 {
 	if (!guid_parse(id, attr(node, name, "")))
@@ -81,7 +80,7 @@ static int refuse_count(struct err *e)
 	return err_set(e, EFBIG, "more than %d hard disks", VBOX_MAX_MEDIA);
 }
 
-/* Recursion is as deep as XML may nest. */
+/* The recursion is limited by the nesting that xml_parse accepts. */
 static int add_media(struct machine *m, const struct xml *holder, const unsigned char *parent,
 	const char *refusal, struct err *e)
 {
@@ -118,7 +117,7 @@ static int add_media(struct machine *m, const struct xml *holder, const unsigned
 }
 
 /* Before VirtualBox 4, and where machines share a disk, media are registered elsewhere.  Their
- * files may be called as those of differences are. */
+ * files may have the name of a differencing image. */
 static const struct machine_medium *add_unregistered(
 	struct machine *m, const unsigned char id[GUID_LEN], struct err *e)
 {
@@ -159,7 +158,7 @@ static int add_disk(struct machine *m, struct machine_state *state, const struct
 	return machine_add_disk(state, slot, medium->file, e);
 }
 
-/* The controllers stand in Hardware since VirtualBox 5, before they stood beside it. */
+/* The controllers are in Hardware since VirtualBox 5, before they were beside it. */
 static int add_disks(
 	struct machine *m, struct machine_state *state, const struct xml *node, struct err *e)
 {
@@ -179,8 +178,8 @@ static int add_disks(
 	return r;
 }
 
-/* Those that stand in holder, taken on snapshot number parent, each before its children.  current:
- * the one that the machine is on now, zero for none. */
+/* Adds the snapshots in holder, all based on snapshot number parent, each before its children.
+ * current: the snapshot that the current state is based on; zero: none. */
 static int add_snapshots(struct machine *m, const struct xml *holder, size_t parent,
 	const unsigned char *current, struct err *e)
 {

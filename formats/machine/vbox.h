@@ -7,10 +7,9 @@ struct err;
 struct io;
 struct machine;
 
-/* Reads all of io.  The media are in the order of the file, each after the one it is based on, and
- * the snapshots each after the one that it was taken on.  A disk is named by the file of its
- * medium; one that is registered elsewhere is a medium called {UUID}.vdi, after those that are
- * registered here. */
+/* Reads all of io.  The media are in the order of the file, each after its parent, and each
+ * snapshot after the one that it is based on.  A disk has the file of its medium; one that is
+ * registered elsewhere gets a medium called {UUID}.vdi, after the registered ones. */
 int vbox_read(struct io *io, struct machine **m, struct err *e);
 
 #endif

@@ -1,5 +1,4 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* vmware-dict.c - lines KEY = "VALUE". */
 #include "vmware-dict.h"
 
 #include <errno.h>
@@ -20,7 +19,7 @@
 #define UTF8BOM "\xef\xbb\xbf"
 #define KEY_MAX 256
 
-/* Replaces |XX in place, but for a NUL, which no value can hold. */
+/* Decodes |XX in place, except |00: a value is a string. */
 static void unescape(char *s)
 {
 	char *out = s;
@@ -67,7 +66,7 @@ static int parse_line(struct vmware_dict *d, char *line, size_t number, struct e
 	return 0;
 }
 
-/* By key, and of one key the last first. */
+/* By key, and of equal keys the last line first. */
 static int by_key(const void *a, const void *b)
 {
 	const struct vmware_dict_entry *x = a, *y = b;
@@ -76,8 +75,8 @@ static int by_key(const void *a, const void *b)
 	return order ? order : x->line < y->line ? 1 : -1;
 }
 
-/* Converts all values to UTF-8.  A value in an encoding that is not known stays as it is: it may be
- * no name at all. */
+/* Converts all values to UTF-8.  One that is not in the declared encoding stays as it is: it need
+ * not be a name. */
 static int decode(struct vmware_dict *d, struct err *e)
 {
 	const char *encoding = vmware_dict_get(d, ".encoding");

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* vmx.c - from the texts of a .vmx and a .vmsd file to a struct machine.
+/* vmx.c - parses the texts of a .vmx and a .vmsd file to a struct machine.
  *
- * The first has the disks that are attached now.  The second has the snapshots, numbered from 0 on
- * in an order without meaning, and related by another number, their uid.
+ * The .vmx has the disks that are attached in the current state.  The .vmsd has the snapshots,
+ * numbered from 0 on in any order, and their parents by another number, the uid.
  */
 #include "vmx.h"
 
@@ -19,15 +19,13 @@
 #include "machine.h"
 #include "util/text.h"
 
-/* Disks that are attached. */
-
 static const struct {
 	const char *name;
 	unsigned controllers, units;
 } buses[] = {{"ide", 2, 2}, {"scsi", 4, 64}, {"sata", 4, 30}, {"nvme", 4, 64}};
 
-/* Adds the disk in a slot, if there is one.  A device without a file (a drive, "auto detect") has
- * no such name. */
+/* Adds the disk in a slot, if there is one.  The fileName of a drive without a medium ("auto
+ * detect") does not end in .vmdk. */
 static int add_disk(
 	struct machine_state *state, const struct vmware_dict *d, const char *slot, struct err *e)
 {
@@ -61,7 +59,7 @@ struct vmx_snapshot {
 	unsigned number; /* in the text */
 	uint64_t uid, parent;
 	size_t above; /* index of the parent, or SIZE_MAX */
-	size_t state; /* in the machine, 0: not there yet */
+	size_t state; /* in the machine; 0: not added yet */
 };
 
 struct vmx_snapshots {

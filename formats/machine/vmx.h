@@ -7,9 +7,8 @@ struct err;
 struct io;
 struct machine;
 
-/* Reads all of vmx, and of vmsd unless that is NULL.  name is what the machine is called when it
- * does not say itself.  Each snapshot comes after the one that it is based on; there are no media.
- */
+/* Reads all of vmx, and of vmsd unless it is NULL.  name: of a machine without displayName.  Each
+ * snapshot comes after the one that it is based on; there are no media. */
 int vmx_read(struct io *vmx, struct io *vmsd, const char *name, struct machine **m, struct err *e);
 
 #endif

@@ -370,7 +370,7 @@ check "a wrong digest" on_mount x.ova says 'wrong: d.vmdk: its SHA256 is *'
 shows "which keeps nobody from reading"
 echo "SHA256(x.ovf)= $(digest sha256 x.ovf)" >x.mf
 packed x.mf d.vmdk
-check "a disk that it does not tell of" on_mount x.ova says 'wrong: d.vmdk: the manifest does not*'
+check "a disk that it does not list" on_mount x.ova says 'wrong: d.vmdk: the manifest does not*'
 packed d.vmdk
 has_no_verdict() { ! verdict "$1" >/dev/null; }
 check "none" on_mount x.ova has_no_verdict

@@ -61,7 +61,7 @@ START_TEST(right_in_any_spelling)
 	manifest_free(&m);
 	ck_assert_ok(parsed(&m, spellings[_i], &e), &e);
 	ck_assert_fails(check_text(&m, "a.vmdk", "abd", &e), EUCLEAN, &e, "a.vmdk: its SHA");
-	ck_assert_fails(check_text(&m, "a.vmdk.gz", "abc", &e), ENOENT, &e, "does not tell of it");
+	ck_assert_fails(check_text(&m, "a.vmdk.gz", "abc", &e), ENOENT, &e, "does not list it");
 	manifest_free(&m);
 }
 END_TEST

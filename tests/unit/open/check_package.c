@@ -546,7 +546,7 @@ START_TEST(verdicts)
 		const char *manifest, *verdict;
 	} cases[] = {
 		{NULL, NULL},
-		{"", "wrong: d.vmdk: the manifest does not tell of it"},
+		{"", "wrong: d.vmdk: the manifest does not list it"},
 		{"SHA1(d.vmdk)= " SHA1_OF_NOTHING, "wrong: d.vmdk: its SHA1 is "},
 		{"hello", NULL},
 	};
