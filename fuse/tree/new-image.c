@@ -40,7 +40,7 @@ static int create(const struct new_image *f, uint64_t size, const struct identit
 {
 	struct create_request request = {
 		.size = size == 0 && is_raw(f) ? RAW_MIN : size,
-		.options = (const char *const *)f->options,
+		.options = (const char *const *)f->options.v,
 		.replace = old,
 		.replaces = old,
 		.new_parts = true,
@@ -76,9 +76,7 @@ int new_image_create(const struct format *format, const char *path, struct new_i
 
 void new_image_free(struct new_image *f)
 {
-	for (size_t i = 0; i < f->noptions; i++)
-		free(f->options[i]);
-	free(f->options);
+	string_list_free(&f->options);
 	free(f->path);
 	pthread_mutex_destroy(&f->lock);
 	free(f);
@@ -106,56 +104,42 @@ static int create_again(
 
 /* Options. */
 
-/* The index of the option with the name that precedes '=' in option; noptions: none. */
+/* The index of the option with the name that precedes '=' in option; their number: none. */
 static size_t find_option(const struct new_image *f, const char *option)
 {
 	size_t len = strcspn(option, "="), i = 0;
 
-	while (i < f->noptions &&
-		(strncmp(f->options[i], option, len) != 0 || f->options[i][len] != '='))
+	while (i < f->options.n &&
+		(strncmp(f->options.v[i], option, len) != 0 || f->options.v[i][len] != '='))
 		i++;
 	return i;
-}
-
-/* Makes place for option i, and a NULL after the last. */
-static int reserve_option(struct new_image *f, size_t i, struct err *e)
-{
-	char **options;
-
-	if (i < f->noptions)
-		return 0;
-	options = reallocarray(f->options, i + 2, sizeof options[0]);
-	if (!options)
-		return err_nomem(e);
-	options[i] = options[i + 1] = NULL;
-	f->options = options;
-	return 0;
 }
 
 static int set_option(
 	struct new_image *f, struct pooled_image *s, const char *option, struct err *e)
 {
-	size_t i = find_option(f, option), n = f->noptions;
+	struct string_list *options = &f->options;
+	size_t i = find_option(f, option), n = options->n;
 	struct err ignored = ERR_INIT;
-	char *copy, *old;
-	int ret = reserve_option(f, i, e);
+	char *old = NULL;
+	int ret;
 
-	if (ret < 0)
-		return ret;
-	copy = strdup(option);
-	if (!copy)
+	if (!string_list_add(options, option))
 		return err_nomem(e);
-	old = f->options[i];
-	f->options[i] = copy;
-	f->noptions = i < n ? n : n + 1;
+	if (i < n) {
+		old = options->v[i];
+		options->v[i] = options->v[n];
+		options->v[n] = NULL;
+		options->n = n;
+	}
 	ret = create_again(f, s, 0, e);
 	if (ret == 0) {
 		free(old);
 		return 0;
 	}
-	free(copy);
-	f->options[i] = old;
-	f->noptions = n;
+	free(options->v[i]);
+	options->v[i] = old;
+	options->n = n;
 	if (ret != -ESTALE)
 		create_again(f, s, 0, &ignored);
 	return ret;
@@ -180,8 +164,8 @@ int new_image_get_option(struct new_image *f, const char *name, char **value)
 
 	pthread_mutex_lock(&f->lock);
 	i = find_option(f, name);
-	if (i < f->noptions) {
-		*value = strdup(strchr(f->options[i], '=') + 1);
+	if (i < f->options.n) {
+		*value = strdup(strchr(f->options.v[i], '=') + 1);
 		ret = *value ? 0 : -ENOMEM;
 	}
 	pthread_mutex_unlock(&f->lock);

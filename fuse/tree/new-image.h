@@ -20,6 +20,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "util/string-list.h"
+
 struct err;
 struct fingerprint;
 struct format;
@@ -31,8 +33,7 @@ struct new_image {
 	pthread_mutex_t lock;
 	const struct format *format;
 	char *path;
-	char **options; /* "name=value", NULL-terminated once there is one */
-	size_t noptions;
+	struct string_list options; /* "name=value" */
 	atomic_bool empty;
 	/* Another program has changed or replaced one of its files: it is no new image any more. */
 	atomic_bool replaced;
