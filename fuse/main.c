@@ -70,7 +70,7 @@ struct daemon {
 	struct invalidate invalidate;
 	struct launch launch;
 	struct supervisor supervisor;
-	struct cow cow;
+	struct string_list cow_allow; /* see cow_open */
 };
 
 /* The program whose options the hints name. */
@@ -137,7 +137,7 @@ static int show_image(struct daemon *d, struct err *e)
 	int ret;
 
 	d->how.write = o->writable && !o->cow;
-	ret = o->cow ? cow_open(&d->cow, o->image, o->cow_file, &d->how, &img, e)
+	ret = o->cow ? cow_open(o->image, o->cow_file, &d->how, &d->cow_allow, &img, e)
 		     : image_open(o->image, &d->how, &img, e);
 	wipe_secrets(d);
 	if (ret < 0)
@@ -306,7 +306,7 @@ static void take_down(struct daemon *d, bool unmounted)
 	image_pool_free(d->server.pool);
 	charsets_free(d->encodings);
 	wipe_secrets(d);
-	cow_free(&d->cow);
+	string_list_free(&d->cow_allow);
 	codec_free(d->how.codec);
 	cache_free(d->how.cache);
 	host_end();

@@ -8,6 +8,7 @@
 #include <unistd.h>
 
 #include "util/err.h"
+#include "util/string-list.h"
 #include "io/io.h"
 #include "image/format.h"
 #include "image/image.h"
@@ -25,11 +26,13 @@ struct base {
 	ino_t ino;
 };
 
-/* Opens the image by itself and records what the overlay needs. */
+/* Opens the image by itself and records what the overlay needs.  The overlay may lie in any
+ * directory, since the user has named both files: that of the image is allowed. */
 static int read_base(const char *image, const struct image_options *how, struct base *base,
-	struct cow *c, struct err *e)
+	struct string_list *allow, struct err *e)
 {
 	struct image *img;
+	bool allowed;
 	int ret = image_open(image, how, &img, e);
 
 	if (ret < 0)
@@ -45,28 +48,9 @@ static int read_base(const char *image, const struct image_options *how, struct 
 	base->format = img->format->name;
 	base->dev = img->io->dev;
 	base->ino = img->io->ino;
-	c->dir = strdup(image_dir(img));
+	allowed = string_list_add(allow, image_dir(img));
 	image_close(img);
-	return base->path && c->dir ? 0 : err_nomem(e);
-}
-
-/* The overlay may lie in any directory, since the user has named both files. */
-static int allow_base(struct cow *c, struct image_options *how, struct err *e)
-{
-	size_t n = 0;
-
-	while (how->allow && how->allow[n])
-		n++;
-	c->allow = calloc(n + 2, sizeof c->allow[0]);
-	if (!c->allow)
-		return err_nomem(e);
-	for (size_t i = 0; i < n; i++)
-		c->allow[i] = how->allow[i];
-	c->allow[n] = c->dir;
-	how->allow = (const char *const *)c->allow;
-	how->format = FORMAT;
-	how->write = true;
-	return 0;
+	return base->path && allowed ? 0 : err_nomem(e);
 }
 
 /* Opens the overlay, created if need be. */
@@ -122,23 +106,23 @@ static int open_nameless(
 	return ret;
 }
 
-int cow_open(struct cow *c, const char *image, const char *file, struct image_options *how,
-	struct image **img, struct err *e)
+int cow_open(const char *image, const char *file, struct image_options *how,
+	struct string_list *allow, struct image **img, struct err *e)
 {
 	struct base base = {0};
-	int ret = read_base(image, how, &base, c, e);
+	int ret = 0;
 
+	for (size_t i = 0; ret == 0 && how->allow && how->allow[i]; i++)
+		ret = string_list_add(allow, how->allow[i]) ? 0 : err_nomem(e);
 	if (ret == 0)
-		ret = allow_base(c, how, e);
-	if (ret == 0)
+		ret = read_base(image, how, &base, allow, e);
+	if (ret == 0) {
+		how->allow = (const char *const *)allow->v;
+		how->format = FORMAT;
+		how->write = true;
 		ret = file ? open_overlay(file, &base, how, img, e)
 			   : open_nameless(&base, how, img, e);
+	}
 	free(base.path);
 	return ret;
-}
-
-void cow_free(struct cow *c)
-{
-	free(c->allow);
-	free(c->dir);
 }

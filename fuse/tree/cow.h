@@ -6,20 +6,13 @@
 struct err;
 struct image;
 struct image_options;
-
-/* Strings that the options of the overlay refer to; {0} at first. */
-struct cow {
-	const char **allow; /* how->allow and the directory of the image */
-	char *dir;
-};
+struct string_list;
 
 /* Opens the overlay file, which is created unless it exists, and must be an overlay of image; NULL:
  * a temporary one without a name.  how are the options to open the image with; they are changed to
- * those that the overlay is opened with. */
-int cow_open(struct cow *c, const char *image, const char *file, struct image_options *how,
-	struct image **img, struct err *e);
-
-/* After the overlay was closed. */
-void cow_free(struct cow *c);
+ * those that the overlay is opened with, which refer to allow, empty at first: how->allow and the
+ * directory of the image. */
+int cow_open(const char *image, const char *file, struct image_options *how,
+	struct string_list *allow, struct image **img, struct err *e);
 
 #endif
