@@ -28,11 +28,6 @@
 #define SLOW     (NSEC / 1000)
 #define GOOD_FOR 20
 
-struct node_size {
-	uint64_t bytes, stored;
-	blksize_t step; /* st_blksize; 0: unknown */
-};
-
 static unsigned changes_of(const struct node *node)
 {
 	return node_can_change(node) ? atomic_load(&node->tree->changes) : 0;
@@ -95,9 +90,12 @@ static blksize_t step_of(const struct node *node, const struct shown *shown)
 		       : 0;
 }
 
-static int size_of(struct node *node, const struct shown *shown, struct node_size *size)
+/* Sets st_size, st_blksize and st_blocks.  Only the image of a text that is an error is not pinned.
+ */
+static int set_size(struct node *node, const struct shown *shown, struct stat *st)
 {
 	const struct new_image *new_image = node_get_new_disk(node);
+	uint64_t stored, bytes;
 	struct view *view;
 	struct err e = ERR_INIT;
 	int ret = shown_view(node, shown, &view, &e);
@@ -106,29 +104,13 @@ static int size_of(struct node *node, const struct shown *shown, struct node_siz
 		ret = count(node, shown, view);
 	if (ret < 0)
 		return ret;
-	size->stored = atomic_load_explicit(&node->stored, memory_order_relaxed);
-	size->step = step_of(node, shown);
-	size->bytes = !view       ? size->stored
-		      : new_image ? new_image_size(new_image, view)
-				  : view->size;
-	size->stored = MIN(size->stored, size->bytes); /* the disk may have become shorter */
+	stored = atomic_load_explicit(&node->stored, memory_order_relaxed);
+	bytes = !view ? stored : new_image ? new_image_size(new_image, view) : view->size;
+	st->st_size = (off_t)bytes;
+	st->st_blksize = step_of(node, shown);
+	/* The disk may have become shorter. */
+	st->st_blocks = (blkcnt_t)div_round_up(MIN(stored, bytes), 512);
 	return 0;
-}
-
-static int read_size(struct node *node, struct node_size *size)
-{
-	struct shown shown = {.img = NULL};
-	struct err e = ERR_INIT;
-	int ret;
-
-	if (node->kind == NODE_ERROR)
-		return size_of(node, &shown, size);
-	ret = shown_pin(node, USE_BRIEFLY, &shown, &e);
-	if (ret < 0)
-		return ret;
-	ret = size_of(node, &shown, size);
-	shown_unpin(node, &shown);
-	return ret;
 }
 
 /* The file or directory of the host that a node stands for, if any: its times and permissions are
@@ -166,7 +148,8 @@ struct timespec node_stat_mtime(const struct node *node)
 int node_stat(struct node *node, const struct access *access, struct stat *st)
 {
 	mode_t readers = atomic_load(&node->readers);
-	struct node_size size = {0};
+	struct shown shown = {.img = NULL};
+	struct err e = ERR_INIT;
 	struct stat host;
 	bool has_host = host_stat_of(node, &host);
 	int ret;
@@ -187,10 +170,13 @@ int node_stat(struct node *node, const struct access *access, struct stat *st)
 		st->st_size = (off_t)strlen(node->text);
 	if (!S_ISREG(st->st_mode))
 		return 0;
-	ret = read_size(node, &size);
-	st->st_size = (off_t)size.bytes;
-	st->st_blksize = size.step;
-	st->st_blocks = (blkcnt_t)div_round_up(size.stored, 512);
+	if (node->kind == NODE_ERROR)
+		return set_size(node, &shown, st);
+	ret = shown_pin(node, USE_BRIEFLY, &shown, &e);
+	if (ret < 0)
+		return ret;
+	ret = set_size(node, &shown, st);
+	shown_unpin(node, &shown);
 	return ret;
 }
 
