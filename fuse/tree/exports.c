@@ -110,22 +110,21 @@ char *exports_name(const struct image *top, const struct image *img, const struc
 }
 
 /* The allocation map is read once: it is the same after the image was closed and opened again. */
-int exports_make(struct exports *x, const struct image *img, const struct state *state,
-	const struct export_format *l, const char *name, struct view **file, struct err *e)
+struct view *exports_make(struct exports *x, const struct image *img, const struct state *state,
+	const struct export_format *l, const char *name, struct err *e)
 {
 	struct export_source source = {
 		.disk = state->view,
 		.cache = img->opts->cache,
 	};
-	int ret;
+	struct view *file = NULL;
 
 	if (!x->stored)
 		x->stored = allocmap_of(source.disk, EXPORT_BITS, e);
-	if (!x->stored)
-		return -e->code;
 	source.stored = x->stored;
-	ret = export_identify(&source, img, state, e);
-	return ret < 0 ? ret : export_make(l, &source, name, file, e);
+	if (x->stored && export_identify(&source, img, state, e) == 0)
+		export_make(l, &source, name, &file, e);
+	return file;
 }
 
 uint64_t exports_stored(struct exports *x, const struct state *state, const struct view *file)

@@ -32,10 +32,10 @@ bool exports_any(const struct image *img, const struct state *state);
 char *exports_name(const struct image *top, const struct image *img, const struct state *state,
 	const struct export_format *l);
 
-/* Makes the view of an export called name.  One thread at a time.  -EFBIG: the disk is too large
- * for the format. */
-int exports_make(struct exports *x, const struct image *img, const struct state *state,
-	const struct export_format *l, const char *name, struct view **file, struct err *e);
+/* Makes the view of an export called name.  One thread at a time.  NULL after an error; EFBIG: the
+ * disk is too large for the format. */
+struct view *exports_make(struct exports *x, const struct image *img, const struct state *state,
+	const struct export_format *l, const char *name, struct err *e);
 
 /* The bytes stored of an export, as stat(2) reports them.  A file with few holes is reported to
  * have none: cp reads it in steps of EXPORT_STEP, but seeks for each hole if there is any. */

@@ -5,23 +5,19 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "util/array.h"
 #include "base/filename.h"
 #include "node.h"
 #include "tree.h"
 
 struct node *fill_list_add(struct fill_list *list, enum node_kind kind, const char *name)
 {
-	struct node *node;
+	/* One more: a list that fill_list_pop has emptied keeps its array. */
+	struct node **nodes = array_grow(list->nodes, list->n + 1, sizeof nodes[0]), *node;
 
-	if (list->n == list->capacity) {
-		size_t capacity = list->capacity ? 2 * list->capacity : 16;
-		struct node **nodes = reallocarray(list->nodes, capacity, sizeof nodes[0]);
-
-		if (!nodes)
-			return NULL;
-		list->nodes = nodes;
-		list->capacity = capacity;
-	}
+	if (!nodes)
+		return NULL;
+	list->nodes = nodes;
 	node = node_new(list->dir->tree, list->dir, kind, name);
 	if (node)
 		list->nodes[list->n++] = node;
@@ -51,7 +47,6 @@ void fill_list_clear(struct fill_list *list)
 		fill_list_pop(list);
 	free(list->nodes);
 	list->nodes = NULL;
-	list->capacity = 0;
 }
 
 static int node_compare(const void *a, const void *b)

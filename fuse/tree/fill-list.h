@@ -14,7 +14,7 @@ struct fill_list {
 	struct node *dir;
 	struct shown shown; /* the state that dir shows a part of, pinned */
 	struct node **nodes;
-	size_t n, capacity;
+	size_t n;
 };
 
 /* Adds an entry; NULL without memory. */

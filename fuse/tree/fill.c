@@ -13,7 +13,6 @@
 #include "open/registry.h"
 #include "image/image.h"
 #include "export/export.h"
-#include "open/registry.h"
 #include "base/access.h"
 #include "base/filename.h"
 #include "base/log.h"
@@ -62,15 +61,6 @@ static int add_partitions(struct fill_list *list, const struct view *disk)
 	return ret == -ENOMEM ? ret : 0;
 }
 
-static int add_exports(struct fill_list *list)
-{
-	struct node *node = fill_list_add(list, NODE_EXPORTS, "export");
-
-	if (node)
-		node->exports = exports_new();
-	return node && node->exports ? 0 : -ENOMEM;
-}
-
 /* A writable image whose format has snapshots has the directory before the first snapshot, so that
  * one can be created by mkdir. */
 static bool has_snapshots(const struct node *dir, const struct image *img)
@@ -89,6 +79,7 @@ static int fill_state(struct fill_list *list)
 	const struct node *dir = list->dir;
 	const struct image *img = list->shown.img;
 	const struct state *state = list->shown.state;
+	struct node *node;
 	int ret = add(list, NODE_DISK, "disk.raw");
 
 	if (ret == 0)
@@ -97,8 +88,10 @@ static int fill_state(struct fill_list *list)
 		ret = add(list, NODE_VMSTATE, "vmstate");
 	if (ret == 0)
 		ret = add_partitions(list, state->view);
-	if (ret == 0 && !node_is_live(dir) && exports_any(img, state))
-		ret = add_exports(list);
+	if (ret == 0 && !node_is_live(dir) && exports_any(img, state)) {
+		node = fill_list_add(list, NODE_EXPORTS, "export");
+		ret = node && (node->exports = exports_new()) ? 0 : -ENOMEM;
+	}
 	if (ret == 0 && dir->kind != NODE_SNAPSHOT && has_snapshots(dir, img))
 		ret = add(list, NODE_SNAPSHOTS, "snapshots");
 	if (ret == 0 && node_is_top(dir) && img->parent)
@@ -305,39 +298,10 @@ static int fill_exports(struct fill_list *list)
 
 /* Any directory. */
 
-static int fill_pinned(struct fill_list *list)
-{
-	switch (list->dir->kind) {
-	case NODE_PACKAGE:
-	case NODE_IMAGE:
-	case NODE_SNAPSHOT:
-		return fill_state(list);
-	case NODE_SNAPSHOTS:
-		return fill_snapshots(list);
-	case NODE_CHAIN:
-		return fill_chain(list);
-	case NODE_PARTITIONS:
-		return fill_partitions(list);
-	case NODE_EXPORTS:
-		return fill_exports(list);
-	default:
-		return 0; /* NODE_LINKS are filled with the directory that they are in */
-	}
-}
-
-/* The content of a top is of one generation of the image, which may be another one than when the
- * top was listed last. */
-static void update_top(struct node *top, const struct shown *shown)
-{
-	atomic_store(&top->readers, access_image_readers(shown->top, top->tree->group));
-	top->state = shown->state->no;
-	if (!top->place.snapshot)
-		top->mtime = shown->state->when;
-}
-
 static int fill_any(struct fill_list *list, struct err *e)
 {
 	struct node *dir = list->dir;
+	const struct shown *shown = &list->shown;
 	const char *refusal = dir->place.folder ? fill_host_refusal(&dir->place) : NULL;
 	bool many = false;
 	int ret = 0;
@@ -353,9 +317,24 @@ static int fill_any(struct fill_list *list, struct err *e)
 	ret = shown_pin(dir, USE_BRIEFLY, &list->shown, e);
 	if (ret < 0)
 		return ret;
-	if (node_is_top(dir))
-		update_top(dir, &list->shown);
-	ret = fill_pinned(list);
+	if (node_is_top(dir)) {
+		/* Its content is of one generation of the image, which may be another one than when
+		 * the top was listed last. */
+		atomic_store(&dir->readers, access_image_readers(shown->top, dir->tree->group));
+		dir->state = shown->state->no;
+		if (!dir->place.snapshot)
+			dir->mtime = shown->state->when;
+	}
+	if (dir->kind == NODE_SNAPSHOTS)
+		ret = fill_snapshots(list);
+	else if (dir->kind == NODE_CHAIN)
+		ret = fill_chain(list);
+	else if (dir->kind == NODE_PARTITIONS)
+		ret = fill_partitions(list);
+	else if (dir->kind == NODE_EXPORTS)
+		ret = fill_exports(list);
+	else if (dir->kind != NODE_LINKS) /* those are filled with the directory above */
+		ret = fill_state(list);
 	shown_unpin(dir, &list->shown);
 	return ret;
 }

@@ -42,21 +42,6 @@ void shown_unpin(const struct node *node, const struct shown *shown)
 	pooled_image_unpin(node->image, shown->use);
 }
 
-static struct view *derive(const struct node *node, const struct shown *shown, struct err *e)
-{
-	const struct state *state = shown->state;
-	const struct partition *entry;
-	struct view *view = NULL;
-
-	if (node->kind == NODE_EXPORT) {
-		exports_make(node->parent->exports, shown->img, state, node->export, node->name,
-			&view, e);
-		return view;
-	}
-	entry = node->part->entry;
-	return view_slice(state->view, entry->start, entry->len, e);
-}
-
 int shown_view(struct node *node, const struct shown *shown, struct view **view, struct err *e)
 {
 	const struct state *state = shown->state;
@@ -74,15 +59,19 @@ int shown_view(struct node *node, const struct shown *shown, struct view **view,
 		return 0;
 	case NODE_PARTITION:
 	case NODE_EXPORT:
-		pooled_image_begin_view(node->image);
-		if (!node->derived.view)
-			new = derive(node, shown, e);
-		pooled_image_end_view(node->image, &node->derived, new);
-		*view = node->derived.view;
-		return *view ? 0 : -e->code;
+		break;
 	default:
 		return 0;
 	}
+	pooled_image_begin_view(node->image);
+	if (!node->derived.view && node->kind == NODE_EXPORT)
+		new = exports_make(
+			node->parent->exports, shown->img, state, node->export, node->name, e);
+	else if (!node->derived.view)
+		new = view_slice(state->view, node->part->entry->start, node->part->entry->len, e);
+	pooled_image_end_view(node->image, &node->derived, new);
+	*view = node->derived.view;
+	return *view ? 0 : -e->code;
 }
 
 char *shown_text(const struct node *node, const struct shown *shown, struct err *e)

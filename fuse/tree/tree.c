@@ -450,7 +450,6 @@ static struct tree *new_tree(
 	}
 	tree->fill = fill;
 	tree->log = log;
-	tree->group = getgid();
 	LIST_INIT(&tree->gone);
 	LIST_INIT(&tree->files);
 	STAILQ_INIT(&tree->names);
@@ -485,7 +484,6 @@ struct tree *tree_new(
 	tree->root->mtime = live->when;
 	tree->size = live->view->size;
 	pooled_image_unpin(image, USE_BRIEFLY);
-	tree_set_access(tree, tree->group, false);
 	return tree;
 }
 
