@@ -46,10 +46,13 @@
 	{OPT_HELP, 'h', "help", VALUE_NONE, NULL, "print this help"}, \
 	{OPT_END, 0, NULL, VALUE_NONE, NULL, NULL}
 
+static const struct option_row no_options[] = {
+	END
+};
+
 static const struct option_row check_options[] = {
 	FORMAT("IMAGE"), OUTPUT,
-	{OPT_REPAIR, 'r', "repair", VALUE_REPAIR, "WHAT",
-		"repair leaks, or all errors"},
+	{OPT_REPAIR, 'r', "repair", VALUE_REPAIR, "WHAT", "repair leaks, or all errors"},
 	QUIET, OPENING, END
 };
 
@@ -66,13 +69,8 @@ static const struct option_row commit_options[] = {
 static const struct option_row compare_options[] = {
 	FORMAT("IMAGE1"),
 	{OPT_FORMAT2, 'F', "second-format", VALUE_FORMAT, "FMT", "format of IMAGE2 (default: probed)"},
-	{OPT_STRICT, 's', "strict", VALUE_NONE, NULL,
-		"sizes and allocation must be the same, too"},
+	{OPT_STRICT, 's', "strict", VALUE_NONE, NULL, "sizes and allocation must be the same, too"},
 	PROGRESS, QUIET, THREADS, NO_SNAPSHOTS, OPENING, END
-};
-
-static const struct option_row completion_options[] = {
-	END
 };
 
 static const struct option_row convert_options[] = {
@@ -87,15 +85,13 @@ static const struct option_row convert_options[] = {
 	BACKING_FORMAT,
 	{OPT_COMPRESS, 'c', "compress", VALUE_NONE, NULL,
 		"compress the data (qcow2, vmdk streams)"},
-	{OPT_CACHE, 't', "cache", VALUE_CACHE, "MODE",
-		"unsafe (default); other modes sync OUTPUT"},
+	{OPT_CACHE, 't', "cache", VALUE_CACHE, "MODE", "unsafe (default); other modes sync OUTPUT"},
 	{OPT_NO_CREATE, 'n', "no-create", VALUE_NONE, NULL,
 		"write to an existing OUTPUT, as large or larger"},
 	{OPT_SPARSE, 'S', "sparse-size", VALUE_TEXT, "SIZE",
 		"make holes of runs of SIZE zeroes (4k); 0: none"},
 	THREADS,
-	{OPT_UNORDERED, 'W', "out-of-order", VALUE_NONE, NULL,
-		"write out of order (always done)"},
+	{OPT_UNORDERED, 'W', "out-of-order", VALUE_NONE, NULL, "write out of order (always done)"},
 	PROGRESS, QUIET, NO_SNAPSHOTS, OPENING, END
 };
 
@@ -110,16 +106,10 @@ static const struct option_row create_options[] = {
 	QUIET, OPENING, END
 };
 
-static const struct option_row help_options[] = {
-	END
-};
-
 static const struct option_row info_options[] = {
 	FORMAT("IMAGE"), OUTPUT,
-	{OPT_BACKING_CHAIN, 0, "backing-chain", VALUE_NONE, NULL,
-		"describe all parents, too"},
-	{OPT_TREE, 0, "tree", VALUE_NONE, NULL,
-		"draw the chain, snapshots and partitions"},
+	{OPT_BACKING_CHAIN, 0, "backing-chain", VALUE_NONE, NULL, "describe all parents, too"},
+	{OPT_TREE, 0, "tree", VALUE_NONE, NULL, "draw the chain, snapshots and partitions"},
 	NO_SNAPSHOTS, OPENING, END
 };
 
@@ -152,14 +142,9 @@ static const struct option_row mount_options[] = {
 	NO_SNAPSHOTS, OPENING, END
 };
 
-static const struct option_row umount_options[] = {
-	END
-};
-
 static const struct option_row rebase_options[] = {
 	FORMAT("IMAGE"),
-	{OPT_BACKING, 'b', "backing", VALUE_FILE, "FILE",
-		"new backing file; '' for none"},
+	{OPT_BACKING, 'b', "backing", VALUE_FILE, "FILE", "new backing file; '' for none"},
 	BACKING_FORMAT,
 	{OPT_UNSAFE, 'u', "unsafe", VALUE_NONE, NULL,
 		"change the name only: FILE has the same contents"},
@@ -193,13 +178,13 @@ const struct verb verb_table[] = {
 	{"compare", "IMAGE1 IMAGE2", "compare the disks of two images",
 		compare_options, run_compare, OPERAND_FILE},
 	{"completion", "SHELL", "print the completion script for bash, zsh or fish",
-		completion_options, run_completion, OPERAND_SHELL},
+		no_options, run_completion, OPERAND_SHELL},
 	{"convert", "IMAGE... OUTPUT", "copy disks to an image of another format",
 		convert_options, run_convert, OPERAND_FILE},
 	{"create", "IMAGE [SIZE]", "create an empty image",
 		create_options, run_create, OPERAND_FILE},
 	{"help", "[VERB]", "list the verbs, or the options of one",
-		help_options, run_help, OPERAND_VERB},
+		no_options, run_help, OPERAND_VERB},
 	{"info", "IMAGE", "describe an image",
 		info_options, run_info, OPERAND_FILE},
 	{"list", "", "list the mounts of disk images",
@@ -217,8 +202,8 @@ const struct verb verb_table[] = {
 	{"snapshot", "IMAGE", "list, create, apply and delete internal snapshots",
 		snapshot_options, run_snapshot, OPERAND_FILE},
 	{"umount", "DIR", "unmount, and wait until the image is released",
-		umount_options, run_umount, OPERAND_MOUNT},
-	{NULL, NULL, NULL, NULL, NULL, OPERAND_FILE},
+		no_options, run_umount, OPERAND_MOUNT},
+	{.name = NULL},
 };
 
 /* clang-format on */

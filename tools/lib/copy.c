@@ -12,6 +12,7 @@
 #include <inttypes.h>
 #include <string.h>
 
+#include "padded.h"
 #include "parallel.h"
 #include "util/bytes.h"
 #include "util/err.h"
@@ -34,12 +35,10 @@ static int reads_same(const struct copy *c, const unsigned char *buf, size_t len
 	int r = 0;
 
 	*is = true;
-	for (size_t n, inside; *is && len > 0; buf += n, off += n, len -= n) {
+	for (size_t n; *is && len > 0; buf += n, off += n, len -= n) {
 		n = MIN(len, CHUNK);
-		inside = off < c->below->size ? MIN(n, c->below->size - off) : 0;
-		r = inside > 0 ? view_read(c->below, below, inside, off, e) : 0;
-		*is = r == 0 && memcmp(buf, below, inside) == 0 &&
-		      is_zero(buf + inside, n - inside);
+		r = padded_read(c->below, below, n, off, e);
+		*is = r == 0 && memcmp(buf, below, n) == 0;
 	}
 	return r;
 }

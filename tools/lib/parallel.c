@@ -7,14 +7,13 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/sysinfo.h>
-#include <unistd.h>
 
 #include "args.h"
 #include "util/bytes.h"
 #include "util/err.h"
+#include "padded.h"
 #include "progress.h"
 #include "report.h"
-#include "view/view.h"
 
 #define BUFFER_ALIGN 4096
 
@@ -30,16 +29,6 @@ struct shared {
 	struct err e;
 };
 
-/* The offset of the first data of v from off on, or end. */
-static uint64_t next_data(const struct view *v, uint64_t off, uint64_t end)
-{
-	uint64_t found;
-
-	if (!v || off >= v->size || view_seek(v, off, SEEK_DATA, &found) < 0)
-		return end;
-	return MIN(found, end);
-}
-
 /* Hands out the next piece; false: none is left.  Caller holds the lock. */
 static bool take_piece(struct shared *s, uint64_t *off, size_t *len)
 {
@@ -47,8 +36,8 @@ static bool take_piece(struct shared *s, uint64_t *off, size_t *len)
 	uint64_t start = s->next, unit = MAX(w->unit, 1), piece = MAX(w->unit, PARALLEL_PIECE);
 
 	if (!w->holes_too)
-		start = MIN(next_data(w->views[0], s->next, w->end),
-			next_data(w->views[1], s->next, w->end));
+		start = MIN(padded_next_data(w->views[0], s->next, w->end),
+			padded_next_data(w->views[1], s->next, w->end));
 	if (start < w->end)
 		start -= (start - w->start) % unit;
 	if (w->progress)

@@ -11,6 +11,7 @@
 #include "util/bytes.h"
 #include "util/err.h"
 #include "lib/block-status.h"
+#include "lib/padded.h"
 #include "lib/progress.h"
 #include "lib/report.h"
 #include "verbs.h"
@@ -41,31 +42,22 @@ static size_t first_difference(const unsigned char *a, const unsigned char *b, s
 	return len;
 }
 
-/* Reads zeroes beyond the end of the disk: sizes may differ. */
-static int read_padded(struct comparing *c, const struct input *s, void *buf, size_t len,
-	uint64_t off, struct err *e)
-{
-	const struct view *v = s->state->view;
-	size_t inside = off < v->size ? MIN(len, v->size - off) : 0;
-	int r = inside > 0 ? view_read(v, buf, inside, off, e) : 0;
-
-	memset((char *)buf + inside, 0, len - inside);
-	if (r < 0)
-		c->failed = s->name;
-	return r;
-}
-
 static int compare_piece(void *arg, uint64_t off, size_t len, void *buf, struct err *e)
 {
 	struct comparing *c = arg;
 	unsigned char *a = buf, *b = a + PARALLEL_PIECE;
+	const char *name = c->a.name;
 	uint64_t first;
-	int r = read_padded(c, &c->a, a, len, off, e);
+	int r = padded_read(c->a.state->view, a, len, off, e);
 
-	if (r == 0)
-		r = read_padded(c, &c->b, b, len, off, e);
-	if (r < 0)
+	if (r == 0) {
+		name = c->b.name;
+		r = padded_read(c->b.state->view, b, len, off, e);
+	}
+	if (r < 0) {
+		c->failed = name;
 		return err_in(e, "%" PRIu64, off);
+	}
 	first = off + first_difference(a, b, len);
 	if (first == off + len)
 		return 0;

@@ -29,30 +29,21 @@ void help_print(const struct verb *verbs)
 	     "    --list-formats         list the formats and what is supported for each");
 }
 
-/* Prints "-f, --format=FMT"; returns its length. */
-static int print_option(const struct option_row *row)
-{
-	char text[80];
-	int n = 0;
-
-	if (row->letter)
-		n = snprintf(text, sizeof text, "-%c, ", row->letter);
-	n += snprintf(text + n, sizeof text - n, "--%s", row->name);
-	if (row->kind == VALUE_SVG)
-		n += snprintf(text + n, sizeof text - n, "[=%s]", row->value);
-	else if (row->value)
-		n += snprintf(text + n, sizeof text - n, "=%s", row->value);
-	return printf("    %s", text);
-}
-
 void help_print_verb(const struct verb *v)
 {
 	printf("Usage: vdisk %s [options]%s%s\n\n", v->name, v->operands[0] ? " " : "",
 		v->operands);
 	printf("%c%s.\n\nOptions:\n", v->summary[0] - 'a' + 'A', v->summary + 1);
 	for (const struct option_row *row = v->options; row->key != OPT_END; row++) {
-		int n = print_option(row);
+		int n = printf("    ");
 
+		if (row->letter)
+			n += printf("-%c, ", row->letter);
+		n += printf("--%s", row->name);
+		if (row->kind == VALUE_SVG)
+			n += printf("[=%s]", row->value);
+		else if (row->value)
+			n += printf("=%s", row->value);
 		if (n >= HELP_COLUMN) {
 			putchar('\n');
 			n = 0;

@@ -14,6 +14,7 @@
 #include "image/format.h"
 #include "open/registry.h"
 #include "lib/filenames.h"
+#include "lib/padded.h"
 #include "lib/progress.h"
 #include "lib/report.h"
 #include "verbs.h"
@@ -42,16 +43,6 @@ static struct view *disk_of(const struct rebasing *b)
 static const struct view *shown_by(const struct image *backing)
 {
 	return backing ? backing->states[0]->view : NULL;
-}
-
-/* Reads zeroes beyond the end of a backing file, or without one. */
-static int read_padded(
-	const struct view *v, unsigned char *buf, uint64_t off, size_t len, struct err *e)
-{
-	size_t inside = v && off < v->size ? MIN(len, v->size - off) : 0;
-
-	memset(buf + inside, 0, len - inside);
-	return inside > 0 ? view_read(v, buf, inside, off, e) : 0;
 }
 
 enum difference { SAME, ZERO, DATA };
@@ -83,26 +74,18 @@ static int keep_differences(const struct rebasing *b, uint64_t off, size_t len, 
 	return r;
 }
 
-static bool is_hole(const struct view *v, uint64_t off, uint64_t len)
-{
-	uint64_t data;
-
-	if (!v || off >= v->size)
-		return true;
-	return view_seek(v, off, SEEK_DATA, &data) < 0 || data - off >= len;
-}
-
 /* Keeps the contents of an unallocated range of the image. */
 static int keep_range(const struct rebasing *b, uint64_t off, size_t len, struct err *e)
 {
 	const struct view *old = shown_by(b->old), *new = shown_by(b->new);
+	uint64_t end = off + len;
 	int r;
 
-	if (is_hole(old, off, len) && is_hole(new, off, len))
+	if (padded_next_data(old, off, end) == end && padded_next_data(new, off, end) == end)
 		return 0;
-	r = read_padded(old, b->old_bytes, off, len, e);
+	r = padded_read(old, b->old_bytes, len, off, e);
 	if (r == 0)
-		r = read_padded(new, b->new_bytes, off, len, e);
+		r = padded_read(new, b->new_bytes, len, off, e);
 	return r == 0 ? keep_differences(b, off, len, e) : r;
 }
 
