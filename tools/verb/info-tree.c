@@ -5,45 +5,34 @@
 #include <json-c/json.h>
 #include <stdbool.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <time.h>
 
 #include "util/printable.h"
 #include "lib/contents.h"
 #include "image/format.h"
 #include "image/image.h"
-#include "lib/report.h"
 #include "util/size.h"
 #include "lib/input.h"
 #include "lib/json.h"
 #include "view/view.h"
 
-#define DEPTH_MAX 260 /* images of a chain, and two levels below the last */
-
-/* The current position: for each level, whether more entries follow there. */
-struct branch {
-	bool more[DEPTH_MAX];
-	unsigned depth;
-};
-
-static void print_lead(const struct branch *b)
+/* Begins a line for an entry of the image at this depth; more: another entry follows. */
+static void print_lead(unsigned depth, bool more)
 {
-	for (unsigned i = 0; i < b->depth; i++) {
-		bool last = i + 1 == b->depth;
+	printf("%*s%s", 4 * (int)depth, "", more ? "├── " : "└── ");
+}
 
-		if (b->more[i])
-			fputs(last ? "├── " : "│   ", stdout);
-		else
-			fputs(last ? "└── " : "    ", stdout);
-	}
+/* The same, for an entry of an entry; outer_more: another entry follows that one. */
+static void print_inner_lead(unsigned depth, bool outer_more, bool more)
+{
+	printf("%*s%s%s", 4 * (int)depth, "", outer_more ? "│   " : "    ", more ? "├── " : "└── ");
 }
 
 /* Prints lead and the quoted name, if there is one. */
 static void print_name(const char *lead, const char *name)
 {
-	if (!name)
-		return;
-	printable_print(stdout, "  %s\"%s\"", lead, name);
+	if (name)
+		printable_print(stdout, "  %s\"%s\"", lead, name);
 }
 
 /* Prints the file system of a partition, or of a disk without partitions. */
@@ -53,8 +42,7 @@ static void print_content(struct json_object *o)
 	const char *words = json_text(content, "description");
 
 	if (json_text(o, "error")) {
-		fputs("cannot be read: ", stdout);
-		printable_print(stdout, "%s", json_text(o, "error"));
+		printable_print(stdout, "cannot be read: %s", json_text(o, "error"));
 	} else if (!content) {
 		fputs("no known file system", stdout);
 	} else {
@@ -75,35 +63,32 @@ static void print_partition(struct json_object *o)
 	putchar('\n');
 }
 
-static void print_table(struct branch *b, struct json_object *table)
+static void print_table(unsigned depth, bool more, struct json_object *table)
 {
 	struct json_object *list = json_object_object_get(table, "partitions");
 	size_t n = json_object_array_length(list);
-	struct branch inner = *b;
 
-	print_lead(b);
+	print_lead(depth, more);
 	printf("%s (%s)", n > 0 ? "partitions" : "no partitions", json_text(table, "type"));
 	if (json_text(table, "damage"))
 		printf(": %s", json_text(table, "damage"));
 	putchar('\n');
-	inner.depth++;
 	for (size_t i = 0; i < n; i++) {
-		inner.more[b->depth] = i + 1 < n;
-		print_lead(&inner);
+		print_inner_lead(depth, more, i + 1 < n);
 		print_partition(json_object_array_get_idx(list, i));
 	}
 }
 
-static void print_contents(struct branch *b, const struct image *img)
+static void print_contents(unsigned depth, bool more, const struct image *img)
 {
 	struct json_object *o = json_object_new_object(), *table;
 
 	contents_add(o, img);
 	table = json_object_object_get(o, "partition-table");
 	if (table) {
-		print_table(b, table);
+		print_table(depth, more, table);
 	} else {
-		print_lead(b);
+		print_lead(depth, more);
 		fputs("no partitions: ", stdout);
 		print_content(o);
 		putchar('\n');
@@ -111,20 +96,17 @@ static void print_contents(struct branch *b, const struct image *img)
 	json_object_put(o);
 }
 
-static void print_snapshots(struct branch *b, const struct image *img)
+static void print_snapshots(unsigned depth, bool more, const struct image *img)
 {
-	struct branch inner = *b;
 	char date[32];
 	struct tm tm;
 
-	print_lead(b);
+	print_lead(depth, more);
 	puts("snapshots");
-	inner.depth++;
 	for (size_t i = 1; i < img->nstates; i++) {
 		const struct state *s = img->states[i];
 
-		inner.more[b->depth] = i + 1 < img->nstates;
-		print_lead(&inner);
+		print_inner_lead(depth, more, i + 1 < img->nstates);
 		printable_print(stdout, "%s", s->name);
 		if (localtime_r(&s->when.tv_sec, &tm) &&
 			strftime(date, sizeof date, "%Y-%m-%d %H:%M:%S", &tm) > 0)
@@ -133,34 +115,20 @@ static void print_snapshots(struct branch *b, const struct image *img)
 	}
 }
 
-static void print_image(struct branch *b, const struct image *img)
+void info_tree_print(const struct input *input)
 {
-	bool has_snapshots = img->nstates > 1;
+	unsigned depth = 0;
 
-	printable_print(stdout, "%s  %s, %s", image_basename(img), img->format->name,
-		size_text(img->states[0]->view->size).text);
-	putchar('\n');
-	b->depth++;
-	b->more[b->depth - 1] = has_snapshots || img->parent;
-	print_contents(b, img);
-	b->more[b->depth - 1] = img->parent != NULL;
-	if (has_snapshots)
-		print_snapshots(b, img);
-}
-
-int info_tree_print(const struct input *input)
-{
-	struct branch b = {.depth = 0};
-
-	for (const struct image *img = input->img; img; img = img->parent) {
-		if (b.depth > 0) {
-			b.more[b.depth - 1] = false;
-			print_lead(&b);
+	for (const struct image *img = input->img; img; img = img->parent, depth++) {
+		if (depth > 0) {
+			print_lead(depth - 1, false);
 			fputs("based on ", stdout);
 		}
-		if (b.depth + 2 >= DEPTH_MAX)
-			return report("the chain is too long to draw");
-		print_image(&b, img);
+		printable_print(stdout, "%s  %s, %s", image_basename(img), img->format->name,
+			size_text(img->states[0]->view->size).text);
+		putchar('\n');
+		print_contents(depth, img->nstates > 1 || img->parent, img);
+		if (img->nstates > 1)
+			print_snapshots(depth, img->parent, img);
 	}
-	return EXIT_SUCCESS;
 }

@@ -5,7 +5,6 @@
 
 struct input;
 
-/* Returns the exit status. */
-int info_tree_print(const struct input *input);
+void info_tree_print(const struct input *input);
 
 #endif

@@ -131,8 +131,10 @@ static int print_info(const struct args *a, struct input *input)
 	struct json_object *list;
 	int status = EXIT_SUCCESS;
 
-	if (tree && !input->json)
-		return info_tree_print(input);
+	if (tree && !input->json) {
+		info_tree_print(input);
+		return EXIT_SUCCESS;
+	}
 	list = describe(input, chain, tree);
 	if (!input->json)
 		print_human(list, input->img);
