@@ -58,8 +58,8 @@ static int is_unallocated(const struct copy *c, size_t len, uint64_t off, bool *
 }
 
 /* Compares buf, the bytes for offset off of the output, with what the output reads there: its
- * backing file if c->below is set, else zeroes.  Without c->is_new the output is looked at first,
- * since it may have clusters of its own there. */
+ * backing file if c->below is set, else zeroes.  Without c->is_new the map of the output is
+ * read first, since it may have clusters of its own there. */
 static int fate_of(const struct copy *c, const unsigned char *buf, size_t len, uint64_t off,
 	enum fate *fate, struct err *e)
 {

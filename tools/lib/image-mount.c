@@ -18,7 +18,8 @@
 #include "util/err.h"
 #include "util/string-list.h"
 
-/* Prefers the daemon beside our own executable: it was built with us.  Else PATH has it. */
+/* Prefers the daemon in the directory of this executable: both are of the same build.  Else PATH
+ * has it. */
 static const char *daemon_path(char *path, size_t size)
 {
 	ssize_t n = readlink("/proc/self/exe", path, size - sizeof "vdiskfs");
@@ -43,7 +44,7 @@ static bool add_option(struct string_list *options, const char *name, const char
 	return good;
 }
 
-/* Passes on each value of an option of ours as the option name of the daemon. */
+/* Passes on each value of the option key as the option name of the daemon. */
 static bool pass_on(
 	struct string_list *options, const struct args *a, enum option_key key, const char *name)
 {
@@ -100,7 +101,7 @@ static bool run_daemon(const struct string_list *options, const char *image, con
 }
 
 /* The daemon inherits the read end of the pipe; no other program inherits the write end, so that
- * the daemon sees our end. */
+ * the daemon notices the end of this process. */
 static bool show(struct image_mount *im, const struct args *a, const char *image, bool writable)
 {
 	struct string_list options = {0};

@@ -22,7 +22,7 @@ struct image_mount {
 bool image_mount_begin(
 	struct image_mount *im, const struct args *a, const char *image, bool writable);
 
-/* Closes our end of the pipe.  await: no file is open; waits until the daemon has ended. */
+/* Closes the write end of the pipe.  await: no file is open; waits until the daemon has ended. */
 void image_mount_end(struct image_mount *im, bool await);
 
 #endif

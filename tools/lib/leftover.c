@@ -52,7 +52,8 @@ void leftover_remove(void)
 static void on_signal(int number)
 {
 	leftover_remove();
-	/* SA_RESETHAND has restored the default action; the signal is blocked until we return. */
+	/* SA_RESETHAND has restored the default action; the signal is blocked until this function
+	 * returns. */
 	raise(number);
 }
 

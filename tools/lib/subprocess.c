@@ -42,7 +42,7 @@ char *subprocess_option(const char *key, const char *value)
 	return word;
 }
 
-/* In the child.  It is killed with its parent, so that no half of an operation goes on alone.
+/* In the child.  It is killed with its parent, so that no half of an operation continues.
  * errors: a file for standard error; -1: inherit standard output and error. */
 static void start(const struct subprocess *c, pid_t parent, int errors)
 {

@@ -98,7 +98,7 @@ static int check_once(struct input *input, unsigned repair, struct check_report 
 	return 0;
 }
 
-/* Checks again after a repair, and reports what is left. */
+/* Checks again after a repair, and reports the remaining errors. */
 static int check_and_repair(
 	struct input *input, unsigned repair, bool human, struct check_report *r)
 {

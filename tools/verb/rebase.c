@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* rebase.c - changes the backing file of an image without changing the contents of its disk: where
- * the old and the new backing file differ, the old data is copied into the image.  With -u only the
+/* rebase.c - changes the backing file of an image without changing the contents of its disk: ranges
+ * that differ between the old and the new backing file are copied into the image.  With -u only the
  * recorded name changes.
  */
 #include <stdio.h>
@@ -106,7 +106,7 @@ static int keep_all(struct rebasing *b, size_t chunk, struct err *e)
 	return r == 0 ? view_flush(disk, e) : r;
 }
 
-/* Makes the disk independent of what differs between the old and the new backing file. */
+/* Copies the ranges that differ between the old and the new backing file into the image. */
 static bool keep_disk(struct rebasing *b)
 {
 	size_t chunk = MAX(CHUNK, disk_of(b)->granule);
