@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* rebase.c - changes the backing file of an image without changing the contents of its disk: ranges
- * that differ between the old and the new backing file are copied into the image.  With -u only the
+ * of the old backing file that differ in the new one are copied into the image.  With -u only the
  * recorded name changes.
  */
 #include <stdio.h>
@@ -106,7 +106,7 @@ static int keep_all(struct rebasing *b, size_t chunk, struct err *e)
 	return r == 0 ? view_flush(disk, e) : r;
 }
 
-/* Copies the ranges that differ between the old and the new backing file into the image. */
+/* Copies the ranges of the old backing file that differ in the new one into the image. */
 static bool keep_disk(struct rebasing *b)
 {
 	size_t chunk = MAX(CHUNK, disk_of(b)->granule);
