@@ -93,18 +93,6 @@ static char *value_of(const char *text, const char *key)
 	return strndup(at, strcspn(at, ","));
 }
 
-static const struct state *find_exactly(const struct image *img, const char *id, const char *name)
-{
-	for (size_t i = 1; i < img->nstates; i++) {
-		const struct state *s = img->states[i];
-
-		if ((!id || (s->id && strcmp(s->id, id) == 0)) &&
-			(!name || (s->name && strcmp(s->name, name) == 0)))
-			return s;
-	}
-	return NULL;
-}
-
 int input_hint_snapshot(const struct input *input, const char *name)
 {
 	struct err e = ERR_INIT;
@@ -116,14 +104,21 @@ int input_hint_snapshot(const struct input *input, const char *name)
 
 bool input_choose_state(struct input *input, const char *snapshot)
 {
+	const struct image *img = input->img;
 	char *id, *name;
 
 	if (!snapshot)
 		return true;
 	id = value_of(snapshot, "snapshot.id=");
 	name = value_of(snapshot, "snapshot.name=");
-	input->state = id || name ? find_exactly(input->img, id, name)
-				  : image_find_state(input->img, snapshot);
+	input->state = id || name ? NULL : image_find_state(img, snapshot);
+	for (size_t i = 1; (id || name) && i < img->nstates && !input->state; i++) {
+		const struct state *s = img->states[i];
+
+		if ((!id || (s->id && strcmp(s->id, id) == 0)) &&
+			(!name || (s->name && strcmp(s->name, name) == 0)))
+			input->state = s;
+	}
 	if (!input->state) {
 		report("Failed to load snapshot: %s has no snapshot '%s'", input->name, snapshot);
 		input_hint_snapshot(input, name ? name : snapshot);

@@ -263,7 +263,7 @@ static int sync_directory(const char *path)
 }
 
 /* For a new file, refuses to replace a file that another program created since output_begin. */
-static int give_name(const struct output *o)
+static int rename_to_target(const struct output *o)
 {
 	if (!o->target)
 		return 0;
@@ -278,7 +278,7 @@ static int give_name(const struct output *o)
 
 int output_commit(struct output *o, bool durable, struct err *e)
 {
-	if (give_name(o) < 0)
+	if (rename_to_target(o) < 0)
 		return err_set(e, errno, "%s: %s", o->name, strerror(errno));
 	leftover_forget();
 	if (o->target && durable && sync_directory(o->target) < 0)

@@ -32,16 +32,6 @@ static void print_operands(const struct verb *v)
 		fputs("bash zsh fish", stdout);
 }
 
-static void print_option_words(const struct verb *v)
-{
-	for (const struct option_row *o = v->options; o->key != OPT_END; o++) {
-		if (o->letter)
-			printf("-%c ", o->letter);
-		printf("--%s%s ", o->name,
-			o->kind == VALUE_NONE || o->kind == VALUE_SVG ? "" : "=");
-	}
-}
-
 /* The option for the format of the image that -o describes. */
 static const struct option_row *format_option(const struct verb *v)
 {
@@ -145,7 +135,12 @@ static void print_bash_verb(const struct verb *v)
 	puts("\t\tesac");
 	print_bash_operands(v);
 	printf("\t\twords='");
-	print_option_words(v);
+	for (const struct option_row *o = v->options; o->key != OPT_END; o++) {
+		if (o->letter)
+			printf("-%c ", o->letter);
+		printf("--%s%s ", o->name,
+			o->kind == VALUE_NONE || o->kind == VALUE_SVG ? "" : "=");
+	}
 	printf("' ;;\n");
 }
 

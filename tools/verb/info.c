@@ -116,18 +116,10 @@ static struct json_object *describe(const struct input *input, bool chain, bool 
 	return list;
 }
 
-static void print_human(struct json_object *list, const struct image *img)
-{
-	for (size_t i = 0; i < json_object_array_length(list); i++, img = img->parent) {
-		if (i > 0)
-			putchar('\n');
-		print_text(json_object_array_get_idx(list, i), img);
-	}
-}
-
 static int print_info(const struct args *a, struct input *input)
 {
 	bool tree = args_has(a, OPT_TREE), chain = tree || args_has(a, OPT_BACKING_CHAIN);
+	const struct image *img = input->img;
 	struct json_object *list;
 	int status = EXIT_SUCCESS;
 
@@ -136,9 +128,13 @@ static int print_info(const struct args *a, struct input *input)
 		return EXIT_SUCCESS;
 	}
 	list = describe(input, chain, tree);
-	if (!input->json)
-		print_human(list, input->img);
-	else
+	for (size_t i = 0; !input->json && i < json_object_array_length(list); i++) {
+		if (i > 0)
+			putchar('\n');
+		print_text(json_object_array_get_idx(list, i), img);
+		img = img->parent;
+	}
+	if (input->json)
 		status = json_print(
 			json_object_get(chain ? list : json_object_array_get_idx(list, 0)));
 	json_object_put(list);

@@ -34,16 +34,6 @@ static int mount_image(struct fs_mount *m, const struct args *a)
 	return good ? EXIT_SUCCESS : EXIT_FAILURE;
 }
 
-static int report_directory(const char *name)
-{
-	bool dead = errno == ENOTCONN;
-
-	report("%s: %s", name, strerror(errno));
-	if (dead)
-		report_advice("a mount there is dead; vdisk umount %s removes it", name);
-	return EXIT_FAILURE;
-}
-
 int run_mount(const struct args *a)
 {
 	struct fs_mount m = {.writable = args_has(a, OPT_RW)};
@@ -59,12 +49,17 @@ int run_mount(const struct args *a)
 	name = a->operands[a->n - 1];
 	dir = realpath(name, NULL);
 	m.dir = dir;
-	if (!dir || stat(dir, &st) < 0)
-		status = report_directory(name);
-	else if (!S_ISDIR(st.st_mode))
+	if (!dir || stat(dir, &st) < 0) {
+		bool dead = errno == ENOTCONN;
+
+		status = report("%s: %s", name, strerror(errno));
+		if (dead)
+			report_advice("a mount there is dead; vdisk umount %s removes it", name);
+	} else if (!S_ISDIR(st.st_mode)) {
 		status = report("%s: a mount point must be a directory", dir);
-	else
+	} else {
 		status = mount_image(&m, a);
+	}
 	free(dir);
 	return status;
 }

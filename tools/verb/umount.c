@@ -109,17 +109,9 @@ static bool umount_file(const struct mounted *x)
 	return (!x->hidden || await_view(x, &daemon)) && good;
 }
 
-/* Unmounts a view, which the user mounted with vdiskfs. */
-static bool umount_view(const char *view)
-{
-	struct subprocess_await daemon;
-
-	subprocess_await_begin(&daemon, "vdiskfs", view);
-	return unmount(view, false, &daemon, "its daemon");
-}
-
 int run_umount(const struct args *a)
 {
+	struct subprocess_await daemon;
 	const struct mounted *x;
 	struct err e = ERR_INIT;
 	struct mount_table m;
@@ -132,12 +124,16 @@ int run_umount(const struct args *a)
 	if (!dir)
 		return report("%s: %s", a->operands[0], strerror(errno));
 	x = mount_table_read(&m, &e) == 0 ? mount_table_find(&m, dir) : NULL;
-	if (e.code)
+	if (e.code) {
 		good = !report_failure(&e);
-	else if (!x)
+	} else if (!x) {
 		good = !report("%s: no disk image is mounted there", dir);
-	else
-		good = x->file ? umount_file(x) : umount_view(x->view);
+	} else if (x->file) {
+		good = umount_file(x);
+	} else {
+		subprocess_await_begin(&daemon, "vdiskfs", x->view);
+		good = unmount(x->view, false, &daemon, "its daemon");
+	}
 	mount_table_free(&m);
 	free(dir);
 	unmount_leftovers();
