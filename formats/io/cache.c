@@ -78,16 +78,11 @@ struct cache *cache_new(size_t budget, struct err *e)
 	return c;
 }
 
-static void entry_free(struct entry *t)
-{
-	free((void *)t->block.data);
-	free(t);
-}
-
-static void entry_drop(struct cache *c, struct entry *t)
+static void entry_free(struct cache *c, struct entry *t)
 {
 	atomic_fetch_sub(&c->used, entry_cost(t));
-	entry_free(t);
+	free((void *)t->block.data);
+	free(t);
 }
 
 void cache_free(struct cache *c)
@@ -101,7 +96,7 @@ void cache_free(struct cache *c)
 			struct entry *t = s->oldest;
 
 			s->oldest = t->newer;
-			entry_free(t);
+			entry_free(c, t);
 		}
 		pthread_cond_destroy(&s->loaded);
 		pthread_mutex_destroy(&s->lock);
@@ -152,7 +147,8 @@ static void unchain(struct shard *s, struct entry *t)
 	*p = t->next;
 }
 
-/* Takes the oldest unpinned entry out of the shard, or NULL. */
+/* Takes the entry out of the shard that was used least recently, unpinned and without a note; NULL:
+ * there is none. */
 static struct entry *evict_one(struct shard *s)
 {
 	struct entry *t = s->oldest;
@@ -174,11 +170,10 @@ static void shrink(struct cache *c, size_t first)
 		pthread_mutex_lock(&s->lock);
 		t = evict_one(s);
 		pthread_mutex_unlock(&s->lock);
-		if (!t) {
+		if (t)
+			entry_free(c, t);
+		else
 			i++;
-			continue;
-		}
-		entry_drop(c, t);
 	}
 }
 
@@ -190,7 +185,7 @@ static struct entry *entry_take(struct cache *c, struct shard *s, size_t len)
 	void *data;
 
 	if (s->oldest && s->oldest->block.len == len && atomic_load(&c->used) + len > c->budget)
-		return evict_one(s); /* unpinned and without a note, that is */
+		return evict_one(s);
 	t = calloc(1, sizeof *t);
 	data = aligned_alloc(DATA_ALIGN, round_up(len, DATA_ALIGN));
 	if (!t || !data) {
@@ -204,31 +199,14 @@ static struct entry *entry_take(struct cache *c, struct shard *s, size_t len)
 	return t;
 }
 
-/* Loads a new entry that is in its bucket already; shard locked on entry and on return. */
-static int entry_load(struct cache *c, struct shard *s, struct entry *t,
-	const struct cache_request *request, struct err *e)
-{
-	int r;
-
-	pthread_mutex_unlock(&s->lock);
-	shrink(c, s - c->shards);
-	r = request->load(request->arg, (void *)t->block.data, t->block.len, e);
-	pthread_mutex_lock(&s->lock);
-	t->loading = false;
-	pthread_cond_broadcast(&s->loaded);
-	if (r < 0) {
-		unchain(s, t);
-		entry_drop(c, t);
-	}
-	return r;
-}
-
+/* Shard locked on entry and on return, but not while the block is loaded. */
 static int pin_locked(struct cache *c, struct shard *s, uint64_t h,
 	const struct cache_request *request, struct entry **pinned, struct err *e)
 {
 	struct entry *t;
+	int r;
 
-	/* Another thread's load may fail and take the entry away: look again each time. */
+	/* Another thread's load may fail and free the entry: it is searched for each time. */
 	while ((t = find(s, h, &request->key)) && t->loading)
 		pthread_cond_wait(&s->loaded, &s->lock);
 	*pinned = t;
@@ -246,7 +224,17 @@ static int pin_locked(struct cache *c, struct shard *s, uint64_t h,
 	t->loading = true;
 	t->next = *bucket_of(s, h);
 	*bucket_of(s, h) = t;
-	return entry_load(c, s, t, request, e);
+	pthread_mutex_unlock(&s->lock);
+	shrink(c, s - c->shards);
+	r = request->load(request->arg, (void *)t->block.data, t->block.len, e);
+	pthread_mutex_lock(&s->lock);
+	t->loading = false;
+	pthread_cond_broadcast(&s->loaded);
+	if (r < 0) {
+		unchain(s, t);
+		entry_free(c, t);
+	}
+	return r;
 }
 
 int cache_pin(struct cache *c, const struct cache_request *request, const struct block **block,
@@ -271,11 +259,10 @@ static void unpin_locked(struct cache *c, struct shard *s, struct entry *t)
 	assert(t->pins > 0);
 	if (--t->pins > 0 || t->note)
 		return;
-	if (!t->stale) {
+	if (t->stale)
+		entry_free(c, t);
+	else
 		lru_add(s, t);
-		return;
-	}
-	entry_drop(c, t);
 }
 
 void cache_unpin(struct cache *c, const struct block *block)
@@ -290,7 +277,7 @@ void cache_unpin(struct cache *c, const struct block *block)
 		shrink(c, s - c->shards);
 }
 
-/* A copy in the place of t, which others go on reading; pinned once.  Shard locked. */
+/* Replaces t, which other threads have pinned, by a copy that is pinned once.  Shard locked. */
 static struct entry *replace(struct cache *c, struct shard *s, struct entry *t)
 {
 	struct entry *copy = entry_take(c, s, t->block.len);
@@ -300,7 +287,6 @@ static struct entry *replace(struct cache *c, struct shard *s, struct entry *t)
 	memcpy((void *)copy->block.data, t->block.data, t->block.len);
 	copy->key = t->key;
 	copy->pins = 1;
-	copy->loading = false;
 	copy->note = t->note;
 	unchain(s, t);
 	copy->next = *bucket_of(s, hash(&t->key));
@@ -310,35 +296,26 @@ static struct entry *replace(struct cache *c, struct shard *s, struct entry *t)
 	return copy;
 }
 
-/* The caller has t pinned, and no longer afterwards. */
-static int modify_locked(struct cache *c, struct shard *s, struct entry *t, cache_change *change,
-	void *arg, struct err *e)
-{
-	struct entry *copy = t;
-
-	if (t->pins > 1) {
-		copy = replace(c, s, t);
-		unpin_locked(c, s, t);
-		if (!copy)
-			return err_nomem(e);
-	}
-	change(arg, (unsigned char *)copy->block.data, &copy->note);
-	unpin_locked(c, s, copy);
-	return 0;
-}
-
 int cache_modify(struct cache *c, const struct cache_request *request, cache_change *change,
 	void *arg, struct err *e)
 {
 	uint64_t h = hash(&request->key);
 	struct shard *s = &c->shards[h % SHARDS];
-	struct entry *t;
+	struct entry *t, *copy;
 	int r;
 
 	pthread_mutex_lock(&s->lock);
 	r = pin_locked(c, s, h, request, &t, e);
-	if (r == 0)
-		r = modify_locked(c, s, t, change, arg, e);
+	if (r == 0 && t->pins > 1) {
+		copy = replace(c, s, t);
+		unpin_locked(c, s, t);
+		t = copy;
+		r = t ? 0 : err_nomem(e);
+	}
+	if (r == 0) {
+		change(arg, (unsigned char *)t->block.data, &t->note);
+		unpin_locked(c, s, t);
+	}
 	pthread_mutex_unlock(&s->lock);
 	if (atomic_load(&c->used) > c->budget)
 		shrink(c, s - c->shards);
@@ -406,7 +383,7 @@ void cache_forget(struct cache *c, const void *source)
 				continue;
 			lru_remove(s, t);
 			unchain(s, t);
-			entry_drop(c, t);
+			entry_free(c, t);
 		}
 		pthread_mutex_unlock(&s->lock);
 	}

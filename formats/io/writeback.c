@@ -10,6 +10,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "util/array.h"
 #include "util/bytes.h"
 #include "meta.h"
 #include "util/err.h"
@@ -32,8 +33,7 @@ struct writeback {
 	const struct io *overlap; /* where a sector waits for two orders; NULL: nowhere */
 	uint64_t overlap_pos;
 	struct dirty **pages;
-	_Atomic size_t npages; /* looked at without the meta lock */
-	size_t room;
+	_Atomic size_t npages; /* read without the meta lock, too */
 };
 
 struct writeback *writeback_new(struct cache *c, struct err *e)
@@ -92,6 +92,8 @@ static void drop_pages(struct writeback *w)
 		meta_release(w->cache, w->pages[i]->io, w->pages[i]->pos);
 		free(w->pages[i]);
 	}
+	free(w->pages);
+	w->pages = NULL;
 	w->npages = 0;
 }
 
@@ -105,135 +107,88 @@ void writeback_free(struct writeback *w)
 		w->files[i]->any_altered = NULL;
 	}
 	free(w->files);
-	free(w->pages);
 	free(w);
 }
 
 /* Changing. */
 
+/* A change inside one page. */
 struct change {
 	struct writeback *w;
-	struct io *io;
-	const void *buf; /* NULL: zeroes */
+	const char *buf; /* NULL: zeroes */
 	size_t len;
 	uint64_t pos;
 	enum write_order order;
-	struct dirty *fresh; /* for a page without a note */
+	struct dirty *note; /* for a page without one; NULL once it is used */
 	bool overlaps;
 };
-
-/* The sectors of a change, in its page. */
-static unsigned first_sector(const struct change *c)
-{
-	return c->pos % META_PAGE / WRITE_SECTOR;
-}
-
-static unsigned end_sector(const struct change *c)
-{
-	return (c->pos % META_PAGE + c->len - 1) / WRITE_SECTOR + 1;
-}
-
-static bool waits_for_another(const struct dirty *d, const struct change *c)
-{
-	for (unsigned i = first_sector(c); i < end_sector(c); i++)
-		if (d->order[i] != 0 && d->order[i] != c->order)
-			return true;
-	return false;
-}
-
-static void mark(struct dirty *d, const struct change *c)
-{
-	memset(d->order + first_sector(c), (int)c->order, end_sector(c) - first_sector(c));
-}
 
 static void apply(void *arg, unsigned char *data, void **note)
 {
 	struct change *c = arg;
+	size_t skip = c->pos % META_PAGE;
+	size_t first = skip / WRITE_SECTOR, end = div_round_up(skip + c->len, WRITE_SECTOR);
+	struct dirty *d = *note;
 
-	c->overlaps = *note && waits_for_another(*note, c);
+	for (size_t i = first; d && i < end; i++)
+		c->overlaps |= d->order[i] != 0 && d->order[i] != c->order;
 	if (c->overlaps)
 		return;
 	if (c->buf)
-		memcpy(data + c->pos % META_PAGE, c->buf, c->len);
+		memcpy(data + skip, c->buf, c->len);
 	else
-		memset(data + c->pos % META_PAGE, 0, c->len);
-	if (!*note) {
-		*note = c->fresh;
-		c->w->pages[c->w->npages++] = c->fresh;
-		c->fresh = NULL;
+		memset(data + skip, 0, c->len);
+	if (!d) {
+		*note = d = c->note;
+		c->w->pages[c->w->npages++] = d;
+		c->note = NULL;
 	}
-	mark(*note, c);
+	memset(d->order + first, (int)c->order, end - first);
 }
 
-/* A page that is about to wait has room in its file: once there is something to flush a full host
- * must not be what keeps it from being flushed. */
-static int reserve_page(const struct change *c, struct err *e)
+static int change_page(struct io *io, struct change *c, struct err *e)
 {
-	if (meta_has_note(c->w->cache, c->io, c->pos))
-		return 0;
-	return io_reserve(c->io, c->pos - c->pos % META_PAGE, META_PAGE, e);
-}
+	struct writeback *w = c->w;
+	struct dirty **pages = array_grow(w->pages, w->npages, sizeof pages[0]);
+	uint64_t page = c->pos - c->pos % META_PAGE;
+	int r;
 
-static int make_room(struct writeback *w, struct err *e)
-{
-	size_t room = w->room ? 2 * w->room : 64;
-	struct dirty **pages;
-
-	if (w->npages < w->room)
-		return 0;
-	pages = reallocarray(w->pages, room, sizeof pages[0]);
 	if (!pages)
 		return err_nomem(e);
 	w->pages = pages;
-	w->room = room;
-	return 0;
-}
-
-/* In one page. */
-static int change_page(struct change *c, struct err *e)
-{
-	int r = make_room(c->w, e);
-
-	if (r == 0)
-		r = reserve_page(c, e);
+	/* A page has space in its file before it waits: a full host must not prevent a flush. */
+	r = meta_has_note(w->cache, io, page) ? 0 : io_reserve(io, page, META_PAGE, e);
 	if (r < 0)
 		return r;
-	c->fresh = calloc(1, sizeof *c->fresh);
-	if (!c->fresh)
+	c->note = calloc(1, sizeof *c->note);
+	if (!c->note)
 		return err_nomem(e);
-	c->fresh->io = c->io;
-	c->fresh->pos = c->pos - c->pos % META_PAGE;
-	r = meta_modify(c->w->cache, c->io, c->pos, apply, c, e);
-	free(c->fresh);
+	c->note->io = io;
+	c->note->pos = page;
+	r = meta_modify(w->cache, io, page, apply, c, e);
+	free(c->note);
 	if (r < 0 || !c->overlaps)
 		return r;
-	c->w->overlap = c->io;
-	c->w->overlap_pos = c->pos;
-	c->w->stopped = true;
-	return overlap_error(c->w, e);
-}
-
-static int change_pages(struct io *io, const void *buf, size_t len, uint64_t pos,
-	enum write_order order, struct err *e)
-{
-	struct change c = {.w = io->writeback, .io = io, .order = order};
-	int r = 0;
-
-	assert(io->writeback);
-	for (; r == 0 && len > 0; pos += c.len, len -= c.len) {
-		c.buf = buf;
-		c.pos = pos;
-		c.len = MIN(len, META_PAGE - pos % META_PAGE);
-		r = change_page(&c, e);
-		buf = buf ? (const char *)buf + c.len : NULL;
-	}
-	return r;
+	w->overlap = io;
+	w->overlap_pos = c->pos;
+	w->stopped = true;
+	return overlap_error(w, e);
 }
 
 int meta_write(struct io *io, const void *buf, size_t len, uint64_t pos, enum write_order order,
 	struct err *e)
 {
-	return change_pages(io, buf, len, pos, order, e);
+	struct change c = {.w = io->writeback, .buf = buf, .pos = pos, .order = order};
+	int r = 0;
+
+	assert(io->writeback);
+	for (; r == 0 && len > 0; len -= c.len) {
+		c.len = MIN(len, META_PAGE - c.pos % META_PAGE);
+		r = change_page(io, &c, e);
+		c.pos += c.len;
+		c.buf = c.buf ? c.buf + c.len : NULL;
+	}
+	return r;
 }
 
 int meta_copy(struct cache *c, struct io *io, uint64_t from, size_t len, uint64_t pos,
@@ -253,7 +208,7 @@ int meta_copy(struct cache *c, struct io *io, uint64_t from, size_t len, uint64_
 
 int meta_zero(struct io *io, size_t len, uint64_t pos, enum write_order order, struct err *e)
 {
-	return change_pages(io, NULL, len, pos, order, e);
+	return meta_write(io, NULL, len, pos, order, e);
 }
 
 int meta_put_bits(struct io *io, uint64_t pos, uint64_t first, uint64_t n, bool value,
@@ -318,20 +273,15 @@ static int write_page(
 	return r;
 }
 
-static bool page_has(const struct dirty *d, unsigned order)
-{
-	return memchr(d->order, (int)order, SECTORS) != NULL;
-}
-
 static int write_order(struct writeback *w, unsigned order, struct err *e)
 {
 	bool begun = false;
 	int r = 0;
 
 	for (size_t i = 0; r == 0 && i < w->npages; i++) {
-		if (!page_has(w->pages[i], order))
+		if (!memchr(w->pages[i]->order, (int)order, SECTORS))
 			continue;
-		/* All that came before is durable first; counts come first. */
+		/* Earlier orders and data are durable first; counts wait for nothing. */
 		if (!begun && order > ORDER_COUNTS)
 			r = sync_files(w, e);
 		begun = true;
