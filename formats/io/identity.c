@@ -1,8 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* identity.c - see identity.h.
- *
- * There is no unlink of a descriptor, so the file gets a name that nobody else uses first: what has
- * that name can be compared, and then be removed or given its name back, with nobody in between.
+/* No system call unlinks a descriptor, so identity_unlink first renames the file to a random name:
+ * under that name it can be compared, and removed or renamed back, while no other program changes
+ * the name.
  */
 #include "identity.h"
 
@@ -47,7 +46,7 @@ static bool same_time(struct timespec a, struct timespec b)
 	return a.tv_sec == b.tv_sec && a.tv_nsec == b.tv_nsec;
 }
 
-/* But for the ctime, which a rename changes. */
+/* Ignores the ctime, which a rename changes. */
 static bool same_content(const struct identity *a, const struct identity *b)
 {
 	return a->dev == b->dev && a->ino == b->ino && a->size == b->size &&
@@ -72,79 +71,61 @@ void identity_settle(const struct identity *id)
 	}
 }
 
-/* A directory, and names in it. */
-struct removal {
-	int dir;
-	const char *path, *name;
-	char aside[32];
-};
-
-static bool leads_to(const struct removal *r, const char *name, const struct identity *id,
+static bool is_name_of(const struct identity *id, int dir, const char *name,
 	bool (*is_same)(const struct identity *a, const struct identity *b))
 {
 	struct identity now;
 	struct stat st;
 
-	if (fstatat(r->dir, name, &st, AT_SYMLINK_NOFOLLOW) < 0)
+	if (fstatat(dir, name, &st, AT_SYMLINK_NOFOLLOW) < 0)
 		return false;
 	now = identity_of(&st);
 	return is_same(id, &now);
 }
 
-static int failed(const struct removal *r, int code, struct err *e)
-{
-	return err_set(e, code, "%s: removing it: %s", r->path, strerror(code));
-}
+#define REPLACED (-1)
 
-static int replaced(const struct removal *r, struct err *e)
-{
-	return err_set(e, ESTALE,
-		"%s: another program has changed or replaced this file; it is not removed",
-		r->path);
-}
-
-/* Another file had the name after all. */
-static int put_back(const struct removal *r, struct err *e)
-{
-	if (renameat2(r->dir, r->aside, r->dir, r->name, RENAME_NOREPLACE) == 0)
-		return replaced(r, e);
-	return err_set(e, ESTALE,
-		"%s: other programs have replaced this file twice; %s is the first", r->path,
-		r->aside);
-}
-
-static int unlink_name(const struct removal *r, const char *name, struct err *e)
-{
-	return unlinkat(r->dir, name, 0) < 0 ? failed(r, errno, e) : 0;
-}
-
-static int remove_aside(struct removal *r, const struct identity *id, struct err *e)
+/* 0, an errno, or REPLACED: aside is then the name of another file if it is not empty. */
+static int unlink_same(
+	const struct identity *id, int dir, const char *name, char *aside, size_t size)
 {
 	uint64_t number;
 
-	if (!leads_to(r, r->name, id, identity_is_same))
-		return replaced(r, e);
+	if (!is_name_of(id, dir, name, identity_is_same))
+		return REPLACED;
 	if (getrandom(&number, sizeof number, 0) != sizeof number)
-		return failed(r, errno, e);
-	snprintf(r->aside, sizeof r->aside, ".vdiskfs-%016" PRIx64, number);
-	if (renameat2(r->dir, r->name, r->dir, r->aside, RENAME_NOREPLACE) == 0)
-		return leads_to(r, r->aside, id, same_content) ? unlink_name(r, r->aside, e)
-							       : put_back(r, e);
-	/* A file system that cannot: a moment between the comparison and the removal is left. */
-	if (errno == EINVAL || errno == ENOSYS)
-		return unlink_name(r, r->name, e);
-	return failed(r, errno, e);
+		return errno;
+	snprintf(aside, size, ".vdiskfs-%016" PRIx64, number);
+	if (renameat2(dir, name, dir, aside, RENAME_NOREPLACE) < 0) {
+		/* Without renameat2 the file may be replaced between comparison and removal. */
+		if (errno != EINVAL && errno != ENOSYS)
+			return errno;
+		return unlinkat(dir, name, 0) < 0 ? errno : 0;
+	}
+	if (is_name_of(id, dir, aside, same_content))
+		return unlinkat(dir, aside, 0) < 0 ? errno : 0;
+	if (renameat2(dir, aside, dir, name, RENAME_NOREPLACE) == 0)
+		aside[0] = '\0';
+	return REPLACED;
 }
 
 int identity_unlink(const struct identity *id, const char *path, struct err *e)
 {
-	struct removal r = {.path = path};
-	int ret;
+	char aside[32] = "";
+	const char *name;
+	int dir = host_open_above(path, &name);
+	int code = dir < 0 ? errno : unlink_same(id, dir, name, aside, sizeof aside);
 
-	r.dir = host_open_above(path, &r.name);
-	if (r.dir < 0)
-		return failed(&r, errno, e);
-	ret = remove_aside(&r, id, e);
-	close(r.dir);
-	return ret;
+	if (dir >= 0)
+		close(dir);
+	if (code == 0)
+		return 0;
+	if (code != REPLACED)
+		return err_set(e, code, "%s: removing it: %s", path, strerror(code));
+	if (aside[0])
+		return err_set(e, ESTALE,
+			"%s: other programs have replaced this file twice; %s is the first", path,
+			aside);
+	return err_set(e, ESTALE,
+		"%s: another program has changed or replaced this file; it is not removed", path);
 }

@@ -15,9 +15,9 @@
 #include "util/err.h"
 #include "io.h"
 
-/* A host file.  To find the end of its data, the host walks all extents up to there: the run of
- * data that was found last is kept, or who asks extent by extent would wait for the square of them.
- * It is no promise: a hole that is made later is read as the data that it was. */
+/* A host file.  The host walks all extents of a run of data to find its end: the last run is kept,
+ * or a walk by extents would take quadratic time.  A hole that is punched in the run later is still
+ * reported as data. */
 struct file {
 	struct io io;
 	pthread_mutex_t lock;
@@ -41,7 +41,7 @@ static ssize_t file_read(struct io *io, void *buf, size_t len, uint64_t pos)
 	return done;
 }
 
-/* The end of the run that pos lies in, 0: not in the one that is known. */
+/* The end of the kept run if pos lies in it, or 0. */
 static uint64_t known_run(struct file *f, uint64_t pos)
 {
 	uint64_t end = 0;
@@ -122,12 +122,11 @@ static int file_punch(struct io *io, uint64_t pos, uint64_t len)
 	if (fallocate(io->fd, mode, pos, len) < 0)
 		return errno == ENODEV || errno == ENOSYS ? -EOPNOTSUPP : -errno;
 	io->sparse = true;
-	/* What is known of the data is known no more. */
 	keep_run((struct file *)io, 0, 0);
 	return 0;
 }
 
-/* A device has all of its room. */
+/* The space of a device is always reserved. */
 static int file_reserve(struct io *io, uint64_t pos, uint64_t len)
 {
 	if (io->is_block || fallocate(io->fd, FALLOC_FL_KEEP_SIZE, pos, len) == 0)
@@ -135,8 +134,8 @@ static int file_reserve(struct io *io, uint64_t pos, uint64_t len)
 	return errno == ENOSPC || errno == EDQUOT ? -errno : -EOPNOTSUPP;
 }
 
-/* The position that SEEK_END moves is used by nobody.  fstat takes twice the time, and makes NFS
- * write back first. */
+/* The file position is not used otherwise.  fstat takes twice the time, and makes NFS write back
+ * first. */
 static uint64_t file_length(const struct io *io)
 {
 	off_t end = io->is_block ? -1 : lseek(io->fd, 0, SEEK_END);
@@ -182,20 +181,10 @@ static const char *kind_of_file(mode_t mode)
 	}
 }
 
-static int block_device_size(struct io *io, struct err *e)
-{
-	uint64_t size;
-
-	if (ioctl(io->fd, BLKGETSIZE64, &size) < 0)
-		return err_set(e, errno, "%s: size of the device: %s", io->name, strerror(errno));
-	io->size = size;
-	io->is_block = true;
-	return 0;
-}
-
-/* Reads what fstat tells; the descriptor is in place. */
+/* Sets the fields that fstat and the device have; io->fd is open. */
 static int file_describe(struct io *io, struct err *e)
 {
+	uint64_t device_size;
 	struct stat st;
 
 	if (fstat(io->fd, &st) < 0)
@@ -209,13 +198,16 @@ static int file_describe(struct io *io, struct err *e)
 	io->stored = (uint64_t)st.st_blocks * 512;
 	io->size = st.st_size;
 	io->sparse = io->stored < io->size;
-	if (S_ISBLK(st.st_mode)) {
-		io->sparse = false;
-		return block_device_size(io, e);
-	}
-	if (!S_ISREG(st.st_mode))
+	if (S_ISREG(st.st_mode))
+		return 0;
+	if (!S_ISBLK(st.st_mode))
 		return err_set(
 			e, EINVAL, "%s: %s, not a disk image", io->name, kind_of_file(st.st_mode));
+	if (ioctl(io->fd, BLKGETSIZE64, &device_size) < 0)
+		return err_set(e, errno, "%s: size of the device: %s", io->name, strerror(errno));
+	io->size = device_size;
+	io->sparse = false;
+	io->is_block = true;
 	return 0;
 }
 
@@ -266,7 +258,7 @@ int io_make_writable(struct io *io, struct err *e)
 	}
 	close(fd);
 	io->writable = true;
-	/* Holes come and go. */
+	/* A file that is written to can get holes. */
 	io->sparse = !io->is_block;
 	return 0;
 }

@@ -71,7 +71,7 @@ bool io_is_same(const struct io *a, const struct io *b)
 	return a == b || (a->ino && a->dev == b->dev && a->ino == b->ino && a->start == b->start);
 }
 
-/* What other programs do to the file. */
+/* Changes by other programs. */
 
 static bool length_differs(const struct io *io)
 {
@@ -100,7 +100,7 @@ static bool is_altered(struct io *io)
 {
 	bool altered = io->altered;
 
-	/* Without the lock a change of our own may be under way. */
+	/* Without the lock a change by this process may be under way. */
 	if (altered || !length_differs(io))
 		return altered;
 	pthread_mutex_lock(&io->length_lock);
@@ -134,7 +134,7 @@ int io_check(struct io *io, struct err *e)
 	return altered ? altered_error(altered, e) : 0;
 }
 
-/* Whatever is behind. */
+/* Reading and writing. */
 
 ssize_t io_read_some(struct io *io, void *buf, size_t len, uint64_t pos)
 {
@@ -143,7 +143,7 @@ ssize_t io_read_some(struct io *io, void *buf, size_t len, uint64_t pos)
 	return io->ops->read(io, buf, len, pos);
 }
 
-/* n is what reading gave instead of len. */
+/* n: the result of a read of len bytes. */
 static int read_failed(struct io *io, ssize_t n, size_t len, uint64_t pos, struct err *e)
 {
 	int r = io_check(io, e);
@@ -172,7 +172,7 @@ int io_read_padded(struct io *io, void *buf, size_t len, uint64_t pos, struct er
 	return inside > 0 ? io_read(io, buf, inside, pos, e) : 0;
 }
 
-/* A full disk is the user's to know; what else the host says is an I/O error to a guest. */
+/* The user can act on a full disk; every other error of the host is an I/O error to a guest. */
 static int write_failed(struct io *io, const char *what, int r, struct err *e)
 {
 	int code = r == -ENOSPC || r == -EDQUOT || r == -EFBIG ? -r : EIO;
@@ -196,7 +196,7 @@ static int change_begin(struct io *io, bool length_too, struct err *e)
 	return altered_error(io, e);
 }
 
-/* r: what came of it.  After a failure a part of it may be there. */
+/* r: the result of the change, which may be done in part after a failure. */
 static void change_end(struct io *io, bool length_too, int r, uint64_t size)
 {
 	/* After the change: a sync that came before it did not see it. */
@@ -210,14 +210,9 @@ static void change_end(struct io *io, bool length_too, int r, uint64_t size)
 	pthread_mutex_unlock(&io->length_lock);
 }
 
-static bool passes_end(const struct io *io, uint64_t pos, uint64_t len)
-{
-	return !range_fits(pos, len, io->size);
-}
-
 int io_write(struct io *io, const void *buf, size_t len, uint64_t pos, struct err *e)
 {
-	bool grows = passes_end(io, pos, len);
+	bool grows = !range_fits(pos, len, io->size);
 	int r = change_begin(io, grows, e);
 
 	if (r < 0)
@@ -248,7 +243,7 @@ int io_reserve(struct io *io, uint64_t pos, uint64_t len, struct err *e)
 
 #define COPY_STEP (1u << 20)
 
-/* By hand. */
+/* Copies by reading and writing. */
 static int copy_bytes(struct io *io, uint64_t pos, struct io *from, uint64_t from_pos, uint64_t len,
 	struct err *e)
 {
@@ -265,11 +260,11 @@ static int copy_bytes(struct io *io, uint64_t pos, struct io *from, uint64_t fro
 	return r;
 }
 
-/* By the host, some of len bytes: how many; 0: it has to be done by hand; -errno. */
+/* Lets the host copy some of len bytes: their number; 0: copy_bytes has to do it; -errno. */
 static ssize_t copy_some(struct io *io, uint64_t pos, struct io *from, uint64_t from_pos,
 	uint64_t len, struct err *e)
 {
-	bool grows = passes_end(io, pos, len);
+	bool grows = !range_fits(pos, len, io->size);
 	ssize_t n;
 	int r;
 
@@ -280,7 +275,7 @@ static ssize_t copy_some(struct io *io, uint64_t pos, struct io *from, uint64_t 
 		return r;
 	n = io->ops->copy(io, pos, from, from_pos, len);
 	change_end(io, grows, MIN(n, 0), MAX(io->size, pos + MAX(n, 0)));
-	/* Why it did not go on shows when it is done by hand. */
+	/* copy_bytes meets the error again. */
 	return MAX(n, 0);
 }
 
@@ -296,33 +291,29 @@ int io_copy(struct io *io, uint64_t pos, struct io *from, uint64_t from_pos, uin
 	return len > 0 ? copy_bytes(io, pos, from, from_pos, len, e) : 0;
 }
 
-static int write_zeroes(struct io *io, uint64_t pos, uint64_t len, struct err *e)
-{
-	static const unsigned char zeroes[64u << 10];
-	int r = 0;
-
-	for (size_t n; r == 0 && len > 0; pos += n, len -= n) {
-		n = MIN(len, sizeof zeroes);
-		r = io_write(io, zeroes, n, pos, e);
-	}
-	return r;
-}
-
 int io_zero(struct io *io, uint64_t pos, uint64_t len, struct err *e)
 {
+	static const unsigned char zeroes[64u << 10];
 	int r = change_begin(io, false, e);
 
 	if (r < 0)
 		return r;
-	if (passes_end(io, pos, len))
+	if (!range_fits(pos, len, io->size))
 		return err_set(e, EUCLEAN,
 			"%s: %" PRIu64 " bytes at %" PRIu64 " pass the end of the file, %" PRIu64,
 			io->name, len, pos, (uint64_t)io->size);
 	r = io->ops->punch ? io->ops->punch(io, pos, len) : -EOPNOTSUPP;
 	change_end(io, false, r, 0);
-	if (r == -EOPNOTSUPP)
-		return write_zeroes(io, pos, len, e);
-	return r < 0 ? write_failed(io, "making a hole", r, e) : 0;
+	if (r < 0 && r != -EOPNOTSUPP)
+		return write_failed(io, "making a hole", r, e);
+	if (r == 0)
+		return 0;
+	r = 0;
+	for (size_t n; r == 0 && len > 0; pos += n, len -= n) {
+		n = MIN(len, sizeof zeroes);
+		r = io_write(io, zeroes, n, pos, e);
+	}
+	return r;
 }
 
 void io_discard(struct io *io, uint64_t pos, uint64_t len)
@@ -349,7 +340,7 @@ int io_sync(struct io *io, struct err *e)
 {
 	int r = io_check(io, e);
 
-	/* What is written from here on may be missed by this sync, and says so again. */
+	/* This sync may miss a write from here on, which sets unsynced again. */
 	if (r < 0 || io->nosync || !atomic_exchange(&io->unsynced, false))
 		return r;
 	r = io->ops->sync(io);
@@ -373,7 +364,8 @@ int io_read_text(struct io *io, uint64_t max, char **text, struct err *e)
 	return r;
 }
 
-/* Where what was cut off begins, or the end: it is no hole, for reading it must meet the error. */
+/* The position from which bytes were cut off, or the end: they are no hole, so that a read of them
+ * fails. */
 static uint64_t lost_from(struct io *io)
 {
 	const struct io *file = io_find_altered(io);

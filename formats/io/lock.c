@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* lock.c - QEMU's byte locks.
  *
- * Each use of an image is one byte locked shared from 100 on, each use that must not happen beside
- * it one byte from 200 on.  All locks are taken first and tested then, so that of two programs that
- * come at once at least one gives way.
+ * A use of an image is a shared lock on a byte from 100 on, a use that it excludes one on a byte
+ * from 200 on.  All locks are taken before they are tested, so that of two programs that start at
+ * the same time at least one is refused.
  */
 #include <dirent.h>
 #include <errno.h>
@@ -24,15 +24,9 @@ enum permission { CONSISTENT_READ = 0, WRITE = 1, RESIZE = 3 };
 #define USES(p)    (100 + (p))
 #define FORBIDS(p) (200 + (p))
 
-static int lock_call(int fd, int cmd, short type, int byte, bool *busy)
+static struct flock one_byte(short type, int byte)
 {
-	struct flock lock = {.l_type = type, .l_whence = SEEK_SET, .l_start = byte, .l_len = 1};
-
-	if (fcntl(fd, cmd, &lock) < 0)
-		return -errno;
-	if (busy)
-		*busy = lock.l_type != F_UNLCK;
-	return 0;
+	return (struct flock){.l_type = type, .l_whence = SEEK_SET, .l_start = byte, .l_len = 1};
 }
 
 /* A line of fdinfo for a lock: "lock: 1: OFDLCK ADVISORY READ -1 MAJ:MIN:INODE START END". */
@@ -84,8 +78,8 @@ static bool process_locks(const char *pid, const struct io *io, int byte)
 	return found;
 }
 
-/* " by NAME (pid N)" for a process that holds the byte, "" when none can be seen.  Returns whether
- * that is a vdiskfs, so that the lock goes with a mount. */
+/* Writes " by NAME (pid N)" for a process that holds the byte, "" when none can be seen.  Returns
+ * whether it is a vdiskfs, whose lock ends with its mount. */
 static bool find_holder(const struct io *io, int byte, char *text, size_t len)
 {
 	char path[64], name[32] = "?";
@@ -133,33 +127,29 @@ static int refuse(const struct io *io, int byte, bool share, struct err *e)
 	return -EBUSY;
 }
 
-static int test_all(struct io *io, const int *bytes, bool share, struct err *e)
-{
-	for (; *bytes; bytes++) {
-		bool busy = false;
-
-		/* The question is for a write lock: only that meets the others' shared ones. */
-		if (lock_call(io->fd, F_OFD_GETLK, F_WRLCK, *bytes, &busy) == 0 && busy)
-			return refuse(io, *bytes, share, e);
-	}
-	return 0;
-}
-
-/* Takes and tests; bytes end with 0. */
+/* Locks the bytes of take, then tests those of test; both end with 0. */
 static int lock(struct io *io, const int *take, const int *test, bool share, struct err *e)
 {
+	struct flock l;
+
 	if (io->fd < 0)
 		return 0;
-	for (const int *byte = take; *byte; byte++) {
-		int r = lock_call(io->fd, F_OFD_SETLK, F_RDLCK, *byte, NULL);
-
-		/* A write lock is not QEMU's way; whoever holds one means to be alone. */
-		if (r == -EAGAIN || r == -EACCES)
-			return refuse(io, *byte, share, e);
-		if (r < 0)
-			return 0; /* this file system knows no such locks */
+	for (; *take; take++) {
+		l = one_byte(F_RDLCK, *take);
+		if (fcntl(io->fd, F_OFD_SETLK, &l) == 0)
+			continue;
+		/* QEMU takes no write locks; a program that does excludes all others. */
+		if (errno == EAGAIN || errno == EACCES)
+			return refuse(io, *take, share, e);
+		return 0; /* a file system without such locks */
 	}
-	return test_all(io, test, share, e);
+	for (; *test; test++) {
+		/* Shared locks conflict only with a write lock. */
+		l = one_byte(F_WRLCK, *test);
+		if (fcntl(io->fd, F_OFD_GETLK, &l) == 0 && l.l_type != F_UNLCK)
+			return refuse(io, *test, share, e);
+	}
+	return 0;
 }
 
 int lock_for_reading(struct io *io, bool share, struct err *e)

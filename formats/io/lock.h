@@ -11,11 +11,12 @@
 struct err;
 struct io;
 
-/* Locks an opened file for reading.  share: also when somebody holds it for writing.  The error
- * names the program in the way where it can be found.  A file system without locks is no error. */
+/* Locks an opened file for reading.  share: also when another program holds it for writing.  The
+ * error names the program that holds the lock, if it can be found.  A file system without locks is
+ * no error. */
 int lock_for_reading(struct io *io, bool share, struct err *e);
 
-/* Locks an opened file to be written by us and nobody else; whoever reads it is in the way, too. */
+/* Locks an opened file for writing; fails also if another program reads it. */
 int lock_for_writing(struct io *io, struct err *e);
 
 #endif
