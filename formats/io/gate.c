@@ -1,12 +1,12 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* gate.c - the gate to the files of the host.
  *
- * A name is checked three times, and each check touches only ground that the one before has found
- * safe.  The text of the name must lead below an allowed directory: other paths are never looked
- * at, since a look alone can mount a network file system or wait for one.  Then the name is
- * resolved to a path without symbolic links, which opens nothing and must lie there, too.  Last the
- * file is opened from that directory one component at a time, none of which may be a link, so that
- * a path changed meanwhile is refused.
+ * A name is checked three times, and each check uses only paths that the one before has allowed.
+ * The text of the name must lead below an allowed directory: no other path is passed to the kernel,
+ * since even a stat can mount a network file system or wait for one.  Then the name is resolved to
+ * a path without symbolic links, which opens nothing and must lie there, too.  Last the file is
+ * opened from that directory one component at a time, none of which may be a link, so that a path
+ * changed meanwhile is refused.
  */
 #include <errno.h>
 #include <limits.h>
@@ -38,7 +38,7 @@ static struct shown_name shown(const char *name)
 	return s;
 }
 
-/* The part of path below dir, or NULL when it is not below.  Both are without links and dots. */
+/* The part of path below dir, or NULL if it is not below.  Both are without links and dots. */
 static const char *path_below(const char *path, const char *dir)
 {
 	size_t n = strlen(dir);
@@ -87,7 +87,7 @@ static void tidy(char *path)
 	*out = '\0';
 }
 
-static bool text_leads_inside(const struct gate *g, const char *path)
+bool gate_may_look(const struct gate *g, const char *path)
 {
 	char text[PATH_MAX], real[PATH_MAX];
 	const char *dir;
@@ -102,7 +102,7 @@ static bool text_leads_inside(const struct gate *g, const char *path)
 
 #define OUTSIDE -2
 
-/* Opens a path without links: the descriptor, -1 with errno, or OUTSIDE. */
+/* Opens a path without links.  Returns the descriptor, -1 with errno, or OUTSIDE. */
 static int open_inside(const struct gate *g, const char *path)
 {
 	char real[PATH_MAX];
@@ -127,7 +127,7 @@ static int refuse_outside(const char *what, const char *name, const char *path, 
 	return err_hint_code(e, HINT_ALLOW, shell_word(dir).text);
 }
 
-/* "nbd:", "json:" and their like are QEMU's way to name what is not a plain file. */
+/* QEMU names disks that are no plain files by "nbd:", "json:" and the like. */
 static bool looks_like_protocol(const char *name)
 {
 	size_t n = strspn(name, "abcdefghijklmnopqrstuvwxyz0123456789+-");
@@ -164,7 +164,7 @@ int gate_open_on_host(
 		name[0] == '/' ? "" : "/", name);
 	if (n >= (int)sizeof path)
 		return refuse_missing(what, name, ENAMETOOLONG, e);
-	if (!text_leads_inside(g, path)) {
+	if (!gate_may_look(g, path)) {
 		tidy(path);
 		return refuse_outside(what, name, path, e);
 	}
@@ -216,25 +216,9 @@ int gate_open_parent(
 	return gate_open(&wide, name, what, io, e);
 }
 
-bool gate_may_look(const struct gate *g, const char *path)
-{
-	return text_leads_inside(g, path);
-}
-
-/* The image at path was opened through from; it may have been found in the machine's folder. */
-static const char *choose_root(const struct gate *from, const char *path, const char *dir)
-{
-	if (!from->root)
-		return dir;
-	if (from->machine_dir && !path_below(path, from->root) &&
-		path_below(path, from->machine_dir))
-		return from->machine_dir;
-	return from->root;
-}
-
 int gate_init(struct gate *g, const struct gate *from, const char *path, struct err *e)
 {
-	const char *slash = path ? strrchr(path, '/') : NULL;
+	const char *slash = path ? strrchr(path, '/') : NULL, *root = from->root;
 
 	*g = *from;
 	g->dir = g->root = g->machine_dir = NULL;
@@ -243,8 +227,14 @@ int gate_init(struct gate *g, const struct gate *from, const char *path, struct 
 	if (!path)
 		return 0;
 	g->dir = strndup(path, !slash ? 0 : slash > path ? slash - path : 1);
-	g->root = g->dir ? strdup(choose_root(from, path, g->dir)) : NULL;
-	return g->root ? 0 : err_nomem(e);
+	if (!root)
+		root = g->dir;
+	/* A parent that was found in the machine's folder. */
+	else if (from->machine_dir && !path_below(path, root) &&
+		 path_below(path, from->machine_dir))
+		root = from->machine_dir;
+	g->root = root ? strdup(root) : NULL;
+	return g->dir && g->root ? 0 : err_nomem(e);
 }
 
 void gate_free(struct gate *g)

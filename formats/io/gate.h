@@ -58,7 +58,7 @@ int gate_open(
 int gate_open_parent(
 	const struct gate *g, const char *name, const char *what, struct io **io, struct err *e);
 
-/* May gate_open so much as look at an absolute path? */
+/* May gate_open resolve an absolute path at all? */
 bool gate_may_look(const struct gate *g, const char *path);
 
 /* For the ops of a gate to the host's files that has a package. */

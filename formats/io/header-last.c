@@ -25,8 +25,8 @@ static size_t head_part(uint64_t pos, uint64_t len)
 	return pos < HEAD ? MIN(len, HEAD - pos) : 0;
 }
 
-/* What is known of the size is kept up to date here and nowhere else.  Of a file that is nothing
- * but its first sector there is nothing yet. */
+/* The base with its present size, for a call of its ops.  A file that consists of its first sector
+ * is still empty. */
 static struct io *base_of(struct headlast *h)
 {
 	struct io *base = h->base;
@@ -48,8 +48,8 @@ static ssize_t headlast_read(struct io *io, void *buf, size_t len, uint64_t pos)
 	return n < 0 ? n : (ssize_t)head + n;
 }
 
-/* A device keeps its old bytes: before the first write they stop being an image, also one that is
- * recognized by its end. */
+/* A device still has its old bytes: the first write overwrites both ends, by which an image is
+ * recognized. */
 static int begin(struct headlast *h)
 {
 	static const unsigned char zeroes[HEAD];
@@ -81,8 +81,8 @@ static int headlast_write(struct io *io, const void *buf, size_t len, uint64_t p
 	if (len > head)
 		return h->base->ops->write(
 			base_of(h), (const char *)buf + head, len - head, pos + head);
-	/* Nothing else may come, as in a fixed VHD of no bytes: the file is as long as its size
-	 * says. */
+	/* The only write may be in the first sector, as for a fixed VHD of no bytes: the file gets
+	 * its size here. */
 	return pos + len > io->size ? h->base->ops->resize(base_of(h), pos + len) : 0;
 }
 

@@ -1,5 +1,4 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* mountinfo.c - see mountinfo.h. */
 #include "mountinfo.h"
 
 #include <errno.h>
@@ -45,7 +44,7 @@ static char *read_all(int fd)
 	return text;
 }
 
-/* Blanks and the like are written as \ooo. */
+/* The kernel writes blanks and the like as \ooo. */
 static void unescape(char *text)
 {
 	char *out = text;
@@ -104,22 +103,19 @@ int mountinfo_each(int fd, mountinfo_visit_fn *visit, void *arg)
 
 int mountinfo_read(mountinfo_visit_fn *visit, void *arg)
 {
-	int fd = mountinfo_open(), ret = fd < 0 ? -errno : mountinfo_each(fd, visit, arg);
+	int fd = mountinfo_open(), r;
 
-	if (fd >= 0)
-		close(fd);
-	return ret;
-}
-
-/* A subtype follows a dot. */
-static bool is_type(const char *type, const char *name)
-{
-	size_t n = strlen(name);
-
-	return strncmp(type, name, n) == 0 && (type[n] == '\0' || type[n] == '.');
+	if (fd < 0)
+		return -errno;
+	r = mountinfo_each(fd, visit, arg);
+	close(fd);
+	return r;
 }
 
 bool mountinfo_is_fuse(const char *type)
 {
-	return is_type(type, "fuse") || is_type(type, "fuseblk");
+	size_t n = strcspn(type, "."); /* a subtype follows a dot */
+
+	return (n == 4 && memcmp(type, "fuse", n) == 0) ||
+	       (n == 7 && memcmp(type, "fuseblk", n) == 0);
 }

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* mountinfo.h - the kernel's list of mounts: /proc/self/mountinfo, see proc(5).
  *
- * Reading it asks nothing of any file system, so it is safe where a mount may wait for us.
+ * Reading it sends no request to a file system, so it cannot wait for a mount of this process.
  */
 #ifndef VDISK_IO_MOUNTINFO_H
 #define VDISK_IO_MOUNTINFO_H
@@ -16,8 +16,8 @@ struct mount_line {
 	const char *source;
 };
 
-/* The descriptor can be read as often as wanted, also by a process that may open nothing; poll(2)
- * says POLLPRI once the list has changed.  -1 with errno. */
+/* Opens the list for mountinfo_each, also for a process that may open nothing later; poll(2)
+ * returns POLLPRI once the list has changed.  -1 with errno. */
 int mountinfo_open(void);
 
 /* Visits all mounts; of those on one directory the topmost comes last.  The texts are visit's until

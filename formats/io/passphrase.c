@@ -14,27 +14,25 @@
 #include "util/err.h"
 #include "passphrase.h"
 
-#define ROOM (SECRET_MAX + 1) /* bytes mapped for each: one more tells what is too long */
+#define MAPPED (SECRET_MAX + 1) /* bytes for each: the last one shows that it is too long */
 
 static struct passphrase *secret_new(struct err *e)
 {
 	struct passphrase *s = calloc(1, sizeof *s);
 
-	if (!s) {
-		err_nomem(e);
-		return NULL;
-	}
-	s->bytes = mmap(NULL, ROOM, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-	if (s->bytes == MAP_FAILED) {
+	if (s)
+		s->bytes = mmap(
+			NULL, MAPPED, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	if (!s || s->bytes == MAP_FAILED) {
 		free(s);
 		err_nomem(e);
 		return NULL;
 	}
-	/* Both may be denied; only the pages that are used count. */
-	mlock2(s->bytes, ROOM, MLOCK_ONFAULT);
-	madvise(s->bytes, ROOM, MADV_DONTDUMP);
-	/* A child does not inherit the lock, so it shall not have the bytes. */
-	madvise(s->bytes, ROOM, MADV_WIPEONFORK);
+	/* The host may deny both; only the pages that are used count. */
+	mlock2(s->bytes, MAPPED, MLOCK_ONFAULT);
+	madvise(s->bytes, MAPPED, MADV_DONTDUMP);
+	/* A child does not inherit the lock on the memory, so it must not get the bytes. */
+	madvise(s->bytes, MAPPED, MADV_WIPEONFORK);
 	return s;
 }
 
@@ -44,7 +42,7 @@ void passphrase_free(struct passphrase *s)
 		struct passphrase *next = s->next;
 
 		OPENSSL_cleanse(s->bytes, s->len);
-		munmap(s->bytes, ROOM);
+		munmap(s->bytes, MAPPED);
 		free(s);
 		s = next;
 	}
@@ -55,10 +53,10 @@ static int read_all(struct passphrase *s, int fd, struct err *e)
 	ssize_t n;
 
 	do {
-		n = read(fd, s->bytes + s->len, ROOM - s->len);
+		n = read(fd, s->bytes + s->len, MAPPED - s->len);
 		if (n > 0)
 			s->len += (size_t)n;
-	} while ((n > 0 && s->len < ROOM) || (n < 0 && errno == EINTR));
+	} while ((n > 0 && s->len < MAPPED) || (n < 0 && errno == EINTR));
 	if (n < 0)
 		return err_set(e, errno, "%s", strerror(errno));
 	if (s->len > SECRET_MAX)
@@ -71,7 +69,7 @@ struct passphrase *passphrase_read(const char *file, struct err *e)
 {
 	bool is_stdin = strcmp(file, "-") == 0;
 	int fd = is_stdin ? STDIN_FILENO : open(file, O_RDONLY | O_NOCTTY | O_CLOEXEC);
-	struct passphrase *s = NULL;
+	struct passphrase *s;
 
 	if (fd < 0) {
 		err_set(e, errno, "passphrase file %s: %s", file, strerror(errno));

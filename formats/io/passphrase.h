@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* passphrase.h - passphrases for encrypted images.
  *
- * They lie in memory that is not swapped out, as far as the host grants it, nor written to core
- * files, and that is wiped before it is given back.
+ * They are in memory that is not swapped out, as far as the host allows it, nor written to core
+ * files, and that is wiped before it is freed.
  */
 #ifndef VDISK_IO_PASSPHRASE_H
 #define VDISK_IO_PASSPHRASE_H
@@ -25,7 +25,7 @@ struct passphrase *passphrase_read(const char *file, struct err *e);
  * process first. */
 int passphrase_read_all(const char *const *files, struct passphrase **all, struct err *e);
 
-/* For drivers: an image that is encrypted with this and no passphrase to try.  -ENOKEY. */
+/* For drivers: the error of an image with this encryption, without a passphrase.  -ENOKEY. */
 int passphrase_missing(const char *encryption, struct err *e);
 
 /* Wipes and frees this one and those behind it; NULL is fine. */
