@@ -11,87 +11,53 @@
 #define CHUNK     (1u << 20)
 #define FROM_FILE (16u << 20) /* at a time: a write holds locks that others wait for */
 
-struct copy {
-	const struct view *from;
-	struct view *to;
-	uint64_t off, to_off, left;
-	void *buf;
-};
-
-static void advance(struct copy *c, uint64_t n)
-{
-	c->off += n;
-	c->to_off += n;
-	c->left -= n;
-}
-
-static int copy_hole(struct copy *c, uint64_t len, struct err *e)
-{
-	int r = view_clear(c->to, c->to_off, len, e);
-
-	if (r == 0)
-		advance(c, len);
-	return r;
-}
-
-/* Can bytes be copied from file to file?  Not if the source image can change: its request_lock
- * would be held while another image is waited for. */
-static bool is_stored(const struct copy *c, uint64_t len, struct extent *x)
+/* Copies at most *len bytes that are data; *len becomes their number. */
+static int copy_data(const struct view *from, uint64_t off, struct view *to, uint64_t to_off,
+	uint64_t *len, void *buf, struct err *e)
 {
 	struct err ignored;
-
-	return !c->from->writer && view_resolve(c->from, c->off, len, x, &ignored) == 0 &&
-	       x->kind == EXTENT_FILE && x->io->fd >= 0;
-}
-
-static int copy_data(struct copy *c, uint64_t len, struct err *e)
-{
-	uint64_t n = MIN(len, CHUNK);
 	struct extent x;
 	int r;
 
-	if (is_stored(c, MIN(len, FROM_FILE), &x)) {
-		r = view_write_from(c->to, x.io, x.pos, x.len, c->to_off, e);
-		if (r == 0)
-			advance(c, x.len);
-		return r;
+	/* Not from file to file if the source image can change: its request_lock would be held
+	 * while another image is waited for. */
+	if (!from->writer && view_resolve(from, off, MIN(*len, FROM_FILE), &x, &ignored) == 0 &&
+		x.kind == EXTENT_FILE && x.io->fd >= 0) {
+		*len = x.len;
+		return view_write_from(to, x.io, x.pos, x.len, to_off, e);
 	}
-	r = view_read(c->from, c->buf, n, c->off, e);
-	if (r == 0)
-		r = view_write(c->to, c->buf, n, c->to_off, e);
-	if (r == 0)
-		advance(c, n);
-	return r;
-}
-
-/* Copies as far as one look at the map reaches. */
-static int copy_step(struct copy *c, struct err *e)
-{
-	uint64_t len;
-	bool data;
-
-	view_enter(c->from);
-	data = view_look(c->from, c->off, &len);
-	view_leave(c->from);
-	len = MIN(len, c->left);
-	return data ? copy_data(c, len, e) : copy_hole(c, len, e);
+	*len = MIN(*len, CHUNK);
+	r = view_read(from, buf, *len, off, e);
+	return r == 0 ? view_write(to, buf, *len, to_off, e) : r;
 }
 
 int64_t view_copy(const struct view *from, uint64_t off, struct view *to, uint64_t to_off,
 	uint64_t len, struct err *e)
 {
-	struct copy c = {.from = from, .to = to, .off = off, .to_off = to_off};
+	uint64_t done = 0, n;
+	void *buf;
 	int r = 0;
 
 	if (off >= from->size)
 		return 0;
-	c.left = MIN(len, from->size - off);
-	len = c.left;
-	c.buf = malloc(CHUNK);
-	if (!c.buf)
+	len = MIN(len, from->size - off);
+	buf = malloc(CHUNK);
+	if (!buf)
 		return err_nomem(e);
-	while (r == 0 && c.left > 0)
-		r = copy_step(&c, e);
-	free(c.buf);
-	return r < 0 && c.left == len ? r : (int64_t)(len - c.left);
+	while (r == 0 && done < len) {
+		bool data;
+
+		view_enter(from);
+		data = view_look(from, off + done, &n);
+		view_leave(from);
+		n = MIN(n, len - done);
+		if (data)
+			r = copy_data(from, off + done, to, to_off + done, &n, buf, e);
+		else
+			r = view_clear(to, to_off + done, n, e);
+		if (r == 0)
+			done += n;
+	}
+	free(buf);
+	return r < 0 && done == 0 ? r : (int64_t)done;
 }

@@ -102,20 +102,11 @@ int view_pin(const struct extent *x, const struct block **block, struct err *e)
 	return cache_pin(x->owner->cache, &request, block, e);
 }
 
-static int read_generated(const struct extent *x, void *buf, struct err *e)
-{
-	const struct block *block;
-	int r = view_pin(x, &block, e);
-
-	if (r < 0)
-		return r;
-	memcpy(buf, block->data + x->pos, x->len);
-	cache_unpin(x->owner->cache, block);
-	return 0;
-}
-
 int view_read_extent(const struct extent *x, void *buf, struct err *e)
 {
+	const struct block *block;
+	int r;
+
 	switch (x->kind) {
 	case EXTENT_ZERO:
 		memset(buf, 0, x->len);
@@ -123,7 +114,12 @@ int view_read_extent(const struct extent *x, void *buf, struct err *e)
 	case EXTENT_FILE:
 		return io_read(x->io, buf, x->len, x->pos, e);
 	case EXTENT_GENERATED:
-		return read_generated(x, buf, e);
+		r = view_pin(x, &block, e);
+		if (r < 0)
+			return r;
+		memcpy(buf, block->data + x->pos, x->len);
+		cache_unpin(x->owner->cache, block);
+		return 0;
 	case EXTENT_CRYPT:
 		return crypt_read(x->crypt, x->io, buf, x->len, x->pos, x->sector, e);
 	case EXTENT_BELOW:

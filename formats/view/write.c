@@ -38,13 +38,6 @@ struct source {
 	uint64_t pos;
 };
 
-static void advance(struct source *from, uint64_t len)
-{
-	if (from->buf)
-		from->buf += len;
-	from->pos += len;
-}
-
 static int put(const struct source *from, uint64_t len, struct io *io, uint64_t pos, struct err *e)
 {
 	if (from->buf)
@@ -204,7 +197,8 @@ static int write_range(
 			r = write_extent(v, &from, off, &x, released, e);
 		if (r < 0)
 			return r;
-		advance(&from, x.len);
+		from.buf = from.buf ? from.buf + x.len : NULL;
+		from.pos += x.len;
 	}
 	return 0;
 }
@@ -235,38 +229,28 @@ static int overwrite(struct view *v, uint64_t off, uint64_t *len, struct err *e)
 	return r;
 }
 
-/* How much of the range, from its start on, is whole units; else *rest is what comes before one. */
-static uint64_t whole_units(const struct view *v, uint64_t off, uint64_t len, uint64_t *rest)
-{
-	uint64_t skip = off % v->unit;
-
-	*rest = MIN(len, v->unit - skip);
-	if (skip != 0)
-		return 0;
-	if (off + len == v->size)
-		return len;
-	return len - len % v->unit;
-}
-
-/* Clears *len bytes at off, or fewer; *len becomes how many. */
+/* Clears at most *len bytes at off; *len becomes their number. */
 static int clear(struct view *v, uint64_t off, uint64_t *len, struct err *e)
 {
-	uint64_t rest, whole;
+	uint64_t skip = off % v->unit;
+	bool is_whole = skip == 0 && (*len >= v->unit || off + *len == v->size);
 	struct range range;
 	int r = -EOPNOTSUPP;
 
 	if (!v->write->clear)
 		return overwrite(v, off, len, e);
-	whole = whole_units(v, off, *len, &rest);
-	if (whole > 0) {
-		range = units_of(v, off, whole);
+	if (!is_whole)
+		*len = MIN(*len, v->unit - skip);
+	else if (off + *len != v->size)
+		*len -= *len % v->unit;
+	if (is_whole) {
+		range = units_of(v, off, *len);
 		range_take(v->writer, &range, 0);
 		pthread_mutex_lock(&v->writer->meta);
-		r = v->write->clear(v, off, whole, e);
+		r = v->write->clear(v, off, *len, e);
 		pthread_mutex_unlock(&v->writer->meta);
 		range_drop(v->writer, &range);
 	}
-	*len = whole > 0 ? whole : rest;
 	return r == -EOPNOTSUPP ? overwrite(v, off, len, e) : r;
 }
 
@@ -369,7 +353,7 @@ int view_write_from(
 
 int view_clear(struct view *v, uint64_t off, uint64_t len, struct err *e)
 {
-	uint64_t start, n, most;
+	uint64_t start, n;
 	struct view *base;
 	int r = 0;
 
@@ -377,10 +361,8 @@ int view_clear(struct view *v, uint64_t off, uint64_t len, struct err *e)
 		base = view_base(v, &start);
 		n = len;
 		/* Up to the end of a unit, which the format may clear in its own way. */
-		if (base->write && base->write->clear) {
-			most = CLEAR_UNITS * base->unit;
-			n = MIN(len, most - (start + off) % base->unit);
-		}
+		if (base->write && base->write->clear)
+			n = MIN(len, CLEAR_UNITS * base->unit - (start + off) % base->unit);
 		base = v;
 		start = off;
 		r = begin_write(&base, n, &start, e);
@@ -470,26 +452,11 @@ ssize_t view_compress(
 	return v->write->compress(v, unit, off, compressed, e);
 }
 
-static int write_compressed(
-	struct view *v, const void *compressed, uint32_t len, uint64_t off, struct err *e)
-{
-	struct range range = units_of(v, off, 1);
-	struct reservation res;
-	int r;
-
-	range_take(v->writer, &range, 0);
-	pthread_mutex_lock(&v->writer->meta);
-	r = v->write->reserve_compressed(v, off, len, &res, e);
-	pthread_mutex_unlock(&v->writer->meta);
-	if (r == 0)
-		r = end_reservation(v, &res, io_write(res.io, compressed, len, res.pos, e), e);
-	range_drop(v->writer, &range);
-	return r;
-}
-
 int view_write_compressed(
 	struct view *v, const void *compressed, uint32_t len, uint64_t off, struct err *e)
 {
+	struct range range;
+	struct reservation res;
 	int r = begin_writing(v, e);
 
 	if (r < 0)
@@ -497,7 +464,17 @@ int view_write_compressed(
 	assert(v->compressed_max > 0 && off % v->unit == 0);
 	view_enter(v);
 	r = check_range(v, off, 1, e);
-	return end_write(v, r < 0 ? r : write_compressed(v, compressed, len, off, e), e);
+	if (r < 0)
+		return end_write(v, r, e);
+	range = units_of(v, off, 1);
+	range_take(v->writer, &range, 0);
+	pthread_mutex_lock(&v->writer->meta);
+	r = v->write->reserve_compressed(v, off, len, &res, e);
+	pthread_mutex_unlock(&v->writer->meta);
+	if (r == 0)
+		r = end_reservation(v, &res, io_write(res.io, compressed, len, res.pos, e), e);
+	range_drop(v->writer, &range);
+	return end_write(v, r, e);
 }
 
 int view_flush(struct view *v, struct err *e)

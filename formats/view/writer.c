@@ -127,41 +127,27 @@ int writer_begin(struct writer *w, struct err *e)
 	return r;
 }
 
-/* *freed: there is freed space to release. */
-static int flush(struct writer *w, bool *freed, struct err *e)
-{
-	const struct write_ops *ops = w->view->write;
-	int r;
-
-	pthread_mutex_lock(&w->meta);
-	r = check_failed(w, e);
-	if (r == 0)
-		r = writer_write_back(w, e);
-	*freed = r == 0 && ops->durable && ops->durable(w->view);
-	pthread_mutex_unlock(&w->meta);
-	return r;
-}
-
-static int release_freed(struct writer *w, struct err *e)
-{
-	int r;
-
-	lock_exclusively(w);
-	r = w->view->write->release_freed(w->view, e);
-	unlock(w);
-	return r;
-}
-
 int writer_flush(struct writer *w, struct err *e)
 {
+	const struct write_ops *ops = w->view->write;
 	bool freed;
 	int r;
 
 	/* A write that was answered early may still be going on. */
 	pthread_rwlock_rdlock(&w->request_lock);
 	pthread_rwlock_unlock(&w->request_lock);
-	r = flush(w, &freed, e);
-	return r == 0 && freed ? release_freed(w, e) : r;
+	pthread_mutex_lock(&w->meta);
+	r = check_failed(w, e);
+	if (r == 0)
+		r = writer_write_back(w, e);
+	freed = r == 0 && ops->durable && ops->durable(w->view);
+	pthread_mutex_unlock(&w->meta);
+	if (!freed)
+		return r;
+	lock_exclusively(w);
+	r = ops->release_freed(w->view, e);
+	unlock(w);
+	return r;
 }
 
 int writer_begin_exclusive(struct writer *w, struct err *e)

@@ -15,9 +15,10 @@
  *                 observe that it is not done.
  *   range         writers that allocate or clear, by unit
  *   meta          around reserve, commit, cancel, clear and flush, so that a driver does one of
- * them at a time; never held while data is read or written The locks of the cache's shards come
- * last.  A map may run beside a commit: it sees a page of a table as it was before or after, never
- * in between.  Images that cannot change have no writer and take none of these.
+ *                 them at a time; never held while data is read or written
+ * The locks of the cache's shards come last.  A map may run beside a commit: it sees a page of a
+ * table as it was before or after, never in between.  Images that cannot change have no writer and
+ * take none of these.
  *
  * Space that a change has freed stays in use until the change is durable (durable is called) and
  * no request that saw the old map is left (release_freed is called); only then it may be allocated.
