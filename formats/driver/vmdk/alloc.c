@@ -100,7 +100,7 @@ static int put_table(const struct vmdk_tables *t, uint64_t directory, uint64_t i
 			       ORDER_TABLES_ROOT, e);
 }
 
-/* Finds the tables of a grain, and makes them if the directory has none. */
+/* Finds the tables of a grain, and appends them if the directory has none. */
 static int need_tables(
 	struct vmdk_tables *t, uint64_t grain, struct vmdk_table_pair *p, struct err *e)
 {
@@ -155,7 +155,7 @@ static int set_entries(const struct vmdk_tables *t, const struct vmdk_table_pair
 	return r;
 }
 
-/* vmdk_alloc_cancel must not fail: makes space for n more spare grains. */
+/* Allocates space for n more spare grains: vmdk_alloc_cancel must not fail. */
 static int extend_spare(struct vmdk_allocator *a, uint64_t n, struct err *e)
 {
 	size_t size = a->nspare + n;

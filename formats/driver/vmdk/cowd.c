@@ -61,12 +61,6 @@ int vmdk_cowd_read(struct io *io, struct vmdk_cowd_header *h, struct err *e)
 	return 0;
 }
 
-static uint64_t decode_sector(const struct vmdk_tables *t, const unsigned char *entry)
-{
-	(void)t;
-	return load_le32(entry);
-}
-
 static int cowd_open(struct vmdk_extent *x, const struct image *img, struct err *e)
 {
 	struct vmdk_tables *t = x->tables = calloc(1, sizeof *t);
@@ -81,8 +75,8 @@ static int cowd_open(struct vmdk_extent *x, const struct image *img, struct err 
 	*t = (struct vmdk_tables){
 		.cache = img->opts->cache,
 		.io = x->io,
-		.table_at = decode_sector,
-		.grain_at = decode_sector,
+		.table_at = vmdk_tables_decode_sector,
+		.grain_at = vmdk_tables_decode_sector,
 		.entry_len = VMDK_ENTRY,
 		.per_table = TABLE_LEN,
 		.grain = h.grain * VMDK_SECTOR,

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* create.c - new VMDKs: one file, or a descriptor and the files of extents beside it, whose names
- * are made of its name. */
+ * are derived from its name. */
 #include <errno.h>
 #include <inttypes.h>
 #include <stdio.h>
@@ -21,7 +21,7 @@
 #include "vmdk.h"
 
 #define SPLIT      4192256u /* sectors of an extent of a split disk: 2047 MiB */
-#define BASE_MAX   200      /* bytes of the name that others are made of */
+#define BASE_MAX   200      /* bytes of the name that others are derived from */
 #define MAX_SPARSE ((uint64_t)VMDK_MAX_GD_BYTES / 4 * VMDK_TABLE * VMDK_GRAIN) /* sectors */
 
 static const char *const subformats[] = {"monolithicSparse", "monolithicFlat",
@@ -115,8 +115,8 @@ static int prepare(struct vmdk_creation *m, struct err *e)
 		return err_set(
 			e, EFBIG, "a sparse disk has at most %" PRIu64 " sectors", MAX_SPARSE);
 	if (base_len > BASE_MAX)
-		return err_set(
-			e, ENAMETOOLONG, "the name is too long: names of extents are made of it");
+		return err_set(e, ENAMETOOLONG,
+			"the name is too long: names of extents are derived from it");
 	memcpy(m->base, name, base_len);
 	r = check_text("name", m->base, e);
 	if (r == 0)

@@ -87,7 +87,7 @@ static void trim_end(char *s)
 	s[n] = '\0';
 }
 
-/* Cuts off the word at *p and moves *p to what follows it. */
+/* Terminates the word at *p and moves *p to the text after it. */
 static char *take_word(char **p)
 {
 	char *word = skip_blanks(*p), *end = word + strcspn(word, BLANKS);
@@ -100,7 +100,7 @@ static char *take_word(char **p)
 	return word;
 }
 
-/* Likewise for text in quotes; NULL when they are not closed. */
+/* As take_word, for a text in quotes; NULL when they are not closed. */
 static char *take_quoted(char **p)
 {
 	char *text = *p + 1, *end = strchr(text, '"');

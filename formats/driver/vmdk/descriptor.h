@@ -35,7 +35,7 @@ struct vmdk_descriptor {
 	const char *parent_hint;
 	const char *encoding; /* of file names that are not ASCII */
 	uint32_t sector_size; /* 0: absent */
-	bool bare;            /* made up for an extent that has no descriptor */
+	bool bare;            /* of an extent without descriptor */
 	/* VirtualBox's UUIDs, as in struct image; zero: absent. */
 	unsigned char id[GUID_LEN], change_id[GUID_LEN];
 	unsigned char parent_id[GUID_LEN], parent_change_id[GUID_LEN];

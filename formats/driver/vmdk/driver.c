@@ -44,7 +44,7 @@ static const struct vmdk_kind *kind_by_magic(const unsigned char *head, size_t l
 	return NULL;
 }
 
-/* The types of extent lines.  The kind of a sparse extent is told by the magic of its file: some
+/* The types of extent lines.  The magic of its file determines the kind of a sparse extent: some
  * descriptors have another type. */
 static const struct {
 	const char *name;
@@ -122,7 +122,7 @@ static int open_extent_file(struct image *img, struct vmdk *v, struct vmdk_exten
 	return 0;
 }
 
-/* own: the extent lies in the file of the descriptor, whatever name its line has. */
+/* own: the extent lies in the file of the descriptor; the name in its line is ignored. */
 static int open_extent(
 	struct image *img, struct vmdk *v, struct vmdk_extent *x, bool own, struct err *e)
 {
@@ -205,7 +205,7 @@ static int refuse_part(struct err *e)
 }
 
 /* A sparse extent with an embedded descriptor.  The extent line's file name is ignored: files are
- * renamed, and some writers make a name up. */
+ * renamed, and some writers put in any name. */
 static int open_monolithic(struct image *img, struct vmdk *v, struct err *e)
 {
 	uint64_t sectors = img->io->size / VMDK_SECTOR;

@@ -32,7 +32,7 @@
 #define AT_DESC_LEN    36u
 #define AT_DIRECTORIES 48u /* the redundant one comes first */
 
-/* The extent as it becomes. */
+/* The extent after the change. */
 struct shape {
 	uint64_t capacity; /* bytes */
 	uint64_t ntables;
@@ -206,7 +206,7 @@ static char *find_comment(char *text)
 	for (char *line = text; line; line = strchr(line, '\n'), line = line ? line + 1 : NULL) {
 		if (value_of(line, "RW "))
 			return comment;
-		/* By its first line a descriptor is recognized. */
+		/* The first line identifies a descriptor: it stays as it is. */
 		if (*line == '#' && line > text)
 			comment = line;
 	}
@@ -313,8 +313,8 @@ static int change_numbers(const struct vmdk *v, const struct shape *s, struct er
 	return grows ? change_text(v, s->capacity, e) : change_header(v, s, e);
 }
 
-/* Sets the opened disk to the new shape.  The places in the descriptor are forgotten: its text may
- * have moved, and its values have changed by now. */
+/* Sets the opened disk to the new shape.  The places in the descriptor are cleared: its text may
+ * have moved, and its values have changed already. */
 static void set_shape(struct vmdk *v, const struct shape *s)
 {
 	struct vmdk_extent *x = &v->extents[0];

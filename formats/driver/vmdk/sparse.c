@@ -33,12 +33,6 @@ static struct sparse *sparse_of(const struct vmdk_extent *x)
 	return (struct sparse *)x->tables;
 }
 
-static uint64_t decode_sector(const struct vmdk_tables *t, const unsigned char *entry)
-{
-	(void)t;
-	return load_le32(entry);
-}
-
 /* The reason why the extent is read-only, or NULL. */
 static const char *find_obstacle(
 	const struct vmdk_tables *t, const struct vmdk_header *h, uint64_t lost)
@@ -115,7 +109,7 @@ static void set_header(struct sparse *s, const struct vmdk_header *h)
 {
 	struct vmdk_tables *t = &s->tables;
 
-	t->table_at = t->grain_at = decode_sector;
+	t->table_at = t->grain_at = vmdk_tables_decode_sector;
 	t->entry_len = VMDK_ENTRY;
 	t->per_table = h->tables_len;
 	t->grain = h->grain * VMDK_SECTOR;
@@ -186,8 +180,8 @@ static int sparse_map(
 	if (r < 0 || out->kind != EXTENT_GENERATED)
 		return r;
 	out->io = x->io;
-	/* There are 2^32 grains at most.  With the number in it the ID tells two grains apart that
-	 * have the same sector, and each is checked by itself. */
+	/* There are 2^32 grains at most.  The ID contains the number of the grain: two grains with
+	 * the same sector are checked separately. */
 	out->unit_id = out->unit_id << 32 | out->pos;
 	out->unit_len = s->tables.grain;
 	out->pos = off % s->tables.grain;

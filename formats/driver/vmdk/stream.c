@@ -125,7 +125,7 @@ static int stream_begin(struct view *v, struct err *e)
 	return io_resize(stream_of(v)->io, (uint64_t)VMDK_STREAM_START * VMDK_SECTOR, e);
 }
 
-/* Makes the record of a grain: sector of the disk, length and zlib stream, in whole sectors. */
+/* Builds the record of a grain: sector of the disk, length and zlib stream, in whole sectors. */
 static ssize_t stream_compress(
 	const struct view *v, const void *unit, uint64_t off, void *packed, struct err *e)
 {
@@ -209,7 +209,7 @@ static const struct write_ops stream_write_ops = {
 	.finish = stream_finish,
 };
 
-/* The tables are written at the end: before, a grain cannot be found. */
+/* The tables are written at the end: until then no grain can be found. */
 static int stream_map(
 	const struct view *v, uint64_t off, uint64_t len, struct extent *x, struct err *e)
 {

@@ -25,8 +25,8 @@ struct vmdk_header vmdk_stream_header(uint64_t capacity, uint64_t gd);
 /* Writes a stream of a disk of zeroes, except the descriptor. */
 int vmdk_stream_create(struct io *io, uint64_t capacity, struct err *e);
 
-/* Makes an empty stream writable, once and in order.  v->stream stays NULL when the disk is not an
- * empty stream. */
+/* Opens an empty stream for writing, once and in order.  v->stream stays NULL when the disk is not
+ * an empty stream. */
 int vmdk_stream_open(const struct image *img, struct vmdk *v, struct err *e);
 
 #endif

@@ -18,6 +18,12 @@
 #include "io/io.h"
 #include "disk.h"
 
+uint64_t vmdk_tables_decode_sector(const struct vmdk_tables *t, const unsigned char *entry)
+{
+	(void)t;
+	return load_le32(entry);
+}
+
 uint64_t vmdk_tables_count(const struct vmdk_tables *t)
 {
 	return div_round_up(t->ngrains, t->per_table);
@@ -89,8 +95,6 @@ bool vmdk_tables_in_hole(const struct vmdk_tables *t, uint64_t table, uint64_t n
 
 	return t->io->sparse && io_seek(t->io, pos, SEEK_DATA) - pos >= n * t->entry_len;
 }
-
-/* The directory. */
 
 #define ENTRY_MAX 8u
 
@@ -186,8 +190,6 @@ int vmdk_tables_check(const struct vmdk_tables *t, uint64_t *lost, struct err *e
 	}
 	return 0;
 }
-
-/* Grains. */
 
 static int __attribute__((cold)) bad_grain(const struct vmdk_tables *t, uint64_t grain,
 	uint64_t place, const unsigned char *raw, struct err *e)
@@ -336,7 +338,7 @@ static int run_find(const struct vmdk_tables *t, uint64_t grain, uint64_t n, str
 			run->place = table;
 			run->n += here;
 		}
-		/* A fault after the run is met again when the caller asks for what follows. */
+		/* A fault after the run fails the call for the grain after it. */
 		if (r < 0)
 			return first ? r : 0;
 	}

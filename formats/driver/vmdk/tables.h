@@ -55,6 +55,9 @@ struct vmdk_tables {
 	struct vmdk_allocator *alloc; /* of an extent that is written: alloc.h */
 };
 
+/* Decodes an entry that is a sector of 32 bits. */
+vmdk_decode vmdk_tables_decode_sector;
+
 /* Computes ngrains and gd_len from the other fields. */
 int vmdk_tables_measure(struct vmdk_tables *t, struct err *e);
 

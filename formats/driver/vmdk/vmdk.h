@@ -27,7 +27,7 @@ struct image;
 struct view;
 struct vmdk;
 
-#define VMDK_SECTOR 512u /* bytes of a sector in all fields, whatever the guest's sectors are */
+#define VMDK_SECTOR 512u /* bytes of a sector in all fields, independent of the guest's sectors */
 
 /* create.c, check.c: as in struct format. */
 int vmdk_create(struct creation *c, struct err *e);

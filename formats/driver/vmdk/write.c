@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* write.c - writing a VMDK: its extents, and the values of the descriptor that show a change.
+/* write.c - writes a VMDK: its extents, and the values of the descriptor that identify its content.
  *
- * A few values of the descriptor change with the first write: by them other programs find that the
- * content is no longer the same.  New values are as long as the old ones, so that nothing moves.
+ * These values change with the first write, so that other programs detect the change.  New values
+ * are as long as the old ones: nothing moves.
  */
 #include <errno.h>
 #include <inttypes.h>
@@ -22,14 +22,14 @@
 #include "tables.h"
 #include "vmdk.h"
 
-/* Overwrites the text at the place that at points to. */
+/* Overwrites the text of the descriptor at this place. */
 static int patch(struct view *view, const char *at, const char *text, size_t len, struct err *e)
 {
 	const struct vmdk *v = (const struct vmdk *)view;
 	struct io *io = v->io;
 	uint64_t pos = v->text_pos + (at - v->text);
 
-	/* A file of its own is not written in sectors. */
+	/* A descriptor in a file of its own is not written in sectors. */
 	return v->embedded ? meta_write(io, text, len, pos, ORDER_HEADER, e)
 			   : io_write(io, text, len, pos, e);
 }
@@ -77,7 +77,7 @@ static int change_id(struct view *view, const char *at, struct err *e)
 	return patch(view, at + (*at == '{'), text, GUID_TEXT - 1, e);
 }
 
-/* Our changes are not in the list that changeTrackPath names, and a backup by that list would lack
+/* The changes are not in the list that changeTrackPath names, and a backup by that list would lack
  * them: the key becomes a comment. */
 static int vmdk_begin(struct view *view, struct err *e)
 {
