@@ -9,7 +9,7 @@
 struct tar_build {
 	unsigned char *data;
 	size_t len;
-	unsigned char *last; /* the header that was added last, until the next is */
+	unsigned char *last; /* the header that was added last */
 };
 
 /* One header and len bytes of data (NULL: zeroes), padded. */
@@ -21,7 +21,7 @@ void tar_build_file(struct tar_build *t, const char *name, const char *text);
 /* A header of pax, of type x or g. */
 void tar_build_pax(struct tar_build *t, char type, const char *key, const char *value);
 
-/* Makes the checksum of the last header right again. */
+/* Sets the checksum of the last header. */
 void tar_build_seal(struct tar_build *t);
 
 /* Two blocks of zeroes. */

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* vmdk.h - sparse extents and streams in memory, good ones that a test then bends. */
+/* vmdk.h - valid sparse extents and streams in memory, which tests then damage. */
 #ifndef UNIT_BUILD_VMDK_H
 #define UNIT_BUILD_VMDK_H
 
@@ -55,7 +55,7 @@ void build_vmdk_first(struct build_vmdk *b, unsigned i, uint32_t entry);
 void build_vmdk_both(struct build_vmdk *b, unsigned i, uint32_t entry);
 
 /* A stream whose directory comes last.  grain appends grain i of the disk with len bytes of byte,
- * and returns the position of the record; finish appends all that makes it a whole file. */
+ * and returns the position of the record; finish appends the tables and the footer. */
 void build_stream_new(struct build_vmdk *b, uint64_t capacity, uint64_t grain, uint32_t flags);
 size_t build_stream_grain(struct build_vmdk *b, unsigned i, size_t len, unsigned char byte);
 void build_stream_finish(struct build_vmdk *b);

@@ -118,7 +118,7 @@ START_TEST(nothing_in_it)
 }
 END_TEST
 
-/* What was found is kept; what could not be read is not. */
+/* A digest is computed once; a failure to read is not kept. */
 START_TEST(read_once)
 {
 	struct err e = ERR_INIT;

@@ -39,7 +39,7 @@ static struct ovf parsed(const char *text)
 	return o;
 }
 
-/* The disks are these files, and it is freed. */
+/* The disks of the descriptor have these files. */
 static void has_disks(const char *text, const char *files)
 {
 	struct ovf o = parsed(text);
@@ -74,12 +74,12 @@ START_TEST(disks_of_one_machine)
 					      "<rasd:ResourceType>15</rasd:ResourceType></Item>")
 				  END,
 		"b.vmdk a.vmdk");
-	/* Controllers in their own order, whatever their numbers are. */
+	/* Controllers in the order of the text, not of their numbers. */
 	has_disks(ENVELOPE THREE_FILES DISKS(DISK("d1", "a") DISK("d2", "b"))
 			  MACHINE(CONTROLLER("5") CONTROLLER("3") DRIVE("3", "0", "ovf:/disk/d1")
 					  DRIVE("5", "7", "ovf:/disk/d2")) END,
 		"b.vmdk a.vmdk");
-	/* Those that are attached to nothing go last. */
+	/* Disks that are not attached are the last. */
 	has_disks(ENVELOPE THREE_FILES DISKS(DISK("d1", "a") DISK("d2", "b"))
 			  MACHINE(CONTROLLER("3") DRIVE("3", "0", "ovf:/disk/d2")) END,
 		"b.vmdk a.vmdk");
@@ -106,7 +106,7 @@ START_TEST(disks_that_are_none)
 {
 	has_disks(ENVELOPE END, "");
 	has_disks(ENVELOPE THREE_FILES END, "");
-	/* Blank ones are made when the package is deployed. */
+	/* Blank disks are created when the package is deployed. */
 	has_disks(ENVELOPE THREE_FILES DISKS("<Disk ovf:diskId='d1' ovf:capacity='5'/>"
 					     "<Disk ovf:diskId='d2' ovf:fileRef=''/>") END,
 		"");
@@ -115,14 +115,14 @@ START_TEST(disks_that_are_none)
 	has_disks(ENVELOPE FILES(FILE_("a", "a.vmdk") FILE_("b", "a.vmdk"))
 			  DISKS(DISK("d1", "a") DISK("d2", "b")) END,
 		"a.vmdk");
-	/* A drive with a file in it, that no Disk tells of. */
+	/* A drive with a file that is no Disk. */
 	has_disks(ENVELOPE THREE_FILES MACHINE(DRIVE("3", "0", "ovf:/file/b")) END, "b.vmdk");
 	has_disks(ENVELOPE THREE_FILES MACHINE(DRIVE("3", "0", "ovf:/file/x")) END, "");
 	has_disks(ENVELOPE THREE_FILES MACHINE(DRIVE("3", "0", "ovf:/disk/x")) END, "");
 }
 END_TEST
 
-/* Before version 1 all sections were called so, and told apart by their type. */
+/* Before version 1 all sections were called so, and had a type. */
 START_TEST(version_0_9)
 {
 	has_disks("<ovf:Envelope xmlns:ovf='http://www.vmware.com/schema/ovf/1/envelope' "
@@ -140,7 +140,7 @@ START_TEST(version_0_9)
 }
 END_TEST
 
-/* Version 2 has an item of its own for disks; and some writers leave the prefixes out. */
+/* Version 2 has an item of its own for disks, and some writers omit the prefixes. */
 START_TEST(version_2)
 {
 	has_disks("<Envelope xmlns='http://schemas.dmtf.org/ovf/envelope/2' xmlns:sasd='s'>"
@@ -202,7 +202,7 @@ END_TEST
 	"<HardDisk uuid='" uuid "' location='" location "'><Property name='" property              \
 	"'/></HardDisk>"
 
-/* VirtualBox tells in its own part what is encrypted, by UUID or by file. */
+/* VirtualBox lists encrypted disks in its own part, by UUID or by file. */
 START_TEST(encrypted_media)
 {
 	struct ovf o = parsed(ENVELOPE THREE_FILES

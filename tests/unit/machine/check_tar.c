@@ -382,7 +382,7 @@ START_TEST(a_name_with_a_zero_byte)
 }
 END_TEST
 
-/* What else is met. */
+/* Other members. */
 
 static const struct {
 	char type;

@@ -29,7 +29,7 @@ static const char media[] = "<MediaRegistry><HardDisks>"
 			    "<DVDImages><Image uuid='#99' location='x.iso'/></DVDImages>"
 			    "</MediaRegistry>";
 
-/* One that is registered nowhere, and one that is no hard disk. */
+/* A medium that is not registered, and one that is no hard disk. */
 #define CONTROLLERS(disk)                                                                          \
 	"<StorageControllers><StorageController name='SATA' type='AHCI'>"                          \
 	"<AttachedDevice type='HardDisk' port='0' device='0'><Image uuid='" disk "'/>"             \
@@ -157,7 +157,7 @@ START_TEST(media_and_states)
 }
 END_TEST
 
-/* As innotek wrote it, the controllers beside the hardware; and one that has nothing. */
+/* Old versions have the controllers beside the hardware; and a machine without any. */
 START_TEST(old_and_empty)
 {
 	struct machine *m = machine_of(
@@ -203,7 +203,7 @@ START_TEST(encrypted_media)
 }
 END_TEST
 
-/* What a name on a Windows host becomes here. */
+/* Names on a Windows host. */
 START_TEST(windows_names)
 {
 	static const char *const names[][2] = {

@@ -23,7 +23,7 @@ static struct machine *read_both(const char *vmx, const char *vmsd)
 	return m;
 }
 
-/* Of a state, "SLOT=FILE SLOT=FILE ". */
+/* The disks of a state: "SLOT=FILE SLOT=FILE ". */
 static void ck_assert_disks(const struct machine *m, size_t state, const char *expected)
 {
 	const struct machine_state *s = &m->states[state];

@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* check_parallels.c - expanding images by themselves; bundles are check_parallels_descriptor.c's.
- */
+/* check_parallels.c - single expanding images; for bundles see check_parallels_descriptor.c. */
 #include <errno.h>
 #include <string.h>
 
@@ -17,7 +16,7 @@ struct kind {
 	bool old;
 	unsigned cluster; /* sectors */
 	unsigned data;    /* first sector of data; 0: not recorded */
-	size_t cut;       /* bytes of the disk that the last cluster has too many */
+	size_t cut;       /* bytes of the last cluster after the end of the disk */
 };
 
 static const struct kind kinds[] = {

@@ -320,8 +320,8 @@ START_TEST(an_impossible_entry_is_read_from_the_redundant_table)
 }
 END_TEST
 
-/* So it does for an entry of 1, which nothing says to be zeroes but what is in both tables; grain
- * after grain, also where others that are zeroes lie between. */
+/* The redundant table also replaces an entry of 1, which means zeroes only where both tables have
+ * it; grain after grain, also with grains of zeroes between them. */
 START_TEST(an_entry_of_1_is_read_from_the_redundant_table)
 {
 	const struct view *v;

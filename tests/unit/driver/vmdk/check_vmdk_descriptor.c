@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* check_vmdk_descriptor.c - descriptors, well written, badly written and hostile. */
+/* check_vmdk_descriptor.c - valid, malformed and hostile descriptors. */
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>

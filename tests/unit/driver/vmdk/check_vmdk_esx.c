@@ -281,7 +281,7 @@ START_TEST(names_of_parents_have_an_end)
 }
 END_TEST
 
-/* Later ESX says nothing of parents in the extent: what goes by the name of its deltas needs its
+/* Later ESX does not record the parent in the extent: a file with the name of a delta needs its
  * descriptor. */
 static unsigned warnings;
 
@@ -329,7 +329,7 @@ START_TEST(the_magic_decides_the_kind)
 		snprintf(line, sizeof line, "RW 5000 %s \"x.vmdk\"\n", words[i]);
 		subject_reads(described(line), SECTOR, SECTOR, 0x10);
 	}
-	/* but a flat one is what it is, whatever a guest wrote there */
+	/* but the magic of a sparse extent in a flat one is data of the guest */
 	subject_reads(described("RW 4 FLAT \"x.vmdk\" 0\n"), 0, 1, 'C');
 }
 END_TEST
@@ -508,7 +508,7 @@ START_TEST(facts_are_reported)
 }
 END_TEST
 
-/* Deltas of both kinds are laid over anything. */
+/* Deltas of both kinds have parents of any kind. */
 START_TEST(deltas_lie_on_parents)
 {
 	static const char child[] =

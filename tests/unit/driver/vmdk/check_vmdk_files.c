@@ -252,7 +252,7 @@ static const struct view *huge(uint32_t entry)
 START_TEST(tables_in_holes_are_not_read)
 {
 	subject_maps(huge(0), 0, EXTENT_ZERO, HUGE_TABLES * HUGE_SPAN);
-	ck_assert_uint_lt(cache_used(s.o.cache), 1 << 20); /* the directory and little else */
+	ck_assert_uint_lt(cache_used(s.o.cache), 1 << 20); /* little more than the directory */
 }
 END_TEST
 
@@ -323,7 +323,7 @@ START_TEST(a_renamed_parent_is_found)
 	ck_assert_ptr_nonnull(strstr(hint_of(&s.e), "-o search=DIR"));
 	write_text("base.vmdk", "version=1\nCID=1\nRW 64 FLAT \"flat.img\" 0\n");
 	subject_reads(opened("d.vmdk"), 7 * SECTOR, SECTOR, 8);
-	/* Another delta, empty since it was made, has the ID of its parent. */
+	/* Another delta that was never written has the ID of its parent. */
 	write_sparse("e.vmdk",
 		"version=1\nCID=1\nparentCID=1\nparentFileNameHint=\"old.vmdk\"\n"
 		"RW 128 SPARSE \"x\"\n",
@@ -337,7 +337,7 @@ START_TEST(a_renamed_parent_is_found)
 }
 END_TEST
 
-/* Names from Windows, which does not tell upper from lower case: the right one of two copies, and
+/* Names from Windows, where case does not matter: the right one of two copies, and
  * extents. */
 START_TEST(names_in_another_case)
 {

@@ -77,7 +77,7 @@ START_TEST(a_stream_may_have_its_directory_in_front)
 }
 END_TEST
 
-/* They must not be taken for a run: compressed grains never make one. */
+/* Compressed grains that lie one after another are not a run. */
 START_TEST(records_may_lie_a_grain_apart)
 {
 	const struct view *v;
@@ -222,7 +222,7 @@ START_TEST(the_directory_is_no_table)
 }
 END_TEST
 
-/* The cache must not show the one as the other. */
+/* The cache must distinguish them. */
 START_TEST(two_grains_cannot_share_a_record)
 {
 	const struct view *v;

@@ -272,7 +272,7 @@ START_TEST(deltas)
 }
 END_TEST
 
-/* Extents as others make them: small grains, few of them to a table, tables that are missing. */
+/* Extents of other programs: small grains, small tables, absent tables. */
 START_TEST(extents_of_others)
 {
 	static const struct {
@@ -686,8 +686,8 @@ START_TEST(odd_grains)
 }
 END_TEST
 
-/* What a last table has behind the disk's entries becomes entries when the disk grows: garbage is
- * cleared, and what belongs to a grain is left alone. */
+/* Bytes behind the entries of the last table become entries when the disk grows: garbage is
+ * cleared. */
 START_TEST(tail_of_the_last_table)
 {
 	struct build_vmdk b;
