@@ -82,25 +82,6 @@ static int region_add(
 	return 0;
 }
 
-static int l1_entry(struct qcow2_check *c, uint32_t i, uint64_t entry, bool live, struct err *e)
-{
-	uint64_t pos = entry & QCOW2_OFFSET;
-
-	if (entry & QCOW2_L1_RESERVED) {
-		check_corruption(
-			c->r, "ERROR found L1 entry with reserved bits set: %" PRIx64, entry);
-		c->uncertain = true;
-	}
-	if (qcow2_in_cluster(c->q, pos)) {
-		check_corruption(c->r,
-			"ERROR l2_offset=%" PRIx64
-			": Table is not cluster aligned; L1 entry corrupted",
-			pos);
-		c->uncertain = true;
-	}
-	return check_go_on(c->r, e) < 0 ? -e->code : table_add(c, pos, i, live, e);
-}
-
 static int collect_l1(
 	struct qcow2_check *c, uint64_t pos, uint32_t entries, bool live, struct err *e)
 {
@@ -111,30 +92,39 @@ static int collect_l1(
 		bool empty;
 
 		r = qcow2_check_read_piece(c, pos + at, len - at, &n, &empty, e);
-		for (uint64_t i = 0; r == 0 && !empty && i < n; i += QCOW2_ENTRY_SIZE)
-			if (load_be64(c->buf + i))
-				r = l1_entry(c, (at + i) / QCOW2_ENTRY_SIZE, load_be64(c->buf + i),
-					live, e);
+		for (uint64_t i = 0; r == 0 && !empty && i < n; i += QCOW2_ENTRY_SIZE) {
+			uint64_t entry = load_be64(c->buf + i), table = entry & QCOW2_OFFSET;
+
+			if (entry == 0)
+				continue;
+			if (entry & QCOW2_L1_RESERVED)
+				check_corruption(c->r,
+					"ERROR found L1 entry with reserved bits set: %" PRIx64,
+					entry);
+			if (qcow2_in_cluster(c->q, table))
+				check_corruption(c->r,
+					"ERROR l2_offset=%" PRIx64
+					": Table is not cluster aligned; L1 entry corrupted",
+					table);
+			c->uncertain |= entry & QCOW2_L1_RESERVED || qcow2_in_cluster(c->q, table);
+			r = check_go_on(c->r, e);
+			if (r == 0)
+				r = table_add(c, table, (at + i) / QCOW2_ENTRY_SIZE, live, e);
+		}
 	}
 	return r < 0 ? err_in(e, "L1 table at 0x%" PRIx64, pos) : 0;
 }
 
 /* Snapshots. */
 
-/* Checks the position and size of a snapshot's L1 table. */
-static int check_snapshot_l1(
-	struct qcow2_check *c, const struct qcow2_snapshot *s, bool *good, struct err *e)
+/* Reports the invalid position or size of a snapshot's L1 table. */
+static int report_snapshot(struct qcow2_check *c, const struct qcow2_snapshot *s, struct err *e)
 {
-	bool aligned = qcow2_in_cluster(c->q, s->l1_pos) == 0;
 	char *id, *name;
-	int r;
+	int r = qcow2_snapshot_read_names(c->q, s, &id, &name, e);
 
-	*good = aligned && s->l1_size <= QCOW2_MAX_L1_BYTES / QCOW2_ENTRY_SIZE;
-	if (*good)
-		return 0;
 	c->uncertain = true;
-	r = qcow2_snapshot_read_names(c->q, s, &id, &name, e);
-	if (r == 0 && !aligned)
+	if (r == 0 && qcow2_in_cluster(c->q, s->l1_pos))
 		check_corruption(c->r,
 			"ERROR snapshot %.63s (%.255s) l1_offset=%#" PRIx64
 			": L1 table is not cluster aligned; snapshot table entry corrupted",
@@ -152,8 +142,9 @@ static int check_snapshot_l1(
 static int collect_snapshot(
 	struct qcow2_check *c, uint32_t i, const struct qcow2_snapshot *s, struct err *e)
 {
-	bool good;
-	int r = check_snapshot_l1(c, s, &good, e);
+	bool good = qcow2_in_cluster(c->q, s->l1_pos) == 0 &&
+		    s->l1_size <= QCOW2_MAX_L1_BYTES / QCOW2_ENTRY_SIZE;
+	int r = good ? 0 : report_snapshot(c, s, e);
 
 	/* In version 3 the extra data has the disk size. */
 	if (c->q->header.version >= 3 && s->extra_len < 16) {

@@ -276,17 +276,6 @@ static int count_table(struct qcow2_check *c, const struct qcow2_l2_table *table
 
 /* Bitmaps. */
 
-static int count_bitmap_entry(struct qcow2_check *c, uint64_t entry, struct err *e)
-{
-	uint64_t pos = entry & QCOW2_OFFSET;
-
-	if (entry & (BITMAP_RESERVED | (pos ? BITMAP_ONES : 0)) || qcow2_in_cluster(c->q, pos))
-		return err_set(e, EUCLEAN, "entry 0x%016" PRIx64, entry);
-	if (pos)
-		count_whole(c, "bitmap", pos, c->q->cluster_size, 1);
-	return go_on(c, e);
-}
-
 static int count_bitmap(struct qcow2_check *c, uint64_t pos, uint32_t entries, struct err *e)
 {
 	uint64_t len = (uint64_t)entries * QCOW2_ENTRY_SIZE, n;
@@ -300,8 +289,18 @@ static int count_bitmap(struct qcow2_check *c, uint64_t pos, uint32_t entries, s
 		bool empty;
 
 		r = qcow2_check_read_piece(c, pos + at, len - at, &n, &empty, e);
-		for (uint64_t i = 0; r == 0 && !empty && i < n; i += QCOW2_ENTRY_SIZE)
-			r = count_bitmap_entry(c, load_be64(c->buf + i), e);
+		for (uint64_t i = 0; r == 0 && !empty && i < n; i += QCOW2_ENTRY_SIZE) {
+			uint64_t entry = load_be64(c->buf + i), part = entry & QCOW2_OFFSET;
+
+			if (entry & (BITMAP_RESERVED | (part ? BITMAP_ONES : 0)) ||
+				qcow2_in_cluster(c->q, part)) {
+				r = err_set(e, EUCLEAN, "entry 0x%016" PRIx64, entry);
+				break;
+			}
+			if (part)
+				count_whole(c, "bitmap", part, c->q->cluster_size, 1);
+			r = go_on(c, e);
+		}
 	}
 	return r < 0 ? err_in(e, "table at 0x%" PRIx64, pos) : 0;
 }

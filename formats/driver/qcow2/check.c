@@ -87,12 +87,12 @@ static int compare_window(struct qcow2_check *c, void *arg, struct err *e)
 	return r;
 }
 
-/* Sets the sizes of the file and of the window. */
-static int prepare(struct qcow2_check *c, struct err *e)
+int qcow2_check_look(struct qcow2_check *c, struct err *e)
 {
 	const struct qcow2 *q = c->q;
 	const struct qcow2_header *h = &q->header;
 	uint64_t real = qcow2_check_read_stored(c);
+	int r;
 
 	c->file_len = round_up(q->io->size, 512);
 	c->nclusters = div_round_up(c->file_len, q->cluster_size);
@@ -112,20 +112,11 @@ static int prepare(struct qcow2_check *c, struct err *e)
 	c->nwindow = round_up(c->nwindow, UINT64_C(1) << qcow2_block_bits(q));
 	c->refs = calloc(c->nwindow, sizeof c->refs[0]);
 	c->buf = malloc(q->cluster_size);
-	return c->refs && c->buf ? 0 : err_nomem(e);
-}
-
-int qcow2_check_look(struct qcow2_check *c, struct err *e)
-{
-	int rc = prepare(c, e);
-
-	if (rc < 0)
-		return rc;
+	if (!c->refs || !c->buf)
+		return err_nomem(e);
 	qcow2_check_read_restart(c);
-	rc = qcow2_check_collect(c, e);
-	if (rc == 0)
-		rc = qcow2_check_references(c, 0, compare_window, NULL, e);
-	return rc;
+	r = qcow2_check_collect(c, e);
+	return r < 0 ? r : qcow2_check_references(c, 0, compare_window, NULL, e);
 }
 
 void qcow2_check_end(struct qcow2_check *c)
@@ -175,21 +166,9 @@ static int check_again(struct qcow2_check *c, struct check_report *now, struct e
 	return rc;
 }
 
-/* Everything that the second check did not find was repaired. */
-static void count_fixed(struct check_report *r, const struct check_report *now)
-{
-	struct check_report before = *r;
-
-	*r = *now;
-	r->found = before.found;
-	r->arg = before.arg;
-	r->corruptions_fixed = before.corruptions - MIN(before.corruptions, now->corruptions);
-	r->leaks_fixed = before.leaks - MIN(before.leaks, now->leaks);
-}
-
 static int repair_tables(struct qcow2_check *c, unsigned repair, struct err *e)
 {
-	struct check_report now;
+	struct check_report *r = c->r, now;
 	int rc = 0;
 
 	if (c->bad_snapshots && repair & CHECK_ERRORS && !c->beyond_end) {
@@ -206,9 +185,15 @@ static int repair_tables(struct qcow2_check *c, unsigned repair, struct err *e)
 		rc = repair_refcounts(c, repair, e);
 	if (rc == 0)
 		rc = check_again(c, &now, e);
-	if (rc == 0)
-		count_fixed(c->r, &now);
-	return rc;
+	if (rc < 0)
+		return rc;
+	/* Everything that the last check did not find was repaired. */
+	now.found = r->found;
+	now.arg = r->arg;
+	now.corruptions_fixed = r->corruptions - MIN(r->corruptions, now.corruptions);
+	now.leaks_fixed = r->leaks - MIN(r->leaks, now.leaks);
+	*r = now;
+	return 0;
 }
 
 static int clear_marks(struct qcow2 *q, struct err *e)
@@ -227,35 +212,24 @@ static int clear_marks(struct qcow2 *q, struct err *e)
 	return r;
 }
 
-static int repair_all(struct qcow2_check *c, unsigned repair, struct err *e)
+int qcow2_check(struct image *img, unsigned repair, struct check_report *r, struct err *e)
 {
-	struct qcow2 *q = c->q;
-	int r = repair_tables(c, repair, e);
-
-	if (r == 0)
-		r = qcow2_check_copied(c, repair, e);
-	if (r == 0 && c->r->corruptions == 0 && c->r->check_errors == 0)
-		r = clear_marks(q, e);
-	if (r == 0)
-		r = io_sync(q->io, e);
-	cache_forget(q->cache, q->io);
-	return r;
-}
-
-int qcow2_check_run(struct qcow2 *q, unsigned repair, struct check_report *r, struct err *e)
-{
+	struct qcow2 *q = img->priv;
 	struct qcow2_check c = {.q = q, .r = r};
 	int rc = qcow2_check_look(&c, e);
 
-	if (rc == 0 && repair)
-		rc = repair_all(&c, repair, e);
-	else if (rc == 0)
+	if (rc == 0 && repair) {
+		rc = repair_tables(&c, repair, e);
+		if (rc == 0)
+			rc = qcow2_check_copied(&c, repair, e);
+		if (rc == 0 && r->corruptions == 0 && r->check_errors == 0)
+			rc = clear_marks(q, e);
+		if (rc == 0)
+			rc = io_sync(q->io, e);
+		cache_forget(q->cache, q->io);
+	} else if (rc == 0) {
 		rc = qcow2_check_copied(&c, 0, e);
+	}
 	qcow2_check_end(&c);
 	return rc;
-}
-
-int qcow2_check(struct image *img, unsigned repair, struct check_report *r, struct err *e)
-{
-	return qcow2_check_run(img->priv, repair, r, e);
 }

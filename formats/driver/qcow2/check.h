@@ -104,12 +104,6 @@ static inline bool qcow2_check_block_readable(const struct qcow2_check *c, uint6
 int qcow2_check_look(struct qcow2_check *c, struct err *e);
 void qcow2_check_end(struct qcow2_check *c);
 
-/* Checks the image and makes the repairs in repair, for which q->io must be writable.  No page of
- * its metadata may be pinned or wait to be written.  A dirty image that is opened for writing is
- * repaired with CHECK_ALL; it is clean then unless the report still has corruptions or check
- * errors. */
-int qcow2_check_run(struct qcow2 *q, unsigned repair, struct check_report *r, struct err *e);
-
 /* check-read.c: the work of a check is bounded by what the host stores of the file. */
 
 /* The bytes that the host stores of the file: holes cost nothing. */

@@ -133,6 +133,8 @@ static inline bool qcow2_zero_below(const struct qcow2_view *v, uint64_t off)
 int qcow2_backing_set(struct image *img, const char *name, const char *format, struct err *e);
 /* All of an empty disk is read from the backing file. */
 int qcow2_backing_empty(struct image *img, struct err *e);
+/* No page of the metadata may be pinned or wait to be written.  An image is clean after all repairs
+ * unless the report still has corruptions or check errors. */
 int qcow2_check(struct image *img, unsigned repair, struct check_report *r, struct err *e);
 int qcow2_create(struct creation *c, struct err *e);
 extern const struct create_option qcow2_create_options[];

@@ -24,6 +24,9 @@
 #include "snapshot.h"
 
 #define TEXT_MAX 1100u /* bytes of an id and a name */
+#define DIGITS   "0123456789"
+#define CONTROLS                                                                                   \
+	"\1\2\3\4\5\6\7\10\11\12\13\14\15\16\17\20\21\22\23\24\25\26\27\30\31\32\33\34\35\36\37"
 
 struct snapshot_entry {
 	struct qcow2_snapshot s;
@@ -51,34 +54,11 @@ static void set_extra(const struct qcow2 *q, struct snapshot_entry *x, uint32_t 
 	qcow2_snapshot_decode(q, x->s.pos, x->raw, &x->s);
 }
 
-/* The length of the text before end and before the first character that is not accepted. */
-static size_t span(const char *text, const char *end, bool (*accepted)(char))
-{
-	const char *p = text;
-
-	while (p < end && accepted(*p))
-		p++;
-	return p - text;
-}
-
-static bool is_digit(char c)
-{
-	return c >= '0' && c <= '9';
-}
-
-static bool is_text(char c)
-{
-	return (unsigned char)c >= ' ';
-}
-
 /* All programs use numbers as ids. */
 static bool is_plausible(const struct snapshot_entry *x)
 {
-	const char *id = x->id, *name = x->name;
-
-	return x->s.id_len > 0 && x->s.name_len > 0 &&
-	       span(id, id + x->s.id_len, is_digit) == x->s.id_len &&
-	       span(name, name + x->s.name_len, is_text) == x->s.name_len;
+	return x->s.id_len > 0 && x->s.name_len > 0 && strspn(x->id, DIGITS) == x->s.id_len &&
+	       strcspn(x->name, CONTROLS) == x->s.name_len;
 }
 
 /* 1: with so many bytes of extra data the entry is plausible.  Its id and name have the lengths in
@@ -86,19 +66,18 @@ static bool is_plausible(const struct snapshot_entry *x)
 static int try_extra(const struct qcow2 *q, struct snapshot_entry *x, uint32_t extra, struct err *e)
 {
 	uint64_t pos = x->s.pos + QCOW2_SNAPSHOT_FIXED + extra;
-	char text[TEXT_MAX];
-	const char *name = text, *end = text + sizeof text;
+	char text[TEXT_MAX + 1] = "";
 	size_t id_len, name_len;
 	int r;
 
 	set_extra(q, x, extra);
-	r = meta_read(q->cache, q->io, text, sizeof text, pos, e);
+	r = meta_read(q->cache, q->io, text, TEXT_MAX, pos, e);
 	if (r < 0)
 		return r;
-	id_len = span(text, end, is_digit);
-	name += x->s.id_len > 0 && x->s.id_len <= id_len ? x->s.id_len : id_len;
-	name_len = span(name, end, is_text);
-	x->s.id_len = name - text;
+	id_len = strspn(text, DIGITS);
+	if (x->s.id_len == 0 || x->s.id_len > id_len)
+		x->s.id_len = id_len;
+	name_len = strcspn(text + x->s.id_len, CONTROLS);
 	x->s.name_len = MIN(x->s.name_len, name_len);
 	x->s.len = QCOW2_SNAPSHOT_FIXED + extra + x->s.id_len + x->s.name_len;
 	if (id_len == 0 || x->s.name_len == 0 || !range_fits(x->s.pos, x->s.len, q->io->size))

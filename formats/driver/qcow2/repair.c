@@ -212,21 +212,6 @@ static int switch_over(struct qcow2_check *c, const struct rebuild *b, struct er
 	return 0;
 }
 
-static int rebuild(struct qcow2_check *c, struct rebuild *b, struct err *e)
-{
-	int r;
-
-	qcow2_check_read_restart(c);
-	r = qcow2_check_references(c, 0, plan_window, b, e);
-	if (r == 0)
-		r = place(c, b, e);
-	qcow2_check_read_restart(c);
-	b->next = b->start;
-	if (r == 0)
-		r = qcow2_check_references(c, b->end, write_window, b, e);
-	return r == 0 ? switch_over(c, b, e) : r;
-}
-
 int qcow2_repair_rebuild(struct qcow2_check *c, struct err *e)
 {
 	struct rebuild b = {.max = QCOW2_MAX_REFTABLE_BYTES / QCOW2_ENTRY_SIZE};
@@ -237,7 +222,18 @@ int qcow2_repair_rebuild(struct qcow2_check *c, struct err *e)
 	c->counted = false;
 	b.needed = calloc(1, b.max / 8);
 	b.old = malloc(c->q->cluster_size);
-	r = b.needed && b.old ? rebuild(c, &b, e) : err_nomem(e);
+	r = b.needed && b.old ? 0 : err_nomem(e);
+	qcow2_check_read_restart(c);
+	if (r == 0)
+		r = qcow2_check_references(c, 0, plan_window, &b, e);
+	if (r == 0)
+		r = place(c, &b, e);
+	qcow2_check_read_restart(c);
+	b.next = b.start;
+	if (r == 0)
+		r = qcow2_check_references(c, b.end, write_window, &b, e);
+	if (r == 0)
+		r = switch_over(c, &b, e);
 	free(b.needed);
 	free(b.old);
 	free(b.table);
@@ -245,18 +241,6 @@ int qcow2_repair_rebuild(struct qcow2_check *c, struct err *e)
 }
 
 /* L2 entries. */
-
-/* Clears the position of a misplaced zero cluster; subclusters stay zero, or unallocated. */
-static bool clear_position(const struct qcow2 *q, unsigned char *p)
-{
-	uint64_t entry = load_be64(p);
-
-	if (!qcow2_l2_has_cluster(q, entry) ||
-		!qcow2_l2_is_misplaced_zero(q, entry, qcow2_l2_bitmap(q, p)))
-		return false;
-	store_be64(p, q->extended ? 0 : QCOW2_ZERO);
-	return true;
-}
 
 /* A table whose cluster has another use as well is not changed. */
 static int repair_table(struct qcow2_check *c, const struct qcow2_l2_table *table, struct err *e)
@@ -274,8 +258,11 @@ static int repair_table(struct qcow2_check *c, const struct qcow2_l2_table *tabl
 		unsigned char *p = c->buf + i * q->entry_size;
 		uint64_t entry = load_be64(p);
 
-		if (!clear_position(q, p))
+		if (!qcow2_l2_has_cluster(q, entry) ||
+			!qcow2_l2_is_misplaced_zero(q, entry, qcow2_l2_bitmap(q, p)))
 			continue;
+		/* Subclusters stay zero, or unallocated. */
+		store_be64(p, q->extended ? 0 : QCOW2_ZERO);
 		changed = true;
 		check_tell(c->r,
 			"Repairing offset=%" PRIx64

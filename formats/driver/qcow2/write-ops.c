@@ -141,7 +141,7 @@ static int verify(const struct image *img, struct qcow2 *q, struct err *e)
 static int repair_dirty(struct image *img, struct qcow2 *q, struct err *e)
 {
 	struct check_report report = {.found = NULL};
-	int r = qcow2_check_run(q, CHECK_ALL, &report, e);
+	int r = qcow2_check(img, CHECK_ALL, &report, e);
 
 	if (r == 0 && q->header.incompatible & QCOW2_DIRTY)
 		r = err_set(e, EUCLEAN, "more than refcounts is damaged");
