@@ -17,9 +17,8 @@
 #include "io/io.h"
 #include "image/image.h"
 
-#define HEADER_V2    72u
-#define HEADER_V3    104u /* at least */
-#define HEADER_KNOWN QCOW2_HEADER_LENGTH
+#define HEADER_V2 72u
+#define HEADER_V3 104u /* at least */
 
 #define MAX_REFCOUNT_ORDER 6
 #define V2_REFCOUNT_ORDER  4
@@ -49,10 +48,8 @@ static void header_decode(struct qcow2_header *h, const unsigned char *p)
 	h->snapshots_pos = load_be64(p + 64);
 	h->length = HEADER_V2;
 	h->refcount_order = V2_REFCOUNT_ORDER;
-}
-
-static void header_decode_v3(struct qcow2_header *h, const unsigned char *p)
-{
+	if (h->version < 3)
+		return;
 	h->incompatible = load_be64(p + 72);
 	h->compatible = load_be64(p + 80);
 	h->autoclear = load_be64(p + 88);
@@ -273,46 +270,12 @@ static int name_read(const struct image *img, const char *what, uint64_t pos, ui
 	return 0;
 }
 
-static int luks_place(
-	const struct image *img, struct qcow2_header *h, const struct extension *x, struct err *e)
-{
-	unsigned char raw[LUKS_POINTER];
-	int r;
-
-	if (h->encryption != QCOW2_LUKS)
-		return err_set(e, EINVAL, "LUKS header in an image that is not encrypted with it");
-	if (x->len != sizeof raw)
-		return err_set(e, EINVAL, "place of the LUKS header: %" PRIu32 " bytes, not %u",
-			x->len, LUKS_POINTER);
-	r = meta_read(img->opts->cache, img->io, raw, sizeof raw, x->pos, e);
-	if (r < 0)
-		return r;
-	h->luks_pos = load_be64(raw);
-	h->luks_len = load_be64(raw + 8);
-	return 0;
-}
-
-/* Damaged bitmaps do not concern those who only read the disk. */
-static int bitmaps_place(
+static int extension_apply(
 	const struct image *img, struct qcow2_header *h, const struct extension *x, struct err *e)
 {
 	unsigned char raw[BITMAPS_RECORD];
 	int r;
 
-	if (x->len != sizeof raw)
-		return 0;
-	r = meta_read(img->opts->cache, img->io, raw, sizeof raw, x->pos, e);
-	if (r < 0)
-		return r;
-	h->nbitmaps = load_be32(raw);
-	h->bitmaps_len = load_be64(raw + 8);
-	h->bitmaps_pos = load_be64(raw + 16);
-	return 0;
-}
-
-static int extension_apply(
-	const struct image *img, struct qcow2_header *h, const struct extension *x, struct err *e)
-{
 	switch (x->type) {
 	case QCOW2_EXTENSION_BACKING_FORMAT:
 		if (x->len == 0) /* QEMU writes this when it does not know the format */
@@ -323,31 +286,40 @@ static int extension_apply(
 		return name_read(
 			img, "data file name", x->pos, x->len, LIMIT_NAME, h->data_file, e);
 	case QCOW2_EXTENSION_BITMAPS:
-		return bitmaps_place(img, h, x, e);
+		/* Damaged bitmaps do not concern those who only read the disk. */
+		if (x->len != BITMAPS_RECORD)
+			return 0;
+		r = meta_read(img->opts->cache, img->io, raw, BITMAPS_RECORD, x->pos, e);
+		if (r < 0)
+			return r;
+		h->nbitmaps = load_be32(raw);
+		h->bitmaps_len = load_be64(raw + 8);
+		h->bitmaps_pos = load_be64(raw + 16);
+		return 0;
 	case QCOW2_EXTENSION_LUKS:
-		return luks_place(img, h, x, e);
+		if (h->encryption != QCOW2_LUKS)
+			return err_set(
+				e, EINVAL, "LUKS header in an image that is not encrypted with it");
+		if (x->len != LUKS_POINTER)
+			return err_set(e, EINVAL,
+				"place of the LUKS header: %" PRIu32 " bytes, not %u", x->len,
+				LUKS_POINTER);
+		r = meta_read(img->opts->cache, img->io, raw, LUKS_POINTER, x->pos, e);
+		if (r < 0)
+			return r;
+		h->luks_pos = load_be64(raw);
+		h->luks_len = load_be64(raw + 8);
+		return 0;
 	default:
 		return 0;
 	}
 }
 
-static int extensions_read(const struct image *img, struct qcow2_header *h, struct err *e)
-{
-	uint64_t pos = h->length;
-	struct extension x;
-	int r;
-
-	while ((r = extension_next(img, &x, &pos, extensions_end(h), e)) == 1) {
-		r = extension_apply(img, h, &x, e);
-		if (r < 0)
-			return r;
-	}
-	return r;
-}
-
 int qcow2_header_read(const struct image *img, struct qcow2_header *h, struct err *e)
 {
-	unsigned char raw[HEADER_KNOWN];
+	unsigned char raw[QCOW2_HEADER_LENGTH];
+	struct extension x;
+	uint64_t pos;
 	int r = io_read_padded(img->io, raw, sizeof raw, 0, e);
 
 	if (r < 0)
@@ -357,18 +329,16 @@ int qcow2_header_read(const struct image *img, struct qcow2_header *h, struct er
 	*h = (struct qcow2_header){0};
 	header_decode(h, raw);
 	r = check_version(h, img->io->size, e);
-	if (r < 0)
-		return r;
-	if (h->version >= 3)
-		header_decode_v3(h, raw);
-	r = check_numbers(h, e);
+	if (r == 0)
+		r = check_numbers(h, e);
 	if (r == 0)
 		r = check_features(img, h, e);
 	if (r == 0 && h->backing_pos)
 		r = name_read(img, "backing file name", h->backing_pos, h->backing_len, LIMIT_NAME,
 			h->backing, e);
-	if (r == 0)
-		r = extensions_read(img, h, e);
+	pos = h->length;
+	while (r == 0 && (r = extension_next(img, &x, &pos, extensions_end(h), e)) == 1)
+		r = extension_apply(img, h, &x, e);
 	return r;
 }
 
@@ -378,10 +348,9 @@ void qcow2_header_names(const unsigned char *head, size_t n, format_name_visit *
 	char name[LIMIT_NAME + 1];
 	uint64_t pos, len, end;
 
-	if (n < HEADER_KNOWN || load_be32(head) != QCOW2_MAGIC || load_be32(head + 4) < 3)
+	if (n < QCOW2_HEADER_LENGTH || load_be32(head) != QCOW2_MAGIC || load_be32(head + 4) < 3)
 		return;
 	header_decode(&h, head);
-	header_decode_v3(&h, head);
 	end = h.backing_pos ? MIN(h.backing_pos, n) : n;
 	for (pos = h.length; range_fits(pos, QCOW2_EXTENSION_HEAD, end); pos += round_up(len, 8)) {
 		uint32_t type = load_be32(head + pos);
