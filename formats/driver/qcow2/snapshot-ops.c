@@ -36,7 +36,7 @@ static int release(struct qcow2_view *live, struct err *e)
 {
 	int r = qcow2_alloc_flush(live->q->alloc, e);
 
-	return r == 0 ? qcow2_walk_renew_copied(live, e) : r;
+	return r == 0 ? qcow2_walk_flag_copied(live, true, e) : r;
 }
 
 /* Makes an L1 table of so many entries, the first of which are those of from, and adds a reference
@@ -136,7 +136,7 @@ static int create(struct image *img, const char *name, struct err *e)
 			QCOW2_MAX_SNAPSHOTS);
 	if (r < 0)
 		return r;
-	r = qcow2_walk_clear_copied(live, e);
+	r = qcow2_walk_flag_copied(live, false, e);
 	if (r == 0)
 		r = writer_write_back(q->alloc->writer, e);
 	from = qcow2_l1_of(live);

@@ -81,6 +81,55 @@ int qcow2_walk_check(struct qcow2 *q, struct qcow2_l1 l1, struct err *e)
 	return r == 0 ? walk_l1(q, l1, check_table, q, e) : r;
 }
 
+/* COPIED in entries. */
+
+struct copied {
+	const struct qcow2 *q;
+	uint64_t l1_pos;            /* of the live disk */
+	bool renew;                 /* set it by the refcounts; else clear it */
+	struct qcow2_clusters same; /* clusters that have the refcount that was looked up last */
+	uint64_t refcount;
+};
+
+/* Sets or clears the flag in the entry at p; sets *changed if it was wrong. */
+static int put_flag(struct copied *f, unsigned char *p, bool *changed, struct err *e)
+{
+	const struct qcow2 *q = f->q;
+	uint64_t entry = load_be64(p);
+	uint64_t cluster = (entry & QCOW2_OFFSET) >> q->header.cluster_bits;
+	int r;
+
+	if (f->renew && cluster - f->same.first >= f->same.n) {
+		f->same.first = cluster;
+		r = qcow2_refcount_get(q->alloc, cluster, UINT64_MAX, &f->refcount, &f->same.n, e);
+		if (r < 0)
+			return r;
+	}
+	if ((f->renew && f->refcount == 1) != !!(entry & QCOW2_COPIED)) {
+		store_be64(p, entry ^ QCOW2_COPIED);
+		*changed = true;
+	}
+	return 0;
+}
+
+static int flag_entries(void *arg, struct qcow2_l2_entries *t, struct err *e)
+{
+	struct copied *f = arg;
+	const struct qcow2 *q = f->q;
+	bool changed = false;
+	int r = 0;
+
+	for (size_t i = 0; r == 0 && i < t->n; i++) {
+		unsigned char *p = t->raw + i * q->entry_size;
+
+		if (qcow2_l2_has_cluster(q, load_be64(p)))
+			r = put_flag(f, p, &changed, e);
+	}
+	if (r == 0 && changed)
+		r = meta_write(q->io, t->raw, t->n * q->entry_size, t->pos, ORDER_TABLES, e);
+	return r;
+}
+
 /* Sharing. */
 
 /* Adds by to refcounts.  Clusters that follow each other are counted together.  The order is that
@@ -120,28 +169,12 @@ static int add(struct adding *a, struct qcow2_clusters c, struct err *e)
 
 /* Tables of a snapshot may have COPIED: its readers ignore it, and qemu-img amend to version 2
  * leaves it there.  Once the live disk shares such a table, it would overwrite shared clusters. */
-static int clear_copied(const struct qcow2 *q, struct qcow2_l2_entries *t, struct err *e)
-{
-	bool changed = false;
-
-	for (size_t i = 0; i < t->n; i++) {
-		unsigned char *p = t->raw + i * q->entry_size;
-		uint64_t entry = load_be64(p);
-
-		if (!(entry & QCOW2_COPIED) || !qcow2_l2_has_cluster(q, entry))
-			continue;
-		store_be64(p, entry & ~QCOW2_COPIED);
-		changed = true;
-	}
-	return changed ? meta_write(q->io, t->raw, t->n * q->entry_size, t->pos, ORDER_TABLES, e)
-		       : 0;
-}
-
 static int add_entries(void *arg, struct qcow2_l2_entries *t, struct err *e)
 {
 	struct adding *a = arg;
 	const struct qcow2 *q = a->q;
-	int r = a->by > 0 ? clear_copied(q, t, e) : 0;
+	struct copied clear = {.q = q};
+	int r = a->by > 0 ? flag_entries(&clear, t, e) : 0;
 
 	for (size_t i = 0; r == 0 && i < t->n; i++) {
 		struct qcow2_clusters c =
@@ -216,58 +249,12 @@ int qcow2_walk_warn_leak(struct image *img, int r, const struct err *why)
 
 /* COPIED in the tables of the live disk. */
 
-struct copied {
-	struct qcow2_view *live;
-	bool renew;                 /* set it by the refcounts; else clear it */
-	struct qcow2_clusters same; /* clusters that have the refcount that was looked up last */
-	uint64_t refcount;
-};
-
-/* Sets or clears the flag in the entry at p; sets *changed if it was wrong. */
-static int put_flag(struct copied *f, unsigned char *p, bool *changed, struct err *e)
-{
-	const struct qcow2 *q = f->live->q;
-	uint64_t entry = load_be64(p);
-	uint64_t cluster = (entry & QCOW2_OFFSET) >> q->header.cluster_bits;
-	int r;
-
-	if (f->renew && cluster - f->same.first >= f->same.n) {
-		f->same.first = cluster;
-		r = qcow2_refcount_get(q->alloc, cluster, UINT64_MAX, &f->refcount, &f->same.n, e);
-		if (r < 0)
-			return r;
-	}
-	if ((f->renew && f->refcount == 1) != !!(entry & QCOW2_COPIED)) {
-		store_be64(p, entry ^ QCOW2_COPIED);
-		*changed = true;
-	}
-	return 0;
-}
-
-static int flag_entries(void *arg, struct qcow2_l2_entries *t, struct err *e)
-{
-	struct copied *f = arg;
-	const struct qcow2 *q = f->live->q;
-	bool changed = false;
-	int r = 0;
-
-	for (size_t i = 0; r == 0 && i < t->n; i++) {
-		unsigned char *p = t->raw + i * q->entry_size;
-
-		if (qcow2_l2_has_cluster(q, load_be64(p)))
-			r = put_flag(f, p, &changed, e);
-	}
-	if (r == 0 && changed)
-		r = meta_write(q->io, t->raw, t->n * q->entry_size, t->pos, ORDER_TABLES, e);
-	return r;
-}
-
 /* The clusters of a shared table are shared, too, so its entries have no flag once all flags agree
  * with the refcounts.  To clear them each table is read, since its own flag may be missing. */
 static int flag_table(void *arg, const struct l1_entry *l, struct err *e)
 {
 	struct copied *f = arg;
-	struct qcow2 *q = f->live->q;
+	const struct qcow2 *q = f->q;
 	unsigned char raw[QCOW2_ENTRY_SIZE];
 	bool changed = false;
 	int r;
@@ -277,22 +264,15 @@ static int flag_table(void *arg, const struct l1_entry *l, struct err *e)
 	if (r == 0 && (!f->renew || (l->entry | load_be64(raw)) & QCOW2_COPIED))
 		r = walk_l2(q, l->table, flag_entries, f, e);
 	if (r == 0 && changed)
-		r = meta_write(q->io, raw, sizeof raw, f->live->l1_pos + l->i * sizeof raw,
+		r = meta_write(q->io, raw, sizeof raw, f->l1_pos + l->i * sizeof raw,
 			ORDER_TABLES_ROOT, e);
 	f->same.n = 0; /* refcounts change now */
 	return r == 0 ? qcow2_alloc_flush_if_full(q->alloc, e) : r;
 }
 
-int qcow2_walk_clear_copied(struct qcow2_view *live, struct err *e)
+int qcow2_walk_flag_copied(struct qcow2_view *live, bool renew, struct err *e)
 {
-	struct copied f = {.live = live};
-
-	return walk_l1(live->q, qcow2_l1_of(live), flag_table, &f, e);
-}
-
-int qcow2_walk_renew_copied(struct qcow2_view *live, struct err *e)
-{
-	struct copied f = {.live = live, .renew = true};
+	struct copied f = {.q = live->q, .l1_pos = live->l1_pos, .renew = renew};
 
 	return walk_l1(live->q, qcow2_l1_of(live), flag_table, &f, e);
 }

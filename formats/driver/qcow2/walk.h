@@ -27,8 +27,7 @@ int qcow2_walk_drop(struct qcow2 *q, struct qcow2_l1 l1, struct err *e);
  * 0. */
 int qcow2_walk_warn_leak(struct image *img, int r, const struct err *why);
 
-/* Clears COPIED in all tables of the live disk, or sets it by the refcounts. */
-int qcow2_walk_clear_copied(struct qcow2_view *live, struct err *e);
-int qcow2_walk_renew_copied(struct qcow2_view *live, struct err *e);
+/* Clears COPIED in all tables of the live disk, or with renew, sets it by the refcounts. */
+int qcow2_walk_flag_copied(struct qcow2_view *live, bool renew, struct err *e);
 
 #endif
