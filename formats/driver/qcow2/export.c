@@ -19,9 +19,8 @@
 
 struct qcow2_layout {
 	struct regions regions;
-	const struct allocmap *tables; /* the L2 tables that are needed */
-	uint64_t clusters;             /* of the whole file */
-	uint64_t blocks;               /* refcount blocks */
+	uint64_t clusters; /* of the whole file */
+	uint64_t blocks;   /* refcount blocks */
 	uint64_t l1_size;
 	uint64_t table_pos, block_pos, l1_pos, l2_pos, data_pos;
 };
@@ -72,11 +71,11 @@ static int fill_l1(
 	const struct regions *m, uint64_t first, size_t n, unsigned char *out, struct err *e)
 {
 	const struct qcow2_layout *q = (const struct qcow2_layout *)m;
-	uint64_t pos = q->l2_pos + allocmap_rank(q->tables, first) * CLUSTER;
+	uint64_t pos = q->l2_pos + allocmap_rank(m->coarse, first) * CLUSTER;
 
 	(void)e;
 	for (size_t i = 0; i < n; i++) {
-		if (!allocmap_has(q->tables, first + i))
+		if (!allocmap_has(m->coarse, first + i))
 			continue;
 		store_be64(out + 8 * i, QCOW2_COPIED | pos);
 		pos += CLUSTER;
@@ -89,7 +88,7 @@ static int fill_l2(
 	const struct regions *m, uint64_t first, size_t n, unsigned char *out, struct err *e)
 {
 	const struct qcow2_layout *q = (const struct qcow2_layout *)m;
-	uint64_t cluster = allocmap_select(q->tables, first / TABLE_ENTRIES) * TABLE_ENTRIES;
+	uint64_t cluster = allocmap_select(m->coarse, first / TABLE_ENTRIES) * TABLE_ENTRIES;
 	uint64_t end = MIN(cluster + n, allocmap_all(m->stored));
 	uint64_t pos = q->data_pos + allocmap_rank(m->stored, cluster) * CLUSTER;
 
@@ -119,9 +118,9 @@ static uint64_t refcount_clusters(uint64_t n)
 static void add_regions(struct qcow2_layout *q)
 {
 	struct regions *m = &q->regions;
-	uint64_t ntables = allocmap_stored(q->tables), l1_clusters, others;
+	uint64_t ntables = allocmap_stored(m->coarse), l1_clusters, others;
 
-	q->l1_size = allocmap_all(q->tables);
+	q->l1_size = allocmap_all(m->coarse);
 	l1_clusters = div_round_up(q->l1_size, TABLE_ENTRIES);
 	others = 1 + l1_clusters + ntables + allocmap_stored(m->stored);
 	q->clusters = others + refcount_clusters(others);
@@ -134,7 +133,7 @@ static void add_regions(struct qcow2_layout *q)
 	regions_add_table(m, 0, 1, QCOW2_HEADER_LENGTH, fill_header);
 	regions_add_table(m, q->table_pos, q->blocks, QCOW2_ENTRY_SIZE, fill_refcount_table);
 	regions_add_table(m, q->block_pos, q->clusters, 2, fill_refcounts);
-	regions_add_sparse_table(m, q->l1_pos, q->l1_size, QCOW2_ENTRY_SIZE, fill_l1, q->tables);
+	regions_add_sparse_table(m, q->l1_pos, q->l1_size, QCOW2_ENTRY_SIZE, fill_l1, m->coarse);
 	regions_add_table(m, q->l2_pos, ntables * TABLE_ENTRIES, QCOW2_ENTRY_SIZE, fill_l2);
 	regions_add_data(m, q->data_pos, m->stored, 0, NULL);
 }
@@ -147,7 +146,6 @@ static int qcow2_make(
 	(void)name;
 	if (!q)
 		return -e->code;
-	q->tables = q->regions.coarse;
 	add_regions(q);
 	return regions_end(&q->regions, q->clusters * CLUSTER, &qcow2_export, file, e);
 }

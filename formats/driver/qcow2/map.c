@@ -84,25 +84,12 @@ static int decode_subclusters(const struct qcow2 *q, uint64_t bitmap, bool has_h
 	return 0;
 }
 
-/* Checks the position of the cluster at guest offset off. */
-static int check_host(const struct qcow2 *q, uint64_t host, uint64_t off, struct err *e)
-{
-	if (qcow2_in_cluster(q, host))
-		return err_set(e, EUCLEAN,
-			"data cluster at 0x%" PRIx64 ", not at a multiple of %" PRIu32, host,
-			q->cluster_size);
-	if (q->external && host != off)
-		return err_set(e, EUCLEAN, "data cluster at 0x%" PRIx64 " of the data file", host);
-	return 0;
-}
-
 /* Decodes the entry at p for guest offset off.  Flags are tested in the order of the format. */
 static int l2_decode(const struct qcow2 *q, const unsigned char *p, uint64_t off,
 	struct l2_run *run, struct err *e)
 {
 	uint64_t entry = load_be64(p), skip = qcow2_in_cluster(q, off);
 	bool zero = entry & QCOW2_ZERO, has_host;
-	int r;
 
 	run->len = q->cluster_size - skip;
 	run->host = entry & QCOW2_OFFSET;
@@ -112,11 +99,13 @@ static int l2_decode(const struct qcow2 *q, const unsigned char *p, uint64_t off
 		return err_set(e, EUCLEAN, "reserved bits are set in 0x%016" PRIx64, entry);
 	/* In a data file, position 0 is valid: COPIED tells it from an unallocated cluster. */
 	has_host = run->host != 0 || (entry & QCOW2_COPIED && !zero);
-	if (has_host) {
-		r = check_host(q, run->host, off - skip, e);
-		if (r < 0)
-			return r;
-	}
+	if (has_host && qcow2_in_cluster(q, run->host))
+		return err_set(e, EUCLEAN,
+			"data cluster at 0x%" PRIx64 ", not at a multiple of %" PRIu32, run->host,
+			q->cluster_size);
+	if (has_host && q->external && run->host != off - skip)
+		return err_set(
+			e, EUCLEAN, "data cluster at 0x%" PRIx64 " of the data file", run->host);
 	run->copied = q->alloc && entry & QCOW2_COPIED;
 	if (q->extended)
 		return decode_subclusters(q, load_be64(p + 8), has_host, skip, run, e);
@@ -231,37 +220,28 @@ static int extent_of_data(const struct qcow2_view *v, const struct l2_run *run, 
 	return extent_encrypted(x, q->crypt, off / CRYPT_SECTOR, e);
 }
 
-static int extent_of_run(const struct qcow2_view *v, const struct l2_run *run, uint64_t off,
-	struct extent *x, struct err *e)
-{
-	const struct qcow2 *q = v->q;
-
-	x->kind = run->kind;
-	x->len = run->len;
-	x->pos = off;
-	if (run->kind == EXTENT_FILE)
-		return extent_of_data(v, run, off, x, e);
-	if (run->kind == EXTENT_GENERATED) {
-		x->pos = qcow2_in_cluster(q, off);
-		x->io = q->io;
-		x->unit_id = run->host;
-		x->unit_len = q->cluster_size;
-	}
-	return 0;
-}
-
 static int qcow2_map(
 	const struct view *view, uint64_t off, uint64_t len, struct extent *x, struct err *e)
 {
 	const struct qcow2_view *v = (const struct qcow2_view *)view;
+	const struct qcow2 *q = v->q;
 	uint64_t entry, table, guest = v->start + off;
 	struct l2_run run = {.kind = EXTENT_BELOW};
 	int r = qcow2_l1_lookup(v, guest, &entry, &table, &run.len, e);
 
 	if (r == 0 && table != 0)
 		r = l2_lookup(v, table, guest, len, &run, e);
-	if (r == 0)
-		r = extent_of_run(v, &run, guest, x, e);
+	x->kind = run.kind;
+	x->len = run.len;
+	x->pos = guest;
+	if (r == 0 && run.kind == EXTENT_FILE) {
+		r = extent_of_data(v, &run, guest, x, e);
+	} else if (r == 0 && run.kind == EXTENT_GENERATED) {
+		x->pos = qcow2_in_cluster(q, guest);
+		x->io = q->io;
+		x->unit_id = run.host;
+		x->unit_len = q->cluster_size;
+	}
 	return r < 0 ? err_in(e, "guest offset 0x%" PRIx64, guest) : 0;
 }
 

@@ -232,29 +232,6 @@ static int put_blocks(struct qcow2_alloc *a, uint64_t pos, uint64_t n, struct er
 	return r;
 }
 
-/* Makes the header point to the new table t.  A cluster whose refcount only the new table has
- * cannot be used before that is durable. */
-static int switch_table(struct qcow2_alloc *a, struct qcow2_reftable *t, uint32_t clusters,
-	struct qcow2_clusters *old, struct err *e)
-{
-	struct qcow2_header *h = &a->q->header;
-	uint64_t first = h->reftable_pos >> h->cluster_bits, n = h->reftable_clusters;
-	unsigned char raw[12];
-	int r;
-
-	store_be64(raw, t->pos);
-	store_be32(raw + 8, clusters);
-	r = meta_write(a->q->io, raw, sizeof raw, QCOW2_AT_REFTABLE, ORDER_COUNTS_ROOT, e);
-	if (r < 0)
-		return r;
-	t->before = a->table;
-	a->table = t;
-	h->reftable_pos = t->pos;
-	h->reftable_clusters = clusters;
-	*old = (struct qcow2_clusters){.first = first, .n = n};
-	return 0;
-}
-
 /* New blocks for the clusters from number i << block_bits on, of which none has one. */
 struct plan {
 	uint64_t i;
@@ -324,27 +301,40 @@ static int put_entries(struct qcow2_alloc *a, const struct plan *p, uint64_t tab
 	return r;
 }
 
+/* Makes a table with the new blocks after them, and the header point to it.  A cluster whose
+ * refcount only the new table has cannot be used before that is durable. */
 static int make_table(
 	struct qcow2_alloc *a, const struct plan *p, struct qcow2_clusters *old, struct err *e)
 {
-	const struct qcow2 *q = a->q;
-	const struct qcow2_reftable *before = a->table;
-	struct qcow2_reftable *t = calloc(1, sizeof *t);
+	struct qcow2 *q = a->q;
+	struct qcow2_header *h = &q->header;
+	struct qcow2_reftable *before = a->table, *t = calloc(1, sizeof *t);
+	unsigned char raw[12];
 	int r;
 
 	if (!t)
 		return err_nomem(e);
-	t->pos = p->pos + (p->blocks << q->header.cluster_bits);
-	t->entries = (p->table << q->header.cluster_bits) / QCOW2_ENTRY_SIZE;
+	t->pos = p->pos + (p->blocks << h->cluster_bits);
+	t->entries = (p->table << h->cluster_bits) / QCOW2_ENTRY_SIZE;
+	t->before = before;
+	store_be64(raw, t->pos);
+	store_be32(raw + 8, p->table);
 	r = meta_copy(q->cache, q->io, before->pos, before->entries * QCOW2_ENTRY_SIZE, t->pos,
 		ORDER_COUNTS, e);
 	if (r == 0)
 		r = put_entries(a, p, t->pos, ORDER_COUNTS, e);
 	if (r == 0)
-		r = switch_table(a, t, p->table, old, e);
-	if (r < 0)
+		r = meta_write(q->io, raw, sizeof raw, QCOW2_AT_REFTABLE, ORDER_COUNTS_ROOT, e);
+	if (r < 0) {
 		free(t);
-	return r < 0 ? r : writer_write_back(a->writer, e);
+		return r;
+	}
+	a->table = t;
+	old->first = h->reftable_pos >> h->cluster_bits;
+	old->n = h->reftable_clusters;
+	h->reftable_pos = t->pos;
+	h->reftable_clusters = p->table;
+	return writer_write_back(a->writer, e);
 }
 
 int qcow2_refcount_make_blocks(struct qcow2_alloc *a, uint64_t cluster, uint64_t want,
