@@ -13,7 +13,6 @@
 #include <strings.h>
 
 #include "util/limits.h"
-#include "util/array.h"
 #include "util/bytes.h"
 #include "util/err.h"
 #include "folder-impl.h"
@@ -157,18 +156,6 @@ int folder_scan_names(struct folder *f, const char *path, bool parents, struct e
 
 #define BUDGET 4096 /* entries that are looked at for one that can be shown */
 
-static void add_empty(struct folder *f, const char *path)
-{
-	char **empty = array_grow(f->empty, f->nempty, sizeof *empty);
-
-	if (!empty)
-		return;
-	f->empty = empty;
-	empty[f->nempty] = strdup(path);
-	if (empty[f->nempty])
-		f->nempty++;
-}
-
 /* Is there anything to show in a directory or below it?  True when the budget is used up before. */
 static bool holds_something(struct folder *f, const char *dir, unsigned *budget)
 {
@@ -195,7 +182,7 @@ static bool holds_something(struct folder *f, const char *dir, unsigned *budget)
 	if (list)
 		closedir(list);
 	if (!found)
-		add_empty(f, dir);
+		string_list_add(&f->empty, dir);
 	return found;
 }
 

@@ -48,37 +48,26 @@ char *folder_find(const struct folder *f, const char *dir, const char *name)
 struct folder_entry *folder_add(
 	struct folder *f, enum folder_kind kind, const char *name, const char *path, struct err *e)
 {
-	struct folder_entry *entries = array_grow(f->entries, f->n, sizeof *entries), *entry;
+	struct folder_entry *entries = array_grow(f->entries, f->n, sizeof *entries);
+	struct folder_entry entry = {.kind = kind, .name = strdup(name), .path = strdup(path)};
 
 	if (entries)
 		f->entries = entries;
-	entry = entries ? &entries[f->n] : NULL;
-	if (entry)
-		*entry = (struct folder_entry){
-			.kind = kind, .name = strdup(name), .path = strdup(path)};
-	if (!entry || !entry->name || !entry->path) {
-		if (entry) {
-			free(entry->name);
-			free(entry->path);
-		}
+	if (!entries || !entry.name || !entry.path) {
+		free(entry.name);
+		free(entry.path);
 		err_nomem(e);
 		return NULL;
 	}
-	f->n++;
-	return entry;
+	entries[f->n] = entry;
+	return &entries[f->n++];
 }
 
 /* Claims. */
 
 int folder_claim(struct folder *f, const char *path, struct err *e)
 {
-	char **claims = array_grow(f->claims, f->nclaims, sizeof *claims);
-
-	if (!claims)
-		return err_nomem(e);
-	f->claims = claims;
-	claims[f->nclaims] = strdup(path);
-	return claims[f->nclaims] ? (f->nclaims++, 0) : err_nomem(e);
+	return string_list_add(&f->claims, path) ? 0 : err_nomem(e);
 }
 
 static int compare_paths(const void *a, const void *b)
@@ -88,15 +77,15 @@ static int compare_paths(const void *a, const void *b)
 
 void folder_sort_claims(struct folder *f)
 {
-	if (f->nclaims)
-		qsort(f->claims, f->nclaims, sizeof f->claims[0], compare_paths);
-	f->nsorted = f->nclaims;
+	if (f->claims.n)
+		qsort(f->claims.v, f->claims.n, sizeof f->claims.v[0], compare_paths);
+	f->nsorted = f->claims.n;
 }
 
 bool folder_has_claim(const struct folder *f, const char *path)
 {
 	return f->nsorted &&
-	       bsearch(&path, f->claims, f->nsorted, sizeof f->claims[0], compare_paths);
+	       bsearch(&path, f->claims.v, f->nsorted, sizeof f->claims.v[0], compare_paths);
 }
 
 void folder_free_entry(struct folder_entry *entry)
@@ -112,13 +101,6 @@ void folder_free_entry(struct folder_entry *entry)
 	free(entry->refusal);
 }
 
-static void free_texts(char **texts, size_t n)
-{
-	for (size_t i = 0; i < n; i++)
-		free(texts[i]);
-	free(texts);
-}
-
 struct folder *folder_ref(struct folder *f)
 {
 	atomic_fetch_add(&f->refs, 1);
@@ -132,8 +114,8 @@ void folder_unref(struct folder *f)
 	for (size_t i = 0; i < f->n; i++)
 		folder_free_entry(&f->entries[i]);
 	free(f->entries);
-	free_texts(f->empty, f->nempty);
-	free_texts(f->claims, f->nclaims);
+	string_list_free(&f->empty);
+	string_list_free(&f->claims);
 	free(f->path);
 	free(f);
 }

@@ -18,6 +18,7 @@
 #include <time.h>
 
 #include "io/gate.h"
+#include "util/string-list.h"
 
 struct err;
 struct image_options;
@@ -52,12 +53,10 @@ struct folder {
 	char *path; /* absolute, without links */
 	size_t n;
 	struct folder_entry *entries; /* by name; names may repeat */
-	/* Directories below that were looked into for entries, in vain. */
-	size_t nempty;
-	char **empty;
-	/* Private: files that are part of something, by path. */
-	size_t nclaims, nsorted;
-	char **claims;
+	struct string_list empty;     /* directories below without an entry */
+	/* Private: */
+	struct string_list claims; /* paths of files that belong to an entry */
+	size_t nsorted;            /* claims that are sorted */
 	const struct image_options *opts;
 	struct gate gate; /* to what it shows */
 };

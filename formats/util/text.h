@@ -23,6 +23,17 @@ static inline const char *text_basename(const char *path)
 	return slash ? slash + 1 : path;
 }
 
+/* The last part of a name that something else than a separator is in. */
+static inline const char *text_last_part(const char *name, const char *separators)
+{
+	const char *last = name;
+
+	for (const char *p = name; *p; p++)
+		if (strchr(separators, *p) && p[1])
+			last = p + 1;
+	return last;
+}
+
 /* Removes blanks from the ends of a text, which it changes. */
 static inline char *text_trim(char *text, const char *blanks)
 {

@@ -77,8 +77,8 @@ static int read_watched(
 	ret = folder_read(path, tree->dir.how, above, folder, e);
 	if (ret < 0)
 		return ret;
-	for (size_t i = 0; i < (*folder)->nempty; i++)
-		new = watch(tree, (*folder)->empty[i]) || new;
+	for (size_t i = 0; i < (*folder)->empty.n; i++)
+		new = watch(tree, (*folder)->empty.v[i]) || new;
 	if (!new)
 		return 0;
 	folder_unref(*folder);

@@ -240,8 +240,8 @@ bool node_shows_dir(const struct node *node, const char *path)
 	if (!folder)
 		return false;
 	shows = strcmp(folder->path, path) == 0;
-	for (size_t i = 0; i < folder->nempty && !shows; i++)
-		shows = strcmp(folder->empty[i], path) == 0;
+	for (size_t i = 0; i < folder->empty.n && !shows; i++)
+		shows = strcmp(folder->empty.v[i], path) == 0;
 	folder_unref(folder);
 	return shows;
 }

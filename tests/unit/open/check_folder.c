@@ -98,7 +98,7 @@ START_TEST(folders_without_images_are_not_shown)
 	ck_assert_shows("", "bundle.hdd deep/ ");
 	ck_assert_shows("deep/er", "still/ ");
 	f = read_dir("", NULL);
-	ck_assert_uint_eq(f->nempty, 5);
+	ck_assert_uint_eq(f->empty.n, 5);
 	folder_unref(f);
 }
 END_TEST
