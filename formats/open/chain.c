@@ -1,5 +1,4 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* chain.c - the parents of an image: found, checked, opened and laid below it. */
 #include <errno.h>
 #include <limits.h>
 #include <stdio.h>
@@ -19,6 +18,7 @@
 #include "io/lock.h"
 #include "opening.h"
 #include "util/shell.h"
+#include "util/text.h"
 #include "view/view.h"
 
 #define WHAT "backing file"
@@ -28,43 +28,28 @@ static bool has_parent(const struct image *img)
 	return img->parent_name || !guid_is_zero(img->parent_id);
 }
 
-/* The last part of a name, in the notation of any system. */
-static const char *last_part(const char *name, bool backslash_too)
-{
-	const char *last = name;
-
-	for (const char *p = name; *p; p++)
-		if ((*p == '/' || (backslash_too && *p == '\\')) && p[1])
-			last = p + 1;
-	return last;
-}
-
-static int hint_at_record(const struct image *child, const struct image *parent, struct err *e)
-{
-	if (child->format->records_parent_format)
-		return err_hint(e, "if it is, record it: vdisk rebase -u -b %s -F %s %s",
-			shell_word(child->parent_name).text, parent->format->name,
-			shell_word(child->io->name).text);
-	return err_hint_code(e, HINT_PARENT_FORMAT, parent->format->name);
-}
-
 /* A raw file may hold bytes of a guest that make it look like an image: a parent whose format was
  * probed must not name other files. */
 static int check_guess(const struct image *child, const struct image *parent, struct err *e)
 {
 	if (!parent->guessed)
 		return 0;
-	if (has_parent(parent)) {
-		err_set(e, EACCES,
-			"%s: it names a backing file itself, but %s does not record that it is %s",
-			parent->io->name, image_basename(child), parent->format->name);
-		if (!child->parent_name)
-			return -EACCES;
-		return hint_at_record(child, parent, e);
+	if (!has_parent(parent)) {
+		image_warn(child,
+			"the format of the backing file is not recorded; it looks like %s",
+			parent->format->name);
+		return 0;
 	}
-	image_warn(child, "the format of the backing file is not recorded; it looks like %s",
-		parent->format->name);
-	return 0;
+	err_set(e, EACCES,
+		"%s: it names a backing file itself, but %s does not record that it is %s",
+		parent->io->name, image_basename(child), parent->format->name);
+	if (child->parent_name && child->format->records_parent_format)
+		err_hint(e, "if it is, record it: vdisk rebase -u -b %s -F %s %s",
+			shell_word(child->parent_name).text, parent->format->name,
+			shell_word(child->io->name).text);
+	else if (child->parent_name)
+		err_hint_code(e, HINT_PARENT_FORMAT, parent->format->name);
+	return -EACCES;
 }
 
 static bool leaves_format_open(const struct image *img)
@@ -143,7 +128,7 @@ static int try_name(struct parent_lookup *s, const char *name)
 	struct err e = ERR_INIT;
 	struct io *io;
 	int r = gate_open(&s->img->gate, name, WHAT, &io, &e);
-	/* A file outside was not even looked at: it may as well be missing. */
+	/* A file outside the allowed directories is not opened, so it may be missing, too. */
 	bool missing = r == -ENOENT || r == -ENOTDIR || r == -EACCES;
 
 	if (r == 0)
@@ -174,7 +159,7 @@ static int try_beside(struct parent_lookup *s, const char *base)
 static int try_moved(struct parent_lookup *s, const char *name)
 {
 	bool verifiable = s->img->format->check_parent && !s->img->parent_unproved;
-	const char *base = last_part(name, verifiable);
+	const char *base = text_last_part(name, verifiable ? "/\\" : "/");
 	char real[PATH_MAX], path[PATH_MAX];
 
 	if (verifiable && try_beside(s, base) == 0)
@@ -246,42 +231,32 @@ static int open_parent(
 	return -e->code;
 }
 
-static int leave_closed(struct image *img, struct err *e)
+static int open_parents(struct image *top, struct err *e)
 {
+	struct vbox_registry machines = {0};
+	struct image *img = top;
+	int r = parent_search_check_image(top, &machines, e);
+
+	for (size_t n = 1; r == 0 && has_parent(img) && !img->opts->nobacking; n++) {
+		if (n == LIMIT_CHAIN_DEPTH)
+			r = err_set(e, ELOOP, "%s: the backing chain is longer than %d images",
+				top->io->name, LIMIT_CHAIN_DEPTH);
+		else
+			r = open_parent(top, img, &machines, e);
+		if (r == 0) {
+			image_lay_on(img, img->parent->states[0]->view);
+			img = img->parent;
+		}
+	}
+	vbox_registry_free(&machines);
+	if (r < 0 || !has_parent(img))
+		return r;
 	img->missing = view_broken(
 		LIMIT_DISK_SIZE, "the data is in the backing file, which was left closed", e);
 	if (!img->missing)
 		return -e->code;
 	image_lay_on(img, img->missing);
 	return 0;
-}
-
-static int open_parents(struct image *top, struct vbox_registry *machines, struct err *e)
-{
-	size_t depth = 1;
-	int r = parent_search_check_image(top, machines, e);
-
-	for (struct image *img = top; r == 0 && has_parent(img); img = img->parent) {
-		if (img->opts->nobacking)
-			return leave_closed(img, e);
-		if (++depth > LIMIT_CHAIN_DEPTH)
-			return err_set(e, ELOOP, "%s: the backing chain is longer than %d images",
-				top->io->name, LIMIT_CHAIN_DEPTH);
-		r = open_parent(top, img, machines, e);
-		if (r < 0)
-			return r;
-		image_lay_on(img, img->parent->states[0]->view);
-	}
-	return r;
-}
-
-static int open_chain(struct image *top, struct err *e)
-{
-	struct vbox_registry machines = {0};
-	int r = open_parents(top, &machines, e);
-
-	vbox_registry_free(&machines);
-	return r;
 }
 
 int chain_open(const struct opening *how, struct io *io, const struct image_options *o,
@@ -292,7 +267,7 @@ int chain_open(const struct opening *how, struct io *io, const struct image_opti
 
 	if (r < 0)
 		return r;
-	r = open_chain(img, e);
+	r = open_parents(img, e);
 	if (r == 0 && img->writable && o->write)
 		r = image_start_writing(img, e);
 	if (r < 0) {

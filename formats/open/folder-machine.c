@@ -25,6 +25,8 @@
 #include "machine/machine.h"
 #include "util/text.h"
 
+#define SEPARATORS "/\\" /* of the systems on which descriptions are written */
+
 /* A disk of a machine in all its states. */
 struct folder_disk {
 	struct folder_disk *next;
@@ -59,16 +61,6 @@ struct machine_reading {
 
 /* The places of files. */
 
-static const char *last_part(const char *name)
-{
-	const char *last = name;
-
-	for (const char *p = name; *p; p++)
-		if ((*p == '/' || *p == '\\') && p[1])
-			last = p + 1;
-	return last;
-}
-
 static const struct machine_medium *medium_of(const struct machine *m, const char *file)
 {
 	for (size_t i = 0; i < m->nmedia; i++)
@@ -82,7 +74,7 @@ static const struct machine_medium *medium_of(const struct machine *m, const cha
 static char *find_by_name(const struct machine_reading *r, const char *file)
 {
 	const struct folder *f = r->f;
-	const char *base = last_part(file);
+	const char *base = text_last_part(file, SEPARATORS);
 	char *found = folder_find(f, f->path, file), *folder;
 
 	if (!found)
@@ -254,7 +246,7 @@ static char *origin_of(const struct machine_reading *r, const struct machine_dis
 	file = medium ? medium->file : file;
 	origin = find_there(r, file);
 	if (!origin)
-		origin = folder_join(r->f->path, last_part(file));
+		origin = folder_join(r->f->path, text_last_part(file, SEPARATORS));
 	if (origin && !medium)
 		drop_number(origin);
 	return origin;
@@ -361,9 +353,11 @@ static int add_disk(const struct machine_reading *r, const struct folder_disk *d
 {
 	const char *file = present_file(r->m, d);
 	char *path = find_file(r, file);
-	struct folder_entry *entry =
-		path ? folder_add(r->f, FOLDER_IMAGE, last_part(d->origin), path, r->e) : NULL;
+	struct folder_entry *entry = NULL;
 
+	if (path)
+		entry = folder_add(
+			r->f, FOLDER_IMAGE, text_last_part(d->origin, SEPARATORS), path, r->e);
 	free(path);
 	if (!entry)
 		return err_nomem(r->e);

@@ -49,17 +49,6 @@ static int find_place(struct image *img, const struct gate *from, struct err *e)
 	return gate_init(&img->gate, from, member ? member : img->path, e);
 }
 
-static int add_files(struct image *img, const struct opening *how, struct err *e)
-{
-	int r = 0;
-
-	if (!how->files)
-		return image_add_file(img, img->io, e);
-	for (size_t i = 0; i < how->nfiles && r == 0; i++)
-		r = image_add_file(img, how->files[i], e);
-	return r;
-}
-
 /* The driver's part; what it leaves behind when it fails goes with the image. */
 static int open_format(struct image *img, struct err *e)
 {
@@ -124,7 +113,9 @@ int opening_run(const struct opening *how, struct io *io, const struct image_opt
 	img->guessed = how->guessed;
 	img->format_given = how->format && !how->child;
 	io->cache = o->cache;
-	r = add_files(img, how, e);
+	r = how->files ? 0 : image_add_file(img, io, e);
+	for (size_t i = 0; i < how->nfiles && r == 0; i++)
+		r = image_add_file(img, how->files[i], e);
 	if (r == 0)
 		r = find_place(img, how->gate ? how->gate : &user, e);
 	if (r == 0)

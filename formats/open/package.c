@@ -135,14 +135,6 @@ int package_open_file(
 	return r;
 }
 
-/* dir/name, malloc'ed; dir may be "". */
-static char *join(const char *dir, const char *name)
-{
-	char *path;
-
-	return asprintf(&path, "%s%s%s", dir, *dir ? "/" : "", name) < 0 ? NULL : path;
-}
-
 static size_t directory_len(const char *path)
 {
 	const char *slash = strrchr(path, '/');
@@ -150,31 +142,32 @@ static size_t directory_len(const char *path)
 	return slash ? slash - path : 0;
 }
 
-static int take_member(
-	const struct package *p, char *path, const char *what, struct io **io, struct err *e)
+/* A name is relative to the directory of the member that contains it. */
+static int open_member(
+	const struct gate *g, const char *name, const char *what, struct io **io, struct err *e)
 {
-	const struct tar_member *m;
+	const char *dir = name[0] == '/' ? "" : g->dir;
+	const struct package *p = g->package;
+	const struct tar_member *m = NULL;
+	char *path;
+	bool inside;
 
-	if (tar_tidy(path) < 0)
-		return err_set(e, EACCES, "%s \"%s\" lies outside the archive", what, path);
-	m = tar_find(&p->tar, path);
+	if (asprintf(&path, "%s%s%s", dir, *dir ? "/" : "", name) < 0)
+		return err_nomem(e);
+	inside = tar_tidy(path) == 0;
+	if (inside)
+		m = tar_find(&p->tar, path);
+	if (!inside)
+		err_set(e, EACCES, "%s \"%s\" lies outside the archive", what, path);
+	else if (!m)
+		err_set(e, ENOENT, "%s \"%s\" is not in the archive", what, path);
+	free(path);
 	if (!m)
-		return err_set(e, ENOENT, "%s \"%s\" is not in the archive", what, path);
+		return -e->code;
 	if (tar_again(&p->tar, m))
 		package_warn(p, "several members are called \"%s\"; the first is taken", m->name);
 	*io = io_slice(p->io, m->pos, m->len, m->name, e);
 	return *io ? 0 : -e->code;
-}
-
-/* A member is named from the directory of the member that names it. */
-static int open_member(
-	const struct gate *g, const char *name, const char *what, struct io **io, struct err *e)
-{
-	char *path = name[0] == '/' ? strdup(name) : join(g->dir, name);
-	int r = path ? take_member(g->package, path, what, io, e) : err_nomem(e);
-
-	free(path);
-	return r;
 }
 
 static struct package *package_ref(struct package *p)

@@ -62,27 +62,26 @@ const struct format *registry_find(const char *name)
 	return NULL;
 }
 
-const char *registry_nearest(const char *name)
-{
-	struct nearest n = nearest_to(name);
-
-	for (const struct format *const *f = registry; *f; f++) {
-		for (const char *const *s = (*f)->suffixes; s && *s; s++)
-			if (strcasecmp(name, *s) == 0)
-				return (*f)->name;
-		nearest_offer(&n, (*f)->name);
-	}
-	for (size_t i = 0; i < sizeof aliases / sizeof aliases[0]; i++)
-		nearest_offer(&n, aliases[i][0]);
-	return n.best;
-}
-
 static bool has_suffix(const struct format *f, const char *suffix)
 {
 	for (const char *const *s = f->suffixes; s && *s; s++)
 		if (strcasecmp(suffix, *s) == 0)
 			return true;
 	return false;
+}
+
+const char *registry_nearest(const char *name)
+{
+	struct nearest n = nearest_to(name);
+
+	for (const struct format *const *f = registry; *f; f++) {
+		if (has_suffix(*f, name))
+			return (*f)->name;
+		nearest_offer(&n, (*f)->name);
+	}
+	for (size_t i = 0; i < sizeof aliases / sizeof aliases[0]; i++)
+		nearest_offer(&n, aliases[i][0]);
+	return n.best;
 }
 
 const struct format *registry_find_by_filename(const char *name)
@@ -99,13 +98,10 @@ const struct format *registry_find_bundle(const char *dir, char *path, size_t si
 {
 	struct stat st;
 
-	for (const struct format *const *f = registry; *f; f++) {
-		if (!(*f)->bundle)
-			continue;
-		if (snprintf(path, size, "%s/%s", dir, (*f)->bundle) < (int)size &&
+	for (const struct format *const *f = registry; *f; f++)
+		if ((*f)->bundle && snprintf(path, size, "%s/%s", dir, (*f)->bundle) < (int)size &&
 			host_stat(path, &st) == 0 && S_ISREG(st.st_mode))
 			return *f;
-	}
 	return NULL;
 }
 
