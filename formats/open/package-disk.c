@@ -49,6 +49,7 @@ static int stored_add(struct stored *s, const struct package *p, const char *nam
 	return r;
 }
 
+/* Adds the file of this name with a number. */
 static int stored_add_chunk(
 	struct stored *s, const struct package *p, const char *name, size_t number, struct err *e)
 {

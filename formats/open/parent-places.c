@@ -25,37 +25,27 @@
 
 static int add_dir(struct parent_places *p, const char *dir)
 {
-	char **dirs;
-
-	for (size_t i = 0; i < p->n; i++)
-		if (strcmp(p->dirs[i], dir) == 0)
+	for (size_t i = 0; i < p->dirs.n; i++)
+		if (strcmp(p->dirs.v[i], dir) == 0)
 			return 0;
-	dirs = reallocarray(p->dirs, p->n + 1, sizeof *dirs);
-	if (!dirs)
-		return -ENOMEM;
-	p->dirs = dirs;
-	dirs[p->n] = strdup(dir);
-	return dirs[p->n] ? (p->n++, 0) : -ENOMEM;
+	return string_list_add(&p->dirs, dir) ? 0 : -ENOMEM;
 }
 
-/* A name in a description leads to a directory below its own and over no link, or nowhere: other
- * directories are not even listed. */
-static bool is_below(const char *dir, const char *name)
-{
-	int fd = host_open_below(dir, name);
-
-	if (fd >= 0)
-		close(fd);
-	return fd >= 0;
-}
-
+/* Adds the directory that a description in dir names, if it is below dir and no link leads there:
+ * other directories are not even listed. */
 static int add_dir_below(struct parent_places *p, const char *dir, const char *recorded)
 {
 	char path[PATH_MAX], name[PATH_MAX];
+	int fd;
 
 	if (snprintf(name, sizeof name, "%s", recorded) >= (int)sizeof name || tar_tidy(name) < 0 ||
-		name[0] == '\0' || !is_below(dir, name) ||
-		snprintf(path, sizeof path, "%s/%s", dir, name) >= (int)sizeof path)
+		name[0] == '\0')
+		return 0;
+	fd = host_open_below(dir, name);
+	if (fd < 0)
+		return 0;
+	close(fd);
+	if (snprintf(path, sizeof path, "%s/%s", dir, name) >= (int)sizeof path)
 		return 0;
 	return add_dir(p, path);
 }
@@ -98,9 +88,7 @@ int parent_places_find(struct parent_places *p, const char *dir, bool above,
 
 void parent_places_free(struct parent_places *p)
 {
-	for (size_t i = 0; i < p->n; i++)
-		free(p->dirs[i]);
-	free(p->dirs);
+	string_list_free(&p->dirs);
 	free(p->above);
 	*p = (struct parent_places){0};
 }
@@ -139,7 +127,7 @@ static bool visit_in(const char *dir, parent_places_try *try, void *arg)
 /* The tree below a directory of the user. */
 struct below {
 	dev_t dev;
-	unsigned left; /* entries that may still be looked at */
+	unsigned left; /* entries that may still be read */
 	parent_places_try *try;
 	void *arg;
 };
@@ -164,24 +152,21 @@ static bool visit_entry(struct below *b, const char *dir, const struct dirent *d
 	}
 }
 
-/* Mounts are not entered: a look may take as long as a network does. */
-static bool is_mounted(struct below *b, const char *dir, unsigned depth)
-{
-	struct stat st;
-
-	if (host_lstat(dir, &st) < 0)
-		return true;
-	if (depth == 0)
-		b->dev = st.st_dev;
-	return st.st_dev != b->dev;
-}
-
 static bool visit_below(struct below *b, const char *dir, unsigned depth)
 {
-	struct dirent **list = NULL;
-	int n = is_mounted(b, dir, depth) ? 0 : host_scandir(dir, &list, NULL);
+	struct dirent **list;
 	bool over = false;
+	struct stat st;
+	int n;
 
+	if (host_lstat(dir, &st) < 0)
+		return false;
+	if (depth == 0)
+		b->dev = st.st_dev;
+	/* Mounts are not entered: they may wait for a network. */
+	if (st.st_dev != b->dev)
+		return false;
+	n = host_scandir(dir, &list, NULL);
 	for (int i = 0; i < n; i++) {
 		if (!over && b->left > 0) {
 			b->left--;
@@ -208,8 +193,8 @@ bool parent_places_visit(const struct parent_places *p, parent_places_try *try, 
 {
 	struct below b = {.left = PARENT_SEARCH_MAX_ENTRIES, .try = try, .arg = arg};
 
-	for (size_t i = 0; i < p->n; i++)
-		if (visit_in(p->dirs[i], try, arg))
+	for (size_t i = 0; i < p->dirs.n; i++)
+		if (visit_in(p->dirs.v[i], try, arg))
 			return true;
 	return visit_below_each(&b, p->opts->search) || visit_below_each(&b, p->opts->allow);
 }

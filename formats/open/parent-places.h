@@ -9,7 +9,8 @@
 #define VDISK_OPEN_PARENT_PLACES_H
 
 #include <stdbool.h>
-#include <stddef.h>
+
+#include "util/string-list.h"
 
 struct format;
 struct vbox_registry;
@@ -17,12 +18,11 @@ struct image_options;
 
 struct parent_places {
 	const struct image_options *opts;
-	size_t n;
-	char **dirs; /* without those below others */
+	struct string_list dirs; /* without those below others */
 	char *above; /* the machine's folder, if dir is that of its snapshots; or NULL */
 };
 
-/* Fills in *p, which is to be freed, also on failure: -ENOMEM.  above: look there at all. */
+/* Fills in *p, which is to be freed, also on failure: -ENOMEM.  above: p->above may be set. */
 int parent_places_find(struct parent_places *p, const char *dir, bool above,
 	struct vbox_registry *machines, const struct image_options *o);
 void parent_places_free(struct parent_places *p);

@@ -83,13 +83,10 @@ static int keep_only(struct id_search *s, struct io *io, struct err *e)
 		return -ENOENT;
 	}
 	if (is_new && !io_is_same(s->only, io) && s->e.code == 0) {
-		const char *name = text_basename(s->img->parent_name),
-			   *backslash = strrchr(name, '\\');
-
 		err_set(&s->e, EINVAL, "%s: both %s and %s could be its parent", s->img->io->name,
 			s->only->name, io->name);
 		err_hint(&s->e, "call the right one \"%s\", as the image does",
-			backslash ? backslash + 1 : name);
+			text_last_part(s->img->parent_name, "/\\"));
 	}
 	io_unref(io);
 	return err_set(e, ENOENT, "one of several");
@@ -129,31 +126,19 @@ static const char *format_for(const char *path)
 	return f ? f->name : NULL;
 }
 
-static int try_file(struct id_search *s, const char *path, struct err *e)
+static bool try_path(void *arg, const char *path)
 {
-	struct io *io;
-	int r;
-
-	if (s->left == 0)
-		return -ENFILE;
-	r = gate_open_parent(&s->img->gate, path, WHAT, &io, e);
-	if (r < 0)
-		return r;
-	s->left--;
-	return try_io(s, io, format_for(path), false, e);
-}
-
-static int try_in(struct id_search *s, const char *dir, const char *name)
-{
+	struct id_search *s = arg;
 	struct err e = ERR_INIT;
-	char path[PATH_MAX];
+	struct io *io;
 
-	if (snprintf(path, sizeof path, "%s/%s", dir, name) >= (int)sizeof path)
-		return -ENAMETOOLONG;
-	return try_file(s, path, &e);
+	if (s->left == 0 || gate_open_parent(&s->img->gate, path, WHAT, &io, &e) < 0)
+		return false;
+	s->left--;
+	return try_io(s, io, format_for(path), false, &e) == 0;
 }
 
-/* The ways to find it; each returns true when it did. */
+/* The ways to find the parent; each returns whether it was found. */
 
 /* Files of formats without ids, raw above all, are identified by the description alone, as they are
  * for VirtualBox.  A description in the directory of the image may vouch only for a file that the
@@ -229,18 +214,18 @@ static bool find_registered(struct id_search *s)
 }
 
 /* "{UUID}.vdi", as VirtualBox names differencing images. */
-static bool find_in_by_name(struct id_search *s, const char *dir)
+static bool find_named_by_id(struct id_search *s, const char *dir)
 {
-	char uuid[GUID_TEXT], name[GUID_TEXT + 32];
+	char uuid[GUID_TEXT], path[PATH_MAX];
 
 	guid_text(uuid, s->img->parent_id);
 	for (const struct format *const *f = registry; *f; f++)
 		for (const char *const *suffix = (*f)->suffixes; (*f)->knows_parent && *suffix;
-			suffix++) {
-			snprintf(name, sizeof name, "{%s}.%s", uuid, *suffix);
-			if (try_in(s, dir, name) == 0)
+			suffix++)
+			if (snprintf(path, sizeof path, "%s/{%s}.%s", dir, uuid, *suffix) <
+					(int)sizeof path &&
+				try_path(s, path))
 				return true;
-		}
 	return false;
 }
 
@@ -260,39 +245,28 @@ static int refuse_missing(const struct id_search *s, struct err *e)
 	char places[PLACES_MAX] = "", uuid[GUID_TEXT];
 	size_t n = 0;
 
-	for (size_t i = 0; i < s->places.n && n < sizeof places; i++)
+	for (size_t i = 0; i < s->places.dirs.n && n < sizeof places; i++)
 		n += snprintf(places + n, sizeof places - n, "%s%s", i > 0 ? ", " : "",
-			s->places.dirs[i]);
+			s->places.dirs.v[i]);
 	guid_text(uuid, s->img->parent_id);
 	return err_set(e, ENOENT, "%s: its parent {%s} was not found%s in %s%s", s->img->io->name,
 		uuid, s->left == 0 ? " among the first images" : "", places,
 		n >= sizeof places ? "..." : "");
 }
 
-static bool find_named_by_id(struct id_search *s)
+static bool find(struct id_search *s)
 {
-	for (size_t i = 0; i < s->places.n; i++)
-		if (find_in_by_name(s, s->places.dirs[i]))
+	if (!guid_is_zero(s->img->parent_id)) {
+		if (find_registered(s))
 			return true;
-	return false;
-}
-
-static bool try_path(void *arg, const char *path)
-{
-	struct id_search *s = arg;
-	struct err e = ERR_INIT;
-
-	return try_file(s, path, &e) == 0;
-}
-
-static bool found(struct id_search *s)
-{
-	if (!guid_is_zero(s->img->parent_id) && (find_registered(s) || find_named_by_id(s)))
-		return true;
+		for (size_t i = 0; i < s->places.dirs.n; i++)
+			if (find_named_by_id(s, s->places.dirs.v[i]))
+				return true;
+	}
 	return parent_places_visit(&s->places, try_path, s);
 }
 
-/* The search is over, so there is no second candidate. */
+/* Takes the only candidate, after the whole search. */
 static bool take_only(struct id_search *s)
 {
 	struct err e = ERR_INIT;
@@ -328,7 +302,7 @@ int parent_search_find(const struct image *top, struct image *img, struct vbox_r
 	r = parent_places_find(
 		&s.places, image_dir(img), !guid_is_zero(img->parent_id), machines, img->opts);
 	r = r < 0 ? err_nomem(e) : allow_machine_dir(&s, e);
-	if (r == 0 && !found(&s) && !take_only(&s)) {
+	if (r == 0 && !find(&s) && !take_only(&s)) {
 		*e = s.e;
 		r = s.e.code ? -s.e.code : refuse_missing(&s, e);
 	}
