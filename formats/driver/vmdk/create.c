@@ -128,8 +128,6 @@ static int prepare(struct vmdk_creation *m, struct err *e)
 	return r == 0 ? set_parent(m, e) : r;
 }
 
-/* Extents. */
-
 static int write_directory(
 	struct io *io, const struct vmdk_plan *p, uint64_t gd, uint64_t gt, struct err *e)
 {
@@ -167,27 +165,10 @@ static int write_sparse(const struct vmdk_creation *m, struct io *io, uint64_t s
 	return io_write(io, header, sizeof header, 0, e);
 }
 
-/* i counts from 1. */
-static int create_extent(
-	const struct vmdk_creation *m, unsigned i, uint64_t sectors, FILE *text, struct err *e)
+static int write_flat(const struct vmdk_creation *m, struct io *io, uint64_t len, struct err *e)
 {
-	uint64_t len = sectors * VMDK_SECTOR;
-	char name[BASE_MAX + 32];
-	struct io *io;
-	int r;
+	int r = io_resize(io, len, e);
 
-	if (m->split)
-		snprintf(name, sizeof name, "%s-%c%03u.vmdk", m->base, m->flat ? 'f' : 's', i);
-	else
-		snprintf(name, sizeof name, "%s-flat.vmdk", m->base);
-	r = creation_part(m->creation, name, &io, e);
-	if (r < 0)
-		return r;
-	fprintf(text, "RW %" PRIu64 " %s \"%s\"%s\n", sectors, m->flat ? "FLAT" : "SPARSE", name,
-		m->flat ? " 0" : "");
-	if (!m->flat)
-		return write_sparse(m, io, sectors, false, e);
-	r = io_resize(io, len, e);
 	if (r < 0 || creation_is(m->creation, "preallocation", "off"))
 		return r;
 	return creation_preallocate(
@@ -196,19 +177,32 @@ static int create_extent(
 
 static int create_extents(const struct vmdk_creation *m, FILE *text, struct err *e)
 {
-	uint64_t left = m->text.sectors, n;
+	const struct creation *c = m->creation;
+	uint64_t left = m->text.sectors, sectors;
+	char name[BASE_MAX + 32];
+	struct io *io;
 	unsigned i = 1;
-	int r = 0;
+	int r;
 
 	if (!m->flat && !m->split) {
-		fprintf(text, "RW %" PRIu64 " SPARSE \"%s\"\n", left, creation_name(m->creation));
-		return m->stream ? vmdk_stream_create(m->creation->io, left, e)
-				 : write_sparse(m, m->creation->io, left, true, e);
+		fprintf(text, "RW %" PRIu64 " SPARSE \"%s\"\n", left, creation_name(c));
+		return m->stream ? vmdk_stream_create(c->io, left, e)
+				 : write_sparse(m, c->io, left, true, e);
 	}
 	do {
-		n = m->split ? MIN(left, SPLIT) : left;
-		r = create_extent(m, i++, n, text, e);
-		left -= n;
+		sectors = m->split ? MIN(left, SPLIT) : left;
+		left -= sectors;
+		if (m->split)
+			snprintf(name, sizeof name, "%s-%c%03u.vmdk", m->base, m->flat ? 'f' : 's',
+				i++);
+		else
+			snprintf(name, sizeof name, "%s-flat.vmdk", m->base);
+		fprintf(text, "RW %" PRIu64 " %s \"%s\"%s\n", sectors, m->flat ? "FLAT" : "SPARSE",
+			name, m->flat ? " 0" : "");
+		r = creation_part(m->creation, name, &io, e);
+		if (r == 0)
+			r = m->flat ? write_flat(m, io, sectors * VMDK_SECTOR, e)
+				    : write_sparse(m, io, sectors, false, e);
 	} while (r == 0 && left > 0);
 	return r;
 }
