@@ -202,42 +202,34 @@ static bool key_is(const char *key, size_t len, const char *name)
 	return len == strlen(name) && memcmp(key, name, len) == 0;
 }
 
-static int take_record(struct pax_records *rec, const char *key, size_t len, struct err *e)
-{
-	const char *equals = memchr(key, '=', len), *value;
-	size_t nkey, nvalue;
-
-	if (!equals)
-		return err_set(e, EINVAL, "a record has no \"=\"");
-	nkey = equals - key;
-	value = equals + 1;
-	nvalue = len - nkey - 1;
-	if (key_is(key, nkey, "path"))
-		return set_path(rec, value, nvalue, e);
-	if (key_is(key, nkey, "size"))
-		return set_size(rec, value, nvalue, e);
-	if ((nkey >= 11 && memcmp(key, "GNU.sparse.", 11) == 0) ||
-		key_is(key, nkey, "SCHILY.realsize"))
-		return err_set(e, ENOTSUP, "a sparse member, which is not supported");
-	return 0;
-}
-
 static int take_records(struct pax_records *rec, const char *text, size_t len, struct err *e)
 {
-	while (len > 0) {
-		size_t n = 0, i = 0;
-		int r;
+	for (size_t n; len > 0; text += n, len -= n) {
+		const char *key, *equals;
+		size_t i = 0, nkey, nvalue;
+		int r = 0;
 
+		n = 0;
 		for (; i < len && i < 8 && text[i] >= '0' && text[i] <= '9'; i++)
 			n = 10 * n + (text[i] - '0');
 		if (i == 0 || i >= len || text[i] != ' ' || n > len || n < i + 2 ||
 			text[n - 1] != '\n')
 			return err_set(e, EINVAL, "a record of wrong length");
-		r = take_record(rec, text + i + 1, n - i - 2, e);
+		key = text + i + 1;
+		equals = memchr(key, '=', n - i - 2);
+		if (!equals)
+			return err_set(e, EINVAL, "a record has no \"=\"");
+		nkey = equals - key;
+		nvalue = text + n - 1 - (equals + 1);
+		if (key_is(key, nkey, "path"))
+			r = set_path(rec, equals + 1, nvalue, e);
+		else if (key_is(key, nkey, "size"))
+			r = set_size(rec, equals + 1, nvalue, e);
+		else if ((nkey >= 11 && memcmp(key, "GNU.sparse.", 11) == 0) ||
+			 key_is(key, nkey, "SCHILY.realsize"))
+			r = err_set(e, ENOTSUP, "a sparse member, which is not supported");
 		if (r < 0)
 			return r;
-		text += n;
-		len -= n;
 	}
 	return 0;
 }
@@ -288,51 +280,17 @@ static int refuse_type(const char *name, unsigned char type, struct err *e)
 	return err_set(e, ENOTSUP, "member \"%s\" is of the unknown type 0x%02x", name, type);
 }
 
-/* Checks a member, and adds it if it is a file.  Takes name. */
-static int add_member(
-	struct tar_reader *rd, char *name, unsigned char type, uint64_t len, struct err *e)
-{
-	struct tar *t = rd->tar;
-	struct tar_member *members;
-	bool is_file = type == '\0' || type == '0' || type == '7';
-	/* A directory of an archive without types is a name with a slash at its end. */
-	bool is_dir = type == '5' || (is_file && *name && name[strlen(name) - 1] == '/');
-	int r = 0;
-
-	if (strlen(name) > LIMIT_NAME)
-		r = err_set(e, ENAMETOOLONG, "member of a name of more than %d bytes", LIMIT_NAME);
-	else if (!is_file && !is_dir)
-		r = refuse_type(name, type, e);
-	else if (tar_tidy(name) < 0)
-		r = err_set(e, EACCES, "member \"%s\" would lie outside the archive", name);
-	else if (!is_dir && name[0] == '\0')
-		r = err_set(e, EINVAL, "a member without a name");
-	else if (!range_fits(rd->pos + BLOCK, len, rd->io->size))
-		r = err_set(e, EUCLEAN,
-			"member \"%s\" has %" PRIu64 " bytes, but the archive ends %" PRIu64
-			" bytes behind its header",
-			name, len, rd->io->size - rd->pos - BLOCK);
-	else if (!is_dir && t->n == TAR_MAX_MEMBERS)
-		r = err_set(e, EINVAL, "more than %d members", TAR_MAX_MEMBERS);
-	if (r == 0 && !is_dir) {
-		members = array_grow(t->members, t->n, sizeof *members);
-		if (members) {
-			t->members = members;
-			members[t->n++] = (struct tar_member){
-				.name = name, .pos = rd->pos + BLOCK, .len = len};
-			return 0;
-		}
-		r = err_nomem(e);
-	}
-	free(name);
-	return r;
-}
-
-/* Reads the header of a file or a directory, with the records before it.  *len: of its data. */
+/* Reads the header of a file or a directory, with the records before it, and adds a file.  *len: of
+ * its data. */
 static int read_member(struct tar_reader *rd, const unsigned char *h, uint64_t *len, struct err *e)
 {
 	struct pax_records *all = &rd->all, *next = &rd->next;
+	struct tar *t = rd->tar;
+	struct tar_member *members = NULL;
+	unsigned char type = h[TYPE_AT];
+	bool is_file = type == '\0' || type == '0' || type == '7', is_dir;
 	char *name = next->path;
+	int r = 0;
 
 	if (!name)
 		name = all->path ? strdup(all->path) : header_name(h);
@@ -342,10 +300,37 @@ static int read_member(struct tar_reader *rd, const unsigned char *h, uint64_t *
 	if (next->has_size || all->has_size)
 		*len = next->has_size ? next->size : all->size;
 	records_clear(next);
+	/* A directory of an archive without types is a name with a slash at its end. */
+	is_dir = type == '5' || (is_file && *name && name[strlen(name) - 1] == '/');
 	/* The size of a directory, if any, is space to be reserved for it. */
-	if (h[TYPE_AT] == '5')
+	if (type == '5')
 		*len = 0;
-	return add_member(rd, name, h[TYPE_AT], *len, e);
+	if (strlen(name) > LIMIT_NAME)
+		r = err_set(e, ENAMETOOLONG, "member of a name of more than %d bytes", LIMIT_NAME);
+	else if (!is_file && !is_dir)
+		r = refuse_type(name, type, e);
+	else if (tar_tidy(name) < 0)
+		r = err_set(e, EACCES, "member \"%s\" would lie outside the archive", name);
+	else if (!is_dir && name[0] == '\0')
+		r = err_set(e, EINVAL, "a member without a name");
+	else if (!range_fits(rd->pos + BLOCK, *len, rd->io->size))
+		r = err_set(e, EUCLEAN,
+			"member \"%s\" has %" PRIu64 " bytes, but the archive ends %" PRIu64
+			" bytes behind its header",
+			name, *len, rd->io->size - rd->pos - BLOCK);
+	else if (!is_dir && t->n == TAR_MAX_MEMBERS)
+		r = err_set(e, EINVAL, "more than %d members", TAR_MAX_MEMBERS);
+	if (r == 0 && !is_dir) {
+		members = array_grow(t->members, t->n, sizeof *members);
+		r = members ? 0 : err_nomem(e);
+	}
+	if (!members) {
+		free(name);
+		return r;
+	}
+	t->members = members;
+	members[t->n++] = (struct tar_member){.name = name, .pos = rd->pos + BLOCK, .len = *len};
+	return 0;
 }
 
 /* Reads a header and its data.  A block of zeroes ends the archive; some writers leave it out. */

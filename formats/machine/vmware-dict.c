@@ -101,31 +101,10 @@ static int decode(struct vmware_dict *d, struct err *e)
 	return 0;
 }
 
-static int parse(struct vmware_dict *d, struct err *e)
-{
-	char *line = d->text, *next;
-	size_t n = 0;
-
-	if (strncmp(line, UTF8BOM, 3) == 0)
-		line += 3;
-	for (size_t number = 0; line; line = next, number++) {
-		next = strchr(line, '\n');
-		if (next)
-			*next++ = '\0';
-		if (parse_line(d, line, number, e) < 0)
-			return -e->code;
-	}
-	if (d->n > 0)
-		qsort(d->entries, d->n, sizeof d->entries[0], by_key);
-	for (size_t i = 0; i < d->n; i++)
-		if (n == 0 || strcasecmp(d->entries[n - 1].key, d->entries[i].key) != 0)
-			d->entries[n++] = d->entries[i];
-	d->n = n;
-	return decode(d, e);
-}
-
 int vmware_dict_read(struct io *io, struct vmware_dict *d, struct err *e)
 {
+	char *line, *next;
+	size_t n = 0;
 	int r;
 
 	*d = (struct vmware_dict){0};
@@ -134,8 +113,21 @@ int vmware_dict_read(struct io *io, struct vmware_dict *d, struct err *e)
 		return r;
 	if (strlen(d->text) < io->size)
 		r = err_set(e, EINVAL, "a NUL in a text");
-	else
-		r = parse(d, e);
+	line = d->text + (strncmp(d->text, UTF8BOM, 3) == 0 ? 3 : 0);
+	for (size_t number = 0; r == 0 && line; line = next, number++) {
+		next = strchr(line, '\n');
+		if (next)
+			*next++ = '\0';
+		r = parse_line(d, line, number, e);
+	}
+	if (d->n > 0)
+		qsort(d->entries, d->n, sizeof d->entries[0], by_key);
+	for (size_t i = 0; i < d->n; i++)
+		if (n == 0 || strcasecmp(d->entries[n - 1].key, d->entries[i].key) != 0)
+			d->entries[n++] = d->entries[i];
+	d->n = n;
+	if (r == 0)
+		r = decode(d, e);
 	if (r == 0)
 		return 0;
 	vmware_dict_free(d);
