@@ -163,16 +163,6 @@ static int copy_table(
 	return r;
 }
 
-static int read_place(
-	const struct vmdk_tables *t, uint64_t directory, uint64_t i, uint64_t *place, struct err *e)
-{
-	unsigned char raw[8];
-	int r = meta_read(t->cache, t->io, raw, t->entry_len, directory + i * t->entry_len, e);
-
-	*place = r == 0 ? t->table_at(t, raw) : VMDK_NONE;
-	return r;
-}
-
 /* Checks entry i of the directories, and the tables.  An entry that is impossible in both is
  * reported by check_map. */
 static int check_directory_entry(struct extent_check *c, uint64_t i, struct err *e)
@@ -180,7 +170,7 @@ static int check_directory_entry(struct extent_check *c, uint64_t i, struct err 
 	const struct vmdk_tables *t = c->t;
 	uint64_t place, other;
 	bool valid, redundant_valid, unfinished;
-	int r = read_place(t, t->gd_pos, i, &place, e);
+	int r = vmdk_tables_read_place(t, t->gd_pos, i, &place, e);
 
 	if (r < 0)
 		return r;
@@ -189,7 +179,7 @@ static int check_directory_entry(struct extent_check *c, uint64_t i, struct err 
 		return 0;
 	if (!t->rgd_pos)
 		return valid ? check_tables(c, i, place, place, e) : 0;
-	r = read_place(t, t->rgd_pos, i, &other, e);
+	r = vmdk_tables_read_place(t, t->rgd_pos, i, &other, e);
 	redundant_valid = vmdk_tables_valid_table(t, i, other);
 	if (r < 0 || (!valid && !redundant_valid))
 		return r;

@@ -4,8 +4,6 @@
  * All sectors are 32 bits wide.  There is no redundant directory and no entry for zeroes.  A grain
  * is a sector by default.
  */
-#include "cowd.h"
-
 #include <errno.h>
 #include <inttypes.h>
 #include <stdlib.h>

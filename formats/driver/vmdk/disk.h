@@ -44,6 +44,17 @@ struct vmdk_kind {
 /* disk.c, sparse.c, cowd.c, sesparse.c */
 extern const struct vmdk_kind vmdk_flat, vmdk_zero, vmdk_sparse, vmdk_cowd, vmdk_sesparse;
 
+/* cowd.c: the header of a COWD extent. */
+#define VMDK_COWD_NAME 1024 /* bytes of the parent's name in the header, with or without a NUL */
+
+struct vmdk_cowd_header {
+	uint32_t capacity, grain, gd, gd_len; /* sectors; gd_len: entries */
+	bool is_root;                         /* of a disk without parent */
+	char parent[VMDK_COWD_NAME + 1];      /* "": none is named */
+};
+
+int vmdk_cowd_read(struct io *io, struct vmdk_cowd_header *h, struct err *e);
+
 /* An opened disk. */
 struct vmdk {
 	struct view view;

@@ -15,7 +15,6 @@
 #include "image/facts.h"
 #include "image/format.h"
 #include "image/image.h"
-#include "cowd.h"
 #include "descriptor.h"
 #include "disk.h"
 #include "header.h"

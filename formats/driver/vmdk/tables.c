@@ -104,22 +104,27 @@ static int read_entry(
 	return meta_read(t->cache, t->io, raw, t->entry_len, pos + i * t->entry_len, e);
 }
 
-static int find_redundant(const struct vmdk_tables *t, uint64_t i, uint64_t *sector, struct err *e)
+int vmdk_tables_read_place(
+	const struct vmdk_tables *t, uint64_t directory, uint64_t i, uint64_t *place, struct err *e)
 {
 	unsigned char raw[ENTRY_MAX];
-	uint64_t place;
+	int r = read_entry(t, directory, i, raw, e);
+
+	*place = r == 0 ? t->table_at(t, raw) : VMDK_NONE;
+	return r;
+}
+
+static int find_redundant(const struct vmdk_tables *t, uint64_t i, uint64_t *sector, struct err *e)
+{
 	int r;
 
 	*sector = VMDK_NONE;
 	if (!t->rgd_pos)
 		return 0;
-	r = read_entry(t, t->rgd_pos, i, raw, e);
-	if (r < 0)
-		return r;
-	place = t->table_at(t, raw);
-	if (vmdk_tables_valid_table(t, i, place))
-		*sector = place;
-	return 0;
+	r = vmdk_tables_read_place(t, t->rgd_pos, i, sector, e);
+	if (!vmdk_tables_valid_table(t, i, *sector))
+		*sector = VMDK_NONE;
+	return r;
 }
 
 static int __attribute__((cold))

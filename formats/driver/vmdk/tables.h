@@ -77,6 +77,10 @@ bool vmdk_tables_valid_grain(const struct vmdk_tables *t, uint64_t place);
 /* The file holds all that the disk shows of a grain in this sector. */
 bool vmdk_tables_grain_is_whole(const struct vmdk_tables *t, uint64_t grain, uint64_t sector);
 
+/* Reads entry i of the directory at this position. */
+int vmdk_tables_read_place(const struct vmdk_tables *t, uint64_t directory, uint64_t i,
+	uint64_t *place, struct err *e);
+
 /* Reads the directory and counts the entries that only the redundant one has. */
 int vmdk_tables_check(const struct vmdk_tables *t, uint64_t *lost, struct err *e);
 
