@@ -18,7 +18,6 @@
 #include "io/cache.h"
 #include "io/io.h"
 #include "map.h"
-#include "regions.h"
 
 struct vhd_checking {
 	struct vhd *d;
@@ -125,7 +124,7 @@ static int check_footers(struct vhd_checking *c, bool repair, struct err *e)
 
 static int check_dynamic(struct vhd_checking *c, struct image *img, unsigned repair, struct err *e)
 {
-	int r = vhd_regions_read(c->d, &c->regions, e);
+	int r = vhd_header_read_regions(c->d, &c->regions, e);
 
 	if (r == -EUCLEAN) {
 		check_corruption(c->r, "ERROR %s", e->text);

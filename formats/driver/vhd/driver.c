@@ -22,7 +22,6 @@
 #include "io/io.h"
 #include "map.h"
 #include "parent.h"
-#include "regions.h"
 
 static const struct view_ops fixed_ops = {.map = vhd_map_fixed};
 static const struct view_ops block_ops = {.map = vhd_map};
@@ -33,11 +32,9 @@ static int read_disk(struct image *img, struct vhd *d, struct err *e)
 
 	if (r < 0)
 		return r;
-	if (d->type != VHD_FIXED) {
-		d->view.ops = &block_ops;
+	d->view.ops = d->type == VHD_FIXED ? &fixed_ops : &block_ops;
+	if (d->type != VHD_FIXED)
 		return vhd_header_read(img, d, e);
-	}
-	d->view.ops = &fixed_ops;
 	if (d->view.size > d->end)
 		return err_set(e, EUCLEAN,
 			"the file was cut: it has %" PRIu64 " bytes of a disk of %" PRIu64, d->end,
@@ -82,11 +79,11 @@ static int vhd_open(struct image *img, struct err *e)
 static int check_blocks(const struct vhd *d, const struct vhd_blocks *b, struct err *e)
 {
 	struct vhd_regions regions;
-	int r = vhd_regions_read(d, &regions, e);
+	int r = vhd_header_read_regions(d, &regions, e);
 
 	for (size_t i = 0; r == 0 && i < b->n; i++) {
 		uint64_t pos = vhd_blocks_pos(b, i);
-		const char *hit = vhd_regions_find(d, &regions, pos);
+		const char *hit = vhd_header_find_region(d, &regions, pos);
 
 		if (hit)
 			r = err_set(

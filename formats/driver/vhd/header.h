@@ -3,6 +3,7 @@
 #ifndef VDISK_DRIVER_VHD_HEADER_H
 #define VDISK_DRIVER_VHD_HEADER_H
 
+#include "driver/common/metadata-regions.h"
 #include "vhd.h"
 
 #define VHD_PARENT_ID    40u /* positions in the header */
@@ -38,6 +39,22 @@ int vhd_header_repair(struct vhd *d, struct err *e);
 
 /* Changes the position and the number of entries of the BAT. */
 int vhd_header_set_bat(struct vhd *d, uint64_t pos, uint32_t entries, struct err *e);
+
+/* The places of all metadata but the footer. */
+struct vhd_regions {
+	struct metadata_regions fixed; /* copy of the footer, header, BAT */
+	struct metadata_regions locators;
+};
+
+/* Sets fixed alone, with a BAT of bat_len bytes. */
+void vhd_header_fixed_regions(
+	const struct vhd *d, uint64_t bat_len, struct metadata_regions *fixed);
+
+/* Sets both, with the locators that the header names.  -EUCLEAN: some of them overlap. */
+int vhd_header_read_regions(const struct vhd *d, struct vhd_regions *r, struct err *e);
+
+/* The name of one that a block at pos overlaps; NULL: none. */
+const char *vhd_header_find_region(const struct vhd *d, const struct vhd_regions *r, uint64_t pos);
 
 /* Fills a header of zeroes. */
 void vhd_header_encode(unsigned char *h, const struct vhd_new *n);

@@ -10,13 +10,14 @@
 #include <inttypes.h>
 #include <stdlib.h>
 
+#include "util/array.h"
 #include "util/bitmap.h"
 #include "util/bytes.h"
 #include "util/err.h"
 #include "util/limits.h"
 #include "io/meta.h"
 #include "io/io.h"
-#include "regions.h"
+#include "header.h"
 
 /* Turns an entry into a position, which must be inside the data and clear of metadata. */
 static int place_block(
@@ -27,7 +28,7 @@ static int place_block(
 	const char *hit;
 
 	*pos = entry * (uint64_t)VHD_SECTOR;
-	vhd_regions_fixed(d, d->nblocks * VHD_BAT_ENTRY, &fixed);
+	vhd_header_fixed_regions(d, d->nblocks * VHD_BAT_ENTRY, &fixed);
 	hit = metadata_regions_find(&fixed, *pos, d->bitmap_len + visible);
 	if (hit)
 		return err_set(e, EUCLEAN, "it is at %" PRIu64 ", where %s is", *pos, hit);
@@ -118,17 +119,14 @@ int vhd_map_block(const struct vhd *d, uint64_t block, uint64_t *pos, struct err
 
 static int add_block(struct vhd_blocks *b, uint32_t at, struct err *e)
 {
+	uint32_t *more;
+
 	if (b->n == VHD_MAX_PLACES)
 		return err_set(e, EFBIG, "more than %u blocks are stored", VHD_MAX_PLACES);
-	if (b->n == b->capacity) {
-		size_t capacity = b->capacity ? 2 * b->capacity : 1024;
-		uint32_t *more = reallocarray(b->at, capacity, sizeof more[0]);
-
-		if (!more)
-			return err_nomem(e);
-		b->at = more;
-		b->capacity = capacity;
-	}
+	more = array_grow(b->at, b->n, sizeof more[0]);
+	if (!more)
+		return err_nomem(e);
+	b->at = more;
 	b->at[b->n++] = at;
 	return 0;
 }

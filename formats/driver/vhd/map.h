@@ -16,7 +16,7 @@ int vhd_map_block(const struct vhd *d, uint64_t block, uint64_t *pos, struct err
 /* The positions of all blocks, in ascending order. */
 struct vhd_blocks {
 	uint32_t *at; /* sectors; to be freed, also on failure */
-	size_t n, capacity;
+	size_t n;
 };
 
 static inline uint64_t vhd_blocks_pos(const struct vhd_blocks *b, size_t i)

@@ -85,38 +85,31 @@ static int add_url(struct image *img, char *url, struct err *e)
 }
 
 /* Skips a locator that cannot be read, or is longer than any name may be. */
-static int add_locator(
-	struct image *img, uint32_t code, const unsigned char *locator, struct err *e)
-{
-	uint32_t len = load_be32(locator + 8);
-	uint64_t pos = load_be64(locator + 16);
-	unsigned char text[LOCATOR_MAX];
-	char name[NAME_BYTES];
-	struct err ignored = ERR_INIT;
-
-	if (len > sizeof text || !range_fits(pos, len, img->io->size) ||
-		io_read(img->io, text, len, pos, &ignored) < 0)
-		return 0;
-	if (code == VHD_W2RU || code == VHD_W2KU) {
-		if (!utf16_to_utf8(name, text, len / 2, UTF16_LE))
-			return 0;
-		return image_add_parent_name(img, name, e);
-	}
-	memcpy(name, text, len);
-	name[len] = '\0';
-	return code == VHD_MACX ? add_url(img, name, e) : image_add_parent_name(img, name, e);
-}
-
 static int add_locators(
 	struct image *img, const unsigned char *header, uint32_t code, struct err *e)
 {
+	unsigned char text[LOCATOR_MAX];
+	char name[NAME_BYTES];
+	struct err ignored = ERR_INIT;
 	int r = 0;
 
 	for (size_t i = 0; r == 0 && i < VHD_LOCATORS; i++) {
 		const unsigned char *locator = header + VHD_LOCATORS_POS + i * VHD_LOCATOR_LEN;
+		uint32_t len = load_be32(locator + 8);
+		uint64_t pos = load_be64(locator + 16);
 
-		if (load_be32(locator) == code)
-			r = add_locator(img, code, locator, e);
+		if (load_be32(locator) != code || len > sizeof text ||
+			!range_fits(pos, len, img->io->size) ||
+			io_read(img->io, text, len, pos, &ignored) < 0)
+			continue;
+		if (code == VHD_W2RU || code == VHD_W2KU) {
+			if (!utf16_to_utf8(name, text, len / 2, UTF16_LE))
+				continue;
+		} else {
+			memcpy(name, text, len);
+			name[len] = '\0';
+		}
+		r = code == VHD_MACX ? add_url(img, name, e) : image_add_parent_name(img, name, e);
 	}
 	return r;
 }

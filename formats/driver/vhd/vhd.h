@@ -1,10 +1,9 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* vhd.h - the VHD driver: an opened disk, and the constants of the format.
  *
- * driver.c opens images; footer.c and header.c read, change and encode the two structures;
- * regions.c has the places of all metadata and map.c the BAT; parent.c identifies parents; write.c
- * changes the disk and resize.c its size; check.c looks for damage; create.c makes images, export.c
- * files over other disks.
+ * driver.c opens images; footer.c and header.c read, change and encode the two structures; map.c
+ * has the BAT; parent.c identifies parents; write.c changes the disk and resize.c its size; check.c
+ * looks for damage; create.c makes images, export.c files over other disks.
  *
  * All integers are big-endian, except in the text of some parent locators.
  */
