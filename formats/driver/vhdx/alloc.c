@@ -82,14 +82,12 @@ static int claim(struct vhdx *d, uint64_t pos, uint64_t len, struct err *e)
 
 static int claim_region(void *arg, uint64_t pos, uint64_t len, struct err *e)
 {
-	int r = 0;
-
 	if (pos % VHDX_MIB != 0 || len % VHDX_MIB != 0)
-		r = err_set(e, EUCLEAN, "%" PRIu64 " bytes at 0x%" PRIx64 " are not whole MiB", len,
+		err_set(e, EUCLEAN, "%" PRIu64 " bytes at 0x%" PRIx64 " are not whole MiB", len,
 			pos);
-	if (r == 0)
-		r = claim(arg, pos, len, e);
-	return r < 0 ? err_in(e, "region table") : 0;
+	else if (claim(arg, pos, len, e) == 0)
+		return 0;
+	return err_in(e, "region table");
 }
 
 static int claim_log(struct vhdx *d, struct err *e)
@@ -226,35 +224,26 @@ static bool find_free(const struct vhdx_alloc *a, uint64_t n, uint64_t *first)
 	return false;
 }
 
-static int append(struct vhdx *d, uint64_t n, uint64_t *first, struct err *e)
-{
-	struct vhdx_alloc *a = &d->alloc;
-	int r;
-
-	*first = a->n;
-	r = set_end(a, *first + n, e);
-	if (r < 0)
-		return r;
-	r = io_resize(d->io, a->n * VHDX_MIB, e);
-	if (r < 0) {
-		a->n -= n;
-		a->nfree -= n;
-	}
-	return r;
-}
-
 int vhdx_alloc_take(struct vhdx *d, uint64_t len, uint64_t *pos, struct err *e)
 {
+	struct vhdx_alloc *a = &d->alloc;
 	uint64_t first, n = len / VHDX_MIB;
 	int r;
 
-	if (find_free(&d->alloc, n, &first))
+	if (find_free(a, n, &first)) {
 		r = io_zero(d->io, first * VHDX_MIB, len, e);
-	else
-		r = append(d, n, &first, e);
+	} else {
+		first = a->n;
+		r = set_end(a, first + n, e);
+		if (r == 0 && io_resize(d->io, a->n * VHDX_MIB, e) < 0) {
+			a->n -= n;
+			a->nfree -= n;
+			r = -e->code;
+		}
+	}
 	if (r < 0)
 		return r;
-	mark(&d->alloc, first, n, true);
+	mark(a, first, n, true);
 	*pos = first * VHDX_MIB;
 	return 0;
 }

@@ -38,64 +38,40 @@ const struct create_option vhdx_create_options[] = {
 	{0},
 };
 
-/* The default is that of qemu-img. */
-static int choose_block_size(const struct creation *c, struct vhdx_new *n, struct err *e)
+static int choose(const struct creation *c, struct vhdx_new *n, struct err *e)
 {
-	uint64_t size = creation_number(c, "block_size");
+	uint64_t block = creation_number(c, "block_size"), log = creation_number(c, "log_size");
+	uint64_t sector = creation_number(c, "logical_sector_size");
+	int r;
 
-	if (size == 0)
-		size = c->request->backing             ? DIFFERENCE
-		       : c->size > UINT64_C(32) << 40  ? 64u << 20
-		       : c->size > UINT64_C(100) << 30 ? 32u << 20
-		       : c->size > UINT64_C(1) << 30   ? 16u << 20
-						       : 8u << 20;
-	if (!is_power_of_2(size) || size < VHDX_MIN_BLOCK || size > VHDX_MAX_BLOCK)
+	/* The default is that of qemu-img. */
+	if (block == 0)
+		block = c->request->backing             ? DIFFERENCE
+			: c->size > UINT64_C(32) << 40  ? 64u << 20
+			: c->size > UINT64_C(100) << 30 ? 32u << 20
+			: c->size > UINT64_C(1) << 30   ? 16u << 20
+							: 8u << 20;
+	if (!is_power_of_2(block) || block < VHDX_MIN_BLOCK || block > VHDX_MAX_BLOCK)
 		return err_set(e, EINVAL, "block_size=%s: a power of two from 1M to 256M expected",
 			creation_text(c, "block_size"));
-	n->block_size = size;
-	return 0;
-}
-
-static int choose_log(const struct creation *c, struct vhdx_new *n, struct err *e)
-{
-	uint64_t size = creation_number(c, "log_size");
-
-	if (size == 0 || size % VHDX_MIB != 0 || size > VHDX_MAX_LOG)
+	if (log == 0 || log % VHDX_MIB != 0 || log > VHDX_MAX_LOG)
 		return err_set(e, EINVAL, "log_size=%s: whole MiB, at most %u, expected",
 			creation_text(c, "log_size"), VHDX_MAX_LOG / VHDX_MIB);
-	n->header.log_pos = LOG_POS;
-	n->header.log_len = size;
-	n->metadata_pos = LOG_POS + size;
-	n->bat_pos = n->metadata_pos + VHDX_MIB;
-	return 0;
-}
-
-static int choose_size(const struct creation *c, struct vhdx_new *n, struct err *e)
-{
-	uint64_t sector = creation_number(c, "logical_sector_size");
-
 	if (sector != 512 && sector != 4096)
 		return err_set(e, EINVAL, "logical_sector_size=%s: 512 or 4096 expected",
 			creation_text(c, "logical_sector_size"));
 	if (c->size > VHDX_MAX_DISK)
 		return err_set(e, EFBIG, "a VHDX disk has at most 64 TiB");
-	n->sector_size = sector;
-	n->size = round_up(c->size, sector);
-	return 0;
-}
-
-static int choose(const struct creation *c, struct vhdx_new *n, struct err *e)
-{
-	int r = choose_block_size(c, n, e);
-
-	n->header.sequence = 1;
-	n->fixed = creation_is(c, "subformat", "fixed");
-	if (r == 0)
-		r = choose_log(c, n, e);
-	if (r == 0)
-		r = choose_size(c, n, e);
-	if (r == 0)
-		r = guid_random(n->header.file_guid, e);
+	*n = (struct vhdx_new){
+		.header = {.sequence = 1, .log_pos = LOG_POS, .log_len = log},
+		.metadata_pos = LOG_POS + log,
+		.bat_pos = LOG_POS + log + VHDX_MIB,
+		.size = round_up(c->size, sector),
+		.block_size = block,
+		.sector_size = sector,
+		.fixed = creation_is(c, "subformat", "fixed"),
+	};
+	r = guid_random(n->header.file_guid, e);
 	if (r == 0)
 		r = guid_random(n->header.data_guid, e);
 	return r == 0 ? guid_random(n->disk_id, e) : r;
@@ -112,23 +88,6 @@ static bool put_text(unsigned char *locator, uint32_t *end, const char *text, un
 	store_le32(offset, *end);
 	store_le16(len, 2 * units);
 	*end += 2 * units;
-	return true;
-}
-
-/* Section 2.6.2.6. */
-static bool put_locator(
-	unsigned char *locator, const char *const pairs[LOCATOR_PAIRS][2], uint32_t *len)
-{
-	memcpy(locator, vhdx_locator_type, GUID_LEN);
-	store_le16(locator + 18, LOCATOR_PAIRS);
-	*len = VHDX_LOCATOR_HEAD + LOCATOR_PAIRS * VHDX_LOCATOR_ENTRY;
-	for (unsigned i = 0; i < LOCATOR_PAIRS; i++) {
-		unsigned char *entry = locator + VHDX_LOCATOR_HEAD + i * VHDX_LOCATOR_ENTRY;
-
-		if (!put_text(locator, len, pairs[i][0], entry, entry + 8) ||
-			!put_text(locator, len, pairs[i][1], entry + 4, entry + 10))
-			return false;
-	}
 	return true;
 }
 
@@ -149,6 +108,7 @@ static int check_parent(const struct creation *c, const struct vhdx_new *n, stru
 	return 0;
 }
 
+/* Section 2.6.2.6. */
 static int name_parent(
 	const struct creation *c, struct vhdx_new *n, unsigned char *locator, struct err *e)
 {
@@ -158,7 +118,7 @@ static int name_parent(
 		{"parent_linkage", linkage},
 		{path && path[0] == '\\' ? "absolute_win32_path" : "relative_path", path},
 	};
-	bool fits;
+	bool fits = true;
 
 	if (!path)
 		return err_nomem(e);
@@ -166,7 +126,15 @@ static int name_parent(
 	snprintf(linkage, sizeof linkage, "{%s}", guid);
 	memcpy(n->disk_id, parent->disk_id, GUID_LEN);
 	n->locator = locator;
-	fits = put_locator(locator, pairs, &n->locator_len);
+	n->locator_len = VHDX_LOCATOR_HEAD + LOCATOR_PAIRS * VHDX_LOCATOR_ENTRY;
+	memcpy(locator, vhdx_locator_type, GUID_LEN);
+	store_le16(locator + 18, LOCATOR_PAIRS);
+	for (unsigned i = 0; fits && i < LOCATOR_PAIRS; i++) {
+		unsigned char *entry = locator + VHDX_LOCATOR_HEAD + i * VHDX_LOCATOR_ENTRY;
+
+		fits = put_text(locator, &n->locator_len, pairs[i][0], entry, entry + 8) &&
+		       put_text(locator, &n->locator_len, pairs[i][1], entry + 4, entry + 10);
+	}
 	free(path);
 	if (!fits)
 		return err_set(e, EINVAL,
@@ -265,7 +233,7 @@ static int put_file(const struct creation *c, struct vhdx_new *n, struct err *e)
 int vhdx_create(struct creation *c, struct err *e)
 {
 	unsigned char locator[LOCATOR_MAX] = {0};
-	struct vhdx_new n = {.size = c->size};
+	struct vhdx_new n;
 	int r = choose(c, &n, e);
 
 	if (r == 0 && c->request->backing) {

@@ -119,27 +119,13 @@ static int fill_bat(
 	return 0;
 }
 
-static void set_geometry(struct vhdx_regions *d)
-{
-	const struct regions *m = &d->regions;
-	uint64_t blocks = allocmap_all(m->coarse);
-
-	/* A disk is a whole number of its sectors. */
-	d->sector_size =
-		m->source.sector_size == 4096 && regions_disk_size(m) % 4096 == 0 ? 4096 : 512;
-	d->ratio = ((uint64_t)d->sector_size << 23) >> allocmap_bits(m->coarse);
-	d->bat_entries = blocks > 0 ? blocks + (blocks - 1) / d->ratio : 0;
-	d->bat_len = round_up(MAX(d->bat_entries * 8, 1), VHDX_MIB);
-	d->data_pos = BAT_POS + d->bat_len;
-}
-
 static int make_file(
 	const struct export_source *s, const char *name, struct view **file, struct err *e)
 {
 	unsigned bits = MIN_BLOCK_BITS;
 	struct vhdx_regions *d;
 	struct regions *m;
-	uint64_t end;
+	uint64_t blocks, end;
 
 	(void)name;
 	while (round_up(s->disk->size, 512) >> bits > MAX_BLOCKS)
@@ -148,7 +134,13 @@ static int make_file(
 	if (!d)
 		return -e->code;
 	m = &d->regions;
-	set_geometry(d);
+	/* A disk is a whole number of its sectors. */
+	d->sector_size = s->sector_size == 4096 && regions_disk_size(m) % 4096 == 0 ? 4096 : 512;
+	d->ratio = ((uint64_t)d->sector_size << 23) >> bits;
+	blocks = allocmap_all(m->coarse);
+	d->bat_entries = blocks > 0 ? blocks + (blocks - 1) / d->ratio : 0;
+	d->bat_len = round_up(MAX(d->bat_entries * 8, 1), VHDX_MIB);
+	d->data_pos = BAT_POS + d->bat_len;
 	regions_add_table(m, 0, 1, VHDX_HEADER_LEN, fill_identifier);
 	regions_add_table(m, vhdx_header_pos[0], 1, VHDX_HEADER_LEN, fill_header_1);
 	regions_add_table(m, vhdx_header_pos[1], 1, VHDX_HEADER_LEN, fill_header_2);

@@ -96,13 +96,6 @@ static bool check_descriptors(
 	return true;
 }
 
-static bool check_data(const struct log_entry *en, const unsigned char *s)
-{
-	uint64_t sequence = (uint64_t)load_le32(s + 4) << 32 | load_le32(s + SECTOR - 4);
-
-	return memcmp(s, "data", 4) == 0 && sequence == en->sequence;
-}
-
 /* Adds the entry that begins at a sector to the array, if there is a valid one. */
 static int look_for_entry(const struct log_ring *l, uint32_t at, struct err *e)
 {
@@ -129,7 +122,8 @@ static int look_for_entry(const struct log_ring *l, uint32_t at, struct err *e)
 		if (i < descriptor_sectors(&en))
 			ok = check_descriptors(&en, s, i, &pages);
 		else
-			ok = check_data(&en, s);
+			ok = memcmp(s, "data", 4) == 0 && load_le32(s + 4) == en.sequence >> 32 &&
+			     load_le32(s + SECTOR - 4) == (uint32_t)en.sequence;
 		if (!ok)
 			return 0;
 	}

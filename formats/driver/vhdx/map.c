@@ -98,38 +98,29 @@ int vhdx_map_get_entry(const struct vhdx *d, uint64_t i, uint64_t *entry, struct
 	return r;
 }
 
-/* The position of the sector bitmap block of a payload block. */
-static int find_bitmap_block(const struct vhdx *d, uint64_t block, uint64_t *pos, struct err *e)
-{
-	uint64_t entry;
-	int r = vhdx_map_get_entry(d, vhdx_bitmap_index(d, block), &entry, e);
-
-	if (r < 0)
-		return r;
-	*pos = entry & VHDX_POSITION_MASK;
-	if ((entry & VHDX_STATE_MASK) != VHDX_BITMAP_PRESENT)
-		return err_set(e, EUCLEAN, "a part of it is present, but no sector bitmap");
-	if (!range_fits(*pos, VHDX_MIB, d->io->size))
-		return err_set(e, EIO,
-			"its sector bitmap at 0x%" PRIx64 " passes the end of the file, 0x%" PRIx64,
-			*pos, d->io->size);
-	r = check_place(d, *pos, VHDX_MIB, e);
-	return r < 0 ? err_in(e, "its sector bitmap") : 0;
-}
-
 /* Is the sector at skip bytes into block stored, and for how many bytes is it the same?  Looks at
  * one page of the sector bitmap. */
 static int look_at_bitmap(const struct vhdx *d, uint64_t block, uint64_t skip, bool *stored,
 	uint64_t *len, struct err *e)
 {
 	uint64_t per_block = d->block_size / d->sector_size, sector = skip / d->sector_size;
-	uint64_t bit = block % d->ratio * per_block + sector, pos;
+	uint64_t bit = block % d->ratio * per_block + sector, entry, pos;
 	size_t first = bit % 8;
 	struct meta m;
-	int r = find_bitmap_block(d, block, &pos, e);
+	int r = vhdx_map_get_entry(d, vhdx_bitmap_index(d, block), &entry, e);
 
-	if (r == 0)
-		r = meta_pin(d->view.cache, d->io, pos + bit / 8, &m, e);
+	if (r < 0)
+		return r;
+	pos = entry & VHDX_POSITION_MASK;
+	if ((entry & VHDX_STATE_MASK) != VHDX_BITMAP_PRESENT)
+		return err_set(e, EUCLEAN, "a part of it is present, but no sector bitmap");
+	if (!range_fits(pos, VHDX_MIB, d->io->size))
+		return err_set(e, EIO,
+			"its sector bitmap at 0x%" PRIx64 " passes the end of the file, 0x%" PRIx64,
+			pos, d->io->size);
+	if (check_place(d, pos, VHDX_MIB, e) < 0)
+		return err_in(e, "its sector bitmap");
+	r = meta_pin(d->view.cache, d->io, pos + bit / 8, &m, e);
 	if (r < 0)
 		return r;
 	*stored = bitmap_get(m.p, first, LSB_FIRST);
@@ -140,30 +131,13 @@ static int look_at_bitmap(const struct vhdx *d, uint64_t block, uint64_t skip, b
 	return 0;
 }
 
-static int extent_of_run(const struct vhdx *d, const struct block_run *run, uint64_t block,
-	uint64_t skip, struct extent *x, struct err *e)
-{
-	bool stored = run->kind == EXTENT_FILE;
-	uint64_t len = x->len;
-	int r = run->partial ? look_at_bitmap(d, block, skip, &stored, &len, e) : 0;
-
-	if (r < 0)
-		return r;
-	x->len = len;
-	x->kind = stored ? EXTENT_FILE : run->partial ? EXTENT_BELOW : run->kind;
-	if (!stored)
-		return 0;
-	r = extent_in_file(x, d->io, run->pos, skip, len, d->block_size, e);
-	x->inplace = d->io->writable && x->kind == EXTENT_FILE;
-	return r;
-}
-
 int vhdx_map(const struct view *v, uint64_t off, uint64_t len, struct extent *x, struct err *e)
 {
 	const struct vhdx *d = (const struct vhdx *)v;
 	uint64_t block = off / d->block_size, skip = off % d->block_size;
 	struct block_run run;
 	struct meta m;
+	bool stored;
 	int r;
 
 	x->len = d->block_size - skip; /* as far as damage here would reach */
@@ -174,10 +148,18 @@ int vhdx_map(const struct view *v, uint64_t off, uint64_t len, struct extent *x,
 	if (r == 0)
 		extend_run(d, &m, block, div_round_up(skip + len, d->block_size), &run);
 	meta_unpin(d->view.cache, &m);
-	if (r == 0) {
-		x->pos = off;
-		x->len = run.n * d->block_size - skip;
-		r = extent_of_run(d, &run, block, skip, x, e);
-	}
+	stored = run.kind == EXTENT_FILE;
+	len = run.n * d->block_size - skip;
+	if (r == 0 && run.partial)
+		r = look_at_bitmap(d, block, skip, &stored, &len, e);
+	if (r < 0)
+		return err_in(e, "block %" PRIu64, block);
+	x->pos = off;
+	x->len = len;
+	x->kind = stored ? EXTENT_FILE : run.partial ? EXTENT_BELOW : run.kind;
+	if (!stored)
+		return 0;
+	r = extent_in_file(x, d->io, run.pos, skip, len, d->block_size, e);
+	x->inplace = d->io->writable && x->kind == EXTENT_FILE;
 	return r < 0 ? err_in(e, "block %" PRIu64, block) : 0;
 }

@@ -121,31 +121,11 @@ static int decode_entry(const struct vhdx_range *region, const unsigned char *p,
 	return 0;
 }
 
-static int decode_table(const struct vhdx_range *region, const unsigned char *table,
-	struct item_place *places, struct err *e)
-{
-	unsigned n = load_le16(table + 10);
-	int r = 0;
-
-	if (memcmp(table, "metadata", 8) != 0)
-		return err_set(e, EUCLEAN, "metadata: no table at 0x%" PRIx64, region->pos);
-	if (n > VHDX_MAX_ENTRIES)
-		return err_set(e, EUCLEAN, "metadata: %u items, %d at most", n, VHDX_MAX_ENTRIES);
-	for (unsigned i = 0; r == 0 && i < n; i++)
-		r = decode_entry(region, table + TABLE_HEAD + i * TABLE_ENTRY, places, e);
-	for (int i = 0; r == 0 && i < VHDX_ITEMS; i++)
-		if (places[i].pos == 0 && !items[i].optional)
-			r = err_set(e, EUCLEAN, "metadata: no %s", items[i].what);
-	return r;
-}
-
 /* Does another item, also one of the user's, overlap the size?  That is the only item that is ever
  * written. */
-static bool is_shared(
-	const struct vhdx_range *region, const unsigned char *table, const struct item_place *size)
+static bool is_shared(const struct vhdx_range *region, const unsigned char *table, unsigned n,
+	const struct item_place *size)
 {
-	unsigned n = load_le16(table + 10);
-
 	for (unsigned i = 0; i < n; i++) {
 		const unsigned char *p = table + TABLE_HEAD + i * TABLE_ENTRY;
 		uint64_t pos = region->pos + load_le32(p + 16), len = load_le32(p + 20);
@@ -161,6 +141,7 @@ static int find_items(struct vhdx *d, struct item_place *places, struct err *e)
 {
 	const struct vhdx_range *region = &d->parts[VHDX_METADATA];
 	unsigned char *table;
+	unsigned n;
 	int r;
 
 	if (region->len < VHDX_TABLE_LEN)
@@ -169,23 +150,41 @@ static int find_items(struct vhdx *d, struct item_place *places, struct err *e)
 	if (!table)
 		return err_nomem(e);
 	r = io_read(d->io, table, VHDX_TABLE_LEN, region->pos, e);
+	n = load_le16(table + 10);
+	if (r == 0 && memcmp(table, "metadata", 8) != 0)
+		r = err_set(e, EUCLEAN, "metadata: no table at 0x%" PRIx64, region->pos);
+	if (r == 0 && n > VHDX_MAX_ENTRIES)
+		r = err_set(e, EUCLEAN, "metadata: %u items, %d at most", n, VHDX_MAX_ENTRIES);
+	for (unsigned i = 0; r == 0 && i < n; i++)
+		r = decode_entry(region, table + TABLE_HEAD + i * TABLE_ENTRY, places, e);
+	for (int i = 0; r == 0 && i < VHDX_ITEMS; i++)
+		if (places[i].pos == 0 && !items[i].optional)
+			r = err_set(e, EUCLEAN, "metadata: no %s", items[i].what);
 	if (r == 0)
-		r = decode_table(region, table, places, e);
-	if (r == 0)
-		d->size_is_shared = is_shared(region, table, &places[VHDX_SIZE]);
+		d->size_is_shared = is_shared(region, table, n, &places[VHDX_SIZE]);
 	free(table);
 	return r;
 }
 
-static int decode_blocks(
-	struct vhdx *d, const unsigned char *parameters, const unsigned char *sector, struct err *e)
+static int read_items(struct vhdx *d, const struct item_place *places, struct err *e)
 {
-	uint32_t flags = load_le32(parameters + 4);
+	unsigned char p[VHDX_LOCATOR][GUID_LEN] = {{0}};
+	uint32_t flags;
+	int r = 0;
 
-	d->block_size = load_le32(parameters);
+	for (int i = 0; r == 0 && i < VHDX_LOCATOR; i++)
+		r = io_read(d->io, p[i], places[i].len, places[i].pos, e);
+	if (r < 0)
+		return r;
+	flags = load_le32(p[VHDX_PARAMETERS] + 4);
+	d->block_size = load_le32(p[VHDX_PARAMETERS]);
 	d->fixed = flags & VHDX_FILE_FIXED;
 	d->differencing = flags & VHDX_FILE_HAS_PARENT;
-	d->sector_size = load_le32(sector);
+	d->sector_size = load_le32(p[VHDX_SECTOR]);
+	d->physical_sector_size = load_le32(p[VHDX_PHYSICAL_SECTOR]);
+	memcpy(d->disk_id, p[VHDX_DISK_ID], GUID_LEN);
+	d->size_pos = places[VHDX_SIZE].pos;
+	d->view.size = load_le64(p[VHDX_SIZE]);
 	if (flags & ~(uint32_t)(VHDX_FILE_FIXED | VHDX_FILE_HAS_PARENT))
 		return err_set(
 			e, ENOTSUP, "file parameters 0x%" PRIx32 " are not supported", flags);
@@ -197,26 +196,6 @@ static int decode_blocks(
 	if (d->sector_size != 512 && d->sector_size != 4096)
 		return err_set(e, EINVAL, "sectors of %" PRIu32 " bytes, 512 or 4096 expected",
 			d->sector_size);
-	/* A chunk is the sectors for which one sector bitmap block of 1 MiB has bits. */
-	d->ratio = (VHDX_MIB * UINT64_C(8)) * d->sector_size / d->block_size;
-	return 0;
-}
-
-static int read_items(struct vhdx *d, const struct item_place *places, struct err *e)
-{
-	unsigned char p[VHDX_LOCATOR][GUID_LEN] = {{0}};
-	int r = 0;
-
-	for (int i = 0; r == 0 && i < VHDX_LOCATOR; i++)
-		r = io_read(d->io, p[i], places[i].len, places[i].pos, e);
-	if (r == 0)
-		r = decode_blocks(d, p[VHDX_PARAMETERS], p[VHDX_SECTOR], e);
-	if (r < 0)
-		return r;
-	d->physical_sector_size = load_le32(p[VHDX_PHYSICAL_SECTOR]);
-	memcpy(d->disk_id, p[VHDX_DISK_ID], GUID_LEN);
-	d->size_pos = places[VHDX_SIZE].pos;
-	d->view.size = load_le64(p[VHDX_SIZE]);
 	if (d->view.size > VHDX_MAX_DISK)
 		return err_set(e, EFBIG, "a disk of %" PRIu64 " bytes, at most %" PRIu64,
 			d->view.size, VHDX_MAX_DISK);
@@ -224,6 +203,8 @@ static int read_items(struct vhdx *d, const struct item_place *places, struct er
 		return err_set(e, EINVAL,
 			"a disk of %" PRIu64 " bytes, a multiple of %" PRIu32 " expected",
 			d->view.size, d->sector_size);
+	/* A chunk is the sectors for which one sector bitmap block of 1 MiB has bits. */
+	d->ratio = (VHDX_MIB * UINT64_C(8)) * d->sector_size / d->block_size;
 	d->nblocks = div_round_up(d->view.size, d->block_size);
 	return 0;
 }
