@@ -88,26 +88,12 @@ static int entry_add(const unsigned char *p, unsigned number, const struct secto
 	return part->partlabel ? 0 : err_nomem(e);
 }
 
-static int entries_add(const unsigned char *array, const struct gpt_header *h,
-	const struct sectors *d, struct partition_table *t, struct err *e)
-{
-	for (uint32_t i = 0; i < h->n; i++) {
-		int r = entry_add(array + (size_t)i * h->entry_size, i + 1, d, t, e);
-
-		if (r < 0)
-			return r;
-	}
-	t->scheme = "gpt";
-	t->sector = d->sector;
-	memcpy(t->id, h->id, sizeof t->id);
-	return 1;
-}
-
 int gpt_read(const struct sectors *d, uint64_t lba, struct partition_table *t, struct err *e)
 {
 	unsigned char sector[SECTOR_MAX], *array;
 	struct gpt_header h;
 	uint64_t len;
+	bool sound;
 	int r = sectors_read(d, sector, d->sector, lba, e);
 
 	if (r < 0)
@@ -121,12 +107,18 @@ int gpt_read(const struct sectors *d, uint64_t lba, struct partition_table *t, s
 	if (!array)
 		return err_nomem(e);
 	r = sectors_read(d, array, len, h.entries, e);
+	sound = r == 0 && crc32(0, array, len) == h.crc;
 	if (r == -EINVAL)
 		r = 0;
-	else if (r == 0 && crc32(0, array, len) == h.crc)
-		r = entries_add(array, &h, d, t, e);
+	for (uint32_t i = 0; sound && r == 0 && i < h.n; i++)
+		r = entry_add(array + (size_t)i * h.entry_size, i + 1, d, t, e);
 	free(array);
-	return r;
+	if (r < 0 || !sound)
+		return r;
+	t->scheme = "gpt";
+	t->sector = d->sector;
+	memcpy(t->id, h.id, sizeof t->id);
+	return 1;
 }
 
 int gpt_alternate(const struct sectors *d, uint64_t *lba, struct err *e)

@@ -128,30 +128,6 @@ struct logical_chain {
 	unsigned nseen;
 };
 
-/* Entries 3 and 4 of a record are unused but for OS/2, and often garbage. */
-static bool is_garbage(const struct logical_chain *c, unsigned i, const struct mbr_entry *x)
-{
-	uint64_t end = (uint64_t)x->start + x->n;
-
-	return i >= 2 && (end > c->room || c->at + end > c->start + c->n);
-}
-
-static int record_add(const struct logical_chain *c, const unsigned char *boot, unsigned *number,
-	const struct sectors *d, struct partition_table *t, struct err *e)
-{
-	for (unsigned i = 0; i < NENTRIES; i++) {
-		struct mbr_entry x = entry_load(boot, i);
-		int r;
-
-		if (x.n == 0 || entry_is_extended(&x) || is_garbage(c, i, &x))
-			continue;
-		r = partition_add(t, d, (*number)++, c->at + x.start, &x, e);
-		if (r < 0)
-			return r;
-	}
-	return 0;
-}
-
 /* Moves c along the first link of the record; links count from the start of the container.  False
  * at the end of the chain, with the reason in damage if it is not a proper one. */
 static bool chain_next(struct logical_chain *c, const unsigned char *boot, const char **damage)
@@ -197,30 +173,20 @@ static int chain_read(struct logical_chain *c, unsigned *number, const struct se
 			t->damage = "a record of logical partitions is missing";
 			return 0;
 		}
-		r = record_add(c, boot, number, d, t, e);
-		if (r < 0)
-			return r;
+		for (unsigned i = 0; i < NENTRIES; i++) {
+			struct mbr_entry x = entry_load(boot, i);
+			uint64_t end = (uint64_t)x.start + x.n;
+
+			if (x.n == 0 || entry_is_extended(&x))
+				continue;
+			/* Entries 3 and 4 are unused but for OS/2, and often garbage. */
+			if (i >= 2 && (end > c->room || c->at + end > c->start + c->n))
+				continue;
+			r = partition_add(t, d, (*number)++, c->at + x.start, &x, e);
+			if (r < 0)
+				return r;
+		}
 	} while (chain_next(c, boot, &t->damage));
-	return 0;
-}
-
-/* Logical partitions are numbered through, over all extended ones. */
-static int logicals_read(const struct sectors *d, const unsigned char *boot,
-	struct partition_table *t, struct err *e)
-{
-	unsigned number = FIRST_LOGICAL;
-
-	for (unsigned i = 0; i < NENTRIES; i++) {
-		struct mbr_entry x = entry_load(boot, i);
-		struct logical_chain c = {.start = x.start, .n = x.n, .at = x.start, .room = x.n};
-		int r;
-
-		if (!entry_is_extended(&x))
-			continue;
-		r = chain_read(&c, &number, d, t, e);
-		if (r < 0)
-			return r;
-	}
 	return 0;
 }
 
@@ -228,6 +194,7 @@ int mbr_read(const struct sectors *d, const unsigned char *boot, struct partitio
 	struct err *e)
 {
 	uint32_t id = load_le32(boot + DISK_ID_POS);
+	unsigned number = FIRST_LOGICAL;
 
 	t->scheme = "dos";
 	t->sector = d->sector;
@@ -243,5 +210,17 @@ int mbr_read(const struct sectors *d, const unsigned char *boot, struct partitio
 		if (r < 0)
 			return r;
 	}
-	return logicals_read(d, boot, t, e);
+	/* Logical partitions are numbered through, over all extended ones. */
+	for (unsigned i = 0; i < NENTRIES; i++) {
+		struct mbr_entry x = entry_load(boot, i);
+		struct logical_chain c = {.start = x.start, .n = x.n, .at = x.start, .room = x.n};
+		int r;
+
+		if (!entry_is_extended(&x))
+			continue;
+		r = chain_read(&c, &number, d, t, e);
+		if (r < 0)
+			return r;
+	}
+	return 0;
 }
