@@ -105,24 +105,19 @@ uint64_t allocmap_rank(const struct allocmap *g, uint64_t i)
 	return chunk->before + (chunk_members(g, c) > 0 ? bit : 0);
 }
 
-/* The bit of word that has k < 64 set bits before it. */
-static unsigned word_select(uint64_t word, unsigned k)
-{
-	while (k-- > 0)
-		word &= word - 1;
-	return __builtin_ctzll(word);
-}
-
 static unsigned bitmap_select(const struct bitmap *b, unsigned k)
 {
 	unsigned eighth = EIGHTHS - 1, w, n;
+	uint64_t word;
 
 	while (b->before[eighth] > k)
 		eighth--;
 	k -= b->before[eighth];
 	for (w = eighth * EIGHTH; (n = __builtin_popcountll(b->words[w])) <= k; w++)
 		k -= n;
-	return w * 64 + word_select(b->words[w], k);
+	for (word = b->words[w]; k > 0; k--)
+		word &= word - 1;
+	return w * 64 + __builtin_ctzll(word);
 }
 
 /* The last chunk with no more than k members before it, which is the one that has number k. */
@@ -305,11 +300,13 @@ static struct allocmap *maker_end(struct maker *m, int r, struct err *e)
 }
 
 /* One byte of data makes a granule stored: the rest of it is skipped. */
-static int walk(struct maker *m, const struct view *v, unsigned bits, struct err *e)
+struct allocmap *allocmap_of(const struct view *v, unsigned bits, struct err *e)
 {
 	uint64_t off = 0, len;
-	int r = 0;
+	struct maker m;
+	int r = maker_begin(&m, v->size, bits, e);
 
+	view_enter(v);
 	for (unsigned n = 0; r == 0 && off < v->size; n++) {
 		if (n == VIEW_LOOKS_MAX) {
 			len = v->size - off;
@@ -317,22 +314,10 @@ static int walk(struct maker *m, const struct view *v, unsigned bits, struct err
 			off += len;
 			continue;
 		}
-		r = maker_add(m, off >> bits, (off + len - 1) >> bits, e);
+		r = maker_add(&m, off >> bits, (off + len - 1) >> bits, e);
 		off = (((off + len - 1) >> bits) + 1) << bits;
 	}
-	return r;
-}
-
-struct allocmap *allocmap_of(const struct view *v, unsigned bits, struct err *e)
-{
-	struct maker m;
-	int r = maker_begin(&m, v->size, bits, e);
-
-	if (r == 0) {
-		view_enter(v);
-		r = walk(&m, v, bits, e);
-		view_leave(v);
-	}
+	view_leave(v);
 	return maker_end(&m, r, e);
 }
 
