@@ -90,35 +90,34 @@ void vdi_alloc_shift(struct vdi_alloc *a, uint32_t n)
 	a->first = 0;
 }
 
-static int claim_slot(struct vdi *d, uint32_t block, uint32_t slot, struct err *e)
-{
-	if (slot >= d->nblocks)
-		return err_set(e, EUCLEAN,
-			"block map: block %" PRIu32 " has slot %" PRIu32
-			" of the data area, which has %" PRIu32,
-			block, slot, d->nblocks);
-	if (!vdi_map_block_is_whole(d, block, slot))
-		return err_set(e, EUCLEAN,
-			"block map: block %" PRIu32 ", slot %" PRIu32
-			" of the data area, is past the end of the file, %" PRIu64 ": it was cut",
-			block, slot, d->io->size);
-	if (is_used(&d->alloc, slot))
-		return err_set(e, EUCLEAN,
-			"block map: block %" PRIu32 " has slot %" PRIu32
-			" of the data area, and so has a block before it",
-			block, slot);
-	set_used(&d->alloc, slot, 1);
-	return 0;
-}
-
 static int claim_slots(void *arg, uint32_t first, const unsigned char *p, uint32_t n, struct err *e)
 {
-	int r = 0;
+	struct vdi *d = arg;
 
-	for (uint32_t i = 0; r == 0 && i < n; i++, p += 4)
-		if (vdi_is_stored(load_le32(p)))
-			r = claim_slot(arg, first + i, load_le32(p), e);
-	return r;
+	for (uint32_t block = first; block < first + n; block++, p += 4) {
+		uint32_t slot = load_le32(p);
+
+		if (!vdi_is_stored(slot))
+			continue;
+		if (slot >= d->nblocks)
+			return err_set(e, EUCLEAN,
+				"block map: block %" PRIu32 " has slot %" PRIu32
+				" of the data area, which has %" PRIu32,
+				block, slot, d->nblocks);
+		if (!vdi_map_block_is_whole(d, block, slot))
+			return err_set(e, EUCLEAN,
+				"block map: block %" PRIu32 ", slot %" PRIu32
+				" of the data area, is past the end of the file, %" PRIu64
+				": it was cut",
+				block, slot, d->io->size);
+		if (is_used(&d->alloc, slot))
+			return err_set(e, EUCLEAN,
+				"block map: block %" PRIu32 " has slot %" PRIu32
+				" of the data area, and so has a block before it",
+				block, slot);
+		set_used(&d->alloc, slot, 1);
+	}
+	return 0;
 }
 
 int vdi_alloc_scan(struct vdi *d, struct err *e)

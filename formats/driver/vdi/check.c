@@ -27,38 +27,38 @@ struct vdi_checking {
 	uint32_t end; /* after the last slot in use */
 };
 
-static void check_entry(struct vdi_checking *c, uint32_t block, uint32_t slot)
-{
-	if (slot >= c->d->nblocks) {
-		check_corruption(c->r, "ERROR: block index %" PRIu32 " out of range, is %" PRIu32,
-			block, slot);
-		return;
-	}
-	c->end = MAX(c->end, slot + 1);
-	if (bitmap_get(c->used, slot, LSB_FIRST)) {
-		check_corruption(
-			c->r, "ERROR: block index %" PRIu32 " also used by %" PRIu32, slot, block);
-		return;
-	}
-	c->nused++;
-	bitmap_put(c->used, slot, 1, true, LSB_FIRST);
-	if (!vdi_map_block_is_whole(c->d, block, slot))
-		check_corruption(c->r,
-			"ERROR: block index %" PRIu32 " past the end of the file, is %" PRIu32,
-			block, slot);
-}
-
 static int check_entries(
 	void *arg, uint32_t first, const unsigned char *p, uint32_t n, struct err *e)
 {
 	struct vdi_checking *c = arg;
 
-	for (uint32_t i = 0; i < n; i++, p += 4) {
-		if (!vdi_is_stored(load_le32(p)))
+	for (uint32_t block = first; block < first + n; block++, p += 4) {
+		uint32_t slot = load_le32(p);
+
+		if (!vdi_is_stored(slot))
 			continue;
 		if (check_go_on(c->r, e) < 0)
 			return -e->code;
-		check_entry(c, first + i, load_le32(p));
+		if (slot >= c->d->nblocks) {
+			check_corruption(c->r,
+				"ERROR: block index %" PRIu32 " out of range, is %" PRIu32, block,
+				slot);
+			continue;
+		}
+		c->end = MAX(c->end, slot + 1);
+		if (bitmap_get(c->used, slot, LSB_FIRST)) {
+			check_corruption(c->r,
+				"ERROR: block index %" PRIu32 " also used by %" PRIu32, slot,
+				block);
+			continue;
+		}
+		c->nused++;
+		bitmap_put(c->used, slot, 1, true, LSB_FIRST);
+		if (!vdi_map_block_is_whole(c->d, block, slot))
+			check_corruption(c->r,
+				"ERROR: block index %" PRIu32
+				" past the end of the file, is %" PRIu32,
+				block, slot);
 	}
 	return 0;
 }

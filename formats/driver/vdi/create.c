@@ -17,9 +17,10 @@
 #define MIN_BLOCK (128u << 10) /* as VirtualBox opens them */
 #define MAX_BLOCK (128u << 20)
 
-static int choose_geometry(const struct creation *c, struct vdi_header *h, struct err *e)
+static int choose(const struct creation *c, struct vdi_header *h, struct err *e)
 {
 	uint64_t block = creation_number(c, "cluster_size");
+	bool is_static = creation_flag(c, "static");
 
 	if (!is_power_of_2(block) || block < MIN_BLOCK || block > MAX_BLOCK)
 		return err_set(
@@ -29,25 +30,18 @@ static int choose_geometry(const struct creation *c, struct vdi_header *h, struc
 			"a disk of %" PRIu64 " bytes has more than %u blocks; cluster_size makes "
 			"them larger",
 			c->size, VDI_MAX_BLOCKS);
-	h->size = round_up(c->size, 512);
-	h->block_size = block;
-	h->nblocks = div_round_up(h->size, block);
-	h->map_pos = ALIGN;
-	h->data_pos = round_up(MAX(ALIGN + 4 * (uint64_t)h->nblocks, ALIGN + 1), ALIGN);
-	return 0;
-}
-
-static int choose_type(const struct creation *c, struct vdi_header *h, struct err *e)
-{
-	bool is_static = creation_flag(c, "static");
-
-	h->type = c->request->backing ? VDI_DIFFERENCING : is_static ? VDI_FIXED : VDI_DYNAMIC;
-	h->count = is_static ? h->nblocks : 0;
 	if (c->request->backing && is_static)
 		return err_set(
 			e, EINVAL, "static: an image with a backing file is a differencing one");
 	if (!is_static && !creation_is(c, "preallocation", "off"))
 		return err_set(e, EINVAL, "preallocation: only with static=on");
+	h->type = c->request->backing ? VDI_DIFFERENCING : is_static ? VDI_FIXED : VDI_DYNAMIC;
+	h->size = round_up(c->size, 512);
+	h->block_size = block;
+	h->nblocks = div_round_up(h->size, block);
+	h->count = is_static ? h->nblocks : 0;
+	h->map_pos = ALIGN;
+	h->data_pos = round_up(MAX(ALIGN + 4 * (uint64_t)h->nblocks, ALIGN + 1), ALIGN);
 	return 0;
 }
 
@@ -100,10 +94,8 @@ int vdi_create(struct creation *c, struct err *e)
 {
 	unsigned char header[VDI_HEADER_LEN];
 	struct vdi_header h = {0};
-	int r = choose_geometry(c, &h, e);
+	int r = choose(c, &h, e);
 
-	if (r == 0)
-		r = choose_type(c, &h, e);
 	if (r == 0)
 		r = choose_ids(c, &h, e);
 	if (r == 0)

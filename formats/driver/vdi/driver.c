@@ -26,19 +26,6 @@ static void vdi_free(struct view *v)
 
 static const struct view_ops vdi_ops = {.map = vdi_map, .free = vdi_free};
 
-static void allow_writing(struct image *img, struct vdi *d)
-{
-	if (d->version_0) {
-		img->no_writing = "it is of VDI version 0.2, which only very old programs write";
-	} else if (d->data_pos % 512 != 0) {
-		/* A sector of the block map is written at any time: no data may be in it. */
-		img->no_writing = "its data do not begin at a multiple of 512";
-	} else {
-		d->view.write = &vdi_write_ops;
-		d->view.granule = d->view.unit = d->block_size;
-	}
-}
-
 static int vdi_open(struct image *img, struct err *e)
 {
 	struct vdi *d = calloc(1, sizeof *d);
@@ -49,8 +36,15 @@ static int vdi_open(struct image *img, struct err *e)
 	d->view = (struct view){.ops = &vdi_ops, .cache = img->opts->cache};
 	d->io = img->io;
 	r = vdi_header_read(img, d, e);
-	if (r == 0 && img->writable)
-		allow_writing(img, d);
+	/* A sector of the block map is written at any time: no data may be in it. */
+	if (r == 0 && d->version_0) {
+		img->no_writing = "it is of VDI version 0.2, which only very old programs write";
+	} else if (r == 0 && d->data_pos % 512 != 0) {
+		img->no_writing = "its data do not begin at a multiple of 512";
+	} else if (r == 0 && img->writable) {
+		d->view.write = &vdi_write_ops;
+		d->view.granule = d->view.unit = d->block_size;
+	}
 	if (r == 0 && !image_add_state(img, NULL, NULL, &d->view, e))
 		r = -e->code;
 	if (r < 0)

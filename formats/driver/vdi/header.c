@@ -25,24 +25,6 @@ struct fields {
 static const struct fields version_0 = {420, 72, 348, 352, 360, 364, 372};
 static const struct fields version_1 = {READ_LEN, 76, 360, VDI_SIZE, 376, 384, VDI_IDS};
 
-static int check_version(const unsigned char *h, const struct fields **f, struct err *e)
-{
-	uint32_t version = load_le32(h + 68), len = load_le32(h + 72);
-
-	if (load_le32(h + VDI_SIGNATURE_POS) != VDI_SIGNATURE)
-		return err_set(e, EINVAL, "not a VDI image: no signature at 64");
-	*f = version == VERSION_0 ? &version_0 : &version_1;
-	if (version == VERSION_0)
-		return 0;
-	if (version >> 16 != 1)
-		return err_set(e, ENOTSUP, "VDI version %u.%u is not supported", version >> 16,
-			version & 0xffff);
-	if (len < READ_LEN - 72)
-		return err_set(
-			e, EINVAL, "header of %u bytes, at least %u expected", len, READ_LEN - 72);
-	return 0;
-}
-
 /* An image of any type may have a parent: the id decides. */
 static int decode_type(struct image *img, struct vdi *d, const unsigned char *h,
 	const struct fields *f, struct err *e)
@@ -122,14 +104,25 @@ static int decode_places(struct vdi *d, const unsigned char *h, struct err *e)
 int vdi_header_read(struct image *img, struct vdi *d, struct err *e)
 {
 	unsigned char h[READ_LEN];
-	const struct fields *f;
+	const struct fields *f = &version_1;
+	uint32_t version, len;
 	int r = io_read_padded(d->io, h, sizeof h, 0, e);
 
-	if (r == 0)
-		r = check_version(h, &f, e);
 	if (r < 0)
 		return r;
-	d->version_0 = f == &version_0;
+	if (load_le32(h + VDI_SIGNATURE_POS) != VDI_SIGNATURE)
+		return err_set(e, EINVAL, "not a VDI image: no signature at 64");
+	version = load_le32(h + 68);
+	len = load_le32(h + 72);
+	d->version_0 = version == VERSION_0;
+	if (d->version_0)
+		f = &version_0;
+	else if (version >> 16 != 1)
+		return err_set(e, ENOTSUP, "VDI version %u.%u is not supported", version >> 16,
+			version & 0xffff);
+	else if (len < READ_LEN - 72)
+		return err_set(
+			e, EINVAL, "header of %u bytes, at least %u expected", len, READ_LEN - 72);
 	if (d->io->size < f->len)
 		return err_set(
 			e, EINVAL, "the header is cut off at %" PRIu64 " bytes", d->io->size);

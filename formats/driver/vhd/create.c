@@ -50,19 +50,15 @@ static int choose_size(const struct creation *c, uint64_t *size, struct err *e)
 	return 0;
 }
 
-static int choose_block_size(const struct creation *c, uint32_t *block_size, struct err *e)
+/* Fills in p, and the text of its locator: the path whose last part is the name in the header. */
+static int describe_parent(const struct creation *c, const struct vhd_new *n,
+	struct vhd_new_parent *p, unsigned char text[TEXT_MAX], struct err *e)
 {
-	uint64_t n = creation_number(c, "block_size");
+	const char *base = text_basename(c->request->backing);
+	char *path;
+	size_t units;
+	bool fits;
 
-	if (!is_power_of_2(n) || n < MIN_BLOCK || n > MAX_BLOCK)
-		return err_set(e, EINVAL, "block_size=%s: 512k, 1M or 2M expected",
-			creation_text(c, "block_size"));
-	*block_size = n;
-	return 0;
-}
-
-static int check_parent(const struct creation *c, const struct vhd_new *n, struct err *e)
-{
 	if (!c->parent)
 		return err_set(
 			e, EINVAL, "the backing file must be there: its unique id is recorded");
@@ -73,20 +69,6 @@ static int check_parent(const struct creation *c, const struct vhd_new *n, struc
 		return err_set(e, EINVAL, "the disk must be as long as that of the backing file");
 	if (n->type == VHD_FIXED)
 		return err_set(e, EINVAL, "a fixed disk has no backing file");
-	return 0;
-}
-
-/* Fills in p, and the text of its locator: the path whose last part is the name in the header. */
-static int describe_parent(const struct creation *c, const struct vhd_new *n,
-	struct vhd_new_parent *p, unsigned char text[TEXT_MAX], struct err *e)
-{
-	const char *base = text_basename(c->request->backing);
-	char *path;
-	size_t units;
-	bool fits;
-
-	if (check_parent(c, n, e) < 0)
-		return -e->code;
 	path = creation_windows_name(c);
 	if (!path)
 		return err_nomem(e);
@@ -149,16 +131,20 @@ int vhd_create(struct creation *c, struct err *e)
 	struct vhd_new n = {.type = VHD_DYNAMIC, .when = time(NULL), .bat_pos = BAT_POS};
 	struct vhd_new_parent parent = {0};
 	unsigned char text[TEXT_MAX];
+	uint64_t block_size = creation_number(c, "block_size");
 	int r = choose_size(c, &n.size, e);
 
-	if (creation_is(c, "subformat", "fixed"))
-		n.type = VHD_FIXED;
-	if (r == 0)
-		r = choose_block_size(c, &n.block_size, e);
-	if (r == 0)
-		r = guid_random(n.id, e);
 	if (r < 0)
 		return r;
+	if (!is_power_of_2(block_size) || block_size < MIN_BLOCK || block_size > MAX_BLOCK)
+		return err_set(e, EINVAL, "block_size=%s: 512k, 1M or 2M expected",
+			creation_text(c, "block_size"));
+	r = guid_random(n.id, e);
+	if (r < 0)
+		return r;
+	if (creation_is(c, "subformat", "fixed"))
+		n.type = VHD_FIXED;
+	n.block_size = block_size;
 	n.entries = div_round_up(n.size, n.block_size);
 	if (c->request->backing) {
 		r = describe_parent(c, &n, &parent, text, e);

@@ -45,16 +45,6 @@ static int read_disk(struct image *img, struct vhd *d, struct err *e)
 	return 0;
 }
 
-static void allow_writing(struct image *img, struct vhd *d)
-{
-	d->view.granule = VHD_SECTOR;
-	d->view.unit = d->type == VHD_FIXED ? VHD_SECTOR : d->block_size;
-	if (d->header_bad)
-		img->no_writing = "the checksum of its header is wrong";
-	else
-		d->view.write = d->type == VHD_FIXED ? &vhd_write_ops_fixed : &vhd_write_ops;
-}
-
 static int vhd_open(struct image *img, struct err *e)
 {
 	struct vhd *d = calloc(1, sizeof *d);
@@ -65,8 +55,13 @@ static int vhd_open(struct image *img, struct err *e)
 	d->view.cache = img->opts->cache;
 	d->io = img->io;
 	r = read_disk(img, d, e);
-	if (r == 0 && img->writable)
-		allow_writing(img, d);
+	if (r == 0 && d->header_bad) {
+		img->no_writing = "the checksum of its header is wrong";
+	} else if (r == 0 && img->writable) {
+		d->view.granule = VHD_SECTOR;
+		d->view.unit = d->type == VHD_FIXED ? VHD_SECTOR : d->block_size;
+		d->view.write = d->type == VHD_FIXED ? &vhd_write_ops_fixed : &vhd_write_ops;
+	}
 	if (r == 0 && !image_add_state(img, NULL, NULL, &d->view, e))
 		r = -e->code;
 	if (r < 0)

@@ -76,20 +76,6 @@ static int decode_bat(struct vhd *d, const unsigned char *h, struct err *e)
 	return 0;
 }
 
-/* People edit headers.  A wrong checksum is accepted if the fields that reading needs are confirmed
- * by the rest: the BAT follows the header, and has as many entries as the disk has blocks. */
-static int check_checksum(
-	const struct image *img, struct vhd *d, const unsigned char *h, struct err *e)
-{
-	if (load_be32(h + CHECKSUM) == checksum(h))
-		return 0;
-	if (d->bat_pos != d->header_pos + VHD_HEADER_LEN || d->nentries != d->nblocks)
-		return err_set(e, EUCLEAN, "header: the checksum is wrong");
-	image_warn(img, "the checksum of the header is wrong");
-	d->header_bad = true;
-	return 0;
-}
-
 int vhd_header_read(struct image *img, struct vhd *d, struct err *e)
 {
 	unsigned char h[VHD_HEADER_LEN];
@@ -97,10 +83,19 @@ int vhd_header_read(struct image *img, struct vhd *d, struct err *e)
 
 	if (r == 0)
 		r = decode_bat(d, h, e);
-	if (r == 0)
-		r = check_checksum(img, d, h, e);
-	if (r < 0 || d->type != VHD_DIFFERENCING)
+	if (r < 0)
 		return r;
+	/* People edit headers.  A wrong checksum is accepted if the fields that reading needs are
+	 * confirmed by the rest: the BAT follows the header, and has as many entries as the disk
+	 * has blocks. */
+	d->header_bad = load_be32(h + CHECKSUM) != checksum(h);
+	if (d->header_bad &&
+		(d->bat_pos != d->header_pos + VHD_HEADER_LEN || d->nentries != d->nblocks))
+		return err_set(e, EUCLEAN, "header: the checksum is wrong");
+	if (d->header_bad)
+		image_warn(img, "the checksum of the header is wrong");
+	if (d->type != VHD_DIFFERENCING)
+		return 0;
 	memcpy(img->parent_id, h + VHD_PARENT_ID, GUID_LEN);
 	d->parent_stamp = load_be32(h + VHD_PARENT_ID + GUID_LEN);
 	return vhd_parent_add_names(img, h, e);

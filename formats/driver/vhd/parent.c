@@ -53,30 +53,25 @@ static bool decode_url(char *text)
 	return true;
 }
 
-/* The path in "file://HOST/PATH", in "file:PATH", or a text that is no URL at all.  Xen writes
- * "file://./PATH" and "file://../PATH", relative to the child; others leave the host out. */
-static const char *path_of_url(const char *url)
-{
-	const char *path = url;
-
-	if (strncasecmp(path, "file:", 5) != 0)
-		return path;
-	path += 5;
-	if (strncmp(path, "//", 2) != 0)
-		return path;
-	path += 2;
-	if (strncasecmp(path, "localhost/", 10) == 0)
-		path += 9;
-	return path;
-}
-
-/* Adds the name both as it is and decoded: not all programs encode. */
+/* Adds the path of "file://HOST/PATH" or "file:PATH", or a text that is no URL at all, both as it
+ * is and decoded: not all programs encode.  Xen writes "file://./PATH" and "file://../PATH",
+ * relative to the child; others leave the host out. */
 static int add_url(struct image *img, char *url, struct err *e)
 {
-	const char *path = path_of_url(url), *slash = strchr(path, '/');
-	bool has_host = path > url && slash > path && path[0] != '.';
-	int r = image_add_parent_name(img, path, e);
+	const char *path = url, *slash;
+	bool has_host;
+	int r;
 
+	if (strncasecmp(path, "file:", 5) == 0) {
+		path += 5;
+		if (strncasecmp(path, "//localhost/", 12) == 0)
+			path += 11;
+		else if (strncmp(path, "//", 2) == 0)
+			path += 2;
+	}
+	slash = strchr(path, '/');
+	has_host = path > url && slash > path && path[0] != '.';
+	r = image_add_parent_name(img, path, e);
 	if (r == 0 && has_host)
 		r = image_add_parent_name(img, slash, e);
 	if (r == 0 && decode_url(url))
