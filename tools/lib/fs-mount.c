@@ -19,7 +19,6 @@
 
 #include "subprocess.h"
 #include "util/err.h"
-#include "fs-type.h"
 #include "hidden-view.h"
 #include "partition/filesystem.h"
 #include "mount-table.h"
@@ -27,6 +26,72 @@
 #include "unmount.h"
 
 #define FSCK_CORRECTED 1 /* exit status of fsck(8) */
+
+/* The types of file systems, by the names of libblkid. */
+
+struct fs_type {
+	const char *types;      /* names, separated by blanks */
+	const char *kernel;     /* additional options for mount(8), or NULL */
+	const char *norecovery; /* its option that skips replaying the journal */
+	const char *driver;     /* another name of the kernel's driver */
+	const char *program;    /* a FUSE program for users, and its package; NULL: none is known */
+	const char *fsck;       /* checks the file before the program may write to it */
+	const char *flag;       /* an additional flag for the program */
+	const char *options;    /* additional -o options for the program */
+	const char *program_norecovery; /* its option that skips replaying the journal */
+	bool names_source;   /* the program has no fsname option: its source is the file already */
+	bool program_writes; /* its writing is reliable */
+	bool read_only;      /* the format cannot be written */
+};
+
+static const struct fs_type fs_types[] = {
+	{.types = "ext2 ext3 ext4 ext4dev",
+		.norecovery = "noload",
+		.program = "fuse2fs",
+		/* fuse2fs 1.47.0 crashes when it replays a journal. */
+		.fsck = "e2fsck",
+		/* A user who can read the image can read files of its root. */
+		.options = "fakeroot",
+		.program_norecovery = "norecovery",
+		.program_writes = true},
+	/* Copies of a machine have the same UUID, and have to be mounted together. */
+	{.types = "xfs", .kernel = "nouuid", .norecovery = "norecovery"},
+	{.types = "btrfs", .norecovery = "rescue=nologreplay"},
+	{.types = "f2fs nilfs2", .norecovery = "norecovery"},
+	{.types = "reiserfs", .norecovery = "nolog"},
+	{.types = "ntfs",
+		.driver = "ntfs3",
+		.program = "ntfs-3g",
+		.names_source = true,
+		.program_writes = true},
+	{.types = "vfat", .program = "fusefat"},
+	/* -n: no list of mounts in the home directory. */
+	{.types = "iso9660", .program = "fuseiso", .flag = "-n", .read_only = true},
+	{.types = "squashfs squashfs3", .program = "squashfuse", .read_only = true},
+	{.types = "erofs cramfs romfs", .read_only = true},
+	{.types = ""},
+};
+
+/* Is word one of words, separated by blanks? */
+static bool is_among(const char *word, const char *words)
+{
+	size_t n = strlen(word);
+
+	for (const char *at = words; *at; at += strcspn(at, " "), at += *at == ' ')
+		if (strncmp(at, word, n) == 0 && (at[n] == ' ' || at[n] == '\0'))
+			return true;
+	return false;
+}
+
+/* Returns a row without a driver or program for an unknown type. */
+static const struct fs_type *find_type(const char *type)
+{
+	const struct fs_type *fs = fs_types;
+
+	while (fs->types[0] && !is_among(type, fs->types))
+		fs++;
+	return fs;
+}
 
 struct attempt {
 	const struct fs_mount *m;
@@ -205,7 +270,7 @@ static bool check_program(const struct attempt *t)
 			t->what, t->type);
 	else if (!subprocess_find(fs->program, path, sizeof path))
 		report("%s: %s is %s, which needs %s: install the package %s", m->image, t->what,
-			t->type, fs->program, fs->package);
+			t->type, fs->program, fs->program);
 	else if (is_kept_out(path))
 		report("%s: %s is %s, and %s may not read a user's mount: add the line "
 		       "user_allow_other to /etc/fuse.conf, or sudo vdisk mount ...",
@@ -263,19 +328,43 @@ static bool is_luks1(const char *file)
 	return it;
 }
 
+/* Commands that give access to the file systems in a container; %s is the file. */
+static const struct {
+	const char *types, *advice;
+} containers[] = {
+	{"crypto_LUKS", "cryptsetup open --readonly %s guest; mount -o ro /dev/mapper/guest /mnt"},
+	{"BitLocker",
+		"cryptsetup open --type bitlk --readonly %s guest; mount -o ro /dev/mapper/guest "
+		"/mnt"},
+	{"LVM2_member LVM1_member",
+		"losetup -r -f %s; vgchange -ay; lvs; mount -o ro /dev/VG/LV /mnt"},
+	{"linux_raid_member", "losetup -r -f --show %s; mdadm --assemble --readonly --run "
+			      "/dev/md/guest /dev/loopN; mount -o ro /dev/md/guest /mnt"},
+	{"zfs_member", "zpool import -o readonly=on -R /mnt -d %s POOL"},
+};
+
 static void report_container(const struct attempt *t)
 {
-	char file[32] = "DIR/disk.raw", advice[ERR_TEXT];
+	char file[32] = "DIR/disk.raw";
 
 	report("%s: %s has no file system of its own: %s", t->m->image, t->what,
 		filesystem_describe(t->type));
 	if (t->m->number > 0)
 		snprintf(file, sizeof file, "DIR/partitions/%u.raw", t->m->number);
-	if (is_luks1(t->m->file))
+	if (is_luks1(t->m->file)) {
 		report_advice("vdiskfs %s DIR; vdisk mount --passphrase-file=FILE %s /mnt",
 			t->m->image, file);
-	else if (fs_type_advice(t->type, file, advice, sizeof advice))
-		report_advice("as root: vdiskfs %s DIR; %s", t->m->image, advice);
+		return;
+	}
+	for (size_t i = 0; i < sizeof containers / sizeof containers[0]; i++) {
+		const char *advice = containers[i].advice, *at = strstr(advice, "%s");
+
+		if (!is_among(t->type, containers[i].types))
+			continue;
+		report_advice("as root: vdiskfs %s DIR; %.*s%s%s", t->m->image, (int)(at - advice),
+			advice, file, at + 2);
+		return;
+	}
 }
 
 bool fs_mount(const struct fs_mount *m)
@@ -294,7 +383,7 @@ bool fs_mount(const struct fs_mount *m)
 	if (r < 0)
 		return !report("%s: %s", m->image, e.text);
 	t.type = id.type;
-	t.fs = fs_type_find(id.type);
+	t.fs = find_type(id.type);
 	if (m->number > 0)
 		snprintf(t.what, sizeof t.what, "partition %u", m->number);
 	if (filesystem_describe(id.type))
