@@ -40,11 +40,12 @@ static int resize(const struct args *a, struct input *input)
 
 	if (!new_size(args_value(a, OPT_SIZE), disk->size, &size))
 		return EXIT_FAILURE;
-	if (size < disk->size && !args_has(a, OPT_SHRINK))
-		return report("Use the --shrink option to perform a shrink operation.\n"
-			      "vdisk: warning: Shrinking an image will delete all data beyond the "
+	if (size < disk->size && !args_has(a, OPT_SHRINK)) {
+		report("Use the --shrink option to perform a shrink operation.");
+		return report("warning: Shrinking an image will delete all data beyond the "
 			      "shrunken image's end. Before performing such an operation, make "
 			      "sure there is no important data there.");
+	}
 	if (size != disk->size && view_resize(disk, size, &e) < 0)
 		return report_err(&e, "Could not resize '%s'", input->name);
 	if (!args_has(a, OPT_QUIET))
