@@ -234,9 +234,7 @@ void create_args_warn_raw(const struct create_args *m, const char *name, enum op
 	if (args_has(m->args, key) || args_has(m->args, OPT_QUIET) || !by_name ||
 		by_name == m->format || !by_name->create)
 		return;
-	fflush(stdout);
-	fprintf(stderr,
-		"vdisk: warning: %s: created as a raw disk, since no format was given; "
-		"-%c %s creates a %s image\n",
+	report("warning: %s: created as a raw disk, since no format was given; "
+	       "-%c %s creates a %s image",
 		name, key == OPT_FORMAT ? 'f' : 'O', by_name->name, by_name->name);
 }

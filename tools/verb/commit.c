@@ -213,9 +213,8 @@ static int commit_all(struct committing *c)
 	/* An image that cannot be emptied may record an ID of its parent that is no longer valid.
 	 */
 	if (!f->empty && f->check_parent && !args_has(c->args, OPT_DROP))
-		fprintf(stderr,
-			"vdisk: warning: '%s' is not emptied: the format %s does not support it; "
-			"opening it may need --ignore-parent-id, since its parent has changed\n",
+		report("warning: '%s' is not emptied: the format %s does not support it; "
+		       "opening it may need --ignore-parent-id, since its parent has changed",
 			c->name, f->name);
 	if (!args_has(c->args, OPT_QUIET))
 		puts("Image committed.");
