@@ -244,7 +244,7 @@ static int draw(const struct input *input, uint64_t start, uint64_t end, const c
 	struct err e = ERR_INIT;
 	int status = EXIT_SUCCESS;
 
-	if (p.len == 0)
+	if (start >= end)
 		return report("there is nothing to draw");
 	p.data = calloc(p.layers * p.columns, sizeof p.data[0]);
 	if (!p.data)
