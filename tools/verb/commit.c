@@ -32,6 +32,7 @@ struct layer {
 
 struct committing {
 	const struct args *args;
+	struct input_session session;
 	const char *name;
 	struct layer *layers; /* from the given image to the base */
 	size_t n;
@@ -61,9 +62,10 @@ static size_t find_base(const struct committing *c, const struct image *img)
 }
 
 /* Opens the whole chain, and records its images down to the base. */
-static bool find_layers(struct committing *c, const struct input_session *s)
+static bool find_layers(struct committing *c)
 {
-	struct image_options how = input_session_options(s, args_value(c->args, OPT_FORMAT));
+	struct image_options how =
+		input_session_options(&c->session, args_value(c->args, OPT_FORMAT));
 	struct input chain = {0};
 	size_t n = input_open(&chain, c->name, &how) ? find_base(c, chain.img) : 0;
 	const struct image *img = chain.img;
@@ -86,10 +88,10 @@ static bool find_layers(struct committing *c, const struct input_session *s)
 	return false;
 }
 
-static bool open_layer(struct committing *c, const struct input_session *s, size_t i)
+static bool open_layer(struct committing *c, size_t i)
 {
 	struct layer *l = &c->layers[i];
-	struct image_options how = input_session_options(s, l->format->name);
+	struct image_options how = input_session_options(&c->session, l->format->name);
 	bool base = i == c->n - 1;
 
 	how.nobacking = !base;
@@ -225,19 +227,18 @@ int run_commit(const struct args *a)
 {
 	struct committing c = {.args = a, .name = a->operands[0]};
 	int status = EXIT_FAILURE;
-	struct input_session s;
 	bool open = true;
 
 	if (a->n != 1)
 		return args_misused("Expecting one image file name");
 	if (!args_size(a, OPT_RATE, "rate limit", &c.rate))
 		return EXIT_FAILURE;
-	if (input_session_begin(&s, a) && find_layers(&c, &s)) {
+	if (input_session_begin(&c.session, a) && find_layers(&c)) {
 		/* With -b, images between would have to be emptied, too: all are kept. */
 		c.empties = !args_has(a, OPT_DROP) && !args_value(a, OPT_BACKING) &&
 			    c.layers[0].format->empty;
 		for (size_t i = 0; open && i < c.n; i++)
-			open = open_layer(&c, &s, i);
+			open = open_layer(&c, i);
 		if (open)
 			status = commit_all(&c);
 	}
@@ -246,6 +247,6 @@ int run_commit(const struct args *a)
 		free(c.layers[i].path);
 	}
 	free(c.layers);
-	input_session_end(&s);
+	input_session_end(&c.session);
 	return status;
 }

@@ -34,6 +34,7 @@
 
 struct converting {
 	const struct args *args;
+	struct input_session session;
 	const struct format *format; /* of the output */
 	bool is_raw;                 /* that format */
 	const char *name;            /* of the output */
@@ -68,10 +69,10 @@ static bool check_options(const struct converting *c)
 	return false;
 }
 
-static bool open_inputs(struct converting *c, const struct input_session *s)
+static bool open_inputs(struct converting *c)
 {
 	const struct args *a = c->args;
-	struct image_options how = input_session_options(s, args_value(a, OPT_FORMAT));
+	struct image_options how = input_session_options(&c->session, args_value(a, OPT_FORMAT));
 
 	for (size_t i = 0; i < c->n; i++) {
 		struct input *input = &c->inputs[i];
@@ -103,9 +104,9 @@ static bool is_input(const struct converting *c)
 }
 
 /* Reports an existing output that is an image, if -n without -O would write raw data over it. */
-static bool is_other_image(const struct converting *c, const struct input_session *s)
+static bool is_other_image(const struct converting *c)
 {
-	struct image_options how = input_session_options(s, NULL);
+	struct image_options how = input_session_options(&c->session, NULL);
 	struct err e = ERR_INIT;
 	struct image *img = NULL;
 	bool is;
@@ -117,8 +118,7 @@ static bool is_other_image(const struct converting *c, const struct input_sessio
 	is = image_open(c->name, &how, &img, &e) == 0 && img->format != c->format;
 	if (is)
 		report("%s: it is a %s image, which a raw disk would overwrite; -O %s writes to "
-		       "the "
-		       "image",
+		       "the image",
 			c->name, img->format->name, img->format->name);
 	image_close(img);
 	return is;
@@ -170,9 +170,9 @@ static int create_output(struct converting *c, struct err *e)
 }
 
 /* Opens the output, and decides how to copy to it. */
-static bool open_output(struct converting *c, const struct input_session *s)
+static bool open_output(struct converting *c)
 {
-	struct image_options how = input_session_options(s, c->format->name);
+	struct image_options how = input_session_options(&c->session, c->format->name);
 	const char *backing = c->creation.request.backing;
 	struct copy *copy = &c->copy;
 	const struct image *out;
@@ -226,7 +226,7 @@ static int copy_all(struct converting *c, struct err *e)
 	return r;
 }
 
-static int write_output(struct converting *c, const struct input_session *s)
+static int write_output(struct converting *c)
 {
 	struct err e = ERR_INIT;
 	int r = c->create ? create_output(c, &e) : output_use(&c->output, c->name, &e);
@@ -235,7 +235,7 @@ static int write_output(struct converting *c, const struct input_session *s)
 		output_reword(&c->output, &e);
 		return report_about(c->name, &e);
 	}
-	if (!open_output(c, s))
+	if (!open_output(c))
 		return EXIT_FAILURE;
 	r = copy_all(c, &e);
 	input_close(&c->out);
@@ -251,23 +251,22 @@ static int write_output(struct converting *c, const struct input_session *s)
 
 static int convert(struct converting *c)
 {
-	struct input_session s;
 	int status = EXIT_FAILURE;
 
-	if (input_session_begin(&s, c->args) &&
-		create_args_begin(&c->creation, &s, c->format, c->name, &status) &&
-		check_options(c) && open_inputs(c, &s)) {
+	if (input_session_begin(&c->session, c->args) &&
+		create_args_begin(&c->creation, &c->session, c->format, c->name, &status) &&
+		check_options(c) && open_inputs(c)) {
 		if (is_input(c))
 			report("%s: the output is one of the inputs or their parents", c->name);
-		else if (!is_other_image(c, &s))
-			status = write_output(c, &s);
+		else if (!is_other_image(c))
+			status = write_output(c);
 		input_close(&c->out);
 		output_end(&c->output);
 	}
 	create_args_end(&c->creation);
 	for (size_t i = 0; i < c->n; i++)
 		input_close(&c->inputs[i]);
-	input_session_end(&s);
+	input_session_end(&c->session);
 	return status;
 }
 

@@ -26,6 +26,7 @@
 
 struct rebasing {
 	const struct args *args;
+	struct input_session session;
 	const char *backing, *format; /* NULL: none */
 	struct input input;
 	struct image_options how; /* for the new backing file */
@@ -125,11 +126,11 @@ static bool keep_disk(struct rebasing *b)
 
 /* Puts the new backing file in the place of the old one: reads of the image show it from here on.
  */
-static bool open_new(struct rebasing *b, const struct input_session *s)
+static bool open_new(struct rebasing *b)
 {
 	struct err e = ERR_INIT;
 
-	b->how = input_session_options(s, b->format);
+	b->how = input_session_options(&b->session, b->format);
 	if (b->backing && image_open_backing(b->input.name, b->backing, &b->how, &b->new, &e) < 0) {
 		report("Could not open new backing file '%s': %s", b->backing, e.text);
 		report_hint(&e, "-F ");
@@ -153,9 +154,10 @@ static bool check_format(const struct rebasing *b)
 	return false;
 }
 
-static int rebase(struct rebasing *b, const struct input_session *s)
+static int rebase(struct rebasing *b)
 {
-	struct image_options how = input_session_options(s, args_value(b->args, OPT_FORMAT));
+	struct image_options how =
+		input_session_options(&b->session, args_value(b->args, OPT_FORMAT));
 	const char *backing = b->backing ? b->backing : "";
 	bool unsafe = args_has(b->args, OPT_UNSAFE);
 	struct err e = ERR_INIT;
@@ -171,7 +173,7 @@ static int rebase(struct rebasing *b, const struct input_session *s)
 		return report("Could not change the backing file to '%s': the format %s does not "
 			      "support it",
 			backing, img->format->name);
-	if (!unsafe && (!open_new(b, s) || !keep_disk(b)))
+	if (!unsafe && (!open_new(b) || !keep_disk(b)))
 		return EXIT_FAILURE;
 	if (image_set_backing(img, b->backing, b->format, &e) < 0 || image_finish(img, &e) < 0)
 		return report_err(&e, "Could not change the backing file to '%s'", backing);
@@ -187,16 +189,15 @@ int run_rebase(const struct args *a)
 		.format = args_value(a, OPT_BACKING_FORMAT),
 	};
 	int status = EXIT_FAILURE;
-	struct input_session s;
 
 	if (a->n != 1)
 		return args_misused("Expecting one image file name");
 	if (!backing && !args_has(a, OPT_UNSAFE))
 		return args_misused("Must specify backing file (-b) or use unsafe mode (-u)");
-	if (input_session_begin(&s, a))
-		status = rebase(&b, &s);
+	if (input_session_begin(&b.session, a))
+		status = rebase(&b);
 	input_close(&b.input);
 	image_close(b.old);
-	input_session_end(&s);
+	input_session_end(&b.session);
 	return status;
 }
