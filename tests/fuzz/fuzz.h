@@ -1,8 +1,10 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* fuzz.h - what the fuzz targets of all drivers do with their input: open it as an image in memory,
- * use every state of it as a mount would, tell what it is, and check it.
+/* fuzz.h - the body of the fuzz targets of all drivers.  The input is opened as an image in
+ * memory; every state is mapped, read and seeked in as a mount does, the info is printed, and the
+ * image is checked.
  *
- * The work for one input is bounded, so that a claim of exabytes costs no more than one of bytes.
+ * The work per input is bounded, so that an image with a disk of exabytes takes no longer than a
+ * small one.
  */
 #ifndef VDISK_FUZZ_H
 #define VDISK_FUZZ_H
@@ -27,10 +29,10 @@
 #define FUZZ_STATES  8
 #define FUZZ_EXTENTS 512
 #define FUZZ_SEEKS   8
-#define FUZZ_STRIDE  (64u << 10) /* on over a range that cannot be read */
+#define FUZZ_STRIDE  (64u << 10) /* step over a range that cannot be read */
 #define FUZZ_CACHE   (256u << 10)
 
-/* libFuzzer keeps the input of an abort. */
+/* abort() makes libFuzzer store the input. */
 #define fuzz_require(holds)                                                                        \
 	do {                                                                                       \
 		if (!(holds)) {                                                                    \
@@ -39,7 +41,7 @@
 		}                                                                                  \
 	} while (0)
 
-/* The promises of view_resolve, whatever the image says. */
+/* The postconditions of view_resolve, which hold for any image. */
 static inline void fuzz_check_extent(const struct extent *x, uint64_t asked)
 {
 	fuzz_require(x->len > 0 && x->len <= asked);
@@ -127,7 +129,7 @@ static inline int fuzz_one_with(
 	struct err e = ERR_INIT;
 	struct image_options o = {
 		.format = format,
-		.nobacking = true, /* or what has a parent would never be looked into */
+		.nobacking = true, /* opens images that have a parent, too */
 		.secrets = secrets,
 		.cache = cache_new(FUZZ_CACHE, &e),
 		.codec = codec_new(&e),

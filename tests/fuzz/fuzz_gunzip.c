@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* gzip files: what is read at any place is what is read from the beginning on.  The input is
- * deflate streams, which get headers and checksums here, or hardly any would be right. */
+/* gzip files: a read at any offset returns the same bytes as a sequential read.  The input is
+ * deflate streams; the target adds headers and checksums, since few mutated inputs would have
+ * valid ones. */
 #include <string.h>
 
 #include <zlib.h>
@@ -22,7 +23,7 @@ static void read_all(struct io *io, unsigned char *out)
 	fuzz_require(io_read(io, out, io->size, 0, &e) == 0);
 }
 
-/* From the end to the beginning, where no reader has left a decoder behind. */
+/* Backwards: no position has a decoder that an earlier read left just before it. */
 static void read_backwards(struct io *io, const unsigned char *expected)
 {
 	unsigned char buf[LEN];
@@ -59,8 +60,9 @@ static void compare(const uint8_t *data, size_t size, struct cache *cache)
 	io_unref(one);
 }
 
-/* The deflate stream at data: how long it is, and the trailer that it must have.  0: it is none. */
-static size_t measure(const uint8_t *data, size_t size, uint8_t *trailer)
+/* Returns the length of the deflate stream at data and sets the gzip trailer for it; 0 if there is
+ * no valid stream. */
+static size_t deflate_length(const uint8_t *data, size_t size, uint8_t *trailer)
 {
 	z_stream z = {.next_in = (void *)data, .avail_in = size};
 	uint32_t sum = crc32(0, NULL, 0), words[2];
@@ -81,13 +83,13 @@ static size_t measure(const uint8_t *data, size_t size, uint8_t *trailer)
 	return r == Z_STREAM_END ? z.total_in : 0;
 }
 
-/* Makes members of the streams in data; what is left is put behind them as it is. */
-static size_t dress(const uint8_t *data, size_t size, uint8_t *out)
+/* Makes a gzip member of each stream in data; copies the rest behind the last member unchanged. */
+static size_t make_gzip(const uint8_t *data, size_t size, uint8_t *out)
 {
 	uint8_t trailer[8], *p = out;
 	size_t n;
 
-	while (size > 0 && (n = measure(data, size, trailer)) > 0) {
+	while (size > 0 && (n = deflate_length(data, size, trailer)) > 0) {
 		p = mempcpy(p, "\x1f\x8b\x08\0\0\0\0\0\0\3", 10);
 		p = mempcpy(p, data, n);
 		p = mempcpy(p, trailer, 8);
@@ -102,12 +104,12 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
 	struct err e = ERR_INIT;
 	struct cache *cache = cache_new(FUZZ_CACHE, &e);
-	/* A stream takes two bytes at least. */
+	/* A stream has at least two bytes, and its header and trailer add 18. */
 	uint8_t *file = malloc(10 * (size_t)INPUT_MAX);
 
 	fuzz_require(cache && file);
 	if (size <= INPUT_MAX)
-		compare(file, dress(data, size, file), cache);
+		compare(file, make_gzip(data, size, file), cache);
 	free(file);
 	cache_free(cache);
 	return 0;

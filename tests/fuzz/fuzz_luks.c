@@ -11,7 +11,7 @@
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
-/* Up to 3 iterations: no more is learnt from millions, and they would be all that is done. */
+/* Limits the iterations of PBKDF2 to 3: with more, an input would spend all its time there. */
 static void cut_iterations(uint8_t *p)
 {
 	p[0] = p[1] = p[2] = 0;

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* fuzz_machine.h - what holds of every description of a machine that could be read. */
+/* fuzz_machine.h - invariants of every machine description that was parsed successfully. */
 #ifndef VDISK_FUZZ_MACHINE_H
 #define VDISK_FUZZ_MACHINE_H
 

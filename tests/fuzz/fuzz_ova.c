@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* Archives with what is in them: the table of contents, the descriptor, the manifest, disks that
- * are in chunks and compressed.  Checksums of headers are made right first. */
+/* OVA archives: the tar headers, the descriptor, the manifest, and disks that are compressed or
+ * split into chunks.  The checksums of the headers are made valid first. */
 #include <stdio.h>
 #include <string.h>
 
@@ -22,7 +22,7 @@ static void seal(uint8_t *h)
 	snprintf((char *)h + 148, 8, "%06o", sum);
 }
 
-/* Headers are where the magic is. */
+/* A sector with the magic of ustar is taken for a header. */
 static void seal_all(uint8_t *p, size_t size)
 {
 	for (size_t at = 0; at + 512 <= size; at += 512)
@@ -78,7 +78,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	fuzz_require(copy != NULL);
 	memcpy(copy, data, size);
 	seal_all(copy, size);
-	/* What begins otherwise would be a descriptor, and its files those of the host. */
+	/* Any other input would be opened as a descriptor, whose files are read from the host. */
 	if (size >= 512 && memcmp(copy + 257, "ustar", 5) == 0)
 		use_package(io_from_memory(copy, size, "fuzz.ova", &e));
 	free(copy);

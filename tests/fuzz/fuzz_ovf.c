@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* Descriptors of packages, and manifests, which are text of another kind. */
+/* Descriptors of OVF packages, and their manifests, which have a syntax of their own. */
 #include <string.h>
 
 #include "fuzz.h"

@@ -1,9 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* fuzz_ptable.c - partition tables of disks that are the fuzzer's input.
- *
- * Checksums would keep the fuzzer out of the GPT: the low bits of the last byte say whether to make
- * them right first, and which sector size to claim.
- */
+/* fuzz_ptable.c - partition tables.  The input is the disk and a last byte of options: whether to
+ * make the checksums of the GPT valid, without which few inputs would pass, and the sector size. */
 #include <stdlib.h>
 #include <zlib.h>
 
@@ -29,7 +26,7 @@ static int flat_map(
 	return 0;
 }
 
-/* Makes the header at lba, if there may be one, say where it is, and its checksums right. */
+/* If there is a GPT header at lba, sets its own LBA and makes its checksums valid. */
 static void seal(uint8_t *disk, size_t size, uint32_t sector, uint64_t lba)
 {
 	uint8_t *p = disk + lba * sector;

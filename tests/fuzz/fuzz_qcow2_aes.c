@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* Every image is encrypted, with the method that takes no time to unlock. */
+/* Every input gets the encryption method AES, whose key needs no key derivation. */
 #include <string.h>
 
 #include "fuzz.h"

@@ -1,13 +1,13 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* Repairs images of all formats: what could be read reads the same afterwards, and what was mended
- * does not come back. */
+/* Repairs images of all formats.  Data that was readable before reads the same afterwards, and a
+ * second check does not find the repaired errors again. */
 #include "fuzz.h"
 #include "memory_file.h"
 
 #define SAMPLES 64
 #define SAMPLE  4096u
 
-/* Of the disk, all along it. */
+/* Samples of the disk at equal distances. */
 struct sample {
 	bool good;
 	unsigned char bytes[SAMPLE];
@@ -35,8 +35,8 @@ static void compare_samples(const struct sample *before, const struct sample *af
 				     memcmp(before[i].bytes, after[i].bytes, SAMPLE) == 0);
 }
 
-static bool look(unsigned char *bytes, uint64_t size, struct image_options *o, struct sample *s,
-	struct check_report *r)
+static bool read_and_check(unsigned char *bytes, uint64_t size, struct image_options *o,
+	struct sample *s, struct check_report *r)
 {
 	struct err e = ERR_INIT;
 	struct image *img;
@@ -53,7 +53,7 @@ static bool look(unsigned char *bytes, uint64_t size, struct image_options *o, s
 	return true;
 }
 
-/* Where the file ends then. */
+/* Returns the size of the repaired file. */
 static uint64_t repair(
 	unsigned char *bytes, uint64_t size, struct image_options *o, struct check_report *r)
 {
@@ -75,9 +75,9 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
-	static unsigned char bytes[FILE_ROOM];
+	static unsigned char bytes[FILE_SIZE_MAX];
 	static struct sample before[SAMPLES], after[SAMPLES];
-	struct check_report was, mended, is;
+	struct check_report was, repaired, is;
 	struct err e = ERR_INIT;
 	struct image_options o = {
 		.nobacking = true,
@@ -86,16 +86,16 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	};
 
 	fuzz_require(o.cache && o.codec);
-	if (size <= FILE_ROOM / 4) {
+	if (size <= FILE_SIZE_MAX / 4) {
 		memcpy(bytes, data, size);
-		if (look(bytes, size, &o, before, &was)) {
-			uint64_t end = repair(bytes, size, &o, &mended);
+		if (read_and_check(bytes, size, &o, before, &was)) {
+			uint64_t end = repair(bytes, size, &o, &repaired);
 
-			fuzz_require(look(bytes, end, &o, after, &is));
+			fuzz_require(read_and_check(bytes, end, &o, after, &is));
 			compare_samples(before, after);
-			if (was.check_errors == 0 && mended.check_errors == 0)
+			if (was.check_errors == 0 && repaired.check_errors == 0)
 				fuzz_require(is.check_errors == 0 &&
-					     is.corruptions <= mended.corruptions);
+					     is.corruptions <= repaired.corruptions);
 			memset(bytes, 0, end);
 		}
 		memset(bytes, 0, size);

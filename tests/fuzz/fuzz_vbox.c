@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* fuzz_vbox.c - VirtualBox's descriptions of machines. */
+/* fuzz_vbox.c - machine descriptions of VirtualBox. */
 #include <string.h>
 
 #include "util/limits.h"

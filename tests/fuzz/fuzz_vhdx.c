@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* VHDX.  A file has megabytes of nothing between its parts and checksums over most of them.  So an
- * input is not a file but changes to one that is valid.  The first byte says whether the log is
- * active and whether there is a parent; then come records of a part (1 byte), a place in it (1), a
- * length (1) and bytes to put there.  Checksums are made right afterwards. */
+/* VHDX.  A file has megabytes of unused space between its structures, and checksums on most of
+ * them.  So the input is a list of changes to a valid file.  Its first byte selects whether the
+ * log is active and whether there is a parent; the records follow: the structure (1 byte), the
+ * offset in it (1), the length (1) and the bytes to write.  The checksums are made valid
+ * afterwards. */
 #include <string.h>
 
 #include "util/crc32c.h"
@@ -114,7 +115,7 @@ static void put_parent(uint8_t *file)
 		put(p + 28 + i / 2 * 12 + i % 2 * 2, 2 * strlen(texts[i]), 2);
 		put_utf16(p + 64 + 80 * i, texts[i]);
 	}
-	/* Block 3 is there in part; its bits are somewhere in block 0. */
+	/* Block 3 is partially present; its sector bitmap overlaps block 0. */
 	file[2 * MIB + 8 * 3] |= 7;
 	put(file + 2 * MIB + 8 * 4096, 4 * MIB | 6, 8);
 	memset(file + 4 * MIB + 3 * 256, 0xc1, 100);
@@ -136,7 +137,7 @@ static void change(uint8_t *file, const uint8_t *data, size_t size)
 	}
 }
 
-/* An entry that changes a page and clears one; active: it is to be replayed. */
+/* A log entry that changes one page and clears another; it is replayed if active. */
 static void put_log(uint8_t *file, bool active)
 {
 	uint8_t *p = file + MIB;
@@ -158,7 +159,7 @@ static void put_log(uint8_t *file, bool active)
 	memset(file + HEADER + 48, active ? 'L' : 0, GUID_LEN);
 }
 
-/* Of the entries in the log, at its first pages. */
+/* Seals the entries in the first pages of the log. */
 static void seal_log(uint8_t *file)
 {
 	for (size_t at = MIB; at < MIB + 16 * PAGE; at += PAGE) {

@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* fuzz_vmdk_desc.c - the descriptor parser alone: extents need files, which images in memory have
- * not. */
+/* fuzz_vmdk_desc.c - the descriptor parser alone: an image in memory has no extent files. */
 #include <string.h>
 
 #include "fuzz.h"
@@ -9,13 +8,13 @@
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
-/* NULL, or a string that ends inside the text. */
+/* s is NULL, or a string that ends inside the text. */
 static void check_string(const char *s, const char *text, size_t size)
 {
 	fuzz_require(!s || (s >= text && s <= text + size));
 }
 
-/* Whatever it was, it is no longer than it may be. */
+/* A file name, valid or not, fits into VMDK_NAME_MAX bytes. */
 static void check_name(const struct vmdk_descriptor *d, const char *name)
 {
 	char out[VMDK_NAME_MAX];

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* fuzz_vmdk_extent.c - sparse extents without their descriptor, which images in memory cannot have
- * beside them: seSparse above all. */
+/* fuzz_vmdk_extent.c - sparse extents, seSparse above all, without the descriptor: an image in
+ * memory is a single file. */
 #include <string.h>
 
 #include "fuzz.h"
@@ -51,7 +51,7 @@ static void walk(const struct vmdk_extent *x)
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
 	struct err e = ERR_INIT;
-	/* With the format named, streams that lost their end are read as well. */
+	/* An explicit format also opens truncated streams. */
 	struct image_options o = {
 		.format = "vmdk", .cache = cache_new(FUZZ_CACHE, &e), .codec = codec_new(&e)};
 	struct io *io = io_from_memory(data, size, "fuzz", &e);

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* fuzz_vmx.c - VMware's descriptions of machines: a .vmx, a NUL, and perhaps a .vmsd. */
+/* fuzz_vmx.c - machine descriptions of VMware: a .vmx, a NUL, and optionally a .vmsd. */
 #include <string.h>
 
 #include "util/limits.h"

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* VHD.  Its checksums are made right first, or hardly anything would get past them. */
+/* VHD.  The checksums are made valid first: few inputs would pass them otherwise. */
 #include <string.h>
 
 #include "fuzz.h"

@@ -1,14 +1,14 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* fuzz_write.h - writes into hostile images: the fuzz targets of all writable formats.
+/* fuzz_write.h - writes to hostile images: the fuzz targets of all writable formats.
  *
- * An input is an image and, in its last PROGRAM bytes, the operations on it: write, clear, flush,
- * resize, snapshots, reopen.  A model knows the content of some places of the disk ("cells") and of
- * the same places in each snapshot.  Whatever the image says:
- *   - nothing crashes, and an error has a code and a text
- *   - a cell that could be read, or whose write succeeded, reads as the model says, in this session
- *     and after reopening, unless the image went fail-stop: then that holds of all that was flushed
- *   - a snapshot does not change
- *   - an image whose check found no corruption has none afterwards
+ * The input is an image, followed by PROGRAM bytes of operations: write, clear, flush, resize,
+ * snapshots, reopen.  A model has the content of some ranges ("cells") of the disk and of each
+ * snapshot.  For any image:
+ * - nothing crashes, and an error has a code and a text
+ * - a cell that was readable, or whose write succeeded, reads as in the model, before and after
+ *   reopening.  After an error that made the image fail-stop, this holds only for flushed data
+ * - a snapshot does not change
+ * - an image without corruptions at the start has none at the end
  */
 #ifndef VDISK_FUZZ_WRITE_H
 #define VDISK_FUZZ_WRITE_H
@@ -20,12 +20,12 @@
 #include "image/snapshot.h"
 #include "image/state.h"
 
-#define PROGRAM 64u /* bytes, three for each operation */
-#define CELL    4096u
-#define CELLS   24u
-#define SHOTS   6u
+#define PROGRAM   64u /* bytes; an operation has three */
+#define CELL      4096u
+#define CELLS     24u
+#define SNAPSHOTS 6u
 
-/* The content of the cells of one state.  A cell that is not known may have any. */
+/* The content of the cells of one state; that of a cell that is not known is undefined. */
 struct cells {
 	bool known[CELLS];
 	unsigned char bytes[CELLS][CELL];
@@ -34,13 +34,13 @@ struct cells {
 struct fuzzed {
 	struct image_options o;
 	struct image *img;
-	unsigned char *bytes; /* of the file */
-	uint64_t offs[CELLS]; /* ascending, no two overlap */
+	unsigned char *bytes; /* the file */
+	uint64_t offs[CELLS]; /* ascending; cells do not overlap */
 	unsigned ncells;
 	struct cells live, flushed;
-	struct cells shots[SHOTS]; /* of img->states[1...] */
-	unsigned nshots;
-	bool failed; /* fail-stop */
+	struct cells snapshots[SNAPSHOTS]; /* the states img->states[1...] */
+	unsigned nsnapshots;
+	bool failed; /* the image is fail-stop */
 };
 
 static inline struct view *fuzzed_disk(const struct fuzzed *f)
@@ -48,7 +48,7 @@ static inline struct view *fuzzed_disk(const struct fuzzed *f)
 	return f->img->states[0]->view;
 }
 
-/* The first cells of the disk, some along it, and the last ones. */
+/* Places cells at the start of the disk, at equal distances, and at the end. */
 static inline void fuzzed_place_cells(struct fuzzed *f)
 {
 	uint64_t all = fuzzed_disk(f)->size / CELL, next = 0;
@@ -64,7 +64,7 @@ static inline void fuzzed_place_cells(struct fuzzed *f)
 	}
 }
 
-static inline void fuzzed_look(const struct fuzzed *f, const struct view *v, struct cells *c)
+static inline void fuzzed_read_cells(const struct fuzzed *f, const struct view *v, struct cells *c)
 {
 	for (unsigned i = 0; i < f->ncells; i++) {
 		struct err e = ERR_INIT;
@@ -95,11 +95,11 @@ static inline void fuzzed_compare_all(const struct fuzzed *f)
 	if (f->failed)
 		return;
 	fuzzed_compare(f, fuzzed_disk(f), &f->live);
-	for (unsigned i = 0; i < f->nshots; i++)
-		fuzzed_compare(f, f->img->states[i + 1]->view, &f->shots[i]);
+	for (unsigned i = 0; i < f->nsnapshots; i++)
+		fuzzed_compare(f, f->img->states[i + 1]->view, &f->snapshots[i]);
 }
 
-/* The cells that are the same in both stay known. */
+/* Keeps only the cells known that are the same in both. */
 static inline void fuzzed_keep_common(
 	const struct fuzzed *f, struct cells *c, const struct cells *d)
 {
@@ -118,8 +118,9 @@ static inline void fuzzed_flush(struct fuzzed *f)
 		f->failed = true;
 }
 
-/* An operation that failed has either changed nothing else, or the image is fail-stop. */
-static inline void fuzzed_after(struct fuzzed *f, int rc, const struct err *e)
+/* A failed operation either changes nothing else or makes the image fail-stop, which the flush
+ * detects. */
+static inline void fuzzed_check_result(struct fuzzed *f, int rc, const struct err *e)
 {
 	fuzz_require(rc == 0 || (rc == -e->code && e->text[0] != '\0'));
 	if (rc < 0)
@@ -150,7 +151,7 @@ static inline void fuzzed_write(struct fuzzed *f, unsigned i, unsigned a, bool c
 		f->live.known[i] = true;
 	if (rc < 0)
 		f->live.known[i] = false;
-	fuzzed_after(f, rc, &e);
+	fuzzed_check_result(f, rc, &e);
 }
 
 static inline void fuzzed_resize(struct fuzzed *f, unsigned a)
@@ -169,48 +170,49 @@ static inline void fuzzed_resize(struct fuzzed *f, unsigned a)
 	for (unsigned i = 0; i < f->ncells; i++)
 		if (!range_fits(f->offs[i], CELL, disk->size))
 			f->live.known[i] = false;
-	fuzzed_after(f, rc, &e);
+	fuzzed_check_result(f, rc, &e);
 	if (rc == 0)
 		f->flushed = f->live;
 }
 
-static inline void fuzzed_take(struct fuzzed *f, unsigned a)
+static inline void fuzzed_create_snapshot(struct fuzzed *f, unsigned a)
 {
 	struct err e = ERR_INIT;
 	char name[16];
 	unsigned no;
 	int rc;
 
-	if (f->nshots == SHOTS)
+	if (f->nsnapshots == SNAPSHOTS)
 		return;
 	snprintf(name, sizeof name, "shot %u", a);
 	rc = snapshot_create(f->img, name, &no, &e);
-	fuzzed_after(f, rc, &e);
+	fuzzed_check_result(f, rc, &e);
 	if (rc == 0)
-		f->flushed = f->shots[f->nshots++] = f->live;
+		f->flushed = f->snapshots[f->nsnapshots++] = f->live;
 }
 
-static inline void fuzzed_drop(struct fuzzed *f, unsigned i)
+static inline void fuzzed_delete_snapshot(struct fuzzed *f, unsigned i)
 {
 	struct err e = ERR_INIT;
 	int rc = snapshot_delete(f->img, f->img->states[i + 1]->no, &e);
 
-	fuzzed_after(f, rc, &e);
+	fuzzed_check_result(f, rc, &e);
 	if (rc < 0)
 		return;
 	f->flushed = f->live;
-	f->nshots--;
-	memmove(f->shots + i, f->shots + i + 1, (f->nshots - i) * sizeof f->shots[0]);
+	f->nsnapshots--;
+	memmove(f->snapshots + i, f->snapshots + i + 1,
+		(f->nsnapshots - i) * sizeof f->snapshots[0]);
 }
 
-static inline void fuzzed_apply(struct fuzzed *f, unsigned i)
+static inline void fuzzed_apply_snapshot(struct fuzzed *f, unsigned i)
 {
 	struct err e = ERR_INIT;
 	int rc = snapshot_apply(f->img, f->img->states[i + 1]->no, &e);
 
-	fuzzed_after(f, rc, &e);
+	fuzzed_check_result(f, rc, &e);
 	if (rc == 0)
-		f->flushed = f->live = f->shots[i];
+		f->flushed = f->live = f->snapshots[i];
 }
 
 static inline bool fuzzed_open(struct fuzzed *f, uint64_t size)
@@ -219,7 +221,7 @@ static inline bool fuzzed_open(struct fuzzed *f, uint64_t size)
 	return f->img != NULL;
 }
 
-/* Returns false when it stays closed. */
+/* Returns false if the image cannot be opened again. */
 static inline bool fuzzed_reopen(struct fuzzed *f)
 {
 	struct err e = ERR_INIT;
@@ -235,8 +237,8 @@ static inline bool fuzzed_reopen(struct fuzzed *f)
 	}
 	if (f->failed)
 		fuzzed_keep_common(f, &f->live, &f->flushed);
-	/* A change of the snapshots that failed may have happened. */
-	if (f->img->nstates != f->nshots + 1) {
+	/* A failed snapshot operation may nevertheless have been done. */
+	if (f->img->nstates != f->nsnapshots + 1) {
 		fuzz_require(f->failed);
 		return true;
 	}
@@ -246,9 +248,9 @@ static inline bool fuzzed_reopen(struct fuzzed *f)
 	return true;
 }
 
-static inline void fuzzed_operate(struct fuzzed *f, const uint8_t *op)
+static inline void fuzzed_run_operation(struct fuzzed *f, const uint8_t *op)
 {
-	unsigned shot = f->nshots ? op[1] % f->nshots : 0;
+	unsigned snapshot = f->nsnapshots ? op[1] % f->nsnapshots : 0;
 
 	switch (op[0] % 16) {
 	case 0:
@@ -274,21 +276,21 @@ static inline void fuzzed_operate(struct fuzzed *f, const uint8_t *op)
 		fuzzed_resize(f, op[1]);
 		break;
 	case 12:
-		fuzzed_take(f, op[1]);
+		fuzzed_create_snapshot(f, op[1]);
 		break;
 	case 13:
-		if (f->nshots)
-			fuzzed_drop(f, shot);
+		if (f->nsnapshots)
+			fuzzed_delete_snapshot(f, snapshot);
 		break;
 	case 14:
-		if (f->nshots)
-			fuzzed_apply(f, shot);
+		if (f->nsnapshots)
+			fuzzed_apply_snapshot(f, snapshot);
 		break;
 	}
 }
 
-/* A cluster that two entries share by a right refcount of 2 ends as one entry's without the COPIED
- * flag: the next write copies it, and no byte is at risk. */
+/* A cluster that is shared by two entries, with a correct refcount of 2, ends as a cluster of one
+ * entry without the COPIED flag.  The next write copies it, so no data is at risk. */
 static inline bool fuzzed_is_harmless(const char *sentence)
 {
 	const char *count = strstr(sentence, "refcount=1");
@@ -305,7 +307,7 @@ static inline void fuzzed_found(void *arg, const char *sentence)
 		++*errors;
 }
 
-/* Was all of it checked without a corruption? */
+/* Returns whether the check is complete and found no corruption. */
 static inline bool fuzzed_is_clean(const struct fuzzed *f)
 {
 	unsigned errors = 0;
@@ -315,31 +317,31 @@ static inline bool fuzzed_is_clean(const struct fuzzed *f)
 	return image_check(f->img, 0, &r, &e) == 0 && errors == 0 && r.check_errors == 0;
 }
 
-/* Returns false when the image was refused on the way. */
+/* Returns false if the image could not be reopened. */
 static inline bool fuzzed_run(struct fuzzed *f, const uint8_t *program)
 {
 	for (unsigned i = 0; i + 3 <= PROGRAM; i += 3) {
 		if (program[i] % 16 != 15)
-			fuzzed_operate(f, program + i);
+			fuzzed_run_operation(f, program + i);
 		else if (!fuzzed_reopen(f))
 			return false;
-		if (f->failed && f->img->nstates != f->nshots + 1)
+		if (f->failed && f->img->nstates != f->nsnapshots + 1)
 			return true;
 		fuzzed_compare_all(f);
 	}
 	return fuzzed_reopen(f);
 }
 
-static inline bool fuzzed_look_all(struct fuzzed *f)
+static inline bool fuzzed_read_all(struct fuzzed *f)
 {
-	if (f->img->nstates > SHOTS + 1)
+	if (f->img->nstates > SNAPSHOTS + 1)
 		return false;
 	fuzzed_place_cells(f);
-	fuzzed_look(f, fuzzed_disk(f), &f->live);
+	fuzzed_read_cells(f, fuzzed_disk(f), &f->live);
 	f->flushed = f->live;
-	f->nshots = f->img->nstates - 1;
-	for (unsigned i = 0; i < f->nshots; i++)
-		fuzzed_look(f, f->img->states[i + 1]->view, &f->shots[i]);
+	f->nsnapshots = f->img->nstates - 1;
+	for (unsigned i = 0; i < f->nsnapshots; i++)
+		fuzzed_read_cells(f, f->img->states[i + 1]->view, &f->snapshots[i]);
 	return f->ncells > 0;
 }
 
@@ -355,7 +357,7 @@ static inline void fuzzed_image(struct fuzzed *f, uint64_t size, const uint8_t *
 	f->o.write = true;
 	if (!fuzzed_open(f, size))
 		return;
-	if (!fuzzed_look_all(f) || fuzzed_run(f, program)) {
+	if (!fuzzed_read_all(f) || fuzzed_run(f, program)) {
 		fuzz_require(!clean || f->failed || fuzzed_is_clean(f));
 		image_close(f->img);
 	}
@@ -363,11 +365,11 @@ static inline void fuzzed_image(struct fuzzed *f, uint64_t size, const uint8_t *
 
 static inline int fuzz_write(const char *format, const uint8_t *data, size_t size)
 {
-	static unsigned char bytes[FILE_ROOM];
+	static unsigned char bytes[FILE_SIZE_MAX];
 	static struct fuzzed f;
 	struct err e = ERR_INIT;
 
-	if (size < PROGRAM || size > FILE_ROOM / 4)
+	if (size < PROGRAM || size > FILE_SIZE_MAX / 4)
 		return 0;
 	size -= PROGRAM;
 	memset(&f, 0, sizeof f);
@@ -388,8 +390,9 @@ static inline int fuzz_write(const char *format, const uint8_t *data, size_t siz
 	return 0;
 }
 
-/* Mutation: most bytes of an image are data, and changing them finds nothing.  So words that are
- * not zero, as those of tables are, get the values of others, and checksums are put right. */
+/* Mutation.  Most bytes of an image are data, and changes of data find nothing.  So non-zero
+ * words, which tables consist of, are replaced by other words of the image, and checksums are made
+ * valid. */
 
 size_t LLVMFuzzerMutate(uint8_t *data, size_t size, size_t max_size);
 
@@ -399,7 +402,7 @@ static inline uint32_t fuzz_random(uint32_t *state)
 	return *state >> 8;
 }
 
-/* The position of an aligned word that is not zero, near the start as often as anywhere. */
+/* Returns the position of an aligned non-zero word, half of the time one near the start. */
 static inline size_t fuzz_word(const uint8_t *data, size_t words, size_t width, uint32_t *state)
 {
 	static const uint8_t zero[8];
@@ -468,7 +471,7 @@ static inline size_t fuzz_mutate(uint8_t *data, size_t size, size_t max_size, ui
 	return image + PROGRAM;
 }
 
-/* Defines the target of a format; repair puts its checksums right. */
+/* Defines the target of a format; repair makes the checksums of the image valid. */
 #define FUZZ_WRITE(format, repair)                                                                 \
 	int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);                              \
 	int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)                               \

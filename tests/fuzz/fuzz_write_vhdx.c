@@ -2,7 +2,7 @@
 #include "util/crc32c.h"
 #include "fuzz_write.h"
 
-/* [MS-VHDX] 2.2: two headers and two region tables at fixed places, each with a checksum. */
+/* [MS-VHDX] 2.2: two headers and two region tables at fixed positions, each with a checksum. */
 static const struct {
 	uint32_t pos, len;
 } summed[] = {

@@ -6,7 +6,8 @@
 #define HEADER     1024u
 #define HEADER_SUM 36u
 
-/* The complement of the sum of all bytes but its own (Microsoft's specification, "Checksum"). */
+/* The complement of the sum of all bytes, without the checksum's own (Microsoft's specification,
+ * "Checksum"). */
 static void put_sum(uint8_t *p, size_t len, size_t at)
 {
 	uint32_t sum = 0;

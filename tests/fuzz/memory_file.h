@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* memory_file.h - a writable host file in memory for fuzz targets that change images.
+/* memory_file.h - a writable host file in memory, for fuzz targets that change images.
  *
- * The bytes belong to the caller, so that they stay when the image is closed and opened again.  A
- * write past FILE_ROOM fails with ENOSPC, which bounds the memory of one input.  One thread.
+ * The caller owns the bytes, so that they survive closing and reopening the image.  A write beyond
+ * FILE_SIZE_MAX fails with ENOSPC, which bounds the memory of one input.  Not thread-safe.
  */
 #ifndef VDISK_FUZZ_MEMORY_FILE_H
 #define VDISK_FUZZ_MEMORY_FILE_H
@@ -13,11 +13,11 @@
 #include "fuzz.h"
 #include "open/open.h"
 
-#define FILE_ROOM (8u << 20)
+#define FILE_SIZE_MAX (8u << 20)
 
 struct memory_file {
 	struct io io;
-	unsigned char *bytes; /* FILE_ROOM of them; zeroes past the end of the file */
+	unsigned char *bytes; /* FILE_SIZE_MAX bytes; zeroes beyond the end of the file */
 };
 
 static ssize_t memory_file_read(struct io *io, void *buf, size_t len, uint64_t pos)
@@ -31,7 +31,7 @@ static ssize_t memory_file_read(struct io *io, void *buf, size_t len, uint64_t p
 
 static int memory_file_write(struct io *io, const void *buf, size_t len, uint64_t pos)
 {
-	if (!range_fits(pos, len, FILE_ROOM))
+	if (!range_fits(pos, len, FILE_SIZE_MAX))
 		return -ENOSPC;
 	memcpy(((struct memory_file *)io)->bytes + pos, buf, len);
 	return 0;
@@ -39,7 +39,7 @@ static int memory_file_write(struct io *io, const void *buf, size_t len, uint64_
 
 static int memory_file_resize(struct io *io, uint64_t size)
 {
-	if (size > FILE_ROOM)
+	if (size > FILE_SIZE_MAX)
 		return -ENOSPC;
 	if (size < io->size)
 		memset(((struct memory_file *)io)->bytes + size, 0, io->size - size);
@@ -65,7 +65,7 @@ static const struct io_ops memory_file_ops = {
 	.close = memory_file_close,
 };
 
-/* The image in the first size bytes, or NULL when it is refused. */
+/* Opens the image in the first size bytes; returns NULL if it is refused. */
 static inline struct image *memory_file_open(
 	unsigned char *bytes, uint64_t size, const struct image_options *o)
 {

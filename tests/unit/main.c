@@ -1,8 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* main.c - runs all suites, or those named on the command line.
- *
- * All that is random derives from the number in the environment variable SEED, 0 without one.
- */
+/* main.c - runs all suites, or those named on the command line.  All random numbers derive from
+ * the environment variable SEED, 0 by default. */
 #include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -37,8 +35,7 @@ int main(int argc, char **argv)
 	printf("SEED=%s\n", seed ? seed : "0");
 	fflush(stdout);
 
-	/* libcheck's four seconds are short for a sanitizer on a machine that does other things
-	 * too. */
+	/* The default of four seconds is too short for a sanitizer on a busy machine. */
 	setenv("CK_DEFAULT_TIMEOUT", "60", 0);
 	for (size_t i = 0; i < sizeof suites / sizeof suites[0]; i++)
 		if (wanted(suites[i].name, argc, argv))

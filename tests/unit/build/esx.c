@@ -7,7 +7,7 @@
 #include "util/bytes.h"
 #include "common/unit.h"
 
-#define STATE_AT 1u /* the volatile header's sector */
+#define STATE_AT 1u /* sector of the volatile header */
 
 void build_esx_put(struct build_esx *b, size_t pos, unsigned width, uint64_t v)
 {
@@ -29,7 +29,7 @@ static void put_directory(struct build_esx *b, uint32_t tables)
 	}
 }
 
-/* Directory, tables and grains from sector gd on. */
+/* Places the grain directory at sector gd, behind it the grain tables and the grains. */
 static void lay_out(struct build_esx *b, uint32_t gd, uint64_t capacity)
 {
 	uint32_t tables = div_round_up(div_round_up(capacity, b->grain), ESX_TABLE);

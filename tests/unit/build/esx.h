@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* esx.h - sparse extents of ESX in memory, good ones that a test then bends. */
+/* esx.h - valid sparse extents of ESX (COWD, seSparse) in memory, for tests that then change
+ * fields. */
 #ifndef UNIT_BUILD_ESX_H
 #define UNIT_BUILD_ESX_H
 
@@ -7,8 +8,8 @@
 #include <stdint.h>
 
 #define ESX_SECTOR 512u
-#define ESX_GRAINS 8u    /* in the file: grain i is full of the byte 0x10 + i */
-#define ESX_TABLE  4096u /* entries of a grain table */
+#define ESX_GRAINS 8u    /* grains in the file; grain i is filled with the byte 0x10 + i */
+#define ESX_TABLE  4096u /* entries per grain table */
 
 /* Positions of header fields. */
 enum {
@@ -35,18 +36,18 @@ struct build_esx {
 	unsigned char *bytes;
 	size_t len;
 	unsigned entry_len;
-	uint32_t grain;            /* sectors */
-	uint32_t gd, tables, data; /* sectors */
+	uint32_t grain;            /* in sectors */
+	uint32_t gd, tables, data; /* in sectors */
 };
 
-/* Both with all tables there and nothing in them; a COWD extent is a root disk. */
+/* New extents with all grain tables, but without grains; the COWD extent is a root disk. */
 void build_cowd_new(struct build_esx *b, uint32_t capacity, uint32_t grain);
 void build_sesparse_new(struct build_esx *b, uint64_t capacity);
 void build_esx_free(struct build_esx *b);
 
 void build_esx_put(struct build_esx *b, size_t pos, unsigned width, uint64_t v);
 
-/* Grain i of the disk has this entry, or is grain d of the file. */
+/* Sets the entry of grain i of the disk: to a value, or to that of grain d in the file. */
 void build_esx_entry(struct build_esx *b, unsigned i, uint64_t entry);
 void build_esx_store(struct build_esx *b, unsigned i, unsigned d);
 

@@ -168,7 +168,7 @@ void build_qcow2_snapshot(struct build_qcow2 *b, const struct build_snapshot *s)
 	build_qcow2_put32(b, AT_NSNAPSHOTS, load_be32(b->bytes + AT_NSNAPSHOTS) + 1);
 }
 
-uint64_t build_qcow2_packed(const struct build_qcow2 *b, uint64_t pos, size_t len)
+uint64_t build_qcow2_compressed(const struct build_qcow2 *b, uint64_t pos, size_t len)
 {
 	uint64_t more = ((pos + len - 1) >> 9) - (pos >> 9);
 

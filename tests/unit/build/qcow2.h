@@ -1,8 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* qcow2.h - qcow2 images in memory, good ones that a test then bends.
- *
- * Every image has the same layout, one cluster each; tests write entries and bytes where they like.
- */
+/* qcow2.h - valid qcow2 images in memory, for tests that then change entries and bytes.  The
+ * layout is always the same, one cluster per structure. */
 #ifndef UNIT_BUILD_QCOW2_H
 #define UNIT_BUILD_QCOW2_H
 
@@ -15,8 +13,8 @@ enum {
 	AT_REFBLOCK,
 	AT_L1,
 	AT_L2,
-	AT_SNAPSHOTS, /* the table, when there is one */
-	AT_L1_COPY,   /* of snapshots, empty */
+	AT_SNAPSHOTS, /* the snapshot table, if any */
+	AT_L1_COPY,   /* L1 table of the snapshots, empty */
 	AT_DATA,      /* the first of DATA_CLUSTERS */
 	DATA_CLUSTERS = 8,
 	ALL_CLUSTERS = AT_DATA + DATA_CLUSTERS,
@@ -52,29 +50,29 @@ struct build_qcow2 {
 	unsigned char *bytes;
 	size_t len;
 	unsigned cluster_bits;
-	unsigned entry_size;   /* of the L2 table */
-	size_t extensions_end; /* where the next header extension goes */
-	size_t snapshots_end;  /* likewise, the next snapshot */
+	unsigned entry_size;   /* size of an L2 entry */
+	size_t extensions_end; /* position of the next header extension */
+	size_t snapshots_end;  /* position of the next entry of the snapshot table */
 };
 
 struct build_snapshot {
 	const char *id, *name;
 	uint64_t l1_pos;
 	uint32_t l1_size;
-	uint32_t extra_len; /* 0, 8 or 16; or a lie */
+	uint32_t extra_len; /* size of the extra data field, 0, 8 or 16, or an invalid value */
 	uint64_t vmstate_size, disk_size;
 };
 
-/* An image whose disk is all that the one L2 table maps.  incompatible goes into the header; data
- * cluster i is filled with the byte 0x10 + i. */
+/* Makes an image whose disk is exactly the range of its one L2 table.  incompatible is the
+ * header's field; data cluster i is filled with the byte 0x10 + i. */
 void build_qcow2_new(
 	struct build_qcow2 *b, unsigned version, unsigned cluster_bits, uint64_t incompatible);
 void build_qcow2_free(struct build_qcow2 *b);
 
-/* Makes it one that a check has nothing to say of: its disk has two clusters of data. */
+/* Completes the image so that a check finds no problem; its disk has two data clusters. */
 void build_qcow2_sound(struct build_qcow2 *b);
 
-/* With refcounts of 16 bits. */
+/* Sets a refcount; refcounts have 16 bits. */
 void build_qcow2_refcount(struct build_qcow2 *b, unsigned cluster, uint16_t count);
 
 void build_qcow2_field(struct build_qcow2 *b, size_t pos, unsigned width, uint64_t v);
@@ -83,10 +81,10 @@ void build_qcow2_put32(struct build_qcow2 *b, size_t pos, uint32_t v);
 void build_qcow2_put64(struct build_qcow2 *b, size_t pos, uint64_t v);
 void build_qcow2_put(struct build_qcow2 *b, size_t pos, const void *data, size_t len);
 
-/* The position of a cluster, from the enum above; data clusters count on from AT_DATA. */
+/* The position of a cluster of the enum above; AT_DATA + i is data cluster i. */
 uint64_t build_qcow2_at(const struct build_qcow2 *b, unsigned cluster);
 
-/* Bytes of disk that the L2 table maps. */
+/* The number of bytes of the disk that the L2 table maps. */
 uint64_t build_qcow2_span(const struct build_qcow2 *b);
 
 void build_qcow2_l1(struct build_qcow2 *b, unsigned i, uint64_t entry);
@@ -97,7 +95,7 @@ void build_qcow2_extension(struct build_qcow2 *b, uint32_t type, const void *dat
 void build_qcow2_backing(struct build_qcow2 *b, const char *name, const char *format);
 void build_qcow2_snapshot(struct build_qcow2 *b, const struct build_snapshot *s);
 
-/* The entry for a compressed cluster whose len bytes of input are at pos. */
-uint64_t build_qcow2_packed(const struct build_qcow2 *b, uint64_t pos, size_t len);
+/* The L2 entry of a compressed cluster with len bytes of compressed data at pos. */
+uint64_t build_qcow2_compressed(const struct build_qcow2 *b, uint64_t pos, size_t len);
 
 #endif

@@ -48,7 +48,7 @@ void tar_build_file(struct tar_build *t, const char *name, const char *text)
 	tar_build_add(t, '0', name, text, strlen(text));
 }
 
-/* The length counts its own digits: more of them make it longer. */
+/* The length field includes its own digits, so more digits make the record longer. */
 void tar_build_pax(struct tar_build *t, char type, const char *key, const char *value)
 {
 	size_t rest = strlen(key) + strlen(value) + 3, digits = 1;

@@ -70,7 +70,8 @@ static void put_blocks(unsigned char *data, const struct vdi_spec *s, uint32_t n
 	}
 }
 
-/* The disk, from the file as it was before its end was cut off, which reads as zeroes. */
+/* Fills the disk from the complete file; blocks in the part of the file that is cut off read as
+ * zeroes. */
 static void put_disk(struct memory_image *v, const struct vdi_spec *s)
 {
 	for (uint32_t i = 0; i < s->nblocks; i++) {

@@ -11,21 +11,21 @@
 #define VDI_FREE 0xffffffffu
 #define VDI_ZERO 0xfffffffeu
 
-/* What the header says; what is 0 gets a usual value. */
+/* The fields of the header; a field that is 0 gets a usual value. */
 struct vdi_spec {
 	uint32_t block_size, extra;
 	uint32_t map_pos, data_pos;
 	uint64_t size;
 	const uint32_t *map;
 	uint32_t nblocks;
-	uint64_t cut; /* bytes missing at the end of the file */
+	uint64_t cut; /* bytes cut off at the end of the file */
 	bool version_0;
 	uint32_t type;
-	unsigned char id, change, parent, parent_change; /* 0: zero, but 1 for the first two */
+	unsigned char id, change, parent, parent_change; /* fill a UUID each */
 };
 
-/* Number k of the data area is full of fill_pattern(k + 1), what lies before its data of 0xee. */
-/* An id is full of its number. */
+/* Block number k in the file is filled with fill_pattern(k + 1); the space before its data, with
+ * 0xee.  The UUIDs default to nil; id and change, to a UUID filled with 1. */
 struct memory_image vdi_image_make(const struct vdi_spec *spec);
 
 #endif

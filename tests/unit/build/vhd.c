@@ -22,7 +22,7 @@ static void seal(unsigned char *p, size_t len, size_t sum_at)
 
 void vhd_seal_footer(unsigned char *footer)
 {
-	seal(footer, 511, 64); /* the last byte is 0 or not there */
+	seal(footer, 511, 64); /* the last byte is 0, or absent in footers of 511 bytes */
 }
 
 void vhd_seal_header(struct vhd_image *v)
@@ -41,7 +41,7 @@ static void put_footer(unsigned char *f, const struct vhd_spec *s)
 	memcpy(f + 36, "Wi2k", 4);
 	put_be(f + 40, 8, s->size);
 	put_be(f + 48, 8, s->size);
-	put_be(f + 56, 4, 0x00010411); /* a geometry that is much too small */
+	put_be(f + 56, 4, 0x00010411); /* a CHS geometry much smaller than the disk */
 	put_be(f + 60, 4, s->type);
 	memset(f + 68, s->id, 16);
 	vhd_seal_footer(f);
@@ -80,7 +80,7 @@ static void put_header(struct vhd_image *v, const struct vhd_spec *s, size_t loc
 	vhd_seal_header(v);
 }
 
-/* Block i, which lies at pos: what the bitmap does not promise is garbage. */
+/* Stores block i at pos; sectors that are not marked in its bitmap are filled with garbage. */
 static void put_block(struct vhd_image *v, const struct vhd_spec *s, uint32_t i, size_t pos)
 {
 	size_t bitmap = round_up(div_round_up(s->block_size / SECTOR, 8), SECTOR);
@@ -124,7 +124,7 @@ static uint32_t blocks_stored(const struct vhd_spec *s)
 	return n;
 }
 
-/* Where things go; returns the place of the locators. */
+/* Computes the positions of all structures; returns that of the parent locators' data. */
 static size_t lay_out(struct vhd_image *v, struct vhd_spec *s)
 {
 	size_t bitmap, locators;

@@ -10,7 +10,7 @@
 
 #define PAGE       4096u
 #define TABLE_LEN  (64u << 10)
-#define LOCATOR_AT (128u << 10) /* in the metadata region; other items are before it */
+#define LOCATOR_AT (128u << 10) /* in the metadata region, after the other items */
 
 static const unsigned char bat_guid[] =
 	GUID_BYTES(0x2dc27766, 0xf623, 0x4200, 0x9d, 0x64, 0x11, 0x5e, 0x9b, 0xfd, 0x4a, 0x08);
@@ -80,7 +80,7 @@ static void put_table(unsigned char *table)
 	put_region(table, 1, metadata_guid, VHDX_META_AT, MIB);
 }
 
-/* Item i of the metadata, at offset; returns where its bytes go. */
+/* Adds entry i of the metadata table for an item at offset; returns the address of the item. */
 static unsigned char *put_item(
 	unsigned char *meta, unsigned i, const unsigned char *guid, uint32_t offset, uint32_t len)
 {
@@ -145,7 +145,7 @@ static uint64_t ratio(const struct vhdx_spec *s)
 	return ((uint64_t)8 << 20) * s->sector_size / s->block_size;
 }
 
-/* Block i of the disk at pos, and its bits in the bitmaps of its chunk. */
+/* Stores block i of the disk at pos, and its bits in the sector bitmap of its chunk. */
 static void put_block(struct memory_image *v, const struct vhdx_spec *s, uint32_t i, size_t pos,
 	unsigned char *bitmaps)
 {
@@ -212,7 +212,7 @@ struct memory_image vhdx_build(const struct vhdx_spec *spec)
 	return v;
 }
 
-/* The log. */
+/* Log entries. */
 
 static void put_descriptor(
 	unsigned char *p, unsigned char *data, const struct vhdx_change *c, uint64_t sequence)

@@ -29,7 +29,7 @@ void build_vmdk_text(struct build_vmdk *b, const char *text)
 	memcpy(area, text, strlen(text));
 }
 
-/* More zeroes at the end; the position where they begin. */
+/* Appends len zeroes; returns their position. */
 static size_t grow(struct build_vmdk *b, size_t len)
 {
 	size_t at = b->len;
@@ -139,7 +139,7 @@ void build_vmdk_both(struct build_vmdk *b, unsigned i, uint32_t entry)
 	build_vmdk_first(b, i, entry);
 }
 
-/* Streams. */
+/* Stream-optimized extents. */
 
 void build_stream_new(struct build_vmdk *b, uint64_t capacity, uint64_t grain, uint32_t flags)
 {
@@ -157,18 +157,18 @@ size_t build_stream_grain(struct build_vmdk *b, unsigned i, size_t len, unsigned
 	bool marked = load_le32(b->bytes + AT_FLAGS) & WITH_LBA;
 	size_t head = marked ? 12 : 4, room = head + compressBound(len);
 	size_t pos = grow(b, round_up(room, SECTOR));
-	uLongf packed = compressBound(len);
+	uLongf compressed_len = compressBound(len);
 	void *plain = malloc(len);
 
 	assert(plain);
 	memset(plain, byte, len);
-	if (compress(b->bytes + pos + head, &packed, plain, len) != Z_OK)
+	if (compress(b->bytes + pos + head, &compressed_len, plain, len) != Z_OK)
 		abort();
 	free(plain);
-	b->len = pos + round_up(head + packed, SECTOR);
+	b->len = pos + round_up(head + compressed_len, SECTOR);
 	if (marked)
 		build_vmdk_put(b, pos, 8, i * b->grain);
-	build_vmdk_put(b, pos + head - 4, 4, packed);
+	build_vmdk_put(b, pos + head - 4, 4, compressed_len);
 	b->entries[i] = pos / SECTOR;
 	return pos;
 }
@@ -182,7 +182,7 @@ static size_t put_marker(struct build_vmdk *b, unsigned type, size_t payload)
 	return pos + SECTOR;
 }
 
-/* The sector of table t, 0 when no grain of it is stored. */
+/* Appends grain table t and returns its sector, or 0 if none of its grains is allocated. */
 static uint32_t put_table(struct build_vmdk *b, uint32_t t)
 {
 	uint32_t first = t * b->per_table, n = MIN(b->per_table, b->ngrains - first), any = 0;

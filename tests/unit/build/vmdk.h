@@ -7,7 +7,7 @@
 #include <stdint.h>
 
 #define SECTOR       512u
-#define DATA_GRAINS  8u /* in a sparse extent: grain i is full of the byte 0x10 + i */
+#define DATA_GRAINS  8u /* grains in a sparse extent; grain i is filled with the byte 0x10 + i */
 #define TEXT_SECTORS 4u
 
 /* Positions of header fields. */
@@ -32,30 +32,32 @@ enum { WITH_NEWLINES = 1, WITH_RGD = 2, WITH_ZERO = 4, WITH_PACKED = 1 << 16, WI
 struct build_vmdk {
 	unsigned char *bytes;
 	size_t len;
-	uint64_t capacity, grain; /* sectors */
+	uint64_t capacity, grain; /* in sectors */
 	uint32_t per_table, ngrains, ntables;
 	uint32_t table_sectors;
-	/* Sectors: both directories, each before its tables, and the first grain. */
+	/* Sectors: the redundant and the primary grain directory, each before its tables; the
+	 * first grain. */
 	uint32_t rgd, rgt, gd, gt, data;
-	uint32_t *entries; /* of a stream: by grain, until it is finished */
+	uint32_t *entries; /* of a stream, for each grain; build_stream_finish writes them */
 };
 
-/* A sparse extent with nothing in it: newline bytes, redundant directory, all tables there. */
+/* An empty sparse extent with newline test bytes, redundant tables, and all grain tables. */
 void build_vmdk_new(struct build_vmdk *b, uint64_t capacity, uint64_t grain, uint32_t per_table);
 void build_vmdk_free(struct build_vmdk *b);
 
 void build_vmdk_put(struct build_vmdk *b, size_t pos, unsigned width, uint64_t v);
 void build_vmdk_text(struct build_vmdk *b, const char *text);
 
-/* The sector of data grain i; the entry of grain i of the disk in the redundant table, in the first
- * one, or in both. */
+/* The sector of grain i in the file; and setters for the entry of grain i of the disk in the
+ * redundant grain table, in the primary one, or in both. */
 uint32_t build_vmdk_data(const struct build_vmdk *b, unsigned i);
 void build_vmdk_redundant(struct build_vmdk *b, unsigned i, uint32_t entry);
 void build_vmdk_first(struct build_vmdk *b, unsigned i, uint32_t entry);
 void build_vmdk_both(struct build_vmdk *b, unsigned i, uint32_t entry);
 
-/* A stream whose directory comes last.  grain appends grain i of the disk with len bytes of byte,
- * and returns the position of the record; finish appends the tables and the footer. */
+/* A stream-optimized extent with the directory at its end.  build_stream_grain appends grain i of
+ * the disk with len bytes of compressed data, each byte, and returns the position of its record;
+ * build_stream_finish appends the tables, the footer and the end-of-stream marker. */
 void build_stream_new(struct build_vmdk *b, uint64_t capacity, uint64_t grain, uint32_t flags);
 size_t build_stream_grain(struct build_vmdk *b, unsigned i, size_t len, unsigned char byte);
 void build_stream_finish(struct build_vmdk *b);

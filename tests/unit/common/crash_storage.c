@@ -116,7 +116,7 @@ static int do_reserve(struct io *io, uint64_t pos, uint64_t len)
 	return count_call(m);
 }
 
-/* From any thread. */
+/* The calls of struct io; any thread may make them. */
 
 static ssize_t medium_read(struct io *io, void *buf, size_t len, uint64_t pos)
 {
@@ -171,7 +171,7 @@ static int medium_reserve(struct io *io, uint64_t pos, uint64_t len)
 
 static void medium_close(struct io *io)
 {
-	(void)io; /* it outlives the image that has it */
+	(void)io; /* the medium outlives the image that uses it */
 }
 
 static const struct io_ops medium_ops = {

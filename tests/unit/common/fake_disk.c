@@ -14,7 +14,7 @@ struct fake_disk {
 	struct view view;
 	uint32_t unit;
 	fake_next *next;
-	uint64_t broken; /* a unit */
+	uint64_t broken; /* number of the unit that fails */
 };
 
 static int fake_map(

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* fake_disk.h - a disk of any size that takes no room, and a file that is a view. */
+/* fake_disk.h - a sparse disk of any size whose data is generated, and an io that reads from a
+ * view. */
 #ifndef UNIT_COMMON_FAKE_DISK_H
 #define UNIT_COMMON_FAKE_DISK_H
 
@@ -9,17 +10,18 @@ struct cache;
 struct io;
 struct view;
 
-/* The first unit from number i on that is stored; any beyond the disk: there is none. */
+/* Returns the number of the first allocated unit at or after i; a number beyond the disk if there
+ * is none. */
 typedef uint64_t fake_next(uint64_t i);
 
-/* A disk of units of unit bytes, which is a multiple of 8.  What is stored says where it is and is
- * nowhere zero; the rest is zero.  Freed by view_free. */
+/* A disk of units of unit bytes, a multiple of 8.  The data of an allocated unit is derived from
+ * its offset and has no zero bytes; all others are zeroes.  view_free frees it. */
 struct view *fake_disk_new(struct cache *cache, uint64_t size, uint32_t unit, fake_next *next);
 
-/* From now on reading what is stored of the unit at off fails. */
+/* Makes every read of the allocated unit at off fail. */
 void fake_disk_break(struct view *v, uint64_t off);
 
-/* An io that reads v, which must outlive it. */
+/* Returns an io that reads v, which must outlive it. */
 struct io *view_io_new(const struct view *v);
 
 #endif

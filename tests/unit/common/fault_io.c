@@ -11,9 +11,9 @@
 struct fault_io {
 	struct io io;
 	const unsigned char *data;
-	unsigned countdown; /* reads until the fault; 0: not armed */
+	unsigned countdown; /* reads until one fails; 0: not armed */
 	enum fault fault;
-	int struck;
+	int failed;
 };
 
 static ssize_t fault_read(struct io *io, void *buf, size_t len, uint64_t pos)
@@ -24,7 +24,7 @@ static ssize_t fault_read(struct io *io, void *buf, size_t len, uint64_t pos)
 		return 0;
 	len = MIN(len, io->size - pos);
 	if (f->countdown > 0 && --f->countdown == 0) {
-		f->struck = 1;
+		f->failed = 1;
 		if (f->fault == FAULT_EIO)
 			return -EIO;
 		len /= 2;
@@ -63,10 +63,10 @@ void fault_io_arm(struct io *io, unsigned nth, enum fault fault)
 
 	f->countdown = nth;
 	f->fault = fault;
-	f->struck = 0;
+	f->failed = 0;
 }
 
-int fault_io_struck(const struct io *io)
+int fault_io_failed(const struct io *io)
 {
-	return ((const struct fault_io *)io)->struck;
+	return ((const struct fault_io *)io)->failed;
 }

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* fault_io.h - an io over memory of which one read goes wrong. */
+/* fault_io.h - an io on memory of which one read can be made to fail. */
 #ifndef UNIT_COMMON_FAULT_IO_H
 #define UNIT_COMMON_FAULT_IO_H
 
@@ -9,13 +9,13 @@ struct io;
 
 enum fault { FAULT_EIO, FAULT_SHORT };
 
-/* data is borrowed.  It reads well until it is armed. */
+/* data is borrowed.  All reads succeed until fault_io_arm is called. */
 struct io *fault_io_new(const void *data, size_t len);
 
-/* The nth read from now on, 1 the next, fails; 0: none does. */
+/* Makes the nth read from now on fail (1: the next); 0 disarms it. */
 void fault_io_arm(struct io *io, unsigned nth, enum fault fault);
 
-/* Has the armed fault struck? */
-int fault_io_struck(const struct io *io);
+/* Returns whether the armed read was reached. */
+int fault_io_failed(const struct io *io);
 
 #endif

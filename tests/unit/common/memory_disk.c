@@ -15,9 +15,9 @@
 
 struct memdisk {
 	struct view view;
-	struct io *io; /* over data */
+	struct io *io; /* reads data */
 	size_t n;
-	uint64_t lba[NSECTORS]; /* of the n sectors in data, in any order */
+	uint64_t lba[NSECTORS]; /* of the n sectors in data, unsorted */
 	bool broken[NSECTORS];
 	unsigned char data[NSECTORS][SECTOR];
 };
@@ -31,7 +31,7 @@ static size_t find(const struct memdisk *d, uint64_t lba)
 	return i;
 }
 
-/* Bytes from off to the next sector that was written. */
+/* Returns the distance from off to the next sector that was written, at most len. */
 static uint64_t gap(const struct memdisk *d, uint64_t off, uint64_t len)
 {
 	for (size_t i = 0; i < d->n; i++)

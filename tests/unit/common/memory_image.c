@@ -62,8 +62,8 @@ static void random_reads(const struct memory_image *m, const struct view *v)
 	free(buf);
 }
 
-/* The stretches that are stored, from the disk: no data has zeroes in it. */
-static void seeks_agree(const struct memory_image *m, const struct view *v)
+/* view_seek finds exactly the data of the disk: data in these images has no zero bytes. */
+static void compare_seeks(const struct memory_image *m, const struct view *v)
 {
 	uint64_t off = 0, found, wrong = 0;
 
@@ -80,7 +80,7 @@ static void seeks_agree(const struct memory_image *m, const struct view *v)
 	ck_assert_uint_eq(wrong, 0);
 }
 
-void memory_image_shown(const struct memory_image *m, const struct view *v)
+void memory_image_compare(const struct memory_image *m, const struct view *v)
 {
 	unsigned char *buf = malloc(m->disk_len);
 	struct err e = ERR_INIT;
@@ -100,8 +100,8 @@ void memory_image_reads(const struct memory_image *m)
 
 	ck_assert_ok(memory_image_open(m, &o, &img, &e), &e);
 	ck_assert_str_eq(img->format->name, m->format);
-	memory_image_shown(m, img->states[0]->view);
-	seeks_agree(m, img->states[0]->view);
+	memory_image_compare(m, img->states[0]->view);
+	compare_seeks(m, img->states[0]->view);
 	image_close(img);
 	options_free(&o);
 }
@@ -154,14 +154,14 @@ void memory_image_extent(const struct memory_image *m, uint64_t off, int kind, u
 	options_free(&o);
 }
 
-static bool fails_well(const struct memory_image *m, unsigned nth, enum fault fault)
+static bool read_with_fault(const struct memory_image *m, unsigned nth, enum fault fault)
 {
 	struct image_options o = options_new();
 	unsigned char *buf = malloc(m->disk_len);
 	struct io *io = fault_io_new(m->file, m->file_len);
 	struct err e = ERR_INIT;
 	struct image *img = NULL;
-	bool struck = true;
+	bool failed = true;
 	int r;
 
 	io_ref(io);
@@ -169,20 +169,20 @@ static bool fails_well(const struct memory_image *m, unsigned nth, enum fault fa
 	r = image_open_io(io, &o, &img, &e);
 	if (r == 0) {
 		r = view_read(img->states[0]->view, buf, m->disk_len, 0, &e);
-		struck = fault_io_struck(io);
-		ck_assert_int_eq(r, struck ? -EIO : 0);
+		failed = fault_io_failed(io);
+		ck_assert_int_eq(r, failed ? -EIO : 0);
 		fault_io_arm(io, 0, fault);
 		ck_assert_ok(view_read(img->states[0]->view, buf, m->disk_len, 0, &e), &e);
 		ck_assert_int_eq(memcmp(buf, m->disk, m->disk_len), 0);
 	} else {
 		ck_assert_int_eq(r, -EIO);
-		ck_assert(fault_io_struck(io));
+		ck_assert(fault_io_failed(io));
 	}
 	image_close(img);
 	io_unref(io);
 	options_free(&o);
 	free(buf);
-	return struck;
+	return failed;
 }
 
 void memory_image_faults(const struct memory_image *m, unsigned least)
@@ -190,7 +190,7 @@ void memory_image_faults(const struct memory_image *m, unsigned least)
 	for (int fault = FAULT_EIO; fault <= FAULT_SHORT; fault++) {
 		unsigned n = 1;
 
-		while (fails_well(m, n, fault))
+		while (read_with_fault(m, n, fault))
 			n++;
 		ck_assert_uint_gt(n, least);
 	}

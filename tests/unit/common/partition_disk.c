@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* partition_disk.c - a disk for partition tables, written field by field. */
+/* partition_disk.c - a disk whose partition table is written field by field. */
 #include "partition_disk.h"
 
 #include "util/bytes.h"
@@ -20,7 +20,7 @@ void table_teardown(void)
 	view_free(td.disk);
 }
 
-/* Reads the table anew and says how many partitions there are. */
+/* Scans the table again; returns the number of partitions. */
 size_t table_scan_hinted(uint32_t sector)
 {
 	partition_table_free(&td.table);
@@ -52,7 +52,7 @@ void table_put64(uint64_t off, uint64_t v)
 	memdisk_put(td.disk, off, &v, sizeof v);
 }
 
-/* A boot sector's signature, or that of a record of logical partitions. */
+/* Writes the signature of an MBR or EBR. */
 void table_put_magic(uint64_t off)
 {
 	memdisk_put(td.disk, off + 510, "\x55\xaa", 2);

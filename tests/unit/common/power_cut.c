@@ -18,37 +18,38 @@
 #include "view/view.h"
 #include "open/open.h"
 
-#define SECTOR 512u
-#define LOOKED UINT64_C(8192) /* sectors that are written to of a disk that grows */
+#define SECTOR          512u
+#define WRITTEN_SECTORS UINT64_C(8192) /* sectors that are written to on a disk that is resized */
 
-/* What the disk may hold. */
+/* The contents that each sector of the disk may have. */
 
-/* A sector holds its number and that of the write, all over; zeroes are a clear or nothing. */
+/* A write fills a sector with the sector's number and the number of the write.  Zeroes: never
+ * written, or cleared. */
 struct disk {
 	uint64_t size;          /* in sectors */
-	uint64_t sectors, most; /* that are written to and looked at, now and ever */
-	uint64_t other_size;    /* what it may have instead, since that changes; 0: nothing */
-	uint64_t *flushed;      /* the write that it must hold at least */
-	uint64_t *written;      /* the last one; 0: a clear */
-	uint64_t *first_later;  /* the first one since the flush; 0: none */
-	bool *may_be_zero;      /* something since the flush cleared it */
-	bool *uncertain;        /* the last change failed, perhaps half-way */
-	const uint64_t *other;  /* it may be this instead; NULL: nothing */
+	uint64_t sectors, most; /* written to and compared: now; at most */
+	uint64_t other_size;    /* the new size while a resize is pending; 0: none */
+	uint64_t *flushed;      /* the last write that a flush has made durable */
+	uint64_t *written;      /* the last write; 0: clear */
+	uint64_t *first_later;  /* the first write since the flush; 0: none */
+	bool *may_be_zero;      /* cleared since the flush */
+	bool *uncertain;        /* the last write or clear failed, perhaps half done */
+	const uint64_t *other;  /* allowed as well, while a snapshot is applied; may be NULL */
 };
 
 /* The snapshot. */
-struct shot {
-	bool there, not_there; /* what may be so */
-	uint64_t *kept;        /* the write that each sector holds */
+struct snapshot_model {
+	bool may_exist, may_be_absent; /* allowed states; both during a change */
+	uint64_t *written;             /* the write in each sector */
 };
 
-/* What the image is based on, by the number of the change that said so; 0: nothing. */
-struct base {
+/* The backing file, by the number of the change that set it; 0: none. */
+struct backing_model {
 	uint64_t now;
-	uint64_t other; /* or this */
+	uint64_t other; /* allowed as well, during a change */
 };
 
-#define BASE_NAME 1023 /* bytes at most */
+#define BASE_NAME 1023 /* longest name in bytes */
 
 struct run {
 	const struct power *p;
@@ -56,15 +57,15 @@ struct run {
 	struct medium medium;
 	struct image *img;
 	struct disk disk;
-	struct shot shot;
-	struct base base;
-	uint64_t *nothing; /* what an emptied disk holds */
-	bool in_change;    /* of the snapshot: the disk's own entries may not be flagged */
-	uint64_t stamp;    /* of the last write */
+	struct snapshot_model snapshot;
+	struct backing_model base;
+	uint64_t *no_writes; /* contents of an emptied disk */
+	bool in_change;      /* of snapshots: COPIED flags may be missing */
+	uint64_t stamp;      /* number of the last write */
 	uint64_t state;
-	unsigned looked;                     /* at states */
-	struct scratch after, next, ignored; /* the cut; who goes on writing: its file as it sees
-					      * it, and as nobody looks at it */
+	unsigned verified;            /* states that were checked */
+	struct scratch after;         /* the file after the power cut */
+	struct scratch next, ignored; /* its current and durable contents in go_on_writing */
 };
 
 static void put_sector(unsigned char *p, uint64_t sector, uint64_t stamp)
@@ -89,7 +90,7 @@ static bool sector_is_good(const struct disk *d, const unsigned char *p, uint64_
 		       (d->other && stamp == d->other[i]));
 }
 
-static void complain(const struct run *run, const unsigned char *p, uint64_t i)
+static void fail_at_sector(const struct run *run, const unsigned char *p, uint64_t i)
 {
 	uint64_t sector, stamp;
 
@@ -102,13 +103,14 @@ static void complain(const struct run *run, const unsigned char *p, uint64_t i)
 		(unsigned long long)run->disk.written[i]);
 }
 
-/* A disk that becomes shorter loses it before its size says so. */
-static bool is_about_to_go(const struct disk *d, uint64_t i)
+/* The range beyond the new size is discarded before the size changes, so its contents are
+ * undefined. */
+static bool is_beyond_new_end(const struct disk *d, uint64_t i)
 {
 	return d->other_size > 0 && i >= d->other_size;
 }
 
-static void judge_bytes(const struct run *run, const struct image *img)
+static void compare_disk(const struct run *run, const struct image *img)
 {
 	const struct view *v = img->states[0]->view;
 	uint64_t size = v->size / SECTOR, sectors = MIN(size, run->disk.most);
@@ -119,22 +121,22 @@ static void judge_bytes(const struct run *run, const struct image *img)
 	ck_assert(size == run->disk.size || size == run->disk.other_size);
 	ck_assert_ok(view_read(v, buf, sectors * SECTOR, 0, &e), &e);
 	for (uint64_t i = 0; i < sectors; i++)
-		if (!is_about_to_go(&run->disk, i) &&
+		if (!is_beyond_new_end(&run->disk, i) &&
 			!sector_is_good(&run->disk, buf + i * SECTOR, i))
-			complain(run, buf + i * SECTOR, i);
+			fail_at_sector(run, buf + i * SECTOR, i);
 	free(buf);
 }
 
-#define SHOT "shot"
+#define SNAPSHOT "snapshot"
 
-static void judge_shot(const struct run *run, const struct image *img)
+static void compare_snapshot(const struct run *run, const struct image *img)
 {
-	const struct state *s = image_find_state(img, SHOT);
+	const struct state *s = image_find_state(img, SNAPSHOT);
 	unsigned char *buf, want[SECTOR];
 	struct err e = ERR_INIT;
 
-	ck_assert_msg(s ? run->shot.there : run->shot.not_there, "seed %llu: %s snapshot",
-		(unsigned long long)run->p->seed, s ? "a" : "no");
+	ck_assert_msg(s ? run->snapshot.may_exist : run->snapshot.may_be_absent,
+		"seed %llu: %s snapshot", (unsigned long long)run->p->seed, s ? "a" : "no");
 	if (!s)
 		return;
 	buf = malloc(run->disk.sectors * SECTOR);
@@ -142,15 +144,16 @@ static void judge_shot(const struct run *run, const struct image *img)
 	ck_assert_ok(view_read(s->view, buf, run->disk.sectors * SECTOR, 0, &e), &e);
 	for (uint64_t i = 0; i < run->disk.sectors; i++) {
 		memset(want, 0, SECTOR);
-		if (run->shot.kept[i])
-			put_sector(want, i, run->shot.kept[i]);
+		if (run->snapshot.written[i])
+			put_sector(want, i, run->snapshot.written[i]);
 		if (memcmp(buf + i * SECTOR, want, SECTOR) != 0)
-			complain(run, buf + i * SECTOR, i);
+			fail_at_sector(run, buf + i * SECTOR, i);
 	}
 	free(buf);
 }
 
-/* Names of all lengths, with a format or without. */
+/* The name and format of a backing file are derived from its number: all lengths, with and without
+ * a format. */
 static const char *base_name(const struct run *run, uint64_t no, char name[BASE_NAME + 1])
 {
 	uint64_t random = no;
@@ -175,7 +178,7 @@ static bool same_text(const char *a, const char *b)
 	return a && b ? strcmp(a, b) == 0 : a == b;
 }
 
-static bool is_based_on(const struct run *run, const struct image *img, uint64_t no)
+static bool has_backing(const struct run *run, const struct image *img, uint64_t no)
 {
 	char name[BASE_NAME + 1];
 
@@ -183,27 +186,28 @@ static bool is_based_on(const struct run *run, const struct image *img, uint64_t
 	       same_text(img->parent_format, base_format(no));
 }
 
-static void judge_base(const struct run *run, const struct image *img)
+static void compare_backing(const struct run *run, const struct image *img)
 {
-	const struct base *b = &run->base;
+	const struct backing_model *b = &run->base;
 
 	if (run->p->base_name == 0)
 		return;
-	ck_assert_msg(is_based_on(run, img, b->now) || is_based_on(run, img, b->other),
+	ck_assert_msg(has_backing(run, img, b->now) || has_backing(run, img, b->other),
 		"seed %llu: based on %s, format %s", (unsigned long long)run->p->seed,
 		img->parent_name ? img->parent_name : "nothing",
 		img->parent_format ? img->parent_format : "none");
 }
 
-/* What was told, but for the flags that follow the refcounts. */
-struct findings {
+/* The messages of a check, without leaks and missing COPIED flags, which an interrupted snapshot
+ * change may leave. */
+struct problems {
 	uint64_t n;
 	char first[256];
 };
 
 static void found(void *arg, const char *sentence)
 {
-	struct findings *f = arg;
+	struct problems *f = arg;
 
 	if (strstr(sentence, "OFLAG_COPIED") || strstr(sentence, "Leaked"))
 		return;
@@ -211,9 +215,9 @@ static void found(void *arg, const char *sentence)
 	snprintf(f->first, sizeof f->first, "%s", sentence);
 }
 
-static void judge_check(const struct run *run, struct image *img, bool leaks_too)
+static void run_check(const struct run *run, struct image *img, bool leaks_too)
 {
-	struct findings f = {0};
+	struct problems f = {0};
 	struct check_report report = {.found = found, .arg = &f};
 	struct err e = ERR_INIT;
 
@@ -227,15 +231,15 @@ static void judge_check(const struct run *run, struct image *img, bool leaks_too
 		(unsigned long long)run->p->seed);
 }
 
-static void judge_all(const struct run *run, struct image *img, bool leaks_too)
+static void verify_image(const struct run *run, struct image *img, bool leaks_too)
 {
-	judge_bytes(run, img);
-	judge_shot(run, img);
-	judge_base(run, img);
-	judge_check(run, img, leaks_too);
+	compare_disk(run, img);
+	compare_snapshot(run, img);
+	compare_backing(run, img);
+	run_check(run, img, leaks_too);
 }
 
-/* What it is based on is but a name: zeroes. */
+/* The backing file exists by name only and reads as zeroes. */
 static struct image *open_medium(const struct run *run, struct io *io, struct image_options *o)
 {
 	struct err e = ERR_INIT;
@@ -260,7 +264,7 @@ static struct image *open_bytes(
 	return open_medium(run, io, o);
 }
 
-/* Whoever writes to it next finds a good image, and leaves one. */
+/* The image can be opened for writing after the power cut, and has no corruption after a write. */
 static void go_on_writing(struct run *run, const unsigned char *bytes, uint64_t size)
 {
 	struct image_options o = options_new();
@@ -274,44 +278,44 @@ static void go_on_writing(struct run *run, const unsigned char *bytes, uint64_t 
 	m.last = &m.first;
 	o.write = true;
 	img = open_medium(run, medium_io(&m), &o);
-	judge_bytes(run, img);
-	judge_shot(run, img);
-	judge_base(run, img);
+	compare_disk(run, img);
+	compare_snapshot(run, img);
+	compare_backing(run, img);
 	memset(sector, 0xa5, SECTOR);
 	ck_assert_ok(view_write(img->states[0]->view, sector, SECTOR, 0, &e), &e);
 	ck_assert_ok(image_finish(img, &e), &e);
 	image_close(img);
 	options_free(&o);
 	img = open_bytes(run, m.now, m.io.size, &o);
-	judge_shot(run, img);
-	judge_base(run, img);
-	judge_check(run, img, false);
+	compare_snapshot(run, img);
+	compare_backing(run, img);
+	run_check(run, img, false);
 	run->next.used = m.io.size;
 	image_close(img);
 	options_free(&o);
 	medium_forget(&m);
 }
 
-static void judge(struct run *run, const unsigned char *bytes, uint64_t size)
+static void verify_file(struct run *run, const unsigned char *bytes, uint64_t size)
 {
 	struct image_options o;
 	struct image *img = open_bytes(run, bytes, size, &o);
 
-	judge_all(run, img, false);
+	verify_image(run, img, false);
 	image_close(img);
 	options_free(&o);
-	if (run->looked++ % 8 == 0)
+	if (run->verified++ % 8 == 0)
 		go_on_writing(run, bytes, size);
 }
 
-/* Of the first most of what is pending every sector is there or is not. */
+/* Of the first most pending calls, each sector is written or lost. */
 static void cut(struct run *run, unsigned percent, uint64_t most)
 {
 	medium_cut(&run->medium, &run->after, percent, most, &run->state);
-	judge(run, run->after.bytes, run->after.used);
+	verify_file(run, run->after.bytes, run->after.used);
 }
 
-/* In the midst of an operation: what is pending is on its way. */
+/* Called before a sync inside an operation, with writes pending. */
 static void cut_at_sync(void *arg)
 {
 	static const unsigned percents[] = {50, 97, 90, 10};
@@ -320,15 +324,15 @@ static void cut_at_sync(void *arg)
 
 	for (unsigned i = 0; i < (run->p->cuts ? run->p->cuts : COUNT(percents)); i++)
 		cut(run, percents[i % COUNT(percents)], UINT64_MAX);
-	/* In order, up to somewhere, and all but the last. */
+	/* Calls in order: up to a random one, all but the last, all. */
 	cut(run, 100, next_random(&run->state) % n);
 	cut(run, 100, n - 1);
 	cut(run, 100, n);
 }
 
-/* Writing. */
+/* Writes. */
 
-static void flushed(struct disk *d)
+static void record_flush(struct disk *d)
 {
 	for (uint64_t i = 0; i < d->sectors; i++) {
 		if (d->uncertain[i])
@@ -339,7 +343,7 @@ static void flushed(struct disk *d)
 	}
 }
 
-static void note(struct disk *d, uint64_t first, uint64_t n, uint64_t stamp)
+static void record_write(struct disk *d, uint64_t first, uint64_t n, uint64_t stamp)
 {
 	for (uint64_t i = first; i < first + n; i++) {
 		d->written[i] = stamp;
@@ -359,44 +363,46 @@ static void choose(struct run *run, uint64_t *first, uint64_t *n)
 	*n = 1 + next_random(&run->state) % MIN(most, run->disk.sectors - *first);
 }
 
-/* A whole unit, from a buffer of that size. */
-static int pack(struct view *v, const void *unit, uint64_t len, uint64_t off, struct err *e)
+/* Writes a whole unit, compressed if view_compress makes it smaller. */
+static int write_compressed(
+	struct view *v, const void *unit, uint64_t len, uint64_t off, struct err *e)
 {
-	void *packed = malloc(v->compressed_max);
+	void *compressed = malloc(v->compressed_max);
 	ssize_t n;
 	int r;
 
-	ck_assert_ptr_nonnull(packed);
-	n = view_compress(v, unit, off, packed, e);
+	ck_assert_ptr_nonnull(compressed);
+	n = view_compress(v, unit, off, compressed, e);
 	ck_assert_int_ge(n, 0);
-	r = n > 0 ? view_write_compressed(v, packed, n, off, e) : view_write(v, unit, len, off, e);
-	free(packed);
+	r = n > 0 ? view_write_compressed(v, compressed, n, off, e)
+		  : view_write(v, unit, len, off, e);
+	free(compressed);
 	return r;
 }
 
-enum { FLUSH, CLEAR, PACK, WRITE, RESIZE, CHOICES = 10 };
+enum { FLUSH, CLEAR, COMPRESS, WRITE, RESIZE, CHOICES = 10 };
 
 static int change(
 	struct view *v, unsigned what, const void *buf, uint64_t first, uint64_t n, struct err *e)
 {
 	if (what == CLEAR)
 		return view_clear(v, first * SECTOR, n * SECTOR, e);
-	if (what == PACK)
-		return pack(v, buf, n * SECTOR, first * SECTOR, e);
+	if (what == COMPRESS)
+		return write_compressed(v, buf, n * SECTOR, first * SECTOR, e);
 	return view_write(v, buf, n * SECTOR, first * SECTOR, e);
 }
 
-/* What a shorter disk has lost does not come back. */
-static void lose(struct disk *d, uint64_t from)
+/* Data beyond the new end must never reappear. */
+static void discard(struct disk *d, uint64_t from)
 {
 	uint64_t n = d->most - MIN(from, d->most);
 
-	note(d, d->most - n, n, 0);
+	record_write(d, d->most - n, n, 0);
 	memset(d->flushed + d->most - n, 0, n * sizeof d->flushed[0]);
 	memset(d->first_later + d->most - n, 0, n * sizeof d->first_later[0]);
 }
 
-/* After one that failed nobody knows how long it is. */
+/* After a failed resize the disk may have either size. */
 static int resize(struct run *run, uint64_t size, struct err *e)
 {
 	struct disk *d = &run->disk;
@@ -411,15 +417,15 @@ static int resize(struct run *run, uint64_t size, struct err *e)
 	}
 	if (r < 0)
 		return r;
-	lose(d, MIN(size, d->size));
+	discard(d, MIN(size, d->size));
 	d->size = size;
 	d->sectors = MIN(d->size, d->most);
 	d->other_size = 0;
-	flushed(d);
+	record_flush(d);
 	return 0;
 }
 
-/* Most formats give up only what is not stored. */
+/* Clears the end first, since most formats refuse to shrink below allocated data. */
 static int shrink(struct run *run, struct err *e)
 {
 	struct disk *d = &run->disk;
@@ -428,7 +434,7 @@ static int shrink(struct run *run, struct err *e)
 	int r = 0;
 
 	if (n > 0 && next_random(&run->state) % 4) {
-		note(d, first, n, 0);
+		record_write(d, first, n, 0);
 		r = view_clear(run->img->states[0]->view, first * SECTOR, n * SECTOR, e);
 		memset(d->uncertain + first, r < 0, n);
 	}
@@ -449,8 +455,9 @@ static int change_size(struct run *run, struct err *e)
 	return resize(run, d->size + 1 + next_random(&run->state) % MIN(more, 1 + more / 2), e);
 }
 
-/* One operation; what it says.  Noted before: it may have been done in part. */
-static int operate(struct run *run, struct err *e)
+/* Runs one operation and returns its result.  The model is updated before, since a failed
+ * operation may be half done. */
+static int run_operation(struct run *run, struct err *e)
 {
 	struct view *v = run->img->states[0]->view;
 	unsigned what = next_random(&run->state) % CHOICES;
@@ -461,19 +468,19 @@ static int operate(struct run *run, struct err *e)
 	if (what == FLUSH) {
 		r = view_flush(v, e);
 		if (r == 0)
-			flushed(&run->disk);
+			record_flush(&run->disk);
 		return r;
 	}
 	if (what == RESIZE && run->p->grows > 0)
 		return change_size(run, e);
 	choose(run, &first, &n);
-	if (what == PACK && v->compressed_max == 0)
+	if (what == COMPRESS && v->compressed_max == 0)
 		what = WRITE;
-	if (what == PACK) {
+	if (what == COMPRESS) {
 		first -= first % (v->unit / SECTOR);
 		n = MIN(v->unit / SECTOR, run->disk.sectors - first);
 	}
-	note(&run->disk, first, n, what == CLEAR ? 0 : ++run->stamp);
+	record_write(&run->disk, first, n, what == CLEAR ? 0 : ++run->stamp);
 	buf = calloc(1, n * SECTOR + v->unit);
 	ck_assert_ptr_nonnull(buf);
 	for (uint64_t i = 0; i < n; i++)
@@ -486,75 +493,75 @@ static int operate(struct run *run, struct err *e)
 
 /* Snapshots. */
 
-/* Each says what came of it; when it failed, it may have been done or not. */
+/* Each returns the result of the operation; after an error, it may have been done or not. */
 
-static int shot_take(struct run *run, struct err *e)
+static int create_snapshot(struct run *run, struct err *e)
 {
-	struct shot *s = &run->shot;
+	struct snapshot_model *s = &run->snapshot;
 	unsigned no;
 	int r;
 
-	memcpy(s->kept, run->disk.written, run->disk.sectors * sizeof s->kept[0]);
-	s->there = true;
-	r = snapshot_create(run->img, SHOT, &no, e);
-	s->not_there = r < 0;
+	memcpy(s->written, run->disk.written, run->disk.sectors * sizeof s->written[0]);
+	s->may_exist = true;
+	r = snapshot_create(run->img, SNAPSHOT, &no, e);
+	s->may_be_absent = r < 0;
 	return r;
 }
 
-static unsigned shot_number(const struct run *run)
+static unsigned snapshot_number(const struct run *run)
 {
-	const struct state *s = image_find_state(run->img, SHOT);
+	const struct state *s = image_find_state(run->img, SNAPSHOT);
 
 	ck_assert_ptr_nonnull(s);
 	return s->no;
 }
 
-static int shot_drop(struct run *run, struct err *e)
+static int delete_snapshot(struct run *run, struct err *e)
 {
 	int r;
 
-	run->shot.not_there = true;
-	r = snapshot_delete(run->img, shot_number(run), e);
-	run->shot.there = r < 0;
+	run->snapshot.may_be_absent = true;
+	r = snapshot_delete(run->img, snapshot_number(run), e);
+	run->snapshot.may_exist = r < 0;
 	return r;
 }
 
-static int shot_apply(struct run *run, struct err *e)
+static int apply_snapshot(struct run *run, struct err *e)
 {
 	struct disk *d = &run->disk;
 	int r;
 
-	d->other = run->shot.kept;
-	r = snapshot_apply(run->img, shot_number(run), e);
+	d->other = run->snapshot.written;
+	r = snapshot_apply(run->img, snapshot_number(run), e);
 	if (r < 0)
 		return r;
 	d->other = NULL;
-	memcpy(d->written, run->shot.kept, d->sectors * sizeof d->written[0]);
+	memcpy(d->written, run->snapshot.written, d->sectors * sizeof d->written[0]);
 	return 0;
 }
 
-static int change_shot(struct run *run, struct err *e)
+static int change_snapshot(struct run *run, struct err *e)
 {
 	int r;
 
 	run->in_change = true;
-	if (!run->shot.there)
-		r = shot_take(run, e);
+	if (!run->snapshot.may_exist)
+		r = create_snapshot(run, e);
 	else if (next_random(&run->state) % 2)
-		r = shot_apply(run, e);
+		r = apply_snapshot(run, e);
 	else
-		r = shot_drop(run, e);
+		r = delete_snapshot(run, e);
 	if (r < 0)
 		return r;
 	run->in_change = false;
 	return 0;
 }
 
-/* What the image is based on. */
+/* The backing file. */
 
-static int base_set(struct run *run, struct err *e)
+static int set_backing(struct run *run, struct err *e)
 {
-	struct base *b = &run->base;
+	struct backing_model *b = &run->base;
 	uint64_t no = next_random(&run->state) % 4 ? ++run->stamp : 0;
 	char name[BASE_NAME + 1];
 	int r;
@@ -571,7 +578,7 @@ static int empty(struct run *run, struct err *e)
 	struct disk *d = &run->disk;
 	int r;
 
-	d->other = run->nothing;
+	d->other = run->no_writes;
 	r = image_empty(run->img, e);
 	if (r < 0)
 		return r;
@@ -580,8 +587,8 @@ static int empty(struct run *run, struct err *e)
 	return 0;
 }
 
-/* More than writing; does nothing where nothing of that is asked for. */
-static int change_more(struct run *run, struct err *e)
+/* Changes snapshots or the backing file, if the test asks for it. */
+static int change_metadata(struct run *run, struct err *e)
 {
 	const struct power *p = run->p;
 	bool based = p->base_name > 0 && (!p->snapshots || next_random(&run->state) % 2);
@@ -590,17 +597,17 @@ static int change_more(struct run *run, struct err *e)
 	if (!based && !p->snapshots)
 		return 0;
 	if (!based)
-		r = change_shot(run, e);
+		r = change_snapshot(run, e);
 	else
-		r = next_random(&run->state) % 4 ? base_set(run, e) : empty(run, e);
+		r = next_random(&run->state) % 4 ? set_backing(run, e) : empty(run, e);
 	if (r == 0)
-		flushed(&run->disk);
+		record_flush(&run->disk);
 	return r;
 }
 
 static void disk_new(struct disk *d, uint64_t size, uint64_t grows)
 {
-	uint64_t most = grows > 0 ? MIN(grows, LOOKED) : size;
+	uint64_t most = grows > 0 ? MIN(grows, WRITTEN_SECTORS) : size;
 
 	d->size = size;
 	d->sectors = MIN(size, most);
@@ -625,10 +632,10 @@ static void run_begin(struct run *run, const struct power *p)
 	medium_load(&run->medium, p->path);
 	run_open(run);
 	disk_new(&run->disk, run->img->states[0]->view->size / SECTOR, p->grows / SECTOR);
-	run->shot.not_there = true;
-	run->shot.kept = calloc(run->disk.sectors, sizeof run->shot.kept[0]);
-	run->nothing = calloc(run->disk.sectors, sizeof run->nothing[0]);
-	ck_assert(run->shot.kept && run->nothing);
+	run->snapshot.may_be_absent = true;
+	run->snapshot.written = calloc(run->disk.sectors, sizeof run->snapshot.written[0]);
+	run->no_writes = calloc(run->disk.sectors, sizeof run->no_writes[0]);
+	ck_assert(run->snapshot.written && run->no_writes);
 	run->medium.arg = run;
 }
 
@@ -640,8 +647,8 @@ static void run_end(struct run *run)
 	free(run->after.bytes);
 	free(run->next.bytes);
 	free(run->ignored.bytes);
-	free(run->shot.kept);
-	free(run->nothing);
+	free(run->snapshot.written);
+	free(run->no_writes);
 	free(run->disk.flushed);
 	free(run->disk.written);
 	free(run->disk.first_later);
@@ -656,10 +663,10 @@ static void finish(struct run *run)
 	struct image *img;
 
 	ck_assert_ok(image_finish(run->img, &e), &e);
-	flushed(&run->disk);
+	record_flush(&run->disk);
 	img = open_bytes(run, run->medium.durable, run->medium.durable_size, &o);
-	/* Tables of a disk that was longer may be left behind. */
-	judge_all(run, img, !run->p->shrinks);
+	/* Shrinking may leave tables of the longer disk as leaks. */
+	verify_image(run, img, !run->p->shrinks);
 	image_close(img);
 	options_free(&o);
 }
@@ -679,10 +686,10 @@ void power_run(const struct power *p)
 	run_begin(&run, p);
 	run.medium.before_sync = cut_at_sync;
 	for (unsigned i = 0, n = (p->ops ? p->ops : 200) * MAX(power_factor(), 1); i < n; i++) {
-		ck_assert_ok(operate(&run, &e), &e);
+		ck_assert_ok(run_operation(&run, &e), &e);
 		cut(&run, 50, UINT64_MAX);
 		if (i % 8 == 7)
-			ck_assert_ok(change_more(&run, &e), &e);
+			ck_assert_ok(change_metadata(&run, &e), &e);
 		if (i % 64 == 63) {
 			finish(&run);
 			image_close(run.img);
@@ -691,45 +698,45 @@ void power_run(const struct power *p)
 	}
 	finish(&run);
 	if (power_factor() > 0)
-		printf("%s: %u states\n", p->path, run.looked);
+		printf("%s: %u states\n", p->path, run.verified);
 	run_end(&run);
 }
 
 #define FAULT_OPS 24
 
-static bool has_struck(const struct run *run)
+static bool has_failed(const struct run *run)
 {
 	return run->medium.calls >= run->medium.fails_at;
 }
 
-/* True: the scenario came to its end without a fault, since there are fewer calls. */
+/* Returns true if the scenario ended before call n, so without a fault. */
 static bool fail_at(const struct power *p, unsigned n, int failure)
 {
 	struct err e = ERR_INIT;
 	struct run run;
-	bool struck;
+	bool failed;
 
 	run_begin(&run, p);
 	run.medium.failure = failure;
 	run.medium.fails_at = run.medium.calls + n;
 	for (unsigned i = 0; i < FAULT_OPS; i++) {
-		operate(&run, &e);
-		struck = has_struck(&run);
-		/* What a snapshot has of a write that failed cannot be known. */
-		if (i % 6 == 5 && e.code == 0 && change_more(&run, &e) < 0)
+		run_operation(&run, &e);
+		failed = has_failed(&run);
+		/* After a failed write, the contents of a snapshot would be unknown. */
+		if (i % 6 == 5 && e.code == 0 && change_metadata(&run, &e) < 0)
 			break;
-		/* Nor may all be flagged that is the disk's own, when what struck was the tidying
-		 * up behind a change. */
-		run.in_change |= !struck && has_struck(&run);
+		/* COPIED flags may also be missing if the fault hit the cleanup after a successful
+		 * change. */
+		run.in_change |= !failed && has_failed(&run);
 	}
-	struck = has_struck(&run);
-	/* An error was told of, unless the fault struck what nobody waits for. */
-	if (!struck)
+	failed = has_failed(&run);
+	/* The error was returned, unless the fault hit a call that runs in the background. */
+	if (!failed)
 		ck_assert_int_eq(e.code, 0);
 	cut(&run, 100, UINT64_MAX);
 	cut(&run, 50, UINT64_MAX);
 	run_end(&run);
-	return !struck;
+	return !failed;
 }
 
 void power_faults(const struct power *p)

@@ -1,15 +1,17 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* power_cut.h - what a power cut leaves of an image.
+/* power_cut.h - power cuts while an image is written to.
  *
- * The image lies in a file of memory that remembers each write since the last sync.  Random writes,
- * clears and flushes go on; between them, and before each sync in the midst of them, the power
- * fails: of what was written since the last sync any part is there, in sectors, in any order, or
- * all up to some moment.  Each such file must open, pass the format's check without a corruption,
- * and hold in each sector what was flushed last or written later.  Now and then it is opened for
- * writing, written to and finished, and passes again.  A snapshot is there or is not, and has what
- * it was taken of; the disk is as before or what was gone back to.  So it is with the name of what
- * the image is based on, and with a disk that was emptied.  Where its size changes, it is as
- * long as before or as it shall be, and what it loses is gone for good.
+ * The image is a file in memory that records each write since the last sync.  The test runs random
+ * writes, clears and flushes.  Between them, and before each sync inside them, it simulates power
+ * cuts: any subset of the pending sectors is written, in any order, or all up to some call.  Each
+ * resulting file must open, pass the format's check without corruptions, and have in each sector
+ * the last flushed write or a later one.  Some are opened for writing, written to, and checked
+ * again.
+ *
+ * After a power cut during a change, a snapshot exists with exactly its contents, or does not
+ * exist; the disk has its old contents or those of the applied snapshot; the backing file is the
+ * old or the new one; an emptied disk is empty or unchanged; a resized disk has the old or the new
+ * size.  Data beyond a new end never reappears.
  *
  * POWER_FACTOR=N in the environment makes a run N times as long.
  */
@@ -20,28 +22,29 @@
 #include <stdint.h>
 
 struct power {
-	const char *path;   /* of the empty image to begin with, a single file */
-	const char *format; /* NULL: probe */
+	const char *path;   /* an empty image in a single file */
+	const char *format; /* NULL: probed */
 	uint64_t seed;
 	unsigned ops;   /* 0: 200 */
-	unsigned cuts;  /* of parts that are looked at before a sync; 0: 4 */
-	uint64_t grows; /* up to so many bytes, little by little, of which the first 4 MiB are
-			 * written to and looked at; 0: never */
-	bool shrinks;   /* and becomes shorter again, where the format lets it */
-	bool no_check;  /* the format has none worth asking */
-	bool snapshots; /* one is taken, gone back to and dropped, time and again */
-	/* Names of backing files of so many bytes at most are set and taken away, and the disk is
-	 * emptied, time and again; 0: not */
+	unsigned cuts;  /* power cuts with random subsets before each sync; 0: 4 */
+	uint64_t grows; /* the disk grows to this size in bytes; 0: it does not.  Writes and
+			 * comparisons use its first 4 MiB. */
+	bool shrinks;   /* also shrinks, if the format can */
+	bool no_check;  /* the format has no useful check */
+	bool snapshots; /* a snapshot is created, applied and deleted repeatedly */
+	/* Longest name of a backing file; backing files are set and removed, and the disk is
+	 * emptied, repeatedly.  0: none of this. */
 	unsigned base_name;
 };
 
 void power_run(const struct power *p);
 
-/* POWER_FACTOR=50 lets it go on for longer, and says how many states were looked at; 0: not set. */
+/* The POWER_FACTOR of the environment, 0 if it is not set.  If set, the number of checked states
+ * is printed. */
 unsigned long power_factor(void);
 
-/* The n-th call to the host fails, for each n of a scenario in turn: the caller hears of it, and
- * what was flushed before is there. */
+/* Fails the n-th call to the host, for each n of a scenario: an error must be returned, and
+ * flushed data must be there. */
 void power_faults(const struct power *p);
 
 #endif

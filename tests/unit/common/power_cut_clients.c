@@ -18,28 +18,28 @@
 #include "open/open.h"
 
 #define SECTOR MEDIUM_SECTOR
-#define TURN   3u  /* sectors of one client before those of the next */
-#define CUTS   16u /* one in so many calls is followed by a power cut */
+#define STRIPE 3u  /* consecutive sectors of one client */
+#define CUTS   16u /* one in 16 host calls is followed by a power cut */
 
-/* What a sector may hold: the write that was flushed last, or one of those that came later. */
-struct held {
+/* The allowed contents of a sector: the last flushed write, or any later one. */
+struct sector_model {
 	uint64_t flushed; /* 0: zeroes */
 	uint64_t written;
 	uint64_t first_later; /* 0: none */
-	bool cleared;         /* since the flush */
+	bool cleared;         /* since the last flush */
 };
 
 struct run {
 	const struct clients *c;
 	struct medium medium;
 	struct view *view;
-	pthread_mutex_t lock; /* of held and stamp; taken under the lock of the medium, never round
-			       * a call to the view */
-	struct held *held;
+	pthread_mutex_t lock; /* protects model and stamp; taken with the medium's lock held, so not
+			       * during calls to the view */
+	struct sector_model *model;
 	uint64_t sectors;
-	uint64_t stamp; /* of the last write */
-	uint64_t state; /* of the cuts */
-	unsigned looked;
+	uint64_t stamp; /* number of the last write */
+	uint64_t state; /* random state of the cuts */
+	unsigned verified;
 	struct scratch after;
 };
 
@@ -59,7 +59,7 @@ static void put_sector(unsigned char *p, uint64_t sector, uint64_t stamp)
 	}
 }
 
-static bool is_good(const struct held *h, const unsigned char *p, uint64_t i)
+static bool is_allowed(const struct sector_model *h, const unsigned char *p, uint64_t i)
 {
 	unsigned char want[SECTOR];
 	uint64_t stamp;
@@ -78,8 +78,8 @@ static void found(void *arg, const char *sentence)
 	(void)sentence;
 }
 
-/* Locked. */
-static void judge(struct run *run, struct image *img)
+/* The caller holds the lock. */
+static void verify_image(struct run *run, struct image *img)
 {
 	const struct view *v = img->states[0]->view;
 	struct check_report report = {.found = found};
@@ -89,19 +89,19 @@ static void judge(struct run *run, struct image *img)
 	ck_assert_ptr_nonnull(buf);
 	ck_assert_ok(view_read(v, buf, run->sectors * SECTOR, 0, &e), &e);
 	for (uint64_t i = 0; i < run->sectors; i++)
-		ck_assert_msg(is_good(&run->held[i], buf + i * SECTOR, i),
+		ck_assert_msg(is_allowed(&run->model[i], buf + i * SECTOR, i),
 			"seed %llu: sector %llu, of which write %llu was flushed",
 			(unsigned long long)run->c->seed, (unsigned long long)i,
-			(unsigned long long)run->held[i].flushed);
+			(unsigned long long)run->model[i].flushed);
 	free(buf);
 	if (img->format->check)
 		ck_assert_ok(image_check(img, 0, &report, &e), &e);
 	ck_assert_msg(report.corruptions == 0 && report.check_errors == 0, "seed %llu: damage",
 		(unsigned long long)run->c->seed);
-	run->looked++;
+	run->verified++;
 }
 
-static void judge_cut(struct run *run, unsigned percent, uint64_t most)
+static void verify_cut(struct run *run, unsigned percent, uint64_t most)
 {
 	struct image_options o = options_new();
 	struct err e = ERR_INIT;
@@ -112,39 +112,39 @@ static void judge_cut(struct run *run, unsigned percent, uint64_t most)
 	ck_assert_ok(image_open_io(io_from_memory(run->after.bytes, run->after.used, "cut", &e), &o,
 			     &img, &e),
 		&e);
-	judge(run, img);
+	verify_image(run, img);
 	image_close(img);
 	options_free(&o);
 }
 
-static void perhaps_cut(void *arg)
+static void cut_sometimes(void *arg)
 {
 	struct run *run = arg;
 
 	if (next_random(&run->state) % CUTS != 0)
 		return;
 	pthread_mutex_lock(&run->lock);
-	judge_cut(run, 50, UINT64_MAX);
-	judge_cut(run, 95, UINT64_MAX);
-	judge_cut(run, 100, next_random(&run->state) % (medium_pending(&run->medium) + 1));
+	verify_cut(run, 50, UINT64_MAX);
+	verify_cut(run, 95, UINT64_MAX);
+	verify_cut(run, 100, next_random(&run->state) % (medium_pending(&run->medium) + 1));
 	pthread_mutex_unlock(&run->lock);
 }
 
-/* A client. */
+/* The clients. */
 
 static bool is_own(const struct client *c, uint64_t sector)
 {
-	return sector / TURN % c->run->c->n == c->no;
+	return sector / STRIPE % c->run->c->n == c->no;
 }
 
-/* Noted before: it may be done in part. */
-static uint64_t note(struct run *run, uint64_t first, uint64_t n, bool clear)
+/* Updates the model; called before the operation, which a power cut may leave half done. */
+static uint64_t record_write(struct run *run, uint64_t first, uint64_t n, bool clear)
 {
 	uint64_t stamp;
 
 	pthread_mutex_lock(&run->lock);
 	stamp = clear ? 0 : ++run->stamp;
-	for (struct held *h = run->held + first; h < run->held + first + n; h++) {
+	for (struct sector_model *h = run->model + first; h < run->model + first + n; h++) {
 		h->written = stamp;
 		h->cleared |= clear;
 		if (!clear && h->first_later == 0)
@@ -154,63 +154,63 @@ static uint64_t note(struct run *run, uint64_t first, uint64_t n, bool clear)
 	return stamp;
 }
 
-static void note_flushed(struct client *c)
+static void record_flush(struct client *c)
 {
 	struct run *run = c->run;
 
 	pthread_mutex_lock(&run->lock);
 	for (uint64_t i = 0; i < run->sectors; i++)
 		if (is_own(c, i))
-			run->held[i] = (struct held){
-				.flushed = run->held[i].written, .written = run->held[i].written};
+			run->model[i] = (struct sector_model){
+				.flushed = run->model[i].written, .written = run->model[i].written};
 	pthread_mutex_unlock(&run->lock);
 }
 
-static int verify(struct client *c, uint64_t first, uint64_t n, struct err *e)
+static int compare_sectors(struct client *c, uint64_t first, uint64_t n, struct err *e)
 {
-	unsigned char buf[TURN * SECTOR], want[SECTOR];
+	unsigned char buf[STRIPE * SECTOR], want[SECTOR];
 	int r = view_read(c->run->view, buf, n * SECTOR, first * SECTOR, e);
 
-	/* Nobody else changes what is noted of them. */
+	/* Only this client changes the model of its sectors, so no lock is needed. */
 	for (uint64_t i = 0; r == 0 && i < n; i++) {
-		put_sector(want, first + i, c->run->held[first + i].written);
+		put_sector(want, first + i, c->run->model[first + i].written);
 		ck_assert_mem_eq(buf + i * SECTOR, want, SECTOR);
 	}
 	return r;
 }
 
-static int put(struct client *c, uint64_t first, uint64_t n, struct err *e)
+static int write_sectors(struct client *c, uint64_t first, uint64_t n, struct err *e)
 {
-	uint64_t stamp = note(c->run, first, n, false);
-	unsigned char buf[TURN * SECTOR];
+	uint64_t stamp = record_write(c->run, first, n, false);
+	unsigned char buf[STRIPE * SECTOR];
 
 	for (uint64_t i = 0; i < n; i++)
 		put_sector(buf + i * SECTOR, first + i, stamp);
 	return view_write(c->run->view, buf, n * SECTOR, first * SECTOR, e);
 }
 
-static int operate(struct client *c, struct err *e)
+static int run_operation(struct client *c, struct err *e)
 {
 	struct run *run = c->run;
-	uint64_t turns = run->sectors / (TURN * run->c->n);
-	uint64_t first = (next_random(&c->state) % turns * run->c->n + c->no) * TURN;
-	uint64_t n = 1 + next_random(&c->state) % TURN;
+	uint64_t stripes = run->sectors / (STRIPE * run->c->n);
+	uint64_t first = (next_random(&c->state) % stripes * run->c->n + c->no) * STRIPE;
+	uint64_t n = 1 + next_random(&c->state) % STRIPE;
 	int r;
 
 	switch (next_random(&c->state) % 8) {
 	case 0:
 		r = view_flush(run->view, e);
 		if (r == 0)
-			note_flushed(c);
+			record_flush(c);
 		return r;
 	case 1:
-		note(run, first, n, true);
+		record_write(run, first, n, true);
 		return view_clear(run->view, first * SECTOR, n * SECTOR, e);
 	case 2:
 	case 3:
-		return verify(c, first, n, e);
+		return compare_sectors(c, first, n, e);
 	default:
-		return put(c, first, n, e);
+		return write_sectors(c, first, n, e);
 	}
 }
 
@@ -220,7 +220,7 @@ static void *client_main(void *arg)
 	struct err e = ERR_INIT;
 
 	for (unsigned long i = 0, n = c->run->c->ops * MAX(power_factor(), 1); i < n; i++)
-		ck_assert_ok(operate(c, &e), &e);
+		ck_assert_ok(run_operation(c, &e), &e);
 	return NULL;
 }
 
@@ -252,22 +252,22 @@ void clients_run(const struct clients *c)
 	ck_assert_ok(image_open_io(medium_io(&run.medium), &o, &img, &e), &e);
 	run.view = img->states[0]->view;
 	run.sectors = run.view->size / SECTOR;
-	run.held = calloc(run.sectors, sizeof run.held[0]);
-	ck_assert_ptr_nonnull(run.held);
+	run.model = calloc(run.sectors, sizeof run.model[0]);
+	ck_assert_ptr_nonnull(run.model);
 	run.medium.arg = &run;
-	run.medium.after_change = perhaps_cut;
+	run.medium.after_change = cut_sometimes;
 	run_clients(&run);
 	run.medium.after_change = NULL;
-	ck_assert_uint_gt(run.looked, 0);
+	ck_assert_uint_gt(run.verified, 0);
 	ck_assert_ok(image_finish(img, &e), &e);
 	image_close(img);
 	for (uint64_t i = 0; i < run.sectors; i++)
-		run.held[i] = (struct held){.flushed = run.held[i].written};
-	judge_cut(&run, 0, 0);
+		run.model[i] = (struct sector_model){.flushed = run.model[i].written};
+	verify_cut(&run, 0, 0);
 	if (power_factor() > 0)
-		printf("%s: %u states\n", c->format, run.looked);
+		printf("%s: %u states\n", c->format, run.verified);
 	options_free(&o);
 	medium_free(&run.medium);
 	free(run.after.bytes);
-	free(run.held);
+	free(run.model);
 }

@@ -25,7 +25,7 @@ struct run {
 	struct medium medium;
 	struct scratch after;
 	uint64_t state;
-	unsigned refused, old, new; /* states that were seen */
+	unsigned refused, old, new; /* number of states: refused; the old image; the new image */
 };
 
 static void found(void *arg, const char *sentence)
@@ -34,7 +34,7 @@ static void found(void *arg, const char *sentence)
 	(void)sentence;
 }
 
-static void judge_disk(struct run *run, struct image *img)
+static void verify_disk(struct run *run, struct image *img)
 {
 	const struct view *v = img->states[0]->view;
 	struct check_report report = {.found = found};
@@ -57,7 +57,7 @@ static void judge_disk(struct run *run, struct image *img)
 	free(buf);
 }
 
-static void judge_as(struct run *run, const char *format)
+static void verify_as(struct run *run, const char *format)
 {
 	struct image_options o = options_new();
 	struct err e = ERR_INIT;
@@ -67,7 +67,7 @@ static void judge_as(struct run *run, const char *format)
 	ck_assert_ptr_nonnull(io);
 	o.format = format;
 	if (image_open_io(io, &o, &img, &e) == 0) {
-		judge_disk(run, img);
+		verify_disk(run, img);
 		image_close(img);
 	} else {
 		run->refused++;
@@ -78,8 +78,8 @@ static void judge_as(struct run *run, const char *format)
 static void cut(struct run *run, unsigned percent, uint64_t most)
 {
 	medium_cut(&run->medium, &run->after, percent, most, &run->state);
-	judge_as(run, run->p->format);
-	judge_as(run, NULL);
+	verify_as(run, run->p->format);
+	verify_as(run, NULL);
 }
 
 static void cut_at_sync(void *arg)
@@ -140,7 +140,7 @@ static void cut_everywhere(const struct power_create *p)
 	run_end(&run);
 }
 
-/* True: there are fewer calls. */
+/* Returns true if the creation makes fewer than n calls. */
 static bool fail_at(const struct power_create *p, unsigned n)
 {
 	struct err e = ERR_INIT;

@@ -14,7 +14,7 @@ static void collect(void *arg, const char *sentence)
 	strcat(f->text, "\n");
 }
 
-void findings_mended(struct findings *f, struct image *img, unsigned repair, const char *text)
+void findings_repaired(struct findings *f, struct image *img, unsigned repair, const char *text)
 {
 	struct err e = ERR_INIT;
 
@@ -23,9 +23,9 @@ void findings_mended(struct findings *f, struct image *img, unsigned repair, con
 	ck_assert_str_eq(f->text, text);
 }
 
-void findings_are(struct findings *f, struct image *img, const char *text)
+void findings_equal(struct findings *f, struct image *img, const char *text)
 {
-	findings_mended(f, img, 0, text);
+	findings_repaired(f, img, 0, text);
 }
 
 void findings_count(const struct findings *f, unsigned corruptions, unsigned leaks)

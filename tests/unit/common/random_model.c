@@ -17,15 +17,15 @@
 #include "open/open.h"
 
 #define THREADS   3
-#define STRIPE    3072u /* no multiple of any cluster size */
+#define STRIPE    3072u /* not a multiple of any cluster size */
 #define FAR       (3u << 20)
-#define OPS       150 /* of each thread in a round */
-#define SHOTS     5
+#define OPS       150 /* operations of each thread per round */
+#define SNAPSHOTS 5
 #define REFERENCE "reference.raw"
 
-/* A snapshot that is there: what its disk holds. */
-struct shot {
-	unsigned char *bytes; /* NULL: there is none */
+/* A snapshot and the expected contents of its disk. */
+struct snapshot_model {
+	unsigned char *bytes; /* NULL: the slot is unused */
 	uint64_t size;
 	char name[24];
 };
@@ -34,12 +34,12 @@ struct run {
 	const struct model *m;
 	struct image_options o;
 	struct image *img;
-	struct view *disk;    /* its live state */
-	unsigned char *bytes; /* what the disk shall hold */
+	struct view *disk;    /* the live disk */
+	unsigned char *bytes; /* its expected contents */
 	uint64_t size;
 	uint64_t state;
-	struct shot shots[SHOTS];
-	unsigned named; /* snapshots that got a name so far */
+	struct snapshot_model snapshots[SNAPSHOTS];
+	unsigned names; /* number of names given to snapshots */
 };
 
 struct worker {
@@ -71,7 +71,7 @@ static void open_again(struct run *run)
 	ck_assert_uint_eq(disk(run)->size, run->size);
 }
 
-static void complain(const struct run *run, const char *what, const unsigned char *buf,
+static void fail_at_difference(const struct run *run, const char *what, const unsigned char *buf,
 	const unsigned char *want, uint64_t off, uint64_t n)
 {
 	uint64_t i = 0;
@@ -83,7 +83,7 @@ static void complain(const struct run *run, const char *what, const unsigned cha
 		want[i]);
 }
 
-/* Every byte, in pieces of odd sizes. */
+/* Compares every byte, with reads of odd sizes. */
 static void compare_view(struct run *run, const char *what, const struct view *v,
 	const unsigned char *bytes, uint64_t size)
 {
@@ -98,17 +98,17 @@ static void compare_view(struct run *run, const char *what, const struct view *v
 		n = MIN(n, size - off);
 		ck_assert_ok(view_read(v, buf, n, off, &e), &e);
 		if (memcmp(buf, bytes + off, n) != 0)
-			complain(run, what, buf, bytes + off, off, n);
+			fail_at_difference(run, what, buf, bytes + off, off, n);
 	}
 	free(buf);
 }
 
-static const struct state *state_of(const struct run *run, const struct shot *shot)
+static const struct state *state_of(const struct run *run, const struct snapshot_model *m)
 {
-	const struct state *s = image_find_state(run->img, shot->name);
+	const struct state *s = image_find_state(run->img, m->name);
 
-	ck_assert_msg(s != NULL, "seed %llu: no snapshot %s", (unsigned long long)run->m->seed,
-		shot->name);
+	ck_assert_msg(
+		s != NULL, "seed %llu: no snapshot %s", (unsigned long long)run->m->seed, m->name);
 	return s;
 }
 
@@ -117,7 +117,7 @@ static void compare(struct run *run)
 	size_t n = 1;
 
 	compare_view(run, "the disk", disk(run), run->bytes, run->size);
-	for (struct shot *s = run->shots; s < run->shots + SHOTS; s++) {
+	for (struct snapshot_model *s = run->snapshots; s < run->snapshots + SNAPSHOTS; s++) {
 		if (!s->bytes)
 			continue;
 		compare_view(run, s->name, state_of(run, s)->view, s->bytes, s->size);
@@ -128,21 +128,21 @@ static void compare(struct run *run)
 
 /* Snapshots. */
 
-static void shot_name(struct run *run, char name[24])
+static void choose_name(struct run *run, char name[24])
 {
-	snprintf(name, 24, "%s %u", run->named % 2 ? "shot" : "a longer name for", run->named);
-	run->named++;
+	snprintf(name, 24, "%s %u", run->names % 2 ? "shot" : "a longer name for", run->names);
+	run->names++;
 }
 
-static void shot_take(struct run *run, struct shot *s)
+static void create_snapshot(struct run *run, struct snapshot_model *s)
 {
 	struct err e = ERR_INIT;
 	unsigned no;
 	int r;
 
-	shot_name(run, s->name);
+	choose_name(run, s->name);
 	r = snapshot_create(run->img, s->name, &no, &e);
-	if (r == -ERANGE && run->m->counts_fill)
+	if (r == -ERANGE && run->m->narrow_refcounts)
 		return;
 	ck_assert_ok(r, &e);
 	s->size = run->size;
@@ -151,7 +151,7 @@ static void shot_take(struct run *run, struct shot *s)
 	memcpy(s->bytes, run->bytes, s->size);
 }
 
-static void shot_drop(struct run *run, struct shot *s)
+static void delete_snapshot(struct run *run, struct snapshot_model *s)
 {
 	struct err e = ERR_INIT;
 
@@ -160,22 +160,22 @@ static void shot_drop(struct run *run, struct shot *s)
 	s->bytes = NULL;
 }
 
-static void shot_rename(struct run *run, struct shot *s)
+static void rename_snapshot(struct run *run, struct snapshot_model *s)
 {
 	unsigned no = state_of(run, s)->no;
 	struct err e = ERR_INIT;
 
-	shot_name(run, s->name);
+	choose_name(run, s->name);
 	ck_assert_ok(snapshot_rename(run->img, no, s->name, &e), &e);
 	ck_assert_str_eq(state_of(run, s)->name, s->name);
 }
 
-static void shot_apply(struct run *run, struct shot *s)
+static void apply_snapshot(struct run *run, struct snapshot_model *s)
 {
 	struct err e = ERR_INIT;
 	int r = snapshot_apply(run->img, state_of(run, s)->no, &e);
 
-	if (r == -ERANGE && run->m->counts_fill)
+	if (r == -ERANGE && run->m->narrow_refcounts)
 		return;
 	ck_assert_ok(r, &e);
 	run->size = s->size;
@@ -186,21 +186,22 @@ static void shot_apply(struct run *run, struct shot *s)
 static void change_snapshots(struct run *run)
 {
 	for (unsigned i = 0; i < 4; i++) {
-		struct shot *s = &run->shots[below(&run->state, SHOTS)];
+		struct snapshot_model *s = &run->snapshots[below(&run->state, SNAPSHOTS)];
 
 		if (!s->bytes)
-			shot_take(run, s);
+			create_snapshot(run, s);
 		else if (i == 0)
-			shot_drop(run, s);
+			delete_snapshot(run, s);
 		else if (i == 1)
-			shot_rename(run, s);
+			rename_snapshot(run, s);
 		else
-			shot_apply(run, s);
+			apply_snapshot(run, s);
 	}
 }
 
-/* Beside those who write: what they keep then nobody can say. */
-static void *come_and_go(void *arg)
+/* Creates and deletes snapshots while other threads write; their contents are not known, so they
+ * are not compared. */
+static void *create_and_delete(void *arg)
 {
 	struct run *run = arg;
 	struct err e = ERR_INIT;
@@ -209,7 +210,7 @@ static void *come_and_go(void *arg)
 	for (unsigned i = 0; i < 8; i++) {
 		int r = snapshot_create(run->img, "passing by", &no, &e);
 
-		if (r == -ERANGE && run->m->counts_fill)
+		if (r == -ERANGE && run->m->narrow_refcounts)
 			continue;
 		ck_assert_ok(r, &e);
 		ck_assert_ok(snapshot_delete(run->img, no, &e), &e);
@@ -222,7 +223,7 @@ static void note_answered(void *arg)
 	*(bool *)arg = true;
 }
 
-static void not_late(void *arg, const struct err *e)
+static void assert_no_failure(void *arg, const struct err *e)
 {
 	(void)arg;
 	ck_abort_msg("%s", e->text);
@@ -232,16 +233,16 @@ static void write_behind(const struct run *run, const void *p, uint64_t len, uin
 {
 	bool answered = false;
 	struct early_reply early = {
-		.answered = note_answered, .failed = not_late, .arg = &answered};
+		.answered = note_answered, .failed = assert_no_failure, .arg = &answered};
 	struct err e = ERR_INIT;
 
 	ck_assert_ok(view_write_early(disk(run), p, len, off, &early, &e), &e);
 	ck_assert(answered);
 }
 
-/* One operation on a range that nobody else touches.  One in four writes writes zeroes: images may
- * treat them in a way of their own. */
-static void operate(struct run *run, uint64_t *state, uint64_t off, uint64_t len)
+/* One operation on a range that only this thread uses.  One in four writes writes zeroes, since
+ * drivers may treat them differently. */
+static void run_operation(struct run *run, uint64_t *state, uint64_t off, uint64_t len)
 {
 	unsigned char *p = run->bytes + off;
 	unsigned what = below(state, 8);
@@ -262,7 +263,7 @@ static void operate(struct run *run, uint64_t *state, uint64_t off, uint64_t len
 		ck_assert_ok(view_write(disk(run), p, len, off, &e), &e);
 }
 
-/* A range inside of one stripe of the worker's own. */
+/* Chooses a range within one of the worker's own stripes. */
 static bool choose_in_stripe(struct worker *w, uint64_t *off, uint64_t *len)
 {
 	uint64_t stripes = div_round_up(w->run->size, STRIPE);
@@ -274,7 +275,7 @@ static bool choose_in_stripe(struct worker *w, uint64_t *off, uint64_t *len)
 	return range_fits(*off, *len, w->run->size);
 }
 
-static void *work(void *arg)
+static void *worker_main(void *arg)
 {
 	struct worker *w = arg;
 	unsigned char buf[STRIPE];
@@ -284,7 +285,7 @@ static void *work(void *arg)
 	for (unsigned i = 0; i < OPS; i++) {
 		if (!choose_in_stripe(w, &off, &len))
 			continue;
-		operate(w->run, &w->state, off, len);
+		run_operation(w->run, &w->state, off, len);
 		ck_assert_ok(view_read(disk(w->run), buf, len, off, &e), &e);
 		ck_assert_mem_eq(buf, w->run->bytes + off, len);
 		if (below(&w->state, 40) == 0)
@@ -293,17 +294,18 @@ static void *work(void *arg)
 	return NULL;
 }
 
-static void work_together(struct run *run)
+static void run_workers(struct run *run)
 {
 	struct worker workers[THREADS];
 	pthread_t other;
 
 	if (run->m->snapshots)
-		ck_assert_int_eq(pthread_create(&other, NULL, come_and_go, run), 0);
+		ck_assert_int_eq(pthread_create(&other, NULL, create_and_delete, run), 0);
 	for (unsigned i = 0; i < THREADS; i++) {
 		workers[i] =
 			(struct worker){.run = run, .number = i, .state = next_random(&run->state)};
-		ck_assert_int_eq(pthread_create(&workers[i].thread, NULL, work, &workers[i]), 0);
+		ck_assert_int_eq(
+			pthread_create(&workers[i].thread, NULL, worker_main, &workers[i]), 0);
 	}
 	for (unsigned i = 0; i < THREADS; i++)
 		pthread_join(workers[i].thread, NULL);
@@ -311,31 +313,31 @@ static void work_together(struct run *run)
 		pthread_join(other, NULL);
 }
 
-/* Whole units, packed where that makes them smaller.  Half of what they hold is zeroes. */
-static void pack_unit(struct run *run, uint64_t off)
+/* Writes a whole unit, half of it zeroes, compressed if view_compress makes it smaller. */
+static void write_unit(struct run *run, uint64_t off)
 {
 	struct view *v = disk(run);
 	size_t len = MIN(v->unit, run->size - off);
-	unsigned char *unit = calloc(1, v->unit), *packed = malloc(v->compressed_max);
+	unsigned char *unit = calloc(1, v->unit), *compressed = malloc(v->compressed_max);
 	struct err e = ERR_INIT;
 	ssize_t n;
 
 	ck_assert_ptr_nonnull(unit);
-	ck_assert_ptr_nonnull(packed);
+	ck_assert_ptr_nonnull(compressed);
 	fill_pattern(unit, len - below(&run->state, len), (unsigned)next_random(&run->state));
 	memcpy(run->bytes + off, unit, len);
-	n = view_compress(v, unit, off, packed, &e);
+	n = view_compress(v, unit, off, compressed, &e);
 	ck_assert_int_ge(n, 0);
 	ck_assert_int_le(n, v->compressed_max);
 	if (n > 0)
-		ck_assert_ok(view_write_compressed(v, packed, n, off, &e), &e);
+		ck_assert_ok(view_write_compressed(v, compressed, n, off, &e), &e);
 	else
 		ck_assert_ok(view_write(v, unit, len, off, &e), &e);
 	free(unit);
-	free(packed);
+	free(compressed);
 }
 
-static void pack_some(struct run *run)
+static void write_units(struct run *run)
 {
 	uint64_t unit = disk(run)->unit, units = div_round_up(run->size, unit);
 
@@ -344,17 +346,17 @@ static void pack_some(struct run *run)
 		uint64_t n = 1 + below(&run->state, 4);
 
 		for (; n > 0 && off < run->size; n--, off += unit)
-			pack_unit(run, off);
+			write_unit(run, off);
 	}
 }
 
-static void reach_far(struct run *run)
+static void write_far(struct run *run)
 {
 	for (unsigned i = 0; i < 12; i++) {
 		uint64_t off = below(&run->state, run->size);
 		uint64_t len = 1 + below(&run->state, MIN(FAR, run->size - off));
 
-		operate(run, &run->state, off, len);
+		run_operation(run, &run->state, off, len);
 	}
 }
 
@@ -366,20 +368,20 @@ static void change_size(struct run *run)
 	struct err e = ERR_INIT;
 
 	ck_assert_ok(view_resize(disk(run), size, &e), &e);
-	/* What is cut off is gone, what is added is zeroes. */
+	/* Data beyond the new end is lost; new space reads as zeroes. */
 	if (size < run->size)
 		memset(run->bytes + size, 0, run->size - size);
 	run->size = size;
 	ck_assert_uint_eq(disk(run)->size, size);
 }
 
-static void ask(const char *command)
+static void run_command(const char *command)
 {
 	ck_assert_msg(system(command) == 0, "%s", command);
 }
 
-/* QEMU shows it with the size that the disk has now. */
-static void ask_of_shot(const struct run *run, const struct shot *s)
+/* qemu-img reads a snapshot with the current size of the disk. */
+static void compare_snapshot_with_qemu(const struct run *run, const struct snapshot_model *s)
 {
 	char command[512];
 
@@ -387,13 +389,13 @@ static void ask_of_shot(const struct run *run, const struct shot *s)
 	snprintf(command, sizeof command,
 		"qemu-img convert -q -f %s -O raw -l 'snapshot.name=%s' '%s' shot.raw && "
 		"cmp -n %llu shot.raw " REFERENCE,
-		run->m->referee, s->name, run->m->path,
+		run->m->qemu_format, s->name, run->m->path,
 		(unsigned long long)MIN(s->size, run->size));
-	ask(command);
+	run_command(command);
 }
 
-/* Our own check, and QEMU's. */
-static void judge(struct run *run)
+/* Checks the image with image_check and with qemu-img. */
+static void check_image(struct run *run)
 {
 	const struct model *m = run->m;
 	struct check_report report = {0};
@@ -409,20 +411,20 @@ static void judge(struct run *run)
 	}
 	image_close(run->img);
 	run->img = NULL;
-	if (!m->referee)
+	if (!m->qemu_format)
 		return;
 	write_file(REFERENCE, run->bytes, run->size);
 	snprintf(command, sizeof command, "qemu-img compare -q -f %s -F raw '%s' " REFERENCE,
-		m->referee, m->path);
-	ask(command);
-	for (const struct shot *s = run->shots; s < run->shots + SHOTS; s++)
+		m->qemu_format, m->path);
+	run_command(command);
+	for (const struct snapshot_model *s = run->snapshots; s < run->snapshots + SNAPSHOTS; s++)
 		if (s->bytes)
-			ask_of_shot(run, s);
-	if (strcmp(m->referee, "vpc") == 0 || strcmp(m->referee, "raw") == 0)
-		return; /* which it cannot check */
+			compare_snapshot_with_qemu(run, s);
+	if (strcmp(m->qemu_format, "vpc") == 0 || strcmp(m->qemu_format, "raw") == 0)
+		return; /* qemu-img cannot check it */
 	snprintf(command, sizeof command, "qemu-img check -q -f %s '%s' >check.log 2>&1",
-		m->referee, m->path);
-	ask(command);
+		m->qemu_format, m->path);
+	run_command(command);
 }
 
 void model_run(struct model *m)
@@ -442,21 +444,21 @@ void model_run(struct model *m)
 		memcpy(run.bytes, m->before, run.size);
 	compare(&run);
 	for (unsigned i = 0, n = m->rounds ? m->rounds : 6; i < n; i++) {
-		work_together(&run);
-		reach_far(&run);
+		run_workers(&run);
+		write_far(&run);
 		if (m->snapshots)
 			change_snapshots(&run);
 		if (disk(&run)->compressed_max > 0)
-			pack_some(&run);
+			write_units(&run);
 		if (m->size_max > 0)
 			change_size(&run);
 		compare(&run);
 		if (i % 2 == 1)
 			open_again(&run);
 	}
-	judge(&run);
-	for (unsigned i = 0; i < SHOTS; i++)
-		free(run.shots[i].bytes);
+	check_image(&run);
+	for (unsigned i = 0; i < SNAPSHOTS; i++)
+		free(run.snapshots[i].bytes);
 	free(run.bytes);
 	options_free(&run.o);
 }

@@ -1,12 +1,11 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* random_model.h - random operations on a writable image beside a plain array that says what must
- * come.
+/* random_model.h - random operations on a writable image, compared with an array in memory.
  *
  * For drivers: make an image, "struct model m = {...}; model_run(&m)".  Several threads write and
- * clear in stripes of their own, which share units of the image, while others read and flush; then
- * one thread does what reaches further.  All of it is compared, now and then after closing and
- * opening the image again.  Snapshots are taken, dropped and gone back to meanwhile, and keep what
- * they have.  QEMU has the last word.
+ * clear in their own stripes, which share units of the image, while others read and flush.  Then
+ * one thread runs operations that affect more than one stripe.  All of the disk is compared,
+ * sometimes after closing and opening the image.  Snapshots are created, deleted and applied, and
+ * must keep their contents.  Finally qemu-img checks the image and compares it.
  */
 #ifndef UNIT_COMMON_RANDOM_MODEL_H
 #define UNIT_COMMON_RANDOM_MODEL_H
@@ -16,17 +15,16 @@
 #include <stdint.h>
 
 struct model {
-	const char *path;   /* of the image, in the current directory */
-	const char *format; /* NULL: probe */
-	const void *before; /* what the disk holds, NULL: zeroes */
+	const char *path;   /* the image file, in the current directory */
+	const char *format; /* NULL: probed */
+	const void *before; /* initial contents of the disk; NULL: zeroes */
 	uint64_t seed;
-	unsigned rounds;   /* 0: 6; each is some hundred operations */
-	uint64_t size_max; /* the disk is resized up to here; 0: never */
-	bool shrinks;      /* ... and down */
-	bool snapshots;    /* the image can have them */
-	bool counts_fill;  /* ... but not many */
-	const char
-		*referee; /* the format for qemu-img, which checks and compares; NULL: it cannot */
+	unsigned rounds;         /* 0: 6; a round has some hundred operations */
+	uint64_t size_max;       /* largest size of the disk; 0: no resizing */
+	bool shrinks;            /* also makes it smaller */
+	bool snapshots;          /* the format has snapshots */
+	bool narrow_refcounts;   /* refcounts are too narrow for many snapshots */
+	const char *qemu_format; /* format for qemu-img, which checks and compares; NULL: none */
 };
 
 void model_run(struct model *m);

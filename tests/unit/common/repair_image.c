@@ -8,19 +8,19 @@
 #include "view/view.h"
 #include "open/open.h"
 
-void mender_new(struct mender *m, const char *format, const char *path)
+void repair_image_new(struct repair_image *m, const char *format, const char *path)
 {
 	m->path = path;
 	m->o = options_new();
 	m->o.format = format;
 }
 
-void mender_free(struct mender *m)
+void repair_image_free(struct repair_image *m)
 {
 	options_free(&m->o);
 }
 
-struct image *mender_open(struct mender *m, bool repair)
+struct image *repair_image_open(struct repair_image *m, bool repair)
 {
 	struct image *img;
 	struct err e = ERR_INIT;
@@ -30,9 +30,9 @@ struct image *mender_open(struct mender *m, bool repair)
 	return img;
 }
 
-static unsigned char *read_disk(struct mender *m, size_t *len)
+static unsigned char *read_disk(struct repair_image *m, size_t *len)
 {
-	struct image *img = mender_open(m, false);
+	struct image *img = repair_image_open(m, false);
 	const struct view *v = img->states[0]->view;
 	unsigned char *disk;
 	struct err e = ERR_INIT;
@@ -45,15 +45,15 @@ static unsigned char *read_disk(struct mender *m, size_t *len)
 	return disk;
 }
 
-void mender_mends_file(struct mender *m, unsigned repair, const char *text)
+void repair_image_repairs_file(struct repair_image *m, unsigned repair, const char *text)
 {
 	unsigned char *before, *after;
 	size_t len, len_after;
 	struct image *img;
 
 	before = read_disk(m, &len);
-	img = mender_open(m, true);
-	findings_mended(&m->f, img, repair, text);
+	img = repair_image_open(m, true);
+	findings_repaired(&m->f, img, repair, text);
 	image_close(img);
 	after = read_disk(m, &len_after);
 	ck_assert_uint_eq(len, len_after);
@@ -62,24 +62,24 @@ void mender_mends_file(struct mender *m, unsigned repair, const char *text)
 	free(after);
 }
 
-void mender_mends(
-	struct mender *m, const void *bytes, size_t len, unsigned repair, const char *text)
+void repair_image_repairs(
+	struct repair_image *m, const void *bytes, size_t len, unsigned repair, const char *text)
 {
 	write_file(m->path, bytes, len);
-	mender_mends_file(m, repair, text);
+	repair_image_repairs_file(m, repair, text);
 }
 
-void mender_fixed(const struct mender *m, unsigned corruptions, unsigned leaks)
+void repair_image_fixed(const struct repair_image *m, unsigned corruptions, unsigned leaks)
 {
 	ck_assert_uint_eq(m->f.report.corruptions_fixed, corruptions);
 	ck_assert_uint_eq(m->f.report.leaks_fixed, leaks);
 	ck_assert_uint_eq(m->f.report.check_errors, 0);
 }
 
-void mender_leaves(struct mender *m, const char *text)
+void repair_image_check(struct repair_image *m, const char *text)
 {
-	struct image *img = mender_open(m, false);
+	struct image *img = repair_image_open(m, false);
 
-	findings_are(&m->f, img, text);
+	findings_equal(&m->f, img, text);
 	image_close(img);
 }

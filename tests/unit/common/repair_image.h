@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* repair_image.h - an image in a file that is repaired, for tests. */
+/* repair_image.h - an image file under test of check and repair. */
 #ifndef UNIT_COMMON_REPAIR_IMAGE_H
 #define UNIT_COMMON_REPAIR_IMAGE_H
 
@@ -9,28 +9,29 @@
 #include "problems.h"
 #include "image/image.h"
 
-struct mender {
+struct repair_image {
 	const char *path;
 	struct image_options o;
 	struct findings f;
 };
 
-void mender_new(struct mender *m, const char *format, const char *path);
-void mender_free(struct mender *m);
+void repair_image_new(struct repair_image *m, const char *format, const char *path);
+void repair_image_free(struct repair_image *m);
 
-struct image *mender_open(struct mender *m, bool repair);
+struct image *repair_image_open(struct repair_image *m, bool repair);
 
-/* Puts bytes into the file and repairs it, which tells the text; the disk is the same after. */
-void mender_mends(
-	struct mender *m, const void *bytes, size_t len, unsigned repair, const char *text);
+/* Writes bytes to the file and repairs it: the messages are text, and the contents of the disk do
+ * not change. */
+void repair_image_repairs(
+	struct repair_image *m, const void *bytes, size_t len, unsigned repair, const char *text);
 
-/* The same of the file as it is. */
-void mender_mends_file(struct mender *m, unsigned repair, const char *text);
+/* The same for the current contents of the file. */
+void repair_image_repairs_file(struct repair_image *m, unsigned repair, const char *text);
 
-/* So much was mended then, and all was looked at. */
-void mender_fixed(const struct mender *m, unsigned corruptions, unsigned leaks);
+/* The last repair fixed this many errors and had no check errors. */
+void repair_image_fixed(const struct repair_image *m, unsigned corruptions, unsigned leaks);
 
-/* What a check says now. */
-void mender_leaves(struct mender *m, const char *text);
+/* A check without repair reports text. */
+void repair_image_check(struct repair_image *m, const char *text);
 
 #endif

@@ -15,7 +15,7 @@ void subject_new(struct subject *s, const char *format)
 	s->o.format = format;
 }
 
-static void forget(struct subject *s)
+static void close_image(struct subject *s)
 {
 	image_close(s->img);
 	s->img = NULL;
@@ -23,7 +23,7 @@ static void forget(struct subject *s)
 
 void subject_free(struct subject *s)
 {
-	forget(s);
+	close_image(s);
 	options_free(&s->o);
 }
 
@@ -39,7 +39,7 @@ const struct view *subject_opens(struct subject *s, const void *bytes, size_t le
 {
 	int r;
 
-	forget(s);
+	close_image(s);
 	r = try_open(s, bytes, len);
 	ck_assert_ok(r, &s->e);
 	return s->img->states[0]->view;
@@ -52,7 +52,7 @@ void subject_refuses(struct subject *s, const void *bytes, size_t len, int code,
 
 	ck_assert(before);
 	memcpy(before, bytes, len);
-	forget(s);
+	close_image(s);
 	r = try_open(s, bytes, len);
 	ck_assert_fails(r, code, &s->e, text);
 	ck_assert_mem_eq(before, bytes, len);
@@ -62,19 +62,19 @@ void subject_refuses(struct subject *s, const void *bytes, size_t len, int code,
 void subject_faults(struct subject *s, const void *bytes, size_t len, unsigned least)
 {
 	unsigned nth = 0;
-	int struck;
+	int failed;
 
 	do {
 		struct io *io = fault_io_new(bytes, len);
 		int r;
 
-		forget(s);
+		close_image(s);
 		fault_io_arm(io_ref(io), ++nth, FAULT_EIO);
 		r = image_open_io(io, &s->o, &s->img, &s->e);
-		struck = fault_io_struck(io);
+		failed = fault_io_failed(io);
 		io_unref(io);
-		ck_assert_int_eq(r, struck ? -EIO : 0);
-	} while (struck);
+		ck_assert_int_eq(r, failed ? -EIO : 0);
+	} while (failed);
 	ck_assert_uint_gt(nth, least);
 }
 
@@ -87,7 +87,7 @@ void subject_reads(const struct view *v, uint64_t off, size_t len, unsigned char
 	memset(buf, ~byte, len);
 	ck_assert_ok(view_read(v, buf, len, off, &e), &e);
 	for (size_t i = 0; i < len; i++)
-		if (buf[i] != byte) /* each ck_assert that holds is a system call */
+		if (buf[i] != byte) /* a ck_assert costs a system call */
 			ck_abort_msg(
 				"byte %#jx is %#x, not %#x", (uintmax_t)(off + i), buf[i], byte);
 	free(buf);

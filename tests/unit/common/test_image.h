@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* test_image.h - an image in memory under test, and what tests say about it. */
+/* test_image.h - an image in memory under test, and assertions on it. */
 #ifndef UNIT_COMMON_TEST_IMAGE_H
 #define UNIT_COMMON_TEST_IMAGE_H
 
@@ -11,7 +11,7 @@
 #include "view/view.h"
 
 struct subject {
-	struct image_options o; /* subject_new sets what it must; the rest is the test's */
+	struct image_options o; /* set by subject_new; the test may change it */
 	struct image *img;
 	struct err e;
 };
@@ -19,20 +19,22 @@ struct subject {
 void subject_new(struct subject *s, const char *format);
 void subject_free(struct subject *s);
 
-/* Opens len bytes of memory; returns the disk.  Opening again closes what was open. */
+/* Opens the image in len bytes of memory; returns its live disk.  Closes an earlier image. */
 const struct view *subject_opens(struct subject *s, const void *bytes, size_t len);
 
-/* Opening must fail like this and leave the bytes alone; text is a part of the sentence. */
+/* Asserts that opening fails with this code and a message that contains text, and leaves the bytes
+ * unchanged. */
 void subject_refuses(struct subject *s, const void *bytes, size_t len, int code, const char *text);
 
-/* Each read of opening fails once, of which there are at least so many, and it is told. */
+/* Fails each read of opening in turn, of which there are at least least; each must return the
+ * error. */
 void subject_faults(struct subject *s, const void *bytes, size_t len, unsigned least);
 
-/* All of these are about a view of the image. */
+/* Assertions on a view of the image. */
 void subject_reads(const struct view *v, uint64_t off, size_t len, unsigned char byte);
 void subject_fails(const struct view *v, uint64_t off, int code, const char *text);
 
-/* The extent at off, asked for up to the end of the view. */
+/* Returns the extent at off, asked for up to the end of the view. */
 struct extent subject_extent(const struct view *v, uint64_t off);
 void subject_maps(const struct view *v, uint64_t off, enum extent_kind kind, uint64_t len);
 

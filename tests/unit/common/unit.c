@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* unit.c - temporary directories, files, patterns, options.
  *
- * libcheck runs each test in a child: what a checked fixture sets is gone with the test, what an
- * unchecked one sets is the parent's and sees the end of the case whatever a test did.
+ * libcheck runs each test in a child process: changes made by a checked fixture are lost with it;
+ * those of an unchecked fixture are made in the parent, whose teardown runs even if a test
+ * crashed.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -23,7 +24,7 @@
 #include "view/view.h"
 #include "open/open.h"
 
-/* Fixtures take no argument.  Set and cleared by the parent only. */
+/* Global, since fixtures take no argument.  Only the parent sets and clears it. */
 static char root[64];
 
 Suite *suite_of(const char *name, TCase *tc)

@@ -69,7 +69,7 @@ START_TEST(version_1)
 }
 END_TEST
 
-static const struct bend hostile[] = {
+static const struct field_case hostile[] = {
 	{32, 1, 'X', ENOTSUP, "type Xedolog, Growing"},
 	{48, 8, 0x656c6974616c6f56, ENOTSUP, "type Redolog, Volatile"},
 	{64, 4, 0x30000, ENOTSUP, "version 0x00030000"},

@@ -36,7 +36,7 @@ static void put_cluster(struct memory_image *m, unsigned guest, unsigned stored)
 }
 
 /* The same, compressed at pos.  Returns the length of the stream. */
-static size_t put_packed(struct memory_image *m, unsigned guest, size_t pos)
+static size_t put_compressed(struct memory_image *m, unsigned guest, size_t pos)
 {
 	unsigned char *disk = m->disk + guest * CLUSTER;
 	z_stream z = {.next_in = disk, .avail_in = CLUSTER, .next_out = m->file + pos};
@@ -69,8 +69,8 @@ static struct memory_image build(void)
 	put_cluster(&m, 2, 3);
 	put_cluster(&m, 7, 0);
 	put_cluster(&m, 19, 4);
-	put_packed(&m, 4, DATA + 5 * CLUSTER);
-	put_packed(&m, 5, DATA + 5 * CLUSTER + 512);
+	put_compressed(&m, 4, DATA + 5 * CLUSTER);
+	put_compressed(&m, 5, DATA + 5 * CLUSTER + 512);
 	return m;
 }
 
@@ -142,7 +142,7 @@ START_TEST(runs_are_mapped_together)
 }
 END_TEST
 
-static const struct bend hostile[] = {
+static const struct field_case hostile[] = {
 	{0, 4, 0x514649fa, EINVAL, "not a disk image"},
 	{4, 4, 0, ENOTSUP, "version 0"},
 	{8, 8, FILE_LEN - 3, EINVAL, "backing file name: 0 bytes"},

@@ -38,7 +38,7 @@ START_TEST(like_an_array)
 		.seed = 1,
 		.size_max = 6 << 20,
 		.shrinks = true,
-		.referee = "raw",
+		.qemu_format = "raw",
 	};
 
 	make(m.path, (5 << 20) + 1536);

@@ -249,7 +249,7 @@ START_TEST(faults_strike_when_armed)
 	fault_io_arm(io, 2, FAULT_EIO);
 	ck_assert_ok(io_read(io, buf, 100, 0, &e), &e);
 	ck_assert_fails(io_read(io, buf, 100, 0, &e), EIO, &e, "faulty: reading 100 bytes at 0");
-	ck_assert(fault_io_struck(io));
+	ck_assert(fault_io_failed(io));
 	ck_assert_ok(io_read(io, buf, 100, 0, &e), &e);
 	fault_io_arm(io, 1, FAULT_SHORT);
 	ck_assert_fails(io_read(io, buf, 100, 0, &e), EIO, &e, "ends at 50");

@@ -131,7 +131,7 @@ START_TEST(read_once)
 	ck_assert_ok(manifest_check(&m, "a", io, &e), &e);
 	fault_io_arm(io, 1, FAULT_EIO);
 	ck_assert_ok(manifest_check(&m, "a", io, &e), &e);
-	ck_assert(!fault_io_struck(io));
+	ck_assert(!fault_io_failed(io));
 	manifest_free(&m);
 	io_unref(io);
 }

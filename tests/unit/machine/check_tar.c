@@ -492,7 +492,7 @@ START_TEST(a_fault_at_any_read)
 		io = fault_io_new(w.b.data, w.b.len);
 		fault_io_arm(io, nth, nth % 2 ? FAULT_EIO : FAULT_SHORT);
 		r = tar_read(io, &w.tar, &e);
-		struck = fault_io_struck(io);
+		struck = fault_io_failed(io);
 		tar_free(&w.tar);
 		io_unref(io);
 		if (!struck)

@@ -481,7 +481,7 @@ static size_t pack(const struct world *w, unsigned char *out, size_t room)
 
 static const struct {
 	const char *more, *format;
-	bool packed;
+	bool deflated;
 	int code;
 	const char *part;
 } packings[] = {
@@ -495,22 +495,22 @@ static const struct {
 
 START_TEST(compressed)
 {
-	unsigned char packed[16384];
+	unsigned char deflated[16384];
 	struct world w;
 	size_t n;
 
 	begin(&w);
-	n = pack(&w, packed, sizeof packed);
+	n = pack(&w, deflated, sizeof deflated);
 	add_descriptor(&w, packings[_i].format, packings[_i].more, LIST("a.disk1"));
 	if (strstr(packings[_i].more, "chunkSize")) {
 		for (size_t at = 0, i = 0; at < n; at += 50, i++) {
 			char name[32];
 
 			snprintf(name, sizeof name, "a.disk1.%09zu", i);
-			tar_build_add(&w.tar, '0', name, packed + at, n - at < 50 ? n - at : 50);
+			tar_build_add(&w.tar, '0', name, deflated + at, n - at < 50 ? n - at : 50);
 		}
-	} else if (packings[_i].packed) {
-		tar_build_add(&w.tar, '0', "a.disk1", packed, n);
+	} else if (packings[_i].deflated) {
+		tar_build_add(&w.tar, '0', "a.disk1", deflated, n);
 	} else {
 		add_disk(&w, "a.disk1");
 	}

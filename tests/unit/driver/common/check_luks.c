@@ -344,7 +344,7 @@ START_TEST(all_slots_together_are_bounded)
 END_TEST
 
 /* Every read fails once: the error is reported, and not as a wrong passphrase. */
-static bool fails_well(unsigned nth, enum fault fault)
+static bool read_with_fault(unsigned nth, enum fault fault)
 {
 	struct image_options o = options_new();
 	struct passphrase secret = secret_of("first");
@@ -361,7 +361,7 @@ static bool fails_well(unsigned nth, enum fault fault)
 	r = image_open_io(io, &o, &img, &e);
 	if (r == 0)
 		r = view_read(img->states[0]->view, buf, DISK_LEN, 0, &e);
-	struck = fault_io_struck(io);
+	struck = fault_io_failed(io);
 	ck_assert_int_eq(r, struck ? -EIO : 0);
 	image_close(img);
 	io_unref(io);
@@ -373,7 +373,7 @@ START_TEST(every_read_fails_once)
 {
 	unsigned n = 1;
 
-	while (fails_well(n, _i ? FAULT_SHORT : FAULT_EIO))
+	while (read_with_fault(n, _i ? FAULT_SHORT : FAULT_EIO))
 		n++;
 	ck_assert_uint_gt(n, 4); /* head, tail, header, material, data */
 }

@@ -70,7 +70,7 @@ START_TEST(reads_as_built)
 }
 END_TEST
 
-static const struct bend hostile[] = {
+static const struct field_case hostile[] = {
 	{16, 4, 1, ENOTSUP, "version 1"},
 	{28, 4, 0, EINVAL, "clusters of 0 sectors"},
 	{28, 4, 0xffffffff, EINVAL, "clusters of 4294967295 sectors"},

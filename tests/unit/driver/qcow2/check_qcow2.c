@@ -99,7 +99,7 @@ START_TEST(an_empty_disk_needs_no_l1_table)
 }
 END_TEST
 
-static const struct bend bends[] = {
+static const struct field_case field_cases[] = {
 	{0, 4, 0x51464900, EINVAL, "not a qcow2 image"},
 	{AT_VERSION, 4, 0, ENOTSUP, "unsupported version 0"},
 	{AT_VERSION, 4, 1, ENOTSUP, "qcow version 1"},
@@ -149,10 +149,10 @@ static const struct bend bends[] = {
 
 START_TEST(hostile_header_values_are_refused)
 {
-	const struct bend *bend = &bends[_i];
+	const struct field_case *c = &field_cases[_i];
 
-	build_qcow2_field(&b, bend->pos, bend->width, bend->value);
-	refuses(bend->code, bend->text);
+	build_qcow2_field(&b, c->pos, c->width, c->value);
+	refuses(c->code, c->text);
 }
 END_TEST
 
@@ -178,7 +178,7 @@ END_TEST
 /* Damage that only matters to writers does not stop a reader. */
 START_TEST(bad_refcounts_do_not_matter)
 {
-	static const struct bend bad[] = {
+	static const struct field_case bad[] = {
 		{AT_REFTABLE_POS, 8, 0, 0, NULL},
 		{AT_REFTABLE_POS, 8, 513, 0, NULL},
 		{AT_REFTABLE_POS, 8, 0xffffffffffff0000, 0, NULL},
@@ -332,7 +332,7 @@ START_TEST(data_is_in_the_data_file)
 	build_qcow2_l2(&b, 2, ENTRY_COPIED | ENTRY_ZERO);
 	build_qcow2_l2(&b, 3, ENTRY_COPIED | 512);
 	build_qcow2_l2(&b, 4, ENTRY_COPIED | 2048);
-	build_qcow2_l2(&b, 5, build_qcow2_packed(&b, 512, 100));
+	build_qcow2_l2(&b, 5, build_qcow2_compressed(&b, 512, 100));
 	ck_assert_ok(open_file(), &s.e);
 	subject_maps(disk(0), 0, EXTENT_FILE, 1024);
 	subject_reads(disk(0), 0, 1024, 0xdd);
@@ -403,7 +403,7 @@ static void add_header_tests(TCase *tc)
 	tcase_add_test(tc, a_header_of_104_bytes_opens);
 	tcase_add_test(tc, odd_disk_sizes_lose_their_last_bytes);
 	tcase_add_test(tc, an_empty_disk_needs_no_l1_table);
-	tcase_add_loop_test(tc, hostile_header_values_are_refused, 0, COUNT(bends));
+	tcase_add_loop_test(tc, hostile_header_values_are_refused, 0, COUNT(field_cases));
 	tcase_add_test(tc, a_file_cut_short_is_refused);
 	tcase_add_test(tc, bad_refcounts_do_not_matter);
 	tcase_add_test(tc, unknown_harmless_features_open);

@@ -38,7 +38,7 @@ static void teardown(void)
 static void finds(const char *text)
 {
 	subject_opens(&s, b.bytes, b.len);
-	findings_are(&f, s.img, text);
+	findings_equal(&f, s.img, text);
 }
 
 START_TEST(good)
@@ -131,8 +131,8 @@ START_TEST(compressed)
 {
 	uint64_t pos = build_qcow2_at(&b, AT_DATA + 3) - 100;
 
-	build_qcow2_l2(&b, 2, build_qcow2_packed(&b, pos, 300));
-	build_qcow2_l2(&b, 3, build_qcow2_packed(&b, pos + 300, 300) | ENTRY_COPIED);
+	build_qcow2_l2(&b, 2, build_qcow2_compressed(&b, pos, 300));
+	build_qcow2_l2(&b, 3, build_qcow2_compressed(&b, pos + 300, 300) | ENTRY_COPIED);
 	build_qcow2_refcount(&b, AT_DATA + 2, 1);
 	build_qcow2_refcount(&b, AT_DATA + 3, 2);
 	finds("ERROR: coffset=0xa0c8: copied flag must never be set for compressed clusters\n");
@@ -227,7 +227,7 @@ START_TEST(unreadable_block)
 {
 	build_qcow2_put64(&b, build_qcow2_at(&b, AT_REFTABLE), 0x2200);
 	subject_opens(&s, b.bytes, b.len);
-	findings_are(&f, s.img,
+	findings_equal(&f, s.img,
 		"ERROR refcount block 0 is not cluster aligned; refcount table entry corrupted\n"
 		"Can't get refcount for cluster 0: Input/output error\n");
 	ck_assert_uint_eq(f.report.check_errors, ALL_CLUSTERS);
@@ -294,7 +294,7 @@ START_TEST(subclusters)
 	build_qcow2_bitmap(&b, 1, 1, 3);
 	build_qcow2_bitmap(&b, 2, 0xffffffff, 0);
 	build_qcow2_bitmap(&b, 3, 0, 1);
-	build_qcow2_l2(&b, 4, build_qcow2_packed(&b, build_qcow2_at(&b, AT_DATA), 512));
+	build_qcow2_l2(&b, 4, build_qcow2_compressed(&b, build_qcow2_at(&b, AT_DATA), 512));
 	build_qcow2_bitmap(&b, 4, 1, 0);
 	finds("ERROR offset=20000: Allocated cluster has corrupted subcluster allocation bitmap\n"
 	      "ERROR: Unallocated cluster has non-zero subcluster allocation map\n"

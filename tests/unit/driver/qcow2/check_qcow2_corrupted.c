@@ -72,7 +72,7 @@ static uint64_t below(uint64_t n)
 
 /* The image. */
 
-static void write_packed(struct view *v, uint64_t off, unsigned char byte)
+static void write_compressed(struct view *v, uint64_t off, unsigned char byte)
 {
 	unsigned char *unit = malloc(v->unit), *compressed = malloc(v->unit);
 	struct err e = ERR_INIT;
@@ -107,7 +107,7 @@ static void fill(struct image *img)
 	write_pattern(v, 0, kind->size / 2, 1);
 	ck_assert_ok(view_clear(v, 5 * v->unit, 2 * v->unit, &e), &e);
 	for (unsigned i = 1; i <= 6; i++)
-		write_packed(v, kind->size - i * v->unit, i);
+		write_compressed(v, kind->size - i * v->unit, i);
 	if (snapshot_create(img, "one", &no, &e) == 0)
 		write_pattern(v, kind->size / 8, kind->size / 8, 2);
 	if (snapshot_create(img, "two", &no, &e) == 0)

@@ -184,8 +184,8 @@ START_TEST(compressed_clusters_are_not_encrypted)
 	memset(data, 0x77, sizeof data);
 	ck_assert_int_eq(deflateInit2(&z, 9, Z_DEFLATED, -12, 9, Z_DEFAULT_STRATEGY), Z_OK);
 	ck_assert_int_eq(deflate(&z, Z_FINISH), Z_STREAM_END);
-	build_qcow2_l2(
-		&b, 0, build_qcow2_packed(&b, build_qcow2_at(&b, AT_DATA), CLUSTER - z.avail_out));
+	build_qcow2_l2(&b, 0,
+		build_qcow2_compressed(&b, build_qcow2_at(&b, AT_DATA), CLUSTER - z.avail_out));
 	deflateEnd(&z);
 	build_qcow2_l2(&b, 1, luks_cluster(1));
 	v = opened();
@@ -270,7 +270,7 @@ START_TEST(a_cut_cluster)
 END_TEST
 
 /* The extension's data is at 120. */
-static const struct bend bends[] = {
+static const struct field_case field_cases[] = {
 	{116, 4, 8, EINVAL, "place of the LUKS header: 8 bytes"},
 	{116, 4, 17, EINVAL, "place of the LUKS header: 17 bytes"},
 	{120, 8, 0, EINVAL, "LUKS header: offset 0x0"},
@@ -293,8 +293,8 @@ static const struct bend bends[] = {
 
 START_TEST(refuses)
 {
-	build_qcow2_field(&b, bends[_i].pos, bends[_i].width, bends[_i].value);
-	subject_refuses(&s, b.bytes, b.len, bends[_i].code, bends[_i].text);
+	build_qcow2_field(&b, field_cases[_i].pos, field_cases[_i].width, field_cases[_i].value);
+	subject_refuses(&s, b.bytes, b.len, field_cases[_i].code, field_cases[_i].text);
 }
 END_TEST
 
@@ -323,7 +323,7 @@ Suite *qcow2_crypt_suite(void)
 	tcase_add_test(tc, snapshots_and_machine_states);
 	tcase_add_test(tc, data_in_the_luks_header);
 	tcase_add_test(tc, a_cut_cluster);
-	tcase_add_loop_test(tc, refuses, 0, COUNT(bends));
+	tcase_add_loop_test(tc, refuses, 0, COUNT(field_cases));
 	tcase_add_test(tc, a_wrong_passphrase_and_none);
 	return suite_of("qcow2_crypt", tc);
 }

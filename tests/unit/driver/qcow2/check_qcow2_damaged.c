@@ -18,7 +18,7 @@
 #define PATH "image.qcow2"
 
 static struct build_qcow2 b;
-static struct mender m;
+static struct repair_image m;
 static size_t entries[2]; /* of the snapshot table */
 
 static uint64_t at(unsigned cluster)
@@ -58,13 +58,13 @@ static void setup(void)
 	build_qcow2_l1(&b, 0, at(AT_L2));
 	build_qcow2_l2(&b, 0, at(AT_DATA));
 	build_qcow2_l2(&b, 1, at(AT_DATA + 1));
-	mender_new(&m, "qcow2", PATH);
+	repair_image_new(&m, "qcow2", PATH);
 	m.o.lenient = true;
 }
 
 static void teardown(void)
 {
-	mender_free(&m);
+	repair_image_free(&m);
 	build_qcow2_free(&b);
 }
 
@@ -175,11 +175,11 @@ static void repairs(void)
 	struct image *img;
 
 	write_file(PATH, b.bytes, b.len);
-	img = mender_open(&m, false);
+	img = repair_image_open(&m, false);
 	ck_assert_ok(image_check(img, 0, &r, &e), &e);
 	ck_assert_uint_gt(r.corruptions, 0);
 	image_close(img);
-	img = mender_open(&m, true);
+	img = repair_image_open(&m, true);
 	ck_assert_ok(image_check(img, CHECK_ALL, &r, &e), &e);
 	image_close(img);
 }
@@ -193,7 +193,7 @@ START_TEST(snapshot_table)
 		&b, entries[table[_i].entry] + table[_i].at, table[_i].width, table[_i].value);
 	repairs();
 	has_names(table[_i].names);
-	mender_leaves(&m, "");
+	repair_image_check(&m, "");
 }
 END_TEST
 
@@ -205,7 +205,7 @@ START_TEST(snapshot_table_past_the_end)
 	is_told_of(NULL);
 	repairs();
 	has_names(none);
-	mender_leaves(&m, "");
+	repair_image_check(&m, "");
 }
 END_TEST
 
@@ -216,7 +216,7 @@ START_TEST(more_snapshots_than_there_are)
 	build_qcow2_put32(&b, AT_NSNAPSHOTS, 5);
 	repairs();
 	has_names(both);
-	mender_leaves(&m, "");
+	repair_image_check(&m, "");
 }
 END_TEST
 
@@ -228,8 +228,8 @@ START_TEST(nonsense)
 
 	memset(b.bytes + entries[1], 0xa5, 128);
 	repairs();
-	img = mender_open(&m, false);
-	findings_are(&m.f, img,
+	img = repair_image_open(&m, false);
+	findings_equal(&m.f, img,
 		"ERROR snapshot table entry 1: 2779096485 bytes of extra data are more than 1024\n"
 		"Leaked cluster 4 refcount=3 reference=2\n"
 		"Leaked cluster 7 refcount=3 reference=2\n"
@@ -250,7 +250,7 @@ START_TEST(nothing_is_put_behind_a_cut)
 	build_qcow2_put32(&b, entries[0] + 36, 2000);
 	build_qcow2_put64(&b, at(AT_REFTABLE), 0);
 	write_file(PATH, b.bytes, at(AT_DATA + 1));
-	img = mender_open(&m, true);
+	img = repair_image_open(&m, true);
 	ck_assert_ok(image_check(img, CHECK_ALL, &r, &e), &e);
 	ck_assert_uint_gt(r.corruptions, 0);
 	ck_assert_uint_eq(img->io->size, at(AT_DATA + 1));
@@ -264,7 +264,7 @@ START_TEST(refcount_table_at_0)
 	build_qcow2_put64(&b, AT_REFTABLE_POS, 0);
 	build_qcow2_put32(&b, AT_REFTABLE_CLUSTERS, 0);
 	repairs();
-	mender_leaves(&m, "");
+	repair_image_check(&m, "");
 }
 END_TEST
 

@@ -137,7 +137,7 @@ START_TEST(metadata_is_never_served_as_data)
 		uint64_t pos = build_qcow2_at(&b, targets[i].cluster);
 
 		build_qcow2_l2(&b, 2 * i, pos);
-		build_qcow2_l2(&b, 2 * i + 1, build_qcow2_packed(&b, pos + 10, 20));
+		build_qcow2_l2(&b, 2 * i + 1, build_qcow2_compressed(&b, pos + 10, 20));
 	}
 	opens();
 	for (unsigned i = 0; i < 4; i++) {
@@ -255,8 +255,7 @@ START_TEST(l2_tables_are_aligned_to_clusters)
 }
 END_TEST
 
-/* The missing end of the last cluster reads as zeroes if it is data, and fails if it is a table.
- */
+/* The missing end of the last cluster reads as zeroes if it is data, and fails if it is a table. */
 START_TEST(the_last_cluster_may_be_cut)
 {
 	build_qcow2_l2(&b, 0, data_at(7));
@@ -318,7 +317,7 @@ START_TEST(bad_bitmaps_fail)
 	build_qcow2_l2(&b, 0, data_at(0));
 	build_qcow2_bitmap(&b, 0, 1, 1);
 	build_qcow2_bitmap(&b, 1, 0, 1);
-	build_qcow2_l2(&b, 2, build_qcow2_packed(&b, data_at(1), 100));
+	build_qcow2_l2(&b, 2, build_qcow2_compressed(&b, data_at(1), 100));
 	build_qcow2_bitmap(&b, 2, 0, 1);
 	build_qcow2_l2(&b, 3, data_at(0) | ENTRY_ZERO);
 	opens();
@@ -363,7 +362,7 @@ static uint64_t pack(unsigned i, uint64_t pos, size_t len, unsigned char byte)
 	fill_noisy(plain, len, byte);
 	n = deflate_raw(plain, len, compressed, sizeof compressed);
 	build_qcow2_put(&b, pos, compressed, n);
-	build_qcow2_l2(&b, i, build_qcow2_packed(&b, pos, n));
+	build_qcow2_l2(&b, i, build_qcow2_compressed(&b, pos, n));
 	return pos + n;
 }
 
@@ -417,7 +416,7 @@ START_TEST(compressed_clusters_fill_a_cluster)
 	rebuild(3, 12, 0);
 	pack(0, data_at(0), 4096 - 1, 0xa0);
 	pack(1, data_at(2), 4096 + 1024, 0xa1);
-	build_qcow2_l2(&b, 2, build_qcow2_packed(&b, data_at(5), 100));
+	build_qcow2_l2(&b, 2, build_qcow2_compressed(&b, data_at(5), 100));
 	memset(b.bytes + data_at(5), 0xff, 512);
 	opens();
 	fails(0, EUCLEAN, "4095 bytes, not 4096");
@@ -437,10 +436,10 @@ START_TEST(zstd_clusters_read)
 	fill_noisy(plain, sizeof plain, 0xa3);
 	n = ZSTD_compress(compressed, sizeof compressed, plain, sizeof plain, 3);
 	build_qcow2_put(&b, data_at(0) + 77, compressed, n);
-	build_qcow2_l2(&b, 5, build_qcow2_packed(&b, data_at(0) + 77, n));
+	build_qcow2_l2(&b, 5, build_qcow2_compressed(&b, data_at(0) + 77, n));
 	n = ZSTD_compress(compressed, sizeof compressed, plain, sizeof plain - 1, 3);
 	build_qcow2_put(&b, data_at(3), compressed, n);
-	build_qcow2_l2(&b, 6, build_qcow2_packed(&b, data_at(3), n));
+	build_qcow2_l2(&b, 6, build_qcow2_compressed(&b, data_at(3), n));
 	opens();
 	is_noisy(5, 4096, 0xa3);
 	fails(6, EUCLEAN, "compressed cluster at 0xa000");

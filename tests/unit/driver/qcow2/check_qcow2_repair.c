@@ -15,34 +15,34 @@
 #define PATH "image.qcow2"
 
 static struct build_qcow2 b;
-static struct mender m;
+static struct repair_image m;
 
 static void setup(void)
 {
 	build_qcow2_new(&b, 3, 12, 0);
 	build_qcow2_sound(&b);
-	mender_new(&m, "qcow2", PATH);
+	repair_image_new(&m, "qcow2", PATH);
 }
 
 static void teardown(void)
 {
-	mender_free(&m);
+	repair_image_free(&m);
 	build_qcow2_free(&b);
 }
 
 static void repairs(unsigned repair, const char *text)
 {
-	mender_mends(&m, b.bytes, b.len, repair, text);
+	repair_image_repairs(&m, b.bytes, b.len, repair, text);
 }
 
 static void fixed(unsigned corruptions, unsigned leaks)
 {
-	mender_fixed(&m, corruptions, leaks);
+	repair_image_fixed(&m, corruptions, leaks);
 }
 
 static void leaves(const char *text)
 {
-	mender_leaves(&m, text);
+	repair_image_check(&m, text);
 }
 
 START_TEST(nothing)
@@ -113,9 +113,9 @@ START_TEST(not_understood)
 	build_qcow2_l2(&b, 1, build_qcow2_at(&b, AT_DATA + 1));
 	write_file(PATH, b.bytes, b.len);
 	for (int i = 0; i < 2; i++) {
-		struct image *img = mender_open(&m, true);
+		struct image *img = repair_image_open(&m, true);
 
-		findings_mended(&m.f, img, CHECK_ALL,
+		findings_repaired(&m.f, img, CHECK_ALL,
 			"ERROR found l2 entry with reserved bits set: 10\n"
 			"Leaked cluster 6 refcount=1 reference=0\n"
 			"Leaks are left alone: what is not understood may be what uses them\n"
@@ -153,7 +153,7 @@ START_TEST(rebuild_not_understood)
 	build_qcow2_refcount(&b, AT_SNAPSHOTS, 1);
 	write_file(PATH, b.bytes, b.len);
 	for (int i = 0; i < 2; i++) {
-		struct image *img = mender_open(&m, true);
+		struct image *img = repair_image_open(&m, true);
 		struct err e = ERR_INIT;
 
 		m.f.report = (struct check_report){.found = NULL};
@@ -176,7 +176,7 @@ START_TEST(rebuild_is_no_leak)
 
 	build_qcow2_refcount(&b, AT_REFTABLE, 0);
 	write_file(PATH, b.bytes, b.len);
-	img = mender_open(&m, true);
+	img = repair_image_open(&m, true);
 	m.f.report = (struct check_report){.found = NULL};
 	ck_assert_fails(image_check(img, CHECK_LEAKS, &m.f.report, &e), EIO, &e,
 		"need to rebuild refcount structures");
@@ -244,9 +244,9 @@ START_TEST(marks_stay)
 	build_qcow2_l2(&b, 2, 0x10);
 	write_file(PATH, b.bytes, b.len);
 	for (int i = 0; i < 2; i++) {
-		struct image *img = mender_open(&m, true);
+		struct image *img = repair_image_open(&m, true);
 
-		findings_mended(
+		findings_repaired(
 			&m.f, img, CHECK_ALL, "ERROR found l2 entry with reserved bits set: 10\n");
 		image_close(img);
 		ck_assert_uint_eq(incompatible(), 3);
@@ -262,8 +262,8 @@ START_TEST(zero_at_an_odd_place)
 	build_qcow2_refcount(&b, AT_DATA + 4, 1);
 	build_qcow2_refcount(&b, AT_DATA + 5, 1);
 	write_file(PATH, b.bytes, b.len);
-	img = mender_open(&m, true);
-	findings_mended(&m.f, img, CHECK_ALL,
+	img = repair_image_open(&m, true);
+	findings_repaired(&m.f, img, CHECK_ALL,
 		"ERROR offset=b200: Preallocated cluster is not properly aligned; L2 entry "
 		"corrupted.\n"
 		"Repairing offset=b200: Preallocated cluster is not properly aligned; L2 entry "

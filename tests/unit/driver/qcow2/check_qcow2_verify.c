@@ -234,14 +234,14 @@ START_TEST(cut_snapshot)
 END_TEST
 
 /* A compressed cluster is the last thing in the file. */
-static void put_packed(size_t *end)
+static void put_compressed(size_t *end)
 {
 	/* A block as it is, of a whole cluster. */
 	static const unsigned char stored[] = {1, 0x00, 0x10, 0xff, 0xef};
 	uint64_t pos = at(AT_DATA + 3);
 
 	build_qcow2_put(&b, pos, stored, sizeof stored);
-	build_qcow2_l2(&b, 3, build_qcow2_packed(&b, pos, sizeof stored + at(1)));
+	build_qcow2_l2(&b, 3, build_qcow2_compressed(&b, pos, sizeof stored + at(1)));
 	build_qcow2_refcount(&b, AT_DATA + 3, 1);
 	build_qcow2_refcount(&b, AT_DATA + 4, 1);
 	*end = pos + sizeof stored + at(1);
@@ -249,7 +249,7 @@ static void put_packed(size_t *end)
 
 START_TEST(compressed_at_the_end)
 {
-	put_packed(&b.len);
+	put_compressed(&b.len);
 	is_written(0);
 }
 END_TEST
@@ -258,7 +258,7 @@ START_TEST(cut_packed)
 {
 	size_t end;
 
-	put_packed(&end);
+	put_compressed(&end);
 	is_cut(end - 1, "compressed cluster at 0xa000 is cut off");
 	is_cut(end - 600, "compressed cluster at 0xa000 is cut off");
 }

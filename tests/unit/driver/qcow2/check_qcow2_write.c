@@ -63,15 +63,15 @@ START_TEST(like_an_array)
 		.rounds = 4,
 		.size_max = 6 << 20,
 		.shrinks = true,
-		.referee = "qcow2",
+		.qemu_format = "qcow2",
 	};
 
 	if (strstr(variants[_i], "compat=0.10"))
 		m.size_max = 0; /* which has no field for the size of a snapshot */
 	m.snapshots = !strstr(variants[_i], "data_file");
-	m.counts_fill = strstr(variants[_i], "refcount_bits=1") ||
-			strstr(variants[_i], "refcount_bits=2") ||
-			strstr(variants[_i], "refcount_bits=4");
+	m.narrow_refcounts = strstr(variants[_i], "refcount_bits=1") ||
+			     strstr(variants[_i], "refcount_bits=2") ||
+			     strstr(variants[_i], "refcount_bits=4");
 	make(variants[_i], SIZE);
 	model_run(&m);
 }

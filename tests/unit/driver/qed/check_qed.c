@@ -65,7 +65,7 @@ START_TEST(reads_as_built)
 }
 END_TEST
 
-static const struct bend hostile[] = {
+static const struct field_case hostile[] = {
 	{4, 4, 0, EINVAL, "cluster size 0"},
 	{4, 4, 2048, EINVAL, "cluster size 2048"},
 	{4, 4, 4097, EINVAL, "cluster size 4097"},

@@ -109,7 +109,7 @@ END_TEST
 /* The fields of version 0, by the message about their damage. */
 START_TEST(hostile_version_0)
 {
-	static const struct bend bad[] = {
+	static const struct field_case bad[] = {
 		{72, 4, 0, ENOTSUP, "image type 0"},
 		{72, 4, 3, EUCLEAN, "differencing"},
 		{348, 4, 4096, ENOTSUP, "sectors of 4096"},

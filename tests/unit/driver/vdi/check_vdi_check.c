@@ -9,7 +9,7 @@
 #define BLOCK    65536u
 #define COUNT_AT 388
 
-static struct mender m;
+static struct repair_image m;
 static struct memory_image v;
 
 static const uint32_t two[] = {1, VDI_FREE, 0, VDI_ZERO, VDI_FREE, VDI_FREE};
@@ -26,22 +26,22 @@ static void make(const uint32_t map[6], uint32_t count)
 
 static void setup(void)
 {
-	mender_new(&m, "vdi", "image.vdi");
+	repair_image_new(&m, "vdi", "image.vdi");
 }
 
 static void teardown(void)
 {
 	memory_image_free(&v);
-	mender_free(&m);
+	repair_image_free(&m);
 }
 
 START_TEST(good)
 {
 	make(three, 3);
-	mender_leaves(&m, "");
+	repair_image_check(&m, "");
 	findings_count(&m.f, 0, 0);
-	mender_mends_file(&m, CHECK_ALL, "");
-	mender_fixed(&m, 0, 0);
+	repair_image_repairs_file(&m, CHECK_ALL, "");
+	repair_image_fixed(&m, 0, 0);
 }
 END_TEST
 
@@ -49,33 +49,36 @@ END_TEST
 START_TEST(count_too_low)
 {
 	make(three, 2);
-	mender_leaves(&m, "ERROR: allocated blocks mismatch, is 3, should be 2\n");
+	repair_image_check(&m, "ERROR: allocated blocks mismatch, is 3, should be 2\n");
 	findings_count(&m.f, 1, 0);
-	mender_mends_file(&m, CHECK_LEAKS, "ERROR: allocated blocks mismatch, is 3, should be 2\n");
-	mender_mends_file(&m, CHECK_ALL, "Repairing the number of allocated blocks: it is 3\n");
-	mender_fixed(&m, 1, 0);
-	mender_leaves(&m, "");
+	repair_image_repairs_file(
+		&m, CHECK_LEAKS, "ERROR: allocated blocks mismatch, is 3, should be 2\n");
+	repair_image_repairs_file(
+		&m, CHECK_ALL, "Repairing the number of allocated blocks: it is 3\n");
+	repair_image_fixed(&m, 1, 0);
+	repair_image_check(&m, "");
 }
 END_TEST
 
 START_TEST(count_too_high)
 {
 	make(two, 4);
-	mender_leaves(&m, "2 blocks at the end of the data area are not used\n");
+	repair_image_check(&m, "2 blocks at the end of the data area are not used\n");
 	findings_count(&m.f, 0, 2);
-	mender_mends_file(&m, CHECK_LEAKS, "Cutting off 2 blocks that are not used\n");
-	mender_fixed(&m, 0, 2);
-	mender_leaves(&m, "");
+	repair_image_repairs_file(&m, CHECK_LEAKS, "Cutting off 2 blocks that are not used\n");
+	repair_image_fixed(&m, 0, 2);
+	repair_image_check(&m, "");
 }
 END_TEST
 
 START_TEST(count_impossible)
 {
 	make(two, 7);
-	mender_leaves(&m, "ERROR: allocated blocks mismatch, is 2, should be 7\n");
+	repair_image_check(&m, "ERROR: allocated blocks mismatch, is 2, should be 7\n");
 	findings_count(&m.f, 1, 0);
-	mender_mends_file(&m, CHECK_ALL, "Repairing the number of allocated blocks: it is 2\n");
-	mender_leaves(&m, "");
+	repair_image_repairs_file(
+		&m, CHECK_ALL, "Repairing the number of allocated blocks: it is 2\n");
+	repair_image_check(&m, "");
 }
 END_TEST
 
@@ -83,10 +86,10 @@ START_TEST(file_too_long)
 {
 	make(two, 2);
 	ck_assert_int_eq(truncate(m.path, v.file_len + 3 * BLOCK + 100), 0);
-	mender_leaves(&m, "3 blocks at the end of the data area are not used\n");
-	mender_mends_file(&m, CHECK_ALL, "Cutting off 3 blocks that are not used\n");
-	mender_fixed(&m, 0, 3);
-	mender_leaves(&m, "");
+	repair_image_check(&m, "3 blocks at the end of the data area are not used\n");
+	repair_image_repairs_file(&m, CHECK_ALL, "Cutting off 3 blocks that are not used\n");
+	repair_image_fixed(&m, 0, 3);
+	repair_image_check(&m, "");
 }
 END_TEST
 
@@ -96,10 +99,10 @@ START_TEST(gap)
 	const uint32_t map[] = {3, VDI_FREE, 0, VDI_ZERO, VDI_FREE, VDI_FREE};
 
 	make(map, 4);
-	mender_leaves(&m, "2 blocks inside the data area are not used\n");
+	repair_image_check(&m, "2 blocks inside the data area are not used\n");
 	findings_count(&m.f, 0, 2);
-	mender_mends_file(&m, CHECK_ALL, "2 blocks inside the data area are not used\n");
-	mender_fixed(&m, 0, 0);
+	repair_image_repairs_file(&m, CHECK_ALL, "2 blocks inside the data area are not used\n");
+	repair_image_fixed(&m, 0, 0);
 }
 END_TEST
 
@@ -116,7 +119,7 @@ START_TEST(bad_entries)
 	put_le(v.file + 512 + 16, 4, 6);
 	put_le(v.file + 512 + 20, 4, 4);
 	write_file(m.path, v.file, v.file_len);
-	mender_leaves(&m, text);
+	repair_image_check(&m, text);
 	findings_count(&m.f, 3, 2);
 }
 END_TEST

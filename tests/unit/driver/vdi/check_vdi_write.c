@@ -40,7 +40,7 @@ START_TEST(like_an_array)
 		.path = "a.vdi",
 		.seed = 1 + _i,
 		.size_max = kinds[_i].grows ? 16 * MB : 0,
-		.referee = kinds[_i].options == small_blocks ? NULL : "vdi",
+		.qemu_format = kinds[_i].options == small_blocks ? NULL : "vdi",
 	};
 
 	make_image("vdi", m.path, kinds[_i].size, NULL, kinds[_i].options);
@@ -87,7 +87,7 @@ START_TEST(images_of_others)
 		.seed = 30 + _i,
 		.before = v.disk,
 		.size_max = 16 * MB,
-		.referee = _i == 4 ? "vdi" : NULL,
+		.qemu_format = _i == 4 ? "vdi" : NULL,
 	};
 
 	write_file(m.path, v.file, v.file_len);

@@ -266,7 +266,7 @@ static void warns(struct subject *s, const struct vhd_image *v, const char *text
 	ck_assert_uint_eq(nwarnings, text != NULL);
 	if (text)
 		ck_assert_ptr_nonnull(strstr(warning, text));
-	memory_image_shown(&m, s->img->states[0]->view);
+	memory_image_compare(&m, s->img->states[0]->view);
 }
 
 START_TEST(footers)

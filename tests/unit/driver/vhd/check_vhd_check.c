@@ -11,7 +11,7 @@
 #define ROOM   (BLOCK + 512)
 #define FOOTER 512u
 
-static struct mender m;
+static struct repair_image m;
 static struct vhd_image v;
 
 static void make(const uint32_t *map, uint32_t n)
@@ -32,13 +32,13 @@ static void put(void)
 
 static void setup(void)
 {
-	mender_new(&m, "vpc", "image.vhd");
+	repair_image_new(&m, "vpc", "image.vhd");
 }
 
 static void teardown(void)
 {
 	vhd_destroy(&v);
-	mender_free(&m);
+	repair_image_free(&m);
 }
 
 START_TEST(good)
@@ -46,9 +46,9 @@ START_TEST(good)
 	const uint32_t map[] = {2, VHD_ABSENT, 0, 1};
 
 	make(map, COUNT(map));
-	mender_mends(&m, v.file, v.file_len, CHECK_ALL, "");
-	mender_fixed(&m, 0, 0);
-	mender_leaves(&m, "");
+	repair_image_repairs(&m, v.file, v.file_len, CHECK_ALL, "");
+	repair_image_fixed(&m, 0, 0);
+	repair_image_check(&m, "");
 	findings_count(&m.f, 0, 0);
 }
 END_TEST
@@ -61,12 +61,13 @@ START_TEST(no_footer)
 	make(map, COUNT(map));
 	v.file_len = v.footer_pos;
 	put();
-	mender_leaves(&m, "footer and its copy: one is missing, older, or its checksum is wrong\n");
+	repair_image_check(
+		&m, "footer and its copy: one is missing, older, or its checksum is wrong\n");
 	findings_count(&m.f, 0, 0);
-	mender_mends_file(&m, CHECK_ALL,
+	repair_image_repairs_file(&m, CHECK_ALL,
 		"footer and its copy: one is missing, older, or its checksum is wrong\n");
-	mender_fixed(&m, 1, 0);
-	mender_leaves(&m, "");
+	repair_image_fixed(&m, 1, 0);
+	repair_image_check(&m, "");
 }
 END_TEST
 
@@ -76,9 +77,9 @@ START_TEST(no_copy)
 
 	make(map, COUNT(map));
 	memset(v.file, 0, FOOTER);
-	mender_mends(&m, v.file, v.file_len, CHECK_ALL,
+	repair_image_repairs(&m, v.file, v.file_len, CHECK_ALL,
 		"footer and its copy: one is missing, older, or its checksum is wrong\n");
-	mender_leaves(&m, "");
+	repair_image_check(&m, "");
 }
 END_TEST
 
@@ -89,11 +90,11 @@ START_TEST(header_sum)
 	make(map, COUNT(map));
 	v.file[FOOTER + 36] ^= 1;
 	put();
-	mender_leaves(&m, "ERROR header: the checksum is wrong\n");
+	repair_image_check(&m, "ERROR header: the checksum is wrong\n");
 	findings_count(&m.f, 1, 0);
-	mender_mends_file(&m, CHECK_ALL, "Repairing the checksum of the header\n");
-	mender_fixed(&m, 1, 0);
-	mender_leaves(&m, "");
+	repair_image_repairs_file(&m, CHECK_ALL, "Repairing the checksum of the header\n");
+	repair_image_fixed(&m, 1, 0);
+	repair_image_check(&m, "");
 }
 END_TEST
 
@@ -109,15 +110,15 @@ START_TEST(leaks)
 	snprintf(text, sizeof text,
 		"Leaked space of 1 blocks at %zu\nLeaked space of 3 blocks at %zu\n",
 		v.blocks_pos + ROOM, v.blocks_pos + 3 * ROOM);
-	mender_leaves(&m, text);
+	repair_image_check(&m, text);
 	findings_count(&m.f, 0, 4);
 	snprintf(text, sizeof text,
 		"Leaked space of 1 blocks at %zu\nCutting off space of 3 blocks at %zu\n",
 		v.blocks_pos + ROOM, v.blocks_pos + 3 * ROOM);
-	mender_mends_file(&m, CHECK_LEAKS, text);
-	mender_fixed(&m, 0, 3);
+	repair_image_repairs_file(&m, CHECK_LEAKS, text);
+	repair_image_fixed(&m, 0, 3);
 	snprintf(text, sizeof text, "Leaked space of 1 blocks at %zu\n", v.blocks_pos + ROOM);
-	mender_leaves(&m, text);
+	repair_image_check(&m, text);
 }
 END_TEST
 
@@ -130,7 +131,7 @@ START_TEST(shared)
 	put_be(v.file + VHD_HEAD, 4, (v.blocks_pos + ROOM) / 512 + 1);
 	put();
 	snprintf(text, sizeof text, "ERROR two blocks overlap at %zu\n", v.blocks_pos + ROOM + 512);
-	mender_leaves(&m, text);
+	repair_image_check(&m, text);
 	findings_count(&m.f, 1, 0);
 }
 END_TEST
@@ -149,7 +150,7 @@ START_TEST(nowhere)
 		"ERROR: block 1: it is at 536870912, past the end of the data, %zu\n"
 		"Leaked space of 2 blocks at %zu\n",
 		v.footer_pos, v.blocks_pos + ROOM);
-	mender_leaves(&m, text);
+	repair_image_check(&m, text);
 	findings_count(&m.f, 2, 2);
 }
 END_TEST

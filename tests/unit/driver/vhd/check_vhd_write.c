@@ -42,7 +42,7 @@ START_TEST(like_an_array)
 		.seed = 1 + _i,
 		.size_max = 80 * MB,
 		.shrinks = kinds[_i].options == fixed,
-		.referee = "vpc",
+		.qemu_format = "vpc",
 	};
 
 	make_image("vpc", m.path, kinds[_i].size, NULL, kinds[_i].options);

@@ -36,7 +36,7 @@ START_TEST(reads_as_built)
 	subject_opens(&s, v.file, v.file_len);
 	ck_assert_str_eq(s.img->format->name, "vhdx");
 	ck_assert_uint_eq(s.img->sector_size, good[_i].sector_size ? good[_i].sector_size : 512);
-	memory_image_shown(&v, s.img->states[0]->view);
+	memory_image_compare(&v, s.img->states[0]->view);
 	subject_free(&s);
 	memory_image_free(&v);
 }
@@ -92,7 +92,7 @@ END_TEST
 #define TABLE  (VHDX_TABLE1 + 16)
 #define ITEM   (VHDX_META_AT + 32)
 #define VALUES (VHDX_META_AT + (64u << 10))
-static const struct bend hostile[] = {
+static const struct field_case hostile[] = {
 	{H1 + 66, 2, 2, ENOTSUP, "version 2"},
 	{H1 + 66, 2, 0, ENOTSUP, "version 0"},
 	{H1 + 8, 8, 7, EUCLEAN, "two different ones have the sequence number 7"},
@@ -174,7 +174,7 @@ START_TEST(harmless_fields)
 	if (_i == 5)
 		put_le(v.file + ITEM + 4 * 32 + 24, 4, 2);
 	vhdx_seal(&v);
-	memory_image_shown(&v, subject_opens(&s, v.file, v.file_len));
+	memory_image_compare(&v, subject_opens(&s, v.file, v.file_len));
 	subject_free(&s);
 	memory_image_free(&v);
 }
@@ -190,7 +190,7 @@ START_TEST(torn_headers)
 
 	subject_new(&s, NULL);
 	v.file[positions[_i] + 100] ^= 1;
-	memory_image_shown(&v, subject_opens(&s, v.file, v.file_len));
+	memory_image_compare(&v, subject_opens(&s, v.file, v.file_len));
 	v.file[positions[pair + 1 - _i % 2] + 100] ^= 1;
 	subject_refuses(&s, v.file, v.file_len, EUCLEAN, "both copies are damaged");
 	subject_free(&s);

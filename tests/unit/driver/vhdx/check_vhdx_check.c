@@ -6,7 +6,7 @@
 #include "common/repair_image.h"
 #include "common/unit.h"
 
-static struct mender m;
+static struct repair_image m;
 static struct memory_image v;
 
 static const struct vhdx_block map[] = {
@@ -16,14 +16,14 @@ static void setup(void)
 {
 	struct vhdx_spec s = {.size = 6 * MIB, .map = map, .nmap = COUNT(map)};
 
-	mender_new(&m, "vhdx", "image.vhdx");
+	repair_image_new(&m, "vhdx", "image.vhdx");
 	v = vhdx_build(&s);
 }
 
 static void teardown(void)
 {
 	memory_image_free(&v);
-	mender_free(&m);
+	repair_image_free(&m);
 }
 
 static void put_entry(unsigned i, uint64_t entry)
@@ -34,15 +34,15 @@ static void put_entry(unsigned i, uint64_t entry)
 static void finds(const char *text, unsigned corruptions)
 {
 	write_file(m.path, v.file, v.file_len);
-	mender_leaves(&m, text);
+	repair_image_check(&m, text);
 	findings_count(&m.f, corruptions, 0);
 }
 
 START_TEST(good)
 {
-	mender_mends(&m, v.file, v.file_len, CHECK_ALL, "");
-	mender_fixed(&m, 0, 0);
-	mender_leaves(&m, "");
+	repair_image_repairs(&m, v.file, v.file_len, CHECK_ALL, "");
+	repair_image_fixed(&m, 0, 0);
+	repair_image_check(&m, "");
 	findings_count(&m.f, 0, 0);
 }
 END_TEST
@@ -60,9 +60,9 @@ START_TEST(half_written)
 
 	v.file[places[_i] + 100] ^= 1;
 	finds(texts[_i], 0);
-	mender_mends_file(&m, CHECK_ALL, texts[_i]);
-	mender_fixed(&m, 1, 0);
-	mender_leaves(&m, "");
+	repair_image_repairs_file(&m, CHECK_ALL, texts[_i]);
+	repair_image_fixed(&m, 1, 0);
+	repair_image_check(&m, "");
 }
 END_TEST
 
@@ -75,9 +75,9 @@ START_TEST(log_waits)
 	vhdx_log(&v, &entry);
 	vhdx_set_log(&v, true);
 	finds("There are changes that are in the log alone\n", 0);
-	mender_mends_file(&m, CHECK_LEAKS, "Replaying changes that are in the log alone\n");
-	mender_fixed(&m, 1, 0);
-	mender_leaves(&m, "");
+	repair_image_repairs_file(&m, CHECK_LEAKS, "Replaying changes that are in the log alone\n");
+	repair_image_fixed(&m, 1, 0);
+	repair_image_check(&m, "");
 }
 END_TEST
 

@@ -22,7 +22,7 @@ static void bat_page(const struct memory_image *v, unsigned char *page, unsigned
 
 static void opens_and_reads(struct subject *s, const struct memory_image *v)
 {
-	memory_image_shown(v, subject_opens(s, v->file, v->file_len));
+	memory_image_compare(v, subject_opens(s, v->file, v->file_len));
 }
 
 static unsigned nwarnings;
@@ -226,7 +226,7 @@ END_TEST
 /* The position of the log or a field of its last entry is impossible. */
 START_TEST(refused)
 {
-	static const struct bend fields[] = {
+	static const struct field_case fields[] = {
 		{VHDX_HEADER1 + 64, 2, 1, ENOTSUP, "log: version 1"},
 		{VHDX_HEADER1 + 68, 4, 0, EUCLEAN, "log: 0 bytes at 0x100000"},
 		{VHDX_HEADER1 + 68, 4, 4096, EUCLEAN, "log: 4096 bytes"},

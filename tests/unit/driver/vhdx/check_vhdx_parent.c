@@ -63,7 +63,7 @@ static void chain_reads(const struct vhdx_spec *spec, const char *path)
 
 	ck_assert_ok(image_open("child.vhdx", &o, &img, &e), &e);
 	ck_assert_ptr_nonnull(img->parent);
-	memory_image_shown(&child, img->states[0]->view);
+	memory_image_compare(&child, img->states[0]->view);
 	image_close(img);
 	options_free(&o);
 	memory_image_free(&child);

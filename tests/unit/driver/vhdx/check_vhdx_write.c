@@ -52,7 +52,7 @@ START_TEST(like_an_array)
 		.path = "a.vhdx",
 		.seed = 1 + _i,
 		.size_max = kinds[_i].size_max,
-		.referee = kinds[_i].options == large_sectors ? NULL : "vhdx",
+		.qemu_format = kinds[_i].options == large_sectors ? NULL : "vhdx",
 	};
 
 	make_image("vhdx", m.path, kinds[_i].size, NULL, kinds[_i].options);
@@ -216,7 +216,7 @@ START_TEST(a_log_is_replayed_first)
 	memset(v.disk + 2 * MIB + 4096, 0, 3 * 4096);
 	write_file("a.vhdx", v.file, v.file_len);
 	img = open_image_file("a.vhdx", true, &o);
-	memory_image_shown(&v, img->states[0]->view);
+	memory_image_compare(&v, img->states[0]->view);
 	close_image(img, &o);
 	file = load("a.vhdx", &n);
 	ck_assert_uint_eq(n, v.file_len + MIB);
@@ -224,7 +224,7 @@ START_TEST(a_log_is_replayed_first)
 	ck_assert_mem_eq(current_header(file) + 48, zero, 16);
 	free(file);
 	img = open_image_file("a.vhdx", false, &o);
-	memory_image_shown(&v, img->states[0]->view);
+	memory_image_compare(&v, img->states[0]->view);
 	close_image(img, &o);
 	memory_image_free(&v);
 }

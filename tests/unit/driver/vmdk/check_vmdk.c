@@ -385,7 +385,7 @@ END_TEST
 
 /* Impossible headers. */
 
-static const struct bend bends[] = {
+static const struct field_case field_cases[] = {
 	{AT_VERSION, 4, 0, ENOTSUP, "version 0"},
 	{AT_VERSION, 4, 4, ENOTSUP, "version 4"},
 	{AT_VERSION, 4, 9, ENOTSUP, "version 9"},
@@ -421,10 +421,10 @@ static const struct bend bends[] = {
 
 START_TEST(impossible_headers_are_refused)
 {
-	const struct bend *bend = &bends[_i];
+	const struct field_case *c = &field_cases[_i];
 
-	build_vmdk_put(&b, bend->pos, bend->width, bend->value);
-	refuses(bend->code, bend->text);
+	build_vmdk_put(&b, c->pos, c->width, c->value);
+	refuses(c->code, c->text);
 }
 END_TEST
 
@@ -515,7 +515,7 @@ static TCase *damage_tests(void)
 	tcase_add_test(tc, an_entry_of_1_is_read_from_the_redundant_table);
 	tcase_add_test(tc, the_redundant_directory_replaces_the_first);
 	tcase_add_test(tc, damage_affects_only_its_own_range);
-	tcase_add_loop_test(tc, impossible_headers_are_refused, 0, COUNT(bends));
+	tcase_add_loop_test(tc, impossible_headers_are_refused, 0, COUNT(field_cases));
 	tcase_add_test(tc, a_directory_at_impossible_places_is_refused);
 	tcase_add_test(tc, without_the_flag_newlines_are_ignored);
 	tcase_add_test(tc, files_cut_anywhere_are_refused);

@@ -6,13 +6,13 @@
 #include "common/repair_image.h"
 #include "common/unit.h"
 
-static struct mender m;
+static struct repair_image m;
 static struct build_vmdk b;
 
 /* 16 grains in four tables, and half a grain; all data grains are in use. */
 static void setup(void)
 {
-	mender_new(&m, "vmdk", "image.vmdk");
+	repair_image_new(&m, "vmdk", "image.vmdk");
 	build_vmdk_new(&b, 16 * 8 + 4, 8, 4);
 	build_vmdk_text(&b, "# Disk DescriptorFile\nversion=1\nCID=1234abcd\nparentCID=ffffffff\n"
 			    "createType=\"monolithicSparse\"\nRW 132 SPARSE \"image.vmdk\"\n");
@@ -23,21 +23,21 @@ static void setup(void)
 static void teardown(void)
 {
 	build_vmdk_free(&b);
-	mender_free(&m);
+	repair_image_free(&m);
 }
 
 static void finds(unsigned corruptions, unsigned leaks, const char *text)
 {
 	write_file(m.path, b.bytes, b.len);
-	mender_leaves(&m, text);
+	repair_image_check(&m, text);
 	findings_count(&m.f, corruptions, leaks);
 }
 
 static void mends(unsigned repair, unsigned corruptions, unsigned leaks, const char *text)
 {
-	mender_mends(&m, b.bytes, b.len, repair, text);
-	mender_fixed(&m, corruptions, leaks);
-	mender_leaves(&m, "");
+	repair_image_repairs(&m, b.bytes, b.len, repair, text);
+	repair_image_fixed(&m, corruptions, leaks);
+	repair_image_check(&m, "");
 }
 
 START_TEST(good)

@@ -167,7 +167,7 @@ START_TEST(impossible_entries_affect_only_their_range)
 }
 END_TEST
 
-static const struct bend cowd_bends[] = {
+static const struct field_case cowd_field_cases[] = {
 	{COWD_VERSION, 4, 0, ENOTSUP, "version 0"},
 	{COWD_VERSION, 4, 2, ENOTSUP, "version 2"},
 	{COWD_FLAGS, 4, 7, ENOTSUP, "flags 0x4"},
@@ -182,10 +182,10 @@ static const struct bend cowd_bends[] = {
 
 START_TEST(impossible_headers_are_refused)
 {
-	const struct bend *bend = &cowd_bends[_i];
+	const struct field_case *c = &cowd_field_cases[_i];
 
-	build_esx_put(&b, bend->pos, bend->width, bend->value);
-	refuses_alone(bend->code, bend->text);
+	build_esx_put(&b, c->pos, c->width, c->value);
+	refuses_alone(c->code, c->text);
 }
 END_TEST
 
@@ -446,7 +446,7 @@ START_TEST(directory_entries_are_checked)
 }
 END_TEST
 
-static const struct bend se_bends[] = {
+static const struct field_case se_field_cases[] = {
 	{SE_VERSION, 8, 0x200000002, ENOTSUP, "version 0x200000002 is not supported"},
 	{SE_GRAIN, 8, 16, ENOTSUP, "grain size 0x10"},
 	{SE_TABLE, 8, 128, ENOTSUP, "grain table size 0x80"},
@@ -470,10 +470,10 @@ static const struct bend se_bends[] = {
 
 START_TEST(unknown_headers_are_refused)
 {
-	const struct bend *bend = &se_bends[_i];
+	const struct field_case *c = &se_field_cases[_i];
 
-	build_esx_put(&b, bend->pos, bend->width, bend->value);
-	ck_assert_fails(try_described(SE_LINE), bend->code, &s.e, bend->text);
+	build_esx_put(&b, c->pos, c->width, c->value);
+	ck_assert_fails(try_described(SE_LINE), c->code, &s.e, c->text);
 }
 END_TEST
 
@@ -547,7 +547,7 @@ static TCase *cowd_tests(void)
 	tcase_add_test(tc, larger_grains_are_read);
 	tcase_add_test(tc, a_missing_table_is_missing_grains);
 	tcase_add_test(tc, impossible_entries_affect_only_their_range);
-	tcase_add_loop_test(tc, impossible_headers_are_refused, 0, COUNT(cowd_bends));
+	tcase_add_loop_test(tc, impossible_headers_are_refused, 0, COUNT(cowd_field_cases));
 	tcase_add_test(tc, files_cut_anywhere_in_front_of_the_tables_are_refused);
 	tcase_add_test(tc, an_extent_names_its_parent);
 	tcase_add_test(tc, extents_without_descriptors_make_chains);
@@ -571,7 +571,7 @@ static TCase *sesparse_tests(void)
 	tcase_add_test(tc, all_types_of_entries_are_read);
 	tcase_add_test(tc, undefined_entries_affect_only_their_range);
 	tcase_add_test(tc, directory_entries_are_checked);
-	tcase_add_loop_test(tc, unknown_headers_are_refused, 0, COUNT(se_bends));
+	tcase_add_loop_test(tc, unknown_headers_are_refused, 0, COUNT(se_field_cases));
 	tcase_add_test(tc, directories_that_are_cut_are_refused);
 	tcase_add_test(tc, facts_are_reported);
 	tcase_add_test(tc, deltas_lie_on_parents);

@@ -204,7 +204,7 @@ static const struct {
 	size_t pos;
 	unsigned width;
 	uint64_t value;
-} bends[] = {
+} field_cases[] = {
 	{0, 8, 33},                  /* not where a grain begins */
 	{0, 8, 17 * 8},              /* past the disk */
 	{0, 8, UINT64_MAX - 7},      /* likewise */
@@ -221,7 +221,7 @@ START_TEST(records_after_damage_are_ignored)
 	build_stream_grain(&b, 3, GRAIN, 'x');
 	bad = build_stream_grain(&b, 4, GRAIN, 'y');
 	build_stream_grain(&b, 5, GRAIN, 'z');
-	build_vmdk_put(&b, bad + bends[_i].pos, bends[_i].width, bends[_i].value);
+	build_vmdk_put(&b, bad + field_cases[_i].pos, field_cases[_i].width, field_cases[_i].value);
 	v = opened();
 	subject_reads(v, 3 * GRAIN, GRAIN, 'x');
 	subject_fails(v, 4 * GRAIN, EIO, "grain 4 is lost");
@@ -265,7 +265,7 @@ Suite *vmdk_recover_suite(void)
 	tcase_add_test(tc, a_lost_footer_loses_nothing);
 	tcase_add_test(tc, the_line_may_be_longer_than_the_header);
 	tcase_add_test(tc, order_matters);
-	tcase_add_loop_test(tc, records_after_damage_are_ignored, 0, COUNT(bends));
+	tcase_add_loop_test(tc, records_after_damage_are_ignored, 0, COUNT(field_cases));
 	tcase_add_test(tc, without_grains_the_reason_is_reported);
 	tcase_add_test(tc, without_markers_there_is_nothing_to_scan);
 	return suite_of("vmdk_recover", tc);

@@ -137,7 +137,7 @@ START_TEST(a_footer_that_points_nowhere_is_refused)
 }
 END_TEST
 
-static const struct bend bends[] = {
+static const struct field_case field_cases[] = {
 	{0, 8, 8, EUCLEAN, "is of sector 8, not 24"},
 	{0, 8, UINT64_MAX, EUCLEAN, "not 24"},
 	{8, 4, 0, EUCLEAN, "compressed length 0"},
@@ -150,17 +150,17 @@ static const struct bend bends[] = {
 
 START_TEST(damaged_records_are_reported)
 {
-	const struct bend *bend = &bends[_i];
+	const struct field_case *c = &field_cases[_i];
 	const struct view *v;
 	size_t record;
 
 	record = build_stream_grain(&b, 3, GRAIN, 'x');
 	build_stream_grain(&b, 4, GRAIN, 'y');
 	build_stream_finish(&b);
-	build_vmdk_put(&b, record + bend->pos, bend->width, bend->value);
+	build_vmdk_put(&b, record + c->pos, c->width, c->value);
 	v = opened();
-	subject_fails(v, 3 * GRAIN, bend->code, bend->text);
-	subject_fails(v, 3 * GRAIN, bend->code, "grain 3");
+	subject_fails(v, 3 * GRAIN, c->code, c->text);
+	subject_fails(v, 3 * GRAIN, c->code, "grain 3");
 	subject_reads(v, 4 * GRAIN, GRAIN, 'y');
 }
 END_TEST
@@ -273,7 +273,7 @@ Suite *vmdk_stream_suite(void)
 	tcase_add_test(tc, streams_are_padded);
 	tcase_add_test(tc, streams_cut_short_are_refused);
 	tcase_add_test(tc, a_footer_that_points_nowhere_is_refused);
-	tcase_add_loop_test(tc, damaged_records_are_reported, 0, COUNT(bends));
+	tcase_add_loop_test(tc, damaged_records_are_reported, 0, COUNT(field_cases));
 	tcase_add_test(tc, compressed_lengths_have_a_limit);
 	tcase_add_test(tc, a_grain_must_be_as_long_as_the_disk_needs);
 	tcase_add_test(tc, the_rest_of_a_short_grain_is_zero);

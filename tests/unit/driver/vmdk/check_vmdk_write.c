@@ -95,7 +95,7 @@ static void twins_are_equal(const char *path)
 
 START_TEST(like_an_array)
 {
-	struct model m = {.path = "a.vmdk", .seed = 1 + _i, .referee = "vmdk", .rounds = 4};
+	struct model m = {.path = "a.vmdk", .seed = 1 + _i, .qemu_format = "vmdk", .rounds = 4};
 
 	make(m.path, kinds[_i], 5 * MB + 1536);
 	if (_i == 0 || _i == 4)
@@ -116,7 +116,7 @@ static const char *const own_kinds[] = {
 
 START_TEST(like_an_array_of_our_own)
 {
-	struct model m = {.path = "a.vmdk", .seed = 11 + _i, .referee = "vmdk", .rounds = 4};
+	struct model m = {.path = "a.vmdk", .seed = 11 + _i, .qemu_format = "vmdk", .rounds = 4};
 
 	create(m.path, own_kinds[_i], NULL, 5 * MB + 1536);
 	if (_i == 0 || _i == 4)
@@ -260,7 +260,7 @@ START_TEST(deltas)
 		.path = "delta.vmdk",
 		.seed = 20 + _i,
 		.before = before,
-		.referee = "vmdk",
+		.qemu_format = "vmdk",
 	};
 
 	if (_i < 2)
@@ -456,17 +456,17 @@ static struct image *open_stream(const char *path, struct image_options *o)
 
 static int pack_grain(struct view *v, uint64_t off, unsigned seed, struct err *e)
 {
-	unsigned char unit[GRAIN], *packed = malloc(v->compressed_max);
+	unsigned char unit[GRAIN], *compressed = malloc(v->compressed_max);
 	ssize_t n;
 	int r;
 
-	ck_assert_ptr_nonnull(packed);
+	ck_assert_ptr_nonnull(compressed);
 	fill_pattern(unit, sizeof unit, seed);
-	n = view_compress(v, unit, off, packed, e);
+	n = view_compress(v, unit, off, compressed, e);
 	ck_assert_int_gt(n, 0);
 	ck_assert_int_le(n, v->compressed_max);
-	r = view_write_compressed(v, packed, n, off, e);
-	free(packed);
+	r = view_write_compressed(v, compressed, n, off, e);
+	free(compressed);
 	return r;
 }
 
