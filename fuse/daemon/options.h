@@ -5,7 +5,6 @@
 #define VDISKFS_DAEMON_OPTIONS_H
 
 #include <fuse_opt.h>
-#include <stdbool.h>
 #include <stddef.h>
 
 #include "base/access.h"

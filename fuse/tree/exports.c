@@ -1,11 +1,9 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #include "exports.h"
 
-#include <errno.h>
 #include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <string.h>
 #include <strings.h>
 
 #include "util/bytes.h"
@@ -18,7 +16,6 @@
 #include "io/io.h"
 #include "export/export.h"
 #include "base/filename.h"
-#include "open/package.h"
 #include "view/view.h"
 
 /* "-export~", a number of six digits or less, "-stream.vmdk" */

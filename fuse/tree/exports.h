@@ -4,7 +4,6 @@
 #define VDISKFS_TREE_EXPORTS_H
 
 #include <stdbool.h>
-#include <stddef.h>
 #include <stdint.h>
 
 /* st_blksize of an export. */

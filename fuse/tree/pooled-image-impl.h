@@ -15,7 +15,6 @@
 
 #include "image/fingerprint.h"
 #include "image/image.h"
-#include "image-pool.h"
 #include "pooled-image.h"
 
 struct image_pool {

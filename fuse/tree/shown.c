@@ -2,7 +2,6 @@
 #include "shown.h"
 
 #include <errno.h>
-#include <stdlib.h>
 #include <string.h>
 
 #include "util/err.h"
