@@ -90,15 +90,8 @@ static void op_forget_multi(fuse_req_t req, size_t count, struct fuse_forget_dat
 
 static void op_getattr(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
 {
-	struct stat st;
-	struct node *node = request_node(req, ino);
-	int ret = request_stat(req, node, &st);
-
 	(void)fi;
-	if (ret < 0)
-		fuse_reply_err(req, -ret);
-	else
-		fuse_reply_attr(req, &st, request_attr_timeout(node));
+	request_reply_attr(req, request_node(req, ino));
 }
 
 static void op_readlink(fuse_req_t req, fuse_ino_t ino)

@@ -54,16 +54,27 @@ int request_stat(fuse_req_t req, struct node *node, struct stat *st)
 }
 
 /* The size and times of a file change when it is written by another name. */
-double request_attr_timeout(const struct node *node)
+static double attr_timeout(const struct node *node)
 {
 	return node_can_change(node) && S_ISREG(node_type(node)) ? 0 : KEEP_SECONDS;
+}
+
+void request_reply_attr(fuse_req_t req, struct node *node)
+{
+	struct stat st;
+	int ret = request_stat(req, node, &st);
+
+	if (ret < 0)
+		fuse_reply_err(req, -ret);
+	else
+		fuse_reply_attr(req, &st, attr_timeout(node));
 }
 
 int request_entry(fuse_req_t req, struct node *node, struct fuse_entry_param *entry)
 {
 	*entry = (struct fuse_entry_param){
 		.ino = node->parent == node ? FUSE_ROOT_ID : (uintptr_t)node,
-		.attr_timeout = request_attr_timeout(node),
+		.attr_timeout = attr_timeout(node),
 		.entry_timeout = KEEP_SECONDS,
 	};
 	return request_stat(req, node, &entry->attr);

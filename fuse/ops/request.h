@@ -46,9 +46,9 @@ int request_errno(const struct node *node, const char *what, const struct err *e
 /* The errno for the caller alone. */
 int request_errno_of_code(int code);
 
-/* stat(2) of a node, and for how many seconds the kernel may keep it. */
+/* stat(2) of a node; and a reply with it. */
 int request_stat(fuse_req_t req, struct node *node, struct stat *st);
-double request_attr_timeout(const struct node *node);
+void request_reply_attr(fuse_req_t req, struct node *node);
 
 /* Fills in the entry of a node in a directory; 0 or -errno. */
 int request_entry(fuse_req_t req, struct node *node, struct fuse_entry_param *entry);

@@ -277,7 +277,6 @@ static void op_setattr(
 {
 	struct node *node = request_node(req, ino);
 	uint64_t size = (uint64_t)to->st_size;
-	struct stat st;
 	int ret = 0;
 
 	if (changes_access(req, node, to, which))
@@ -287,12 +286,10 @@ static void op_setattr(
 	else if (which & FUSE_SET_ATTR_SIZE)
 		ret = fi && file_of(fi)->writes ? resize(req, file_of(fi), size)
 						: resize_node(req, node, size);
-	if (ret == 0)
-		ret = request_stat(req, node, &st);
 	if (ret < 0)
 		fuse_reply_err(req, -ret);
 	else
-		fuse_reply_attr(req, &st, request_attr_timeout(node));
+		request_reply_attr(req, node);
 }
 
 void write_add_ops(struct fuse_lowlevel_ops *ops)

@@ -183,20 +183,6 @@ static int add_partition(struct fill_list *list, const struct partition *entry)
 /* The directories of links that udev has in /dev/disk. */
 enum { BY_LABEL, BY_UUID, BY_PARTLABEL, BY_PARTUUID, NKEYS };
 
-static const char *key_of(const struct node_partition *part, int key)
-{
-	switch (key) {
-	case BY_LABEL:
-		return part->id.label;
-	case BY_UUID:
-		return part->id.uuid;
-	case BY_PARTLABEL:
-		return part->entry->partlabel ? part->entry->partlabel : "";
-	default:
-		return part->entry->partuuid;
-	}
-}
-
 /* Adds a link unless the name is in use.  Labels may be "." or "..", and longer than a file name
  * once they are encoded. */
 static int add_link(struct fill_list *links, struct filename_set *names, const struct node *target,
@@ -232,10 +218,16 @@ static int add_links(struct fill_list *list, size_t n, int key)
 		return -ENOMEM;
 	links.dir->ignores_case = key == BY_UUID || key == BY_PARTUUID;
 	for (size_t i = 0; ret == 0 && i < n; i++) {
-		const char *label = key_of(list->nodes[i]->part, key);
+		const struct node_partition *part = list->nodes[i]->part;
+		const char *const labels[] = {
+			[BY_LABEL] = part->id.label,
+			[BY_UUID] = part->id.uuid,
+			[BY_PARTLABEL] = part->entry->partlabel,
+			[BY_PARTUUID] = part->entry->partuuid,
+		};
 
-		if (*label)
-			ret = add_link(&links, &names, list->nodes[i], label);
+		if (labels[key] && *labels[key])
+			ret = add_link(&links, &names, list->nodes[i], labels[key]);
 	}
 	filename_set_clear(&names);
 	if (ret < 0 || links.n > 0)

@@ -162,7 +162,8 @@ static int refuse_once(struct pooled_image *s, struct err *e)
 		return 0;
 	s->refused = true;
 	return err_set(e, EBUSY,
-		"%s: another program has changed or replaced this image since it was made here; it "
+		"%s: another program has changed or replaced this image since it was created here; "
+		"it "
 		"is not written to unless you try again",
 		s->from.path);
 }

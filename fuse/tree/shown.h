@@ -3,7 +3,6 @@
 #ifndef VDISKFS_TREE_SHOWN_H
 #define VDISKFS_TREE_SHOWN_H
 
-
 #include "types.h"
 
 struct image;

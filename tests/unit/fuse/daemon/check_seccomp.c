@@ -28,7 +28,7 @@ static void *nothing(void *arg)
 	return arg;
 }
 
-/* What each does, and what it comes to: 0 or an errno. */
+/* Each calls the system and returns 0 or an errno. */
 
 static int a_thread(void)
 {
@@ -161,7 +161,7 @@ static int a_program(void)
 
 static const struct {
 	int (*call)(void);
-	int opens_nothing, opens, writes; /* what it comes to: 0 or an errno */
+	int no_files, opens, writes; /* the result expected behind each filter */
 } calls[] = {
 	{a_thread, 0, 0, 0},
 	{a_process, EPERM, EPERM, EPERM},
@@ -184,7 +184,7 @@ static const struct {
 	{a_program, EPERM, EPERM, EPERM},
 };
 
-/* The errno that a call comes to in a process behind the filter. */
+/* The result of a call in a process behind the filter. */
 static int behind(enum seccomp_files files, int (*call)(void))
 {
 	int status;
@@ -203,12 +203,12 @@ static int behind(enum seccomp_files files, int (*call)(void))
 
 START_TEST(a_call_is_judged_by_its_arguments)
 {
-	/* Sanitizers do not get on with it. */
+	/* Sanitizers need calls that the filter denies. */
 	if (!seccomp_is_there() || SANITIZED)
 		return;
 	ck_assert_int_eq(socketpair(AF_UNIX, SOCK_DGRAM, 0, ends), 0);
 	write_text("file", "x");
-	ck_assert_int_eq(behind(SECCOMP_NO_FILES, calls[_i].call), calls[_i].opens_nothing);
+	ck_assert_int_eq(behind(SECCOMP_NO_FILES, calls[_i].call), calls[_i].no_files);
 	ck_assert_int_eq(behind(SECCOMP_OPENS, calls[_i].call), calls[_i].opens);
 	ck_assert_int_eq(behind(SECCOMP_WRITES, calls[_i].call), calls[_i].writes);
 }

@@ -185,7 +185,7 @@ START_TEST(an_image_that_writes_is_closed_for_one_that_reads)
 }
 END_TEST
 
-START_TEST(an_image_without_file_tells_why)
+START_TEST(an_image_without_file_is_an_error)
 {
 	struct err e = ERR_INIT;
 	const struct image *img;
@@ -247,7 +247,7 @@ Suite *image_pool_suite(void)
 	tcase_add_test(tc, an_image_is_opened_again_to_be_written);
 	tcase_add_test(tc, an_image_with_readers_is_not_opened_again);
 	tcase_add_test(tc, an_image_that_writes_is_closed_for_one_that_reads);
-	tcase_add_test(tc, an_image_without_file_tells_why);
+	tcase_add_test(tc, an_image_without_file_is_an_error);
 	tcase_add_test(tc, an_image_that_was_open_is_never_closed);
 	tcase_add_test(tc, a_derived_view_lives_as_long_as_the_image_is_open);
 	return suite_of("image_pool", tc);

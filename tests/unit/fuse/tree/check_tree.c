@@ -98,22 +98,15 @@ static void ck_assert_notified(const char *expected)
 	ck_assert_str_eq(text, expected);
 }
 
-static void list(struct node *dir, char *text)
+static void ck_assert_lists(struct node *dir, const char *expected)
 {
 	struct dir *entries;
+	char text[1000] = "";
 
 	ck_assert_int_eq(tree_list(dir, &entries), 0);
-	text[0] = '\0';
 	for (size_t i = 0; i < entries->n; i++)
 		sprintf(text + strlen(text), "%s ", entries->nodes[i]->name);
 	tree_unlist(entries);
-}
-
-static void ck_assert_lists(struct node *dir, const char *expected)
-{
-	char text[1000];
-
-	list(dir, text);
 	ck_assert_str_eq(text, expected);
 }
 
