@@ -1,11 +1,11 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: LGPL-2.1-or-later
-# What is no image, or less of one than it says: one clear line, status 1, no mount, nothing changed.
+# Files that are not images, and truncated or damaged images: one error message, status 1, no mount, no change.
 . "${0%/*}/functions.sh"
 . "$here/hostile.sh"
 requires qemu-img jq xxd
 
-# Names that are no image at all.
+# Paths that do not lead to an image.
 
 mkdir empty-dir mnt
 : >empty.img
@@ -25,25 +25,25 @@ check "empty file called raw" refused_within empty.raw "empty.raw.*empty"
 check "text file" refused_within letter.txt "letter.txt: not a disk image"
 check "text file called img" refused_within letter.img "letter.img: not a disk image"
 check "zeroes without a name" refused_within zeroes "zeroes: not a disk image"
-check "hint says how to see it anyway" grep -q -e "-o format=raw" within.err
+check "the hint names -o format=raw" grep -q -e "-o format=raw" within.err
 no_hint() { refused_within "$1" "$2" && ! grep '^hint' within.err; }
-check "an empty file is no disk, and there is no hint that it could be" no_hint empty.img "empty.img: the file is empty"
+check "an empty file is refused without a hint" no_hint empty.img "empty.img: the file is empty"
 fifo_refused() {
 	mkdir -p refused-dir
 	within timeout "$patience" "$VDISKFS" fifo.img refused-dir 2>fifo.err
 	was_refused $? fifo.err "fifo.img: .*FIFO"
 }
-check "FIFO, without waiting for a writer" fifo_refused
+check "a FIFO is refused without waiting for a writer" fifo_refused
 check "character device" refused /dev/zero "/dev/zero: .*character device"
 check "dangling link" refused dangling.img "dangling.img: No such file"
 check "link to itself" refused loop.img "loop.img: .*symbolic links"
 check "unknown format" refused_within zeroes "format \"qcow9\" is not known" -o format=qcow9
-check "format that it is not" refused_within letter.img "letter.img: .*qcow2" -o format=qcow2
-check "format that it is not, vdi" refused_within letter.img "letter.img: .*VDI" -o format=vdi
-check "format that it is not, vmdk" refused_within letter.img "letter.img: " -o format=vmdk
+check "a text file as qcow2" refused_within letter.img "letter.img: .*qcow2" -o format=qcow2
+check "a text file as vdi" refused_within letter.img "letter.img: .*VDI" -o format=vdi
+check "a text file as vmdk" refused_within letter.img "letter.img: " -o format=vmdk
 
-# The other way round: an image of one format that is called by another.
-looks_like() { # FILE LOOK FORMAT: told by vdiskfs, and by vdisk in its own words
+# An image opened as another format: the hint names the format that the probe finds.
+looks_like() { # FILE LOOK FORMAT: vdiskfs and vdisk print the hint with their own option
 	refused_within "$1" "$1: " -o "format=$3" || return 1
 	grep -qx "hint: it looks like $2: leave out -o format or use -o format=$2" within.err || return 1
 	! "$VDISK" info -f "$3" "$1" 2>within.err &&
@@ -52,20 +52,20 @@ looks_like() { # FILE LOOK FORMAT: told by vdiskfs, and by vdisk in its own word
 for f in qcow2 vmdk vdi vpc vhdx qed parallels; do
 	qemu-img create -q -f $f look.$f 4M
 	for as in qcow2 vmdk vdi vpc vhdx qed qcow parallels bochs luks; do
-		[ $as = $f ] || check "$f called $as" looks_like look.$f $f $as
+		[ $as = $f ] || check "$f opened as $as" looks_like look.$f $f $as
 	done
 done
 second_image() {
 	! "$VDISK" compare look.vdi -F vdi look.qcow2 2>within.err &&
 		grep -qx 'hint: it looks like qcow2: leave out -F or use -F qcow2' within.err
 }
-check "the second image of compare has another option" second_image
+check "the hint for the second image of compare names -F" second_image
 wrong_record() {
 	qemu-img create -q -u -f qcow2 -b look.qed -F vmdk wrong.qcow2 4M
 	refused_within wrong.qcow2 "look.qed: " || return 1
 	grep -qx 'hint: it looks like qed; if it is, record it: vdisk rebase -u -b look.qed -F qed wrong.qcow2' within.err
 }
-check "a backing file that is recorded with a wrong format" wrong_record
+check "a backing file recorded with a wrong format" wrong_record
 
 unreadable() {
 	chmod 711 "$W"
@@ -82,7 +82,7 @@ else
 	skip "file that the user may not read: needs root"
 fi
 
-# Files of other programs, told by their first bytes.
+# Files of other programs are recognised by their first bytes and named in the message.
 foreign() {
 	head -c 65536 /dev/zero >"$1"
 	poke "$1" "$2" "$3"
@@ -103,8 +103,8 @@ foreign b.img 0 1f8b08 "gzip"
 foreign c.img 0 fd377a585a00 "xz"
 foreign d.img 0 28b52ffd "zstd"
 
-# What is packed is no disk, whatever its name is, and the hint is a command that unpacks it.
-unpacked_by_hint() { # COMMAND-THAT-PACKS WHAT
+# A compressed file is refused even if its name ends in .img, and the hint is a command that decompresses it.
+unpacked_by_hint() { # COMMAND TYPE
 	$1 <letter.img >"packed disk.img" || return 1
 	refused_within "packed disk.img" "packed disk.img: an? $2" || return 1
 	! grep -e '-o format' within.err || return 1
@@ -116,7 +116,7 @@ unpacked_by_hint() { # COMMAND-THAT-PACKS WHAT
 }
 while read -r program what; do
 	if command -v "$program" >/dev/null; then
-		check "packed by $program: the hint unpacks it" unpacked_by_hint "$program" "$what"
+		check "compressed by $program: the command of the hint restores the file" unpacked_by_hint "$program" "$what"
 	else
 		skip "$program is not installed"
 	fi
@@ -128,20 +128,20 @@ done <<-'LIST'
 	lz4 lz4 file
 LIST
 
-# Images of each kind, cut at every boundary that their makers know.  Data clusters are cut only
-# between two of them: a last cluster of which a part is there is legal, and reads as zeroes behind.
+# Images of each format, truncated at every boundary of their metadata.  Data is truncated only between two
+# clusters: an incomplete last cluster is legal and reads as zeroes after its end.
 
 some_data disk 1M
 head -c 262144 disk | sed 's/0/o/g' >disk.raw
 truncate -s 256K disk.raw
 
-# data_ranges FILE: "start end" of the bytes in the host file that hold guest data.
+# data_ranges FILE: prints start and end of each range of the host file that has guest data.
 data_ranges() {
 	qemu-img map --output=json "$1" | jq -r '.[] | select(.offset) | "\(.offset) \(.offset + .length)"'
 }
 
-# cuts FILE STEP FIELD HEADER: where to cut - at each FIELD bytes of the header, at each STEP and half
-# STEP up to the first data, and where data starts or ends.
+# cuts FILE STEP FIELD HEADER: prints the sizes to truncate to: each FIELD bytes of the header, each STEP and
+# half STEP up to the first data, and each start and end of data.
 cuts() {
 	local file=$1 step=$2 field=$3 header=$4 size first
 	size=$(stat -c %s "$file")
@@ -158,8 +158,8 @@ cut_everywhere() {
 	local file=$1 at mounted=0 refused=0 bad=0
 	for at in $(cuts "$@"); do
 		head -c "$at" "$file" >"cut-$file"
-		honest "cut-$file" disk.raw || { echo "$file cut at $at" >&2; bad=$((bad + 1)); }
-		if [ "$(<honest.out)" = refused ]; then
+		refused_or_right "cut-$file" disk.raw || { echo "$file cut at $at" >&2; bad=$((bad + 1)); }
+		if [ "$(<refused_or_right.out)" = refused ]; then
 			refused=$((refused + 1))
 		else
 			mounted=$((mounted + 1))
@@ -174,8 +174,8 @@ cut_case() {
 	local file=$1 step=$2 field=$3 header=$4
 	shift 4
 	qemu-img convert -q -f raw -O "$@" disk.raw "$file" || { fail "$file: qemu-img"; return; }
-	check "$file whole" matches "$file" disk.raw
-	check "$file cut anywhere: refused, or right bytes and EIO" \
+	check "$file, complete" matches "$file" disk.raw
+	check "$file, truncated anywhere: refused, or right bytes and EIO" \
 		cut_everywhere "$file" "$step" "$field" "$header"
 }
 cut_case v3.qcow2 4096 4 112 qcow2 -o cluster_size=4k
@@ -187,11 +187,11 @@ cut_case fixed.vdi 512 16 456 vdi -o static=on
 cut_case sparse.vmdk 4096 8 512 vmdk
 cut_case stream.vmdk 8192 16 512 vmdk -o subformat=streamOptimized
 
-# Images that promise more than the host file has.
+# Images whose metadata describes more than the host files have.
 flat_too_short() {
 	qemu-img convert -q -f raw -O vmdk -o subformat=monolithicFlat disk.raw flat.vmdk
 	truncate -s 100K flat-flat.vmdk
-	honest flat.vmdk disk.raw
+	refused_or_right flat.vmdk disk.raw
 }
 extent_missing() {
 	qemu-img convert -q -f raw -O vmdk -o subformat=twoGbMaxExtentSparse disk.raw split.vmdk
@@ -213,7 +213,7 @@ check "VMDK whose extent is missing" extent_missing
 check "qcow2 whose backing file is missing" backing_missing
 check "qcow2 whose backing file is missing, nobacking: EIO, not zeroes" backing_missing_left_out
 
-# One number of a good image made bad: "NAME POS HEX PATTERN" a line.
+# A good image with one bad number, a line each: NAME POS HEX PATTERN.
 qemu-img create -q -f qcow2 good.qcow2 64M
 bad_numbers() {
 	cat <<-'LIST'
@@ -259,7 +259,7 @@ while read -r name pos digits pattern; do
 	check "qcow2 $name" refused_within "$name.qcow2" "$pattern"
 done < <(bad_numbers)
 
-# Every incompatible feature of qcow2 that is not known must be refused; dirty and corrupt may be read.
+# Unknown incompatible features of qcow2 must be refused; dirty and corrupt images may be read.
 unknown_features() {
 	local bit
 	for bit in $(seq 5 63); do
@@ -270,7 +270,7 @@ unknown_features() {
 }
 named_feature() {
 	cp good.qcow2 feature.qcow2
-	# The first record of QEMU's feature name table becomes that of bit 40.
+	# Changes the first record of the feature name table that QEMU wrote to bit 40.
 	poke feature.qcow2 120 0028 "$(hex "time travel")" 00
 	poke feature.qcow2 72 "$(be 8 $((1 << 40)))"
 	refused_within feature.qcow2 "time travel"
@@ -281,15 +281,15 @@ marked() {
 	unchanged marked.qcow2 matches marked.qcow2 disk.raw
 }
 check "qcow2: all 59 unknown incompatible features" unknown_features
-check "qcow2: an unknown feature by the name that the image gives" named_feature
+check "qcow2: an unknown feature is named by the image's feature name table" named_feature
 check "qcow2: dirty images can be read" marked 01
 check "qcow2: images marked corrupt can be read" marked 02
-check "qcow2: unknown compatible and autoclear features do not matter" eval '
+check "qcow2: unknown compatible and autoclear features are ignored" eval '
 	qemu-img convert -q -f raw -O qcow2 disk.raw soft.qcow2
 	poke soft.qcow2 80 fffffffffffffffe fffffffffffffffc
 	matches soft.qcow2 disk.raw'
 
-# Sizes that are odd but true.
+# Unusual but valid sizes.
 odd_raw() {
 	head -c "$1" disk.raw >odd.img
 	matches odd.img odd.img -o format=raw

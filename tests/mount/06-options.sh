@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: LGPL-2.1-or-later
-# The command line: what is asked and answered, options in every place and spelling, mount(8) and
-# fstab, the list of mounts; and that help, manual and README tell of the same options.
+# The command line: options in every position and spelling, mount(8) and fstab, the list of mounts; help,
+# manual and README document the same options.
 . "${0%/*}/functions.sh"
 . "$here/hostile.sh"
 requires qemu-img qemu-io
@@ -14,28 +14,28 @@ qemu-io -f qcow2 -c 'write -P 7 0 128k' snap.qcow2
 qemu-img convert -q -l before -f qcow2 -O raw snap.qcow2 before.raw
 qemu-img convert -q -f qcow2 -O raw snap.qcow2 now.raw
 
-# What only asks: standard output, nothing else, status 0.
+# Options that only print: output on standard output, none on standard error, status 0.
 
-tells() {
-	"$VDISKFS" "$@" >told 2>told.err && [ -s told ] && [ ! -s told.err ]
+prints() {
+	"$VDISKFS" "$@" >printed 2>printed.err && [ -s printed ] && [ ! -s printed.err ]
 }
 for o in -h --help; do
-	check "$o" tells $o
-	check "$o says how to call it" grep -q '^Usage: vdiskfs ' told
-	check "$o fits a terminal" eval '! grep -E ".{81}" told'
+	check "$o" prints $o
+	check "$o prints the usage" grep -q '^Usage: vdiskfs ' printed
+	check "$o prints at most 80 columns" eval '! grep -E ".{81}" printed'
 done
 version=$(sed -n 's/^VERSION := //p' "$top/Makefile")
 for o in -V --version; do
-	check "$o" tells $o
-	check "$o is that of the Makefile" grep -qx "vdiskfs $version" told
+	check "$o" prints $o
+	check "$o is the version of the Makefile" grep -qx "vdiskfs $version" printed
 done
-check "--list-formats" tells --list-formats
-check "--list-formats tells what each can do" eval '! grep -v "  read" told'
+check "--list-formats" prints --list-formats
+check "--list-formats prints the abilities of each" eval '! grep -v "  read" printed'
 for f in raw qcow2 vmdk vdi vpc vhdx luks qcow qed parallels bochs; do
-	check "--list-formats has $f" grep -q "^$f  *[A-Za-z]" told
+	check "--list-formats has $f" grep -q "^$f  *[A-Za-z]" printed
 done
 
-# mounts ARGUMENT...: mounts disk.img and looks at one byte.
+# mounts ARGUMENT...: mounts disk.img and compares its first 4 KiB.
 mounts() {
 	local status=0
 	"$VDISKFS" "$@" || return 1
@@ -63,10 +63,10 @@ done
 fstab_words=defaults,auto,noauto,user,users,nouser,owner,group,nofail,_netdev,async,sync,dirsync
 fstab_words+=,atime,noatime,diratime,nodiratime,relatime,norelatime,strictatime,nostrictatime,lazytime
 fstab_words+=,dev,nodev,suid,nosuid,exec,noexec,x-systemd.automount,x-gvfs-show,comment=hello,auto_unmount
-check "words of fstab" mounts "$image" "$mnt" -o "$fstab_words"
+check "options of fstab" mounts "$image" "$mnt" -o "$fstab_words"
 check "reads of 4 KiB" mounts "$image" "$mnt" -o max_read=4096
 
-# What cannot be: one line, status 1.
+# Invalid command lines: one error message, status 1.
 
 # denied PATTERN ARGUMENT...
 denied() {
@@ -97,16 +97,16 @@ for word in rw writable cow "cow=$W/cow.qcow2"; do
 	check "nobacking and $word" denied "nobacking" -o "nobacking,$word" "$image" "$dir"
 done
 check "share and rw" denied "share" -o share,rw "$image" "$dir"
-check "cow=FILE makes no file when it is refused" [ ! -e cow.qcow2 ]
+check "a refused cow=FILE leaves no file" [ ! -e cow.qcow2 ]
 for bad in threads=0 threads=65 threads=-1 threads=many threads=2x cache=1 cache=1048575 cache=64X cache=-1M \
 	cache=99999999999G cache= sandbox=maybe sandbox= idle= idle=-1 idle=1s idle=86401; do
 	check "$bad" denied "${bad%=*}=" -o "$bad" "$image" "$dir"
 done
 check "format=nonsense" denied "nonsense.*not known" -o format=nonsense "$image" "$dir"
 check "snapshot=nonsense" denied "no snapshot.*nonsense" -o snapshot=nonsense "$W/snap.qcow2" "$dir"
-check "snapshot of what has none" denied "no snapshot" -o format=raw,snapshot=before "$image" "$dir"
+check "snapshot= of a raw image" denied "no snapshot" -o format=raw,snapshot=before "$image" "$dir"
 
-# Options that change what is shown.
+# Options that change the contents of the mount.
 
 shows() {
 	local ref=$1 status=0
@@ -118,16 +118,16 @@ shows() {
 	unmount mnt && return $status
 }
 check "without options: the live state" shows now.raw
-check "and its snapshots" grep -q snapshots listed
+check "snapshots/ is listed" grep -q snapshots listed
 check "snapshot=NAME" shows before.raw -o snapshot=before
 check "snapshot=ID" shows before.raw -o snapshot=1
 check "nosnapshots" shows now.raw -o nosnapshots
-check "and none are shown" eval '! grep -q snapshots listed'
+check "snapshots/ is not listed" eval '! grep -q snapshots listed'
 check "format=raw shows the container" shows snap.qcow2 -o format=raw
 
 # The list of mounts.
 
-# listed_as SOURCE: the source as the kernel escapes it.
+# listed_as SOURCE: /proc/mounts has this source, as the kernel escapes it.
 listed_as() {
 	local source type options status=0
 	read -r source type options < <(awk -v m="$W/mnt" '$2 == m { print $1, $3, $4 }' /proc/self/mounts)
@@ -141,17 +141,17 @@ listed_as() {
 "$VDISKFS" "$image" "$mnt"
 check "/proc/mounts" listed_as "$image"
 "$VDISKFS" disk.img mnt
-check "/proc/mounts has the whole path" listed_as "$image"
+check "/proc/mounts has the absolute path" listed_as "$image"
 "$VDISKFS" "$image" "$mnt" -o dev,suid,exec
-check "no word makes the mount less safe" listed_as "$image"
+check "dev, suid and exec are ignored" listed_as "$image"
 cp disk.img 'odd, name\with=all.img'
 "$VDISKFS" 'odd, name\with=all.img' mnt
-check "odd names are whole" listed_as "$W/odd,\\040name\\134with=all.img"
+check "a name with comma, blank and backslash" listed_as "$W/odd,\\040name\\134with=all.img"
 "$VDISKFS" "$image" "$mnt" -o fsname=mydisk,subtype=mytype
 check "fsname and subtype" listed_as mydisk fuse.mytype
 
-# mount(8), which calls mount.fuse3, which calls a shell, which looks for the program in directories
-# of its own choice: one of them is ours in a name space of ours.
+# mount(8) calls mount.fuse3, which calls a shell, which searches the program in a fixed PATH: in a mount
+# namespace, our directory is bind-mounted over one of these directories.
 
 in_mount_path() {
 	unshare -m bash -c 'mount --bind bin /usr/local/sbin && "$@"' -- "$@"
@@ -176,18 +176,18 @@ if ! is_root || ! command -v mount.fuse3 >/dev/null || ! in_mount_path true; the
 else
 	check "mount -t fuse.vdiskfs" in_mount_path by_mount -t fuse.vdiskfs "$image" "$mnt"
 	check "mount -t fuse.vdiskfs -o ro" in_mount_path by_mount -t fuse.vdiskfs -o ro "$image" "$mnt"
-	check "mount -t fuse.vdiskfs with our options" in_mount_path \
+	check "mount -t fuse.vdiskfs with options of vdiskfs" in_mount_path \
 		by_mount -t fuse.vdiskfs -o ro,threads=2,format=raw,allow="$W" "$image" "$mnt"
 	echo "$image $mnt fuse.vdiskfs noauto,user,nofail,x-systemd.automount,threads=2 0 0" >fstab
 	check "a line of fstab" in_mount_path by_mount -T fstab "$mnt"
 	echo "$image $mnt fuse.vdiskfs defaults 0 0" >fstab
 	check "a line of fstab with defaults" in_mount_path by_mount -T fstab "$mnt"
-	check "mount(8) fails when we do and leaves nothing" in_mount_path not_by_mount
+	check "mount(8) fails when vdiskfs fails, and leaves no mount" in_mount_path not_by_mount
 fi
 
 # Help, manual and README.
 
-# Each lists "-o word" and "-x, --long" in its own way; what comes out is one option a line.
+# Each source lists "-o word" and "-x, --long" in its own syntax; these functions print one option a line.
 of_help() { "$VDISKFS" --help | grep -oE -- '-o [a-z_-]+' | sort -u; }
 of_manual() { sed -nE 's/^\.It Fl o Cm ([a-z_-]+).*/-o \1/p' "$top/man/vdiskfs.1" | sort -u; }
 of_readme() { grep -oE '^\| *`-o [a-z_-]+' "$top/README.md" | grep -oE -- '-o [a-z_-]+' | sort -u; }
@@ -202,7 +202,7 @@ same_lists() {
 	"$2" >b
 	[ -s a ] && diff a b >&2
 }
-of_completion() { # what bash offers behind "-o " and behind a comma
+of_completion() { # the completions of bash after "-o "
 	bash -c '. "$1"; compopt() { :; }; COMP_LINE="vdiskfs -o " COMP_POINT=11 COMP_WORDS=(vdiskfs -o "") COMP_CWORD=2; _vdiskfs
 		printf "%s\n" "${COMPREPLY[@]}"' -- "$top/fuse/vdiskfs.bash-completion" | sed 's/^/-o /; s/=$//' | sort -u
 }
@@ -210,13 +210,13 @@ completes_next() {
 	[ "$(bash -c '. "$1"; compopt() { :; }; COMP_LINE="vdiskfs -o ro,nob" COMP_POINT=17 COMP_WORDS=(vdiskfs -o ro,nob) COMP_CWORD=2; _vdiskfs
 		printf "%s\n" "${COMPREPLY[@]}"' -- "$top/fuse/vdiskfs.bash-completion")" = ro,nobacking ]
 }
-check "help and manual list the same words" same_lists of_help of_manual
-check "help and completion list the same words" same_lists of_help of_completion
-check "and bash completes the next one" completes_next
-check "help and README list the same words" same_lists of_help of_readme
-check "help and manual list the same letters" same_lists letters_of_help letters_of_manual
+check "help and manual list the same -o options" same_lists of_help of_manual
+check "help and completion list the same -o options" same_lists of_help of_completion
+check "bash completes an option after a comma" completes_next
+check "help and README list the same -o options" same_lists of_help of_readme
+check "help and manual list the same letters and long options" same_lists letters_of_help letters_of_manual
 
-# Names, titles and abilities.
+# Names, titles and abilities of the formats.
 formats_listed() { "$VDISKFS" --list-formats | sed 's/   */|/g' | sort; }
 formats_of_readme() {
 	sed -nE '/^\| *format/,/^$/s/^\| *`([a-z0-9]+)` \| ([^|]*) \| ([^|]*) \|.*/\1|\2|\3/p' "$top/README.md" | sort

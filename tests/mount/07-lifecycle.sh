@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: LGPL-2.1-or-later
-# From the start of the daemon to its end: by umount, by a signal, by kill -9, with files open; and
-# an image that is moved, removed or cut while it is mounted.
+# The daemon starts, and ends by umount, by a signal or by kill -9, also with open files; the image is renamed,
+# removed or truncated while it is mounted.
 . "${0%/*}/functions.sh"
 . "$here/hostile.sh"
 requires qemu-img qemu-io
@@ -12,10 +12,10 @@ qemu-img convert -q -f raw -O qcow2 disk.raw disk.qcow2
 image=$W/disk.qcow2
 
 is_mounted() { [[ $(</proc/self/mountinfo) == *" $W/$1 "* ]]; }
-nobody_serves() { ! is_mounted "$1" && [ -z "$(pids_of "$W/$1")" ]; }
+no_process_serves() { ! is_mounted "$1" && [ -z "$(pids_of "$W/$1")" ]; }
 right() { "$compare" -n 50 "$1/disk.raw" disk.raw; }
 
-# ends DIR COMMAND...: runs it and waits until all processes of the mount are gone.
+# ends DIR COMMAND...: runs the command and waits until the daemon and the attendant have exited.
 ends() {
 	local dir=$1 pids
 	shift
@@ -23,9 +23,9 @@ ends() {
 	[ -n "$pids" ] || return 1
 	"$@" || return 1
 	# shellcheck disable=SC2086
-	"$await_exit" "$patience" $pids && nobody_serves "$dir"
+	"$await_exit" "$patience" $pids && no_process_serves "$dir"
 }
-# signals DIR SIGNAL: the daemon gets one.
+# signals DIR SIGNAL: sends the signal to the daemon.
 signals() { kill "-$2" "$(daemon_of "$W/$1")"; }
 
 # Start and end.
@@ -34,7 +34,7 @@ at_once() {
 	local i
 	for ((i = 0; i < ${sanitized:+1}0 + 30; i++)); do
 		"$VDISKFS" "$image" "$W/mnt" || return 1
-		# No wait here: a launcher that came back too early shows an empty directory.
+		# Without a wait: a launcher that returns too early shows an empty directory.
 		[ -r mnt/disk.raw ] && [ -e mnt/info.json ] || return 1
 		unmount mnt || return 1
 	done
@@ -42,24 +42,24 @@ at_once() {
 check "the tree is there when the command returns" at_once
 
 mount_image disk.qcow2 mnt
-check "one daemon and one attendant serve it" [ "$(pids_of "$W/mnt" | wc -l)" = 2 ]
-check "umount ends them" ends mnt umount mnt
-check "the lock is free afterwards" qemu-io -f qcow2 -c 'read 0 512' disk.qcow2
+check "one daemon and one attendant serve the mount" [ "$(pids_of "$W/mnt" | wc -l)" = 2 ]
+check "umount ends both" ends mnt umount mnt
+check "umount releases the lock" qemu-io -f qcow2 -c 'read 0 512' disk.qcow2
 mount_image disk.qcow2 mnt
-check "fusermount3 -u ends them" ends mnt fusermount3 -u mnt
+check "fusermount3 -u ends both" ends mnt fusermount3 -u mnt
 
 for signal in TERM INT HUP; do
 	mount_image disk.qcow2 mnt
-	check "SIG$signal: unmounted, ended" ends mnt signals mnt $signal
-	check "SIG$signal: the lock is free" qemu-io -f qcow2 -c 'read 0 512' disk.qcow2
+	check "SIG$signal: the daemon unmounts and exits" ends mnt signals mnt $signal
+	check "SIG$signal: the lock is released" qemu-io -f qcow2 -c 'read 0 512' disk.qcow2
 done
 for signal in KILL ABRT; do
 	mount_image disk.qcow2 mnt
-	check "SIG$signal: no dead mount" ends mnt signals mnt $signal
+	check "SIG$signal: the attendant removes the dead mount" ends mnt signals mnt $signal
 	check "SIG$signal: the mount point is usable" matches disk.qcow2 disk.raw
 done
 
-# A file is open while it ends.
+# Ends while a file is open.
 busy_end() {
 	local fd status=0
 	mount_image disk.qcow2 mnt || return 1
@@ -80,7 +80,7 @@ busy_umount() {
 	exec {fd}<&-
 	ends mnt umount mnt
 }
-check "umount of a busy mount is refused and harms nothing" busy_umount
+check "umount of a busy mount is refused and the mount still works" busy_umount
 lazy() {
 	local fd pids sum
 	mount_image disk.qcow2 mnt || return 1
@@ -93,8 +93,8 @@ lazy() {
 	# shellcheck disable=SC2086
 	"$await_exit" "$patience" $pids
 }
-check "umount -l: served until the last file is closed" lazy
-# The kernel asks while nobody answers: reads of a killed daemon end with an error.
+check "umount -l: the daemon serves until the last file is closed" lazy
+# Reads that a killed daemon does not answer end with an error.
 reader_ends() {
 	local reader status=0
 	mount_image disk.qcow2 mnt || return 1
@@ -104,10 +104,10 @@ reader_ends() {
 	wait $reader
 	return $status
 }
-check "SIGKILL while it is read: readers get an error" reader_ends
+check "SIGKILL during reads: readers get an error" reader_ends
 
-# It dies in the midst of making an image, while it tells the kernel of another one in the directory,
-# which is locked by the process that waits for the answer.
+# The daemon is killed while it creates an image for mkdir and, in another thread, notifies the kernel of a new
+# entry of the same directory: the kernel holds the directory's lock for mkdir, so the notification waits for it.
 ends_in_mkdir() {
 	local daemon tracer maker status=0
 	mkdir -p vms mnt
@@ -136,12 +136,12 @@ fi
 
 # In the foreground.
 
-# foreground DIR OPTION...: starts it as a job of this shell, $daemon; returns when it has mounted.
+# foreground DIR OPTION...: starts vdiskfs as a job of this shell, $daemon; returns when it has mounted.
 foreground() {
 	local dir=$1
 	shift
 	mkdir -p "$dir"
-	# Jobs of a script have SIGINT ignored, and it is right to leave it so.
+	# A shell starts background jobs with SIGINT ignored, and vdiskfs does not change an ignored signal.
 	env --default-signal=INT "$VDISKFS" "$@" "$image" "$W/$dir" 2>foreground.err &
 	daemon=$!
 	"$BUILD/tests/mount/await-mount" 20 "$W/$dir"
@@ -154,27 +154,27 @@ foreground_ends() {
 	ends mnt "${@:2}" || return 1
 	wait $daemon
 }
-check "-f: umount, status 0" foreground_ends -f umount mnt
-check "-f: SIGTERM, status 0" foreground_ends -f signals mnt TERM
-check "-f: SIGINT, as by Ctrl-C, status 0" foreground_ends -f signals mnt INT
-check "-d: serves, in the foreground" foreground_ends -d umount mnt
-check "-d: tells what the kernel asks" grep -q LOOKUP foreground.err
+check "-f: umount ends it with status 0" foreground_ends -f umount mnt
+check "-f: SIGTERM ends it with status 0" foreground_ends -f signals mnt TERM
+check "-f: SIGINT, as by Ctrl-C, ends it with status 0" foreground_ends -f signals mnt INT
+check "-d: stays in the foreground" foreground_ends -d umount mnt
+check "-d: logs the requests of the kernel" grep -q LOOKUP foreground.err
 check "-f -s" foreground_ends "-f -s" umount mnt
 
-# More than one.
+# Several mounts.
 
 mount_image disk.qcow2 one
 mount_image disk.qcow2 two
-check "two mounts of one image" right one
-check "the second too" right two
-check "one ends, " ends one umount one
-check "the other stays" right two
-check "and ends" ends two umount two
+check "two mounts of one image: the first" right one
+check "two mounts of one image: the second" right two
+check "umount of one of two mounts" ends one umount one
+check "the other mount still works" right two
+check "umount of the other" ends two umount two
 mount_image disk.raw outer
 mount_image outer/disk.raw inner
 check "an image in a mount can be mounted" right inner
-check "inner ends" ends inner umount inner
-check "outer ends" ends outer umount outer
+check "umount of the inner mount" ends inner umount inner
+check "umount of the outer mount" ends outer umount outer
 on_top() {
 	mount_image disk.qcow2 mnt || return 1
 	cp disk.raw other.img
@@ -185,7 +185,7 @@ on_top() {
 }
 check "a mount on top of a mount" on_top
 
-# Where it cannot be mounted.
+# Invalid and unusual mount points.
 
 : >file
 check "mount point missing" eval '"$VDISKFS" disk.qcow2 no-dir 2>e; was_refused $? e "no-dir: No such file"'
@@ -193,22 +193,22 @@ check "mount point is a file" eval '"$VDISKFS" disk.qcow2 file 2>e; was_refused 
 mkdir full
 : >full/something
 matches_on() { mount_image disk.qcow2 "$1" && right "$1" && unmount "$1"; }
-check "mount point not empty: hidden, and back" eval 'matches_on full && [ -e full/something ]'
+check "a mount point that is not empty has its files again after umount" eval 'matches_on full && [ -e full/something ]'
 mkdir 'odd name, with \ and (brackets)'
-check "odd mount point" matches_on 'odd name, with \ and (brackets)'
+check "a mount point with special characters" matches_on 'odd name, with \ and (brackets)'
 no_device() {
 	unshare -m sh -c 'mount --bind /dev/null /dev/fuse && exec "$@"' -- \
 		timeout "$patience" "$VDISKFS" disk.qcow2 mnt 2>no-device.err
-	[ $? = 1 ] && [ -s no-device.err ] && nobody_serves mnt
+	[ $? = 1 ] && [ -s no-device.err ] && no_process_serves mnt
 }
 if is_root; then
-	check "no /dev/fuse: an error, nothing left" no_device
+	check "without /dev/fuse: an error, no mount" no_device
 else
 	skip "no /dev/fuse: needs root"
 fi
-check "a failed mount frees the lock" qemu-io -f qcow2 -c 'read 0 512' disk.qcow2
+check "a failed mount releases the lock" qemu-io -f qcow2 -c 'read 0 512' disk.qcow2
 
-# Descriptors of the caller are not kept: a pipe of its ends.
+# The daemon closes the caller's descriptors: the reader of a pipe sees its end.
 pipe_ends() {
 	echo end | { mount_image disk.qcow2 mnt; cat; } | timeout "$patience" cat >/dev/null && unmount mnt
 }
@@ -216,14 +216,14 @@ check "the daemon keeps no pipe of its caller" pipe_ends
 closed_stdio() {
 	"$VDISKFS" "$image" "$W/mnt" <&- >&- 2>&- && right mnt && unmount mnt
 }
-check "started with standard input, output, error closed" closed_stdio
+check "started with standard input, output and error closed" closed_stdio
 elsewhere() {
 	mkdir -p cwd
 	(cd cwd && "$VDISKFS" ../disk.qcow2 ../mnt) && rmdir cwd && right mnt && unmount mnt
 }
-check "the directory it was started in is free" elsewhere
+check "the daemon does not keep its start directory busy" elsewhere
 
-# The image changes its place.
+# The image is renamed, removed or replaced.
 
 cp disk.qcow2 moved.qcow2
 mount_image moved.qcow2 mnt
@@ -231,7 +231,7 @@ mv moved.qcow2 elsewhere.qcow2
 check "image renamed under the mount" right mnt
 rm elsewhere.qcow2
 check "image removed under the mount" right mnt
-check "and unmounted" ends mnt umount mnt
+check "the mount of a removed image is unmounted" ends mnt umount mnt
 replaced() {
 	cp disk.qcow2 replaced.qcow2
 	mount_image replaced.qcow2 mnt || return 1
@@ -239,10 +239,10 @@ replaced() {
 	mv new.qcow2 replaced.qcow2
 	right mnt && unmount mnt
 }
-check "image replaced under the mount: the old one is shown" replaced
+check "image replaced under the mount: the old file is shown" replaced
 
-# Cut under the mount: what is gone is EIO, the rest is right.  Nothing is in the page cache yet.
-# cut_under FILE IMAGE LENGTH OPTION...: FILE, of IMAGE, is cut to LENGTH.
+# cut_under FILE IMAGE LENGTH OPTION...: truncates FILE, which belongs to IMAGE, to LENGTH while it is mounted.
+# The truncated range must read as EIO, the rest right.  The mount is new, so the page cache has none of it.
 cut_under() {
 	local file=$1 top=$2 len=$3 status=0
 	shift 3
@@ -250,32 +250,32 @@ cut_under() {
 	truncate -s "$len" "$file"
 	"$scan" mnt/disk.raw disk.raw >found || status=1
 	cat found >&2
-	still_answers mnt || status=1
+	daemon_answers mnt || status=1
 	unmount mnt || status=1
 	return $status
 }
 cp disk.raw cut.raw
-check "raw cut under the mount" cut_under cut.raw cut.raw 3M -o format=raw
-check "raw: just the rest is EIO" shows_exactly found "error $((3 << 20)) $((8 << 20))"
+check "raw image truncated under the mount" cut_under cut.raw cut.raw 3M -o format=raw
+check "raw: exactly the truncated range is EIO" shows_exactly found "error $((3 << 20)) $((8 << 20))"
 cp disk.raw odd.raw
-check "raw cut amid a page" cut_under odd.raw odd.raw $(((3 << 20) + 100)) -o format=raw
-check "raw: the page too" shows_exactly found "error $((3 << 20)) $((8 << 20))"
+check "raw image truncated within a page" cut_under odd.raw odd.raw $(((3 << 20) + 100)) -o format=raw
+check "raw: the page of the new end is EIO" shows_exactly found "error $((3 << 20)) $((8 << 20))"
 cp disk.raw gone.raw
-check "raw cut to nothing" cut_under gone.raw gone.raw 0 -o format=raw
-check "raw: all of it is EIO" shows_exactly found "error 0 $((8 << 20))"
+check "raw image truncated to nothing" cut_under gone.raw gone.raw 0 -o format=raw
+check "raw: the whole disk is EIO" shows_exactly found "error 0 $((8 << 20))"
 qemu-img convert -q -f raw -O qcow2 disk.raw cut.qcow2
-check "qcow2 cut under the mount" cut_under cut.qcow2 cut.qcow2 3M
-check "qcow2: some is EIO" grep -q error found
+check "qcow2 truncated under the mount" cut_under cut.qcow2 cut.qcow2 3M
+check "qcow2: a range is EIO" grep -q error found
 qemu-img convert -q -f raw -O qcow2 -c disk.raw packed.qcow2
-check "compressed qcow2 cut under the mount" cut_under packed.qcow2 packed.qcow2 3M
-check "compressed qcow2: some is EIO" grep -q error found
+check "compressed qcow2 truncated under the mount" cut_under packed.qcow2 packed.qcow2 3M
+check "compressed qcow2: a range is EIO" grep -q error found
 qemu-img convert -q -f raw -O vdi disk.raw cut.vdi
-check "VDI cut under the mount" cut_under cut.vdi cut.vdi 4M
-check "VDI: some is EIO" grep -q error found
+check "VDI truncated under the mount" cut_under cut.vdi cut.vdi 4M
+check "VDI: a range is EIO" grep -q error found
 qemu-img convert -q -f raw -O vmdk -o subformat=monolithicFlat disk.raw flat.vmdk
-check "VMDK extent cut under the mount" cut_under flat-flat.vmdk flat.vmdk 1M
-check "VMDK: just the rest is EIO" shows_exactly found "error $((1 << 20)) $((8 << 20))"
+check "VMDK extent truncated under the mount" cut_under flat-flat.vmdk flat.vmdk 1M
+check "VMDK: exactly the truncated range is EIO" shows_exactly found "error $((1 << 20)) $((8 << 20))"
 cp disk.raw cutbase.raw
 qemu-img create -q -f qcow2 -F raw -b cutbase.raw top.qcow2
-check "backing file cut under the mount" cut_under cutbase.raw top.qcow2 1M
-check "backing file: just the rest is EIO" shows_exactly found "error $((1 << 20)) $((8 << 20))"
+check "backing file truncated under the mount" cut_under cutbase.raw top.qcow2 1M
+check "backing file: exactly the truncated range is EIO" shows_exactly found "error $((1 << 20)) $((8 << 20))"

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: LGPL-2.1-or-later
-# What the daemon may do once it serves, what it keeps open, and who may look into a mount.
+# The sandbox of the serving daemon, its open files, and the access rights of other users.
 . "${0%/*}/functions.sh"
 . "$here/hostile.sh"
 requires qemu-img getfattr setpriv
@@ -14,13 +14,13 @@ qemu-img create -q -f qcow2 -F qcow2 -b disk.qcow2 over.qcow2
 
 status_of() { awk -v f="$1:" '$1 == f { print $2 }' "/proc/$(daemon_of "$W/mnt")/status"; }
 right() { "$compare" mnt/disk.raw disk.raw; }
-# used: everything that a mount can do, so that a call that is denied would show.
+# used: does everything that a mount supports, so that a denied system call is detected.
 used() {
 	right && getfattr -d mnt/disk.raw >/dev/null && df mnt >/dev/null && du mnt >/dev/null && find mnt -ls >/dev/null &&
 		grep -q '"format"' mnt/info.json && cmp mnt/disk.raw mnt/chain/1-disk.qcow2/disk.raw
 }
 
-# sandboxed MODE SECCOMP NO_NEW_PRIVS: mounts, uses, looks at the daemon.
+# sandboxed MODE SECCOMP NO_NEW_PRIVS: mounts, uses the mount, and checks the daemon's status in /proc.
 sandboxed() {
 	local status=0
 	mount_image over.qcow2 mnt -o "sandbox=$1" || return 1
@@ -33,20 +33,20 @@ sandboxed() {
 }
 has_landlock() { [[ $(</sys/kernel/security/lsm) == *landlock* ]]; }
 if [ -n "$sanitized" ]; then
-	check "on, with sanitizers: no sandbox" sandboxed on 0 0
-	check "strict, with sanitizers: refused in words" refused_within over.qcow2 "sandbox=strict: .*sanitizers" -o sandbox=strict
+	check "sandbox=on, with sanitizers: no sandbox" sandboxed on 0 0
+	check "sandbox=strict, with sanitizers: refused with a message" refused_within over.qcow2 "sandbox=strict: .*sanitizers" -o sandbox=strict
 else
-	check "on: seccomp filter, no new privileges" sandboxed on 2 1
+	check "sandbox=on: seccomp filter and no_new_privs" sandboxed on 2 1
 	if has_landlock 2>/dev/null || "$VDISKFS" -o sandbox=strict over.qcow2 mnt; then
 		mountpoint -q mnt && unmount mnt
-		check "strict: the same, or no mount" sandboxed strict 2 1
+		check "sandbox=strict: seccomp filter and no_new_privs" sandboxed strict 2 1
 	else
-		skip "strict: the kernel has no Landlock"
+		skip "sandbox=strict: the kernel has no Landlock"
 	fi
 fi
-check "off: neither" sandboxed off 0 0
+check "sandbox=off: no seccomp filter, no no_new_privs" sandboxed off 0 0
 
-# A kernel without Landlock, by a seccomp filter of strace: strict fails, on does without.
+# A kernel without Landlock, simulated by strace: sandbox=strict fails, sandbox=on continues without it.
 without_landlock() {
 	strace -qq -f -o strace.log -e trace=landlock_create_ruleset -e inject=landlock_create_ruleset:error=ENOSYS \
 		"$VDISKFS" "$@"
@@ -57,18 +57,18 @@ strict_fails() {
 	was_refused $? strict.err "sandbox=strict: .*Landlock"
 }
 on_does_without() {
-	# In the foreground and in the background of this shell: strace stays until the daemon has ended.
+	# In the foreground, as a job of this shell: strace exits only when the daemon has ended.
 	without_landlock -f over.qcow2 "$W/mnt" &
 	"$BUILD/tests/mount/await-mount" 20 "$W/mnt" && used && unmount mnt && wait $!
 }
 if [ -z "$sanitized" ] && strace -qq -o strace.log -e trace=landlock_create_ruleset true 2>/dev/null; then
-	check "strict without Landlock: refused in words" strict_fails
-	check "on without Landlock: does what it can" on_does_without
+	check "sandbox=strict without Landlock: refused with a message" strict_fails
+	check "sandbox=on without Landlock: mounted" on_does_without
 else
 	skip "without Landlock: strace cannot be used"
 fi
 
-# What it keeps open: its image and /dev/fuse, nothing of the file system besides.
+# The daemon's open files: the images and /dev/fuse, and no other path.
 opens() {
 	local fd target pid
 	pid=$(daemon_of "$W/mnt")
@@ -88,7 +88,7 @@ only_expected() {
 	local status=$?
 	unmount mnt && return $status
 }
-# The attendant must not keep the image, and so its lock, at all.
+# An attendant that keeps the image open would keep its lock.
 attendant_has_none() {
 	local pid daemon status=0
 	mount_image over.qcow2 mnt || return 1
@@ -105,7 +105,7 @@ else
 	skip "descriptors: needs root"
 fi
 
-# Memory stays bounded by the cache, however much is read.
+# Peak memory is bounded by the cache size, independent of the amount read.
 bounded_memory() {
 	local status=0
 	mount_image disk.qcow2 mnt -o cache=4M || return 1
@@ -117,7 +117,7 @@ bounded_memory() {
 }
 [ -n "$sanitized" ] || check "memory is bounded" bounded_memory
 
-# Who may look.
+# Access rights.
 
 as_nobody() { setpriv --reuid=nobody --regid=nogroup --clear-groups -- "$@"; }
 modes() {
@@ -127,7 +127,7 @@ modes() {
 	shows_exactly modes "$1 $(id -un) f" "$2 $(id -un) d" || status=1
 	unmount mnt && return $status
 }
-check "modes are those of the image, of who mounted" modes 644 755
+check "modes: those of the image, without write permission, for the user who mounted" modes 644 755
 writes_fail() {
 	local status=0
 	mount_image over.qcow2 mnt || return 1
@@ -137,15 +137,15 @@ writes_fail() {
 		LC_ALL=C bash -c "$try" 2>write.err && { echo "done: $try" >&2; status=1; }
 		grep -q 'Read-only file system' write.err || { cat write.err >&2; status=1; }
 	done
-	# Also when somebody has remounted it.
+	# The kernel's read-only flag is not the only check: a remount with rw changes nothing.
 	if is_root && mount -o remount,rw mnt 2>/dev/null; then
 		bash -c 'echo x >>mnt/disk.raw' 2>/dev/null && { echo "written" >&2; status=1; }
-		bash -c ': >mnt/new' 2>/dev/null && { echo "made" >&2; status=1; }
+		bash -c ': >mnt/new' 2>/dev/null && { echo "created" >&2; status=1; }
 	fi
 	right || status=1
 	unmount mnt && return $status
 }
-check "nothing can be written, made, removed" unchanged over.qcow2 writes_fail
+check "files can not be written, created or removed" unchanged over.qcow2 writes_fail
 
 others_may_not() {
 	local status=0
@@ -162,15 +162,15 @@ others_may_see() {
 	unmount mnt && return $status
 }
 if is_root; then
-	check "other users are kept out" others_may_not
+	check "other users have no access" others_may_not
 	chmod 644 disk.raw
-	check "allow_other lets them read" others_may_see
-	check "and says so in the modes" modes 644 755 -o allow_other
+	check "allow_other: other users can read" others_may_see
+	check "allow_other: modes" modes 644 755 -o allow_other
 else
 	skip "other users: needs root"
 fi
 
-# A user who is not root, by fusermount3, in a name space where the user may use /dev/fuse.
+# A user other than root mounts by fusermount3, in a mount namespace in which the user may open /dev/fuse.
 
 in_user_space() {
 	local status
@@ -211,7 +211,7 @@ allow_refused() {
 not_the_users_dir() {
 	! as_nobody "$W/vdiskfs-copy" "$W/user.qcow2" "$W/mnt" 2>dir.err && grep -q 'write access\|denied' dir.err
 }
-# The kernel gives the files in /proc of such a process to root.
+# /proc files of an undumpable process belong to root.
 user_undumpable() {
 	local status=0
 	user_mounts || return 1
@@ -235,14 +235,14 @@ prepare_user() {
 if is_root && [ -f /etc/fuse.conf ] && prepare_user && in_user_space test -r fuse-node; then
 	check "a user mounts, reads, unmounts" in_user_space user_reads
 	check "a user without sandbox" in_user_space user_reads -o sandbox=off
-	check "root is kept out of a user's mount" in_user_space root_may_not
+	check "root has no access to a user's mount" in_user_space root_may_not
 	check "allow_other needs fuse.conf: fusermount3's message is shown" in_user_space allow_refused allow_other
 	check "allow_root needs fuse.conf: fusermount3's message is shown" in_user_space allow_refused allow_root
-	check "a directory of another user: refused" in_user_space not_the_users_dir
-	[ -n "$sanitized" ] || check "no core file, no debugger" in_user_space user_undumpable
+	check "a mount point that belongs to another user: refused" in_user_space not_the_users_dir
+	[ -n "$sanitized" ] || check "the user's daemon is not dumpable: no core file, no debugger" in_user_space user_undumpable
 	check "kill -9 of a user's daemon leaves no dead mount" in_user_space user_killed
 	echo user_allow_other >fuse.conf
-	check "allow_root lets root in" in_user_space root_may
+	check "allow_root: root has access" in_user_space root_may
 else
-	skip "mounts of a user: needs root and name spaces to set them up"
+	skip "mounts of a user: needs root and namespaces"
 fi

@@ -1,10 +1,10 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: LGPL-2.1-or-later
-# Every name that an image can say: plain files below the image's directory are opened, and nothing
-# else is, nor is anybody asked over a network.  Each kind of name has a directory of its own:
+# Names in images: regular files below the image's directory are opened; every other file is neither opened nor
+# examined, and no name starts a connection.  Each kind of name has a directory:
 #
-#   vm/top     the image        vm/good    what it may name    vm/sub/
-#   out/secret what it may not, but when the user allows it
+#   vm/top     the image        vm/good    a file that it may name    vm/sub/
+#   out/secret a file outside, which it may name only with -o allow=
 . "${0%/*}/functions.sh"
 . "$here/hostile.sh"
 requires qemu-img xxd
@@ -15,44 +15,44 @@ qemu-img convert -q -f raw -O vmdk plain parent.vmdk
 qemu-img create -q -f qcow2 base.tmpl $size
 for raw in off on; do
 	qemu-img convert -q -f raw -O qcow2 -o data_file=data.$raw,data_file_raw=$raw plain data-$raw.tmpl
-	# The name of a data file means nothing where it lies in the file of that name.
+	# The data file must be in guest order, so that it is equal to its disk.
 	cmp data.$raw plain || { fail "a data file that is not in order"; exit 1; }
 done
 
-# Making an image that says NAME: say KIND FILE NAME.
+# create KIND FILE NAME: creates an image that contains NAME.
 
-# Names of backing files go where nothing else is, 32 KiB into the header's cluster.
-say_backing() {
+# The name of the backing file is put at 32 KiB, an unused part of the header's cluster.
+create_backing() {
 	local file=$1 name=$2 format=${3:-raw}
 	cp base.tmpl "$file"
 	poke "$file" 8 "$(be 8 32768)" "$(be 4 "$(printf %s "$name" | wc -c)")"
 	poke "$file" 112 "e2792aca$(be 4 ${#format})$(hex "$format")" 0000000000000000 0000000000000000
 	printf %s "$name" | dd of="$file" bs=4K seek=8 conv=notrunc status=none
 }
-say_data() {
+create_data() {
 	cp "$1.tmpl" "$2"
 	poke "$2" 112 "44415441$(be 4 "$(printf %s "$3" | wc -c)")$(hex "$3")" 0000000000000000 0000000000000000
 }
-say_extent() {
+create_extent() {
 	printf '%s\n' '# Disk DescriptorFile' version=1 CID=00000001 parentCID=ffffffff \
 		'createType="monolithicFlat"' "RW $((size / 512)) FLAT \"$2\" 0" >"$1"
 }
-say_image() {
+create_image() {
 	printf '<Parallels_disk_image><Disk_Parameters><Disk_size>%s</Disk_size></Disk_Parameters>' $((size / 512)) >"$1"
 	printf '<StorageData><Storage><Start>0</Start><End>%s</End><Image><GUID>{5fbaabe3-6958-40ff-92a7-860e329aab41}</GUID><Type>Plain</Type><File>%s</File></Image></Storage></StorageData></Parallels_disk_image>\n' \
 		$((size / 512)) "$2" >>"$1"
 }
 qemu-img create -q -f qcow qcow.tmpl $size
-# Behind everything else.
-say_old() {
+# The name is put at the end of the file.
+create_old() {
 	cp qcow.tmpl "$1"
 	poke "$1" 8 "$(be 8 4096)" "$(be 4 "$(printf %s "$2" | wc -c)")"
 	printf %s "$2" | dd of="$1" bs=4K seek=1 conv=notrunc status=none
 }
 cid=$(grep -aom1 '^CID=.*' parent.vmdk)
 qemu-img create -q -f vmdk -b parent.vmdk -F vmdk child.tmpl
-# A descriptor of 20 sectors from sector 1 on.
-say_hint() {
+# The descriptor has 20 sectors and begins at sector 1.
+create_hint() {
 	cp child.tmpl "$1"
 	{
 		printf '%s\n' '# Disk DescriptorFile' version=1 "$cid" "parent$cid" \
@@ -61,30 +61,30 @@ say_hint() {
 		head -c 10240 /dev/zero
 	} | head -c 10240 | dd of="$1" bs=512 seek=1 conv=notrunc status=none
 }
-say() {
+create() {
 	rm -f "$2"
 	case $1 in
-	backing) say_backing "$2" "$3" "${4:-}" ;;
-	data-*) say_data "$1" "$2" "$3" ;;
-	extent) say_extent "$2" "$3" ;;
-	hint) say_hint "$2" "$3" ;;
-	image) say_image "$2" "$3" ;;
-	old) say_old "$2" "$3" ;;
+	backing) create_backing "$2" "$3" "${4:-}" ;;
+	data-*) create_data "$1" "$2" "$3" ;;
+	extent) create_extent "$2" "$3" ;;
+	hint) create_hint "$2" "$3" ;;
+	image) create_image "$2" "$3" ;;
+	old) create_old "$2" "$3" ;;
 	esac
 }
 
-# opens NAME [OPTION...], stays_out NAME PATTERN [OPTION...]: of the current kind, in its directory.
+# opens NAME [OPTION...], is_refused NAME PATTERN [OPTION...]: mount an image of the current kind with this name.
 opens() {
-	say "$kind" "$top" "$1" || return 1
+	create "$kind" "$top" "$1" || return 1
 	matches "$top" plain "${@:2}"
 }
-stays_out() {
-	say "$kind" "$top" "$1" && refused_within "$top" "${@:2}"
+is_refused() {
+	create "$kind" "$top" "$1" && refused_within "$top" "${@:2}"
 }
-# The option that the message gives is the one that helps.
-hint_is_right() {
+# The mount works with the option that the hint names.
+hint_opens() {
 	local option
-	stays_out "$1" 'lies outside' || return 1
+	is_refused "$1" 'lies outside' || return 1
 	option=$(sed -n 's/.*-o \(allow=.*\) permits it.*/\1/p' within.err)
 	[ -n "$option" ] || { echo "no option given" >&2; return 1; }
 	opens "$1" -o "$option"
@@ -96,7 +96,7 @@ long_name() { # LENGTH NAME: NAME said in that many bytes
 	printf %s "${dots// /./}$name"
 }
 
-make_place() {
+make_directories() {
 	place=$W/$kind
 	mkdir -p "$place"/vm/sub "$place"/out
 	top=$place/vm/top.$suffix
@@ -134,41 +134,41 @@ check_allowed() {
 check_outside() {
 	local name
 	for name in "$place/out/secret" ../out/secret sub/../../out/secret sub/./..//sub/../../out/secret; do
-		check "$kind: $name stays closed" stays_out "$name" 'lies outside'
+		check "$kind: $name is refused" is_refused "$name" 'lies outside'
 		check "$kind: $name with allow=" opens "$name" -o allow="$place/out"
 	done
 	for name in leads-out leads-out-absolutely up/out/secret; do
-		check "$kind: link $name stays closed" stays_out "$name" 'lies outside'
+		check "$kind: link $name is refused" is_refused "$name" 'lies outside'
 		check "$kind: link $name with allow=" opens "$name" -o allow="$place/out"
 	done
-	check "$kind: another directory allowed does not help" stays_out ../out/secret 'lies outside' \
+	check "$kind: allow= of another directory is not enough" is_refused ../out/secret 'lies outside' \
 		-o allow="$place/vm/sub"
-	check "$kind: the hint is right" hint_is_right ../out/secret
-	check "$kind: the hint is right for a link" hint_is_right leads-out
+	check "$kind: the hint's option opens the file" hint_opens ../out/secret
+	check "$kind: the hint's option opens the target of a link" hint_opens leads-out
 	for name in .. / . /proc/self/mem /proc/self/fd/0 leads-to-mem leads-to-zero; do
-		check "$kind: $name stays closed" stays_out "$name" 'lies outside'
+		check "$kind: $name is refused" is_refused "$name" 'lies outside'
 	done
-	check "$kind: standard input stays closed" stays_out stdin 'lies outside' <plain
-	check "$kind: /dev/zero stays closed" stays_out /dev/zero 'lies outside|is a device'
-	check "$kind: /dev/zero is no file" stays_out ../../../../../../../../dev/zero \
+	check "$kind: /proc/self/fd/0 is refused" is_refused stdin 'lies outside' <plain
+	check "$kind: /dev/zero is refused" is_refused /dev/zero 'lies outside|is a device'
+	check "$kind: /dev/zero is refused also with allow=" is_refused ../../../../../../../../dev/zero \
 		'a character device' -o allow=/dev
 }
 
 check_no_files() {
-	check "$kind: missing" stays_out nowhere 'nowhere.*No such file'
-	check "$kind: dangling link" stays_out dangling 'dangling.*No such file'
-	check "$kind: link to itself" stays_out round 'round.*symbolic links'
-	check "$kind: FIFO" stays_out fifo 'a FIFO'
-	check "$kind: socket" stays_out socket 'socket'
-	check "$kind: directory" stays_out sub 'a directory'
-	check "$kind: in a file" stays_out good/deeper 'Not a directory'
-	check "$kind: itself" stays_out "${top##*/}" 'loops|itself'
-	check "$kind: itself by a link" stays_out itself 'loops|itself'
+	check "$kind: missing" is_refused nowhere 'nowhere.*No such file'
+	check "$kind: dangling link" is_refused dangling 'dangling.*No such file'
+	check "$kind: link to itself" is_refused round 'round.*symbolic links'
+	check "$kind: FIFO" is_refused fifo 'a FIFO'
+	check "$kind: socket" is_refused socket 'socket'
+	check "$kind: directory" is_refused sub 'a directory'
+	check "$kind: a file as directory" is_refused good/deeper 'Not a directory'
+	check "$kind: the image itself" is_refused "${top##*/}" 'loops|itself'
+	check "$kind: the image itself, by a symbolic link" is_refused itself 'loops|itself'
 	own_hard_link() {
-		say "$kind" "$top" own-name && ln -f "$top" "$place/vm/own-name" &&
+		create "$kind" "$top" own-name && ln -f "$top" "$place/vm/own-name" &&
 			refused_within "$top" 'loops|itself'
 	}
-	check "$kind: itself by another name" own_hard_link
+	check "$kind: the image itself, by a hard link" own_hard_link
 }
 
 check_odd_names() {
@@ -176,34 +176,34 @@ check_odd_names() {
 	for name in "json:{'file.filename':'$place/out/secret'}" "json:{'driver':'nbd'}" nbd:localhost:10809 \
 		nbd://localhost/x nbd:unix:socket http://localhost/x fat:rw:sub "file:$place/out/secret" \
 		"fat:$place/out"; do
-		check "$kind: ${name:0:14}... is a plain name" stays_out "$name" 'protocols are never followed'
+		check "$kind: ${name:0:14}... is a file name" is_refused "$name" 'protocols are never followed'
 	done
-	check "$kind: nbd:/../../out/secret is a path" stays_out nbd:/../../out/secret 'lies outside'
-	check "$kind: 1024 bytes" stays_out "$(long_name 1024 good)" '1023'
-	check "$kind: 5000 bytes" stays_out "$(long_name 5000 good)" '1023'
-	check "$kind: a part of 1000 bytes" stays_out "$(printf '%01000d' 7)" 'File name too long'
-	check "$kind: escape sequences" stays_out $'\e[31mred\a' 'No such file'
-	check_not "$kind: they do not reach the terminal" grep -q $'[\e\a]' within.err
-	check "$kind: bytes that are no UTF-8" stays_out $'\xff\xfe' 'No such file'
-	check "$kind: empty" stays_out "" 'name|bytes'
+	check "$kind: nbd:/../../out/secret is a path" is_refused nbd:/../../out/secret 'lies outside'
+	check "$kind: a name of 1024 bytes" is_refused "$(long_name 1024 good)" '1023'
+	check "$kind: a name of 5000 bytes" is_refused "$(long_name 5000 good)" '1023'
+	check "$kind: a path component of 1000 bytes" is_refused "$(printf '%01000d' 7)" 'File name too long'
+	check "$kind: a name with escape sequences" is_refused $'\e[31mred\a' 'No such file'
+	check_not "$kind: the message has no escape sequences" grep -q $'[\e\a]' within.err
+	check "$kind: a name that is not UTF-8" is_refused $'\xff\xfe' 'No such file'
+	check "$kind: an empty name" is_refused "" 'name|bytes'
 }
 
 check_device() {
 	local dev
 	is_root || { skip "$kind: loop device: needs root"; return; }
 	dev=$(losetup -f --show plain 2>/dev/null) || { skip "$kind: no loop devices here"; return; }
-	check "$kind: loop device" stays_out "$dev" 'lies outside|is a device'
-	check "$kind: loop device with allow=" stays_out "$dev" 'is a device' -o allow=/dev
-	check "$kind: loop device by another path" stays_out "../../../../../../..$dev" 'is a device' -o allow=/dev
+	check "$kind: loop device" is_refused "$dev" 'lies outside|is a device'
+	check "$kind: loop device with allow=" is_refused "$dev" 'is a device' -o allow=/dev
+	check "$kind: loop device by another path" is_refused "../../../../../../..$dev" 'is a device' -o allow=/dev
 	cp -a "$dev" "$place/vm/node"
-	check "$kind: loop device in the directory" stays_out node 'is a device|Permission denied'
+	check "$kind: loop device in the directory" is_refused node 'is a device|Permission denied'
 	losetup -d "$dev"
 }
 
-# What the program asks of the kernel: asks NAME [OPTION...] leaves it in trace.
+# asks NAME [OPTION...]: writes the system calls on files and sockets to the file trace.
 asks() {
 	local status
-	say "$kind" "$top" "$1"
+	create "$kind" "$top" "$1"
 	mkdir -p refused-dir
 	timeout "$patience" strace -f -qq -s 4096 -e trace=%network,%file -o trace \
 		"$VDISKFS" "${@:2}" "$top" "$W/refused-dir" 2>asks.err
@@ -211,38 +211,38 @@ asks() {
 	[ -s trace ] || { echo "no trace" >&2; return 2; }
 	return $status
 }
-# Was the file of that name opened?
+# was_opened NAME: a file of that name was opened.
 was_opened() { grep -vF ' execve(' trace | grep -qE "open(at2?)?\\(.*$1\\W.*= [0-9]+$"; }
 was_touched() { grep -vF ' execve(' trace | grep -F -e "$1"; }
-nobody_called() {
+no_network_call() {
 	! grep -E '^[0-9]+ +(socket|connect|sendto|sendmsg|bind)\(' trace
 }
-# silently NAME FORBIDDEN: refused; FORBIDDEN is not opened, or not even looked at when nothing but
-# the text of the name leads there.
-silently() {
+# refused_unopened NAME FORBIDDEN: the mount is refused and FORBIDDEN is not opened.  If FORBIDDEN is part of NAME,
+# no system call gets it as an argument; the target of a link has to be read.
+refused_unopened() {
 	asks "$1"
-	[ $? = 1 ] && nobody_called && ! was_opened "$2" || return 1
+	[ $? = 1 ] && no_network_call && ! was_opened "$2" || return 1
 	case $1 in leads-*) return 0 ;; esac
 	! was_touched "$2"
 }
-# The same trace shows what is let in, so that it would have shown what is not.  (What is mounted
-# would be traced until the end of the mount.)
-aloud() {
+# The opposite case proves that the trace shows opened files.  The image names a FIFO, so that the mount fails:
+# strace would follow the daemon of a successful one until it is unmounted.
+trace_shows_open() {
 	asks ../out/secret-fifo -o allow="$place/out"
 	[ $? = 1 ] && grep -q 'a FIFO' asks.err && was_opened secret-fifo
 }
 check_trace() {
-	[ -z "$sanitized" ] || { skip "$kind: system calls: sanitizers make their own"; return; }
-	strace -o trace true || { skip "$kind: system calls: strace cannot trace here"; return; }
-	check "$kind: the trace shows what is opened" aloud
-	check "$kind: an absolute name is not looked at" silently "$place/out/secret" out/secret
-	check "$kind: ../ is not looked at" silently sub/../../out/secret out/secret
-	check "$kind: what a link leads to is not opened" silently leads-out secret
-	check "$kind: /dev/zero is not opened" silently /dev/zero /dev/zero
-	check "$kind: link to /dev/zero is not opened" silently leads-to-zero zero
-	check "$kind: link to /proc/self/mem is not opened" silently leads-to-mem mem
-	check "$kind: nobody is called for nbd:" silently nbd:localhost:10809 10809/x
-	check "$kind: nobody is called for nbd:unix:" silently nbd:unix:socket 'sun_path'
+	[ -z "$sanitized" ] || { skip "$kind: system calls: sanitizers add their own"; return; }
+	strace -o trace true || { skip "$kind: system calls: strace does not work"; return; }
+	check "$kind: the trace shows an allowed file" trace_shows_open
+	check "$kind: an absolute name outside is not examined" refused_unopened "$place/out/secret" out/secret
+	check "$kind: a name with ../ that leads outside is not examined" refused_unopened sub/../../out/secret out/secret
+	check "$kind: the target of a link is not opened" refused_unopened leads-out secret
+	check "$kind: /dev/zero is not opened" refused_unopened /dev/zero /dev/zero
+	check "$kind: link to /dev/zero is not opened" refused_unopened leads-to-zero zero
+	check "$kind: link to /proc/self/mem is not opened" refused_unopened leads-to-mem mem
+	check "$kind: nbd: makes no network call" refused_unopened nbd:localhost:10809 10809/x
+	check "$kind: nbd:unix: makes no network call" refused_unopened nbd:unix:socket 'sun_path'
 }
 
 for kind in backing data-off data-on extent hint old image; do
@@ -253,71 +253,72 @@ for kind in backing data-off data-on extent hint old image; do
 	old) suffix=qcow ;;
 	image) suffix=hdd ;;
 	esac
-	make_place
+	make_directories
 	check_allowed
 	check_outside
 	check_no_files
-	[ $kind = image ] || check_odd_names # not all of which XML can say
+	[ $kind = image ] || check_odd_names # XML cannot contain all of these
 	check_device
 	check_trace
 done
 
-# Names that only qcow2 can have: they have a length.
+# Only names in qcow2 have a length field, so only they can contain NUL.
 kind=backing place=$W/backing top=$W/backing/vm/top.qcow2
 nul_inside() {
-	say "$1" "$top" "good" && poke "$top" "$2" 676f6f64002f2e2e 0000 && poke "$top" "$3" 00000008 &&
+	create "$1" "$top" "good" && poke "$top" "$2" 676f6f64002f2e2e 0000 && poke "$top" "$3" 00000008 &&
 		refused_within "$top" 'NUL'
 }
 check "backing: NUL in the name" nul_inside backing 32768 16
 check "data-off: NUL in the name" nul_inside data-off 120 116
-check "backing: a line feed in the name" stays_out $'two\nlines' 'No such file'
+check "backing: a line feed in the name" is_refused $'two\nlines' 'No such file'
 
-# Parents are also looked for where the user says, and beside the child when they can be told.
+# Parents are also searched in the directories of search=, and beside the child if the image has an ID of its parent.
 check "backing: found by search=" opens /gone/secret -o search="$place/out"
-check "backing: search= is no leave for the rest" stays_out ../plain 'lies outside' -o search="$place/out"
+check "backing: search= does not allow other names in its directory" is_refused ../plain 'lies outside' -o search="$place/out"
 kind=hint place=$W/hint top=$W/hint/vm/top.vmdk
-check "hint: found beside the child" opens /gone/good
-check "hint: found beside the child, from Windows" opens 'C:\vm\good'
-check "hint: found by search=" opens 'D:\vm\secret' -o search="$place/out"
-check "hint: a share of Windows is a plain name" stays_out '\\server\share\other.vmdk' 'No such file'
-check "hint: // is no share" stays_out //server/share/other.vmdk 'lies outside'
-check "hint: a device of Windows" stays_out '\\.\PhysicalDrive0' 'No such file'
+check "hint: the parent is found beside the child" opens /gone/good
+check "hint: the parent of a Windows path is found beside the child" opens 'C:\vm\good'
+check "hint: the parent is found by search=" opens 'D:\vm\secret' -o search="$place/out"
+check "hint: a UNC path is a file name" is_refused '\\server\share\other.vmdk' 'No such file'
+check "hint: // is a path" is_refused //server/share/other.vmdk 'lies outside'
+check "hint: a Windows device is a file name" is_refused '\\.\PhysicalDrive0' 'No such file'
 
-# What is allowed for the image holds for what it names; its own directory is that of the top.
-parents_lead_on() {
-	say backing "$W/backing/vm/sub/mid" "../$1" && say backing "$W/backing/vm/top.qcow2" sub/mid qcow2
+# The allowed directories of the top image apply to the names in its backing files as well.
+middle_names() {
+	create backing "$W/backing/vm/sub/mid" "../$1" && create backing "$W/backing/vm/top.qcow2" sub/mid qcow2
 }
-layered() { parents_lead_on good && matches "$W/backing/vm/top.qcow2" plain; }
-layered_out() { parents_lead_on ../out/secret && refused_within "$W/backing/vm/top.qcow2" 'lies outside'; }
+layered() { middle_names good && matches "$W/backing/vm/top.qcow2" plain; }
+layered_out() { middle_names ../out/secret && refused_within "$W/backing/vm/top.qcow2" 'lies outside'; }
 layered_allowed() {
-	parents_lead_on ../out/secret && matches "$W/backing/vm/top.qcow2" plain -o allow="$W/backing/out"
+	middle_names ../out/secret && matches "$W/backing/vm/top.qcow2" plain -o allow="$W/backing/out"
 }
 check "a backing file's backing file" layered
 check "a backing file's backing file outside" layered_out
 check "a backing file's backing file outside, with allow=" layered_allowed
 
-# Round and round; too deep; too many.
-rings() {
-	local kind=$1 dir=$W/ring-$1 format=$2
+# Loops, and chains with too many images or extents.
+loops() {
+	local kind=$1 dir=$W/loop-$1 format=$2
 	mkdir "$dir"
-	say "$kind" "$dir/a" b "$format" && say "$kind" "$dir/b" a "$format"
-	check "$kind: a ring of two" refused_within "$dir/a" 'loops'
-	say "$kind" "$dir/a" sub/link "$format"
-	say "$kind" "$dir/b" hard "$format"
-	say "$kind" "$dir/c" a "$format"
+	create "$kind" "$dir/a" b "$format" && create "$kind" "$dir/b" a "$format"
+	check "$kind: a loop of two" refused_within "$dir/a" 'loops'
+	create "$kind" "$dir/a" sub/link "$format"
+	create "$kind" "$dir/b" hard "$format"
+	create "$kind" "$dir/c" a "$format"
 	mkdir "$dir/sub"
 	ln -s ../b "$dir/sub/link"
 	ln "$dir/c" "$dir/hard"
-	check "$kind: a ring of three, through both kinds of links" refused_within "$dir/a" 'loops'
+	check "$kind: a loop of three, through symbolic and hard links" refused_within "$dir/a" 'loops'
 }
-rings backing qcow2
-rings hint vmdk
+loops backing qcow2
+loops hint vmdk
 
-# Layers in a heap: N names N+1, by names of the same length.
+# heap KIND POS FORMAT LAST: builds a chain in which N names N+1; the names have the same length, so N+1 is a copy
+# of N with the name at POS overwritten.
 heap() {
 	local kind=$1 at=$2 dir=$W/heap-$1 i
 	mkdir "$dir"
-	say "$kind" "$dir/layer-000" layer-001 "$3"
+	create "$kind" "$dir/layer-000" layer-001 "$3"
 	for ((i = 1; i < 257; i++)); do
 		printf -v name 'layer-%03d' $i
 		cp "$dir/layer-000" "$dir/$name"
@@ -330,7 +331,7 @@ heap() {
 qemu-img convert -q -f raw -O qcow2 plain parent.qcow2
 heap backing 32768 qcow2 parent.qcow2
 heap_at() { grep -abom1 layer-001 "$1" | cut -d: -f1; }
-say hint heap-where layer-001
+create hint heap-where layer-001
 heap hint "$(heap_at heap-where)" '' parent.vmdk
 
 many_extents() {

@@ -1,12 +1,12 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: LGPL-2.1-or-later
-# Every image that mkimage makes: good ones that no tool here can make, hostile ones that must be
-# refused in good order, and damaged ones that must fail where they are damaged and nowhere else.
+# Every image of mkimage: valid ones that no tool here creates, hostile ones that must be refused with a message,
+# and damaged ones of which exactly the damaged range must fail.
 . "${0%/*}/functions.sh"
 . "$here/hostile.sh"
 requires jq
 
-# image_of NAME: the file to mount; others of that name are its extents and parents.
+# image_of NAME: prints the file to mount; other files of that name are its extents and parents.
 image_of() {
 	local name=$1 suffix
 	for suffix in ova vmdk qcow2 vdi vpc vhdx luks qcow qed bochs parallels; do
@@ -16,7 +16,7 @@ image_of() {
 	return 1
 }
 
-# What was made is given an old date: any write to it, or a file more or less, shows.
+# The files get an old date: any write changes it, and the listing shows added or removed files.
 dates_of() { stat -c '%n %s %y' made/*; }
 
 good() {
@@ -29,7 +29,7 @@ hostile() {
 	local image
 	image=$(image_of "$1") || return 1
 	mkdir -p refused-dir
-	# A refusal that had to read and keep what the image claims would not fit in this.
+	# A refusal that first allocates what the header claims would exceed this limit.
 	(
 		[ -n "$sanitized" ] || ulimit -v 400000
 		within timeout "$patience" "$VDISKFS" "${with[@]}" "$image" "$W/refused-dir" 2>hostile.err
@@ -37,23 +37,23 @@ hostile() {
 	was_refused $? hostile.err .
 }
 
-# damaged NAME START LEN: that range is EIO, whole and alone; the rest is right; the daemon lives, and
-# a second look finds the same.
+# damaged NAME START LEN: exactly that range is EIO and the rest is right, also in a second reading; the daemon
+# still answers.
 damaged() {
 	local name=$1 start=$2 end=$(($2 + $3)) ref=made/$1.raw image status=0
 	image=$(image_of "$name") || return 1
 	mount_image "$image" mnt || return 1
 	finds "$start" "$end" -d -b $(((start | end) % 4096 ? 512 : 4096)) "$ref" || status=1
-	# Cached, a page that cannot be read whole cannot be read.
+	# A read through the page cache fails for the whole page.
 	finds $((start & -4096)) "$(least $(((end + 4095) & -4096)) "$(stat -c %s "$ref")")" "$ref" || status=1
 	cmp -n $((start & -4096)) mnt/disk.raw "$ref" || status=1
-	still_answers "$W/mnt" || status=1
+	daemon_answers "$W/mnt" || status=1
 	[ -n "$sanitized" ] || [ "$(memory_of "$(daemon_of "$W/mnt")")" -lt 64 ] || status=1
 	unmount mnt || status=1
 	return $status
 }
 
-# finds START END OPTION... REFERENCE: a scan finds just that range bad.
+# finds START END OPTION... REFERENCE: a scan finds exactly that range unreadable.
 finds() {
 	local range="error $1 $2"
 	shift 2
@@ -74,11 +74,11 @@ while read -r name verdict format start len; do
 	with=()
 	[ "$format" != luks ] || with=(-o "passphrase-file=$W/passphrase")
 	case $verdict in
-	ok) check "$format $name: reads as it should" good "$name" ;;
+	ok) check "$format $name: reads as its reference" good "$name" ;;
 	refuse) check "$format $name: refused" hostile "$name" ;;
 	readerror) check "$format $name: EIO at $start, $len bytes" damaged "$name" "$start" "$len" ;;
 	*) fail "$name: what is \"$verdict\"?" ;;
 	esac
 	[ "$before" = "$(dates_of)" ] || fail "$name: its files were changed"
 done <list
-check "all were tried" [ "$(wc -l <list)" -gt 50 ]
+check "the list has more than 50 images" [ "$(wc -l <list)" -gt 50 ]

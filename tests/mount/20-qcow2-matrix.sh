@@ -1,21 +1,21 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: LGPL-2.1-or-later
-# Every kind of qcow2 image that qemu-img makes, against the bytes that went in; then images written
-# piece by piece, against what qemu-img reads.
+# Images that qemu-img creates, compared with the source of the conversion; then images written in small parts,
+# compared with qemu-img's reading.
 . "${0%/*}/functions.sh"
 . "$here/images.sh"
 requires qemu-img qemu-io
 
 bytes() { numfmt --from=iec "${1^^}"; }
 
-# converted NAME OPTIONS [-c]: src in an image with these options.
+# converted NAME OPTIONS [-c]: converts src to an image with these options.
 converted() {
 	local name=$1 options=$2 cluster=${2#*cluster_size=}
 	shift 2
 	cluster=${cluster%%,*}
 	rm -f data.*
 	qemu-img convert -q -f raw -O qcow2 "$@" -o "$options" src image.qcow2 || {
-		fail "$name: qemu-img cannot make it"
+		fail "$name: qemu-img failed"
 		return
 	}
 	UNIT=$(bytes "$cluster") check "$name" matches image.qcow2 src
@@ -49,7 +49,7 @@ for cluster in 4k 64k 2M; do
 	o=cluster_size=$cluster,data_file=data.ext
 	converted "data file, clusters of $cluster" "$o"
 	converted "raw data file, clusters of $cluster" "$o,data_file_raw=on"
-	check "raw data file, clusters of $cluster: is the disk itself" cmp -n $((5 * 1048576 + 1536)) data.ext src
+	check "raw data file, clusters of $cluster: it is equal to the disk" cmp -n $((5 * 1048576 + 1536)) data.ext src
 done
 converted "data file, extended L2" "cluster_size=64k,extended_l2=on,data_file=data.ext"
 for bits in 1 2 4 8 16 32 64; do
@@ -58,7 +58,7 @@ done
 converted "lazy refcounts" "cluster_size=64k,lazy_refcounts=on"
 converted "refcounts of 64 bits, clusters of 512" "cluster_size=512,refcount_bits=64"
 
-# Backing files of every format, shorter and longer than the disk on them, none of a whole cluster.
+# Backing files of every format, shorter and longer than the overlay, none with a complete last cluster.
 some_data short.raw 2M
 truncate -s $((2 * 1048576 - 3 * 512)) short.raw
 some_data long.raw 9M
@@ -75,7 +75,7 @@ for format in raw qcow2 vmdk vdi; do
 	done
 done
 
-# A raw backing file need not end with a sector.
+# A raw backing file may end inside a sector.
 head -c 100001 long.raw >odd.raw
 qemu-img create -q -f qcow2 -b odd.raw -F raw image.qcow2 1M
 { cat odd.raw; head -c $((1048576 - 100001)) /dev/zero; } >odd.ref
@@ -84,8 +84,8 @@ check "on a raw file of 100001 bytes" matches image.qcow2 odd.ref
 # scribbled NAME OPTIONS SIZE UNIT KINDS
 scribbled() {
 	local seed try
-	# QEMU 7.2 breaks an image now and then that it writes compressed clusters with subclusters
-	# into; it may find nothing wrong with it and yet not be able to read it.
+	# QEMU 7.2 sometimes damages an image when it writes compressed clusters to one with subclusters; its check
+	# may find no error although its own reader fails.
 	for try in {1..12}; do
 		seed=$(seed_of "$1" "$try")
 		rm -f data.ext

@@ -1,14 +1,14 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: LGPL-2.1-or-later
-# Internal snapshots of qcow2: contents, sizes, names, dates, saved machine states.
+# Internal snapshots of qcow2: contents, sizes, names, dates, VM state.
 . "${0%/*}/functions.sh"
 . "$here/images.sh"
 requires qemu-img qemu-io jq xxd getfattr
 
-# The names that qemu-img lists, by id.
+# ids IMAGE: prints the IDs of the snapshots that qemu-img lists.
 ids() { qemu-img info --output=json "$1" | jq -r '.snapshots[].id'; }
 
-# all_snapshots IMAGE DIR: each snapshot found by its id, against qemu-img's reading of it.
+# all_snapshots IMAGE DIR: compares each snapshot, found by its ID, with qemu-img's reading.
 all_snapshots() {
 	local image=$1 dir=$2 id ok=0 entry found
 	reference "$image" live.ref && same "$dir/disk.raw" live.ref || ok=1
@@ -25,7 +25,7 @@ all_snapshots() {
 	return $ok
 }
 
-# series NAME OPTIONS UNIT [KINDS]: snapshots between scribbles.
+# series NAME OPTIONS UNIT [KINDS]: creates snapshots between random writes.
 series() {
 	local name=$1 i unit=$3 kinds=${4:-wwzdc} seed
 	seed=$(seed_of "$name")
@@ -47,7 +47,7 @@ series "extended L2" extended_l2=on 65536 wwzd
 series "on a backing file" backing_file=base.raw,backing_fmt=raw 65536
 series "on a backing file, extended L2" backing_file=base.raw,backing_fmt=raw,extended_l2=on 65536 wwzd
 
-# N11: snapshots are as large as the disk was then; QEMU shows all with the size of now.
+# N11: a snapshot has the disk size at its creation; QEMU shows every snapshot with the current size.
 qemu-img create -q -f qcow2 n11.qcow2 8M
 qemu-io -f qcow2 -c 'write -P 1 7M 1M' n11.qcow2
 reference n11.qcow2 small.ref
@@ -66,21 +66,21 @@ check "N11: snapshots keep their sizes" on_mount n11.qcow2 sizes
 
 as_live() { same "$2/disk.raw" "$1"; }
 mount_with=(-o snapshot=small)
-check "snapshot=NAME is the live state" on_mount n11.qcow2 as_live small.ref
+check "snapshot=NAME shows the snapshot as disk.raw" on_mount n11.qcow2 as_live small.ref
 mount_with=(-o snapshot=2)
-check "snapshot=ID is the live state" on_mount n11.qcow2 as_live big.ref
+check "snapshot=ID shows the snapshot as disk.raw" on_mount n11.qcow2 as_live big.ref
 still_listed() { same "$1/snapshots/small/disk.raw" small.ref; }
-check "snapshot=: the others are there too" on_mount n11.qcow2 still_listed
+check "snapshot=: the other snapshots are listed" on_mount n11.qcow2 still_listed
 mount_with=()
-check "snapshot= of a name that is not there" refused n11.qcow2 'none-such' -o snapshot=none-such
-check "snapshot= of an image without any" refused base.raw 'small' -o format=raw,snapshot=small
+check "snapshot= of an unknown name" refused n11.qcow2 'none-such' -o snapshot=none-such
+check "snapshot= of an image without snapshots" refused base.raw 'small' -o format=raw,snapshot=small
 mount_with=(-o nosnapshots)
 without() { same "$1/disk.raw" now.ref && [ ! -e "$1/snapshots" ]; }
 check "nosnapshots" on_mount n11.qcow2 without
 mount_with=()
 
-# N12: the saved machine lies behind the disk's end and is a file of its own; a disk that has grown
-# shows it in QEMU, and zeroes in a snapshot's view here.
+# N12: the VM state follows the end of the disk and is shown as the file vmstate.  If the disk is grown, QEMU shows
+# it as a part of the disk; the snapshot's view must end at the old size or read as zeroes.
 qemu-img create -q -f qcow2 n12.qcow2 512M
 qemu-io -f qcow2 -c 'write -P 3 0 64k' -c 'write -b -P 0x77 0 128k' n12.qcow2
 qemu-img snapshot -c saved n12.qcow2
@@ -94,9 +94,9 @@ machine() {
 	same "$1/snapshots/saved/vmstate" vmstate.ref && same "$1/snapshots/saved/disk.raw" disk.ref &&
 		[ ! -e "$1/vmstate" ]
 }
-check "N12: the saved machine" on_mount n12.qcow2 machine
+check "N12: the VM state" on_mount n12.qcow2 machine
 qemu-img resize -q n12.qcow2 1G
-check "N12: the saved machine after growing" on_mount n12.qcow2 machine
+check "N12: the VM state after the disk has grown" on_mount n12.qcow2 machine
 cp --sparse=always n12.qcow2 n12w.qcow2
 table=$(be64 n12w.qcow2 64)
 patch n12w.qcow2 $((table + 24)) "$(hex64 12345678901234)"
@@ -104,9 +104,9 @@ clock() {
 	[ "$(jq '.snapshots[0] | .["vm-clock-sec"] * 1000000000 + .["vm-clock-nsec"]' "$1/info.json")" = 12345678901234 ] &&
 		[ "$(jq '.snapshots[0]["vm-state-size"]' "$1/info.json")" = 131072 ]
 }
-check "N12: clock and size of the saved machine in info.json" on_mount n12w.qcow2 clock
+check "N12: clock and size of the VM state in info.json" on_mount n12w.qcow2 clock
 
-# N13: names that a directory cannot have, or that are there twice.
+# N13: names that are invalid in a directory, and names that occur twice.
 long=$(printf 'n%.0s' $(seq 300))
 qemu-img create -q -f qcow2 n13.qcow2 1M
 names=(a/b .. . '' dup dup dup 1 $'new\nline' $'esc\e[31m' 'smörgås' 'with blank' '%2F' "$long" $'bad\xff')
@@ -140,12 +140,12 @@ hostile_names() {
 	12 with blank
 	15 bad%FF
 	LIST
-	# An empty name gives way to the id; a long one is cut to what a directory holds.
+	# An empty name is replaced by the ID; a long one is truncated to NAME_MAX.
 	[ "$(first_byte "$dir/4")" = 4 ] || { echo "the empty name"; ok=1; }
 	[ "$(first_byte "$dir/${long:0:255}")" = 14 ] || { echo "the long name"; ok=1; }
 	return $ok
 }
-check "N13: names hostile to a tree" on_mount n13.qcow2 hostile_names
+check "N13: invalid names are escaped in the tree" on_mount n13.qcow2 hostile_names
 raw_names() {
 	local ok=0 got
 	got=$(getfattr --only-values -n user.vdisk.snapshot.name "$1/snapshots/a%2Fb") || ok=1
@@ -154,18 +154,18 @@ raw_names() {
 	[ "$got" = 6 ] || ok=1
 	return $ok
 }
-check "N13: attributes tell the true names" on_mount n13.qcow2 raw_names
+check "N13: extended attributes have the unchanged names" on_mount n13.qcow2 raw_names
 hostile_json() {
 	jq -e '.snapshots | length == 15 and .[0].name == "a/b" and
 		.[8].name == "new\nline" and .[9].name == "esc\u001b[31m"' "$1/info.json" >/dev/null
 }
-check "N13: info.json stays JSON" on_mount n13.qcow2 hostile_json
+check "N13: info.json is valid JSON" on_mount n13.qcow2 hostile_json
 reference n13.qcow2 dup.ref -l snapshot.id=5
 mount_with=(-o snapshot=dup)
 check "N13: snapshot= takes the first of equal names" on_mount n13.qcow2 as_live dup.ref
 mount_with=()
 
-# N15: a disk of no bytes has no L1 table.
+# N15: a disk of zero bytes has no L1 table.
 qemu-img create -q -f qcow2 n15.qcow2 0
 qemu-img snapshot -c a n15.qcow2
 qemu-img resize -q n15.qcow2 1M
@@ -178,20 +178,20 @@ nothing_then_something() {
 }
 check "N15: a snapshot of 0 bytes" on_mount n15.qcow2 nothing_then_something
 
-# N31: version 2 has the same table.
+# N31: version 2 has the same snapshot table.
 qemu-img create -q -f qcow2 -o compat=0.10 n31.qcow2 1M
 qemu-io -f qcow2 -c 'write -P 1 0 128k' n31.qcow2
 qemu-img snapshot -c s n31.qcow2
 qemu-io -f qcow2 -c 'write -P 2 0 128k' n31.qcow2
 check "N31: snapshots in version 2" on_mount n31.qcow2 all_snapshots n31.qcow2
-# Its entries may end before the disk size: then it is the size of now.
+# Entries of version 2 may lack the disk size: the snapshot then has the current size.
 cp n31.qcow2 n31x.qcow2
 table=$(be64 n31x.qcow2 64)
 patch n31x.qcow2 $((table + 36)) 00000000
 patch n31x.qcow2 $((table + 40)) "$(printf '1s' | xxd -p)0000"
 check "N31: an entry without extra data" on_mount n31x.qcow2 all_snapshots n31x.qcow2
 
-# Dates: the directory and its disk are as old as the snapshot.
+# The mtime of a snapshot's directory and disk is the date of the snapshot.
 table=$(be64 n31.qcow2 64)
 patch n31.qcow2 $((table + 16)) "$(hex32 1000000000)$(hex32 123456789)"
 dates() {
@@ -199,50 +199,50 @@ dates() {
 		[ "$(stat -c %.9Y "$1/snapshots/s/disk.raw")" = 1000000000.123456789 ] &&
 		[ "$(stat -c %.9Y "$1/disk.raw")" = "$(stat -c %.9Y n31.qcow2)" ]
 }
-check "dates are mtimes" on_mount n31.qcow2 dates
+check "mtimes are the dates of the snapshots" on_mount n31.qcow2 dates
 after_2038() { [ "$(stat -c %Y "$1/snapshots/s")" = 4294967295 ]; }
 patch n31.qcow2 $((table + 16)) ffffffff00000000
 check "dates after 2038" on_mount n31.qcow2 after_2038
 
-# A damaged entry spoils itself only.
+# A damaged entry affects only its own snapshot.
 cp n11.qcow2 broken.qcow2
 patch broken.qcow2 "$(be64 broken.qcow2 64)" 7fffffffffff0000
 one_broken() {
 	same "$1/disk.raw" now.ref && same "$1/snapshots/big/disk.raw" big.ref &&
 		[ -d "$1/snapshots/small" ] && ! cat "$1/snapshots/small/disk.raw" >/dev/null
 }
-check "a damaged snapshot spoils itself only" on_mount broken.qcow2 one_broken
+check "a damaged snapshot leaves the others readable" on_mount broken.qcow2 one_broken
 cp n11.qcow2 broken.qcow2
 patch broken.qcow2 64 7fffffffffff0000
-check "a snapshot table out of the file" refused broken.qcow2 'snapshot table'
+check "a snapshot table beyond the end of the file" refused broken.qcow2 'snapshot table'
 mount_with=(-o nosnapshots)
-check "nosnapshots opens it all the same" on_mount broken.qcow2 as_live now.ref
+check "nosnapshots opens an image with a damaged snapshot table" on_mount broken.qcow2 as_live now.ref
 mount_with=()
 
-# vdisk has a word for it where the live disk is read, and does not speak of it where not.
-without_word() { # VERB...: fails; the hint names the option
+# The hint names --no-snapshots only for the verbs that read the live disk.
+without_word() { # VERB...: fails, and the hint names the option
 	! "$VDISK" "$@" 2>said && cat said >&2 && grep -q 'snapshot table' said && grep -qx 'hint: --no-snapshots opens the live disk only' said
 }
 for words in "convert -O raw broken.qcow2 live.raw" "map broken.qcow2" "compare broken.qcow2 now.raw"; do
 	# shellcheck disable=SC2086
-	check "vdisk ${words%% *}: names --no-snapshots" without_word $words
+	check "vdisk ${words%% *}: the hint names --no-snapshots" without_word $words
 	# shellcheck disable=SC2086
 	[ "${words%% *}" = compare ] || check "vdisk ${words%% *} --no-snapshots" "$VDISK" $words --no-snapshots
 done
-check "what it converts is the live disk" same live.raw now.ref
+check "vdisk convert --no-snapshots converts the live disk" same live.raw now.ref
 no_word() { ! "$VDISK" snapshot -l broken.qcow2 2>said && ! grep -e '-snapshots' said; }
-check "vdisk snapshot: there is no such option" no_word
+check "vdisk snapshot: the hint names no option" no_word
 
-# Opened without its snapshots, none is changed: a new one would get the id of another.
+# A mount that ignores the snapshots must not create one: it would get the ID of an existing one.
 cp n11.qcow2 aside.qcow2
 keeps_them() {
 	mount_image aside.qcow2 mnt -o rw,nosnapshots || return 1
 	mkdir mnt/snapshots/new 2>/dev/null && return 1
 	unmount mnt && diff <(qemu-img snapshot -l n11.qcow2) <(qemu-img snapshot -l aside.qcow2)
 }
-check "rw,nosnapshots: no snapshot is made" keeps_them
+check "rw,nosnapshots: mkdir creates no snapshot" keeps_them
 
-# What is in a snapshot's directory, and what is not.
+# The files of a snapshot's directory.
 entries() { [ "$(ls -A "$1/snapshots/big")" = $'disk.raw\nexport\ninfo.json' ]; }
 check "a snapshot's directory" on_mount n11.qcow2 entries
 snapshot_json() {

@@ -1,15 +1,16 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: LGPL-2.1-or-later
-# Every VMDK that qemu-img makes, against the bytes that went in; deltas; cases that readers get wrong.
+# VMDKs that qemu-img creates, compared with the source; deltas; special cases that readers often get wrong.
 . "${0%/*}/functions.sh"
 . "$here/images.sh"
 requires qemu-img qemu-io xxd
 
 subformats='monolithicSparse monolithicFlat twoGbMaxExtentSparse twoGbMaxExtentFlat streamOptimized'
 fresh() { rm -f image*.vmdk && qemu-img create -q -f vmdk "$@"; }
-le64() { le32 "$1" "$2"; } # no such value here needs more
+le64() { le32 "$1" "$2"; } # all values here fit in 32 bits
 
-# Sizes: one sector; a grain less, exactly, more than one; an odd end; more than one grain table.
+# Sizes: one sector; one sector less than a grain, one grain, one sector more; an incomplete last grain; more than
+# one grain table.
 some_data whole 34M
 head -c 65536 whole >end
 for size in 512 65024 65536 66048 5245440 33555456; do
@@ -31,11 +32,11 @@ for o in adapter_type=lsilogic compat6 hwversion=7; do
 	check "$o" matches image.vmdk src
 done
 
-# Grains that do not shrink are longer than a grain.
+# Incompressible data makes compressed grains that are longer than a grain.
 seq 2000000 | gzip -n | head -c 1050112 >random
 rm -f image*.vmdk
 qemu-img convert -q -f raw -O vmdk -o subformat=streamOptimized random image.vmdk
-check "streamOptimized of what cannot be compressed" matches image.vmdk random
+check "streamOptimized with incompressible data" matches image.vmdk random
 
 for s in monolithicSparse twoGbMaxExtentSparse monolithicFlat twoGbMaxExtentFlat; do
 	zero=
@@ -48,7 +49,7 @@ for s in monolithicSparse twoGbMaxExtentSparse monolithicFlat twoGbMaxExtentFlat
 	done
 done
 
-# Split disks: pieces of 2 GiB, with data across the seams and in the last sector.
+# Split disks have extents of 2 GiB; data crosses their boundaries and fills the last sector.
 for s in twoGbMaxExtentSparse twoGbMaxExtentFlat; do
 	fresh -o subformat=$s image.vmdk 5G
 	noise 3 300288 >noise.bin
@@ -57,24 +58,24 @@ for s in twoGbMaxExtentSparse twoGbMaxExtentFlat; do
 	done
 	qemu-io -f vmdk -c 'write -P 7 5368708608 512' image.vmdk >/dev/null
 	UNIT=2147483648 agrees "$s of 5 GiB" image.vmdk
-	check "$s has 3 pieces" [ "$(find . -name 'image-[sf]00*.vmdk' | wc -l)" = 3 ]
+	check "$s has 3 extents" [ "$(find . -name 'image-[sf]00*.vmdk' | wc -l)" = 3 ]
 done
 
-# The name in an embedded descriptor means nothing; a descriptor of its own may be renamed.
+# The extent name in an embedded descriptor is ignored; a descriptor file may be renamed.
 fresh image.vmdk 1M
 qemu-io -f vmdk -c 'write -P 17 0 64k' image.vmdk >/dev/null
 cp image.vmdk image-copy.vmdk
 reference image-copy.vmdk copy.ref
 qemu-io -f vmdk -c 'write -P 34 0 64k' image.vmdk >/dev/null
-check "a copy is not its original" matches image-copy.vmdk copy.ref
+check "a copy reads its own extent, not the original" matches image-copy.vmdk copy.ref
 rm image.vmdk
-check "a renamed file" matches image-copy.vmdk copy.ref
+check "a renamed image" matches image-copy.vmdk copy.ref
 fresh -o subformat=monolithicFlat image.vmdk 1M
 qemu-io -f vmdk -c 'write -P 18 512k 64k' image.vmdk >/dev/null
 mv image.vmdk image-moved.vmdk
 agrees "a renamed descriptor" image-moved.vmdk
 mv image-flat.vmdk gone
-check "a piece that is missing" refused image-moved.vmdk 'image-flat\.vmdk'
+check "a missing extent" refused image-moved.vmdk 'image-flat\.vmdk'
 
 # Deltas.
 head -c 3000320 whole >src
@@ -99,16 +100,16 @@ mv image.vmdk moved/
 cp base.vmdk moved/
 sed -i 's/parentFileNameHint="base/parentFileNameHint="C:\\vm\\base/;t' moved/image.vmdk
 reference base.vmdk moved.ref
-check "a parent named as Windows does" matches moved/image.vmdk moved.ref
+check "a parent with a Windows path" matches moved/image.vmdk moved.ref
 fresh -b base.vmdk -F vmdk image.vmdk
 qemu-io -f vmdk -c 'write -P 9 0 512' base.vmdk >/dev/null
 reference base.vmdk changed.ref
-check "a parent that changed" refused image.vmdk 'CID|changed'
-check "a parent that changed, taken all the same" matches image.vmdk changed.ref -o ignore_parent_id
+check "a parent that was changed" refused image.vmdk 'CID|changed'
+check "a parent that was changed, with ignore_parent_id" matches image.vmdk changed.ref -o ignore_parent_id
 mv base.vmdk gone
-check "a parent that is missing" refused image.vmdk 'base\.vmdk'
+check "a missing parent" refused image.vmdk 'base\.vmdk'
 
-# Tables: an entry of 1 is a zero grain with or without the flag; the spare tables help.
+# A grain table entry of 1 is a zero grain with or without the header's flag; redundant tables replace damaged ones.
 fresh -o zeroed_grain=on image.vmdk 1M
 qemu-io -f vmdk -c 'write -P 1 0 256k' -c 'write -z 64k 64k' image.vmdk >/dev/null
 reference image.vmdk zero.ref
@@ -124,30 +125,30 @@ directory=$(le64 image.vmdk 56)
 table=$(le32 image.vmdk $((directory * 512)))
 cp image.vmdk image-t.vmdk
 patch image-t.vmdk $((table * 512)) ffffffffffffffffffffffffffffffff
-check "a destroyed grain table" matches image-t.vmdk tables.ref
+check "a damaged grain table" matches image-t.vmdk tables.ref
 cp image.vmdk image-d.vmdk
 patch image-d.vmdk $((directory * 512)) ffffff7f
-check "a destroyed directory entry" matches image-d.vmdk tables.ref
+check "a damaged grain directory entry" matches image-d.vmdk tables.ref
 cp image-t.vmdk image-u.vmdk
 spare=$(le32 image.vmdk $(($(le64 image.vmdk 48) * 512)))
 patch image-u.vmdk $((spare * 512)) ffffffff
 unreadable_start() {
 	! head -c 1 "$1/disk.raw" >/dev/null && cmp -n 983040 -i 65536 "$1/disk.raw" tables.ref
 }
-check "a grain lost in both tables" on_mount image-u.vmdk unreadable_start
+check "a grain table entry damaged in both tables" on_mount image-u.vmdk unreadable_start
 printf '\r' | dd of=image.vmdk bs=1 seek=73 conv=notrunc status=none
-check "a file that went through a text transfer" refused image.vmdk 'newline|text|transfer|line end'
+check "an image damaged by a text mode transfer" refused image.vmdk 'newline|text|transfer|line end'
 
-# The extent line says how long the disk is, not the header, which others round up.
+# The disk size is that of the extent line; the header's capacity may be rounded up.
 head -c 5245440 whole >src
 rm -f image*.vmdk
 qemu-img convert -q -f raw -O vmdk src image.vmdk
 patch image.vmdk 12 8028000000000000
-check "a header that rounds the size up" matches image.vmdk src
+check "a header with a rounded capacity" matches image.vmdk src
 
-# Descriptors that other programs and people write.
+# Descriptors of other programs and hand-written ones.
 head -c 300032 whole >piece
-descriptor() { # reads extent lines
+descriptor() { # standard input: extent lines
 	printf '#Disk Descriptor File\r\n\r\n version = 1\r\nencoding="UTF-8"\r\nCID=1234abc\r\nParentCID=FFFFFFFF\r\n'
 	printf 'CREATETYPE = "custom"\r\n\r\n# Extent description\r\n'
 	sed 's/$/\r/'
@@ -171,18 +172,18 @@ LIST
 	head -c 46080 piece
 	tail -c 512 piece
 } >custom.ref
-UNIT=512 check "pieces of every kind" matches image.vmdk custom.ref
+UNIT=512 check "extents of all types" matches image.vmdk custom.ref
 descriptor >image.vmdk <<<'RW 587 FLAT "my pieces/a piece.raw" 0'
-check "a piece shorter than its line says" refused image.vmdk 'a piece\.raw'
+check "an extent file shorter than its line" refused image.vmdk 'a piece\.raw'
 descriptor >image.vmdk <<<'RW 100 FLAT "../../../../../../../../../../etc/passwd" 0'
-check "a piece outside" refused image.vmdk 'outside|etc/passwd'
+check "an extent outside of the directory" refused image.vmdk 'outside|etc/passwd'
 for kind in VMFSRDM VMFSRAW NONSENSE; do
 	descriptor >image.vmdk <<<"RW 100 $kind \"my pieces/a piece.raw\""
-	check "$kind is refused by name" refused image.vmdk "$kind"
+	check "$kind is refused and named" refused image.vmdk "$kind"
 done
 for kind in SPARSE VMFSSPARSE SESPARSE; do
 	descriptor >image.vmdk <<<"RW 100 $kind \"my pieces/a piece.raw\""
-	check "$kind must be what it says" refused image.vmdk 'not a sparse extent'
+	check "$kind with a raw file" refused image.vmdk 'not a sparse extent'
 done
 descriptor >image.vmdk </dev/null
-check "no pieces at all" refused image.vmdk 'extent'
+check "no extents" refused image.vmdk 'extent'

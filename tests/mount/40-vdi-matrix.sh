@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: LGPL-2.1-or-later
-# VDI images that qemu-img makes, and what VirtualBox and time have made of others.
+# VDI images of qemu-img, and variants that VirtualBox writes.
 . "${0%/*}/functions.sh"
 . "$here/images.sh"
 requires qemu-img qemu-io xxd
@@ -15,7 +15,7 @@ for size in 512 1048064 1048576 1049088 5244416 9437184; do
 	done
 done
 
-# The blocks of a disk written here and there lie in the file in the order of writing.
+# Blocks are allocated in the order of the writes.
 for seed in 1 2 3 4 5 6; do
 	o=static=off
 	[ $seed -lt 5 ] || o=static=on
@@ -25,7 +25,7 @@ for seed in 1 2 3 4 5 6; do
 	UNIT=1048576 agrees "scribbled (seed $seed): $o" image.vdi
 done
 
-# Six blocks: 0, 1, 3 and 4 stored, in another order; the map is at 512.
+# Six blocks: 0, 1, 3 and 4 are allocated, out of order; the block map is at 512.
 qemu-img create -q -f vdi small.vdi 6M
 for b in 4 1 0 3; do
 	qemu-io -f vdi -c "write -P $((b + 1)) ${b}M 1M" small.vdi >/dev/null
@@ -33,8 +33,8 @@ done
 reference small.vdi small.ref
 map=$(le32 small.vdi 340)
 data=$(le32 small.vdi 344)
-check "blocks in another order" matches small.vdi small.ref
-# patched WHAT REFERENCE POSITION HEX...
+check "blocks out of order" matches small.vdi small.ref
+# patched NAME REFERENCE POSITION HEX...
 patched() {
 	local what=$1 ref=$2
 	shift 2
@@ -48,19 +48,19 @@ patched() {
 block() { dd if=small.ref bs=1M skip="$1" count=1 status=none; }
 nothing() { head -c 1048576 /dev/zero; }
 { block 0; nothing; tail -c +$((2 * 1048576 + 1)) small.ref; } >zero.ref
-patched "a block given up (zero)" zero.ref $((map + 4)) feffffff
-patched "a block given up (free)" zero.ref $((map + 4)) ffffffff
+patched "a discarded block (zero)" zero.ref $((map + 4)) feffffff
+patched "a discarded block (free)" zero.ref $((map + 4)) ffffffff
 { block 0; block 0; tail -c +$((2 * 1048576 + 1)) small.ref; } >twice.ref
-patched "two entries for one block" twice.ref $((map + 4)) "$(xxd -p -s "$map" -l 4 small.vdi)"
-patched "a count of blocks that is wrong" small.ref 388 01000000
-patched "another writer's greeting" small.ref 0 3c3c3c20696e6e6f74656b205669727475616c426f78
+patched "two map entries for one block" twice.ref $((map + 4)) "$(xxd -p -s "$map" -l 4 small.vdi)"
+patched "a wrong number of allocated blocks" small.ref 388 01000000
+patched "a header text of another program" small.ref 0 3c3c3c20696e6e6f74656b205669727475616c426f78
 patched "a longer header" small.ref 72 90010000
 head -c 6290944 small.ref >cut.ref
-patched "a size that is no multiple of 512" cut.ref 368 ffff5f
+patched "a size that is not a multiple of 512" cut.ref 368 ffff5f
 head -c 5242880 small.ref >shrunk.ref
 patched "more blocks than the size needs" shrunk.ref 368 00005000
 
-not_those() { # START LENGTH MOUNT: an error there, the rest is right
+not_those() { # START LENGTH MOUNT: EIO in this range, the rest is right
 	local disk=$3/disk.raw
 	! dd if="$disk" of=/dev/null bs=512 skip=$(($1 / 512)) count=1 status=none || return 1
 	! dd if="$disk" of=/dev/null bs=512 skip=$((($1 + $2) / 512 - 1)) count=1 status=none || return 1
@@ -68,29 +68,29 @@ not_those() { # START LENGTH MOUNT: an error there, the rest is right
 }
 cp small.vdi image.vdi
 patch image.vdi $((map + 4)) 40000000
-check "an entry out of the file" on_mount image.vdi not_those 1048576 1048576
+check "a map entry beyond the end of the file" on_mount image.vdi not_those 1048576 1048576
 patch image.vdi $((map + 4)) fdffffff
-check "the greatest entry" on_mount image.vdi not_those 1048576 1048576
+check "the largest map entry" on_mount image.vdi not_those 1048576 1048576
 # Block 3 is the last in the file.
 cp small.vdi image.vdi
 truncate -s $((data + 3 * 1048576 + 300000)) image.vdi
 { head -c 3445728 small.ref; head -c 748576 /dev/zero; tail -c +4194305 small.ref; } >short.ref
-check "a last block cut short reads as zeroes" matches image.vdi short.ref
+check "a truncated last block reads as zeroes after its end" matches image.vdi short.ref
 truncate -s $((data + 3 * 1048576)) image.vdi
-check "a last block that is gone is an error" on_mount image.vdi not_those 3145728 1048576
+check "a missing last block is an error" on_mount image.vdi not_those 3145728 1048576
 
-# bad WHAT PATTERN POSITION HEX
+# bad NAME PATTERN POSITION HEX
 bad() {
 	cp small.vdi image.vdi
 	patch image.vdi "$3" "$4"
 	check "$1" refused image.vdi "$2"
 }
-bad "a version before the first" 'version 0\.1' 68 01000000
-bad "a difference to a parent that is not there" '33221100-5544-7766-8899-aabbccddeeff} was not found' \
+bad "an unknown version" 'version 0\.1' 68 01000000
+bad "a missing parent" '33221100-5544-7766-8899-aabbccddeeff} was not found' \
 	424 00112233445566778899aabbccddeeff
 bad "a differencing image without a parent" 'without a parent' 76 04000000
 bad "an unknown type" 'type 99' 76 63000000
-bad "a size that the blocks cannot hold" 'blocks' 368 ffffffffffffff7f
-bad "more blocks than the file has a map for" 'map' 384 80ffff1f
-bad "blocks of no bytes" 'block size' 376 00000000
-bad "a map out of the file" 'map' 340 00feffff
+bad "a size larger than the blocks" 'blocks' 368 ffffffffffffff7f
+bad "more blocks than the map" 'map' 384 80ffff1f
+bad "a block size of zero" 'block size' 376 00000000
+bad "a map beyond the end of the file" 'map' 340 00feffff

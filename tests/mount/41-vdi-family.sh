@@ -1,8 +1,7 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: LGPL-2.1-or-later
-# Differences of VirtualBox, which know their parents by UUIDs: machines with snapshots, files that
-# moved, wrong ones in the way, and how far the search goes.  The images are those of mkimage; how
-# files lie round them is made here.
+# Differencing images of VirtualBox, which identify their parents by UUID: machines with snapshots, moved files,
+# wrong candidates, and the limits of the search.  mkimage makes the images; the directories are made here.
 . "${0%/*}/functions.sh"
 . "$here/images.sh"
 . "$here/hostile.sh"
@@ -19,7 +18,7 @@ uuid_of() {
 top=vdi-child-three.vdi middle=vdi-child-three-middle.vdi base=vdi-child-three-base.vdi ref=$W/vdi-child-three.raw
 top_id=$(uuid_of $top) middle_id=$(uuid_of $middle) base_id=$(uuid_of $base)
 
-# A machine as VirtualBox keeps it: machine DIR [FOLDER]
+# machine DIR [FOLDER]: creates the directory of a machine with two snapshots, as VirtualBox does.
 machine() {
 	local dir=$1 folder=${2:-Snapshots}
 	rm -rf "$dir"
@@ -49,7 +48,7 @@ describe() {
 		</VirtualBox>
 	EOF
 }
-on_three() { # DIR: what is shown stands on two parents
+on_three() { # DIR: the mount shows a disk with two parents
 	[ "$(find "$1/chain" -mindepth 1 -maxdepth 1 | wc -l)" = 3 ] && same "$1/disk.raw" "$ref" &&
 		jq -e --arg id "$middle_id" '."format-specific".data | ."create-type" == "differencing" and ."parent-uuid" == $id' \
 			"$1/info.json" >/dev/null
@@ -57,56 +56,56 @@ on_three() { # DIR: what is shown stands on two parents
 
 machine vm
 check "a machine with snapshots" on_mount "vm/Snapshots/{$top_id}.vdi" on_three
-(cd vm/Snapshots && check "from inside the folder" on_mount "{$top_id}.vdi" on_three)
+(cd vm/Snapshots && check "from inside the folder of snapshots" on_mount "{$top_id}.vdi" on_three)
 ln -s "vm/Snapshots/{$top_id}.vdi" link.vdi
-check "through a link" on_mount link.vdi on_three
+check "through a symbolic link" on_mount link.vdi on_three
 rm vm/vm.vbox
-check "without its description" on_mount "vm/Snapshots/{$top_id}.vdi" on_three
+check "a machine without its .vbox file" on_mount "vm/Snapshots/{$top_id}.vdi" on_three
 mv vm/disk.vdi "vm/any name.VDI"
-check "with another name" on_mount "vm/Snapshots/{$top_id}.vdi" on_three
+check "a base with another name" on_mount "vm/Snapshots/{$top_id}.vdi" on_three
 mv "vm/any name.VDI" vm/disk.bin
-check "which has to be one of an image" refused "vm/Snapshots/{$top_id}.vdi" "$base_id} was not found"
+check "a base with an unknown suffix is not found" refused "vm/Snapshots/{$top_id}.vdi" "$base_id} was not found"
 describe vm/vm.vbox-prev Snapshots disk.bin x.vdi y.vdi
-check "but where a description tells it" on_mount "vm/Snapshots/{$top_id}.vdi" on_three
+check "a base with an unknown suffix is found through the .vbox file" on_mount "vm/Snapshots/{$top_id}.vdi" on_three
 
 machine vm Frozen
-check "a folder of another name" on_mount "vm/Frozen/{$top_id}.vdi" on_three
+check "a folder of snapshots with another name" on_mount "vm/Frozen/{$top_id}.vdi" on_three
 rm vm/vm.vbox
-check "which nobody knows then" refused "vm/Frozen/{$top_id}.vdi" "$base_id} was not found in $W/vm/Frozen"
+check "a folder of snapshots with another name, without the .vbox file" refused "vm/Frozen/{$top_id}.vdi" "$base_id} was not found in $W/vm/Frozen"
 
 machine vm
 describe vm/vm.vbox Snapshots 'F:/VMs/vm/disk.vdi' "F:\\VMs\\vm\\Snapshots\\{$middle_id}.vdi" x
-check "a machine from Windows" on_mount "vm/Snapshots/{$top_id}.vdi" on_three
+check "a machine with Windows paths" on_mount "vm/Snapshots/{$top_id}.vdi" on_three
 describe vm/vm.vbox Snapshots disk.vdi x y '<Property name="CRYPT/KeyId" value="vm"/>'
-check "an encrypted one" refused "vm/Snapshots/{$top_id}.vdi" 'encrypted by VirtualBox'
-check "its base" refused vm/disk.vdi 'encrypted by VirtualBox'
+check "a snapshot of an encrypted machine" refused "vm/Snapshots/{$top_id}.vdi" 'encrypted by VirtualBox'
+check "the base of an encrypted machine" refused vm/disk.vdi 'encrypted by VirtualBox'
 cp -r vm/Snapshots elsewhere
-check "a copy that was taken away has no base" refused "elsewhere/{$top_id}.vdi" "$base_id} was not found in $W/elsewhere"
-check "and its base is encrypted still" refused "elsewhere/{$top_id}.vdi" 'encrypted by VirtualBox' -o search="$W/vm"
+check "a copy in another directory has no base" refused "elsewhere/{$top_id}.vdi" "$base_id} was not found in $W/elsewhere"
+check "a copy with search= detects that the base is encrypted" refused "elsewhere/{$top_id}.vdi" 'encrypted by VirtualBox' -o search="$W/vm"
 
-# The wrong ones first: another disk under the right name, the right one from another time.
+# Wrong candidates first: another disk with the right name, and the right disk with another modification UUID.
 machine vm
 rm vm/vm.vbox
 cp vm/disk.vdi vm/zz.vdi
 patch vm/disk.vdi 392 00
-check "the right name, another UUID" on_mount "vm/Snapshots/{$top_id}.vdi" on_three
+check "a base with the right name and another UUID is skipped" on_mount "vm/Snapshots/{$top_id}.vdi" on_three
 cp vm/zz.vdi vm/aa.vdi
 patch vm/aa.vdi 408 00
 qemu-io -f raw -c 'write -q -P 9 64k 64k' vm/aa.vdi
-check "the right UUID, another time" on_mount "vm/Snapshots/{$top_id}.vdi" on_three
+check "a base with the right UUID and another modification UUID is skipped" on_mount "vm/Snapshots/{$top_id}.vdi" on_three
 rm vm/zz.vdi
-check "and none that is right" refused "vm/Snapshots/{$top_id}.vdi" 'aa.vdi was changed after'
+check "a base with another modification UUID is named if no other is found" refused "vm/Snapshots/{$top_id}.vdi" 'aa.vdi was changed after'
 stale_is_shown() { jq -e '."full-backing-filename" | endswith("aa.vdi")' "$1/chain/1-{$middle_id}.vdi/info.json" >/dev/null; }
 mount_with=(-o ignore_parent_id)
-check "taken all the same" on_mount "vm/Snapshots/{$top_id}.vdi" stale_is_shown
+check "a base with another modification UUID, with ignore_parent_id" on_mount "vm/Snapshots/{$top_id}.vdi" stale_is_shown
 mount_with=()
 mv vm/disk.vdi vm/other.vdi
 printf 'no image' >vm/Snapshots/aa.vdi
 mkfifo vm/Snapshots/fifo.vdi vm/fifo.vdi vm/fifo.vbox
 cp $base vm/right.vdi
-check "a FIFO, and what is no image" on_mount "vm/Snapshots/{$top_id}.vdi" on_three
+check "a FIFO and a file that is not an image are skipped" on_mount "vm/Snapshots/{$top_id}.vdi" on_three
 
-# How far it goes.
+# The limits of the search.
 rm -rf vm
 machine deep/vm
 mv deep/vm/disk.vdi deep/disk.vdi
@@ -114,24 +113,24 @@ for place in ../disk.vdi "$W/deep/disk.vdi" link.vdi; do
 	rm -f deep/vm/link.vdi
 	ln -s ../disk.vdi deep/vm/link.vdi
 	describe deep/vm/vm.vbox Snapshots "$place" x y
-	check "a base that is registered as ${place#"$W/"} stays closed" \
+	check "a base that is registered as ${place#"$W/"} is refused"$W/"} stays closed" \
 		refused "deep/vm/Snapshots/{$top_id}.vdi" 'lies outside'
-	check "and is opened with allow=" matches "deep/vm/Snapshots/{$top_id}.vdi" "$ref" -o allow="$W/deep"
+	check "a base that is registered as ${place#"$W/"}, with allow=" matches "deep/vm/Snapshots/{$top_id}.vdi" "$ref" -o allow="$W/deep"
 done
 rm deep/vm/vm.vbox
-check "two directories above is too far" refused "deep/vm/Snapshots/{$top_id}.vdi" "$base_id} was not found"
+check "a base two directories above is not found" refused "deep/vm/Snapshots/{$top_id}.vdi" "$base_id} was not found"
 mv deep/disk.vdi deep/vm/disk.vdi
 mv deep/vm/Snapshots deep/vm/Others
-check "one is, if the folder is not of snapshots" refused "deep/vm/Others/{$top_id}.vdi" "$base_id} was not found"
-check "but with search=" matches "deep/vm/Others/{$top_id}.vdi" "$ref" -o search="$W/deep/vm"
-check "the whole machine in one directory" on_mount "$top" on_three
+check "the parent directory is searched only from a folder of snapshots" refused "deep/vm/Others/{$top_id}.vdi" "$base_id} was not found"
+check "the parent directory with search=" matches "deep/vm/Others/{$top_id}.vdi" "$ref" -o search="$W/deep/vm"
+check "all images in one directory" on_mount "$top" on_three
 
-# A child in the folder of snapshots can name no file of the machine's folder, but have its parent.
+# The parent directory of a folder of snapshots is searched for parents, but names in an image may not lead there.
 mkdir -p guard/Snapshots
 qemu-img create -q -f raw guard/secret 1M
 printf '%s\n' '# Disk DescriptorFile' version=1 CID=00000001 parentCID=ffffffff 'createType="monolithicFlat"' \
 	'RW 2048 FLAT "../secret" 0' >guard/Snapshots/reach.vmdk
-check "names stay below their own directory" refused guard/Snapshots/reach.vmdk 'lies outside'
+check "an extent name may not lead to the parent directory" refused guard/Snapshots/reach.vmdk 'lies outside'
 
 crowd() { # N COMMAND...
 	machine crowd
@@ -142,10 +141,10 @@ crowd() { # N COMMAND...
 		xargs -a ../names sh -c 'tee "$@" <../filler >/dev/null' _)
 	"${@:2}"
 }
-check "5000 files in the way" crowd 5000 refused "crowd/Snapshots/{$top_id}.vdi" 'not found among the first'
-check "1000 files in the way" crowd 1000 on_mount "crowd/Snapshots/{$top_id}.vdi" on_three
+check "5000 other files: the search gives up" crowd 5000 refused "crowd/Snapshots/{$top_id}.vdi" 'not found among the first'
+check "1000 other files: the parent is found" crowd 1000 on_mount "crowd/Snapshots/{$top_id}.vdi" on_three
 
-# While a program writes to it, the parent is not taken; what else lies there is left alone.
+# A parent that a program writes is refused; the locks of other candidates are not examined.
 machine vm
 cp vm/disk.vdi vm/neighbour.vdi
 patch vm/neighbour.vdi 392 00
@@ -165,37 +164,37 @@ qemu_holds() { # FILE COMMAND...: runs it while QEMU has the file open for writi
 	wait $pid
 	return $status
 }
-check "a neighbour that is in use is no matter" qemu_holds vm/neighbour.vdi on_mount "vm/Snapshots/{$top_id}.vdi" on_three
-check "a parent that is in use is" qemu_holds vm/disk.vdi refused "vm/Snapshots/{$top_id}.vdi" 'in use for writing'
+check "another image in the directory is in use" qemu_holds vm/neighbour.vdi on_mount "vm/Snapshots/{$top_id}.vdi" on_three
+check "the parent is in use" qemu_holds vm/disk.vdi refused "vm/Snapshots/{$top_id}.vdi" 'in use for writing'
 
-# What is opened, by the kernel's account.
+# The files that are opened, traced by strace.
 trace_child() {
 	mkdir -p refused-dir
 	timeout "$patience" strace -f -qq -s 4096 -e trace=%network,%file -o trace "$VDISKFS" "$1" "$W/refused-dir" 2>/dev/null
 	[ $? = 1 ] && [ -s trace ]
 }
-only_below() { # DIR: nothing of the scratch directory was opened elsewhere
+only_below() { # DIR: no file of the scratch directory outside of DIR was opened
 	! grep -E 'open(at2?)?\(' trace | grep -E '= [0-9]+$' | grep -F "\"$W/" | grep -vF "\"$W/$1" |
 		grep -vF "\"$W/refused-dir" && ! grep -E '(socket|connect)\(' trace
 }
 not_opened() { ! grep -E 'open(at2?)?\(' trace | grep -E '= [0-9]+$' | grep -F "$1"; } # END-OF-PATH
 if [ -n "$sanitized" ] || ! strace -o trace true; then
-	skip "system calls: strace cannot trace here"
+	skip "system calls: strace does not work"
 else
 	machine deep/vm
 	describe deep/vm/vm.vbox Snapshots ../disk.vdi x y
 	mv deep/vm/disk.vdi deep/disk.vdi
 	check "a parent outside is refused" trace_child "deep/vm/Snapshots/{$top_id}.vdi"
-	check "and nothing outside was opened" only_below deep/vm
-	# Nor is anything outside listed, whatever a description calls its folder of snapshots.
+	check "no file outside was opened" only_below deep/vm
+	# A folder of snapshots outside the machine's directory is not listed.
 	for folder in ../others "$W/deep/others" others/../../others; do
 		machine deep/vm
 		mkdir -p deep/others deep/vm/others
 		mv "deep/vm/Snapshots/{$middle_id}.vdi" deep/others/middle.vdi
 		mv "deep/vm/Snapshots/{$top_id}.vdi" deep/vm/top.vdi
 		describe deep/vm/vm.vbox "$folder" disk.vdi gone.vdi y
-		check "a folder called ${folder#"$W/"}" trace_child deep/vm/top.vdi
-		check "is not listed" not_opened 'others"'
+		check "the folder of snapshots is registered as ${folder#"$W/"}: refused"$W/"}" trace_child deep/vm/top.vdi
+		check "the folder of snapshots is registered as ${folder#"$W/"}: not listed" not_opened 'others"'
 	done
 	rm -r deep/vm
 	machine deep/vm
@@ -203,6 +202,6 @@ else
 	mv deep/vm/Snapshots/*"$top_id"* deep/vm/top.vdi
 	rm -r deep/vm/Snapshots deep/vm/vm.vbox
 	ln -s ../others deep/vm/Snapshots
-	check "a folder that is a link" trace_child deep/vm/top.vdi
-	check "is not listed either" not_opened 'vm/Snapshots"'
+	check "the folder of snapshots is a symbolic link: refused" trace_child deep/vm/top.vdi
+	check "the folder of snapshots is a symbolic link: not listed" not_opened 'vm/Snapshots"'
 fi

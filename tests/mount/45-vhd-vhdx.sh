@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: LGPL-2.1-or-later
-# VHD and VHDX: what qemu-img makes of them, what torn and moved files must still show, and chains,
-# which qemu-img cannot read.  QEMU cuts some VHDs to their geometry: those have their own reference.
+# VHD and VHDX: images of qemu-img, damaged and moved files that must still be readable, and chains, which qemu-img
+# cannot read.  QEMU truncates some VHDs to their geometry: those have their own reference.
 . "${0%/*}/functions.sh"
 . "$here/images.sh"
 . "$here/hostile.sh"
@@ -20,8 +20,8 @@ for size in 512 1048576 2098176 5244416 9437184; do
 		qemu-img convert -q -f raw -O vpc -o $o,force_size=on src image.vhd
 		UNIT=2097152 check "VHD $o, $size bytes" matches image.vhd src
 		qemu-img convert -q -f raw -O vpc -o $o src image.vhd
-		reference image.vhd grown.ref -f vpc # or a fixed one is raw to it
-		UNIT=2097152 check "VHD $o, $size bytes, grown to a geometry" matches image.vhd grown.ref
+		reference image.vhd grown.ref -f vpc # without -f, qemu-img probes a fixed VHD as raw
+		UNIT=2097152 check "VHD $o, $size bytes, rounded to a geometry" matches image.vhd grown.ref
 	done
 	for o in block_size=1M subformat=fixed,block_size=2M block_size=8M,block_state_zero=off; do
 		qemu-img convert -q -f raw -O vhdx -o $o src image.vhdx
@@ -43,31 +43,31 @@ head -c 5244416 whole >src
 qemu-img convert -q -f raw -O vpc -o force_size=on src good.vhd
 qemu-img convert -q -f raw -O vpc -o subformat=fixed,force_size=on src fixed.vhd
 cp fixed.vhd fixed.img
-check "a fixed VHD is known by its footer" on_mount fixed.img says_of '.format == "vpc" and ."virtual-size" == 5244416'
+check "a fixed VHD is recognised by its footer" on_mount fixed.img says_of '.format == "vpc" and ."virtual-size" == 5244416'
 printf 'QFI\373\0\0\0\3' | overwrite fixed.img 0
 cp src fixed.ref
 printf 'QFI\373\0\0\0\3' | overwrite fixed.ref 0
-check "whatever a guest wrote to its first sector" matches fixed.img fixed.ref
+check "a fixed VHD with a qcow2 header in the first sector of its disk" matches fixed.img fixed.ref
 cp good.vhd image.vhd
 truncate -s -1 image.vhd
 check "a footer of 511 bytes" matches image.vhd src
 truncate -s -511 image.vhd
-check "the footer lost" matches image.vhd src
+check "a missing footer" matches image.vhd src
 cp good.vhd image.vhd
 head -c 512 whole | overwrite image.vhd 0
-check "the copy of the footer lost" matches image.vhd src
+check "a damaged copy of the footer" matches image.vhd src
 cp good.vhd image.vhd
 patch image.vhd 60 00000009
 patch image.vhd $(($(stat -c %s image.vhd) - 512 + 50)) 55
-check "neither is good" refused image.vhd 'checksum'
-# The first block's bitmap: what its clear bits stand for was never written.
+check "both copies of the footer are damaged" refused image.vhd 'checksum'
+# The first block's sector bitmap: sectors with a clear bit read as zeroes.
 first=$(($(be32 good.vhd 1536) * 512))
 cp good.vhd image.vhd
 patch image.vhd $first 0f
 { head -c 2048 /dev/zero; tail -c +2049 src; } >clear.ref
-check "sectors that were never written, over garbage" matches image.vhd clear.ref
-# Cylinders, heads and sectors of 4 MiB, from Virtual PC itself: QEMU would cut the disk.
-geometry() { # FILE POSITION-OF-FOOTER: sets both and adds up what was taken off to keep the sum
+check "sectors with a clear bit read as zeroes" matches image.vhd clear.ref
+# The geometry of 4 MiB with the creator Virtual PC: QEMU truncates such a disk to it.
+geometry() { # FILE POSITION-OF-FOOTER: sets creator and geometry, and recomputes the checksum
 	patch "$1" $(($2 + 28)) 76706320
 	patch "$1" $(($2 + 56)) 00780411
 	patch "$1" $(($2 + 64)) 00000000
@@ -75,21 +75,21 @@ geometry() { # FILE POSITION-OF-FOOTER: sets both and adds up what was taken off
 }
 cp fixed.vhd chs.vhd
 geometry chs.vhd 5244416
-check "the size of the disk, not of its geometry" matches chs.vhd src
+check "the disk size is not truncated to the geometry" matches chs.vhd src
 
 # VHDX.
 qemu-img convert -q -f raw -O vhdx -o block_size=1M src good.vhdx
 for seek in 16 32 48 64; do
 	cp good.vhdx image.vhdx
 	dd if=/dev/zero of=image.vhdx bs=4k seek=$seek count=1 conv=notrunc status=none
-	check "one of two structures torn, at $((seek * 4)) KiB" matches image.vhdx src
+	check "one of two copies of a structure is damaged, at $((seek * 4)) KiB" matches image.vhdx src
 done
 dd if=/dev/zero of=image.vhdx bs=4k seek=48 count=1 conv=notrunc status=none
-check "both torn" refused image.vhdx 'region table: both'
+check "both copies of the region table are damaged" refused image.vhdx 'region table: both'
 cp good.vhdx image.vhdx
 last=$(stat -c %s image.vhdx)
 truncate -s $((last - 1048576 + 4096)) image.vhdx
-check "a last block that is cut where the disk has ended" matches image.vhdx src
+check "a last block truncated after the end of the disk" matches image.vhdx src
 qemu-img create -q -f vhdx -o block_size=256M far.vhdx 20G
 qemu-io -f vhdx -c 'write -P 1 4095M 2M' -c 'write -P 2 16G 64k' far.vhdx >/dev/null
 far_blocks() {
@@ -100,12 +100,12 @@ far_blocks() {
 }
 check "blocks of the second chunk" on_mount far.vhdx far_blocks
 
-# A log that is not empty is replayed in memory; the file stays as it is.
+# A log that is not empty is replayed in memory; the file does not change.
 "$MKIMAGE" vhdx-log .
 before=$(sha256sum <vhdx-log.vhdx)
 check "a log is replayed" matches vhdx-log.vhdx vhdx-log.raw
-check "and is still there" [ "$before" = "$(sha256sum <vhdx-log.vhdx)" ]
-check "which info.json says" on_mount vhdx-log.vhdx says_of '."dirty-flag"'
+check "a replayed log stays in the file" [ "$before" = "$(sha256sum <vhdx-log.vhdx)" ]
+check "info.json reports the log" on_mount vhdx-log.vhdx says_of '."dirty-flag"'
 "$MKIMAGE" vhdx-sectors-4k .
 check "sectors of 4096 bytes" on_mount vhdx-sectors-4k.vhdx says_of '."format-specific".data."logical-sector-size" == 4096'
 
@@ -124,26 +124,26 @@ for name in vhd-child:vpc vhdx-child:vhdx; do
 	mount_with=()
 	mkdir -p away
 	mv $name-base.* away
-	check "$name: a parent that is gone" refused $name.$format 'No such file'
-	check "$name: and found" matches $name.$format $name.raw -o search="$W/away"
+	check "$name: a missing parent" refused $name.$format 'No such file'
+	check "$name: a parent found by search=" matches $name.$format $name.raw -o search="$W/away"
 	parent=$(echo away/$name-base.*)
 	mkdir -p away/deep/er && mv "$parent" "away/deep/er/Other.${parent##*.}"
-	check "$name: and found by its id" matches $name.$format $name.raw -o search="$W/away"
-	check "$name: where it may be" matches $name.$format $name.raw -o allow="$W/away"
+	check "$name: a renamed parent below search= found by its ID" matches $name.$format $name.raw -o search="$W/away"
+	check "$name: a renamed parent below allow= found by its ID" matches $name.$format $name.raw -o allow="$W/away"
 	mv "away/deep/er/Other.${parent##*.}" "$W/Other.${parent##*.}"
-	check "$name: renamed beside its child" on_mount $name.$format chain_shows "$format" $name.raw
+	check "$name: a renamed parent beside the child" on_mount $name.$format chain_shows "$format" $name.raw
 	mkdir -p shelf/of && cp $name.$format "Other.${parent##*.}" shelf/of
 	in_directory() { same "$1/of/$name.$format/disk.raw" $name.raw; }
 	mount_with=(-o sandbox=strict)
 	[ -z "$sanitized" ] || mount_with=()
-	check "$name: and in a directory of images" on_mount shelf in_directory
+	check "$name: a renamed parent in a directory of images" on_mount shelf in_directory
 	mv "shelf/of/Other.${parent##*.}" away/deep/er
 	mount_with+=(-o "allow=$W/away")
-	check "$name: and far from it" on_mount shelf in_directory
+	check "$name: a directory of images, parent below allow=" on_mount shelf in_directory
 	mount_with=()
 	rm -r shelf away/deep
 	mv "Other.${parent##*.}" "$parent"
 	"$MKIMAGE" $name-stranger . 2>/dev/null
-	check "$name: a parent that is another disk" refused $name-stranger.$format 'made on'
-	check "$name: taken all the same" matches $name-stranger.$format $name.raw -o ignore_parent_id
+	check "$name: a parent with another ID" refused $name-stranger.$format 'made on'
+	check "$name: a parent with another ID, with ignore_parent_id" matches $name-stranger.$format $name.raw -o ignore_parent_id
 done

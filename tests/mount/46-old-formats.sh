@@ -1,8 +1,7 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: LGPL-2.1-or-later
-# qcow version 1, QED, Parallels and Bochs: what qemu-img makes of the first three, written at random,
-# compared with what qemu-img reads of it; crash leftovers; parents; bundles of Parallels, which
-# qemu-img cannot read, and whose reference is what was written.
+# qcow version 1, QED, Parallels and Bochs: images of qemu-img, also written at random, compared with its reading;
+# unclean images; parents; Parallels bundles, which qemu-img cannot read, compared with the data written to them.
 . "${0%/*}/functions.sh"
 . "$here/images.sh"
 requires qemu-img qemu-io xxd jq
@@ -10,18 +9,18 @@ requires qemu-img qemu-io xxd jq
 says() { jq -e "$2" "$1/info.json" >/dev/null; } # MOUNT EXPRESSION
 says_of() { says "$2" "$1"; }
 
-# converted WHAT FORMAT UNIT OPTION...: src in an image of that kind.
+# converted NAME FORMAT UNIT OPTION...: converts src to an image of that format.
 converted() {
 	local what=$1 format=$2 unit=$3
 	shift 3
 	rm -f image
-	# QEMU 7.2 ends with a status of 1, without a word, after a compressed qcow that is right.
+	# QEMU 7.2 exits with status 1 and no message although the compressed qcow is right; so the status is ignored.
 	qemu-img convert -q -f raw -O "$format" "$@" src image
-	qemu-img compare -q -f "$format" -F raw image src || { fail "$what: qemu-img cannot make it"; return; }
+	qemu-img compare -q -f "$format" -F raw image src || { fail "$what: qemu-img failed"; return; }
 	UNIT=$unit check "$what" matches image src
 }
 
-# scribbled WHAT FORMAT SIZE UNIT KINDS OPTION...
+# scribbled NAME FORMAT SIZE UNIT KINDS OPTION...
 scribbled() {
 	local what=$1 format=$2 size=$3 unit=$4 kinds=$5 seed
 	seed=$(seed_of "$what")
@@ -55,7 +54,7 @@ done
 scribbled "qcow of 20 GiB" qcow $((20 << 30)) 4096 ww
 scribbled "qed of 20 GiB" qed $((20 << 30)) 65536 wwz
 
-# On parents of other formats, shorter and longer than the disk.
+# Parents of other formats, shorter and longer than the overlay.
 head -c 2000384 whole >short.raw
 cp whole long.raw
 for length in short long; do
@@ -71,7 +70,7 @@ for length in short long; do
 		done
 	done
 done
-# A raw parent of QED is raw, whatever a guest wrote into it; that of qcow can only be guessed.
+# QED records that its backing file is raw, so it is not probed; qcow does not record the format.
 qemu-img create -q -f qcow2 trap.qcow2 1M
 cp trap.qcow2 trap.raw
 truncate -s 1M trap.raw
@@ -79,35 +78,35 @@ qemu-img create -q -f qed -b trap.raw -F raw image 1M
 check "a raw parent that looks like qcow2" matches image trap.raw
 qemu-img create -q -f qcow2 -b trap.raw -F raw middle.qcow2 1M
 qemu-img create -q -f qcow -b middle.qcow2 -F qcow2 image 1M
-check "a guess that leads on" refused image 'does not record'
+check "a probed backing file may not name a backing file" refused image 'does not record'
 qemu-img create -q -f qed -b middle.qcow2 -F qcow2 image 1M
-check "what QED does not call raw may lead on" agrees_with image ref
+check "a backing file that QED does not record as raw is probed and may name a backing file" agrees_with image ref
 mv trap.raw away
 rm -f image
 qemu-img create -q -f qed -u -b trap.raw -F raw image 1M
-check "a parent that is gone" refused image 'No such file'
+check "a missing parent" refused image 'No such file'
 
-# What a crash leaves behind.
+# Images of a crashed writer.
 qemu-img create -q -f qed image 4M
 qemu-io -f qed -c 'write -P 5 1M 1M' image >/dev/null
 qemu-img convert -f qed -O raw image ref
 patch image 16 02
-check "qed: need check" matches image ref
-check "qed: which info.json says" on_mount image says_of '."dirty-flag" and ."cluster-size" == 65536'
+check "qed: the need-check flag" matches image ref
+check "qed: info.json reports the need-check flag" on_mount image says_of '."dirty-flag" and ."cluster-size" == 65536'
 qemu-img create -q -f parallels image 4M
 qemu-io -f parallels -c 'write -P 5 1M 1M' image >/dev/null
 patch image 44 596e6f74
-check "parallels: not closed" matches image ref
-check "parallels: which info.json says" on_mount image says_of '."dirty-flag" and ."cluster-size" == 1048576'
+check "parallels: an image that was not closed" matches image ref
+check "parallels: info.json reports that it was not closed" on_mount image says_of '."dirty-flag" and ."cluster-size" == 1048576'
 not_closed() { "$VDISKFS" image "$W/mnt" 2>err && unmount mnt && grep -q 'not closed' err; }
 mkdir mnt
-check "parallels: and the daemon" not_closed
+check "parallels: a warning that it was not closed" not_closed
 
-# Encrypted, which is refused: it could only be shown as garbage.
+# Without a passphrase, an encrypted image would read as random bytes, so it is refused.
 qemu-img create -q -f qcow --object secret,id=s,data=abc -o encrypt.format=aes,encrypt.key-secret=s image 1M
 check "qcow: encrypted" refused image 'encrypted'
 
-# Bundles: a plain disk in two storages, two snapshots, and the current state.
+# Bundles: a disk of two storages with two snapshots and the current state.
 root={aaaaaaaa-bbbb-cccc-dddd-eeeeeeeeeeee} middle={11111111-2222-3333-4444-555555555555}
 current={5fbaabe3-6958-40ff-92a7-860e329aab41}
 mkdir -p vm.pvm/disk.hdd
@@ -115,7 +114,7 @@ bundle=vm.pvm/disk.hdd
 head -c 6M whole >0.ref
 head -c 4M 0.ref >$bundle/root.0
 tail -c +$((4 * 1048576 + 1)) 0.ref >$bundle/root.1
-# overlay N STATE: images of both storages, of 1 MiB clusters, and what the state is with them.
+# overlay N STATE: creates the images of a state in both storages, with clusters of 1 MiB, and the reference N.ref.
 overlay() {
 	local n=$1 state=$2 part size
 	cp "$((n - 1)).ref" "$n.ref"
@@ -150,25 +149,25 @@ storage() { # NUMBER START END
 } >$bundle/DiskDescriptor.xml
 printf '<ParallelsSavedStates><SavedStateItem guid="%s"><Name>first/one</Name><DateTime>2021-03-04 05:06:07</DateTime></SavedStateItem></ParallelsSavedStates>' \
 	"$root" >vm.pvm/Snapshots.xml
-check "the states differ" eval '! cmp -s 0.ref 1.ref && ! cmp -s 1.ref 2.ref'
+check "the three states differ" eval '! cmp -s 0.ref 1.ref && ! cmp -s 1.ref 2.ref'
 UNIT=1048576 check "a bundle" matches $bundle 2.ref
-check "by its descriptor" matches $bundle/DiskDescriptor.xml 2.ref
+check "a bundle by its descriptor" matches $bundle/DiskDescriptor.xml 2.ref
 shows_snapshots() { # MOUNT
 	[ "$(find "$1/snapshots" -mindepth 1 -maxdepth 1 | wc -l)" = 2 ] || { find "$1"; return 1; }
 	same "$1/snapshots/first%2Fone/disk.raw" 0.ref &&
 		same "$1/snapshots/11111111-2222-3333-4444-555555555555/disk.raw" 1.ref &&
 		[ "$(stat -c %Y "$1/snapshots/first%2Fone")" = 1614834367 ]
 }
-check "and its snapshots" on_mount $bundle shows_snapshots
-check "one of them for the disk" matches $bundle 0.ref -o snapshot="$root"
+check "the snapshots of a bundle" on_mount $bundle shows_snapshots
+check "snapshot= of a bundle" matches $bundle 0.ref -o snapshot="$root"
 sed 's|<Padding>0|<Padding>1|' $bundle/DiskDescriptor.xml >descriptor
 mkdir padded.hdd
 mv descriptor padded.hdd/DiskDescriptor.xml
-check "padded" refused padded.hdd 'padded'
+check "a padded disk" refused padded.hdd 'padded'
 rm $bundle/middle.1
-check "an image is missing" refused $bundle 'middle.1'
+check "a bundle with a missing image" refused $bundle 'middle.1'
 tells_why() { grep -q 'middle.1.*No such file' "$1/${bundle#*/}/error.txt"; }
-check "a bundle in a directory, which tells of it" on_mount "${bundle%%/*}" tells_why
+check "a bundle with a missing image in a directory: error.txt" on_mount "${bundle%%/*}" tells_why
 
 # Bochs.
 if command -v bximage >/dev/null; then
@@ -176,7 +175,7 @@ if command -v bximage >/dev/null; then
 	truncate -s $((20 * 16 * 63 * 512)) src
 	rm -f image
 	bximage -q -func=convert -imgmode=growing src image >/dev/null 2>&1
-	check "bochs, from bximage" matches image src
+	check "bochs, created by bximage" matches image src
 else
-	skip "bochs, from bximage: it is not installed"
+	skip "bochs, created by bximage: not installed"
 fi

@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: LGPL-2.1-or-later
-# Encrypted images as qemu-img makes and reads them: LUKS1 files, qcow2 with LUKS and with AES; and
-# passphrases that are wrong, odd or not there.
+# Encrypted images of qemu-img: LUKS1, qcow2 with LUKS and with AES, qcow with AES; missing, wrong and unusual
+# passphrases.
 . "${0%/*}/functions.sh"
 . "$here/images.sh"
 . "$here/hostile.sh"
@@ -17,7 +17,7 @@ some_data whole 6M
 [ "$slowness" -gt 1 ] && size=2M || size=5M
 head -c "$(numfmt --from=iec $size)" whole >src
 
-# qemu_create FORMAT IMAGE SIZE OPTIONS: QEMU measures the processor first, which fails at times.
+# qemu_create FORMAT IMAGE SIZE OPTIONS: retries, since QEMU's benchmark of the key derivation fails at times.
 qemu_create() {
 	local tries
 	for tries in {1..60}; do
@@ -29,7 +29,7 @@ qemu_create() {
 	return 1
 }
 
-# blockdev IMAGE: how QEMU is told of it and of its secret.
+# blockdev IMAGE: prints QEMU's options for the image with its secret.
 blockdev() {
 	case $1 in
 	*.luks) echo "driver=luks,file.filename=$1,key-secret=s" ;;
@@ -46,18 +46,18 @@ io() { # IMAGE COMMAND...
 qemu_reads() { # IMAGE FILE [OPTION...]
 	qemu-img convert "${secret[@]}" --image-opts "${@:3}" -O raw "$(blockdev "$1")" "$2"
 }
-# A new image with the contents of src.
-filled() { # FORMAT IMAGE OPTIONS
+# filled FORMAT IMAGE OPTIONS: creates an image with the contents of src.
+filled() {
 	rm -f "$2"
 	qemu_create "$1" "$2" $size "$3" || return 1
 	qemu-img convert -q -n "${secret[@]}" -f raw --target-image-opts src "$(blockdev "$2")"
 }
-agrees_with_qemu() { # WHAT IMAGE
+agrees_with_qemu() { # NAME IMAGE
 	qemu_reads "$2" qemu.ref && check "$1" matches "$2" qemu.ref "${with[@]}"
 }
 
-# To make a LUKS header QEMU measures two seconds long how many iterations it can do.  So it does not
-# make one for each cipher and mode; it says whether those are right that mkimage makes.
+# QEMU takes two seconds for the benchmark of each LUKS header.  So it does not create one for each cipher and
+# mode, but reads those of mkimage.
 qemu_knows() {
 	"$MKIMAGE" "luks-$1" . && qemu-img convert --object secret,id=s,data=mkimage --image-opts -O raw \
 		"driver=luks,file.filename=luks-$1.luks,key-secret=s" luks.ref && cmp luks.ref "luks-$1.raw"
@@ -71,7 +71,7 @@ done
 for cipher in serpent twofish cast5; do
 	cp luks-plain.luks image.luks
 	patch image.luks 8 "$(hex $cipher)00"
-	check "$cipher is refused by its name" refused_within image.luks "cipher \"$cipher\" is not supported" "${with[@]}"
+	check "$cipher is refused and named" refused_within image.luks "cipher \"$cipher\" is not supported" "${with[@]}"
 done
 luks=encrypt.format=luks,encrypt.key-secret=s,encrypt.iter-time=10
 essiv=encrypt.cipher-alg=aes-128,encrypt.cipher-mode=cbc,encrypt.ivgen-alg=essiv,encrypt.ivgen-hash-alg=sha256
@@ -86,7 +86,7 @@ done
 
 filled qcow image.qcow encrypt.format=aes,encrypt.key-secret=s
 check "qcow AES" matches image.qcow src "${with[@]}"
-check "qcow AES: none" refused_within image.qcow 'encrypted \(AES\), and no passphrase was given'
+check "qcow AES: no passphrase" refused_within image.qcow 'encrypted \(AES\), and no passphrase was given'
 qemu_create qcow image.qcow 3000000 encrypt.format=aes,encrypt.key-secret=s
 io image.qcow 'write -P 65 128k 512' 'write -P 66 1M 70k' 'write -P 67 2999296 512' 'write -c -P 5 4k 4k'
 agrees_with_qemu "qcow AES, parts of clusters" image.qcow
@@ -100,37 +100,37 @@ head -c 1048576 /dev/zero | tr '\0' x >pw.1M
 printf x | cat pw.1M - >pw.more
 mkfifo pw.fifo
 for image in good.luks good.qcow2; do
-	check "$image: wrong" refused $image 'no key slot opens with this passphrase' -o "passphrase-file=$W/pw.wrong"
-	check "$image: 1 MiB of it" refused $image 'no key slot opens' -o "passphrase-file=$W/pw.1M"
-	check "$image: none" refused_within $image 'hint: -o passphrase-file=FILE'
-	check "$image: a newline behind it" matches $image src -o "passphrase-file=$W/pw.newline"
-	check "$image: the second of two" matches $image src -o "passphrase-file=$W/pw.wrong,passphrase-file=$W/pw"
+	check "$image: a wrong passphrase" refused $image 'no key slot opens with this passphrase' -o "passphrase-file=$W/pw.wrong"
+	check "$image: a passphrase of 1 MiB" refused $image 'no key slot opens' -o "passphrase-file=$W/pw.1M"
+	check "$image: no passphrase" refused_within $image 'hint: -o passphrase-file=FILE'
+	check "$image: a newline after the passphrase" matches $image src -o "passphrase-file=$W/pw.newline"
+	check "$image: two passphrases, the second is right" matches $image src -o "passphrase-file=$W/pw.wrong,passphrase-file=$W/pw"
 done
-check "AES: none" refused_within aes.qcow2 'encrypted \(AES\), and no passphrase was given'
-check "no such file" refused_within good.luks "passphrase file /nowhere/pw: No such file" -o passphrase-file=/nowhere/pw
-check "an empty file" refused_within good.luks "pw.empty: the file is empty" -o "passphrase-file=$W/pw.empty"
-check "a file that is too long" refused_within good.luks "pw.more: more than 1048576 bytes" -o "passphrase-file=$W/pw.more"
-check "a directory" refused_within good.luks "passphrase file $W: Is a directory" -o "passphrase-file=$W"
+check "AES: no passphrase" refused_within aes.qcow2 'encrypted \(AES\), and no passphrase was given'
+check "a missing passphrase file" refused_within good.luks "passphrase file /nowhere/pw: No such file" -o passphrase-file=/nowhere/pw
+check "an empty passphrase file" refused_within good.luks "pw.empty: the file is empty" -o "passphrase-file=$W/pw.empty"
+check "a passphrase file that is too long" refused_within good.luks "pw.more: more than 1048576 bytes" -o "passphrase-file=$W/pw.more"
+check "a directory as passphrase file" refused_within good.luks "passphrase file $W: Is a directory" -o "passphrase-file=$W"
 through_fifo() { cat pw >pw.fifo & matches good.luks src -o "passphrase-file=$W/pw.fifo" && wait $!; }
-check "a FIFO" through_fifo
+check "the passphrase from a FIFO" through_fifo
 through_stdin() { matches good.luks src -o passphrase-file=- <pw; }
-check "standard input" through_stdin
+check "the passphrase from standard input" through_stdin
 through_fd() { matches good.luks src -o passphrase-file=/dev/fd/9 9<pw; }
-check "an inherited descriptor" through_fd
+check "the passphrase from an inherited descriptor" through_fd
 warned() {
 	mount_image aes.qcow2 m-warn "$@" 2>warn.err && unmount m-warn
 	cat warn.err
 	grep -q 'warning: .*aes.qcow2: encrypted with AES, which does not detect a wrong passphrase' warn.err
 }
-check "AES warns that it does not know" warned "${with[@]}"
-check "and that a newline counts" eval 'warned -o "passphrase-file=$W/pw.newline" && grep -q newline warn.err'
+check "AES: a warning that a wrong passphrase is not detected" warned "${with[@]}"
+check "AES: a warning about a newline in the passphrase" eval 'warned -o "passphrase-file=$W/pw.newline" && grep -q newline warn.err'
 qemu-img create -q -f qcow2 --object secret,id=s,data=0123456789abcdefIGNORED -o encrypt.format=aes,encrypt.key-secret=s cut.qcow2 1M
 qemu-io --object secret,id=s,data=0123456789abcdef --image-opts "$(blockdev cut.qcow2)" -c 'write -P 65 64k 64k' >/dev/null
 printf 0123456789abcdef_other >pw.cut
 { head -c 65536 /dev/zero; head -c 65536 /dev/zero | tr '\0' A; head -c 917504 /dev/zero; } >cut.ref
-check "AES: 16 bytes of it count" matches cut.qcow2 cut.ref -o "passphrase-file=$W/pw.cut"
+check "AES: only 16 bytes of the passphrase count" matches cut.qcow2 cut.ref -o "passphrase-file=$W/pw.cut"
 
-# Places of data: they decide how it is encrypted.
+# Encryption depends on the host or guest offset, so it is tested with moved, shared and compressed clusters.
 backed=''
 cp good.qcow2 image.qcow2
 io image.qcow2 'write -P 65 128k 64k' 'write -P 66 0 512' 'write -z 256k 64k' 'discard 320k 64k' 'write -c -P 5 1M 64k'
@@ -141,7 +141,7 @@ io image.qcow2 'write -P 67 128k 512' 'write -P 68 1M 4k' 'write -P 69 1500k 333
 qemu-img snapshot "${secret[@]}" --image-opts -c two "$(blockdev image.qcow2)"
 io image.qcow2 'write -P 70 128k 300k'
 agrees_with_qemu "data that moved after a snapshot" image.qcow2
-check "and its snapshot" matches image.qcow2 one.ref "${with[@]}" -o snapshot=one
+check "the snapshot of copied clusters" matches image.qcow2 one.ref "${with[@]}" -o snapshot=one
 snapshots_agree() {
 	local s
 	for s in one two; do
@@ -167,7 +167,7 @@ qemu_create qcow2 image.qcow2 4M $luks,extended_l2=on
 io image.qcow2 'write -P 65 128k 2k' 'write -P 66 131k 3k' 'write -z 140k 4k' 'write -P 67 1M 200k' 'write -z 1100k 16k'
 agrees_with_qemu "subclusters" image.qcow2
 
-# Chains: every image has its own encryption.
+# Chains: each image has its own encryption.
 qemu_create qcow2 over.qcow2 8M "backing_file=good.qcow2,backing_fmt=qcow2,encrypt.format=aes,encrypt.key-secret=s" 2>/dev/null ||
 	qemu-img create -q -u -f qcow2 "${secret[@]}" -b good.qcow2 -F qcow2 -o encrypt.format=aes,encrypt.key-secret=s over.qcow2 8M
 backed=backing.encrypt.key-secret=s
@@ -178,30 +178,30 @@ qemu-img create -q -u -f qcow2 -b good.luks -F luks plain.qcow2 $size
 qemu-io --object "secret,id=s,data=$pass" --image-opts driver=qcow2,file.filename=plain.qcow2,backing.key-secret=s -c 'write -P 72 0 70k' >/dev/null
 cp src plain.ref
 head -c 71680 /dev/zero | tr '\0' H | dd of=plain.ref conv=notrunc status=none
-check "plain on LUKS" matches plain.qcow2 plain.ref "${with[@]}"
-check "plain on LUKS, none" refused_within plain.qcow2 'good.luks: encrypted \(LUKS\), and no passphrase'
-check "plain on LUKS, wrong" refused plain.qcow2 'good.luks: no key slot opens' -o "passphrase-file=$W/pw.wrong"
+check "an overlay without encryption on LUKS" matches plain.qcow2 plain.ref "${with[@]}"
+check "an overlay without encryption on LUKS, no passphrase" refused_within plain.qcow2 'good.luks: encrypted \(LUKS\), and no passphrase'
+check "an overlay without encryption on LUKS, a wrong passphrase" refused plain.qcow2 'good.luks: no key slot opens' -o "passphrase-file=$W/pw.wrong"
 above() { head -c 65536 "$1/disk.raw" | cmp - <(head -c 65536 plain.ref) && ! cat "$1/disk.raw" >/dev/null 2>&1; }
 mount_with=(-o nobacking)
-check "plain on LUKS that stays closed" on_mount plain.qcow2 above
+check "an overlay without encryption on LUKS, nobacking" on_mount plain.qcow2 above
 
-# A second slot, and the first one gone.
+# A second key slot; then the first one is disabled.
 amend() {
 	qemu-img amend "${secret[@]}" --object secret,id=n,data=second -o "$1" --image-opts "driver=qcow2,file.filename=image.qcow2,encrypt.key-secret=$2"
 }
 cp good.qcow2 image.qcow2
 printf second >pw.second
 if for _ in {1..60}; do amend encrypt.state=active,encrypt.new-secret=n,encrypt.iter-time=10 s && break; done; then
-	check "two slots, the first passphrase" matches image.qcow2 src "${with[@]}"
-	check "two slots, the second" matches image.qcow2 src -o "passphrase-file=$W/pw.second"
+	check "two key slots, the first passphrase" matches image.qcow2 src "${with[@]}"
+	check "two key slots, the second passphrase" matches image.qcow2 src -o "passphrase-file=$W/pw.second"
 	amend encrypt.state=inactive,encrypt.old-secret=s n
-	check "the first is gone" refused image.qcow2 'no key slot opens' "${with[@]}"
-	check "and the second is not" matches image.qcow2 src -o "passphrase-file=$W/pw.second"
+	check "a disabled key slot" refused image.qcow2 'no key slot opens' "${with[@]}"
+	check "the other key slot" matches image.qcow2 src -o "passphrase-file=$W/pw.second"
 else
 	fail "qemu-img amend"
 fi
 
-# What is said of it.
+# The encryption in info.json.
 like_qemu() { # IMAGE MOUNT
 	qemu-img info --output=json "$1" | jq -S '.encrypted, (."format-specific".data | del(.. | objects."detached-header"))' >a
 	jq -S '.encrypted, ."format-specific".data' "$2/info.json" >b
@@ -209,10 +209,10 @@ like_qemu() { # IMAGE MOUNT
 }
 mount_with=("${with[@]}")
 for image in good.luks good.qcow2 aes.qcow2; do
-	check "$image: info.json is QEMU's" on_mount $image like_qemu $image
+	check "$image: info.json has the values of qemu-img" on_mount $image like_qemu $image
 done
 
-# Bad luck and bad will.
+# Damaged and hostile headers.
 cp good.luks image.luks
 patch image.luks $((208 + 4)) ffffffff
 check "4294967295 iterations" refused_within image.luks 'would take too long' "${with[@]}"
@@ -222,16 +222,16 @@ check "4294967295 iterations for the digest" refused_within image.luks 'would ta
 cp good.luks image.luks
 patch image.luks 6 0002
 check "LUKS2" refused_within image.luks 'LUKS version 2 is not supported' "${with[@]}"
-check "LUKS2: what to do about it" grep -q '^hint: cryptsetup open' within.err
+check "LUKS2: the hint names cryptsetup" grep -q '^hint: cryptsetup open' within.err
 cp good.luks image.luks
 patch image.luks 4096 00
 patch image.luks 4160 00
 check "damaged key material" refused image.luks 'no key slot opens' "${with[@]}"
 head -c 3000 good.luks >image.luks
-check "cut before the key material" refused_within image.luks 'passes the end' "${with[@]}"
+check "truncated before the key material" refused_within image.luks 'passes the end' "${with[@]}"
 cp good.qcow2 image.qcow2
 patch image.qcow2 32 00000000
-check "qcow2 that denies its LUKS header" refused_within image.qcow2 'LUKS header in an image that is not encrypted' "${with[@]}"
+check "qcow2 with a LUKS header and crypt_method 0" refused_within image.qcow2 'LUKS header in an image that is not encrypted' "${with[@]}"
 luks_at=$(xxd -p -l 600 good.qcow2 | tr -d '\n' | grep -bo 0537be7700000010 | head -n 1 | cut -d: -f1)
 luks_at=$((luks_at / 2 + 8))
 for bad in 0000000000000000 0000000000000200 0000000000030001 0000000000030000 7fffffffffff0000; do
@@ -242,55 +242,55 @@ done
 cp good.qcow2 image.qcow2
 patch image.qcow2 $((luks_at + 8)) 0000000000002000
 check "qcow2 with a short LUKS header" refused_within image.qcow2 'key slot 0: .*passes the end' "${with[@]}"
-check "its bytes, if they are asked for" matches good.luks good.luks -o format=raw
+check "format=raw shows the encrypted bytes" matches good.luks good.luks -o format=raw
 
-# The daemon runs locked in, and the passphrase is gone from its memory once all is open.
-memory_has() { # PID TEXT: is the text in what the process can write to?
+# The daemon is sandboxed, and wipes the passphrase from its memory when the image is open.
+memory_has() { # PID TEXT: the writable memory of the process contains the text
 	local range start end
 	while read -r range _; do
 		start=$((0x${range%-*})) end=$((0x${range#*-}))
 		dd if="/proc/$1/mem" bs=4096 skip=$((start / 4096)) count=$(((end - start) / 4096)) status=none 2>/dev/null
 	done < <(grep ' rw' "/proc/$1/maps") | grep -qaF "$2"
 }
-no_longer_known() {
+passphrase_wiped() {
 	local pid status=0
 	for pid in $(pids_of "$1"); do
-		! memory_has "$pid" $pass || { echo "$pid knows the passphrase" >&2; status=1; }
+		! memory_has "$pid" $pass || { echo "$pid has the passphrase in its memory" >&2; status=1; }
 	done
 	memory_has "$(daemon_of "$1")" good.qcow2 || { echo "its memory cannot be read" >&2; status=1; }
 	return $status
 }
-locked_in() {
+sandboxed() {
 	"$compare" "$1/disk.raw" src && grep -q '^Seccomp:.*2' "/proc/$(daemon_of "$1")/status"
 }
 mount_with=("${with[@]}")
-[ -n "$sanitized" ] || check "in the sandbox" on_mount good.qcow2 locked_in
+[ -n "$sanitized" ] || check "a LUKS image in the sandbox" on_mount good.qcow2 sandboxed
 if is_root && [ -z "$sanitized" ]; then
-	check "the passphrase is wiped" on_mount good.qcow2 no_longer_known
+	check "the passphrase is wiped" on_mount good.qcow2 passphrase_wiped
 else
 	skip "the passphrase is wiped: needs root and a build without sanitizers"
 fi
 
-# Where the passphrase is: in memory of the daemon of a directory that is locked, and nowhere else;
-# neither while the mount is being made, nor afterwards.
+# Only the daemon of a mounted directory keeps the passphrase, in locked memory; no other process has a copy, neither
+# during nor after the mount.
 
 mkdir -p vms mnt
 qemu_create qcow2 vms/kept.qcow2 1M encrypt.format=luks,encrypt.key-secret=s,encrypt.iter-time=10
 printf 'Zebra-%s-passphrase' "$(seed_of passphrase)" >pw.kept
-# known_to COPIES: of all processes of mnt only the daemon has so many, all of them locked.
+# known_to COPIES: of all processes of mnt, only the daemon has this many copies, each in locked memory.
 known_to() {
 	# shellcheck disable=SC2046
 	"$BUILD/tests/mount/memscan" pw.kept $(pids_of "$W/mnt") >known || return 1
 	cat known >&2
 	awk -v want="$1" '$4 > 0 || ($2 != "vdiskfs" && $3 > 0) { bad = 1 } { all += $3 } END { exit bad || all != want }' known
 }
-kept_from_others() { # IMAGE COPIES
+kept_by_daemon() { # IMAGE COPIES
 	mount_image "$1" mnt -o "passphrase-file=$W/pw.kept,passphrase-file=$W/pw" && head -c 1 mnt/info.json mnt/*/disk.raw >/dev/null 2>&1
 	known_to "$2"
 	local status=$?
 	unmount mnt && return $status
 }
-# In the midst of it, launcher, daemon and attendant are there: mount(2) is held up.
+# strace delays mount(2), so that launcher, daemon and attendant run at the same time.
 kept_while_mounting() { # IMAGE COPIES
 	local status=0 tracer
 	rm -f strace.log
@@ -303,12 +303,12 @@ kept_while_mounting() { # IMAGE COPIES
 	unmount mnt && wait $tracer && return $status
 }
 if is_root && [ "$slowness" = 1 ]; then
-	check "a directory's daemon keeps it, locked" kept_from_others vms 1
-	check "the one of an image does not" kept_from_others vms/kept.qcow2 0
+	check "the daemon of a directory keeps the passphrase in locked memory" kept_by_daemon vms 1
+	check "the daemon of an image wipes the passphrase" kept_by_daemon vms/kept.qcow2 0
 	if strace -qq -o strace.log -e trace=mount true 2>/dev/null; then
-		check "nor has another process it before that" kept_while_mounting vms 1
-		check "nor one while an image is opened" kept_while_mounting vms/kept.qcow2 0
+		check "no other process has the passphrase while a directory is mounted" kept_while_mounting vms 1
+		check "no process has the passphrase after an image was opened, before the mount" kept_while_mounting vms/kept.qcow2 0
 	fi
 else
-	skip "where the passphrase is: needs root, and memory without a sanitizer's"
+	skip "copies of the passphrase: needs root, and a build without sanitizers"
 fi

@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: LGPL-2.1-or-later
-# Packages: disks of all formats in archives that GNU tar makes and beside descriptors, compressed, in
-# chunks, of several files, with manifests, right and wrong.
+# Packages: disks of all formats, in archives of GNU tar and beside descriptors; compressed, in chunks, of several
+# files; right and wrong manifests.
 . "${0%/*}/functions.sh"
 . "$here/images.sh"
 . "$here/hostile.sh"
@@ -9,7 +9,7 @@ requires qemu-img tar gzip split sha256sum getfattr jq xxd
 
 some_data src 9M
 
-# What a descriptor has: file NAME [ATTRIBUTES], disk NUMBER-OF-FILE [ATTRIBUTES], in that order.
+# Parts of a descriptor, added in this order: file NAME [ATTRIBUTES], disk NUMBER-OF-FILE [ATTRIBUTES].
 files='' disks='' nfiles=0 ndisks=0
 begin() { files='' disks='' nfiles=0 ndisks=0; }
 file() { files+="<File ovf:id=\"f$((++nfiles))\" ovf:href=\"$1\" ${2-}/>"; }
@@ -32,19 +32,19 @@ describe() { # >FILE
 	OVF
 }
 
-# one FILE [FILE-ATTRIBUTES [DISK-ATTRIBUTES]]: x.ovf with that for its disk.
+# one FILE [FILE-ATTRIBUTES [DISK-ATTRIBUTES]]: writes x.ovf with FILE as its disk.
 one() {
 	begin
 	file "$1" "${2-}"
 	disk 1 "${3-}"
 	describe >x.ovf
 }
-# packed FILE...: x.ova of x.ovf and these.
+# packed FILE...: creates x.ova of x.ovf and these files.
 packed() { tar --format="${TAR_FORMAT:-gnu}" -cf x.ova x.ovf "$@"; }
-shows() { check "$1" matches x.ova "${2:-src}"; } # WHAT [REFERENCE]
+shows() { check "$1" matches x.ova "${2:-src}"; } # NAME [REFERENCE]
 
 # Disks of every format, in an archive and beside a descriptor.
-try_format() { # WHAT FILE QEMU-IMG-OPTION...
+try_format() { # NAME FILE QEMU-IMG-OPTION...
 	local what=$1 file=$2
 	shift 2
 	qemu-img convert -q -f raw "$@" src "$file"
@@ -70,8 +70,8 @@ qemu-img convert -q -f raw -O vmdk -o subformat=twoGbMaxExtentFlat src d.vmdk
 one d.vmdk
 packed d.vmdk d-f001.vmdk
 shows "a VMDK of two members"
-check "an overlay of one is refused" refused x.ova 'overlay cannot be based on a disk in a package' -o cow
-check "also into a file" eval 'refused x.ova "copy the disk out" -o "cow=$W/cow.qcow2" && [ ! -e cow.qcow2 ]'
+check "a COW overlay on a package is refused" refused x.ova 'overlay cannot be based on a disk in a package' -o cow
+check "cow=FILE on a package is refused and leaves no file" eval 'refused x.ova "copy the disk out" -o "cow=$W/cow.qcow2" && [ ! -e cow.qcow2 ]'
 check "a VMDK of two files" matches x.ovf src
 packed d.vmdk
 check "a VMDK whose extent is not in the archive" refused x.ova '"d-f001.vmdk" is not in the archive'
@@ -97,16 +97,16 @@ echo junk >d2 && cp --remove-destination d2 d.vmdk && tar -rf x.ova d.vmdk
 shows "of two members of one name the first"
 ln -f vm/d.vmdk d.vmdk
 tar -cf noname x.ovf d.vmdk
-check "an archive of another name" matches noname src
+check "an archive without a suffix" matches noname src
 tar -cf vm.tar d.vmdk x.ovf
-check "also with the descriptor last" matches vm.tar src
+check "an archive named .tar with the descriptor last" matches vm.tar src
 tar -cf no.tar d.vmdk
-check "without one it is a tar archive" refused no.tar 'a tar archive'
+check "an archive without a descriptor" refused no.tar 'a tar archive'
 tar -b 1 -cf x.ova x.ovf d.vmdk
 truncate -s -1024 x.ova
 shows "an archive without an end"
 truncate -s -4096 x.ova
-check "a disk cut short" refused x.ova 'x.ova: header at [0-9]+: member "d.vmdk" has'
+check "a truncated disk" refused x.ova 'x.ova: header at [0-9]+: member "d.vmdk" has'
 long=$(printf 'n%.0s' {1..200}).vmdk
 ln -f d.vmdk "$long"
 one "$long"
@@ -136,7 +136,7 @@ check "a sparse member" refused x.ova '"hole" is a sparse member'
 tar -S --format=posix -cf x.ova x.ovf hole d.vmdk
 check "a sparse member of pax" refused x.ova 'a sparse member'
 
-# More than 8 GiB: tar's own header, over a disk that is mostly a hole.
+# More than 8 GiB: only the header is made by tar; the data of the disk is mostly a hole.
 one d.raw '' "$plain"
 huge=$((9 << 30))
 truncate -s 0 big.raw && truncate -s $huge big.raw
@@ -152,7 +152,7 @@ for format in gnu posix; do
 	for part in x.ovf d.raw; do
 		tar --format=$format -cf - $part 2>/dev/null | head -c 4096 >head.$part
 	done
-	# The descriptor as a whole; then as many blocks as stand before the data.
+	# The complete descriptor, then the header blocks of the disk.
 	[ $format = gnu ] && n=512 || n=1536
 	tar --format=$format -b 1 -cf x.ova x.ovf
 	truncate -s -1024 x.ova
@@ -166,7 +166,7 @@ done
 rm -f big.raw d.raw x.ova
 
 # Descriptors.
-states() { # WHAT DISK-ATTRIBUTES [WARNING]
+states() { # NAME DISK-ATTRIBUTES [WARNING]
 	one d.vmdk '' "$2"
 	packed d.vmdk
 	mkdir -p mnt
@@ -208,7 +208,7 @@ packed d.vmdk
 check "a disk above the archive" refused x.ova 'outside the archive'
 mkdir -p deep && mv x.ovf deep
 check "a disk above the descriptor" refused deep/x.ovf "lies outside the image's directory"
-check "but where it is allowed" matches deep/x.ovf src -o allow="$W"
+check "a disk above the descriptor, with allow=" matches deep/x.ovf src -o allow="$W"
 { describe; head -c 17M /dev/zero; } >x.ovf
 packed d.vmdk
 check "a descriptor of 17 MB" refused x.ova 'bytes of text, more than'
@@ -216,11 +216,11 @@ awk 'BEGIN { print "<?xml version=\"1.0\"?><!DOCTYPE x [<!ENTITY a0 \"aaaaaaaaaa
 	for (i = 1; i < 30; i++) printf "<!ENTITY a%d \"&a%d;&a%d;\">\n", i, i - 1, i - 1
 	print "]><Envelope>&a29;</Envelope>" }' >x.ovf
 packed d.vmdk
-check "entities that grow" refused x.ova 'document type'
+check "recursive entities" refused x.ova 'document type'
 echo '<!DOCTYPE x SYSTEM "http://127.0.0.1:9/x"><Envelope/>' >x.ovf
-check "a document type elsewhere" refused x.ovf 'document type'
+check "an external document type" refused x.ovf 'document type'
 
-# Names in disks.
+# Names in the images of a package.
 secret=$W/secret.raw
 head -c 65536 src >"$secret"
 mkdir -p below && cd below || exit 1
@@ -251,7 +251,7 @@ for more in 'ovf:compression="gzip"' ''; do
 	one d.vmdk.gz "$more"
 	packed d.vmdk.gz
 	shows "a gzip'ed disk${more:+, declared}"
-	check "and beside a descriptor" matches x.ovf src
+	check "a gzip'ed disk${more:+, declared}, beside a descriptor" matches x.ovf src
 done
 split -b 400k --filter='gzip -n' src parts- >members.gz
 one members.gz 'ovf:compression="gzip"' "$plain"
@@ -260,14 +260,14 @@ shows "gzip members one after another"
 { gzip -1 -c src; head -c 700 /dev/zero; } >padded.gz
 one padded.gz '' 'ovf:format="x"'
 packed padded.gz
-check "bytes of unknown meaning" refused x.ova 'not a disk image'
+check "a file of an unknown format" refused x.ova 'not a disk image'
 gzip -n -c src >whole.gz
 for damage in cut flip; do
 	cp whole.gz bad.gz
 	if [ $damage = cut ]; then truncate -s -1 bad.gz; else poke bad.gz 100000 "$(xxd -p -s 100000 -l 1 bad.gz | tr 0-9a-f 1-9a-f0)"; fi
 	one bad.gz 'ovf:compression="gzip"' "$plain"
 	packed bad.gz
-	check "a compressed disk that is damaged: $damage" refused x.ova 'bad.gz: gzip data: '
+	check "a damaged compressed disk: $damage" refused x.ova 'bad.gz: gzip data: '
 done
 
 # Chunks.
@@ -277,11 +277,11 @@ size="ovf:size=\"$(stat -c %s d.vmdk)\""
 one d.vmdk "ovf:chunkSize=\"204800\" $size"
 packed "${chunks[@]}"
 shows "chunks (${#chunks[@]})"
-check "and beside a descriptor" matches x.ovf src
+check "chunks beside a descriptor" matches x.ovf src
 packed "${chunks[0]}" "${chunks[@]:2}"
-check "a chunk is missing" refused x.ova '000000001, is missing'
+check "a missing chunk" refused x.ova '000000001, is missing'
 packed "${chunks[@]:1}"
-check "the first is missing" refused x.ova 'd.vmdk" is not in the archive'
+check "a missing first chunk" refused x.ova 'd.vmdk" is not in the archive'
 rm -f d.vmdk.0*
 split -b 100k -d -a 9 d.vmdk.gz d.vmdk.gz.
 one d.vmdk.gz 'ovf:chunkSize="102400" ovf:compression="gzip"'
@@ -289,26 +289,26 @@ packed d.vmdk.gz.0*
 shows "compressed and then cut"
 rm -f d.vmdk.gz.0*
 
-# Names with a number of which the descriptor tells nothing: chunks, or the images of snapshots.
+# Numbered names without chunkSize in the descriptor: chunks, or the images of snapshots.
 split -b 200k -d -a 9 d.vmdk d.vmdk.
 one d.vmdk
 packed d.vmdk.0*
 shows "chunks that are not declared"
 mv d.vmdk away.vmdk
-check "and beside a descriptor" matches x.ovf src
+check "undeclared chunks beside a descriptor" matches x.ovf src
 mkdir -p listed && ln -f x.ovf d.vmdk.0* listed
 only_the_package() { [ "$(ls "$1")" = x.ovf ] && same "$1/x.ovf/disk.raw" src; }
-check "which hides them in a directory" on_mount listed only_the_package
+check "undeclared chunks in a directory are not listed" on_mount listed only_the_package
 mv away.vmdk d.vmdk
 packed d.vmdk.000000000 d.vmdk.000000002
-check "one of which is missing" refused x.ova '000000001, is missing'
+check "a missing undeclared chunk" refused x.ova '000000001, is missing'
 one d.vmdk "$size"
 packed d.vmdk.000000000
-check "or all after the first" refused x.ova '000000001, is missing'
+check "only the first undeclared chunk" refused x.ova '000000001, is missing'
 one d.vmdk
 truncate -s 100k d.vmdk.000000001
 packed d.vmdk.0*
-check "and one of which is cut" refused x.ova 'a chunk of 102400 bytes'
+check "a truncated undeclared chunk" refused x.ova 'a chunk of 102400 bytes'
 rm -f d.vmdk.0*
 qemu-img convert -q -f raw -O vmdk -o subformat=streamOptimized zeroes.img d.vmdk.000000000 2>/dev/null ||
 	{ truncate -s 9M zeroes.img; qemu-img convert -q -f raw -O vmdk -o subformat=streamOptimized zeroes.img d.vmdk.000000000; }
@@ -319,38 +319,38 @@ packed d.vmdk.0*
 shows "images of snapshots, of which the last counts"
 rm -f d.vmdk.0*
 
-# Prefixes that nobody declared, as of extensions that were cut out of a descriptor.
+# XML prefixes without a declaration, in a descriptor from which a vendor's declarations were removed.
 one d.vmdk 'vmw:note="x"' 'vbox:uuid="y"'
 sed -i 's/ xmlns:rasd="[^"]*"//; s/ xmlns:ovf="[^"]*"//' x.ovf
 packed d.vmdk
 shows "undeclared prefixes"
 
-# The archive as a whole compressed.
+# Compressed archives.
 one d.vmdk
 packed d.vmdk
 gzip -n -c x.ova >whole.ova
-check "an archive that is compressed" matches whole.ova src
+check "a compressed archive" matches whole.ova src
 for name in whole.ova.gz whole.tar.gz whole.tgz anything; do
 	ln -f whole.ova $name
-	check "and called $name" matches $name src
+	check "a compressed archive named $name" matches $name src
 done
 mkdir -p shelf && ln -f whole.ova whole.ova.gz shelf
 both_are_shown() { [ "$(echo $(ls "$1"))" = "whole.ova whole.ova.gz" ] && same "$1/whole.ova/disk.raw" src && same "$1/whole.ova.gz/disk.raw" src; }
 mount_with=(-o sandbox=strict)
 [ -z "$sanitized" ] || mount_with=()
-check "and in a directory" on_mount shelf both_are_shown
+check "compressed archives in a directory" on_mount shelf both_are_shown
 mount_with=()
 truncate -s -10000 whole.ova
-check "and damaged" refused whole.ova 'whole.ova: gzip data: '
+check "a damaged compressed archive" refused whole.ova 'whole.ova: gzip data: '
 tar -czf no.tgz src2 2>/dev/null || { some_data src2 1M; tar -czf no.tgz src2; }
-check "an archive without a descriptor is a gzip file" refused no.tgz 'a gzip file'
+check "a compressed archive without a descriptor" refused no.tgz 'a gzip file'
 gzip -n -c d.vmdk >d.vmdk.gz
 one d.vmdk.gz
 packed d.vmdk.gz
 gzip -n -c x.ova >whole.ova
-check "compressed twice" matches whole.ova src
+check "a compressed disk in a compressed archive" matches whole.ova src
 
-# The manifest, which nobody reads before he is asked.
+# The manifest is verified only when the attribute is read.
 verdict() { getfattr --only-values -n user.vdisk.manifest "$1/${2-disk.raw}" 2>/dev/null; }
 says() { [[ $(verdict "$2") == $1 ]] || { verdict "$2"; return 1; }; } # PATTERN MOUNT
 digest() { "${1}sum" "$2" | cut -d ' ' -f 1; }
@@ -359,53 +359,53 @@ for alg in sha1 sha256 sha512; do
 	for f in x.ovf d.vmdk; do printf '%s(%s)= %s\n' ${alg^^} $f "$(digest $alg $f)"; done >x.mf
 	packed x.mf d.vmdk
 	check "a manifest of $alg" on_mount x.ova says ok
-	check "beside a descriptor" on_mount x.ovf says ok
+	check "a manifest of $alg beside a descriptor" on_mount x.ovf says ok
 done
 printf 'SHA256 (d.vmdk)=%s\r\n' "$(digest sha256 d.vmdk | tr a-f A-F)" >x.mf
 tar -cf x.ova x.ovf d.vmdk x.mf
-check "in another spelling" on_mount x.ova says ok
+check "a manifest with other blanks, letters and line ends" on_mount x.ova says ok
 echo "SHA256(d.vmdk)= $(digest sha256 src)" >x.mf
 packed x.mf d.vmdk
 check "a wrong digest" on_mount x.ova says 'wrong: d.vmdk: its SHA256 is *'
 shows "which keeps nobody from reading"
 echo "SHA256(x.ovf)= $(digest sha256 x.ovf)" >x.mf
 packed x.mf d.vmdk
-check "a disk that it does not list" on_mount x.ova says 'wrong: d.vmdk: the manifest does not*'
+check "a disk that is not in the manifest" on_mount x.ova says 'wrong: d.vmdk: the manifest does not*'
 packed d.vmdk
 has_no_verdict() { ! verdict "$1" >/dev/null; }
-check "none" on_mount x.ova has_no_verdict
+check "no manifest" on_mount x.ova has_no_verdict
 one d.vmdk.gz
 echo "SHA256(d.vmdk.gz)= $(digest sha256 d.vmdk.gz)" >x.mf
 packed x.mf d.vmdk.gz
 mount_with=(-o sandbox=strict)
 [ -z "$sanitized" ] || mount_with=()
-check "what is digested is what is stored" on_mount x.ova says ok
+check "the digest is that of the compressed file" on_mount x.ova says ok
 mount_with=()
 one child.vmdk
 for f in child.vmdk base.vmdk; do echo "SHA1($f)= $(digest sha1 $f)"; done >x.mf
 packed x.mf child.vmdk base.vmdk
-check "parents are told of" on_mount x.ova says ok
+check "the manifest covers parents" on_mount x.ova says ok
 sed -i '/base/s/= ./= g/' x.mf
 packed x.mf child.vmdk base.vmdk
-check "a manifest that cannot be read" on_mount x.ova has_no_verdict
+check "a damaged manifest" on_mount x.ova has_no_verdict
 sed -i '/base/s/= g.*/= 0000000000000000000000000000000000000000/' x.mf
 packed x.mf child.vmdk base.vmdk
-check "a parent that is wrong" on_mount x.ova says 'wrong: base.vmdk: *'
-is_told() {
+check "a parent with a wrong digest" on_mount x.ova says 'wrong: base.vmdk: *'
+package_is_named() {
 	jq -e ".package == \"$W/x.ova\" and .filename == \"$W/x.ova:child.vmdk\"" "$1/info.json" >/dev/null &&
 		[ "$(getfattr --only-values -n user.vdisk.package "$1/disk.raw")" = "$W/x.ova" ] &&
 		! getfattr -d "$1/disk.raw" | grep manifest
 }
-check "info.json and attributes tell of the package" on_mount x.ova is_told
+check "info.json and attributes name the package" on_mount x.ova package_is_named
 
-# The archive itself.
-check "its bytes as they are" matches x.ova x.ova -o format=raw
+# The archive as a raw file.
+check "format=raw shows the archive" matches x.ova x.ova -o format=raw
 qemu-img create -q -f raw -o preallocation=off zeroes.raw 8M
 one zeroes.raw '' "$plain"
 packed zeroes.raw
 cp --sparse=always x.ova s.ova && mv s.ova x.ova
 is_hole() { [ "$(stat -c %b "$1/disk.raw")" -lt 64 ]; }
-check "holes in an archive are holes in its disk" on_mount x.ova is_hole
+check "a hole in an archive is a hole in its disk" on_mount x.ova is_hole
 some_data src2 4M
 one src2 '' "$plain"
 packed src2
@@ -413,7 +413,7 @@ at=$(grep -abo 'lonely 2' x.ova | head -n 1 | cut -d : -f 1)
 at=$((at - 2 * 1048576))
 mount_image x.ova mnt
 truncate -s $((at + 1048576 + 8192)) x.ova
-check "what is left of a cut archive" cmp -n 1048576 mnt/disk.raw src2
+check "a truncated archive: the data before the end" cmp -n 1048576 mnt/disk.raw src2
 fails_behind() { ! dd if=mnt/disk.raw of=/dev/null bs=64K skip=32 count=1 status=none; }
-check "and what is not" fails_behind
+check "a truncated archive: EIO after the end" fails_behind
 unmount mnt

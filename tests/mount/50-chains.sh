@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: LGPL-2.1-or-later
-# Backing chains: mixed formats, each layer on its own, parents that moved or stay closed, depth.
+# Backing chains: mixed formats, each image by itself, moved and left out parents, depth, loops.
 . "${0%/*}/functions.sh"
 . "$here/images.sh"
 requires qemu-img qemu-io jq
@@ -13,7 +13,7 @@ layer() {
 	qemu-img create -q -f "$4" -b "$2" -F "$3" ${5:+-o "$5"} "$1" &&
 		scribble "$4" "$1" $size 65536 "$(seed_of "$1")" 6 wwz
 }
-# layers MOUNT FILE...: chain/ shows just these, each as qemu-img reads it.
+# layers MOUNT FILE...: chain/ shows exactly these images, each with the bytes that qemu-img reads.
 layers() {
 	local dir=$1 n=0 f
 	shift
@@ -27,7 +27,7 @@ layers() {
 	reference "$1" layer.ref
 	same "$dir/disk.raw" layer.ref
 }
-with_mount_first() { # FILE COMMAND [ARGUMENT...]: on_mount, but the mount is the first argument
+with_mount_first() { # FILE COMMAND [ARGUMENT...]: like on_mount, with the mount as first argument
 	local image=$1 dir status
 	shift
 	dir=$(mktemp -d "$W/m.XXXXXX")
@@ -50,16 +50,16 @@ layer delta.vmdk flat.vmdk vmdk vmdk
 layer delta2.vmdk delta.vmdk vmdk vmdk zeroed_grain=on
 layer a.qcow2 delta2.vmdk vmdk qcow2 cluster_size=4k
 layer b.qcow2 a.qcow2 qcow2 qcow2
-check "qcow2 on deltas of VMDK" with_mount_first b.qcow2 layers b.qcow2 a.qcow2 delta2.vmdk delta.vmdk flat.vmdk
+check "qcow2 on VMDK deltas" with_mount_first b.qcow2 layers b.qcow2 a.qcow2 delta2.vmdk delta.vmdk flat.vmdk
 
-# Every layer may have another size: what lies behind the end of one in the middle is zero, not the
-# base's.
+# Images of a chain may differ in size: after the end of a shorter one, an overlay reads zeroes, not its backing
+# file's data.
 qemu-img create -q -f qcow2 -b base.raw -F raw short.qcow2 1000448
 qemu-img create -q -f qcow2 -b short.qcow2 -F qcow2 tall.qcow2 8M
 qemu-io -f qcow2 -c 'write -P 4 7M 64k' tall.qcow2 >/dev/null
-check "a short layer in the middle" with_mount_first tall.qcow2 layers tall.qcow2 short.qcow2 base.raw
+check "a shorter image in the middle of a chain" with_mount_first tall.qcow2 layers tall.qcow2 short.qcow2 base.raw
 
-# Snapshots of a layer belong to the layer.
+# The snapshots of a backing file are shown in its directory of chain/.
 qemu-img create -q -f qcow2 -b base.raw -F raw mid.qcow2
 qemu-io -f qcow2 -c 'write -P 5 0 64k' mid.qcow2 >/dev/null
 qemu-img snapshot -c before mid.qcow2
@@ -69,9 +69,9 @@ reference mid.qcow2 before.ref -l before
 layers_snapshot() {
 	same "$1/chain/1-mid.qcow2/snapshots/before/disk.raw" before.ref && [ ! -e "$1/snapshots" ]
 }
-check "a layer's snapshots" on_mount top.qcow2 layers_snapshot
+check "the snapshots of a backing file" on_mount top.qcow2 layers_snapshot
 
-# What info.json says of it.
+# The backing file in info.json.
 backing_keys() {
 	local keys='[.["backing-filename"], .["backing-filename-format"], .["full-backing-filename"]]'
 	[ "$(jq -c "$keys" "$1/info.json")" = "$(qemu-img info --output=json "$W/top.qcow2" | jq -c "$keys")" ] &&
@@ -80,7 +80,7 @@ backing_keys() {
 }
 check "info.json names the backing file" on_mount top.qcow2 backing_keys
 
-# -o nobacking: what the image itself stores is there; the rest is an error, never zeroes.
+# -o nobacking: allocated data can be read; the rest is EIO and never reads as zeroes.
 qemu-img create -q -f qcow2 -b base.raw -F raw alone.qcow2
 qemu-io -f qcow2 -c 'write -P 8 1M 1M' -c 'write -z 3M 1M' alone.qcow2 >/dev/null
 reference alone.qcow2 alone.ref
@@ -99,16 +99,16 @@ mv base.raw away/
 check "nobacking needs no backing file" on_mount alone.qcow2 only_its_own
 mount_with=()
 
-# Parents that moved.
-check "a missing parent is named, with a hint" refused alone.qcow2 'base\.raw'
-check "the hint" grep -q 'search=' refused.err
+# Moved parents.
+check "a missing parent is named" refused alone.qcow2 'base\.raw'
+check "the hint names search=" grep -q 'search=' refused.err
 check "search=" matches alone.qcow2 alone.ref -o search=away
 mkdir empty
-check "search=, twice" matches alone.qcow2 alone.ref -o search=empty -o search="$W/away"
-check "search= in vain" refused alone.qcow2 'base\.raw' -o search=empty
+check "two search= options" matches alone.qcow2 alone.ref -o search=empty -o search="$W/away"
+check "search= without the parent" refused alone.qcow2 'base\.raw' -o search=empty
 mv away/base.raw .
 
-# qcow never records the format of its backing file: the user says it, of each image.
+# qcow does not record the format of its backing file: parent_format= gives it, once for each image.
 qemu-img create -q -f qcow -b base.raw -F raw a.qcow
 qemu-img create -q -f qcow -b a.qcow -F qcow b.qcow
 qemu-img create -q -f qcow -b b.qcow -F qcow c.qcow
@@ -118,13 +118,13 @@ scribble qcow c.qcow $size 65536 "$(seed_of c)" 6 ww
 reference b.qcow b.ref
 reference c.qcow c.ref
 check "a chain of three qcow images" refused b.qcow 'a.qcow: it names a backing file itself'
-check "its hint" grep -q -e 'use -o parent_format=qcow' refused.err
-check "and what it helps" matches b.qcow b.ref -o parent_format=qcow
-check "of the first one only" refused c.qcow 'a.qcow: it names a backing file itself' -o parent_format=qcow
-check "or of two" matches c.qcow c.ref -o parent_format=qcow,parent_format=qcow
-check "vdisk has it, too" "$VDISK" compare -q -F raw --parent-format=qcow b.qcow b.ref
+check "the hint names parent_format=qcow" grep -q -e 'use -o parent_format=qcow' refused.err
+check "parent_format=qcow" matches b.qcow b.ref -o parent_format=qcow
+check "one parent_format= applies to the first parent only" refused c.qcow 'a.qcow: it names a backing file itself' -o parent_format=qcow
+check "two parent_format= options" matches c.qcow c.ref -o parent_format=qcow,parent_format=qcow
+check "vdisk has the option --parent-format" "$VDISK" compare -q -F raw --parent-format=qcow b.qcow b.ref
 
-# A deep chain is fine, a bottomless one is not.
+# The maximal depth.
 head -c 1048576 base.raw >1.raw
 qemu-img create -q -f qcow2 -u -b 1.raw -F raw 2.qcow2 1M
 for i in $(seq 3 257); do
@@ -133,10 +133,10 @@ done
 check "256 layers" matches 256.qcow2 1.raw
 check "257 layers" refused 257.qcow2 '256'
 
-# Round and round.
+# Loops.
 qemu-img create -q -f qcow2 -u -b y.qcow2 -F qcow2 x.qcow2 1M
 qemu-img create -q -f qcow2 -u -b x.qcow2 -F qcow2 y.qcow2 1M
-check "a chain that loops" refused x.qcow2 'loop'
+check "a chain with a loop" refused x.qcow2 'loop'
 qemu-img create -q -f qcow2 -u -b link.qcow2 -F qcow2 z.qcow2 1M
 ln -s z.qcow2 link.qcow2
-check "a chain that loops through a link" refused z.qcow2 'loop'
+check "a chain with a loop through a symbolic link" refused z.qcow2 'loop'

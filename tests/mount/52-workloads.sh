@@ -1,7 +1,6 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: LGPL-2.1-or-later
-# What people do with a disk that they can write to: file systems of several kinds through loop
-# devices, programs that verify what they wrote, mmap.
+# Workloads on a writable disk: file systems on loop devices, fio with verification, mmap.
 . "${0%/*}/functions.sh"
 requires qemu-img fio tar
 
@@ -18,7 +17,7 @@ new() { # FORMAT SIZE OPTION...
 	"$VDISK" create -q -f "$format" "$@" "disk.$format" "$size" && mount_image "disk.$format" mnt -o rw
 }
 
-# fio knows what it wrote where, and comes back to look.
+# fio verifies all data after it has written it.
 verified() { # FORMAT WORDS [OPTION...]
 	local format=$1 words=$2 status
 	new "$format" 48M "${@:3}" || return 1
@@ -34,10 +33,10 @@ for format in raw qcow2 vdi vmdk vpc vhdx; do
 	check "$format: verified by fio" verified $format "$many"
 done
 check "qcow2 with subclusters: verified by fio" verified qcow2 "$many" -o extended_l2=on
-check "qcow2: mapped" verified qcow2 "--ioengine=mmap --bs=4k --io_size=16M"
-check "vhdx: mapped" verified vhdx "--ioengine=mmap --bs=4k --io_size=16M"
+check "qcow2: written by mmap" verified qcow2 "--ioengine=mmap --bs=4k --io_size=16M"
+check "vhdx: written by mmap" verified vhdx "--ioengine=mmap --bs=4k --io_size=16M"
 
-# files_on FORMAT FS: made, filled by tar, trimmed, checked; once more after another mount.
+# files_on FORMAT FS: makes a file system, fills it by tar, trims it, checks it; reads it again after a new mount.
 files_on() {
 	local format=$1 fs=$2 status=0
 	new "$format" 512M || return 1
@@ -65,7 +64,7 @@ while read -r format fs; do
 	if ! is_root; then
 		skip "$fs on $format: needs root"
 	elif ! command -v "mkfs.$fs" >/dev/null || ! grep -qw "$fs" /proc/filesystems; then
-		skip "$fs on $format: not here"
+		skip "$fs on $format: not installed or not supported by the kernel"
 	else
 		check "$fs on $format" files_on "$format" "$fs"
 	fi

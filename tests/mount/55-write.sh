@@ -5,7 +5,7 @@
 . "$here/images.sh"
 requires qemu-img sfdisk mkfs.ext4 fsck.ext4 losetup fallocate xfs_io perl
 
-# Formats whose images are made by qemu-img and written here: format and options.
+# Prints the formats that can be written, with options of qemu-img.
 kinds() {
 	"$VDISKFS" --list-formats | awk '/(, |  )write(,|$)/ { print $1 }' | while read -r f; do
 		case $f in
@@ -18,7 +18,7 @@ kinds() {
 	done
 }
 
-# fails PATTERN COMMAND...: it does, and says why.
+# fails PATTERN COMMAND...: the command fails, with a message that matches.
 fails() {
 	local pattern=$1
 	shift
@@ -26,8 +26,8 @@ fails() {
 	grep -qE "$pattern" fails.err || { cat fails.err >&2; return 1; }
 }
 
-# The image agrees with the file ref, and nothing is wrong with it.
-judged() {
+# The image is equal to the file ref, and qemu-img check finds no error.
+equal_and_sound() {
 	local format=$1 image=$2
 	qemu-img compare -f "$format" -F raw "$image" ref >&2 || return 1
 	case $format in
@@ -36,7 +36,7 @@ judged() {
 	esac
 }
 
-# The same change to the disk and to the file beside it.
+# both COMMAND...: applies the same change to the mounted disk and to its reference.
 both() {
 	local f
 	for f in mnt/disk.raw ref; do
@@ -56,7 +56,7 @@ zero() {
 	esac # not all file systems have it
 }
 
-# Writes in all sizes, through the disk and through a partition, with holes and zeroes between.
+# Writes of all sizes, through the disk and through a partition, with holes and zeroes.
 scribble() {
 	both put 1 1234567 1 && both put 512 100 3 && both put 4096 700 9 && both put 65536 20 40 &&
 		both put 1000003 5 2 && both punch 1500000 900000 && both zero 2000000 70000 &&
@@ -65,8 +65,8 @@ scribble() {
 	dd if=some of=ref bs=4096 seek=$((256 + 3)) count=20 conv=notrunc status=none
 }
 
-# Room that is punched out is not stored.
-gives_room_back() {
+# Discarded data is deallocated.
+deallocates() {
 	local before after
 	sync mnt/disk.raw
 	before=$(stat -c %b mnt/disk.raw)
@@ -92,24 +92,24 @@ while read -r format options; do
 	check "$name: modes" [ "$(stat -c %a mnt/disk.raw)" = 644 ]
 	dd if=ref of=mnt/disk.raw bs=1M conv=notrunc status=none
 	check "$name: unmount" unmount mnt
-	check "$name: a copy" judged "$format" "$image"
+	check "$name: a copy" equal_and_sound "$format" "$image"
 
 	mount_image "$image" mnt -o rw
 	check "$name: scribble" scribble
 	check "$name: read back" same mnt/disk.raw ref
 	dd if=some of=mnt/disk.raw bs=1M seek=8 count=4 skip=1 conv=notrunc status=none
 	dd if=some of=ref bs=1M seek=8 count=4 skip=1 conv=notrunc status=none
-	check "$name: holes give room back" gives_room_back
-	check "$name: another mount is refused" refused "$image" "in use"
+	check "$name: holes are deallocated" deallocates
+	check "$name: another writable mount is refused" refused "$image" "in use"
 	check "$name: sync" sync mnt/disk.raw
 	unmount mnt
-	check "$name: after scribbling" judged "$format" "$image"
+	check "$name: compare and check" equal_and_sound "$format" "$image"
 	check "$name: a read-only mount" matches "$image" ref
 done < <(kinds)
 
-# What is written with O_DSYNC is there though the daemon dies, also past the kernel's pages.
+# Data written with O_DSYNC survives a kill of the daemon, even if the kernel has its pages cached.
 "$VDISK" create -q -f qcow2 synced.qcow2 24M
-dies() {
+survives_kill() {
 	local pids
 	mount_image synced.qcow2 mnt -o rw || return 1
 	pids=$(pids_of "$W/mnt")
@@ -119,9 +119,9 @@ dies() {
 	fusermount3 -u mnt
 	qemu-img convert -f qcow2 -O raw synced.qcow2 synced.raw && cmp -n $((2 << 20)) synced.raw some
 }
-check "O_DSYNC" dies
+check "O_DSYNC data survives kill -9" survives_kill
 
-# Zeroes take no room where there are none but zeroes.
+# Writing zeroes to unallocated clusters allocates nothing.
 "$VDISK" create -q -f qcow2 thin.qcow2 24M
 cp some full.raw
 dd if=/dev/zero of=full.raw bs=1M seek=2 count=20 conv=notrunc status=none
@@ -131,11 +131,11 @@ thin() {
 	local status=$?
 	unmount mnt && return $status
 }
-check "a copy with zeroes in it" thin
-check "takes no room for them" [ "$(stat -c %s thin.qcow2)" -lt 5000000 ]
-check "and is the disk" qemu-img compare -q -f qcow2 -F raw thin.qcow2 full.raw
+check "a copy of a file with zeroes" thin
+check "zeroes are not allocated" [ "$(stat -c %s thin.qcow2)" -lt 5000000 ]
+check "the copy is equal" qemu-img compare -q -f qcow2 -F raw thin.qcow2 full.raw
 
-# Where there is no room, whoever writes hears of it, at the latest when the file is closed.
+# If the host is full, the writer gets ENOSPC, at the latest at close.
 noise 5 1000000 >dense
 for i in 1 2 3 4 5 6 7 8 9; do cat dense; done >>dense.9
 if is_root; then
@@ -153,25 +153,25 @@ if is_root; then
 		umount host
 		return $status
 	}
-	for steps in 4k 1M; do check "no room on the host, $steps" full_host $steps; done
+	for steps in 4k 1M; do check "a full host, blocks of $steps" full_host $steps; done
 else
-	skip "no room on the host: needs root"
+	skip "a full host: needs root"
 fi
 
-# What only one format need show.
+# Cases that do not depend on the format.
 rm -f disk*
 new_ref
 cp ref disk.raw
 mount_image disk.raw mnt -o rw
-check "past the end" fails "No space left" dd if=some of=mnt/disk.raw bs=1M seek=24 count=1 conv=notrunc status=none
+check "a write after the end of the disk" fails "No space left" dd if=some of=mnt/disk.raw bs=1M seek=24 count=1 conv=notrunc status=none
 check "chown is refused" fails "not permitted" chown 4711 mnt/disk.raw
 check "info.json cannot be written" fails "Permission denied|Read-only" dd if=some of=mnt/info.json bs=1 count=1 conv=notrunc status=none
-check "no new files" fails "Read-only" touch mnt/new
-check "a longer disk" truncate -s 25M mnt/disk.raw
-check "its size" [ "$(stat -c %s mnt/disk.raw)" = $((25 << 20)) ]
-check "a shorter disk" truncate -s 24M mnt/disk.raw
-check "a partition keeps its size" fails "not supported" truncate -s 1M mnt/partitions/1.raw
-# What one writes the other reads next, though the kernel has read ahead.
+check "files cannot be created" fails "Read-only" touch mnt/new
+check "truncate grows the disk" truncate -s 25M mnt/disk.raw
+check "the size of the grown disk" [ "$(stat -c %s mnt/disk.raw)" = $((25 << 20)) ]
+check "truncate shrinks the disk" truncate -s 24M mnt/disk.raw
+check "a partition cannot be resized" fails "not supported" truncate -s 1M mnt/partitions/1.raw
+# A write is visible to a reader at once, although the kernel has read ahead.
 seen_at_once() { # SKIP
 	local status
 	exec 6<mnt/disk.raw
@@ -183,16 +183,16 @@ seen_at_once() { # SKIP
 	exec 6<&-
 	return $status
 }
-check "a reader sees what is written" seen_at_once 5
+check "a reader sees written data" seen_at_once 5
 exec 7>>mnt/disk.raw
-check "also while another only writes" seen_at_once 9
+check "a reader sees written data while another file is open for writing only" seen_at_once 9
 exec 7>&-
-check "and after that" seen_at_once 13
+check "a reader sees written data after that file was closed" seen_at_once 13
 check "cp onto the disk" cp some mnt/disk.raw
 check "copy_file_range within the mount" xfs_io -c "copy_range -s 512 -d $((22 << 20)) -l 1000000 mnt/partitions/1.raw" mnt/disk.raw
-check "what was copied" cmp -n 1000000 <(tail -c +$((1 + (1 << 20) + 512)) some) <(tail -c +$((1 + (22 << 20))) mnt/disk.raw)
-check "and copied over" cp some mnt/disk.raw
-check "it is the copy" same mnt/disk.raw some
+check "the copied range" cmp -n 1000000 <(tail -c +$((1 + (1 << 20) + 512)) some) <(tail -c +$((1 + (22 << 20))) mnt/disk.raw)
+check "cp over the copied range" cp some mnt/disk.raw
+check "the disk is equal to the copy" same mnt/disk.raw some
 cp ref mnt/disk.raw
 
 if is_root; then
@@ -208,14 +208,14 @@ if is_root; then
 	}
 	check "a file system on a loop device" used
 	check "fsck" fsck.ext4 -f -n mnt/partitions/1.raw
-	check "the disk shows the partition" cmp mnt/partitions/1.raw <(tail -c +$((1 + (1 << 20))) mnt/disk.raw | head -c $((20 << 20)))
+	check "the disk shows the file system of the partition" cmp mnt/partitions/1.raw <(tail -c +$((1 + (1 << 20))) mnt/disk.raw | head -c $((20 << 20)))
 	unmount mnt
 	check "fsck of the image" fsck.ext4 -f -n "disk.raw?offset=1048576"
 else
 	unmount mnt
 fi
 
-# A reader that was there before sees what is written.
+# A partition that was already open shows data written to the disk.
 byte_is() { [ "$(dd if=mnt/partitions/1.raw bs=1 count=1 status=none | xxd -p)" = "0$1" ]; }
 reader_sees() {
 	local i status=0
@@ -229,28 +229,28 @@ reader_sees() {
 	return $status
 }
 mount_image disk.raw mnt -o rw
-check "partitions show what the disk was given" reader_sees
+check "an open partition shows data written to the disk" reader_sees
 unmount mnt
 
-# Room that is asked for is there, in the image and on the host; what is read stays as it was.
+# fallocate allocates clusters in the image and blocks on the host; the contents do not change.
 allocates() {
 	local format=$1 status=0
-	"$VDISK" create -q -f "$format" "room.$format" 24M
-	mount_image "room.$format" mnt -o rw,format="$format" || return 1
+	"$VDISK" create -q -f "$format" "reserved.$format" 24M
+	mount_image "reserved.$format" mnt -o rw,format="$format" || return 1
 	printf 'abc' | dd of=mnt/disk.raw bs=1 seek=3000000 conv=notrunc status=none
 	fallocate -o 1M -l 8M mnt/disk.raw && sync mnt/disk.raw || status=1
-	[ $(($(stat -c '%b * 512' "room.$format"))) -ge $((8 << 20)) ] || status=1
+	[ $(($(stat -c '%b * 512' "reserved.$format"))) -ge $((8 << 20)) ] || status=1
 	{ head -c 3000000 /dev/zero && printf abc && head -c $((24 * 1048576 - 3000003)) /dev/zero; } |
 		cmp - mnt/disk.raw || status=1
 	fails 'unsupported|not supported' fallocate -n -o 20M -l 8M mnt/disk.raw || status=1
 	unmount mnt || status=1
-	rm -f "room.$format"
+	rm -f "reserved.$format"
 	return $status
 }
-for format in raw qcow2 vmdk vdi vpc vhdx; do check "$format: fallocate makes room" allocates $format; done
+for format in raw qcow2 vmdk vdi vpc vhdx; do check "$format: fallocate allocates" allocates $format; done
 
-# A write that is answered before it fails: the next fsync of the image says so, whichever file it is
-# of, and whatever has become of the one that wrote.
+# A write with an early reply that fails afterwards: every open file of the image gets the error once by fsync,
+# even if it was opened after the write.
 late_error() {
 	local status=0
 	"$VDISK" create -q -f qcow2 late.qcow2 24M
@@ -267,9 +267,9 @@ late_error() {
 	unmount mnt || status=1
 	return $status
 }
-check "a late error is told by fsync" late_error
+check "fsync reports the error of an earlier write" late_error
 
-# The daemon is told to end: all is there.
+# SIGTERM flushes all data.
 mount_image disk.raw mnt -o rw
 dd if=some of=mnt/disk.raw bs=1M count=3 conv=notrunc status=none
 dd if=some of=ref bs=1M count=3 conv=notrunc status=none
@@ -278,8 +278,8 @@ ends_by_signal() {
 	pid=$(daemon_of "$W/mnt")
 	kill -TERM "$pid" && "$await_exit" "$patience" "$pid" && head -c $((3 << 20)) disk.raw | cmp - <(head -c $((3 << 20)) ref)
 }
-check "SIGTERM" ends_by_signal
+check "SIGTERM flushes all data" ends_by_signal
 ! mountpoint -q mnt || unmount mnt
 
 qemu-img create -q -f qed disk.qed 1M
-check "a format that cannot be written" refused disk.qed "cannot be written to" -o rw
+check "a format that is read-only" refused disk.qed "cannot be written to" -o rw

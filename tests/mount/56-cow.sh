@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: LGPL-2.1-or-later
-# Writing beside an image: overlays that are gone with the mount, and those that stay.
+# COW overlays: temporary ones that end with the mount, and files that are kept.
 . "${0%/*}/functions.sh"
 . "$here/images.sh"
 requires qemu-img sha256sum
@@ -9,7 +9,7 @@ some_data whole 6M
 mkdir temp
 export TMPDIR=$W/temp
 
-# A new byte in the disk, and in the file beside it.
+# Changes the mounted disk and its reference.
 scribble() {
 	local f
 	for f in "$1/disk.raw" ref; do
@@ -18,7 +18,7 @@ scribble() {
 }
 untouched() { sha256sum -c --quiet base.sum; }
 
-# throw_away IMAGE FORMAT: the image is as it was, and nothing else is left.
+# throw_away IMAGE FORMAT: writes through a temporary overlay, which has no name and leaves no file.
 throw_away() {
 	mount_image "$1" mnt -o "cow,format=$2" || return 1
 	scribble mnt 0 && same mnt/disk.raw ref
@@ -29,7 +29,7 @@ throw_away() {
 	return $status
 }
 
-# keep IMAGE FORMAT: QEMU reads the overlay; it is taken up again; and it can be committed.
+# keep IMAGE FORMAT: QEMU reads the overlay, and a second mount continues it.
 keep() {
 	local image=$1 format=$2
 	mount_image "$image" mnt -o "format=$format,cow=$W/over.qcow2" && scribble mnt 10 && unmount mnt || return 1
@@ -47,10 +47,10 @@ for format in raw qcow2 vdi vmdk vpc vhdx qed; do
 	qemu-img convert -f raw -O "$format" "${options[@]}" whole "base.$format" || { fail "$format: no image"; continue; }
 	sha256sum "base.$format" >base.sum
 	cp whole ref
-	check "$format: an overlay that is thrown away" throw_away "base.$format" "$format"
-	check "$format: the image is as it was" untouched
+	check "$format: a temporary overlay" throw_away "base.$format" "$format"
+	check "$format: the image did not change" untouched
 	cp whole ref
-	check "$format: an overlay that is kept" keep "base.$format" "$format"
+	check "$format: an overlay file" keep "base.$format" "$format"
 done
 
 qemu-img convert -f raw -O qcow2 whole first.qcow2
@@ -58,14 +58,14 @@ qemu-img convert -f raw -O qcow2 whole second.qcow2
 mount_image first.qcow2 mnt -o "cow=$W/of-first.qcow2" && unmount mnt
 check "an overlay of another image" refused second.qcow2 "no overlay of .*second.qcow2" -o "cow=$W/of-first.qcow2"
 cp whole precious.txt
-check "a file that is no overlay" refused first.qcow2 "precious.txt" -o "cow=$W/precious.txt"
-check "it is as it was" cmp precious.txt whole
-check "no such directory" refused first.qcow2 "No such file" -o "cow=$W/nowhere/over.qcow2"
-check "a directory for nameless ones that is not there" env TMPDIR=/no/where bash -c \
+check "a file that is not an overlay" refused first.qcow2 "precious.txt" -o "cow=$W/precious.txt"
+check "a file that is not an overlay does not change" cmp precious.txt whole
+check "cow= in a missing directory" refused first.qcow2 "No such file" -o "cow=$W/nowhere/over.qcow2"
+check "a missing TMPDIR is named" env TMPDIR=/no/where bash -c \
 	'! "$0" -o cow "$1" "$2" 2>&1 | grep -v "/no/where"' "$VDISKFS" "$W/first.qcow2" "$W/mnt"
 qemu-img snapshot -c before first.qcow2
 mount_image first.qcow2 mnt -o cow
-check "the image is a layer below the overlay" [ -d mnt/chain/1-first.qcow2/snapshots/before ]
+check "the image is the second of the chain" [ -d mnt/chain/1-first.qcow2/snapshots/before ]
 writes_below() { printf x | dd of=mnt/chain/1-first.qcow2/disk.raw conv=notrunc status=none; }
-check_not "its disk is not written" writes_below
+check_not "the image below the overlay cannot be written" writes_below
 unmount mnt

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: LGPL-2.1-or-later
-# A directory of images that can be written: each by itself, and opened for that only when need be.
+# A writable directory of images: each image is opened for writing only when it is written to.
 . "${0%/*}/functions.sh"
 . "$here/images.sh"
 . "$here/hostile.sh"
@@ -26,19 +26,19 @@ write_all() {
 	done
 	put full 3 50 && put full 100 7
 }
-check "each of them" write_all
+check "writes to an image of each format" write_all
 agree() {
 	local d
 	for d in $disks; do cmp mnt/$d/disk.raw full || return 1; done
 }
-check "and is read back" agree
+check "the images read back" agree
 no_exports() { [ ! -e mnt/a.qcow2/export ] && [ -e mnt/a.qcow2/snapshots/one/export/a.qcow2-one-export.vdi ]; }
-check "what can change has no exports, what cannot has" no_exports
-check_not "snapshots are not written" put mnt/a.qcow2/snapshots/one/disk.raw 0 1
+check "a writable image has no exports, its snapshots have" no_exports
+check_not "a snapshot cannot be written" put mnt/a.qcow2/snapshots/one/disk.raw 0 1
 cannot() { ! put mnt/old.qcow/disk.raw 0 1 2>err && grep -q 'Read-only' err && cmp mnt/old.qcow/disk.raw zeroes; }
-check "nor what of its format can only be read" cannot
+check "an image of a read-only format cannot be written" cannot
 over() { cmp mnt/over.qcow2/disk.raw full && put mnt/over.qcow2/disk.raw 1 1 && cmp -s mnt/over.qcow2/disk.raw some; [ $? = 1 ]; }
-check "an overlay and its base" over
+check "writes to an overlay do not change its backing file" over
 busy() {
 	local status
 	exec 9<mnt/over.qcow2/chain/1-a.raw/disk.raw
@@ -47,7 +47,7 @@ busy() {
 	exec 9<&-
 	return $status
 }
-check "but not a base that is read" busy
+check "a backing file that is open for reading cannot be written" busy
 readers() {
 	local status
 	eventually qemu-io -f vdi -c 'write 0 1' vms/a.vdi >/dev/null || return 1
@@ -57,7 +57,7 @@ readers() {
 	exec 9<&-
 	put mnt/a.vdi/disk.raw 0 1 && [ $status = 0 ]
 }
-check "nor what somebody reads, until he is done" readers
+check "an image that is open for reading cannot be written until it is closed" readers
 in_use() {
 	local pid status
 	cmp mnt/a.vmdk/disk.raw full && eventually qemu-io -f vmdk -c 'read 0 1' vms/a.vmdk >/dev/null || return 1
@@ -65,28 +65,28 @@ in_use() {
 	pid=$COPROC_PID
 	echo length >&"${COPROC[1]}"
 	read -r -t "$patience" -u "${COPROC[0]}"
-	! put mnt/a.vmdk/disk.raw 0 1 2>err && grep -E 'busy|Read-only' err # as it was known, or not
+	! put mnt/a.vmdk/disk.raw 0 1 2>err && grep -E 'busy|Read-only' err # depends on whether the image is still open read-only
 	status=$?
 	kill "$pid"
 	wait "$pid" 2>/dev/null
 	return $status
 }
-check "what another program has" in_use
+check "an image that another program uses cannot be written" in_use
 closed() { eventually qemu-img compare -q -f qcow2 -F raw vms/a.qcow2 full && qemu-img check -q vms/a.qcow2; }
-check "given up once it is idle" closed
+check "an idle image is closed and QEMU's lock is free" closed
 unmount mnt
 
-judged() {
+equal_and_sound() {
 	local d
 	put full 0 1 && qemu-img compare -q -f vdi -F raw vms/a.vdi full || return 1
 	qemu-img check -q vms/a.vdi && qemu-img check -q vms/a.vhdx && qemu-img check -q vms/a.vmdk
 }
-check "as others read them" judged
+check "qemu-img reads and checks the images" equal_and_sound
 strict() {
 	local status=0
 	mount_image vms mnt -o rw,sandbox=strict || return 1
 	put mnt/a.vhdx/disk.raw 0 1 || status=1
 	unmount mnt && [ $status = 0 ] && qemu-img compare -q -f vhdx -F raw vms/a.vhdx full
 }
-[ -n "$sanitized" ] || check "in the strictest sandbox" strict
-check "no cow of a directory" refused vms 'cow is for one image' -o cow
+[ -n "$sanitized" ] || check "sandbox=strict" strict
+check "-o cow of a directory is refused" refused vms 'cow is for one image' -o cow

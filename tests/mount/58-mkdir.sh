@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: LGPL-2.1-or-later
-# Images that are made by mkdir in a directory of images, and filled by cp, dd, rsync, tar.
+# Images that mkdir creates in a mounted directory, filled by cp, dd, rsync and tar.
 . "${0%/*}/functions.sh"
 . "$here/images.sh"
 . "$here/hostile.sh"
@@ -8,9 +8,9 @@ requires qemu-img setfattr getfattr tar rsync sfdisk xfs_io
 
 formats="raw qcow2 vdi vmdk vhd vhdx"
 holds() { [ "$(stat -c %s "$1")" = "$(stat -c %s "$2")" ] && cmp "$1" "$2"; }
-# Disks are whole sectors, but for raw ones.
+# All formats but raw round the size up to sectors.
 whole() { case $1 in *raw*) echo odd ;; *) echo even ;; esac; }
-judged() {
+equal_and_sound() {
 	local format=${1##*.}
 	case $format in
 	vhd) format=vpc ;;
@@ -33,46 +33,46 @@ tar cSf odd.tar --transform 's/odd/disk.raw/' odd
 
 mount_image vms mnt -o rw,idle=1 || exit 1
 for f in $formats; do
-	check "$f: a new one is empty" eval 'mkdir mnt/cp.$f && [ "$(stat -c %s mnt/cp.$f/disk.raw)" = 0 ] && [ -z "$(cat mnt/cp.$f/disk.raw)" ]'
+	check "$f: a new image is empty" eval 'mkdir mnt/cp.$f && [ "$(stat -c %s mnt/cp.$f/disk.raw)" = 0 ] && [ -z "$(cat mnt/cp.$f/disk.raw)" ]'
 	check "$f: cp" eval 'cp odd mnt/cp.$f/disk.raw && holds mnt/cp.$f/disk.raw $(whole $f)'
 	mkdir mnt/inside.$f mnt/sparse.$f mnt/dd.$f mnt/rsync.$f mnt/tar.$f mnt/again.$f mnt/holes.$f || fail "$f: mkdir"
 	check "$f: cp within the mount" eval 'cp mnt/cp.$f/disk.raw mnt/inside.$f/disk.raw && holds mnt/inside.$f/disk.raw $(whole $f)'
 	check "$f: cp --sparse" eval 'cp --sparse=always odd mnt/sparse.$f/disk.raw && holds mnt/sparse.$f/disk.raw $(whole $f)'
-	check "$f: dd in two" eval 'dd if=odd of=mnt/dd.$f/disk.raw bs=1M count=15 status=none &&
+	check "$f: dd in two parts" eval 'dd if=odd of=mnt/dd.$f/disk.raw bs=1M count=15 status=none &&
 		dd if=odd of=mnt/dd.$f/disk.raw bs=1M skip=15 seek=15 conv=notrunc status=none && holds mnt/dd.$f/disk.raw $(whole $f)'
 	check "$f: rsync" eval 'rsync --inplace odd mnt/rsync.$f/disk.raw && holds mnt/rsync.$f/disk.raw $(whole $f)'
 	check "$f: tar" eval 'tar xSf odd.tar --overwrite --no-same-permissions --no-same-owner -C mnt/tar.$f && holds mnt/tar.$f/disk.raw $(whole $f)'
-	check "$f: another one into it" eval 'cp odd mnt/again.$f/disk.raw &&
+	check "$f: cp over earlier contents" eval 'cp odd mnt/again.$f/disk.raw &&
 		cp /dev/null mnt/again.$f/disk.raw && cp odd mnt/again.$f/disk.raw && holds mnt/again.$f/disk.raw $(whole $f)'
-	check "$f: a size first" eval 'truncate -s 40M mnt/holes.$f/disk.raw && [ "$(stat -c "%s %b" mnt/holes.$f/disk.raw)" = "$((40 << 20)) 0" ] &&
+	check "$f: truncate first, then data with holes" eval 'truncate -s 40M mnt/holes.$f/disk.raw && [ "$(stat -c "%s %b" mnt/holes.$f/disk.raw)" = "$((40 << 20)) 0" ] &&
 		dd if=odd of=mnt/holes.$f/disk.raw bs=1M conv=notrunc,sparse status=none && holds mnt/holes.$f/disk.raw $(whole $f)'
 done
 
-check_not "no suffix" mkdir mnt/new
-check_not "no format" mkdir mnt/new.txt
-check_not "a hidden one" mkdir mnt/.new.qcow2
-check_not "what cannot be made" mkdir mnt/new.qed
+check_not "mkdir without a suffix" mkdir mnt/new
+check_not "mkdir with a suffix of no format" mkdir mnt/new.txt
+check_not "mkdir of a hidden name" mkdir mnt/.new.qcow2
+check_not "mkdir of a read-only format" mkdir mnt/new.qed
 exists() { ! mkdir mnt/cp.qcow2 2>err && grep -q 'exists' err; }
-check "what is there" exists
+check "mkdir of an existing name" exists
 echo text >vms/hidden-flat.vmdk
 rival() {
 	mkdir mnt/hidden.vmdk && ! setfattr -n user.vdisk.subformat -v monolithicFlat mnt/hidden.vmdk &&
 		[ "$(cat vms/hidden-flat.vmdk)" = text ] && cp odd mnt/hidden.vmdk/disk.raw && holds mnt/hidden.vmdk/disk.raw even
 }
-check "a file of another image is left alone" rival
-check "in a sub-directory" eval 'mkdir mnt/sub/new.qcow2 && cp odd mnt/sub/new.qcow2/disk.raw && holds mnt/sub/new.qcow2/disk.raw even'
+check "an existing file that would become an extent is not changed" rival
+check "mkdir in a subdirectory" eval 'mkdir mnt/sub/new.qcow2 && cp odd mnt/sub/new.qcow2/disk.raw && holds mnt/sub/new.qcow2/disk.raw even'
 listed_once() { [ "$(find mnt -maxdepth 1 -name 'cp.*' | wc -l)" = 6 ]; }
-check "each is listed once" listed_once
+check "each new image is listed once" listed_once
 not_empty() { ! rmdir mnt/cp.qcow2 2>err && grep -q 'not empty' err && [ -e vms/cp.qcow2 ]; }
-check "an image that holds something is not removed" not_empty
-check_not "nor one that was there" rmdir mnt/sub/old.qcow2
+check "rmdir of an image with data" not_empty
+check_not "rmdir of an image that mkdir did not create" rmdir mnt/sub/old.qcow2
 removed() { mkdir mnt/gone.vdi && rmdir mnt/gone.vdi && [ ! -e vms/gone.vdi ] && [ ! -e mnt/gone.vdi ] && mkdir mnt/gone.vdi && rmdir mnt/gone.vdi; }
-check "an empty one is" removed
+check "rmdir of an empty image" removed
 
 set_option() { setfattr -n "user.vdisk.$2" -v "$3" "$1"; }
 
-# Another program puts an image under the name of one that was made here, or changes it: whatever was to be done to the
-# one that was made is not done to that.
+# Another program replaces or changes an image after mkdir has created it: rmdir, options and writes through the
+# mount then fail and do not change the file.
 
 qemu-img convert -f raw -O qcow2 even precious.qcow2
 replace() { # HOW FILE
@@ -84,7 +84,7 @@ replace() { # HOW FILE
 	patch) printf '\1' | dd of="$2" bs=1 seek=1000 conv=notrunc status=none ;;
 	esac
 }
-act() { # HOW DIR, which is open as 5
+act() { # HOW DIR; descriptor 5 is its open disk.raw
 	case $1 in
 	rmdir) rmdir "$2" ;;
 	option) set_option "$2" cluster_size 16k ;;
@@ -106,29 +106,29 @@ foreign() { # HOW ACT FORMAT
 }
 for how in mv cp convert link patch; do
 	for act in rmdir option cp dd truncate write; do
-		check "put there by $how: $act" foreign $how $act qcow2
+		check "replaced by $how, then $act" foreign $how $act qcow2
 	done
 done
-check "a raw one" foreign mv rmdir raw
-check "another format" foreign convert write vdi
-check "tried again, it is meant" cp odd mnt/mv-cp.qcow2/disk.raw
-unchanged() { # content that was changed and set back, with all times but one
+check "a raw image replaced by mv, then rmdir" foreign mv rmdir raw
+check "a VDI replaced by convert, then write" foreign convert write vdi
+check "a second attempt writes to the replaced image" cp odd mnt/mv-cp.qcow2/disk.raw
+unchanged() { # the contents are changed and restored, with all times except ctime
 	mkdir mnt/times.raw && cp -p vms/times.raw t && echo data >vms/times.raw && cat t >vms/times.raw && touch -r t vms/times.raw &&
 		! rmdir mnt/times.raw && cmp vms/times.raw t
 }
-check "changed, but for its size and date" unchanged
-parts() { # an image of many files, of which another program replaces one
+check "changed with the same size and mtime, then rmdir" unchanged
+parts() { # an image of several files
 	mkdir mnt/parts.vmdk && set_option mnt/parts.vmdk subformat twoGbMaxExtentFlat && truncate -s 5G mnt/parts.vmdk/disk.raw && return 0
 }
-check "an image of several files" parts
+check "mkdir of an image of several files" parts
 a_part() {
 	mkdir mnt/part.vmdk && set_option mnt/part.vmdk subformat monolithicFlat || return 1
 	cp precious.qcow2 t && mv t vms/part-flat.vmdk && ls vms/part* && ! rmdir mnt/part.vmdk && [ -e vms/part.vmdk ] &&
 		cmp vms/part-flat.vmdk precious.qcow2 && ! set_option mnt/part.vmdk subformat monolithicSparse && cmp vms/part-flat.vmdk precious.qcow2
 }
-check "one of its files" a_part
+check "a replaced extent, then rmdir" a_part
 no_strays() { [ -z "$(find vms -name '.*' ! -name .)" ]; }
-check "nothing else is left there" no_strays
+check "no temporary files are left" no_strays
 
 # Options.
 
@@ -141,7 +141,7 @@ options() {
 	cp odd mnt/o.qcow2/disk.raw && truncate -s "$(stat -c %s even)" mnt/o.vmdk/disk.raw mnt/o.vdi/disk.raw mnt/o.vhd/disk.raw &&
 		cp odd mnt/o.vmdk/disk.raw && cp odd mnt/o.vdi/disk.raw && cp odd mnt/o.vhd/disk.raw
 }
-check "options" options
+check "options by setfattr" options
 bad_options() {
 	local word
 	mkdir mnt/bad.qcow2 || return 1
@@ -151,37 +151,37 @@ bad_options() {
 	done
 	cp odd mnt/bad.qcow2/disk.raw && holds mnt/bad.qcow2/disk.raw even
 }
-check "options that are none" bad_options
+check "invalid options" bad_options
 late() { ! set_option mnt/cp.qcow2 cluster_size 4k 2>err && grep -q 'busy' err; }
-check "too late for options" late
-check_not "an image that was there" set_option mnt/sub/old.qcow2 cluster_size 4k
-check_not "grows no longer" dd if=odd of=mnt/sub/old.qcow2/disk.raw bs=1M conv=notrunc status=none
+check "options of an image with data" late
+check_not "options of an image that mkdir did not create" set_option mnt/sub/old.qcow2 cluster_size 4k
+check_not "an image that mkdir did not create does not grow by writes" dd if=odd of=mnt/sub/old.qcow2/disk.raw bs=1M conv=notrunc status=none
 partitions() {
 	printf 'label: dos\n2048,2048,83\n' | sfdisk -q even2 && mkdir mnt/p.vhdx && [ ! -e mnt/p.vhdx/partitions ] &&
 		cp even2 mnt/p.vhdx/disk.raw && [ -e mnt/p.vhdx/partitions/1.raw ]
 }
 truncate -s 4M even2
-check "partitions of what was copied" partitions
+check "partitions are listed after cp" partitions
 unmount mnt
 
 for f in $formats; do
 	for i in cp inside sparse dd rsync tar again holes; do
-		check "$f: $i, as others read it" judged vms/$i.$f "$(whole $f)"
+		check "$f: $i, as qemu-img reads it" equal_and_sound vms/$i.$f "$(whole $f)"
 	done
 done
-check "qcow2 of these options" eval 'judged vms/o.qcow2 even && qemu-img info vms/o.qcow2 | grep -q "cluster_size: 131072" && qemu-img info vms/o.qcow2 | grep -q "compat: 0.10"'
+check "qcow2 with the options set" eval 'equal_and_sound vms/o.qcow2 even && qemu-img info vms/o.qcow2 | grep -q "cluster_size: 131072" && qemu-img info vms/o.qcow2 | grep -q "compat: 0.10"'
 check "flat VMDK" eval 'qemu-img compare -q -F raw vms/o.vmdk even && [ -s vms/o-flat.vmdk ]'
-check "fixed VHD" judged vms/o.vhd even
+check "fixed VHD" equal_and_sound vms/o.vhd even
 libvhdi_says() { vhdiinfo "$1" | grep -E "Media size.*[ (]$(stat -c %s "$2") bytes"; }
 if command -v vhdiinfo >/dev/null; then
-	check "libvhdi knows its size" libvhdi_says vms/o.vhd even
+	check "libvhdi reads the size" libvhdi_says vms/o.vhd even
 else
 	skip "libvhdi: not installed"
 fi
-check "static VDI" judged vms/o.vdi even
-check "in a sub-directory, as others read it" judged vms/sub/new.qcow2 even
+check "static VDI" equal_and_sound vms/o.vdi even
+check "the image in a subdirectory, as qemu-img reads it" equal_and_sound vms/sub/new.qcow2 even
 
-# Within the mount, from file to file: the daemon reads nothing but tables.
+# copy_file_range within the mount copies from host file to host file; the daemon reads and writes only metadata.
 copied() {
 	local pid tracer f status=0
 	mount_image vms mnt -o rw,sandbox=off || return 1
@@ -196,14 +196,14 @@ copied() {
 	[ $status = 0 ] && grep -q ' copy_file_range(.* = [1-9]' trace || status=1
 	unmount mnt || status=1
 	wait $tracer
-	# What is compared is spliced; of a MiB and more nothing is read or written.
+	# cmp reads by splice, so the trace has no pread64 or pwrite64 of 1 MiB or more.
 	! grep -E ' (pread64|pwrite64)\(.* = [0-9]{7,}' trace && [ $status = 0 ]
 }
 if command -v strace >/dev/null && [ -z "$sanitized" ]; then
-	check "copied from file to file" copied
-	for f in raw qcow2 vdi vmdk vhd vhdx; do check "$f: copied, as others read it" judged vms/copied.$f even; done
+	check "copy_file_range from image to image" copied
+	for f in raw qcow2 vdi vmdk vhd vhdx; do check "$f: copy_file_range, as qemu-img reads it" equal_and_sound vms/copied.$f even; done
 else
-	skip "copied from file to file: no strace"
+	skip "copy_file_range from image to image: no strace"
 fi
 
 strict() {
@@ -213,8 +213,8 @@ strict() {
 		dd if=odd of=mnt/strict.vmdk/disk.raw bs=1M count=40 conv=notrunc status=none && mkdir mnt/strict.vdi && rmdir mnt/strict.vdi || status=1
 	unmount mnt && [ $status = 0 ] && cmp -n $((40 << 20)) vms/strict-f001.vmdk odd
 }
-[ -n "$sanitized" ] || check "in the strictest sandbox" strict
-# What a disk cannot hold does not go into it, and the log says how long it can be.
+[ -n "$sanitized" ] || check "sandbox=strict" strict
+# A write beyond the maximal size fails with EFBIG, and the log names the limit.
 too_long() {
 	local status=0
 	"$VDISKFS" -f -o rw "$W/vms" "$W/mnt" 2>log &
@@ -224,7 +224,7 @@ too_long() {
 	! dd if=even of=mnt/l.vhd/disk.raw bs=1M count=1 seek=2T oflag=seek_bytes conv=notrunc 2>err && grep -q 'File too large' err || status=1
 	unmount mnt && wait $! && grep 'l.vdi.*keeps its size' log && grep 'l.vhd.*2040 GiB' log && [ $status = 0 ]
 }
-check "longer than can be" too_long
+check "writes beyond the maximal size" too_long
 read_only() { with_mount_ro mkdir mnt/ro.qcow2; }
 with_mount_ro() {
 	local status
@@ -233,4 +233,4 @@ with_mount_ro() {
 	status=$?
 	unmount mnt && [ $status != 0 ] && grep -q 'Read-only' err
 }
-check "not in a mount that is read-only" read_only
+check "mkdir in a read-only mount" read_only

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: LGPL-2.1-or-later
-# Snapshots as directories, and by vdisk snapshot: taken, deleted, renamed, gone back to.
+# Snapshots as directories and by vdisk snapshot: create, delete, rename, apply.
 . "${0%/*}/functions.sh"
 . "$here/images.sh"
 requires qemu-img jq getfattr cmp
@@ -13,13 +13,13 @@ put() { dd if="$1" of=mnt/disk.raw bs=64k conv=notrunc status=none; } # FILE
 shows() { cmp -n "$(stat -c %s "$2")" "mnt/$1/disk.raw" "$2"; }      # DIR FILE
 listed() { [ "$(ls mnt/snapshots | tr '\n' ' ')" = "$1" ]; }
 sound() { qemu-img check -q "$1" && "$VDISK" check -q "$1"; }
-# Neither by our words nor by QEMU's.
+# names_are IMAGE NAMES: vdisk and qemu-img list these snapshots.
 names_are() {
 	[ "$("$VDISK" info --output=json "$1" | jq -r '[.snapshots[]?.name] | join(" ")')" = "$2" ] &&
 		[ "$(qemu-img info --output=json "$1" | jq -r '[.snapshots[]?.name] | join(" ")')" = "$2" ]
 }
 
-# By the words of a shell.
+# By mkdir, rmdir and mv.
 walk() { # OPTION...
 	qemu-img create -q -f qcow2 "$@" a.qcow2 8M && mount_image a.qcow2 mnt -o rw || return 1
 	listed "" && put first && mkdir mnt/snapshots/one && listed "one " && shows snapshots/one first || return 1
@@ -33,13 +33,13 @@ walk() { # OPTION...
 	unmount mnt && sound a.qcow2 && names_are a.qcow2 eins || return 1
 	qemu-img convert -f qcow2 -O raw -l eins a.qcow2 eins.raw && cmp -n 3M eins.raw first
 }
-check "plain" walk
+check "default options" walk
 check "version 2" walk -o compat=0.10
 check "subclusters" walk -o extended_l2=on
 check "small clusters" walk -o cluster_size=512
-check "wide refcounts" walk -o refcount_bits=64
+check "refcounts of 64 bits" walk -o refcount_bits=64
 
-# What was packed, or is a parent's, is shared as well.
+# Compressed clusters and clusters of the backing file are shared by a snapshot as well.
 on_others() {
 	cp packed.qcow2 a.qcow2
 	qemu-img create -q -f qcow2 -b packed.qcow2 -F qcow2 child.qcow2
@@ -51,9 +51,9 @@ on_others() {
 		"$VDISK" snapshot -d s $image.qcow2 && matches $image.qcow2 first && sound $image.qcow2 || return 1
 	done
 }
-check "compressed clusters, and a parent's" on_others
+check "compressed clusters and a backing file" on_others
 
-# What is refused leaves all as it is.
+# A refused operation changes nothing.
 qemu-img create -q -f qcow2 b.qcow2 8M
 mount_image b.qcow2 mnt -o rw
 put first
@@ -63,72 +63,72 @@ errno_is() { # ERRNO COMMAND...
 	shift
 	! "$@" 2>error && grep -q "$text" error
 }
-check "a name that is taken" errno_is "File exists" mkdir mnt/snapshots/keep
-check "a name that is taken already" errno_is "File exists" mv -T mnt/snapshots/keep mnt/snapshots/other
-check "no other place for it" errno_is "not permitted" mv -T mnt/snapshots/keep mnt/elsewhere
-check "no other directory" errno_is "not permitted" mkdir mnt/directory
-check "nothing in a snapshot" errno_is "not permitted" mkdir mnt/snapshots/keep/more
-check "nothing is written to one" errno_is "Read-only" dd if=first of=mnt/snapshots/keep/disk.raw conv=notrunc
-check "a name that terminals obey" errno_is "Invalid" mkdir mnt/snapshots/$'a\033b'
-check "one that is not there" errno_is "No such" rmdir mnt/snapshots/nobody
+check "mkdir of an existing name" errno_is "File exists" mkdir mnt/snapshots/keep
+check "mv to an existing name" errno_is "File exists" mv -T mnt/snapshots/keep mnt/snapshots/other
+check "mv out of snapshots/" errno_is "not permitted" mv -T mnt/snapshots/keep mnt/elsewhere
+check "mkdir outside of snapshots/" errno_is "not permitted" mkdir mnt/directory
+check "mkdir in a snapshot" errno_is "not permitted" mkdir mnt/snapshots/keep/more
+check "a write to a snapshot" errno_is "Read-only" dd if=first of=mnt/snapshots/keep/disk.raw conv=notrunc
+check "a name with an escape sequence" errno_is "Invalid" mkdir mnt/snapshots/$'a\033b'
+check "rmdir of a missing name" errno_is "No such" rmdir mnt/snapshots/missing
 exec 5<mnt/snapshots/keep/disk.raw
-check "one that is open" errno_is "busy" rmdir mnt/snapshots/keep
-check "it is read on under another name" mv mnt/snapshots/keep mnt/snapshots/kept
-check "with the bytes that it had" cmp -n 3M - first <&5
+check "rmdir of an open snapshot" errno_is "busy" rmdir mnt/snapshots/keep
+check "mv of an open snapshot" mv mnt/snapshots/keep mnt/snapshots/kept
+check "a renamed snapshot can still be read through an open file" cmp -n 3M - first <&5
 exec 5<&-
-check "after that it goes" rmdir mnt/snapshots/kept
-check "each state has exports but the live one" [ -d mnt/snapshots/other/export -a ! -d mnt/export ]
-check "an export of it" cp mnt/snapshots/other/export/b.qcow2-other-export.vdi other.vdi
-check "is right" matches other.vdi mnt/snapshots/other/disk.raw
+check "rmdir after it was closed" rmdir mnt/snapshots/kept
+check "snapshots have exports, the live state of a writable mount has none" [ -d mnt/snapshots/other/export -a ! -d mnt/export ]
+check "cp of a snapshot's export" cp mnt/snapshots/other/export/b.qcow2-other-export.vdi other.vdi
+check "the export has the snapshot's bytes" matches other.vdi mnt/snapshots/other/disk.raw
 unmount mnt
 check "the image is sound" sound b.qcow2
 
-# Those who cannot.
+# Images that cannot have a snapshot.
 qemu-img create -q -f qcow2 -o refcount_bits=1 one.qcow2 2M
 mount_image one.qcow2 mnt -o rw && put second
-check "no room in the refcounts" errno_is "out of range" mkdir mnt/snapshots/s
-check "the disk is as it was" shows . second
+check "refcounts of 1 bit" errno_is "out of range" mkdir mnt/snapshots/s
+check "the disk after a failed mkdir" shows . second
 unmount mnt
-check "and the image is sound" sound one.qcow2
+check "the image after a failed mkdir is sound" sound one.qcow2
 qemu-img create -q -f qcow2 -o data_file=data.raw outside.qcow2 1M
 mount_image outside.qcow2 mnt -o rw
-check "data in another file" errno_is "not supported" mkdir mnt/snapshots/s
+check "an external data file" errno_is "not supported" mkdir mnt/snapshots/s
 unmount mnt
 qemu-img create -q -f vmdk x.vmdk 1M
 mount_image x.vmdk mnt -o rw
-check "a format that has none" [ ! -e mnt/snapshots ]
+check "a format without snapshots" [ ! -e mnt/snapshots ]
 unmount mnt
 mount_image b.qcow2 mnt
-check "a mount to read" errno_is "Read-only" mkdir mnt/snapshots/s
-check "and the tool says so" errno_is "mount is read-only" "$VDISK" snapshot -c s b.qcow2
+check "a read-only mount" errno_is "Read-only" mkdir mnt/snapshots/s
+check "vdisk reports the read-only mount" errno_is "mount is read-only" "$VDISK" snapshot -c s b.qcow2
 unmount mnt
 
-# An overlay keeps its own; the image gets none.
+# With -o cow, snapshots are created in the overlay, not in the image.
 mount_image b.qcow2 mnt -o "cow=$W/over.qcow2"
 put second
-check "in an overlay" mkdir mnt/snapshots/mine
+check "mkdir in a COW overlay" mkdir mnt/snapshots/mine
 put first
-check "it is kept" shows snapshots/mine second
-check_not "the tool does not take it for the image" "$VDISK" snapshot -c theirs b.qcow2
+check "the snapshot of the overlay" shows snapshots/mine second
+check_not "vdisk snapshot refuses the image below the overlay" "$VDISK" snapshot -c theirs b.qcow2
 unmount mnt
-check "by the overlay" names_are over.qcow2 mine
-check "not by the image" names_are b.qcow2 other
+check "the overlay has the snapshot" names_are over.qcow2 mine
+check "the image has no new snapshot" names_are b.qcow2 other
 
-# In a directory of images; another program sees at once what one does.
+# In a directory of images, with changes by vdisk in another process.
 mkdir vms && cp packed.qcow2 vms/base.qcow2 && qemu-img create -q -f qcow2 -b base.qcow2 -F qcow2 vms/guest.qcow2
 mount_image vms all -o rw
-check "in a directory" mkdir all/guest.qcow2/snapshots/s
-check "listed" [ "$(ls all/guest.qcow2/snapshots)" = s ]
-check "in its chain, too" [ "$(ls all/guest.qcow2/chain/0-*/snapshots)" = s ]
-check "by the tool" "$VDISK" snapshot -c t vms/guest.qcow2
-check "listed as well" [ "$(ls all/guest.qcow2/snapshots | tr '\n' ' ')" = "s t " ]
-check "there as well" [ "$(ls all/guest.qcow2/chain/0-*/snapshots | tr '\n' ' ')" = "s t " ]
-check "deleted by the tool" "$VDISK" snapshot -d s vms/guest.qcow2
-check "the other one is right" cmp -n 3M all/guest.qcow2/snapshots/t/disk.raw first
+check "mkdir in a directory of images" mkdir all/guest.qcow2/snapshots/s
+check "the snapshot is listed" [ "$(ls all/guest.qcow2/snapshots)" = s ]
+check "the snapshot is listed in chain/" [ "$(ls all/guest.qcow2/chain/0-*/snapshots)" = s ]
+check "vdisk snapshot -c of a mounted image" "$VDISK" snapshot -c t vms/guest.qcow2
+check "vdisk's snapshot is listed" [ "$(ls all/guest.qcow2/snapshots | tr '\n' ' ')" = "s t " ]
+check "vdisk's snapshot is listed in chain/" [ "$(ls all/guest.qcow2/chain/0-*/snapshots | tr '\n' ' ')" = "s t " ]
+check "vdisk snapshot -d of a mounted image" "$VDISK" snapshot -d s vms/guest.qcow2
+check "the other snapshot still reads right" cmp -n 3M all/guest.qcow2/snapshots/t/disk.raw first
 unmount all
-check "sound" sound vms/guest.qcow2
+check "the image is sound" sound vms/guest.qcow2
 
-# While others write, and at the same time.
+# During writes and listings.
 busy() {
 	qemu-img create -q -f qcow2 a.qcow2 64M && mount_image a.qcow2 mnt -o rw || return 1
 	local i pid
@@ -140,9 +140,9 @@ busy() {
 	sha256sum mnt/disk.raw mnt/snapshots/*/disk.raw >sums && unmount mnt && sound a.qcow2 || return 1
 	mount_image a.qcow2 mnt && sha256sum -c --quiet sums && unmount mnt
 }
-check "beside writers" busy
+check "snapshots during writes" busy
 
-# A snapshot that was taken is there, whatever becomes of the daemon.
+# A snapshot is durable when mkdir returns.
 killed() {
 	qemu-img create -q -f qcow2 a.qcow2 8M && mount_image a.qcow2 mnt -o rw && put first && mkdir mnt/snapshots/s || return 1
 	local pids
@@ -152,9 +152,9 @@ killed() {
 	fusermount3 -u mnt 2>/dev/null
 	mount_image a.qcow2 mnt && shows snapshots/s first && unmount mnt && sound a.qcow2
 }
-check "after kill -9" killed
+check "a snapshot after kill -9" killed
 
-# A guest's file system, as it was.
+# A mounted file system of a guest.
 if is_root && command -v mkfs.ext4 >/dev/null; then
 	guest() {
 		qemu-img create -q -f qcow2 a.qcow2 64M && mount_image a.qcow2 mnt -o rw && mkfs.ext4 -q mnt/disk.raw || return 1
@@ -164,15 +164,15 @@ if is_root && command -v mkfs.ext4 >/dev/null; then
 		errno_is busy rmdir mnt/snapshots/before && umount old && umount fs && eventually rmdir mnt/snapshots/before || return 1
 		unmount mnt && sound a.qcow2
 	}
-	check "a file system as it was" guest
+	check "the file system of a snapshot has the old data" guest
 else
-	skip "a file system as it was: needs root and mkfs.ext4"
+	skip "the file system of a snapshot has the old data: needs root and mkfs.ext4"
 fi
 
-# The tool, beside qemu-img: the same words, exit statuses and contents.
+# vdisk snapshot and qemu-img snapshot: the same exit statuses, lists and contents.
 cp packed.qcow2 ours.qcow2
 cp packed.qcow2 theirs.qcow2
-step() { # WORDS: the same comes of it
+step() { # ARGUMENT...: both programs have the same result
 	local ours theirs
 	"$VDISK" snapshot "$@" ours.qcow2
 	ours=$?
@@ -187,19 +187,19 @@ step() { # WORDS: the same comes of it
 scribble() { for f in ours theirs; do qemu-io -c "write -q -P $1 $2 $3" $f.qcow2 >/dev/null || return 1; done; }
 check "-c" step -c one
 check "written by QEMU" scribble 1 0 200k
-check "-c again" step -c two
-check "written once more" scribble 2 1M 300k
-check "a name twice" step -c two
+check "a second -c" step -c two
+check "written by QEMU after the second -c" scribble 2 1M 300k
+check "-c of an existing name" step -c two
 check "-a" step -a one
-check "-a by id" step -a 2
-check "-d of one of two" step -d two
-check "-d of a name that is not there" step -d 3
-check "-a of a name that is not there" step -a nobody
+check "-a by ID" step -a 2
+check "-d of a name that occurs twice" step -d two
+check "-d of a missing name" step -d 3
+check "-a of a missing name" step -a missing
 check "-c and -d" step -c a -d one
-check "QEMU writes to what we went back to" scribble 3 100k 2M
-check "-a once more" step -a one
+check "written by QEMU after -a" scribble 3 100k 2M
+check "-a after a write" step -a one
 check "-d" step -d one
-check "-d of the last" step -d two
-check "nothing is lost" [ "$(stat -c %s ours.qcow2)" -le $(($(stat -c %s theirs.qcow2) + 262144)) ]
+check "-d of the last snapshot" step -d two
+check "the image has no leaks" [ "$(stat -c %s ours.qcow2)" -le $(($(stat -c %s theirs.qcow2) + 262144)) ]
 truncate -s 1M plain.raw
-check "a format without" errno_is "no snapshots" "$VDISK" snapshot -f raw -c s plain.raw
+check "vdisk snapshot of a format without snapshots" errno_is "no snapshots" "$VDISK" snapshot -f raw -c s plain.raw

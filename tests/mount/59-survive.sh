@@ -1,21 +1,20 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: LGPL-2.1-or-later
-# Daemons that are killed in the midst of writing, over and over: what was synced is there, and the
-# image is sound.
+# The daemon is killed repeatedly during writes: synced data must be there, and the image must be sound.
 . "${0%/*}/functions.sh"
 requires qemu-img
 
-ROUNDS=${ROUNDS:-35} # of each format
+ROUNDS=${ROUNDS:-35} # for each format
 survive=$BUILD/tests/mount/survive
 
-# Only what QEMU can check, and what we can.
+# sound FORMAT IMAGE: checks with qemu-img and with vdisk, if they support the format.
 sound() { # FORMAT IMAGE
 	case $1 in
 	qcow2 | vdi | vmdk) qemu-img check -q -f "$1" "$2" ;;
-	vhdx) cp "$2" copy.vhdx && qemu-img check -q -f vhdx -r all copy.vhdx ;; # it has a log to replay
+	vhdx) cp "$2" copy.vhdx && qemu-img check -q -f vhdx -r all copy.vhdx ;; # the check replays the log
 	esac >check.log 2>&1
 	local status=$?
-	# Room that nobody uses may be left.
+	# Status 3: leaked clusters, which are allowed.
 	case $status in
 	0 | 3) ;;
 	*) cat check.log >&2; return 1 ;;
@@ -28,8 +27,8 @@ sound() { # FORMAT IMAGE
 	esac
 }
 
-# Killed, by whoever writes: the mount is left without a daemon.
-round() { # FORMAT OPTIONS SEED
+# round FORMAT OPTIONS SEED: survive kills the daemon during a write, so the mount is left without one.
+round() {
 	local image=disk.$1 pids status
 	rm -f "$image" disk-*
 	# shellcheck disable=SC2086

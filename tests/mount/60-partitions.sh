@@ -1,12 +1,12 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: LGPL-2.1-or-later
-# Partitions: tables of all kinds, real file systems in them, found by number and by name, read
-# through a loop device where that is possible.
+# Partitions: tables of all kinds with file systems, found by number and by name, mounted through loop devices
+# where possible.
 . "${0%/*}/functions.sh"
 . "$here/images.sh"
 requires qemu-img sfdisk sgdisk mkfs.ext4 mkfs.vfat mkfs.xfs mkfs.btrfs getfattr
 
-# A file system of each kind, with files in it where mkfs can put some.
+# One file system of each kind, with files if mkfs can add them.
 mkdir tree tree/sub
 seq 200000 >tree/numbers
 noise 8 100000 >tree/sub/noise
@@ -20,10 +20,10 @@ mkfs_vfat vfat.fs 8M
 mkfs_xfs xfs.fs 300M
 mkfs_btrfs btrfs.fs 128M
 
-# into DISK START FILE: puts a file system at a sector.
+# into DISK START FILE: copies a file system to a sector of a disk.
 into() { dd if="$3" of="$1" bs=512 seek="$2" conv=notrunc,sparse status=none; }
-# slice_is MOUNT-FILE DISK START SECTORS: the partition is just these sectors.  Of a large one the ends
-# are compared, unless $thorough.
+# slice_is MOUNT-FILE DISK START SECTORS: the partition is equal to these sectors.  Of a large one only the ends
+# are compared, unless $thorough is set.
 thorough=
 slice_is() {
 	local len=$(($4 * 512)) piece
@@ -34,16 +34,16 @@ slice_is() {
 	cmp -i $((len - piece)):$(($3 * 512 + len - piece)) -n $piece "$1" "$2" || return 1
 	[ "$(getfattr --only-values -n user.vdisk.partition.start "$1")" = $(($3 * 512)) ]
 }
-listed() { # MOUNT NAME...: partitions/ has these files and no other
+listed() { # MOUNT NAME...: partitions/ has exactly these files
 	local dir=$1
 	shift
 	[ "$(find "$dir/partitions" -mindepth 1 -maxdepth 1 -type f -printf '%f\n' | sort -n | tr '\n' ' ')" = "$*${*:+ }" ]
 }
-leads() { # LINK NAME: a link that leads to a partition by a relative path
+leads() { # LINK NAME: the link leads to the partition by a relative path
 	[ "$(readlink "$1")" = "../$2" ] && [ "$(stat -L -c %i "$1")" = "$(stat -c %i "${1%/*}/../$2")" ]
 }
 
-# --- MBR with logical partitions, a gap, an order that is not that of the disk.
+# --- MBR with logical partitions, a gap, and numbers out of disk order.
 truncate -s 600M mbr.img
 sfdisk -q mbr.img <<-'TABLE'
 	label: dos
@@ -91,7 +91,7 @@ mbr_attributes() {
 }
 check "MBR: attributes" on_mount mbr.img mbr_attributes
 
-# --- GPT with gaps, names, in every format; then its backup; then the same in units of 4 KiB.
+# --- GPT with gaps and names, in every format; the backup table; sectors of 4 KiB.
 truncate -s 600M gpt.img
 sgdisk -a 1 -U 01234567-89AB-CDEF-0123-456789ABCDEF -n 1:2048:+8M -t 1:ef00 -c '1:EFI system' \
 	-n 2:20480:+24M -c '2:rööt/x' -n 5:80000:+300M -c 5:data -n 9:700001:+128M -c 9:data \
@@ -116,20 +116,20 @@ gpt_links() {
 		attribute "$p/1.raw" type c12a7328-f81f-11d2-ba4b-00a0c93ec93b &&
 		attribute "$p/2.raw" partlabel rööt/x
 }
-check "GPT: links, the first of equal names wins" on_mount gpt.img gpt_links
+check "GPT: links; of equal names, the first partition has the link" on_mount gpt.img gpt_links
 for f in qcow2 vmdk vdi; do
 	qemu-img convert -q -f raw -O $f gpt.img gpt.$f
 	check "GPT in $f" on_mount gpt.$f gpt
 done
 cp --sparse=always gpt.img wiped.img
 dd if=/dev/zero of=wiped.img bs=512 seek=1 count=33 conv=notrunc status=none
-check "GPT: the backup alone" on_mount wiped.img gpt
+check "GPT: only the backup table" on_mount wiped.img gpt
 cp --sparse=always gpt.img flipped.img
 patch flipped.img $((2 * 512 + 128 + 56)) ff
-check "GPT: a damaged table, the backup instead" on_mount flipped.img gpt
+check "GPT: a damaged table is replaced by the backup" on_mount flipped.img gpt
 cp --sparse=always gpt.img grown.img
 truncate -s +50M grown.img
-check "GPT on a disk that has grown" on_mount grown.img gpt
+check "GPT on a grown disk" on_mount grown.img gpt
 cp --sparse=always gpt.img cut.img
 truncate -s $((900000 * 512)) cut.img
 cut() {
@@ -137,10 +137,10 @@ cut() {
 	listed "$1" 1.raw 2.raw 5.raw 9.raw && slice_is "$p/5.raw" gpt.img 80000 614400 &&
 		slice_is "$p/9.raw" gpt.img 700001 199999
 }
-check "GPT on a disk that was cut: what is left of the last" on_mount cut.img cut
+check "GPT on a truncated disk: the last partition is shortened" on_mount cut.img cut
 truncate -s $((600000 * 512)) cut.img
 mostly_cut() { listed "$1" 1.raw 2.raw 5.raw; }
-check "GPT on a disk that was cut: what lies outside is not shown" on_mount cut.img mostly_cut
+check "GPT on a truncated disk: a partition beyond the end is not listed" on_mount cut.img mostly_cut
 cp --sparse=always gpt.img hybrid.img
 sgdisk -h 1:2 hybrid.img >/dev/null
 check "GPT with a hybrid MBR" on_mount hybrid.img gpt
@@ -158,11 +158,11 @@ else
 	skip "GPT in sectors of 4 KiB: needs root and a loop device with such sectors"
 fi
 
-# --- Disks without partitions have no such directory.
+# --- Disks without partitions have no directory partitions/.
 none() { [ "$(ls -A "$1")" = $'disk.raw\nexport\ninfo.json' ]; }
-check "a file system without a table" on_mount ext4.fs none
+check "a file system without a partition table" on_mount ext4.fs none
 cp vfat.fs vfat.img
-check "a boot sector that is no table" on_mount vfat.img none
+check "a boot sector without a partition table" on_mount vfat.img none
 truncate -s 10M blank.img
 sgdisk -o blank.img >/dev/null 2>&1
 check "an empty GPT" on_mount blank.img none
@@ -176,9 +176,9 @@ sfdisk -q looped.img <<-'TABLE'
 TABLE
 patch looped.img $((10240 * 512 + 446 + 16 + 8)) 00000000
 looped() { listed "$1" 1.raw 5.raw && slice_is "$1/partitions/5.raw" looped.img 11264 1024; }
-check "logical partitions that lead back to the first" on_mount looped.img looped
+check "a chain of logical partitions with a loop" on_mount looped.img looped
 
-# --- Partitions of snapshots and of layers.
+# --- Partitions of snapshots and of backing files.
 qemu-img convert -q -f raw -O qcow2 gpt.img snap.qcow2
 qemu-img snapshot -c before snap.qcow2
 qemu-io -f qcow2 -c "write -z 1M 1M" -c "write -z 0 34k" -c "write -z $((600 * 1048576 - 65536)) 64k" snap.qcow2 >/dev/null
@@ -188,9 +188,9 @@ snapshots_differ() {
 		slice_is "$1/chain/1-snap.qcow2/snapshots/before/partitions/2.raw" gpt.img 20480 49152 &&
 		leads "$1/chain/1-snap.qcow2/snapshots/before/partitions/by-label/root\\x20fs" 2.raw
 }
-check "partitions of a layer's snapshot" on_mount over.qcow2 snapshots_differ
+check "partitions of a backing file's snapshot" on_mount over.qcow2 snapshots_differ
 
-# --- The kernel reads the file systems.
+# --- The kernel mounts the file systems.
 loop_mount() { # FILE [empty]: mounts it below guest/ and compares with tree/
 	local device status=0
 	device=$(losetup -r -f --show "$1") || return 1
@@ -221,7 +221,7 @@ if is_root && losetup -f >/dev/null 2>&1; then
 	xfs 5 data\x2f1
 	btrfs 9 bütter
 	LIST
-	# All at once from one mount.
+	# Several loop devices on one mount.
 	mkdir all
 	mount_image mbr.img all
 	check "loop mount from MBR by UUID" loop_mount all/partitions/by-uuid/11111111-2222-3333-4444-555555555555
@@ -232,7 +232,7 @@ if is_root && losetup -f >/dev/null 2>&1; then
 		udevadm settle 2>/dev/null
 		[ ! -b "${device}p1" ] || { mount -o ro "${device}p1" guest && diff -r -x lost+found guest tree; }
 	}
-	check "the kernel's own view of disk.raw" partition_of_loop
+	check "the kernel's partitions of disk.raw" partition_of_loop
 	umount guest 2>/dev/null
 	losetup -d "$device"
 	unmount all

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: LGPL-2.1-or-later
-# The tree itself: what is shown, its numbers, times and attributes, info.json, thousands of entries.
+# The tree: its entries, inode numbers, times and attributes, info.json, thousands of entries.
 . "${0%/*}/functions.sh"
 . "$here/images.sh"
 requires qemu-img qemu-io jq sfdisk getfattr xxd
@@ -13,7 +13,7 @@ entries() { # NAMES MOUNT
 }
 truncate -s 8M plain.img
 noise 1 5000 | dd of=plain.img conv=notrunc status=none
-check "a plain disk: two files and other formats" on_mount plain.img entries 'disk.raw export info.json '
+check "a disk without partitions" on_mount plain.img entries 'disk.raw export info.json '
 cp plain.img parted.img
 sfdisk -q parted.img <<-'TABLE'
 	label: dos
@@ -32,15 +32,16 @@ check "a chain" on_mount top.qcow2 entries "$(printf '%s ' chain chain/0-top.qco
 	chain/1-over.qcow2/snapshots/s/info.json chain/2-plain.img chain/2-plain.img/disk.raw \
 	chain/2-plain.img/export chain/2-plain.img/info.json disk.raw export info.json)"
 
-# One with everything, for what follows.
+# An image with partitions, snapshots and a backing file, for the following cases.
 qemu-img convert -q -f raw -O qcow2 parted.img base.qcow2
 qemu-img snapshot -c one base.qcow2
 qemu-img create -q -f qcow2 -o extended_l2=on -b base.qcow2 -F qcow2 all.qcow2
 for n in two three; do qemu-img snapshot -c $n all.qcow2; done
 nothing_empty() { [ -z "$(find "$1" -type d -empty)" ]; }
-check "no empty directory" on_mount all.qcow2 nothing_empty
+check "no empty directories" on_mount all.qcow2 nothing_empty
 
-# Names that an image gives to things: what reverses text, ends a line or hides reaches no terminal.
+# Names in an image with control characters, line ends or bidirectional controls are escaped, in the tree and in
+# messages.
 odd=$'\u202egnp\u2028\u2066.raw' escaped='%E2%80%AEgnp%E2%80%A8%E2%81%A6'
 cp plain.img "$odd"
 qemu-img create -q -f qcow2 -b "$odd" -F raw odd.qcow2
@@ -52,18 +53,18 @@ harmless() {
 	mv "$odd" gone
 	! "$VDISK" info --backing-chain odd.qcow2 2>>shown && mv gone "$odd" && ! grep -P '\x{202e}|\x{2028}|\x{2066}' shown
 }
-check "names that drive a terminal" on_mount odd.qcow2 harmless
+check "names with control characters are escaped" on_mount odd.qcow2 harmless
 
 picture() { find "$1" -printf '%P %y %i %m %U %G %s %b %T@ %l\n' | sort; }
 take() { picture "$2" >"$1"; }
 on_mount all.qcow2 take first
 on_mount all.qcow2 take second
-check "the same numbers at every mount" cmp first second
+check "the same inode numbers at every mount" cmp first second
 numbers_differ() {
 	picture "$1" | awk '{ print $3 }' | sort | uniq -d >twice
 	[ ! -s twice ] && [ "$(picture "$1" | wc -l)" -gt 30 ]
 }
-check "no inode number twice" on_mount all.qcow2 numbers_differ
+check "inode numbers are unique" on_mount all.qcow2 numbers_differ
 modes() {
 	[ -z "$(find "$1" -type f ! -perm 0644 -o -type d ! -perm 0755 -o -type l ! -perm 0777)" ] &&
 		[ -z "$(find "$1" ! -uid "$(id -u)" -o ! -gid "$(id -g)")" ]
@@ -78,7 +79,7 @@ times() {
 		[ "$(stat -c %Y "$1/chain/1-base.qcow2/disk.raw")" = 946684799 ] &&
 		[ "$(stat -c %Y "$1/chain/1-base.qcow2")" = 946684799 ]
 }
-check "times are those of the files" on_mount all.qcow2 times
+check "times are those of the image files" on_mount all.qcow2 times
 
 attribute() { [ "$(getfattr --only-values -n "user.vdisk.$2" "$1" 2>/dev/null)" = "$3" ]; }
 attributes() {
@@ -94,7 +95,7 @@ attributes() {
 }
 check "extended attributes" on_mount all.qcow2 attributes
 
-# statfs: the disk is what there is, and nothing is free.
+# statfs reports the disk size as used, and nothing as free.
 room() {
 	local blocks unit free
 	read -r unit blocks free < <(stat -f -c '%S %b %f' "$1")
@@ -112,24 +113,23 @@ read_only() {
 		[[ $out == *'Read-only file system'* ]] || { echo "$out"; return 1; }
 	done
 }
-check "nothing can be changed" on_mount all.qcow2 read_only
+check "all changes are refused" on_mount all.qcow2 read_only
 lookups() {
 	[ ! -e "$1/disk" ] && [ ! -e "$1/disk.raw/x" ] && [ ! -e "$1/snapshots/nine" ] && [ ! -e "$1/Disk.raw" ] &&
 		[ "$(cd "$1/chain/1-base.qcow2/snapshots/one" && cd ../../../.. && pwd -P)" = "$1" ]
 }
-check "what is not there is not there" on_mount all.qcow2 lookups
+check "lookups of missing names" on_mount all.qcow2 lookups
 
-# info.json has what qemu-img info says, key by key; ours may say more.  The name differs (qemu-img
-# has it as given), icount of snapshots means nothing without the machine, and qemu-img has no word
-# for the kind of an extent that is the image itself.
+# info.json has every key of qemu-img info with the same value, and may have more.  Exceptions: filename, which
+# qemu-img prints as given; icount of snapshots; and the format of an extent that is the image itself.
 same_info() { # IMAGE MOUNT
 	local filter='del(.filename, .children, .snapshots[]?.icount)
 			| del(.["format-specific"].data.extents[]? | select(.format == "").format)'
-	# It does not open a data file, and so knows nothing of its size.
+	# qemu-img does not open the data file, so its actual-size lacks the data.
 	[ "$1" != data.qcow2 ] || filter+=' | del(.["actual-size"])'
 	qemu-img info --output=json "$W/$1" | jq -S "$filter" >want.json || return 1
 	jq -S . "$2/info.json" >got.json || return 1
-	# Each path of qemu-img's object must lead to the same value in ours.
+	# Each path of qemu-img's object must have the same value in ours.
 	jq -n --slurpfile want want.json --slurpfile got got.json '
 		[$want[0] | paths(scalars)] | map(select(. as $p | ($want[0] | getpath($p)) != ($got[0] | getpath($p))))' >differ.json
 	[ "$(jq length differ.json)" = 0 ] || { cat want.json got.json differ.json; return 1; }
@@ -152,13 +152,13 @@ no_newline_missing() {
 	[ "$(tail -c 1 "$1/info.json" | xxd -p)" = 0a ] &&
 		[ "$(stat -c %s "$1/info.json")" = "$(wc -c <"$1/info.json")" ]
 }
-check "info.json is as long as stat says" on_mount all.qcow2 no_newline_missing
+check "the size of info.json is its length" on_mount all.qcow2 no_newline_missing
 latin=$(printf 'caf\351.qcow2')
 cp v2.qcow2 "$latin"
 valid() { jq -e .filename "$1/info.json" >/dev/null; }
 check "info.json of a file whose name is not UTF-8" on_mount "$latin" valid
 
-# Thousands of snapshots, all of the same state: the table is made here.
+# Thousands of snapshots of the same state; qemu-img would take long, so awk writes the snapshot table.
 many=$((3000 / slowness))
 cp base.qcow2 many.qcow2
 one=$(be64 many.qcow2 64)
@@ -180,7 +180,7 @@ awk -v many=$many -v l1="$l1" -v n1="$n1" 'BEGIN {
 	}
 }' | fold -w 60 | xxd -r -p | dd of=many.qcow2 bs=64K seek=$((table / 65536)) conv=notrunc status=none
 patch many.qcow2 60 "$(hex32 $many)$(hex64 $table)"
-check "qemu-img sees $many snapshots" [ "$(qemu-img info --output=json many.qcow2 | jq '.snapshots | length')" = $many ]
+check "qemu-img lists $many snapshots" [ "$(qemu-img info --output=json many.qcow2 | jq '.snapshots | length')" = $many ]
 thousands() {
 	local dir=$1/snapshots
 	[ "$(find "$dir" -mindepth 1 -maxdepth 1 -name 'snapshot number *' | sort -u | wc -l)" = $many ] &&
@@ -191,7 +191,7 @@ thousands() {
 		[ "$(jq '.snapshots | length' "$1/info.json")" = $many ]
 }
 check "$many snapshots" on_mount many.qcow2 thousands
-# Half read, then again from the start.
+# Reads a part of a directory, then all of it.
 # shellcheck disable=SC2012
 twice() { (cd "$1/snapshots" && [ "$(ls -f | head -n 100 | wc -l)" = 100 ] && [ "$(ls -f | wc -l)" = $((many + 2)) ]); }
-check "reading half a directory" on_mount many.qcow2 twice
+check "a directory read partly, then completely" on_mount many.qcow2 twice

@@ -1,20 +1,19 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: LGPL-2.1-or-later
-# Holes: where they are, what copies of large disks cost, how long a search for data takes and how
-# much memory.
+# Holes: their ranges, the cost of copies of large disks, the time and memory of a search for data.
 . "${0%/*}/functions.sh"
 . "$here/images.sh"
 requires qemu-img qemu-io jq cp tar du
 ranges=$BUILD/tests/mount/ranges
 
-# qemu-img's idea of data: stored, and not known to be zero.  It looks no closer than at clusters,
-# while holes of the host file inside them are holes here.
+# mapped IMAGE: prints the ranges that qemu-img reports as allocated and not zero.  It reports whole clusters; a mount
+# also shows holes of the host file inside a cluster.
 mapped() {
 	qemu-img map --output=json "$1" | jq -r '.[] | select(.data and (.zero | not)) | "\(.start) \(.length)"' |
 		awk '{ if (n && $1 == end) len += $2; else { if (n) print start, len; start = $1; len = $2; n = 1 } end = $1 + $2 }
 			END { if (n) print start, len }'
 }
-# Every range of the mount lies in one of qemu-img's; and each of those has one, so none is missing.
+# Every range of the mount is inside one of qemu-img's, and each of those contains at least one.
 same_holes() { # MOUNT
 	"$ranges" "$1/disk.raw" >got.ranges
 	awk 'NR == FNR { start[n] = $1; end[n++] = $1 + $2; next }
@@ -26,11 +25,11 @@ same_holes() { # MOUNT
 		END { for (i = 0; i < n; i++) if (!found[i]) { print "missing:", start[i], end[i]; bad = 1 }; exit bad }
 	' want.ranges got.ranges
 }
-holes() { # WHAT IMAGE
+holes() { # NAME IMAGE
 	mapped "$2" >want.ranges
-	[ -s want.ranges ] || fail "$1: no data at all"
+	[ -s want.ranges ] || fail "$1: no data"
 	check "holes as qemu-img maps them: $1" on_mount "$2" same_holes
-	check "and the data is right: $1" matches "$2" src.ref
+	check "contents: $1" matches "$2" src.ref
 }
 truncate -s 64M src.raw
 for at in 0 5 17 18 63; do noise $at 100000 | dd of=src.raw bs=1M seek=$at conv=notrunc status=none; done
@@ -61,7 +60,7 @@ sync over.qcow2
 reference over.qcow2 src.ref
 holes "through a chain" over.qcow2
 
-# A terabyte with little in it.
+# A disk of 1 TiB with three allocated clusters.
 qemu-img create -q -f qcow2 big.qcow2 1T
 noise 5 65536 >noise.bin
 for at in 0 300G 1099511562240; do qemu-io -f qcow2 -c "write -s noise.bin $at 64k" big.qcow2 >/dev/null; done
@@ -71,25 +70,25 @@ mount_image big.qcow2 big
 stored() { [ "$(du --block-size=1 "$1" | cut -f1)" -le "$2" ]; }
 check "du of a terabyte" stored big/disk.raw 196608
 check "cp of a terabyte" timeout "$patience" cp --sparse=auto big/disk.raw copy.raw
-check "the copy costs what is stored" stored copy.raw 300000
-UNIT=65536 check "the copy is right" same copy.raw big.ref
+check "the copy allocates only the data" stored copy.raw 300000
+UNIT=65536 check "the copy is equal" same copy.raw big.ref
 rm -f copy.raw
-check "cat of what is stored is not the disk's size" [ "$(stat -c %s big/disk.raw)" = 1099511627776 ]
+check "the size of the disk" [ "$(stat -c %s big/disk.raw)" = 1099511627776 ]
 check "tar -S of a terabyte" timeout "$patience" tar -C big -cSf big.tar disk.raw
 check "the archive is small" stored big.tar 400000
 tar -xSf big.tar
-check "the archive is right" same disk.raw big.ref
+check "the extracted archive is equal" same disk.raw big.ref
 rm -f disk.raw
 check "qemu-img convert from the mount" timeout "$patience" qemu-img convert -f raw -O qcow2 big/disk.raw again.qcow2
-check "qemu-img compares both the same" qemu-img compare -q -f qcow2 -F qcow2 again.qcow2 big.qcow2
+check "qemu-img compare of the converted image" qemu-img compare -q -f qcow2 -F qcow2 again.qcow2 big.qcow2
 unmount big
 
-# 16 TiB: mounted at once, searched for data quickly, in little memory.
+# 16 TiB: the mount and the search for data are quick and need little memory.
 size=16T
 truncate -s $size huge.raw 2>/dev/null || { size=$((16 * 1024 * 1024 * 1024 * 1024 - 65536)); truncate -s $size huge.raw || size=2T; }
 truncate -s $size huge.raw
 daemon_of() { pids_of "$(realpath "$1")" | while read -r p; do [ "$(cat "/proc/$p/comm")" = vdiskfs ] && echo "$p"; done; }
-huge() { # IMAGE LAST: the only data lies at LAST
+huge() { # IMAGE LAST MOUNT: the only data is at LAST
 	local dir=$3 kib
 	timeout "$patience" "$ranges" "$dir/disk.raw" >got.ranges || { echo "too slow"; return 1; }
 	[ "$(wc -l <got.ranges)" = 1 ] || { head got.ranges; return 1; }
@@ -122,10 +121,10 @@ check "128 GiB in clusters of 512" on_mount small.qcow2 huge small.qcow2 $((127 
 qemu-img create -q -f qcow2 n30.qcow2 2P
 qemu-io -f qcow2 -c 'write -P 7 2047T 512' n30.qcow2 >/dev/null
 check "N30: 2 PiB" on_mount n30.qcow2 huge n30.qcow2 $((2047 * 1024 * 1024 * 1024 * 1024))
-reads_much() { # a good deal of data does not stay in memory
+reads_much() { # MOUNT: reads all data, of which only the cache stays in memory
 	cat "$1/disk.raw" >/dev/null
 	[ $slowness != 1 ] || [ "$(awk '/^VmHWM/ { print $2 }' "/proc/$(daemon_of "$1")/status")" -lt 32768 ]
 }
 some_data data.raw $((40 / slowness))M
 qemu-img convert -q -f raw -O qcow2 -c data.raw data.qcow2
-check "reading compressed data in bounded memory" on_mount data.qcow2 reads_much
+check "compressed data is read in bounded memory" on_mount data.qcow2 reads_much

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: LGPL-2.1-or-later
-# Who may do what with the files of a mount, with copies of them, and what programs that copy may set.
+# Permissions of the files of a mount and of their copies, and the attributes that copying programs may set.
 . "${0%/*}/functions.sh"
 . "$here/images.sh"
 requires qemu-img setpriv rsync tar sfdisk
@@ -13,7 +13,7 @@ qemu-img create -q -f qcow2 -F qcow2 -b base.qcow2 over.qcow2
 mkdir mnt vms
 
 # --- Permissions.
-modes() { # OF-FILES OF-DIRECTORIES OWNER [OPTION...]: those of everything in a mount of over.qcow2
+modes() { # FILES DIRECTORIES OWNER [OPTION...]: all files of a mount of over.qcow2 have these modes
 	local want="$1 $3 f
 $2 $3 d" status
 	mount_image over.qcow2 mnt "${@:4}" || return 1
@@ -24,30 +24,30 @@ $2 $3 d" status
 }
 me=$(id -u):$(id -g)
 chmod 644 base.qcow2 over.qcow2
-check "all may read what all may read" modes 644 755 "$me"
+check "an image readable by all" modes 644 755 "$me"
 chmod 640 over.qcow2
-check "the group what the group may" modes 640 750 "$me"
+check "an image readable by its group" modes 640 750 "$me"
 chmod 604 over.qcow2
-check "others what others may" modes 604 705 "$me"
+check "an image readable by others" modes 604 705 "$me"
 chmod 600 base.qcow2
 chmod 666 over.qcow2
-check "nobody what is based on what nobody may" modes 600 700 "$me"
+check "an image whose backing file only its owner may read" modes 600 700 "$me"
 chmod 444 base.qcow2 over.qcow2
-check "what nobody may write" modes 644 755 "$me"
+check "a read-only image" modes 644 755 "$me"
 chmod 640 base.qcow2 over.qcow2
 if is_root; then
 	chgrp 54321 over.qcow2
-	check "another group is no group of ours" modes 600 700 "$me"
-	check "but when it is made so" modes 600 700 "0:54321" -o gid=54321
+	check "an image of another group" modes 600 700 "$me"
+	check "an image of another group, with gid=" modes 600 700 "0:54321" -o gid=54321
 	chgrp 54321 base.qcow2
-	check "and of all files" modes 640 750 "0:54321" -o gid=54321
+	check "an image and a backing file of another group, with gid=" modes 640 750 "0:54321" -o gid=54321
 	check "allow_other" modes 644 755 "$me" -o allow_other
-	check "another user" modes 600 700 "12345:$(id -g)" -o uid=12345
+	check "uid=" modes 600 700 "12345:$(id -g)" -o uid=12345
 else
 	skip "groups, other users: needs root"
 fi
-check "umask" modes 662 773 "$me" -o umask=004
-check "umask 0" modes 666 777 "$me" -o umask=0
+check "umask=004" modes 662 773 "$me" -o umask=004
+check "umask=0" modes 666 777 "$me" -o umask=0
 chmod 600 over.qcow2
 cp over.qcow2 base.qcow2 vms/
 chmod 644 vms/base.qcow2
@@ -58,14 +58,14 @@ in_directory() {
 		[ "$(stat -c %a mnt/over.qcow2 mnt/over.qcow2/chain/1-base.qcow2/disk.raw | tr '\n' ' ')" = '700 600 ' ] &&
 		chmod 600 vms/base.qcow2 && unmount mnt
 }
-check "in a directory" in_directory
+check "images in a directory" in_directory
 
-# --- Copies, made by who may not write what is read-only.
+# --- Copies by another user, which must be writable and removable although the mount is read-only.
 chmod 644 over.qcow2 base.qcow2
 as_somebody() { if is_root; then setpriv --reuid=nobody --regid=nogroup --clear-groups -- "$@"; else "$@"; fi; }
 mkdir copies
 chmod 777 copies
-copied() { # COMMAND, which copies mnt into copies/: again, then the copies are changed and removed
+copied() { # COMMAND: copies mnt to copies/ twice; then the copies are changed and removed
 	as_somebody sh -c "umask 022; cd copies && $1" && as_somebody sh -c "umask 022; cd copies && $1" || return 1
 	[ -z "$(find copies -mindepth 1 ! -type l ! -perm -u+w)" ] || { ls -lR copies; return 1; }
 	as_somebody cmp mnt/disk.raw copies/disk.raw || return 1
@@ -80,10 +80,10 @@ check "cp -r" copied 'cp -r ../mnt/. .'
 check "cp -a" copied 'cp -a ../mnt/disk.raw ../mnt/export .'
 check "rsync -a" copied 'rsync -aS ../mnt/disk.raw ../mnt/export .'
 check "tar" copied 'tar -cSf - -C ../mnt disk.raw export | tar -xf -'
-check_not "for all that nothing is written" sh -c ': >mnt/disk.raw'
+check_not "a write to the mount is refused" sh -c ': >mnt/disk.raw'
 unmount mnt
 
-# --- Copied onto.
+# --- Copies onto a disk.
 some_data other.raw 3M
 chmod 640 other.raw
 touch -d 2001-02-03 other.raw
@@ -91,28 +91,28 @@ cp base.qcow2 vms/copy.qcow2
 onto() { "$@" other.raw mnt/copy.qcow2/disk.raw && sync mnt/copy.qcow2/disk.raw && cmp other.raw mnt/copy.qcow2/disk.raw && : >mnt/copy.qcow2/disk.raw; }
 mount_image vms mnt -o rw || exit 1
 check "cp -p onto a disk" onto cp -p
-check "cp -a" onto cp -a
-check "rsync -a --inplace" onto rsync -a --inplace
+check "cp -a onto a disk" onto cp -a
+check "rsync -a --inplace onto a disk" onto rsync -a --inplace
 check "chmod, touch and chown that change nothing" eval 'chmod 600 mnt/copy.qcow2/disk.raw && touch mnt/copy.qcow2/disk.raw &&
 	chown "$(id -u):$(id -g)" mnt/copy.qcow2/disk.raw'
-check "another owner is refused" eval '! chown 4711 mnt/copy.qcow2/disk.raw 2>err && grep -q "not permitted" err'
-check "permissions of a directory are" eval '! chmod 755 mnt/copy.qcow2 2>err && grep -q "not permitted" err'
+check "chown to another owner is refused" eval '! chown 4711 mnt/copy.qcow2/disk.raw 2>err && grep -q "not permitted" err'
+check "chmod of a directory is refused" eval '! chmod 755 mnt/copy.qcow2 2>err && grep -q "not permitted" err'
 kept() { ! "$@" 2>err && cmp other.raw mnt/copy.qcow2/disk.raw && [ -e other.raw ]; }
 cp other.raw mnt/copy.qcow2/disk.raw
-check "mv in its place is refused" kept mv -f other.raw mnt/copy.qcow2/disk.raw
-check "rsync by another file is refused" kept rsync -a base.qcow2 mnt/copy.qcow2/disk.raw
+check "mv over a disk is refused" kept mv -f other.raw mnt/copy.qcow2/disk.raw
+check "rsync without --inplace is refused" kept rsync -a base.qcow2 mnt/copy.qcow2/disk.raw
 room() { [ "$(stat -f -c '%S %b' "$1")" = "$(stat -f -c '%S %b' "$2")" ] && [ "$(stat -f -c %a "$1")" -gt 0 ]; }
-check "what is free is free on the host" room mnt vms
+check "statfs reports the free space of the host" room mnt vms
 unmount mnt
 full() { [ "$(stat -f -c %a "$1")" = 0 ]; }
-check "in a mount that is only read nothing is" on_mount vms full
+check "statfs of a read-only mount reports no free space" on_mount vms full
 if is_root; then
 	mount_image base.qcow2 mnt -o rw,allow_other || exit 1
-	check "who is let in by a mount is not shut out by chmod" eval '! chmod 600 mnt/disk.raw 2>err && grep -q "not permitted" err && chmod 666 mnt/disk.raw'
+	check "chmod cannot restrict a mount with allow_other" eval '! chmod 600 mnt/disk.raw 2>err && grep -q "not permitted" err && chmod 666 mnt/disk.raw'
 	unmount mnt
 fi
 
-# --- UUIDs in capitals, as firmware and Windows write them.
+# --- by-partuuid finds UUIDs in capitals, as firmware and Windows write them.
 capitals() {
 	local dir=$1/partitions/by-partuuid
 	[ "$(ls "$dir")" = abcdef01-1111-4000-8000-00000000abcd ] && cmp "$dir/ABCDEF01-1111-4000-8000-00000000ABCD" "$1/partitions/1.raw" &&

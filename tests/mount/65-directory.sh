@@ -1,13 +1,13 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: LGPL-2.1-or-later
-# A directory of images: what is listed and what is not, thousands of them, bad ones, files that come,
-# go and change, images that are closed and opened again, and how far the daemon can reach.
+# A directory of images: its entries, thousands of images, damaged ones, changes of the directory, images that are
+# closed and opened again, and the confinement of the daemon.
 . "${0%/*}/functions.sh"
 . "$here/images.sh"
 . "$here/hostile.sh"
 requires qemu-img qemu-io getfattr tar xxd
 
-# holds DIR NAME...: has it these entries and no more?
+# holds DIR NAME...: the directory has exactly these entries.
 holds() {
 	local dir=$1
 	shift
@@ -23,15 +23,15 @@ with_mount() {
 	"$@" || status=1
 	unmount "$mnt" && return $status
 }
-# opened_by MOUNT PATTERN: files of that name that the daemon has open.
+# opened_by MOUNT PATTERN: prints the number of files of that name that the daemon has open.
 opened_by() { readlink "/proc/$(daemon_of "$W/$1")/fd"/* | grep -c -e "$2"; }
 none_open() { [ "$(opened_by "$@")" = 0 ]; }
 
-# What is listed.
+# The entries.
 
 mkdir -p vms/sub/deep vms/logs vms/none vms/.hidden
 some_data src 3M
-printf '\0\1' | dd of=src conv=notrunc status=none # or it would be a text
+printf '\0\1' | dd of=src conv=notrunc status=none # text would not be recognised as raw
 cp src vms/raw.img
 qemu-img convert -q -f raw -O qcow2 src vms/a.qcow2
 qemu-img snapshot -c one vms/a.qcow2
@@ -62,23 +62,23 @@ right() {
 		same "$1/$f/disk.raw" src || { echo "$f" >&2; return 1; }
 	done
 }
-check "every byte of them" with_mount vms mnt -- right mnt
-[ -n "$sanitized" ] || check "in the strictest sandbox" with_mount vms mnt -o sandbox=strict -- right mnt
+check "the contents of all images" with_mount vms mnt -- right mnt
+[ -n "$sanitized" ] || check "sandbox=strict" with_mount vms mnt -o sandbox=strict -- right mnt
 bad_ones() {
 	holds "$1/broken.qcow2" error.txt && grep -q '^/.*/broken.qcow2: not a disk image' "$1/broken.qcow2/error.txt" &&
 		grep -q '^hint: ' "$1/broken.qcow2/error.txt" &&
 		[ "$(wc -c <"$1/broken.qcow2/error.txt")" = "$(stat -c %s "$1/broken.qcow2/error.txt")" ] &&
 		grep -q 'lies outside' "$1/sub/deep/outside.qcow2/error.txt" && right "$1"
 }
-check "a bad image says why, and harms no other" with_mount vms mnt -- bad_ones mnt
-check "allow= holds for all" with_mount vms mnt -o "allow=$W/vms" -- same mnt/sub/deep/outside.qcow2/disk.raw src
+check "a damaged image has error.txt, and the others are not affected" with_mount vms mnt -- bad_ones mnt
+check "allow= applies to all images" with_mount vms mnt -o "allow=$W/vms" -- same mnt/sub/deep/outside.qcow2/disk.raw src
 (cd vms && check "relative names" with_mount . ../mnt -o allow=. -- same ../mnt/sub/deep/outside.qcow2/disk.raw ../src)
-check "format= holds for all" with_mount vms mnt -o format=raw -- cmp mnt/broken.qcow2/disk.raw vms/broken.qcow2
+check "format= applies to all images" with_mount vms mnt -o format=raw -- cmp mnt/broken.qcow2/disk.raw vms/broken.qcow2
 snapshot_of_all() { same "$1/a.qcow2/disk.raw" src && grep -q 'no snapshot called "one"' "$1/b.vdi/error.txt"; }
-check "snapshot= holds for all" with_mount vms mnt -o snapshot=one -- snapshot_of_all mnt
+check "snapshot= applies to all images" with_mount vms mnt -o snapshot=one -- snapshot_of_all mnt
 numbers() { find "$1" -printf '%P %i %s %b %T@\n' | sort; }
 same_numbers() { with_mount vms mnt -- numbers mnt >n1 && with_mount vms mnt -- numbers mnt >n2 && [ -s n1 ] && cmp n1 n2; }
-check "the same numbers and times at every mount" same_numbers
+check "the same inode numbers and times at every mount" same_numbers
 attributes() {
 	[ "$(getfattr --only-values -n user.vdisk.format "$1/b.vdi")" = vdi ] && [ -z "$(getfattr -d "$1" "$1/sub")" ] &&
 		! getfattr -n user.vdisk.format "$1/broken.qcow2" 2>/dev/null &&
@@ -86,10 +86,10 @@ attributes() {
 }
 check "times and attributes" with_mount vms mnt -- attributes mnt
 read_only() { ! mkdir "$1/new" 2>ro.err && grep -q 'Read-only' ro.err; }
-check "nothing can be made" with_mount vms mnt -- read_only mnt
-check "the mount point lies in it" eval 'mkdir -p vms/none/here; with_mount vms vms/none/here -- listed vms/none/here'
+check "mkdir in a read-only mount is refused" with_mount vms mnt -- read_only mnt
+check "a mount point inside the directory" eval 'mkdir -p vms/none/here; with_mount vms vms/none/here -- listed vms/none/here'
 rm -r vms/none
-check "a directory that is not there" refused no/dir 'No such file'
+check "a missing directory" refused no/dir 'No such file'
 mkdir void
 check "an empty directory" with_mount void mnt -- eval '[ -z "$(ls mnt)" ]'
 
@@ -111,12 +111,12 @@ hidden() {
 		[ ! -e "$1/a.raw" ] && [ ! -e "$1/below/c.raw" ] && same "$1/a.qcow2/disk.raw" src &&
 		same "$1/b.qcow2/disk.raw" src && same "$1/c.qcow2/disk.raw" src && same "$1/over.qcow2/disk.raw" src
 }
-check "the data of an image is no image" with_mount data mnt -- hidden mnt
+check "a data file of an image is not listed" with_mount data mnt -- hidden mnt
 shown_again() {
 	mv data/a.qcow2 gone.qcow2 && eventually holds "$1" a.raw b.qcow2 below c.qcow2 free.raw other.qcow2 over.qcow2 &&
 		same "$1/a.raw/disk.raw" src && cp gone.qcow2 data/a.qcow2 && eventually hidden "$1"
 }
-check "unless the image goes" with_mount data mnt -- shown_again mnt
+check "a data file is listed when its image is removed" with_mount data mnt -- shown_again mnt
 
 # Packages and bundles.
 
@@ -140,7 +140,7 @@ packages() {
 }
 check "packages" with_mount packs mnt -- packages mnt
 
-# Thousands: listed without opening one.
+# Thousands of images are listed without opening one.
 
 many=$((3000 / slowness))
 mkdir many
@@ -166,12 +166,12 @@ traced() {
 	[ "$(grep -c 'many' strace.log)" -lt 20 ] || { grep many strace.log | head; return 1; }
 }
 if [ -z "$sanitized" ] && strace -qq -o strace.log -e trace=openat true 2>/dev/null; then
-	check "$many images, and not a file opened" traced
+	check "$many images are listed without opening a file" traced
 else
-	skip "not a file opened: strace cannot be used"
+	skip "$many images are listed without opening a file: strace does not work"
 fi
 
-# Files come, go and change.
+# Files are added, removed and changed.
 
 mkdir live
 cp vms/a.qcow2 live/first.qcow2
@@ -181,15 +181,15 @@ lives() {
 		[ ! -e "$1/new.vdi" ] && same "$1/other.vdi/disk.raw" src && rm live/other.vdi &&
 		eventually holds "$1" first.qcow2 && same "$1/first.qcow2/disk.raw" src
 }
-check "files come and go" with_mount live mnt -- lives mnt
+check "images are added, renamed and removed" with_mount live mnt -- lives mnt
 appears() { [ ! -e "$1/late.qcow2" ] && cp vms/a.qcow2 live/late.qcow2 && eventually same "$1/late.qcow2/disk.raw" src; }
-check "a name that was not there appears" with_mount live mnt -- appears mnt
+check "a name after a failed lookup appears" with_mount live mnt -- appears mnt
 rm live/late.qcow2
 deeper() {
 	mkdir -p live/x/y && eventually holds "$1" first.qcow2 && cp vms/b.vdi live/x/y/z.vdi &&
 		eventually same "$1/x/y/z.vdi/disk.raw" src && rm -r live/x && eventually holds "$1" first.qcow2
 }
-check "folders come and go" with_mount live mnt -- deeper mnt
+check "folders are added and removed" with_mount live mnt -- deeper mnt
 has_size() { [ "$(stat -c %s "$1")" = "$2" ]; }
 begins_with() { [ "$(head -c 1 "$1" | xxd -p)" = "$2" ]; }
 replaced() {
@@ -202,23 +202,23 @@ written() {
 	head -c 1 "$1/first.qcow2/disk.raw" >/dev/null && eventually none_open "$1" first.qcow2 &&
 		qemu-io -f qcow2 -c 'write -P 7 0 64k' live/first.qcow2 >/dev/null && eventually begins_with "$1/first.qcow2/disk.raw" 07
 }
-check "an image that was written to" with_mount live mnt -o idle=0 -- written mnt
-mended() {
+check "an image that another program has written" with_mount live mnt -o idle=0 -- written mnt
+replaced_by_good() {
 	holds "$1/first.qcow2" error.txt && cp vms/a.qcow2 live/first.qcow2 && eventually same "$1/first.qcow2/disk.raw" src
 }
 : >live/first.qcow2
-check "a broken image that is mended" with_mount live mnt -- mended mnt
+check "a damaged image that is replaced by a good one" with_mount live mnt -- replaced_by_good mnt
 stays() { (cd "$1/first.qcow2" && cp ../../vms/b.vdi ../../live/b.vdi && eventually [ -e ../b.vdi ] && same disk.raw "$W/src" && [ "$(pwd -P)" = "$W/$1/first.qcow2" ]); }
-check "who is in a directory stays there" with_mount live mnt -- stays mnt
+check "an image's directory as working directory survives a change of the list" with_mount live mnt -- stays mnt
 rm live/b.vdi
 
-# Opened when used, closed when not.
+# Images are opened when used, and closed when idle.
 
 idle() {
 	none_open "$1" /vms/ && ls "$1" "$1/sub" >/dev/null && none_open "$1" /vms/ && same "$1/a.qcow2/disk.raw" src &&
 		[ "$(opened_by "$1" /vms/)" -ge 1 ] && eventually none_open "$1" /vms/ && same "$1/a.qcow2/disk.raw" src
 }
-check "closed when idle, opened again" with_mount vms mnt -o idle=1 -- idle mnt
+check "an idle image is closed, and opened again" with_mount vms mnt -o idle=1 -- idle mnt
 held() {
 	exec 7<"$1/b.vdi/disk.raw" && same "$1/a.qcow2/disk.raw" src && eventually none_open "$1" a.qcow2 &&
 		[ "$(opened_by "$1" b.vdi)" = 1 ] && cmp /proc/self/fd/7 src
@@ -226,12 +226,12 @@ held() {
 	exec 7<&-
 	return $status
 }
-check "what is open stays so" with_mount vms mnt -o idle=0 -- held mnt
+check "an image with an open file stays open" with_mount vms mnt -o idle=0 -- held mnt
 locks() {
 	head -c 1 "$1/a.qcow2/disk.raw" >/dev/null && ! qemu-io -c 'write 0 1' vms/a.qcow2 >/dev/null 2>lock.err &&
 		grep -qi lock lock.err
 }
-check "an image in use is locked" with_mount vms mnt -o idle=60 -- locks mnt
+check "an open image is locked" with_mount vms mnt -o idle=60 -- locks mnt
 in_use() {
 	exec 8> >(exec qemu-io -f qcow2 live/first.qcow2 >qemu-io.out 2>&1)
 	echo 'write -P 9 0 64k' >&8
@@ -242,9 +242,9 @@ in_use() {
 	exec 8>&-
 	[ $status = 0 ] && eventually begins_with "$1/first.qcow2/disk.raw" 09
 }
-check "an image in use by another is shown once it is free" with_mount live mnt -o idle=1 -- in_use mnt
+check "an image that another program uses is shown when that ends" with_mount live mnt -o idle=1 -- in_use mnt
 
-# More images than descriptors.
+# More images than file descriptors.
 
 mkdir -p few
 for ((i = 100; i < 200; i++)); do head -c 4096 src >few/$i.raw && printf '%d' $i | dd of=few/$i.raw bs=1 seek=600 conv=notrunc status=none; done
@@ -256,7 +256,7 @@ few_right() {
 }
 with_few_files() { (ulimit -n 64 && mount_image few few-mnt "$@") && few_right few-mnt && [ "$(find few-mnt -type f | wc -l)" -gt 300 ] && few_right few-mnt; }
 check "100 images and 64 descriptors" with_few_files -o idle=3600
-all_held() { # those that are in use stay; the next is refused in words, and there once some are closed
+all_held() { # open images stay open; opening one more fails, and succeeds after some are closed
 	local i fd fds=()
 	for ((i = 100; i < 200; i++)); do
 		{ exec {fd}<few-mnt/$i.raw/disk.raw; } 2>/dev/null || break
@@ -268,7 +268,7 @@ all_held() { # those that are in use stay; the next is refused in words, and the
 	for fd in "${fds[@]}"; do exec {fd}<&-; done
 	eventually few_right few-mnt
 }
-check "as many as can be open at a time" all_held
+check "the maximal number of open images" all_held
 unmount few-mnt
 rm -r few
 
@@ -281,7 +281,7 @@ crowd() {
 	for i in "${pids[@]}"; do wait "$i" || status=1; done
 	return $status
 }
-check "a crowd of readers while images come and go" with_mount vms mnt -o idle=0 -- crowd mnt
+check "concurrent readers while images are opened and closed" with_mount vms mnt -o idle=0 -- crowd mnt
 turbulent() {
 	(for i in {1..30}; do cp vms/b.vdi "live/t$i.vdi"; cp vms/a.qcow2 live/first.qcow2; rm -f "live/t$((i - 3)).vdi"; done) &
 	local writer=$! n=0
@@ -296,7 +296,7 @@ turbulent() {
 check "readers while files change" with_mount live mnt -o idle=0 -- turbulent mnt
 rm -f live/t*.vdi
 
-# How far it can reach.
+# Confinement.
 
 mkdir out
 cp vms/a.qcow2 out/secret.qcow2
@@ -311,21 +311,21 @@ refusals() {
 		same "$1/good.qcow2/disk.raw" src
 }
 for mode in on off; do
-	check "nothing outside is opened, sandbox=$mode" with_mount jail mnt -o sandbox=$mode -- refusals mnt
+	check "files outside are not opened, sandbox=$mode" with_mount jail mnt -o sandbox=$mode -- refusals mnt
 done
 allowed() { same "$1/link.qcow2/disk.raw" src && same "$1/absolute.qcow2/disk.raw" src; }
 for mode in on off; do
-	check "allow= lets it be, sandbox=$mode" with_mount jail mnt -o "sandbox=$mode,allow=$W/out" -- allowed mnt
+	check "files outside with allow=, sandbox=$mode" with_mount jail mnt -o "sandbox=$mode,allow=$W/out" -- allowed mnt
 done
-locked_in() {
+sandboxed() {
 	local pid
 	pid=$(daemon_of "$W/$1")
 	awk '/^Seccomp:/ { s = $2 } /^NoNewPrivs:/ { n = $2 } END { exit !(s == 2 && n == 1) }' "/proc/$pid/status" &&
 		same "$1/good.qcow2/disk.raw" src
 }
-[ -n "$sanitized" ] || check "the daemon is locked in" with_mount jail mnt -- locked_in mnt
+[ -n "$sanitized" ] || check "the daemon is sandboxed" with_mount jail mnt -- sandboxed mnt
 
-# Encrypted ones, by a daemon that is locked in when it tries the passphrase.
+# Encrypted images: the daemon of a directory derives the key inside the sandbox.
 printf mkimage >pw
 mkdir crypt
 "$MKIMAGE" luks-plain . && mv luks-plain.luks crypt/l.luks && cp vms/a.qcow2 crypt/
@@ -333,7 +333,7 @@ secret_ones() { same "$1/l.luks/disk.raw" luks-plain.raw && same "$1/a.qcow2/dis
 check "an encrypted image" with_mount crypt mnt -o "passphrase-file=$W/pw" -- secret_ones mnt
 no_secret() { grep -q 'no passphrase' "$1/l.luks/error.txt" && same "$1/a.qcow2/disk.raw" src; }
 check "an encrypted image without its passphrase" with_mount crypt mnt -- no_secret mnt
-# Names in encodings whose converters are files.
+# iconv loads converters from files, which it must do before the sandbox is entered.
 mkdir names
 qemu-img convert -q -f raw -O vmdk -o subformat=monolithicFlat src names/x.vmdk
 mv names/x-flat.vmdk $'names/\xd0\x96-flat.vmdk'
@@ -342,7 +342,7 @@ mv names/x-flat.vmdk $'names/\xd0\x96-flat.vmdk'
 rm names/tmp
 check "a descriptor in another encoding" with_mount names mnt -- eval 'holds mnt x.vmdk && same mnt/x.vmdk/disk.raw src'
 
-# Ended by a signal while it has something to tell.
+# SIGTERM while the daemon has a notification of the kernel pending.
 ended() {
 	local pid
 	mount_image live mnt -o idle=0 || return 1
@@ -353,4 +353,4 @@ ended() {
 	# shellcheck disable=SC2046
 	"$await_exit" "$patience" "$pid" $(pids_of "$W/mnt") && ! mountpoint -q mnt
 }
-check "a signal ends it" ended
+check "SIGTERM ends the daemon" ended

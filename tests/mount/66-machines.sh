@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: LGPL-2.1-or-later
-# Machines in a directory: VMware's and VirtualBox's, each disk once, with the snapshots of the machine
-# as they were taken, and what changes when the machine does.
+# Machines of VMware and VirtualBox in a directory: each disk is listed once, with the snapshots of the machine as
+# a tree, and the list follows changes of the machine.
 . "${0%/*}/functions.sh"
 . "$here/images.sh"
 . "$here/hostile.sh"
@@ -13,8 +13,8 @@ holds() {
 	[ "$(ls "$dir")" = "$(printf '%s\n' "$@")" ] || { ls -l "$dir" >&2; return 1; }
 }
 
-# VMware: a disk with a tree of snapshots, one -> two, one -> three/x, the present on three/x; another
-# disk that was added last.  As on ESX, each file is a descriptor and an extent.
+# VMware: a disk with the snapshots one, two on one, and three/x on one; the current state is based on three/x.  A
+# second disk was added last.  As on ESX, each image is a descriptor and an extent.
 
 mkdir -p all/vmware
 cd all/vmware || exit 1
@@ -76,21 +76,21 @@ check "a VMware machine" on_mount all vmware
 mkdir copy
 cp -r all/vmware copy/
 sed -i 's,fileName = "d,fileName = "/vmfs/volumes/5f/vm/d,' copy/vmware/vm.vm*
-check "one that was moved here" on_mount copy vmware
+check "a VMware machine with the paths of another host" on_mount copy vmware
 cp -r all/vmware/. copy/flat
 on_its_own() { holds "$1" d.vmdk e.vmdk && same_disk "$1/d.vmdk/snapshots/one" d; }
-check "the folder itself" on_mount copy/flat on_its_own
+check "a VMware machine's directory as mount root" on_mount copy/flat on_its_own
 no_vmsd() {
 	holds "$1/d.vmdk" chain disk.raw export info.json && same_disk "$1/d.vmdk" d-000004 &&
 		holds "$1" d-000002.vmdk d.vmdk e.vmdk
 }
 rm copy/flat/vm.vmsd
-check "without its list of snapshots" on_mount copy/flat no_vmsd
+check "a VMware machine without .vmsd" on_mount copy/flat no_vmsd
 no_vmx() { holds "$1" d-000001.vmdk d-000002.vmdk d-000003.vmdk d-000004.vmdk d.vmdk e.vmdk && same_disk "$1/d.vmdk" d; }
 rm copy/flat/vm.vmx
-check "without any description: images as they are" on_mount copy/flat no_vmx
+check "images without .vmx and .vmsd" on_mount copy/flat no_vmx
 
-# The machine goes on: a snapshot is taken while it is mounted.
+# A snapshot is taken while the directory is mounted.
 takes_another() {
 	local d=$1/vmware/d.vmdk
 	same_disk "$d" d-000004 && same_disk "$d/snapshots/one" d && (
@@ -101,25 +101,25 @@ takes_another() {
 		eventually begins_with "$d/disk.raw" 09 && holds "$1/vmware" d.vmdk e.vmdk && same_disk "$d/snapshots/one" d
 }
 begins_with() { [ "$(head -c 1 "$1" | xxd -p)" = "$2" ]; }
-check "a snapshot that is taken meanwhile" on_mount all takes_another
+check "a snapshot taken during the mount is listed" on_mount all takes_another
 
-# One bad piece.
+# One missing or damaged file.
 broken_piece() {
 	local d=$1/vmware/d.vmdk
 	grep -q 'd-000002' "$d/snapshots/one/snapshots/two/error.txt" && same_disk "$d/snapshots/one" d &&
 		same_disk "$d/snapshots/one/snapshots/three%2Fx" d-000003
 }
 rm copy/vmware/d-000002.vmdk
-check "a snapshot whose file is missing" on_mount copy broken_piece
+check "a snapshot with a missing file has error.txt" on_mount copy broken_piece
 bad_vmsd() { holds "$1/vmware" d-000002.vmdk d.vmdk e.vmdk; }
 cp all/vmware/d-000002.vmdk copy/vmware/
 printf 'snapshot0.uid = "1"\n\0' >copy/vmware/vm.vmsd
-check "a list of snapshots that cannot be read" on_mount copy bad_vmsd
+check "a damaged .vmsd is ignored" on_mount copy bad_vmsd
 circles() { find "$1" -name info.json >all.txt && [ "$(grep -c snapshots all.txt)" -lt 40 ] && same_disk "$1/vmware/d.vmdk" d-000004; }
 { shot 0 1 2 a d.vmdk; shot 1 2 1 b d-000001.vmdk; shot 2 3 3 c d-000002.vmdk; } >copy/vmware/vm.vmsd
-check "snapshots that go round in circles" on_mount copy circles
+check "snapshots whose parents form a loop" on_mount copy circles
 
-# VirtualBox: the machine of mkimage's chain of three.
+# VirtualBox: a machine with mkimage's chain of three images.
 
 uuid_of() {
 	local h
@@ -131,7 +131,7 @@ attached() { # UUID
 	echo "<StorageControllers><StorageController name=\"SATA\"><AttachedDevice type=\"HardDisk\" port=\"0\" device=\"0\">
 		<Image uuid=\"{$1}\"/></AttachedDevice></StorageController></StorageControllers>"
 }
-# describe BASE-FILE FOLDER BASE MIDDLE TOP: two snapshots, the second on the first.
+# describe BASE-FILE FOLDER BASE MIDDLE TOP: prints a .vbox file with two snapshots, the second on the first.
 describe() {
 	cat <<-EOF
 		<?xml version="1.0"?>
@@ -170,12 +170,12 @@ box() {
 }
 check "a VirtualBox machine" on_mount boxes box
 describe 'F:\VMs\vm\disk.vdi' 'F:\VMs\vm\Snapshots\' "$base_id" "$middle_id" "$top_id" >boxes/vm/vm.vbox
-check "one that was moved here from Windows" on_mount boxes box
+check "a VirtualBox machine with Windows paths" on_mount boxes box
 cp "$W/base.ref" boxes/vm/Snapshots/stray.img
 stray() { holds "$1/vm" Snapshots disk.vdi && holds "$1/vm/Snapshots" stray.img && same_disk "$1/vm/disk.vdi" top; }
-check "a file of another disk among its snapshots" on_mount boxes stray
+check "another disk's image in the folder of snapshots" on_mount boxes stray
 rm boxes/vm/Snapshots/stray.img
-# A medium is known by its id: one of another name is found, and one that has its name is not taken.
+# A medium is identified by its UUID: a renamed one is found, and another disk with its name is not used.
 machine boxes/vm vdi-child-three-base.vdi vdi-child-three-middle.vdi vdi-child-three.vdi
 renamed() {
 	local d=$1/vm/old.vdi
@@ -185,19 +185,19 @@ renamed() {
 mv boxes/vm/disk.vdi boxes/vm/old.vdi
 mv "boxes/vm/Snapshots/{$middle_id}.vdi" boxes/vm/Snapshots/renamed.vdi
 qemu-img convert -f raw -O vdi top.ref boxes/vm/disk.vdi
-check "one whose files were renamed" on_mount boxes renamed
+check "a VirtualBox machine with renamed files" on_mount boxes renamed
 rm boxes/vm/disk.vdi
 mkdir -p far/VMs/base
 mv boxes/vm/old.vdi far/VMs/base/disk.vdi
 describe /home/nobody/VMs/base/disk.vdi Snapshots/ "$base_id" "$middle_id" "$top_id" >boxes/vm/vm.vbox
 far_away() { grep -q 'lies outside' "$1/vm/disk.vdi/error.txt" && grep -q 'lies outside' "$1/vm/disk.vdi/snapshots/before/error.txt"; }
-check "one whose base lies elsewhere" on_mount boxes far_away
+check "a base outside of the directory is refused" on_mount boxes far_away
 mount_with=(-o "allow=$W/far")
-check "and may be opened there" on_mount boxes box
+check "a base outside of the directory, with allow=" on_mount boxes box
 mount_with=()
 mv far/VMs/base/disk.vdi boxes/vm/
 
-# One that fails hides nothing that was taken on it, and is tried again.
+# A missing image does not hide the snapshots based on it, and opening it is tried again.
 missing_id=00000000-0000-4000-8000-000000000000
 half_broken() {
 	local d=$1/vm/disk.vdi
@@ -211,21 +211,21 @@ half_broken() {
 }
 describe disk.vdi Snapshots/ "$base_id" "$middle_id" "$top_id" |
 	sed "/Image uuid=\"{$base_id}/s/$base_id/$missing_id/; /Image uuid=\"{$top_id}/s/$top_id/$missing_id/" >boxes/vm/vm.vbox
-check "snapshots of what is missing" on_mount boxes half_broken
+check "snapshots of a missing base and state" on_mount boxes half_broken
 mv boxes/vm/Snapshots/renamed.vdi "boxes/vm/Snapshots/{$middle_id}.vdi"
 describe 'F:\VMs\vm\disk.vdi' 'F:\VMs\vm\Snapshots\' "$base_id" "$middle_id" "$top_id" >boxes/vm/vm.vbox
 encrypted() { grep -q 'encrypted by VirtualBox' "$1/vm/disk.vdi/error.txt"; }
 sed -i 's,type="Normal">,type="Normal"><Property name="CRYPT/KeyId" value="vm"/>,' boxes/vm/vm.vbox
 check "an encrypted machine" on_mount boxes encrypted
 
-# A description that lies reaches nothing outside of its directory.
+# Paths in a description do not lead outside of its directory.
 mkdir -p lies/inner lies/other
 qemu-img create -q -f vmdk lies/other/secret.vmdk 1M
 printf 'scsi0:0.fileName = "%s"\nscsi0:1.fileName = "../other/secret.vmdk"\n' "$W/lies/other/secret.vmdk" >lies/inner/vm.vmx
 lies() { grep -q 'lies outside' "$1/inner/secret.vmdk/error.txt" && grep -q 'lies outside' "$1/inner/secret.vmdk~2/error.txt" && [ -e "$1/other/secret.vmdk/disk.raw" ]; }
-check "what a description names outside stays shut" on_mount lies lies
+check "files outside that a .vmx file names are refused" on_mount lies lies
 
-# Disks that VirtualBox itself has written.
+# Images written by VirtualBox.
 items=${VDISKFS_CORPUS:+$VDISKFS_CORPUS/items/n-vbox-diff-VDI-grandchild/files}
 real_box() {
 	local d=$1/real/disk.vdi
@@ -237,7 +237,7 @@ if [ -n "$items" ] && [ -d "$items" ]; then
 	for f in base:base middle:child top:grandchild; do
 		on_mount "$items/${f#*:}.vdi" copies "real-${f%:*}.ref"
 	done
-	check "disks that VirtualBox has written" on_mount real real_box
+	check "images written by VirtualBox" on_mount real real_box
 else
-	skip "disks that VirtualBox has written: no corpus"
+	skip "images written by VirtualBox: no corpus"
 fi

@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: LGPL-2.1-or-later
-# 18 threads on a writable mount of a directory: see stress.c.  STRESS_SECONDS makes it longer, SEED
-# repeats what one was.
+# Runs stress.c: 18 threads on a writable mount of a directory.  STRESS_SECONDS sets the duration; SEED repeats a
+# run.
 . "${0%/*}/functions.sh"
 . "$here/images.sh"
 . "$here/hostile.sh"

@@ -1,11 +1,11 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: LGPL-2.1-or-later
-# Many readers at once, of views that share caches and files, with little room and with much.
+# Concurrent readers of views that share caches and files, with small and large caches.
 . "${0%/*}/functions.sh"
 . "$here/images.sh"
 requires qemu-img qemu-io sfdisk
 
-# A disk with partitions; below it a compressed one, on top a plain one, snapshots in between.
+# Three chains: a compressed disk with partitions, and on it an overlay with a snapshot.
 size=$((48 * 1048576 / slowness / 512 * 512 + 512))
 some_data base.raw $size
 sfdisk -q base.raw <<-'TABLE'
@@ -29,7 +29,7 @@ top a.qcow2 zstd.qcow2 qcow2
 top b.qcow2 deflate.qcow2 qcow2
 top c.qcow2 stream.vmdk vmdk
 
-readers() { # IMAGE BASE MOUNT: 8 programs of 4 threads each
+readers() { # IMAGE BASE MOUNT: 8 processes of 4 threads each
 	local image=$1 layer=$2 dir=$3 pids=() pid status=0
 	local pairs=(
 		"$dir/disk.raw" "$image.ref" "$dir/disk.raw" "$image.ref"
@@ -41,7 +41,7 @@ readers() { # IMAGE BASE MOUNT: 8 programs of 4 threads each
 		"$compare" -t 4 -n $((400 / slowness)) -s "$(seed_of "$i")" "${pairs[i]}" "${pairs[i + 1]}" &
 		pids+=($!)
 	done
-	# Meanwhile others look round.
+	# Concurrent listings.
 	for i in 1 2 3 4 5; do
 		find "$dir" -printf '%s\n' >/dev/null || status=1
 		cat "$dir/info.json" "$dir"/chain/*/info.json >/dev/null || status=1

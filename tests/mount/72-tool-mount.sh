@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: LGPL-2.1-or-later
-# vdisk mount, umount and list: a file system of a guest in one command, and nothing left afterwards.
-# The mount points that vdisk makes for itself are this test's own, where that can be had.
+# vdisk mount, umount and list: one command mounts a file system of an image, and umount leaves nothing behind.
+# With root, the test has its own /run/vdisk, in a mount namespace.
 if [ -z "${own_run:-}" ] && [ "$(id -u)" = 0 ] && mkdir -p /run/vdisk && unshare -m true; then
 	own_run=1 exec unshare -m "$0"
 fi
@@ -11,15 +11,15 @@ is_root || { skip "all: loop devices need root"; exit 0; }
 losetup -f >/dev/null 2>&1 || { skip "all: no loop devices"; exit 0; }
 [ -z "${own_run:-}" ] || mount -t tmpfs -o mode=700 run /run/vdisk || exit 1
 
-# Views that vdisk has made lie outside of $W.
-take_down() {
+# vdisk's mounts of views are in /run/vdisk, where the common cleanup does not look.
+unmount_all() {
 	"$VDISK" list --output=json | jq -r '.[].directory' | while read -r dir; do
 		case $dir in
 		"$W"/*) "$VDISK" umount "$dir" ;;
 		esac
 	done
 }
-trap 'take_down; cleanup' EXIT
+trap 'unmount_all; cleanup' EXIT
 
 truncate -s 64M disk.raw
 sfdisk -q disk.raw <<-'END'
@@ -41,18 +41,18 @@ mkfs.ext4 -q -L whole whole.raw
 mkdir mnt other 'odd, dir'
 cp disk.qcow2 'odd, name.qcow2'
 
-released() { # IMAGE: nobody has it open
+released() { # IMAGE: QEMU can lock it
 	qemu-io -f "${2:-qcow2}" -c quit "$1"
 }
 nothing_left() {
 	! grep -F "$W" /proc/self/mountinfo && ! losetup -l -n -O BACK-FILE | grep -F /run/vdisk &&
 		[ -z "$(ls /run/vdisk)" ]
 }
-listed() { "$VDISK" list | grep -F "$W/"; } # others may have mounts, too
+listed() { "$VDISK" list | grep -F "$W/"; } # other tests may have mounts, too
 has_file() { # DIR LABEL
 	grep -qx "the file of $2" "$1/hello"
 }
-fails() { # PATTERN ARGUMENT...: one line that says so, and nothing is left
+fails() { # PATTERN ARGUMENT...: fails with a line that matches, and leaves nothing behind
 	local pattern=$1
 	shift
 	! "$VDISK" "$@" 2>err || return 1
@@ -68,46 +68,46 @@ for p in 1 root; do
 	check "by $p: listed" eval '[ "$(listed)" = "1         $W/disk.qcow2 on $W/mnt" ]'
 	check "by $p: umount" "$VDISK" umount mnt
 	check "by $p: the image is released" released disk.qcow2
-	check "by $p: nothing is left" nothing_left
+	check "by $p: no mounts or loop devices are left" nothing_left
 done
 uuid=$(blkid -p -O $((51200 * 512)) -S $((20480 * 512)) -s UUID -o value disk.raw)
 check "mount by UUID" "$VDISK" mount disk.qcow2 "$uuid" 'odd, dir'
-check "the file of that one is there" has_file 'odd, dir' home
-check "mount another of the same image" "$VDISK" mount disk.qcow2 1 mnt
-check "both are listed" eval '[ "$("$VDISK" list --output=json | jq -r "map(select(.directory | startswith(\"$W/\")).what) | sort | join(\" \")")" = "1 2" ]'
-check "umount one" "$VDISK" umount 'odd, dir'
-check "the other one stays" has_file mnt root
-check "umount the other" "$VDISK" umount "$W/mnt"
-check "an odd name" eval '"$VDISK" mount "odd, name.qcow2" home mnt && has_file mnt home && "$VDISK" umount mnt'
+check "mount by UUID: the file is there" has_file 'odd, dir' home
+check "mount of a second partition of the same image" "$VDISK" mount disk.qcow2 1 mnt
+check "both partitions are listed" eval '[ "$("$VDISK" list --output=json | jq -r "map(select(.directory | startswith(\"$W/\")).what) | sort | join(\" \")")" = "1 2" ]'
+check "umount of one partition" "$VDISK" umount 'odd, dir'
+check "the other partition stays mounted" has_file mnt root
+check "umount of the other partition" "$VDISK" umount "$W/mnt"
+check "a file name with a comma" eval '"$VDISK" mount "odd, name.qcow2" home mnt && has_file mnt home && "$VDISK" umount mnt'
 check "a disk without partitions" eval '"$VDISK" mount -f raw whole.raw mnt && [ -d mnt/lost+found ]'
-check "is listed" eval '"$VDISK" list | grep -q "^disk  "'
-check "while it is used, umount fails" eval 'cd mnt && ! "$VDISK" umount "$W/mnt"; s=$?; cd ..; [ $s = 0 ]'
-check "and it stays" [ -d mnt/lost+found ]
-check "until it is not" "$VDISK" umount mnt
-check "all is released" nothing_left
+check "a disk without partitions is listed" eval '"$VDISK" list | grep -q "^disk  "'
+check "umount of a busy mount fails" eval 'cd mnt && ! "$VDISK" umount "$W/mnt"; s=$?; cd ..; [ $s = 0 ]'
+check "a busy mount stays" [ -d mnt/lost+found ]
+check "umount when it is no longer busy" "$VDISK" umount mnt
+check "no mounts or loop devices are left" nothing_left
 
 "$VDISKFS" disk.qcow2 other
-check "a view of vdiskfs is listed" eval '"$VDISK" list | grep -q "^view .*/disk.qcow2 on .*/other$"'
+check "a mount of vdiskfs is listed as a view" eval '"$VDISK" list | grep -q "^view .*/disk.qcow2 on .*/other$"'
 mount -o loop,ro other/partitions/1.raw mnt
-check "and what is mounted on it" eval '"$VDISK" list | grep -q "^1 .*/disk.qcow2 on .*/mnt$"'
-check "umount takes that" "$VDISK" umount mnt
-check "and leaves the view" [ -f other/disk.raw ]
-check "which it can unmount, too" "$VDISK" umount other
-check "released" released disk.qcow2
+check "a loop mount on a view is listed" eval '"$VDISK" list | grep -q "^1 .*/disk.qcow2 on .*/mnt$"'
+check "umount of a loop mount on a view" "$VDISK" umount mnt
+check "the view stays" [ -f other/disk.raw ]
+check "umount of a view" "$VDISK" umount other
+check "the image is released" released disk.qcow2
 
-check "no such partition" fails 'no partition "7"' mount disk.qcow2 7 mnt
-check "a path is no partition" fails 'neither' mount disk.qcow2 ../disk mnt
-check "several partitions" fails '3 partitions' mount disk.qcow2 mnt
+check "an unknown partition" fails 'no partition "7"' mount disk.qcow2 7 mnt
+check "a path as partition" fails 'neither' mount disk.qcow2 ../disk mnt
+check "a disk with several partitions" fails '3 partitions' mount disk.qcow2 mnt
 check "a partition without a file system" fails . mount disk.qcow2 5 mnt
 check "no such image" fails 'missing.*No such file' mount missing.qcow2 1 mnt
 check "no such directory" fails 'nowhere.*No such file' mount disk.qcow2 1 nowhere
-check "a file for a directory" fails 'must be a directory' mount disk.qcow2 1 disk.raw
-check "umount of what is no mount" fails 'no disk image is mounted' umount mnt
-check "umount of what is not there" fails 'No such file' umount nowhere
-check "it is said which partitions there are" fails '1 \(ext4 "root"\), 2 \(ext4 "home"\), 5' mount disk.qcow2 mnt
-check "no partition of a disk without any" fails 'it has no partitions' mount -f raw whole.raw 1 mnt
+check "a file as mount point" fails 'must be a directory' mount disk.qcow2 1 disk.raw
+check "umount of a directory that is not a mount" fails 'no disk image is mounted' umount mnt
+check "umount of a missing directory" fails 'No such file' umount nowhere
+check "the message lists the partitions" fails '1 \(ext4 "root"\), 2 \(ext4 "home"\), 5' mount disk.qcow2 mnt
+check "a partition of a disk without partitions" fails 'it has no partitions' mount -f raw whole.raw 1 mnt
 
-# By the names of a GPT and of file systems, whatever is in them.
+# Partitions by the names in the GPT and by file system labels, with special characters.
 
 truncate -s 16M gpt.raw
 sfdisk -q gpt.raw <<-'END'
@@ -120,43 +120,43 @@ END
 mkfs.ext4 -q -L '../odd "l"' -E offset=$((2048 * 512)) gpt.raw 4M
 mkfs.ext4 -q -L same -E offset=$((10240 * 512)) gpt.raw 4M
 some_type=$(sfdisk --part-uuid gpt.raw 1)
-mounts_first() { # NAME: this is the first partition
+mounts_first() { # NAME: the first partition has this name
 	"$VDISK" mount -f raw gpt.raw "$1" mnt && [ "$(listed)" = "1         $W/gpt.raw on $W/mnt" ] && "$VDISK" umount mnt
 }
 for name in 'my part' 'my\x20part' 'PARTLABEL=my part' '../odd "l"' 'LABEL=../odd "l"' "${some_type,,}" "${some_type^^}" "PARTUUID=$some_type"; do
-	check "by the name $name" mounts_first "$name"
+	check "mount by the name $name" mounts_first "$name"
 done
-check "a label comes before the names of other partitions" eval '"$VDISK" mount -f raw gpt.raw same mnt && "$VDISK" list | grep -q "^2 .* $W/mnt$" && "$VDISK" umount mnt'
+check "a label takes precedence over the name of another partition" eval '"$VDISK" mount -f raw gpt.raw same mnt && "$VDISK" list | grep -q "^2 .* $W/mnt$" && "$VDISK" umount mnt'
 check "a name with a slash" eval '"$VDISK" mount -f raw gpt.raw "a/b, c" mnt && "$VDISK" umount mnt'
 check "a name of two partitions" fails '2 partitions are called "PARTLABEL=same"' mount -f raw gpt.raw PARTLABEL=same mnt
 
-# What is no file system is called what it is.
+# Contents other than a file system are named.
 
 truncate -s 16M swap.raw luks.raw luks1.raw lvm.raw none.raw
 chmod 600 swap.raw
 mkswap swap.raw
 printf 'LUKS\xba\xbe\0\2' | dd of=luks.raw conv=notrunc status=none
 printf 'LUKS\xba\xbe\0\1' | dd of=luks1.raw conv=notrunc status=none
-# A label with its CRC, as pvcreate writes it.
+# An LVM label with its CRC, as pvcreate writes it.
 printf 'LABELONE\1\0\0\0\0\0\0\0\x30\x23\x21\x44\x20\0\0\0LVM2 0010123456789abcdef0123456789abcdef\0\0\0\1' |
 	dd of=lvm.raw bs=512 seek=1 conv=notrunc status=none
 check "swap" fails 'the disk has no file system of its own: swap space' mount -f raw swap.raw mnt
 check "LUKS" fails 'the disk has no file system of its own: LUKS-encrypted' mount -f raw luks.raw mnt
-check "and what opens it" grep -q '^hint: .*cryptsetup open --readonly DIR/disk.raw' err
+check "LUKS: the hint names cryptsetup" grep -q '^hint: .*cryptsetup open --readonly DIR/disk.raw' err
 check "LUKS 1" fails 'the disk has no file system of its own: LUKS-encrypted' mount -f raw luks1.raw mnt
-check "and that vdisk opens it" grep -q '^hint: .*vdisk mount --passphrase-file=FILE DIR/disk.raw' err
+check "LUKS 1: the hint names --passphrase-file" grep -q '^hint: .*vdisk mount --passphrase-file=FILE DIR/disk.raw' err
 check "LVM" fails 'the disk has no file system of its own: LVM physical volume' mount -f raw lvm.raw mnt
-check "and what opens it" grep -q '^hint: .*vgchange -ay' err
-check "nothing" fails 'the disk has no known file system' mount -f raw none.raw mnt
+check "LVM: the hint names vgchange" grep -q '^hint: .*vgchange -ay' err
+check "unknown contents" fails 'the disk has no known file system' mount -f raw none.raw mnt
 
-# A journal that needs to be played out: the file system is seen without it.
+# A journal that needs recovery: a read-only mount ignores it.
 cp disk.raw dirty.raw
 debugfs -w -R 'feature needs_recovery' "dirty.raw?offset=1048576"
 check "an unclean file system" eval '"$VDISK" mount dirty.raw 1 mnt 2>err && has_file mnt root && "$VDISK" umount mnt'
-check "and that is said" grep -q 'warning: .*journal of partition 1' err
+check "an unclean file system: a warning" grep -q 'warning: .*journal of partition 1' err
 qemu-img convert -q -f raw -O vhdx whole.raw whole.vhdx
 check "a whole disk in a VHDX" eval '"$VDISK" mount whole.vhdx mnt && [ -d mnt/lost+found ] && "$VDISK" umount mnt'
-# The image as it is while its file system is in use, with a file that is in the log alone.
+# unclean_image TYPE SIZE FILE: copies an image while its file system is mounted; the file late is only in its log.
 unclean_image() { # TYPE SIZE FILE
 	truncate -s "$2" "$1.raw" && "mkfs.$1" -q "$1.raw" && mount -o loop "$1.raw" mnt && echo early >mnt/early && umount mnt || return 1
 	mount -o loop "$1.raw" mnt && echo late >mnt/late && sync mnt/late && cp "$1.raw" "$3"
@@ -182,16 +182,16 @@ for type in xfs:300M btrfs:120M; do
 	fi
 	unclean_image $type "$size" unclean.$type
 	check "an unclean $type" not_replayed unclean.$type
-	check "an unclean $type is put right" replayed unclean.$type
+	check "an unclean $type is recovered by --rw" replayed unclean.$type
 	rm -f unclean.$type $type.raw
 done
 
-# Written to: what is in the image once umount returns, as qemu-img reads it.
+# Writes are in the image when umount returns, read by qemu-img.
 
 part_of() { # IMAGE START SIZE: the file system at START, in units of 512 bytes
 	qemu-img convert -q -O raw "$1" all.raw && dd if=all.raw of=part.raw bs=512 skip="$2" count="$3" status=none
 }
-holds_written() { # IMAGE START SIZE TEXT: and the file system is whole
+holds_written() { # IMAGE START SIZE TEXT: the file system has the written data and no error
 	part_of "$1" "$2" "$3" && e2fsck -fn part.raw >/dev/null && debugfs -R 'cat deep/er/new' part.raw | grep -qx "$4" &&
 		debugfs -R 'dump big big' part.raw && cmp big random && ! debugfs -R 'stat hello' part.raw | grep -q Inode
 }
@@ -204,12 +204,12 @@ for kind in qcow2 vmdk vdi vpc vhdx raw; do
 	for part in 1:2048:40960 home:51200:20480; do
 		IFS=: read -r name start size <<<"$part"
 		check "$kind: mount --rw by $name" "$VDISK" mount --rw -f $kind written.$kind "$name" mnt
-		check "$kind: it is written to" write_into mnt "$kind $name"
+		check "$kind: writes to the file system" write_into mnt "$kind $name"
 		check "$kind: umount" "$VDISK" umount mnt
-		check "$kind: it is released, and nothing is left" eval "released written.$kind $kind && nothing_left"
-		check "$kind: what was written to $name is in the image" holds_written written.$kind "$start" "$size" "$kind $name"
+		check "$kind: the image is released, no mounts are left" eval "released written.$kind $kind && nothing_left"
+		check "$kind: the data written to $name is in the image" holds_written written.$kind "$start" "$size" "$kind $name"
 	done
-	check "$kind: what was not written is as it was" cmp -n $((2048 * 512)) disk.raw all.raw
+	check "$kind: the range before the partitions has not changed" cmp -n $((2048 * 512)) disk.raw all.raw
 done
 qemu-img create -q -f qcow2 -F qcow2 -b disk.qcow2 over.qcow2
 sum=$(sha256sum <disk.qcow2)
@@ -217,12 +217,12 @@ over() {
 	"$VDISK" mount --rw over.qcow2 root mnt && write_into mnt over && "$VDISK" umount mnt &&
 		holds_written over.qcow2 2048 40960 over && [ "$(sha256sum <disk.qcow2)" = "$sum" ]
 }
-check "into an overlay, which alone is changed" over
+check "writes change the overlay only" over
 unclean() {
 	"$VDISK" mount --rw dirty.raw 1 mnt && has_file mnt root && "$VDISK" umount mnt &&
 		! dumpe2fs -h "dirty.raw?offset=1048576" 2>/dev/null | grep -q needs_recovery
 }
-check "an unclean file system is put right" unclean
+check "an unclean file system is recovered by --rw" unclean
 
 full_host() {
 	local status=0
@@ -232,39 +232,39 @@ full_host() {
 	cat err >&2
 	umount small && grep -q 'some data written to .* was lost' err && nothing_left && return $status
 }
-check "umount says that the host was full" full_host
+check "umount reports data lost on a full host" full_host
 
-# Read-only without --rw, whoever asks.
+# A mount without --rw is read-only for root as well.
 
 not_written() {
 	"$VDISK" mount disk.qcow2 root mnt && ! touch mnt/new && ! rm mnt/hello && ! mount -o remount,rw mnt && has_file mnt root &&
 		grep -q " $W/mnt ro," /proc/self/mountinfo && "$VDISK" umount mnt && [ "$(sha256sum <disk.qcow2)" = "$sum" ]
 }
-check "without --rw nothing can be written" not_written
+check "without --rw, all changes are refused" not_written
 
-# What cannot be written.
+# Images that cannot be written.
 
 qemu-img convert -q -f raw -O vmdk -o subformat=streamOptimized disk.raw stream.vmdk
 qemu-img convert -q -f raw -O qcow disk.raw old.qcow
-check "a stream is not written to" fails 'stream.vmdk: it cannot be written to: streamOptimized' mount --rw stream.vmdk root mnt
-check "nor what its format cannot" fails 'old.qcow: images of the format qcow cannot be written to' mount --rw old.qcow root mnt
-check "nor a snapshot" fails 'a snapshot cannot be written' mount --rw --snapshot=one disk.qcow2 root mnt
-check "nor a partition that is not there" fails 'no partition "7"' mount --rw disk.qcow2 7 mnt
-check "nothing of that was written to" eval '[ "$(sha256sum <disk.qcow2)" = "$sum" ]'
+check "--rw of a streamOptimized VMDK" fails 'stream.vmdk: it cannot be written to: streamOptimized' mount --rw stream.vmdk root mnt
+check "--rw of a read-only format" fails 'old.qcow: images of the format qcow cannot be written to' mount --rw old.qcow root mnt
+check "--rw of a snapshot" fails 'a snapshot cannot be written' mount --rw --snapshot=one disk.qcow2 root mnt
+check "--rw of an unknown partition" fails 'no partition "7"' mount --rw disk.qcow2 7 mnt
+check "the refused mounts have not changed the image" eval '[ "$(sha256sum <disk.qcow2)" = "$sum" ]'
 alone() {
 	"$VDISK" mount --rw disk.qcow2 root mnt && ! "$VDISK" mount --rw disk.qcow2 home other 2>err &&
 		! "$VDISK" mount disk.qcow2 home other 2>>err && [ "$(grep -c 'disk.qcow2: in use.* by vdiskfs (pid ' err)" = 2 ] &&
 		has_file mnt root && "$VDISK" umount mnt && nothing_left
 }
-check "one at a time" alone
+check "--rw excludes other mounts of the image" alone
 
-# Whatever unmounts it, and whenever vdisk mount is killed: nothing is left.
+# No mounts or processes are left after umount by other programs or a kill of vdisk mount.
 
 plain_umount() { # PROGRAM...
 	"$VDISK" mount --rw over.qcow2 root mnt && echo more >mnt/more && "$@" mnt && eventually nothing_left && eventually released over.qcow2
 }
-check "umount(8) ends it all" plain_umount umount
-check "and umount -l" plain_umount umount -l
+check "umount by umount(8)" plain_umount umount
+check "umount by umount -l" plain_umount umount -l
 shared_view() {
 	local view
 	"$VDISK" mount disk.qcow2 root mnt || return 1
@@ -273,9 +273,9 @@ shared_view() {
 	mount -o loop,ro "$view/partitions/2.raw" other && umount mnt && has_file other home && "$VDISK" list | grep -q " on $W/other$" &&
 		"$VDISK" umount other && nothing_left
 }
-check "the image is held by all that is mounted from it" shared_view
+check "a view is unmounted with the last mount on it" shared_view
 
-# Programs that vdisk mount calls, which kill it before or after they have done their work.
+# Wrappers of the programs that vdisk mount calls; they kill it before or after the program has run.
 mkdir bin
 cp "$VDISK" bin/vdisk
 killer() { # NAME PROGRAM before|after
@@ -294,7 +294,7 @@ killed() { # PROGRAM before|after
 	passes_on vdiskfs "$VDISKFS" && passes_on mount "$(command -v mount)" && killer "$1" "$(sed -n 's/^"\(.*\)" "\$@"$/\1/p' "bin/$1")" "$2" || return 1
 	PATH=$W/bin:$PATH bin/vdisk mount --rw over.qcow2 root mnt
 	status=$?
-	# What was complete is a mount like any other.
+	# A complete mount is unmounted as usual.
 	! mountpoint -q mnt || umount mnt
 	[ $status = 137 ] && eventually unserved /run/vdisk/ && ! "$VDISK" umount mnt && nothing_left && released over.qcow2
 }
@@ -315,17 +315,17 @@ killed_daemon() { # one|both: the daemon, and its attendant as well
 check "the daemon is killed" killed_daemon one
 check "the daemon and its attendant are killed" killed_daemon both
 
-# As a user, with a /dev/fuse for all in a name space of its own.
+# As a user other than root, in a mount namespace in which all users may open /dev/fuse.
 as_user() { setpriv --reuid nobody --regid "$(id -g nobody)" --clear-groups env XDG_RUNTIME_DIR="$W/run" "$@"; }
 in_user_space() { unshare -m bash -c 'mount --bind fuse /dev/fuse && "$@"' user_space "$@"; }
-user_mounts() { # COMMAND...: that unmounts
+user_mounts() { # COMMAND...: unmounts by this command
 	as_user "$VDISK" mount disk.qcow2 home umnt &&
 		as_user grep -qx "the file of home" umnt/hello &&
 		as_user "$VDISK" list | grep -q "^2 .*/umnt$" &&
 		as_user "$@" umnt && eventually user_left_nothing && eventually released disk.qcow2
 }
 user_left_nothing() { [ -z "$(ls run/vdisk)" ] && ! grep -F " $W/umnt " /proc/self/mountinfo && [ -z "$(pids_of "$W/run" "")" ]; }
-user_writes() { # IMAGE OFFSET SIZE: root's files, too
+user_writes() { # IMAGE OFFSET SIZE: also files of root
 	as_user "$VDISK" mount --rw "$1" "${@:4}" umnt && as_user cat umnt/secret && as_user cat umnt/private/file &&
 		as_user bash -c 'echo mine >umnt/private/mine && rm umnt/secret && mkdir umnt/mine' &&
 		as_user "$VDISK" umount umnt && user_left_nothing && released "$1" raw &&
@@ -337,7 +337,7 @@ user_reads() { # IMAGE ...
 		as_user "$VDISK" umount umnt && user_left_nothing
 }
 user_warned() { user_reads "$@" && grep -q 'warning: .*journal' err; }
-user_fails() { # PATTERN IMAGE...: in one line
+user_fails() { # PATTERN IMAGE...: fails with one line
 	! as_user env PATH="${programs:-$PATH}" "$VDISK" mount "${@:2}" umnt 2>err || return 1
 	cat err >&2
 	[ "$(wc -l <err)" = 1 ] && grep -q "$1" err && user_left_nothing
@@ -355,7 +355,7 @@ user_ntfs() {
 		as_user "$VDISK" mount --rw -f raw ntfs.raw umnt && echo mine | as_user tee umnt/mine && as_user "$VDISK" umount umnt &&
 		as_user "$VDISK" mount -f raw ntfs.raw umnt && as_user grep -qx mine umnt/mine && as_user "$VDISK" umount umnt && user_left_nothing
 }
-user_odd_home() { # what options cannot be told
+user_odd_home() { # characters that mount options must escape
 	local home="$W/odd, \\home"
 	mkdir "$home" && chown nobody "$home" && as_user env XDG_RUNTIME_DIR="$home" "$VDISK" mount disk.qcow2 home umnt &&
 		as_user grep -qx "the file of home" umnt/hello && as_user env XDG_RUNTIME_DIR="$home" "$VDISK" umount umnt && user_left_nothing
@@ -369,7 +369,7 @@ export -f user_odd_home without_loops as_user user_mounts user_writes user_reads
 export W VDISK
 if ! command -v fuse2fs >/dev/null || ! command -v setpriv >/dev/null || ! unshare -m true ||
 	! mknod -m 666 fuse c 10 229; then
-	skip "as a user: needs fuse2fs, setpriv, name spaces and device nodes"
+	skip "as a user: needs fuse2fs, setpriv, mount namespaces and device nodes"
 else
 	mkdir run umnt empty
 	chmod 755 "$W"
@@ -377,13 +377,13 @@ else
 	chown nobody run umnt swap.raw
 	for program in "$VDISK umount" 'fusermount3 -u' umount; do
 		# shellcheck disable=SC2086
-		check "a user mounts and unmounts, by ${program##*/}" in_user_space user_mounts $program
+		check "a user mounts and unmounts by ${program##*/}" in_user_space user_mounts $program
 	done
 	check "a user's vdisk mount is killed before it mounts" in_user_space user_killed fuse2fs "$(command -v fuse2fs)" before
-	check "a user's vdisk mount is killed after that" in_user_space user_killed fuse2fs "$(command -v fuse2fs)" after
-	check "a user's directory has an odd name" in_user_space user_odd_home
-	check "root has no loop devices" in_user_space without_loops
-	# Files that are root's alone, in a partition and in the whole disk.
+	check "a user's vdisk mount is killed after it has mounted" in_user_space user_killed fuse2fs "$(command -v fuse2fs)" after
+	check "a user's XDG_RUNTIME_DIR has special characters" in_user_space user_odd_home
+	check "root without loop devices" in_user_space without_loops
+	# Files that only root may read, in a partition and in a disk without partitions.
 	echo secret >secret
 	for part in disk.raw:1048576 whole.raw:0; do
 		debugfs -w -f /dev/stdin "${part%:*}?offset=${part#*:}" <<-'END'
@@ -411,19 +411,19 @@ else
 	check "a user writes to a disk without partitions" in_user_space user_writes full.raw 0 32768
 	check "a user writes to an unclean file system" in_user_space user_writes unclean.raw 2048 40960 1
 	check "a user writes to an unclean disk" in_user_space user_writes old.raw 0 32768
-	check "without its program a user learns which" in_user_space user_fails_without 'is ext4, which needs fuse2fs: install the package fuse2fs' disk.qcow2 home
+	check "without fuse2fs, a user's mount names the package" in_user_space user_fails_without 'is ext4, which needs fuse2fs: install the package fuse2fs' disk.qcow2 home
 	truncate -s 300M xfs.raw
 	! mkfs.xfs -q xfs.raw ||
-		check "what only root can mount" in_user_space user_fails 'is xfs, which only root can mount: sudo vdisk mount' xfs.raw
+		check "a file system that only root can mount" in_user_space user_fails 'is xfs, which only root can mount: sudo vdisk mount' xfs.raw
 	rm -f xfs.raw
-	check "a user learns what is no file system" in_user_space user_fails 'the disk has no file system of its own: swap space' -f raw swap.raw
+	check "a user's mount of swap space" in_user_space user_fails 'the disk has no file system of its own: swap space' -f raw swap.raw
 	if command -v ntfs-3g >/dev/null && [ -u "$(command -v ntfs-3g)" ] && truncate -s 16M ntfs.raw && mkntfs -F -Q -q ntfs.raw; then
 		chown nobody ntfs.raw
 		echo user_allow_other >fuse.conf
 		mounts_may_allow_other() { grep -qx user_allow_other /etc/fuse.conf; }
 		mounts_may_allow_other ||
-			check "a user learns what NTFS takes" in_user_space user_fails 'ntfs-3g may not read .* user_allow_other to /etc/fuse.conf' -f raw ntfs.raw
-		check "and has it then" in_user_space user_ntfs
+			check "a user's mount of NTFS without user_allow_other" in_user_space user_fails 'ntfs-3g may not read .* user_allow_other to /etc/fuse.conf' -f raw ntfs.raw
+		check "a user's mount of NTFS with user_allow_other" in_user_space user_ntfs
 	else
 		skip "NTFS as a user: needs ntfs-3g, set-user-ID root"
 	fi

@@ -1,12 +1,12 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
-# functions.sh - what every mount test starts with:  . "${0%/*}/functions.sh"
+# functions.sh - sourced first by every mount test:  . "${0%/*}/functions.sh"
 #
-# Gives $W, a scratch directory of the test's own in which it starts, and leaves nothing behind, also
-# when the test fails or is stopped: mounts below $W, loop devices on files of $W or of its mounts,
-# and the processes behind them.
+# Sets $W, the scratch directory in which the test starts.  When the test ends, fails or is stopped, cleanup()
+# unmounts every mount below $W, detaches loop devices on files of $W or of its mounts, waits for the daemons
+# and removes $W.
 #
-# Results are lines on standard output, one a case: "PASS what", "FAIL what", "SKIP what: why".
-# Everything else goes to the log.
+# Each case prints one line on standard output: "PASS name", "FAIL name" or "SKIP name: reason".
+# All other output goes to the log.
 set -u
 LC_ALL=C.UTF-8
 TZ=UTC
@@ -32,14 +32,14 @@ fail() {
 }
 skip() { printf 'SKIP %s: %s\n' "$NAME" "$*" >&3; }
 
-# check WHAT COMMAND...: passes when the command succeeds.
+# check NAME COMMAND...: passes when the command succeeds.
 check() {
 	local what=$1
 	shift
 	if "$@"; then pass "$what"; else fail "$what"; return 1; fi
 }
 
-# check_not WHAT COMMAND...: passes when the command fails of its own will (not by a signal).
+# check_not NAME COMMAND...: passes when the command exits with an error; a death by a signal does not count.
 check_not() {
 	local what=$1 status
 	shift
@@ -48,19 +48,19 @@ check_not() {
 	if [ $status -gt 0 ] && [ $status -lt 126 ]; then pass "$what"; else fail "$what (status $status)"; return 1; fi
 }
 
-# All that is random derives from this number: SEED=N repeats a run.
+# Every random value derives from SEED: SEED=N repeats a run.
 export SEED=${SEED:-$RANDOM}
 echo "SEED=$SEED"
 
-# seed_of WORD...: a number that follows from SEED and the words.
+# seed_of WORD...: prints a number derived from SEED and the words.
 seed_of() {
 	local sum
 	sum=$(cksum <<<"$SEED $*")
 	echo $((${sum%% *} % 32768))
 }
 
-# Seconds after which a wait or a command counts as hung.  Nothing passes sooner because of it, so it
-# holds on a machine that is ten times slower, or busy with other work.
+# Seconds after which a wait or a command counts as hung.  It is only an upper bound: no test waits for it to
+# expire, so it may be large enough for a machine that is ten times slower or busy.
 export patience=${PATIENCE:-200}
 
 # eventually COMMAND...: waits until it succeeds.
@@ -73,7 +73,7 @@ eventually() {
 	return 0
 }
 
-# requires COMMAND...: ends the test as skipped when one is missing.
+# requires COMMAND...: ends the test as skipped when a command is missing.
 requires() {
 	local c
 	for c in "$@"; do
@@ -83,14 +83,14 @@ requires() {
 
 is_root() { [ "$(id -u)" = 0 ]; }
 
-# Mount points below $W, innermost first.  (mountinfo writes a blank as \040.)
+# Prints the mount points below $W, innermost first.  mountinfo writes a blank as \040.
 mounts_below() {
 	awk -v w="$W/" 'index($5, w) == 1 { print $5 }' /proc/self/mountinfo | tac
 }
 
-# The daemons and attendants that serve a mount point, however they were started.  (Whose program it
-# is only root can ask: they are not dumpable.)  With a second argument, the first may be any part of
-# a word of their command line.
+# pids_of DIR [PART]: prints the daemons and attendants that serve DIR, found by their command lines, since
+# /proc/PID/exe of an undumpable process is readable only by root.  With a second argument, DIR may be a part
+# of a word of the command line.
 pids_of() {
 	local file comm whole=${2--x}
 	# shellcheck disable=SC2086
@@ -136,7 +136,7 @@ W=$(realpath "$W")
 trap cleanup EXIT
 trap 'exit 1' HUP INT TERM
 
-# A daemon has no standard error: what sanitizers say goes to files, and fails the test at its end.
+# A daemon has no standard error: sanitizers write their reports to files, and cleanup fails the test for each.
 for v in ASAN UBSAN TSAN LSAN; do
 	v=${v}_OPTIONS
 	export "$v=${!v:+${!v}:}log_path=$W/sanitizer"
@@ -145,14 +145,14 @@ sanitizer_reports() {
 	local f
 	for f in "$W"/sanitizer.*; do
 		[ -s "$f" ] || continue
-		fail "a sanitizer has found something"
+		fail "a sanitizer reported an error"
 		cat "$f"
 	done
 }
 cd "$W" || exit 1
 
-# mount_image IMAGE DIR [OPTION...]: mounts, making DIR.  Paths are made absolute so that cleanup
-# knows its own.
+# mount_image IMAGE DIR [OPTION...]: creates DIR and mounts IMAGE on it.  Paths are made absolute because
+# cleanup finds daemons by the path of $W in their command line.
 mount_image() {
 	local image=$1 dir=$2
 	shift 2
@@ -160,7 +160,7 @@ mount_image() {
 	"$VDISKFS" "$@" "$(realpath -s "$image")" "$(realpath -s "$dir")"
 }
 
-# unmount DIR: unmounts and returns when the daemon is gone.
+# unmount DIR: unmounts and returns when the daemon has exited.
 unmount() {
 	local dir pids
 	dir=$(realpath -s "$1")
@@ -170,8 +170,8 @@ unmount() {
 	[ -z "$pids" ] || "$await_exit" "$patience" $pids
 }
 
-# refused IMAGE PATTERN [OPTION...]: the mount must fail with status 1, one line (and perhaps a hint)
-# that matches the extended regular expression, within bounds, and leave no mount.
+# refused IMAGE PATTERN [OPTION...]: the mount must exit with status 1 and leave no mount; it prints one line
+# and at most a hint, one of which matches the extended regular expression.
 refused() {
 	local image=$1 pattern=$2 status
 	shift 2
@@ -206,7 +206,7 @@ matches() {
 	return $status
 }
 
-# some_data FILE SIZE: a file that has text, noise, zeroes and holes, the same each time.
+# some_data FILE SIZE: creates a file with text, noise, zeroes and holes, the same at each call.
 some_data() {
 	local file=$1 size i=0
 	size=$(numfmt --from=iec "$2")
@@ -224,7 +224,7 @@ some_data() {
 	truncate -s "$size" "$file"
 }
 
-# Noise that hardly shrinks, the same for the same seed.
+# noise SEED SIZE: prints bytes that hardly compress, the same for the same seed.
 noise() {
 	awk -v s="$1" -v n="$2" 'BEGIN { srand(s + 7); for (i = 0; i < n; i += 8) printf "%c%c%c%c%c%c%c%c",
 		1 + rand() * 126, 1 + rand() * 126, 1 + rand() * 126, 1 + rand() * 126,

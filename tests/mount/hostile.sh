@@ -1,21 +1,21 @@
 # shellcheck shell=bash
 # SPDX-License-Identifier: LGPL-2.1-or-later
-# hostile.sh - for tests of bad images and bad luck, after functions.sh:  . "$here/hostile.sh"
+# hostile.sh - bounds, damaged images and error messages; sourced after functions.sh:  . "$here/hostile.sh"
 
-# These scripts set what they ask for in variables of functions.sh and pass options on as words.
+# The variables are used by the scripts that source this file.
 # shellcheck disable=SC2034
 bounded=$BUILD/tests/mount/bounded
 scan=$BUILD/tests/mount/scan
 failread=$BUILD/tests/mount/failread.so
 
-# Processor time, since elapsed time depends on what else the machine does; a hang is met by timeout.
-# Opening takes some milliseconds.  Sanitizers take much memory and time of their own.
+# The limit is on processor time, since elapsed time depends on the load of the machine; a hang is caught by
+# timeout.  Opening takes some milliseconds; sanitizers multiply time and memory.
 case $BUILD in
 *san-*) sanitized=yes cpu_ms=20000 limits=() ;;
 *) sanitized='' cpu_ms=2000 limits=(-m 64) ;;
 esac
 
-# be BYTES NUMBER, le BYTES NUMBER: the number in hexadecimal digits, as poke takes it.
+# be BYTES NUMBER, le BYTES NUMBER: print the number in hexadecimal digits, as poke expects them.
 be() { printf '%0*x' $(($1 * 2)) "$2"; }
 le() {
 	local hex out='' i
@@ -24,7 +24,7 @@ le() {
 	printf '%s' "$out"
 }
 
-# hex TEXT: its bytes in hexadecimal digits.
+# hex TEXT: prints its bytes in hexadecimal digits.
 hex() { printf '%s' "$1" | xxd -p | tr -d '\n'; }
 
 # poke FILE POS HEX...: overwrites bytes of a file.
@@ -34,8 +34,8 @@ poke() {
 	printf '%s' "$@" | xxd -r -p | dd of="$file" bs=64K oflag=seek_bytes seek="$pos" conv=notrunc status=none
 }
 
-# well_said FILE: is that an error message - one line that starts with our name, and perhaps a hint?
-well_said() {
+# is_error_message FILE: the file is one line that begins with "vdiskfs: ", and at most a hint.
+is_error_message() {
 	local text lines
 	text=$(<"$1")
 	mapfile -t lines <"$1"
@@ -44,7 +44,7 @@ well_said() {
 	! [[ $text =~ "ERROR: "|"runtime error"|"Assertion"|"stack smashing" ]]
 }
 
-# within COMMAND...: runs it in the bounds that opening any image must keep.
+# within COMMAND...: runs the command with the limits that opening any image must respect.
 within() { "$bounded" -c "$cpu_ms" "${limits[@]}" "$@"; }
 
 # unchanged FILE COMMAND...: the command's status, or 1 when it changed the file.
@@ -58,7 +58,7 @@ unchanged() {
 	return $status
 }
 
-# refused_within IMAGE PATTERN [OPTION...]: as refused, in bounds, and the image stays as it is.
+# refused_within IMAGE PATTERN [OPTION...]: like refused, with limits, and the image must not change.
 refused_within() {
 	local image=$1 pattern=$2
 	shift 2
@@ -67,7 +67,7 @@ refused_within() {
 	was_refused $? within.err "$pattern"
 }
 
-# was_refused STATUS FILE PATTERN: judges what a run that should have failed said.
+# was_refused STATUS FILE PATTERN: checks the status and the messages of a mount that should have failed.
 was_refused() {
 	local text
 	text=$(<"$2")
@@ -78,37 +78,37 @@ was_refused() {
 		return 1
 	fi
 	[ "$1" = 1 ] || { echo "status $1 instead of 1" >&2; return 1; }
-	well_said "$2" || return 1
+	is_error_message "$2" || return 1
 	[[ $text =~ $3 ]] || { echo "does not match $3" >&2; return 1; }
 }
 
-# honest IMAGE REFERENCE [OPTION...]: either the mount is refused in good order, or all that it shows
-# is right or EIO.  What was found is left in honest.out.
-honest() {
+# refused_or_right IMAGE REFERENCE [OPTION...]: the mount is refused with an error message, or every byte of it
+# reads right or fails with EIO.  The result is written to refused_or_right.out.
+refused_or_right() {
 	local image=$1 ref=$2 status
 	shift 2
 	[ -d refused-dir ] || mkdir refused-dir
-	timeout "$patience" "$VDISKFS" "$@" "$image" "$W/refused-dir" 2>honest.err
+	timeout "$patience" "$VDISKFS" "$@" "$image" "$W/refused-dir" 2>refused_or_right.err
 	status=$?
 	if [ $status != 0 ]; then
-		echo refused >honest.out
-		was_refused $status honest.err .
+		echo refused >refused_or_right.out
+		was_refused $status refused_or_right.err .
 		return
 	fi
-	"$scan" refused-dir/disk.raw "$ref" >honest.out
+	"$scan" refused-dir/disk.raw "$ref" >refused_or_right.out
 	status=$?
-	still_answers "$W/refused-dir" || status=1
+	daemon_answers "$W/refused-dir" || status=1
 	unmount refused-dir || status=1
 	return $status
 }
 
-# still_answers DIR: is the daemon there, and does it answer a question that no cache can?
-still_answers() { [[ $(<"$1/info.json") == "{"*"}" ]]; }
+# daemon_answers DIR: info.json can be read, which no cache of the kernel can answer.
+daemon_answers() { [[ $(<"$1/info.json") == "{"*"}" ]]; }
 
-# memory_of PID: its peak, in MiB.
+# memory_of PID: prints the peak resident size in MiB.
 memory_of() { awk '/^VmHWM:/ { print int($2 / 1024) }' "/proc/$1/status"; }
 
-# daemon_of DIR: the daemon, without its attendant.
+# daemon_of DIR: prints the daemon's pid, without that of its attendant.
 daemon_of() {
 	local pid
 	for pid in $(pids_of "$1"); do
@@ -116,7 +116,7 @@ daemon_of() {
 	done
 }
 
-# shows_exactly FILE LINE...: has a file these lines and no more?
+# shows_exactly FILE LINE...: the file has these lines and no others.
 shows_exactly() {
 	local file=$1
 	shift

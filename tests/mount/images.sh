@@ -1,24 +1,24 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
-# images.sh - making images and judging what a mount shows of them; sourced after functions.sh.
+# images.sh - makes images and compares their mounts with a reference; sourced after functions.sh.
 #
-# qemu-img is the referee, but where it is known to be wrong: such a test keeps its own reference.
+# The reference is qemu-img's reading; a test keeps its own reference where qemu-img is known to be wrong.
 # shellcheck shell=bash
 
-# Sanitized programs are some five times slower: what scales takes a fifth.
+# Sanitized programs are about five times slower: tests divide their numbers of operations by this.
 # shellcheck disable=SC2034
 case $BUILD in
 */san-*) slowness=5 ;;
 *) slowness=1 ;;
 esac
 
-# reference IMAGE FILE [OPTION...]: the contents as qemu-img reads them.
+# reference IMAGE FILE [OPTION...]: writes the contents as qemu-img reads them.
 reference() {
 	local image=$1 file=$2
 	shift 2
 	qemu-img convert "$@" -O raw "$image" "$file"
 }
 
-# agrees WHAT IMAGE [OPTION...]: a case of its own; the mount shows what qemu-img reads.
+# agrees NAME IMAGE [OPTION...]: a case that passes if the mount shows the bytes that qemu-img reads.
 agrees() {
 	local what=$1 image=$2 ref
 	shift 2
@@ -33,12 +33,12 @@ agrees_with() {
 	reference "$image" "$ref" && matches "$image" "$ref" "$@"
 }
 
-# same FILE REFERENCE: the same, of a file on a mount that is there already.
+# same FILE REFERENCE: compares a file of an existing mount with a reference.
 # shellcheck disable=SC2154
 same() { "$compare" -u "${UNIT:-65536}" -s "$SEED" "$1" "$2"; }
 
-# on_mount IMAGE COMMAND...: runs the command with the name of a mount of the image behind it.
-# Mount options are taken from the array mount_with.
+# on_mount IMAGE COMMAND...: mounts the image and runs the command with the mount point as last argument.
+# Mount options are in the array mount_with.
 mount_with=()
 on_mount() {
 	local image=$1 dir status
@@ -62,9 +62,9 @@ le32() { printf '%d\n' "0x$(xxd -p -s $(($2)) -l 4 "$1" | sed 's/\(..\)\(..\)\(.
 hex32() { printf '%08x' "$1"; }
 hex64() { printf '%016x' "$1"; }
 
-# scribble FORMAT IMAGE SIZE UNIT SEED N [KINDS]: N operations of qemu-io at random places: writes of
-# odd lengths (w), zeroes (z), discards (d), compressed units (c).  What an image cannot do fails and
-# is passed over.
+# scribble FORMAT IMAGE SIZE UNIT SEED N [KINDS]: runs N operations of qemu-io at random offsets: writes of
+# odd lengths (w), zeroes (z), discards (d), compressed units (c).  Operations that the format does not support
+# fail and are ignored.
 scribble() {
 	local format=$1 image=$2
 	[ -f noise.bin ] || noise 4711 70001 >noise.bin

@@ -1,12 +1,12 @@
 # shellcheck shell=bash
 # SPDX-License-Identifier: LGPL-2.1-or-later
-# tool-images.sh - images of all formats of one disk, listed in the file "images", and what compares
+# tool-images.sh - one disk in images of all formats, listed in the file "images", and functions that compare
 # vdisk with qemu-img.
 
 some_data disk.raw 6M
 qemu-img create -q -f raw empty.raw 10G
 
-# The images: name, format, options.
+# Each line has name, format and options.
 make_images() {
 	local name format options
 	while read -r name format options; do
@@ -44,17 +44,16 @@ printf '%s\n' packed.qcow2 over.qcow2 tall.qcow2 disk.raw empty.raw >>images
 mkdir dir
 qemu-img create -q -f qcow2 -b ../a.qcow2 -F qcow2 dir/in.qcow2
 
-# What QEMU has said since its version 8 of the files below an image.
+# QEMU 8 and later list the files below an image as "Child node"; vdisk does not.
 without_children() { awk '/^Child node / { skip = 1; next } skip && /^ / { next } { skip = 0; print }'; }
-# both ARGUMENT...: what the two programs say and how they end.
+# both ARGUMENT...: runs vdisk and qemu-img, and records output and status in ours and theirs.
 both() {
 	"$VDISK" "$@" >ours 2>ours.err
 	echo "status $?" >>ours
 	qemu-img "$@" >theirs.new 2>theirs.err
 	echo "status $?" >>theirs.new
 	without_children <theirs.new >theirs
-	# Before version 8.2 it did not say what is compressed; since version 10 the columns of snapshots are
-	# others.
+	# QEMU before 8.2 does not print "compressed"; QEMU 10 and later have other columns for snapshots.
 	grep -q '"compressed"' theirs || sed -i -E 's/, "compressed": (true|false)//' ours
 	! grep -q VM_SIZE theirs || sed -i -E 's/VM_/VM /g; s/ 0000:/ 00:/; s/ +/ /g' ours theirs
 	[ -z "${mask:-}" ] || sed -i -E "$mask" ours theirs
@@ -68,7 +67,7 @@ same_status() {
 	cat ours.err
 	[ "$(tail -n 1 ours)" = "$(tail -n 1 theirs)" ] && ! grep -q 'status 0' ours && [ "$(wc -l <ours.err)" -le 2 ]
 }
-# Their keys are all there with their values; we may know more.
+# Every key and value of qemu-img is in our output, which may have more keys.
 has_theirs() {
 	both "$@"
 	[ "$(tail -n 1 ours)" = "$(tail -n 1 theirs)" ] || return 1
