@@ -71,7 +71,7 @@ static int add_l1(struct image *img, struct qcow2 *q, struct err *e)
 	r = qcow2_l1_check_place(q, h->l1_pos, h->l1_size, e);
 	if (r < 0) {
 		q->l1_misplaced = true;
-		q->broken = "the L1 table is not where it is said to be";
+		q->broken = "the position of the L1 table is invalid";
 		return tolerate(img, r, e);
 	}
 	qcow2_range_set(q, "L1 table", h->l1_pos, (uint64_t)h->l1_size * QCOW2_ENTRY_SIZE);

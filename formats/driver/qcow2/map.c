@@ -180,7 +180,7 @@ static int l2_lookup(const struct qcow2_view *v, uint64_t table, uint64_t off, u
 	return r < 0 ? err_in(e, "L2 table at 0x%" PRIx64 ", entry %zu", table, i) : 0;
 }
 
-/* Can the clusters of x be overwritten?  COPIED alone is not enough: where it is wrong, a snapshot
+/* Can the clusters of x be overwritten?  COPIED alone is not enough: if it is wrong, a snapshot
  * would lose its data. */
 static bool is_owned(const struct qcow2_view *v, const struct l2_run *run, const struct extent *x)
 {

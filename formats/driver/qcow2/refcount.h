@@ -26,7 +26,8 @@ struct qcow2_clusters {
 	uint64_t first, n;
 };
 
-/* The refcount table.  A reader may still use the one before it until nobody is inside. */
+/* The refcount table.  Readers may use the one before it until the request lock is held
+ * exclusively. */
 struct qcow2_reftable {
 	uint64_t pos;
 	uint64_t entries;

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* repair-snapshots.c - a snapshot table without damaged entries.
  *
- * The lengths in an entry tell where the next one begins.  When they are damaged, the lengths of
+ * The lengths in an entry give the position of the next one.  When they are damaged, the lengths of
  * extra data that programs write are tried: id and name have to be plausible then.  If none fits,
  * the L1 table of the entry is kept under another name, unless that is invalid, too: then the table
  * is left as it is.  Entries of zeroes, and those beyond the end of the file, are dropped.  The new
@@ -261,7 +261,7 @@ int qcow2_repair_snapshots(struct qcow2_check *c, struct err *e)
 		r = switch_over(q, &t, pos, e);
 	free(t.p);
 	if (r == -EUCLEAN) {
-		check_tell(c->r, "The snapshot table is left as it is: %s", e->text);
+		check_tell(c->r, "The snapshot table is not repaired: %s", e->text);
 		return 0;
 	}
 	return r < 0 ? err_in(e, "snapshot table") : 0;

@@ -63,8 +63,8 @@ int qcow2_repair_refcounts(struct qcow2_check *c, unsigned repair, struct err *e
 	int r;
 
 	if (c->uncertain && c->r->leaks > 0)
-		check_tell(
-			c->r, "Leaks are left alone: what is not understood may be what uses them");
+		check_tell(c->r,
+			"Leaks are not repaired: an invalid entry may refer to these clusters");
 	qcow2_check_read_restart(c);
 	r = qcow2_check_references(c, 0, repair_window, &repair, e);
 	return r == 0 ? io_sync(c->q->io, e) : r;

@@ -33,7 +33,7 @@ struct qcow2_snapshot {
 void qcow2_snapshot_decode(const struct qcow2 *q, uint64_t pos,
 	const unsigned char raw[QCOW2_SNAPSHOT_HEAD], struct qcow2_snapshot *s);
 
-/* Reads the entry at pos, and checks that it lies in the file; its disk may be nonsense. */
+/* Reads the entry at pos, and checks that it lies in the file; its disk is not checked. */
 int qcow2_snapshot_read(
 	const struct qcow2 *q, uint64_t pos, struct qcow2_snapshot *s, struct err *e);
 

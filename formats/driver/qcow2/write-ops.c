@@ -40,7 +40,7 @@ static int complete_file(struct io *io, uint64_t end, struct err *e)
 }
 
 /* Clears autoclear bits, whose extensions will not match the disk any more.  Bitmaps are kept and
- * marked as in use: without their bit, nobody would know which clusters are theirs. */
+ * marked as in use: without their bit, their clusters would count as leaked. */
 static int clear_autoclear(struct qcow2 *q, struct err *e)
 {
 	struct qcow2_header *h = &q->header;
@@ -118,7 +118,8 @@ static int verify(const struct image *img, struct qcow2 *q, struct err *e)
 	if (r == 0 && report.corruptions + report.check_errors > 0) {
 		if (c.beyond_end) {
 			err_set(e, EIO,
-				"the file is shorter than its tables say (cut short?), and is not "
+				"the file is shorter than its tables require (truncated?), and is "
+				"not "
 				"written to: %s",
 				first);
 		} else {

@@ -118,7 +118,7 @@ START_TEST(not_understood)
 		findings_repaired(&m.f, img, CHECK_ALL,
 			"ERROR found l2 entry with reserved bits set: 10\n"
 			"Leaked cluster 6 refcount=1 reference=0\n"
-			"Leaks are left alone: what is not understood may be what uses them\n"
+			"Leaks are not repaired: an invalid entry may refer to these clusters\n"
 			"ERROR OFLAG_COPIED data cluster: l2_entry=8000 refcount=1\n");
 		image_close(img);
 		fixed(0, 0);
