@@ -31,22 +31,6 @@ static int go_on(const struct qcow2_check *c, struct err *e)
 	return check_go_on(c->r, e);
 }
 
-static void count_cluster(struct qcow2_check *c, uint64_t cluster, uint32_t times)
-{
-	uint32_t max = MIN(qcow2_refcount_max(c->q), UINT32_MAX), rest,
-		 *refs = &c->refs[cluster - c->first];
-
-	c->dirty = true;
-	rest = max - *refs;
-	*refs += MIN(times, rest);
-	if (times <= rest)
-		return;
-	check_corruption(c->r, "ERROR: overflow cluster offset=0x%" PRIx64,
-		cluster << c->q->header.cluster_bits);
-	c->r->corruptions += times - rest - 1;
-	c->overflow = true;
-}
-
 /* The last finding counts once for each reference, to a position beyond the end of the file. */
 static void count_beyond_end(struct qcow2_check *c, uint32_t times)
 {
@@ -54,7 +38,7 @@ static void count_beyond_end(struct qcow2_check *c, uint32_t times)
 	c->uncertain = c->beyond_end = true;
 }
 
-/* Is it inside the file?  The last cluster need not be whole. */
+/* Does the range lie in the file?  The last cluster need not be whole. */
 static bool fits(const struct qcow2_check *c, uint64_t pos, uint64_t len)
 {
 	return range_fits(pos, len, c->file_len + c->q->cluster_size - 1);
@@ -63,6 +47,7 @@ static bool fits(const struct qcow2_check *c, uint64_t pos, uint64_t len)
 static void count_references(struct qcow2_check *c, uint64_t pos, uint64_t len, uint32_t times)
 {
 	unsigned bits = c->q->header.cluster_bits;
+	uint32_t max = MIN(qcow2_refcount_max(c->q), UINT32_MAX);
 	uint64_t first, end;
 
 	if (len == 0)
@@ -80,8 +65,16 @@ static void count_references(struct qcow2_check *c, uint64_t pos, uint64_t len, 
 	first = MAX(pos >> bits, c->first);
 	end = MIN(end, c->first + c->nwindow);
 	for (uint64_t i = first; i < end && c->references_max > 0 && !check_is_enough(c->r); i++) {
+		uint32_t *refs = &c->refs[i - c->first], rest = max - *refs;
+
 		c->references_max--;
-		count_cluster(c, i, times);
+		c->dirty = true;
+		*refs += MIN(times, rest);
+		if (times <= rest)
+			continue;
+		check_corruption(c->r, "ERROR: overflow cluster offset=0x%" PRIx64, i << bits);
+		c->r->corruptions += times - rest - 1;
+		c->overflow = true;
 	}
 }
 
@@ -324,38 +317,7 @@ static int count_bitmaps(struct qcow2_check *c, struct err *e)
 	return r < 0 ? err_in(e, "bitmaps") : 0;
 }
 
-/* Refcount blocks. */
-
-static void count_block(struct qcow2_check *c, uint64_t i)
-{
-	uint64_t entry = c->reftable[i], cluster = entry >> c->q->header.cluster_bits;
-
-	if (entry == 0)
-		return;
-	if (entry & ~QCOW2_REFTABLE_OFFSET) {
-		check_corruption(c->table_report,
-			"ERROR refcount table entry %" PRIu64 " has reserved bits set", i);
-		c->rebuild = true;
-	} else if (qcow2_in_cluster(c->q, entry)) {
-		check_corruption(c->table_report,
-			"ERROR refcount block %" PRIu64
-			" is not cluster aligned; refcount table entry corrupted",
-			i);
-		c->rebuild = true;
-	} else if (cluster >= c->nclusters) {
-		check_corruption(
-			c->table_report, "ERROR refcount block %" PRIu64 " is outside image", i);
-		c->block_outside = true;
-	} else {
-		count_references(c, entry, c->q->cluster_size, 1);
-		if (!qcow2_check_in_window(c, cluster) || c->refs[cluster - c->first] == 1)
-			return;
-		check_corruption(c->r, "ERROR refcount block %" PRIu64 " refcount=%" PRIu32, i,
-			c->refs[cluster - c->first]);
-		c->rebuild = true;
-	}
-}
-
+/* Counts the refcount table and refcount blocks. */
 static int count_refcounts(struct qcow2_check *c, struct err *e)
 {
 	const struct qcow2_header *h = &c->q->header;
@@ -367,7 +329,33 @@ static int count_refcounts(struct qcow2_check *c, struct err *e)
 	c->beyond_end = beyond_end;
 	c->uncertain = uncertain;
 	for (uint64_t i = 0; r == 0 && i < c->nreftable; i++) {
-		count_block(c, i);
+		uint64_t entry = c->reftable[i], cluster = entry >> h->cluster_bits;
+
+		if (entry == 0)
+			continue;
+		if (entry & ~QCOW2_REFTABLE_OFFSET) {
+			check_corruption(c->table_report,
+				"ERROR refcount table entry %" PRIu64 " has reserved bits set", i);
+			c->rebuild = true;
+		} else if (qcow2_in_cluster(c->q, entry)) {
+			check_corruption(c->table_report,
+				"ERROR refcount block %" PRIu64
+				" is not cluster aligned; refcount table entry corrupted",
+				i);
+			c->rebuild = true;
+		} else if (cluster >= c->nclusters) {
+			check_corruption(c->table_report,
+				"ERROR refcount block %" PRIu64 " is outside image", i);
+			c->block_outside = true;
+		} else {
+			count_references(c, entry, c->q->cluster_size, 1);
+			if (qcow2_check_in_window(c, cluster) && c->refs[cluster - c->first] != 1) {
+				check_corruption(c->r,
+					"ERROR refcount block %" PRIu64 " refcount=%" PRIu32, i,
+					c->refs[cluster - c->first]);
+				c->rebuild = true;
+			}
+		}
 		r = go_on(c, e);
 	}
 	return r;
@@ -396,23 +384,6 @@ static int count_all(struct qcow2_check *c, struct err *e)
 	return r == 0 ? go_on(c, e) : r;
 }
 
-static int count_window(struct qcow2_check *c, uint64_t first, struct err *e)
-{
-	int r = 0;
-
-	if (c->counted && c->first == first)
-		return 0;
-	if (c->dirty)
-		memset(c->refs, 0, c->nwindow * sizeof c->refs[0]);
-	c->dirty = false;
-	c->first = first;
-	c->table_report = c->reported ? &c->ignored : c->r;
-	if (first < c->nclusters)
-		r = count_all(c, e);
-	c->reported = c->counted = true;
-	return r;
-}
-
 int qcow2_check_references(
 	struct qcow2_check *c, uint64_t end, qcow2_check_window *work, void *arg, struct err *e)
 {
@@ -420,7 +391,16 @@ int qcow2_check_references(
 
 	for (uint64_t first = 0; r == 0 && first < MAX(end, c->nclusters) && !qcow2_check_ends(c);
 		first += c->nwindow) {
-		r = count_window(c, first, e);
+		if (!c->counted || c->first != first) {
+			if (c->dirty)
+				memset(c->refs, 0, c->nwindow * sizeof c->refs[0]);
+			c->dirty = false;
+			c->first = first;
+			c->table_report = c->reported ? &c->ignored : c->r;
+			if (first < c->nclusters)
+				r = count_all(c, e);
+			c->reported = c->counted = true;
+		}
 		if (r == 0)
 			r = work(c, arg, e);
 	}
