@@ -78,10 +78,10 @@ static int find_free(const struct qcow2_alloc *a, uint64_t want, bool whole,
 	return 0;
 }
 
-/* Makes the first refcount block that the clusters lack, or unless whole, shortens c to the
- * clusters before it. */
-static int make_block(
-	struct qcow2_alloc *a, struct qcow2_clusters *c, bool whole, bool *made, struct err *e)
+/* Adds the first refcount block that the clusters lack, or unless whole, shortens c to the clusters
+ * before it. */
+static int add_block(
+	struct qcow2_alloc *a, struct qcow2_clusters *c, bool whole, bool *added, struct err *e)
 {
 	uint64_t per_block = UINT64_C(1) << qcow2_block_bits(a->q), at = c->first;
 	struct qcow2_clusters old;
@@ -93,14 +93,14 @@ static int make_block(
 		if (!exists)
 			break;
 	}
-	*made = false;
+	*added = false;
 	if (r < 0 || exists)
 		return r;
 	if (!whole && at > c->first) {
 		c->n = at - c->first;
 		return 0;
 	}
-	*made = true;
+	*added = true;
 	r = qcow2_alloc_prepare(a, 1, e);
 	if (r < 0)
 		return r;
@@ -116,16 +116,16 @@ int qcow2_alloc_take(struct qcow2_alloc *a, uint64_t want, bool whole, struct qc
 	struct io *io = a->q->io;
 	unsigned bits = a->q->header.cluster_bits;
 	uint64_t end;
-	bool made = true;
+	bool added = true;
 	int r = 0;
 
 	/* A new block may take the clusters that were found. */
-	while (r == 0 && made) {
+	while (r == 0 && added) {
 		r = find_free(a, want, whole, got, e);
 		if (r == 0 && got->first + got->n > (QCOW2_OFFSET >> bits))
 			r = err_set(e, EFBIG, "a file cannot have more than 2^56 bytes");
 		if (r == 0)
-			r = make_block(a, got, whole, &made, e);
+			r = add_block(a, got, whole, &added, e);
 	}
 	if (r < 0)
 		return r;
@@ -250,7 +250,7 @@ int qcow2_alloc_release_freed(struct view *v, struct err *e)
 	struct qcow2_alloc *a = q->alloc;
 	struct qcow2_reftable *t = a->table;
 
-	/* Nobody is inside who might read the refcount tables that were replaced. */
+	/* No reader is left of the refcount tables that were replaced. */
 	free_tables(t->before);
 	t->before = NULL;
 	qcow2_range_set(q, "refcount table", t->pos, t->entries * QCOW2_ENTRY_SIZE);

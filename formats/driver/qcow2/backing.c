@@ -30,6 +30,7 @@ struct head {
 	uint64_t old_len, len; /* without the name */
 	uint64_t name_pos;
 	const char *name, *format; /* NULL: none */
+	uint64_t name_len;
 };
 
 /* Copies the other extensions, which were checked when the image was opened. */
@@ -68,16 +69,11 @@ static void compose(struct head *h, bool features)
 		h->new, h->q->cluster_size, &h->len, QCOW2_EXTENSION_END, NULL, 0);
 }
 
-static uint64_t name_len(const struct head *h)
-{
-	return h->name ? strlen(h->name) : 0;
-}
-
 /* The name lies in the sector of the header, or in sectors without any part of the old header. */
 static int place_name(struct head *h, struct err *e)
 {
 	const struct qcow2_header *header = &h->q->header;
-	uint64_t len = name_len(h), old_end = header->backing_pos + header->backing_len;
+	uint64_t len = h->name_len, old_end = header->backing_pos + header->backing_len;
 
 	h->name_pos = h->len;
 	if (h->len > WRITE_SECTOR || h->len + len > WRITE_SECTOR) {
@@ -92,7 +88,7 @@ static int place_name(struct head *h, struct err *e)
 }
 
 /* Drops the feature name table only if the rest fits into a sector without it. */
-static int make(struct head *h, struct err *e)
+static int encode(struct head *h, struct err *e)
 {
 	int r;
 
@@ -103,20 +99,20 @@ static int make(struct head *h, struct err *e)
 		compose(h, true);
 	r = place_name(h, e);
 	store_be64(h->new + QCOW2_AT_BACKING, h->name ? h->name_pos : 0);
-	store_be32(h->new + QCOW2_AT_BACKING + 8, name_len(h));
+	store_be32(h->new + QCOW2_AT_BACKING + 8, h->name_len);
 	return r;
 }
 
 static int write_head(const struct head *h, struct err *e)
 {
 	struct io *io = h->q->io;
-	uint64_t len = round_up(h->len, WRITE_SECTOR), n = name_len(h);
+	uint64_t len = round_up(h->len, WRITE_SECTOR);
 	int r = 0;
 
-	if (n > 0 && h->name_pos < len)
-		memcpy(h->new + h->name_pos, h->name, n);
-	else if (n > 0)
-		r = meta_write(io, h->name, n, h->name_pos, ORDER_TABLES, e);
+	if (h->name && h->name_pos < len)
+		memcpy(h->new + h->name_pos, h->name, h->name_len);
+	else if (h->name)
+		r = meta_write(io, h->name, h->name_len, h->name_pos, ORDER_TABLES, e);
 	if (r == 0)
 		r = meta_write(io, h->new, len, 0, ORDER_HEADER, e);
 	return r;
@@ -145,20 +141,21 @@ int qcow2_backing_set(struct image *img, const char *name, const char *format, s
 		.new = calloc(1, q->cluster_size),
 		.name = name,
 		.format = format,
+		.name_len = name ? strlen(name) : 0,
 	};
 	int r = h.old && h.new ? check(q, name, format, e) : err_nomem(e);
 
 	if (r == 0)
 		r = meta_read(q->cache, q->io, h.old, q->cluster_size, 0, e);
 	if (r == 0)
-		r = make(&h, e);
+		r = encode(&h, e);
 	if (r == 0)
 		r = write_head(&h, e);
 	if (r == 0)
 		r = writer_write_back(img->writer, e);
 	if (r == 0) {
 		q->header.backing_pos = name ? h.name_pos : 0;
-		q->header.backing_len = name_len(&h);
+		q->header.backing_len = h.name_len;
 		snprintf(q->header.backing, sizeof q->header.backing, "%s", name ? name : "");
 		snprintf(q->header.backing_format, sizeof q->header.backing_format, "%s",
 			name && format ? format : "");

@@ -129,7 +129,7 @@ static const struct feature {
 
 #define FEATURES (sizeof features / sizeof features[0])
 
-/* Readers that do not know a feature print its name from this table. */
+/* Readers print the names of unknown features from this table. */
 static void add_features(unsigned char *p, uint64_t max, uint64_t *len)
 {
 	unsigned char table[FEATURES * QCOW2_FEATURE_RECORD] = {0};
@@ -196,29 +196,18 @@ static int put_header(
 	return 0;
 }
 
-/* Sets the first refcounts to 1, by the format's order of bits and bytes. */
-static void put_refcounts(const struct qcow2_header *h, unsigned char *p)
+static int write_empty(const struct creation *c, struct qcow2 *q, struct err *e)
 {
-	unsigned bits = 1u << h->refcount_order;
-
-	for (unsigned i = 0; i < FIRST_END; i++)
-		if (bits < 8)
-			p[i * bits / 8] |= 1u << (i * bits % 8);
-		else
-			p[(i + 1) * (bits / 8) - 1] = 1;
-}
-
-static int write_empty(const struct creation *c, struct qcow2_header *h, struct err *e)
-{
-	size_t cluster = (size_t)1 << h->cluster_bits;
+	size_t cluster = q->cluster_size;
 	unsigned char *p = calloc(FIRST_END, cluster);
 	int r;
 
 	if (!p)
 		return err_nomem(e);
-	r = put_header(c, h, p, e);
+	r = put_header(c, &q->header, p, e);
 	store_be64(p + FIRST_TABLE * cluster, FIRST_BLOCK * cluster);
-	put_refcounts(h, p + FIRST_BLOCK * cluster);
+	for (unsigned i = 0; i < FIRST_END; i++)
+		qcow2_refcount_store(q, p + FIRST_BLOCK * cluster, i, 1);
 	if (r == 0)
 		r = io_write(c->io, p, FIRST_END * cluster, 0, e);
 	free(p);
@@ -290,8 +279,8 @@ int qcow2_create(struct creation *c, struct err *e)
 	cache = cache_new(CACHE_BYTES, e);
 	if (!cache)
 		return -e->code;
-	r = write_empty(c, &q.header, e);
 	qcow2_init(&q, c->io, cache, NULL);
+	r = write_empty(c, &q, e);
 	if (r == 0)
 		r = write_disk(c, &q, e);
 	cache_free(cache);
