@@ -37,17 +37,6 @@ static bool print_mounts(void)
 	return good;
 }
 
-static void print_partition(struct json_object *part)
-{
-	const char *label = json_text(json_object_object_get(part, "content"), "label"),
-		   *name = json_text(part, "name");
-
-	print_word(json_text(part, "number"));
-	print_word(label);
-	if (!label || !name || strcmp(label, name) != 0)
-		print_word(name);
-}
-
 static int print_partitions(const struct args *a, struct input *input)
 {
 	struct json_object *o = json_object_new_object(), *list;
@@ -55,8 +44,16 @@ static int print_partitions(const struct args *a, struct input *input)
 	(void)a;
 	contents_add(o, input->img);
 	list = json_object_object_get(json_object_object_get(o, "partition-table"), "partitions");
-	for (size_t i = 0; list && i < json_object_array_length(list); i++)
-		print_partition(json_object_array_get_idx(list, i));
+	for (size_t i = 0; list && i < json_object_array_length(list); i++) {
+		struct json_object *part = json_object_array_get_idx(list, i);
+		const char *label = json_text(json_object_object_get(part, "content"), "label");
+		const char *name = json_text(part, "name");
+
+		print_word(json_text(part, "number"));
+		print_word(label);
+		if (!label || !name || strcmp(label, name) != 0)
+			print_word(name);
+	}
 	json_object_put(o);
 	return EXIT_SUCCESS;
 }

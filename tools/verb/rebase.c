@@ -90,34 +90,30 @@ static int keep_range(const struct rebasing *b, uint64_t off, size_t len, struct
 	return r == 0 ? keep_differences(b, off, len, e) : r;
 }
 
-static int keep_all(struct rebasing *b, size_t chunk, struct err *e)
-{
-	struct view *disk = disk_of(b);
-	struct extent x = {.len = 0};
-	int r = 0;
-
-	for (uint64_t off = 0; r == 0 && off < disk->size; off += x.len) {
-		view_enter(disk);
-		r = view_map(disk, off, MIN(chunk, disk->size - off), &x, e);
-		view_leave(disk);
-		if (r == 0 && x.kind == EXTENT_BELOW)
-			r = keep_range(b, off, x.len, e);
-		progress_add(&b->progress, x.len);
-	}
-	return r == 0 ? view_flush(disk, e) : r;
-}
-
 /* Copies the ranges of the old backing file that differ in the new one into the image. */
 static bool keep_disk(struct rebasing *b)
 {
-	size_t chunk = MAX(CHUNK, disk_of(b)->granule);
+	struct view *disk = disk_of(b);
+	size_t chunk = MAX(CHUNK, disk->granule);
+	struct extent x = {.len = 0};
 	struct err e = ERR_INIT;
-	int r;
+	int r = 0;
 
+	progress_begin(&b->progress, b->args, disk->size);
 	b->old_bytes = malloc(chunk);
 	b->new_bytes = malloc(chunk);
-	progress_begin(&b->progress, b->args, disk_of(b)->size);
-	r = b->old_bytes && b->new_bytes ? keep_all(b, chunk, &e) : err_nomem(&e);
+	if (!b->old_bytes || !b->new_bytes)
+		r = err_nomem(&e);
+	for (uint64_t off = 0; r == 0 && off < disk->size; off += x.len) {
+		view_enter(disk);
+		r = view_map(disk, off, MIN(chunk, disk->size - off), &x, &e);
+		view_leave(disk);
+		if (r == 0 && x.kind == EXTENT_BELOW)
+			r = keep_range(b, off, x.len, &e);
+		progress_add(&b->progress, x.len);
+	}
+	if (r == 0)
+		r = view_flush(disk, &e);
 	progress_end(&b->progress);
 	free(b->old_bytes);
 	free(b->new_bytes);
