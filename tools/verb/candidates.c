@@ -6,7 +6,6 @@
 #include <string.h>
 
 #include "lib/args.h"
-#include "lib/contents.h"
 #include "image/creation.h"
 #include "image/format.h"
 #include "open/registry.h"
@@ -42,7 +41,7 @@ static int print_partitions(const struct args *a, struct input *input)
 	struct json_object *o = json_object_new_object(), *list;
 
 	(void)a;
-	contents_add(o, input->img);
+	json_add_contents(o, input->img);
 	list = json_object_object_get(json_object_object_get(o, "partition-table"), "partitions");
 	for (size_t i = 0; list && i < json_object_array_length(list); i++) {
 		struct json_object *part = json_object_array_get_idx(list, i);

@@ -10,7 +10,6 @@
 
 #include "lib/args.h"
 #include "util/printable.h"
-#include "lib/contents.h"
 #include "image/info.h"
 #include "lib/filenames.h"
 #include "verbs.h"
@@ -171,7 +170,7 @@ static void print_contents(unsigned depth, bool more, const struct image *img)
 {
 	struct json_object *o = json_object_new_object(), *table;
 
-	contents_add(o, img);
+	json_add_contents(o, img);
 	table = json_object_object_get(o, "partition-table");
 	if (table) {
 		print_table(depth, more, table);
@@ -231,7 +230,7 @@ static struct json_object *describe(const struct input *input, bool chain, bool 
 		next = name ? filenames_parent(img, name) : NULL;
 		o = info_object(img, img->states[0], name ? name : "", next);
 		if (contents)
-			contents_add(o, img);
+			json_add_contents(o, img);
 		json_object_array_add(list, o);
 		free(name);
 		name = next;
