@@ -25,7 +25,7 @@ static void teardown(void)
 	options_free(&o);
 }
 
-/* Beside a plain array. */
+/* The model: an array of flags. */
 
 static struct {
 	size_t n;
@@ -39,7 +39,8 @@ static uint64_t next_in_model(uint64_t i)
 	return i;
 }
 
-/* Runs of members and of others, whose lengths have these means; a mean of 0: there are none. */
+/* Fills the model with alternating runs of members and non-members, whose lengths have these
+ * means; a mean of 0: no such runs. */
 static void fill_model(size_t n, unsigned members, unsigned others, uint64_t seed)
 {
 	bool has = members > 0 && (others == 0 || next_random(&seed) & 1);
@@ -77,7 +78,7 @@ static void check_all(const struct allocmap *g)
 
 	ck_assert_uint_eq(allocmap_all(g), model.n);
 	for (uint64_t i = 0; i < model.n; i++) {
-		/* An assertion costs a system call, also when it holds. */
+		/* a ck_assert for each granule would take too long: each costs a system call */
 		if (allocmap_has(g, i) != model.has[i] || allocmap_rank(g, i) != rank ||
 			(model.has[i] && allocmap_select(g, rank++) != i))
 			ck_abort_msg("granule %ju", (uintmax_t)i);
@@ -90,7 +91,7 @@ static void check_all(const struct allocmap *g)
 	ck_assert_uint_eq(allocmap_run(g, model.n, 5), 0);
 }
 
-/* The model in larger granules. */
+/* Reduces the model to granules that are larger by bits. */
 static void coarsen_model(unsigned bits)
 {
 	size_t n = div_round_up(model.n, (size_t)1 << bits);
@@ -124,7 +125,7 @@ static const struct {
 	{5 * CHUNK - 63, 40000, 40000},
 };
 
-START_TEST(answers_as_an_array_does)
+START_TEST(random_maps_match_array)
 {
 	struct err e = ERR_INIT;
 	struct view *disk;
@@ -149,16 +150,16 @@ START_TEST(answers_as_an_array_does)
 }
 END_TEST
 
-/* A granule is stored when any part of it is, also the last one, which is not whole. */
-static uint64_t lonely(uint64_t i)
+/* A granule is a member if any part of it is allocated; the last granule is partial. */
+static uint64_t few_units(uint64_t i)
 {
 	return i <= 3 ? 3 : i <= 255 ? 255 : i <= 1000 ? 1000 : UINT64_MAX;
 }
 
-START_TEST(parts_of_granules_count)
+START_TEST(partial_granules_are_members)
 {
 	struct err e = ERR_INIT;
-	struct view *disk = fake_disk_new(o.cache, 1000 * 512 + 1, 512, lonely);
+	struct view *disk = fake_disk_new(o.cache, 1000 * 512 + 1, 512, few_units);
 	struct allocmap *g = allocmap_of(disk, 16, &e);
 
 	ck_assert(g);
@@ -170,7 +171,7 @@ START_TEST(parts_of_granules_count)
 }
 END_TEST
 
-START_TEST(what_cannot_be_read_counts_as_stored)
+START_TEST(unreadable_disk_is_allocated)
 {
 	struct err e = ERR_INIT;
 	struct view *disk = view_broken(1 << 20, "gone", &e);
@@ -183,7 +184,7 @@ START_TEST(what_cannot_be_read_counts_as_stored)
 }
 END_TEST
 
-/* Memory is bounded: of chunks that are too many, all counts as stored. */
+/* Memory is limited: the chunks beyond the limit count as allocated. */
 #define PART 1024u /* granules */
 
 static uint64_t part_of_chunk(uint64_t i)
@@ -193,7 +194,7 @@ static uint64_t part_of_chunk(uint64_t i)
 	return i;
 }
 
-START_TEST(keeps_so_many_bitmaps_and_no_more)
+START_TEST(number_of_bitmaps_is_limited)
 {
 	uint64_t n = LAYOUT_MAX_MIXED + 2;
 	struct err e = ERR_INIT;
@@ -209,11 +210,11 @@ START_TEST(keeps_so_many_bitmaps_and_no_more)
 }
 END_TEST
 
-START_TEST(refuses_a_disk_of_too_many_granules)
+START_TEST(too_many_granules_are_refused)
 {
 	struct err e = ERR_INIT;
 	struct view *disk = fake_disk_new(
-		o.cache, ((uint64_t)LAYOUT_MAX_CHUNKS * CHUNK << 16) + 1, 65536, lonely);
+		o.cache, ((uint64_t)LAYOUT_MAX_CHUNKS * CHUNK << 16) + 1, 65536, few_units);
 
 	ck_assert_null_fails(allocmap_of(disk, 16, &e), EFBIG, &e, "too many granules");
 	view_free(disk);
@@ -225,10 +226,10 @@ Suite *allocmap_suite(void)
 	TCase *tc = tcase_create("allocmap");
 
 	tcase_add_checked_fixture(tc, setup, teardown);
-	tcase_add_loop_test(tc, answers_as_an_array_does, 0, COUNT(shapes));
-	tcase_add_test(tc, parts_of_granules_count);
-	tcase_add_test(tc, what_cannot_be_read_counts_as_stored);
-	tcase_add_test(tc, keeps_so_many_bitmaps_and_no_more);
-	tcase_add_test(tc, refuses_a_disk_of_too_many_granules);
+	tcase_add_loop_test(tc, random_maps_match_array, 0, COUNT(shapes));
+	tcase_add_test(tc, partial_granules_are_members);
+	tcase_add_test(tc, unreadable_disk_is_allocated);
+	tcase_add_test(tc, number_of_bitmaps_is_limited);
+	tcase_add_test(tc, too_many_granules_are_refused);
 	return suite_of("allocmap", tc);
 }

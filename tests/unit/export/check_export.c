@@ -22,9 +22,9 @@
 #define GIB (KIB * MIB)
 #define TIB (KIB * GIB)
 
-#define MANY 16 /* more than there are layouts */
+#define MANY 16 /* more than there are export formats */
 
-/* All layouts that there are. */
+/* All export formats of all drivers. */
 static struct kind {
 	const struct format *format;
 	const struct export_format *layout;
@@ -61,7 +61,7 @@ static void teardown(void)
 	options_free(&o);
 }
 
-/* Disks. */
+/* Allocation patterns of disks. */
 
 static uint64_t none(uint64_t i)
 {
@@ -86,8 +86,8 @@ static uint64_t scattered(uint64_t i)
 	return i;
 }
 
-/* Of 64 KiB: at both ends, and round the places where one table ends and the next begins. */
-static uint64_t at_borders(uint64_t i)
+/* Units of 64 KiB: the first, the last, and those beside the borders between two tables. */
+static uint64_t at_table_borders(uint64_t i)
 {
 	static const uint64_t places[] = {0, 511, 512, 8191, 8192, 32767, 32768, 500 << 14,
 		(512 << 14) - 1, 512 << 14, (1536 << 14) - 1, 1536 << 14, (5120 << 14) - 1,
@@ -112,8 +112,8 @@ static const struct {
 	{64 * MIB, 65536, odd},
 	{300 * MIB + 4096, 4096, scattered},
 	{33 * MIB - 1, 512, scattered},
-	{5 * TIB, 65536, at_borders},
-	{5 * TIB - 700, 65536, at_borders},
+	{5 * TIB, 65536, at_table_borders},
+	{5 * TIB - 700, 65536, at_table_borders},
 };
 
 static void use_disk(uint64_t size, uint32_t unit, fake_next *next)
@@ -137,7 +137,7 @@ static struct view *make(const struct export_format *l)
 	return v;
 }
 
-/* Opens the file as what it is to be, by what it looks like. */
+/* Opens the export as an image; probing must find its format. */
 static const struct view *open_file(const struct kind *k)
 {
 	struct err e = ERR_INIT;
@@ -162,7 +162,7 @@ static void check_read(const struct view *v, uint64_t off, size_t len)
 	ck_assert_msg(memcmp(got, want, len) == 0, "%zu bytes at %#jx differ", len, (uintmax_t)off);
 }
 
-/* All that either of them says is data, up to so many pieces, and round the ends of it. */
+/* Compares up to 3000 ranges of data: the beginning of each, and its end. */
 static void check_data(const struct view *v)
 {
 	uint64_t off = 0, end;
@@ -178,7 +178,7 @@ static void check_data(const struct view *v)
 	}
 }
 
-START_TEST(reads_back_as_the_disk)
+START_TEST(export_reads_as_the_disk)
 {
 	const struct kind *k = &kinds[_i / (int)COUNT(disks)];
 	size_t d = _i % COUNT(disks);
@@ -198,8 +198,8 @@ START_TEST(reads_back_as_the_disk)
 }
 END_TEST
 
-/* No hole of the disk becomes data, beyond the granules of the format. */
-START_TEST(holes_stay_holes)
+/* The export has no more data than the disk, apart from rounding to granules. */
+START_TEST(holes_are_kept)
 {
 	const struct kind *k = &kinds[_i];
 
@@ -223,8 +223,8 @@ static unsigned char *read_all(const struct view *v)
 	return p;
 }
 
-/* Any part at any time, also when nothing of it is in the cache. */
-START_TEST(reads_the_same_at_random)
+/* Reads return the same bytes in any order, with an empty cache, too. */
+START_TEST(random_reads_match_sequential_read)
 {
 	struct err e = ERR_INIT;
 	unsigned char *want, *got = malloc(200000);
@@ -275,7 +275,7 @@ START_TEST(holes_are_zeroes)
 }
 END_TEST
 
-START_TEST(ids_follow_from_the_source)
+START_TEST(ids_derive_from_the_source)
 {
 	unsigned char *first, *second;
 	struct view *other;
@@ -287,7 +287,7 @@ START_TEST(ids_follow_from_the_source)
 	other = make(kinds[_i].layout);
 	second = read_all(other);
 	ck_assert_uint_eq(file->size, other->size);
-	/* A qcow2 has no id. */
+	/* qcow2 stores no ID. */
 	ck_assert_int_eq(memcmp(first, second, file->size) == 0,
 		strcmp(kinds[_i].format->name, "qcow2") == 0);
 	view_free(other);
@@ -296,7 +296,7 @@ START_TEST(ids_follow_from_the_source)
 }
 END_TEST
 
-START_TEST(errors_of_the_disk_are_errors_of_the_file)
+START_TEST(errors_of_the_disk_are_returned)
 {
 	struct err e = ERR_INIT;
 	const struct view *v;
@@ -312,7 +312,7 @@ START_TEST(errors_of_the_disk_are_errors_of_the_file)
 }
 END_TEST
 
-START_TEST(refuses_what_the_format_cannot_hold)
+START_TEST(too_large_disks_are_refused)
 {
 	const struct export_format *l = kinds[_i].layout;
 	struct err e = ERR_INIT;
@@ -329,8 +329,9 @@ START_TEST(refuses_what_the_format_cannot_hold)
 }
 END_TEST
 
-/* Where sectors are counted in 32 bits it is what is stored that may be too much. */
-START_TEST(refuses_files_that_grow_too_long)
+/* Formats with 32-bit sector numbers limit the size of the file, which depends on the allocated
+ * data. */
+START_TEST(too_large_files_are_refused)
 {
 	const struct export_format *l = kinds[_i].layout;
 	struct err e = ERR_INIT;
@@ -345,9 +346,9 @@ START_TEST(refuses_files_that_grow_too_long)
 }
 END_TEST
 
-/* Where each cluster of a qcow2 belongs follows from its number; qemu-img is told to check it, but
- * not for files of tebibytes. */
-START_TEST(counts_each_cluster_of_a_large_qcow2_once)
+/* The position of a refcount follows from the number of the cluster.  qemu-img checks this for
+ * small files (tests/mount), not for files of tebibytes. */
+START_TEST(refcounts_of_a_large_qcow2)
 {
 	unsigned char h[112], count[4], entry[8];
 	struct err e = ERR_INIT;
@@ -377,14 +378,14 @@ Suite *export_suite(void)
 	int n = count_kinds();
 
 	tcase_add_checked_fixture(tc, setup, teardown);
-	tcase_add_loop_test(tc, reads_back_as_the_disk, 0, n * (int)COUNT(disks));
-	tcase_add_loop_test(tc, holes_stay_holes, 0, n);
-	tcase_add_loop_test(tc, reads_the_same_at_random, 0, n);
+	tcase_add_loop_test(tc, export_reads_as_the_disk, 0, n * (int)COUNT(disks));
+	tcase_add_loop_test(tc, holes_are_kept, 0, n);
+	tcase_add_loop_test(tc, random_reads_match_sequential_read, 0, n);
 	tcase_add_loop_test(tc, holes_are_zeroes, 0, n);
-	tcase_add_loop_test(tc, ids_follow_from_the_source, 0, n);
-	tcase_add_loop_test(tc, errors_of_the_disk_are_errors_of_the_file, 0, n);
-	tcase_add_loop_test(tc, refuses_what_the_format_cannot_hold, 0, n);
-	tcase_add_loop_test(tc, refuses_files_that_grow_too_long, 0, n);
-	tcase_add_test(tc, counts_each_cluster_of_a_large_qcow2_once);
+	tcase_add_loop_test(tc, ids_derive_from_the_source, 0, n);
+	tcase_add_loop_test(tc, errors_of_the_disk_are_returned, 0, n);
+	tcase_add_loop_test(tc, too_large_disks_are_refused, 0, n);
+	tcase_add_loop_test(tc, too_large_files_are_refused, 0, n);
+	tcase_add_test(tc, refcounts_of_a_large_qcow2);
 	return suite_of("export", tc);
 }

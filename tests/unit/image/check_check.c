@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* Checks of the formats that have one table, or two, and no refcounts. */
+/* Checks of formats that have one or two tables and no refcounts. */
 #include <errno.h>
 #include <string.h>
 
@@ -30,7 +30,7 @@ static void finds(size_t len, const char *text)
 	findings_equal(&f, s.img, text);
 }
 
-/* QED: header, L1 table of clusters 1 and 2, an L2 table of 3 and 4, data in 5 and 6. */
+/* QED: header in cluster 0, L1 table in 1 and 2, an L2 table in 3 and 4, data in 5 and 6. */
 
 #define L1 (1 * CLUSTER)
 #define L2 (3 * CLUSTER)
@@ -70,7 +70,7 @@ START_TEST(qed_leak)
 }
 END_TEST
 
-START_TEST(qed_nowhere)
+START_TEST(qed_outside_of_file)
 {
 	put_le(file + L1 + 8, 8, 6 * CLUSTER);
 	put_le(file + L2, 8, 5 * CLUSTER + 512);
@@ -84,7 +84,7 @@ START_TEST(qed_nowhere)
 }
 END_TEST
 
-START_TEST(qed_twice)
+START_TEST(qed_shared_clusters)
 {
 	put_le(file + L2, 8, 6 * CLUSTER);
 	put_le(file + L2 + 8 * 30, 8, L1);
@@ -98,7 +98,7 @@ START_TEST(qed_twice)
 }
 END_TEST
 
-/* Parallels: BAT of 4 entries, clusters of 8 sectors from position 4096 on. */
+/* Parallels: a BAT of 4 entries, clusters of 8 sectors from position 4096. */
 
 static void setup_parallels(void)
 {
@@ -144,7 +144,7 @@ START_TEST(parallels_tail)
 }
 END_TEST
 
-/* qcow: L1 at 48, one L2 table in cluster 1, 4 KiB clusters. */
+/* qcow: L1 table at 48, one L2 table in cluster 1, clusters of 4 KiB. */
 
 static void setup_qcow(void)
 {
@@ -178,7 +178,7 @@ START_TEST(map_damage)
 }
 END_TEST
 
-/* Pieces out of order, overlapping each other and one another by parts. */
+/* Clusters in any order; some share all or a part of their bytes with another. */
 START_TEST(map_shared)
 {
 	put_be(file + CLUSTER + 16, 8, 5 * CLUSTER);
@@ -208,8 +208,8 @@ Suite *check_suite(void)
 	tcase_add_checked_fixture(qed, setup_qed, teardown);
 	tcase_add_test(qed, qed_good);
 	tcase_add_test(qed, qed_leak);
-	tcase_add_test(qed, qed_nowhere);
-	tcase_add_test(qed, qed_twice);
+	tcase_add_test(qed, qed_outside_of_file);
+	tcase_add_test(qed, qed_shared_clusters);
 	tcase_add_checked_fixture(parallels, setup_parallels, teardown);
 	tcase_add_test(parallels, parallels_good);
 	tcase_add_test(parallels, parallels_bad);

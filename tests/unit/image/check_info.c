@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* check_info.c - the JSON that describes an image, key by key. */
+/* check_info.c - info.json, key by key. */
 #include <json-c/json.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -44,7 +44,7 @@ static struct json_object *info_of(const struct image *img, size_t state)
 	return info;
 }
 
-/* The member at a path of keys with dots between them, or NULL. */
+/* Returns the member at a path of keys separated by dots, or NULL. */
 static struct json_object *at(struct json_object *info, const char *path)
 {
 	char keys[128], *key, *rest = keys;
@@ -57,18 +57,18 @@ static struct json_object *at(struct json_object *info, const char *path)
 	return info;
 }
 
-static void says(struct json_object *info, const char *path, const char *text)
+static void has_text(struct json_object *info, const char *path, const char *text)
 {
 	ck_assert_str_eq(json_object_get_string(at(info, path)), text);
 }
 
-static void counts(struct json_object *info, const char *path, uint64_t n)
+static void has_number(struct json_object *info, const char *path, uint64_t n)
 {
 	ck_assert_int_eq(json_object_get_type(at(info, path)), json_type_int);
 	ck_assert_uint_eq(json_object_get_uint64(at(info, path)), n);
 }
 
-static void lacks(struct json_object *info, const char *path)
+static void has_no(struct json_object *info, const char *path)
 {
 	ck_assert_ptr_null(at(info, path));
 }
@@ -85,15 +85,15 @@ START_TEST(raw_image)
 	info = info_of(img, 0);
 	ck_assert_ptr_nonnull(getcwd(here, sizeof here));
 	snprintf(path, sizeof path, "%s/disk.img", here);
-	says(info, "filename", path);
-	says(info, "format", "raw");
-	counts(info, "virtual-size", 10);
-	counts(info, "actual-size", img->io->stored);
-	says(info, "dirty-flag", "false");
-	lacks(info, "format-specific");
-	lacks(info, "snapshots");
-	lacks(info, "snapshot");
-	lacks(info, "backing-filename");
+	has_text(info, "filename", path);
+	has_text(info, "format", "raw");
+	has_number(info, "virtual-size", 10);
+	has_number(info, "actual-size", img->io->stored);
+	has_text(info, "dirty-flag", "false");
+	has_no(info, "format-specific");
+	has_no(info, "snapshots");
+	has_no(info, "snapshot");
+	has_no(info, "backing-filename");
 	json_object_put(info);
 	image_close(img);
 }
@@ -110,13 +110,13 @@ START_TEST(vdi_image)
 	ck_assert_ok(
 		image_open_io(io_from_memory(v.file, v.file_len, "mem", &e), &o, &img, &e), &e);
 	info = info_of(img, 0);
-	says(info, "filename", "mem");
-	says(info, "format", "vdi");
-	counts(info, "virtual-size", 8192);
-	counts(info, "cluster-size", 4096);
-	says(info, "format-specific.type", "vdi");
-	says(info, "format-specific.data.create-type", "dynamic");
-	says(info, "format-specific.data.uuid", "01010101-0101-0101-0101-010101010101");
+	has_text(info, "filename", "mem");
+	has_text(info, "format", "vdi");
+	has_number(info, "virtual-size", 8192);
+	has_number(info, "cluster-size", 4096);
+	has_text(info, "format-specific.type", "vdi");
+	has_text(info, "format-specific.data.create-type", "dynamic");
+	has_text(info, "format-specific.data.uuid", "01010101-0101-0101-0101-010101010101");
 	json_object_put(info);
 	image_close(img);
 	memory_image_free(&v);
@@ -142,16 +142,16 @@ START_TEST(backing_file)
 	write_overlay("top.qcow2", "./base.img", "raw");
 	ck_assert_ok(image_open("top.qcow2", &o, &img, &e), &e);
 	info = info_of(img, 0);
-	says(info, "backing-filename", "./base.img");
-	says(info, "backing-filename-format", "raw");
-	says(info, "full-backing-filename", img->parent->io->name);
+	has_text(info, "backing-filename", "./base.img");
+	has_text(info, "backing-filename-format", "raw");
+	has_text(info, "full-backing-filename", img->parent->io->name);
 	json_object_put(info);
 	image_close(img);
 	o.nobacking = true;
 	ck_assert_ok(image_open("top.qcow2", &o, &img, &e), &e);
 	info = info_of(img, 0);
-	says(info, "backing-filename", "./base.img");
-	lacks(info, "full-backing-filename");
+	has_text(info, "backing-filename", "./base.img");
+	has_no(info, "full-backing-filename");
 	json_object_put(info);
 	image_close(img);
 }
@@ -173,27 +173,27 @@ START_TEST(snapshots)
 	img->states[2]->when = (struct timespec){.tv_sec = 1234567890, .tv_nsec = 5};
 	info = info_of(img, 0);
 	ck_assert_uint_eq(json_object_array_length(at(info, "snapshots")), 2);
-	says(info, "snapshots.0.name", "before \"it\"");
-	says(info, "snapshots.0.id", "1");
-	says(info, "snapshots.1.name", "caf\xc3\xa9/");
-	counts(info, "snapshots.1.vm-clock-sec", 3);
-	counts(info, "snapshots.1.vm-clock-nsec", 7);
-	counts(info, "snapshots.1.date-sec", 1234567890);
-	counts(info, "snapshots.1.date-nsec", 5);
-	counts(info, "snapshots.1.vm-state-size", 0);
+	has_text(info, "snapshots.0.name", "before \"it\"");
+	has_text(info, "snapshots.0.id", "1");
+	has_text(info, "snapshots.1.name", "caf\xc3\xa9/");
+	has_number(info, "snapshots.1.vm-clock-sec", 3);
+	has_number(info, "snapshots.1.vm-clock-nsec", 7);
+	has_number(info, "snapshots.1.date-sec", 1234567890);
+	has_number(info, "snapshots.1.date-nsec", 5);
+	has_number(info, "snapshots.1.vm-state-size", 0);
 	json_object_put(info);
 	info = info_of(img, 2);
-	lacks(info, "snapshots");
-	says(info, "snapshot.name", "caf\xc3\xa9/");
+	has_no(info, "snapshots");
+	has_text(info, "snapshot.name", "caf\xc3\xa9/");
 	json_object_put(info);
 	image_close(img);
 	build_qcow2_free(&b);
 }
 END_TEST
 
-/* Names are bytes, JSON is UTF-8: what is not becomes U+FFFD, and control characters are escaped.
+/* Names are bytes and JSON is UTF-8: invalid bytes become U+FFFD, control characters are escaped.
  */
-START_TEST(names_that_are_no_utf8)
+START_TEST(names_with_invalid_utf8)
 {
 	static const struct {
 		const char *name, *shown;
@@ -219,18 +219,18 @@ START_TEST(names_that_are_no_utf8)
 	build_qcow2_snapshot(&b, &snapshot);
 	ck_assert_ok(image_open_io(io_from_memory(b.bytes, b.len, "m\xe9m", &e), &o, &img, &e), &e);
 	info = info_of(img, 0);
-	says(info, "snapshots.0.name", cases[_i].shown);
-	says(info, "snapshots.0.id", "\xef\xbf\xbd");
-	says(info, "filename", "m\xef\xbf\xbdm");
+	has_text(info, "snapshots.0.name", cases[_i].shown);
+	has_text(info, "snapshots.0.id", "\xef\xbf\xbd");
+	has_text(info, "filename", "m\xef\xbf\xbdm");
 	json_object_put(info);
 	image_close(img);
 	build_qcow2_free(&b);
 }
 END_TEST
 
-/* All that a driver can tell. */
+/* All kinds of facts that a driver can set. */
 
-static void tell(const struct image *img, struct facts *f)
+static void set_facts(const struct image *img, struct facts *f)
 {
 	struct facts *entry;
 
@@ -250,23 +250,23 @@ static void tell(const struct image *img, struct facts *f)
 
 START_TEST(facts_of_every_kind)
 {
-	static const struct format told = {.name = "told", .facts = tell};
+	static const struct format with_facts = {.name = "told", .facts = set_facts};
 	struct view disk = {.size = UINT64_MAX >> 1};
 	struct state live = {.view = &disk}, *states[] = {&live};
 	struct io io = {.name = (char *)"io"};
-	struct image img = {.format = &told, .io = &io, .states = states, .nstates = 1};
+	struct image img = {.format = &with_facts, .io = &io, .states = states, .nstates = 1};
 	struct json_object *info = info_of(&img, 0);
 
-	counts(info, "virtual-size", UINT64_MAX >> 1);
-	says(info, "dirty-flag", "true");
-	counts(info, "cluster-size", 512);
-	says(info, "format-specific.type", "told");
-	says(info, "format-specific.data.text", "last");
-	says(info, "format-specific.data.flag", "true");
-	counts(info, "format-specific.data.number", UINT64_MAX);
-	says(info, "format-specific.data.list.0.name", "zero");
-	says(info, "format-specific.data.list.1.name", "one");
-	counts(info, "format-specific.data.list.1.inner.0.n", 7);
+	has_number(info, "virtual-size", UINT64_MAX >> 1);
+	has_text(info, "dirty-flag", "true");
+	has_number(info, "cluster-size", 512);
+	has_text(info, "format-specific.type", "told");
+	has_text(info, "format-specific.data.text", "last");
+	has_text(info, "format-specific.data.flag", "true");
+	has_number(info, "format-specific.data.number", UINT64_MAX);
+	has_text(info, "format-specific.data.list.0.name", "zero");
+	has_text(info, "format-specific.data.list.1.name", "one");
+	has_number(info, "format-specific.data.list.1.inner.0.n", 7);
 	json_object_put(info);
 }
 END_TEST
@@ -281,7 +281,7 @@ Suite *info_suite(void)
 	tcase_add_test(tc, vdi_image);
 	tcase_add_test(tc, backing_file);
 	tcase_add_test(tc, snapshots);
-	tcase_add_loop_test(tc, names_that_are_no_utf8, 0, 8);
+	tcase_add_loop_test(tc, names_with_invalid_utf8, 0, 8);
 	tcase_add_test(tc, facts_of_every_kind);
 	return suite_of("info", tc);
 }

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* check_state.c - states that come and go while others are looked up. */
+/* check_state.c - states are added and removed while other threads look one up by its number. */
 #include <pthread.h>
 #include <stdatomic.h>
 #include <stdlib.h>
@@ -13,7 +13,7 @@
 #define GETTERS 3
 
 static struct image image;
-static atomic_uint kept; /* the number of a state that stays */
+static atomic_uint kept; /* number of a state that is not removed */
 static atomic_bool ended;
 static atomic_uint wrong;
 
@@ -34,7 +34,7 @@ static void *get_kept(void *arg)
 		unsigned no = kept;
 		struct state *s = state_get(&image, no);
 
-		/* NULL: it took so long that the state is gone. */
+		/* NULL: the state was removed after its number was read */
 		if (s && s->no != no)
 			wrong++;
 		else
@@ -43,8 +43,8 @@ static void *get_kept(void *arg)
 	return NULL;
 }
 
-/* Those before the one that stays are removed, so that it moves along in the list. */
-START_TEST(a_number_means_the_same_state)
+/* Removes states before the kept one, so that its index in the list changes. */
+START_TEST(numbers_are_stable)
 {
 	pthread_t getters[GETTERS];
 
@@ -76,6 +76,6 @@ Suite *state_suite(void)
 {
 	TCase *tc = tcase_create("state");
 
-	tcase_add_test(tc, a_number_means_the_same_state);
+	tcase_add_test(tc, numbers_are_stable);
 	return suite_of("state", tc);
 }

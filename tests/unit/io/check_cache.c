@@ -15,7 +15,7 @@
 
 #define SOURCE ((const void *)0x1000)
 
-/* A block is full of one byte that its id tells. */
+/* The contents of a block: one byte, which depends on its id. */
 static unsigned char byte_of(uint64_t id)
 {
 	return 1 + id % 255;
@@ -74,7 +74,7 @@ static struct cache *new_cache(size_t budget)
 	return c;
 }
 
-START_TEST(loaded_once_and_kept)
+START_TEST(loaded_once)
 {
 	struct cache *c = new_cache(1 << 20);
 	atomic_uint loads = 0;
@@ -92,7 +92,7 @@ START_TEST(loaded_once_and_kept)
 }
 END_TEST
 
-START_TEST(sources_do_not_meet)
+START_TEST(same_id_in_two_sources)
 {
 	struct cache *c = new_cache(1 << 20);
 	atomic_uint loads = 0;
@@ -110,7 +110,7 @@ START_TEST(sources_do_not_meet)
 }
 END_TEST
 
-START_TEST(budget_holds_when_nothing_is_pinned)
+START_TEST(budget_is_kept_without_pins)
 {
 	static const size_t sizes[] = {512, 4096, 65536, 100000};
 	struct cache *c = new_cache(1 << 20);
@@ -123,15 +123,15 @@ START_TEST(budget_holds_when_nothing_is_pinned)
 		touch(c, id, sizes[id % COUNT(sizes)], &loads);
 		ck_assert_uint_le(cache_used(c), 1 << 20);
 	}
-	/* It also makes use of what it may have. */
+	/* The budget is used, too. */
 	ck_assert_uint_ge(cache_used(c), (1 << 20) - 200000);
 	ck_assert_uint_lt(loads, 5000);
 	cache_free(c);
 }
 END_TEST
 
-/* Reloaded after eviction, also into memory that another block left. */
-START_TEST(evicted_blocks_come_back)
+/* Evicted blocks are loaded again; the cache reuses their memory. */
+START_TEST(evicted_blocks_are_reloaded)
 {
 	struct cache *c = new_cache(64 << 10);
 	atomic_uint loads = 0;
@@ -145,7 +145,7 @@ START_TEST(evicted_blocks_come_back)
 }
 END_TEST
 
-START_TEST(recently_used_stays)
+START_TEST(recently_used_blocks_are_kept)
 {
 	struct cache *c = new_cache(1 << 20);
 	atomic_uint hot = 0, cold = 0;
@@ -160,7 +160,7 @@ START_TEST(recently_used_stays)
 }
 END_TEST
 
-START_TEST(pinned_blocks_stay_where_they_are)
+START_TEST(pinned_blocks_are_not_evicted)
 {
 	struct cache *c = new_cache(64 << 10);
 	const struct block *held[64];
@@ -205,7 +205,7 @@ START_TEST(blocks_larger_than_the_budget)
 }
 END_TEST
 
-START_TEST(failure_is_told_and_not_kept)
+START_TEST(failed_load_is_not_cached)
 {
 	struct cache *c = new_cache(1 << 20);
 	atomic_uint loads = 0;
@@ -226,8 +226,8 @@ START_TEST(failure_is_told_and_not_kept)
 }
 END_TEST
 
-/* A failed load into the memory of an evicted block. */
-START_TEST(failure_in_a_full_cache)
+/* A load that reuses the memory of an evicted block can fail. */
+START_TEST(failed_load_in_a_full_cache)
 {
 	struct cache *c = new_cache(64 << 10);
 	atomic_uint loads = 0;
@@ -247,7 +247,8 @@ START_TEST(failure_in_a_full_cache)
 }
 END_TEST
 
-/* Many threads want one block; the load that is on its way is held until all of them ask. */
+/* Several threads pin the same block; its load does not end before all of them are about to pin
+ * it. */
 
 #define CROWD 8
 
@@ -275,7 +276,7 @@ static int held_load(void *arg, void *buf, size_t len, struct err *e)
 	return 0;
 }
 
-static void *ask(void *arg)
+static void *pin_main(void *arg)
 {
 	struct crowd *crowd = arg;
 	const struct block *b;
@@ -301,9 +302,9 @@ static void crowd_run(struct crowd *crowd)
 	pthread_mutex_init(&crowd->lock, NULL);
 	pthread_cond_init(&crowd->go, NULL);
 	for (int i = 0; i < CROWD; i++)
-		ck_assert_int_eq(pthread_create(&threads[i], NULL, ask, crowd), 0);
+		ck_assert_int_eq(pthread_create(&threads[i], NULL, pin_main, crowd), 0);
 	pthread_barrier_wait(&crowd->asked);
-	/* Whoever did not come to the load before it is released finds the block there. */
+	/* A thread that pins after the load has ended finds the block in the cache. */
 	pthread_mutex_lock(&crowd->lock);
 	crowd->released = true;
 	pthread_cond_broadcast(&crowd->go);
@@ -315,7 +316,7 @@ static void crowd_run(struct crowd *crowd)
 	pthread_barrier_destroy(&crowd->asked);
 }
 
-START_TEST(one_flight_for_all)
+START_TEST(concurrent_pins_load_once)
 {
 	struct crowd crowd = {.fails = false};
 
@@ -326,7 +327,7 @@ START_TEST(one_flight_for_all)
 }
 END_TEST
 
-START_TEST(failed_flight_is_told_to_all)
+START_TEST(concurrent_pins_get_the_error)
 {
 	struct crowd crowd = {.fails = true};
 
@@ -337,8 +338,8 @@ START_TEST(failed_flight_is_told_to_all)
 }
 END_TEST
 
-/* While one block is being loaded others of the cache can be had, and it can be full. */
-START_TEST(slow_load_stops_nobody)
+/* During the load of one block, other blocks can be loaded and evicted. */
+START_TEST(slow_load_blocks_no_other_pin)
 {
 	struct crowd crowd = {.fails = false};
 	atomic_uint loads = 0;
@@ -348,7 +349,7 @@ START_TEST(slow_load_stops_nobody)
 	pthread_barrier_init(&crowd.asked, NULL, 1);
 	pthread_mutex_init(&crowd.lock, NULL);
 	pthread_cond_init(&crowd.go, NULL);
-	ck_assert_int_eq(pthread_create(&thread, NULL, ask, &crowd), 0);
+	ck_assert_int_eq(pthread_create(&thread, NULL, pin_main, &crowd), 0);
 	for (uint64_t id = 100; id < 1100; id++)
 		touch(crowd.cache, id, 4096, &loads);
 	ck_assert_uint_eq(loads, 1000);
@@ -362,7 +363,7 @@ START_TEST(slow_load_stops_nobody)
 }
 END_TEST
 
-/* Threads hammer few keys in a cache too small for them; some loads fail. */
+/* Threads pin a few keys in a cache that is too small for them; some loads fail. */
 
 struct hammer {
 	struct cache *cache;
@@ -403,23 +404,23 @@ static void hammer_one(struct hammer *h, uint64_t id)
 	cache_unpin(h->cache, b);
 }
 
-static void *hammer_away(void *arg)
+static void *hammer_main(void *arg)
 {
 	struct hammer *h = arg;
-	uint64_t random = (uintptr_t)&random; /* a stack each */
+	uint64_t random = (uintptr_t)&random; /* differs from thread to thread */
 
 	for (int i = 0; i < 4000; i++)
 		hammer_one(h, next_random(&random) % 40);
 	return NULL;
 }
 
-START_TEST(hammered)
+START_TEST(concurrent_random_pins)
 {
 	struct hammer h = {.cache = new_cache(20 << 10)};
 	pthread_t threads[6];
 
 	for (size_t i = 0; i < COUNT(threads); i++)
-		ck_assert_int_eq(pthread_create(&threads[i], NULL, hammer_away, &h), 0);
+		ck_assert_int_eq(pthread_create(&threads[i], NULL, hammer_main, &h), 0);
 	for (size_t i = 0; i < COUNT(threads); i++)
 		pthread_join(threads[i], NULL);
 	ck_assert_uint_eq(h.wrong, 0);
@@ -447,7 +448,7 @@ START_TEST(pages_of_metadata)
 	ck_assert_uint_eq(m.n, 1);
 	ck_assert_uint_eq(*m.p, data[4095]);
 	meta_unpin(c, &m);
-	/* The last page is filled up with zeroes. */
+	/* The last page is padded with zeroes. */
 	ck_assert_ok(meta_pin(c, io, 9999, &m, &e), &e);
 	ck_assert_uint_eq(m.p[0], data[9999]);
 	ck_assert_uint_eq(m.p[1], 0);
@@ -459,7 +460,7 @@ START_TEST(pages_of_metadata)
 }
 END_TEST
 
-START_TEST(page_that_cannot_be_read)
+START_TEST(unreadable_page)
 {
 	unsigned char data[10000] = {0}, buf[10000];
 	struct cache *c = new_cache(1 << 20);
@@ -479,8 +480,8 @@ START_TEST(page_that_cannot_be_read)
 }
 END_TEST
 
-/* A file that is opened later may get the memory of one that was closed. */
-START_TEST(closed_files_are_forgotten)
+/* A new io may have the address of a closed one, so the blocks of a closed io are dropped. */
+START_TEST(blocks_of_closed_files_are_dropped)
 {
 	unsigned char data[10000] = {0}, buf[10000];
 	struct cache *c = new_cache(1 << 20);
@@ -510,21 +511,21 @@ Suite *cache_suite(void)
 {
 	TCase *tc = tcase_create("cache");
 
-	tcase_add_test(tc, loaded_once_and_kept);
-	tcase_add_test(tc, sources_do_not_meet);
-	tcase_add_test(tc, budget_holds_when_nothing_is_pinned);
-	tcase_add_test(tc, evicted_blocks_come_back);
-	tcase_add_test(tc, recently_used_stays);
-	tcase_add_test(tc, pinned_blocks_stay_where_they_are);
+	tcase_add_test(tc, loaded_once);
+	tcase_add_test(tc, same_id_in_two_sources);
+	tcase_add_test(tc, budget_is_kept_without_pins);
+	tcase_add_test(tc, evicted_blocks_are_reloaded);
+	tcase_add_test(tc, recently_used_blocks_are_kept);
+	tcase_add_test(tc, pinned_blocks_are_not_evicted);
 	tcase_add_test(tc, blocks_larger_than_the_budget);
-	tcase_add_test(tc, failure_is_told_and_not_kept);
-	tcase_add_test(tc, failure_in_a_full_cache);
-	tcase_add_loop_test(tc, one_flight_for_all, 0, 10);
-	tcase_add_loop_test(tc, failed_flight_is_told_to_all, 0, 10);
-	tcase_add_test(tc, slow_load_stops_nobody);
-	tcase_add_test(tc, hammered);
+	tcase_add_test(tc, failed_load_is_not_cached);
+	tcase_add_test(tc, failed_load_in_a_full_cache);
+	tcase_add_loop_test(tc, concurrent_pins_load_once, 0, 10);
+	tcase_add_loop_test(tc, concurrent_pins_get_the_error, 0, 10);
+	tcase_add_test(tc, slow_load_blocks_no_other_pin);
+	tcase_add_test(tc, concurrent_random_pins);
 	tcase_add_test(tc, pages_of_metadata);
-	tcase_add_test(tc, page_that_cannot_be_read);
-	tcase_add_test(tc, closed_files_are_forgotten);
+	tcase_add_test(tc, unreadable_page);
+	tcase_add_test(tc, blocks_of_closed_files_are_dropped);
 	return suite_of("cache", tc);
 }

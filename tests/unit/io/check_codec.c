@@ -16,7 +16,7 @@
 #define ROOM    (4 * CLUSTER)
 #define GUARD   0xa5
 
-/* Plain bytes, their packed form, and room for what comes out of it. */
+/* Plain bytes, their compressed form, and a buffer for the decoder's output. */
 struct bench {
 	struct codec *codec;
 	unsigned char plain[CLUSTER], packed[ROOM], out[ROOM + 1];
@@ -27,7 +27,7 @@ struct bench {
 typedef ssize_t decode_call(
 	struct codec *c, const void *in, size_t nin, void *out, size_t nout, struct err *e);
 
-/* Text-like bytes that deflate well but not to nothing. */
+/* Fills p with text-like bytes, which deflate compresses by a part only. */
 static void fill_plain(unsigned char *p, size_t len, uint64_t seed)
 {
 	size_t i = 0;
@@ -58,7 +58,7 @@ static void bench_free(struct bench *b)
 	free(b);
 }
 
-/* Decodes into nout bytes, behind which nothing may be written. */
+/* Decodes into nout bytes; asserts that no byte after them is written. */
 static ssize_t run(struct bench *b, decode_call *decode, size_t nin, size_t nout)
 {
 	ssize_t made;
@@ -72,7 +72,7 @@ static ssize_t run(struct bench *b, decode_call *decode, size_t nin, size_t nout
 	return made;
 }
 
-/* Deflates without a last block unless flush is Z_FINISH. */
+/* Compresses with deflate; without Z_FINISH the stream has no final block. */
 static void deflate_plain(struct bench *b, int window_bits, size_t len, int flush)
 {
 	z_stream z = {.next_in = b->plain,
@@ -95,7 +95,7 @@ static const struct {
 	{codec_inflate_zlib, 15},
 	{codec_inflate_zlib, 12},
 };
-#define BARE 2 /* the first two have no header */
+#define BARE 2 /* the first two have no zlib header */
 
 START_TEST(deflate_whole)
 {
@@ -108,8 +108,9 @@ START_TEST(deflate_whole)
 }
 END_TEST
 
-/* Compressed clusters are told of in sectors: what follows the stream is the next one. */
-START_TEST(deflate_with_bytes_behind)
+/* The length of a compressed cluster is stored in sectors, so bytes of the next one may follow the
+ * stream. */
+START_TEST(deflate_with_trailing_bytes)
 {
 	struct bench *b = bench_new();
 
@@ -121,7 +122,7 @@ START_TEST(deflate_with_bytes_behind)
 }
 END_TEST
 
-START_TEST(deflate_that_gives_less)
+START_TEST(deflate_shorter_than_cluster)
 {
 	struct bench *b = bench_new();
 
@@ -132,7 +133,7 @@ START_TEST(deflate_that_gives_less)
 }
 END_TEST
 
-START_TEST(deflate_that_gives_more_is_cut)
+START_TEST(deflate_longer_than_buffer)
 {
 	struct bench *b = bench_new();
 
@@ -154,8 +155,8 @@ START_TEST(deflate_without_end_marker)
 }
 END_TEST
 
-/* Wherever the input ends, what came out is right, and it is less than a cluster. */
-START_TEST(deflate_cut_short)
+/* A truncated stream yields a correct prefix of the cluster. */
+START_TEST(deflate_truncated)
 {
 	struct bench *b = bench_new();
 
@@ -184,7 +185,7 @@ START_TEST(deflate_damaged)
 }
 END_TEST
 
-/* Never past the buffer, whatever the bits say. */
+/* A damaged stream never writes beyond the buffer. */
 START_TEST(deflate_with_bits_flipped)
 {
 	struct bench *b = bench_new();
@@ -200,8 +201,8 @@ START_TEST(deflate_with_bits_flipped)
 }
 END_TEST
 
-/* What says that bytes behind a zlib header are right stands at the end of the stream. */
-START_TEST(zlib_without_its_end)
+/* The checksum of a zlib stream is at its end, so a truncated stream is an error. */
+START_TEST(zlib_truncated)
 {
 	struct bench *b = bench_new();
 
@@ -218,7 +219,7 @@ START_TEST(zlib_without_its_end)
 }
 END_TEST
 
-START_TEST(zlib_damaged_is_never_other_bytes)
+START_TEST(zlib_damage_never_changes_data)
 {
 	struct bench *b = bench_new();
 	uint64_t seed = 7;
@@ -233,7 +234,7 @@ START_TEST(zlib_damaged_is_never_other_bytes)
 }
 END_TEST
 
-START_TEST(zlib_checksum_is_looked_at)
+START_TEST(zlib_checksum_is_verified)
 {
 	struct bench *b = bench_new();
 
@@ -245,9 +246,9 @@ START_TEST(zlib_checksum_is_looked_at)
 }
 END_TEST
 
-/* A match 32 KiB back, the farthest there is and farther than usual packers look: 32768 bytes as
- * they are (RFC 1951, 3.2.4), then a block of fixed codes with one match of 258 bytes. */
-START_TEST(deflate_over_the_whole_window)
+/* A match at the largest distance, 32 KiB, which compressors rarely emit: a stored block of 32768
+ * bytes (RFC 1951, 3.2.4), then a block of fixed codes with one match of 258 bytes. */
+START_TEST(deflate_largest_distance)
 {
 	static const unsigned char stored[] = {0x00, 0x00, 0x80, 0xff, 0x7f};
 	static const unsigned char match[] = {0x1b, 0xbd, 0xff, 0x1f, 0x00};
@@ -263,7 +264,7 @@ START_TEST(deflate_over_the_whole_window)
 }
 END_TEST
 
-/* zstd: appends one frame of the plain bytes from..from+len. */
+/* Appends a zstd frame of len plain bytes at from. */
 static void zstd_frame(struct bench *b, size_t from, size_t len, int window_log, bool sized)
 {
 	ZSTD_CCtx *z = ZSTD_createCCtx();
@@ -273,7 +274,7 @@ static void zstd_frame(struct bench *b, size_t from, size_t len, int window_log,
 	ZSTD_CCtx_setParameter(z, ZSTD_c_checksumFlag, 1);
 	ZSTD_CCtx_setParameter(z, ZSTD_c_windowLog, window_log);
 	ZSTD_CCtx_setParameter(z, ZSTD_c_contentSizeFlag, sized);
-	/* Two calls, so that the length is not known when the frame begins. */
+	/* Two calls, so that the frame header has no content size. */
 	if (!sized)
 		while (ZSTD_compressStream2(z, &out, &in, ZSTD_e_flush) > 0)
 			continue;
@@ -282,7 +283,7 @@ static void zstd_frame(struct bench *b, size_t from, size_t len, int window_log,
 	ZSTD_freeCCtx(z);
 }
 
-/* What a decoder must step over: magic 0x184D2A50, a length, bytes. */
+/* A skippable frame, which a decoder ignores: magic 0x184D2A50, a length, bytes. */
 static void zstd_skippable(struct bench *b, unsigned char len)
 {
 	unsigned char *p = b->packed + b->npacked;
@@ -307,7 +308,7 @@ START_TEST(zstd_whole)
 }
 END_TEST
 
-START_TEST(zstd_frames_in_a_row)
+START_TEST(zstd_several_frames)
 {
 	struct bench *b = bench_new();
 
@@ -316,14 +317,14 @@ START_TEST(zstd_frames_in_a_row)
 	zstd_frame(b, 10000, 0, 0, _i);
 	zstd_skippable(b, 0);
 	zstd_frame(b, 10000, CLUSTER - 10000, 0, _i);
-	zstd_frame(b, 0, 1000, 0, _i); /* of the neighbour */
+	zstd_frame(b, 0, 1000, 0, _i); /* of the next cluster */
 	ck_assert_int_eq(run(b, codec_zstd, b->npacked, CLUSTER), CLUSTER);
 	ck_assert_mem_eq(b->out, b->plain, CLUSTER);
 	bench_free(b);
 }
 END_TEST
 
-START_TEST(zstd_of_the_wrong_length)
+START_TEST(zstd_wrong_length)
 {
 	struct bench *b = bench_new();
 
@@ -331,14 +332,14 @@ START_TEST(zstd_of_the_wrong_length)
 	ck_assert_fails(run(b, codec_zstd, b->npacked, CLUSTER - 1), EUCLEAN, &b->e, "more than");
 	ck_assert_fails(run(b, codec_zstd, b->npacked, CLUSTER + 1), EUCLEAN, &b->e, "too early");
 	ck_assert_fails(run(b, codec_zstd, 0, CLUSTER), EUCLEAN, &b->e, "too early");
-	/* The contexts used are as good as before. */
+	/* An error leaves the decoder contexts usable. */
 	ck_assert_int_eq(run(b, codec_zstd, b->npacked, CLUSTER), CLUSTER);
 	ck_assert_mem_eq(b->out, b->plain, CLUSTER);
 	bench_free(b);
 }
 END_TEST
 
-START_TEST(zstd_cut_short)
+START_TEST(zstd_truncated)
 {
 	struct bench *b = bench_new();
 
@@ -355,7 +356,7 @@ START_TEST(zstd_damaged)
 	struct bench *b = bench_new();
 
 	zstd_frame(b, 0, CLUSTER, 0, _i);
-	b->packed[b->npacked - 1] ^= 1; /* the checksum */
+	b->packed[b->npacked - 1] ^= 1; /* of the checksum */
 	ck_assert_fails(
 		run(b, codec_zstd, b->npacked, CLUSTER), EUCLEAN, &b->e, "damaged zstd data");
 	memset(b->packed, 0xff, 16);
@@ -364,7 +365,7 @@ START_TEST(zstd_damaged)
 }
 END_TEST
 
-START_TEST(zstd_window_is_bounded)
+START_TEST(zstd_window_is_limited)
 {
 	struct bench *b = bench_new();
 
@@ -377,11 +378,11 @@ START_TEST(zstd_window_is_bounded)
 }
 END_TEST
 
-/* More threads than the codec keeps contexts for. */
+/* More threads than the codec has contexts. */
 
 struct shared {
 	const struct bench *bench;
-	size_t ndeflate; /* packed: deflate first, zstd behind it */
+	size_t ndeflate; /* the deflate stream comes first, then the zstd frame */
 	atomic_uint wrong;
 };
 
@@ -432,8 +433,9 @@ static const struct {
 	{codec_zstd_pack, codec_zstd},
 };
 
-/* Into room of every size, and out of it again; never a byte more. */
-START_TEST(packed_and_back)
+/* Compresses into buffers of decreasing size, and decompresses; no byte beyond the buffer is
+ * written. */
+START_TEST(compress_and_decompress)
 {
 	struct bench *b = bench_new();
 	size_t room = CLUSTER, n = 0;
@@ -459,8 +461,8 @@ START_TEST(packed_and_back)
 }
 END_TEST
 
-/* What does not shrink has room in what is promised. */
-START_TEST(noise_is_packed)
+/* Incompressible data fits into a buffer of codec_deflate_zlib_room bytes. */
+START_TEST(incompressible_data)
 {
 	struct bench *b = bench_new();
 	uint64_t seed = 4;
@@ -486,25 +488,25 @@ Suite *codec_suite(void)
 	TCase *tc = tcase_create("codec");
 
 	tcase_add_loop_test(tc, deflate_whole, 0, COUNT(deflates));
-	tcase_add_loop_test(tc, deflate_with_bytes_behind, 0, COUNT(deflates));
-	tcase_add_loop_test(tc, deflate_that_gives_less, 0, COUNT(deflates));
-	tcase_add_loop_test(tc, deflate_that_gives_more_is_cut, 0, BARE);
+	tcase_add_loop_test(tc, deflate_with_trailing_bytes, 0, COUNT(deflates));
+	tcase_add_loop_test(tc, deflate_shorter_than_cluster, 0, COUNT(deflates));
+	tcase_add_loop_test(tc, deflate_longer_than_buffer, 0, BARE);
 	tcase_add_loop_test(tc, deflate_without_end_marker, 0, BARE);
-	tcase_add_loop_test(tc, deflate_cut_short, 0, BARE);
+	tcase_add_loop_test(tc, deflate_truncated, 0, BARE);
 	tcase_add_loop_test(tc, deflate_damaged, 0, COUNT(deflates));
 	tcase_add_loop_test(tc, deflate_with_bits_flipped, 0, COUNT(deflates));
-	tcase_add_test(tc, zlib_without_its_end);
-	tcase_add_test(tc, zlib_damaged_is_never_other_bytes);
-	tcase_add_test(tc, zlib_checksum_is_looked_at);
-	tcase_add_test(tc, deflate_over_the_whole_window);
+	tcase_add_test(tc, zlib_truncated);
+	tcase_add_test(tc, zlib_damage_never_changes_data);
+	tcase_add_test(tc, zlib_checksum_is_verified);
+	tcase_add_test(tc, deflate_largest_distance);
 	tcase_add_loop_test(tc, zstd_whole, 0, 2);
-	tcase_add_loop_test(tc, zstd_frames_in_a_row, 0, 2);
-	tcase_add_loop_test(tc, zstd_of_the_wrong_length, 0, 2);
-	tcase_add_loop_test(tc, zstd_cut_short, 0, 2);
+	tcase_add_loop_test(tc, zstd_several_frames, 0, 2);
+	tcase_add_loop_test(tc, zstd_wrong_length, 0, 2);
+	tcase_add_loop_test(tc, zstd_truncated, 0, 2);
 	tcase_add_loop_test(tc, zstd_damaged, 0, 2);
-	tcase_add_test(tc, zstd_window_is_bounded);
-	tcase_add_loop_test(tc, packed_and_back, 0, COUNT(ways));
-	tcase_add_test(tc, noise_is_packed);
+	tcase_add_test(tc, zstd_window_is_limited);
+	tcase_add_loop_test(tc, compress_and_decompress, 0, COUNT(ways));
+	tcase_add_test(tc, incompressible_data);
 	tcase_add_test(tc, many_threads);
 	return suite_of("codec", tc);
 }

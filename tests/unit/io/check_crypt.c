@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* Decryption of what luks-make.c encrypts block by block, and reading through it. */
+/* Decryption of data that luks-make.c encrypts sector by sector, and reads through struct crypt. */
 #include <errno.h>
 #include <pthread.h>
 #include <string.h>
@@ -58,7 +58,7 @@ static void encrypt(size_t i, void *buf, size_t len, uint64_t sector)
 		0);
 }
 
-/* Where numbers get another digit, in 32 bits and in 64. */
+/* Sector numbers at which a digit carries, in 32 and in 64 bits. */
 START_TEST(decrypts)
 {
 	static const uint64_t starts[] = {0, 1, 255, 65534, UINT32_MAX - 1, (uint64_t)1 << 40,
@@ -80,7 +80,7 @@ START_TEST(decrypts)
 }
 END_TEST
 
-/* Every start and every end that does not lie on the border of a sector. */
+/* Every start and end, aligned to a sector or not. */
 START_TEST(reads_any_range)
 {
 	unsigned char plain[LEN], file[LEN + CRYPT_SECTOR], buf[LEN];
@@ -111,7 +111,7 @@ START_TEST(reads_any_range)
 }
 END_TEST
 
-/* More threads than contexts are kept. */
+/* More threads than the number of cached contexts. */
 
 struct shared {
 	struct crypt *c;
@@ -213,7 +213,7 @@ START_TEST(modes)
 }
 END_TEST
 
-/* What is encrypted ends with the last whole sector of the file; behind it nothing is made up. */
+/* Encrypted data ends with the last whole sector of the file; the bytes after it are not read. */
 START_TEST(extents)
 {
 	static unsigned char file[4 * CRYPT_SECTOR + 100];

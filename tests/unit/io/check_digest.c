@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* Hashes and PBKDF2, beside those of libcrypto's EVP. */
+/* Digests and PBKDF2, compared with EVP of libcrypto. */
 #include <string.h>
 
 #include <openssl/evp.h>
@@ -27,7 +27,7 @@ START_TEST(digests)
 }
 END_TEST
 
-/* Passwords shorter and longer than a block, outputs of less and more than a digest. */
+/* Passwords shorter and longer than a block; keys shorter and longer than a digest. */
 START_TEST(keys)
 {
 	static const size_t passwords[] = {0, 1, 63, 64, 65, 127, 128, 129, 1000};
@@ -51,7 +51,7 @@ START_TEST(keys)
 }
 END_TEST
 
-START_TEST(others_are_not_known)
+START_TEST(unknown_digests)
 {
 	static const char *const others[] = {"", "SHA256", "sha25", "sha2566", "sha3-256",
 		"whirlpool", "shake128", "md5-sha1", "%s"};
@@ -63,10 +63,10 @@ END_TEST
 
 Suite *digest_suite(void)
 {
-	TCase *tc = tcase_create("hash");
+	TCase *tc = tcase_create("digest");
 
 	tcase_add_loop_test(tc, digests, 0, COUNT(names));
 	tcase_add_loop_test(tc, keys, 0, COUNT(names));
-	tcase_add_test(tc, others_are_not_known);
-	return suite_of("hash", tc);
+	tcase_add_test(tc, unknown_digests);
+	return suite_of("digest", tc);
 }

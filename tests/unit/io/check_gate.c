@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* check_gate.c - which names open what.  Each test runs in an empty directory; the image is
- * vm/top.img in it, what must not be opened is secret.img, one level up. */
+/* check_gate.c - which names open which files.  Each test runs in an empty directory with the
+ * image vm/top.img; secret.img, one level above it, must never be opened. */
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
@@ -35,11 +35,11 @@ static void world_make(struct world *w)
 	write_text("vm/base.img", "base");
 	write_text("vm/sub/deep.img", "deep");
 	write_text("secret.img", "secret");
-	write_text("vm2/near.img", "near"); /* vm is a prefix of its name */
+	write_text("vm2/near.img", "near"); /* "vm" is a prefix of this directory's name */
 	w->gate = gate_on(w->vm, NULL, NULL);
 }
 
-static const char *text_of(struct io *io)
+static const char *read_text(struct io *io)
 {
 	static char text[64];
 	struct err e = ERR_INIT;
@@ -56,7 +56,7 @@ static void opens(struct world *w, const char *name, const char *text)
 	struct io *io = NULL;
 
 	ck_assert_ok(gate_open(&w->gate, name, "parent", &io, &w->e), &w->e);
-	ck_assert_str_eq(text_of(io), text);
+	ck_assert_str_eq(read_text(io), text);
 }
 
 static void refuses(struct world *w, const char *name, int code, const char *part)
@@ -68,7 +68,7 @@ static void refuses(struct world *w, const char *name, int code, const char *par
 	ck_assert_fails(gate_open(&w->gate, name, "parent", &io, &w->e), code, &w->e, part);
 	after = open("/dev/null", O_RDONLY | O_CLOEXEC);
 	close(after);
-	ck_assert_int_eq(before, after); /* no descriptor was left open */
+	ck_assert_int_eq(before, after); /* no descriptor has leaked */
 }
 
 static const char *here(const struct world *w, const char *name)
@@ -94,7 +94,7 @@ START_TEST(plain_names)
 }
 END_TEST
 
-START_TEST(names_that_lead_out)
+START_TEST(names_outside_the_directory)
 {
 	struct world w;
 
@@ -134,7 +134,7 @@ START_TEST(symbolic_links)
 }
 END_TEST
 
-START_TEST(what_is_no_file)
+START_TEST(not_regular_files)
 {
 	struct sockaddr_un address = {.sun_family = AF_UNIX, .sun_path = "vm/socket"};
 	int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
@@ -154,7 +154,7 @@ START_TEST(what_is_no_file)
 }
 END_TEST
 
-/* A device is refused even where everything is allowed. */
+/* A device is refused even if every directory is allowed. */
 START_TEST(devices)
 {
 	static const char *const everything[] = {"/", NULL};
@@ -167,7 +167,7 @@ START_TEST(devices)
 }
 END_TEST
 
-START_TEST(open_descriptors_are_no_files)
+START_TEST(names_of_open_descriptors)
 {
 	struct world w;
 	int fd, pipes[2];
@@ -188,7 +188,7 @@ START_TEST(open_descriptors_are_no_files)
 }
 END_TEST
 
-START_TEST(names_that_are_none)
+START_TEST(invalid_names)
 {
 	char name[LIMIT_NAME + 2];
 	struct world w;
@@ -212,8 +212,8 @@ START_TEST(names_that_are_none)
 }
 END_TEST
 
-/* QEMU would follow these. */
-START_TEST(protocols_are_plain_names)
+/* QEMU would open these as URLs or protocols. */
+START_TEST(protocols_are_file_names)
 {
 	static const char *const names[] = {"json:{\"driver\":\"raw\"}", "nbd://127.0.0.1:10809/x",
 		"fat:/etc", "file:base.img", "https://example.org/x.img"};
@@ -249,7 +249,7 @@ START_TEST(allowed_directories)
 }
 END_TEST
 
-START_TEST(allowed_through_a_link)
+START_TEST(allowed_directory_is_a_link)
 {
 	const char *allow[] = {"link", NULL};
 	struct world w;
@@ -258,12 +258,13 @@ START_TEST(allowed_through_a_link)
 	ck_assert_int_eq(symlink("vm2", "link"), 0);
 	w.gate.allow = allow;
 	opens(&w, "../vm2/near.img", "near");
-	/* By its text it leads elsewhere, and text is all that is looked at there. */
+	/* The name is compared as text, so the same file under another name is refused. */
 	refuses(&w, "../link/near.img", EACCES, "outside");
 }
 END_TEST
 
-/* Names count from the image that says them, the fence stands round the one that the user named. */
+/* A name is relative to the image that has it; the allowed directory is that of the image the user
+ * named. */
 START_TEST(parent_in_a_subdirectory)
 {
 	struct world w;
@@ -292,7 +293,7 @@ START_TEST(image_in_the_root_directory)
 }
 END_TEST
 
-START_TEST(image_without_a_place)
+START_TEST(image_without_a_directory)
 {
 	struct world w;
 
@@ -304,7 +305,8 @@ START_TEST(image_without_a_place)
 }
 END_TEST
 
-/* Somebody swaps a file for a link to the secret, and a directory for a link out, while we open. */
+/* Another thread replaces a file by a link to secret.img, and a directory by a link to another
+ * one, while the gate opens names. */
 
 static void *swap(void *arg)
 {
@@ -315,7 +317,7 @@ static void *swap(void *arg)
 		rename("vm/link.img", "vm/swap.img");
 		rename("vm/sub", "vm/was-sub");
 		rename("vm/link-out", "vm/sub");
-		/* and back, for the next round */
+		/* undo it for the next round */
 		rename("vm/sub", "vm/link-out");
 		rename("vm/was-sub", "vm/sub");
 		if (link("vm/base.img", "vm/good.img") < 0 ||
@@ -331,7 +333,7 @@ static bool is_refusal(int code)
 	       code == EAGAIN || code == ENOTDIR;
 }
 
-START_TEST(swapped_while_we_look)
+START_TEST(files_swapped_during_open)
 {
 	static const char *const names[] = {"swap.img", "sub/deep.img"};
 	atomic_bool done = false;
@@ -354,7 +356,7 @@ START_TEST(swapped_while_we_look)
 			continue;
 		}
 		opened++;
-		ck_assert_str_eq(text_of(io), i % 2 ? "deep" : "base");
+		ck_assert_str_eq(read_text(io), i % 2 ? "deep" : "base");
 	}
 	atomic_store(&done, true);
 	pthread_join(thread, NULL);
@@ -362,8 +364,8 @@ START_TEST(swapped_while_we_look)
 }
 END_TEST
 
-/* The root of the gate of an image at path, opened through that of the test. */
-static const char *next_root(const struct world *w, const char *path)
+/* Returns the root of the gate for an image at path that was opened through w's gate. */
+static const char *root_of_next_gate(const struct world *w, const char *path)
 {
 	static char root[PATH_MAX];
 	struct err e = ERR_INIT;
@@ -375,8 +377,9 @@ static const char *next_root(const struct world *w, const char *path)
 	return root;
 }
 
-/* The image is in vm/sub, vm the folder of its machine: to be searched, not to be named. */
-START_TEST(the_folder_of_the_machine)
+/* The image is in vm/sub, the .vbox file of its machine in vm: parents are searched there, but
+ * names do not lead there. */
+START_TEST(directory_of_the_machine)
 {
 	struct world w;
 	char sub[320], path[400];
@@ -389,30 +392,30 @@ START_TEST(the_folder_of_the_machine)
 	snprintf(path, sizeof path, "%s/base.img", w.vm);
 	ck_assert_fails(
 		gate_open_parent(&w.gate, path, "parent", &io, &w.e), EACCES, &w.e, "outside");
-	ck_assert_str_eq(next_root(&w, path), sub);
+	ck_assert_str_eq(root_of_next_gate(&w, path), sub);
 	w.gate.machine_dir = w.vm;
 	refuses(&w, path, EACCES, "outside");
 	refuses(&w, "../base.img", EACCES, "outside");
 	ck_assert_ok(gate_open_parent(&w.gate, path, "parent", &io, &w.e), &w.e);
-	ck_assert_str_eq(text_of(io), "base");
+	ck_assert_str_eq(read_text(io), "base");
 	ck_assert_ok(gate_open_parent(&w.gate, "deep.img", "parent", &io, &w.e), &w.e);
-	ck_assert_str_eq(text_of(io), "deep");
+	ck_assert_str_eq(read_text(io), "deep");
 	ck_assert_int_eq(symlink("../secret.img", "vm/link.img"), 0);
 	ck_assert_fails(gate_open_parent(&w.gate, "../link.img", "parent", &io, &w.e), EACCES, &w.e,
 		"outside");
 	ck_assert_fails(gate_open_parent(&w.gate, "../../secret.img", "parent", &io, &w.e), EACCES,
 		&w.e, "outside");
-	/* What was found there may lead no further than that. */
-	ck_assert_str_eq(next_root(&w, path), w.vm);
+	/* The names in a parent found there are limited to that directory. */
+	ck_assert_str_eq(root_of_next_gate(&w, path), w.vm);
 	snprintf(path, sizeof path, "%s/deep.img", sub);
-	ck_assert_str_eq(next_root(&w, path), sub);
+	ck_assert_str_eq(root_of_next_gate(&w, path), sub);
 	snprintf(path, sizeof path, "%s/secret.img", w.here);
-	ck_assert_str_eq(next_root(&w, path), sub);
+	ck_assert_str_eq(root_of_next_gate(&w, path), sub);
 }
 END_TEST
 
-/* The image that the user named lies in the directory that is allowed. */
-START_TEST(named_by_the_user)
+/* The gate of an image that the user named: the allowed directory is that of the image. */
+START_TEST(image_named_by_the_user)
 {
 	struct world w;
 	struct gate user;
@@ -442,20 +445,20 @@ Suite *gate_suite(void)
 	use_temp_dir(tc);
 	tcase_set_timeout(tc, 60);
 	tcase_add_test(tc, plain_names);
-	tcase_add_test(tc, names_that_lead_out);
+	tcase_add_test(tc, names_outside_the_directory);
 	tcase_add_test(tc, symbolic_links);
-	tcase_add_test(tc, what_is_no_file);
+	tcase_add_test(tc, not_regular_files);
 	tcase_add_test(tc, devices);
-	tcase_add_test(tc, open_descriptors_are_no_files);
-	tcase_add_test(tc, names_that_are_none);
-	tcase_add_test(tc, protocols_are_plain_names);
+	tcase_add_test(tc, names_of_open_descriptors);
+	tcase_add_test(tc, invalid_names);
+	tcase_add_test(tc, protocols_are_file_names);
 	tcase_add_test(tc, allowed_directories);
-	tcase_add_test(tc, allowed_through_a_link);
+	tcase_add_test(tc, allowed_directory_is_a_link);
 	tcase_add_test(tc, parent_in_a_subdirectory);
 	tcase_add_test(tc, image_in_the_root_directory);
-	tcase_add_test(tc, image_without_a_place);
-	tcase_add_test(tc, the_folder_of_the_machine);
-	tcase_add_test(tc, named_by_the_user);
-	tcase_add_test(tc, swapped_while_we_look);
-	return suite_of("policy", tc);
+	tcase_add_test(tc, image_without_a_directory);
+	tcase_add_test(tc, directory_of_the_machine);
+	tcase_add_test(tc, image_named_by_the_user);
+	tcase_add_test(tc, files_swapped_during_open);
+	return suite_of("gate", tc);
 }

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* What is in gzip files, read at any place; and files laid end to end. */
+/* check_gunzip.c - reads at any position of gzip files; and concatenated files. */
 #include <errno.h>
 #include <pthread.h>
 #include <stdlib.h>
@@ -15,7 +15,7 @@
 #include "io/io.h"
 #include "common/unit.h"
 
-#define PLAIN ((size_t)8 << 20) /* so that there are points */
+#define PLAIN ((size_t)8 << 20) /* large enough for several access points */
 
 struct world {
 	unsigned char *plain, *packed;
@@ -24,7 +24,7 @@ struct world {
 	struct err e;
 };
 
-/* Text, noise and zeroes, in turns of 300000 bytes. */
+/* Text, noise and zeroes alternate every 300000 bytes. */
 static void fill_plain(unsigned char *p, size_t len)
 {
 	uint64_t seed = 1;
@@ -38,7 +38,7 @@ static void fill_plain(unsigned char *p, size_t len)
 	}
 }
 
-/* Appends a gzip member. */
+/* Appends a gzip member to the file. */
 static void pack(struct world *w, const unsigned char *p, size_t len, int level, int strategy)
 {
 	z_stream z = {.next_in = (void *)p, .avail_in = len};
@@ -92,7 +92,7 @@ static void reads(struct world *w, struct io *io, uint64_t pos, size_t len)
 	free(buf);
 }
 
-static void reads_anywhere(struct world *w, struct io *io)
+static void read_everywhere(struct world *w, struct io *io)
 {
 	uint64_t seed = 3;
 
@@ -125,14 +125,14 @@ START_TEST(one_member)
 	make(&w, PLAIN);
 	pack(&w, w.plain, w.nplain, ways[_i].level, ways[_i].strategy);
 	io = opened(&w);
-	reads_anywhere(&w, io);
+	read_everywhere(&w, io);
 	io_unref(io);
 	ck_assert_uint_eq(cache_used(w.o.cache), 0);
 	forget(&w);
 }
 END_TEST
 
-/* Members of all sizes one after another, none at all among them, and zeroes behind the last. */
+/* Members of different sizes, empty ones between them, and zeroes after the last. */
 START_TEST(many_members)
 {
 	struct world w;
@@ -149,13 +149,13 @@ START_TEST(many_members)
 	memset(w.packed + w.npacked, 0, 1000);
 	w.npacked += 1000;
 	io = opened(&w);
-	reads_anywhere(&w, io);
+	read_everywhere(&w, io);
 	io_unref(io);
 	forget(&w);
 }
 END_TEST
 
-START_TEST(an_empty_one)
+START_TEST(empty_member)
 {
 	struct world w;
 	struct io *io;
@@ -169,7 +169,7 @@ START_TEST(an_empty_one)
 }
 END_TEST
 
-/* More points than there is room for: a GiB of zeroes, which is quick. */
+/* A GiB needs more access points than the index has; zeroes make it quick. */
 START_TEST(more_than_a_gibibyte)
 {
 	struct world w;
@@ -203,7 +203,7 @@ static void refuses(struct world *w, const char *part)
 	ck_assert_null_fails(gunzip_open(packed, w->o.cache, &w->e), EUCLEAN, &w->e, part);
 }
 
-START_TEST(damage_is_found_at_once)
+START_TEST(damage_is_found_on_open)
 {
 	struct world w;
 	size_t whole;
@@ -214,10 +214,10 @@ START_TEST(damage_is_found_at_once)
 	w.packed[whole / 2] ^= 0x10;
 	refuses(&w, "x.gz: gzip data: ");
 	w.packed[whole / 2] ^= 0x10;
-	w.packed[whole - 8] ^= 1; /* the checksum */
+	w.packed[whole - 8] ^= 1; /* of the checksum */
 	refuses(&w, "incorrect data check");
 	w.packed[whole - 8] ^= 1;
-	w.packed[whole - 1] ^= 1; /* the length */
+	w.packed[whole - 1] ^= 1; /* of the length */
 	refuses(&w, "incorrect length check");
 	w.packed[whole - 1] ^= 1;
 	w.npacked = whole - 1;
@@ -236,7 +236,7 @@ START_TEST(damage_is_found_at_once)
 }
 END_TEST
 
-START_TEST(what_is_not_gzip)
+START_TEST(not_gzip)
 {
 	struct err e = ERR_INIT;
 	struct io *io = io_from_memory("\x1f\x8b\x08", 3, "x", &e);
@@ -249,7 +249,7 @@ START_TEST(what_is_not_gzip)
 }
 END_TEST
 
-/* Faults of the host are told of and not kept. */
+/* An error of the host is returned once; the next read succeeds. */
 START_TEST(faults)
 {
 	struct world w;
@@ -273,7 +273,7 @@ START_TEST(faults)
 }
 END_TEST
 
-/* Threads. */
+/* Several threads read the same file. */
 
 struct reader {
 	struct world *w;
@@ -281,7 +281,7 @@ struct reader {
 	unsigned number;
 };
 
-static void *read_about(void *arg)
+static void *reader_main(void *arg)
 {
 	struct reader *r = arg;
 	uint64_t seed = r->number;
@@ -311,7 +311,7 @@ START_TEST(many_readers)
 	io = opened(&w);
 	for (unsigned i = 0; i < 12; i++) {
 		readers[i] = (struct reader){&w, io, i};
-		ck_assert_int_eq(pthread_create(&threads[i], NULL, read_about, &readers[i]), 0);
+		ck_assert_int_eq(pthread_create(&threads[i], NULL, reader_main, &readers[i]), 0);
 	}
 	for (unsigned i = 0; i < 12; i++) {
 		void *result;
@@ -324,7 +324,7 @@ START_TEST(many_readers)
 }
 END_TEST
 
-START_TEST(end_to_end)
+START_TEST(concatenation)
 {
 	static const size_t lens[] = {100, 0, 1, 5000, 0};
 	unsigned char data[5101], buf[5101];
@@ -352,7 +352,7 @@ START_TEST(end_to_end)
 }
 END_TEST
 
-START_TEST(a_part_that_fails)
+START_TEST(failing_part_of_concatenation)
 {
 	unsigned char data[100] = {1}, buf[200];
 	struct err e = ERR_INIT;
@@ -377,13 +377,13 @@ Suite *gunzip_suite(void)
 	tcase_set_timeout(tc, 60);
 	tcase_add_loop_test(tc, one_member, 0, COUNT(ways));
 	tcase_add_test(tc, many_members);
-	tcase_add_test(tc, an_empty_one);
+	tcase_add_test(tc, empty_member);
 	tcase_add_test(tc, more_than_a_gibibyte);
-	tcase_add_test(tc, damage_is_found_at_once);
-	tcase_add_test(tc, what_is_not_gzip);
+	tcase_add_test(tc, damage_is_found_on_open);
+	tcase_add_test(tc, not_gzip);
 	tcase_add_test(tc, faults);
 	tcase_add_test(tc, many_readers);
-	tcase_add_test(tc, end_to_end);
-	tcase_add_test(tc, a_part_that_fails);
+	tcase_add_test(tc, concatenation);
+	tcase_add_test(tc, failing_part_of_concatenation);
 	return suite_of("gunzip", tc);
 }

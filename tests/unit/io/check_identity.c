@@ -25,7 +25,7 @@ static struct identity made(void)
 	return id;
 }
 
-START_TEST(the_file_is_removed)
+START_TEST(same_file_is_removed)
 {
 	struct identity id = made();
 	struct err e = ERR_INIT;
@@ -43,8 +43,8 @@ static void change(void)
 	close(fd);
 }
 
-/* Same size, and the date of modification as it was. */
-static void change_in_secret(void)
+/* Changes the contents, but neither size nor modification time. */
+static void change_keeping_mtime(void)
 {
 	struct timespec times[2];
 	struct stat st;
@@ -62,27 +62,27 @@ static void replace(void)
 	ck_assert_int_eq(rename("other", NAME), 0);
 }
 
-static void put_link(void)
+static void replace_by_link(void)
 {
 	ck_assert_int_eq(rename(NAME, "elsewhere"), 0);
 	ck_assert_int_eq(symlink("elsewhere", NAME), 0);
 }
 
-static void put_directory(void)
+static void replace_by_directory(void)
 {
 	ck_assert_int_eq(unlink(NAME), 0);
 	ck_assert_int_eq(mkdir(NAME, 0700), 0);
 }
 
-static void take_away(void)
+static void remove_file(void)
 {
 	ck_assert_int_eq(unlink(NAME), 0);
 }
 
-START_TEST(another_one_is_not)
+START_TEST(changed_file_is_kept)
 {
 	static void (*const ways[])(void) = {
-		change, change_in_secret, replace, put_link, put_directory};
+		change, change_keeping_mtime, replace, replace_by_link, replace_by_directory};
 	struct identity id = made();
 	struct err e = ERR_INIT;
 	struct stat before, after;
@@ -95,12 +95,12 @@ START_TEST(another_one_is_not)
 }
 END_TEST
 
-START_TEST(none_at_all)
+START_TEST(missing_file)
 {
 	struct identity id = made();
 	struct err e = ERR_INIT;
 
-	take_away();
+	remove_file();
 	ck_assert_int_eq(identity_unlink(&id, NAME, &e), -ESTALE);
 }
 END_TEST
@@ -110,8 +110,8 @@ Suite *identity_suite(void)
 	TCase *tc = tcase_create("identity");
 
 	use_temp_dir(tc);
-	tcase_add_test(tc, the_file_is_removed);
-	tcase_add_loop_test(tc, another_one_is_not, 0, 5);
-	tcase_add_test(tc, none_at_all);
+	tcase_add_test(tc, same_file_is_removed);
+	tcase_add_loop_test(tc, changed_file_is_kept, 0, 5);
+	tcase_add_test(tc, missing_file);
 	return suite_of("identity", tc);
 }

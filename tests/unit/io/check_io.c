@@ -13,7 +13,7 @@
 #include "io/io.h"
 #include "common/unit.h"
 
-START_TEST(memory_is_read_where_it_is)
+START_TEST(memory_is_read)
 {
 	unsigned char data[1000], buf[1000];
 	struct err e = ERR_INIT;
@@ -62,7 +62,7 @@ START_TEST(padding_is_zeroes)
 }
 END_TEST
 
-START_TEST(shared_by_counting)
+START_TEST(reference_counting)
 {
 	unsigned char data[10] = {1}, c;
 	struct err e = ERR_INIT;
@@ -102,7 +102,7 @@ START_TEST(host_file)
 }
 END_TEST
 
-START_TEST(what_is_no_image_is_refused_at_once)
+START_TEST(special_files_are_refused)
 {
 	struct sockaddr_un address = {.sun_family = AF_UNIX, .sun_path = "socket"};
 	struct err e = ERR_INIT;
@@ -117,11 +117,11 @@ START_TEST(what_is_no_image_is_refused_at_once)
 	ck_assert_null_fails(io_open("socket", &e), ENXIO, &e, "socket: ");
 	ck_assert_null_fails(io_open("nothing", &e), ENOENT, &e, "nothing: No such file");
 	ck_assert_null_fails(io_from_fd(fd, "fd", &e), EINVAL, &e, "fd: a socket");
-	ck_assert_int_eq(fcntl(fd, F_GETFD), -1); /* the descriptor was taken */
+	ck_assert_int_eq(fcntl(fd, F_GETFD), -1); /* the descriptor was closed */
 }
 END_TEST
 
-/* What a file gains is not seen, what it loses is an error and not zeroes. */
+/* Data appended to a file is ignored; a read beyond a new end is an error, not zeroes. */
 START_TEST(growing_and_shrinking)
 {
 	unsigned char data[8192], buf[8192];
@@ -145,7 +145,7 @@ START_TEST(growing_and_shrinking)
 }
 END_TEST
 
-/* 1 MiB: data in [256K, 512K), holes elsewhere. */
+/* A file of 1 MiB with data in [256K, 512K) and holes elsewhere. */
 static struct io *open_sparse(const char *name)
 {
 	struct err e = ERR_INIT;
@@ -179,8 +179,8 @@ START_TEST(holes_of_a_host_file)
 }
 END_TEST
 
-/* A copy that skips holes must run into the error instead of skipping what was lost. */
-START_TEST(what_was_cut_off_is_no_hole)
+/* A truncated range is data: a copy that skips holes must run into the error. */
+START_TEST(truncated_range_is_data)
 {
 	struct io *io = open_sparse("f");
 
@@ -195,8 +195,8 @@ START_TEST(what_was_cut_off_is_no_hole)
 }
 END_TEST
 
-/* The host is not asked again for what it has told, and what it told stays true enough. */
-START_TEST(a_run_of_data_is_remembered)
+/* The result of SEEK_HOLE is kept: within the range of data the host is not asked again. */
+START_TEST(range_of_data_is_cached)
 {
 	struct io *io = open_sparse("f");
 	int fd = open("f", O_WRONLY | O_CLOEXEC);
@@ -214,7 +214,7 @@ START_TEST(a_run_of_data_is_remembered)
 }
 END_TEST
 
-START_TEST(growth_is_not_told_of)
+START_TEST(growth_is_ignored)
 {
 	struct io *io = open_sparse("f");
 	int fd = open("f", O_WRONLY | O_CLOEXEC);
@@ -239,7 +239,7 @@ START_TEST(no_holes_without_seek)
 }
 END_TEST
 
-START_TEST(faults_strike_when_armed)
+START_TEST(faults_when_armed)
 {
 	unsigned char data[100] = {0}, buf[100];
 	struct err e = ERR_INIT;
@@ -259,7 +259,7 @@ START_TEST(faults_strike_when_armed)
 }
 END_TEST
 
-START_TEST(a_member_of_an_archive)
+START_TEST(slices_of_a_file)
 {
 	unsigned char data[5000], buf[1000];
 	struct err e = ERR_INIT;
@@ -295,8 +295,8 @@ START_TEST(a_member_of_an_archive)
 }
 END_TEST
 
-/* Holes are told of from the member's own start, and never past its end. */
-START_TEST(holes_of_a_member)
+/* Holes of a slice are relative to its start and end with it. */
+START_TEST(holes_of_a_slice)
 {
 	struct err e = ERR_INIT;
 	struct io *io = open_sparse("f");
@@ -323,19 +323,19 @@ Suite *io_suite(void)
 	TCase *tc = tcase_create("io");
 
 	use_temp_dir(tc);
-	tcase_add_test(tc, memory_is_read_where_it_is);
+	tcase_add_test(tc, memory_is_read);
 	tcase_add_test(tc, padding_is_zeroes);
-	tcase_add_test(tc, shared_by_counting);
+	tcase_add_test(tc, reference_counting);
 	tcase_add_test(tc, host_file);
-	tcase_add_test(tc, what_is_no_image_is_refused_at_once);
+	tcase_add_test(tc, special_files_are_refused);
 	tcase_add_test(tc, growing_and_shrinking);
 	tcase_add_test(tc, holes_of_a_host_file);
-	tcase_add_test(tc, what_was_cut_off_is_no_hole);
-	tcase_add_test(tc, a_run_of_data_is_remembered);
-	tcase_add_test(tc, growth_is_not_told_of);
+	tcase_add_test(tc, truncated_range_is_data);
+	tcase_add_test(tc, range_of_data_is_cached);
+	tcase_add_test(tc, growth_is_ignored);
 	tcase_add_test(tc, no_holes_without_seek);
-	tcase_add_test(tc, a_member_of_an_archive);
-	tcase_add_test(tc, holes_of_a_member);
-	tcase_add_test(tc, faults_strike_when_armed);
+	tcase_add_test(tc, slices_of_a_file);
+	tcase_add_test(tc, holes_of_a_slice);
+	tcase_add_test(tc, faults_when_armed);
 	return suite_of("io", tc);
 }

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* check_lock.c - beside another process that holds what QEMU would hold. */
+/* check_lock.c - locks while another process holds those of QEMU. */
 #include <errno.h>
 #include <fcntl.h>
 #include <signal.h>
@@ -15,7 +15,7 @@
 #include "io/lock.h"
 #include "common/unit.h"
 
-/* What QEMU 7.2 holds on an image that it reads, and on one that a guest writes. */
+/* The bytes that QEMU 7.2 locks on an image it reads, and on one that a guest writes. */
 static const int reader[] = {100, 201, 203, 0};
 static const int writer[] = {100, 101, 103, 201, 203, 0};
 
@@ -28,11 +28,11 @@ static int lock_byte(int fd, int cmd, short type, int byte)
 
 struct holder {
 	pid_t pid;
-	int end; /* closing it ends the holder */
+	int end; /* closing it ends the process */
 };
 
-/* The child's: locks, says so, and waits for the end of its input. */
-static void hold(const int *bytes, int cmd, short type, int in, int out)
+/* The child process: takes the locks, reports that, and waits for EOF. */
+static void hold_locks(const int *bytes, int cmd, short type, int in, int out)
 {
 	int fd = open("image", O_RDWR | O_CLOEXEC);
 	char c = 0;
@@ -59,7 +59,7 @@ static struct holder start_holder(const int *bytes, int cmd, short type)
 	ck_assert_int_ge(h.pid, 0);
 	if (h.pid == 0) {
 		close(to[1]);
-		hold(bytes, cmd, type, to[0], from[1]);
+		hold_locks(bytes, cmd, type, to[0], from[1]);
 	}
 	close(to[0]);
 	close(from[1]);
@@ -90,7 +90,7 @@ static struct io *open_image(void)
 	return io;
 }
 
-/* Does the lock fail, naming the holder? */
+/* Asserts that the lock fails and that the message names the holder. */
 static void refused(bool share, struct holder h, const char *part)
 {
 	struct err e = ERR_INIT;
@@ -113,14 +113,14 @@ static void granted(bool share)
 	io_unref(io);
 }
 
-START_TEST(nobody_else)
+START_TEST(no_other_process)
 {
 	granted(false);
 	granted(true);
 }
 END_TEST
 
-START_TEST(beside_a_writer)
+START_TEST(with_a_writer)
 {
 	struct holder h;
 
@@ -133,7 +133,7 @@ START_TEST(beside_a_writer)
 }
 END_TEST
 
-START_TEST(beside_one_that_resizes)
+START_TEST(with_a_resizer)
 {
 	static const int resizes[] = {103, 0};
 	struct holder h;
@@ -146,7 +146,7 @@ START_TEST(beside_one_that_resizes)
 }
 END_TEST
 
-START_TEST(beside_a_reader)
+START_TEST(with_a_reader)
 {
 	struct holder h;
 
@@ -158,8 +158,8 @@ START_TEST(beside_a_reader)
 }
 END_TEST
 
-/* Byte 200: nobody may count on what he reads, not even with -o share. */
-START_TEST(beside_one_that_forbids_reading)
+/* A lock on byte 200 forbids consistent reads, even with -o share. */
+START_TEST(with_reads_forbidden)
 {
 	static const int forbids[] = {200, 0};
 	struct err e = ERR_INIT;
@@ -175,8 +175,8 @@ START_TEST(beside_one_that_forbids_reading)
 }
 END_TEST
 
-/* Not QEMU's way: a write lock, as lockf would take it. */
-START_TEST(beside_a_write_lock)
+/* A POSIX write lock, which lockf takes, and an OFD one; QEMU takes OFD read locks. */
+START_TEST(with_a_write_lock)
 {
 	static const int bytes[] = {100, 201, 0};
 	struct err e = ERR_INIT;
@@ -193,8 +193,8 @@ START_TEST(beside_a_write_lock)
 }
 END_TEST
 
-/* Bytes that mean nothing to QEMU do not stop us. */
-START_TEST(beside_other_bytes)
+/* Bytes that QEMU does not use do not conflict. */
+START_TEST(with_unused_bytes_locked)
 {
 	static const int bytes[] = {1, 99, 102, 104, 202, 204, 300, 0};
 	struct holder h;
@@ -206,7 +206,7 @@ START_TEST(beside_other_bytes)
 }
 END_TEST
 
-/* What others see of us: a writer must find that we forbid it. */
+/* Returns whether another process could lock all of the bytes for writing. */
 static int is_free(const int *bytes)
 {
 	int fd = open("image", O_RDWR | O_CLOEXEC), free = 1;
@@ -222,7 +222,7 @@ static int is_free(const int *bytes)
 	return free;
 }
 
-START_TEST(writers_see_us)
+START_TEST(locks_visible_to_writers)
 {
 	static const int forbidden[] = {201, 0}, resize[] = {203, 0}, use[] = {100, 0};
 	static const int never[] = {101, 102, 103, 104, 200, 202, 204, 0};
@@ -241,8 +241,9 @@ START_TEST(writers_see_us)
 }
 END_TEST
 
-/* Locks belong to the open file: a second opening of the same file does not take them away. */
-START_TEST(locks_last_until_the_file_is_closed)
+/* OFD locks belong to the open file: opening and closing the same file again does not release
+ * them. */
+START_TEST(locks_last_until_close)
 {
 	static const int forbidden[] = {201, 0};
 	struct err e = ERR_INIT;
@@ -255,7 +256,7 @@ START_TEST(locks_last_until_the_file_is_closed)
 }
 END_TEST
 
-START_TEST(what_is_no_file_needs_no_lock)
+START_TEST(memory_needs_no_lock)
 {
 	struct err e = ERR_INIT;
 	struct io *io = io_from_memory("x", 1, "mem", &e);
@@ -270,15 +271,15 @@ Suite *lock_suite(void)
 	TCase *tc = tcase_create("lock");
 
 	use_temp_dir(tc);
-	tcase_add_test(tc, nobody_else);
-	tcase_add_test(tc, beside_a_writer);
-	tcase_add_test(tc, beside_one_that_resizes);
-	tcase_add_test(tc, beside_a_reader);
-	tcase_add_test(tc, beside_one_that_forbids_reading);
-	tcase_add_test(tc, beside_a_write_lock);
-	tcase_add_test(tc, beside_other_bytes);
-	tcase_add_test(tc, writers_see_us);
-	tcase_add_test(tc, locks_last_until_the_file_is_closed);
-	tcase_add_test(tc, what_is_no_file_needs_no_lock);
+	tcase_add_test(tc, no_other_process);
+	tcase_add_test(tc, with_a_writer);
+	tcase_add_test(tc, with_a_resizer);
+	tcase_add_test(tc, with_a_reader);
+	tcase_add_test(tc, with_reads_forbidden);
+	tcase_add_test(tc, with_a_write_lock);
+	tcase_add_test(tc, with_unused_bytes_locked);
+	tcase_add_test(tc, locks_visible_to_writers);
+	tcase_add_test(tc, locks_last_until_close);
+	tcase_add_test(tc, memory_needs_no_lock);
 	return suite_of("lock", tc);
 }

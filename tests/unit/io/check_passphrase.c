@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* Passphrases from files of all kinds. */
+/* Passphrases from files, pipes and devices. */
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
@@ -24,7 +24,7 @@ static void holds(const char *file, const void *bytes, size_t len)
 	passphrase_free(s);
 }
 
-START_TEST(a_file_is_taken_as_it_is)
+START_TEST(files_are_read_unchanged)
 {
 	static const char odd[] = "\n a\0b\xff\r\n\n";
 
@@ -53,7 +53,7 @@ START_TEST(lengths)
 }
 END_TEST
 
-START_TEST(what_cannot_be_read)
+START_TEST(unreadable_files)
 {
 	struct err e = ERR_INIT;
 
@@ -64,7 +64,7 @@ START_TEST(what_cannot_be_read)
 }
 END_TEST
 
-/* In pieces, by name and on standard input. */
+/* Data that arrives in two writes, by name and on standard input. */
 START_TEST(pipes)
 {
 	char name[32];
@@ -86,12 +86,12 @@ END_TEST
 
 Suite *passphrase_suite(void)
 {
-	TCase *tc = tcase_create("secret");
+	TCase *tc = tcase_create("passphrase");
 
 	use_temp_dir(tc);
-	tcase_add_test(tc, a_file_is_taken_as_it_is);
+	tcase_add_test(tc, files_are_read_unchanged);
 	tcase_add_test(tc, lengths);
-	tcase_add_test(tc, what_cannot_be_read);
+	tcase_add_test(tc, unreadable_files);
 	tcase_add_test(tc, pipes);
-	return suite_of("secret", tc);
+	return suite_of("passphrase", tc);
 }

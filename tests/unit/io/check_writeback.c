@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* check_writeback.c - changed pages of metadata, where an image lies about their places. */
+/* check_writeback.c - write-back of metadata pages when structures of the image overlap. */
 #include <errno.h>
 
 #include "util/err.h"
@@ -8,7 +8,7 @@
 #include "common/unit.h"
 #include "io/writeback.h"
 
-/* What a header says may make a table and a root of tables share a sector. */
+/* A hostile header can place a table and a header field in the same sector. */
 START_TEST(structures_that_overlap)
 {
 	struct image_options o = options_new();

@@ -9,7 +9,7 @@
 #include "machine/manifest.h"
 #include "common/unit.h"
 
-/* FIPS 180-2 gives these, of "abc". */
+/* The digests of "abc" (FIPS 180-2). */
 #define SHA1_ABC   "a9993e364706816aba3e25717850c26c9cd0d89d"
 #define SHA256_ABC "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad"
 #define SHA384_ABC                                                                                 \
@@ -51,7 +51,7 @@ static const char *const spellings[] = {
 	"SHA1(a.vmdk)= " SHA1_ABC "\nSHA256(a.vmdk)= " SHA256_ABC "\n",
 };
 
-START_TEST(right_in_any_spelling)
+START_TEST(spellings_of_digest)
 {
 	struct err e = ERR_INIT;
 	struct manifest m;
@@ -66,7 +66,7 @@ START_TEST(right_in_any_spelling)
 }
 END_TEST
 
-START_TEST(names_with_all_that_stands_around_them)
+START_TEST(quotes_and_spaces_around_names)
 {
 	struct err e = ERR_INIT;
 	struct manifest m;
@@ -106,7 +106,7 @@ START_TEST(broken_lines)
 }
 END_TEST
 
-START_TEST(nothing_in_it)
+START_TEST(empty_manifest)
 {
 	struct err e = ERR_INIT;
 	struct manifest m = {0};
@@ -118,7 +118,7 @@ START_TEST(nothing_in_it)
 }
 END_TEST
 
-/* A digest is computed once; a failure to read is not kept. */
+/* A digest is computed once; a failed read is not cached. */
 START_TEST(read_once)
 {
 	struct err e = ERR_INIT;
@@ -141,10 +141,10 @@ Suite *manifest_suite(void)
 {
 	TCase *tc = tcase_create("manifest");
 
-	tcase_add_loop_test(tc, right_in_any_spelling, 0, COUNT(spellings));
-	tcase_add_test(tc, names_with_all_that_stands_around_them);
+	tcase_add_loop_test(tc, spellings_of_digest, 0, COUNT(spellings));
+	tcase_add_test(tc, quotes_and_spaces_around_names);
 	tcase_add_loop_test(tc, broken_lines, 0, COUNT(broken));
-	tcase_add_test(tc, nothing_in_it);
+	tcase_add_test(tc, empty_manifest);
 	tcase_add_test(tc, read_once);
 	return suite_of("manifest", tc);
 }

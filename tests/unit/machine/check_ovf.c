@@ -39,7 +39,7 @@ static struct ovf parsed(const char *text)
 	return o;
 }
 
-/* The disks of the descriptor have these files. */
+/* Asserts that the disks of the descriptor have these files, in this order. */
 static void has_disks(const char *text, const char *files)
 {
 	struct ovf o = parsed(text);
@@ -66,7 +66,7 @@ static void refused(const char *text, int code, const char *part)
 
 START_TEST(disks_of_one_machine)
 {
-	/* As attached, not as listed; a CD is no disk. */
+	/* Disks are sorted by their addresses, not as listed; a CD is not a disk. */
 	has_disks(ENVELOPE THREE_FILES DISKS(DISK("d1", "a") DISK("d2", "b"))
 			  MACHINE(CONTROLLER("3") DRIVE("3", "1", "ovf:/disk/d1") DRIVE("3", "0",
 				  "/disk/d2") "<Item><rasd:HostResource>ovf:/file/c</"
@@ -74,17 +74,17 @@ START_TEST(disks_of_one_machine)
 					      "<rasd:ResourceType>15</rasd:ResourceType></Item>")
 				  END,
 		"b.vmdk a.vmdk");
-	/* Controllers in the order of the text, not of their numbers. */
+	/* Controllers come in the order of the text, not of their IDs. */
 	has_disks(ENVELOPE THREE_FILES DISKS(DISK("d1", "a") DISK("d2", "b"))
 			  MACHINE(CONTROLLER("5") CONTROLLER("3") DRIVE("3", "0", "ovf:/disk/d1")
 					  DRIVE("5", "7", "ovf:/disk/d2")) END,
 		"b.vmdk a.vmdk");
-	/* Disks that are not attached are the last. */
+	/* Disks that are not attached come last. */
 	has_disks(ENVELOPE THREE_FILES DISKS(DISK("d1", "a") DISK("d2", "b"))
 			  MACHINE(CONTROLLER("3") DRIVE("3", "0", "ovf:/disk/d2")) END,
 		"b.vmdk a.vmdk");
 	has_disks(ENVELOPE THREE_FILES DISKS(DISK("d1", "a") DISK("d2", "b")) END, "a.vmdk b.vmdk");
-	/* Addresses are numbers. */
+	/* Addresses are compared as numbers. */
 	has_disks(ENVELOPE THREE_FILES DISKS(DISK("d1", "a") DISK("d2", "b"))
 			  MACHINE(CONTROLLER("3") DRIVE("3", "10", "ovf:/disk/d1")
 					  DRIVE("3", "9", "ovf:/disk/d2")) END,
@@ -102,27 +102,27 @@ START_TEST(disks_of_several_machines)
 }
 END_TEST
 
-START_TEST(disks_that_are_none)
+START_TEST(not_disks)
 {
 	has_disks(ENVELOPE END, "");
 	has_disks(ENVELOPE THREE_FILES END, "");
-	/* Blank disks are created when the package is deployed. */
+	/* Disks without a file are created on deployment; they are not shown. */
 	has_disks(ENVELOPE THREE_FILES DISKS("<Disk ovf:diskId='d1' ovf:capacity='5'/>"
 					     "<Disk ovf:diskId='d2' ovf:fileRef=''/>") END,
 		"");
-	/* Two disks that begin as one file are one. */
+	/* Two disks with the same file are shown once. */
 	has_disks(ENVELOPE THREE_FILES DISKS(DISK("d1", "a") DISK("d2", "a")) END, "a.vmdk");
 	has_disks(ENVELOPE FILES(FILE_("a", "a.vmdk") FILE_("b", "a.vmdk"))
 			  DISKS(DISK("d1", "a") DISK("d2", "b")) END,
 		"a.vmdk");
-	/* A drive with a file that is no Disk. */
+	/* A drive that names a file without a Disk element. */
 	has_disks(ENVELOPE THREE_FILES MACHINE(DRIVE("3", "0", "ovf:/file/b")) END, "b.vmdk");
 	has_disks(ENVELOPE THREE_FILES MACHINE(DRIVE("3", "0", "ovf:/file/x")) END, "");
 	has_disks(ENVELOPE THREE_FILES MACHINE(DRIVE("3", "0", "ovf:/disk/x")) END, "");
 }
 END_TEST
 
-/* Before version 1 all sections were called so, and had a type. */
+/* Before version 1.0 all sections were <Section> elements with a type. */
 START_TEST(version_0_9)
 {
 	has_disks("<ovf:Envelope xmlns:ovf='http://www.vmware.com/schema/ovf/1/envelope' "
@@ -140,7 +140,7 @@ START_TEST(version_0_9)
 }
 END_TEST
 
-/* Version 2 has an item of its own for disks, and some writers omit the prefixes. */
+/* Version 2 has StorageItem elements for disks; some writers omit the prefixes. */
 START_TEST(version_2)
 {
 	has_disks("<Envelope xmlns='http://schemas.dmtf.org/ovf/envelope/2' xmlns:sasd='s'>"
@@ -202,7 +202,7 @@ END_TEST
 	"<HardDisk uuid='" uuid "' location='" location "'><Property name='" property              \
 	"'/></HardDisk>"
 
-/* VirtualBox lists encrypted disks in its own part, by UUID or by file. */
+/* VirtualBox lists encrypted disks in its own section, by UUID or by file. */
 START_TEST(encrypted_media)
 {
 	struct ovf o = parsed(ENVELOPE THREE_FILES
@@ -293,7 +293,7 @@ START_TEST(decoding)
 }
 END_TEST
 
-START_TEST(what_is_no_descriptor)
+START_TEST(not_descriptors)
 {
 	refused("", EINVAL, "line 1");
 	refused("<a>", EINVAL, "line 1");
@@ -305,7 +305,7 @@ START_TEST(what_is_no_descriptor)
 }
 END_TEST
 
-START_TEST(too_many_of_anything)
+START_TEST(limits)
 {
 	static const char *const kinds[][3] = {
 		{"<References>", "<File/>", "</References>"},
@@ -330,7 +330,7 @@ Suite *ovf_suite(void)
 
 	tcase_add_test(tc, disks_of_one_machine);
 	tcase_add_test(tc, disks_of_several_machines);
-	tcase_add_test(tc, disks_that_are_none);
+	tcase_add_test(tc, not_disks);
 	tcase_add_test(tc, version_0_9);
 	tcase_add_test(tc, version_2);
 	tcase_add_test(tc, facts_of_files);
@@ -338,7 +338,7 @@ Suite *ovf_suite(void)
 	tcase_add_test(tc, encrypted_media);
 	tcase_add_loop_test(tc, capacity, 0, COUNT(capacities));
 	tcase_add_test(tc, decoding);
-	tcase_add_test(tc, what_is_no_descriptor);
-	tcase_add_loop_test(tc, too_many_of_anything, 0, 3);
+	tcase_add_test(tc, not_descriptors);
+	tcase_add_loop_test(tc, limits, 0, 3);
 	return suite_of("ovf", tc);
 }

@@ -12,7 +12,7 @@
 #include "machine/tar.h"
 #include "common/unit.h"
 
-/* An archive that is being tested. */
+/* An archive under test. */
 struct world {
 	struct tar_build b;
 	struct tar tar;
@@ -53,7 +53,7 @@ static void has(const struct world *w, const char *name, const char *text)
 	ck_assert_mem_eq(w->b.data + m->pos, text, m->len);
 }
 
-START_TEST(members_where_they_lie)
+START_TEST(positions_of_members)
 {
 	struct world w = {0};
 
@@ -75,7 +75,7 @@ START_TEST(members_where_they_lie)
 }
 END_TEST
 
-START_TEST(an_archive_without_an_end)
+START_TEST(missing_end_of_archive)
 {
 	struct world w = {0};
 
@@ -84,7 +84,7 @@ START_TEST(an_archive_without_an_end)
 	tar_build_file(&w.b, "a", "1");
 	ck_assert_ok(reads(&w), &w.e);
 	has(&w, "a", "1");
-	w.b.len -= 511; /* the padding of the last member is no part of it */
+	w.b.len -= 511; /* the padding of the last member may be missing */
 	ck_assert_ok(reads(&w), &w.e);
 	has(&w, "a", "1");
 	w.b.len -= 1;
@@ -92,7 +92,7 @@ START_TEST(an_archive_without_an_end)
 }
 END_TEST
 
-START_TEST(what_follows_the_end_is_nothing)
+START_TEST(data_after_the_end_is_ignored)
 {
 	struct world w = {0};
 
@@ -105,7 +105,7 @@ START_TEST(what_follows_the_end_is_nothing)
 }
 END_TEST
 
-START_TEST(of_equal_names_the_first)
+START_TEST(first_of_equal_names)
 {
 	struct world w = {0};
 	const struct tar_member *m;
@@ -140,14 +140,14 @@ static const struct {
 	{"          5 ", 12, 0},
 	{"000000000005", 12, 0},
 	{"\x80\0\0\0\0\0\0\0\0\0\0\5", 12, 0},
-	{"", 0, EUCLEAN},   /* no bytes: the next header is text */
-	{"8", 1, EUCLEAN},  /* no octal digit */
-	{"5x", 2, EUCLEAN}, /* nor that */
+	{"", 0, EUCLEAN},   /* 0 bytes: the data is read as the next header */
+	{"8", 1, EUCLEAN},  /* not an octal digit */
+	{"5x", 2, EUCLEAN}, /* not an octal digit */
 	{"-5", 2, EUCLEAN},
-	{"777777777777", 12, EUCLEAN},                                     /* past the end */
-	{"\x80\0\0\0\x7f\xff\xff\xff\xff\xff\xff\xff", 12, EUCLEAN},       /* the same */
-	{"\x80\0\0\0\xff\xff\xff\xff\xff\xff\xff\xff", 12, EUCLEAN},       /* past 2^63 */
-	{"\x80\0\0\1\0\0\0\0\0\0\0\5", 12, EUCLEAN},                       /* past 2^64 */
+	{"777777777777", 12, EUCLEAN},                                     /* beyond the end */
+	{"\x80\0\0\0\x7f\xff\xff\xff\xff\xff\xff\xff", 12, EUCLEAN},       /* beyond the end */
+	{"\x80\0\0\0\xff\xff\xff\xff\xff\xff\xff\xff", 12, EUCLEAN},       /* more than 2^63 */
+	{"\x80\0\0\1\0\0\0\0\0\0\0\5", 12, EUCLEAN},                       /* more than 2^64 */
 	{"\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\xfb", 12, EUCLEAN}, /* -5 */
 	{"\x81\0\0\0\0\0\0\0\0\0\0\5", 12, EUCLEAN},
 };
@@ -170,8 +170,8 @@ START_TEST(spellings_of_size)
 }
 END_TEST
 
-/* More than 8 GiB, which only a sparse file can show: here the archive is too short for it. */
-START_TEST(binary_sizes_are_believed)
+/* Sizes above 8 GiB are binary; here the archive is shorter than the member claims. */
+START_TEST(large_binary_sizes)
 {
 	struct world w = {0};
 
@@ -184,7 +184,7 @@ END_TEST
 
 /* Names. */
 
-START_TEST(a_prefix_of_posix_only)
+START_TEST(prefix_field_of_posix_only)
 {
 	struct world w = {0};
 
@@ -193,7 +193,7 @@ START_TEST(a_prefix_of_posix_only)
 	tar_build_seal(&w.b);
 	tar_build_file(&w.b, "old", "2");
 	memcpy(w.b.last + 257, "ustar  ", 8);
-	memcpy(w.b.last + 345, "14000000000", 11); /* GNU: a time */
+	memcpy(w.b.last + 345, "14000000000", 11); /* GNU: the access time */
 	tar_build_seal(&w.b);
 	tar_build_file(&w.b, "older", "3");
 	memset(w.b.last + 257, 0, 8);
@@ -244,7 +244,7 @@ END_TEST
 
 static const char *const outside[] = {"/etc/passwd", "../x", "a/../../x", "a/..", "..", "//x"};
 
-START_TEST(names_that_lead_outside)
+START_TEST(names_outside_the_archive)
 {
 	struct world w = {0};
 
@@ -258,7 +258,7 @@ START_TEST(names_that_lead_outside)
 }
 END_TEST
 
-START_TEST(tidy_names)
+START_TEST(normalized_names)
 {
 	static const char *const names[][2] = {
 		{"a", "a"},
@@ -360,7 +360,7 @@ START_TEST(broken_pax_records)
 }
 END_TEST
 
-START_TEST(records_have_a_bound)
+START_TEST(pax_records_are_limited)
 {
 	struct world w = {0};
 
@@ -369,7 +369,7 @@ START_TEST(records_have_a_bound)
 }
 END_TEST
 
-START_TEST(a_name_with_a_zero_byte)
+START_TEST(name_with_nul)
 {
 	struct world w = {0};
 
@@ -398,7 +398,7 @@ static const struct {
 	{'Z', "unknown type 0x5a"},
 };
 
-START_TEST(kinds_that_are_no_files)
+START_TEST(not_regular_files)
 {
 	struct world w = {0};
 
@@ -408,7 +408,7 @@ START_TEST(kinds_that_are_no_files)
 }
 END_TEST
 
-START_TEST(kinds_that_are_passed_over)
+START_TEST(ignored_types)
 {
 	struct world w = {0};
 
@@ -417,7 +417,7 @@ START_TEST(kinds_that_are_passed_over)
 	tar_build_add(&w.b, '\0', "a", "1", 1);
 	tar_build_add(&w.b, '7', "b", "2", 1);
 	tar_build_add(&w.b, '5', "room", NULL, 0);
-	memcpy(w.b.last + 124, "00000077777", 11); /* no data follows */
+	memcpy(w.b.last + 124, "00000077777", 11); /* no data follows the header */
 	tar_build_seal(&w.b);
 	tar_build_file(&w.b, "c", "3");
 	ck_assert_ok(reads(&w), &w.e);
@@ -448,7 +448,7 @@ START_TEST(checksums)
 }
 END_TEST
 
-START_TEST(a_header_cut_short)
+START_TEST(truncated_header)
 {
 	struct world w = {0};
 
@@ -476,7 +476,7 @@ START_TEST(too_many_members)
 }
 END_TEST
 
-START_TEST(a_fault_at_any_read)
+START_TEST(failing_reads)
 {
 	struct world w = {0};
 	struct io *io;
@@ -507,26 +507,26 @@ Suite *tar_suite(void)
 {
 	TCase *tc = tcase_create("tar");
 
-	tcase_add_test(tc, members_where_they_lie);
-	tcase_add_test(tc, an_archive_without_an_end);
-	tcase_add_test(tc, what_follows_the_end_is_nothing);
-	tcase_add_test(tc, of_equal_names_the_first);
+	tcase_add_test(tc, positions_of_members);
+	tcase_add_test(tc, missing_end_of_archive);
+	tcase_add_test(tc, data_after_the_end_is_ignored);
+	tcase_add_test(tc, first_of_equal_names);
 	tcase_add_loop_test(tc, spellings_of_size, 0, COUNT(sizes));
-	tcase_add_test(tc, binary_sizes_are_believed);
-	tcase_add_test(tc, a_prefix_of_posix_only);
+	tcase_add_test(tc, large_binary_sizes);
+	tcase_add_test(tc, prefix_field_of_posix_only);
 	tcase_add_test(tc, long_names);
-	tcase_add_loop_test(tc, names_that_lead_outside, 0, COUNT(outside));
-	tcase_add_test(tc, tidy_names);
+	tcase_add_loop_test(tc, names_outside_the_archive, 0, COUNT(outside));
+	tcase_add_test(tc, normalized_names);
 	tcase_add_test(tc, pax_sizes);
 	tcase_add_loop_test(tc, pax_records, 0, COUNT(records));
 	tcase_add_loop_test(tc, broken_pax_records, 0, COUNT(broken_records));
-	tcase_add_test(tc, records_have_a_bound);
-	tcase_add_test(tc, a_name_with_a_zero_byte);
-	tcase_add_loop_test(tc, kinds_that_are_no_files, 0, COUNT(kinds));
-	tcase_add_test(tc, kinds_that_are_passed_over);
+	tcase_add_test(tc, pax_records_are_limited);
+	tcase_add_test(tc, name_with_nul);
+	tcase_add_loop_test(tc, not_regular_files, 0, COUNT(kinds));
+	tcase_add_test(tc, ignored_types);
 	tcase_add_test(tc, checksums);
-	tcase_add_test(tc, a_header_cut_short);
+	tcase_add_test(tc, truncated_header);
 	tcase_add_test(tc, too_many_members);
-	tcase_add_test(tc, a_fault_at_any_read);
+	tcase_add_test(tc, failing_reads);
 	return suite_of("tar", tc);
 }

@@ -15,7 +15,7 @@
 
 #define HEAD "<VirtualBox xmlns='http://www.virtualbox.org/' version='1.19-linux'>"
 
-/* In the texts here "#NN" is a UUID. */
+/* In these texts "#NN" stands for a UUID. */
 
 static const char media[] = "<MediaRegistry><HardDisks>"
 			    "<HardDisk uuid='#01' location='root.vdi' format='VDI' type='Normal'>"
@@ -29,7 +29,7 @@ static const char media[] = "<MediaRegistry><HardDisks>"
 			    "<DVDImages><Image uuid='#99' location='x.iso'/></DVDImages>"
 			    "</MediaRegistry>";
 
-/* A medium that is not registered, and one that is no hard disk. */
+/* Also attached: a medium that is not registered, and a DVD. */
 #define CONTROLLERS(disk)                                                                          \
 	"<StorageControllers><StorageController name='SATA' type='AHCI'>"                          \
 	"<AttachedDevice type='HardDisk' port='0' device='0'><Image uuid='" disk "'/>"             \
@@ -45,7 +45,7 @@ static const char media[] = "<MediaRegistry><HardDisks>"
 #define ON_A    CONTROLLERS("#02")
 #define ON_B    CONTROLLERS("#03")
 
-/* Two snapshots, one on the other, and one beside the second. */
+/* A snapshot with two children. */
 static const char snapshots[] =
 	"<Snapshot uuid='#11' name='Base' timeStamp='2024-05-06T07:08:09Z'>"
 	"<Description>all of it</Description>"
@@ -56,7 +56,7 @@ static const char snapshots[] =
 	"</Snapshots>"
 	"</Snapshot>";
 
-/* The document of these parts; to be freed. */
+/* Returns the document that consists of these parts; the caller frees it. */
 static char *document(const char *machine, const char *one, const char *two, const char *three)
 {
 	static const char uuid[] = "{5d1f2c00-9c53-4b1c-8a52-0000000000";
@@ -97,7 +97,7 @@ static struct machine *machine_of(const char *text)
 	return m;
 }
 
-static struct machine *made_of(
+static struct machine *parts_of(
 	const char *machine, const char *one, const char *two, const char *three)
 {
 	char *text = document(machine, one, two, three);
@@ -118,7 +118,7 @@ static void has_disk(
 START_TEST(media_and_states)
 {
 	struct machine *m =
-		made_of("<Machine name='My VM' currentSnapshot='#12' snapshotFolder='Frozen'>",
+		parts_of("<Machine name='My VM' currentSnapshot='#12' snapshotFolder='Frozen'>",
 			media, snapshots, "<Hardware>" ON_B "</Hardware>");
 
 	ck_assert_str_eq(m->name, "My VM");
@@ -157,7 +157,7 @@ START_TEST(media_and_states)
 }
 END_TEST
 
-/* Old versions have the controllers beside the hardware; and a machine without any. */
+/* Old versions have the controllers outside of the hardware; and a machine without any. */
 START_TEST(old_and_empty)
 {
 	struct machine *m = machine_of(
@@ -185,7 +185,7 @@ END_TEST
 
 START_TEST(encrypted_media)
 {
-	struct machine *m = made_of("<Machine><MediaRegistry><HardDisks>",
+	struct machine *m = parts_of("<Machine><MediaRegistry><HardDisks>",
 		"<HardDisk uuid='#01' location='a'>"
 		"<HardDisk uuid='#02' location='b'><HardDisk uuid='#03' location='c'/></HardDisk>"
 		"<Property name='CRYPT/KeyId' value='key'/></HardDisk>",
@@ -203,7 +203,7 @@ START_TEST(encrypted_media)
 }
 END_TEST
 
-/* Names on a Windows host. */
+/* Paths of a Windows host. */
 START_TEST(windows_names)
 {
 	static const char *const names[][2] = {
@@ -258,7 +258,7 @@ START_TEST(refused)
 }
 END_TEST
 
-/* As many as may be, and one more. */
+/* Accepts n repetitions of one, and refuses one more. */
 static void count_up(const char *before, const char *one, const char *after, int n, const char *why)
 {
 	char *many = calloc(n + 1, strlen(one) + 1), *end = many;
@@ -270,7 +270,7 @@ static void count_up(const char *before, const char *one, const char *after, int
 		abort();
 	for (int i = 0; i < n; i++)
 		end = stpcpy(end, one);
-	m = made_of("<Machine>", before, many, after);
+	m = parts_of("<Machine>", before, many, after);
 	ck_assert_uint_eq(MAX(m->nmedia, m->nstates - 1), n);
 	machine_free(m);
 	strcpy(end, one);
@@ -288,7 +288,7 @@ START_TEST(counts)
 }
 END_TEST
 
-/* Disks of media that are registered nowhere are media, too. */
+/* Media of attached disks that are not registered count, too. */
 START_TEST(counts_of_unregistered)
 {
 	static const char one[] =

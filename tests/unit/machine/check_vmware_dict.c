@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* check_vmware_dict.c - lines KEY = "VALUE". */
+/* check_vmware_dict.c - VMware's files of KEY = "VALUE" lines. */
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
@@ -29,7 +29,7 @@ static struct vmware_dict parse(const char *text)
 }
 
 static const struct {
-	const char *text, *value; /* of "key" */
+	const char *text, *value; /* value: that of "key" */
 } lines[] = {
 	{"key = \"value\"\n", "value"},
 	{"key=\"value\"", "value"},
@@ -53,7 +53,7 @@ static const struct {
 	{"", ""},
 };
 
-START_TEST(lines_are_understood)
+START_TEST(lines_are_parsed)
 {
 	struct vmware_dict d = parse(lines[_i].text);
 
@@ -62,7 +62,7 @@ START_TEST(lines_are_understood)
 }
 END_TEST
 
-START_TEST(keys_are_made_as_by_printf)
+START_TEST(formatted_keys)
 {
 	struct vmware_dict d = parse("a0.b = \"x\"\na10.b = \"y\"\n");
 
@@ -73,7 +73,7 @@ START_TEST(keys_are_made_as_by_printf)
 }
 END_TEST
 
-START_TEST(a_nul_is_no_text)
+START_TEST(nul_in_text)
 {
 	struct err e = ERR_INIT;
 	struct vmware_dict d;
@@ -99,7 +99,7 @@ START_TEST(too_many_lines_are_refused)
 }
 END_TEST
 
-START_TEST(a_file_that_is_too_long_is_refused)
+START_TEST(long_files_are_refused)
 {
 	struct err e = ERR_INIT;
 	char *text = calloc(1, DICT_MAX_BYTES + 1);
@@ -114,10 +114,10 @@ Suite *vmware_dict_suite(void)
 {
 	TCase *tc = tcase_create("vmware_dict");
 
-	tcase_add_loop_test(tc, lines_are_understood, 0, COUNT(lines));
-	tcase_add_test(tc, keys_are_made_as_by_printf);
-	tcase_add_test(tc, a_nul_is_no_text);
+	tcase_add_loop_test(tc, lines_are_parsed, 0, COUNT(lines));
+	tcase_add_test(tc, formatted_keys);
+	tcase_add_test(tc, nul_in_text);
 	tcase_add_test(tc, too_many_lines_are_refused);
-	tcase_add_test(tc, a_file_that_is_too_long_is_refused);
+	tcase_add_test(tc, long_files_are_refused);
 	return suite_of("dict", tc);
 }

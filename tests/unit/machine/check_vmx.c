@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* check_vmx.c - machines as VMware describes them. */
+/* check_vmx.c - machines in .vmx and .vmsd files. */
 #include <errno.h>
 #include <stdio.h>
 #include <string.h>
@@ -23,7 +23,7 @@ static struct machine *read_both(const char *vmx, const char *vmsd)
 	return m;
 }
 
-/* The disks of a state: "SLOT=FILE SLOT=FILE ". */
+/* Asserts the disks of a state, as "SLOT=FILE SLOT=FILE ". */
 static void ck_assert_disks(const struct machine *m, size_t state, const char *expected)
 {
 	const struct machine_state *s = &m->states[state];
@@ -34,7 +34,7 @@ static void ck_assert_disks(const struct machine *m, size_t state, const char *e
 	ck_assert_str_eq(text, expected);
 }
 
-START_TEST(disks_are_told_from_drives)
+START_TEST(disks_and_other_drives)
 {
 	struct machine *m = read_both("displayName = \"My |22best|22 machine\"\n"
 				      "scsi0.present = \"TRUE\"\n"
@@ -65,7 +65,7 @@ END_TEST
 
 #define VMX "scsi0:0.fileName = \"d-000002.vmdk\"\n"
 
-START_TEST(snapshots_are_a_tree)
+START_TEST(tree_of_snapshots)
 {
 	struct machine *m = read_both(VMX, "snapshot.current = \"7\"\n"
 					   "snapshot.lastUID = \"9\"\n"
@@ -106,7 +106,7 @@ START_TEST(snapshots_are_a_tree)
 }
 END_TEST
 
-START_TEST(a_circle_of_snapshots_comes_from_nowhere)
+START_TEST(loops_of_snapshots)
 {
 	struct machine *m = read_both(VMX, "snapshot0.uid = \"1\"\nsnapshot0.parent = \"2\"\n"
 					   "snapshot1.uid = \"2\"\nsnapshot1.parent = \"3\"\n"
@@ -122,7 +122,7 @@ START_TEST(a_circle_of_snapshots_comes_from_nowhere)
 }
 END_TEST
 
-START_TEST(a_crowd_of_disks_is_bounded)
+START_TEST(number_of_disks_is_limited)
 {
 	struct machine *m = read_both(VMX,
 		"snapshot0.uid = \"1\"\nsnapshot0.numDisks = \"99999999999999999999\"\n"
@@ -137,9 +137,9 @@ Suite *vmx_suite(void)
 {
 	TCase *tc = tcase_create("vmx");
 
-	tcase_add_test(tc, disks_are_told_from_drives);
-	tcase_add_test(tc, snapshots_are_a_tree);
-	tcase_add_test(tc, a_circle_of_snapshots_comes_from_nowhere);
-	tcase_add_test(tc, a_crowd_of_disks_is_bounded);
+	tcase_add_test(tc, disks_and_other_drives);
+	tcase_add_test(tc, tree_of_snapshots);
+	tcase_add_test(tc, loops_of_snapshots);
+	tcase_add_test(tc, number_of_disks_is_limited);
 	return suite_of("vmx", tc);
 }

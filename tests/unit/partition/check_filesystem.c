@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* check_filesystem.c - recognising file systems from hand-made superblocks. */
+/* check_filesystem.c - file systems are recognised by superblocks written field by field. */
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
@@ -58,7 +58,7 @@ static void put32(uint64_t off, uint32_t v)
 	memdisk_put(part, off, &v, sizeof v);
 }
 
-/* What all FATs have in common. */
+/* The fields that all FATs have. */
 static void put_fat(uint16_t reserved, uint16_t root_entries)
 {
 	memdisk_put(part, 0, "\xeb\x3c\x90mkfs.fat", 11);
@@ -83,7 +83,7 @@ static void put_fat16(void)
 	memdisk_put(part, 4 * 512, "\xf8\xff\xff\xff", 4);
 }
 
-/* The root directory lies far behind the head, as the FATs are made longer than need be. */
+/* The root directory is far behind the boot sector: the FATs are longer than necessary. */
 static uint64_t put_fat32(void)
 {
 	put_fat(32, 0);
@@ -146,8 +146,7 @@ static void put_ntfs(uint64_t mft_cluster)
 	memdisk_put(part, volume + 80, "C\0:", 4);
 }
 
-/* The sum over the first eleven sectors without the fields that change, as often as it fits in the
- * twelfth. */
+/* The boot checksum of sectors 0 to 10, without the fields that change, fills sector 11. */
 static void exfat_seal(void)
 {
 	unsigned char boot[11 * 512];
@@ -161,7 +160,7 @@ static void exfat_seal(void)
 		put32(off, sum);
 }
 
-/* The root directory is at the far end. */
+/* The root directory is at the end. */
 static void put_exfat(const char *label)
 {
 	uint64_t root = (4096 + (15000 - 2) * 8) * 512;
@@ -225,7 +224,7 @@ START_TEST(exfat_label_in_root)
 }
 END_TEST
 
-/* Numbers that lead anywhere, as with NTFS. */
+/* Fields that point anywhere: nothing is found, and nothing is read out of bounds. */
 START_TEST(exfat_hostile)
 {
 	put_exfat("Card 1");
@@ -252,7 +251,7 @@ START_TEST(ntfs_far_table)
 }
 END_TEST
 
-/* Numbers that lead anywhere: nothing is found and nothing is read out of bounds. */
+/* Fields that point anywhere: nothing is found, and nothing is read out of bounds. */
 START_TEST(ntfs_hostile)
 {
 	static const uint64_t at[] = {
@@ -271,7 +270,7 @@ END_TEST
 
 START_TEST(tail)
 {
-	/* The superblock of RAID 1.0 lies 8 KiB before the end. */
+	/* The superblock of metadata version 1.0 is 8 KiB before the end. */
 	uint64_t sb = part->size - 8192;
 	unsigned char block[256];
 	uint64_t sum = 0;
@@ -289,7 +288,7 @@ START_TEST(tail)
 }
 END_TEST
 
-/* What holds no files is told in words. */
+/* A type that is not a file system has a description in words. */
 START_TEST(lvm)
 {
 	unsigned char label[512] = "LABELONE";
@@ -299,7 +298,7 @@ START_TEST(lvm)
 	put_le(label + 20, 4, 32);
 	memcpy(label + 24, "LVM2 001", 8);
 	memset(label + 32, 'a', 32);
-	/* CRC-32 that begins with LVM's own value, without the last inversion. */
+	/* CRC-32 with the initial value of LVM, without the final inversion. */
 	crc = ~(uint32_t)crc32(~UINT32_C(0xf597a6cf), label + 20, sizeof label - 20);
 	put_le(label + 16, 4, crc);
 	memdisk_put(part, 512, label, sizeof label);
@@ -351,7 +350,7 @@ END_TEST
 Suite *filesystem_suite(void)
 {
 	Suite *s = suite_create("filesystem");
-	TCase *c = tcase_create("fsid");
+	TCase *c = tcase_create("filesystem");
 
 	tcase_add_checked_fixture(c, setup, teardown);
 	tcase_add_test(c, nothing);

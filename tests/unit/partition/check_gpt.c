@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* check_gpt.c - GUID partition tables, sound and hostile. */
+/* check_gpt.c - GUID partition tables, valid and hostile. */
 #include <errno.h>
 #include <stdlib.h>
 #include <zlib.h>
@@ -78,12 +78,12 @@ static struct gpt gpt_backup(uint32_t sector)
 	return (struct gpt){sector, 128, 128, last, 1, last - 16384 / sector};
 }
 
-static void put_protective(void)
+static void put_protective_mbr(void)
 {
 	table_put_entry(0, 0, 0xee, 1, 0xffffffff);
 }
 
-/* Partitions 1 and 5. */
+/* Writes partitions 1 and 5. */
 static void gpt_put(const struct gpt *g)
 {
 	gpt_put_entry(g, 0, 2048, 4095);
@@ -104,7 +104,7 @@ START_TEST(gpt_plain)
 {
 	struct gpt g = gpt_primary(512);
 
-	put_protective();
+	put_protective_mbr();
 	gpt_put(&g);
 	table_scan();
 	check_two(512);
@@ -121,7 +121,7 @@ START_TEST(gpt_sector_sizes)
 	static const uint32_t sizes[] = {512, 1024, 2048, 4096};
 	struct gpt g = gpt_primary(sizes[_i]);
 
-	put_protective();
+	put_protective_mbr();
 	gpt_put(&g);
 	table_scan();
 	check_two(sizes[_i]);
@@ -137,13 +137,13 @@ START_TEST(gpt_sector_sizes)
 }
 END_TEST
 
-/* Left over from the disk's life with other sectors: what the image says decides. */
+/* A disk that was partitioned with two sector sizes: the one of the image is used. */
 START_TEST(gpt_two_sector_sizes)
 {
 	struct gpt small = gpt_primary(512), large = gpt_primary(4096);
 
 	small.entries = 64;
-	put_protective();
+	put_protective_mbr();
 	gpt_put(&small);
 	gpt_put(&large);
 	table_scan();
@@ -174,7 +174,7 @@ START_TEST(gpt_names)
 	uint16_t full[36];
 	char expected[3 * 36 + 1] = "";
 
-	put_protective();
+	put_protective_mbr();
 	gpt_put(&g);
 	check_name(&g, umlaut, 9, "EFI \xc3\xbc/x");
 	check_name(&g, pair, 3, "\xe2\x82\xac\xf0\x9f\x98\x80");
@@ -183,7 +183,7 @@ START_TEST(gpt_names)
 		"a\xef\xbf\xbd"
 		"b\xef\xbf\xbd");
 	for (size_t i = 0; i < 36; i++) {
-		full[i] = 0xd800; /* the last one has no neighbour to pair with */
+		full[i] = 0xd800; /* an unpaired surrogate at the end */
 		memcpy(expected + 3 * i, "\xef\xbf\xbd", 4);
 	}
 	check_name(&g, full, 36, expected);
@@ -194,7 +194,7 @@ START_TEST(gpt_entry_sizes)
 {
 	struct gpt g = gpt_primary(512);
 
-	put_protective();
+	put_protective_mbr();
 	g.entry_size = 256;
 	g.n = 32;
 	gpt_put(&g);
@@ -215,7 +215,7 @@ START_TEST(gpt_bad_geometry)
 		{0x02000000, 128}, {2, 0x80000000}};
 	struct gpt g = gpt_primary(512);
 
-	put_protective();
+	put_protective_mbr();
 	gpt_put(&g);
 	table_put32(512 + 80, bad[_i].n);
 	table_put32(512 + 84, bad[_i].entry_size);
@@ -229,13 +229,13 @@ START_TEST(gpt_largest_array)
 {
 	struct gpt g = gpt_primary(512);
 
-	put_protective();
+	put_protective_mbr();
 	g.n = LIMIT_GPT_ARRAY / 128;
 	gpt_put_entry(&g, g.n - 1, 4096, 4096);
 	gpt_put(&g);
 	ck_assert_uint_eq(table_scan(), 3);
 	table_check_part(2, 8192, 4096 * 512, 512);
-	/* More partitions than we show: the first ones. */
+	/* Only the first partitions are shown, up to the limit. */
 	for (uint32_t i = 0; i < 300; i++)
 		gpt_put_entry(&g, i, 4096 + i, 4096 + i);
 	gpt_seal(&g);
@@ -254,7 +254,7 @@ START_TEST(gpt_array_outside)
 		131072, 131041, UINT64_MAX, UINT64_MAX / 512, (uint64_t)1 << 55};
 	struct gpt g = gpt_primary(512);
 
-	put_protective();
+	put_protective_mbr();
 	gpt_put(&g);
 	table_put64(512 + 72, at[_i]);
 	gpt_seal_header(&g, 92);
@@ -266,7 +266,7 @@ START_TEST(gpt_header_sizes)
 {
 	struct gpt g = gpt_primary(512);
 
-	put_protective();
+	put_protective_mbr();
 	gpt_put(&g);
 	gpt_seal_header(&g, 512);
 	ck_assert_uint_eq(table_scan(), 2);
@@ -284,11 +284,11 @@ START_TEST(gpt_odd_ranges)
 	struct gpt g = gpt_primary(512);
 	uint64_t sectors = td.disk->size / 512;
 
-	put_protective();
+	put_protective_mbr();
 	gpt_put_entry(&g, 0, 3000, 2999); /* ends before it begins */
 	gpt_put_entry(&g, 1, 3000, 3999);
 	gpt_put_entry(&g, 2, 3500, 4500);           /* overlaps */
-	gpt_put_entry(&g, 3, sectors, sectors + 9); /* outside */
+	gpt_put_entry(&g, 3, sectors, sectors + 9); /* outside the disk */
 	gpt_put_entry(&g, 4, sectors - 5, sectors + 9);
 	gpt_put_entry(&g, 5, 0, UINT64_MAX);
 	gpt_put_entry(&g, 6, UINT64_MAX, UINT64_MAX);
@@ -301,8 +301,7 @@ START_TEST(gpt_odd_ranges)
 }
 END_TEST
 
-/* Each byte that a checksum covers, and the checksums: one bit more and the copy is not believed.
- */
+/* A changed bit in any field that a checksum covers, or in a checksum, makes the copy invalid. */
 START_TEST(gpt_checksums)
 {
 	static const uint64_t at[] = {
@@ -310,7 +309,7 @@ START_TEST(gpt_checksums)
 	struct gpt primary = gpt_primary(512), backup = gpt_backup(512);
 	unsigned char byte;
 
-	put_protective();
+	put_protective_mbr();
 	gpt_put(&primary);
 	memdisk_get(td.disk, at[_i], &byte, 1);
 	byte ^= 0x10;
@@ -327,7 +326,7 @@ START_TEST(gpt_wrong_place)
 {
 	struct gpt g = gpt_primary(512);
 
-	put_protective();
+	put_protective_mbr();
 	gpt_put(&g);
 	table_put64(512 + 24, 2);
 	gpt_seal_header(&g, 92);
@@ -339,13 +338,14 @@ START_TEST(gpt_grown_disk)
 {
 	struct gpt primary = gpt_primary(512), backup = gpt_backup(512);
 
-	put_protective();
+	put_protective_mbr();
 	gpt_put(&primary);
 	gpt_put(&backup);
 	memdisk_resize(td.disk, 80 * MIB);
 	table_scan();
 	check_two(512);
-	/* The backup is in the middle now, and only the damaged primary knows where. */
+	/* The backup is no longer at the end of the disk, and the primary header, which has its
+	 * LBA, is damaged. */
 	memdisk_put(td.disk, 512 + 60, "damage", 6);
 	table_scan();
 	check_two(512);
@@ -358,7 +358,7 @@ START_TEST(gpt_cut_disk)
 {
 	struct gpt g = gpt_primary(512);
 
-	put_protective();
+	put_protective_mbr();
 	gpt_put(&g);
 	memdisk_resize(td.disk, 3000 * 512 + 100);
 	ck_assert_uint_eq(table_scan(), 2);
@@ -377,7 +377,7 @@ START_TEST(gpt_huge_disk)
 
 	memdisk_resize(td.disk, size - 1);
 	g = gpt_backup(512);
-	put_protective();
+	put_protective_mbr();
 	gpt_put_entry(&g, 0, 2048, UINT64_MAX);
 	gpt_seal(&g);
 	ck_assert_uint_eq(table_scan(), 1);
@@ -394,7 +394,7 @@ START_TEST(gpt_hybrid)
 	table_put_entry(0, 1, 0xef, 2048, 2048);
 	table_scan();
 	check_two(512);
-	/* Without a sound GPT an MBR with a protective entry is nothing, as in the kernel. */
+	/* Without a valid GPT, a protective MBR entry is ignored, as the kernel does. */
 	memdisk_put(td.disk, 512, "x", 1);
 	ck_assert_uint_eq(table_scan(), 0);
 	ck_assert_ptr_nonnull(strstr(td.table.damage, "protective"));
@@ -410,7 +410,7 @@ START_TEST(gpt_stale)
 	table_put_entry(0, 0, 0x83, 2048, 100);
 	ck_assert_uint_eq(table_scan(), 1);
 	ck_assert_str_eq(td.table.scheme, "dos");
-	/* A file system over the whole disk. */
+	/* A file system in the whole disk. */
 	table_put_entry(0, 0, 0, 0, 0);
 	table_put_fat();
 	ck_assert_uint_eq(table_scan(), 0);
@@ -425,7 +425,7 @@ START_TEST(gpt_without_mbr)
 	gpt_put(&backup);
 	table_scan();
 	check_two(512);
-	/* The backup alone on a disk without an MBR is what a new file system leaves of a table. */
+	/* A valid backup alone, without MBR, is left over after mkfs on the whole disk. */
 	memdisk_put(td.disk, 512, "x", 1);
 	ck_assert_uint_eq(table_scan(), 0);
 	ck_assert_ptr_null(td.table.scheme);
@@ -436,7 +436,7 @@ START_TEST(gpt_unreadable)
 {
 	struct gpt primary = gpt_primary(512), backup = gpt_backup(512);
 
-	put_protective();
+	put_protective_mbr();
 	gpt_put(&primary);
 	memdisk_break(td.disk, 512);
 	ck_assert_int_eq(partition_table_read(td.disk, 0, &td.table, &td.error), -EIO);

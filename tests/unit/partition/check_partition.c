@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* check_partition.c - MBR tables and boot records, sound and hostile; for GPT see check_gpt.c.
- */
+/* check_partition.c - MBRs and EBRs, valid and hostile; check_gpt.c tests GPT. */
 #include <errno.h>
 
 #include "util/limits.h"
@@ -87,7 +86,7 @@ START_TEST(mbr_end_of_disk)
 }
 END_TEST
 
-/* Hybrid ISO images: partition 1 is the whole disc, and others lie inside it. */
+/* Hybrid ISO images: partition 1 is the whole disc, and the others are inside it. */
 START_TEST(mbr_overlap)
 {
 	table_put_entry(0, 0, 0x17, 0, td.disk->size / 512);
@@ -107,7 +106,7 @@ START_TEST(mbr_large_sectors)
 	ck_assert_uint_eq(td.table.sector, 4096);
 	table_check_part(0, 1, 256 * 4096, 512 * 4096);
 	table_check_part(1, 5, 1032 * 4096, 16 * 4096);
-	/* A size that no disk has is as good as none. */
+	/* An impossible sector size in the image is ignored. */
 	table_scan_hinted(520);
 	ck_assert_uint_eq(td.table.sector, 512);
 	table_scan_hinted(65536);
@@ -120,10 +119,10 @@ START_TEST(superfloppy_fat)
 	table_put_fat();
 	ck_assert_uint_eq(table_scan(), 0);
 	ck_assert_ptr_null(td.table.scheme);
-	/* mkfs.fat --mbr: an entry for firmware that insists on one. */
+	/* mkfs.fat --mbr adds an entry of the whole disk, for firmware that requires one. */
 	table_put_entry(0, 0, 0x0c, 0, td.disk->size / 512);
 	ck_assert_uint_eq(table_scan(), 0);
-	/* The file system's boot code is still there, the file system is not. */
+	/* A partition table next to the boot code of an overwritten file system. */
 	table_put_entry(0, 0, 0x83, 2048, 4096);
 	ck_assert_uint_eq(table_scan(), 1);
 }
@@ -161,8 +160,8 @@ START_TEST(logicals)
 }
 END_TEST
 
-/* Link in the first entry, partition in the second; an empty record; a third entry that is sound
- * and a fourth that is garbage. */
+/* The first entry links to the next EBR, the second is the partition; an EBR without entries; a
+ * valid third entry and an invalid fourth one. */
 START_TEST(logicals_odd_records)
 {
 	table_put_entry(0, 3, 0x05, 10000, 20000);
@@ -191,7 +190,7 @@ START_TEST(logicals_of_two_containers)
 }
 END_TEST
 
-/* A logical partition outside the disk is not shown but keeps its number. */
+/* A logical partition outside the disk is not shown, but counts for the numbers of the others. */
 START_TEST(logicals_outside)
 {
 	table_put_entry(0, 0, 0x05, 1000, 1000);

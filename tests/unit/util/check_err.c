@@ -6,7 +6,7 @@
 #include "util/err.h"
 #include "common/unit.h"
 
-START_TEST(set_says_what_and_forgets_the_hint)
+START_TEST(err_set_sets_text_and_clears_hint)
 {
 	struct err e = ERR_INIT;
 
@@ -20,7 +20,7 @@ START_TEST(set_says_what_and_forgets_the_hint)
 }
 END_TEST
 
-START_TEST(context_comes_in_front)
+START_TEST(context_is_prepended)
 {
 	struct err e = ERR_INIT;
 
@@ -33,8 +33,8 @@ START_TEST(context_comes_in_front)
 }
 END_TEST
 
-/* Text from an image may be of any length: it is cut, never overrun. */
-START_TEST(long_text_is_cut)
+/* Text from an image, of any length, is truncated to the buffer. */
+START_TEST(long_text_is_truncated)
 {
 	struct err e = ERR_INIT;
 	char text[2 * ERR_TEXT];
@@ -51,8 +51,8 @@ START_TEST(long_text_is_cut)
 }
 END_TEST
 
-/* The reason stands at the end of the sentence: a long path gives way to it. */
-START_TEST(long_context_is_cut_first)
+/* The reason is at the end of the sentence, so a long path is truncated instead. */
+START_TEST(long_context_is_truncated_first)
 {
 	struct err e = ERR_INIT;
 	char text[2 * ERR_TEXT];
@@ -70,7 +70,7 @@ START_TEST(long_context_is_cut_first)
 }
 END_TEST
 
-START_TEST(what_terminals_obey_is_taken_out)
+START_TEST(control_characters_are_replaced)
 {
 	struct err e = ERR_INIT;
 
@@ -89,7 +89,7 @@ START_TEST(what_terminals_obey_is_taken_out)
 }
 END_TEST
 
-START_TEST(context_that_just_fits)
+START_TEST(context_that_exactly_fits)
 {
 	struct err e = ERR_INIT;
 	char text[ERR_TEXT];
@@ -118,12 +118,12 @@ Suite *err_suite(void)
 {
 	TCase *tc = tcase_create("err");
 
-	tcase_add_test(tc, set_says_what_and_forgets_the_hint);
-	tcase_add_test(tc, context_comes_in_front);
-	tcase_add_test(tc, long_text_is_cut);
-	tcase_add_test(tc, long_context_is_cut_first);
-	tcase_add_test(tc, what_terminals_obey_is_taken_out);
-	tcase_add_test(tc, context_that_just_fits);
+	tcase_add_test(tc, err_set_sets_text_and_clears_hint);
+	tcase_add_test(tc, context_is_prepended);
+	tcase_add_test(tc, long_text_is_truncated);
+	tcase_add_test(tc, long_context_is_truncated_first);
+	tcase_add_test(tc, control_characters_are_replaced);
+	tcase_add_test(tc, context_that_exactly_fits);
 	tcase_add_test(tc, out_of_memory);
 	return suite_of("err", tc);
 }

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* Hints in the words of both programs, and the names in them. */
+/* Hints in the words of vdiskfs and of vdisk, and the names in them. */
 #include <errno.h>
 #include <string.h>
 
@@ -28,7 +28,7 @@ static const struct {
 		"it looks like qed: leave out -F or use -F qed"},
 };
 
-static void says(const struct err *e, const struct hint_words *words, const char *expected)
+static void assert_hint(const struct err *e, const struct hint_words *words, const char *expected)
 {
 	char line[HINT_LINE];
 	const char *got = hint_line(e, words, line);
@@ -37,22 +37,22 @@ static void says(const struct err *e, const struct hint_words *words, const char
 		"\"%s\" where \"%s\" was expected", got ? got : "", expected ? expected : "");
 }
 
-START_TEST(each_program_has_its_words)
+START_TEST(hints_of_each_program)
 {
 	struct hint_words words = hint_words_vdisk;
 	struct err e = ERR_INIT;
 
 	words.format = "-F ";
 	err_set(&e, EIO, "broken");
-	says(&e, &words, NULL);
+	assert_hint(&e, &words, NULL);
 	ck_assert_int_eq(err_hint_code(&e, hints[_i].hint, hints[_i].arg), -EIO);
-	says(&e, &hint_words_vdiskfs, hints[_i].vdiskfs);
-	says(&e, &words, hints[_i].vdisk);
+	assert_hint(&e, &hint_words_vdiskfs, hints[_i].vdiskfs);
+	assert_hint(&e, &words, hints[_i].vdisk);
 }
 END_TEST
 
-/* An option of vdiskfs in a message of vdisk is a word that it does not know. */
-START_TEST(no_program_has_words_of_the_other)
+/* An option of vdiskfs does not exist in vdisk, so its messages must not have it. */
+START_TEST(vdisk_hints_have_no_vdiskfs_options)
 {
 	struct err e = ERR_INIT;
 	char line[HINT_LINE];
@@ -69,7 +69,7 @@ START_TEST(no_program_has_words_of_the_other)
 }
 END_TEST
 
-START_TEST(several_at_once)
+START_TEST(several_hints)
 {
 	struct err e = ERR_INIT;
 
@@ -77,15 +77,15 @@ START_TEST(several_at_once)
 	err_hint_code(&e, HINT_ALLOW, "/a");
 	err_hint_code(&e, HINT_NOBACKING, NULL);
 	err_hint_code(&e, HINT_SEARCH, NULL);
-	says(&e, &hint_words_vdiskfs,
+	assert_hint(&e, &hint_words_vdiskfs,
 		"-o allow=/a permits it, if you trust the image; "
 		"-o search=DIR searches DIR for it; -o nobacking opens the image without it");
-	says(&e, &hint_words_vdisk,
+	assert_hint(&e, &hint_words_vdisk,
 		"--allow=/a permits it, if you trust the image; "
 		"--search=DIR searches DIR for it");
-	/* There is room for one argument. */
+	/* A hint stores one argument. */
 	err_hint(&e, "other");
-	says(&e, &hint_words_vdisk, "other; --search=DIR searches DIR for it");
+	assert_hint(&e, &hint_words_vdisk, "other; --search=DIR searches DIR for it");
 }
 END_TEST
 
@@ -104,13 +104,13 @@ static const struct {
 	{"a*", "'a*'"},
 };
 
-START_TEST(names_can_be_pasted)
+START_TEST(names_are_quoted_for_the_shell)
 {
 	ck_assert_str_eq(shell_word(names[_i].name).text, names[_i].word);
 }
 END_TEST
 
-START_TEST(long_names_are_cut)
+START_TEST(long_names_are_truncated)
 {
 	char name[4096];
 
@@ -162,11 +162,11 @@ Suite *hint_suite(void)
 {
 	TCase *tc = tcase_create("hint");
 
-	tcase_add_loop_test(tc, each_program_has_its_words, 0, COUNT(hints));
-	tcase_add_test(tc, no_program_has_words_of_the_other);
-	tcase_add_test(tc, several_at_once);
-	tcase_add_loop_test(tc, names_can_be_pasted, 0, COUNT(names));
-	tcase_add_test(tc, long_names_are_cut);
+	tcase_add_loop_test(tc, hints_of_each_program, 0, COUNT(hints));
+	tcase_add_test(tc, vdisk_hints_have_no_vdiskfs_options);
+	tcase_add_test(tc, several_hints);
+	tcase_add_loop_test(tc, names_are_quoted_for_the_shell, 0, COUNT(names));
+	tcase_add_test(tc, long_names_are_truncated);
 	tcase_add_loop_test(tc, nearest_word, 0, COUNT(near_words));
 	tcase_add_test(tc, nearest_format);
 	return suite_of("hint", tc);

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* Sizes as people write and read them. */
+/* Sizes as written on command lines, and as printed. */
 #include <errno.h>
 
 #include "util/size.h"

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* The small things that drivers share: bitmaps, checksums, text, GUIDs. */
+/* Small helpers of the drivers: bitmaps, checksums, UTF-16, GUIDs. */
 #include <stdlib.h>
 #include <string.h>
 
@@ -23,7 +23,7 @@ static size_t naive_run(const unsigned char *map, size_t i, size_t n, enum bit_o
 	return end - i;
 }
 
-/* Bitmaps with long runs, from all places to all ends. */
+/* Runs of a bitmap, for every start and end. */
 START_TEST(bits)
 {
 	unsigned char map[64];
@@ -117,11 +117,11 @@ END_TEST
 
 Suite *small_suite(void)
 {
-	TCase *tc = tcase_create("words");
+	TCase *tc = tcase_create("small");
 
 	tcase_add_loop_test(tc, bits, 0, 28);
 	tcase_add_test(tc, crc);
 	tcase_add_loop_test(tc, utf16, 0, COUNT(texts));
 	tcase_add_test(tc, guids);
-	return suite_of("words", tc);
+	return suite_of("small", tc);
 }

@@ -50,7 +50,7 @@ START_TEST(tree)
 }
 END_TEST
 
-START_TEST(nothing_has_nothing)
+START_TEST(null_elements)
 {
 	ck_assert_ptr_null(xml_child(NULL, "a"));
 	ck_assert_ptr_null(xml_attr(NULL, "a"));
@@ -71,7 +71,8 @@ START_TEST(namespaces)
 }
 END_TEST
 
-/* Writers forget to declare prefixes; declarations are no attributes. */
+/* Real files use prefixes that they do not declare; xmlns attributes are not attributes of the
+ * element. */
 START_TEST(undeclared_prefixes)
 {
 	struct xml *root = parsed("<ovf:E vbox:id='1' xmlns:href='urn:x' xmlns='urn:y' a:href='2'>"
@@ -87,8 +88,8 @@ START_TEST(undeclared_prefixes)
 }
 END_TEST
 
-/* What ends a prefix, or could, is as any other character in a value. */
-START_TEST(values_are_kept_whole)
+/* Characters that end a prefix elsewhere have no meaning in a value. */
+START_TEST(special_characters_in_values)
 {
 	char text[5000], value[2001];
 	struct xml *root;
@@ -103,7 +104,7 @@ START_TEST(values_are_kept_whole)
 }
 END_TEST
 
-START_TEST(text_in_pieces)
+START_TEST(text_between_elements)
 {
 	struct xml *root =
 		parsed("<a>  1 &lt; 2<!-- no -->\n&amp;&#x41;<b>in</b><![CDATA[<>]]>  </a>");
@@ -153,7 +154,7 @@ START_TEST(document_types)
 }
 END_TEST
 
-/* n times open, then n times close. */
+/* Returns n times open, followed by n times close. */
 static char *repeated(size_t n, const char *open, const char *close)
 {
 	size_t len = 3 + n * (strlen(open) + strlen(close)) + 4;
@@ -167,8 +168,8 @@ static char *repeated(size_t n, const char *open, const char *close)
 	return text;
 }
 
-/* The root element counts as well. */
-START_TEST(bounds)
+/* The root element counts. */
+START_TEST(limits)
 {
 	const struct {
 		size_t n;
@@ -197,15 +198,15 @@ Suite *xml_suite(void)
 	TCase *tc = tcase_create("xml");
 
 	tcase_add_test(tc, tree);
-	tcase_add_test(tc, nothing_has_nothing);
+	tcase_add_test(tc, null_elements);
 	tcase_add_test(tc, namespaces);
 	tcase_add_test(tc, undeclared_prefixes);
-	tcase_add_test(tc, values_are_kept_whole);
-	tcase_add_test(tc, text_in_pieces);
+	tcase_add_test(tc, special_characters_in_values);
+	tcase_add_test(tc, text_between_elements);
 	tcase_add_test(tc, encodings);
 	tcase_add_test(tc, malformed);
 	tcase_add_test(tc, document_types);
-	tcase_add_test(tc, bounds);
+	tcase_add_test(tc, limits);
 	suite_add_tcase(s, tc);
 	return s;
 }

@@ -18,8 +18,8 @@
 
 #define FILE_LEN 65536
 
-/* A view driven by a table of extents that follow each other.  One more kind: what cannot be read;
- * its pos tells how far the map says that the damage reaches. */
+/* A view with a table of consecutive extents.  Reading an extent of the additional kind DAMAGED
+ * fails; its pos is the length of the damage that the map reports. */
 #define DAMAGED ((enum extent_kind)99)
 
 struct table {
@@ -27,7 +27,7 @@ struct table {
 	struct io *io;
 	const struct extent *x;
 	size_t n;
-	atomic_uint fills; /* how many units were decoded */
+	atomic_uint fills; /* number of units that were decoded */
 	unsigned fail_fill;
 };
 
@@ -38,7 +38,7 @@ static int table_map(
 	const struct extent *at = t->x;
 	uint64_t skip = off;
 
-	assert(len > 0 && range_fits(off, len, v->size)); /* what the walk owes every map */
+	assert(len > 0 && range_fits(off, len, v->size)); /* precondition of every map */
 	for (; skip >= at->len; at++)
 		skip -= at->len;
 	x->kind = at->kind;
@@ -52,7 +52,7 @@ static int table_map(
 	x->unit_id = at->unit_id;
 	x->unit_len = at->unit_len;
 	x->crypt = at->crypt;
-	x->sector = x->pos / CRYPT_SECTOR; /* of the file, as in qcow2 */
+	x->sector = x->pos / CRYPT_SECTOR; /* number of the sector in the file, as in qcow2 */
 	return 0;
 }
 
@@ -102,7 +102,7 @@ static void expect(const struct view *v, uint64_t off, uint64_t len, enum extent
 		ck_assert_uint_eq(x.pos, pos);
 }
 
-START_TEST(resolve_through_parents_of_any_size)
+START_TEST(parents_of_different_size)
 {
 	static const struct extent lower[] = {{.kind = EXTENT_FILE, .len = 3000, .pos = 100}};
 	static const struct extent upper[] = {
@@ -116,7 +116,7 @@ START_TEST(resolve_through_parents_of_any_size)
 	struct table a = table_of(lower, COUNT(lower), io, NULL);
 	struct table b = table_of(upper, COUNT(upper), io, NULL);
 
-	expect(&b.view, 0, 6200, EXTENT_ZERO, 0, 5000); /* nothing is below */
+	expect(&b.view, 0, 6200, EXTENT_ZERO, 0, 5000); /* there is no view below */
 	b.view.below = &a.view;
 	expect(&b.view, 0, 6200, EXTENT_FILE, 100, 3000);
 	expect(&b.view, 2000, 4000, EXTENT_FILE, 2100, 1000);
@@ -130,7 +130,7 @@ START_TEST(resolve_through_parents_of_any_size)
 }
 END_TEST
 
-START_TEST(zero_hides_what_is_below)
+START_TEST(zeroes_hide_the_view_below)
 {
 	static const struct extent lower[] = {{.kind = EXTENT_FILE, .len = 3000}};
 	static const struct extent upper[] = {{.kind = EXTENT_ZERO, .len = 1000}};
@@ -181,7 +181,7 @@ START_TEST(slices)
 }
 END_TEST
 
-START_TEST(reads_past_the_end)
+START_TEST(reads_beyond_the_end)
 {
 	static const struct extent whole[] = {{.kind = EXTENT_ZERO, .len = 1000}};
 	struct table t = table_of(whole, 1, NULL, NULL);
@@ -195,8 +195,8 @@ START_TEST(reads_past_the_end)
 }
 END_TEST
 
-/* Who looked at the size before the disk became shorter: a read, a partition of an older table. */
-START_TEST(disks_that_became_shorter)
+/* Callers that read the size before the disk shrank: a read, a partition of an old table. */
+START_TEST(ranges_beyond_a_shrunk_disk)
 {
 	static const struct extent whole[] = {{.kind = EXTENT_ZERO, .len = 1000}};
 	struct table t = table_of(whole, 1, NULL, NULL);
@@ -209,8 +209,8 @@ START_TEST(disks_that_became_shorter)
 }
 END_TEST
 
-/* Drivers say nothing of some bytes only when an image misleads them. */
-START_TEST(maps_of_nothing)
+/* A map may return an extent outside of its unit only for a hostile image. */
+START_TEST(extents_outside_their_unit)
 {
 	static const struct extent whole[] = {
 		{.kind = EXTENT_GENERATED, .len = 1000, .unit_len = 500}};
@@ -224,7 +224,7 @@ START_TEST(maps_of_nothing)
 }
 END_TEST
 
-/* A parent that was left closed: no byte of it can be had, and no walk over it takes long. */
+/* A parent that could not be opened: every read fails, and seeking over it is fast. */
 START_TEST(broken_views)
 {
 	static const struct extent upper[] = {
@@ -254,13 +254,13 @@ START_TEST(broken_views)
 }
 END_TEST
 
-START_TEST(damage_is_data_as_far_as_it_reaches)
+START_TEST(seek_reports_damage_as_data)
 {
 	static const struct extent x[] = {
 		{.kind = EXTENT_ZERO, .len = 1000},
-		{.kind = DAMAGED, .len = 200000, .pos = 200000}, /* the map says how far */
+		{.kind = DAMAGED, .len = 200000, .pos = 200000}, /* reported by the map */
 		{.kind = EXTENT_ZERO, .len = 61144},             /* up to 256 KiB */
-		{.kind = DAMAGED, .len = 100000},                /* it does not */
+		{.kind = DAMAGED, .len = 100000},                /* not reported */
 		{.kind = EXTENT_ZERO, .len = 500000},
 	};
 	struct table t = table_of(x, COUNT(x), NULL, NULL);
@@ -275,7 +275,7 @@ START_TEST(damage_is_data_as_far_as_it_reaches)
 	ck_assert_uint_eq(found, 201000);
 	ck_assert_int_eq(view_seek(&t.view, 201000, SEEK_DATA, &found), 0);
 	ck_assert_uint_eq(found, 262144);
-	/* Data may be told of too generously, a hole never. */
+	/* Damage may be reported as more data than there is, never as a hole. */
 	ck_assert_int_eq(view_seek(&t.view, 262144, SEEK_HOLE, &found), 0);
 	ck_assert_uint_ge(found, 362144);
 	ck_assert_uint_le(found, 362144 + 65536);
@@ -284,14 +284,14 @@ START_TEST(damage_is_data_as_far_as_it_reaches)
 }
 END_TEST
 
-/* As many pieces as bytes, of one kind: no table could be counted through. */
+/* As many extents as bytes, all of one kind: walking them all would take too long. */
 
 struct comb {
 	struct view view;
 	enum extent_kind kind;
 };
 
-static int comb_map(
+static int single_bytes_map(
 	const struct view *v, uint64_t off, uint64_t len, struct extent *x, struct err *e)
 {
 	(void)off;
@@ -302,9 +302,9 @@ static int comb_map(
 	return 0;
 }
 
-START_TEST(walks_end_and_what_they_miss_is_data)
+START_TEST(long_seeks_end_and_report_data)
 {
-	static const struct view_ops ops = {.map = comb_map};
+	static const struct view_ops ops = {.map = single_bytes_map};
 	struct comb c = {.view = {.ops = &ops, .size = LIMIT_DISK_SIZE}, .kind = EXTENT_GENERATED};
 	uint64_t found;
 
@@ -319,8 +319,8 @@ START_TEST(walks_end_and_what_they_miss_is_data)
 }
 END_TEST
 
-/* Seven units of 1000 bytes, each of its own pattern. */
-START_TEST(made_units_are_made_once)
+/* Seven units of 1000 bytes, each filled with its own pattern. */
+START_TEST(generated_units_are_cached)
 {
 	struct err e = ERR_INIT;
 	struct cache *cache = cache_new(1 << 20, &e);
@@ -347,7 +347,7 @@ START_TEST(made_units_are_made_once)
 }
 END_TEST
 
-/* A host file with holes, one flag a page. */
+/* A host file with holes; one flag per page. */
 
 struct holey {
 	struct io io;
@@ -374,13 +374,13 @@ static int64_t holey_seek(struct io *io, uint64_t pos, int whence)
 
 static const struct io_ops holey_ops = {.read = holey_read, .seek = holey_seek};
 
-START_TEST(holes_of_the_host_show_through)
+START_TEST(holes_of_the_host_file)
 {
 	static const struct extent x[] = {
 		{.kind = EXTENT_FILE, .len = 5 * 4096, .pos = 4096},     /* pages 1 to 5 */
-		{.kind = EXTENT_FILE, .len = 4096, .pos = 4096 + 2048},  /* half of 1, of 2 */
-		{.kind = EXTENT_FILE, .len = 2 * 4096, .pos = 8 * 4096}, /* 8, 9: a hole */
-		{.kind = EXTENT_FILE, .len = 4096, .pos = 15 * 4096},    /* the last */
+		{.kind = EXTENT_FILE, .len = 4096, .pos = 4096 + 2048},  /* half of pages 1 and 2 */
+		{.kind = EXTENT_FILE, .len = 2 * 4096, .pos = 8 * 4096}, /* pages 8 and 9, a hole */
+		{.kind = EXTENT_FILE, .len = 4096, .pos = 15 * 4096},    /* the last page */
 	};
 	struct holey h = {
 		.io = {.ops = &holey_ops, .size = 16 * 4096, .sparse = true, .fd = -1},
@@ -391,7 +391,7 @@ START_TEST(holes_of_the_host_show_through)
 		0, 4096, 8192, 4 * 4096, 5 * 4096, 5 * 4096 + 2048, 8 * 4096, 9 * 4096};
 	uint64_t found, stored = 0;
 
-	/* ends: where data and holes begin, in turn. */
+	/* ends: positions at which data and holes begin, alternately. */
 	for (size_t i = 0; i + 1 < COUNT(ends); i++) {
 		ck_assert_int_eq(
 			view_seek(&t.view, ends[i], i % 2 ? SEEK_DATA : SEEK_HOLE, &found), 0);
@@ -402,7 +402,7 @@ START_TEST(holes_of_the_host_show_through)
 }
 END_TEST
 
-/* Random stacks against plain arrays. */
+/* Random stacks of views, compared with arrays. */
 
 #define LAYERS     4
 #define LAYER_MAX  20000
@@ -439,7 +439,7 @@ static struct extent random_extent(struct stack *s, uint64_t off, uint64_t room)
 	case EXTENT_CRYPT:
 		x.pos = next_random(random) % (FILE_LEN - x.len);
 		break;
-	case EXTENT_BELOW: /* mostly what lies straight below */
+	case EXTENT_BELOW: /* mostly the same offset */
 		x.pos = next_random(random) % 3 ? off : next_random(random) % LAYER_MAX;
 		break;
 	case EXTENT_GENERATED:
@@ -453,7 +453,7 @@ static struct extent random_extent(struct stack *s, uint64_t off, uint64_t room)
 	return x;
 }
 
-/* What the bytes of one extent are, by copying. */
+/* Copies the expected bytes of one extent to the model. */
 static void model_extent(struct stack *s, struct layer *l, const struct layer *below,
 	const struct extent *x, uint64_t off)
 {
@@ -527,7 +527,7 @@ static const struct layer *top_of(const struct stack *s)
 	return &s->layers[LAYERS - 1];
 }
 
-static bool range_reads_right(const struct stack *s, uint64_t off, uint64_t len)
+static bool range_matches(const struct stack *s, uint64_t off, uint64_t len)
 {
 	unsigned char buf[LAYER_MAX];
 	struct err e = ERR_INIT;
@@ -536,7 +536,7 @@ static bool range_reads_right(const struct stack *s, uint64_t off, uint64_t len)
 	       memcmp(buf, top_of(s)->bytes + off, len) == 0;
 }
 
-static bool seek_is_right(const struct stack *s, uint64_t off, int whence)
+static bool seek_matches(const struct stack *s, uint64_t off, int whence)
 {
 	const bool *is_data = top_of(s)->is_data;
 	uint64_t found = 0, expected = off;
@@ -552,25 +552,25 @@ static bool seek_is_right(const struct stack *s, uint64_t off, int whence)
 static void *read_at_random(void *arg)
 {
 	struct stack *s = arg;
-	uint64_t random = (uintptr_t)&random; /* a stack each */
+	uint64_t random = (uintptr_t)&random; /* differs from thread to thread */
 
 	for (int i = 0; i < 300; i++) {
 		uint64_t off = next_random(&random) % s->top->size;
 		uint64_t len = next_random(&random) % (s->top->size - off) + 1;
 
-		if (!range_reads_right(s, off, len) || !seek_is_right(s, off, SEEK_DATA) ||
-			!seek_is_right(s, off, SEEK_HOLE))
+		if (!range_matches(s, off, len) || !seek_matches(s, off, SEEK_DATA) ||
+			!seek_matches(s, off, SEEK_HOLE))
 			atomic_fetch_add(&s->wrong, 1);
 	}
 	return NULL;
 }
 
-START_TEST(random_stacks_read_as_their_models)
+START_TEST(random_stacks_match_models)
 {
 	struct stack *s = stack_new(_i);
 	uint64_t stored = 0;
 
-	ck_assert(range_reads_right(s, 0, s->top->size));
+	ck_assert(range_matches(s, 0, s->top->size));
 	for (uint64_t off = 0; off < s->top->size; off++)
 		stored += top_of(s)->is_data[off];
 	ck_assert_uint_eq(view_stored(s->top), stored);
@@ -594,7 +594,7 @@ START_TEST(random_stacks_under_threads)
 }
 END_TEST
 
-/* extent_in_file, at every edge of a file of 10000 bytes. */
+/* extent_in_file with positions around the end of a file of 10000 bytes. */
 static const struct {
 	uint64_t start, skip, len, unit;
 	int r;
@@ -670,18 +670,18 @@ Suite *view_suite(void)
 {
 	TCase *tc = tcase_create("view");
 
-	tcase_add_test(tc, resolve_through_parents_of_any_size);
-	tcase_add_test(tc, zero_hides_what_is_below);
+	tcase_add_test(tc, parents_of_different_size);
+	tcase_add_test(tc, zeroes_hide_the_view_below);
 	tcase_add_test(tc, slices);
-	tcase_add_test(tc, reads_past_the_end);
-	tcase_add_test(tc, disks_that_became_shorter);
-	tcase_add_test(tc, maps_of_nothing);
+	tcase_add_test(tc, reads_beyond_the_end);
+	tcase_add_test(tc, ranges_beyond_a_shrunk_disk);
+	tcase_add_test(tc, extents_outside_their_unit);
 	tcase_add_test(tc, broken_views);
-	tcase_add_test(tc, damage_is_data_as_far_as_it_reaches);
-	tcase_add_test(tc, walks_end_and_what_they_miss_is_data);
-	tcase_add_test(tc, made_units_are_made_once);
-	tcase_add_test(tc, holes_of_the_host_show_through);
-	tcase_add_loop_test(tc, random_stacks_read_as_their_models, 0, 10);
+	tcase_add_test(tc, seek_reports_damage_as_data);
+	tcase_add_test(tc, long_seeks_end_and_report_data);
+	tcase_add_test(tc, generated_units_are_cached);
+	tcase_add_test(tc, holes_of_the_host_file);
+	tcase_add_loop_test(tc, random_stacks_match_models, 0, 10);
 	tcase_add_loop_test(tc, random_stacks_under_threads, 0, 3);
 	tcase_add_loop_test(tc, extents_in_a_file, 0, COUNT(in_file));
 	tcase_add_test(tc, extents_in_the_largest_file);
