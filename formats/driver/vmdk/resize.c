@@ -148,6 +148,13 @@ static int clear_tail(const struct view *v, const struct vmdk_tables *t, struct 
 
 /* The descriptor. */
 
+static char *next_line(const char *line)
+{
+	char *end = strchr(line, '\n');
+
+	return end ? end + 1 : NULL;
+}
+
 /* The digits of the number that the line assigns to key, or NULL. */
 static const char *value_of(const char *line, const char *key)
 {
@@ -164,7 +171,7 @@ static uint64_t find_value(const char *text, const char *key)
 {
 	const char *value = NULL;
 
-	for (; text && !value; text = strchr(text, '\n'), text = text ? text + 1 : NULL)
+	for (; text && !value; text = next_line(text))
 		value = value_of(text, key);
 	return value ? strtoull(value, NULL, 10) : 0;
 }
@@ -198,35 +205,27 @@ static void edit_line(FILE *out, const char *text, const char *line, uint64_t se
 	fwrite(rest, 1, strcspn(rest, "\n"), out);
 }
 
-/* The comment before the extent line ("# Extent description"), or NULL. */
-static char *find_comment(char *text)
-{
-	char *comment = NULL;
-
-	for (char *line = text; line; line = strchr(line, '\n'), line = line ? line + 1 : NULL) {
-		if (value_of(line, "RW "))
-			return comment;
-		/* The first line identifies a descriptor: it stays as it is. */
-		if (*line == '#' && line > text)
-			comment = line;
-	}
-	return NULL;
-}
-
-/* Pads or cuts the comment by the digits that the numbers lost or gained.  Then the text after them
- * does not move, and the change lies, as a rule, in one sector: a power cut cannot tear it. */
+/* Pads or cuts the comment before the extent line ("# Extent description") by the digits that the
+ * numbers lost or gained.  Then the text after them does not move, and the change lies, as a rule,
+ * in one sector: a power cut cannot tear it. */
 static void keep_length(char *edited, size_t len)
 {
-	char *comment = find_comment(edited), *end = comment ? strchr(comment, '\n') : NULL;
-	size_t now = strlen(edited);
+	size_t now = strlen(edited), rest;
+	char *comment = NULL, *line = edited, *end;
 
+	/* The first line identifies a descriptor: it stays as it is. */
+	for (; line && !value_of(line, "RW "); line = next_line(line))
+		if (*line == '#' && line > edited)
+			comment = line;
+	end = line && comment ? strchr(comment, '\n') : NULL;
 	if (!end)
 		return;
+	rest = now - (size_t)(end - edited) + 1;
 	if (now < len) {
-		memmove(end + (len - now), end, now - (size_t)(end - edited) + 1);
+		memmove(end + (len - now), end, rest);
 		memset(end, ' ', len - now);
 	} else if (now - len < (size_t)(end - comment)) {
-		memmove(end - (now - len), end, now - (size_t)(end - edited) + 1);
+		memmove(end - (now - len), end, rest);
 	}
 }
 
