@@ -226,7 +226,7 @@ static int open_server(struct daemon *d, struct err *e)
 	int ret = prepare_opening(d, e);
 
 	if (ret == 0)
-		ret = read_init(&d->server.readers, e);
+		ret = read_init(&d->server.read_worker, e);
 	if (ret == 0)
 		ret = holder_init(&d->server.holder, d->options.holder, e);
 	if (ret < 0)
@@ -298,7 +298,7 @@ static void take_down(struct daemon *d, bool unmounted)
 	if (d->session)
 		session_close(d->session, unmounted || !d->is_locked_in);
 	if (d->server.tree) {
-		read_end(&d->server.readers);
+		read_end(d->server.read_worker);
 		file_close_all(d->server.tree);
 	}
 	tree_free(d->server.tree);

@@ -195,7 +195,7 @@ void file_look(struct file *file)
 	struct new_image *f = file->new_image;
 	struct err ignored = ERR_INIT;
 
-	if (!f || f->empty)
+	if (file->view || !f || f->empty)
 		return;
 	pthread_mutex_lock(&f->lock);
 	attach(file, &ignored);

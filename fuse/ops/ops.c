@@ -197,10 +197,9 @@ static void op_read(
 	size_t skip;
 
 	(void)ino;
-	if (!file->view)
-		file_look(file);
+	file_look(file);
 	if (file->view) {
-		read_reply(&server->readers, req, file->node, file->view, size, (uint64_t)off);
+		read_reply(server->read_worker, req, file->node, file->view, size, (uint64_t)off);
 		readahead_continue(
 			&file->readahead, &server->readahead, file->view, (uint64_t)off, size);
 	} else {
@@ -218,8 +217,7 @@ static void op_lseek(
 	int ret = -EINVAL;
 
 	(void)ino;
-	if (!file->view)
-		file_look(file);
+	file_look(file);
 	if ((whence == SEEK_DATA || whence == SEEK_HOLE) && off >= 0)
 		ret = file_seek(file, (uint64_t)off, whence, &found);
 	if (ret < 0)

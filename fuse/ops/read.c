@@ -74,25 +74,20 @@ static void worker_free(void *arg)
 }
 
 /* The worker of this thread, allocated by its first read. */
-static struct worker *worker_get(struct read_workers *r)
+static struct worker *worker_get(pthread_key_t worker)
 {
-	struct worker *w = pthread_getspecific(r->worker);
+	struct worker *w = pthread_getspecific(worker);
 
 	if (w)
 		return w;
 	w = malloc(sizeof *w);
 	if (!w)
 		return NULL;
-	w->pipe[0] = w->pipe[1] = -1;
-	if (posix_memalign(&w->buf, 4096, READ_MAX) != 0) {
-		free(w);
-		return NULL;
-	}
-	if (pthread_setspecific(r->worker, w) != 0) {
-		worker_free(w);
-		return NULL;
-	}
-	return w;
+	*w = (struct worker){.pipe = {-1, -1}};
+	if (posix_memalign(&w->buf, 4096, READ_MAX) == 0 && pthread_setspecific(worker, w) == 0)
+		return w;
+	worker_free(w);
+	return NULL;
 }
 
 /* Opens a pipe of PIPE_SIZE; false: the host refuses one. */
@@ -108,16 +103,16 @@ static bool worker_open_pipe(struct worker *w)
 	return false;
 }
 
-int read_init(struct read_workers *r, struct err *e)
+int read_init(pthread_key_t *worker, struct err *e)
 {
-	int code = pthread_key_create(&r->worker, worker_free);
+	int code = pthread_key_create(worker, worker_free);
 
 	return code == 0 ? 0 : err_set(e, code, "no thread key is left");
 }
 
-void read_end(struct read_workers *r)
+void read_end(pthread_key_t worker)
 {
-	pthread_key_delete(r->worker);
+	pthread_key_delete(worker);
 }
 
 /* Resolves a range.  -E2BIG: too many pieces. */
@@ -239,10 +234,10 @@ static int reply_pieces(struct worker *w, fuse_req_t req, const struct view *vie
 	return (int)MIN(n, 0);
 }
 
-void read_reply(struct read_workers *r, fuse_req_t req, const struct node *node,
+void read_reply(pthread_key_t worker, fuse_req_t req, const struct node *node,
 	const struct view *view, size_t len, uint64_t off)
 {
-	struct worker *w = worker_get(r);
+	struct worker *w = worker_get(worker);
 	struct err e = ERR_INIT;
 	char path[512];
 	int ret = -E2BIG;

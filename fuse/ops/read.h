@@ -15,16 +15,12 @@ struct view;
  * readahead; for more, the pipe of a splice would exceed /proc/sys/fs/pipe-max-size. */
 #define READ_MAX (512u << 10)
 
-/* The threads that handle reads; each has a buffer and a pipe of its own. */
-struct read_workers {
-	pthread_key_t worker;
-};
-
-int read_init(struct read_workers *r, struct err *e);
-void read_end(struct read_workers *r); /* once the threads have ended */
+/* Each thread that handles reads is a worker, which has a buffer and a pipe of its own. */
+int read_init(pthread_key_t *worker, struct err *e);
+void read_end(pthread_key_t worker); /* once the threads have ended */
 
 /* Replies to a read of [off, off+len) of view, cut at its end.  node is for messages. */
-void read_reply(struct read_workers *r, fuse_req_t req, const struct node *node,
+void read_reply(pthread_key_t worker, fuse_req_t req, const struct node *node,
 	const struct view *view, size_t len, uint64_t off);
 
 #endif

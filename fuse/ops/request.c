@@ -89,7 +89,7 @@ void request_reply_node(fuse_req_t req, struct node *node)
 		fuse_reply_err(req, -ret);
 	else
 		ret = fuse_reply_entry(req, &entry);
-	/* A reply that nobody waits for any more is not counted by the kernel. */
+	/* The kernel does not count a reply to a request that was interrupted. */
 	if (ret < 0)
 		node_put(node, 1);
 }

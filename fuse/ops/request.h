@@ -27,7 +27,7 @@ struct tree;
 struct server {
 	struct image_pool *pool;
 	struct tree *tree;
-	struct read_workers readers;
+	pthread_key_t read_worker; /* of read.c */
 	struct access access;
 	bool writable; /* live states can be written */
 	struct coherence coherence;

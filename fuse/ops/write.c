@@ -215,8 +215,7 @@ static void op_copy_file_range(fuse_req_t req, fuse_ino_t ino, off_t off, struct
 	(void)ino;
 	(void)to_ino;
 	(void)flags;
-	if (!from->view)
-		file_look(from);
+	file_look(from);
 	if (!from->view || !to->writes) {
 		fuse_reply_err(req, from->view ? EBADF : EOPNOTSUPP);
 		return;

@@ -31,8 +31,8 @@ bool exports_any(const struct image *img, const struct state *state);
 char *exports_name(const struct image *top, const struct image *img, const struct state *state,
 	const struct export_format *l);
 
-/* Makes the view of an export called name.  One thread at a time.  NULL after an error; EFBIG: the
- * disk is too large for the format. */
+/* Creates the view of an export called name.  One thread at a time.  NULL after an error; EFBIG:
+ * the disk is too large for the format. */
 struct view *exports_make(struct exports *x, const struct image *img, const struct state *state,
 	const struct export_format *l, const char *name, struct err *e);
 

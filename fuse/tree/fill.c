@@ -250,7 +250,7 @@ static int fill_partitions(struct fill_list *list)
 
 /* Exports. */
 
-/* A disk that may be too large for the format has the export made at once, to find out. */
+/* A disk that may be too large for the format has the export generated at once, to find out. */
 static int add_export(struct fill_list *list, const struct export_format *export)
 {
 	const struct shown *shown = &list->shown;

@@ -90,8 +90,7 @@ static blksize_t step_of(const struct node *node, const struct shown *shown)
 		       : 0;
 }
 
-/* Sets st_size, st_blksize and st_blocks.  Only the image of a text that is an error is not pinned.
- */
+/* Sets st_size, st_blksize and st_blocks.  The image is pinned, unless the node is a NODE_ERROR. */
 static int set_size(struct node *node, const struct shown *shown, struct stat *st)
 {
 	const struct new_image *new_image = node_get_new_disk(node);

@@ -129,7 +129,7 @@ void pooled_image_begin_view(struct pooled_image *s)
 	pthread_mutex_lock(&s->deriving);
 }
 
-/* A view that is made stays while the image is pinned: v->view is read without the lock then. */
+/* A derived view stays while the image is pinned: v->view is read without the lock then. */
 void pooled_image_end_view(struct pooled_image *s, struct derived_view *v, struct view *view)
 {
 	if (view) {

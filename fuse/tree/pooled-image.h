@@ -31,8 +31,8 @@ struct new_image;
 struct pooled_image;
 struct view;
 
-/* A view made from the views of an image, such as a partition.  It is freed when the image is
- * closed, or by pooled_image_drop_view.  {0}: not made yet. */
+/* A view derived from those of an image, such as a partition.  It is freed when the image is
+ * closed, or by pooled_image_drop_view.  {0}: not created yet. */
 struct derived_view {
 	struct view *view;
 	LIST_ENTRY(derived_view) entry; /* private */
@@ -97,8 +97,8 @@ unsigned pooled_image_state(const struct pooled_image *s);
  * image that is pinned: its users keep what they have. */
 bool pooled_image_has_changed(struct pooled_image *s);
 
-/* Views are made by one thread at a time: between begin and end v->view is NULL, or a view that was
- * made already.  end makes view, unless NULL, the view of v.  The image is pinned. */
+/* One thread at a time creates a derived view: between begin and end v->view is NULL, or was
+ * created before.  end sets v->view to view, unless that is NULL.  The image is pinned. */
 void pooled_image_begin_view(struct pooled_image *s);
 void pooled_image_end_view(struct pooled_image *s, struct derived_view *v, struct view *view);
 void pooled_image_drop_view(struct pooled_image *s, struct derived_view *v);
