@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: LGPL-2.1-or-later
-# vdisk check beside qemu-img's: every damage that is planted and found by qemu-img is found, and
-# qcow2 images are mended to the same disk.
+# vdisk check compared with qemu-img: all damage that qemu-img finds is found, and repaired qcow2 images have the
+# same disk.
 . "${0%/*}/functions.sh"
 . "$here/hostile.sh"
 requires qemu-img qemu-io jq xxd
@@ -16,17 +16,17 @@ convert_to -O vmdk half.raw good.vmdk
 convert_to -O vhdx -o block_size=1M half.raw good.vhdx
 convert_to -O vpc half.raw good.vpc
 
-# What a check finds: 0 nothing, 1 that it cannot be looked at, 2 corruptions, 3 leaks.
+# Exit statuses of check: 0 no errors, 1 check failed, 2 corruptions, 3 leaks.
 theirs() { qemu-img check -q -f "$format" "$@" >/dev/null 2>&1; }
 ours() { "$VDISK" check -q -f "$format" "$@"; }
 
 for format in qcow2 vdi vmdk vhdx vpc; do
-	check "nothing is found in a good $format" ours good.$format
+	check "check finds no error in a good $format" ours good.$format
 done
 
-# Damaged images of all kinds and several seeds, a test each kind.
+# Each kind of damage with several seeds is one test.
 
-# found FILE: what they find, we find; in qcow2 it is the same.
+# found FILE: damage that qemu-img finds is found; in qcow2 the statuses are equal.
 found() {
 	local they we
 	ours "$1"
@@ -40,33 +40,33 @@ found() {
 
 same_disk() { qemu-img compare -q -f qcow2 -F qcow2 "$1" "$2"; }
 
-# Both mend it, and are then as content with it; where both can read the disk, it is the same one.
-# Where qemu-img gives up, we may be better: it is satisfied then, and reads as before.
-mended() {
+# repaired_like_qemu FILE: both programs repair a copy and have the same statuses, and the repaired disks are equal if
+# they can be read.  If only qemu-img fails, our result must satisfy its check and have the contents of before.
+repaired_like_qemu() {
 	local they we
-	cp "$1" mended.theirs
-	cp "$1" mended.ours
-	theirs -r all mended.theirs
+	cp "$1" repaired.theirs
+	cp "$1" repaired.ours
+	theirs -r all repaired.theirs
 	they=$?
-	ours -r all mended.ours
+	ours -r all repaired.ours
 	we=$?
-	[ "$they $we" != "1 0" ] || { theirs mended.ours && same_disk "$1" mended.ours; return; }
+	[ "$they $we" != "1 0" ] || { theirs repaired.ours && same_disk "$1" repaired.ours; return; }
 	[ $we = $they ] || { echo "status $we, of qemu-img $they"; return 1; }
-	theirs mended.theirs
+	theirs repaired.theirs
 	they=$?
-	theirs mended.ours
+	theirs repaired.ours
 	we=$?
 	[ $we = $they ] || { echo "then $we, of qemu-img $they"; return 1; }
-	same_disk mended.theirs mended.ours
+	same_disk repaired.theirs repaired.ours
 	we=$?
 	[ $we = 0 ] && return
-	# What cannot be read is not to be read in either.
-	[ $we -gt 1 ] && ! qemu-img convert -f qcow2 -O raw mended.theirs theirs.raw &&
-		! qemu-img convert -f qcow2 -O raw mended.ours ours.raw
+	# If one repaired image cannot be read, the other must be unreadable as well.
+	[ $we -gt 1 ] && ! qemu-img convert -f qcow2 -O raw repaired.theirs theirs.raw &&
+		! qemu-img convert -f qcow2 -O raw repaired.ours ours.raw
 }
 
-# Is it well again, or left as it is by what says so?  What was mended reads as before.
-mended_by_us() {
+# repaired_unchanged FILE: after a repair, the disk reads as before, or is unreadable as before.
+repaired_unchanged() {
 	local before after
 	"$VDISK" convert -f "$format" -O raw "$1" before.raw 2>/dev/null
 	before=$?
@@ -88,15 +88,15 @@ each_seed() {
 
 "$MKIMAGE" --corruptions >kinds
 while read -r format damage; do
-	check "$format $damage is found" each_seed found
+	check "$format $damage: found" each_seed found
 	if [ "$format" = qcow2 ]; then
-		check "$format $damage is mended as by qemu-img" each_seed mended
+		check "$format $damage: repaired like by qemu-img" each_seed repaired_like_qemu
 	else
-		check "$format $damage: a repair costs nothing" each_seed mended_by_us
+		check "$format $damage: a repair loses no data" each_seed repaired_unchanged
 	fi
 done <kinds
 
-# Parallels: qemu-img repairs it, and so do we, with the same words and codes.
+# Parallels: messages and statuses of check and repair are those of qemu-img.
 
 patch_file() { printf '%b' "$3" | dd of="$1" bs=1 seek="$2" conv=notrunc status=none; }
 convert_to -O parallels half.raw good.parallels
@@ -115,13 +115,13 @@ damaged_parallels() { # KIND
 repaired_by_us() {
 	"$VDISK" check -q -f parallels -r "$2" "$1" && "$VDISK" check -q -f parallels "$1"
 }
-repaired_alike() { # KIND WHAT
+repaired_alike() { # KIND leaks|all
 	local v=bad.parallels they we
 	damaged_parallels "$1"
 	cp $v theirs.parallels
 	qemu-img check -f parallels theirs.parallels >theirs 2>&1
 	they=$?
-	# QEMU 10 aborts on some of them.
+	# QEMU 10 aborts on some of these images.
 	[ $they -lt 128 ] || { repaired_by_us $v "$2"; return; }
 	"$VDISK" check -f parallels $v >ours 2>&1
 	we=$?
@@ -136,21 +136,21 @@ repaired_alike() { # KIND WHAT
 	qemu-img compare -q -f parallels -F parallels theirs.parallels $v
 }
 for kind in outside three-outside unclean leaks leaks-unclean cut; do
-	check "parallels, $kind: mended as by qemu-img" repaired_alike $kind all
+	check "parallels, $kind: repaired like by qemu-img" repaired_alike $kind all
 done
-check "parallels, leaks alone" repaired_alike leaks leaks
-well_after() { damaged_parallels "$1" && ours -r all bad.parallels && theirs bad.parallels && ours bad.parallels; }
+check "parallels, -r leaks" repaired_alike leaks leaks
+sound_after_repair() { damaged_parallels "$1" && ours -r all bad.parallels && theirs bad.parallels && ours bad.parallels; }
 format=parallels
-for kind in outside unclean leaks leaks-unclean; do check "parallels, $kind: nothing is left" well_after $kind; done
-marked_until_whole() { # an entry into the header is not mended, and the mark stays
+for kind in outside unclean leaks leaks-unclean; do check "parallels, $kind: no errors after the repair" sound_after_repair $kind; done
+marked_until_whole() { # an entry that points into the header cannot be repaired, so the image stays marked
 	damaged_parallels unclean
 	patch_file bad.parallels 64 '\1\0\0\0'
 	! ours -r all bad.parallels && ! theirs bad.parallels && grep -q Ynot bad.parallels
 }
 convert_to -O parallels -o cluster_size=4k half.raw good.parallels
-check "parallels: what is not mended keeps its mark" marked_until_whole
+check "parallels: an image with remaining errors stays marked as unclean" marked_until_whole
 
-# In a file on another one a cluster that is cleared would show what was there before.
+# In a file with a parent, clearing an entry would expose old data of the parent.
 mkdir two.hdd
 head -c 4M half.raw >two.hdd/root
 qemu-img create -q -f parallels two.hdd/top 4M
@@ -165,33 +165,33 @@ cat >two.hdd/DiskDescriptor.xml <<END
 <Snapshots><Shot><GUID>$r</GUID><ParentGUID>{00000000-0000-0000-0000-000000000000}</ParentGUID></Shot>
 <Shot><GUID>$t</GUID><ParentGUID>$r</ParentGUID></Shot></Snapshots></Parallels_disk_image>
 END
-check "a bundle is well" "$VDISK" check -q two.hdd
+check "check finds no error in a bundle" "$VDISK" check -q two.hdd
 patch_file two.hdd/top 68 '\377\0\0\0'
 not_cleared() {
 	cp two.hdd/top top.before
 	"$VDISK" check -q -r all two.hdd
 	[ $? = 2 ] && cmp two.hdd/top top.before
 }
-check "a cluster outside is not given up for what was before" not_cleared
+check "an entry beyond the end is not cleared if there is a parent" not_cleared
 
-# What cannot be repaired is looked at all the same.
+# check -r of a format without repair only checks.
 convert_to -O qcow half.raw good.qcow
 only_checked() { # FILE STATUS
 	"$VDISK" check -r all "$1" >said 2>&1
 	[ $? = "$2" ] && cat said >&2 && grep -q 'warning: .*cannot be repaired' said
 }
-check "qcow -r: nothing is wrong" only_checked good.qcow 0
+check "qcow -r: a good image" only_checked good.qcow 0
 cp good.qcow bad.qcow
 patch_file bad.qcow 48 '\0\0\377\377\377\0\0\0'
-check "qcow -r: what is wrong is told" only_checked bad.qcow 2
+check "qcow -r: damage is reported" only_checked bad.qcow 2
 
-# Each of 65536 snapshots has an L1 table of 32 MiB in holes of a small file, STEP bytes behind the
-# one before: there is no end of references and findings, but for one that the check itself sets.
+# Each of 65536 snapshots has an L1 table of 32 MiB in holes of a small file, STEP bytes after the previous one: the
+# number of references and errors is unbounded, so the check must limit them itself.
 
 # many_tables IMAGE STEP DISK OPTIONS: OPTIONS are those of qemu-img create.
 many_tables() {
 	local image=$1 table=1048576 first=8388608 l1_bytes=33554432 i rest
-	# The entries, lengths of id and name, time and state, length of the extra data, these, "1a".
+	# L1 size, lengths of ID and name, date and VM clock, size of extra data, the extra data, then "1a" padded.
 	rest=$(printf '%08x%04x%04x%040x%08x%032x%s' $((l1_bytes / 8)) 1 1 0 16 0 3161000000000000)
 	qemu-img create -q -f qcow2 -o "$4" "$image" "$3"
 	for ((i = 0; i < 65536; i++)); do
@@ -201,7 +201,7 @@ many_tables() {
 	truncate -s $((first + 65535 * $2 + l1_bytes)) "$image"
 }
 
-# ends IMAGE PATTERN COMMAND...: it fails for that reason within bounds, and the image stays.
+# ends IMAGE PATTERN COMMAND...: the command fails within the limits with this message, and the image does not change.
 ends() {
 	local image=$1 pattern=$2 before status
 	shift 2
@@ -218,7 +218,7 @@ while read -r name step disk options pattern; do
 	check "$name: a repair ends" ends many.qcow2 "$pattern" "$VDISK" check -r all many.qcow2
 	poke many.qcow2 79 01
 	mkdir -p mnt
-	check "$name: marked dirty, writing is refused" ends many.qcow2 "dirty: .*$pattern" "$VDISKFS" -o rw many.qcow2 mnt
+	check "$name: an image marked dirty cannot be written" ends many.qcow2 "dirty: .*$pattern" "$VDISKFS" -o rw many.qcow2 mnt
 	rm many.qcow2
 done <<'END'
 apart 33554432 1M cluster_size=64k too much damage
@@ -226,7 +226,7 @@ same-place 0 1M refcount_bits=1 too much damage
 overlapping 512 32k cluster_size=512,refcount_bits=64 tables overlap
 END
 
-# Where a file has that many entries, all findings are told and repaired.
+# More than 65536 errors are reported and repaired if the file has as many entries.
 lost_refcounts() {
 	local theirs table
 	qemu-img create -q -f qcow2 -o cluster_size=512,preallocation=metadata lost.qcow2 64M
@@ -237,4 +237,4 @@ lost_refcounts() {
 	[ "$theirs" -gt 65536 ] && [ "$("$VDISK" check --output=json lost.qcow2 2>/dev/null | jq .corruptions)" = "$theirs" ] &&
 		"$VDISK" check -q -r all lost.qcow2 2>/dev/null && qemu-img check -q lost.qcow2
 }
-check "as many findings as a file has entries" lost_refcounts
+check "more than 65536 errors" lost_refcounts

@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: LGPL-2.1-or-later
-# vdisk's verbs that write, killed before each of the calls that change a file: no file of the name
-# that was asked for is half an image, and none that was there is lost.
+# vdisk's verbs that write, killed before each system call that changes a file: a new file is complete or absent, and
+# an existing one keeps its old or has its new contents.
 . "${0%/*}/functions.sh"
 requires qemu-img qemu-io jq
 kill=$BUILD/tests/mount/killwrite.so
@@ -10,8 +10,8 @@ export ASAN_OPTIONS="${ASAN_OPTIONS:-}:verify_asan_link_order=0"
 some_data old.raw 1M
 some_data disk.raw 3M
 
-# states PREPARE JUDGE COMMAND...: kills it before call 1, 2, ... until it comes to its end; at every
-# third one behind the 12th.
+# states PREPARE JUDGE COMMAND...: kills the command before system call 1, 2, ... until it completes; after the 12th
+# only before every third.
 states() {
 	local prepare=$1 judge=$2 n=1 status
 	shift 2
@@ -44,13 +44,13 @@ size_of() { "$VDISK" info -f "$1" --output=json "$2" 2>/dev/null | jq '.["virtua
 shows() { # RAW IMAGE [FORMAT]
 	local image=$2 f=${3:-$format}
 	[ "$(size_of "$f" "$image")" = "$(stat -c %s "$1")" ] || return 1
-	[ "$f" != vhdx ] || { # QEMU reads none with a log to replay
+	[ "$f" != vhdx ] || { # QEMU opens no read-only image with a log to replay
 		cp "$image" copy.vhdx && image=copy.vhdx && qemu-img check -q -f vhdx -r all copy.vhdx || return 1
 	}
 	qemu-img compare -q -f raw -F "$f" "$1" "$image"
 }
 
-# convert: nothing, or all of it; in the place of another image, this or the new one.
+# convert: no file or the complete image; over another image, the old or the new one.
 
 is_whole() { [ "$1" = 0 ] || [ ! -e out ] || return 1; [ ! -e out ] || shows disk.raw out; }
 old_image() { "$VDISK" convert -f raw -O "$format" old.raw out; }
@@ -58,7 +58,7 @@ is_old_or_new() {
 	if [ "$1" = 0 ]; then shows disk.raw out; else shows old.raw out || shows disk.raw out; fi
 }
 old_split() { "$VDISK" convert -f raw -O vmdk -o subformat="$subformat" old.raw out; }
-# Files of the old image are written over: from then on it is none.
+# The extents of a split image are overwritten in place: an interrupted convert may leave an image that does not open.
 is_old_or_new_or_none() {
 	if [ "$1" = 0 ]; then shows disk.raw out; else
 		shows old.raw out || shows disk.raw out || ! "$VDISK" info -f vmdk out >/dev/null 2>&1
@@ -75,11 +75,11 @@ format=vmdk
 for subformat in twoGbMaxExtentSparse monolithicFlat streamOptimized; do
 	check "convert to $subformat" states : is_whole \
 		"$VDISK" convert -f raw -O vmdk -o subformat=$subformat disk.raw out
-	check "convert to $subformat, over one" states old_split is_old_or_new_or_none \
+	check "convert to $subformat, over an image" states old_split is_old_or_new_or_none \
 		"$VDISK" convert -f raw -O vmdk -o subformat=$subformat disk.raw out
 done
 
-# Signals that can be caught leave nothing, or what was there.
+# Signals that can be caught leave no new file, and an existing one unchanged.
 
 leaves() { # FILES SIGNAL COMMAND...
 	local files=$1 signal=$2 at
@@ -93,19 +93,19 @@ leaves() { # FILES SIGNAL COMMAND...
 shopt -s nullglob
 rm -rf out* .out*
 for signal in 1 2 3 13 15; do
-	check "signal $signal leaves nothing" leaves "" $signal "$VDISK" convert -f raw -O vdi disk.raw out
+	check "signal $signal leaves no file" leaves "" $signal "$VDISK" convert -f raw -O vdi disk.raw out
 	check "signal $signal leaves no extents" leaves "" $signal \
 		"$VDISK" convert -f raw -O vmdk -o subformat=twoGbMaxExtentSparse disk.raw out
 done
 cp old.raw out
-check "signals leave the file that was there" leaves out 15 "$VDISK" convert -f raw -O vdi disk.raw out
-check "as it was" cmp old.raw out
+check "a signal leaves an existing file" leaves out 15 "$VDISK" convert -f raw -O vdi disk.raw out
+check "the existing file has not changed" cmp old.raw out
 ln out out2
-check "a file with two names is written in place" "$VDISK" convert -f raw -O vdi disk.raw out
+check "a file with two hard links is overwritten in place" "$VDISK" convert -f raw -O vdi disk.raw out
 format=vdi
-check "under both" shows disk.raw out2
-check "signals empty it" leaves "out out2" 15 "$VDISK" convert -f raw -O vdi disk.raw out
-check "so that it is no image" [ "$(stat -c %s out2)" = 0 ]
+check "both names have the new image" shows disk.raw out2
+check "a signal during an overwrite in place empties the file" leaves "out out2" 15 "$VDISK" convert -f raw -O vdi disk.raw out
+check "the file is empty, so it does not open as an image" [ "$(stat -c %s out2)" = 0 ]
 rm -f out out2
 check "an ignored signal stays ignored" bash -c \
 	'trap "" HUP; KILL_SIGNAL=1 KILL_AT=5 LD_PRELOAD='"$kill"' "$1" convert -f raw -O vdi disk.raw out' - "$VDISK"
@@ -124,14 +124,14 @@ is_old_or_empty() { truncate -s 3M zero.raw && { shows old.raw out || shows zero
 format=qcow2
 check "create --force" states old_image is_old_or_empty "$VDISK" create -q --force -f qcow2 out 3M
 
-# resize: one size or the other, and nothing lost.
+# resize: the old or the new size, and no data is lost.
 
 base_of_two() { "$VDISK" convert -f raw -O "$format" disk.raw out; }
 is_either() {
 	cp disk.raw longer.raw && truncate -s 300M longer.raw && sound out || return 1
 	if [ "$1" = 0 ]; then shows longer.raw out; else shows disk.raw out || shows longer.raw out; fi
 }
-# What lies behind the new end may be gone already.
+# Data beyond the new end may already be discarded.
 is_shorter() {
 	head -c 1M disk.raw >shorter.raw && sound out || return 1
 	if [ "$1" = 0 ]; then shows shorter.raw out; else
@@ -149,7 +149,7 @@ done
 format=vpc
 check "shrink vpc, fixed" states fixed is_shorter "$VDISK" resize -q --shrink -f vpc out 1M
 
-# commit and rebase: the disk of the overlay stays the same, and so the work can be done again.
+# commit and rebase: the disk of the overlay does not change, so the command can be repeated.
 
 overlay() {
 	"$VDISK" convert -f raw -O "$base" disk.raw out.base && "$VDISK" convert -f raw -O qcow2 old.raw out.other &&

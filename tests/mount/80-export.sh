@@ -1,27 +1,27 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: LGPL-2.1-or-later
-# Files of other formats in export/: copied with cp, they are what qemu-img, libvmdk, libvhdi and
-# vdiskfs itself take for images of that disk; and any byte of them can be read at any time.
+# The files in export/: copied with cp, they are images of the disk for qemu-img, libvmdk, libvhdi and vdiskfs; any
+# range of them can be read in any order.
 . "${0%/*}/functions.sh"
 . "$here/images.sh"
 requires qemu-img qemu-io jq cp tar xfs_io
 ranges=$BUILD/tests/mount/ranges
 
-format_of() { # FILE: as qemu-img says it
+format_of() { # FILE: prints qemu-img's name of its format
 	case $1 in *.vhd) echo vpc ;; *) echo "${1##*.}" ;; esac
 }
-# judged COPY REFERENCE: by qemu-img.
-judged() {
+# equal_and_sound COPY REFERENCE: qemu-img check finds no error, and the copy is equal.
+equal_and_sound() {
 	local format
 	format=$(format_of "$1")
-	if [ "$format" != vpc ]; then # which qemu-img cannot check
+	if [ "$format" != vpc ]; then # qemu-img has no check for VHD
 		qemu-img check -f "$format" "$1" >check.out 2>&1 && ! grep -i leak check.out || { cat check.out; return 1; }
 	fi
-	# It warns when one is longer and the rest zero.
+	# qemu-img compare reports a longer image with zeroes at its end as equal, with a warning.
 	qemu-img compare -f "$format" -F raw "$1" "$2" >compare.out 2>&1 && ! grep -i mismatch compare.out ||
 		{ cat compare.out; return 1; }
 }
-# read_back REFERENCE: all copies, by ourselves.
+# read_back REFERENCE: mounts copies/ and compares the disk of each.
 read_back() {
 	local copy status=0
 	mount_image copies back || return 1
@@ -32,11 +32,11 @@ read_back() {
 	return $status
 }
 mkdir copies
-# What a file holds depends on the disk alone, and not on the format that it comes from: so qemu-img
-# judges all files of some images, and of the others these.
+# An export depends only on the disk, not on the format of its image.  So qemu-img checks all files of some images,
+# and of the others only those that match this pattern.
 judges='*'
-# exported DIR REFERENCE NAME: copies all files of a directory with a disk.raw, and has others judge the
-# copies.  Where the disk has no whole number of sectors, neither has the reference.
+# exported DIR REFERENCE NAME: copies all files of export/ beside a disk.raw and checks the copies.  Disk and reference
+# may end inside a sector.
 exported() {
 	local dir=$1 name=$3-export file copy
 	cp --sparse=always "$2" padded.ref
@@ -49,11 +49,11 @@ exported() {
 		copy=copies/${file##*/}
 		cp "$file" "$copy" || return 1
 		# shellcheck disable=SC2053
-		[[ $copy != $judges ]] || judged "$copy" padded.ref || { echo "$file"; return 1; }
+		[[ $copy != $judges ]] || equal_and_sound "$copy" padded.ref || { echo "$file"; return 1; }
 	done
 	read_back padded.ref && rm -f copies/*
 }
-# exports WHAT IMAGE REFERENCE [OPTION...]: of the image itself.
+# exports NAME IMAGE REFERENCE [OPTION...]: checks the exports of the live state.
 exports() {
 	local what=$1 image=$2 ref=$3 dir status
 	shift 3
@@ -65,9 +65,9 @@ exports() {
 	check "$what" [ $status = 0 ]
 }
 
-# --- From every format.
+# --- Exports of images of every format.
 some_data src.raw 3M
-printf '\353\0' | dd of=src.raw conv=notrunc status=none # or it would be text, not a disk
+printf '\353\0' | dd of=src.raw conv=notrunc status=none # a boot sector's jump, since text would not be recognised as raw
 exports "raw" src.raw src.raw
 qemu-img convert -q -f raw -O qcow2 src.raw a.qcow2
 judges='*.qcow2'
@@ -91,7 +91,7 @@ judges='*.vhdx'
 exports "vhdx" d.vhdx src.raw
 judges='*'
 
-# --- From chains and snapshots; the names tell which.
+# --- Exports in chains and of snapshots, with their names.
 qemu-img create -q -f qcow2 -b src.raw -F raw mid.qcow2
 scribble qcow2 mid.qcow2 3145728 65536 5 6 wwz
 qemu-img snapshot -c 'before the "upgrade"' mid.qcow2
@@ -104,39 +104,39 @@ reference top.qcow2 top.ref
 exports "a chain" top.qcow2 top.ref
 layer() { exported "$1/chain/1-mid.qcow2" mid.ref mid.qcow2; }
 judges='*.qcow2'
-check "a layer of a chain" on_mount top.qcow2 layer
+check "a backing file" on_mount top.qcow2 layer
 snapshot() { exported "$1/snapshots/before the \"upgrade\"" before.ref 'mid.qcow2-before the "upgrade"'; }
 check "a snapshot" on_mount mid.qcow2 snapshot
 chosen() { exported "$1" before.ref 'mid.qcow2-before the "upgrade"'; }
 mount_with=(-o snapshot=1)
-check "a snapshot in the place of the live state" on_mount mid.qcow2 chosen
+check "a snapshot mounted by snapshot=" on_mount mid.qcow2 chosen
 mount_with=()
 judges='*'
 
-# --- Disks of all sorts.
+# --- Disks of special sizes and contents.
 head -c 1000003 src.raw >odd.raw
-exports "no whole number of sectors" odd.raw odd.raw
+exports "an incomplete last sector" odd.raw odd.raw
 head -c 512 src.raw >tiny.raw
 exports "one sector" tiny.raw tiny.raw
 truncate -s 9M empty.raw
-exports "nothing stored" empty.raw empty.raw
+exports "an empty disk" empty.raw empty.raw
 noise 8 2200000 >full.raw
 truncate -s %512 full.raw
-exports "all stored" full.raw full.raw
+exports "a full disk" full.raw full.raw
 qemu-img create -q -f qcow2 gone.qcow2 0
 no_export() { [ ! -e "$1/export" ]; }
-check "no bytes: no files" on_mount gone.qcow2 no_export
+check "a disk of 0 bytes has no exports" on_mount gone.qcow2 no_export
 mount_with=(-o rw)
-check "what can change has none" on_mount b.vdi no_export
+check "a writable image has no exports" on_mount b.vdi no_export
 of_snapshots() { no_export "$1" && [ "$(ls "$1/snapshots/before the \"upgrade\"/export" | wc -l)" = 6 ]; }
-check "but its snapshots have" on_mount mid.qcow2 of_snapshots
+check "the snapshots of a writable image have exports" on_mount mid.qcow2 of_snapshots
 mount_with=(-o cow)
-check "nor has what is thrown away" on_mount b.vdi no_export
+check "a COW overlay has no exports" on_mount b.vdi no_export
 mount_with=(-o share)
-check "nor what others may change" on_mount b.vdi no_export
+check "an image mounted with -o share has no exports" on_mount b.vdi no_export
 mount_with=()
 
-# --- Large ones.
+# --- Large disks.
 qemu-img create -q -f qcow2 large.qcow2 5T
 qemu-io -f qcow2 -c 'write -P 7 0 64k' -c 'write -P 8 2T 200k' -c 'write -P 9 5497558138368 512' large.qcow2 >/dev/null
 ranges_of() { "$ranges" "$1/disk.raw" | awk '{ print int($1 / 65536), int(($1 + $2 + 65535) / 65536) }'; }
@@ -161,21 +161,21 @@ large() {
 	[ "$slowness" != 1 ] || [ "$kib" -lt 65536 ]
 }
 check "5 TiB" on_mount large.qcow2 large
-formats_for() { # SIZE: which files a disk of that size has
+formats_for() { # SIZE: prints the exports of a disk of that size
 	qemu-img create -q -f qcow2 sized.qcow2 "$1"
 	on_mount sized.qcow2 suffixes
 }
 check "2040 GiB: the largest VHD" [ "$(formats_for 2040G)" = '-stream.vmdk .qcow2 .vdi .vhd .vhdx .vmdk' ]
-check "more: no VHD" [ "$(formats_for 2190433321472)" = '-stream.vmdk .qcow2 .vdi .vhdx .vmdk' ]
+check "more than 2040 GiB: no VHD" [ "$(formats_for 2190433321472)" = '-stream.vmdk .qcow2 .vdi .vhdx .vmdk' ]
 check "more than 64 TiB: no VHDX" [ "$(formats_for 65T)" = '-stream.vmdk .qcow2 .vdi .vmdk' ]
-check "more than 512 TiB: just qcow2" [ "$(formats_for 600T)" = '.qcow2' ]
-# Each entry of the map is block 0: 3 TiB are stored, as far as anybody can tell.
+check "more than 512 TiB: only qcow2" [ "$(formats_for 600T)" = '.qcow2' ]
+# Every entry of the block map is block 0, so the disk has 3 TiB of data.
 qemu-img create -q -f vdi heavy.vdi 3T
 dd if=/dev/zero of=heavy.vdi bs=512 seek=1 count=24576 conv=notrunc status=none
 noise 3 1048576 >>heavy.vdi
-check "3 TiB stored: no VMDK" [ "$(on_mount heavy.vdi suffixes)" = '.qcow2 .vdi .vhdx' ]
+check "3 TiB of data: no VMDK" [ "$(on_mount heavy.vdi suffixes)" = '.qcow2 .vdi .vhdx' ]
 
-# --- Any byte at any time.
+# --- Random reads.
 at_random() {
 	local file
 	cp --sparse=always "$1/export/"* copies/
@@ -183,24 +183,24 @@ at_random() {
 }
 check "random reads" on_mount top.qcow2 at_random
 
-# --- Holes, and the same bytes each time.
+# --- Holes, and reproducible contents.
 truncate -s 64M holes.raw
 for at in 0 5 17 18 63; do noise $at 100000 | dd of=holes.raw bs=1M seek=$at conv=notrunc status=none; done
 sync holes.raw
-holes() { # the data of each file is what is stored, and some tables
+holes() { # the data of each file is the allocated data, with some tables
 	local file sum
 	for file in "$1/export/"*; do
 		sum=$("$ranges" "$file" | awk '{ n += $2 } END { printf "%d", n }')
 		[ $(((sum + 511) / 512)) = "$(stat -c '%b' "$file")" ] && [ "$sum" -gt 500000 ] || { echo "$file $sum"; return 1; }
 		case $file in
-		*-stream.vmdk) ;; # whose grains are units
+		*-stream.vmdk) ;; # compressed grains are reported as whole units
 		*) [ "$sum" -lt 1100000 ] || { echo "$file: $sum bytes of data"; return 1; } ;;
 		esac
 	done
 }
 check "holes" on_mount holes.raw holes
-# What has holes is read in small steps by tar -S: the kernel has the pages, and does not ask for each.
-in_pages() { # FILE: how many pages of it the kernel has once a little was read
+# tar -S reads a file with holes in small steps: they must be answered by the page cache, not each by a request.
+in_pages() { # FILE: prints the number of cached pages after a small read
 	head -c 512 "$1" >/dev/null && fincore -n -o PAGES "$1"
 }
 small_steps() {
@@ -210,11 +210,11 @@ small_steps() {
 	done
 }
 if command -v fincore >/dev/null; then
-	check "holes are read by pages" on_mount holes.raw small_steps
+	check "a file with holes is read through the page cache" on_mount holes.raw small_steps
 else
-	skip "holes are read by pages: no fincore"
+	skip "a file with holes is read through the page cache: no fincore"
 fi
-# --- In sequence: what comes next is decoded ahead, whatever the steps, also when it does not fit the cache.
+# --- Sequential reads of compressed data: readahead decodes it, with any step, also with a cache that is too small.
 noise 4 2500000 >noise
 for i in 1 2 3 4 5 6 7 8; do cat noise; echo $i; done >packed.raw
 truncate -s %512 packed.raw
@@ -231,49 +231,49 @@ in_sequence() {
 	for pid in "${readers[@]}"; do wait "$pid" || return 1; done
 	cmp "$1/disk.raw" packed.raw
 }
-no_holes() { # next to none are told as none, so that cp takes large steps
+no_holes() { # few holes are reported as none, so that cp takes large steps
 	local file
 	for file in "$1"/export/*.{qcow2,vmdk}; do
 		[ $(($(stat -c '%b * 512 - %s' "$file"))) -ge 0 ] && [ "$(stat -c %o "$file")" = 1048576 ] || { stat "$file"; return 1; }
 	done
 }
-check "no holes worth it" on_mount packed.qcow2 no_holes
-# What is read past the kernel's pages can be mapped as shared, or not; wrong it never is.
+check "a file with few holes reports none" on_mount packed.qcow2 no_holes
+# A file read with direct I/O supports mmap or refuses it; a mapping never has wrong bytes.
 mapped() {
 	xfs_io -r -c 'mmap -r 0 4096' -c 'mread -v 0 4' "$1/export/packed.qcow2-export.qcow2" >mapped.out 2>&1
 	grep -q '51 46 49 fb' mapped.out || grep -q 'No such device' mapped.out || { cat mapped.out; return 1; }
 }
 check "mapped into memory" on_mount packed.qcow2 mapped
-check "many at once" on_mount packed.qcow2 in_sequence
+check "concurrent sequential readers" on_mount packed.qcow2 in_sequence
 mount_with=(-o cache=1M)
-check "many at once, next to no cache" on_mount packed.qcow2 in_sequence
+check "concurrent sequential readers, a small cache" on_mount packed.qcow2 in_sequence
 mount_with=()
 copy_good() { cp "$1/export/packed.qcow2-export.qcow2" good; }
 on_mount packed.qcow2 copy_good
 cp packed.qcow2 cut.qcow2
 truncate -s 9M cut.qcow2
-up_to_there() { # which is met where it is, and not before
+up_to_there() { # readahead may not report the error before the reader reaches it
 	! dd if="$1/export/cut.qcow2-export.qcow2" of=part bs=64k status=none || return 1
 	[ "$(stat -c %s part)" -gt 7000000 ] && cmp -n "$(stat -c %s part)" part good
 }
-check "a unit that is gone" on_mount cut.qcow2 up_to_there
+check "EIO at a truncated compressed cluster" on_mount cut.qcow2 up_to_there
 sums() { (cd "$1/export" && sha256sum -- *); }
 on_mount src.raw sums >sums.1
 on_mount src.raw sums >sums.2
-check "the same bytes each time" cmp sums.1 sums.2
+check "the same bytes at every mount" cmp sums.1 sums.2
 touch src.raw
 on_mount src.raw sums >sums.3
 ids_change() { [ "$(comm -12 <(sort sums.1) <(sort sums.3) | awk '{ print $2 }')" = src.raw-export.qcow2 ]; }
-check "other ids once the image has changed, but for qcow2, which has none" ids_change
+check "IDs change with the image; qcow2 has no ID" ids_change
 
-# --- Copied to where images are, no file of export/ overwrites one: not what is mounted, nor what lies beside it.
+# --- The names of exports do not collide with images or extents in the directory of the image.
 mkdir home
 for format in qcow2 vmdk vdi vhdx; do qemu-img convert -q -f raw -O $format src.raw home/guest.$format; done
 qemu-img convert -q -f raw -O vpc -o force_size=on src.raw home/guest.vhd
 qemu-img convert -q -f raw -O vmdk -o subformat=twoGbMaxExtentSparse src.raw home/split.vmdk
 cp src.raw home/guest.raw
-cp mid.qcow2 src.raw home/ # with a snapshot, on a base
-# Nor where an image is based on one that has the name of its export, be it in other letters.
+cp mid.qcow2 src.raw home/ # with a snapshot and a backing file
+# A backing file has the name of the overlay's export, in other letters.
 mv home/guest.vdi home/Top.qcow2-Export.vdi
 qemu-img create -q -f qcow2 -b Top.qcow2-Export.vdi -F vdi home/top.qcow2
 (cd home && sha256sum -- *) >home.sums
@@ -287,9 +287,9 @@ copy_home() { # IMAGE
 	unmount mnt && [ ! -s failed ] && kept && (cd home && rm -f -- *-export*)
 }
 for image in home/{guest,mid,top}.qcow2 home/guest.{raw,vhd,vhdx,vmdk} home/split.vmdk home/src.raw; do
-	check "exports copied to where ${image#home/} is" copy_home "$image"
+	check "exports copied to the directory of ${image#home/}" copy_home "$image"
 done
-differ() { # those of one image from those of all others; and they stay when others appear
+differ() { # the names of all exports differ, and do not change when images are added
 	mount_image home mnt || return 1
 	exports_below '*/chain/*' >files
 	[ "$(wc -l <files)" = 66 ] && ! sed 's|.*/||' files | sort -f | uniq -id | grep . || return 1
@@ -297,10 +297,10 @@ differ() { # those of one image from those of all others; and they stay when oth
 	eventually [ -e mnt/top.qcow2-export~2.vdi/disk.raw ] || return 1
 	ls -d mnt/guest.*/export/* | grep -v -e '-export.*/export/' | cmp - <(grep mnt/guest files) && unmount mnt && kept
 }
-check "exports of all images of a directory" differ
+check "names of the exports of a directory of images" differ
 rm -rf home
 
-# --- Other readers.
+# --- Other programs.
 in_mount() { # PROGRAM IMAGE FILE REFERENCE
 	local status
 	mkdir -p foreign
@@ -321,16 +321,16 @@ read_by() { # LIBRARY FILE...
 	if ! command -v "$1mount" >/dev/null; then
 		skip "lib$1: not installed"
 	elif "$1mount" "copies/$2" copies 2>&1 | grep -q 'No sub system to mount'; then
-		skip "lib$1: built without FUSE" # as in Debian 13
+		skip "lib$1: built without FUSE" # Debian 13
 	else
 		fusermount3 -u copies
-		check "lib$1 reads them" by_libyal "$@"
+		check "lib$1 reads the exports" by_libyal "$@"
 	fi
 }
 read_by vmdk src.raw-export.vmdk src.raw-export-stream.vmdk
 read_by vhdi src.raw-export.vhd src.raw-export.vhdx
 
-# --- Errors of the disk are errors of the file: no copy looks whole.
+# --- A read error of the disk is an error of the export, so that no copy seems complete.
 qemu-img create -q -f qcow2 -b src.raw -F raw broken.qcow2
 qemu-io -f qcow2 -c 'write -P 5 64k 64k' broken.qcow2 >/dev/null
 mount_with=(-o nobacking)
@@ -338,10 +338,10 @@ fails() {
 	local file
 	for file in "$1/export/"*; do ! cp "$file" copies/broken || return 1; done
 }
-check "what cannot be read is no zeroes" on_mount broken.qcow2 fails
+check "unreadable data is an error, not zeroes" on_mount broken.qcow2 fails
 mount_with=()
 
-# --- The recipes of README and manual.
+# --- Commands of README and manual.
 sfdisk=$(command -v sfdisk)
 cp src.raw guest.raw
 [ -z "$sfdisk" ] || printf 'label: dos\n1: start=2048, size=2048, type=83\n' | "$sfdisk" -q guest.raw
@@ -350,7 +350,7 @@ qemu-img snapshot -c before-upgrade guest.qcow2
 qemu-io -f qcow2 -c 'write -P 6 2M 64k' guest.qcow2 >/dev/null
 reference guest.qcow2 guest.ref
 mkdir -p recipes/backup mnt
-recipe() { # WHAT COMMAND REFERENCE: in recipes/, the command leaves one file behind in backup/, which is that disk
+recipe() { # REFERENCE COMMAND [FORMAT]: the command, run in recipes/, creates one file in backup/, an image of REFERENCE
 	mount_image guest.qcow2 mnt
 	(cd recipes && ln -s ../mnt mnt && eval "$2" && rm mnt)
 	unmount mnt
@@ -366,11 +366,11 @@ if [ -n "$sfdisk" ]; then
 	dd if=guest.ref of=part.ref bs=512 skip=2048 count=2048 status=none
 	recipe part.ref 'cp mnt/partitions/1.raw backup/root.raw'
 fi
-ssh() { shift && (cd backup && sh -c "$1"); } # to a host that is near
+ssh() { shift && (cd backup && sh -c "$1"); } # runs the command here
 recipe guest.ref "cat mnt/export/*.vdi | ssh host 'cat >guest.vdi'" vdi
 recipe guest.ref 'tar -cf - -C mnt/export guest.qcow2-export.vhdx | tar -xf - -C backup' vhdx
 
-# A package of a machine by tar, and its disk to qcow2 again.
+# An OVA made by tar, and its disk converted to qcow2.
 cat >machine.ovf <<-'OVF'
 	<?xml version="1.0" encoding="UTF-8"?>
 	<Envelope xmlns="http://schemas.dmtf.org/ovf/envelope/1" xmlns:ovf="http://schemas.dmtf.org/ovf/envelope/1">
@@ -380,7 +380,7 @@ cat >machine.ovf <<-'OVF'
 	<VirtualSystem ovf:id="vm"><Info>A machine</Info></VirtualSystem></Envelope>
 OVF
 package() { tar --format=ustar -cf machine.ova machine.ovf -C "$1/export" guest.qcow2-export-stream.vmdk; }
-check "an OVA of a stream, by tar" on_mount guest.qcow2 package
-check "which is that disk" matches machine.ova guest.ref
+check "an OVA with a stream, made by tar" on_mount guest.qcow2 package
+check "the OVA has the disk" matches machine.ova guest.ref
 unpack() { cp "$1"/export/*.qcow2 unpacked.qcow2 && qemu-img compare -f qcow2 -F raw unpacked.qcow2 guest.ref >&2; }
 check "recipe: an OVA's disk to qcow2" on_mount machine.ova unpack

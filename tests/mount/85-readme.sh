@@ -1,11 +1,10 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: LGPL-2.1-or-later
-# What README.md and the EXAMPLES of the manual pages tell users to type works as it stands there, on
-# images of the names that they use.
+# The commands in README.md and in the EXAMPLES of the manual pages work as written, on images with their names.
 . "${0%/*}/functions.sh"
 requires qemu-img qemu-io sfdisk mkfs.ext4 debugfs tar tree xxd jq setfattr
 
-# The user's home.  The names of the system's directories in commands are those of directories here.
+# The home directory of the user.  System directories in commands are replaced by directories here.
 export HOME=$W/home
 mkdir -p "$HOME"/{mnt,backup,vms/server,host} "$W"/{hostmnt,srv/bases,bin} && cd "$HOME" || exit 1
 PATH=$W/bin:$BUILD:$PATH
@@ -50,7 +49,7 @@ qemu-img convert -f raw -O vmdk -o subformat=streamOptimized disk.img d.vmdk
 tar -cf machine.ova machine.ovf d.vmdk
 cp -a "$HOME" "$W/fresh"
 
-# The commands, one a line: those after a prompt where a block has one, or all of it.
+# Print the commands, one a line: the lines after a prompt in blocks that have one, else all lines of the block.
 of_readme() {
 	awk '
 		/^    / { line = substr($0, 5); if (line ~ /^\$ /) prompted = 1; block[++n] = line; next }
@@ -73,26 +72,26 @@ clear_mount() {
 	if mountpoint -q "$W/hostmnt"; then vdisk umount "$W/hostmnt" || umount "$W/hostmnt"; fi
 	! mounted || unmount mnt
 }
-again() { # in a home as it was
+reset_home() { # restores the home directory
 	clear_mount
 	rm -rf "${HOME:?}"/* && cp -a "$W/fresh/." "$HOME"
 }
 
-# What a reader has done before: a page that writes to a mount has told how to mount it so.
+# Prepares the mount that the text before a command describes.
 prepare() { # COMMAND
 	case $1 in
-	vdiskfs* | *'| vdiskfs'*) again ;;
-	mkdir\ mnt/snapshots/*) again && vdiskfs -o rw guest.qcow2 mnt ;;
-	mkdir\ mnt/*.*) [ -d mnt/guest.qcow2 ] || { again && vdiskfs -o rw vms mnt; } ;;
-	*mnt/snapshots*) [ -d mnt/snapshots ] || { again && vdiskfs guest.qcow2 mnt; } ;;
-	*mnt/export* | *mnt/partitions* | *mnt/disk.raw*) [ -e mnt/disk.raw ] || { again && vdiskfs guest.qcow2 mnt; } ;;
-	vdisk\ create*) again && rm overlay.qcow2 ;;
-	*vdisk*overlay*) again && qemu-img create -q -f qcow2 -b base.vmdk -F vmdk overlay.qcow2 ;;
+	vdiskfs* | *'| vdiskfs'*) reset_home ;;
+	mkdir\ mnt/snapshots/*) reset_home && vdiskfs -o rw guest.qcow2 mnt ;;
+	mkdir\ mnt/*.*) [ -d mnt/guest.qcow2 ] || { reset_home && vdiskfs -o rw vms mnt; } ;;
+	*mnt/snapshots*) [ -d mnt/snapshots ] || { reset_home && vdiskfs guest.qcow2 mnt; } ;;
+	*mnt/export* | *mnt/partitions* | *mnt/disk.raw*) [ -e mnt/disk.raw ] || { reset_home && vdiskfs guest.qcow2 mnt; } ;;
+	vdisk\ create*) reset_home && rm overlay.qcow2 ;;
+	*vdisk*overlay*) reset_home && qemu-img create -q -f qcow2 -b base.vmdk -F vmdk overlay.qcow2 ;;
 	'vdisk umount'*) ;;
 	vdisk\ *) clear_mount ;;
 	esac
 }
-# By the kernel, or for users by fuse2fs.
+# Commands that mount file systems, by loop devices or, for users, by fuse2fs.
 mounts_inside() { [[ $1 == mount\ * || $1 == "vdisk mount "* || $1 == "vdisk umount "* ]]; }
 can_mount() {
 	if is_root; then loops_work; else [[ $1 == vdisk* ]] && command -v fuse2fs >/dev/null; fi
@@ -103,7 +102,7 @@ runs() { # COMMAND
 	prepare "$1"
 	bash -c "set -o pipefail; $(sed "s|/dev/sdx|$W/sdx|; s|/srv/|$W/srv/|g; s| /mnt| $W/hostmnt|" <<<"$1")"
 	local status=$?
-	# The guest has been written to after its snapshot.
+	# cmp finds a difference, because the guest was written after its snapshot.
 	[[ $1 != cmp* ]] || [ $status != 1 ] || status=0
 	return $status
 }
@@ -121,14 +120,14 @@ each() { # PAGE
 		check "$1: $line" runs "$line" </dev/null
 	done
 	check "$1 has commands" [ $n -gt 3 ]
-	again
+	reset_home
 }
 each README.md < <(of_readme)
 each vdiskfs.1 < <(of_manual vdiskfs.1)
 each vdisk.1 < <(of_manual vdisk.1)
 each vdiskfs-formats.5 < <(of_manual vdiskfs-formats.5)
 
-# What came out of it is the guest's disk.
+# The copies that the commands created have the disk of the guest.
 copies() {
 	prepare 'cp mnt/disk.raw'
 	cp mnt/disk.raw backup/guest.raw && cp mnt/export/*.qcow2 backup/ && unmount mnt || return 1

@@ -1,8 +1,7 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: LGPL-2.1-or-later
-# Images that other programs wrote, with reference hashes: a collection that is not part of the
-# project.  It is used when $VDISKFS_CORPUS or a directory "corpus" in a neighbour of the checkout
-# holds it, as items/ or packed as public.tar.zst.
+# Images written by other programs, with reference hashes: a collection outside of the project.  It is searched in
+# $VDISKFS_CORPUS and in directories "corpus" beside the checkout, as items/ or as public.tar.zst.
 . "${0%/*}/functions.sh"
 . "$here/images.sh"
 requires jq sha256sum
@@ -24,16 +23,14 @@ if [ ! -d "$corpus/items" ]; then
 	corpus=$W
 fi
 
-# Refused, each by name, as a feature that is not supported: encryption; parents that are known by
-# their UUID only; VMware's own kinds of sparse extents; parents in formats that are not read here;
-# parents that are only guessed to be images and name parents themselves.
+# Features that are refused by name: encryption; parents identified only by UUID; sparse extent types of ESX; parents
+# in unsupported formats; probed parents that name a parent.
 not_supported='encrypted|does not record that|UUID|COWD|VMFSSPARSE|SESPARSE|format "[a-z]+" is not known'
-# Refused by QEMU for what does not keep anybody from reading: a colon in the image's own name, dirty
-# bitmaps, reference counts.
+# Refused by QEMU for reasons that do not affect a reader: a colon in the image's name, dirty bitmaps, refcounts.
 not_needed='Unknown protocol|[Bb]itmap|reference count'
 
-# One line an item: id, format, expectation, hash, top file, the hashes that other readers gave, what
-# QEMU said, internal snapshots as "id size hash;", and the passphrase.
+# Prints a line for each item: ID, format, expectation, hash, top file, hashes of other readers, QEMU's message,
+# internal snapshots as "id size hash;", passphrase.
 items() {
 	jq -r 'select(.format == "raw" or .format == "qcow2" or .format == "vmdk" or .format == "vdi"
 			or .format == "vpc" or .format == "vhdx" or .format == "qcow" or .format == "qed"
@@ -51,7 +48,7 @@ hash_of() {
 	echo "${out%% *}"
 }
 
-# read_item DIR: the verdict on what a mount shows.
+# read_item DIR: prints the verdict on a mount: same, other (the hash of another reader), different, or error.
 read_item() {
 	local dir=$1 hash
 	hash=$(hash_of "$dir/disk.raw") || { echo error; return; }
@@ -63,7 +60,7 @@ read_item() {
 		echo different
 	fi
 }
-judge() { # sets verdict: refused, unsupported, error, same, other, different, or what is worse
+judge() { # sets verdict: refused, unsupported, error, same, other, different, or a worse one
 	local dir=$W/item files=$corpus/items/$id/files status with=()
 	mkdir -p "$dir"
 	printf %s "$secret" >item.secret
@@ -85,7 +82,7 @@ judge() { # sets verdict: refused, unsupported, error, same, other, different, o
 	*) verdict="status $status" ;;
 	esac
 }
-# QEMU shows a snapshot in the size that the disk has now, which is wrong for one of another size.
+# QEMU reads each snapshot with the current disk size, so its hash counts only for a snapshot of that size.
 judge_snapshots() {
 	local snapshot size hash entry
 	while read -r -d ';' snapshot size hash; do
@@ -108,7 +105,7 @@ while IFS=$'\x1f' read -r id format expect want file others said snapshots secre
 		case $verdict in
 		refused | unsupported | error | same) pass "$id: $expect" ;;
 		other | different)
-			# Without a reference nothing is right or wrong but how it ends.
+			# Without a reference, different bytes count only as no crash.
 			if [ "$want" = - ]; then pass "$id: $expect"; else fail "$id: $expect, but: $verdict"; fi
 			;;
 		*) fail "$id: $expect, but: $verdict" ;;
