@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
-# vdisk convert and info, beside qemu-img.  Sourced by run.
+# vdisk convert and info, compared with qemu-img.  Sourced by run.
 
-# The options that make an image of a kind, for both programs.
+# convert_options KIND: prints the options that create such an image, for both programs.
 convert_options() {
 	case $1 in
 	deflate) echo "-c -O qcow2" ;;
@@ -19,7 +19,7 @@ convert_kinds() {
 	done
 }
 
-# qemu-img writes compressed images in order only.
+# qemu-img writes compressed images only in order.
 convert_once() {
 	local start order="-W -m 8"
 	case $2 in deflate | zstd | stream) order="-m 8" ;; esac
@@ -34,7 +34,7 @@ convert_once() {
 	record size "$2" "$1" "$(du -k "$out/c.img" | awk '{ print $1 / 1024 }')"
 }
 
-# Of a hundred times one after another.
+# measure_info KIND PROGRAM COMMAND...: the time of info, averaged over a hundred runs.
 measure_info() {
 	local start i
 	start=$(now)

@@ -1,11 +1,12 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* drive sequential FILE             reads all of it, 1 MiB at a time; prints MiB a second
+/* drive sequential FILE             reads all of FILE, 1 MiB at a time; prints MiB a second
  * drive random FILE READERS SECONDS reads pages of 4 KiB; prints reads a second
- * drive write FILE WRITERS SECONDS  writes them and syncs at the end; prints writes a second
- * drive extents FILE                walks SEEK_DATA and SEEK_HOLE; prints how many runs and seconds
+ * drive write FILE WRITERS SECONDS  writes pages and syncs at the end; prints writes a second
+ * drive extents FILE                walks SEEK_DATA and SEEK_HOLE; prints number of extents and
+ * seconds
  *
- * No page is read twice by "random", so that the kernel's cache of the file answers none; who wants
- * the same of "sequential" mounts anew. */
+ * "random" reads no page twice, so that no read is answered by the page cache; for "sequential",
+ * mount anew. */
 #include <errno.h>
 #include <fcntl.h>
 #include <pthread.h>
@@ -55,7 +56,7 @@ static int drive_sequential(const char *name)
 	double start;
 	ssize_t n;
 
-	memset(buf, 1, MIB); /* its pages are not part of the measure */
+	memset(buf, 1, MIB); /* faults its pages in before the measurement */
 	start = now();
 	while ((n = read(fd, buf, MIB)) > 0)
 		done += (uint64_t)n;
@@ -76,8 +77,7 @@ struct random_job {
 	atomic_bool failed;
 };
 
-/* Page numbers are multiples of a stride that shares no factor with their count: each comes once.
- */
+/* Page numbers are multiples of a stride that is coprime to their count, so each occurs once. */
 static void *visit_pages(void *arg)
 {
 	struct random_job *job = arg;
@@ -101,7 +101,7 @@ static void *visit_pages(void *arg)
 	return NULL;
 }
 
-/* By the golden ratio: no other keeps near pages so far apart in time. */
+/* The golden ratio keeps neighbouring pages far apart in time. */
 static uint64_t stride_for(uint64_t pages)
 {
 	uint64_t stride = pages * 0.6180339887498949 + 1, a, b, t;
@@ -125,7 +125,7 @@ static int drive_random(const char *name, bool writes, int readers, double secon
 
 	if (readers < 1 || readers > READERS_MAX)
 		return 2;
-	posix_fadvise(job.fd, 0, 0, POSIX_FADV_RANDOM); /* else readahead joins in */
+	posix_fadvise(job.fd, 0, 0, POSIX_FADV_RANDOM); /* without readahead */
 	job.pages = size_of(job.fd) / PAGE;
 	job.stride = stride_for(job.pages);
 	start = now();

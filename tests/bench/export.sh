@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
-# From image to image by cp out of export/, mount and all, beside qemu-img convert.  Sourced by run.
+# Conversion by mount and cp from export/, compared with qemu-img convert.  Sourced by run.
 
 export_sources() {
 	local i

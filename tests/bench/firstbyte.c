@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* firstbyte FILE COMMAND ARGUMENT... - how long until a mount can be used: runs COMMAND, which ends
- * when its server has gone to the background, then tries to read the first byte of FILE until that
- * works.  Prints milliseconds.  The command's output goes to standard error. */
+/* firstbyte FILE COMMAND ARGUMENT... - measures how long a mount takes: runs COMMAND, which ends
+ * when its server is in the background, then tries to read the first byte of FILE until it
+ * succeeds.  Prints milliseconds.  The output of COMMAND goes to standard error. */
 #include <fcntl.h>
 #include <spawn.h>
 #include <stdbool.h>
@@ -22,7 +22,7 @@ static double now_ms(void)
 	return t.tv_sec * 1e3 + t.tv_nsec / 1e6;
 }
 
-/* The server must not hold our standard output: who reads it waits for its end. */
+/* The server must not inherit standard output: its reader waits until all copies are closed. */
 static bool run(char **argv)
 {
 	posix_spawn_file_actions_t actions;

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* mix MIB FILE <REAL - writes a disk of MIB MiB such as guests have: of every 16 MiB, 10 are real
- * data from standard input, 2 are noise that no codec shrinks and 4 are a hole. */
+/* mix MIB FILE <REAL - writes a typical disk of MIB MiB: of each 16 MiB, 10 are data from standard
+ * input, 2 are incompressible noise, 4 are a hole. */
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
-# table.sh - medians and ratios out of lines "MEASURE IMAGE PROGRAM VALUE".
+# table.sh - prints medians and ratios from lines "MEASURE IMAGE PROGRAM VALUE".
 
-# medians FILE: one line for each measure, image and program, in the order they first came.
+# medians FILE: prints a line for each measure, image and program.
 medians() {
 	sort -s -k1,3 -k4,4g "$1" | awk '
 		function flush() { if (n) print key, n % 2 ? v[(n + 1) / 2] : (v[n / 2] + v[n / 2 + 1]) / 2 }
@@ -9,9 +9,9 @@ medians() {
 		END { flush() }'
 }
 
-# table TITLE MEASURE PROGRAMS BETTER FORMAT GOALS: a row for each image, a column for each program.
-# BETTER is "more" or "less".  GOALS are words IMAGES:PEER:RATIO[:PEER-IMAGE]; the ratio says how many
-# times better vdiskfs is than the peer at the same image, or at another one.
+# table TITLE MEASURE PROGRAMS BETTER FORMAT GOALS: prints a row for each image, a column for each program.
+# BETTER is "more" or "less".  GOALS are words IMAGES:PEER:RATIO[:PEER-IMAGE]: vdiskfs should be RATIO times
+# better than the peer with the same image, or with PEER-IMAGE.
 table() {
 	medians "$results" | awk -v title="$1" -v measure="$2" -v programs="$3" -v better="$4" \
 		-v fmt="$5" -v goals="$6" -v images="file $images" '

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
-# Writing, beside qemu-img and the writable export of QEMU's storage daemon.  Sourced by run.
+# Writing, compared with qemu-img and the writable export of qemu-storage-daemon.  Sourced by run.
 
 write_formats() {
 	local f
@@ -8,7 +8,7 @@ write_formats() {
 	done
 }
 
-# A new image of the size of the disk.
+# fresh FORMAT: creates an empty image with the size of the disk.
 fresh() {
 	local options=
 	[ "$1" != vhd ] || options="-o force_size=on"
@@ -17,7 +17,7 @@ fresh() {
 	qemu-img create -q -f "$(format_of "$1")" $options "$out/w.img" "${mb}M" || die "no new $1"
 }
 
-# serve_writable PROGRAM FORMAT: as serve, for writing into $out/w.img.
+# serve_writable PROGRAM FORMAT: like serve, with $out/w.img writable.
 serve_writable() {
 	mkdir -p "$W/mnt"
 	: >"$W/point"
@@ -34,7 +34,7 @@ serve_writable() {
 	"$tools/firstbyte" "$view" "$@" >/dev/null 2>>"$W/log"
 }
 
-# The storage daemon takes minutes for what cp does: it gets what it likes best.
+# With cp, qemu-storage-daemon takes minutes; it gets large sequential writes.
 fill() {
 	case $1 in
 	vdiskfs) cp "$W/disk.raw" "$view" ;;
@@ -42,7 +42,7 @@ fill() {
 	esac
 }
 
-# Mount, cp, unmount, sync.
+# measure_fill FORMAT PROGRAM: the time of mount, copy, unmount and sync.
 measure_fill() {
 	local start
 	fresh "$1"
@@ -65,7 +65,7 @@ measure_fill_convert() {
 	record fill "$1" convert "$(since "$start")"
 }
 
-# Pages of a new image, and of one that is full.
+# measure_writes FORMAT PROGRAM: random page writes to a new image, and to a full one.
 measure_writes() {
 	local value
 	fresh "$1"

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* bochs.c - growing disks of Bochs, of both versions, and damaged ones. */
+/* bochs.c - growing disks of Bochs, of both versions, valid and damaged. */
 
 #include "util/bytes.h"
 #include "mkimage.h"
@@ -10,8 +10,8 @@
 struct spec {
 	uint32_t version, nentries, bitmap, extent;
 	uint64_t size;
-	uint64_t stored;         /* bit s % 64: sector s of an extent is stored */
-	const uint32_t *catalog; /* of the first extents; the others are absent */
+	uint64_t stored;         /* bit s % 64: sector s of an extent is allocated */
+	const uint32_t *catalog; /* for the first n extents; the others are absent */
 	uint32_t n;
 };
 
@@ -20,8 +20,8 @@ static uint64_t data_pos(const struct spec *s)
 	return 512 + 4 * (uint64_t)s->nentries;
 }
 
-/* Extent i of the disk holds the data stream from i * extent on, where a sector is stored, and
- * there is something else where none is. */
+/* Extent i of the disk has the data stream from i * extent on in its allocated sectors, and noise,
+ * which must not be read, in the others. */
 static void put_extent(const struct job *j, int fd, const struct spec *s, uint32_t i)
 {
 	uint64_t bitmap = round_up(s->bitmap, SECTOR), off = (uint64_t)i * s->extent;
@@ -55,7 +55,7 @@ static int begin(const struct job *j)
 	put_le32(fd, 76, s->bitmap);
 	put_le32(fd, 80, s->extent);
 	if (s->version == 0x20000)
-		put_le32(fd, 84, 0x5d7576e3); /* when it was changed */
+		put_le32(fd, 84, 0x5d7576e3); /* time of the last change */
 	put_le64(fd, s->version == 0x20000 ? 88 : 84, s->size);
 	for (uint32_t i = 0; i < s->nentries; i++)
 		put_le32(fd, 512 + 4 * i, i < s->n ? s->catalog[i] : ABSENT);
@@ -104,7 +104,7 @@ static const struct spec plain = {0x20000, 512, 1, 4096, 4 * 4096, UINT64_MAX, o
 		.name = "bochs-" name_, .verdict = REFUSED, .make = make, .arg = &plain,           \
 		PATCH(pos_, width_, value_)                                                        \
 	}
-/* Extent 1 cannot be read. */
+/* Reads of extent 1 fail. */
 #define BAD_ENTRY(name_, value_)                                                                   \
 	{                                                                                          \
 		.name = "bochs-" name_, .verdict = READERROR, .bad = {4096, 4096}, .make = make,   \
@@ -168,4 +168,4 @@ static const struct image_case cases[] = {
 	REFUSE("size-all-ones", 88, 8, UINT64_MAX),
 };
 
-const struct family bochs_family = {"bochs", cases, N_ELEMENTS(cases)};
+const struct image_set bochs_images = {"bochs", cases, N_ELEMENTS(cases)};

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* corrupt-maps.c - damage of the formats that have one map, or two that say the same. */
+/* corrupt-maps.c - damage of the formats with one map, or with two copies of it. */
 #include "corrupt.h"
 #include "mkimage.h"
 
-/* VDI: a map of numbers of blocks. */
+/* VDI: the block map. */
 
 static int vdi_is_stored(uint64_t entry)
 {
@@ -15,44 +15,44 @@ static int vdi_is_absent(uint64_t entry)
 	return !vdi_is_stored(entry);
 }
 
-static uint64_t vdi_blocks(const struct victim *v)
+static uint64_t vdi_blocks(const struct target *v)
 {
 	return get_le(v->fd, 384, 4);
 }
 
-static uint64_t vdi_entry(struct victim *v, wanted_fn *wanted)
+static uint64_t vdi_entry(struct target *v, wanted_fn *wanted)
 {
 	return choose_le(v, get_le(v->fd, 340, 4), vdi_blocks(v), 4, wanted);
 }
 
-static void vdi_shared(struct victim *v)
+static void vdi_shared(struct target *v)
 {
 	uint64_t at = vdi_entry(v, vdi_is_stored);
 
 	put_le(v->fd, vdi_entry(v, vdi_is_absent), 4, get_le(v->fd, at, 4));
 }
 
-static void vdi_out_of_range(struct victim *v)
+static void vdi_out_of_range(struct target *v)
 {
 	put_le(v->fd, vdi_entry(v, vdi_is_stored), 4, vdi_blocks(v) + choose(v, 1000));
 }
 
-static void vdi_past_end(struct victim *v)
+static void vdi_past_end(struct target *v)
 {
 	put_le(v->fd, vdi_entry(v, vdi_is_stored), 4, vdi_blocks(v) - 1);
 }
 
-static void vdi_count_low(struct victim *v)
+static void vdi_count_low(struct target *v)
 {
 	put_le(v->fd, 388, 4, get_le(v->fd, 388, 4) - 1);
 }
 
-static void vdi_count_high(struct victim *v)
+static void vdi_count_high(struct target *v)
 {
 	put_le(v->fd, 388, 4, get_le(v->fd, 388, 4) + 1);
 }
 
-static void vdi_lost(struct victim *v)
+static void vdi_lost(struct target *v)
 {
 	put_le(v->fd, vdi_entry(v, vdi_is_stored), 4, 0xffffffff);
 }
@@ -66,7 +66,7 @@ static const struct corruption vdi[] = {
 	{"vdi", "block-lost", vdi_lost},
 };
 
-/* VMDK: two directories, each with tables of its own. */
+/* VMDK: two grain directories, each with its own grain tables. */
 
 enum { VMDK_RGD = 48, VMDK_GD = 56 };
 
@@ -80,43 +80,44 @@ static int is_absent(uint64_t entry)
 	return entry == 0;
 }
 
-/* The entry i of a table that has a grain, in the tables of the directory at the field. */
-static uint64_t vmdk_entry(struct victim *v, unsigned field, uint64_t i)
+/* Position of entry i of the first grain table, for the directory whose sector is in the header at
+ * field. */
+static uint64_t vmdk_entry(struct target *v, unsigned field, uint64_t i)
 {
 	return get_le(v->fd, get_le(v->fd, field, 8) * 512, 4) * 512 + i * 4;
 }
 
-static uint64_t vmdk_grain(struct victim *v, wanted_fn *wanted)
+static uint64_t vmdk_grain(struct target *v, wanted_fn *wanted)
 {
 	uint64_t first = vmdk_entry(v, VMDK_GD, 0);
 
 	return (choose_le(v, first, 64, 4, wanted) - first) / 4;
 }
 
-static void vmdk_both(struct victim *v, uint64_t i, uint64_t entry)
+static void vmdk_both(struct target *v, uint64_t i, uint64_t entry)
 {
 	put_le(v->fd, vmdk_entry(v, VMDK_GD, i), 4, entry);
 	put_le(v->fd, vmdk_entry(v, VMDK_RGD, i), 4, entry);
 }
 
-static void vmdk_past_end(struct victim *v)
+static void vmdk_past_end(struct target *v)
 {
 	vmdk_both(v, vmdk_grain(v, is_set), v->size / 512 + 128 * (1 + choose(v, 100)));
 }
 
-static void vmdk_shared(struct victim *v)
+static void vmdk_shared(struct target *v)
 {
 	uint64_t other = get_le(v->fd, vmdk_entry(v, VMDK_GD, vmdk_grain(v, is_set)), 4);
 
 	vmdk_both(v, vmdk_grain(v, is_absent), other);
 }
 
-static void vmdk_in_header(struct victim *v)
+static void vmdk_in_header(struct target *v)
 {
 	vmdk_both(v, vmdk_grain(v, is_set), 2 + choose(v, 20));
 }
 
-static void vmdk_differ(struct victim *v)
+static void vmdk_differ(struct target *v)
 {
 	uint64_t i = vmdk_grain(v, is_set);
 
@@ -124,12 +125,12 @@ static void vmdk_differ(struct victim *v)
 		get_le(v->fd, vmdk_entry(v, VMDK_GD, i), 4) + 128);
 }
 
-static void vmdk_twin_lags(struct victim *v)
+static void vmdk_twin_lags(struct target *v)
 {
 	put_le(v->fd, vmdk_entry(v, VMDK_RGD, vmdk_grain(v, is_set)), 4, 0);
 }
 
-static void vmdk_table_lost(struct victim *v)
+static void vmdk_table_lost(struct target *v)
 {
 	put_le(v->fd, get_le(v->fd, choose(v, 2) ? VMDK_GD : VMDK_RGD, 8) * 512, 4,
 		v->size / 512 + 1000);
@@ -144,12 +145,11 @@ static const struct corruption vmdk[] = {
 	{"vmdk", "table-lost", vmdk_table_lost},
 };
 
-/* VHDX, as QEMU makes them: the BAT is the region that the first or the second entry of the table
- * of regions says. */
+/* VHDX of QEMU: the BAT is the region of the first or the second entry of the region table. */
 
 #define VHDX_REGIONS (192 * KIB)
 
-static uint64_t vhdx_bat(const struct victim *v)
+static uint64_t vhdx_bat(const struct target *v)
 {
 	uint64_t entry = VHDX_REGIONS + 16;
 
@@ -168,35 +168,35 @@ static int vhdx_is_absent(uint64_t entry)
 	return !vhdx_is_stored(entry);
 }
 
-static uint64_t vhdx_entry(struct victim *v, wanted_fn *wanted)
+static uint64_t vhdx_entry(struct target *v, wanted_fn *wanted)
 {
 	return choose_le(v, vhdx_bat(v), 8, 8, wanted);
 }
 
-static void vhdx_past_end(struct victim *v)
+static void vhdx_past_end(struct target *v)
 {
 	put_le(v->fd, vhdx_entry(v, vhdx_is_stored), 8,
 		(v->size / MIB + 1 + choose(v, 9)) * MIB | 6);
 }
 
-static void vhdx_shared(struct victim *v)
+static void vhdx_shared(struct target *v)
 {
 	uint64_t at = vhdx_entry(v, vhdx_is_stored);
 
 	put_le(v->fd, vhdx_entry(v, vhdx_is_absent), 8, get_le(v->fd, at, 8));
 }
 
-static void vhdx_in_bat(struct victim *v)
+static void vhdx_in_bat(struct target *v)
 {
 	put_le(v->fd, vhdx_entry(v, vhdx_is_stored), 8, vhdx_bat(v) | 6);
 }
 
-static void vhdx_unknown(struct victim *v)
+static void vhdx_unknown(struct target *v)
 {
 	put_le(v->fd, vhdx_entry(v, vhdx_is_absent), 8, 4);
 }
 
-static void vhdx_cut(struct victim *v)
+static void vhdx_cut(struct target *v)
 {
 	file_resize(v->fd, v->size - MIB - choose(v, MIB));
 }
@@ -221,29 +221,29 @@ static int vpc_is_absent(uint64_t entry)
 	return !vpc_is_stored(entry);
 }
 
-static uint64_t vpc_entry(struct victim *v, wanted_fn *wanted)
+static uint64_t vpc_entry(struct target *v, wanted_fn *wanted)
 {
 	return choose_be(v, get_be(v->fd, 512 + 16, 8), get_be(v->fd, 512 + 28, 4), 4, wanted);
 }
 
-static void vpc_shared(struct victim *v)
+static void vpc_shared(struct target *v)
 {
 	uint64_t at = vpc_entry(v, vpc_is_stored);
 
 	put_be(v->fd, vpc_entry(v, vpc_is_absent), 4, get_be(v->fd, at, 4) + choose(v, 8));
 }
 
-static void vpc_past_end(struct victim *v)
+static void vpc_past_end(struct target *v)
 {
 	put_be(v->fd, vpc_entry(v, vpc_is_stored), 4, v->size / 512 + choose(v, 1000));
 }
 
-static void vpc_lost(struct victim *v)
+static void vpc_lost(struct target *v)
 {
 	put_be(v->fd, vpc_entry(v, vpc_is_stored), 4, 0xffffffff);
 }
 
-static void vpc_header_sum(struct victim *v)
+static void vpc_header_sum(struct target *v)
 {
 	put_be(v->fd, 512 + 36, 4, choose(v, UINT32_MAX));
 }

@@ -8,17 +8,17 @@
 #define COMPRESSED (UINT64_C(1) << 62)
 #define OFFSET     UINT64_C(0x00fffffffffffe00)
 
-static uint64_t cluster(const struct victim *v)
+static uint64_t cluster(const struct target *v)
 {
 	return UINT64_C(1) << get_be(v->fd, 20, 4);
 }
 
-static uint64_t l1_pos(const struct victim *v)
+static uint64_t l1_pos(const struct target *v)
 {
 	return get_be(v->fd, 40, 8);
 }
 
-static uint64_t reftable_pos(const struct victim *v)
+static uint64_t reftable_pos(const struct target *v)
 {
 	return get_be(v->fd, 48, 8);
 }
@@ -38,29 +38,29 @@ static int is_absent(uint64_t entry)
 	return entry == 0;
 }
 
-static int is_packed(uint64_t entry)
+static int is_compressed(uint64_t entry)
 {
 	return (entry & COMPRESSED) != 0;
 }
 
-static uint64_t an_l1_entry(struct victim *v, wanted_fn *wanted)
+static uint64_t an_l1_entry(struct target *v, wanted_fn *wanted)
 {
 	return choose_be(v, l1_pos(v), get_be(v->fd, 36, 4), 8, wanted);
 }
 
-static uint64_t an_l2_entry(struct victim *v, wanted_fn *wanted)
+static uint64_t an_l2_entry(struct target *v, wanted_fn *wanted)
 {
 	uint64_t table = get_be(v->fd, an_l1_entry(v, is_set), 8) & OFFSET;
 
 	return choose_be(v, table, cluster(v) / 8, 8, wanted);
 }
 
-static uint64_t a_reftable_entry(struct victim *v)
+static uint64_t a_reftable_entry(struct target *v)
 {
 	return choose_be(v, reftable_pos(v), cluster(v) / 8, 8, is_set);
 }
 
-static void change_count(struct victim *v, uint64_t pos, int by)
+static void change_count(struct target *v, uint64_t pos, int by)
 {
 	uint64_t n = pos / cluster(v), per_block = cluster(v) / 2;
 	uint64_t block = get_be(v->fd, reftable_pos(v) + n / per_block * 8, 8);
@@ -69,116 +69,116 @@ static void change_count(struct victim *v, uint64_t pos, int by)
 	put_be(v->fd, at, 2, get_be(v->fd, at, 2) + by);
 }
 
-static uint64_t some_data(struct victim *v)
+static uint64_t some_data(struct target *v)
 {
 	return get_be(v->fd, an_l2_entry(v, is_data), 8) & OFFSET;
 }
 
-/* Counts. */
+/* Refcounts. */
 
-static void data_uncounted(struct victim *v)
+static void data_uncounted(struct target *v)
 {
 	change_count(v, some_data(v), -1);
 }
 
-static void data_leaks(struct victim *v)
+static void data_leaks(struct target *v)
 {
 	change_count(v, some_data(v), 1 + choose(v, 3));
 }
 
-static void table_uncounted(struct victim *v)
+static void table_uncounted(struct target *v)
 {
 	change_count(v, get_be(v->fd, an_l1_entry(v, is_set), 8) & OFFSET, -1);
 }
 
-static void table_leaks(struct victim *v)
+static void table_leaks(struct target *v)
 {
 	change_count(v, get_be(v->fd, an_l1_entry(v, is_set), 8) & OFFSET, 1);
 }
 
-static void l1_uncounted(struct victim *v)
+static void l1_uncounted(struct target *v)
 {
 	change_count(v, l1_pos(v), -1);
 }
 
-static void header_uncounted(struct victim *v)
+static void header_uncounted(struct target *v)
 {
 	change_count(v, 0, -1);
 }
 
-static void block_uncounted(struct victim *v)
+static void block_uncounted(struct target *v)
 {
 	change_count(v, get_be(v->fd, a_reftable_entry(v), 8), -1);
 }
 
-static void block_lost(struct victim *v)
+static void block_lost(struct target *v)
 {
 	put_be(v->fd, a_reftable_entry(v), 8, 0);
 }
 
-static void block_unaligned(struct victim *v)
+static void block_unaligned(struct target *v)
 {
 	uint64_t at = a_reftable_entry(v);
 
 	put_be(v->fd, at, 8, get_be(v->fd, at, 8) + 512);
 }
 
-static void block_past_end(struct victim *v)
+static void block_past_end(struct target *v)
 {
 	put_be(v->fd, a_reftable_entry(v), 8, round_up(v->size, cluster(v)) + 16 * cluster(v));
 }
 
-static void block_is_data(struct victim *v)
+static void block_is_data(struct target *v)
 {
 	uint64_t data = some_data(v);
 
 	put_be(v->fd, a_reftable_entry(v), 8, data);
 }
 
-/* Entries. */
+/* Entries of L1 and L2 tables. */
 
-static void data_unaligned(struct victim *v)
+static void data_unaligned(struct target *v)
 {
 	uint64_t at = an_l2_entry(v, is_data);
 
 	put_be(v->fd, at, 8, get_be(v->fd, at, 8) + 512);
 }
 
-static void data_shared(struct victim *v)
+static void data_shared(struct target *v)
 {
 	uint64_t data = some_data(v);
 
 	put_be(v->fd, an_l2_entry(v, is_data), 8, data | COPIED);
 }
 
-static void data_lost(struct victim *v)
+static void data_lost(struct target *v)
 {
 	put_be(v->fd, an_l2_entry(v, is_data), 8, 0);
 }
 
-static void data_past_end(struct victim *v)
+static void data_past_end(struct target *v)
 {
 	put_be(v->fd, an_l2_entry(v, is_absent), 8,
 		(round_up(v->size, cluster(v)) + choose(v, 4) * cluster(v)) | COPIED);
 }
 
-static void data_is_l1(struct victim *v)
+static void data_is_l1(struct target *v)
 {
 	put_be(v->fd, an_l2_entry(v, is_data), 8, l1_pos(v) | COPIED);
 }
 
-static void data_is_reftable(struct victim *v)
+static void data_is_reftable(struct target *v)
 {
 	put_be(v->fd, an_l2_entry(v, is_data), 8, reftable_pos(v) | COPIED);
 }
 
-static void data_is_block(struct victim *v)
+static void data_is_block(struct target *v)
 {
 	put_be(v->fd, an_l2_entry(v, is_data), 8, get_be(v->fd, a_reftable_entry(v), 8) | COPIED);
 }
 
-/* Counted as it is, but each entry says that it is alone. */
-static void data_shared_counted(struct victim *v)
+/* The refcount is right, but both entries have the COPIED flag. */
+static void data_shared_counted(struct target *v)
 {
 	uint64_t data = some_data(v);
 
@@ -186,55 +186,55 @@ static void data_shared_counted(struct victim *v)
 	change_count(v, data, 1);
 }
 
-static void data_not_copied(struct victim *v)
+static void data_not_copied(struct target *v)
 {
 	uint64_t at = an_l2_entry(v, is_data);
 
 	put_be(v->fd, at, 8, get_be(v->fd, at, 8) & ~COPIED);
 }
 
-static void packed_past_end(struct victim *v)
+static void compressed_past_end(struct target *v)
 {
-	uint64_t at = an_l2_entry(v, is_packed);
+	uint64_t at = an_l2_entry(v, is_compressed);
 
 	put_be(v->fd, at, 8, get_be(v->fd, at, 8) | UINT64_C(1) << 40);
 }
 
-static void table_lost(struct victim *v)
+static void table_lost(struct target *v)
 {
 	put_be(v->fd, an_l1_entry(v, is_set), 8, 0);
 }
 
-static void table_unaligned(struct victim *v)
+static void table_unaligned(struct target *v)
 {
 	uint64_t at = an_l1_entry(v, is_set);
 
 	put_be(v->fd, at, 8, get_be(v->fd, at, 8) + 512);
 }
 
-static void table_shared(struct victim *v)
+static void table_shared(struct target *v)
 {
 	uint64_t table = get_be(v->fd, an_l1_entry(v, is_set), 8);
 
 	put_be(v->fd, an_l1_entry(v, is_absent), 8, table);
 }
 
-static void table_not_copied(struct victim *v)
+static void table_not_copied(struct target *v)
 {
 	uint64_t at = an_l1_entry(v, is_set);
 
 	put_be(v->fd, at, 8, get_be(v->fd, at, 8) & ~COPIED);
 }
 
-/* Marks. */
+/* Header flags. */
 
-static void marked_dirty(struct victim *v)
+static void marked_dirty(struct target *v)
 {
 	put_be(v->fd, 72, 8, get_be(v->fd, 72, 8) | 1);
 	change_count(v, some_data(v), 1);
 }
 
-static void marked_corrupt(struct victim *v)
+static void marked_corrupt(struct target *v)
 {
 	put_be(v->fd, 72, 8, get_be(v->fd, 72, 8) | 2);
 }
@@ -260,7 +260,7 @@ static const struct corruption list[] = {
 	{"qcow2", "data-is-block", data_is_block},
 	{"qcow2", "data-shared-counted", data_shared_counted},
 	{"qcow2", "data-not-copied", data_not_copied},
-	{"qcow2", "packed-past-end", packed_past_end},
+	{"qcow2", "compressed-past-end", compressed_past_end},
 	{"qcow2", "table-lost", table_lost},
 	{"qcow2", "table-unaligned", table_unaligned},
 	{"qcow2", "table-shared", table_shared},

@@ -1,21 +1,22 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* corrupt.h - planting damage in good images: what it is found by is none of formats/. */
+/* corrupt.h - damages good images.  Nothing of formats/ is used, since its checks are tested with
+ * them. */
 #ifndef CORRUPT_H
 #define CORRUPT_H
 
 #include <stddef.h>
 #include <stdint.h>
 
-/* A good image that is about to lose its health. */
-struct victim {
+/* The image to damage. */
+struct target {
 	int fd;
 	uint64_t size;  /* of the file */
-	uint64_t state; /* of what chooses */
+	uint64_t state; /* of the random numbers */
 };
 
 struct corruption {
 	const char *format, *name;
-	void (*plant)(struct victim *v);
+	void (*plant)(struct target *v);
 };
 
 struct corruptions {
@@ -26,13 +27,14 @@ struct corruptions {
 extern const struct corruptions qcow2_corruptions, vdi_corruptions, vmdk_corruptions,
 	vhdx_corruptions, vpc_corruptions;
 
-/* Less than n. */
-uint64_t choose(struct victim *v, uint64_t n);
+/* A random number less than n. */
+uint64_t choose(struct target *v, uint64_t n);
 
-/* One of the n values of width bytes from pos on that wanted says yes to: its position. */
+/* Position of a random one of the n values of width bytes from pos on for which wanted returns
+ * nonzero. */
 typedef int wanted_fn(uint64_t value);
-uint64_t choose_le(struct victim *v, uint64_t pos, uint64_t n, unsigned width, wanted_fn *wanted);
-uint64_t choose_be(struct victim *v, uint64_t pos, uint64_t n, unsigned width, wanted_fn *wanted);
+uint64_t choose_le(struct target *v, uint64_t pos, uint64_t n, unsigned width, wanted_fn *wanted);
+uint64_t choose_be(struct target *v, uint64_t pos, uint64_t n, unsigned width, wanted_fn *wanted);
 
 /* mkimage --corruptions, and mkimage --corrupt FORMAT NAME FILE SEED */
 void corrupt_list(void);

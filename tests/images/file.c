@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* file.c - writing files of images, and the data that they hold. */
+/* file.c - writes files of images and their data. */
 #include <fcntl.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -44,7 +44,7 @@ int file_new(const struct job *j, const char *suffix)
 void file_resize(int fd, uint64_t size)
 {
 	if (ftruncate(fd, size) < 0)
-		die("cannot set a file's size: %m");
+		die("cannot set the size of a file: %m");
 }
 
 void put(int fd, uint64_t pos, const void *data, size_t len)
@@ -132,7 +132,7 @@ void patch_be(const struct job *j, int fd)
 	put_be(fd, j->c->patch.pos, j->c->patch.width, j->c->patch.value);
 }
 
-/* A number that looks random, of another number. */
+/* A pseudorandom number, derived from another number. */
 static uint64_t mix(uint64_t x)
 {
 	x += 0x9e3779b97f4a7c15u;
@@ -145,7 +145,7 @@ static uint8_t data_byte(uint64_t at)
 {
 	uint64_t sector = at / SECTOR, word = at % SECTOR / 8;
 
-	/* Two words again and again, or all words different. */
+	/* Two words alternate, or all words are different. */
 	word = mix(2 * sector * SECTOR + (at < NOISE ? word % 2 : word));
 	return (word >> at % 8 * 8 & 0xff) | 1;
 }
@@ -184,7 +184,7 @@ size_t deflated(void *out, size_t room, const void *data, size_t len, int window
 	return room - z.avail_out;
 }
 
-size_t zstd_packed(void *out, size_t room, const void *data, size_t len)
+size_t zstd_compressed(void *out, size_t room, const void *data, size_t len)
 {
 	size_t n = ZSTD_compress(out, room, data, len, 3);
 

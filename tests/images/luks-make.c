@@ -12,7 +12,7 @@
 #define SECTOR  512u
 #define BLOCK   16u
 #define STRIPES 4000u
-#define ALIGN   8u /* sectors that key material is aligned to, and that the header takes */
+#define ALIGN   8u /* alignment of key material, and size of the header, in sectors */
 
 #define USED   0x00ac71f3u
 #define UNUSED 0x0000deadu
@@ -20,7 +20,7 @@
 const unsigned char luks_master[LUKS_MAKE_KEY] =
 	"sixty-four bytes that are not random at all, but good for a key";
 
-/* Blocks. */
+/* Single blocks. */
 
 struct ecb {
 	EVP_CIPHER_CTX *ctx;
@@ -62,7 +62,7 @@ static void xor_block(unsigned char *to, const unsigned char *with)
 		to[i] ^= with[i];
 }
 
-/* Initial vectors. */
+/* Initialization vectors. */
 
 static void put_number(unsigned char *iv, uint64_t number, unsigned width)
 {
@@ -115,7 +115,7 @@ static void ctr_block(struct ecb *c, unsigned char *block, unsigned char *iv)
 	ctr_add(iv);
 }
 
-/* The tweak times x. */
+/* Multiplies the tweak by x. */
 static void xts_double(unsigned char *tweak)
 {
 	unsigned carry = 0;
@@ -170,7 +170,7 @@ static int encrypt_sector(const char *cipher, const char *mode, const unsigned c
 	}
 	if (ecb_begin(&c, cipher, key, half) < 0)
 		return -1;
-	/* "ctr" is told from "cbc" by its second letter. */
+	/* "ctr" differs from "cbc" in its second letter. */
 	for (unsigned i = 0; i < SECTOR; i += BLOCK)
 		mode_block(&c, mode[1] == 't' && !xts ? 't' : mode[0], buf + i, iv);
 	ecb_end(&c);
@@ -230,7 +230,7 @@ static void diffuse(const EVP_MD *md, unsigned char *piece, size_t len)
 	}
 }
 
-/* Spreads the key over all stripes, the first of which hold anything. */
+/* The anti-forensic split of the key into stripes; the first ones are arbitrary. */
 static void split(const struct luks_spec *s, const EVP_MD *md, unsigned char *material)
 {
 	unsigned char piece[LUKS_MAKE_KEY] = {0};

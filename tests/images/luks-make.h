@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* luks-make.h - LUKS1 headers with open slots, and what is encrypted with their key.
+/* luks-make.h - LUKS1 headers with key slots, and encryption with their key.
  *
- * For mkimage and for the unit tests.  Modes are put together here of single blocks in ECB, keys
- * with libcrypto's own PBKDF2: nothing of formats/ is in it but util/bytes.h.
+ * For mkimage and for the unit tests.  The cipher modes are built here from single blocks in ECB
+ * mode, and keys are derived by libcrypto's PBKDF2: nothing of formats/ is used but util/bytes.h.
  */
 #ifndef LUKS_MAKE_H
 #define LUKS_MAKE_H
@@ -24,7 +24,7 @@ enum {
 	LUKS_AT_DIGEST = 112,
 	LUKS_AT_ITERATIONS = 164,
 	LUKS_AT_UUID = 168,
-	LUKS_AT_SLOTS = 208, /* each of 48 bytes: */
+	LUKS_AT_SLOTS = 208, /* 48 bytes each: */
 	LUKS_SLOT_SIZE = 48,
 	LUKS_SLOT_ITERATIONS = 4,
 	LUKS_SLOT_SECTOR = 40,
@@ -34,21 +34,21 @@ enum {
 struct luks_spec {
 	const char *cipher, *mode, *hash;
 	size_t key_len;
-	/* Slots without one are unused. */
+	/* A slot without a passphrase is unused. */
 	const char *passphrases[LUKS_MAKE_SLOTS];
 	uint32_t iterations; /* 0: 1000 */
 };
 
-/* The key that all images made here are encrypted with; key_len bytes of it. */
+/* The master key of all images made here; key_len bytes of it are used. */
 extern const unsigned char luks_master[LUKS_MAKE_KEY];
 
-/* Encrypts whole sectors in place, of which the first has that number; 0, or -1 for what libcrypto
- * has not. */
+/* Encrypts sectors in place; sector is the number of the first.  Returns 0, or -1 if libcrypto has
+ * no such cipher. */
 int luks_encrypt_with(const char *cipher, const char *mode, const unsigned char *key,
 	size_t key_len, void *buf, size_t len, uint64_t sector);
 int luks_encrypt(const struct luks_spec *s, void *buf, size_t len, uint64_t sector);
 
-/* Header and key material, up to where the data begins; malloc'ed, or NULL. */
+/* Returns header and key material, everything before the data; malloc'ed, or NULL. */
 unsigned char *luks_make(const struct luks_spec *s, size_t *len);
 
 #endif

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* luks.c - LUKS1 disks in modes that no tool here makes, and damaged ones.  All of them open with
- * the passphrase "mkimage", if at all. */
+/* luks.c - LUKS1 disks in modes that no tool here creates, and damaged ones.  The passphrase is
+ * "mkimage". */
 #include <stdlib.h>
 
 #include "luks-make.h"
@@ -39,7 +39,7 @@ static int make(const struct job *j, const struct luks_spec *spec, size_t *heade
 
 	data_make(disk, 0, sizeof disk);
 	if (!header || luks_encrypt(spec, disk, sizeof disk, 0) < 0)
-		die("%s: libcrypto lacks something", j->c->name);
+		die("%s: libcrypto does not support it", j->c->name);
 	put(fd, 0, header, *header_len);
 	put(fd, *header_len, disk, sizeof disk);
 	free(header);
@@ -138,4 +138,4 @@ static const struct image_case cases[] = {
 	REFUSE("stripes-all-ones", SLOT(6, LUKS_SLOT_STRIPES), 4, 0xffffffff),
 };
 
-const struct family luks_family = {"luks", cases, N_ELEMENTS(cases)};
+const struct image_set luks_images = {"luks", cases, N_ELEMENTS(cases)};

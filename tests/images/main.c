@@ -1,13 +1,13 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* mkimage NAME DIR	makes the image NAME: DIR/NAME.FORMAT, what it refers to, and DIR/NAME.raw
- * mkimage --list	prints NAME VERDICT FORMAT [OFFSET LENGTH] for each
- * mkimage --corrupt FORMAT DAMAGE FILE SEED	does damage to a good image
+/* mkimage NAME DIR	creates the image NAME: DIR/NAME.FORMAT, the files that it names, and
+ * DIR/NAME.raw mkimage --list	prints NAME VERDICT FORMAT [OFFSET LENGTH] for each mkimage
+ * --corrupt FORMAT DAMAGE FILE SEED	damages a good image
  * mkimage --corruptions	prints FORMAT DAMAGE for each kind
  *
- * Images that no tool at hand can make: legal ones from the corners of the formats, and hostile
- * ones. The verdict says what reading must give: "ok" the bytes of NAME.raw, "refuse" an error when
- * opened, "readerror" the bytes of NAME.raw but EIO wherever a byte of [OFFSET, OFFSET + LENGTH) is
- * asked for. */
+ * Images that no available tool creates: special cases that the formats allow, and hostile ones.
+ * The verdict is the expected result: "ok", reads as NAME.raw; "refuse", an error when it is
+ * opened; "readerror", reads as NAME.raw, but a read of a byte in [OFFSET, OFFSET + LENGTH) fails
+ * with EIO. */
 #include <inttypes.h>
 #include <stdbool.h>
 #include <stdio.h>
@@ -17,10 +17,10 @@
 #include "corrupt.h"
 #include "mkimage.h"
 
-static const struct family *const families[] = {&luks_family, &qcow_family, &qed_family,
-	&bochs_family, &parallels_family, &vdi_family, &vdi_chain_family, &vhd_family, &vhdx_family,
-	&vmdk_sparse_family, &vmdk_stream_family, &vmdk_text_family, &vmdk_esx_family,
-	&qcow2_good_family, &qcow2_bad_family, &ova_family};
+static const struct image_set *const image_sets[] = {&luks_images, &qcow_images, &qed_images,
+	&bochs_images, &parallels_images, &vdi_images, &vdi_chain_images, &vhd_images, &vhdx_images,
+	&vmdk_sparse_images, &vmdk_stream_images, &vmdk_text_images, &vmdk_esx_images,
+	&qcow2_good_images, &qcow2_bad_images, &ova_images};
 
 static void list_case(const char *format, const struct image_case *c)
 {
@@ -34,17 +34,17 @@ static void list_case(const char *format, const struct image_case *c)
 
 static void list_all(void)
 {
-	for (size_t i = 0; i < N_ELEMENTS(families); i++)
-		for (size_t k = 0; k < families[i]->n; k++)
-			list_case(families[i]->format, &families[i]->cases[k]);
+	for (size_t i = 0; i < N_ELEMENTS(image_sets); i++)
+		for (size_t k = 0; k < image_sets[i]->n; k++)
+			list_case(image_sets[i]->format, &image_sets[i]->cases[k]);
 }
 
 static const struct image_case *find(const char *name)
 {
-	for (size_t i = 0; i < N_ELEMENTS(families); i++)
-		for (size_t k = 0; k < families[i]->n; k++)
-			if (strcmp(families[i]->cases[k].name, name) == 0)
-				return &families[i]->cases[k];
+	for (size_t i = 0; i < N_ELEMENTS(image_sets); i++)
+		for (size_t k = 0; k < image_sets[i]->n; k++)
+			if (strcmp(image_sets[i]->cases[k].name, name) == 0)
+				return &image_sets[i]->cases[k];
 	die("there is no image %s; --list shows all", name);
 }
 

@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* mkimage.h - what the builders of test images share.
+/* mkimage.h - common functions of the builders of test images.
  *
- * Images here are written byte by byte from what is known of the formats, and so is what they must
- * read as: nothing of formats/ decides it but util/bytes.h.  A builder that fails ends the program.
+ * A builder writes an image byte by byte from the specification of its format, and the expected
+ * contents beside it; nothing of formats/ is used but util/bytes.h.  A builder that fails ends the
+ * program.
  */
 #ifndef MKIMAGE_H
 #define MKIMAGE_H
@@ -17,12 +18,12 @@
 enum verdict {
 	READS,     /* as NAME.raw */
 	REFUSED,   /* by an error when opened; there is no NAME.raw */
-	READERROR, /* as NAME.raw, but for the bytes of bad: these give EIO */
+	READERROR, /* as NAME.raw, but reads of the range bad fail with EIO */
 };
 
 struct job;
 
-/* One image.  The rest, after verdict, is the maker's. */
+/* One image.  The members after verdict are for its builder. */
 struct image_case {
 	const char *name;
 	enum verdict verdict;
@@ -30,7 +31,7 @@ struct image_case {
 		uint64_t off, len;
 	} bad;
 	void (*make)(const struct job *j);
-	/* A field to overwrite once the image is made: width bytes, in the format's byte order. */
+	/* A field that patch_le or patch_be overwrites, in the byte order of the format. */
 	struct {
 		uint64_t pos;
 		unsigned width; /* 0: none */
@@ -40,30 +41,30 @@ struct image_case {
 	uint64_t n;
 };
 
-/* For macros that make cases. */
+/* For macros that define cases. */
 #define PATCH(pos_, width_, value_) .patch = {pos_, width_, value_}
 
-struct family {
+struct image_set {
 	const char *format;
 	const struct image_case *cases;
 	size_t n;
 };
 
-extern const struct family qcow_family, qed_family, bochs_family, parallels_family;
-extern const struct family luks_family, vdi_family, vdi_chain_family, vhd_family, vhdx_family,
-	ova_family;
-extern const struct family vmdk_sparse_family, vmdk_stream_family, vmdk_text_family,
-	vmdk_esx_family;
-extern const struct family qcow2_good_family, qcow2_bad_family;
+extern const struct image_set qcow_images, qed_images, bochs_images, parallels_images;
+extern const struct image_set luks_images, vdi_images, vdi_chain_images, vhd_images, vhdx_images,
+	ova_images;
+extern const struct image_set vmdk_sparse_images, vmdk_stream_images, vmdk_text_images,
+	vmdk_esx_images;
+extern const struct image_set qcow2_good_images, qcow2_bad_images;
 
-/* One image being made. */
+/* The image that is being created. */
 struct job {
 	const struct image_case *c;
 	const char *dir;
-	int raw; /* what the image must read as; -1 when it must be refused */
+	int raw; /* the expected contents; -1 if the image must be refused */
 };
 
-/* A new file DIR/NAMESUFFIX, open for writing. */
+/* Creates a file DIR/NAMESUFFIX, open for reading and writing. */
 int file_new(const struct job *j, const char *suffix);
 void file_resize(int fd, uint64_t size);
 
@@ -78,29 +79,29 @@ void put_le64(int fd, uint64_t pos, uint64_t v);
 void put_be32(int fd, uint64_t pos, uint32_t v);
 void put_be64(int fd, uint64_t pos, uint64_t v);
 
-/* What is there; it must be. */
+/* Read from the file; a short read ends the program. */
 void get(int fd, uint64_t pos, void *data, size_t len);
 uint64_t get_le(int fd, uint64_t pos, unsigned width);
 uint64_t get_be(int fd, uint64_t pos, unsigned width);
 
-/* The patch of the case, if it has one. */
+/* Writes the patch of the case, if it has one. */
 void patch_le(const struct job *j, int fd);
 void patch_be(const struct job *j, int fd);
 
-/* What disks hold: an endless stream in which no two sectors are equal and none is zero.  It
- * compresses well, but for the part from NOISE on, which does not at all. */
+/* The data of disks: an endless stream in which no two sectors are equal and none is zero.  It
+ * compresses well, except from NOISE on, where it is incompressible. */
 #define NOISE ((uint64_t)1 << 62)
 
 void data_make(void *buf, uint64_t from, size_t len);
 void put_data(int fd, uint64_t pos, uint64_t from, uint64_t len);
 
-/* Deflates data into out, which has room; window as for zlib.  Returns the bytes made. */
+/* Compresses data to out, which has size room; window as for zlib.  Returns the compressed size. */
 size_t deflated(void *out, size_t room, const void *data, size_t len, int window);
 
-/* The same as a frame of zstd. */
-size_t zstd_packed(void *out, size_t room, const void *data, size_t len);
+/* Compresses data to a zstd frame. */
+size_t zstd_compressed(void *out, size_t room, const void *data, size_t len);
 
-/* The disk has this data at off, or zeroes there after all. */
+/* Set the expected contents: at off, the disk has this range of the data stream, or zeroes. */
 void expect(const struct job *j, uint64_t off, uint64_t from, uint64_t len);
 void expect_zero(const struct job *j, uint64_t off, uint64_t len);
 void expect_size(const struct job *j, uint64_t size);

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* ova.c - archives with a descriptor and a disk in them, of every shape that tar has, and hostile
- * ones.  The disks are plain bytes: what else may be in an archive has its own builders. */
+/* ova.c - archives with a descriptor and a raw disk, in all variants of tar, and hostile ones.
+ * Other disk formats have their own builders. */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -20,16 +20,16 @@ struct ova {
 	uint64_t pos;
 };
 
-/* What a descriptor says of its one file. */
-struct said {
+/* The descriptor's attributes for its only file. */
+struct file_attributes {
 	const char *href, *more; /* attributes of the File */
-	const char *disk;        /* of the Disk; NULL: that it is plain bytes */
+	const char *disk;        /* of the Disk; NULL: raw */
 };
 
 static const char is_raw[] = "ovf:format='http://en.wikipedia.org/wiki/Byte'";
-static const struct said plain = {"disk1.raw", "", NULL};
+static const struct file_attributes plain = {"disk1.raw", "", NULL};
 
-static void seal(uint8_t *h)
+static void put_checksum(uint8_t *h)
 {
 	unsigned sum = 0;
 
@@ -48,7 +48,7 @@ static void make_header(uint8_t *h, char type, const char *name, uint64_t len)
 	memcpy(h + 136, "00000000000", 12);
 	h[TYPE_AT] = type;
 	memcpy(h + 257, "ustar\00000", 8);
-	seal(h);
+	put_checksum(h);
 }
 
 static void put_header(struct ova *o, const uint8_t *h)
@@ -89,7 +89,7 @@ static void put_disk(struct ova *o, const char *name)
 	put_disk_data(o, 0, DISK);
 }
 
-static void put_descriptor(struct ova *o, const char *name, const struct said *s)
+static void put_descriptor(struct ova *o, const char *name, const struct file_attributes *s)
 {
 	char text[1024];
 
@@ -120,7 +120,7 @@ static void reads_disk(const struct job *j)
 	expect(j, 0, 0, DISK);
 }
 
-/* What tar can do. */
+/* Variants of tar. */
 
 static void make_plain(const struct job *j)
 {
@@ -139,7 +139,7 @@ static void make_last(const struct job *j)
 	put_disk(&o, "disk1.raw");
 	put_member(&o, '0', "notes.txt", "hello\n");
 	put_descriptor(&o, "x.ovf", &plain);
-	reads_disk(j); /* and no end */
+	reads_disk(j); /* without end-of-archive blocks */
 }
 
 static void make_dirs(const struct job *j)
@@ -155,7 +155,7 @@ static void make_dirs(const struct job *j)
 	reads_disk(j);
 }
 
-/* With GNU's magic, sizes in binary, and a name in a member of its own. */
+/* GNU magic, a size in binary, a long name in a member of its own. */
 static void make_gnu(const struct job *j)
 {
 	struct ova o = start(j);
@@ -167,7 +167,7 @@ static void make_gnu(const struct job *j)
 	memcpy(h + SIZE_AT, "\x80\0\0\0\0\0\0\0\0\4\0\0", 12);
 	memcpy(h + 257, "ustar  ", 8);
 	memcpy(h + PREFIX_AT, "13600000000", 12); /* a time */
-	seal(h);
+	put_checksum(h);
 	put_header(&o, h);
 	put_disk_data(&o, 0, DISK);
 	put_end(&o);
@@ -191,20 +191,20 @@ static void make_pax(const struct job *j)
 
 static void make_prefix(const struct job *j)
 {
-	static const struct said s = {"a/b/disk1.raw", "", NULL};
+	static const struct file_attributes s = {"a/b/disk1.raw", "", NULL};
 	struct ova o = start(j);
 	uint8_t h[BLOCK];
 
 	put_descriptor(&o, "x.ovf", &s);
 	make_header(h, '0', "disk1.raw", DISK);
 	memcpy(h + PREFIX_AT, "a/b", 3);
-	seal(h);
+	put_checksum(h);
 	put_header(&o, h);
 	put_disk_data(&o, 0, DISK);
 	reads_disk(j);
 }
 
-/* Of two members of one name the first counts. */
+/* The first of two members with one name is used. */
 static void make_twice(const struct job *j)
 {
 	struct ova o = start(j);
@@ -216,14 +216,14 @@ static void make_twice(const struct job *j)
 	reads_disk(j);
 }
 
-/* How disks are stored. */
+/* Chunks and compression. */
 
 #define PART (100 * KIB)
 
-/* j->c->n: a chunk to leave out. */
+/* j->c->n: the missing chunk, counted from 1. */
 static void make_chunks(const struct job *j)
 {
-	static const struct said s = {
+	static const struct file_attributes s = {
 		"disk1.raw", "ovf:chunkSize='102400' ovf:size='262144'", NULL};
 	struct ova o = start(j);
 	uint8_t h[BLOCK];
@@ -244,8 +244,8 @@ static void make_chunks(const struct job *j)
 	reads_disk(j);
 }
 
-/* Packs the disk as gzip members of DISK / n bytes; *len is what it takes. */
-static uint8_t *pack(unsigned n, size_t *len)
+/* Compresses the disk to n gzip members; sets *len to their size. */
+static uint8_t *gzip_disk(unsigned n, size_t *len)
 {
 	uint8_t *in = malloc(DISK), *out = malloc(2 * DISK);
 
@@ -259,35 +259,35 @@ static uint8_t *pack(unsigned n, size_t *len)
 	return out;
 }
 
-enum packing { ONE, MANY, CUT, FLIPPED };
+enum gzip_variant { ONE, MANY, CUT, FLIPPED };
 
 static void make_gzip(const struct job *j)
 {
-	static const struct said s = {"disk1.raw.gz", "ovf:compression='gzip'", NULL};
+	static const struct file_attributes s = {"disk1.raw.gz", "ovf:compression='gzip'", NULL};
 	struct ova o = start(j);
-	uint8_t h[BLOCK], *packed;
+	uint8_t h[BLOCK], *compressed;
 	size_t len;
 
-	packed = pack(j->c->n == MANY ? 64 : 1, &len);
+	compressed = gzip_disk(j->c->n == MANY ? 64 : 1, &len);
 	if (j->c->n == CUT)
 		len -= 1;
 	if (j->c->n == FLIPPED)
-		packed[len / 2] ^= 4;
+		compressed[len / 2] ^= 4;
 	put_descriptor(&o, "x.ovf", &s);
 	make_header(h, '0', "disk1.raw.gz", len);
 	put_header(&o, h);
-	put_body(&o, packed, len);
+	put_body(&o, compressed, len);
 	put_end(&o);
-	free(packed);
+	free(compressed);
 	reads_disk(j);
 }
 
 /* Disks of several files. */
 
-/* arg: the name of the extent in the descriptor of the disk. */
+/* arg: the name of the extent in the VMDK descriptor. */
 static void make_vmdk(const struct job *j)
 {
-	static const struct said s = {"vm/disk1.vmdk", "", "ovf:format='vmdk'"};
+	static const struct file_attributes s = {"vm/disk1.vmdk", "", "ovf:format='vmdk'"};
 	struct ova o = start(j);
 	char text[512];
 
@@ -300,15 +300,15 @@ static void make_vmdk(const struct job *j)
 	put_disk(&o, "vm/disk1-flat.vmdk");
 	put_disk(&o, "secret.raw");
 	put_end(&o);
-	/* Beside the archive, where nothing in it leads. */
+	/* A file beside the archive, to which no name in the archive may lead. */
 	put_data(file_new(j, "-secret.raw"), 0, 0, DISK);
 	reads_disk(j);
 }
 
-/* What is refused. */
+/* Refused archives. */
 
-/* arg: what the descriptor says; the disk is there under its usual name. */
-static void make_said(const struct job *j)
+/* arg: the attributes in the descriptor; the disk has its usual name. */
+static void make_described(const struct job *j)
 {
 	struct ova o = start(j);
 
@@ -317,21 +317,22 @@ static void make_said(const struct job *j)
 	put_end(&o);
 }
 
-static const struct said there_is_no = {"disk2.raw", "", NULL};
-static const struct said on_the_net = {"http://127.0.0.1/disk1.raw", "", NULL};
-static const struct said by_scheme = {"file:///etc/passwd", "", NULL};
-static const struct said on_the_host = {"/etc/passwd", "", NULL};
-static const struct said above = {"../disk1.raw", "", NULL};
-static const struct said above_encoded = {"%2e%2e%2fdisk1.raw", "", NULL};
-static const struct said with_zero = {"disk1.raw%00", "", NULL};
-static const struct said empty = {"", "", NULL};
-static const struct said packed_how = {"disk1.raw", "ovf:compression='zip'", NULL};
-static const struct said not_packed = {"disk1.raw", "ovf:compression='gzip'", NULL};
-static const struct said broken_xml = {"disk1.raw", "<", NULL};
-static const struct said a_delta = {
+static const struct file_attributes there_is_no = {"disk2.raw", "", NULL};
+static const struct file_attributes on_the_net = {"http://127.0.0.1/disk1.raw", "", NULL};
+static const struct file_attributes by_scheme = {"file:///etc/passwd", "", NULL};
+static const struct file_attributes on_the_host = {"/etc/passwd", "", NULL};
+static const struct file_attributes above = {"../disk1.raw", "", NULL};
+static const struct file_attributes above_encoded = {"%2e%2e%2fdisk1.raw", "", NULL};
+static const struct file_attributes with_zero = {"disk1.raw%00", "", NULL};
+static const struct file_attributes empty = {"", "", NULL};
+static const struct file_attributes unknown_compression = {
+	"disk1.raw", "ovf:compression='zip'", NULL};
+static const struct file_attributes not_compressed = {"disk1.raw", "ovf:compression='gzip'", NULL};
+static const struct file_attributes broken_xml = {"disk1.raw", "<", NULL};
+static const struct file_attributes a_delta = {
 	"disk1.raw", "", "ovf:parentRef='e' ovf:format='http://en.wikipedia.org/wiki/Byte'"};
 
-/* arg: a member that no package has a use for; n: its type. */
+/* arg: the name of an unsupported member; n: its type. */
 static void make_member(const struct job *j)
 {
 	struct ova o = start(j);
@@ -339,14 +340,14 @@ static void make_member(const struct job *j)
 
 	put_descriptor(&o, "x.ovf", &plain);
 	make_header(h, (char)j->c->n, j->c->arg, 0);
-	memcpy(h + 157, "/etc/passwd", 11); /* where a link leads */
-	seal(h);
+	memcpy(h + 157, "/etc/passwd", 11); /* the target of a link */
+	put_checksum(h);
 	put_header(&o, h);
 	put_disk(&o, "disk1.raw");
 	put_end(&o);
 }
 
-/* arg: the field that tells the size of the disk. */
+/* arg: the size field of the disk's header. */
 static void make_size(const struct job *j)
 {
 	struct ova o = start(j);
@@ -355,13 +356,13 @@ static void make_size(const struct job *j)
 	put_descriptor(&o, "x.ovf", &plain);
 	make_header(h, '0', "disk1.raw", DISK);
 	memcpy(h + SIZE_AT, j->c->arg, 12);
-	seal(h);
+	put_checksum(h);
 	put_header(&o, h);
 	put_disk_data(&o, 0, DISK);
 	put_end(&o);
 }
 
-/* arg: records before the disk. */
+/* arg: pax records before the disk. */
 static void make_records(const struct job *j)
 {
 	struct ova o = start(j);
@@ -393,7 +394,7 @@ static void make_cut(const struct job *j)
 	file_resize(o.fd, o.pos - 1000);
 }
 
-/* arg: the whole descriptor. */
+/* arg: the complete descriptor. */
 static void make_text(const struct job *j)
 {
 	struct ova o = start(j);
@@ -457,18 +458,18 @@ static const struct image_case cases[] = {
 	BAD("vmdk-names-above", make_vmdk, "../secret.raw"),
 	BAD("vmdk-names-beside", make_vmdk, "ova-vmdk-names-beside-secret.raw"),
 	BAD("vmdk-names-itself", make_vmdk, "disk1.vmdk"),
-	BAD("disk-missing", make_said, &there_is_no),
-	BAD("disk-on-network", make_said, &on_the_net),
-	BAD("disk-by-scheme", make_said, &by_scheme),
-	BAD("disk-on-host", make_said, &on_the_host),
-	BAD("disk-above", make_said, &above),
-	BAD("disk-above-encoded", make_said, &above_encoded),
-	BAD("disk-with-zero-byte", make_said, &with_zero),
-	BAD("disk-without-name", make_said, &empty),
-	BAD("disk-unknown-packing", make_said, &packed_how),
-	BAD("disk-not-packed", make_said, &not_packed),
-	BAD("disk-delta", make_said, &a_delta),
-	BAD("xml-broken", make_said, &broken_xml),
+	BAD("disk-missing", make_described, &there_is_no),
+	BAD("disk-on-network", make_described, &on_the_net),
+	BAD("disk-by-scheme", make_described, &by_scheme),
+	BAD("disk-on-host", make_described, &on_the_host),
+	BAD("disk-above", make_described, &above),
+	BAD("disk-above-encoded", make_described, &above_encoded),
+	BAD("disk-with-zero-byte", make_described, &with_zero),
+	BAD("disk-without-name", make_described, &empty),
+	BAD("disk-unknown-compression", make_described, &unknown_compression),
+	BAD("disk-not-compressed", make_described, &not_compressed),
+	BAD("disk-delta", make_described, &a_delta),
+	BAD("xml-broken", make_described, &broken_xml),
 	BAD_MEMBER("symlink", "link", '2'),
 	BAD_MEMBER("hard-link", "link", '1'),
 	BAD_MEMBER("device", "sda", '4'),
@@ -504,4 +505,4 @@ static const struct image_case cases[] = {
 	BAD("two-descriptors", make_two_descriptors, NULL),
 };
 
-const struct family ova_family = {"ova", cases, N_ELEMENTS(cases)};
+const struct image_set ova_images = {"ova", cases, N_ELEMENTS(cases)};

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* parallels.c - Parallels disks: expanding images of both kinds, descriptors with storages and
- * shots, and damaged ones. */
+/* parallels.c - Parallels disks: expanding images with both magics, bundles with storages and
+ * snapshots, valid and damaged. */
 #include <stdarg.h>
 #include <stdio.h>
 
@@ -11,24 +11,23 @@
 #define IN_USE 0x746f6e59u
 
 struct spec {
-	int old;          /* the magic, and so what entries count */
+	int old;          /* the old magic, with which BAT entries count sectors */
 	uint32_t cluster; /* sectors */
 	uint64_t sectors; /* of the disk */
-	uint32_t data;    /* the sector where data begins; 0: not told */
+	uint32_t data;    /* the first sector of data; 0: not recorded */
 	uint32_t in_use;
-	const uint32_t
-		*map; /* cluster i of the disk is number map[i] - 1 of those stored; 0: none */
+	const uint32_t *map; /* cluster i of the disk is the map[i]-th in the file; 0: absent */
 	uint32_t n;
 };
 
-/* The sector where data begins. */
+/* The first sector of data. */
 static uint64_t data_start(const struct spec *s)
 {
 	return s->data ? s->data : div_round_up(64 + 4 * (uint64_t)s->n, SECTOR);
 }
 
-/* Where one image goes: at off of the disk, its stored cluster k holding the data stream from
- * from + k clusters on. */
+/* Writes an image for the range of the disk at off; its cluster k in the file has the data stream
+ * from from + k clusters on. */
 static int put_image(
 	const struct job *j, const char *suffix, const struct spec *s, uint64_t off, uint64_t from)
 {
@@ -74,7 +73,7 @@ static void make_short_file(const struct job *j)
 	file_resize(put_image(j, ".parallels", s, 0, 0), j->c->n);
 }
 
-/* Cut inside the last cluster: what is missing was never written. */
+/* The file ends inside the last cluster; the missing part reads as zeroes. */
 static void make_tail(const struct job *j)
 {
 	const struct spec *s = j->c->arg;
@@ -157,7 +156,8 @@ static const struct spec high_old = {1, 8, 32, 0, 0, high_map, 4};
 
 #define LEN (4 * 4096)
 
-/* Two storages, the first with a plain image below two overlays, the second all expanding. */
+/* Two storages: the first has a plain image below two overlays, the second only expanding images.
+ */
 static void make_bundle(const struct job *j)
 {
 	struct text t = {.len = 0};
@@ -187,7 +187,7 @@ static void make_bundle(const struct job *j)
 	finish(j, &t);
 }
 
-/* One storage, one image.  n: which fault the descriptor has. */
+/* One storage with one image.  n: the fault of the descriptor. */
 enum fault {
 	NO_FAULT,
 	NO_SHOTS,
@@ -249,7 +249,7 @@ static const struct spec ext_1m = {0, 2048, 7 * 2048, 2048, 0, mixed, 7};
 static const struct spec unclean = {0, 8, 7 * 8, 8, IN_USE, mixed, 7};
 static const struct spec old_data = {1, 8, 7 * 8, 100, 0, mixed, 7};
 
-/* Four clusters of 4 KiB, of which 0 and 3 are stored, data from 4096 on. */
+/* Four clusters of 4 KiB, of which 0 and 3 are allocated; data begins at 4096. */
 static const struct spec plain = {0, 8, 32, 8, 0, low_map, 4};
 
 #define GOOD(name_, spec_)                                                                         \
@@ -266,7 +266,7 @@ static const struct spec plain = {0, 8, 32, 8, 0, low_map, 4};
 		.name = "parallels-" name_, .verdict = REFUSED, .make = make, .arg = &plain,       \
 		PATCH(pos_, width_, value_)                                                        \
 	}
-/* Cluster 3 cannot be read. */
+/* Reads of cluster 3 fail. */
 #define BAD_ENTRY(name_, value_)                                                                   \
 	{                                                                                          \
 		.name = "parallels-" name_, .verdict = READERROR, .bad = {3 * 4096, 4096},         \
@@ -296,7 +296,7 @@ static const struct image_case cases[] = {
 
 	BAD_ENTRY("entry-past-end", 3),
 	BAD_ENTRY("entry-far", 0xffffffff),
-	/* All entries lead to places before the data. */
+	/* All entries point before the first sector of data. */
 	{.name = "parallels-data-far",
 		.verdict = READERROR,
 		.bad = {0, 4096},
@@ -341,4 +341,4 @@ static const struct image_case cases[] = {
 	FAULT("doctype", DOCTYPE),
 };
 
-const struct family parallels_family = {"parallels", cases, N_ELEMENTS(cases)};
+const struct image_set parallels_images = {"parallels", cases, N_ELEMENTS(cases)};

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* qcow.c - qcow images, version 1: tables of all sizes at all places, compressed clusters, parents;
+/* qcow.c - qcow images, version 1: tables of all sizes and positions, compressed clusters, parents;
  * and damaged ones. */
 #include <string.h>
 
@@ -10,9 +10,9 @@
 #define COMPRESSED ((uint64_t)1 << 63)
 #define ROOM       (128 * KIB)
 
-enum kind { DATA = 'd', PACKED = 'z' };
+enum kind { DATA = 'd', DEFLATED = 'z' };
 
-/* A guest cluster that is stored. */
+/* An allocated guest cluster. */
 struct cell {
 	uint32_t guest;
 	enum kind kind;
@@ -21,7 +21,7 @@ struct cell {
 struct spec {
 	unsigned bits, table_bits;
 	uint64_t size, l1_pos;
-	unsigned shift; /* L2 tables begin that many bytes behind a cluster's start */
+	unsigned shift; /* offset of L2 tables in their cluster */
 	uint64_t base;  /* bytes of the raw parent; 0: none */
 	const struct cell *cells;
 	size_t ncells;
@@ -39,7 +39,7 @@ static uint64_t visible(const struct spec *s)
 	return s->size / SECTOR * SECTOR;
 }
 
-/* Room at the end of the file, from a multiple of align on. */
+/* Allocates len bytes at the end of the file, at a multiple of align. */
 static uint64_t grow(struct qcow *q, uint64_t align, uint64_t len)
 {
 	uint64_t pos = round_up(q->end, align);
@@ -68,7 +68,7 @@ static void put_entry(struct qcow *q, uint32_t guest, uint64_t entry)
 	put_be64(q->fd, table + 8 * (guest & ((1u << q->s->table_bits) - 1)), entry);
 }
 
-/* Cluster i of the disk holds the data stream from i * cluster on. */
+/* Cluster i of the disk has the data stream from i * cluster on. */
 static void put_cell(struct qcow *q, const struct cell *cell)
 {
 	unsigned char data[64 * KIB], out[ROOM];
@@ -145,7 +145,7 @@ static void make(const struct job *j)
 	put_cells(&q);
 }
 
-/* The name of the parent behind everything else. */
+/* The name of the parent is at the end of the file. */
 static void make_name_last(const struct job *j)
 {
 	struct qcow q;
@@ -155,7 +155,7 @@ static void make_name_last(const struct job *j)
 	put_cells(&q);
 }
 
-/* The file ends inside its last cluster: what is missing was never written. */
+/* The file ends inside its last cluster; the missing part reads as zeroes. */
 static void make_tail(const struct job *j)
 {
 	struct qcow q;
@@ -168,7 +168,7 @@ static void make_tail(const struct job *j)
 	expect_zero(j, (guest + 1) * q.cluster - 1000, 1000);
 }
 
-/* A stream that gives another number of bytes than a cluster has, or none at all. */
+/* The compressed data of cluster 1 has n bytes instead of a cluster, or is invalid (n = 0). */
 static void make_stream(const struct job *j)
 {
 	unsigned char data[8 * KIB], out[ROOM] = {0xff};
@@ -199,38 +199,38 @@ static void make_short_file(const struct job *j)
 
 #define CELLS(name_) .cells = name_, .ncells = N_ELEMENTS(name_)
 
-/* Three of 64 clusters a table; the second table has nothing in it. */
-static const struct cell small_cells[] = {{5, DATA}, {0, PACKED}, {1, DATA}, {2, DATA}, {63, DATA},
-	{128, DATA}, {140, PACKED}, {150, DATA}};
+/* An L2 table has 64 clusters; the second one has no entries. */
+static const struct cell small_cells[] = {{5, DATA}, {0, DEFLATED}, {1, DATA}, {2, DATA},
+	{63, DATA}, {128, DATA}, {140, DEFLATED}, {150, DATA}};
 static const struct spec smallest = {9, 6, 151 * 512, 48, 0, 0, CELLS(small_cells)};
 static const struct spec odd_size = {9, 6, 150 * 512 + 513, 48, 0, 0, CELLS(small_cells)};
 static const struct spec usual = {12, 9, 151 * 4096 - 1024, 48, 0, 0, CELLS(small_cells)};
 static const struct spec large = {16, 13, 151 * 64 * KIB, 4096, 0, 0, CELLS(small_cells)};
 static const struct spec odd_tables = {12, 9, 151 * 4096, 51, 3, 0, CELLS(small_cells)};
 
-static const struct cell far_cells[] = {{0, DATA}, {8191, DATA}, {8192, PACKED}, {9000, DATA}};
+static const struct cell far_cells[] = {{0, DATA}, {8191, DATA}, {8192, DEFLATED}, {9000, DATA}};
 static const struct spec far = {16, 13, 9001 * 64 * KIB, 48, 0, 0, CELLS(far_cells)};
 
-/* Entry 505 of the L1 table lies across two pages. */
+/* Entry 505 of the L1 table crosses a page boundary. */
 static const struct cell straddling_cells[] = {
-	{504 * 64, DATA}, {505 * 64 + 1, DATA}, {506 * 64, DATA}, {1023 * 64, PACKED}};
+	{504 * 64, DATA}, {505 * 64 + 1, DATA}, {506 * 64, DATA}, {1023 * 64, DEFLATED}};
 static const struct spec straddling = {9, 6, 1024 * 32 * KIB, 49, 0, 0, CELLS(straddling_cells)};
 
-static const struct cell packed_cells[] = {{0, PACKED}, {1, PACKED}, {2, DATA}, {3, PACKED},
-	{4, PACKED}, {70, PACKED}, {71, DATA}, {72, PACKED}};
-static const struct spec packed_512 = {9, 6, 73 * 512, 48, 0, 0, CELLS(packed_cells)};
-static const struct spec packed_4k = {12, 9, 73 * 4096, 48, 0, 0, CELLS(packed_cells)};
-static const struct spec packed_64k = {16, 9, 73 * 64 * KIB, 48, 0, 0, CELLS(packed_cells)};
+static const struct cell compressed_cells[] = {{0, DEFLATED}, {1, DEFLATED}, {2, DATA},
+	{3, DEFLATED}, {4, DEFLATED}, {70, DEFLATED}, {71, DATA}, {72, DEFLATED}};
+static const struct spec compressed_512 = {9, 6, 73 * 512, 48, 0, 0, CELLS(compressed_cells)};
+static const struct spec compressed_4k = {12, 9, 73 * 4096, 48, 0, 0, CELLS(compressed_cells)};
+static const struct spec compressed_64k = {16, 9, 73 * 64 * KIB, 48, 0, 0, CELLS(compressed_cells)};
 
 static const struct spec on_short = {12, 9, 151 * 4096, 80, 0, 65 * 4096 + 512, CELLS(small_cells)};
 static const struct spec on_long = {9, 12, 151 * 512 + 300, 80, 0, MIB, CELLS(small_cells)};
 
-/* Five clusters of 4 KiB: L1 table at 48, the L2 table at 4096, data in clusters 0, 1 and 4. */
+/* Five clusters of 4 KiB: the L1 table at 48, the L2 table at 4096, data in clusters 0, 1 and 4. */
 static const struct cell plain_cells[] = {{0, DATA}, {1, DATA}, {4, DATA}};
 static const struct spec plain = {12, 9, 5 * 4096, 48, 0, 0, CELLS(plain_cells)};
 static const struct spec with_name = {12, 9, 5 * 4096, 80, 0, 4096, CELLS(plain_cells)};
 
-/* The L1 table in a cluster of its own, and so the L2 table in the next. */
+/* The L1 table has its own cluster, so the L2 table is in the next one. */
 static const struct spec late_l1 = {12, 9, 5 * 4096, 4096, 0, 0, CELLS(plain_cells)};
 
 #define ENTRY_1 (4096 + 8)
@@ -244,7 +244,7 @@ static const struct spec late_l1 = {12, 9, 5 * 4096, 4096, 0, 0, CELLS(plain_cel
 		.name = "qcow-" name_, .verdict = REFUSED, .make = make, .arg = &spec_,            \
 		PATCH(pos_, width_, value_)                                                        \
 	}
-/* Cluster 1 cannot be read. */
+/* Reads of cluster 1 fail. */
 #define BAD_ENTRY(name_, value_)                                                                   \
 	{                                                                                          \
 		.name = "qcow-" name_, .verdict = READERROR, .bad = {4096, 4096}, .make = make,    \
@@ -255,14 +255,14 @@ static const struct spec late_l1 = {12, 9, 5 * 4096, 4096, 0, 0, CELLS(plain_cel
 		.name = "qcow-" name_, .verdict = READERROR, .bad = {4096, 4096},                  \
 		.make = make_stream, .arg = &plain, .n = n_                                        \
 	}
-/* Nothing can be read: there is but one table. */
+/* All reads fail, since there is only one table. */
 #define BAD_TABLE(name_, value_)                                                                   \
 	{                                                                                          \
 		.name = "qcow-" name_, .verdict = READERROR, .bad = {0, 5 * 4096}, .make = make,   \
 		.arg = &plain, PATCH(48, 8, value_)                                                \
 	}
 
-#define PACKED_AT(pos, len) (COMPRESSED | (uint64_t)(len) << 51 | (pos))
+#define COMPRESSED_AT(pos, len) (COMPRESSED | (uint64_t)(len) << 51 | (pos))
 
 static const struct image_case cases[] = {
 	GOOD("smallest", make, smallest),
@@ -272,9 +272,9 @@ static const struct image_case cases[] = {
 	GOOD("odd-tables", make, odd_tables),
 	GOOD("far", make, far),
 	GOOD("straddling", make, straddling),
-	GOOD("packed-512", make, packed_512),
-	GOOD("packed-4k", make, packed_4k),
-	GOOD("packed-64k", make, packed_64k),
+	GOOD("compressed-512", make, compressed_512),
+	GOOD("compressed-4k", make, compressed_4k),
+	GOOD("compressed-64k", make, compressed_64k),
 	GOOD("on-short", make, on_short),
 	GOOD("on-long", make, on_long),
 	GOOD("name-last", make_name_last, on_short),
@@ -292,10 +292,10 @@ static const struct image_case cases[] = {
 		.make = make,
 		.arg = &late_l1,
 		.patch = {8192 + 8, 8, 4096}},
-	BAD_ENTRY("packed-none", PACKED_AT(8192, 0)),
-	BAD_ENTRY("packed-in-header", PACKED_AT(0, 100)),
-	BAD_ENTRY("packed-past-end", PACKED_AT(MIB, 100)),
-	BAD_ENTRY("packed-over-end", PACKED_AT(5 * 4096 - 512, 4000)),
+	BAD_ENTRY("compressed-none", COMPRESSED_AT(8192, 0)),
+	BAD_ENTRY("compressed-in-header", COMPRESSED_AT(0, 100)),
+	BAD_ENTRY("compressed-past-end", COMPRESSED_AT(MIB, 100)),
+	BAD_ENTRY("compressed-over-end", COMPRESSED_AT(5 * 4096 - 512, 4000)),
 	BAD_TABLE("table-in-header", 40),
 	BAD_TABLE("table-in-l1", 52),
 	BAD_TABLE("table-past-end", MIB),
@@ -337,4 +337,4 @@ static const struct image_case cases[] = {
 	REFUSE("name-gone", with_name, 48, 1, 'x'),
 };
 
-const struct family qcow_family = {"qcow", cases, N_ELEMENTS(cases)};
+const struct image_set qcow_images = {"qcow", cases, N_ELEMENTS(cases)};

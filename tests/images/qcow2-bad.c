@@ -1,12 +1,12 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* qcow2-bad.c - qcow2 images with one thing wrong: in the header, which spoils the image, or in a
- * table, which spoils what the entry maps and nothing else. */
+/* qcow2-bad.c - qcow2 images with one fault: in the header, so that the image must be refused, or
+ * in a table entry, so that exactly the data that it maps must fail. */
 #include <string.h>
 
 #include "mkimage.h"
 #include "qcow2.h"
 
-/* In the image that most damage is done to. */
+/* Positions in the image that most cases damage. */
 #define CLUSTER    512u
 #define REFTABLE   (1 * CLUSTER)
 #define REFBLOCK   (2 * CLUSTER)
@@ -49,24 +49,24 @@ static void make_cut(const struct job *j)
 	file_resize(q.fd, j->c->n);
 }
 
-/* Guest cluster 0 becomes compressed: len bytes at the end of the file. */
-static void put_packed(struct qcow2 *q, const void *data, size_t len)
+/* Replaces guest cluster 0 by len bytes of compressed data at the end of the file. */
+static void put_compressed(struct qcow2 *q, const void *data, size_t len)
 {
 	uint64_t pos = qcow2_alloc(q);
 
 	while (q->next * q->cluster < pos + len)
 		qcow2_alloc(q);
-	qcow2_packed(q, 0, pos, data, len);
+	qcow2_compressed(q, 0, pos, data, len);
 }
 
-static void make_packed(
+static void make_compressed(
 	const struct job *j, const struct qcow2_header *h, const void *data, size_t len)
 {
 	struct qcow2 q;
 
 	qcow2_begin(&q, j, ".qcow2", h);
 	put_clusters(&q);
-	put_packed(&q, data, len);
+	put_compressed(&q, data, len);
 	qcow2_end(&q);
 }
 
@@ -75,19 +75,19 @@ static void make_garbage(const struct job *j)
 	unsigned char data[CLUSTER];
 
 	data_make(data, NOISE, sizeof data);
-	data[0] = 0xff; /* to deflate, a block of a type that there is not */
-	make_packed(j, j->c->arg, data, sizeof data);
+	data[0] = 0xff; /* for deflate, a reserved block type */
+	make_compressed(j, j->c->arg, data, sizeof data);
 }
 
-/* n bytes of data, compressed. */
+/* The compressed data has n bytes. */
 static void make_deflate(const struct job *j)
 {
 	unsigned char data[CLUSTER], out[2 * CLUSTER] = {0};
-	/* For a whole cluster the stream has the header of zlib, which is wrong here. */
+	/* n = CLUSTER: the data has a zlib header, which is not allowed. */
 	int window = j->c->n == CLUSTER ? 12 : -12;
 
 	data_make(data, MIB, sizeof data);
-	make_packed(j, &v3, out, deflated(out, sizeof out, data, j->c->n, window));
+	make_compressed(j, &v3, out, deflated(out, sizeof out, data, j->c->n, window));
 }
 
 static void make_zstd(const struct job *j)
@@ -95,10 +95,10 @@ static void make_zstd(const struct job *j)
 	unsigned char data[2 * CLUSTER], out[4 * CLUSTER];
 
 	data_make(data, MIB, sizeof data);
-	make_packed(j, &zstd, out, zstd_packed(out, sizeof out, data, j->c->n));
+	make_compressed(j, &zstd, out, zstd_compressed(out, sizeof out, data, j->c->n));
 }
 
-/* One stored block of a cluster, behind a header that wants a window of 2 GiB. */
+/* A raw block of a cluster in a frame whose header requires a window of 2 GiB. */
 static void make_zstd_window(const struct job *j)
 {
 	unsigned char out[9 + CLUSTER] = {0x28, 0xb5, 0x2f, 0xfd, 0x00, 21 << 3};
@@ -106,22 +106,22 @@ static void make_zstd_window(const struct job *j)
 
 	memcpy(out + 6, (unsigned char[]){block, block >> 8, block >> 16}, 3);
 	data_make(out + 9, MIB, CLUSTER);
-	make_packed(j, &zstd, out, sizeof out);
+	make_compressed(j, &zstd, out, sizeof out);
 }
 
-/* The first frame is whole, what follows is none, and the cluster is not full. */
+/* The frame lacks its last 100 bytes. */
 static void make_zstd_cut(const struct job *j)
 {
 	unsigned char data[CLUSTER], out[4 * CLUSTER] = {0};
 	size_t n;
 
 	data_make(data, NOISE, sizeof data);
-	n = zstd_packed(out, sizeof out, data, sizeof data);
+	n = zstd_compressed(out, sizeof out, data, sizeof data);
 	memset(out + n - 100, 0, 100);
-	make_packed(j, &zstd, out, CLUSTER / 2);
+	make_compressed(j, &zstd, out, CLUSTER / 2);
 }
 
-/* An extended entry for cluster 1: a place in the file, or none, and a bitmap. */
+/* An extended L2 entry for cluster 1: arg: allocated if not NULL; n: the bitmap. */
 static void make_extended(const struct job *j)
 {
 	struct qcow2 q;
@@ -136,7 +136,7 @@ static void make_extended(const struct job *j)
 	qcow2_end(&q);
 }
 
-/* In a data file a cluster is where the guest has it: cluster 1 is not. */
+/* In a data file, a cluster is at its guest offset; the entry of cluster 1, n, is not. */
 static void make_external(const struct job *j)
 {
 	struct qcow2 q;
@@ -153,7 +153,7 @@ static void make_external(const struct job *j)
 	qcow2_end(&q);
 }
 
-/* A backing file that must not be opened, or is not there. */
+/* arg: a backing file that must not be opened, or is missing. */
 static void make_backed(const struct job *j)
 {
 	struct qcow2 q;
@@ -204,7 +204,7 @@ static void make_backed(const struct job *j)
 		.arg = "qcow2-data-file-" name_ "-data", .n = entry_                               \
 	}
 
-/* The file ends amid the only L2 table. */
+/* The file ends inside the only L2 table. */
 static void make_cut_table(const struct job *j)
 {
 	struct qcow2 q;
@@ -248,11 +248,11 @@ static const struct image_case cases[] = {
 	BAD_ENTRY("past-end", 0x100000 | COPIED),
 	BAD_ENTRY("far", 0x00fffffffffffe00),
 	BAD_ENTRY("zero-reserved", ZERO_FLAG | 4),
-	BAD_ENTRY("packed-header", COMPRESSED),
-	BAD_ENTRY("packed-l1", COMPRESSED | (L1 + 3)),
-	BAD_ENTRY("packed-past-end", COMPRESSED | 0x100000),
-	BAD_ENTRY("packed-far", COMPRESSED | (((uint64_t)1 << 56) - 1)),
-	BAD_ENTRY("packed-all-ones", UINT64_MAX),
+	BAD_ENTRY("compressed-header", COMPRESSED),
+	BAD_ENTRY("compressed-l1", COMPRESSED | (L1 + 3)),
+	BAD_ENTRY("compressed-past-end", COMPRESSED | 0x100000),
+	BAD_ENTRY("compressed-far", COMPRESSED | (((uint64_t)1 << 56) - 1)),
+	BAD_ENTRY("compressed-all-ones", UINT64_MAX),
 	{.name = "qcow2-l2-unaligned",
 		.verdict = READERROR,
 		.bad = {0, 4096},
@@ -280,7 +280,7 @@ static const struct image_case cases[] = {
 	BAD_BITMAP("nowhere", NULL, 1),
 
 	BAD_EXTERNAL("elsewhere", 128 * KIB | COPIED),
-	BAD_EXTERNAL("packed", COMPRESSED | 64 * KIB),
+	BAD_EXTERNAL("compressed", COMPRESSED | 64 * KIB),
 
 	CUT_TO("empty-file", 0),
 	CUT_TO("only-magic", 4),
@@ -363,4 +363,4 @@ static const struct image_case cases[] = {
 		.arg = "qcow2-data-file-itself.qcow2"},
 };
 
-const struct family qcow2_bad_family = {"qcow2", cases, N_ELEMENTS(cases)};
+const struct image_set qcow2_bad_images = {"qcow2", cases, N_ELEMENTS(cases)};

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* qcow2-good.c - qcow2 images that must read, though no tool writes them so. */
+/* qcow2-good.c - valid qcow2 images that no tool creates. */
 #include <stdio.h>
 #include <string.h>
 
@@ -7,7 +7,7 @@
 #include "mkimage.h"
 #include "qcow2.h"
 
-#define BASE_DATA ((uint64_t)1 << 32) /* what a backing file holds */
+#define BASE_DATA ((uint64_t)1 << 32) /* where the data stream of backing files begins */
 
 static const struct qcow2_header v2_512 = {2, 9, 100 * KIB, 72, 0, 0};
 static const struct qcow2_header v3_512 = {3, 9, 100 * KIB, 112, 0, 0};
@@ -20,7 +20,7 @@ static const struct qcow2_header zstd = {3, 16, 640 * KIB, 112, INCOMPATIBLE_COM
 static const struct qcow2_header extended = {3, 14, 7 * 16 * KIB, 112, INCOMPATIBLE_EXTENDED_L2, 0};
 static const struct qcow2_header external = {3, 16, 640 * KIB, 112, INCOMPATIBLE_DATA_FILE, 0};
 
-/* Clusters in no order, more than one table if clusters are small. */
+/* Clusters out of order; with small clusters, in several L2 tables. */
 static void put_clusters(struct qcow2 *q)
 {
 	static const uint32_t order[] = {7, 0, 1, 70, 199, 4};
@@ -39,7 +39,7 @@ static void make_plain(const struct job *j)
 	qcow2_end(&q);
 }
 
-/* Unknown extensions, up to the very end of the cluster and without an end mark. */
+/* Unknown extensions up to the end of the cluster, without an end marker. */
 static void make_extensions(const struct job *j)
 {
 	static const char text[] = "12345";
@@ -52,7 +52,7 @@ static void make_extensions(const struct job *j)
 	qcow2_end(&q);
 }
 
-/* A cluster that reads as zeroes, and keeps the place that it had or does not. */
+/* Zero clusters, with and without an allocated host cluster. */
 static void make_zero(const struct job *j)
 {
 	struct qcow2 q;
@@ -67,7 +67,7 @@ static void make_zero(const struct job *j)
 	qcow2_end(&q);
 }
 
-/* The file ends inside its last cluster: the rest was never written. */
+/* The file ends inside its last cluster; the missing part reads as zeroes. */
 static void make_cut_data(const struct job *j)
 {
 	struct qcow2 q;
@@ -79,7 +79,7 @@ static void make_cut_data(const struct job *j)
 	expect_zero(j, 2 * q.cluster + q.cluster / 2, q.cluster / 2);
 }
 
-/* As a fresh image: the file ends behind the only entry of the L1 table. */
+/* Like a new image: the file ends after the only entry of the L1 table. */
 static void make_cut_table(const struct job *j)
 {
 	struct qcow2 q;
@@ -90,7 +90,7 @@ static void make_cut_table(const struct job *j)
 	file_resize(q.fd, 3 * q.cluster + 8);
 }
 
-/* Two guest clusters on one host cluster. */
+/* Two guest clusters share a host cluster. */
 static void make_shared(const struct job *j)
 {
 	struct qcow2 q;
@@ -105,7 +105,7 @@ static void make_shared(const struct job *j)
 	qcow2_end(&q);
 }
 
-/* A longer base under a shorter disk, a shorter one under a longer, and holes over both. */
+/* A backing file of base bytes: shorter or longer than the disk, with zero clusters over it. */
 static void make_backed(const struct job *j, const struct qcow2_header *h, uint64_t base)
 {
 	struct qcow2 q;
@@ -157,7 +157,7 @@ static void make_data_file(const struct job *j)
 		expect(j, off, off, q.cluster);
 		qcow2_entry(&q, guests[i], off | COPIED);
 	}
-	/* What the tables do not claim is not the disk's. */
+	/* Data of an unallocated cluster, which must not be read. */
 	put_data(data, 5 * q.cluster, NOISE, q.cluster);
 	qcow2_end(&q);
 }
@@ -166,8 +166,8 @@ static void make_data_file(const struct job *j)
 
 #define ROOM (128 * KIB)
 
-/* One behind the other: they share sectors, and some lie in two clusters. */
-static void make_packed(const struct job *j)
+/* Compressed clusters without gaps: they share sectors, and some cross a cluster boundary. */
+static void make_compressed(const struct job *j)
 {
 	unsigned char data[64 * KIB], out[ROOM];
 	struct qcow2 q;
@@ -175,35 +175,36 @@ static void make_packed(const struct job *j)
 
 	qcow2_begin(&q, j, ".qcow2", j->c->arg);
 	pos = qcow2_alloc(&q);
-	q.refs[pos / q.cluster] = 0; /* counted with what comes into it */
+	q.refs[pos / q.cluster] = 0; /* counted by qcow2_compressed */
 	for (uint32_t i = 1; i < 100 && i < q.h.size / q.cluster; i++) {
 		size_t n;
 
 		data_make(data, i * q.cluster, q.cluster);
-		n = q.h.compression ? zstd_packed(out, ROOM, data, q.cluster)
+		n = q.h.compression ? zstd_compressed(out, ROOM, data, q.cluster)
 				    : deflated(out, ROOM, data, q.cluster, -12);
 		while (pos + n + 512 > q.next * q.cluster)
 			q.refs[qcow2_alloc(&q) / q.cluster] = 0;
-		qcow2_packed(&q, i, pos, out, n);
+		qcow2_compressed(&q, i, pos, out, n);
 		expect(j, i * q.cluster, i * q.cluster, q.cluster);
 		pos += n;
 	}
-	file_resize(q.fd, pos); /* inside the last sector of the last one */
+	file_resize(q.fd, pos); /* inside the last sector of compressed data */
 	qcow2_end(&q);
 }
 
-/* Puts what out has, n bytes, as guest cluster 1 of q, which reads as the data stream from from. */
-static void finish_packed(struct qcow2 *q, const void *out, size_t n, uint64_t from)
+/* Stores n bytes of compressed data as guest cluster 1; the cluster has the data stream from from
+ * on. */
+static void finish_compressed(struct qcow2 *q, const void *out, size_t n, uint64_t from)
 {
 	uint64_t pos = qcow2_alloc(q);
 
 	q->refs[pos / q->cluster] = 0;
-	qcow2_packed(q, 1, pos, out, n);
+	qcow2_compressed(q, 1, pos, out, n);
 	expect(q->j, q->cluster, from, q->cluster);
 	qcow2_end(q);
 }
 
-/* A stream that goes on behind the end of the cluster is cut there. */
+/* The decompressed data is longer than the cluster; the excess is ignored. */
 static void make_deflate_long(const struct job *j)
 {
 	unsigned char data[3000], out[ROOM];
@@ -212,10 +213,10 @@ static void make_deflate_long(const struct job *j)
 	qcow2_begin(&q, j, ".qcow2", &v3_512);
 	data_make(data, 0, sizeof data);
 	deflated(out, ROOM, data, sizeof data, -15);
-	finish_packed(&q, out, q.cluster, 0);
+	finish_compressed(&q, out, q.cluster, 0);
 }
 
-/* Copies from further back than QEMU itself would write. */
+/* Matches at a distance that exceeds QEMU's window. */
 static void make_deflate_window(const struct job *j)
 {
 	unsigned char data[64 * KIB], out[ROOM];
@@ -227,7 +228,7 @@ static void make_deflate_window(const struct job *j)
 	memcpy(data + 32 * KIB - 512, data, 32 * KIB - 512);
 	memset(data + 64 * KIB - 1024, 0, 1024);
 	n = deflated(out, ROOM, data, sizeof data, -15);
-	finish_packed(&q, out, n, NOISE);
+	finish_compressed(&q, out, n, NOISE);
 	expect(j, q.cluster + 32 * KIB - 512, NOISE, 32 * KIB - 512);
 	expect_zero(j, 2 * q.cluster - 1024, 1024);
 }
@@ -238,7 +239,7 @@ static size_t put_skippable(unsigned char *out)
 	return 13;
 }
 
-/* A skippable frame, then the cluster in two frames, then somebody else's bytes. */
+/* A skippable frame, the cluster in two frames, then bytes of other data. */
 static void make_zstd_frames(const struct job *j)
 {
 	unsigned char data[64 * KIB], out[ROOM];
@@ -248,10 +249,10 @@ static void make_zstd_frames(const struct job *j)
 	qcow2_begin(&q, j, ".qcow2", &zstd);
 	data_make(data, MIB, sizeof data);
 	n = put_skippable(out);
-	n += zstd_packed(out + n, ROOM - n, data, 30000);
-	n += zstd_packed(out + n, ROOM - n, data + 30000, sizeof data - 30000);
+	n += zstd_compressed(out + n, ROOM - n, data, 30000);
+	n += zstd_compressed(out + n, ROOM - n, data + 30000, sizeof data - 30000);
 	memset(out + n, 'x', 700);
-	finish_packed(&q, out, n + 700, MIB);
+	finish_compressed(&q, out, n + 700, MIB);
 }
 
 /* Subclusters. */
@@ -266,8 +267,8 @@ static void expect_subclusters(const struct qcow2 *q, uint32_t guest, unsigned f
 	expect(q->j, off, off, n * unit);
 }
 
-/* Data, zeroes and the base side by side in one cluster; zeroes alone; a place and no data in it.
- */
+/* A cluster with data, zeroes and subclusters of the backing file; a zero cluster; an allocated
+ * cluster without allocated subclusters. */
 static void make_extended(const struct job *j)
 {
 	struct qcow2 q;
@@ -318,21 +319,21 @@ static const struct image_case cases[] = {
 	SPECIAL("odd-base", make_odd_base, &v3_512),
 	SPECIAL("odd-base-64k", make_odd_base, &v3_64k),
 	SPECIAL("long-base", make_long_base, &v3_512), SPECIAL("data-file", make_data_file, NULL),
-	SPECIAL("deflate-512", make_packed, &v3_512),
-	SPECIAL("deflate-512-v2", make_packed, &v2_512),
-	SPECIAL("deflate-64k", make_packed, &v3_64k),
+	SPECIAL("deflate-512", make_compressed, &v3_512),
+	SPECIAL("deflate-512-v2", make_compressed, &v2_512),
+	SPECIAL("deflate-64k", make_compressed, &v3_64k),
 	SPECIAL("deflate-long", make_deflate_long, NULL),
-	SPECIAL("deflate-window", make_deflate_window, NULL), SPECIAL("zstd", make_packed, &zstd),
-	SPECIAL("zstd-frames", make_zstd_frames, NULL), SPECIAL("extended", make_extended, NULL),
-	HARMLESS("dirty", 79, 1, 1), HARMLESS("corrupt", 79, 1, 2),
-	HARMLESS("compatible-unknown", 80, 8, 0x8000000000000020),
+	SPECIAL("deflate-window", make_deflate_window, NULL),
+	SPECIAL("zstd", make_compressed, &zstd), SPECIAL("zstd-frames", make_zstd_frames, NULL),
+	SPECIAL("extended", make_extended, NULL), HARMLESS("dirty", 79, 1, 1),
+	HARMLESS("corrupt", 79, 1, 2), HARMLESS("compatible-unknown", 80, 8, 0x8000000000000020),
 	HARMLESS("autoclear-unknown", 88, 8, 0x8000000000000020),
 	HARMLESS("bitmaps-without-extension", 95, 1, 1), HARMLESS("refcount-bits-1", 96, 4, 0),
 	HARMLESS("refcount-bits-64", 96, 4, 6), HARMLESS("reftable-0", 48, 8, 0),
 	HARMLESS("reftable-unaligned", 48, 8, 513),
 	HARMLESS("reftable-far", 48, 8, 0xffffffffffff0000), HARMLESS("reftable-none", 56, 4, 0),
 	HARMLESS("reftable-long", 56, 4, 0xffffffff),
-	HARMLESS("l1-longer", 36, 4, 60), /* zeroes follow the entries in their cluster */
+	HARMLESS("l1-longer", 36, 4, 60), /* the rest of the table's cluster is zero */
 };
 
-const struct family qcow2_good_family = {"qcow2", cases, N_ELEMENTS(cases)};
+const struct image_set qcow2_good_images = {"qcow2", cases, N_ELEMENTS(cases)};

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* qcow2.c - writing headers, tables and clusters of qcow2 images. */
+/* qcow2.c - writes headers, tables and clusters of qcow2 images. */
 #include <string.h>
 
 #include "util/bytes.h"
@@ -101,7 +101,7 @@ uint64_t qcow2_alloc(struct qcow2 *q)
 
 static uint64_t entry_pos(const struct qcow2 *q, uint32_t guest)
 {
-	/* All tables follow each other, and so do all entries. */
+	/* The tables are contiguous. */
 	return (L1_CLUSTER + 1) * q->cluster + (uint64_t)guest * entry_size(q);
 }
 
@@ -126,20 +126,20 @@ uint64_t qcow2_data(struct qcow2 *q, uint32_t guest)
 	return pos;
 }
 
-uint64_t qcow2_packed_entry(const struct qcow2 *q, uint64_t pos, size_t len)
+uint64_t qcow2_compressed_entry(const struct qcow2 *q, uint64_t pos, size_t len)
 {
 	uint64_t more = (pos + len - 1) / SECTOR - pos / SECTOR;
 
 	return COMPRESSED | more << (62 - (q->h.bits - 8)) | pos;
 }
 
-void qcow2_packed(struct qcow2 *q, uint32_t guest, uint64_t pos, const void *data, size_t len)
+void qcow2_compressed(struct qcow2 *q, uint32_t guest, uint64_t pos, const void *data, size_t len)
 {
 	uint64_t end = round_up(pos + len, SECTOR);
 
 	put(q->fd, pos, data, len);
-	qcow2_entry(q, guest, qcow2_packed_entry(q, pos, len));
-	/* A counted cluster is one that a whole sector of the range lies in. */
+	qcow2_entry(q, guest, qcow2_compressed_entry(q, pos, len));
+	/* Each cluster that has a sector of the range gets a reference. */
 	for (uint64_t i = pos / q->cluster; i <= (end - 1) / q->cluster; i++)
 		q->refs[i]++;
 }

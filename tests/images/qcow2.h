@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* qcow2.h - making a qcow2 image cluster by cluster, for the builders of those.
+/* qcow2.h - functions to build a qcow2 image cluster by cluster.
  *
- * Clusters 0 to 3 are the header, the refcount table, its one block and the L1 table; then come all
- * L2 tables, then what the builder allocates.
+ * Clusters 0 to 3 are the header, the refcount table, its only block and the L1 table; then follow
+ * all L2 tables, then the clusters that the builder allocates.
  */
 #ifndef MKIMAGE_QCOW2_H
 #define MKIMAGE_QCOW2_H
@@ -38,33 +38,33 @@ struct qcow2 {
 	int fd;
 	struct qcow2_header h;
 	uint64_t cluster;            /* bytes */
-	uint32_t next;               /* the first cluster that is not in use */
-	uint16_t refs[MAX_CLUSTERS]; /* of host clusters */
-	uint32_t extensions;         /* where the next one goes */
+	uint32_t next;               /* the first free cluster */
+	uint16_t refs[MAX_CLUSTERS]; /* refcounts of host clusters */
+	uint32_t extensions;         /* position of the next one */
 };
 
-/* NAME.qcow2 with its header and empty tables, or another file (suffix). */
+/* Creates NAMESUFFIX with a header and empty tables. */
 void qcow2_begin(
 	struct qcow2 *q, const struct job *j, const char *suffix, const struct qcow2_header *h);
 
-/* Refcounts, and the patch of the case. */
+/* Writes the refcounts and the patch of the case. */
 void qcow2_end(struct qcow2 *q);
 
 void qcow2_extension(struct qcow2 *q, uint32_t type, const char *text);
 void qcow2_backing(struct qcow2 *q, const char *format, const char *name);
 
-/* A new cluster's position. */
+/* Allocates a host cluster and returns its position. */
 uint64_t qcow2_alloc(struct qcow2 *q);
 
-/* The L2 entry of a guest cluster, and what an extended one has besides. */
+/* Set the L2 entry of a guest cluster, and the bitmap of an extended entry. */
 void qcow2_entry(struct qcow2 *q, uint32_t guest, uint64_t entry);
 void qcow2_bitmap(struct qcow2 *q, uint32_t guest, uint64_t bitmap);
 
 /* Allocates a cluster for guest and fills it with the data stream from guest * cluster on. */
 uint64_t qcow2_data(struct qcow2 *q, uint32_t guest);
 
-/* Puts compressed data at pos, for the guest cluster, whose host clusters are counted. */
-void qcow2_packed(struct qcow2 *q, uint32_t guest, uint64_t pos, const void *data, size_t len);
-uint64_t qcow2_packed_entry(const struct qcow2 *q, uint64_t pos, size_t len);
+/* Stores compressed data of a guest cluster at pos, and adds a reference to its host clusters. */
+void qcow2_compressed(struct qcow2 *q, uint32_t guest, uint64_t pos, const void *data, size_t len);
+uint64_t qcow2_compressed_entry(const struct qcow2 *q, uint64_t pos, size_t len);
 
 #endif

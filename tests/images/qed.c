@@ -93,8 +93,8 @@ static void put_header(struct qed *q)
 	grow(q, s->table);
 }
 
-/* The parent has the data stream from NOISE on.  As a raw one that a guest wrote to, it begins with
- * what could be the header of an image that names a file. */
+/* The parent has the data stream from NOISE on.  A raw one begins with a header of qcow2 that names
+ * a backing file, as a guest might write it, so that a probe would find the wrong format. */
 static void put_parent(struct qed *q)
 {
 	static const unsigned char trap[72] = "QFI\xfb\0\0\0\2\0\0\0\0\0\0\0\x40\0\0\0\7";
@@ -132,7 +132,7 @@ static void make(const struct job *j)
 	begin(&q, j);
 }
 
-/* What follows the last whole cluster is nobody's. */
+/* The file ends with n bytes of an incomplete cluster, which are not used. */
 static void make_tail(const struct job *j)
 {
 	struct qed q;
@@ -169,7 +169,8 @@ static const struct spec on_guess = {4096, 1, 2, 600 * 4096, 4 * MIB, BACKING, C
 static const struct spec on_short = {
 	4096, 1, 1, 600 * 4096, 3 * 4096 + 700, BACKING | RAW, CELLS(low)};
 
-/* Five clusters of 4 KiB; L1 table at 4096, the L2 table at 8192, data in clusters 0, 1 and 4. */
+/* Five clusters of 4 KiB: the L1 table at 4096, the L2 table at 8192, data in clusters 0, 1 and 4.
+ */
 static const struct cell plain_cells[] = {{0, DATA}, {1, DATA}, {4, DATA}};
 static const struct spec plain = {4096, 1, 1, 5 * 4096, 0, 0, CELLS(plain_cells)};
 static const struct spec with_name = {4096, 1, 1, 5 * 4096, 4096, BACKING, CELLS(plain_cells)};
@@ -189,13 +190,13 @@ static const struct spec with_name = {4096, 1, 1, 5 * 4096, 4096, BACKING, CELLS
 		.name = "qed-" name_, .verdict = REFUSED, .make = make, .arg = &spec_,             \
 		PATCH(pos_, width_, value_)                                                        \
 	}
-/* Cluster 1 cannot be read. */
+/* Reads of cluster 1 fail. */
 #define BAD_ENTRY(name_, value_)                                                                   \
 	{                                                                                          \
 		.name = "qed-" name_, .verdict = READERROR, .bad = {4096, 4096},                   \
 		.make = make_tail, .arg = &plain, .n = 3000, PATCH(8192 + 8, 8, value_)            \
 	}
-/* Nothing can be read: there is but one table. */
+/* All reads fail, since there is only one table. */
 #define BAD_TABLE(name_, value_)                                                                   \
 	{                                                                                          \
 		.name = "qed-" name_, .verdict = READERROR, .bad = {0, 5 * 4096},                  \
@@ -266,4 +267,4 @@ static const struct image_case cases[] = {
 	REFUSE("name-gone", with_name, 64, 1, 'x'),
 };
 
-const struct family qed_family = {"qed", cases, N_ELEMENTS(cases)};
+const struct image_set qed_images = {"qed", cases, N_ELEMENTS(cases)};

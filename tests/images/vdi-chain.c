@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* vdi-chain.c - VDI images with parents, which they know by UUIDs alone, and what may lie beside.
- */
+/* vdi-chain.c - VDI images with parents, identified only by UUIDs, and other images in their
+ * directory. */
 #include <stdbool.h>
 #include <stddef.h>
 
@@ -15,18 +15,19 @@
 #define LAYERS_MAX 4
 #define UUID_LEN   16
 
-/* One file.  Its UUIDs follow from the name of the case and its own number. */
+/* One file.  Its UUIDs derive from the name of the case and its number. */
 struct layer {
 	const char *suffix;
 	struct vdi v;
 	bool version_0;
-	bool stale; /* its own UUID, but changed since a child was made on it */
+	bool stale; /* another modification UUID than its child records */
 };
 
-/* [0] is the image, each of the others the parent of the one before; all else lies beside them. */
+/* layers[0] is the image, each of the others the parent of the one before; beside are other images.
+ */
 struct chain {
 	struct layer layers[LAYERS_MAX], beside[LAYERS_MAX];
-	uint64_t as[LAYERS_MAX]; /* whose UUIDs the layers beside have, counted from 0 */
+	uint64_t as[LAYERS_MAX]; /* the layers whose UUIDs the images beside have */
 };
 
 static void put_uuid(int fd, uint64_t pos, const char *name, uint64_t number, char kind)
@@ -75,7 +76,7 @@ static int put_layer(
 	return fd;
 }
 
-/* What layer number adds to the disk, of which it reaches up to end. */
+/* Sets the expected contents of the blocks of layer number, up to end. */
 static void expect_layer(const struct job *j, const struct vdi *v, size_t number, uint64_t end)
 {
 	for (uint32_t i = 0; i < v->nblocks; i++) {
@@ -142,17 +143,18 @@ static const struct chain three = {
 	.layers = {{.suffix = ".vdi", .v = DISK(4, 7, child_map)},
 		{.suffix = "-middle.vdi", .v = DISK(4, 7, all_free)}, BASE}};
 
-/* Sizes that differ: the disk is as large as the child, the parent has what it has. */
+/* Different sizes: the disk has the size of the child; data after the end of the parent reads as
+ * zeroes. */
 static const struct chain longer = {
 	.layers = {{.suffix = ".vdi", .v = DISK(4, 10, long_map)}, BASE}};
 static const struct chain shorter = {
 	.layers = {{.suffix = ".vdi", .v = DISK(4, 5, child_map)}, BASE}};
-/* Of the lowest nothing shows but what the middle one is long enough for. */
+/* The base is visible only up to the end of the middle image. */
 static const struct chain waist = {
 	.layers = {{.suffix = ".vdi", .v = DISK(4, 10, long_map)},
 		{.suffix = "-middle.vdi", .v = DISK(4, 5, all_free)}, BASE}};
 
-/* Block sizes that differ, either way, and a parent that ends inside a block of its child. */
+/* Different block sizes, smaller and larger, and a parent that ends inside a block of its child. */
 static const struct chain large_blocks = {
 	.layers = {
 		{.suffix = ".vdi", .v = {2 * 256 * KIB, 4, 256 * KIB, 0, 512, 1024, 2, large_map}},
@@ -161,7 +163,7 @@ static const struct chain small_blocks = {
 	.layers = {{.suffix = ".vdi", .v = {8 * 4 * KIB, 4, 4 * KIB, 512, 512, 1024, 8, small_map}},
 		BASE}};
 
-/* Version 0 on either side: it tells nothing of its parent's changes. */
+/* Version 0, which does not record the modification UUID of the parent. */
 static const struct chain old = {
 	.layers = {
 		{.suffix = ".vdi",
@@ -172,7 +174,8 @@ static const struct chain old = {
 			.stale = true,
 			.v = {7 * BLOCK, 1, BLOCK, 0, VDI_HEAD_0, VDI_HEAD_0 + 28, 7, base_map}}}};
 
-/* Copies of the parent from another time, and other disks under names that it might have. */
+/* Copies of the parent with another modification UUID, and other disks with a name that it could
+ * have. */
 static const struct chain decoys = {.layers = {{.suffix = ".vdi", .v = DISK(4, 7, child_map)},
 					    {.suffix = "-middle.vdi", .v = DISK(1, 7, base_map)}},
 	.beside = {{.suffix = "-aa.vdi", .stale = true, .v = DISK(1, 7, base_map)},
@@ -191,7 +194,7 @@ static const struct chain broken = {.layers = {{.suffix = ".vdi", .v = DISK(4, 7
 	.beside = {{.suffix = "-base.vdi", .v = DISK(99, 7, base_map)}},
 	.as = {1}};
 
-/* Its own parent: the UUID of the parent is the image's. */
+/* The UUID of the parent is that of the image. */
 static void make_self(const struct job *j)
 {
 	static const struct layer l = {.suffix = ".vdi", .v = DISK(4, 7, child_map)};
@@ -204,7 +207,7 @@ static void make_self(const struct job *j)
 	{                                                                                          \
 		.name = "vdi-" name_, .make = make_chain, .arg = &chain_                           \
 	}
-/* The lowest of its layers names a parent, too. */
+/* The last layer names a parent, too. */
 #define REFUSE(name_, chain_)                                                                      \
 	{                                                                                          \
 		.name = "vdi-" name_, .verdict = REFUSED, .make = make_chain, .arg = &chain_,      \
@@ -231,4 +234,4 @@ static const struct image_case cases[] = {
 	{.name = "vdi-child-self", .verdict = REFUSED, .make = make_self},
 };
 
-const struct family vdi_chain_family = {"vdi", cases, N_ELEMENTS(cases)};
+const struct image_set vdi_chain_images = {"vdi", cases, N_ELEMENTS(cases)};

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* vdi.c - VDI images: layouts that VirtualBox has written over the years, and damaged ones. */
+/* vdi.c - VDI images: layouts of VirtualBox versions, and damaged ones. */
 #include <stdlib.h>
 #include <string.h>
 
@@ -10,7 +10,7 @@
 #define FREE VDI_FREE
 #define ZERO VDI_ZERO
 
-#define BLOCK (64 * KIB) /* of the image that most damage is done to */
+#define BLOCK (64 * KIB) /* block size of the image that most cases damage */
 
 uint64_t vdi_block_pos(const struct vdi *v, uint32_t entry)
 {
@@ -73,7 +73,7 @@ void vdi_put_blocks(int fd, const struct vdi *v, uint64_t from)
 		put_le32(fd, v->map_pos + 4 * i, v->map[i]);
 		if (v->map[i] >= ZERO)
 			continue;
-		/* What is in front of a block is not the guest's, and not zero either. */
+		/* The extra bytes before a block are not part of the disk, and not zero. */
 		put_data(fd, pos - v->extra, NOISE, v->extra);
 		put_data(fd, pos, from + v->map[i] * (uint64_t)v->block_size, v->block_size);
 	}
@@ -127,19 +127,19 @@ static const struct vdi duplicate = {5 * 4 * KIB, 1, 4 * KIB, 0, 512, 1024, 5, d
 static const uint32_t fixed_map[] = {0, 1, 2, 3};
 static const struct vdi fixed = {4 * 4 * KIB, 2, 4 * KIB, 0, 512, 1024, 4, fixed_map};
 
-/* After shrinking: more blocks than the size needs. */
+/* A shrunk image has more blocks than its size needs. */
 static const struct vdi shrunk = {2 * 4 * KIB, 1, 4 * KIB, 0, 512, 1024, 4, fixed_map};
 
-/* The map behind the data, as no program writes it and nothing forbids. */
+/* The block map follows the data, which no program writes. */
 static const struct vdi map_last = {4 * 4 * KIB, 1, 4 * KIB, 0, 64 * KIB, 512, 4, fixed_map};
 
 static const struct vdi empty = {0, 1, MIB, 0, 512, 1024, 0, NULL};
 
-/* Four blocks, one of them stored. */
+/* Four blocks, one of them allocated. */
 static const uint32_t plain_map[] = {FREE, 0, FREE, ZERO};
 static const struct vdi plain = {4 * BLOCK, 1, BLOCK, 0, 512, 1024, 4, plain_map};
 
-/* 100,000 blocks, none of them stored but the last: a map of many pages. */
+/* A block map of many pages: only the last of 100,000 blocks is allocated. */
 static void make_long_map(const struct job *j)
 {
 	uint32_t n = 100000, *map = malloc(n * sizeof *map);
@@ -153,7 +153,7 @@ static void make_long_map(const struct job *j)
 	free(map);
 }
 
-/* The file ends inside the last block: what is missing was never written. */
+/* The file ends inside the last block; the missing part reads as zeroes. */
 static void make_cut(const struct job *j)
 {
 	int fd = make(j, &large_blocks);
@@ -162,7 +162,7 @@ static void make_cut(const struct job *j)
 	expect_zero(j, MIB / 2, 2 * MIB - MIB / 2);
 }
 
-/* The file ends before the block begins: it was written and is gone. */
+/* The file ends before the last block, which must fail. */
 static void make_lost(const struct job *j)
 {
 	int fd = make(j, &large_blocks);
@@ -170,7 +170,7 @@ static void make_lost(const struct job *j)
 	file_resize(fd, 2 * MIB + 2 * MIB);
 }
 
-/* As before 2007: map and data follow the header at once, on no round position. */
+/* Version 0, before 2007: block map and data follow the header without alignment. */
 static const struct vdi old = {
 	7 * 64 * KIB - 512, 1, 64 * KIB, 0, VDI_HEAD_0, VDI_HEAD_0 + 28, 7, shuffled_map};
 
@@ -213,7 +213,7 @@ static void make_short_file(const struct job *j)
 		.name = "vdi-version-0-" name_, .verdict = REFUSED, .make = make_version_0,        \
 		PATCH(pos_, width_, value_)                                                        \
 	}
-/* Block 1 of the disk cannot be read. */
+/* Reads of block 1 fail. */
 #define BAD_BLOCK(name_, pos_, width_, value_)                                                     \
 	{                                                                                          \
 		.name = "vdi-" name_, .verdict = READERROR, .bad = {BLOCK, BLOCK},                 \
@@ -286,4 +286,4 @@ static const struct image_case cases[] = {
 	REFUSE("blocks-all-ones", 384, 4, 0xffffffff),
 };
 
-const struct family vdi_family = {"vdi", cases, N_ELEMENTS(cases)};
+const struct image_set vdi_images = {"vdi", cases, N_ELEMENTS(cases)};

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* vhd.c - VHD images: what Virtual PC, Hyper-V and those after them write, and damaged ones. */
+/* vhd.c - VHD images of Virtual PC, Hyper-V and later programs, and damaged ones. */
 #include <string.h>
 #include <unistd.h>
 
@@ -12,18 +12,18 @@
 
 #define HEADER_AT 512
 #define BAT_AT    1536
-#define BLOCK     (64 * KIB) /* of the image that most damage is done to */
+#define BLOCK     (64 * KIB) /* block size of the image that most cases damage */
 
 enum { FIXED = 2, DYNAMIC = 3, DIFFERENCING = 4 };
 
-/* What footer and header say; all else follows from it. */
+/* The fields of footer and header; the rest of the image follows from them. */
 struct vhd {
 	uint32_t type;
 	uint64_t size;
 	uint32_t block;
-	const uint32_t *map; /* block i of the disk is number map[i] of the file */
+	const uint32_t *map; /* block i of the disk is block map[i] in the file */
 	uint32_t n;
-	uint64_t sectors; /* bit s % 64: sector s of a block is stored */
+	uint64_t sectors; /* bit s % 64: sector s of a block is set in its bitmap */
 	uint32_t entries; /* of the BAT; 0: n */
 	const char *parent;
 };
@@ -55,8 +55,8 @@ static uint64_t footer_pos(const struct vhd *v)
 	return block_pos(v, stored);
 }
 
-/* Makes the checksum at sum_at of len bytes at pos right. */
-static void seal(int fd, uint64_t pos, size_t len, size_t sum_at)
+/* Sets the checksum at sum_at for the len bytes at pos. */
+static void put_checksum(int fd, uint64_t pos, size_t len, size_t sum_at)
 {
 	unsigned char buf[1024];
 	uint32_t sum = 0;
@@ -84,7 +84,7 @@ static void put_footer(int fd, uint64_t pos, const struct vhd *v, char id)
 	put_be32(fd, pos + 56, 0x00010411);
 	put_be32(fd, pos + 60, v->type);
 	put(fd, pos + 68, ids, sizeof ids);
-	seal(fd, pos, SECTOR, 64);
+	put_checksum(fd, pos, SECTOR, 64);
 }
 
 static void put_header(int fd, const struct vhd *v)
@@ -104,11 +104,11 @@ static void put_header(int fd, const struct vhd *v)
 		for (size_t i = 0; v->parent[i]; i++)
 			put_byte(fd, HEADER_AT + 64 + 2 * i + 1, v->parent[i]);
 	}
-	seal(fd, HEADER_AT, 1024, 36);
+	put_checksum(fd, HEADER_AT, 1024, 36);
 }
 
-/* Block i of the disk holds the data stream from where it lies in the file on; in sectors that are
- * not stored, noise. */
+/* Block i of the disk has the data stream from its position in the file on; sectors with a clear
+ * bit have noise, which must not be read. */
 static void put_block(const struct job *j, int fd, const struct vhd *v, uint32_t i)
 {
 	uint64_t pos = block_pos(v, v->map[i]), data = pos + bitmap_len(v);
@@ -149,7 +149,7 @@ static void put_blocks(const struct job *j, int fd, const struct vhd *v)
 	}
 }
 
-/* Footer, copy and header have the sums that they should, also behind a patch. */
+/* The checksums of footer and header are recomputed after the patch. */
 static int make(const struct job *j, const struct vhd *v)
 {
 	int fd = file_new(j, ".vpc");
@@ -160,7 +160,7 @@ static int make(const struct job *j, const struct vhd *v)
 		expect(j, 0, 0, v->size);
 		put_footer(fd, v->size, v, 'C');
 		patch_be(j, fd);
-		seal(fd, v->size, SECTOR, 64);
+		put_checksum(fd, v->size, SECTOR, 64);
 		return fd;
 	}
 	put_footer(fd, 0, v, 'C');
@@ -168,8 +168,8 @@ static int make(const struct job *j, const struct vhd *v)
 	put_blocks(j, fd, v);
 	put_footer(fd, footer_pos(v), v, 'C');
 	patch_be(j, fd);
-	seal(fd, HEADER_AT, 1024, 36);
-	seal(fd, footer_pos(v), SECTOR, 64);
+	put_checksum(fd, HEADER_AT, 1024, 36);
+	put_checksum(fd, footer_pos(v), SECTOR, 64);
 	return fd;
 }
 
@@ -197,12 +197,12 @@ static const struct vhd fixed = {FIXED, 5 * BLOCK, 0, NULL, 0, ALL, 0, NULL};
 static const uint32_t twice_map[] = {0, 1, 0, 0};
 static const struct vhd twice = {DYNAMIC, 4 * BLOCK, BLOCK, twice_map, 4, ALL, 0, NULL};
 
-/* Four blocks, one of them stored. */
+/* Four blocks, one of them allocated. */
 static const uint32_t plain_map[] = {ABSENT, 0, ABSENT, ABSENT};
 static const struct vhd plain = {DYNAMIC, 4 * BLOCK, BLOCK, plain_map, 4, ALL, 0, NULL};
 #define PLAIN_FOOTER (BAT_AT + 512 + 512 + BLOCK)
 
-/* Two blocks of 32 MiB, of which a few sectors are stored: bitmaps of two pages. */
+/* Two blocks of 32 MiB with a few sectors set: a bitmap has two pages. */
 static void make_large_blocks(const struct job *j)
 {
 	static const uint32_t map[] = {ABSENT, ABSENT};
@@ -248,7 +248,7 @@ static void make_no_copy(const struct job *j)
 	put_data(fd, 0, NOISE, SECTOR);
 }
 
-/* n: a byte of the footer that is changed, but for its sum. */
+/* n: the byte of the footer that is changed without its checksum. */
 static void make_bad_footer(const struct job *j)
 {
 	const struct vhd *v = j->c->arg;
@@ -272,7 +272,7 @@ static void make_bad_header_sum(const struct job *j)
 	put_byte(fd, HEADER_AT + 60, 0x55);
 }
 
-/* The guest has written the head of a qcow2 image to its disk. */
+/* The guest has written a header of qcow2 to its disk. */
 static void make_fixed_qcow2(const struct job *j)
 {
 	static const unsigned char head[] = {'Q', 'F', 'I', 0xfb, 0, 0, 0, 3};
@@ -282,7 +282,7 @@ static void make_fixed_qcow2(const struct job *j)
 	put(j->raw, 0, head, sizeof head);
 }
 
-/* XenServer's map of full blocks behind the BAT, which nobody has to know. */
+/* XenServer's batmap after the BAT, which readers may ignore. */
 static void make_batmap(const struct job *j)
 {
 	static const uint32_t map[] = {3, ABSENT, 0, 2};
@@ -293,7 +293,7 @@ static void make_batmap(const struct job *j)
 	put_be64(fd, BAT_AT + 1024 + 8, BAT_AT + 1024 + 512);
 }
 
-/* A child that has some sectors of each block, on a parent that has others. */
+/* A child with some sectors of each block, and a parent with others. */
 static void make_child(const struct job *j)
 {
 	static const uint32_t parent_map[] = {0, 1, ABSENT, 2}, child_map[] = {1, ABSENT, 0, 2};
@@ -335,7 +335,7 @@ static void make_short_file(const struct job *j)
 		.name = "vhd-" name_, .verdict = REFUSED, .make = make_vhd, .arg = &plain,         \
 		PATCH(pos_, width_, value_)                                                        \
 	}
-/* Block 1 of the disk cannot be read. */
+/* Reads of block 1 fail. */
 #define BAD_BLOCK(name_, value_)                                                                   \
 	{                                                                                          \
 		.name = "vhd-" name_, .verdict = READERROR, .bad = {BLOCK, BLOCK},                 \
@@ -419,4 +419,4 @@ static const struct image_case cases[] = {
 	REFUSE("block-odd", HEADER_AT + 32, 4, 0x12345678),
 };
 
-const struct family vhd_family = {"vpc", cases, N_ELEMENTS(cases)};
+const struct image_set vhd_images = {"vpc", cases, N_ELEMENTS(cases)};

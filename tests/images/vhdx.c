@@ -1,20 +1,22 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* vhdx.c - VHDX images: states and logs that no tool at hand can make, and damaged ones. */
+/* vhdx.c - VHDX images: block states and logs that no available tool creates, and damaged ones. */
 #include <string.h>
 
 #include "util/bytes.h"
 #include "mkimage.h"
 
 #define PAGE      4096u
-#define HEADER    (64 * KIB) /* two of them, one behind the other */
+#define HEADER    (64 * KIB) /* the first of two */
 #define TABLE     (192 * KIB)
 #define TABLE_LEN (64 * KIB)
 #define LOG       MIB
 #define BAT       (2 * MIB)
 #define META      (3 * MIB)
 #define VALUES    (META + 64 * KIB)
-#define DATA      (4 * MIB) /* block number k is at DATA + k * MIB, with the data stream from there */
-#define LOCATOR   (128 * KIB)
+#define DATA                                                                                       \
+	(4 * MIB) /* block k in the file is at DATA + k * MIB, with the data stream from k * MIB   \
+		     on */
+#define LOCATOR (128 * KIB)
 
 #define GUID(name_, ...) static const unsigned char name_[16] = {__VA_ARGS__}
 GUID(bat_guid, 0x66, 0x77, 0xc2, 0x2d, 0x23, 0xf6, 0x00, 0x42, 0x9d, 0x64, 0x11, 0x5e, 0x9b, 0xfd,
@@ -44,7 +46,7 @@ struct vhdx {
 	const struct entry *map;
 	uint32_t n;
 	uint32_t sector;
-	uint64_t sectors; /* bit s % 64: sector s of a partial block is stored */
+	uint64_t sectors; /* bit s % 64: sector s of a partial block is set in the bitmap */
 	const char *parent;
 };
 
@@ -59,8 +61,8 @@ static uint32_t crc32c_of(uint32_t crc, const unsigned char *p, size_t len)
 	return ~crc;
 }
 
-/* Makes the checksum of len bytes at pos right; it is the second field of them. */
-static void seal(int fd, uint64_t pos, size_t len)
+/* Sets the checksum, the second field, of the len bytes at pos. */
+static void put_checksum(int fd, uint64_t pos, size_t len)
 {
 	unsigned char buf[PAGE];
 	uint32_t crc = 0;
@@ -73,11 +75,11 @@ static void seal(int fd, uint64_t pos, size_t len)
 	put_le32(fd, pos + 4, crc);
 }
 
-static void seal_all(int fd)
+static void put_checksums(int fd)
 {
 	for (int i = 0; i < 2; i++) {
-		seal(fd, HEADER + i * HEADER, PAGE);
-		seal(fd, TABLE + i * TABLE_LEN, TABLE_LEN);
+		put_checksum(fd, HEADER + i * HEADER, PAGE);
+		put_checksum(fd, TABLE + i * TABLE_LEN, TABLE_LEN);
 	}
 }
 
@@ -89,7 +91,7 @@ static void put_filled(int fd, uint64_t pos, char byte)
 	put(fd, pos, guid, sizeof guid);
 }
 
-/* id: of the data_guid. */
+/* id: the byte that fills the DataWriteGuid. */
 static void put_headers(int fd, char id)
 {
 	put_text(fd, 0, "vhdxfile");
@@ -208,7 +210,7 @@ static void put_blocks(const struct job *j, int fd, const struct vhdx *v)
 		else if (en->state != NOT)
 			expect_zero(j, i * MIB, MIB);
 	}
-	/* All blocks are in the first chunk. */
+	/* All blocks are in the first chunk, so there is one sector bitmap block. */
 	if (v->parent)
 		put_le64(fd, BAT + 8 * (8 * MIB * v->sector / MIB), bitmaps_at(v) | 6);
 }
@@ -231,10 +233,10 @@ static int make(const struct job *j, const struct vhdx *v)
 	expect_size(j, v->size);
 	fd = make_file(j, ".vhdx", v, 'D');
 	patch_le(j, fd);
-	/* The first copy is the one that counts. */
+	/* The patched header must be the current one, so it gets the higher sequence number. */
 	if (j->c->patch.width && j->c->patch.pos < HEADER + PAGE)
 		put_le64(fd, HEADER + 8, j->c->patch.pos == HEADER + 8 ? 11 : 12);
-	seal_all(fd);
+	put_checksums(fd);
 	return fd;
 }
 
@@ -250,7 +252,7 @@ static const struct vhdx sectors_4k = {8 * MIB, states_map, 8, 4096, 0, NULL};
 static const struct vhdx inside_block = {4 * MIB + 512, states_map, 5, 512, 0, NULL};
 static const struct vhdx empty = {0, NULL, 0, 512, 0, NULL};
 
-/* Four blocks, one of them stored. */
+/* Four blocks, one of them allocated. */
 static const struct entry plain_map[] = {{NOT, 0}, {FULL, 0}, {NOT, 0}, {ZERO, 0}};
 static const struct vhdx plain = {4 * MIB, plain_map, 4, 512, 0, NULL};
 
@@ -260,7 +262,7 @@ static const struct vhdx base_4k = {5 * MIB, base_map, 5, 4096, 0, NULL};
 static const struct entry child_map[] = {
 	{PARTIAL, 2}, {NOT, 0}, {ZERO, 1}, {PARTIAL, 1}, {FULL, 0}};
 
-/* n: the id of the parent, if it is another; the sector size of the child is in arg. */
+/* n: the parent's DataWriteGuid, if it is not the one that the child records. */
 static void make_child_of(const struct job *j, const struct vhdx *below, uint32_t sector)
 {
 	struct vhdx child = {5 * MIB, child_map, 5, sector, 0x0ff0000180ff00c1, j->c->arg};
@@ -268,7 +270,7 @@ static void make_child_of(const struct job *j, const struct vhdx *below, uint32_
 
 	expect_size(j, 5 * MIB);
 	fd = make_file(j, "-base.vhdx", below, j->c->n ? j->c->n : 'P');
-	seal_all(fd);
+	put_checksums(fd);
 	make(j, &child);
 }
 
@@ -287,7 +289,7 @@ static void make_child_sectors(const struct job *j)
 	make_child_of(j, &base_4k, 512);
 }
 
-/* n: 0 to 3, the headers and the region tables, of which one byte is wrong. */
+/* n: which of the headers and region tables, 0 to 3, has a wrong byte. */
 static void make_torn(const struct job *j)
 {
 	static const uint64_t at[] = {HEADER, 2 * HEADER, TABLE, TABLE + TABLE_LEN};
@@ -310,7 +312,7 @@ static void make_same_headers(const struct job *j)
 
 	put_le64(fd, HEADER + 8, 11);
 	put_filled(fd, HEADER + 16, 'G');
-	seal_all(fd);
+	put_checksums(fd);
 }
 
 static void make_item_twice(const struct job *j)
@@ -320,7 +322,8 @@ static void make_item_twice(const struct job *j)
 
 /* The log. */
 
-/* An entry at position at of the log that puts the page of the data stream from on to pos. */
+/* Writes an entry at offset at of the log: it puts a page of the data stream from from on to pos.
+ */
 static void put_log(
 	int fd, uint32_t at, uint32_t tail, uint64_t sequence, uint64_t pos, uint64_t from)
 {
@@ -355,10 +358,11 @@ static void use_log(int fd)
 {
 	put_filled(fd, HEADER + 48, 'L');
 	put_filled(fd, 2 * HEADER + 48, 'L');
-	seal_all(fd);
+	put_checksums(fd);
 }
 
-/* Two entries, round the end of the ring, and an older one that they have made void. */
+/* Two entries across the end of the ring, and an older one that is not part of the active sequence.
+ */
 static void make_log(const struct job *j)
 {
 	int fd = make(j, &states);
@@ -371,7 +375,7 @@ static void make_log(const struct job *j)
 	use_log(fd);
 }
 
-/* What is in a log whose GUID is gone has long been done. */
+/* The log GUID is zero, so the entries are not replayed. */
 static void make_old_log(const struct job *j)
 {
 	put_log(make(j, &states), 0, 0, 3, DATA, NOISE);
@@ -388,7 +392,7 @@ static void make_bad_log(const struct job *j)
 	use_log(fd);
 }
 
-/* A log that is not inside the file, or not aligned; the field is the case's. */
+/* The patch sets a log field of the header to an invalid value. */
 static void make_bad_log_field(const struct job *j)
 {
 	int fd = make(j, &plain);
@@ -423,7 +427,7 @@ static void make_short_file(const struct job *j)
 #define REFUSE(name_, pos_, width_, value_)   PATCHED(name_, REFUSED, make_vhdx, pos_, width_, value_)
 #define REFUSE_LOG(name_, pos_, width_, value_)                                                    \
 	PATCHED(name_, REFUSED, make_bad_log_field, pos_, width_, value_)
-/* Block 1 of the disk cannot be read. */
+/* Reads of block 1 fail. */
 #define BAD_BLOCK(name_, value_) PATCHED(name_, READERROR, make_vhdx, BAT + 8, 8, value_)
 
 static const struct image_case cases[] = {
@@ -501,4 +505,4 @@ static const struct image_case cases[] = {
 	REFUSE("sector-1024", VALUES + 16, 4, 1024),
 };
 
-const struct family vhdx_family = {"vhdx", cases, N_ELEMENTS(cases)};
+const struct image_set vhdx_images = {"vhdx", cases, N_ELEMENTS(cases)};

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* vmdk-esx.c - COWD and seSparse extents, and the chains that ESX makes of them. */
+/* vmdk-esx.c - COWD and seSparse extents, and chains of them. */
 #include <stdio.h>
 
 #include "util/bytes.h"
@@ -9,16 +9,16 @@
 #define FILE_DATA(n) ((uint64_t)(n) << 32)
 #define TABLE        4096u /* entries */
 
-/* An extent.  Grain map[i].grain of the disk is grain number map[i].at of the file, or HERE_ZERO;
- * no other grain is stored. */
+/* An extent.  Grain map[i].grain of the disk is grain map[i].at in the file, or zero if that is
+ * GRAIN_ZERO; the other grains are not allocated. */
 struct esx {
 	uint64_t capacity; /* sectors */
-	uint64_t grain;    /* likewise; 0: seSparse, where it is 8 */
-	const struct here {
+	uint64_t grain;    /* sectors; 0: seSparse, whose grain size is 8 */
+	const struct grain_entry {
 		uint32_t grain, at;
 	} * map;
 	size_t n;
-	bool all_tables; /* also those without a grain */
+	bool all_tables; /* also tables without a grain */
 };
 
 static bool is_sesparse(const struct esx *x)
@@ -41,7 +41,7 @@ static uint64_t entry_len(const struct esx *x)
 	return is_sesparse(x) ? 8 : 4;
 }
 
-/* Places in the file, in sectors.  What is between them in a seSparse file is never read. */
+/* Positions in the file, in sectors.  The sectors between them are not read. */
 #define STATE_AT 1
 #define GD_SE_AT 4
 #define GD_AT_4  4
@@ -105,27 +105,27 @@ static void put_table(int fd, const struct esx *x, uint64_t i)
 		put_le32(fd, pos, tables_at(x) + i * table_sectors(x));
 }
 
-static void put_grain(int fd, const struct esx *x, const struct here *g)
+static void put_grain(int fd, const struct esx *x, const struct grain_entry *g)
 {
 	uint64_t pos = tables_at(x) * SECTOR + g->grain * entry_len(x);
 
 	put_table(fd, x, g->grain / TABLE);
 	if (!is_sesparse(x))
 		put_le32(fd, pos, data_at(x) + g->at * x->grain);
-	else if (g->at == HERE_ZERO)
+	else if (g->at == GRAIN_ZERO)
 		put_le64(fd, pos, (uint64_t)(1 + g->grain % 2) << 60);
 	else
 		put_le64(
 			fd, pos, (uint64_t)3 << 60 | (uint64_t)(g->at & 0xfff) << 48 | g->at >> 12);
 }
 
-/* The grain's data is the stream from from + its place in the file on. */
+/* A grain has the data stream from from + its position in the data area on. */
 static void esx_put(int fd, const struct esx *x, uint64_t from)
 {
 	uint64_t len = grain_of(x) * SECTOR, grains = 0;
 
 	for (size_t i = 0; i < x->n; i++)
-		if (x->map[i].at != HERE_ZERO)
+		if (x->map[i].at != GRAIN_ZERO)
 			grains = MAX(grains, x->map[i].at + (uint64_t)1);
 	if (is_sesparse(x))
 		put_sesparse_header(fd, x, grains);
@@ -136,13 +136,13 @@ static void esx_put(int fd, const struct esx *x, uint64_t from)
 		put_table(fd, x, i);
 	for (size_t i = 0; i < x->n; i++) {
 		put_grain(fd, x, &x->map[i]);
-		if (x->map[i].at != HERE_ZERO)
+		if (x->map[i].at != GRAIN_ZERO)
 			put_data(fd, data_at(x) * SECTOR + x->map[i].at * len,
 				from + x->map[i].at * len, len);
 	}
 }
 
-/* It is the disk from off on, sectors of it. */
+/* Sets the expected contents: the first sectors sectors of the extent are at off of the disk. */
 static void esx_expect(
 	const struct job *j, const struct esx *x, uint64_t off, uint64_t sectors, uint64_t from)
 {
@@ -154,21 +154,21 @@ static void esx_expect(
 		if (start >= size)
 			continue;
 		len = MIN(grain, size - start);
-		if (x->map[i].at == HERE_ZERO)
+		if (x->map[i].at == GRAIN_ZERO)
 			expect_zero(j, off + start, len);
 		else
 			expect(j, off + start, from + x->map[i].at * grain, len);
 	}
 }
 
-/* Extents: grains in and out of order, in one table and in the next, and at the very end. */
+/* Extents with grains in and out of order, in several tables, and at the end. */
 
-static const struct here few[] = {
+static const struct grain_entry few[] = {
 	{0, 2}, {1, 3}, {2, 4}, {5, 1}, {7, 0}, {4095, 6}, {4096, 7}, {4097, 8}, {5000, 5}};
-static const struct here with_zeroes[] = {
-	{0, 2}, {1, HERE_ZERO}, {2, HERE_ZERO}, {3, 0}, {4095, 5}, {4096, 6}, {5000, 1}};
-static const struct here far[] = {{3, 0}, {4 * TABLE + 1, 1}};
-static const struct here big_index[] = {{0, 4097}, {1, 4098}, {2, 0x12345}};
+static const struct grain_entry with_zeroes[] = {
+	{0, 2}, {1, GRAIN_ZERO}, {2, GRAIN_ZERO}, {3, 0}, {4095, 5}, {4096, 6}, {5000, 1}};
+static const struct grain_entry far[] = {{3, 0}, {4 * TABLE + 1, 1}};
+static const struct grain_entry big_index[] = {{0, 4097}, {1, 4098}, {2, 0x12345}};
 
 #define MAP(map_) map_, N_ELEMENTS(map_)
 
@@ -192,16 +192,16 @@ static void put_base(const struct job *j, uint32_t cid)
 	expect(j, 0, FILE_DATA(1), BASE_SECTORS * SECTOR);
 }
 
-/* SUFFIX.vmdk is a delta of one extent on the parent. */
+/* SUFFIX.vmdk is a delta with one extent. */
 struct delta {
 	const struct esx *x;
-	const char *suffix; /* "" at the top */
+	const char *suffix; /* "" for the top of the chain */
 	uint32_t cid, parent_cid;
 	const char *parent;
 	uint64_t from;
 };
 
-/* Returns the file of the extent. */
+/* Returns the file descriptor of the extent. */
 static int put_delta(const struct job *j, const struct delta *d)
 {
 	bool sesparse = is_sesparse(d->x);
@@ -231,7 +231,7 @@ static void make_delta(const struct job *j)
 	patch_le(j, put_delta(j, &d));
 }
 
-/* A chain of both kinds on a flat disk. */
+/* A chain of both types on a flat disk. */
 static void make_chain(const struct job *j)
 {
 	put_base(j, 1);
@@ -240,7 +240,7 @@ static void make_chain(const struct job *j)
 	put_delta(j, &(struct delta){&cowd_grain_8, "", 4, 3, "%s-2.vmdk", FILE_DATA(4)});
 }
 
-static const uint32_t hosted_map[] = {2, HERE_NOT, 0, 1, HERE_ZERO};
+static const uint32_t hosted_map[] = {2, GRAIN_ABSENT, 0, 1, GRAIN_ZERO};
 
 static void make_on_sparse(const struct job *j)
 {
@@ -256,7 +256,7 @@ static void make_on_sparse(const struct job *j)
 	put_delta(j, &(struct delta){j->c->arg, "", 7, 0xcafe, "%s-base.vmdk", FILE_DATA(2)});
 }
 
-/* A disk of many kinds.  Its zeroes hide what the parent has there. */
+/* A disk of several extent types, whose zeroes hide data of the parent. */
 static void make_mixed(const struct job *j)
 {
 	struct descriptor d = {"custom", 7, 0xcafe, "%s-base.vmdk",
@@ -292,8 +292,8 @@ static void make_root(const struct job *j)
 	patch_le(j, fd);
 }
 
-/* A child has its parent's name there instead: of the disk, or of its data.  The case's own name
- * comes between the two. */
+/* A child has a name in place of the geometry: that of its parent's descriptor, or of the parent's
+ * extent.  The name of the case is between before and after. */
 struct parent_name {
 	const char *before, *after;
 };
@@ -318,7 +318,7 @@ static void make_child(const struct job *j)
 	esx_expect(j, &cowd, 0, cowd.capacity, FILE_DATA(2));
 }
 
-/* Without either it may be a delta, and goes by the name of one. */
+/* An extent with neither geometry nor parent name is a delta, if the name of its file says so. */
 static void make_lone_delta(const struct job *j)
 {
 	struct descriptor d = {
@@ -352,7 +352,7 @@ static void make_lone_sesparse(const struct job *j)
 		.make = make_delta, .arg = arg_, PATCH(pos_, width_, value_)                       \
 	}
 
-/* Where the images above have the entry of the first grain. */
+/* First sector of the grain tables in the images above. */
 #define TABLES_AT 5
 
 static const struct image_case cases[] = {
@@ -406,4 +406,4 @@ static const struct image_case cases[] = {
 	REFUSE_PATCHED("sesparse-gd-far", make_delta, &se, 128, 8, (uint64_t)1 << 50),
 };
 
-const struct family vmdk_esx_family = {"vmdk", cases, N_ELEMENTS(cases)};
+const struct image_set vmdk_esx_images = {"vmdk", cases, N_ELEMENTS(cases)};

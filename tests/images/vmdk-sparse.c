@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* vmdk-sparse.c - one sparse extent with its descriptor inside. */
+/* vmdk-sparse.c - sparse extents with an embedded descriptor. */
 #include <stdio.h>
 
 #include "mkimage.h"
@@ -7,7 +7,7 @@
 
 #define GRAIN (64 * KIB)
 
-/* An image and what its extent line says. */
+/* A sparse extent with its extent line. */
 struct mono {
 	struct sparse sparse;
 	uint64_t sectors;
@@ -34,9 +34,9 @@ static void make_mono(const struct job *j)
 
 #define V1 1, FLAG_NEWLINES | FLAG_RGD
 
-static const uint32_t shuffled[] = {7, HERE_NOT, 0, 3, HERE_NOT, 6, 2, 5};
+static const uint32_t shuffled[] = {7, GRAIN_ABSENT, 0, 3, GRAIN_ABSENT, 6, 2, 5};
 
-/* VirtualBox rounds the capacity up; the line has the size. */
+/* VirtualBox rounds the capacity up; the extent line has the size. */
 static const struct mono round_cap = {
 	{1024, 128, V1, shuffled, 8}, 1000, "RW 1000 SPARSE \"%s.vmdk\"\n"};
 static const struct mono reversed = {
@@ -55,15 +55,15 @@ static const struct mono grain_1 = {{8, 1, V1, shuffled, 8}, 8, "RW 8 SPARSE \"%
 static const struct mono grain_1m = {
 	{8 * 2048, 2048, V1, shuffled, 8}, 8 * 2048, "RW 16384 SPARSE \"%s.vmdk\"\n"};
 
-static const uint32_t zeroes[] = {1, HERE_ZERO, HERE_NOT, HERE_ZERO, 0};
+static const uint32_t zeroes[] = {1, GRAIN_ZERO, GRAIN_ABSENT, GRAIN_ZERO, 0};
 static const struct mono zero_gte = {
 	{5 * 128, 128, 2, FLAG_NEWLINES | FLAG_RGD | FLAG_ZERO_GRAIN, zeroes, 5}, 640,
 	"RW 640 SPARSE \"%s.vmdk\"\n"};
-/* Sector 1 is the descriptor: no grain can be there. */
+/* Sector 1 is the descriptor, so an entry of 1 is a zero grain also without the flag. */
 static const struct mono zero_gte_unflagged = {
 	{5 * 128, 128, V1, zeroes, 5}, 640, "RW 640 SPARSE \"%s.vmdk\"\n"};
 
-/* The entry of a table says that all its grains are zero. */
+/* A grain directory entry of 1: all grains of the table are zero. */
 static void make_zero_table(const struct job *j)
 {
 	int fd = make(j, &zero_gte);
@@ -73,7 +73,7 @@ static void make_zero_table(const struct job *j)
 	expect_zero(j, 0, 5 * GRAIN);
 }
 
-/* Many grain tables, of which some are missing. */
+/* Many grain tables, some of which are absent. */
 #define FAR 1500
 
 static void make_many_tables(const struct job *j, uint64_t grain, uint32_t flags)
@@ -84,7 +84,7 @@ static void make_many_tables(const struct job *j, uint64_t grain, uint32_t flags
 	char line[64];
 
 	for (size_t i = 0; i < N_ELEMENTS(map); i++)
-		map[i] = HERE_NOT;
+		map[i] = GRAIN_ABSENT;
 	map[0] = 2;
 	map[GTES - 1] = 0;
 	map[FAR] = 3;
@@ -104,7 +104,7 @@ static void make_no_table(const struct job *j)
 	make_many_tables(j, 128, FLAG_NEWLINES);
 }
 
-/* The file ends inside the last grain: the rest was never written. */
+/* The file ends inside the last grain; the missing part reads as zeroes. */
 static void make_cut(const struct job *j)
 {
 	int fd = make(j, &round_cap);
@@ -113,7 +113,7 @@ static void make_cut(const struct job *j)
 	expect_zero(j, 512, GRAIN - 512);
 }
 
-/* The file ends before the last grain begins. */
+/* The file ends before the last grain, which must fail. */
 static void make_lost(const struct job *j)
 {
 	int fd = make(j, &round_cap);
@@ -121,7 +121,7 @@ static void make_lost(const struct job *j)
 	file_resize(fd, DATA_AT * SECTOR + 7 * GRAIN);
 }
 
-/* The first grain table is overwritten; its twin tells where the grains are. */
+/* The grain table is overwritten; the redundant one is used. */
 static void make_overwritten(const struct job *j)
 {
 	int fd = make(j, j->c->arg);
@@ -154,7 +154,7 @@ static void make_short_file(const struct job *j)
 		.name = "vmdk-" name_, .verdict = REFUSED, .make = make_mono, .arg = &round_cap,   \
 		PATCH(pos_, width_, value_)                                                        \
 	}
-/* Where no second directory could help. */
+/* Without a redundant grain directory. */
 #define REFUSE_ALONE(name_, pos_, width_, value_)                                                  \
 	{                                                                                          \
 		.name = "vmdk-" name_, .verdict = REFUSED, .make = make_mono, .arg = &no_flags,    \
@@ -164,7 +164,7 @@ static void make_short_file(const struct job *j)
 	{                                                                                          \
 		.name = "vmdk-" name_, .verdict = REFUSED, .make = make_short_file, .n = n_        \
 	}
-/* Without a second directory there is no help: grain 3 cannot be read, or none that is stored. */
+/* Without a redundant grain directory, reads of grain 3, or of all grains, fail. */
 #define BAD_GRAIN(name_, pos_, width_, value_)                                                     \
 	{                                                                                          \
 		.name = "vmdk-" name_, .verdict = READERROR, .bad = {3 * GRAIN, GRAIN},            \
@@ -231,4 +231,4 @@ static const struct image_case cases[] = {
 	REFUSE("compression-9", 77, 2, 9),
 };
 
-const struct family vmdk_sparse_family = {"vmdk", cases, N_ELEMENTS(cases)};
+const struct image_set vmdk_sparse_images = {"vmdk", cases, N_ELEMENTS(cases)};

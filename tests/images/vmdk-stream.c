@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* vmdk-stream.c - streamOptimized extents: compressed grains one after another, tables at either
- * end.
+/* vmdk-stream.c - streamOptimized extents: compressed grains, with the tables before or after them.
  */
 #include <stdio.h>
 #include <stdlib.h>
@@ -18,7 +17,7 @@
 #define MARKER_FOOT  3u
 #define MARKER_OTHER 4u
 
-/* The first grain of a stream with its tables in front begins here, and with them behind, here. */
+/* First sector of grains, with the tables before and after them. */
 #define FRONT_AT 128u
 #define BACK_AT  RGD_AT
 
@@ -26,28 +25,28 @@
 
 enum shape {
 	FRONT,     /* tables before the grains */
-	BACK,      /* after them, and a footer that says where */
-	NO_FOOTER, /* after them, and nothing that says where */
+	BACK,      /* tables after the grains, and a footer */
+	NO_FOOTER, /* tables after the grains, without a footer */
 };
 
 struct stream {
 	uint64_t sectors; /* of the disk */
 	enum shape shape;
 	bool whole_last;     /* the last grain is padded to full length */
-	bool other_markers;  /* of a type that readers do not know */
+	bool other_markers;  /* markers of an unknown type between the grains */
 	uint64_t trailing;   /* zeroes after the end */
-	const uint64_t *map; /* the data in each grain, or HERE_NOT */
+	const uint64_t *map; /* the data in each grain, or GRAIN_ABSENT */
 	size_t n;
 };
 
-/* What is in front of a grain, or in place of it. */
+/* The grain marker and the compressed data of a grain. */
 struct record {
 	uint64_t lba;
 	uint32_t len;
 	const void *data;
 };
 
-/* A stream being written, at sector at. */
+/* A stream that is being written, at sector at. */
 struct writer {
 	int fd;
 	uint64_t at;
@@ -63,7 +62,7 @@ static void put_record(struct writer *w, const struct record *r)
 	file_resize(w->fd, w->at * SECTOR);
 }
 
-/* A marker is its own sector; payload says how many follow. */
+/* A marker has its own sector; payload is the number of sectors after it. */
 static void put_marker(struct writer *w, uint32_t type, uint64_t payload)
 {
 	put_le64(w->fd, w->at * SECTOR, payload);
@@ -75,19 +74,19 @@ static void put_marker(struct writer *w, uint32_t type, uint64_t payload)
 static void put_grain(struct writer *w, const struct stream *s, size_t i)
 {
 	uint64_t left = s->sectors * SECTOR - i * GRAIN_LEN, len = MIN(left, GRAIN_LEN);
-	unsigned char *data = calloc(1, GRAIN_LEN), *packed;
-	uLongf npacked = compressBound(GRAIN_LEN);
+	unsigned char *data = calloc(1, GRAIN_LEN), *compressed;
+	uLongf ncompressed = compressBound(GRAIN_LEN);
 
-	packed = malloc(npacked);
-	if (!data || !packed)
+	compressed = malloc(ncompressed);
+	if (!data || !compressed)
 		die("out of memory");
 	data_make(data, s->map[i], len);
-	if (compress(packed, &npacked, data, s->whole_last ? GRAIN_LEN : len) != Z_OK)
+	if (compress(compressed, &ncompressed, data, s->whole_last ? GRAIN_LEN : len) != Z_OK)
 		die("cannot compress");
 	w->table[i] = w->at;
-	put_record(w, &(struct record){i * GRAIN, npacked, packed});
+	put_record(w, &(struct record){i * GRAIN, ncompressed, compressed});
 	free(data);
-	free(packed);
+	free(compressed);
 }
 
 static void put_table(struct writer *w, uint64_t at)
@@ -138,7 +137,7 @@ static void stream_put(struct writer *w, const struct stream *s)
 			put_marker(w, MARKER_OTHER, i % 2);
 		if (s->other_markers && i % 2)
 			put_data(w->fd, w->at++ * SECTOR, NOISE, SECTOR);
-		if (s->map[i] != HERE_NOT)
+		if (s->map[i] != GRAIN_ABSENT)
 			put_grain(w, s, i);
 	}
 	if (s->shape == FRONT)
@@ -152,7 +151,7 @@ static void stream_expect(const struct job *j, const struct stream *s)
 {
 	expect_size(j, s->sectors * SECTOR);
 	for (size_t i = 0; i < s->n; i++)
-		if (s->map[i] != HERE_NOT)
+		if (s->map[i] != GRAIN_ABSENT)
 			expect(j, i * GRAIN_LEN, s->map[i],
 				MIN(GRAIN_LEN, s->sectors * SECTOR - i * GRAIN_LEN));
 }
@@ -177,8 +176,8 @@ static void make_stream(const struct job *j)
 	make(j, j->c->arg);
 }
 
-/* Five grains and a bit, one of which does not compress and takes more than it holds. */
-static const uint64_t map[] = {MIB, HERE_NOT, 0, NOISE, 2 * MIB, 3 * MIB};
+/* Six grains, one of them incomplete, one incompressible. */
+static const uint64_t map[] = {MIB, GRAIN_ABSENT, 0, NOISE, 2 * MIB, 3 * MIB};
 #define DISK 5 * GRAIN + 5
 #define MAP  map, N_ELEMENTS(map)
 
@@ -192,8 +191,8 @@ static const struct stream back_odd = {DISK, BACK, false, false, 100, MAP};
 static const struct stream back_markers = {DISK, BACK, false, true, 0, MAP};
 static const struct stream no_footer = {DISK, NO_FOOTER, false, false, 0, MAP};
 
-/* Grain 0 is replaced by a record that is no good. */
-static void put_instead(const struct job *j, const struct record *r)
+/* Replaces grain 0 by an invalid record. */
+static void replace_grain(const struct job *j, const struct record *r)
 {
 	struct writer w = make(j, &front);
 
@@ -206,12 +205,12 @@ static void put_instead(const struct job *j, const struct record *r)
 
 static void make_lba(const struct job *j)
 {
-	put_instead(j, &(struct record){GRAIN, 1000, NULL});
+	replace_grain(j, &(struct record){GRAIN, 1000, NULL});
 }
 
 static void make_len(const struct job *j)
 {
-	put_instead(j, &(struct record){0, j->c->n, NULL});
+	replace_grain(j, &(struct record){0, j->c->n, NULL});
 }
 
 static void make_garbage(const struct job *j)
@@ -219,18 +218,18 @@ static void make_garbage(const struct job *j)
 	unsigned char noise[256];
 
 	data_make(noise, NOISE, sizeof noise);
-	put_instead(j, &(struct record){0, sizeof noise, noise});
+	replace_grain(j, &(struct record){0, sizeof noise, noise});
 }
 
-/* A sound stream of fewer bytes than a grain. */
+/* Valid compressed data of less than a grain. */
 static void make_short(const struct job *j)
 {
-	unsigned char data[4096] = {0}, packed[256] = {0};
-	uLongf n = sizeof packed;
+	unsigned char data[4096] = {0}, compressed[256] = {0};
+	uLongf n = sizeof compressed;
 
-	if (compress(packed, &n, data, sizeof data) != Z_OK)
+	if (compress(compressed, &n, data, sizeof data) != Z_OK)
 		die("cannot compress");
-	put_instead(j, &(struct record){0, n, packed});
+	replace_grain(j, &(struct record){0, n, compressed});
 }
 
 #define GOOD(name_, stream_)                                                                       \
@@ -277,4 +276,4 @@ static const struct image_case cases[] = {
 	REFUSE("compression-0", front, 77, 2, 0),
 };
 
-const struct family vmdk_stream_family = {"vmdk", cases, N_ELEMENTS(cases)};
+const struct image_set vmdk_stream_images = {"vmdk", cases, N_ELEMENTS(cases)};

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* vmdk-text.c - descriptors in files of their own: what they may say, and what they must not. */
+/* vmdk-text.c - descriptor files, valid and invalid. */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -11,10 +11,10 @@
 
 #define GRAIN (64 * KIB)
 
-/* The data of different files is not the same. */
+/* Each file has its own part of the data stream. */
 #define FILE_DATA(n) ((uint64_t)(n) << 32)
 
-static const uint32_t map[] = {2, HERE_NOT, 0, 1, HERE_ZERO, HERE_NOT, HERE_NOT, 3};
+static const uint32_t map[] = {2, GRAIN_ABSENT, 0, 1, GRAIN_ZERO, GRAIN_ABSENT, GRAIN_ABSENT, 3};
 static const struct sparse sparse = {
 	1024, 128, 2, FLAG_NEWLINES | FLAG_RGD | FLAG_ZERO_GRAIN, map, N_ELEMENTS(map)};
 
@@ -57,7 +57,7 @@ static void make_zero_extent(const struct job *j)
 	expect(j, 120 * SECTOR, FILE_DATA(2), 40 * SECTOR);
 }
 
-/* Nothing but zeroes at both ends, and what nobody may look at. */
+/* Zero extents at both ends, and extents without access. */
 static void make_zero_ends(const struct job *j)
 {
 	put_top(j, "RW 1 ZERO\nRW 3 ZERO\nRW 9 FLAT \"%s-a.vmdk\" 31\n"
@@ -73,7 +73,7 @@ static void make_all_zero(const struct job *j)
 	expect_size(j, 100 * SECTOR);
 }
 
-/* As a disk made of a part of a device: the rest of the device is not there. */
+/* A disk of partitions of a device; the rest of the device reads as zeroes. */
 static void make_partitioned(const struct job *j)
 {
 	put_descriptor(j, ".vmdk",
@@ -109,7 +109,7 @@ static void make_vmfs(const struct job *j)
 	expect(j, 0, FILE_DATA(1), 64 * SECTOR);
 }
 
-/* All types of extent, and one file twice. */
+/* All types of extents, and one file twice. */
 static void make_mixed(const struct job *j)
 {
 	put_top(j, "RW 3 FLAT \"%s-flat.vmdk\" 7\nRW 1000 SPARSE \"%s-sparse.vmdk\"\n"
@@ -124,7 +124,7 @@ static void make_mixed(const struct job *j)
 	expect(j, 1072 * SECTOR, FILE_DATA(1), 10 * SECTOR);
 }
 
-/* n lines, each for a sector of one file, last sector first. */
+/* n lines, each for a sector of one file, in descending order. */
 static void put_many_lines(const struct job *j, unsigned n)
 {
 	size_t room = n * 64, len = 0;
@@ -147,7 +147,7 @@ static void make_many(const struct job *j)
 	put_many_lines(j, j->c->n);
 }
 
-/* As an editor on another system leaves it, and every key as nobody writes it. */
+/* Line ends and a byte order mark of an editor, and keywords in unusual case and spacing. */
 static void make_odd_text(const struct job *j)
 {
 	static const char text[] = "\xef\xbb\xbf#Disk Descriptor File\r\n\r\nVERSION = 1\r\n"
@@ -159,13 +159,13 @@ static void make_odd_text(const struct job *j)
 	int fd = file_new(j, ".vmdk");
 
 	put_text(fd, 0, text);
-	file_resize(fd, 2048); /* text ends at the first NUL */
+	file_resize(fd, 2048); /* the text ends at the first NUL */
 	expect_size(j, 16 * SECTOR);
 	put_flat(j, " \xc3\xbc.vmdk", 8, FILE_DATA(1));
 	expect(j, 0, FILE_DATA(1), 8 * SECTOR);
 }
 
-/* Names in the code page of a system; what else the text says is for other programs. */
+/* Names in a code page; the other lines are for VMware only. */
 static void make_encoded(const struct job *j)
 {
 	const struct {
@@ -185,7 +185,7 @@ static void make_encoded(const struct job *j)
 	expect(j, 0, FILE_DATA(1), 8 * SECTOR);
 }
 
-/* A child with its own data, zeroes that hide the parent's, and more room than the parent has. */
+/* A child with data, with zeroes that hide data of the parent, and with a larger size. */
 static void make_delta(const struct job *j)
 {
 	struct descriptor child = {
@@ -203,8 +203,8 @@ static void make_delta(const struct job *j)
 	sparse_expect(j, &sparse, 0, 1024, FILE_DATA(2));
 }
 
-/* As VirtualBox makes children: they know their parent by UUIDs, and names mean nothing.  UUIDs
- * here are numbers, others in each case. */
+/* Children of VirtualBox, which identify their parent only by UUIDs.  A UUID here derives from a
+ * number and the case. */
 
 struct uuids {
 	unsigned image, modification, parent, parent_modification; /* 0: none */
@@ -235,7 +235,7 @@ static void put_uuids(const struct job *j, int fd, const struct uuids *u)
 	put_text(fd, lseek(fd, 0, SEEK_END), text);
 }
 
-/* A flat disk that might be the parent. */
+/* A flat disk that could be the parent. */
 static void put_candidate(
 	const struct job *j, const char *suffix, const struct uuids *u, uint64_t from)
 {
@@ -261,7 +261,8 @@ static void put_uuid_child(const struct job *j)
 	sparse_expect(j, &sparse, 0, 1024, FILE_DATA(2));
 }
 
-/* Beside the parent lie a copy that was changed since, and a disk with its name. */
+/* Beside the parent: a copy with another modification UUID, and another disk with the parent's
+ * name. */
 static void make_uuid_child(const struct job *j)
 {
 	put_uuid_child(j);
@@ -276,7 +277,7 @@ static void make_uuid_stranger(const struct job *j)
 	put_candidate(j, "-base", j->c->arg, FILE_DATA(1));
 }
 
-/* A good file beside a descriptor that must not be taken. */
+/* A valid extent file beside an invalid descriptor. */
 static void make_bad_lines(const struct job *j)
 {
 	put_top(j, j->c->arg);
@@ -301,14 +302,14 @@ static void make_long_text(const struct job *j)
 	static const char remark[] =
 		"# 3456789012345678901234567890123456789012345678901234567890123\n";
 	int fd = put_top(j, "RW 64 ZERO\n");
-	/* Without a gap: a NUL would end the text. */
+	/* Without a gap, since a NUL would end the text. */
 	uint64_t pos = lseek(fd, 0, SEEK_END);
 
 	for (; pos < 2 * MIB; pos += strlen(remark))
 		put_text(fd, pos, remark);
 }
 
-/* A NUL in the name of the file: the text ends there, inside a quoted name. */
+/* A NUL in the name ends the text, inside the quotes. */
 static void make_nul(const struct job *j)
 {
 	static const char text[] = "# Disk DescriptorFile\nversion=1\nCID=1\nparentCID=ffffffff\n"
@@ -428,4 +429,4 @@ static const struct image_case cases[] = {
 	REFUSE_DELTA("delta-not-there", "%s-bose.vmdk", 0xcaff),
 };
 
-const struct family vmdk_text_family = {"vmdk", cases, N_ELEMENTS(cases)};
+const struct image_set vmdk_text_images = {"vmdk", cases, N_ELEMENTS(cases)};

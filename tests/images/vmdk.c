@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* vmdk.c - writing sparse extents and descriptors. */
+/* vmdk.c - writes sparse extents and descriptors. */
 #include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
@@ -35,7 +35,7 @@ static uint64_t directory_sectors(const struct sparse *s)
 	return div_round_up(4 * count_tables(s), SECTOR);
 }
 
-/* Sectors of a directory and its tables. */
+/* Sectors of a grain directory and its tables. */
 static uint64_t tables_sectors(const struct sparse *s)
 {
 	return directory_sectors(s) + count_tables(s) * (GTES * 4 / SECTOR);
@@ -49,16 +49,16 @@ static uint64_t data_sector(const struct sparse *s)
 static bool table_is_empty(const struct sparse *s, uint64_t table)
 {
 	for (uint64_t i = table * GTES; i < MIN((table + 1) * GTES, s->n); i++)
-		if (s->map[i] != HERE_NOT)
+		if (s->map[i] != GRAIN_ABSENT)
 			return false;
 	return true;
 }
 
 static uint32_t table_entry(const struct sparse *s, uint64_t i)
 {
-	if (s->map[i] == HERE_NOT)
+	if (s->map[i] == GRAIN_ABSENT)
 		return 0;
-	return s->map[i] == HERE_ZERO ? 1 : data_sector(s) + s->map[i] * s->grain;
+	return s->map[i] == GRAIN_ZERO ? 1 : data_sector(s) + s->map[i] * s->grain;
 }
 
 static void put_tables(int fd, const struct sparse *s, uint64_t directory)
@@ -83,7 +83,7 @@ void sparse_put(int fd, const struct sparse *s, uint64_t from)
 	put_tables(fd, s, gd);
 	file_resize(fd, data_sector(s) * SECTOR);
 	for (size_t i = 0; i < s->n; i++)
-		if (s->map[i] < HERE_ZERO)
+		if (s->map[i] < GRAIN_ZERO)
 			put_data(fd, table_entry(s, i) * SECTOR, from + s->map[i] * grain, grain);
 }
 
@@ -95,14 +95,14 @@ void sparse_expect(
 	for (size_t i = 0; i < s->n && i * grain < size; i++) {
 		uint64_t len = MIN(grain, size - i * grain);
 
-		if (s->map[i] == HERE_ZERO)
+		if (s->map[i] == GRAIN_ZERO)
 			expect_zero(j, off + i * grain, len);
-		else if (s->map[i] != HERE_NOT)
+		else if (s->map[i] != GRAIN_ABSENT)
 			expect(j, off + i * grain, from + s->map[i] * grain, len);
 	}
 }
 
-/* text with each %s in it replaced by name. */
+/* Writes text, with name in place of each %s, and advances *pos. */
 static void put_named(int fd, uint64_t *pos, const char *text, const char *name)
 {
 	const char *p;

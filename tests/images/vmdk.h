@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* vmdk.h - sparse extents and descriptors, for the builders of VMDK images. */
+/* vmdk.h - functions to build sparse extents and descriptors of VMDK images. */
 #ifndef MKIMAGE_VMDK_H
 #define MKIMAGE_VMDK_H
 
@@ -11,8 +11,8 @@ struct job;
 
 #define SECTOR ((uint64_t)512)
 
-#define HERE_NOT  UINT32_MAX
-#define HERE_ZERO (UINT32_MAX - 1)
+#define GRAIN_ABSENT UINT32_MAX
+#define GRAIN_ZERO   (UINT32_MAX - 1)
 
 #define FLAG_NEWLINES   1u
 #define FLAG_RGD        2u
@@ -22,7 +22,7 @@ struct job;
 
 #define GTES 512u
 
-/* Places in a sparse extent of one grain table, in sectors. */
+/* First sectors of the parts of a sparse extent with one grain table. */
 #define TEXT_AT 1
 #define RGD_AT  21
 #define RGT_AT  22
@@ -30,8 +30,8 @@ struct job;
 #define GT_AT   27
 #define DATA_AT 128
 
-/* A sparse extent.  Grain i of the disk is grain number map[i] of the file's data area, or one of
- * HERE_*; grains past n are HERE_NOT. */
+/* A sparse extent.  Grain i of the disk is grain map[i] in the data area of the file, or
+ * GRAIN_ABSENT or GRAIN_ZERO; grains from n on are absent. */
 struct sparse {
 	uint64_t capacity, grain; /* sectors */
 	uint32_t version, flags;
@@ -39,22 +39,22 @@ struct sparse {
 	size_t n;
 };
 
-/* Header, tables and data: grain number k holds the data stream from from + k * grain on.  Grain
- * tables without a grain are left out. */
+/* Writes header, tables and data; grain k in the file has the data stream from from + k * grain on.
+ * Grain tables without grains are not allocated. */
 void sparse_put(int fd, const struct sparse *s, uint64_t from);
 
-/* The first sectors sectors of it are the disk's, from off on. */
+/* Sets the expected contents: the first sectors sectors of the extent are at off of the disk. */
 void sparse_expect(
 	const struct job *j, const struct sparse *s, uint64_t off, uint64_t sectors, uint64_t from);
 
-/* The first 79 bytes of the header. */
+/* Writes the first 79 bytes of the header. */
 void sparse_header(int fd, uint64_t pos, const struct sparse *s, uint64_t gd);
 
 struct descriptor {
 	const char *type;
 	uint32_t cid, parent_cid;
 	const char *parent;  /* parentFileNameHint, or NULL */
-	const char *extents; /* lines; each %s in them is the name of the case */
+	const char *extents; /* lines; %s stands for the name of the case */
 };
 
 #define NO_PARENT 0xffffffffu

@@ -78,7 +78,7 @@ repaired_unchanged() {
 
 each_seed() {
 	local seed from=good
-	[ "$damage" != packed-past-end ] || from=packed
+	[ "$damage" != compressed-past-end ] || from=packed
 	for seed in 1 2; do
 		cp $from."$format" bad."$format"
 		"$MKIMAGE" --corrupt "$format" "$damage" bad."$format" $seed || return 1

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* automount DIR COMMAND...
  *
- * What automount(8) and systemd do for a direct map: an autofs mount on DIR, and COMMAND is run
- * when somebody first goes there.  Until COMMAND has ended everybody waits at DIR who is not of
- * this process group.  Says "ready" once DIR can be used; ends by SIGTERM. */
+ * Does what automount(8) and systemd do for a direct map: mounts autofs on DIR and runs COMMAND at
+ * the first access.  The kernel blocks accesses by processes outside of this process group until
+ * COMMAND has ended.  Prints "ready" when DIR can be used; ends by SIGTERM. */
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/auto_fs.h>

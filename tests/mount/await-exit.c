@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* await-exit SECONDS PID... - returns when all processes are gone; 1 when one outlives the time. */
+/* await-exit SECONDS PID... - waits until all processes have exited; status 1 if one runs longer.
+ */
 #include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -30,7 +31,7 @@ int main(int argc, char **argv)
 
 		p.fd = syscall(SYS_pidfd_open, atoi(argv[i]), 0);
 		if (p.fd < 0)
-			continue; /* gone already */
+			continue; /* it has exited */
 		if (poll(&p, 1, milliseconds_left(&end)) != 1) {
 			fprintf(stderr, "process %s is still there\n", argv[i]);
 			return 1;

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* await-mount SECONDS DIR: waits until something is mounted on DIR, a path without links. */
+/* await-mount SECONDS DIR - waits until a file system is mounted on DIR, a path without links. */
 #include <poll.h>
 #include <stdbool.h>
 #include <stdio.h>

@@ -1,10 +1,9 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* bounded [-c CPU_MS] [-m MIB] COMMAND...
  *
- * Runs COMMAND and ends with its exit status - or with 99, and a line that says so, when it used
- * more processor time or had more memory resident than allowed.  Nothing is cut short: that is
- * timeout's and ulimit's job.  Elapsed time is not limited, since it depends on the other load of
- * the machine. */
+ * Runs COMMAND and exits with its status, or with 99 and a message if it used more processor time
+ * or resident memory than allowed.  It does not stop COMMAND: timeout and ulimit do.  Elapsed time
+ * is not limited, since it depends on the load of the machine. */
 #include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>

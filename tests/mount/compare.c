@@ -1,13 +1,13 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* compare [-e] [-t THREADS] [-n READS] [-u UNIT] [-s SEED] FILE REFERENCE
  *
- * Is FILE, a view on a mount, byte for byte REFERENCE?  Size first; then all of it, from several
- * threads, by random reads of odd offsets and sizes, most of them across a multiple of UNIT or of
- * the end; then in sequence, only what SEEK_DATA calls data, with the reference being zero in
- * between; and st_blocks must lie between what is not zero and what SEEK_DATA calls data.  It need
- * not be the latter: once read, room that the host keeps but never wrote turns from hole to data.
- * On a mount that nobody has read from, -e asks for just that sum.  Prints the first difference and
- * exits 1. */
+ * Compares FILE, on a mount, with REFERENCE.  First the size.  Then random reads of odd offsets and
+ * lengths by several threads, most of them across a multiple of UNIT or the end.  Then a sequential
+ * read of the ranges that SEEK_DATA reports; between them the reference must be zero.  st_blocks
+ * must be between the amount of nonzero data and the amount that SEEK_DATA reports; it may differ
+ * from the latter, since a preallocated range of the host file changes from hole to data when it is
+ * read.  With -e, for a mount from which nothing was read, they must be equal.  Prints the first
+ * difference and exits with status 1. */
 #include <errno.h>
 #include <fcntl.h>
 #include <inttypes.h>
@@ -30,7 +30,7 @@ struct job {
 	atomic_bool failed;
 };
 
-/* What sequential() counts, in bytes. */
+/* Sums of sequential(), in bytes. */
 struct sums {
 	uint64_t data, nonzero;
 };
@@ -76,7 +76,7 @@ static bool same_range(
 	return report(j, off, "differs");
 }
 
-/* Most reads cross a border on purpose: those are where mistakes live. */
+/* Most reads cross a unit boundary, since errors of the mapping occur there. */
 static void pick(const struct job *j, uint64_t *state, uint64_t *off, size_t *len)
 {
 	uint64_t r = next_random(state), borders = j->size / j->unit;
@@ -144,7 +144,8 @@ static bool all_zero(const struct job *j, int ref, char *buf, uint64_t off, uint
 		if (!read_all(ref, buf, len, off))
 			return report(j, off, "the reference cannot be read");
 		if (buf[0] != 0 || memcmp(buf, buf + 1, len - 1) != 0)
-			return report(j, off, "called a hole, but the reference has data near");
+			return report(
+				j, off, "reported as a hole, but the reference has data near");
 		off += len;
 	}
 	return true;
@@ -163,7 +164,7 @@ static uint64_t count_nonzero(const char *buf, size_t len)
 	return n;
 }
 
-/* Walks data and holes as cp does. */
+/* Reads data and skips holes, as cp does. */
 static bool sequential(const struct job *j, struct sums *sums)
 {
 	char *a = malloc(CHUNK), *b = malloc(CHUNK);
@@ -184,7 +185,7 @@ static bool sequential(const struct job *j, struct sums *sums)
 			break;
 		hole = lseek(fd, data, SEEK_HOLE);
 		if (hole <= data)
-			ok = report(j, data, "SEEK_HOLE found nothing after data");
+			ok = report(j, data, "SEEK_HOLE found no hole after data");
 		for (off = data; ok && off < (uint64_t)hole;) {
 			size_t len = hole - off < CHUNK ? hole - off : CHUNK;
 
@@ -195,7 +196,7 @@ static bool sequential(const struct job *j, struct sums *sums)
 		sums->data += hole - data;
 	}
 	if (ok && lseek(fd, j->size, SEEK_DATA) >= 0)
-		ok = report(j, j->size, "SEEK_DATA at the end found something");
+		ok = report(j, j->size, "SEEK_DATA found data at the end");
 	close(fd);
 	close(ref);
 	free(a);
@@ -203,7 +204,7 @@ static bool sequential(const struct job *j, struct sums *sums)
 	return ok;
 }
 
-/* What SEEK_DATA calls data, without reading any. */
+/* The amount of data that SEEK_DATA reports, without reading it. */
 static uint64_t data_of(const char *name)
 {
 	int fd = open(name, O_RDONLY);

@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* failread.so - a bad spot on the host's disk, by LD_PRELOAD.
+/* failread.so - a bad range on the host's disk, by LD_PRELOAD.
  *
- * FAILREAD_FILE names the file that has it; the first line of FAILREAD_SPOT says where, "START
- * END", and may be rewritten at any time by one write of the same length (END 0: the disk is well
- * again). Reads and splices of that file that touch the range fail with EIO, as those of a disk
- * would: a read that starts before it ends short. */
+ * FAILREAD_FILE names the file; the first line of FAILREAD_SPOT is the range, "START END".  It may
+ * be rewritten at any time by one write of the same length; END 0 is no range.  Reads and splices
+ * of the file behave like those of a disk: one that starts in the range fails with EIO, one that
+ * starts before it is short. */
 #include <dlfcn.h>
 #include <errno.h>
 #include <fcntl.h>
@@ -17,14 +17,14 @@
 #include <sys/uio.h>
 #include <unistd.h>
 
-#define SPOT_LEN 64
+#define RANGE_LEN 64
 
-/* Set once, before main. */
-static const char *spot_text;
+/* Set by the constructor, before main. */
+static const char *range_text;
 static dev_t bad_dev;
 static ino_t bad_ino;
 
-__attribute__((constructor)) static void find_spot(void)
+__attribute__((constructor)) static void map_range(void)
 {
 	const char *file = getenv("FAILREAD_FILE"), *spot = getenv("FAILREAD_SPOT");
 	int fd = spot ? open(spot, O_RDONLY | O_CLOEXEC) : -1;
@@ -33,25 +33,25 @@ __attribute__((constructor)) static void find_spot(void)
 
 	if (fd < 0 || !file || stat(file, &st) < 0)
 		return;
-	p = mmap(NULL, SPOT_LEN, PROT_READ, MAP_SHARED, fd, 0);
+	p = mmap(NULL, RANGE_LEN, PROT_READ, MAP_SHARED, fd, 0);
 	close(fd);
 	if (p == MAP_FAILED)
 		return;
 	bad_dev = st.st_dev;
 	bad_ino = st.st_ino;
-	spot_text = p;
+	range_text = p;
 }
 
-/* How much of [pos, pos+len) can be read: -1 for none, because it starts in the bad spot. */
+/* Returns how many bytes from pos on can be read; -1 if pos is in the bad range. */
 static ssize_t readable(int fd, size_t len, off_t pos)
 {
-	char text[SPOT_LEN];
+	char text[RANGE_LEN];
 	long long start, end;
 	struct stat st;
 
-	if (!spot_text || fstat(fd, &st) < 0 || st.st_dev != bad_dev || st.st_ino != bad_ino)
+	if (!range_text || fstat(fd, &st) < 0 || st.st_dev != bad_dev || st.st_ino != bad_ino)
 		return len;
-	memcpy(text, spot_text, sizeof text - 1);
+	memcpy(text, range_text, sizeof text - 1);
 	text[sizeof text - 1] = '\0';
 	if (sscanf(text, "%lld %lld", &start, &end) != 2 || pos >= end)
 		return len;
@@ -76,7 +76,7 @@ ssize_t pread(int fd, void *buf, size_t len, off_t pos)
 
 ssize_t pread64(int fd, void *buf, size_t len, off_t pos) __attribute__((alias("pread")));
 
-/* The whole call fails when any of it is bad: nobody may take that for the end of the file. */
+/* Fails if any of the range is bad: a short read would be taken for the end of the file. */
 ssize_t preadv(int fd, const struct iovec *iov, int n, off_t pos)
 {
 	preadv_fn *real = (preadv_fn *)dlsym(RTLD_NEXT, "preadv64");

@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* killwrite.so - a program that is killed in the midst of writing, by LD_PRELOAD.
+/* killwrite.so - kills a program between two changes of files, by LD_PRELOAD.
  *
- * KILL_AT=N: before the N-th call that changes a file or a directory, the process sends itself
- * KILL_SIGNAL (a number; 9 unless given).  Nothing is random: each N is one state of the host. */
+ * KILL_AT=N: before the N-th call that changes a file or a directory, the process sends
+ * KILL_SIGNAL, a number, by default 9, to itself.  Nothing is random, so each N is one reproducible
+ * state of the host. */
 #include <dlfcn.h>
 #include <fcntl.h>
 #include <signal.h>
@@ -23,7 +24,7 @@ __attribute__((constructor)) static void read_environment(void)
 	kill_at = at ? strtoul(at, NULL, 10) : 0;
 	if (number)
 		kill_signal = atoi(number);
-	/* Programs that are started from here live. */
+	/* Programs that this one starts are not killed. */
 	unsetenv("KILL_AT");
 }
 

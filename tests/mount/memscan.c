@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* memscan FILE PID...
  *
- * Looks through the memory of processes for what is in FILE, and says of each one
- * "PID NAME COPIES UNLOCKED": how many there are, and how many of them in memory that may be
- * swapped out or written to core files.  Needs root. */
+ * Searches the memory of processes for the contents of FILE and prints "PID NAME COPIES UNLOCKED"
+ * for each: the number of copies, and how many of them are in memory that may be swapped out or
+ * written to core files.  Needs root. */
 #include <fcntl.h>
 #include <inttypes.h>
 #include <stdbool.h>
@@ -13,7 +13,7 @@
 #include <string.h>
 #include <unistd.h>
 
-#define LARGEST (UINT64_C(1) << 28) /* of the mappings that are looked at */
+#define LARGEST (UINT64_C(1) << 28) /* larger mappings are skipped */
 
 struct word {
 	char bytes[4096];
@@ -44,7 +44,8 @@ static unsigned count_in(int mem, uint64_t start, uint64_t end, const struct wor
 	return n;
 }
 
-/* Each mapping is a line of addresses, lines on it, and "VmFlags:" at its end. */
+/* A mapping in smaps is a line with its addresses, lines of counters, and a last line "VmFlags:".
+ */
 static void scan_mappings(FILE *smaps, int mem, const struct word *w, struct found *f)
 {
 	uint64_t start, end;

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* mksocket NAME - leaves a UNIX socket that nobody listens to. */
+/* mksocket NAME - creates a UNIX socket without a listener. */
 #include <stdio.h>
 #include <string.h>
 #include <sys/socket.h>

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* nzstream FILE - what of a disk is worth hashing: its blocks of 4 KiB that are not all zero, each
- * behind its offset, and at the end the size; both are 64 bits, little-endian.
+/* nzstream FILE - prints a stream for hashing a disk: its blocks of 4 KiB that are not zero, each
+ * after its offset, then the size; both are 64 bits, little-endian.
  *
- * So a terabyte of zeroes costs nothing, and it does not matter which of them are holes. */
+ * The hash of a disk takes time only for its data and does not depend on which zeroes are holes. */
 #include <endian.h>
 #include <errno.h>
 #include <fcntl.h>
@@ -30,7 +30,7 @@ static bool put_block(const char *block, size_t len, uint64_t off)
 	return put_number(off) && fwrite(block, 1, len, stdout) == len;
 }
 
-/* off is a multiple of BLOCK, and so is len but at the end of the file. */
+/* off is a multiple of BLOCK, and so is len except at the end of the file. */
 static bool put_chunk(int fd, size_t len, uint64_t off)
 {
 	for (size_t done = 0; done < len;) {
@@ -46,7 +46,7 @@ static bool put_chunk(int fd, size_t len, uint64_t off)
 	return true;
 }
 
-/* The next block that holds data, size if there is none. */
+/* Returns the next block with data, or size if there is none. */
 static uint64_t next_data(int fd, uint64_t off, uint64_t size)
 {
 	off_t data = lseek(fd, off, SEEK_DATA);

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* ranges FILE - prints what SEEK_DATA calls data, "START LENGTH", a line each; reads nothing. */
+/* ranges FILE - prints the ranges of data that SEEK_DATA reports, "START LENGTH" a line; reads
+ * none. */
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>

@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* scan [-d] [-b BYTES] FILE REFERENCE
  *
- * Reads all of FILE, a view on a mount that may have bad spots, BYTES (4096) at a time; with -d
- * past the page cache, which otherwise rounds what cannot be read to pages.  Prints the ranges that
- * answer EIO, "error START END" a line, and fails when anything else than EIO or the bytes of
- * REFERENCE comes back: a wrong byte, a short read, another errno, another size. */
+ * Reads all of FILE, on a mount that may have unreadable ranges, BYTES (4096) at a time; with -d by
+ * direct I/O, without which an unreadable range is rounded to pages.  Prints the ranges that fail
+ * with EIO, "error START END" a line.  A wrong byte, a short read, another errno or another size is
+ * a failure. */
 #include <errno.h>
 #include <fcntl.h>
 #include <inttypes.h>

@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* stress MOUNT HOST SECONDS SEED
  *
- * 18 threads on a writable mount of the directory HOST, each with a job of its own, for so long.
- * Who writes knows what each block must be; what nobody writes must stay; a snapshot never changes.
- * Ends with 0 when all of that held, and with 1 and a line for the first fault; a thread that makes
- * no step for long is a fault. */
+ * Runs 18 threads on a writable mount of the directory HOST for SECONDS, each with its own job.  A
+ * writer knows the contents of each of its blocks; static.qcow2 and snapshots never change.  Exits
+ * with 0 if all contents were right, else with 1 and a line for the first fault.  A thread that
+ * completes no step for STUCK seconds is a fault. */
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
@@ -27,18 +27,18 @@
 #define BLOCKS  8192u /* of each image: 4 MiB */
 #define RUN_MAX 128u  /* blocks at a time */
 #define STUCK   120   /* seconds */
-#define TREE    400   /* nodes that the lister looks at in one go */
+#define TREE    400   /* entries per step of the lister */
 
 struct job {
 	const char *name;
 	void (*step)(struct job *j);
-	const char *image; /* that it works on */
+	const char *image; /* its image */
 	unsigned first, n; /* its blocks */
 	unsigned no;
 	uint64_t random;
 	atomic_uint steps;
 	int fd;
-	uint32_t *versions; /* of each block; 0: zeroes */
+	uint32_t *versions; /* for each block; 0: zeroes */
 	uint32_t version;
 	unsigned char *buf;
 	pthread_t thread;
@@ -76,7 +76,7 @@ static const char *path_to(char *buf, const char *dir, const char *image, const 
 	return buf;
 }
 
-/* What a job has written to a block. */
+/* Fills a block with the pattern of a job, a block number and a version. */
 static void fill(unsigned char *block, unsigned job, unsigned no, uint32_t version)
 {
 	uint64_t words[BLOCK / 8];
@@ -101,10 +101,10 @@ static bool is_right(struct job *j, const unsigned char *bytes, unsigned start, 
 	return true;
 }
 
-/* Files. */
+/* Files on the mount. */
 
-/* Somebody may be looking at the image, or it is being made anew: soon not any more. */
-static bool is_passing(int code)
+/* Errors that pass: the image is in use by another job or is being replaced. */
+static bool is_transient(int code)
 {
 	return code == EBUSY || code == ESTALE || code == ENOENT || code == ETXTBSY;
 }
@@ -117,7 +117,7 @@ static int open_patiently(struct job *j, const char *dir, const char *image, int
 	path_to(path, dir, image, "disk.raw");
 	do
 		fd = open(path, flags | O_CLOEXEC);
-	while (fd < 0 && is_passing(errno) && !atomic_load(&over) && usleep(2000) == 0);
+	while (fd < 0 && is_transient(errno) && !atomic_load(&over) && usleep(2000) == 0);
 	if (fd < 0 && !atomic_load(&over))
 		fault(j, "%s: %s", path, strerror(errno));
 	return fd;
@@ -143,7 +143,7 @@ static bool read_all(struct job *j, int fd, void *bytes, size_t len, off_t pos)
 	return n == (ssize_t)len;
 }
 
-/* Writers: blocks of their own. */
+/* Writers: each has its own range of blocks. */
 
 static void choose_run(struct job *j, unsigned *start, unsigned *n)
 {
@@ -213,7 +213,7 @@ static void do_write(struct job *j)
 		fault(j, "fdatasync: %s", strerror(errno));
 }
 
-/* From the image that nobody writes into one's own. */
+/* Copies from static.qcow2 to the job's image. */
 static void do_copy(struct job *j)
 {
 	int from = open_patiently(j, mount_dir, "static.qcow2", O_RDONLY);
@@ -232,7 +232,7 @@ static void do_copy(struct job *j)
 		n = done < 0 ? 0 : (unsigned)done / BLOCK;
 		for (unsigned i = 0; i < n; i++)
 			j->versions[start + i] =
-				1; /* as the static one, whose job has our number */
+				1; /* static.qcow2 is filled with the number of this job */
 		check_run(j);
 	}
 	if (from >= 0)
@@ -266,7 +266,7 @@ static void do_map(struct job *j)
 	check_run(j);
 }
 
-/* A raw image of one's own gets shorter and longer. */
+/* Shrinks and grows the job's raw image. */
 static void do_resize(struct job *j)
 {
 	unsigned n = 1 + random_below(j, BLOCKS);
@@ -287,7 +287,7 @@ static void do_resize(struct job *j)
 
 /* Readers. */
 
-static void check_whole(struct job *j, int fd)
+static void check_random_run(struct job *j, int fd)
 {
 	unsigned start, n;
 
@@ -301,7 +301,7 @@ static void do_read(struct job *j)
 	int fd = open_patiently(j, mount_dir, j->image, O_RDONLY);
 
 	for (int i = 0; i < 10; i++)
-		check_whole(j, fd);
+		check_random_run(j, fd);
 	if (fd >= 0)
 		close(fd);
 }
@@ -342,8 +342,8 @@ static uint64_t sum_of(struct job *j, const char *path, off_t *size)
 	return sum;
 }
 
-/* Number i of the files in export/, or info.json; false: there are not so many. */
-static bool made_file(const struct job *j, unsigned i, char *path)
+/* Sets path to info.json (i = 0) or the i-th file of export/; false: there are fewer files. */
+static bool generated_file(const struct job *j, unsigned i, char *path)
 {
 	struct dirent *d = NULL;
 	DIR *list;
@@ -363,7 +363,7 @@ static bool made_file(const struct job *j, unsigned i, char *path)
 	return i == 0 || d;
 }
 
-/* The same bytes whenever they are read. */
+/* An export has the same bytes at every reading. */
 static void do_export(struct job *j)
 {
 	static _Atomic uint64_t sums[8];
@@ -372,7 +372,7 @@ static void do_export(struct job *j)
 	uint64_t sum, known;
 	off_t size;
 
-	if (!made_file(j, i, path))
+	if (!generated_file(j, i, path))
 		return;
 	sum = sum_of(j, path, &size);
 	known = atomic_load(&sums[i]);
@@ -383,7 +383,7 @@ static void do_export(struct job *j)
 	atomic_store(&sums[i], sum);
 }
 
-static unsigned look_round(const char *dir, unsigned left)
+static unsigned list_tree(const char *dir, unsigned left)
 {
 	DIR *list = opendir(dir);
 	struct dirent *d;
@@ -396,7 +396,7 @@ static unsigned look_round(const char *dir, unsigned left)
 		left--;
 		if (snprintf(path, sizeof path, "%s/%s", dir, d->d_name) < (int)sizeof path &&
 			lstat(path, &st) == 0 && S_ISDIR(st.st_mode))
-			left = look_round(path, left);
+			left = list_tree(path, left);
 	}
 	if (list)
 		closedir(list);
@@ -406,7 +406,7 @@ static unsigned look_round(const char *dir, unsigned left)
 static void do_list(struct job *j)
 {
 	(void)j;
-	look_round(mount_dir, TREE);
+	list_tree(mount_dir, TREE);
 }
 
 static void do_attributes(struct job *j)
@@ -419,11 +419,11 @@ static void do_attributes(struct job *j)
 	n = listxattr(path, names, sizeof names);
 	for (ssize_t at = 0; at < n; at += (ssize_t)strlen(names + at) + 1)
 		if (getxattr(path, names + at, value, sizeof value) < 0 && errno != ENODATA &&
-			!is_passing(errno) && strncmp(path, "comes", 5) != 0)
+			!is_transient(errno) && strncmp(path, "comes", 5) != 0)
 			return;
 }
 
-/* Snapshots: of the image that two others write meanwhile. */
+/* Snapshots of one.qcow2, which two other jobs write at the same time. */
 
 static int open_snapshot(const char *image, const char *name)
 {
@@ -463,7 +463,7 @@ static void do_snapshot(struct job *j)
 
 	snprintf(path, sizeof path, "%s/%s/snapshots/s1", mount_dir, j->image);
 	while (mkdir(path, 0700) < 0) {
-		if (atomic_load(&over) || !is_passing(errno)) {
+		if (atomic_load(&over) || !is_transient(errno)) {
 			if (!atomic_load(&over))
 				fault(j, "mkdir: %s", strerror(errno));
 			return;
@@ -483,7 +483,7 @@ static void do_snapshot(struct job *j)
 		fault(j, "the snapshot has changed");
 	snprintf(path, sizeof path, "%s/%s/snapshots/s2", mount_dir, j->image);
 	while (rmdir(path) < 0 && !atomic_load(&over)) {
-		if (!is_passing(errno)) {
+		if (!is_transient(errno)) {
 			fault(j, "rmdir: %s", strerror(errno));
 			return;
 		}
@@ -491,7 +491,7 @@ static void do_snapshot(struct job *j)
 	}
 }
 
-/* Images that come and go. */
+/* Images that mkdir creates on the mount, removed there or on the host. */
 
 static void do_make(struct job *j)
 {
@@ -548,8 +548,8 @@ static bool copy_file(struct job *j, const char *from, const char *to)
 	return in >= 0 && out >= 0;
 }
 
-/* On the host: an image appears, is replaced by another, by a link, and vanishes. */
-static void do_come_and_go(struct job *j)
+/* Changes the host directory: adds an image, replaces it by another or by a link, or removes it. */
+static void do_replace(struct job *j)
 {
 	char path[PATH_MAX], new[PATH_MAX], from[PATH_MAX];
 	int fd;
@@ -582,7 +582,7 @@ static void do_come_and_go(struct job *j)
 	}
 }
 
-/* All of them. */
+/* The jobs. */
 
 static struct job jobs[] = {
 	{.name = "write", .step = do_write, .image = "one.qcow2", .n = BLOCKS / 2},
@@ -606,7 +606,7 @@ static struct job jobs[] = {
 	{.name = "list", .step = do_list, .image = "all", .n = BLOCKS},
 	{.name = "attributes", .step = do_attributes, .image = "some", .n = BLOCKS},
 	{.name = "make", .step = do_make, .image = "made", .n = BLOCKS},
-	{.name = "come and go", .step = do_come_and_go, .image = "comes.qcow2", .n = BLOCKS},
+	{.name = "replace", .step = do_replace, .image = "comes.qcow2", .n = BLOCKS},
 };
 #define JOBS (sizeof jobs / sizeof jobs[0])
 
@@ -634,7 +634,7 @@ static bool prepare(struct job *j, unsigned i, uint64_t seed)
 	return j->versions && j->buf;
 }
 
-/* The image that nobody writes, before the others begin. */
+/* Fills static.qcow2 before the jobs start. */
 static bool write_static(void)
 {
 	struct job *j = &jobs[10];
@@ -651,7 +651,7 @@ static bool write_static(void)
 	return atomic_load(&faults) == 0;
 }
 
-/* Waits for the end, and for threads that do not get there. */
+/* Waits for the end of the run, and reports threads that complete no step. */
 static void watch(time_t seconds)
 {
 	time_t end = time(NULL) + seconds, moved[JOBS];
@@ -674,7 +674,7 @@ static void watch(time_t seconds)
 	atomic_store(&over, true);
 }
 
-/* All that was written, once more. */
+/* Verifies all written data once more. */
 static void check_all(void)
 {
 	for (size_t i = 0; i < JOBS; i++) {
@@ -707,7 +707,7 @@ int main(int argc, char **argv)
 	for (size_t i = 0; i < JOBS; i++)
 		pthread_create(&jobs[i].thread, NULL, work, &jobs[i]);
 	watch(atol(argv[3]));
-	alarm(STUCK); /* who does not end now hangs */
+	alarm(STUCK); /* ends the program if a thread hangs */
 	for (size_t i = 0; i < JOBS; i++)
 		pthread_join(jobs[i].thread, NULL);
 	check_all();

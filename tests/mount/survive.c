@@ -1,16 +1,14 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* survive.c - writes to a disk until whoever serves it is killed, and says afterwards whether all
- * is there that was made durable.
+/* survive.c - writes to a disk until its server is killed, and verifies afterwards that all synced
+ * data is there.
  *
- *   survive write DISK SEED NOTE [PID...]   writes and syncs at random; NOTE has the number of the
- *                                           last write that was synced, and after some of them the
- *                                           processes are killed
- *   survive verify DISK SEED NOTE           each sector holds the last write to it that was synced,
- *                                           or one that came later
+ *   survive write DISK SEED NOTE [PID...]   writes and syncs at random; NOTE gets the number of the
+ * last synced write; after some writes the processes are killed survive verify DISK SEED NOTE each
+ * sector must have its last synced write or a later one
  *
- * A write that was not synced may be there in part: SIGKILL ends the daemon's pwrite between pages.
- * Which block a write goes to follows from the seed and its number, which is all that it writes.
- * With an odd seed blocks are large, and the file is open for writing only.
+ * A write that was not synced may be there partly: SIGKILL ends the daemon's pwrite between two
+ * pages. The block of a write follows from the seed and the number of the write, and both are its
+ * contents. With an odd seed the blocks are large, and the file is open for writing only.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -26,7 +24,7 @@
 #define BLOCK_MAX  65536u
 #define BLOCKS_MAX 1500u
 #define WRITES     4000u
-#define BATCH      24u /* most writes between two syncs */
+#define BATCH      24u /* maximal number of writes between two syncs */
 #define SECTOR     512u
 
 static uint64_t mix(uint64_t x)
@@ -92,18 +90,18 @@ static int do_write(int disk, int note, uint64_t seed, char **pids)
 		if (pwrite(note, &i, sizeof i, 0) != sizeof i)
 			return die("note");
 	}
-	fprintf(stderr, "survive: nobody was killed\n");
+	fprintf(stderr, "survive: the writes did not end\n");
 	return 1;
 }
 
-/* What was written last to each block, of the first n. */
+/* Sets last to the last of the first n writes to each block. */
 static void remember(uint64_t seed, uint64_t n, uint64_t last[BLOCKS_MAX])
 {
 	for (uint64_t i = 1; i <= n; i++)
 		last[block_of(seed, i)] = i;
 }
 
-/* last: the last write to the block that was synced. */
+/* last: the number of the block's last synced write. */
 static bool is_right(
 	const uint64_t *sector, uint64_t seed, uint64_t number, uint64_t last, uint64_t durable)
 {
