@@ -5,7 +5,7 @@
  * threads ask for it at the same time (single flight), outside any lock.  A pinned block does not
  * change and stays where it is: a change makes another block for the key, which later pins find.
  * Blocks without a pin are evicted, least recently used first, when the sum passes the budget.  A
- * failed load is reported to those who asked and not kept.
+ * failed load is reported to all callers that wait for it, and not kept.
  *
  * Locks: one mutex a shard, last in the order of locks; never held while loading.
  */
@@ -30,7 +30,7 @@ struct block {
 enum cache_space { CACHE_UNITS, CACHE_PAGES };
 
 struct cache_key {
-	const void *source; /* address of the object that the block is made from */
+	const void *source; /* address of the object that the block is loaded from */
 	uint64_t id;
 	enum cache_space space;
 };
@@ -38,7 +38,7 @@ struct cache_key {
 /* Fills buf with len bytes; 0 or -errno. */
 typedef int cache_load(void *arg, void *buf, size_t len, struct err *e);
 
-/* A block and how to make it. */
+/* A block and the function that loads it. */
 struct cache_request {
 	struct cache_key key;
 	size_t len; /* the same in all requests with this key */

@@ -85,20 +85,21 @@ static ssize_t inflate_slowly(
 	int window_bits, const void *in, size_t nin, void *out, size_t nout, struct err *e)
 {
 	z_stream z = {.next_in = (void *)in, .avail_in = nin, .next_out = out, .avail_out = nout};
-	ssize_t made;
+	ssize_t written;
 	int r;
 
 	if (inflateInit2(&z, window_bits) != Z_OK)
 		return err_nomem(e);
 	r = inflate(&z, Z_FINISH);
-	made = nout - z.avail_out;
+	written = nout - z.avail_out;
 	if (r == Z_BUF_ERROR && window_bits > 0)
-		made = err_set(e, EUCLEAN, "damaged zlib data: %s",
+		written = err_set(e, EUCLEAN, "damaged zlib data: %s",
 			z.avail_out ? "it ends too early" : "it does not end where it should");
 	else if (r != Z_STREAM_END && r != Z_BUF_ERROR)
-		made = err_set(e, EUCLEAN, "damaged deflate data: %s", z.msg ? z.msg : zError(r));
+		written =
+			err_set(e, EUCLEAN, "damaged deflate data: %s", z.msg ? z.msg : zError(r));
 	inflateEnd(&z);
-	return made;
+	return written;
 }
 
 static ssize_t inflate_any(struct codec *c, int window_bits, const void *in, size_t nin, void *out,
@@ -106,20 +107,20 @@ static ssize_t inflate_any(struct codec *c, int window_bits, const void *in, siz
 {
 	struct libdeflate_decompressor *d = pool_take(&c->deflate);
 	enum libdeflate_result r;
-	size_t made;
+	size_t written;
 
 	if (!d)
 		d = libdeflate_alloc_decompressor();
 	if (!d)
 		return err_nomem(e);
 	if (window_bits < 0)
-		r = libdeflate_deflate_decompress_ex(d, in, nin, out, nout, NULL, &made);
+		r = libdeflate_deflate_decompress_ex(d, in, nin, out, nout, NULL, &written);
 	else
-		r = libdeflate_zlib_decompress_ex(d, in, nin, out, nout, NULL, &made);
+		r = libdeflate_zlib_decompress_ex(d, in, nin, out, nout, NULL, &written);
 	if (!pool_give(&c->deflate, d))
 		libdeflate_free_decompressor(d);
 	if (r == LIBDEFLATE_SUCCESS)
-		return made;
+		return written;
 	return inflate_slowly(window_bits, in, nin, out, nout, e);
 }
 
@@ -163,16 +164,16 @@ ssize_t codec_zstd(
 	struct codec *c, const void *in, size_t nin, void *out, size_t nout, struct err *e)
 {
 	ZSTD_DCtx *d = pool_take(&c->zstd);
-	ssize_t made;
+	ssize_t written;
 
 	if (!d)
 		d = ZSTD_createDCtx();
 	if (!d)
 		return err_nomem(e);
-	made = zstd_run(d, in, nin, out, nout, e);
+	written = zstd_run(d, in, nin, out, nout, e);
 	if (!pool_give(&c->zstd, d))
 		ZSTD_freeDCtx(d);
-	return made;
+	return written;
 }
 
 /* Compression. */
@@ -182,16 +183,16 @@ static ssize_t deflate_any(struct pool *pool, int level,
 	const void *in, size_t nin, void *out, size_t nout, struct err *e)
 {
 	struct libdeflate_compressor *d = pool_take(pool);
-	size_t made;
+	size_t written;
 
 	if (!d)
 		d = libdeflate_alloc_compressor(level);
 	if (!d)
 		return err_nomem(e);
-	made = compress(d, in, nin, out, nout);
+	written = compress(d, in, nin, out, nout);
 	if (!pool_give(pool, d))
 		libdeflate_free_compressor(d);
-	return made;
+	return written;
 }
 
 ssize_t codec_deflate(
@@ -218,18 +219,18 @@ ssize_t codec_zstd_pack(
 	struct codec *c, const void *in, size_t nin, void *out, size_t nout, struct err *e)
 {
 	ZSTD_CCtx *z = pool_take(&c->to_zstd);
-	size_t made;
+	size_t written;
 
 	if (!z)
 		z = ZSTD_createCCtx();
 	if (!z)
 		return err_nomem(e);
-	made = ZSTD_compress2(z, out, nout, in, nin);
+	written = ZSTD_compress2(z, out, nout, in, nin);
 	if (!pool_give(&c->to_zstd, z))
 		ZSTD_freeCCtx(z);
-	if (!ZSTD_isError(made))
-		return made;
-	if (ZSTD_getErrorCode(made) == ZSTD_error_dstSize_tooSmall)
+	if (!ZSTD_isError(written))
+		return written;
+	if (ZSTD_getErrorCode(written) == ZSTD_error_dstSize_tooSmall)
 		return 0;
 	return err_nomem(e);
 }

@@ -2,7 +2,7 @@
 /* codec.h - decompressors and compressors of whole clusters and grains.
  *
  * One struct codec serves all threads: it keeps the contexts that are not in use, so that neither
- * way allocates anything.  Output never passes the buffer given, whatever the input says.
+ * way allocates anything.  Output never passes the buffer given, also for damaged input.
  */
 #ifndef VDISK_IO_CODEC_H
 #define VDISK_IO_CODEC_H
@@ -20,7 +20,7 @@ void codec_free(struct codec *c);
  * stream is ignored.
  *
  * codec_inflate: raw deflate (qcow2 type 0, qcow); a longer stream is cut at nout.
- * codec_inflate_zlib: deflate behind a zlib header (streamOptimized VMDK); a longer stream, or
+ * codec_inflate_zlib: deflate after a zlib header (streamOptimized VMDK); a longer stream, or
  * one without its end and the checksum there, is damaged.
  * codec_zstd: frames one after another until nout bytes are out; the last frame must end there, and
  * a frame may not need a window of more than 8 MiB. */

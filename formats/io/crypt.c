@@ -2,7 +2,7 @@
 /* crypt.c - libcrypto's block ciphers in the modes and with the IV generators of dm-crypt.
  *
  * The number of a sector becomes its IV: "plain" is the low 32 bits of it, "plain64" all 64, little
- * endian, zeroes behind; "essiv:HASH" is the latter encrypted with the hash of the key.
+ * endian, then zeroes; "essiv:HASH" is the latter encrypted with the hash of the key.
  *
  * libcrypto has XTS for two key sizes of AES only.  Others are put together of ECB: IEEE 1619 XORs
  * each block, before and after the cipher, with the encrypted IV times a power of x.
@@ -36,9 +36,9 @@ struct lane {
 };
 
 struct crypt {
-	const char *locked; /* what it would be, with a key; NULL: it has one */
+	const char *locked; /* the name of the encryption, without a key; NULL: it has one */
 	enum ivgen ivgen;
-	struct lane *first; /* never used, but to make others */
+	struct lane *first; /* only copied */
 	struct pool lanes;
 };
 
@@ -78,7 +78,7 @@ size_t crypt_key_bits(const struct crypt_mode *m, size_t key_len)
 static int find_ivgen(const struct crypt_mode *m, enum ivgen *ivgen, struct err *e)
 {
 	if (strcmp(m->chaining, "ecb") == 0)
-		*ivgen = IV_NONE; /* whatever it says: there is no IV */
+		*ivgen = IV_NONE; /* also with an IV generator in the mode */
 	else if (strcmp(m->ivgen, "plain") == 0)
 		*ivgen = IV_PLAIN;
 	else if (strcmp(m->ivgen, "plain64") == 0)
@@ -256,7 +256,7 @@ void crypt_free(struct crypt *c)
 
 /* Sectors. */
 
-/* One call of libcrypto on whole blocks.  What fails here is memory, if anything. */
+/* One call of libcrypto on whole blocks, which fails only without memory. */
 static bool update(EVP_CIPHER_CTX *ctx, unsigned char *buf, size_t len)
 {
 	int n;

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* crypt.h - decryption of sectors, each by itself, by a number that says which one it is.
+/* crypt.h - decryption of sectors, each by itself and its number.
  *
- * A crypt is keyed once and then used by any number of threads.  What a key was made of is the
- * caller's to wipe.
+ * A crypt is keyed once and then used by any number of threads.  The caller wipes the key that it
+ * passes.
  */
 #ifndef VDISK_IO_CRYPT_H
 #define VDISK_IO_CRYPT_H
@@ -18,8 +18,8 @@ struct io;
 #define CRYPT_SECTOR  512u /* bytes, whatever the sectors of the disk are */
 #define CRYPT_KEY_MAX 64u  /* bytes of the longest key, two of 32 */
 
-/* A mode as LUKS headers write it, taken apart: "xts-plain64", "cbc-essiv:sha256".  What is not
- * there is "". */
+/* The parts of a mode as in LUKS headers: "xts-plain64", "cbc-essiv:sha256".  A missing part is "".
+ */
 #define CRYPT_WORD 32
 
 struct crypt_mode {
@@ -31,20 +31,20 @@ struct crypt_mode crypt_mode_parse(const char *text);
 /* Bits of the cipher's own key: XTS has two in one. */
 size_t crypt_key_bits(const struct crypt_mode *mode, size_t key_len);
 
-/* Lets libcrypto read its configuration now, for a process that will not be able to. */
+/* Makes libcrypto read its configuration now, for a process that cannot open files later. */
 void crypt_load(void);
 
-/* The cipher and the mode in the words of LUKS.  -ENOTSUP names what is not known here. */
+/* The cipher and the mode have the names of LUKS.  -ENOTSUP: one of them is not supported. */
 int crypt_new(const char *cipher, const char *mode, const unsigned char *key, size_t key_len,
 	struct crypt **c, struct err *e);
 
-/* For an image whose key nobody has.  locked: stands for it and decrypts nothing; else -ENOKEY.
- * encryption, what it is called, is borrowed. */
+/* For an image without a key.  locked: a crypt that cannot decrypt; else -ENOKEY.  encryption, its
+ * name, is borrowed. */
 int crypt_without_key(bool locked, const char *encryption, struct crypt **c, struct err *e);
 
 void crypt_free(struct crypt *c); /* NULL is fine; wipes the keys */
 
-/* Decrypts whole sectors in place; the first has that number, the others those that follow. */
+/* Decrypts whole sectors in place; sector is the number of the first. */
 int crypt_decrypt(struct crypt *c, void *buf, size_t len, uint64_t sector, struct err *e);
 
 /* Exactly len bytes of io from pos on, decrypted.  Sectors begin at multiples of CRYPT_SECTOR in

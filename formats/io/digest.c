@@ -2,7 +2,7 @@
 /* digest.c - libcrypto's hash functions, PBKDF2 over them.
  *
  * libcrypto has a PBKDF2 too, but it allocates for every round: it took thirteen times as long as
- * QEMU, half a minute for a header that was made to take two seconds.  Copies of a plain context do
+ * QEMU, half a minute for a header meant to take two seconds.  Copies of a plain context do
  * not allocate, and only the functions that libcrypto now calls old have plain contexts.
  */
 #define OPENSSL_SUPPRESS_DEPRECATED
@@ -33,7 +33,7 @@ struct hash {
 	size_t size, block;
 	/* A new state that has seen the data. */
 	void (*begin)(union state *s, const void *data, size_t len);
-	/* The digest of what start has seen and of the data behind it. */
+	/* The digest of the data that start has seen, and of this data after it. */
 	void (*finish)(const union state *start, const void *data, size_t len, unsigned char *out);
 };
 

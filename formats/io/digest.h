@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* digest.h - hash functions by the names that LUKS headers give them, and keys made with them. */
+/* digest.h - hash functions by the names that LUKS headers give them, and PBKDF2. */
 #ifndef VDISK_IO_DIGEST_H
 #define VDISK_IO_DIGEST_H
 

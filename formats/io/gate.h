@@ -50,7 +50,7 @@ int gate_init(struct gate *g, const struct gate *from, const char *path, struct 
 void gate_free(struct gate *g);
 
 /* Opens a file by a name in an image, unlocked; what is a word for messages ("backing file").  The
- * error tells which file was refused, why, and which option would let it in. */
+ * error has the file, the reason, and the option that would allow it. */
 int gate_open(
 	const struct gate *g, const char *name, const char *what, struct io **io, struct err *e);
 

@@ -1,16 +1,16 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* host.h - files of the host by their paths, in a process that serves a mount itself.
  *
- * A path that leads into our own mount, or into another one that waits for us, would have us wait
- * for ourselves: uninterruptible in the kernel, so that not even SIGKILL ends it.  So a process
- * that goes by path while it serves keeps the directories it works in open from before its mount
- * (host_keep), and fences itself (host_fence).  From then on the calls below
+ * A path into the mount of this process, or into another one that waits for it, is a deadlock:
+ * uninterruptible in the kernel, so that not even SIGKILL ends it.  So a process that opens paths
+ * while it serves a mount opens the directories that it needs before it mounts (host_keep), and
+ * then sets a fence (host_fence).  From then on the calls below
  *
- * - start at the innermost kept directory that the path lies in, whatever has been mounted over it
- *   since, else at the root directory;
+ * - start at the innermost kept directory that the path lies in, even if another file system has
+ *   been mounted over it since, else at the root directory;
  * - go one component at a time and stop before the root of a FUSE mount (EXDEV), whose device
- *   number is known without asking who serves it.  FUSE mounts that hold a kept directory are
- *   entered: they were there before ours, and so do not wait for it.
+ *   number is known without a request to its server.  FUSE mounts that hold a kept directory are
+ *   entered: they are older than the mount of this process, and so do not wait for it.
  *
  * Without host_fence they are the plain calls of the same names.
  *
@@ -30,8 +30,8 @@ int host_keep(const char *dir); /* without links; 0 or -1 with errno */
 /* 0 or -1 with errno: it takes statx(2). */
 int host_fence(void);
 
-/* statx(2) as to what is known already, for which nobody is asked who serves the file system: -1
- * with errno also where a library would make do without the call.  An empty path: at itself. */
+/* statx(2) of cached attributes, without a request to the server of the file system: -1 with errno
+ * also where a library would emulate the call.  An empty path: the file of at. */
 int host_peek(int at, const char *path, unsigned mask, struct statx *st);
 
 /* Closes all that is kept and takes the fence away. */
@@ -40,7 +40,8 @@ void host_end(void);
 /* The descriptor of a kept directory, opened with O_PATH; -1: it is not kept. */
 int host_kept(const char *dir);
 
-/* Is called when no descriptor is left, or few are: closes some, true when it could. */
+/* Sets a function that is called when few descriptors are left: it closes some, true if it could.
+ */
 void host_on_shortage(bool (*close_some)(void *arg), void *arg);
 
 int host_open(const char *path, int flags, mode_t mode);

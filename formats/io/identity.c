@@ -58,7 +58,7 @@ bool identity_is_same(const struct identity *a, const struct identity *b)
 	return same_content(a, b) && same_time(a->ctime, b->ctime);
 }
 
-void identity_settle(const struct identity *id)
+void identity_await_tick(const struct identity *id)
 {
 	const struct timespec ms = {.tv_nsec = 1000000};
 	struct timespec now;

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* identity.h - which file this is and when it was changed last: whether a name still leads to it.
+/* identity.h - identifies a file and its last change: does a name still lead to it?
  *
- * Between two uses of a name another program may put another file there, or change the file.  So
- * whoever changes or removes a file by name compares what it finds there with what it expects.
+ * Between two uses of a name another program may replace or change the file.  So code that changes
+ * or removes a file by name first compares its identity with the expected one.
  */
 #ifndef VDISK_IO_IDENTITY_H
 #define VDISK_IO_IDENTITY_H
@@ -23,7 +23,7 @@ struct identity {
 
 struct identity identity_of(const struct stat *st);
 
-/* Of the file that is open as fd; -errno. */
+/* Sets *id to the identity of the file that is open as fd; -errno. */
 int identity_of_fd(int fd, struct identity *id);
 
 /* The same file, unchanged? */
@@ -31,10 +31,10 @@ bool identity_is_same(const struct identity *a, const struct identity *b);
 
 /* Waits until a change of the file gets another time: clocks of file systems tick in milliseconds,
  * and two changes within one tick look the same. */
-void identity_settle(const struct identity *id);
+void identity_await_tick(const struct identity *id);
 
-/* Removes the name if it is that of the file, unchanged.  -ESTALE: it is that of another one, which
- * keeps it; also of one that comes while this is done. */
+/* Removes the name if it is that of the file, unchanged.  -ESTALE: it is that of another file,
+ * which keeps it, also if it is renamed there meanwhile. */
 int identity_unlink(const struct identity *id, const char *path, struct err *e);
 
 #endif

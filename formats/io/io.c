@@ -123,7 +123,7 @@ static int altered_error(struct io *io, struct err *e)
 		" bytes%s",
 		io->name, io->cut_from, io->cut_to,
 		io->writable ? "; nothing is written any more" : "");
-	e->told = &io->altered_told;
+	e->logged = &io->altered_logged;
 	return -e->code;
 }
 

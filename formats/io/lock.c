@@ -29,7 +29,7 @@ static struct flock one_byte(short type, int byte)
 	return (struct flock){.l_type = type, .l_whence = SEEK_SET, .l_start = byte, .l_len = 1};
 }
 
-/* A line of fdinfo for a lock: "lock: 1: OFDLCK ADVISORY READ -1 MAJ:MIN:INODE START END". */
+/* A line of fdinfo: "lock: 1: OFDLCK ADVISORY READ -1 MAJ:MIN:INODE START END". */
 static bool line_locks(const char *line, const struct io *io, int byte)
 {
 	unsigned major_, minor_;

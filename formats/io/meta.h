@@ -19,7 +19,7 @@ struct io;
 #define META_PAGE 4096u
 
 struct meta {
-	const unsigned char *p;    /* the byte at the position asked for */
+	const unsigned char *p;    /* the byte at pos */
 	size_t n;                  /* bytes from p to the end of its page, >= 1 */
 	const struct block *block; /* private */
 };

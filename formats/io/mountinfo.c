@@ -19,13 +19,13 @@ int mountinfo_open(void)
 /* The whole file, malloc'ed; NULL with errno. */
 static char *read_all(int fd)
 {
-	size_t len = 0, room = 0;
+	size_t len = 0, capacity = 0;
 	char *text = NULL;
 	ssize_t n;
 
 	do {
-		if (room - len < STEP) {
-			char *more = realloc(text, room += 4 * STEP);
+		if (capacity - len < STEP) {
+			char *more = realloc(text, capacity += 4 * STEP);
 
 			if (!more) {
 				free(text);
@@ -33,7 +33,7 @@ static char *read_all(int fd)
 			}
 			text = more;
 		}
-		n = pread(fd, text + len, room - len - 1, (off_t)len);
+		n = pread(fd, text + len, capacity - len - 1, (off_t)len);
 		len += n > 0 ? (size_t)n : 0;
 	} while (n > 0 || (n < 0 && errno == EINTR));
 	if (n < 0) {

@@ -196,16 +196,6 @@ static int compare_slot(const void *slot, const void *attached)
 	return strcmp(slot, ((const struct attached *)attached)->slot);
 }
 
-/* The parent of such a medium is not known, so its disk is the one that another state has in the
- * same slot. */
-static const char *file_in_slot(const struct machine_reading *r, const char *slot)
-{
-	size_t i = array_lower_bound(
-		slot, r->attached, r->nattached, sizeof r->attached[0], compare_slot);
-
-	return r->attached[i].file;
-}
-
 /* One disk. */
 
 /* A medium's parent precedes it in m->media, so following parents terminates. */
@@ -238,9 +228,14 @@ static char *origin_of(const struct machine_reading *r, const struct machine_dis
 	const char *file = disk->file;
 	char *origin;
 
-	if (medium && !medium->registered)
-		medium = medium_of(m, file_in_slot(r, disk->slot));
+	/* The parent of a medium that is not registered is not known: its disk is the one that
+	 * another state has in the same slot. */
+	if (medium && !medium->registered) {
+		size_t i = array_lower_bound(
+			disk->slot, r->attached, r->nattached, sizeof r->attached[0], compare_slot);
 
+		medium = medium_of(m, r->attached[i].file);
+	}
 	for (; medium && (parent = parent_of(m, medium)); medium = parent)
 		;
 	file = medium ? medium->file : file;
@@ -380,7 +375,6 @@ static int claim_file(const struct machine_reading *r, const char *file)
 		return 0;
 	path = find_file(r, file);
 	ret = path ? folder_claim(r->f, path, r->e) : err_nomem(r->e);
-
 	if (ret == 0)
 		ret = folder_scan_names(r->f, path, true, r->e);
 	free(path);

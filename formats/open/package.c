@@ -1,9 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* package.c - an opened archive or descriptor, and the files that the descriptor names.
  *
- * The package has a gate of its own, through which the files that the descriptor names are opened.
- * The gates of its disks are made from that one, so that the same rules hold for names in a disk.
- * package-disk.c opens the disks.
+ * The gate of the package opens the files that the descriptor names.  The gates of its disks derive
+ * from it, so that the same rules hold for names in a disk.  package-disk.c opens the disks.
  */
 #include "package-impl.h"
 
@@ -26,7 +25,7 @@
 #include "io/io.h"
 #include "io/lock.h"
 
-#define LONG_TIME ((uint64_t)1 << 30) /* bytes; the user wonders what takes so long */
+#define LONG_TIME ((uint64_t)1 << 30) /* bytes that take seconds to decompress */
 
 /* Recognition. */
 
@@ -76,7 +75,7 @@ static bool holds_descriptor(struct io *io)
 	return found;
 }
 
-/* Only archives are compressed: a descriptor names files beside it. */
+/* A compressed file can only be an archive: a descriptor names files beside it. */
 static bool is_compressed_archive(struct io *io)
 {
 	unsigned char *head = malloc(LIMIT_PEEK);
@@ -188,15 +187,6 @@ static const struct gate_ops folder_ops = {
 	.release = package_close,
 };
 
-/* The package's own gate does not hold the package, which would never be closed then. */
-static void make_gate(struct package *p)
-{
-	p->gate = gate_on(p->dir, p->opts->allow, p->opts->search);
-	p->gate.ops = p->is_archive ? &archive_ops : &folder_ops;
-	p->gate.package = p;
-	p->gate.package_path = p->path;
-}
-
 /* Opening. */
 
 /* The one member that is a descriptor; two of one name are one, as any two are. */
@@ -251,28 +241,14 @@ static int open_alone(struct package *p, struct io **io, struct err *e)
 	return 0;
 }
 
-static int read_manifest(struct package *p, struct io *io, struct err *e)
-{
-	char *text;
-	int r = io_read_text(io, MANIFEST_MAX_BYTES, &text, e);
-
-	if (r < 0)
-		return r;
-	r = manifest_parse(text, &p->manifest, e);
-	free(text);
-	p->has_manifest = r == 0;
-	return r < 0 ? err_in(e, "%s", io->name) : 0;
-}
-
-/* NAME.mf beside NAME.ovf.  A manifest that cannot be read does not keep the disks from being read.
- */
+/* Reads NAME.mf beside NAME.ovf.  A manifest that cannot be read is no error of the disks. */
 static int open_manifest(struct package *p, const struct io *descriptor, struct err *e)
 {
 	const char *base =
 		text_basename(descriptor->member ? descriptor->member : descriptor->name);
 	struct err trouble = ERR_INIT;
 	struct io *io = NULL;
-	char *name;
+	char *name, *text;
 	int r;
 
 	if (!text_ends_with(base, ".ovf"))
@@ -284,7 +260,14 @@ static int open_manifest(struct package *p, const struct io *descriptor, struct 
 	if (r == -ENOENT)
 		return 0;
 	if (r == 0)
-		r = read_manifest(p, io, &trouble);
+		r = io_read_text(io, MANIFEST_MAX_BYTES, &text, &trouble);
+	if (r == 0) {
+		r = manifest_parse(text, &p->manifest, &trouble);
+		free(text);
+		p->has_manifest = r == 0;
+		if (r < 0)
+			err_in(&trouble, "%s", io->name);
+	}
 	io_unref(io);
 	if (r < 0 && p->opts->warn)
 		p->opts->warn(trouble.text);
@@ -312,7 +295,11 @@ static int read_package(struct package *p, struct err *e)
 		return err_nomem(e);
 	r = tar_probe(head) ? open_archive(p, &descriptor, e) : open_alone(p, &descriptor, e);
 	if (r == 0) {
-		make_gate(p);
+		/* This gate does not hold the package, which would never be closed then. */
+		p->gate = gate_on(p->dir, p->opts->allow, p->opts->search);
+		p->gate.ops = p->is_archive ? &archive_ops : &folder_ops;
+		p->gate.package = p;
+		p->gate.package_path = p->path;
 		r = ovf_read(descriptor, &p->ovf, e);
 	}
 	if (r == 0)

@@ -1,7 +1,4 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* vbox-registry.c - see vbox-registry.h.  A description that cannot be read is passed over: it is
- * no part of the image.
- */
 #include "vbox-registry.h"
 
 #include <dirent.h>
@@ -134,15 +131,15 @@ int vbox_registry_visit(struct vbox_registry *h, const char *dir, const struct i
 	return r;
 }
 
-/* Compares the texts alone: a folder that a description names is not looked at. */
+/* Compares only the texts: a folder that a description names is not opened. */
 static int keeps_snapshots_in(void *arg, const char *dir, const struct machine *m)
 {
-	const char *folder = arg, *said = m->snapshot_dir;
+	const char *folder = arg, *recorded = m->snapshot_dir;
 
 	(void)dir;
-	if (strncmp(said, "./", 2) == 0)
-		said += 2;
-	return strcmp(said, said[0] == '/' ? folder : strrchr(folder, '/') + 1) == 0;
+	if (strncmp(recorded, "./", 2) == 0)
+		recorded += 2;
+	return strcmp(recorded, recorded[0] == '/' ? folder : strrchr(folder, '/') + 1) == 0;
 }
 
 char *vbox_registry_above(struct vbox_registry *h, const char *dir)

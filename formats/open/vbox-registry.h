@@ -2,9 +2,10 @@
 /* vbox-registry.h - the media registries of VirtualBox around an image: the .vbox files in the
  * folder of a machine, which list the machine's disks by UUID.
  *
- * The surroundings of an image may have another author than the image.  Descriptions are opened
- * only in the directory of the image and in the one above, and a file name in them counts no more
- * than one in an image: it is tried, through the gate.
+ * The files around an image may have another author than the image.  Descriptions are opened only
+ * in the directory of the image and in the one above, and a file name in them is opened through the
+ * gate, like one in an image.  A description that cannot be read is ignored: it is no part of the
+ * image.
  */
 #ifndef VDISK_OPEN_VBOX_REGISTRY_H
 #define VDISK_OPEN_VBOX_REGISTRY_H

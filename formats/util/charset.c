@@ -57,11 +57,11 @@ static bool is_ascii(const char *s)
 	return true;
 }
 
-static int convert(const char *encoding, const char *name, char *out, size_t room, struct err *e)
+static int convert(const char *encoding, const char *name, char *out, size_t size, struct err *e)
 {
 	iconv_t cd = iconv_open("UTF-8", encoding);
 	char *in = (char *)name; /* iconv does not write there */
-	size_t nin = strlen(name), nout = room - 1, r;
+	size_t nin = strlen(name), nout = size - 1, r;
 
 	if (cd == (iconv_t)-1)
 		return err_set(e, ENOTSUP, "names in %s cannot be read: this system has no %s",
@@ -75,12 +75,12 @@ static int convert(const char *encoding, const char *name, char *out, size_t roo
 	return 0;
 }
 
-int charset_decode(const char *declared, const char *name, char *out, size_t room, struct err *e)
+int charset_decode(const char *declared, const char *name, char *out, size_t size, struct err *e)
 {
 	const char *encoding = NULL;
 
 	if (!declared || strcasecmp(declared, "UTF-8") == 0 || is_ascii(name)) {
-		if (strlen(name) >= room)
+		if (strlen(name) >= size)
 			return err_set(e, ENAMETOOLONG, "a name of %zu bytes", strlen(name));
 		strcpy(out, name);
 		return 0;
@@ -92,7 +92,7 @@ int charset_decode(const char *declared, const char *name, char *out, size_t roo
 		return err_set(e, ENOTSUP,
 			"the name \"%.200s\" is in the encoding \"%.40s\", which is not supported",
 			name, declared);
-	return convert(encoding, name, out, room, e);
+	return convert(encoding, name, out, size, e);
 }
 
 /* glibc loads a converter once for all who have it open. */

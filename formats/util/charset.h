@@ -8,9 +8,9 @@
 struct encodings;
 struct err;
 
-/* Writes name, which is in the declared encoding (NULL: UTF-8), as UTF-8 to out; room counts the
+/* Writes name, which is in the declared encoding (NULL: UTF-8), as UTF-8 to out; size counts the
  * NUL.  A name of n bytes takes 3 * n + 1 at most. */
-int charset_decode(const char *declared, const char *name, char *out, size_t room, struct err *e);
+int charset_decode(const char *declared, const char *name, char *out, size_t size, struct err *e);
 
 /* Keeps the converters loaded, for a process that will not be able to load them: NULL without
  * memory. */

@@ -36,7 +36,7 @@ int err_set(struct err *e, int code, const char *fmt, ...)
 	e->code = code;
 	e->hints = e->hint_with_arg = 0;
 	e->hint_arg[0] = '\0';
-	e->told = NULL;
+	e->logged = NULL;
 	return -code;
 }
 
@@ -44,13 +44,13 @@ int err_in(struct err *e, const char *fmt, ...)
 {
 	char old[ERR_TEXT];
 	va_list ap;
-	size_t n, room;
+	size_t n, size;
 
 	memcpy(old, e->text, sizeof old);
-	/* Where both do not fit the sentence goes first: the reason stands at its end. */
-	room = sizeof e->text - strlen(": ") - MIN(strlen(old), sizeof e->text / 2);
+	/* If both do not fit the context is cut: the reason is at the end. */
+	size = sizeof e->text - strlen(": ") - MIN(strlen(old), sizeof e->text / 2);
 	va_start(ap, fmt);
-	vsnprintf(e->text, room, fmt, ap);
+	vsnprintf(e->text, size, fmt, ap);
 	va_end(ap);
 	n = strlen(e->text);
 	snprintf(e->text + n, sizeof e->text - n, ": %s", old);
@@ -83,7 +83,7 @@ int err_hint(struct err *e, const char *fmt, ...)
 
 bool err_is_first(const struct err *e)
 {
-	return !e->told || !atomic_exchange(e->told, true);
+	return !e->logged || !atomic_exchange(e->logged, true);
 }
 
 int err_nomem(struct err *e)

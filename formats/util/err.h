@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* err.h - one error: an errno, a sentence that says where and why, and perhaps a hint.
+/* err.h - an error: an errno, a message with the place and the reason, and perhaps hints.
  *
- * Whoever finds the fault writes the sentence, with the value found and what was expected; callers
- * only put "where" in front of it (err_in).  The struct lives on the stack of the one who asked and
+ * The function that finds a fault writes the message, with the value and the expected one; callers
+ * only put the place in front of it (err_in).  The struct is on the stack of the caller, and
  * nothing here allocates.
  *
  * Codes: EINVAL a malformed file or argument, ENOTSUP a feature not supported, EUCLEAN a corrupt
@@ -26,7 +26,8 @@ struct err {
 	unsigned hints;         /* what the user may do about it: 1 << enum hint, several at once */
 	unsigned hint_with_arg; /* the bit of the one that the argument belongs to */
 	char hint_arg[ERR_HINT];
-	atomic_bool *told; /* of a condition that stays: whether a log has it; NULL: it passes */
+	atomic_bool
+		*logged; /* of a lasting condition: it has been logged; NULL: of another error */
 };
 
 #define ERR_INIT                                                                                   \
@@ -53,8 +54,8 @@ int err_hint_code(struct err *e, enum hint hint, const char *arg) __attribute__(
  * leave it. */
 void err_clean(char *text);
 
-/* Shall a log say it?  A condition that stays, such as a file that was cut, is logged once, however
- * many requests it fails. */
+/* Is the error to be logged?  A lasting condition, such as a file that was cut, is logged once,
+ * even if many requests fail. */
 bool err_is_first(const struct err *e);
 
 /* "out of memory"; returns -ENOMEM. */

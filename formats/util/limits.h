@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* limits.h - what an image may ask of us at most.
+/* limits.h - limits of the resources that an image can use.
  *
- * Where QEMU has a limit it is the same one, so that no image that QEMU opens is refused here.
+ * Limits that QEMU has, too, are the same, so that no image that QEMU opens is refused here.
  */
 #ifndef VDISK_UTIL_LIMITS_H
 #define VDISK_UTIL_LIMITS_H

@@ -27,12 +27,12 @@ void *pool_take(struct pool *p)
 
 bool pool_give(struct pool *p, void *item)
 {
-	bool room;
+	bool fits;
 
 	pthread_mutex_lock(&p->lock);
-	room = p->n < POOL_SIZE;
-	if (room)
+	fits = p->n < POOL_SIZE;
+	if (fits)
 		p->items[p->n++] = item;
 	pthread_mutex_unlock(&p->lock);
-	return room;
+	return fits;
 }

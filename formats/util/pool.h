@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* pool.h - contexts of a library that nobody uses right now.
+/* pool.h - idle contexts of a library.
  *
- * Making one costs more than using it, and no two threads may share one: who needs a context takes
- * one from here, or makes one when none is left, and gives it back.  The lock is never held while
- * a context works.
+ * A context costs more to create than to use, and two threads must not share one: a caller takes
+ * one from the pool, or creates one if it is empty, and gives it back.  The lock is not held while
+ * a context is in use.
  */
 #ifndef VDISK_UTIL_POOL_H
 #define VDISK_UTIL_POOL_H

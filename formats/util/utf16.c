@@ -74,7 +74,7 @@ static unsigned char *put_unit(unsigned char *p, uint32_t unit, enum utf16_order
 }
 
 bool utf16_from_utf8(
-	unsigned char *p, size_t room, size_t *n, const char *text, enum utf16_order order)
+	unsigned char *p, size_t max, size_t *n, const char *text, enum utf16_order order)
 {
 	size_t left = strlen(text);
 
@@ -84,7 +84,7 @@ bool utf16_from_utf8(
 
 		len = utf8_length(text, left);
 		c = len ? utf8_decode(text, len) : 0;
-		if (c == 0 || *n + 1 + (c >= 0x10000) > room)
+		if (c == 0 || *n + 1 + (c >= 0x10000) > max)
 			return false;
 		if (c >= 0x10000) {
 			p = put_unit(p, 0xd800 + ((c - 0x10000) >> 10), order);

@@ -14,9 +14,9 @@ enum utf16_order { UTF16_LE, UTF16_BE };
  * becomes U+FFFD, and the answer is false. */
 bool utf16_to_utf8(char *text, const unsigned char *p, size_t n, enum utf16_order order);
 
-/* Writes text as at most room units to p, without a NUL; n of them.  False: it is not UTF-8 or too
+/* Writes text as at most max units to p, without a NUL; n of them.  False: it is not UTF-8 or too
  * long. */
 bool utf16_from_utf8(
-	unsigned char *p, size_t room, size_t *n, const char *text, enum utf16_order order);
+	unsigned char *p, size_t max, size_t *n, const char *text, enum utf16_order order);
 
 #endif

@@ -140,7 +140,7 @@ int view_late_error(const struct view *v, atomic_uint *seen);
 unsigned view_late_seen(const struct view *v);
 
 /* All failures up to now have been reported in another way. */
-void view_late_heard(const struct view *v);
+void view_late_reported(const struct view *v);
 
 /* As view_write, with bytes of a file. */
 int view_write_from(

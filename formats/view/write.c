@@ -439,7 +439,7 @@ unsigned view_late_seen(const struct view *v)
 	return v->writer ? (unsigned)v->writer->late_reported : 0;
 }
 
-void view_late_heard(const struct view *v)
+void view_late_reported(const struct view *v)
 {
 	v->writer->late_reported = (unsigned)v->writer->late;
 }

@@ -78,9 +78,9 @@ static void unlock(struct writer *w)
 int writer_fail(struct writer *w, struct err *e)
 {
 	/* The error of an altered file has this in its message already. */
-	if (!e->told) {
+	if (!e->logged) {
 		err_in(e, "nothing is written any more");
-		e->told = &w->told;
+		e->logged = &w->logged;
 	}
 	w->failure = *e;
 	w->failed = e->code;

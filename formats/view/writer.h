@@ -109,7 +109,7 @@ struct writer {
 	atomic_bool begun;
 	atomic_int failed;  /* errno of the failure that ended writing; 0: none */
 	struct err failure; /* the same with its message, for later requests; meta */
-	atomic_bool told;   /* see err_is_first */
+	atomic_bool logged; /* see err_is_first */
 	/* Writes that failed after an early reply: how many, how many of them were reported, and
 	 * the errno of the last. */
 	atomic_uint late, late_reported;

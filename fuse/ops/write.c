@@ -38,7 +38,7 @@ static int take_late_error(struct file *file)
 	int code = atomic_exchange(&file->late_error, 0);
 
 	if (code)
-		view_late_heard(file->view);
+		view_late_reported(file->view);
 	return code;
 }
 

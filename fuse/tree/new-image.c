@@ -69,7 +69,7 @@ int new_image_create(const struct format *format, const char *path, struct new_i
 		new_image_free(f);
 		return ret;
 	}
-	identity_settle(fingerprint_first(fingerprint));
+	identity_await_tick(fingerprint_first(fingerprint));
 	*out = f;
 	return 0;
 }

@@ -21,7 +21,7 @@ static struct identity made(void)
 	ck_assert_int_ge(fd, 0);
 	ck_assert_int_eq(identity_of_fd(fd, &id), 0);
 	close(fd);
-	identity_settle(&id);
+	identity_await_tick(&id);
 	return id;
 }
 
