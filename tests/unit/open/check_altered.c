@@ -43,7 +43,7 @@ static const struct {
 	{"vhdx", "a.vhdx", small_blocks, "a.vhdx"},
 };
 
-/* What is done first after the file was changed. */
+/* The first operation after the file was changed. */
 enum deed { ALLOCATE, OVERWRITE_LOST, OVERWRITE_KEPT, CLEAR, FLUSH, READ, DEEDS };
 
 static struct image_options options;
@@ -170,7 +170,7 @@ START_TEST(a_file_that_was_lengthened_is_not_written)
 }
 END_TEST
 
-/* What was lost is no zeroes because the file is long enough again. */
+/* Bytes that were cut off stay an error when the file is long enough again. */
 START_TEST(what_was_cut_off_stays_lost)
 {
 	const char *victim = kinds[_i].victim;

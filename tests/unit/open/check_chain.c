@@ -183,7 +183,7 @@ START_TEST(missing_parent)
 	refuses("vm/top.qcow2", EACCES, "\"/old/place/base.img\" lies outside");
 	ck_assert_ptr_nonnull(strstr(e.text, "vm/top.qcow2: "));
 	ck_assert_ptr_nonnull(strstr(hint_of(&e), "-o search=DIR"));
-	/* Beside the child is no place to guess at: nothing tells that it is the right one. */
+	/* The file beside the child is not tried: nothing proves that it is the right one. */
 	write_raw("vm/base.img");
 	refuses("vm/top.qcow2", EACCES, "lies outside");
 	write_raw("attic/base.img");
@@ -194,7 +194,7 @@ START_TEST(missing_parent)
 }
 END_TEST
 
-/* What lies outside is not looked at: whether it is there plays no part. */
+/* A file outside is not opened: the error is the same whether it exists or not. */
 START_TEST(parent_outside)
 {
 	static const char *const search[] = {"attic", NULL}, *const allow[] = {".", NULL};
@@ -228,7 +228,7 @@ START_TEST(parent_left_closed)
 	ck_assert_fails(view_read(img->states[0]->view, buf, 1, 0, &e), EIO, &e, "left closed");
 	ck_assert_fails(view_read(img->states[0]->view, buf, sizeof buf, CLUSTER, &e), EIO, &e,
 		"left closed");
-	/* Without parents the option says nothing. */
+	/* Without parents the option has no effect. */
 	write_overlay("alone.qcow2", 1, NULL, NULL);
 	opens("alone.qcow2");
 	reads(0, 0);
@@ -266,7 +266,7 @@ START_TEST(format_not_recorded)
 }
 END_TEST
 
-/* What was only guessed leads nowhere: a guest may have written it. */
+/* An image of a probed format must not name files: a guest may have written it. */
 START_TEST(guessed_parent_with_a_parent)
 {
 	write_raw("secret.img");

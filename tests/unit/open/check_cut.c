@@ -62,7 +62,7 @@ static off_t length_of(const char *path)
 
 #define PLACES 4
 
-/* Where the disk is written to; the end last. */
+/* The offsets of writes; the end of the disk last. */
 static uint64_t place(int i, unsigned k)
 {
 	return kinds[i].size / 512 * k / (PLACES - 1) * 512 - (k == PLACES - 1 ? PIECE : 0);

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* check_folder.c - what of a directory is shown, told from names and descriptions alone. */
+/* check_folder.c - the entries of a directory, by names and descriptions alone. */
 #include <errno.h>
 #include <limits.h>
 #include <stdio.h>
@@ -180,7 +180,7 @@ START_TEST(heads_that_are_cut)
 }
 END_TEST
 
-/* Its embedded descriptor says what it was called when it was made. */
+/* Its embedded descriptor has its first name. */
 START_TEST(a_renamed_image_hides_no_other)
 {
 	unsigned char sparse[4096] = "KDMV\1";
@@ -297,7 +297,7 @@ static void put_vdi(const char *name, unsigned char id)
 #define TAKEN_ON(id, name, more)                                                                   \
 	"<Snapshot uuid='" id "' name='" name "'>" ATTACHED(id) more "</Snapshot>"
 
-/* What a machine registers is known by its id: a name that is gone, or another disk's, is none. */
+/* A registered medium is known by its id: a missing name, or that of another disk, has none. */
 START_TEST(media_are_known_by_their_ids)
 {
 	static const char text[] =
@@ -335,7 +335,7 @@ START_TEST(media_are_known_by_their_ids)
 	ck_assert_entry(f, 1, "Snapshots/y.vdi one<0=renamed.vdi two<1=Snapshots/two.vdi");
 	ck_assert_ptr_null(f->entries[1].snapshots[0].refusal);
 	folder_unref(f);
-	/* Of two copies nobody knows which is meant, and the wrong one is not shown. */
+	/* The id does not identify one of two copies, and the wrong one is not shown. */
 	put_vdi("vm/copy.vdi", 0x11);
 	f = read_dir("vm", NULL);
 	ck_assert_uint_eq(f->n, 4);
@@ -343,7 +343,7 @@ START_TEST(media_are_known_by_their_ids)
 	ck_assert_ptr_nonnull(strstr(f->entries[1].snapshots[0].refusal, "this is another one"));
 	ck_assert_ptr_null(f->entries[1].refusal);
 	folder_unref(f);
-	/* Where the user lets it be. */
+	/* In a directory that the user allows. */
 	ck_assert_int_eq(unlink("vm/copy.vdi"), 0);
 	ck_assert_int_eq(mkdir("away", 0700), 0);
 	ck_assert_int_eq(mkdir("away/deep", 0700), 0);

@@ -175,7 +175,7 @@ START_TEST(files_beside_a_descriptor)
 }
 END_TEST
 
-/* What a disk of an archive names is a member of it, from its own place, or nothing. */
+/* A name in a disk of an archive leads to a member of it, relative to the disk, or nowhere. */
 START_TEST(names_in_disks)
 {
 	static const struct {
@@ -211,7 +211,7 @@ START_TEST(names_in_disks)
 }
 END_TEST
 
-/* Only what is said to be bytes is taken for bytes when nothing else is known of it. */
+/* A disk of no known format is raw only if the descriptor says so. */
 START_TEST(unknown_contents)
 {
 	struct world w;
@@ -411,7 +411,7 @@ START_TEST(chunked)
 }
 END_TEST
 
-/* Where a link leads the name may have no number, nor any dot. */
+/* The target of a link may have a name without a number or a dot. */
 START_TEST(chunks_that_are_links)
 {
 	char *text = descriptor(RAW, "chunkSize='4096'", LIST("a.raw"));
@@ -431,7 +431,7 @@ START_TEST(chunks_that_are_links)
 }
 END_TEST
 
-/* Of images that have a number each the last one is the disk. */
+/* If several images have a number the last one is the disk. */
 START_TEST(images_of_snapshots)
 {
 	struct world w;

@@ -37,7 +37,7 @@ static const struct vdi_spec child = {.block_size = BLOCK,
 	.parent = 0x10,
 	.parent_change = 0x20};
 
-/* Of id 0x10, as text. */
+/* The id 0x10 as text. */
 #define BASE_ID "10101010-1010-1010-1010-101010101010"
 
 static void put_vdi(const char *name, const struct vdi_spec *spec)
@@ -162,7 +162,7 @@ START_TEST(in_folders_of_snapshots)
 }
 END_TEST
 
-/* A folder of another name is one of snapshots when the machine above says so. */
+/* A folder of another name is one of snapshots if the machine above records it. */
 START_TEST(in_a_folder_that_a_machine_has)
 {
 	static const char *const good[] = {"Frozen", "./Frozen"};
@@ -460,7 +460,7 @@ START_TEST(without)
 }
 END_TEST
 
-/* A FIFO is opened by nobody, and what a program writes to is passed over. */
+/* A FIFO is never opened, and a file that another program writes to is passed over. */
 START_TEST(bad_company)
 {
 	struct flock lock = {.l_type = F_RDLCK, .l_whence = SEEK_SET, .l_start = 101, .l_len = 1};
