@@ -143,7 +143,7 @@ static bool scan_factor(const char **p, uint64_t *v)
 	return true;
 }
 
-static void without_blanks(const char *text, char *buf, size_t size)
+static void copy_without_blanks(const char *text, char *buf, size_t size)
 {
 	size_t n = 0;
 
@@ -160,10 +160,10 @@ uint64_t ovf_capacity(const char *number, const char *units)
 	const char *p = buf;
 	uint64_t v, factor;
 
-	without_blanks(number, buf, sizeof buf);
+	copy_without_blanks(number, buf, sizeof buf);
 	if (!scan_number(&p, &v) || *p)
 		return 0;
-	without_blanks(units ? units : "", buf, sizeof buf);
+	copy_without_blanks(units ? units : "", buf, sizeof buf);
 	for (p = buf; *p; p += *p == '*')
 		if (!scan_factor(&p, &factor) || (*p && *p != '*') ||
 			__builtin_mul_overflow(v, factor, &v))
@@ -192,7 +192,7 @@ static void *add_entry(void *list, size_t *n, size_t size, struct err *e)
 }
 
 /* A URI that names a host or a scheme leads to no file; nothing is fetched. */
-static bool leads_away(const char *href)
+static bool is_url(const char *href)
 {
 	return strstr(href, "://") || strncasecmp(href, "file:", 5) == 0;
 }
@@ -215,7 +215,7 @@ static int add_file(struct ovf_reader *rd, const struct xml *node)
 		f->size = ovf_capacity(size, NULL);
 	if (chunk && (!scan_number(&chunk, &f->chunk) || *chunk))
 		return err_set(rd->e, EINVAL, "chunkSize of \"%s\" is no number", f->href);
-	if (leads_away(f->href))
+	if (is_url(f->href))
 		return 0;
 	f->path = ovf_decode(f->href);
 	return f->path ? 0 : err_nomem(rd->e);
@@ -230,7 +230,7 @@ static const struct ovf_file *find_file(const struct ovf *o, const char *id)
 }
 
 /* oVirt identifies the format of a raw disk by the URL of an article on bytes. */
-static bool says_raw(const char *format)
+static bool is_raw_format(const char *format)
 {
 	size_t n = format ? strlen(format) : 0;
 
@@ -268,7 +268,7 @@ static int add_disk(struct ovf_reader *rd, const struct xml *node)
 			file);
 	if (capacity)
 		d->capacity = ovf_capacity(capacity, xml_attr(node, "capacityAllocationUnits"));
-	d->is_raw = says_raw(xml_attr(node, "format"));
+	d->is_raw = is_raw_format(xml_attr(node, "format"));
 	return 0;
 }
 
@@ -373,7 +373,7 @@ static int compare_disks(const void *a, const void *b)
 }
 
 /* The disk has no file, or that of one of the disks kept before it. */
-static bool is_needless(const struct ovf *o, const struct ovf_disk *d, size_t nkept)
+static bool is_redundant(const struct ovf *o, const struct ovf_disk *d, size_t nkept)
 {
 	for (size_t i = 0; d->file && i < nkept; i++)
 		if (o->disks[i].file == d->file ||
@@ -389,7 +389,7 @@ static void sort_disks(struct ovf *o)
 	if (o->ndisks > 0)
 		qsort(o->disks, o->ndisks, sizeof o->disks[0], compare_disks);
 	for (size_t i = 0; i < o->ndisks; i++)
-		if (!is_needless(o, &o->disks[i], n))
+		if (!is_redundant(o, &o->disks[i], n))
 			o->disks[n++] = o->disks[i];
 	o->ndisks = n;
 }

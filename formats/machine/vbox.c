@@ -38,7 +38,7 @@ static void read_id(unsigned char id[GUID_LEN], const struct xml *node, const ch
 		memset(id, 0, GUID_LEN);
 }
 
-static bool starts_on_a_drive(const char *path)
+static bool is_windows_path(const char *path)
 {
 	return ((path[0] | 0x20) >= 'a' && (path[0] | 0x20) <= 'z' && path[1] == ':' &&
 		       (path[2] == '\\' || path[2] == '/')) ||
@@ -47,12 +47,12 @@ static bool starts_on_a_drive(const char *path)
 
 /* A path of a Windows host does not exist here, but the file may lie beside the description, or in
  * folder, which has the snapshots; folder may be "". */
-static void bring_over(char *path, const char *folder)
+static void shorten_windows_path(char *path, const char *folder)
 {
 	char *file, *from;
 	size_t n = strlen(folder);
 
-	if (!starts_on_a_drive(path))
+	if (!is_windows_path(path))
 		return;
 	for (char *c = strchr(path, '\\'); c; c = strchr(c, '\\'))
 		*c = '/';
@@ -108,7 +108,7 @@ static int add_media(struct machine *m, const struct xml *holder, const unsigned
 			why = refusal;
 		else if (is_encrypted(disk))
 			why = "its data is encrypted by VirtualBox";
-		bring_over(medium->file, text_basename(m->snapshot_dir));
+		shorten_windows_path(medium->file, text_basename(m->snapshot_dir));
 		if (why && !(medium->refusal = strdup(why)))
 			return err_nomem(e);
 		r = add_media(m, disk, id, why, e);
@@ -222,7 +222,7 @@ static int read_machine(struct machine *m, const struct xml *node, struct err *e
 	m->snapshot_dir = strdup(*folder ? folder : "Snapshots");
 	if (!m->snapshot_dir)
 		return err_nomem(e);
-	bring_over(m->snapshot_dir, "");
+	shorten_windows_path(m->snapshot_dir, "");
 	r = add_media(m, xml_child(registry, "HardDisks"), none, NULL, e);
 	if (r == 0)
 		r = add_disks(m, &m->states[0], node, e);
