@@ -38,7 +38,7 @@ struct mapping {
 	unsigned report;
 	struct mapped_range *ranges;
 	size_t n, capacity, max;
-	uint64_t looks; /* that may still be taken */
+	uint64_t looks; /* that remain */
 };
 
 static int compare_ranges(const void *a, const void *b)

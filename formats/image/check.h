@@ -20,8 +20,8 @@
 struct err;
 struct image;
 
-/* The problems to repair.  "all" is both: repairing a corruption needs refcounts, which leaks may
- * have made wrong. */
+/* The problems to repair.  "all" is both: repairing a corruption needs refcounts, which are
+ * wrong where clusters are leaked. */
 enum check_repair {
 	CHECK_LEAKS = 1u << 0,
 	CHECK_ERRORS = 1u << 1,
@@ -58,7 +58,7 @@ int image_check(struct image *img, unsigned repair, struct check_report *r, stru
  * own in the file?  Ranges that the driver refuses to map are reported in its words. */
 int check_map(struct image *img, unsigned repair, struct check_report *r, struct err *e);
 
-/* For drivers: the former alone, or the latter alone: the driver sees to the other. */
+/* For drivers: the former alone, or the latter alone: the driver checks the other. */
 int check_damage(struct image *img, struct check_report *r, struct err *e);
 int check_overlaps(struct image *img, struct check_report *r, struct err *e);
 

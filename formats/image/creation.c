@@ -31,7 +31,7 @@ const struct create_option *creation_find_option(
 	return NULL;
 }
 
-/* Of several values of one option the last counts. */
+/* The last of several values of an option counts. */
 const char *creation_text(const struct creation *c, const char *name)
 {
 	size_t len = strlen(name);
@@ -67,7 +67,7 @@ bool creation_is(const struct creation *c, const char *name, const char *word)
 
 #define OPEN_FLAGS (O_RDWR | O_CLOEXEC | O_NONBLOCK | O_NOCTTY)
 
-/* The old bytes are durably gone before any new ones are written: no power cut mixes the two. */
+/* The old bytes are durably removed before new ones are written: no power cut mixes the two. */
 int creation_empty_file(struct io *io, struct err *e)
 {
 	int r;
@@ -172,7 +172,7 @@ int creation_make_file(const struct create_request *req, const char *path, bool 
 		path, strerror(errno));
 }
 
-void creation_end_file(const struct creation *c, const struct created *f, bool made)
+void creation_end_file(const struct creation *c, const struct created *f, bool keep)
 {
 	struct fingerprint *stamp = c->request->made;
 	struct err ignored = ERR_INIT;
@@ -180,11 +180,11 @@ void creation_end_file(const struct creation *c, const struct created *f, bool m
 
 	if (!f->io)
 		return;
-	if (!made && f->is_new && identity_of_fd(f->io->fd, &id) == 0)
+	if (!keep && f->is_new && identity_of_fd(f->io->fd, &id) == 0)
 		remove_file(f->io->name, &id);
-	else if (!made && !f->is_new && !f->io->is_block)
+	else if (!keep && !f->is_new && !f->io->is_block)
 		io_resize(f->io, 0, &ignored);
-	if (stamp && (made || !f->is_new))
+	if (stamp && (keep || !f->is_new))
 		fingerprint_add(stamp, f->io, &ignored);
 	io_unref(f->io);
 }

@@ -95,7 +95,7 @@ bool creation_is(const struct creation *c, const char *name, const char *word);
 /* The name that the file will have in its directory; "" for one without a path. */
 const char *creation_name(const struct creation *c);
 
-/* Makes a second file of the image, in its directory, as the first one was made; closed by the
+/* Creates a second file of the image, in its directory, as the first one was created; closed by the
  * core. */
 int creation_part(struct creation *c, const char *name, struct io **io, struct err *e);
 
@@ -122,9 +122,9 @@ int creation_empty_file(struct io *io, struct err *e);
 int creation_make_file(const struct create_request *req, const char *path, bool replace,
 	const struct identity *wanted, struct created *f, struct err *e);
 
-/* Closes a file of the image.  Nothing is left of a file that did not come to be.  The fingerprint
- * of what is left is taken while the file is open and locked; without memory it lacks a file, and
- * holds for no image. */
-void creation_end_file(const struct creation *c, const struct created *f, bool made);
+/* Closes a file of the image; keep false: removes it if it is new, else empties it.  The
+ * fingerprint of a file that stays is taken while it is open and locked; without memory it lacks a
+ * file, and holds for no image. */
+void creation_end_file(const struct creation *c, const struct created *f, bool keep);
 
 #endif

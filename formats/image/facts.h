@@ -2,7 +2,7 @@
 /* facts.h - facts of an image that its driver reports, for info.json and the tools.
  *
  * Keys are those of qemu-img's "format-specific" data, so that scripts keep working; a fact for
- * which qemu-img has no key gets one of ours.  The last value of a key wins.
+ * which qemu-img has no key gets a new one.  The last value of a key wins.
  */
 #ifndef VDISK_IMAGE_FACTS_H
 #define VDISK_IMAGE_FACTS_H

@@ -49,7 +49,7 @@ struct measured {
 struct format {
 	const char *name;            /* the one that qemu-img uses */
 	const char *title;           /* for people */
-	const char *const *suffixes; /* NULL-terminated, without the dot; the first one is ours */
+	const char *const *suffixes; /* NULL-terminated, without the dot; new files get the first */
 	const char *bundle; /* a directory with a file of this name is one image; or NULL */
 
 	bool has_parents;   /* an image may be based on another */

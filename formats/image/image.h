@@ -67,7 +67,7 @@ struct image {
 	struct gate gate;     /* for the names in it */
 	bool guessed; /* a parent whose format its child does not record: it may name no file */
 	bool format_given;    /* the user named the format of this very image */
-	struct view *missing; /* stands in for a parent that was left closed */
+	struct view *missing; /* in the place of a parent that is not opened */
 	struct io **files;    /* all that it reads, held */
 	size_t nfiles;
 	struct state **states; /* [0] live, then snapshots in the image's order; see state.h */
@@ -95,7 +95,7 @@ struct image {
 int image_flush(struct image *img, struct err *e);
 
 /* Makes a writable image durable and removes its marks of being written.  image_close does that,
- * too, but cannot report that it failed.  Any other image is left alone. */
+ * too, but cannot report that it failed.  Any other image is not changed. */
 int image_finish(struct image *img, struct err *e);
 
 /* 0, or the error of a file of the image, or of one of its parents, whose length another program
@@ -136,9 +136,9 @@ void image_warn(const struct image *img, const char *fmt, ...)
 /* For drivers: the parent's name is the len bytes at pos of the file. */
 int image_read_parent_name(struct image *img, uint64_t pos, uint32_t len, struct err *e);
 
-/* For drivers: one more name of the parent, as Windows writes it; copied, with our separators.  The
- * first is the parent_name.  An empty name, a known one and those beyond the IMAGE_OTHER_NAMES are
- * left out. */
+/* For drivers: one more name of the parent, as Windows writes it; copied, with the separators of
+ * POSIX.  The first is the parent_name.  An empty name, a known one and those beyond the
+ * IMAGE_OTHER_NAMES are left out. */
 int image_add_parent_name(struct image *img, const char *windows_name, struct err *e);
 
 /* The last part of the image's file name. */
@@ -165,7 +165,7 @@ int image_lock_file(struct io *io, const struct image_options *o, bool write, st
 /* Adds a file to those that the image reads. */
 int image_add_file(struct image *img, struct io *io, struct err *e);
 
-/* Makes an image writable after its driver has made the views. */
+/* Makes an image writable after its driver has added the views. */
 int image_start_writing(struct image *img, struct err *e);
 
 /* Warns of io as image_warn of the image. */

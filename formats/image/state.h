@@ -51,7 +51,7 @@ void states_unlock(const struct image *img);
 struct state *state_get(const struct image *img, unsigned no);
 void state_put(struct state *s); /* NULL is fine */
 
-/* Removes the i-th state from the image; its views are freed once nobody holds it. */
+/* Removes the i-th state from the image; its views are freed with its last holder. */
 void state_remove(struct image *img, size_t i);
 
 #endif

@@ -142,8 +142,8 @@ static void lookup(blkid_probe pr, const char *name, char *out, size_t size)
 		snprintf(out, size, "%s", value);
 }
 
-/* Two file systems at once are neither: somebody made one over the other, and udev, too, would not
- * say which it is. */
+/* Two file systems at once are neither: one was created over the other, and udev, too, reports
+ * none. */
 int filesystem_read_file(int fd, struct filesystem *id, struct err *e)
 {
 	blkid_probe pr = blkid_new_probe();
@@ -216,7 +216,7 @@ const char *filesystem_describe(const char *type)
 
 char *filesystem_encode(const char *label)
 {
-	/* Each byte may become \xNN, and libblkid insists on some room behind the last one. */
+	/* Each byte may become \xNN, and libblkid requires some space after the last one. */
 	size_t size = 4 * strlen(label) + 16;
 	char *text = malloc(size);
 

@@ -16,8 +16,8 @@ struct filesystem {
  * partition that cannot be read is one. */
 int filesystem_read(const struct view *part, struct filesystem *id, struct err *e);
 
-/* What holds no files by itself, in words for people: "LVM physical volume"; NULL: type is that of
- * a file system, or not known. */
+/* The title of a type that holds no files by itself: "LVM physical volume"; NULL: it is that of a
+ * file system, or not known. */
 const char *filesystem_describe(const char *type);
 
 /* The same of an open file that is the partition. */

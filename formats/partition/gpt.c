@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* gpt.c - a GUID partition table (UEFI specification, section 5.3).
  *
- * Nothing of a table is believed before both its checksums are right.  Where the disk ends is the
- * only other test: a disk that was cut or grown keeps a table made for another size.
+ * Nothing of a table is used before both its checksums are right.  The end of the disk is the only
+ * other test: a disk that was cut or extended keeps the table for another size.
  */
 #include <errno.h>
 #include <inttypes.h>
@@ -35,25 +35,20 @@ static bool has_signature(const unsigned char *p)
 	return memcmp(p, "EFI PART", 8) == 0;
 }
 
-/* The header's checksum is made with its own field as zero. */
-static uint32_t header_crc(const unsigned char *p, uint32_t size)
-{
-	static const unsigned char zero[4];
-	uLong crc = crc32(0, p, 16);
-
-	crc = crc32(crc, zero, sizeof zero);
-	return crc32(crc, p + 20, size - 20);
-}
-
 /* p is a whole sector, read from lba. */
 static bool header_parse(
 	const unsigned char *p, const struct sectors *d, uint64_t lba, struct gpt_header *h)
 {
+	static const unsigned char zero[4];
 	uint32_t size = load_le32(p + 12);
+	uLong crc;
 
 	if (!has_signature(p) || size < HEADER_MIN || size > d->sector)
 		return false;
-	if (header_crc(p, size) != load_le32(p + 16) || load_le64(p + 24) != lba)
+	/* The field of the checksum itself counts as zero. */
+	crc = crc32(crc32(0, p, 16), zero, sizeof zero);
+	crc = crc32(crc, p + 20, size - 20);
+	if (crc != load_le32(p + 16) || load_le64(p + 24) != lba)
 		return false;
 	guid_text(h->id, p + 56);
 	h->entries = load_le64(p + 72);
@@ -103,7 +98,7 @@ int gpt_read(const struct sectors *d, uint64_t lba, struct partition_table *t, s
 	len = (uint64_t)h.n * h.entry_size;
 	if (len > LIMIT_GPT_ARRAY)
 		return 0;
-	array = malloc(len + 1); /* a table may have room for no entry */
+	array = malloc(len + 1); /* a table may have no entry */
 	if (!array)
 		return err_nomem(e);
 	r = sectors_read(d, array, len, h.entries, e);

@@ -1,9 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* mbr.c - the partition table of a boot sector, and the chains of logical partitions.
  *
- * No standard describes it; the Linux kernel's reading is ours, since partitions carry the numbers
- * that Linux gives them.  Where the kernel would follow a chain in circles or out of its container,
- * we stop.
+ * No standard describes it.  It is read as by the Linux kernel, so that partitions have the same
+ * numbers; but a chain that is a loop or leaves its container ends there.
  */
 #include <errno.h>
 #include <inttypes.h>
@@ -25,7 +24,7 @@
 
 struct mbr_entry {
 	uint8_t status, type;
-	uint32_t start, n; /* sectors; n = 0: not used, whatever the type says */
+	uint32_t start, n; /* sectors; n = 0: not used, whatever the type */
 };
 
 static struct mbr_entry entry_load(const unsigned char *boot, unsigned i)
@@ -120,11 +119,11 @@ static int partition_add(struct partition_table *t, const struct sectors *d, uns
 	return 0;
 }
 
-/* One extended partition and where the walk through its boot records is. */
+/* The boot records of an extended partition, while they are read. */
 struct logical_chain {
 	uint64_t start, n;               /* the container */
-	uint64_t at, room;               /* the record at hand, and what its link promised */
-	uint64_t seen[LIMIT_PARTITIONS]; /* records behind us */
+	uint64_t at, link_len;           /* the current record, and the sectors in its link */
+	uint64_t seen[LIMIT_PARTITIONS]; /* records that were read */
 	unsigned nseen;
 };
 
@@ -147,7 +146,7 @@ static bool chain_next(struct logical_chain *c, const unsigned char *boot, const
 		return false;
 	}
 	c->at = c->start + x.start;
-	c->room = x.n;
+	c->link_len = x.n;
 	for (i = 0; i < c->nseen; i++)
 		if (c->seen[i] == c->at) {
 			*damage = "the chain of logical partitions is a loop";
@@ -156,7 +155,7 @@ static bool chain_next(struct logical_chain *c, const unsigned char *boot, const
 	return true;
 }
 
-/* What cannot be read of a chain costs its logical partitions and not the others. */
+/* A record that cannot be read ends its chain, but not the reading of others. */
 static int chain_read(struct logical_chain *c, unsigned *number, const struct sectors *d,
 	struct partition_table *t, struct err *e)
 {
@@ -180,7 +179,7 @@ static int chain_read(struct logical_chain *c, unsigned *number, const struct se
 			if (x.n == 0 || entry_is_extended(&x))
 				continue;
 			/* Entries 3 and 4 are unused but for OS/2, and often garbage. */
-			if (i >= 2 && (end > c->room || c->at + end > c->start + c->n))
+			if (i >= 2 && (end > c->link_len || c->at + end > c->start + c->n))
 				continue;
 			r = partition_add(t, d, (*number)++, c->at + x.start, &x, e);
 			if (r < 0)
@@ -213,7 +212,8 @@ int mbr_read(const struct sectors *d, const unsigned char *boot, struct partitio
 	/* Logical partitions are numbered through, over all extended ones. */
 	for (unsigned i = 0; i < NENTRIES; i++) {
 		struct mbr_entry x = entry_load(boot, i);
-		struct logical_chain c = {.start = x.start, .n = x.n, .at = x.start, .room = x.n};
+		struct logical_chain c = {
+			.start = x.start, .n = x.n, .at = x.start, .link_len = x.n};
 		int r;
 
 		if (!entry_is_extended(&x))

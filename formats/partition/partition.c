@@ -88,7 +88,7 @@ static int table_read(
 int partition_table_read(
 	const struct view *disk, uint32_t sector, struct partition_table *t, struct err *e)
 {
-	/* What the image says comes first; trying one size twice does no harm. */
+	/* The size that the image records comes first; trying a size twice does no harm. */
 	uint32_t sizes[NSECTOR_SIZES] = {sector, 512, 4096, 1024, 2048};
 	int r;
 

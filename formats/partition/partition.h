@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* partition.h - partition tables: MBR with logical partitions, GPT with its backup.
  *
- * Partitions are numbered as the Linux kernel numbers them.  What lies wholly outside the disk is
- * left out, what runs over its end is cut; extended partitions are containers and not listed.
+ * Partitions are numbered as the Linux kernel numbers them.  Partitions wholly outside the disk
+ * are not listed, nor are extended partitions, which are containers; the end of the disk cuts
+ * others.
  */
 #ifndef VDISK_PARTITION_PARTITION_H
 #define VDISK_PARTITION_PARTITION_H
@@ -32,9 +33,9 @@ struct partition_table {
 	size_t n;
 };
 
-/* Reads the table of a disk.  sector: logical sector size if the image says, else 0.  No table is
- * not an error: n = 0.  A damaged table gives what of it can be trusted.  Fails only when the disk
- * cannot be read.  Free with partition_table_free in either case. */
+/* Reads the table of a disk.  sector: logical sector size if the image records it, else 0.  No
+ * table is not an error: n = 0.  A damaged table gives what of it can be trusted.  Fails only when
+ * the disk cannot be read.  Free with partition_table_free in either case. */
 int partition_table_read(
 	const struct view *disk, uint32_t sector, struct partition_table *t, struct err *e);
 void partition_table_free(struct partition_table *t);
