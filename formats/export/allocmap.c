@@ -82,27 +82,21 @@ bool allocmap_has(const struct allocmap *g, uint64_t i)
 	return b ? b->words[i % CHUNK / 64] >> i % 64 & 1 : chunk_members(g, c) > 0;
 }
 
-/* Members of a bitmap before bit. */
-static unsigned bitmap_rank(const struct bitmap *b, unsigned bit)
-{
-	unsigned word = bit / 64, n = b->before[word / EIGHTH];
-
-	for (unsigned w = word - word % EIGHTH; w < word; w++)
-		n += __builtin_popcountll(b->words[w]);
-	return n + __builtin_popcountll(b->words[word] & ((UINT64_C(1) << bit % 64) - 1));
-}
-
 uint64_t allocmap_rank(const struct allocmap *g, uint64_t i)
 {
 	size_t c = i / CHUNK;
-	unsigned bit = i % CHUNK;
-	const struct chunk *chunk = &g->chunks[c];
+	unsigned bit = i % CHUNK, word = bit / 64;
+	const struct bitmap *b = g->chunks[c].bitmap;
+	uint64_t n = g->chunks[c].before;
 
 	if (bit == 0)
-		return chunk->before;
-	if (chunk->bitmap)
-		return chunk->before + bitmap_rank(chunk->bitmap, bit);
-	return chunk->before + (chunk_members(g, c) > 0 ? bit : 0);
+		return n;
+	if (!b)
+		return n + (chunk_members(g, c) > 0 ? bit : 0);
+	n += b->before[word / EIGHTH];
+	for (unsigned w = word - word % EIGHTH; w < word; w++)
+		n += __builtin_popcountll(b->words[w]);
+	return n + __builtin_popcountll(b->words[word] & ((UINT64_C(1) << bit % 64) - 1));
 }
 
 static unsigned bitmap_select(const struct bitmap *b, unsigned k)

@@ -56,7 +56,7 @@ int export_identify(
 int export_make(const struct export_format *l, const struct export_source *s, const char *name,
 	struct view **file, struct err *e);
 
-/* The result of view_stored for a file that export_make made, computed from that for the disk,
+/* The result of view_stored for a file of export_make, computed from that for the disk,
  * which is not walked again. */
 uint64_t export_stored(const struct view *file, uint64_t disk_stored);
 

@@ -30,15 +30,6 @@ static const struct region *find_piece(const struct regions *m, uint64_t pos)
 	return n > 0 ? &m->pieces[n - 1] : NULL;
 }
 
-/* The position of the first piece after pos, or the end of the file. */
-static uint64_t next_piece(const struct regions *m, uint64_t pos)
-{
-	for (unsigned i = 0; i < m->npieces; i++)
-		if (m->pieces[i].pos > pos)
-			return m->pieces[i].pos;
-	return m->view.size;
-}
-
 /* The first position from skip on where an entry begins that is not zero. */
 static uint64_t next_entry(const struct region *p, uint64_t skip)
 {
@@ -111,8 +102,10 @@ static int regions_map(
 
 	(void)e;
 	if (!p || off - p->pos >= p->len) {
+		const struct region *next = p ? p + 1 : m->pieces;
+
 		x->kind = EXTENT_ZERO;
-		x->len = next_piece(m, off) - off;
+		x->len = (next < m->pieces + m->npieces ? next->pos : m->view.size) - off;
 	} else if (p->data) {
 		map_data(p, off - p->pos, len, x);
 	} else {

@@ -24,8 +24,8 @@ struct region {
 	uint32_t width;    /* bytes of an entry, or of a granule with its head */
 	uint32_t head;     /* bytes in front of each granule; all heads are the same */
 	region_fill *fill; /* of the table, or of a head; NULL: there are no heads */
-	/* Of a table: entry i is zero unless set has granule i; NULL: none need be zero.
-	 * Of data: the granules. */
+	/* In a table, entry i is zero unless set has granule i; NULL: none need be zero.  In data,
+	 * the granules. */
 	const struct allocmap *set;
 	bool data;
 };
