@@ -114,23 +114,13 @@ static uint32_t count_tail(const struct vdi_checking *c)
 	return MAX(counted, MIN(in_file, UINT32_MAX - c->end));
 }
 
-static int cut_tail(struct vdi_checking *c, struct err *e)
-{
-	struct vdi *d = c->d;
-	uint64_t end = vdi_slot_pos(d, c->end);
-	int r = d->count != c->end ? set_count(c, e) : 0;
-
-	if (r < 0 || d->io->is_block || d->io->size <= end)
-		return r;
-	r = io_resize(d->io, end, e);
-	return r == 0 ? io_sync(d->io, e) : r;
-}
-
 /* Gaps stay: closing them moves blocks, which opening the image for writing does. */
 static int check_leaks(struct vdi_checking *c, bool repair, struct err *e)
 {
+	struct io *io = c->d->io;
+	uint64_t end = vdi_slot_pos(c->d, c->end);
 	uint32_t gaps = c->end - c->nused, tail = count_tail(c);
-	int r;
+	int r = 0;
 
 	if (gaps > 0)
 		check_tell(c->r, "%" PRIu32 " blocks inside the data area are not used", gaps);
@@ -144,7 +134,13 @@ static int check_leaks(struct vdi_checking *c, bool repair, struct err *e)
 		return 0;
 	}
 	check_tell(c->r, "Cutting off %" PRIu32 " blocks that are not used", tail);
-	r = cut_tail(c, e);
+	if (c->d->count != c->end)
+		r = set_count(c, e);
+	if (r == 0 && !io->is_block && io->size > end) {
+		r = io_resize(io, end, e);
+		if (r == 0)
+			r = io_sync(io, e);
+	}
 	c->r->leaks_fixed += r == 0 ? tail : 0;
 	return r;
 }

@@ -79,27 +79,21 @@ static int write_block_map(struct io *io, const struct vdi_header *h, struct err
 	return r;
 }
 
-static int write_data(const struct creation *c, const struct vdi_header *h, struct err *e)
-{
-	uint64_t len = h->count * (uint64_t)h->block_size;
-	int r = creation_extend(c->io, h->data_pos, h->data_pos + len, e);
-
-	if (r < 0 || creation_is(c, "preallocation", "off"))
-		return r;
-	return creation_preallocate(
-		c->io, h->data_pos, len, creation_is(c, "preallocation", "full"), e);
-}
-
 int vdi_create(struct creation *c, struct err *e)
 {
 	unsigned char header[VDI_HEADER_LEN];
 	struct vdi_header h = {0};
+	uint64_t len;
 	int r = choose(c, &h, e);
 
 	if (r == 0)
 		r = choose_ids(c, &h, e);
+	len = h.count * (uint64_t)h.block_size;
 	if (r == 0)
-		r = write_data(c, &h, e);
+		r = creation_extend(c->io, h.data_pos, h.data_pos + len, e);
+	if (r == 0 && !creation_is(c, "preallocation", "off"))
+		r = creation_preallocate(
+			c->io, h.data_pos, len, creation_is(c, "preallocation", "full"), e);
 	if (r == 0)
 		r = write_block_map(c->io, &h, e);
 	if (r < 0)

@@ -78,14 +78,6 @@ static int read_tail(struct vhd *d, enum vhd_footer_state *state, struct err *e)
 	return 0;
 }
 
-/* A file that lost its end may end with bytes of a guest, even with a footer that the guest made.
- * So a footer of a disk that is not fixed counts only if the good copy has the same id. */
-static bool is_of_guest(const unsigned char *f, const unsigned char *copy)
-{
-	return vhd_footer_type(f) != VHD_FIXED &&
-	       memcmp(f + VHD_FOOTER_ID, copy + VHD_FOOTER_ID, VHD_ID_LEN) != 0;
-}
-
 /* Sets d->footer, as read from the end of the file, to the copy if that is the one to use. */
 static int choose(const struct image *img, struct vhd *d, enum vhd_footer_state at_end,
 	const unsigned char *copy, enum vhd_footer_state at_start, struct err *e)
@@ -93,7 +85,12 @@ static int choose(const struct image *img, struct vhd *d, enum vhd_footer_state 
 	unsigned char *f = d->footer;
 	bool same = memcmp(f, copy, VHD_FOOTER_LEN - 1) == 0;
 
-	if (at_end == VHD_FOOTER_GOOD && at_start == VHD_FOOTER_GOOD && is_of_guest(f, copy))
+	/* A file that lost its end may end with bytes of a guest, even with a footer that the guest
+	 * wrote.  So a footer of a disk that is not fixed counts only if the good copy has the same
+	 * id. */
+	if (at_end == VHD_FOOTER_GOOD && at_start == VHD_FOOTER_GOOD &&
+		vhd_footer_type(f) != VHD_FIXED &&
+		memcmp(f + VHD_FOOTER_ID, copy + VHD_FOOTER_ID, VHD_ID_LEN) != 0)
 		at_end = VHD_FOOTER_NONE;
 	d->footer_bad = at_end != VHD_FOOTER_GOOD || (vhd_footer_type(f) != VHD_FIXED && !same);
 	if (at_end == VHD_FOOTER_GOOD) {

@@ -134,15 +134,6 @@ int vhd_parent_add_names(struct image *img, const unsigned char *header, struct 
 	return img->parent_format ? 0 : err_nomem(e);
 }
 
-/* The time stamp is that of the parent when the child was made: some programs take the time of its
- * file, others the stamp in its footer. */
-static bool stamp_fits(const struct vhd *child, const struct vhd *parent)
-{
-	return child->parent_stamp == 0 ||
-	       child->parent_stamp == load_be32(parent->footer + VHD_FOOTER_STAMP) ||
-	       child->parent_stamp == (uint32_t)(parent->io->mtime.tv_sec - VHD_EPOCH);
-}
-
 bool vhd_parent_knows(const struct image *img, const struct image *other)
 {
 	return !guid_is_zero(img->parent_id) && image_knows_parent(img, other);
@@ -163,7 +154,7 @@ static int check_raw_parent(const struct image *img, const struct image *parent,
 
 int vhd_parent_check(const struct image *img, const struct image *parent, struct err *e)
 {
-	const struct vhd *child = (const struct vhd *)img->states[0]->view;
+	const struct vhd *child = (const struct vhd *)img->states[0]->view, *base;
 	char wanted[VHD_ID_TEXT], found[VHD_ID_TEXT];
 
 	if (guid_is_zero(img->parent_id))
@@ -175,8 +166,14 @@ int vhd_parent_check(const struct image *img, const struct image *parent, struct
 			wanted, parent->io->name, found);
 		return err_hint_code(e, HINT_IGNORE_PARENT_ID, NULL);
 	}
-	if (parent->format == img->format &&
-		!stamp_fits(child, (const struct vhd *)parent->states[0]->view))
+	if (parent->format != img->format)
+		return 0;
+	/* The time stamp is that of the parent when the child was created: some programs take the
+	 * time of its file, others the stamp in its footer. */
+	base = (const struct vhd *)parent->states[0]->view;
+	if (child->parent_stamp != 0 &&
+		child->parent_stamp != load_be32(base->footer + VHD_FOOTER_STAMP) &&
+		child->parent_stamp != (uint32_t)(base->io->mtime.tv_sec - VHD_EPOCH))
 		image_warn(img, "its parent %s was changed or copied since", parent->io->name);
 	return 0;
 }

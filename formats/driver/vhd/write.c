@@ -83,27 +83,19 @@ static void vhd_cancel(struct view *v, const struct reservation *res)
 		d->spare[d->nspare++] = res->token;
 }
 
-/* QEMU takes all sectors of a block of a dynamic disk to be stored, so their bits are set: the rest
- * of the block is zeroes. */
-static int new_bitmap(struct vhd *d, uint64_t pos, struct err *e)
-{
-	unsigned char map[VHD_SECTOR];
-	int r = 0;
-
-	memset(map, d->type == VHD_DYNAMIC ? 0xff : 0, sizeof map);
-	for (uint32_t i = 0; r == 0 && i < d->bitmap_len; i += sizeof map)
-		r = meta_write(d->io, map, sizeof map, pos + i, ORDER_TABLES, e);
-	return r;
-}
-
 static int vhd_commit(struct view *v, const struct reservation *res, struct err *e)
 {
 	struct vhd *d = (struct vhd *)v;
 	uint64_t block = res->off / d->block_size, skip = res->off % d->block_size;
 	uint64_t pos = res->pos - skip - d->bitmap_len;
-	unsigned char entry[VHD_BAT_ENTRY];
-	int r = res->token ? new_bitmap(d, pos, e) : 0;
+	unsigned char entry[VHD_BAT_ENTRY], bitmap[VHD_SECTOR];
+	int r = 0;
 
+	/* QEMU takes all sectors of a block of a dynamic disk to be stored, so their bits are set:
+	 * the rest of the block is zeroes. */
+	memset(bitmap, d->type == VHD_DYNAMIC ? 0xff : 0, sizeof bitmap);
+	for (uint32_t i = 0; r == 0 && res->token && i < d->bitmap_len; i += sizeof bitmap)
+		r = meta_write(d->io, bitmap, sizeof bitmap, pos + i, ORDER_TABLES, e);
 	if (r == 0 && (d->type == VHD_DIFFERENCING || !res->token))
 		r = meta_put_bits(d->io, pos, skip / VHD_SECTOR, res->len / VHD_SECTOR, true,
 			MSB_FIRST, ORDER_TABLES, e);

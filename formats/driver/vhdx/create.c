@@ -91,8 +91,15 @@ static bool put_text(unsigned char *locator, uint32_t *end, const char *text, un
 	return true;
 }
 
-static int check_parent(const struct creation *c, const struct vhdx_new *n, struct err *e)
+/* Section 2.6.2.6. */
+static int name_parent(
+	const struct creation *c, struct vhdx_new *n, unsigned char *locator, struct err *e)
 {
+	const struct vhdx *parent;
+	char guid[GUID_TEXT], linkage[GUID_TEXT + 2], *path;
+	const char *pairs[LOCATOR_PAIRS][2] = {{"parent_linkage", linkage}};
+	bool fits = true;
+
 	if (!c->parent)
 		return err_set(e, EINVAL,
 			"the backing file must be there: the GUID of its data is recorded");
@@ -105,23 +112,12 @@ static int check_parent(const struct creation *c, const struct vhdx_new *n, stru
 			n->sector_size, c->parent->sector_size);
 	if (n->fixed)
 		return err_set(e, EINVAL, "a fixed disk has no backing file");
-	return 0;
-}
-
-/* Section 2.6.2.6. */
-static int name_parent(
-	const struct creation *c, struct vhdx_new *n, unsigned char *locator, struct err *e)
-{
-	const struct vhdx *parent = (const struct vhdx *)c->parent->states[0]->view;
-	char guid[GUID_TEXT], linkage[GUID_TEXT + 2], *path = creation_windows_name(c);
-	const char *const pairs[LOCATOR_PAIRS][2] = {
-		{"parent_linkage", linkage},
-		{path && path[0] == '\\' ? "absolute_win32_path" : "relative_path", path},
-	};
-	bool fits = true;
-
+	path = creation_windows_name(c);
 	if (!path)
 		return err_nomem(e);
+	pairs[1][0] = path[0] == '\\' ? "absolute_win32_path" : "relative_path";
+	pairs[1][1] = path;
+	parent = (const struct vhdx *)c->parent->states[0]->view;
 	guid_text(guid, parent->header.data_guid);
 	snprintf(linkage, sizeof linkage, "{%s}", guid);
 	memcpy(n->disk_id, parent->disk_id, GUID_LEN);
@@ -236,10 +232,7 @@ int vhdx_create(struct creation *c, struct err *e)
 	struct vhdx_new n;
 	int r = choose(c, &n, e);
 
-	if (r == 0 && c->request->backing) {
-		r = check_parent(c, &n, e);
-		if (r == 0)
-			r = name_parent(c, &n, locator, e);
-	}
+	if (r == 0 && c->request->backing)
+		r = name_parent(c, &n, locator, e);
 	return r < 0 ? r : put_file(c, &n, e);
 }

@@ -39,31 +39,23 @@ static void vhdx_free(struct view *v)
 
 static const struct view_ops vhdx_ops = {.map = vhdx_map, .free = vhdx_free};
 
-static int replay_log(const struct image *img, struct vhdx *d, struct err *e)
-{
-	struct io *replayed;
-	int r;
-
-	if (guid_is_zero(d->header.log_guid))
-		return 0;
-	r = vhdx_log_replay(d->io, &d->header, &replayed, e);
-	if (r < 0)
-		return r;
-	if (!img->opts->write)
-		image_warn(img, "it was not closed properly; its log is replayed in memory");
-	io_unref(d->io);
-	d->io = replayed;
-	d->replayed = true;
-	return 0;
-}
-
 static int read_disk(struct image *img, struct vhdx *d, struct err *e)
 {
 	uint64_t needed, entries;
+	struct io *replayed;
 	int r = vhdx_header_read(d, e);
 
-	if (r == 0)
-		r = replay_log(img, d, e);
+	if (r == 0 && !guid_is_zero(d->header.log_guid)) {
+		r = vhdx_log_replay(d->io, &d->header, &replayed, e);
+		if (r < 0)
+			return r;
+		if (!img->opts->write)
+			image_warn(
+				img, "it was not closed properly; its log is replayed in memory");
+		io_unref(d->io);
+		d->io = replayed;
+		d->replayed = true;
+	}
 	if (r == 0)
 		r = vhdx_region_table_read(d, e);
 	if (r == 0)

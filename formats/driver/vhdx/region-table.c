@@ -16,7 +16,7 @@
 #define TABLE_HEAD  16u
 #define TABLE_ENTRY 32u
 
-#define REGION_REQUIRED 1u /* flag: a reader that does not know the region must refuse */
+#define REGION_REQUIRED 1u /* flag: readers that do not support the region must refuse */
 
 const uint64_t vhdx_region_table_pos[] = {192 << 10, 256 << 10};
 

@@ -73,7 +73,7 @@ struct vhdx_alloc {
 	uint64_t nfree;
 };
 
-/* The entry of the log that is being made, log-write.c. */
+/* The next entry of the log, log-write.c. */
 struct vhdx_log {
 	unsigned char *entry;
 	uint32_t npages;   /* in it */
