@@ -89,7 +89,7 @@ static bool remember(struct host_watch *w, int wd, const char *path)
 		d->wd = wd;
 		slot = tsearch(d, &w->dirs, by_wd);
 	}
-	new = slot &&*slot == d;
+	new = slot && (*slot == d);
 	if (slot && copy) {
 		free((*slot)->path);
 		(*slot)->path = copy;

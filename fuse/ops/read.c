@@ -193,8 +193,11 @@ static ssize_t plan_gather(
 		const struct extent *x = &piece->x;
 
 		if (x->kind == EXTENT_ZERO) {
-			for (size_t left = x->len; left > 0; left -= iov[n++].iov_len)
-				iov[n] = (struct iovec){(void *)zeroes, MIN(left, sizeof zeroes)};
+			for (size_t left = x->len; left > 0; n++) {
+				iov[n].iov_base = (void *)zeroes;
+				iov[n].iov_len = MIN(left, sizeof zeroes);
+				left -= iov[n].iov_len;
+			}
 			continue;
 		}
 		iov[n].iov_len = x->len;

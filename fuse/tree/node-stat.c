@@ -104,7 +104,10 @@ static int set_size(struct node *node, const struct shown *shown, struct stat *s
 	if (ret < 0)
 		return ret;
 	stored = atomic_load_explicit(&node->stored, memory_order_relaxed);
-	bytes = !view ? stored : new_image ? new_image_size(new_image, view) : view->size;
+	if (view)
+		bytes = new_image ? new_image_size(new_image, view) : view->size;
+	else
+		bytes = stored;
 	st->st_size = (off_t)bytes;
 	st->st_blksize = step_of(node, shown);
 	/* The disk may have become shorter. */

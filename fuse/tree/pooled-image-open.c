@@ -23,20 +23,13 @@ struct opened {
 	struct fingerprint fingerprint;
 };
 
-static int open_image(
-	const struct pooled_image *s, bool to_write, struct image **img, struct err *e)
+/* Opens a disk of a package, which is never written. */
+static int open_packaged(const struct pooled_image *s, struct image **img, struct err *e)
 {
 	const struct image_origin *from = &s->from;
-	bool is_new = pooled_image_get_new(s) != NULL;
-	const struct image_options *how = is_new ? &s->how : s->pool->how;
 	struct package *package;
-	int ret;
+	int ret = package_open_in(from->root, from->path, s->pool->how, &package, e);
 
-	if (to_write)
-		how = is_new ? &s->to_write : &s->pool->to_write;
-	if (!from->in_package)
-		return image_open_in(from->root, from->path, how, img, e);
-	ret = package_open_in(from->root, from->path, s->pool->how, &package, e);
 	if (ret < 0)
 		return ret;
 	if (from->disk < package_count(package))
@@ -50,8 +43,14 @@ static int open_image(
 /* Without the lock. */
 static int open_state(const struct pooled_image *s, bool to_write, struct opened *o, struct err *e)
 {
-	int ret = open_image(s, to_write, &o->img, e);
+	bool is_new = pooled_image_get_new(s) != NULL;
+	const struct image_options *how = is_new ? &s->how : s->pool->how;
+	int ret;
 
+	if (to_write)
+		how = is_new ? &s->to_write : &s->pool->to_write;
+	ret = s->from.in_package ? open_packaged(s, &o->img, e)
+				 : image_open_in(s->from.root, s->from.path, how, &o->img, e);
 	if (ret < 0)
 		return ret;
 	ret = pooled_image_choose_state(s, o->img, &o->state, e);
