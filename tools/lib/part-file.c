@@ -58,10 +58,13 @@ static unsigned number_of(const char *file)
 
 static bool add_part(struct parts *parts, const char *dir, const char *file)
 {
-	struct part *list = reallocarray(parts->list, parts->n + 1, sizeof list[0]), *p;
+	struct part *list, *p;
 	char path[PATH_MAX];
 
-	if (!list || snprintf(path, sizeof path, "%s/%s", dir, file) >= (int)sizeof path)
+	if (snprintf(path, sizeof path, "%s/%s", dir, file) >= (int)sizeof path)
+		return false;
+	list = reallocarray(parts->list, parts->n + 1, sizeof list[0]);
+	if (!list)
 		return false;
 	parts->list = list;
 	p = &list[parts->n++];
