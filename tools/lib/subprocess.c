@@ -99,10 +99,10 @@ int subprocess_run_quietly(const struct subprocess *c, char *text, size_t size)
 
 void subprocess_search_sbin(void)
 {
-	const char *way = getenv("PATH");
+	const char *dirs = getenv("PATH");
 	char *longer;
 
-	if (asprintf(&longer, "%s:/usr/local/sbin:/usr/sbin:/sbin", way ? way : "/usr/bin:/bin") <
+	if (asprintf(&longer, "%s:/usr/local/sbin:/usr/sbin:/sbin", dirs ? dirs : "/usr/bin:/bin") <
 		0)
 		return;
 	setenv("PATH", longer, 1);
@@ -111,12 +111,12 @@ void subprocess_search_sbin(void)
 
 bool subprocess_find(const char *name, char *path, size_t size)
 {
-	const char *way = getenv("PATH");
+	const char *dirs = getenv("PATH");
 
-	for (; way && *way; way += strcspn(way, ":"), way += *way == ':') {
-		int n = (int)strcspn(way, ":");
+	for (; dirs && *dirs; dirs += strcspn(dirs, ":"), dirs += *dirs == ':') {
+		int n = (int)strcspn(dirs, ":");
 
-		if (snprintf(path, size, "%.*s/%s", n, way, name) < (int)size &&
+		if (snprintf(path, size, "%.*s/%s", n, dirs, name) < (int)size &&
 			access(path, X_OK) == 0)
 			return true;
 	}
