@@ -89,7 +89,7 @@ bool args_parse(
 	struct spec spec;
 	int c, kept = 0;
 
-	*a = (struct args){.verb = verb, .verbs = verbs};
+	*a = (struct args){.verbs = verbs};
 	make_spec(&spec, verb->options);
 	opterr = 0;
 	optind = 0;

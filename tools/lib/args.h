@@ -18,7 +18,7 @@ struct given {
 };
 
 struct args {
-	const struct verb *verb, *verbs; /* this one, and the table of all */
+	const struct verb *verbs; /* the table of all */
 	struct given options[OPT_COUNT];
 	const char *const *operands;
 	size_t n;

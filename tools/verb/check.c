@@ -17,7 +17,7 @@
 #include "lib/input.h"
 #include "lib/json.h"
 
-enum { SOUND = 0, FAILED = 1, CORRUPT = 2, LEAKS = 3, UNSUPPORTED = 63 };
+enum { SOUND = 0, CORRUPT = 2, LEAKS = 3, UNSUPPORTED = 63 };
 
 static void print_finding(void *arg, const char *sentence)
 {
