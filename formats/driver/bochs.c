@@ -96,23 +96,6 @@ static const struct view_ops bochs_ops = {.map = bochs_map};
 
 /* The header: every value is checked before it is used. */
 
-static int check_kind(const unsigned char *h, struct err *e)
-{
-	uint32_t version = load_le32(h + 64);
-
-	if (memcmp(h, MAGIC, sizeof MAGIC) != 0)
-		return err_set(e, EINVAL, "not a Bochs image");
-	if (memcmp(h + 32, TYPE, sizeof TYPE) != 0 || memcmp(h + 48, SUBTYPE, sizeof SUBTYPE) != 0)
-		return err_set(e, ENOTSUP,
-			"a Bochs image of type %.16s, %.16s; only growing redologs are a disk by "
-			"themselves",
-			h + 32, h + 48);
-	if (version != VERSION_1 && version != VERSION_2)
-		return err_set(e, ENOTSUP, "Bochs image: version 0x%08" PRIx32 " is not supported",
-			version);
-	return 0;
-}
-
 static int check_extents(struct bochs *b, const unsigned char *h, struct err *e)
 {
 	uint32_t bitmap = load_le32(h + 76), extent = load_le32(h + 80);
@@ -159,19 +142,28 @@ static int check_catalog(struct bochs *b, const unsigned char *h, struct err *e)
 static int read_header(struct bochs *b, struct err *e)
 {
 	unsigned char h[HEADER_SIZE];
+	uint32_t version;
 	int r;
 
 	if (b->io->size < sizeof h)
 		return err_set(
 			e, EINVAL, "the header is cut off at %" PRIu64 " bytes", b->io->size);
 	r = io_read(b->io, h, sizeof h, 0, e);
-	if (r == 0)
-		r = check_kind(h, e);
-	if (r == 0)
-		r = check_extents(b, h, e);
-	if (r == 0)
-		r = check_catalog(b, h, e);
-	return r;
+	if (r < 0)
+		return r;
+	version = load_le32(h + 64);
+	if (memcmp(h, MAGIC, sizeof MAGIC) != 0)
+		return err_set(e, EINVAL, "not a Bochs image");
+	if (memcmp(h + 32, TYPE, sizeof TYPE) != 0 || memcmp(h + 48, SUBTYPE, sizeof SUBTYPE) != 0)
+		return err_set(e, ENOTSUP,
+			"a Bochs image of type %.16s, %.16s; only growing redologs are a disk by "
+			"themselves",
+			h + 32, h + 48);
+	if (version != VERSION_1 && version != VERSION_2)
+		return err_set(e, ENOTSUP, "Bochs image: version 0x%08" PRIx32 " is not supported",
+			version);
+	r = check_extents(b, h, e);
+	return r < 0 ? r : check_catalog(b, h, e);
 }
 
 static int bochs_open(struct image *img, struct err *e)

@@ -40,30 +40,23 @@ static void luks_free(struct view *v)
 
 static const struct view_ops luks_ops = {.map = luks_map, .free = luks_free};
 
-static int read_disk(struct luks_disk *d, struct image *img, struct err *e)
-{
-	uint64_t size = img->io->size;
-	int r = luks_read(&d->luks, img->io, 0, size, e);
-
-	if (r < 0)
-		return r;
-	if (size < d->luks.payload)
-		return err_set(e, EINVAL,
-			"the file ends at %" PRIu64 ", before the encrypted data at %" PRIu64, size,
-			d->luks.payload);
-	d->view.size = (size - d->luks.payload) / CRYPT_SECTOR * CRYPT_SECTOR;
-	return luks_unlock(&d->luks, img->opts, &d->crypt, e);
-}
-
 static int luks_open(struct image *img, struct err *e)
 {
 	struct luks_disk *d = calloc(1, sizeof *d);
+	uint64_t size = img->io->size;
 	int r;
 
 	if (!d)
 		return err_nomem(e);
 	d->view.ops = &luks_ops;
-	r = read_disk(d, img, e);
+	r = luks_read(&d->luks, img->io, 0, size, e);
+	if (r == 0 && size < d->luks.payload)
+		r = err_set(e, EINVAL,
+			"the file ends at %" PRIu64 ", before the encrypted data at %" PRIu64, size,
+			d->luks.payload);
+	if (r == 0)
+		r = luks_unlock(&d->luks, img->opts, &d->crypt, e);
+	d->view.size = (size - d->luks.payload) / CRYPT_SECTOR * CRYPT_SECTOR;
 	if (r == 0 && !image_add_state(img, NULL, NULL, &d->view, e))
 		r = -e->code;
 	if (r < 0)

@@ -117,21 +117,20 @@ static int raw_probe(const struct peek *p)
 
 static int raw_create(struct creation *c, struct err *e)
 {
+	bool full = creation_is(c, "preallocation", "full");
 	int r;
 
+	if (c->io->is_block && c->size > c->io->size)
+		return err_set(
+			e, ENOSPC, "the device has only %" PRIu64 " bytes", (uint64_t)c->io->size);
 	if (c->io->is_block)
-		return c->size <= c->io->size
-			       ? 0
-			       : err_set(e, ENOSPC, "the device has only %" PRIu64 " bytes",
-					 (uint64_t)c->io->size);
+		return 0;
 	r = io_resize(c->io, c->size, e);
 	if (r < 0 || creation_is(c, "preallocation", "off"))
 		return r;
-	/* Without a header a disk that was cut by a crash would be taken for a smaller one. */
+	/* Without a header a disk that a crash has truncated would be taken for a smaller one. */
 	r = io_sync(c->io, e);
-	return r < 0 ? r
-		     : creation_preallocate(
-			       c->io, 0, c->size, creation_is(c, "preallocation", "full"), e);
+	return r < 0 ? r : creation_preallocate(c->io, 0, c->size, full, e);
 }
 
 static const char *const preallocations[] = {"off", "falloc", "full", NULL};
