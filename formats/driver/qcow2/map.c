@@ -180,19 +180,6 @@ static int l2_lookup(const struct qcow2_view *v, uint64_t table, uint64_t off, u
 	return r < 0 ? err_in(e, "L2 table at 0x%" PRIx64 ", entry %zu", table, i) : 0;
 }
 
-/* Can the clusters of x be overwritten?  COPIED alone is not enough: if it is wrong, a snapshot
- * would lose its data. */
-static bool is_owned(const struct qcow2_view *v, const struct l2_run *run, const struct extent *x)
-{
-	const struct qcow2 *q = v->q;
-	unsigned bits = q->header.cluster_bits;
-
-	if (!run->copied || !v->view.write)
-		return false;
-	return q->external || qcow2_refcount_is_one(q->alloc, x->pos >> bits,
-				      qcow2_clusters_of(q, x->pos, x->len));
-}
-
 /* Metadata is never read as data: the run ends before it, or fails. */
 static int extent_of_data(const struct qcow2_view *v, const struct l2_run *run, uint64_t off,
 	struct extent *x, struct err *e)
@@ -211,7 +198,11 @@ static int extent_of_data(const struct qcow2_view *v, const struct l2_run *run, 
 	r = extent_in_file(x, q->data, run->host, skip, len, q->cluster_size, e);
 	if (r < 0)
 		return r;
-	x->inplace = x->kind == EXTENT_FILE && is_owned(v, run, x);
+	/* COPIED alone is not enough: if it is wrong, a snapshot would lose its data. */
+	x->inplace =
+		x->kind == EXTENT_FILE && run->copied && v->view.write &&
+		(q->external || qcow2_refcount_is_one(q->alloc, x->pos >> q->header.cluster_bits,
+					qcow2_clusters_of(q, x->pos, x->len)));
 	if (!q->crypt)
 		return 0;
 	/* The AES method numbers sectors from the start of the disk, LUKS from that of the file. */

@@ -22,8 +22,6 @@
 #include "l2.h"
 #include "write.h"
 
-/* Dropping clusters beyond the end. */
-
 /* Drops all clusters from off, the start of one, to the end of the L1 table.  A whole L2 table is
  * unlinked, since a snapshot may go on using it. */
 static int drop_from(struct qcow2_view *v, uint64_t off, struct err *e)
@@ -53,21 +51,6 @@ static int drop_from(struct qcow2_view *v, uint64_t off, struct err *e)
 	return r;
 }
 
-/* A last cluster that the disk does not fill. */
-
-/* Copies the bytes of the disk from off on, in its last cluster, to buf. */
-static int read_last(const struct view *v, uint64_t off, unsigned char *buf, struct err *e)
-{
-	int r = 0;
-
-	for (struct extent x; r == 0 && off < v->size; off += x.len, buf += x.len) {
-		r = view_resolve(v, off, v->size - off, &x, e);
-		if (r == 0)
-			r = view_read_extent(&x, buf, e);
-	}
-	return r;
-}
-
 /* Moves the cluster at off to a new position, with zeroes after the end of the disk. */
 static int move_last(struct qcow2_view *v, uint64_t off, uint64_t new_size, struct err *e)
 {
@@ -80,7 +63,7 @@ static int move_last(struct qcow2_view *v, uint64_t off, uint64_t new_size, stru
 
 	if (!buf)
 		return err_nomem(e);
-	r = read_last(&v->view, off, buf, e);
+	r = view_read_inside(&v->view, buf, v->view.size - off, off, e);
 	if (r == 0)
 		r = qcow2_write_allocate(q, off, &n, &res.pos, NULL, e);
 	if (r == 0)
@@ -120,8 +103,6 @@ static int zero_last(struct qcow2_view *v, uint64_t new_size, struct err *e)
 	len = MIN(q->cluster_size - (end - off), q->data->size - MIN(pos, q->data->size));
 	return len > 0 ? io_zero(q->data, pos, len, e) : 0;
 }
-
-/* Growing. */
 
 /* Clears the range that a backing file longer than the old disk would show. */
 static int hide_below(struct qcow2_view *v, uint64_t size, struct err *e)
