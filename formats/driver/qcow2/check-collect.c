@@ -15,8 +15,6 @@
 #include "l1.h"
 #include "snapshot.h"
 
-/* L1 tables. */
-
 /* The slot of the table at pos in the index, or an empty one. */
 static uint32_t *index_find(const struct qcow2_check *c, uint64_t pos)
 {
@@ -114,8 +112,6 @@ static int collect_l1(
 	}
 	return r < 0 ? err_in(e, "L1 table at 0x%" PRIx64, pos) : 0;
 }
-
-/* Snapshots. */
 
 /* Reports the invalid position or size of a snapshot's L1 table. */
 static int report_snapshot(struct qcow2_check *c, const struct qcow2_snapshot *s, struct err *e)

@@ -90,8 +90,6 @@ static void count_whole(
 	count_references(c, pos, len, times);
 }
 
-/* L2 tables. */
-
 struct l2_walk {
 	struct qcow2_check *c;
 	const struct qcow2_l2_table *table;
@@ -266,8 +264,6 @@ static int count_table(struct qcow2_check *c, const struct qcow2_l2_table *table
 	}
 	return r;
 }
-
-/* Bitmaps. */
 
 static int count_bitmap(struct qcow2_check *c, uint64_t pos, uint32_t entries, struct err *e)
 {

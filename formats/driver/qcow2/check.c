@@ -21,8 +21,6 @@
 #define WINDOW_TABLES ((256u << 20) / sizeof(uint32_t))
 #define WINDOW_MOST   ((1024u << 20) / sizeof(uint32_t))
 
-/* Comparing. */
-
 static void compare_cluster(struct qcow2_check *c, uint64_t cluster, uint64_t count, uint32_t refs)
 {
 	if (count > 0 || refs > 0)
@@ -128,8 +126,6 @@ void qcow2_check_end(struct qcow2_check *c)
 	free(c->refs);
 	free(c->buf);
 }
-
-/* Repair. */
 
 static int repair_refcounts(struct qcow2_check *c, unsigned repair, struct err *e)
 {

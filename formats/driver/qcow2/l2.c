@@ -14,8 +14,6 @@
 
 #define SECTOR_BITS 9
 
-/* Entries. */
-
 enum qcow2_l2_kind qcow2_l2_kind(const struct qcow2 *q, uint64_t entry)
 {
 	bool placed = entry & QCOW2_OFFSET;
@@ -114,8 +112,6 @@ int qcow2_l2_is_owned(const struct qcow2 *q, const unsigned char *p, bool *owned
 	return err_hint_code(e, HINT_REPAIR, NULL);
 }
 
-/* Dropping. */
-
 void qcow2_l2_drop_entry(struct qcow2_alloc *a, const unsigned char *p)
 {
 	struct qcow2_clusters c = qcow2_l2_clusters(a->q, load_be64(p));
@@ -152,8 +148,6 @@ int qcow2_l2_drop_table(const struct qcow2 *q, uint64_t table, struct err *e)
 		qcow2_alloc_drop(q->alloc, table >> q->header.cluster_bits, 1);
 	return r;
 }
-
-/* Tables. */
 
 /* Replaces the table at old, or none when that is 0, by a copy, or an empty one. */
 static int make_table(

@@ -197,8 +197,6 @@ int qcow2_refcount_add(struct qcow2_alloc *a, uint64_t first, uint64_t n, int by
 	return r == 0 ? add(a, c, by, false, e) : r;
 }
 
-/* New blocks. */
-
 int qcow2_refcount_has_block(
 	const struct qcow2_alloc *a, uint64_t cluster, bool *exists, struct err *e)
 {

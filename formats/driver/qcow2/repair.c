@@ -18,8 +18,6 @@
 #include "l1.h"
 #include "l2.h"
 
-/* In place. */
-
 /* Sets refcount number i of the block in c->buf; true: it was changed. */
 static bool repair_refcount(
 	struct qcow2_check *c, uint64_t cluster, uint64_t i, uint32_t refs, unsigned repair)
@@ -69,8 +67,6 @@ int qcow2_repair_refcounts(struct qcow2_check *c, unsigned repair, struct err *e
 	r = qcow2_check_references(c, 0, repair_window, &repair, e);
 	return r == 0 ? io_sync(c->q->io, e) : r;
 }
-
-/* New refcounts. */
 
 struct rebuild {
 	unsigned char *needed; /* a bit for each refcount block */
@@ -239,8 +235,6 @@ int qcow2_repair_rebuild(struct qcow2_check *c, struct err *e)
 	free(b.table);
 	return r < 0 ? err_in(e, "rebuilding refcounts") : 0;
 }
-
-/* L2 entries. */
 
 /* A table whose cluster has another use as well is not changed. */
 static int repair_table(struct qcow2_check *c, const struct qcow2_l2_table *table, struct err *e)

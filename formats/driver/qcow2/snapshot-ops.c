@@ -74,8 +74,6 @@ static int check_possible(const struct qcow2 *q, struct err *e)
 	return 0;
 }
 
-/* Creating. */
-
 /* One more than the largest id, as in QEMU. */
 static void next_id(const struct image *img, char id[16])
 {
@@ -152,8 +150,6 @@ static int create(struct image *img, const char *name, struct err *e)
 	return r;
 }
 
-/* Deleting. */
-
 /* Reads the entry of state number i. */
 static int find_entry(const struct qcow2 *q, size_t i, struct qcow2_snapshot *s, struct err *e)
 {
@@ -198,8 +194,6 @@ static int delete (struct image *img, size_t i, struct err *e)
 	return qcow2_walk_warn_leak(img, r, &why);
 }
 
-/* Renaming. */
-
 static int rename_entry(struct image *img, size_t i, const char *name, struct err *e)
 {
 	struct qcow2 *q = img->priv;
@@ -211,8 +205,6 @@ static int rename_entry(struct image *img, size_t i, const char *name, struct er
 	qcow2_snapshot_table_rename(&t, i - 1, name);
 	return qcow2_snapshot_table_store(q, &t, e);
 }
-
-/* Applying. */
 
 /* The VM state, which lies beyond the end of the disk, is not copied. */
 static int apply(struct image *img, size_t i, struct err *e)

@@ -16,8 +16,6 @@
 #include "l1.h"
 #include "l2.h"
 
-/* Walks. */
-
 /* Entry number i of an L1 table, and the L2 table that it points to. */
 struct l1_entry {
 	uint64_t i, entry, table;
@@ -67,8 +65,6 @@ static int walk_l2(
 	return r;
 }
 
-/* Checking. */
-
 static int check_table(void *arg, const struct l1_entry *l, struct err *e)
 {
 	return walk_l2(arg, l->table, NULL, NULL, e);
@@ -81,8 +77,7 @@ int qcow2_walk_check(struct qcow2 *q, struct qcow2_l1 l1, struct err *e)
 	return r == 0 ? walk_l1(q, l1, check_table, q, e) : r;
 }
 
-/* COPIED in entries. */
-
+/* Corrects COPIED in entries. */
 struct copied {
 	const struct qcow2 *q;
 	uint64_t l1_pos;            /* of the live disk */
@@ -129,8 +124,6 @@ static int flag_entries(void *arg, struct qcow2_l2_entries *t, struct err *e)
 		r = meta_write(q->io, t->raw, t->n * q->entry_size, t->pos, ORDER_TABLES, e);
 	return r;
 }
-
-/* Sharing. */
 
 /* Adds by to refcounts.  Clusters that follow each other are counted together.  The order is that
  * of the walk, so that the first ones counted can be taken back. */
@@ -224,8 +217,6 @@ void qcow2_walk_unshare(struct qcow2 *q, struct qcow2_l1 l1)
 	add_all(&down, l1, &ignored);
 }
 
-/* Dropping. */
-
 static int drop_table(void *arg, const struct l1_entry *l, struct err *e)
 {
 	struct qcow2 *q = arg;
@@ -246,8 +237,6 @@ int qcow2_walk_warn_leak(struct image *img, int r, const struct err *why)
 			img, "clusters are leaked, vdisk check -r leaks frees them: %s", why->text);
 	return 0;
 }
-
-/* COPIED in the tables of the live disk. */
 
 /* The clusters of a shared table are shared, too, so its entries have no flag once all flags agree
  * with the refcounts.  To clear them each table is read, since its own flag may be missing. */
