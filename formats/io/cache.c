@@ -23,7 +23,7 @@
 #define DATA_ALIGN 64
 
 struct entry {
-	struct block block; /* first: what callers hold is what we hold */
+	struct block block; /* first: callers hold a pointer to it */
 	struct cache_key key;
 	struct shard *shard;
 	struct entry *next;          /* in the bucket */

@@ -9,9 +9,9 @@
  * A parent that is known by its id alone is searched for, not named.  In that search, and in it
  * alone, an image in a machine's folder for snapshots (open/vbox-registry.h) may also lead to files
  * of the folder above, because both folders belong to one machine.  So an image in such a folder
- * can make us open files of the machine's folder, and use as its parent an image there that has the
- * recorded id.  Names in a parent which was found there may lead below the machine's folder, as if
- * the user had named that image.
+ * can make the program open files of the machine's folder, and use as its parent an image there
+ * that has the recorded id.  Names in a parent which was found there may lead below the machine's
+ * folder, as if the user had named that image.
  */
 #ifndef VDISK_IO_GATE_H
 #define VDISK_IO_GATE_H

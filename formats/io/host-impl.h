@@ -19,7 +19,7 @@ struct about {
 
 bool host_is_fenced(void);
 
-/* openat(2), after which some descriptors are left for others. */
+/* openat(2) that keeps some descriptors free for code that does not open files here. */
 int host_open_at(int at, const char *name, int flags, mode_t mode);
 
 /* Is errno lack of descriptors?  Were some closed? */

@@ -27,14 +27,14 @@
 /* Before the fence, by one thread. */
 int host_keep(const char *dir); /* without links; 0 or -1 with errno */
 
-/* 0 or -1 with errno: it takes statx(2). */
+/* 0 or -1 with errno: statx(2) is required. */
 int host_fence(void);
 
 /* statx(2) of cached attributes, without a request to the server of the file system: -1 with errno
  * also where a library would emulate the call.  An empty path: the file of at. */
 int host_peek(int at, const char *path, unsigned mask, struct statx *st);
 
-/* Closes all that is kept and takes the fence away. */
+/* Closes the kept directories and removes the fence. */
 void host_end(void);
 
 /* The descriptor of a kept directory, opened with O_PATH; -1: it is not kept. */

@@ -58,7 +58,7 @@ struct io *io_slice(
 	struct io_slice *s = NULL;
 	char *name;
 
-	/* It may have been cut since the place was looked up. */
+	/* The archive may have been cut since its headers were read. */
 	if (!range_fits(pos, len, archive->size)) {
 		err_set(e, EUCLEAN, "%s: \"%s\" passes its end", archive->name, member);
 		return NULL;
@@ -78,7 +78,7 @@ struct io *io_slice(
 	s->io.fd = archive->fd;
 	s->io.start += pos;
 	s->io.size = len;
-	/* How much of a sparse archive is whose is not worth a walk over its holes. */
+	/* The space of one member of a sparse archive is not worth a walk over its holes. */
 	s->io.stored = MIN(len, archive->stored);
 	s->io.sparse = archive->sparse && archive->ops->seek;
 	s->io.is_block = archive->is_block;

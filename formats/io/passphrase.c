@@ -61,7 +61,7 @@ static int read_all(struct passphrase *s, int fd, struct err *e)
 		return err_set(e, errno, "%s", strerror(errno));
 	if (s->len > SECRET_MAX)
 		return err_set(e, EFBIG, "more than %u bytes", SECRET_MAX);
-	/* An empty passphrase is a file with a newline in it; one with nothing is a mistake. */
+	/* The file of an empty passphrase has a newline; an empty file is a mistake. */
 	return s->len > 0 ? 0 : err_set(e, EINVAL, "the file is empty");
 }
 

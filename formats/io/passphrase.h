@@ -28,7 +28,7 @@ int passphrase_read_all(const char *const *files, struct passphrase **all, struc
 /* For drivers: the error of an image with this encryption, without a passphrase.  -ENOKEY. */
 int passphrase_missing(const char *encryption, struct err *e);
 
-/* Wipes and frees this one and those behind it; NULL is fine. */
+/* Wipes and frees s and those after it; NULL is fine. */
 void passphrase_free(struct passphrase *s);
 
 #endif

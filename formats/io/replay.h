@@ -25,14 +25,15 @@ int replay_page(struct io *io, uint64_t pos, uint64_t from, const unsigned char 
 	const unsigned char *tail, struct err *e);
 int replay_zero(struct io *io, uint64_t pos, uint64_t len, struct err *e);
 
-/* Makes the file this long, if it is shorter: with zeroes. */
+/* Extends a shorter file to this size, by zeroes. */
 int replay_grow(struct io *io, uint64_t size, struct err *e);
 
 /* Does a change lie anywhere in [pos, pos+len)? */
 bool replay_touches(const struct io *io, uint64_t pos, uint64_t len);
 
-/* Makes the changes in the base, which is writable; not yet durable.  The log that they are in must
- * not be touched by them. */
+/* Writes the changes to the base, which is writable; not yet durable.  They must not change the
+ * log.
+ */
 int replay_apply(struct io *io, struct err *e);
 
 #endif

@@ -9,8 +9,8 @@ struct image_options;
 struct io;
 struct opening;
 
-/* Opens the image in io, which it takes, also on failure, and its parents, and puts the views on
- * top of each other. */
+/* Opens the image in io, which it takes, also on failure, and its parents, and lays each view on
+ * that of the parent. */
 int chain_open(const struct opening *how, struct io *io, const struct image_options *o,
 	struct image **out, struct err *e);
 

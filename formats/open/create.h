@@ -5,10 +5,10 @@
 
 #include "image/creation.h"
 
-/* Makes the image path.  On failure no new file is left behind; one that was replaced is empty.
- * EEXIST: there is a file and it shall not be replaced.
+/* Creates the image path.  On failure no new file is left behind; one that was replaced is empty.
+ * EEXIST: there is a file that must not be replaced.
  *
- * The first sector is written last: after a power cut or a kill, the file is what it was before, is
+ * The first sector is written last: after a power cut or a kill, the file is the old one, is
  * empty or no image, or is the new one as a whole. */
 int image_create(const struct format *format, const char *path, const struct create_request *r,
 	struct err *e);

@@ -104,7 +104,7 @@ static void read_all(struct folder_known *known)
 		qsort(known->images, known->n, sizeof known->images[0], compare_images);
 }
 
-/* Copies have the id of the original, and nothing tells which of them is meant. */
+/* Copies have the id of the original, so an id of several files identifies none. */
 const char *folder_known_find(struct folder_known *known, const unsigned char *id)
 {
 	const char *path = NULL;

@@ -10,7 +10,7 @@ struct folder;
 struct known_image;
 struct vbox_registry;
 
-/* Filled when the first image is asked for. */
+/* Filled by the first search. */
 struct folder_known {
 	const struct folder *f;
 	struct vbox_registry *machines;

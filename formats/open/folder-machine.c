@@ -143,7 +143,7 @@ static int find_refusal(const struct machine_reading *r, const char *file, char 
 	return *why ? 0 : -ENOMEM;
 }
 
-/* The path of a file; one that is nowhere has the name in the description. */
+/* The path of a file; of a missing file, that in the description. */
 static char *find_file(const struct machine_reading *r, const char *file)
 {
 	char *found = find_there(r, file);
@@ -219,8 +219,8 @@ static void drop_number(char *file)
 		memmove(dash, dot, sizeof ".vmdk");
 }
 
-/* The path of the origin of a disk; malloc'ed or NULL.  A file that is nowhere counts as one of
- * this directory. */
+/* The path of the origin of a disk; malloc'ed or NULL.  A missing file counts as one of this
+ * directory. */
 static char *origin_of(const struct machine_reading *r, const struct machine_disk *disk)
 {
 	const struct machine *m = r->m;

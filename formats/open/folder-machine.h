@@ -8,8 +8,8 @@ struct folder;
 struct folder_known;
 struct machine;
 
-/* Adds the disks of a machine, and claims their files.  known: the ids in its description are
- * looked for there; NULL: it has none. */
+/* Adds the disks of a machine, and claims their files.  known: the images with the ids in its
+ * description; NULL: it has no ids. */
 int folder_machine_add(
 	struct folder *f, const struct machine *m, struct folder_known *known, struct err *e);
 

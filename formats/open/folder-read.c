@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* folder-read.c - a directory is read in two passes: descriptions of machines claim their files,
- * then all other files are looked at. */
+ * then all other files are read. */
 #include "folder-read.h"
 
 #include <dirent.h>
@@ -50,7 +50,7 @@ static int add_virtualbox(struct folder *f, struct err *e)
 	return r;
 }
 
-/* VMware and packages: a file that cannot be read is passed over. */
+/* VMware and packages: a file that cannot be read is ignored. */
 
 static struct io *open_beside(const struct folder *f, const char *name)
 {

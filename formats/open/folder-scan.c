@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* folder-scan.c - recognising files by their names, and else by their first bytes.
  *
- * Thousands of images are listed at once, so most are not even looked at.  Files are
- * opened when their names are no image's, when they are small and may be the descriptor of others,
- * and, if a raw file or a directory is listed, when they may name a raw file.
+ * A directory may have thousands of images, so most are not opened.  A file is opened if its
+ * name is no image's, if it is small and may be a descriptor and, in a list with a raw file or a
+ * directory, if it may name a raw file.
  */
 #include <dirent.h>
 #include <errno.h>
@@ -39,7 +39,7 @@ enum look {
 
 /* One file. */
 
-/* A file to be looked at, by the rules for whatever is opened here; or NULL. */
+/* Opens a file through the gate; NULL: that is not possible. */
 static struct io *open_file(const struct folder *f, const char *path)
 {
 	struct err ignored = ERR_INIT;
@@ -57,7 +57,7 @@ static bool is_image(const struct folder *f, const char *path, const char *name)
 	return found;
 }
 
-/* Links to directories are not followed: they would lead round in circles. */
+/* Links to directories are not followed: they may form loops. */
 static enum look look_at(const struct folder *f, const char *path, const struct dirent *d)
 {
 	const char *name = d->d_name;
@@ -154,7 +154,7 @@ int folder_scan_names(struct folder *f, const char *path, bool parents, struct e
 
 /* The directory. */
 
-#define BUDGET 4096 /* entries that are looked at for one that can be shown */
+#define BUDGET 4096 /* entries that are read in search of one that can be shown */
 
 /* Is there anything to show in a directory or below it?  True when the budget is used up before. */
 static bool holds_something(struct folder *f, const char *dir, unsigned *budget)

@@ -11,7 +11,7 @@ struct folder;
 /* Adds the images, packages and directories, and claims the parts of images. */
 int folder_scan(struct folder *f, struct err *e);
 
-/* Claims what the head of an image names, and what that names as parents, if parents. */
+/* Claims the files that the head of an image names; parents: also its parents. */
 int folder_scan_names(struct folder *f, const char *path, bool parents, struct err *e);
 
 #endif

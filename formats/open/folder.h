@@ -6,8 +6,8 @@
  * with the snapshots that the machine has of it.  Files that belong to an entry - extents, chunks
  * of a package, parents of a machine's disk - are claimed and are no entries.
  *
- * The files of a directory may come from anyone: a name in a description is tried like a name in an
- * image, through the gate.
+ * A description may come from any author: names in it are opened through the gate, like names in
+ * an image.
  */
 #ifndef VDISK_OPEN_FOLDER_H
 #define VDISK_OPEN_FOLDER_H

@@ -7,7 +7,7 @@ struct peek;
 
 struct foreign {
 	const char *what;   /* for the refusal: "a gzip file" */
-	const char *advice; /* what to do with it, the file's name being "%s"; NULL: nothing */
+	const char *advice; /* advice, with "%s" for the name of the file; NULL: none */
 };
 
 /* The kind of a file, or NULL. */

@@ -34,8 +34,8 @@ int image_open_io(struct io *io, const struct image_options *o, struct image **o
 	return chain_open(&how, io, o, out, e);
 }
 
-/* Takes io, also on failure.  The bytes of a package are shown when the user says raw; another
- * format is that of its disk. */
+/* Takes io, also on failure.  With the format raw the bytes of a package are shown; another format
+ * is that of its disk. */
 static int open_top(struct io *io, const struct image_options *o, struct image **out, struct err *e)
 {
 	struct opening how = {.format = o->format};
@@ -90,7 +90,7 @@ int image_open_in(const char *root, const char *path, const struct image_options
 	return r == 0 ? open_top(io, o, out, e) : r;
 }
 
-/* Names mean what they mean to the image: its neighbours. */
+/* A relative name starts at the directory of the image. */
 static char *path_of(const char *path, const char *name)
 {
 	const char *slash = strrchr(path, '/');

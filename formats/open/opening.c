@@ -49,7 +49,7 @@ static int find_place(struct image *img, const struct gate *from, struct err *e)
 	return gate_init(&img->gate, from, member ? member : img->path, e);
 }
 
-/* The driver's part; what it leaves behind when it fails goes with the image. */
+/* Calls the driver.  If it fails image_close frees the parts that it has set. */
 static int open_format(struct image *img, struct err *e)
 {
 	int r = img->format->open(img, e);

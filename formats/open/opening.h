@@ -21,7 +21,7 @@ struct opening {
 	const struct peek *peek;   /* of the file, as far as LIMIT_PEEK; NULL: not read yet */
 	bool is_disk;              /* a file that no format claims is raw */
 	bool guessed;              /* it may name no file */
-	struct io *const *files;   /* of a package, that make up its file; NULL: that is it */
+	struct io *const *files;   /* that are joined to its file, of a package; NULL: none */
 	size_t nfiles;
 };
 

@@ -108,7 +108,7 @@ static int open_all_numbers(
 	return 0;
 }
 
-/* Some writers record a size for chunks and make none. */
+/* Some writers record a size of chunks for a file without chunks. */
 static int open_stored_as(struct stored *s, const struct package *p, const struct ovf_file *file,
 	const char *name, struct err *e)
 {
@@ -185,8 +185,8 @@ static struct io *join_chunks(const struct stored *s, struct err *e)
 	return io;
 }
 
-/* The bytes of a file tell its compression better than the descriptor does, but a disk that the
- * descriptor calls raw is not looked into. */
+/* The magic of a file is a better proof of compression than the descriptor, but a disk that the
+ * descriptor calls raw is not decompressed. */
 static int unpack(struct io **io, const struct package *p, const struct ovf_disk *d, struct err *e)
 {
 	const char *packing = d->file->compression;
@@ -257,7 +257,7 @@ int package_disk_open(struct package *p, size_t disk, struct image **out, struct
 		image_close(img);
 		return -e->code;
 	}
-	/* The image is right: a disk is not cut or extended to the size in the descriptor. */
+	/* The size in the image counts: a disk is not cut or extended to that in the descriptor. */
 	size = img->states[0]->view->size;
 	if (d->capacity > 0 && d->capacity != size)
 		image_warn(img,

@@ -30,7 +30,7 @@ void package_warn(const struct package *p, const char *fmt, ...)
 /* Warns that unpacking takes long; name: for the user. */
 void package_warn_of_unpacking(const struct package *p, const struct io *packed, const char *name);
 
-/* Opens what the descriptor calls name, locked. */
+/* Opens and locks the file that the descriptor calls name. */
 int package_open_file(
 	const struct package *p, const char *name, const char *what, struct io **io, struct err *e);
 

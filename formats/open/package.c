@@ -189,7 +189,7 @@ static const struct gate_ops folder_ops = {
 
 /* Opening. */
 
-/* The one member that is a descriptor; two of one name are one, as any two are. */
+/* The only member that is a descriptor; of several with one name the first counts. */
 static int find_descriptor(const struct package *p, const struct tar_member **found, struct err *e)
 {
 	*found = NULL;

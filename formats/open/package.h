@@ -23,8 +23,8 @@ struct peek;
 
 #define PACKAGE_PEEK 4096u
 
-/* Is the file a package, or means to be one, by its head, of which at least PACKAGE_PEEK bytes were
- * read?  An archive may be compressed by gzip as a whole. */
+/* Does a file look like a package, by its name and its head, of which at least PACKAGE_PEEK bytes
+ * were read?  An archive may be compressed by gzip as a whole. */
 bool package_probe(struct io *io, const struct peek *peek);
 
 /* May a file of this name be a package?  For directories, whose files are not opened. */

@@ -178,7 +178,7 @@ static bool visit_below(struct below *b, const char *dir, unsigned depth)
 	return over;
 }
 
-/* A machine that moved lies below what the user names as often as in it. */
+/* A machine that was moved may be below a directory of the user. */
 static bool visit_below_each(struct below *b, const char *const *dirs)
 {
 	char real[PATH_MAX];

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* parent-search.c - the search for a parent by its id.
  *
- * Names prove nothing here: a file is the parent when its own id is the recorded one, and then only
- * if the caller takes it.  Each file is opened through the gate of the child, looked at without a
- * lock, and counted.
+ * Names prove nothing here: a file is the parent when its own id is the recorded one, and then
+ * only if the caller takes it.  Each file is opened through the gate of the child, without a lock,
+ * and counted.
  */
 #include "parent-search.h"
 
@@ -40,7 +40,7 @@ struct id_search {
 	struct parent_places places;
 	unsigned left;   /* files that may still be opened */
 	struct io *only; /* the one candidate so far where several would be too many, held */
-	struct err e;    /* the first failure worth telling */
+	struct err e;    /* the first error to report */
 };
 
 /* One file. */

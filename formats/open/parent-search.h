@@ -22,9 +22,9 @@ typedef int parent_search_take(
  * where the machines that img belongs to register it, then under the name that VirtualBox gives to
  * files of this id, then among all images in the directory of img, in those of the machine's
  * snapshots and in those that the user gave, and last in the directories below these.  take
- * decides; a file that it refuses or that cannot be opened is passed over.  The error is that of
- * the first file with the id, names two files when the id does not tell which is meant, or lists
- * the directories that were searched: ENOENT. */
+ * decides; a file that it refuses or that cannot be opened is ignored.  The error is that of the
+ * first file with the id, names two files when the id does not tell which is meant, or lists the
+ * directories that were searched: ENOENT. */
 int parent_search_find(const struct image *top, struct image *img, struct vbox_registry *machines,
 	parent_search_take *take, void *arg, struct err *e);
 

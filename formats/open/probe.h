@@ -16,7 +16,7 @@ struct peek;
 struct peek *probe_read(struct io *io, const char *name, size_t max, struct err *e);
 
 /* The format that the head and tail show, and the name; NULL on failure.  is_disk: a file that no
- * format claims is raw, because another file or the user says that it is a disk. */
+ * format claims is raw, because another file or the user calls it a disk. */
 const struct format *probe_choose(const struct peek *p, bool is_disk, struct err *e);
 
 /* Do the first bytes, max at most, and the last ones show a format other than raw? */

@@ -95,7 +95,7 @@ int charset_decode(const char *declared, const char *name, char *out, size_t siz
 	return convert(encoding, name, out, size, e);
 }
 
-/* glibc loads a converter once for all who have it open. */
+/* glibc keeps a converter loaded as long as it is open. */
 struct encodings *charsets_load(void)
 {
 	struct encodings *all = malloc(sizeof *all);

@@ -12,8 +12,7 @@ struct err;
  * NUL.  A name of n bytes takes 3 * n + 1 at most. */
 int charset_decode(const char *declared, const char *name, char *out, size_t size, struct err *e);
 
-/* Keeps the converters loaded, for a process that will not be able to load them: NULL without
- * memory. */
+/* Keeps the converters loaded, for a process that cannot load them later: NULL without memory. */
 struct encodings *charsets_load(void);
 void charsets_free(struct encodings *all); /* NULL is fine */
 

@@ -3,8 +3,8 @@
 
 #include "bytes.h"
 
-/* The remainders of half a byte that so many other halves follow: eight small tables stay in the
- * cache, and need not wait for each other. */
+/* remainders[i][h] is the remainder of the half byte h, followed by i half bytes of 0: eight small
+ * tables stay in the cache, and no lookup waits for another. */
 static const uint32_t remainders[8][16] = {
 	{0x00000000, 0x105ec76f, 0x20bd8ede, 0x30e349b1, 0x417b1dbc, 0x5125dad3, 0x61c69362,
 		0x7198540d, 0x82f63b78, 0x92a8fc17, 0xa24bb5a6, 0xb21572c9, 0xc38d26c4, 0xd3d3e1ab,
@@ -32,7 +32,7 @@ static const uint32_t remainders[8][16] = {
 		0x32017194, 0xef44db2c},
 };
 
-/* Eight halves, the first of them lowest. */
+/* The remainder of eight half bytes, the first of which is the lowest. */
 static uint32_t step(uint32_t crc)
 {
 	uint32_t next = 0;

@@ -6,7 +6,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-/* The checksum of what crc is the checksum of, 0 for nothing, and of len bytes more. */
+/* The checksum of len bytes after the data with the checksum crc; 0: no data. */
 uint32_t crc32c(uint32_t crc, const void *data, size_t len);
 
 #endif

@@ -23,7 +23,7 @@ static inline const char *text_basename(const char *path)
 	return slash ? slash + 1 : path;
 }
 
-/* The last part of a name that something else than a separator is in. */
+/* The part of a name after the last separator that is not at its end. */
 static inline const char *text_last_part(const char *name, const char *separators)
 {
 	const char *last = name;

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* xml.h - the XML of machine descriptions as a tree: OVF, VirtualBox's .vbox, Parallels' bundles.
  *
- * Names are compared without their namespace: writers disagree on prefixes, and no name that we
- * look for means two things.  A document type is refused, since entities and references to other
- * files come with it.  The texts of the tree are UTF-8 and as in the file: not to be trusted.
+ * Names are compared without their namespace: writers disagree on prefixes, and no name that is
+ * searched for means two things.  A document type is refused, since entities and references to
+ * other files come with it.  The texts of the tree are UTF-8 and as in the file: not to be trusted.
  */
 #ifndef VDISK_UTIL_XML_H
 #define VDISK_UTIL_XML_H
