@@ -160,7 +160,7 @@ static int sparse_open(struct vmdk_extent *x, const struct image *img, struct er
 	}
 	r = load_tables(x, &h, img, e);
 	if (r == 0 && s->tables.capacity < x->len && !x->no_writing)
-		x->no_writing = "its sparse extent is shorter than the descriptor says";
+		x->no_writing = "its sparse extent is shorter than its extent line";
 	return r;
 }
 

@@ -404,7 +404,7 @@ static const struct {
 	{"RW 8 FLAT \"f\" 0\nRW 8 FLAT \"f\" 7\n", "share the bytes"},
 	{"RW 8 FLAT \"f\" 0\nRW 128 SPARSE \"s\"\n", "in the middle of a grain"},
 	{"RW 128 SPARSE \"s\"\nRW 128 SPARSE \"s\"\n", "share the bytes"},
-	{"RW 129 SPARSE \"s\"\n", "shorter than the descriptor says"},
+	{"RW 129 SPARSE \"s\"\n", "shorter than its extent line"},
 	{"RW 8 FLAT \"f\" 0\nRW 8 FLAT \"f\" 8\n", NULL},
 	{"RW 128 FLAT \"f\" 0\nRW 128 SPARSE \"s\"\n", NULL},
 };
