@@ -24,8 +24,8 @@ struct vmdk_stream {
 	uint64_t capacity; /* sectors */
 	uint64_t next;     /* sector of the next record */
 	uint64_t grain;    /* the next grain, or a later one, follows */
-	uint64_t ntables;  /* in the directory */
-	unsigned char *gd; /* as in the file */
+	size_t gd_len;
+	unsigned char *gd; /* the grain directory, as in the file */
 	bool any;          /* the table has an entry */
 	unsigned char table[VMDK_TABLE * 4];
 };
@@ -43,22 +43,19 @@ struct vmdk_header vmdk_stream_header(uint64_t capacity, uint64_t gd)
 	return h;
 }
 
-/* Writes a marker in sector *next, then len bytes of its type, and moves *next after them. */
+/* Writes a marker in sector *next, then len bytes of its type, whole sectors, and moves *next after
+ * them. */
 static int put(struct io *io, uint64_t *next, enum vmdk_markers type, const void *data, size_t len,
 	struct err *e)
 {
-	static const unsigned char zeroes[VMDK_SECTOR];
 	unsigned char marker[VMDK_SECTOR] = {0};
-	uint64_t sectors = div_round_up(len, VMDK_SECTOR), pos = *next * VMDK_SECTOR;
+	uint64_t sectors = len / VMDK_SECTOR, pos = *next * VMDK_SECTOR;
 	int r;
 
 	vmdk_header_encode_marker(sectors, type, marker);
 	r = io_write(io, marker, sizeof marker, pos, e);
-	pos += sizeof marker;
 	if (r == 0 && len > 0)
-		r = io_write(io, data, len, pos, e);
-	if (r == 0 && len % VMDK_SECTOR)
-		r = io_write(io, zeroes, VMDK_SECTOR - len % VMDK_SECTOR, pos + len, e);
+		r = io_write(io, data, len, pos + sizeof marker, e);
 	*next += 1 + sectors;
 	return r;
 }
@@ -75,16 +72,18 @@ static int put_footer(struct io *io, uint64_t next, uint64_t capacity, uint64_t 
 	return r == 0 ? put(io, &next, VMDK_MARKER_END, NULL, 0, e) : r;
 }
 
-static uint64_t count_tables(uint64_t capacity)
+/* The bytes of the grain directory, in whole sectors. */
+static size_t directory_len(uint64_t capacity)
 {
-	return div_round_up(capacity, VMDK_GRAIN * VMDK_TABLE);
+	return round_up(vmdk_plan(capacity, true).ntables * 4, VMDK_SECTOR);
 }
 
 int vmdk_stream_create(struct io *io, uint64_t capacity, struct err *e)
 {
 	struct vmdk_header h = vmdk_stream_header(capacity, VMDK_GD_AT_END);
-	uint64_t next = VMDK_STREAM_START, ntables = count_tables(capacity);
-	unsigned char header[VMDK_SECTOR], *gd = calloc(ntables + 1, 4);
+	uint64_t next = VMDK_STREAM_START;
+	size_t gd_len = directory_len(capacity);
+	unsigned char header[VMDK_SECTOR], *gd = calloc(1, gd_len + 1);
 	int r;
 
 	if (!gd)
@@ -92,7 +91,7 @@ int vmdk_stream_create(struct io *io, uint64_t capacity, struct err *e)
 	vmdk_header_encode(&h, header);
 	r = io_write(io, header, sizeof header, 0, e);
 	if (r == 0)
-		r = put(io, &next, VMDK_MARKER_DIRECTORY, gd, ntables * 4, e);
+		r = put(io, &next, VMDK_MARKER_DIRECTORY, gd, gd_len, e);
 	if (r == 0)
 		r = put_footer(io, next, capacity, VMDK_STREAM_START + 1, e);
 	free(gd);
@@ -193,7 +192,7 @@ static int stream_finish(struct view *v, struct err *e)
 	uint64_t gd = s->next + 1;
 
 	if (r == 0)
-		r = put(s->io, &s->next, VMDK_MARKER_DIRECTORY, s->gd, s->ntables * 4, e);
+		r = put(s->io, &s->next, VMDK_MARKER_DIRECTORY, s->gd, s->gd_len, e);
 	/* The rest is durable before the footer makes it an image. */
 	if (r == 0)
 		r = writer_write_back(v->writer, e);
@@ -253,8 +252,8 @@ int vmdk_stream_open(const struct image *img, struct vmdk *v, struct err *e)
 	s->codec = img->opts->codec;
 	s->capacity = v->extents[0].tables->capacity / VMDK_SECTOR;
 	s->next = VMDK_STREAM_START;
-	s->ntables = count_tables(s->capacity);
-	s->gd = calloc(s->ntables + 1, 4);
+	s->gd_len = directory_len(s->capacity);
+	s->gd = calloc(1, s->gd_len + 1);
 	if (!s->gd)
 		return err_nomem(e);
 	v->view.write = &stream_write_ops;
