@@ -1,15 +1,15 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
-# One Makefile for everything; what is made goes to build/.
+# One Makefile for everything; all output goes to build/.
 #
-#   make                 the programs              make demo      see it work (installs what is missing)
-#   make check           all tests                 make bench     speed against peers
+#   make                 the programs              make demo      a demonstration (installs missing packages)
+#   make check           all tests                 make bench     speed compared with other programs
 #   make install         PREFIX= DESTDIR=          make fuzz      fuzz targets, FUZZ_SECONDS each
 #   make lint            format, layers, cppcheck  make clean
 #   make unit            the unit tests alone      make compile_commands.json
 #   make help            this list
 #
 #   V=1 shows commands; SAN=address,undefined or SAN=thread builds with sanitizers, apart from the rest;
-#   TESTS="10-raw unit" of make check runs only these; SEED=N repeats what was random.
+#   TESTS="10-raw unit" of make check runs only these; SEED=N repeats a run.
 
 VERSION := 0.1.0
 
@@ -18,7 +18,7 @@ BINDIR     ?= $(PREFIX)/bin
 MANDIR     ?= $(PREFIX)/share/man
 COMPDIR    ?= $(PREFIX)/share/bash-completion/completions
 ZSHDIR     ?= $(PREFIX)/share/zsh/site-functions
-# Below /usr/local fish looks only if XDG_DATA_DIRS says so.
+# fish searches /usr/local/share only if it is in XDG_DATA_DIRS.
 FISHDIR    ?= $(if $(filter /usr/local,$(PREFIX)),$(fish_dir),$(PREFIX)/share/fish/vendor_completions.d)
 fish_dir = $(or $(shell $(PKG_CONFIG) --variable=completionsdir fish 2>/dev/null),/usr/share/fish/vendor_completions.d)
 INSTALL    ?= install
@@ -47,7 +47,7 @@ ALL_CFLAGS = -std=gnu11 $(WARN) $(WERROR) -fno-strict-overflow -fstack-protector
 	$(CFLAGS) $(if $(SAN),-fsanitize=$(SAN) -fno-omit-frame-pointer)
 ALL_LDFLAGS = -pthread $(LDFLAGS) $(if $(SAN),-fsanitize=$(SAN))
 
-# Asked only once something is built, so that "make demo" can install pkg-config itself.
+# Evaluated only when something is built, so that "make demo" can install pkg-config itself.
 pkg_cflags = $(eval pkg_cflags := $$(shell $(PKG_CONFIG) --cflags $(LIBS)))$(pkg_cflags)
 pkg_libs   = $(eval pkg_libs := $$(shell $(PKG_CONFIG) --libs $(LIBS)))$(pkg_libs)
 unit_cflags = $(eval unit_cflags := $$(shell $(PKG_CONFIG) --cflags $(UNITLIBS)))$(unit_cflags)
@@ -55,7 +55,7 @@ unit_libs   = $(eval unit_libs := $$(shell $(PKG_CONFIG) --libs $(UNITLIBS)))$(u
 
 FORMATS := $(shell find formats -name '*.c')
 FUSE    := $(shell find fuse -name '*.c')
-TREE    := $(wildcard fuse/base/*.c fuse/tree/*.c) fuse/daemon/seccomp.c # what unit tests can link
+TREE    := $(wildcard fuse/base/*.c fuse/tree/*.c) fuse/daemon/seccomp.c # linked into the unit tests
 TOOLS   := $(shell find tools -name '*.c')
 UNIT    := $(shell find tests/unit -name '*.c') tests/images/luks-make.c
 IMAGES  := $(wildcard tests/images/*.c)
@@ -95,7 +95,7 @@ $(patsubst %.c,$(B)/%,$(HELPERS)): $(B)/%: $(B)/%.o
 	$(call say,LINK,$@)
 	$(Q)$(CC) $(ALL_LDFLAGS) -o $@ $^
 
-# Preloaded into the program under test, which brings the sanitizers.
+# Preloaded into the program under test, which is linked with the sanitizers; so these are built without.
 $(patsubst %.c,$(B)/%.so,$(SHIM)): $(B)/%.so: %.c
 	$(call say,LINK,$@)
 	$(Q)mkdir -p $(@D)
@@ -106,7 +106,7 @@ $(B)/%.o: %.c $(B)/flags
 	$(Q)mkdir -p $(@D)
 	$(Q)$(CC) $(ALL_CFLAGS) $(CPPFLAGS) $(pkg_cflags) -MMD -MP -c -o $@ $<
 
-# Changes when a flag does that makes other objects; WERROR makes none.
+# Rewritten when a flag changes that affects the objects; WERROR does not.
 flags := $(CC) $(filter-out $(WERROR),$(ALL_CFLAGS)) $(CPPFLAGS)
 $(B)/flags: export FLAGS := $(flags)
 $(B)/flags: FORCE
@@ -134,7 +134,7 @@ $(B)/gen/suites.h: $(CHECKS)
 	$(Q)mkdir -p $(@D)
 	$(Q)printf 'SUITE(%s)\n' $(SUITES) > $@
 
-# Fuzz targets bring their own copy of the library, built for coverage.
+# Fuzz targets have their own build of the library, with coverage.
 FUZZ_CFLAGS := -std=gnu11 -O1 -g -fno-sanitize-recover=undefined -pthread
 FUZZ_BIN := $(patsubst tests/fuzz/%.c,build/fuzz/%,$(FUZZ))
 FUZZ_LIB := $(patsubst %.c,build/fuzz/%.o,$(FORMATS))
