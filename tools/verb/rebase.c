@@ -3,7 +3,6 @@
  * of the old backing file that differ in the new one are copied into the image.  With -u only the
  * recorded name changes.
  */
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
