@@ -12,7 +12,7 @@
 #define DATA     (512u + 4 * ENTRIES)
 #define FILE_LEN (DATA + 3 * (BITMAP + EXTENT))
 
-/* Extent i is number stored, and has the sectors whose bits are set. */
+/* Extent i of the disk is number stored in the file; it has the sectors whose bits are set. */
 static void put_extent(struct memory_image *m, unsigned i, unsigned stored, unsigned char bits)
 {
 	size_t pos = DATA + stored * (BITMAP + EXTENT);
@@ -45,7 +45,7 @@ static struct memory_image build(void)
 	return m;
 }
 
-START_TEST(reads_as_built)
+START_TEST(reads_expected_data)
 {
 	struct memory_image m = build();
 
@@ -57,7 +57,7 @@ START_TEST(reads_as_built)
 }
 END_TEST
 
-/* Version 1 has the size in place of the timestamp. */
+/* The header of version 1 has no timestamp; the size is in its place. */
 START_TEST(version_1)
 {
 	struct memory_image m = build();
@@ -99,8 +99,8 @@ START_TEST(hostile_headers)
 }
 END_TEST
 
-/* A sector that is stored beyond the end of the file is an error, not zeroes. */
-START_TEST(past_the_end)
+/* A sector stored beyond the end of the file is an error, not zeroes. */
+START_TEST(beyond_the_end_of_file)
 {
 	struct memory_image m = build();
 
@@ -109,7 +109,7 @@ START_TEST(past_the_end)
 	put_le(m.file + 512 + 12, 4, 0xfffffffe);
 	memory_image_damaged(&m, 3 * EXTENT, EXTENT, EIO, "past the end");
 	put_le(m.file + 512 + 12, 4, 0);
-	m.file_len -= EXTENT; /* of extent 0, its bitmap is there */
+	m.file_len -= EXTENT; /* the data of extent 0; its bitmap is complete */
 	memory_image_damaged(&m, 0, EXTENT, EIO, "past the end");
 	memory_image_free(&m);
 }
@@ -128,10 +128,10 @@ Suite *bochs_suite(void)
 {
 	TCase *tc = tcase_create("bochs");
 
-	tcase_add_test(tc, reads_as_built);
+	tcase_add_test(tc, reads_expected_data);
 	tcase_add_test(tc, version_1);
 	tcase_add_loop_test(tc, hostile_headers, 0, COUNT(hostile));
-	tcase_add_test(tc, past_the_end);
+	tcase_add_test(tc, beyond_the_end_of_file);
 	tcase_add_test(tc, every_read_fails_once);
 	return suite_of("bochs", tc);
 }

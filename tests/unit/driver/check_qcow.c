@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* check_qcow.c - qcow version 1, and the two levels of tables that it has in common with QED. */
+/* check_qcow.c - qcow version 1, and the two-level tables that it shares with QED. */
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
@@ -28,14 +28,14 @@ static void put_entry(struct memory_image *m, unsigned guest, uint64_t entry)
 	put_be(m->file + TABLE + 8 * guest, 8, entry);
 }
 
-/* Cluster guest of the disk is data cluster number stored. */
+/* Maps cluster guest of the disk to data cluster number stored. */
 static void put_cluster(struct memory_image *m, unsigned guest, unsigned stored)
 {
 	put_entry(m, guest, DATA + stored * CLUSTER);
 	memory_image_data(m, DATA + stored * CLUSTER, guest * CLUSTER, CLUSTER);
 }
 
-/* The same, compressed at pos.  Returns the length of the stream. */
+/* The same, compressed at pos.  Returns the length of the compressed data. */
 static size_t put_compressed(struct memory_image *m, unsigned guest, size_t pos)
 {
 	unsigned char *disk = m->disk + guest * CLUSTER;
@@ -52,7 +52,7 @@ static size_t put_compressed(struct memory_image *m, unsigned guest, size_t pos)
 	return n;
 }
 
-/* 20 clusters: 0, 1, 2, 7 and 19 are stored, the first three one after another; 4 and 5 are
+/* 20 clusters: 0, 1, 2, 7 and 19 are allocated, the first three contiguous; 4 and 5 are
  * compressed. */
 static struct memory_image build(void)
 {
@@ -74,7 +74,7 @@ static struct memory_image build(void)
 	return m;
 }
 
-START_TEST(reads_as_built)
+START_TEST(reads_expected_data)
 {
 	struct memory_image m = build();
 
@@ -92,8 +92,7 @@ static void encrypt_cluster(struct memory_image *m, unsigned guest, unsigned sto
 		0);
 }
 
-/* Encrypts all clusters that are not compressed, and the part of a cluster that ends with the file.
- */
+/* Encrypts all clusters that are not compressed; the last one is partial. */
 START_TEST(encrypted_with_aes)
 {
 	struct passphrase secret = {.bytes = (unsigned char *)"passphrase", .len = 10};
@@ -109,7 +108,7 @@ START_TEST(encrypted_with_aes)
 	encrypt_cluster(&m, 1, 2);
 	encrypt_cluster(&m, 2, 3);
 	encrypt_cluster(&m, 7, 0);
-	put_cluster(&m, 19, 13); /* the last of the file */
+	put_cluster(&m, 19, 13); /* the last cluster of the file */
 	encrypt_cluster(&m, 19, 13);
 	ck_assert_fails(memory_image_open(&m, &o, &img, &e), ENOKEY, &e, "encrypted (AES)");
 	o.secrets = &secret;
@@ -127,7 +126,7 @@ START_TEST(encrypted_with_aes)
 }
 END_TEST
 
-START_TEST(runs_are_mapped_together)
+START_TEST(contiguous_clusters_are_one_extent)
 {
 	struct memory_image m = build();
 
@@ -135,7 +134,7 @@ START_TEST(runs_are_mapped_together)
 	memory_image_extent(&m, 3 * CLUSTER, EXTENT_ZERO, CLUSTER);
 	memory_image_extent(&m, 4 * CLUSTER + 1, EXTENT_GENERATED, CLUSTER - 1);
 	memory_image_extent(&m, 8 * CLUSTER, EXTENT_ZERO, 11 * CLUSTER);
-	/* without a table: the rest of the disk, as far as a page of the L1 table goes */
+	/* no L2 table: the extent ends with the page of the L1 table */
 	put_be(m.file + 48, 8, 0);
 	memory_image_extent(&m, 5, EXTENT_ZERO, m.disk_len - 5);
 	memory_image_free(&m);
@@ -170,7 +169,7 @@ START_TEST(hostile_headers)
 }
 END_TEST
 
-/* Impossible entries of cluster 1 and of its table. */
+/* Invalid L2 entries of cluster 1, and invalid L1 entries of its table. */
 static const struct {
 	uint64_t entry;
 	int code;
@@ -227,7 +226,7 @@ START_TEST(every_read_fails_once)
 }
 END_TEST
 
-/* Parents: the format of one is never recorded. */
+/* Backing files; their formats are not recorded. */
 
 static void write_child(const char *name, const char *parent)
 {
@@ -265,7 +264,8 @@ START_TEST(on_a_raw_parent)
 }
 END_TEST
 
-/* The format of a parent is probed: such a parent must not name files unless the user gives it. */
+/* The format of the backing file is probed; then it must not have a backing file itself, unless
+ * the user specifies its format. */
 START_TEST(on_a_parent_with_a_parent)
 {
 	static const char *const told[] = {"qcow", NULL};
@@ -313,9 +313,9 @@ Suite *qcow_suite(void)
 	TCase *tc = tcase_create("qcow");
 
 	use_temp_dir(tc);
-	tcase_add_test(tc, reads_as_built);
+	tcase_add_test(tc, reads_expected_data);
 	tcase_add_test(tc, encrypted_with_aes);
-	tcase_add_test(tc, runs_are_mapped_together);
+	tcase_add_test(tc, contiguous_clusters_are_one_extent);
 	tcase_add_loop_test(tc, hostile_headers, 0, COUNT(hostile));
 	tcase_add_loop_test(tc, bad_entries, 0, COUNT(bad));
 	tcase_add_loop_test(tc, bad_table, 0, COUNT(bad_tables));

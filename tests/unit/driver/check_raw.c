@@ -15,7 +15,7 @@
 #include "common/unit.h"
 #include "view/view.h"
 
-START_TEST(any_size_is_shown_whole)
+START_TEST(disk_has_the_size_of_the_file)
 {
 	static const size_t sizes[] = {1, 511, 512, 513, 65535, 100001};
 	struct image_options o = options_new();
@@ -55,13 +55,13 @@ START_TEST(empty_file_named_raw)
 }
 END_TEST
 
-/* Head bytes at a place of an otherwise zero file of 64 KiB. */
+/* Bytes at a position of a 64 KiB file of zeroes. */
 static const struct {
 	const char *name;
 	size_t pos;
 	const char *bytes;
 	size_t len;
-	const char *refusal; /* NULL: raw */
+	const char *refusal; /* NULL: opened as raw */
 } probes[] = {
 	{"disk.img", 0, "", 0, NULL},
 	{"disk.RAW", 0, "", 0, NULL},
@@ -114,7 +114,7 @@ START_TEST(probing)
 	if (probes[_i].refusal) {
 		ck_assert_fails(r, e.code, &e, probes[_i].refusal);
 		ck_assert(e.code == EINVAL || e.code == ENOTSUP);
-		/* An archive is not a disk. */
+		/* An archive is not a disk, so raw is not suggested. */
 		ck_assert_int_eq(strstr(hint_of(&e), "-o format=raw") != NULL,
 			strstr(probes[_i].refusal, "not a disk image") != NULL);
 	} else {
@@ -138,7 +138,7 @@ static void refused(const char *text, size_t len, const char *name, const char *
 	options_free(&o);
 }
 
-START_TEST(text_is_no_disk)
+START_TEST(text_is_refused)
 {
 	refused("", 0, "disk.img", "the file is empty");
 	refused("Dear grandma,\n\thow are you?\r\n", 29, "disk.img", "not a disk image");
@@ -167,10 +167,10 @@ Suite *raw_suite(void)
 {
 	TCase *tc = tcase_create("raw");
 
-	tcase_add_loop_test(tc, any_size_is_shown_whole, 0, 6);
+	tcase_add_loop_test(tc, disk_has_the_size_of_the_file, 0, 6);
 	tcase_add_test(tc, empty_file_named_raw);
 	tcase_add_loop_test(tc, probing, 0, COUNT(probes));
-	tcase_add_test(tc, text_is_no_disk);
+	tcase_add_test(tc, text_is_refused);
 	tcase_add_test(tc, unknown_format_names);
 	return suite_of("raw", tc);
 }

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* check_raw_write.c - writing raw images, and writing in general. */
+/* check_raw_write.c - writing raw images, and functions of the writer that do not depend on a
+ * format. */
 #include <errno.h>
 #include <pthread.h>
 #include <sched.h>
@@ -30,7 +31,7 @@ static void make(const char *path, uint64_t size)
 	ck_assert_ok(image_create(registry_find("raw"), path, &r, &e), &e);
 }
 
-START_TEST(like_an_array)
+START_TEST(random_operations)
 {
 	struct model m = {
 		.path = "a.raw",
@@ -98,7 +99,7 @@ START_TEST(partitions_write_through)
 }
 END_TEST
 
-/* Returns once the thread is blocked.  tid is set before the call that blocks. */
+/* Returns when the thread is blocked.  The thread sets tid before the call that blocks. */
 static void await_blocked(const atomic_int *tid)
 {
 	char state = 0;
@@ -112,14 +113,14 @@ static void await_blocked(const atomic_int *tid)
 		snprintf(path, sizeof path, "/proc/self/task/%d/stat", *tid);
 		f = fopen(path, "r");
 		if (!f)
-			return; /* it has ended: it was not blocked */
+			return; /* it has ended without being blocked */
 		if (fscanf(f, "%*d (%*[^)]) %c", &state) != 1)
 			state = 0;
 		fclose(f);
 	}
 }
 
-/* A write with an early reply, during which a reader flushes and reads. */
+/* A write with an early reply; before the reply another thread flushes and reads. */
 struct late {
 	struct view *view;
 	pthread_t reader;
@@ -128,7 +129,7 @@ struct late {
 	unsigned answers;
 };
 
-static void *read_it(void *arg)
+static void *reader_main(void *arg)
 {
 	struct late *l = arg;
 	struct err e = ERR_INIT;
@@ -139,17 +140,17 @@ static void *read_it(void *arg)
 	return NULL;
 }
 
-static void look_at_once(void *arg)
+static void flush_and_start_reader(void *arg)
 {
 	struct late *l = arg;
 
 	l->answers++;
 	l->tid = 0;
-	ck_assert_int_eq(pthread_create(&l->reader, NULL, read_it, l), 0);
+	ck_assert_int_eq(pthread_create(&l->reader, NULL, reader_main, l), 0);
 	await_blocked(&l->tid);
 }
 
-static void never_late(void *arg, const struct err *e)
+static void assert_no_late_failure(void *arg, const struct err *e)
 {
 	(void)arg;
 	ck_abort_msg("%s", e->text);
@@ -166,7 +167,8 @@ static void make_qcow2(const char *path, uint64_t size)
 START_TEST(readers_wait_for_a_write_with_an_early_reply)
 {
 	static struct late l;
-	struct early_reply early = {.answered = look_at_once, .failed = never_late, .arg = &l};
+	struct early_reply early = {
+		.answered = flush_and_start_reader, .failed = assert_no_late_failure, .arg = &l};
 	struct image_options o = options_new();
 	struct err e = ERR_INIT;
 	struct image *img;
@@ -192,13 +194,13 @@ START_TEST(readers_wait_for_a_write_with_an_early_reply)
 }
 END_TEST
 
-/* During a write with an early reply a second writer comes, then a reader. */
+/* During a write with an early reply, a second writer and then a reader start. */
 struct queue {
 	struct view *view;
 	pthread_t writer, reader;
 	atomic_int writer_tid, reader_tid;
-	unsigned answers; /* of the second writer */
-	char byte;        /* that the reader saw */
+	unsigned answers; /* early replies of the second writer */
+	char byte;        /* read by the reader */
 };
 
 static void count_answer(void *arg)
@@ -206,10 +208,11 @@ static void count_answer(void *arg)
 	((struct queue *)arg)->answers++;
 }
 
-static void *write_second(void *arg)
+static void *second_writer_main(void *arg)
 {
 	struct queue *q = arg;
-	struct early_reply early = {.answered = count_answer, .failed = never_late, .arg = q};
+	struct early_reply early = {
+		.answered = count_answer, .failed = assert_no_late_failure, .arg = q};
 	struct err e = ERR_INIT;
 
 	q->writer_tid = gettid();
@@ -217,7 +220,7 @@ static void *write_second(void *arg)
 	return NULL;
 }
 
-static void *read_between(void *arg)
+static void *reader_between_main(void *arg)
 {
 	struct queue *q = arg;
 	struct err e = ERR_INIT;
@@ -227,14 +230,14 @@ static void *read_between(void *arg)
 	return NULL;
 }
 
-/* The second writer waits first: the reader must not wait for it. */
-static void line_up(void *arg)
+/* The second writer waits first; the reader must not wait for it. */
+static void start_writer_and_reader(void *arg)
 {
 	struct queue *q = arg;
 
-	ck_assert_int_eq(pthread_create(&q->writer, NULL, write_second, q), 0);
+	ck_assert_int_eq(pthread_create(&q->writer, NULL, second_writer_main, q), 0);
 	await_blocked(&q->writer_tid);
-	ck_assert_int_eq(pthread_create(&q->reader, NULL, read_between, q), 0);
+	ck_assert_int_eq(pthread_create(&q->reader, NULL, reader_between_main, q), 0);
 	await_blocked(&q->reader_tid);
 }
 
@@ -242,7 +245,8 @@ START_TEST(readers_come_before_the_next_writer)
 {
 	struct image_options o = options_new();
 	struct queue q = {.answers = 0};
-	struct early_reply early = {.answered = line_up, .failed = never_late, .arg = &q};
+	struct early_reply early = {
+		.answered = start_writer_and_reader, .failed = assert_no_late_failure, .arg = &q};
 	struct err e = ERR_INIT;
 	struct image *img;
 
@@ -260,7 +264,7 @@ START_TEST(readers_come_before_the_next_writer)
 }
 END_TEST
 
-START_TEST(zeroes_are_left_out)
+START_TEST(zeroes_are_detected)
 {
 	struct image_options o = options_new();
 	static char buf[1 << 20], back[1 << 20];
@@ -291,7 +295,7 @@ START_TEST(zeroes_are_left_out)
 }
 END_TEST
 
-START_TEST(only_when_asked)
+START_TEST(zeroes_are_stored_without_the_option)
 {
 	struct image_options o = options_new();
 	struct err e = ERR_INIT;
@@ -307,7 +311,7 @@ START_TEST(only_when_asked)
 }
 END_TEST
 
-/* An allocated range is in place, is allocated on the host, and keeps its bytes. */
+/* An allocated range is written in place, is allocated on the host, and keeps its bytes. */
 static const struct {
 	const char *format, *path, *base; /* NULL: none */
 } allocated[] = {
@@ -370,7 +374,7 @@ static void expect_failure(void *arg, const struct err *e)
 	*(int *)arg = e->code;
 }
 
-static void answer_nobody(void *arg)
+static void ignore_answer(void *arg)
 {
 	(void)arg;
 }
@@ -381,7 +385,7 @@ START_TEST(late_errors_are_reported_to_each_client)
 	struct rlimit limit = {.rlim_cur = 1 << 20, .rlim_max = RLIM_INFINITY};
 	int code = 0;
 	struct early_reply early = {
-		.answered = answer_nobody, .failed = expect_failure, .arg = &code};
+		.answered = ignore_answer, .failed = expect_failure, .arg = &code};
 	struct image_options o;
 	struct err e = ERR_INIT;
 	atomic_uint one = 0, other = 0, late;
@@ -401,7 +405,7 @@ START_TEST(late_errors_are_reported_to_each_client)
 	limit.rlim_cur = RLIM_INFINITY;
 	ck_assert_int_eq(setrlimit(RLIMIT_FSIZE, &limit), 0);
 	ck_assert_int_eq(code, EFBIG);
-	/* A client that comes after the failure gets it, too: it was reported to no one. */
+	/* A client that was added after the failure also gets it, as no one had it before. */
 	late = view_late_seen(part);
 	ck_assert_int_eq(view_late_error(v, &one), -EFBIG);
 	ck_assert_int_eq(view_late_error(v, &one), 0);
@@ -421,14 +425,14 @@ Suite *raw_write_suite(void)
 
 	tcase_set_timeout(tc, 60);
 	use_temp_dir(tc);
-	tcase_add_test(tc, like_an_array);
+	tcase_add_test(tc, random_operations);
 	tcase_add_test(tc, power_cuts);
 	tcase_add_test(tc, faults);
 	tcase_add_test(tc, partitions_write_through);
 	tcase_add_test(tc, readers_wait_for_a_write_with_an_early_reply);
 	tcase_add_test(tc, readers_come_before_the_next_writer);
-	tcase_add_test(tc, zeroes_are_left_out);
-	tcase_add_test(tc, only_when_asked);
+	tcase_add_test(tc, zeroes_are_detected);
+	tcase_add_test(tc, zeroes_are_stored_without_the_option);
 	tcase_add_loop_test(tc, allocated_ranges, 0, COUNT(allocated));
 	tcase_add_test(tc, late_errors_are_reported_to_each_client);
 	return suite_of("raw_write", tc);

@@ -50,7 +50,7 @@ static void setup_qed(void)
 	put_le(file + L2 + 16, 8, 1);
 }
 
-START_TEST(qed_good)
+START_TEST(qed_valid)
 {
 	finds(7 * CLUSTER + 100, "");
 	findings_count(&f, 0, 0);
@@ -113,7 +113,7 @@ static void setup_parallels(void)
 	put_le(file + 68, 4, 16);
 }
 
-START_TEST(parallels_good)
+START_TEST(parallels_valid)
 {
 	finds(3 * CLUSTER, "");
 	findings_count(&f, 0, 0);
@@ -160,7 +160,7 @@ static void setup_qcow(void)
 	put_be(file + CLUSTER + 8, 8, 3 * CLUSTER);
 }
 
-START_TEST(map_good)
+START_TEST(map_valid)
 {
 	finds(4 * CLUSTER, "");
 	findings_count(&f, 0, 0);
@@ -206,17 +206,17 @@ Suite *check_suite(void)
 	Suite *suite = suite_of("check", qed);
 
 	tcase_add_checked_fixture(qed, setup_qed, teardown);
-	tcase_add_test(qed, qed_good);
+	tcase_add_test(qed, qed_valid);
 	tcase_add_test(qed, qed_leak);
 	tcase_add_test(qed, qed_outside_of_file);
 	tcase_add_test(qed, qed_shared_clusters);
 	tcase_add_checked_fixture(parallels, setup_parallels, teardown);
-	tcase_add_test(parallels, parallels_good);
+	tcase_add_test(parallels, parallels_valid);
 	tcase_add_test(parallels, parallels_bad);
 	tcase_add_test(parallels, parallels_tail);
 	suite_add_tcase(suite, parallels);
 	tcase_add_checked_fixture(map, setup_qcow, teardown);
-	tcase_add_test(map, map_good);
+	tcase_add_test(map, map_valid);
 	tcase_add_test(map, map_damage);
 	tcase_add_test(map, map_shared);
 	suite_add_tcase(suite, map);

@@ -191,8 +191,7 @@ START_TEST(snapshots)
 }
 END_TEST
 
-/* Names are bytes and JSON is UTF-8: invalid bytes become U+FFFD, control characters are escaped.
- */
+/* JSON is UTF-8: invalid bytes of a name become U+FFFD, control characters are escaped. */
 START_TEST(names_with_invalid_utf8)
 {
 	static const struct {

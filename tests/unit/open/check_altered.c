@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* check_altered.c - another program changes the length of a file of an image that is open for
- * writing: nothing is written any more, and no byte reads as another. */
+/* check_altered.c - another program changes the size of a file of an image that is open for
+ * writing: further writes fail, and no read returns wrong bytes. */
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
@@ -28,7 +28,7 @@ static const char *const with_data[] = {"data_file=a.data", NULL};
 static const struct {
 	const char *format, *path;
 	const char *const *options;
-	const char *victim; /* the file that is changed */
+	const char *changed_file; /* the file whose size changes */
 } kinds[] = {
 	{"raw", "a.raw", none, "a.raw"},
 	{"qcow2", "a.qcow2", none, "a.qcow2"},
@@ -43,13 +43,13 @@ static const struct {
 	{"vhdx", "a.vhdx", small_blocks, "a.vhdx"},
 };
 
-/* The first operation after the file was changed. */
-enum deed { ALLOCATE, OVERWRITE_LOST, OVERWRITE_KEPT, CLEAR, FLUSH, READ, DEEDS };
+/* The first operation after the change. */
+enum operation { ALLOCATE, OVERWRITE_LOST, OVERWRITE_KEPT, CLEAR, FLUSH, READ, OPERATIONS };
 
 static struct image_options options;
 static struct image *img;
 static struct view *disk;
-static unsigned char *was; /* the disk as it was flushed last */
+static unsigned char *expected; /* contents of the disk at the last flush */
 
 static off_t length_of(const char *path)
 {
@@ -63,14 +63,14 @@ static void open_full(int i)
 {
 	struct err e = ERR_INIT;
 
-	was = make_full_image(kinds[i].format, kinds[i].path, SIZE, kinds[i].options);
+	expected = make_full_image(kinds[i].format, kinds[i].path, SIZE, kinds[i].options);
 	options = options_new();
 	options.write = true;
 	options.format = strcmp(kinds[i].format, "raw") == 0 ? "raw" : NULL;
 	ck_assert_ok(image_open(kinds[i].path, &options, &img, &e), &e);
 	disk = img->states[0]->view;
-	memset(was, 'x', STEP);
-	ck_assert_ok(view_write(disk, was, STEP, 0, &e), &e);
+	memset(expected, 'x', STEP);
+	ck_assert_ok(view_write(disk, expected, STEP, 0, &e), &e);
 	ck_assert_ok(view_flush(disk, &e), &e);
 }
 
@@ -78,10 +78,10 @@ static void close_full(void)
 {
 	image_close(img);
 	options_free(&options);
-	free(was);
+	free(expected);
 }
 
-/* How many pieces of the disk cannot be read; the others are as they were. */
+/* Returns the number of chunks that cannot be read; asserts that the others have not changed. */
 static unsigned count_lost(void)
 {
 	unsigned char buf[STEP];
@@ -91,7 +91,7 @@ static unsigned count_lost(void)
 		struct err e = ERR_INIT;
 
 		if (view_read(disk, buf, STEP, off, &e) == 0)
-			ck_assert_mem_eq(buf, was + off, STEP);
+			ck_assert_mem_eq(buf, expected + off, STEP);
 		else
 			ck_assert_fails(-e.code, EIO, &e, "another program has changed its length");
 		lost += e.code != 0;
@@ -99,12 +99,12 @@ static unsigned count_lost(void)
 	return lost;
 }
 
-static int do_deed(enum deed deed, struct err *e)
+static int do_operation(enum operation operation, struct err *e)
 {
 	unsigned char buf[STEP];
 
 	memset(buf, 'n', sizeof buf);
-	switch (deed) {
+	switch (operation) {
 	case ALLOCATE:
 		return view_write(disk, buf, STEP, SIZE / 2, e);
 	case OVERWRITE_LOST:
@@ -122,75 +122,76 @@ static int do_deed(enum deed deed, struct err *e)
 	}
 }
 
-static void check_stopped(const char *victim)
+static void check_stopped(const char *changed_file)
 {
 	struct err e = ERR_INIT;
 
 	ck_assert_fails(
 		view_write(disk, "x", 1, 0, &e), EIO, &e, "another program has changed its length");
 	ck_assert_msg(strstr(e.text, "nothing is written any more"), "%s", e.text);
-	ck_assert_msg(strstr(e.text, victim), "%s", e.text);
-	ck_assert_fails(view_flush(disk, &e), EIO, &e, victim);
-	ck_assert_fails(image_finish(img, &e), EIO, &e, victim);
-	/* A log has it once. */
+	ck_assert_msg(strstr(e.text, changed_file), "%s", e.text);
+	ck_assert_fails(view_flush(disk, &e), EIO, &e, changed_file);
+	ck_assert_fails(image_finish(img, &e), EIO, &e, changed_file);
+	/* The error is logged once. */
 	err_is_first(&e);
 	view_flush(disk, &e);
 	ck_assert(!err_is_first(&e));
 }
 
-static void alter_and_do(int i, off_t by, enum deed deed)
+static void change_size_and_do(int i, off_t by, enum operation operation)
 {
-	const char *victim = kinds[i].victim;
+	const char *changed_file = kinds[i].changed_file;
 	struct err e = ERR_INIT;
 	off_t length;
 
 	open_full(i);
-	length = length_of(victim) + by;
-	ck_assert_int_eq(truncate(victim, length), 0);
-	ck_assert_fails(do_deed(deed, &e), EIO, &e, "another program has changed its length");
-	check_stopped(victim);
+	length = length_of(changed_file) + by;
+	ck_assert_int_eq(truncate(changed_file, length), 0);
+	ck_assert_fails(
+		do_operation(operation, &e), EIO, &e, "another program has changed its length");
+	check_stopped(changed_file);
 	ck_assert_uint_eq(count_lost() > 0, by < 0);
 	close_full();
-	ck_assert_int_eq(length_of(victim), length);
-	unlink(victim);
+	ck_assert_int_eq(length_of(changed_file), length);
+	unlink(changed_file);
 	unlink(kinds[i].path);
 }
 
-START_TEST(a_file_that_was_cut_is_not_written)
+START_TEST(truncated_file_is_not_written)
 {
-	for (int deed = 0; deed < DEEDS; deed++)
-		alter_and_do(_i, -(off_t)SIZE / 4, deed);
+	for (int operation = 0; operation < OPERATIONS; operation++)
+		change_size_and_do(_i, -(off_t)SIZE / 4, operation);
 }
 END_TEST
 
-START_TEST(a_file_that_was_lengthened_is_not_written)
+START_TEST(extended_file_is_not_written)
 {
-	for (int deed = 0; deed < DEEDS; deed++)
-		alter_and_do(_i, 65536, deed);
+	for (int operation = 0; operation < OPERATIONS; operation++)
+		change_size_and_do(_i, 65536, operation);
 }
 END_TEST
 
-/* Bytes that were cut off stay an error when the file is long enough again. */
-START_TEST(what_was_cut_off_stays_lost)
+/* A truncated range does not become zeroes when the file is extended again. */
+START_TEST(truncated_data_stays_lost)
 {
-	const char *victim = kinds[_i].victim;
+	const char *changed_file = kinds[_i].changed_file;
 	off_t length;
 	unsigned lost;
 
 	open_full(_i);
-	length = length_of(victim);
-	ck_assert_int_eq(truncate(victim, length - (off_t)SIZE / 4), 0);
+	length = length_of(changed_file);
+	ck_assert_int_eq(truncate(changed_file, length - (off_t)SIZE / 4), 0);
 	lost = count_lost();
 	ck_assert_uint_gt(lost, 0);
-	ck_assert_int_eq(truncate(victim, length), 0);
+	ck_assert_int_eq(truncate(changed_file, length), 0);
 	ck_assert_uint_eq(count_lost(), lost);
-	check_stopped(victim);
+	check_stopped(changed_file);
 	close_full();
 }
 END_TEST
 
-/* An image that is only read: the rest can be, and the file may become longer. */
-START_TEST(reading_says_what_was_cut)
+/* A read-only image: the rest of the disk is readable, and the file may grow. */
+START_TEST(reader_reports_truncation)
 {
 	struct err e = ERR_INIT;
 	unsigned char byte;
@@ -202,15 +203,17 @@ START_TEST(reading_says_what_was_cut)
 	ck_assert_ok(image_open(kinds[_i].path, &options, &ro, &e), &e);
 	img = ro;
 	disk = img->states[0]->view;
-	ck_assert_int_eq(truncate(kinds[_i].victim, length_of(kinds[_i].victim) + 65536), 0);
+	ck_assert_int_eq(
+		truncate(kinds[_i].changed_file, length_of(kinds[_i].changed_file) + 65536), 0);
 	ck_assert_uint_eq(count_lost(), 0);
 	ck_assert_ok(image_check_files(img, &e), &e);
-	ck_assert_int_eq(
-		truncate(kinds[_i].victim, length_of(kinds[_i].victim) - (off_t)SIZE / 4), 0);
-	ck_assert_fails(image_check_files(img, &e), EIO, &e, kinds[_i].victim);
+	ck_assert_int_eq(truncate(kinds[_i].changed_file,
+				 length_of(kinds[_i].changed_file) - (off_t)SIZE / 4),
+		0);
+	ck_assert_fails(image_check_files(img, &e), EIO, &e, kinds[_i].changed_file);
 	ck_assert(strstr(e.text, "nothing is written") == NULL);
 	ck_assert(err_is_first(&e));
-	ck_assert_fails(view_read(disk, &byte, 1, SIZE - 1, &e), EIO, &e, kinds[_i].victim);
+	ck_assert_fails(view_read(disk, &byte, 1, SIZE - 1, &e), EIO, &e, kinds[_i].changed_file);
 	ck_assert(!err_is_first(&e));
 	ck_assert_uint_gt(count_lost(), 0);
 	ck_assert_ok(view_read(disk, &byte, 1, 0, &e), &e);
@@ -225,9 +228,9 @@ Suite *altered_suite(void)
 	int n = COUNT(kinds);
 
 	use_temp_dir(tc);
-	tcase_add_loop_test(tc, a_file_that_was_cut_is_not_written, 0, n);
-	tcase_add_loop_test(tc, a_file_that_was_lengthened_is_not_written, 0, n);
-	tcase_add_loop_test(tc, what_was_cut_off_stays_lost, 0, n);
-	tcase_add_loop_test(tc, reading_says_what_was_cut, 0, n);
+	tcase_add_loop_test(tc, truncated_file_is_not_written, 0, n);
+	tcase_add_loop_test(tc, extended_file_is_not_written, 0, n);
+	tcase_add_loop_test(tc, truncated_data_stays_lost, 0, n);
+	tcase_add_loop_test(tc, reader_reports_truncation, 0, n);
 	return suite_of("altered", tc);
 }

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* check_chain.c - images on images: what is opened, from where, and what is refused.  Each test
- * runs in an empty directory. */
+/* check_chain.c - backing chains: which images are opened, from which directories, and which are
+ * refused.  Each test runs in an empty directory. */
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
@@ -20,11 +20,11 @@
 #include "view/view.h"
 
 #define CLUSTER   512
-#define DISK_SIZE 32768 /* of every qcow2 image here */
-#define BASE_SIZE 20000 /* of a raw one: full of BASE */
+#define DISK_SIZE 32768 /* of each qcow2 image */
+#define BASE_SIZE 20000 /* of the raw image, which is filled with BASE */
 #define BASE      0x77
 
-/* A qcow2 image that owns cluster number own of its disk, full of 0x10 + own. */
+/* A qcow2 image with cluster number own allocated and filled with 0x10 + own. */
 static void write_overlay(const char *name, unsigned own, const char *backing, const char *format)
 {
 	struct build_qcow2 b;
@@ -122,7 +122,7 @@ START_TEST(three_layers)
 	reads(CLUSTER, 0x11);
 	reads(2 * CLUSTER, 0x12);
 	reads(BASE_SIZE - 1, BASE);
-	reads(BASE_SIZE, 0); /* the parent is shorter */
+	reads(BASE_SIZE, 0); /* beyond the end of the parent */
 	reads(DISK_SIZE - 1, 0);
 	ck_assert_uint_eq(nwarnings, 0);
 }
@@ -183,7 +183,8 @@ START_TEST(missing_parent)
 	refuses("vm/top.qcow2", EACCES, "\"/old/place/base.img\" lies outside");
 	ck_assert_ptr_nonnull(strstr(e.text, "vm/top.qcow2: "));
 	ck_assert_ptr_nonnull(strstr(hint_of(&e), "-o search=DIR"));
-	/* The file beside the child is not tried: nothing proves that it is the right one. */
+	/* A missing parent is not searched beside the child by its basename: that could be another
+	 * image. */
 	write_raw("vm/base.img");
 	refuses("vm/top.qcow2", EACCES, "lies outside");
 	write_raw("attic/base.img");
@@ -194,7 +195,7 @@ START_TEST(missing_parent)
 }
 END_TEST
 
-/* A file outside is not opened: the error is the same whether it exists or not. */
+/* Whether a file outside of the allowed directories exists makes no difference. */
 START_TEST(parent_outside)
 {
 	static const char *const search[] = {"attic", NULL}, *const allow[] = {".", NULL};
@@ -215,7 +216,7 @@ START_TEST(parent_outside)
 }
 END_TEST
 
-START_TEST(parent_left_closed)
+START_TEST(parent_not_opened)
 {
 	unsigned char buf[2 * CLUSTER];
 
@@ -228,15 +229,15 @@ START_TEST(parent_left_closed)
 	ck_assert_fails(view_read(img->states[0]->view, buf, 1, 0, &e), EIO, &e, "left closed");
 	ck_assert_fails(view_read(img->states[0]->view, buf, sizeof buf, CLUSTER, &e), EIO, &e,
 		"left closed");
-	/* Without parents the option has no effect. */
+	/* An image without a backing file ignores the option. */
 	write_overlay("alone.qcow2", 1, NULL, NULL);
 	opens("alone.qcow2");
 	reads(0, 0);
 }
 END_TEST
 
-/* A guest can write any header into its disk: what is recorded as raw stays raw. */
-START_TEST(raw_stays_raw)
+/* A guest can write an image header to its disk, so a file recorded as raw is not probed. */
+START_TEST(recorded_raw_is_not_probed)
 {
 	write_raw("secret.img");
 	write_overlay("base.img", 0, "secret.img", "raw");
@@ -266,8 +267,8 @@ START_TEST(format_not_recorded)
 }
 END_TEST
 
-/* An image of a probed format must not name files: a guest may have written it. */
-START_TEST(guessed_parent_with_a_parent)
+/* A probed backing file must not have a backing file: the guest may have written its header. */
+START_TEST(probed_parent_with_a_parent)
 {
 	write_raw("secret.img");
 	write_overlay("base", 0, "secret.img", "raw");
@@ -277,7 +278,7 @@ START_TEST(guessed_parent_with_a_parent)
 }
 END_TEST
 
-/* But the user knows better, of one image at a time: what comes after stays a guess. */
+/* With a format from the user it may; each applies to one image of the chain only. */
 START_TEST(formats_from_the_user)
 {
 	static const char *const once[] = {"qcow2", NULL}, *const twice[] = {
@@ -320,7 +321,7 @@ START_TEST(format_recorded_but_unknown)
 }
 END_TEST
 
-START_TEST(parent_that_is_no_image)
+START_TEST(parent_is_not_an_image)
 {
 	ck_assert_int_eq(mkfifo("fifo", 0600), 0);
 	write_overlay("a.qcow2", 0, "fifo", "raw");
@@ -332,7 +333,7 @@ START_TEST(parent_that_is_no_image)
 }
 END_TEST
 
-/* Names count from where the file is, not from where a link to it is. */
+/* A backing file name is relative to the image file, not to a link to it. */
 START_TEST(image_through_a_link)
 {
 	write_raw("vm/base.img");
@@ -376,8 +377,8 @@ START_TEST(every_layer_is_locked)
 }
 END_TEST
 
-/* One cache serves images that come and go: none sees the bytes of another. */
-START_TEST(images_one_after_the_other)
+/* Images that share a cache, one after another, never read blocks of each other. */
+START_TEST(images_share_a_cache)
 {
 	for (unsigned i = 0; i < DATA_CLUSTERS; i++) {
 		char name[16];
@@ -391,7 +392,7 @@ START_TEST(images_one_after_the_other)
 }
 END_TEST
 
-/* States are found by name first. */
+/* A state is found by its name first. */
 START_TEST(states)
 {
 	struct image bare = {.io = NULL};
@@ -408,7 +409,7 @@ START_TEST(states)
 		ck_assert_uint_eq(bare.nstates, i + 1);
 	}
 	ck_assert_ptr_eq(image_find_state(&bare, "7"), bare.states[6]);
-	ck_assert_ptr_eq(image_find_state(&bare, "1"), bare.states[1]); /* by id */
+	ck_assert_ptr_eq(image_find_state(&bare, "1"), bare.states[1]); /* by ID */
 	ck_assert_ptr_eq(image_find_state(&bare, "100"), bare.states[99]);
 	ck_assert_ptr_null(image_find_state(&bare, "101"));
 	ck_assert_ptr_null(image_find_state(&bare, ""));
@@ -430,16 +431,16 @@ Suite *chain_suite(void)
 	tcase_add_test(tc, long_chains);
 	tcase_add_test(tc, missing_parent);
 	tcase_add_test(tc, parent_outside);
-	tcase_add_test(tc, parent_left_closed);
-	tcase_add_test(tc, raw_stays_raw);
+	tcase_add_test(tc, parent_not_opened);
+	tcase_add_test(tc, recorded_raw_is_not_probed);
 	tcase_add_test(tc, format_not_recorded);
-	tcase_add_test(tc, guessed_parent_with_a_parent);
+	tcase_add_test(tc, probed_parent_with_a_parent);
 	tcase_add_test(tc, formats_from_the_user);
 	tcase_add_test(tc, format_recorded_but_unknown);
-	tcase_add_test(tc, parent_that_is_no_image);
+	tcase_add_test(tc, parent_is_not_an_image);
 	tcase_add_test(tc, image_through_a_link);
 	tcase_add_test(tc, every_layer_is_locked);
-	tcase_add_test(tc, images_one_after_the_other);
+	tcase_add_test(tc, images_share_a_cache);
 	tcase_add_test(tc, states);
 	return suite_of("chain", tc);
 }

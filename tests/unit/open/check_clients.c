@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* Power cuts with several clients at once, in all formats that can be written. */
+/* Power cuts with several clients, in all formats that can be written. */
 #include "common/power_cut_clients.h"
 #include "common/unit.h"
 
@@ -19,7 +19,7 @@ static const struct {
 	{"vhdx", {"block_size=1M", NULL}},
 };
 
-START_TEST(what_each_has_flushed_is_there)
+START_TEST(flushed_data_of_each_client_is_there)
 {
 	struct clients c = {
 		.path = "a.image", .format = kinds[_i].format, .seed = 1 + _i, .n = 4, .ops = 120};
@@ -35,6 +35,6 @@ Suite *clients_suite(void)
 
 	tcase_set_timeout(tc, 60);
 	use_temp_dir(tc);
-	tcase_add_loop_test(tc, what_each_has_flushed_is_there, 0, COUNT(kinds));
+	tcase_add_loop_test(tc, flushed_data_of_each_client_is_there, 0, COUNT(kinds));
 	return suite_of("clients", tc);
 }

@@ -51,7 +51,7 @@ START_TEST(preallocated)
 }
 END_TEST
 
-START_TEST(words_are_checked)
+START_TEST(options_are_checked)
 {
 	static const struct {
 		const char *word, *text;
@@ -72,7 +72,7 @@ START_TEST(words_are_checked)
 }
 END_TEST
 
-START_TEST(a_file_is_replaced_only_when_asked)
+START_TEST(existing_file_needs_the_option)
 {
 	struct create_request r = {.size = 512};
 	struct err e = ERR_INIT;
@@ -85,7 +85,7 @@ START_TEST(a_file_is_replaced_only_when_asked)
 }
 END_TEST
 
-START_TEST(nor_one_that_is_in_use)
+START_TEST(file_in_use_is_not_replaced)
 {
 	struct image_options o = options_new();
 	struct create_request r = {.size = 512, .replace = true};
@@ -104,7 +104,7 @@ START_TEST(nor_one_that_is_in_use)
 }
 END_TEST
 
-START_TEST(sizes_are_needed_and_bounded)
+START_TEST(sizes_are_required_and_limited)
 {
 	struct create_request r = {.size = CREATE_NO_SIZE};
 	struct err e = ERR_INIT;
@@ -118,7 +118,7 @@ START_TEST(sizes_are_needed_and_bounded)
 }
 END_TEST
 
-/* Each way in which a format lays out its file. */
+/* Every layout of every format that can be created. */
 static const struct {
 	const char *format;
 	const char *words[2];
@@ -141,7 +141,7 @@ static const struct {
 	{"vhdx", {"subformat=fixed", NULL}},
 };
 
-/* _i: a kind, in an empty file or in the place of another empty image. */
+/* _i: a layout, in an empty file or in place of another empty image. */
 START_TEST(power_cuts)
 {
 	int kind = _i / 2, replaced = _i % 2;
@@ -166,10 +166,10 @@ Suite *create_suite(void)
 	use_temp_dir(tc);
 	tcase_add_test(tc, raw_has_its_size);
 	tcase_add_test(tc, preallocated);
-	tcase_add_test(tc, words_are_checked);
-	tcase_add_test(tc, a_file_is_replaced_only_when_asked);
-	tcase_add_test(tc, nor_one_that_is_in_use);
-	tcase_add_test(tc, sizes_are_needed_and_bounded);
+	tcase_add_test(tc, options_are_checked);
+	tcase_add_test(tc, existing_file_needs_the_option);
+	tcase_add_test(tc, file_in_use_is_not_replaced);
+	tcase_add_test(tc, sizes_are_required_and_limited);
 	tcase_add_loop_test(tc, power_cuts, 0, 2 * COUNT(kinds));
 	return suite_of("create", tc);
 }

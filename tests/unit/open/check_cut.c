@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* check_cut.c - an image that has lost the end of a file is not opened for writing: to lengthen the
- * file would turn what was lost into zeroes. */
+/* check_cut.c - an image with a truncated file is refused for writing: extending the file would
+ * turn the lost data into zeroes. */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -16,7 +16,7 @@
 
 #define MB    (UINT64_C(1) << 20)
 #define GB    (UINT64_C(1) << 30)
-#define PIECE (64u << 10) /* bytes written to at each place */
+#define PIECE (64u << 10) /* bytes written at each place */
 
 static const char *const none[] = {NULL};
 static const char *const flat[] = {"subformat=monolithicFlat", NULL};
@@ -31,8 +31,8 @@ static const struct {
 	const char *format, *path;
 	const char *const *options;
 	uint64_t size;
-	bool is_child;      /* of another of the same format */
-	const char *victim; /* the file that is cut */
+	bool is_child;            /* it has a parent of the same format */
+	const char *changed_file; /* the file that is truncated */
 } kinds[] = {
 	{"vmdk", "a.vmdk", none, 6 * MB, false, "a.vmdk"},
 	{"vmdk", "a.vmdk", none, 6 * MB + 512, true, "a.vmdk"},
@@ -62,7 +62,7 @@ static off_t length_of(const char *path)
 
 #define PLACES 4
 
-/* The offsets of writes; the end of the disk last. */
+/* Offset of the k-th write; the last one is at the end of the disk. */
 static uint64_t place(int i, unsigned k)
 {
 	return kinds[i].size / 512 * k / (PLACES - 1) * 512 - (k == PLACES - 1 ? PIECE : 0);
@@ -75,7 +75,7 @@ static void make(int i, unsigned char *data)
 	struct err e = ERR_INIT;
 	struct image *img;
 
-	/* The parent of a VDI is found by its suffix. */
+	/* the parent of a VDI is searched among files with its suffix */
 	snprintf(base, sizeof base, "base%s", strrchr(kinds[i].path, '.'));
 	if (kinds[i].is_child)
 		make_image(kinds[i].format, base, kinds[i].size, NULL, kinds[i].options);
@@ -90,7 +90,7 @@ static void make(int i, unsigned char *data)
 	options_free(&o);
 }
 
-/* Can all that was written be read? */
+/* Returns whether all written data can be read. */
 static bool is_whole(int i, const unsigned char *data)
 {
 	struct image_options o = options_new();
@@ -108,7 +108,7 @@ static bool is_whole(int i, const unsigned char *data)
 	return whole;
 }
 
-/* Opens it for writing and writes a byte; false: refused. */
+/* Opens the image for writing and writes a byte; returns false if it is refused. */
 static bool can_write(int i)
 {
 	struct image_options o = options_new();
@@ -126,32 +126,32 @@ static bool can_write(int i)
 	return can;
 }
 
-START_TEST(what_was_cut_is_not_written)
+START_TEST(truncated_images_are_not_written)
 {
 	static const uint64_t lost[] = {
 		1, 512, 4096, PIECE - 512, PIECE, 100000, MB, 2 * MB, 4 * MB};
 	static unsigned char data[PIECE];
-	const char *victim = kinds[_i].victim;
+	const char *changed_file = kinds[_i].changed_file;
 	unsigned refused = 0;
 
 	fill_pattern(data, sizeof data, 5);
 	make(_i, data);
 	ck_assert(is_whole(_i, data));
-	ck_assert_int_eq(rename(victim, "whole"), 0);
+	ck_assert_int_eq(rename(changed_file, "whole"), 0);
 	for (size_t k = 0; k < COUNT(lost); k++) {
 		off_t length = length_of("whole") - (off_t)lost[k];
 
 		if (length < 0)
 			continue;
 		ck_assert_int_eq(system("cp --sparse=always whole cut"), 0);
-		ck_assert_int_eq(rename("cut", victim), 0);
-		ck_assert_int_eq(truncate(victim, length), 0);
+		ck_assert_int_eq(rename("cut", changed_file), 0);
+		ck_assert_int_eq(truncate(changed_file, length), 0);
 		if (is_whole(_i, data))
 			continue;
 		refused++;
 		ck_assert_msg(!can_write(_i), "%s without its last %ju bytes can be written",
-			victim, (uintmax_t)lost[k]);
-		ck_assert_int_eq(length_of(victim), length);
+			changed_file, (uintmax_t)lost[k]);
+		ck_assert_int_eq(length_of(changed_file), length);
 	}
 	ck_assert_uint_gt(refused, 0);
 }
@@ -162,6 +162,6 @@ Suite *cut_suite(void)
 	TCase *tc = tcase_create("cut");
 
 	use_temp_dir(tc);
-	tcase_add_loop_test(tc, what_was_cut_is_not_written, 0, COUNT(kinds));
+	tcase_add_loop_test(tc, truncated_images_are_not_written, 0, COUNT(kinds));
 	return suite_of("cut", tc);
 }

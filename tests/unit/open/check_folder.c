@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* check_folder.c - the entries of a directory, by names and descriptions alone. */
+/* check_folder.c - which files of a directory are shown as images, by names, first bytes and
+ * descriptions. */
 #include <errno.h>
 #include <limits.h>
 #include <stdio.h>
@@ -33,7 +34,7 @@ static struct folder *read_dir(const char *name, const struct folder *above)
 	return f;
 }
 
-/* "name " of an image, "name/ " of a folder, "name: " of a package. */
+/* Asserts the entries: "name " is an image, "name/ " a folder, "name: " a package. */
 static void ck_assert_shows(const char *dir, const char *expected)
 {
 	static const char *const marks[] = {
@@ -47,7 +48,7 @@ static void ck_assert_shows(const char *dir, const char *expected)
 	folder_unref(f);
 }
 
-/* The entry as "PATH snapshot<parent=PATH ...", paths without that of the directory. */
+/* Asserts an entry as "PATH snapshot<parent=PATH ...", with paths relative to the directory. */
 static void ck_assert_entry(const struct folder *f, size_t i, const char *expected)
 {
 	const struct folder_entry *entry = &f->entries[i];
@@ -77,7 +78,7 @@ START_TEST(images_are_known_by_name)
 }
 END_TEST
 
-START_TEST(others_are_known_by_their_first_bytes)
+START_TEST(other_files_are_probed)
 {
 	write_text("overlay.snap1", "QFI\xfb\0\0\0\3");
 	write_file("none.snap2", "QFI\xfb\0\0\0\3", 8);
@@ -120,7 +121,7 @@ START_TEST(extents_are_not_shown)
 }
 END_TEST
 
-/* The head of an image that names a data file, behind another extension. */
+/* Writes a qcow2 header with another extension, followed by the name of a data file. */
 static void write_qcow2(const char *path, const char *data_file)
 {
 	unsigned char head[4096] = "QFI\xfb";
@@ -162,8 +163,8 @@ START_TEST(data_files_are_not_shown)
 }
 END_TEST
 
-/* Wherever it is cut. */
-START_TEST(heads_that_are_cut)
+/* A header truncated at any byte. */
+START_TEST(truncated_headers)
 {
 	unsigned char head[4096];
 	FILE *file;
@@ -180,8 +181,8 @@ START_TEST(heads_that_are_cut)
 }
 END_TEST
 
-/* Its embedded descriptor has its first name. */
-START_TEST(a_renamed_image_hides_no_other)
+/* Its embedded descriptor has the name under which it was created. */
+START_TEST(renamed_image_hides_no_other)
 {
 	unsigned char sparse[4096] = "KDMV\1";
 
@@ -194,7 +195,7 @@ START_TEST(a_renamed_image_hides_no_other)
 }
 END_TEST
 
-START_TEST(a_vmware_machine_shows_each_disk_once)
+START_TEST(vmware_machine_shows_each_disk_once)
 {
 	struct folder *f;
 
@@ -257,7 +258,7 @@ static const char vbox[] =
 					   CHILD) "</Snapshot></Snapshots></Snapshot></Machine></"
 						  "VirtualBox>";
 
-START_TEST(a_virtualbox_machine_shows_each_disk_once)
+START_TEST(virtualbox_machine_shows_each_disk_once)
 {
 	struct folder *f, *below;
 
@@ -297,8 +298,9 @@ static void put_vdi(const char *name, unsigned char id)
 #define TAKEN_ON(id, name, more)                                                                   \
 	"<Snapshot uuid='" id "' name='" name "'>" ATTACHED(id) more "</Snapshot>"
 
-/* A registered medium is known by its id: a missing name, or that of another disk, has none. */
-START_TEST(media_are_known_by_their_ids)
+/* Registered media are identified by their UUIDs: a missing file is searched for, and one with
+ * another UUID is not used. */
+START_TEST(media_are_identified_by_uuid)
 {
 	static const char text[] =
 		"<VirtualBox><Machine><MediaRegistry><HardDisks>"
@@ -335,7 +337,7 @@ START_TEST(media_are_known_by_their_ids)
 	ck_assert_entry(f, 1, "Snapshots/y.vdi one<0=renamed.vdi two<1=Snapshots/two.vdi");
 	ck_assert_ptr_null(f->entries[1].snapshots[0].refusal);
 	folder_unref(f);
-	/* The id does not identify one of two copies, and the wrong one is not shown. */
+	/* With two candidates none is used, and the file with the wrong UUID is not shown. */
 	put_vdi("vm/copy.vdi", 0x11);
 	f = read_dir("vm", NULL);
 	ck_assert_uint_eq(f->n, 4);
@@ -343,7 +345,7 @@ START_TEST(media_are_known_by_their_ids)
 	ck_assert_ptr_nonnull(strstr(f->entries[1].snapshots[0].refusal, "this is another one"));
 	ck_assert_ptr_null(f->entries[1].refusal);
 	folder_unref(f);
-	/* In a directory that the user allows. */
+	/* in a directory that the user allows */
 	ck_assert_int_eq(unlink("vm/copy.vdi"), 0);
 	ck_assert_int_eq(mkdir("away", 0700), 0);
 	ck_assert_int_eq(mkdir("away/deep", 0700), 0);
@@ -357,7 +359,7 @@ START_TEST(media_are_known_by_their_ids)
 }
 END_TEST
 
-/* Before VirtualBox 4 a machine's file had no register. */
+/* Before VirtualBox 4, .vbox files had no media registry. */
 START_TEST(unregistered_media_are_one_disk)
 {
 	static const char text[] =
@@ -377,7 +379,7 @@ START_TEST(unregistered_media_are_one_disk)
 }
 END_TEST
 
-START_TEST(a_package_hides_its_files)
+START_TEST(package_hides_its_files)
 {
 	write_text("p.ovf", "<Envelope><References><File id='f' href='p-disk1.vmdk'/>"
 			    "<File id='g' href='c%20d.img' chunkSize='1'/></References>"
@@ -390,7 +392,7 @@ START_TEST(a_package_hides_its_files)
 }
 END_TEST
 
-START_TEST(descriptions_that_cannot_be_read_hide_nothing)
+START_TEST(unreadable_descriptions_hide_nothing)
 {
 	write_text("vm.vbox", "<VirtualBox><broken");
 	write_text("vm.vmx", "");
@@ -400,8 +402,8 @@ START_TEST(descriptions_that_cannot_be_read_hide_nothing)
 }
 END_TEST
 
-/* Names that lead outside are not looked at: they stay what they are. */
-START_TEST(outside_nothing_is_looked_for)
+/* Names that lead outside of the directory are ignored, whether the file exists or not. */
+START_TEST(names_outside_are_ignored)
 {
 	char outside[PATH_MAX + 100], vmx[PATH_MAX + 200];
 	struct folder *f;
@@ -445,19 +447,19 @@ Suite *folder_suite(void)
 
 	use_temp_dir(tc);
 	tcase_add_test(tc, images_are_known_by_name);
-	tcase_add_test(tc, others_are_known_by_their_first_bytes);
+	tcase_add_test(tc, other_files_are_probed);
 	tcase_add_test(tc, folders_without_images_are_not_shown);
 	tcase_add_test(tc, extents_are_not_shown);
 	tcase_add_test(tc, data_files_are_not_shown);
-	tcase_add_test(tc, heads_that_are_cut);
-	tcase_add_test(tc, a_renamed_image_hides_no_other);
-	tcase_add_test(tc, a_vmware_machine_shows_each_disk_once);
-	tcase_add_test(tc, a_virtualbox_machine_shows_each_disk_once);
-	tcase_add_test(tc, media_are_known_by_their_ids);
+	tcase_add_test(tc, truncated_headers);
+	tcase_add_test(tc, renamed_image_hides_no_other);
+	tcase_add_test(tc, vmware_machine_shows_each_disk_once);
+	tcase_add_test(tc, virtualbox_machine_shows_each_disk_once);
+	tcase_add_test(tc, media_are_identified_by_uuid);
 	tcase_add_test(tc, unregistered_media_are_one_disk);
-	tcase_add_test(tc, a_package_hides_its_files);
-	tcase_add_test(tc, descriptions_that_cannot_be_read_hide_nothing);
-	tcase_add_test(tc, outside_nothing_is_looked_for);
+	tcase_add_test(tc, package_hides_its_files);
+	tcase_add_test(tc, unreadable_descriptions_hide_nothing);
+	tcase_add_test(tc, names_outside_are_ignored);
 	tcase_add_test(tc, entries_are_compared);
 	return suite_of("folder", tc);
 }

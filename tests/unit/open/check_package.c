@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* Packages in the directory of the test: x.ova, or x.ovf and what is beside it.  Disks are raw or
- * descriptors of VMDKs, which name further files. */
+/* Packages in the directory of the test: x.ova, or x.ovf and its files.  Disks are raw, or VMDK
+ * descriptors that name further files. */
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -50,7 +50,7 @@ static void begin(struct world *w)
 	fill_pattern(w->disk, sizeof w->disk, 1);
 }
 
-static void forget(struct world *w)
+static void end(struct world *w)
 {
 	image_close(w->img);
 	package_close(w->p);
@@ -58,7 +58,7 @@ static void forget(struct world *w)
 	options_free(&w->o);
 }
 
-/* A descriptor of disks with these files, each of this format. */
+/* Returns a descriptor of disks with these files in this format. */
 static char *descriptor(const char *format, const char *more, const char *const *files)
 {
 	char *text = malloc(4096), *p = text;
@@ -145,10 +145,10 @@ START_TEST(disks_of_an_archive)
 	refuses_disk(&w, 2, ENOENT, "x.ova: disk \"none.raw\" is not in the archive");
 	refuses_disk(&w, 3, EACCES, "\"http://h/d.raw\" is not in the package");
 	shows_disk(&w, 1);
-	package_close(w.p); /* the image holds it */
+	package_close(w.p); /* the image has a reference to it */
 	w.p = NULL;
 	ck_assert_str_eq(strrchr(w.img->gate.package_path, '/'), "/x.ova");
-	forget(&w);
+	end(&w);
 }
 END_TEST
 
@@ -171,11 +171,12 @@ START_TEST(files_beside_a_descriptor)
 	refuses_disk(&w, 1, EACCES, "outside");
 	refuses_disk(&w, 2, EACCES, "outside");
 	shows_disk(&w, 3);
-	forget(&w);
+	end(&w);
 }
 END_TEST
 
-/* A name in a disk of an archive leads to a member of it, relative to the disk, or nowhere. */
+/* A name in a disk of an archive is that of a member, relative to the disk's own; nothing else is
+ * opened. */
 START_TEST(names_in_disks)
 {
 	static const struct {
@@ -207,11 +208,11 @@ START_TEST(names_in_disks)
 		refuses_disk(&w, 0, cases[_i].code, "x.ova:");
 	else
 		shows_disk(&w, 0);
-	forget(&w);
+	end(&w);
 }
 END_TEST
 
-/* A disk of no known format is raw only if the descriptor says so. */
+/* A file of unknown contents is opened as raw only if the descriptor or the user says so. */
 START_TEST(unknown_contents)
 {
 	struct world w;
@@ -223,12 +224,12 @@ START_TEST(unknown_contents)
 	refuses_disk(&w, 0, EINVAL, "not a disk image");
 	w.o.format = "raw";
 	shows_disk(&w, 0);
-	forget(&w);
+	end(&w);
 }
 END_TEST
 
-/* A guest may write what it likes to a disk of bytes; it can name no files. */
-START_TEST(bytes_that_look_like_an_image)
+/* A guest can write an image header to a raw disk, which must not name files. */
+START_TEST(raw_disk_with_an_image_header)
 {
 	struct world w;
 
@@ -238,11 +239,11 @@ START_TEST(bytes_that_look_like_an_image)
 	add_disk(&w, "flat.raw");
 	opens(&w);
 	refuses_disk(&w, 0, EACCES, "whose format nobody recorded");
-	forget(&w);
+	end(&w);
 }
 END_TEST
 
-START_TEST(doubled_names)
+START_TEST(duplicate_names)
 {
 	struct world w;
 
@@ -254,11 +255,11 @@ START_TEST(doubled_names)
 	opens(&w);
 	shows_disk(&w, 0);
 	ck_assert_ptr_nonnull(strstr(warning, "several members are called \"a.raw\""));
-	forget(&w);
+	end(&w);
 }
 END_TEST
 
-START_TEST(archives_that_are_no_package)
+START_TEST(archives_without_one_descriptor)
 {
 	struct world w;
 
@@ -278,12 +279,12 @@ START_TEST(archives_that_are_no_package)
 	write_text("x.ovf", "<!DOCTYPE a><Envelope/>");
 	ck_assert_fails(package_open("x.ovf", &w.o, &w.p, &w.e), ENOTSUP, &w.e, "document type");
 	ck_assert_fails(package_open("y.ovf", &w.o, &w.p, &w.e), ENOENT, &w.e, "y.ovf");
-	forget(&w);
+	end(&w);
 }
 END_TEST
 
-/* By image_open. */
-START_TEST(one_disk_or_none)
+/* image_open opens a package with a single disk as that disk. */
+START_TEST(packages_opened_as_images)
 {
 	struct world w;
 
@@ -303,12 +304,12 @@ START_TEST(one_disk_or_none)
 	w.o.format = NULL;
 	tar_build_free(&w.tar);
 	add_descriptor(&w, RAW, "", LIST("a.raw", "b.raw"));
-	tar_build_write(&w.tar, "y"); /* known by its first member */
+	tar_build_write(&w.tar, "y"); /* recognised by its first member */
 	ck_assert_fails(image_open("y", &w.o, &w.img, &w.e), ENOTSUP, &w.e, "a.raw, b.raw");
 	write_text("z.ovf", "<Envelope/>");
 	ck_assert_fails(image_open("z.ovf", &w.o, &w.img, &w.e), EINVAL, &w.e, "it has no disk");
 	w.img = NULL;
-	forget(&w);
+	end(&w);
 }
 END_TEST
 
@@ -358,11 +359,11 @@ START_TEST(recognition)
 }
 END_TEST
 
-/* Chunks. */
+/* Disks in chunks. */
 
 static const struct {
-	const char *more; /* of the File */
-	int sizes[5];     /* of chunks; -1: missing; 0: the end */
+	const char *more; /* attributes of the File element */
+	int sizes[5];     /* of chunks; -1: missing; 0: end of the list */
 	int code;
 	const char *part;
 } chunks[] = {
@@ -375,7 +376,7 @@ static const struct {
 	{"chunkSize='3000'", {3000, 2192, 3000}, EUCLEAN, "2192 bytes, 3000 were"},
 	{"chunkSize='2000'", {3000, 3000, 2192}, EUCLEAN, "3000 bytes, 2000 were"},
 	{"chunkSize='3000'", {-1, 3000}, ENOENT, "\"a.raw\" is not in the archive"},
-	/* not declared */
+	/* not declared in the descriptor */
 	{"", {3000, 3000, 2192}, 0, NULL},
 	{"", {8192}, 0, NULL},
 	{"size='8192'", {3000, 3000}, EUCLEAN, ".000000002, is missing"},
@@ -407,11 +408,11 @@ START_TEST(chunked)
 		shows_disk(&w, 0);
 		ck_assert(!chunks[_i].sizes[1] || !strcmp(image_basename(w.img), "a.raw"));
 	}
-	forget(&w);
+	end(&w);
 }
 END_TEST
 
-/* The target of a link may have a name without a number or a dot. */
+/* The target of a link need not have the name of a chunk. */
 START_TEST(chunks_that_are_links)
 {
 	char *text = descriptor(RAW, "chunkSize='4096'", LIST("a.raw"));
@@ -427,11 +428,11 @@ START_TEST(chunks_that_are_links)
 	opens(&w);
 	shows_disk(&w, 0);
 	ck_assert_str_eq(image_basename(w.img), "first");
-	forget(&w);
+	end(&w);
 }
 END_TEST
 
-/* If several images have a number the last one is the disk. */
+/* Of numbered files that are images each, the last one is the disk. */
 START_TEST(images_of_snapshots)
 {
 	struct world w;
@@ -445,11 +446,11 @@ START_TEST(images_of_snapshots)
 	shows_disk(&w, 0);
 	ck_assert_ptr_nonnull(strstr(warning, "the last one is taken"));
 	ck_assert_str_eq(image_basename(w.img), "a.vmdk.000000001");
-	forget(&w);
+	end(&w);
 }
 END_TEST
 
-START_TEST(a_size_for_chunks_and_none_made)
+START_TEST(chunk_size_without_chunks)
 {
 	struct world w;
 
@@ -458,13 +459,13 @@ START_TEST(a_size_for_chunks_and_none_made)
 	add_disk(&w, "a.raw");
 	opens(&w);
 	shows_disk(&w, 0);
-	forget(&w);
+	end(&w);
 }
 END_TEST
 
 /* Compression. */
 
-static size_t pack(const struct world *w, unsigned char *out, size_t room)
+static size_t compress_disk(const struct world *w, unsigned char *out, size_t room)
 {
 	z_stream z = {
 		.next_in = (void *)w->disk,
@@ -490,7 +491,7 @@ static const struct {
 	{"compression='identity'", RAW, false, 0, NULL}, {"compression=''", RAW, false, 0, NULL},
 	{"compression='bzip2'", RAW, false, ENOTSUP, "compression \"bzip2\" is not supported"},
 	{"compression='gzip'", RAW, false, EUCLEAN, "said to be compressed, but is not"},
-	{"", VMDK, true, EINVAL, "not a disk image"}, /* looked into, and no VMDK */
+	{"", VMDK, true, EINVAL, "not a disk image"}, /* probed, and not a VMDK */
 };
 
 START_TEST(compressed)
@@ -500,7 +501,7 @@ START_TEST(compressed)
 	size_t n;
 
 	begin(&w);
-	n = pack(&w, deflated, sizeof deflated);
+	n = compress_disk(&w, deflated, sizeof deflated);
 	add_descriptor(&w, packings[_i].format, packings[_i].more, LIST("a.disk1"));
 	if (strstr(packings[_i].more, "chunkSize")) {
 		for (size_t at = 0, i = 0; at < n; at += 50, i++) {
@@ -520,7 +521,7 @@ START_TEST(compressed)
 	} else {
 		shows_disk(&w, 0);
 	}
-	forget(&w);
+	end(&w);
 }
 END_TEST
 
@@ -528,7 +529,7 @@ END_TEST
 
 #define SHA1_OF_NOTHING "da39a3ee5e6b4b0d3255bfef95601890afd80709"
 
-static void verdict_is(struct world *w, const char *part)
+static void verification_is(struct world *w, const char *part)
 {
 	char *verdict;
 
@@ -540,7 +541,7 @@ static void verdict_is(struct world *w, const char *part)
 	free(verdict);
 }
 
-START_TEST(verdicts)
+START_TEST(results_of_verification)
 {
 	static const struct {
 		const char *manifest, *verdict;
@@ -561,25 +562,25 @@ START_TEST(verdicts)
 	opens(&w);
 	ck_assert_int_eq(strstr(warning, "x.mf: line 1") != NULL, _i == 3);
 	shows_disk(&w, 0);
-	verdict_is(&w, cases[_i].verdict);
-	forget(&w);
+	verification_is(&w, cases[_i].verdict);
+	end(&w);
 }
 END_TEST
 
-START_TEST(no_verdict_on_other_images)
+START_TEST(other_images_are_not_verified)
 {
 	struct world w;
 
 	begin(&w);
 	write_file("a.raw", w.disk, sizeof w.disk);
 	ck_assert_ok(image_open("a.raw", &w.o, &w.img, &w.e), &w.e);
-	verdict_is(&w, NULL);
-	forget(&w);
+	verification_is(&w, NULL);
+	end(&w);
 }
 END_TEST
 
-/* A delta of which only the descriptor knows that it is one. */
-START_TEST(a_delta_that_does_not_know_it)
+/* Only the descriptor records that the file is a delta. */
+START_TEST(delta_by_descriptor_only)
 {
 	struct world w;
 
@@ -591,11 +592,11 @@ START_TEST(a_delta_that_does_not_know_it)
 	add_disk(&w, "a.raw");
 	opens(&w);
 	refuses_disk(&w, 0, ENOTSUP, "based on another disk, \"2\"");
-	forget(&w);
+	end(&w);
 }
 END_TEST
 
-START_TEST(a_wrong_capacity)
+START_TEST(wrong_capacity)
 {
 	struct world w;
 
@@ -608,7 +609,7 @@ START_TEST(a_wrong_capacity)
 	opens(&w);
 	shows_disk(&w, 0);
 	ck_assert_ptr_nonnull(strstr(warning, "the disk has 4096 bytes; it has 8192"));
-	forget(&w);
+	end(&w);
 }
 END_TEST
 
@@ -621,19 +622,19 @@ Suite *package_suite(void)
 	tcase_add_test(tc, files_beside_a_descriptor);
 	tcase_add_loop_test(tc, names_in_disks, 0, 11);
 	tcase_add_test(tc, unknown_contents);
-	tcase_add_test(tc, bytes_that_look_like_an_image);
-	tcase_add_test(tc, doubled_names);
-	tcase_add_test(tc, archives_that_are_no_package);
-	tcase_add_test(tc, one_disk_or_none);
+	tcase_add_test(tc, raw_disk_with_an_image_header);
+	tcase_add_test(tc, duplicate_names);
+	tcase_add_test(tc, archives_without_one_descriptor);
+	tcase_add_test(tc, packages_opened_as_images);
 	tcase_add_test(tc, recognition);
 	tcase_add_loop_test(tc, chunked, 0, COUNT(chunks));
 	tcase_add_test(tc, chunks_that_are_links);
 	tcase_add_test(tc, images_of_snapshots);
-	tcase_add_test(tc, a_size_for_chunks_and_none_made);
+	tcase_add_test(tc, chunk_size_without_chunks);
 	tcase_add_loop_test(tc, compressed, 0, COUNT(packings));
-	tcase_add_loop_test(tc, verdicts, 0, 4);
-	tcase_add_test(tc, no_verdict_on_other_images);
-	tcase_add_test(tc, a_delta_that_does_not_know_it);
-	tcase_add_test(tc, a_wrong_capacity);
+	tcase_add_loop_test(tc, results_of_verification, 0, 4);
+	tcase_add_test(tc, other_images_are_not_verified);
+	tcase_add_test(tc, delta_by_descriptor_only);
+	tcase_add_test(tc, wrong_capacity);
 	return suite_of("package", tc);
 }

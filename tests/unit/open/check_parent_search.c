@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* check_parent_search.c - parents that are known by their id alone, in files of the current
- * directory. */
+/* check_parent_search.c - parents that are known by their ID only. */
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
@@ -22,7 +21,7 @@
 
 #define BLOCK 4096u
 
-/* Block 0 is the image's own, 1 is zeroes over the parent's, 2 and 3 are the parent's. */
+/* Block 0 is allocated in the child, block 1 is zero, blocks 2 and 3 are read from the parent. */
 static const uint32_t child_map[] = {0, VDI_ZERO, VDI_FREE, VDI_FREE};
 static const uint32_t base_map[] = {3, 2, 1};
 
@@ -37,7 +36,7 @@ static const struct vdi_spec child = {.block_size = BLOCK,
 	.parent = 0x10,
 	.parent_change = 0x20};
 
-/* The id 0x10 as text. */
+/* The UUID of the base, as text. */
 #define BASE_ID "10101010-1010-1010-1010-101010101010"
 
 static void put_vdi(const char *name, const struct vdi_spec *spec)
@@ -53,7 +52,7 @@ static void put_base(const char *name)
 	put_vdi(name, &base);
 }
 
-/* A copy of the base that has other bytes and another change. */
+/* A copy of the base with other contents and another modification UUID. */
 static void put_stale(const char *name)
 {
 	static const uint32_t empty[] = {VDI_FREE, VDI_FREE, VDI_FREE};
@@ -64,7 +63,7 @@ static void put_stale(const char *name)
 	put_vdi(name, &s);
 }
 
-static void put_stranger(const char *name)
+static void put_other_id(const char *name)
 {
 	struct vdi_spec s = base;
 
@@ -91,7 +90,8 @@ static int open_with(const char *name, struct image_options *o, struct image **i
 	return image_open(name, o, img, e);
 }
 
-/* Does the image in the file show the child over the base?  parent: the file that it must be on. */
+/* Asserts that the image shows the child with the base as its parent, and that parent is the file
+ * that was opened. */
 static void shows_both(const char *name, const char *parent, struct image_options *o)
 {
 	struct memory_image b = vdi_image_make(&base), c = vdi_image_make(&child);
@@ -108,7 +108,7 @@ static void shows_both(const char *name, const char *parent, struct image_option
 	ck_assert_mem_eq(disk, c.disk, BLOCK);
 	ck_assert_mem_eq(disk + BLOCK, zeroes, BLOCK);
 	ck_assert_mem_eq(disk + 2 * BLOCK, b.disk + 2 * BLOCK, BLOCK);
-	ck_assert_mem_eq(disk + 3 * BLOCK, zeroes, BLOCK); /* past the end of the base */
+	ck_assert_mem_eq(disk + 3 * BLOCK, zeroes, BLOCK); /* beyond the end of the base */
 	image_close(img);
 	memory_image_free(&b);
 	memory_image_free(&c);
@@ -134,11 +134,11 @@ static void fails(const char *name, int code, const char *text, const char *hint
 	options_free(&o);
 }
 
-START_TEST(beside)
+START_TEST(in_the_same_directory)
 {
 	put_vdi("child.vdi", &child);
-	put_stranger("aa.vdi");
-	put_stranger("{" BASE_ID "}.vdi");
+	put_other_id("aa.vdi");
+	put_other_id("{" BASE_ID "}.vdi");
 	put_base("zz.vdi");
 	write_text("broken.vdi", "no image at all");
 	write_text("child.vmdk", "# Disk DescriptorFile\n");
@@ -149,7 +149,7 @@ START_TEST(beside)
 }
 END_TEST
 
-START_TEST(in_folders_of_snapshots)
+START_TEST(in_snapshot_folders)
 {
 	put_vdi("m/Snapshots/child.vdi", &child);
 	put_base("m/base.vdi");
@@ -162,8 +162,9 @@ START_TEST(in_folders_of_snapshots)
 }
 END_TEST
 
-/* A folder of another name is one of snapshots if the machine above records it. */
-START_TEST(in_a_folder_that_a_machine_has)
+/* A folder with another name is a snapshot folder if the .vbox file in the directory above says
+ * so. */
+START_TEST(in_a_named_snapshot_folder)
 {
 	static const char *const good[] = {"Frozen", "./Frozen"};
 	static const char *const bad[] = {"Froze", "../Frozen", "/Frozen", "m/Frozen", "x/Frozen"};
@@ -186,7 +187,7 @@ START_TEST(in_a_folder_that_a_machine_has)
 	snprintf(absolute, sizeof absolute, "snapshotFolder='%s/m/Frozen'", cwd);
 	put_vbox("m/m.vbox", absolute, "nowhere.vdi");
 	finds("m/Frozen/child.vdi", "m/base.vdi");
-	/* and from above */
+	/* also from the machine's directory to its snapshot folder */
 	put_vdi("m/child.vdi", &child);
 	ck_assert_int_eq(rename("m/base.vdi", "m/Frozen/base.vdi"), 0);
 	put_vbox("m/m.vbox", "snapshotFolder='Frozen'", "nowhere.vdi");
@@ -209,8 +210,8 @@ START_TEST(registered)
 }
 END_TEST
 
-/* The older description counts where there is no good newer one. */
-START_TEST(older_descriptions)
+/* The .vbox-prev file is used if the .vbox file is missing or damaged. */
+START_TEST(previous_vbox_file)
 {
 	put_vdi("child.vdi", &child);
 	put_base("old/x.bin");
@@ -238,7 +239,7 @@ START_TEST(stale_copies)
 	o.ignore_parent_id = true;
 	ck_assert_ok(open_with("child.vdi", &o, &img, &e), &e);
 	image_close(img);
-	/* Also then the right one goes first. */
+	/* a matching parent is preferred all the same */
 	put_base("zz.vdi");
 	shows_both("child.vdi", "zz.vdi", &o);
 	finds("child.vdi", "zz.vdi");
@@ -246,22 +247,22 @@ START_TEST(stale_copies)
 }
 END_TEST
 
-/* An id is asked for even of those who ignore it: there is nothing else to find a parent by. */
-START_TEST(strangers_are_never_taken)
+/* The parent's ID must match even with ignore_parent_id: nothing else identifies it. */
+START_TEST(other_ids_are_never_used)
 {
 	struct image_options o = options_new();
 	struct err e = ERR_INIT;
 	struct image *img;
 
 	put_vdi("child.vdi", &child);
-	put_stranger("base.vdi");
+	put_other_id("base.vdi");
 	o.ignore_parent_id = true;
 	ck_assert_fails(open_with("child.vdi", &o, &img, &e), ENOENT, &e, BASE_ID);
 	options_free(&o);
 }
 END_TEST
 
-START_TEST(where_the_user_says)
+START_TEST(in_directories_of_the_user)
 {
 	const char *dirs[] = {"away", NULL};
 	struct image_options o = options_new();
@@ -278,9 +279,8 @@ START_TEST(where_the_user_says)
 }
 END_TEST
 
-/* Nothing of the machine's folder is near enough if ours is not its folder of snapshots, and
- * nothing else even if it is. */
-START_TEST(the_fence)
+/* The directory above is searched only from its snapshot folder, and no other directory is. */
+START_TEST(outside_of_the_allowed_directories)
 {
 	put_vdi("m/sub/child.vdi", &child);
 	put_base("m/base.vdi");
@@ -323,8 +323,8 @@ START_TEST(absolute_locations)
 }
 END_TEST
 
-/* Below the directories of the user too, but not behind links. */
-START_TEST(moved_far)
+/* The directories of the user are searched recursively, but symbolic links are not followed. */
+START_TEST(below_directories_of_the_user)
 {
 	const char *dirs[] = {"away", NULL};
 	struct image_options o = options_new();
@@ -333,7 +333,7 @@ START_TEST(moved_far)
 
 	put_vdi("m/child.vdi", &child);
 	put_vbox("m/m.vbox", "", "/home/nobody/VMs/base/base.vdi");
-	put_stranger("away/x/base.vdi");
+	put_other_id("away/x/base.vdi");
 	put_base("elsewhere/base.vdi");
 	ck_assert_int_eq(symlink("../elsewhere", "away/link"), 0);
 	put_base("away/.hidden/base.vdi");
@@ -368,7 +368,7 @@ static void put_raw_vbox(const char *name, const char *location)
 	write_text(name, text);
 }
 
-/* A raw disk has no id: the machine that registers it is believed, as far as names reach. */
+/* A raw disk has no ID, so the registry's entry is sufficient, if the gate allows its name. */
 START_TEST(raw_parents)
 {
 	const char *dirs[] = {"away", NULL};
@@ -387,14 +387,14 @@ START_TEST(raw_parents)
 	o.search = dirs;
 	shows_both("m/child.vdi", "away/disk.img", &o);
 	options_free(&o);
-	/* In a folder of snapshots the child may have a maker of its own. */
+	/* the .vbox file in the snapshot folder is not used for a child there */
 	put_raw_vbox("m/m.vbox", "gone.img");
 	put_raw_vbox("m/Snapshots/m.vbox", "../disk.img");
 	fails("m/Snapshots/child.vdi", ENOENT, BASE_ID, "-o search=DIR");
 }
 END_TEST
 
-/* A parent that was found above has the machine's folder for a fence, not more. */
+/* A parent that was found in the machine's directory: its parent is searched there, not above. */
 START_TEST(grandparents)
 {
 	struct vdi_spec middle = child, top = child;
@@ -415,7 +415,7 @@ START_TEST(grandparents)
 	ck_assert_ok(open_with("a/m/Snapshots/top.vdi", &o, &img, &e), &e);
 	ck_assert_uint_eq(image_depth(img), 3);
 	image_close(img);
-	/* And from one in the folder to one above it. */
+	/* a parent in the snapshot folder: its own parent is searched in the machine's directory */
 	ck_assert_int_eq(rename("a/m/middle.vdi", "a/m/Snapshots/middle.vdi"), 0);
 	ck_assert_int_eq(rename("a/m/Snapshots/base.vdi", "a/m/base.vdi"), 0);
 	ck_assert_ok(open_with("a/m/Snapshots/top.vdi", &o, &img, &e), &e);
@@ -442,7 +442,7 @@ START_TEST(loops)
 }
 END_TEST
 
-START_TEST(without)
+START_TEST(with_nobacking)
 {
 	struct image_options o = options_new();
 	unsigned char c[BLOCK];
@@ -460,8 +460,8 @@ START_TEST(without)
 }
 END_TEST
 
-/* A FIFO is never opened, and a file that another program writes to is passed over. */
-START_TEST(bad_company)
+/* FIFOs are not opened, and a file that is in use is skipped if another one matches. */
+START_TEST(fifos_and_images_in_use)
 {
 	struct flock lock = {.l_type = F_RDLCK, .l_whence = SEEK_SET, .l_start = 101, .l_len = 1};
 	int fd;
@@ -482,7 +482,7 @@ START_TEST(bad_company)
 }
 END_TEST
 
-/* As many files as are opened at most, and one more. */
+/* The largest number of files that are searched, and one more. */
 START_TEST(many_files)
 {
 	struct vdi_spec s = base;
@@ -516,17 +516,17 @@ START_TEST(encrypted)
 	put_base("m/base.vdi");
 	put_vdi("m/child.vdi", &child);
 	put_vdi("m/Snapshots/child.vdi", &child);
-	put_stranger("m/other.vdi");
+	put_other_id("m/other.vdi");
 	write_text("m/m.vbox", text);
 	fails("m/base.vdi", ENOTSUP, "base.vdi: its data is encrypted by VirtualBox", "");
 	fails("m/child.vdi", ENOTSUP, "child.vdi: its data is encrypted by VirtualBox", "");
 	fails("m/Snapshots/child.vdi", ENOTSUP, "encrypted by VirtualBox", "");
-	/* A parent, though nothing is known of its child. */
+	/* the parent is encrypted, and its child is not registered */
 	put_vdi("n/child.vdi", &child);
 	put_base("n/Snapshots/base.vdi");
 	write_text("n/Snapshots/m.vbox", text);
 	fails("n/child.vdi", ENOTSUP, "base.vdi: its data is encrypted by VirtualBox", "");
-	put_stranger("n/other.vdi");
+	put_other_id("n/other.vdi");
 	{
 		struct image_options o = options_new();
 		struct err e = ERR_INIT;
@@ -539,12 +539,12 @@ START_TEST(encrypted)
 }
 END_TEST
 
-static void told(const char *text)
+static void write_warning(const char *text)
 {
 	write_text("told", text);
 }
 
-START_TEST(unreadable_descriptions_are_told)
+START_TEST(unreadable_descriptions_are_reported)
 {
 	struct image_options o = options_new();
 	struct err e = ERR_INIT;
@@ -552,7 +552,7 @@ START_TEST(unreadable_descriptions_are_told)
 
 	put_base("base.vdi");
 	write_text("m.vbox", "<VirtualBox><MachineEncrypted/></VirtualBox>");
-	o.warn = told;
+	o.warn = write_warning;
 	ck_assert_ok(open_with("base.vdi", &o, &img, &e), &e);
 	ck_assert_int_eq(access("told", F_OK), 0);
 	image_close(img);
@@ -582,25 +582,25 @@ Suite *parent_search_suite(void)
 	TCase *tc = tcase_create("parent_search");
 
 	use_temp_dir(tc);
-	tcase_add_test(tc, beside);
-	tcase_add_test(tc, in_folders_of_snapshots);
-	tcase_add_test(tc, in_a_folder_that_a_machine_has);
+	tcase_add_test(tc, in_the_same_directory);
+	tcase_add_test(tc, in_snapshot_folders);
+	tcase_add_test(tc, in_a_named_snapshot_folder);
 	tcase_add_loop_test(tc, registered, 0, 4);
-	tcase_add_test(tc, older_descriptions);
+	tcase_add_test(tc, previous_vbox_file);
 	tcase_add_test(tc, stale_copies);
-	tcase_add_test(tc, strangers_are_never_taken);
-	tcase_add_test(tc, where_the_user_says);
-	tcase_add_test(tc, the_fence);
+	tcase_add_test(tc, other_ids_are_never_used);
+	tcase_add_test(tc, in_directories_of_the_user);
+	tcase_add_test(tc, outside_of_the_allowed_directories);
 	tcase_add_test(tc, absolute_locations);
-	tcase_add_test(tc, moved_far);
+	tcase_add_test(tc, below_directories_of_the_user);
 	tcase_add_test(tc, raw_parents);
 	tcase_add_test(tc, grandparents);
 	tcase_add_test(tc, loops);
-	tcase_add_test(tc, without);
-	tcase_add_test(tc, bad_company);
+	tcase_add_test(tc, with_nobacking);
+	tcase_add_test(tc, fifos_and_images_in_use);
 	tcase_add_test(tc, many_files);
 	tcase_add_test(tc, encrypted);
-	tcase_add_test(tc, unreadable_descriptions_are_told);
+	tcase_add_test(tc, unreadable_descriptions_are_reported);
 	tcase_add_test(tc, snapshot_folders);
-	return suite_of("family", tc);
+	return suite_of("parent_search", tc);
 }

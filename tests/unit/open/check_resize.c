@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* Power cuts and failing hosts while disks of all formats become longer and shorter. */
+/* Power cuts and failing host calls while disks of all formats grow and shrink. */
 #include "common/power_cut.h"
 #include "common/unit.h"
 
@@ -7,7 +7,7 @@
 #define MB (UINT64_C(1) << 20)
 #define GB (UINT64_C(1) << 30)
 
-/* Clusters, blocks and grains that the sizes begin and end in the midst of. */
+/* Sizes begin and end inside of clusters, blocks and grains. */
 static const struct {
 	const char *format;
 	const char *words[3];

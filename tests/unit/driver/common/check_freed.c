@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* Freed space passes through its three steps, in order and once. */
+/* Freed space is pending, then durable, then released, each run once. */
 #include <errno.h>
 
 #include "common/unit.h"
@@ -39,7 +39,7 @@ START_TEST(only_durable_runs_are_released)
 	ck_assert_ok(freed_release(&f, note, &r, &e), &e);
 	ck_assert_uint_eq(r.n, 0);
 	ck_assert(freed_set_durable(&f));
-	add(&f, 12, 1); /* not joined: it is not durable */
+	add(&f, 12, 1); /* not joined: not durable */
 	ck_assert_ok(freed_release(&f, note, &r, &e), &e);
 	ck_assert_uint_eq(r.n, 1);
 	ck_assert_uint_eq(r.runs[0].first, 10);
@@ -53,7 +53,7 @@ START_TEST(only_durable_runs_are_released)
 }
 END_TEST
 
-START_TEST(runs_that_follow_are_joined)
+START_TEST(adjacent_runs_are_joined)
 {
 	struct freed f = {0};
 	struct released r = {0};
@@ -71,7 +71,7 @@ START_TEST(runs_that_follow_are_joined)
 }
 END_TEST
 
-START_TEST(a_failure_keeps_the_rest)
+START_TEST(failure_keeps_other_runs)
 {
 	struct freed f = {0};
 	struct released r = {.fails_at = 2};
@@ -95,7 +95,7 @@ Suite *freed_suite(void)
 	TCase *tc = tcase_create("freed");
 
 	tcase_add_test(tc, only_durable_runs_are_released);
-	tcase_add_test(tc, runs_that_follow_are_joined);
-	tcase_add_test(tc, a_failure_keeps_the_rest);
+	tcase_add_test(tc, adjacent_runs_are_joined);
+	tcase_add_test(tc, failure_keeps_other_runs);
 	return suite_of("freed", tc);
 }

@@ -31,7 +31,7 @@ static const struct luks_spec plain_spec = {.cipher = "aes",
 	.passphrases = {[0] = "first", [5] = "sixth"},
 	.iterations = 10};
 
-/* A file, and the disk in it. */
+/* The image file, and the plain disk. */
 static unsigned char *file, disk[DISK_LEN];
 static size_t header_len, file_len;
 static struct subject s;
@@ -99,7 +99,7 @@ static const struct luks_spec good[] = {
 	{"aes", "xts-plain", "sha1", 32, {"pass"}, 1},
 	{"aes", "cbc-essiv:sha256", "sha1", 16, {"pass"}, 3},
 	{"aes", "cbc-plain", "ripemd160", 32, {"pass"}, 3},
-	{"aes", "cbc-plain64", "md5", 24, {"pass"}, 3}, /* the material ends inside a sector */
+	{"aes", "cbc-plain64", "md5", 24, {"pass"}, 3}, /* the key material ends inside a sector */
 	{"aes", "ecb-plain64", "sha224", 32, {"pass"}, 3},
 	{"aes", "ctr-plain64", "sha384", 32, {"pass"}, 3},
 	{"camellia", "xts-plain64", "sha256", 64, {"pass"}, 3},
@@ -107,7 +107,7 @@ static const struct luks_spec good[] = {
 	{"aes", "cbc-plain64", "sha256", 16, {"a", "b", "c", "d", "e", "f", "g", "pass"}, 3},
 };
 
-START_TEST(reads_as_built)
+START_TEST(reads_expected_data)
 {
 	make(&good[_i]);
 	opens_with("pass");
@@ -122,7 +122,7 @@ START_TEST(any_slot_opens)
 }
 END_TEST
 
-START_TEST(other_passphrases_do_not_open)
+START_TEST(wrong_passphrases_are_refused)
 {
 	static const char *const wrong[] = {
 		"firs", "firstt", "First", " first", "first\n\n", "first\r", "first\r\n", "\n"};
@@ -139,7 +139,7 @@ START_TEST(without_a_passphrase)
 }
 END_TEST
 
-/* One newline at the end need not be meant, but may be. */
+/* A newline at the end of a passphrase may or may not belong to it. */
 START_TEST(newlines)
 {
 	struct luks_spec spec = plain_spec;
@@ -156,7 +156,7 @@ START_TEST(newlines)
 }
 END_TEST
 
-START_TEST(each_of_many_is_tried)
+START_TEST(all_passphrases_are_tried)
 {
 	struct passphrase third = secret_of("sixth\n"), second = secret_of("other"),
 			  one = secret_of("wrong");
@@ -169,7 +169,7 @@ START_TEST(each_of_many_is_tried)
 }
 END_TEST
 
-START_TEST(a_long_one)
+START_TEST(long_passphrase)
 {
 	struct luks_spec spec = plain_spec;
 	char *text = malloc(SECRET_MAX + 1);
@@ -185,8 +185,8 @@ START_TEST(a_long_one)
 }
 END_TEST
 
-/* All sectors count as data. */
-START_TEST(all_is_data)
+/* All sectors are data: ciphertext has no holes. */
+START_TEST(no_holes)
 {
 	struct extent x;
 
@@ -197,7 +197,7 @@ START_TEST(all_is_data)
 }
 END_TEST
 
-START_TEST(a_last_sector_that_is_cut_is_left_out)
+START_TEST(partial_last_sector_is_ignored)
 {
 	struct passphrase secret = secret_of("first");
 
@@ -224,7 +224,7 @@ START_TEST(short_files)
 }
 END_TEST
 
-/* A field of the plain image set to a value that must be refused; 16 bits for the version. */
+/* A field of plain_spec's image with a value that must be refused; the version has 16 bits. */
 static const struct {
 	size_t pos;
 	uint32_t value;
@@ -276,7 +276,7 @@ START_TEST(hostile_headers)
 }
 END_TEST
 
-/* Salt and iterations of an unused slot are ignored, and so is the UUID. */
+/* The salt and the iterations of a disabled key slot are ignored, as is the UUID. */
 START_TEST(harmless_fields)
 {
 	put32(AT_SLOT(1, LUKS_SLOT_ITERATIONS), 0xffffffff);
@@ -286,7 +286,7 @@ START_TEST(harmless_fields)
 }
 END_TEST
 
-/* Damage to any part of a slot breaks this slot, but not the others. */
+/* Damage to any part of a key slot disables this slot only. */
 START_TEST(damaged_slots)
 {
 	static const size_t places[] = {AT_SLOT(0, 8), AT_SLOT(0, 39), 8 * SECTOR,
@@ -299,7 +299,7 @@ START_TEST(damaged_slots)
 }
 END_TEST
 
-/* Reads the header only: to try the passphrase would take long. */
+/* Opens the header only: trying the passphrase would take too long. */
 static int read_header(struct err *e)
 {
 	struct io *io = io_from_memory(file, file_len, "file", e);
@@ -310,8 +310,8 @@ static int read_header(struct err *e)
 	return r;
 }
 
-/* With these hashes and keys an iteration is one digest, and so are all that the digest takes. */
-START_TEST(iterations_are_bounded)
+/* With these digests and key lengths, one iteration is one digest; the limit counts digests. */
+START_TEST(iterations_are_limited)
 {
 	struct err e = ERR_INIT;
 
@@ -323,8 +323,8 @@ START_TEST(iterations_are_bounded)
 }
 END_TEST
 
-/* Three slots use up the limit: the fourth exceeds it. */
-START_TEST(all_slots_together_are_bounded)
+/* Three slots reach the limit of iterations, a fourth exceeds it. */
+START_TEST(iterations_of_all_slots_are_limited)
 {
 	struct luks_spec spec = plain_spec;
 	struct err e = ERR_INIT;
@@ -343,7 +343,7 @@ START_TEST(all_slots_together_are_bounded)
 }
 END_TEST
 
-/* Every read fails once: the error is reported, and not as a wrong passphrase. */
+/* Each read fails in turn; the error must be returned, not reported as a wrong passphrase. */
 static bool read_with_fault(unsigned nth, enum fault fault)
 {
 	struct image_options o = options_new();
@@ -375,7 +375,7 @@ START_TEST(every_read_fails_once)
 
 	while (read_with_fault(n, _i ? FAULT_SHORT : FAULT_EIO))
 		n++;
-	ck_assert_uint_gt(n, 4); /* head, tail, header, material, data */
+	ck_assert_uint_gt(n, 4); /* head, tail, header, key material, data */
 }
 END_TEST
 
@@ -384,21 +384,21 @@ Suite *luks_suite(void)
 	TCase *tc = tcase_create("luks");
 
 	tcase_add_checked_fixture(tc, set_up, tear_down);
-	tcase_add_loop_test(tc, reads_as_built, 0, COUNT(good));
+	tcase_add_loop_test(tc, reads_expected_data, 0, COUNT(good));
 	tcase_add_test(tc, any_slot_opens);
-	tcase_add_test(tc, other_passphrases_do_not_open);
+	tcase_add_test(tc, wrong_passphrases_are_refused);
 	tcase_add_test(tc, without_a_passphrase);
 	tcase_add_test(tc, newlines);
-	tcase_add_test(tc, each_of_many_is_tried);
-	tcase_add_test(tc, a_long_one);
-	tcase_add_test(tc, all_is_data);
-	tcase_add_test(tc, a_last_sector_that_is_cut_is_left_out);
+	tcase_add_test(tc, all_passphrases_are_tried);
+	tcase_add_test(tc, long_passphrase);
+	tcase_add_test(tc, no_holes);
+	tcase_add_test(tc, partial_last_sector_is_ignored);
 	tcase_add_test(tc, short_files);
 	tcase_add_loop_test(tc, hostile_headers, 0, COUNT(hostile));
 	tcase_add_test(tc, harmless_fields);
 	tcase_add_loop_test(tc, damaged_slots, 0, 6);
-	tcase_add_test(tc, iterations_are_bounded);
-	tcase_add_test(tc, all_slots_together_are_bounded);
+	tcase_add_test(tc, iterations_are_limited);
+	tcase_add_test(tc, iterations_of_all_slots_are_limited);
 	tcase_add_loop_test(tc, every_read_fails_once, 0, 2);
 	return suite_of("luks", tc);
 }

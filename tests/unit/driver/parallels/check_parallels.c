@@ -9,14 +9,14 @@
 
 #define CLUSTERS 9
 
-/* Clusters 1, 2 and 3 are stored one after another, then 8, then 0. */
+/* Clusters 1, 2 and 3 are contiguous in the file, then follow 8 and 0. */
 static const unsigned stored[CLUSTERS] = {5, 1, 2, 3, 0, 0, 0, 0, 4};
 
 struct kind {
 	bool old;
-	unsigned cluster; /* sectors */
+	unsigned cluster; /* in sectors */
 	unsigned data;    /* first sector of data; 0: not recorded */
-	size_t cut;       /* bytes of the last cluster after the end of the disk */
+	size_t cut;       /* bytes of the last cluster beyond the end of the disk */
 };
 
 static const struct kind kinds[] = {
@@ -57,7 +57,7 @@ static struct memory_image build(const struct kind *k)
 	return m;
 }
 
-START_TEST(reads_as_built)
+START_TEST(reads_expected_data)
 {
 	const struct kind *k = &kinds[_i];
 	struct memory_image m = build(k);
@@ -90,7 +90,7 @@ START_TEST(hostile_headers)
 }
 END_TEST
 
-/* Cluster 8 at impossible positions. */
+/* Invalid BAT entries of cluster 8. */
 START_TEST(bad_entries)
 {
 	struct memory_image m = build(&kinds[1]);
@@ -119,7 +119,7 @@ Suite *parallels_suite(void)
 {
 	TCase *tc = tcase_create("parallels");
 
-	tcase_add_loop_test(tc, reads_as_built, 0, COUNT(kinds));
+	tcase_add_loop_test(tc, reads_expected_data, 0, COUNT(kinds));
 	tcase_add_loop_test(tc, hostile_headers, 0, COUNT(hostile));
 	tcase_add_test(tc, bad_entries);
 	tcase_add_test(tc, every_read_fails_once);

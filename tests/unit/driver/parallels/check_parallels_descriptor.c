@@ -26,7 +26,7 @@
 #define ROOT "{AAAAAAAA-bbbb-cccc-dddd-eeeeeeeeeeee}"
 #define NONE "{00000000-0000-0000-0000-000000000000}"
 
-/* An expanding image that has the clusters whose bits are set, full of the byte fill. */
+/* An expanding image that has the clusters whose bits are set, filled with the byte fill. */
 static void put_image(const char *name, unsigned bits, unsigned char fill, unsigned clusters)
 {
 	unsigned char file[CLUSTER * (1 + CLUSTERS)] = "WithouFreSpacExt";
@@ -58,7 +58,7 @@ static void put_plain(const char *name, unsigned char fill, size_t len)
 	free(data);
 }
 
-/* Descriptors are put together from these. */
+/* The parts of a descriptor. */
 #define HEAD(sectors)                                                                              \
 	"<?xml version='1.0'?>\n<Parallels_disk_image "                                            \
 	"Version='1.0'><Disk_Parameters><Disk_size>" sectors                                       \
@@ -79,8 +79,8 @@ static void put_descriptor(const char *text)
 	write_text(BUNDLE "/DiskDescriptor.xml", text);
 }
 
-/* Root a plain image of r, then m in cluster 1, then t in clusters 0 and 3. */
-static void put_three(void)
+/* Three images: root, plain, filled with r; m in cluster 1; t in clusters 0 and 3. */
+static void put_chain_of_three(void)
 {
 	put_plain("r", 'r', LEN);
 	put_image("m", 2, 'm', CLUSTERS);
@@ -105,7 +105,7 @@ static struct image_options warned_options(void)
 	return o;
 }
 
-/* Each cluster of the view is full of a letter. */
+/* Each cluster of the view is filled with the letter of its position. */
 static void shows(const struct view *v, const char *letters)
 {
 	unsigned char buf[CLUSTER], expected[CLUSTER];
@@ -148,7 +148,7 @@ START_TEST(snapshots_are_states)
 	struct err e = ERR_INIT;
 	struct image *img;
 
-	put_three();
+	put_chain_of_three();
 	ck_assert(image_is_bundle(BUNDLE));
 	ck_assert(!image_is_bundle("vm.pvm"));
 	ck_assert_ok(image_open(BUNDLE, &o, &img, &e), &e);
@@ -181,7 +181,7 @@ START_TEST(names_of_snapshots)
 	struct image *img;
 	const struct state *s;
 
-	put_three();
+	put_chain_of_three();
 	write_text("vm.pvm/Snapshots.xml",
 		"<ParallelsSavedStates><SavedStateItem guid=''><SavedStateItem "
 		"guid='{aaaaaaaa-bbbb-cccc-dddd-eeeeeeeeeeee}'><Name>before</Name>"
@@ -196,7 +196,7 @@ START_TEST(names_of_snapshots)
 	ck_assert_str_eq(image_find_state(img, MID)->name, "11111111-2222-3333-4444-555555555555");
 	image_close(img);
 	ck_assert_str_eq(warning, "");
-	/* Damaged or foreign, it names nothing. */
+	/* A damaged or foreign file is ignored. */
 	write_text("vm.pvm/Snapshots.xml", "<ParallelsSavedStates>");
 	ck_assert_ok(image_open(BUNDLE, &o, &img, &e), &e);
 	ck_assert_ptr_null(image_find_state(img, "before"));
@@ -206,7 +206,7 @@ START_TEST(names_of_snapshots)
 }
 END_TEST
 
-START_TEST(split_disks)
+START_TEST(disks_with_several_storages)
 {
 	put_image("a", 5, 'a', CLUSTERS);
 	put_plain("b", 'b', LEN);
@@ -219,8 +219,8 @@ START_TEST(split_disks)
 }
 END_TEST
 
-/* The disk grew after a snapshot. */
-START_TEST(shorter_parents)
+/* The disk has grown after a snapshot. */
+START_TEST(smaller_parents)
 {
 	put_image("r", 3, 'r', 2);
 	put_image("t", 9, 't', CLUSTERS);
@@ -262,7 +262,7 @@ START_TEST(foreign_names)
 }
 END_TEST
 
-/* A relative name must not lead out of the bundle. */
+/* A relative name must not leave the bundle. */
 START_TEST(names_outside)
 {
 	write_file("secret", "secret", 6);
@@ -357,7 +357,7 @@ START_TEST(wrong_descriptors)
 }
 END_TEST
 
-/* Damage to other snapshots does not keep the current state from being read. */
+/* Damage to other snapshots does not make the current state unreadable. */
 START_TEST(broken_snapshots)
 {
 	struct image_options o = warned_options();
@@ -380,7 +380,7 @@ START_TEST(broken_snapshots)
 }
 END_TEST
 
-/* Warnings: images that were in use, and single images of a bundle. */
+/* Warnings for images that were not closed, and for a single image of a bundle. */
 START_TEST(warnings)
 {
 	struct image_options o = warned_options();
@@ -388,7 +388,7 @@ START_TEST(warnings)
 	struct image *img;
 	FILE *file;
 
-	put_three();
+	put_chain_of_three();
 	file = fopen(BUNDLE "/m", "r+");
 	ck_assert(file && fseek(file, 44, SEEK_SET) == 0 && fputs("Ynot", file) >= 0);
 	fclose(file);
@@ -410,8 +410,8 @@ Suite *parallels_descriptor_suite(void)
 	use_temp_dir(tc);
 	tcase_add_test(tc, snapshots_are_states);
 	tcase_add_test(tc, names_of_snapshots);
-	tcase_add_test(tc, split_disks);
-	tcase_add_test(tc, shorter_parents);
+	tcase_add_test(tc, disks_with_several_storages);
+	tcase_add_test(tc, smaller_parents);
 	tcase_add_test(tc, without_snapshots);
 	tcase_add_loop_test(tc, foreign_names, 0, 6);
 	tcase_add_test(tc, names_outside);

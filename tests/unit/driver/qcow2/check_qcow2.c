@@ -67,8 +67,8 @@ START_TEST(all_cluster_sizes_and_versions_open)
 }
 END_TEST
 
-/* A short header has no compression type: the byte at its offset is something else. */
-START_TEST(a_header_of_104_bytes_opens)
+/* A header of 104 bytes has no compression type; the byte at its offset belongs to an extension. */
+START_TEST(header_of_104_bytes)
 {
 	b.extensions_end = 104;
 	build_qcow2_extension(&b, 0x12345678, "odd", 3);
@@ -77,7 +77,7 @@ START_TEST(a_header_of_104_bytes_opens)
 }
 END_TEST
 
-START_TEST(odd_disk_sizes_lose_their_last_bytes)
+START_TEST(disk_size_is_rounded_down)
 {
 	static const uint64_t sizes[][2] = {{0, 0}, {1, 0}, {511, 0}, {512, 512}, {1025, 1024}};
 
@@ -89,7 +89,7 @@ START_TEST(odd_disk_sizes_lose_their_last_bytes)
 }
 END_TEST
 
-START_TEST(an_empty_disk_needs_no_l1_table)
+START_TEST(empty_disk_without_l1_table)
 {
 	build_qcow2_put64(&b, AT_SIZE, 0);
 	build_qcow2_put32(&b, AT_L1_SIZE, 0);
@@ -156,7 +156,7 @@ START_TEST(hostile_header_values_are_refused)
 }
 END_TEST
 
-START_TEST(a_file_cut_short_is_refused)
+START_TEST(truncated_files_are_refused)
 {
 	static const struct {
 		size_t len;
@@ -175,8 +175,8 @@ START_TEST(a_file_cut_short_is_refused)
 }
 END_TEST
 
-/* Damage that only matters to writers does not stop a reader. */
-START_TEST(bad_refcounts_do_not_matter)
+/* Damage that affects only writers does not prevent reading. */
+START_TEST(bad_refcounts_are_ignored)
 {
 	static const struct field_case bad[] = {
 		{AT_REFTABLE_POS, 8, 0, 0, NULL},
@@ -196,7 +196,7 @@ START_TEST(bad_refcounts_do_not_matter)
 }
 END_TEST
 
-START_TEST(unknown_harmless_features_open)
+START_TEST(unknown_compatible_features_are_ignored)
 {
 	build_qcow2_put64(&b, AT_COMPATIBLE, UINT64_MAX);
 	build_qcow2_put64(&b, AT_AUTOCLEAR, UINT64_MAX);
@@ -205,7 +205,7 @@ START_TEST(unknown_harmless_features_open)
 }
 END_TEST
 
-START_TEST(unknown_features_are_called_by_name)
+START_TEST(unknown_features_are_named)
 {
 	unsigned char table[2 * 48] = "";
 
@@ -214,7 +214,7 @@ START_TEST(unknown_features_are_called_by_name)
 	build_qcow2_put64(&b, AT_INCOMPATIBLE, UINT64_C(3) << 62);
 	build_qcow2_extension(&b, FEATURES, table, sizeof table);
 	refuses(ENOTSUP, "feature: odd??name (bit 63), bit 62");
-	b.bytes[b.extensions_end - sizeof table - 4] = 0xff; /* the table's length */
+	b.bytes[b.extensions_end - sizeof table - 4] = 0xff; /* length of the feature name table */
 	refuses(ENOTSUP, "feature: bit 62, bit 63");
 }
 END_TEST
@@ -233,14 +233,14 @@ START_TEST(broken_extensions_are_refused)
 }
 END_TEST
 
-START_TEST(a_luks_header_in_a_plain_image_is_refused)
+START_TEST(luks_header_in_a_plain_image_is_refused)
 {
 	build_qcow2_extension(&b, LUKS, "0123456789abcdef", 16);
 	refuses(EINVAL, "LUKS");
 }
 END_TEST
 
-START_TEST(the_parent_is_named)
+START_TEST(backing_file_name)
 {
 	s.o.nobacking = true;
 	build_qcow2_backing(&b, "base.img", "raw");
@@ -251,7 +251,7 @@ START_TEST(the_parent_is_named)
 }
 END_TEST
 
-START_TEST(a_parent_of_no_format_is_named)
+START_TEST(backing_file_without_format)
 {
 	s.o.nobacking = true;
 	build_qcow2_backing(&b, "base.img", "");
@@ -261,7 +261,7 @@ START_TEST(a_parent_of_no_format_is_named)
 }
 END_TEST
 
-START_TEST(version_2_has_extensions_too)
+START_TEST(extensions_in_version_2)
 {
 	rebuild(2, 9, 0);
 	s.o.nobacking = true;
@@ -287,8 +287,8 @@ START_TEST(bad_names_are_refused)
 }
 END_TEST
 
-/* It would be read as a shorter name, of another file. */
-START_TEST(a_name_cut_short_is_refused)
+/* A truncated name would be that of another file. */
+START_TEST(truncated_name_is_refused)
 {
 	build_qcow2_put64(&b, AT_SIZE, 0);
 	build_qcow2_put32(&b, AT_L1_SIZE, 0);
@@ -297,7 +297,7 @@ START_TEST(a_name_cut_short_is_refused)
 }
 END_TEST
 
-/* Files beside the image. */
+/* External data files. */
 
 static int open_file(void)
 {
@@ -305,7 +305,7 @@ static int open_file(void)
 	return image_open("i.qcow2", &s.o, &s.img, &s.e);
 }
 
-START_TEST(unallocated_clusters_are_the_parents)
+START_TEST(unallocated_clusters_read_the_backing_file)
 {
 	unsigned char base[700];
 
@@ -319,7 +319,7 @@ START_TEST(unallocated_clusters_are_the_parents)
 }
 END_TEST
 
-START_TEST(data_is_in_the_data_file)
+START_TEST(external_data_file)
 {
 	unsigned char data[2048];
 
@@ -344,7 +344,7 @@ START_TEST(data_is_in_the_data_file)
 }
 END_TEST
 
-START_TEST(snapshots_need_data_of_their_own)
+START_TEST(snapshots_with_an_external_data_file)
 {
 	struct build_snapshot snap = {.id = "1", .name = "first"};
 
@@ -357,7 +357,7 @@ START_TEST(snapshots_need_data_of_their_own)
 }
 END_TEST
 
-START_TEST(the_data_file_is_another_file)
+START_TEST(data_file_is_the_image)
 {
 	rebuild(3, 9, BIT_DATA_FILE);
 	build_qcow2_extension(&b, DATA_FILE, "i.qcow2", 7);
@@ -385,7 +385,7 @@ START_TEST(info_has_the_keys_of_qemu)
 }
 END_TEST
 
-START_TEST(no_version_passes_for_raw)
+START_TEST(unknown_versions_are_not_raw)
 {
 	struct peek p = {.head = b.bytes, .nhead = b.len, .size = b.len, .name = "x"};
 
@@ -400,23 +400,23 @@ END_TEST
 static void add_header_tests(TCase *tc)
 {
 	tcase_add_test(tc, all_cluster_sizes_and_versions_open);
-	tcase_add_test(tc, a_header_of_104_bytes_opens);
-	tcase_add_test(tc, odd_disk_sizes_lose_their_last_bytes);
-	tcase_add_test(tc, an_empty_disk_needs_no_l1_table);
+	tcase_add_test(tc, header_of_104_bytes);
+	tcase_add_test(tc, disk_size_is_rounded_down);
+	tcase_add_test(tc, empty_disk_without_l1_table);
 	tcase_add_loop_test(tc, hostile_header_values_are_refused, 0, COUNT(field_cases));
-	tcase_add_test(tc, a_file_cut_short_is_refused);
-	tcase_add_test(tc, bad_refcounts_do_not_matter);
-	tcase_add_test(tc, unknown_harmless_features_open);
-	tcase_add_test(tc, unknown_features_are_called_by_name);
+	tcase_add_test(tc, truncated_files_are_refused);
+	tcase_add_test(tc, bad_refcounts_are_ignored);
+	tcase_add_test(tc, unknown_compatible_features_are_ignored);
+	tcase_add_test(tc, unknown_features_are_named);
 	tcase_add_test(tc, broken_extensions_are_refused);
-	tcase_add_test(tc, a_luks_header_in_a_plain_image_is_refused);
-	tcase_add_test(tc, the_parent_is_named);
-	tcase_add_test(tc, a_parent_of_no_format_is_named);
-	tcase_add_test(tc, version_2_has_extensions_too);
+	tcase_add_test(tc, luks_header_in_a_plain_image_is_refused);
+	tcase_add_test(tc, backing_file_name);
+	tcase_add_test(tc, backing_file_without_format);
+	tcase_add_test(tc, extensions_in_version_2);
 	tcase_add_test(tc, bad_names_are_refused);
-	tcase_add_test(tc, a_name_cut_short_is_refused);
+	tcase_add_test(tc, truncated_name_is_refused);
 	tcase_add_test(tc, info_has_the_keys_of_qemu);
-	tcase_add_test(tc, no_version_passes_for_raw);
+	tcase_add_test(tc, unknown_versions_are_not_raw);
 }
 
 Suite *qcow2_suite(void)
@@ -429,10 +429,10 @@ Suite *qcow2_suite(void)
 	suite_add_tcase(suite, header);
 	use_temp_dir(files);
 	tcase_add_checked_fixture(files, setup, teardown);
-	tcase_add_test(files, unallocated_clusters_are_the_parents);
-	tcase_add_test(files, data_is_in_the_data_file);
-	tcase_add_test(files, snapshots_need_data_of_their_own);
-	tcase_add_test(files, the_data_file_is_another_file);
+	tcase_add_test(files, unallocated_clusters_read_the_backing_file);
+	tcase_add_test(files, external_data_file);
+	tcase_add_test(files, snapshots_with_an_external_data_file);
+	tcase_add_test(files, data_file_is_the_image);
 	suite_add_tcase(suite, files);
 	return suite;
 }

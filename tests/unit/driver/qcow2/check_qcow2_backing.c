@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* Another backing file in the header of a qcow2 image, and nothing else in it. */
+/* image_set_backing changes the backing file in the header of a qcow2 image, and nothing else. */
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
@@ -103,7 +103,7 @@ static const char *const clusters[] = {
 	"cluster_size=512", "cluster_size=4k", "cluster_size=64k", "cluster_size=2M"};
 static const char *const compats[] = {"compat=1.1", "compat=0.10"};
 
-/* A longer name, a shorter one and none, each in the same image. */
+/* A longer name, a shorter one and none, in turn, in the same image. */
 START_TEST(names)
 {
 	size_t most = _i / 2 == 0 ? 200 : 1023;
@@ -152,7 +152,7 @@ static bool has_bytes(const unsigned char *p, size_t n, const char *text)
 	return memmem(p, n, text, strlen(text)) != NULL;
 }
 
-/* An unknown extension in the place of the feature name table. */
+/* An unknown extension in place of the feature name table. */
 START_TEST(unknown_extension)
 {
 	static const unsigned char extension[] = "\x12\x34\x56\x78\0\0\0\7unknown\0\0\0\0\0\0\0\0";
@@ -173,7 +173,7 @@ START_TEST(unknown_extension)
 }
 END_TEST
 
-/* The header is in one sector, and the old name stays until that is written. */
+/* The change is one write of one sector: until then the header has the old name. */
 START_TEST(one_sector)
 {
 	unsigned char head[4096];
@@ -187,7 +187,7 @@ START_TEST(one_sector)
 		ck_assert_uint_ge(load_be64(head + 8), 512);
 		ck_assert_uint_eq(load_be64(head + 8) % 512, 0);
 		ck_assert(!has_bytes(head, 512, "dirty bit"));
-		/* the last two of them */
+		/* the last two names */
 		snprintf(name, sizeof name, "%0*u", 500 + 20 * ((int)i - 1), i - 1);
 		if (i > 0)
 			ck_assert(has_bytes(head, sizeof head, name));
@@ -195,7 +195,7 @@ START_TEST(one_sector)
 }
 END_TEST
 
-static void fill(struct image *img, unsigned char byte, uint64_t off, size_t len)
+static void fill_disk(struct image *img, unsigned char byte, uint64_t off, size_t len)
 {
 	unsigned char buf[65536];
 	struct err e = ERR_INIT;
@@ -212,11 +212,11 @@ START_TEST(emptied)
 
 	make(clusters[_i], compats[0]);
 	img = open_image(true);
-	fill(img, 1, 0, 65536);
-	fill(img, 2, SIZE - 512, 512);
+	fill_disk(img, 1, 0, 65536);
+	fill_disk(img, 2, SIZE - 512, 512);
 	ck_assert_ok(image_empty(img, &e), &e);
 	ck_assert_int_eq(view_seek(img->states[0]->view, 0, SEEK_DATA, &found), -ENXIO);
-	fill(img, 3, 2 << 20, 512);
+	fill_disk(img, 3, 2 << 20, 512);
 	ck_assert_ok(image_finish(img, &e), &e);
 	image_close(img);
 	img = open_image(false);
@@ -227,7 +227,7 @@ START_TEST(emptied)
 }
 END_TEST
 
-START_TEST(not_for_writing)
+START_TEST(unwritable_images)
 {
 	struct image *img;
 	struct err e = ERR_INIT;
@@ -241,8 +241,8 @@ START_TEST(not_for_writing)
 }
 END_TEST
 
-/* Names that fit into the sector of the header and that do not; an extension that begins in that
- * sector and ends after it; a cluster of one sector; a snapshot of a disk that is emptied. */
+/* Names that fit into the sector of the header or do not; a header extension across its end;
+ * clusters of one sector; a snapshot of a disk that is then emptied. */
 static const struct {
 	const char *cluster_size, *compat;
 	unsigned name;
@@ -254,8 +254,8 @@ static const struct {
 	{"cluster_size=512", "compat=1.1", 300, false, true},
 };
 
-/* After the feature name table, which QEMU writes when it sets a backing file, and where there was
- * a name once. */
+/* The bitmaps extension follows the feature name table, which QEMU writes with a backing file,
+ * where a name was before. */
 static void add_bitmap(void)
 {
 	static const char commands[] = "qemu-img rebase -u -b x -F raw " PATH "\n"
@@ -309,7 +309,7 @@ Suite *qcow2_backing_suite(void)
 	tcase_add_test(t, unknown_extension);
 	tcase_add_test(t, one_sector);
 	tcase_add_loop_test(t, emptied, 0, COUNT(clusters));
-	tcase_add_test(t, not_for_writing);
+	tcase_add_test(t, unwritable_images);
 	tcase_add_loop_test(t, power_cuts, 0, COUNT(powers));
 	tcase_add_loop_test(t, faults, 0, COUNT(powers));
 	return suite;

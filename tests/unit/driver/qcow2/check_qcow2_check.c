@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* The check of qcow2: its findings and their wording.  tests/mount compares them with QEMU's. */
+/* The check of qcow2: findings and their wording.  tests/mount compares them with qemu-img. */
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -16,7 +16,7 @@ static struct build_qcow2 b;
 static struct subject s;
 static struct findings f;
 
-/* A sound image with a disk of two data clusters, in clusters 7 and 8. */
+/* A valid image whose disk has two data clusters, in clusters 7 and 8. */
 static void setup_with(unsigned version, unsigned bits, uint64_t incompatible)
 {
 	build_qcow2_new(&b, version, bits, incompatible);
@@ -41,7 +41,7 @@ static void finds(const char *text)
 	findings_equal(&f, s.img, text);
 }
 
-START_TEST(good)
+START_TEST(valid_image)
 {
 	finds("");
 	findings_count(&f, 0, 0);
@@ -108,7 +108,7 @@ START_TEST(unaligned)
 }
 END_TEST
 
-START_TEST(past_the_end)
+START_TEST(beyond_the_end_of_file)
 {
 	build_qcow2_l2(&b, 2, build_qcow2_at(&b, ALL_CLUSTERS));
 	finds("ERROR: counting reference for region exceeding the end of the file by one cluster "
@@ -116,7 +116,7 @@ START_TEST(past_the_end)
 }
 END_TEST
 
-/* The last cluster may be a part of one, if it has a refcount. */
+/* The last cluster of the file may be partial, if it has a refcount. */
 START_TEST(last_cluster)
 {
 	build_qcow2_l2(&b, 2, build_qcow2_at(&b, ALL_CLUSTERS - 1) | ENTRY_COPIED);
@@ -242,7 +242,8 @@ START_TEST(no_refcount_table)
 }
 END_TEST
 
-/* Each width of refcounts in its own image: clusters 7 and 8 have all bits set but the lowest. */
+/* One image for each width of refcounts: those of clusters 7 and 8 have all bits set but the
+ * lowest. */
 START_TEST(widths)
 {
 	static const uint64_t most[] = {1, 3, 15, 255, 65535, UINT32_MAX, UINT64_MAX};
@@ -304,9 +305,9 @@ START_TEST(subclusters)
 }
 END_TEST
 
-/* L1 tables that all point to the same tables, each at another place in the same cluster, take
- * more work than a sound file of this size: the check gives up. */
-START_TEST(endless_tables)
+/* L1 tables of overlapping bytes, each with references to the same L2 tables, are more work than a
+ * valid file of this size can contain: the check stops. */
+START_TEST(too_many_references)
 {
 	struct build_qcow2 large;
 	uint64_t n = (1u << 21) / 512;
@@ -329,13 +330,13 @@ Suite *qcow2_check_suite(void)
 	Suite *suite = suite_of("qcow2_check", tc);
 
 	tcase_add_checked_fixture(tc, setup, teardown);
-	tcase_add_test(tc, good);
+	tcase_add_test(tc, valid_image);
 	tcase_add_test(tc, leak);
 	tcase_add_test(tc, count_too_low);
 	tcase_add_test(tc, copied);
 	tcase_add_test(tc, reserved_bits);
 	tcase_add_test(tc, unaligned);
-	tcase_add_test(tc, past_the_end);
+	tcase_add_test(tc, beyond_the_end_of_file);
 	tcase_add_test(tc, last_cluster);
 	tcase_add_test(tc, compressed);
 	tcase_add_test(tc, snapshot);
@@ -346,7 +347,7 @@ Suite *qcow2_check_suite(void)
 	tcase_add_test(tc, no_refcount_table);
 	tcase_add_loop_test(tc, widths, 0, 7);
 	tcase_add_test(tc, overflow);
-	tcase_add_test(tc, endless_tables);
+	tcase_add_test(tc, too_many_references);
 	tcase_add_checked_fixture(extended, setup_extended, teardown);
 	tcase_add_test(extended, subclusters);
 	suite_add_tcase(suite, extended);

@@ -1,11 +1,9 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* Tables of a qcow2 image that lie: entries, refcounts and positions are redirected at random, or
- * the file is cut.  Then the image is refused for writing and does not change; or data that is
- * written is read back after it was opened again, and everything else, snapshots included, is as
- * before: bytes that could be read are the same, and others still fail.
- *
- * QCOW2_LIES=N in the environment tries N lies of each kind of image.
- */
+/* Random corruptions of qcow2 metadata: entries, refcounts and positions are redirected, or the
+ * file is truncated.  Either the image is refused for writing and does not change; or data that is
+ * written reads back after reopening, and everything else, snapshots included, does not change:
+ * sectors that were readable have the same bytes, others still fail.  QCOW2_CORRUPTIONS=N in the
+ * environment tries N corruptions of each kind of image. */
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -19,15 +17,15 @@
 #include "common/unit.h"
 #include "view/view.h"
 
-#define PATH   "image.qcow2"
-#define DATA   "data.raw"
-#define SECTOR 512u
-#define STATES 4 /* of an image: the disk, two snapshots, and one that is created */
-#define OFFSET UINT64_C(0x00fffffffffffe00)
-#define COPIED (UINT64_C(1) << 63)
-#define PACKED (UINT64_C(1) << 62)
-#define SLOTS  8192
-#define LIES   12
+#define PATH        "image.qcow2"
+#define DATA        "data.raw"
+#define SECTOR      512u
+#define STATES      4 /* the live disk, two snapshots, and a new one */
+#define OFFSET      UINT64_C(0x00fffffffffffe00)
+#define COPIED      (UINT64_C(1) << 63)
+#define PACKED      (UINT64_C(1) << 62)
+#define SLOTS       8192
+#define CORRUPTIONS 12
 
 static const struct kind {
 	const char *options[3];
@@ -51,16 +49,16 @@ struct bytes {
 
 struct disk {
 	struct bytes bytes;
-	bool *good;   /* of each sector: it can be read */
-	bool *either; /* likewise: it may be anything, since a write of it failed, or what it is
-		       * said to be was a table that has moved since */
+	bool *readable;  /* for each sector: it is readable */
+	bool *undefined; /* for each sector: it is not compared, since a write failed, or its entry
+			  * points into a table */
 };
 
 static const struct kind *kind;
-static unsigned lie; /* its number */
+static unsigned corruption; /* number of the corruption */
 static uint64_t state;
-static struct bytes sound, data, image; /* the image, its data file; the image with the lie */
-static uint64_t slots[SLOTS];           /* positions of 8 bytes that say where something is */
+static struct bytes valid, data, image; /* the valid image, its data file, the corrupted image */
+static uint64_t slots[SLOTS];           /* positions of the 8-byte fields that refer to others */
 static size_t nslots;
 static struct disk disks[STATES];
 static size_t ndisks;
@@ -70,7 +68,7 @@ static uint64_t below(uint64_t n)
 	return next_random(&state) % n;
 }
 
-/* The image. */
+/* The valid image. */
 
 static void write_compressed(struct view *v, uint64_t off, unsigned char byte)
 {
@@ -97,8 +95,8 @@ static void write_pattern(struct view *v, uint64_t off, uint64_t len, unsigned s
 	free(buf);
 }
 
-/* Snapshots are created if the image can have them. */
-static void fill(struct image *img)
+/* Fills the disk; creates snapshots if the format has them. */
+static void fill_disk(struct image *img)
 {
 	struct view *v = img->states[0]->view;
 	struct err e = ERR_INIT;
@@ -126,7 +124,7 @@ static struct bytes read_all(const char *path)
 	return b;
 }
 
-static void make_sound(int i)
+static void make_valid_image(int i)
 {
 	struct image_options o;
 	struct err e = ERR_INIT;
@@ -135,25 +133,25 @@ static void make_sound(int i)
 	kind = &kinds[i];
 	make_image("qcow2", PATH, kind->size, NULL, kind->options);
 	img = open_image_file(PATH, true, &o);
-	fill(img);
+	fill_disk(img);
 	ck_assert_ok(image_finish(img, &e), &e);
 	image_close(img);
 	options_free(&o);
-	sound = read_all(PATH);
+	valid = read_all(PATH);
 	data = read_all(DATA);
-	image.p = malloc(sound.len);
+	image.p = malloc(valid.len);
 }
 
-/* Fields that hold positions. */
+/* Fields that refer to tables or clusters. */
 
 static uint64_t word(uint64_t pos)
 {
-	return load_be64(sound.p + pos);
+	return load_be64(valid.p + pos);
 }
 
 static uint64_t cluster_size(void)
 {
-	return UINT64_C(1) << load_be32(sound.p + 20);
+	return UINT64_C(1) << load_be32(valid.p + 20);
 }
 
 static void add_slots(uint64_t pos, uint64_t n, unsigned step, bool all)
@@ -181,9 +179,9 @@ static void find_slots(void)
 	add_slots(48, 1, 8, true);
 	add_slots(64, 1, 8, true);
 	add_slots(word(48), cluster_size() / 8, 8, false);
-	add_l1(word(40), load_be32(sound.p + 36));
-	for (uint32_t i = 0; i < load_be32(sound.p + 60); i++) {
-		const unsigned char *p = sound.p + pos;
+	add_l1(word(40), load_be32(valid.p + 36));
+	for (uint32_t i = 0; i < load_be32(valid.p + 60); i++) {
+		const unsigned char *p = valid.p + pos;
 
 		add_slots(pos, 1, 8, true);
 		add_l1(load_be64(p), load_be32(p + 8));
@@ -191,19 +189,19 @@ static void find_slots(void)
 	}
 }
 
-/* Lies. */
+/* Corruptions. */
 
 static void count(uint64_t cluster, int by)
 {
 	uint64_t at = (word(word(48)) & OFFSET) + 2 * cluster;
 
-	if (load_be32(sound.p + 4) == 2 || load_be32(sound.p + 96) == 4)
+	if (load_be32(valid.p + 4) == 2 || load_be32(valid.p + 96) == 4)
 		store_be16(image.p + at, load_be16(image.p + at) + by);
 }
 
 static uint64_t some_entry(uint64_t slot)
 {
-	uint64_t n = sound.len / cluster_size(), to = below(n + 2) * cluster_size();
+	uint64_t n = valid.len / cluster_size(), to = below(n + 2) * cluster_size();
 
 	switch (below(6)) {
 	case 0:
@@ -211,7 +209,7 @@ static uint64_t some_entry(uint64_t slot)
 	case 1:
 		return word(slot) ^ COPIED;
 	case 2:
-		return PACKED | below(sound.len);
+		return PACKED | below(valid.len);
 	case 3:
 		count(to / cluster_size() % n, 1);
 		return to;
@@ -220,18 +218,18 @@ static uint64_t some_entry(uint64_t slot)
 	}
 }
 
-static void tell_a_lie(void)
+static void corrupt_image(void)
 {
 	uint64_t slot = slots[below(nslots)];
 
-	memcpy(image.p, sound.p, sound.len);
-	image.len = sound.len;
+	memcpy(image.p, valid.p, valid.len);
+	image.len = valid.len;
 	switch (below(6)) {
 	case 0:
-		count(below(sound.len / cluster_size()), below(2) ? 1 : -1);
+		count(below(valid.len / cluster_size()), below(2) ? 1 : -1);
 		break;
 	case 1:
-		image.len = cluster_size() + below(sound.len - cluster_size());
+		image.len = cluster_size() + below(valid.len - cluster_size());
 		break;
 	default:
 		store_be64(image.p + slot, some_entry(slot));
@@ -250,30 +248,30 @@ static void read_disk(const struct view *v, struct disk *d)
 
 	d->bytes.len = v->size;
 	d->bytes.p = calloc(1, v->size + 1);
-	d->good = calloc(v->size / SECTOR + 1, sizeof d->good[0]);
-	d->either = calloc(v->size / SECTOR + 1, sizeof d->either[0]);
+	d->readable = calloc(v->size / SECTOR + 1, sizeof d->readable[0]);
+	d->undefined = calloc(v->size / SECTOR + 1, sizeof d->undefined[0]);
 	for (uint64_t off = 0; off < v->size; off += SECTOR) {
 		int r = view_read(v, d->bytes.p + off, SECTOR, off, &e);
 
-		d->good[off / SECTOR] = r == 0;
-		d->either[off / SECTOR] = r == -EUCLEAN;
+		d->readable[off / SECTOR] = r == 0;
+		d->undefined[off / SECTOR] = r == -EUCLEAN;
 	}
 }
 
-static void forget(struct disk *d)
+static void free_disk(struct disk *d)
 {
 	free(d->bytes.p);
-	free(d->good);
-	free(d->either);
+	free(d->readable);
+	free(d->undefined);
 }
 
-static void forget_disks(void)
+static void free_disks(void)
 {
 	while (ndisks > 0)
-		forget(&disks[--ndisks]);
+		free_disk(&disks[--ndisks]);
 }
 
-/* False: the image cannot be opened, not even read-only. */
+/* Returns false if the image does not open, not even read-only. */
 static bool read_disks(struct image_options *o)
 {
 	struct err e = ERR_INIT;
@@ -298,17 +296,17 @@ static void compare_disk(size_t i, const struct view *v)
 	for (uint64_t off = 0; off < v->size; off += SECTOR) {
 		uint64_t k = off / SECTOR;
 
-		if (d->either[k])
+		if (d->undefined[k])
 			continue;
-		ck_assert_msg(d->good[k] == now.good[k],
-			"lie %u, state %zu, sector %llu: it could%s be read before", lie, i,
-			(unsigned long long)k, d->good[k] ? "" : " not");
+		ck_assert_msg(d->readable[k] == now.readable[k],
+			"corruption %u, state %zu, sector %llu: it could%s be read before",
+			corruption, i, (unsigned long long)k, d->readable[k] ? "" : " not");
 		ck_assert_msg(
-			!d->good[k] || memcmp(d->bytes.p + off, now.bytes.p + off, SECTOR) == 0,
-			"lie %u, state %zu, sector %llu has changed", lie, i,
+			!d->readable[k] || memcmp(d->bytes.p + off, now.bytes.p + off, SECTOR) == 0,
+			"corruption %u, state %zu, sector %llu has changed", corruption, i,
 			(unsigned long long)k);
 	}
-	forget(&now);
+	free_disk(&now);
 }
 
 static void compare_disks(struct image_options *o)
@@ -316,7 +314,7 @@ static void compare_disks(struct image_options *o)
 	struct err e = ERR_INIT;
 	struct image *img;
 
-	ck_assert_msg(image_open(PATH, o, &img, &e) == 0, "lie %u: %s", lie, e.text);
+	ck_assert_msg(image_open(PATH, o, &img, &e) == 0, "corruption %u: %s", corruption, e.text);
 	ck_assert_uint_eq(img->nstates, ndisks);
 	for (size_t i = 0; i < ndisks; i++)
 		compare_disk(i, img->states[i]->view);
@@ -325,7 +323,7 @@ static void compare_disks(struct image_options *o)
 
 /* Writing. */
 
-static void write_some(struct view *v)
+static void write_random(struct view *v)
 {
 	uint64_t n = v->size / SECTOR, first = below(n), len = 1 + below(MIN(n - first, 40));
 	struct disk *d = &disks[0];
@@ -342,8 +340,8 @@ static void write_some(struct view *v)
 		done = view_write(v, d->bytes.p + first * SECTOR, len * SECTOR, first * SECTOR,
 			       &e) == 0;
 	for (uint64_t i = first; i < first + len; i++) {
-		d->good[i] |= done;
-		d->either[i] = !done;
+		d->readable[i] |= done;
+		d->undefined[i] = !done;
 	}
 }
 
@@ -353,11 +351,11 @@ static void copy_disk(struct disk *to, const struct disk *from)
 
 	to->bytes.len = from->bytes.len;
 	to->bytes.p = memcpy(malloc(from->bytes.len + 1), from->bytes.p, from->bytes.len);
-	to->good = memcpy(malloc(n), from->good, n);
-	to->either = memcpy(malloc(n), from->either, n);
+	to->readable = memcpy(malloc(n), from->readable, n);
+	to->undefined = memcpy(malloc(n), from->undefined, n);
 }
 
-/* Of three. */
+/* Creates, applies and deletes snapshots at random. */
 static void change_snapshots(struct image *img)
 {
 	struct err e = ERR_INIT;
@@ -366,11 +364,11 @@ static void change_snapshots(struct image *img)
 	if (below(2) && ndisks < STATES && snapshot_create(img, "three", &no, &e) == 0)
 		copy_disk(&disks[ndisks++], &disks[0]);
 	if (below(3) == 0 && ndisks > 1 && snapshot_apply(img, img->states[1]->no, &e) == 0) {
-		forget(&disks[0]);
+		free_disk(&disks[0]);
 		copy_disk(&disks[0], &disks[1]);
 	}
 	if (below(3) == 0 && ndisks > 1 && snapshot_delete(img, img->states[1]->no, &e) == 0) {
-		forget(&disks[1]);
+		free_disk(&disks[1]);
 		memmove(&disks[1], &disks[2], (--ndisks - 1) * sizeof disks[0]);
 	}
 }
@@ -383,11 +381,12 @@ static void write_all(struct image *img)
 	for (unsigned i = 0; i < 30; i++) {
 		if (i % 10 == 5)
 			change_snapshots(img);
-		write_some(v);
+		write_random(v);
 		if (i % 8 == 7)
-			ck_assert_msg(view_flush(v, &e) == 0, "lie %u: %s", lie, e.text);
+			ck_assert_msg(
+				view_flush(v, &e) == 0, "corruption %u: %s", corruption, e.text);
 	}
-	ck_assert_msg(image_finish(img, &e) == 0, "lie %u: %s", lie, e.text);
+	ck_assert_msg(image_finish(img, &e) == 0, "corruption %u: %s", corruption, e.text);
 }
 
 static void is_unchanged(void)
@@ -395,25 +394,25 @@ static void is_unchanged(void)
 	struct bytes now = read_all(PATH);
 
 	ck_assert_msg(now.len == image.len && memcmp(now.p, image.p, now.len) == 0,
-		"lie %u: a refused image was changed", lie);
+		"corruption %u: a refused image was changed", corruption);
 	free(now.p);
 }
 
-START_TEST(lies)
+START_TEST(random_corruptions)
 {
-	const char *n = getenv("QCOW2_LIES");
+	const char *n = getenv("QCOW2_CORRUPTIONS");
 	struct image_options o = options_new();
-	unsigned refused = 0, count = n ? strtoul(n, NULL, 0) : LIES;
+	unsigned refused = 0, count = n ? strtoul(n, NULL, 0) : CORRUPTIONS;
 	struct err e = ERR_INIT;
 
-	make_sound(_i);
+	make_valid_image(_i);
 	find_slots();
-	for (lie = 0; lie < count; lie++, forget_disks()) {
+	for (corruption = 0; corruption < count; corruption++, free_disks()) {
 		struct image *img;
 
-		state = 1000u * _i + lie;
+		state = 1000u * _i + corruption;
 		next_random(&state);
-		tell_a_lie();
+		corrupt_image();
 		if (!read_disks(&o))
 			continue;
 		o.write = true;
@@ -424,13 +423,13 @@ START_TEST(lies)
 		}
 		write_all(img);
 		image_close(img);
-		compare_disks(&o); /* open for writing once more */
+		compare_disks(&o); /* opened for writing once more */
 	}
 	ck_assert_uint_lt(refused, count);
 	if (n)
 		printf("kind %d: %u of %u refused\n", _i, refused, count);
 	options_free(&o);
-	free(sound.p);
+	free(valid.p);
 	free(data.p);
 	free(image.p);
 }
@@ -438,10 +437,10 @@ END_TEST
 
 Suite *qcow2_corrupted_suite(void)
 {
-	TCase *tc = tcase_create("qcow2_lies");
+	TCase *tc = tcase_create("qcow2_corrupted");
 
 	tcase_set_timeout(tc, 60);
 	use_temp_dir(tc);
-	tcase_add_loop_test(tc, lies, 0, COUNT(kinds));
-	return suite_of("qcow2_lies", tc);
+	tcase_add_loop_test(tc, random_corruptions, 0, COUNT(kinds));
+	return suite_of("qcow2_corrupted", tc);
 }

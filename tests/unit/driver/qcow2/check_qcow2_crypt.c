@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* Encrypted qcow2 images: the clusters that are encrypted, and their sector numbers. */
+/* Encrypted qcow2 images: which clusters are encrypted, with which sector numbers. */
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
@@ -20,7 +20,7 @@
 
 #define LUKS_EXTENSION 0x0537be77u
 #define EXTENDED_L2    16u
-#define AT_LUKS        ALL_CLUSTERS /* after everything else */
+#define AT_LUKS        ALL_CLUSTERS /* after all other clusters */
 
 static const struct luks_spec spec = {.cipher = "aes",
 	.mode = "cbc-essiv:sha256",
@@ -34,7 +34,7 @@ static struct subject s;
 static struct passphrase secret = {.bytes = (unsigned char *)PASS, .len = sizeof PASS - 1};
 static unsigned char luks_place[16];
 
-/* Adds the LUKS header of the spec in clusters of its own. */
+/* Appends a LUKS header of this spec to the image. */
 static void add_luks(void)
 {
 	size_t len, end;
@@ -79,8 +79,8 @@ static void tear_down(void)
 	build_qcow2_free(&b);
 }
 
-/* Data cluster i, which holds the byte 0x10 + i, encrypted with the sector numbers of its position
- * in the file. */
+/* Encrypts data cluster i, filled with the byte 0x10 + i, with sector numbers of its position in
+ * the file. */
 static uint64_t luks_cluster(unsigned i)
 {
 	uint64_t pos = build_qcow2_at(&b, AT_DATA + i);
@@ -89,7 +89,7 @@ static uint64_t luks_cluster(unsigned i)
 	return pos;
 }
 
-/* The same, with the sector numbers of its offset on the disk. */
+/* The same with sector numbers of its offset on the disk. */
 static uint64_t aes_cluster(unsigned i, uint64_t off)
 {
 	static const unsigned char key[16] = PASS;
@@ -106,7 +106,7 @@ static const struct view *opened(void)
 	return subject_opens(&s, b.bytes, b.len);
 }
 
-START_TEST(luks_counts_from_the_start_of_the_file)
+START_TEST(luks_sectors_count_in_the_file)
 {
 	const struct view *v;
 
@@ -123,8 +123,8 @@ START_TEST(luks_counts_from_the_start_of_the_file)
 }
 END_TEST
 
-/* A cluster of the file that is mapped twice decrypts differently at each offset. */
-START_TEST(aes_counts_from_the_start_of_the_disk)
+/* A cluster that is mapped twice decrypts differently at each offset. */
+START_TEST(aes_sectors_count_on_the_disk)
 {
 	struct err e = ERR_INIT;
 	unsigned char byte;
@@ -143,8 +143,8 @@ START_TEST(aes_counts_from_the_start_of_the_disk)
 }
 END_TEST
 
-/* QEMU would take the file as it is, and of a long passphrase 16 bytes. */
-START_TEST(keys_of_aes)
+/* QEMU uses the passphrase as in the file, and its first 16 bytes only. */
+START_TEST(passphrases_of_aes)
 {
 	static struct passphrase second = {.bytes = (unsigned char *)"other", .len = 5};
 	struct passphrase padded = {.bytes = (unsigned char *)PASS "\0\0", .len = sizeof PASS};
@@ -210,7 +210,7 @@ START_TEST(subclusters)
 }
 END_TEST
 
-START_TEST(snapshots_and_machine_states)
+START_TEST(snapshots_and_vm_states)
 {
 	uint64_t l1 = build_qcow2_at(&b, AT_L1_COPY);
 	struct build_snapshot snapshot = {.id = "1",
@@ -232,7 +232,7 @@ START_TEST(snapshots_and_machine_states)
 }
 END_TEST
 
-/* The header and the key material are not the guest's. */
+/* A data cluster must not be in the LUKS header or its key material. */
 START_TEST(data_in_the_luks_header)
 {
 	const struct view *v;
@@ -249,8 +249,8 @@ START_TEST(data_in_the_luks_header)
 }
 END_TEST
 
-/* The part of a cluster beyond the end of the file cannot be decrypted, so it is not zeroes. */
-START_TEST(a_cut_cluster)
+/* The part of a cluster beyond the end of the file cannot be decrypted, so reading it fails. */
+START_TEST(truncated_cluster)
 {
 	const struct view *v;
 	uint64_t pos = b.len;
@@ -269,7 +269,7 @@ START_TEST(a_cut_cluster)
 }
 END_TEST
 
-/* The extension's data is at 120. */
+/* The data of the header extension is at 120. */
 static const struct field_case field_cases[] = {
 	{116, 4, 8, EINVAL, "place of the LUKS header: 8 bytes"},
 	{116, 4, 17, EINVAL, "place of the LUKS header: 17 bytes"},
@@ -298,7 +298,7 @@ START_TEST(refuses)
 }
 END_TEST
 
-START_TEST(a_wrong_passphrase_and_none)
+START_TEST(wrong_or_missing_passphrase)
 {
 	struct passphrase wrong = {.bytes = (unsigned char *)"wrong", .len = 5};
 
@@ -314,16 +314,16 @@ Suite *qcow2_crypt_suite(void)
 	TCase *tc = tcase_create("qcow2_crypt");
 
 	tcase_add_checked_fixture(tc, set_up, tear_down);
-	tcase_add_test(tc, luks_counts_from_the_start_of_the_file);
-	tcase_add_test(tc, aes_counts_from_the_start_of_the_disk);
-	tcase_add_test(tc, keys_of_aes);
+	tcase_add_test(tc, luks_sectors_count_in_the_file);
+	tcase_add_test(tc, aes_sectors_count_on_the_disk);
+	tcase_add_test(tc, passphrases_of_aes);
 	tcase_add_test(tc, zeroes_are_not_encrypted);
 	tcase_add_test(tc, compressed_clusters_are_not_encrypted);
 	tcase_add_test(tc, subclusters);
-	tcase_add_test(tc, snapshots_and_machine_states);
+	tcase_add_test(tc, snapshots_and_vm_states);
 	tcase_add_test(tc, data_in_the_luks_header);
-	tcase_add_test(tc, a_cut_cluster);
+	tcase_add_test(tc, truncated_cluster);
 	tcase_add_loop_test(tc, refuses, 0, COUNT(field_cases));
-	tcase_add_test(tc, a_wrong_passphrase_and_none);
+	tcase_add_test(tc, wrong_or_missing_passphrase);
 	return suite_of("qcow2_crypt", tc);
 }

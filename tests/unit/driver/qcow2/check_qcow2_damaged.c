@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* qcow2 images that are too damaged to be opened as disks: their facts are reported, and their
- * snapshot table is repaired as far as possible. */
+/* qcow2 images that are too damaged to open as disks: info prints their facts, and the repair
+ * restores as much of the snapshot table as possible. */
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
@@ -19,7 +19,7 @@
 
 static struct build_qcow2 b;
 static struct repair_image m;
-static size_t entries[2]; /* of the snapshot table */
+static size_t entries[2]; /* positions of the entries of the snapshot table */
 
 static uint64_t at(unsigned cluster)
 {
@@ -43,7 +43,7 @@ static void put_snapshot(unsigned i, const char *id, const char *name)
 	build_qcow2_snapshot(&b, &s);
 }
 
-/* Two snapshots of a disk that has not changed since. */
+/* Two snapshots; the disk has not changed since. */
 static void setup(void)
 {
 	build_qcow2_new(&b, 3, 12, 0);
@@ -80,8 +80,8 @@ static struct image *opens(bool lenient, struct err *e)
 	return img;
 }
 
-/* Opened for its facts only; reads fail with the reason. */
-static void is_told_of(const char *reason)
+/* Asserts that the image opens for info only, and that reads fail with the reason. */
+static void opens_for_info(const char *reason)
 {
 	struct err e = ERR_INIT;
 	struct image *img;
@@ -97,17 +97,17 @@ static void is_told_of(const char *reason)
 	image_close(img);
 }
 
-START_TEST(l1_past_the_end)
+START_TEST(l1_beyond_the_end_of_file)
 {
 	build_qcow2_put64(&b, AT_L1_POS, at(ALL_CLUSTERS + 7));
-	is_told_of("L1 table");
+	opens_for_info("L1 table");
 }
 END_TEST
 
 START_TEST(l1_in_the_header)
 {
 	build_qcow2_put64(&b, AT_L1_POS, 0);
-	is_told_of("L1 table");
+	opens_for_info("L1 table");
 }
 END_TEST
 
@@ -126,11 +126,11 @@ START_TEST(data_file_missing)
 	build_qcow2_put64(&b, AT_INCOMPATIBLE, 4);
 	build_qcow2_put32(&b, AT_NSNAPSHOTS, 0);
 	build_qcow2_extension(&b, 0x44415441, "gone.raw", 8);
-	is_told_of("data file");
+	opens_for_info("data file");
 }
 END_TEST
 
-/* Fields of the snapshot table that are changed, and the snapshots after a repair. */
+/* Changed fields of the snapshot table, and the snapshots after the repair. */
 static const struct {
 	unsigned entry, at, width;
 	uint64_t value;
@@ -186,7 +186,7 @@ static void repairs(void)
 
 START_TEST(snapshot_table)
 {
-	/* The last one makes the lengths right and the id nonsense, with a length that is not. */
+	/* in the last case the lengths are plausible, but the ID is not text */
 	if (_i == (int)COUNT(table) - 1)
 		build_qcow2_put16(&b, entries[1] + 14, 65535);
 	build_qcow2_field(
@@ -197,19 +197,19 @@ START_TEST(snapshot_table)
 }
 END_TEST
 
-START_TEST(snapshot_table_past_the_end)
+START_TEST(snapshot_table_beyond_the_end_of_file)
 {
 	static const char *const none[] = {NULL};
 
 	build_qcow2_put64(&b, AT_SNAPSHOTS_POS, at(ALL_CLUSTERS + 2));
-	is_told_of(NULL);
+	opens_for_info(NULL);
 	repairs();
 	has_names(none);
 	repair_image_check(&m, "");
 }
 END_TEST
 
-START_TEST(more_snapshots_than_there_are)
+START_TEST(too_large_number_of_snapshots)
 {
 	static const char *const both[] = {"one", "a second one", NULL};
 
@@ -220,8 +220,8 @@ START_TEST(more_snapshots_than_there_are)
 }
 END_TEST
 
-/* A table that could only be guessed is not changed, nor are clusters that it may refer to. */
-START_TEST(nonsense)
+/* A snapshot table that cannot be parsed is not changed, nor are clusters to which it may refer. */
+START_TEST(unparsable_snapshot_table)
 {
 	struct err e = ERR_INIT;
 	struct image *img;
@@ -240,8 +240,9 @@ START_TEST(nonsense)
 }
 END_TEST
 
-/* Nothing is written where clusters are missing: it would be read as these. */
-START_TEST(nothing_is_put_behind_a_cut)
+/* Nothing is allocated where a truncated file lacks clusters: references to them would read the
+ * new data. */
+START_TEST(no_allocation_in_missing_clusters)
 {
 	struct err e = ERR_INIT;
 	struct check_report r = {.found = NULL};
@@ -258,7 +259,7 @@ START_TEST(nothing_is_put_behind_a_cut)
 }
 END_TEST
 
-/* The header is counted, although the refcount table, which is rebuilt, was set to its position. */
+/* The repair counts the header's cluster, although the refcount table was set to position 0. */
 START_TEST(refcount_table_at_0)
 {
 	build_qcow2_put64(&b, AT_REFTABLE_POS, 0);
@@ -274,15 +275,15 @@ Suite *qcow2_damaged_suite(void)
 
 	use_temp_dir(tc);
 	tcase_add_checked_fixture(tc, setup, teardown);
-	tcase_add_test(tc, l1_past_the_end);
+	tcase_add_test(tc, l1_beyond_the_end_of_file);
 	tcase_add_test(tc, l1_in_the_header);
 	tcase_add_test(tc, l1_too_large);
 	tcase_add_test(tc, data_file_missing);
 	tcase_add_loop_test(tc, snapshot_table, 0, COUNT(table));
-	tcase_add_test(tc, snapshot_table_past_the_end);
-	tcase_add_test(tc, more_snapshots_than_there_are);
-	tcase_add_test(tc, nonsense);
-	tcase_add_test(tc, nothing_is_put_behind_a_cut);
+	tcase_add_test(tc, snapshot_table_beyond_the_end_of_file);
+	tcase_add_test(tc, too_large_number_of_snapshots);
+	tcase_add_test(tc, unparsable_snapshot_table);
+	tcase_add_test(tc, no_allocation_in_missing_clusters);
 	tcase_add_test(tc, refcount_table_at_0);
 	return suite_of("qcow2_damaged", tc);
 }

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* check_qcow2_map.c - entries of L1 and L2 tables decoded, unusual and damaged ones too. */
+/* check_qcow2_map.c - L1 and L2 entries: valid, unusual and damaged. */
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
@@ -13,7 +13,7 @@
 #include "common/unit.h"
 
 #define CLUSTER       512u
-#define ENTRIES       64u /* of an L2 table of such a cluster */
+#define ENTRIES       64u /* entries of an L2 table of a 512-byte cluster */
 #define EXTENDED_BITS 14
 #define SUBCLUSTER    512u /* of such a cluster */
 
@@ -65,7 +65,7 @@ static void fails(unsigned cluster, int code, const char *text)
 	subject_fails(disk(), build_qcow2_at(&b, cluster), code, text);
 }
 
-START_TEST(each_kind_of_cluster_reads)
+START_TEST(all_kinds_of_clusters)
 {
 	build_qcow2_l2(&b, 0, data_at(0) | ENTRY_COPIED);
 	build_qcow2_l2(&b, 1, data_at(1));
@@ -81,7 +81,7 @@ START_TEST(each_kind_of_cluster_reads)
 }
 END_TEST
 
-START_TEST(entries_without_sense_fail)
+START_TEST(invalid_entries_fail)
 {
 	build_qcow2_l2(&b, 0, data_at(0) | 0x100);
 	build_qcow2_l2(&b, 1, data_at(0) | UINT64_C(1) << 56);
@@ -119,7 +119,7 @@ START_TEST(version_2_has_no_zero_clusters)
 }
 END_TEST
 
-START_TEST(metadata_is_never_served_as_data)
+START_TEST(metadata_is_never_read_as_data)
 {
 	static const struct {
 		unsigned cluster;
@@ -147,8 +147,8 @@ START_TEST(metadata_is_never_served_as_data)
 }
 END_TEST
 
-/* A run of clusters that would be one extent ends where metadata begins. */
-START_TEST(a_run_stops_before_metadata)
+/* A run of contiguous clusters ends where metadata begins. */
+START_TEST(run_ends_before_metadata)
 {
 	build_qcow2_put64(&b, AT_REFTABLE_POS, data_at(2));
 	for (unsigned i = 0; i < 4; i++)
@@ -160,7 +160,7 @@ START_TEST(a_run_stops_before_metadata)
 }
 END_TEST
 
-START_TEST(runs_are_told_as_one)
+START_TEST(contiguous_clusters_are_one_extent)
 {
 	for (unsigned i = 0; i < 4; i++)
 		build_qcow2_l2(&b, i, data_at(i) | (i % 2 ? ENTRY_COPIED : 0));
@@ -178,7 +178,7 @@ START_TEST(runs_are_told_as_one)
 END_TEST
 
 /* With small clusters, other tables follow in the same page. */
-START_TEST(a_run_ends_with_its_table)
+START_TEST(run_ends_with_its_table)
 {
 	build_qcow2_put64(&b, AT_SIZE, 2 * build_qcow2_span(&b));
 	build_qcow2_put32(&b, AT_L1_SIZE, 2);
@@ -190,8 +190,8 @@ START_TEST(a_run_ends_with_its_table)
 }
 END_TEST
 
-/* One bad entry must not take its good neighbours with it. */
-START_TEST(a_run_ends_before_a_bad_entry)
+/* An invalid entry does not affect valid entries in the same run. */
+START_TEST(run_ends_before_an_invalid_entry)
 {
 	build_qcow2_l2(&b, 0, data_at(0));
 	build_qcow2_l2(&b, 1, data_at(1) | 2);
@@ -201,7 +201,7 @@ START_TEST(a_run_ends_before_a_bad_entry)
 }
 END_TEST
 
-START_TEST(empty_l1_entries_are_told_as_one)
+START_TEST(empty_l1_entries_are_one_extent)
 {
 	uint64_t span = build_qcow2_span(&b);
 
@@ -217,7 +217,7 @@ START_TEST(empty_l1_entries_are_told_as_one)
 }
 END_TEST
 
-START_TEST(bad_l1_entries_fail_their_part_only)
+START_TEST(bad_l1_entries_affect_only_their_range)
 {
 	uint64_t span = build_qcow2_span(&b);
 	const struct {
@@ -256,7 +256,7 @@ START_TEST(l2_tables_are_aligned_to_clusters)
 END_TEST
 
 /* The missing end of the last cluster reads as zeroes if it is data, and fails if it is a table. */
-START_TEST(the_last_cluster_may_be_cut)
+START_TEST(last_cluster_is_truncated)
 {
 	build_qcow2_l2(&b, 0, data_at(7));
 	opens();
@@ -277,7 +277,7 @@ END_TEST
 
 /* Subclusters. */
 
-START_TEST(subclusters_are_told_apart)
+START_TEST(subclusters_of_all_kinds)
 {
 	rebuild(3, EXTENDED_BITS, BIT_EXTENDED);
 	build_qcow2_l2(&b, 0, data_at(0) | ENTRY_COPIED);
@@ -293,8 +293,8 @@ START_TEST(subclusters_are_told_apart)
 }
 END_TEST
 
-/* Allocated, but neither data nor zero: the subcluster is read from below. */
-START_TEST(subclusters_run_on_across_clusters)
+/* Subclusters that are neither allocated nor zero are read from the backing file. */
+START_TEST(runs_of_subclusters_across_clusters)
 {
 	rebuild(3, EXTENDED_BITS, BIT_EXTENDED);
 	for (unsigned i = 0; i < 3; i++)
@@ -330,7 +330,7 @@ END_TEST
 
 /* Compressed clusters. */
 
-/* Half noise, half the byte, so that the result takes more than a sector. */
+/* Fills p with half noise, half byte, so that the compressed data has more than a sector. */
 static void fill_noisy(unsigned char *p, size_t len, unsigned char byte)
 {
 	uint32_t x = 1 + byte;
@@ -352,8 +352,8 @@ static size_t deflate_raw(const void *in, size_t nin, void *out, size_t nout)
 	return nout - z.avail_out;
 }
 
-/* Compresses len bytes of noise and byte to pos and maps cluster i to them; returns where they end.
- */
+/* Stores len bytes of compressed noise and byte at pos, for cluster i; returns the end of the
+ * data. */
 static uint64_t pack(unsigned i, uint64_t pos, size_t len, unsigned char byte)
 {
 	unsigned char plain[8192], compressed[8192];
@@ -376,7 +376,7 @@ static void is_noisy(unsigned i, size_t len, unsigned char byte)
 	ck_assert_mem_eq(got, want, len);
 }
 
-/* Streams share sectors and cross clusters; what follows a stream in its last sector is noise. */
+/* Compressed clusters share sectors and cross clusters; noise follows the data in the sector. */
 START_TEST(compressed_clusters_share_sectors)
 {
 	uint64_t pos;
@@ -396,7 +396,7 @@ START_TEST(compressed_clusters_share_sectors)
 }
 END_TEST
 
-START_TEST(the_last_sector_of_input_may_be_cut)
+START_TEST(last_compressed_sector_is_truncated)
 {
 	uint64_t end;
 
@@ -411,7 +411,7 @@ START_TEST(the_last_sector_of_input_may_be_cut)
 }
 END_TEST
 
-START_TEST(compressed_clusters_fill_a_cluster)
+START_TEST(compressed_data_of_wrong_length)
 {
 	rebuild(3, 12, 0);
 	pack(0, data_at(0), 4096 - 1, 0xa0);
@@ -421,7 +421,7 @@ START_TEST(compressed_clusters_fill_a_cluster)
 	opens();
 	fails(0, EUCLEAN, "4095 bytes, not 4096");
 	fails(2, EUCLEAN, "compressed cluster at 0xc000: damaged");
-	/* Deflate that goes on is cut, as QEMU does. */
+	/* Data beyond the cluster is ignored, as in QEMU. */
 	subject_reads(disk(), 4096 + 2560, 4096 - 2560, 0xa1);
 }
 END_TEST
@@ -448,19 +448,19 @@ END_TEST
 
 static void add_cluster_tests(TCase *tc)
 {
-	tcase_add_test(tc, each_kind_of_cluster_reads);
-	tcase_add_test(tc, entries_without_sense_fail);
+	tcase_add_test(tc, all_kinds_of_clusters);
+	tcase_add_test(tc, invalid_entries_fail);
 	tcase_add_test(tc, data_is_aligned_to_clusters);
 	tcase_add_test(tc, version_2_has_no_zero_clusters);
-	tcase_add_test(tc, metadata_is_never_served_as_data);
-	tcase_add_test(tc, a_run_stops_before_metadata);
-	tcase_add_test(tc, runs_are_told_as_one);
-	tcase_add_test(tc, a_run_ends_with_its_table);
-	tcase_add_test(tc, a_run_ends_before_a_bad_entry);
-	tcase_add_test(tc, empty_l1_entries_are_told_as_one);
-	tcase_add_test(tc, bad_l1_entries_fail_their_part_only);
+	tcase_add_test(tc, metadata_is_never_read_as_data);
+	tcase_add_test(tc, run_ends_before_metadata);
+	tcase_add_test(tc, contiguous_clusters_are_one_extent);
+	tcase_add_test(tc, run_ends_with_its_table);
+	tcase_add_test(tc, run_ends_before_an_invalid_entry);
+	tcase_add_test(tc, empty_l1_entries_are_one_extent);
+	tcase_add_test(tc, bad_l1_entries_affect_only_their_range);
 	tcase_add_test(tc, l2_tables_are_aligned_to_clusters);
-	tcase_add_test(tc, the_last_cluster_may_be_cut);
+	tcase_add_test(tc, last_cluster_is_truncated);
 }
 
 Suite *qcow2_map_suite(void)
@@ -473,14 +473,14 @@ Suite *qcow2_map_suite(void)
 	add_cluster_tests(clusters);
 	suite_add_tcase(suite, clusters);
 	tcase_add_checked_fixture(subclusters, setup, teardown);
-	tcase_add_test(subclusters, subclusters_are_told_apart);
-	tcase_add_test(subclusters, subclusters_run_on_across_clusters);
+	tcase_add_test(subclusters, subclusters_of_all_kinds);
+	tcase_add_test(subclusters, runs_of_subclusters_across_clusters);
 	tcase_add_test(subclusters, bad_bitmaps_fail);
 	suite_add_tcase(suite, subclusters);
 	tcase_add_checked_fixture(compressed, setup, teardown);
 	tcase_add_test(compressed, compressed_clusters_share_sectors);
-	tcase_add_test(compressed, the_last_sector_of_input_may_be_cut);
-	tcase_add_test(compressed, compressed_clusters_fill_a_cluster);
+	tcase_add_test(compressed, last_compressed_sector_is_truncated);
+	tcase_add_test(compressed, compressed_data_of_wrong_length);
 	tcase_add_test(compressed, zstd_clusters_read);
 	suite_add_tcase(suite, compressed);
 	return suite;

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* Repair of qcow2: what is repaired and what is not, and that the disk stays the same. */
+/* Repair of qcow2: which errors are fixed and which are not; the contents of the disk do not
+ * change. */
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -68,7 +69,7 @@ START_TEST(leaks)
 }
 END_TEST
 
-START_TEST(too_low)
+START_TEST(refcount_too_low)
 {
 	build_qcow2_l2(&b, 2, build_qcow2_at(&b, AT_DATA));
 	build_qcow2_refcount(&b, AT_L1_COPY, 1);
@@ -83,7 +84,7 @@ START_TEST(too_low)
 }
 END_TEST
 
-START_TEST(too_low_is_no_leak)
+START_TEST(refcount_too_low_is_not_a_leak)
 {
 	build_qcow2_l2(&b, 2, build_qcow2_at(&b, AT_DATA));
 	repairs(CHECK_LEAKS, "ERROR cluster 7 refcount=1 reference=2\n"
@@ -105,8 +106,8 @@ START_TEST(copied)
 }
 END_TEST
 
-/* The invalid entry may refer to the cluster that appears to be free. */
-START_TEST(not_understood)
+/* The invalid entry may refer to the cluster that appears to be free, so that is not reused. */
+START_TEST(invalid_entry_blocks_repair)
 {
 	build_qcow2_l2(&b, 2, 0x10);
 	build_qcow2_refcount(&b, AT_L1_COPY, 1);
@@ -128,7 +129,7 @@ START_TEST(not_understood)
 }
 END_TEST
 
-/* Each width of refcounts. */
+/* Rebuilds refcounts of each width. */
 START_TEST(rebuild)
 {
 	build_qcow2_put32(&b, AT_REFCOUNT_ORDER, _i);
@@ -146,8 +147,9 @@ START_TEST(rebuild)
 }
 END_TEST
 
-/* Only the old refcounts, which are kept, count the cluster that the invalid entry may refer to. */
-START_TEST(rebuild_not_understood)
+/* Only the old refcounts, which are kept, protect the cluster to which the invalid entry may
+ * refer. */
+START_TEST(rebuild_with_invalid_entry)
 {
 	build_qcow2_l2(&b, 2, build_qcow2_at(&b, AT_L1_COPY) + 512);
 	build_qcow2_refcount(&b, AT_SNAPSHOTS, 1);
@@ -169,7 +171,7 @@ START_TEST(rebuild_not_understood)
 }
 END_TEST
 
-START_TEST(rebuild_is_no_leak)
+START_TEST(rebuild_is_not_a_leak)
 {
 	struct err e = ERR_INIT;
 	struct image *img;
@@ -185,7 +187,7 @@ START_TEST(rebuild_is_no_leak)
 }
 END_TEST
 
-START_TEST(table_gone)
+START_TEST(missing_refcount_table)
 {
 	build_qcow2_put32(&b, AT_REFTABLE_CLUSTERS, 0);
 	repairs(CHECK_ALL, "ERROR cluster 0 refcount=0 reference=1\n"
@@ -198,7 +200,7 @@ START_TEST(table_gone)
 }
 END_TEST
 
-START_TEST(blocks_at_odd_places)
+START_TEST(misplaced_refcount_blocks)
 {
 	uint64_t table = build_qcow2_at(&b, AT_REFTABLE);
 
@@ -230,7 +232,7 @@ static uint64_t incompatible(void)
 	return load_be64(raw);
 }
 
-START_TEST(marks)
+START_TEST(dirty_flags_are_cleared)
 {
 	build_qcow2_put64(&b, AT_INCOMPATIBLE, 3);
 	repairs(CHECK_LEAKS, "");
@@ -238,7 +240,7 @@ START_TEST(marks)
 }
 END_TEST
 
-START_TEST(marks_stay)
+START_TEST(dirty_flags_are_kept)
 {
 	build_qcow2_put64(&b, AT_INCOMPATIBLE, 3);
 	build_qcow2_l2(&b, 2, 0x10);
@@ -254,7 +256,7 @@ START_TEST(marks_stay)
 }
 END_TEST
 
-START_TEST(zero_at_an_odd_place)
+START_TEST(unaligned_zero_cluster)
 {
 	struct image *img;
 
@@ -285,17 +287,17 @@ Suite *qcow2_repair_suite(void)
 	tcase_add_checked_fixture(tc, setup, teardown);
 	tcase_add_test(tc, nothing);
 	tcase_add_test(tc, leaks);
-	tcase_add_test(tc, too_low);
-	tcase_add_test(tc, too_low_is_no_leak);
+	tcase_add_test(tc, refcount_too_low);
+	tcase_add_test(tc, refcount_too_low_is_not_a_leak);
 	tcase_add_test(tc, copied);
-	tcase_add_test(tc, not_understood);
+	tcase_add_test(tc, invalid_entry_blocks_repair);
 	tcase_add_loop_test(tc, rebuild, 0, 7);
-	tcase_add_test(tc, rebuild_not_understood);
-	tcase_add_test(tc, rebuild_is_no_leak);
-	tcase_add_test(tc, table_gone);
-	tcase_add_test(tc, blocks_at_odd_places);
-	tcase_add_test(tc, marks);
-	tcase_add_test(tc, marks_stay);
-	tcase_add_test(tc, zero_at_an_odd_place);
+	tcase_add_test(tc, rebuild_with_invalid_entry);
+	tcase_add_test(tc, rebuild_is_not_a_leak);
+	tcase_add_test(tc, missing_refcount_table);
+	tcase_add_test(tc, misplaced_refcount_blocks);
+	tcase_add_test(tc, dirty_flags_are_cleared);
+	tcase_add_test(tc, dirty_flags_are_kept);
+	tcase_add_test(tc, unaligned_zero_cluster);
 	return suite;
 }

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* check_qcow2_snapshots.c - the snapshot table and the states that it becomes. */
+/* check_qcow2_snapshots.c - the snapshot table, and the states of an image. */
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
@@ -49,7 +49,7 @@ static struct build_snapshot plain_snapshot(void)
 		.disk_size = 1024};
 }
 
-/* Its own L2 table is a data cluster; the entry maps disk cluster 0 to another. */
+/* Gives the snapshot an L2 table in a data cluster, which maps guest cluster 0 to another one. */
 static void map_snapshot(void)
 {
 	uint64_t table = build_qcow2_at(&b, AT_DATA + 6);
@@ -59,7 +59,7 @@ static void map_snapshot(void)
 	build_qcow2_put64(&b, table, build_qcow2_at(&b, AT_DATA + 3));
 }
 
-START_TEST(a_snapshot_is_a_state_of_its_own)
+START_TEST(snapshots_are_states)
 {
 	struct build_snapshot snap = plain_snapshot();
 
@@ -81,8 +81,8 @@ START_TEST(a_snapshot_is_a_state_of_its_own)
 }
 END_TEST
 
-/* Version 2 images had entries without extra data. */
-START_TEST(a_snapshot_without_a_size_has_the_current_one)
+/* In version 2 an entry has no extra data. */
+START_TEST(snapshot_without_size)
 {
 	struct build_snapshot snap = plain_snapshot();
 
@@ -103,8 +103,8 @@ START_TEST(a_snapshot_without_a_size_has_the_current_one)
 }
 END_TEST
 
-/* The VM state lies after the disk, from the first L1 entry on that the disk does not need. */
-START_TEST(the_vm_state_is_a_view_of_its_own)
+/* The VM state is after the disk, from the first L1 entry that the disk does not need. */
+START_TEST(view_of_the_vm_state)
 {
 	struct build_snapshot snap = plain_snapshot();
 	uint64_t table = build_qcow2_at(&b, AT_DATA + 7);
@@ -124,7 +124,7 @@ START_TEST(the_vm_state_is_a_view_of_its_own)
 }
 END_TEST
 
-START_TEST(a_broken_snapshot_spoils_no_other)
+START_TEST(broken_snapshot_affects_no_other)
 {
 	struct build_snapshot bad[4];
 
@@ -149,7 +149,7 @@ START_TEST(a_broken_snapshot_spoils_no_other)
 }
 END_TEST
 
-START_TEST(a_broken_table_can_be_left_out)
+START_TEST(broken_table_can_be_ignored)
 {
 	struct build_snapshot snap = plain_snapshot();
 
@@ -163,7 +163,7 @@ START_TEST(a_broken_table_can_be_left_out)
 }
 END_TEST
 
-START_TEST(a_table_past_the_end_is_refused)
+START_TEST(table_beyond_the_end_of_file_is_refused)
 {
 	struct build_snapshot snap = plain_snapshot();
 
@@ -178,10 +178,11 @@ START_TEST(a_table_past_the_end_is_refused)
 }
 END_TEST
 
-/* Entries as large as they may be, so that the table passes its limit long before their number. */
-START_TEST(a_table_is_not_longer_than_its_limit)
+/* With entries of the maximum size, the limit of the table's size is reached before that of their
+ * number. */
+START_TEST(size_of_table_is_limited)
 {
-	const size_t entry = 40 + QCOW2_MAX_SNAPSHOT_EXTRA + 2 * 65535 + 2; /* padded */
+	const size_t entry = 40 + QCOW2_MAX_SNAPSHOT_EXTRA + 2 * 65535 + 2; /* with padding */
 	const unsigned fit = QCOW2_MAX_SNAPSHOT_BYTES / entry;
 	const size_t start = b.len;
 
@@ -207,12 +208,12 @@ Suite *qcow2_snapshots_suite(void)
 	TCase *tc = tcase_create("snapshots");
 
 	tcase_add_checked_fixture(tc, setup, teardown);
-	tcase_add_test(tc, a_snapshot_is_a_state_of_its_own);
-	tcase_add_test(tc, a_snapshot_without_a_size_has_the_current_one);
-	tcase_add_test(tc, the_vm_state_is_a_view_of_its_own);
-	tcase_add_test(tc, a_broken_snapshot_spoils_no_other);
-	tcase_add_test(tc, a_broken_table_can_be_left_out);
-	tcase_add_test(tc, a_table_past_the_end_is_refused);
-	tcase_add_test(tc, a_table_is_not_longer_than_its_limit);
+	tcase_add_test(tc, snapshots_are_states);
+	tcase_add_test(tc, snapshot_without_size);
+	tcase_add_test(tc, view_of_the_vm_state);
+	tcase_add_test(tc, broken_snapshot_affects_no_other);
+	tcase_add_test(tc, broken_table_can_be_ignored);
+	tcase_add_test(tc, table_beyond_the_end_of_file_is_refused);
+	tcase_add_test(tc, size_of_table_is_limited);
 	return suite_of("qcow2_snap", tc);
 }

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* The check of a qcow2 image before it is written to: damage that is refused, and harmless damage.
- * check_qcow2_corrupted.c tries damage at random. */
+/* The verification of a qcow2 image before the first write: damage that is refused, and harmless
+ * damage.  check_qcow2_corrupted.c tries random corruptions. */
 #include <errno.h>
 #include <stdio.h>
 #include <string.h>
@@ -62,8 +62,8 @@ static void count_warning(const char *text)
 	warnings++;
 }
 
-/* A write and a flush succeed, after this number of warnings. */
-static void is_written(unsigned warned)
+/* Asserts that a write and a flush succeed, after this number of warnings. */
+static void writing_succeeds(unsigned warned)
 {
 	struct image_options o = options_new();
 	struct err e = ERR_INIT;
@@ -86,9 +86,9 @@ static uint64_t at(unsigned cluster)
 	return build_qcow2_at(&b, cluster);
 }
 
-START_TEST(sound)
+START_TEST(valid)
 {
-	is_written(0);
+	writing_succeeds(0);
 }
 END_TEST
 
@@ -96,7 +96,7 @@ START_TEST(leaks)
 {
 	build_qcow2_refcount(&b, AT_L1_COPY, 3);
 	build_qcow2_refcount(&b, AT_DATA + 5, 1);
-	is_written(0);
+	writing_succeeds(0);
 }
 END_TEST
 
@@ -104,18 +104,18 @@ START_TEST(missing_flags)
 {
 	build_qcow2_l1(&b, 0, at(AT_L2));
 	build_qcow2_l2(&b, 0, at(AT_DATA));
-	is_written(1);
+	writing_succeeds(1);
 }
 END_TEST
 
-/* Each of these gives the data cluster of guest cluster 0, or a table, two owners. */
+/* Each case gives the data cluster of guest cluster 0, or a table, a second owner. */
 static const struct {
-	unsigned entry; /* of the L2 table, that gets the value */
+	unsigned entry; /* index of the L2 entry that is set */
 	unsigned cluster;
-	unsigned count; /* refcount of that cluster; as it is if 9 */
+	unsigned count; /* refcount of that cluster; 9: unchanged */
 	bool copied;
 	const char *text;
-} lies[] = {
+} second_owners[] = {
 	{0, AT_DATA, 0, true, "cluster 7 refcount=0 reference=1"},
 	{1, AT_DATA, 9, true, "cluster 7 refcount=1 reference=2"},
 	{1, AT_DATA, 2, true, "OFLAG_COPIED"},
@@ -132,19 +132,20 @@ static const struct {
 
 START_TEST(two_owners)
 {
-	uint64_t entry = at(lies[_i].cluster) | (lies[_i].copied ? ENTRY_COPIED : 0);
+	uint64_t entry =
+		at(second_owners[_i].cluster) | (second_owners[_i].copied ? ENTRY_COPIED : 0);
 
-	build_qcow2_l2(&b, lies[_i].entry, entry);
-	if (lies[_i].count != 9)
-		build_qcow2_refcount(&b, lies[_i].cluster, lies[_i].count);
-	if (lies[_i].text[0])
-		is_refused(EUCLEAN, lies[_i].text);
+	build_qcow2_l2(&b, second_owners[_i].entry, entry);
+	if (second_owners[_i].count != 9)
+		build_qcow2_refcount(&b, second_owners[_i].cluster, second_owners[_i].count);
+	if (second_owners[_i].text[0])
+		is_refused(EUCLEAN, second_owners[_i].text);
 	else
-		is_written(0); /* an entry of 0 refers to nothing */
+		writing_succeeds(0); /* an entry of 0 has no reference */
 }
 END_TEST
 
-/* The L2 table is that of a second L1 entry, or a data cluster is taken for one. */
+/* A second L1 entry refers to the same L2 table, or to a data cluster. */
 START_TEST(two_tables)
 {
 	build_qcow2_put32(&b, AT_L1_SIZE, 2);
@@ -172,11 +173,11 @@ static void put_snapshot(uint64_t l1_pos, uint32_t l1_size)
 	build_qcow2_refcount(&b, AT_L1_COPY, 1);
 }
 
-/* References from a snapshot count as well. */
+/* References of snapshots count. */
 START_TEST(snapshots_count)
 {
 	put_snapshot(at(AT_L1_COPY), 1);
-	is_written(0);
+	writing_succeeds(0);
 	build_qcow2_put64(&b, at(AT_L1_COPY), at(AT_L2));
 	is_refused(EUCLEAN, "cluster 4 refcount=1 reference=2");
 }
@@ -189,54 +190,54 @@ START_TEST(snapshot_shares_the_l1_table)
 }
 END_TEST
 
-/* The file ends at this many bytes of a table, or before a cluster. */
-static void is_cut(size_t len, const char *text)
+/* Truncates the file to len bytes; asserts that it is refused. */
+static void truncated_is_refused(size_t len, const char *text)
 {
 	b.len = len;
 	is_refused(EIO, "the file is shorter");
 	is_refused(EIO, text);
 }
 
-START_TEST(cut_data)
+START_TEST(truncated_data)
 {
-	is_cut(at(AT_DATA + 1), "end of the file");
+	truncated_is_refused(at(AT_DATA + 1), "end of the file");
 }
 END_TEST
 
-/* Rows of zeroes may be left out at the end: the last cluster need not be whole. */
-START_TEST(cut_zeroes)
+/* The last cluster may be partial: its end reads as zeroes. */
+START_TEST(truncated_zeroes)
 {
 	b.len = at(AT_DATA + 1) + 512;
-	is_written(0);
+	writing_succeeds(0);
 }
 END_TEST
 
-/* Puts the L2 table at the end of the file. */
-START_TEST(cut_table)
+/* Moves the L2 table to the end of the file. */
+START_TEST(truncated_table)
 {
 	memcpy(b.bytes + at(AT_DATA + 3), b.bytes + at(AT_L2), at(1));
 	build_qcow2_l1(&b, 0, at(AT_DATA + 3) | ENTRY_COPIED);
 	build_qcow2_refcount(&b, AT_DATA + 3, 1);
-	is_cut(at(AT_DATA + 3) + 2048, "L2 table at 0xa000 is cut off");
+	truncated_is_refused(at(AT_DATA + 3) + 2048, "L2 table at 0xa000 is cut off");
 }
 END_TEST
 
-START_TEST(cut_snapshot)
+START_TEST(truncated_snapshot)
 {
 	memcpy(b.bytes + at(AT_DATA + 3), b.bytes + at(AT_L1), at(1));
 	build_qcow2_put64(&b, at(AT_DATA + 3), at(AT_L1_COPY));
 	put_snapshot(at(AT_DATA + 3), 512);
 	build_qcow2_refcount(&b, AT_DATA + 3, 1);
-	is_written(0);
+	writing_succeeds(0);
 	b.len = at(AT_DATA + 3) + 2048;
 	is_refused(EIO, "L1 table at 0xa000 is cut off");
 }
 END_TEST
 
-/* A compressed cluster is the last thing in the file. */
+/* Puts a compressed cluster at the end of the file. */
 static void put_compressed(size_t *end)
 {
-	/* A block as it is, of a whole cluster. */
+	/* a stored block of a whole cluster */
 	static const unsigned char stored[] = {1, 0x00, 0x10, 0xff, 0xef};
 	uint64_t pos = at(AT_DATA + 3);
 
@@ -250,21 +251,21 @@ static void put_compressed(size_t *end)
 START_TEST(compressed_at_the_end)
 {
 	put_compressed(&b.len);
-	is_written(0);
+	writing_succeeds(0);
 }
 END_TEST
 
-START_TEST(cut_packed)
+START_TEST(truncated_compressed_cluster)
 {
 	size_t end;
 
 	put_compressed(&end);
-	is_cut(end - 1, "compressed cluster at 0xa000 is cut off");
-	is_cut(end - 600, "compressed cluster at 0xa000 is cut off");
+	truncated_is_refused(end - 1, "compressed cluster at 0xa000 is cut off");
+	truncated_is_refused(end - 600, "compressed cluster at 0xa000 is cut off");
 }
 END_TEST
 
-START_TEST(cut_data_file)
+START_TEST(truncated_data_file)
 {
 	static const char *const options[] = {"data_file=data.raw", NULL};
 	struct image_options o;
@@ -282,9 +283,9 @@ START_TEST(cut_data_file)
 }
 END_TEST
 
-/* The L2 table of the snapshot has a flag, as qemu-img amend leaves it; the live disk, which gets
- * the table back, must not overwrite what it shares. */
-START_TEST(apply_takes_no_flags)
+/* qemu-img amend can leave COPIED flags in the L2 table of a snapshot; after snapshot_apply, a
+ * write to the live disk must not overwrite shared clusters. */
+START_TEST(apply_clears_copied_flags)
 {
 	struct image_options o;
 	struct err e = ERR_INIT;
@@ -307,13 +308,13 @@ START_TEST(apply_takes_no_flags)
 	ck_assert_uint_eq(byte, 0x13);
 	image_close(img);
 	options_free(&o);
-	/* The table, which the disk and the snapshot have, is at its old place. */
+	/* the table, which the disk and the snapshot share, is at its old position */
 	ck_assert_uint_eq(read_file_be64(PATH, at(AT_DATA + 2)), at(AT_DATA + 3));
 }
 END_TEST
 
-/* An L1 entry whose flag is missing does not hide the flags in its table. */
-START_TEST(snapshot_takes_all_flags_away)
+/* A missing COPIED flag in the L1 entry does not hide the flags in its L2 table. */
+START_TEST(snapshot_clears_copied_flags)
 {
 	struct image_options o;
 	struct err e = ERR_INIT;
@@ -336,21 +337,21 @@ Suite *qcow2_verify_suite(void)
 
 	use_temp_dir(tc);
 	tcase_add_checked_fixture(tc, setup, teardown);
-	tcase_add_test(tc, sound);
+	tcase_add_test(tc, valid);
 	tcase_add_test(tc, leaks);
 	tcase_add_test(tc, missing_flags);
-	tcase_add_loop_test(tc, two_owners, 0, COUNT(lies));
+	tcase_add_loop_test(tc, two_owners, 0, COUNT(second_owners));
 	tcase_add_test(tc, two_tables);
 	tcase_add_test(tc, snapshots_count);
 	tcase_add_test(tc, snapshot_shares_the_l1_table);
-	tcase_add_test(tc, cut_data);
-	tcase_add_test(tc, cut_zeroes);
-	tcase_add_test(tc, cut_table);
-	tcase_add_test(tc, cut_snapshot);
+	tcase_add_test(tc, truncated_data);
+	tcase_add_test(tc, truncated_zeroes);
+	tcase_add_test(tc, truncated_table);
+	tcase_add_test(tc, truncated_snapshot);
 	tcase_add_test(tc, compressed_at_the_end);
-	tcase_add_test(tc, cut_packed);
-	tcase_add_test(tc, cut_data_file);
-	tcase_add_test(tc, apply_takes_no_flags);
-	tcase_add_test(tc, snapshot_takes_all_flags_away);
+	tcase_add_test(tc, truncated_compressed_cluster);
+	tcase_add_test(tc, truncated_data_file);
+	tcase_add_test(tc, apply_clears_copied_flags);
+	tcase_add_test(tc, snapshot_clears_copied_flags);
 	return suite_of("qcow2_verify", tc);
 }

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* qcow2 that is written to: every variant against an array, against power cuts and against a host
- * that fails. */
+/* Writing qcow2: every variant is compared with an array, and tested with power cuts and failing
+ * host calls. */
 #include <errno.h>
 #include <stdio.h>
 #include <string.h>
@@ -16,7 +16,7 @@
 
 #define SIZE ((5u << 20) + 1536)
 
-/* The first IN_MEMORY variants are also run on a fake file. */
+/* The first IN_MEMORY variants also run on a file in memory. */
 static const char *const variants[] = {
 	"compat=1.1",
 	"compat=0.10",
@@ -54,7 +54,7 @@ static void make(const char *options, uint64_t size)
 	ck_assert_ok(image_create(registry_find("qcow2"), "a.qcow2", &r, &e), &e);
 }
 
-START_TEST(like_an_array)
+START_TEST(random_operations)
 {
 	struct model m = {
 		.path = "a.qcow2",
@@ -67,7 +67,7 @@ START_TEST(like_an_array)
 	};
 
 	if (strstr(variants[_i], "compat=0.10"))
-		m.size_max = 0; /* which has no field for the size of a snapshot */
+		m.size_max = 0; /* version 2 does not record the disk size of snapshots */
 	m.snapshots = !strstr(variants[_i], "data_file");
 	m.narrow_refcounts = strstr(variants[_i], "refcount_bits=1") ||
 			     strstr(variants[_i], "refcount_bits=2") ||
@@ -91,7 +91,7 @@ START_TEST(faults)
 {
 	struct power p = {.path = "a.qcow2", .format = "qcow2", .seed = 300 + _i};
 
-	p.snapshots = _i % 4 == 0; /* with the others it takes long */
+	p.snapshots = _i % 4 == 0; /* not all variants, since it takes long */
 	make(variants[_i], 256 << 10);
 	power_faults(&p);
 }
@@ -103,7 +103,7 @@ Suite *qcow2_write_suite(void)
 
 	tcase_set_timeout(tc, 60);
 	use_temp_dir(tc);
-	tcase_add_loop_test(tc, like_an_array, 0, COUNT(variants));
+	tcase_add_loop_test(tc, random_operations, 0, COUNT(variants));
 	tcase_add_loop_test(tc, power_cuts, 0, IN_MEMORY);
 	tcase_add_loop_test(tc, faults, 0, IN_MEMORY);
 	return suite_of("qcow2_write", tc);

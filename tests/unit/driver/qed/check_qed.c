@@ -18,7 +18,7 @@
 #define DATA     (3 * CLUSTER)
 #define FILE_LEN (12 * CLUSTER)
 #define CLUSTERS 20
-#define TAIL     1000 /* bytes of a cluster that was never finished, at the end of the file */
+#define TAIL     1000 /* bytes of an incomplete cluster at the end of the file */
 
 static void put_entry(struct memory_image *m, unsigned guest, uint64_t entry)
 {
@@ -31,7 +31,7 @@ static void put_cluster(struct memory_image *m, unsigned guest, unsigned stored)
 	memory_image_data(m, DATA + stored * CLUSTER, guest * CLUSTER, CLUSTER);
 }
 
-/* 20 clusters: 0, 1, 2 and 9 are stored, the first three one after another; 4 to 6 are zero. */
+/* 20 clusters: 0, 1, 2 and 9 are allocated, the first three contiguous; 4 to 6 are zero. */
 static struct memory_image build(void)
 {
 	struct memory_image m = memory_image_new("qed", FILE_LEN + TAIL, CLUSTERS * CLUSTER);
@@ -53,7 +53,7 @@ static struct memory_image build(void)
 	return m;
 }
 
-START_TEST(reads_as_built)
+START_TEST(reads_expected_data)
 {
 	struct memory_image m = build();
 
@@ -122,7 +122,7 @@ START_TEST(bad_entries)
 }
 END_TEST
 
-/* The largest clusters and tables: sizes must be refused, not overflow. */
+/* With the largest clusters and tables, too large sizes are refused; nothing overflows. */
 START_TEST(largest_geometry)
 {
 	struct memory_image m = build();
@@ -136,7 +136,7 @@ START_TEST(largest_geometry)
 }
 END_TEST
 
-/* The mark after a crash, which does no damage. */
+/* The NEED_CHECK flag, which a crash leaves, does not prevent reading. */
 START_TEST(need_check)
 {
 	struct memory_image m = build();
@@ -179,7 +179,7 @@ static void write_child(const char *name, const char *parent, unsigned features)
 	memory_image_free(&m);
 }
 
-/* With the flag a parent is raw, without it the parent is probed. */
+/* With the flag, the backing file is raw; without it, its format is probed. */
 START_TEST(parents)
 {
 	struct memory_image m = build();
@@ -196,7 +196,7 @@ START_TEST(parents)
 	ck_assert_ok(view_read(img->states[0]->view, buf, sizeof buf, 3 * CLUSTER, &e), &e);
 	ck_assert_mem_eq(buf, (raw ? m.file : m.disk) + 3 * CLUSTER, sizeof buf);
 	ck_assert_ok(view_read(img->states[0]->view, buf, sizeof buf, 5 * CLUSTER, &e), &e);
-	ck_assert_uint_eq(buf[0], 0); /* a zero cluster hides it */
+	ck_assert_uint_eq(buf[0], 0); /* a zero cluster hides the backing file */
 	image_close(img);
 	options_free(&o);
 	memory_image_free(&m);
@@ -230,7 +230,7 @@ Suite *qed_suite(void)
 	TCase *tc = tcase_create("qed");
 
 	use_temp_dir(tc);
-	tcase_add_test(tc, reads_as_built);
+	tcase_add_test(tc, reads_expected_data);
 	tcase_add_loop_test(tc, hostile_headers, 0, COUNT(hostile));
 	tcase_add_loop_test(tc, bad_entries, 0, COUNT(bad));
 	tcase_add_test(tc, largest_geometry);

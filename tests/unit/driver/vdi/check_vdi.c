@@ -15,7 +15,7 @@
 
 static const uint32_t mixed[] = {4, VDI_FREE, 0, 1, 2, VDI_ZERO, VDI_FREE, 3};
 
-/* [0] is the one that tests damage. */
+/* good[0] is the one that tests of damage use. */
 static const struct vdi_spec good[] = {
 	{.block_size = 4096, .map = mixed, .nblocks = COUNT(mixed)},
 	{.map = mixed, .nblocks = COUNT(mixed)},
@@ -23,21 +23,21 @@ static const struct vdi_spec good[] = {
 	{.block_size = 2 << 20, .map = mixed, .nblocks = COUNT(mixed)},
 	{.block_size = 4096, .extra = 512, .map = mixed, .nblocks = COUNT(mixed)},
 	{.block_size = 4096, .extra = 4096, .map = mixed, .nblocks = COUNT(mixed)},
-	/* the last block passes the end of the disk, or of the file */
+	/* the last block ends beyond the end of the disk, or of the file */
 	{.block_size = 4096, .map = mixed, .nblocks = COUNT(mixed), .size = 7 * 4096 + 512},
 	{.block_size = 4096, .map = mixed, .nblocks = COUNT(mixed), .cut = 4095},
 	{.block_size = 4096, .map = mixed, .nblocks = COUNT(mixed), .cut = 1},
-	/* fewer bytes than blocks, as after shrinking; none at all */
+	/* the disk is smaller than its blocks, as after shrinking; a disk without blocks */
 	{.block_size = 4096, .map = mixed, .nblocks = COUNT(mixed), .size = 4096},
 	{.block_size = 4096},
-	/* as VirtualBox lays it out now */
+	/* the layout of current VirtualBox */
 	{.map_pos = 1 << 20, .data_pos = 2 << 20, .map = mixed, .nblocks = COUNT(mixed)},
-	/* before version 1 */
+	/* header version 0 */
 	{.version_0 = true, .block_size = 4096, .map = mixed, .nblocks = COUNT(mixed)},
 	{.version_0 = true, .map = mixed, .nblocks = COUNT(mixed), .type = 2, .cut = 7},
 };
 
-START_TEST(reads_as_built)
+START_TEST(reads_expected_data)
 {
 	struct memory_image v = vdi_image_make(&good[_i]);
 
@@ -46,8 +46,8 @@ START_TEST(reads_as_built)
 }
 END_TEST
 
-/* A free block is the parent's, a zeroed one is not. */
-START_TEST(free_and_zero_above_a_parent)
+/* A free block reads from the parent, a zero block does not. */
+START_TEST(free_and_zero_blocks_with_a_parent)
 {
 	static unsigned char data[8 * 4096];
 	struct memory_image v = vdi_image_make(&good[0]);
@@ -77,8 +77,8 @@ START_TEST(free_and_zero_above_a_parent)
 }
 END_TEST
 
-/* Blocks that follow each other in the file are one extent: 2, 3 and 4 of mixed. */
-START_TEST(runs_are_one_extent)
+/* Blocks that are contiguous in the file are one extent: 2, 3 and 4 of mixed. */
+START_TEST(contiguous_blocks_are_one_extent)
 {
 	struct memory_image v = vdi_image_make(&good[0]);
 
@@ -87,7 +87,7 @@ START_TEST(runs_are_one_extent)
 }
 END_TEST
 
-/* Old programs stored sizes that are not whole sectors: the guest saw whole ones. */
+/* Sizes that are not whole sectors are rounded down, as old versions of VirtualBox did. */
 START_TEST(odd_sizes_are_rounded_down)
 {
 	struct vdi_spec spec = good[0];
@@ -106,7 +106,7 @@ START_TEST(odd_sizes_are_rounded_down)
 }
 END_TEST
 
-/* The fields of version 0, by the message about their damage. */
+/* The fields of a version 0 header, with the error for each. */
 START_TEST(hostile_version_0)
 {
 	static const struct field_case bad[] = {
@@ -129,7 +129,7 @@ START_TEST(hostile_version_0)
 	ck_assert_fails(memory_image_open(&v, &o, &img, &e), bad[_i].code, &e, bad[_i].text);
 	v.file_len = 419;
 	ck_assert_int_lt(memory_image_open(&v, &o, &img, &e), 0);
-	/* Version 0 may have a sector size of 0. */
+	/* version 0 allows a sector size of 0 */
 	v.file_len = 420 + 32 + 5 * 4096;
 	put_le(v.file + bad[_i].pos, bad[_i].width, 0);
 	if (bad[_i].pos == 348) {
@@ -171,14 +171,14 @@ START_TEST(ids)
 }
 END_TEST
 
-/* One field of good[0] set to a value that must be refused. */
+/* A field of good[0] with a value that must be refused. */
 static const struct {
 	unsigned pos, width;
 	uint64_t value;
 	const char *part;
 } hostile[] = {
 	{64, 4, 0xbeda1070, "not a disk image"},
-	{68, 4, 0x00000002, "image type 400"}, /* the length of a header of version 1 */
+	{68, 4, 0x00000002, "image type 400"}, /* the size of a version 1 header */
 	{68, 4, 0x00000001, "version 0.1"},
 	{68, 4, 0x00020001, "version 2.1"},
 	{72, 4, 0, "header of 0 bytes"},
@@ -242,7 +242,7 @@ START_TEST(hostile_headers)
 }
 END_TEST
 
-/* Fields that do not concern the data may have any value. */
+/* Fields that do not affect the data may have any value. */
 START_TEST(harmless_fields)
 {
 	static const struct {
@@ -258,7 +258,7 @@ START_TEST(harmless_fields)
 
 	put_le(v.file + fields[_i].pos, 4, fields[_i].value);
 	ck_assert_ok(memory_image_open(&v, &o, &img, &e), &e);
-	/* A data area past the end of the file is an error only where it is read. */
+	/* a data area beyond the end of the file is an error when it is read */
 	if (fields[_i].pos == 344)
 		ck_assert_fails(view_read(img->states[0]->view, &c, 1, 0, &e), EIO, &e, "past the");
 	else
@@ -289,8 +289,8 @@ START_TEST(short_files)
 }
 END_TEST
 
-/* A block whose slot is past the end of the file was lost: it does not read as zeroes. */
-START_TEST(blocks_past_the_end)
+/* A block beyond the end of the file is lost: reading it fails instead of returning zeroes. */
+START_TEST(blocks_beyond_the_end_of_file)
 {
 	static const uint32_t entries[] = {5, 6, 0x7fffffff, 0xfffffffd};
 	struct memory_image v = vdi_image_make(&good[0]);
@@ -315,8 +315,8 @@ START_TEST(blocks_past_the_end)
 }
 END_TEST
 
-/* The farthest slot of all headers: no sum on the way to it may wrap. */
-START_TEST(the_farthest_block)
+/* The largest possible position of a block: no sum may overflow. */
+START_TEST(largest_block_position)
 {
 	struct memory_image v = vdi_image_make(&good[0]);
 	struct image_options o = options_new();
@@ -351,17 +351,17 @@ Suite *vdi_suite(void)
 {
 	TCase *tc = tcase_create("vdi");
 
-	tcase_add_loop_test(tc, reads_as_built, 0, COUNT(good));
-	tcase_add_test(tc, free_and_zero_above_a_parent);
-	tcase_add_test(tc, runs_are_one_extent);
+	tcase_add_loop_test(tc, reads_expected_data, 0, COUNT(good));
+	tcase_add_test(tc, free_and_zero_blocks_with_a_parent);
+	tcase_add_test(tc, contiguous_blocks_are_one_extent);
 	tcase_add_test(tc, odd_sizes_are_rounded_down);
 	tcase_add_loop_test(tc, hostile_headers, 0, COUNT(hostile));
 	tcase_add_loop_test(tc, hostile_version_0, 0, 7);
 	tcase_add_loop_test(tc, ids, 0, 2);
 	tcase_add_loop_test(tc, harmless_fields, 0, 9);
 	tcase_add_test(tc, short_files);
-	tcase_add_loop_test(tc, blocks_past_the_end, 0, 4);
-	tcase_add_test(tc, the_farthest_block);
+	tcase_add_loop_test(tc, blocks_beyond_the_end_of_file, 0, 4);
+	tcase_add_test(tc, largest_block_position);
 	tcase_add_test(tc, every_read_fails_once);
 	return suite_of("vdi", tc);
 }

@@ -35,7 +35,7 @@ static void teardown(void)
 	repair_image_free(&m);
 }
 
-START_TEST(good)
+START_TEST(valid_image)
 {
 	make(three, 3);
 	repair_image_check(&m, "");
@@ -45,7 +45,7 @@ START_TEST(good)
 }
 END_TEST
 
-/* A program that appends a block would overwrite one. */
+/* A number of allocated blocks that is too low makes another program overwrite a block. */
 START_TEST(count_too_low)
 {
 	make(three, 2);
@@ -93,8 +93,8 @@ START_TEST(file_too_long)
 }
 END_TEST
 
-/* A gap stays, and so does the block after it. */
-START_TEST(gap)
+/* The repair keeps unused space between blocks. */
+START_TEST(unused_space_between_blocks)
 {
 	const uint32_t map[] = {3, VDI_FREE, 0, VDI_ZERO, VDI_FREE, VDI_FREE};
 
@@ -106,7 +106,7 @@ START_TEST(gap)
 }
 END_TEST
 
-/* Nothing is cut off while an entry is wrong. */
+/* The file is not truncated as long as an entry is wrong. */
 START_TEST(bad_entries)
 {
 	const uint32_t map[] = {1, 1, 0, VDI_ZERO, VDI_FREE, VDI_FREE};
@@ -131,12 +131,12 @@ Suite *vdi_check_suite(void)
 
 	use_temp_dir(t);
 	tcase_add_checked_fixture(t, setup, teardown);
-	tcase_add_test(t, good);
+	tcase_add_test(t, valid_image);
 	tcase_add_test(t, count_too_low);
 	tcase_add_test(t, count_too_high);
 	tcase_add_test(t, count_impossible);
 	tcase_add_test(t, file_too_long);
-	tcase_add_test(t, gap);
+	tcase_add_test(t, unused_space_between_blocks);
 	tcase_add_test(t, bad_entries);
 	return suite;
 }

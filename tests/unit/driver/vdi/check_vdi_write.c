@@ -34,7 +34,7 @@ static const struct {
 	{small_blocks, 5 * MB + 1536, true},
 };
 
-START_TEST(like_an_array)
+START_TEST(random_operations)
 {
 	struct model m = {
 		.path = "a.vdi",
@@ -48,7 +48,7 @@ START_TEST(like_an_array)
 }
 END_TEST
 
-START_TEST(differences)
+START_TEST(differencing)
 {
 	unsigned char *before = make_full_image("vdi", "base.vdi", 6 * MB, none);
 	struct model m = {
@@ -64,8 +64,8 @@ START_TEST(differences)
 }
 END_TEST
 
-/* An image of an old or unusual program. */
-START_TEST(images_of_others)
+/* Images of old or other programs. */
+START_TEST(images_of_other_programs)
 {
 	static const uint32_t map[] = {4, VDI_FREE, 0, 1, 2, VDI_ZERO, VDI_FREE, 3};
 	static const uint32_t last_is_last[] = {3, VDI_FREE, 0, 1, 2, VDI_ZERO, VDI_FREE, 4};
@@ -73,7 +73,7 @@ START_TEST(images_of_others)
 		{.block_size = 4096, .map = map, .nblocks = COUNT(map)},
 		{.block_size = 4096, .extra = 512, .map = map, .nblocks = COUNT(map)},
 		{.block_size = 512, .map = map, .nblocks = COUNT(map)},
-		/* The missing bytes are beyond the end of the disk. */
+		/* the missing bytes are beyond the end of the disk */
 		{.block_size = 64 << 10,
 			.map = last_is_last,
 			.nblocks = COUNT(map),
@@ -97,15 +97,15 @@ START_TEST(images_of_others)
 END_TEST
 
 static const uint32_t mixed[] = {4, VDI_FREE, 0, 1, 2, VDI_ZERO, VDI_FREE, 3};
-#define MAP      512 /* as vdi_image_make has it */
+#define MAP      512 /* as in vdi_image_make */
 #define COUNT_AT 388
 
-/* Images that are not written to, since a write could change something else. */
+/* Images that are refused for writing, since a write could destroy something. */
 START_TEST(refused)
 {
 	static const struct {
 		struct vdi_spec spec;
-		size_t pos; /* 0: nothing is patched */
+		size_t pos; /* 0: no change */
 		uint32_t value;
 		int code;
 		const char *part;
@@ -142,8 +142,8 @@ static uint32_t field(const char *path, size_t pos)
 	return load_le32(raw);
 }
 
-/* A crash leaves a wrong number of blocks, and gaps. */
-START_TEST(opening_puts_right)
+/* A crash leaves a wrong number of blocks, and unused space between blocks. */
+START_TEST(opening_repairs_after_a_crash)
 {
 	static const uint32_t gaps[] = {7, VDI_FREE, 0, 5, 2, VDI_ZERO, VDI_FREE, 3};
 	struct vdi_spec spec = {.block_size = 4096, .map = gaps, .nblocks = COUNT(gaps)};
@@ -171,8 +171,8 @@ START_TEST(opening_puts_right)
 }
 END_TEST
 
-/* The first write, and nothing before it, changes the id that children compare. */
-START_TEST(id_of_the_change)
+/* The first write, and nothing before it, changes the modification UUID, which children compare. */
+START_TEST(modification_id)
 {
 	struct image_options o;
 	struct err e = ERR_INIT;
@@ -218,7 +218,7 @@ static void write_end(const char *path, uint64_t size)
 	options_free(&o);
 }
 
-START_TEST(sizes_that_cannot_be)
+START_TEST(impossible_sizes)
 {
 	make_image("vdi", "a.vdi", MB, NULL, small_blocks);
 	make_image("vdi", "fixed.vdi", MB, NULL, fixed);
@@ -263,7 +263,7 @@ START_TEST(power_cuts)
 }
 END_TEST
 
-/* The block map of these cannot grow beyond 64 KiB. */
+/* The block map of this image cannot grow beyond 64 KiB. */
 static void make_short(const char *path, uint32_t stored)
 {
 	uint32_t map[128];
@@ -280,7 +280,7 @@ static void make_short(const char *path, uint32_t stored)
 	memory_image_free(&v);
 }
 
-START_TEST(no_block_can_be_moved)
+START_TEST(blocks_that_cannot_be_moved)
 {
 	make_short("a.vdi", 128);
 	refuses_size("a.vdi", MB, EOPNOTSUPP, "too many of its blocks are stored");
@@ -322,16 +322,16 @@ Suite *vdi_write_suite(void)
 
 	tcase_set_timeout(tc, 60);
 	use_temp_dir(tc);
-	tcase_add_loop_test(tc, like_an_array, 0, COUNT(kinds));
-	tcase_add_loop_test(tc, differences, 0, 2);
-	tcase_add_loop_test(tc, images_of_others, 0, 5);
+	tcase_add_loop_test(tc, random_operations, 0, COUNT(kinds));
+	tcase_add_loop_test(tc, differencing, 0, 2);
+	tcase_add_loop_test(tc, images_of_other_programs, 0, 5);
 	tcase_add_loop_test(tc, refused, 0, 6);
-	tcase_add_test(tc, opening_puts_right);
-	tcase_add_test(tc, id_of_the_change);
-	tcase_add_test(tc, sizes_that_cannot_be);
+	tcase_add_test(tc, opening_repairs_after_a_crash);
+	tcase_add_test(tc, modification_id);
+	tcase_add_test(tc, impossible_sizes);
 	tcase_add_loop_test(tc, creation_is_refused, 0, 4);
 	tcase_add_loop_test(tc, power_cuts, 0, 2);
-	tcase_add_test(tc, no_block_can_be_moved);
+	tcase_add_test(tc, blocks_that_cannot_be_moved);
 	tcase_add_loop_test(tc, power_cuts_of_growing, 0, 4);
 	tcase_add_test(tc, faults);
 	tcase_add_loop_test(tc, faults_of_growing, 0, 2);

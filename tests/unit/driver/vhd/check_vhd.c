@@ -18,7 +18,7 @@ static const uint32_t mixed[] = {3, VHD_ABSENT, 0, 1, VHD_ABSENT, VHD_ABSENT, 2}
 #define ODD_SECTORS  UINT64_C(0xaaaaaaaaaaaaaaaa)
 #define SOME_SECTORS UINT64_C(0x00ffff0000018003)
 
-/* [0] is the one that tests damage. */
+/* good[0] is the one that tests of damage use. */
 static const struct vhd_spec good[] = {
 	{.type = 3, .size = 7 * 4096, .block_size = 4096, .map = mixed, .nmap = COUNT(mixed)},
 	{.type = 3,
@@ -40,9 +40,9 @@ static const struct vhd_spec good[] = {
 		.map = mixed,
 		.nmap = COUNT(mixed),
 		.sectors = ODD_SECTORS},
-	/* a bitmap of more than one page */
+	/* a sector bitmap of more than a page */
 	{.type = 3, .size = 3 << 25, .block_size = 1 << 25, .map = mixed, .nmap = 3},
-	/* the disk ends inside a block; a BAT longer than it needs; none at all */
+	/* the disk ends inside a block; the BAT has more entries than blocks; no blocks */
 	{.type = 3, .size = 6 * 4096 + 512, .block_size = 4096, .map = mixed, .nmap = COUNT(mixed)},
 	{.type = 3,
 		.size = 7 * 4096,
@@ -67,7 +67,7 @@ static struct memory_image in_memory(const struct vhd_image *v)
 	return (struct memory_image){"vpc", v->file, v->disk, v->file_len, v->disk_len};
 }
 
-START_TEST(reads_as_built)
+START_TEST(reads_expected_data)
 {
 	struct vhd_image v = vhd_build(&good[_i]);
 	struct memory_image m = in_memory(&v);
@@ -77,8 +77,8 @@ START_TEST(reads_as_built)
 }
 END_TEST
 
-/* The highest bit of the first byte is the first sector's. */
-START_TEST(bits_from_the_highest)
+/* The first sector has the most significant bit of a bitmap's first byte. */
+START_TEST(order_of_bitmap_bits)
 {
 	struct vhd_image v = vhd_build(&good[0]);
 	const struct view *view;
@@ -96,7 +96,7 @@ START_TEST(bits_from_the_highest)
 }
 END_TEST
 
-START_TEST(runs_are_one_extent)
+START_TEST(contiguous_blocks_are_one_extent)
 {
 	struct vhd_image v = vhd_build(&good[4]), w = vhd_build(&good[9]);
 	const struct view *view;
@@ -107,7 +107,7 @@ START_TEST(runs_are_one_extent)
 	view = subject_opens(&s, v.file, v.file_len);
 	subject_maps(view, 7, EXTENT_FILE, (2 << 20) - 7);
 	subject_maps(view, 4 << 21, EXTENT_ZERO, 4 << 20);
-	/* up to the end of a page of the BAT, which begins at 1536 */
+	/* up to the end of the page of the BAT, which begins at 1536 */
 	view = subject_opens(&s, w.file, w.file_len);
 	subject_maps(view, 0, EXTENT_ZERO, 640 * 4096);
 	subject_maps(view, 640 * 4096 + 1, EXTENT_ZERO, 1024 * 4096 - 1);
@@ -117,7 +117,7 @@ START_TEST(runs_are_one_extent)
 }
 END_TEST
 
-/* A field of footer or header set to a value that must be refused, with the checksums right. */
+/* A field of the footer or header with a value that must be refused; checksums are valid. */
 static const struct {
 	bool header;
 	unsigned pos, width;
@@ -171,7 +171,7 @@ START_TEST(hostile_headers)
 }
 END_TEST
 
-/* A size that is not whole sectors is rounded down, as guests have seen it. */
+/* A size that is not whole sectors is rounded down, as guests see it. */
 START_TEST(odd_sizes)
 {
 	struct vhd_image v = vhd_build(&good[0]);
@@ -187,7 +187,7 @@ START_TEST(odd_sizes)
 }
 END_TEST
 
-/* An entry of the BAT for block 2 that is no possible position. */
+/* Impossible BAT entries of block 2. */
 START_TEST(bad_entries)
 {
 	static const struct {
@@ -218,9 +218,9 @@ START_TEST(bad_entries)
 }
 END_TEST
 
-/* The last block extends into the footer or past the end of the file: these bytes are not the
- * disk's. */
-START_TEST(blocks_that_are_cut)
+/* The last block extends into the footer or beyond the end of the file; those bytes cannot be
+ * read. */
+START_TEST(truncated_blocks)
 {
 	struct vhd_image v = vhd_build(&good[0]);
 	const struct view *view;
@@ -228,18 +228,18 @@ START_TEST(blocks_that_are_cut)
 	uint32_t sector = load_be32(v.file + VHD_HEAD);
 
 	subject_new(&s, "vpc");
-	/* one sector farther: the bitmap is now the block's first sector, all ones */
+	/* one sector later: the sector bitmap is the former first sector, all ones */
 	put_be(v.file + VHD_HEAD, 4, sector + 1);
 	memset(v.file + (size_t)(sector + 1) * 512, 0xff, 512);
 	view = subject_opens(&s, v.file, v.file_len);
 	subject_maps(view, 0, EXTENT_FILE, 7 * 512);
 	subject_fails(view, 7 * 512, EIO, "past the end of the data");
-	/* without the footer and the last sector but one */
+	/* without the footer and the next to last sector */
 	put_be(v.file + VHD_HEAD, 4, sector);
 	view = subject_opens(&s, v.file, v.file_len - 1024);
 	subject_maps(view, 0, EXTENT_FILE, 7 * 512);
 	subject_fails(view, 7 * 512, EIO, "past the end of the data");
-	/* the bitmap itself */
+	/* the sector bitmap is missing, too */
 	view = subject_opens(&s, v.file, v.file_len - 512 - 4096 - 1);
 	subject_fails(view, 0, EIO, "past the end of the data");
 	subject_free(&s);
@@ -277,11 +277,11 @@ START_TEST(footers)
 
 	subject_new(&s, NULL);
 	warns(&s, &v, NULL);
-	tail[70] ^= 1; /* the checksum is wrong */
+	tail[70] ^= 1; /* makes the checksum invalid */
 	warns(&s, &v, "the footer is damaged");
-	v.file[70] ^= 1; /* in both, but they agree */
+	v.file[70] ^= 1; /* invalid in both, but they are equal */
 	warns(&s, &v, "agree");
-	tail[71] ^= 1; /* and do not */
+	tail[71] ^= 1; /* invalid in both, and they differ */
 	subject_refuses(&s, v.file, v.file_len, EUCLEAN, "no good copy");
 	v.file[70] ^= 1;
 	tail[0] = 'C';
@@ -309,8 +309,8 @@ START_TEST(copies)
 }
 END_TEST
 
-/* A wrong checksum of the header is accepted if BAT and size confirm the rest. */
-START_TEST(header_sums)
+/* A wrong checksum of the dynamic header is accepted if the BAT and the size confirm the header. */
+START_TEST(wrong_header_checksums)
 {
 	struct vhd_image v = vhd_build(&good[1]), w = vhd_build(&good[7]);
 	struct subject s;
@@ -326,8 +326,8 @@ START_TEST(header_sums)
 }
 END_TEST
 
-/* A guest writes the beginning of a fixed disk. */
-START_TEST(fixed_disks_are_found_by_their_end)
+/* The first bytes of a fixed disk belong to the guest, so the format is probed at the end. */
+START_TEST(fixed_disks_are_probed_by_their_footer)
 {
 	static const char magics[][9] = {"QFI\xfb\0\0\0\3", "KDMV\1", "vhdxfile", "\x1f\x8b"};
 	struct vhd_image v = vhd_build(&good[11]);
@@ -363,18 +363,18 @@ START_TEST(fixed_sizes)
 }
 END_TEST
 
-/* A file with a part of a footer is never a raw disk. */
+/* A file with a damaged footer is not opened as raw. */
 START_TEST(never_raw)
 {
 	static const struct {
 		size_t pos;
 		const char *bytes;
-	} marks[] = {{65536 - 512, "conectix"}, {65536 - 511, "conectix"}, {0, "conectix"}};
+	} fragments[] = {{65536 - 512, "conectix"}, {65536 - 511, "conectix"}, {0, "conectix"}};
 	unsigned char *data = calloc(1, 65536);
 	struct subject s;
 
 	subject_new(&s, NULL);
-	memcpy(data + marks[_i].pos, marks[_i].bytes, 8);
+	memcpy(data + fragments[_i].pos, fragments[_i].bytes, 8);
 	subject_refuses(&s, data, 65536, EUCLEAN, "the checksum is wrong");
 	subject_free(&s);
 	free(data);
@@ -413,17 +413,17 @@ Suite *vhd_suite(void)
 {
 	TCase *tc = tcase_create("vhd");
 
-	tcase_add_loop_test(tc, reads_as_built, 0, COUNT(good));
-	tcase_add_test(tc, bits_from_the_highest);
-	tcase_add_test(tc, runs_are_one_extent);
+	tcase_add_loop_test(tc, reads_expected_data, 0, COUNT(good));
+	tcase_add_test(tc, order_of_bitmap_bits);
+	tcase_add_test(tc, contiguous_blocks_are_one_extent);
 	tcase_add_loop_test(tc, hostile_headers, 0, COUNT(hostile));
 	tcase_add_test(tc, odd_sizes);
 	tcase_add_loop_test(tc, bad_entries, 0, 6);
-	tcase_add_test(tc, blocks_that_are_cut);
+	tcase_add_test(tc, truncated_blocks);
 	tcase_add_test(tc, footers);
 	tcase_add_test(tc, copies);
-	tcase_add_test(tc, header_sums);
-	tcase_add_test(tc, fixed_disks_are_found_by_their_end);
+	tcase_add_test(tc, wrong_header_checksums);
+	tcase_add_test(tc, fixed_disks_are_probed_by_their_footer);
 	tcase_add_test(tc, fixed_sizes);
 	tcase_add_loop_test(tc, never_raw, 0, 3);
 	tcase_add_test(tc, short_files);

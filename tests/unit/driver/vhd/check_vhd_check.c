@@ -41,7 +41,7 @@ static void teardown(void)
 	repair_image_free(&m);
 }
 
-START_TEST(good)
+START_TEST(valid_image)
 {
 	const uint32_t map[] = {2, VHD_ABSENT, 0, 1};
 
@@ -53,7 +53,7 @@ START_TEST(good)
 }
 END_TEST
 
-/* A crash may leave a file without its footer. */
+/* A crash may leave a file without a footer. */
 START_TEST(no_footer)
 {
 	const uint32_t map[] = {2, VHD_ABSENT, 0, 1};
@@ -83,7 +83,7 @@ START_TEST(no_copy)
 }
 END_TEST
 
-START_TEST(header_sum)
+START_TEST(wrong_header_checksum)
 {
 	const uint32_t map[] = {2, VHD_ABSENT, 0, 1};
 
@@ -98,7 +98,7 @@ START_TEST(header_sum)
 }
 END_TEST
 
-/* Block 1 and the last two never got an entry of the BAT. */
+/* Block 1 and the last two have no BAT entry. */
 START_TEST(leaks)
 {
 	const uint32_t map[] = {2, 5, 0};
@@ -136,7 +136,7 @@ START_TEST(shared)
 }
 END_TEST
 
-START_TEST(nowhere)
+START_TEST(outside_of_file)
 {
 	const uint32_t map[] = {2, 1, 0};
 	char text[300];
@@ -162,12 +162,12 @@ Suite *vhd_check_suite(void)
 
 	use_temp_dir(t);
 	tcase_add_checked_fixture(t, setup, teardown);
-	tcase_add_test(t, good);
+	tcase_add_test(t, valid_image);
 	tcase_add_test(t, no_footer);
 	tcase_add_test(t, no_copy);
-	tcase_add_test(t, header_sum);
+	tcase_add_test(t, wrong_header_checksum);
 	tcase_add_test(t, leaks);
 	tcase_add_test(t, shared);
-	tcase_add_test(t, nowhere);
+	tcase_add_test(t, outside_of_file);
 	return suite;
 }

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* Differencing VHDs, and the search for a parent with several names. */
+/* Differencing VHDs, and the search for a parent by its names and ID. */
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -51,7 +51,7 @@ static void put_parent(const char *name, unsigned char id)
 	vhd_destroy(&v);
 }
 
-/* Writes child.vhd; returns the disk as it must read. */
+/* Writes child.vhd; returns the expected contents of the disk. */
 static unsigned char *put_child(const struct vhd_spec *spec)
 {
 	struct vhd_image parent = vhd_build(&parent_spec), child;
@@ -103,7 +103,7 @@ static void refuses(struct image_options *o, int code, const char *text)
 	ck_assert_fails(open_child(o, &img, &e), code, &e, text);
 }
 
-/* All ways to name the parent. */
+/* All kinds of parent names. */
 static const struct {
 	const char *path, *name, *code, *text;
 } names[] = {
@@ -114,15 +114,15 @@ static const struct {
 	{"sub/base.vhd", NULL, "W2ku", "sub\\base.vhd"},
 	{"sub/b.vhd", NULL, "MacX", "file://./sub/b.vhd"},
 	{"a b%.vhd", NULL, "MacX", "file://./a%20b%25.vhd"},
-	/* places of another host */
+	/* paths of another host */
 	{"base.vhd", "C:\\disks\\base.vhd", NULL, NULL},
 	{"base.vhd", NULL, "W2ku", "\\\\server\\share\\base.vhd"},
 	{"base.vhd", NULL, "W2ru", "old\\base.vhd"},
 	{"base.vhd", NULL, "MacX", "file:///Volumes/old/base.vhd"},
 	{"base.vhd", NULL, "MacX", "file://localhost/old/base.vhd"},
-	/* the first name leads nowhere, the second does */
+	/* the first name does not exist, the second does */
 	{"sub/base.vhd", "sub\\base.vhd", "W2ru", "gone.vhd"},
-	/* URLs without a host, with one that is a directory, and not encoded */
+	/* URLs without a host, with a directory as the host, not percent-encoded */
 	{"base.vhd", NULL, "MacX", "file://base.vhd"},
 	{"sub/base.vhd", NULL, "MacX", "file://sub/base.vhd"},
 	{"sub/b.vhd", NULL, "MacX", "FILE:./sub/b.vhd"},
@@ -131,7 +131,7 @@ static const struct {
 	{"base.vhd", NULL, "MacX", "file:///C:/disks/base.vhd"},
 	{"sub/base.vhd", NULL, "Wi2r", ".\\sub\\base.vhd"},
 	{"sub/base.vhd", NULL, "Wi2k", "sub/base.vhd"},
-	/* renamed, in another letter case, and not named at all */
+	/* the parent was renamed, has another case, or has no name in the child */
 	{"new name.vhd", "base.vhd", "W2ru", ".\\base.vhd"},
 	{"BASE.VHD", NULL, "W2ru", ".\\base.vhd"},
 	{"Snapshots/x.avhd", "C:\\disks\\base.vhd", NULL, NULL},
@@ -155,8 +155,8 @@ START_TEST(names_lead_to_the_parent)
 }
 END_TEST
 
-/* A name may lead to another disk: the id differs, and the next name is tried. */
-START_TEST(the_id_decides)
+/* A name may belong to another disk: its ID differs, and the next name is tried. */
+START_TEST(parent_id_must_match)
 {
 	struct image_options o = options_new();
 	struct vhd_spec spec = child_spec;
@@ -197,8 +197,8 @@ START_TEST(a_missing_parent)
 }
 END_TEST
 
-/* With nobacking the sectors of the parent are errors, those of the child are not. */
-START_TEST(without_its_parent)
+/* With nobacking, sectors of the parent cannot be read, those of the child can. */
+START_TEST(with_nobacking)
 {
 	struct image_options o = options_new();
 	struct vhd_spec spec = child_spec;
@@ -241,7 +241,7 @@ START_TEST(search_finds_a_moved_parent)
 }
 END_TEST
 
-/* No spelling of a name leaves the directory. */
+/* No form of a name leads out of the directory. */
 static const struct {
 	const char *code, *text;
 } outside[] = {
@@ -255,7 +255,7 @@ static const struct {
 	{"Wi2r", "..\\base.vhd"},
 };
 
-START_TEST(names_stay_inside)
+START_TEST(names_outside_are_refused)
 {
 	static const char *const allow[] = {"..", NULL};
 	struct image_options o = options_new();
@@ -291,7 +291,7 @@ START_TEST(loops)
 }
 END_TEST
 
-START_TEST(no_name_at_all)
+START_TEST(no_parent_name)
 {
 	struct image_options o = options_new();
 	struct vhd_spec spec = child_spec;
@@ -306,8 +306,8 @@ START_TEST(no_name_at_all)
 }
 END_TEST
 
-/* A name that leads to another disk does not end the search, neither in the directories of the user
- * nor below them. */
+/* A disk with another ID does not end the search, neither in the directories of the user nor below
+ * them. */
 START_TEST(search_finds_the_id)
 {
 	static const char *const dirs[] = {"elsewhere", NULL};
@@ -330,7 +330,7 @@ START_TEST(search_finds_the_id)
 }
 END_TEST
 
-/* Xen's children of a raw disk have no id of it: the name alone counts. */
+/* Xen's children of raw disks have no parent ID, so the name is sufficient. */
 START_TEST(raw_parents)
 {
 	static const char *const search[] = {"away", NULL};
@@ -360,7 +360,7 @@ START_TEST(raw_parents)
 }
 END_TEST
 
-/* Locators that cannot be read are skipped; the id still finds the parent. */
+/* Invalid parent locators are skipped; the ID still finds the parent. */
 START_TEST(bad_locators)
 {
 	static const struct {
@@ -392,8 +392,8 @@ START_TEST(bad_locators)
 }
 END_TEST
 
-/* Copying a file changes its time: another time is a warning, no error. */
-START_TEST(times)
+/* Copying a parent changes its time, so a different time is only a warning. */
+START_TEST(modification_times)
 {
 	static const struct {
 		uint32_t stamp;
@@ -414,8 +414,8 @@ START_TEST(times)
 }
 END_TEST
 
-/* The child reads as zeroes past the end of a smaller parent. */
-START_TEST(a_smaller_parent)
+/* Beyond the end of a smaller parent the child reads as zeroes. */
+START_TEST(smaller_parent)
 {
 	struct image_options o = options_new();
 	struct vhd_spec spec = child_spec, small = parent_spec;
@@ -431,7 +431,7 @@ START_TEST(a_smaller_parent)
 	disk = put_child(&spec);
 	memset(disk + 3 * 4096 + 512, 0, 4096 - 512);
 	memset(disk + 5 * 4096, 0, 4096);
-	/* sectors 1 to 5 of the child's own blocks 4 and 6 are the parent's */
+	/* sectors 1 to 5 of blocks 4 and 6 are unallocated in the child */
 	memset(disk + 4 * 4096 + 512, 0, 5 * 512);
 	memset(disk + 6 * 4096 + 512, 0, 5 * 512);
 	reads(&o, disk);
@@ -446,17 +446,17 @@ Suite *vhd_parent_suite(void)
 
 	use_temp_dir(tc);
 	tcase_add_loop_test(tc, names_lead_to_the_parent, 0, COUNT(names));
-	tcase_add_test(tc, the_id_decides);
+	tcase_add_test(tc, parent_id_must_match);
 	tcase_add_test(tc, a_missing_parent);
-	tcase_add_test(tc, without_its_parent);
+	tcase_add_test(tc, with_nobacking);
 	tcase_add_test(tc, search_finds_a_moved_parent);
-	tcase_add_loop_test(tc, names_stay_inside, 0, COUNT(outside));
+	tcase_add_loop_test(tc, names_outside_are_refused, 0, COUNT(outside));
 	tcase_add_test(tc, loops);
-	tcase_add_test(tc, no_name_at_all);
+	tcase_add_test(tc, no_parent_name);
 	tcase_add_loop_test(tc, search_finds_the_id, 0, 4);
 	tcase_add_test(tc, raw_parents);
 	tcase_add_loop_test(tc, bad_locators, 0, 6);
-	tcase_add_loop_test(tc, times, 0, 3);
-	tcase_add_test(tc, a_smaller_parent);
+	tcase_add_loop_test(tc, modification_times, 0, 3);
+	tcase_add_test(tc, smaller_parent);
 	return suite_of("vhd_parent", tc);
 }

@@ -35,7 +35,7 @@ static const struct {
 	{fixed, 5 * MB + 1536},
 };
 
-START_TEST(like_an_array)
+START_TEST(random_operations)
 {
 	struct model m = {
 		.path = "a.vhd",
@@ -50,7 +50,7 @@ START_TEST(like_an_array)
 }
 END_TEST
 
-START_TEST(differences_like_an_array)
+START_TEST(random_operations_on_differencing)
 {
 	unsigned char *bytes =
 		make_full_image("vpc", "base.vhd", kinds[_i].size, kinds[_i].options);
@@ -62,8 +62,8 @@ START_TEST(differences_like_an_array)
 }
 END_TEST
 
-/* Sectors in blocks that other programs left with clear bits. */
-START_TEST(bits_like_an_array)
+/* Sectors of blocks whose sector bitmap has clear bits, as other programs leave them. */
+START_TEST(random_operations_with_clear_bits)
 {
 	static const uint32_t map[] = {3, VHD_ABSENT, 0, 1, VHD_ABSENT, VHD_ABSENT, 2};
 	struct vhd_spec spec = {
@@ -84,8 +84,8 @@ START_TEST(bits_like_an_array)
 }
 END_TEST
 
-/* Small images, so that many states can be tested: without blocks, with blocks whose sector bitmap
- * is clear, fixed. */
+/* Small images, for many tests of power cuts: without blocks; with blocks whose sector bitmap is
+ * clear; fixed. */
 static void make_small(const char *path, int kind)
 {
 	static const uint32_t map[] = {2, VHD_ABSENT, 0, VHD_ABSENT, 1};
@@ -133,7 +133,7 @@ static uint64_t size_of(const char *path)
 	return st.st_size;
 }
 
-/* The footer is at the end of the file and equal to the copy. */
+/* Asserts that the footer is at the end of the file and equal to its copy. */
 static void check_footers(const char *path)
 {
 	unsigned char first[512], last[512];
@@ -167,8 +167,8 @@ START_TEST(new_blocks_are_aligned)
 }
 END_TEST
 
-/* Bytes that were written there before the disk was that long do not reappear. */
-START_TEST(growing_shows_zeroes)
+/* Data beyond the old end of a disk does not reappear when it grows. */
+START_TEST(grown_disk_reads_zeroes)
 {
 	static const uint32_t map[] = {0};
 	struct vhd_spec spec = {
@@ -202,8 +202,8 @@ START_TEST(growing_shows_zeroes)
 }
 END_TEST
 
-/* Some programs use the original size, others the current one. */
-START_TEST(both_sizes_change)
+/* Some programs use the original size, others the current size. */
+START_TEST(both_sizes_are_set)
 {
 	static const uint64_t sizes[] = {9 * MB, 300 * MB, 4 * MB};
 	unsigned char last[512];
@@ -236,7 +236,7 @@ static void refused(const struct vhd_image *v, int code, const char *part)
 	refuses_writing("bad.vhd", code, part);
 }
 
-START_TEST(damage_is_not_written_to)
+START_TEST(damaged_images_are_refused)
 {
 	static const uint32_t map[] = {1, 0};
 	struct vhd_spec spec = {
@@ -256,21 +256,21 @@ START_TEST(damage_is_not_written_to)
 }
 END_TEST
 
-/* Writing one of two structures that overlap changes the other. */
+/* Images with structures that overlap: a write to one would change the other. */
 START_TEST(structures_that_overlap)
 {
 	static const struct {
-		size_t pos; /* of a field that is patched */
+		size_t pos; /* position of the field that is changed */
 		unsigned width;
 		uint64_t value;
 		const char *text;
-		bool of_footer; /* the field, not of the header or the BAT */
+		bool of_footer; /* the field is in the footer, otherwise in the header or the BAT */
 	} cases[] = {
 		{VHD_HEAD, 4, 0, "and the copy of the footer overlap", false},
 		{VHD_HEAD, 4, 1, "and the header overlap", false},
 		{VHD_HEAD, 4, 3, "and the BAT overlap", false},
 		{VHD_HEAD, 4, 4, "and a parent locator overlap", false},
-		{512 + 28, 4, 4096, "and the BAT overlap", false}, /* its entries */
+		{512 + 28, 4, 4096, "and the BAT overlap", false}, /* BAT entries */
 		{16, 8, 256, "the copy of the footer, 512 bytes at 0, and the header", true},
 		{512 + 576 + 16, 8, 600, "the parent locator at 600 and the header overlap", false},
 		{512 + 576 + 16, 8, 1600, "the parent locator at 1600 and the BAT overlap", false},
@@ -311,7 +311,7 @@ START_TEST(structures_that_overlap)
 }
 END_TEST
 
-START_TEST(lost_footers_come_back)
+START_TEST(missing_footers_are_restored)
 {
 	struct image_options o;
 	struct err e = ERR_INIT;
@@ -327,7 +327,7 @@ START_TEST(lost_footers_come_back)
 }
 END_TEST
 
-/* A guest writes a footer of its own where a crash cuts the file. */
+/* The guest has written a footer, which is at the end of the file after a crash. */
 START_TEST(false_footers)
 {
 	static const uint32_t map[] = {0};
@@ -369,7 +369,7 @@ START_TEST(creation_is_refused)
 }
 END_TEST
 
-/* Sizes of qemu-img without force_size. */
+/* The sizes that qemu-img rounds to without force_size. */
 START_TEST(sizes_of_geometries)
 {
 	static const char *const free_size[] = {"force_size=off", NULL};
@@ -391,17 +391,17 @@ Suite *vhd_write_suite(void)
 
 	tcase_set_timeout(tc, 120);
 	use_temp_dir(tc);
-	tcase_add_loop_test(tc, like_an_array, 0, COUNT(kinds));
-	tcase_add_loop_test(tc, differences_like_an_array, 0, 3);
-	tcase_add_loop_test(tc, bits_like_an_array, 0, 2);
+	tcase_add_loop_test(tc, random_operations, 0, COUNT(kinds));
+	tcase_add_loop_test(tc, random_operations_on_differencing, 0, 3);
+	tcase_add_loop_test(tc, random_operations_with_clear_bits, 0, 2);
 	tcase_add_loop_test(tc, power_cuts, 0, 3);
 	tcase_add_loop_test(tc, faults, 0, 3);
 	tcase_add_test(tc, new_blocks_are_aligned);
-	tcase_add_test(tc, growing_shows_zeroes);
-	tcase_add_loop_test(tc, both_sizes_change, 0, 2);
-	tcase_add_test(tc, damage_is_not_written_to);
+	tcase_add_test(tc, grown_disk_reads_zeroes);
+	tcase_add_loop_test(tc, both_sizes_are_set, 0, 2);
+	tcase_add_test(tc, damaged_images_are_refused);
 	tcase_add_loop_test(tc, structures_that_overlap, 0, 8);
-	tcase_add_test(tc, lost_footers_come_back);
+	tcase_add_test(tc, missing_footers_are_restored);
 	tcase_add_test(tc, false_footers);
 	tcase_add_test(tc, creation_is_refused);
 	tcase_add_test(tc, sizes_of_geometries);

@@ -17,7 +17,7 @@
 static const struct vhdx_block mixed[] = {{STATE_FULL, 3}, {STATE_NOT, 0}, {STATE_FULL, 0},
 	{STATE_FULL, 1}, {STATE_ZERO, 1}, {STATE_UNMAPPED, 5000000}, {STATE_UNDEFINED, 0}, {5, 3},
 	{STATE_FULL, 2}};
-/* [0] is the one that tests damage. */
+/* good[0] is the one that tests of damage use. */
 static const struct vhdx_spec good[] = {
 	{.size = 9 * MIB, .map = mixed, .nmap = COUNT(mixed)},
 	{.size = 9 * MIB, .map = mixed, .nmap = COUNT(mixed), .sector_size = 4096},
@@ -27,7 +27,7 @@ static const struct vhdx_spec good[] = {
 	{.size = 20 * MIB},
 };
 
-START_TEST(reads_as_built)
+START_TEST(reads_expected_data)
 {
 	struct memory_image v = vhdx_build(&good[_i]);
 	struct subject s;
@@ -42,7 +42,7 @@ START_TEST(reads_as_built)
 }
 END_TEST
 
-START_TEST(runs_are_one_extent)
+START_TEST(contiguous_blocks_are_one_extent)
 {
 	struct memory_image v = vhdx_build(&good[0]), w = vhdx_build(&good[5]);
 	const struct view *view;
@@ -61,7 +61,7 @@ START_TEST(runs_are_one_extent)
 }
 END_TEST
 
-/* After the entries of a chunk, 16 blocks of 256 MiB, the BAT has one for a sector bitmap block. */
+/* The BAT has an entry for a sector bitmap block after those of a chunk, 16 blocks of 256 MiB. */
 START_TEST(chunks)
 {
 	struct vhdx_spec spec = {.size = (uint64_t)20 << 30, .block_size = 256 * MIB};
@@ -73,7 +73,7 @@ START_TEST(chunks)
 	v = vhdx_build(&spec);
 	put_le(v.file + VHDX_META_AT + (64 << 10) + 8, 8, (uint64_t)20 << 30);
 	put_le(v.file + VHDX_BAT_AT + 8 * 15, 8, VHDX_DATA_AT | STATE_FULL);
-	put_le(v.file + VHDX_BAT_AT + 8 * 16, 8, 6); /* no payload block: reading must skip it */
+	put_le(v.file + VHDX_BAT_AT + 8 * 16, 8, 6); /* of the sector bitmap block: skipped */
 	put_le(v.file + VHDX_BAT_AT + 8 * 17, 8, (VHDX_DATA_AT + 256 * MIB) | STATE_FULL);
 	subject_new(&s, NULL);
 	view = subject_opens(&s, v.file, v.file_len);
@@ -87,7 +87,7 @@ START_TEST(chunks)
 }
 END_TEST
 
-/* A field that must be refused: as it is, or with checksums corrected. */
+/* A field with a value that must be refused; checksums are wrong or recomputed. */
 #define H1     VHDX_HEADER1
 #define TABLE  (VHDX_TABLE1 + 16)
 #define ITEM   (VHDX_META_AT + 32)
@@ -150,7 +150,7 @@ START_TEST(hostile_fields)
 }
 END_TEST
 
-/* Fields that do not concern the data, and unknown items that are not required. */
+/* Fields that do not affect the data, and unknown items that are not required. */
 START_TEST(harmless_fields)
 {
 	static const struct {
@@ -159,11 +159,11 @@ START_TEST(harmless_fields)
 		uint64_t value;
 	} fields[] = {
 		{8, 4, 0x12345678},  /* the creator */
-		{H1 + 64, 2, 1},     /* a log of another version, but an empty one */
-		{H1 + 68, 4, 12345}, /* and anywhere */
+		{H1 + 64, 2, 1},     /* another log version; the log is empty */
+		{H1 + 68, 4, 12345}, /* any position of an empty log */
 		{H1 + 72, 8, UINT64_MAX},
-		{TABLE + 28, 4, 0},    /* qemu-img does not call its regions required */
-		{ITEM + 4 * 32, 1, 0}, /* no physical sector size */
+		{TABLE + 28, 4, 0},    /* qemu-img does not mark its regions as required */
+		{ITEM + 4 * 32, 1, 0}, /* the physical sector size is absent */
 		{ITEM + 4 * 32 + 24, 1, 3}, {VALUES + 4, 4, 1}, /* fixed */
 	};
 	struct memory_image v = vhdx_build(&good[0]);
@@ -180,7 +180,7 @@ START_TEST(harmless_fields)
 }
 END_TEST
 
-/* One of two copies is torn. */
+/* One of two copies is damaged. */
 START_TEST(torn_headers)
 {
 	static const size_t positions[] = {VHDX_HEADER1, VHDX_HEADER2, VHDX_TABLE1, VHDX_TABLE2};
@@ -198,15 +198,14 @@ START_TEST(torn_headers)
 }
 END_TEST
 
-/* The header with the greater sequence number is current; with equal numbers both must be the same.
- */
+/* The header with the greater sequence number is current; with equal numbers they must be equal. */
 START_TEST(current_headers)
 {
 	struct memory_image v = vhdx_build(&good[0]);
 	struct subject s;
 
 	subject_new(&s, NULL);
-	put_le(v.file + VHDX_HEADER2 + 66, 2, 9); /* a version that is not supported */
+	put_le(v.file + VHDX_HEADER2 + 66, 2, 9); /* an unsupported version */
 	vhdx_seal(&v);
 	subject_opens(&s, v.file, v.file_len);
 	put_le(v.file + VHDX_HEADER2 + 8, 8, 9);
@@ -219,7 +218,7 @@ START_TEST(current_headers)
 }
 END_TEST
 
-/* An impossible entry for block 3. */
+/* An impossible BAT entry of block 3. */
 START_TEST(bad_entries)
 {
 	static const struct {
@@ -275,8 +274,8 @@ Suite *vhdx_suite(void)
 {
 	TCase *tc = tcase_create("vhdx");
 
-	tcase_add_loop_test(tc, reads_as_built, 0, COUNT(good));
-	tcase_add_test(tc, runs_are_one_extent);
+	tcase_add_loop_test(tc, reads_expected_data, 0, COUNT(good));
+	tcase_add_test(tc, contiguous_blocks_are_one_extent);
 	tcase_add_test(tc, chunks);
 	tcase_add_loop_test(tc, hostile_fields, 0, COUNT(hostile));
 	tcase_add_loop_test(tc, harmless_fields, 0, 8);

@@ -38,7 +38,7 @@ static void finds(const char *text, unsigned corruptions)
 	findings_count(&m.f, corruptions, 0);
 }
 
-START_TEST(good)
+START_TEST(valid_image)
 {
 	repair_image_repairs(&m, v.file, v.file_len, CHECK_ALL, "");
 	repair_image_fixed(&m, 0, 0);
@@ -47,7 +47,7 @@ START_TEST(good)
 }
 END_TEST
 
-/* A crash may leave a header half written. */
+/* A crash may leave a half-written header. */
 START_TEST(half_written)
 {
 	static const size_t places[] = {VHDX_HEADER1, VHDX_HEADER2, VHDX_TABLE1, VHDX_TABLE2};
@@ -66,7 +66,7 @@ START_TEST(half_written)
 }
 END_TEST
 
-START_TEST(log_waits)
+START_TEST(changes_in_the_log)
 {
 	static const unsigned char page[4096] = {0x55};
 	const struct vhdx_change change = {.pos = VHDX_DATA_AT, .page = page};
@@ -92,7 +92,7 @@ START_TEST(shared)
 }
 END_TEST
 
-START_TEST(nowhere)
+START_TEST(outside_of_file)
 {
 	put_entry(1, 100 * MIB | STATE_FULL);
 	put_entry(4, 4);
@@ -102,7 +102,7 @@ START_TEST(nowhere)
 }
 END_TEST
 
-/* The item of the disk's id overlaps that of its size. */
+/* The item of the virtual disk ID overlaps that of the disk size. */
 START_TEST(items_that_overlap)
 {
 	put_le(v.file + VHDX_META_AT + 32 + 2 * 32 + 16, 4, 65536 + 12);
@@ -111,7 +111,7 @@ START_TEST(items_that_overlap)
 }
 END_TEST
 
-START_TEST(cut)
+START_TEST(truncated)
 {
 	v.file_len -= MIB + 4096;
 	finds("ERROR BAT: entry 0: it ends at 0x700000, past the end of the file, 0x6ff000\n", 1);
@@ -126,12 +126,12 @@ Suite *vhdx_check_suite(void)
 
 	use_temp_dir(t);
 	tcase_add_checked_fixture(t, setup, teardown);
-	tcase_add_test(t, good);
+	tcase_add_test(t, valid_image);
 	tcase_add_loop_test(t, half_written, 0, 4);
-	tcase_add_test(t, log_waits);
+	tcase_add_test(t, changes_in_the_log);
 	tcase_add_test(t, shared);
-	tcase_add_test(t, nowhere);
+	tcase_add_test(t, outside_of_file);
 	tcase_add_test(t, items_that_overlap);
-	tcase_add_test(t, cut);
+	tcase_add_test(t, truncated);
 	return suite;
 }

@@ -13,7 +13,7 @@
 static const struct vhdx_block two[] = {{STATE_FULL, 0}, {STATE_NOT, 0}, {STATE_FULL, 1}};
 static const struct vhdx_spec spec = {.size = 4 * MIB, .map = two, .nmap = COUNT(two)};
 
-/* A page of the BAT with another entry of block b. */
+/* Copies the first page of the BAT and changes the entry of block b. */
 static void bat_page(const struct memory_image *v, unsigned char *page, unsigned b, uint64_t entry)
 {
 	memcpy(page, v->file + VHDX_BAT_AT, PAGE);
@@ -32,7 +32,7 @@ static void count_warning(const char *text)
 	nwarnings += strstr(text, "log") != NULL;
 }
 
-/* Data, an entry of the BAT and zeroes are in the log only; the file does not change. */
+/* Data, a BAT entry and zeroes are only in the log; replaying does not change the file. */
 START_TEST(replayed)
 {
 	struct memory_image v = vhdx_build(&spec);
@@ -64,8 +64,8 @@ START_TEST(replayed)
 }
 END_TEST
 
-/* Without a GUID in the header the entries of the log are old. */
-START_TEST(left_over)
+/* The header has no log GUID, so the entries are obsolete. */
+START_TEST(obsolete_entries)
 {
 	struct memory_image v = vhdx_build(&spec);
 	unsigned char data[PAGE];
@@ -84,8 +84,8 @@ START_TEST(left_over)
 }
 END_TEST
 
-/* Writes n entries from at on, each with a page of pattern sequence for the sequence'th page of the
- * first block; returns the sector after them. */
+/* Writes n log entries from position at, each with a page of pattern sequence for that page of
+ * block 0; returns the position after them. */
 static uint32_t put_run(struct memory_image *v, uint32_t at, uint32_t tail, uint64_t sequence,
 	unsigned n, bool counts)
 {
@@ -103,7 +103,7 @@ static uint32_t put_run(struct memory_image *v, uint32_t at, uint32_t tail, uint
 	return at;
 }
 
-/* The choice of the active sequence among several. */
+/* The active sequence is chosen among several. */
 START_TEST(sequences)
 {
 	struct memory_image v = vhdx_build(&spec);
@@ -111,26 +111,26 @@ START_TEST(sequences)
 	uint32_t at;
 
 	switch (_i) {
-	case 0: /* the greater number wins, wherever it lies */
+	case 0: /* the greater sequence number wins, at any position */
 		put_run(&v, 64 * PAGE, 64 * PAGE, 20, 3, true);
 		put_run(&v, 128 * PAGE, 128 * PAGE, 10, 3, false);
 		break;
-	case 1: /* round the end of the ring, inside an entry */
+	case 1: /* an entry that wraps at the end of the log */
 		put_run(&v, VHDX_LOG_LEN - 3 * PAGE, VHDX_LOG_LEN - 3 * PAGE, 5, 4, true);
 		break;
-	case 2: /* the tail: entries before it have reached the file */
+	case 2: /* entries before the tail are already in the file */
 		put_run(&v, 0, 4 * PAGE, 5, 2, false);
 		put_run(&v, 4 * PAGE, 4 * PAGE, 7, 3, true);
 		break;
-	case 3: /* a sequence without its tail does not count */
+	case 3: /* a sequence without its tail is invalid */
 		put_run(&v, 0, 0, 5, 2, true);
 		put_run(&v, 100 * PAGE, 50 * PAGE, 200, 2, false);
 		break;
-	case 4: /* a gap in the numbers ends a sequence */
+	case 4: /* a gap in the sequence numbers ends a sequence */
 		at = put_run(&v, 0, 0, 5, 2, false);
 		put_run(&v, at, at, 8, 2, true);
 		break;
-	case 5: /* an old entry in the place of the next */
+	case 5: /* an old entry follows */
 		at = put_run(&v, 0, 0, 50, 3, true);
 		put_run(&v, at, at, 20, 1, false);
 		break;
@@ -143,7 +143,7 @@ START_TEST(sequences)
 }
 END_TEST
 
-/* The last entry is torn: the sequence ends before it.  All tears are found. */
+/* The last entry is damaged, so the sequence ends before it.  Damage to any field is detected. */
 START_TEST(torn_entries)
 {
 	static const size_t at[] = {0, 4, 8, 16, 24, 32, 48, 56, 64, 64 + 4, 64 + 8, 64 + 16,
@@ -165,7 +165,7 @@ START_TEST(torn_entries)
 }
 END_TEST
 
-/* More descriptors than fit in the first sector of an entry; later changes win. */
+/* More descriptors than fit into the first sector of an entry; later changes win. */
 START_TEST(many_changes)
 {
 	enum { N = 200 };
@@ -199,7 +199,7 @@ START_TEST(many_changes)
 }
 END_TEST
 
-/* The file has grown in the log: beyond its end it has the bytes of the log, or zeroes. */
+/* The log records a longer file: beyond its end it has the bytes of the log, or zeroes. */
 START_TEST(growth)
 {
 	struct memory_image v = vhdx_build(&spec);
@@ -223,7 +223,7 @@ START_TEST(growth)
 }
 END_TEST
 
-/* The position of the log or a field of its last entry is impossible. */
+/* The log's position, or a field of its last entry, is invalid. */
 START_TEST(refused)
 {
 	static const struct field_case fields[] = {
@@ -292,7 +292,7 @@ START_TEST(too_many_changes)
 	struct vhdx_entry entry = {.sequence = 1, .changes = changes, .n = VHDX_MAX_CHANGES};
 	struct subject s;
 
-	/* every other page, so that they stay apart */
+	/* every other page, so that they are not merged */
 	for (size_t i = 0; i <= VHDX_MAX_CHANGES; i++)
 		changes[i] = (struct vhdx_change){
 			.pos = VHDX_DATA_AT + 100 * MIB + i * 2 * PAGE, .len = PAGE};
@@ -314,7 +314,7 @@ START_TEST(every_read_fails_once)
 
 	put_run(&v, 0, 0, 5, 3, true);
 	vhdx_set_log(&v, true);
-	memory_image_faults(&v, 256); /* each page of the log */
+	memory_image_faults(&v, 256); /* one for each page of the log */
 	memory_image_free(&v);
 }
 END_TEST
@@ -324,7 +324,7 @@ Suite *vhdx_log_suite(void)
 	TCase *tc = tcase_create("vhdx log");
 
 	tcase_add_test(tc, replayed);
-	tcase_add_test(tc, left_over);
+	tcase_add_test(tc, obsolete_entries);
 	tcase_add_loop_test(tc, sequences, 0, 6);
 	tcase_add_loop_test(tc, torn_entries, 0, 20);
 	tcase_add_loop_test(tc, many_changes, 0, 10);

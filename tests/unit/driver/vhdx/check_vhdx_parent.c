@@ -33,7 +33,7 @@ static void put_file(const char *name, const struct memory_image *v)
 	write_file(name, v->file, v->file_len);
 }
 
-/* Writes the parent p and child.vhdx in the current directory; returns the child. */
+/* Writes the parent at path, and child.vhdx; returns the child. */
 static struct memory_image put_chain(const struct vhdx_spec *spec, const char *path)
 {
 	struct vhdx_spec below = {
@@ -133,7 +133,7 @@ static const struct {
 	{"p", {{"absolute_win32_path", "p"}, {"parent_linkage", LINKAGE}, {"relative_path", "g"}}},
 	{"p", {{"parent_linkage", STRANGE}, {"parent_linkage2", LINKAGE}, {"relative_path", "p"}}},
 	{"p", {{"parent_linkage", LINKAGE}, {"some_other_key", "x"}, {"relative_path", "p"}}},
-	/* renamed, in another letter case, not named at all */
+	/* the parent was renamed, has another case, or has no name in the child */
 	{"new.vhdx", {{"parent_linkage", LINKAGE}, {"relative_path", "old.vhdx"}, NO_PATH}},
 	{"BASE.avhdx", {{"parent_linkage", LINKAGE}, {"relative_path", "base.AVHDX"}, NO_PATH}},
 	{"new.vhdx", {{"parent_linkage", STRANGE}, {"parent_linkage2", LINKAGE}, NO_PATH}},
@@ -196,7 +196,7 @@ START_TEST(sectors_of_the_parent)
 }
 END_TEST
 
-/* Damage of the sector bitmap of a partially present block. */
+/* Damage to the sector bitmap of a partially present block. */
 START_TEST(bad_bitmaps)
 {
 	static const struct {

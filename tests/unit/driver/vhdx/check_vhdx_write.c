@@ -46,7 +46,7 @@ static const struct {
 	{large_sectors, 5 * MIB + 8192, 0},
 };
 
-START_TEST(like_an_array)
+START_TEST(random_operations)
 {
 	struct model m = {
 		.path = "a.vhdx",
@@ -60,7 +60,7 @@ START_TEST(like_an_array)
 }
 END_TEST
 
-/* A parent with a cleared part, and a differencing disk over it. */
+/* Makes a parent with a cleared range, and a differencing disk. */
 static unsigned char *make_chain(uint64_t size, const char *const *options)
 {
 	unsigned char *bytes = make_full_image("vhdx", "base.vhdx", size, options);
@@ -76,7 +76,7 @@ static unsigned char *make_chain(uint64_t size, const char *const *options)
 	return bytes;
 }
 
-START_TEST(differences_like_an_array)
+START_TEST(random_operations_on_differencing)
 {
 	unsigned char *bytes = make_chain(kinds[_i].size, kinds[_i].options);
 	struct model m = {.path = "a.vhdx", .seed = 11 + _i, .before = bytes};
@@ -105,7 +105,7 @@ START_TEST(faults)
 }
 END_TEST
 
-/* A BAT of 1 MiB has entries for less than 128 GiB. */
+/* A BAT of 1 MiB has entries for slightly less than 128 GiB. */
 #define NEARLY ((UINT64_C(128) << 30) - 64 * MIB)
 
 START_TEST(power_cuts_of_growing)
@@ -145,7 +145,7 @@ static unsigned char *load(const char *path, size_t *len)
 	return p;
 }
 
-/* The current header; opening has found all checksums right. */
+/* Returns the current header. */
 static const unsigned char *current_header(const unsigned char *file)
 {
 	const unsigned char *a = file + VHDX_HEADER1, *b = file + VHDX_HEADER2;
@@ -155,9 +155,9 @@ static const unsigned char *current_header(const unsigned char *file)
 
 static const unsigned char zero[16];
 
-/* The GUIDs of file and data are new after the first write of each session.  The log is used
- * meanwhile and empty afterwards, in both headers. */
-START_TEST(headers_tell_of_writing)
+/* The first write of a session changes the GUIDs of the file and of the data.  The log is used
+ * until the end, and is then empty in both headers. */
+START_TEST(guids_change_on_writing)
 {
 	unsigned char *before, *during, *after;
 	struct image_options o;
@@ -192,8 +192,8 @@ START_TEST(headers_tell_of_writing)
 }
 END_TEST
 
-/* Opening an image for writing applies its log to the file. */
-START_TEST(a_log_is_replayed_first)
+/* Opening an image for writing replays its log. */
+START_TEST(log_is_replayed_on_opening)
 {
 	static const struct vhdx_block two[] = {{STATE_FULL, 0}, {STATE_NOT, 0}, {STATE_FULL, 1}};
 	static const struct vhdx_spec spec = {.size = 4 * MIB, .map = two, .nmap = COUNT(two)};
@@ -230,7 +230,7 @@ START_TEST(a_log_is_replayed_first)
 }
 END_TEST
 
-/* Their entries are on more pages than one entry of the log takes. */
+/* The BAT entries are on more pages than one log entry can hold. */
 START_TEST(many_blocks_are_cleared)
 {
 	const uint64_t size = UINT64_C(200) << 30;
@@ -252,7 +252,7 @@ START_TEST(many_blocks_are_cleared)
 }
 END_TEST
 
-START_TEST(damage_is_not_written_to)
+START_TEST(damaged_images_are_refused)
 {
 	static const struct vhdx_block same[] = {{STATE_FULL, 0}, {STATE_FULL, 0}};
 	static const struct vhdx_block one[] = {{STATE_FULL, 0}};
@@ -281,8 +281,8 @@ START_TEST(damage_is_not_written_to)
 }
 END_TEST
 
-/* A parent that was written to is not the parent of its child any more. */
-START_TEST(parents_that_changed)
+/* Writing to a parent invalidates its child. */
+START_TEST(changed_parents)
 {
 	struct image_options o;
 	struct err e = ERR_INIT;
@@ -300,8 +300,7 @@ START_TEST(parents_that_changed)
 }
 END_TEST
 
-/* Freed space is used again, in the same and in later sessions, and cut off at the end of the file.
- */
+/* Freed space is reused, in the same and in later sessions; the file is truncated if it can be. */
 START_TEST(freed_space_is_reused)
 {
 	unsigned char *data = malloc(4 * MIB), buf[512];
@@ -333,8 +332,8 @@ START_TEST(freed_space_is_reused)
 }
 END_TEST
 
-/* More changes than an entry of the log takes, until the log wraps several times. */
-START_TEST(round_the_log)
+/* More changes than a log entry can hold, until the log has wrapped several times. */
+START_TEST(log_wraps)
 {
 	uint64_t size = UINT64_C(500) << 30, seed = 5;
 	struct image_options o;
@@ -382,7 +381,7 @@ START_TEST(sizes)
 }
 END_TEST
 
-static void no_damage(struct image *img)
+static void check_passes(struct image *img)
 {
 	struct check_report report = {0};
 	struct err e = ERR_INIT;
@@ -391,9 +390,8 @@ static void no_damage(struct image *img)
 	ck_assert_uint_eq(report.corruptions + report.leaks + report.check_errors, 0);
 }
 
-/* Sizes far beyond the BAT, several times, alone and over a parent; each time the end is written
- * to. */
-START_TEST(a_longer_bat)
+/* Sizes that need a longer BAT, alone and with a parent; each time the end is written. */
+START_TEST(bat_grows)
 {
 	static const uint64_t ends[] = {
 		UINT64_C(200) << 30, UINT64_C(700) << 30, UINT64_C(2) << 40};
@@ -410,12 +408,12 @@ START_TEST(a_longer_bat)
 		fill_pattern(bytes + i * 4096, 512, 40 + i);
 		ck_assert_ok(view_write(v, bytes + i * 4096, 512, i * 4096, &e), &e);
 		ck_assert_ok(view_write(v, bytes + i * 4096, 512, ends[i] - 512, &e), &e);
-		no_damage(img);
+		check_passes(img);
 		close_image(img, &o);
 		img = open_image_file(_i ? "a.vhdx" : "base.vhdx", false, &o);
 		v = img->states[0]->view;
 		ck_assert_uint_eq(v->size, ends[i]);
-		no_damage(img);
+		check_passes(img);
 		for (size_t k = 0; k < 5 * MIB; k += sizeof buf) {
 			ck_assert_ok(view_read(v, buf, sizeof buf, k, &e), &e);
 			ck_assert(memcmp(buf, bytes + k, sizeof buf) == 0);
@@ -460,21 +458,21 @@ Suite *vhdx_write_suite(void)
 
 	tcase_set_timeout(tc, 120);
 	use_temp_dir(tc);
-	tcase_add_loop_test(tc, like_an_array, 0, COUNT(kinds));
-	tcase_add_loop_test(tc, differences_like_an_array, 0, COUNT(kinds));
+	tcase_add_loop_test(tc, random_operations, 0, COUNT(kinds));
+	tcase_add_loop_test(tc, random_operations_on_differencing, 0, COUNT(kinds));
 	tcase_add_loop_test(tc, power_cuts, 0, 2);
 	tcase_add_loop_test(tc, power_cuts_of_growing, 0, 2);
 	tcase_add_test(tc, faults);
 	tcase_add_test(tc, faults_of_growing);
-	tcase_add_test(tc, headers_tell_of_writing);
-	tcase_add_test(tc, a_log_is_replayed_first);
+	tcase_add_test(tc, guids_change_on_writing);
+	tcase_add_test(tc, log_is_replayed_on_opening);
 	tcase_add_test(tc, many_blocks_are_cleared);
-	tcase_add_test(tc, damage_is_not_written_to);
-	tcase_add_test(tc, parents_that_changed);
+	tcase_add_test(tc, damaged_images_are_refused);
+	tcase_add_test(tc, changed_parents);
 	tcase_add_test(tc, freed_space_is_reused);
-	tcase_add_test(tc, round_the_log);
+	tcase_add_test(tc, log_wraps);
 	tcase_add_test(tc, sizes);
-	tcase_add_loop_test(tc, a_longer_bat, 0, 2);
+	tcase_add_loop_test(tc, bat_grows, 0, 2);
 	tcase_add_test(tc, creation_is_refused);
 	return suite_of("vhdx_write", tc);
 }

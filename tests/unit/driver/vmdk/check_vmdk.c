@@ -20,7 +20,7 @@ static struct build_vmdk b;
 static void setup(void)
 {
 	subject_new(&s, "vmdk");
-	/* 16 grains in four tables, and half a grain */
+	/* 16 grains in four grain tables, and half a grain */
 	build_vmdk_new(&b, 16 * 8 + 4, 8, 4);
 }
 
@@ -46,7 +46,7 @@ static void refuses(int code, const char *text)
 	subject_refuses(&s, b.bytes, b.len, code, text);
 }
 
-/* Grain i of the disk is data grain d. */
+/* Maps grain i of the disk to data grain d. */
 static void store(unsigned i, unsigned d)
 {
 	build_vmdk_both(&b, i, build_vmdk_data(&b, d));
@@ -54,7 +54,7 @@ static void store(unsigned i, unsigned d)
 
 /* The map. */
 
-START_TEST(an_empty_extent_is_one_hole)
+START_TEST(empty_extent_is_one_hole)
 {
 	const struct view *v = opened();
 
@@ -64,7 +64,7 @@ START_TEST(an_empty_extent_is_one_hole)
 }
 END_TEST
 
-START_TEST(neighbours_make_one_run_across_tables)
+START_TEST(contiguous_grains_are_one_extent)
 {
 	const struct view *v;
 
@@ -80,7 +80,7 @@ START_TEST(neighbours_make_one_run_across_tables)
 }
 END_TEST
 
-START_TEST(grains_out_of_order_make_runs_of_one)
+START_TEST(scattered_grains_are_extents_each)
 {
 	const struct view *v;
 
@@ -94,7 +94,7 @@ START_TEST(grains_out_of_order_make_runs_of_one)
 }
 END_TEST
 
-START_TEST(the_last_grain_may_be_cut_by_the_disk_and_by_the_file)
+START_TEST(partial_last_grain)
 {
 	const struct view *v;
 
@@ -108,7 +108,7 @@ START_TEST(the_last_grain_may_be_cut_by_the_disk_and_by_the_file)
 }
 END_TEST
 
-START_TEST(all_grain_sizes_are_read)
+START_TEST(all_grain_sizes)
 {
 	for (uint64_t grain = 1; grain <= 4096; grain *= 2) {
 		const struct view *v;
@@ -123,8 +123,8 @@ START_TEST(all_grain_sizes_are_read)
 }
 END_TEST
 
-/* Tables of up to two pages of entries, and a run that goes on from table to table. */
-START_TEST(runs_pass_pages_of_entries)
+/* Tables of up to two pages of entries, with runs across tables. */
+START_TEST(runs_across_pages_of_entries)
 {
 	const struct view *v;
 
@@ -136,8 +136,8 @@ START_TEST(runs_pass_pages_of_entries)
 }
 END_TEST
 
-/* A zero grain hides the parent, a grain that is not allocated does not. */
-START_TEST(zero_grains_differ_from_missing_ones)
+/* A zero grain hides the parent; an unallocated grain does not. */
+START_TEST(zero_and_unallocated_grains)
 {
 	struct image *img;
 	struct extent x;
@@ -159,15 +159,15 @@ START_TEST(zero_grains_differ_from_missing_ones)
 }
 END_TEST
 
-/* Sector 1 holds the descriptor: read as a grain it would show its text to the guest. */
-START_TEST(an_entry_of_1_is_a_zero_grain_without_the_flag_too)
+/* Sector 1 is the descriptor: reading it as a grain would show its text to the guest. */
+START_TEST(entry_of_1_without_the_flag)
 {
 	build_vmdk_both(&b, 0, 1);
 	subject_reads(opened(), 0, GRAIN, 0);
 }
 END_TEST
 
-START_TEST(missing_tables_are_missing_grains)
+START_TEST(missing_tables_are_unallocated_grains)
 {
 	const struct view *v;
 
@@ -185,8 +185,8 @@ START_TEST(missing_tables_are_missing_grains)
 }
 END_TEST
 
-/* With the flag for zero grains a directory entry of 1 is a table of zero grains. */
-START_TEST(an_entry_of_1_is_a_table_of_zero_grains)
+/* With the flag for zero grains, a directory entry of 1 is a table of zero grains. */
+START_TEST(directory_entry_of_1_is_zero)
 {
 	const struct view *v;
 	struct extent x;
@@ -202,7 +202,7 @@ START_TEST(an_entry_of_1_is_a_table_of_zero_grains)
 	ck_assert_ok(v->ops->map(v, 3 * GRAIN, 10 * GRAIN, &x, &s.e), &s.e);
 	ck_assert(x.kind == EXTENT_ZERO && x.len == 5 * GRAIN);
 	subject_reads(v, 8 * GRAIN, GRAIN, 0x12);
-	/* a table of zeroes before one that is not allocated */
+	/* a table of zero grains before a missing one */
 	build_vmdk_put(&b, b.gd * SECTOR + 8, 4, 0);
 	build_vmdk_put(&b, b.rgd * SECTOR + 8, 4, 0);
 	v = opened();
@@ -213,7 +213,8 @@ START_TEST(an_entry_of_1_is_a_table_of_zero_grains)
 }
 END_TEST
 
-/* The size is that of the extent line: VirtualBox rounds the capacity in the header up. */
+/* The size of the disk is that in the extent line: VirtualBox rounds up the capacity in the
+ * header. */
 
 static void resize_line(const char *sectors)
 {
@@ -222,7 +223,7 @@ static void resize_line(const char *sectors)
 	build_vmdk_text(&b, strcat(strcat(text, sectors), " SPARSE \"x\"\n"));
 }
 
-START_TEST(the_line_is_shorter_than_the_capacity)
+START_TEST(extent_line_shorter_than_capacity)
 {
 	store(0, 0);
 	resize_line("7");
@@ -231,7 +232,7 @@ START_TEST(the_line_is_shorter_than_the_capacity)
 }
 END_TEST
 
-START_TEST(the_line_is_longer_than_the_capacity)
+START_TEST(extent_line_longer_than_capacity)
 {
 	const struct view *v;
 
@@ -246,7 +247,7 @@ END_TEST
 
 /* Damage to tables. */
 
-START_TEST(a_lost_entry_is_read_from_the_redundant_directory)
+START_TEST(lost_directory_entry_uses_the_redundant_one)
 {
 	static const uint32_t lost[] = {0, UINT32_MAX, 0x7fffffff};
 
@@ -262,7 +263,7 @@ static char warning[ERR_TEXT];
 
 static void keep_warning(const char *text)
 {
-	ck_assert_str_eq(warning, ""); /* once */
+	ck_assert_str_eq(warning, ""); /* reported once */
 	strcpy(warning, text);
 }
 
@@ -290,7 +291,7 @@ START_TEST(the_use_of_the_redundant_directory_is_reported)
 }
 END_TEST
 
-START_TEST(a_directory_is_no_table)
+START_TEST(directory_used_as_a_table)
 {
 	const uint32_t places[] = {b.gd, b.rgd};
 
@@ -305,7 +306,7 @@ START_TEST(a_directory_is_no_table)
 }
 END_TEST
 
-START_TEST(an_impossible_entry_is_read_from_the_redundant_table)
+START_TEST(impossible_entry_uses_the_redundant_one)
 {
 	const uint32_t bad[] = {2, b.data - 1, b.len / SECTOR, UINT32_MAX};
 
@@ -320,9 +321,9 @@ START_TEST(an_impossible_entry_is_read_from_the_redundant_table)
 }
 END_TEST
 
-/* The redundant table also replaces an entry of 1, which means zeroes only where both tables have
- * it; grain after grain, also with grains of zeroes between them. */
-START_TEST(an_entry_of_1_is_read_from_the_redundant_table)
+/* The redundant table also replaces an entry of 1, which means zeroes only if both tables have it;
+ * each grain is decided separately. */
+START_TEST(entry_of_1_uses_the_redundant_one)
 {
 	const struct view *v;
 
@@ -344,7 +345,7 @@ START_TEST(an_entry_of_1_is_read_from_the_redundant_table)
 }
 END_TEST
 
-START_TEST(the_redundant_directory_replaces_the_first)
+START_TEST(redundant_directory_replaces_the_primary)
 {
 	store(4, 3);
 	build_vmdk_put(&b, AT_GD, 8, b.len / SECTOR);
@@ -375,7 +376,7 @@ START_TEST(damage_affects_only_its_own_range)
 	subject_maps(v, 3 * GRAIN, EXTENT_ZERO, GRAIN);
 	subject_fails(v, 4 * GRAIN, EUCLEAN, "grain directory: entry 1");
 	subject_reads(v, 8 * GRAIN, GRAIN, 0x11);
-	/* the range of the damage */
+	/* the length of the damage */
 	ck_assert_int_lt(v->ops->map(v, 5 * GRAIN, 9 * GRAIN, &x, &s.e), 0);
 	ck_assert_uint_eq(x.len, 3 * GRAIN);
 	ck_assert_int_lt(v->ops->map(v, GRAIN + 1, 9 * GRAIN, &x, &s.e), 0);
@@ -383,7 +384,7 @@ START_TEST(damage_affects_only_its_own_range)
 }
 END_TEST
 
-/* Impossible headers. */
+/* Invalid headers. */
 
 static const struct field_case field_cases[] = {
 	{AT_VERSION, 4, 0, ENOTSUP, "version 0"},
@@ -428,7 +429,7 @@ START_TEST(impossible_headers_are_refused)
 }
 END_TEST
 
-START_TEST(a_directory_at_impossible_places_is_refused)
+START_TEST(impossible_directory_positions_are_refused)
 {
 	static const uint64_t places[] = {0, UINT64_MAX - 1, UINT64_MAX / SECTOR + 1, 1 << 20};
 
@@ -442,7 +443,7 @@ START_TEST(a_directory_at_impossible_places_is_refused)
 }
 END_TEST
 
-START_TEST(without_the_flag_newlines_are_ignored)
+START_TEST(newline_bytes_need_the_flag)
 {
 	build_vmdk_put(&b, AT_FLAGS, 4, WITH_RGD);
 	build_vmdk_put(&b, AT_NEWLINES, 4, 0);
@@ -450,7 +451,7 @@ START_TEST(without_the_flag_newlines_are_ignored)
 }
 END_TEST
 
-START_TEST(files_cut_anywhere_are_refused)
+START_TEST(truncated_files_are_refused)
 {
 	size_t whole = b.len;
 
@@ -488,18 +489,18 @@ static TCase *map_tests(void)
 	TCase *tc = tcase_create("map");
 
 	tcase_add_checked_fixture(tc, setup, teardown);
-	tcase_add_test(tc, an_empty_extent_is_one_hole);
-	tcase_add_test(tc, neighbours_make_one_run_across_tables);
-	tcase_add_test(tc, grains_out_of_order_make_runs_of_one);
-	tcase_add_test(tc, the_last_grain_may_be_cut_by_the_disk_and_by_the_file);
-	tcase_add_test(tc, all_grain_sizes_are_read);
-	tcase_add_test(tc, runs_pass_pages_of_entries);
-	tcase_add_test(tc, zero_grains_differ_from_missing_ones);
-	tcase_add_test(tc, an_entry_of_1_is_a_zero_grain_without_the_flag_too);
-	tcase_add_test(tc, missing_tables_are_missing_grains);
-	tcase_add_test(tc, an_entry_of_1_is_a_table_of_zero_grains);
-	tcase_add_test(tc, the_line_is_shorter_than_the_capacity);
-	tcase_add_test(tc, the_line_is_longer_than_the_capacity);
+	tcase_add_test(tc, empty_extent_is_one_hole);
+	tcase_add_test(tc, contiguous_grains_are_one_extent);
+	tcase_add_test(tc, scattered_grains_are_extents_each);
+	tcase_add_test(tc, partial_last_grain);
+	tcase_add_test(tc, all_grain_sizes);
+	tcase_add_test(tc, runs_across_pages_of_entries);
+	tcase_add_test(tc, zero_and_unallocated_grains);
+	tcase_add_test(tc, entry_of_1_without_the_flag);
+	tcase_add_test(tc, missing_tables_are_unallocated_grains);
+	tcase_add_test(tc, directory_entry_of_1_is_zero);
+	tcase_add_test(tc, extent_line_shorter_than_capacity);
+	tcase_add_test(tc, extent_line_longer_than_capacity);
 	return tc;
 }
 
@@ -508,17 +509,17 @@ static TCase *damage_tests(void)
 	TCase *tc = tcase_create("damage");
 
 	tcase_add_checked_fixture(tc, setup, teardown);
-	tcase_add_test(tc, a_lost_entry_is_read_from_the_redundant_directory);
+	tcase_add_test(tc, lost_directory_entry_uses_the_redundant_one);
 	tcase_add_test(tc, the_use_of_the_redundant_directory_is_reported);
-	tcase_add_test(tc, a_directory_is_no_table);
-	tcase_add_test(tc, an_impossible_entry_is_read_from_the_redundant_table);
-	tcase_add_test(tc, an_entry_of_1_is_read_from_the_redundant_table);
-	tcase_add_test(tc, the_redundant_directory_replaces_the_first);
+	tcase_add_test(tc, directory_used_as_a_table);
+	tcase_add_test(tc, impossible_entry_uses_the_redundant_one);
+	tcase_add_test(tc, entry_of_1_uses_the_redundant_one);
+	tcase_add_test(tc, redundant_directory_replaces_the_primary);
 	tcase_add_test(tc, damage_affects_only_its_own_range);
 	tcase_add_loop_test(tc, impossible_headers_are_refused, 0, COUNT(field_cases));
-	tcase_add_test(tc, a_directory_at_impossible_places_is_refused);
-	tcase_add_test(tc, without_the_flag_newlines_are_ignored);
-	tcase_add_test(tc, files_cut_anywhere_are_refused);
+	tcase_add_test(tc, impossible_directory_positions_are_refused);
+	tcase_add_test(tc, newline_bytes_need_the_flag);
+	tcase_add_test(tc, truncated_files_are_refused);
 	tcase_add_test(tc, embedded_descriptors_list_one_sparse_extent);
 	tcase_add_test(tc, failing_reads_are_reported);
 	return tc;

@@ -9,7 +9,7 @@
 static struct repair_image m;
 static struct build_vmdk b;
 
-/* 16 grains in four tables, and half a grain; all data grains are in use. */
+/* 16 grains in four grain tables, and half a grain; all data grains are allocated. */
 static void setup(void)
 {
 	repair_image_new(&m, "vmdk", "image.vmdk");
@@ -33,22 +33,22 @@ static void finds(unsigned corruptions, unsigned leaks, const char *text)
 	findings_count(&m.f, corruptions, leaks);
 }
 
-static void mends(unsigned repair, unsigned corruptions, unsigned leaks, const char *text)
+static void repairs(unsigned repair, unsigned corruptions, unsigned leaks, const char *text)
 {
 	repair_image_repairs(&m, b.bytes, b.len, repair, text);
 	repair_image_fixed(&m, corruptions, leaks);
 	repair_image_check(&m, "");
 }
 
-START_TEST(good)
+START_TEST(valid_image)
 {
 	finds(0, 0, "");
-	mends(CHECK_ALL, 0, 0, "");
+	repairs(CHECK_ALL, 0, 0, "");
 }
 END_TEST
 
 /* After a crash one of two tables may lack an entry. */
-START_TEST(redundant_lags)
+START_TEST(redundant_entry_missing)
 {
 	char text[200];
 	uint32_t last = build_vmdk_data(&b, 7);
@@ -60,12 +60,12 @@ START_TEST(redundant_lags)
 	finds(0, 1, text);
 	snprintf(text, sizeof text,
 		"Repairing grain table: entry 3 is %u, 0 in the redundant one\n", last);
-	mends(CHECK_LEAKS, 0, 1, text);
+	repairs(CHECK_LEAKS, 0, 1, text);
 }
 END_TEST
 
-/* A grain that only the redundant table has is not in use. */
-START_TEST(first_lags)
+/* A grain that only the redundant table has is not allocated. */
+START_TEST(primary_entry_missing)
 {
 	char text[200];
 	uint32_t last = build_vmdk_data(&b, 7);
@@ -76,7 +76,7 @@ START_TEST(first_lags)
 		"Repairing grain table: entry 3 is 0, %u in the redundant one\n"
 		"Cutting off 1 grains after sector %u of image.vmdk\n",
 		last, last);
-	mends(CHECK_LEAKS, 0, 2, text);
+	repairs(CHECK_LEAKS, 0, 2, text);
 }
 END_TEST
 
@@ -91,12 +91,12 @@ START_TEST(they_differ)
 	snprintf(text, sizeof text,
 		"Repairing grain table: entry 4 is %u, %u in the redundant one\n",
 		build_vmdk_data(&b, 2), build_vmdk_data(&b, 5));
-	mends(CHECK_ALL, 1, 0, text);
+	repairs(CHECK_ALL, 1, 0, text);
 }
 END_TEST
 
-/* The redundant entry is read, and copied to the first table. */
-START_TEST(first_is_wrong)
+/* The redundant entry is used, and copied to the primary table. */
+START_TEST(primary_entry_is_wrong)
 {
 	char text[200];
 
@@ -104,7 +104,7 @@ START_TEST(first_is_wrong)
 	snprintf(text, sizeof text,
 		"Repairing grain table: entry 4 is 2, %u in the redundant one\n",
 		build_vmdk_data(&b, 2));
-	mends(CHECK_ALL, 1, 0, text);
+	repairs(CHECK_ALL, 1, 0, text);
 }
 END_TEST
 
@@ -129,7 +129,7 @@ START_TEST(shared)
 }
 END_TEST
 
-/* The table is copied to the end of the file, for either directory. */
+/* The grain table is copied to the end of the file, for either directory. */
 START_TEST(directory)
 {
 	char text[200];
@@ -141,7 +141,7 @@ START_TEST(directory)
 	snprintf(text, sizeof text,
 		"Repairing grain directory: entry 1 is %u, %u in the redundant one\n",
 		first ? bad : twin, first ? twin : bad);
-	mends(bad ? CHECK_ALL : CHECK_LEAKS, !!bad, !bad, text);
+	repairs(bad ? CHECK_ALL : CHECK_LEAKS, !!bad, !bad, text);
 }
 END_TEST
 
@@ -156,7 +156,7 @@ START_TEST(tail)
 	finds(0, 2, text);
 	snprintf(text, sizeof text, "Cutting off 2 grains after sector %u of image.vmdk\n",
 		build_vmdk_data(&b, 6));
-	mends(CHECK_LEAKS, 0, 2, text);
+	repairs(CHECK_LEAKS, 0, 2, text);
 }
 END_TEST
 
@@ -167,11 +167,11 @@ Suite *vmdk_check_suite(void)
 
 	use_temp_dir(t);
 	tcase_add_checked_fixture(t, setup, teardown);
-	tcase_add_test(t, good);
-	tcase_add_test(t, redundant_lags);
-	tcase_add_test(t, first_lags);
+	tcase_add_test(t, valid_image);
+	tcase_add_test(t, redundant_entry_missing);
+	tcase_add_test(t, primary_entry_missing);
 	tcase_add_test(t, they_differ);
-	tcase_add_test(t, first_is_wrong);
+	tcase_add_test(t, primary_entry_is_wrong);
 	tcase_add_test(t, both_are_wrong);
 	tcase_add_test(t, shared);
 	tcase_add_loop_test(t, directory, 0, 4);

@@ -21,7 +21,7 @@ struct parsed {
 
 static struct parsed p;
 
-static void forget(void)
+static void free_parsed(void)
 {
 	vmdk_descriptor_free(&p.desc);
 	free(p.text);
@@ -30,7 +30,7 @@ static void forget(void)
 
 static int parse(const char *text)
 {
-	forget();
+	free_parsed();
 	p.text = strdup(text);
 	ck_assert_ptr_nonnull(p.text);
 	p.result = vmdk_descriptor_parse(&p.desc, p.text, &p.e);
@@ -48,7 +48,7 @@ static const struct vmdk_extent_line *line(size_t i)
 	return &p.desc.lines[i];
 }
 
-START_TEST(everything_is_found)
+START_TEST(all_fields_are_parsed)
 {
 	parses("# Disk DescriptorFile\nversion=1\nencoding=\"UTF-8\"\nCID=5\nparentCID=1234abcd\n"
 	       "createType=\"monolithicSparse\"\nparentFileNameHint=\"C:\\VMs\\base disk.vmdk\"\n\n"
@@ -75,7 +75,7 @@ START_TEST(everything_is_found)
 }
 END_TEST
 
-/* Each is one disk of 10 sectors in a.img and CID 1234abcd. */
+/* Each describes one disk of 10 sectors in a.img with the CID 1234abcd. */
 static const char *const spellings[] = {
 	HEAD ONE,
 	"\xef\xbb\xbf" HEAD ONE,
@@ -89,7 +89,7 @@ static const char *const spellings[] = {
 	HEAD "# RW 5 FLAT \"b.img\" 0\n" ONE "  # RW 5 ZERO\n",
 };
 
-START_TEST(spelling_does_not_matter)
+START_TEST(equivalent_spellings)
 {
 	parses(spellings[_i]);
 	ck_assert_uint_eq(p.desc.cid, 0x1234abcd);
@@ -149,7 +149,7 @@ START_TEST(invalid_descriptors_are_refused)
 }
 END_TEST
 
-/* HEAD, then times times line. */
+/* Parses HEAD, followed by one, repeated times times. */
 static void parse_many(const char *one, size_t times)
 {
 	char *text = malloc(strlen(HEAD) + times * strlen(one) + 1), *end;
@@ -162,7 +162,7 @@ static void parse_many(const char *one, size_t times)
 	free(text);
 }
 
-START_TEST(extents_are_counted)
+START_TEST(number_of_extents_is_limited)
 {
 	parse_many("RW 1 ZERO\n", VMDK_MAX_EXTENTS);
 	ck_assert_ok(p.result, &p.e);
@@ -210,7 +210,7 @@ START_TEST(uuids_are_read)
 }
 END_TEST
 
-/* "\xb5" is Greek mu or another sign in most of them. */
+/* "\xb5" is the Greek mu or another character in most encodings. */
 static const struct {
 	const char *encoding, *name, *utf8;
 } names[] = {
@@ -226,7 +226,7 @@ static const struct {
 	{"no such thing", "plain.vmdk", "plain.vmdk"},
 };
 
-START_TEST(names_are_read_as_their_encoding_says)
+START_TEST(encodings_of_names)
 {
 	const struct vmdk_descriptor d = {.encoding = names[_i].encoding};
 	char name[VMDK_NAME_MAX];
@@ -236,7 +236,7 @@ START_TEST(names_are_read_as_their_encoding_says)
 }
 END_TEST
 
-START_TEST(names_that_cannot_be_read_are_refused)
+START_TEST(undecodable_names_are_refused)
 {
 	static const char *const strange[] = {
 		"no such thing", "UTF-7", "ISO-2022-KR", "IBM1364", ""};
@@ -303,15 +303,15 @@ Suite *vmdk_descriptor_suite(void)
 {
 	TCase *tc = tcase_create("descriptor");
 
-	tcase_add_checked_fixture(tc, NULL, forget);
-	tcase_add_test(tc, everything_is_found);
-	tcase_add_loop_test(tc, spelling_does_not_matter, 0, COUNT(spellings));
+	tcase_add_checked_fixture(tc, NULL, free_parsed);
+	tcase_add_test(tc, all_fields_are_parsed);
+	tcase_add_loop_test(tc, equivalent_spellings, 0, COUNT(spellings));
 	tcase_add_loop_test(tc, invalid_descriptors_are_refused, 0, COUNT(refusals));
-	tcase_add_test(tc, extents_are_counted);
+	tcase_add_test(tc, number_of_extents_is_limited);
 	tcase_add_test(tc, long_lines_and_long_texts);
 	tcase_add_test(tc, uuids_are_read);
-	tcase_add_loop_test(tc, names_are_read_as_their_encoding_says, 0, COUNT(names));
-	tcase_add_test(tc, names_that_cannot_be_read_are_refused);
+	tcase_add_loop_test(tc, encodings_of_names, 0, COUNT(names));
+	tcase_add_test(tc, undecodable_names_are_refused);
 	tcase_add_loop_test(tc, descriptors_are_recognised, 0, COUNT(probes));
 	return suite_of("vmdk_descriptor", tc);
 }

@@ -17,7 +17,7 @@
 #define SECTOR ESX_SECTOR
 #define HEAD   "version=1\nCID=5\nparentCID=ffffffff\n"
 
-/* A table, and a part of the next. */
+/* One grain table, and a part of the next. */
 #define COWD_SECTORS 5000u
 #define SE_SECTORS   (8u * ESX_TABLE + 100)
 #define SE_GRAIN_LEN 4096u
@@ -72,7 +72,7 @@ static const struct view *opened(const char *name)
 	return s.img->states[0]->view;
 }
 
-/* The extent as x.vmdk, beside d.vmdk with these lines. */
+/* Writes the extent to x.vmdk, and a descriptor with these lines to d.vmdk; opens d.vmdk. */
 static int try_described(const char *lines)
 {
 	char text[512];
@@ -89,7 +89,7 @@ static const struct view *described(const char *lines)
 	return s.img->states[0]->view;
 }
 
-/* The map of the driver alone, without its parent. */
+/* Asserts the map of the driver, without the parent. */
 static void maps(const struct view *v, uint64_t off, enum extent_kind kind, uint64_t len)
 {
 	struct extent x;
@@ -101,7 +101,7 @@ static void maps(const struct view *v, uint64_t off, enum extent_kind kind, uint
 
 /* COWD. */
 
-START_TEST(grains_of_a_sector_make_long_runs)
+START_TEST(runs_of_one_sector_grains)
 {
 	const struct view *v;
 
@@ -138,7 +138,7 @@ START_TEST(larger_grains_are_read)
 }
 END_TEST
 
-START_TEST(a_missing_table_is_missing_grains)
+START_TEST(missing_table_is_unallocated_grains)
 {
 	build_esx_store(&b, 7, 1);
 	build_esx_put(&b, b.gd * SECTOR + 4, 4, 0);
@@ -146,7 +146,7 @@ START_TEST(a_missing_table_is_missing_grains)
 }
 END_TEST
 
-/* COWD has no entry for zeroes, and the header is no grain. */
+/* COWD has no entry for zero grains, and the header is not a grain. */
 START_TEST(impossible_entries_affect_only_their_range)
 {
 	const uint32_t bad[] = {1, 4, b.data - 1 - (b.data - b.tables), b.len / SECTOR, UINT32_MAX};
@@ -189,7 +189,7 @@ START_TEST(impossible_headers_are_refused)
 }
 END_TEST
 
-START_TEST(files_cut_anywhere_in_front_of_the_tables_are_refused)
+START_TEST(truncated_metadata_is_refused)
 {
 	size_t whole = b.len;
 
@@ -204,7 +204,7 @@ START_TEST(files_cut_anywhere_in_front_of_the_tables_are_refused)
 }
 END_TEST
 
-/* Names of parents, in place of a root disk's geometry. */
+/* The fields of a parent's name are in the place of the geometry of a root disk. */
 
 static void name_parent(const char *name)
 {
@@ -220,7 +220,7 @@ static void write_base(const char *name, unsigned char byte)
 	write_file(name, data, sizeof data);
 }
 
-START_TEST(an_extent_names_its_parent)
+START_TEST(extent_names_its_parent)
 {
 	static const char *const names[] = {"base-flat.vmdk", "base.vmdk",
 		"/vmfs/volumes/4a5b/vm/base.vmdk", "C:\\vm\\base.vmdk", "x.v"};
@@ -242,7 +242,7 @@ START_TEST(an_extent_names_its_parent)
 }
 END_TEST
 
-START_TEST(extents_without_descriptors_make_chains)
+START_TEST(chains_without_descriptors)
 {
 	const struct view *v;
 
@@ -263,7 +263,7 @@ START_TEST(extents_without_descriptors_make_chains)
 }
 END_TEST
 
-START_TEST(names_of_parents_have_an_end)
+START_TEST(unterminated_parent_names)
 {
 	char name[1025];
 
@@ -281,8 +281,8 @@ START_TEST(names_of_parents_have_an_end)
 }
 END_TEST
 
-/* Later ESX does not record the parent in the extent: a file with the name of a delta needs its
- * descriptor. */
+/* Later versions of ESX do not record the parent in the extent, so a file with the name of a delta
+ * needs its descriptor. */
 static unsigned warnings;
 
 static void count_warning(const char *text)
@@ -305,7 +305,7 @@ START_TEST(an_extent_without_parent_name)
 }
 END_TEST
 
-START_TEST(geometry_is_no_name)
+START_TEST(geometry_is_not_a_name)
 {
 	static const uint32_t cylinders[] = {1, 'a', 'a' | 'b' << 8, 0x20202020 & 0xffffff, 0x100};
 
@@ -319,7 +319,7 @@ END_TEST
 
 /* With a descriptor. */
 
-START_TEST(the_magic_decides_the_kind)
+START_TEST(magic_decides_the_type)
 {
 	static const char *const words[] = {"SPARSE", "VMFSSPARSE", "SESPARSE", "vmfsSparse"};
 	char line[64];
@@ -329,12 +329,12 @@ START_TEST(the_magic_decides_the_kind)
 		snprintf(line, sizeof line, "RW 5000 %s \"x.vmdk\"\n", words[i]);
 		subject_reads(described(line), SECTOR, SECTOR, 0x10);
 	}
-	/* but the magic of a sparse extent in a flat one is data of the guest */
+	/* but in a flat extent the magic is data of the guest */
 	subject_reads(described("RW 4 FLAT \"x.vmdk\" 0\n"), 0, 1, 'C');
 }
 END_TEST
 
-START_TEST(lines_may_be_longer_than_the_header_says)
+START_TEST(extent_line_longer_than_header)
 {
 	const struct view *v;
 
@@ -349,7 +349,7 @@ START_TEST(lines_may_be_longer_than_the_header_says)
 }
 END_TEST
 
-START_TEST(a_descriptor_must_have_the_parent)
+START_TEST(descriptor_must_name_the_parent)
 {
 	name_parent("base.vmdk");
 	ck_assert_fails(try_described("RW 5000 VMFSSPARSE \"x.vmdk\"\n"), EINVAL, &s.e,
@@ -369,15 +369,15 @@ END_TEST
 
 #define SE_LINE "RW 32868 SESPARSE \"x.vmdk\"\n"
 
-START_TEST(it_needs_its_descriptor)
+START_TEST(sesparse_needs_its_descriptor)
 {
 	refuses_alone(ENOTSUP, "descriptor is in another file");
 }
 END_TEST
 
-START_TEST(all_types_of_entries_are_read)
+START_TEST(all_types_of_entries)
 {
-	const uint64_t big = 5000; /* more than 12 bits */
+	const uint64_t big = 5000; /* needs more than 12 bits */
 	const struct view *v;
 
 	b.bytes = realloc(b.bytes, (b.data + (big + 1) * 8) * SECTOR);
@@ -477,7 +477,7 @@ START_TEST(unknown_headers_are_refused)
 }
 END_TEST
 
-START_TEST(directories_that_are_cut_are_refused)
+START_TEST(truncated_directories_are_refused)
 {
 	b.len = b.gd * SECTOR + 8;
 	ck_assert_fails(try_described(SE_LINE), EUCLEAN, &s.e,
@@ -508,8 +508,8 @@ START_TEST(facts_are_reported)
 }
 END_TEST
 
-/* Deltas of both kinds have parents of any kind. */
-START_TEST(deltas_lie_on_parents)
+/* Deltas of both kinds, on parents of any kind. */
+START_TEST(deltas_read_their_parents)
 {
 	static const char child[] =
 		"version=1\nCID=6\nparentCID=00000009\n"
@@ -543,20 +543,20 @@ static TCase *cowd_tests(void)
 
 	use_temp_dir(tc);
 	tcase_add_checked_fixture(tc, setup, teardown);
-	tcase_add_test(tc, grains_of_a_sector_make_long_runs);
+	tcase_add_test(tc, runs_of_one_sector_grains);
 	tcase_add_test(tc, larger_grains_are_read);
-	tcase_add_test(tc, a_missing_table_is_missing_grains);
+	tcase_add_test(tc, missing_table_is_unallocated_grains);
 	tcase_add_test(tc, impossible_entries_affect_only_their_range);
 	tcase_add_loop_test(tc, impossible_headers_are_refused, 0, COUNT(cowd_field_cases));
-	tcase_add_test(tc, files_cut_anywhere_in_front_of_the_tables_are_refused);
-	tcase_add_test(tc, an_extent_names_its_parent);
-	tcase_add_test(tc, extents_without_descriptors_make_chains);
-	tcase_add_test(tc, names_of_parents_have_an_end);
+	tcase_add_test(tc, truncated_metadata_is_refused);
+	tcase_add_test(tc, extent_names_its_parent);
+	tcase_add_test(tc, chains_without_descriptors);
+	tcase_add_test(tc, unterminated_parent_names);
 	tcase_add_test(tc, an_extent_without_parent_name);
-	tcase_add_test(tc, geometry_is_no_name);
-	tcase_add_test(tc, the_magic_decides_the_kind);
-	tcase_add_test(tc, lines_may_be_longer_than_the_header_says);
-	tcase_add_test(tc, a_descriptor_must_have_the_parent);
+	tcase_add_test(tc, geometry_is_not_a_name);
+	tcase_add_test(tc, magic_decides_the_type);
+	tcase_add_test(tc, extent_line_longer_than_header);
+	tcase_add_test(tc, descriptor_must_name_the_parent);
 	tcase_add_test(tc, failing_reads_are_reported);
 	return tc;
 }
@@ -567,14 +567,14 @@ static TCase *sesparse_tests(void)
 
 	use_temp_dir(tc);
 	tcase_add_checked_fixture(tc, setup_sesparse, teardown);
-	tcase_add_test(tc, it_needs_its_descriptor);
-	tcase_add_test(tc, all_types_of_entries_are_read);
+	tcase_add_test(tc, sesparse_needs_its_descriptor);
+	tcase_add_test(tc, all_types_of_entries);
 	tcase_add_test(tc, undefined_entries_affect_only_their_range);
 	tcase_add_test(tc, directory_entries_are_checked);
 	tcase_add_loop_test(tc, unknown_headers_are_refused, 0, COUNT(se_field_cases));
-	tcase_add_test(tc, directories_that_are_cut_are_refused);
+	tcase_add_test(tc, truncated_directories_are_refused);
 	tcase_add_test(tc, facts_are_reported);
-	tcase_add_test(tc, deltas_lie_on_parents);
+	tcase_add_test(tc, deltas_read_their_parents);
 	return tc;
 }
 

@@ -55,7 +55,7 @@ static const struct view *described(const char *text)
 	return opened("d.vmdk");
 }
 
-/* n sectors, each full of its number plus base. */
+/* Writes n sectors, each filled with its number plus base. */
 static void write_numbered(const char *name, unsigned n, unsigned base)
 {
 	unsigned char *p = malloc(n * SECTOR);
@@ -67,7 +67,7 @@ static void write_numbered(const char *name, unsigned n, unsigned base)
 	free(p);
 }
 
-/* A sparse extent of 16 grains of 8 sectors; grain i is full of 0x10 for those i in stored. */
+/* Writes a sparse extent of 16 grains of 8 sectors; the grains i in stored are filled with 0x10. */
 static void write_sparse(const char *name, const char *text, unsigned stored)
 {
 	struct build_vmdk b;
@@ -81,7 +81,7 @@ static void write_sparse(const char *name, const char *text, unsigned stored)
 	build_vmdk_free(&b);
 }
 
-START_TEST(extents_follow_one_another)
+START_TEST(several_extents)
 {
 	const struct view *v;
 
@@ -102,12 +102,12 @@ START_TEST(extents_follow_one_another)
 	subject_reads(v, 17 * SECTOR, SECTOR, 1);
 	subject_maps(v, 0, EXTENT_FILE, 2 * SECTOR);
 	subject_maps(v, 7 * SECTOR, EXTENT_FILE, 8 * SECTOR);
-	/* one file, one descriptor */
+	/* one file with one descriptor */
 	ck_assert_ptr_eq(subject_extent(v, 0).io, subject_extent(v, 17 * SECTOR).io);
 }
 END_TEST
 
-START_TEST(every_extent_of_many_is_found)
+START_TEST(many_extents)
 {
 	char text[64 * 40] = HEAD;
 	const struct view *v;
@@ -164,7 +164,7 @@ START_TEST(impossible_extents_are_refused)
 }
 END_TEST
 
-START_TEST(a_renamed_image_shows_itself)
+START_TEST(renamed_image)
 {
 	write_sparse("new.vmdk", HEAD "RW 128 SPARSE \"old.vmdk\"\n", 1);
 	write_sparse("old.vmdk", HEAD "RW 128 SPARSE \"old.vmdk\"\n", 2);
@@ -173,7 +173,7 @@ START_TEST(a_renamed_image_shows_itself)
 }
 END_TEST
 
-START_TEST(an_extent_of_no_size_carries_a_descriptor)
+START_TEST(empty_extent_with_descriptor)
 {
 	struct build_vmdk b;
 
@@ -197,7 +197,7 @@ static void write_stream(const char *name, unsigned grain, unsigned char byte)
 	build_vmdk_free(&b);
 }
 
-START_TEST(streams_may_be_extents)
+START_TEST(streams_as_extents)
 {
 	const struct view *v;
 
@@ -219,12 +219,12 @@ START_TEST(the_sector_size_is_reported)
 }
 END_TEST
 
-enum { HUGE_TABLES = 65536, HUGE_GD = 16, HUGE_GT = 1024 }; /* sectors, but for the first */
+enum { HUGE_TABLES = 65536, HUGE_GD = 16, HUGE_GT = 1024 }; /* in sectors, except for the first */
 #define HUGE_TABLE_LEN 2048u
-#define HUGE_SPAN      (UINT64_C(32) << 20) /* bytes of disk that a table maps */
+#define HUGE_SPAN      (UINT64_C(32) << 20) /* bytes of the disk per grain table */
 
-/* A disk of 2 TiB, all tables one hole of the file but for the first page of them, which is full of
- * entry. */
+/* A disk of 2 TiB whose grain tables are a hole in the file, except for the first page, which is
+ * filled with entry. */
 static const struct view *huge(uint32_t entry)
 {
 	unsigned char *file = calloc(1, HUGE_GT * SECTOR + META_PAGE);
@@ -256,7 +256,7 @@ START_TEST(tables_in_holes_are_not_read)
 }
 END_TEST
 
-START_TEST(tables_in_holes_do_not_prolong_what_is_zero)
+START_TEST(zero_extent_ends_before_tables_in_holes)
 {
 	const uint64_t full = META_PAGE / HUGE_TABLE_LEN * HUGE_SPAN;
 	const struct view *v = huge(1);
@@ -269,7 +269,7 @@ START_TEST(tables_in_holes_do_not_prolong_what_is_zero)
 }
 END_TEST
 
-START_TEST(a_stream_of_a_header_alone_is_refused)
+START_TEST(stream_of_a_header_only_is_refused)
 {
 	struct build_vmdk b;
 
@@ -284,7 +284,7 @@ END_TEST
 
 #define CHILD "version=1\nCID=2\nparentCID=00000001\nRW 128 SPARSE \"x\"\n"
 
-START_TEST(a_delta_shows_its_parent)
+START_TEST(delta_reads_its_parent)
 {
 	const struct view *v;
 
@@ -302,7 +302,7 @@ START_TEST(a_delta_shows_its_parent)
 }
 END_TEST
 
-START_TEST(content_ids_must_agree)
+START_TEST(content_ids_must_match)
 {
 	write_text("base.vmdk", "version=1\nCID=0000000a\nRW 64 ZERO\n");
 	write_sparse("d.vmdk", CHILD "parentFileNameHint=\"base.vmdk\"\n", 2);
@@ -312,8 +312,8 @@ START_TEST(content_ids_must_agree)
 }
 END_TEST
 
-/* The content ID finds a parent under another name, if only one image has it. */
-START_TEST(a_renamed_parent_is_found)
+/* A parent with another name is found by its content ID, if only one image has that ID. */
+START_TEST(renamed_parent_is_found)
 {
 	write_numbered("flat.img", 64, 1);
 	write_sparse("d.vmdk", CHILD "parentFileNameHint=\"old.vmdk\"\n", 2);
@@ -323,7 +323,7 @@ START_TEST(a_renamed_parent_is_found)
 	ck_assert_ptr_nonnull(strstr(hint_of(&s.e), "-o search=DIR"));
 	write_text("base.vmdk", "version=1\nCID=1\nRW 64 FLAT \"flat.img\" 0\n");
 	subject_reads(opened("d.vmdk"), 7 * SECTOR, SECTOR, 8);
-	/* Another delta that was never written has the ID of its parent. */
+	/* a delta that was never written has the content ID of its parent */
 	write_sparse("e.vmdk",
 		"version=1\nCID=1\nparentCID=1\nparentFileNameHint=\"old.vmdk\"\n"
 		"RW 128 SPARSE \"x\"\n",
@@ -337,8 +337,7 @@ START_TEST(a_renamed_parent_is_found)
 }
 END_TEST
 
-/* Names from Windows, where case does not matter: the right one of two copies, and
- * extents. */
+/* Names from Windows, which ignores case: of parents, among two copies, and of extents. */
 START_TEST(names_in_another_case)
 {
 	write_numbered("flat.img", 64, 1);
@@ -352,8 +351,8 @@ START_TEST(names_in_another_case)
 }
 END_TEST
 
-/* The content ID of disks that were never written identifies none. */
-START_TEST(the_first_content_id_finds_nothing)
+/* Disks that were never written share a content ID, so it finds none. */
+START_TEST(initial_content_id_is_not_searched)
 {
 	write_text("other.vmdk", "version=1\nCID=fffffffe\nRW 64 ZERO\n");
 	write_sparse("d.vmdk",
@@ -377,8 +376,8 @@ END_TEST
 
 #define UUID "871a6044-c8ca-48ed-b7aa-e6fc49da3db4"
 
-/* A child as VirtualBox writes it: only the UUID identifies its parent. */
-START_TEST(a_parent_may_be_known_by_its_uuid_alone)
+/* A child of VirtualBox: the parent is identified by its UUID only. */
+START_TEST(parent_known_by_uuid_only)
 {
 	static const unsigned char id[GUID_LEN] = GUID_BYTES(
 		0x871a6044, 0xc8ca, 0x48ed, 0xb7, 0xaa, 0xe6, 0xfc, 0x49, 0xda, 0x3d, 0xb4);
@@ -404,7 +403,7 @@ START_TEST(a_parent_may_be_known_by_its_uuid_alone)
 }
 END_TEST
 
-/* With a name and UUIDs all of them must match. */
+/* With a name and UUIDs, all of them must match. */
 static const struct {
 	const char *child, *parent, *says;
 } identities[] = {
@@ -424,7 +423,7 @@ static const struct {
 		NULL},
 };
 
-START_TEST(uuids_must_agree)
+START_TEST(uuids_must_match)
 {
 	char text[512];
 
@@ -486,24 +485,24 @@ Suite *vmdk_files_suite(void)
 
 	use_temp_dir(tc);
 	tcase_add_checked_fixture(tc, setup, teardown);
-	tcase_add_test(tc, extents_follow_one_another);
-	tcase_add_test(tc, every_extent_of_many_is_found);
+	tcase_add_test(tc, several_extents);
+	tcase_add_test(tc, many_extents);
 	tcase_add_loop_test(tc, impossible_extents_are_refused, 0, COUNT(refusals));
-	tcase_add_test(tc, a_renamed_image_shows_itself);
-	tcase_add_test(tc, an_extent_of_no_size_carries_a_descriptor);
-	tcase_add_test(tc, streams_may_be_extents);
+	tcase_add_test(tc, renamed_image);
+	tcase_add_test(tc, empty_extent_with_descriptor);
+	tcase_add_test(tc, streams_as_extents);
 	tcase_add_test(tc, the_sector_size_is_reported);
 	tcase_add_test(tc, tables_in_holes_are_not_read);
-	tcase_add_test(tc, tables_in_holes_do_not_prolong_what_is_zero);
-	tcase_add_test(tc, a_stream_of_a_header_alone_is_refused);
-	tcase_add_test(tc, a_delta_shows_its_parent);
-	tcase_add_test(tc, content_ids_must_agree);
-	tcase_add_test(tc, a_renamed_parent_is_found);
+	tcase_add_test(tc, zero_extent_ends_before_tables_in_holes);
+	tcase_add_test(tc, stream_of_a_header_only_is_refused);
+	tcase_add_test(tc, delta_reads_its_parent);
+	tcase_add_test(tc, content_ids_must_match);
+	tcase_add_test(tc, renamed_parent_is_found);
 	tcase_add_test(tc, names_in_another_case);
-	tcase_add_test(tc, the_first_content_id_finds_nothing);
+	tcase_add_test(tc, initial_content_id_is_not_searched);
 	tcase_add_test(tc, a_parent_without_a_name_is_refused);
-	tcase_add_test(tc, a_parent_may_be_known_by_its_uuid_alone);
-	tcase_add_loop_test(tc, uuids_must_agree, 0, COUNT(identities));
+	tcase_add_test(tc, parent_known_by_uuid_only);
+	tcase_add_loop_test(tc, uuids_must_match, 0, COUNT(identities));
 	tcase_add_test(tc, names_are_in_the_encoding_of_the_descriptor);
 	tcase_add_test(tc, info_has_the_keys_of_qemu_img);
 	return suite_of("vmdk_files", tc);

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* check_vmdk_recover.c - streams that lost their end: recovered grains, and lost ones. */
+/* check_vmdk_recover.c - truncated streams: recovered grains, and lost ones. */
 #include <errno.h>
 #include <string.h>
 
@@ -20,7 +20,7 @@ static void keep_warning(const char *text)
 	strcpy(warning, text);
 }
 
-/* 16 grains in four tables, and half a grain; the user has named the format. */
+/* 16 grains in four grain tables, and half a grain; the user has specified the format. */
 static void setup(void)
 {
 	subject_new(&s, "vmdk");
@@ -45,8 +45,8 @@ static void refuses(int code, const char *text)
 	subject_refuses(&s, b.bytes, b.len, code, text);
 }
 
-/* The file ends where the next record would begin. */
-static void cut(void)
+/* Truncates the file where the next record would begin. */
+static void truncate_stream(void)
 {
 	build_stream_pad(&b, SECTOR);
 	b.len -= SECTOR;
@@ -62,10 +62,10 @@ static void put_marker(unsigned type, unsigned payload)
 	memset(b.bytes + pos + SECTOR, 0xee, payload * SECTOR);
 }
 
-START_TEST(nothing_is_recovered_unless_asked_for)
+START_TEST(recovery_needs_the_format_option)
 {
 	build_stream_grain(&b, 3, GRAIN, 'x');
-	cut();
+	truncate_stream();
 	s.o.format = NULL;
 	refuses(EUCLEAN, "no footer");
 	ck_assert_str_eq(hint_of(&s.e), "-o format=vmdk shows the part that is left");
@@ -75,7 +75,7 @@ START_TEST(nothing_is_recovered_unless_asked_for)
 }
 END_TEST
 
-START_TEST(a_sound_stream_is_not_scanned)
+START_TEST(valid_stream_is_not_scanned)
 {
 	build_stream_grain(&b, 3, GRAIN, 'x');
 	build_stream_finish(&b);
@@ -84,7 +84,8 @@ START_TEST(a_sound_stream_is_not_scanned)
 }
 END_TEST
 
-/* Cut after grain 9: later grains may be lost, earlier ones that are missing were never stored. */
+/* Truncated after grain 9: later grains may be lost; earlier ones that are missing are
+ * unallocated. */
 START_TEST(grains_after_the_last_one_are_lost)
 {
 	struct extent x = {.len = 0};
@@ -93,7 +94,7 @@ START_TEST(grains_after_the_last_one_are_lost)
 	build_stream_grain(&b, 3, GRAIN, 'x');
 	build_stream_grain(&b, 4, GRAIN, 'y');
 	build_stream_grain(&b, 9, GRAIN, 'z');
-	cut();
+	truncate_stream();
 	v = opened();
 	subject_maps(v, 0, EXTENT_ZERO, 3 * GRAIN);
 	subject_maps(v, 3 * GRAIN, EXTENT_GENERATED, GRAIN);
@@ -106,7 +107,7 @@ START_TEST(grains_after_the_last_one_are_lost)
 }
 END_TEST
 
-START_TEST(a_grain_that_is_cut_is_lost)
+START_TEST(truncated_grain_is_lost)
 {
 	const struct view *v;
 	size_t last;
@@ -120,8 +121,8 @@ START_TEST(a_grain_that_is_cut_is_lost)
 }
 END_TEST
 
-/* A table follows its grains: no others were stored. */
-START_TEST(a_table_ends_its_grains)
+/* A grain table follows its grains, so missing ones are unallocated. */
+START_TEST(table_ends_its_grains)
 {
 	const struct view *v;
 
@@ -134,7 +135,7 @@ START_TEST(a_table_ends_its_grains)
 }
 END_TEST
 
-START_TEST(a_directory_ends_all_grains)
+START_TEST(directory_ends_all_grains)
 {
 	const struct view *v;
 
@@ -150,8 +151,8 @@ START_TEST(a_directory_ends_all_grains)
 }
 END_TEST
 
-/* Only the footer is missing: no grain is lost. */
-START_TEST(a_lost_footer_loses_nothing)
+/* If only the footer is missing, no grain is lost. */
+START_TEST(missing_footer_loses_nothing)
 {
 	const struct view *v;
 
@@ -170,28 +171,28 @@ START_TEST(a_lost_footer_loses_nothing)
 }
 END_TEST
 
-START_TEST(the_line_may_be_longer_than_the_header)
+START_TEST(extent_line_longer_than_header)
 {
 	const struct view *v;
 
 	build_vmdk_text(&b, "version=1\nRW 1000 SPARSE \"x\"\n");
 	build_stream_grain(&b, 16, GRAIN / 2, 'c');
-	cut();
+	truncate_stream();
 	v = opened();
 	subject_reads(v, 16 * GRAIN, GRAIN / 2, 'c');
 	subject_maps(v, 16 * GRAIN + GRAIN, EXTENT_ZERO, 1000 * SECTOR - 17 * GRAIN);
 }
 END_TEST
 
-/* When grains are not in order, a gap may hold lost grains. */
-START_TEST(order_matters)
+/* If grains are out of order, a gap may contain lost grains. */
+START_TEST(grains_out_of_order)
 {
 	const struct view *v;
 
 	build_stream_grain(&b, 9, GRAIN, 'z');
 	build_stream_grain(&b, 2, GRAIN, 'x');
 	build_stream_grain(&b, 9, GRAIN, 'Z');
-	cut();
+	truncate_stream();
 	v = opened();
 	subject_reads(v, 2 * GRAIN, GRAIN, 'x');
 	subject_reads(v, 9 * GRAIN, GRAIN, 'Z');
@@ -205,12 +206,12 @@ static const struct {
 	unsigned width;
 	uint64_t value;
 } field_cases[] = {
-	{0, 8, 33},                  /* not where a grain begins */
-	{0, 8, 17 * 8},              /* past the disk */
-	{0, 8, UINT64_MAX - 7},      /* likewise */
+	{0, 8, 33},                  /* not the start of a grain */
+	{0, 8, 17 * 8},              /* beyond the disk */
+	{0, 8, UINT64_MAX - 7},      /* beyond the disk */
 	{8, 4, GRAIN + (66u << 10)}, /* too long for a grain */
-	{8, 4, UINT32_MAX},          /* likewise */
-	{8, 4, 0},                   /* a marker with a payload of 32 sectors, past the end */
+	{8, 4, UINT32_MAX},          /* too long for a grain */
+	{8, 4, 0},                   /* a marker with a payload of 32 sectors, beyond the end */
 };
 
 START_TEST(records_after_damage_are_ignored)
@@ -245,7 +246,7 @@ START_TEST(without_markers_there_is_nothing_to_scan)
 	build_vmdk_free(&b);
 	build_stream_new(&b, 16 * 8 + 4, 8, STREAM & ~(uint32_t)WITH_LBA);
 	build_stream_grain(&b, 3, GRAIN, 'x');
-	cut();
+	truncate_stream();
 	refuses(EUCLEAN, "no footer");
 	ck_assert_str_eq(hint_of(&s.e), "");
 }
@@ -256,15 +257,15 @@ Suite *vmdk_recover_suite(void)
 	TCase *tc = tcase_create("scan");
 
 	tcase_add_checked_fixture(tc, setup, teardown);
-	tcase_add_test(tc, nothing_is_recovered_unless_asked_for);
-	tcase_add_test(tc, a_sound_stream_is_not_scanned);
+	tcase_add_test(tc, recovery_needs_the_format_option);
+	tcase_add_test(tc, valid_stream_is_not_scanned);
 	tcase_add_test(tc, grains_after_the_last_one_are_lost);
-	tcase_add_test(tc, a_grain_that_is_cut_is_lost);
-	tcase_add_test(tc, a_table_ends_its_grains);
-	tcase_add_test(tc, a_directory_ends_all_grains);
-	tcase_add_test(tc, a_lost_footer_loses_nothing);
-	tcase_add_test(tc, the_line_may_be_longer_than_the_header);
-	tcase_add_test(tc, order_matters);
+	tcase_add_test(tc, truncated_grain_is_lost);
+	tcase_add_test(tc, table_ends_its_grains);
+	tcase_add_test(tc, directory_ends_all_grains);
+	tcase_add_test(tc, missing_footer_loses_nothing);
+	tcase_add_test(tc, extent_line_longer_than_header);
+	tcase_add_test(tc, grains_out_of_order);
 	tcase_add_loop_test(tc, records_after_damage_are_ignored, 0, COUNT(field_cases));
 	tcase_add_test(tc, without_grains_the_reason_is_reported);
 	tcase_add_test(tc, without_markers_there_is_nothing_to_scan);

@@ -55,7 +55,7 @@ START_TEST(streams_are_read)
 		rebuild(flags[i]);
 		build_stream_grain(&b, 9, GRAIN, 'n');
 		build_stream_grain(&b, 0, GRAIN, 'z');
-		build_stream_grain(&b, 16, GRAIN / 2, 's'); /* no longer than the disk */
+		build_stream_grain(&b, 16, GRAIN / 2, 's'); /* ends with the disk */
 		build_stream_finish(&b);
 		v = opened();
 		subject_maps(v, 0, EXTENT_GENERATED, GRAIN);
@@ -67,7 +67,7 @@ START_TEST(streams_are_read)
 }
 END_TEST
 
-START_TEST(a_stream_may_have_its_directory_in_front)
+START_TEST(directory_before_the_grains)
 {
 	build_stream_grain(&b, 3, GRAIN, 'x');
 	build_stream_finish(&b);
@@ -77,8 +77,8 @@ START_TEST(a_stream_may_have_its_directory_in_front)
 }
 END_TEST
 
-/* Compressed grains that lie one after another are not a run. */
-START_TEST(records_may_lie_a_grain_apart)
+/* Contiguous compressed grains are not one extent. */
+START_TEST(contiguous_records_are_not_merged)
 {
 	const struct view *v;
 
@@ -108,7 +108,7 @@ START_TEST(streams_are_padded)
 }
 END_TEST
 
-START_TEST(streams_cut_short_are_refused)
+START_TEST(truncated_streams_are_refused)
 {
 	build_stream_grain(&b, 3, GRAIN, 'x');
 	build_stream_finish(&b);
@@ -119,7 +119,7 @@ START_TEST(streams_cut_short_are_refused)
 }
 END_TEST
 
-START_TEST(a_footer_that_points_nowhere_is_refused)
+START_TEST(invalid_footer_is_refused)
 {
 	size_t footer;
 
@@ -165,7 +165,7 @@ START_TEST(damaged_records_are_reported)
 }
 END_TEST
 
-/* An incompressible grain is stored a little longer than it is. */
+/* An incompressible grain needs a little more than its size. */
 START_TEST(compressed_lengths_have_a_limit)
 {
 	const uint32_t limit = GRAIN + GRAIN / 1000 + 65536;
@@ -180,7 +180,7 @@ START_TEST(compressed_lengths_have_a_limit)
 }
 END_TEST
 
-START_TEST(a_grain_must_be_as_long_as_the_disk_needs)
+START_TEST(grain_of_wrong_length)
 {
 	const struct view *v;
 
@@ -195,7 +195,7 @@ START_TEST(a_grain_must_be_as_long_as_the_disk_needs)
 }
 END_TEST
 
-START_TEST(the_rest_of_a_short_grain_is_zero)
+START_TEST(end_of_a_short_grain_is_zero)
 {
 	unsigned char unit[GRAIN];
 	const struct view *v;
@@ -213,7 +213,7 @@ START_TEST(the_rest_of_a_short_grain_is_zero)
 }
 END_TEST
 
-START_TEST(the_directory_is_no_table)
+START_TEST(directory_used_as_a_table)
 {
 	build_stream_grain(&b, 3, GRAIN, 'x');
 	build_stream_finish(&b);
@@ -222,8 +222,8 @@ START_TEST(the_directory_is_no_table)
 }
 END_TEST
 
-/* The cache must distinguish them. */
-START_TEST(two_grains_cannot_share_a_record)
+/* Two entries with the same record are refused: the cache has one key per record. */
+START_TEST(shared_records_are_refused)
 {
 	const struct view *v;
 
@@ -237,7 +237,7 @@ START_TEST(two_grains_cannot_share_a_record)
 }
 END_TEST
 
-START_TEST(records_lie_in_the_file)
+START_TEST(records_outside_of_file)
 {
 	const struct view *v;
 
@@ -268,18 +268,18 @@ Suite *vmdk_stream_suite(void)
 
 	tcase_add_checked_fixture(tc, setup, teardown);
 	tcase_add_test(tc, streams_are_read);
-	tcase_add_test(tc, a_stream_may_have_its_directory_in_front);
-	tcase_add_test(tc, records_may_lie_a_grain_apart);
+	tcase_add_test(tc, directory_before_the_grains);
+	tcase_add_test(tc, contiguous_records_are_not_merged);
 	tcase_add_test(tc, streams_are_padded);
-	tcase_add_test(tc, streams_cut_short_are_refused);
-	tcase_add_test(tc, a_footer_that_points_nowhere_is_refused);
+	tcase_add_test(tc, truncated_streams_are_refused);
+	tcase_add_test(tc, invalid_footer_is_refused);
 	tcase_add_loop_test(tc, damaged_records_are_reported, 0, COUNT(field_cases));
 	tcase_add_test(tc, compressed_lengths_have_a_limit);
-	tcase_add_test(tc, a_grain_must_be_as_long_as_the_disk_needs);
-	tcase_add_test(tc, the_rest_of_a_short_grain_is_zero);
-	tcase_add_test(tc, the_directory_is_no_table);
-	tcase_add_test(tc, two_grains_cannot_share_a_record);
-	tcase_add_test(tc, records_lie_in_the_file);
+	tcase_add_test(tc, grain_of_wrong_length);
+	tcase_add_test(tc, end_of_a_short_grain_is_zero);
+	tcase_add_test(tc, directory_used_as_a_table);
+	tcase_add_test(tc, shared_records_are_refused);
+	tcase_add_test(tc, records_outside_of_file);
 	tcase_add_test(tc, huge_compressed_grains_are_refused);
 	return suite_of("vmdk_stream", tc);
 }

@@ -78,8 +78,8 @@ static unsigned char *read_bytes(const char *path, size_t *len)
 	return bytes;
 }
 
-/* Both directories have tables, with the same entries, and the unclean mark is not set. */
-static void twins_are_equal(const char *path)
+/* Asserts that both grain directories have equal entries, and that the unclean flag is clear. */
+static void redundant_tables_are_equal(const char *path)
 {
 	size_t len;
 	unsigned char *p = read_bytes(path, &len), zeroes[2048] = {0};
@@ -93,7 +93,7 @@ static void twins_are_equal(const char *path)
 	free(p);
 }
 
-START_TEST(like_an_array)
+START_TEST(random_operations)
 {
 	struct model m = {.path = "a.vmdk", .seed = 1 + _i, .qemu_format = "vmdk", .rounds = 4};
 
@@ -102,7 +102,7 @@ START_TEST(like_an_array)
 		m.size_max = 70 * MB;
 	model_run(&m);
 	if (_i == 0 || _i == 4)
-		twins_are_equal(m.path);
+		redundant_tables_are_equal(m.path);
 }
 END_TEST
 
@@ -114,7 +114,7 @@ static const char *const own_kinds[] = {
 	"zeroed_grain=on,compat6",
 };
 
-START_TEST(like_an_array_of_our_own)
+START_TEST(random_operations_on_new_images)
 {
 	struct model m = {.path = "a.vmdk", .seed = 11 + _i, .qemu_format = "vmdk", .rounds = 4};
 
@@ -123,7 +123,7 @@ START_TEST(like_an_array_of_our_own)
 		m.size_max = 70 * MB;
 	model_run(&m);
 	if (_i == 0 || _i == 4)
-		twins_are_equal(m.path);
+		redundant_tables_are_equal(m.path);
 }
 END_TEST
 
@@ -163,7 +163,7 @@ START_TEST(split)
 }
 END_TEST
 
-START_TEST(sizes_that_cannot_be)
+START_TEST(impossible_sizes)
 {
 	create("a.vmdk", "", NULL, MB);
 	create("flat.vmdk", "subformat=monolithicFlat", NULL, MB);
@@ -178,7 +178,7 @@ START_TEST(sizes_that_cannot_be)
 }
 END_TEST
 
-/* Grows until the directories move, and shrinks down to the last allocated grain. */
+/* Grows until the grain directories move, and shrinks to the last allocated grain. */
 START_TEST(directories_move)
 {
 	const uint64_t size = UINT64_C(5) << 30;
@@ -273,7 +273,7 @@ START_TEST(deltas)
 END_TEST
 
 /* Extents of other programs: small grains, small tables, absent tables. */
-START_TEST(extents_of_others)
+START_TEST(extents_of_other_programs)
 {
 	static const struct {
 		uint64_t grain;
@@ -347,7 +347,7 @@ START_TEST(first_write)
 }
 END_TEST
 
-/* The long content ID goes on to end with the short one. */
+/* The long content ID always ends with the short one. */
 START_TEST(long_content_id)
 {
 	struct image_options o;
@@ -409,7 +409,7 @@ static const struct {
 	{"RW 128 FLAT \"f\" 0\nRW 128 SPARSE \"s\"\n", NULL},
 };
 
-START_TEST(which_disks)
+START_TEST(choice_of_extents)
 {
 	char text[300];
 	struct build_vmdk b;
@@ -441,7 +441,7 @@ END_TEST
 
 #define GRAIN 65536
 
-/* A new stream, opened to be written. */
+/* Opens a new stream for writing. */
 static struct image *open_stream(const char *path, struct image_options *o)
 {
 	struct err e = ERR_INIT;
@@ -454,7 +454,7 @@ static struct image *open_stream(const char *path, struct image_options *o)
 	return img;
 }
 
-static int pack_grain(struct view *v, uint64_t off, unsigned seed, struct err *e)
+static int write_compressed_grain(struct view *v, uint64_t off, unsigned seed, struct err *e)
 {
 	unsigned char unit[GRAIN], *compressed = malloc(v->compressed_max);
 	ssize_t n;
@@ -481,8 +481,9 @@ static void fill_stream(void)
 	ck_assert_ok(try_create("a.vmdk", "subformat=streamOptimized", NULL, 100 * MB, &e), &e);
 	img = open_stream("a.vmdk", &o);
 	for (size_t i = 0; i < COUNT(filled); i++)
-		ck_assert_ok(
-			pack_grain(img->states[0]->view, (uint64_t)filled[i] * GRAIN, i, &e), &e);
+		ck_assert_ok(write_compressed_grain(
+				     img->states[0]->view, (uint64_t)filled[i] * GRAIN, i, &e),
+			&e);
 	ck_assert_ok(image_finish(img, &e), &e);
 	image_close(img);
 	options_free(&o);
@@ -514,8 +515,8 @@ START_TEST(streams_are_filled)
 }
 END_TEST
 
-/* A stream is written once, in order, by whole grains, and cannot be read meanwhile. */
-START_TEST(streams_go_forward)
+/* A stream is written in order, whole grains, each once, and cannot be read meanwhile. */
+START_TEST(streams_are_written_in_order)
 {
 	struct image_options o;
 	struct image *img;
@@ -529,10 +530,10 @@ START_TEST(streams_go_forward)
 	img = open_stream("b.vmdk", &o);
 	v = img->states[0]->view;
 	ck_assert(v->compressed_only);
-	ck_assert_ok(pack_grain(v, 3 * GRAIN, 1, &e), &e);
-	ck_assert_fails(pack_grain(v, 3 * GRAIN, 1, &e), EINVAL, &e, "too late");
-	ck_assert_fails(pack_grain(v, 0, 1, &e), EINVAL, &e, "too late");
-	ck_assert_fails(pack_grain(v, MB, 1, &e), ENOSPC, &e, "pass the end");
+	ck_assert_ok(write_compressed_grain(v, 3 * GRAIN, 1, &e), &e);
+	ck_assert_fails(write_compressed_grain(v, 3 * GRAIN, 1, &e), EINVAL, &e, "too late");
+	ck_assert_fails(write_compressed_grain(v, 0, 1, &e), EINVAL, &e, "too late");
+	ck_assert_fails(write_compressed_grain(v, MB, 1, &e), ENOSPC, &e, "pass the end");
 	ck_assert_fails(
 		view_write(v, &byte, 1, 5 * GRAIN, &e), EROFS, &e, "only written compressed");
 	ck_assert_fails(view_clear(v, 5 * GRAIN, GRAIN, &e), EROFS, &e, "only written compressed");
@@ -544,7 +545,7 @@ START_TEST(streams_go_forward)
 END_TEST
 
 /* A stream that was not finished is not an image. */
-START_TEST(streams_without_an_end)
+START_TEST(unfinished_streams)
 {
 	struct image_options o;
 	struct image *img, *again;
@@ -552,7 +553,7 @@ START_TEST(streams_without_an_end)
 
 	ck_assert_ok(try_create("b.vmdk", "subformat=streamOptimized", NULL, MB, &e), &e);
 	img = open_stream("b.vmdk", &o);
-	ck_assert_ok(pack_grain(img->states[0]->view, 3 * GRAIN, 1, &e), &e);
+	ck_assert_ok(write_compressed_grain(img->states[0]->view, 3 * GRAIN, 1, &e), &e);
 	ck_assert_int_eq(system("cp b.vmdk c.vmdk"), 0);
 	o.write = false;
 	ck_assert_fails(image_open("c.vmdk", &o, &again, &e), EUCLEAN, &e, "footer");
@@ -564,7 +565,7 @@ END_TEST
 static const char own[] = "version=1\nCID=1234567\nparentCID=ffffffff\n"
 			  "createType=\"monolithicSparse\"\nRW 1024 SPARSE \"x\"\n";
 
-/* Impossible entries. */
+/* Impossible entries of grain tables. */
 START_TEST(bad_tables)
 {
 	struct build_vmdk b;
@@ -605,13 +606,13 @@ START_TEST(bad_tables)
 }
 END_TEST
 
-/* A write to one of two structures that share bytes destroys the other.  Sectors of the image: 1
- * descriptor, 5 redundant directory, 6 its tables, 10 directory, 11 tables, 16 grains. */
+/* A write to one of two overlapping structures would destroy the other.  The image, in sectors: 1
+ * descriptor, 5 redundant directory, 6 redundant tables, 10 directory, 11 tables, 16 grains. */
 static const struct {
-	size_t field; /* of the header, or in the directory; 0: none */
+	size_t field; /* position in the header or the grain directory; 0: none */
 	unsigned width;
 	uint32_t value;
-	uint32_t grains[2]; /* sectors of the first two; 0: elsewhere */
+	uint32_t grains[2]; /* sectors of the first two grains; 0: unchanged */
 	const char *text;
 } overlaps[] = {
 	{AT_DESC_LEN, 8, 64, {0}, "the descriptor, 32768 bytes at 512, and the grain directory"},
@@ -654,8 +655,8 @@ START_TEST(structures_that_overlap)
 }
 END_TEST
 
-/* Grains that begin off the grain boundaries, but do not overlap. */
-START_TEST(odd_grains)
+/* Grains that are not aligned, but do not overlap. */
+START_TEST(unaligned_grains)
 {
 	struct build_vmdk b;
 	struct image_options o;
@@ -686,8 +687,7 @@ START_TEST(odd_grains)
 }
 END_TEST
 
-/* Bytes behind the entries of the last table become entries when the disk grows: garbage is
- * cleared. */
+/* Bytes behind the last table become entries when the disk grows, so garbage there is cleared. */
 START_TEST(tail_of_the_last_table)
 {
 	struct build_vmdk b;
@@ -715,7 +715,7 @@ START_TEST(tail_of_the_last_table)
 }
 END_TEST
 
-/* Tables that differ after a crash, or after a program that ignores the redundant one. */
+/* The two tables differ after a crash, or after a program that ignores the redundant one. */
 START_TEST(redundant_tables_are_made_equal)
 {
 	struct image_options o;
@@ -744,7 +744,7 @@ START_TEST(redundant_tables_are_made_equal)
 }
 END_TEST
 
-/* The unclean mark is set while the image is written, and after a crash. */
+/* The unclean flag is set while the image is written, and after a crash. */
 START_TEST(unclean)
 {
 	struct image_options o;
@@ -761,13 +761,13 @@ START_TEST(unclean)
 	ck_assert_uint_eq(p[AT_UNCLEAN], 1);
 	free(p);
 	ck_assert_ok(image_finish(img, &e), &e);
-	twins_are_equal("a.vmdk");
+	redundant_tables_are_equal("a.vmdk");
 	image_close(img);
 	options_free(&o);
 }
 END_TEST
 
-/* A power cut during a resize cannot tear the descriptor: only one sector of it changes. */
+/* A resize changes only one sector of the descriptor, so a power cut cannot tear it. */
 START_TEST(descriptors_keep_their_length)
 {
 	static const uint64_t sizes[] = {2048 * MB, 10 * MB, 900 * MB};
@@ -778,7 +778,7 @@ START_TEST(descriptors_keep_their_length)
 	size_t len;
 
 	make("a.vmdk", "", 100 * MB);
-	/* The first change gives it another content ID. */
+	/* the first change changes the content ID */
 	img = open_image_file("a.vmdk", true, &o);
 	ck_assert_ok(view_resize(img->states[0]->view, 101 * MB, &e), &e);
 	ck_assert_ok(image_finish(img, &e), &e);
@@ -822,25 +822,25 @@ Suite *vmdk_write_suite(void)
 
 	tcase_set_timeout(tc, 60);
 	use_temp_dir(tc);
-	tcase_add_loop_test(tc, like_an_array, 0, COUNT(kinds));
-	tcase_add_loop_test(tc, like_an_array_of_our_own, 0, COUNT(own_kinds));
+	tcase_add_loop_test(tc, random_operations, 0, COUNT(kinds));
+	tcase_add_loop_test(tc, random_operations_on_new_images, 0, COUNT(own_kinds));
 	tcase_add_loop_test(tc, split, 0, 2);
-	tcase_add_test(tc, sizes_that_cannot_be);
+	tcase_add_test(tc, impossible_sizes);
 	tcase_add_test(tc, directories_move);
 	tcase_add_loop_test(tc, failed_creations, 0, COUNT(not_made));
 	tcase_add_loop_test(tc, deltas, 0, 3);
-	tcase_add_loop_test(tc, extents_of_others, 0, 5);
+	tcase_add_loop_test(tc, extents_of_other_programs, 0, 5);
 	tcase_add_test(tc, first_write);
 	tcase_add_test(tc, long_content_id);
 	tcase_add_test(tc, changed_parent);
-	tcase_add_loop_test(tc, which_disks, 0, COUNT(refusals));
+	tcase_add_loop_test(tc, choice_of_extents, 0, COUNT(refusals));
 	tcase_add_test(tc, streams);
 	tcase_add_test(tc, streams_are_filled);
-	tcase_add_test(tc, streams_go_forward);
-	tcase_add_test(tc, streams_without_an_end);
+	tcase_add_test(tc, streams_are_written_in_order);
+	tcase_add_test(tc, unfinished_streams);
 	tcase_add_loop_test(tc, bad_tables, 0, 7);
 	tcase_add_loop_test(tc, structures_that_overlap, 0, COUNT(overlaps));
-	tcase_add_test(tc, odd_grains);
+	tcase_add_test(tc, unaligned_grains);
 	tcase_add_test(tc, tail_of_the_last_table);
 	tcase_add_test(tc, redundant_tables_are_made_equal);
 	tcase_add_test(tc, unclean);

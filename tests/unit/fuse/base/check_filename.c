@@ -16,7 +16,7 @@ static void expect_escaped(const char *raw, const char *expected)
 	free(name);
 }
 
-START_TEST(plain_names_stay)
+START_TEST(plain_names_are_unchanged)
 {
 	expect_escaped("before-upgrade", "before-upgrade");
 	expect_escaped("a b\\c%2F~", "a b\\c%2F~");
@@ -49,15 +49,15 @@ START_TEST(invalid_utf8_is_escaped)
 {
 	expect_escaped("\xff", "%FF");
 	expect_escaped("a\x80z", "a%80z");
-	expect_escaped("\xc0\xaf", "%C0%AF");               /* '/' in too long a form */
+	expect_escaped("\xc0\xaf", "%C0%AF");               /* overlong encoding of '/' */
 	expect_escaped("\xed\xa0\x80", "%ED%A0%80");        /* a surrogate */
-	expect_escaped("\xf4\x90\x80\x80", "%F4%90%80%80"); /* past the last code point */
+	expect_escaped("\xf4\x90\x80\x80", "%F4%90%80%80"); /* beyond the last code point */
 	expect_escaped("cut \xe2\x82", "cut %E2%82");
 }
 END_TEST
 
-/* A name is cut between characters, never inside one or inside an escape. */
-START_TEST(long_names_are_cut)
+/* A name is truncated between characters, not inside a character or an escape. */
+START_TEST(long_names_are_truncated)
 {
 	char raw[400], *name;
 
@@ -103,7 +103,7 @@ START_TEST(copies_get_numbers)
 }
 END_TEST
 
-START_TEST(numbers_step_over_names_that_look_like_them)
+START_TEST(numbers_skip_existing_names)
 {
 	struct filename_set names = {0};
 
@@ -116,7 +116,7 @@ START_TEST(numbers_step_over_names_that_look_like_them)
 }
 END_TEST
 
-START_TEST(claims_take_a_name_once)
+START_TEST(claimed_names_are_unique)
 {
 	struct filename_set names = {0};
 
@@ -133,11 +133,11 @@ static int compare(const void *a, const void *b)
 	return strcmp(*(char *const *)a, *(char *const *)b);
 }
 
-/* Names that differ only in what a copy's number pushes out; would cost n^2 if done name by name.
- */
+/* Names that differ only in the part that a copy's number replaces; trying the numbers one by one
+ * would be quadratic. */
 #define CROWD 65536
 
-START_TEST(a_crowd_of_copies_is_quick_and_unique)
+START_TEST(many_copies_are_fast_and_unique)
 {
 	char **all = calloc(CROWD, sizeof *all), raw[NAME_MAX + 1];
 	struct filename_set names = {0};
@@ -145,7 +145,7 @@ START_TEST(a_crowd_of_copies_is_quick_and_unique)
 	memset(raw, 'x', NAME_MAX);
 	raw[NAME_MAX] = '\0';
 	for (int i = 0; i < CROWD; i++) {
-		/* Each of them twice. */
+		/* each name twice */
 		snprintf(raw + NAME_MAX - 5, 6, "%05d", i / 2);
 		all[i] = filename_set_add(&names, raw);
 		ck_assert_ptr_nonnull(all[i]);
@@ -166,15 +166,15 @@ Suite *filename_suite(void)
 	Suite *suite = suite_create("filename");
 	TCase *escape = tcase_create("escape"), *unique = tcase_create("unique");
 
-	tcase_add_test(escape, plain_names_stay);
+	tcase_add_test(escape, plain_names_are_unchanged);
 	tcase_add_test(escape, dangerous_bytes_are_escaped);
 	tcase_add_test(escape, invalid_utf8_is_escaped);
-	tcase_add_test(escape, long_names_are_cut);
+	tcase_add_test(escape, long_names_are_truncated);
 	suite_add_tcase(suite, escape);
 	tcase_add_test(unique, copies_get_numbers);
-	tcase_add_test(unique, numbers_step_over_names_that_look_like_them);
-	tcase_add_test(unique, claims_take_a_name_once);
-	tcase_add_test(unique, a_crowd_of_copies_is_quick_and_unique);
+	tcase_add_test(unique, numbers_skip_existing_names);
+	tcase_add_test(unique, claimed_names_are_unique);
+	tcase_add_test(unique, many_copies_are_fast_and_unique);
 	suite_add_tcase(suite, unique);
 	return suite;
 }

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* Calls that are allowed by their arguments, each in a process of its own behind the filter. */
+/* System calls that are allowed depending on their arguments, each in a child process with the
+ * filter. */
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/sched.h>
@@ -28,7 +29,7 @@ static void *nothing(void *arg)
 	return arg;
 }
 
-/* Each calls the system and returns 0 or an errno. */
+/* Each makes a system call and returns 0 or errno. */
 
 static int a_thread(void)
 {
@@ -57,7 +58,7 @@ static int a_name_space(void)
 	return syscall(SYS_clone, CLONE_NEWUSER | SIGCHLD, 0, 0, 0, 0) < 0 ? errno : 0;
 }
 
-static int flags_out_of_sight(void)
+static int clone3_flags(void)
 {
 	struct clone_args args = {.exit_signal = SIGCHLD};
 	long pid = syscall(SYS_clone3, &args, sizeof args);
@@ -91,12 +92,12 @@ static int memory_that_becomes_executable(void)
 
 static int ends[2];
 
-static int to_whom_it_is_connected(void)
+static int send_to_peer(void)
 {
 	return send(ends[0], "x", 1, 0) < 0 ? errno : 0;
 }
 
-static int to_an_address(void)
+static int send_to_address(void)
 {
 	struct sockaddr_un to = {.sun_family = AF_UNIX, .sun_path = "socket"};
 
@@ -161,18 +162,18 @@ static int a_program(void)
 
 static const struct {
 	int (*call)(void);
-	int no_files, opens, writes; /* the result expected behind each filter */
+	int no_files, opens, writes; /* expected result with each filter */
 } calls[] = {
 	{a_thread, 0, 0, 0},
 	{a_process, EPERM, EPERM, EPERM},
 	{a_process_that_shares_memory, EPERM, EPERM, EPERM},
 	{a_name_space, EPERM, EPERM, EPERM},
-	{flags_out_of_sight, ENOSYS, ENOSYS, ENOSYS},
+	{clone3_flags, ENOSYS, ENOSYS, ENOSYS},
 	{memory, 0, 0, 0},
 	{memory_to_execute, EPERM, EPERM, EPERM},
 	{memory_that_becomes_executable, EPERM, EPERM, EPERM},
-	{to_whom_it_is_connected, 0, 0, 0},
-	{to_an_address, EPERM, EPERM, EPERM},
+	{send_to_peer, 0, 0, 0},
+	{send_to_address, EPERM, EPERM, EPERM},
 	{a_signal_to_oneself, 0, 0, 0},
 	{a_signal_to_another, EPERM, EPERM, EPERM},
 	{a_lock, 0, 0, 0},
@@ -184,8 +185,8 @@ static const struct {
 	{a_program, EPERM, EPERM, EPERM},
 };
 
-/* The result of a call in a process behind the filter. */
-static int behind(enum seccomp_files files, int (*call)(void))
+/* Returns the result of a call in a child process with the filter. */
+static int result_with_filter(enum seccomp_files files, int (*call)(void))
 {
 	int status;
 	pid_t pid;
@@ -201,16 +202,16 @@ static int behind(enum seccomp_files files, int (*call)(void))
 	return WEXITSTATUS(status);
 }
 
-START_TEST(a_call_is_judged_by_its_arguments)
+START_TEST(calls_are_filtered_by_arguments)
 {
-	/* Sanitizers need calls that the filter denies. */
+	/* sanitizers need system calls that the filter denies */
 	if (!seccomp_is_there() || SANITIZED)
 		return;
 	ck_assert_int_eq(socketpair(AF_UNIX, SOCK_DGRAM, 0, ends), 0);
 	write_text("file", "x");
-	ck_assert_int_eq(behind(SECCOMP_NO_FILES, calls[_i].call), calls[_i].no_files);
-	ck_assert_int_eq(behind(SECCOMP_OPENS, calls[_i].call), calls[_i].opens);
-	ck_assert_int_eq(behind(SECCOMP_WRITES, calls[_i].call), calls[_i].writes);
+	ck_assert_int_eq(result_with_filter(SECCOMP_NO_FILES, calls[_i].call), calls[_i].no_files);
+	ck_assert_int_eq(result_with_filter(SECCOMP_OPENS, calls[_i].call), calls[_i].opens);
+	ck_assert_int_eq(result_with_filter(SECCOMP_WRITES, calls[_i].call), calls[_i].writes);
 }
 END_TEST
 
@@ -219,7 +220,6 @@ Suite *seccomp_suite(void)
 	TCase *tc = tcase_create("seccomp");
 
 	use_temp_dir(tc);
-	tcase_add_loop_test(
-		tc, a_call_is_judged_by_its_arguments, 0, sizeof calls / sizeof calls[0]);
+	tcase_add_loop_test(tc, calls_are_filtered_by_arguments, 0, sizeof calls / sizeof calls[0]);
 	return suite_of("seccomp", tc);
 }

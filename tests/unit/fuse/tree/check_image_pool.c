@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* check_image_pool.c - images that are opened when they are pinned, closed when idle, and opened
- * again.
- */
+ * again. */
 #include <errno.h>
 #include <limits.h>
 #include <stdio.h>
@@ -79,7 +78,7 @@ static void unpin(void)
 	pooled_image_unpin(image, USE_BRIEFLY);
 }
 
-START_TEST(an_image_that_is_pinned_stays_open)
+START_TEST(pinned_image_stays_open)
 {
 	const struct image *img = pin();
 
@@ -93,7 +92,7 @@ START_TEST(an_image_that_is_pinned_stays_open)
 }
 END_TEST
 
-START_TEST(an_image_that_was_closed_is_the_same_generation)
+START_TEST(closed_image_keeps_its_generation)
 {
 	struct err e = ERR_INIT;
 	const struct image *img;
@@ -109,7 +108,7 @@ START_TEST(an_image_that_was_closed_is_the_same_generation)
 }
 END_TEST
 
-START_TEST(an_image_that_was_replaced_is_another_generation)
+START_TEST(replaced_image_has_a_new_generation)
 {
 	struct err e = ERR_INIT;
 	const struct image *img;
@@ -128,7 +127,7 @@ START_TEST(an_image_that_was_replaced_is_another_generation)
 }
 END_TEST
 
-START_TEST(a_change_is_noticed_but_of_a_pinned_image)
+START_TEST(changes_are_detected_unless_pinned)
 {
 	pin();
 	write_disk("other.img", 2);
@@ -140,7 +139,7 @@ START_TEST(a_change_is_noticed_but_of_a_pinned_image)
 }
 END_TEST
 
-START_TEST(an_image_is_opened_again_to_be_written)
+START_TEST(image_is_reopened_for_writing)
 {
 	ck_assert(!pin()->writable);
 	unpin();
@@ -155,7 +154,7 @@ START_TEST(an_image_is_opened_again_to_be_written)
 }
 END_TEST
 
-START_TEST(an_image_with_readers_is_not_opened_again)
+START_TEST(image_with_readers_is_not_reopened)
 {
 	struct err e = ERR_INIT;
 	const struct image *img = pin_as(USE_TO_READ), *again;
@@ -170,7 +169,7 @@ START_TEST(an_image_with_readers_is_not_opened_again)
 }
 END_TEST
 
-START_TEST(an_image_that_writes_is_closed_for_one_that_reads)
+START_TEST(writable_image_is_closed_for_readers)
 {
 	struct err e = ERR_INIT;
 	struct pooled_image *other = new_image();
@@ -185,7 +184,7 @@ START_TEST(an_image_that_writes_is_closed_for_one_that_reads)
 }
 END_TEST
 
-START_TEST(an_image_without_file_is_an_error)
+START_TEST(missing_image_is_an_error)
 {
 	struct err e = ERR_INIT;
 	const struct image *img;
@@ -199,7 +198,7 @@ START_TEST(an_image_without_file_is_an_error)
 }
 END_TEST
 
-START_TEST(an_image_that_was_open_is_never_closed)
+START_TEST(image_opened_before_is_never_closed)
 {
 	struct err e = ERR_INIT;
 	const struct image *img;
@@ -218,7 +217,7 @@ START_TEST(an_image_that_was_open_is_never_closed)
 }
 END_TEST
 
-START_TEST(a_derived_view_lives_as_long_as_the_image_is_open)
+START_TEST(derived_view_lives_until_close)
 {
 	struct err e = ERR_INIT;
 	struct derived_view v = {.view = NULL};
@@ -240,15 +239,15 @@ Suite *image_pool_suite(void)
 
 	use_temp_dir(tc);
 	tcase_add_checked_fixture(tc, set_up, tear_down);
-	tcase_add_test(tc, an_image_that_is_pinned_stays_open);
-	tcase_add_test(tc, an_image_that_was_closed_is_the_same_generation);
-	tcase_add_test(tc, an_image_that_was_replaced_is_another_generation);
-	tcase_add_test(tc, a_change_is_noticed_but_of_a_pinned_image);
-	tcase_add_test(tc, an_image_is_opened_again_to_be_written);
-	tcase_add_test(tc, an_image_with_readers_is_not_opened_again);
-	tcase_add_test(tc, an_image_that_writes_is_closed_for_one_that_reads);
-	tcase_add_test(tc, an_image_without_file_is_an_error);
-	tcase_add_test(tc, an_image_that_was_open_is_never_closed);
-	tcase_add_test(tc, a_derived_view_lives_as_long_as_the_image_is_open);
+	tcase_add_test(tc, pinned_image_stays_open);
+	tcase_add_test(tc, closed_image_keeps_its_generation);
+	tcase_add_test(tc, replaced_image_has_a_new_generation);
+	tcase_add_test(tc, changes_are_detected_unless_pinned);
+	tcase_add_test(tc, image_is_reopened_for_writing);
+	tcase_add_test(tc, image_with_readers_is_not_reopened);
+	tcase_add_test(tc, writable_image_is_closed_for_readers);
+	tcase_add_test(tc, missing_image_is_an_error);
+	tcase_add_test(tc, image_opened_before_is_never_closed);
+	tcase_add_test(tc, derived_view_lives_until_close);
 	return suite_of("image_pool", tc);
 }

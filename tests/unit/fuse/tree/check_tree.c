@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* check_tree.c - lists, lookup and changes of a tree, over an image whose snapshots change. */
+/* check_tree.c - lists, lookups and changes of a tree, on an image whose snapshots change. */
 #include <errno.h>
 #include <pthread.h>
 #include <stdio.h>
@@ -64,7 +64,7 @@ static void tear_down(void)
 	options_free(&options);
 }
 
-/* Not held: the list holds it. */
+/* Returns a node without a reference; the list has one. */
 static struct node *find(struct node *dir, const char *name)
 {
 	struct node *node;
@@ -110,7 +110,7 @@ static void ck_assert_lists(struct node *dir, const char *expected)
 	ck_assert_str_eq(text, expected);
 }
 
-START_TEST(lists_are_by_name)
+START_TEST(lists_are_sorted_by_name)
 {
 	ck_assert_lists(tree->root, "disk.raw export info.json snapshots ");
 	ck_assert_lists(snapshots(), "a b ");
@@ -120,7 +120,7 @@ START_TEST(lists_are_by_name)
 }
 END_TEST
 
-START_TEST(a_file_is_no_directory)
+START_TEST(file_is_not_a_directory)
 {
 	struct node *node = find(tree->root, "disk.raw"), *found;
 	struct dir *dir;
@@ -131,7 +131,7 @@ START_TEST(a_file_is_no_directory)
 }
 END_TEST
 
-START_TEST(a_refresh_keeps_nodes_that_are_still_there)
+START_TEST(refresh_keeps_remaining_nodes)
 {
 	struct node *dir = snapshots(), *a = find(dir, "a"), *in_a = find(a, "disk.raw");
 
@@ -146,7 +146,7 @@ START_TEST(a_refresh_keeps_nodes_that_are_still_there)
 }
 END_TEST
 
-START_TEST(a_refresh_records_names_that_are_gone)
+START_TEST(refresh_records_removed_names)
 {
 	struct node *dir = snapshots(), *b = node_get(find(dir, "b")), *found;
 	struct node *in_b = node_get(find(b, "disk.raw"));
@@ -166,7 +166,7 @@ START_TEST(a_refresh_records_names_that_are_gone)
 }
 END_TEST
 
-START_TEST(a_refresh_of_an_unlisted_directory_records_nothing)
+START_TEST(refresh_of_an_unlisted_directory)
 {
 	struct node *dir = snapshots();
 
@@ -177,7 +177,7 @@ START_TEST(a_refresh_of_an_unlisted_directory_records_nothing)
 }
 END_TEST
 
-START_TEST(a_list_that_is_being_read_stays)
+START_TEST(list_in_use_is_kept)
 {
 	struct node *dir = snapshots();
 	struct dir *entries;
@@ -192,7 +192,7 @@ START_TEST(a_list_that_is_being_read_stays)
 }
 END_TEST
 
-START_TEST(a_reset_drops_all_nodes_below)
+START_TEST(reset_drops_all_nodes_below)
 {
 	struct node *dir = node_get(snapshots()), *a = node_get(find(dir, "a"));
 
@@ -214,9 +214,9 @@ START_TEST(nodes_held_at_the_end_are_freed)
 }
 END_TEST
 
-/* Threads that look up during a change get an entry of the old list or of the new one. */
+/* Lookups in other threads during a change return a node of the old list or of the new one. */
 
-static void *look(void *arg)
+static void *lookup_main(void *arg)
 {
 	(void)arg;
 	for (int i = 0; i < 2000; i++) {
@@ -239,7 +239,7 @@ START_TEST(threads_look_up_while_lists_change)
 	char text[100000];
 
 	for (int i = 0; i < 4; i++)
-		ck_assert_int_eq(pthread_create(&threads[i], NULL, look, NULL), 0);
+		ck_assert_int_eq(pthread_create(&threads[i], NULL, lookup_main, NULL), 0);
 	for (int i = 0; i < 200; i++) {
 		tree_reset(tree->root);
 		ck_assert_int_eq(tree_refresh(tree->root), 0);
@@ -256,13 +256,13 @@ Suite *tree_suite(void)
 	TCase *tc = tcase_create("tree");
 
 	tcase_add_checked_fixture(tc, set_up, tear_down);
-	tcase_add_test(tc, lists_are_by_name);
-	tcase_add_test(tc, a_file_is_no_directory);
-	tcase_add_test(tc, a_refresh_keeps_nodes_that_are_still_there);
-	tcase_add_test(tc, a_refresh_records_names_that_are_gone);
-	tcase_add_test(tc, a_refresh_of_an_unlisted_directory_records_nothing);
-	tcase_add_test(tc, a_list_that_is_being_read_stays);
-	tcase_add_test(tc, a_reset_drops_all_nodes_below);
+	tcase_add_test(tc, lists_are_sorted_by_name);
+	tcase_add_test(tc, file_is_not_a_directory);
+	tcase_add_test(tc, refresh_keeps_remaining_nodes);
+	tcase_add_test(tc, refresh_records_removed_names);
+	tcase_add_test(tc, refresh_of_an_unlisted_directory);
+	tcase_add_test(tc, list_in_use_is_kept);
+	tcase_add_test(tc, reset_drops_all_nodes_below);
 	tcase_add_test(tc, nodes_held_at_the_end_are_freed);
 	tcase_add_test(tc, threads_look_up_while_lists_change);
 	return suite_of("tree", tc);
