@@ -5,7 +5,8 @@
 
 #include "vdi.h"
 
-/* Finds the slots in use from the block map.  -EUCLEAN: an entry is wrong, and the image must not be written. */
+/* Finds the slots in use from the block map.  -EUCLEAN: an entry is wrong, and the image must not
+ * be written. */
 int vdi_alloc_scan(struct vdi *d, struct err *e);
 
 /* Takes up to max > 0 free slots that follow each other; returns how many. */
