@@ -213,32 +213,24 @@ static int maker_begin(struct maker *m, uint64_t size, unsigned bits, struct err
 	return 0;
 }
 
-static struct bitmap *bitmap_new(const uint64_t *words)
-{
-	struct bitmap *b = malloc(sizeof *b);
-	unsigned n = 0;
-
-	if (!b)
-		return NULL;
-	memcpy(b->words, words, sizeof b->words);
-	for (unsigned w = 0; w < WORDS; w++) {
-		if (w % EIGHTH == 0)
-			b->before[w / EIGHTH] = n;
-		n += __builtin_popcountll(words[w]);
-	}
-	return b;
-}
-
 /* Ends the current chunk and begins the next one. */
 static int close_chunk(struct maker *m, struct err *e)
 {
 	struct chunk *chunk = &m->g->chunks[m->c];
-	unsigned len = chunk_len(m->g, m->c);
+	unsigned len = chunk_len(m->g, m->c), n = 0;
 
 	if (m->members > 0 && m->members < len && m->nmixed++ < LAYOUT_MAX_MIXED) {
-		chunk->bitmap = bitmap_new(m->words);
-		if (!chunk->bitmap)
+		struct bitmap *b = malloc(sizeof *b);
+
+		if (!b)
 			return err_nomem(e);
+		memcpy(b->words, m->words, sizeof b->words);
+		for (unsigned w = 0; w < WORDS; w++) {
+			if (w % EIGHTH == 0)
+				b->before[w / EIGHTH] = n;
+			n += __builtin_popcountll(b->words[w]);
+		}
+		chunk->bitmap = b;
 	} else if (m->members > 0) {
 		m->members = len;
 	}

@@ -11,12 +11,10 @@
 #ifndef VDISK_EXPORT_EXPORT_H
 #define VDISK_EXPORT_EXPORT_H
 
-#include <stddef.h>
 #include <stdint.h>
 
 struct cache;
 struct err;
-struct format;
 struct allocmap;
 struct image;
 struct state;

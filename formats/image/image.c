@@ -2,7 +2,6 @@
 /* image.c - an opened image: its files, its writing, its end. */
 #include <errno.h>
 #include <inttypes.h>
-#include <limits.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>

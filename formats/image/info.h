@@ -3,8 +3,6 @@
 #ifndef VDISK_IMAGE_INFO_H
 #define VDISK_IMAGE_INFO_H
 
-#include <stddef.h>
-
 struct err;
 struct image;
 struct json_object;

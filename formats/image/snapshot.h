@@ -13,7 +13,6 @@
 
 struct err;
 struct image;
-struct state;
 
 #define SNAPSHOT_NAME_MAX 255 /* bytes, as in QEMU */
 

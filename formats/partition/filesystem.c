@@ -8,7 +8,6 @@
  */
 #include <blkid.h>
 #include <errno.h>
-#include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>

@@ -5,8 +5,6 @@
  * other test: a disk that was cut or extended keeps the table for another size.
  */
 #include <errno.h>
-#include <inttypes.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <zlib.h>

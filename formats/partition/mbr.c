@@ -4,7 +4,6 @@
  * No standard describes it.  It is read as by the Linux kernel, so that partitions have the same
  * numbers; but a chain that is a loop or leaves its container ends there.
  */
-#include <errno.h>
 #include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
@@ -12,7 +11,6 @@
 #include "mbr.h"
 #include "sectors.h"
 #include "util/bytes.h"
-#include "util/err.h"
 #include "util/limits.h"
 
 #define DISK_ID_POS     440

@@ -9,7 +9,6 @@
 #include <string.h>
 
 #include "util/bytes.h"
-#include "util/err.h"
 #include "gpt.h"
 #include "mbr.h"
 #include "partition.h"

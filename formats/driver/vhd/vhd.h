@@ -11,7 +11,6 @@
 #define VDISK_DRIVER_VHD_VHD_H
 
 #include <stdbool.h>
-#include <stddef.h>
 #include <stdint.h>
 
 #include "util/bytes.h"

@@ -69,20 +69,6 @@ static int check_region_tables(
 	return rc;
 }
 
-static int check_log(
-	struct image *img, struct vhdx *d, bool repair, struct check_report *r, struct err *e)
-{
-	if (!d->replayed)
-		return 0;
-	check_tell(r, "%s changes that are in the log alone", repair ? "Replaying" : "There are");
-	if (!repair)
-		return 0;
-	if (vhdx_log_apply(img, d, e) < 0)
-		return -e->code;
-	r->corruptions_fixed++;
-	return 0;
-}
-
 int vhdx_check(struct image *img, unsigned repair, struct check_report *r, struct err *e)
 {
 	struct vhdx *d = (struct vhdx *)img->states[0]->view;
@@ -94,8 +80,12 @@ int vhdx_check(struct image *img, unsigned repair, struct check_report *r, struc
 		rc = check_damage(img, r, e);
 	repairs = repair && r->corruptions == 0;
 	/* The log comes first: its replay would undo other repairs. */
-	if (rc == 0)
-		rc = check_log(img, d, repairs, r, e);
+	if (rc == 0 && d->replayed) {
+		check_tell(r, "%s changes that are in the log alone",
+			repairs ? "Replaying" : "There are");
+		rc = repairs ? vhdx_log_apply(img, d, e) : 0;
+		r->corruptions_fixed += repairs && rc == 0;
+	}
 	if (rc == 0)
 		rc = check_headers(d, repairs, buf, r, e);
 	if (rc == 0)

@@ -170,9 +170,10 @@ static int put_bat(const struct creation *c, const struct vhdx_new *n, const str
 	return r;
 }
 
-static int put_regions(const struct creation *c, const struct vhdx_new *n, struct err *e)
+static int put_metadata(const struct creation *c, const struct vhdx_new *n, struct err *e)
 {
 	unsigned char *t = calloc(1, VHDX_NEW_METADATA + LOCATOR_MAX);
+	struct vhdx_header header = n->header;
 	int r;
 
 	if (!t)
@@ -183,26 +184,18 @@ static int put_regions(const struct creation *c, const struct vhdx_new *n, struc
 	vhdx_region_table_encode(t, n);
 	for (int i = 0; r == 0 && i < 2; i++)
 		r = io_write(c->io, t, VHDX_TABLE_LEN, vhdx_region_table_pos[i], e);
+	/* The second header is current. */
+	for (int i = 0; r == 0 && i < 2; i++, header.sequence++) {
+		memset(t, 0, VHDX_HEADER_LEN);
+		vhdx_header_encode(t, &header);
+		r = io_write(c->io, t, VHDX_HEADER_LEN, vhdx_header_pos[i], e);
+	}
+	memset(t, 0, VHDX_HEADER_LEN);
+	vhdx_header_encode_identifier(t);
+	if (r == 0)
+		r = io_write(c->io, t, VHDX_HEADER_LEN, 0, e);
 	free(t);
 	return r;
-}
-
-/* The second header is current. */
-static int put_headers(const struct creation *c, const struct vhdx_new *n, struct err *e)
-{
-	unsigned char p[VHDX_HEADER_LEN] = {0};
-	struct vhdx_header header = n->header;
-	int r = 0;
-
-	for (int i = 0; r == 0 && i < 2; i++) {
-		memset(p, 0, sizeof p);
-		vhdx_header_encode(p, &header);
-		r = io_write(c->io, p, sizeof p, vhdx_header_pos[i], e);
-		header.sequence++;
-	}
-	memset(p, 0, sizeof p);
-	vhdx_header_encode_identifier(p);
-	return r == 0 ? io_write(c->io, p, sizeof p, 0, e) : r;
 }
 
 static int put_file(const struct creation *c, struct vhdx_new *n, struct err *e)
@@ -221,9 +214,7 @@ static int put_file(const struct creation *c, struct vhdx_new *n, struct err *e)
 	r = creation_extend(c->io, 0, end, e);
 	if (r == 0)
 		r = put_bat(c, n, &d, entries, e);
-	if (r == 0)
-		r = put_regions(c, n, e);
-	return r == 0 ? put_headers(c, n, e) : r;
+	return r == 0 ? put_metadata(c, n, e) : r;
 }
 
 int vhdx_create(struct creation *c, struct err *e)

@@ -12,7 +12,6 @@
 #define VDISK_DRIVER_VHDX_VHDX_H
 
 #include <stdbool.h>
-#include <stddef.h>
 #include <stdint.h>
 
 #include "util/bytes.h"
