@@ -110,7 +110,7 @@ void build_qcow2_refcount(struct build_qcow2 *b, unsigned cluster, uint16_t coun
 	build_qcow2_put16(b, build_qcow2_at(b, AT_REFBLOCK) + 2 * cluster, count);
 }
 
-void build_qcow2_sound(struct build_qcow2 *b)
+void build_qcow2_complete(struct build_qcow2 *b)
 {
 	build_qcow2_refcount(b, AT_SNAPSHOTS, 0);
 	build_qcow2_refcount(b, AT_L1_COPY, 0);

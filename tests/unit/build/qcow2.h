@@ -70,7 +70,7 @@ void build_qcow2_new(
 void build_qcow2_free(struct build_qcow2 *b);
 
 /* Completes the image so that a check finds no problem; its disk has two data clusters. */
-void build_qcow2_sound(struct build_qcow2 *b);
+void build_qcow2_complete(struct build_qcow2 *b);
 
 /* Sets a refcount; refcounts have 16 bits. */
 void build_qcow2_refcount(struct build_qcow2 *b, unsigned cluster, uint16_t count);

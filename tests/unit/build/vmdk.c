@@ -44,7 +44,7 @@ static size_t grow(struct build_vmdk *b, size_t len)
 static void put_header(struct build_vmdk *b, size_t pos, uint32_t flags, uint64_t gd)
 {
 	memcpy(b->bytes + pos, "KDMV", 4);
-	build_vmdk_put(b, pos + AT_VERSION, 4, flags & WITH_PACKED ? 3 : 1);
+	build_vmdk_put(b, pos + AT_VERSION, 4, flags & WITH_COMPRESSION ? 3 : 1);
 	build_vmdk_put(b, pos + AT_FLAGS, 4, flags);
 	build_vmdk_put(b, pos + AT_CAPACITY, 8, b->capacity);
 	build_vmdk_put(b, pos + AT_GRAIN, 8, b->grain);
@@ -55,7 +55,7 @@ static void put_header(struct build_vmdk *b, size_t pos, uint32_t flags, uint64_
 	build_vmdk_put(b, pos + AT_GD, 8, gd);
 	build_vmdk_put(b, pos + AT_OVERHEAD, 8, b->data);
 	memcpy(b->bytes + pos + AT_NEWLINES, "\n \r\n", 4);
-	build_vmdk_put(b, pos + AT_COMPRESSION, 2, flags & WITH_PACKED ? 1 : 0);
+	build_vmdk_put(b, pos + AT_COMPRESSION, 2, flags & WITH_COMPRESSION ? 1 : 0);
 }
 
 static void put_text(struct build_vmdk *b, const char *type)

@@ -27,7 +27,13 @@ enum {
 	AT_COMPRESSION = 77,
 };
 
-enum { WITH_NEWLINES = 1, WITH_RGD = 2, WITH_ZERO = 4, WITH_PACKED = 1 << 16, WITH_LBA = 1 << 17 };
+enum {
+	WITH_NEWLINES = 1,
+	WITH_RGD = 2,
+	WITH_ZERO = 4,
+	WITH_COMPRESSION = 1 << 16,
+	WITH_LBA = 1 << 17
+};
 
 struct build_vmdk {
 	unsigned char *bytes;

@@ -47,7 +47,7 @@ static int do_write(struct io *io, const void *buf, size_t len, uint64_t pos)
 	struct medium *m = (struct medium *)io;
 	int r = count_call(m);
 
-	ck_assert(range_fits(pos, len, MEDIUM_ROOM));
+	ck_assert(range_fits(pos, len, MEDIUM_SIZE_MAX));
 	if (r < 0)
 		return r;
 	memcpy(m->now + pos, buf, len);
@@ -60,7 +60,7 @@ static int do_resize(struct io *io, uint64_t size)
 	struct medium *m = (struct medium *)io;
 	int r = count_call(m);
 
-	ck_assert_uint_le(size, MEDIUM_ROOM);
+	ck_assert_uint_le(size, MEDIUM_SIZE_MAX);
 	if (r < 0)
 		return r;
 	if (size < io->size)
@@ -82,7 +82,7 @@ void medium_replay(
 	*size = MAX(*size, p->pos + from + len);
 }
 
-void medium_forget(struct medium *m)
+void medium_drop_pending(struct medium *m)
 {
 	for (struct pending *p = m->first, *next; p; p = next) {
 		next = p->next;
@@ -104,7 +104,7 @@ static int do_sync(struct io *io)
 		m->before_sync(m->arg);
 	for (const struct pending *p = m->first; p; p = p->next)
 		medium_replay(m->durable, &m->durable_size, p, 0, p->len);
-	medium_forget(m);
+	medium_drop_pending(m);
 	return 0;
 }
 
@@ -112,7 +112,7 @@ static int do_reserve(struct io *io, uint64_t pos, uint64_t len)
 {
 	struct medium *m = (struct medium *)io;
 
-	ck_assert(range_fits(pos, len, MEDIUM_ROOM));
+	ck_assert(range_fits(pos, len, MEDIUM_SIZE_MAX));
 	return count_call(m);
 }
 
@@ -188,9 +188,9 @@ void medium_load(struct medium *m, const char *path)
 	int fd = open(path, O_RDONLY | O_CLOEXEC);
 	struct stat st;
 
-	ck_assert(fd >= 0 && fstat(fd, &st) == 0 && st.st_size <= MEDIUM_ROOM);
-	m->now = calloc(1, MEDIUM_ROOM);
-	m->durable = calloc(1, MEDIUM_ROOM);
+	ck_assert(fd >= 0 && fstat(fd, &st) == 0 && st.st_size <= MEDIUM_SIZE_MAX);
+	m->now = calloc(1, MEDIUM_SIZE_MAX);
+	m->durable = calloc(1, MEDIUM_SIZE_MAX);
 	ck_assert(m->now && m->durable);
 	ck_assert_int_eq(read(fd, m->now, st.st_size), st.st_size);
 	memcpy(m->durable, m->now, st.st_size);
@@ -217,7 +217,7 @@ struct io *medium_io(struct medium *m)
 
 void medium_free(struct medium *m)
 {
-	medium_forget(m);
+	medium_drop_pending(m);
 	pthread_mutex_destroy(&m->lock);
 	free(m->now);
 	free(m->durable);
@@ -235,7 +235,7 @@ uint64_t medium_pending(const struct medium *m)
 unsigned char *scratch_fill(struct scratch *s, const void *bytes, uint64_t size)
 {
 	if (!s->bytes)
-		s->bytes = calloc(1, MEDIUM_ROOM);
+		s->bytes = calloc(1, MEDIUM_SIZE_MAX);
 	ck_assert_ptr_nonnull(s->bytes);
 	if (size > 0)
 		memcpy(s->bytes, bytes, size);

@@ -9,7 +9,7 @@
 
 #include "io/io.h"
 
-#define MEDIUM_ROOM (64u << 20) /* address space of a file; pages are allocated on first use */
+#define MEDIUM_SIZE_MAX (64u << 20) /* of a file; pages are allocated on first use */
 
 #define MEDIUM_SECTOR 512u /* written completely or not at all */
 
@@ -44,7 +44,7 @@ void medium_free(struct medium *m);
 struct io *medium_io(struct medium *m);
 
 /* Drops all pending writes. */
-void medium_forget(struct medium *m);
+void medium_drop_pending(struct medium *m);
 
 /* Memory that is reused for each state of the file: the page faults of new memory would dominate
  * the run time. */

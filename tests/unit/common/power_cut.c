@@ -293,7 +293,7 @@ static void go_on_writing(struct run *run, const unsigned char *bytes, uint64_t 
 	run->next.used = m.io.size;
 	image_close(img);
 	options_free(&o);
-	medium_forget(&m);
+	medium_drop_pending(&m);
 }
 
 static void verify_file(struct run *run, const unsigned char *bytes, uint64_t size)

@@ -218,7 +218,7 @@ static void *create_and_delete(void *arg)
 	return NULL;
 }
 
-static void note_answered(void *arg)
+static void note_reply(void *arg)
 {
 	*(bool *)arg = true;
 }
@@ -229,11 +229,11 @@ static void assert_no_failure(void *arg, const struct err *e)
 	ck_abort_msg("%s", e->text);
 }
 
-static void write_behind(const struct run *run, const void *p, uint64_t len, uint64_t off)
+static void write_with_early_reply(const struct run *run, const void *p, uint64_t len, uint64_t off)
 {
 	bool answered = false;
 	struct early_reply early = {
-		.answered = note_answered, .failed = assert_no_failure, .arg = &answered};
+		.answered = note_reply, .failed = assert_no_failure, .arg = &answered};
 	struct err e = ERR_INIT;
 
 	ck_assert_ok(view_write_early(disk(run), p, len, off, &early, &e), &e);
@@ -258,7 +258,7 @@ static void run_operation(struct run *run, uint64_t *state, uint64_t off, uint64
 	else
 		fill_pattern(p, len, (unsigned)next_random(state));
 	if (what == 2)
-		write_behind(run, p, len, off);
+		write_with_early_reply(run, p, len, off);
 	else
 		ck_assert_ok(view_write(disk(run), p, len, off, &e), &e);
 }

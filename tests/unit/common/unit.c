@@ -56,7 +56,7 @@ static void remove_root(void)
 	root[0] = '\0';
 }
 
-static void enter_fresh_dir(void)
+static void enter_new_dir(void)
 {
 	char dir[96];
 
@@ -68,7 +68,7 @@ static void enter_fresh_dir(void)
 void use_temp_dir(TCase *tc)
 {
 	tcase_add_unchecked_fixture(tc, make_root, remove_root);
-	tcase_add_checked_fixture(tc, enter_fresh_dir, NULL);
+	tcase_add_checked_fixture(tc, enter_new_dir, NULL);
 }
 
 static void make_directories(const char *name)

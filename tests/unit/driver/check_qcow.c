@@ -268,7 +268,7 @@ END_TEST
  * the user specifies its format. */
 START_TEST(on_a_parent_with_a_parent)
 {
-	static const char *const told[] = {"qcow", NULL};
+	static const char *const formats[] = {"qcow", NULL};
 	struct image_options o = options_new();
 	struct err e = ERR_INIT;
 	struct image *img;
@@ -278,7 +278,7 @@ START_TEST(on_a_parent_with_a_parent)
 	write_child("x.qcow", "y.qcow");
 	ck_assert_fails(image_open("x.qcow", &o, &img, &e), EACCES, &e, "does not record");
 	ck_assert_ptr_nonnull(strstr(hint_of(&e), "use -o parent_format=qcow"));
-	o.parent_formats = told;
+	o.parent_formats = formats;
 	ck_assert_ok(image_open("x.qcow", &o, &img, &e), &e);
 	ck_assert_uint_eq(image_depth(img), 3);
 	image_close(img);

@@ -126,7 +126,7 @@ struct late {
 	pthread_t reader;
 	atomic_int tid;
 	char buf[100000];
-	unsigned answers;
+	unsigned replies;
 };
 
 static void *reader_main(void *arg)
@@ -144,7 +144,7 @@ static void flush_and_start_reader(void *arg)
 {
 	struct late *l = arg;
 
-	l->answers++;
+	l->replies++;
 	l->tid = 0;
 	ck_assert_int_eq(pthread_create(&l->reader, NULL, reader_main, l), 0);
 	await_blocked(&l->tid);
@@ -184,11 +184,11 @@ START_TEST(readers_wait_for_a_write_with_an_early_reply)
 		ck_assert_int_eq(pthread_join(l.reader, NULL), 0);
 		ck_assert_mem_eq(l.buf, buf, sizeof buf);
 	}
-	ck_assert_uint_eq(l.answers, 5);
+	ck_assert_uint_eq(l.replies, 5);
 	/* A write that is refused gets no early reply. */
 	ck_assert_fails(view_write_early(l.view, buf, 2, (1 << 20) - 1, &early, &e), ENOSPC, &e,
 		"pass the end");
-	ck_assert_uint_eq(l.answers, 5);
+	ck_assert_uint_eq(l.replies, 5);
 	image_close(img);
 	options_free(&o);
 }
@@ -199,20 +199,20 @@ struct queue {
 	struct view *view;
 	pthread_t writer, reader;
 	atomic_int writer_tid, reader_tid;
-	unsigned answers; /* early replies of the second writer */
+	unsigned replies; /* early replies of the second writer */
 	char byte;        /* read by the reader */
 };
 
-static void count_answer(void *arg)
+static void count_reply(void *arg)
 {
-	((struct queue *)arg)->answers++;
+	((struct queue *)arg)->replies++;
 }
 
 static void *second_writer_main(void *arg)
 {
 	struct queue *q = arg;
 	struct early_reply early = {
-		.answered = count_answer, .failed = assert_no_late_failure, .arg = q};
+		.answered = count_reply, .failed = assert_no_late_failure, .arg = q};
 	struct err e = ERR_INIT;
 
 	q->writer_tid = gettid();
@@ -244,7 +244,7 @@ static void start_writer_and_reader(void *arg)
 START_TEST(readers_come_before_the_next_writer)
 {
 	struct image_options o = options_new();
-	struct queue q = {.answers = 0};
+	struct queue q = {.replies = 0};
 	struct early_reply early = {
 		.answered = start_writer_and_reader, .failed = assert_no_late_failure, .arg = &q};
 	struct err e = ERR_INIT;
@@ -258,7 +258,7 @@ START_TEST(readers_come_before_the_next_writer)
 	ck_assert_int_eq(pthread_join(q.writer, NULL), 0);
 	ck_assert_int_eq(pthread_join(q.reader, NULL), 0);
 	ck_assert_int_eq(q.byte, 'a');
-	ck_assert_uint_eq(q.answers, 1);
+	ck_assert_uint_eq(q.replies, 1);
 	image_close(img);
 	options_free(&o);
 }
@@ -374,7 +374,7 @@ static void expect_failure(void *arg, const struct err *e)
 	*(int *)arg = e->code;
 }
 
-static void ignore_answer(void *arg)
+static void ignore_reply(void *arg)
 {
 	(void)arg;
 }
@@ -385,7 +385,7 @@ START_TEST(late_errors_are_reported_to_each_client)
 	struct rlimit limit = {.rlim_cur = 1 << 20, .rlim_max = RLIM_INFINITY};
 	int code = 0;
 	struct early_reply early = {
-		.answered = ignore_answer, .failed = expect_failure, .arg = &code};
+		.answered = ignore_reply, .failed = expect_failure, .arg = &code};
 	struct image_options o;
 	struct err e = ERR_INIT;
 	atomic_uint one = 0, other = 0, late;

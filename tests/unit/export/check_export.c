@@ -128,7 +128,7 @@ static void use_disk(uint64_t size, uint32_t unit, fake_next *next)
 	source.stored = stored;
 }
 
-static struct view *make(const struct export_format *l)
+static struct view *make_export(const struct export_format *l)
 {
 	struct err e = ERR_INIT;
 	struct view *v = NULL;
@@ -142,7 +142,7 @@ static const struct view *open_file(const struct kind *k)
 {
 	struct err e = ERR_INIT;
 
-	file = make(k->layout);
+	file = make_export(k->layout);
 	ck_assert_ok(image_open_io(view_io_new(file), &o, &img, &e), &e);
 	ck_assert_ptr_eq(img->format, k->format);
 	return img->states[0]->view;
@@ -232,9 +232,9 @@ START_TEST(random_reads_match_sequential_read)
 	uint64_t seed = 3;
 
 	use_disk(20 * MIB + 1, 512, scattered);
-	file = make(kinds[_i].layout);
+	file = make_export(kinds[_i].layout);
 	want = read_all(file);
-	again = make(kinds[_i].layout);
+	again = make_export(kinds[_i].layout);
 	ck_assert_uint_eq(again->size, file->size);
 	ck_assert_ptr_nonnull(got);
 	for (int n = 0; n < 2000; n++) {
@@ -259,7 +259,7 @@ START_TEST(holes_are_zeroes)
 	uint64_t data = 0, hole;
 
 	use_disk(20 * MIB + 1, 512, scattered);
-	file = make(kinds[_i].layout);
+	file = make_export(kinds[_i].layout);
 	bytes = read_all(file);
 	for (uint64_t off = 0; off < file->size; off = hole) {
 		if (view_seek(file, off, SEEK_DATA, &data) < 0)
@@ -281,10 +281,10 @@ START_TEST(ids_derive_from_the_source)
 	struct view *other;
 
 	use_disk(MIB, 65536, odd);
-	file = make(kinds[_i].layout);
+	file = make_export(kinds[_i].layout);
 	first = read_all(file);
 	source.id[3] ^= 1;
-	other = make(kinds[_i].layout);
+	other = make_export(kinds[_i].layout);
 	second = read_all(other);
 	ck_assert_uint_eq(file->size, other->size);
 	/* qcow2 stores no ID. */
@@ -335,13 +335,13 @@ START_TEST(too_large_files_are_refused)
 {
 	const struct export_format *l = kinds[_i].layout;
 	struct err e = ERR_INIT;
-	struct view *none_made = NULL;
+	struct view *exported = NULL;
 
 	if (l->max_file > 4 * TIB || l->max_disk < 2 * TIB)
 		return;
 	use_disk(2 * TIB, 1u << 30, all);
 	ck_assert_int_eq(export_fit(l, source.disk->size), EXPORT_MAYBE);
-	ck_assert_fails(export_make(l, &source, "x", &none_made, &e), EFBIG, &e, "the file would");
+	ck_assert_fails(export_make(l, &source, "x", &exported, &e), EFBIG, &e, "the file would");
 	ck_assert_int_eq(export_fit(l, TIB), EXPORT_ALWAYS);
 }
 END_TEST
@@ -357,7 +357,7 @@ START_TEST(refcounts_of_a_large_qcow2)
 	use_disk(40 * TIB, 1u << 30, all);
 	while (strcmp(kinds[_i].format->name, "qcow2") != 0)
 		_i++;
-	file = make(kinds[_i].layout);
+	file = make_export(kinds[_i].layout);
 	ck_assert_ok(view_read(file, h, sizeof h, 0, &e), &e);
 	table = load_be64(h + 48);
 	clusters = file->size / 65536;

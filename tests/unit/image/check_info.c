@@ -45,7 +45,7 @@ static struct json_object *info_of(const struct image *img, size_t state)
 }
 
 /* Returns the member at a path of keys separated by dots, or NULL. */
-static struct json_object *at(struct json_object *info, const char *path)
+static struct json_object *member(struct json_object *info, const char *path)
 {
 	char keys[128], *key, *rest = keys;
 
@@ -59,18 +59,18 @@ static struct json_object *at(struct json_object *info, const char *path)
 
 static void has_text(struct json_object *info, const char *path, const char *text)
 {
-	ck_assert_str_eq(json_object_get_string(at(info, path)), text);
+	ck_assert_str_eq(json_object_get_string(member(info, path)), text);
 }
 
 static void has_number(struct json_object *info, const char *path, uint64_t n)
 {
-	ck_assert_int_eq(json_object_get_type(at(info, path)), json_type_int);
-	ck_assert_uint_eq(json_object_get_uint64(at(info, path)), n);
+	ck_assert_int_eq(json_object_get_type(member(info, path)), json_type_int);
+	ck_assert_uint_eq(json_object_get_uint64(member(info, path)), n);
 }
 
 static void has_no(struct json_object *info, const char *path)
 {
-	ck_assert_ptr_null(at(info, path));
+	ck_assert_ptr_null(member(info, path));
 }
 
 START_TEST(raw_image)
@@ -172,7 +172,7 @@ START_TEST(snapshots)
 	img->states[2]->vm_clock = 3000000007;
 	img->states[2]->when = (struct timespec){.tv_sec = 1234567890, .tv_nsec = 5};
 	info = info_of(img, 0);
-	ck_assert_uint_eq(json_object_array_length(at(info, "snapshots")), 2);
+	ck_assert_uint_eq(json_object_array_length(member(info, "snapshots")), 2);
 	has_text(info, "snapshots.0.name", "before \"it\"");
 	has_text(info, "snapshots.0.id", "1");
 	has_text(info, "snapshots.1.name", "caf\xc3\xa9/");

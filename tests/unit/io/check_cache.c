@@ -250,27 +250,27 @@ END_TEST
 /* Several threads pin the same block; its load does not end before all of them are about to pin
  * it. */
 
-#define CROWD 8
+#define THREADS 8
 
-struct crowd {
+struct concurrent_pins {
 	struct cache *cache;
 	pthread_barrier_t asked; /* all threads are about to pin */
 	pthread_mutex_t lock;
 	pthread_cond_t go;
 	bool released, fails;
-	atomic_uint loads, good, bad;
+	atomic_uint loads, succeeded, failed;
 };
 
 static int held_load(void *arg, void *buf, size_t len, struct err *e)
 {
-	struct crowd *crowd = arg;
+	struct concurrent_pins *pins = arg;
 
-	atomic_fetch_add(&crowd->loads, 1);
-	pthread_mutex_lock(&crowd->lock);
-	while (!crowd->released)
-		pthread_cond_wait(&crowd->go, &crowd->lock);
-	pthread_mutex_unlock(&crowd->lock);
-	if (crowd->fails)
+	atomic_fetch_add(&pins->loads, 1);
+	pthread_mutex_lock(&pins->lock);
+	while (!pins->released)
+		pthread_cond_wait(&pins->go, &pins->lock);
+	pthread_mutex_unlock(&pins->lock);
+	if (pins->fails)
 		return err_set(e, EIO, "bad sector");
 	memset(buf, 0x5a, len);
 	return 0;
@@ -278,88 +278,88 @@ static int held_load(void *arg, void *buf, size_t len, struct err *e)
 
 static void *pin_main(void *arg)
 {
-	struct crowd *crowd = arg;
+	struct concurrent_pins *pins = arg;
 	const struct block *b;
 	struct err e = ERR_INIT;
 
-	pthread_barrier_wait(&crowd->asked);
-	if (pin_block(crowd->cache, SOURCE, 1, 65536, held_load, crowd, &b, &e) == 0) {
+	pthread_barrier_wait(&pins->asked);
+	if (pin_block(pins->cache, SOURCE, 1, 65536, held_load, pins, &b, &e) == 0) {
 		if (b->data[0] == 0x5a && b->data[65535] == 0x5a)
-			atomic_fetch_add(&crowd->good, 1);
-		cache_unpin(crowd->cache, b);
+			atomic_fetch_add(&pins->succeeded, 1);
+		cache_unpin(pins->cache, b);
 	} else if (e.code == EIO && strcmp(e.text, "bad sector") == 0) {
-		atomic_fetch_add(&crowd->bad, 1);
+		atomic_fetch_add(&pins->failed, 1);
 	}
 	return NULL;
 }
 
-static void crowd_run(struct crowd *crowd)
+static void run_concurrent_pins(struct concurrent_pins *pins)
 {
-	pthread_t threads[CROWD];
+	pthread_t threads[THREADS];
 
-	crowd->cache = new_cache(1 << 20);
-	pthread_barrier_init(&crowd->asked, NULL, CROWD + 1);
-	pthread_mutex_init(&crowd->lock, NULL);
-	pthread_cond_init(&crowd->go, NULL);
-	for (int i = 0; i < CROWD; i++)
-		ck_assert_int_eq(pthread_create(&threads[i], NULL, pin_main, crowd), 0);
-	pthread_barrier_wait(&crowd->asked);
+	pins->cache = new_cache(1 << 20);
+	pthread_barrier_init(&pins->asked, NULL, THREADS + 1);
+	pthread_mutex_init(&pins->lock, NULL);
+	pthread_cond_init(&pins->go, NULL);
+	for (int i = 0; i < THREADS; i++)
+		ck_assert_int_eq(pthread_create(&threads[i], NULL, pin_main, pins), 0);
+	pthread_barrier_wait(&pins->asked);
 	/* A thread that pins after the load has ended finds the block in the cache. */
-	pthread_mutex_lock(&crowd->lock);
-	crowd->released = true;
-	pthread_cond_broadcast(&crowd->go);
-	pthread_mutex_unlock(&crowd->lock);
-	for (int i = 0; i < CROWD; i++)
+	pthread_mutex_lock(&pins->lock);
+	pins->released = true;
+	pthread_cond_broadcast(&pins->go);
+	pthread_mutex_unlock(&pins->lock);
+	for (int i = 0; i < THREADS; i++)
 		pthread_join(threads[i], NULL);
-	pthread_cond_destroy(&crowd->go);
-	pthread_mutex_destroy(&crowd->lock);
-	pthread_barrier_destroy(&crowd->asked);
+	pthread_cond_destroy(&pins->go);
+	pthread_mutex_destroy(&pins->lock);
+	pthread_barrier_destroy(&pins->asked);
 }
 
 START_TEST(concurrent_pins_load_once)
 {
-	struct crowd crowd = {.fails = false};
+	struct concurrent_pins pins = {.fails = false};
 
-	crowd_run(&crowd);
-	ck_assert_uint_eq(crowd.good, CROWD);
-	ck_assert_uint_eq(crowd.loads, 1);
-	cache_free(crowd.cache);
+	run_concurrent_pins(&pins);
+	ck_assert_uint_eq(pins.succeeded, THREADS);
+	ck_assert_uint_eq(pins.loads, 1);
+	cache_free(pins.cache);
 }
 END_TEST
 
 START_TEST(concurrent_pins_get_the_error)
 {
-	struct crowd crowd = {.fails = true};
+	struct concurrent_pins pins = {.fails = true};
 
-	crowd_run(&crowd);
-	ck_assert_uint_eq(crowd.bad, CROWD);
-	ck_assert_uint_eq(cache_used(crowd.cache), 0);
-	cache_free(crowd.cache);
+	run_concurrent_pins(&pins);
+	ck_assert_uint_eq(pins.failed, THREADS);
+	ck_assert_uint_eq(cache_used(pins.cache), 0);
+	cache_free(pins.cache);
 }
 END_TEST
 
 /* During the load of one block, other blocks can be loaded and evicted. */
 START_TEST(slow_load_blocks_no_other_pin)
 {
-	struct crowd crowd = {.fails = false};
+	struct concurrent_pins pins = {.fails = false};
 	atomic_uint loads = 0;
 	pthread_t thread;
 
-	crowd.cache = new_cache(64 << 10);
-	pthread_barrier_init(&crowd.asked, NULL, 1);
-	pthread_mutex_init(&crowd.lock, NULL);
-	pthread_cond_init(&crowd.go, NULL);
-	ck_assert_int_eq(pthread_create(&thread, NULL, pin_main, &crowd), 0);
+	pins.cache = new_cache(64 << 10);
+	pthread_barrier_init(&pins.asked, NULL, 1);
+	pthread_mutex_init(&pins.lock, NULL);
+	pthread_cond_init(&pins.go, NULL);
+	ck_assert_int_eq(pthread_create(&thread, NULL, pin_main, &pins), 0);
 	for (uint64_t id = 100; id < 1100; id++)
-		touch(crowd.cache, id, 4096, &loads);
+		touch(pins.cache, id, 4096, &loads);
 	ck_assert_uint_eq(loads, 1000);
-	pthread_mutex_lock(&crowd.lock);
-	crowd.released = true;
-	pthread_cond_signal(&crowd.go);
-	pthread_mutex_unlock(&crowd.lock);
+	pthread_mutex_lock(&pins.lock);
+	pins.released = true;
+	pthread_cond_signal(&pins.go);
+	pthread_mutex_unlock(&pins.lock);
 	pthread_join(thread, NULL);
-	ck_assert_uint_eq(crowd.good, 1);
-	cache_free(crowd.cache);
+	ck_assert_uint_eq(pins.succeeded, 1);
+	cache_free(pins.cache);
 }
 END_TEST
 

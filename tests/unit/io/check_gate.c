@@ -20,13 +20,13 @@
 #include "io/gate.h"
 #include "common/unit.h"
 
-struct world {
+struct gate_test {
 	char here[256], vm[300];
 	struct gate gate;
 	struct err e;
 };
 
-static void world_make(struct world *w)
+static void gate_test_begin(struct gate_test *w)
 {
 	memset(w, 0, sizeof *w);
 	ck_assert_ptr_nonnull(getcwd(w->here, sizeof w->here));
@@ -51,7 +51,7 @@ static const char *read_text(struct io *io)
 	return text;
 }
 
-static void opens(struct world *w, const char *name, const char *text)
+static void opens(struct gate_test *w, const char *name, const char *text)
 {
 	struct io *io = NULL;
 
@@ -59,7 +59,7 @@ static void opens(struct world *w, const char *name, const char *text)
 	ck_assert_str_eq(read_text(io), text);
 }
 
-static void refuses(struct world *w, const char *name, int code, const char *part)
+static void refuses(struct gate_test *w, const char *name, int code, const char *part)
 {
 	struct io *io = NULL;
 	int before = open("/dev/null", O_RDONLY | O_CLOEXEC), after;
@@ -71,7 +71,7 @@ static void refuses(struct world *w, const char *name, int code, const char *par
 	ck_assert_int_eq(before, after); /* no descriptor has leaked */
 }
 
-static const char *here(const struct world *w, const char *name)
+static const char *here(const struct gate_test *w, const char *name)
 {
 	static char path[PATH_MAX];
 
@@ -81,9 +81,9 @@ static const char *here(const struct world *w, const char *name)
 
 START_TEST(plain_names)
 {
-	struct world w;
+	struct gate_test w;
 
-	world_make(&w);
+	gate_test_begin(&w);
 	opens(&w, "base.img", "base");
 	opens(&w, "./base.img", "base");
 	opens(&w, "sub/deep.img", "deep");
@@ -96,9 +96,9 @@ END_TEST
 
 START_TEST(names_outside_the_directory)
 {
-	struct world w;
+	struct gate_test w;
 
-	world_make(&w);
+	gate_test_begin(&w);
 	refuses(&w, "../secret.img", EACCES, "outside the image's directory");
 	ck_assert_ptr_nonnull(strstr(hint_of(&w.e), "-o allow="));
 	ck_assert_ptr_nonnull(strstr(hint_of(&w.e), w.here));
@@ -115,9 +115,9 @@ END_TEST
 
 START_TEST(symbolic_links)
 {
-	struct world w;
+	struct gate_test w;
 
-	world_make(&w);
+	gate_test_begin(&w);
 	ck_assert_int_eq(symlink("base.img", "vm/in.img"), 0);
 	ck_assert_int_eq(symlink("../secret.img", "vm/out.img"), 0);
 	ck_assert_int_eq(symlink(here(&w, "secret.img"), "vm/out2.img"), 0);
@@ -138,9 +138,9 @@ START_TEST(not_regular_files)
 {
 	struct sockaddr_un address = {.sun_family = AF_UNIX, .sun_path = "vm/socket"};
 	int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
-	struct world w;
+	struct gate_test w;
 
-	world_make(&w);
+	gate_test_begin(&w);
 	ck_assert_int_eq(mkfifo("vm/fifo", 0600), 0);
 	ck_assert_int_eq(bind(fd, (struct sockaddr *)&address, sizeof address), 0);
 	close(fd);
@@ -158,9 +158,9 @@ END_TEST
 START_TEST(devices)
 {
 	static const char *const everything[] = {"/", NULL};
-	struct world w;
+	struct gate_test w;
 
-	world_make(&w);
+	gate_test_begin(&w);
 	w.gate.allow = everything;
 	refuses(&w, "/dev/zero", EINVAL, "a character device");
 	opens(&w, here(&w, "secret.img"), "secret");
@@ -169,11 +169,11 @@ END_TEST
 
 START_TEST(names_of_open_descriptors)
 {
-	struct world w;
+	struct gate_test w;
 	int fd, pipes[2];
 	char name[64];
 
-	world_make(&w);
+	gate_test_begin(&w);
 	fd = open("secret.img", O_RDONLY | O_CLOEXEC);
 	snprintf(name, sizeof name, "/proc/self/fd/%d", fd);
 	refuses(&w, name, EACCES, "outside");
@@ -191,9 +191,9 @@ END_TEST
 START_TEST(invalid_names)
 {
 	char name[LIMIT_NAME + 2];
-	struct world w;
+	struct gate_test w;
 
-	world_make(&w);
+	gate_test_begin(&w);
 	refuses(&w, "", EINVAL, "empty name");
 	refuses(&w, "gone.img", ENOENT, "parent \"gone.img\": No such file");
 	ck_assert_str_eq(hint_of(&w.e), "");
@@ -217,9 +217,9 @@ START_TEST(protocols_are_file_names)
 {
 	static const char *const names[] = {"json:{\"driver\":\"raw\"}", "nbd://127.0.0.1:10809/x",
 		"fat:/etc", "file:base.img", "https://example.org/x.img"};
-	struct world w;
+	struct gate_test w;
 
-	world_make(&w);
+	gate_test_begin(&w);
 	for (size_t i = 0; i < COUNT(names); i++) {
 		refuses(&w, names[i], ENOENT, names[i]);
 		ck_assert_ptr_nonnull(strstr(hint_of(&w.e), "protocols are never followed"));
@@ -234,9 +234,9 @@ END_TEST
 START_TEST(allowed_directories)
 {
 	const char *allow[] = {"/nonexistent", "vm2", NULL}, *search[] = {"elsewhere/", NULL};
-	struct world w;
+	struct gate_test w;
 
-	world_make(&w);
+	gate_test_begin(&w);
 	write_text("elsewhere/moved.img", "moved");
 	write_text("vm2/sub/below.img", "below");
 	w.gate.allow = allow;
@@ -252,9 +252,9 @@ END_TEST
 START_TEST(allowed_directory_is_a_link)
 {
 	const char *allow[] = {"link", NULL};
-	struct world w;
+	struct gate_test w;
 
-	world_make(&w);
+	gate_test_begin(&w);
 	ck_assert_int_eq(symlink("vm2", "link"), 0);
 	w.gate.allow = allow;
 	opens(&w, "../vm2/near.img", "near");
@@ -267,10 +267,10 @@ END_TEST
  * named. */
 START_TEST(parent_in_a_subdirectory)
 {
-	struct world w;
+	struct gate_test w;
 	char sub[400];
 
-	world_make(&w);
+	gate_test_begin(&w);
 	snprintf(sub, sizeof sub, "%s/sub", w.vm);
 	w.gate.dir = sub;
 	opens(&w, "deep.img", "deep");
@@ -282,9 +282,9 @@ END_TEST
 
 START_TEST(image_in_the_root_directory)
 {
-	struct world w;
+	struct gate_test w;
 
-	world_make(&w);
+	gate_test_begin(&w);
 	w.gate.dir = "/";
 	w.gate.root = "/";
 	opens(&w, here(&w, "secret.img"), "secret");
@@ -295,9 +295,9 @@ END_TEST
 
 START_TEST(image_without_a_directory)
 {
-	struct world w;
+	struct gate_test w;
 
-	world_make(&w);
+	gate_test_begin(&w);
 	w.gate.dir = NULL;
 	w.gate.root = NULL;
 	refuses(&w, "base.img", EACCES, "not a file with neighbours");
@@ -337,11 +337,11 @@ START_TEST(files_swapped_during_open)
 {
 	static const char *const names[] = {"swap.img", "sub/deep.img"};
 	atomic_bool done = false;
-	struct world w;
+	struct gate_test w;
 	pthread_t thread;
 	unsigned opened = 0;
 
-	world_make(&w);
+	gate_test_begin(&w);
 	write_text("outside/deep.img", "secret");
 	ck_assert_int_eq(symlink("../outside", "vm/link-out"), 0);
 	ck_assert_int_eq(link("vm/base.img", "vm/good.img"), 0);
@@ -365,7 +365,7 @@ START_TEST(files_swapped_during_open)
 END_TEST
 
 /* Returns the root of the gate for an image at path that was opened through w's gate. */
-static const char *root_of_next_gate(const struct world *w, const char *path)
+static const char *root_of_next_gate(const struct gate_test *w, const char *path)
 {
 	static char root[PATH_MAX];
 	struct err e = ERR_INIT;
@@ -381,11 +381,11 @@ static const char *root_of_next_gate(const struct world *w, const char *path)
  * names do not lead there. */
 START_TEST(directory_of_the_machine)
 {
-	struct world w;
+	struct gate_test w;
 	char sub[320], path[400];
 	struct io *io = NULL;
 
-	world_make(&w);
+	gate_test_begin(&w);
 	snprintf(sub, sizeof sub, "%s/sub", w.vm);
 	w.gate.dir = sub;
 	w.gate.root = sub;
@@ -417,11 +417,11 @@ END_TEST
 /* The gate of an image that the user named: the allowed directory is that of the image. */
 START_TEST(image_named_by_the_user)
 {
-	struct world w;
+	struct gate_test w;
 	struct gate user;
 	char path[400];
 
-	world_make(&w);
+	gate_test_begin(&w);
 	user = gate_on(NULL, NULL, NULL);
 	snprintf(path, sizeof path, "%s/sub/deep.img", w.vm);
 	ck_assert_ok(gate_init(&w.gate, &user, path, &w.e), &w.e);

@@ -17,9 +17,9 @@
 
 #define PLAIN ((size_t)8 << 20) /* large enough for several access points */
 
-struct world {
-	unsigned char *plain, *packed;
-	size_t nplain, npacked;
+struct gzip_test {
+	unsigned char *plain, *compressed;
+	size_t nplain, ncompressed;
 	struct image_options o;
 	struct err e;
 };
@@ -39,42 +39,43 @@ static void fill_plain(unsigned char *p, size_t len)
 }
 
 /* Appends a gzip member to the file. */
-static void pack(struct world *w, const unsigned char *p, size_t len, int level, int strategy)
+static void add_member(
+	struct gzip_test *w, const unsigned char *p, size_t len, int level, int strategy)
 {
 	z_stream z = {.next_in = (void *)p, .avail_in = len};
-	size_t room;
+	size_t bound;
 
 	ck_assert_int_eq(deflateInit2(&z, level, Z_DEFLATED, 31, 8, strategy), Z_OK);
-	room = deflateBound(&z, len);
-	w->packed = realloc(w->packed, w->npacked + room);
-	z.next_out = w->packed + w->npacked;
-	z.avail_out = room;
+	bound = deflateBound(&z, len);
+	w->compressed = realloc(w->compressed, w->ncompressed + bound);
+	z.next_out = w->compressed + w->ncompressed;
+	z.avail_out = bound;
 	ck_assert_int_eq(deflate(&z, Z_FINISH), Z_STREAM_END);
-	w->npacked += room - z.avail_out;
+	w->ncompressed += bound - z.avail_out;
 	deflateEnd(&z);
 }
 
-static void make(struct world *w, size_t len)
+static void make(struct gzip_test *w, size_t len)
 {
-	*w = (struct world){.nplain = len, .o = options_new()};
+	*w = (struct gzip_test){.nplain = len, .o = options_new()};
 	w->plain = malloc(len + 1);
 	fill_plain(w->plain, len);
 }
 
-static void forget(struct world *w)
+static void end(struct gzip_test *w)
 {
 	free(w->plain);
-	free(w->packed);
+	free(w->compressed);
 	options_free(&w->o);
 }
 
-static struct io *opened(struct world *w)
+static struct io *opened(struct gzip_test *w)
 {
-	struct io *packed = io_from_memory(w->packed, w->npacked, "x.gz", &w->e);
+	struct io *compressed = io_from_memory(w->compressed, w->ncompressed, "x.gz", &w->e);
 	struct io *io;
 
-	ck_assert(gunzip_probe(packed));
-	io = gunzip_open(packed, w->o.cache, &w->e);
+	ck_assert(gunzip_probe(compressed));
+	io = gunzip_open(compressed, w->o.cache, &w->e);
 	ck_assert_msg(io != NULL, "%s", w->e.text);
 	ck_assert_uint_eq(io->size, w->nplain);
 	ck_assert_str_eq(io->name, "x.gz");
@@ -82,7 +83,7 @@ static struct io *opened(struct world *w)
 	return io;
 }
 
-static void reads(struct world *w, struct io *io, uint64_t pos, size_t len)
+static void reads(struct gzip_test *w, struct io *io, uint64_t pos, size_t len)
 {
 	unsigned char *buf = malloc(len);
 	struct err e = ERR_INIT;
@@ -92,7 +93,7 @@ static void reads(struct world *w, struct io *io, uint64_t pos, size_t len)
 	free(buf);
 }
 
-static void read_everywhere(struct world *w, struct io *io)
+static void read_everywhere(struct gzip_test *w, struct io *io)
 {
 	uint64_t seed = 3;
 
@@ -105,7 +106,7 @@ static void read_everywhere(struct world *w, struct io *io)
 		reads(w, io, pos, len < w->nplain - pos ? len : w->nplain - pos);
 	}
 	reads(w, io, w->nplain - 1, 1);
-	ck_assert_fails(io_read(io, w->packed, 2, w->nplain - 1, &w->e), EIO, &w->e, "x.gz");
+	ck_assert_fails(io_read(io, w->compressed, 2, w->nplain - 1, &w->e), EIO, &w->e, "x.gz");
 }
 
 static const struct {
@@ -119,72 +120,72 @@ static const struct {
 
 START_TEST(one_member)
 {
-	struct world w;
+	struct gzip_test w;
 	struct io *io;
 
 	make(&w, PLAIN);
-	pack(&w, w.plain, w.nplain, ways[_i].level, ways[_i].strategy);
+	add_member(&w, w.plain, w.nplain, ways[_i].level, ways[_i].strategy);
 	io = opened(&w);
 	read_everywhere(&w, io);
 	io_unref(io);
 	ck_assert_uint_eq(cache_used(w.o.cache), 0);
-	forget(&w);
+	end(&w);
 }
 END_TEST
 
 /* Members of different sizes, empty ones between them, and zeroes after the last. */
 START_TEST(many_members)
 {
-	struct world w;
+	struct gzip_test w;
 	struct io *io;
 	size_t at = 0, len = 1;
 
 	make(&w, PLAIN / 2);
 	for (; at < w.nplain; at += len, len = len * 3 + 1) {
 		len = len < w.nplain - at ? len : w.nplain - at;
-		pack(&w, w.plain + at, len, 6, Z_DEFAULT_STRATEGY);
-		pack(&w, w.plain, 0, 6, Z_DEFAULT_STRATEGY);
+		add_member(&w, w.plain + at, len, 6, Z_DEFAULT_STRATEGY);
+		add_member(&w, w.plain, 0, 6, Z_DEFAULT_STRATEGY);
 	}
-	w.packed = realloc(w.packed, w.npacked + 1000);
-	memset(w.packed + w.npacked, 0, 1000);
-	w.npacked += 1000;
+	w.compressed = realloc(w.compressed, w.ncompressed + 1000);
+	memset(w.compressed + w.ncompressed, 0, 1000);
+	w.ncompressed += 1000;
 	io = opened(&w);
 	read_everywhere(&w, io);
 	io_unref(io);
-	forget(&w);
+	end(&w);
 }
 END_TEST
 
 START_TEST(empty_member)
 {
-	struct world w;
+	struct gzip_test w;
 	struct io *io;
 
 	make(&w, 0);
-	pack(&w, w.plain, 0, 6, Z_DEFAULT_STRATEGY);
+	add_member(&w, w.plain, 0, 6, Z_DEFAULT_STRATEGY);
 	io = opened(&w);
-	ck_assert_fails(io_read(io, w.packed, 1, 0, &w.e), EIO, &w.e, "ends at 0");
+	ck_assert_fails(io_read(io, w.compressed, 1, 0, &w.e), EIO, &w.e, "ends at 0");
 	io_unref(io);
-	forget(&w);
+	end(&w);
 }
 END_TEST
 
 /* A GiB needs more access points than the index has; zeroes make it quick. */
 START_TEST(more_than_a_gibibyte)
 {
-	struct world w;
+	struct gzip_test w;
 	struct io *io;
 	unsigned char buf[4096], zeroes[4096] = {0};
 
 	make(&w, 16 << 20);
 	memset(w.plain, 0, w.nplain);
-	pack(&w, w.plain, w.nplain, 9, Z_DEFAULT_STRATEGY);
-	w.packed = realloc(w.packed, w.npacked * 70);
+	add_member(&w, w.plain, w.nplain, 9, Z_DEFAULT_STRATEGY);
+	w.compressed = realloc(w.compressed, w.ncompressed * 70);
 	for (size_t i = 1; i < 70; i++)
-		memcpy(w.packed + i * w.npacked, w.packed, w.npacked);
+		memcpy(w.compressed + i * w.ncompressed, w.compressed, w.ncompressed);
 	memset(w.plain, 'x', 4096);
-	w.npacked *= 70;
-	pack(&w, w.plain, 4096, 9, Z_DEFAULT_STRATEGY);
+	w.ncompressed *= 70;
+	add_member(&w, w.plain, 4096, 9, Z_DEFAULT_STRATEGY);
 	w.nplain = w.nplain * 70 + 4096;
 	io = opened(&w);
 	ck_assert_ok(io_read(io, buf, 4096, w.nplain - 4096, &w.e), &w.e);
@@ -192,47 +193,47 @@ START_TEST(more_than_a_gibibyte)
 	ck_assert_ok(io_read(io, buf, 4096, w.nplain / 2, &w.e), &w.e);
 	ck_assert_mem_eq(buf, zeroes, 4096);
 	io_unref(io);
-	forget(&w);
+	end(&w);
 }
 END_TEST
 
-static void refuses(struct world *w, const char *part)
+static void refuses(struct gzip_test *w, const char *part)
 {
-	struct io *packed = io_from_memory(w->packed, w->npacked, "x.gz", &w->e);
+	struct io *compressed = io_from_memory(w->compressed, w->ncompressed, "x.gz", &w->e);
 
-	ck_assert_null_fails(gunzip_open(packed, w->o.cache, &w->e), EUCLEAN, &w->e, part);
+	ck_assert_null_fails(gunzip_open(compressed, w->o.cache, &w->e), EUCLEAN, &w->e, part);
 }
 
 START_TEST(damage_is_found_on_open)
 {
-	struct world w;
+	struct gzip_test w;
 	size_t whole;
 
 	make(&w, 3 << 20);
-	pack(&w, w.plain, w.nplain, 6, Z_DEFAULT_STRATEGY);
-	whole = w.npacked;
-	w.packed[whole / 2] ^= 0x10;
+	add_member(&w, w.plain, w.nplain, 6, Z_DEFAULT_STRATEGY);
+	whole = w.ncompressed;
+	w.compressed[whole / 2] ^= 0x10;
 	refuses(&w, "x.gz: gzip data: ");
-	w.packed[whole / 2] ^= 0x10;
-	w.packed[whole - 8] ^= 1; /* of the checksum */
+	w.compressed[whole / 2] ^= 0x10;
+	w.compressed[whole - 8] ^= 1; /* of the checksum */
 	refuses(&w, "incorrect data check");
-	w.packed[whole - 8] ^= 1;
-	w.packed[whole - 1] ^= 1; /* of the length */
+	w.compressed[whole - 8] ^= 1;
+	w.compressed[whole - 1] ^= 1; /* of the length */
 	refuses(&w, "incorrect length check");
-	w.packed[whole - 1] ^= 1;
-	w.npacked = whole - 1;
+	w.compressed[whole - 1] ^= 1;
+	w.ncompressed = whole - 1;
 	refuses(&w, "it ends too early");
-	w.npacked = whole / 2;
+	w.ncompressed = whole / 2;
 	refuses(&w, "it ends too early");
-	w.npacked = whole;
-	w.packed = realloc(w.packed, whole + 10);
-	memset(w.packed + whole, 0, 10);
-	w.npacked = whole + 10;
-	w.packed[whole + 9] = 1;
+	w.ncompressed = whole;
+	w.compressed = realloc(w.compressed, whole + 10);
+	memset(w.compressed + whole, 0, 10);
+	w.ncompressed = whole + 10;
+	w.compressed[whole + 9] = 1;
 	refuses(&w, "garbage behind it");
-	w.packed[whole] = 1;
+	w.compressed[whole] = 1;
 	refuses(&w, "incorrect header check");
-	forget(&w);
+	end(&w);
 }
 END_TEST
 
@@ -252,31 +253,31 @@ END_TEST
 /* An error of the host is returned once; the next read succeeds. */
 START_TEST(faults)
 {
-	struct world w;
+	struct gzip_test w;
 	struct io *fault, *io;
 	unsigned char buf[16];
 
 	make(&w, PLAIN);
-	pack(&w, w.plain, w.nplain, 6, Z_DEFAULT_STRATEGY);
+	add_member(&w, w.plain, w.nplain, 6, Z_DEFAULT_STRATEGY);
 	for (unsigned nth = 1; nth < 80; nth += 20) {
-		fault = fault_io_new(w.packed, w.npacked);
+		fault = fault_io_new(w.compressed, w.ncompressed);
 		fault_io_arm(fault, nth, nth % 40 == 1 ? FAULT_EIO : FAULT_SHORT);
 		ck_assert_null_fails(gunzip_open(fault, w.o.cache, &w.e), EIO, &w.e, "faulty");
 	}
-	fault = fault_io_new(w.packed, w.npacked);
+	fault = fault_io_new(w.compressed, w.ncompressed);
 	io = gunzip_open(fault, w.o.cache, &w.e);
 	fault_io_arm(fault, 3, FAULT_EIO);
 	ck_assert_fails(io_read(io, buf, 16, w.nplain - 3000000, &w.e), EIO, &w.e, "faulty");
 	reads(&w, io, w.nplain - 3000000, 16);
 	io_unref(io);
-	forget(&w);
+	end(&w);
 }
 END_TEST
 
 /* Several threads read the same file. */
 
 struct reader {
-	struct world *w;
+	struct gzip_test *w;
 	struct io *io;
 	unsigned number;
 };
@@ -301,13 +302,13 @@ static void *reader_main(void *arg)
 
 START_TEST(many_readers)
 {
-	struct world w;
+	struct gzip_test w;
 	struct reader readers[12];
 	pthread_t threads[12];
 	struct io *io;
 
 	make(&w, PLAIN / 4);
-	pack(&w, w.plain, w.nplain, 6, Z_DEFAULT_STRATEGY);
+	add_member(&w, w.plain, w.nplain, 6, Z_DEFAULT_STRATEGY);
 	io = opened(&w);
 	for (unsigned i = 0; i < 12; i++) {
 		readers[i] = (struct reader){&w, io, i};
@@ -320,7 +321,7 @@ START_TEST(many_readers)
 		ck_assert_ptr_nonnull(result);
 	}
 	io_unref(io);
-	forget(&w);
+	end(&w);
 }
 END_TEST
 

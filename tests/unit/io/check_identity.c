@@ -11,7 +11,7 @@
 
 #define NAME "file"
 
-static struct identity made(void)
+static struct identity make_file(void)
 {
 	struct identity id;
 	int fd;
@@ -27,7 +27,7 @@ static struct identity made(void)
 
 START_TEST(same_file_is_removed)
 {
-	struct identity id = made();
+	struct identity id = make_file();
 	struct err e = ERR_INIT;
 
 	ck_assert_ok(identity_unlink(&id, NAME, &e), &e);
@@ -83,7 +83,7 @@ START_TEST(changed_file_is_kept)
 {
 	static void (*const ways[])(void) = {
 		change, change_keeping_mtime, replace, replace_by_link, replace_by_directory};
-	struct identity id = made();
+	struct identity id = make_file();
 	struct err e = ERR_INIT;
 	struct stat before, after;
 
@@ -97,7 +97,7 @@ END_TEST
 
 START_TEST(missing_file)
 {
-	struct identity id = made();
+	struct identity id = make_file();
 	struct err e = ERR_INIT;
 
 	remove_file();

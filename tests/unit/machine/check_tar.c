@@ -13,14 +13,14 @@
 #include "common/unit.h"
 
 /* An archive under test. */
-struct world {
+struct tar_test {
 	struct tar_build b;
 	struct tar tar;
 	struct io *io;
 	struct err e;
 };
 
-static int reads(struct world *w)
+static int reads(struct tar_test *w)
 {
 	io_unref(w->io);
 	tar_free(&w->tar);
@@ -29,7 +29,7 @@ static int reads(struct world *w)
 	return tar_read(w->io, &w->tar, &w->e);
 }
 
-static void forget(struct world *w)
+static void end(struct tar_test *w)
 {
 	tar_free(&w->tar);
 	tar_build_free(&w->b);
@@ -37,14 +37,14 @@ static void forget(struct world *w)
 	w->io = NULL;
 }
 
-static void refuses(struct world *w, int code, const char *part)
+static void refuses(struct tar_test *w, int code, const char *part)
 {
 	ck_assert_fails(reads(w), code, &w->e, part);
 	ck_assert_uint_eq(w->tar.n, 0);
-	forget(w);
+	end(w);
 }
 
-static void has(const struct world *w, const char *name, const char *text)
+static void has(const struct tar_test *w, const char *name, const char *text)
 {
 	const struct tar_member *m = tar_find(&w->tar, name);
 
@@ -55,7 +55,7 @@ static void has(const struct world *w, const char *name, const char *text)
 
 START_TEST(positions_of_members)
 {
-	struct world w = {0};
+	struct tar_test w = {0};
 
 	tar_build_file(&w.b, "x.ovf", "descriptor");
 	tar_build_add(&w.b, '5', "dir/", NULL, 0);
@@ -71,13 +71,13 @@ START_TEST(positions_of_members)
 	has(&w, "empty", "");
 	ck_assert_ptr_null(tar_find(&w.tar, "disk.vmdk"));
 	ck_assert_ptr_null(tar_find(&w.tar, ""));
-	forget(&w);
+	end(&w);
 }
 END_TEST
 
 START_TEST(missing_end_of_archive)
 {
-	struct world w = {0};
+	struct tar_test w = {0};
 
 	ck_assert_ok(reads(&w), &w.e);
 	ck_assert_uint_eq(w.tar.n, 0);
@@ -94,20 +94,20 @@ END_TEST
 
 START_TEST(data_after_the_end_is_ignored)
 {
-	struct world w = {0};
+	struct tar_test w = {0};
 
 	tar_build_file(&w.b, "a", "1");
 	tar_build_end(&w.b);
 	tar_build_file(&w.b, "b", "2");
 	ck_assert_ok(reads(&w), &w.e);
 	ck_assert_uint_eq(w.tar.n, 1);
-	forget(&w);
+	end(&w);
 }
 END_TEST
 
 START_TEST(first_of_equal_names)
 {
-	struct world w = {0};
+	struct tar_test w = {0};
 	const struct tar_member *m;
 
 	tar_build_file(&w.b, "b", "1");
@@ -123,7 +123,7 @@ START_TEST(first_of_equal_names)
 	ck_assert_uint_eq(w.b.data[m->pos], '4');
 	ck_assert_ptr_null(tar_again(&w.tar, m));
 	ck_assert_ptr_null(tar_again(&w.tar, tar_find(&w.tar, "a")));
-	forget(&w);
+	end(&w);
 }
 END_TEST
 
@@ -154,7 +154,7 @@ static const struct {
 
 START_TEST(spellings_of_size)
 {
-	struct world w = {0};
+	struct tar_test w = {0};
 
 	tar_build_file(&w.b, "a", "hello");
 	memset(w.b.last + 124, 0, 12);
@@ -166,14 +166,14 @@ START_TEST(spellings_of_size)
 	}
 	ck_assert_ok(reads(&w), &w.e);
 	has(&w, "a", "hello");
-	forget(&w);
+	end(&w);
 }
 END_TEST
 
 /* Sizes above 8 GiB are binary; here the archive is shorter than the member claims. */
 START_TEST(large_binary_sizes)
 {
-	struct world w = {0};
+	struct tar_test w = {0};
 
 	tar_build_file(&w.b, "a", "hello");
 	memcpy(w.b.last + 124, "\x80\0\0\0\0\0\0\2\x40\0\0\0", 12);
@@ -186,7 +186,7 @@ END_TEST
 
 START_TEST(prefix_field_of_posix_only)
 {
-	struct world w = {0};
+	struct tar_test w = {0};
 
 	tar_build_file(&w.b, "name", "1");
 	memcpy(w.b.last + 345, "some/where", 10);
@@ -203,7 +203,7 @@ START_TEST(prefix_field_of_posix_only)
 	has(&w, "some/where/name", "1");
 	has(&w, "old", "2");
 	has(&w, "older", "3");
-	forget(&w);
+	end(&w);
 }
 END_TEST
 
@@ -215,7 +215,7 @@ static void fill_name(char *name, size_t len)
 
 START_TEST(long_names)
 {
-	struct world w = {0};
+	struct tar_test w = {0};
 	char name[LIMIT_NAME + 2];
 
 	fill_name(name, 100);
@@ -234,7 +234,7 @@ START_TEST(long_names)
 	name[100] = '\0';
 	has(&w, name, "1");
 	has(&w, "nnn", "4");
-	forget(&w);
+	end(&w);
 	fill_name(name, LIMIT_NAME + 1);
 	tar_build_pax(&w.b, 'x', "path", name);
 	tar_build_file(&w.b, "nnn", "3");
@@ -246,7 +246,7 @@ static const char *const outside[] = {"/etc/passwd", "../x", "a/../../x", "a/.."
 
 START_TEST(names_outside_the_archive)
 {
-	struct world w = {0};
+	struct tar_test w = {0};
 
 	tar_build_file(&w.b, outside[_i], "1");
 	refuses(&w, EACCES, "outside the archive");
@@ -288,7 +288,7 @@ END_TEST
 
 START_TEST(pax_sizes)
 {
-	struct world w = {0};
+	struct tar_test w = {0};
 
 	tar_build_pax(&w.b, 'g', "size", "3");
 	tar_build_pax(&w.b, 'x', "size", "5");
@@ -303,7 +303,7 @@ START_TEST(pax_sizes)
 	has(&w, "b", "aga");
 	has(&w, "c", "aga");
 	has(&w, "d", "again");
-	forget(&w);
+	end(&w);
 }
 END_TEST
 
@@ -324,7 +324,7 @@ static const struct {
 
 START_TEST(pax_records)
 {
-	struct world w = {0};
+	struct tar_test w = {0};
 
 	tar_build_pax(&w.b, 'x', records[_i].key, records[_i].value);
 	tar_build_file(&w.b, "a", "1");
@@ -332,7 +332,7 @@ START_TEST(pax_records)
 		refuses(&w, records[_i].code, records[_i].part);
 	else
 		ck_assert_ok(reads(&w), &w.e);
-	forget(&w);
+	end(&w);
 }
 END_TEST
 
@@ -352,7 +352,7 @@ static const char *const broken_records[] = {
 
 START_TEST(broken_pax_records)
 {
-	struct world w = {0};
+	struct tar_test w = {0};
 
 	tar_build_add(&w.b, 'x', "x", broken_records[_i], strlen(broken_records[_i]));
 	tar_build_file(&w.b, "a", "1");
@@ -362,7 +362,7 @@ END_TEST
 
 START_TEST(pax_records_are_limited)
 {
-	struct world w = {0};
+	struct tar_test w = {0};
 
 	tar_build_add(&w.b, 'x', "x", NULL, TAR_MAX_RECORDS + 1);
 	refuses(&w, EINVAL, "bytes of records");
@@ -371,7 +371,7 @@ END_TEST
 
 START_TEST(name_with_nul)
 {
-	struct world w = {0};
+	struct tar_test w = {0};
 
 	tar_build_add(&w.b, 'x', "x", "11 path=a\0b\n", 11);
 	tar_build_file(&w.b, "a", "1");
@@ -400,7 +400,7 @@ static const struct {
 
 START_TEST(not_regular_files)
 {
-	struct world w = {0};
+	struct tar_test w = {0};
 
 	tar_build_file(&w.b, "a", "1");
 	tar_build_add(&w.b, kinds[_i].type, "b", NULL, 0);
@@ -410,7 +410,7 @@ END_TEST
 
 START_TEST(ignored_types)
 {
-	struct world w = {0};
+	struct tar_test w = {0};
 
 	tar_build_add(&w.b, 'V', "label", NULL, 0);
 	tar_build_add(&w.b, '0', "old-dir/", NULL, 0);
@@ -425,13 +425,13 @@ START_TEST(ignored_types)
 	has(&w, "a", "1");
 	has(&w, "b", "2");
 	has(&w, "c", "3");
-	forget(&w);
+	end(&w);
 }
 END_TEST
 
 START_TEST(checksums)
 {
-	struct world w = {0};
+	struct tar_test w = {0};
 	unsigned sum = 0;
 
 	tar_build_file(&w.b, "a", "1");
@@ -444,13 +444,13 @@ START_TEST(checksums)
 	snprintf((char *)w.b.last + 148, 8, "%06o", sum);
 	ck_assert_ok(reads(&w), &w.e);
 	has(&w, "\xe9\xe9", "1");
-	forget(&w);
+	end(&w);
 }
 END_TEST
 
 START_TEST(truncated_header)
 {
-	struct world w = {0};
+	struct tar_test w = {0};
 
 	tar_build_file(&w.b, "a", "1");
 	tar_build_file(&w.b, "b", "");
@@ -461,7 +461,7 @@ END_TEST
 
 START_TEST(too_many_members)
 {
-	struct world w = {0};
+	struct tar_test w = {0};
 
 	w.b.data = malloc((TAR_MAX_MEMBERS + 1) * 512);
 	w.b.len = 0;
@@ -478,7 +478,7 @@ END_TEST
 
 START_TEST(failing_reads)
 {
-	struct world w = {0};
+	struct tar_test w = {0};
 	struct io *io;
 
 	tar_build_pax(&w.b, 'x', "path", "name");
@@ -487,15 +487,15 @@ START_TEST(failing_reads)
 	tar_build_end(&w.b);
 	for (unsigned nth = 1;; nth++) {
 		struct err e = ERR_INIT;
-		int r, struck;
+		int r, failed;
 
 		io = fault_io_new(w.b.data, w.b.len);
 		fault_io_arm(io, nth, nth % 2 ? FAULT_EIO : FAULT_SHORT);
 		r = tar_read(io, &w.tar, &e);
-		struck = fault_io_failed(io);
+		failed = fault_io_failed(io);
 		tar_free(&w.tar);
 		io_unref(io);
-		if (!struck)
+		if (!failed)
 			break;
 		ck_assert_int_eq(r, -EIO);
 	}

@@ -295,7 +295,7 @@ static void put_vdi(const char *name, unsigned char id)
 
 #define ID(n) "{" n n n n "-" n n "-" n n "-" n n "-" n n n n n n "}"
 
-#define TAKEN_ON(id, name, more)                                                                   \
+#define SNAPSHOT_OF(id, name, more)                                                                \
 	"<Snapshot uuid='" id "' name='" name "'>" ATTACHED(id) more "</Snapshot>"
 
 /* Registered media are identified by their UUIDs: a missing file is searched for, and one with
@@ -313,10 +313,10 @@ START_TEST(media_are_identified_by_uuid)
 							  "location='Snapshots/y.vdi'/></"
 							  "HardDisk></HardDisk>"
 							  "</HardDisks></MediaRegistry>" ATTACHED(
-								  ID("13")) TAKEN_ON(ID("11"),
+								  ID("13")) SNAPSHOT_OF(ID("11"),
 								  "one",
-								  "<Snapshots>" TAKEN_ON(ID("12"),
-									  "two",
+								  "<Snapshots>" SNAPSHOT_OF(
+									  ID("12"), "two",
 									  "") "</Snapshots>") "</"
 											      "Mach"
 											      "ine>"
@@ -363,8 +363,8 @@ END_TEST
 START_TEST(unregistered_media_are_one_disk)
 {
 	static const char text[] =
-		"<VirtualBox><Machine>" ATTACHED(ID("13")) TAKEN_ON(ID("11"), "one",
-			"<Snapshots>" TAKEN_ON(
+		"<VirtualBox><Machine>" ATTACHED(ID("13")) SNAPSHOT_OF(ID("11"), "one",
+			"<Snapshots>" SNAPSHOT_OF(
 				ID("12"), "two", "") "</Snapshots>") "</Machine></VirtualBox>";
 	struct folder *f;
 

@@ -25,7 +25,7 @@
 #define RAW  "http://en.wikipedia.org/wiki/Byte"
 #define VMDK "http://www.vmware.com/interfaces/specifications/vmdk.html#streamOptimized"
 
-struct world {
+struct package_test {
 	struct tar_build tar;
 	struct image_options o;
 	struct package *p;
@@ -41,7 +41,7 @@ static void note_warning(const char *text)
 	strncpy(warning, text, sizeof warning - 1);
 }
 
-static void begin(struct world *w)
+static void begin(struct package_test *w)
 {
 	memset(w, 0, sizeof *w);
 	w->o = options_new();
@@ -50,7 +50,7 @@ static void begin(struct world *w)
 	fill_pattern(w->disk, sizeof w->disk, 1);
 }
 
-static void end(struct world *w)
+static void end(struct package_test *w)
 {
 	image_close(w->img);
 	package_close(w->p);
@@ -74,7 +74,7 @@ static char *descriptor(const char *format, const char *more, const char *const 
 }
 
 static void add_descriptor(
-	struct world *w, const char *format, const char *more, const char *const *files)
+	struct package_test *w, const char *format, const char *more, const char *const *files)
 {
 	char *text = descriptor(format, more, files);
 
@@ -82,12 +82,12 @@ static void add_descriptor(
 	free(text);
 }
 
-static void add_disk(struct world *w, const char *name)
+static void add_disk(struct package_test *w, const char *name)
 {
 	tar_build_add(&w->tar, '0', name, w->disk, sizeof w->disk);
 }
 
-static void add_vmdk(struct world *w, const char *name, const char *extent)
+static void add_vmdk(struct package_test *w, const char *name, const char *extent)
 {
 	char text[512];
 
@@ -98,14 +98,14 @@ static void add_vmdk(struct world *w, const char *name, const char *extent)
 	tar_build_file(&w->tar, name, text);
 }
 
-static void opens(struct world *w)
+static void opens(struct package_test *w)
 {
 	if (w->tar.len > 0)
 		tar_build_write(&w->tar, "x.ova");
 	ck_assert_ok(package_open(w->tar.len > 0 ? "x.ova" : "x.ovf", &w->o, &w->p, &w->e), &w->e);
 }
 
-static void shows_disk(struct world *w, size_t disk)
+static void shows_disk(struct package_test *w, size_t disk)
 {
 	unsigned char buf[8192];
 
@@ -115,7 +115,7 @@ static void shows_disk(struct world *w, size_t disk)
 	ck_assert_mem_eq(buf, w->disk, sizeof buf);
 }
 
-static void refuses_disk(struct world *w, size_t disk, int code, const char *part)
+static void refuses_disk(struct package_test *w, size_t disk, int code, const char *part)
 {
 	w->img = NULL;
 	ck_assert_fails(package_disk_open(w->p, disk, &w->img, &w->e), code, &w->e, part);
@@ -126,7 +126,7 @@ static void refuses_disk(struct world *w, size_t disk, int code, const char *par
 
 START_TEST(disks_of_an_archive)
 {
-	struct world w;
+	struct package_test w;
 
 	begin(&w);
 	add_disk(&w, "b c.raw");
@@ -154,7 +154,7 @@ END_TEST
 
 START_TEST(files_beside_a_descriptor)
 {
-	struct world w;
+	struct package_test w;
 	char *text = descriptor(RAW, "", LIST("a.raw", "../secret", "/etc/passwd", "sub/b.raw"));
 
 	begin(&w);
@@ -195,7 +195,7 @@ START_TEST(names_in_disks)
 		{"d.vmdk", "x.ova", ENOENT},
 		{"d.vmdk", "", EINVAL},
 	};
-	struct world w;
+	struct package_test w;
 
 	begin(&w);
 	write_file("beside.raw", w.disk, sizeof w.disk);
@@ -215,7 +215,7 @@ END_TEST
 /* A file of unknown contents is opened as raw only if the descriptor or the user says so. */
 START_TEST(unknown_contents)
 {
-	struct world w;
+	struct package_test w;
 
 	begin(&w);
 	add_descriptor(&w, VMDK, "", LIST("a.disk1"));
@@ -231,7 +231,7 @@ END_TEST
 /* A guest can write an image header to a raw disk, which must not name files. */
 START_TEST(raw_disk_with_an_image_header)
 {
-	struct world w;
+	struct package_test w;
 
 	begin(&w);
 	add_descriptor(&w, RAW, "", LIST("a.raw"));
@@ -245,7 +245,7 @@ END_TEST
 
 START_TEST(duplicate_names)
 {
-	struct world w;
+	struct package_test w;
 
 	begin(&w);
 	add_descriptor(&w, RAW, "", LIST("a.raw"));
@@ -261,7 +261,7 @@ END_TEST
 
 START_TEST(archives_without_one_descriptor)
 {
-	struct world w;
+	struct package_test w;
 
 	begin(&w);
 	add_disk(&w, "a.raw");
@@ -286,7 +286,7 @@ END_TEST
 /* image_open opens a package with a single disk as that disk. */
 START_TEST(packages_opened_as_images)
 {
-	struct world w;
+	struct package_test w;
 
 	begin(&w);
 	add_descriptor(&w, RAW, "", LIST("a.raw"));
@@ -387,7 +387,7 @@ static const struct {
 
 START_TEST(chunked)
 {
-	struct world w;
+	struct package_test w;
 	size_t at = 0;
 
 	begin(&w);
@@ -416,7 +416,7 @@ END_TEST
 START_TEST(chunks_that_are_links)
 {
 	char *text = descriptor(RAW, "chunkSize='4096'", LIST("a.raw"));
-	struct world w;
+	struct package_test w;
 
 	begin(&w);
 	write_text("x.ovf", text);
@@ -435,7 +435,7 @@ END_TEST
 /* Of numbered files that are images each, the last one is the disk. */
 START_TEST(images_of_snapshots)
 {
-	struct world w;
+	struct package_test w;
 
 	begin(&w);
 	add_descriptor(&w, VMDK, "", LIST("a.vmdk"));
@@ -452,7 +452,7 @@ END_TEST
 
 START_TEST(chunk_size_without_chunks)
 {
-	struct world w;
+	struct package_test w;
 
 	begin(&w);
 	add_descriptor(&w, RAW, "chunkSize='7516192768'", LIST("a.raw"));
@@ -465,7 +465,7 @@ END_TEST
 
 /* Compression. */
 
-static size_t compress_disk(const struct world *w, unsigned char *out, size_t room)
+static size_t compress_disk(const struct package_test *w, unsigned char *out, size_t room)
 {
 	z_stream z = {
 		.next_in = (void *)w->disk,
@@ -497,7 +497,7 @@ static const struct {
 START_TEST(compressed)
 {
 	unsigned char deflated[16384];
-	struct world w;
+	struct package_test w;
 	size_t n;
 
 	begin(&w);
@@ -527,9 +527,9 @@ END_TEST
 
 /* The manifest. */
 
-#define SHA1_OF_NOTHING "da39a3ee5e6b4b0d3255bfef95601890afd80709"
+#define SHA1_OF_EMPTY "da39a3ee5e6b4b0d3255bfef95601890afd80709"
 
-static void verification_is(struct world *w, const char *part)
+static void verification_is(struct package_test *w, const char *part)
 {
 	char *verdict;
 
@@ -548,10 +548,10 @@ START_TEST(results_of_verification)
 	} cases[] = {
 		{NULL, NULL},
 		{"", "wrong: d.vmdk: the manifest does not list it"},
-		{"SHA1(d.vmdk)= " SHA1_OF_NOTHING, "wrong: d.vmdk: its SHA1 is "},
+		{"SHA1(d.vmdk)= " SHA1_OF_EMPTY, "wrong: d.vmdk: its SHA1 is "},
 		{"hello", NULL},
 	};
-	struct world w;
+	struct package_test w;
 
 	begin(&w);
 	add_descriptor(&w, VMDK, "", LIST("d.vmdk"));
@@ -569,7 +569,7 @@ END_TEST
 
 START_TEST(other_images_are_not_verified)
 {
-	struct world w;
+	struct package_test w;
 
 	begin(&w);
 	write_file("a.raw", w.disk, sizeof w.disk);
@@ -582,7 +582,7 @@ END_TEST
 /* Only the descriptor records that the file is a delta. */
 START_TEST(delta_by_descriptor_only)
 {
-	struct world w;
+	struct package_test w;
 
 	begin(&w);
 	tar_build_file(&w.tar, "x.ovf",
@@ -598,7 +598,7 @@ END_TEST
 
 START_TEST(wrong_capacity)
 {
-	struct world w;
+	struct package_test w;
 
 	begin(&w);
 	tar_build_file(&w.tar, "x.ovf",

@@ -352,7 +352,7 @@ static bool read_with_fault(unsigned nth, enum fault fault)
 	unsigned char buf[DISK_LEN];
 	struct err e = ERR_INIT;
 	struct image *img = NULL;
-	bool struck;
+	bool failed;
 	int r;
 
 	o.secrets = &secret;
@@ -361,12 +361,12 @@ static bool read_with_fault(unsigned nth, enum fault fault)
 	r = image_open_io(io, &o, &img, &e);
 	if (r == 0)
 		r = view_read(img->states[0]->view, buf, DISK_LEN, 0, &e);
-	struck = fault_io_failed(io);
-	ck_assert_int_eq(r, struck ? -EIO : 0);
+	failed = fault_io_failed(io);
+	ck_assert_int_eq(r, failed ? -EIO : 0);
 	image_close(img);
 	io_unref(io);
 	options_free(&o);
-	return struck;
+	return failed;
 }
 
 START_TEST(every_read_fails_once)

@@ -68,11 +68,12 @@ static void put_plain(const char *name, unsigned char fill, size_t len)
 #define STORAGE(start, end) "<Storage><Start>" start "</Start><End>" end "</End>"
 #define IMAGE(guid, type, file)                                                                    \
 	"<Image><GUID>" guid "</GUID><Type>" type "</Type><File>" file "</File></Image>"
-#define MIDDLE             "</Storage></StorageData><Snapshots>"
-#define SHOT(guid, parent) "<Shot><GUID>" guid "</GUID><ParentGUID>" parent "</ParentGUID></Shot>"
-#define TAIL               "</Snapshots></Parallels_disk_image>"
+#define MIDDLE "</Storage></StorageData><Snapshots>"
+#define SNAPSHOT(guid, parent)                                                                     \
+	"<Shot><GUID>" guid "</GUID><ParentGUID>" parent "</ParentGUID></Shot>"
+#define TAIL "</Snapshots></Parallels_disk_image>"
 
-#define SHOTS SHOT(TOP, MID) SHOT(ROOT, NONE) SHOT(MID, ROOT)
+#define SNAPSHOTS SNAPSHOT(TOP, MID) SNAPSHOT(ROOT, NONE) SNAPSHOT(MID, ROOT)
 
 static void put_descriptor(const char *text)
 {
@@ -86,7 +87,7 @@ static void put_chain_of_three(void)
 	put_image("m", 2, 'm', CLUSTERS);
 	put_image("t", 9, 't', CLUSTERS);
 	put_descriptor(HEAD("32") STORAGE("0", "32") IMAGE(ROOT, "Plain", "r") IMAGE(
-		MID, "Compressed", "m") IMAGE(TOP, "Compressed", "t") MIDDLE SHOTS TAIL);
+		MID, "Compressed", "m") IMAGE(TOP, "Compressed", "t") MIDDLE SNAPSHOTS TAIL);
 }
 
 static char warning[1024];
@@ -211,10 +212,10 @@ START_TEST(disks_with_several_storages)
 	put_image("a", 5, 'a', CLUSTERS);
 	put_plain("b", 'b', LEN);
 	put_image("c", 2, 'c', CLUSTERS);
-	put_descriptor(HEAD("96") STORAGE("0", "32")
-			IMAGE(TOP, "Compressed", "a") "</Storage>" STORAGE("32", "64")
-				IMAGE(TOP, "Plain", "b") "</Storage>" STORAGE("64", "96")
-					IMAGE(TOP, "Compressed", "c") MIDDLE SHOT(TOP, NONE) TAIL);
+	put_descriptor(
+		HEAD("96") STORAGE("0", "32") IMAGE(TOP, "Compressed", "a") "</Storage>" STORAGE(
+			"32", "64") IMAGE(TOP, "Plain", "b") "</Storage>" STORAGE("64", "96")
+			IMAGE(TOP, "Compressed", "c") MIDDLE SNAPSHOT(TOP, NONE) TAIL);
 	opens_as("a-a-bbbb-c--");
 }
 END_TEST
@@ -224,8 +225,8 @@ START_TEST(smaller_parents)
 {
 	put_image("r", 3, 'r', 2);
 	put_image("t", 9, 't', CLUSTERS);
-	put_descriptor(HEAD("32") STORAGE("0", "32") IMAGE(ROOT, "Compressed", "r")
-			IMAGE(TOP, "Compressed", "t") MIDDLE SHOT(ROOT, NONE) SHOT(TOP, ROOT) TAIL);
+	put_descriptor(HEAD("32") STORAGE("0", "32") IMAGE(ROOT, "Compressed", "r") IMAGE(
+		TOP, "Compressed", "t") MIDDLE SNAPSHOT(ROOT, NONE) SNAPSHOT(TOP, ROOT) TAIL);
 	opens_as("tr-t");
 }
 END_TEST
@@ -254,8 +255,8 @@ START_TEST(foreign_names)
 	put_image("x", 6, 'x', CLUSTERS);
 	put_plain("sub/dummy", 0, 1);
 	snprintf(text, sizeof text,
-		HEAD("32") STORAGE("0", "32") IMAGE(TOP, "Compressed", "%s") MIDDLE SHOT(TOP, NONE)
-			TAIL,
+		HEAD("32") STORAGE("0", "32") IMAGE(TOP, "Compressed", "%s")
+			MIDDLE SNAPSHOT(TOP, NONE) TAIL,
 		names[_i]);
 	put_descriptor(text);
 	opens_as("-xx-");
@@ -267,7 +268,7 @@ START_TEST(names_outside)
 {
 	write_file("secret", "secret", 6);
 	put_descriptor(HEAD("0") STORAGE("0", "1") IMAGE(TOP, "Plain", "../../secret")
-			MIDDLE SHOT(TOP, NONE) TAIL);
+			MIDDLE SNAPSHOT(TOP, NONE) TAIL);
 	is_refused(EACCES, "outside the image's directory");
 }
 END_TEST
@@ -284,49 +285,51 @@ static const struct {
 	{EFBIG, "Disk_size: 9999999999999999999 sectors",
 		HEAD("9999999999999999999") STORAGE("0", "32") MIDDLE TAIL},
 	{EINVAL, "the storages end at sector 32, the disk at 33",
-		HEAD("33") STORAGE("0", "32") MIDDLE SHOT(TOP, NONE) TAIL},
+		HEAD("33") STORAGE("0", "32") MIDDLE SNAPSHOT(TOP, NONE) TAIL},
 	{EINVAL, "storage 0: sectors 1 to 32, they should begin at 0",
-		HEAD("32") STORAGE("1", "32") MIDDLE SHOT(TOP, NONE) TAIL},
-	{EINVAL, "sectors 0 to 0", HEAD("32") STORAGE("0", "0") MIDDLE SHOT(TOP, NONE) TAIL},
+		HEAD("32") STORAGE("1", "32") MIDDLE SNAPSHOT(TOP, NONE) TAIL},
+	{EINVAL, "sectors 0 to 0", HEAD("32") STORAGE("0", "0") MIDDLE SNAPSHOT(TOP, NONE) TAIL},
 	{EINVAL, "sectors 0 to 18446744073709551615",
-		HEAD("32") STORAGE("0", "18446744073709551615") MIDDLE SHOT(TOP, NONE) TAIL},
+		HEAD("32") STORAGE("0", "18446744073709551615") MIDDLE SNAPSHOT(TOP, NONE) TAIL},
 	{EINVAL, "storage 1: sectors 16 to 48",
 		HEAD("32") STORAGE("0", "32") "</Storage>" STORAGE("16", "48")
-			MIDDLE SHOT(TOP, NONE) TAIL},
+			MIDDLE SNAPSHOT(TOP, NONE) TAIL},
 	{EINVAL, "storage 0 has no image for snapshot " TOP,
-		HEAD("32") STORAGE("0", "32") IMAGE(MID, "Compressed", "x") MIDDLE SHOT(TOP, NONE)
-			TAIL},
+		HEAD("32") STORAGE("0", "32") IMAGE(MID, "Compressed", "x")
+			MIDDLE SNAPSHOT(TOP, NONE) TAIL},
 	{EINVAL, "no snapshot " TOP,
-		HEAD("32") STORAGE("0", "32") IMAGE(MID, "Compressed", "x") MIDDLE SHOT(MID, NONE)
-			TAIL},
+		HEAD("32") STORAGE("0", "32") IMAGE(MID, "Compressed", "x")
+			MIDDLE SNAPSHOT(MID, NONE) TAIL},
 	{ENOTSUP, "images of type \"Ploop\"",
-		HEAD("32") STORAGE("0", "32") IMAGE(TOP, "Ploop", "x") MIDDLE SHOT(TOP, NONE) TAIL},
+		HEAD("32") STORAGE("0", "32") IMAGE(TOP, "Ploop", "x") MIDDLE SNAPSHOT(TOP, NONE)
+			TAIL},
 	{ENOENT, "image \"gone\"",
-		HEAD("32") STORAGE("0", "32") IMAGE(TOP, "Plain", "gone") MIDDLE SHOT(TOP, NONE)
+		HEAD("32") STORAGE("0", "32") IMAGE(TOP, "Plain", "gone") MIDDLE SNAPSHOT(TOP, NONE)
 			TAIL},
 	{EINVAL, "image has an empty name",
-		HEAD("32") STORAGE("0", "32") IMAGE(TOP, "Plain", "") MIDDLE SHOT(TOP, NONE) TAIL},
+		HEAD("32") STORAGE("0", "32") IMAGE(TOP, "Plain", "") MIDDLE SNAPSHOT(TOP, NONE)
+			TAIL},
 	{EINVAL, "it has 16384 bytes, 16896 were expected",
-		HEAD("32") STORAGE("0", "33") IMAGE(TOP, "Compressed", "x") MIDDLE SHOT(TOP, NONE)
-			TAIL},
+		HEAD("32") STORAGE("0", "33") IMAGE(TOP, "Compressed", "x")
+			MIDDLE SNAPSHOT(TOP, NONE) TAIL},
 	{EINVAL, "it has 3 bytes, 16384 were expected",
-		HEAD("32") STORAGE("0", "32") IMAGE(TOP, "Plain", "short") MIDDLE SHOT(TOP, NONE)
-			TAIL},
+		HEAD("32") STORAGE("0", "32") IMAGE(TOP, "Plain", "short")
+			MIDDLE SNAPSHOT(TOP, NONE) TAIL},
 	{EINVAL, "not a Parallels image",
 		HEAD("32") STORAGE("0", "32") IMAGE(TOP, "Compressed", "plain")
-			MIDDLE SHOT(TOP, NONE) TAIL},
+			MIDDLE SNAPSHOT(TOP, NONE) TAIL},
 	{EINVAL, "a plain image on a parent",
-		HEAD("32") STORAGE("0", "32") IMAGE(TOP, "Plain", "plain")
-			IMAGE(MID, "Compressed", "x") MIDDLE SHOT(TOP, MID) SHOT(MID, NONE) TAIL},
+		HEAD("32") STORAGE("0", "32") IMAGE(TOP, "Plain", "plain") IMAGE(
+			MID, "Compressed", "x") MIDDLE SNAPSHOT(TOP, MID) SNAPSHOT(MID, NONE) TAIL},
 	{ELOOP, "the image of more than one snapshot",
-		HEAD("32") STORAGE("0", "32") IMAGE(TOP, "Compressed", "x")
-			IMAGE(MID, "Compressed", "x") MIDDLE SHOT(TOP, MID) SHOT(MID, NONE) TAIL},
+		HEAD("32") STORAGE("0", "32") IMAGE(TOP, "Compressed", "x") IMAGE(
+			MID, "Compressed", "x") MIDDLE SNAPSHOT(TOP, MID) SNAPSHOT(MID, NONE) TAIL},
 	{EINVAL, "its parents loop",
-		HEAD("32") STORAGE("0", "32") IMAGE(TOP, "Compressed", "x") MIDDLE SHOT(TOP, MID)
-			SHOT(MID, TOP) TAIL},
+		HEAD("32") STORAGE("0", "32") IMAGE(TOP, "Compressed", "x")
+			MIDDLE SNAPSHOT(TOP, MID) SNAPSHOT(MID, TOP) TAIL},
 	{EINVAL, "its parent " ROOT " is not listed",
-		HEAD("32") STORAGE("0", "32") IMAGE(TOP, "Compressed", "x") MIDDLE SHOT(TOP, ROOT)
-			TAIL},
+		HEAD("32") STORAGE("0", "32") IMAGE(TOP, "Compressed", "x")
+			MIDDLE SNAPSHOT(TOP, ROOT) TAIL},
 	{EINVAL, "0 storages",
 		"<Parallels_disk_image><Disk_Parameters><Disk_size>0</Disk_size>"
 		"</Disk_Parameters></Parallels_disk_image>"},
@@ -366,8 +369,9 @@ START_TEST(broken_snapshots)
 	char c;
 
 	put_image("x", 6, 'x', CLUSTERS);
-	put_descriptor(HEAD("32") STORAGE("0", "32") IMAGE(TOP, "Compressed", "x") IMAGE(MID,
-		"Compressed", "gone") MIDDLE SHOT(TOP, NONE) SHOT(MID, NONE) SHOT(ROOT, MID) TAIL);
+	put_descriptor(HEAD("32") STORAGE("0", "32") IMAGE(TOP, "Compressed", "x")
+			IMAGE(MID, "Compressed", "gone") MIDDLE SNAPSHOT(TOP, NONE)
+				SNAPSHOT(MID, NONE) SNAPSHOT(ROOT, MID) TAIL);
 	ck_assert_ok(image_open(BUNDLE, &o, &img, &e), &e);
 	ck_assert_uint_eq(img->nstates, 3);
 	shows(img->states[0]->view, "-xx-");

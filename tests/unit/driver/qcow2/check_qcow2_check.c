@@ -20,7 +20,7 @@ static struct findings f;
 static void setup_with(unsigned version, unsigned bits, uint64_t incompatible)
 {
 	build_qcow2_new(&b, version, bits, incompatible);
-	build_qcow2_sound(&b);
+	build_qcow2_complete(&b);
 	subject_new(&s, "qcow2");
 }
 

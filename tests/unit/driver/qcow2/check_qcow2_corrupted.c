@@ -23,7 +23,7 @@
 #define STATES      4 /* the live disk, two snapshots, and a new one */
 #define OFFSET      UINT64_C(0x00fffffffffffe00)
 #define COPIED      (UINT64_C(1) << 63)
-#define PACKED      (UINT64_C(1) << 62)
+#define COMPRESSED  (UINT64_C(1) << 62)
 #define SLOTS       8192
 #define CORRUPTIONS 12
 
@@ -209,7 +209,7 @@ static uint64_t some_entry(uint64_t slot)
 	case 1:
 		return word(slot) ^ COPIED;
 	case 2:
-		return PACKED | below(valid.len);
+		return COMPRESSED | below(valid.len);
 	case 3:
 		count(to / cluster_size() % n, 1);
 		return to;

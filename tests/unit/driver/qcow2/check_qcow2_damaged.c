@@ -47,7 +47,7 @@ static void put_snapshot(unsigned i, const char *id, const char *name)
 static void setup(void)
 {
 	build_qcow2_new(&b, 3, 12, 0);
-	build_qcow2_sound(&b);
+	build_qcow2_complete(&b);
 	memset(b.bytes + at(AT_DATA + 3), 0, 2 * at(1));
 	put_snapshot(0, "1", "one");
 	put_snapshot(1, "2", "a second one");

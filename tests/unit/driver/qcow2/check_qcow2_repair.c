@@ -21,7 +21,7 @@ static struct repair_image m;
 static void setup(void)
 {
 	build_qcow2_new(&b, 3, 12, 0);
-	build_qcow2_sound(&b);
+	build_qcow2_complete(&b);
 	repair_image_new(&m, "qcow2", PATH);
 }
 

@@ -23,7 +23,7 @@ static struct build_qcow2 b;
 static void setup(void)
 {
 	build_qcow2_new(&b, 3, 12, 0);
-	build_qcow2_sound(&b);
+	build_qcow2_complete(&b);
 }
 
 static void teardown(void)

@@ -152,7 +152,7 @@ START_TEST(opening_repairs_after_a_crash)
 	struct err e = ERR_INIT;
 	struct image_options o;
 	struct image *img;
-	uint32_t taken = 0;
+	uint32_t slots = 0;
 
 	put_le(v.file + 388, 4, 2);
 	write_file("a.vdi", v.file, v.file_len);
@@ -164,8 +164,8 @@ START_TEST(opening_repairs_after_a_crash)
 	ck_assert_uint_eq(field("a.vdi", 388), 5);
 	for (size_t i = 0; i < COUNT(gaps); i++)
 		if (gaps[i] < VDI_ZERO)
-			taken |= 1u << field("a.vdi", MAP + 4 * i);
-	ck_assert_uint_eq(taken, 0x1f);
+			slots |= 1u << field("a.vdi", MAP + 4 * i);
+	ck_assert_uint_eq(slots, 0x1f);
 	free(buf);
 	memory_image_free(&v);
 }

@@ -392,7 +392,7 @@ static const struct field_case field_cases[] = {
 	{AT_VERSION, 4, 9, ENOTSUP, "version 9"},
 	{AT_FLAGS, 4, 1 << 18 | 3, ENOTSUP, "flags 0x40000"},
 	{AT_FLAGS, 4, 0x80000003, ENOTSUP, "flags 0x80000000"},
-	{AT_FLAGS, 4, WITH_PACKED | 3, EINVAL, "compression algorithm 0 does not go with"},
+	{AT_FLAGS, 4, WITH_COMPRESSION | 3, EINVAL, "compression algorithm 0 does not go with"},
 	{AT_FLAGS, 4, WITH_LBA | 3, EINVAL, "does not go with flags 0x20003"},
 	{AT_CAPACITY, 8, UINT64_C(1) << 55, EFBIG, "capacity"},
 	{AT_CAPACITY, 8, UINT64_MAX, EFBIG, "capacity"},

@@ -104,7 +104,7 @@ END_TEST
 static const struct {
 	const char *text;
 	int code;
-	const char *says;
+	const char *part;
 } refusals[] = {
 	{"", EINVAL, "no version"},
 	{ONE, EINVAL, "no version"},
@@ -145,7 +145,7 @@ static const struct {
 
 START_TEST(invalid_descriptors_are_refused)
 {
-	ck_assert_fails(parse(refusals[_i].text), refusals[_i].code, &p.e, refusals[_i].says);
+	ck_assert_fails(parse(refusals[_i].text), refusals[_i].code, &p.e, refusals[_i].part);
 }
 END_TEST
 

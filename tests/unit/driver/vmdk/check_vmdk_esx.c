@@ -407,7 +407,7 @@ START_TEST(undefined_entries_affect_only_their_range)
 	static const struct {
 		uint64_t entry;
 		int code;
-		const char *says;
+		const char *part;
 	} bad[] = {
 		{1, EUCLEAN, "0x0000000000000001, which has no meaning"},
 		{UINT64_C(4) << 60, EUCLEAN, "which has no meaning"},
@@ -421,7 +421,7 @@ START_TEST(undefined_entries_affect_only_their_range)
 		build_esx_entry(&b, 3, bad[i].entry);
 		build_esx_store(&b, 4, 2);
 		v = described(SE_LINE);
-		subject_fails(v, 3 * SE_GRAIN_LEN, bad[i].code, bad[i].says);
+		subject_fails(v, 3 * SE_GRAIN_LEN, bad[i].code, bad[i].part);
 		subject_reads(v, 4 * SE_GRAIN_LEN, SE_GRAIN_LEN, 0x12);
 	}
 }
@@ -485,7 +485,7 @@ START_TEST(truncated_directories_are_refused)
 }
 END_TEST
 
-static void says(const char *part)
+static void info_has(const char *part)
 {
 	char *json = info_json(s.img, s.img->states[0], &s.e);
 
@@ -497,14 +497,14 @@ static void says(const char *part)
 START_TEST(facts_are_reported)
 {
 	described(SE_LINE);
-	says("\"cluster-size\": 4096");
-	says("\"format\": \"SESPARSE\"");
+	info_has("\"cluster-size\": 4096");
+	info_has("\"format\": \"SESPARSE\"");
 	build_esx_free(&b);
 	build_cowd_new(&b, COWD_SECTORS, 1);
 	alone();
-	says("\"cluster-size\": 512");
-	says("\"create-type\": \"vmfsSparse\"");
-	says("\"format\": \"VMFSSPARSE\"");
+	info_has("\"cluster-size\": 512");
+	info_has("\"create-type\": \"vmfsSparse\"");
+	info_has("\"format\": \"VMFSSPARSE\"");
 }
 END_TEST
 

@@ -43,10 +43,10 @@ static const struct view *opened(const char *name)
 	return s.img->states[0]->view;
 }
 
-static void refuses(const char *text, int code, const char *says)
+static void refuses(const char *text, int code, const char *part)
 {
 	write_text("d.vmdk", text);
-	ck_assert_fails(try_open("d.vmdk"), code, &s.e, says);
+	ck_assert_fails(try_open("d.vmdk"), code, &s.e, part);
 }
 
 static const struct view *described(const char *text)
@@ -124,7 +124,7 @@ END_TEST
 static const struct {
 	const char *lines;
 	int code;
-	const char *says;
+	const char *part;
 } refusals[] = {
 	{"RW 1 VMFSSPARSE \"a.img\"\n", EINVAL, "a.img: not a sparse extent"},
 	{"RW 1 SESPARSE \"a.img\"\n", EINVAL, "a.img: not a sparse extent"},
@@ -160,7 +160,7 @@ START_TEST(impossible_extents_are_refused)
 	write_numbered("a.img", 8, 1);
 	write_text("sub/x", "");
 	write_text("empty.img", "");
-	refuses(strcat(text, refusals[_i].lines), refusals[_i].code, refusals[_i].says);
+	refuses(strcat(text, refusals[_i].lines), refusals[_i].code, refusals[_i].part);
 }
 END_TEST
 
@@ -190,7 +190,7 @@ static void write_stream(const char *name, unsigned grain, unsigned char byte)
 {
 	struct build_vmdk b;
 
-	build_stream_new(&b, 64, 8, WITH_NEWLINES | WITH_PACKED | WITH_LBA);
+	build_stream_new(&b, 64, 8, WITH_NEWLINES | WITH_COMPRESSION | WITH_LBA);
 	build_stream_grain(&b, grain, 4096, byte);
 	build_stream_finish(&b);
 	write_file(name, b.bytes, b.len);
@@ -273,7 +273,7 @@ START_TEST(stream_of_a_header_only_is_refused)
 {
 	struct build_vmdk b;
 
-	build_stream_new(&b, 128, 8, WITH_NEWLINES | WITH_PACKED | WITH_LBA);
+	build_stream_new(&b, 128, 8, WITH_NEWLINES | WITH_COMPRESSION | WITH_LBA);
 	write_file("s.vmdk", b.bytes, SECTOR);
 	build_vmdk_free(&b);
 	refuses(HEAD "RW 128 SPARSE \"s.vmdk\"\n", EUCLEAN, "nothing follows the header");
@@ -405,7 +405,7 @@ END_TEST
 
 /* With a name and UUIDs, all of them must match. */
 static const struct {
-	const char *child, *parent, *says;
+	const char *child, *parent, *part;
 } identities[] = {
 	{"parent=\"" UUID "\"", "image=\"" UUID "\"", NULL},
 	{"parent=\"" UUID "\"", "", "is 00000000-0000-"},
@@ -435,11 +435,11 @@ START_TEST(uuids_must_match)
 		     "ddb.uuid.%s\n",
 		identities[_i].child);
 	write_sparse("d.vmdk", text, 2);
-	if (!identities[_i].says) {
+	if (!identities[_i].part) {
 		opened("d.vmdk");
 		return;
 	}
-	ck_assert_fails(try_open("d.vmdk"), EUCLEAN, &s.e, identities[_i].says);
+	ck_assert_fails(try_open("d.vmdk"), EUCLEAN, &s.e, identities[_i].part);
 	s.o.ignore_parent_id = true;
 	opened("d.vmdk");
 }

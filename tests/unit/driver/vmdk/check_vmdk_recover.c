@@ -9,7 +9,7 @@
 #include "common/unit.h"
 
 #define GRAIN  4096u
-#define STREAM (WITH_NEWLINES | WITH_PACKED | WITH_LBA)
+#define STREAM (WITH_NEWLINES | WITH_COMPRESSION | WITH_LBA)
 
 static struct subject s;
 static struct build_vmdk b;

@@ -13,7 +13,7 @@
 #include "open/open.h"
 
 #define GRAIN  4096u
-#define STREAM (WITH_NEWLINES | WITH_PACKED | WITH_LBA)
+#define STREAM (WITH_NEWLINES | WITH_COMPRESSION | WITH_LBA)
 
 static struct subject s;
 static struct build_vmdk b;

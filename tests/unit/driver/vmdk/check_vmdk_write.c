@@ -106,7 +106,7 @@ START_TEST(random_operations)
 }
 END_TEST
 
-static const char *const own_kinds[] = {
+static const char *const subformats[] = {
 	"subformat=monolithicSparse",
 	"subformat=monolithicFlat",
 	"subformat=twoGbMaxExtentSparse",
@@ -118,7 +118,7 @@ START_TEST(random_operations_on_new_images)
 {
 	struct model m = {.path = "a.vmdk", .seed = 11 + _i, .qemu_format = "vmdk", .rounds = 4};
 
-	create(m.path, own_kinds[_i], NULL, 5 * MB + 1536);
+	create(m.path, subformats[_i], NULL, 5 * MB + 1536);
 	if (_i == 0 || _i == 4)
 		m.size_max = 70 * MB;
 	model_run(&m);
@@ -137,7 +137,7 @@ START_TEST(split)
 	struct image *img;
 	struct view *v;
 
-	create("a.vmdk", own_kinds[2 + _i], NULL, 2 * seam + MB);
+	create("a.vmdk", subformats[2 + _i], NULL, 2 * seam + MB);
 	img = open_image_file("a.vmdk", true, &o);
 	v = img->states[0]->view;
 	ck_assert_uint_eq(v->size, 2 * seam + MB);
@@ -222,7 +222,7 @@ static const struct {
 	const char *path, *options, *backing;
 	int code;
 	const char *part;
-} not_made[] = {
+} refused_creations[] = {
 	{"b.vmdk", "subformat=streamOptimized", "a.vmdk", EINVAL, "has no backing file"},
 	{"b.vmdk", "subformat=streamOptimized,zeroed_grain=on", NULL, EINVAL, "zeroed_grain"},
 	{"b.vmdk", "subformat=monolithicFlat", "a.vmdk", EINVAL, "has no backing file"},
@@ -243,10 +243,10 @@ START_TEST(failed_creations)
 
 	create("a.vmdk", "", NULL, MB);
 	write_file("base.img", disk, MB);
-	ck_assert_fails(
-		try_create(not_made[_i].path, not_made[_i].options, not_made[_i].backing, MB, &e),
-		not_made[_i].code, &e, not_made[_i].part);
-	ck_assert_int_eq(access(not_made[_i].path, F_OK), -1);
+	ck_assert_fails(try_create(refused_creations[_i].path, refused_creations[_i].options,
+				refused_creations[_i].backing, MB, &e),
+		refused_creations[_i].code, &e, refused_creations[_i].part);
+	ck_assert_int_eq(access(refused_creations[_i].path, F_OK), -1);
 	ck_assert_int_eq(access("b-flat.vmdk", F_OK), -1);
 	free(disk);
 }
@@ -278,7 +278,7 @@ START_TEST(extents_of_other_programs)
 	static const struct {
 		uint64_t grain;
 		uint32_t per_table;
-		bool no_tables, no_twin;
+		bool no_tables, no_redundant;
 	} cases[] = {{8, 512, false, false}, {1, 512, true, false}, {16, 128, true, false},
 		{128, 4, true, true}, {128, 512, false, true}};
 	struct build_vmdk b;
@@ -294,7 +294,7 @@ START_TEST(extents_of_other_programs)
 		build_vmdk_put(&b, b.rgd * SECTOR + 4 * i, 4, 0);
 		build_vmdk_put(&b, b.gd * SECTOR + 4 * i, 4, 0);
 	}
-	if (cases[_i].no_twin)
+	if (cases[_i].no_redundant)
 		build_vmdk_put(&b, AT_FLAGS, 4, WITH_NEWLINES);
 	write_file(m.path, b.bytes, b.len);
 	model_run(&m);
@@ -823,11 +823,11 @@ Suite *vmdk_write_suite(void)
 	tcase_set_timeout(tc, 60);
 	use_temp_dir(tc);
 	tcase_add_loop_test(tc, random_operations, 0, COUNT(kinds));
-	tcase_add_loop_test(tc, random_operations_on_new_images, 0, COUNT(own_kinds));
+	tcase_add_loop_test(tc, random_operations_on_new_images, 0, COUNT(subformats));
 	tcase_add_loop_test(tc, split, 0, 2);
 	tcase_add_test(tc, impossible_sizes);
 	tcase_add_test(tc, directories_move);
-	tcase_add_loop_test(tc, failed_creations, 0, COUNT(not_made));
+	tcase_add_loop_test(tc, failed_creations, 0, COUNT(refused_creations));
 	tcase_add_loop_test(tc, deltas, 0, 3);
 	tcase_add_loop_test(tc, extents_of_other_programs, 0, 5);
 	tcase_add_test(tc, first_write);

@@ -135,26 +135,26 @@ static int compare(const void *a, const void *b)
 
 /* Names that differ only in the part that a copy's number replaces; trying the numbers one by one
  * would be quadratic. */
-#define CROWD 65536
+#define COPIES 65536
 
 START_TEST(many_copies_are_fast_and_unique)
 {
-	char **all = calloc(CROWD, sizeof *all), raw[NAME_MAX + 1];
+	char **all = calloc(COPIES, sizeof *all), raw[NAME_MAX + 1];
 	struct filename_set names = {0};
 
 	memset(raw, 'x', NAME_MAX);
 	raw[NAME_MAX] = '\0';
-	for (int i = 0; i < CROWD; i++) {
+	for (int i = 0; i < COPIES; i++) {
 		/* each name twice */
 		snprintf(raw + NAME_MAX - 5, 6, "%05d", i / 2);
 		all[i] = filename_set_add(&names, raw);
 		ck_assert_ptr_nonnull(all[i]);
 		ck_assert_uint_le(strlen(all[i]), NAME_MAX);
 	}
-	qsort(all, CROWD, sizeof *all, compare);
-	for (int i = 1; i < CROWD; i++)
+	qsort(all, COPIES, sizeof *all, compare);
+	for (int i = 1; i < COPIES; i++)
 		ck_assert_str_ne(all[i - 1], all[i]);
-	for (int i = 0; i < CROWD; i++)
+	for (int i = 0; i < COPIES; i++)
 		free(all[i]);
 	free(all);
 	filename_set_clear(&names);
