@@ -99,7 +99,7 @@ static inline void fuzzed_compare_all(const struct fuzzed *f)
 		fuzzed_compare(f, f->img->states[i + 1]->view, &f->snapshots[i]);
 }
 
-/* Keeps only the cells known that are the same in both. */
+/* Only cells that are equal in both stay known. */
 static inline void fuzzed_keep_common(
 	const struct fuzzed *f, struct cells *c, const struct cells *d)
 {

@@ -53,10 +53,10 @@ struct scratch {
 	uint64_t used;
 };
 
-/* Copies size bytes into it; returns its memory, of MEDIUM_ROOM bytes. */
+/* Copies size bytes into it; returns its memory, of MEDIUM_SIZE_MAX bytes. */
 unsigned char *scratch_fill(struct scratch *s, const void *bytes, uint64_t size);
 
-/* Makes the file that a power cut leaves.  Of the first most pending calls, each sector of a write
+/* Makes the file that a power cut leaves from the first most pending calls: each sector of a write
  * and each change of size is applied with a probability of percent. */
 void medium_cut(const struct medium *m, struct scratch *file, unsigned percent, uint64_t most,
 	uint64_t *random);

@@ -308,7 +308,7 @@ static void verify_file(struct run *run, const unsigned char *bytes, uint64_t si
 		go_on_writing(run, bytes, size);
 }
 
-/* Of the first most pending calls, each sector is written or lost. */
+/* Writes or drops each sector of the first most pending calls at random. */
 static void cut(struct run *run, unsigned percent, uint64_t most)
 {
 	medium_cut(&run->medium, &run->after, percent, most, &run->state);

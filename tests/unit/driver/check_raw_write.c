@@ -405,7 +405,7 @@ START_TEST(late_errors_are_reported_to_each_client)
 	limit.rlim_cur = RLIM_INFINITY;
 	ck_assert_int_eq(setrlimit(RLIMIT_FSIZE, &limit), 0);
 	ck_assert_int_eq(code, EFBIG);
-	/* A client that was added after the failure also gets it, as no one had it before. */
+	/* A client that was added after the failure also gets it, since no other client did. */
 	late = view_late_seen(part);
 	ck_assert_int_eq(view_late_error(v, &one), -EFBIG);
 	ck_assert_int_eq(view_late_error(v, &one), 0);

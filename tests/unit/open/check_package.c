@@ -212,7 +212,7 @@ START_TEST(names_in_disks)
 }
 END_TEST
 
-/* A file of unknown contents is opened as raw only if the descriptor or the user says so. */
+/* A file of unknown contents is opened as raw only if the descriptor or the user asks for it. */
 START_TEST(unknown_contents)
 {
 	struct package_test w;
@@ -432,7 +432,7 @@ START_TEST(chunks_that_are_links)
 }
 END_TEST
 
-/* Of numbered files that are images each, the last one is the disk. */
+/* If numbered files are images each, the last one is the disk. */
 START_TEST(images_of_snapshots)
 {
 	struct package_test w;

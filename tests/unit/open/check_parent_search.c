@@ -162,8 +162,7 @@ START_TEST(in_snapshot_folders)
 }
 END_TEST
 
-/* A folder with another name is a snapshot folder if the .vbox file in the directory above says
- * so. */
+/* The .vbox file in the directory above can give the snapshot folder another name. */
 START_TEST(in_a_named_snapshot_folder)
 {
 	static const char *const good[] = {"Frozen", "./Frozen"};
@@ -239,7 +238,7 @@ START_TEST(stale_copies)
 	o.ignore_parent_id = true;
 	ck_assert_ok(open_with("child.vdi", &o, &img, &e), &e);
 	image_close(img);
-	/* a matching parent is preferred all the same */
+	/* a parent that matches is still preferred */
 	put_base("zz.vdi");
 	shows_both("child.vdi", "zz.vdi", &o);
 	finds("child.vdi", "zz.vdi");

@@ -15,7 +15,7 @@
 
 static const uint32_t mixed[] = {4, VDI_FREE, 0, 1, 2, VDI_ZERO, VDI_FREE, 3};
 
-/* good[0] is the one that tests of damage use. */
+/* Tests of damage use good[0]. */
 static const struct vdi_spec good[] = {
 	{.block_size = 4096, .map = mixed, .nblocks = COUNT(mixed)},
 	{.map = mixed, .nblocks = COUNT(mixed)},

@@ -18,7 +18,7 @@ static const uint32_t mixed[] = {3, VHD_ABSENT, 0, 1, VHD_ABSENT, VHD_ABSENT, 2}
 #define ODD_SECTORS  UINT64_C(0xaaaaaaaaaaaaaaaa)
 #define SOME_SECTORS UINT64_C(0x00ffff0000018003)
 
-/* good[0] is the one that tests of damage use. */
+/* Tests of damage use good[0]. */
 static const struct vhd_spec good[] = {
 	{.type = 3, .size = 7 * 4096, .block_size = 4096, .map = mixed, .nmap = COUNT(mixed)},
 	{.type = 3,

@@ -17,7 +17,7 @@
 static const struct vhdx_block mixed[] = {{STATE_FULL, 3}, {STATE_NOT, 0}, {STATE_FULL, 0},
 	{STATE_FULL, 1}, {STATE_ZERO, 1}, {STATE_UNMAPPED, 5000000}, {STATE_UNDEFINED, 0}, {5, 3},
 	{STATE_FULL, 2}};
-/* good[0] is the one that tests of damage use. */
+/* Tests of damage use good[0]. */
 static const struct vhdx_spec good[] = {
 	{.size = 9 * MIB, .map = mixed, .nmap = COUNT(mixed)},
 	{.size = 9 * MIB, .map = mixed, .nmap = COUNT(mixed), .sector_size = 4096},
