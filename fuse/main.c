@@ -37,6 +37,7 @@
 #include "base/log.h"
 #include "daemon/session.h"
 #include "daemon/invalidate.h"
+#include "ops/read.h"
 #include "ops/request.h"
 #include "daemon/options.h"
 #include "base/process.h"

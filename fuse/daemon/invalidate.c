@@ -10,21 +10,17 @@
 
 #include "base/process.h"
 #include "ops/coherence.h"
+#include "ops/request.h"
 #include "tree/tree.h"
 
 #define PATIENCE 10 /* ms */
-
-static fuse_ino_t number_of(const struct invalidate *n, const struct node *node)
-{
-	return node == n->tree->root ? FUSE_ROOT_ID : (uintptr_t)node;
-}
 
 /* Drops the cached listing of a directory (as the data of a file is dropped) and one entry.  The
  * kernel may have neither, which is no error. */
 static void drop_entry(void *arg, struct node *dir, const char *name)
 {
 	const struct invalidate *n = arg;
-	fuse_ino_t ino = number_of(n, dir);
+	fuse_ino_t ino = request_ino(dir);
 
 	fuse_lowlevel_notify_inval_inode(n->session, ino, 0, 0);
 	fuse_lowlevel_notify_inval_entry(n->session, ino, name, strlen(name));
@@ -34,7 +30,7 @@ static void drop_data(void *arg, struct node *node, uint64_t off, uint64_t len)
 {
 	const struct invalidate *n = arg;
 
-	fuse_lowlevel_notify_inval_inode(n->session, number_of(n, node), (off_t)off, (off_t)len);
+	fuse_lowlevel_notify_inval_inode(n->session, request_ino(node), (off_t)off, (off_t)len);
 }
 
 static void *notify_loop(void *arg)

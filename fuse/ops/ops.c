@@ -16,6 +16,7 @@
 #include "tree/node.h"
 #include "tree/tree.h"
 #include "file.h"
+#include "read.h"
 #include "request.h"
 #include "write.h"
 #include "xattr.h"

@@ -23,6 +23,11 @@ struct node *request_node(fuse_req_t req, fuse_ino_t ino)
 				   : (struct node *)(uintptr_t)ino;
 }
 
+fuse_ino_t request_ino(const struct node *node)
+{
+	return node == node->tree->root ? FUSE_ROOT_ID : (uintptr_t)node;
+}
+
 static bool is_for_caller(int code)
 {
 	return code == ENOSPC || code == EROFS || code == EOPNOTSUPP || code == EDQUOT ||
@@ -73,7 +78,7 @@ void request_reply_attr(fuse_req_t req, struct node *node)
 int request_entry(fuse_req_t req, struct node *node, struct fuse_entry_param *entry)
 {
 	*entry = (struct fuse_entry_param){
-		.ino = node->parent == node ? FUSE_ROOT_ID : (uintptr_t)node,
+		.ino = request_ino(node),
 		.attr_timeout = attr_timeout(node),
 		.entry_timeout = KEEP_SECONDS,
 	};

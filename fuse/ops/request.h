@@ -9,13 +9,13 @@
 #define VDISKFS_OPS_REQUEST_H
 
 #include <fuse_lowlevel.h>
+#include <pthread.h>
 #include <stdbool.h>
 #include <sys/stat.h>
 
 #include "base/access.h"
 #include "coherence.h"
 #include "holder.h"
-#include "read.h"
 #include "readahead.h"
 
 struct err;
@@ -38,6 +38,7 @@ struct server {
 
 struct server *request_server(fuse_req_t req);
 struct node *request_node(fuse_req_t req, fuse_ino_t ino);
+fuse_ino_t request_ino(const struct node *node);
 
 /* The errno for the caller of a request that failed.  An error that the caller can act on is passed
  * on; any other one is logged with the node and what was attempted, and becomes EIO or ENOMEM. */
