@@ -30,9 +30,9 @@ struct known_image {
 static bool read_id(
 	const struct folder *f, const char *path, unsigned char id[GUID_LEN], char **real)
 {
-	const struct format *format = parent_places_format(path);
+	const char *format = parent_places_format(path);
 	struct opening how = {
-		.format = format ? format->name : NULL,
+		.format = format,
 		.gate = &f->gate,
 		.is_disk = true,
 		.guessed = !format,

@@ -330,26 +330,6 @@ int package_open_io(
 	return 0;
 }
 
-/* Takes io, also on failure. */
-static int lock_and_open(
-	struct io *io, const struct image_options *o, struct package **p, struct err *e)
-{
-	int r = lock_for_reading(io, o->share, e);
-
-	if (r < 0) {
-		io_unref(io);
-		return r;
-	}
-	return package_open_io(io, o, p, e);
-}
-
-int package_open(const char *path, const struct image_options *o, struct package **p, struct err *e)
-{
-	struct io *io = io_open(path, e);
-
-	return io ? lock_and_open(io, o, p, e) : -e->code;
-}
-
 int package_open_in(const char *root, const char *path, const struct image_options *o,
 	struct package **p, struct err *e)
 {
@@ -357,7 +337,14 @@ int package_open_in(const char *root, const char *path, const struct image_optio
 	struct io *io;
 	int r = gate_open(&gate, path, "package", &io, e);
 
-	return r == 0 ? lock_and_open(io, o, p, e) : r;
+	if (r < 0)
+		return r;
+	r = lock_for_reading(io, o->share, e);
+	if (r < 0) {
+		io_unref(io);
+		return r;
+	}
+	return package_open_io(io, o, p, e);
 }
 
 void package_close(struct package *p)

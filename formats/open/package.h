@@ -30,17 +30,14 @@ bool package_probe(struct io *io, const struct peek *peek);
 /* May a file of this name be a package?  For directories, whose files are not opened. */
 bool package_is_named(const char *name);
 
-/* o must outlive the package and its images.  Its format is that of the disks; NULL: probe. */
-int package_open(
-	const char *path, const struct image_options *o, struct package **p, struct err *e);
-
-/* The same for a path that the user has not named: see image_open_in. */
-int package_open_in(const char *root, const char *path, const struct image_options *o,
-	struct package **p, struct err *e);
-
-/* The same for a file that is open and locked; takes io, also on failure. */
+/* Opens a package in a file that is open and locked; takes io, also on failure.  o must outlive the
+ * package and its images.  Its format is that of the disks; NULL: probe. */
 int package_open_io(
 	struct io *io, const struct image_options *o, struct package **p, struct err *e);
+
+/* The same for a path below the directory root: see image_open_in. */
+int package_open_in(const char *root, const char *path, const struct image_options *o,
+	struct package **p, struct err *e);
 
 /* The package stays as long as images of it are open; NULL is fine. */
 void package_close(struct package *p);

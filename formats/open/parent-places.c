@@ -95,11 +95,11 @@ void parent_places_free(struct parent_places *p)
 
 /* Files. */
 
-const struct format *parent_places_format(const char *name)
+const char *parent_places_format(const char *name)
 {
 	const struct format *f = registry_find_by_filename(name);
 
-	return f && f->knows_parent ? f : NULL;
+	return f && f->knows_parent ? f->name : NULL;
 }
 
 static int is_candidate(const struct dirent *d)

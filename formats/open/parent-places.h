@@ -12,7 +12,6 @@
 
 #include "util/string-list.h"
 
-struct format;
 struct vbox_registry;
 struct image_options;
 
@@ -27,8 +26,8 @@ int parent_places_find(struct parent_places *p, const char *dir, bool above,
 	struct vbox_registry *machines, const struct image_options *o);
 void parent_places_free(struct parent_places *p);
 
-/* The format of images with ids that files of this name usually are; NULL: of none. */
-const struct format *parent_places_format(const char *name);
+/* The name of the format of images with ids that files of this name usually have; NULL: none. */
+const char *parent_places_format(const char *name);
 
 /* Returns whether the search is over. */
 typedef bool parent_places_try(void *arg, const char *path);

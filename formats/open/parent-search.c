@@ -119,13 +119,6 @@ static int try_io(
 }
 
 /* A file without the suffix of a format is probed, and may name no other file. */
-static const char *format_for(const char *path)
-{
-	const struct format *f = parent_places_format(path);
-
-	return f ? f->name : NULL;
-}
-
 static bool try_path(void *arg, const char *path)
 {
 	struct id_search *s = arg;
@@ -135,7 +128,7 @@ static bool try_path(void *arg, const char *path)
 	if (s->left == 0 || gate_open_parent(&s->img->gate, path, WHAT, &io, &e) < 0)
 		return false;
 	s->left--;
-	return try_io(s, io, format_for(path), false, &e) == 0;
+	return try_io(s, io, parent_places_format(path), false, &e) == 0;
 }
 
 /* The ways to find the parent; each returns whether it was found. */
@@ -146,7 +139,7 @@ static bool try_path(void *arg, const char *path)
 static int try_medium(struct id_search *s, const char *path, const struct machine_medium *medium,
 	bool is_above, struct err *e)
 {
-	const char *format = medium->is_raw ? "raw" : format_for(path);
+	const char *format = medium->is_raw ? "raw" : parent_places_format(path);
 	bool vouched = true;
 	struct io *io;
 	int r;
@@ -277,7 +270,7 @@ static bool take_only(struct id_search *s)
 	s->only = NULL;
 	image_warn(s->img, "its parent \"%s\" is missing; %s has the content ID of it",
 		s->img->parent_name, io->name);
-	if (s->take(s->arg, io, format_for(io->name), false, &e) == 0)
+	if (s->take(s->arg, io, parent_places_format(io->name), false, &e) == 0)
 		return true;
 	keep_error(s, &e);
 	return false;

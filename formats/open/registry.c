@@ -16,7 +16,7 @@ extern const struct format bochs_format, luks_format, parallels_format, qcow_for
 
 /* The first of equal scores wins.  A fixed VHD goes before all formats whose magic is in the first
  * sector, because that sector of a fixed VHD is the guest's. */
-static const struct format *const list[] = {
+const struct format *const registry[] = {
 	&vhd_format,
 	&luks_format,
 	&qcow2_format,
@@ -30,8 +30,6 @@ static const struct format *const list[] = {
 	&raw_format,
 	NULL,
 };
-
-const struct format *const *const registry = list;
 
 /* Other names that images and users have for a format. */
 static const char *const aliases[][2] = {

@@ -8,7 +8,7 @@
 struct format;
 struct peek;
 
-extern const struct format *const *const registry; /* NULL-terminated */
+extern const struct format *const registry[]; /* NULL-terminated */
 
 /* Prints the table of --list-formats: the name, title and abilities of each format. */
 void registry_print(void);

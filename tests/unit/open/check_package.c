@@ -50,6 +50,13 @@ static void begin(struct package_test *w)
 	fill_pattern(w->disk, sizeof w->disk, 1);
 }
 
+static int open_package(struct package_test *w, const char *path)
+{
+	struct io *io = io_open(path, &w->e);
+
+	return io ? package_open_io(io, &w->o, &w->p, &w->e) : -w->e.code;
+}
+
 static void end(struct package_test *w)
 {
 	image_close(w->img);
@@ -102,7 +109,7 @@ static void opens(struct package_test *w)
 {
 	if (w->tar.len > 0)
 		tar_build_write(&w->tar, "x.ova");
-	ck_assert_ok(package_open(w->tar.len > 0 ? "x.ova" : "x.ovf", &w->o, &w->p, &w->e), &w->e);
+	ck_assert_ok(open_package(w, w->tar.len > 0 ? "x.ova" : "x.ovf"), &w->e);
 }
 
 static void shows_disk(struct package_test *w, size_t disk)
@@ -266,19 +273,18 @@ START_TEST(archives_without_one_descriptor)
 	begin(&w);
 	add_disk(&w, "a.raw");
 	tar_build_write(&w.tar, "x.ova");
-	ck_assert_fails(package_open("x.ova", &w.o, &w.p, &w.e), EINVAL, &w.e, "no descriptor");
+	ck_assert_fails(open_package(&w, "x.ova"), EINVAL, &w.e, "no descriptor");
 	add_descriptor(&w, RAW, "", LIST("a.raw"));
 	tar_build_file(&w.tar, "y.ovf", "<Envelope/>");
 	tar_build_write(&w.tar, "x.ova");
-	ck_assert_fails(
-		package_open("x.ova", &w.o, &w.p, &w.e), ENOTSUP, &w.e, "\"x.ovf\" and \"y.ovf\"");
+	ck_assert_fails(open_package(&w, "x.ova"), ENOTSUP, &w.e, "\"x.ovf\" and \"y.ovf\"");
 	tar_build_free(&w.tar);
 	tar_build_file(&w.tar, "x.ovf", "<Envelope>");
 	tar_build_write(&w.tar, "x.ova");
-	ck_assert_fails(package_open("x.ova", &w.o, &w.p, &w.e), EINVAL, &w.e, "x.ova:x.ovf: line");
+	ck_assert_fails(open_package(&w, "x.ova"), EINVAL, &w.e, "x.ova:x.ovf: line");
 	write_text("x.ovf", "<!DOCTYPE a><Envelope/>");
-	ck_assert_fails(package_open("x.ovf", &w.o, &w.p, &w.e), ENOTSUP, &w.e, "document type");
-	ck_assert_fails(package_open("y.ovf", &w.o, &w.p, &w.e), ENOENT, &w.e, "y.ovf");
+	ck_assert_fails(open_package(&w, "x.ovf"), ENOTSUP, &w.e, "document type");
+	ck_assert_fails(open_package(&w, "y.ovf"), ENOENT, &w.e, "y.ovf");
 	end(&w);
 }
 END_TEST
