@@ -7,7 +7,6 @@
  * kept without a lock: it may exceed the budget for a moment.
  */
 #include <assert.h>
-#include <errno.h>
 #include <pthread.h>
 #include <stdatomic.h>
 #include <stdbool.h>

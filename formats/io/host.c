@@ -17,7 +17,6 @@
 #include <unistd.h>
 
 #include "host-impl.h"
-#include "util/bytes.h"
 
 #define LINKS_MAX 40 /* as in the kernel */
 
@@ -274,14 +273,14 @@ static int walk_into_dir(struct walk *w, const char *name, size_t n)
 int host_open_below(const char *dir, const char *rest)
 {
 	struct walk w;
-	int fd = 0;
+	int fd;
 
 	if (host_is_fenced()) {
 		fd = walk_to(&w, dir, true);
 	} else {
 		walk_init(&w);
 		w.fd = host_open_at(AT_FDCWD, dir, O_PATH | O_DIRECTORY, 0);
-		fd = MIN(w.fd, 0);
+		fd = w.fd < 0 ? -1 : 0;
 	}
 	for (const char *slash; fd == 0 && (slash = strchr(rest, '/')); rest = slash + 1)
 		fd = walk_into_dir(&w, rest, (size_t)(slash - rest));

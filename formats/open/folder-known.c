@@ -4,17 +4,14 @@
  * A name in a description proves nothing: disks are renamed, copied and moved.  A medium is the one
  * file whose own id is that of the medium.  Files are only opened as far as their headers.
  */
-#include <errno.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "util/limits.h"
 #include "util/array.h"
 #include "util/err.h"
-#include "folder-impl.h"
+#include "folder.h"
 #include "folder-known.h"
-#include "image/format.h"
 #include "image/image.h"
 #include "io/io.h"
 #include "parent-places.h"

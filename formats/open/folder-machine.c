@@ -6,22 +6,17 @@
  * registry has it, and VMware numbers the other files after it (disk-000001.vmdk).
  */
 #include <errno.h>
-#include <limits.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
 
-#include "util/limits.h"
 #include "util/array.h"
 #include "util/err.h"
 #include "folder-impl.h"
 #include "folder-known.h"
 #include "folder-machine.h"
 #include "folder-scan.h"
-#include "io/host.h"
-#include "io/io.h"
 #include "machine/machine.h"
 #include "util/text.h"
 

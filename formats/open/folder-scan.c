@@ -7,10 +7,8 @@
  */
 #include <dirent.h>
 #include <errno.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <strings.h>
 
 #include "util/limits.h"
 #include "util/bytes.h"
@@ -20,7 +18,6 @@
 #include "image/format.h"
 #include "registry.h"
 #include "io/host.h"
-#include "image/image.h"
 #include "open.h"
 #include "io/io.h"
 #include "package.h"

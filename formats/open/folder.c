@@ -2,7 +2,6 @@
 /* folder.c - the list of a directory: its entries and the files that are claimed. */
 #include "folder-impl.h"
 
-#include <errno.h>
 #include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>

@@ -20,7 +20,6 @@
 #include "io/gate.h"
 #include "util/string-list.h"
 
-struct err;
 struct image_options;
 
 enum folder_kind {

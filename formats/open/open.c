@@ -24,7 +24,7 @@ bool image_is_bundle(const char *dir)
 {
 	char path[PATH_MAX];
 
-	return registry_find_bundle(dir, path, sizeof path) != NULL;
+	return registry_find_bundle(dir, path) != NULL;
 }
 
 int image_open_io(struct io *io, const struct image_options *o, struct image **out, struct err *e)
@@ -63,10 +63,10 @@ static int open_top(struct io *io, const struct image_options *o, struct image *
 	return r;
 }
 
-/* The file to open for path, which may be that of a bundle; file has PATH_MAX bytes. */
-static const char *file_at(const char *path, const struct image_options *o, char *file)
+/* The file to open for path, which may be that of a bundle. */
+static const char *file_at(const char *path, const struct image_options *o, char file[PATH_MAX])
 {
-	const struct format *bundle = registry_find_bundle(path, file, PATH_MAX);
+	const struct format *bundle = registry_find_bundle(path, file);
 
 	return bundle && (!o->format || registry_find(o->format) == bundle) ? file : path;
 }

@@ -67,21 +67,21 @@ static int stored_add_chunk(
  * in the descriptor, which is often wrong: it counts when the last chunk is no shorter than the
  * others.
  */
-static int check_chunks(const struct stored *s, const struct ovf_file *file, struct err *e)
+static int check_chunks(const struct stored *s, uint64_t chunk, uint64_t total, struct err *e)
 {
 	uint64_t last = s->files[s->n - 1]->size, sum;
 
 	for (size_t i = 0; i < s->n; i++) {
 		uint64_t size = s->files[i]->size;
 
-		if (size > file->chunk || (size < file->chunk && i + 1 < s->n))
+		if (size > chunk || (size < chunk && i + 1 < s->n))
 			return err_set(e, EUCLEAN,
 				"%s: a chunk of %" PRIu64 " bytes, %" PRIu64 " were expected",
-				s->files[i]->name, size, file->chunk);
+				s->files[i]->name, size, chunk);
 	}
-	if (__builtin_mul_overflow(file->chunk, s->n, &sum))
+	if (__builtin_mul_overflow(chunk, s->n, &sum))
 		sum = UINT64_MAX;
-	if (last == file->chunk && file->size > sum)
+	if (last == chunk && total > sum)
 		return err_set(e, EUCLEAN, "%s: the next chunk, .%09zu, is missing",
 			s->files[s->n - 1]->name, s->n);
 	return 0;
@@ -116,7 +116,7 @@ static int open_stored_as(struct stored *s, const struct package *p, const struc
 
 	if (r == -ENOENT)
 		return stored_add(s, p, name, e);
-	return r < 0 ? r : check_chunks(s, file, e);
+	return r < 0 ? r : check_chunks(s, file->chunk, file->size, e);
 }
 
 /* The descriptor does not mention the numbers of these files.  They are chunks, or, as VMware
@@ -125,7 +125,6 @@ static int open_stored_as(struct stored *s, const struct package *p, const struc
 static int choose_numbered(
 	struct stored *s, const struct package *p, const struct ovf_file *file, struct err *e)
 {
-	struct ovf_file chunks = *file;
 	bool images = s->n > 1;
 
 	for (size_t i = 0; i < s->n; i++)
@@ -139,8 +138,7 @@ static int choose_numbered(
 		s->n = 1;
 		return 0;
 	}
-	chunks.chunk = s->files[0]->size;
-	return check_chunks(s, &chunks, e);
+	return check_chunks(s, s->files[0]->size, file->size, e);
 }
 
 /* Names are decoded as URIs, which not all writers have encoded.  The error is that of the name in

@@ -92,12 +92,13 @@ const struct format *registry_find_by_filename(const char *name)
 	return NULL;
 }
 
-const struct format *registry_find_bundle(const char *dir, char *path, size_t size)
+const struct format *registry_find_bundle(const char *dir, char path[PATH_MAX])
 {
 	struct stat st;
 
 	for (const struct format *const *f = registry; *f; f++)
-		if ((*f)->bundle && snprintf(path, size, "%s/%s", dir, (*f)->bundle) < (int)size &&
+		if ((*f)->bundle &&
+			snprintf(path, PATH_MAX, "%s/%s", dir, (*f)->bundle) < PATH_MAX &&
 			host_stat(path, &st) == 0 && S_ISREG(st.st_mode))
 			return *f;
 	return NULL;

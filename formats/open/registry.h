@@ -3,7 +3,7 @@
 #ifndef VDISK_OPEN_REGISTRY_H
 #define VDISK_OPEN_REGISTRY_H
 
-#include <stddef.h>
+#include <limits.h>
 
 struct format;
 struct peek;
@@ -25,7 +25,7 @@ const struct format *registry_find_by_filename(const char *name);
 
 /* The format of dir, a directory that is one image as a whole, or NULL.  path is then the file in
  * it to open. */
-const struct format *registry_find_bundle(const char *dir, char *path, size_t size);
+const struct format *registry_find_bundle(const char *dir, char path[PATH_MAX]);
 
 /* The format with the highest probe score, or NULL when all are 0. */
 const struct format *registry_probe(const struct peek *p);

@@ -9,7 +9,6 @@
 #include <errno.h>
 #include <expat.h>
 #include <stdbool.h>
-#include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
 

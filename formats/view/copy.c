@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* copy.c - copies ranges between views, files of the host directly. */
-#include <errno.h>
 #include <stdlib.h>
 
 #include "util/bytes.h"
