@@ -144,7 +144,7 @@ static int refuse_missing(const char *what, const char *name, int code, struct e
 	}
 	err_set(e, code, "%s \"%s\": %s", what, shown(name).text, strerror(code));
 	if (code == EMFILE)
-		return err_hint(e, "ulimit -n says how many files may be open at a time");
+		return err_hint(e, "ulimit -n is the limit of open files");
 	if (looks_like_protocol(name))
 		err_hint(e,
 			"names in images are plain file names here: protocols are never followed");

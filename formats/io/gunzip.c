@@ -148,7 +148,7 @@ static int next_stream(struct cursor *c, struct err *e)
 		return err_set(e, EUCLEAN, "gzip data: it ends too early");
 	c->ended = c->z.avail_in == 0;
 	if (padded && !c->ended)
-		return err_set(e, EUCLEAN, "gzip data: garbage behind it");
+		return err_set(e, EUCLEAN, "gzip data: garbage after it");
 	inflateReset2(&c->z, WITH_HEADER);
 	return 0;
 }

@@ -229,8 +229,8 @@ int io_allocate(struct io *io, uint64_t pos, uint64_t len, struct err *e)
 		return r;
 	r = io->ops->reserve ? io->ops->reserve(io, pos, len) : -EOPNOTSUPP;
 	if (r == -EOPNOTSUPP)
-		return err_set(e, EOPNOTSUPP, "%s: its file system cannot reserve room", io->name);
-	return r < 0 ? write_failed(io, "making room", r, e) : 0;
+		return err_set(e, EOPNOTSUPP, "%s: its file system cannot reserve space", io->name);
+	return r < 0 ? write_failed(io, "reserving space", r, e) : 0;
 }
 
 int io_reserve(struct io *io, uint64_t pos, uint64_t len, struct err *e)

@@ -114,9 +114,9 @@ static int refuse(const struct io *io, int byte, bool share, struct err *e)
 	bool mounted = find_holder(io, byte, holder, sizeof holder);
 
 	if (byte == FORBIDS(CONSISTENT_READ)) {
-		err_set(e, EBUSY, "%s: in use%s, which lets nobody read it", io->name, holder);
+		err_set(e, EBUSY, "%s: in use%s, which forbids reading", io->name, holder);
 	} else if (byte == FORBIDS(WRITE) || byte == FORBIDS(RESIZE)) {
-		err_set(e, EBUSY, "%s: in use%s, which lets nobody write to it", io->name, holder);
+		err_set(e, EBUSY, "%s: in use%s, which forbids writing", io->name, holder);
 	} else {
 		err_set(e, EBUSY, "%s: in use for writing%s", io->name, holder);
 		if (!share)

@@ -87,20 +87,17 @@ static int add_vmware(struct folder *f, const char *name, struct err *e)
 
 static int claim_chunks(struct folder *f, const char *path, struct err *e)
 {
+	bool is_there = true;
 	char *chunk;
 	int r = 0;
 
-	for (size_t i = 0; r == 0 && i < OVF_MAX_CHUNKS; i++) {
-		bool there;
-
+	for (size_t i = 0; is_there && r == 0 && i < OVF_MAX_CHUNKS; i++) {
 		if (asprintf(&chunk, "%s.%09zu", path, i) < 0)
 			return err_nomem(e);
-		there = folder_is_there(f, chunk);
-		if (there)
+		is_there = folder_is_there(f, chunk);
+		if (is_there)
 			r = folder_claim(f, chunk, e);
 		free(chunk);
-		if (!there)
-			break;
 	}
 	return r;
 }

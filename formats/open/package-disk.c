@@ -152,7 +152,7 @@ static int open_stored(
 	if (!file->path) {
 		err_set(e, EACCES, "%s: the disk \"%s\" is not in the package", p->io->name,
 			file->href);
-		return err_hint(e, "nothing is ever fetched from elsewhere");
+		return err_hint(e, "files outside the package are never opened");
 	}
 	r = open_stored_as(s, p, file, file->path, e);
 	if (r == -ENOENT && strcmp(file->path, file->href) != 0 &&
@@ -193,7 +193,8 @@ static int unpack(struct io **io, const struct package *p, const struct ovf_disk
 		return err_set(e, ENOTSUP, "%s: compression \"%s\" is not supported", (*io)->name,
 			packing);
 	if (!gunzip_probe(*io))
-		return packing ? err_set(e, EUCLEAN, "%s: it is said to be compressed, but is not",
+		return packing ? err_set(e, EUCLEAN,
+					 "%s: the descriptor calls it compressed, but it is not",
 					 (*io)->name)
 			       : 0;
 	if (!packing && d->is_raw)
@@ -248,9 +249,8 @@ int package_disk_open(struct package *p, size_t disk, struct image **out, struct
 	/* Ranges that a delta has not stored would read as zeroes if it did not name its parent. */
 	if (d->parent && *d->parent && !img->parent_name) {
 		err_set(e, ENOTSUP,
-			"%s: the package says that it is based on another disk, \"%s\", but it "
-			"does not "
-			"name it",
+			"%s: the descriptor records that it is based on another disk, \"%s\", "
+			"but it does not name it",
 			img->io->name, d->parent);
 		image_close(img);
 		return -e->code;
@@ -259,7 +259,8 @@ int package_disk_open(struct package *p, size_t disk, struct image **out, struct
 	size = img->states[0]->view->size;
 	if (d->capacity > 0 && d->capacity != size)
 		image_warn(img,
-			"the package says that the disk has %" PRIu64 " bytes; it has %" PRIu64,
+			"the descriptor records that the disk has %" PRIu64
+			" bytes; it has %" PRIu64,
 			d->capacity, size);
 	*out = img;
 	return 0;

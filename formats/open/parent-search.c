@@ -316,8 +316,8 @@ static int check_medium(void *arg, const char *dir, const struct machine *m)
 
 	if (!medium || !medium->refusal)
 		return 0;
-	return err_set(c->e, ENOTSUP, "%s: %s, says the machine \"%s\" in %s", c->img->io->name,
-		medium->refusal, m->name, dir);
+	return err_set(c->e, ENOTSUP, "%s: %s, according to the machine \"%s\" in %s",
+		c->img->io->name, medium->refusal, m->name, dir);
 }
 
 int parent_search_check_image(

@@ -72,7 +72,7 @@ static void read_dir(struct machine_dir *d)
 			d->n++;
 			last = name;
 		} else if (!d->unreadable) {
-			err_in(&e, "what %s says of it is not known", name);
+			err_in(&e, "the description %s cannot be read", name);
 			d->unreadable = strdup(e.text);
 		}
 	}

@@ -230,7 +230,7 @@ START_TEST(damage_is_found_on_open)
 	memset(w.compressed + whole, 0, 10);
 	w.ncompressed = whole + 10;
 	w.compressed[whole + 9] = 1;
-	refuses(&w, "garbage behind it");
+	refuses(&w, "garbage after it");
 	w.compressed[whole] = 1;
 	refuses(&w, "incorrect header check");
 	end(&w);

@@ -167,8 +167,8 @@ START_TEST(with_reads_forbidden)
 	struct io *io = open_image();
 
 	h = start_holder(forbids, F_OFD_SETLK, F_RDLCK);
-	ck_assert_fails(lock_for_reading(io, false, &e), EBUSY, &e, "lets nobody read it");
-	ck_assert_fails(lock_for_reading(io, true, &e), EBUSY, &e, "lets nobody read it");
+	ck_assert_fails(lock_for_reading(io, false, &e), EBUSY, &e, "which forbids reading");
+	ck_assert_fails(lock_for_reading(io, true, &e), EBUSY, &e, "which forbids reading");
 	ck_assert_str_eq(hint_of(&e), "");
 	end_holder(h);
 	io_unref(io);

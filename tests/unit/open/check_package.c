@@ -496,7 +496,7 @@ static const struct {
 	{"compression='gzip' chunkSize='50'", RAW, true, 0, NULL},
 	{"compression='identity'", RAW, false, 0, NULL}, {"compression=''", RAW, false, 0, NULL},
 	{"compression='bzip2'", RAW, false, ENOTSUP, "compression \"bzip2\" is not supported"},
-	{"compression='gzip'", RAW, false, EUCLEAN, "said to be compressed, but is not"},
+	{"compression='gzip'", RAW, false, EUCLEAN, "calls it compressed, but it is not"},
 	{"", VMDK, true, EINVAL, "not a disk image"}, /* probed, and not a VMDK */
 };
 
