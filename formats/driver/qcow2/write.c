@@ -91,58 +91,47 @@ int qcow2_write_allocate(const struct qcow2 *q, uint64_t off, size_t *n, uint64_
 	return r;
 }
 
-static int reserve_new(struct qcow2_view *v, const struct qcow2_l2_entries *t, uint64_t off,
-	uint64_t end, struct reservation *res, struct err *e)
-{
-	const struct qcow2 *q = v->q;
-	uint64_t cluster = off - qcow2_in_cluster(q, off), reach;
-	size_t n = MIN(count_new(q, t), qcow2_clusters_of(q, off, end - off));
-	int r;
-
-	*res = (struct reservation){.io = q->data, .token = TOKEN_NEW};
-	r = qcow2_write_allocate(q, cluster, &n, &res->pos, &res->reads_zero, e);
-	if (r < 0)
-		return r;
-	reach = cluster + ((uint64_t)n << q->header.cluster_bits);
-	end = MIN(end, reach);
-	widen(q, t->raw, false, &off, &end);
-	res->pos += off - cluster;
-	res->off = off;
-	res->len = MIN(end, v->view.size) - off;
-	reach = MIN(reach, v->view.size);
-	return q->external && reach > q->data->size ? io_resize(q->data, reach, e) : 0;
-}
-
 int qcow2_write_reserve(
 	struct view *view, uint64_t off, uint64_t len, struct reservation *res, struct err *e)
 {
 	struct qcow2_view *v = (struct qcow2_view *)view;
 	const struct qcow2 *q = v->q;
-	uint64_t table, start = off, skip = qcow2_in_cluster(q, off), end = off + len;
+	uint64_t table, cluster = off - qcow2_in_cluster(q, off), start = off, end = off + len;
+	uint64_t pos, reach;
 	struct qcow2_l2_entries t;
-	bool owned;
+	bool owned, reads_zero = false;
+	size_t n = 1;
 	int r = qcow2_l2_own(v, off, &table, e);
 
 	if (r == 0)
 		r = qcow2_l2_read(q, table, off, qcow2_clusters_of(q, off, len), &t, e);
 	if (r == 0)
 		r = qcow2_l2_is_owned(q, t.raw, &owned, e);
-	if (r == 0 && !owned)
-		r = reserve_new(v, &t, off, end, res, e);
 	if (r < 0)
 		return err_in(e, "guest offset 0x%" PRIx64, off);
-	if (!owned)
-		return 0;
-	end = MIN(end, off - skip + q->cluster_size);
-	widen(q, t.raw, true, &start, &end);
+	pos = load_be64(t.raw) & QCOW2_OFFSET;
+	if (!owned) {
+		n = count_new(q, &t);
+		n = MIN(n, qcow2_clusters_of(q, off, len));
+		r = qcow2_write_allocate(q, cluster, &n, &pos, &reads_zero, e);
+		if (r < 0)
+			return err_in(e, "guest offset 0x%" PRIx64, off);
+	}
+	reach = cluster + ((uint64_t)n << q->header.cluster_bits);
+	end = MIN(end, reach);
+	widen(q, t.raw, owned, &start, &end);
 	*res = (struct reservation){
 		.off = start,
 		.len = MIN(end, view->size) - start,
 		.io = q->data,
-		.pos = (load_be64(t.raw) & QCOW2_OFFSET) + qcow2_in_cluster(q, start),
-		.token = TOKEN_OWNED,
+		.pos = pos + (start - cluster),
+		.reads_zero = reads_zero,
+		.token = owned ? TOKEN_OWNED : TOKEN_NEW,
 	};
-	return 0;
+	reach = MIN(reach, view->size);
+	if (!owned && q->external && reach > q->data->size)
+		r = io_resize(q->data, reach, e);
+	return r < 0 ? err_in(e, "guest offset 0x%" PRIx64, off) : 0;
 }
 
 void qcow2_write_cancel(struct view *v, const struct reservation *res)
@@ -233,32 +222,13 @@ static bool clear_entry(const struct qcow2_view *v, uint64_t off, unsigned char 
 	return load_be64(p) != entry || qcow2_l2_bitmap(q, p) != bitmap;
 }
 
-static int clear_entries(
-	struct qcow2_view *v, struct qcow2_l2_entries *t, uint64_t off, struct err *e)
-{
-	const struct qcow2 *q = v->q;
-	struct qcow2_l2_entries old = *t;
-	bool changed[META_PAGE / 8] = {false}, any = false;
-	int r = qcow2_alloc_prepare(q->alloc, t->n, e);
-
-	for (size_t i = 0; i < t->n; i++) {
-		changed[i] = clear_entry(v, off + ((uint64_t)i << q->header.cluster_bits),
-			t->raw + i * q->entry_size);
-		any |= changed[i];
-	}
-	if (r == 0 && any)
-		r = meta_write(q->io, t->raw, t->n * q->entry_size, t->pos, ORDER_TABLES, e);
-	for (size_t i = 0; r == 0 && i < t->n; i++)
-		if (changed[i])
-			qcow2_l2_drop_entry(q->alloc, old.raw + i * q->entry_size);
-	return r;
-}
-
 /* Clears *done bytes: the entries in one page of an L2 table, or a range without L2 table. */
 static int clear_some(
 	struct qcow2_view *v, uint64_t off, uint64_t len, uint64_t *done, struct err *e)
 {
-	struct qcow2_l2_entries t;
+	const struct qcow2 *q = v->q;
+	struct qcow2_l2_entries t, old;
+	bool changed[META_PAGE / 8] = {false}, any = false;
 	uint64_t entry, table;
 	int r = qcow2_l1_lookup(v, off, &entry, &table, done, e);
 
@@ -266,11 +236,24 @@ static int clear_some(
 		return r;
 	r = qcow2_l2_own(v, off, &table, e);
 	if (r == 0)
-		r = qcow2_l2_read(v->q, table, off, qcow2_clusters_of(v->q, off, len), &t, e);
+		r = qcow2_l2_read(q, table, off, qcow2_clusters_of(q, off, len), &t, e);
+	if (r == 0)
+		r = qcow2_alloc_prepare(q->alloc, t.n, e);
 	if (r < 0)
 		return r;
-	*done = (uint64_t)t.n << v->q->header.cluster_bits;
-	return clear_entries(v, &t, off, e);
+	*done = (uint64_t)t.n << q->header.cluster_bits;
+	old = t;
+	for (size_t i = 0; i < t.n; i++) {
+		changed[i] = clear_entry(v, off + ((uint64_t)i << q->header.cluster_bits),
+			t.raw + i * q->entry_size);
+		any |= changed[i];
+	}
+	if (any)
+		r = meta_write(q->io, t.raw, t.n * q->entry_size, t.pos, ORDER_TABLES, e);
+	for (size_t i = 0; r == 0 && i < t.n; i++)
+		if (changed[i])
+			qcow2_l2_drop_entry(q->alloc, old.raw + i * q->entry_size);
+	return r;
 }
 
 int qcow2_write_clear(struct view *view, uint64_t off, uint64_t len, struct err *e)
