@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* metadata-regions.h - the regions of a file that hold metadata, from its header.
  *
- * A header may be damaged or malicious.  Where two regions share bytes, a write to one destroys the
+ * A header may be damaged or malicious.  If two regions share bytes, a write to one destroys the
  * other: such a file must not be written.
  */
 #ifndef VDISK_DRIVER_COMMON_METADATA_REGIONS_H

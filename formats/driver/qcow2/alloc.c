@@ -219,7 +219,7 @@ bool qcow2_alloc_durable(struct view *v)
 	return freed_set_durable(&((struct qcow2_view *)v)->q->alloc->freed);
 }
 
-/* Takes one reference from each cluster; the host frees those that have none left. */
+/* Takes one reference from each cluster, and discards those that have no other. */
 static int release(void *arg, struct freed_run run, struct err *e)
 {
 	struct qcow2_alloc *a = arg;

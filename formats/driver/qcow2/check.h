@@ -104,7 +104,7 @@ static inline bool qcow2_check_block_readable(const struct qcow2_check *c, uint6
 int qcow2_check_look(struct qcow2_check *c, struct err *e);
 void qcow2_check_end(struct qcow2_check *c);
 
-/* check-read.c: the work of a check is bounded by what the host stores of the file. */
+/* check-read.c: the work of a check is limited by the bytes that the host stores of the file. */
 
 /* The bytes that the host stores of the file: holes cost nothing. */
 uint64_t qcow2_check_read_stored(const struct qcow2_check *c);

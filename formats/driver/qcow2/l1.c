@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* l1.c - L1 tables: checked, looked up, made for the live disk or a snapshot, and replaced. */
+/* l1.c - L1 tables: checked, looked up, allocated for the live disk or a snapshot, and replaced. */
 #include "l1.h"
 
 #include <errno.h>

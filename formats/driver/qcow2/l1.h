@@ -47,12 +47,12 @@ int qcow2_l1_lookup(const struct qcow2_view *v, uint64_t off, uint64_t *entry, u
 int qcow2_l1_copy_entries(const struct qcow2 *q, uint64_t from, uint64_t to, uint64_t len,
 	uint32_t size, uint64_t mask, enum write_order order, struct err *e);
 
-/* Makes a table of so many entries, the first of which are those of from, masked.  Prepares for
- * it to be dropped, and for the one that it replaces. */
+/* Allocates a table of so many entries, the first of which are those of from, masked.  Calls
+ * qcow2_alloc_prepare for dropping it, and for dropping the table that it replaces. */
 int qcow2_l1_make(struct qcow2 *q, struct qcow2_l1 from, uint64_t mask, uint32_t entries,
 	struct qcow2_l1 *to, struct err *e);
 
-/* Drops the clusters of a table, not those it points to; prepared for. */
+/* Drops the clusters of a table, not those that it refers to.  Needs qcow2_alloc_prepare. */
 void qcow2_l1_drop(struct qcow2 *q, struct qcow2_l1 l1);
 
 /* Makes the header point to another table, durably, and drops the old one. */

@@ -65,7 +65,7 @@ int qcow2_l2_read(const struct qcow2 *q, uint64_t table, uint64_t off, uint64_t 
 /* Does the live disk own the cluster of the entry at p, so that it may be overwritten? */
 int qcow2_l2_is_owned(const struct qcow2 *q, const unsigned char *p, bool *owned, struct err *e);
 
-/* Drops the clusters that the entry at p refers to; prepared for by one call more. */
+/* Drops the clusters that the entry at p refers to.  Needs qcow2_alloc_prepare for one call. */
 void qcow2_l2_drop_entry(struct qcow2_alloc *a, const unsigned char *p);
 
 /* Drops the clusters of all entries of a table from that for off on, and with clear the

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* resize.c - the disk made longer or shorter.
+/* resize.c - the size of the live disk changed.
  *
  * Bytes beyond the end of a disk never appear again: not when it becomes shorter and then longer,
  * not from a longer backing file, not from a VM state that was saved there.

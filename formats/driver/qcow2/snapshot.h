@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* snapshot.h - entries of the snapshot table, and the states of the image that they make. */
+/* snapshot.h - entries of the snapshot table, and the states of the image that they describe. */
 #ifndef VDISK_DRIVER_QCOW2_SNAPSHOT_H
 #define VDISK_DRIVER_QCOW2_SNAPSHOT_H
 
