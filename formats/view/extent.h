@@ -19,15 +19,14 @@ enum extent_kind {
 	EXTENT_CRYPT,     /* bytes of a host file, encrypted */
 };
 
-/* A range of a view and where its bytes come from.  Reading needs no further look at a table.  io
- * is borrowed from the image. */
+/* A range of a view and the source of its bytes: it is read without another look at a table. */
 struct extent {
 	enum extent_kind kind;
-	uint64_t len;  /* > 0; never more than asked for once view_resolve returns it */
-	uint64_t pos;  /* FILE, CRYPT: position in io; BELOW: offset in the view below; GENERATED:
-			* bytes  to skip in the unit */
-	struct io *io; /* FILE, CRYPT, GENERATED; NULL: the unit is computed, not decoded from a
-			  file */
+	uint64_t len; /* > 0; view_resolve returns at most the length of its range */
+	/* FILE, CRYPT: position in io; BELOW: offset in the view below; GENERATED: bytes to skip in
+	 * the unit. */
+	uint64_t pos;
+	struct io *io;       /* borrowed; FILE, CRYPT, GENERATED; NULL: the unit is computed */
 	uint64_t unit_id;    /* GENERATED: names the unit among all units of io, else of owner */
 	uint32_t unit_len;   /* GENERATED: bytes of the whole decoded unit */
 	uint64_t sector;     /* CRYPT: number, for its cipher, of the sector that pos is in */
