@@ -7,8 +7,7 @@
 #include "util/bytes.h"
 #include "common/unit.h"
 
-#define SECTOR      512u
-#define LOCATOR_LEN 1024u
+#define SECTOR 512u
 
 static void seal(unsigned char *p, size_t len, size_t sum_at)
 {
@@ -25,7 +24,12 @@ void vhd_seal_footer(unsigned char *footer)
 	seal(footer, 511, 64); /* the last byte is 0, or absent in footers of 511 bytes */
 }
 
-void vhd_seal_header(struct vhd_image *v)
+unsigned char *vhd_footer(const struct memory_image *v)
+{
+	return v->file + (v->file_len - 1) / SECTOR * SECTOR;
+}
+
+void vhd_seal_header(struct memory_image *v)
 {
 	seal(v->file + SECTOR, 1024, 36);
 }
@@ -47,21 +51,22 @@ static void put_footer(unsigned char *f, const struct vhd_spec *s)
 	vhd_seal_footer(f);
 }
 
-static void put_locator(
-	struct vhd_image *v, unsigned char *entry, uint64_t pos, const char *code, const char *text)
+static void put_locator(struct memory_image *v, unsigned char *entry, uint64_t pos,
+	const char *code, const char *text)
 {
 	size_t len = strlen(text), width = strncmp(code, "W2", 2) == 0 ? 2 : 1;
 
 	memcpy(entry, code, 4);
-	put_be(entry + 4, 4, LOCATOR_LEN);
+	put_be(entry + 4, 4, VHD_LOCATOR);
 	put_be(entry + 8, 4, len * width);
 	put_be(entry + 16, 8, pos);
 	for (size_t i = 0; i < len; i++)
 		v->file[pos + i * width] = text[i];
 }
 
-static void put_header(struct vhd_image *v, const struct vhd_spec *s, size_t locators)
+static void put_header(struct memory_image *v, const struct vhd_spec *s)
 {
+	size_t locators = VHD_BLOCKS_AT(s->entries) - VHD_LOCATORS * VHD_LOCATOR;
 	unsigned char *h = v->file + SECTOR;
 
 	memcpy(h, "cxsparse", 8);
@@ -75,13 +80,13 @@ static void put_header(struct vhd_image *v, const struct vhd_spec *s, size_t loc
 	for (size_t i = 0; s->parent_name && s->parent_name[i]; i++)
 		put_be(h + 64 + 2 * i, 2, (unsigned char)s->parent_name[i]);
 	for (size_t i = 0; i < VHD_LOCATORS && s->locators[i].code; i++)
-		put_locator(v, h + 576 + 24 * i, locators + i * LOCATOR_LEN, s->locators[i].code,
+		put_locator(v, h + 576 + 24 * i, locators + i * VHD_LOCATOR, s->locators[i].code,
 			s->locators[i].text);
 	vhd_seal_header(v);
 }
 
 /* Stores block i at pos; sectors that are not marked in its bitmap are filled with garbage. */
-static void put_block(struct vhd_image *v, const struct vhd_spec *s, uint32_t i, size_t pos)
+static void put_block(struct memory_image *v, const struct vhd_spec *s, uint32_t i, size_t pos)
 {
 	size_t bitmap = round_up(div_round_up(s->block_size / SECTOR, 8), SECTOR);
 
@@ -99,13 +104,13 @@ static void put_block(struct vhd_image *v, const struct vhd_spec *s, uint32_t i,
 	}
 }
 
-static void put_blocks(struct vhd_image *v, const struct vhd_spec *s)
+static void put_blocks(struct memory_image *v, const struct vhd_spec *s)
 {
 	size_t bitmap = round_up(div_round_up(s->block_size / SECTOR, 8), SECTOR);
 
 	memset(v->file + VHD_HEAD, 0xff, round_up(4 * (size_t)s->entries, SECTOR));
 	for (uint32_t i = 0; i < s->nmap; i++) {
-		size_t pos = v->blocks_pos + s->map[i] * (bitmap + s->block_size);
+		size_t pos = VHD_BLOCKS_AT(s->entries) + s->map[i] * (bitmap + s->block_size);
 
 		if (s->map[i] == VHD_ABSENT)
 			continue;
@@ -124,49 +129,28 @@ static uint32_t blocks_stored(const struct vhd_spec *s)
 	return n;
 }
 
-/* Computes the positions of all structures; returns that of the parent locators' data. */
-static size_t lay_out(struct vhd_image *v, struct vhd_spec *s)
+struct memory_image vhd_build(const struct vhd_spec *spec)
 {
-	size_t bitmap, locators;
-
-	v->disk_len = v->footer_pos = s->size;
-	if (s->type == VHD_BUILD_FIXED)
-		return 0;
-	if (s->entries == 0)
-		s->entries = div_round_up(s->size, s->block_size);
-	bitmap = round_up(div_round_up(s->block_size / SECTOR, 8), SECTOR);
-	locators = VHD_HEAD + round_up(4 * (size_t)s->entries, SECTOR);
-	v->blocks_pos = locators + VHD_LOCATORS * LOCATOR_LEN;
-	v->footer_pos = v->blocks_pos + blocks_stored(s) * (bitmap + s->block_size);
-	return locators;
-}
-
-struct vhd_image vhd_build(const struct vhd_spec *spec)
-{
+	size_t bitmap = round_up(div_round_up(spec->block_size / SECTOR, 8), SECTOR);
 	struct vhd_spec s = *spec;
-	struct vhd_image v = {0};
-	size_t locators = lay_out(&v, &s);
+	struct memory_image v;
+	size_t end = s.size;
 
-	v.file_len = v.footer_pos + (s.footer_len ? s.footer_len : SECTOR);
-	v.file = calloc(1, v.file_len + 1);
-	v.disk = calloc(1, v.disk_len + 1);
-	ck_assert(v.file && v.disk);
+	if (s.type != VHD_BUILD_FIXED) {
+		s.entries = s.entries ? s.entries : div_round_up(s.size, s.block_size);
+		end = VHD_BLOCKS_AT(s.entries) + blocks_stored(&s) * (bitmap + s.block_size);
+	}
+	v = memory_image_new("vpc", end + (s.footer_len ? s.footer_len : SECTOR), s.size);
 	if (s.below)
 		memcpy(v.disk, s.below, v.disk_len);
-	put_footer(v.file + v.footer_pos, &s);
+	put_footer(vhd_footer(&v), &s);
 	if (s.type == VHD_BUILD_FIXED) {
 		fill_pattern(v.disk, v.disk_len, s.id);
 		memcpy(v.file, v.disk, v.disk_len);
 		return v;
 	}
 	put_footer(v.file, &s);
-	put_header(&v, &s, locators);
+	put_header(&v, &s);
 	put_blocks(&v, &s);
 	return v;
-}
-
-void vhd_destroy(struct vhd_image *v)
-{
-	free(v->file);
-	free(v->disk);
 }

@@ -3,14 +3,20 @@
 #ifndef UNIT_BUILD_VHD_H
 #define UNIT_BUILD_VHD_H
 
-#include <stddef.h>
 #include <stdint.h>
+
+#include "common/memory_image.h"
 
 enum { VHD_BUILD_FIXED = 2, VHD_BUILD_DYNAMIC = 3, VHD_BUILD_DIFFERENCING = 4 };
 
 #define VHD_ABSENT   0xffffffffu
 #define VHD_LOCATORS 4
 #define VHD_HEAD     1536u /* footer copy and dynamic disk header; the BAT follows */
+#define VHD_LOCATOR  1024u /* bytes of the text of a locator */
+
+/* The position of the blocks of a disk whose BAT has so many entries. */
+#define VHD_BLOCKS_AT(entries)                                                                     \
+	(VHD_HEAD + round_up(4 * (size_t)(entries), 512) + VHD_LOCATORS * VHD_LOCATOR)
 
 struct vhd_spec {
 	unsigned type;
@@ -30,17 +36,13 @@ struct vhd_spec {
 	uint32_t footer_len; /* 0: 512 bytes */
 };
 
-struct vhd_image {
-	unsigned char *file, *disk; /* disk: the expected contents of the disk */
-	size_t file_len, disk_len;
-	size_t footer_pos, blocks_pos;
-};
+struct memory_image vhd_build(const struct vhd_spec *spec);
 
-struct vhd_image vhd_build(const struct vhd_spec *spec);
-void vhd_destroy(struct vhd_image *v);
+/* The footer at the end of a file of its full length. */
+unsigned char *vhd_footer(const struct memory_image *v);
 
 /* Recompute the checksum of a footer, and of the dynamic disk header. */
 void vhd_seal_footer(unsigned char *footer);
-void vhd_seal_header(struct vhd_image *v);
+void vhd_seal_header(struct memory_image *v);
 
 #endif

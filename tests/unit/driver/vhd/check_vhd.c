@@ -62,25 +62,19 @@ static const struct vhd_spec good[] = {
 	{.type = 2, .size = 123 * 512, .footer_len = 511},
 };
 
-static struct memory_image in_memory(const struct vhd_image *v)
-{
-	return (struct memory_image){"vpc", v->file, v->disk, v->file_len, v->disk_len};
-}
-
 START_TEST(reads_expected_data)
 {
-	struct vhd_image v = vhd_build(&good[_i]);
-	struct memory_image m = in_memory(&v);
+	struct memory_image v = vhd_build(&good[_i]);
 
-	memory_image_reads(&m);
-	vhd_destroy(&v);
+	memory_image_reads(&v);
+	memory_image_free(&v);
 }
 END_TEST
 
 /* The first sector has the most significant bit of a bitmap's first byte. */
 START_TEST(order_of_bitmap_bits)
 {
-	struct vhd_image v = vhd_build(&good[0]);
+	struct memory_image v = vhd_build(&good[0]);
 	const struct view *view;
 	struct subject s;
 
@@ -92,13 +86,13 @@ START_TEST(order_of_bitmap_bits)
 	subject_maps(view, 1024, EXTENT_ZERO, 5 * 512);
 	subject_maps(view, 7 * 512, EXTENT_FILE, 512);
 	subject_free(&s);
-	vhd_destroy(&v);
+	memory_image_free(&v);
 }
 END_TEST
 
 START_TEST(contiguous_blocks_are_one_extent)
 {
-	struct vhd_image v = vhd_build(&good[4]), w = vhd_build(&good[9]);
+	struct memory_image v = vhd_build(&good[4]), w = vhd_build(&good[9]);
 	const struct view *view;
 	struct subject s;
 
@@ -112,8 +106,8 @@ START_TEST(contiguous_blocks_are_one_extent)
 	subject_maps(view, 0, EXTENT_ZERO, 640 * 4096);
 	subject_maps(view, 640 * 4096 + 1, EXTENT_ZERO, 1024 * 4096 - 1);
 	subject_free(&s);
-	vhd_destroy(&v);
-	vhd_destroy(&w);
+	memory_image_free(&v);
+	memory_image_free(&w);
 }
 END_TEST
 
@@ -156,8 +150,8 @@ static const struct {
 
 START_TEST(hostile_headers)
 {
-	struct vhd_image v = vhd_build(&good[0]);
-	unsigned char *footer = v.file + v.footer_pos;
+	struct memory_image v = vhd_build(&good[0]);
+	unsigned char *footer = vhd_footer(&v);
 	struct subject s;
 
 	subject_new(&s, "vpc");
@@ -167,23 +161,23 @@ START_TEST(hostile_headers)
 	vhd_seal_header(&v);
 	subject_refuses(&s, v.file, v.file_len, hostile[_i].code, hostile[_i].part);
 	subject_free(&s);
-	vhd_destroy(&v);
+	memory_image_free(&v);
 }
 END_TEST
 
 /* A size that is not whole sectors is rounded down, as guests see it. */
 START_TEST(odd_sizes)
 {
-	struct vhd_image v = vhd_build(&good[0]);
+	struct memory_image v = vhd_build(&good[0]);
 	struct subject s;
 
 	subject_new(&s, "vpc");
-	put_be(v.file + v.footer_pos + 48, 8, 4096 + 1023);
-	vhd_seal_footer(v.file + v.footer_pos);
+	put_be(vhd_footer(&v) + 48, 8, 4096 + 1023);
+	vhd_seal_footer(vhd_footer(&v));
 	subject_opens(&s, v.file, v.file_len);
 	ck_assert_uint_eq(s.img->states[0]->view->size, 4096 + 512);
 	subject_free(&s);
-	vhd_destroy(&v);
+	memory_image_free(&v);
 }
 END_TEST
 
@@ -202,7 +196,7 @@ START_TEST(bad_entries)
 		{0x7fffffff, EIO, "past the end of the data"},
 		{0xfffffffe, EIO, "past the end of the data"},
 	};
-	struct vhd_image v = vhd_build(&good[0]);
+	struct memory_image v = vhd_build(&good[0]);
 	struct subject s;
 	const struct view *view;
 
@@ -214,7 +208,7 @@ START_TEST(bad_entries)
 	subject_maps(view, 4096, EXTENT_ZERO, 4096);
 	subject_maps(view, 3 * 4096, EXTENT_FILE, 4096);
 	subject_free(&s);
-	vhd_destroy(&v);
+	memory_image_free(&v);
 }
 END_TEST
 
@@ -222,7 +216,7 @@ END_TEST
  * read. */
 START_TEST(truncated_blocks)
 {
-	struct vhd_image v = vhd_build(&good[0]);
+	struct memory_image v = vhd_build(&good[0]);
 	const struct view *view;
 	struct subject s;
 	uint32_t sector = load_be32(v.file + VHD_HEAD);
@@ -243,7 +237,7 @@ START_TEST(truncated_blocks)
 	view = subject_opens(&s, v.file, v.file_len - 512 - 4096 - 1);
 	subject_fails(view, 0, EIO, "past the end of the data");
 	subject_free(&s);
-	vhd_destroy(&v);
+	memory_image_free(&v);
 }
 END_TEST
 
@@ -256,23 +250,21 @@ static void note_warning(const char *text)
 	snprintf(warning, sizeof warning, "%s", text);
 }
 
-static void warns(struct subject *s, const struct vhd_image *v, const char *text)
+static void warns(struct subject *s, const struct memory_image *v, const char *text)
 {
-	struct memory_image m = in_memory(v);
-
 	nwarnings = 0;
 	s->o.warn = note_warning;
 	subject_opens(s, v->file, v->file_len);
 	ck_assert_uint_eq(nwarnings, text != NULL);
 	if (text)
 		ck_assert_ptr_nonnull(strstr(warning, text));
-	memory_image_compare(&m, s->img->states[0]->view);
+	memory_image_compare(v, s->img->states[0]->view);
 }
 
 START_TEST(footers)
 {
-	struct vhd_image v = vhd_build(&good[1]);
-	unsigned char *tail = v.file + v.footer_pos;
+	struct memory_image v = vhd_build(&good[1]);
+	unsigned char *tail = vhd_footer(&v);
 	struct subject s;
 
 	subject_new(&s, NULL);
@@ -292,27 +284,27 @@ START_TEST(footers)
 	s.o.format = "vpc";
 	subject_refuses(&s, v.file, v.file_len, EINVAL, "not a VHD image");
 	subject_free(&s);
-	vhd_destroy(&v);
+	memory_image_free(&v);
 }
 END_TEST
 
 START_TEST(copies)
 {
-	struct vhd_image v = vhd_build(&good[1]);
+	struct memory_image v = vhd_build(&good[1]);
 	struct subject s;
 
 	subject_new(&s, NULL);
 	memset(v.file, 0, 512);
 	warns(&s, &v, "the copy of the footer differs from it");
 	subject_free(&s);
-	vhd_destroy(&v);
+	memory_image_free(&v);
 }
 END_TEST
 
 /* A wrong checksum of the dynamic header is accepted if the BAT and the size confirm the header. */
 START_TEST(wrong_header_checksums)
 {
-	struct vhd_image v = vhd_build(&good[1]), w = vhd_build(&good[7]);
+	struct memory_image v = vhd_build(&good[1]), w = vhd_build(&good[7]);
 	struct subject s;
 
 	subject_new(&s, NULL);
@@ -321,8 +313,8 @@ START_TEST(wrong_header_checksums)
 	warns(&s, &v, "the checksum of the header");
 	subject_refuses(&s, w.file, w.file_len, EUCLEAN, "the checksum is wrong");
 	subject_free(&s);
-	vhd_destroy(&v);
-	vhd_destroy(&w);
+	memory_image_free(&v);
+	memory_image_free(&w);
 }
 END_TEST
 
@@ -330,7 +322,7 @@ END_TEST
 START_TEST(fixed_disks_are_probed_by_their_footer)
 {
 	static const char magics[][9] = {"QFI\xfb\0\0\0\3", "KDMV\1", "vhdxfile", "\x1f\x8b"};
-	struct vhd_image v = vhd_build(&good[11]);
+	struct memory_image v = vhd_build(&good[11]);
 	struct subject s;
 
 	subject_new(&s, NULL);
@@ -341,25 +333,25 @@ START_TEST(fixed_disks_are_probed_by_their_footer)
 		ck_assert_uint_eq(s.img->states[0]->view->size, v.disk_len);
 	}
 	subject_free(&s);
-	vhd_destroy(&v);
+	memory_image_free(&v);
 }
 END_TEST
 
 START_TEST(fixed_sizes)
 {
-	struct vhd_image v = vhd_build(&good[11]);
+	struct memory_image v = vhd_build(&good[11]);
 	struct subject s;
 
 	subject_new(&s, NULL);
-	put_be(v.file + v.footer_pos + 48, 8, 122 * 512);
-	vhd_seal_footer(v.file + v.footer_pos);
+	put_be(vhd_footer(&v) + 48, 8, 122 * 512);
+	vhd_seal_footer(vhd_footer(&v));
 	v.disk_len = 122 * 512;
 	warns(&s, &v, "512 bytes between");
-	put_be(v.file + v.footer_pos + 48, 8, 124 * 512);
-	vhd_seal_footer(v.file + v.footer_pos);
+	put_be(vhd_footer(&v) + 48, 8, 124 * 512);
+	vhd_seal_footer(vhd_footer(&v));
 	subject_refuses(&s, v.file, v.file_len, EUCLEAN, "the file was cut");
 	subject_free(&s);
-	vhd_destroy(&v);
+	memory_image_free(&v);
 }
 END_TEST
 
@@ -383,29 +375,27 @@ END_TEST
 
 START_TEST(short_files)
 {
-	struct vhd_image v = vhd_build(&good[0]);
-	struct memory_image m = in_memory(&v);
+	struct memory_image v = vhd_build(&good[0]);
 	struct image_options o = options_new();
 	struct err e = ERR_INIT;
 	struct image *img;
 
 	for (size_t len = 8; len < VHD_HEAD + 28; len++) {
-		m.file_len = len;
+		v.file_len = len;
 		o.format = len % 2 ? "vpc" : NULL;
-		ck_assert_int_lt(memory_image_open(&m, &o, &img, &e), 0);
+		ck_assert_int_lt(memory_image_open(&v, &o, &img, &e), 0);
 	}
 	options_free(&o);
-	vhd_destroy(&v);
+	memory_image_free(&v);
 }
 END_TEST
 
 START_TEST(every_read_fails_once)
 {
-	struct vhd_image v = vhd_build(&good[1]);
-	struct memory_image m = in_memory(&v);
+	struct memory_image v = vhd_build(&good[1]);
 
-	memory_image_faults(&m, 7); /* head, tail, footer, copy, header, BAT, bitmaps, data */
-	vhd_destroy(&v);
+	memory_image_faults(&v, 7); /* head, tail, footer, copy, header, BAT, bitmaps, data */
+	memory_image_free(&v);
 }
 END_TEST
 

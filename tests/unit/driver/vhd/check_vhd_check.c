@@ -4,15 +4,17 @@
 #include <string.h>
 
 #include "build/vhd.h"
+#include "util/bytes.h"
 #include "common/repair_image.h"
 #include "common/unit.h"
 
-#define BLOCK  4096u
-#define ROOM   (BLOCK + 512)
-#define FOOTER 512u
+#define BLOCK     4096u
+#define ROOM      (BLOCK + 512)
+#define FOOTER    512u
+#define BLOCKS_AT VHD_BLOCKS_AT(7)
 
 static struct repair_image m;
-static struct vhd_image v;
+static struct memory_image v;
 
 static void make(const uint32_t *map, uint32_t n)
 {
@@ -37,7 +39,7 @@ static void setup(void)
 
 static void teardown(void)
 {
-	vhd_destroy(&v);
+	memory_image_free(&v);
 	repair_image_free(&m);
 }
 
@@ -59,7 +61,7 @@ START_TEST(no_footer)
 	const uint32_t map[] = {2, VHD_ABSENT, 0, 1};
 
 	make(map, COUNT(map));
-	v.file_len = v.footer_pos;
+	v.file_len -= FOOTER;
 	put();
 	repair_image_check(
 		&m, "footer and its copy: one is missing, older, or its checksum is wrong\n");
@@ -109,15 +111,15 @@ START_TEST(leaks)
 	put();
 	snprintf(text, sizeof text,
 		"Leaked space of 1 blocks at %zu\nLeaked space of 3 blocks at %zu\n",
-		v.blocks_pos + ROOM, v.blocks_pos + 3 * ROOM);
+		BLOCKS_AT + ROOM, BLOCKS_AT + 3 * ROOM);
 	repair_image_check(&m, text);
 	findings_count(&m.f, 0, 4);
 	snprintf(text, sizeof text,
 		"Leaked space of 1 blocks at %zu\nCutting off space of 3 blocks at %zu\n",
-		v.blocks_pos + ROOM, v.blocks_pos + 3 * ROOM);
+		BLOCKS_AT + ROOM, BLOCKS_AT + 3 * ROOM);
 	repair_image_repairs_file(&m, CHECK_LEAKS, text);
 	repair_image_fixed(&m, 0, 3);
-	snprintf(text, sizeof text, "Leaked space of 1 blocks at %zu\n", v.blocks_pos + ROOM);
+	snprintf(text, sizeof text, "Leaked space of 1 blocks at %zu\n", BLOCKS_AT + ROOM);
 	repair_image_check(&m, text);
 }
 END_TEST
@@ -128,9 +130,9 @@ START_TEST(shared)
 	char text[200];
 
 	make(map, COUNT(map));
-	put_be(v.file + VHD_HEAD, 4, (v.blocks_pos + ROOM) / 512 + 1);
+	put_be(v.file + VHD_HEAD, 4, (BLOCKS_AT + ROOM) / 512 + 1);
 	put();
-	snprintf(text, sizeof text, "ERROR two blocks overlap at %zu\n", v.blocks_pos + ROOM + 512);
+	snprintf(text, sizeof text, "ERROR two blocks overlap at %zu\n", BLOCKS_AT + ROOM + 512);
 	repair_image_check(&m, text);
 	findings_count(&m.f, 1, 0);
 }
@@ -149,7 +151,7 @@ START_TEST(outside_of_file)
 		"ERROR: block 0: it is at 512, where the header is\n"
 		"ERROR: block 1: it is at 536870912, past the end of the data, %zu\n"
 		"Leaked space of 2 blocks at %zu\n",
-		v.footer_pos, v.blocks_pos + ROOM);
+		v.file_len - FOOTER, BLOCKS_AT + ROOM);
 	repair_image_check(&m, text);
 	findings_count(&m.f, 2, 2);
 }

@@ -43,18 +43,18 @@ static const struct vhd_spec child_spec = {
 static void put_parent(const char *name, unsigned char id)
 {
 	struct vhd_spec spec = parent_spec;
-	struct vhd_image v;
+	struct memory_image v;
 
 	spec.id = id;
 	v = vhd_build(&spec);
 	write_file(name, v.file, v.file_len);
-	vhd_destroy(&v);
+	memory_image_free(&v);
 }
 
 /* Writes child.vhd; returns the expected contents of the disk. */
 static unsigned char *put_child(const struct vhd_spec *spec)
 {
-	struct vhd_image parent = vhd_build(&parent_spec), child;
+	struct memory_image parent = vhd_build(&parent_spec), child;
 	struct vhd_spec s = *spec;
 	unsigned char *disk;
 
@@ -63,7 +63,7 @@ static unsigned char *put_child(const struct vhd_spec *spec)
 	write_file("child.vhd", child.file, child.file_len);
 	disk = child.disk;
 	free(child.file);
-	vhd_destroy(&parent);
+	memory_image_free(&parent);
 	return disk;
 }
 
@@ -334,7 +334,7 @@ END_TEST
 START_TEST(raw_parents)
 {
 	static const char *const search[] = {"away", NULL};
-	struct vhd_image parent = vhd_build(&parent_spec);
+	struct memory_image parent = vhd_build(&parent_spec);
 	struct image_options o = options_new();
 	struct vhd_spec spec = child_spec;
 	unsigned char *disk;
@@ -354,7 +354,7 @@ START_TEST(raw_parents)
 	reads(&o, disk);
 	write_file("base", parent.file, parent.file_len);
 	refuses(&o, EUCLEAN, "stands for a raw disk, but");
-	vhd_destroy(&parent);
+	memory_image_free(&parent);
 	free(disk);
 	options_free(&o);
 }
@@ -368,7 +368,7 @@ START_TEST(bad_locators)
 		uint64_t value;
 	} fields[] = {{8, 4, 0}, {8, 4, 2047}, {8, 4, 0xffffffff}, {16, 8, UINT64_MAX},
 		{16, 8, 1 << 30}, {0, 4, 0x57693299}};
-	struct vhd_image parent = vhd_build(&parent_spec), v;
+	struct memory_image parent = vhd_build(&parent_spec), v;
 	struct vhd_spec spec = child_spec;
 	struct image_options o = options_new();
 
@@ -386,8 +386,8 @@ START_TEST(bad_locators)
 	vhd_seal_header(&v);
 	write_file("child.vhd", v.file, v.file_len);
 	reads(&o, v.disk);
-	vhd_destroy(&v);
-	vhd_destroy(&parent);
+	memory_image_free(&v);
+	memory_image_free(&parent);
 	options_free(&o);
 }
 END_TEST
@@ -419,14 +419,14 @@ START_TEST(smaller_parent)
 {
 	struct image_options o = options_new();
 	struct vhd_spec spec = child_spec, small = parent_spec;
-	struct vhd_image v;
+	struct memory_image v;
 	unsigned char *disk;
 
 	small.size = 3 * 4096 + 512;
 	small.nmap = 4;
 	v = vhd_build(&small);
 	write_file("base.vhd", v.file, v.file_len);
-	vhd_destroy(&v);
+	memory_image_free(&v);
 	spec.parent_name = "base.vhd";
 	disk = put_child(&spec);
 	memset(disk + 3 * 4096 + 512, 0, 4096 - 512);

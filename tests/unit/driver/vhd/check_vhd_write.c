@@ -75,12 +75,12 @@ START_TEST(random_operations_with_clear_bits)
 		.sectors = UINT64_C(0x00ffff0000018003),
 		.footer_len = _i ? 511 : 512,
 	};
-	struct vhd_image v = vhd_build(&spec);
+	struct memory_image v = vhd_build(&spec);
 	struct model m = {.path = "a.vhd", .seed = 21 + _i, .before = v.disk};
 
 	write_file("a.vhd", v.file, v.file_len);
 	model_run(&m);
-	vhd_destroy(&v);
+	memory_image_free(&v);
 }
 END_TEST
 
@@ -96,7 +96,7 @@ static void make_small(const char *path, int kind)
 		.map = map,
 		.nmap = kind == 1 ? COUNT(map) : 0,
 	};
-	struct vhd_image v = vhd_build(&spec);
+	struct memory_image v = vhd_build(&spec);
 
 	if (kind == 2)
 		memset(v.file, 0, spec.size);
@@ -104,7 +104,7 @@ static void make_small(const char *path, int kind)
 		if (map[i] != VHD_ABSENT)
 			memset(v.file + load_be32(v.file + VHD_HEAD + 4 * i) * 512, 0, 512);
 	write_file(path, v.file, v.file_len);
-	vhd_destroy(&v);
+	memory_image_free(&v);
 }
 
 START_TEST(power_cuts)
@@ -173,7 +173,7 @@ START_TEST(grown_disk_reads_zeroes)
 	static const uint32_t map[] = {0};
 	struct vhd_spec spec = {
 		.type = 3, .size = 1024, .block_size = 65536, .map = map, .nmap = 1};
-	struct vhd_image v = vhd_build(&spec);
+	struct memory_image v = vhd_build(&spec);
 	struct image_options o;
 	struct err e = ERR_INIT;
 	struct image *img;
@@ -198,7 +198,7 @@ START_TEST(grown_disk_reads_zeroes)
 	ck_assert_mem_eq(buf, "abcd", 4);
 	image_close(img);
 	options_free(&o);
-	vhd_destroy(&v);
+	memory_image_free(&v);
 }
 END_TEST
 
@@ -230,7 +230,7 @@ START_TEST(both_sizes_are_set)
 }
 END_TEST
 
-static void refused(const struct vhd_image *v, int code, const char *part)
+static void refused(const struct memory_image *v, int code, const char *part)
 {
 	write_file("bad.vhd", v->file, v->file_len);
 	refuses_writing("bad.vhd", code, part);
@@ -241,7 +241,7 @@ START_TEST(damaged_images_are_refused)
 	static const uint32_t map[] = {1, 0};
 	struct vhd_spec spec = {
 		.type = 3, .size = 2 * 65536, .block_size = 65536, .map = map, .nmap = 2};
-	struct vhd_image v = vhd_build(&spec);
+	struct memory_image v = vhd_build(&spec);
 	unsigned char *bat = v.file + VHD_HEAD, was[4];
 
 	memcpy(was, bat, 4);
@@ -252,7 +252,7 @@ START_TEST(damaged_images_are_refused)
 	memcpy(bat, was, 4);
 	v.file[512 + 36] ^= 1;
 	refused(&v, EOPNOTSUPP, "checksum of its header");
-	vhd_destroy(&v);
+	memory_image_free(&v);
 }
 END_TEST
 
@@ -284,7 +284,7 @@ START_TEST(structures_that_overlap)
 		.parent_id = 9,
 		.parent_name = "base.vhd",
 		.locators = {{"W2ru", "base.vhd"}}};
-	struct vhd_image v = vhd_build(&spec);
+	struct memory_image v = vhd_build(&spec);
 	struct check_report report = {0};
 	struct image_options o = options_new();
 	struct err e = ERR_INIT;
@@ -294,7 +294,7 @@ START_TEST(structures_that_overlap)
 	if (cases[_i].of_footer) {
 		memmove(v.file + 256, v.file + 512, 1024);
 		vhd_seal_footer(v.file);
-		memcpy(v.file + v.footer_pos, v.file, 512);
+		memcpy(vhd_footer(&v), v.file, 512);
 	} else {
 		vhd_seal_header(&v);
 	}
@@ -307,7 +307,7 @@ START_TEST(structures_that_overlap)
 	o.write = true;
 	ck_assert_fails(image_open("bad.vhd", &o, &img, &e), EUCLEAN, &e, cases[_i].text);
 	options_free(&o);
-	vhd_destroy(&v);
+	memory_image_free(&v);
 }
 END_TEST
 
@@ -333,9 +333,9 @@ START_TEST(false_footers)
 	static const uint32_t map[] = {0};
 	struct vhd_spec spec = {
 		.type = 3, .size = 65536, .block_size = 65536, .map = map, .nmap = 1, .id = 1};
-	struct vhd_image v = vhd_build(&spec);
+	struct memory_image v = vhd_build(&spec);
 	struct image_options o = options_new();
-	unsigned char *last = v.file + v.footer_pos - 512;
+	unsigned char *last = vhd_footer(&v) - 512;
 	struct err e = ERR_INIT;
 	struct image *img;
 
@@ -344,11 +344,12 @@ START_TEST(false_footers)
 	last[70] ^= 1;
 	vhd_seal_footer(last);
 	ck_assert_ok(
-		image_open_io(io_from_memory(v.file, v.footer_pos, "x.vhd", &e), &o, &img, &e), &e);
+		image_open_io(io_from_memory(v.file, v.file_len - 512, "x.vhd", &e), &o, &img, &e),
+		&e);
 	ck_assert_uint_eq(img->states[0]->view->size, 65536);
 	image_close(img);
 	options_free(&o);
-	vhd_destroy(&v);
+	memory_image_free(&v);
 }
 END_TEST
 
