@@ -318,7 +318,7 @@ static void make_child(const struct job *j)
 	esx_expect(j, &cowd, 0, cowd.capacity, FILE_DATA(2));
 }
 
-/* An extent with neither geometry nor parent name is a delta, if the name of its file says so. */
+/* An extent with neither geometry nor parent name is a delta, if it has the file name of one. */
 static void make_lone_delta(const struct job *j)
 {
 	struct descriptor d = {

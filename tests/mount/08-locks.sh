@@ -108,7 +108,7 @@ check_not "extent of a mounted VMDK: QEMU may not write" writes raw flat-flat.vm
 unmount mnt
 
 # An image locked by a mount: both programs print how to release it; vdisk also prints the mount point.
-says_mount() { # DIRECTORY-AS-A-WORD VDISK-ARGUMENT...
+hint_names_mount() { # DIRECTORY-AS-A-WORD VDISK-ARGUMENT...
 	local word=$1
 	shift
 	! "$VDISK" "$@" 2>within.err && cat within.err >&2 && grep -q 'by vdiskfs (pid ' within.err || return 1
@@ -117,18 +117,18 @@ says_mount() { # DIRECTORY-AS-A-WORD VDISK-ARGUMENT...
 mkdir -p machines "a mount"
 cp disk.vdi machines/
 mount_image disk.qcow2 mnt -o rw
-check "mounted rw: the hint of info names the mount point" says_mount "$W/mnt" info disk.qcow2
+check "mounted rw: the hint of info names the mount point" hint_names_mount "$W/mnt" info disk.qcow2
 check "mounted rw: the hint of info names -U" grep -q -e '-U reads it' within.err
-check "mounted rw: the hint of resize names the mount point" says_mount "$W/mnt" resize disk.qcow2 2M
+check "mounted rw: the hint of resize names the mount point" hint_names_mount "$W/mnt" resize disk.qcow2 2M
 check "mounted rw: the hint of another vdiskfs names vdisk list" eval 'refused_within disk.qcow2 "by vdiskfs" && grep -q "vdisk list" within.err'
 unmount mnt
 check "unmounted: info reads it" "$VDISK" info disk.qcow2
 mount_image disk.vmdk "a mount"
-check "the mount point in the hint is quoted for the shell" says_mount "'$W/a mount'" resize disk.vmdk 2M
+check "the mount point in the hint is quoted for the shell" hint_names_mount "'$W/a mount'" resize disk.vmdk 2M
 unmount "a mount"
 mount_image machines mnt -o rw
 exec 9<>mnt/disk.vdi/disk.raw
-check "an image of a mounted directory" says_mount "$W/mnt" map machines/disk.vdi
+check "an image of a mounted directory" hint_names_mount "$W/mnt" map machines/disk.vdi
 exec 9<&-
 unmount mnt
 mount_image over.qcow2 mnt

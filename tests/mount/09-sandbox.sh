@@ -127,7 +127,7 @@ modes() {
 	shows_exactly modes "$1 $(id -un) f" "$2 $(id -un) d" || status=1
 	unmount mnt && return $status
 }
-check "modes: those of the image, without write permission, for the user who mounted" modes 644 755
+check "modes: 644 and 755, as those of the image" modes 644 755
 writes_fail() {
 	local status=0
 	mount_image over.qcow2 mnt || return 1

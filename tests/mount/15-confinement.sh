@@ -16,7 +16,7 @@ qemu-img create -q -f qcow2 base.tmpl $size
 for raw in off on; do
 	qemu-img convert -q -f raw -O qcow2 -o data_file=data.$raw,data_file_raw=$raw plain data-$raw.tmpl
 	# The data file must be in guest order, so that it is equal to its disk.
-	cmp data.$raw plain || { fail "a data file that is not in order"; exit 1; }
+	cmp data.$raw plain || { fail "the data file is not in guest order"; exit 1; }
 done
 
 # create KIND FILE NAME: creates an image that contains NAME.
@@ -89,7 +89,7 @@ hint_opens() {
 	[ -n "$option" ] || { echo "no option given" >&2; return 1; }
 	opens "$1" -o "$option"
 }
-long_name() { # LENGTH NAME: NAME said in that many bytes
+long_name() { # LENGTH NAME: prints NAME with redundant ./ up to LENGTH bytes
 	local name=$2 dots
 	[ $((($1 - ${#name}) % 2)) = 0 ] || name=./$name name=${name/.\//.//}
 	printf -v dots '%*s' $((($1 - ${#name}) / 2)) ''
@@ -284,13 +284,13 @@ check "hint: // is a path" is_refused //server/share/other.vmdk 'lies outside'
 check "hint: a Windows device is a file name" is_refused '\\.\PhysicalDrive0' 'No such file'
 
 # The allowed directories of the top image apply to the names in its backing files as well.
-middle_names() {
+write_middle() {
 	create backing "$W/backing/vm/sub/mid" "../$1" && create backing "$W/backing/vm/top.qcow2" sub/mid qcow2
 }
-layered() { middle_names good && matches "$W/backing/vm/top.qcow2" plain; }
-layered_out() { middle_names ../out/secret && refused_within "$W/backing/vm/top.qcow2" 'lies outside'; }
+layered() { write_middle good && matches "$W/backing/vm/top.qcow2" plain; }
+layered_out() { write_middle ../out/secret && refused_within "$W/backing/vm/top.qcow2" 'lies outside'; }
 layered_allowed() {
-	middle_names ../out/secret && matches "$W/backing/vm/top.qcow2" plain -o allow="$W/backing/out"
+	write_middle ../out/secret && matches "$W/backing/vm/top.qcow2" plain -o allow="$W/backing/out"
 }
 check "a backing file's backing file" layered
 check "a backing file's backing file outside" layered_out

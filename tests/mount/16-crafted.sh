@@ -77,7 +77,7 @@ while read -r name verdict format start len; do
 	ok) check "$format $name: reads as its reference" good "$name" ;;
 	refuse) check "$format $name: refused" hostile "$name" ;;
 	readerror) check "$format $name: EIO at $start, $len bytes" damaged "$name" "$start" "$len" ;;
-	*) fail "$name: what is \"$verdict\"?" ;;
+	*) fail "$name: unknown verdict \"$verdict\"" ;;
 	esac
 	[ "$before" = "$(dates_of)" ] || fail "$name: its files were changed"
 done <list

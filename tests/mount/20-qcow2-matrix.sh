@@ -30,7 +30,7 @@ for cluster in 512 4k 64k 2M; do
 	converted "v3, clusters of $cluster" "$o"
 	converted "v3, clusters of $cluster, deflate" "$o" -c
 	converted "v3, clusters of $cluster, zstd" "$o,compression_type=zstd" -c
-	converted "v3, clusters of $cluster, zstd allowed but not used" "$o,compression_type=zstd"
+	converted "v3, clusters of $cluster, zstd enabled but not used" "$o,compression_type=zstd"
 	converted "v2, clusters of $cluster" "$o,compat=0.10"
 	converted "v2, clusters of $cluster, deflate" "$o,compat=0.10" -c
 done

@@ -220,27 +220,27 @@ check "nosnapshots opens an image with a damaged snapshot table" on_mount broken
 mount_with=()
 
 # The hint names --no-snapshots only for the verbs that read the live disk.
-without_word() { # VERB...: fails, and the hint names the option
-	! "$VDISK" "$@" 2>said && cat said >&2 && grep -q 'snapshot table' said && grep -qx 'hint: --no-snapshots opens the live disk only' said
+hint_names_option() { # VERB...: fails, and the hint names the option
+	! "$VDISK" "$@" 2>message && cat message >&2 && grep -q 'snapshot table' message && grep -qx 'hint: --no-snapshots opens the live disk only' message
 }
 for words in "convert -O raw broken.qcow2 live.raw" "map broken.qcow2" "compare broken.qcow2 now.raw"; do
 	# shellcheck disable=SC2086
-	check "vdisk ${words%% *}: the hint names --no-snapshots" without_word $words
+	check "vdisk ${words%% *}: the hint names --no-snapshots" hint_names_option $words
 	# shellcheck disable=SC2086
 	[ "${words%% *}" = compare ] || check "vdisk ${words%% *} --no-snapshots" "$VDISK" $words --no-snapshots
 done
 check "vdisk convert --no-snapshots converts the live disk" same live.raw now.ref
-no_word() { ! "$VDISK" snapshot -l broken.qcow2 2>said && ! grep -e '-snapshots' said; }
-check "vdisk snapshot: the hint names no option" no_word
+hint_names_none() { ! "$VDISK" snapshot -l broken.qcow2 2>message && ! grep -e '-snapshots' message; }
+check "vdisk snapshot: the hint names no option" hint_names_none
 
 # A mount that ignores the snapshots must not create one: it would get the ID of an existing one.
 cp n11.qcow2 aside.qcow2
-keeps_them() {
+refuses_mkdir() {
 	mount_image aside.qcow2 mnt -o rw,nosnapshots || return 1
 	mkdir mnt/snapshots/new 2>/dev/null && return 1
 	unmount mnt && diff <(qemu-img snapshot -l n11.qcow2) <(qemu-img snapshot -l aside.qcow2)
 }
-check "rw,nosnapshots: mkdir creates no snapshot" keeps_them
+check "rw,nosnapshots: mkdir creates no snapshot" refuses_mkdir
 
 # The files of a snapshot's directory.
 entries() { [ "$(ls -A "$1/snapshots/big")" = $'disk.raw\nexport\ninfo.json' ]; }

@@ -340,10 +340,10 @@ check "W: a truncated data file" refused w-data/d.qcow2 "end of the data file" -
 # Each line changes an entry of the first L2 table, the L1 table or the refcount table.
 fresh n28.good 1M
 io -c 'write -P 1 0 128k' n28.good
-lie() { cp n28.good lie.qcow2 && patch lie.qcow2 "$1" "$2"; } # POSITION VALUE
+change() { cp n28.good changed.qcow2 && patch changed.qcow2 "$1" "$2"; } # POSITION VALUE
 while read -r at value what; do
-	lie "$at" "$value"
-	check "W: $what" writers_refuse lie.qcow2 "metadata is damaged|shorter than its tables"
+	change "$at" "$value"
+	check "W: $what" writers_refuse changed.qcow2 "metadata is damaged|shorter than its tables"
 done <<'END'
 0x2000a 0000 a cluster in use has refcount 0
 0x20008 0000 a table in use has refcount 0
@@ -357,8 +357,8 @@ done <<'END'
 0x2000a 0002 a flag on what has two references
 0x30000 8000000000050000 a data cluster for an L2 table
 END
-check "W: a COW overlay on a damaged image is writable" mount_image lie.qcow2 lie -o cow
-unmount lie
+check "W: a COW overlay on a damaged image is writable" mount_image changed.qcow2 changed -o cow
+unmount changed
 cp n28.good leaks.qcow2
 patch leaks.qcow2 0x2000e 00020001
 mount_image leaks.qcow2 leaks -o rw

@@ -84,7 +84,7 @@ for lost in 1024 1536 2048; do
 	check "a stream without its last $lost bytes" refused cut.vmdk 'no footer'
 	check "a truncated stream with format=vmdk" matches cut.vmdk made/vmdk-stream-back.raw -o format=vmdk
 done
-refused cut.vmdk 'format=vmdk shows the part that is left' && pass "and that is what the hint says"
+refused cut.vmdk 'format=vmdk shows the part that is left' && pass "a truncated stream: the hint names format=vmdk"
 mount_image cut.vmdk mnt -o format=vmdk 2>warnings
 check "a truncated stream with format=vmdk: a warning" grep -q 'warning: .*lost its directory' warnings
 unmount mnt

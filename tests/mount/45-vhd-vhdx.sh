@@ -9,8 +9,8 @@ requires qemu-img qemu-io xxd jq
 
 fill() { head -c "$2" /dev/zero | tr '\0' "\\$(printf %o "$1")"; } # BYTE LENGTH
 overwrite() { dd of="$1" bs=1 seek=$(($2)) conv=notrunc status=none; } # FILE POSITION <BYTES
-says() { jq -e "$2" "$1/info.json" >/dev/null; }                       # MOUNT EXPRESSION
-says_of() { says "$2" "$1"; }
+info_has() { jq -e "$2" "$1/info.json" >/dev/null; }                       # MOUNT EXPRESSION
+info_matches() { info_has "$2" "$1"; }
 
 some_data whole 9M
 for size in 512 1048576 2098176 5244416 9437184; do
@@ -43,7 +43,7 @@ head -c 5244416 whole >src
 qemu-img convert -q -f raw -O vpc -o force_size=on src good.vhd
 qemu-img convert -q -f raw -O vpc -o subformat=fixed,force_size=on src fixed.vhd
 cp fixed.vhd fixed.img
-check "a fixed VHD is recognised by its footer" on_mount fixed.img says_of '.format == "vpc" and ."virtual-size" == 5244416'
+check "a fixed VHD is recognised by its footer" on_mount fixed.img info_matches '.format == "vpc" and ."virtual-size" == 5244416'
 printf 'QFI\373\0\0\0\3' | overwrite fixed.img 0
 cp src fixed.ref
 printf 'QFI\373\0\0\0\3' | overwrite fixed.ref 0
@@ -105,14 +105,14 @@ check "blocks of the second chunk" on_mount far.vhdx far_blocks
 before=$(sha256sum <vhdx-log.vhdx)
 check "a log is replayed" matches vhdx-log.vhdx vhdx-log.raw
 check "a replayed log stays in the file" [ "$before" = "$(sha256sum <vhdx-log.vhdx)" ]
-check "info.json reports the log" on_mount vhdx-log.vhdx says_of '."dirty-flag"'
+check "info.json reports the log" on_mount vhdx-log.vhdx info_matches '."dirty-flag"'
 "$MKIMAGE" vhdx-sectors-4k .
-check "sectors of 4096 bytes" on_mount vhdx-sectors-4k.vhdx says_of '."format-specific".data."logical-sector-size" == 4096'
+check "sectors of 4096 bytes" on_mount vhdx-sectors-4k.vhdx info_matches '."format-specific".data."logical-sector-size" == 4096'
 
 # Chains.
 chain_shows() { # FORMAT REFERENCE MOUNT
 	[ "$(find "$3/chain" -mindepth 1 -maxdepth 1 | wc -l)" = 2 ] || { echo "not two layers"; return 1; }
-	same "$3/disk.raw" "$2" && says "$3" ".\"backing-filename-format\" == \"$1\""
+	same "$3/disk.raw" "$2" && info_has "$3" ".\"backing-filename-format\" == \"$1\""
 }
 cannot_be_read() { ! cat "$1/disk.raw" >/dev/null; }
 for name in vhd-child:vpc vhdx-child:vhdx; do

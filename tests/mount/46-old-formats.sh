@@ -6,8 +6,8 @@
 . "$here/images.sh"
 requires qemu-img qemu-io xxd jq
 
-says() { jq -e "$2" "$1/info.json" >/dev/null; } # MOUNT EXPRESSION
-says_of() { says "$2" "$1"; }
+info_has() { jq -e "$2" "$1/info.json" >/dev/null; } # MOUNT EXPRESSION
+info_matches() { info_has "$2" "$1"; }
 
 # converted NAME FORMAT UNIT OPTION...: converts src to an image of that format.
 converted() {
@@ -92,12 +92,12 @@ qemu-io -f qed -c 'write -P 5 1M 1M' image >/dev/null
 qemu-img convert -f qed -O raw image ref
 patch image 16 02
 check "qed: the need-check flag" matches image ref
-check "qed: info.json reports the need-check flag" on_mount image says_of '."dirty-flag" and ."cluster-size" == 65536'
+check "qed: info.json reports the need-check flag" on_mount image info_matches '."dirty-flag" and ."cluster-size" == 65536'
 qemu-img create -q -f parallels image 4M
 qemu-io -f parallels -c 'write -P 5 1M 1M' image >/dev/null
 patch image 44 596e6f74
 check "parallels: an image that was not closed" matches image ref
-check "parallels: info.json reports that it was not closed" on_mount image says_of '."dirty-flag" and ."cluster-size" == 1048576'
+check "parallels: info.json reports that it was not closed" on_mount image info_matches '."dirty-flag" and ."cluster-size" == 1048576'
 not_closed() { "$VDISKFS" image "$W/mnt" 2>err && unmount mnt && grep -q 'not closed' err; }
 mkdir mnt
 check "parallels: a warning that it was not closed" not_closed
@@ -166,8 +166,8 @@ mv descriptor padded.hdd/DiskDescriptor.xml
 check "a padded disk" refused padded.hdd 'padded'
 rm $bundle/middle.1
 check "a bundle with a missing image" refused $bundle 'middle.1'
-tells_why() { grep -q 'middle.1.*No such file' "$1/${bundle#*/}/error.txt"; }
-check "a bundle with a missing image in a directory: error.txt" on_mount "${bundle%%/*}" tells_why
+error_names_image() { grep -q 'middle.1.*No such file' "$1/${bundle#*/}/error.txt"; }
+check "a bundle with a missing image in a directory: error.txt" on_mount "${bundle%%/*}" error_names_image
 
 # Bochs.
 if command -v bximage >/dev/null; then

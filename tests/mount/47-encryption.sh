@@ -58,13 +58,13 @@ agrees_with_qemu() { # NAME IMAGE
 
 # QEMU takes two seconds for the benchmark of each LUKS header.  So it does not create one for each cipher and
 # mode, but reads those of mkimage.
-qemu_knows() {
+qemu_reads_same() {
 	"$MKIMAGE" "luks-$1" . && qemu-img convert --object secret,id=s,data=mkimage --image-opts -O raw \
 		"driver=luks,file.filename=luks-$1.luks,key-secret=s" luks.ref && cmp luks.ref "luks-$1.raw"
 }
 printf mkimage >pw.mkimage
 for name in plain last-slot xts-512 xts-256 xts-384 xts-essiv cbc-128 cbc-256 ctr-plain ecb; do
-	check "LUKS $name: QEMU reads it" qemu_knows $name
+	check "LUKS $name: QEMU reads it" qemu_reads_same $name
 	check "LUKS $name" matches luks-$name.luks luks.ref -o "passphrase-file=$W/pw.mkimage"
 done
 "$MKIMAGE" luks-plain .
@@ -134,13 +134,13 @@ check "AES: only 16 bytes of the passphrase count" matches cut.qcow2 cut.ref -o 
 backed=''
 cp good.qcow2 image.qcow2
 io image.qcow2 'write -P 65 128k 64k' 'write -P 66 0 512' 'write -z 256k 64k' 'discard 320k 64k' 'write -c -P 5 1M 64k'
-agrees_with_qemu "zeroed, discarded, compressed" image.qcow2
+agrees_with_qemu "zeroed, discarded and compressed clusters" image.qcow2
 qemu-img snapshot "${secret[@]}" --image-opts -c one "$(blockdev image.qcow2)"
 qemu_reads image.qcow2 one.ref
 io image.qcow2 'write -P 67 128k 512' 'write -P 68 1M 4k' 'write -P 69 1500k 333k'
 qemu-img snapshot "${secret[@]}" --image-opts -c two "$(blockdev image.qcow2)"
 io image.qcow2 'write -P 70 128k 300k'
-agrees_with_qemu "data that moved after a snapshot" image.qcow2
+agrees_with_qemu "clusters copied after a snapshot" image.qcow2
 check "the snapshot of copied clusters" matches image.qcow2 one.ref "${with[@]}" -o snapshot=one
 snapshots_agree() {
 	local s
@@ -155,14 +155,14 @@ qemu-img snapshot "${secret[@]}" --image-opts -c one "$(blockdev image.qcow2)"
 io image.qcow2 'write -P 67 128k 512' 'write -P 69 1500k 333k'
 qemu-img snapshot "${secret[@]}" --image-opts -c two "$(blockdev image.qcow2)"
 check "snapshots with AES" on_mount image.qcow2 snapshots_agree
-agrees_with_qemu "data that moved, with AES" image.qcow2
+agrees_with_qemu "clusters copied after a snapshot, with AES" image.qcow2
 
 qemu_create qcow2 image.qcow2 4M $luks,data_file=image.data
 io image.qcow2 'write -P 65 128k 64k' 'write -P 66 1000k 900k'
 agrees_with_qemu "an external data file" image.qcow2
 qemu_create qcow2 image.qcow2 4M $luks,preallocation=metadata
 io image.qcow2 'write -P 65 128k 64k'
-agrees_with_qemu "preallocated clusters hold no zeroes" image.qcow2
+agrees_with_qemu "preallocated clusters do not decrypt to zeroes" image.qcow2
 qemu_create qcow2 image.qcow2 4M $luks,extended_l2=on
 io image.qcow2 'write -P 65 128k 2k' 'write -P 66 131k 3k' 'write -z 140k 4k' 'write -P 67 1M 200k' 'write -z 1100k 16k'
 agrees_with_qemu "subclusters" image.qcow2
@@ -280,9 +280,9 @@ printf 'Zebra-%s-passphrase' "$(seed_of passphrase)" >pw.kept
 # known_to COPIES: of all processes of mnt, only the daemon has this many copies, each in locked memory.
 known_to() {
 	# shellcheck disable=SC2046
-	"$BUILD/tests/mount/memscan" pw.kept $(pids_of "$W/mnt") >known || return 1
-	cat known >&2
-	awk -v want="$1" '$4 > 0 || ($2 != "vdiskfs" && $3 > 0) { bad = 1 } { all += $3 } END { exit bad || all != want }' known
+	"$BUILD/tests/mount/memscan" pw.kept $(pids_of "$W/mnt") >copies || return 1
+	cat copies >&2
+	awk -v want="$1" '$4 > 0 || ($2 != "vdiskfs" && $3 > 0) { bad = 1 } { all += $3 } END { exit bad || all != want }' copies
 }
 kept_by_daemon() { # IMAGE COPIES
 	mount_image "$1" mnt -o "passphrase-file=$W/pw.kept,passphrase-file=$W/pw" && head -c 1 mnt/info.json mnt/*/disk.raw >/dev/null 2>&1

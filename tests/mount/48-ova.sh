@@ -94,7 +94,7 @@ tar -cf x.ova vm
 shows "a directory"
 packed d.vmdk
 echo junk >d2 && cp --remove-destination d2 d.vmdk && tar -rf x.ova d.vmdk
-shows "of two members of one name the first"
+shows "the first of two members with one name"
 ln -f vm/d.vmdk d.vmdk
 tar -cf noname x.ovf d.vmdk
 check "an archive without a suffix" matches noname src
@@ -104,7 +104,7 @@ tar -cf no.tar d.vmdk
 check "an archive without a descriptor" refused no.tar 'a tar archive'
 tar -b 1 -cf x.ova x.ovf d.vmdk
 truncate -s -1024 x.ova
-shows "an archive without an end"
+shows "an archive without end-of-archive blocks"
 truncate -s -4096 x.ova
 check "a truncated disk" refused x.ova 'x.ova: header at [0-9]+: member "d.vmdk" has'
 long=$(printf 'n%.0s' {1..200}).vmdk
@@ -117,11 +117,11 @@ done
 ln -f d.vmdk 'a disk.vmdk'
 one 'a%20disk.vmdk'
 packed 'a disk.vmdk'
-shows "a name that is encoded as URIs are"
+shows "a percent-encoded name"
 ln -f d.vmdk '100%.vmdk'
 one '100%.vmdk'
 packed '100%.vmdk'
-shows "one that is not"
+shows "a name with a literal percent sign"
 one d.vmdk
 ln -sf d.vmdk link
 packed d.vmdk link
@@ -176,12 +176,12 @@ states() { # NAME DISK-ATTRIBUTES [WARNING]
 	if [ $# = 3 ]; then check "$1: warning" grep -q "$3" warnings; else check "$1: no warning" [ ! -s warnings ]; fi
 }
 states "a capacity in bytes" 'ovf:capacity="9437184"'
-states "in units" 'ovf:capacity="9" ovf:capacityAllocationUnits="byte * 2^20"'
-states "in words" 'ovf:capacity="9" ovf:capacityAllocationUnits="MegaBytes"'
-states "in none that are known" 'ovf:capacity="9" ovf:capacityAllocationUnits="furlong"'
-states "by property" 'ovf:capacity="${size}"'
-states "too small" 'ovf:capacity="1" ovf:capacityAllocationUnits="byte * 2^20"' 'has 1048576 bytes; it has 9437184'
-states "too large" 'ovf:capacity="9" ovf:capacityAllocationUnits="GB"' 'it has 9437184'
+states "a capacity in allocation units" 'ovf:capacity="9" ovf:capacityAllocationUnits="byte * 2^20"'
+states "a capacity in named units" 'ovf:capacity="9" ovf:capacityAllocationUnits="MegaBytes"'
+states "a capacity in unknown units" 'ovf:capacity="9" ovf:capacityAllocationUnits="furlong"'
+states "a capacity by property" 'ovf:capacity="${size}"'
+states "a capacity that is too small" 'ovf:capacity="1" ovf:capacityAllocationUnits="byte * 2^20"' 'has 1048576 bytes; it has 9437184'
+states "a capacity that is too large" 'ovf:capacity="9" ovf:capacityAllocationUnits="GB"' 'it has 9437184'
 begin
 file d.vmdk
 file cd.iso
@@ -191,7 +191,7 @@ disk 1
 disks+='<Disk ovf:diskId="blank" ovf:capacity="5"/>'
 describe >x.ovf
 packed d.vmdk
-shows "two disks that begin as one file, a blank one, a CD"
+shows "two disks based on one file, a blank disk, a CD"
 begin
 file d.vmdk
 file e.vmdk
@@ -256,7 +256,7 @@ done
 split -b 400k --filter='gzip -n' src parts- >members.gz
 one members.gz 'ovf:compression="gzip"' "$plain"
 packed members.gz
-shows "gzip members one after another"
+shows "several gzip members"
 { gzip -1 -c src; head -c 700 /dev/zero; } >padded.gz
 one padded.gz '' 'ovf:format="x"'
 packed padded.gz
@@ -286,14 +286,14 @@ rm -f d.vmdk.0*
 split -b 100k -d -a 9 d.vmdk.gz d.vmdk.gz.
 one d.vmdk.gz 'ovf:chunkSize="102400" ovf:compression="gzip"'
 packed d.vmdk.gz.0*
-shows "compressed and then cut"
+shows "chunks of a compressed disk"
 rm -f d.vmdk.gz.0*
 
 # Numbered names without chunkSize in the descriptor: chunks, or the images of snapshots.
 split -b 200k -d -a 9 d.vmdk d.vmdk.
 one d.vmdk
 packed d.vmdk.0*
-shows "chunks that are not declared"
+shows "undeclared chunks"
 mv d.vmdk away.vmdk
 check "undeclared chunks beside a descriptor" matches x.ovf src
 mkdir -p listed && ln -f x.ovf d.vmdk.0* listed
@@ -313,10 +313,10 @@ rm -f d.vmdk.0*
 qemu-img convert -q -f raw -O vmdk -o subformat=streamOptimized zeroes.img d.vmdk.000000000 2>/dev/null ||
 	{ truncate -s 9M zeroes.img; qemu-img convert -q -f raw -O vmdk -o subformat=streamOptimized zeroes.img d.vmdk.000000000; }
 packed d.vmdk.000000000
-shows "one file with a number" zeroes.img
+shows "a single file with a number" zeroes.img
 cp d.vmdk d.vmdk.000000001
 packed d.vmdk.0*
-shows "images of snapshots, of which the last counts"
+shows "images of snapshots: the last one is the disk"
 rm -f d.vmdk.0*
 
 # XML prefixes without a declaration, in a descriptor from which a vendor's declarations were removed.
@@ -352,25 +352,25 @@ check "a compressed disk in a compressed archive" matches whole.ova src
 
 # The manifest is verified only when the attribute is read.
 verdict() { getfattr --only-values -n user.vdisk.manifest "$1/${2-disk.raw}" 2>/dev/null; }
-says() { [[ $(verdict "$2") == $1 ]] || { verdict "$2"; return 1; }; } # PATTERN MOUNT
+verdict_is() { [[ $(verdict "$2") == $1 ]] || { verdict "$2"; return 1; }; } # PATTERN MOUNT
 digest() { "${1}sum" "$2" | cut -d ' ' -f 1; }
 one d.vmdk
 for alg in sha1 sha256 sha512; do
 	for f in x.ovf d.vmdk; do printf '%s(%s)= %s\n' ${alg^^} $f "$(digest $alg $f)"; done >x.mf
 	packed x.mf d.vmdk
-	check "a manifest of $alg" on_mount x.ova says ok
-	check "a manifest of $alg beside a descriptor" on_mount x.ovf says ok
+	check "a manifest of $alg" on_mount x.ova verdict_is ok
+	check "a manifest of $alg beside a descriptor" on_mount x.ovf verdict_is ok
 done
 printf 'SHA256 (d.vmdk)=%s\r\n' "$(digest sha256 d.vmdk | tr a-f A-F)" >x.mf
 tar -cf x.ova x.ovf d.vmdk x.mf
-check "a manifest with other blanks, letters and line ends" on_mount x.ova says ok
+check "a manifest with other blanks, letters and line ends" on_mount x.ova verdict_is ok
 echo "SHA256(d.vmdk)= $(digest sha256 src)" >x.mf
 packed x.mf d.vmdk
-check "a wrong digest" on_mount x.ova says 'wrong: d.vmdk: its SHA256 is *'
-shows "which keeps nobody from reading"
+check "a wrong digest" on_mount x.ova verdict_is 'wrong: d.vmdk: its SHA256 is *'
+shows "a disk with a wrong digest can be read"
 echo "SHA256(x.ovf)= $(digest sha256 x.ovf)" >x.mf
 packed x.mf d.vmdk
-check "a disk that is not in the manifest" on_mount x.ova says 'wrong: d.vmdk: the manifest does not*'
+check "a disk that is not in the manifest" on_mount x.ova verdict_is 'wrong: d.vmdk: the manifest does not*'
 packed d.vmdk
 has_no_verdict() { ! verdict "$1" >/dev/null; }
 check "no manifest" on_mount x.ova has_no_verdict
@@ -379,18 +379,18 @@ echo "SHA256(d.vmdk.gz)= $(digest sha256 d.vmdk.gz)" >x.mf
 packed x.mf d.vmdk.gz
 mount_with=(-o sandbox=strict)
 [ -z "$sanitized" ] || mount_with=()
-check "the digest is that of the compressed file" on_mount x.ova says ok
+check "the digest is that of the compressed file" on_mount x.ova verdict_is ok
 mount_with=()
 one child.vmdk
 for f in child.vmdk base.vmdk; do echo "SHA1($f)= $(digest sha1 $f)"; done >x.mf
 packed x.mf child.vmdk base.vmdk
-check "the manifest covers parents" on_mount x.ova says ok
+check "the manifest covers parents" on_mount x.ova verdict_is ok
 sed -i '/base/s/= ./= g/' x.mf
 packed x.mf child.vmdk base.vmdk
 check "a damaged manifest" on_mount x.ova has_no_verdict
 sed -i '/base/s/= g.*/= 0000000000000000000000000000000000000000/' x.mf
 packed x.mf child.vmdk base.vmdk
-check "a parent with a wrong digest" on_mount x.ova says 'wrong: base.vmdk: *'
+check "a parent with a wrong digest" on_mount x.ova verdict_is 'wrong: base.vmdk: *'
 package_is_named() {
 	jq -e ".package == \"$W/x.ova\" and .filename == \"$W/x.ova:child.vmdk\"" "$1/info.json" >/dev/null &&
 		[ "$(getfattr --only-values -n user.vdisk.package "$1/disk.raw")" = "$W/x.ova" ] &&

@@ -55,14 +55,14 @@ harmless() {
 }
 check "names with control characters are escaped" on_mount odd.qcow2 harmless
 
-picture() { find "$1" -printf '%P %y %i %m %U %G %s %b %T@ %l\n' | sort; }
-take() { picture "$2" >"$1"; }
-on_mount all.qcow2 take first
-on_mount all.qcow2 take second
+listing() { find "$1" -printf '%P %y %i %m %U %G %s %b %T@ %l\n' | sort; }
+write_listing() { listing "$2" >"$1"; }
+on_mount all.qcow2 write_listing first
+on_mount all.qcow2 write_listing second
 check "the same inode numbers at every mount" cmp first second
 numbers_differ() {
-	picture "$1" | awk '{ print $3 }' | sort | uniq -d >twice
-	[ ! -s twice ] && [ "$(picture "$1" | wc -l)" -gt 30 ]
+	listing "$1" | awk '{ print $3 }' | sort | uniq -d >twice
+	[ ! -s twice ] && [ "$(listing "$1" | wc -l)" -gt 30 ]
 }
 check "inode numbers are unique" on_mount all.qcow2 numbers_differ
 modes() {
@@ -96,13 +96,13 @@ attributes() {
 check "extended attributes" on_mount all.qcow2 attributes
 
 # statfs reports the disk size as used, and nothing as free.
-room() {
+statfs_is_full() {
 	local blocks unit free
 	read -r unit blocks free < <(stat -f -c '%S %b %f' "$1")
 	[ $((unit * blocks)) -ge 8388608 ] && [ $((unit * blocks)) -lt 16777216 ] && [ "$free" = 0 ] &&
 		[[ $(stat -f -c %T "$1") == fuse* ]]
 }
-check "statfs" on_mount all.qcow2 room
+check "statfs" on_mount all.qcow2 statfs_is_full
 
 read_only() {
 	local f=$1/disk.raw out

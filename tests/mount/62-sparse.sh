@@ -58,7 +58,7 @@ qemu-img create -q -f qcow2 -b src.raw -F raw over.qcow2
 qemu-io -f qcow2 -c 'write -P 1 30M 64k' -c 'write -z 5M 64k' -c 'discard 63M 64k' over.qcow2 >/dev/null
 sync over.qcow2
 reference over.qcow2 src.ref
-holes "through a chain" over.qcow2
+holes "a chain" over.qcow2
 
 # A disk of 1 TiB with three allocated clusters.
 qemu-img create -q -f qcow2 big.qcow2 1T

@@ -101,8 +101,8 @@ kept() { ! "$@" 2>err && cmp other.raw mnt/copy.qcow2/disk.raw && [ -e other.raw
 cp other.raw mnt/copy.qcow2/disk.raw
 check "mv over a disk is refused" kept mv -f other.raw mnt/copy.qcow2/disk.raw
 check "rsync without --inplace is refused" kept rsync -a base.qcow2 mnt/copy.qcow2/disk.raw
-room() { [ "$(stat -f -c '%S %b' "$1")" = "$(stat -f -c '%S %b' "$2")" ] && [ "$(stat -f -c %a "$1")" -gt 0 ]; }
-check "statfs reports the free space of the host" room mnt vms
+same_space() { [ "$(stat -f -c '%S %b' "$1")" = "$(stat -f -c '%S %b' "$2")" ] && [ "$(stat -f -c %a "$1")" -gt 0 ]; }
+check "statfs reports the free space of the host" same_space mnt vms
 unmount mnt
 full() { [ "$(stat -f -c %a "$1")" = 0 ]; }
 check "statfs of a read-only mount reports no free space" on_mount vms full

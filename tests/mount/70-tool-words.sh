@@ -84,29 +84,29 @@ check "the library names options only in hint.c" eval '! grep -rnE --include="*.
 
 # Misspelt words: the error suggests the right one.
 
-meant() { # WORD VDISK-ARGUMENT...: fails and suggests WORD
+suggests() { # WORD VDISK-ARGUMENT...: fails and suggests WORD
 	local word=$1
 	shift
 	! "$VDISK" "$@" >printed 2>printed.err && cat printed.err >&2 && grep -qF -- "did you mean $word?" printed.err
 }
-check "a verb with a letter too many" meant "'info'" infoo x
-check "a verb with two letters swapped" meant "'convert'" covnert a b
-check "a verb after help" meant "'measure'" help measrue
-check "an option" meant "'--output'" info --outptu=json x
-check "an option without value" meant "'--backing-chain'" info --backing-chian x
-check "a format to create" meant "'vmdk'" create -f vmkd x.vmdk 1M
-check "a format to create, misspelt suffix" meant "'vpc'" convert -O avhd one two
-check "a format in capitals" meant "'qcow2'" measure -O QCOW2 --size 1M
-check "a format to open" meant '"vhdx"' info -f vhddx "$man"
-check "a format of a new backing file" meant "'qcow2'" rebase -u -b b -F qcow3 x
-check "an option of a format" meant '"cluster_size"' create -f qcow2 -o cluster_sise=64k x.qcow2 1M
+check "a verb with a letter too many" suggests "'info'" infoo x
+check "a verb with two letters swapped" suggests "'convert'" covnert a b
+check "a verb after help" suggests "'measure'" help measrue
+check "an option" suggests "'--output'" info --outptu=json x
+check "an option without value" suggests "'--backing-chain'" info --backing-chian x
+check "a format to create" suggests "'vmdk'" create -f vmkd x.vmdk 1M
+check "a format to create, misspelt suffix" suggests "'vpc'" convert -O avhd one two
+check "a format in capitals" suggests "'qcow2'" measure -O QCOW2 --size 1M
+check "a format to open" suggests '"vhdx"' info -f vhddx "$man"
+check "a format of a new backing file" suggests "'qcow2'" rebase -u -b b -F qcow3 x
+check "an option of a format" suggests '"cluster_size"' create -f qcow2 -o cluster_sise=64k x.qcow2 1M
 check "an unknown word like no verb: no suggestion" eval '! "$VDISK" frobnicate 2>printed.err && ! grep -q "did you" printed.err'
 if command -v qemu-img >/dev/null; then
 	qemu-img create -q -f qcow2 snaps.qcow2 1M
 	qemu-img snapshot -c before-upgrade snaps.qcow2
-	check "a snapshot to convert" meant '"before-upgrade"' convert -l before-upgarde -O raw snaps.qcow2 x
-	check "a snapshot to apply" meant '"before-upgrade"' snapshot -a before_upgrade snaps.qcow2
-	check "a snapshot to delete" meant '"before-upgrade"' snapshot -d Before-upgrade snaps.qcow2
+	check "a snapshot to convert" suggests '"before-upgrade"' convert -l before-upgarde -O raw snaps.qcow2 x
+	check "a snapshot to apply" suggests '"before-upgrade"' snapshot -a before_upgrade snaps.qcow2
+	check "a snapshot to delete" suggests '"before-upgrade"' snapshot -d Before-upgrade snaps.qcow2
 	check "a snapshot to mount" eval '! "$VDISKFS" -o snapshot=before-upgrad snaps.qcow2 . 2>printed.err && grep -q "did you mean \"before-upgrade\"" printed.err'
 	check "an option of vdiskfs" eval '! "$VDISKFS" -o nosnapshot snaps.qcow2 . 2>printed.err && grep -q "did you mean \"nosnapshots\"" printed.err'
 	rm snaps.qcow2

@@ -18,7 +18,7 @@ fails_not() { # PATTERN ARGUMENT...: succeeds with a warning that matches
 	shift
 	"$VDISK" "$@" >out 2>err && grep -qE -e "$pattern" err
 }
-says() { # LINE ARGUMENT...: prints exactly this line
+prints_line() { # LINE ARGUMENT...: prints exactly this line
 	local line=$1
 	shift
 	[ "$("$VDISK" "$@")" = "$line" ]
@@ -27,16 +27,16 @@ some_data disk.raw 6M
 
 # create
 
-check "create raw" says "Formatting 'a.img', fmt=raw size=10737418240" create -f raw a.img 10G
+check "create raw" prints_line "Formatting 'a.img', fmt=raw size=10737418240" create -f raw a.img 10G
 check "create raw: the size, and nothing allocated" [ "$(stat -c '%s %b' a.img)" = "10737418240 0" ]
 check "create without -f, named .qcow2: a warning" fails_not "warning: a.qcow2: .*-f qcow2" create a.qcow2 1M
 check "the warning is one line" [ "$(wc -l <err)" = 1 ]
 check "the file is raw" [ "$(stat -c %s a.qcow2)" = 1048576 ]
 check "create --force -f raw, named .qcow2: no warning" eval '"$VDISK" create --force -f raw a.qcow2 1M 2>&1 >/dev/null | wc -c | grep -qx 0'
 check "convert without -O, named .vdi: a warning" fails_not "warning: a.vdi: .*-O vdi" convert disk.raw a.vdi
-check "raw is the default" says "Formatting 'b.img', fmt=raw size=1572864" create b.img 1.5M
-check "create -q" says "" create -q c.img 1M
-check "create -o size=" says "Formatting 'd.img', fmt=raw size=4096" create -o size=4k d.img
+check "raw is the default" prints_line "Formatting 'b.img', fmt=raw size=1572864" create b.img 1.5M
+check "create -q" prints_line "" create -q c.img 1M
+check "create -o size=" prints_line "Formatting 'd.img', fmt=raw size=4096" create -o size=4k d.img
 for p in falloc full; do
 	check "preallocation=$p" "$VDISK" create -q -o preallocation=$p $p.img 1M
 	check "preallocation=$p allocates blocks" [ "$(stat -c '%s %b' $p.img)" = "1048576 2048" ]
@@ -73,14 +73,14 @@ unmount mnt
 # resize
 
 cp disk.raw r.raw
-check "resize by +2M" says "Image resized." resize -f raw r.raw +2M
+check "resize by +2M" prints_line "Image resized." resize -f raw r.raw +2M
 check "the grown size" [ "$(stat -c %s r.raw)" = 8388608 ]
 check "the data of the grown disk" cmp -n 6291456 disk.raw r.raw
 check "shrinking needs --shrink" fails "shrink" resize -f raw r.raw -3M
 check "the size without --shrink" [ "$(stat -c %s r.raw)" = 8388608 ]
-check "resize --shrink by -3M" says "" resize -q -f raw --shrink r.raw -3M
+check "resize --shrink by -3M" prints_line "" resize -q -f raw --shrink r.raw -3M
 check "the shrunk size" [ "$(stat -c %s r.raw)" = 5242880 ]
-check "resize to a size" says "Image resized." resize -f raw r.raw 6M
+check "resize to a size" prints_line "Image resized." resize -f raw r.raw 6M
 check "resize to a negative size" fails "must be positive" resize -f raw --shrink r.raw -7M
 check "resize to an invalid size" fails "Invalid size" resize -f raw r.raw much
 check "resize without a size" fails "Expecting image file name and size" resize r.raw
@@ -235,7 +235,7 @@ cp good.qcow2 high.qcow2
 poke high.qcow2 $((refblock + 2 * 5)) '\0\7'
 check "check of a refcount that is too high" checks_alike high.qcow2
 check "check of raw exits with 63" eval '"$VDISK" check disk.raw; [ $? = 63 ]'
-check "check -q" says "" check -q good.qcow2
+check "check -q" prints_line "" check -q good.qcow2
 check "check of a missing image" fails "No such file" check missing.qcow2
 check "check -r with an invalid argument" fails "leaks, all" check -r some good.qcow2
 

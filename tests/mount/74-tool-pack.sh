@@ -59,7 +59,7 @@ for n in 1 2 7; do
 done
 for o in '' ,compression_type=zstd; do
 	qemu-img convert -c -f raw -O qcow2 -o compat=1.1$o disk.raw theirs
-	packs "as QEMU does$o" raw disk.raw -c -O qcow2 -o compat=1.1$o
+	packs "like QEMU$o" raw disk.raw -c -O qcow2 -o compat=1.1$o
 	check "like QEMU$o: the number of compressed clusters" [ "$(clusters)" = "$(clusters theirs)" ]
 	check "like QEMU$o: the file is not more than a cluster larger" [ "$(stat -c %s out)" -le $(($(stat -c %s theirs) + 65535)) ]
 done

@@ -48,34 +48,34 @@ describe() {
 		</VirtualBox>
 	EOF
 }
-on_three() { # DIR: the mount shows a disk with two parents
+has_two_parents() { # DIR: the mount shows a disk with two parents
 	[ "$(find "$1/chain" -mindepth 1 -maxdepth 1 | wc -l)" = 3 ] && same "$1/disk.raw" "$ref" &&
 		jq -e --arg id "$middle_id" '."format-specific".data | ."create-type" == "differencing" and ."parent-uuid" == $id' \
 			"$1/info.json" >/dev/null
 }
 
 machine vm
-check "a machine with snapshots" on_mount "vm/Snapshots/{$top_id}.vdi" on_three
-(cd vm/Snapshots && check "from inside the folder of snapshots" on_mount "{$top_id}.vdi" on_three)
+check "a machine with snapshots" on_mount "vm/Snapshots/{$top_id}.vdi" has_two_parents
+(cd vm/Snapshots && check "from inside the folder of snapshots" on_mount "{$top_id}.vdi" has_two_parents)
 ln -s "vm/Snapshots/{$top_id}.vdi" link.vdi
-check "through a symbolic link" on_mount link.vdi on_three
+check "through a symbolic link" on_mount link.vdi has_two_parents
 rm vm/vm.vbox
-check "a machine without its .vbox file" on_mount "vm/Snapshots/{$top_id}.vdi" on_three
+check "a machine without its .vbox file" on_mount "vm/Snapshots/{$top_id}.vdi" has_two_parents
 mv vm/disk.vdi "vm/any name.VDI"
-check "a base with another name" on_mount "vm/Snapshots/{$top_id}.vdi" on_three
+check "a base with another name" on_mount "vm/Snapshots/{$top_id}.vdi" has_two_parents
 mv "vm/any name.VDI" vm/disk.bin
 check "a base with an unknown suffix is not found" refused "vm/Snapshots/{$top_id}.vdi" "$base_id} was not found"
 describe vm/vm.vbox-prev Snapshots disk.bin x.vdi y.vdi
-check "a base with an unknown suffix is found through the .vbox file" on_mount "vm/Snapshots/{$top_id}.vdi" on_three
+check "a base with an unknown suffix is found through the .vbox file" on_mount "vm/Snapshots/{$top_id}.vdi" has_two_parents
 
 machine vm Frozen
-check "a folder of snapshots with another name" on_mount "vm/Frozen/{$top_id}.vdi" on_three
+check "a folder of snapshots with another name" on_mount "vm/Frozen/{$top_id}.vdi" has_two_parents
 rm vm/vm.vbox
 check "a folder of snapshots with another name, without the .vbox file" refused "vm/Frozen/{$top_id}.vdi" "$base_id} was not found in $W/vm/Frozen"
 
 machine vm
 describe vm/vm.vbox Snapshots 'F:/VMs/vm/disk.vdi' "F:\\VMs\\vm\\Snapshots\\{$middle_id}.vdi" x
-check "a machine with Windows paths" on_mount "vm/Snapshots/{$top_id}.vdi" on_three
+check "a machine with Windows paths" on_mount "vm/Snapshots/{$top_id}.vdi" has_two_parents
 describe vm/vm.vbox Snapshots disk.vdi x y '<Property name="CRYPT/KeyId" value="vm"/>'
 check "a snapshot of an encrypted machine" refused "vm/Snapshots/{$top_id}.vdi" 'encrypted by VirtualBox'
 check "the base of an encrypted machine" refused vm/disk.vdi 'encrypted by VirtualBox'
@@ -88,11 +88,11 @@ machine vm
 rm vm/vm.vbox
 cp vm/disk.vdi vm/zz.vdi
 patch vm/disk.vdi 392 00
-check "a base with the right name and another UUID is skipped" on_mount "vm/Snapshots/{$top_id}.vdi" on_three
+check "a base with the right name and another UUID is skipped" on_mount "vm/Snapshots/{$top_id}.vdi" has_two_parents
 cp vm/zz.vdi vm/aa.vdi
 patch vm/aa.vdi 408 00
 qemu-io -f raw -c 'write -q -P 9 64k 64k' vm/aa.vdi
-check "a base with the right UUID and another modification UUID is skipped" on_mount "vm/Snapshots/{$top_id}.vdi" on_three
+check "a base with the right UUID and another modification UUID is skipped" on_mount "vm/Snapshots/{$top_id}.vdi" has_two_parents
 rm vm/zz.vdi
 check "a base with another modification UUID is named if no other is found" refused "vm/Snapshots/{$top_id}.vdi" 'aa.vdi was changed after'
 stale_is_shown() { jq -e '."full-backing-filename" | endswith("aa.vdi")' "$1/chain/1-{$middle_id}.vdi/info.json" >/dev/null; }
@@ -103,7 +103,7 @@ mv vm/disk.vdi vm/other.vdi
 printf 'no image' >vm/Snapshots/aa.vdi
 mkfifo vm/Snapshots/fifo.vdi vm/fifo.vdi vm/fifo.vbox
 cp $base vm/right.vdi
-check "a FIFO and a file that is not an image are skipped" on_mount "vm/Snapshots/{$top_id}.vdi" on_three
+check "a FIFO and a file that is not an image are skipped" on_mount "vm/Snapshots/{$top_id}.vdi" has_two_parents
 
 # The limits of the search.
 rm -rf vm
@@ -113,7 +113,7 @@ for place in ../disk.vdi "$W/deep/disk.vdi" link.vdi; do
 	rm -f deep/vm/link.vdi
 	ln -s ../disk.vdi deep/vm/link.vdi
 	describe deep/vm/vm.vbox Snapshots "$place" x y
-	check "a base that is registered as ${place#"$W/"} is refused"$W/"} stays closed" \
+	check "a base that is registered as ${place#"$W/"} is refused" \
 		refused "deep/vm/Snapshots/{$top_id}.vdi" 'lies outside'
 	check "a base that is registered as ${place#"$W/"}, with allow=" matches "deep/vm/Snapshots/{$top_id}.vdi" "$ref" -o allow="$W/deep"
 done
@@ -123,7 +123,7 @@ mv deep/disk.vdi deep/vm/disk.vdi
 mv deep/vm/Snapshots deep/vm/Others
 check "the parent directory is searched only from a folder of snapshots" refused "deep/vm/Others/{$top_id}.vdi" "$base_id} was not found"
 check "the parent directory with search=" matches "deep/vm/Others/{$top_id}.vdi" "$ref" -o search="$W/deep/vm"
-check "all images in one directory" on_mount "$top" on_three
+check "all images in one directory" on_mount "$top" has_two_parents
 
 # The parent directory of a folder of snapshots is searched for parents, but names in an image may not lead there.
 mkdir -p guard/Snapshots
@@ -142,13 +142,13 @@ crowd() { # N COMMAND...
 	"${@:2}"
 }
 check "5000 other files: the search gives up" crowd 5000 refused "crowd/Snapshots/{$top_id}.vdi" 'not found among the first'
-check "1000 other files: the parent is found" crowd 1000 on_mount "crowd/Snapshots/{$top_id}.vdi" on_three
+check "1000 other files: the parent is found" crowd 1000 on_mount "crowd/Snapshots/{$top_id}.vdi" has_two_parents
 
 # A parent that a program writes is refused; the locks of other candidates are not examined.
 machine vm
 cp vm/disk.vdi vm/neighbour.vdi
 patch vm/neighbour.vdi 392 00
-qemu_holds() { # FILE COMMAND...: runs it while QEMU has the file open for writing
+while_qemu_writes() { # FILE COMMAND...: runs it while QEMU has the file open for writing
 	local file=$1 pid status
 	shift
 	rm -f held
@@ -164,8 +164,8 @@ qemu_holds() { # FILE COMMAND...: runs it while QEMU has the file open for writi
 	wait $pid
 	return $status
 }
-check "another image in the directory is in use" qemu_holds vm/neighbour.vdi on_mount "vm/Snapshots/{$top_id}.vdi" on_three
-check "the parent is in use" qemu_holds vm/disk.vdi refused "vm/Snapshots/{$top_id}.vdi" 'in use for writing'
+check "another image in the directory is in use" while_qemu_writes vm/neighbour.vdi on_mount "vm/Snapshots/{$top_id}.vdi" has_two_parents
+check "the parent is in use" while_qemu_writes vm/disk.vdi refused "vm/Snapshots/{$top_id}.vdi" 'in use for writing'
 
 # The files that are opened, traced by strace.
 trace_child() {
@@ -193,7 +193,7 @@ else
 		mv "deep/vm/Snapshots/{$middle_id}.vdi" deep/others/middle.vdi
 		mv "deep/vm/Snapshots/{$top_id}.vdi" deep/vm/top.vdi
 		describe deep/vm/vm.vbox "$folder" disk.vdi gone.vdi y
-		check "the folder of snapshots is registered as ${folder#"$W/"}: refused"$W/"}" trace_child deep/vm/top.vdi
+		check "the folder of snapshots is registered as ${folder#"$W/"}: refused" trace_child deep/vm/top.vdi
 		check "the folder of snapshots is registered as ${folder#"$W/"}: not listed" not_opened 'others"'
 	done
 	rm -r deep/vm
