@@ -7,7 +7,7 @@
 requires qemu-img setfattr getfattr tar rsync sfdisk xfs_io
 
 formats="raw qcow2 vdi vmdk vhd vhdx"
-holds() { [ "$(stat -c %s "$1")" = "$(stat -c %s "$2")" ] && cmp "$1" "$2"; }
+equals() { [ "$(stat -c %s "$1")" = "$(stat -c %s "$2")" ] && cmp "$1" "$2"; }
 # All formats but raw round the size up to sectors.
 whole() { case $1 in *raw*) echo odd ;; *) echo even ;; esac; }
 equal_and_sound() {
@@ -34,18 +34,18 @@ tar cSf odd.tar --transform 's/odd/disk.raw/' odd
 mount_image vms mnt -o rw,idle=1 || exit 1
 for f in $formats; do
 	check "$f: a new image is empty" eval 'mkdir mnt/cp.$f && [ "$(stat -c %s mnt/cp.$f/disk.raw)" = 0 ] && [ -z "$(cat mnt/cp.$f/disk.raw)" ]'
-	check "$f: cp" eval 'cp odd mnt/cp.$f/disk.raw && holds mnt/cp.$f/disk.raw $(whole $f)'
+	check "$f: cp" eval 'cp odd mnt/cp.$f/disk.raw && equals mnt/cp.$f/disk.raw $(whole $f)'
 	mkdir mnt/inside.$f mnt/sparse.$f mnt/dd.$f mnt/rsync.$f mnt/tar.$f mnt/again.$f mnt/holes.$f || fail "$f: mkdir"
-	check "$f: cp within the mount" eval 'cp mnt/cp.$f/disk.raw mnt/inside.$f/disk.raw && holds mnt/inside.$f/disk.raw $(whole $f)'
-	check "$f: cp --sparse" eval 'cp --sparse=always odd mnt/sparse.$f/disk.raw && holds mnt/sparse.$f/disk.raw $(whole $f)'
+	check "$f: cp within the mount" eval 'cp mnt/cp.$f/disk.raw mnt/inside.$f/disk.raw && equals mnt/inside.$f/disk.raw $(whole $f)'
+	check "$f: cp --sparse" eval 'cp --sparse=always odd mnt/sparse.$f/disk.raw && equals mnt/sparse.$f/disk.raw $(whole $f)'
 	check "$f: dd in two parts" eval 'dd if=odd of=mnt/dd.$f/disk.raw bs=1M count=15 status=none &&
-		dd if=odd of=mnt/dd.$f/disk.raw bs=1M skip=15 seek=15 conv=notrunc status=none && holds mnt/dd.$f/disk.raw $(whole $f)'
-	check "$f: rsync" eval 'rsync --inplace odd mnt/rsync.$f/disk.raw && holds mnt/rsync.$f/disk.raw $(whole $f)'
-	check "$f: tar" eval 'tar xSf odd.tar --overwrite --no-same-permissions --no-same-owner -C mnt/tar.$f && holds mnt/tar.$f/disk.raw $(whole $f)'
+		dd if=odd of=mnt/dd.$f/disk.raw bs=1M skip=15 seek=15 conv=notrunc status=none && equals mnt/dd.$f/disk.raw $(whole $f)'
+	check "$f: rsync" eval 'rsync --inplace odd mnt/rsync.$f/disk.raw && equals mnt/rsync.$f/disk.raw $(whole $f)'
+	check "$f: tar" eval 'tar xSf odd.tar --overwrite --no-same-permissions --no-same-owner -C mnt/tar.$f && equals mnt/tar.$f/disk.raw $(whole $f)'
 	check "$f: cp over earlier contents" eval 'cp odd mnt/again.$f/disk.raw &&
-		cp /dev/null mnt/again.$f/disk.raw && cp odd mnt/again.$f/disk.raw && holds mnt/again.$f/disk.raw $(whole $f)'
+		cp /dev/null mnt/again.$f/disk.raw && cp odd mnt/again.$f/disk.raw && equals mnt/again.$f/disk.raw $(whole $f)'
 	check "$f: truncate first, then data with holes" eval 'truncate -s 40M mnt/holes.$f/disk.raw && [ "$(stat -c "%s %b" mnt/holes.$f/disk.raw)" = "$((40 << 20)) 0" ] &&
-		dd if=odd of=mnt/holes.$f/disk.raw bs=1M conv=notrunc,sparse status=none && holds mnt/holes.$f/disk.raw $(whole $f)'
+		dd if=odd of=mnt/holes.$f/disk.raw bs=1M conv=notrunc,sparse status=none && equals mnt/holes.$f/disk.raw $(whole $f)'
 done
 
 check_not "mkdir without a suffix" mkdir mnt/new
@@ -55,12 +55,12 @@ check_not "mkdir of a read-only format" mkdir mnt/new.qed
 exists() { ! mkdir mnt/cp.qcow2 2>err && grep -q 'exists' err; }
 check "mkdir of an existing name" exists
 echo text >vms/hidden-flat.vmdk
-rival() {
+keeps_other_file() {
 	mkdir mnt/hidden.vmdk && ! setfattr -n user.vdisk.subformat -v monolithicFlat mnt/hidden.vmdk &&
-		[ "$(cat vms/hidden-flat.vmdk)" = text ] && cp odd mnt/hidden.vmdk/disk.raw && holds mnt/hidden.vmdk/disk.raw even
+		[ "$(cat vms/hidden-flat.vmdk)" = text ] && cp odd mnt/hidden.vmdk/disk.raw && equals mnt/hidden.vmdk/disk.raw even
 }
-check "an existing file that would become an extent is not changed" rival
-check "mkdir in a subdirectory" eval 'mkdir mnt/sub/new.qcow2 && cp odd mnt/sub/new.qcow2/disk.raw && holds mnt/sub/new.qcow2/disk.raw even'
+check "an existing file that would become an extent is not changed" keeps_other_file
+check "mkdir in a subdirectory" eval 'mkdir mnt/sub/new.qcow2 && cp odd mnt/sub/new.qcow2/disk.raw && equals mnt/sub/new.qcow2/disk.raw even'
 listed_once() { [ "$(find mnt -maxdepth 1 -name 'cp.*' | wc -l)" = 6 ]; }
 check "each new image is listed once" listed_once
 not_empty() { ! rmdir mnt/cp.qcow2 2>err && grep -q 'not empty' err && [ -e vms/cp.qcow2 ]; }
@@ -94,7 +94,7 @@ act() { # HOW DIR; descriptor 5 is its open disk.raw
 	write) head -c 512 odd >&5 ;;
 	esac
 }
-foreign() { # HOW ACT FORMAT
+refuses_foreign() { # HOW ACT FORMAT
 	local name=$1-$2.$3
 	mkdir "mnt/$name" || return 1
 	[ "$2" != write ] || exec 5<>"mnt/$name/disk.raw"
@@ -106,29 +106,29 @@ foreign() { # HOW ACT FORMAT
 }
 for how in mv cp convert link patch; do
 	for act in rmdir option cp dd truncate write; do
-		check "replaced by $how, then $act" foreign $how $act qcow2
+		check "replaced by $how, then $act" refuses_foreign $how $act qcow2
 	done
 done
-check "a raw image replaced by mv, then rmdir" foreign mv rmdir raw
-check "a VDI replaced by convert, then write" foreign convert write vdi
+check "a raw image replaced by mv, then rmdir" refuses_foreign mv rmdir raw
+check "a VDI replaced by convert, then write" refuses_foreign convert write vdi
 check "a second attempt writes to the replaced image" cp odd mnt/mv-cp.qcow2/disk.raw
 unchanged() { # the contents are changed and restored, with all times except ctime
 	mkdir mnt/times.raw && cp -p vms/times.raw t && echo data >vms/times.raw && cat t >vms/times.raw && touch -r t vms/times.raw &&
 		! rmdir mnt/times.raw && cmp vms/times.raw t
 }
 check "changed with the same size and mtime, then rmdir" unchanged
-parts() { # an image of several files
+several_files() { # an image of several files
 	mkdir mnt/parts.vmdk && set_option mnt/parts.vmdk subformat twoGbMaxExtentFlat && truncate -s 5G mnt/parts.vmdk/disk.raw && return 0
 }
-check "mkdir of an image of several files" parts
-a_part() {
+check "mkdir of an image of several files" several_files
+one_extent() {
 	mkdir mnt/part.vmdk && set_option mnt/part.vmdk subformat monolithicFlat || return 1
 	cp precious.qcow2 t && mv t vms/part-flat.vmdk && ls vms/part* && ! rmdir mnt/part.vmdk && [ -e vms/part.vmdk ] &&
 		cmp vms/part-flat.vmdk precious.qcow2 && ! set_option mnt/part.vmdk subformat monolithicSparse && cmp vms/part-flat.vmdk precious.qcow2
 }
-check "a replaced extent, then rmdir" a_part
-no_strays() { [ -z "$(find vms -name '.*' ! -name .)" ]; }
-check "no temporary files are left" no_strays
+check "a replaced extent, then rmdir" one_extent
+no_temporary_files() { [ -z "$(find vms -name '.*' ! -name .)" ]; }
+check "no temporary files are left" no_temporary_files
 
 # Options.
 
@@ -149,7 +149,7 @@ bad_options() {
 		# shellcheck disable=SC2086
 		! set_option mnt/bad.qcow2 $word 2>err && grep -q 'Invalid' err || return 1
 	done
-	cp odd mnt/bad.qcow2/disk.raw && holds mnt/bad.qcow2/disk.raw even
+	cp odd mnt/bad.qcow2/disk.raw && equals mnt/bad.qcow2/disk.raw even
 }
 check "invalid options" bad_options
 late() { ! set_option mnt/cp.qcow2 cluster_size 4k 2>err && grep -q 'busy' err; }

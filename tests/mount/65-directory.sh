@@ -64,13 +64,13 @@ right() {
 }
 check "the contents of all images" with_mount vms mnt -- right mnt
 [ -n "$sanitized" ] || check "sandbox=strict" with_mount vms mnt -o sandbox=strict -- right mnt
-bad_ones() {
+damaged_images() {
 	holds "$1/broken.qcow2" error.txt && grep -q '^/.*/broken.qcow2: not a disk image' "$1/broken.qcow2/error.txt" &&
 		grep -q '^hint: ' "$1/broken.qcow2/error.txt" &&
 		[ "$(wc -c <"$1/broken.qcow2/error.txt")" = "$(stat -c %s "$1/broken.qcow2/error.txt")" ] &&
 		grep -q 'lies outside' "$1/sub/deep/outside.qcow2/error.txt" && right "$1"
 }
-check "a damaged image has error.txt, and the others are not affected" with_mount vms mnt -- bad_ones mnt
+check "a damaged image has error.txt, and the others are not affected" with_mount vms mnt -- damaged_images mnt
 check "allow= applies to all images" with_mount vms mnt -o "allow=$W/vms" -- same mnt/sub/deep/outside.qcow2/disk.raw src
 (cd vms && check "relative names" with_mount . ../mnt -o allow=. -- same ../mnt/sub/deep/outside.qcow2/disk.raw ../src)
 check "format= applies to all images" with_mount vms mnt -o format=raw -- cmp mnt/broken.qcow2/disk.raw vms/broken.qcow2
@@ -175,21 +175,21 @@ fi
 
 mkdir live
 cp vms/a.qcow2 live/first.qcow2
-lives() {
+follows_changes() {
 	holds "$1" first.qcow2 && cp vms/b.vdi live/new.vdi && eventually holds "$1" first.qcow2 new.vdi &&
 		same "$1/new.vdi/disk.raw" src && mv live/new.vdi live/other.vdi && eventually holds "$1" first.qcow2 other.vdi &&
 		[ ! -e "$1/new.vdi" ] && same "$1/other.vdi/disk.raw" src && rm live/other.vdi &&
 		eventually holds "$1" first.qcow2 && same "$1/first.qcow2/disk.raw" src
 }
-check "images are added, renamed and removed" with_mount live mnt -- lives mnt
+check "images are added, renamed and removed" with_mount live mnt -- follows_changes mnt
 appears() { [ ! -e "$1/late.qcow2" ] && cp vms/a.qcow2 live/late.qcow2 && eventually same "$1/late.qcow2/disk.raw" src; }
 check "a name after a failed lookup appears" with_mount live mnt -- appears mnt
 rm live/late.qcow2
-deeper() {
+follows_folders() {
 	mkdir -p live/x/y && eventually holds "$1" first.qcow2 && cp vms/b.vdi live/x/y/z.vdi &&
 		eventually same "$1/x/y/z.vdi/disk.raw" src && rm -r live/x && eventually holds "$1" first.qcow2
 }
-check "folders are added and removed" with_mount live mnt -- deeper mnt
+check "folders are added and removed" with_mount live mnt -- follows_folders mnt
 has_size() { [ "$(stat -c %s "$1")" = "$2" ]; }
 begins_with() { [ "$(head -c 1 "$1" | xxd -p)" = "$2" ]; }
 replaced() {
@@ -272,7 +272,7 @@ check "the maximal number of open images" all_held
 unmount few-mnt
 rm -r few
 
-crowd() {
+read_concurrently() {
 	local i pids=() status=0
 	for ((i = 0; i < 12; i++)); do
 		(for f in a.qcow2 b.vdi raw.img sub/monolithicFlat.vmdk sub/deep/c.vhd; do cmp "$1/$f/disk.raw" src || exit 1; done) &
@@ -281,8 +281,8 @@ crowd() {
 	for i in "${pids[@]}"; do wait "$i" || status=1; done
 	return $status
 }
-check "concurrent readers while images are opened and closed" with_mount vms mnt -o idle=0 -- crowd mnt
-turbulent() {
+check "concurrent readers while images are opened and closed" with_mount vms mnt -o idle=0 -- read_concurrently mnt
+read_during_changes() {
 	(for i in {1..30}; do cp vms/b.vdi "live/t$i.vdi"; cp vms/a.qcow2 live/first.qcow2; rm -f "live/t$((i - 3)).vdi"; done) &
 	local writer=$! n=0
 	while kill -0 $writer 2>/dev/null; do
@@ -293,7 +293,7 @@ turbulent() {
 	wait $writer
 	eventually same "$1/first.qcow2/disk.raw" src && [ $n -gt 0 ]
 }
-check "readers while files change" with_mount live mnt -o idle=0 -- turbulent mnt
+check "readers while files change" with_mount live mnt -o idle=0 -- read_during_changes mnt
 rm -f live/t*.vdi
 
 # Confinement.
@@ -329,8 +329,8 @@ sandboxed() {
 printf mkimage >pw
 mkdir crypt
 "$MKIMAGE" luks-plain . && mv luks-plain.luks crypt/l.luks && cp vms/a.qcow2 crypt/
-secret_ones() { same "$1/l.luks/disk.raw" luks-plain.raw && same "$1/a.qcow2/disk.raw" src; }
-check "an encrypted image" with_mount crypt mnt -o "passphrase-file=$W/pw" -- secret_ones mnt
+encrypted_images() { same "$1/l.luks/disk.raw" luks-plain.raw && same "$1/a.qcow2/disk.raw" src; }
+check "an encrypted image" with_mount crypt mnt -o "passphrase-file=$W/pw" -- encrypted_images mnt
 no_secret() { grep -q 'no passphrase' "$1/l.luks/error.txt" && same "$1/a.qcow2/disk.raw" src; }
 check "an encrypted image without its passphrase" with_mount crypt mnt -- no_secret mnt
 # iconv loads converters from files, which it must do before the sandbox is entered.

@@ -91,7 +91,7 @@ rm copy/flat/vm.vmx
 check "images without .vmx and .vmsd" on_mount copy/flat no_vmx
 
 # A snapshot is taken while the directory is mounted.
-takes_another() {
+follows_new_snapshot() {
 	local d=$1/vmware/d.vmdk
 	same_disk "$d" d-000004 && same_disk "$d/snapshots/one" d && (
 		cd all/vmware && child d-000004.vmdk d-000005.vmdk && write d-000005.vmdk 9 0 &&
@@ -101,7 +101,7 @@ takes_another() {
 		eventually begins_with "$d/disk.raw" 09 && holds "$1/vmware" d.vmdk e.vmdk && same_disk "$d/snapshots/one" d
 }
 begins_with() { [ "$(head -c 1 "$1" | xxd -p)" = "$2" ]; }
-check "a snapshot taken during the mount is listed" on_mount all takes_another
+check "a snapshot taken during the mount is listed" on_mount all follows_new_snapshot
 
 # One missing or damaged file.
 broken_piece() {
@@ -115,9 +115,9 @@ bad_vmsd() { holds "$1/vmware" d-000002.vmdk d.vmdk e.vmdk; }
 cp all/vmware/d-000002.vmdk copy/vmware/
 printf 'snapshot0.uid = "1"\n\0' >copy/vmware/vm.vmsd
 check "a damaged .vmsd is ignored" on_mount copy bad_vmsd
-circles() { find "$1" -name info.json >all.txt && [ "$(grep -c snapshots all.txt)" -lt 40 ] && same_disk "$1/vmware/d.vmdk" d-000004; }
+loop_is_cut() { find "$1" -name info.json >all.txt && [ "$(grep -c snapshots all.txt)" -lt 40 ] && same_disk "$1/vmware/d.vmdk" d-000004; }
 { shot 0 1 2 a d.vmdk; shot 1 2 1 b d-000001.vmdk; shot 2 3 3 c d-000002.vmdk; } >copy/vmware/vm.vmsd
-check "snapshots whose parents form a loop" on_mount copy circles
+check "snapshots whose parents form a loop" on_mount copy loop_is_cut
 
 # VirtualBox: a machine with mkimage's chain of three images.
 
@@ -190,8 +190,8 @@ rm boxes/vm/disk.vdi
 mkdir -p far/VMs/base
 mv boxes/vm/old.vdi far/VMs/base/disk.vdi
 describe /home/nobody/VMs/base/disk.vdi Snapshots/ "$base_id" "$middle_id" "$top_id" >boxes/vm/vm.vbox
-far_away() { grep -q 'lies outside' "$1/vm/disk.vdi/error.txt" && grep -q 'lies outside' "$1/vm/disk.vdi/snapshots/before/error.txt"; }
-check "a base outside of the directory is refused" on_mount boxes far_away
+base_is_refused() { grep -q 'lies outside' "$1/vm/disk.vdi/error.txt" && grep -q 'lies outside' "$1/vm/disk.vdi/snapshots/before/error.txt"; }
+check "a base outside of the directory is refused" on_mount boxes base_is_refused
 mount_with=(-o "allow=$W/far")
 check "a base outside of the directory, with allow=" on_mount boxes box
 mount_with=()
@@ -199,7 +199,7 @@ mv far/VMs/base/disk.vdi boxes/vm/
 
 # A missing image does not hide the snapshots based on it, and opening it is tried again.
 missing_id=00000000-0000-4000-8000-000000000000
-half_broken() {
+missing_disk() {
 	local d=$1/vm/disk.vdi
 	grep -q "{$missing_id}" "$d/error.txt" && holds "$d" error.txt snapshots &&
 		holds "$d/snapshots/before" error.txt snapshots && same_disk "$d/snapshots/before/snapshots/after" middle &&
@@ -211,7 +211,7 @@ half_broken() {
 }
 describe disk.vdi Snapshots/ "$base_id" "$middle_id" "$top_id" |
 	sed "/Image uuid=\"{$base_id}/s/$base_id/$missing_id/; /Image uuid=\"{$top_id}/s/$top_id/$missing_id/" >boxes/vm/vm.vbox
-check "snapshots of a missing base and state" on_mount boxes half_broken
+check "snapshots of a missing base and state" on_mount boxes missing_disk
 mv boxes/vm/Snapshots/renamed.vdi "boxes/vm/Snapshots/{$middle_id}.vdi"
 describe 'F:\VMs\vm\disk.vdi' 'F:\VMs\vm\Snapshots\' "$base_id" "$middle_id" "$top_id" >boxes/vm/vm.vbox
 encrypted() { grep -q 'encrypted by VirtualBox' "$1/vm/disk.vdi/error.txt"; }

@@ -267,38 +267,38 @@ ids_change() { [ "$(comm -12 <(sort sums.1) <(sort sums.3) | awk '{ print $2 }')
 check "IDs change with the image; qcow2 has no ID" ids_change
 
 # --- The names of exports do not collide with images or extents in the directory of the image.
-mkdir home
-for format in qcow2 vmdk vdi vhdx; do qemu-img convert -q -f raw -O $format src.raw home/guest.$format; done
-qemu-img convert -q -f raw -O vpc -o force_size=on src.raw home/guest.vhd
-qemu-img convert -q -f raw -O vmdk -o subformat=twoGbMaxExtentSparse src.raw home/split.vmdk
-cp src.raw home/guest.raw
-cp mid.qcow2 src.raw home/ # with a snapshot and a backing file
+mkdir vms
+for format in qcow2 vmdk vdi vhdx; do qemu-img convert -q -f raw -O $format src.raw vms/guest.$format; done
+qemu-img convert -q -f raw -O vpc -o force_size=on src.raw vms/guest.vhd
+qemu-img convert -q -f raw -O vmdk -o subformat=twoGbMaxExtentSparse src.raw vms/split.vmdk
+cp src.raw vms/guest.raw
+cp mid.qcow2 src.raw vms/ # with a snapshot and a backing file
 # A backing file has the name of the overlay's export, in other letters.
-mv home/guest.vdi home/Top.qcow2-Export.vdi
-qemu-img create -q -f qcow2 -b Top.qcow2-Export.vdi -F vdi home/top.qcow2
-(cd home && sha256sum -- *) >home.sums
-kept() { (cd home && sha256sum --quiet -c ../home.sums); }
+mv vms/guest.vdi vms/Top.qcow2-Export.vdi
+qemu-img create -q -f qcow2 -b Top.qcow2-Export.vdi -F vdi vms/top.qcow2
+(cd vms && sha256sum -- *) >vms.sums
+kept() { (cd vms && sha256sum --quiet -c ../vms.sums); }
 exports_below() { find mnt -path '*/export/*' ! -path "$1" | sort; }
-copy_home() { # IMAGE
+copy_to_images() { # IMAGE
 	local file
 	mount_image "$1" mnt || return 1
 	exports_below '*/chain/0-*' >files
-	while read -r file; do cp "$file" home/ || echo "$file"; done <files >failed
-	unmount mnt && [ ! -s failed ] && kept && (cd home && rm -f -- *-export*)
+	while read -r file; do cp "$file" vms/ || echo "$file"; done <files >failed
+	unmount mnt && [ ! -s failed ] && kept && (cd vms && rm -f -- *-export*)
 }
-for image in home/{guest,mid,top}.qcow2 home/guest.{raw,vhd,vhdx,vmdk} home/split.vmdk home/src.raw; do
-	check "exports copied to the directory of ${image#home/}" copy_home "$image"
+for image in vms/{guest,mid,top}.qcow2 vms/guest.{raw,vhd,vhdx,vmdk} vms/split.vmdk vms/src.raw; do
+	check "exports copied to the directory of ${image#vms/}" copy_to_images "$image"
 done
 differ() { # the names of all exports differ, and do not change when images are added
-	mount_image home mnt || return 1
+	mount_image vms mnt || return 1
 	exports_below '*/chain/*' >files
 	[ "$(wc -l <files)" = 66 ] && ! sed 's|.*/||' files | sort -f | uniq -id | grep . || return 1
-	while read -r file; do cp "$file" home/ || return 1; done <files
+	while read -r file; do cp "$file" vms/ || return 1; done <files
 	eventually [ -e mnt/top.qcow2-export~2.vdi/disk.raw ] || return 1
 	ls -d mnt/guest.*/export/* | grep -v -e '-export.*/export/' | cmp - <(grep mnt/guest files) && unmount mnt && kept
 }
 check "names of the exports of a directory of images" differ
-rm -rf home
+rm -rf vms
 
 # --- Other programs.
 in_mount() { # PROGRAM IMAGE FILE REFERENCE
