@@ -1,12 +1,13 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* check.h - checking an image for damage, and repairing it.
  *
- * A check reads all metadata of one image, not of its parents and never its data, and compares what
- * is recorded twice.  It counts as qemu-img does, so that the reports of both can be compared:
+ * A check reads all metadata of one image, not of its parents and never its data, and compares
+ * data that is recorded twice.  It counts as qemu-img does, so that the reports of both can be
+ * compared:
  *
- *   corruptions   what reads wrong, or may once the image is written to
- *   leaks         allocated space that nothing uses; harmless
- *   check errors  what could not be looked at
+ *   corruptions   metadata that makes the disk read wrong, now or after the next write
+ *   leaks         allocated space without a reference; harmless
+ *   check errors  metadata that could not be read
  *
  * One thread alone may check an image, which is not written meanwhile.  Memory is bounded by what
  * the host file really holds, never by a number in it: 64 MiB and some bytes for each cluster.

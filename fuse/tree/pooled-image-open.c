@@ -61,8 +61,8 @@ static int open_state(const struct pooled_image *s, bool to_write, struct opened
 	return ret;
 }
 
-/* Opens, and once more after -EBUSY if there were idle images: one of them may have had the lock,
- * of a file that both are based on, or that one writes and the other reads.  Releases the lock. */
+/* Opens the image, after -EBUSY once more without the idle images: one of them may have locked a
+ * file that this image needs, such as a common parent.  Releases the lock of the pool. */
 static int open_after_idle(struct pooled_image *s, bool to_write, struct opened *o, struct err *e)
 {
 	struct image_pool *pool = s->pool;

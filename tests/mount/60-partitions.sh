@@ -22,7 +22,7 @@ mkfs_btrfs btrfs.fs 128M
 
 # into DISK START FILE: copies a file system to a sector of a disk.
 into() { dd if="$3" of="$1" bs=512 seek="$2" conv=notrunc,sparse status=none; }
-# slice_is MOUNT-FILE DISK START SECTORS: the partition is equal to these sectors.  Of a large one only the ends
+# slice_is MOUNT-FILE DISK START SECTORS: the partition is equal to these sectors.  Only the ends of a large one
 # are compared, unless $thorough is set.
 thorough=
 slice_is() {

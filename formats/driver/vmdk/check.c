@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* check.c - checks all grains of a VMDK, and compares its grain tables with the redundant ones.
  *
- * Where both have an entry and these differ, the one that is read is right: the first, unless it is
- * impossible and the redundant one is not.  Where only one of them has an entry, a crash kept the
- * other from being written: that is no damage and counts as a leak.
+ * If both have an entry and these differ, the one that is read is right: the first, unless it is
+ * impossible and the redundant one is not.  If only one of them has an entry, a crash kept the
+ * other from being written: this counts as a leak, not as corruption.
  */
 #include <errno.h>
 #include <inttypes.h>

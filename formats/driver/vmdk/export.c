@@ -39,7 +39,7 @@ struct vmdk_export {
 	const char *create_type;
 	char name[256]; /* of the file */
 	struct vmdk_plan plan;
-	/* Of a stream: */
+	/* In a stream: */
 	const struct allocmap *tables; /* the grain tables that have entries */
 	uint64_t tables_pos, gd_pos, gd_sectors;
 };

@@ -103,8 +103,8 @@ static inline uint64_t vmdk_tables_entry_pos(
  * huge disk one hole, which would take long to read. */
 bool vmdk_tables_in_hole(const struct vmdk_tables *t, uint64_t table, uint64_t n);
 
-/* As map of struct vmdk_kind.  Of a compressed grain out->pos is the sector and out->unit_id the
- * number: the caller sets the other fields of EXTENT_GENERATED. */
+/* As map of struct vmdk_kind.  A compressed grain has its sector in out->pos and its number in
+ * out->unit_id: the caller sets the other fields of EXTENT_GENERATED. */
 int vmdk_tables_map(
 	const struct vmdk_extent *x, uint64_t off, uint64_t len, struct extent *out, struct err *e);
 
