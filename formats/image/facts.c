@@ -104,7 +104,8 @@ static struct facts *new_object(struct facts *f)
 		abort(); /* as json-c does */
 	*inner = *f;
 	inner->data = json_object_new_object();
-	return f->more = inner;
+	f->more = inner;
+	return inner;
 }
 
 void facts_words(struct facts *f, const char *key, const char *const *words, unsigned n)

@@ -334,15 +334,15 @@ int crypt_decrypt(struct crypt *c, void *buf, size_t len, uint64_t sector, struc
 int crypt_read(struct crypt *c, struct io *io, void *buf, size_t len, uint64_t pos, uint64_t sector,
 	struct err *e)
 {
-	unsigned char whole[CRYPT_SECTOR];
+	char whole[CRYPT_SECTOR] = {0};
 	char *p = buf;
 
 	while (len > 0) {
 		size_t skip = pos % CRYPT_SECTOR;
 		bool is_part = skip > 0 || len < CRYPT_SECTOR;
 		size_t n = is_part ? MIN(len, CRYPT_SECTOR - skip) : len - len % CRYPT_SECTOR;
-		void *sectors = is_part ? (void *)whole : p;
 		size_t size = is_part ? sizeof whole : n;
+		char *sectors = is_part ? whole : p;
 		int r = io_read(io, sectors, size, pos - skip, e);
 
 		if (r == 0)
@@ -350,7 +350,7 @@ int crypt_read(struct crypt *c, struct io *io, void *buf, size_t len, uint64_t p
 		if (r < 0)
 			return r;
 		if (is_part)
-			memcpy(p, whole + skip, n);
+			memcpy(p, sectors + skip, n);
 		sector += div_round_up(n, CRYPT_SECTOR);
 		p += n;
 		pos += n;

@@ -114,6 +114,7 @@ static void read_names(const struct format *f, struct naming *n, bool large_too)
 	struct err ignored = ERR_INIT;
 	size_t len;
 
+	n->count = 0;
 	if (text && (large_too || f->names_raw || io->size <= LIMIT_DESCRIPTOR)) {
 		len = MIN(io->size, HEAD_LEN);
 		if (io_read(io, text, len, 0, &ignored) == 0)

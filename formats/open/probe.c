@@ -29,12 +29,14 @@ struct peek *probe_read(struct io *io, const char *name, size_t max, struct err 
 {
 	size_t nhead = MIN(max, io->size), ntail = MIN(PEEK_TAIL, io->size);
 	struct peek *p = malloc(sizeof *p + nhead + ntail);
-	unsigned char *head = (unsigned char *)(p + 1), *tail = head + nhead;
+	unsigned char *head, *tail;
 
 	if (!p) {
 		err_nomem(e);
 		return NULL;
 	}
+	head = (unsigned char *)(p + 1);
+	tail = head + nhead;
 	*p = (struct peek){
 		.head = head,
 		.tail = tail,
