@@ -228,7 +228,7 @@ int image_read_parent_name(struct image *img, uint64_t pos, uint32_t len, struct
 		return err_set(
 			e, EINVAL, "%s: %" PRIu32 " bytes are not 1..%d", what, len, LIMIT_NAME);
 	if (!range_fits(pos, len, img->io->size))
-		return err_set(e, EINVAL, "%s: it ends past the end of the file", what);
+		return err_set(e, EINVAL, "%s: it passes the end of the file", what);
 	img->parent_name = calloc(1, len + 1);
 	if (!img->parent_name)
 		return err_nomem(e);

@@ -157,6 +157,7 @@ static int move_map(struct vdi *d, uint32_t slots, struct err *e)
 		.nblocks = d->nblocks,
 	};
 	struct map_copy copy = {d, g.map_pos, slots};
+	struct err ignored = ERR_INIT;
 	int r = most > d->nblocks ? set_blocks(d, d->view.size, most, e) : 0;
 
 	if (r == 0)
@@ -170,8 +171,11 @@ static int move_map(struct vdi *d, uint32_t slots, struct err *e)
 	g.count = d->alloc.end - MIN(slots, d->alloc.end);
 	if (r == 0)
 		r = put_header(d, &g, e);
-	if (r < 0)
+	if (r < 0) {
+		/* Entries of the copy must not be written later, over a block that gets its slot. */
+		writer_write_back(d->view.writer, &ignored);
 		return r;
+	}
 	vdi_alloc_shift(&d->alloc, slots);
 	d->map_pos = g.map_pos;
 	d->data_pos = g.data_pos;

@@ -334,6 +334,6 @@ Suite *vdi_write_suite(void)
 	tcase_add_test(tc, blocks_that_cannot_be_moved);
 	tcase_add_loop_test(tc, power_cuts_of_growing, 0, 4);
 	tcase_add_test(tc, faults);
-	tcase_add_loop_test(tc, faults_of_growing, 0, 2);
+	tcase_add_loop_test(tc, faults_of_growing, 0, 8);
 	return suite_of("vdi_write", tc);
 }
