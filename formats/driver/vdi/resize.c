@@ -172,7 +172,7 @@ static int move_map(struct vdi *d, uint32_t slots, struct err *e)
 	if (r == 0)
 		r = put_header(d, &g, e);
 	if (r < 0) {
-		/* Entries of the copy must not be written later, over a block that gets its slot. */
+		/* Entries of the copy must not be written later, over a block in their slot. */
 		writer_write_back(d->view.writer, &ignored);
 		return r;
 	}
