@@ -21,6 +21,10 @@ ZSHDIR     ?= $(PREFIX)/share/zsh/site-functions
 # fish searches /usr/local/share only if it is in XDG_DATA_DIRS.
 FISHDIR    ?= $(if $(filter /usr/local,$(PREFIX)),$(fish_dir),$(PREFIX)/share/fish/vendor_completions.d)
 fish_dir = $(or $(shell $(PKG_CONFIG) --variable=completionsdir fish 2>/dev/null),/usr/share/fish/vendor_completions.d)
+# mount(8) searches the program of a type, mount.TYPE, only in /sbin, whatever PREFIX is, and only root can install there.
+# A package (DESTDIR) has it in /usr/sbin, because it must not replace the link /sbin by a directory; MOUNTDIR=/sbin is for
+# systems on which these are two directories.  MOUNTDIR= installs none: then only -t fuse.vdiskfs works, by mount.fuse3.
+MOUNTDIR   ?= $(if $(DESTDIR),/usr/sbin,$(if $(filter 0,$(shell id -u)),/sbin))
 INSTALL    ?= install
 PKG_CONFIG ?= pkg-config
 CLANG      ?= clang
@@ -180,13 +184,19 @@ install: all
 	$(B)/vdisk completion bash > $(DESTDIR)$(COMPDIR)/vdisk
 	$(B)/vdisk completion zsh > $(DESTDIR)$(ZSHDIR)/_vdisk
 	$(B)/vdisk completion fish > $(DESTDIR)$(FISHDIR)/vdisk.fish
+ifneq ($(MOUNTDIR),)
+	$(INSTALL) -d $(DESTDIR)$(MOUNTDIR)
+	ln -sf $(BINDIR)/vdiskfs $(DESTDIR)$(MOUNTDIR)/mount.vdiskfs
+	ln -sf $(BINDIR)/vdiskfs $(DESTDIR)$(MOUNTDIR)/mount.fuse.vdiskfs
+endif
 
 uninstall:
 	rm -f $(addprefix $(DESTDIR)$(BINDIR)/,$(notdir $(PROGRAMS))) \
 		$(addprefix $(DESTDIR)$(MANDIR)/man1/,$(notdir $(wildcard man/*.1))) \
 		$(addprefix $(DESTDIR)$(MANDIR)/man5/,$(notdir $(wildcard man/*.5))) \
 		$(DESTDIR)$(COMPDIR)/vdiskfs $(DESTDIR)$(COMPDIR)/vdisk \
-		$(DESTDIR)$(ZSHDIR)/_vdisk $(DESTDIR)$(FISHDIR)/vdisk.fish
+		$(DESTDIR)$(ZSHDIR)/_vdisk $(DESTDIR)$(FISHDIR)/vdisk.fish \
+		$(if $(MOUNTDIR),$(addprefix $(DESTDIR)$(MOUNTDIR)/mount.,vdiskfs fuse.vdiskfs))
 
 clean:
 	rm -rf build

@@ -395,7 +395,8 @@ static int mount_and_serve(struct daemon *d)
 
 	if (session_check(o, &d->mountpoint, &e) < 0 || sandbox_check(o->sandbox, &e) < 0 ||
 		supervisor_start(&d->supervisor, d->mountpoint, o->holder >= 0, &e) < 0 ||
-		(!o->foreground && launch_daemon(&d->launch, &e) < 0))
+		(!o->foreground &&
+			launch_daemon(&d->launch, mount_helper_status(&o->helper, false), &e) < 0))
 		report(&e);
 	else if (set_up(d) == 0)
 		ret = serve(d, &unmounted);
@@ -408,7 +409,7 @@ int main(int argc, char **argv)
 {
 	struct daemon d = {.supervisor = {.alive = -1, .done = -1}, .launch = {.ready = -1}};
 	enum options_verdict verdict;
-	int ret = 0;
+	int ret = EXIT_SUCCESS;
 
 	process_guard_stdio();
 	verdict = options_parse(&d.options, argc, argv);
@@ -424,6 +425,8 @@ int main(int argc, char **argv)
 		log_init(&d.log);
 		ret = mount_and_serve(&d);
 	}
+	if (verdict == OPTIONS_BAD || ret < 0)
+		ret = mount_helper_status(&d.options.helper, verdict == OPTIONS_BAD);
 	options_free(&d.options);
-	return verdict == OPTIONS_BAD || ret < 0 ? EXIT_FAILURE : EXIT_SUCCESS;
+	return ret;
 }

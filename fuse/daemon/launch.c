@@ -6,6 +6,7 @@
 #include <fcntl.h>
 #include <poll.h>
 #include <signal.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -23,9 +24,9 @@
 /* How long the mount may take to answer, in ms: longer than any limit of the daemon itself. */
 #define READY_MAX 60000
 
-/* Waits until the mount answers or the daemon ends; returns the exit status.  There is no time
- * limit for opening the image, only for the mount. */
-static int await_ready(int fd, pid_t daemon)
+/* Waits until the mount answers or the daemon ends.  There is no time limit for opening the image,
+ * only for the mount. */
+static bool await_ready(int fd, pid_t daemon)
 {
 	struct pollfd next = {.fd = fd, .events = POLLIN};
 	char byte = process_receive(fd);
@@ -40,21 +41,21 @@ static int await_ready(int fd, pid_t daemon)
 				"vdiskfs: the mount does not answer within %d s; it is removed\n",
 				READY_MAX / 1000);
 			kill(daemon, SIGKILL);
-			return EXIT_FAILURE;
+			return false;
 		}
 		byte = process_receive(fd);
 	}
 	if (byte == READY)
-		return EXIT_SUCCESS;
+		return true;
 	while (waitpid(daemon, &status, 0) < 0)
 		if (errno != EINTR)
-			return EXIT_FAILURE;
+			return false;
 	if (WIFSIGNALED(status)) /* else it has reported its error */
 		fputs("vdiskfs: the daemon ended before the mount answered\n", stderr);
-	return EXIT_FAILURE;
+	return false;
 }
 
-int launch_daemon(struct launch *l, struct err *e)
+int launch_daemon(struct launch *l, int failed, struct err *e)
 {
 	int ready[2];
 	pid_t launcher = getpid(), pid;
@@ -66,7 +67,7 @@ int launch_daemon(struct launch *l, struct err *e)
 		return err_set(e, errno, "fork: %s", strerror(errno));
 	if (pid > 0) {
 		process_close_others(&ready[0], 1);
-		_exit(await_ready(ready[0], pid));
+		_exit(await_ready(ready[0], pid) ? EXIT_SUCCESS : failed);
 	}
 	close(ready[0]);
 	l->ready = ready[1];

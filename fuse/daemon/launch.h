@@ -12,9 +12,9 @@ struct launch {
 	int ready; /* pipe to the launcher; -1: none */
 };
 
-/* Forks, and returns in the daemon only.  The launcher waits, and exits with the result of the
- * daemon. If a signal ends the launcher before, it ends the daemon, too. */
-int launch_daemon(struct launch *l, struct err *e);
+/* Forks, and returns in the daemon only.  The launcher waits, and exits with status 0 or
+ * failed.  If a signal ends the launcher before, it ends the daemon, too. */
+int launch_daemon(struct launch *l, int failed, struct err *e);
 
 /* Reports the mount, which has to answer within a time limit. */
 void launch_mounted(const struct launch *l);

@@ -33,6 +33,7 @@ enum {
 	KEY_PASSPHRASE,
 	KEY_DEBUG,
 	KEY_ALLOW_OTHER,
+	KEY_REMOUNT,
 };
 
 #define SET(word, member)                                                                          \
@@ -81,12 +82,13 @@ static const struct fuse_opt spec[] = {
 	SET("writable", writable),
 	SET("cow", cow),
 	VALUE("cow=%s", cow_file),
-	/* mount(8) always passes dev or nodev, and suid or nosuid: see parse_writable. */
+	/* mount.fuse3 always passes dev or nodev, and suid or nosuid: see parse_writable. */
 	SET("dev", mount_words),
 	SET("nodev", mount_words),
 	SET("suid", mount_words),
 	SET("nosuid", mount_words),
 	FUSE_OPT_KEY("allow_other", KEY_ALLOW_OTHER),
+	FUSE_OPT_KEY("remount", KEY_REMOUNT),
 	PASS_ON("allow_root"),
 	PASS_ON("fsname="),
 	PASS_ON("subtype="),
@@ -110,6 +112,14 @@ static const struct fuse_opt spec[] = {
 	IGNORE("async"),
 	IGNORE("sync"),
 	IGNORE("dirsync"),
+	IGNORE("mand"),
+	IGNORE("nomand"),
+	IGNORE("iversion"),
+	IGNORE("noiversion"),
+	IGNORE("silent"),
+	IGNORE("loud"),
+	IGNORE("symfollow"),
+	IGNORE("nosymfollow"),
 	IGNORE("auto_unmount"),
 	IGNORE("default_permissions"),
 	/* Options for other programs that read fstab. */
@@ -179,7 +189,7 @@ static const char usage[] =
 	"    -o holder=FD           for programs: exit once the other end of the pipe FD\n"
 	"                           and all files are closed, and remove MOUNTPOINT\n"
 	"\n"
-	"Options of mount(8) and fstab are accepted; \"mount -t fuse.vdiskfs\" works.\n";
+	"Options of mount(8) and fstab are accepted; \"mount -t vdiskfs\" works.\n";
 
 __attribute__((format(printf, 1, 2))) static int complain(const char *fmt, ...)
 {
@@ -247,11 +257,16 @@ static int parse_option(void *data, const char *arg, int key, struct fuse_args *
 	case KEY_ALLOW_OTHER:
 		o->access.for_all = true;
 		return 1;
+	case KEY_REMOUNT:
+		return complain("-o remount: the options of a mount cannot be changed; "
+				"unmount and mount again");
 	case FUSE_OPT_KEY_NONOPT:
 		return parse_name(o, arg);
 	default:
 		if (strncmp(arg, "x-", 2) == 0 || strncmp(arg, "X-", 2) == 0)
 			return 0; /* fstab options for other programs */
+		if (o->helper.sloppy)
+			return 0;
 		return refuse_option(arg);
 	}
 }
@@ -332,11 +347,11 @@ static int parse_numbers(struct options *o)
 }
 
 /* "rw" makes the image writable on our own command line only.  mount(8) passes it whenever fstab
- * has no "ro", together with options about devices and set-user-ID; there it stands for the
- * default, which is read-only, and "writable" is needed. */
+ * has no "ro", to a mount helper or by mount.fuse3, which adds options about devices and
+ * set-user-ID; there it stands for the default, which is read-only, and "writable" is needed. */
 static int parse_writable(struct options *o)
 {
-	if (o->rw && !o->mount_words)
+	if (o->rw && !o->mount_words && !o->helper.is_helper)
 		o->writable = 1;
 	if (o->cow_file)
 		o->cow = 1;
@@ -389,7 +404,10 @@ static int check_and_complete(struct options *o)
 
 enum options_verdict options_parse(struct options *o, int argc, char **argv)
 {
-	*o = (struct options){.fuse = FUSE_ARGS_INIT(argc, argv), .holder = NO_HOLDER};
+	*o = (struct options){.holder = NO_HOLDER};
+	if (!mount_helper_translate(&o->helper, argc, argv))
+		return OPTIONS_BAD;
+	o->fuse = (struct fuse_args)FUSE_ARGS_INIT(o->helper.argc, o->helper.argv);
 	if (fuse_opt_parse(&o->fuse, o, spec, parse_option) < 0)
 		return OPTIONS_BAD;
 	if (o->help)
@@ -398,14 +416,17 @@ enum options_verdict options_parse(struct options *o, int argc, char **argv)
 		puts("vdiskfs " VDISK_VERSION);
 	else if (o->list_formats)
 		registry_print();
-	else
-		return check_and_complete(o) == 0 ? OPTIONS_MOUNT : OPTIONS_BAD;
+	else if (check_and_complete(o) < 0)
+		return OPTIONS_BAD;
+	else if (!o->helper.fake)
+		return OPTIONS_MOUNT;
 	return OPTIONS_DONE;
 }
 
 void options_free(struct options *o)
 {
 	fuse_opt_free_args(&o->fuse);
+	mount_helper_free(&o->helper);
 	string_list_free(&o->allow);
 	string_list_free(&o->search);
 	string_list_free(&o->parent_formats);

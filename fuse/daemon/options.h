@@ -8,6 +8,7 @@
 #include <stddef.h>
 
 #include "base/access.h"
+#include "mount-helper.h"
 #include "sandbox.h"
 #include "util/string-list.h"
 
@@ -31,6 +32,7 @@ struct options {
 	int holder;            /* the read end of a pipe, see ops/holder.h; -1: none */
 	unsigned idle;         /* seconds after which an unused image of a directory is closed */
 	struct fuse_args fuse; /* options for libfuse */
+	struct mount_helper helper;
 
 	/* Unparsed values, for options.c only. */
 	int rw, ro, mount_words, list_formats, help, version;
