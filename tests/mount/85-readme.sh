@@ -12,6 +12,10 @@ stub() { printf '#!/bin/sh\n%s\n' "$2" >"$W/bin/$1" && chmod +x "$W/bin/$1"; }
 stub ssh 'shift; cd "$HOME/host" && exec sh -c "$*"'
 stub pass 'echo secret'
 stub less 'exec cat >/dev/null'
+# mount(8) calls /sbin/mount.vdiskfs, which exists only after "make install".
+ln -s "$VDISKFS" "$W/bin/mount.vdiskfs"
+stub mount "[ \"\$1 \$2\" != '-t vdiskfs' ] || exec mount.vdiskfs \"\$3\" \"\$4\" -o rw
+exec $(command -v mount) \"\$@\""
 
 mkdir -p root/etc && echo guest >root/etc/issue
 truncate -s 62M part && mkfs.ext4 -q -F -L root -d root part
@@ -27,6 +31,7 @@ qemu-io -f qcow2 -c 'write -P 7 60M 64k' guest.qcow2
 qemu-img convert -f raw -O vmdk disk.img guest.vmdk
 qemu-img convert -f raw -O qcow2 disk.img vms/guest.qcow2
 qemu-img convert -f raw -O qcow2 disk.img "$W/srv/bases/base.qcow2"
+cp "$W/srv/bases/base.qcow2" "$W/srv/guest.qcow2"
 qemu-img create -q -f qcow2 -b "$W/srv/bases/base.qcow2" -F qcow2 overlay.qcow2
 truncate -s 64M "$W/sdx"
 cp guest.vmdk vms/server/server.vmdk
@@ -80,7 +85,7 @@ reset_home() { # restores the home directory
 # Prepares the mount that the text before a command describes.
 prepare() { # COMMAND
 	case $1 in
-	vdiskfs* | *'| vdiskfs'*) reset_home ;;
+	vdiskfs* | *'| vdiskfs'* | 'mount -t vdiskfs'*) reset_home ;;
 	mkdir\ mnt/snapshots/*) reset_home && vdiskfs -o rw guest.qcow2 mnt ;;
 	mkdir\ mnt/*.*) [ -d mnt/guest.qcow2 ] || { reset_home && vdiskfs -o rw vms mnt; } ;;
 	*mnt/snapshots*) [ -d mnt/snapshots ] || { reset_home && vdiskfs guest.qcow2 mnt; } ;;
