@@ -58,12 +58,13 @@ void qcow2_alloc_free(struct qcow2_alloc *a)
 static int find_free(const struct qcow2_alloc *a, uint64_t want, bool whole,
 	struct qcow2_clusters *c, struct err *e)
 {
-	uint64_t count, n;
+	uint64_t count = 0, n;
 
 	*c = (struct qcow2_clusters){.first = a->next};
 	while (c->n < want) {
-		uint64_t at = c->first + c->n;
-		int r = qcow2_refcount_get(a, at, UINT64_MAX, &count, &n, e);
+		/* Used clusters are skipped by the page, free ones are not counted to its end. */
+		uint64_t at = c->first + c->n, max = count > 0 ? UINT64_MAX : want - c->n;
+		int r = qcow2_refcount_get(a, at, max, &count, &n, e);
 
 		if (r < 0)
 			return r;

@@ -53,7 +53,8 @@ uint32_t vdi_alloc_take(struct vdi_alloc *a, uint32_t max, uint32_t *first)
 	uint32_t n;
 
 	*first = find_free(a);
-	n = MIN(max, bitmap_run(a->used, *first, a->nslots + UINT64_C(1), LSB_FIRST));
+	n = bitmap_run(
+		a->used, *first, MIN(*first + (uint64_t)max, a->nslots + UINT64_C(1)), LSB_FIRST);
 	set_used(a, *first, n);
 	return n;
 }
