@@ -64,13 +64,14 @@ TOOLS   := $(shell find tools -name '*.c')
 UNIT    := $(shell find tests/unit -name '*.c') tests/images/luks-make.c
 IMAGES  := $(wildcard tests/images/*.c)
 SHIM    := tests/mount/failread.c tests/mount/killwrite.c
-HELPERS := $(filter-out $(SHIM),$(wildcard tests/mount/*.c tests/bench/*.c))
+COUNT   := tests/bench/count.c # linked with the library
+HELPERS := $(filter-out $(SHIM) $(COUNT),$(wildcard tests/mount/*.c tests/bench/*.c))
 FUZZ    := $(wildcard tests/fuzz/fuzz_*.c)
 
 obj = $(patsubst %.c,$(B)/%.o,$(1))
 LIB := $(B)/libvdisk.a
 PROGRAMS := $(B)/vdiskfs $(B)/vdisk
-TESTPROGRAMS := $(B)/unit $(B)/mkimage $(patsubst %.c,$(B)/%,$(HELPERS)) \
+TESTPROGRAMS := $(B)/unit $(B)/mkimage $(COUNT:%.c=$(B)/%) $(patsubst %.c,$(B)/%,$(HELPERS)) \
 	$(patsubst %.c,$(B)/%.so,$(SHIM))
 
 all: $(PROGRAMS)
@@ -90,6 +91,10 @@ $(LIB): $(call obj,$(FORMATS))
 $(B)/unit: $(call obj,$(UNIT) $(TREE)) $(LIB)
 	$(call say,LINK,$@)
 	$(Q)$(CC) $(ALL_LDFLAGS) -o $@ $^ $(unit_libs) $(pkg_libs)
+
+$(COUNT:%.c=$(B)/%): $(call obj,$(COUNT)) $(LIB)
+	$(call say,LINK,$@)
+	$(Q)$(CC) $(ALL_LDFLAGS) -o $@ $^ $(pkg_libs)
 
 $(B)/mkimage: $(call obj,$(IMAGES))
 	$(call say,LINK,$@)
@@ -207,4 +212,4 @@ help: ; @sed -n 's/^#  //p' Makefile
 .DELETE_ON_ERROR:
 .SECONDARY:
 -include $(patsubst %.c,build/fuzz/%.d,$(FORMATS) $(FUZZ))
--include $(patsubst %.o,%.d,$(call obj,$(FORMATS) $(FUSE) $(TOOLS) $(UNIT) $(IMAGES) $(HELPERS)))
+-include $(patsubst %.o,%.d,$(call obj,$(FORMATS) $(FUSE) $(TOOLS) $(UNIT) $(IMAGES) $(HELPERS) $(COUNT)))

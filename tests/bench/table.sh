@@ -30,11 +30,13 @@ table() {
 			printf "  %.2f x %s (%s %s)", r, part[4] != "" ? part[4] " view" : part[2],
 				part[3], (r >= part[3] ? "met" : "MISSED")
 		}
-		END {
-			np = split(programs, p, " "); ni = split(images, im, " "); ng = split(goals, g, " ")
+		function head(    k) {
 			printf "\n%-40s", title
 			for (k = 1; k <= np; k++) printf "%10s", p[k]
 			print "  vdiskfs is (goal)"
+		}
+		END {
+			np = split(programs, p, " "); ni = split(images, im, " "); ng = split(goals, g, " ")
 			for (j = 1; j <= ni; j++) {
 				line = ""; some = 0
 				for (k = 1; k <= np; k++) {
@@ -43,6 +45,7 @@ table() {
 					line = line sprintf("%10s", has ? sprintf(fmt, value[im[j], p[k]]) : "-")
 				}
 				if (!some) continue
+				if (!rows++) head()
 				printf "  %-38s%s", im[j], line
 				if ((im[j], "vdiskfs") in value)
 					for (k = 1; k <= ng; k++) judge(im[j], g[k])
@@ -60,6 +63,7 @@ print_tables() {
 	local results=$1 format deflated=deflate,stream
 	local plain=qcow2,vmdk,vdi,vhd,vhdx,qcow,qed,parallels
 	local all=raw,qcow2,deflate,zstd,vmdk,stream,vdi,vhd,vhdx
+	local counted=raw-read,qcow2-read,vmdk-read,vdi-read,raw-map,qcow2-map,vmdk-map,vdi-map,qcow2-write,vdi-write
 	echo
 	machine
 	echo "a disk of $mb MiB; medians of $rounds rounds; fresh mounts, images in the page cache"
@@ -86,6 +90,8 @@ print_tables() {
 	done
 	table "mount to first byte, ms" first "vdiskfs qsd libyal" less %.1f "$all:qsd:1"
 	table "peak memory, MiB" memory "vdiskfs qsd libyal" less %.1f ""
+	images=${counted//,/ } table "instructions of a request" instructions "vdiskfs reference" less %.0f \
+		"$counted:reference:0.91"
 	medians "$results" | awk '
 		$1 == "thin" { t[$2] = $4 }
 		$1 ~ /^huge-/ { h[$2, $1] = $4; format[$2] }
