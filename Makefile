@@ -25,6 +25,7 @@ fish_dir = $(or $(shell $(PKG_CONFIG) --variable=completionsdir fish 2>/dev/null
 # A package (DESTDIR) has it in /usr/sbin, because it must not replace the link /sbin by a directory; MOUNTDIR=/sbin is for
 # systems on which these are two directories.  MOUNTDIR= installs none: then only -t fuse.vdiskfs works, by mount.fuse3.
 MOUNTDIR   ?= $(if $(DESTDIR),/usr/sbin,$(if $(filter 0,$(shell id -u)),/sbin))
+APPDIR     ?= $(PREFIX)/share/applications
 INSTALL    ?= install
 PKG_CONFIG ?= pkg-config
 CLANG      ?= clang
@@ -179,13 +180,18 @@ lint:
 	cppcheck -q --enable=warning,portability --suppress=ctuuninitvar --error-exitcode=1 -Iformats -Ifuse -Itools formats fuse tools
 	mandoc -T lint -W warning man/*.[1-9]
 
+# A package does this when it is installed.
+update_applications = $(if $(DESTDIR),,@! command -v update-desktop-database >/dev/null || update-desktop-database -q $(APPDIR))
+
 install: all
 	$(INSTALL) -d $(DESTDIR)$(BINDIR) $(DESTDIR)$(MANDIR)/man1 $(DESTDIR)$(MANDIR)/man5 \
-		$(DESTDIR)$(COMPDIR) $(DESTDIR)$(ZSHDIR) $(DESTDIR)$(FISHDIR)
+		$(DESTDIR)$(COMPDIR) $(DESTDIR)$(ZSHDIR) $(DESTDIR)$(FISHDIR) $(DESTDIR)$(APPDIR)
 	$(INSTALL) -m 755 $(PROGRAMS) $(DESTDIR)$(BINDIR)
 	$(INSTALL) -m 644 man/*.1 $(DESTDIR)$(MANDIR)/man1
 	$(INSTALL) -m 644 man/*.5 $(DESTDIR)$(MANDIR)/man5
 	$(INSTALL) -m 644 fuse/vdiskfs.bash-completion $(DESTDIR)$(COMPDIR)/vdiskfs
+	$(INSTALL) -m 644 tools/packaging/vdiskfs.desktop $(DESTDIR)$(APPDIR)
+	$(update_applications)
 	$(B)/vdisk completion bash > $(DESTDIR)$(COMPDIR)/vdisk
 	$(B)/vdisk completion zsh > $(DESTDIR)$(ZSHDIR)/_vdisk
 	$(B)/vdisk completion fish > $(DESTDIR)$(FISHDIR)/vdisk.fish
@@ -200,8 +206,9 @@ uninstall:
 		$(addprefix $(DESTDIR)$(MANDIR)/man1/,$(notdir $(wildcard man/*.1))) \
 		$(addprefix $(DESTDIR)$(MANDIR)/man5/,$(notdir $(wildcard man/*.5))) \
 		$(DESTDIR)$(COMPDIR)/vdiskfs $(DESTDIR)$(COMPDIR)/vdisk \
-		$(DESTDIR)$(ZSHDIR)/_vdisk $(DESTDIR)$(FISHDIR)/vdisk.fish \
+		$(DESTDIR)$(ZSHDIR)/_vdisk $(DESTDIR)$(FISHDIR)/vdisk.fish $(DESTDIR)$(APPDIR)/vdiskfs.desktop \
 		$(if $(MOUNTDIR),$(addprefix $(DESTDIR)$(MOUNTDIR)/mount.,vdiskfs fuse.vdiskfs))
+	$(update_applications)
 
 clean:
 	rm -rf build

@@ -142,6 +142,12 @@ static const struct option_row mount_options[] = {
 	NO_SNAPSHOTS, OPENING, END
 };
 
+static const struct option_row open_options[] = {
+	FORMAT("IMAGE"),
+	{OPT_PRINT, 0, "print", VALUE_NONE, NULL, "print the mount point and open no folder"},
+	NO_SNAPSHOTS, OPENING, END
+};
+
 static const struct option_row rebase_options[] = {
 	FORMAT("IMAGE"),
 	{OPT_BACKING, 'b', "backing", VALUE_FILE, "FILE", "new backing file; '' for none"},
@@ -195,13 +201,15 @@ const struct verb verb_table[] = {
 		measure_options, run_measure, OPERAND_FILE},
 	{"mount", "IMAGE [PARTITION] DIR", "mount a file system of a disk image",
 		mount_options, run_mount, OPERAND_PARTITION},
+	{"open", "IMAGE", "mount an image and open its folder",
+		open_options, run_open, OPERAND_FILE},
 	{"rebase", "IMAGE", "change the backing file of an image",
 		rebase_options, run_rebase, OPERAND_FILE},
 	{"resize", "IMAGE [+|-]SIZE", "change the size of a disk",
 		resize_options, run_resize, OPERAND_FILE},
 	{"snapshot", "IMAGE", "list, create, apply and delete internal snapshots",
 		snapshot_options, run_snapshot, OPERAND_FILE},
-	{"umount", "DIR", "unmount, and wait until the image is released",
+	{"umount", "DIR|IMAGE", "unmount, and wait until the image is released",
 		no_options, run_umount, OPERAND_MOUNT},
 	{.name = NULL},
 };

@@ -12,6 +12,9 @@ stub() { printf '#!/bin/sh\n%s\n' "$2" >"$W/bin/$1" && chmod +x "$W/bin/$1"; }
 stub ssh 'shift; cd "$HOME/host" && exec sh -c "$*"'
 stub pass 'echo secret'
 stub less 'exec cat >/dev/null'
+stub xdg-open 'exec ls "$1"/disk.raw'
+export XDG_RUNTIME_DIR=$W/run
+mkdir -m 700 "$W/run"
 # mount(8) calls /sbin/mount.vdiskfs, which exists only after "make install".
 ln -s "$VDISKFS" "$W/bin/mount.vdiskfs"
 stub mount "[ \"\$1 \$2\" != '-t vdiskfs' ] || exec mount.vdiskfs \"\$3\" \"\$4\" -o rw

@@ -2,16 +2,10 @@
 /* hidden-view.c - see hidden-view.h. */
 #include "hidden-view.h"
 
-#include <errno.h>
-#include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/file.h>
-#include <sys/stat.h>
 #include <unistd.h>
-
-#include "util/err.h"
 
 /* Programs with libfuse 2 cannot escape these in -o fsname=. */
 #define NOT_IN_OPTIONS ",\\ \t\n"
@@ -36,26 +30,6 @@ char *hidden_view_parent(void)
 		return path;
 	free(path);
 	return real;
-}
-
-int hidden_view_lock(const char *parent, struct err *e)
-{
-	struct stat st;
-	int fd;
-
-	if (mkdir(parent, 0700) < 0 && errno != EEXIST)
-		return err_set(e, errno, "%s: %s", parent, strerror(errno));
-	if (lstat(parent, &st) < 0 || !S_ISDIR(st.st_mode) || st.st_uid != getuid() ||
-		(st.st_mode & (S_IWGRP | S_IWOTH)))
-		return err_set(e, EPERM, "%s: must be a directory that only this user can write to",
-			parent);
-	fd = open(parent, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-	if (fd >= 0 && flock(fd, LOCK_SH) == 0)
-		return fd;
-	err_set(e, errno, "%s: %s", parent, strerror(errno));
-	if (fd >= 0)
-		close(fd);
-	return -e->code;
 }
 
 bool hidden_view_admits_root(void)

@@ -4,23 +4,17 @@
  *
  * Each is a directory of its own in /run/vdisk for root, else in $XDG_RUNTIME_DIR/vdisk or
  * /tmp/vdisk-UID.  An empty one is either about to be mounted on or left over from processes that
- * were killed.  vdisk mount holds a shared lock on the parent directory until it has mounted;
- * removing leftovers takes an exclusive lock.
+ * were killed.  vdisk mount holds a shared lock on the parent directory (private-dir.h) until it
+ * has mounted; removing leftovers takes an exclusive lock.
  */
 #ifndef VDISK_TOOLS_LIB_HIDDEN_VIEW_H
 #define VDISK_TOOLS_LIB_HIDDEN_VIEW_H
 
 #include <stdbool.h>
 
-struct err;
-
 /* The path of the parent directory, without symbolic links once it exists; malloc'ed, or NULL
  * without memory. */
 char *hidden_view_parent(void);
-
-/* Creates the parent directory if needed, and returns a descriptor that holds the shared lock, or
- * -errno.  EPERM: another user owns it or can write to it. */
-int hidden_view_lock(const char *parent, struct err *e);
 
 /* Can root read the views of this user, too?  fusermount3 requires user_allow_other in
  * /etc/fuse.conf for that. */

@@ -8,11 +8,13 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/file.h>
 #include <unistd.h>
 
 #include "args.h"
 #include "subprocess.h"
 #include "hidden-view.h"
+#include "private-dir.h"
 #include "report.h"
 #include "unmount.h"
 #include "util/err.h"
@@ -56,17 +58,11 @@ static bool pass_on(
 	return good;
 }
 
-/* -o allow_root is added for root to mount a file system from a user's view.  It needs
- * user_allow_other, since it gives access to set-user-ID programs, too. */
-static bool make_options(struct string_list *options, const struct args *a, int pipe, bool writable)
+/* Options of every mount. */
+static bool make_options(struct string_list *options, const struct args *a, bool writable)
 {
-	char number[16];
-
-	snprintf(number, sizeof number, "%d", pipe);
 	return add_option(options, writable ? "rw" : "ro", "") &&
-	       add_option(options, "hints=vdisk", "") && add_option(options, "holder=", number) &&
-	       (getuid() == 0 || !hidden_view_admits_root() ||
-		       add_option(options, "allow_root", "")) &&
+	       add_option(options, "hints=vdisk", "") &&
 	       pass_on(options, a, OPT_FORMAT, "format=") &&
 	       pass_on(options, a, OPT_SHARE, "share") &&
 	       pass_on(options, a, OPT_ALLOW, "allow=") &&
@@ -76,6 +72,18 @@ static bool make_options(struct string_list *options, const struct args *a, int 
 	       pass_on(options, a, OPT_IGNORE_PARENT_ID, "ignore_parent_id") &&
 	       pass_on(options, a, OPT_NO_SNAPSHOTS, "nosnapshots") &&
 	       pass_on(options, a, OPT_SNAPSHOT, "snapshot=");
+}
+
+/* -o allow_root is added for root to mount a file system from a user's view.  It needs
+ * user_allow_other, since it gives access to set-user-ID programs, too. */
+static bool add_holder(struct string_list *options, int pipe)
+{
+	char number[16];
+
+	snprintf(number, sizeof number, "%d", pipe);
+	return add_option(options, "holder=", number) &&
+	       (getuid() == 0 || !hidden_view_admits_root() ||
+		       add_option(options, "allow_root", ""));
 }
 
 static bool run_daemon(const struct string_list *options, const char *image, const char *dir)
@@ -111,7 +119,7 @@ static bool show(struct image_mount *im, const struct args *a, const char *image
 	if (pipe2(ends, O_CLOEXEC) < 0 || fcntl(ends[0], F_SETFD, 0) < 0)
 		return !report("pipe: %s", strerror(errno));
 	im->held = ends[1];
-	good = make_options(&options, a, ends[0], writable);
+	good = make_options(&options, a, writable) && add_holder(&options, ends[0]);
 	if (good)
 		good = run_daemon(&options, image, im->dir);
 	else
@@ -133,7 +141,7 @@ bool image_mount_begin(
 
 	*im = (struct image_mount){.held = -1};
 	unmount_leftovers();
-	lock = parent ? hidden_view_lock(parent, &e) : err_nomem(&e);
+	lock = parent ? private_dir_lock(parent, LOCK_SH, &e) : err_nomem(&e);
 	if (lock >= 0 && asprintf(&im->dir, "%s/XXXXXX", parent) < 0) {
 		im->dir = NULL;
 		err_nomem(&e);
@@ -163,4 +171,17 @@ void image_mount_end(struct image_mount *im, bool await)
 	close(im->held);
 	subprocess_await_end(&daemon, SUBPROCESS_AWAIT_DAEMON);
 	free(im->dir);
+}
+
+bool image_mount_stay(const struct args *a, const char *image, const char *dir)
+{
+	struct string_list options = {0};
+	bool good = make_options(&options, a, false);
+
+	if (good)
+		good = run_daemon(&options, image, dir);
+	else
+		report("out of memory");
+	string_list_free(&options);
+	return good;
 }

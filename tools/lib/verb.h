@@ -35,6 +35,7 @@ enum option_key {
 	OPT_PARENT_FORMAT,
 	OPT_PASSPHRASE,
 	OPT_PICTURE,
+	OPT_PRINT,
 	OPT_PROGRESS,
 	OPT_QUIET,
 	OPT_RATE,
@@ -84,7 +85,7 @@ struct args;
 /* The kind of operands of a verb, for completion. */
 enum operand_kind {
 	OPERAND_FILE,
-	OPERAND_MOUNT,     /* a mount point */
+	OPERAND_MOUNT,     /* a mount point, or an image that vdisk open has mounted */
 	OPERAND_PARTITION, /* a file, one of its partitions, a directory */
 	OPERAND_VERB,
 	OPERAND_SHELL,

@@ -10,6 +10,7 @@
 #include "image/format.h"
 #include "open/registry.h"
 #include "lib/mount-table.h"
+#include "lib/opened.h"
 #include "lib/input.h"
 #include "lib/json.h"
 #include "lib/report.h"
@@ -25,14 +26,19 @@ static void print_word(const char *word)
 
 static bool print_mounts(void)
 {
-	struct err e = ERR_INIT;
+	struct err e = ERR_INIT, ignored = ERR_INIT;
+	char *parent = opened_parent(&ignored);
 	struct mount_table m;
 	bool good = mount_table_read(&m, &e) == 0 || !report_failure(&e);
 
-	for (size_t i = 0; good && i < m.n; i++)
+	for (size_t i = 0; good && i < m.n; i++) {
 		if (mount_table_is_shown(&m, &m.list[i]))
 			print_word(m.list[i].dir);
+		if (parent && opened_has(parent, &m.list[i]))
+			print_word(m.list[i].image);
+	}
 	mount_table_free(&m);
+	free(parent);
 	return good;
 }
 

@@ -10,11 +10,13 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "lib/args.h"
 #include "lib/subprocess.h"
 #include "lib/mount-table.h"
+#include "lib/opened.h"
 #include "lib/report.h"
 #include "lib/unmount.h"
 #include "util/err.h"
@@ -109,33 +111,57 @@ static bool umount_file(const struct mounted *x)
 	return (!x->hidden || await_view(x, &daemon)) && good;
 }
 
-int run_umount(const struct args *a)
+/* Unmounts a view, and removes the mount point that vdisk open created in parent. */
+static bool umount_view(const struct mounted *x, const char *parent)
 {
 	struct subprocess_await daemon;
-	const struct mounted *x;
+	bool good;
+
+	subprocess_await_begin(&daemon, "vdiskfs", x->view);
+	good = unmount(x->view, false, &daemon, "its daemon");
+	if (good && parent && opened_has(parent, x))
+		rmdir(x->dir);
+	return good;
+}
+
+/* path is a mount point, or an image or directory that vdisk open has mounted. */
+static bool umount_path(const struct mount_table *m, const char *path)
+{
+	struct err ignored = ERR_INIT;
+	char *parent = opened_parent(&ignored);
+	const struct mounted *x = mount_table_find(m, path);
+	struct stat st;
+	bool good;
+
+	if (!x && parent)
+		x = opened_find(m, parent, path);
+	if (x) {
+		good = x->file ? umount_file(x) : umount_view(x, parent);
+	} else if (stat(path, &st) == 0 && S_ISDIR(st.st_mode)) {
+		good = !report("%s: no disk image is mounted there", path);
+	} else {
+		good = !report("%s: not mounted by vdisk open", path);
+		report_advice("vdisk list lists the mounts");
+	}
+	free(parent);
+	return good;
+}
+
+int run_umount(const struct args *a)
+{
 	struct err e = ERR_INIT;
 	struct mount_table m;
-	char *dir;
+	char *path;
 	bool good;
 
 	if (a->n != 1)
-		return args_misused("Expecting one directory");
-	dir = realpath(a->operands[0], NULL);
-	if (!dir)
+		return args_misused("Expecting one directory or image");
+	path = realpath(a->operands[0], NULL);
+	if (!path)
 		return report("%s: %s", a->operands[0], strerror(errno));
-	x = mount_table_read(&m, &e) == 0 ? mount_table_find(&m, dir) : NULL;
-	if (e.code) {
-		good = !report_failure(&e);
-	} else if (!x) {
-		good = !report("%s: no disk image is mounted there", dir);
-	} else if (x->file) {
-		good = umount_file(x);
-	} else {
-		subprocess_await_begin(&daemon, "vdiskfs", x->view);
-		good = unmount(x->view, false, &daemon, "its daemon");
-	}
+	good = mount_table_read(&m, &e) == 0 ? umount_path(&m, path) : !report_failure(&e);
 	mount_table_free(&m);
-	free(dir);
+	free(path);
 	unmount_leftovers();
 	return good ? EXIT_SUCCESS : EXIT_FAILURE;
 }

@@ -21,6 +21,7 @@ int run_list(const struct args *a);
 int run_map(const struct args *a);
 int run_measure(const struct args *a);
 int run_mount(const struct args *a);
+int run_open(const struct args *a);
 int run_rebase(const struct args *a);
 int run_resize(const struct args *a);
 int run_snapshot(const struct args *a);
