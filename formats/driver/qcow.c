@@ -90,7 +90,7 @@ static int qcow_fill(const struct view *v, const struct extent *x, void *buf, st
 	if (n == 0)
 		n = codec_inflate(q->codec, in, len, buf, x->unit_len, e);
 	free(in);
-	if (n >= 0 && n != x->unit_len)
+	if (n >= 0 && (size_t)n != x->unit_len)
 		n = err_set(e, EUCLEAN, "it holds %zd bytes, not %" PRIu32, n, x->unit_len);
 	return n < 0 ? err_in(e, "compressed cluster at 0x%" PRIx64, pos) : 0;
 }

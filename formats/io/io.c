@@ -3,6 +3,7 @@
  * programs that change the length of a file. */
 #include <assert.h>
 #include <errno.h>
+#include <limits.h>
 #include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
@@ -272,7 +273,7 @@ static ssize_t copy_some(struct io *io, uint64_t pos, struct io *from, uint64_t 
 	r = change_begin(io, grows, e);
 	if (r < 0)
 		return r;
-	n = io->ops->copy(io, pos, from, from_pos, len);
+	n = io->ops->copy(io, pos, from, from_pos, MIN(len, SSIZE_MAX));
 	change_end(io, grows, MIN(n, 0), MAX(io->size, pos + MAX(n, 0)));
 	/* copy_bytes meets the error again. */
 	return MAX(n, 0);

@@ -20,6 +20,8 @@
 
 #if defined(__x86_64__)
 #define ARCH AUDIT_ARCH_X86_64
+#elif defined(__i386__)
+#define ARCH AUDIT_ARCH_I386
 #elif defined(__aarch64__)
 #define ARCH AUDIT_ARCH_AARCH64
 #elif defined(__riscv) && __riscv_xlen == 64
@@ -87,12 +89,28 @@ static const int allowed[] = {
 	SYS_nanosleep,
 	SYS_gettimeofday,
 	SYS_getrandom,
+#ifdef __i386__
+	SYS__llseek,
+	SYS_statx, /* fstat(3) */
+	SYS_fstat64,
+	SYS_fstatat64,
+	SYS_ftruncate64,
+	SYS_fadvise64_64,
+	SYS_ppoll_time64,
+	SYS_futex_time64,
+	SYS_clock_gettime64,
+	SYS_clock_nanosleep_time64,
+	SYS_sigreturn,
+#endif
 };
 
 /* For finding and opening files. */
 static const int allowed_to_open[] = {
 	SYS_getdents64,
 	SYS_fstatfs,
+#ifdef SYS_fstatfs64
+	SYS_fstatfs64,
+#endif
 	SYS_readlinkat,
 #ifdef SYS_statx
 	SYS_statx,
@@ -109,7 +127,7 @@ static const int allowed_to_write[] = {
 
 #define COUNT(array) (sizeof(array) / sizeof((array)[0]))
 
-#define CODE_MAX 256 /* instructions */
+#define CODE_MAX 320 /* instructions */
 
 struct program {
 	struct sock_filter code[CODE_MAX];
@@ -224,11 +242,45 @@ static void allow_threads(struct program *p)
 	emit_deny(p);
 }
 
-static void build(struct program *p, enum seccomp_files files)
+static void allow_memory(struct program *p)
+{
+#if defined(SYS_mmap2)
+	allow_without(p, SYS_mmap2, 2, PROT_EXEC);
+#elif defined(__s390x__)
+	/* All its arguments are in memory, where a filter cannot read them. */
+	allow_calls(p, (const int[]){SYS_mmap}, 1);
+#else
+	allow_without(p, SYS_mmap, 2, PROT_EXEC);
+#endif
+	allow_without(p, SYS_mprotect, 2, PROT_EXEC);
+}
+
+/* For syslog, whose socket is connected. */
+static void allow_send(struct program *p)
+{
+	allow_with_null(p, SYS_sendto, 4);
+#ifdef __i386__
+	/* send(3) makes this call with number 9, SYS_SEND of linux/net.h, which takes no address.
+	 */
+	allow_with(p, SYS_socketcall, 0, (const uint32_t[]){9}, 1);
+#endif
+}
+
+static void allow_descriptor_flags(struct program *p)
 {
 	/* Locks, pipe sizes and flags, but not F_SETOWN, which sends signals to other processes. */
 	static const uint32_t commands[] = {F_GETFD, F_SETFD, F_GETFL, F_SETFL, F_DUPFD_CLOEXEC,
 		F_OFD_GETLK, F_OFD_SETLK, F_GETPIPE_SZ, F_SETPIPE_SZ};
+
+#ifdef SYS_fcntl64
+	allow_with(p, SYS_fcntl64, 1, commands, COUNT(commands));
+#else
+	allow_with(p, SYS_fcntl, 1, commands, COUNT(commands));
+#endif
+}
+
+static void build(struct program *p, enum seccomp_files files)
+{
 	const uint32_t self = (uint32_t)getpid();
 
 	/* Numbers of calls differ between architectures. */
@@ -238,15 +290,10 @@ static void build(struct program *p, enum seccomp_files files)
 	emit_load(p, offsetof(struct seccomp_data, nr));
 	allow_calls(p, allowed, COUNT(allowed));
 	allow_threads(p);
-#ifdef SYS_mmap2
-	allow_without(p, SYS_mmap2, 2, PROT_EXEC);
-#else
-	allow_without(p, SYS_mmap, 2, PROT_EXEC);
-#endif
-	allow_without(p, SYS_mprotect, 2, PROT_EXEC);
-	allow_with(p, SYS_fcntl, 1, commands, COUNT(commands));
+	allow_memory(p);
+	allow_descriptor_flags(p);
 	allow_with(p, SYS_tgkill, 0, &self, 1);
-	allow_with_null(p, SYS_sendto, 4); /* syslog's socket is connected */
+	allow_send(p);
 	if (files != SECCOMP_NO_FILES)
 		allow_calls(p, allowed_to_open, COUNT(allowed_to_open));
 	if (files == SECCOMP_WRITES)

@@ -22,16 +22,16 @@
 /* Set by the constructor, before main. */
 static const char *range_text;
 static dev_t bad_dev;
-static ino_t bad_ino;
+static ino64_t bad_ino;
 
 __attribute__((constructor)) static void map_range(void)
 {
 	const char *file = getenv("FAILREAD_FILE"), *spot = getenv("FAILREAD_SPOT");
 	int fd = spot ? open(spot, O_RDONLY | O_CLOEXEC) : -1;
-	struct stat st;
+	struct stat64 st;
 	void *p;
 
-	if (fd < 0 || !file || stat(file, &st) < 0)
+	if (fd < 0 || !file || stat64(file, &st) < 0)
 		return;
 	p = mmap(NULL, RANGE_LEN, PROT_READ, MAP_SHARED, fd, 0);
 	close(fd);
@@ -43,13 +43,13 @@ __attribute__((constructor)) static void map_range(void)
 }
 
 /* Returns how many bytes from pos on can be read; -1 if pos is in the bad range. */
-static ssize_t readable(int fd, size_t len, off_t pos)
+static ssize_t readable(int fd, size_t len, off64_t pos)
 {
 	char text[RANGE_LEN];
 	long long start, end;
-	struct stat st;
+	struct stat64 st;
 
-	if (!range_text || fstat(fd, &st) < 0 || st.st_dev != bad_dev || st.st_ino != bad_ino)
+	if (!range_text || fstat64(fd, &st) < 0 || st.st_dev != bad_dev || st.st_ino != bad_ino)
 		return len;
 	memcpy(text, range_text, sizeof text - 1);
 	text[sizeof text - 1] = '\0';
@@ -62,24 +62,24 @@ static ssize_t readable(int fd, size_t len, off_t pos)
 	return (long long)len < start - pos ? (ssize_t)len : start - pos;
 }
 
-typedef ssize_t pread_fn(int, void *, size_t, off_t);
-typedef ssize_t preadv_fn(int, const struct iovec *, int, off_t);
-typedef ssize_t splice_fn(int, off_t *, int, off_t *, size_t, unsigned);
+/* The product is built with 64-bit offsets everywhere, libraries need not be. */
+#define REAL(name) ((__typeof__(name) *)dlsym(RTLD_NEXT, #name))
+
+ssize_t pread64(int fd, void *buf, size_t len, off64_t pos)
+{
+	ssize_t n = readable(fd, len, pos);
+
+	return n < 0 ? -1 : REAL(pread64)(fd, buf, n, pos);
+}
 
 ssize_t pread(int fd, void *buf, size_t len, off_t pos)
 {
-	pread_fn *real = (pread_fn *)dlsym(RTLD_NEXT, "pread64");
-	ssize_t n = readable(fd, len, pos);
-
-	return n < 0 ? -1 : real(fd, buf, n, pos);
+	return pread64(fd, buf, len, pos);
 }
 
-ssize_t pread64(int fd, void *buf, size_t len, off_t pos) __attribute__((alias("pread")));
-
 /* Fails if any of the range is bad: a short read would be taken for the end of the file. */
-ssize_t preadv(int fd, const struct iovec *iov, int n, off_t pos)
+ssize_t preadv64(int fd, const struct iovec *iov, int n, off64_t pos)
 {
-	preadv_fn *real = (preadv_fn *)dlsym(RTLD_NEXT, "preadv64");
 	size_t len = 0;
 
 	for (int i = 0; i < n; i++)
@@ -88,16 +88,17 @@ ssize_t preadv(int fd, const struct iovec *iov, int n, off_t pos)
 		errno = EIO;
 		return -1;
 	}
-	return real(fd, iov, n, pos);
+	return REAL(preadv64)(fd, iov, n, pos);
 }
 
-ssize_t preadv64(int fd, const struct iovec *iov, int n, off_t pos)
-	__attribute__((alias("preadv")));
-
-ssize_t splice(int in, off_t *in_pos, int out, off_t *out_pos, size_t len, unsigned flags)
+ssize_t preadv(int fd, const struct iovec *iov, int n, off_t pos)
 {
-	splice_fn *real = (splice_fn *)dlsym(RTLD_NEXT, "splice");
+	return preadv64(fd, iov, n, pos);
+}
+
+ssize_t splice(int in, off64_t *in_pos, int out, off64_t *out_pos, size_t len, unsigned flags)
+{
 	ssize_t n = in_pos ? readable(in, len, *in_pos) : (ssize_t)len;
 
-	return n < 0 ? -1 : real(in, in_pos, out, out_pos, n, flags);
+	return n < 0 ? -1 : REAL(splice)(in, in_pos, out, out_pos, n, flags);
 }

@@ -47,7 +47,7 @@ static int new_cid(const struct vmdk_descriptor *d, char text[9], struct err *e)
 		r = guid_random(bits, e);
 		cid = load_le32(bits) & mask;
 	} while (r == 0 && (cid == d->cid || cid >= VMDK_FIRST_CID));
-	snprintf(text, 9, "%0*" PRIx32, (int)digits, cid);
+	snprintf(text, 9, "%0*" PRIx32, (int)MIN(digits, 8), cid);
 	return r;
 }
 

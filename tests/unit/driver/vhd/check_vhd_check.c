@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* Check and repair of VHD. */
+#include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -110,16 +111,18 @@ START_TEST(leaks)
 	memset(v.file + VHD_HEAD + 4, 0xff, 4);
 	put();
 	snprintf(text, sizeof text,
-		"Leaked space of 1 blocks at %zu\nLeaked space of 3 blocks at %zu\n",
+		"Leaked space of 1 blocks at %" PRIu64 "\nLeaked space of 3 blocks at %" PRIu64
+		"\n",
 		BLOCKS_AT + ROOM, BLOCKS_AT + 3 * ROOM);
 	repair_image_check(&m, text);
 	findings_count(&m.f, 0, 4);
 	snprintf(text, sizeof text,
-		"Leaked space of 1 blocks at %zu\nCutting off space of 3 blocks at %zu\n",
+		"Leaked space of 1 blocks at %" PRIu64 "\nCutting off space of 3 blocks at %" PRIu64
+		"\n",
 		BLOCKS_AT + ROOM, BLOCKS_AT + 3 * ROOM);
 	repair_image_repairs_file(&m, CHECK_LEAKS, text);
 	repair_image_fixed(&m, 0, 3);
-	snprintf(text, sizeof text, "Leaked space of 1 blocks at %zu\n", BLOCKS_AT + ROOM);
+	snprintf(text, sizeof text, "Leaked space of 1 blocks at %" PRIu64 "\n", BLOCKS_AT + ROOM);
 	repair_image_check(&m, text);
 }
 END_TEST
@@ -132,7 +135,8 @@ START_TEST(shared)
 	make(map, COUNT(map));
 	put_be(v.file + VHD_HEAD, 4, (BLOCKS_AT + ROOM) / 512 + 1);
 	put();
-	snprintf(text, sizeof text, "ERROR two blocks overlap at %zu\n", BLOCKS_AT + ROOM + 512);
+	snprintf(text, sizeof text, "ERROR two blocks overlap at %" PRIu64 "\n",
+		BLOCKS_AT + ROOM + 512);
 	repair_image_check(&m, text);
 	findings_count(&m.f, 1, 0);
 }
@@ -150,7 +154,7 @@ START_TEST(outside_of_file)
 	snprintf(text, sizeof text,
 		"ERROR: block 0: it is at 512, where the header is\n"
 		"ERROR: block 1: it is at 536870912, past the end of the data, %zu\n"
-		"Leaked space of 2 blocks at %zu\n",
+		"Leaked space of 2 blocks at %" PRIu64 "\n",
 		v.file_len - FOOTER, BLOCKS_AT + ROOM);
 	repair_image_check(&m, text);
 	findings_count(&m.f, 2, 2);

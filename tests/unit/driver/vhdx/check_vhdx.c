@@ -80,8 +80,8 @@ START_TEST(chunks)
 	subject_maps(view, 0, EXTENT_ZERO, 15 * 256 * MIB);
 	subject_maps(view, 15 * 256 * MIB, EXTENT_FILE, MIB); /* the file ends there */
 	subject_maps(view, 15 * 256 * MIB + MIB, EXTENT_ZERO, 255 * MIB);
-	subject_fails(view, 16 * 256 * MIB, EIO, "block 16: ");
-	subject_maps(view, 17 * 256 * MIB, EXTENT_ZERO, (80 - 17) * 256 * MIB);
+	subject_fails(view, (uint64_t)16 * 256 * MIB, EIO, "block 16: ");
+	subject_maps(view, (uint64_t)17 * 256 * MIB, EXTENT_ZERO, (uint64_t)(80 - 17) * 256 * MIB);
 	subject_free(&s);
 	memory_image_free(&v);
 }
