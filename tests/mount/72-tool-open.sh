@@ -132,6 +132,24 @@ else
 	skip "logout: needs root"
 fi
 
+# As a user other than root, in a mount namespace in which all users may open /dev/fuse.
+
+as_user() { setpriv --reuid nobody --regid "$(id -g nobody)" --clear-groups env XDG_RUNTIME_DIR="$W/user-run" "$@"; }
+user_opens() {
+	local dir=$W/user-run/vdiskfs/guest.qcow2
+	mount --bind fuse /dev/fuse && [ "$(as_user "$VDISK" open --print guest.qcow2)" = "$dir" ] &&
+		[ "$(as_user "$VDISK" open --print guest.qcow2)" = "$dir" ] && as_user cmp "$dir/disk.raw" disk.raw &&
+		as_user "$VDISK" umount guest.qcow2 && [ -z "$(pids_of "$dir")" ] && [ -z "$(ls user-run/vdiskfs)" ]
+}
+export -f as_user user_opens pids_of
+export VDISK
+if is_root && command -v setpriv >/dev/null && unshare -m true && mknod -m 666 fuse c 10 229; then
+	chmod 755 "$W" && chmod 644 guest.qcow2 disk.raw && mkdir -m 700 user-run && chown nobody user-run
+	check "a user opens and unmounts" unshare -m bash -c user_opens
+else
+	skip "as a user: needs root, setpriv, mount namespaces and device nodes"
+fi
+
 # XDG_RUNTIME_DIR.
 
 without_dir() { env -u XDG_RUNTIME_DIR "$VDISK" open --print guest.qcow2; }
