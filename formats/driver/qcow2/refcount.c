@@ -192,7 +192,8 @@ static int add(
 int qcow2_refcount_add(struct qcow2_alloc *a, uint64_t first, uint64_t n, int by, struct err *e)
 {
 	struct qcow2_clusters c = {.first = first, .n = n};
-	int r = add(a, c, by, true, e);
+	/* A single one is checked before it is changed anyway. */
+	int r = n > 1 ? add(a, c, by, true, e) : 0;
 
 	return r == 0 ? add(a, c, by, false, e) : r;
 }

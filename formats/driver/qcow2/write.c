@@ -184,7 +184,8 @@ int qcow2_write_commit(struct view *view, const struct reservation *res, struct 
 	struct qcow2_view *v = (struct qcow2_view *)view;
 	const struct qcow2 *q = v->q;
 	uint64_t table, cluster = res->off - qcow2_in_cluster(q, res->off);
-	struct qcow2_l2_entries t, old;
+	struct qcow2_l2_entries t;
+	unsigned char old[META_PAGE];
 	int r = qcow2_l2_own(v, res->off, &table, e);
 
 	if (r == 0)
@@ -194,13 +195,13 @@ int qcow2_write_commit(struct view *view, const struct reservation *res, struct 
 		r = qcow2_alloc_prepare(q->alloc, t.n, e);
 	if (r < 0)
 		return r;
-	old = t;
+	memcpy(old, t.raw, t.n * q->entry_size);
 	for (size_t i = 0; i < t.n; i++)
 		make_entry(q, res, cluster + ((uint64_t)i << q->header.cluster_bits),
 			t.raw + i * q->entry_size);
 	r = meta_write(q->io, t.raw, t.n * q->entry_size, t.pos, ORDER_TABLES, e);
 	for (size_t i = 0; r == 0 && res->token == TOKEN_NEW && i < t.n; i++)
-		qcow2_l2_drop_entry(q->alloc, old.raw + i * q->entry_size);
+		qcow2_l2_drop_entry(q->alloc, old + i * q->entry_size);
 	return r;
 }
 
@@ -227,7 +228,8 @@ static int clear_some(
 	struct qcow2_view *v, uint64_t off, uint64_t len, uint64_t *done, struct err *e)
 {
 	const struct qcow2 *q = v->q;
-	struct qcow2_l2_entries t, old;
+	struct qcow2_l2_entries t;
+	unsigned char old[META_PAGE];
 	bool changed[META_PAGE / 8] = {false}, any = false;
 	uint64_t entry, table;
 	int r = qcow2_l1_lookup(v, off, &entry, &table, done, e);
@@ -242,7 +244,7 @@ static int clear_some(
 	if (r < 0)
 		return r;
 	*done = (uint64_t)t.n << q->header.cluster_bits;
-	old = t;
+	memcpy(old, t.raw, t.n * q->entry_size);
 	for (size_t i = 0; i < t.n; i++) {
 		changed[i] = clear_entry(v, off + ((uint64_t)i << q->header.cluster_bits),
 			t.raw + i * q->entry_size);
@@ -252,7 +254,7 @@ static int clear_some(
 		r = meta_write(q->io, t.raw, t.n * q->entry_size, t.pos, ORDER_TABLES, e);
 	for (size_t i = 0; r == 0 && i < t.n; i++)
 		if (changed[i])
-			qcow2_l2_drop_entry(q->alloc, old.raw + i * q->entry_size);
+			qcow2_l2_drop_entry(q->alloc, old + i * q->entry_size);
 	return r;
 }
 
