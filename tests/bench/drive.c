@@ -2,6 +2,7 @@
 /* drive sequential FILE             reads all of FILE, 1 MiB at a time; prints MiB a second
  * drive random FILE READERS SECONDS reads pages of 4 KiB; prints reads a second
  * drive write FILE WRITERS SECONDS  writes pages and syncs at the end; prints writes a second
+ * drive direct FILE WRITERS SECONDS the same with O_DIRECT
  * drive extents FILE                walks SEEK_DATA and SEEK_HOLE; prints number of extents and
  * seconds
  *
@@ -114,12 +115,10 @@ static uint64_t stride_for(uint64_t pages)
 	}
 }
 
-static int drive_random(const char *name, bool writes, int readers, double seconds)
+static int drive_random(const char *name, int flags, int readers, double seconds)
 {
-	struct random_job job = {
-		.fd = open_or_exit(name, writes ? O_WRONLY : O_RDONLY),
-		.writes = writes,
-	};
+	bool writes = (flags & O_ACCMODE) == O_WRONLY;
+	struct random_job job = {.fd = open_or_exit(name, flags), .writes = writes};
 	pthread_t threads[READERS_MAX];
 	double start;
 
@@ -168,11 +167,14 @@ int main(int argc, char **argv)
 	if (argc == 3 && strcmp(argv[1], "sequential") == 0)
 		return drive_sequential(argv[2]);
 	if (argc == 5 && strcmp(argv[1], "random") == 0)
-		return drive_random(argv[2], false, atoi(argv[3]), atof(argv[4]));
+		return drive_random(argv[2], O_RDONLY, atoi(argv[3]), atof(argv[4]));
 	if (argc == 5 && strcmp(argv[1], "write") == 0)
-		return drive_random(argv[2], true, atoi(argv[3]), atof(argv[4]));
+		return drive_random(argv[2], O_WRONLY, atoi(argv[3]), atof(argv[4]));
+	if (argc == 5 && strcmp(argv[1], "direct") == 0)
+		return drive_random(argv[2], O_WRONLY | O_DIRECT, atoi(argv[3]), atof(argv[4]));
 	if (argc == 3 && strcmp(argv[1], "extents") == 0)
 		return drive_extents(argv[2]);
-	fprintf(stderr, "usage: drive sequential|random|write|extents FILE [THREADS SECONDS]\n");
+	fprintf(stderr,
+		"usage: drive sequential|random|write|direct|extents FILE [THREADS SECONDS]\n");
 	return 2;
 }

@@ -56,30 +56,34 @@ table() {
 
 machine() {
 	awk -F': ' '/^model name/ { print $2; exit }' /proc/cpuinfo
-	echo "$(nproc) processors, kernel $(uname -r), QEMU $(qemu-img --version | awk '{ print $3; exit }')"
+	echo "$(nproc) processors, kernel $(uname -r), qemu-img $(version_of qemu-img --version)"
+	peer_versions
 }
 
 print_tables() {
-	local results=$1 format deflated=deflate,stream
+	local results=$1 format peers="qsd libyal nbdkit xmount" deflated=deflate,stream
 	local plain=qcow2,vmdk,vdi,vhd,vhdx,qcow,qed,parallels
+	local n written=raw,qcow2,vmdk,vdi,vhd,vhdx
 	local all=raw,qcow2,deflate,zstd,vmdk,stream,vdi,vhd,vhdx
 	local counted=raw-read,qcow2-read,vmdk-read,vdi-read,raw-map,qcow2-map,vmdk-map,vdi-map,qcow2-write,vdi-write
 	echo
 	machine
 	echo "a disk of $mb MiB; medians of $rounds rounds; fresh mounts, images in the page cache"
-	table "sequential read, MiB/s" sequential "file vdiskfs qsd libyal" more %.0f \
+	table "sequential read, MiB/s" sequential "file vdiskfs $peers" more %.0f \
 		"raw,$plain:qsd:1.5 $deflated:qsd:3 zstd:qsd:2 $plain:vdiskfs:0.85:raw"
-	table "random 4 KiB, 1 reader, reads/s" random1 "file vdiskfs qsd libyal" more %.0f "$all:qsd:1"
-	table "random 4 KiB, 2 readers, reads/s" random2 "file vdiskfs qsd libyal" more %.0f "$all:qsd:2"
-	table "cp --sparse=auto, s" copy "file vdiskfs qsd libyal" less %.2f "$all:qsd:1"
-	table "mount + cp + umount, s" whole "vdiskfs qsd libyal convert" less %.2f \
+	table "random 4 KiB, 1 reader, reads/s" random1 "file vdiskfs $peers" more %.0f "$all:qsd:1"
+	table "random 4 KiB, 2 readers, reads/s" random2 "file vdiskfs $peers" more %.0f "$all:qsd:2"
+	table "cp --sparse=auto, s" copy "file vdiskfs $peers" less %.2f "$all:qsd:1"
+	table "mount + cp + umount, s" whole "vdiskfs $peers convert" less %.2f \
 		"$deflated:convert:1"
 	table "a disk into a new image, synced, s" fill "vdiskfs qsd convert" less %.2f \
 		"qcow2,vmdk,vdi:convert:1 qcow2,vmdk,vdi:qsd:1.67"
-	table "random 4 KiB writes, 2 writers, new, /s" wnew "vdiskfs qsd" more %.0f \
-		"raw,qcow2,vmdk,vdi,vhd,vhdx:qsd:1.5"
+	for n in 1 2; do
+		table "random 4 KiB writes, $n writers, new, /s" "wnew$n" "vdiskfs qsd" more %.0f "$written:qsd:1.5"
+		table "  the same with O_DIRECT" "dnew$n" "vdiskfs qsd" more %.0f "$written:qsd:1.5"
+	done
 	table "random 4 KiB writes, 2 writers, over, /s" wover "vdiskfs qsd" more %.0f \
-		"raw,qcow2,vmdk,vdi,vhd,vhdx:qsd:1.5 qcow2,vmdk,vdi,vhd,vhdx:vdiskfs:0.8:raw"
+		"$written:qsd:1.5 qcow2,vmdk,vdi,vhd,vhdx:vdiskfs:0.8:raw"
 	table "vdisk and qemu-img convert from raw, s" convert "vdiskfs convert" less %.2f \
 		"raw,qcow2,vmdk,vdi,vhd,vhdx:convert:1.3 $deflated:convert:3"
 	table "  what they take, MiB" size "vdiskfs convert" less %.1f "$deflated:convert:1"
@@ -88,8 +92,8 @@ print_tables() {
 		table "mount, cp of export/*.$format, umount, s" "export-$format" "vdiskfs convert" less %.2f \
 			"raw,$plain:convert:1 $deflated:convert:2"
 	done
-	table "mount to first byte, ms" first "vdiskfs qsd libyal" less %.1f "$all:qsd:1"
-	table "peak memory, MiB" memory "vdiskfs qsd libyal" less %.1f ""
+	table "mount to first byte, ms" first "vdiskfs $peers" less %.1f "$all:qsd:1"
+	table "peak memory, MiB" memory "vdiskfs $peers" less %.1f ""
 	images=${counted//,/ } table "instructions of a request" instructions "vdiskfs reference" less %.0f \
 		"$counted:reference:0.91"
 	medians "$results" | awk '

@@ -27,9 +27,9 @@ serve_writable() {
 		set -- "$vdiskfs" -o "rw,format=$2" "$out/w.img" "$W/mnt" ;;
 	qsd)
 		view=$W/point
-		set -- qemu-storage-daemon --daemonize --blockdev "driver=file,node-name=file,filename=$out/w.img" \
+		set -- "$qsd" --daemonize "${qsd_objects[@]}" --blockdev "driver=file,node-name=file,filename=$out/w.img" \
 			--blockdev "driver=$2,node-name=disk,file=file" \
-			--export "type=fuse,id=view,node-name=disk,mountpoint=$view,writable=on,growable=on" ;;
+			--export "type=fuse,id=view,node-name=disk,mountpoint=$view,writable=on,growable=on$qsd_threads" ;;
 	esac
 	"$tools/firstbyte" "$view" "$@" >/dev/null 2>>"$W/log"
 }
@@ -65,13 +65,25 @@ measure_fill_convert() {
 	record fill "$1" convert "$(since "$start")"
 }
 
-# measure_writes FORMAT PROGRAM: random page writes to a new image, and to a full one.
-measure_writes() {
+# measure_new FORMAT PROGRAM MODE WRITERS: random page writes to a new image, which stays mounted.
+measure_new() {
 	local value
 	fresh "$1"
 	serve_writable "$2" "$(format_of "$1")" || die "$2 cannot write $1"
-	value=$("$tools/drive" write "$view" 2 "$seconds") || die "$2: writing to $1 failed"
-	record wnew "$1" "$2" "$value"
+	value=$("$tools/drive" "$3" "$view" "$4" "$seconds") || die "$2: writing to $1 failed"
+	record "${3:0:1}new$4" "$1" "$2" "$value"
+}
+
+# measure_writes FORMAT PROGRAM: random page writes to new images, through the page cache and past it, and to a full
+# one.
+measure_writes() {
+	local value writers
+	for writers in 1 2; do
+		measure_new "$1" "$2" direct "$writers"
+		stop
+		measure_new "$1" "$2" write "$writers"
+		[ "$writers" = 2 ] || stop
+	done
 	dd if="$W/disk.raw" of="$view" bs=1M conv=notrunc,fsync status=none || die "$2: no copy into $1"
 	value=$("$tools/drive" write "$view" 2 "$seconds") || die "$2: writing to $1 failed"
 	record wover "$1" "$2" "$value"
@@ -82,7 +94,7 @@ measure_writing() {
 	local f p
 	for f in $(write_formats); do
 		measure_fill_convert "$f"
-		for p in vdiskfs $(! command -v qemu-storage-daemon >/dev/null || echo qsd); do
+		for p in vdiskfs ${qsd:+qsd}; do
 			measure_fill "$f" "$p"
 			measure_writes "$f" "$p"
 		done
