@@ -27,10 +27,12 @@
 #include "io/codec.h"
 #include "tree/cow.h"
 #include "io/crypt.h"
+#include "util/array.h"
 #include "util/charset.h"
 #include "util/err.h"
 #include "ops/file.h"
 #include "io/host.h"
+#include "io/io.h"
 #include "image/image.h"
 #include "open/open.h"
 #include "daemon/launch.h"
@@ -130,6 +132,22 @@ static int prepare_opening(struct daemon *d, struct err *e)
 	return d->how.codec ? 0 : -e->code;
 }
 
+/* Lists the descriptors of the host files of an image and of its parents. */
+static int list_files(struct locked_in *in, const struct image *img, struct err *e)
+{
+	for (; img; img = img->parent)
+		for (size_t i = 0; i < img->nfiles; i++) {
+			int *files = array_grow(in->files, in->nfiles, sizeof files[0]);
+
+			if (!files)
+				return err_nomem(e);
+			in->files = files;
+			files[in->nfiles] = img->files[i]->fd;
+			in->nfiles++;
+		}
+	return 0;
+}
+
 static int show_image(struct daemon *d, struct err *e)
 {
 	const struct options *o = &d->options;
@@ -146,7 +164,7 @@ static int show_image(struct daemon *d, struct err *e)
 	image = pooled_image_of(d->server.pool, img, e);
 	if (image)
 		d->server.tree = tree_new(image, fill, &d->log, e);
-	return d->server.tree ? 0 : -e->code;
+	return d->server.tree ? list_files(&d->locked_in, img, e) : -e->code;
 }
 
 /* The images of a directory are opened later, when the working directory is another one, the
@@ -235,6 +253,7 @@ static int open_server(struct daemon *d, struct err *e)
 	d->server.access = d->options.access;
 	d->server.max_read = d->options.max_read;
 	d->server.writable = d->options.writable;
+	passthrough_init(&d->server.passthrough, !d->options.writable);
 	coherence_init(&d->server.coherence);
 	readahead_budget_init(&d->server.readahead, d->options.cache);
 	d->server.pool = image_pool_new(&d->how, d->options.snapshot, d->options.idle, e);
@@ -263,7 +282,7 @@ static int open_mount(struct daemon *d, struct err *e)
 	if (!mount_id_get(d->mountpoint, &id) || (id.dev == below.dev && id.id == below.id))
 		id = (struct mount_id){0}; /* /dev/fd/N: the caller mounted it elsewhere */
 	supervisor_mounted(&d->supervisor, &id);
-	if (session_answer(d->session, e) < 0)
+	if (session_answer(d->session, &d->server, e) < 0)
 		return -1;
 	if (id.dev) {
 		/* Fails without root: the default of the kernel stays. */
@@ -312,6 +331,7 @@ static void take_down(struct daemon *d, bool unmounted)
 	cache_free(d->how.cache);
 	host_end();
 	string_list_free(&d->readable);
+	free(d->locked_in.files);
 	free(d->directory);
 	free(d->mountpoint);
 }

@@ -15,7 +15,8 @@
 #include "view.h"
 #include "writer.h"
 
-#define DAMAGE_STEP (64u << 10)
+#define DAMAGE_STEP       (64u << 10)
+#define HOST_FILE_EXTENTS 4096 /* looks at the map, for view_host_file */
 
 void view_enter(const struct view *v)
 {
@@ -214,6 +215,24 @@ int view_seek(const struct view *v, uint64_t off, int whence, uint64_t *found)
 	r = seek_inside(v, off, whence, found);
 	view_leave(v);
 	return r;
+}
+
+const struct io *view_host_file(const struct view *v)
+{
+	struct err ignored = ERR_INIT;
+	struct extent x = {.io = NULL};
+	const struct io *io = NULL;
+	uint64_t off = 0;
+
+	view_enter(v);
+	for (unsigned n = 0; off < v->size && n < HOST_FILE_EXTENTS; off += x.len, n++) {
+		if (view_resolve(v, off, v->size - off, &x, &ignored) < 0 ||
+			x.kind != EXTENT_FILE || x.pos != off || (off > 0 && x.io != io))
+			break;
+		io = x.io;
+	}
+	view_leave(v);
+	return off == v->size ? io : NULL;
 }
 
 uint64_t view_stored(const struct view *v)

@@ -105,6 +105,10 @@ bool view_look(const struct view *v, uint64_t off, uint64_t *len);
  * rest counts as data, which costs a copy time but never a byte. */
 #define VIEW_LOOKS_MAX (1u << 22)
 
+/* The host file whose bytes are those of the view, from the first to the last and in place,
+ * borrowed from the image; NULL: there is none, or the map has too many extents to find out. */
+const struct io *view_host_file(const struct view *v);
+
 /* The number of bytes that are data in the sense of view_seek. */
 uint64_t view_stored(const struct view *v);
 

@@ -50,7 +50,8 @@ struct ruleset {
 #endif
 #define LANDLOCK_GIVE_VERSION 1u
 #define LANDLOCK_PATH_BENEATH 1
-#define LANDLOCK_READ         (UINT64_C(1) << 2 | UINT64_C(1) << 3) /* files, directories */
+#define LANDLOCK_READ_FILE    (UINT64_C(1) << 2)
+#define LANDLOCK_READ         (LANDLOCK_READ_FILE | UINT64_C(1) << 3) /* files, directories */
 /* Write, truncate, remove and create files. */
 #define LANDLOCK_WRITE (UINT64_C(1) << 1 | UINT64_C(1) << 14 | UINT64_C(1) << 5 | UINT64_C(1) << 8)
 
@@ -65,12 +66,13 @@ static int landlock_version(void)
 	return (int)syscall(SYS_landlock_create_ruleset, NULL, (size_t)0, LANDLOCK_GIVE_VERSION);
 }
 
-/* A directory that did not exist before the mount is skipped. */
-static int allow_below(int rules, const char *path, uint64_t access)
+/* Permits access to an open file, or below an open directory.  fd -1: to none, as a directory did
+ * not exist before the mount. */
+static int allow(int rules, int fd, uint64_t access)
 {
-	struct beneath rule = {.access = access, .fd = host_kept(path)};
+	struct beneath rule = {.access = access, .fd = fd};
 
-	if (rule.fd < 0)
+	if (fd < 0)
 		return 0;
 	return syscall(SYS_landlock_add_rule, rules, LANDLOCK_PATH_BENEATH, &rule, 0u) < 0 ? -errno
 											   : 0;
@@ -92,10 +94,12 @@ static int landlock_enter(const struct locked_in *in)
 	if (fd < 0)
 		return -errno;
 	for (const char *const *dir = in->readable; dir && *dir && ret == 0; dir++)
-		ret = allow_below((int)fd, *dir, LANDLOCK_READ);
+		ret = allow((int)fd, host_kept(*dir), LANDLOCK_READ);
+	for (size_t i = 0; i < in->nfiles && ret == 0; i++)
+		ret = allow((int)fd, in->files[i], LANDLOCK_READ_FILE);
 	if (ret == 0 && in->writable)
-		ret = allow_below(
-			(int)fd, in->writable, LANDLOCK_READ | (LANDLOCK_WRITE & rules.access_fs));
+		ret = allow((int)fd, host_kept(in->writable),
+			LANDLOCK_READ | (LANDLOCK_WRITE & rules.access_fs));
 	if (ret == 0)
 		ret = syscall(SYS_landlock_restrict_self, (int)fd, 0u) < 0 ? -errno : 0;
 	close((int)fd);

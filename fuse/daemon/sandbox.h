@@ -11,13 +11,19 @@
 #define VDISKFS_DAEMON_SANDBOX_H
 
 #include <stdbool.h>
+#include <stddef.h>
 
 struct err;
 
-/* Directories in and below which files can be opened afterwards. */
+/* Files that can be opened afterwards. */
 struct locked_in {
+	/* In and below these directories: */
 	const char *const *readable; /* NULL-terminated; NULL: none */
 	const char *writable;        /* one of those; NULL: none */
+	/* Files that are open, for reading: the kernel opens backing files with the rights of the
+	 * daemon (ops/passthrough.h). */
+	int *files;
+	size_t nfiles;
 };
 
 enum sandbox_mode {

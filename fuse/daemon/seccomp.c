@@ -18,6 +18,8 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
+#include "ops/passthrough.h"
+
 #if defined(__x86_64__)
 #define ARCH AUDIT_ARCH_X86_64
 #elif defined(__i386__)
@@ -281,6 +283,7 @@ static void allow_descriptor_flags(struct program *p)
 
 static void build(struct program *p, enum seccomp_files files)
 {
+	static const uint32_t requests[] = {FUSE_DEV_IOC_BACKING_OPEN, FUSE_DEV_IOC_BACKING_CLOSE};
 	const uint32_t self = (uint32_t)getpid();
 
 	/* Numbers of calls differ between architectures. */
@@ -292,6 +295,7 @@ static void build(struct program *p, enum seccomp_files files)
 	allow_threads(p);
 	allow_memory(p);
 	allow_descriptor_flags(p);
+	allow_with(p, SYS_ioctl, 1, requests, COUNT(requests));
 	allow_with(p, SYS_tgkill, 0, &self, 1);
 	allow_send(p);
 	if (files != SECCOMP_NO_FILES)

@@ -153,7 +153,7 @@ struct fuse_session *session_open(
 	return NULL;
 }
 
-int session_answer(struct fuse_session *se, struct err *e)
+int session_answer(struct fuse_session *se, struct server *server, struct err *e)
 {
 	struct pollfd request = {.fd = fuse_session_fd(se), .events = POLLIN};
 	struct fuse_buf buf = {.mem = NULL};
@@ -164,8 +164,10 @@ int session_answer(struct fuse_session *se, struct err *e)
 	if (n == 0)
 		return err_set(e, ETIMEDOUT, "the kernel does not use the mount");
 	n = fuse_session_receive_buf(se, &buf);
-	if (n > 0)
+	if (n > 0) {
+		passthrough_offer(&server->passthrough, se, &buf);
 		fuse_session_process_buf(se, &buf);
+	}
 	free(buf.mem);
 	return n < 0 && n != -EINTR ? err_set(e, -n, "the mount: %s", strerror(-n)) : 0;
 }

@@ -20,7 +20,7 @@ struct fuse_session *session_open(
 
 /* Answers the first request of the kernel, after which the mount can be used.  ETIMEDOUT: none
  * came. */
-int session_answer(struct fuse_session *se, struct err *e);
+int session_answer(struct fuse_session *se, struct server *server, struct err *e);
 
 /* Serves requests.  Returns 0 after an unmount, else the number of a signal, or -errno. */
 int session_serve(struct fuse_session *se, unsigned threads);

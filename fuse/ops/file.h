@@ -20,6 +20,8 @@
 #include "tree/shown.h"
 #include "readahead.h"
 
+struct backing;
+
 struct file {
 	atomic_uint refs;
 	struct node *node;               /* held */
@@ -29,6 +31,7 @@ struct file {
 	uint64_t start;
 	struct new_image *new_image; /* whose disk this is; or NULL */
 	bool writes;                 /* opened for writing */
+	struct backing *backing;     /* NULL: no passthrough */
 	bool direct;                 /* bypasses the page cache of the kernel */
 	struct readahead readahead;
 	_Atomic uint64_t wrote_to; /* end of the last write */

@@ -10,6 +10,8 @@
 #include <unistd.h>
 
 #include "util/bytes.h"
+#include "util/err.h"
+#include "image/image.h"
 #include "view/view.h"
 #include "tree/image-pool.h"
 #include "tree/node-stat.h"
@@ -52,6 +54,7 @@ static void op_init(void *userdata, struct fuse_conn_info *conn)
 	/* Moving pages out of the pipe is slower than copying them, measured. */
 	conn->want &= ~(unsigned)FUSE_CAP_SPLICE_MOVE;
 	want(conn, FUSE_CAP_SPLICE_WRITE);
+	passthrough_want(&((struct server *)userdata)->passthrough, conn);
 #ifdef FUSE_CAP_DIRECT_IO_ALLOW_MMAP
 	/* For MAP_SHARED of files in export/; a file that can be written must not be mapped so. */
 	if (!server->writable)
@@ -103,14 +106,19 @@ static void op_readlink(fuse_req_t req, fuse_ino_t ino)
 static void close_file(struct server *server, struct file *file)
 {
 	coherence_remove(&server->coherence, file);
+	passthrough_close(&server->passthrough, file->backing);
 	file_unref(file);
 	holder_put(&server->holder);
 }
 
-/* As fuse_reply_open.  parallel: several direct writes at once; older libraries have
- * no field for that flag. */
-static int reply_open(fuse_req_t req, struct fuse_file_info *fi, bool parallel)
+/* As fuse_reply_open.  Direct writes are sent several at once; older libraries have no field for
+ * that flag. */
+static int reply_open(fuse_req_t req, struct fuse_file_info *fi, const struct file *file)
 {
+	bool parallel = file->direct && file->writes;
+
+	if (passthrough_id(file->backing) > 0)
+		return passthrough_reply(req, fi, passthrough_id(file->backing));
 #if FUSE_VERSION >= FUSE_MAKE_VERSION(3, 15)
 	fi->parallel_direct_writes = parallel;
 	return fuse_reply_open(req, fi);
@@ -165,9 +173,10 @@ static void op_open(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
 	fi->fh = (uintptr_t)file;
 	choose_direct(server, file, fi);
 	holder_get(&server->holder);
-	fi->noflush = !writes;
+	file->backing = passthrough_open(&server->passthrough, file->node, file->view);
+	fi->noflush = !writes && passthrough_id(file->backing) == 0;
 	/* A caller that was interrupted sends no release. */
-	if (reply_open(req, fi, file->direct && writes) != 0)
+	if (reply_open(req, fi, file) != 0)
 		close_file(server, file);
 }
 
@@ -178,16 +187,24 @@ static void op_release(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi
 	fuse_reply_err(req, 0);
 }
 
-/* A descriptor is closed: a file that was written becomes durable soon. */
+/* A descriptor is closed: a file that was written becomes durable soon.  Passthrough reads of a
+ * backing file that was cut short end early, without an error until here. */
 static void op_flush(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
 {
 	struct server *server = request_server(req);
 	struct file *file = file_of(fi);
+	struct err e = ERR_INIT;
+	int ret = 0;
 
 	(void)ino;
-	if (file->writes)
+	if (file->writes) {
 		image_pool_flush_soon(server->pool);
-	fuse_reply_err(req, file->writes ? -write_finish(file) : 0);
+		ret = -write_finish(file);
+	} else if (passthrough_id(file->backing) > 0 &&
+		   image_check_files(file->shown.img, &e) < 0) {
+		ret = request_errno(file->node, "cannot read it to its end", &e);
+	}
+	fuse_reply_err(req, ret);
 }
 
 static void op_read(

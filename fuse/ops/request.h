@@ -16,6 +16,7 @@
 #include "base/access.h"
 #include "coherence.h"
 #include "holder.h"
+#include "passthrough.h"
 #include "readahead.h"
 
 struct err;
@@ -32,6 +33,7 @@ struct server {
 	bool writable; /* live states can be written */
 	struct coherence coherence;
 	struct readahead_budget readahead;
+	struct passthrough passthrough;
 	struct holder holder; /* the mount ends with it */
 	unsigned max_read;    /* bytes; the kernel asks for no more at a time */
 };

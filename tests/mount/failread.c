@@ -4,14 +4,16 @@
  * FAILREAD_FILE names the file; the first line of FAILREAD_SPOT is the range, "START END".  It may
  * be rewritten at any time by one write of the same length; END 0 is no range.  Reads and splices
  * of the file behave like those of a disk: one that starts in the range fails with EIO, one that
- * starts before it is short. */
+ * starts before it is short.  Passthrough is refused, with which the kernel would read the file. */
 #include <dlfcn.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <stdarg.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/ioctl.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
 #include <sys/uio.h>
@@ -101,4 +103,22 @@ ssize_t splice(int in, off64_t *in_pos, int out, off64_t *out_pos, size_t len, u
 	ssize_t n = in_pos ? readable(in, len, *in_pos) : (ssize_t)len;
 
 	return n < 0 ? -1 : REAL(splice)(in, in_pos, out, out_pos, n, flags);
+}
+
+int ioctl(int fd, unsigned long request, ...)
+{
+	static int (*real)(int, unsigned long, ...);
+	va_list args;
+	void *arg;
+
+	va_start(args, request);
+	arg = va_arg(args, void *);
+	va_end(args);
+	if (_IOC_TYPE(request) == 229) { /* of /dev/fuse: FUSE_DEV_IOC_BACKING_OPEN */
+		errno = EPERM;
+		return -1;
+	}
+	if (!real)
+		real = (int (*)(int, unsigned long, ...))dlsym(RTLD_NEXT, "ioctl");
+	return real(fd, request, arg);
 }
