@@ -11,13 +11,14 @@
 #   V=1 shows commands; SAN=address,undefined or SAN=thread builds with sanitizers, apart from the rest;
 #   TESTS="10-raw unit" of make check runs only these; SEED=N repeats a run.
 
-VERSION := 0.1.0
+VERSION := 0.2.0
 
 PREFIX     ?= /usr/local
 BINDIR     ?= $(PREFIX)/bin
 MANDIR     ?= $(PREFIX)/share/man
 COMPDIR    ?= $(PREFIX)/share/bash-completion/completions
-ZSHDIR     ?= $(PREFIX)/share/zsh/site-functions
+# zsh of Debian does not search /usr/share/zsh/site-functions.
+ZSHDIR     ?= $(or $(if $(filter /usr,$(PREFIX)),$(wildcard /usr/share/zsh/vendor-completions)),$(PREFIX)/share/zsh/site-functions)
 # fish searches /usr/local/share only if it is in XDG_DATA_DIRS.
 FISHDIR    ?= $(if $(filter /usr/local,$(PREFIX)),$(fish_dir),$(PREFIX)/share/fish/vendor_completions.d)
 fish_dir = $(or $(shell $(PKG_CONFIG) --variable=completionsdir fish 2>/dev/null),/usr/share/fish/vendor_completions.d)
@@ -46,11 +47,13 @@ UNITLIBS := check
 WARN := -Wall -Wextra -Wshadow -Wstrict-prototypes -Wmissing-prototypes -Wwrite-strings -Wvla \
 	-Wpointer-arith -Wundef -Wformat=2 -Wcast-align -Wold-style-definition -Wnested-externs
 CFLAGS   ?= -O2 -g
-CPPFLAGS += -D_GNU_SOURCE -D_FILE_OFFSET_BITS=64 -DFUSE_USE_VERSION=312 -iquote formats \
-	-DVDISK_VERSION='"$(VERSION)"'
+ALL_CPPFLAGS = -D_GNU_SOURCE -D_FILE_OFFSET_BITS=64 -DFUSE_USE_VERSION=312 -iquote formats $(CPPFLAGS)
 ALL_CFLAGS = -std=gnu11 $(WARN) $(WERROR) -fno-strict-overflow -fstack-protector-strong -pthread \
 	$(CFLAGS) $(if $(SAN),-fsanitize=$(SAN) -fno-omit-frame-pointer)
 ALL_LDFLAGS = -pthread $(LDFLAGS) $(if $(SAN),-fsanitize=$(SAN))
+
+# Leaves the name of the directory out of the objects, so that a build has the same bytes everywhere.
+prefix_map = '-ffile-prefix-map=$(CURDIR)=.'
 
 # Evaluated only when something is built, so that "make demo" can install pkg-config itself.
 pkg_cflags = $(eval pkg_cflags := $$(shell $(PKG_CONFIG) --cflags $(LIBS)))$(pkg_cflags)
@@ -58,11 +61,11 @@ pkg_libs   = $(eval pkg_libs := $$(shell $(PKG_CONFIG) --libs $(LIBS)))$(pkg_lib
 unit_cflags = $(eval unit_cflags := $$(shell $(PKG_CONFIG) --cflags $(UNITLIBS)))$(unit_cflags)
 unit_libs   = $(eval unit_libs := $$(shell $(PKG_CONFIG) --libs $(UNITLIBS)))$(unit_libs)
 
-FORMATS := $(shell find formats -name '*.c')
-FUSE    := $(shell find fuse -name '*.c')
+FORMATS := $(sort $(shell find formats -name '*.c'))
+FUSE    := $(sort $(shell find fuse -name '*.c'))
 TREE    := $(wildcard fuse/base/*.c fuse/tree/*.c) fuse/daemon/seccomp.c # linked into the unit tests
-TOOLS   := $(shell find tools -name '*.c')
-UNIT    := $(shell find tests/unit -name '*.c') tests/images/luks-make.c
+TOOLS   := $(sort $(shell find tools -name '*.c'))
+UNIT    := $(sort $(shell find tests/unit -name '*.c')) tests/images/luks-make.c
 IMAGES  := $(wildcard tests/images/*.c)
 SHIM    := tests/mount/failread.c tests/mount/killwrite.c
 COUNT   := tests/bench/count.c # linked with the library
@@ -114,15 +117,25 @@ $(patsubst %.c,$(B)/%.so,$(SHIM)): $(B)/%.so: %.c
 $(B)/%.o: %.c $(B)/flags
 	$(call say,CC,$<)
 	$(Q)mkdir -p $(@D)
-	$(Q)$(CC) $(ALL_CFLAGS) $(CPPFLAGS) $(pkg_cflags) -MMD -MP -c -o $@ $<
+	$(Q)$(CC) $(ALL_CFLAGS) $(prefix_map) $(ALL_CPPFLAGS) $(pkg_cflags) -MMD -MP -c -o $@ $<
 
 # Rewritten when a flag changes that affects the objects; WERROR does not.
-flags := $(CC) $(filter-out $(WERROR),$(ALL_CFLAGS)) $(CPPFLAGS)
+flags := $(CC) $(filter-out $(WERROR),$(ALL_CFLAGS)) $(ALL_CPPFLAGS)
 $(B)/flags: export FLAGS := $(flags)
 $(B)/flags: FORCE
 	$(Q)mkdir -p $(@D)
 	$(Q)printf '%s\n' "$$FLAGS" | cmp -s - $@ || printf '%s\n' "$$FLAGS" > $@
 FORCE:
+
+# Rewritten when the version, tag or commit changes; only one object is compiled then.
+$(B)/version: FORCE
+	$(Q)mkdir -p $(@D)
+	$(Q)git=$$([ ! -e .git ] || GIT_OPTIONAL_LOCKS=0 git --git-dir=.git describe --tags --always --abbrev=7 --dirty \
+		2>/dev/null | tr -cd 'A-Za-z0-9._+/-'); version="$(VERSION)$${git:+ ($$git)}"; \
+		printf '%s\n' "$$version" | cmp -s - $@ || printf '%s\n' "$$version" > $@
+$(B)/formats/util/version.o build/fuzz/formats/util/version.o: $(B)/version
+$(B)/formats/util/version.o build/fuzz/formats/util/version.o: \
+	ALL_CPPFLAGS += -DVDISK_VERSION="\"$$(cat $(B)/version)\""
 
 compile_commands.json: FORCE
 	$(call say,JSON,$@)
@@ -131,9 +144,9 @@ compile_commands.json: FORCE
 			n++ ? ",\n" : "[\n", dir, $$NF, $$0 } \
 		END { print "\n]" }' > $@
 
-$(call obj,$(FUSE)): CPPFLAGS += -iquote fuse
-$(call obj,$(TOOLS)): CPPFLAGS += -iquote tools
-$(call obj,$(UNIT)): CPPFLAGS += -iquote $(B)/gen -iquote tests/unit -iquote fuse -iquote tests/images
+$(call obj,$(FUSE)): ALL_CPPFLAGS += -iquote fuse
+$(call obj,$(TOOLS)): ALL_CPPFLAGS += -iquote tools
+$(call obj,$(UNIT)): ALL_CPPFLAGS += -iquote $(B)/gen -iquote tests/unit -iquote fuse -iquote tests/images
 $(call obj,$(UNIT)): ALL_CFLAGS += $(unit_cflags)
 $(call obj,$(UNIT)): | $(B)/gen/suites.h
 
@@ -155,7 +168,7 @@ $(FUZZ_BIN): build/fuzz/%: build/fuzz/tests/fuzz/%.o $(FUZZ_LIB)
 build/fuzz/%.o: %.c
 	$(call say,FUZZCC,$<)
 	$(Q)mkdir -p $(@D)
-	$(Q)$(CLANG) $(FUZZ_CFLAGS) -fsanitize=fuzzer-no-link,address,undefined $(CPPFLAGS) $(pkg_cflags) \
+	$(Q)$(CLANG) $(FUZZ_CFLAGS) -fsanitize=fuzzer-no-link,address,undefined $(ALL_CPPFLAGS) $(pkg_cflags) \
 		-MMD -MP -c -o $@ $<
 
 fuzz: ; @tests/fuzz/run '$(MAKE)' $(FUZZ_SECONDS)
@@ -181,33 +194,33 @@ lint:
 	mandoc -T lint -W warning man/*.[1-9]
 
 # A package does this when it is installed.
-update_applications = $(if $(DESTDIR),,@! command -v update-desktop-database >/dev/null || update-desktop-database -q $(APPDIR))
+update_applications = $(if $(DESTDIR),,@! command -v update-desktop-database >/dev/null || update-desktop-database -q "$(APPDIR)")
 
 install: all
-	$(INSTALL) -d $(DESTDIR)$(BINDIR) $(DESTDIR)$(MANDIR)/man1 $(DESTDIR)$(MANDIR)/man5 \
-		$(DESTDIR)$(COMPDIR) $(DESTDIR)$(ZSHDIR) $(DESTDIR)$(FISHDIR) $(DESTDIR)$(APPDIR)
-	$(INSTALL) -m 755 $(PROGRAMS) $(DESTDIR)$(BINDIR)
-	$(INSTALL) -m 644 man/*.1 $(DESTDIR)$(MANDIR)/man1
-	$(INSTALL) -m 644 man/*.5 $(DESTDIR)$(MANDIR)/man5
-	$(INSTALL) -m 644 fuse/vdiskfs.bash-completion $(DESTDIR)$(COMPDIR)/vdiskfs
-	$(INSTALL) -m 644 tools/packaging/vdiskfs.desktop $(DESTDIR)$(APPDIR)
+	$(INSTALL) -d "$(DESTDIR)$(BINDIR)" "$(DESTDIR)$(MANDIR)/man1" "$(DESTDIR)$(MANDIR)/man5" \
+		"$(DESTDIR)$(COMPDIR)" "$(DESTDIR)$(ZSHDIR)" "$(DESTDIR)$(FISHDIR)" "$(DESTDIR)$(APPDIR)"
+	$(INSTALL) -m 755 $(PROGRAMS) "$(DESTDIR)$(BINDIR)"
+	$(INSTALL) -m 644 man/*.1 "$(DESTDIR)$(MANDIR)/man1"
+	$(INSTALL) -m 644 man/*.5 "$(DESTDIR)$(MANDIR)/man5"
+	$(INSTALL) -m 644 fuse/vdiskfs.bash-completion "$(DESTDIR)$(COMPDIR)/vdiskfs"
+	$(INSTALL) -m 644 tools/packaging/vdiskfs.desktop "$(DESTDIR)$(APPDIR)"
 	$(update_applications)
-	$(B)/vdisk completion bash > $(DESTDIR)$(COMPDIR)/vdisk
-	$(B)/vdisk completion zsh > $(DESTDIR)$(ZSHDIR)/_vdisk
-	$(B)/vdisk completion fish > $(DESTDIR)$(FISHDIR)/vdisk.fish
+	$(B)/vdisk completion bash > "$(DESTDIR)$(COMPDIR)/vdisk"
+	$(B)/vdisk completion zsh > "$(DESTDIR)$(ZSHDIR)/_vdisk"
+	$(B)/vdisk completion fish > "$(DESTDIR)$(FISHDIR)/vdisk.fish"
 ifneq ($(MOUNTDIR),)
-	$(INSTALL) -d $(DESTDIR)$(MOUNTDIR)
-	ln -sf $(BINDIR)/vdiskfs $(DESTDIR)$(MOUNTDIR)/mount.vdiskfs
-	ln -sf $(BINDIR)/vdiskfs $(DESTDIR)$(MOUNTDIR)/mount.fuse.vdiskfs
+	$(INSTALL) -d "$(DESTDIR)$(MOUNTDIR)"
+	ln -sf "$(BINDIR)/vdiskfs" "$(DESTDIR)$(MOUNTDIR)/mount.vdiskfs"
+	ln -sf "$(BINDIR)/vdiskfs" "$(DESTDIR)$(MOUNTDIR)/mount.fuse.vdiskfs"
 endif
 
 uninstall:
-	rm -f $(addprefix $(DESTDIR)$(BINDIR)/,$(notdir $(PROGRAMS))) \
-		$(addprefix $(DESTDIR)$(MANDIR)/man1/,$(notdir $(wildcard man/*.1))) \
-		$(addprefix $(DESTDIR)$(MANDIR)/man5/,$(notdir $(wildcard man/*.5))) \
-		$(DESTDIR)$(COMPDIR)/vdiskfs $(DESTDIR)$(COMPDIR)/vdisk \
-		$(DESTDIR)$(ZSHDIR)/_vdisk $(DESTDIR)$(FISHDIR)/vdisk.fish $(DESTDIR)$(APPDIR)/vdiskfs.desktop \
-		$(if $(MOUNTDIR),$(addprefix $(DESTDIR)$(MOUNTDIR)/mount.,vdiskfs fuse.vdiskfs))
+	rm -f $(foreach f,$(notdir $(PROGRAMS)),"$(DESTDIR)$(BINDIR)/$f") \
+		$(foreach f,$(notdir $(wildcard man/*.1)),"$(DESTDIR)$(MANDIR)/man1/$f") \
+		$(foreach f,$(notdir $(wildcard man/*.5)),"$(DESTDIR)$(MANDIR)/man5/$f") \
+		"$(DESTDIR)$(COMPDIR)/vdiskfs" "$(DESTDIR)$(COMPDIR)/vdisk" \
+		"$(DESTDIR)$(ZSHDIR)/_vdisk" "$(DESTDIR)$(FISHDIR)/vdisk.fish" "$(DESTDIR)$(APPDIR)/vdiskfs.desktop" \
+		$(if $(MOUNTDIR),$(foreach f,mount.vdiskfs mount.fuse.vdiskfs,"$(DESTDIR)$(MOUNTDIR)/$f"))
 	$(update_applications)
 
 clean:

@@ -9,6 +9,7 @@
 #include "lib/args.h"
 #include "open/registry.h"
 #include "lib/report.h"
+#include "util/version.h"
 #include "verb/help.h"
 #include "verb/verbs.h"
 
@@ -16,7 +17,7 @@
 static bool answer(const char *word)
 {
 	if (strcmp(word, "-V") == 0 || strcmp(word, "--version") == 0)
-		puts("vdisk " VDISK_VERSION);
+		printf("vdisk %s\n", version_text);
 	else if (strcmp(word, "--list-formats") == 0)
 		registry_print();
 	else if (strcmp(word, "-h") == 0 || strcmp(word, "--help") == 0)

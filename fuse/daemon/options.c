@@ -18,6 +18,7 @@
 #include "util/nearest.h"
 #include "ops/read.h"
 #include "util/size.h"
+#include "util/version.h"
 
 #define DEFAULT_CACHE (32u << 20)
 #define MIN_CACHE     (1u << 20)
@@ -413,7 +414,7 @@ enum options_verdict options_parse(struct options *o, int argc, char **argv)
 	if (o->help)
 		fputs(usage, stdout);
 	else if (o->version)
-		puts("vdiskfs " VDISK_VERSION);
+		printf("vdiskfs %s\n", version_text);
 	else if (o->list_formats)
 		registry_print();
 	else if (check_and_complete(o) < 0)

@@ -27,7 +27,7 @@ done
 version=$(sed -n 's/^VERSION := //p' "$top/Makefile")
 for o in -V --version; do
 	check "$o" prints $o
-	check "$o is the version of the Makefile" grep -qx "vdiskfs $version" printed
+	check "$o is the version of the Makefile" grep -qxE "vdiskfs ${version//./\\.}( \([^ ]+\))?" printed
 done
 check "--list-formats" prints --list-formats
 check "--list-formats prints the abilities of each" eval '! grep -v "  read" printed'

@@ -23,7 +23,7 @@ done
 version=$(sed -n 's/^VERSION := //p' "$top/Makefile")
 for o in -V --version; do
 	check "$o" prints $o
-	check "$o is the version of the Makefile" grep -qx "vdisk $version" printed
+	check "$o is the version of the Makefile" grep -qxE "vdisk ${version//./\\.}( \([^ ]+\))?" printed
 done
 check "--list-formats" prints --list-formats
 "$VDISKFS" --list-formats | awk '{ print $1 }' >known
@@ -180,7 +180,7 @@ if command -v fish >/dev/null; then
 	check "fish completes mounts" fish_completes "vdisk umount $W/" "$W/mnt" "$W/mnt 2"
 	check "fish completes creation options after -o" fish_completes "vdisk create --format=qcow2 -o cluster_size=64k,compa" cluster_size=64k,compat=
 	check "fish completes values of creation options" fish_completes "vdisk convert -f vmdk -O qcow2 -o compat=v" compat=v2 compat=v3
-	fish_dir() { make -s -n -C "$top" install DESTDIR=/dest "$@" | sed -n 's,.*> /dest\(.*\)/vdisk.fish$,\1,p'; }
+	fish_dir() { make -s -n -C "$top" install DESTDIR=/dest "$@" | sed -n 's,.*> "/dest\(.*\)/vdisk.fish"$,\1,p'; }
 	fish_looks() { [ -n "$1" ] && env -u XDG_DATA_DIRS HOME="$W" fish -c 'contains -- $argv[1] $fish_complete_path' "$1"; }
 	check "fish searches the directory of make install" fish_looks "$(fish_dir)"
 	check "fish searches the directory of make install with PREFIX=/usr" fish_looks "$(fish_dir PREFIX=/usr)"
