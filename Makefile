@@ -6,6 +6,7 @@
 #   make install         PREFIX= DESTDIR=          make fuzz      fuzz targets, FUZZ_SECONDS each
 #   make lint            format, layers, cppcheck  make clean
 #   make unit            the unit tests alone      make compile_commands.json
+#   make deb             Debian packages           make dist      a source archive for other packages
 #   make help            this list
 #
 #   V=1 shows commands; SAN=address,undefined or SAN=thread builds with sanitizers, apart from the rest;
@@ -223,12 +224,31 @@ uninstall:
 		$(if $(MOUNTDIR),$(foreach f,mount.vdiskfs mount.fuse.vdiskfs,"$(DESTDIR)$(MOUNTDIR)/$f"))
 	$(update_applications)
 
+# The source archive has the same bytes in every checkout of a commit.
+SOURCE := LICENSE Makefile README.md formats fuse man tests tools
+changelog := tools/packaging/debian/changelog
+NAME := vdiskfs-$(VERSION)
+dist: build/$(NAME).tar.gz
+build/$(NAME).tar.gz: FORCE
+	$(call say,TAR,$@)
+	$(Q)mkdir -p $(@D)
+	$(Q)date=$${SOURCE_DATE_EPOCH:-$$(date -d "$$(sed -n '/^ -- /{s/.*>  //p;q}' $(changelog))" +%s)} && \
+		tar --sort=name --format=gnu --owner=0 --group=0 --numeric-owner --mode=u+rw,go=rX --mtime="@$$date" \
+			--transform='s,^,$(NAME)/,' -c $(SOURCE) | gzip -9n > $@
+
+# Options and jobs of this make are none of the package's.
+deb: dist
+	$(Q)rm -rf build/deb && mkdir -p build/deb && tar -xf build/$(NAME).tar.gz -C build/deb
+	$(Q)cp -R tools/packaging/debian build/deb/$(NAME)/debian
+	$(Q)cd build/deb/$(NAME) && env -u MAKEFLAGS -u MFLAGS -u MAKELEVEL -u V dpkg-buildpackage -us -uc $(DEBFLAGS)
+	$(Q)ls build/deb/*.deb
+
 clean:
 	rm -rf build
 
 help: ; @sed -n 's/^#  //p' Makefile
 
-.PHONY: all unit tests-build check demo bench fuzz fuzz-build lint install uninstall clean help FORCE
+.PHONY: all unit tests-build check demo bench fuzz fuzz-build lint install uninstall dist deb clean help FORCE
 .DELETE_ON_ERROR:
 .SECONDARY:
 -include $(patsubst %.c,build/fuzz/%.d,$(FORMATS) $(FUZZ))
