@@ -147,6 +147,15 @@ static int open_backing(struct passthrough *p, const struct view *view)
 	return id < 0 ? 0 : id;
 }
 
+static struct backing *find_backing(const struct passthrough *p, const struct node *node)
+{
+	struct backing *b = LIST_FIRST(&p->backings);
+
+	while (b && b->node != node)
+		b = LIST_NEXT(b, entry);
+	return b;
+}
+
 struct backing *passthrough_open(struct passthrough *p, struct node *node, const struct view *view)
 {
 	struct backing *b;
@@ -154,9 +163,7 @@ struct backing *passthrough_open(struct passthrough *p, struct node *node, const
 	if (!p->on || !view)
 		return NULL;
 	pthread_mutex_lock(&p->lock);
-	LIST_FOREACH(b, &p->backings, entry)
-	if (b->node == node)
-		break;
+	b = find_backing(p, node);
 	if (!b) {
 		b = calloc(1, sizeof *b);
 		if (b) {
