@@ -33,6 +33,7 @@ peers_of() {
 	[ -z "$qsd" ] || echo qsd
 	case $1 in
 	raw)
+		echo daemon
 		! has_nbdkit || echo nbdkit
 		! command -v xmount >/dev/null || echo xmount ;;
 	qcow2 | deflate | zstd)
@@ -62,7 +63,7 @@ libyal_for() {
 }
 
 # serve PROGRAM IMAGE-FILE FORMAT: mounts the image; sets $view, and $first to the milliseconds until the first
-# byte was read.
+# byte was read.  "daemon" is vdiskfs with -o rw, so that the kernel does not read a raw image without the daemon.
 serve() {
 	local file=$2 filter=()
 	mkdir -p "$W/mnt"
@@ -71,6 +72,9 @@ serve() {
 	vdiskfs)
 		view=$W/mnt/disk.raw
 		set -- "$vdiskfs" "$file" "$W/mnt" ;;
+	daemon)
+		view=$W/mnt/disk.raw
+		set -- "$vdiskfs" -o rw "$file" "$W/mnt" ;;
 	qsd)
 		view=$W/point
 		set -- "$qsd" --daemonize "${qsd_objects[@]}" \
