@@ -25,6 +25,7 @@
 /* Ranges that touch are joined.  A sound image has no more of them than its
  * files have clusters. */
 #define RANGES_LEAST ((size_t)(64u << 20) / sizeof(struct mapped_range))
+#define RANGES_MOST  (SIZE_MAX / 2 / sizeof(struct mapped_range)) /* that memory can address */
 
 struct mapped_range {
 	const struct io *io;
@@ -151,7 +152,7 @@ static int look(struct image *img, unsigned report, struct check_report *r, stru
 	struct mapping m = {
 		.r = r,
 		.report = report,
-		.max = RANGES_LEAST + real / 4096,
+		.max = RANGES_LEAST + MIN(real / 4096, RANGES_MOST),
 		.looks = LOOKS_LEAST + real / 4,
 	};
 	int rc = map_all(&m, img->states[0]->view, e);

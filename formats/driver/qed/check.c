@@ -183,6 +183,8 @@ int qed_check(struct image *img, unsigned repair, struct check_report *r, struct
 	if (c.nclusters > MAX(CLUSTERS_LEAST, 8 * (real / c.cluster)))
 		return err_set(e, EFBIG, "the file has %" PRIu64 " clusters, most of them holes",
 			c.nclusters);
+	if (c.nclusters / 8 >= SIZE_MAX)
+		return err_nomem(e);
 	c.used = calloc(1, c.nclusters / 8 + 1);
 	if (!c.used)
 		return err_nomem(e);

@@ -160,6 +160,12 @@ static int a_program(void)
 	return execv("/bin/true", argv) < 0 ? errno : 0;
 }
 
+#ifdef __s390x__ /* the arguments are in memory, which a filter cannot read */
+#define OF_MMAP 0
+#else
+#define OF_MMAP EPERM
+#endif
+
 static const struct {
 	int (*call)(void);
 	int no_files, opens, writes; /* expected result with each filter */
@@ -170,9 +176,7 @@ static const struct {
 	{a_name_space, EPERM, EPERM, EPERM},
 	{clone3_flags, ENOSYS, ENOSYS, ENOSYS},
 	{memory, 0, 0, 0},
-#ifndef __s390x__ /* whose filter cannot read the arguments of mmap */
-	{memory_to_execute, EPERM, EPERM, EPERM},
-#endif
+	{memory_to_execute, OF_MMAP, OF_MMAP, OF_MMAP},
 	{memory_that_becomes_executable, EPERM, EPERM, EPERM},
 	{send_to_peer, 0, 0, 0},
 	{send_to_address, EPERM, EPERM, EPERM},
