@@ -110,7 +110,7 @@ static const int allowed[] = {
 static const int allowed_to_open[] = {
 	SYS_getdents64,
 	SYS_fstatfs,
-#ifdef SYS_fstatfs64
+#ifdef __i386__
 	SYS_fstatfs64,
 #endif
 	SYS_readlinkat,
@@ -246,7 +246,7 @@ static void allow_threads(struct program *p)
 
 static void allow_memory(struct program *p)
 {
-#if defined(SYS_mmap2)
+#if defined(__i386__)
 	allow_without(p, SYS_mmap2, 2, PROT_EXEC);
 #elif defined(__s390x__)
 	/* All its arguments are in memory, where a filter cannot read them. */
@@ -274,7 +274,7 @@ static void allow_descriptor_flags(struct program *p)
 	static const uint32_t commands[] = {F_GETFD, F_SETFD, F_GETFL, F_SETFL, F_DUPFD_CLOEXEC,
 		F_OFD_GETLK, F_OFD_SETLK, F_GETPIPE_SZ, F_SETPIPE_SZ};
 
-#ifdef SYS_fcntl64
+#ifdef __i386__
 	allow_with(p, SYS_fcntl64, 1, commands, COUNT(commands));
 #else
 	allow_with(p, SYS_fcntl, 1, commands, COUNT(commands));
