@@ -164,7 +164,11 @@ static int show_image(struct daemon *d, struct err *e)
 	image = pooled_image_of(d->server.pool, img, e);
 	if (image)
 		d->server.tree = tree_new(image, fill, &d->log, e);
-	return d->server.tree ? list_files(&d->locked_in, img, e) : -e->code;
+	if (!d->server.tree)
+		return -e->code;
+	/* Only passthrough needs them.  A file in the list that is deleted later takes space until
+	 * the kernel has freed the rules, some time after the daemon has ended. */
+	return o->writable ? 0 : list_files(&d->locked_in, img, e);
 }
 
 /* The images of a directory are opened later, when the working directory is another one, the
