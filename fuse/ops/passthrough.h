@@ -21,7 +21,7 @@
 #include <sys/ioctl.h>
 #include <sys/queue.h>
 
-/* Of Linux 6.9, for older headers. */
+/* Headers before Linux 6.9 lack these. */
 #ifndef FUSE_DEV_IOC_BACKING_OPEN
 struct fuse_backing_map {
 	int32_t fd;
