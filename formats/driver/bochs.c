@@ -143,12 +143,8 @@ static int read_header(struct bochs *b, struct err *e)
 {
 	unsigned char h[HEADER_SIZE];
 	uint32_t version;
-	int r;
+	int r = io_read_header(b->io, h, sizeof h, e);
 
-	if (b->io->size < sizeof h)
-		return err_set(
-			e, EINVAL, "the header is cut off at %" PRIu64 " bytes", b->io->size);
-	r = io_read(b->io, h, sizeof h, 0, e);
 	if (r < 0)
 		return r;
 	version = load_le32(h + 64);

@@ -163,12 +163,8 @@ static int read_header(struct image *img, struct qcow *q, struct err *e)
 {
 	unsigned char h[HEADER_SIZE];
 	uint32_t method;
-	int r;
+	int r = io_read_header(img->io, h, sizeof h, e);
 
-	if (img->io->size < sizeof h)
-		return err_set(e, EINVAL, "header truncated: the file has %" PRIu64 " bytes",
-			img->io->size);
-	r = io_read(img->io, h, sizeof h, 0, e);
 	if (r < 0)
 		return r;
 	method = load_be32(h + 36);

@@ -164,6 +164,14 @@ int io_read(struct io *io, void *buf, size_t len, uint64_t pos, struct err *e)
 	return n == (ssize_t)len ? 0 : read_failed(io, n, len, pos, e);
 }
 
+int io_read_header(struct io *io, void *buf, size_t len, struct err *e)
+{
+	if (io->size < len)
+		return err_set(e, EINVAL, "header truncated: the file has %" PRIu64 " bytes",
+			(uint64_t)io->size);
+	return io_read(io, buf, len, 0, e);
+}
+
 int io_read_padded(struct io *io, void *buf, size_t len, uint64_t pos, struct err *e)
 {
 	size_t inside = pos < io->size ? MIN(len, io->size - pos) : 0;

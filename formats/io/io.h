@@ -125,6 +125,9 @@ ssize_t io_read_some(struct io *io, void *buf, size_t len, uint64_t pos);
 /* Exactly len bytes; the end of the file on the way is EIO. */
 int io_read(struct io *io, void *buf, size_t len, uint64_t pos, struct err *e);
 
+/* The first len bytes; a shorter file is EINVAL. */
+int io_read_header(struct io *io, void *buf, size_t len, struct err *e);
+
 /* As io_read, but bytes at or past io->size read as zeroes. */
 int io_read_padded(struct io *io, void *buf, size_t len, uint64_t pos, struct err *e);
 

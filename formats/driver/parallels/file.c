@@ -36,12 +36,8 @@ int parallels_file_read(struct parallels_file *f, struct err *e)
 	unsigned char h[PARALLELS_HEADER];
 	uint64_t sectors, cluster, bat_end;
 	bool old;
-	int r;
+	int r = io_read_header(f->io, h, sizeof h, e);
 
-	if (f->io->size < sizeof h)
-		return err_set(
-			e, EINVAL, "the header is cut off at %" PRIu64 " bytes", f->io->size);
-	r = io_read(f->io, h, sizeof h, 0, e);
 	if (r < 0)
 		return r;
 	if (!parallels_file_probe(h, sizeof h))
