@@ -5,15 +5,11 @@
 #include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
 #include "util/limits.h"
 #include "util/err.h"
-#include "util/guid.h"
-#include "open/vbox-registry.h"
-#include "image/image.h"
 #include "open/open.h"
 #include "common/unit.h"
 #include "build/vdi.h"
@@ -559,23 +555,6 @@ START_TEST(unreadable_descriptions_are_reported)
 }
 END_TEST
 
-START_TEST(snapshot_folders)
-{
-	struct vbox_registry h = {0};
-	char *above = vbox_registry_above(&h, "/Snapshots");
-
-	ck_assert_str_eq(above, "/");
-	free(above);
-	above = vbox_registry_above(&h, "/nowhere/at/all/Snapshots");
-	ck_assert_str_eq(above, "/nowhere/at/all");
-	free(above);
-	ck_assert_ptr_null(vbox_registry_above(&h, "/"));
-	ck_assert_ptr_null(vbox_registry_above(&h, "/nowhere/at/all/snapshots"));
-	ck_assert_ptr_null(vbox_registry_above(&h, "/nowhere/at/all/OldSnapshots"));
-	vbox_registry_free(&h);
-}
-END_TEST
-
 Suite *parent_search_suite(void)
 {
 	TCase *tc = tcase_create("parent_search");
@@ -600,6 +579,5 @@ Suite *parent_search_suite(void)
 	tcase_add_test(tc, many_files);
 	tcase_add_test(tc, encrypted);
 	tcase_add_test(tc, unreadable_descriptions_are_reported);
-	tcase_add_test(tc, snapshot_folders);
 	return suite_of("parent_search", tc);
 }
