@@ -4,315 +4,19 @@
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <string.h>
 
-#include "image/image.h"
 #include "util/bytes.h"
-#include "image/check.h"
 #include "util/err.h"
-#include "image/format.h"
-#include "io/io.h"
-#include "crash_storage.h"
 #include "image/snapshot.h"
+#include "power_verify.h"
 #include "unit.h"
 #include "view/view.h"
-#include "open/open.h"
-
-#define SECTOR          512u
-#define WRITTEN_SECTORS UINT64_C(8192) /* sectors that are written to on a disk that is resized */
-
-/* The contents that each sector of the disk may have. */
-
-/* A write fills a sector with the sector's number and the number of the write.  Zeroes: never
- * written, or cleared. */
-struct disk {
-	uint64_t size;          /* in sectors */
-	uint64_t sectors, most; /* written to and compared: now; at most */
-	uint64_t other_size;    /* the new size while a resize is pending; 0: none */
-	uint64_t *flushed;      /* the last write that a flush has made durable */
-	uint64_t *written;      /* the last write; 0: clear */
-	uint64_t *first_later;  /* the first write since the flush; 0: none */
-	bool *may_be_zero;      /* cleared since the flush */
-	bool *uncertain;        /* the last write or clear failed, perhaps half done */
-	const uint64_t *other;  /* allowed as well, while a snapshot is applied; may be NULL */
-};
-
-/* The snapshot. */
-struct snapshot_model {
-	bool may_exist, may_be_absent; /* allowed states; both during a change */
-	uint64_t *written;             /* the write in each sector */
-};
-
-/* The backing file, by the number of the change that set it; 0: none. */
-struct backing_model {
-	uint64_t now;
-	uint64_t other; /* allowed as well, during a change */
-};
-
-#define BASE_NAME 1023 /* longest name in bytes */
-
-struct run {
-	const struct power *p;
-	struct image_options o;
-	struct medium medium;
-	struct image *img;
-	struct disk disk;
-	struct snapshot_model snapshot;
-	struct backing_model base;
-	uint64_t *no_writes; /* contents of an emptied disk */
-	bool in_change;      /* of snapshots: COPIED flags may be missing */
-	uint64_t stamp;      /* number of the last write */
-	uint64_t state;
-	unsigned verified;            /* states that were checked */
-	struct scratch after;         /* the file after the power cut */
-	struct scratch next, ignored; /* its current and durable contents in go_on_writing */
-};
-
-static void put_sector(unsigned char *p, uint64_t sector, uint64_t stamp)
-{
-	for (unsigned i = 0; i < SECTOR; i += 16) {
-		memcpy(p + i, &sector, 8);
-		memcpy(p + i + 8, &stamp, 8);
-	}
-}
-
-static bool sector_is_good(const struct disk *d, const unsigned char *p, uint64_t i)
-{
-	unsigned char want[SECTOR];
-	uint64_t stamp;
-
-	if (is_zero(p, SECTOR))
-		return d->flushed[i] == 0 || d->may_be_zero[i] || (d->other && !d->other[i]);
-	memcpy(&stamp, p + 8, 8);
-	put_sector(want, i, stamp);
-	return memcmp(p, want, SECTOR) == 0 &&
-	       (stamp == d->flushed[i] || (d->first_later[i] && stamp >= d->first_later[i]) ||
-		       (d->other && stamp == d->other[i]));
-}
-
-static void fail_at_sector(const struct run *run, const unsigned char *p, uint64_t i)
-{
-	uint64_t sector, stamp;
-
-	memcpy(&sector, p, 8);
-	memcpy(&stamp, p + 8, 8);
-	ck_abort_msg("seed %llu: sector %llu holds write %llu of sector %llu; %llu was flushed, "
-		     "%llu came later",
-		(unsigned long long)run->p->seed, (unsigned long long)i, (unsigned long long)stamp,
-		(unsigned long long)sector, (unsigned long long)run->disk.flushed[i],
-		(unsigned long long)run->disk.written[i]);
-}
-
-/* The range beyond the new size is discarded before the size changes, so its contents are
- * undefined. */
-static bool is_beyond_new_end(const struct disk *d, uint64_t i)
-{
-	return d->other_size > 0 && i >= d->other_size;
-}
-
-static void compare_disk(const struct run *run, const struct image *img)
-{
-	const struct view *v = img->states[0]->view;
-	uint64_t size = v->size / SECTOR, sectors = MIN(size, run->disk.most);
-	unsigned char *buf = malloc(sectors * SECTOR);
-	struct err e = ERR_INIT;
-
-	ck_assert_ptr_nonnull(buf);
-	ck_assert(size == run->disk.size || size == run->disk.other_size);
-	ck_assert_ok(view_read(v, buf, sectors * SECTOR, 0, &e), &e);
-	for (uint64_t i = 0; i < sectors; i++)
-		if (!is_beyond_new_end(&run->disk, i) &&
-			!sector_is_good(&run->disk, buf + i * SECTOR, i))
-			fail_at_sector(run, buf + i * SECTOR, i);
-	free(buf);
-}
-
-#define SNAPSHOT "snapshot"
-
-static void compare_snapshot(const struct run *run, const struct image *img)
-{
-	const struct state *s = image_find_state(img, SNAPSHOT);
-	unsigned char *buf, want[SECTOR];
-	struct err e = ERR_INIT;
-
-	ck_assert_msg(s ? run->snapshot.may_exist : run->snapshot.may_be_absent,
-		"seed %llu: %s snapshot", (unsigned long long)run->p->seed, s ? "a" : "no");
-	if (!s)
-		return;
-	buf = malloc(run->disk.sectors * SECTOR);
-	ck_assert_ptr_nonnull(buf);
-	ck_assert_ok(view_read(s->view, buf, run->disk.sectors * SECTOR, 0, &e), &e);
-	for (uint64_t i = 0; i < run->disk.sectors; i++) {
-		memset(want, 0, SECTOR);
-		if (run->snapshot.written[i])
-			put_sector(want, i, run->snapshot.written[i]);
-		if (memcmp(buf + i * SECTOR, want, SECTOR) != 0)
-			fail_at_sector(run, buf + i * SECTOR, i);
-	}
-	free(buf);
-}
-
-/* The name and format of a backing file are derived from its number: all lengths, with and without
- * a format. */
-static const char *base_name(const struct run *run, uint64_t no, char name[BASE_NAME + 1])
-{
-	uint64_t random = no;
-	size_t len = 1 + next_random(&random) % run->p->base_name;
-
-	if (no == 0)
-		return NULL;
-	memset(name, 'a' + no % 26, len);
-	name[len] = '\0';
-	return name;
-}
-
-static const char *base_format(uint64_t no)
-{
-	static const char *const kinds[] = {NULL, "raw", "qcow2", "15_bytes_long__"};
-
-	return no == 0 ? NULL : kinds[no / 2 % COUNT(kinds)];
-}
-
-static bool same_text(const char *a, const char *b)
-{
-	return a && b ? strcmp(a, b) == 0 : a == b;
-}
-
-static bool has_backing(const struct run *run, const struct image *img, uint64_t no)
-{
-	char name[BASE_NAME + 1];
-
-	return same_text(img->parent_name, base_name(run, no, name)) &&
-	       same_text(img->parent_format, base_format(no));
-}
-
-static void compare_backing(const struct run *run, const struct image *img)
-{
-	const struct backing_model *b = &run->base;
-
-	if (run->p->base_name == 0)
-		return;
-	ck_assert_msg(has_backing(run, img, b->now) || has_backing(run, img, b->other),
-		"seed %llu: based on %s, format %s", (unsigned long long)run->p->seed,
-		img->parent_name ? img->parent_name : "nothing",
-		img->parent_format ? img->parent_format : "none");
-}
-
-/* The messages of a check, without leaks and missing COPIED flags, which an interrupted snapshot
- * change may leave. */
-struct problems {
-	uint64_t n;
-	char first[256];
-};
-
-static void found(void *arg, const char *sentence)
-{
-	struct problems *f = arg;
-
-	if (strstr(sentence, "OFLAG_COPIED") || strstr(sentence, "Leaked"))
-		return;
-	f->n++;
-	snprintf(f->first, sizeof f->first, "%s", sentence);
-}
-
-static void run_check(const struct run *run, struct image *img, bool leaks_too)
-{
-	struct problems f = {0};
-	struct check_report report = {.found = found, .arg = &f};
-	struct err e = ERR_INIT;
-
-	if (run->p->no_check || !img->format->check)
-		return;
-	ck_assert_ok(image_check(img, 0, &report, &e), &e);
-	ck_assert_msg((report.corruptions == 0 || (run->in_change && f.n == 0)) &&
-			      report.check_errors == 0,
-		"seed %llu: %s", (unsigned long long)run->p->seed, f.first);
-	ck_assert_msg(!leaks_too || report.leaks == 0, "seed %llu: leaks",
-		(unsigned long long)run->p->seed);
-}
-
-static void verify_image(const struct run *run, struct image *img, bool leaks_too)
-{
-	compare_disk(run, img);
-	compare_snapshot(run, img);
-	compare_backing(run, img);
-	run_check(run, img, leaks_too);
-}
-
-/* The backing file exists by name only and reads as zeroes. */
-static struct image *open_medium(const struct run *run, struct io *io, struct image_options *o)
-{
-	struct err e = ERR_INIT;
-	struct image *img;
-
-	o->format = run->p->format;
-	o->nobacking = true;
-	ck_assert_msg(image_open_io(io, o, &img, &e) == 0, "seed %llu: %s",
-		(unsigned long long)run->p->seed, e.text);
-	image_swap_parent(img, NULL);
-	return img;
-}
-
-static struct image *open_bytes(
-	const struct run *run, const unsigned char *bytes, uint64_t size, struct image_options *o)
-{
-	struct err e = ERR_INIT;
-	struct io *io = io_from_memory(bytes, size, "after the cut", &e);
-
-	*o = options_new();
-	ck_assert_ptr_nonnull(io);
-	return open_medium(run, io, o);
-}
-
-/* The image can be opened for writing after the power cut, and has no corruption after a write. */
-static void go_on_writing(struct run *run, const unsigned char *bytes, uint64_t size)
-{
-	struct image_options o = options_new();
-	struct medium m = {.durable_size = size};
-	struct err e = ERR_INIT;
-	unsigned char sector[SECTOR];
-	struct image *img;
-
-	m.now = scratch_fill(&run->next, bytes, size);
-	m.durable = scratch_fill(&run->ignored, NULL, 0);
-	m.last = &m.first;
-	o.write = true;
-	img = open_medium(run, medium_io(&m), &o);
-	compare_disk(run, img);
-	compare_snapshot(run, img);
-	compare_backing(run, img);
-	memset(sector, 0xa5, SECTOR);
-	ck_assert_ok(view_write(img->states[0]->view, sector, SECTOR, 0, &e), &e);
-	ck_assert_ok(image_finish(img, &e), &e);
-	image_close(img);
-	options_free(&o);
-	img = open_bytes(run, m.now, m.io.size, &o);
-	compare_snapshot(run, img);
-	compare_backing(run, img);
-	run_check(run, img, false);
-	run->next.used = m.io.size;
-	image_close(img);
-	options_free(&o);
-	medium_drop_pending(&m);
-}
-
-static void verify_file(struct run *run, const unsigned char *bytes, uint64_t size)
-{
-	struct image_options o;
-	struct image *img = open_bytes(run, bytes, size, &o);
-
-	verify_image(run, img, false);
-	image_close(img);
-	options_free(&o);
-	if (run->verified++ % 8 == 0)
-		go_on_writing(run, bytes, size);
-}
 
 /* Writes or drops each sector of the first most pending calls at random. */
 static void cut(struct run *run, unsigned percent, uint64_t most)
 {
 	medium_cut(&run->medium, &run->after, percent, most, &run->state);
-	verify_file(run, run->after.bytes, run->after.used);
+	power_verify_file(run, run->after.bytes, run->after.used);
 }
 
 /* Called before a sync inside an operation, with writes pending. */
@@ -484,7 +188,7 @@ static int run_operation(struct run *run, struct err *e)
 	buf = calloc(1, n * SECTOR + v->unit);
 	ck_assert_ptr_nonnull(buf);
 	for (uint64_t i = 0; i < n; i++)
-		put_sector(buf + i * SECTOR, first + i, run->stamp);
+		power_put_sector(buf + i * SECTOR, first + i, run->stamp);
 	r = change(v, what, buf, first, n, e);
 	free(buf);
 	memset(run->disk.uncertain + first, r < 0, n);
@@ -567,7 +271,7 @@ static int set_backing(struct run *run, struct err *e)
 	int r;
 
 	b->other = no;
-	r = image_set_backing(run->img, base_name(run, no, name), base_format(no), e);
+	r = image_set_backing(run->img, power_base_name(run, no, name), power_base_format(no), e);
 	if (r == 0)
 		b->now = no;
 	return r;
@@ -622,7 +326,7 @@ static void disk_new(struct disk *d, uint64_t size, uint64_t grows)
 
 static void run_open(struct run *run)
 {
-	run->img = open_medium(run, medium_io(&run->medium), &run->o);
+	run->img = power_open_medium(run, medium_io(&run->medium), &run->o);
 }
 
 static void run_begin(struct run *run, const struct power *p)
@@ -664,9 +368,9 @@ static void finish(struct run *run)
 
 	ck_assert_ok(image_finish(run->img, &e), &e);
 	record_flush(&run->disk);
-	img = open_bytes(run, run->medium.durable, run->medium.durable_size, &o);
+	img = power_open_bytes(run, run->medium.durable, run->medium.durable_size, &o);
 	/* Shrinking may leave tables of the longer disk as leaks. */
-	verify_image(run, img, !run->p->shrinks);
+	power_verify_image(run, img, !run->p->shrinks);
 	image_close(img);
 	options_free(&o);
 }
