@@ -70,6 +70,7 @@ UNIT    := $(sort $(shell find tests/unit -name '*.c')) tests/images/luks-make.c
 IMAGES  := $(wildcard tests/images/*.c)
 SHIM    := tests/mount/failread.c tests/mount/killwrite.c
 COUNT   := tests/bench/count.c # linked with the library
+STRESS  := $(wildcard tests/mount/stress-jobs/*.c)
 HELPERS := $(filter-out $(SHIM) $(COUNT),$(wildcard tests/mount/*.c tests/bench/*.c))
 FUZZ    := $(wildcard tests/fuzz/fuzz_*.c)
 
@@ -105,6 +106,7 @@ $(B)/mkimage: $(call obj,$(IMAGES))
 	$(call say,LINK,$@)
 	$(Q)$(CC) $(ALL_LDFLAGS) -o $@ $^ $(pkg_libs)
 
+$(B)/tests/mount/stress: $(call obj,$(STRESS))
 $(patsubst %.c,$(B)/%,$(HELPERS)): $(B)/%: $(B)/%.o
 	$(call say,LINK,$@)
 	$(Q)$(CC) $(ALL_LDFLAGS) -o $@ $^
@@ -252,4 +254,4 @@ help: ; @sed -n 's/^#  //p' Makefile
 .DELETE_ON_ERROR:
 .SECONDARY:
 -include $(patsubst %.c,build/fuzz/%.d,$(FORMATS) $(FUZZ))
--include $(patsubst %.o,%.d,$(call obj,$(FORMATS) $(FUSE) $(TOOLS) $(UNIT) $(IMAGES) $(HELPERS) $(COUNT)))
+-include $(patsubst %.o,%.d,$(call obj,$(FORMATS) $(FUSE) $(TOOLS) $(UNIT) $(IMAGES) $(HELPERS) $(STRESS) $(COUNT)))
