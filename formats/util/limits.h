@@ -102,6 +102,9 @@
 #define PARENT_SEARCH_MAX_DEPTH   8     /* directories below those that the user gave for it */
 #define PARENT_SEARCH_MAX_ENTRIES 65536 /* entries of these that are read */
 
+#define VOLUME_MAX_DEPTH 8    /* volumes on volumes */
+#define VOLUME_MAX       4096 /* of one state */
+
 #define LIMIT_PARTITIONS 256        /* of one table */
 #define LIMIT_GPT_ARRAY  (1u << 20) /* bytes of the entry array */
 

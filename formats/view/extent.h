@@ -26,6 +26,8 @@ struct extent {
 	/* FILE, CRYPT: position in io; BELOW: offset in the view below; GENERATED: bytes to skip in
 	 * the unit. */
 	uint64_t pos;
+	struct view *below;  /* BELOW: the view; set by view_map to that of owner, which a map
+			      * replaces  by another one */
 	struct io *io;       /* borrowed; FILE, CRYPT, GENERATED; NULL: the unit is computed */
 	uint64_t unit_id;    /* GENERATED: names the unit among all units of io, else of owner */
 	uint32_t unit_len;   /* GENERATED: bytes of the whole decoded unit */

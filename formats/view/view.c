@@ -36,6 +36,7 @@ int view_map(const struct view *v, uint64_t off, uint64_t len, struct extent *x,
 
 	memset(x, 0, sizeof *x);
 	x->owner = v;
+	x->below = v->below;
 	if (v->deleted)
 		return err_set(e, ESTALE, "the snapshot was deleted");
 	r = v->ops->map(v, off, len, x, e);
@@ -54,16 +55,16 @@ static int past_end(const struct view *v, uint64_t off, uint64_t len, struct err
 
 int view_follow(struct extent *x, struct err *e)
 {
-	const struct view *v = x->owner;
+	const struct view *v;
 	int r;
 
 	while (x->kind == EXTENT_BELOW) {
-		if (!v->below || x->pos >= v->below->size) {
+		v = x->below;
+		if (!v || x->pos >= v->size) {
 			x->kind = EXTENT_ZERO;
 			x->absent = true;
 			break;
 		}
-		v = v->below;
 		r = view_map(v, x->pos, MIN(x->len, v->size - x->pos), x, e);
 		if (r < 0)
 			return r;
@@ -315,11 +316,17 @@ struct view *view_slice(struct view *below, uint64_t start, uint64_t len, struct
 	return &s->view;
 }
 
-struct view *view_base(struct view *v, uint64_t *start)
+struct view *view_through(struct view *v, uint64_t *off, uint64_t *len)
 {
-	*start = 0;
-	for (; v->through; v = v->below)
-		*start += ((struct slice *)v)->start;
+	struct err ignored = ERR_INIT;
+	struct extent x;
+
+	while (v->through && *len > 0 && view_map(v, *off, *len, &x, &ignored) == 0 &&
+		x.kind == EXTENT_BELOW) {
+		v = x.below;
+		*off = x.pos;
+		*len = x.len;
+	}
 	return v;
 }
 

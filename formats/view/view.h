@@ -55,8 +55,8 @@ struct view {
 	struct writer *writer;         /* of the image below; borrowed; NULL: nothing can change */
 	const struct write_ops *write; /* of the live state; NULL: this view can only be read */
 	bool deleted;                  /* a snapshot that is no more; request_lock */
-	bool through;                  /* a slice: writes go to the view below */
-	uint32_t granule;              /* bytes; the least that a commit maps */
+	bool through; /* arranges bytes of others (its map gives EXTENT_BELOW): writes go to them */
+	uint32_t granule;        /* bytes; the least that a commit maps */
 	uint64_t unit;           /* bytes; the least that is allocated; a multiple of granule */
 	uint32_t compressed_max; /* bytes; longest compressed unit; 0: none can be */
 	bool compressed_only;    /* units are written compressed, each once, in order */
@@ -112,8 +112,10 @@ const struct io *view_host_file(const struct view *v);
 /* The number of bytes that are data in the sense of view_seek. */
 uint64_t view_stored(const struct view *v);
 
-/* The view that v is a slice of, or v itself; *start is the offset of v in it. */
-struct view *view_base(struct view *v, uint64_t *start);
+/* The view whose bytes at *off, once this returns, are those of v at the old *off, for the *len
+ * bytes of the range or its beginning: the first one below that does more than to arrange bytes of
+ * others; v itself if it does. */
+struct view *view_through(struct view *v, uint64_t *off, uint64_t *len);
 
 /* Writes.  A view without a writer is EROFS, a range that passes its end ENOSPC.  All later reads,
  * in all views of the image, return the new bytes; they are durable after view_flush.  A failed

@@ -16,6 +16,7 @@
 #include "util/err.h"
 #include "io/io.h"
 #include "view.h"
+#include "write-inside.h"
 #include "writer.h"
 
 #define COPY_MAX (1u << 20) /* bytes copied from below at a time */
@@ -182,7 +183,7 @@ static int write_extent(struct view *v, const struct source *from, uint64_t off,
 	return write_allocate(v, from, off, x, released, e);
 }
 
-/* request_lock is held. */
+/* request_lock is held, and check_target has passed. */
 static int write_range(
 	struct view *v, struct source from, uint64_t len, uint64_t off, struct err *e)
 {
@@ -192,7 +193,9 @@ static int write_range(
 		unsigned released = v->writer->ranges_released;
 		int r = view_map(v, off, len, &x, e);
 
-		if (r == 0)
+		if (r == 0 && v->through)
+			r = write_range(x.below, from, x.len, x.pos, e);
+		else if (r == 0)
 			r = write_extent(v, &from, off, &x, released, e);
 		if (r < 0)
 			return r;
@@ -253,14 +256,22 @@ static int clear(struct view *v, uint64_t off, uint64_t *len, struct err *e)
 	return r == -EOPNOTSUPP ? overwrite(v, off, len, e) : r;
 }
 
-/* request_lock is held. */
+/* As write_range. */
 static int write_zeroes(struct view *v, uint64_t len, uint64_t off, struct err *e)
 {
+	struct extent x;
 	int r = 0;
 
 	for (uint64_t n; r == 0 && len > 0; off += n, len -= n) {
 		n = len;
-		r = clear(v, off, &n, e);
+		if (!v->through) {
+			r = clear(v, off, &n, e);
+			continue;
+		}
+		r = view_map(v, off, len, &x, e);
+		n = x.len;
+		if (r == 0)
+			r = write_zeroes(x.below, n, x.pos, e);
 	}
 	return r;
 }
@@ -279,26 +290,30 @@ static int check_range(const struct view *v, uint64_t off, uint64_t len, struct 
 		(uint64_t)v->size);
 }
 
-/* request_lock is held.  Replaces a slice and an offset in it by the view that is written. */
-static int find_target(struct view **v, uint64_t len, uint64_t *off, struct err *e)
+/* Can all of the range be written, in the views below, too?  request_lock is held. */
+static int check_target(const struct view *v, uint64_t len, uint64_t off, struct err *e)
 {
-	int r = check_range(*v, *off, len, e);
-	uint64_t start;
-
-	if (r < 0)
-		return r;
-	*v = view_base(*v, &start);
-	*off += start;
+	struct extent x;
 	/* A partition stays as long as it was when its disk became shorter. */
-	r = check_range(*v, *off, len, e);
-	if (r == 0 && !(*v)->write)
-		r = err_set(e, EROFS, "this state can only be read");
-	if (r == 0 && (*v)->compressed_only)
-		r = err_set(e, EROFS, "it is only written compressed, by whole units");
-	return r;
+	int r = check_range(v, off, len, e);
+
+	for (; r == 0 && v->through && len > 0; off += x.len, len -= x.len) {
+		r = view_map(v, off, len, &x, e);
+		if (r == 0)
+			r = x.kind == EXTENT_BELOW
+				    ? check_target(x.below, x.len, x.pos, e)
+				    : err_set(e, EROFS, "this part can only be read");
+	}
+	if (r < 0 || v->through)
+		return r;
+	if (!v->write)
+		return err_set(e, EROFS, "this state can only be read");
+	return v->compressed_only
+		       ? err_set(e, EROFS, "it is only written compressed, by whole units")
+		       : 0;
 }
 
-static int begin_writing(struct view *v, struct err *e)
+static int begin_writing(const struct view *v, struct err *e)
 {
 	int r = check_writable(v, e);
 
@@ -311,17 +326,16 @@ static int flush_if_full(struct writer *w, struct err *e)
 }
 
 /* Begins a write: after success request_lock is held until end_write. */
-static int begin_write(struct view **v, uint64_t len, uint64_t *off, struct err *e)
+static int begin_write(const struct view *v, uint64_t len, uint64_t off, struct err *e)
 {
-	const struct view *entered = *v;
-	int r = begin_writing(*v, e);
+	int r = begin_writing(v, e);
 
 	if (r < 0)
 		return r;
-	view_enter(entered);
-	r = find_target(v, len, off, e);
+	view_enter(v);
+	r = check_target(v, len, off, e);
 	if (r < 0)
-		view_leave(entered);
+		view_leave(v);
 	return r;
 }
 
@@ -331,9 +345,23 @@ static int end_write(struct view *v, int r, struct err *e)
 	return r == 0 ? flush_if_full(v->writer, e) : r;
 }
 
+int view_write_inside(struct view *v, const void *buf, size_t len, uint64_t off, struct err *e)
+{
+	int r = check_target(v, len, off, e);
+
+	return r < 0 ? r : write_range(v, (struct source){.buf = buf}, len, off, e);
+}
+
+int view_allocate_inside(struct view *v, uint64_t off, uint64_t len, struct err *e)
+{
+	int r = check_target(v, len, off, e);
+
+	return r < 0 ? r : write_range(v, (struct source){0}, len, off, e);
+}
+
 int view_write(struct view *v, const void *buf, size_t len, uint64_t off, struct err *e)
 {
-	int r = begin_write(&v, len, &off, e);
+	int r = begin_write(v, len, off, e);
 
 	if (r < 0)
 		return r;
@@ -343,30 +371,34 @@ int view_write(struct view *v, const void *buf, size_t len, uint64_t off, struct
 int view_write_from(
 	struct view *v, struct io *io, uint64_t pos, uint64_t len, uint64_t off, struct err *e)
 {
-	int r = begin_write(&v, len, &off, e);
+	int r = begin_write(v, len, off, e);
 
 	if (r < 0)
 		return r;
 	return end_write(v, write_range(v, (struct source){.io = io, .pos = pos}, len, off, e), e);
 }
 
+/* How much of a range to clear at a time: up to the end of a unit, which the format may clear in
+ * its own way. */
+static uint64_t clear_step(struct view *v, uint64_t off, uint64_t len)
+{
+	const struct view *base = view_through(v, &off, &len);
+
+	if (!base->write || !base->write->clear)
+		return len;
+	return MIN(len, CLEAR_UNITS * base->unit - off % base->unit);
+}
+
 int view_clear(struct view *v, uint64_t off, uint64_t len, struct err *e)
 {
-	uint64_t start, n;
-	struct view *base;
 	int r = 0;
 
 	do {
-		base = view_base(v, &start);
-		n = len;
-		/* Up to the end of a unit, which the format may clear in its own way. */
-		if (base->write && base->write->clear)
-			n = MIN(len, CLEAR_UNITS * base->unit - (start + off) % base->unit);
-		base = v;
-		start = off;
-		r = begin_write(&base, n, &start, e);
+		uint64_t n = clear_step(v, off, len);
+
+		r = begin_write(v, n, off, e);
 		if (r == 0)
-			r = end_write(base, write_zeroes(base, n, start, e), e);
+			r = end_write(v, write_zeroes(v, n, off, e), e);
 		off += n;
 		len -= n;
 	} while (r == 0 && len > 0);
@@ -378,13 +410,10 @@ int view_allocate(struct view *v, uint64_t off, uint64_t len, struct err *e)
 	int r = 0;
 
 	for (uint64_t n; r == 0 && len > 0; off += n, len -= n) {
-		struct view *base = v;
-		uint64_t start = off;
-
 		n = MIN(len, ALLOCATE_MAX);
-		r = begin_write(&base, n, &start, e);
+		r = begin_write(v, n, off, e);
 		if (r == 0)
-			r = end_write(base, write_range(base, (struct source){0}, n, start, e), e);
+			r = end_write(v, write_range(v, (struct source){0}, n, off, e), e);
 	}
 	return r;
 }
@@ -401,7 +430,7 @@ int view_write_early(struct view *v, const void *buf, size_t len, uint64_t off,
 	if (r < 0)
 		return r;
 	writer_begin_early(w);
-	r = find_target(&v, len, &off, e);
+	r = check_target(v, len, off, e);
 	if (r == 0) {
 		early->answered(early->arg);
 		if (write_range(v, (struct source){.buf = buf}, len, off, &late) < 0) {

@@ -66,7 +66,7 @@ bool coherence_is_alone(struct coherence *c, const struct file *file)
 	return !f;
 }
 
-/* Marks the pages of [start, end) of the disk as stale, as far as f shows them. */
+/* Marks pages of f as stale: those that show [start, end) of the disk. */
 static bool make_stale(struct file *f, uint64_t start, uint64_t end)
 {
 	uint64_t first = MAX(start, f->start), last = MIN(end, f->start + f->view->size);
@@ -91,9 +91,14 @@ void coherence_changed(struct coherence *c, const struct file *file, uint64_t of
 	struct file *f;
 
 	pthread_mutex_lock(&c->lock);
-	for (f = LIST_FIRST(&c->files); f; f = LIST_NEXT(f, shared))
-		if (f->node != file->node && are_same(f, file) && make_stale(f, start, start + len))
-			stale = true;
+	for (f = LIST_FIRST(&c->files); f; f = LIST_NEXT(f, shared)) {
+		if (f->node == file->node || !are_same(f, file))
+			continue;
+		if (f->is_scattered || file->is_scattered)
+			stale |= make_stale(f, f->start, f->start + f->view->size);
+		else
+			stale |= make_stale(f, start, start + len);
+	}
 	pthread_mutex_unlock(&c->lock);
 	if (stale && c->wake)
 		c->wake(c->wake_arg);

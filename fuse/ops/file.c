@@ -27,6 +27,20 @@ static enum image_use use_of(const struct file *file)
 	return file->writes ? USE_TO_WRITE : USE_TO_READ;
 }
 
+/* The disk that the file shows bytes of, and the place of its first byte there. */
+static const struct view *find_base(struct file *file, const struct node *node, struct view *view)
+{
+	uint64_t len = view->size;
+	struct view *base;
+
+	if (node->kind != NODE_DISK && node->kind != NODE_PARTITION && node->kind != NODE_VOLUME)
+		return view;
+	file->start = 0;
+	base = view_through(view, &file->start, &len);
+	file->is_scattered = base != file->shown.state->view || len < view->size;
+	return file->shown.state->view;
+}
+
 /* Sets the view after the fields that belong to it, and the base last: other threads read these
  * without a lock. */
 static int set_view(struct file *file, struct node *node, struct err *e)
@@ -37,7 +51,7 @@ static int set_view(struct file *file, struct node *node, struct err *e)
 
 	if (ret < 0 || !view)
 		return ret;
-	base = view_base(view, &file->start);
+	base = find_base(file, node, view);
 	file->late_seen = view_late_seen(view);
 	file->view = view;
 	file->base = base;

@@ -29,6 +29,7 @@ struct file {
 	struct view *_Atomic view;       /* NULL: a text, or a disk that has no bytes yet */
 	const struct view *_Atomic base; /* the disk of which the view is a part, from start on */
 	uint64_t start;
+	bool is_scattered; /* its bytes are not one range of base, or not as they are there */
 	struct new_image *new_image; /* whose disk this is; or NULL */
 	bool writes;                 /* opened for writing */
 	struct backing *backing;     /* NULL: no passthrough */

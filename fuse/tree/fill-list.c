@@ -2,10 +2,12 @@
 #include "fill-list.h"
 
 #include <errno.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "util/array.h"
+#include "util/err.h"
 #include "base/filename.h"
 #include "node.h"
 #include "tree.h"
@@ -34,6 +36,18 @@ struct node *fill_list_add_named(
 	free(escaped);
 	free(name);
 	return node;
+}
+
+int fill_list_error(struct node *node, const struct err *e)
+{
+	char line[HINT_LINE];
+	const char *hint = hint_line(e, &hint_words_vdiskfs, line);
+
+	if (asprintf(&node->text, "%s\n%s%s%s", e->text, hint ? "hint: " : "", hint ? hint : "",
+		    hint ? "\n" : "") >= 0)
+		return 0;
+	node->text = NULL;
+	return -ENOMEM;
 }
 
 void fill_list_pop(struct fill_list *list)

@@ -8,6 +8,7 @@
 #include "shown.h"
 #include "types.h"
 
+struct err;
 struct filename_set;
 
 struct fill_list {
@@ -23,6 +24,9 @@ struct node *fill_list_add(struct fill_list *list, enum node_kind kind, const ch
 /* The same with a name found in an image: escaped, and numbered if names has it already. */
 struct node *fill_list_add_named(struct fill_list *list, enum node_kind kind,
 	struct filename_set *names, const char *wanted);
+
+/* Gives a NODE_ERROR its text. */
+int fill_list_error(struct node *node, const struct err *e);
 
 /* Drops the last entry, or all of them. */
 void fill_list_pop(struct fill_list *list);

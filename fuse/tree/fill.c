@@ -18,6 +18,7 @@
 #include "exports.h"
 #include "fill-host.h"
 #include "fill-list.h"
+#include "fill-volumes.h"
 #include "node-stat.h"
 #include "node.h"
 
@@ -27,38 +28,6 @@ static int add(struct fill_list *list, enum node_kind kind, const char *name)
 }
 
 /* The directory of a state. */
-
-/* The table is read before the directory is listed, since a disk without partitions, or with a
- * table that cannot be read, has no directory of partitions. */
-static int add_partitions(struct fill_list *list, const struct view *disk)
-{
-	struct partition_table *table = calloc(1, sizeof *table);
-	struct err e = ERR_INIT;
-	const char *damage;
-	char path[512];
-	struct node *node = NULL;
-	int ret;
-
-	if (!table)
-		return -ENOMEM;
-	ret = partition_table_read(disk, list->shown.img->sector_size, table, &e);
-	damage = ret < 0 ? e.text : table->damage;
-	if (damage) {
-		node_path(list->nodes[0], path, sizeof path);
-		log_error(list->dir->tree->log, "%s: partition table: %s", path, damage);
-	}
-	if (ret == 0 && table->n > 0) {
-		node = fill_list_add(list, NODE_PARTITIONS, "partitions");
-		ret = node ? 0 : -ENOMEM;
-	}
-	if (node) {
-		node->table = table;
-		return 0;
-	}
-	partition_table_free(table);
-	free(table);
-	return ret == -ENOMEM ? ret : 0;
-}
 
 /* A writable image whose format has snapshots has the directory before the first snapshot, so that
  * one can be created by mkdir. */
@@ -86,7 +55,7 @@ static int fill_state(struct fill_list *list)
 	if (ret == 0 && state->vmstate)
 		ret = add(list, NODE_VMSTATE, "vmstate");
 	if (ret == 0)
-		ret = add_partitions(list, state->view);
+		ret = fill_add_volume_dirs(list);
 	if (ret == 0 && !node_is_live(dir) && exports_any(img, state)) {
 		node = fill_list_add(list, NODE_EXPORTS, "export");
 		ret = node && (node->exports = exports_new()) ? 0 : -ENOMEM;
@@ -151,101 +120,6 @@ static int fill_chain(struct fill_list *list)
 		states_unlock(img);
 	}
 	return 0;
-}
-
-/* Partitions. */
-
-/* The file N.raw.  A partition whose file system cannot be read is shown without label and UUID. */
-static int add_partition(struct fill_list *list, const struct partition *entry)
-{
-	struct err e = ERR_INIT;
-	struct node *node;
-	struct view *view;
-	char name[32], path[512];
-	int ret;
-
-	snprintf(name, sizeof name, "%u.raw", entry->number);
-	node = fill_list_add(list, NODE_PARTITION, name);
-	if (!node || !(node->part = calloc(1, sizeof *node->part)))
-		return -ENOMEM;
-	node->part->entry = entry;
-	ret = shown_view(node, &list->shown, &view, &e);
-	if (ret < 0)
-		return ret;
-	if (filesystem_read(view, &node->part->id, &e) < 0) {
-		node->part->id = (struct filesystem){0};
-		node_path(node, path, sizeof path);
-		log_error(node->tree->log, "%s: %s", path, e.text);
-	}
-	return 0;
-}
-
-/* The directories of links that udev has in /dev/disk. */
-enum { BY_LABEL, BY_UUID, BY_PARTLABEL, BY_PARTUUID, NKEYS };
-
-/* Adds a link unless the name is in use.  Labels may be "." or "..", and longer than a file name
- * once they are encoded. */
-static int add_link(struct fill_list *links, struct filename_set *names, const struct node *target,
-	const char *label)
-{
-	char *encoded = filesystem_encode(label);
-	char *name = encoded ? filename_escape(encoded) : NULL;
-	struct node *link;
-	int ret = name ? 0 : -ENOMEM;
-
-	if (name && *name && filename_set_claim(names, name)) {
-		link = fill_list_add(links, NODE_LINK, name);
-		if (!link || asprintf(&link->text, "../%s", target->name) < 0)
-			ret = -ENOMEM;
-		if (link && ret < 0)
-			link->text = NULL;
-	}
-	free(encoded);
-	free(name);
-	return ret;
-}
-
-/* Adds a directory of links to the first n entries, which are the partitions; unless it is empty.
- */
-static int add_links(struct fill_list *list, size_t n, int key)
-{
-	static const char *const dirs[] = {"by-label", "by-uuid", "by-partlabel", "by-partuuid"};
-	struct fill_list links = {.dir = fill_list_add(list, NODE_LINKS, dirs[key])};
-	struct filename_set names = {0};
-	int ret = 0;
-
-	if (!links.dir)
-		return -ENOMEM;
-	links.dir->ignores_case = key == BY_UUID || key == BY_PARTUUID;
-	for (size_t i = 0; ret == 0 && i < n; i++) {
-		const struct node_partition *part = list->nodes[i]->part;
-		const char *const labels[] = {
-			[BY_LABEL] = part->id.label,
-			[BY_UUID] = part->id.uuid,
-			[BY_PARTLABEL] = part->entry->partlabel,
-			[BY_PARTUUID] = part->entry->partuuid,
-		};
-
-		if (labels[key] && *labels[key])
-			ret = add_link(&links, &names, list->nodes[i], labels[key]);
-	}
-	filename_set_clear(&names);
-	if (ret < 0 || links.n > 0)
-		return fill_list_end(&links, ret, &links.dir->dir);
-	fill_list_pop(list);
-	return 0;
-}
-
-static int fill_partitions(struct fill_list *list)
-{
-	const struct partition_table *table = list->dir->table;
-	int ret = 0;
-
-	for (size_t i = 0; ret == 0 && i < table->n; i++)
-		ret = add_partition(list, &table->parts[i]);
-	for (int key = 0; ret == 0 && key < NKEYS; key++)
-		ret = add_links(list, table->n, key);
-	return ret;
 }
 
 /* Exports. */
@@ -324,7 +198,11 @@ static int fill_any(struct fill_list *list, struct err *e)
 		ret = fill_partitions(list);
 	else if (dir->kind == NODE_EXPORTS)
 		ret = fill_exports(list);
-	else if (dir->kind != NODE_LINKS) /* those are filled with the directory above */
+	else if (dir->kind == NODE_VOLUMES)
+		ret = fill_volumes(list);
+	else if (dir->kind == NODE_LINKS)
+		ret = fill_links(list);
+	else
 		ret = fill_state(list);
 	shown_unpin(dir, &list->shown);
 	return ret;
@@ -335,8 +213,6 @@ static int fill_any(struct fill_list *list, struct err *e)
 static int fill_error(struct fill_list *list, const struct err *e)
 {
 	struct node *dir = list->dir, *node;
-	char line[HINT_LINE];
-	const char *hint = hint_line(e, &hint_words_vdiskfs, line);
 
 	dir->mtime = node_stat_mtime(dir);
 	node = fill_list_add(list, NODE_ERROR, "error.txt");
@@ -344,11 +220,8 @@ static int fill_error(struct fill_list *list, const struct err *e)
 		return -ENOMEM;
 	if (fill_host_has_snapshots(dir) && !fill_list_add(list, NODE_SNAPSHOTS, "snapshots"))
 		return -ENOMEM;
-	if (asprintf(&node->text, "%s\n%s%s%s", e->text, hint ? "hint: " : "", hint ? hint : "",
-		    hint ? "\n" : "") < 0) {
-		node->text = NULL;
+	if (fill_list_error(node, e) < 0)
 		return -ENOMEM;
-	}
 	atomic_fetch_add(&dir->tree->errors, 1);
 	return 0;
 }

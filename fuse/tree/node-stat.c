@@ -81,7 +81,8 @@ static int count(struct node *node, const struct shown *shown, const struct view
  * zeroes anyway, so large steps lose nothing; in a plain file they would lose small holes. */
 static blksize_t step_of(const struct node *node, const struct shown *shown)
 {
-	bool is_disk = node->kind == NODE_DISK || node->kind == NODE_PARTITION;
+	bool is_disk = node->kind == NODE_DISK || node->kind == NODE_PARTITION ||
+		       node->kind == NODE_VOLUME;
 
 	if (node->kind == NODE_EXPORT)
 		return EXPORT_STEP;

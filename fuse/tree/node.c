@@ -9,6 +9,7 @@
 #include "base/filename.h"
 #include "image/image.h"
 #include "open/folder.h"
+#include "volume/volume.h"
 #include "exports.h"
 #include "pooled-image.h"
 
@@ -91,6 +92,10 @@ void node_free(struct node *node)
 {
 	if (node->kind == NODE_PARTITION)
 		free(node->part);
+	if (node->kind == NODE_VOLUME)
+		free(node->volume);
+	if (node->kind == NODE_VOLUMES)
+		volume_set_free(node->volumes);
 	if (node->kind == NODE_PARTITIONS && node->table) {
 		partition_table_free(node->table);
 		free(node->table);
@@ -130,6 +135,7 @@ mode_t node_type(const struct node *node)
 	switch (node->kind) {
 	case NODE_DISK:
 	case NODE_PARTITION:
+	case NODE_VOLUME:
 	case NODE_VMSTATE:
 	case NODE_INFO:
 	case NODE_ERROR:

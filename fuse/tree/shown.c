@@ -8,6 +8,7 @@
 #include "view/view.h"
 #include "image/image.h"
 #include "image/info.h"
+#include "volume/volume.h"
 #include "exports.h"
 #include "node.h"
 #include "pooled-image.h"
@@ -57,6 +58,7 @@ int shown_view(struct node *node, const struct shown *shown, struct view **view,
 		*view = state->vmstate;
 		return 0;
 	case NODE_PARTITION:
+	case NODE_VOLUME:
 	case NODE_EXPORT:
 		break;
 	default:
@@ -66,6 +68,8 @@ int shown_view(struct node *node, const struct shown *shown, struct view **view,
 	if (!node->derived.view && node->kind == NODE_EXPORT)
 		new = exports_make(
 			node->parent->exports, shown->img, state, node->export, node->name, e);
+	else if (!node->derived.view && node->kind == NODE_VOLUME)
+		new = volume_view(node->parent->volumes, node->volume->entry, &state->view, e);
 	else if (!node->derived.view)
 		new = view_slice(state->view, node->part->entry->start, node->part->entry->len, e);
 	pooled_image_end_view(node->image, &node->derived, new);

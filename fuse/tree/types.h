@@ -33,6 +33,8 @@ struct folder_entry;
 struct image_options;
 struct log;
 struct tree;
+struct volume;
+struct volume_set;
 
 #define NSEC INT64_C(1000000000) /* in a second */
 
@@ -48,20 +50,32 @@ enum node_kind {
 	NODE_SNAPSHOTS,  /* directory of snapshots */
 	NODE_CHAIN,      /* directory of layers */
 	NODE_PARTITIONS, /* directory of partitions and of NODE_LINKS */
-	NODE_LINKS,      /* directory of links to partitions by label or UUID */
+	NODE_VOLUMES,    /* directory of volumes */
+	NODE_LINKS,      /* directory of links to partitions and volumes by label or UUID */
 	NODE_DISK,       /* file: the disk of a state */
 	NODE_VMSTATE,    /* file: the saved memory of the virtual machine */
 	NODE_PARTITION,  /* file */
+	NODE_VOLUME,     /* file */
 	NODE_INFO,       /* file: text, generated when it is read */
-	NODE_ERROR,      /* file: the reason why a directory has no disk in it */
-	NODE_LINK,       /* symbolic link to a partition */
+	NODE_ERROR,      /* file: the reason why a directory has no disk in it, or a volume cannot
+			  * be read */
+	NODE_LINK,       /* symbolic link to a partition, a volume or a NODE_LINKS */
 	NODE_EXPORTS,    /* directory of the disk in other formats */
 	NODE_EXPORT,     /* file: the disk in another format */
 };
 
+/* The names of a NODE_LINKS. */
+enum link_key { LINK_LABEL, LINK_UUID, LINK_PARTLABEL, LINK_PARTUUID, NLINK_KEYS };
+
 /* The content of a NODE_PARTITION. */
 struct node_partition {
 	const struct partition *entry; /* of the table of the directory */
+	struct filesystem id;
+};
+
+/* The content of a NODE_VOLUME. */
+struct node_volume {
+	const struct volume *entry; /* of the set of the directory */
 	struct filesystem id;
 };
 
@@ -101,7 +115,9 @@ struct node {
 	unsigned state;         /* its number in that image */
 	atomic_uint open_files; /* that show a part of the state */
 
-	bool ignores_case; /* NODE_LINKS: lookup takes a name in capital or in small letters */
+	/* NODE_LINKS: */
+	enum link_key link_key;
+	bool ignores_case; /* lookup takes a name in capital or in small letters */
 
 	/* For directories, with the tree's lock: */
 	struct dir *dir; /* NULL: not listed yet */
@@ -113,10 +129,12 @@ struct node {
 	_Atomic uint64_t stored;     /* NODE_INFO: its size; others: bytes stored; or NOT_COUNTED */
 	atomic_uint counted_at;      /* tree->changes at that time */
 	_Atomic int64_t good_until;  /* monotonic ns: until then stored is used despite changes */
-	struct derived_view derived; /* of a NODE_PARTITION or NODE_EXPORT */
+	struct derived_view derived; /* of a NODE_PARTITION, NODE_VOLUME or NODE_EXPORT */
 
 	union {
 		struct node_partition *part;   /* NODE_PARTITION; owned */
+		struct node_volume *volume;    /* NODE_VOLUME; owned */
+		struct volume_set *volumes;    /* NODE_VOLUMES; NULL: not read yet; owned */
 		struct partition_table *table; /* NODE_PARTITIONS; owned */
 		char *text;                    /* NODE_LINK: its target; NODE_ERROR; owned */
 		struct folder *folder;   /* NODE_FOLDER: as read last, by the tree's lock; held */

@@ -40,7 +40,9 @@ listed() { # MOUNT NAME...: partitions/ has exactly these files
 	[ "$(find "$dir/partitions" -mindepth 1 -maxdepth 1 -type f -printf '%f\n' | sort -n | tr '\n' ' ')" = "$*${*:+ }" ]
 }
 leads() { # LINK NAME: the link leads to the partition by a relative path
-	[ "$(readlink "$1")" = "../$2" ] && [ "$(stat -L -c %i "$1")" = "$(stat -c %i "${1%/*}/../$2")" ]
+	local target=../$2
+	case $1 in */by-label/* | */by-uuid/*) target=../partitions/$2 ;; esac
+	[ "$(readlink "$1")" = "$target" ] && [ "$(stat -L -c %i "$1")" = "$(stat -c %i "${1%/by-*}/${target#../}")" ]
 }
 
 # --- MBR with logical partitions, a gap, and numbers out of disk order.
@@ -71,14 +73,16 @@ check "MBR" on_mount mbr.img mbr
 thorough=
 mbr_links() {
 	local p=$1/partitions
-	[ ! -e "$p/by-partlabel" ] && [ "$(find "$p" -type l | wc -l)" = 13 ] &&
+	[ ! -e "$p/by-partlabel" ] && [ "$(find "$p" -type l | wc -l)" = 7 ] &&
+		[ "$(find "$1/by-label" "$1/by-uuid" -type l | wc -l)" = 8 ] &&
+		[ "$(readlink "$p/by-label")" = ../by-label ] && cmp "$p/by-label/root\\x20fs" "$p/1.raw" &&
 		leads "$p/by-partuuid/cafe0123-01" 1.raw && leads "$p/by-partuuid/cafe0123-02" 2.raw &&
 		leads "$p/by-partuuid/cafe0123-05" 5.raw && leads "$p/by-partuuid/cafe0123-07" 7.raw &&
-		leads "$p/by-label/root\\x20fs" 1.raw && leads "$p/by-label/EFIBOOT" 2.raw &&
-		leads "$p/by-label/data\\x2f1" 5.raw && leads "$p/by-label/bütter" 6.raw &&
-		leads "$p/by-uuid/11111111-2222-3333-4444-555555555555" 1.raw && leads "$p/by-uuid/ABCD-1234" 2.raw &&
-		leads "$p/by-uuid/22222222-2222-3333-4444-555555555555" 5.raw &&
-		leads "$p/by-uuid/33333333-2222-3333-4444-555555555555" 6.raw
+		leads "$1/by-label/root\\x20fs" 1.raw && leads "$1/by-label/EFIBOOT" 2.raw &&
+		leads "$1/by-label/data\\x2f1" 5.raw && leads "$1/by-label/bütter" 6.raw &&
+		leads "$1/by-uuid/11111111-2222-3333-4444-555555555555" 1.raw && leads "$1/by-uuid/ABCD-1234" 2.raw &&
+		leads "$1/by-uuid/22222222-2222-3333-4444-555555555555" 5.raw &&
+		leads "$1/by-uuid/33333333-2222-3333-4444-555555555555" 6.raw
 }
 check "MBR: links by label, UUID and PARTUUID" on_mount mbr.img mbr_links
 attribute() { [ "$(getfattr --only-values -n "user.vdisk.partition.$2" "$1")" = "$3" ]; }
@@ -112,7 +116,7 @@ gpt_links() {
 	leads "$p/by-partlabel/EFI\\x20system" 1.raw && leads "$p/by-partlabel/rööt\\x2fx" 2.raw &&
 		leads "$p/by-partlabel/data" 5.raw && [ "$(find "$p/by-partlabel" -type l | wc -l)" = 3 ] &&
 		leads "$p/by-partuuid/00000001-89ab-cdef-0123-456789abcdef" 1.raw &&
-		leads "$p/by-label/root\\x20fs" 2.raw && leads "$p/by-uuid/ABCD-1234" 1.raw &&
+		leads "$1/by-label/root\\x20fs" 2.raw && leads "$1/by-uuid/ABCD-1234" 1.raw &&
 		attribute "$p/1.raw" type c12a7328-f81f-11d2-ba4b-00a0c93ec93b &&
 		attribute "$p/2.raw" partlabel rööt/x
 }
@@ -160,9 +164,14 @@ fi
 
 # --- Disks without partitions have no directory partitions/.
 none() { [ "$(ls -A "$1")" = $'disk.raw\nexport\ninfo.json' ]; }
-check "a file system without a partition table" on_mount ext4.fs none
+whole() {
+	[ "$(ls -A "$1")" = $'by-label\nby-uuid\ndisk.raw\nexport\ninfo.json' ] &&
+		[ "$(readlink "$1/by-label/root\\x20fs")" = ../disk.raw ] && cmp "$1/by-uuid/11111111-2222-3333-4444-555555555555" ext4.fs
+}
+check "a file system without a partition table is found by label and UUID" on_mount ext4.fs whole
 cp vfat.fs vfat.img
-check "a boot sector without a partition table" on_mount vfat.img none
+fat() { [ ! -e "$1/partitions" ] && cmp "$1/by-uuid/abcd-1234" vfat.img; }
+check "a boot sector without a partition table" on_mount vfat.img fat
 truncate -s 10M blank.img
 sgdisk -o blank.img >/dev/null 2>&1
 check "an empty GPT" on_mount blank.img none
@@ -186,7 +195,7 @@ qemu-img create -q -f qcow2 -b snap.qcow2 -F qcow2 over.qcow2
 snapshots_differ() {
 	[ ! -e "$1/partitions" ] && [ ! -e "$1/chain/0-over.qcow2/partitions" ] &&
 		slice_is "$1/chain/1-snap.qcow2/snapshots/before/partitions/2.raw" gpt.img 20480 49152 &&
-		leads "$1/chain/1-snap.qcow2/snapshots/before/partitions/by-label/root\\x20fs" 2.raw
+		leads "$1/chain/1-snap.qcow2/snapshots/before/by-label/root\\x20fs" 2.raw
 }
 check "partitions of a backing file's snapshot" on_mount over.qcow2 snapshots_differ
 

@@ -6,7 +6,6 @@
 #include "io/cache.h"
 #include "util/err.h"
 #include "fake_disk.h"
-#include "io/io.h"
 #include "unit.h"
 #include "view/view.h"
 
@@ -73,46 +72,4 @@ void fake_disk_break(struct view *v, uint64_t off)
 	struct fake_disk *d = (struct fake_disk *)v;
 
 	d->broken = off / d->unit;
-}
-
-struct view_io {
-	struct io io;
-	const struct view *view;
-};
-
-static ssize_t view_io_read(struct io *io, void *buf, size_t len, uint64_t pos)
-{
-	struct err e = ERR_INIT;
-
-	len = pos < io->size ? MIN(len, io->size - pos) : 0;
-	if (len > 0 && view_read(((struct view_io *)io)->view, buf, len, pos, &e) < 0)
-		return -e.code;
-	return len;
-}
-
-static int64_t view_io_seek(struct io *io, uint64_t pos, int whence)
-{
-	uint64_t found;
-	int r = view_seek(((struct view_io *)io)->view, pos, whence, &found);
-
-	return r < 0 ? r : (int64_t)found;
-}
-
-static void view_io_close(struct io *io)
-{
-	free(io);
-}
-
-struct io *view_io_new(const struct view *v)
-{
-	static const struct io_ops ops = {
-		.read = view_io_read, .seek = view_io_seek, .close = view_io_close};
-	struct err e = ERR_INIT;
-	struct view_io *io = io_new(sizeof *io, &ops, "view", &e);
-
-	ck_assert_ptr_nonnull(io);
-	io->view = v;
-	io->io.size = v->size;
-	io->io.sparse = true;
-	return &io->io;
 }

@@ -1,13 +1,11 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* fake_disk.h - a sparse disk of any size whose data is generated, and an io that reads from a
- * view. */
+/* fake_disk.h - a sparse disk of any size whose data is generated. */
 #ifndef UNIT_COMMON_FAKE_DISK_H
 #define UNIT_COMMON_FAKE_DISK_H
 
 #include <stdint.h>
 
 struct cache;
-struct io;
 struct view;
 
 /* Returns the number of the first allocated unit at or after i; a number beyond the disk if there
@@ -20,8 +18,5 @@ struct view *fake_disk_new(struct cache *cache, uint64_t size, uint32_t unit, fa
 
 /* Makes every read of the allocated unit at off fail. */
 void fake_disk_break(struct view *v, uint64_t off);
-
-/* Returns an io that reads v, which must outlive it. */
-struct io *view_io_new(const struct view *v);
 
 #endif

@@ -14,6 +14,7 @@
 #include "io/io.h"
 #include "export/export.h"
 #include "common/unit.h"
+#include "view/io-view.h"
 #include "view/view.h"
 #include "open/open.h"
 
@@ -143,7 +144,7 @@ static const struct view *open_file(const struct kind *k)
 	struct err e = ERR_INIT;
 
 	file = make_export(k->layout);
-	ck_assert_ok(image_open_io(view_io_new(file), &o, &img, &e), &e);
+	ck_assert_ok(image_open_io(io_from_view(file, "view", &e), &o, &img, &e), &e);
 	ck_assert_ptr_eq(img->format, k->format);
 	return img->states[0]->view;
 }
