@@ -20,6 +20,7 @@
 
 struct group {
 	struct volume_group g;
+	char id[VOLUME_ID]; /* "": each member is one, or they do not know theirs */
 	bool done;
 };
 
@@ -124,12 +125,18 @@ static struct group *find_group(
 {
 	for (size_t i = 0; i < d->ngroups; i++)
 		if (d->groups[i]->g.reader == reader && !reader->alone &&
-			strcmp(d->groups[i]->g.members[0]->device->group, id) == 0)
+			strcmp(d->groups[i]->id, id) == 0)
 			return d->groups[i];
 	return NULL;
 }
 
-static struct group *add_group(struct discovery *d, const struct volume_reader *reader)
+static bool is_unassigned(const struct group *g)
+{
+	return !g->g.reader->alone && g->id[0] == '\0';
+}
+
+static struct group *add_group(
+	struct discovery *d, const struct volume_reader *reader, const char *id)
 {
 	struct group **groups = array_grow(d->groups, d->ngroups, sizeof groups[0]);
 	struct group *g = calloc(1, sizeof *g);
@@ -141,6 +148,7 @@ static struct group *add_group(struct discovery *d, const struct volume_reader *
 		return NULL;
 	}
 	g->g = (struct volume_group){.reader = reader, .how = d->how, .set = d->set};
+	snprintf(g->id, sizeof g->id, "%s", id);
 	return d->groups[d->ngroups++] = g;
 }
 
@@ -153,7 +161,7 @@ static int add_member(struct discovery *d, const struct volume_reader *reader,
 	struct volume_member **members;
 
 	if (!g)
-		g = add_group(d, reader);
+		g = add_group(d, reader, m->device->group);
 	members = g ? array_grow(g->g.members, g->g.n, sizeof members[0]) : NULL;
 	if (!members)
 		return err_nomem(e);
@@ -212,10 +220,13 @@ static int probe(struct discovery *d, struct volume_device *device, struct err *
 
 /* Groups. */
 
-static int assemble(struct group *g, bool last, struct err *e)
+static int assemble(const struct discovery *d, struct group *g, bool last, struct err *e)
 {
-	int r = g->g.reader->assemble(&g->g, last, e);
+	const struct group *unassigned = find_group(d, g->g.reader, "");
+	int r;
 
+	g->g.unassigned = unassigned && unassigned != g ? &unassigned->g : NULL;
+	r = g->g.reader->assemble(&g->g, last, e);
 	g->done = r != -EAGAIN;
 	return g->done ? r : 0;
 }
@@ -240,14 +251,23 @@ static int probe_new(struct discovery *d, struct err *e)
 	return r;
 }
 
-/* The first group, in the order of the readers, that waits for a member. */
+/* The first group, in the order of the readers, that waits for a member; members that do not know
+ * their group come last. */
 static struct group *find_waiting(const struct discovery *d)
 {
+	struct group *last = NULL;
+
 	for (size_t k = 0; volume_readers[k]; k++)
-		for (size_t i = 0; i < d->ngroups; i++)
-			if (!d->groups[i]->done && d->groups[i]->g.reader == volume_readers[k])
-				return d->groups[i];
-	return NULL;
+		for (size_t i = 0; i < d->ngroups; i++) {
+			struct group *g = d->groups[i];
+
+			if (g->done || g->g.reader != volume_readers[k])
+				continue;
+			if (!is_unassigned(g))
+				return g;
+			last = g;
+		}
+	return last;
 }
 
 static int discover(struct discovery *d, struct err *e)
@@ -258,8 +278,8 @@ static int discover(struct discovery *d, struct err *e)
 	do {
 		r = probe_new(d, e);
 		for (size_t i = 0; r == 0 && i < d->ngroups; i++)
-			if (!d->groups[i]->done)
-				r = assemble(d->groups[i], false, e);
+			if (!d->groups[i]->done && !is_unassigned(d->groups[i]))
+				r = assemble(d, d->groups[i], false, e);
 		if (r == 0)
 			r = enter_volumes(d, e);
 		if (r < 0 || d->probed < d->set->ndevices)
@@ -267,7 +287,7 @@ static int discover(struct discovery *d, struct err *e)
 		waiting = find_waiting(d);
 		if (!waiting)
 			break;
-		r = assemble(waiting, true, e);
+		r = assemble(d, waiting, true, e);
 		if (r == 0)
 			r = enter_volumes(d, e);
 	} while (r == 0);

@@ -23,6 +23,10 @@ struct volume_group {
 	const struct volume_reader *reader;
 	struct volume_member **members; /* in the order of the devices */
 	size_t n;
+	/* The members that do not know their group (its id is ""), which a group may take by
+	 * setting the id; NULL: there are none, or these are they.  They are assembled as a group
+	 * themselves, after all others. */
+	const struct volume_group *unassigned;
 	const struct image_options *how;
 	struct volume_set *set;
 };
