@@ -76,10 +76,15 @@ char *info_text(struct json_object *o, struct err *e)
 	return copy;
 }
 
+struct json_object *info_absolute(const struct image *img, const struct state *state)
+{
+	return info_object(img, state, img->path ? img->path : img->io->name,
+		img->parent ? img->parent->io->name : NULL);
+}
+
 char *info_json(const struct image *img, const struct state *state, struct err *e)
 {
-	struct json_object *o = info_object(img, state, img->path ? img->path : img->io->name,
-		img->parent ? img->parent->io->name : NULL);
+	struct json_object *o = info_absolute(img, state);
 	char *text = info_text(o, e);
 
 	json_object_put(o);

@@ -13,6 +13,9 @@ struct state;
 struct json_object *info_object(const struct image *img, const struct state *state,
 	const char *filename, const char *backing);
 
+/* The same with the absolute paths of the files. */
+struct json_object *info_absolute(const struct image *img, const struct state *state);
+
 /* The same as text with the absolute paths of the files, ending in a newline; malloc'ed; NULL on
  * failure. */
 char *info_json(const struct image *img, const struct state *state, struct err *e);

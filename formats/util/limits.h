@@ -104,6 +104,7 @@
 
 #define VOLUME_MAX_DEPTH 8    /* volumes on volumes */
 #define VOLUME_MAX       4096 /* of one state */
+#define VOLUME_MAX_STACK 4096 /* devices below one, each counted as often as it is used */
 
 #define LIMIT_PARTITIONS 256        /* of one table */
 #define LIMIT_GPT_ARRAY  (1u << 20) /* bytes of the entry array */

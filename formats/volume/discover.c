@@ -75,7 +75,7 @@ static char *device_name(const struct discovery *d, size_t disk, unsigned partit
 static int add_disk(
 	struct discovery *d, size_t i, const struct partition_table *table, struct err *e)
 {
-	struct volume_device device = {.disk = i, .len = d->disks[i]->size};
+	struct volume_device device = {.disk = i, .len = d->disks[i]->size, .stack = 1};
 	int r = 0;
 
 	device.name = device_name(d, i, 0);
@@ -94,13 +94,19 @@ static int add_disk(
 
 static int add_volume(struct discovery *d, struct volume *v, struct err *e)
 {
-	struct volume_device device = {.volume = v, .len = v->size};
+	struct volume_device device = {.volume = v, .len = v->size, .stack = 1};
 	int r;
 
-	for (size_t i = 0; i < v->nmembers; i++)
+	for (size_t i = 0; i < v->nmembers; i++) {
 		device.depth = MAX(device.depth, v->members[i]->depth + 1);
-	if (device.depth > VOLUME_MAX_DEPTH)
+		device.stack += v->members[i]->stack;
+	}
+	if (device.depth > VOLUME_MAX_DEPTH || device.stack > VOLUME_MAX_STACK) {
+		err_set(&v->error, ENOTSUP,
+			"it lies on %u devices, %u deep; at most %u and %u are supported",
+			device.stack - 1, device.depth, VOLUME_MAX_STACK, VOLUME_MAX_DEPTH);
 		return 0;
+	}
 	if (asprintf(&device.name, "volume %s", v->name) < 0)
 		device.name = NULL;
 	r = add_device(d, &device, e);
@@ -326,34 +332,34 @@ static int begin(struct discovery *d, const struct volume_disk *disks, size_t n,
 	return r;
 }
 
+static int read_set(struct discovery *d, const struct volume_disk *disks, size_t n,
+	int (*read)(struct discovery *d, struct err *e), struct volume_set **set, struct err *e)
+{
+	int r = begin(d, disks, n, e);
+
+	if (r == 0)
+		r = read(d, e);
+	if (d->set)
+		end(d);
+	if (r < 0)
+		volume_set_free(d->set);
+	else
+		*set = d->set;
+	return r;
+}
+
 int volume_set_read(const struct volume_disk *disks, size_t n, const struct image_options *how,
 	struct volume_set **set, struct err *e)
 {
 	struct discovery d = {.how = how};
-	int r = begin(&d, disks, n, e);
 
-	if (r == 0)
-		r = discover(&d, e);
-	if (d.set)
-		end(&d);
-	if (r < 0)
-		volume_set_free(d.set);
-	else
-		*set = d.set;
-	return r;
+	return read_set(&d, disks, n, discover, set, e);
 }
 
-bool volume_any(const struct volume_disk *disk)
+int volume_set_probe(
+	const struct volume_disk *disks, size_t n, struct volume_set **set, struct err *e)
 {
 	struct discovery d = {.how = NULL};
-	struct err ignored = ERR_INIT;
-	bool any;
 
-	if (begin(&d, disk, 1, &ignored) == 0)
-		probe_new(&d, &ignored);
-	any = d.ngroups > 0 || (d.set && d.set->nvolumes > 0);
-	if (d.set)
-		end(&d);
-	volume_set_free(d.set);
-	return any;
+	return read_set(&d, disks, n, probe_new, set, e);
 }

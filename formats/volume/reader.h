@@ -35,9 +35,9 @@ struct volume_reader {
 	const char *kind;
 	const char *type; /* of members, as libblkid has it */
 	bool alone;       /* each member is a group of its own */
-	/* 1: the device is a member; sets priv, and group, id and label of the device.  0: it is
-	 * not. -errno: it is one, but damaged.  A device that cannot be read where the magic would
-	 * be is none. */
+	/* 1: the device is a member; sets priv, and group, id, label and needs_key of the device.
+	 * 0: it is not. -errno: it is one, but damaged.  A device that cannot be read where the
+	 * magic would be is none. */
 	int (*probe)(struct volume_member *m, struct err *e);
 	void (*free_member)(void *priv); /* NULL: free */
 	/* Adds the volumes of a group to the set: volume_add.  last: no further member will be

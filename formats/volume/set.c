@@ -168,6 +168,49 @@ const struct volume_device *volume_set_device(
 	return NULL;
 }
 
+bool volume_set_has_members(const struct volume_set *set)
+{
+	for (size_t i = 0; i < set->ndevices; i++)
+		if (set->devices[i]->type)
+			return true;
+	return false;
+}
+
+const struct volume_device *volume_set_find_device(
+	const struct volume_set *set, const struct volume *volume)
+{
+	for (size_t i = 0; i < set->ndevices; i++)
+		if (set->devices[i]->volume == volume)
+			return set->devices[i];
+	return NULL;
+}
+
+static bool lies_on(const struct volume *v, const struct volume_device *d)
+{
+	for (size_t i = 0; i < v->nmembers; i++)
+		if (v->members[i] == d ||
+			(v->members[i]->volume && lies_on(v->members[i]->volume, d)))
+			return true;
+	return false;
+}
+
+char *volume_partitions(const struct volume_set *set, const struct volume *volume)
+{
+	char *text = NULL;
+	size_t size;
+	FILE *f = open_memstream(&text, &size);
+
+	if (!f)
+		return NULL;
+	for (size_t i = 0; i < set->ndevices; i++)
+		if (set->devices[i]->partition && lies_on(volume, set->devices[i]))
+			fprintf(f, "%s%u", ftell(f) > 0 ? " " : "", set->devices[i]->partition);
+	if (fclose(f) == 0)
+		return text;
+	free(text);
+	return NULL;
+}
+
 /* Views. */
 
 /* A part of a disk that can change, among others of a set: a stack has one writer, so what stands

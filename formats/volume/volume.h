@@ -36,13 +36,16 @@ struct volume_device {
 	unsigned partition;          /* its number; 0: not a partition */
 	const struct volume *volume; /* NULL: a disk or a partition */
 	uint64_t start, len;         /* bytes of the disk; of a volume: 0 and its size */
-	unsigned depth; /* 0: a disk or a partition; of a volume: one more than its members */
+	unsigned depth; /* of a disk or a partition 0, of a volume one more than its members */
+	unsigned stack; /* devices that its view is put together from, with itself */
 
 	/* What it is a member of: */
 	const char *type;      /* as libblkid has it: "LVM2_member"; NULL: of nothing */
 	char group[VOLUME_ID]; /* id of the group; "" = none */
 	char id[VOLUME_ID];    /* of the member itself; "" = none */
 	char *label;           /* the group's name for people, "VG"; NULL: none */
+
+	bool needs_key; /* the group makes no volume without a passphrase */
 
 	struct view *view; /* only while the set is read; owned by the set */
 };
@@ -86,8 +89,13 @@ int volume_set_read(const struct volume_disk *disks, size_t n, const struct imag
 	struct volume_set **set, struct err *e);
 void volume_set_free(struct volume_set *set); /* NULL is fine */
 
-/* Is there a disk or a partition that holds volumes?  Costs some reads for each. */
-bool volume_any(const struct volume_disk *disk);
+/* The same without volumes: only the disks and partitions, and what they are members of.  Costs
+ * some reads for each. */
+int volume_set_probe(
+	const struct volume_disk *disks, size_t n, struct volume_set **set, struct err *e);
+
+/* Is there a device that is a member of something? */
+bool volume_set_has_members(const struct volume_set *set);
 
 /* The volume of this name or path; NULL: none. */
 const struct volume *volume_find(const struct volume_set *set, const char *name);
@@ -95,6 +103,14 @@ const struct volume *volume_find(const struct volume_set *set, const char *name)
 /* The device that is partition number of disk, 0: the whole disk; NULL: none. */
 const struct volume_device *volume_set_device(
 	const struct volume_set *set, size_t disk, unsigned number);
+
+/* The device that a volume is; NULL: volumes may not nest deeper. */
+const struct volume_device *volume_set_find_device(
+	const struct volume_set *set, const struct volume *volume);
+
+/* The numbers of the partitions that a volume lies on, also by other volumes: "2 3"; malloc'ed;
+ * NULL without memory. */
+char *volume_partitions(const struct volume_set *set, const struct volume *volume);
 
 /* The bytes of a volume over the views of the disks, in their order, which must outlive it.  They
  * are those that the set was read from, or of the same bytes.  NULL: volume->error, or no memory.

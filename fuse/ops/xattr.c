@@ -10,6 +10,7 @@
 #include "view/view.h"
 #include "image/format.h"
 #include "image/image.h"
+#include "volume/volume.h"
 #include "open/package.h"
 #include "tree/new-image.h"
 #include "tree/node.h"
@@ -31,6 +32,15 @@ enum xattr {
 	UUID,
 	PARTLABEL,
 	PARTUUID,
+	/* of a volume */
+	VOLUME_KIND,
+	VOLUME_PATH,
+	VOLUME_LAYOUT,
+	VOLUME_UUID,
+	VOLUME_PARTITIONS,
+	VOLUME_FSTYPE,
+	VOLUME_FSLABEL,
+	VOLUME_FSUUID,
 	/* Verified by reading whole disks, so it is not listed: programs that copy files read all
 	 * attributes that are. */
 	MANIFEST,
@@ -50,6 +60,14 @@ static const char *const names[] = {
 	[UUID] = "user.vdisk.partition.uuid",
 	[PARTLABEL] = "user.vdisk.partition.partlabel",
 	[PARTUUID] = "user.vdisk.partition.partuuid",
+	[VOLUME_KIND] = "user.vdisk.volume.kind",
+	[VOLUME_PATH] = "user.vdisk.volume.path",
+	[VOLUME_LAYOUT] = "user.vdisk.volume.layout",
+	[VOLUME_UUID] = "user.vdisk.volume.id",
+	[VOLUME_PARTITIONS] = "user.vdisk.volume.partitions",
+	[VOLUME_FSTYPE] = "user.vdisk.volume.fstype",
+	[VOLUME_FSLABEL] = "user.vdisk.volume.label",
+	[VOLUME_FSUUID] = "user.vdisk.volume.uuid",
 	[MANIFEST] = "user.vdisk.manifest",
 };
 
@@ -71,18 +89,67 @@ static int number_value(uint64_t number, char **value)
 	return -ENOMEM;
 }
 
+static int value_of_partition(enum xattr xattr, const struct node_partition *part, char **value)
+{
+	switch (xattr) {
+	case START:
+		return number_value(part->entry->start, value);
+	case TYPE:
+		return text_value(part->entry->type, value);
+	case FSTYPE:
+		return text_value(part->id.type, value);
+	case LABEL:
+		return text_value(part->id.label, value);
+	case UUID:
+		return text_value(part->id.uuid, value);
+	case PARTLABEL:
+		return text_value(part->entry->partlabel, value);
+	default: /* PARTUUID */
+		return text_value(part->entry->partuuid, value);
+	}
+}
+
+static int value_of_volume(enum xattr xattr, const struct node *node, char **value)
+{
+	const struct node_volume *volume = node->volume;
+
+	switch (xattr) {
+	case VOLUME_KIND:
+		return text_value(volume->entry->kind, value);
+	case VOLUME_PATH:
+		return text_value(volume->entry->path, value);
+	case VOLUME_LAYOUT:
+		return text_value(volume->entry->layout, value);
+	case VOLUME_UUID:
+		return text_value(volume->entry->uuid, value);
+	case VOLUME_PARTITIONS:
+		*value = volume_partitions(node->parent->volumes, volume->entry);
+		return *value ? 0 : -ENOMEM;
+	case VOLUME_FSTYPE:
+		return text_value(volume->id.type, value);
+	case VOLUME_FSLABEL:
+		return text_value(volume->id.label, value);
+	default: /* VOLUME_FSUUID */
+		return text_value(volume->id.uuid, value);
+	}
+}
+
 /* The image of the node is pinned. */
 static int value_of(
 	enum xattr xattr, const struct node *node, const struct shown *shown, char **value)
 {
-	const struct node_partition *part = node->kind == NODE_PARTITION ? node->part : NULL;
-	bool shows_state = part || node->kind == NODE_DISK || node->kind == NODE_IMAGE ||
-			   node->kind == NODE_SNAPSHOT;
+	bool is_file = node->kind == NODE_PARTITION || node->kind == NODE_VOLUME ||
+		       node->kind == NODE_DISK;
 	struct err e = ERR_INIT;
 	int ret;
 
 	*value = NULL;
-	if (!shows_state || (!part && xattr >= START && xattr <= PARTUUID))
+	if (xattr >= START && xattr <= PARTUUID)
+		return node->kind == NODE_PARTITION ? value_of_partition(xattr, node->part, value)
+						    : 0;
+	if (xattr >= VOLUME_KIND && xattr <= VOLUME_FSUUID)
+		return node->kind == NODE_VOLUME ? value_of_volume(xattr, node, value) : 0;
+	if (!is_file && node->kind != NODE_IMAGE && node->kind != NODE_SNAPSHOT)
 		return 0;
 	switch (xattr) {
 	case FORMAT:
@@ -101,20 +168,6 @@ static int value_of(
 		return text_value(shown->state->id, value);
 	case PACKAGE:
 		return text_value(shown->img->gate.package_path, value);
-	case START:
-		return number_value(part->entry->start, value);
-	case TYPE:
-		return text_value(part->entry->type, value);
-	case FSTYPE:
-		return text_value(part->id.type, value);
-	case LABEL:
-		return text_value(part->id.label, value);
-	case UUID:
-		return text_value(part->id.uuid, value);
-	case PARTLABEL:
-		return text_value(part->entry->partlabel, value);
-	case PARTUUID:
-		return text_value(part->entry->partuuid, value);
 	default: /* MANIFEST */
 		return package_verify(shown->img, value, &e);
 	}

@@ -58,18 +58,16 @@ static int read_table(struct fill_list *list, struct partition_table *table)
 	return ret == -ENOMEM ? ret : 0;
 }
 
-/* Takes the table. */
-static int add_partitions_dir(struct fill_list *list, struct partition_table *table)
+/* Takes the table on success. */
+static int add_partitions_dir(struct fill_list *list, struct partition_table **table)
 {
 	struct node *node = fill_list_add(list, NODE_PARTITIONS, "partitions");
 
-	if (node) {
-		node->table = table;
-		return 0;
-	}
-	partition_table_free(table);
-	free(table);
-	return -ENOMEM;
+	if (!node)
+		return -ENOMEM;
+	node->table = *table;
+	*table = NULL;
+	return 0;
 }
 
 /* A file system that takes the whole disk. */
@@ -81,29 +79,39 @@ static bool is_labelled(const struct view *disk)
 	return filesystem_read(disk, &id, &ignored) == 0 && (*id.label || *id.uuid);
 }
 
+static int any_volume(const struct volume_disk *disk, bool *any)
+{
+	struct volume_set *set;
+	struct err e = ERR_INIT;
+	int ret = volume_set_probe(disk, 1, &set, &e);
+
+	if (ret < 0)
+		return ret;
+	*any = volume_set_has_members(set);
+	volume_set_free(set);
+	return 0;
+}
+
 int fill_add_volume_dirs(struct fill_list *list)
 {
 	struct partition_table *table = calloc(1, sizeof *table);
 	struct volume_disk disk = {.view = list->shown.state->view, .table = table};
-	bool has_volumes, has_partitions, has_links;
+	bool has_volumes = false, has_links;
 	int ret = table ? read_table(list, table) : -ENOMEM;
 
-	if (ret < 0) {
-		free(table);
-		return ret;
-	}
-	has_partitions = table->n > 0;
-	has_volumes = volume_any(&disk);
-	has_links = has_partitions || has_volumes || is_labelled(disk.view);
-	if (has_partitions)
-		ret = add_partitions_dir(list, table);
-	else
-		free(table);
+	if (ret == 0)
+		ret = any_volume(&disk, &has_volumes);
+	has_links = ret == 0 && (table->n > 0 || has_volumes || is_labelled(disk.view));
+	if (ret == 0 && table->n > 0)
+		ret = add_partitions_dir(list, &table);
+	if (table)
+		partition_table_free(table);
+	free(table);
 	if (ret == 0 && has_volumes)
 		ret = fill_list_add(list, NODE_VOLUMES, "volumes") ? 0 : -ENOMEM;
-	if (ret == 0 && has_links)
+	if (has_links && ret == 0)
 		ret = add_links_dir(list, LINK_LABEL);
-	if (ret == 0 && has_links)
+	if (has_links && ret == 0)
 		ret = add_links_dir(list, LINK_UUID);
 	return ret;
 }

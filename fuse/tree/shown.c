@@ -2,12 +2,14 @@
 #include "shown.h"
 
 #include <errno.h>
+#include <json-c/json.h>
 #include <string.h>
 
 #include "util/err.h"
 #include "view/view.h"
 #include "image/image.h"
 #include "image/info.h"
+#include "volume/contents.h"
 #include "volume/volume.h"
 #include "exports.h"
 #include "node.h"
@@ -77,12 +79,23 @@ int shown_view(struct node *node, const struct shown *shown, struct view **view,
 	return *view ? 0 : -e->code;
 }
 
+static char *info_of(const struct shown *shown, struct err *e)
+{
+	struct json_object *o = info_absolute(shown->img, shown->state);
+	char *text;
+
+	contents_add(o, shown->img, shown->state, false);
+	text = info_text(o, e);
+	json_object_put(o);
+	return text;
+}
+
 char *shown_text(const struct node *node, const struct shown *shown, struct err *e)
 {
 	char *text;
 
 	if (node->kind == NODE_INFO)
-		return info_json(shown->img, shown->state, e);
+		return info_of(shown, e);
 	text = strdup(node->text);
 	if (!text)
 		err_nomem(e);

@@ -22,6 +22,7 @@
 #include "hidden-view.h"
 #include "partition/filesystem.h"
 #include "mount-table.h"
+#include "part-file.h"
 #include "report.h"
 #include "unmount.h"
 
@@ -97,7 +98,7 @@ struct attempt {
 	const struct fs_mount *m;
 	const struct fs_type *fs;
 	const char *type;      /* by libblkid; "": unknown */
-	char what[32];         /* "partition 2" */
+	const char *what;      /* "partition 2" */
 	char output[ERR_TEXT]; /* standard error of the program that failed */
 };
 
@@ -139,7 +140,7 @@ static int run_mount(struct attempt *t, const char *options, const char *driver)
 	subprocess_add(&c, "-o");
 	subprocess_add(&c, all);
 	subprocess_add(&c, "--");
-	subprocess_add(&c, m->file);
+	subprocess_add(&c, m->file->path);
 	subprocess_add(&c, m->dir);
 	return subprocess_run_quietly(&c, t->output, sizeof t->output);
 }
@@ -193,7 +194,7 @@ static bool is_listed(const struct fs_mount *m)
 	x = mount_table_find(&list, m->dir);
 	if (x && x->file) {
 		snprintf(file, sizeof file, "%s/%s", x->view, x->file);
-		listed = strcmp(file, m->file) == 0;
+		listed = strcmp(file, m->file->path) == 0;
 	}
 	mount_table_free(&list);
 	return listed;
@@ -219,7 +220,7 @@ static bool run_program(struct attempt *t, const char *option)
 	const struct fs_mount *m = t->m;
 	const struct fs_type *fs = t->fs;
 	struct subprocess c = {.n = 0};
-	char *source = fs->names_source ? NULL : subprocess_option("fsname=", m->file);
+	char *source = fs->names_source ? NULL : subprocess_option("fsname=", m->file->path);
 	const char *options[] = {m->writable ? "rw" : "ro", fs->options, option, source};
 	struct stat before;
 	bool good = stat(m->dir, &before) == 0;
@@ -227,7 +228,7 @@ static bool run_program(struct attempt *t, const char *option)
 	subprocess_add(&c, fs->program);
 	if (fs->flag)
 		subprocess_add(&c, fs->flag);
-	subprocess_add(&c, m->file);
+	subprocess_add(&c, m->file->path);
 	subprocess_add(&c, m->dir);
 	for (size_t i = 0; i < sizeof options / sizeof options[0]; i++) {
 		if (!options[i])
@@ -283,7 +284,7 @@ static bool check_program(const struct attempt *t)
 static bool try_program(struct attempt *t)
 {
 	const struct fs_type *fs = t->fs;
-	struct subprocess fsck = {.words = {fs->fsck, "-p", t->m->file}, .n = 3};
+	struct subprocess fsck = {.words = {fs->fsck, "-p", t->m->file->path}, .n = 3};
 
 	if (!check_program(t))
 		return false;
@@ -315,77 +316,41 @@ static bool mount_as_root(struct attempt *t)
 	return try_program(t);
 }
 
-static bool is_luks1(const char *file)
-{
-	static const char magic[8] = "LUKS\xba\xbe\0\1";
-	char head[sizeof magic];
-	int fd = open(file, O_RDONLY | O_CLOEXEC);
-	bool it = fd >= 0 && read(fd, head, sizeof head) == sizeof head &&
-		  memcmp(head, magic, sizeof head) == 0;
-
-	if (fd >= 0)
-		close(fd);
-	return it;
-}
-
-/* Commands that give access to the file systems in a container; %s is the file. */
-static const struct {
-	const char *types, *advice;
-} containers[] = {
-	{"crypto_LUKS", "cryptsetup open --readonly %s guest; mount -o ro /dev/mapper/guest /mnt"},
-	{"BitLocker",
-		"cryptsetup open --type bitlk --readonly %s guest; mount -o ro /dev/mapper/guest "
-		"/mnt"},
-	{"LVM2_member LVM1_member",
-		"losetup -r -f %s; vgchange -ay; lvs; mount -o ro /dev/VG/LV /mnt"},
-	{"linux_raid_member", "losetup -r -f --show %s; mdadm --assemble --readonly --run "
-			      "/dev/md/guest /dev/loopN; mount -o ro /dev/md/guest /mnt"},
-	{"zfs_member", "zpool import -o readonly=on -R /mnt -d %s POOL"},
-};
-
+/* A partition with volumes in it, or swap space and the like. */
 static void report_container(const struct attempt *t)
 {
-	char file[32] = "DIR/disk.raw";
+	const struct part_file *file = t->m->file;
 
 	report("%s: %s has no file system of its own: %s", t->m->image, t->what,
 		filesystem_describe(t->type));
-	if (t->m->number > 0)
-		snprintf(file, sizeof file, "DIR/partitions/%u.raw", t->m->number);
-	if (is_luks1(t->m->file)) {
-		report_advice("vdiskfs %s DIR; vdisk mount --passphrase-file=FILE %s /mnt",
-			t->m->image, file);
-		return;
-	}
-	for (size_t i = 0; i < sizeof containers / sizeof containers[0]; i++) {
-		const char *advice = containers[i].advice, *at = strstr(advice, "%s");
-
-		if (!is_among(t->type, containers[i].types))
-			continue;
-		report_advice("as root: vdiskfs %s DIR; %.*s%s%s", t->m->image, (int)(at - advice),
-			advice, file, at + 2);
-		return;
-	}
+	if (file->volumes[0])
+		report_advice("these volumes are in it, and can be mounted in its place: %s",
+			file->volumes);
+	else if (is_among(t->type, "crypto_LUKS BitLocker"))
+		report_advice("--passphrase-file=FILE opens it");
+	else if (strcmp(t->type, "zfs_member") == 0)
+		report_advice("as root: vdiskfs %s DIR; zpool import -o readonly=on -R /mnt -d "
+			      "DIR/%s POOL",
+			t->m->image, file->place);
 }
 
 bool fs_mount(const struct fs_mount *m)
 {
-	struct attempt t = {.m = m, .what = "the disk"};
+	struct attempt t = {.m = m, .what = m->file->title};
 	struct err e = ERR_INIT;
 	struct filesystem id = {0};
 	struct statvfs st;
 	bool good = false;
-	int fd = open(m->file, O_RDONLY | O_CLOEXEC), r;
+	int fd = open(m->file->path, O_RDONLY | O_CLOEXEC), r;
 
 	if (fd < 0)
-		return !report("%s: %s", m->file, strerror(errno));
+		return !report("%s: %s", m->file->path, strerror(errno));
 	r = filesystem_read_file(fd, &id, &e);
 	close(fd);
 	if (r < 0)
 		return !report("%s: %s", m->image, e.text);
 	t.type = id.type;
 	t.fs = find_type(id.type);
-	if (m->number > 0)
-		snprintf(t.what, sizeof t.what, "partition %u", m->number);
 	if (filesystem_describe(id.type))
 		report_container(&t);
 	else if (m->writable && t.fs->read_only)

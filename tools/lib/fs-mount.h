@@ -6,11 +6,12 @@
 
 #include <stdbool.h>
 
+struct part_file;
+
 struct fs_mount {
 	const char *image; /* for messages */
-	const char *file;  /* absolute path without links */
-	unsigned number;   /* of the partition; 0: the whole disk */
-	const char *dir;   /* the mount point, an absolute path without links */
+	const struct part_file *file;
+	const char *dir; /* the mount point, an absolute path without links */
 	bool writable;
 };
 

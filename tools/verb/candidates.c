@@ -8,6 +8,8 @@
 #include "lib/args.h"
 #include "image/creation.h"
 #include "image/format.h"
+#include "image/image.h"
+#include "volume/contents.h"
 #include "open/registry.h"
 #include "lib/mount-table.h"
 #include "lib/opened.h"
@@ -47,7 +49,7 @@ static int print_partitions(const struct args *a, struct input *input)
 	struct json_object *o = json_object_new_object(), *list;
 
 	(void)a;
-	json_add_contents(o, input->img);
+	contents_add(o, input->img, input->img->states[0], false);
 	list = json_object_object_get(json_object_object_get(o, "partition-table"), "partitions");
 	for (size_t i = 0; list && i < json_object_array_length(list); i++) {
 		struct json_object *part = json_object_array_get_idx(list, i);

@@ -19,6 +19,7 @@
 #include "lib/json.h"
 #include "image/format.h"
 #include "image/image.h"
+#include "volume/contents.h"
 #include "view/view.h"
 
 static void print_backing(struct json_object *o)
@@ -136,7 +137,10 @@ static void print_content(struct json_object *o)
 		fputs(json_text(content, "type"), stdout);
 		if (words)
 			printf(" (%s)", words);
+		print_name("of ", json_text(content, "member-of"));
 		print_name("", json_text(content, "label"));
+		if (json_object_get_boolean(json_object_object_get(content, "locked")))
+			fputs(", locked: --passphrase-file=", stdout);
 	}
 }
 
@@ -166,20 +170,55 @@ static void print_table(unsigned depth, bool more, struct json_object *table)
 	}
 }
 
+/* Prints what a volume lies on: "partition 2, partition 3". */
+static void print_members(struct json_object *list)
+{
+	for (size_t i = 0; i < json_object_array_length(list); i++)
+		printable_print(stdout, "%s%s", i > 0 ? ", " : "  on ",
+			json_object_get_string(json_object_array_get_idx(list, i)));
+}
+
+static void print_volume(struct json_object *o)
+{
+	struct json_object *size = json_object_object_get(o, "size");
+
+	printable_print(stdout, "%s  ", json_text(o, "name"));
+	if (size)
+		printf("%s  ", size_text(json_object_get_uint64(size)).text);
+	print_content(o);
+	print_members(json_object_object_get(o, "members"));
+	putchar('\n');
+}
+
+static void print_volumes(unsigned depth, bool more, struct json_object *list)
+{
+	size_t n = json_object_array_length(list);
+
+	print_lead(depth, more);
+	puts("volumes");
+	for (size_t i = 0; i < n; i++) {
+		print_inner_lead(depth, more, i + 1 < n);
+		print_volume(json_object_array_get_idx(list, i));
+	}
+}
+
 static void print_contents(unsigned depth, bool more, const struct image *img)
 {
-	struct json_object *o = json_object_new_object(), *table;
+	struct json_object *o = json_object_new_object(), *table, *volumes;
 
-	json_add_contents(o, img);
+	contents_add(o, img, img->states[0], true);
 	table = json_object_object_get(o, "partition-table");
+	volumes = json_object_object_get(o, "volumes");
 	if (table) {
-		print_table(depth, more, table);
+		print_table(depth, more || volumes, table);
 	} else {
-		print_lead(depth, more);
+		print_lead(depth, more || volumes);
 		fputs("no partitions: ", stdout);
 		print_content(o);
 		putchar('\n');
 	}
+	if (volumes)
+		print_volumes(depth, more, volumes);
 	json_object_put(o);
 }
 
@@ -230,7 +269,7 @@ static struct json_object *describe(const struct input *input, bool chain, bool 
 		next = name ? filenames_parent(img, name) : NULL;
 		o = info_object(img, img->states[0], name ? name : "", next);
 		if (contents)
-			json_add_contents(o, img);
+			contents_add(o, img, img->states[0], true);
 		json_object_array_add(list, o);
 		free(name);
 		name = next;

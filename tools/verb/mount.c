@@ -26,8 +26,7 @@ static int mount_image(struct fs_mount *m, const struct args *a)
 		return EXIT_FAILURE;
 	good = part_file_find(&file, view.dir, m->image, a->n == 3 ? a->operands[1] : NULL);
 	if (good) {
-		m->file = file.path;
-		m->number = file.number;
+		m->file = &file;
 		good = fs_mount(m);
 	}
 	image_mount_end(&view, !good);
