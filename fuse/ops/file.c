@@ -10,6 +10,7 @@
 #include "util/err.h"
 #include "view/view.h"
 #include "image/image.h"
+#include "volume/volume.h"
 #include "base/log.h"
 #include "tree/new-image.h"
 #include "tree/node.h"
@@ -85,6 +86,14 @@ static int not_writable(const struct node *node, const struct err *e)
 	return e->code == EBUSY || e->code == ENOMEM ? -e->code : -EROFS;
 }
 
+/* A volume whose bytes cannot be changed, in an image that can. */
+static int check_volume(const struct node *node, struct err *e)
+{
+	const char *why = node->kind == NODE_VOLUME ? node->volume->entry->no_writing : NULL;
+
+	return why ? err_set(e, EROFS, "it can only be read: %s", why) : 0;
+}
+
 static int open_node(struct file *file, struct node *node)
 {
 	struct err e = ERR_INIT;
@@ -92,6 +101,8 @@ static int open_node(struct file *file, struct node *node)
 
 	if (file->writes && !node_is_live(node))
 		return -EROFS;
+	if (file->writes && check_volume(node, &e) < 0)
+		return not_writable(node, &e);
 	file->new_image = node_get_new_disk(node);
 	if (file->new_image && file->new_image->empty)
 		return 0;
