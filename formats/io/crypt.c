@@ -2,11 +2,13 @@
 /* crypt.c - libcrypto's block ciphers in the modes and with the IV generators of dm-crypt.
  *
  * The number of a sector becomes its IV: "plain" is the low 32 bits of it, "plain64" all 64, little
- * endian, then zeroes; "essiv:HASH" is the latter encrypted with the hash of the key.
+ * endian, then zeroes; "plain64be" is zeroes and then all 64, big endian; "essiv:HASH" is "plain64"
+ * encrypted with the hash of the key.
  *
  * libcrypto has XTS for two key sizes of AES only.  Others are put together of ECB: IEEE 1619 XORs
  * each block, before and after the cipher, with the encrypted IV times a power of x.
  */
+#include <assert.h>
 #include <errno.h>
 #include <stdbool.h>
 #include <stdio.h>
@@ -17,29 +19,18 @@
 #include <openssl/evp.h>
 
 #include "util/bytes.h"
-#include "crypt.h"
+#include "crypt-impl.h"
 #include "util/err.h"
 #include "digest.h"
-#include "io.h"
-#include "util/pool.h"
 #include "passphrase.h"
 
 #define BLOCK 16u /* bytes, of every cipher here */
 
-enum ivgen { IV_NONE, IV_PLAIN, IV_PLAIN64, IV_ESSIV };
-
 /* Keyed contexts for one thread. */
 struct lane {
-	EVP_CIPHER_CTX *data;
-	EVP_CIPHER_CTX *essiv; /* encrypts IVs, or NULL */
-	EVP_CIPHER_CTX *tweak; /* does once more for XTS of ECB, or NULL */
-};
-
-struct crypt {
-	const char *locked; /* the name of the encryption, without a key; NULL: it has one */
-	enum ivgen ivgen;
-	struct lane *first; /* only copied */
-	struct pool lanes;
+	EVP_CIPHER_CTX *data[2]; /* of CRYPT_DECRYPT and CRYPT_ENCRYPT */
+	EVP_CIPHER_CTX *essiv;   /* encrypts IVs, or NULL */
+	EVP_CIPHER_CTX *tweak;   /* does once more for XTS of ECB, or NULL */
 };
 
 /* Words. */
@@ -83,6 +74,8 @@ static int find_ivgen(const struct crypt_mode *m, enum ivgen *ivgen, struct err 
 		*ivgen = IV_PLAIN;
 	else if (strcmp(m->ivgen, "plain64") == 0)
 		*ivgen = IV_PLAIN64;
+	else if (strcmp(m->ivgen, "plain64be") == 0)
+		*ivgen = IV_PLAIN64BE;
 	else if (strcmp(m->ivgen, "essiv") == 0)
 		*ivgen = IV_ESSIV;
 	else
@@ -98,7 +91,8 @@ static void lane_free(void *item)
 
 	if (!l)
 		return;
-	EVP_CIPHER_CTX_free(l->data);
+	EVP_CIPHER_CTX_free(l->data[CRYPT_DECRYPT]);
+	EVP_CIPHER_CTX_free(l->data[CRYPT_ENCRYPT]);
 	EVP_CIPHER_CTX_free(l->essiv);
 	EVP_CIPHER_CTX_free(l->tweak);
 	free(l);
@@ -116,14 +110,16 @@ static struct lane *lane_copy(const struct lane *from)
 {
 	struct lane *l = calloc(1, sizeof *l);
 
-	if (l && context_copy(&l->data, from->data) && context_copy(&l->essiv, from->essiv) &&
-		context_copy(&l->tweak, from->tweak))
+	if (l && context_copy(&l->data[CRYPT_DECRYPT], from->data[CRYPT_DECRYPT]) &&
+		context_copy(&l->data[CRYPT_ENCRYPT], from->data[CRYPT_ENCRYPT]) &&
+		context_copy(&l->essiv, from->essiv) && context_copy(&l->tweak, from->tweak))
 		return l;
 	lane_free(l);
 	return NULL;
 }
 
-/* A context of CIPHER-BITS-CHAINING; -ENOTSUP when libcrypto has none such. */
+/* A context of CIPHER-BITS-CHAINING; -ENOTSUP when libcrypto has none such.  The one key length of
+ * SM4 is not in the name. */
 static int context_new(EVP_CIPHER_CTX **ctx, const char *cipher, size_t bits, const char *chaining,
 	const unsigned char *key, bool encrypt, struct err *e)
 {
@@ -131,7 +127,10 @@ static int context_new(EVP_CIPHER_CTX **ctx, const char *cipher, size_t bits, co
 	EVP_CIPHER *type;
 	bool ok;
 
-	snprintf(name, sizeof name, "%s-%zu-%s", cipher, bits, chaining);
+	if (strcmp(cipher, "sm4") == 0 && bits == 128)
+		snprintf(name, sizeof name, "%s-%s", cipher, chaining);
+	else
+		snprintf(name, sizeof name, "%s-%zu-%s", cipher, bits, chaining);
 	type = EVP_CIPHER_fetch(NULL, name, NULL);
 	if (!type)
 		return err_set(e, ENOTSUP, "the cipher %s is not supported", name);
@@ -157,11 +156,29 @@ static int make_essiv(struct lane *l, const char *cipher, const struct crypt_mod
 	return r < 0 ? err_in(e, "essiv:%s", m->ivgen_hash) : 0;
 }
 
+/* It refuses to encrypt with two equal keys, which dm-crypt does. */
+static bool libcrypto_has_xts(const char *cipher, const unsigned char *key, size_t key_len)
+{
+	size_t half = key_len / 2;
+
+	return strcmp(cipher, "aes") == 0 && half != 24 &&
+	       CRYPTO_memcmp(key, key + half, half) != 0;
+}
+
+static int make_data(struct lane *l, const char *cipher, size_t bits, const char *chaining,
+	const unsigned char *key, struct err *e)
+{
+	int r = context_new(&l->data[CRYPT_DECRYPT], cipher, bits, chaining, key, false, e);
+
+	return r < 0 ? r
+		     : context_new(&l->data[CRYPT_ENCRYPT], cipher, bits, chaining, key, true, e);
+}
+
 static int make_contexts(struct crypt *c, const char *cipher, const struct crypt_mode *m,
 	const unsigned char *key, size_t key_len, struct err *e)
 {
 	size_t bits = crypt_key_bits(m, key_len);
-	struct lane *l = c->first;
+	struct lane *l = c->lane;
 	int r;
 
 	if (c->ivgen == IV_ESSIV) {
@@ -169,9 +186,9 @@ static int make_contexts(struct crypt *c, const char *cipher, const struct crypt
 		if (r < 0)
 			return r;
 	}
-	if (!is_xts(m) || (strcmp(cipher, "aes") == 0 && bits != 192))
-		return context_new(&l->data, cipher, bits, m->chaining, key, false, e);
-	r = context_new(&l->data, cipher, bits, "ecb", key, false, e);
+	if (!is_xts(m) || libcrypto_has_xts(cipher, key, key_len))
+		return make_data(l, cipher, bits, m->chaining, key, e);
+	r = make_data(l, cipher, bits, "ecb", key, e);
 	return r < 0 ? r : context_new(&l->tweak, cipher, bits, "ecb", key + key_len / 2, true, e);
 }
 
@@ -186,7 +203,7 @@ static bool is_one_of(const char *word, const char *const *words)
 static int check_cipher(
 	const char *cipher, const struct crypt_mode *m, size_t key_len, struct err *e)
 {
-	static const char *const ciphers[] = {"aes", "aria", "camellia", NULL};
+	static const char *const ciphers[] = {"aes", "aria", "camellia", "sm4", NULL};
 	static const char *const chainings[] = {"cbc", "ctr", "ecb", "xts", NULL};
 	size_t bits = crypt_key_bits(m, key_len);
 
@@ -205,6 +222,22 @@ void crypt_load(void)
 	OPENSSL_init_crypto(OPENSSL_INIT_LOAD_CONFIG, NULL);
 }
 
+static struct crypt *new_crypt(struct err *e)
+{
+	struct crypt *c = calloc(1, sizeof *c);
+
+	if (!c) {
+		err_nomem(e);
+		return NULL;
+	}
+	pool_init(&c->lanes);
+	for (size_t i = 0; i < CRYPT_LOCKS; i++)
+		pthread_rwlock_init(&c->locks[i], NULL);
+	c->sector_size = CRYPT_SECTOR;
+	c->step = 1;
+	return c;
+}
+
 int crypt_new(const char *cipher, const char *mode, const unsigned char *key, size_t key_len,
 	struct crypt **out, struct err *e)
 {
@@ -214,12 +247,11 @@ int crypt_new(const char *cipher, const char *mode, const unsigned char *key, si
 
 	if (r < 0)
 		return r;
-	c = calloc(1, sizeof *c);
+	c = new_crypt(e);
 	if (!c)
-		return err_nomem(e);
-	pool_init(&c->lanes);
-	c->first = calloc(1, sizeof *c->first);
-	r = c->first ? find_ivgen(&m, &c->ivgen, e) : err_nomem(e);
+		return -ENOMEM;
+	c->lane = calloc(1, sizeof *c->lane);
+	r = c->lane ? find_ivgen(&m, &c->ivgen, e) : err_nomem(e);
 	if (r == 0)
 		r = make_contexts(c, cipher, &m, key, key_len, e);
 	if (r < 0) {
@@ -236,10 +268,9 @@ int crypt_without_key(bool locked, const char *encryption, struct crypt **out, s
 
 	if (!locked)
 		return passphrase_missing(encryption, e);
-	c = calloc(1, sizeof *c);
+	c = new_crypt(e);
 	if (!c)
-		return err_nomem(e);
-	pool_init(&c->lanes);
+		return -ENOMEM;
 	c->locked = encryption;
 	*out = c;
 	return 0;
@@ -250,11 +281,31 @@ void crypt_free(struct crypt *c)
 	if (!c)
 		return;
 	pool_end(&c->lanes, lane_free);
-	lane_free(c->first);
+	lane_free(c->lane);
+	for (size_t i = 0; i < CRYPT_LOCKS; i++)
+		pthread_rwlock_destroy(&c->locks[i]);
 	free(c);
 }
 
 /* Sectors. */
+
+void crypt_set_sectors(struct crypt *c, uint32_t size, uint64_t first, bool large_numbers)
+{
+	assert(is_power_of_2(size) && size >= CRYPT_SECTOR && size <= CRYPT_SECTOR_MAX);
+	c->sector_size = size;
+	c->first = first % size;
+	c->step = large_numbers ? 1 : size / CRYPT_SECTOR;
+}
+
+uint64_t crypt_sector_number(const struct crypt *c, uint64_t off)
+{
+	return off / c->sector_size * c->step;
+}
+
+uint64_t crypt_whole_end(const struct crypt *c, uint64_t size)
+{
+	return size < c->first ? 0 : size - (size - c->first) % c->sector_size;
+}
 
 /* One call of libcrypto on whole blocks, which fails only without memory. */
 static bool update(EVP_CIPHER_CTX *ctx, unsigned char *buf, size_t len)
@@ -266,20 +317,21 @@ static bool update(EVP_CIPHER_CTX *ctx, unsigned char *buf, size_t len)
 
 static bool make_iv(const struct crypt *c, const struct lane *l, uint64_t sector, unsigned char *iv)
 {
-	uint64_t number = htole64(c->ivgen == IV_PLAIN ? (uint32_t)sector : sector);
-
 	memset(iv, 0, BLOCK);
-	memcpy(iv, &number, sizeof number);
+	if (c->ivgen == IV_PLAIN64BE)
+		store_be64(iv + 8, sector);
+	else
+		store_le64(iv, c->ivgen == IV_PLAIN ? (uint32_t)sector : sector);
 	return !l->essiv || update(l->essiv, iv, BLOCK);
 }
 
 /* XORs the blocks of a sector with the powers of x times the tweak, in GF(2^128) as XTS has it:
  * the first byte is the lowest, and the carry comes back as 0x87. */
-static void xor_tweaks(unsigned char *sector, const unsigned char *tweak)
+static void xor_tweaks(unsigned char *sector, size_t len, const unsigned char *tweak)
 {
 	uint64_t low = load_le64(tweak), high = load_le64(tweak + 8);
 
-	for (size_t i = 0; i < CRYPT_SECTOR; i += BLOCK) {
+	for (size_t i = 0; i < len; i += BLOCK) {
 		uint64_t a = htole64(load_le64(sector + i) ^ low);
 		uint64_t b = htole64(load_le64(sector + i + 8) ^ high);
 		uint64_t carry = high >> 63 ? 0x87 : 0;
@@ -291,28 +343,30 @@ static void xor_tweaks(unsigned char *sector, const unsigned char *tweak)
 	}
 }
 
-static bool decrypt_sector(
-	const struct crypt *c, const struct lane *l, unsigned char *buf, uint64_t sector)
+static bool convert_sector(const struct crypt *c, const struct lane *l, enum crypt_way way,
+	unsigned char *buf, uint64_t sector)
 {
+	EVP_CIPHER_CTX *data = l->data[way];
 	unsigned char iv[BLOCK];
 
 	if (c->ivgen == IV_NONE)
-		return update(l->data, buf, CRYPT_SECTOR);
+		return update(data, buf, c->sector_size);
 	if (!make_iv(c, l, sector, iv))
 		return false;
 	if (!l->tweak)
-		return EVP_CipherInit_ex(l->data, NULL, NULL, NULL, iv, -1) &&
-		       update(l->data, buf, CRYPT_SECTOR);
+		return EVP_CipherInit_ex(data, NULL, NULL, NULL, iv, -1) &&
+		       update(data, buf, c->sector_size);
 	if (!update(l->tweak, iv, BLOCK))
 		return false;
-	xor_tweaks(buf, iv);
-	if (!update(l->data, buf, CRYPT_SECTOR))
+	xor_tweaks(buf, c->sector_size, iv);
+	if (!update(data, buf, c->sector_size))
 		return false;
-	xor_tweaks(buf, iv);
+	xor_tweaks(buf, c->sector_size, iv);
 	return true;
 }
 
-int crypt_decrypt(struct crypt *c, void *buf, size_t len, uint64_t sector, struct err *e)
+int crypt_convert(
+	struct crypt *c, enum crypt_way way, void *buf, size_t len, uint64_t sector, struct err *e)
 {
 	struct lane *l;
 	bool ok = true;
@@ -321,40 +375,12 @@ int crypt_decrypt(struct crypt *c, void *buf, size_t len, uint64_t sector, struc
 		return passphrase_missing(c->locked, e);
 	l = pool_take(&c->lanes);
 	if (!l)
-		l = lane_copy(c->first);
+		l = lane_copy(c->lane);
 	if (!l)
 		return err_nomem(e);
-	for (size_t i = 0; ok && i < len; i += CRYPT_SECTOR)
-		ok = decrypt_sector(c, l, (unsigned char *)buf + i, sector++);
+	for (size_t i = 0; ok && i < len; i += c->sector_size, sector += c->step)
+		ok = convert_sector(c, l, way, (unsigned char *)buf + i, sector);
 	if (!pool_give(&c->lanes, l))
 		lane_free(l);
 	return ok ? 0 : err_nomem(e);
-}
-
-int crypt_read(struct crypt *c, struct io *io, void *buf, size_t len, uint64_t pos, uint64_t sector,
-	struct err *e)
-{
-	char whole[CRYPT_SECTOR] = {0};
-	char *p = buf;
-
-	while (len > 0) {
-		size_t skip = pos % CRYPT_SECTOR;
-		bool is_part = skip > 0 || len < CRYPT_SECTOR;
-		size_t n = is_part ? MIN(len, CRYPT_SECTOR - skip) : len - len % CRYPT_SECTOR;
-		size_t size = is_part ? sizeof whole : n;
-		char *sectors = is_part ? whole : p;
-		int r = io_read(io, sectors, size, pos - skip, e);
-
-		if (r == 0)
-			r = crypt_decrypt(c, sectors, size, sector, e);
-		if (r < 0)
-			return r;
-		if (is_part)
-			memcpy(p, sectors + skip, n);
-		sector += div_round_up(n, CRYPT_SECTOR);
-		p += n;
-		pos += n;
-		len -= n;
-	}
-	return 0;
 }

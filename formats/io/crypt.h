@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* crypt.h - decryption of sectors, each by itself and its number.
+/* crypt.h - encryption of sectors, each by itself and its number.
  *
  * A crypt is keyed once and then used by any number of threads.  The caller wipes the key that it
  * passes.
@@ -15,8 +15,9 @@ struct crypt;
 struct err;
 struct io;
 
-#define CRYPT_SECTOR  512u /* bytes, whatever the sectors of the disk are */
-#define CRYPT_KEY_MAX 64u  /* bytes of the longest key, two of 32 */
+#define CRYPT_SECTOR     512u  /* bytes, unless crypt_set_sectors says more */
+#define CRYPT_SECTOR_MAX 4096u /* bytes */
+#define CRYPT_KEY_MAX    64u   /* bytes of the longest key, two of 32 */
 
 /* The parts of a mode as in LUKS headers: "xts-plain64", "cbc-essiv:sha256".  A missing part is "".
  */
@@ -44,12 +45,32 @@ int crypt_without_key(bool locked, const char *encryption, struct crypt **c, str
 
 void crypt_free(struct crypt *c); /* NULL is fine; wipes the keys */
 
-/* Decrypts whole sectors in place; sector is the number of the first. */
-int crypt_decrypt(struct crypt *c, void *buf, size_t len, uint64_t sector, struct err *e);
+/* Before the first use: sectors have size bytes, a power of two from CRYPT_SECTOR to
+ * CRYPT_SECTOR_MAX, and one of them begins at position first of the io.  large_numbers: they are
+ * numbered one by one; else by how many pieces of CRYPT_SECTOR lie before, as dm-crypt does it
+ * unless it is told iv_large_sectors. */
+void crypt_set_sectors(struct crypt *c, uint32_t size, uint64_t first, bool large_numbers);
 
-/* Exactly len bytes of io from pos on, decrypted.  Sectors begin at multiples of CRYPT_SECTOR in
- * io; sector is the number of the one that pos lies in. */
+/* The number of the sector that has the byte off bytes after the beginning of sector 0. */
+uint64_t crypt_sector_number(const struct crypt *c, uint64_t off);
+
+/* The end of the last whole sector of an io of size bytes. */
+uint64_t crypt_whole_end(const struct crypt *c, uint64_t size);
+
+enum crypt_way { CRYPT_DECRYPT, CRYPT_ENCRYPT };
+
+/* Converts whole sectors in place; sector is the number of the first. */
+int crypt_convert(
+	struct crypt *c, enum crypt_way way, void *buf, size_t len, uint64_t sector, struct err *e);
+
+/* Exactly len bytes of io from pos on, decrypted; sector is the number of the sector that pos lies
+ * in. */
 int crypt_read(struct crypt *c, struct io *io, void *buf, size_t len, uint64_t pos, uint64_t sector,
 	struct err *e);
+
+/* The same for writing: the sectors that buf has only a part of keep their other bytes.  Readers
+ * and writers of an io by one crypt see each sector whole. */
+int crypt_write(struct crypt *c, struct io *io, const void *buf, size_t len, uint64_t pos,
+	uint64_t sector, struct err *e);
 
 #endif

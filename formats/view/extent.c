@@ -44,7 +44,7 @@ int extent_encrypted(struct extent *x, struct crypt *crypt, uint64_t sector, str
 	uint64_t end;
 
 	/* Bytes beyond the end of the file would be zeroes, which decrypt to nonsense. */
-	end = x->kind == EXTENT_FILE ? x->io->size - x->io->size % CRYPT_SECTOR : 0;
+	end = x->kind == EXTENT_FILE ? crypt_whole_end(crypt, x->io->size) : 0;
 	if (x->kind != EXTENT_FILE || x->pos >= end)
 		return err_set(e, EIO, "encrypted data lies past the end of the file");
 	x->kind = EXTENT_CRYPT;

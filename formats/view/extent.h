@@ -33,7 +33,8 @@ struct extent {
 	uint32_t unit_len;   /* GENERATED: bytes of the whole decoded unit */
 	uint64_t sector;     /* CRYPT: number, for its cipher, of the sector that pos is in */
 	struct crypt *crypt; /* CRYPT */
-	bool inplace;        /* the bytes may be overwritten at pos of io, even if kind is ZERO */
+	bool inplace; /* the bytes may be overwritten at pos of io, even if kind is ZERO; encrypted
+		       * if it is CRYPT */
 	const struct view *owner; /* the view whose map this is; set by view_map */
 	bool absent; /* ZERO because no view of the stack stores the range; set by view_follow */
 };
@@ -45,9 +46,8 @@ struct extent {
 int extent_in_file(struct extent *x, struct io *io, uint64_t start, uint64_t skip, uint64_t len,
 	uint64_t unit, struct err *e);
 
-/* Marks x, set by extent_in_file, as encrypted.  sector is the number, for the cipher,
- * of the sector at x->pos; sectors begin at multiples of CRYPT_SECTOR in the file.  A sector that
- * the file does not hold whole is EIO. */
+/* Marks x, set by extent_in_file, as encrypted.  sector is the number, for the cipher, of the
+ * sector at x->pos.  A sector that the file does not hold whole is EIO. */
 int extent_encrypted(struct extent *x, struct crypt *crypt, uint64_t sector, struct err *e);
 
 #endif

@@ -12,6 +12,9 @@
 struct err;
 struct view;
 
+/* Can all of the range be written?  EROFS, ENOSPC. */
+int view_check_inside(const struct view *v, uint64_t off, uint64_t len, struct err *e);
+
 /* As view_write and view_allocate. */
 int view_write_inside(struct view *v, const void *buf, size_t len, uint64_t off, struct err *e);
 int view_allocate_inside(struct view *v, uint64_t off, uint64_t len, struct err *e);

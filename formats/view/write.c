@@ -14,6 +14,7 @@
 
 #include "util/bytes.h"
 #include "util/err.h"
+#include "io/crypt.h"
 #include "io/io.h"
 #include "view.h"
 #include "write-inside.h"
@@ -45,6 +46,31 @@ static int put(const struct source *from, uint64_t len, struct io *io, uint64_t 
 	if (from->io)
 		return io_copy(io, pos, from->io, from->pos, len, e);
 	return io_allocate(io, pos, len, e);
+}
+
+/* Reads some bytes of a file and encrypts them in place; x->len becomes their number. */
+static int put_copy_encrypted(const struct source *from, struct extent *x, struct err *e)
+{
+	void *buf;
+	int r;
+
+	x->len = MIN(x->len, COPY_MAX);
+	buf = malloc(x->len);
+	r = buf ? io_read(from->io, buf, x->len, from->pos, e) : err_nomem(e);
+	if (r == 0)
+		r = crypt_write(x->crypt, x->io, buf, x->len, x->pos, x->sector, e);
+	free(buf);
+	return r;
+}
+
+/* Writes some of the x->len bytes that are in place, and sets x->len to how many. */
+static int put_inplace(const struct source *from, struct extent *x, struct err *e)
+{
+	if (x->kind != EXTENT_CRYPT || (!from->buf && !from->io))
+		return put(from, x->len, x->io, x->pos, e);
+	if (from->io)
+		return put_copy_encrypted(from, x, e);
+	return crypt_write(x->crypt, x->io, from->buf, x->len, x->pos, x->sector, e);
 }
 
 /* Copies [start, end) of what the view shows into the reserved space. */
@@ -166,7 +192,7 @@ static int write_extent(struct view *v, const struct source *from, uint64_t off,
 	int r;
 
 	if (x->inplace)
-		return put(from, x->len, x->io, x->pos, e);
+		return put_inplace(from, x, e);
 	if (v->writer->detect_zeroes && from->buf) {
 		x->len = run_of(v, from->buf, x->len, off, &zero);
 		if (zero) {
@@ -216,6 +242,10 @@ static int overwrite(struct view *v, uint64_t off, uint64_t *len, struct err *e)
 	if (r == 0 && x.inplace && x.kind == EXTENT_FILE) {
 		*len = x.len;
 		return io_zero(x.io, x.pos, x.len, e);
+	}
+	if (r == 0 && x.inplace && x.kind == EXTENT_CRYPT) {
+		*len = MIN(x.len, sizeof zeroes);
+		return crypt_write(x.crypt, x.io, zeroes, *len, x.pos, x.sector, e);
 	}
 	shown = x;
 	if (r == 0)
@@ -308,6 +338,8 @@ static int check_target(const struct view *v, uint64_t len, uint64_t off, struct
 		return r;
 	if (!v->write)
 		return err_set(e, EROFS, "this state can only be read");
+	if (v->write->check)
+		return v->write->check(v, off, len, e);
 	return v->compressed_only
 		       ? err_set(e, EROFS, "it is only written compressed, by whole units")
 		       : 0;
@@ -343,6 +375,11 @@ static int end_write(struct view *v, int r, struct err *e)
 {
 	view_leave(v);
 	return r == 0 ? flush_if_full(v->writer, e) : r;
+}
+
+int view_check_inside(const struct view *v, uint64_t off, uint64_t len, struct err *e)
+{
+	return check_target(v, len, off, e);
 }
 
 int view_write_inside(struct view *v, const void *buf, size_t len, uint64_t off, struct err *e)

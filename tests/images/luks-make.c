@@ -32,7 +32,10 @@ static int ecb_begin(struct ecb *c, const char *cipher, const unsigned char *key
 	EVP_CIPHER *type;
 	int ok;
 
-	snprintf(name, sizeof name, "%s-%zu-ecb", cipher, 8 * key_len);
+	if (strcmp(cipher, "sm4") == 0)
+		strcpy(name, "sm4-ecb");
+	else
+		snprintf(name, sizeof name, "%s-%zu-ecb", cipher, 8 * key_len);
 	type = EVP_CIPHER_fetch(NULL, name, NULL);
 	if (!type)
 		return -1;
@@ -71,6 +74,13 @@ static void put_number(unsigned char *iv, uint64_t number, unsigned width)
 		iv[i] = number >> 8 * i;
 }
 
+static void put_number_be(unsigned char *iv, uint64_t number)
+{
+	memset(iv, 0, BLOCK);
+	for (unsigned i = 0; i < 8; i++)
+		iv[BLOCK - 1 - i] = number >> 8 * i;
+}
+
 static int essiv(const char *cipher, const char *hash, const unsigned char *key, size_t key_len,
 	unsigned char *iv)
 {
@@ -92,6 +102,8 @@ static int make_iv(const char *cipher, const char *mode, const unsigned char *ke
 	const char *gen = strchr(mode, '-');
 
 	put_number(iv, sector, gen && strcmp(gen, "-plain") == 0 ? 4 : 8);
+	if (gen && strcmp(gen, "-plain64be") == 0)
+		put_number_be(iv, sector);
 	if (gen && strncmp(gen, "-essiv:", 7) == 0)
 		return essiv(cipher, gen + 7, key, key_len, iv);
 	return 0;
@@ -153,7 +165,7 @@ static void mode_block(struct ecb *c, char mode, unsigned char *block, unsigned 
 }
 
 static int encrypt_sector(const char *cipher, const char *mode, const unsigned char *key,
-	size_t key_len, unsigned char *buf, uint64_t sector)
+	size_t key_len, unsigned char *buf, size_t len, uint64_t sector)
 {
 	bool xts = strncmp(mode, "xts", 3) == 0;
 	size_t half = xts ? key_len / 2 : key_len;
@@ -171,20 +183,30 @@ static int encrypt_sector(const char *cipher, const char *mode, const unsigned c
 	if (ecb_begin(&c, cipher, key, half) < 0)
 		return -1;
 	/* "ctr" differs from "cbc" in its second letter. */
-	for (unsigned i = 0; i < SECTOR; i += BLOCK)
+	for (size_t i = 0; i < len; i += BLOCK)
 		mode_block(&c, mode[1] == 't' && !xts ? 't' : mode[0], buf + i, iv);
 	ecb_end(&c);
+	return 0;
+}
+
+int luks_encrypt_sectors(const char *cipher, const char *mode, const unsigned char *key,
+	size_t key_len, void *buf, size_t len, const struct luks_sectors *s)
+{
+	uint64_t sector = s->first;
+
+	for (size_t i = 0; i < len; i += s->size, sector += s->step)
+		if (encrypt_sector(cipher, mode, key, key_len, (unsigned char *)buf + i, s->size,
+			    sector) < 0)
+			return -1;
 	return 0;
 }
 
 int luks_encrypt_with(const char *cipher, const char *mode, const unsigned char *key,
 	size_t key_len, void *buf, size_t len, uint64_t sector)
 {
-	for (size_t i = 0; i < len; i += SECTOR)
-		if (encrypt_sector(cipher, mode, key, key_len, (unsigned char *)buf + i, sector++) <
-			0)
-			return -1;
-	return 0;
+	const struct luks_sectors s = {.size = SECTOR, .step = 1, .first = sector};
+
+	return luks_encrypt_sectors(cipher, mode, key, key_len, buf, len, &s);
 }
 
 int luks_encrypt(const struct luks_spec *s, void *buf, size_t len, uint64_t sector)

@@ -42,8 +42,17 @@ struct luks_spec {
 /* The master key of all images made here; key_len bytes of it are used. */
 extern const unsigned char luks_master[LUKS_MAKE_KEY];
 
-/* Encrypts sectors in place; sector is the number of the first.  Returns 0, or -1 if libcrypto has
- * no such cipher. */
+/* Sectors of size bytes; their numbers begin with first and grow by step. */
+struct luks_sectors {
+	size_t size;
+	uint64_t first, step;
+};
+
+int luks_encrypt_sectors(const char *cipher, const char *mode, const unsigned char *key,
+	size_t key_len, void *buf, size_t len, const struct luks_sectors *s);
+
+/* Encrypts sectors of 512 bytes in place; sector is the number of the first.  Returns 0, or -1 if
+ * libcrypto has no such cipher. */
 int luks_encrypt_with(const char *cipher, const char *mode, const unsigned char *key,
 	size_t key_len, void *buf, size_t len, uint64_t sector);
 int luks_encrypt(const struct luks_spec *s, void *buf, size_t len, uint64_t sector);

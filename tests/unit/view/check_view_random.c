@@ -118,7 +118,7 @@ static struct stack *stack_new(uint64_t seed)
 	s->cache = cache_new(8 << 10, &e);
 	memcpy(s->decrypted, s->file, FILE_LEN);
 	ck_assert_ok(crypt_new("aes", "cbc-plain64", s->file, 16, &s->crypt, &e), &e);
-	ck_assert_ok(crypt_decrypt(s->crypt, s->decrypted, FILE_LEN, 0, &e), &e);
+	ck_assert_ok(crypt_convert(s->crypt, CRYPT_DECRYPT, s->decrypted, FILE_LEN, 0, &e), &e);
 	for (int i = 0; i < LAYERS; i++)
 		build_layer(s, &s->layers[i], i > 0 ? &s->layers[i - 1] : NULL);
 	s->top = &s->layers[LAYERS - 1].table.view;
