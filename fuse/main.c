@@ -100,7 +100,7 @@ static void warn(const char *text)
 		fprintf(stderr, "vdiskfs: warning: %s\n", text);
 }
 
-/* Passphrases are not needed once the image is open. */
+/* Passphrases are needed until the mount ends: encrypted volumes are opened when they are listed. */
 static void wipe_secrets(struct daemon *d)
 {
 	passphrase_free(d->secrets);
@@ -158,7 +158,6 @@ static int show_image(struct daemon *d, struct err *e)
 	d->how.write = o->writable && !o->cow;
 	ret = o->cow ? cow_open(o->image, o->cow_file, &d->how, &d->cow_allow, &img, e)
 		     : image_open(o->image, &d->how, &img, e);
-	wipe_secrets(d);
 	if (ret < 0)
 		return ret;
 	image = pooled_image_of(d->server.pool, img, e);
