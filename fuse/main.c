@@ -100,7 +100,8 @@ static void warn(const char *text)
 		fprintf(stderr, "vdiskfs: warning: %s\n", text);
 }
 
-/* Passphrases are needed until the mount ends: encrypted volumes are opened when they are listed. */
+/* Passphrases are needed until the mount ends: encrypted volumes are opened when they are listed.
+ */
 static void wipe_secrets(struct daemon *d)
 {
 	passphrase_free(d->secrets);
