@@ -55,11 +55,6 @@ static void op_init(void *userdata, struct fuse_conn_info *conn)
 	conn->want &= ~(unsigned)FUSE_CAP_SPLICE_MOVE;
 	want(conn, FUSE_CAP_SPLICE_WRITE);
 	passthrough_want(&((struct server *)userdata)->passthrough, conn);
-#ifdef FUSE_CAP_DIRECT_IO_ALLOW_MMAP
-	/* For MAP_SHARED of files in export/; a file that can be written must not be mapped so. */
-	if (!server->writable)
-		want(conn, FUSE_CAP_DIRECT_IO_ALLOW_MMAP);
-#endif
 }
 
 static void forget(fuse_req_t req, fuse_ino_t ino, uint64_t n)
@@ -139,17 +134,16 @@ static bool can_change(const struct file *file)
 	return base ? base->writer != NULL : file->new_image != NULL;
 }
 
-/* Decides whether a file bypasses the page cache.  An export without holes is read once and in
- * large steps, so that caching it only costs copies.  An export with holes is read in small steps,
- * by tar -S in steps of 512 bytes, and the page cache saves most of these requests. */
-static void choose_direct(struct server *server, struct file *file, struct fuse_file_info *fi)
+/* A file of a disk that can change bypasses the page cache if it is only written or opened with
+ * O_DIRECT, and no other file that is open needs the pages: then the kernel sends several writes at
+ * once.  All other files are read through the page cache: small reads cost no request, and the
+ * readahead of the kernel fetches the next data while the program works. */
+static void set_caching(struct server *server, struct file *file, struct fuse_file_info *fi)
 {
-	bool only_writes = (fi->flags & O_ACCMODE) == O_WRONLY;
+	bool needs_none = (fi->flags & O_ACCMODE) == O_WRONLY || fi->flags & O_DIRECT;
 
-	file->direct =
-		file->node->kind == NODE_EXPORT && !node_stat_has_holes(file->node, file->view);
 	if (can_change(file))
-		coherence_add(&server->coherence, file, only_writes || file->direct);
+		coherence_add(&server->coherence, file, needs_none);
 	fi->direct_io = file->direct;
 	fi->keep_cache = !node_can_change(file->node) && !can_change(file);
 }
@@ -171,7 +165,7 @@ static void op_open(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
 		return;
 	}
 	fi->fh = (uintptr_t)file;
-	choose_direct(server, file, fi);
+	set_caching(server, file, fi);
 	holder_get(&server->holder);
 	file->backing = passthrough_open(&server->passthrough, file->node, file->view);
 	fi->noflush = !writes && passthrough_id(file->backing) == 0;

@@ -187,10 +187,3 @@ bool node_stat_is_quick(const struct node *node)
 {
 	return !S_ISREG(node_type(node)) || is_counted(node);
 }
-
-bool node_stat_has_holes(const struct node *node, const struct view *view)
-{
-	uint64_t stored = atomic_load_explicit(&node->stored, memory_order_relaxed);
-
-	return view && stored < view->size; /* NOT_COUNTED is more than any size */
-}

@@ -9,7 +9,6 @@
 #include "types.h"
 
 struct access;
-struct view;
 
 /* Fills in st.  Counts the bytes stored if they are not known, which may walk all tables of the
  * image.  0 or -errno. */
@@ -17,9 +16,6 @@ int node_stat(struct node *node, const struct access *access, struct stat *st);
 
 /* Are the bytes stored known, so that node_stat is quick? */
 bool node_stat_is_quick(const struct node *node);
-
-/* Is less stored of a file than the size of its view, as far as that was counted? */
-bool node_stat_has_holes(const struct node *node, const struct view *view);
 
 /* st_mtim alone: the time of the file in the host, where the node stands for one. */
 struct timespec node_stat_mtime(const struct node *node);

@@ -199,18 +199,18 @@ holes() { # the data of each file is the allocated data, with some tables
 	done
 }
 check "holes" on_mount holes.raw holes
-# tar -S reads a file with holes in small steps: they must be answered by the page cache, not each by a request.
+# tar reads in steps of 10 KiB, with -S of 512 bytes: they must be answered by the page cache, not each by a request.
 in_pages() { # FILE: prints the number of cached pages after a small read
 	head -c 512 "$1" >/dev/null && fincore -n -o PAGES "$1"
 }
-small_steps() {
+in_small_steps() {
 	local file
-	for file in "$1"/export/*.{vdi,vhd}; do
+	for file in "$1"/export/*.{qcow2,vmdk,vdi,vhd}; do
 		[ "$(in_pages "$file")" -gt 0 ] && tar -cSf - "$file" 2>/dev/null | tar -xOf - | cmp - "$file" || { echo "$file"; return 1; }
 	done
 }
 if command -v fincore >/dev/null; then
-	check "a file with holes is read through the page cache" on_mount holes.raw small_steps
+	check "a file with holes is read through the page cache" on_mount holes.raw in_small_steps
 else
 	skip "a file with holes is read through the page cache: no fincore"
 fi
@@ -238,10 +238,14 @@ no_holes() { # few holes are reported as none, so that cp takes large steps
 	done
 }
 check "a file with few holes reports none" on_mount packed.qcow2 no_holes
-# A file read with direct I/O supports mmap or refuses it; a mapping never has wrong bytes.
-mapped() {
+if command -v fincore >/dev/null; then
+	check "and is read through the page cache" on_mount packed.qcow2 in_small_steps
+else
+	skip "a file without holes is read through the page cache: no fincore"
+fi
+mapped() { # a mapping that is shared, for which the page cache is needed
 	xfs_io -r -c 'mmap -r 0 4096' -c 'mread -v 0 4' "$1/export/packed.qcow2-export.qcow2" >mapped.out 2>&1
-	grep -q '51 46 49 fb' mapped.out || grep -q 'No such device' mapped.out || { cat mapped.out; return 1; }
+	grep -q '51 46 49 fb' mapped.out || { cat mapped.out; return 1; }
 }
 check "mapped into memory" on_mount packed.qcow2 mapped
 check "concurrent sequential readers" on_mount packed.qcow2 in_sequence
