@@ -18,6 +18,7 @@
 #include "ops/ops.h"
 #include "options.h"
 #include "ops/namespace.h"
+#include "ops/negotiate.h"
 #include "ops/request.h"
 #include "ops/write.h"
 
@@ -165,7 +166,7 @@ int session_answer(struct fuse_session *se, struct server *server, struct err *e
 		return err_set(e, ETIMEDOUT, "the kernel does not use the mount");
 	n = fuse_session_receive_buf(se, &buf);
 	if (n > 0) {
-		passthrough_offer(&server->passthrough, se, &buf);
+		negotiate_offer(server, se, &buf);
 		fuse_session_process_buf(se, &buf);
 	}
 	free(buf.mem);

@@ -18,6 +18,7 @@
 #include "tree/node.h"
 #include "tree/tree.h"
 #include "file.h"
+#include "negotiate.h"
 #include "read.h"
 #include "request.h"
 #include "write.h"
@@ -40,7 +41,7 @@ static void want(struct fuse_conn_info *conn, unsigned cap)
 
 static void op_init(void *userdata, struct fuse_conn_info *conn)
 {
-	const struct server *server = userdata;
+	struct server *server = userdata;
 
 	conn->max_read = server->max_read;
 	if (server->writable)
@@ -54,7 +55,7 @@ static void op_init(void *userdata, struct fuse_conn_info *conn)
 	/* Moving pages out of the pipe is slower than copying them, measured. */
 	conn->want &= ~(unsigned)FUSE_CAP_SPLICE_MOVE;
 	want(conn, FUSE_CAP_SPLICE_WRITE);
-	passthrough_want(&((struct server *)userdata)->passthrough, conn);
+	negotiate_want(server, conn);
 }
 
 static void forget(fuse_req_t req, fuse_ino_t ino, uint64_t n)

@@ -49,13 +49,6 @@ struct passthrough {
 
 void passthrough_init(struct passthrough *p, bool wanted);
 
-/* Sets up the session before the first request of the kernel is processed; request is that one. */
-void passthrough_offer(
-	struct passthrough *p, struct fuse_session *se, const struct fuse_buf *request);
-
-/* In the init operation. */
-void passthrough_want(struct passthrough *p, struct fuse_conn_info *conn);
-
 /* Decides for a file that is opened on a node, with this view.  Returns NULL if there is no
  * passthrough at all; otherwise passthrough_close must be called when the file is closed. */
 struct backing *passthrough_open(struct passthrough *p, struct node *node, const struct view *view);

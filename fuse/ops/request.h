@@ -16,6 +16,7 @@
 #include "base/access.h"
 #include "coherence.h"
 #include "holder.h"
+#include "negotiate.h"
 #include "passthrough.h"
 #include "readahead.h"
 
@@ -34,6 +35,7 @@ struct server {
 	struct coherence coherence;
 	struct readahead_budget readahead;
 	struct passthrough passthrough;
+	struct negotiation negotiation;
 	struct holder holder; /* the mount ends with it */
 	unsigned max_read;    /* bytes; the kernel asks for no more at a time */
 };

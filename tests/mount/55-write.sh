@@ -230,6 +230,23 @@ reader_sees() {
 }
 mount_image disk.raw mnt -o rw
 check "an open partition shows data written to the disk" reader_sees
+# The kernel sends a write of a file that is also open for reading as one request, without another one that asks for
+# security.capability.  The daemon reads each request by one system call.
+requests() { sed -n 's/^syscr: //p' "/proc/$(daemon_of "$W/mnt")/io"; }
+writes_alone() {
+	local before after
+	exec 5<>mnt/disk.raw
+	dd if=some bs=4k seek=512 count=1 conv=notrunc status=none >&5
+	before=$(requests) && dd if=some bs=4k seek=512 count=100 conv=notrunc status=none >&5 && after=$(requests)
+	exec 5>&-
+	echo "$((after - before)) requests"
+	[ $((after - before)) -lt 150 ]
+}
+if is_root && printf '%s\n' 5.12 "$(uname -r)" | sort -CV; then
+	check "a write is one request" writes_alone
+else
+	skip "a write is one request: needs root and Linux 5.12"
+fi
 unmount mnt
 
 # fallocate allocates clusters in the image and blocks on the host; the contents do not change.
