@@ -71,7 +71,8 @@ IMAGES  := $(wildcard tests/images/*.c)
 SHIM    := tests/mount/failread.c tests/mount/killwrite.c
 COUNT   := tests/bench/count.c # linked with the library
 STRESS  := $(wildcard tests/mount/stress-jobs/*.c)
-HELPERS := $(filter-out $(SHIM) $(COUNT),$(wildcard tests/mount/*.c tests/bench/*.c))
+FLOOR   := tests/bench/floor.c # needs libfuse; by make bench alone
+HELPERS := $(filter-out $(SHIM) $(COUNT) $(FLOOR),$(wildcard tests/mount/*.c tests/bench/*.c))
 FUZZ    := $(wildcard tests/fuzz/fuzz_*.c)
 
 obj = $(patsubst %.c,$(B)/%.o,$(1))
@@ -99,6 +100,10 @@ $(B)/unit: $(call obj,$(UNIT) $(TREE)) $(LIB)
 	$(Q)$(CC) $(ALL_LDFLAGS) -o $@ $^ $(unit_libs) $(pkg_libs)
 
 $(COUNT:%.c=$(B)/%): $(call obj,$(COUNT)) $(LIB)
+	$(call say,LINK,$@)
+	$(Q)$(CC) $(ALL_LDFLAGS) -o $@ $^ $(pkg_libs)
+
+$(FLOOR:%.c=$(B)/%): $(call obj,$(FLOOR))
 	$(call say,LINK,$@)
 	$(Q)$(CC) $(ALL_LDFLAGS) -o $@ $^ $(pkg_libs)
 
@@ -254,4 +259,5 @@ help: ; @sed -n 's/^#  //p' Makefile
 .DELETE_ON_ERROR:
 .SECONDARY:
 -include $(patsubst %.c,build/fuzz/%.d,$(FORMATS) $(FUZZ))
--include $(patsubst %.o,%.d,$(call obj,$(FORMATS) $(FUSE) $(TOOLS) $(UNIT) $(IMAGES) $(HELPERS) $(STRESS) $(COUNT)))
+-include $(patsubst %.o,%.d,$(call obj,$(FORMATS) $(FUSE) $(TOOLS) $(UNIT) $(IMAGES) $(HELPERS) $(STRESS) \
+	$(COUNT) $(FLOOR)))
