@@ -106,6 +106,9 @@
 #define VOLUME_MAX       4096 /* of one state */
 #define VOLUME_MAX_STACK 4096 /* devices below one, each counted as often as it is used */
 
+#define RAID_MAX_MEMBERS  1920 /* as many as a superblock of md has places for */
+#define RAID6_MAX_MEMBERS 255  /* as many as Q has different factors for */
+
 #define LIMIT_PARTITIONS 256        /* of one table */
 #define LIMIT_GPT_ARRAY  (1u << 20) /* bytes of the entry array */
 
