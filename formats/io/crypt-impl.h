@@ -11,7 +11,7 @@
 #define CRYPT_LOCKS  64
 #define CRYPT_REGION (1u << 20) /* bytes that one lock is for; whole sectors */
 
-enum ivgen { IV_NONE, IV_PLAIN, IV_PLAIN64, IV_PLAIN64BE, IV_ESSIV };
+enum ivgen { IV_NONE, IV_PLAIN, IV_PLAIN64, IV_PLAIN64BE, IV_ESSIV, IV_EBOIV, IV_ELEPHANT };
 
 struct lane;
 

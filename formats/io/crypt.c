@@ -3,7 +3,9 @@
  *
  * The number of a sector becomes its IV: "plain" is the low 32 bits of it, "plain64" all 64, little
  * endian, then zeroes; "plain64be" is zeroes and then all 64, big endian; "essiv:HASH" is "plain64"
- * encrypted with the hash of the key.
+ * encrypted with the hash of the key.  "eboiv" and "elephant" are the position of the sector in
+ * bytes in the place of its number, encrypted with the key itself; the latter adds a diffuser to
+ * the cipher.
  *
  * libcrypto has XTS for two key sizes of AES only.  Others are put together of ECB: IEEE 1619 XORs
  * each block, before and after the cipher, with the encrypted IV times a power of x.
@@ -22,6 +24,7 @@
 #include "crypt-impl.h"
 #include "util/err.h"
 #include "digest.h"
+#include "elephant.h"
 #include "passphrase.h"
 
 #define BLOCK 16u /* bytes, of every cipher here */
@@ -30,7 +33,7 @@
 struct lane {
 	EVP_CIPHER_CTX *data[2]; /* of CRYPT_DECRYPT and CRYPT_ENCRYPT */
 	EVP_CIPHER_CTX *essiv;   /* encrypts IVs, or NULL */
-	EVP_CIPHER_CTX *tweak;   /* does once more for XTS of ECB, or NULL */
+	EVP_CIPHER_CTX *tweak;   /* does once more for XTS of ECB, or for the diffuser; or NULL */
 };
 
 /* Words. */
@@ -61,9 +64,14 @@ static bool is_xts(const struct crypt_mode *m)
 	return strcmp(m->chaining, "xts") == 0;
 }
 
+static bool is_elephant(const struct crypt_mode *m)
+{
+	return strcmp(m->chaining, "cbc") == 0 && strcmp(m->ivgen, "elephant") == 0;
+}
+
 size_t crypt_key_bits(const struct crypt_mode *m, size_t key_len)
 {
-	return 8 * key_len / (is_xts(m) ? 2 : 1);
+	return 8 * key_len / (is_xts(m) || is_elephant(m) ? 2 : 1);
 }
 
 static int find_ivgen(const struct crypt_mode *m, enum ivgen *ivgen, struct err *e)
@@ -78,6 +86,10 @@ static int find_ivgen(const struct crypt_mode *m, enum ivgen *ivgen, struct err 
 		*ivgen = IV_PLAIN64BE;
 	else if (strcmp(m->ivgen, "essiv") == 0)
 		*ivgen = IV_ESSIV;
+	else if (strcmp(m->ivgen, "eboiv") == 0)
+		*ivgen = IV_EBOIV;
+	else if (is_elephant(m))
+		*ivgen = IV_ELEPHANT;
 	else
 		return err_set(e, ENOTSUP, "the IV generator \"%s\" is not supported", m->ivgen);
 	return 0;
@@ -174,18 +186,32 @@ static int make_data(struct lane *l, const char *cipher, size_t bits, const char
 		     : context_new(&l->data[CRYPT_ENCRYPT], cipher, bits, chaining, key, true, e);
 }
 
+/* The contexts that encrypt IVs, and the keys of the diffuser. */
+static int make_iv_contexts(const struct crypt *c, const char *cipher, const struct crypt_mode *m,
+	const unsigned char *key, size_t key_len, struct err *e)
+{
+	size_t bits = crypt_key_bits(m, key_len);
+	struct lane *l = c->lane;
+	int r = 0;
+
+	if (c->ivgen == IV_ESSIV)
+		return make_essiv(l, cipher, m, key, key_len, e);
+	if (c->ivgen == IV_EBOIV || c->ivgen == IV_ELEPHANT)
+		r = context_new(&l->essiv, cipher, bits, "ecb", key, true, e);
+	if (r == 0 && c->ivgen == IV_ELEPHANT)
+		r = context_new(&l->tweak, cipher, bits, "ecb", key + key_len / 2, true, e);
+	return r;
+}
+
 static int make_contexts(struct crypt *c, const char *cipher, const struct crypt_mode *m,
 	const unsigned char *key, size_t key_len, struct err *e)
 {
 	size_t bits = crypt_key_bits(m, key_len);
 	struct lane *l = c->lane;
-	int r;
+	int r = make_iv_contexts(c, cipher, m, key, key_len, e);
 
-	if (c->ivgen == IV_ESSIV) {
-		r = make_essiv(l, cipher, m, key, key_len, e);
-		if (r < 0)
-			return r;
-	}
+	if (r < 0)
+		return r;
 	if (!is_xts(m) || libcrypto_has_xts(cipher, key, key_len))
 		return make_data(l, cipher, bits, m->chaining, key, e);
 	r = make_data(l, cipher, bits, "ecb", key, e);
@@ -315,13 +341,26 @@ static bool update(EVP_CIPHER_CTX *ctx, unsigned char *buf, size_t len)
 	return EVP_CipherUpdate(ctx, buf, &n, buf, (int)len) && (size_t)n == len;
 }
 
+static uint64_t iv_number(const struct crypt *c, uint64_t sector)
+{
+	switch (c->ivgen) {
+	case IV_PLAIN:
+		return (uint32_t)sector;
+	case IV_EBOIV:
+	case IV_ELEPHANT:
+		return sector / c->step * c->sector_size;
+	default:
+		return sector;
+	}
+}
+
 static bool make_iv(const struct crypt *c, const struct lane *l, uint64_t sector, unsigned char *iv)
 {
 	memset(iv, 0, BLOCK);
 	if (c->ivgen == IV_PLAIN64BE)
 		store_be64(iv + 8, sector);
 	else
-		store_le64(iv, c->ivgen == IV_PLAIN ? (uint32_t)sector : sector);
+		store_le64(iv, iv_number(c, sector));
 	return !l->essiv || update(l->essiv, iv, BLOCK);
 }
 
@@ -343,6 +382,47 @@ static void xor_tweaks(unsigned char *sector, size_t len, const unsigned char *t
 	}
 }
 
+/* XTS that is put together of ECB. */
+static bool convert_xts(const struct crypt *c, const struct lane *l, enum crypt_way way,
+	unsigned char *buf, unsigned char tweak[static BLOCK])
+{
+	if (!update(l->tweak, tweak, BLOCK))
+		return false;
+	xor_tweaks(buf, c->sector_size, tweak);
+	if (!update(l->data[way], buf, c->sector_size))
+		return false;
+	xor_tweaks(buf, c->sector_size, tweak);
+	return true;
+}
+
+/* The key of the diffuser for a sector is its position, encrypted without and with the highest bit.
+ */
+static bool make_elephant_key(const struct crypt *c, const struct lane *l, uint64_t sector,
+	unsigned char key[static ELEPHANT_KEY])
+{
+	memset(key, 0, ELEPHANT_KEY);
+	store_le64(key, iv_number(c, sector));
+	store_le64(key + BLOCK, iv_number(c, sector));
+	key[ELEPHANT_KEY - 1] = 0x80;
+	return update(l->tweak, key, ELEPHANT_KEY);
+}
+
+static bool convert_elephant(const struct crypt *c, const struct lane *l, enum crypt_way way,
+	unsigned char *buf, uint64_t sector)
+{
+	unsigned char key[ELEPHANT_KEY];
+
+	if (!make_elephant_key(c, l, sector, key))
+		return false;
+	if (way == CRYPT_ENCRYPT)
+		elephant_encrypt(buf, c->sector_size, key);
+	if (!update(l->data[way], buf, c->sector_size))
+		return false;
+	if (way == CRYPT_DECRYPT)
+		elephant_decrypt(buf, c->sector_size, key);
+	return true;
+}
+
 static bool convert_sector(const struct crypt *c, const struct lane *l, enum crypt_way way,
 	unsigned char *buf, uint64_t sector)
 {
@@ -353,16 +433,12 @@ static bool convert_sector(const struct crypt *c, const struct lane *l, enum cry
 		return update(data, buf, c->sector_size);
 	if (!make_iv(c, l, sector, iv))
 		return false;
-	if (!l->tweak)
-		return EVP_CipherInit_ex(data, NULL, NULL, NULL, iv, -1) &&
-		       update(data, buf, c->sector_size);
-	if (!update(l->tweak, iv, BLOCK))
+	if (l->tweak && c->ivgen != IV_ELEPHANT)
+		return convert_xts(c, l, way, buf, iv);
+	if (!EVP_CipherInit_ex(data, NULL, NULL, NULL, iv, -1))
 		return false;
-	xor_tweaks(buf, c->sector_size, iv);
-	if (!update(data, buf, c->sector_size))
-		return false;
-	xor_tweaks(buf, c->sector_size, iv);
-	return true;
+	return c->ivgen == IV_ELEPHANT ? convert_elephant(c, l, way, buf, sector)
+				       : update(data, buf, c->sector_size);
 }
 
 int crypt_convert(

@@ -29,7 +29,7 @@ struct crypt_mode {
 
 struct crypt_mode crypt_mode_parse(const char *text);
 
-/* Bits of the cipher's own key: XTS has two in one. */
+/* Bits of the cipher's own key: XTS and the Elephant diffuser have two in one. */
 size_t crypt_key_bits(const struct crypt_mode *mode, size_t key_len);
 
 /* Makes libcrypto read its configuration now, for a process that cannot open files later. */

@@ -81,19 +81,33 @@ static void put_number_be(unsigned char *iv, uint64_t number)
 		iv[BLOCK - 1 - i] = number >> 8 * i;
 }
 
+static int encrypt_block(
+	const char *cipher, const unsigned char *key, size_t key_len, unsigned char *block)
+{
+	struct ecb c;
+
+	if (ecb_begin(&c, cipher, key, key_len) < 0)
+		return -1;
+	ecb_block(&c, block);
+	ecb_end(&c);
+	return 0;
+}
+
 static int essiv(const char *cipher, const char *hash, const unsigned char *key, size_t key_len,
 	unsigned char *iv)
 {
 	unsigned char digest[EVP_MAX_MD_SIZE];
 	unsigned n;
-	struct ecb c;
 
-	if (!EVP_Digest(key, key_len, digest, &n, EVP_get_digestbyname(hash), NULL) ||
-		ecb_begin(&c, cipher, digest, n) < 0)
-		return -1;
-	ecb_block(&c, iv);
-	ecb_end(&c);
-	return 0;
+	return EVP_Digest(key, key_len, digest, &n, EVP_get_digestbyname(hash), NULL)
+		       ? encrypt_block(cipher, digest, n, iv)
+		       : -1;
+}
+
+/* "eboiv" and "elephant" have the position in bytes instead of the number. */
+static bool has_position(const char *mode)
+{
+	return strcmp(mode, "cbc-eboiv") == 0 || strcmp(mode, "cbc-elephant") == 0;
 }
 
 static int make_iv(const char *cipher, const char *mode, const unsigned char *key, size_t key_len,
@@ -106,7 +120,7 @@ static int make_iv(const char *cipher, const char *mode, const unsigned char *ke
 		put_number_be(iv, sector);
 	if (gen && strncmp(gen, "-essiv:", 7) == 0)
 		return essiv(cipher, gen + 7, key, key_len, iv);
-	return 0;
+	return has_position(mode) ? encrypt_block(cipher, key, key_len, iv) : 0;
 }
 
 /* Modes. */
@@ -164,22 +178,60 @@ static void mode_block(struct ecb *c, char mode, unsigned char *block, unsigned 
 	}
 }
 
+/* The Elephant diffuser, as its paper defines decryption, backwards: for all i from the first on
+ *	B: d[i] += d[i+2] ^ (d[i+5] <<< {0, 10, 0, 25}[i mod 4]), three times
+ *	A: d[i] += d[i-2] ^ (d[i-5] <<< {9, 0, 13, 0}[i mod 4]), five times
+ */
+static void elephant(uint32_t *d, size_t n, int direction, unsigned cycles, const unsigned *turns)
+{
+	for (size_t k = cycles * n; k-- > 0;) {
+		size_t i = k % n;
+		uint32_t far = d[(i + n + 5 * direction) % n];
+		unsigned turn = turns[i % 4];
+
+		d[i] -= d[(i + n + 2 * direction) % n] ^ (uint32_t)((uint64_t)far << turn) ^
+			(uint32_t)((uint64_t)far >> (32 - turn));
+	}
+}
+
+static int diffuse_sector(const char *cipher, const unsigned char *key, size_t key_len,
+	unsigned char *buf, size_t len, uint64_t position)
+{
+	static const unsigned turns_a[] = {9, 0, 13, 0}, turns_b[] = {0, 10, 0, 25};
+	unsigned char tweak[2 * BLOCK];
+	uint32_t d[4096 / 4];
+
+	put_number(tweak, position, 8);
+	put_number(tweak + BLOCK, position, 8);
+	tweak[2 * BLOCK - 1] |= 0x80;
+	if (encrypt_block(cipher, key, key_len, tweak) < 0 ||
+		encrypt_block(cipher, key, key_len, tweak + BLOCK) < 0)
+		return -1;
+	for (size_t i = 0; i < len; i++)
+		buf[i] ^= tweak[i % sizeof tweak];
+	for (size_t i = 0; i < len / 4; i++)
+		d[i] = load_le32(buf + 4 * i);
+	elephant(d, len / 4, -1, 5, turns_a);
+	elephant(d, len / 4, 1, 3, turns_b);
+	for (size_t i = 0; i < len / 4; i++)
+		store_le32(buf + 4 * i, d[i]);
+	return 0;
+}
+
 static int encrypt_sector(const char *cipher, const char *mode, const unsigned char *key,
 	size_t key_len, unsigned char *buf, size_t len, uint64_t sector)
 {
-	bool xts = strncmp(mode, "xts", 3) == 0;
-	size_t half = xts ? key_len / 2 : key_len;
+	bool xts = strncmp(mode, "xts", 3) == 0, diffused = strcmp(mode, "cbc-elephant") == 0;
+	size_t half = xts || diffused ? key_len / 2 : key_len;
 	unsigned char iv[BLOCK];
 	struct ecb c;
 
-	if (make_iv(cipher, mode, key, key_len, sector, iv) < 0)
+	if (make_iv(cipher, mode, key, xts ? key_len : half, sector, iv) < 0)
 		return -1;
-	if (xts) {
-		if (ecb_begin(&c, cipher, key + half, half) < 0)
-			return -1;
-		ecb_block(&c, iv);
-		ecb_end(&c);
-	}
+	if (xts && encrypt_block(cipher, key + half, half, iv) < 0)
+		return -1;
+	if (diffused && diffuse_sector(cipher, key + half, half, buf, len, sector) < 0)
+		return -1;
 	if (ecb_begin(&c, cipher, key, half) < 0)
 		return -1;
 	/* "ctr" differs from "cbc" in its second letter. */
@@ -196,7 +248,7 @@ int luks_encrypt_sectors(const char *cipher, const char *mode, const unsigned ch
 
 	for (size_t i = 0; i < len; i += s->size, sector += s->step)
 		if (encrypt_sector(cipher, mode, key, key_len, (unsigned char *)buf + i, s->size,
-			    sector) < 0)
+			    has_position(mode) ? sector / s->step * s->size : sector) < 0)
 			return -1;
 	return 0;
 }

@@ -46,6 +46,10 @@ static const struct {
 	{"sm4", "xts-plain64", 32},
 	{"aes", "cbc-plain64be", 32},
 	{"aes", "xts-plain64be", 64},
+	{"aes", "cbc-eboiv", 16},
+	{"aes", "cbc-eboiv", 32},
+	{"aes", "cbc-elephant", 32},
+	{"aes", "cbc-elephant", 64},
 };
 
 static void make(size_t i, struct crypt **c)
@@ -364,6 +368,8 @@ static const struct {
 	{"aes", "cbc-essiv:tiger", 32, ENOTSUP, "hash \"tiger\""},
 	{"aes", "cbc-essiv:sha1", 32, ENOTSUP, "essiv:sha1"},
 	{"aes", "cbc-essiv:sha512", 32, ENOTSUP, "essiv:sha512"},
+	{"aes", "xts-elephant", 64, ENOTSUP, "IV generator \"elephant\""},
+	{"aes", "cbc-elephant", 16, EINVAL, "16 bytes"},
 	{"aes", "cbc-plain64", 0, EINVAL, "0 bytes"},
 	{"aes", "cbc-plain64", 15, EINVAL, "15 bytes"},
 	{"aes", "cbc-plain64", 64, EINVAL, "64 bytes"},
