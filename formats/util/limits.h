@@ -109,6 +109,9 @@
 #define RAID_MAX_MEMBERS  1920 /* as many as a superblock of md has places for */
 #define RAID6_MAX_MEMBERS 255  /* as many as Q has different factors for */
 
+/* Tries of a passphrase on a protector, a million digests each. */
+#define BITLOCKER_MAX_STRETCHES 64u
+
 #define LIMIT_PARTITIONS 256        /* of one table */
 #define LIMIT_GPT_ARRAY  (1u << 20) /* bytes of the entry array */
 

@@ -6,8 +6,10 @@
  */
 #include <stddef.h>
 
+#include "bitlocker/bitlocker.h"
 #include "reader.h"
 
 const struct volume_reader *const volume_readers[] = {
+	&bitlocker_reader,
 	NULL,
 };
