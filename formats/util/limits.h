@@ -112,6 +112,14 @@
 /* Tries of a passphrase on a protector, a million digests each. */
 #define BITLOCKER_MAX_STRETCHES 64u
 
+#define LVM_MAX_TEXT     (8u << 20) /* bytes of the metadata of a group; LVM makes areas of 1 MiB */
+#define LVM_MAX_VALUES   (1u << 20) /* keys, and values, in it */
+#define LVM_MAX_SECTIONS 8          /* sections in sections; LVM writes four */
+#define LVM_MAX_DEPTH    8          /* logical volumes on others of the same group */
+#define LVM_MAX_PARTS    4096       /* logical volumes that one is made of */
+#define LVM_MAX_LEGS     253        /* of a RAID volume: as many as dm-raid has */
+#define LVM_MAX_REGIONS  (1u << 28) /* of a mirror: 32 MiB of its log are read */
+
 #define LIMIT_PARTITIONS 256        /* of one table */
 #define LIMIT_GPT_ARRAY  (1u << 20) /* bytes of the entry array */
 

@@ -7,9 +7,11 @@
 #include <stddef.h>
 
 #include "bitlocker/bitlocker.h"
+#include "lvm/lvm.h"
 #include "reader.h"
 
 const struct volume_reader *const volume_readers[] = {
+	&lvm_reader,
 	&bitlocker_reader,
 	NULL,
 };
