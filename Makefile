@@ -42,7 +42,7 @@ B := build$(if $(SAN),/san-$(subst $(comma),-,$(SAN)))
 Q := $(if $(V),,@)
 say = $(if $(V),,@printf '  %-7s %s\n' '$(1)' '$(2)')
 
-LIBS     := fuse3 blkid json-c zlib libzstd libdeflate expat libcrypto
+LIBS     := fuse3 blkid json-c zlib libzstd libdeflate expat libcrypto libargon2
 UNITLIBS := check
 
 WARN := -Wall -Wextra -Wshadow -Wstrict-prototypes -Wmissing-prototypes -Wwrite-strings -Wvla \

@@ -15,7 +15,7 @@
 #include "image/facts.h"
 #include "image/format.h"
 #include "image/image.h"
-#include "driver/common/luks.h"
+#include "volume/luks/luks.h"
 
 struct luks_disk {
 	struct view view;
@@ -29,7 +29,10 @@ static int luks_map(
 	const struct luks_disk *d = (const struct luks_disk *)v;
 	int r = extent_in_file(x, d->luks.io, d->luks.payload, off, len, 0, e);
 
-	return r < 0 ? r : extent_encrypted(x, d->crypt, off / CRYPT_SECTOR, e);
+	if (r < 0)
+		return r;
+	return extent_encrypted(
+		x, d->crypt, d->luks.first_sector + crypt_sector_number(d->crypt, off), e);
 }
 
 static void luks_free(struct view *v)
@@ -50,13 +53,11 @@ static int luks_open(struct image *img, struct err *e)
 		return err_nomem(e);
 	d->view.ops = &luks_ops;
 	r = luks_read(&d->luks, img->io, 0, size, e);
-	if (r == 0 && size < d->luks.payload)
-		r = err_set(e, EINVAL,
-			"the file ends at %" PRIu64 ", before the encrypted data at %" PRIu64, size,
-			d->luks.payload);
+	if (r == 0)
+		r = luks_data_size(&d->luks, size, &size, e);
 	if (r == 0)
 		r = luks_unlock(&d->luks, img->opts, &d->crypt, e);
-	d->view.size = (size - d->luks.payload) / CRYPT_SECTOR * CRYPT_SECTOR;
+	d->view.size = size;
 	if (r == 0 && !image_add_state(img, NULL, NULL, &d->view, e))
 		r = -e->code;
 	if (r < 0)
@@ -70,17 +71,16 @@ static void luks_disk_facts(const struct image *img, struct facts *f)
 	luks_facts(&((const struct luks_disk *)img->states[0]->view)->luks, f);
 }
 
-/* Version 2 is claimed, too: it is refused by name. */
 static int luks_probe(const struct peek *p)
 {
-	return p->nhead >= 6 && memcmp(p->head, LUKS_MAGIC, 6) == 0 ? 100 : 0;
+	return luks_is_header(p->head, p->nhead) ? 100 : 0;
 }
 
 static const char *const suffixes[] = {"luks", NULL};
 
 const struct format luks_format = {
 	.name = "luks",
-	.title = "LUKS-encrypted disk, version 1",
+	.title = "LUKS-encrypted disk",
 	.suffixes = suffixes,
 	.probe = luks_probe,
 	.open = luks_open,

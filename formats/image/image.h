@@ -43,7 +43,8 @@ struct image_options {
 	bool nosnapshots;   /* do not look at the table of internal snapshots */
 	bool ignore_parent_id; /* accept a parent that changed since the child was created */
 	const struct passphrase *secrets; /* passphrases to try on each image; NULL: none */
-	bool locked;     /* then an encrypted image opens, but its data cannot be read */
+	uint64_t luks_memory; /* bytes that Argon2 may take to open a key slot; 0: 1.25 GiB */
+	bool locked;          /* then an encrypted image opens, but its data cannot be read */
 	bool lenient;    /* for info and check: parts that are damaged or missing are warned of, and
 			  * their data cannot be read */
 	bool any_is_raw; /* a file that no format claims is a raw disk */

@@ -54,24 +54,32 @@ static int read_sectors(struct crypt *c, struct io *io, void *buf, size_t len, u
 	return r < 0 ? r : crypt_convert(c, CRYPT_DECRYPT, buf, len, sector, e);
 }
 
+/* The len bytes of a sector that begin at its byte skip; pos: of the sector. */
+static int read_part(struct crypt *c, struct io *io, void *buf, size_t len, size_t skip,
+	uint64_t pos, uint64_t sector, struct err *e)
+{
+	char whole[CRYPT_SECTOR_MAX];
+	int r = read_sectors(c, io, whole, c->sector_size, pos, sector, e);
+
+	if (r == 0)
+		memcpy(buf, whole + skip, len);
+	return r;
+}
+
 int crypt_read(struct crypt *c, struct io *io, void *buf, size_t len, uint64_t pos, uint64_t sector,
 	struct err *e)
 {
-	char whole[CRYPT_SECTOR_MAX];
 	char *p = buf;
 
 	while (len > 0) {
 		size_t skip = skip_of(c, pos), most = io->writable ? in_region(c, pos, len) : len;
 		bool is_part = skip > 0 || most < c->sector_size;
 		size_t n = is_part ? MIN(len, c->sector_size - skip) : most - most % c->sector_size;
-		char *sectors = is_part ? whole : p;
-		int r = read_sectors(
-			c, io, sectors, is_part ? c->sector_size : n, pos - skip, sector, e);
+		int r = is_part ? read_part(c, io, p, n, skip, pos - skip, sector, e)
+				: read_sectors(c, io, p, n, pos, sector, e);
 
 		if (r < 0)
 			return r;
-		if (is_part)
-			memcpy(p, whole + skip, n);
 		sector += crypt_sector_number(c, skip + n);
 		p += n;
 		pos += n;

@@ -65,7 +65,24 @@ static int read_all(struct passphrase *s, int fd, struct err *e)
 	return s->len > 0 ? 0 : err_set(e, EINVAL, "the file is empty");
 }
 
-struct passphrase *passphrase_read(const char *file, struct err *e)
+/* Removes "UUID:" from the front of a name. */
+static const char *cut_uuid(const char *file, char uuid[static GUID_TEXT])
+{
+	unsigned char id[GUID_LEN];
+	char text[GUID_TEXT];
+
+	uuid[0] = '\0';
+	if (strnlen(file, GUID_TEXT) < GUID_TEXT || file[GUID_TEXT - 1] != ':')
+		return file;
+	memcpy(text, file, GUID_TEXT - 1);
+	text[GUID_TEXT - 1] = '\0';
+	if (!guid_parse(id, text))
+		return file;
+	guid_text(uuid, id);
+	return file + GUID_TEXT;
+}
+
+static struct passphrase *read_file(const char *file, struct err *e)
 {
 	bool is_stdin = strcmp(file, "-") == 0;
 	int fd = is_stdin ? STDIN_FILENO : open(file, O_RDONLY | O_NOCTTY | O_CLOEXEC);
@@ -83,6 +100,23 @@ struct passphrase *passphrase_read(const char *file, struct err *e)
 	}
 	if (!is_stdin)
 		close(fd);
+	return s;
+}
+
+struct passphrase *passphrase_read(const char *file, struct err *e)
+{
+	char uuid[GUID_TEXT];
+	struct passphrase *s = read_file(cut_uuid(file, uuid), e);
+
+	if (s)
+		memcpy(s->uuid, uuid, sizeof uuid);
+	return s;
+}
+
+const struct passphrase *passphrase_for(const struct passphrase *s, const char *uuid)
+{
+	while (s && s->uuid[0] && strcasecmp(s->uuid, uuid) != 0)
+		s = s->next;
 	return s;
 }
 

@@ -9,16 +9,23 @@
 
 #include <stddef.h>
 
+#include "util/guid.h"
+
 struct err;
 
 struct passphrase {
 	struct passphrase *next; /* another one to try, or NULL */
+	char uuid[GUID_TEXT];    /* of the one volume that it is for, in lower case; "": for all */
 	unsigned char *bytes;
 	size_t len;
 };
 
-/* Reads the whole of a file, pipe or the like; "-" is standard input. */
+/* Reads the whole of a file, pipe or the like; "-" is standard input.  "UUID:FILE" is one that is
+ * for a single volume. */
 struct passphrase *passphrase_read(const char *file, struct err *e);
+
+/* The first one, from s on, that is for the volume of this UUID; NULL: there is none. */
+const struct passphrase *passphrase_for(const struct passphrase *s, const char *uuid);
 
 /* Reads each of files (NULL-terminated, or NULL), in their order, into the list *all, which the
  * caller frees also after an error.  If there are any, core files and debuggers lose access to the

@@ -73,6 +73,19 @@
 #define LUKS_MAX_WORK     UINT64_C(64000000)  /* of a slot */
 #define LUKS_MAX_ALL_WORK UINT64_C(192000000) /* of all slots */
 
+/* Argon2 costs its memory for each pass: a GiB is some second of a processor. */
+#define LUKS_MAX_ARGON2     (UINT64_C(64) << 20)   /* KiB of all passes of a slot */
+#define LUKS_MAX_ALL_ARGON2 (UINT64_C(192) << 20)  /* of all slots */
+#define LUKS_MAX_MEMORY     (UINT64_C(1280) << 10) /* KiB, unless an option says more */
+#define LUKS_MAX_LANES      64
+#define LUKS_MIN_DIGEST     20u /* bytes */
+
+#define LUKS2_MIN_HEADER  (16u << 10) /* bytes of a copy */
+#define LUKS2_MAX_HEADER  (4u << 20)
+#define LUKS2_MAX_OBJECTS 8192 /* in its JSON text */
+#define LUKS2_MAX_VALUES  131072
+#define LUKS2_MAX_DEPTH   32
+
 #define XML_MAX_BYTES    (16u << 20)
 #define XML_MAX_ELEMENTS (256u << 10)
 #define XML_MAX_DEPTH    1024        /* VirtualBox nests snapshots, two elements each */

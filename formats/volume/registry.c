@@ -7,11 +7,13 @@
 #include <stddef.h>
 
 #include "bitlocker/bitlocker.h"
+#include "luks/luks.h"
 #include "lvm/lvm.h"
 #include "reader.h"
 
 const struct volume_reader *const volume_readers[] = {
 	&lvm_reader,
 	&bitlocker_reader,
+	&luks_reader,
 	NULL,
 };

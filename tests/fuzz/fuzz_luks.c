@@ -2,7 +2,7 @@
 #include <string.h>
 
 #include "fuzz.h"
-#include "driver/common/luks.h"
+#include "volume/luks/luks.h"
 #include "io/passphrase.h"
 
 #define AT_ITERATIONS 164
@@ -23,13 +23,13 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	struct passphrase secret = {.bytes = (unsigned char *)"mkimage\n", .len = 8};
 	uint8_t *copy;
 
-	if (size < LUKS_HEADER)
+	if (size < LUKS1_HEADER)
 		return fuzz_one_with("luks", &secret, data, size);
 	copy = malloc(size);
 	fuzz_require(copy != NULL);
 	memcpy(copy, data, size);
 	cut_iterations(copy + AT_ITERATIONS);
-	for (int i = 0; i < LUKS_SLOTS; i++)
+	for (int i = 0; i < LUKS1_SLOTS; i++)
 		cut_iterations(copy + AT_SLOTS + i * SLOT_SIZE + 4);
 	fuzz_one_with("luks", &secret, copy, size);
 	free(copy);

@@ -16,7 +16,7 @@
  */
 int qcow_aes_unlock(const struct image *img, struct crypt **crypt, struct err *e)
 {
-	const struct passphrase *s = img->opts->secrets;
+	const struct passphrase *s = passphrase_for(img->opts->secrets, "");
 	unsigned char key[KEY_LEN] = {0};
 	int r;
 

@@ -136,7 +136,7 @@ static int unlock(const struct image *img, struct qcow2 *q, struct err *e)
 		return qcow_aes_unlock(img, &q->crypt, e);
 	if (q->header.encryption != QCOW2_LUKS)
 		return 0;
-	r = luks_read(&q->luks, q->io, q->header.luks_pos, q->header.luks_len, e);
+	r = luks1_read(&q->luks, q->io, q->header.luks_pos, q->header.luks_len, e);
 	return r < 0 ? r : luks_unlock(&q->luks, img->opts, &q->crypt, e);
 }
 

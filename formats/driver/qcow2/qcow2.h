@@ -18,7 +18,7 @@
 #include <stdint.h>
 
 #include "util/bytes.h"
-#include "driver/common/luks.h"
+#include "volume/luks/luks.h"
 #include "image/creation.h"
 #include "view/view.h"
 #include "header.h"
