@@ -133,6 +133,8 @@
 #define LVM_MAX_LEGS     253        /* of a RAID volume: as many as dm-raid has */
 #define LVM_MAX_REGIONS  (1u << 28) /* of a mirror: 32 MiB of its log are read */
 
+#define SNAPSHOT_MAX_RUNS (1u << 22) /* of exceptions of a snapshot of LVM: 64 MiB of memory */
+
 #define LIMIT_PARTITIONS 256        /* of one table */
 #define LIMIT_GPT_ARRAY  (1u << 20) /* bytes of the entry array */
 
