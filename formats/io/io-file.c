@@ -180,6 +180,14 @@ static const char *kind_of_file(mode_t mode)
 	}
 }
 
+/* Only an attempt tells; nobody else uses the descriptor yet, so that none of its reads is direct. */
+static bool has_direct(int fd)
+{
+	int flags = fcntl(fd, F_GETFL);
+
+	return fcntl(fd, F_SETFL, flags | O_DIRECT) == 0 && fcntl(fd, F_SETFL, flags) == 0;
+}
+
 /* Sets the fields that fstat and the device have; io->fd is open. */
 static int file_describe(struct io *io, struct err *e)
 {
@@ -197,6 +205,7 @@ static int file_describe(struct io *io, struct err *e)
 	io->stored = (uint64_t)st.st_blocks * 512;
 	io->size = st.st_size;
 	io->sparse = io->stored < io->size;
+	io->direct = S_ISREG(st.st_mode) && has_direct(io->fd);
 	if (S_ISREG(st.st_mode))
 		return 0;
 	if (!S_ISBLK(st.st_mode))

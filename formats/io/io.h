@@ -74,6 +74,7 @@ struct io {
 	_Atomic bool unsynced; /* there was a write after the last sync */
 	atomic_bool sparse;    /* the host file may have holes */
 	bool is_block;         /* a block device */
+	bool direct;           /* a regular file whose file system has O_DIRECT */
 	dev_t dev;             /* of the file, or of that of its archive */
 	ino_t ino;             /* 0: not a file */
 	uint64_t stored;       /* bytes that the host has allocated */

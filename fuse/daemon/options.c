@@ -67,6 +67,7 @@ static const struct fuse_opt spec[] = {
 	SET("nobacking", nobacking),
 	SET("share", share),
 	SET("nosnapshots", nosnapshots),
+	SET("nopassthrough", nopassthrough),
 	SET("ignore_parent_id", ignore_parent_id),
 	SET("hints=vdisk", vdisk_hints), /* vdisk mount: hints name its options */
 	VALUE("sandbox=%s", sandbox_word),
@@ -171,6 +172,7 @@ static const char usage[] =
 	"    -o sandbox=strict      fail if the kernel cannot;  -o sandbox=off: do not\n"
 	"    -o cache=SIZE          memory for metadata and decoded clusters (32M)\n"
 	"    -o threads=N           worker threads, 1 to 64\n"
+	"    -o nopassthrough       read host files by the daemon, not by the kernel\n"
 	"    -o idle=SECONDS        directory: close images unused for this long (10)\n"
 	"    -o ro                  mount read-only (default)\n"
 	"    -o rw                  write to the image, or to all images of the directory\n"

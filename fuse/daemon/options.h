@@ -21,7 +21,7 @@ struct options {
 	int writable;   /* the live state is writable: the image, or with cow the overlay */
 	int cow;        /* the image itself is not changed */
 	char *cow_file; /* the overlay; NULL: a temporary one */
-	int nobacking, share, nosnapshots, ignore_parent_id;
+	int nobacking, share, nosnapshots, ignore_parent_id, nopassthrough;
 	int vdisk_hints; /* hints name options of vdisk */
 	struct access access;
 	int foreground, debug, single_thread;

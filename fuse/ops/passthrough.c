@@ -29,7 +29,9 @@ void passthrough_init(struct passthrough *p, bool wanted)
 	LIST_INIT(&p->backings);
 }
 
-/* Opens a backing file in the kernel: the host file that has exactly the bytes of the view. */
+/* Opens a backing file in the kernel: the host file that has exactly the bytes of the view.  The
+ * kernel opens it with the flags of each open, so O_DIRECT must be possible: the open would fail
+ * with EIO. */
 static int open_backing(struct passthrough *p, const struct view *view)
 {
 	struct fuse_backing_map map = {.fd = -1};
@@ -37,8 +39,8 @@ static int open_backing(struct passthrough *p, const struct view *view)
 	struct stat st;
 	int id;
 
-	if (!io || io->fd < 0 || io->start != 0 || fstat(io->fd, &st) < 0 || !S_ISREG(st.st_mode) ||
-		(uint64_t)st.st_size != view->size)
+	if (!io || io->fd < 0 || io->start != 0 || !io->direct || fstat(io->fd, &st) < 0 ||
+		!S_ISREG(st.st_mode) || (uint64_t)st.st_size != view->size)
 		return 0;
 	map.fd = io->fd;
 	id = ioctl(p->device, FUSE_DEV_IOC_BACKING_OPEN, &map);

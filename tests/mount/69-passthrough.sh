@@ -12,22 +12,38 @@ qemu-img convert -f raw -O vdi -o static=on src.raw static.vdi
 qemu-img create -q -f qcow2 -F raw -b src.raw top.qcow2
 qemu-img create -q -f qcow2 -o data_file=data.raw,data_file_raw=on,preallocation=metadata data.qcow2 12M
 qemu-img convert -n -S 0 -f raw -O qcow2 src.raw data.qcow2
-mkdir dir mnt
+mkdir dir mnt plain.hdd
 cp src.raw dir/a.img
+cp src.raw plain.hdd/plain.hds
+cat >plain.hdd/DiskDescriptor.xml <<'END'
+<?xml version='1.0' encoding='UTF-8'?>
+<Parallels_disk_image Version="1.0">
+<Disk_Parameters><Disk_size>24576</Disk_size><Padding>0</Padding></Disk_Parameters>
+<StorageData><Storage><Start>0</Start><End>24576</End><Blocksize>2048</Blocksize>
+<Image><GUID>{5fbaabe3-6958-40ff-92a7-860e329aab41}</GUID><Type>Plain</Type><File>plain.hds</File></Image>
+</Storage></StorageData>
+</Parallels_disk_image>
+END
 
-# Compares a file of the mount with src.raw.  Each request is a system call that the daemon reads it with: without
-# passthrough there would be at least 24, of 512 KiB at most.
-reads_alone() { # FILE
+# Compares a file of the mount with src.raw, and sets requests to the number of system calls that the daemon makes for
+# it: without passthrough at least 24, of 512 KiB at most.
+count_requests() { # FILE
 	local pid before after
 	pid=$(pids_of "$W/mnt" | xargs -n 1 sh -c 'grep -qx vdiskfs "/proc/$0/comm" && echo "$0"')
-	requests() { sed -n 's/^syscr: //p' "/proc/$pid/io"; }
-	[ -e "mnt/$1" ] && before=$(requests) && cmp "mnt/$1" src.raw && after=$(requests) && echo "$((after - before)) requests" &&
-		[ $((after - before)) -lt 16 ]
+	calls() { sed -n 's/^syscr: //p' "/proc/$pid/io"; }
+	[ -e "mnt/$1" ] && before=$(calls) && cmp "mnt/$1" src.raw && after=$(calls) && requests=$((after - before)) &&
+		echo "$requests requests"
 }
-passes() { # WHAT IMAGE FILE [OPTION...]
-	mount_image "$2" mnt "${@:4}" && check "$1" reads_alone "$3"
-	unmount mnt
+reads_alone() { count_requests "$1" && [ $requests -lt 16 ]; }
+reads_by_daemon() { count_requests "$1" && [ $requests -ge 24 ]; }
+on_mount() { # COMMAND IMAGE FILE [OPTION...]
+	local status=0
+	mount_image "$2" mnt "${@:4}" || return 1
+	"$1" "$3" || status=1
+	unmount mnt && return $status
 }
+passes() { check "$1" on_mount reads_alone "${@:2}"; } # WHAT IMAGE FILE [OPTION...]
+not_passed() { check "$1" on_mount reads_by_daemon "${@:2}"; }
 
 kernel_has_passthrough() {
 	printf '%s\n' 6.9 "$(uname -r)" | sort -CV || return 1
@@ -40,6 +56,9 @@ if is_root && kernel_has_passthrough; then
 	passes "the raw base of a chain" top.qcow2 chain/1-src.raw/disk.raw
 	passes "a raw data file" data.qcow2 disk.raw
 	passes "an image in a directory" dir a.img/disk.raw
+	passes "a plain Parallels image" plain.hdd disk.raw
+	not_passed "nopassthrough" src.raw disk.raw -o nopassthrough
+	not_passed "nopassthrough, an image in a directory" dir a.img/disk.raw -o nopassthrough
 else
 	skip "reading without the daemon: needs root and Linux 6.9 with CONFIG_FUSE_PASSTHROUGH"
 fi
@@ -62,11 +81,25 @@ exec 5<mnt/disk.raw 6<mnt/disk.raw
 check "two readers at a time" eval 'cmp - src.raw <&5 && cmp - src.raw <&6'
 exec 5<&- 6<&-
 check "one after them" cmp mnt/disk.raw src.raw
-check "direct I/O" eval 'dd if=mnt/disk.raw iflag=direct bs=1M status=none | cmp - src.raw'
+direct() { (set -o pipefail; dd if="$1" iflag=direct bs=1M status=none | cmp - src.raw); }
+check "direct I/O" direct mnt/disk.raw
 if is_root; then
 	check "a loop device" eval 'dev=$(losetup -r -f --show mnt/disk.raw) && cmp "$dev" src.raw; status=$?; losetup -d "$dev"; [ $status = 0 ]'
 fi
 unmount mnt
+
+# The kernel would fail an open with O_DIRECT with EIO if the file system of the image has none, such as ramfs.
+
+if is_root && mkdir ramfs && mount -t ramfs ramfs ramfs; then
+	cp src.raw ramfs
+	check "the host file cannot be opened with O_DIRECT" eval '! dd if=ramfs/src.raw iflag=direct of=/dev/null count=1 2>err && grep "Invalid" err'
+	mount_image ramfs/src.raw mnt
+	check "a file of the mount can" direct mnt/disk.raw
+	unmount mnt
+	umount ramfs
+else
+	skip "a host file system without O_DIRECT: needs root and ramfs"
+fi
 
 # Reading a file that is cut short while it is open fails, at the latest when the file is closed.
 
