@@ -257,8 +257,7 @@ static int open_server(struct daemon *d, struct err *e)
 	d->server.access = d->options.access;
 	d->server.max_read = d->options.max_read;
 	d->server.writable = d->options.writable;
-	passthrough_init(
-		&d->server.passthrough, !d->options.writable && !d->options.nopassthrough);
+	passthrough_init(&d->server.passthrough, !d->options.writable && !d->options.nopassthrough);
 	coherence_init(&d->server.coherence);
 	readahead_budget_init(&d->server.readahead, d->options.cache);
 	d->server.pool = image_pool_new(&d->how, d->options.snapshot, d->options.idle, e);

@@ -119,3 +119,8 @@ bool mountinfo_is_fuse(const char *type)
 	return (n == 4 && memcmp(type, "fuse", n) == 0) ||
 	       (n == 7 && memcmp(type, "fuseblk", n) == 0);
 }
+
+void mountinfo_process_name(char name[MOUNTINFO_NAME], dev_t dev)
+{
+	snprintf(name, MOUNTINFO_NAME, "vdiskfs:%u", minor(dev));
+}

@@ -28,6 +28,12 @@ int mountinfo_each(int fd, mountinfo_visit_fn *visit, void *arg);
 /* The same, for a process that may open the list now. */
 int mountinfo_read(mountinfo_visit_fn *visit, void *arg);
 
+/* The name of the process that ends with a mount of vdiskfs, for programs that wait for the end:
+ * the daemon may have been started with a relative path as its mount point.  It has the number of
+ * the device, "vdiskfs:61", and fits into /proc/PID/comm. */
+#define MOUNTINFO_NAME 16
+void mountinfo_process_name(char name[MOUNTINFO_NAME], dev_t dev);
+
 /* Is it a type of file system that a process serves through /dev/fuse? */
 bool mountinfo_is_fuse(const char *type);
 

@@ -171,6 +171,19 @@ static void find_mount_on(struct mount_id *w, const char *mountpoint, dev_t belo
 		w->dev = 0;
 }
 
+static void receive_mount(
+	const struct supervisor *s, struct mount_id *w, const char *mountpoint, dev_t below)
+{
+	char name[MOUNTINFO_NAME];
+
+	if (read(s->alive, w, sizeof *w) != sizeof *w || !w->dev)
+		find_mount_on(w, mountpoint, below);
+	if (w->dev) {
+		mountinfo_process_name(name, w->dev);
+		prctl(PR_SET_NAME, name);
+	}
+}
+
 /* Runs in the supervisor, which has the other ends of the pipes.  below: mounted there before; 0:
  * nothing.
  *
@@ -194,8 +207,7 @@ static void supervise(
 			continue;
 		}
 		if (byte == MOUNTED) {
-			if (read(s->alive, &w, sizeof w) != sizeof w || !w.dev)
-				find_mount_on(&w, mountpoint, below);
+			receive_mount(s, &w, mountpoint, below);
 		} else {
 			pthread_mutex_lock(s->serving); /* released by the death of its owner */
 			limit = REST_MAX;

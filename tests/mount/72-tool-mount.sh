@@ -94,6 +94,17 @@ check "umount of a loop mount on a view" "$VDISK" umount mnt
 check "the view stays" [ -f other/disk.raw ]
 check "umount of a view" "$VDISK" umount other
 check "the image is released" released disk.qcow2
+# The supervisor is stopped, and with it the end of the daemon, until umount has had time to return too early.
+awaits_relative() {
+	local pid supervisor=''
+	"$VDISKFS" disk.qcow2 other || return 1
+	for pid in $(pids_of other); do [ "$(cat "/proc/$pid/comm")" = vdiskfs ] || supervisor=$pid; done
+	kill -STOP "$supervisor" || return 1
+	{ eventually eval '! mountpoint -q other' && sleep 0.5; kill -CONT "$supervisor"; } &
+	"$VDISK" umount other && ! grep -q '^State:.T' "/proc/$supervisor/status"
+}
+check "umount waits for a daemon that was started with a relative path" awaits_relative
+wait
 
 check "an unknown partition" fails 'no partition or volume "7"' mount disk.qcow2 7 mnt
 check "a path as partition" fails 'neither' mount disk.qcow2 ../disk mnt

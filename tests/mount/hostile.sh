@@ -112,7 +112,7 @@ memory_of() { awk '/^VmHWM:/ { print int($2 / 1024) }' "/proc/$1/status"; }
 daemon_of() {
 	local pid
 	for pid in $(pids_of "$1"); do
-		[ "$(cat "/proc/$pid/comm" 2>/dev/null)" = vdiskfs-attend ] || echo "$pid"
+		[ "$(cat "/proc/$pid/comm" 2>/dev/null)" != vdiskfs ] || echo "$pid"
 	done
 }
 

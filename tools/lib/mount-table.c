@@ -58,6 +58,7 @@ static void add_view(void *arg, const struct mount_line *line)
 		.image = (char *)line->source,
 		.view = (char *)line->dir,
 		.dir = (char *)line->dir,
+		.dev = line->dev,
 		.hidden = name && !strchr(name, '/'),
 	};
 
@@ -112,7 +113,7 @@ static const char *file_of_lost_view(const char *file, const char *hidden)
 static void add_file_system(void *arg, const struct mount_line *line)
 {
 	struct reading *r = arg;
-	struct mounted x = {.dir = (char *)line->dir};
+	struct mounted x = {.dir = (char *)line->dir, .dev = line->dev};
 	const struct mounted *view;
 	char file[PATH_MAX];
 

@@ -6,6 +6,7 @@
 
 #include <stdbool.h>
 #include <stddef.h>
+#include <sys/types.h>
 
 struct err;
 
@@ -15,6 +16,7 @@ struct mounted {
 	char *file; /* mounted from this file below view, "partitions/1.raw"; NULL: this is the view
 		     */
 	char *dir;  /* the mount point */
+	dev_t dev;
 	bool hidden;    /* vdisk mount created the view for one file system */
 	bool by_kernel; /* mounted by the kernel through a loop device */
 };

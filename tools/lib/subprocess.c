@@ -147,6 +147,8 @@ static bool is_wanted(const char *pid, const char *name, const char *word)
 	size_t n;
 
 	read_start(pid, "comm", buf, sizeof buf);
+	if (!word)
+		return strncmp(buf, name, strlen(name)) == 0 && buf[strlen(name)] == '\n';
 	if (strncmp(buf, name, strlen(name)) != 0)
 		return false;
 	n = read_start(pid, "cmdline", buf, sizeof buf);
@@ -161,7 +163,6 @@ void subprocess_await_begin(struct subprocess_await *a, const char *name, const 
 	DIR *proc = opendir("/proc");
 	struct dirent *d;
 
-	a->n = 0;
 	while (proc && a->n < sizeof a->fds / sizeof a->fds[0] && (d = readdir(proc))) {
 		int fd;
 

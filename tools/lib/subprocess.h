@@ -33,14 +33,14 @@ void subprocess_search_sbin(void);
 /* Searches PATH for a program. */
 bool subprocess_find(const char *name, char *path, size_t size);
 
-/* Processes to wait for, as pidfds. */
+/* Processes to wait for, as pidfds; {.n = 0} at first. */
 struct subprocess_await {
 	int fds[16];
 	unsigned n;
 };
 
-/* Finds the processes of the program name with word on their command line.  Call it before the
- * action that ends them. */
+/* Adds the processes whose name begins with name and that have word on their command line.  word
+ * NULL: whose whole name it is.  Call it before the action that ends them. */
 void subprocess_await_begin(struct subprocess_await *a, const char *name, const char *word);
 
 /* Seconds that a daemon may take to write its data and exit. */

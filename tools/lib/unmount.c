@@ -31,7 +31,7 @@ void unmount_dead(const char *dir)
 
 void unmount_leftover(const struct mount_table *m, const char *view)
 {
-	struct subprocess_await daemon;
+	struct subprocess_await daemon = {.n = 0};
 	bool is_served;
 
 	if (rmdir(view) == 0 || errno != EBUSY || mount_table_is_used(m, view))

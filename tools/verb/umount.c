@@ -20,6 +20,7 @@
 #include "lib/report.h"
 #include "lib/unmount.h"
 #include "util/err.h"
+#include "io/mountinfo.h"
 #include "verbs.h"
 
 static bool await(struct subprocess_await *a, const char *dir, const char *program)
@@ -111,12 +112,17 @@ static bool umount_file(const struct mounted *x)
 	return (!x->hidden || await_view(x, &daemon)) && good;
 }
 
-/* Unmounts a view, and removes the mount point that vdisk open created in parent. */
+/* Unmounts a view, and removes the mount point that vdisk open created in parent.  The daemon was
+ * perhaps started with another path of the mount point; its supervisor, whose name tells the mount,
+ * ends when the image is closed. */
 static bool umount_view(const struct mounted *x, const char *parent)
 {
-	struct subprocess_await daemon;
+	struct subprocess_await daemon = {.n = 0};
+	char supervisor[MOUNTINFO_NAME];
 	bool good;
 
+	mountinfo_process_name(supervisor, x->dev);
+	subprocess_await_begin(&daemon, supervisor, NULL);
 	subprocess_await_begin(&daemon, "vdiskfs", x->view);
 	good = unmount(x->view, false, &daemon, "its daemon");
 	if (good && parent && opened_has(parent, x))
