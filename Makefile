@@ -147,7 +147,7 @@ $(B)/formats/util/version.o build/fuzz/formats/util/version.o: \
 
 compile_commands.json: FORCE
 	$(call say,JSON,$@)
-	$(Q)$(MAKE) -Bn V=1 tests-build | awk -v dir='$(CURDIR)' ' \
+	$(Q)$(make) -Bn V=1 tests-build | awk -v dir='$(CURDIR)' ' \
 		/ -c -o / { gsub(/["\\]/, "\\\\&"); printf "%s{\"directory\": \"%s\", \"file\": \"%s\", \"command\": \"%s\"}", \
 			n++ ? ",\n" : "[\n", dir, $$NF, $$0 } \
 		END { print "\n]" }' > $@
@@ -179,16 +179,18 @@ build/fuzz/%.o: %.c
 	$(Q)$(CLANG) $(FUZZ_CFLAGS) -fsanitize=fuzzer-no-link,address,undefined $(ALL_CPPFLAGS) $(pkg_cflags) \
 		-MMD -MP -c -o $@ $<
 
-fuzz: ; @tests/fuzz/run '$(MAKE)' $(FUZZ_SECONDS)
+# make -n runs a line that has $(MAKE) in it; these programs are more than a make.
+make := $(MAKE)
+fuzz: ; @tests/fuzz/run '$(make)' $(FUZZ_SECONDS)
 
 unit: $(B)/unit
 	$(Q)CK_TIMEOUT_MULTIPLIER=$${CK_TIMEOUT_MULTIPLIER:-15} $(B)/unit
 
 tests-build: $(PROGRAMS) $(TESTPROGRAMS)
 
-check: ; @tests/check '$(MAKE)' '$(SAN)'
-demo:  ; @tests/demo '$(MAKE)'
-bench: ; @tests/bench/run '$(MAKE)'
+check: ; @tests/check '$(make)' '$(SAN)'
+demo:  ; @tests/demo '$(make)'
+bench: ; @tests/bench/run '$(make)'
 
 lint:
 	@tests/packages lint

@@ -180,7 +180,8 @@ static const char *kind_of_file(mode_t mode)
 	}
 }
 
-/* Only an attempt tells; nobody else uses the descriptor yet, so that none of its reads is direct. */
+/* Only an attempt tells; nobody else uses the descriptor yet, so that none of its reads is direct.
+ */
 static bool has_direct(int fd)
 {
 	int flags = fcntl(fd, F_GETFL);

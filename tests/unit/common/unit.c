@@ -35,6 +35,12 @@ Suite *suite_of(const char *name, TCase *tc)
 	return s;
 }
 
+void report_skipped(const char *text)
+{
+	printf("SKIP unit: %s\n", text);
+	fflush(stdout); /* before libcheck forks */
+}
+
 static void make_root(void)
 {
 	strcpy(root, "/tmp/vdisk-unit-XXXXXX");

@@ -18,6 +18,9 @@
 /* A suite of one case. */
 Suite *suite_of(const char *name, TCase *tc);
 
+/* Reports tests that cannot run here: "SUITE: why".  The suite of them must not add them. */
+void report_skipped(const char *text);
+
 /* Runs each test of the case in a new empty directory; all are removed after the case, even if a
  * test fails. */
 void use_temp_dir(TCase *tc);

@@ -368,6 +368,7 @@ END_TEST
 struct hammer {
 	struct cache *cache;
 	atomic_uint loads, wrong, failed;
+	_Atomic uint64_t started; /* threads */
 };
 
 static int hammer_load(void *arg, void *buf, size_t len, struct err *e)
@@ -407,7 +408,7 @@ static void hammer_one(struct hammer *h, uint64_t id)
 static void *hammer_main(void *arg)
 {
 	struct hammer *h = arg;
-	uint64_t random = (uintptr_t)&random; /* differs from thread to thread */
+	uint64_t random = atomic_fetch_add(&h->started, 1) << 32; /* a sequence for each thread */
 
 	for (int i = 0; i < 4000; i++)
 		hammer_one(h, next_random(&random) % 40);

@@ -36,6 +36,7 @@ struct stack {
 	struct view *top;
 	uint64_t seed;
 	atomic_uint wrong;
+	_Atomic uint64_t readers;
 };
 
 static struct extent random_extent(struct stack *s, uint64_t off, uint64_t room)
@@ -163,7 +164,7 @@ static bool seek_matches(const struct stack *s, uint64_t off, int whence)
 static void *read_at_random(void *arg)
 {
 	struct stack *s = arg;
-	uint64_t random = (uintptr_t)&random; /* differs from thread to thread */
+	uint64_t random = s->seed + (atomic_fetch_add(&s->readers, 1) << 32); /* one for each */
 
 	for (int i = 0; i < 300; i++) {
 		uint64_t off = next_random(&random) % s->top->size;
