@@ -64,7 +64,8 @@ unit_libs   = $(eval unit_libs := $$(shell $(PKG_CONFIG) --libs $(UNITLIBS)))$(u
 
 FORMATS := $(sort $(shell find formats -name '*.c'))
 FUSE    := $(sort $(shell find fuse -name '*.c'))
-TREE    := $(wildcard fuse/base/*.c fuse/tree/*.c) fuse/daemon/seccomp.c # linked into the unit tests
+# Linked into the unit tests.
+TREE    := $(wildcard fuse/base/*.c fuse/tree/*.c) fuse/daemon/seccomp.c fuse/ops/readahead.c
 TOOLS   := $(sort $(shell find tools -name '*.c'))
 UNIT    := $(sort $(shell find tests/unit -name '*.c')) tests/images/luks-make.c
 IMAGES  := $(wildcard tests/images/*.c)
@@ -114,7 +115,8 @@ $(B)/mkimage: $(call obj,$(IMAGES))
 $(B)/tests/mount/stress: $(call obj,$(STRESS))
 $(patsubst %.c,$(B)/%,$(HELPERS)): $(B)/%: $(B)/%.o
 	$(call say,LINK,$@)
-	$(Q)$(CC) $(ALL_LDFLAGS) -o $@ $^
+	$(Q)$(CC) $(ALL_LDFLAGS) -o $@ $^ $(HELPER_LIBS)
+$(B)/tests/bench/slow: HELPER_LIBS = $(pkg_libs)
 
 # Preloaded into the program under test, which is linked with the sanitizers; so these are built without.
 $(patsubst %.c,$(B)/%.so,$(SHIM)): $(B)/%.so: %.c

@@ -95,13 +95,22 @@ static int qcow_fill(const struct view *v, const struct extent *x, void *buf, st
 	return n < 0 ? err_in(e, "compressed cluster at 0x%" PRIx64, pos) : 0;
 }
 
+static uint64_t qcow_locate(const struct view *v, const struct extent *x, uint64_t *pos)
+{
+	uint64_t len;
+
+	*pos = compressed_range(&((const struct qcow *)v)->tables, x->unit_id, &len);
+	return len;
+}
+
 static void qcow_free(struct view *v)
 {
 	crypt_free(((struct qcow *)v)->crypt);
 	free(v);
 }
 
-static const struct view_ops qcow_ops = {.map = qcow_map, .fill = qcow_fill, .free = qcow_free};
+static const struct view_ops qcow_ops = {
+	.map = qcow_map, .fill = qcow_fill, .locate = qcow_locate, .free = qcow_free};
 
 /* The header: every value is checked before it is used. */
 

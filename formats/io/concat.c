@@ -46,6 +46,19 @@ static ssize_t concat_read(struct io *io, void *buf, size_t len, uint64_t pos)
 	return done;
 }
 
+static void concat_fetch(struct io *io, uint64_t pos, uint64_t len)
+{
+	const struct concat *c = (const struct concat *)io;
+	size_t i = array_lower_bound(&pos, c->ends, c->n, sizeof c->ends[0], compare_to_end);
+
+	for (uint64_t n; len > 0; i++, pos += n, len -= n) {
+		uint64_t left = c->ends[i] - pos;
+
+		n = MIN(len, left);
+		io_fetch(c->parts[i], c->parts[i]->size - left, n);
+	}
+}
+
 static struct io *concat_find_altered(struct io *io)
 {
 	const struct concat *c = (const struct concat *)io;
@@ -69,6 +82,7 @@ static void concat_close(struct io *io)
 
 static const struct io_ops concat_ops = {
 	.read = concat_read,
+	.fetch = concat_fetch,
 	.find_altered = concat_find_altered,
 	.close = concat_close,
 };

@@ -11,6 +11,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "util/bytes.h"
 #include "util/err.h"
 #include "io.h"
 
@@ -38,6 +39,17 @@ static ssize_t file_read(struct io *io, void *buf, size_t len, uint64_t pos)
 			return -errno;
 	}
 	return done;
+}
+
+/* Linux cuts each request to the readahead of the device, of which this is the default. */
+#define FETCH_MAX (128u << 10)
+
+static void file_fetch(struct io *io, uint64_t pos, uint64_t len)
+{
+	for (uint64_t n; len > 0; pos += n, len -= n) {
+		n = MIN(len, FETCH_MAX);
+		posix_fadvise(io->fd, pos, n, POSIX_FADV_WILLNEED);
+	}
 }
 
 /* The end of the kept run if pos lies in it, or 0. */
@@ -154,6 +166,7 @@ static void file_close(struct io *io)
 static const struct io_ops file_ops = {
 	.read = file_read,
 	.seek = file_seek,
+	.fetch = file_fetch,
 	.write = file_write,
 	.copy = file_copy,
 	.sync = file_sync,

@@ -32,6 +32,13 @@ static int64_t slice_seek(struct io *io, uint64_t pos, int whence)
 	return found < 0 ? found : found - (int64_t)s->pos;
 }
 
+static void slice_fetch(struct io *io, uint64_t pos, uint64_t len)
+{
+	const struct io_slice *s = (const struct io_slice *)io;
+
+	io_fetch(s->archive, s->pos + pos, len);
+}
+
 static struct io *slice_find_altered(struct io *io)
 {
 	return io_find_altered(((struct io_slice *)io)->archive);
@@ -48,6 +55,7 @@ static void slice_close(struct io *io)
 static const struct io_ops slice_ops = {
 	.read = slice_read,
 	.seek = slice_seek,
+	.fetch = slice_fetch,
 	.find_altered = slice_find_altered,
 	.close = slice_close,
 };

@@ -143,6 +143,12 @@ ssize_t io_read_some(struct io *io, void *buf, size_t len, uint64_t pos)
 	return io->ops->read(io, buf, len, pos);
 }
 
+void io_fetch(struct io *io, uint64_t pos, uint64_t len)
+{
+	if (io->ops->fetch && pos < io->size)
+		io->ops->fetch(io, pos, MIN(len, io->size - pos));
+}
+
 /* n: the result of a read of len bytes. */
 static int read_failed(struct io *io, ssize_t n, size_t len, uint64_t pos, struct err *e)
 {

@@ -53,6 +53,9 @@ struct io_ops {
 	 * cannot guarantee that. */
 	int (*reserve)(struct io *io, uint64_t pos, uint64_t len);
 
+	/* As io_fetch; NULL: not possible. */
+	void (*fetch)(struct io *io, uint64_t pos, uint64_t len);
+
 	/* The present length of the file; NULL: only this process changes it. */
 	uint64_t (*length)(const struct io *io);
 	/* For a stand-in for other ios: the altered file among them, or NULL. */
@@ -125,6 +128,10 @@ ssize_t io_read_some(struct io *io, void *buf, size_t len, uint64_t pos);
 
 /* Exactly len bytes; the end of the file on the way is EIO. */
 int io_read(struct io *io, void *buf, size_t len, uint64_t pos, struct err *e);
+
+/* Lets the host read the range into its page cache, without waiting for it: it will be read soon.
+ * Bytes past the end are ignored, and so are errors. */
+void io_fetch(struct io *io, uint64_t pos, uint64_t len);
 
 /* The first len bytes; a shorter file is EINVAL. */
 int io_read_header(struct io *io, void *buf, size_t len, struct err *e);

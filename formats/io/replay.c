@@ -116,6 +116,12 @@ static ssize_t overlay_read(struct io *io, void *buf, size_t len, uint64_t pos)
 	return done;
 }
 
+/* The pages of the changes are somewhere else; they are few. */
+static void overlay_fetch(struct io *io, uint64_t pos, uint64_t len)
+{
+	io_fetch(((struct overlay *)io)->base, pos, len);
+}
+
 static struct io *overlay_find_altered(struct io *io)
 {
 	return io_find_altered(((struct overlay *)io)->base);
@@ -132,6 +138,7 @@ static void overlay_close(struct io *io)
 
 static const struct io_ops overlay_ops = {
 	.read = overlay_read,
+	.fetch = overlay_fetch,
 	.find_altered = overlay_find_altered,
 	.close = overlay_close,
 };

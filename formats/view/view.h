@@ -41,6 +41,9 @@ struct view_ops {
 	/* Decodes the unit of an EXTENT_GENERATED into buf, unit_len bytes; called when the cache
 	 * does not have it.  NULL if map never gives EXTENT_GENERATED. */
 	int (*fill)(const struct view *v, const struct extent *x, void *buf, struct err *e);
+	/* The range of x->io, not NULL, that fill reads, or one that contains it: sets *pos and
+	 * returns the length.  NULL if map gives no such extent. */
+	uint64_t (*locate)(const struct view *v, const struct extent *x, uint64_t *pos);
 	/* Frees the view and the objects that it owns. */
 	void (*free)(struct view *v);
 };
@@ -90,6 +93,11 @@ int view_read_extent(const struct extent *x, void *buf, struct err *e);
 /* Pins the decoded unit of an EXTENT_GENERATED; the extent's bytes are block->data + x->pos.  Give
  * it back with cache_unpin(x->owner->cache, block). */
 int view_pin(const struct extent *x, const struct block **block, struct err *e);
+
+/* Lets the host read what is stored of the range into its page cache, in the order of the view and
+ * without waiting for it; waits only for the tables that map the range.  The part of the range past
+ * the end is ignored, and so are errors: the read that comes to them returns them. */
+void view_fetch(const struct view *v, uint64_t off, uint64_t len);
 
 /* The next offset >= off that holds data (SEEK_DATA) or that is a hole (SEEK_HOLE); the end of the
  * view counts as a hole.  -ENXIO, without a message, when off is at or beyond the end or no data

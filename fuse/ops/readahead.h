@@ -1,10 +1,11 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* readahead.h - decodes ahead of a file that is read sequentially.
+/* readahead.h - works ahead of a file that is read sequentially.
  *
- * The thread that has replied to a read goes on, if that read continued the one before: it decodes
- * the next units into the cache, while the caller works with its data, and while the next read is
- * handled by another thread that does the same.  So units are decoded on all processors.  Data that
- * lies in host files as it is needs none of this.
+ * The thread that has replied to a read goes on, if that read continued the one before, while the
+ * caller works with its data, and while the next read is handled by another thread that does the
+ * same.  It fetches first: the host is told to read the next ranges of its files, in the order of
+ * the map, so that a disk that is slow to answer is never idle.  Then it decodes the next units
+ * into the cache, so that they are decoded on all processors.
  */
 #ifndef VDISKFS_OPS_READAHEAD_H
 #define VDISKFS_OPS_READAHEAD_H
@@ -25,9 +26,10 @@ struct readahead_budget {
 /* The readahead of an open file. */
 struct readahead {
 	pthread_mutex_t lock;
-	uint64_t start; /* of the run: offset of the first of the reads that continue each other */
-	uint64_t next;  /* end of the last read */
+	uint64_t run;     /* bytes of the reads that continue each other */
+	uint64_t next;    /* end of the last of them */
 	uint64_t decoded; /* up to here units are decoded, or are being decoded by a thread */
+	uint64_t fetched; /* up to here the host has been told to read */
 	struct readahead_budget *budget; /* from which the window was taken */
 	size_t window;                   /* bytes; 0: none was needed yet, or the budget is spent */
 };

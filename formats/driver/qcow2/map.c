@@ -241,7 +241,16 @@ static int qcow2_fill(const struct view *view, const struct extent *x, void *buf
 	return qcow2_compress_decode(((const struct qcow2_view *)view)->q, x->unit_id, buf, e);
 }
 
-static const struct view_ops qcow2_view_ops = {.map = qcow2_map, .fill = qcow2_fill};
+static uint64_t qcow2_locate(const struct view *view, const struct extent *x, uint64_t *pos)
+{
+	uint64_t len;
+
+	*pos = qcow2_l2_compressed_range(((const struct qcow2_view *)view)->q, x->unit_id, &len);
+	return len;
+}
+
+static const struct view_ops qcow2_view_ops = {
+	.map = qcow2_map, .fill = qcow2_fill, .locate = qcow2_locate};
 
 struct view *qcow2_map_view(struct qcow2 *q, uint64_t size, uint64_t start, uint64_t l1_pos,
 	uint32_t l1_size, struct err *e)

@@ -45,18 +45,34 @@ static int vmdk_map(
 	return 0;
 }
 
-static int vmdk_fill(const struct view *view, const struct extent *unit, void *buf, struct err *e)
+/* Extents that share a file have the same tables: the first of them will do. */
+static const struct vmdk_extent *extent_of(const struct view *view, const struct extent *unit)
 {
 	const struct vmdk_extent *x = ((const struct vmdk *)view)->extents;
 
-	/* Extents that share a file have the same tables: the first of them will do. */
 	while (x->io != unit->io || !x->kind->fill)
 		x++;
+	return x;
+}
+
+static int vmdk_fill(const struct view *view, const struct extent *unit, void *buf, struct err *e)
+{
+	const struct vmdk_extent *x = extent_of(view, unit);
+
 	return x->kind->fill(x, unit, buf, e);
 }
 
+static uint64_t vmdk_locate(const struct view *view, const struct extent *unit, uint64_t *pos)
+{
+	return extent_of(view, unit)->kind->locate(unit, pos);
+}
+
 static const struct view_ops disk_ops = {
-	.map = vmdk_map, .fill = vmdk_fill, .free = vmdk_disk_free};
+	.map = vmdk_map,
+	.fill = vmdk_fill,
+	.locate = vmdk_locate,
+	.free = vmdk_disk_free,
+};
 
 struct vmdk *vmdk_disk_new(const struct image *img, struct err *e)
 {

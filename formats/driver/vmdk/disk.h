@@ -39,6 +39,7 @@ struct vmdk_kind {
 		struct err *e);
 	int (*fill)(
 		const struct vmdk_extent *x, const struct extent *unit, void *buf, struct err *e);
+	uint64_t (*locate)(const struct extent *unit, uint64_t *pos);
 };
 
 /* disk.c, sparse.c, cowd.c, sesparse.c */

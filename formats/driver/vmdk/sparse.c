@@ -188,6 +188,12 @@ static int sparse_map(
 	return 0;
 }
 
+/* The position in the file of the grain of a unit_id. */
+static uint64_t stored_at(uint64_t unit_id)
+{
+	return (uint32_t)unit_id * (uint64_t)VMDK_SECTOR;
+}
+
 /* Reads and decompresses a grain: a 64-bit sector of the disk, if there are markers, a 32-bit
  * length, and a zlib stream (Compressed Grain). */
 static int read_compressed(
@@ -195,7 +201,7 @@ static int read_compressed(
 {
 	const struct sparse *s = sparse_of(x);
 	uint32_t size = s->tables.grain, max = VMDK_COMPRESSED_MAX(size), len;
-	uint64_t grain = unit_id >> 32, pos = (uint32_t)unit_id * (uint64_t)VMDK_SECTOR;
+	uint64_t grain = unit_id >> 32, pos = stored_at(unit_id);
 	/* A grain that ends after the disk may be stored short: the rest is never read. */
 	uint64_t needed = MIN(size, s->tables.capacity - grain * size);
 	size_t head = s->markers ? VMDK_RECORD_HEAD : 4;
@@ -245,9 +251,18 @@ static int sparse_fill(
 	return 0;
 }
 
+/* The length of the data is only in the file, before them; they are seldom longer than the grain.
+ */
+static uint64_t sparse_locate(const struct extent *unit, uint64_t *pos)
+{
+	*pos = stored_at(unit->unit_id);
+	return VMDK_RECORD_HEAD + unit->unit_len;
+}
+
 const struct vmdk_kind vmdk_sparse = {
 	.open = sparse_open,
 	.close = sparse_close,
 	.map = sparse_map,
 	.fill = sparse_fill,
+	.locate = sparse_locate,
 };

@@ -46,7 +46,15 @@ static int table_fill(const struct view *v, const struct extent *x, void *buf, s
 	return 0;
 }
 
-const struct view_ops table_ops = {.map = table_map, .fill = table_fill};
+/* The units are stored one after the other, each in UNIT_STORED bytes. */
+static uint64_t table_locate(const struct view *v, const struct extent *x, uint64_t *pos)
+{
+	(void)v;
+	*pos = x->unit_id * UNIT_STORED;
+	return UNIT_STORED;
+}
+
+const struct view_ops table_ops = {.map = table_map, .fill = table_fill, .locate = table_locate};
 
 struct table table_of(const struct extent *x, size_t n, struct io *io, struct cache *cache)
 {

@@ -24,6 +24,8 @@ struct table {
 	unsigned fail_fill;
 };
 
+#define UNIT_STORED 1000 /* bytes */
+
 extern const struct view_ops table_ops;
 
 /* A view of these extents, one after the other, of io. */
