@@ -9,9 +9,11 @@
 #include "bitlocker/bitlocker.h"
 #include "luks/luks.h"
 #include "lvm/lvm.h"
+#include "md/md.h"
 #include "reader.h"
 
 const struct volume_reader *const volume_readers[] = {
+	&md_reader,
 	&lvm_reader,
 	&bitlocker_reader,
 	&luks_reader,

@@ -3,6 +3,8 @@
  * DIR/NAME.raw mkimage --list	prints NAME VERDICT FORMAT [OFFSET LENGTH] for each mkimage
  * --corrupt FORMAT DAMAGE FILE SEED	damages a good image
  * mkimage --corruptions	prints FORMAT DAMAGE for each kind
+ * mkimage --md VERSION LEVEL LAYOUT CHUNK ROWS CONTENTS PREFIX
+ *	writes the members PREFIX0, PREFIX1... of an md array; ROWS: "01P 1P0 P01", see md-make.h
  *
  * Images that no available tool creates: special cases that the formats allow, and hostile ones.
  * The verdict is the expected result: "ok", reads as NAME.raw; "refuse", an error when it is
@@ -62,6 +64,10 @@ int main(int argc, char **argv)
 	}
 	if (argc == 6 && strcmp(argv[1], "--corrupt") == 0) {
 		corrupt_file(argv[2], argv[3], argv[4], argv[5]);
+		return EXIT_SUCCESS;
+	}
+	if (argc == 9 && strcmp(argv[1], "--md") == 0) {
+		md_files(argv + 2);
 		return EXIT_SUCCESS;
 	}
 	if (argc != 3)

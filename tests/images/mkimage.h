@@ -106,6 +106,9 @@ void expect(const struct job *j, uint64_t off, uint64_t from, uint64_t len);
 void expect_zero(const struct job *j, uint64_t off, uint64_t len);
 void expect_size(const struct job *j, uint64_t size);
 
+/* Writes the members of an md array; args: see mkimage --md. */
+void md_files(char **args);
+
 void die(const char *fmt, ...) __attribute__((format(printf, 1, 2), noreturn));
 
 #endif
