@@ -211,7 +211,8 @@ static int read_lv(
 
 	lv->name = n->key;
 	if (!lvm_name_is_valid(lv->name))
-		return err_set(e, EUCLEAN, "\"%s\" is no valid name of a logical volume", lv->name);
+		return err_set(
+			e, EUCLEAN, "\"%.64s\" is no valid name of a logical volume", lv->name);
 	if (!parse_id(lv->id, lvm_config_text(g->config, n, "id")))
 		return err_set(e, EUCLEAN, "volume %s: it has no id", lv->name);
 	lv->unknown_flag = read_status(g->config, n, &lv->flags);
@@ -353,7 +354,7 @@ int lvm_group_read_head(const char *text, size_t len, struct lvm_group *g, struc
 		return err_set(e, EUCLEAN, "the metadata has no group with an id and a seqno");
 	g->name = n->key;
 	if (!lvm_name_is_valid(g->name))
-		return err_set(e, EUCLEAN, "\"%s\" is no valid name of a volume group", g->name);
+		return err_set(e, EUCLEAN, "\"%.64s\" is no valid name of a volume group", g->name);
 	return 0;
 }
 

@@ -382,7 +382,7 @@ static int check_agreement(
 			return err_set(e, EUCLEAN,
 				"the metadata on %s and on %s disagree, with the same seqno "
 				"%" PRIu64,
-				vg->members[i]->device->name, newest->device->name, n->seqno);
+				newest->device->name, vg->members[i]->device->name, n->seqno);
 	}
 	return 0;
 }
