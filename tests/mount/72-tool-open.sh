@@ -171,13 +171,30 @@ fi
 
 entry=$top/tools/packaging/vdiskfs.desktop
 value() { sed -n "s/^$1=//p" "$entry"; }
-runs_verb() { # the command of the entry, as a desktop runs it
+mkdir -p entry-bin
+ln -sf "$VDISK" entry-bin/vdisk
+ln -sf "$VDISKFS" entry-bin/vdiskfs
+runs_entry() { # FILE: the command of the entry, as a desktop runs it
 	local command
-	mkdir -p "$W/entry-bin" && ln -sf "$VDISK" "$W/entry-bin/vdisk" && ln -sf "$VDISKFS" "$W/entry-bin/vdiskfs" || return 1
-	command=$(value Exec)
-	PATH=$W/entry-bin:$W/bin:$PATH sh -c "${command/\%f/\"\$1\"}" -- "$W/guest.qcow2" && shown "$opened/guest.qcow2" && "$VDISK" umount guest.qcow2
+	command=$(value Exec | sed 's/\\\\/\\/g')
+	PATH=$W/entry-bin:$W/bin:$PATH sh -c "${command/\%f/\"\$1\"}" -- "$1"
 }
+runs_verb() { runs_entry "$W/guest.qcow2" && shown "$opened/guest.qcow2" && [ ! -e notified ] && "$VDISK" umount guest.qcow2; }
+notifies() { # PROGRAM STATUS: one that shows the message, with this exit status
+	printf '#!/bin/sh\necho "%s:$#:$1" >>"$W/notified"\nexit %d\n' "$1" "$2" >"entry-bin/$1"
+	chmod 755 "entry-bin/$1"
+}
+told() { # PROGRAM...: these have got the message
+	rm -f notified
+	runs_entry "$W/no \"\$image\".qcow2"
+	printf "%s:1:vdisk: $W/no \"\$image\".qcow2: No such file or directory\n" "$@" | diff - notified
+}
+notifies notify-send 0
+notifies xmessage 0
 check "the entry runs vdisk open" runs_verb
+check "the entry shows an error by notify-send" told notify-send
+notifies notify-send 127
+check "or by xmessage" told notify-send xmessage
 types_known() { # each type is one of the shared MIME database, and each disk type of that is in the entry
 	local types type
 	types=$(value MimeType | tr ';' '\n')
