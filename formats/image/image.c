@@ -157,6 +157,15 @@ int image_add_file(struct image *img, struct io *io, struct err *e)
 	return 0;
 }
 
+uint64_t image_stored(const struct image *img)
+{
+	uint64_t stored = img->stored;
+
+	for (size_t i = 0; i < img->nfiles; i++)
+		stored += io_stored(img->files[i]) - img->files[i]->stored;
+	return stored;
+}
+
 int image_lock_file(struct io *io, const struct image_options *o, bool write, struct err *e)
 {
 	int r;

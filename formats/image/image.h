@@ -62,7 +62,7 @@ struct image {
 	struct io *io;
 	bool writable;         /* it is opened to be written, and so are its parts */
 	struct writer *writer; /* of a writable image, once it is open */
-	uint64_t stored;      /* bytes that the host has allocated for it: io and its other files */
+	uint64_t stored;      /* bytes that the host had allocated for it: io and its other files */
 	struct image *parent; /* opened by the core, never by a driver */
 	char *path;           /* of the file, absolute and without links; NULL: not a file */
 	struct gate gate;     /* for the names in it */
@@ -119,6 +119,9 @@ int image_empty(struct image *img, struct err *e);
 /* img reads unallocated ranges from parent, which it owns from now on; NULL: as zeroes.  Returns
  * the previous parent, which the caller closes. */
 struct image *image_swap_parent(struct image *img, struct image *parent);
+
+/* The bytes that the host has allocated for the files of the image, without its parents. */
+uint64_t image_stored(const struct image *img);
 
 /* The directory of the host that the image lies in; NULL: in none, as one in an archive. */
 const char *image_dir(const struct image *img);

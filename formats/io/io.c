@@ -7,6 +7,7 @@
 #include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "util/bytes.h"
@@ -44,6 +45,14 @@ void io_stand_for(struct io *io, const struct io *of)
 	io->mode = of->mode;
 	io->gid = of->gid;
 	io->cache = of->cache;
+}
+
+uint64_t io_stored(const struct io *io)
+{
+	struct stat st;
+
+	return io->writable && io->fd >= 0 && fstat(io->fd, &st) == 0 ? (uint64_t)st.st_blocks * 512
+								      : io->stored;
 }
 
 struct io *io_ref(struct io *io)

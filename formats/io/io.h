@@ -80,7 +80,7 @@ struct io {
 	bool direct;           /* a regular file whose file system has O_DIRECT */
 	dev_t dev;             /* of the file, or of that of its archive */
 	ino_t ino;             /* 0: not a file */
-	uint64_t stored;       /* bytes that the host has allocated */
+	uint64_t stored;       /* bytes that the host had allocated at opening: see io_stored */
 	struct timespec mtime, ctime;
 	mode_t mode; /* type and permissions */
 	gid_t gid;
@@ -119,6 +119,9 @@ void *io_new(size_t bytes, const struct io_ops *ops, const char *name, struct er
 
 /* For a stand-in: gives io the identity, size and times of the io that it stands for. */
 void io_stand_for(struct io *io, const struct io *of);
+
+/* The bytes that the host has allocated for the file: now, if it is writable, else at opening. */
+uint64_t io_stored(const struct io *io);
 
 struct io *io_ref(struct io *io);
 void io_unref(struct io *io); /* NULL is fine */

@@ -138,13 +138,16 @@ static bool can_change(const struct file *file)
 /* A file of a disk that can change bypasses the page cache if it is only written or opened with
  * O_DIRECT, and no other file that is open needs the pages: then the kernel sends several writes at
  * once.  All other files are read through the page cache: small reads cost no request, and the
- * readahead of the kernel fetches the next data while the program works. */
+ * readahead of the kernel fetches the next data while the program works.  A text that changes has
+ * the length that it has at opening, which the kernel does not know. */
 static void set_caching(struct server *server, struct file *file, struct fuse_file_info *fi)
 {
 	bool needs_none = (fi->flags & O_ACCMODE) == O_WRONLY || fi->flags & O_DIRECT;
 
 	if (can_change(file))
 		coherence_add(&server->coherence, file, needs_none);
+	else if (file->text)
+		file->direct = node_can_change(file->node);
 	fi->direct_io = file->direct;
 	fi->keep_cache = !node_can_change(file->node) && !can_change(file);
 }

@@ -100,7 +100,8 @@ static int set_size(struct node *node, const struct shown *shown, struct stat *s
 	struct err e = ERR_INIT;
 	int ret = shown_view(node, shown, &view, &e);
 
-	if (ret == 0 && !is_counted(node))
+	/* The text of an image that is written follows its host file, too. */
+	if (ret == 0 && (!is_counted(node) || (!view && node_can_change(node))))
 		ret = count(node, shown, view);
 	if (ret < 0)
 		return ret;

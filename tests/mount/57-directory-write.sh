@@ -90,3 +90,15 @@ strict() {
 }
 [ -n "$sanitized" ] || check "sandbox=strict" strict
 check "-o cow of a directory is refused" refused vms 'cow is for one image' -o cow
+
+# info.json has the space on the host, while the image is open for writing as after it was closed.
+
+is_closed() { ! readlink "/proc/$(daemon_of "$W/mnt")/fd"/* | grep /i.qcow2; }
+info_follows() {
+	mkdir info && qemu-img create -q -f qcow2 info/i.qcow2 8M && mount_image info mnt -o rw,idle=1 || return 1
+	put mnt/i.qcow2/disk.raw 0 100 && sync mnt/i.qcow2/disk.raw && cp mnt/i.qcow2/info.json open.json &&
+		eventually is_closed && cp mnt/i.qcow2/info.json closed.json && stat -c %s mnt/i.qcow2/info.json >length
+	unmount mnt && [ "$(wc -c <closed.json)" = "$(cat length)" ] && [ "$(tail -n 1 closed.json)" = "}" ] && cmp open.json closed.json &&
+		grep "\"actual-size\": $(($(stat -c %b info/i.qcow2) * 512))," open.json
+}
+check "info.json of an image that is written" info_follows
