@@ -137,9 +137,6 @@ static int refuse(const struct lvm_segment *s, struct err *e)
 		{"writecache", "the newest data can be in the cache"},
 		{"integrity", "the newest data can be in the journal"},
 		{"vdo", "it is deduplicated and compressed"},
-		{"thin", "it is thin"},
-		{"snapshot", "it is a snapshot"},
-		{"thin-pool", "it is a pool"},
 		{"cache-pool", "it is a pool"},
 		{"vdo-pool", "it is a pool"},
 	};
@@ -245,8 +242,6 @@ static int check_lv(const struct lvm_lv *lv, unsigned depth, struct err *e)
 		return err_set(e, ENOTSUP, "its status has an unknown flag, %s", lv->unknown_flag);
 	if (lv->flags & LVM_PVMOVE)
 		return err_set(e, ENOTSUP, "its extents are being moved (PVMOVE)");
-	if (lv->snapshot)
-		return refuse(lv->snapshot->segments, e);
 	return 0;
 }
 
@@ -257,6 +252,39 @@ static const char *reason_not_to_write(const struct lvm_builder *b, const struct
 	if (!(b->g->flags & lv->flags & LVM_WRITE))
 		return "it is read-only in its volume group";
 	return NULL;
+}
+
+/* A table of a child as a whole; takes the reference. */
+static int wrap(struct lvm_map *m, struct lvm_map *child, struct err *e)
+{
+	const struct table_stripe stripe = {.member = 0};
+	const struct table_segment t = {.len = child->size, .stripes = &stripe, .nstripes = 1};
+	int r = lvm_map_add_child(m, child, e);
+
+	if (r < 0)
+		return r;
+	m->size = t.len;
+	m->table = table_new();
+	return m->table ? table_add(m->table, &t, e) : err_nomem(e);
+}
+
+/* Puts the snapshot in the place of its store. */
+static int build_snapshot(struct work *w, struct err *e)
+{
+	struct lvm_map *child;
+	int r;
+
+	lvm_map_unref(w->lv->store); /* when it is a part of itself */
+	w->lv->store = w->map;
+	w->map = NULL;
+	r = build_special(w, w->lv->snapshot->segments, &child, e);
+	if (r < 0)
+		return r;
+	w->map = lvm_map_new(e);
+	if (w->map)
+		return wrap(w->map, child, e);
+	lvm_map_unref(child);
+	return -e->code;
 }
 
 static int build_lv(struct lvm_builder *b, struct lvm_lv *lv, unsigned depth, struct err *e)
@@ -275,6 +303,8 @@ static int build_lv(struct lvm_builder *b, struct lvm_lv *lv, unsigned depth, st
 	for (size_t i = 0; w.pieces && i < lv->nsegments; i++)
 		free(w.pieces[i].areas);
 	free(w.pieces);
+	if (r == 0 && lv->snapshot)
+		r = build_snapshot(&w, e);
 	if (r < 0) {
 		lvm_map_unref(w.map);
 		return r;

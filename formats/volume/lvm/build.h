@@ -9,6 +9,7 @@
 #include "group.h"
 #include "map.h"
 
+struct cache;
 struct volume_member;
 
 struct lvm_builder;
@@ -27,6 +28,7 @@ struct lvm_builder {
 	const struct lvm_segment_kind *kinds; /* type NULL: the end */
 	struct volume_member *const *devices; /* by the numbers of physical volumes */
 	size_t ndevices;
+	struct cache *cache; /* outlives the maps */
 	struct view **views; /* of devices, for lvm_build_read; NULL: not used yet */
 };
 

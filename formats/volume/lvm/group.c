@@ -391,6 +391,7 @@ void lvm_group_free(struct lvm_group *g)
 	for (size_t i = 0; i < g->nlvs; i++) {
 		free(g->lvs[i].segments);
 		lvm_map_unref(g->lvs[i].map);
+		lvm_map_unref(g->lvs[i].store);
 		free(g->lvs[i].failed);
 	}
 	free(g->lvs);

@@ -57,9 +57,10 @@ struct lvm_lv {
 
 	/* For build.c: */
 	struct lvm_map *map;
-	struct err *failed; /* why there is no map */
-	bool is_used;       /* as a part of another one */
-	bool is_striped;    /* and not linear */
+	struct lvm_map *store; /* of a snapshot: what its own segments say */
+	struct err *failed;    /* why there is no map */
+	bool is_used;          /* as a part of another one */
+	bool is_striped;       /* and not linear */
 };
 
 struct lvm_segment {

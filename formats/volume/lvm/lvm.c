@@ -15,6 +15,7 @@
 
 #include "util/array.h"
 #include "util/limits.h"
+#include "image/image.h"
 #include "view/view.h"
 #include "build.h"
 #include "group.h"
@@ -22,6 +23,8 @@
 #include "map.h"
 #include "mirror.h"
 #include "raid-segment.h"
+#include "snapshot-segment.h"
+#include "thin-segment.h"
 
 /* A member. */
 struct pv {
@@ -44,6 +47,8 @@ struct mapping {
 static const struct lvm_segment_kind segment_kinds[] = {
 	{"mirror", lvm_mirror_build},
 	{"raid", lvm_raid_build},
+	{"thin", lvm_thin_build},
+	{"snapshot", lvm_snapshot_build},
 	{NULL, NULL},
 };
 
@@ -287,7 +292,9 @@ static int add_mapped(const struct volume_group *vg, const struct members *all,
 	free(members);
 	if (!v)
 		return -e->code;
-	if (strcmp(type, "striped") == 0 && !lv->is_striped)
+	if (lv->snapshot)
+		type = "snapshot";
+	else if (strcmp(type, "striped") == 0 && !lv->is_striped)
 		type = "linear";
 	snprintf(v->layout, sizeof v->layout, "%s", type);
 	snprintf(v->uuid, sizeof v->uuid, "%s", lv->id);
@@ -322,24 +329,32 @@ static int add_volume(const struct volume_group *vg, const struct members *all,
 	return r;
 }
 
-/* A pool has no bytes of its own. */
-static bool is_pool(const struct lvm_lv *lv)
+/* A pool has no bytes of its own; a snapshot has the name of the volume that stores it, which LVM
+ * hides. */
+static bool is_shown(const struct lvm_lv *lv)
 {
-	const char *type = lv->segments[0].type;
+	static const char *const hidden[] = {"thin-pool", "cache-pool", "vdo-pool", "snapshot"};
 
-	return strncmp(type, "thin-pool", 9) == 0 || strncmp(type, "cache-pool", 10) == 0 ||
-	       strncmp(type, "vdo-pool", 8) == 0;
+	for (size_t i = 0; i < sizeof hidden / sizeof hidden[0]; i++)
+		if (strncmp(lv->segments[0].type, hidden[i], strlen(hidden[i])) == 0)
+			return false;
+	return lv->snapshot || lv->flags & LVM_VISIBLE;
 }
 
 static int add_volumes(const struct volume_group *vg, const struct members *all,
 	const struct lvm_group *g, struct err *e)
 {
 	struct lvm_builder b = {
-		.g = g, .kinds = segment_kinds, .devices = all->m, .ndevices = all->n};
+		.g = g,
+		.kinds = segment_kinds,
+		.devices = all->m,
+		.ndevices = all->n,
+		.cache = vg->how ? vg->how->cache : NULL,
+	};
 	int r = take_devices(g, all, e);
 
 	for (size_t i = 0; r == 0 && i < g->nlvs; i++)
-		if (g->lvs[i].flags & LVM_VISIBLE && !is_pool(&g->lvs[i]))
+		if (is_shown(&g->lvs[i]))
 			r = add_volume(vg, all, &b, &g->lvs[i], e);
 	for (size_t i = 0; b.views && i < all->n; i++)
 		view_free(b.views[i]);

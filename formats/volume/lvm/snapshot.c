@@ -298,17 +298,23 @@ static void snapshot_free(struct view *v)
 	free_snapshot(s);
 }
 
-struct view *snapshot_view(struct view *origin, struct view *cow, struct err *e)
+struct view *snapshot_view(uint64_t size, struct view *origin, struct view *cow, struct err *e)
 {
 	static const struct view_ops ops = {.map = snapshot_map, .free = snapshot_free};
-	struct snapshot *s = calloc(1, sizeof *s);
+	struct snapshot *s;
 	int r;
 
+	if (size > origin->size) {
+		err_set(e, EUCLEAN, "its origin ends at %" PRIu64 ", before %" PRIu64,
+			(uint64_t)origin->size, size);
+		return NULL;
+	}
+	s = calloc(1, sizeof *s);
 	if (!s) {
 		err_nomem(e);
 		return NULL;
 	}
-	s->view = (struct view){.ops = &ops, .size = origin->size};
+	s->view = (struct view){.ops = &ops, .size = size};
 	s->view.writer = origin->writer ? origin->writer : cow->writer;
 	s->origin = origin;
 	s->cow = cow;

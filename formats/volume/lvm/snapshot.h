@@ -5,17 +5,19 @@
 #ifndef VDISK_VOLUME_LVM_SNAPSHOT_H
 #define VDISK_VOLUME_LVM_SNAPSHOT_H
 
+#include <stdint.h>
+
 struct err;
 struct view;
 
 #define SNAPSHOT_NO_WRITING "a write to a snapshot is an exception in its store"
-#define ORIGIN_NO_WRITING   "what a write replaces must be copied into its snapshots before"
 
-/* The snapshot, as large as the origin.  The view owns the others on success.  It looks for new
- * exceptions at each map, so that it goes on with the same bytes when the origin changes.
+/* The snapshot; size in bytes, at most that of the origin.  The view owns the others on success. It
+ * looks for new exceptions at each map, so that it goes on with the same bytes when the origin
+ * changes.
  *
  * ENOTSUP: the snapshot is invalid since its store was full, or is of an unknown version; EUCLEAN:
- * the store is damaged; E2BIG: it has too many exceptions. */
-struct view *snapshot_view(struct view *origin, struct view *cow, struct err *e);
+ * the store is damaged, or the origin shorter; E2BIG: it has too many exceptions. */
+struct view *snapshot_view(uint64_t size, struct view *origin, struct view *cow, struct err *e);
 
 #endif

@@ -268,7 +268,7 @@ static int check_pool(const struct superblock *sb, const struct thin_volume *v, 
 		return err_set(e, EUCLEAN,
 			"its blocks have %" PRIu64 " bytes, and %" PRIu64 " in LVM's metadata",
 			sb->chunk, v->chunk);
-	if (sb->transaction != v->transaction &&
+	if (v->transaction != 0 && sb->transaction != v->transaction &&
 		!(v->pending && sb->transaction + 1 == v->transaction))
 		return err_set(e, EUCLEAN,
 			"its transaction is %" PRIu64 ", and %" PRIu64 " in LVM's metadata",

@@ -21,7 +21,7 @@ struct thin_volume {
 	uint64_t size;   /* bytes */
 	/* Of the pool, by LVM's metadata: */
 	uint64_t chunk;       /* bytes of a block */
-	uint64_t transaction; /* the last one */
+	uint64_t transaction; /* the last one; 0: it is not LVM that makes them */
 	bool pending;         /* there are messages, so the pool may not have made it yet */
 };
 

@@ -79,7 +79,7 @@ static struct view *open_view(void)
 	struct view *origin = flat_view_new(f.origin, ORIGIN);
 	struct view *store = flat_view_new(f.store, STORE);
 
-	f.view = snapshot_view(origin, store, &f.e);
+	f.view = snapshot_view(ORIGIN, origin, store, &f.e);
 	if (!f.view) {
 		view_free(origin);
 		view_free(store);
@@ -283,11 +283,11 @@ START_TEST(area_after_the_end)
 	for (size_t i = 0; i < 32; i++)
 		change(i);
 	store = flat_view_new(f.store, 34 * SECTOR);
-	ck_assert_null_fails(snapshot_view(origin, store, &f.e), EUCLEAN, &f.e,
+	ck_assert_null_fails(snapshot_view(ORIGIN, origin, store, &f.e), EUCLEAN, &f.e,
 		"the exceptions go on after its end");
 	view_free(store);
 	store = flat_view_new(f.store, 35 * SECTOR);
-	f.view = snapshot_view(origin, store, &f.e);
+	f.view = snapshot_view(ORIGIN, origin, store, &f.e);
 	ck_assert_msg(f.view != NULL, "%s", f.e.text);
 	flat_view_compare(f.view, f.expected, ORIGIN);
 }
@@ -299,7 +299,7 @@ START_TEST(store_too_short)
 	struct view *origin = flat_view_new(f.origin, ORIGIN);
 	struct view *store = flat_view_new(f.store, lengths[_i]);
 
-	ck_assert_ptr_null(snapshot_view(origin, store, &f.e));
+	ck_assert_ptr_null(snapshot_view(ORIGIN, origin, store, &f.e));
 	ck_assert_int_ne(f.e.code, 0);
 	ck_assert_ptr_nonnull(strstr(f.e.text, "exception store: "));
 	view_free(origin);
@@ -315,13 +315,13 @@ START_TEST(broken_store)
 
 	change(3);
 	flat_view_break(store, CHUNK, 16);
-	ck_assert_null_fails(
-		snapshot_view(origin, store, &f.e), EIO, &f.e, "exception store: a broken byte");
+	ck_assert_null_fails(snapshot_view(ORIGIN, origin, store, &f.e), EIO, &f.e,
+		"exception store: a broken byte");
 	flat_view_break(store, 0, 1);
-	ck_assert_null_fails(
-		snapshot_view(origin, store, &f.e), EIO, &f.e, "exception store: a broken byte");
+	ck_assert_null_fails(snapshot_view(ORIGIN, origin, store, &f.e), EIO, &f.e,
+		"exception store: a broken byte");
 	flat_view_break(store, 2 * CHUNK, CHUNK);
-	f.view = snapshot_view(origin, store, &f.e);
+	f.view = snapshot_view(ORIGIN, origin, store, &f.e);
 	ck_assert_msg(f.view != NULL, "%s", f.e.text);
 	ck_assert_fails(view_read(f.view, &byte, 1, 3 * CHUNK, &f.e), EIO, &f.e, "a broken byte");
 	ck_assert_ok(view_read(f.view, &byte, 1, 3 * CHUNK - 1, &f.e), &f.e);
@@ -350,8 +350,8 @@ START_TEST(endless_exceptions)
 
 	for (size_t i = 0; i < CHUNK / 16; i++)
 		put_exception(i, 2 * i, 2 + i);
-	ck_assert_null_fails(
-		snapshot_view(origin, &endless, &f.e), E2BIG, &f.e, "more than 4194304 exceptions");
+	ck_assert_null_fails(snapshot_view(ORIGIN, origin, &endless, &f.e), E2BIG, &f.e,
+		"more than 4194304 exceptions");
 	view_free(store);
 	view_free(origin);
 }
