@@ -63,7 +63,7 @@ machine() {
 print_tables() {
 	local results=$1 format peers="qsd libyal nbdkit xmount" deflated=deflate,stream
 	local plain=qcow2,vmdk,vdi,vhd,vhdx,qcow,qed,parallels
-	local n written=raw,qcow2,vmdk,vdi,vhd,vhdx
+	local n written=raw,qcow2,vmdk,vdi,vhd,vhdx new="qcow2,vmdk,vdi:qsd:3 raw,vhd,vhdx:qsd:1.5"
 	local all=raw,qcow2,deflate,zstd,vmdk,stream,vdi,vhd,vhdx
 	local counted=raw-read,qcow2-read,vmdk-read,vdi-read,raw-map,qcow2-map,vmdk-map,vdi-map,qcow2-write,vdi-write
 	echo
@@ -79,8 +79,8 @@ print_tables() {
 	table "a disk into a new image, synced, s" fill "vdiskfs qsd convert" less %.2f \
 		"qcow2,vmdk,vdi:convert:1 qcow2,vmdk,vdi:qsd:1.67"
 	for n in 1 2; do
-		table "random 4 KiB writes, $n writers, new, /s" "wnew$n" "vdiskfs qsd" more %.0f "$written:qsd:1.5"
-		table "  the same with O_DIRECT" "dnew$n" "vdiskfs qsd" more %.0f "$written:qsd:1.5"
+		table "random 4 KiB writes, $n writers, new, /s" "wnew$n" "vdiskfs qsd" more %.0f "$new"
+		table "  the same with O_DIRECT" "dnew$n" "vdiskfs qsd" more %.0f "$new"
 	done
 	table "random 4 KiB writes, 2 writers, over, /s" wover "vdiskfs qsd" more %.0f \
 		"$written:qsd:1.5 qcow2,vmdk,vdi,vhd,vhdx:vdiskfs:0.8:raw"
@@ -92,6 +92,9 @@ print_tables() {
 		table "mount, cp of export/*.$format, umount, s" "export-$format" "vdiskfs convert" less %.2f \
 			"raw,$plain:convert:1 $deflated:convert:2"
 	done
+	table "cp out of export/*.qcow2, s" out "vdiskfs floor convert" less %.2f "qcow2,vmdk,vdi:floor:0.95"
+	table "  read in steps of 10 KiB, s" small "vdiskfs floor" less %.2f "qcow2,vmdk,vdi:floor:0.83"
+	table "cp of a disk into a new image, s" in "vdiskfs floor convert" less %.2f "qcow2,vmdk,vdi:floor:0.95"
 	table "mount to first byte, ms" first "vdiskfs $peers" less %.1f "$all:qsd:1"
 	table "peak memory, MiB" memory "vdiskfs $peers" less %.1f ""
 	images=${counted//,/ } table "instructions of a request" instructions "vdiskfs reference" less %.0f \

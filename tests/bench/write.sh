@@ -8,13 +8,16 @@ write_formats() {
 	done
 }
 
-# fresh FORMAT: creates an empty image with the size of the disk.
+# So large that each write of the measurement allocates a unit.
+new_mb=65536
+
+# fresh FORMAT [MB]: creates an empty image, by default with the size of the disk.
 fresh() {
 	local options=
 	[ "$1" != vhd ] || options="-o force_size=on"
 	rm -f "$out/w.img"
 	# shellcheck disable=SC2086
-	qemu-img create -q -f "$(format_of "$1")" $options "$out/w.img" "${mb}M" || die "no new $1"
+	qemu-img create -q -f "$(format_of "$1")" $options "$out/w.img" "${2:-$mb}M" || die "no new $1"
 }
 
 # serve_writable PROGRAM FORMAT: like serve, with $out/w.img writable.
@@ -65,13 +68,14 @@ measure_fill_convert() {
 	record fill "$1" convert "$(since "$start")"
 }
 
-# measure_new FORMAT PROGRAM MODE WRITERS: random page writes to a new image, which stays mounted.
+# measure_new FORMAT PROGRAM MODE WRITERS: random page writes to a new image.
 measure_new() {
 	local value
-	fresh "$1"
+	fresh "$1" "$new_mb"
 	serve_writable "$2" "$(format_of "$1")" || die "$2 cannot write $1"
 	value=$("$tools/drive" "$3" "$view" "$4" "$seconds") || die "$2: writing to $1 failed"
 	record "${3:0:1}new$4" "$1" "$2" "$value"
+	stop
 }
 
 # measure_writes FORMAT PROGRAM: random page writes to new images, through the page cache and past it, and to a full
@@ -80,10 +84,10 @@ measure_writes() {
 	local value writers
 	for writers in 1 2; do
 		measure_new "$1" "$2" direct "$writers"
-		stop
 		measure_new "$1" "$2" write "$writers"
-		[ "$writers" = 2 ] || stop
 	done
+	fresh "$1"
+	serve_writable "$2" "$(format_of "$1")" || die "$2 cannot write $1"
 	dd if="$W/disk.raw" of="$view" bs=1M conv=notrunc,fsync status=none || die "$2: no copy into $1"
 	value=$("$tools/drive" write "$view" 2 "$seconds") || die "$2: writing to $1 failed"
 	record wover "$1" "$2" "$value"
