@@ -207,3 +207,73 @@ pv_detach
 same_name() { listed "$1" vg-first.raw vg-first~2.raw vg-second.raw vg-second~2.raw && is "$1/volumes/vg-second~2.raw" second.bin; }
 disk_of d.disk e.pv1 e.pv2 h.pv1 h.pv2 >/dev/null
 check "two groups of one name" on_mount d.disk same_name
+
+# --- RAID, which lvm2 makes only with device-mapper: as a text that it accepts.
+truncate -s 16M r.pv1 r.pv2 r.pv3
+pv_files r.pv1 r.pv2 r.pv3
+lvm2 pvcreate -q "${pvs[@]}" && lvm2 vgcreate -q -s 1m rg "${pvs[@]}"
+lvm2 vgcfgbackup -q -f rg.text rg
+number=0
+lv_text() { # NAME STATUS EXTENTS TYPE LINES
+	number=$((number + 1))
+	printf '%s {\nid = "RAID%02d-0000-0000-0000-0000-0000-000000"\nstatus = [%s]\nflags = []\nsegment_count = 1\n' \
+		"$1" $number "$2"
+	printf 'segment1 {\nstart_extent = 0\nextent_count = %d\ntype = "%s"\n%s\n}\n}\n' "$3" "$4" "$5"
+}
+on_pv() { lv_text "$1" '"READ", "WRITE"' "$2" striped "stripe_count = 1"$'\n'"stripes = [ \"pv$3\", $4 ]"; }
+rw='"READ", "WRITE", "VISIBLE"'
+{
+	echo 'logical_volumes {'
+	for i in 0 1; do on_pv r1_rmeta_$i 1 $i 0; on_pv r1_rimage_$i 3 $i 1; done
+	lv_text r1 "$rw" 3 raid1 $'device_count = 2\nregion_size = 1024\nraids = ["r1_rmeta_0", "r1_rimage_0", "r1_rmeta_1", "r1_rimage_1"]'
+	for i in 0 1 2; do on_pv r5_rmeta_$i 1 $i 4; on_pv r5_rimage_$i 2 $i 5; done
+	lv_text r5 "$rw" 4 raid5_ls $'device_count = 3\nregion_size = 1024\nstripe_size = 128\nraids = ["r5_rmeta_0", "r5_rimage_0", "r5_rmeta_1", "r5_rimage_1", "r5_rmeta_2", "r5_rimage_2"]'
+	for i in 0 1 2; do on_pv r0_rimage_$i 1 $i 7; done
+	lv_text r0 "$rw" 3 raid0 $'stripe_count = 3\nstripe_size = 128\nraid0_lvs = ["r0_rimage_0", "r0_rimage_1", "r0_rimage_2"]'
+	for i in 0 1; do on_pv m_mimage_$i 2 $i 8; done
+	lv_text m "$rw" 2 mirror $'mirror_count = 2\nregion_size = 1024\nmirrors = ["m_mimage_0", 0, "m_mimage_1", 0]'
+	echo '}'
+} >lvs.text
+awk '/^}$/ { while ((getline line <"lvs.text") > 0) print line } { print }' rg.text >rg-raid.text
+check "lvm2 accepts the text" lvm2 vgcfgrestore -q -f rg-raid.text rg
+[ "$(lv_field rg/r5 segtype)" = raid5_ls ] || fail "lvm2 sees RAID 5"
+pv_detach
+# chunk FILE NUMBER DEVICE EXTENT ROW: copies 64 KiB of a file to a row of an extent.
+chunk() { dd if="$1" of="r.pv$(($3 + 1))" bs=64K count=1 skip="$2" seek=$((16 + $4 * 16 + $5)) conv=notrunc status=none; }
+for lv in r1:3 r5:4 r0:3 m:2; do
+	noise "${#lv}${lv#*:}" $((${lv#*:} * 1048576)) >"${lv%:*}.bin"
+done
+for c in $(seq 0 47); do
+	chunk r1.bin "$c" 0 1 "$c"
+	chunk r1.bin "$c" 1 1 "$c"
+	chunk r0.bin "$c" $((c % 3)) 7 $((c / 3))
+done
+for c in $(seq 0 31); do chunk m.bin "$c" 0 8 "$c"; done
+for c in $(seq 0 63); do # left symmetric: the parity moves to the left, data begins after it
+	row=$((c / 2))
+	chunk r5.bin "$c" $(((2 - row % 3 + 1 + c % 2) % 3)) 5 $row
+done
+raid() {
+	listed "$1" rg-m.raw rg-r0.raw rg-r1.raw rg-r5.raw && is "$1/volumes/rg-r1.raw" r1.bin && is "$1/volumes/rg-r5.raw" r5.bin &&
+		is "$1/volumes/rg-r0.raw" r0.bin && is "$1/volumes/rg-m.raw" m.bin
+}
+disk_of d.disk r.pv1 r.pv2 r.pv3 >/dev/null
+check "RAID and mirrors" on_mount d.disk raid
+legs() {
+	listed "$1" rg-m.error.txt rg-r0.error.txt rg-r1.raw rg-r5.error.txt && is "$1/volumes/rg-r1.raw" r1.bin &&
+		says "$1/volumes/rg-r0.error.txt" "is missing" && says "$1/volumes/rg-m.error.txt" "is missing"
+}
+disk_of e.disk r.pv2 r.pv3 >/dev/null
+check "RAID without a leg" on_mount e.disk legs
+only_read() {
+	local lv
+	for lv in r1 r5 m; do
+		if noise 9 4096 | dd of="$1/volumes/rg-$lv.raw" conv=notrunc status=none; then return 1; fi
+		is "$1/volumes/rg-$lv.raw" $lv.bin || return 1
+	done
+	noise 9 4096 | tee >(dd of=r0.bin conv=notrunc status=none) | dd of="$1/volumes/rg-r0.raw" conv=notrunc status=none
+	eventually is "$1/volumes/rg-r0.raw" r0.bin
+}
+mount_with=(-o rw)
+check "only what is not redundant is written" on_mount d.disk only_read
+mount_with=()
