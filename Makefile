@@ -175,6 +175,9 @@ fuzz-build: $(FUZZ_BIN)
 $(FUZZ_BIN): build/fuzz/%: build/fuzz/tests/fuzz/%.o $(FUZZ_LIB)
 	$(call say,LINK,$@)
 	$(Q)$(CLANG) -fsanitize=fuzzer,address,undefined -pthread -o $@ $^ $(pkg_libs)
+# It builds its volumes as the unit tests do.
+build/fuzz/fuzz_bitlocker: build/fuzz/tests/unit/build/bitlocker.o build/fuzz/tests/images/luks-make.o
+build/fuzz/tests/unit/build/bitlocker.o: ALL_CPPFLAGS += -iquote tests/images
 build/fuzz/%.o: %.c
 	$(call say,FUZZCC,$<)
 	$(Q)mkdir -p $(@D)

@@ -44,22 +44,20 @@ static bool is_known(const unsigned char *guid)
 	       memcmp(guid, guid_on_write, GUID_LEN) == 0;
 }
 
-static int check_guid(const unsigned char *guid, struct err *e)
+static int check_guid(struct bitlocker *b, const unsigned char *guid, struct err *e)
 {
 	char text[GUID_TEXT];
 
-	if (memcmp(guid, guid_plain, GUID_LEN) == 0)
+	b->on_write = memcmp(guid, guid_on_write, GUID_LEN) == 0;
+	if (is_known(guid))
 		return 1;
-	if (memcmp(guid, guid_on_write, GUID_LEN) == 0)
-		return err_set(e, ENOTSUP,
-			"BitLocker encrypts the volume little by little, as it is written to, "
-			"which is not supported");
 	guid_text(text, guid);
 	return err_set(e, ENOTSUP, "a kind of BitLocker that is not known (%s)", text);
 }
 
 /* 1: the places of the copies are at *places in the boot sector. */
-static int find_places(const unsigned char *boot, const unsigned char **places, struct err *e)
+static int find_places(
+	struct bitlocker *b, const unsigned char *boot, const unsigned char **places, struct err *e)
 {
 	const unsigned char *guid = boot + GUID_AT;
 
@@ -73,7 +71,7 @@ static int find_places(const unsigned char *boot, const unsigned char **places, 
 	if (memcmp(boot, "\xeb\x52\x90", 3) == 0)
 		return err_set(e, ENOTSUP, "BitLocker of Windows Vista is not supported");
 	*places = guid + GUID_LEN;
-	return check_guid(guid, e);
+	return check_guid(b, guid, e);
 }
 
 /* Copies. */
@@ -254,7 +252,7 @@ int bitlocker_read(struct bitlocker *b, const struct view *device, struct err *e
 	*b = (struct bitlocker){.block = NULL};
 	if (device->size < sizeof boot || view_read(device, boot, sizeof boot, 0, &ignored) < 0)
 		return 0;
-	r = find_places(boot, &places, e);
+	r = find_places(b, boot, &places, e);
 	if (r <= 0)
 		return r;
 	b->sector = load_le16(boot + 11);

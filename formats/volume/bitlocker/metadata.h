@@ -12,6 +12,7 @@
 #ifndef VDISK_VOLUME_BITLOCKER_METADATA_H
 #define VDISK_VOLUME_BITLOCKER_METADATA_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -27,7 +28,7 @@ struct view;
 enum bitlocker_state {
 	BITLOCKER_DECRYPTED = 1,
 	BITLOCKER_CONVERTING = 2,
-	BITLOCKER_ON_WRITE = 3, /* encrypts what is written */
+	BITLOCKER_ON_WRITE = 3,
 	BITLOCKER_ENCRYPTED = 4,
 	BITLOCKER_PAUSED = 5, /* a conversion */
 };
@@ -43,6 +44,7 @@ struct bitlocker {
 	uint64_t size;   /* bytes of the volume, whole sectors */
 	uint32_t sector; /* bytes: 512 or 4096 */
 	unsigned state, method;
+	bool on_write;      /* a conversion goes on that encrypts what is written */
 	uint64_t encrypted; /* bytes at the start of the volume; the rest is plain */
 	uint64_t copies[BITLOCKER_COPIES];
 	struct bitlocker_range header; /* the place of the volume's own first bytes */

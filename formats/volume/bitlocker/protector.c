@@ -38,10 +38,10 @@ static void describe(const struct protector *p, char text[static 96])
 	} parts[] = {
 		{NEEDS_TPM, "TPM"},
 		{NEEDS_PIN, "PIN"},
-		{NEEDS_FILE, "key file"},
-		{NEEDS_CERTIFICATE, "certificate"},
+		{NEEDS_FILE, "startup key"},
+		{NEEDS_CERTIFICATE, "smart card"},
 		{NEEDS_PASSWORD, "password"},
-		{NEEDS_RECOVERY, "recovery key"},
+		{NEEDS_RECOVERY, "recovery password"},
 	};
 	size_t len = 0;
 

@@ -28,7 +28,7 @@ struct protector {
 /* Takes the next protector off the list, without damaged ones. */
 bool protector_next(struct entry_list *list, struct protector *p);
 
-/* Writes what opens the volume, "a password, the recovery key XXXXXXXX", to text; false: nothing
+/* Writes what opens the volume, "password, recovery password ID", to text; false: nothing
  * that a passphrase can be. */
 #define PROTECTOR_TEXT 256
 bool protector_list(struct entry_list list, char text[static PROTECTOR_TEXT]);

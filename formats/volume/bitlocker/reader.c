@@ -44,6 +44,10 @@ static int probe(struct volume_member *m, struct err *e)
 /* The bytes of a volume in a state in which Windows changes them are not certain. */
 static int check_state(const struct bitlocker *b, struct err *e)
 {
+	if (b->on_write || b->state == BITLOCKER_ON_WRITE)
+		return err_set(e, ENOTSUP,
+			"BitLocker still encrypts it as it is written to (EOW), which is not "
+			"supported: which parts are encrypted is not documented");
 	switch (b->state) {
 	case BITLOCKER_ENCRYPTED:
 	case BITLOCKER_PAUSED:
@@ -60,10 +64,6 @@ static int check_state(const struct bitlocker *b, struct err *e)
 		return err_set(e, ENOTSUP,
 			"BitLocker is just encrypting or decrypting it: let Windows end or pause "
 			"that");
-	case BITLOCKER_ON_WRITE:
-		return err_set(e, ENOTSUP,
-			"BitLocker encrypts it little by little, as it is written to, which is not "
-			"supported");
 	default:
 		return err_set(e, ENOTSUP, "BitLocker: the state %u is not known", b->state);
 	}
@@ -128,7 +128,7 @@ static int assemble(const struct volume_group *g, bool last, struct err *e)
 
 static struct view *view(const struct volume *v, struct view **members, struct err *e)
 {
-	return sectors_view(v->mapping, members[0], e);
+	return sectors_view(v->mapping, members[0], v->members[0]->name, e);
 }
 
 const struct volume_reader bitlocker_reader = {

@@ -16,7 +16,7 @@
 
 #define ROUNDS 0x100000u
 
-#define GROUPS    8u      /* of a recovery key */
+#define GROUPS    8u      /* of a recovery password */
 #define DIGITS    6u      /* of a group */
 #define GROUP_MAX 720885u /* 11 times 65535 */
 

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* secret.h - the keys that a passphrase can stand for: a password, a recovery key of 48 digits, or
- * the contents of a file of Windows (.bek).
+/* secret.h - the keys that a passphrase can stand for: a password, a recovery password of 48
+ * digits, or a startup key, the contents of a .bek file.
  */
 #ifndef VDISK_VOLUME_BITLOCKER_SECRET_H
 #define VDISK_VOLUME_BITLOCKER_SECRET_H
@@ -26,7 +26,7 @@ struct secret {
 /* ENOMEM is all that can fail. */
 int secret_read(struct secret *s, const unsigned char *bytes, size_t len, struct err *e);
 
-/* The key of a protector from a password or a recovery key: a million digests. */
+/* The key of a protector from a password or a recovery password: a million digests. */
 void secret_stretch(const unsigned char from[static SECRET_KEY],
 	const unsigned char salt[static SECRET_SALT], unsigned char key[static SECRET_KEY]);
 

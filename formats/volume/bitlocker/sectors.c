@@ -178,7 +178,8 @@ static void sectors_view_free(struct view *view)
 	free(v);
 }
 
-struct view *sectors_view(const struct sectors *s, struct view *member, struct err *e)
+struct view *sectors_view(
+	const struct sectors *s, struct view *member, const char *name, struct err *e)
 {
 	static const struct view_ops ops = {.map = sectors_map, .free = sectors_view_free};
 	struct sectors_view *v = calloc(1, sizeof *v);
@@ -187,7 +188,7 @@ struct view *sectors_view(const struct sectors *s, struct view *member, struct e
 		err_nomem(e);
 		return NULL;
 	}
-	v->io = io_from_view_inside(member, "BitLocker", e);
+	v->io = io_from_view_inside(member, name, e);
 	if (!v->io) {
 		free(v);
 		return NULL;

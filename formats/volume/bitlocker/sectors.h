@@ -21,7 +21,9 @@ int sectors_new(
 	const struct bitlocker *b, const struct volume_key *key, struct sectors **s, struct err *e);
 void sectors_free(void *sectors);
 
-/* The view over that of the member, which it owns on success; s must outlive it. */
-struct view *sectors_view(const struct sectors *s, struct view *member, struct err *e);
+/* The view over that of the member, which it owns on success; s must outlive it.  name, of the
+ * member, is for messages. */
+struct view *sectors_view(
+	const struct sectors *s, struct view *member, const char *name, struct err *e);
 
 #endif
