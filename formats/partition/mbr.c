@@ -9,6 +9,7 @@
 #include <string.h>
 
 #include "mbr.h"
+#include "bsd.h"
 #include "sectors.h"
 #include "util/bytes.h"
 #include "util/limits.h"
@@ -187,6 +188,21 @@ static int chain_read(struct logical_chain *c, unsigned *number, const struct se
 	return 0;
 }
 
+/* The partitions in those of BSD have the numbers after all logical ones. */
+static int read_slices(const struct sectors *d, const unsigned char *boot, unsigned number,
+	struct partition_table *t, struct err *e)
+{
+	int r = 0;
+
+	for (unsigned i = 0; r == 0 && i < NENTRIES; i++) {
+		struct mbr_entry x = entry_load(boot, i);
+		struct bsd_slice slice = {.type = x.type, .lba = x.start, .n = x.n};
+
+		r = bsd_read_slice(d, &slice, &number, t, e);
+	}
+	return r;
+}
+
 int mbr_read(const struct sectors *d, const unsigned char *boot, struct partition_table *t,
 	struct err *e)
 {
@@ -220,5 +236,5 @@ int mbr_read(const struct sectors *d, const unsigned char *boot, struct partitio
 		if (r < 0)
 			return r;
 	}
-	return 0;
+	return read_slices(d, boot, number, t, e);
 }

@@ -9,7 +9,9 @@
 #include <string.h>
 
 #include "util/bytes.h"
+#include "bsd.h"
 #include "gpt.h"
+#include "mac.h"
 #include "mbr.h"
 #include "partition.h"
 #include "sectors.h"
@@ -56,6 +58,20 @@ static int read_gpt(const struct view *view, const uint32_t *sizes, bool protect
 	return failed;
 }
 
+/* The tables that leave sector 0 to a boot loader.  1 found, 0 not there, -errno. */
+static int read_other(const struct sectors *d, const unsigned char *boot, struct partition_table *t,
+	struct err *e)
+{
+	int r = 0;
+
+	if (!mbr_is_filesystem(boot)) {
+		r = mac_read(d->view, boot, t, e);
+		if (r == 0)
+			r = bsd_read(d, t, e);
+	}
+	return r;
+}
+
 static int table_read(
 	const struct view *view, const uint32_t *sizes, struct partition_table *t, struct err *e)
 {
@@ -77,11 +93,16 @@ static int table_read(
 			return r;
 	}
 	/* As in the kernel, an MBR with a protective entry is none of its own. */
-	if (protective)
+	if (protective) {
 		t->damage = "a protective MBR, but no GPT";
-	else if (mbr)
-		return mbr_read(&d, boot, t, e);
-	return 0;
+		return 0;
+	}
+	if (!mbr || mbr_is_empty(boot)) {
+		r = read_other(&d, boot, t, e);
+		if (r != 0)
+			return r;
+	}
+	return mbr ? mbr_read(&d, boot, t, e) : 0;
 }
 
 int partition_table_read(

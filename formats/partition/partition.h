@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* partition.h - partition tables: MBR with logical partitions, GPT with its backup.
+/* partition.h - partition tables: MBR with logical partitions and BSD disklabels, GPT with its
+ * backup, Apple partition maps, BSD disklabels.
  *
  * Partitions are numbered as the Linux kernel numbers them.  Partitions wholly outside the disk
  * are not listed, nor are extended partitions, which are containers; the end of the disk cuts
@@ -20,12 +21,12 @@ struct partition {
 	unsigned number;
 	uint64_t start, len;         /* bytes; inside the disk, len > 0 */
 	char partuuid[PARTUUID_LEN]; /* as under /dev/disk/by-partuuid; "" = none */
-	char *partlabel;             /* UTF-8, GPT only; NULL = none */
-	char type[PARTUUID_LEN];     /* GPT type GUID, or "0x83" */
+	char *partlabel;             /* UTF-8; of GPT and Apple; NULL = none */
+	char type[PARTUUID_LEN];     /* GPT type GUID, "0x83", or "Apple_HFS" */
 };
 
 struct partition_table {
-	const char *scheme;      /* "gpt", "dos"; NULL: no table found */
+	const char *scheme;      /* "gpt", "dos", "mac", "bsd"; NULL: no table found */
 	uint32_t sector;         /* bytes of a logical sector in the table's own terms */
 	char id[PARTUUID_LEN];   /* disk GUID or signature; "" = none */
 	const char *damage;      /* what is wrong with it, for a warning; NULL: nothing */
