@@ -99,7 +99,7 @@ serve() {
 stop() {
 	local pids m
 	mapfile -t pids < <(servers)
-	awk -v w="$W/" 'index($5, w) == 1 { print $5 }' /proc/self/mountinfo | while read -r m; do
+	awk -v w="$W/" 'index($5, w) == 1 { print $5 }' /proc/self/mountinfo | tac | while read -r m; do
 		fusermount3 -u "$m" || fusermount3 -uz "$m"
 	done
 	[ ${#pids[@]} = 0 ] && return

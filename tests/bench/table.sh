@@ -95,6 +95,8 @@ print_tables() {
 	table "cp out of export/*.qcow2, s" out "vdiskfs floor convert" less %.2f "qcow2,vmdk,vdi:floor:0.95"
 	table "  read in steps of 10 KiB, s" small "vdiskfs floor" less %.2f "qcow2,vmdk,vdi:floor:0.83"
 	table "cp of a disk into a new image, s" in "vdiskfs floor convert" less %.2f "qcow2,vmdk,vdi:floor:0.95"
+	images="$images scattered chain" table "cold images, a disk of ${cold_ms} ms, MiB/s of the files" cold \
+		"file vdiskfs qsd" more %.0f "$all,qcow,qed,parallels,scattered,chain:file:0.9"
 	table "mount to first byte, ms" first "vdiskfs $peers" less %.1f "$all:qsd:1"
 	table "peak memory, MiB" memory "vdiskfs $peers" less %.1f ""
 	images=${counted//,/ } table "instructions of a request" instructions "vdiskfs reference" less %.0f \
