@@ -45,6 +45,7 @@
 #include "base/process.h"
 #include "daemon/sandbox.h"
 #include "io/passphrase.h"
+#include "volume/chain.h"
 #include "tree/fill.h"
 #include "tree/image-pool.h"
 #include "tree/pooled-image.h"
@@ -100,8 +101,6 @@ static void warn(const char *text)
 		fprintf(stderr, "vdiskfs: warning: %s\n", text);
 }
 
-/* Passphrases are needed until the mount ends: encrypted volumes are opened when they are listed.
- */
 static void wipe_secrets(struct daemon *d)
 {
 	passphrase_free(d->secrets);
@@ -161,6 +160,9 @@ static int show_image(struct daemon *d, struct err *e)
 		     : image_open(o->image, &d->how, &img, e);
 	if (ret < 0)
 		return ret;
+	/* Encrypted volumes are opened when they are listed. */
+	if (d->secrets && !chain_has_members(img))
+		wipe_secrets(d);
 	image = pooled_image_of(d->server.pool, img, e);
 	if (image)
 		d->server.tree = tree_new(image, fill, &d->log, e);

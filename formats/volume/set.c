@@ -185,13 +185,34 @@ const struct volume_device *volume_set_find_device(
 	return NULL;
 }
 
-static bool lies_on(const struct volume *v, const struct volume_device *d)
+bool volume_lies_on(const struct volume *v, const struct volume_device *d)
 {
 	for (size_t i = 0; i < v->nmembers; i++)
 		if (v->members[i] == d ||
-			(v->members[i]->volume && lies_on(v->members[i]->volume, d)))
+			(v->members[i]->volume && volume_lies_on(v->members[i]->volume, d)))
 			return true;
 	return false;
+}
+
+/* The disk that a device lies on, also by volumes; SIZE_MAX: several. */
+static size_t disk_of(const struct volume_device *d)
+{
+	size_t disk;
+
+	if (!d->volume)
+		return d->disk;
+	disk = disk_of(d->volume->members[0]);
+	for (size_t i = 1; i < d->volume->nmembers && disk != SIZE_MAX; i++)
+		if (disk_of(d->volume->members[i]) != disk)
+			disk = SIZE_MAX;
+	return disk;
+}
+
+bool volume_spans_disks(const struct volume *volume)
+{
+	const struct volume_device device = {.volume = volume};
+
+	return disk_of(&device) == SIZE_MAX;
 }
 
 char *volume_partitions(const struct volume_set *set, const struct volume *volume)
@@ -203,7 +224,7 @@ char *volume_partitions(const struct volume_set *set, const struct volume *volum
 	if (!f)
 		return NULL;
 	for (size_t i = 0; i < set->ndevices; i++)
-		if (set->devices[i]->partition && lies_on(volume, set->devices[i]))
+		if (set->devices[i]->partition && volume_lies_on(volume, set->devices[i]))
 			fprintf(f, "%s%u", ftell(f) > 0 ? " " : "", set->devices[i]->partition);
 	if (fclose(f) == 0)
 		return text;

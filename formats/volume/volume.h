@@ -108,6 +108,10 @@ const struct volume_device *volume_set_device(
 const struct volume_device *volume_set_find_device(
 	const struct volume_set *set, const struct volume *volume);
 
+/* Does a volume lie on a device, perhaps by other volumes?  Does it lie on several disks? */
+bool volume_lies_on(const struct volume *volume, const struct volume_device *device);
+bool volume_spans_disks(const struct volume *volume);
+
 /* The numbers of the partitions that a volume lies on, also by other volumes: "2 3"; malloc'ed;
  * NULL without memory. */
 char *volume_partitions(const struct volume_set *set, const struct volume *volume);

@@ -149,7 +149,8 @@ static int value_of(
 						    : 0;
 	if (xattr >= VOLUME_KIND && xattr <= VOLUME_FSUUID)
 		return node->kind == NODE_VOLUME ? value_of_volume(xattr, node, value) : 0;
-	if (!is_file && node->kind != NODE_IMAGE && node->kind != NODE_SNAPSHOT)
+	if (node->state_dir->kind == NODE_SPANNING ||
+		(!is_file && node->kind != NODE_IMAGE && node->kind != NODE_SNAPSHOT))
 		return 0;
 	switch (xattr) {
 	case FORMAT:

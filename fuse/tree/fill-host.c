@@ -3,6 +3,7 @@
 #include "fill-host.h"
 
 #include <errno.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "util/err.h"
@@ -40,10 +41,10 @@ static struct node *add_top(struct fill_list *list, struct filename_set *names, 
 	const struct shown_dir *dir = &list->dir->tree->dir;
 	struct err e = ERR_INIT;
 	struct image_origin from = {
-		.root = root_of(list->dir->tree, place),
-		.path = fill_host_path(place),
-		.in_package = place->entry->kind == FOLDER_PACKAGE,
-		.disk = disk,
+		.place = {.root = root_of(list->dir->tree, place),
+			.path = fill_host_path(place),
+			.in_package = place->entry->kind == FOLDER_PACKAGE,
+			.disk = disk},
 		.chosen = !place->snapshot,
 	};
 
@@ -54,6 +55,27 @@ static struct node *add_top(struct fill_list *list, struct filename_set *names, 
 	if (kind != NODE_FOLDER)
 		node->image = pooled_image_new(dir->pool, &from, &e);
 	return kind == NODE_FOLDER || node->image ? node : NULL;
+}
+
+/* Adds the directory of volumes that lie on several of the disks in the list, if there are several:
+ * to find out whether there is such a volume, all of them would have to be opened. */
+static int add_volumes(struct fill_list *list, struct filename_set *names)
+{
+	const struct shown_dir *dir = &list->dir->tree->dir;
+	struct pooled_image **disks = calloc(list->n + 1, sizeof disks[0]);
+	struct err e = ERR_INIT;
+	struct node *node = NULL;
+	size_t n = 0;
+
+	for (size_t i = 0; disks && i < list->n; i++)
+		if (list->nodes[i]->kind == NODE_IMAGE && !list->nodes[i]->place.entry->refusal)
+			disks[n++] = list->nodes[i]->image;
+	if (n > 1)
+		node = fill_list_add_named(list, NODE_SPANNING, names, "volumes");
+	if (node)
+		node->image = pooled_image_of_disks(dir->pool, disks, n, &e);
+	free(disks);
+	return !disks || (n > 1 && (!node || !node->image)) ? -ENOMEM : 0;
 }
 
 /* Directories of the host. */
@@ -126,6 +148,8 @@ int fill_host_folder(struct fill_list *list, struct err *e)
 
 		ret = add_top(list, &names, entry->name, kind, &place, 0) ? 0 : -ENOMEM;
 	}
+	if (ret == 0)
+		ret = add_volumes(list, &names);
 	filename_set_clear(&names);
 	folder_unref(folder);
 	return ret;
@@ -156,6 +180,8 @@ int fill_host_package(struct fill_list *list, bool *many, struct err *e)
 			    i))
 			ret = -ENOMEM;
 	}
+	if (*many && ret == 0)
+		ret = add_volumes(list, &names);
 	filename_set_clear(&names);
 	package_close(package);
 	return ret;

@@ -15,6 +15,8 @@
 
 #include "util/err.h"
 #include "image/image.h"
+#include "open/disks.h"
+#include "view/view.h"
 #include "volume/volume.h"
 #include "base/filename.h"
 #include "base/log.h"
@@ -70,13 +72,39 @@ static int add_partitions_dir(struct fill_list *list, struct partition_table **t
 	return 0;
 }
 
-/* A file system that takes the whole disk. */
-static bool is_labelled(const struct view *disk)
+/* Has a file system a label, or a UUID? */
+struct has_names {
+	bool label, uuid;
+};
+
+static void look_for_names(const struct view *v, struct has_names *has)
 {
 	struct filesystem id = {0};
 	struct err ignored = ERR_INIT;
 
-	return filesystem_read(disk, &id, &ignored) == 0 && (*id.label || *id.uuid);
+	if (filesystem_read(v, &id, &ignored) < 0)
+		return;
+	has->label |= id.label[0] != '\0';
+	has->uuid |= id.uuid[0] != '\0';
+}
+
+/* The same of those in the partitions, or on the disk without partitions. */
+static struct has_names find_names(struct view *disk, const struct partition_table *table)
+{
+	struct has_names has = {false};
+	struct err ignored = ERR_INIT;
+
+	if (table->n == 0)
+		look_for_names(disk, &has);
+	for (size_t i = 0; i < table->n && !(has.label && has.uuid); i++) {
+		struct view *part =
+			view_slice(disk, table->parts[i].start, table->parts[i].len, &ignored);
+
+		if (part)
+			look_for_names(part, &has);
+		view_free(part);
+	}
+	return has;
 }
 
 static int any_volume(const struct volume_disk *disk, bool *any)
@@ -92,16 +120,19 @@ static int any_volume(const struct volume_disk *disk, bool *any)
 	return 0;
 }
 
+/* A directory of links is there if it has any, as far as is known without opening volumes. */
 int fill_add_volume_dirs(struct fill_list *list)
 {
 	struct partition_table *table = calloc(1, sizeof *table);
 	struct volume_disk disk = {.view = list->shown.state->view, .table = table};
-	bool has_volumes = false, has_links;
+	struct has_names has = {false};
+	bool has_volumes = false;
 	int ret = table ? read_table(list, table) : -ENOMEM;
 
 	if (ret == 0)
 		ret = any_volume(&disk, &has_volumes);
-	has_links = ret == 0 && (table->n > 0 || has_volumes || is_labelled(disk.view));
+	if (ret == 0 && !has_volumes)
+		has = find_names(disk.view, table);
 	if (ret == 0 && table->n > 0)
 		ret = add_partitions_dir(list, &table);
 	if (table)
@@ -109,9 +140,9 @@ int fill_add_volume_dirs(struct fill_list *list)
 	free(table);
 	if (ret == 0 && has_volumes)
 		ret = fill_list_add(list, NODE_VOLUMES, "volumes") ? 0 : -ENOMEM;
-	if (has_links && ret == 0)
+	if (ret == 0 && (has.label || has_volumes))
 		ret = add_links_dir(list, LINK_LABEL);
-	if (has_links && ret == 0)
+	if (ret == 0 && (has.uuid || has_volumes))
 		ret = add_links_dir(list, LINK_UUID);
 	return ret;
 }
@@ -150,11 +181,16 @@ static int add_partition(struct fill_list *list, const struct partition *entry)
 	return identify(list, node, &node->part->id, &e);
 }
 
-/* A link to one of the directories beside. */
+/* A link to one of the directories beside, if it is there. */
 static int add_old_place(struct fill_list *list, enum link_key key)
 {
-	struct node *link = fill_list_add(list, NODE_LINK, link_dirs[key]);
+	struct node *link = NULL, *place;
+	int ret = tree_lookup(list->dir->parent, link_dirs[key], &place);
 
+	if (ret < 0 || !place)
+		return ret;
+	node_put(place, 1);
+	link = fill_list_add(list, NODE_LINK, link_dirs[key]);
 	if (!link)
 		return -ENOMEM;
 	if (asprintf(&link->text, "../%s", link_dirs[key]) >= 0)
@@ -217,27 +253,38 @@ static int add_volume(struct fill_list *list, struct filename_set *names, const 
 	return identify(list, node, &node->volume->id, &e);
 }
 
-int fill_volumes(struct fill_list *list)
+/* Reads the set of a directory that is listed for the first time. */
+static int read_set(struct fill_list *list, struct err *e)
 {
+	const struct image *img = list->shown.img;
 	struct partition_table table = {.n = 0};
-	struct volume_disk disk = {.view = list->shown.state->view, .table = &table};
-	struct volume_set *set = list->dir->volumes;
-	struct filename_set names = {0};
-	struct err e = ERR_INIT;
+	const struct volume_disk disk = {.view = list->shown.state->view, .table = &table};
+	size_t n = 1;
+	const struct volume_disk *disks = disks_of(img, &n);
 	int ret = 0;
 
-	if (!set) {
-		partition_table_read(disk.view, list->shown.img->sector_size, &table, &e);
-		ret = volume_set_read(&disk, 1, list->shown.img->opts, &set, &e);
-		partition_table_free(&table);
-	}
+	if (!disks)
+		ret = partition_table_read(disk.view, img->sector_size, &table, e);
+	if (ret == 0)
+		ret = volume_set_read(disks ? disks : &disk, n, img->opts, &list->dir->volumes, e);
+	partition_table_free(&table);
+	return ret;
+}
+
+int fill_volumes(struct fill_list *list)
+{
+	bool spanning = list->dir->kind == NODE_SPANNING;
+	struct filename_set names = {0};
+	struct err e = ERR_INIT;
+	int ret = list->dir->volumes ? 0 : read_set(list, &e);
+
 	if (ret < 0) {
 		log_error(list->dir->tree->log, "volumes: %s", e.text);
 		return ret;
 	}
-	list->dir->volumes = set;
-	for (size_t i = 0; ret == 0 && i < set->nvolumes; i++)
-		ret = add_volume(list, &names, set->volumes[i]);
+	for (size_t i = 0; ret == 0 && i < list->dir->volumes->nvolumes; i++)
+		if (!spanning || volume_spans_disks(list->dir->volumes->volumes[i]))
+			ret = add_volume(list, &names, list->dir->volumes->volumes[i]);
 	filename_set_clear(&names);
 	return ret;
 }

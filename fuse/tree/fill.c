@@ -198,7 +198,7 @@ static int fill_any(struct fill_list *list, struct err *e)
 		ret = fill_partitions(list);
 	else if (dir->kind == NODE_EXPORTS)
 		ret = fill_exports(list);
-	else if (dir->kind == NODE_VOLUMES)
+	else if (dir->kind == NODE_VOLUMES || dir->kind == NODE_SPANNING)
 		ret = fill_volumes(list);
 	else if (dir->kind == NODE_LINKS)
 		ret = fill_links(list);

@@ -40,7 +40,8 @@ struct node *node_new(struct tree *tree, struct node *parent, enum node_kind kin
 	node->tree = tree;
 	node->parent = parent ? node_get(parent) : node;
 	node->ino = parent ? path_hash(parent->ino, name) : ROOT_INO;
-	if (kind == NODE_IMAGE || kind == NODE_SNAPSHOT || kind == NODE_PACKAGE)
+	if (kind == NODE_IMAGE || kind == NODE_SNAPSHOT || kind == NODE_PACKAGE ||
+		kind == NODE_SPANNING)
 		node->state_dir = node;
 	else if (parent)
 		node->state_dir = parent->state_dir;
@@ -94,7 +95,7 @@ void node_free(struct node *node)
 		free(node->part);
 	if (node->kind == NODE_VOLUME)
 		free(node->volume);
-	if (node->kind == NODE_VOLUMES)
+	if (node->kind == NODE_VOLUMES || node->kind == NODE_SPANNING)
 		volume_set_free(node->volumes);
 	if (node->kind == NODE_PARTITIONS && node->table) {
 		partition_table_free(node->table);
@@ -127,6 +128,8 @@ bool node_is_same(const struct node *old, const struct node *new)
 		return false;
 	if (old->kind == NODE_ERROR)
 		return strcmp(old->text, new->text) == 0;
+	if (old->kind == NODE_SPANNING)
+		return pooled_image_has_same_disks(old->image, new->image);
 	return node_is_top(old) || (old->image == new->image && old->generation == new->generation);
 }
 
@@ -164,6 +167,7 @@ void node_path(const struct node *node, char *buf, size_t size)
 bool node_is_top(const struct node *node)
 {
 	return node->kind == NODE_PACKAGE || node->kind == NODE_FOLDER ||
+	       node->kind == NODE_SPANNING ||
 	       (node->kind == NODE_IMAGE && node->parent->kind != NODE_CHAIN);
 }
 

@@ -7,9 +7,6 @@
 #include <errno.h>
 
 #include "util/err.h"
-#include "open/open.h"
-#include "open/package-disk.h"
-#include "open/package.h"
 #include "new-image.h"
 #include "pooled-image-impl.h"
 
@@ -23,23 +20,6 @@ struct opened {
 	struct fingerprint fingerprint;
 };
 
-/* Opens a disk of a package, which is never written. */
-static int open_packaged(const struct pooled_image *s, struct image **img, struct err *e)
-{
-	const struct image_origin *from = &s->from;
-	struct package *package;
-	int ret = package_open_in(from->root, from->path, s->pool->how, &package, e);
-
-	if (ret < 0)
-		return ret;
-	if (from->disk < package_count(package))
-		ret = package_disk_open(package, from->disk, img, e);
-	else
-		ret = err_set(e, ENOENT, "%s: it has no such disk", from->path);
-	package_close(package);
-	return ret;
-}
-
 /* Without the lock. */
 static int open_state(const struct pooled_image *s, bool to_write, struct opened *o, struct err *e)
 {
@@ -49,8 +29,10 @@ static int open_state(const struct pooled_image *s, bool to_write, struct opened
 
 	if (to_write)
 		how = is_new ? &s->to_write : &s->pool->to_write;
-	ret = s->from.in_package ? open_packaged(s, &o->img, e)
-				 : image_open_in(s->from.root, s->from.path, how, &o->img, e);
+	ret = s->from.ndisks > 0
+		      ? disks_open(s->from.disks, s->from.ndisks, how, &o->img, e)
+		      : disk_open(&s->from.place, s->from.place.in_package ? s->pool->how : how,
+				&o->img, e);
 	if (ret < 0)
 		return ret;
 	ret = pooled_image_choose_state(s, o->img, &o->state, e);
@@ -144,7 +126,7 @@ static int close_unused(struct pooled_image *s, bool only_unwritable, struct err
 			return err_set(e, EBUSY,
 				"%s: it is open for reading, and cannot be opened for writing "
 				"meanwhile",
-				s->from.path);
+				s->from.place.path);
 		if (!s->img)
 			return 0;
 		pooled_image_close_idle(s);
@@ -164,7 +146,7 @@ static int refuse_once(struct pooled_image *s, struct err *e)
 		"%s: another program has changed or replaced this image since it was created here; "
 		"it "
 		"is not written to unless you try again",
-		s->from.path);
+		s->from.place.path);
 }
 
 /* Releases the lock. */
@@ -223,7 +205,7 @@ int pooled_image_begin_change(
 	ret = close_unused(s, false, e);
 	if (ret == 0 && !pooled_image_get_new(s))
 		ret = err_set(e, ESTALE, "%s: another program has changed or replaced this image",
-			s->from.path);
+			s->from.place.path);
 	if (ret == 0)
 		s->busy = true;
 	*fingerprint = &s->fingerprint;

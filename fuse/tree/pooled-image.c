@@ -26,6 +26,20 @@ static struct pooled_image *alloc(struct image_pool *pool)
 	return s;
 }
 
+static bool copy_place(struct disk_place *to, const struct disk_place *from)
+{
+	*to = *from;
+	to->root = strdup(from->root);
+	to->path = strdup(from->path);
+	return to->root && to->path;
+}
+
+static void free_place(struct disk_place *place)
+{
+	free((char *)place->root);
+	free((char *)place->path);
+}
+
 struct pooled_image *pooled_image_new(
 	struct image_pool *pool, const struct image_origin *from, struct err *e)
 {
@@ -33,14 +47,40 @@ struct pooled_image *pooled_image_new(
 
 	if (s) {
 		s->from = *from;
-		s->from.root = strdup(from->root);
-		s->from.path = strdup(from->path);
+		if (copy_place(&s->from.place, &from->place))
+			return s;
 	}
-	if (s && s->from.root && s->from.path)
+	pooled_image_unref(s);
+	err_nomem(e);
+	return NULL;
+}
+
+struct pooled_image *pooled_image_of_disks(
+	struct image_pool *pool, struct pooled_image *const *disks, size_t n, struct err *e)
+{
+	struct pooled_image *s = alloc(pool);
+	bool good = s && (s->from.disks = calloc(n, sizeof s->from.disks[0]));
+
+	for (size_t i = 0; good && i < n; i++) {
+		good = copy_place(&s->from.disks[i], &disks[i]->from.place);
+		s->from.ndisks++;
+	}
+	if (good)
 		return s;
 	pooled_image_unref(s);
 	err_nomem(e);
 	return NULL;
+}
+
+bool pooled_image_has_same_disks(const struct pooled_image *a, const struct pooled_image *b)
+{
+	if (a->from.ndisks == 0 || a->from.ndisks != b->from.ndisks)
+		return false;
+	for (size_t i = 0; i < a->from.ndisks; i++)
+		if (strcmp(a->from.disks[i].path, b->from.disks[i].path) != 0 ||
+			a->from.disks[i].disk != b->from.disks[i].disk)
+			return false;
+	return true;
 }
 
 /* The first pin is never dropped. */
@@ -236,8 +276,10 @@ void pooled_image_unref(struct pooled_image *s)
 	fingerprint_free(&s->fingerprint);
 	if (s->new_image)
 		s->new_image->free(s->new_image);
-	free((char *)s->from.root);
-	free((char *)s->from.path);
+	free_place(&s->from.place);
+	for (size_t i = 0; i < s->from.ndisks; i++)
+		free_place(&s->from.disks[i]);
+	free(s->from.disks);
 	pthread_mutex_destroy(&s->deriving);
 	free(s);
 }

@@ -23,6 +23,8 @@
 #include <stddef.h>
 #include <sys/queue.h>
 
+#include "open/disks.h"
+
 struct err;
 struct fingerprint;
 struct image;
@@ -40,16 +42,23 @@ struct derived_view {
 
 /* How an image is opened. */
 struct image_origin {
-	const char *root; /* directory that the image must lie below */
-	const char *path;
-	bool in_package; /* path is a package, and the image is disk number disk of it */
-	size_t disk;
+	struct disk_place place;
 	bool chosen; /* the snapshot of image_pool_new is shown as its live state */
+	/* Of several disks together (open/disks.h): their places, owned; else NULL. */
+	struct disk_place *disks;
+	size_t ndisks;
 };
 
-/* An image that is opened when it is pinned; the strings of from are copied. */
+/* An image that is opened when it is pinned; the strings of the place are copied. */
 struct pooled_image *pooled_image_new(
 	struct image_pool *pool, const struct image_origin *from, struct err *e);
+
+/* Several disks as one image, by the places of images that are opened alone. */
+struct pooled_image *pooled_image_of_disks(
+	struct image_pool *pool, struct pooled_image *const *disks, size_t n, struct err *e);
+
+/* Are both of the same disks?  False for any other image. */
+bool pooled_image_has_same_disks(const struct pooled_image *a, const struct pooled_image *b);
 
 /* An image that is open and stays so until the last reference is dropped.  Takes img, also on
  * failure. */

@@ -9,6 +9,8 @@
 #include "view/view.h"
 #include "image/image.h"
 #include "image/info.h"
+#include "open/disks.h"
+#include "util/limits.h"
 #include "volume/contents.h"
 #include "volume/volume.h"
 #include "exports.h"
@@ -44,6 +46,18 @@ void shown_unpin(const struct node *node, const struct shown *shown)
 	pooled_image_unpin(node->image, shown->use);
 }
 
+static struct view *make_volume(const struct node *node, const struct shown *shown, struct err *e)
+{
+	size_t n;
+	const struct volume_disk *disks = disks_of(shown->img, &n);
+	struct view *all[DISKS_MAX];
+
+	for (size_t i = 0; disks && i < n; i++)
+		all[i] = disks[i].view;
+	return volume_view(
+		node->parent->volumes, node->volume->entry, disks ? all : &shown->state->view, e);
+}
+
 int shown_view(struct node *node, const struct shown *shown, struct view **view, struct err *e)
 {
 	const struct state *state = shown->state;
@@ -71,7 +85,7 @@ int shown_view(struct node *node, const struct shown *shown, struct view **view,
 		new = exports_make(
 			node->parent->exports, shown->img, state, node->export, node->name, e);
 	else if (!node->derived.view && node->kind == NODE_VOLUME)
-		new = volume_view(node->parent->volumes, node->volume->entry, &state->view, e);
+		new = make_volume(node, shown, e);
 	else if (!node->derived.view)
 		new = view_slice(state->view, node->part->entry->start, node->part->entry->len, e);
 	pooled_image_end_view(node->image, &node->derived, new);

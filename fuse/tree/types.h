@@ -51,6 +51,7 @@ enum node_kind {
 	NODE_CHAIN,      /* directory of layers */
 	NODE_PARTITIONS, /* directory of partitions and of NODE_LINKS */
 	NODE_VOLUMES,    /* directory of volumes */
+	NODE_SPANNING,   /* directory of volumes that lie on several disks, beside these */
 	NODE_LINKS,      /* directory of links to partitions and volumes by label or UUID */
 	NODE_DISK,       /* file: the disk of a state */
 	NODE_VMSTATE,    /* file: the saved memory of the virtual machine */
@@ -132,9 +133,10 @@ struct node {
 	struct derived_view derived; /* of a NODE_PARTITION, NODE_VOLUME or NODE_EXPORT */
 
 	union {
-		struct node_partition *part;   /* NODE_PARTITION; owned */
-		struct node_volume *volume;    /* NODE_VOLUME; owned */
-		struct volume_set *volumes;    /* NODE_VOLUMES; NULL: not read yet; owned */
+		struct node_partition *part; /* NODE_PARTITION; owned */
+		struct node_volume *volume;  /* NODE_VOLUME; owned */
+		struct volume_set
+			*volumes; /* of a directory of volumes; NULL: not read yet; owned */
 		struct partition_table *table; /* NODE_PARTITIONS; owned */
 		char *text;                    /* NODE_LINK: its target; NODE_ERROR; owned */
 		struct folder *folder;   /* NODE_FOLDER: as read last, by the tree's lock; held */

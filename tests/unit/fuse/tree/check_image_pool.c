@@ -23,7 +23,7 @@ static char dir[PATH_MAX], path[PATH_MAX + 16];
 static struct pooled_image *new_image(void)
 {
 	struct err e = ERR_INIT;
-	const struct image_origin from = {.root = dir, .path = path};
+	const struct image_origin from = {.place = {.root = dir, .path = path}};
 	struct pooled_image *s = pooled_image_new(pool, &from, &e);
 
 	ck_assert_ptr_nonnull(s);
