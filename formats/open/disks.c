@@ -187,14 +187,23 @@ static int show_disks(struct disks *d, struct err *e)
 	return 0;
 }
 
-static int add_state(struct image *img, struct err *e)
+/* The image is as old as the youngest of its disks. */
+static int add_state(struct image *img, const struct disks *d, struct err *e)
 {
 	struct view *view = view_broken(0, "these are several disks", e);
+	struct state *state = view ? image_add_state(img, NULL, NULL, view, e) : NULL;
 
-	if (view && image_add_state(img, NULL, NULL, view, e))
-		return 0;
-	view_free(view);
-	return -e->code;
+	if (!state) {
+		view_free(view);
+		return -e->code;
+	}
+	for (size_t i = 0; i < d->n; i++) {
+		struct timespec when = d->list[i].img->states[0]->when;
+
+		if (when.tv_sec > state->when.tv_sec)
+			state->when = when;
+	}
+	return 0;
 }
 
 /* Takes d. */
@@ -217,7 +226,7 @@ static int make_image(
 	if (r == 0)
 		r = show_disks(d, e);
 	if (r == 0)
-		r = add_state(img, e);
+		r = add_state(img, d, e);
 	if (r < 0)
 		image_close(img);
 	else
