@@ -182,8 +182,9 @@ static int show_disks(struct disks *d, struct err *e)
 	if (!d->seen)
 		return err_nomem(e);
 	for (size_t i = 0; i < d->n; i++)
-		d->seen[i] = (struct volume_disk){
-			.view = d->list[i].img->states[0]->view, .table = &d->list[i].table};
+		d->seen[i] = (struct volume_disk){.view = d->list[i].img->states[0]->view,
+			.table = &d->list[i].table,
+			.name = image_basename(d->list[i].img)};
 	return 0;
 }
 

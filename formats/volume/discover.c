@@ -55,30 +55,27 @@ static int add_device(struct discovery *d, const struct volume_device *from, str
 	return -e->code;
 }
 
-static char *device_name(const struct discovery *d, size_t disk, unsigned partition)
+static char *device_name(const char *disk, unsigned partition)
 {
 	char *name;
 	int n;
 
-	if (d->set->ndisks > 1 && partition)
-		n = asprintf(&name, "disk %zu, partition %u", disk + 1, partition);
-	else if (d->set->ndisks > 1)
-		n = asprintf(&name, "disk %zu", disk + 1);
-	else if (partition)
-		n = asprintf(&name, "partition %u", partition);
+	if (partition)
+		n = asprintf(
+			&name, "%s%spartition %u", disk ? disk : "", disk ? ", " : "", partition);
 	else
-		n = asprintf(&name, "the disk");
+		n = asprintf(&name, "%s", disk ? disk : "the disk");
 	return n < 0 ? NULL : name;
 }
 
 /* The partitions of a disk, or the disk as a whole if it has none. */
-static int add_disk(
-	struct discovery *d, size_t i, const struct partition_table *table, struct err *e)
+static int add_disk(struct discovery *d, size_t i, const struct volume_disk *disk, struct err *e)
 {
+	const struct partition_table *table = disk->table;
 	struct volume_device device = {.disk = i, .len = d->disks[i]->size, .stack = 1};
 	int r = 0;
 
-	device.name = device_name(d, i, 0);
+	device.name = device_name(disk->name, 0);
 	if (table->n == 0)
 		return add_device(d, &device, e);
 	free(device.name);
@@ -86,7 +83,7 @@ static int add_disk(
 		device.partition = table->parts[k].number;
 		device.start = table->parts[k].start;
 		device.len = table->parts[k].len;
-		device.name = device_name(d, i, device.partition);
+		device.name = device_name(disk->name, device.partition);
 		r = add_device(d, &device, e);
 	}
 	return r;
@@ -328,7 +325,7 @@ static int begin(struct discovery *d, const struct volume_disk *disks, size_t n,
 	for (size_t i = 0; i < n; i++)
 		d->disks[i] = disks[i].view;
 	for (size_t i = 0; r == 0 && i < n; i++)
-		r = add_disk(d, i, disks[i].table, e);
+		r = add_disk(d, i, &disks[i], e);
 	return r;
 }
 

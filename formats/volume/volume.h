@@ -80,6 +80,7 @@ struct volume_set {
 struct volume_disk {
 	struct view *view;
 	const struct partition_table *table; /* of the view; n may be 0 */
+	const char *name;                    /* for messages; NULL: it is the only disk */
 };
 
 /* Reads the volumes of disks, and opens encrypted ones with the passphrases of how.  A volume that

@@ -162,5 +162,5 @@ reads_only() { spans "$1" && ! dd if=/dev/zero of="$1/volumes/span-root.raw" bs=
 check "in a writable directory it can be read" on_mount machines reads_only
 mount_with=()
 cp machines/b.raw machines/c.raw
-twice() { says "$1/volumes/span-root.error.txt" "$(basename "$W")" || says "$1/volumes/span-root.error.txt" "UUID"; }
+twice() { says "$1/volumes/span-root.error.txt" "is there twice, on b.raw and on c.raw"; }
 check "a copy of one of its disks is refused" on_mount machines twice

@@ -12,6 +12,7 @@
 #include "volume/reader.h"
 #include "bitlocker.h"
 #include "metadata.h"
+#include "protector.h"
 #include "sectors.h"
 #include "unlock.h"
 
@@ -19,6 +20,18 @@ static void free_member(void *priv)
 {
 	bitlocker_clear(priv);
 	free(priv);
+}
+
+/* Has a volume neither a clear key nor plain bytes? */
+static bool needs_key(const struct bitlocker *b)
+{
+	struct entry_list list = b->entries;
+	struct protector p;
+
+	while (protector_next(&list, &p))
+		if (p.needs == 0)
+			return false;
+	return b->encrypted > 0;
 }
 
 static int probe(struct volume_member *m, struct err *e)
@@ -35,6 +48,7 @@ static int probe(struct volume_member *m, struct err *e)
 		snprintf(m->device->id, sizeof m->device->id, "%s", b->guid);
 		m->device->label = b->label;
 		b->label = NULL;
+		m->device->needs_key = needs_key(b);
 	} else {
 		free_member(b);
 	}

@@ -128,6 +128,7 @@ static int probe(struct volume_member *m, struct err *e)
 	if (guid_parse(id, l.uuid))
 		guid_text(d->id, id);
 	memcpy(d->group, d->id, sizeof d->group);
+	d->needs_key = true;
 	if (l.label[0])
 		d->label = strdup(l.label);
 	return 1;
