@@ -115,7 +115,7 @@
 #define PARENT_SEARCH_MAX_DEPTH   8     /* directories below those that the user gave for it */
 #define PARENT_SEARCH_MAX_ENTRIES 65536 /* entries of these that are read */
 
-#define DISKS_MAX 256 /* that hold members of volumes on several disks, in one directory */
+#define DISKS_MAX        256  /* that hold members of volumes on several disks, in one directory */
 #define VOLUME_MAX_DEPTH 8    /* volumes on volumes */
 #define VOLUME_MAX       4096 /* of one state */
 #define VOLUME_MAX_STACK 4096 /* devices below one, each counted as often as it is used */
