@@ -100,6 +100,8 @@ check "vdisk mount of a partition that holds volumes" fails 'hint: .*ubuntu-vg/r
 check "the hint names the volumes" grep -q 'ubuntu-vg/root' err
 check "vdisk mount in LUKS" mounts --passphrase-file=key fedora.vdi fedora/root
 check "vdisk mount of a locked volume" fails 'volume luks-.*passphrase' mount fedora.vdi $luks mnt
+completes() { "$VDISK" completion partitions ubuntu.vdi >out && grep -qx ubuntu-vg/root out && grep -qx 'cloud root' out && grep -qx 3 out; }
+check "completion has volumes" completes
 tree_says() { "$VDISK" info --tree "$@" >out && cat out >&2; }
 tree_of_ubuntu() { tree_says ubuntu.vdi && grep -q '3 .*LVM2_member (LVM physical volume)  of "ubuntu-vg"' out && grep -q 'ubuntu--vg-root .*ext4  "cloud root"  on partition 3' out; }
 tree_of_fedora() { tree_says fedora.vdi && grep -q '3 .*crypto_LUKS.*locked' out; }

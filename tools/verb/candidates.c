@@ -44,12 +44,24 @@ static bool print_mounts(void)
 	return good;
 }
 
+/* The names of volumes that vdisk mount takes. */
+static void print_volumes(struct json_object *list)
+{
+	for (size_t i = 0; list && i < json_object_array_length(list); i++) {
+		struct json_object *volume = json_object_array_get_idx(list, i);
+		const char *path = json_text(volume, "path");
+
+		print_word(path ? path : json_text(volume, "name"));
+		print_word(json_text(json_object_object_get(volume, "content"), "label"));
+	}
+}
+
 static int print_partitions(const struct args *a, struct input *input)
 {
 	struct json_object *o = json_object_new_object(), *list;
 
 	(void)a;
-	contents_add(o, input->img, input->img->states[0], false);
+	contents_add(o, input->img, input->img->states[0], true);
 	list = json_object_object_get(json_object_object_get(o, "partition-table"), "partitions");
 	for (size_t i = 0; list && i < json_object_array_length(list); i++) {
 		struct json_object *part = json_object_array_get_idx(list, i);
@@ -61,6 +73,7 @@ static int print_partitions(const struct args *a, struct input *input)
 		if (!label || !name || strcmp(label, name) != 0)
 			print_word(name);
 	}
+	print_volumes(json_object_object_get(o, "volumes"));
 	json_object_put(o);
 	return EXIT_SUCCESS;
 }
