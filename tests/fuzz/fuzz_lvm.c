@@ -117,7 +117,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 			seal(f->bytes);
 		f->view = (struct view){.ops = &ops, .size = LEN};
 		f->io = io_from_memory(f->bytes, LEN, "disk", &e);
-		disks[i] = (struct volume_disk){&f->view, &no_table};
+		disks[i] = (struct volume_disk){.view = &f->view, .table = &no_table};
 	}
 	if (volume_set_read(disks, DISKS, NULL, &set, &e) == 0) {
 		read_volumes(flats, set);

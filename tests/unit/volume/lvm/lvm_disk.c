@@ -123,7 +123,7 @@ void lvm_setup(void)
 		for (uint64_t k = 0; k < LVM_DISK - LVM_START; k++)
 			d->bytes[LVM_START + k] = lvm_byte(i, k);
 		lvm.disks[i] = d;
-		volume_disks[i] = (struct volume_disk){&d->view, &no_table};
+		volume_disks[i] = (struct volume_disk){.view = &d->view, .table = &no_table};
 	}
 }
 

@@ -149,7 +149,7 @@ static size_t read_set(unsigned present)
 
 	drop_set();
 	for (size_t i = 0; i < n; i++)
-		disks[i] = (struct volume_disk){found[i], &none};
+		disks[i] = (struct volume_disk){.view = found[i], .table = &none};
 	ck_assert_ok(volume_set_read(disks, n, NULL, &m.set, &m.e), &m.e);
 	return m.set->nvolumes;
 }
