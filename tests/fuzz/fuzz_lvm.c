@@ -105,7 +105,9 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	struct flat flats[DISKS];
 	struct volume_set *set;
 	struct err e = ERR_INIT;
+	struct image_options how = {.cache = cache_new(FUZZ_CACHE, &e)};
 
+	fuzz_require(how.cache);
 	for (size_t i = 0; i < DISKS; i++) {
 		struct flat *f = &flats[i];
 
@@ -119,7 +121,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 		f->io = io_from_memory(f->bytes, LEN, "disk", &e);
 		disks[i] = (struct volume_disk){.view = &f->view, .table = &no_table};
 	}
-	if (volume_set_read(disks, DISKS, NULL, &set, &e) == 0) {
+	if (volume_set_read(disks, DISKS, &how, &set, &e) == 0) {
 		read_volumes(flats, set);
 		volume_set_free(set);
 	}
@@ -127,5 +129,6 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 		io_unref(flats[i].io);
 		free(flats[i].bytes);
 	}
+	cache_free(how.cache);
 	return 0;
 }

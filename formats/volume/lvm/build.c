@@ -19,7 +19,7 @@ struct piece {
 	struct lvm_area *areas; /* NULL: it has none */
 	size_t n;
 	uint64_t chunk; /* bytes; 0: one stripe */
-	bool is_child;  /* it is one of the children as a whole */
+	size_t child;   /* without areas: it is one of the children as a whole */
 };
 
 struct work {
@@ -75,6 +75,18 @@ static int check_pv(const struct lvm_builder *b, const struct lvm_pv *pv, uint64
 
 /* Linear and striped segments. */
 
+/* Several segments can have areas of one volume. */
+static bool is_child(const struct lvm_map *m, const struct lvm_map *part, size_t *number)
+{
+	for (size_t i = 0; part && i < m->nchildren; i++) {
+		if (m->children[i] == part) {
+			*number = i;
+			return true;
+		}
+	}
+	return false;
+}
+
 static int add_area(struct work *w, struct lvm_area *area, uint64_t extents, struct err *e)
 {
 	struct lvm_map *child;
@@ -88,6 +100,9 @@ static int add_area(struct work *w, struct lvm_area *area, uint64_t extents, str
 		return err_set(e, EUCLEAN,
 			"%" PRIu64 " extents at %" PRIu64 " pass the end of volume %s", extents,
 			area->extent, area->lv->name);
+	if (is_child(w->map, area->lv->map, &area->part))
+		return 0;
+	area->part = w->map->nchildren;
 	r = lvm_build_part(w->b, area->lv, w->depth + 1, &child, e);
 	return r < 0 ? r : lvm_map_add_child(w->map, child, e);
 }
@@ -168,22 +183,36 @@ static int add_segment(struct work *w, const struct lvm_segment *s, struct piece
 	if (is_type(s, "zero") || is_type(s, "error"))
 		return 0;
 	r = build_special(w, s, &child, e);
-	p->is_child = true;
 	p->n = 1;
+	p->child = w->map->nchildren;
 	return r < 0 ? r : lvm_map_add_child(w->map, child, e);
 }
 
 /* The table: once it is known how many children there are. */
 
-static int tabulate(struct work *w, const struct lvm_segment *s, const struct piece *p,
-	size_t *child, struct err *e)
+static struct table_stripe stripe_of(
+	const struct work *w, const struct piece *p, const struct lvm_area *a)
 {
 	uint64_t extent = w->b->g->extent;
+
+	if (!a)
+		return (struct table_stripe){.member = p->child};
+	if (!a->pv)
+		return (struct table_stripe){.member = a->part, .pos = a->extent * extent};
+	return (struct table_stripe){
+		.member = w->map->nchildren + a->part,
+		.pos = a->pv->start + a->extent * extent,
+	};
+}
+
+static int tabulate(
+	struct work *w, const struct lvm_segment *s, const struct piece *p, struct err *e)
+{
 	struct table_segment t = {
 		.kind = p->n                 ? TABLE_STRIPED
 			: is_type(s, "zero") ? TABLE_ZERO
 					     : TABLE_ERROR,
-		.len = s->extents * extent,
+		.len = s->extents * w->b->g->extent,
 		.chunk = p->chunk,
 		.nstripes = p->n,
 		.error = "the volume has an error segment here",
@@ -193,20 +222,8 @@ static int tabulate(struct work *w, const struct lvm_segment *s, const struct pi
 
 	if (!stripes)
 		return err_nomem(e);
-	for (size_t i = 0; i < p->n; i++) {
-		const struct lvm_area *a = p->is_child ? NULL : &p->areas[i];
-
-		if (a && a->pv)
-			stripes[i] = (struct table_stripe){
-				.member = w->map->nchildren + a->part,
-				.pos = a->pv->start + a->extent * extent,
-			};
-		else
-			stripes[i] = (struct table_stripe){
-				.member = (*child)++,
-				.pos = a ? a->extent * extent : 0,
-			};
-	}
+	for (size_t i = 0; i < p->n; i++)
+		stripes[i] = stripe_of(w, p, p->areas ? &p->areas[i] : NULL);
 	t.stripes = stripes;
 	r = table_add(w->map->table, &t, e);
 	free(stripes);
@@ -216,7 +233,6 @@ static int tabulate(struct work *w, const struct lvm_segment *s, const struct pi
 static int build_pieces(struct work *w, struct err *e)
 {
 	const struct lvm_lv *lv = w->lv;
-	size_t child = 0;
 	int r = 0;
 
 	for (size_t i = 0; r == 0 && i < lv->nsegments; i++)
@@ -225,7 +241,7 @@ static int build_pieces(struct work *w, struct err *e)
 	if (r == 0 && !w->map->table)
 		r = err_nomem(e);
 	for (size_t i = 0; r == 0 && i < lv->nsegments; i++)
-		r = tabulate(w, &lv->segments[i], &w->pieces[i], &child, e);
+		r = tabulate(w, &lv->segments[i], &w->pieces[i], e);
 	if (r == 0)
 		w->map->size = table_size(w->map->table);
 	return r;

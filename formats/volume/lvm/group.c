@@ -159,6 +159,7 @@ static int read_segment(const struct lvm_group *g, const struct lvm_lv *lv,
 	const struct lvm_node *n, struct lvm_segment *s, struct err *e)
 {
 	s->node = n;
+	s->flags = lv->flags;
 	s->type = lvm_config_text(g->config, n, "type");
 	if (!s->type)
 		return err_set(

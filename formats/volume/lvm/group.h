@@ -65,6 +65,7 @@ struct lvm_lv {
 
 struct lvm_segment {
 	uint64_t start, extents;
+	unsigned flags; /* of the volume */
 	const char *type;
 	const struct lvm_node *node;
 };

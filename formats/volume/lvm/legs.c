@@ -153,7 +153,8 @@ static int check_leg(
 	return 0;
 }
 
-static int check_all(struct lvm_legs *legs, uint64_t chunk, struct err *e)
+/* flags: of the volume. */
+static int check_all(struct lvm_legs *legs, unsigned flags, uint64_t chunk, struct err *e)
 {
 	const struct lvm_leg *newest = find_newest(legs);
 
@@ -170,7 +171,7 @@ static int check_all(struct lvm_legs *legs, uint64_t chunk, struct err *e)
 		if (legs->legs[i].data &&
 			check_leg(&legs->legs[i], i, newest, &legs->legs[i].why) < 0)
 			drop(&legs->legs[i]);
-	legs->in_sync = newest->synced == UINT64_MAX;
+	legs->in_sync = newest->synced == UINT64_MAX && !(flags & LVM_NOTSYNCED);
 	return 0;
 }
 
@@ -184,7 +185,7 @@ int lvm_legs_build(struct lvm_builder *b, const struct lvm_segment *s, size_t n,
 		return err_nomem(e);
 	r = build_all(b, s, depth, legs, e);
 	if (r == 0)
-		r = check_all(legs, chunk, e);
+		r = check_all(legs, s->flags, chunk, e);
 	if (r < 0)
 		lvm_legs_free(legs);
 	return r;

@@ -262,6 +262,11 @@ START_TEST(second_area)
 	p[LVM_AREA + 600] ^= 1;
 	lvm_read(1);
 	check_root(1);
+	/* The first one is newer. */
+	lvm_disk_put_text(lvm.disks[0], 512, lvm_text(3, 2, SWAP));
+	lvm_read(1);
+	lvm_refused("vg-swap", "is missing");
+	ck_assert_uint_eq(lvm.set->nvolumes, 1);
 	/* The same seqno with another text */
 	lvm_disk_put_text(lvm.disks[0], 512, lvm_text(2, 1, ""));
 	lvm_read(1);

@@ -104,6 +104,35 @@ START_TEST(on_volumes)
 }
 END_TEST
 
+START_TEST(one_part_twice)
+{
+	/* Segments of one volume, all on the same hidden one */
+	lvm_read_text(2,
+		lvm_text(1, 2,
+			LVM_HIDDEN("sub", "1", "3", "striped",
+				LVM_LINEAR("pv1",
+					"2")) "lv { id = "
+					      "\"L00000-0000-0000-0000-0000-0000-000000\"\n"
+					      "status = [\"READ\", \"WRITE\", "
+					      "\"VISIBLE\"]\n" LVM_SEGMENT("1", "0", "1", "striped",
+						      LVM_LINEAR("sub", "2")) LVM_SEGMENT("2", "1",
+						      "1", "striped", LVM_LINEAR("pv0", "7"))
+						      LVM_SEGMENT("3", "2", "2", "striped",
+							      "stripe_count = 2\nstripe_size = 16\n"
+							      "stripes = [ \"sub\", 0, \"sub\", 1 "
+							      "]") "}\n"));
+	PICTURE("vg-lv", 2, "b4 a7 b2 b3");
+}
+END_TEST
+
+START_TEST(without_devices)
+{
+	lvm_read_text(1, lvm_text(1, 1, LVM_LV("lv", "L", "2", "zero", "")));
+	PICTURE("vg-lv", 1, "zz zz");
+	ck_assert_uint_eq(lvm_volume("vg-lv")->nmembers, 0);
+}
+END_TEST
+
 START_TEST(parts)
 {
 	/* An extent of a part that it does not have; one part of two volumes. */
@@ -407,6 +436,11 @@ START_TEST(raid5_degraded)
 	lvm_refused("vg-lv", "is not in sync");
 	put_le(super(1) + 40, 8, UINT64_MAX);
 	put_le(super(2) + 40, 8, UINT64_MAX);
+	lvm_read_text(3, lvm_text(2, 3,
+				 LEGS3 LVM_LV_OF("lv", "L", "\"VISIBLE\", \"NOTSYNCED\"", "4",
+					 "raid5_ls", "stripe_size = 16\n" RAIDS3)));
+	lvm_refused("vg-lv", "is not in sync");
+	lvm_read_text(3, lvm_text(3, 3, RAID5));
 	lose(1);
 	lvm_read(3);
 	lvm_refused("vg-lv", "is missing");
@@ -562,6 +596,8 @@ Suite *lvm_segments_suite(void)
 	tcase_add_test(tc, error_segment);
 	tcase_add_test(tc, striped);
 	tcase_add_test(tc, on_volumes);
+	tcase_add_test(tc, one_part_twice);
+	tcase_add_test(tc, without_devices);
 	tcase_add_test(tc, parts);
 	tcase_add_test(tc, loops);
 	tcase_add_test(tc, depth);
