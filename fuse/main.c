@@ -50,6 +50,7 @@
 #include "tree/image-pool.h"
 #include "tree/pooled-image.h"
 #include "tree/tree.h"
+#include "volume/luks/header-file.h"
 #include "daemon/host-watch.h"
 
 /* Kernel readahead in KiB: a cold sequential read is 1.6 times as fast as with the default of 128.
@@ -60,6 +61,7 @@ struct daemon {
 	struct options options;
 	struct image_options how;
 	struct passphrase *secrets;
+	struct luks_header_file *luks_headers;
 	/* For a directory of images: */
 	char *directory; /* its path without links */
 	struct host_watch *watch;
@@ -123,6 +125,8 @@ static int prepare_opening(struct daemon *d, struct err *e)
 		.nosnapshots = o->nosnapshots,
 		.ignore_parent_id = o->ignore_parent_id,
 		.secrets = d->secrets,
+		.luks_headers = d->luks_headers,
+		.luks_memory = o->luks_memory,
 		.cache = cache_new(o->cache, e),
 		.warn = warn,
 	};
@@ -312,7 +316,8 @@ static int set_up(struct daemon *d)
 	 * mount.  A name such as /dev/fd/3 may refer to one, also the file of a passphrase. */
 	if (!strstr(o->image, "/fd/") && !strstr(o->mountpoint, "/fd/"))
 		process_close_others(ours, 4);
-	if (open_server(d, &e) < 0)
+	if (luks_headers_open((const char *const *)o->luks_headers.v, &d->luks_headers, &e) < 0 ||
+		open_server(d, &e) < 0)
 		return report(&e);
 	if (open_mount(d, &e) < 0)
 		return e.code ? report(&e) : -1; /* code 0: reported by libfuse */
@@ -332,6 +337,7 @@ static void take_down(struct daemon *d, bool unmounted)
 	image_pool_free(d->server.pool);
 	charsets_free(d->encodings);
 	wipe_secrets(d);
+	luks_headers_free(d->luks_headers);
 	string_list_free(&d->cow_allow);
 	codec_free(d->how.codec);
 	cache_free(d->how.cache);

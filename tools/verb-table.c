@@ -35,6 +35,10 @@
 		"format of an unrecorded parent (repeatable)"}, \
 	{OPT_PASSPHRASE, 0, "passphrase-file", VALUE_FILE, "FILE", \
 		"read a passphrase from FILE (repeatable)"}, \
+	{OPT_LUKS_HEADER, 0, "luks-header", VALUE_FILE, "FILE", \
+		"use the LUKS header in FILE (repeatable)"}, \
+	{OPT_LUKS_MEMORY, 0, "luks-memory", VALUE_TEXT, "SIZE", \
+		"memory that a LUKS key slot may need (1280M)"}, \
 	{OPT_IGNORE_PARENT_ID, 0, "ignore-parent-id", VALUE_NONE, NULL, \
 		"accept a parent modified after its child"}
 

@@ -15,11 +15,13 @@
 #include "image/facts.h"
 #include "image/format.h"
 #include "image/image.h"
+#include "volume/luks/header-file.h"
 #include "volume/luks/luks.h"
 
 struct luks_disk {
 	struct view view;
 	struct luks luks;
+	struct io *io; /* of the data */
 	struct crypt *crypt;
 };
 
@@ -27,7 +29,7 @@ static int luks_map(
 	const struct view *v, uint64_t off, uint64_t len, struct extent *x, struct err *e)
 {
 	const struct luks_disk *d = (const struct luks_disk *)v;
-	int r = extent_in_file(x, d->luks.io, d->luks.payload, off, len, 0, e);
+	int r = extent_in_file(x, d->io, d->luks.payload, off, len, 0, e);
 
 	if (r < 0)
 		return r;
@@ -47,12 +49,15 @@ static int luks_open(struct image *img, struct err *e)
 {
 	struct luks_disk *d = calloc(1, sizeof *d);
 	uint64_t size = img->io->size;
+	const struct luks_device device = {
+		.io = img->io, .len = size, .partuuid = "", .is_bare = true};
 	int r;
 
 	if (!d)
 		return err_nomem(e);
 	d->view.ops = &luks_ops;
-	r = luks_read(&d->luks, img->io, 0, size, e);
+	d->io = img->io;
+	r = luks_read_device(&d->luks, &device, img->opts->luks_headers, e);
 	if (r == 0)
 		r = luks_data_size(&d->luks, size, &size, e);
 	if (r == 0)

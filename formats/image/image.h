@@ -23,6 +23,7 @@ struct codec;
 struct err;
 struct format;
 struct io;
+struct luks_header_file;
 struct passphrase;
 struct view;
 
@@ -43,6 +44,7 @@ struct image_options {
 	bool nosnapshots;   /* do not look at the table of internal snapshots */
 	bool ignore_parent_id; /* accept a parent that changed since the child was created */
 	const struct passphrase *secrets; /* passphrases to try on each image; NULL: none */
+	const struct luks_header_file *luks_headers; /* LUKS headers in files; NULL: none */
 	uint64_t luks_memory; /* bytes that Argon2 may take to open a key slot; 0: 1.25 GiB */
 	bool locked;          /* then an encrypted image opens, but its data cannot be read */
 	bool lenient;    /* for info and check: parts that are damaged or missing are warned of, and

@@ -65,23 +65,6 @@ static int read_all(struct passphrase *s, int fd, struct err *e)
 	return s->len > 0 ? 0 : err_set(e, EINVAL, "the file is empty");
 }
 
-/* Removes "UUID:" from the front of a name. */
-static const char *cut_uuid(const char *file, char uuid[static GUID_TEXT])
-{
-	unsigned char id[GUID_LEN];
-	char text[GUID_TEXT];
-
-	uuid[0] = '\0';
-	if (strnlen(file, GUID_TEXT) < GUID_TEXT || file[GUID_TEXT - 1] != ':')
-		return file;
-	memcpy(text, file, GUID_TEXT - 1);
-	text[GUID_TEXT - 1] = '\0';
-	if (!guid_parse(id, text))
-		return file;
-	guid_text(uuid, id);
-	return file + GUID_TEXT;
-}
-
 static struct passphrase *read_file(const char *file, struct err *e)
 {
 	bool is_stdin = strcmp(file, "-") == 0;
@@ -106,7 +89,7 @@ static struct passphrase *read_file(const char *file, struct err *e)
 struct passphrase *passphrase_read(const char *file, struct err *e)
 {
 	char uuid[GUID_TEXT];
-	struct passphrase *s = read_file(cut_uuid(file, uuid), e);
+	struct passphrase *s = read_file(guid_cut(file, uuid), e);
 
 	if (s)
 		memcpy(s->uuid, uuid, sizeof uuid);

@@ -52,3 +52,20 @@ bool guid_parse(unsigned char p[GUID_LEN], const char *text)
 	memcpy(p, id, sizeof id);
 	return true;
 }
+
+const char *guid_cut(const char *text, char guid[GUID_TEXT])
+{
+	unsigned char id[GUID_LEN];
+
+	guid[0] = '\0';
+	if (strnlen(text, GUID_TEXT) < GUID_TEXT || text[GUID_TEXT - 1] != ':')
+		return text;
+	memcpy(guid, text, GUID_TEXT - 1);
+	guid[GUID_TEXT - 1] = '\0';
+	if (guid_parse(id, guid)) {
+		guid_text(guid, id);
+		return text + GUID_TEXT;
+	}
+	guid[0] = '\0';
+	return text;
+}

@@ -27,4 +27,8 @@ bool guid_is_zero(const unsigned char *p);
  * else, and p is as it was. */
 bool guid_parse(unsigned char p[GUID_LEN], const char *text);
 
+/* The rest of a text that begins with a GUID and ":", which goes to guid in lower case; otherwise
+ * the text itself, and guid is "". */
+const char *guid_cut(const char *text, char guid[GUID_TEXT]);
+
 #endif

@@ -16,7 +16,7 @@ static bool state_has_members(const struct image *img, const struct state *state
 	bool has;
 
 	if (partition_table_read(disk.view, img->sector_size, &table, &ignored) == 0)
-		volume_set_probe(&disk, 1, &set, &ignored);
+		volume_set_probe(&disk, 1, img->opts, &set, &ignored);
 	has = set && volume_set_has_members(set);
 	volume_set_free(set);
 	partition_table_free(&table);

@@ -153,7 +153,7 @@ void contents_add(
 
 	if (r == 0)
 		r = volumes ? volume_set_read(&disk, 1, img->opts, &c.set, &e)
-			    : volume_set_probe(&disk, 1, &c.set, &e);
+			    : volume_set_probe(&disk, 1, img->opts, &c.set, &e);
 	if (r < 0)
 		add_text(o, "error", e.text);
 	else if (c.table.scheme)

@@ -83,6 +83,7 @@ static int add_disk(struct discovery *d, size_t i, const struct volume_disk *dis
 		device.partition = table->parts[k].number;
 		device.start = table->parts[k].start;
 		device.len = table->parts[k].len;
+		device.partuuid = table->parts[k].partuuid;
 		device.name = device_name(disk->name, device.partition);
 		r = add_device(d, &device, e);
 	}
@@ -202,6 +203,7 @@ static int probe(struct discovery *d, struct volume_device *device, struct err *
 	if (!m)
 		return err_nomem(e);
 	m->device = device;
+	m->how = d->how;
 	for (size_t i = 0; r == 0 && volume_readers[i]; i++) {
 		reader = volume_readers[i];
 		r = reader->probe(m, &why);
@@ -353,10 +355,10 @@ int volume_set_read(const struct volume_disk *disks, size_t n, const struct imag
 	return read_set(&d, disks, n, discover, set, e);
 }
 
-int volume_set_probe(
-	const struct volume_disk *disks, size_t n, struct volume_set **set, struct err *e)
+int volume_set_probe(const struct volume_disk *disks, size_t n, const struct image_options *how,
+	struct volume_set **set, struct err *e)
 {
-	struct discovery d = {.how = NULL};
+	struct discovery d = {.how = how};
 
 	return read_set(&d, disks, n, probe_new, set, e);
 }

@@ -16,6 +16,7 @@
 /* A member; the ids, the label and the type are the device's. */
 struct volume_member {
 	struct volume_device *device;
+	const struct image_options *how;
 	void *priv; /* of the reader; freed by free_member */
 };
 

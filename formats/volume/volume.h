@@ -47,7 +47,8 @@ struct volume_device {
 
 	bool needs_key; /* the group makes no volume without a passphrase */
 
-	struct view *view; /* only while the set is read; owned by the set */
+	const char *partuuid; /* of a partition; only while the set is read; or NULL */
+	struct view *view;    /* only while the set is read; owned by the set */
 };
 
 struct volume {
@@ -92,8 +93,8 @@ void volume_set_free(struct volume_set *set); /* NULL is fine */
 
 /* The same without volumes: only the disks and partitions, and what they are members of.  Costs
  * some reads for each. */
-int volume_set_probe(
-	const struct volume_disk *disks, size_t n, struct volume_set **set, struct err *e);
+int volume_set_probe(const struct volume_disk *disks, size_t n, const struct image_options *how,
+	struct volume_set **set, struct err *e);
 
 /* Is there a device that is a member of something? */
 bool volume_set_has_members(const struct volume_set *set);

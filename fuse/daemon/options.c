@@ -32,6 +32,7 @@ enum {
 	KEY_SEARCH,
 	KEY_PARENT_FORMAT,
 	KEY_PASSPHRASE,
+	KEY_LUKS_HEADER,
 	KEY_DEBUG,
 	KEY_ALLOW_OTHER,
 	KEY_REMOUNT,
@@ -64,6 +65,8 @@ static const struct fuse_opt spec[] = {
 	FUSE_OPT_KEY("search=", KEY_SEARCH),
 	FUSE_OPT_KEY("parent_format=", KEY_PARENT_FORMAT),
 	FUSE_OPT_KEY("passphrase-file=", KEY_PASSPHRASE),
+	FUSE_OPT_KEY("luks-header=", KEY_LUKS_HEADER),
+	VALUE("luks-memory=%s", luks_memory_word),
 	SET("nobacking", nobacking),
 	SET("share", share),
 	SET("nosnapshots", nosnapshots),
@@ -162,7 +165,11 @@ static const char usage[] =
 	"                           (repeatable: for the next one down the chain)\n"
 	"    -o passphrase-file=FILE\n"
 	"                           read a passphrase for encrypted images from FILE,\n"
-	"                           or from standard input for \"-\" (repeatable)\n"
+	"                           or from standard input for \"-\" (repeatable);\n"
+	"                           UUID:FILE: for the volume with this UUID alone\n"
+	"    -o luks-header=FILE    use the LUKS header in FILE for its volume\n"
+	"                           (repeatable); UUID:FILE: for this partition\n"
+	"    -o luks-memory=SIZE    memory that a LUKS key slot may need (1280M)\n"
 	"    -o nobacking           do not open parents; their data cannot be read\n"
 	"    -o ignore_parent_id    accept a parent modified after its child was created\n"
 	"    -o share               read even if another program writes to the image\n"
@@ -254,6 +261,8 @@ static int parse_option(void *data, const char *arg, int key, struct fuse_args *
 		return add_value(&o->parent_formats, arg);
 	case KEY_PASSPHRASE:
 		return add_value(&o->passphrases, arg);
+	case KEY_LUKS_HEADER:
+		return add_value(&o->luks_headers, arg);
 	case KEY_DEBUG:
 		o->debug = o->foreground = 1;
 		return 1;
@@ -303,6 +312,15 @@ static int parse_cache(struct options *o)
 	if (ret < 0 || size > SIZE_MAX / 2 || size < MIN_CACHE)
 		return complain("cache=%s: must be at least 1M and fit in memory", o->cache_word);
 	o->cache = (size_t)size;
+	return 0;
+}
+
+static int parse_luks_memory(struct options *o)
+{
+	if (!o->luks_memory_word)
+		return 0;
+	if (size_parse(o->luks_memory_word, &o->luks_memory) < 0 || o->luks_memory < 1024)
+		return complain("luks-memory=%s: expected a size such as 4G", o->luks_memory_word);
 	return 0;
 }
 
@@ -395,7 +413,7 @@ static int check_and_complete(struct options *o)
 	if (o->max_read == 0 || o->max_read > READ_MAX)
 		o->max_read = READ_MAX;
 	if (parse_writable(o) < 0 || parse_sandbox(o) < 0 || parse_cache(o) < 0 ||
-		parse_numbers(o) < 0)
+		parse_luks_memory(o) < 0 || parse_numbers(o) < 0)
 		return -1;
 	/* Programs that the daemon starts must not keep the pipe open. */
 	if (o->holder != NO_HOLDER && fcntl(o->holder, F_SETFD, FD_CLOEXEC) < 0)
@@ -434,6 +452,7 @@ void options_free(struct options *o)
 	string_list_free(&o->search);
 	string_list_free(&o->parent_formats);
 	string_list_free(&o->passphrases);
+	string_list_free(&o->luks_headers);
 	free(o->image);
 	free(o->mountpoint);
 	free(o->format);
@@ -441,6 +460,7 @@ void options_free(struct options *o)
 	free(o->cow_file);
 	free(o->sandbox_word);
 	free(o->cache_word);
+	free(o->luks_memory_word);
 	free(o->threads_word);
 	free(o->idle_word);
 	free(o->uid_word);

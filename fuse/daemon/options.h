@@ -6,6 +6,7 @@
 
 #include <fuse_opt.h>
 #include <stddef.h>
+#include <stdint.h>
 
 #include "base/access.h"
 #include "mount-helper.h"
@@ -17,7 +18,8 @@ struct options {
 	char *format;
 	char *snapshot;
 	struct string_list allow, search, parent_formats;
-	struct string_list passphrases; /* files */
+	struct string_list passphrases, luks_headers; /* files, or UUID:FILE */
+	uint64_t luks_memory;                         /* bytes; 0: as the library has it */
 	int writable;   /* the live state is writable: the image, or with cow the overlay */
 	int cow;        /* the image itself is not changed */
 	char *cow_file; /* the overlay; NULL: a temporary one */
@@ -36,8 +38,8 @@ struct options {
 
 	/* Unparsed values, for options.c only. */
 	int rw, ro, mount_words, list_formats, help, version;
-	char *sandbox_word, *cache_word, *threads_word, *idle_word, *uid_word, *gid_word,
-		*umask_word;
+	char *sandbox_word, *cache_word, *threads_word, *idle_word, *luks_memory_word, *uid_word,
+		*gid_word, *umask_word;
 };
 
 enum options_verdict {

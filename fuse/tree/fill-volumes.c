@@ -107,11 +107,11 @@ static struct has_names find_names(struct view *disk, const struct partition_tab
 	return has;
 }
 
-static int any_volume(const struct volume_disk *disk, bool *any)
+static int any_volume(const struct volume_disk *disk, const struct image_options *how, bool *any)
 {
 	struct volume_set *set;
 	struct err e = ERR_INIT;
-	int ret = volume_set_probe(disk, 1, &set, &e);
+	int ret = volume_set_probe(disk, 1, how, &set, &e);
 
 	if (ret < 0)
 		return ret;
@@ -130,7 +130,7 @@ int fill_add_volume_dirs(struct fill_list *list)
 	int ret = table ? read_table(list, table) : -ENOMEM;
 
 	if (ret == 0)
-		ret = any_volume(&disk, &has_volumes);
+		ret = any_volume(&disk, list->shown.img->opts, &has_volumes);
 	if (ret == 0 && !has_volumes)
 		has = find_names(disk.view, table);
 	if (ret == 0 && table->n > 0)

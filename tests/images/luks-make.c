@@ -304,11 +304,10 @@ static void diffuse(const EVP_MD *md, unsigned char *piece, size_t len)
 	}
 }
 
-/* The anti-forensic split of the key into stripes; the first ones are arbitrary. */
-static void split(const struct luks_spec *s, const EVP_MD *md, unsigned char *material)
+/* The first stripes are arbitrary. */
+void luks_split(const EVP_MD *md, size_t len, unsigned char *material)
 {
 	unsigned char piece[LUKS_MAKE_KEY] = {0};
-	size_t len = s->key_len;
 
 	for (size_t i = 0; i < (STRIPES - 1) * len; i++)
 		material[i] = i * 7 + i / 251;
@@ -333,7 +332,7 @@ static int fill_slot(const struct luks_spec *s, const EVP_MD *md, unsigned slot,
 	memset(p + 8, 0xa0 + slot, 32);
 	PKCS5_PBKDF2_HMAC(passphrase, strlen(passphrase), p + 8, 32, iterations_of(s) + slot, md,
 		s->key_len, key);
-	split(s, md, material);
+	luks_split(md, s->key_len, material);
 	return luks_encrypt_with(
 		s->cipher, s->mode, key, s->key_len, material, material_sectors(s) * SECTOR, 0);
 }

@@ -10,6 +10,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include <openssl/evp.h>
+
 #define LUKS_MAKE_SLOTS 8
 #define LUKS_MAKE_KEY   64 /* bytes at most */
 
@@ -56,6 +58,9 @@ int luks_encrypt_sectors(const char *cipher, const char *mode, const unsigned ch
 int luks_encrypt_with(const char *cipher, const char *mode, const unsigned char *key,
 	size_t key_len, void *buf, size_t len, uint64_t sector);
 int luks_encrypt(const struct luks_spec *s, void *buf, size_t len, uint64_t sector);
+
+/* The anti-forensic split of len bytes of the master key into 4000 stripes. */
+void luks_split(const EVP_MD *md, size_t len, unsigned char *material);
 
 /* Returns header and key material, everything before the data; malloc'ed, or NULL. */
 unsigned char *luks_make(const struct luks_spec *s, size_t *len);

@@ -4,6 +4,7 @@
 #include <stdlib.h>
 
 #include "luks-make.h"
+#include "luks2-make.h"
 #include "mkimage.h"
 
 #define SECTOR 512u
@@ -65,6 +66,26 @@ static void make_odd_end(const struct job *j)
 	file_resize(fd, header_len + DISK - 1);
 }
 
+static const struct luks2_spec luks2 = {
+	"aes-xts-plain64", 64, 4096, 0, "sha256", "pbkdf2", "mkimage", "a label"};
+static const struct luks2_spec luks2_argon2 = {
+	"aes-cbc-essiv:sha256", 32, 512, 8, "sha512", "argon2id", "mkimage", NULL};
+
+static void make_luks2(const struct job *j)
+{
+	const struct luks2_spec *spec = j->c->arg;
+	unsigned char disk[8 * SECTOR], *header = luks2_make(spec);
+	int fd = file_new(j, ".luks");
+
+	data_make(disk, 0, sizeof disk);
+	if (!header || luks2_encrypt(spec, disk, sizeof disk, 0) < 0)
+		die("%s: libcrypto does not support it", j->c->name);
+	put(fd, 0, header, LUKS2_MAKE_DATA);
+	put(fd, LUKS2_MAKE_DATA, disk, sizeof disk);
+	free(header);
+	expect(j, 0, 0, sizeof disk);
+}
+
 static void make_cut(const struct job *j)
 {
 	size_t header_len;
@@ -103,6 +124,8 @@ static const struct image_case cases[] = {
 	GOOD("ecb-alone", ecb_alone),
 	GOOD("camellia", camellia),
 	GOOD("aria", aria),
+	{.name = "luks2-plain", .make = make_luks2, .arg = &luks2},
+	{.name = "luks2-argon2id", .make = make_luks2, .arg = &luks2_argon2},
 	{.name = "luks-odd-end", .make = make_odd_end},
 	HARMLESS("no-uuid", LUKS_AT_UUID, 8, 0),
 	HARMLESS("unused-iterations", SLOT(3, LUKS_SLOT_ITERATIONS), 4, 0xffffffff),

@@ -12,6 +12,7 @@
 #include "report.h"
 #include "io/passphrase.h"
 #include "open/open.h"
+#include "volume/luks/header-file.h"
 
 #define CACHE_BYTES (64u << 20)
 
@@ -22,16 +23,17 @@ bool input_session_begin(struct input_session *s, const struct args *a)
 	*s = (struct input_session){.args = a};
 	s->cache = cache_new(CACHE_BYTES, &e);
 	s->codec = s->cache ? codec_new(&e) : NULL;
-	if (!s->codec || passphrase_read_all(a->options[OPT_PASSPHRASE].v, &s->secrets, &e) < 0) {
-		report_failure(&e);
-		return false;
-	}
-	return true;
+	if (s->codec && passphrase_read_all(a->options[OPT_PASSPHRASE].v, &s->secrets, &e) == 0 &&
+		luks_headers_open(a->options[OPT_LUKS_HEADER].v, &s->luks_headers, &e) == 0)
+		return args_size(a, OPT_LUKS_MEMORY, "memory", &s->luks_memory);
+	report_failure(&e);
+	return false;
 }
 
 void input_session_end(struct input_session *s)
 {
 	passphrase_free(s->secrets);
+	luks_headers_free(s->luks_headers);
 	codec_free(s->codec);
 	cache_free(s->cache);
 }
@@ -50,6 +52,8 @@ struct image_options input_session_options(const struct input_session *s, const 
 		.ignore_parent_id = args_has(a, OPT_IGNORE_PARENT_ID),
 		.any_is_raw = true,
 		.secrets = s->secrets,
+		.luks_headers = s->luks_headers,
+		.luks_memory = s->luks_memory,
 		.cache = s->cache,
 		.codec = s->codec,
 		.warn = report_warning,

@@ -19,6 +19,8 @@ struct input_session {
 	struct cache *cache;
 	struct codec *codec;
 	struct passphrase *secrets;
+	struct luks_header_file *luks_headers;
+	uint64_t luks_memory;
 };
 
 struct input {

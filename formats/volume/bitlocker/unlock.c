@@ -217,7 +217,9 @@ int bitlocker_unlock(const struct bitlocker *b, const struct passphrase *secrets
 	struct attempt a = {.b = b};
 	int r = try_clear_key(&a, e);
 
-	for (const struct passphrase *s = secrets; r == 0 && s; s = s->next)
+	secrets = passphrase_for(secrets, b->guid);
+	for (const struct passphrase *s = secrets; r == 0 && s;
+		s = passphrase_for(s->next, b->guid))
 		r = try_passphrase(&a, s, e);
 	if (r == 0)
 		r = not_opened(b, secrets, e);

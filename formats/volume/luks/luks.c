@@ -45,6 +45,8 @@ int luks_read(struct luks *l, struct io *io, uint64_t pos, uint64_t len, struct 
 
 int luks_data_size(const struct luks *l, uint64_t device, uint64_t *size, struct err *e)
 {
+	if (l->payload == 0 && !l->detached)
+		return err_set(e, ENOTSUP, "a detached LUKS header: its data is on another device");
 	if (!range_fits(l->payload, l->size, device))
 		return err_set(e, EINVAL,
 			"it ends at %" PRIu64 ", before the encrypted data at %" PRIu64

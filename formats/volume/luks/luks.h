@@ -72,6 +72,7 @@ struct luks {
 	uint64_t pos; /* of the header in io */
 	uint64_t len; /* of the part that it may use */
 	unsigned version;
+	bool detached; /* the device of the data is another one */
 	char uuid[41], label[49];
 	char cipher[LUKS_WORD + 1], mode[LUKS_WORD + 1];
 	char hash_name[LUKS_WORD + 1]; /* version 1 */
@@ -95,7 +96,8 @@ int luks1_read(struct luks *l, struct io *io, uint64_t pos, uint64_t len, struct
 /* Does a device that begins with these bytes have a header? */
 bool luks_is_header(const void *bytes, size_t len);
 
-/* The bytes of the volume on a device of so many bytes.  EINVAL: the device ends before. */
+/* The bytes of the volume on a device of so many bytes.  EINVAL: the device ends before; ENOTSUP:
+ * it is a detached header, and was found on the device. */
 int luks_data_size(const struct luks *l, uint64_t device, uint64_t *size, struct err *e);
 
 /* Of version 1 under the keys of qemu-img. */

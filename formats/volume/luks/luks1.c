@@ -122,8 +122,6 @@ static int check_numbers(struct luks *l, struct err *e)
 			CRYPT_KEY_MAX);
 	if (l->digest.iterations == 0)
 		return err_set(e, EINVAL, "LUKS header: no iterations for the digest");
-	if (l->payload == 0)
-		return err_set(e, ENOTSUP, "a detached LUKS header is not supported");
 	set_slots(l, hash);
 	return 0;
 }
@@ -131,14 +129,15 @@ static int check_numbers(struct luks *l, struct err *e)
 static int check_place(const struct luks *l, unsigned i, struct err *e)
 {
 	uint64_t start = l->slots[i].pos, len = l->slots[i].len;
+	uint64_t end = l->payload > 0 ? l->payload : l->len; /* 0: the data is elsewhere */
 
 	if (start < FIRST_SECTOR * SECTOR)
 		return err_set(e, EINVAL, "key slot %u: its key material is in the header", i);
-	if (!range_fits(start, len, l->payload))
+	if (!range_fits(start, len, end))
 		return err_set(e, EINVAL,
 			"key slot %u: %" PRIu64 " bytes of key material at %" PRIu64
 			" pass the start of the data, %" PRIu64,
-			i, len, start, l->payload);
+			i, len, start, end);
 	for (unsigned k = 0; k < i; k++) {
 		uint64_t other = l->slots[k].pos;
 

@@ -86,7 +86,7 @@ int json_get_base64(struct json_object *o, const char *key, unsigned char *bytes
 		return r;
 	chars = strlen(text);
 	n = EVP_DecodeBlock(decoded, (const unsigned char *)text, (int)chars);
-	if (n < 3 || chars % 4 != 0)
+	if (n < 3 || chars % 4 != 0 || strcspn(text, "=") + 2 < chars)
 		return json_wrong(key, e);
 	n -= (text[chars - 1] == '=') + (text[chars - 2] == '=');
 	if ((size_t)n > max)

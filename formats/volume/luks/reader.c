@@ -16,11 +16,13 @@
 #include "util/guid.h"
 #include "io/crypt.h"
 #include "io/io.h"
-#include "io/passphrase.h"
 #include "view/io-view.h"
 #include "view/view.h"
 #include "view/write-inside.h"
 #include "view/writer.h"
+#include "partition/filesystem.h"
+#include "image/image.h"
+#include "header-file.h"
 #include "luks.h"
 
 /* What a volume is on its member. */
@@ -85,6 +87,7 @@ static struct view *make_view(const struct volume *volume, struct view **members
 	l->member = members[0];
 	l->view.ops = &ops;
 	l->view.size = l->m->size;
+	l->view.unit = l->view.granule = CRYPT_SECTOR;
 	l->view.cache = members[0]->cache;
 	l->view.writer = members[0]->writer;
 	if (l->view.writer)
@@ -105,27 +108,54 @@ static struct io *io_of(const struct volume_member *m, struct err *e)
 	return io_from_view(m->device->view, m->device->name, e);
 }
 
+/* Reads the header of the member.  A file with a header can be for a whole disk that nothing is
+ * known of. */
+static int read_header(const struct volume_member *m, struct io *io, struct luks *l, struct err *e)
+{
+	const struct volume_device *d = m->device;
+	const struct luks_header_file *files = m->how ? m->how->luks_headers : NULL;
+	struct luks_device device = {
+		.io = io, .len = d->len, .partuuid = d->partuuid ? d->partuuid : ""};
+	struct filesystem id = {.type = ""};
+
+	if (files && !d->volume && d->partition == 0)
+		device.is_bare = filesystem_read(d->view, &id, e) == 0 && !id.type[0];
+	return luks_read_device(l, &device, files, e);
+}
+
+static bool has_magic(const struct volume_device *d)
+{
+	struct err ignored = ERR_INIT;
+	char start[8];
+
+	return d->len >= sizeof start &&
+	       view_read(d->view, start, sizeof start, 0, &ignored) == 0 &&
+	       luks_is_header(start, sizeof start);
+}
+
 static int probe(struct volume_member *m, struct err *e)
 {
 	struct volume_device *d = m->device;
+	bool magic = has_magic(d), has_uuid;
+	unsigned char id[GUID_LEN];
 	struct luks l;
 	struct io *io;
-	unsigned char id[GUID_LEN];
-	char start[8];
 	int r;
 
-	if (d->len < sizeof start || view_read(d->view, start, sizeof start, 0, e) < 0 ||
-		!luks_is_header(start, sizeof start))
+	if (!magic && !(m->how && m->how->luks_headers))
 		return 0;
 	io = io_of(m, e);
 	if (!io)
 		return -ENOMEM;
-	r = luks_read(&l, io, 0, d->len, e);
+	r = read_header(m, io, &l, e);
 	io_unref(io);
+	if (!magic && !l.detached && r != -ENOMEM)
+		return 0;
 	/* With a UUID assemble names the volume, and says what else is wrong. */
-	if (r < 0 && (r == -ENOMEM || !guid_parse(id, l.uuid)))
+	has_uuid = guid_parse(id, l.uuid);
+	if (r < 0 && (r == -ENOMEM || !has_uuid))
 		return r;
-	if (guid_parse(id, l.uuid))
+	if (has_uuid)
 		guid_text(d->id, id);
 	memcpy(d->group, d->id, sizeof d->group);
 	d->needs_key = true;
@@ -138,7 +168,7 @@ static int open_mapping(const struct volume_group *g, struct luks *l, struct io 
 	struct mapping *m, struct err *e)
 {
 	uint64_t len = g->members[0]->device->len;
-	int r = luks_read(l, io, 0, len, e);
+	int r = read_header(g->members[0], io, l, e);
 
 	if (r == 0)
 		r = luks_data_size(l, len, &m->size, e);
