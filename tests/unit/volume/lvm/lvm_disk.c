@@ -13,6 +13,7 @@
 
 struct lvm_case lvm;
 
+static struct image_options how;
 static struct volume_disk volume_disks[LVM_DISKS];
 static struct partition_table no_table;
 
@@ -111,6 +112,7 @@ void lvm_setup(void)
 {
 	static const struct view_ops ops = {.map = disk_map};
 
+	how = options_new();
 	for (size_t i = 0; i < LVM_DISKS; i++) {
 		struct lvm_disk *d = calloc(1, sizeof *d);
 
@@ -130,6 +132,7 @@ void lvm_setup(void)
 void lvm_teardown(void)
 {
 	volume_set_free(lvm.set);
+	options_free(&how);
 	for (size_t i = 0; i < LVM_DISKS; i++) {
 		io_unref(lvm.disks[i]->io);
 		free(lvm.disks[i]);
@@ -171,7 +174,7 @@ void lvm_read(size_t n)
 {
 	volume_set_free(lvm.set);
 	lvm.set = NULL;
-	ck_assert_ok(volume_set_read(volume_disks, n, NULL, &lvm.set, &lvm.error), &lvm.error);
+	ck_assert_ok(volume_set_read(volume_disks, n, &how, &lvm.set, &lvm.error), &lvm.error);
 }
 
 void lvm_read_text(size_t n, const char *text)

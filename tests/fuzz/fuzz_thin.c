@@ -1,0 +1,55 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* fuzz_thin.c - the metadata of a thin pool.  The input is the metadata and a last byte of options:
+ * whether to make the checksums of all blocks valid, without which few inputs would pass, and
+ * whether there is an external origin. */
+#include "flat_view.h"
+#include "util/crc32c.h"
+#include "volume/lvm/thin.h"
+
+#define BLOCK 4096u
+#define CHUNK 65536u
+
+/* Block 0 is the superblock; every other one may be a node. */
+static void seal(uint8_t *p, size_t blocks)
+{
+	for (size_t i = 0; i < blocks; i++, p += BLOCK) {
+		store_le64(p + 8, i);
+		if (i == 0)
+			store_le64(p + 32, 27022010);
+		store_le32(p, ~crc32c(0, p + 4, BLOCK - 4) ^ (i ? 121107u : 160774u));
+	}
+}
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
+{
+	uint8_t knobs = size ? data[size - 1] : 0, *copy = malloc(size + 1);
+	const struct thin_volume volume = {
+		.device = knobs >> 4, .size = 700 * CHUNK + 5, .chunk = CHUNK};
+	struct err e = ERR_INIT;
+	struct cache *cache = cache_new(FUZZ_CACHE, &e);
+	struct view *metadata, *pool, *origin = NULL, *v;
+
+	fuzz_require(copy && cache);
+	memcpy(copy, data, size);
+	if (knobs & 1)
+		seal(copy, size / BLOCK);
+	metadata = flat_new(copy, size);
+	pool = flat_new(NULL, 512 * CHUNK);
+	if (knobs & 2)
+		origin = flat_new(NULL, 20 * CHUNK + 7);
+	v = thin_view(&volume, cache, metadata, pool, origin, &e);
+	if (v) {
+		fuzz_view(v);
+		view_free(v);
+	} else {
+		fuzz_require(e.code > 0 && e.text[0] != '\0');
+		view_free(metadata);
+		view_free(pool);
+		view_free(origin);
+	}
+	cache_free(cache);
+	free(copy);
+	return 0;
+}
