@@ -55,16 +55,21 @@ static int add_device(struct discovery *d, const struct volume_device *from, str
 	return -e->code;
 }
 
-static char *device_name(const char *disk, unsigned partition)
+/* The name of a disk or, if partition is not 0, of one of its partitions. */
+static char *device_name(
+	const struct discovery *d, size_t i, const struct volume_disk *disk, unsigned partition)
 {
-	char *name;
+	char *name, number[32];
+	const char *own = disk->name;
 	int n;
 
+	snprintf(number, sizeof number, "disk %zu", i + 1);
+	if (!own && d->set->ndisks > 1)
+		own = number;
 	if (partition)
-		n = asprintf(
-			&name, "%s%spartition %u", disk ? disk : "", disk ? ", " : "", partition);
+		n = asprintf(&name, "%s%spartition %u", own ? own : "", own ? ", " : "", partition);
 	else
-		n = asprintf(&name, "%s", disk ? disk : "the disk");
+		n = asprintf(&name, "%s", own ? own : "the disk");
 	return n < 0 ? NULL : name;
 }
 
@@ -75,7 +80,7 @@ static int add_disk(struct discovery *d, size_t i, const struct volume_disk *dis
 	struct volume_device device = {.disk = i, .len = d->disks[i]->size, .stack = 1};
 	int r = 0;
 
-	device.name = device_name(disk->name, 0);
+	device.name = device_name(d, i, disk, 0);
 	if (table->n == 0)
 		return add_device(d, &device, e);
 	free(device.name);
@@ -84,7 +89,7 @@ static int add_disk(struct discovery *d, size_t i, const struct volume_disk *dis
 		device.start = table->parts[k].start;
 		device.len = table->parts[k].len;
 		device.partuuid = table->parts[k].partuuid;
-		device.name = device_name(disk->name, device.partition);
+		device.name = device_name(d, i, disk, device.partition);
 		r = add_device(d, &device, e);
 	}
 	return r;
