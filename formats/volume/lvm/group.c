@@ -158,8 +158,7 @@ static int compare_segments(const void *a, const void *b)
 static int read_segment(const struct lvm_group *g, const struct lvm_lv *lv,
 	const struct lvm_node *n, struct lvm_segment *s, struct err *e)
 {
-	s->node = n;
-	s->flags = lv->flags;
+	*s = (struct lvm_segment){.node = n, .flags = lv->flags};
 	s->type = lvm_config_text(g->config, n, "type");
 	if (!s->type)
 		return err_set(
@@ -223,28 +222,46 @@ static int read_lv(
 	return r == 0 ? order_segments(g, lv, e) : r;
 }
 
-/* A volume is a snapshot if a hidden one says so. */
+/* Snapshots: s is of a hidden volume that says that another one is a snapshot. */
+static void find_snapshot(struct lvm_group *g, struct lvm_lv *hidden, const struct lvm_segment *s)
+{
+	const char *merging = lvm_config_text(g->config, s->node, "merging_store");
+	const char *store = lvm_config_text(g->config, s->node, "cow_store");
+	const char *origin = lvm_config_text(g->config, s->node, "origin");
+	struct lvm_lv *cow, *lv = origin ? lvm_find_lv(g, origin) : NULL;
+
+	if (!store)
+		store = merging;
+	cow = store ? lvm_find_lv(g, store) : NULL;
+	if (cow)
+		cow->snapshot = hidden;
+	if (lv)
+		lv->is_origin = true;
+	if (lv && merging)
+		lv->snapshot = hidden;
+}
+
+/* s is of a thin volume, perhaps one that is to take the place of its origin. */
+static void find_merge(struct lvm_group *g, const struct lvm_lv *snapshot, struct lvm_segment *s)
+{
+	const char *name = lvm_config_text(g->config, s->node, "merge");
+	struct lvm_lv *origin = name ? lvm_find_lv(g, name) : NULL;
+
+	if (name)
+		s->merging = snapshot;
+	if (origin)
+		origin->segments[0].merging = snapshot;
+}
+
 static void find_snapshots(struct lvm_group *g)
 {
 	for (size_t i = 0; i < g->nlvs; i++) {
-		const struct lvm_segment *s = g->lvs[i].segments;
-		const char *store, *origin;
-		struct lvm_lv *cow, *lv;
+		struct lvm_segment *s = g->lvs[i].segments;
 
-		if (strcmp(s->type, "snapshot") != 0)
-			continue;
-		store = lvm_config_text(g->config, s->node, "cow_store");
-		if (!store)
-			store = lvm_config_text(g->config, s->node, "merging_store");
-		origin = lvm_config_text(g->config, s->node, "origin");
-		cow = store ? lvm_find_lv(g, store) : NULL;
-		lv = origin ? lvm_find_lv(g, origin) : NULL;
-		if (cow)
-			cow->snapshot = &g->lvs[i];
-		if (lv)
-			lv->is_origin = true;
-		if (lv && lvm_config_text(g->config, s->node, "merging_store"))
-			lv->snapshot = &g->lvs[i];
+		if (strcmp(s->type, "snapshot") == 0)
+			find_snapshot(g, &g->lvs[i], s);
+		else if (strcmp(s->type, "thin") == 0)
+			find_merge(g, &g->lvs[i], s);
 	}
 }
 

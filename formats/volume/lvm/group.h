@@ -68,6 +68,7 @@ struct lvm_segment {
 	unsigned flags; /* of the volume */
 	const char *type;
 	const struct lvm_node *node;
+	const struct lvm_lv *merging; /* thin: the snapshot that is to be merged into it; itself */
 };
 
 struct lvm_group {

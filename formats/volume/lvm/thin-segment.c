@@ -29,20 +29,12 @@ static struct view *thin_map_view(const struct lvm_map *m, struct view **childre
 static const struct lvm_map_ops thin_map_ops = {.view = thin_map_view, .free = free};
 
 /* A snapshot that is to be merged takes the place of its origin at the next activation. */
-static int refuse_merge(const struct lvm_group *g, const struct lvm_segment *s, struct err *e)
+static int refuse_merge(const struct lvm_segment *s, struct err *e)
 {
-	for (size_t i = 0; i < g->nlvs; i++) {
-		const struct lvm_segment *other = g->lvs[i].segments;
-		const char *merge = lvm_config_text(g->config, other->node, "merge");
-		const struct lvm_lv *origin = merge ? lvm_find_lv(g, merge) : NULL;
-
-		if (merge && strcmp(other->type, "thin") == 0 &&
-			(other == s || (origin && origin->segments == s)))
-			return err_set(e, ENOTSUP,
-				"its snapshot %s is to be merged into it (MERGING)",
-				g->lvs[i].name);
-	}
-	return 0;
+	if (!s->merging)
+		return 0;
+	return err_set(
+		e, ENOTSUP, "its snapshot %s is to be merged into it (MERGING)", s->merging->name);
 }
 
 /* Messages wait in the segment of a pool in sections of their own. */
@@ -143,7 +135,7 @@ int lvm_thin_build(struct lvm_builder *b, const struct lvm_segment *s, unsigned 
 
 	if (strcmp(s->type, "thin") != 0 || !b->cache)
 		return err_set(e, ENOTSUP, "segments of the type %s cannot be read", s->type);
-	r = refuse_merge(b->g, s, e);
+	r = refuse_merge(s, e);
 	if (r == 0)
 		r = read_thin(b->g, s, &v, parts, e);
 	if (r < 0)

@@ -172,6 +172,11 @@ const char *lvm_text(unsigned seqno, size_t n, const char *volumes)
 
 void lvm_read(size_t n)
 {
+	static const char *const names[LVM_DISKS] = {
+		"disk 1", "disk 2", "disk 3", "disk 4", "disk 5", "disk 6"};
+
+	for (size_t i = 0; i < n; i++)
+		volume_disks[i].name = n > 1 ? names[i] : NULL;
 	volume_set_free(lvm.set);
 	lvm.set = NULL;
 	ck_assert_ok(volume_set_read(volume_disks, n, &how, &lvm.set, &lvm.error), &lvm.error);
