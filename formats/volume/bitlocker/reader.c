@@ -7,8 +7,10 @@
 
 #include <openssl/crypto.h>
 
+#include "util/bytes.h"
 #include "util/err.h"
 #include "image/image.h"
+#include "view/view.h"
 #include "volume/reader.h"
 #include "bitlocker.h"
 #include "metadata.h"
@@ -55,9 +57,29 @@ static int probe(struct volume_member *m, struct err *e)
 	return r;
 }
 
-/* The bytes of a volume in a state in which Windows changes them are not certain. */
-static int check_state(const struct bitlocker *b, struct err *e)
+/* A decrypted volume has its boot sector in plain.  This is checked since its metadata still name a
+ * cipher, and readers do not agree on what that means. */
+static int check_decrypted(const struct volume_member *m, struct err *e)
 {
+	const struct bitlocker *b = m->priv;
+	unsigned char boot[512];
+	int r;
+
+	if (b->encrypted > 0)
+		return err_set(e, EUCLEAN,
+			"BitLocker: decrypted, but its first %" PRIu64 " bytes are encrypted",
+			b->encrypted);
+	r = view_read(m->device->view, boot, sizeof boot, b->header.start, e);
+	if (r == 0 && load_le16(boot + 510) != 0xaa55)
+		r = err_set(e, EUCLEAN, "BitLocker: decrypted, but without a boot sector in plain");
+	return r;
+}
+
+/* The bytes of a volume in a state in which Windows changes them are not certain. */
+static int check_state(const struct volume_member *m, struct err *e)
+{
+	const struct bitlocker *b = m->priv;
+
 	if (b->on_write || b->state == BITLOCKER_ON_WRITE)
 		return err_set(e, ENOTSUP,
 			"BitLocker still encrypts it as it is written to (EOW), which is not "
@@ -65,15 +87,12 @@ static int check_state(const struct bitlocker *b, struct err *e)
 	switch (b->state) {
 	case BITLOCKER_ENCRYPTED:
 	case BITLOCKER_PAUSED:
-		if (b->encrypted > 0)
-			return 0;
-		return err_set(e, EUCLEAN, "BitLocker: encrypted, but only its first 0 bytes");
+		return b->encrypted > 0
+			       ? 0
+			       : err_set(e, EUCLEAN,
+					 "BitLocker: encrypted, but only its first 0 bytes");
 	case BITLOCKER_DECRYPTED:
-		if (b->encrypted == 0)
-			return 0;
-		return err_set(e, EUCLEAN,
-			"BitLocker: decrypted, but its first %" PRIu64 " bytes are encrypted",
-			b->encrypted);
+		return check_decrypted(m, e);
 	case BITLOCKER_CONVERTING:
 		return err_set(e, ENOTSUP,
 			"BitLocker is just encrypting or decrypting it: let Windows end or pause "
@@ -87,7 +106,7 @@ static int make_sectors(const struct volume_group *g, struct sectors **sectors, 
 {
 	const struct bitlocker *b = g->members[0]->priv;
 	struct volume_key key;
-	int r = check_state(b, e);
+	int r = check_state(g->members[0], e);
 
 	if (r < 0)
 		return r;

@@ -29,6 +29,7 @@ void bt_close(void)
 void bt_make(const struct bl_spec *s)
 {
 	fill_pattern(bt.plain, BL_SIZE, s->method + s->sector);
+	put_le(bt.plain + 510, 2, 0xaa55); /* as boot sectors end */
 	bl_make(s, bt.plain, bt.volume);
 }
 

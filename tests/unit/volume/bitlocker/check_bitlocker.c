@@ -360,6 +360,19 @@ START_TEST(states)
 }
 END_TEST
 
+/* The state of a decrypted volume is believed only if its boot sector is there. */
+START_TEST(not_decrypted)
+{
+	struct bl_spec s = bt_ordinary;
+
+	s.state = 1;
+	bt_make(&s);
+	bt.volume[BL_HEADER_AT + 510] ^= 1;
+	bt_fails(bt_open(), EUCLEAN, "without a boot sector in plain");
+	bt_close();
+}
+END_TEST
+
 /* What is said to be encrypted past the end of a volume is not there; a disk may have shrunk. */
 START_TEST(encrypted_past_the_end)
 {
@@ -391,6 +404,7 @@ Suite *bitlocker_suite(void)
 	tcase_add_test(tc, locked);
 	tcase_add_test(tc, too_many_protectors);
 	tcase_add_loop_test(tc, states, 0, 13);
+	tcase_add_test(tc, not_decrypted);
 	tcase_add_test(tc, encrypted_past_the_end);
 	return suite_of("bitlocker", tc);
 }
