@@ -5,73 +5,109 @@
 
 #include "util/bytes.h"
 
-/* Each word is changed by a mix of two others, so many words before it in diffuser A and behind it
- * in B; the sector is a ring. */
-#define NEAR 2u
-#define FAR  5u
-
 #define CYCLES_A 5u
 #define CYCLES_B 3u
 
-static const unsigned rotations_a[] = {9, 0, 13, 0}, rotations_b[] = {0, 10, 0, 25};
-
-static uint32_t word(const unsigned char *sector, size_t i)
-{
-	return load_le32(sector + 4 * i);
-}
+/* The words of a sector, a ring whose number is a power of two. */
+struct words {
+	uint32_t d[ELEPHANT_MAX / 4];
+	uint32_t n;
+};
 
 static uint32_t rotate(uint32_t v, unsigned bits)
 {
 	return bits ? v << bits | v >> (32 - bits) : v;
 }
 
-static uint32_t mix_a(const unsigned char *sector, size_t n, size_t i)
+/* A mix of the words that are so many words behind word i, or before it. */
+static uint32_t mix(const struct words *w, uint32_t i, uint32_t near, uint32_t far, unsigned bits)
 {
-	size_t near = i >= NEAR ? i - NEAR : i + n - NEAR;
-	size_t far = i >= FAR ? i - FAR : i + n - FAR;
-
-	return word(sector, near) ^ rotate(word(sector, far), rotations_a[i % 4]);
+	return w->d[(i + near) & (w->n - 1)] ^ rotate(w->d[(i + far) & (w->n - 1)], bits);
 }
 
-static uint32_t mix_b(const unsigned char *sector, size_t n, size_t i)
+static uint32_t mix_a(const struct words *w, uint32_t i, unsigned bits)
 {
-	size_t near = i + NEAR < n ? i + NEAR : i + NEAR - n;
-	size_t far = i + FAR < n ? i + FAR : i + FAR - n;
-
-	return word(sector, near) ^ rotate(word(sector, far), rotations_b[i % 4]);
+	return mix(w, i, -2u, -5u, bits);
 }
 
-static void apply_key(
-	unsigned char *sector, size_t len, const unsigned char key[static ELEPHANT_KEY])
+static uint32_t mix_b(const struct words *w, uint32_t i, unsigned bits)
 {
-	for (size_t i = 0; i < len; i++)
-		sector[i] ^= key[i % ELEPHANT_KEY];
+	return mix(w, i, 2, 5, bits);
+}
+
+static void add_a(struct words *w)
+{
+	for (uint32_t i = 0; i < w->n; i += 4) {
+		w->d[i] += mix_a(w, i, 9);
+		w->d[i + 1] += mix_a(w, i + 1, 0);
+		w->d[i + 2] += mix_a(w, i + 2, 13);
+		w->d[i + 3] += mix_a(w, i + 3, 0);
+	}
+}
+
+static void add_b(struct words *w)
+{
+	for (uint32_t i = 0; i < w->n; i += 4) {
+		w->d[i] += mix_b(w, i, 0);
+		w->d[i + 1] += mix_b(w, i + 1, 10);
+		w->d[i + 2] += mix_b(w, i + 2, 0);
+		w->d[i + 3] += mix_b(w, i + 3, 25);
+	}
+}
+
+static void subtract_a(struct words *w)
+{
+	for (uint32_t i = w->n; i > 0; i -= 4) {
+		w->d[i - 1] -= mix_a(w, i - 1, 0);
+		w->d[i - 2] -= mix_a(w, i - 2, 13);
+		w->d[i - 3] -= mix_a(w, i - 3, 0);
+		w->d[i - 4] -= mix_a(w, i - 4, 9);
+	}
+}
+
+static void subtract_b(struct words *w)
+{
+	for (uint32_t i = w->n; i > 0; i -= 4) {
+		w->d[i - 1] -= mix_b(w, i - 1, 25);
+		w->d[i - 2] -= mix_b(w, i - 2, 0);
+		w->d[i - 3] -= mix_b(w, i - 3, 10);
+		w->d[i - 4] -= mix_b(w, i - 4, 0);
+	}
+}
+
+static uint32_t key_word(const unsigned char *key, uint32_t i)
+{
+	return load_le32(key + 4 * i % ELEPHANT_KEY);
 }
 
 void elephant_encrypt(
 	unsigned char *sector, size_t len, const unsigned char key[static ELEPHANT_KEY])
 {
-	size_t n = len / 4;
+	struct words w;
 
-	apply_key(sector, len, key);
+	w.n = (uint32_t)(len / 4);
+	for (uint32_t i = 0; i < w.n; i++)
+		w.d[i] = load_le32(sector + 4 * i) ^ key_word(key, i);
 	for (unsigned cycle = 0; cycle < CYCLES_A; cycle++)
-		for (size_t i = n; i-- > 0;)
-			store_le32(sector + 4 * i, word(sector, i) - mix_a(sector, n, i));
+		subtract_a(&w);
 	for (unsigned cycle = 0; cycle < CYCLES_B; cycle++)
-		for (size_t i = n; i-- > 0;)
-			store_le32(sector + 4 * i, word(sector, i) - mix_b(sector, n, i));
+		subtract_b(&w);
+	for (uint32_t i = 0; i < w.n; i++)
+		store_le32(sector + 4 * i, w.d[i]);
 }
 
 void elephant_decrypt(
 	unsigned char *sector, size_t len, const unsigned char key[static ELEPHANT_KEY])
 {
-	size_t n = len / 4;
+	struct words w;
 
+	w.n = (uint32_t)(len / 4);
+	for (uint32_t i = 0; i < w.n; i++)
+		w.d[i] = load_le32(sector + 4 * i);
 	for (unsigned cycle = 0; cycle < CYCLES_B; cycle++)
-		for (size_t i = 0; i < n; i++)
-			store_le32(sector + 4 * i, word(sector, i) + mix_b(sector, n, i));
+		add_b(&w);
 	for (unsigned cycle = 0; cycle < CYCLES_A; cycle++)
-		for (size_t i = 0; i < n; i++)
-			store_le32(sector + 4 * i, word(sector, i) + mix_a(sector, n, i));
-	apply_key(sector, len, key);
+		add_a(&w);
+	for (uint32_t i = 0; i < w.n; i++)
+		store_le32(sector + 4 * i, w.d[i] ^ key_word(key, i));
 }

@@ -8,10 +8,11 @@
 
 #include <stddef.h>
 
-#define ELEPHANT_KEY 32u /* bytes of a sector's key */
+#define ELEPHANT_KEY 32u   /* bytes of a sector's key */
+#define ELEPHANT_MAX 4096u /* bytes of the largest sector */
 
-/* Applies the sector's key and the diffusers, before the cipher; len, in bytes, is a multiple of
- * ELEPHANT_KEY. */
+/* Applies the sector's key and the diffusers, before the cipher; len, in bytes, is a power of two
+ * up to ELEPHANT_MAX. */
 void elephant_encrypt(
 	unsigned char *sector, size_t len, const unsigned char key[static ELEPHANT_KEY]);
 
