@@ -175,8 +175,10 @@ int thin_leaf_find(const struct thin_blocks *b, uint64_t root, uint32_t value_le
 
 	for (unsigned depth = 0; depth < MAX_DEPTH; depth++) {
 		const unsigned char *p;
-		int r = pin_node(b, step.number, &leaf->block, e);
+		int r;
 
+		leaf->end = step.end;
+		r = pin_node(b, step.number, &leaf->block, e);
 		if (r < 0)
 			return r;
 		p = leaf->block->data;
@@ -184,7 +186,6 @@ int thin_leaf_find(const struct thin_blocks *b, uint64_t root, uint32_t value_le
 		if (r == 0 && node_flags(p) == NODE_LEAF) {
 			leaf->n = node_entries(p);
 			leaf->i = node_search(p, key);
-			leaf->end = step.end;
 			return 0;
 		}
 		if (r == 0)

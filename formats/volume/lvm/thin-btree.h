@@ -38,7 +38,7 @@ struct thin_leaf {
 };
 
 /* Looks up a key in the tree with this root and values of value_len bytes.  EUCLEAN: a node on the
- * way is damaged. */
+ * way is damaged, which has the keys before leaf->end, too. */
 int thin_leaf_find(const struct thin_blocks *b, uint64_t root, uint32_t value_len, uint64_t key,
 	struct thin_leaf *leaf, struct err *e);
 void thin_leaf_unpin(const struct thin_blocks *b, const struct thin_leaf *leaf);

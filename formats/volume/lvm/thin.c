@@ -217,8 +217,8 @@ static int thin_map(
 	const struct thin *t = (const struct thin *)v;
 	struct superblock sb;
 	struct thin_blocks b;
-	struct thin_leaf leaf;
-	uint64_t root;
+	struct thin_leaf leaf = {.end = UINT64_MAX};
+	uint64_t root, block = off / t->chunk, last = div_round_up(off + len, t->chunk);
 	int r = begin(t, &b, &sb, e);
 
 	if (r == 0 && sb.chunk != t->chunk)
@@ -226,11 +226,13 @@ static int thin_map(
 	if (r == 0)
 		r = get_root(t, &b, &sb, &root, e);
 	if (r == 0)
-		r = thin_leaf_find(&b, root, MAPPING, off / t->chunk, &leaf, e);
-	if (r < 0)
+		r = thin_leaf_find(&b, root, MAPPING, block, &leaf, e);
+	if (r < 0) {
+		x->len = (MIN(leaf.end, last) - block) * t->chunk - off % t->chunk;
 		return err_in(e, "thin pool");
+	}
 	x->kind = EXTENT_BELOW;
-	r = map_leaf(t, &leaf, off, div_round_up(off + len, t->chunk), x, e);
+	r = map_leaf(t, &leaf, off, last, x, e);
 	thin_leaf_unpin(&b, &leaf);
 	return r;
 }

@@ -470,6 +470,30 @@ START_TEST(keys_of_another_node)
 }
 END_TEST
 
+/* The length of damage is that of a leaf, so that whoever looks for data is done soon. */
+START_TEST(damage_is_of_its_leaf)
+{
+	struct extent x;
+
+	for (size_t i = 0; i < BLOCKS; i++)
+		f.map[i] = i;
+	f.fanout = 8;
+	commit(TRANSACTION);
+	f.m.bytes[(f.root - 1) * THIN_NODE + 99] ^= 1; /* the last leaf */
+	must_open();
+	check_extent(5, EXTENT_FILE, 8 * CHUNK - 5);
+	ck_assert_int_eq(view_resolve(f.view, 33 * CHUNK, SIZE - 33 * CHUNK, &x, &f.e), -EUCLEAN);
+	ck_assert_uint_eq(x.len, SIZE - 33 * CHUNK);
+	f.m.bytes[(f.root - 3) * THIN_NODE + 99] ^= 1;
+	ck_assert_int_eq(
+		view_resolve(f.view, 17 * CHUNK + 5, SIZE - 17 * CHUNK - 5, &x, &f.e), -EUCLEAN);
+	ck_assert_uint_eq(x.len, 7 * CHUNK - 5);
+	f.m.bytes[0] ^= 1;
+	ck_assert_int_eq(view_resolve(f.view, 5, SIZE - 5, &x, &f.e), -EUCLEAN);
+	ck_assert_uint_eq(x.len, SIZE - 5);
+}
+END_TEST
+
 START_TEST(no_children)
 {
 	make_map();
@@ -527,6 +551,7 @@ Suite *thin_suite(void)
 	tcase_add_test(tc, run_past_the_data);
 	tcase_add_test(tc, loop_of_nodes);
 	tcase_add_test(tc, keys_of_another_node);
+	tcase_add_test(tc, damage_is_of_its_leaf);
 	tcase_add_test(tc, no_children);
 	tcase_add_loop_test(tc, broken_metadata, 0, 5);
 	return suite_of("thin", tc);
