@@ -93,6 +93,10 @@ mount_with=(-o "passphrase-file=$W/wrong" -o "passphrase-file=$W/guess")
 check "wrong passphrases" on_mount "$image" says 'no passphrase opens it \(password, recovery password '
 mount_with=(-o "passphrase-file=$W/wrong" -o "passphrase-file=$W/right")
 check "a wrong and a right passphrase" on_mount "$image" is_right
+mount_with=(-o "passphrase-file=$GUID:$W/right")
+check "a passphrase for this volume" on_mount "$image" is_right
+mount_with=(-o "passphrase-file=11111111-2222-3333-4444-555555555555:$W/right")
+check "a passphrase for another volume" on_mount "$image" says 'locked \(password'
 
 # Another reader, for all bytes in random pieces.
 if command -v bdemount >/dev/null; then

@@ -20,7 +20,8 @@ struct volume_key {
 	size_t len;
 };
 
-/* Opens a volume by its clear key, or else by a passphrase; the caller wipes the key.  -ENOKEY:
+/* Opens a volume by its clear key, or else by a passphrase that is for it; the caller
+ * wipes the key.  -ENOKEY:
  * there is no passphrase, or none could open it; -EKEYREJECTED: none of them does; -EUCLEAN: the
  * metadata are damaged. */
 int bitlocker_unlock(const struct bitlocker *b, const struct passphrase *secrets,

@@ -283,6 +283,22 @@ START_TEST(one_of_several)
 }
 END_TEST
 
+/* A passphrase that is for another volume is not tried. */
+START_TEST(one_for_another)
+{
+	struct bl_spec s = bt_ordinary;
+	unsigned char file[BL_FILE_MAX];
+	struct passphrase p = {.bytes = file, .len = bl_startup_key(file), .uuid = BL_GUID};
+
+	s.protectors = BL_STARTUP_KEY;
+	bt_make(&s);
+	bt_reads(bt_open_part(BL_SIZE, &p));
+	p.uuid[0] = 'f';
+	bt_fails(bt_open_part(BL_SIZE, &p), ENOKEY, "BitLocker, locked (startup key ");
+	bt_close();
+}
+END_TEST
+
 START_TEST(locked)
 {
 	struct bl_spec s = bt_ordinary;
@@ -401,6 +417,7 @@ Suite *bitlocker_suite(void)
 	tcase_add_test(tc, startup_key_file);
 	tcase_add_test(tc, damaged_startup_key);
 	tcase_add_test(tc, one_of_several);
+	tcase_add_test(tc, one_for_another);
 	tcase_add_test(tc, locked);
 	tcase_add_test(tc, too_many_protectors);
 	tcase_add_loop_test(tc, states, 0, 13);
