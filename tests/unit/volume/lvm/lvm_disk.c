@@ -137,6 +137,7 @@ void lvm_teardown(void)
 		io_unref(lvm.disks[i]->io);
 		free(lvm.disks[i]);
 	}
+	lvm = (struct lvm_case){.set = NULL};
 }
 
 const char *lvm_text(unsigned seqno, size_t n, const char *volumes)
