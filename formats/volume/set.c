@@ -194,25 +194,28 @@ bool volume_lies_on(const struct volume *v, const struct volume_device *d)
 	return false;
 }
 
-/* The disk that a device lies on, also by volumes; SIZE_MAX: several. */
-static size_t disk_of(const struct volume_device *d)
+/* Does a device, also by volumes, lie on no other disk than *disk?  SIZE_MAX: on any one, which
+ * *disk becomes. */
+static bool lies_on_one_disk(const struct volume_device *d, size_t *disk)
 {
-	size_t disk;
-
-	if (!d->volume)
-		return d->disk;
-	disk = disk_of(d->volume->members[0]);
-	for (size_t i = 1; i < d->volume->nmembers && disk != SIZE_MAX; i++)
-		if (disk_of(d->volume->members[i]) != disk)
-			disk = SIZE_MAX;
-	return disk;
+	if (!d->volume) {
+		if (*disk == SIZE_MAX)
+			*disk = d->disk;
+		return *disk == d->disk;
+	}
+	for (size_t i = 0; i < d->volume->nmembers; i++)
+		if (!lies_on_one_disk(d->volume->members[i], disk))
+			return false;
+	return true;
 }
 
+/* One that is nothing but zeroes lies on no device. */
 bool volume_spans_disks(const struct volume *volume)
 {
 	const struct volume_device device = {.volume = volume};
+	size_t disk = SIZE_MAX;
 
-	return disk_of(&device) == SIZE_MAX;
+	return !lies_on_one_disk(&device, &disk);
 }
 
 char *volume_partitions(const struct volume_set *set, const struct volume *volume)

@@ -130,6 +130,7 @@ START_TEST(without_devices)
 	lvm_read_text(1, lvm_text(1, 1, LVM_LV("lv", "L", "2", "zero", "")));
 	PICTURE("vg-lv", 1, "zz zz");
 	ck_assert_uint_eq(lvm_volume("vg-lv")->nmembers, 0);
+	ck_assert(!volume_spans_disks(lvm_volume("vg-lv")));
 }
 END_TEST
 
