@@ -130,6 +130,5 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 		free(flats[i].bytes);
 	}
 	cache_free(how.cache);
-	cache_free(how.cache);
 	return 0;
 }

@@ -326,6 +326,8 @@ START_TEST(pending_transaction)
 	view_free(f.view);
 	commit(TRANSACTION - 2);
 	must_fail(EUCLEAN, "its transaction is 5");
+	f.volume.transaction = 0; /* other programs than LVM make the devices */
+	must_open();
 }
 END_TEST
 
@@ -428,12 +430,15 @@ static void put_inner(uint64_t key, uint64_t child)
 /* A run ends with the data of the pool. */
 START_TEST(run_past_the_data)
 {
+	struct extent x;
+
 	make_map();
 	for (size_t i = 3; i < 8; i++)
 		f.map[i] = DATA_BLOCKS - 5 + i;
 	commit(TRANSACTION);
 	must_open();
-	check_extent(3 * CHUNK, EXTENT_FILE, 2 * CHUNK);
+	ck_assert_ok(view_map(f.view, 3 * CHUNK, 5 * CHUNK, &x, &f.e), &f.e);
+	ck_assert_uint_eq(x.len, 2 * CHUNK);
 	must_fail_to_read(5 * CHUNK, EUCLEAN, "block 64 of the pool, which has 64");
 }
 END_TEST
