@@ -116,7 +116,7 @@ void md_files(char **args)
 		a.spec.used = round_up(a.spec.used, 64 << 10);
 	open_members(&a);
 	write_rows(&a);
-	if (a.spec.level == -1)
-		a.spec.chunk = 0;
+	if (a.spec.level == -1 || a.spec.level == 1)
+		a.spec.chunk = 0; /* as mdadm has it */
 	write_supers(&a);
 }
