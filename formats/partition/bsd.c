@@ -43,17 +43,8 @@ static struct bsd_entry entry_load(const struct label *l, unsigned i)
 	return (struct bsd_entry){load_le32(p + 4), load_le32(p), p[12]};
 }
 
-/* The checksum makes the sum of all words 0. */
-static bool sum_is_right(const struct label *l)
-{
-	uint16_t sum = 0;
-
-	for (unsigned i = 0; i < ENTRIES + l->n * ENTRY_LEN; i += 2)
-		sum ^= load_le16(l->bytes + i);
-	return sum == 0;
-}
-
-/* Reads the label at pos, bytes, of the disk.  1: it is one; 0: it is none, or damaged. */
+/* Reads the label at pos, bytes, of the disk.  1: it is one; 0: it is none.  As the kernel, it does
+ * not look at the checksum: parted writes wrong ones. */
 static int label_read(const struct sectors *d, uint64_t pos, struct label *l, struct err *e)
 {
 	int r;
@@ -63,9 +54,8 @@ static int label_read(const struct sectors *d, uint64_t pos, struct label *l, st
 	r = view_read(d->view, l->bytes, LABEL_LEN, pos, e);
 	if (r < 0)
 		return r;
-	l->n = load_le16(l->bytes + 138);
-	return load_le32(l->bytes) == MAGIC && load_le32(l->bytes + 132) == MAGIC &&
-	       l->n <= NENTRIES && sum_is_right(l);
+	l->n = MIN(load_le16(l->bytes + 138), NENTRIES);
+	return load_le32(l->bytes) == MAGIC && load_le32(l->bytes + 132) == MAGIC;
 }
 
 static int add(const struct sectors *d, unsigned number, uint64_t start, const struct bsd_entry *x,

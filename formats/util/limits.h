@@ -121,6 +121,7 @@
 #define VOLUME_MAX_STACK 4096 /* devices below one, each counted as often as it is used */
 
 #define RAID_MAX_MEMBERS  1920 /* as many as a superblock of md has places for */
+#define RAID10_MAX_COPIES 32   /* near ones and far ones each */
 #define RAID6_MAX_MEMBERS 255  /* as many as Q has different factors for */
 
 /* Tries of a passphrase on a protector, a million digests each. */

@@ -205,10 +205,9 @@ size_t raid_find_copy(const struct raid *r, uint64_t off, unsigned k, uint64_t *
 		row++;
 	}
 	*pos = row * r->chunk + off % r->chunk;
-	for (unsigned far = k % raid_far(r); far > 0; far--) {
+	*pos += k % raid_far(r) * stride(r);
+	for (unsigned far = k % raid_far(r); far > 0; far--)
 		member = next_far(r, member);
-		*pos += stride(r);
-	}
 	return member;
 }
 
@@ -229,6 +228,10 @@ int raid_layout_check(const struct raid *r, struct err *e)
 		return err_set(e, ENOTSUP, "raid%u has an unknown layout, %u", r->level, r->layout);
 	if (r->level != 10)
 		return 0;
+	if (raid_near(r) > RAID10_MAX_COPIES || raid_far(r) > RAID10_MAX_COPIES)
+		return err_set(e, ENOTSUP,
+			"raid10 has %u copies; at most %u near and far are supported",
+			raid_near(r) * raid_far(r), RAID10_MAX_COPIES);
 	if (r->layout >> 19 || raid_near(r) == 0 || raid_far(r) == 0 || set_size(r) == 0 ||
 		set_size(r) > r->n)
 		return err_set(e, ENOTSUP, "raid10 of %zu members has an unknown layout, 0x%x",

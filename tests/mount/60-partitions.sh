@@ -4,7 +4,7 @@
 # where possible.
 . "${0%/*}/functions.sh"
 . "$here/images.sh"
-requires qemu-img sfdisk sgdisk mkfs.ext4 mkfs.vfat mkfs.xfs mkfs.btrfs getfattr
+requires qemu-img sfdisk fdisk partx sgdisk mkfs.ext4 mkfs.vfat mkfs.xfs mkfs.btrfs getfattr
 
 # One file system of each kind, with files if mkfs can add them.
 mkdir tree tree/sub
@@ -253,3 +253,46 @@ if is_root && losetup -f >/dev/null 2>&1; then
 else
 	skip "loop mounts: need root and loop devices"
 fi
+
+# --- BSD disklabels and Apple maps, whose positions are those that other programs read.
+# same_as PROGRAM MOUNT: the partitions of the mount are the lines "NUMBER START SECTORS" of the program.
+same_as() {
+	local want number start sectors
+	want=$("$1")
+	# shellcheck disable=SC2046
+	[ -n "$want" ] && listed "$2" $(sed 's/ .*/.raw/' <<<"$want") || return 1
+	while read -r number start sectors; do
+		slice_is "$2/partitions/$number.raw" "$disk" "$start" "$sectors" || return 1
+	done <<<"$want"
+}
+by_parted() { parted -s -m "$disk" unit s print | awk -F: '/^[0-9]+:/ && $6 != "Apple" { print $1, $2 + 0, $4 + 0 }'; }
+by_partx() { partx -g -o NR,START,SECTORS "$disk" | awk '{ print $1, $2, $3 }' | grep -v "${without:-^$}"; }
+if command -v parted >/dev/null; then
+	for disk in bsd mac; do
+		truncate -s 100M $disk.img
+		parted -s $disk.img mklabel $disk mkpart ext2 1MiB 26MiB mkpart ext2 30MiB 60MiB mkpart ext2 60MiB 61MiB
+		into $disk.img 2048 ext4.fs
+		disk=$disk.img
+		check "$disk: partitions of parted" on_mount "$disk" same_as by_parted
+		other_labels() { leads "$1/by-label/root\\x20fs" "$number.raw"; }
+		number=1
+		[ "$disk" = bsd.img ] || number=2
+		check "$disk: the label of a file system" on_mount "$disk" other_labels
+	done
+	mac_names() { attribute "$1/partitions/2.raw" type Apple_UNIX_SVR2; }
+	check "mac.img: types" on_mount mac.img mac_names
+else
+	skip "BSD and Apple: parted is not installed"
+fi
+truncate -s 64M slices.img
+sfdisk -q slices.img <<-'TABLE'
+	label: dos
+	1: start=2048, size=60000, type=a5
+	2: start=70000, size=20000, type=5
+	5: start=71000, size=1000, type=83
+TABLE
+printf '%s\n' b y n a 2064 +24M n b 56000 +2M t a 7 t b 1 w | fdisk slices.img >/dev/null 2>&1
+disk=slices.img
+without='^2 '
+check "partitions in a BSD slice of an MBR" on_mount slices.img same_as by_partx
+without=

@@ -31,13 +31,6 @@ static void set_entry(unsigned i, uint32_t start, uint32_t n, uint8_t type)
 
 static void put_label(uint64_t pos)
 {
-	unsigned n = load_le16(label + 138);
-	uint16_t sum = 0;
-
-	put_le(label + 136, 2, 0);
-	for (unsigned i = 0; i < 148 + MIN(n, 22) * 16; i += 2)
-		sum ^= load_le16(label + i);
-	put_le(label + 136, 2, sum);
 	memdisk_put(td.disk, pos, label, sizeof label);
 }
 
@@ -81,23 +74,12 @@ END_TEST
 
 START_TEST(bsd_damage)
 {
-	static const struct {
-		size_t pos;
-		unsigned width;
-		uint64_t value;
-		bool sealed;
-	} fields[] = {{0, 4, 0, true}, {132, 4, 0, true}, {138, 2, 17, true},
-		{138, 2, 0xffff, true}, {150, 1, 1, false}};
-
 	begin_label(2);
 	set_entry(0, 64, 1000, 7);
 	put_label(512);
 	ck_assert_uint_eq(table_scan(), 1);
-	put_le(label + fields[_i].pos, fields[_i].width, fields[_i].value);
-	if (fields[_i].sealed)
-		put_label(512);
-	else
-		memdisk_put(td.disk, 512, label, sizeof label);
+	label[_i ? 132 : 0] ^= 1;
+	put_label(512);
 	ck_assert_uint_eq(table_scan(), 0);
 	ck_assert_ptr_null(td.table.scheme);
 }
@@ -105,8 +87,8 @@ END_TEST
 
 START_TEST(bsd_ends)
 {
-	begin_label(16);
-	for (unsigned i = 0; i < 16; i++)
+	begin_label(UINT16_MAX);
+	for (unsigned i = 0; i < 22; i++)
 		set_entry(i, UINT32_MAX, UINT32_MAX, 7);
 	set_entry(15, 1, UINT32_MAX, 7);
 	put_label(512);
@@ -156,7 +138,7 @@ START_TEST(slices)
 	ck_assert_str_eq(td.table.damage, "a partition of a BSD disklabel leaves its slice");
 	/* A label that is damaged, cannot be read or lies outside. */
 	memdisk_put(td.disk, 82064 * 512, "x", 1);
-	memdisk_put(td.disk, (81920 + 1) * 512 + 140, "x", 1);
+	memdisk_put(td.disk, (81920 + 1) * 512 + 132, "x", 1);
 	memdisk_break(td.disk, (30720 + 1) * 512);
 	ck_assert_uint_eq(table_scan(), 6);
 	table_put_entry(0, 3, 0xa9, UINT32_MAX, UINT32_MAX);
@@ -247,7 +229,7 @@ Suite *other_tables_suite(void)
 	tcase_add_checked_fixture(tc, table_setup, table_teardown);
 	tcase_add_loop_test(tc, bsd_disk, 0, 2);
 	tcase_add_test(tc, bsd_file_system);
-	tcase_add_loop_test(tc, bsd_damage, 0, 5);
+	tcase_add_loop_test(tc, bsd_damage, 0, 2);
 	tcase_add_test(tc, bsd_ends);
 	tcase_add_test(tc, slices);
 	tcase_add_loop_test(tc, mac, 0, 4);

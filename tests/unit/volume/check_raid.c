@@ -417,7 +417,8 @@ static const struct {
 	{{10, 0x104, CHUNK, 4096, 3}, EINVAL, "raid10 has 4 copies, but 3 members"},
 	{{10, 0x20401, CHUNK, 4096, 3}, ENOTSUP, "unknown layout"},
 	{{10, 0x40202, CHUNK, 4096, 3}, ENOTSUP, "unknown layout"},
-	{{10, 0xffff, CHUNK, 4096, 3}, EINVAL, "raid10 has 65025 copies"},
+	{{10, 0xffff, CHUNK, 4096, 3}, ENOTSUP, "raid10 has 65025 copies; at most 32"},
+	{{10, 0x2020, CHUNK, 4096, 3}, EINVAL, "raid10 has 1024 copies, but 3 members"},
 	{{10, 0x201, CHUNK, CHUNK, 3}, EINVAL, "raid10 of 0 bytes"},
 };
 

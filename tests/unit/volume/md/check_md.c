@@ -142,6 +142,8 @@ static size_t gather(unsigned present, struct view **found)
 
 static size_t read_set(unsigned present)
 {
+	static const char *const disk_names[MOST] = {
+		"disk 1", "disk 2", "disk 3", "disk 4", "disk 5"};
 	static const struct partition_table none;
 	struct volume_disk disks[MOST];
 	struct view *found[MOST];
@@ -149,7 +151,8 @@ static size_t read_set(unsigned present)
 
 	drop_set();
 	for (size_t i = 0; i < n; i++)
-		disks[i] = (struct volume_disk){.view = found[i], .table = &none};
+		disks[i] = (struct volume_disk){
+			.view = found[i], .table = &none, .name = n > 1 ? disk_names[i] : NULL};
 	ck_assert_ok(volume_set_read(disks, n, NULL, &m.set, &m.e), &m.e);
 	return m.set->nvolumes;
 }
