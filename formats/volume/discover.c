@@ -158,7 +158,8 @@ static struct group *add_group(
 	}
 	g->g = (struct volume_group){.reader = reader, .how = d->how, .set = d->set};
 	snprintf(g->id, sizeof g->id, "%s", id);
-	return d->groups[d->ngroups++] = g;
+	d->groups[d->ngroups++] = g;
+	return g;
 }
 
 /* Takes m on success.  A member of a group that has made its volumes already makes no others: it

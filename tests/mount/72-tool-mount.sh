@@ -152,9 +152,8 @@ printf 'LUKS\xba\xbe\0\1' | dd of=luks1.raw conv=notrunc status=none
 printf 'LABELONE\1\0\0\0\0\0\0\0\x30\x23\x21\x44\x20\0\0\0LVM2 0010123456789abcdef0123456789abcdef\0\0\0\1' |
 	dd of=lvm.raw bs=512 seek=1 conv=notrunc status=none
 check "swap" fails 'the disk has no file system of its own: swap space' mount -f raw swap.raw mnt
-check "LUKS" fails 'the disk has no file system of its own: LUKS-encrypted' mount -f raw luks.raw mnt
-check "LUKS: the hint names --passphrase-file" grep -q '^hint: --passphrase-file=FILE opens it' err
-check "LUKS 1" fails 'the disk has no file system of its own: LUKS-encrypted' mount -f raw luks1.raw mnt
+check "a damaged LUKS header" fails 'volume luks-the-disk: LUKS header: a header of 0 bytes' mount -f raw luks.raw mnt
+check "a damaged LUKS header of version 1" fails 'volume luks-the-disk: key slot 0: its state' mount -f raw luks1.raw mnt
 check "LVM" fails 'the disk has no file system of its own: LVM physical volume' mount -f raw lvm.raw mnt
 check "unknown contents" fails 'the disk has no known file system' mount -f raw none.raw mnt
 

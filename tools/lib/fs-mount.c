@@ -96,6 +96,7 @@ static const struct fs_type *find_type(const char *type)
 
 struct attempt {
 	const struct fs_mount *m;
+	const struct part_file *file;
 	const struct fs_type *fs;
 	const char *type;      /* by libblkid; "": unknown */
 	const char *what;      /* "partition 2" */
@@ -140,7 +141,7 @@ static int run_mount(struct attempt *t, const char *options, const char *driver)
 	subprocess_add(&c, "-o");
 	subprocess_add(&c, all);
 	subprocess_add(&c, "--");
-	subprocess_add(&c, m->file->path);
+	subprocess_add(&c, t->file->path);
 	subprocess_add(&c, m->dir);
 	return subprocess_run_quietly(&c, t->output, sizeof t->output);
 }
@@ -181,7 +182,7 @@ static bool try_kernel(struct attempt *t)
 /* By a program. */
 
 /* Will vdisk umount find the mount in the list of mounts? */
-static bool is_listed(const struct fs_mount *m)
+static bool is_listed(const struct attempt *t)
 {
 	const struct mounted *x;
 	struct mount_table list;
@@ -191,10 +192,10 @@ static bool is_listed(const struct fs_mount *m)
 
 	if (mount_table_read(&list, &e) < 0)
 		report_failure(&e);
-	x = mount_table_find(&list, m->dir);
+	x = mount_table_find(&list, t->m->dir);
 	if (x && x->file) {
 		snprintf(file, sizeof file, "%s/%s", x->view, x->file);
-		listed = strcmp(file, m->file->path) == 0;
+		listed = strcmp(file, t->file->path) == 0;
 	}
 	mount_table_free(&list);
 	return listed;
@@ -202,16 +203,16 @@ static bool is_listed(const struct fs_mount *m)
 
 /* Is the file system mounted, and does it answer?  Some programs exit with 0 although they failed.
  * before: the device of the directory without the mount. */
-static bool is_served(const struct fs_mount *m, dev_t before)
+static bool is_served(const struct attempt *t, dev_t before)
 {
 	struct stat st;
-	bool answers = stat(m->dir, &st) == 0;
+	bool answers = stat(t->m->dir, &st) == 0;
 
 	if (answers && st.st_dev == before)
 		return false;
-	if (answers && is_listed(m))
+	if (answers && is_listed(t))
 		return true;
-	unmount_dead(m->dir);
+	unmount_dead(t->m->dir);
 	return false;
 }
 
@@ -220,7 +221,7 @@ static bool run_program(struct attempt *t, const char *option)
 	const struct fs_mount *m = t->m;
 	const struct fs_type *fs = t->fs;
 	struct subprocess c = {.n = 0};
-	char *source = fs->names_source ? NULL : subprocess_option("fsname=", m->file->path);
+	char *source = fs->names_source ? NULL : subprocess_option("fsname=", t->file->path);
 	const char *options[] = {m->writable ? "rw" : "ro", fs->options, option, source};
 	struct stat before;
 	bool good = stat(m->dir, &before) == 0;
@@ -228,7 +229,7 @@ static bool run_program(struct attempt *t, const char *option)
 	subprocess_add(&c, fs->program);
 	if (fs->flag)
 		subprocess_add(&c, fs->flag);
-	subprocess_add(&c, m->file->path);
+	subprocess_add(&c, t->file->path);
 	subprocess_add(&c, m->dir);
 	for (size_t i = 0; i < sizeof options / sizeof options[0]; i++) {
 		if (!options[i])
@@ -237,7 +238,7 @@ static bool run_program(struct attempt *t, const char *option)
 		subprocess_add(&c, options[i]);
 	}
 	good = good && subprocess_run_quietly(&c, t->output, sizeof t->output) == 0 &&
-	       is_served(m, before.st_dev);
+	       is_served(t, before.st_dev);
 	free(source);
 	return good;
 }
@@ -284,7 +285,7 @@ static bool check_program(const struct attempt *t)
 static bool try_program(struct attempt *t)
 {
 	const struct fs_type *fs = t->fs;
-	struct subprocess fsck = {.words = {fs->fsck, "-p", t->m->file->path}, .n = 3};
+	struct subprocess fsck = {.words = {fs->fsck, "-p", t->file->path}, .n = 3};
 
 	if (!check_program(t))
 		return false;
@@ -319,7 +320,7 @@ static bool mount_as_root(struct attempt *t)
 /* A partition with volumes in it, or swap space and the like. */
 static void report_container(const struct attempt *t)
 {
-	const struct part_file *file = t->m->file;
+	const struct part_file *file = t->file;
 
 	report("%s: %s has no file system of its own: %s", t->m->image, t->what,
 		filesystem_describe(t->type));
@@ -334,17 +335,17 @@ static void report_container(const struct attempt *t)
 			t->m->image, file->place);
 }
 
-bool fs_mount(const struct fs_mount *m)
+bool fs_mount(const struct fs_mount *m, const struct part_file *file)
 {
-	struct attempt t = {.m = m, .what = m->file->title};
+	struct attempt t = {.m = m, .file = file, .what = file->title};
 	struct err e = ERR_INIT;
 	struct filesystem id = {0};
 	struct statvfs st;
 	bool good = false;
-	int fd = open(m->file->path, O_RDONLY | O_CLOEXEC), r;
+	int fd = open(file->path, O_RDONLY | O_CLOEXEC), r;
 
 	if (fd < 0)
-		return !report("%s: %s", m->file->path, strerror(errno));
+		return !report("%s: %s", file->path, strerror(errno));
 	r = filesystem_read_file(fd, &id, &e);
 	close(fd);
 	if (r < 0)

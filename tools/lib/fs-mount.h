@@ -10,12 +10,11 @@ struct part_file;
 
 struct fs_mount {
 	const char *image; /* for messages */
-	const struct part_file *file;
-	const char *dir; /* the mount point, an absolute path without links */
+	const char *dir;   /* the mount point, an absolute path without links */
 	bool writable;
 };
 
 /* False after an error, with nothing mounted. */
-bool fs_mount(const struct fs_mount *m);
+bool fs_mount(const struct fs_mount *m, const struct part_file *file);
 
 #endif

@@ -16,7 +16,7 @@
 #include "lib/report.h"
 #include "verbs.h"
 
-static int mount_image(struct fs_mount *m, const struct args *a)
+static int mount_image(const struct fs_mount *m, const struct args *a)
 {
 	struct image_mount view;
 	struct part_file file;
@@ -25,10 +25,8 @@ static int mount_image(struct fs_mount *m, const struct args *a)
 	if (!image_mount_begin(&view, a, m->image, m->writable))
 		return EXIT_FAILURE;
 	good = part_file_find(&file, view.dir, m->image, a->n == 3 ? a->operands[1] : NULL);
-	if (good) {
-		m->file = &file;
-		good = fs_mount(m);
-	}
+	if (good)
+		good = fs_mount(m, &file);
 	image_mount_end(&view, !good);
 	return good ? EXIT_SUCCESS : EXIT_FAILURE;
 }

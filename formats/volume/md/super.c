@@ -3,7 +3,6 @@
 #include "super.h"
 
 #include <errno.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -76,13 +75,4 @@ int md_super_read(const struct view *device, struct md_super **super, struct err
 	else
 		free(best);
 	return r == -ENOMEM ? r : found ? 1 : damage;
-}
-
-void md_uuid_text(char text[GUID_TEXT], const unsigned char *p)
-{
-	char *end = text;
-
-	for (unsigned i = 0; i < GUID_LEN; i++)
-		end += sprintf(
-			end, "%s%02x", i == 4 || i == 6 || i == 8 || i == 10 ? "-" : "", p[i]);
 }
