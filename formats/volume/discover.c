@@ -21,6 +21,7 @@
 struct group {
 	struct volume_group g;
 	char id[VOLUME_ID]; /* "": each member is one, or they do not know theirs */
+	size_t tried;       /* members that it was assembled of without success */
 	bool done;
 };
 
@@ -234,9 +235,14 @@ static int probe(struct discovery *d, struct volume_device *device, struct err *
 static int assemble(const struct discovery *d, struct group *g, bool last, struct err *e)
 {
 	const struct group *unassigned = find_group(d, g->g.reader, "");
+	size_t n = g->g.n;
 	int r;
 
 	g->g.unassigned = unassigned && unassigned != g ? &unassigned->g : NULL;
+	n += g->g.unassigned ? g->g.unassigned->n : 0;
+	if (!last && n == g->tried)
+		return 0; /* it would miss the same member */
+	g->tried = n;
 	r = g->g.reader->assemble(&g->g, last, e);
 	g->done = r != -EAGAIN;
 	return g->done ? r : 0;

@@ -317,6 +317,35 @@ START_TEST(missing_device)
 }
 END_TEST
 
+/* Puts a group on each disk that misses all others. */
+static void put_incomplete_groups(void)
+{
+	char text[LVM_AREA_LEN], *id;
+
+	for (size_t i = 0; i < LVM_DISKS; i++) {
+		snprintf(text, sizeof text, "%s",
+			lvm_text(1, LVM_DISKS,
+				LVM_LV("lv", "L", "1", "striped", LVM_LINEAR("pv0", "0"))));
+		id = strstr(text, "vvvvvv");
+		ck_assert_ptr_nonnull(id);
+		for (size_t k = 0; k < 38; k++)
+			if (id[k] == 'v')
+				id[k] = (char)('A' + i);
+		lvm_disk_put_text(lvm.disks[i], 512, text);
+	}
+}
+
+/* A group is read again when a member is found, not when another group has to do without. */
+START_TEST(many_incomplete_groups)
+{
+	put_incomplete_groups();
+	lvm_read(LVM_DISKS);
+	ck_assert_uint_eq(lvm.set->nvolumes, LVM_DISKS);
+	ck_assert_uint_gt(lvm.disks[1]->looks, 0);
+	ck_assert_uint_eq(lvm.disks[LVM_DISKS - 1]->looks, lvm.disks[1]->looks);
+}
+END_TEST
+
 START_TEST(missing_once)
 {
 	char *text = strdup(lvm_text(1, 2, ROOT SWAP)), *flag;
@@ -537,6 +566,7 @@ Suite *lvm_suite(void)
 	tcase_add_test(tc, disagreement);
 	tcase_add_test(tc, unknown_member);
 	tcase_add_test(tc, missing_device);
+	tcase_add_test(tc, many_incomplete_groups);
 	tcase_add_test(tc, missing_once);
 	tcase_add_test(tc, twice);
 	tcase_add_test(tc, short_device);

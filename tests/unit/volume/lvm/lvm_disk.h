@@ -25,6 +25,7 @@
 struct lvm_disk {
 	struct view view;
 	struct io *io;
+	unsigned looks; /* of readers at the map */
 	unsigned char bytes[LVM_DISK];
 };
 
