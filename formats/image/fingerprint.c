@@ -19,37 +19,73 @@ struct fingerprint_file {
 	struct identity id;
 };
 
+/* Adds a copy of f with the first len bytes of its path. */
+static int add(struct fingerprint *s, const struct fingerprint_file *f, size_t len, struct err *e)
+{
+	struct fingerprint_file *more = reallocarray(s->files, s->n + 1, sizeof more[0]);
+	char *path = strndup(f->path, len);
+
+	if (more)
+		s->files = more;
+	if (!more || !path) {
+		free(path);
+		return err_nomem(e);
+	}
+	more[s->n] = *f;
+	more[s->n++].path = path;
+	return 0;
+}
+
 static int add_file(struct fingerprint *s, const struct io *io, struct err *e)
 {
-	struct fingerprint_file *more = reallocarray(s->files, s->n + 1, sizeof more[0]), *f;
-	/* A member of an archive is as old as the archive. */
-	size_t path_len = io->member ? (size_t)(io->member - io->name) - 1 : strlen(io->name);
-
-	if (!more)
-		return err_nomem(e);
-	s->files = more;
-	f = &more[s->n];
-	*f = (struct fingerprint_file){
-		.path = strndup(io->name, path_len),
+	const struct fingerprint_file f = {
+		.path = (char *)io->name,
 		.part = io->member,
 		.id = {io->dev, io->ino, (off_t)io->size, io->mtime, io->ctime},
 	};
-	if (!f->path)
-		return err_nomem(e);
-	s->n++;
-	return 0;
+
+	/* A member of an archive is as old as the archive. */
+	return add(s, &f, io->member ? (size_t)(io->member - io->name) - 1 : strlen(io->name), e);
+}
+
+int fingerprint_add_image(struct fingerprint *s, const struct image *img, struct err *e)
+{
+	int r = 0;
+
+	for (const struct image *i = img; i && r == 0; i = i->parent)
+		for (size_t k = 0; k < i->nfiles && r == 0; k++)
+			r = add_file(s, i->files[k], e);
+	return r;
 }
 
 int fingerprint_take(struct fingerprint *s, const struct image *img, struct err *e)
 {
-	int r = 0;
+	int r;
 
 	*s = (struct fingerprint){0};
-	for (const struct image *i = img; i && r == 0; i = i->parent)
-		for (size_t k = 0; k < i->nfiles && r == 0; k++)
-			r = add_file(s, i->files[k], e);
+	r = fingerprint_add_image(s, img, e);
 	if (r < 0)
 		fingerprint_free(s);
+	return r;
+}
+
+int fingerprint_add_path(struct fingerprint *s, const char *path, struct err *e)
+{
+	struct fingerprint_file f = {.path = (char *)path};
+	struct stat st;
+
+	if (host_stat(path, &st) < 0)
+		return 0;
+	f.id = identity_of(&st);
+	return add(s, &f, strlen(path), e);
+}
+
+int fingerprint_add_all(struct fingerprint *s, const struct fingerprint *from, struct err *e)
+{
+	int r = 0;
+
+	for (size_t i = 0; i < from->n && r == 0; i++)
+		r = add(s, &from->files[i], strlen(from->files[i].path), e);
 	return r;
 }
 

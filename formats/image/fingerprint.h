@@ -27,6 +27,12 @@ int fingerprint_take(struct fingerprint *s, const struct image *img, struct err 
 /* Adds one more file, as it is now. */
 int fingerprint_add(struct fingerprint *s, const struct io *io, struct err *e);
 
+/* Adds the files of an image, or one by its path, if there is such a file, or those of another
+ * fingerprint. */
+int fingerprint_add_image(struct fingerprint *s, const struct image *img, struct err *e);
+int fingerprint_add_path(struct fingerprint *s, const char *path, struct err *e);
+int fingerprint_add_all(struct fingerprint *s, const struct fingerprint *from, struct err *e);
+
 void fingerprint_free(struct fingerprint *s);
 
 /* Updates the fingerprint after this process has written the image, which is still open and locked:

@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "io/io.h"
+#include "image/fingerprint.h"
 #include "image/format.h"
 #include "image/image.h"
 #include "open.h"
@@ -27,6 +28,8 @@ struct disks {
 	struct disk *list;
 	struct volume_disk *seen; /* as disks_of gives them */
 	size_t n;
+	struct fingerprint left_out; /* files of other images */
+	bool locked;                 /* one of them is */
 };
 
 int disk_open(const struct disk_place *place, const struct image_options *o, struct image **img,
@@ -104,6 +107,7 @@ static void disks_free(struct disks *d)
 		partition_table_free(&d->list[i].table);
 		image_close(d->list[i].img);
 	}
+	fingerprint_free(&d->left_out);
 	free(d->list);
 	free(d->seen);
 	free(d);
@@ -117,6 +121,14 @@ static void disks_close(struct image *img)
 /* Not in the registry: it is no format of a file. */
 static const struct format disks_format = {
 	.name = "disks", .title = "several disks", .close = disks_close};
+
+const struct fingerprint *disks_left_out(const struct image *img, bool *locked)
+{
+	const struct disks *d = img->priv;
+
+	*locked = d->locked;
+	return &d->left_out;
+}
 
 const struct volume_disk *disks_of(const struct image *img, size_t *n)
 {
@@ -147,18 +159,19 @@ static int try_place(struct disks *d, const struct disk_place *place, const stru
 	struct err ignored = ERR_INIT;
 	int r = disk_open(place, o, &disk.img, &ignored);
 
-	if (r < 0)
-		return r == -ENOMEM ? err_nomem(e) : 0;
-	r = 0;
-	if (look_at(&disk)) {
-		r = d->n < DISKS_MAX
-			    ? add_disk(d, &disk, e)
-			    : err_set(e, E2BIG,
-				      "volumes that miss members are on more than %u disks",
-				      DISKS_MAX);
-		if (r == 0)
-			return 0;
+	if (r == -ENOMEM)
+		return err_nomem(e);
+	if (r < 0) {
+		d->locked |= r == -EBUSY;
+		return fingerprint_add_path(&d->left_out, place->path, e);
 	}
+	if (!look_at(&disk))
+		r = fingerprint_add_image(&d->left_out, disk.img, e);
+	else if (d->n == DISKS_MAX)
+		r = err_set(
+			e, E2BIG, "volumes that miss members are on more than %u disks", DISKS_MAX);
+	else if ((r = add_disk(d, &disk, e)) == 0)
+		return 0;
 	partition_table_free(&disk.table);
 	image_close(disk.img);
 	return r;

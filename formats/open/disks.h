@@ -12,6 +12,7 @@
 #include <stddef.h>
 
 struct err;
+struct fingerprint;
 struct image;
 struct image_options;
 struct volume_disk;
@@ -31,6 +32,10 @@ int disk_open(const struct disk_place *place, const struct image_options *o, str
  * that cannot be opened is left out, since its own directory tells the reason. */
 int disks_open(const struct disk_place *places, size_t n, const struct image_options *o,
 	struct image **img, struct err *e);
+
+/* The files of the images that were left out, as they were: another content may be that of a
+ * member. locked: one of them could not be opened since it is locked. */
+const struct fingerprint *disks_left_out(const struct image *img, bool *locked);
 
 /* The disks of such an image, with the partitions that are to be looked at, until it is closed;
  * NULL: it is another image. */

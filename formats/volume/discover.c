@@ -335,6 +335,7 @@ static int begin(struct discovery *d, const struct volume_disk *disks, size_t n,
 	d->disks = calloc(n, sizeof d->disks[0]);
 	if (!d->set || !d->disks)
 		return err_nomem(e);
+	atomic_init(&d->set->refs, 1);
 	d->set->ndisks = n;
 	for (size_t i = 0; i < n; i++)
 		d->disks[i] = disks[i].view;

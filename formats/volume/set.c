@@ -126,9 +126,15 @@ void volume_set_drop_views(struct volume_set *set)
 	}
 }
 
+struct volume_set *volume_set_ref(struct volume_set *set)
+{
+	atomic_fetch_add(&set->refs, 1);
+	return set;
+}
+
 void volume_set_free(struct volume_set *set)
 {
-	if (!set)
+	if (!set || atomic_fetch_sub(&set->refs, 1) > 1)
 		return;
 	volume_set_drop_views(set);
 	for (size_t i = 0; i < set->nvolumes; i++)

@@ -9,11 +9,12 @@
  * A set describes the volumes of one state of one or several disks; it holds no views, and outlives
  * an image that is closed and opened again unchanged.  Names and ids come from the disks.
  *
- * Threads: a set does not change once it is read.
+ * Threads: a set does not change once it is read, but for the number of its references.
  */
 #ifndef VDISK_VOLUME_VOLUME_H
 #define VDISK_VOLUME_VOLUME_H
 
+#include <stdatomic.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -70,6 +71,7 @@ struct volume {
 };
 
 struct volume_set {
+	atomic_uint refs;
 	size_t ndisks;
 	struct volume_device **devices; /* disks and partitions in order, then volumes */
 	size_t ndevices;
@@ -89,7 +91,8 @@ struct volume_disk {
  * VOLUME_MAX volumes.  Free with volume_set_free. */
 int volume_set_read(const struct volume_disk *disks, size_t n, const struct image_options *how,
 	struct volume_set **set, struct err *e);
-void volume_set_free(struct volume_set *set); /* NULL is fine */
+struct volume_set *volume_set_ref(struct volume_set *set);
+void volume_set_free(struct volume_set *set); /* drops a reference; NULL is fine */
 
 /* The same without volumes: only the disks and partitions, and what they are members of.  Costs
  * some reads for each. */

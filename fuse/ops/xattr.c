@@ -123,7 +123,7 @@ static int value_of_volume(enum xattr xattr, const struct node *node, char **val
 	case VOLUME_UUID:
 		return text_value(volume->entry->uuid, value);
 	case VOLUME_PARTITIONS:
-		*value = volume_partitions(node->parent->volumes, volume->entry);
+		*value = volume_partitions(volume->set, volume->entry);
 		return *value ? 0 : -ENOMEM;
 	case VOLUME_FSTYPE:
 		return text_value(volume->id.type, value);

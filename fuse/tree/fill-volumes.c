@@ -231,7 +231,8 @@ static char *volume_file_name(const struct volume *v)
 											  : name;
 }
 
-static int add_volume(struct fill_list *list, struct filename_set *names, const struct volume *v)
+static int add_volume(struct fill_list *list, struct filename_set *names, struct volume_set *set,
+	const struct volume *v)
 {
 	char *name = volume_file_name(v);
 	struct node *node = NULL;
@@ -250,11 +251,13 @@ static int add_volume(struct fill_list *list, struct filename_set *names, const 
 	if (!node->volume)
 		return -ENOMEM;
 	node->volume->entry = v;
+	node->volume->set = volume_set_ref(set);
 	return identify(list, node, &node->volume->id, &e);
 }
 
-/* Reads the set of a directory that is listed for the first time. */
-static int read_set(struct fill_list *list, struct err *e)
+/* The files hold the set, and the directory does not: it may show another generation of several
+ * disks when it is listed again. */
+static int read_set(struct fill_list *list, struct volume_set **set, struct err *e)
 {
 	const struct image *img = list->shown.img;
 	struct partition_table table = {.n = 0};
@@ -266,7 +269,7 @@ static int read_set(struct fill_list *list, struct err *e)
 	if (!disks)
 		ret = partition_table_read(disk.view, img->sector_size, &table, e);
 	if (ret == 0)
-		ret = volume_set_read(disks ? disks : &disk, n, img->opts, &list->dir->volumes, e);
+		ret = volume_set_read(disks ? disks : &disk, n, img->opts, set, e);
 	partition_table_free(&table);
 	return ret;
 }
@@ -276,16 +279,18 @@ int fill_volumes(struct fill_list *list)
 	bool spanning = list->dir->kind == NODE_SPANNING;
 	struct filename_set names = {0};
 	struct err e = ERR_INIT;
-	int ret = list->dir->volumes ? 0 : read_set(list, &e);
+	struct volume_set *set;
+	int ret = read_set(list, &set, &e);
 
 	if (ret < 0) {
 		log_error(list->dir->tree->log, "volumes: %s", e.text);
 		return ret;
 	}
-	for (size_t i = 0; ret == 0 && i < list->dir->volumes->nvolumes; i++)
-		if (!spanning || volume_spans_disks(list->dir->volumes->volumes[i]))
-			ret = add_volume(list, &names, list->dir->volumes->volumes[i]);
+	for (size_t i = 0; ret == 0 && i < set->nvolumes; i++)
+		if (!spanning || volume_spans_disks(set->volumes[i]))
+			ret = add_volume(list, &names, set, set->volumes[i]);
 	filename_set_clear(&names);
+	volume_set_free(set);
 	return ret;
 }
 

@@ -93,10 +93,10 @@ void node_free(struct node *node)
 {
 	if (node->kind == NODE_PARTITION)
 		free(node->part);
-	if (node->kind == NODE_VOLUME)
+	if (node->kind == NODE_VOLUME && node->volume) {
+		volume_set_free(node->volume->set);
 		free(node->volume);
-	if (node->kind == NODE_VOLUMES || node->kind == NODE_SPANNING)
-		volume_set_free(node->volumes);
+	}
 	if (node->kind == NODE_PARTITIONS && node->table) {
 		partition_table_free(node->table);
 		free(node->table);

@@ -18,7 +18,27 @@ struct opened {
 	struct image *img;
 	unsigned state;
 	struct fingerprint fingerprint;
+	bool misses_locked; /* disks of several, see disks_left_out */
 };
+
+static void opened_close(struct opened *o)
+{
+	fingerprint_free(&o->fingerprint);
+	image_close(o->img);
+	*o = (struct opened){.img = NULL};
+}
+
+static int take_fingerprint(const struct pooled_image *s, struct opened *o, struct err *e)
+{
+	int ret = fingerprint_take(&o->fingerprint, o->img, e);
+
+	if (ret < 0 || s->from.ndisks == 0)
+		return ret;
+	ret = fingerprint_add_all(&o->fingerprint, disks_left_out(o->img, &o->misses_locked), e);
+	if (ret < 0)
+		fingerprint_free(&o->fingerprint);
+	return ret;
+}
 
 /* Without the lock. */
 static int open_state(const struct pooled_image *s, bool to_write, struct opened *o, struct err *e)
@@ -37,7 +57,7 @@ static int open_state(const struct pooled_image *s, bool to_write, struct opened
 		return ret;
 	ret = pooled_image_choose_state(s, o->img, &o->state, e);
 	if (ret == 0)
-		ret = fingerprint_take(&o->fingerprint, o->img, e);
+		ret = take_fingerprint(s, o, e);
 	if (ret < 0)
 		image_close(o->img);
 	return ret;
@@ -56,7 +76,10 @@ static int open_after_idle(struct pooled_image *s, bool to_write, struct opened 
 		pthread_mutex_unlock(&pool->lock);
 		ret = open_state(s, to_write, o, e);
 		pthread_mutex_lock(&pool->lock);
-		again = ret == -EBUSY && !TAILQ_EMPTY(&pool->idle) && !again;
+		again = (ret == -EBUSY || (ret == 0 && o->misses_locked)) &&
+			!TAILQ_EMPTY(&pool->idle) && !again;
+		if (again && ret == 0)
+			opened_close(o);
 		while (again && !TAILQ_EMPTY(&pool->idle))
 			pooled_image_close_idle(TAILQ_FIRST(&pool->idle));
 	} while (again);

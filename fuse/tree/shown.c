@@ -55,7 +55,7 @@ static struct view *make_volume(const struct node *node, const struct shown *sho
 	for (size_t i = 0; disks && i < n; i++)
 		all[i] = disks[i].view;
 	return volume_view(
-		node->parent->volumes, node->volume->entry, disks ? all : &shown->state->view, e);
+		node->volume->set, node->volume->entry, disks ? all : &shown->state->view, e);
 }
 
 int shown_view(struct node *node, const struct shown *shown, struct view **view, struct err *e)

@@ -393,6 +393,9 @@ void tree_retry(struct node *top)
 {
 	struct tree *tree = top->tree;
 
+	/* Its errors are those of volumes: they stay as long as its disks do. */
+	if (top->kind == NODE_SPANNING)
+		return;
 	pthread_mutex_lock(&tree->lock);
 	for (size_t i = 0; top->dir && i < top->dir->n; i++)
 		if (top->dir->nodes[i]->kind == NODE_ERROR) {

@@ -76,7 +76,8 @@ struct node_partition {
 
 /* The content of a NODE_VOLUME. */
 struct node_volume {
-	const struct volume *entry; /* of the set of the directory */
+	const struct volume *entry;
+	struct volume_set *set; /* that has it; held */
 	struct filesystem id;
 };
 
@@ -133,10 +134,8 @@ struct node {
 	struct derived_view derived; /* of a NODE_PARTITION, NODE_VOLUME or NODE_EXPORT */
 
 	union {
-		struct node_partition *part; /* NODE_PARTITION; owned */
-		struct node_volume *volume;  /* NODE_VOLUME; owned */
-		struct volume_set
-			*volumes; /* of a directory of volumes; NULL: not read yet; owned */
+		struct node_partition *part;   /* NODE_PARTITION; owned */
+		struct node_volume *volume;    /* NODE_VOLUME; owned */
 		struct partition_table *table; /* NODE_PARTITIONS; owned */
 		char *text;                    /* NODE_LINK: its target; NODE_ERROR; owned */
 		struct folder *folder;   /* NODE_FOLDER: as read last, by the tree's lock; held */

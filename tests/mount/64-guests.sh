@@ -166,3 +166,35 @@ mount_with=()
 cp machines/b.raw machines/c.raw
 twice() { says "$1/volumes/span-root.error.txt" "is there twice, on b.raw and on c.raw"; }
 check "a copy of one of its disks is refused" on_mount machines twice
+
+# --- Disks that change while their directory is mounted: volumes/ follows.
+mkdir changing
+cp machines/a.raw machines/b.raw .
+cp a.raw b.raw changing
+truncate -s 32M changing/z.raw # no member yet
+whole() { listed "$1" span-root.raw && cmp "$1/volumes/span-root.raw" root.fs; }
+spans_nothing() { [ -z "$(ls "$1/volumes")" ]; }
+half() { spans_nothing "$1" && says "$1/a.raw/volumes/span-root.error.txt" missing; }
+follows() { # DIR: a member loses its content and gets it again, there and on another disk
+	whole "$1" && dd if=/dev/zero of=changing/b.raw bs=1M count=1 conv=notrunc status=none && eventually half "$1" &&
+		cp b.raw changing/b.raw && eventually whole "$1" &&
+		dd if=/dev/zero of=changing/b.raw bs=1M count=1 conv=notrunc status=none && eventually half "$1" &&
+		cp b.raw changing/z.raw && eventually whole "$1" && rm changing/a.raw && eventually spans_nothing "$1" &&
+		cp a.raw changing/a.raw && eventually whole "$1"
+}
+check "volumes on disks that change" on_mount changing follows
+cp a.raw b.raw changing
+rm changing/z.raw
+stays_open() { # DIR: bytes of a file that is open are those that it was opened with, or an error
+	exec 7<"$1/volumes/span-root.raw" && cmp -n 1000000 - root.fs <&7 && truncate -s 0 changing/b.raw && cp b.raw changing/b.raw &&
+		eventually whole "$1" && cat <&7 >/dev/null
+	exec 7<&-
+	eventually whole "$1"
+}
+check "an open volume on disks that change" on_mount changing stays_open
+mount_with=(-o rw)
+after_write() { # DIR: the image of a disk that was written to is still open, and locked
+	dd if="$1/a.raw/disk.raw" of=byte bs=1M count=1 status=none && dd if=byte of="$1/a.raw/disk.raw" bs=1M conv=notrunc status=none && whole "$1"
+}
+check "volumes on several disks, one of which was written to" on_mount changing after_write
+mount_with=()
