@@ -416,13 +416,13 @@ int view_write_from(
 }
 
 /* How much of a range to clear at a time: up to the end of a unit, which the format may clear in
- * its own way. */
+ * its own way; what is overwritten with zeroes may be allocated. */
 static uint64_t clear_step(struct view *v, uint64_t off, uint64_t len)
 {
 	const struct view *base = view_through(v, &off, &len);
 
 	if (!base->write || !base->write->clear)
-		return len;
+		return MIN(len, ALLOCATE_MAX);
 	return MIN(len, CLEAR_UNITS * base->unit - off % base->unit);
 }
 
