@@ -135,7 +135,11 @@
 #define LVM_MAX_LEGS     253        /* of a RAID volume: as many as dm-raid has */
 #define LVM_MAX_REGIONS  (1u << 28) /* of a mirror: 32 MiB of its log are read */
 
-#define SNAPSHOT_MAX_RUNS (1u << 22) /* of exceptions of a snapshot of LVM: 64 MiB of memory */
+/* Snapshots of LVM: exceptions, 2 GiB of which are read; runs of them, 64 MiB of memory; runs of
+ * all snapshots that are open. */
+#define SNAPSHOT_MAX_EXCEPTIONS (1u << 27)
+#define SNAPSHOT_MAX_RUNS       (1u << 22)
+#define SNAPSHOT_MAX_ALL_RUNS   (1u << 23)
 
 #define LIMIT_PARTITIONS 256        /* of one table */
 #define LIMIT_GPT_ARRAY  (1u << 20) /* bytes of the entry array */

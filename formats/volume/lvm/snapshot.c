@@ -10,6 +10,7 @@
 #include <errno.h>
 #include <inttypes.h>
 #include <pthread.h>
+#include <stdatomic.h>
 #include <stdbool.h>
 #include <stdlib.h>
 #include <string.h>
@@ -88,11 +89,46 @@ static int place_of(const struct snapshot *s, uint64_t i, uint64_t *pos, struct 
 	return err_set(e, EUCLEAN, "the exceptions go on after its end");
 }
 
+/* A hostile group can have thousands of snapshots, so that a limit for each is not enough. */
+static atomic_size_t all_runs;
+
+static int add_run(struct snapshot *s, uint64_t old, uint64_t new, struct err *e)
+{
+	struct run *runs;
+
+	if (s->n == SNAPSHOT_MAX_RUNS)
+		return err_set(e, E2BIG, "more than %u exceptions that do not follow each other",
+			SNAPSHOT_MAX_RUNS);
+	runs = array_grow(s->runs, s->n, sizeof runs[0]);
+	if (!runs)
+		return err_nomem(e);
+	s->runs = runs;
+	if (atomic_fetch_add(&all_runs, 1) >= SNAPSHOT_MAX_ALL_RUNS) {
+		atomic_fetch_sub(&all_runs, 1);
+		return err_set(e, E2BIG,
+			"all snapshots in use have more than %u exceptions that do not follow each "
+			"other",
+			SNAPSHOT_MAX_ALL_RUNS);
+	}
+	s->runs[s->n++] = (struct run){.old = old, .new = new, .n = 1};
+	return 0;
+}
+
+static void drop_runs(struct snapshot *s)
+{
+	atomic_fetch_sub(&all_runs, s->n);
+	free(s->runs);
+	s->runs = NULL;
+	s->n = 0;
+}
+
 /* Adds an exception to the last run, or as a run. */
 static int add(struct snapshot *s, uint64_t old, uint64_t new, struct err *e)
 {
-	struct run *last = s->n > 0 ? &s->runs[s->n - 1] : NULL, *runs;
+	struct run *last = s->n > 0 ? &s->runs[s->n - 1] : NULL;
 
+	if (s->read == SNAPSHOT_MAX_EXCEPTIONS)
+		return err_set(e, E2BIG, "more than %u exceptions", SNAPSHOT_MAX_EXCEPTIONS);
 	if (old > LIMIT_DISK_SIZE / s->chunk)
 		return err_set(
 			e, EUCLEAN, "exception %" PRIu64 " is of chunk %" PRIu64, s->read, old);
@@ -105,15 +141,7 @@ static int add(struct snapshot *s, uint64_t old, uint64_t new, struct err *e)
 		last->n++;
 		return 0;
 	}
-	if (s->n == SNAPSHOT_MAX_RUNS)
-		return err_set(e, E2BIG, "more than %u exceptions that do not follow each other",
-			SNAPSHOT_MAX_RUNS);
-	runs = array_grow(s->runs, s->n, sizeof runs[0]);
-	if (!runs)
-		return err_nomem(e);
-	s->runs = runs;
-	s->runs[s->n++] = (struct run){.old = old, .new = new, .n = 1};
-	return 0;
+	return add_run(s, old, new, e);
 }
 
 /* Reads exceptions up to the end of an area at most; *end: the last one was found. */
@@ -196,7 +224,7 @@ static void reset(struct snapshot *s)
 {
 	memset(s->header, 0xff, HEADER);
 	s->chunk = 0;
-	s->n = 0;
+	drop_runs(s);
 	s->read = 0;
 }
 
@@ -285,7 +313,7 @@ static int snapshot_map(
 static void free_snapshot(struct snapshot *s)
 {
 	pthread_rwlock_destroy(&s->lock);
-	free(s->runs);
+	drop_runs(s);
 	free(s);
 }
 

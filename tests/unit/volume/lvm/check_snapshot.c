@@ -328,7 +328,7 @@ START_TEST(broken_store)
 }
 END_TEST
 
-/* A store of 64 GiB, all of it the same exceptions, as a hostile image can have it. */
+/* A large store, all areas of which are the same bytes, as a hostile image can have it. */
 
 static int endless_map(
 	const struct view *v, uint64_t off, uint64_t len, struct extent *x, struct err *e)
@@ -336,24 +336,74 @@ static int endless_map(
 	(void)len, (void)e;
 	x->kind = EXTENT_BELOW;
 	x->below = v->below;
-	x->pos = off < CHUNK ? off : CHUNK + off % CHUNK;
-	x->len = CHUNK - off % CHUNK;
+	x->pos = off < f.chunk ? off : f.chunk + off % f.chunk;
+	x->len = f.chunk - off % f.chunk;
 	return 0;
 }
 
-START_TEST(endless_exceptions)
+static void refuse_endless(const char *text)
 {
 	static const struct view_ops ops = {.map = endless_map};
 	struct view *store = flat_view_new(f.store, STORE);
 	struct view *origin = flat_view_new(f.origin, ORIGIN);
-	struct view endless = {.ops = &ops, .size = UINT64_C(1) << 36, .below = store};
+	struct view endless = {.ops = &ops, .size = UINT64_C(1) << 60, .below = store};
 
-	for (size_t i = 0; i < CHUNK / 16; i++)
-		put_exception(i, 2 * i, 2 + i);
-	ck_assert_null_fails(snapshot_view(ORIGIN, origin, &endless, &f.e), E2BIG, &f.e,
-		"more than 4194304 exceptions");
+	ck_assert_null_fails(snapshot_view(ORIGIN, origin, &endless, &f.e), E2BIG, &f.e, text);
 	view_free(store);
 	view_free(origin);
+}
+
+START_TEST(endless_exceptions)
+{
+	for (size_t i = 0; i < CHUNK / 16; i++)
+		put_exception(i, 2 * i, 2 + i);
+	refuse_endless("more than 4194304 exceptions that do not follow");
+}
+END_TEST
+
+/* They follow each other in each area, so that they need little memory. */
+START_TEST(endless_runs)
+{
+	setup_with(64 << 10);
+	for (size_t i = 0; i < f.chunk / 16; i++)
+		put_exception(i, i, 2 + i);
+	refuse_endless("more than 134217728 exceptions");
+}
+END_TEST
+
+/* Three snapshots with nearly as many runs as one may have. */
+START_TEST(many_snapshots)
+{
+	const size_t chunk = (size_t)SNAPSHOT_MAX_RUNS * 16;
+	unsigned char *store = calloc(2, chunk);
+	struct view *views[2];
+
+	ck_assert_ptr_nonnull(store);
+	put_header(store, chunk);
+	for (size_t i = 0; i + 1 < SNAPSHOT_MAX_RUNS; i++) {
+		put_le(store + chunk + i * 16, 8, 2 * i);
+		put_le(store + chunk + i * 16 + 8, 8, 2);
+	}
+	for (size_t i = 0; i < 3; i++) {
+		struct view *origin = flat_view_new(f.origin, ORIGIN);
+		struct view *cow = flat_view_new(store, 2 * chunk);
+		struct view *v;
+
+		cow->size = 3 * chunk; /* the chunk that all exceptions are in */
+		v = snapshot_view(ORIGIN, origin, cow, &f.e);
+		if (i < 2) {
+			ck_assert_msg(v, "%s", f.e.text);
+			views[i] = v;
+			continue;
+		}
+		ck_assert_null_fails(v, E2BIG, &f.e, "all snapshots in use have more than 8388608");
+		view_free(views[0]);
+		v = snapshot_view(ORIGIN, origin, cow, &f.e);
+		ck_assert_msg(v, "%s", f.e.text);
+		view_free(v);
+		view_free(views[1]);
+	}
+	free(store);
 }
 END_TEST
 
@@ -376,5 +426,7 @@ Suite *snapshot_suite(void)
 	tcase_add_loop_test(tc, store_too_short, 0, 5);
 	tcase_add_test(tc, broken_store);
 	tcase_add_test(tc, endless_exceptions);
+	tcase_add_test(tc, endless_runs);
+	tcase_add_test(tc, many_snapshots);
 	return suite_of("snapshot", tc);
 }
