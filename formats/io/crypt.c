@@ -3,9 +3,9 @@
  *
  * The number of a sector becomes its IV: "plain" is the low 32 bits of it, "plain64" all 64, little
  * endian, then zeroes; "plain64be" is zeroes and then all 64, big endian; "essiv:HASH" is "plain64"
- * encrypted with the hash of the key.  "eboiv" and "elephant" are the position of the sector in
- * bytes in the place of its number, encrypted with the key itself; the latter adds a diffuser to
- * the cipher.
+ * encrypted with the hash of the key.  "eboiv" and "elephant" are the number times the size of a
+ * sector, encrypted with the key itself; the latter adds a diffuser to the cipher.  That is the
+ * position of the sector only where large sectors are numbered one by one, as BitLocker does it.
  *
  * libcrypto has XTS for two key sizes of AES only.  Others are put together of ECB: IEEE 1619 XORs
  * each block, before and after the cipher, with the encrypted IV times a power of x.
@@ -348,7 +348,7 @@ static uint64_t iv_number(const struct crypt *c, uint64_t sector)
 		return (uint32_t)sector;
 	case IV_EBOIV:
 	case IV_ELEPHANT:
-		return sector / c->step * c->sector_size;
+		return sector * c->sector_size;
 	default:
 		return sector;
 	}

@@ -25,12 +25,27 @@ static bool name_is_used(const struct volume_set *set, const char *name)
 	return false;
 }
 
-/* As fuse/base/filename.h numbers names. */
+/* The volumes that have this name, or one that begins with it and a "~". */
+static unsigned count_named(const struct volume_set *set, const char *wanted)
+{
+	size_t len = strlen(wanted);
+	unsigned n = 0;
+
+	for (size_t i = 0; i < set->nvolumes; i++)
+		n += strncmp(set->volumes[i]->name, wanted, len) == 0 &&
+		     strchr("~", set->volumes[i]->name[len]) != NULL;
+	return n;
+}
+
+/* As fuse/base/filename.h numbers names; to try all numbers of thousands of volumes with one name
+ * would take minutes. */
 static char *unique_name(const struct volume_set *set, const char *wanted)
 {
 	char *name = strdup(wanted);
 
-	for (unsigned i = 2; name && name_is_used(set, name); i++) {
+	if (!name || !name_is_used(set, name))
+		return name;
+	for (unsigned i = count_named(set, wanted) + 1; name && name_is_used(set, name); i++) {
 		free(name);
 		if (asprintf(&name, "%s~%u", wanted, i) < 0)
 			name = NULL;

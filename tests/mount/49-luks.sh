@@ -60,6 +60,7 @@ s4096 --pbkdf pbkdf2 --pbkdf-force-iterations 1000 --sector-size 4096
 essiv --pbkdf pbkdf2 --pbkdf-force-iterations 1000 --sector-size 2048 --cipher aes-cbc-essiv:sha256 --key-size 256
 plain64 --pbkdf pbkdf2 --pbkdf-force-iterations 1000 --sector-size 4096 --cipher aes-cbc-plain64 --key-size 256
 plain64be --pbkdf pbkdf2 --pbkdf-force-iterations 1000 --sector-size 4096 --cipher aes-xts-plain64be
+eboiv --pbkdf pbkdf2 --pbkdf-force-iterations 1000 --sector-size 4096 --cipher aes-cbc-eboiv --key-size 256
 xts128 --pbkdf pbkdf2 --pbkdf-force-iterations 1000 --cipher aes-xts-plain --key-size 256 --hash sha1
 LIST
 
