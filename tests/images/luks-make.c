@@ -104,8 +104,8 @@ static int essiv(const char *cipher, const char *hash, const unsigned char *key,
 		       : -1;
 }
 
-/* "eboiv" and "elephant" have the position in bytes instead of the number. */
-static bool has_position(const char *mode)
+/* "eboiv" and "elephant" have the number times the size of a sector instead of the number. */
+static bool is_multiplied(const char *mode)
 {
 	return strcmp(mode, "cbc-eboiv") == 0 || strcmp(mode, "cbc-elephant") == 0;
 }
@@ -120,7 +120,7 @@ static int make_iv(const char *cipher, const char *mode, const unsigned char *ke
 		put_number_be(iv, sector);
 	if (gen && strncmp(gen, "-essiv:", 7) == 0)
 		return essiv(cipher, gen + 7, key, key_len, iv);
-	return has_position(mode) ? encrypt_block(cipher, key, key_len, iv) : 0;
+	return is_multiplied(mode) ? encrypt_block(cipher, key, key_len, iv) : 0;
 }
 
 /* Modes. */
@@ -248,7 +248,7 @@ int luks_encrypt_sectors(const char *cipher, const char *mode, const unsigned ch
 
 	for (size_t i = 0; i < len; i += s->size, sector += s->step)
 		if (encrypt_sector(cipher, mode, key, key_len, (unsigned char *)buf + i, s->size,
-			    has_position(mode) ? sector / s->step * s->size : sector) < 0)
+			    is_multiplied(mode) ? sector * s->size : sector) < 0)
 			return -1;
 	return 0;
 }
