@@ -96,6 +96,17 @@ static int add_disk(struct discovery *d, size_t i, const struct volume_disk *dis
 	return r;
 }
 
+/* A volume can be written only if all that it lies on can. */
+static const char *why_no_writing(const struct volume *v)
+{
+	const char *why = v->no_writing;
+
+	for (size_t i = 0; i < v->nmembers && !why; i++)
+		if (v->members[i]->volume)
+			why = v->members[i]->volume->no_writing;
+	return !why && volume_spans_disks(v) ? "it lies on several disks" : why;
+}
+
 static int add_volume(struct discovery *d, struct volume *v, struct err *e)
 {
 	struct volume_device device = {.volume = v, .len = v->size, .stack = 1};
@@ -113,6 +124,7 @@ static int add_volume(struct discovery *d, struct volume *v, struct err *e)
 	}
 	if (asprintf(&device.name, "volume %s", v->name) < 0)
 		device.name = NULL;
+	v->no_writing = why_no_writing(v);
 	r = add_device(d, &device, e);
 	if (r == 0 || r == -ENOMEM)
 		return r;
