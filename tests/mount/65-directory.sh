@@ -7,7 +7,7 @@
 . "$here/hostile.sh"
 requires qemu-img qemu-io getfattr tar xxd
 
-# holds DIR NAME...: the directory has exactly these entries.
+# holds DIR NAME...: the directory has exactly these entries; with several images there is volumes/, too.
 holds() {
 	local dir=$1
 	shift
@@ -49,9 +49,9 @@ echo text >vms/logs/vm.log
 mkfifo vms/pipe.img
 ln -s . vms/loop
 listed() {
-	holds "$1" a.qcow2 b.vdi broken.qcow2 raw.img sub &&
-		holds "$1/sub" deep monolithicFlat.vmdk monolithicSparse.vmdk overlay.snapshot1 twoGbMaxExtentSparse.vmdk &&
-		holds "$1/sub/deep" c.vhd outside.qcow2 && holds "$1/a.qcow2" disk.raw export info.json snapshots &&
+	holds "$1" a.qcow2 b.vdi broken.qcow2 raw.img sub volumes &&
+		holds "$1/sub" deep monolithicFlat.vmdk monolithicSparse.vmdk overlay.snapshot1 twoGbMaxExtentSparse.vmdk volumes &&
+		holds "$1/sub/deep" c.vhd outside.qcow2 volumes && holds "$1/a.qcow2" disk.raw export info.json snapshots &&
 		holds "$1/a.qcow2/snapshots/one" disk.raw export info.json && [ ! -e "$1/.hidden" ] && [ ! -e "$1/logs" ]
 }
 check "a tree of images" with_mount vms mnt -- listed mnt
@@ -107,13 +107,13 @@ data_file c.qcow2 below/c.raw
 cp src data/below/d.raw
 (cd data && qemu-img create -q -f qcow2 -F qcow2 -b a.qcow2 over.qcow2 && cp b.qcow2 other.qcow2)
 hidden() {
-	holds "$1" a.qcow2 b.qcow2 below c.qcow2 free.raw other.qcow2 over.qcow2 && holds "$1/below" d.raw &&
+	holds "$1" a.qcow2 b.qcow2 below c.qcow2 free.raw other.qcow2 over.qcow2 volumes && holds "$1/below" d.raw &&
 		[ ! -e "$1/a.raw" ] && [ ! -e "$1/below/c.raw" ] && same "$1/a.qcow2/disk.raw" src &&
 		same "$1/b.qcow2/disk.raw" src && same "$1/c.qcow2/disk.raw" src && same "$1/over.qcow2/disk.raw" src
 }
 check "a data file of an image is not listed" with_mount data mnt -- hidden mnt
 shown_again() {
-	mv data/a.qcow2 gone.qcow2 && eventually holds "$1" a.raw b.qcow2 below c.qcow2 free.raw other.qcow2 over.qcow2 &&
+	mv data/a.qcow2 gone.qcow2 && eventually holds "$1" a.raw b.qcow2 below c.qcow2 free.raw other.qcow2 over.qcow2 volumes &&
 		same "$1/a.raw/disk.raw" src && cp gone.qcow2 data/a.qcow2 && eventually hidden "$1"
 }
 check "a data file is listed when its image is removed" with_mount data mnt -- shown_again mnt
@@ -134,19 +134,19 @@ qemu-img convert -q -f raw -O qcow2 src packs/p-disk2.qcow2
 (cd packs && ovf p-disk1.vmdk >one.ovf && tar cf one.ova one.ovf p-disk1.vmdk &&
 	ovf p-disk1.vmdk p-disk2.qcow2 >two.ovf && tar cf two.ova two.ovf p-disk1.vmdk p-disk2.qcow2 && rm one.ovf)
 packages() {
-	holds "$1" one.ova two.ova two.ovf && same "$1/one.ova/disk.raw" src && holds "$1/two.ova" p-disk1.vmdk p-disk2.qcow2 &&
+	holds "$1" one.ova two.ova two.ovf && same "$1/one.ova/disk.raw" src && holds "$1/two.ova" p-disk1.vmdk p-disk2.qcow2 volumes &&
 		same "$1/two.ova/p-disk1.vmdk/disk.raw" src && same "$1/two.ova/p-disk2.qcow2/disk.raw" src &&
 		same "$1/two.ovf/p-disk2.qcow2/disk.raw" src
 }
 check "packages" with_mount packs mnt -- packages mnt
 
-# Thousands of images are listed without opening one.
+# Thousands of images, and volumes/, are listed without opening one.
 
 many=$((3000 / slowness))
 mkdir many
 for ((i = 0; i < many; i++)); do printf 'QFI\373' >"many/$i.qcow2"; done
 list_many() {
-	[ "$(find "$1" -maxdepth 1 | wc -l)" = $((many + 1)) ] && [ "$(ls -l "$1" | wc -l)" = $((many + 1)) ] &&
+	[ "$(find "$1" -maxdepth 1 | wc -l)" = $((many + 2)) ] && [ "$(ls -l "$1" | wc -l)" = $((many + 2)) ] &&
 		none_open "$1" /many/.
 }
 check "$many images" with_mount many mnt -- list_many mnt
@@ -178,8 +178,8 @@ fi
 mkdir live
 cp vms/a.qcow2 live/first.qcow2
 follows_changes() {
-	holds "$1" first.qcow2 && cp vms/b.vdi live/new.vdi && eventually holds "$1" first.qcow2 new.vdi &&
-		same "$1/new.vdi/disk.raw" src && mv live/new.vdi live/other.vdi && eventually holds "$1" first.qcow2 other.vdi &&
+	holds "$1" first.qcow2 && cp vms/b.vdi live/new.vdi && eventually holds "$1" first.qcow2 new.vdi volumes &&
+		same "$1/new.vdi/disk.raw" src && mv live/new.vdi live/other.vdi && eventually holds "$1" first.qcow2 other.vdi volumes &&
 		[ ! -e "$1/new.vdi" ] && same "$1/other.vdi/disk.raw" src && rm live/other.vdi &&
 		eventually holds "$1" first.qcow2 && same "$1/first.qcow2/disk.raw" src
 }
@@ -308,7 +308,7 @@ ln -s ../out/secret.qcow2 jail/link.qcow2
 qemu-img create -q -f qcow2 -F qcow2 -b "$W/out/secret.qcow2" jail/absolute.qcow2
 ln -s ../out jail/dirlink
 refusals() {
-	holds "$1" absolute.qcow2 good.qcow2 link.qcow2 && grep -q 'lies outside' "$1/link.qcow2/error.txt" &&
+	holds "$1" absolute.qcow2 good.qcow2 link.qcow2 volumes && grep -q 'lies outside' "$1/link.qcow2/error.txt" &&
 		grep -q "^hint: -o allow=$W/out" "$1/link.qcow2/error.txt" && grep -q 'lies outside' "$1/absolute.qcow2/error.txt" &&
 		same "$1/good.qcow2/disk.raw" src
 }

@@ -62,7 +62,7 @@ cd "$W" || exit 1
 same_disk() { cmp "$1/disk.raw" "$2.ref"; }
 vmware() {
 	local d=$1/vmware/d.vmdk
-	holds "$1/vmware" d.vmdk e.vmdk && holds "$d" chain disk.raw export info.json snapshots &&
+	holds "$1/vmware" d.vmdk e.vmdk volumes && holds "$d" chain disk.raw export info.json snapshots &&
 		holds "$d/snapshots" one && holds "$d/snapshots/one" disk.raw export info.json snapshots &&
 		holds "$d/snapshots/one/snapshots" 'three%2Fx' two && same_disk "$d" d-000004 &&
 		same_disk "$d/snapshots/one" d && same_disk "$d/snapshots/one/snapshots/two" d-000002 &&
@@ -78,15 +78,15 @@ cp -r all/vmware copy/
 sed -i 's,fileName = "d,fileName = "/vmfs/volumes/5f/vm/d,' copy/vmware/vm.vm*
 check "a VMware machine with the paths of another host" on_mount copy vmware
 cp -r all/vmware/. copy/flat
-on_its_own() { holds "$1" d.vmdk e.vmdk && same_disk "$1/d.vmdk/snapshots/one" d; }
+on_its_own() { holds "$1" d.vmdk e.vmdk volumes && same_disk "$1/d.vmdk/snapshots/one" d; }
 check "a VMware machine's directory as mount root" on_mount copy/flat on_its_own
 no_vmsd() {
 	holds "$1/d.vmdk" chain disk.raw export info.json && same_disk "$1/d.vmdk" d-000004 &&
-		holds "$1" d-000002.vmdk d.vmdk e.vmdk
+		holds "$1" d-000002.vmdk d.vmdk e.vmdk volumes
 }
 rm copy/flat/vm.vmsd
 check "a VMware machine without .vmsd" on_mount copy/flat no_vmsd
-no_vmx() { holds "$1" d-000001.vmdk d-000002.vmdk d-000003.vmdk d-000004.vmdk d.vmdk e.vmdk && same_disk "$1/d.vmdk" d; }
+no_vmx() { holds "$1" d-000001.vmdk d-000002.vmdk d-000003.vmdk d-000004.vmdk d.vmdk e.vmdk volumes && same_disk "$1/d.vmdk" d; }
 rm copy/flat/vm.vmx
 check "images without .vmx and .vmsd" on_mount copy/flat no_vmx
 
@@ -98,7 +98,7 @@ follows_new_snapshot() {
 			{ cat vm.vmsd && shot 3 4 3 four d-000004.vmdk; } >new && mv new vm.vmsd &&
 			sed 's/d-000004/d-000005/' vm.vmx >new && mv new vm.vmx
 	) && eventually same_disk "$d/snapshots/one/snapshots/three%2Fx/snapshots/four" d-000004 &&
-		eventually begins_with "$d/disk.raw" 09 && holds "$1/vmware" d.vmdk e.vmdk && same_disk "$d/snapshots/one" d
+		eventually begins_with "$d/disk.raw" 09 && holds "$1/vmware" d.vmdk e.vmdk volumes && same_disk "$d/snapshots/one" d
 }
 begins_with() { [ "$(head -c 1 "$1" | xxd -p)" = "$2" ]; }
 check "a snapshot taken during the mount is listed" on_mount all follows_new_snapshot
@@ -111,7 +111,7 @@ broken_piece() {
 }
 rm copy/vmware/d-000002.vmdk
 check "a snapshot with a missing file has error.txt" on_mount copy broken_piece
-bad_vmsd() { holds "$1/vmware" d-000002.vmdk d.vmdk e.vmdk; }
+bad_vmsd() { holds "$1/vmware" d-000002.vmdk d.vmdk e.vmdk volumes; }
 cp all/vmware/d-000002.vmdk copy/vmware/
 printf 'snapshot0.uid = "1"\n\0' >copy/vmware/vm.vmsd
 check "a damaged .vmsd is ignored" on_mount copy bad_vmsd
@@ -179,7 +179,7 @@ rm boxes/vm/Snapshots/stray.img
 machine boxes/vm vdi-child-three-base.vdi vdi-child-three-middle.vdi vdi-child-three.vdi
 renamed() {
 	local d=$1/vm/old.vdi
-	holds "$1/vm" disk.vdi old.vdi && same_disk "$d" top && same_disk "$d/snapshots/before" base &&
+	holds "$1/vm" disk.vdi old.vdi volumes && same_disk "$d" top && same_disk "$d/snapshots/before" base &&
 		same_disk "$d/snapshots/before/snapshots/after" middle && same_disk "$1/vm/disk.vdi" top
 }
 mv boxes/vm/disk.vdi boxes/vm/old.vdi

@@ -132,7 +132,7 @@ tree_has() { [ "$(grep -cF -- "$1" tree)" = 2 ]; } # once for the overlay, once 
 check "the tree has the partition table" tree_has "partitions (gpt)"
 check "the tree has swap space" tree_has '1  1 MiB  swap (swap space)  "swap it"  named "my swap"'
 check "the tree has a file system" tree_has '2  2 MiB  ext4  "the root"  named "root"'
-check "the tree has LUKS" tree_has '3  4 MiB  crypto_LUKS (LUKS-encrypted)  named "secret data"'
+check "the tree has LUKS" tree_has '3  4 MiB  crypto_LUKS (LUKS-encrypted), locked: --passphrase-file=  named "secret data"'
 check "the tree has unknown contents" tree_has '4  1 MiB  no known file system'
 parts_json() { [ "$(jq -c "$1" tree.json)" = "$2" ]; }
 check "the tree as JSON is a list of the chain" parts_json '[.[].filename]' '["parts-over.qcow2","parts.qcow2"]'
@@ -142,11 +142,11 @@ check "the tree as JSON has the names of the partitions" parts_json '[.[1]."part
 check "the tree as JSON has the contents of the partitions" parts_json '[.[1]."partition-table".partitions[].content | .type, .label]' \
 	'["swap","swap it","ext4","the root","crypto_LUKS",null,null,null]'
 whole() { # FILE TEXT: the tree of a disk without partitions
-	cp "contents/$1" whole.raw && "$VDISK" info -f raw --tree whole.raw | tee /dev/stderr | grep -qxF "└── no partitions: $2"
+	cp "contents/$1" whole.raw && "$VDISK" info -f raw --tree whole.raw | tee /dev/stderr | grep -qxF -e "└── no partitions: $2" -e "├── no partitions: $2"
 }
 check "a disk with swap space" whole swap 'swap (swap space)  "swap it"'
 check "a disk with a file system" whole ext4 'ext4  "the root"'
-check "a disk with LUKS" whole luks 'crypto_LUKS (LUKS-encrypted)'
+check "a disk with LUKS" whole luks 'crypto_LUKS (LUKS-encrypted), locked: --passphrase-file='
 check "a disk of zeroes" whole nothing 'no known file system'
 check "a disk without partitions as JSON" eval '[ "$("$VDISK" info --tree --output=json contents/ext4 | jq -r ".[0].content.label")" = "the root" ]'
 check "snapshots as JSON" eval '[ "$("$VDISK" snapshot --output=json over.qcow2 | jq -r ".[0].name")" = first ]'

@@ -44,10 +44,11 @@ cp disk.qcow2 'odd, name.qcow2'
 released() { # IMAGE: QEMU can lock it
 	qemu-io -f "${2:-qcow2}" -c quit "$1"
 }
-nothing_left() {
-	! grep -F "$W" /proc/self/mountinfo && ! losetup -l -n -O BACK-FILE | grep -F /run/vdisk &&
-		[ -z "$(ls /run/vdisk)" ]
+# Loop devices are those of all namespaces: of the files in another /run/vdisk none is in this one.
+no_loops() {
+	losetup -l -n -O BACK-FILE | grep -F /run/vdisk | while read -r file; do [ ! -e "$file" ] || exit 1; done
 }
+nothing_left() { ! grep -F "$W" /proc/self/mountinfo && no_loops && [ -z "$(ls /run/vdisk)" ]; }
 listed() { "$VDISK" list | grep -F "$W/"; } # other tests may have mounts, too
 has_file() { # DIR LABEL
 	grep -qx "the file of $2" "$1/hello"
