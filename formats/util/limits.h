@@ -115,10 +115,11 @@
 #define PARENT_SEARCH_MAX_DEPTH   8     /* directories below those that the user gave for it */
 #define PARENT_SEARCH_MAX_ENTRIES 65536 /* entries of these that are read */
 
-#define DISKS_MAX        256  /* that hold members of volumes on several disks, in one directory */
-#define VOLUME_MAX_DEPTH 8    /* volumes on volumes */
-#define VOLUME_MAX       4096 /* of one state */
-#define VOLUME_MAX_STACK 4096 /* devices below one, each counted as often as it is used */
+#define DISKS_MAX             256 /* that hold members of volumes on several disks, in one directory */
+#define VOLUME_MAX_DEPTH      8     /* volumes on volumes */
+#define VOLUME_MAX            4096  /* of one state */
+#define VOLUME_MAX_ALL_STACKS 65536 /* the same of all volumes together */
+#define VOLUME_MAX_STACK      4096  /* devices below one, each counted as often as it is used */
 
 #define RAID_MAX_MEMBERS  1920 /* as many as a superblock of md has places for */
 #define RAID10_MAX_COPIES 32   /* near ones and far ones each */

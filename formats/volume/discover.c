@@ -31,6 +31,7 @@ struct discovery {
 	const struct image_options *how;
 	struct group **groups;
 	size_t ngroups;
+	uint64_t stack; /* of all volumes together */
 	size_t probed;  /* devices */
 	size_t entered; /* volumes that became devices, or cannot */
 };
@@ -120,6 +121,12 @@ static int add_volume(struct discovery *d, struct volume *v, struct err *e)
 		err_set(&v->error, ENOTSUP,
 			"it lies on %u devices, %u deep; at most %u and %u are supported",
 			device.stack - 1, device.depth, VOLUME_MAX_STACK, VOLUME_MAX_DEPTH);
+		return 0;
+	}
+	d->stack += device.stack;
+	if (d->stack > VOLUME_MAX_ALL_STACKS) {
+		err_set(&v->error, ENOTSUP, "the volumes before it lie on more than %u devices",
+			VOLUME_MAX_ALL_STACKS);
 		return 0;
 	}
 	if (asprintf(&device.name, "volume %s", v->name) < 0)
