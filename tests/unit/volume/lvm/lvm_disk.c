@@ -226,3 +226,31 @@ struct view *lvm_view(const char *name, size_t n)
 	ck_assert_msg(v != NULL, "%s", lvm.error.text);
 	return v;
 }
+
+void lvm_check_picture(const char *name, size_t n, const char *picture, size_t unit)
+{
+	struct view *v = lvm_view(name, n);
+	size_t len = (strlen(picture) + 1) / 3 * unit;
+	unsigned char *buf = malloc(len);
+
+	ck_assert_ptr_nonnull(buf);
+	ck_assert_uint_eq(v->size, len);
+	ck_assert_ok(view_read(v, buf, len, 0, &lvm.error), &lvm.error);
+	for (size_t k = 0; k < len; k++) {
+		const char *p = picture + k / unit * 3;
+		unsigned char expected = 0;
+
+		if (p[0] != 'z')
+			expected = lvm_byte(
+				(size_t)(p[0] - 'a'), (size_t)(p[1] - '0') * unit + k % unit);
+		ck_assert_msg(buf[k] == expected, "%s: byte %zu, in %.2s", name, k, p);
+	}
+	free(buf);
+	view_free(v);
+}
+
+void lvm_lose(size_t i)
+{
+	memset(lvm.disks[i]->bytes + 544, 'X' + (char)(i % 3), 32);
+	lvm_disk_seal_label(lvm.disks[i]);
+}

@@ -83,4 +83,12 @@ struct view *lvm_view(const char *name, size_t n);
 /* The byte of extents: of device i, at an offset from the first one on. */
 unsigned char lvm_byte(size_t i, uint64_t off);
 
+/* The bytes of a volume over the first n disks are those of extents (or stripes, of a size) in a
+ * row: "b3" is the extent 3 of disk 1, "zz" an extent of zeroes. */
+void lvm_check_picture(const char *name, size_t n, const char *picture, size_t unit);
+#define LVM_PICTURE(name, n, picture) lvm_check_picture(name, n, picture, LVM_EXTENT)
+
+/* The disk i is lost: it has another id. */
+void lvm_lose(size_t i);
+
 #endif
