@@ -36,7 +36,7 @@ fill() { # DIR: creates images there
 
 fill own
 works() { # MOUNT: the tree and the images in it can be read
-	has "$1" a.qcow2 full.qcow2 sub && right "$1/a.qcow2" && right "$1/full.qcow2" &&
+	has "$1" a.qcow2 full.qcow2 sub volumes && right "$1/a.qcow2" && right "$1/full.qcow2" &&
 		right "$1/sub/over.qcow2" && within find "$1" -ls >/dev/null
 }
 check "a directory mounted over itself" eval 'on own own -o "allow=$W/own" && works own'
@@ -45,10 +45,10 @@ if is_root; then
 	fill under
 	mkdir -p view
 	mount --bind under view
-	check "a directory over itself, seen through a bind mount" eval 'on under under && has under a.qcow2 full.qcow2 sub'
+	check "a directory over itself, seen through a bind mount" eval 'on under under && has under a.qcow2 full.qcow2 sub volumes'
 	come_and_go() {
-		cp view/a.qcow2 view/new.qcow2 && eventually has under a.qcow2 full.qcow2 new.qcow2 sub &&
-			right under/new.qcow2 && rm view/new.qcow2 && eventually has under a.qcow2 full.qcow2 sub
+		cp view/a.qcow2 view/new.qcow2 && eventually has under a.qcow2 full.qcow2 new.qcow2 sub volumes &&
+			right under/new.qcow2 && rm view/new.qcow2 && eventually has under a.qcow2 full.qcow2 sub volumes
 	}
 	check "changes of the covered directory are shown" come_and_go
 	check "umount after changes" ends under
@@ -65,7 +65,7 @@ fill parent/vms
 check "a directory mounted over its parent" eval 'on parent parent/vms -o "allow=$W/parent/vms" && works parent'
 check "umount of a directory over its parent" ends parent
 killed() {
-	on own own && has own a.qcow2 full.qcow2 sub || return 1
+	on own own && has own a.qcow2 full.qcow2 sub volumes || return 1
 	local pids
 	pids=$(pids_of "$W/own")
 	kill -KILL "$(daemon_of "$W/own")"
@@ -79,15 +79,15 @@ check "SIGKILL leaves no mount" killed
 fill in
 mkdir -p in/one in/two
 check "two mounts inside the mounted directory" eval 'on in/one in && on in/two in'
-check "the first lists the images" has in/one a.qcow2 full.qcow2 sub
-check "the second lists the images" has in/two a.qcow2 full.qcow2 sub
+check "the first lists the images" has in/one a.qcow2 full.qcow2 sub volumes
+check "the second lists the images" has in/two a.qcow2 full.qcow2 sub volumes
 check "umount of both" ends in/one in/two
 fill left
 fill right
 mkdir -p left/m right/m
 check "two mounts that contain each other" eval 'on right/m left && on left/m right'
-check "the first of two lists the images" has right/m a.qcow2 full.qcow2 sub
-check "the second of two lists the images" has left/m a.qcow2 full.qcow2 sub
+check "the first of two lists the images" has right/m a.qcow2 full.qcow2 sub volumes
+check "the second of two lists the images" has left/m a.qcow2 full.qcow2 sub volumes
 check "images of both can be read" eval 'right left/m/a.qcow2 && right right/m/a.qcow2'
 check "umount of two mounts that contain each other" ends left/m right/m
 mkdir -p outer
@@ -100,22 +100,22 @@ fill host
 mkdir -p host/other host/tmpfs host/file
 ln -s other/disk.raw host/link.img
 check "a FUSE mount below is not listed" eval 'on host/other src.raw -o subtype=other &&
-	on outer host && has outer a.qcow2 full.qcow2 link.img sub'
+	on outer host && has outer a.qcow2 full.qcow2 link.img sub volumes'
 stopped() {
 	local daemon status=0
 	daemon=$(daemon_of "$W/host/other")
 	kill -STOP "$daemon"
-	touch host/x && has outer a.qcow2 full.qcow2 link.img sub && within grep -q 'FUSE mount' outer/link.img/error.txt || status=1
+	touch host/x && has outer a.qcow2 full.qcow2 link.img sub volumes && within grep -q 'FUSE mount' outer/link.img/error.txt || status=1
 	kill -CONT "$daemon"
 	return $status
 }
 check "a FUSE mount below that hangs is not waited for" stopped
 check "umount beside a FUSE mount" ends outer
-check "a FUSE mount below with allow= is listed" eval 'on outer host -o "allow=$W/host/other" && has outer a.qcow2 full.qcow2 link.img other sub && right outer/other/disk.raw && right outer/link.img'
+check "a FUSE mount below with allow= is listed" eval 'on outer host -o "allow=$W/host/other" && has outer a.qcow2 full.qcow2 link.img other sub volumes && right outer/other/disk.raw && right outer/link.img'
 check "umount beside a FUSE mount with allow=" ends outer host/other
 if is_root && mount -t tmpfs none host/tmpfs; then
 	cp host/a.qcow2 host/tmpfs/t.qcow2
-	check "a mount of another file system below is listed" eval 'on outer host && has outer a.qcow2 full.qcow2 link.img sub tmpfs && right outer/tmpfs/t.qcow2'
+	check "a mount of another file system below is listed" eval 'on outer host && has outer a.qcow2 full.qcow2 link.img sub tmpfs volumes && right outer/tmpfs/t.qcow2'
 	check "umount beside another file system" ends outer
 	umount host/tmpfs
 else
