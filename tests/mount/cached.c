@@ -34,5 +34,6 @@ int main(int argc, char **argv)
 			cached += i <= (uint64_t)st.st_size / page && (present[i] & 1) ? page : 0;
 		}
 	printf("%" PRIu64 " %" PRIu64 "\n", cached, all);
+	free(present);
 	return 0;
 }
