@@ -180,7 +180,7 @@ in_user_space() {
 	"$await_exit" "$patience" $(pids_of "$W/user-mnt") || status=1
 	return $status
 }
-user_mounts() { as_nobody "$W/vdiskfs-copy" "$@" "$W/user.qcow2" "$W/user-mnt"; }
+user_mounts() { as_nobody "$W/user-bin/vdiskfs" "$@" "$W/user.qcow2" "$W/user-mnt"; }
 user_unmounts() { as_nobody fusermount3 -u "$W/user-mnt" && ! mountpoint -q user-mnt; }
 user_reads() {
 	local status=0
@@ -209,7 +209,7 @@ allow_refused() {
 	grep -q 'user_allow_other' allow.err && ! mountpoint -q user-mnt
 }
 not_the_users_dir() {
-	! as_nobody "$W/vdiskfs-copy" "$W/user.qcow2" "$W/mnt" 2>dir.err && grep -q 'write access\|denied' dir.err
+	! as_nobody "$W/user-bin/vdiskfs" "$W/user.qcow2" "$W/mnt" 2>dir.err && grep -q 'write access\|denied' dir.err
 }
 # /proc files of an undumpable process belong to root.
 user_undumpable() {
@@ -228,7 +228,7 @@ export -f as_nobody user_mounts user_unmounts user_reads root_may_not root_may a
 	not_the_users_dir user_killed user_undumpable daemon_of pids_of
 export W await_exit
 prepare_user() {
-	install -m 755 "$VDISKFS" vdiskfs-copy && install -d -o nobody user-mnt &&
+	install -D -m 755 "$VDISKFS" user-bin/vdiskfs && install -d -o nobody user-mnt &&
 		install -o nobody -m 600 disk.qcow2 user.qcow2 && chmod 644 disk.raw &&
 		mknod -m 666 fuse-node c 10 229 && : >fuse.conf
 }
