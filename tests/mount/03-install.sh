@@ -73,7 +73,7 @@ check_not "no other object does" depends build/formats/util/size.o
 
 # make -n runs a line of a recipe that has $(MAKE) in it.
 runs_nothing() { # TARGET
-	[ "$(env -u MAKEFLAGS make -n -C "$top" B="$W/none" "$1" | grep -v '^make: ')" = "$2" ]
+	[ "$(env -u MAKEFLAGS -u MAKELEVEL make -n -C "$top" B="$W/none" "$1" | grep -v '^make: ')" = "$2" ]
 }
 for target in "check:tests/check 'make' ''" "demo:tests/demo 'make'" "bench:tests/bench/run 'make'" "fuzz:tests/fuzz/run 'make' 60"; do
 	check "make -n ${target%%:*} runs nothing" runs_nothing "${target%%:*}" "${target#*:}"

@@ -225,7 +225,7 @@ user_killed() {
 	"$await_exit" "$patience" $(pids_of "$W/user-mnt") && ! mountpoint -q user-mnt && ls user-mnt
 }
 export -f as_nobody user_mounts user_unmounts user_reads root_may_not root_may allow_refused \
-	not_the_users_dir user_killed user_undumpable daemon_of pids_of
+	not_the_users_dir user_killed user_undumpable daemon_of one_daemon eventually pids_of
 export W await_exit
 prepare_user() {
 	install -D -m 755 "$VDISKFS" user-bin/vdiskfs && install -d -o nobody user-mnt &&

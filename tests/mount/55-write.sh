@@ -44,10 +44,6 @@ both() {
 	done
 }
 put() { dd if=some of="$4" bs=$1 seek=$2 count=$3 conv=notrunc status=none; }
-daemon_of() {
-	local p
-	for p in $(pids_of "$1"); do [ "$(cat "/proc/$p/comm")" != vdiskfs ] || echo "$p"; done
-}
 punch() { fallocate -p -o "$1" -l "$2" "$3"; }
 zero() {
 	case $3 in

@@ -87,7 +87,6 @@ unmount big
 size=16T
 truncate -s $size huge.raw 2>/dev/null || { size=$((16 * 1024 * 1024 * 1024 * 1024 - 65536)); truncate -s $size huge.raw || size=2T; }
 truncate -s $size huge.raw
-daemon_of() { pids_of "$(realpath "$1")" | while read -r p; do [ "$(cat "/proc/$p/comm")" = vdiskfs ] && echo "$p"; done; }
 huge() { # IMAGE LAST MOUNT: the only data is at LAST
 	local dir=$3 kib
 	timeout "$patience" "$ranges" "$dir/disk.raw" >got.ranges || { echo "too slow"; return 1; }

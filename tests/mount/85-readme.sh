@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
 # The commands in README.md and in the EXAMPLES of the manual pages work as written, on images with their names.
 . "${0%/*}/functions.sh"
-requires qemu-img qemu-io sfdisk mkfs.ext4 debugfs tar tree xxd jq setfattr
+requires cryptsetup qemu-img qemu-io sfdisk mkfs.ext4 debugfs tar tree xxd jq setfattr
 
 # The home directory of the user.  System directories in commands are replaced by directories here.
 export HOME=$W/home
@@ -28,6 +28,11 @@ disk() { # FILE: one partition, labelled "root"
 }
 disk disk.img
 qemu-img convert -f raw -O vmdk disk.img base.vmdk
+cp part luks && truncate -s +32M luks && printf secret >key
+cryptsetup reencrypt -q --encrypt --type luks2 --reduce-device-size 32M --pbkdf pbkdf2 --pbkdf-force-iterations 1000 --key-file key luks
+truncate -s 96M server.img && printf 'label: gpt\nstart=2048\n' | sfdisk -q server.img && dd if=luks of=server.img bs=1M seek=1 conv=notrunc,sparse status=none
+qemu-img convert -f raw -O vmdk server.img server.vmdk
+rm luks server.img
 qemu-img create -q -f qcow2 -b base.vmdk -F vmdk guest.qcow2
 qemu-img snapshot -c before-upgrade guest.qcow2
 qemu-io -f qcow2 -c 'write -P 7 60M 64k' guest.qcow2

@@ -73,6 +73,21 @@ eventually() {
 	return 0
 }
 
+# daemon_of DIR: prints the daemon's pid.  Its supervisor has the same name until it runs for the first time.
+daemon_of() {
+	local daemon=
+	eventually one_daemon "$1" && echo "$daemon"
+}
+one_daemon() {
+	local dir=$1 pid found=()
+	[[ $dir == /* ]] || dir=$PWD/$dir
+	for pid in $(pids_of "$dir"); do
+		[ "$(cat "/proc/$pid/comm" 2>/dev/null)" != vdiskfs ] || found+=("$pid")
+	done
+	daemon=${found[*]}
+	[ ${#found[@]} -le 1 ]
+}
+
 # requires COMMAND...: ends the test as skipped when a command is missing.
 requires() {
 	local c

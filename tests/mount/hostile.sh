@@ -108,14 +108,6 @@ daemon_answers() { [[ $(<"$1/info.json") == "{"*"}" ]]; }
 # memory_of PID: prints the peak resident size in MiB.
 memory_of() { awk '/^VmHWM:/ { print int($2 / 1024) }' "/proc/$1/status"; }
 
-# daemon_of DIR: prints the daemon's pid, without that of its attendant.
-daemon_of() {
-	local pid
-	for pid in $(pids_of "$1"); do
-		[ "$(cat "/proc/$pid/comm" 2>/dev/null)" != vdiskfs ] || echo "$pid"
-	done
-}
-
 # shows_exactly FILE LINE...: the file has these lines and no others.
 shows_exactly() {
 	local file=$1
