@@ -119,13 +119,14 @@ ends_in_mkdir() {
 	eventually grep -q '^TracerPid:.[1-9]' "/proc/$daemon/status"
 	timeout "$patience" mkdir mnt/new.qcow2 &
 	maker=$!
-	eventually grep -q fuse_mkdir "/proc/$(pgrep -P "$maker")/stack"
+	eventually is_in_mkdir "$maker"
 	cp disk.raw vms/late.raw
 	eventually is_stuck "$daemon" || status=1
 	kill -9 "$daemon" $tracer
 	wait $maker
 	[ $? = 1 ] && eventually not_mounted mnt && [ $status = 0 ]
 }
+is_in_mkdir() { grep -q fuse_mkdir "/proc/$(pgrep -P "$1")/stack"; } # the child of timeout
 is_stuck() { cat "/proc/$1"/task/*/stack | grep -q fuse_reverse_inval; }
 not_mounted() { ! grep -qF " $W/$1 " /proc/self/mountinfo; }
 if is_root && command -v strace >/dev/null && [ -z "$sanitized" ]; then
