@@ -40,7 +40,7 @@ struct volume_device {
 	unsigned depth; /* of a disk or a partition 0, of a volume one more than its members */
 	unsigned stack; /* devices that its view is put together from, with itself */
 
-	/* What it is a member of: */
+	/* The group that it is a member of: */
 	const char *type;      /* as libblkid has it: "LVM2_member"; NULL: of nothing */
 	char group[VOLUME_ID]; /* id of the group; "" = none */
 	char id[VOLUME_ID];    /* of the member itself; "" = none */

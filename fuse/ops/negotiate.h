@@ -15,7 +15,8 @@
 
 struct server;
 
-/* What is inserted into the reply to the first request, by libraries that do not do so. */
+/* The flags that are inserted into the reply to the first request, by libraries that do not do so.
+ */
 struct negotiation {
 	uint32_t flags, flags2;
 };

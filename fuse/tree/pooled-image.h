@@ -44,7 +44,7 @@ struct derived_view {
 struct image_origin {
 	struct disk_place place;
 	bool chosen; /* the snapshot of image_pool_new is shown as its live state */
-	/* Of several disks together (open/disks.h): their places, owned; else NULL. */
+	/* The places of several disks together (open/disks.h), owned; NULL: it is one. */
 	struct disk_place *disks;
 	size_t ndisks;
 };

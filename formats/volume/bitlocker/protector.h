@@ -7,7 +7,7 @@
 
 #include "entry.h"
 
-/* What makes the key; a protector can need several of these at once. */
+/* The sources of a key; a protector can need several of these at once. */
 enum {
 	NEEDS_TPM = 0x0100,
 	NEEDS_FILE = 0x0200,

@@ -15,7 +15,7 @@ struct err;
 #define SECRET_KEY  32u /* bytes */
 #define SECRET_SALT 16u
 
-/* What a passphrase can be; the caller wipes it. */
+/* The meanings that a passphrase can have; the caller wipes it. */
 struct secret {
 	bool is_password, is_recovery, is_external;
 	unsigned char password[SECRET_KEY], recovery[SECRET_KEY]; /* before they are stretched */

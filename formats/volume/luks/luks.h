@@ -86,7 +86,8 @@ struct luks {
 	unsigned nslots; /* version 2: those of the volume's key alone */
 };
 
-/* What the data of a device may need: 0, or EINVAL: the header is cut off or damaged, ENOTSUP,
+/* Reads and checks the header of either version at pos; len: bytes of the part that it may use.
+ * EINVAL: it is cut off or damaged; ENOTSUP: it needs a feature that is not supported, by name;
  * EFBIG: to try a passphrase would take too long. */
 int luks_read(struct luks *l, struct io *io, uint64_t pos, uint64_t len, struct err *e);
 
@@ -100,7 +101,7 @@ bool luks_is_header(const void *bytes, size_t len);
  * it is a detached header, and was found on the device. */
 int luks_data_size(const struct luks *l, uint64_t device, uint64_t *size, struct err *e);
 
-/* Of version 1 under the keys of qemu-img. */
+/* The facts of a header of version 1, under the keys of qemu-img. */
 void luks_facts(const struct luks *l, struct facts *f);
 
 /* Finds the key slot that one of the passphrases opens.  -ENOKEY: there are no passphrases for it,

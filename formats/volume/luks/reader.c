@@ -25,7 +25,7 @@
 #include "header-file.h"
 #include "luks.h"
 
-/* What a volume is on its member. */
+/* The place of a volume on its member. */
 struct mapping {
 	struct crypt *crypt;
 	uint64_t start; /* bytes of the member before it */

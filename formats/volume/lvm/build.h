@@ -22,7 +22,7 @@ struct lvm_segment_kind {
 		struct lvm_map **map, struct err *e);
 };
 
-/* Of one group, while it is assembled. */
+/* The state of one group, while it is assembled. */
 struct lvm_builder {
 	const struct lvm_group *g;
 	const struct lvm_segment_kind *kinds; /* type NULL: the end */

@@ -195,7 +195,7 @@ static int read_exceptions(struct snapshot *s, struct err *e)
 	return r == 0 ? sort(s, e) : r;
 }
 
-/* What the view knows. */
+/* The parts of the view. */
 
 static int read_header(const struct snapshot *s, unsigned char *header, struct err *e)
 {

@@ -19,7 +19,7 @@ struct view;
 struct thin_volume {
 	uint32_t device; /* its id in the pool */
 	uint64_t size;   /* bytes */
-	/* Of the pool, by LVM's metadata: */
+	/* The pool, by LVM's metadata: */
 	uint64_t chunk;       /* bytes of a block */
 	uint64_t transaction; /* the last one; 0: it is not LVM that makes them */
 	bool pending;         /* there are messages, so the pool may not have made it yet */

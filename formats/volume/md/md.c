@@ -137,7 +137,7 @@ static const char *why_not(const struct assembly *a, const struct md_super *s)
 	return s->fault[0] ? s->fault : NULL;
 }
 
-/* Of two members with the same place one can be the replacement of the other. */
+/* One of two members with the same place can be the replacement of the other. */
 static int take_place(struct assembly *a, size_t i, struct err *e)
 {
 	struct volume_member *m = a->g->members[i];

@@ -84,7 +84,7 @@ START_TEST(stored_bytes_of_units)
 }
 END_TEST
 
-/* What was found before the damage is fetched; the end of the view ends the range. */
+/* The ranges found before the damage are fetched; the end of the view ends the range. */
 START_TEST(damage_and_the_end)
 {
 	static const struct extent x[] = {

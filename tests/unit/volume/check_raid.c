@@ -308,7 +308,7 @@ START_TEST(raid1)
 }
 END_TEST
 
-/* What is there is read from the files of the members themselves. */
+/* Bytes that are there are read from the files of the members themselves. */
 START_TEST(extents)
 {
 	static const struct picture p = {5, RAID_LEFT_SYMMETRIC, "012P 12P0 2P01 P012"};

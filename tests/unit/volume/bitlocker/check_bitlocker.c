@@ -389,7 +389,8 @@ START_TEST(not_decrypted)
 }
 END_TEST
 
-/* What is said to be encrypted past the end of a volume is not there; a disk may have shrunk. */
+/* Bytes that are said to be encrypted past the end of a volume are not there; a disk may have
+ * shrunk. */
 START_TEST(encrypted_past_the_end)
 {
 	bt_make(&bt_ordinary);

@@ -322,7 +322,7 @@ START_TEST(hostile_texts)
 }
 END_TEST
 
-/* What other programs may add. */
+/* Additions of other programs. */
 static const char *const harmless[][2] = {
 	{"\"tokens\":{}", "\"tokens\":{\"0\":{\"type\":\"systemd-tpm2\",\"keyslots\":[\"0\"]}}"},
 	{"\"type\":\"luks2\"", "\"type\":\"luks2\",\"priority\":2"},

@@ -71,7 +71,7 @@ START_TEST(raid1)
 }
 END_TEST
 
-/* What makes the first leg unfit. */
+/* Faults that make the first leg unfit. */
 static const struct {
 	size_t disk, pos;
 	unsigned width;

@@ -464,7 +464,7 @@ START_TEST(other_0_90)
 }
 END_TEST
 
-/* Of several superblocks the newest array counts, as for mdadm. */
+/* The newest array of several superblocks counts, as for mdadm. */
 START_TEST(leftover)
 {
 	struct md_spec old = {
