@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "flat_view.h"
 #include "fuzz.h"
 #include "../unit/build/bitlocker.h"
 #include "io/passphrase.h"
@@ -17,22 +18,6 @@
 enum { BOOT, ALL_COPIES, ONE_COPY, STARTUP_KEY, PLACES };
 
 #define METHODS 6u
-
-struct flat {
-	struct view view;
-	struct io *io;
-};
-
-static int flat_map(
-	const struct view *v, uint64_t off, uint64_t len, struct extent *x, struct err *e)
-{
-	(void)e;
-	x->kind = EXTENT_FILE;
-	x->io = ((const struct flat *)v)->io;
-	x->pos = off;
-	x->len = len;
-	return 0;
-}
 
 /* The volumes, each made once. */
 static const unsigned char *volume_of(unsigned method, bool large, bool to_go)
@@ -110,14 +95,12 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
-	static const struct view_ops ops = {.map = flat_map};
 	static unsigned char disk[BL_SIZE];
 	const struct partition_table none = {.n = 0};
 	unsigned char key[BL_FILE_MAX];
 	struct passphrase secret = {.bytes = key, .len = bl_startup_key(key)};
 	struct image_options how = {.secrets = &secret};
-	struct flat flat = {.view = {.ops = &ops, .size = BL_SIZE}};
-	struct volume_disk d = {.view = &flat.view, .table = &none};
+	struct volume_disk d = {.view = NULL, .table = &none};
 	struct volume_set *set;
 	struct err e = ERR_INIT;
 
@@ -127,12 +110,11 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	change(disk, key, secret.len, data + 1, size - 1);
 	if (!(data[0] & 0x80))
 		bl_seal(disk);
-	flat.io = io_from_memory(disk, BL_SIZE, "disk", &e);
-	fuzz_require(flat.io);
+	d.view = flat_new(disk, BL_SIZE);
 	if (volume_set_read(&d, 1, &how, &set, &e) == 0) {
-		read_volumes(&flat.view, set);
+		read_volumes(d.view, set);
 		volume_set_free(set);
 	}
-	io_unref(flat.io);
+	view_free(d.view);
 	return 0;
 }

@@ -4,6 +4,7 @@
  * valid, without which few inputs would pass. */
 #include <string.h>
 
+#include "flat_view.h"
 #include "fuzz.h"
 #include "partition/partition.h"
 #include "volume/volume.h"
@@ -13,23 +14,6 @@
 #define LEN   (256u << 10)
 #define AREA  4096u
 #define RING  (96u << 10)
-
-struct flat {
-	struct view view;
-	struct io *io;
-	unsigned char *bytes;
-};
-
-static int flat_map(
-	const struct view *v, uint64_t off, uint64_t len, struct extent *x, struct err *e)
-{
-	(void)e;
-	x->kind = EXTENT_FILE;
-	x->io = ((const struct flat *)v)->io;
-	x->pos = off;
-	x->len = len;
-	return 0;
-}
 
 /* A label and an area with the text, as LVM writes them, for a physical volume of 32 letters. */
 static void make(unsigned char *disk, char id, const uint8_t *text, size_t len, uint8_t knobs)
@@ -71,12 +55,8 @@ static void disturb(unsigned char *disk, const uint8_t *data, size_t size)
 		disk[places[i / 64 % 3] + i / 192 * 64 + i % 64] ^= data[i];
 }
 
-static void read_volumes(struct flat *flats, const struct volume_set *set)
+static void read_volumes(struct view *const *disks, const struct volume_set *set)
 {
-	struct view *disks[DISKS];
-
-	for (size_t i = 0; i < DISKS; i++)
-		disks[i] = &flats[i].view;
 	for (size_t i = 0; i < set->nvolumes; i++) {
 		const struct volume *volume = set->volumes[i];
 		struct err e = ERR_INIT;
@@ -95,39 +75,36 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
-	static const struct view_ops ops = {.map = flat_map};
 	static struct partition_table no_table;
 	uint8_t knobs = size ? data[size - 1] : 0;
 	size_t len = MIN(strnlen((const char *)data, size), RING / 2);
 	const uint8_t *rest = data + MIN(size, len + 1);
 	size_t nrest = (size_t)(data + size - rest) / DISKS;
 	struct volume_disk disks[DISKS];
-	struct flat flats[DISKS];
+	unsigned char *bytes[DISKS];
+	struct view *views[DISKS];
 	struct volume_set *set;
 	struct err e = ERR_INIT;
 	struct image_options how = {.cache = cache_new(FUZZ_CACHE, &e)};
 
 	fuzz_require(how.cache);
 	for (size_t i = 0; i < DISKS; i++) {
-		struct flat *f = &flats[i];
-
-		f->bytes = calloc(1, LEN);
-		fuzz_require(f->bytes);
-		make(f->bytes, (char)('a' + i), data, len, knobs);
-		disturb(f->bytes, rest + i * nrest, MIN(nrest, 4096));
+		bytes[i] = calloc(1, LEN);
+		fuzz_require(bytes[i]);
+		make(bytes[i], (char)('a' + i), data, len, knobs);
+		disturb(bytes[i], rest + i * nrest, MIN(nrest, 4096));
 		if (!(knobs & 2))
-			seal(f->bytes);
-		f->view = (struct view){.ops = &ops, .size = LEN};
-		f->io = io_from_memory(f->bytes, LEN, "disk", &e);
-		disks[i] = (struct volume_disk){.view = &f->view, .table = &no_table};
+			seal(bytes[i]);
+		views[i] = flat_new(bytes[i], LEN);
+		disks[i] = (struct volume_disk){.view = views[i], .table = &no_table};
 	}
 	if (volume_set_read(disks, DISKS, &how, &set, &e) == 0) {
-		read_volumes(flats, set);
+		read_volumes(views, set);
 		volume_set_free(set);
 	}
 	for (size_t i = 0; i < DISKS; i++) {
-		io_unref(flats[i].io);
-		free(flats[i].bytes);
+		view_free(views[i]);
+		free(bytes[i]);
 	}
 	cache_free(how.cache);
 	return 0;

@@ -4,27 +4,12 @@
 #include <stdlib.h>
 #include <zlib.h>
 
+#include "flat_view.h"
 #include "util/bytes.h"
 #include "util/err.h"
 #include "io/io.h"
 #include "partition/partition.h"
 #include "view/view.h"
-
-struct flat {
-	struct view view;
-	struct io *io;
-};
-
-static int flat_map(
-	const struct view *v, uint64_t off, uint64_t len, struct extent *x, struct err *e)
-{
-	(void)e;
-	x->kind = EXTENT_FILE;
-	x->io = ((const struct flat *)v)->io;
-	x->pos = off;
-	x->len = len;
-	return 0;
-}
 
 /* If there is a GPT header at lba, sets its own LBA and makes its checksums valid. */
 static void seal(uint8_t *disk, size_t size, uint32_t sector, uint64_t lba)
@@ -60,11 +45,10 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
-	static const struct view_ops ops = {.map = flat_map};
 	uint8_t knobs = size ? data[size - 1] : 0;
 	uint32_t sector = 512u << (knobs >> 4 & 3);
 	uint8_t *disk = malloc(size + 1);
-	struct flat flat = {.view = {.ops = &ops, .size = size}};
+	struct view *view;
 	struct partition_table t;
 	struct err e;
 
@@ -73,11 +57,11 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 		seal(disk, size, sector, 1);
 	if (knobs & 2 && size >= 3 * sector)
 		seal(disk, size, sector, size / sector - 1);
-	flat.io = io_from_memory(disk, size, "disk", &e);
-	if (partition_table_read(&flat.view, knobs & 4 ? sector : 0, &t, &e) == 0)
+	view = flat_new(disk, size);
+	if (partition_table_read(view, knobs & 4 ? sector : 0, &t, &e) == 0)
 		check(&t, size);
 	partition_table_free(&t);
-	io_unref(flat.io);
+	view_free(view);
 	free(disk);
 	return 0;
 }
