@@ -15,7 +15,6 @@
 #include "io/host.h"
 #include "image/image.h"
 #include "io/io.h"
-#include "io/lock.h"
 #include "opening.h"
 #include "util/shell.h"
 #include "util/text.h"
@@ -102,7 +101,7 @@ static int take_parent(void *arg, struct io *io, const char *format, bool regist
 	const struct parent_lookup *s = arg;
 	struct image *img = s->img;
 	struct opening how = opening_of_parent(img, format);
-	int r = lock_for_reading(io, img->opts->share, e);
+	int r = image_lock_file(io, img->opts, false, e);
 
 	if (r == 0 && image_chain_has(s->top, io))
 		r = err_set(

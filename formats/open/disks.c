@@ -151,20 +151,53 @@ static int add_disk(struct disks *d, const struct disk *disk, struct err *e)
 	return 0;
 }
 
+static void disk_close(struct disk *disk)
+{
+	partition_table_free(&disk->table);
+	image_close(disk->img);
+	*disk = (struct disk){.img = NULL};
+}
+
+/* Opens an image without a lock, and looks at it: the lock of a search would refuse who opens the
+ * image for writing meanwhile.  Returns 1 if it is needed, 0 if it is not. */
+static int search_place(struct disks *d, const struct disk_place *place,
+	const struct image_options *o, struct err *e)
+{
+	struct image_options search = *o;
+	struct disk disk = {.img = NULL};
+	int r;
+
+	search.nolock = true;
+	search.warn = NULL;
+	r = disk_open(place, &search, &disk.img, e);
+	if (r < 0)
+		return r;
+	r = look_at(&disk);
+	if (r == 0)
+		r = fingerprint_add_image(&d->left_out, disk.img, e);
+	disk_close(&disk);
+	return r;
+}
+
 /* Opens one image, and keeps it if it is needed. */
 static int try_place(struct disks *d, const struct disk_place *place, const struct image_options *o,
 	struct err *e)
 {
 	struct disk disk = {.img = NULL};
-	struct err ignored = ERR_INIT;
-	int r = disk_open(place, o, &disk.img, &ignored);
+	struct err why = ERR_INIT;
+	int r = search_place(d, place, o, &why);
 
+	if (r == 0)
+		return 0;
+	if (r > 0)
+		r = disk_open(place, o, &disk.img, &why);
 	if (r == -ENOMEM)
 		return err_nomem(e);
 	if (r < 0) {
 		d->locked |= r == -EBUSY;
 		return fingerprint_add_path(&d->left_out, place->path, e);
 	}
+	/* Another program may have written to it since. */
 	if (!look_at(&disk))
 		r = fingerprint_add_image(&d->left_out, disk.img, e);
 	else if (d->n == DISKS_MAX)
@@ -172,8 +205,7 @@ static int try_place(struct disks *d, const struct disk_place *place, const stru
 			e, E2BIG, "volumes that miss members are on more than %u disks", DISKS_MAX);
 	else if ((r = add_disk(d, &disk, e)) == 0)
 		return 0;
-	partition_table_free(&disk.table);
-	image_close(disk.img);
+	disk_close(&disk);
 	return r;
 }
 

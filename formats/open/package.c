@@ -22,7 +22,6 @@
 #include "image/format.h"
 #include "image/image.h"
 #include "io/io.h"
-#include "io/lock.h"
 
 #define LONG_TIME ((uint64_t)1 << 30) /* bytes that take seconds to decompress */
 
@@ -123,7 +122,7 @@ int package_open_file(
 	*io = NULL;
 	r = gate_open(&p->gate, name, what, io, e);
 	if (r == 0)
-		r = lock_for_reading(*io, p->opts->share, e);
+		r = image_lock_file(*io, p->opts, false, e);
 	else
 		err_in(e, "%s", p->io->name);
 	if (r < 0) {
@@ -338,7 +337,7 @@ int package_open_in(const char *root, const char *path, const struct image_optio
 
 	if (r < 0)
 		return r;
-	r = lock_for_reading(io, o->share, e);
+	r = image_lock_file(io, o, false, e);
 	if (r < 0) {
 		io_unref(io);
 		return r;
