@@ -121,6 +121,7 @@ static int prepare_opening(struct daemon *d, struct err *e)
 		.parent_formats = (const char *const *)o->parent_formats.v,
 		.nobacking = o->nobacking,
 		.detect_zeroes = true,
+		.copy_on_read = o->copy_on_read,
 		.share = o->share,
 		.nosnapshots = o->nosnapshots,
 		.ignore_parent_id = o->ignore_parent_id,

@@ -50,6 +50,7 @@ int image_start_writing(struct image *img, struct err *e)
 	if (!w)
 		return -e->code;
 	w->detect_zeroes = img->opts->detect_zeroes;
+	w->copy_on_read = img->opts->copy_on_read;
 	set_writer(img, w);
 	r = writeback_add(w->writeback, img->io, e);
 	if (r == 0 && img->format->start_writing)

@@ -38,6 +38,7 @@ struct image_options {
 	bool write;         /* the image that is named, not its parents */
 	bool fill;          /* then also one that can only be filled, once, with packed units */
 	bool detect_zeroes; /* of what is written, zeroes over zeroes are not stored */
+	bool copy_on_read;  /* with write: what is read of parents is stored in the image, too */
 	bool repair;        /* for image_check alone: its files may be written, but not the disk */
 	bool nosync;        /* leave durability to the host: the image can be created again */
 	bool share;         /* read although another program has it open for writing */

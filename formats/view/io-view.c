@@ -112,3 +112,8 @@ struct io *io_from_view_inside(struct view *v, const char *name, struct err *e)
 		io->writable = v->writer != NULL;
 	return io;
 }
+
+const struct view *io_view_of(const struct io *io)
+{
+	return io->ops == &inside_ops || io->ops == &entered_ops ? view_of(io) : NULL;
+}

@@ -19,4 +19,7 @@ struct io *io_from_view(const struct view *v, const char *name, struct err *e);
  * the caller has entered v. */
 struct io *io_from_view_inside(struct view *v, const char *name, struct err *e);
 
+/* The view that io shows; NULL: io is of another kind. */
+const struct view *io_view_of(const struct io *io);
+
 #endif

@@ -111,35 +111,13 @@ static int fill(const struct view *v, const struct reservation *res, const struc
 	return r == 0 ? copy_up(v, res, off + len, end, e) : r;
 }
 
-/* Commits a reservation that was filled with result r, or cancels it.  The data is written before
- * the map that reveals it. */
-static int end_reservation(struct view *v, const struct reservation *res, int r, struct err *e)
-{
-	pthread_mutex_lock(&v->writer->meta);
-	if (r == 0)
-		r = v->write->commit(v, res, e);
-	if (r < 0)
-		v->write->cancel(v, res);
-	pthread_mutex_unlock(&v->writer->meta);
-	return r;
-}
-
-/* The units that [off, off+len) touches. */
-static struct range units_of(const struct view *v, uint64_t off, uint64_t len)
-{
-	return (struct range){
-		.start = off - off % v->unit,
-		.end = div_round_up(off + len, v->unit) * v->unit,
-	};
-}
-
 /* Writes into new space: some of the x->len bytes at off, which are not in place.  x was mapped
  * after released was read from the writer.  Sets x->len to what was written; 0: the range is in
  * place by now. */
 static int write_allocate(struct view *v, const struct source *from, uint64_t off, struct extent *x,
 	unsigned released, struct err *e)
 {
-	struct range range = units_of(v, off, x->len);
+	struct range range = range_of_units(v, off, x->len);
 	struct reservation res;
 	int r = 0;
 
@@ -159,7 +137,7 @@ static int write_allocate(struct view *v, const struct source *from, uint64_t of
 			x->len = MIN(x->len, res.off + res.len - off);
 			if (r == 0)
 				r = fill(v, &res, from, off, x->len, e);
-			r = end_reservation(v, &res, r, e);
+			r = reservation_end(v, &res, r, e);
 		}
 	}
 	range_drop(v->writer, &range);
@@ -276,7 +254,7 @@ static int clear(struct view *v, uint64_t off, uint64_t *len, struct err *e)
 	else if (off + *len != v->size)
 		*len -= *len % v->unit;
 	if (is_whole) {
-		range = units_of(v, off, *len);
+		range = range_of_units(v, off, *len);
 		range_take(v->writer, &range, 0);
 		pthread_mutex_lock(&v->writer->meta);
 		r = v->write->clear(v, off, *len, e);
@@ -531,13 +509,13 @@ int view_write_compressed(
 	r = check_range(v, off, 1, e);
 	if (r < 0)
 		return end_write(v, r, e);
-	range = units_of(v, off, 1);
+	range = range_of_units(v, off, 1);
 	range_take(v->writer, &range, 0);
 	pthread_mutex_lock(&v->writer->meta);
 	r = v->write->reserve_compressed(v, off, len, &res, e);
 	pthread_mutex_unlock(&v->writer->meta);
 	if (r == 0)
-		r = end_reservation(v, &res, io_write(res.io, compressed, len, res.pos, e), e);
+		r = reservation_end(v, &res, io_write(res.io, compressed, len, res.pos, e), e);
 	range_drop(v->writer, &range);
 	return end_write(v, r, e);
 }

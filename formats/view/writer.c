@@ -6,6 +6,7 @@
 #include <errno.h>
 #include <stdlib.h>
 
+#include "util/bytes.h"
 #include "view.h"
 #include "io/writeback.h"
 
@@ -194,6 +195,25 @@ int writer_finish(struct writer *w, struct err *e)
 bool writer_is_full(const struct writer *w)
 {
 	return writeback_pending(w->writeback) > w->pending_max;
+}
+
+int reservation_end(struct view *v, const struct reservation *res, int r, struct err *e)
+{
+	pthread_mutex_lock(&v->writer->meta);
+	if (r == 0)
+		r = v->write->commit(v, res, e);
+	if (r < 0)
+		v->write->cancel(v, res);
+	pthread_mutex_unlock(&v->writer->meta);
+	return r;
+}
+
+struct range range_of_units(const struct view *v, uint64_t off, uint64_t len)
+{
+	return (struct range){
+		.start = off - off % v->unit,
+		.end = div_round_up(off + len, v->unit) * v->unit,
+	};
 }
 
 static bool range_is_free(const struct writer *w, const struct range *r)

@@ -109,6 +109,7 @@ struct writer {
 	struct range *ranges;
 	atomic_uint ranges_released; /* how many were, modulo 2^32 */
 	bool detect_zeroes;          /* zeroes written over zeroes are not stored */
+	atomic_bool copy_on_read;    /* see copy-on-read.h; false after a failure to store */
 	atomic_bool begun;
 	atomic_int failed;  /* errno of the failure that ended writing; 0: none */
 	struct err failure; /* the same with its message, for later requests; meta */
@@ -161,11 +162,18 @@ int writer_begin_exclusive(struct writer *w, struct err *e);
  * returned, with the error as it is. */
 int writer_end_exclusive(struct writer *w, int r, struct err *e);
 
+/* Commits a reservation that was filled with result r, or cancels it.  The data is written before
+ * the map that reveals it. */
+int reservation_end(struct view *v, const struct reservation *res, int r, struct err *e);
+
 /* A range of the view, in whole units, that one writer allocates or clears at a time. */
 struct range {
 	uint64_t start, end;
 	struct range *next; /* private */
 };
+
+/* The units that [off, off+len) touches. */
+struct range range_of_units(const struct view *v, uint64_t off, uint64_t len);
 
 /* Waits until no other range overlaps.  True: no range was released since ranges_released had the
  * value released, so a map of the range that was read after that is still valid. */

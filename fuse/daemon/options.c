@@ -87,6 +87,7 @@ static const struct fuse_opt spec[] = {
 	SET("writable", writable),
 	SET("cow", cow),
 	VALUE("cow=%s", cow_file),
+	SET("copy_on_read", copy_on_read),
 	/* mount.fuse3 always passes dev or nodev, and suid or nosuid: see parse_writable. */
 	SET("dev", mount_words),
 	SET("nodev", mount_words),
@@ -186,6 +187,7 @@ static const char usage[] =
 	"    -o writable            the same in fstab, where mount(8) always adds rw\n"
 	"    -o cow                 write to an overlay that is discarded at unmount\n"
 	"    -o cow=FILE            write to FILE, a qcow2 overlay, created if missing\n"
+	"    -o copy_on_read        with cow=FILE: keep what is read in FILE, too\n"
 	"\n"
 	"    -o allow_other         give all users access, and root for loop devices\n"
 	"                           (needs user_allow_other in /etc/fuse.conf)\n"
@@ -384,6 +386,8 @@ static int parse_writable(struct options *o)
 		return complain("-o snapshot=%s: a snapshot cannot be written", o->snapshot);
 	if (o->writable && o->nobacking)
 		return complain("-o nobacking: writing may need data of the parent");
+	if (o->copy_on_read && !o->cow_file)
+		return complain("-o copy_on_read: it needs a file for what was read: -o cow=FILE");
 	if (o->writable && !o->cow && o->share)
 		return complain(
 			"-o share: an image that another program writes to cannot be written");

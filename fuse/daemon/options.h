@@ -20,9 +20,10 @@ struct options {
 	struct string_list allow, search, parent_formats;
 	struct string_list passphrases, luks_headers; /* files, or UUID:FILE */
 	uint64_t luks_memory;                         /* bytes; 0: as the library has it */
-	int writable;   /* the live state is writable: the image, or with cow the overlay */
-	int cow;        /* the image itself is not changed */
-	char *cow_file; /* the overlay; NULL: a temporary one */
+	int writable;     /* the live state is writable: the image, or with cow the overlay */
+	int cow;          /* the image itself is not changed */
+	char *cow_file;   /* the overlay; NULL: a temporary one */
+	int copy_on_read; /* the overlay keeps what is read */
 	int nobacking, share, nosnapshots, ignore_parent_id, nopassthrough;
 	int vdisk_hints; /* hints name options of vdisk */
 	struct access access;

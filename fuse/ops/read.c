@@ -23,6 +23,7 @@
 #include "io/io.h"
 #include "base/log.h"
 #include "tree/node.h"
+#include "view/copy-on-read.h"
 #include "view/view.h"
 
 /* Below this, resolving and splicing cost more than a copy. */
@@ -237,6 +238,14 @@ static int reply_pieces(struct worker *w, fuse_req_t req, const struct view *vie
 	return (int)MIN(n, 0);
 }
 
+void read_keep(const struct node *node, const struct view *view, uint64_t len, uint64_t off)
+{
+	struct err e = ERR_INIT;
+
+	if (copy_on_read(view, off, len, &e) < 0)
+		log_error(node->tree->log, "%s", e.text);
+}
+
 void read_reply(pthread_key_t worker, fuse_req_t req, const struct node *node,
 	const struct view *view, size_t len, uint64_t off)
 {
@@ -251,6 +260,7 @@ void read_reply(pthread_key_t worker, fuse_req_t req, const struct node *node,
 		return;
 	}
 	len = off < view->size ? MIN(len, view->size - off) : 0;
+	read_keep(node, view, len, off);
 	if (len > COPY_MAX) {
 		view_enter(view);
 		ret = reply_pieces(w, req, view, len, off, &e);

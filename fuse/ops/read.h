@@ -19,6 +19,10 @@ struct view;
 int read_init(pthread_key_t *worker, struct err *e);
 void read_end(pthread_key_t worker); /* once the threads have ended */
 
+/* Before a range of view is read: stores what the overlay of the mount does not have of it
+ * (view/copy-on-read.h).  node is for messages. */
+void read_keep(const struct node *node, const struct view *view, uint64_t len, uint64_t off);
+
 /* Replies to a read of [off, off+len) of view, cut at its end.  node is for messages. */
 void read_reply(pthread_key_t worker, fuse_req_t req, const struct node *node,
 	const struct view *view, size_t len, uint64_t off);

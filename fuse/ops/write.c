@@ -12,6 +12,7 @@
 #include "tree/tree.h"
 #include "coherence.h"
 #include "file.h"
+#include "read.h"
 #include "request.h"
 
 static void changed(fuse_req_t req, struct file *file, uint64_t off, uint64_t len)
@@ -202,6 +203,7 @@ static int64_t copy(struct file *from, uint64_t off, struct file *to, uint64_t t
 	len = MIN(len, size - off);
 	if (file_extend(to, to_off + len, off == to_off ? size : 0, e) < 0)
 		return -e->code;
+	read_keep(from->node, from->view, len, off);
 	return view_copy(from->view, off, to->view, to_off, len, e);
 }
 

@@ -96,6 +96,9 @@ for word in rw writable cow "cow=$W/cow.qcow2"; do
 	check "snapshot and $word" denied "cannot be written" -o "snapshot=before,$word" "$W/snap.qcow2" "$dir"
 	check "nobacking and $word" denied "nobacking" -o "nobacking,$word" "$image" "$dir"
 done
+for options in copy_on_read copy_on_read,cow copy_on_read,rw; do
+	check "$options" denied "copy_on_read.*cow=FILE" -o "$options" "$image" "$dir"
+done
 check "share and rw" denied "share" -o share,rw "$image" "$dir"
 check "a refused cow=FILE leaves no file" [ ! -e cow.qcow2 ]
 for bad in threads=0 threads=65 threads=-1 threads=many threads=2x cache=1 cache=1048575 cache=64X cache=-1M \

@@ -69,3 +69,33 @@ check "the image is the second of the chain" [ -d mnt/chain/1-first.qcow2/snapsh
 writes_below() { printf x | dd of=mnt/chain/1-first.qcow2/disk.raw conv=notrunc status=none; }
 check_not "the image below the overlay cannot be written" writes_below
 unmount mnt
+
+# Copy on read: what was read is in the overlay, which is enough without the image below it.
+kept() {
+	local status=0
+	rm -f kept.qcow2
+	mount_image whole mnt -o "format=raw,cow=$W/kept.qcow2,copy_on_read" || return 1
+	cp whole ref
+	scribble mnt 100 && cat mnt/disk.raw >/dev/null && scribble mnt 200 && same mnt/disk.raw ref || status=1
+	unmount mnt && qemu-img check -q kept.qcow2 && qemu-img compare -q -F raw kept.qcow2 ref || return 1
+	qemu-img rebase -u -b "" kept.qcow2 && qemu-img compare -q -F raw kept.qcow2 ref && return $status
+}
+check "copy_on_read: all that was read is in the overlay" kept
+small_reads() {
+	rm -f kept.qcow2
+	mount_image whole mnt -o "format=raw,cow=$W/kept.qcow2,copy_on_read" || return 1
+	dd if=mnt/disk.raw of=piece bs=4k skip=3 count=1 iflag=direct status=none
+	unmount mnt && cmp -n 4096 -i 12288:0 whole piece || return 1
+	qemu-img map --output=json kept.qcow2 | jq -e '[.[] | select(.depth == 0) | .length] | add == 65536' >/dev/null
+}
+check "copy_on_read: a small read stores its cluster alone" small_reads
+full_host() {
+	local status=0
+	rm -f kept.qcow2
+	(ulimit -f 700; mount_image whole mnt -o "format=raw,cow=$W/kept.qcow2,copy_on_read") || return 1
+	same mnt/disk.raw whole || status=1
+	qemu-img map -U --output=json kept.qcow2 | jq -e 'any(.depth > 0 and .data)' >/dev/null || status=1
+	unmount mnt && qemu-img check -q kept.qcow2 && qemu-img compare -q -F raw kept.qcow2 whole || return 1
+	return $status
+}
+check "copy_on_read: reads go on when the overlay cannot grow" full_host
