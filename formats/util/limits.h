@@ -126,7 +126,7 @@
 #define RAID6_MAX_MEMBERS 255  /* as many as Q has different factors for */
 
 /* Tries of a passphrase on a protector, a million digests each. */
-#define BITLOCKER_MAX_STRETCHES 64u
+#define BITLOCKER_MAX_STRETCHES 32u
 
 #define LVM_MAX_TEXT     (8u << 20) /* bytes of the metadata of a group; LVM makes areas of 1 MiB */
 #define LVM_MAX_VALUES   (1u << 20) /* keys, and values, in it */

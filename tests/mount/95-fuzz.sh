@@ -11,6 +11,6 @@ esac
 # The targets report errors by themselves, without the options of this run.
 unset MAKEFLAGS MAKELEVEL ASAN_OPTIONS UBSAN_OPTIONS LSAN_OPTIONS TSAN_OPTIONS
 cd "$top" || exit 1
-nice tests/fuzz/run make "${FUZZ_SECONDS:-4}"
+nice tests/fuzz/run make "${FUZZ_SECONDS:-2}"
 status=$?
 check "fuzz targets are clean" [ $status = 0 ]

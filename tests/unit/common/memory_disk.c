@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #include <errno.h>
+#include <stdatomic.h>
 #include <stdbool.h>
 #include <stdlib.h>
 
@@ -17,17 +18,22 @@ struct memdisk {
 	struct view view;
 	struct io *io; /* reads data */
 	size_t n;
+	_Atomic size_t next;    /* after the place that was found last */
 	uint64_t lba[NSECTORS]; /* of the n sectors in data, unsorted */
 	bool broken[NSECTORS];
 	unsigned char data[NSECTORS][SECTOR];
 };
 
-static size_t find(const struct memdisk *d, uint64_t lba)
+/* Returns the place of a sector in data, n if it was not written.  Sectors are mostly asked for in
+ * their order. */
+static size_t find(struct memdisk *d, uint64_t lba)
 {
-	size_t i;
+	size_t i = atomic_load_explicit(&d->next, memory_order_relaxed);
 
-	for (i = 0; i < d->n && d->lba[i] != lba; i++)
-		;
+	if (i >= d->n || d->lba[i] != lba)
+		for (i = 0; i < d->n && d->lba[i] != lba; i++)
+			;
+	atomic_store_explicit(&d->next, i + 1, memory_order_relaxed);
 	return i;
 }
 
@@ -43,7 +49,7 @@ static uint64_t gap(const struct memdisk *d, uint64_t off, uint64_t len)
 static int memdisk_map(
 	const struct view *v, uint64_t off, uint64_t len, struct extent *x, struct err *e)
 {
-	const struct memdisk *d = (const struct memdisk *)v;
+	struct memdisk *d = (struct memdisk *)v;
 	size_t i = find(d, off / SECTOR);
 
 	if (i == d->n) {

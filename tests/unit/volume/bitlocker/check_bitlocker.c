@@ -14,6 +14,7 @@
 #include "io/passphrase.h"
 #include "util/bytes.h"
 #include "util/err.h"
+#include "util/limits.h"
 #include "view/view.h"
 #include "volume/volume.h"
 
@@ -332,7 +333,7 @@ START_TEST(too_many_protectors)
 	store_le16(protector + 26, 0x2000);
 	store_le16(protector + 28, 28);
 	store_le16(protector + 32, 3);
-	for (int i = 0; i < 65; i++)
+	for (unsigned i = 0; i <= BITLOCKER_MAX_STRETCHES; i++)
 		bl_append(bt.volume, 2, 8, protector, sizeof protector);
 	bt_fails(bt_open_with("wrong", 5), EFBIG, "too long");
 	bt_close();
