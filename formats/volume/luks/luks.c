@@ -43,10 +43,34 @@ int luks_read(struct luks *l, struct io *io, uint64_t pos, uint64_t len, struct 
 	return luks1_read(l, io, pos, len, e);
 }
 
+/* Data that lies in the header would be written over it. */
+static int check_overlap(const struct luks *l, struct err *e)
+{
+	if (l->payload < l->header_len)
+		return err_set(e, EINVAL,
+			"its encrypted data at %" PRIu64 " is in the header of %" PRIu64 " bytes",
+			l->payload, l->header_len);
+	for (unsigned i = 0; i < l->nslots; i++) {
+		const struct luks_slot *s = &l->slots[i];
+
+		if (s->len > 0 && l->payload < s->pos + s->len)
+			return err_set(e, EINVAL,
+				"its encrypted data at %" PRIu64
+				" is before the end of the key material of slot %u, %" PRIu64,
+				l->payload, s->number, s->pos + s->len);
+	}
+	return 0;
+}
+
 int luks_data_size(const struct luks *l, uint64_t device, uint64_t *size, struct err *e)
 {
+	int r;
+
 	if (l->payload == 0 && !l->detached)
 		return err_set(e, ENOTSUP, "a detached LUKS header: its data is on another device");
+	r = l->detached ? 0 : check_overlap(l, e);
+	if (r < 0)
+		return r;
 	if (!range_fits(l->payload, l->size, device))
 		return err_set(e, EINVAL,
 			"it ends at %" PRIu64 ", before the encrypted data at %" PRIu64

@@ -76,6 +76,7 @@ struct luks {
 	char uuid[41], label[49];
 	char cipher[LUKS_WORD + 1], mode[LUKS_WORD + 1];
 	char hash_name[LUKS_WORD + 1]; /* version 1 */
+	uint64_t header_len;           /* bytes of both copies of version 2; 0: version 1 */
 	uint64_t payload;              /* bytes from the beginning of the device to the data */
 	uint64_t size;                 /* bytes of the data; 0: all that follows */
 	uint64_t first_sector;         /* number of the first sector of the data, for the cipher */

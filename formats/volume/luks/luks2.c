@@ -129,6 +129,7 @@ static int parse(struct luks *l, const struct copy *c, struct err *e)
 	memset(l->uuid, 0, sizeof l->uuid);
 	memcpy(l->label, c->bytes + AT_LABEL, sizeof l->label - 1);
 	memcpy(l->uuid, c->bytes + AT_UUID, sizeof l->uuid - 1);
+	l->header_len = 2 * c->size;
 	return luks2_parse(l, text, strnlen(text, c->size - BINARY), e);
 }
 
