@@ -95,8 +95,9 @@ static int report(const struct err *e)
 /* Receives warnings while the mount is served; NULL: standard error. */
 static struct log *warnings;
 
-static void warn(const char *text)
+static void warn(void *arg, const char *text)
 {
+	(void)arg;
 	if (warnings)
 		log_error(warnings, "warning: %s", text);
 	else
@@ -311,6 +312,8 @@ static int set_up(struct daemon *d)
 	const int ours[] = {d->supervisor.alive, d->supervisor.done, d->launch.ready, o->holder};
 	struct err e = ERR_INIT;
 
+	if (o->passphrases.n > 0)
+		passphrase_guard();
 	if (passphrase_read_all((const char *const *)o->passphrases.v, &d->secrets, &e) < 0)
 		return report(&e);
 	/* Inherited descriptors would keep locks and pipes of other programs open as long as the

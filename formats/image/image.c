@@ -10,6 +10,7 @@
 #include "util/array.h"
 #include "util/bytes.h"
 #include "util/err.h"
+#include "util/filename.h"
 #include "format.h"
 #include "image.h"
 #include "io/io.h"
@@ -217,7 +218,7 @@ void image_options_warn(
 		n = 0;
 	vsnprintf(text + n, sizeof text - n, fmt, ap);
 	err_clean(text);
-	o->warn(text);
+	o->warn(o->warn_arg, text);
 }
 
 void image_warn(const struct image *img, const char *fmt, ...)
@@ -276,6 +277,17 @@ const char *image_dir(const struct image *img)
 const char *image_basename(const struct image *img)
 {
 	return text_basename(img->io->member ? img->io->member : img->io->name);
+}
+
+char *image_layer_name(const struct image *img, unsigned layer)
+{
+	char *raw, *name;
+
+	if (asprintf(&raw, "%u-%s", layer, image_basename(img)) < 0)
+		return NULL;
+	name = filename_escape(raw);
+	free(raw);
+	return name;
 }
 
 char *image_file_name(const struct image *img, const char *name, const struct io *io)

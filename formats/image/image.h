@@ -52,9 +52,12 @@ struct image_options {
 			  * their data cannot be read */
 	bool any_is_raw; /* a file that no format claims is a raw disk */
 	bool nolock;     /* do not lock: its metadata is looked at, no data is read */
-	struct cache *cache;            /* required */
-	struct codec *codec;            /* required */
-	void (*warn)(const char *text); /* reports a problem that is no failure; or NULL */
+	const char
+		*disk; /* the name of the disk of a package that has several; NULL: the only one */
+	struct cache *cache;                       /* required */
+	struct codec *codec;                       /* required */
+	void (*warn)(void *arg, const char *text); /* reports a problem that is no failure; NULL */
+	void *warn_arg;
 };
 
 #define IMAGE_OTHER_NAMES 15
@@ -150,6 +153,10 @@ int image_add_parent_name(struct image *img, const char *windows_name, struct er
 
 /* The last part of the image's file name. */
 const char *image_basename(const struct image *img);
+
+/* The name of a layer in the chain of a mount and in attributes, "1-base.qcow2"; malloc'ed, or NULL
+ * without memory. */
+char *image_layer_name(const struct image *img, unsigned layer);
 
 /* The name of io, a file of img, for a caller to whom img has the name name: neighbours get a name
  * of the same form.  malloc'ed, or NULL without memory. */

@@ -111,6 +111,13 @@ struct state *image_find_state(const struct image *img, const char *name)
 	return NULL;
 }
 
+const char *state_title(const struct state *s)
+{
+	const char *title = s->name && *s->name ? s->name : s->id;
+
+	return title ? title : "";
+}
+
 int state_missing(const struct image *img, const char *name, struct err *e)
 {
 	struct nearest near = nearest_to(name);

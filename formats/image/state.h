@@ -41,6 +41,9 @@ int state_add(struct image *img, struct state *s, struct err *e);
 /* The state called by name or by id (names win), or NULL; never the live one. */
 struct state *image_find_state(const struct image *img, const char *name);
 
+/* The name of a snapshot, or its id if it has no name; perhaps "". */
+const char *state_title(const struct state *s);
+
 /* The failure to find it, with a hint at a name that is near.  Returns -ENOENT. */
 int state_missing(const struct image *img, const char *name, struct err *e);
 

@@ -103,10 +103,13 @@ const struct passphrase *passphrase_for(const struct passphrase *s, const char *
 	return s;
 }
 
+void passphrase_guard(void)
+{
+	prctl(PR_SET_DUMPABLE, 0, 0, 0, 0);
+}
+
 int passphrase_read_all(const char *const *files, struct passphrase **all, struct err *e)
 {
-	if (files && *files)
-		prctl(PR_SET_DUMPABLE, 0, 0, 0, 0);
 	for (; files && *files; files++) {
 		*all = passphrase_read(*files, e);
 		if (!*all)

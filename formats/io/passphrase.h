@@ -27,9 +27,11 @@ struct passphrase *passphrase_read(const char *file, struct err *e);
 /* The first one, from s on, that is for the volume of this UUID; NULL: there is none. */
 const struct passphrase *passphrase_for(const struct passphrase *s, const char *uuid);
 
+/* For programs, before they read any: core files and debuggers lose access to the process. */
+void passphrase_guard(void);
+
 /* Reads each of files (NULL-terminated, or NULL), in their order, into the list *all, which the
- * caller frees also after an error.  If there are any, core files and debuggers lose access to the
- * process first. */
+ * caller frees also after an error. */
 int passphrase_read_all(const char *const *files, struct passphrase **all, struct err *e);
 
 /* For drivers: the error of an image with this encryption, without a passphrase.  -ENOKEY. */

@@ -41,6 +41,7 @@ static int open_top(struct io *io, const struct image_options *o, struct image *
 	struct opening how = {.format = o->format};
 	struct err ignored = ERR_INIT;
 	struct peek *peek = NULL;
+	bool is_package;
 	int r = image_lock_file(io, o, o->write || o->repair, e);
 
 	if (r < 0) {
@@ -49,15 +50,20 @@ static int open_top(struct io *io, const struct image_options *o, struct image *
 	}
 	if (!o->format || registry_find(o->format) != registry_find("raw"))
 		peek = probe_read(io, io->name, o->format ? PACKAGE_PEEK : LIMIT_PEEK, &ignored);
-	if (!peek || !package_probe(io, peek)) {
-		how.peek = peek;
-		r = chain_open(&how, io, o, out, e);
-	} else if (!o->write && !o->repair) {
-		r = package_disk_open_only(io, o, out, e);
-	} else {
+	is_package = peek && package_probe(io, peek);
+	if (is_package && !o->write && !o->repair) {
+		r = package_disk_open_chosen(io, o, out, e);
+	} else if (is_package) {
 		err_set(e, ENOTSUP, "%s: a package cannot be written to", io->name);
 		io_unref(io);
 		r = err_hint_code(e, HINT_COW, NULL);
+	} else if (o->disk) {
+		r = err_set(e, EINVAL, "%s: it is one disk, and not a package with a disk \"%s\"",
+			io->name, o->disk);
+		io_unref(io);
+	} else {
+		how.peek = peek;
+		r = chain_open(&how, io, o, out, e);
 	}
 	free(peek);
 	return r;

@@ -266,23 +266,42 @@ int package_disk_open(struct package *p, size_t disk, struct image **out, struct
 	return 0;
 }
 
+static void list_disks(const struct package *p, char *list, size_t size)
+{
+	size_t used = 0;
+
+	list[0] = '\0';
+	for (size_t i = 0; i < p->ovf.ndisks && used < size; i++)
+		used += snprintf(
+			list + used, size - used, "%s%s", i ? ", " : "", package_disk_name(p, i));
+}
+
 static int refuse_count(const struct package *p, struct err *e)
 {
-	char list[ERR_TEXT / 2] = "";
-	size_t used = 0;
+	char list[ERR_TEXT / 2];
 
 	if (p->ovf.ndisks == 0)
 		return err_set(e, EINVAL, "%s: it has no disk", p->io->name);
-	for (size_t i = 0; i < p->ovf.ndisks && used < sizeof list; i++)
-		used += snprintf(list + used, sizeof list - used, "%s%s", i ? ", " : "",
-			package_disk_name(p, i));
+	list_disks(p, list, sizeof list);
 	err_set(e, ENOTSUP, "%s: it has %zu disks, of which only one can be mounted at a time: %s",
 		p->io->name, p->ovf.ndisks, list);
 	return err_hint(
 		e, "vdiskfs mounts the directory that it lies in, and shows each disk there");
 }
 
-int package_disk_open_only(
+static int open_named(struct package *p, const char *name, struct image **img, struct err *e)
+{
+	char list[ERR_TEXT / 2];
+
+	for (size_t i = 0; i < p->ovf.ndisks; i++)
+		if (strcmp(package_disk_name(p, i), name) == 0)
+			return package_disk_open(p, i, img, e);
+	list_disks(p, list, sizeof list);
+	return err_set(e, ENOENT, "%s: it has no disk \"%s\"; there are %s", p->io->name, name,
+		list[0] ? list : "none");
+}
+
+int package_disk_open_chosen(
 	struct io *io, const struct image_options *o, struct image **img, struct err *e)
 {
 	struct package *p;
@@ -290,7 +309,10 @@ int package_disk_open_only(
 
 	if (r < 0)
 		return r;
-	r = p->ovf.ndisks == 1 ? package_disk_open(p, 0, img, e) : refuse_count(p, e);
+	if (o->disk)
+		r = open_named(p, o->disk, img, e);
+	else
+		r = p->ovf.ndisks == 1 ? package_disk_open(p, 0, img, e) : refuse_count(p, e);
 	package_close(p);
 	return r;
 }

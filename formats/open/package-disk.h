@@ -14,9 +14,9 @@ struct package;
 /* Opens a disk and all that it refers to.  A compressed file is read through once. */
 int package_disk_open(struct package *p, size_t disk, struct image **img, struct err *e);
 
-/* Opens the disk of a package that has only one.  The package is in io, which it takes, also on
- * failure. */
-int package_disk_open_only(
+/* Opens the disk of this name, o->disk, or the only one of a package.  The package is in io, which
+ * it takes, also on failure. */
+int package_disk_open_chosen(
 	struct io *io, const struct image_options *o, struct image **img, struct err *e);
 
 #endif

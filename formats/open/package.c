@@ -268,7 +268,7 @@ static int open_manifest(struct package *p, const struct io *descriptor, struct 
 	}
 	io_unref(io);
 	if (r < 0 && p->opts->warn)
-		p->opts->warn(trouble.text);
+		p->opts->warn(p->opts->warn_arg, trouble.text);
 	return 0;
 }
 

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* hint.c - see hint.h.  The sentences of both programs are in the library, since vdisk mount runs
+/* hint.c - see hint.h.  The sentences of all programs are in the library, since vdisk mount runs
  * vdiskfs, whose hints have to name the options of vdisk then.
  */
 #include "hint.h"
@@ -62,6 +62,24 @@ const struct hint_words hint_words_vdisk = {
 			[HINT_SHARE] = "-U",
 			[HINT_NOSNAPSHOTS] = "--no-snapshots",
 			[HINT_PASSPHRASE] = "--passphrase-file=",
+		},
+};
+
+/* The options of vdisk_open. */
+const struct hint_words hint_words_library = {
+	.program = "vdiskfs",
+	.format = "format=",
+	.options =
+		{
+			[HINT_ALLOW] = "allow=",
+			[HINT_ENTER] = "allow=",
+			[HINT_SEARCH] = "search=",
+			[HINT_NOBACKING] = "nobacking",
+			[HINT_PARENT_FORMAT] = "parent_format=",
+			[HINT_IGNORE_PARENT_ID] = "ignore_parent_id",
+			[HINT_SHARE] = "share",
+			[HINT_NOSNAPSHOTS] = "nosnapshots",
+			[HINT_PASSPHRASE] = "passphrase-file=",
 		},
 };
 

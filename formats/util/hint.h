@@ -44,6 +44,6 @@ struct hint_words {
 /* Writes the hints of e to line, joined by "; ".  Returns line, or NULL without hints. */
 const char *hint_line(const struct err *e, const struct hint_words *words, char line[HINT_LINE]);
 
-extern const struct hint_words hint_words_vdiskfs, hint_words_vdisk;
+extern const struct hint_words hint_words_vdiskfs, hint_words_vdisk, hint_words_library;
 
 #endif

@@ -37,7 +37,7 @@ static unsigned count_named(const struct volume_set *set, const char *wanted)
 	return n;
 }
 
-/* As fuse/base/filename.h numbers names; to try all numbers of thousands of volumes with one name
+/* As util/filename.h numbers names; to try all numbers of thousands of volumes with one name
  * would take minutes. */
 static char *unique_name(const struct volume_set *set, const char *wanted)
 {

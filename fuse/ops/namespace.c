@@ -17,7 +17,7 @@
 #include "image/format.h"
 #include "image/snapshot.h"
 #include "open/registry.h"
-#include "base/filename.h"
+#include "util/filename.h"
 #include "base/log.h"
 #include "tree/new-image.h"
 #include "tree/node.h"

@@ -158,7 +158,7 @@ static int value_of(
 	case VIRTUAL_SIZE:
 		return number_value(shown->state->view->size, value);
 	case LAYER:
-		*value = node_layer_name(shown->img, node->state_dir->layer);
+		*value = image_layer_name(shown->img, node->state_dir->layer);
 		return *value ? 0 : -ENOMEM;
 	case SNAPSHOT_NAME:
 		states_lock(shown->img);

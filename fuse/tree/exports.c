@@ -15,7 +15,7 @@
 #include "image/image.h"
 #include "io/io.h"
 #include "export/export.h"
-#include "base/filename.h"
+#include "util/filename.h"
 #include "view/view.h"
 
 /* "-export~", a number of six digits or less, "-stream.vmdk" */

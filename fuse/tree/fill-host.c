@@ -10,7 +10,7 @@
 #include "open/folder.h"
 #include "open/folder-read.h"
 #include "open/package.h"
-#include "base/filename.h"
+#include "util/filename.h"
 #include "node.h"
 #include "pooled-image.h"
 

@@ -8,7 +8,7 @@
 
 #include "util/array.h"
 #include "util/err.h"
-#include "base/filename.h"
+#include "util/filename.h"
 #include "node.h"
 #include "tree.h"
 
@@ -29,11 +29,9 @@ struct node *fill_list_add(struct fill_list *list, enum node_kind kind, const ch
 struct node *fill_list_add_named(
 	struct fill_list *list, enum node_kind kind, struct filename_set *names, const char *wanted)
 {
-	char *escaped = filename_escape(*wanted ? wanted : "unnamed");
-	char *name = escaped ? filename_set_add(names, escaped) : NULL;
+	char *name = filename_set_add_raw(names, wanted);
 	struct node *node = name ? fill_list_add(list, kind, name) : NULL;
 
-	free(escaped);
 	free(name);
 	return node;
 }

@@ -18,7 +18,7 @@
 #include "open/disks.h"
 #include "view/view.h"
 #include "volume/volume.h"
-#include "base/filename.h"
+#include "util/filename.h"
 #include "base/log.h"
 #include "fill-list.h"
 #include "node.h"

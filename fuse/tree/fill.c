@@ -13,7 +13,7 @@
 #include "image/image.h"
 #include "export/export.h"
 #include "base/access.h"
-#include "base/filename.h"
+#include "util/filename.h"
 #include "base/log.h"
 #include "exports.h"
 #include "fill-host.h"
@@ -69,12 +69,10 @@ static int fill_state(struct fill_list *list)
 
 /* Snapshots and layers. */
 
-/* A snapshot is called by its name, or by its id if it has no name. */
 static int add_snapshot(
 	struct fill_list *list, struct filename_set *names, const struct state *state)
 {
-	const char *name = state->name && *state->name ? state->name : state->id;
-	struct node *node = fill_list_add_named(list, NODE_SNAPSHOT, names, name ? name : "");
+	struct node *node = fill_list_add_named(list, NODE_SNAPSHOT, names, state_title(state));
 
 	if (!node)
 		return -ENOMEM;
@@ -108,7 +106,7 @@ static int fill_chain(struct fill_list *list)
 	unsigned layer = 0;
 
 	for (const struct image *img = list->shown.img; img; img = img->parent, layer++) {
-		char *name = node_layer_name(img, layer);
+		char *name = image_layer_name(img, layer);
 		struct node *node = name ? fill_list_add(list, NODE_IMAGE, name) : NULL;
 
 		free(name);

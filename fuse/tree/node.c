@@ -6,7 +6,6 @@
 #include <string.h>
 
 #include "base/access.h"
-#include "base/filename.h"
 #include "image/image.h"
 #include "open/folder.h"
 #include "volume/volume.h"
@@ -254,15 +253,4 @@ bool node_shows_dir(const struct node *node, const char *path)
 		shows = strcmp(folder->empty.v[i], path) == 0;
 	folder_unref(folder);
 	return shows;
-}
-
-char *node_layer_name(const struct image *img, unsigned layer)
-{
-	char *raw, *name;
-
-	if (asprintf(&raw, "%u-%s", layer, image_basename(img)) < 0)
-		return NULL;
-	name = filename_escape(raw);
-	free(raw);
-	return name;
 }

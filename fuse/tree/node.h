@@ -67,7 +67,4 @@ bool node_is_image_of(const struct node *node, const void *path);
 /* Is it a NODE_FOLDER that was read from the directory path of the host? */
 bool node_shows_dir(const struct node *node, const char *path);
 
-/* The name of a layer in chain/ and in attributes, "0-disk.qcow2"; malloc'ed or NULL. */
-char *node_layer_name(const struct image *img, unsigned layer);
-
 #endif

@@ -191,7 +191,7 @@ void pooled_image_drop_view(struct pooled_image *s, struct derived_view *v)
 void pooled_image_warn(const struct pooled_image *s, const struct err *e)
 {
 	if (s->pool->how->warn && err_is_first(e))
-		s->pool->how->warn(e->text);
+		s->pool->how->warn(s->pool->how->warn_arg, e->text);
 }
 
 int pooled_image_finish(struct pooled_image *s)

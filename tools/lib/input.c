@@ -21,6 +21,8 @@ bool input_session_begin(struct input_session *s, const struct args *a)
 	struct err e = ERR_INIT;
 
 	*s = (struct input_session){.args = a};
+	if (a->options[OPT_PASSPHRASE].n > 0)
+		passphrase_guard();
 	s->cache = cache_new(CACHE_BYTES, &e);
 	s->codec = s->cache ? codec_new(&e) : NULL;
 	if (s->codec && passphrase_read_all(a->options[OPT_PASSPHRASE].v, &s->secrets, &e) == 0 &&
@@ -36,6 +38,12 @@ void input_session_end(struct input_session *s)
 	luks_headers_free(s->luks_headers);
 	codec_free(s->codec);
 	cache_free(s->cache);
+}
+
+static void warn(void *arg, const char *text)
+{
+	(void)arg;
+	report_warning(text);
 }
 
 struct image_options input_session_options(const struct input_session *s, const char *format)
@@ -56,7 +64,7 @@ struct image_options input_session_options(const struct input_session *s, const 
 		.luks_memory = s->luks_memory,
 		.cache = s->cache,
 		.codec = s->codec,
-		.warn = report_warning,
+		.warn = warn,
 	};
 }
 

@@ -50,8 +50,9 @@ static void write_raw(const char *name)
 static unsigned nwarnings;
 static char warning[1024];
 
-static void warn(const char *text)
+static void warn(void *arg, const char *text)
 {
+	(void)arg;
 	snprintf(warning, sizeof warning, "%s", text);
 	nwarnings++;
 }

@@ -193,6 +193,18 @@ START_TEST(packages_opened_as_images)
 	add_descriptor(&w, RAW, "", LIST("a.raw", "b.raw"));
 	tar_build_write(&w.tar, "y"); /* recognised by its first member */
 	ck_assert_fails(image_open("y", &w.o, &w.img, &w.e), ENOTSUP, &w.e, "a.raw, b.raw");
+	add_disk(&w, "b.raw");
+	tar_build_write(&w.tar, "y");
+	w.o.disk = "b.raw";
+	ck_assert_ok(image_open("y", &w.o, &w.img, &w.e), &w.e);
+	ck_assert_str_eq(image_basename(w.img), "b.raw");
+	image_close(w.img);
+	w.o.disk = "c.raw";
+	ck_assert_fails(image_open("y", &w.o, &w.img, &w.e), ENOENT, &w.e,
+		"y: it has no disk \"c.raw\"; there are a.raw, b.raw");
+	write_text("r.raw", "0123456789abcdef");
+	ck_assert_fails(image_open("r.raw", &w.o, &w.img, &w.e), EINVAL, &w.e, "it is one disk");
+	w.o.disk = NULL;
 	write_text("z.ovf", "<Envelope/>");
 	ck_assert_fails(image_open("z.ovf", &w.o, &w.img, &w.e), EINVAL, &w.e, "it has no disk");
 	w.img = NULL;

@@ -534,8 +534,9 @@ START_TEST(encrypted)
 }
 END_TEST
 
-static void write_warning(const char *text)
+static void write_warning(void *arg, const char *text)
 {
+	(void)arg;
 	write_text("told", text);
 }
 

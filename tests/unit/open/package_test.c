@@ -12,8 +12,9 @@
 
 char warning[WARNING_SIZE];
 
-static void note_warning(const char *text)
+static void note_warning(void *arg, const char *text)
 {
+	(void)arg;
 	strncpy(warning, text, sizeof warning - 1);
 }
 

@@ -92,8 +92,9 @@ static void put_chain_of_three(void)
 
 static char warning[1024];
 
-static void warn(const char *text)
+static void warn(void *arg, const char *text)
 {
+	(void)arg;
 	snprintf(warning, sizeof warning, "%s", text);
 }
 

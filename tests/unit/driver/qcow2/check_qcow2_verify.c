@@ -56,8 +56,9 @@ static uint64_t read_file_be64(const char *path, uint64_t pos)
 
 static unsigned warnings;
 
-static void count_warning(const char *text)
+static void count_warning(void *arg, const char *text)
 {
+	(void)arg;
 	(void)text;
 	warnings++;
 }

@@ -244,8 +244,9 @@ END_TEST
 static unsigned nwarnings;
 static char warning[512];
 
-static void note_warning(const char *text)
+static void note_warning(void *arg, const char *text)
 {
+	(void)arg;
 	nwarnings++;
 	snprintf(warning, sizeof warning, "%s", text);
 }

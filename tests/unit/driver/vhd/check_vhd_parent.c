@@ -69,8 +69,9 @@ static unsigned char *put_child(const struct vhd_spec *spec)
 
 static unsigned nwarnings;
 
-static void count_warning(const char *text)
+static void count_warning(void *arg, const char *text)
 {
+	(void)arg;
 	(void)text;
 	nwarnings++;
 }

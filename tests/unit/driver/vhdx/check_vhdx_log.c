@@ -27,8 +27,9 @@ static void opens_and_reads(struct subject *s, const struct memory_image *v)
 
 static unsigned nwarnings;
 
-static void count_warning(const char *text)
+static void count_warning(void *arg, const char *text)
 {
+	(void)arg;
 	nwarnings += strstr(text, "log") != NULL;
 }
 

@@ -261,8 +261,9 @@ END_TEST
 
 static char warning[ERR_TEXT];
 
-static void keep_warning(const char *text)
+static void keep_warning(void *arg, const char *text)
 {
+	(void)arg;
 	ck_assert_str_eq(warning, ""); /* reported once */
 	strcpy(warning, text);
 }

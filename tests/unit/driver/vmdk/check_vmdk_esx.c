@@ -285,8 +285,9 @@ END_TEST
  * needs its descriptor. */
 static unsigned warnings;
 
-static void count_warning(const char *text)
+static void count_warning(void *arg, const char *text)
 {
+	(void)arg;
 	warnings += strstr(text, "names no parent") != NULL;
 }
 

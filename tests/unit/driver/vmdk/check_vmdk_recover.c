@@ -15,8 +15,9 @@ static struct subject s;
 static struct build_vmdk b;
 static char warning[ERR_TEXT];
 
-static void keep_warning(const char *text)
+static void keep_warning(void *arg, const char *text)
 {
+	(void)arg;
 	strcpy(warning, text);
 }
 

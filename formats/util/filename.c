@@ -13,8 +13,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "util/bytes.h"
-#include "util/utf8.h"
+#include "bytes.h"
+#include "utf8.h"
 
 /* Length of "~" and a number of up to six digits. */
 #define SUFFIX_MAX 7
@@ -106,6 +106,15 @@ char *filename_set_add(struct filename_set *names, const char *wanted)
 	}
 	known->used = true;
 	return strdup(known->name);
+}
+
+char *filename_set_add_raw(struct filename_set *names, const char *raw)
+{
+	char *escaped = filename_escape(*raw ? raw : "unnamed");
+	char *name = escaped ? filename_set_add(names, escaped) : NULL;
+
+	free(escaped);
+	return name;
 }
 
 bool filename_set_claim(struct filename_set *names, const char *name)

@@ -4,8 +4,8 @@
  * The name of a snapshot can be any text; a directory entry has 1 to 255 bytes, no '/', should have
  * no control characters for the terminal that lists it, and is unique in its directory.
  */
-#ifndef VDISKFS_BASE_FILENAME_H
-#define VDISKFS_BASE_FILENAME_H
+#ifndef VDISK_UTIL_FILENAME_H
+#define VDISK_UTIL_FILENAME_H
 
 #include <stdbool.h>
 #include <stddef.h>
@@ -26,6 +26,9 @@ struct filename_set {
 /* Adds wanted, or wanted~2, wanted~3... if it is in use, and returns it, malloc'ed; NULL without
  * memory. n names cost O(n log n), even n equal ones. */
 char *filename_set_add(struct filename_set *names, const char *wanted);
+
+/* The same of filename_escape(raw), or of "unnamed" if raw is "". */
+char *filename_set_add_raw(struct filename_set *names, const char *raw);
 
 /* Adds this name; false if it is in use, or without memory. */
 bool filename_set_claim(struct filename_set *names, const char *name);

@@ -4,7 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "base/filename.h"
+#include "util/filename.h"
 #include "common/unit.h"
 
 static void expect_escaped(const char *raw, const char *expected)
