@@ -42,7 +42,8 @@ B := build$(if $(SAN),/san-$(subst $(comma),-,$(SAN)))
 Q := $(if $(V),,@)
 say = $(if $(V),,@printf '  %-7s %s\n' '$(1)' '$(2)')
 
-LIBS     := fuse3 blkid json-c zlib libzstd libdeflate expat libcrypto libargon2
+LIBLIBS  := blkid json-c zlib libzstd libdeflate expat libcrypto libargon2
+LIBS     := fuse3 $(LIBLIBS)
 UNITLIBS := check
 
 WARN := -Wall -Wextra -Wshadow -Wstrict-prototypes -Wmissing-prototypes -Wwrite-strings -Wvla \
@@ -51,6 +52,7 @@ CFLAGS   ?= -O2 -g
 ALL_CPPFLAGS = -D_GNU_SOURCE -D_FILE_OFFSET_BITS=64 -DFUSE_USE_VERSION=312 -iquote formats $(CPPFLAGS)
 ALL_CFLAGS = -std=gnu11 $(WARN) $(WERROR) -fno-strict-overflow -fstack-protector-strong -pthread \
 	$(CFLAGS) $(if $(SAN),-fsanitize=$(SAN) -fno-omit-frame-pointer)
+library_cflags := -fPIC -fvisibility=hidden
 ALL_LDFLAGS = -pthread $(LDFLAGS) $(if $(SAN),-fsanitize=$(SAN))
 
 # Leaves the name of the directory out of the objects, so that a build has the same bytes everywhere.
@@ -59,10 +61,12 @@ prefix_map = '-ffile-prefix-map=$(CURDIR)=.'
 # Evaluated only when something is built, so that "make demo" can install pkg-config itself.
 pkg_cflags = $(eval pkg_cflags := $$(shell $(PKG_CONFIG) --cflags $(LIBS)))$(pkg_cflags)
 pkg_libs   = $(eval pkg_libs := $$(shell $(PKG_CONFIG) --libs $(LIBS)))$(pkg_libs)
+lib_libs   = $(eval lib_libs := $$(shell $(PKG_CONFIG) --libs $(LIBLIBS)))$(lib_libs)
 unit_cflags = $(eval unit_cflags := $$(shell $(PKG_CONFIG) --cflags $(UNITLIBS)))$(unit_cflags)
 unit_libs   = $(eval unit_libs := $$(shell $(PKG_CONFIG) --libs $(UNITLIBS)))$(unit_libs)
 
 FORMATS := $(sort $(shell find formats -name '*.c'))
+API     := $(filter formats/api/%,$(FORMATS))
 FUSE    := $(sort $(shell find fuse -name '*.c'))
 # Linked into the unit tests.
 TREE    := $(wildcard fuse/base/*.c fuse/tree/*.c) fuse/daemon/seccomp.c fuse/ops/readahead.c
@@ -78,11 +82,12 @@ FUZZ    := $(wildcard tests/fuzz/fuzz_*.c)
 
 obj = $(patsubst %.c,$(B)/%.o,$(1))
 LIB := $(B)/libvdisk.a
+SONAME := libvdisk.so.0
 PROGRAMS := $(B)/vdiskfs $(B)/vdisk
 TESTPROGRAMS := $(B)/unit $(B)/mkimage $(COUNT:%.c=$(B)/%) $(patsubst %.c,$(B)/%,$(HELPERS)) \
 	$(patsubst %.c,$(B)/%.so,$(SHIM))
 
-all: $(PROGRAMS)
+all: $(PROGRAMS) $(B)/$(SONAME)
 
 $(B)/vdiskfs: $(call obj,$(FUSE)) $(LIB)
 	$(call say,LINK,$@)
@@ -95,6 +100,12 @@ $(B)/vdisk: $(call obj,$(TOOLS)) $(LIB)
 $(LIB): $(call obj,$(FORMATS))
 	$(call say,AR,$@)
 	$(Q)rm -f $@ && $(AR) qcs $@ $^
+
+# Without its link libvdisk.so in $(B), "-lvdisk" there is the archive, by which all programs of the tree are linked.
+$(B)/$(SONAME): $(call obj,$(API)) $(LIB) formats/api/libvdisk.map
+	$(call say,LINK,$@)
+	$(Q)$(CC) -shared $(ALL_LDFLAGS) -Wl,-soname,$(SONAME),--version-script=formats/api/libvdisk.map \
+		$(if $(SAN),,-Wl$(comma)-z$(comma)defs) -o $@ $(filter %.o %.a,$^) $(lib_libs)
 
 $(B)/unit: $(call obj,$(UNIT) $(TREE)) $(LIB)
 	$(call say,LINK,$@)
@@ -130,7 +141,7 @@ $(B)/%.o: %.c $(B)/flags
 	$(Q)$(CC) $(ALL_CFLAGS) $(prefix_map) $(ALL_CPPFLAGS) $(pkg_cflags) -MMD -MP -c -o $@ $<
 
 # Rewritten when a flag changes that affects the objects; WERROR does not.
-flags := $(CC) $(filter-out $(WERROR),$(ALL_CFLAGS)) $(ALL_CPPFLAGS)
+flags := $(CC) $(filter-out $(WERROR),$(ALL_CFLAGS)) $(library_cflags) $(ALL_CPPFLAGS)
 $(B)/flags: export FLAGS := $(flags)
 $(B)/flags: FORCE
 	$(Q)mkdir -p $(@D)
@@ -154,6 +165,9 @@ compile_commands.json: FORCE
 			n++ ? ",\n" : "[\n", dir, $$NF, $$0 } \
 		END { print "\n]" }' > $@
 
+# Hidden symbols are called directly in the shared library, too.
+$(call obj,$(filter-out $(API),$(FORMATS))): ALL_CFLAGS += $(library_cflags)
+$(call obj,$(API)): ALL_CFLAGS += -fPIC
 $(call obj,$(FUSE)): ALL_CPPFLAGS += -iquote fuse
 $(call obj,$(TOOLS)): ALL_CPPFLAGS += -iquote tools
 $(call obj,$(UNIT)): ALL_CPPFLAGS += -iquote $(B)/gen -iquote tests/unit -iquote fuse -iquote tests/images
@@ -191,7 +205,7 @@ fuzz: ; @tests/fuzz/run '$(make)' $(FUZZ_SECONDS)
 unit: $(B)/unit
 	$(Q)CK_TIMEOUT_MULTIPLIER=$${CK_TIMEOUT_MULTIPLIER:-15} $(B)/unit
 
-tests-build: $(PROGRAMS) $(TESTPROGRAMS)
+tests-build: all $(TESTPROGRAMS)
 
 check: ; @tests/check '$(make)' '$(SAN)'
 demo:  ; @tests/demo '$(make)'
