@@ -98,6 +98,9 @@ check "the failed commands created no file" [ ! -e x ]
 # Verbs and options that qemu-img does not have.
 
 check "map --picture in the terminal" eval '"$VDISK" map --picture over.qcow2 | grep -q "^1  a.vmdk  vmdk, .* of data"'
+partitions_of_map() { printf 'label: gpt\nsize=100K, name=boot\n' | sfdisk -q "$1" && "$VDISK" map --picture "$1" | grep "1  100 KiB .* named \"boot\""; }
+truncate -s 1M parted.raw
+check "map --picture names the partitions" partitions_of_map parted.raw
 check "map --picture as SVG" "$VDISK" map --picture=over.svg over.qcow2
 check "the picture is XML" eval '! command -v xmllint >/dev/null || xmllint --noout over.svg'
 check "the picture has both images" eval 'grep -q ">0 over.qcow2" over.svg && grep -q ">1 a.vmdk" over.svg'

@@ -12,6 +12,7 @@
 #include <unistd.h>
 
 #include "lib/args.h"
+#include "lib/contents-tree.h"
 #include "util/printable.h"
 #include "util/bytes.h"
 #include "util/err.h"
@@ -167,6 +168,7 @@ static void draw_strip(const struct picture *p)
 		printf("  %s, %s of data\n", img->format->name, size_text(sum(p, layer)).text);
 	}
 	printf("each column: %s\n", size_text(div_round_up(p->len, p->columns)).text);
+	tree_contents(0, false, p->input->img);
 }
 
 static void draw_row(FILE *f, const struct picture *p, size_t layer)
