@@ -10,10 +10,11 @@
 #include "err.h"
 
 /* "%s" is the argument of the hint, "%o" the option, "%f" the option for the format, "%p" the
- * program. */
+ * program, "%a" the way to allow a directory always. */
+
 static const char *const sentences[HINT_COUNT] = {
 	[HINT_TEXT] = "%s",
-	[HINT_ALLOW] = "%o%s permits it, if you trust the image",
+	[HINT_ALLOW] = "%o%s permits it, if you trust the image%a",
 	[HINT_ENTER] = "%oDIR permits a DIR in that mount",
 	[HINT_SEARCH] = "%oDIR searches DIR for it",
 	[HINT_NOBACKING] = "%o opens the image without it",
@@ -34,6 +35,7 @@ static const char *const sentences[HINT_COUNT] = {
 const struct hint_words hint_words_vdiskfs = {
 	.program = "vdiskfs",
 	.format = "-o format=",
+	.always = ", and \"allow = DIR\" in ~/.config/vdiskfs.conf always",
 	.options =
 		{
 			[HINT_ALLOW] = "-o allow=",
@@ -52,6 +54,7 @@ const struct hint_words hint_words_vdiskfs = {
 const struct hint_words hint_words_vdisk = {
 	.program = "vdisk",
 	.format = "-f ",
+	.always = ", and \"allow = DIR\" in ~/.config/vdiskfs.conf always",
 	.options =
 		{
 			[HINT_ALLOW] = "--allow=",
@@ -68,6 +71,7 @@ const struct hint_words hint_words_vdisk = {
 /* The options of vdisk_open. */
 const struct hint_words hint_words_library = {
 	.program = "vdiskfs",
+	.always = "",
 	.format = "format=",
 	.options =
 		{
@@ -128,6 +132,8 @@ static void add_sentence(
 			add(line, words->format, option_length(words->format, sentence[n + 2]));
 		else if (sentence[n + 1] == 'o')
 			add(line, words->options[hint], strlen(words->options[hint]));
+		else if (sentence[n + 1] == 'a')
+			add(line, words->always, strlen(words->always));
 		else if (sentence[n + 1] == 'p')
 			add(line, words->program, strlen(words->program));
 		else

@@ -34,6 +34,7 @@ struct err;
 struct hint_words {
 	const char *program;
 	const char *format; /* gives the format of the file, up to the value: "-f " */
+	const char *always; /* follows HINT_ALLOW: the setting of io/settings.h, or "" */
 	const char
 		*options[HINT_COUNT]; /* up to the value; NULL: hints that need one are left out */
 	const char *mounted;          /* the sentence for HINT_MOUNTED; NULL: a general one */

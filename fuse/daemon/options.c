@@ -12,7 +12,9 @@
 #include <sys/sysinfo.h>
 #include <unistd.h>
 
+#include "io/settings.h"
 #include "util/bytes.h"
+#include "util/err.h"
 #include "util/printable.h"
 #include "open/registry.h"
 #include "util/nearest.h"
@@ -408,6 +410,14 @@ static int check_directories(const struct string_list *dirs, const char *option)
 	return 0;
 }
 
+/* After those of the options were checked: a directory of the settings may be missing. */
+static int add_allowed(struct options *o)
+{
+	struct err e = ERR_INIT;
+
+	return settings_add_allowed(&o->allow, &e) < 0 ? complain("%s", e.text) : 0;
+}
+
 static int check_and_complete(struct options *o)
 {
 	if (!o->image)
@@ -422,9 +432,10 @@ static int check_and_complete(struct options *o)
 	/* Programs that the daemon starts must not keep the pipe open. */
 	if (o->holder != NO_HOLDER && fcntl(o->holder, F_SETFD, FD_CLOEXEC) < 0)
 		return complain("holder=%d: %s", o->holder, strerror(errno));
-	if (check_directories(&o->allow, "allow") < 0)
+	if (check_directories(&o->allow, "allow") < 0 ||
+		check_directories(&o->search, "search") < 0)
 		return -1;
-	return check_directories(&o->search, "search");
+	return add_allowed(o);
 }
 
 enum options_verdict options_parse(struct options *o, int argc, char **argv)

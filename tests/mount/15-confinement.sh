@@ -200,14 +200,22 @@ check_device() {
 	losetup -d "$dev"
 }
 
+# join_calls FILE: prints a trace in which a call that another process interrupted is one line again.
+join_calls() {
+	awk '/ <unfinished \.\.\.>$/ { sub(/ <unfinished \.\.\.>$/, ""); begun[$1] = $0; next }
+		/^[0-9]+ +<\.\.\. [a-z0-9_]+ resumed>/ { pid = $1; sub(/^.* resumed>/, ""); print begun[pid] $0; delete begun[pid]; next }
+		{ print }
+		END { for (pid in begun) print begun[pid] }' "$1"
+}
 # asks NAME [OPTION...]: writes the system calls on files and sockets to the file trace.
 asks() {
 	local status
 	create "$kind" "$top" "$1"
 	mkdir -p refused-dir
-	timeout "$patience" strace -f -qq -s 4096 -e trace=%network,%file -o trace \
+	timeout "$patience" strace -f -qq -s 4096 -e trace=%network,%file -o calls \
 		"$VDISKFS" "${@:2}" "$top" "$W/refused-dir" 2>asks.err
 	status=$?
+	join_calls calls >trace
 	[ -s trace ] || { echo "no trace" >&2; return 2; }
 	return $status
 }
@@ -343,3 +351,45 @@ many_extents() {
 ten_thousand() { many_extents "$1" 10000 && refused_within "$W/extent/vm/many.vmdk" '4096'; }
 check "extent: 10,000 lines, one file" ten_thousand good
 check "extent: 10,000 lines, as many files" ten_thousand 'file-&'
+
+# Settings: directories that are allowed in every run.
+mkdir -p "$W/pool/base" "$W/pool/overlay" "$W/home/.config" "$W/config"
+cp parent.qcow2 "$W/pool/base/base.qcow2"
+qemu-img create -q -f qcow2 -b "$W/pool/base/base.qcow2" -F qcow2 "$W/pool/overlay/vm.qcow2"
+conf() { printf '%b' "$1" >"$W/config/vdiskfs.conf"; }
+with_conf() { XDG_CONFIG_HOME=$W/config "$@"; }
+reads_overlay() { "$VDISK" compare -f qcow2 "$W/pool/overlay/vm.qcow2" -F raw "$W/plain"; }
+shows_overlay() {
+	"$VDISKFS" "$W/pool/overlay/vm.qcow2" "$W/mnt" || return 1
+	cmp "$W/mnt/disk.raw" "$W/plain"
+	local status=$?
+	unmount "$W/mnt"
+	return $status
+}
+mkdir -p "$W/mnt"
+check_not "settings: without them the base is refused" reads_overlay
+check "settings: the hint names the file" eval 'reads_overlay 2>&1 | grep -q "\"allow = DIR\" in ~/.config/vdiskfs.conf"'
+conf "# bases\n\n  allow =  $W/pool/base \r\nallow=$W/pool/not-mounted\n"
+check "settings: vdisk reads a base of an allowed directory" with_conf reads_overlay
+check "settings: vdiskfs shows it" with_conf shows_overlay
+check "settings: create -b" with_conf "$VDISK" create -q -f qcow2 -b "$W/pool/base/base.qcow2" -F qcow2 "$W/pool/overlay/new.qcow2"
+conf "allow=$W/pool/overlay"
+check_not "settings: another directory is not enough" with_conf reads_overlay
+check "settings: VDISK_ALLOW" env VDISK_ALLOW="/nowhere::$W/pool/base" "$VDISK" compare "$W/pool/overlay/vm.qcow2" -F raw "$W/plain"
+cp "$W/config/vdiskfs.conf" "$W/home/.config/"
+printf 'allow = %s\n' "$W/pool/base" >"$W/home/.config/vdiskfs.conf"
+check "settings: the file in ~/.config" env -u XDG_CONFIG_HOME HOME="$W/home" "$VDISK" compare "$W/pool/overlay/vm.qcow2" -F raw "$W/plain"
+# is_complained TEXT: the message names the file, the line and the fault.
+is_complained() { ! with_conf reads_overlay 2>conf.err && grep -F "config/vdiskfs.conf: line 2: $1" conf.err; }
+for line in 'allow = base|"base" is no absolute path' 'allows = /|there is no setting "allows"' '/srv|"/srv" is not "allow = DIR"' \
+	'allow =|"" is no absolute path'; do
+	conf "#\n${line%|*}\n"
+	check "settings: ${line%|*}" is_complained "${line#*|}"
+done
+conf "#\nallow = base\n"
+check_not "settings: vdiskfs refuses them, too" with_conf "$VDISKFS" "$W/pool/overlay/vm.qcow2" "$W/mnt"
+head -c 70000 /dev/zero | tr '\0' '#' >"$W/config/vdiskfs.conf"
+check_not "settings: a large file" with_conf reads_overlay
+rm "$W/config/vdiskfs.conf"
+mkfifo "$W/config/vdiskfs.conf"
+check_not "settings: a FIFO" with_conf reads_overlay

@@ -11,6 +11,8 @@ set -u
 LC_ALL=C.UTF-8
 TZ=UTC
 export LC_ALL TZ
+export XDG_CONFIG_HOME=/nowhere # has no settings
+unset VDISK_ALLOW
 PATH=$PATH:/usr/local/sbin:/usr/sbin:/sbin
 
 here=$(cd "${0%/*}" && pwd)

@@ -9,12 +9,24 @@
 #include "io/cache.h"
 #include "io/codec.h"
 #include "util/err.h"
+#include "io/settings.h"
 #include "report.h"
 #include "io/passphrase.h"
 #include "open/open.h"
 #include "volume/luks/header-file.h"
 
 #define CACHE_BYTES (64u << 20)
+
+/* The directories of --allow, and those of the settings. */
+static int allow(struct input_session *s, struct err *e)
+{
+	const struct given *given = &s->args->options[OPT_ALLOW];
+
+	for (size_t i = 0; i < given->n; i++)
+		if (!string_list_add(&s->allow, given->v[i]))
+			return err_nomem(e);
+	return settings_add_allowed(&s->allow, e);
+}
 
 bool input_session_begin(struct input_session *s, const struct args *a)
 {
@@ -25,7 +37,8 @@ bool input_session_begin(struct input_session *s, const struct args *a)
 		passphrase_guard();
 	s->cache = cache_new(CACHE_BYTES, &e);
 	s->codec = s->cache ? codec_new(&e) : NULL;
-	if (s->codec && passphrase_read_all(a->options[OPT_PASSPHRASE].v, &s->secrets, &e) == 0 &&
+	if (s->codec && allow(s, &e) == 0 &&
+		passphrase_read_all(a->options[OPT_PASSPHRASE].v, &s->secrets, &e) == 0 &&
 		luks_headers_open(a->options[OPT_LUKS_HEADER].v, &s->luks_headers, &e) == 0)
 		return args_size(a, OPT_LUKS_MEMORY, "memory", &s->luks_memory);
 	report_failure(&e);
@@ -34,6 +47,7 @@ bool input_session_begin(struct input_session *s, const struct args *a)
 
 void input_session_end(struct input_session *s)
 {
+	string_list_free(&s->allow);
 	passphrase_free(s->secrets);
 	luks_headers_free(s->luks_headers);
 	codec_free(s->codec);
@@ -52,7 +66,7 @@ struct image_options input_session_options(const struct input_session *s, const 
 
 	return (struct image_options){
 		.format = format,
-		.allow = a->options[OPT_ALLOW].v,
+		.allow = (const char *const *)s->allow.v,
 		.search = a->options[OPT_SEARCH].v,
 		.parent_formats = a->options[OPT_PARENT_FORMAT].v,
 		.share = args_has(a, OPT_SHARE),

@@ -10,12 +10,14 @@
 #include <stdbool.h>
 
 #include "image/image.h"
+#include "util/string-list.h"
 
 struct args;
 struct err;
 
 struct input_session {
 	const struct args *args;
+	struct string_list allow; /* directories */
 	struct cache *cache;
 	struct codec *codec;
 	struct passphrase *secrets;

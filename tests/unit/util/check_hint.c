@@ -11,13 +11,15 @@
 #include "util/shell.h"
 #include "common/unit.h"
 
+#define ALWAYS ", and \"allow = DIR\" in ~/.config/vdiskfs.conf always"
+
 static const struct {
 	enum hint hint;
 	const char *arg, *vdiskfs, *vdisk;
 } hints[] = {
 	{HINT_TEXT, "do so", "do so", "do so"},
-	{HINT_ALLOW, "/a", "-o allow=/a permits it, if you trust the image",
-		"--allow=/a permits it, if you trust the image"},
+	{HINT_ALLOW, "/a", "-o allow=/a permits it, if you trust the image" ALWAYS,
+		"--allow=/a permits it, if you trust the image" ALWAYS},
 	{HINT_SHARE, NULL, "-o share reads it anyway; the data may be inconsistent",
 		"-U reads it anyway; the data may be inconsistent"},
 	{HINT_COW, NULL, "-o cow writes to a temporary overlay instead", NULL},
@@ -78,10 +80,10 @@ START_TEST(several_hints)
 	err_hint_code(&e, HINT_NOBACKING, NULL);
 	err_hint_code(&e, HINT_SEARCH, NULL);
 	assert_hint(&e, &hint_words_vdiskfs,
-		"-o allow=/a permits it, if you trust the image; "
+		"-o allow=/a permits it, if you trust the image" ALWAYS "; "
 		"-o search=DIR searches DIR for it; -o nobacking opens the image without it");
 	assert_hint(&e, &hint_words_vdisk,
-		"--allow=/a permits it, if you trust the image; "
+		"--allow=/a permits it, if you trust the image" ALWAYS "; "
 		"--search=DIR searches DIR for it");
 	/* A hint stores one argument. */
 	err_hint(&e, "other");
