@@ -23,10 +23,11 @@
 #define THREADS {OPT_THREADS, 'm', "threads", VALUE_TEXT, "N", \
 	"number of threads (default: one per processor)"}
 
+#define SHARE {OPT_SHARE, 'U', "force-share", VALUE_NONE, NULL, \
+	"read even if another program writes to the image"}
+
 /* Options of all verbs that open an image. */
 #define OPENING \
-	{OPT_SHARE, 'U', "force-share", VALUE_NONE, NULL, \
-		"read even if another program writes to the image"}, \
 	{OPT_ALLOW, 0, "allow", VALUE_DIR, "DIR", \
 		"images may refer to files below DIR (repeatable)"}, \
 	{OPT_SEARCH, 0, "search", VALUE_DIR, "DIR", \
@@ -57,7 +58,7 @@ static const struct option_row no_options[] = {
 static const struct option_row check_options[] = {
 	FORMAT("IMAGE"), OUTPUT,
 	{OPT_REPAIR, 'r', "repair", VALUE_REPAIR, "WHAT", "repair leaks, or all errors"},
-	QUIET, OPENING, END
+	QUIET, SHARE, OPENING, END
 };
 
 static const struct option_row commit_options[] = {
@@ -74,7 +75,7 @@ static const struct option_row compare_options[] = {
 	FORMAT("IMAGE1"),
 	{OPT_FORMAT2, 'F', "second-format", VALUE_FORMAT, "FMT", "format of IMAGE2 (default: probed)"},
 	{OPT_STRICT, 's', "strict", VALUE_NONE, NULL, "sizes and allocation must be the same, too"},
-	PROGRESS, QUIET, THREADS, NO_SNAPSHOTS, OPENING, END
+	PROGRESS, QUIET, THREADS, NO_SNAPSHOTS, SHARE, OPENING, END
 };
 
 static const struct option_row convert_options[] = {
@@ -96,7 +97,7 @@ static const struct option_row convert_options[] = {
 		"make holes of runs of SIZE zeroes (4k); 0: none"},
 	THREADS,
 	{OPT_UNORDERED, 'W', "out-of-order", VALUE_NONE, NULL, "write out of order (always done)"},
-	PROGRESS, QUIET, NO_SNAPSHOTS, OPENING, END
+	PROGRESS, QUIET, NO_SNAPSHOTS, SHARE, OPENING, END
 };
 
 static const struct option_row create_options[] = {
@@ -106,7 +107,6 @@ static const struct option_row create_options[] = {
 	{OPT_BACKING, 'b', "backing", VALUE_FILE, "FILE", "backing file of IMAGE"},
 	BACKING_FORMAT,
 	{OPT_UNSAFE, 'u', "unsafe", VALUE_NONE, NULL, "do not open the backing file"},
-	{OPT_FORCE, 0, "force", VALUE_NONE, NULL, "replace an existing IMAGE"},
 	QUIET, OPENING, END
 };
 
@@ -114,7 +114,7 @@ static const struct option_row info_options[] = {
 	FORMAT("IMAGE"), OUTPUT,
 	{OPT_BACKING_CHAIN, 0, "backing-chain", VALUE_NONE, NULL, "describe all parents, too"},
 	{OPT_TREE, 0, "tree", VALUE_NONE, NULL, "draw the chain, snapshots and partitions"},
-	NO_SNAPSHOTS, OPENING, END
+	NO_SNAPSHOTS, SHARE, OPENING, END
 };
 
 static const struct option_row map_options[] = {
@@ -123,7 +123,7 @@ static const struct option_row map_options[] = {
 	{OPT_LENGTH, 'l', "max-length", VALUE_TEXT, "LENGTH", "length of the range"},
 	{OPT_PICTURE, 0, "picture", VALUE_SVG, "FILE.svg",
 		"draw the map in the terminal or to a file"},
-	NO_SNAPSHOTS, OPENING, END
+	NO_SNAPSHOTS, SHARE, OPENING, END
 };
 
 static const struct option_row measure_options[] = {
@@ -132,7 +132,7 @@ static const struct option_row measure_options[] = {
 		"format to convert to (default: raw)"},
 	{OPT_SIZE, 's', "size", VALUE_TEXT, "SIZE", "measure an empty disk of this size"},
 	SNAPSHOT("measure"),
-	NO_SNAPSHOTS, OPENING, END
+	NO_SNAPSHOTS, SHARE, OPENING, END
 };
 
 static const struct option_row list_options[] = {
@@ -143,13 +143,13 @@ static const struct option_row mount_options[] = {
 	FORMAT("IMAGE"),
 	{OPT_RW, 0, "rw", VALUE_NONE, NULL, "mount read-write (default: read-only)"},
 	SNAPSHOT("mount"),
-	NO_SNAPSHOTS, OPENING, END
+	NO_SNAPSHOTS, SHARE, OPENING, END
 };
 
 static const struct option_row open_options[] = {
 	FORMAT("IMAGE"),
 	{OPT_PRINT, 0, "print", VALUE_NONE, NULL, "print the mount point and open no folder"},
-	NO_SNAPSHOTS, OPENING, END
+	NO_SNAPSHOTS, SHARE, OPENING, END
 };
 
 static const struct option_row rebase_options[] = {
@@ -159,7 +159,7 @@ static const struct option_row rebase_options[] = {
 	{OPT_UNSAFE, 'u', "unsafe", VALUE_NONE, NULL,
 		"change the name only: FILE has the same contents"},
 	CACHE("IMAGE"),
-	PROGRESS, QUIET, OPENING, END
+	PROGRESS, QUIET, SHARE, OPENING, END
 };
 
 static const struct option_row resize_options[] = {
@@ -177,7 +177,7 @@ static const struct option_row snapshot_options[] = {
 		"revert the disk to a snapshot, by name or ID"},
 	{OPT_DELETE, 'd', "delete", VALUE_TEXT, "NAME",
 		"delete a snapshot, also of a mounted disk"},
-	QUIET, OPENING, END
+	QUIET, SHARE, OPENING, END
 };
 
 const struct verb verb_table[] = {

@@ -16,11 +16,14 @@
 #include "format.h"
 #include "io/host.h"
 #include "io/identity.h"
+#include "io/in-use.h"
 #include "io/io.h"
 #include "io/lock.h"
+#include "util/flag.h"
 #include "util/size.h"
 #include "util/text.h"
 #include "fingerprint.h"
+#include "image.h"
 
 const struct create_option *creation_find_option(
 	const struct format *f, const char *name, size_t len)
@@ -53,7 +56,10 @@ uint64_t creation_number(const struct creation *c, const char *name)
 
 bool creation_flag(const struct creation *c, const char *name)
 {
-	return creation_is(c, name, "on");
+	bool on = false;
+
+	flag_parse(creation_text(c, name), &on);
+	return on;
 }
 
 bool creation_is(const struct creation *c, const char *name, const char *word)
@@ -68,7 +74,7 @@ bool creation_is(const struct creation *c, const char *name, const char *word)
 #define OPEN_FLAGS (O_RDWR | O_CLOEXEC | O_NONBLOCK | O_NOCTTY)
 
 /* The old bytes are durably removed before new ones are written: no power cut mixes the two. */
-int creation_empty_file(struct io *io, struct err *e)
+static int empty_file(struct io *io, struct err *e)
 {
 	int r;
 
@@ -101,7 +107,7 @@ static void remove_file(const char *path, const struct identity *id)
 	identity_unlink(id, path, &ignored);
 }
 
-/* Locks a file before it empties it, because the file may be a disk in use. */
+/* A file that is replaced may be a disk in use. */
 static int take_file(
 	int fd, const char *path, const struct identity *wanted, struct io **io, struct err *e)
 {
@@ -115,8 +121,8 @@ static int take_file(
 		r = lock_for_writing(*io, e);
 	if (r == 0 && wanted)
 		r = check_identity(*io, wanted, e);
-	if (r == 0)
-		r = creation_empty_file(*io, e);
+	if (r == 0 && (*io)->size > 0)
+		r = in_use_check(*io, e);
 	if (r < 0) {
 		io_unref(*io);
 		*io = NULL;
@@ -182,34 +188,86 @@ void creation_end_file(const struct creation *c, const struct created *f, bool k
 		return;
 	if (!keep && f->is_new && identity_of_fd(f->io->fd, &id) == 0)
 		remove_file(f->io->name, &id);
-	else if (!keep && !f->is_new && !f->io->is_block)
+	else if (!keep && f->emptied && !f->io->is_block)
 		io_resize(f->io, 0, &ignored);
-	if (stamp && (keep || !f->is_new))
+	if (stamp && (keep || f->emptied))
 		fingerprint_add(stamp, f->io, &ignored);
 	io_unref(f->io);
 }
 
+bool creation_is_own(const struct creation *c, const struct stat *st)
+{
+	for (const struct image *img = c->parent; img; img = img->parent) {
+		if (img->io->dev == st->st_dev && img->io->ino == st->st_ino)
+			return true;
+		for (size_t i = 0; i < img->nfiles; i++)
+			if (img->files[i]->dev == st->st_dev && img->files[i]->ino == st->st_ino)
+				return true;
+	}
+	return false;
+}
+
+const char *creation_target(const struct creation *c)
+{
+	return c->request->stands_for ? c->request->stands_for : c->path;
+}
+
 const char *creation_name(const struct creation *c)
 {
-	const char *path = c->request->stands_for ? c->request->stands_for : c->path;
+	const char *path = creation_target(c);
 
 	return path ? text_basename(path) : "";
 }
 
+/* The path of name, as the image records it; malloc'ed. */
+static char *path_beside(const struct creation *c, const char *name)
+{
+	const char *slash = name[0] == '/' ? NULL : strrchr(c->path, '/');
+	char *path;
+
+	return asprintf(&path, "%.*s%s", slash ? (int)(slash + 1 - c->path) : 0, c->path, name) < 0
+		       ? NULL
+		       : path;
+}
+
+int creation_stat(const struct creation *c, const char *name, struct stat *st)
+{
+	char *path = path_beside(c, name);
+	int r = path ? stat(path, st) : -1;
+
+	free(path);
+	return r;
+}
+
+/* A second file must be no other file that the image needs. */
+static int check_part(const struct creation *c, const char *path, struct err *e)
+{
+	struct stat st, first;
+
+	if (stat(path, &st) < 0)
+		return 0;
+	if (stat(creation_target(c), &first) == 0 && st.st_dev == first.st_dev &&
+		st.st_ino == first.st_ino)
+		return err_set(e, EINVAL, "%s: it is the file of the image itself", path);
+	if (creation_is_own(c, &st))
+		return err_set(e, EBUSY, "%s: the backing file of the image needs it", path);
+	return 0;
+}
+
 /* An image that is replaced as a whole at the end must not show parts of the new one before. */
-static int empty_replaced(const struct creation *c, const char *part, struct err *e)
+static int empty_replaced(const struct creation *c, struct created *part, struct err *e)
 {
 	const char *old = c->request->stands_for;
 
-	if (!old || access(part, F_OK) < 0 || truncate(old, 0) == 0 || errno == ENOENT)
-		return 0;
-	return err_set(e, errno, "%s: %s", old, strerror(errno));
+	if (old && truncate(old, 0) < 0 && errno != ENOENT)
+		return err_set(e, errno, "%s: %s", old, strerror(errno));
+	part->emptied = true;
+	return empty_file(part->io, e);
 }
 
 int creation_part(struct creation *c, const char *name, struct io **io, struct err *e)
 {
-	struct created *parts;
-	const char *slash;
+	struct created *parts, *part;
 	char *path;
 	int r;
 
@@ -219,15 +277,19 @@ int creation_part(struct creation *c, const char *name, struct io **io, struct e
 	if (!parts)
 		return err_nomem(e);
 	c->parts = parts;
-	slash = name[0] == '/' ? NULL : strrchr(c->path, '/');
-	if (asprintf(&path, "%.*s%s", slash ? (int)(slash + 1 - c->path) : 0, c->path, name) < 0)
+	part = &parts[c->nparts];
+	path = path_beside(c, name);
+	if (!path)
 		return err_nomem(e);
-	r = empty_replaced(c, path, e);
+	r = check_part(c, path, e);
 	if (r == 0)
 		r = creation_make_file(c->request, path,
-			c->request->replace && !c->request->new_parts, NULL, &parts[c->nparts], e);
-	if (r == 0)
-		*io = parts[c->nparts++].io;
+			c->request->replace && !c->request->new_parts, NULL, part, e);
+	if (r == 0) {
+		c->nparts++;
+		*io = part->io;
+		r = part->is_new ? 0 : empty_replaced(c, part, e);
+	}
 	free(path);
 	return r;
 }

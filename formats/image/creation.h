@@ -19,12 +19,13 @@ struct image;
 struct image_options;
 struct io;
 struct fingerprint;
+struct stat;
 
 /* The kind of value of an option. */
 enum create_kind {
 	CREATE_SIZE,   /* bytes, with a suffix: 64k */
 	CREATE_NUMBER, /* as it is */
-	CREATE_FLAG,   /* on, off */
+	CREATE_FLAG,   /* on, off: util/flag.h */
 	CREATE_WORD,   /* one of a list */
 	CREATE_TEXT,
 };
@@ -70,7 +71,8 @@ struct create_request {
 /* A file of it. */
 struct created {
 	struct io *io;
-	bool is_new; /* there was none before */
+	bool is_new;  /* there was none before */
+	bool emptied; /* the old contents are gone */
 };
 
 /* An image in the making. */
@@ -112,19 +114,26 @@ int creation_preallocate(struct io *io, uint64_t pos, uint64_t len, bool full, s
 
 /* For open/create.c. */
 
+/* The path that the image has in the end; NULL: none. */
+const char *creation_target(const struct creation *c);
+
+/* stat(2) of a name that the image records; -1 if there is no such file. */
+int creation_stat(const struct creation *c, const char *name, struct stat *st);
+
+/* Is it a file of the backing chain that the image will have? */
+bool creation_is_own(const struct creation *c, const struct stat *st);
+
 /* The option of a format whose name is the first len bytes of name, or NULL. */
 const struct create_option *creation_find_option(
 	const struct format *f, const char *name, size_t len);
 
-int creation_empty_file(struct io *io, struct err *e);
-
-/* Makes a file, or replaces one, which must be wanted unless that is NULL. */
+/* Makes a file, or locks one to be replaced, which must be wanted unless that is NULL. */
 int creation_make_file(const struct create_request *req, const char *path, bool replace,
 	const struct identity *wanted, struct created *f, struct err *e);
 
-/* Closes a file of the image; keep false: removes it if it is new, else empties it.  The
- * fingerprint of a file that stays is taken while it is open and locked; without memory it lacks a
- * file, and holds for no image. */
+/* Closes a file of the image; keep false: removes it if it is new, else empties it, if that was
+ * begun.  The fingerprint of a file that stays is taken while it is open and locked; without memory
+ * it lacks a file, and holds for no image. */
 void creation_end_file(const struct creation *c, const struct created *f, bool keep);
 
 #endif

@@ -48,21 +48,32 @@ static ssize_t headlast_read(struct io *io, void *buf, size_t len, uint64_t pos)
 	return n < 0 ? n : (ssize_t)head + n;
 }
 
-/* A device still has its old bytes: the first write overwrites both ends, by which an image is
- * recognized. */
-static int begin(struct headlast *h)
+/* Removes the old bytes durably, so that no power cut mixes them with new ones.  Of a device, these
+ * are both ends, by which an image is recognized. */
+static int remove_old(struct headlast *h)
 {
 	static const unsigned char zeroes[HEAD];
-	int r = 0;
+	struct io *base = h->base;
+	int r;
 
-	if (h->io.is_block && !h->begun && h->io.size >= HEAD) {
-		r = h->base->ops->write(base_of(h), zeroes, HEAD, 0);
+	if (base->size == 0 || (h->io.is_block && h->io.size < HEAD))
+		return 0;
+	if (!h->io.is_block) {
+		r = base->ops->resize(base, 0);
+		base->size = r == 0 ? 0 : (uint64_t)base->size;
+	} else {
+		r = base->ops->write(base_of(h), zeroes, HEAD, 0);
 		if (r == 0)
-			r = h->base->ops->write(base_of(h), zeroes, HEAD, h->io.size - HEAD);
-		if (r == 0)
-			r = h->base->ops->sync(base_of(h));
+			r = base->ops->write(base_of(h), zeroes, HEAD, h->io.size - HEAD);
 	}
-	h->begun = r == 0;
+	return r == 0 ? base->ops->sync(base) : r;
+}
+
+static int begin(struct headlast *h)
+{
+	int r = h->begun ? 0 : remove_old(h);
+
+	h->begun |= r == 0;
 	return r;
 }
 
@@ -96,7 +107,10 @@ static int headlast_sync(struct io *io)
 static int headlast_resize(struct io *io, uint64_t size)
 {
 	struct headlast *h = (struct headlast *)io;
+	int r = begin(h);
 
+	if (r < 0)
+		return r;
 	if (size < HEAD)
 		memset(h->head + size, 0, HEAD - size);
 	return h->base->ops->resize(base_of(h), size);
@@ -117,7 +131,10 @@ static int headlast_punch(struct io *io, uint64_t pos, uint64_t len)
 static int headlast_reserve(struct io *io, uint64_t pos, uint64_t len)
 {
 	struct headlast *h = (struct headlast *)io;
+	int r = begin(h);
 
+	if (r < 0)
+		return r;
 	return h->base->ops->reserve ? h->base->ops->reserve(base_of(h), pos, len) : 0;
 }
 
@@ -149,9 +166,15 @@ struct io *header_last_new(struct io *base, struct err *e)
 	h->io.fd = base->fd;
 	h->io.writable = true;
 	h->io.is_block = base->is_block;
+	h->io.size = base->is_block ? (uint64_t)base->size : 0;
 	h->io.cache = NULL;
 	h->base = io_ref(base);
 	return &h->io;
+}
+
+bool header_last_begun(const struct io *io)
+{
+	return ((const struct headlast *)io)->begun;
 }
 
 int header_last_finish(struct io *io, struct err *e)

@@ -8,6 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <strings.h>
+#include <sys/stat.h>
 
 #include "image/format.h"
 #include "image/image.h"
@@ -15,6 +16,7 @@
 #include "io/io.h"
 #include "open.h"
 #include "util/err.h"
+#include "util/flag.h"
 #include "util/limits.h"
 #include "util/nearest.h"
 #include "util/size.h"
@@ -27,6 +29,7 @@ static int check_value(const struct create_option *o, const char *value, struct 
 	char list[ERR_TEXT / 2] = "";
 	size_t n = 0;
 	uint64_t bytes;
+	bool on;
 
 	switch (o->kind) {
 	case CREATE_SIZE:
@@ -39,7 +42,7 @@ static int check_value(const struct create_option *o, const char *value, struct 
 			return err_set(e, EINVAL, "%s=%s: expected a number", o->name, value);
 		return 0;
 	case CREATE_FLAG:
-		if (strcmp(value, "on") != 0 && strcmp(value, "off") != 0)
+		if (!flag_parse(value, &on))
 			return err_set(e, EINVAL, "%s=%s: expected on or off", o->name, value);
 		return 0;
 	case CREATE_WORD:
@@ -95,9 +98,26 @@ static int open_backing(struct creation *c, struct image **parent, struct err *e
 
 	how.format = c->request->backing_format;
 	how.write = false;
+	how.share = true; /* of a running machine: its next overlay */
 	r = image_open_backing(c->path, c->request->backing, &how, parent, e);
 	c->parent = r == 0 ? *parent : NULL;
 	return r < 0 ? err_in(e, "backing file") : 0;
+}
+
+/* The locks of a file that is replaced do not exclude its use as a backing file, which is opened
+ * even if another program writes to it. */
+static int check_target(const struct creation *c, struct err *e)
+{
+	const char *path = creation_target(c), *backing = c->request->backing;
+	struct stat st, named;
+
+	if (!backing || stat(path, &st) < 0)
+		return 0;
+	if (!creation_is_own(c, &st) &&
+		!(creation_stat(c, backing, &named) == 0 && named.st_dev == st.st_dev &&
+			named.st_ino == st.st_ino))
+		return 0;
+	return err_set(e, EBUSY, "%s: the new image needs it as a backing file", path);
 }
 
 static int choose_size(struct creation *c, struct err *e)
@@ -112,8 +132,8 @@ static int choose_size(struct creation *c, struct err *e)
 	return 0;
 }
 
-/* In a file that is empty, or a device. */
-static int create_in(struct creation *c, struct io *io, struct err *e)
+/* Sets emptied once the old contents are gone. */
+static int create_in(struct creation *c, struct io *io, bool *emptied, struct err *e)
 {
 	int r;
 
@@ -125,6 +145,7 @@ static int create_in(struct creation *c, struct io *io, struct err *e)
 		r = io_sync(c->parts[i].io, e);
 	if (r == 0)
 		r = header_last_finish(c->io, e);
+	*emptied = header_last_begun(c->io);
 	io_unref(c->io);
 	return r;
 }
@@ -136,7 +157,7 @@ static int create(struct creation *c, struct err *e)
 		c->request, c->path, c->request->replace, c->request->replaces, &first, e);
 
 	if (r == 0) {
-		r = create_in(c, first.io, e);
+		r = create_in(c, first.io, &first.emptied, e);
 		if (r < 0)
 			err_in(e, "%s", c->path);
 	}
@@ -173,6 +194,8 @@ int image_create(const struct format *format, const char *path, const struct cre
 	if (ret == 0 && r->backing && !r->unchecked)
 		ret = open_backing(&c, &parent, e);
 	if (ret == 0)
+		ret = check_target(&c, e);
+	if (ret == 0)
 		ret = choose_size(&c, e);
 	if (ret == 0)
 		ret = create(&c, e);
@@ -185,10 +208,9 @@ int image_create_io(
 {
 	struct creation c = {.format = format, .request = r};
 	int ret = check_request(format, r, e);
+	bool ignored;
 
 	if (ret == 0)
 		ret = choose_size(&c, e);
-	if (ret == 0)
-		ret = creation_empty_file(io, e);
-	return ret == 0 ? create_in(&c, io, e) : ret;
+	return ret == 0 ? create_in(&c, io, &ignored, e) : ret;
 }

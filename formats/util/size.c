@@ -46,7 +46,7 @@ int size_parse(const char *text, uint64_t *bytes)
 		end++;
 		unit = (unsigned)(letter - units);
 	}
-	if (has_point && unit == 0)
+	if (share > 0 && unit == 0)
 		return -EINVAL;
 	if (errno || whole > (uint64_t)INT64_MAX >> 10 * unit)
 		return -ERANGE;

@@ -6,7 +6,7 @@
 #include <stdint.h>
 
 /* Bytes in "64M", "1.5G", "4096", "0x1000": k, M, G, T, P and E are powers of 1024, of either case;
- * "b" is bytes.  A fraction needs one of the former.  -EINVAL: text is no size; -ERANGE: it is
+ * "b" is bytes.  A fraction of a byte is 0.  -EINVAL: text is no size; -ERANGE: it is
  * more than 2^63-1 bytes. */
 int size_parse(const char *text, uint64_t *bytes);
 

@@ -32,7 +32,7 @@ check "create raw: the size, and nothing allocated" [ "$(stat -c '%s %b' a.img)"
 check "create without -f, named .qcow2: a warning" fails_not "warning: a.qcow2: .*-f qcow2" create a.qcow2 1M
 check "the warning is one line" [ "$(wc -l <err)" = 1 ]
 check "the file is raw" [ "$(stat -c %s a.qcow2)" = 1048576 ]
-check "create --force -f raw, named .qcow2: no warning" eval '"$VDISK" create --force -f raw a.qcow2 1M 2>&1 >/dev/null | wc -c | grep -qx 0'
+check "create -f raw, named .qcow2: no warning" eval '"$VDISK" create -f raw a.qcow2 1M 2>&1 >/dev/null | wc -c | grep -qx 0'
 check "convert without -O, named .vdi: a warning" fails_not "warning: a.vdi: .*-O vdi" convert disk.raw a.vdi
 check "raw is the default" prints_line "Formatting 'b.img', fmt=raw size=1572864" create b.img 1.5M
 check "create -q" prints_line "" create -q c.img 1M
@@ -42,9 +42,17 @@ for p in falloc full; do
 	check "preallocation=$p allocates blocks" [ "$(stat -c '%s %b' $p.img)" = "1048576 2048" ]
 done
 cp disk.raw kept.raw
-check "create does not replace an image" fails "File exists" create kept.raw 1M
-check "the existing image has not changed" cmp disk.raw kept.raw
-check "--force replaces it" "$VDISK" create -q --force kept.raw 1M
+for o in "-o frob=1 kept.raw 1M" "-f qcow2 -o cluster_size=3 kept.raw 1M" "-f qcow2 -o compat=0.10,extended_l2=on kept.raw 1M" \
+	"-f vhdx -o block_size=3M kept.raw 1M" "-f vmdk kept.raw 100P" "-f raw kept.raw" "-f qcow2 -b none.img -F raw kept.raw"; do
+	# shellcheck disable=SC2086
+	check_not "create $o over an image" "$VDISK" create $o
+	ln kept.raw link.raw
+	# shellcheck disable=SC2086
+	check_not "create $o over an image with two names, in place" "$VDISK" create $o
+	check "the image has not changed" cmp disk.raw kept.raw
+	rm link.raw
+done
+check "create replaces an image" "$VDISK" create -q kept.raw 1M
 check "the new image is empty" [ "$(stat -c '%s %b' kept.raw)" = "1048576 0" ]
 : >empty.raw
 check "create replaces an empty file" "$VDISK" create -q empty.raw 1M
@@ -64,10 +72,63 @@ check "create -o help" eval '"$VDISK" create -o help | grep -q "^  preallocation
 
 cp disk.raw busy.raw
 mount_image busy.raw mnt -o format=raw
-check "create --force of a mounted image" fails "in use" create --force busy.raw 1M
+check "create over a mounted image" fails "in use" create busy.raw 1M
 check "resize of a mounted image" fails "in use" resize -f raw busy.raw 1M --shrink
 check "convert to a mounted image" fails "in use" convert disk.raw busy.raw
 check "the mounted image has not changed" cmp disk.raw busy.raw
+unmount mnt
+if is_root && loop=$(losetup -f --show busy.raw); then
+	check "create over the file of a loop device" fails "in use by the loop device" create busy.raw 1M
+	check "convert to the file of a loop device" fails "in use by the loop device" convert disk.raw busy.raw
+	ln busy.raw link.raw
+	check "create over the file of a loop device, in place" fails "in use by the loop device" create busy.raw 1M
+	check "the file has not changed" cmp disk.raw busy.raw
+	rm link.raw
+	mkfs.ext4 -q "$loop"
+	mkdir -p fs
+	mount "$loop" fs
+	check "create over a mounted device" fails "device is in use" create "$loop" 1M
+	check "the device has not changed" eval 'e2fsck -fn "$loop" >&2; [ "$(blkid -o value -s TYPE -p "$loop")" = ext4 ]'
+	umount fs
+	losetup -d "$loop"
+else
+	skip "loop devices need root"
+fi
+if is_root && truncate -s 1M swap.raw && mkswap -q swap.raw 2>/dev/null; then
+	dd if=/dev/zero of=swap.raw bs=1M count=1 conv=notrunc status=none
+	chmod 600 swap.raw && mkswap -q swap.raw
+	if swapon swap.raw 2>/dev/null; then
+		check "create over swap space" fails "in use as swap space" create swap.raw 1M
+		swapoff swap.raw
+	else
+		skip "swap space on a file is not possible here"
+	fi
+fi
+
+# Files that the new image itself needs.
+
+qemu-img create -q -f qcow2 base.qcow2 1M
+qemu-img create -q -f qcow2 -b base.qcow2 -F qcow2 top.qcow2
+cp base.qcow2 base.before
+for o in "base.qcow2 -F qcow2" "./base.qcow2 -F qcow2" "top.qcow2 -F qcow2"; do
+	# shellcheck disable=SC2086
+	check_not "create over a file of its chain, -b $o" "$VDISK" create -q -f qcow2 -b $o base.qcow2
+	# shellcheck disable=SC2086
+	check_not "create -u over a file of its chain, -b $o" "$VDISK" create -q -u -f qcow2 -b ${o/top/base} base.qcow2 1M
+	ln base.qcow2 link.qcow2
+	# shellcheck disable=SC2086
+	check_not "create over a file of its chain, in place, -b $o" "$VDISK" create -q -f qcow2 -b $o base.qcow2
+	rm link.qcow2
+done
+check_not "create with itself as the data file" "$VDISK" create -q -f qcow2 -o data_file=base.qcow2 base.qcow2 1M
+check_not "create with its backing file as the data file" "$VDISK" create -q -f qcow2 -b base.qcow2 -F qcow2 -o data_file=base.qcow2 new.qcow2
+check "none has changed the file" cmp base.qcow2 base.before
+qemu-img create -q -f vmdk -o subformat=monolithicFlat flat.vmdk 6M
+dd if=disk.raw of=flat-flat.vmdk conv=notrunc status=none
+cp flat.vmdk flat.before
+mount_image flat-flat.vmdk mnt -o format=raw
+check "create over an image, one of whose files is mounted" fails "in use" create -f vmdk -o subformat=monolithicFlat flat.vmdk 3M
+check "neither file has changed" eval 'cmp flat.vmdk flat.before && cmp flat-flat.vmdk disk.raw'
 unmount mnt
 
 # resize
@@ -155,7 +216,7 @@ if losetup -f >/dev/null 2>&1 && is_root; then
 		check "convert onto a device, $kind" "$VDISK" convert -O $kind over.qcow2 "$loop"
 		check "$kind on a device: the disk is equal" qemu-img compare -q -f raw -F "${kind%% *}" over.raw "$loop"
 		# shellcheck disable=SC2086
-		check "create on a device, $kind" "$VDISK" create -q --force -f $kind "$loop" 8M
+		check "create on a device, $kind" "$VDISK" create -q -f $kind "$loop" 8M
 		check "convert -n onto a device, $kind" "$VDISK" convert -n -O "${kind%% *}" over.qcow2 "$loop"
 		check "convert -n, $kind: the disk is equal" qemu-img compare -q -f raw -F "${kind%% *}" over.raw "$loop"
 		check "convert -n, $kind: no errors" "$VDISK" check -q -f "${kind%% *}" "$loop"

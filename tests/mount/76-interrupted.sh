@@ -122,7 +122,7 @@ for format in raw qcow2 vdi vmdk vpc vhdx; do
 done
 is_old_or_empty() { truncate -s 3M zero.raw && { shows old.raw out || shows zero.raw out; }; }
 format=qcow2
-check "create --force" states old_image is_old_or_empty "$VDISK" create -q --force -f qcow2 out 3M
+check "create over an image" states old_image is_old_or_empty "$VDISK" create -q -f qcow2 out 3M
 
 # resize: the old or the new size, and no data is lost.
 

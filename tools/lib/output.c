@@ -18,6 +18,7 @@
 
 #include "image/creation.h"
 #include "util/err.h"
+#include "io/in-use.h"
 #include "io/io.h"
 #include "leftover.h"
 #include "io/lock.h"
@@ -138,6 +139,8 @@ static int begin_replacing(struct output *o, const struct stat *st, struct err *
 	r = o->old ? io_make_writable(o->old, e) : -e->code;
 	if (r == 0)
 		r = lock_for_writing(o->old, e);
+	if (r == 0)
+		r = in_use_check(o->old, e);
 	if (r < 0)
 		return r;
 	fd = make_temporary(o);
@@ -170,18 +173,13 @@ static int begin_new(struct output *o, struct err *e)
 	return 0;
 }
 
-int output_begin(struct output *o, const char *name, bool replace, struct err *e)
+int output_begin(struct output *o, const char *name, struct err *e)
 {
 	struct stat st;
 	int r;
 
 	*o = (struct output){.name = name};
-	if (stat(name, &st) < 0)
-		r = begin_new(o, e);
-	else if (!replace && S_ISREG(st.st_mode))
-		r = err_set(e, EEXIST, "%s: %s", name, strerror(EEXIST));
-	else
-		r = begin_replacing(o, &st, e);
+	r = stat(name, &st) < 0 ? begin_new(o, e) : begin_replacing(o, &st, e);
 	return r == 0 && !o->path ? err_nomem(e) : r;
 }
 
@@ -230,7 +228,7 @@ static void note_created(void *arg, const char *path)
 void output_request(struct output *o, struct create_request *r)
 {
 	r->stands_for = o->target;
-	r->replace |= o->target != NULL;
+	r->replace = true;
 	r->created = note_created;
 }
 

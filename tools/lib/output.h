@@ -27,9 +27,9 @@ struct output {
 	bool is_new;      /* no file of that name exists */
 };
 
-/* Chooses path, and creates the temporary file.  EEXIST: the file exists and replace is false.  End
- * it in either case. */
-int output_begin(struct output *o, const char *name, bool replace, struct err *e);
+/* Chooses path, and creates the temporary file.  EBUSY: an existing file is in use.  End it in
+ * either case. */
+int output_begin(struct output *o, const char *name, struct err *e);
 
 /* Writes to an existing file, which is kept in any case. */
 int output_use(struct output *o, const char *name, struct err *e);

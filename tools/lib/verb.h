@@ -20,7 +20,6 @@ enum option_key {
 	OPT_COMPRESS,
 	OPT_DELETE,
 	OPT_DROP,
-	OPT_FORCE,
 	OPT_FORMAT,  /* of the image, or of the first one */
 	OPT_FORMAT2, /* of the second one */
 	OPT_HELP,

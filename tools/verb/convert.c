@@ -153,14 +153,13 @@ static int check_space(const struct converting *c, struct err *e)
 static int create_output(struct converting *c, struct err *e)
 {
 	struct create_request *r = &c->creation.request;
-	int ret = output_begin(&c->output, c->name, true, e);
+	int ret = output_begin(&c->output, c->name, e);
 
 	if (ret == 0)
 		ret = check_space(c, e);
 	if (ret < 0)
 		return ret;
 	r->size = c->size;
-	r->replace = true;
 	r->compressed = args_has(c->args, OPT_COMPRESS);
 	output_request(&c->output, r);
 	ret = image_create(c->format, c->output.path, r, e);

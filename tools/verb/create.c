@@ -2,9 +2,7 @@
 /* create.c - creates empty images. */
 #include "open/create.h"
 
-#include <errno.h>
 #include <stdlib.h>
-#include <sys/stat.h>
 
 #include "lib/args.h"
 #include "util/err.h"
@@ -18,13 +16,8 @@ static int create(const struct args *a, struct create_args *c, const char *name)
 {
 	struct err e = ERR_INIT;
 	struct output o;
-	struct stat st;
-	int r;
+	int r = output_begin(&o, name, &e);
 
-	/* An empty file is replaced, too: nothing is lost with it. */
-	c->request.replace = args_has(a, OPT_FORCE) ||
-			     (stat(name, &st) == 0 && S_ISREG(st.st_mode) && st.st_size == 0);
-	r = output_begin(&o, name, c->request.replace, &e);
 	if (r == 0) {
 		output_request(&o, &c->request);
 		r = image_create(c->format, o.path, &c->request, &e);
@@ -39,8 +32,6 @@ static int create(const struct args *a, struct create_args *c, const char *name)
 		create_args_warn_raw(c, name, OPT_FORMAT);
 		return EXIT_SUCCESS;
 	}
-	if (e.code == EEXIST)
-		err_hint(&e, "--force replaces the file and loses its contents");
 	return report_about(name, &e);
 }
 
