@@ -44,12 +44,14 @@ say = $(if $(V),,@printf '  %-7s %s\n' '$(1)' '$(2)')
 
 LIBLIBS  := blkid json-c zlib libzstd libdeflate expat libcrypto libargon2
 LIBS     := fuse3 $(LIBLIBS)
+# Only its header is needed: the library is loaded when a server is connected.
+LIBNBD   := $(shell $(PKG_CONFIG) --atleast-version=1.14 libnbd 2>/dev/null && $(PKG_CONFIG) --cflags libnbd && echo -DHAVE_LIBNBD)
 UNITLIBS := check
 
 WARN := -Wall -Wextra -Wshadow -Wstrict-prototypes -Wmissing-prototypes -Wwrite-strings -Wvla \
 	-Wpointer-arith -Wundef -Wformat=2 -Wcast-align -Wold-style-definition -Wnested-externs
 CFLAGS   ?= -O2 -g
-ALL_CPPFLAGS = -D_GNU_SOURCE -D_FILE_OFFSET_BITS=64 -DFUSE_USE_VERSION=312 -iquote formats $(CPPFLAGS)
+ALL_CPPFLAGS = -D_GNU_SOURCE -D_FILE_OFFSET_BITS=64 -DFUSE_USE_VERSION=312 -iquote formats $(LIBNBD) $(CPPFLAGS)
 ALL_CFLAGS = -std=gnu11 $(WARN) $(WERROR) -fno-strict-overflow -fstack-protector-strong -pthread \
 	$(CFLAGS) $(if $(SAN),-fsanitize=$(SAN) -fno-omit-frame-pointer)
 library_cflags := -fPIC -fvisibility=hidden
@@ -60,12 +62,12 @@ prefix_map = '-ffile-prefix-map=$(CURDIR)=.'
 
 # Evaluated only when something is built, so that "make demo" can install pkg-config itself.
 pkg_cflags = $(eval pkg_cflags := $$(shell $(PKG_CONFIG) --cflags $(LIBS)))$(pkg_cflags)
-pkg_libs   = $(eval pkg_libs := $$(shell $(PKG_CONFIG) --libs $(LIBS)))$(pkg_libs)
-lib_libs   = $(eval lib_libs := $$(shell $(PKG_CONFIG) --libs $(LIBLIBS)))$(lib_libs)
+pkg_libs   = $(eval pkg_libs := $$(shell $(PKG_CONFIG) --libs $(LIBS)))$(pkg_libs) -ldl
+lib_libs   = $(eval lib_libs := $$(shell $(PKG_CONFIG) --libs $(LIBLIBS)))$(lib_libs) -ldl
 unit_cflags = $(eval unit_cflags := $$(shell $(PKG_CONFIG) --cflags $(UNITLIBS)))$(unit_cflags)
 unit_libs   = $(eval unit_libs := $$(shell $(PKG_CONFIG) --libs $(UNITLIBS)))$(unit_libs)
 
-FORMATS := $(sort $(shell find formats -name '*.c'))
+FORMATS := $(sort $(shell find formats -name '*.c' $(if $(LIBNBD),,! -path '*/nbd/*' -o -name none.c)))
 API     := $(filter formats/api/%,$(FORMATS))
 FUSE    := $(sort $(shell find fuse -name '*.c'))
 # Linked into the unit tests.

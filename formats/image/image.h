@@ -24,6 +24,7 @@ struct err;
 struct format;
 struct io;
 struct luks_header_file;
+struct nbd_server;
 struct passphrase;
 struct view;
 
@@ -34,15 +35,20 @@ struct image_options {
 	const char *const *search; /* where to look for a parent that moved; likewise */
 	/* Formats of the parents whose child does not record it, from the top down; likewise. */
 	const char *const *parent_formats;
-	bool nobacking;     /* leave parents closed: what they would give is EIO */
-	bool write;         /* the image that is named, not its parents */
-	bool fill;          /* then also one that can only be filled, once, with packed units */
-	bool detect_zeroes; /* of what is written, zeroes over zeroes are not stored */
-	bool copy_on_read;  /* with write: what is read of parents is stored in the image, too */
-	bool repair;        /* for image_check alone: its files may be written, but not the disk */
-	bool nosync;        /* leave durability to the host: the image can be created again */
-	bool share;         /* read although another program has it open for writing */
-	bool nosnapshots;   /* do not look at the table of internal snapshots */
+	/* Servers that a name of the user may mean by their URIs; likewise.  A name in an image
+	 * never does. */
+	struct nbd_server *const *nbd;
+	const char *backing; /* path or URI: the parent of the image that is named, in the place of
+			      * the one that it records; NULL: that one */
+	bool nobacking;      /* leave parents closed: what they would give is EIO */
+	bool write;          /* the image that is named, not its parents */
+	bool fill;           /* then also one that can only be filled, once, with packed units */
+	bool detect_zeroes;  /* of what is written, zeroes over zeroes are not stored */
+	bool copy_on_read;   /* with write: what is read of parents is stored in the image, too */
+	bool repair;         /* for image_check alone: its files may be written, but not the disk */
+	bool nosync;         /* leave durability to the host: the image can be created again */
+	bool share;          /* read although another program has it open for writing */
+	bool nosnapshots;    /* do not look at the table of internal snapshots */
 	bool ignore_parent_id; /* accept a parent that changed since the child was created */
 	const struct passphrase *secrets; /* passphrases to try on each image; NULL: none */
 	const struct luks_header_file *luks_headers; /* LUKS headers in files; NULL: none */

@@ -154,6 +154,26 @@ static uint64_t file_length(const struct io *io)
 	return end < 0 ? io->size : (uint64_t)end;
 }
 
+static int file_make_writable(struct io *io, struct err *e)
+{
+	char path[32];
+	int fd;
+
+	snprintf(path, sizeof path, "/proc/self/fd/%d", io->fd);
+	fd = open(path, O_RDWR | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
+	if (fd < 0 || dup3(fd, io->fd, O_CLOEXEC) < 0) {
+		err_set(e, errno, "%s: opening it for writing: %s", io->name, strerror(errno));
+		if (fd >= 0)
+			close(fd);
+		return -e->code;
+	}
+	close(fd);
+	io->writable = true;
+	/* A file that is written to can get holes. */
+	io->sparse = !io->is_block;
+	return 0;
+}
+
 static void file_close(struct io *io)
 {
 	struct file *f = (struct file *)io;
@@ -167,6 +187,7 @@ static const struct io_ops file_ops = {
 	.read = file_read,
 	.seek = file_seek,
 	.fetch = file_fetch,
+	.make_writable = file_make_writable,
 	.write = file_write,
 	.copy = file_copy,
 	.sync = file_sync,
@@ -261,26 +282,4 @@ struct io *io_open(const char *path, struct err *e)
 		return NULL;
 	}
 	return io_from_fd(fd, path, e);
-}
-
-int io_make_writable(struct io *io, struct err *e)
-{
-	char path[32];
-	int fd;
-
-	snprintf(path, sizeof path, "/proc/self/fd/%d", io->fd);
-	fd = io->member ? -1 : open(path, O_RDWR | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
-	if (io->member)
-		return err_set(e, ENOTSUP, "%s: in an archive nothing can be written", io->name);
-	if (fd < 0 || dup3(fd, io->fd, O_CLOEXEC) < 0) {
-		err_set(e, errno, "%s: opening it for writing: %s", io->name, strerror(errno));
-		if (fd >= 0)
-			close(fd);
-		return -e->code;
-	}
-	close(fd);
-	io->writable = true;
-	/* A file that is written to can get holes. */
-	io->sparse = !io->is_block;
-	return 0;
 }

@@ -37,6 +37,7 @@ void io_stand_for(struct io *io, const struct io *of)
 {
 	io->dev = of->dev;
 	io->ino = of->ino;
+	io->server = of->server;
 	io->start = of->start;
 	io->size = of->size;
 	io->stored = of->stored;
@@ -53,6 +54,15 @@ uint64_t io_stored(const struct io *io)
 
 	return io->writable && io->fd >= 0 && fstat(io->fd, &st) == 0 ? (uint64_t)st.st_blocks * 512
 								      : io->stored;
+}
+
+int io_make_writable(struct io *io, struct err *e)
+{
+	if (io->member)
+		return err_set(e, ENOTSUP, "%s: in an archive nothing can be written", io->name);
+	if (!io->ops->make_writable)
+		return err_set(e, ENOTSUP, "%s: it cannot be written", io->name);
+	return io->ops->make_writable(io, e);
 }
 
 struct io *io_ref(struct io *io)
@@ -77,7 +87,11 @@ void io_unref(struct io *io)
 
 bool io_is_same(const struct io *a, const struct io *b)
 {
-	return a == b || (a->ino && a->dev == b->dev && a->ino == b->ino && a->start == b->start);
+	if (a == b)
+		return true;
+	if (a->start != b->start)
+		return false;
+	return a->server ? a->server == b->server : a->ino && a->dev == b->dev && a->ino == b->ino;
 }
 
 /* Changes by other programs. */
@@ -122,6 +136,8 @@ struct io *io_find_altered(struct io *io)
 {
 	if (io->ops->find_altered)
 		return io->ops->find_altered(io);
+	if (io->ops->check && io->ops->check(io, NULL) < 0)
+		return io;
 	return is_altered(io) ? io : NULL;
 }
 
@@ -140,7 +156,9 @@ int io_check(struct io *io, struct err *e)
 {
 	struct io *altered = io_find_altered(io);
 
-	return altered ? altered_error(altered, e) : 0;
+	if (!altered)
+		return 0;
+	return altered->ops->check ? altered->ops->check(altered, e) : altered_error(altered, e);
 }
 
 /* Reading and writing. */
@@ -200,6 +218,8 @@ static int write_failed(struct io *io, const char *what, int r, struct err *e)
 {
 	int code = r == -ENOSPC || r == -EDQUOT || r == -EFBIG ? -r : EIO;
 
+	if (code == EIO && io_check(io, e) < 0)
+		return -e->code;
 	return err_set(e, code, "%s: %s: %s", io->name, what, strerror(-r));
 }
 
@@ -344,7 +364,11 @@ void io_discard(struct io *io, uint64_t pos, uint64_t len)
 	uint64_t size = io->size;
 
 	assert(io->writable);
-	if (io->ops->punch && pos < size && !is_altered(io))
+	if (pos >= size || is_altered(io))
+		return;
+	if (io->ops->discard)
+		io->ops->discard(io, pos, MIN(len, size - pos));
+	else if (io->ops->punch)
 		io->ops->punch(io, pos, MIN(len, size - pos));
 }
 
@@ -394,7 +418,7 @@ static uint64_t lost_from(struct io *io)
 	const struct io *file = io_find_altered(io);
 	uint64_t kept;
 
-	if (!file)
+	if (!file || !file->ops->length)
 		return io->size;
 	kept = MIN(file->cut_to, file->ops->length(file));
 	return kept > io->start ? MIN(kept - io->start, io->size) : 0;

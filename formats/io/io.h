@@ -39,6 +39,9 @@ struct io_ops {
 	 * data. */
 	int64_t (*seek)(struct io *io, uint64_t pos, int whence);
 
+	/* As io_make_writable; NULL: not possible. */
+	int (*make_writable)(struct io *io, struct err *e);
+
 	/* For a writable io; all return 0 or -errno.  The functions below update size. */
 	int (*write)(struct io *io, const void *buf, size_t len, uint64_t pos);
 	/* Copies bytes of from, which has a descriptor, by the host: their number, or -errno when
@@ -49,6 +52,8 @@ struct io_ops {
 	int (*resize)(struct io *io, uint64_t size);
 	/* Makes a range inside the file a hole.  -EOPNOTSUPP, or NULL: not possible. */
 	int (*punch)(struct io *io, uint64_t pos, uint64_t len);
+	/* As io_discard, of a range inside the file; NULL: as punch. */
+	void (*discard)(struct io *io, uint64_t pos, uint64_t len);
 	/* Reserves space for the range, without changing a byte.  -EOPNOTSUPP, or NULL: the host
 	 * cannot guarantee that. */
 	int (*reserve)(struct io *io, uint64_t pos, uint64_t len);
@@ -58,7 +63,10 @@ struct io_ops {
 
 	/* The present length of the file; NULL: only this process changes it. */
 	uint64_t (*length)(const struct io *io);
-	/* For a stand-in for other ios: the altered file among them, or NULL. */
+	/* 0, or the error of an io that is lost: nothing of it can be read or written any more.  e
+	 * may be NULL; NULL: it cannot be lost. */
+	int (*check)(struct io *io, struct err *e);
+	/* For a stand-in for other ios: the altered or lost one among them, or NULL. */
 	struct io *(*find_altered)(struct io *io);
 
 	void (*close)(struct io *io); /* frees io, never the name */
@@ -80,6 +88,7 @@ struct io {
 	bool direct;           /* a regular file whose file system has O_DIRECT */
 	dev_t dev;             /* of the file, or of that of its archive */
 	ino_t ino;             /* 0: not a file */
+	const void *server;    /* that has it, also when it is opened again; NULL: it is local */
 	uint64_t stored;       /* bytes that the host had allocated at opening: see io_stored */
 	struct timespec mtime, ctime;
 	mode_t mode; /* type and permissions */
@@ -102,7 +111,7 @@ struct io *io_open(const char *path, struct err *e);
 struct io *io_from_fd(int fd, const char *name, struct err *e);
 
 /* Opens the same file for writing, also if another one has its name now.  Locks of the descriptor
- * are lost. */
+ * are lost.  EROFS: a server does not let it be written. */
 int io_make_writable(struct io *io, struct err *e);
 
 /* A stand-in for len bytes at data, which is borrowed. */
@@ -132,7 +141,8 @@ ssize_t io_read_some(struct io *io, void *buf, size_t len, uint64_t pos);
 /* Exactly len bytes; the end of the file on the way is EIO. */
 int io_read(struct io *io, void *buf, size_t len, uint64_t pos, struct err *e);
 
-/* Lets the host read the range into its page cache, without waiting for it: it will be read soon.
+/* Lets the host read the range into its page cache, or a server send it, without waiting for it: it
+ * will be read soon.
  * Bytes past the end are ignored, and so are errors. */
 void io_fetch(struct io *io, uint64_t pos, uint64_t len);
 
@@ -182,10 +192,10 @@ uint64_t io_seek(struct io *io, uint64_t pos, int whence);
 /* Are both the same file, or the same member of one, also by different names? */
 bool io_is_same(const struct io *a, const struct io *b);
 
-/* The altered file, io itself or one that it stands for, or NULL. */
+/* The altered or lost file, io itself or one that it stands for, or NULL. */
 struct io *io_find_altered(struct io *io);
 
-/* 0, or the error of a file that is altered. */
+/* 0, or the error of a file that is altered or lost. */
 int io_check(struct io *io, struct err *e);
 
 #endif

@@ -14,6 +14,7 @@
 #include "vbox-registry.h"
 #include "io/host.h"
 #include "image/image.h"
+#include "named.h"
 #include "io/io.h"
 #include "opening.h"
 #include "util/shell.h"
@@ -78,7 +79,8 @@ struct parent_lookup {
 	struct image *img;
 	struct vbox_registry *machines;
 	bool ignore_id;
-	bool found; /* something other than a missing file was met */
+	bool is_named; /* by the user */
+	bool found;    /* something other than a missing file was met */
 	struct err e;
 };
 
@@ -100,9 +102,13 @@ static int take_parent(void *arg, struct io *io, const char *format, bool regist
 {
 	const struct parent_lookup *s = arg;
 	struct image *img = s->img;
+	const struct gate user = gate_on(NULL, img->opts->allow, img->opts->search);
 	struct opening how = opening_of_parent(img, format);
 	int r = image_lock_file(io, img->opts, false, e);
 
+	/* Names in it lead to its own neighbours. */
+	if (s->is_named)
+		how.gate = &user;
 	if (r == 0 && image_chain_has(s->top, io))
 		r = err_set(
 			e, ELOOP, "%s: the backing chain loops at %s", s->top->io->name, io->name);
@@ -203,6 +209,15 @@ static int open_by_id(struct parent_lookup *s)
 	return r;
 }
 
+/* Opens the parent that the user names. */
+static int open_named(struct parent_lookup *s, const char *name, struct err *e)
+{
+	struct io *io = named_open(name, s->img->opts, e);
+
+	s->is_named = true;
+	return io ? take_parent(s, io, format_of_parent(s->top, s->img), false, e) : -e->code;
+}
+
 static int open_parent(
 	const struct image *top, struct image *img, struct vbox_registry *machines, struct err *e)
 {
@@ -214,6 +229,8 @@ static int open_parent(
 	};
 	int r = -ENOENT;
 
+	if (img == top && img->opts->backing)
+		return open_named(&s, img->opts->backing, e);
 	if (img->parent_name)
 		r = try_names(&s, try_name);
 	if (r < 0 && img->parent_name && !s.found)
@@ -236,6 +253,9 @@ static int open_parents(struct image *top, struct err *e)
 	struct image *img = top;
 	int r = parent_search_check_image(top, &machines, e);
 
+	if (r == 0 && top->opts->backing && !has_parent(top))
+		r = err_set(e, EINVAL, "%s: it has no backing file that %s could replace",
+			top->io->name, top->opts->backing);
 	for (size_t n = 1; r == 0 && has_parent(img) && !img->opts->nobacking; n++) {
 		if (n == LIMIT_CHAIN_DEPTH)
 			r = err_set(e, ELOOP, "%s: the backing chain is longer than %d images",

@@ -12,6 +12,7 @@
 #include "image/format.h"
 #include "registry.h"
 #include "image/image.h"
+#include "named.h"
 #include "io/io.h"
 #include "opening.h"
 #include "package-disk.h"
@@ -19,6 +20,7 @@
 #include "probe.h"
 #include "util/err.h"
 #include "util/limits.h"
+#include "util/protocol.h"
 
 bool image_is_bundle(const char *dir)
 {
@@ -72,7 +74,8 @@ static int open_top(struct io *io, const struct image_options *o, struct image *
 /* The file to open for path, which may be that of a bundle. */
 static const char *file_at(const char *path, const struct image_options *o, char file[PATH_MAX])
 {
-	const struct format *bundle = registry_find_bundle(path, file);
+	const struct format *bundle =
+		protocol_is_in(path) ? NULL : registry_find_bundle(path, file);
 
 	return bundle && (!o->format || registry_find(o->format) == bundle) ? file : path;
 }
@@ -80,7 +83,7 @@ static const char *file_at(const char *path, const struct image_options *o, char
 int image_open(const char *path, const struct image_options *o, struct image **out, struct err *e)
 {
 	char file[PATH_MAX];
-	struct io *io = io_open(file_at(path, o, file), e);
+	struct io *io = named_open(file_at(path, o, file), o, e);
 
 	return io ? open_top(io, o, out, e) : -e->code;
 }
@@ -102,7 +105,7 @@ static char *path_of(const char *path, const char *name)
 	const char *slash = strrchr(path, '/');
 	char *joined;
 
-	if (name[0] == '/' || !slash)
+	if (name[0] == '/' || !slash || protocol_is_in(name))
 		return strdup(name);
 	return asprintf(&joined, "%.*s%s", (int)(slash + 1 - path), path, name) < 0 ? NULL : joined;
 }

@@ -13,7 +13,8 @@ struct io;
 /* Is dir a directory that is one image as a whole?  image_open takes it by its name. */
 bool image_is_bundle(const char *dir);
 
-/* Opens path and everything it refers to.  The error names the file at fault. */
+/* Opens path, or the export of a server in o, and everything it refers to.  The error names the
+ * file at fault. */
 int image_open(const char *path, const struct image_options *o, struct image **img, struct err *e);
 
 /* The same for a path that the user has not named, but that was found in a directory: it must lead
@@ -24,7 +25,8 @@ int image_open_in(const char *root, const char *path, const struct image_options
 /* Opens an image on io, which it takes, also on failure.  Names in it lead nowhere: for tests. */
 int image_open_io(struct io *io, const struct image_options *o, struct image **img, struct err *e);
 
-/* Opens, to be read, the file that an image at path names as its backing file. */
+/* Opens, to be read, the file, or the export of a server in o, that a user wants to be the backing
+ * file of an image at path. */
 int image_open_backing(const char *path, const char *name, const struct image_options *o,
 	struct image **img, struct err *e);
 

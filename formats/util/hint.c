@@ -29,6 +29,7 @@ static const char *const sentences[HINT_COUNT] = {
 	[HINT_LIST_FORMATS] = "%p --list-formats lists the known formats",
 	[HINT_RAW] = "%fraw shows the bytes of any file as a disk",
 	[HINT_FORMAT] = "it looks like %s: leave out %f or use %f%s",
+	[HINT_TLS] = "%oDIR has the certificates, or tls-psk=FILE the keys",
 	[HINT_SALVAGE] = "%f%s shows the part that is left",
 };
 
@@ -48,6 +49,7 @@ const struct hint_words hint_words_vdiskfs = {
 			[HINT_COW] = "-o cow",
 			[HINT_NOSNAPSHOTS] = "-o nosnapshots",
 			[HINT_PASSPHRASE] = "-o passphrase-file=",
+			[HINT_TLS] = "-o tls-certs=",
 		},
 };
 
@@ -65,6 +67,7 @@ const struct hint_words hint_words_vdisk = {
 			[HINT_SHARE] = "-U",
 			[HINT_NOSNAPSHOTS] = "--no-snapshots",
 			[HINT_PASSPHRASE] = "--passphrase-file=",
+			[HINT_TLS] = "--tls-certs=",
 		},
 };
 

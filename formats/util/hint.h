@@ -25,6 +25,7 @@ enum hint {
 	HINT_RAW,              /* open it as raw */
 	HINT_FORMAT,           /* it looks like the format in the argument */
 	HINT_SALVAGE,          /* the format in the argument, when given, opens what is left */
+	HINT_TLS,              /* give certificates or keys to verify a server */
 	HINT_COUNT,
 };
 

@@ -1,0 +1,485 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* connection.c - see connection.h.
+ *
+ * libnbd calls back in the thread of the connection, or in one that sends, with the handle locked;
+ * an answer is only noted then, and given by the thread of the connection without that lock.
+ */
+#include "connection.h"
+
+#include <errno.h>
+#include <poll.h>
+#include <pthread.h>
+#include <signal.h>
+#include <stdatomic.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/eventfd.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "libnbd.h"
+#include "util/bytes.h"
+#include "util/err.h"
+
+/* A request waits longer as long as others are answered, but not for ever: this many timeouts. */
+#define PATIENCE 4
+
+#define REASON 256
+
+struct requests {
+	struct nbd_request *first, *last;
+};
+
+struct connection {
+	pthread_t thread;
+	int wake;         /* eventfd: the thread has to look again */
+	uint64_t timeout; /* ms */
+	void (*failed)(void *arg, const char *reason);
+	void *arg;
+
+	pthread_mutex_t use;       /* held while handle is used by a thread that is not that of the
+				    * connection */
+	struct nbd_handle *handle; /* NULL: closed */
+
+	pthread_mutex_t lock;      /* protects all below */
+	struct requests under_way; /* in the order in which they were sent */
+	struct requests answered;
+	uint64_t heard; /* when the last answer came, ms */
+	bool asleep;    /* the thread has no limit of time */
+	bool ending;
+	char reason[REASON]; /* why the connection has failed */
+
+	atomic_bool alive;
+	atomic_uint load;
+};
+
+static uint64_t now(void)
+{
+	struct timespec ts;
+
+	clock_gettime(CLOCK_MONOTONIC, &ts);
+	return (uint64_t)ts.tv_sec * 1000 + (uint64_t)ts.tv_nsec / 1000000;
+}
+
+/* Lists of requests. */
+
+static void append(struct requests *list, struct nbd_request *r)
+{
+	r->next = NULL;
+	r->previous = list->last;
+	if (list->last)
+		list->last->next = r;
+	else
+		list->first = r;
+	list->last = r;
+}
+
+static void take_out(struct requests *list, struct nbd_request *r)
+{
+	if (r->next)
+		r->next->previous = r->previous;
+	else
+		list->last = r->previous;
+	if (r->previous)
+		r->previous->next = r->next;
+	else
+		list->first = r->next;
+}
+
+/* Answers all requests of a list; error: 0, or that of all. */
+static void answer(struct connection *c, struct nbd_request *r, int error)
+{
+	for (struct nbd_request *next; r; r = next) {
+		next = r->next;
+		atomic_fetch_sub(&c->load, 1);
+		r->done(r, error ? error : r->error);
+	}
+}
+
+static struct nbd_request *take_all(struct connection *c, struct requests *list)
+{
+	struct nbd_request *first;
+
+	pthread_mutex_lock(&c->lock);
+	first = list->first;
+	*list = (struct requests){NULL, NULL};
+	pthread_mutex_unlock(&c->lock);
+	return first;
+}
+
+/* Calls of libnbd. */
+
+static int note_chunk(
+	void *arg, const void *buf, size_t len, uint64_t pos, unsigned status, int *error)
+{
+	struct nbd_request *r = arg;
+
+	(void)buf, (void)pos, (void)error;
+	if (status != LIBNBD_READ_ERROR)
+		r->bytes += len;
+	return 0;
+}
+
+static int note_extents(
+	void *arg, const char *context, uint64_t pos, uint32_t *entries, size_t n, int *error)
+{
+	struct nbd_request *r = arg;
+
+	(void)error;
+	if (pos == r->pos && strcmp(context, LIBNBD_CONTEXT_BASE_ALLOCATION) == 0)
+		r->extents(r, entries, n);
+	return 0;
+}
+
+/* libnbd frees the command at once, and so compares no number of bytes: a server that left some out
+ * has broken the protocol, and its zeroes are not those of the disk. */
+static int note_answer(void *arg, int *error)
+{
+	struct nbd_request *r = arg;
+	struct connection *c = r->connection;
+
+	r->error = *error;
+	if (!r->error && r->command == NBD_READ && r->bytes != r->len)
+		r->error = EPROTO;
+	pthread_mutex_lock(&c->lock);
+	take_out(&c->under_way, r);
+	append(&c->answered, r);
+	pthread_mutex_unlock(&c->lock);
+	return 1;
+}
+
+static int64_t send_request(struct nbd_handle *h, struct nbd_request *r)
+{
+	const nbd_completion_callback done = {.callback = note_answer, .user_data = r};
+	const nbd_chunk_callback chunk = {.callback = note_chunk, .user_data = r};
+	const nbd_extent_callback extent = {.callback = note_extents, .user_data = r};
+
+	switch (r->command) {
+	case NBD_READ:
+		return libnbd.aio_pread_structured(h, r->buf, r->len, r->pos, chunk, done, 0);
+	case NBD_WRITE:
+		return libnbd.aio_pwrite(h, r->buf, r->len, r->pos, done, 0);
+	case NBD_FLUSH:
+		return libnbd.aio_flush(h, done, 0);
+	case NBD_TRIM:
+		return libnbd.aio_trim(h, r->len, r->pos, done, 0);
+	case NBD_ZERO:
+		return libnbd.aio_zero(h, r->len, r->pos, done, 0);
+	case NBD_STATUS:
+		return libnbd.aio_block_status(h, r->len, r->pos, extent, done, 0);
+	}
+	return -1;
+}
+
+static void wake(struct connection *c)
+{
+	const uint64_t one = 1;
+
+	/* It fails only when the number of events overflows. */
+	if (write(c->wake, &one, sizeof one) < 0)
+		return;
+}
+
+/* Adds the request to the list; true: the thread sleeps without a limit. */
+static bool note_request(struct connection *c, struct nbd_request *r)
+{
+	bool asleep;
+
+	r->bytes = 0;
+	r->sent = now();
+	pthread_mutex_lock(&c->lock);
+	append(&c->under_way, r);
+	asleep = c->asleep;
+	c->asleep = false;
+	pthread_mutex_unlock(&c->lock);
+	return asleep;
+}
+
+static void note_reason(struct connection *c, const char *reason)
+{
+	pthread_mutex_lock(&c->lock);
+	if (!c->reason[0])
+		snprintf(c->reason, sizeof c->reason, "%s", reason);
+	pthread_mutex_unlock(&c->lock);
+}
+
+/* The last error of libnbd in this thread, without the name of the function. */
+static const char *last_error(const char *otherwise)
+{
+	const char *text = libnbd.get_error();
+	size_t n = text ? strspn(text, "abcdefghijklmnopqrstuvwxyz0123456789_") : 0;
+
+	if (!text)
+		return otherwise;
+	return strncmp(text, "nbd_", 4) == 0 && strncmp(text + n, ": ", 2) == 0 ? text + n + 2
+										: text;
+}
+
+/* Sends the request, under the lock use; returns 0 or an errno, after which there is no answer. */
+static int try_to_send(struct connection *c, struct nbd_request *r, bool *must_wake)
+{
+	struct nbd_handle *h = c->handle;
+	int error;
+
+	if (!h)
+		return ENOTCONN;
+	*must_wake = note_request(c, r);
+	if (send_request(h, r) >= 0) {
+		/* It was not sent to its end, or found the end of the connection: the thread waits
+		 * for the wrong event. */
+		if (libnbd.aio_get_direction(h) != LIBNBD_AIO_DIRECTION_READ)
+			*must_wake = true;
+		if (libnbd.aio_is_dead(h) == 1)
+			note_reason(c, last_error("the connection is broken"));
+		return 0;
+	}
+	error = libnbd.get_errno();
+	pthread_mutex_lock(&c->lock);
+	take_out(&c->under_way, r);
+	pthread_mutex_unlock(&c->lock);
+	return error > 0 ? error : ENOTCONN;
+}
+
+void connection_submit(struct connection *c, struct nbd_request *r)
+{
+	bool must_wake = false;
+	int error;
+
+	r->connection = c;
+	atomic_fetch_add(&c->load, 1);
+	pthread_mutex_lock(&c->use);
+	error = try_to_send(c, r, &must_wake);
+	pthread_mutex_unlock(&c->use);
+	if (must_wake)
+		wake(c);
+	if (error) {
+		r->next = NULL;
+		answer(c, r, error);
+	}
+}
+
+/* The thread. */
+
+/* Milliseconds until the time is up, 0: it is; or -1: nothing is waited for, and nothing was for
+ * some time.  Without a request the time is limited for a while, so that one that comes soon need
+ * not wake the thread. */
+static int time_left(struct connection *c)
+{
+	uint64_t t = now(), end;
+	const struct nbd_request *r;
+
+	pthread_mutex_lock(&c->lock);
+	r = c->under_way.first;
+	end = r ? MIN(MAX(r->sent, c->heard) + c->timeout, r->sent + PATIENCE * c->timeout)
+		: c->heard + 2 * c->timeout;
+	c->asleep = !r && t >= end;
+	pthread_mutex_unlock(&c->lock);
+	if (t >= end)
+		return r ? 0 : -1;
+	return (int)MIN(end - t, r ? UINT64_MAX : c->timeout / 4 + 1);
+}
+
+static bool is_over(struct connection *c, struct nbd_handle *h)
+{
+	if (libnbd.aio_is_closed(h) == 1) {
+		note_reason(c, "the server has closed the connection");
+		return true;
+	}
+	if (libnbd.aio_is_dead(h) != 1)
+		return false;
+	note_reason(c, last_error("the connection is broken"));
+	return true;
+}
+
+/* Waits for what libnbd waits for; other: a descriptor that is waited for, too, or -1.  The result
+ * is that of poll. */
+static int wait_for(struct nbd_handle *h, int other, int ms)
+{
+	unsigned direction = libnbd.aio_get_direction(h);
+	bool reads = direction & LIBNBD_AIO_DIRECTION_READ;
+	bool writes = direction & LIBNBD_AIO_DIRECTION_WRITE;
+	struct pollfd p[] = {
+		{.fd = libnbd.aio_get_fd(h),
+			.events = (reads ? POLLIN : 0) | (writes ? POLLOUT : 0)},
+		{.fd = other, .events = POLLIN},
+	};
+	const short broken = POLLHUP | POLLERR;
+	uint64_t events;
+	int n = poll(p, 2, ms);
+
+	if (n <= 0)
+		return n;
+	if (p[1].revents && read(other, &events, sizeof events) < 0)
+		return n;
+	/* As reading may change what is written, only one of them. */
+	if (reads && p[0].revents & (POLLIN | broken))
+		libnbd.aio_notify_read(h);
+	else if (writes && p[0].revents & (POLLOUT | broken))
+		libnbd.aio_notify_write(h);
+	return n;
+}
+
+static bool is_ending(struct connection *c)
+{
+	bool ending;
+
+	pthread_mutex_lock(&c->lock);
+	ending = c->ending;
+	pthread_mutex_unlock(&c->lock);
+	return ending;
+}
+
+/* Waits for an event and handles it; false: the connection is over. */
+static bool handle_event(struct connection *c)
+{
+	struct nbd_handle *h = c->handle;
+	int left = time_left(c);
+	char text[64];
+
+	if (is_over(c, h) || is_ending(c))
+		return false;
+	if (wait_for(h, c->wake, left) != 0 || left != 0)
+		return true;
+	snprintf(text, sizeof text, "no answer within %u seconds", (unsigned)(c->timeout / 1000));
+	note_reason(c, text);
+	return false;
+}
+
+static void *thread_main(void *arg)
+{
+	struct connection *c = arg;
+	struct nbd_handle *h = c->handle;
+	struct nbd_request *r;
+
+	while (handle_event(c)) {
+		r = take_all(c, &c->answered);
+		if (!r)
+			continue;
+		pthread_mutex_lock(&c->lock);
+		c->heard = now();
+		pthread_mutex_unlock(&c->lock);
+		answer(c, r, 0);
+	}
+	atomic_store(&c->alive, false);
+	/* The reason comes before the first request that fails for it. */
+	if (!is_ending(c))
+		c->failed(c->arg, c->reason);
+	pthread_mutex_lock(&c->use);
+	c->handle = NULL;
+	pthread_mutex_unlock(&c->use);
+	libnbd.close(h);
+	answer(c, take_all(c, &c->answered), 0);
+	answer(c, take_all(c, &c->under_way), ENOTCONN);
+	return NULL;
+}
+
+/* Signals are for the other threads of the program. */
+static int start_thread(struct connection *c)
+{
+	sigset_t all, before;
+	int code;
+
+	sigfillset(&all);
+	pthread_sigmask(SIG_SETMASK, &all, &before);
+	code = pthread_create(&c->thread, NULL, thread_main, c);
+	pthread_sigmask(SIG_SETMASK, &before, NULL);
+	return code;
+}
+
+static void destroy(struct connection *c)
+{
+	if (c->wake >= 0)
+		close(c->wake);
+	pthread_mutex_destroy(&c->use);
+	pthread_mutex_destroy(&c->lock);
+	free(c);
+}
+
+int connection_begin(struct nbd_handle *h, unsigned timeout,
+	void (*failed)(void *arg, const char *reason), void *arg, struct connection **out,
+	struct err *e)
+{
+	struct connection *c = calloc(1, sizeof *c);
+	int code;
+
+	if (!c) {
+		libnbd.close(h);
+		return err_nomem(e);
+	}
+	*c = (struct connection){
+		.wake = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK),
+		.timeout = (uint64_t)timeout * 1000,
+		.failed = failed,
+		.arg = arg,
+		.handle = h,
+		.heard = now(),
+		.alive = true,
+	};
+	pthread_mutex_init(&c->use, NULL);
+	pthread_mutex_init(&c->lock, NULL);
+	code = c->wake < 0 ? errno : start_thread(c);
+	if (code == 0) {
+		*out = c;
+		return 0;
+	}
+	libnbd.close(h);
+	destroy(c);
+	return err_set(e, code, "no thread for the connection: %s", strerror(code));
+}
+
+void connection_end(struct connection *c)
+{
+	if (!c)
+		return;
+	pthread_mutex_lock(&c->lock);
+	c->ending = true;
+	pthread_mutex_unlock(&c->lock);
+	/* A server that listens may end its side, too; nothing waits for that. */
+	pthread_mutex_lock(&c->use);
+	if (c->handle && c->load == 0)
+		libnbd.aio_disconnect(c->handle, 0);
+	pthread_mutex_unlock(&c->use);
+	wake(c);
+	pthread_join(c->thread, NULL);
+	destroy(c);
+}
+
+bool connection_is_alive(const struct connection *c)
+{
+	return c->alive;
+}
+
+unsigned connection_load(const struct connection *c)
+{
+	return c->load;
+}
+
+/* The handshake. */
+
+static int handshake_failed(const char *uri, struct err *e)
+{
+	int code = libnbd.get_errno();
+
+	return err_set(e, code > 0 ? code : EPROTO, "%s: %s", uri, last_error("no connection"));
+}
+
+int connection_handshake(struct nbd_handle *h, const char *uri, unsigned timeout, struct err *e)
+{
+	uint64_t end = now() + (uint64_t)timeout * 1000, t;
+
+	if (libnbd.aio_connect_uri(h, uri) < 0)
+		return handshake_failed(uri, e);
+	while (libnbd.aio_is_ready(h) != 1) {
+		if (libnbd.aio_is_dead(h) == 1)
+			return handshake_failed(uri, e);
+		if (libnbd.aio_is_closed(h) == 1)
+			return err_set(e, EPROTO, "%s: the server has closed the connection", uri);
+		t = now();
+		if (t >= end)
+			return err_set(
+				e, ETIMEDOUT, "%s: no answer within %u seconds", uri, timeout);
+		wait_for(h, -1, (int)(end - t));
+	}
+	return 0;
+}
