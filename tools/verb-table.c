@@ -41,7 +41,11 @@
 	{OPT_LUKS_MEMORY, 0, "luks-memory", VALUE_TEXT, "SIZE", \
 		"memory that a LUKS key slot may need (1280M)"}, \
 	{OPT_IGNORE_PARENT_ID, 0, "ignore-parent-id", VALUE_NONE, NULL, \
-		"accept a parent modified after its child"}
+		"accept a parent modified after its child"}, \
+	{OPT_TLS_CERTS, 0, "tls-certs", VALUE_DIR, "DIR", \
+		"certificates to verify an nbds:// server by"}, \
+	{OPT_TLS_PSK, 0, "tls-psk", VALUE_FILE, "FILE", \
+		"pre-shared keys to verify an nbds:// server by"}
 
 /* For verbs that only read.  A writer needs the snapshot table, to keep clusters of snapshots. */
 #define NO_SNAPSHOTS {OPT_NO_SNAPSHOTS, 0, "no-snapshots", VALUE_NONE, NULL, \

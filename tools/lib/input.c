@@ -12,7 +12,9 @@
 #include "io/settings.h"
 #include "report.h"
 #include "io/passphrase.h"
+#include "nbd/nbd.h"
 #include "open/open.h"
+#include "util/protocol.h"
 #include "volume/luks/header-file.h"
 
 #define CACHE_BYTES (64u << 20)
@@ -28,6 +30,36 @@ static int allow(struct input_session *s, struct err *e)
 	return settings_add_allowed(&s->allow, e);
 }
 
+static bool is_connected(const struct input_session *s, const char *uri)
+{
+	for (struct nbd_server *const *server = s->nbd; *server; server++)
+		if (strcmp(nbd_server_uri(*server), uri) == 0)
+			return true;
+	return false;
+}
+
+static bool connect_servers(struct input_session *s)
+{
+	const struct args *a = s->args;
+	const struct nbd_options o = {
+		.tls_certs = args_value(a, OPT_TLS_CERTS),
+		.tls_psk = args_value(a, OPT_TLS_PSK),
+	};
+	struct err e = ERR_INIT;
+
+	for (size_t i = 0, n = 0; i < a->n; i++) {
+		if (!protocol_is_nbd(a->operands[i]) || is_connected(s, a->operands[i]))
+			continue;
+		if (n == INPUT_SERVERS_MAX)
+			return !report("more than %d NBD servers", INPUT_SERVERS_MAX);
+		if (nbd_server_connect(a->operands[i], &o, &s->nbd[n++], &e) < 0) {
+			report_open(a->operands[i], "-f ", &e);
+			return false;
+		}
+	}
+	return true;
+}
+
 bool input_session_begin(struct input_session *s, const struct args *a)
 {
 	struct err e = ERR_INIT;
@@ -40,7 +72,8 @@ bool input_session_begin(struct input_session *s, const struct args *a)
 	if (s->codec && allow(s, &e) == 0 &&
 		passphrase_read_all(a->options[OPT_PASSPHRASE].v, &s->secrets, &e) == 0 &&
 		luks_headers_open(a->options[OPT_LUKS_HEADER].v, &s->luks_headers, &e) == 0)
-		return args_size(a, OPT_LUKS_MEMORY, "memory", &s->luks_memory);
+		return args_size(a, OPT_LUKS_MEMORY, "memory", &s->luks_memory) &&
+		       connect_servers(s);
 	report_failure(&e);
 	return false;
 }
@@ -50,6 +83,8 @@ void input_session_end(struct input_session *s)
 	string_list_free(&s->allow);
 	passphrase_free(s->secrets);
 	luks_headers_free(s->luks_headers);
+	for (struct nbd_server **server = s->nbd; *server; server++)
+		nbd_server_disconnect(*server);
 	codec_free(s->codec);
 	cache_free(s->cache);
 }
@@ -72,6 +107,7 @@ struct image_options input_session_options(const struct input_session *s, const 
 		.share = args_has(a, OPT_SHARE),
 		.nosnapshots = args_has(a, OPT_NO_SNAPSHOTS),
 		.ignore_parent_id = args_has(a, OPT_IGNORE_PARENT_ID),
+		.nbd = s->nbd,
 		.any_is_raw = true,
 		.secrets = s->secrets,
 		.luks_headers = s->luks_headers,

@@ -15,9 +15,13 @@
 struct args;
 struct err;
 
+/* Servers that a command line may name. */
+#define INPUT_SERVERS_MAX 64
+
 struct input_session {
 	const struct args *args;
-	struct string_list allow; /* directories */
+	struct string_list allow;                      /* directories */
+	struct nbd_server *nbd[INPUT_SERVERS_MAX + 1]; /* of the operands; NULL-terminated */
 	struct cache *cache;
 	struct codec *codec;
 	struct passphrase *secrets;
@@ -33,7 +37,8 @@ struct input {
 	bool json;                 /* --output=json, in work of input_run */
 };
 
-/* False after an error.  End it in either case. */
+/* Connects the servers that operands name by URIs.  False after an error.  End it in either case.
+ */
 bool input_session_begin(struct input_session *s, const struct args *a);
 void input_session_end(struct input_session *s);
 

@@ -22,6 +22,7 @@
 #include "io/io.h"
 #include "leftover.h"
 #include "io/lock.h"
+#include "util/protocol.h"
 #include "util/text.h"
 
 #define SUFFIX_LEN 15 /* the "." in front, and ".12345678.part" */
@@ -179,6 +180,9 @@ int output_begin(struct output *o, const char *name, struct err *e)
 	int r;
 
 	*o = (struct output){.name = name};
+	r = protocol_refuse(name, e);
+	if (r < 0)
+		return r;
 	r = stat(name, &st) < 0 ? begin_new(o, e) : begin_replacing(o, &st, e);
 	return r == 0 && !o->path ? err_nomem(e) : r;
 }
@@ -186,6 +190,8 @@ int output_begin(struct output *o, const char *name, struct err *e)
 int output_use(struct output *o, const char *name, struct err *e)
 {
 	*o = (struct output){.name = name};
+	if (!protocol_is_nbd(name) && protocol_refuse(name, e) < 0)
+		return -e->code;
 	choose_in_place(o);
 	return o->path ? 0 : err_nomem(e);
 }

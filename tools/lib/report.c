@@ -59,6 +59,7 @@ static const enum option_key advised[HINT_COUNT] = {
 	[HINT_SHARE] = OPT_SHARE,
 	[HINT_NOSNAPSHOTS] = OPT_NO_SNAPSHOTS,
 	[HINT_PASSPHRASE] = OPT_PASSPHRASE,
+	[HINT_TLS] = OPT_TLS_CERTS,
 };
 
 void report_hint(const struct err *e, const char *option)
