@@ -14,8 +14,9 @@
 #include "io/io.h"
 
 struct fingerprint_file {
-	char *path; /* of the host's file */
-	bool part;  /* the image is a part of the file: its size is another one */
+	char *path;  /* of the host's file */
+	bool part;   /* the image is a part of the file: its size is another one */
+	bool remote; /* a server has it, which has no other export as long as it is connected */
 	struct identity id;
 };
 
@@ -41,6 +42,7 @@ static int add_file(struct fingerprint *s, const struct io *io, struct err *e)
 	const struct fingerprint_file f = {
 		.path = (char *)io->name,
 		.part = io->member,
+		.remote = io->server,
 		.id = {io->dev, io->ino, (off_t)io->size, io->mtime, io->ctime},
 	};
 
@@ -137,7 +139,8 @@ bool fingerprint_holds(const struct fingerprint *s)
 	struct stat st;
 
 	for (size_t i = 0; i < s->n; i++)
-		if (host_stat(s->files[i].path, &st) < 0 || !same(&s->files[i], identity_of(&st)))
+		if (!s->files[i].remote && (host_stat(s->files[i].path, &st) < 0 ||
+						   !same(&s->files[i], identity_of(&st))))
 			return false;
 	return true;
 }
